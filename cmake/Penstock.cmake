@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+# How a folder becomes a library and its tests: one call each, so that a new file needs no edit here.
+include(CheckCXXCompilerFlag)
+
+add_library(penstock_flags INTERFACE)
+target_compile_options(penstock_flags INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Werror
+  -fvisibility=hidden)
+target_include_directories(penstock_flags INTERFACE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/include)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  target_compile_options(penstock_flags INTERFACE -Wthread-safety)
+else()
+  # g++ 12 reports overlaps that are none in std::string's inlined code.
+  target_compile_options(penstock_flags INTERFACE -Wno-restrict)
+endif()
+add_link_options(-fuse-ld=mold)
+
+# penstock_library(<name> DEPS <targets...>): all .cc files of this folder but the tests; target penstock_<name>.
+function(penstock_library name)
+  cmake_parse_arguments(ARG "" "" "DEPS" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS *.cc)
+  list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
+  list(FILTER sources EXCLUDE REGEX "/main\\.cc$")
+  if(sources)
+    add_library(penstock_${name} STATIC ${sources})
+    target_link_libraries(penstock_${name} PUBLIC penstock_flags ${ARG_DEPS})
+  else()
+    add_library(penstock_${name} INTERFACE)
+    target_link_libraries(penstock_${name} INTERFACE penstock_flags ${ARG_DEPS})
+  endif()
+  file(GLOB tests CONFIGURE_DEPENDS *_test.cc)
+  if(tests)
+    penstock_test(${name}_test SOURCES ${tests} DEPS penstock_${name})
+  endif()
+endfunction()
+
+# penstock_test(<name> SOURCES <files> DEPS <targets>): a GoogleTest program; each case is a ctest case.
+function(penstock_test name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE penstock_flags ${ARG_DEPS} dep_gtest)
+  penstock_hide_static_symbols(${name})
+  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 120 LABELS unit)
+endfunction()
+include(GoogleTest)
+
+# Keeps what static libraries define out of the executable's dynamic symbols: an inference runtime opened by it would
+# be bound to them (docs/decisions/0002-static-linking.md).
+function(penstock_hide_static_symbols name)
+  if(PENSTOCK_EXCLUDE_LIBS)
+    target_link_options(${name} PRIVATE -Wl,--exclude-libs,ALL)
+  endif()
+endfunction()
+
+# penstock_backend(<name> SOURCES <files>): a backend's shared object, build/<preset>/backends/<name>/penstock_<name>.so.
+function(penstock_backend name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;INCLUDES" ${ARGN})
+  add_library(penstock_backend_${name} MODULE ${ARG_SOURCES})
+  target_link_libraries(penstock_backend_${name} PRIVATE penstock_flags)
+  target_include_directories(penstock_backend_${name} SYSTEM PRIVATE ${ARG_INCLUDES})
+  target_link_options(penstock_backend_${name} PRIVATE -Wl,--exclude-libs,ALL -Wl,--no-undefined)
+  set_target_properties(penstock_backend_${name} PROPERTIES PREFIX "" OUTPUT_NAME penstock_${name}
+    LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/backends/${name})
+endfunction()

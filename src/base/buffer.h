@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reference-counted bytes: what a received body, a tensor and a response are made of. Nothing here
+// copies unless its name says so.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <utility>
+
+#include "absl/container/inlined_vector.h"
+
+namespace penstock {
+
+// Every allocated buffer starts at a multiple of this, which is what TensorFlow wants of a tensor
+// it shall not copy.
+inline constexpr size_t kBufferAlignment = 64;
+// Readable bytes behind the end of every allocated buffer (contents unspecified): simdjson reads
+// ahead.
+inline constexpr size_t kBufferSlack = 64;
+
+// A block of bytes with an owner count. Thread-safe as to the count; the bytes are immutable once
+// shared. Subclass it to keep foreign memory alive (a runtime's output tensor, a pooled block).
+class Buffer {
+ public:
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+
+  std::byte* data() const { return data_; }
+  size_t size() const { return size_; }
+
+  void Ref() { refs_.fetch_add(1, std::memory_order_relaxed); }
+  void Unref() {
+    // The sole owner needs no read-modify-write: nobody else can take a reference.
+    if (refs_.load(std::memory_order_acquire) == 1 ||
+        refs_.fetch_sub(1, std::memory_order_acq_rel) == 1)
+      Destroy();
+  }
+  // True if the caller's reference is the only one, so that it may write into the bytes.
+  bool IsUnique() const { return refs_.load(std::memory_order_acquire) == 1; }
+
+ protected:
+  Buffer(std::byte* data, size_t size) : data_(data), size_(size) {}
+  virtual ~Buffer() = default;
+  // Frees the object and what it keeps; called once, on the thread that dropped the last reference.
+  virtual void Destroy() noexcept { delete this; }
+
+  std::byte* data_;
+  size_t size_;
+
+ private:
+  std::atomic<uint32_t> refs_{1};
+};
+
+// An owning reference to a Buffer, or none. One thread at a time, as any smart pointer.
+class BufferRef {
+ public:
+  BufferRef() = default;
+  // Takes over one reference.
+  explicit BufferRef(Buffer* adopted) : buffer_(adopted) {}
+  BufferRef(const BufferRef& other) : buffer_(other.buffer_) {
+    if (buffer_ != nullptr) buffer_->Ref();
+  }
+  BufferRef(BufferRef&& other) noexcept : buffer_(std::exchange(other.buffer_, nullptr)) {}
+  BufferRef& operator=(BufferRef other) noexcept {
+    std::swap(buffer_, other.buffer_);
+    return *this;
+  }
+  ~BufferRef() {
+    if (buffer_ != nullptr) buffer_->Unref();
+  }
+
+  Buffer* get() const { return buffer_; }
+  Buffer* operator->() const { return buffer_; }
+  explicit operator bool() const { return buffer_ != nullptr; }
+  // Gives the reference away; the caller must Unref.
+  Buffer* Release() { return std::exchange(buffer_, nullptr); }
+
+ private:
+  Buffer* buffer_ = nullptr;
+};
+
+// `size` uninitialised bytes, aligned to kBufferAlignment, with kBufferSlack behind them. Never
+// null; size may be 0.
+BufferRef AllocateBuffer(size_t size);
+// A new buffer with a copy of `bytes`.
+BufferRef CopyToBuffer(std::string_view bytes);
+
+// Some bytes and what keeps them alive. An empty owner means that the bytes are static. One thread
+// at a time.
+struct Slice {
+  const std::byte* data = nullptr;
+  size_t size = 0;
+  BufferRef owner;
+
+  std::string_view view() const { return {reinterpret_cast<const char*>(data), size}; }
+  std::span<const std::byte> span() const { return {data, size}; }
+};
+
+// All of `buffer` as a slice.
+Slice WholeSlice(BufferRef buffer);
+
+// A sequence of slices to be sent one after the other (gather write). One thread at a time.
+class ByteChain {
+ public:
+  ByteChain() = default;
+  explicit ByteChain(Slice slice) { Append(std::move(slice)); }
+
+  void Append(Slice slice) {
+    if (slice.size == 0) return;
+    bytes_ += slice.size;
+    slices_.push_back(std::move(slice));
+  }
+  void Append(ByteChain chain) {
+    for (Slice& slice : chain.slices_) Append(std::move(slice));
+  }
+  // Appends a copy: for headers and other small pieces.
+  void AppendCopy(std::string_view bytes) { Append(WholeSlice(CopyToBuffer(bytes))); }
+
+  size_t bytes() const { return bytes_; }
+  bool empty() const { return bytes_ == 0; }
+  std::span<const Slice> slices() const { return {slices_.data(), slices_.size()}; }
+  std::span<Slice> mutable_slices() { return {slices_.data(), slices_.size()}; }
+
+ private:
+  absl::InlinedVector<Slice, 3> slices_;
+  size_t bytes_ = 0;
+};
+
+// The chain in one piece: its only slice if there is one, else a copy of all.
+Slice Flatten(const ByteChain& chain);
+
+}  // namespace penstock

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/cancel.h"
+
+#include <utility>
+
+namespace penstock {
+namespace {
+
+// The token whose callback this thread is running, so that ClearCallback from inside it does not
+// lock again.
+thread_local const CancelToken* running_token = nullptr;
+
+}  // namespace
+
+void CancelToken::Cancel() {
+  if (cancelled_.exchange(true, std::memory_order_acq_rel)) return;
+  MutexLock lock(mutex_);
+  if (!callback_) return;
+  running_token = this;
+  std::exchange(callback_, nullptr)();
+  running_token = nullptr;
+}
+
+void CancelToken::SetCallback(absl::AnyInvocable<void()> callback) {
+  MutexLock lock(mutex_);
+  if (IsCancelled()) {
+    running_token = this;
+    callback();
+    running_token = nullptr;
+    return;
+  }
+  callback_ = std::move(callback);
+  has_callback_.store(true, std::memory_order_release);
+}
+
+void CancelToken::ClearCallback() {
+  if (!has_callback_.load(std::memory_order_acquire)) return;  // the usual case: nobody asked
+  if (running_token == this) return;
+  MutexLock lock(mutex_);
+  callback_ = nullptr;
+}
+
+}  // namespace penstock

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// Something that runs tasks: a pool of threads, or the caller itself in tests.
+#pragma once
+
+#include <deque>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "base/mutex.h"
+
+namespace penstock {
+
+using Task = absl::AnyInvocable<void()>;
+
+// Runs tasks. Thread-safe.
+class Executor {
+ public:
+  virtual ~Executor() = default;
+  // False if the queue is full or the executor is stopping: `task` then was not and will not be
+  // run.
+  [[nodiscard]] virtual bool Submit(Task task) = 0;
+};
+
+// Runs each task inside Submit. Thread-safe.
+class InlineExecutor final : public Executor {
+ public:
+  bool Submit(Task task) override {
+    task();
+    return true;
+  }
+};
+
+struct ThreadPoolOptions {
+  std::string name;  // of the threads, as seen in top; at most 15 characters count
+  int threads = 1;
+  size_t queue_tasks_max = 10'000;
+  int nice = 0;  // OS priority of the threads: 0 normal, 19 lowest
+};
+
+// A fixed number of threads and one bounded queue, first come first served. Thread-safe. Idle
+// threads sleep. The destructor runs what is queued and joins.
+class ThreadPool final : public Executor {
+ public:
+  explicit ThreadPool(ThreadPoolOptions options);
+  ~ThreadPool() override;
+
+  [[nodiscard]] bool Submit(Task task) override EXCLUDES(mutex_);
+
+ private:
+  void RunThread();
+
+  const ThreadPoolOptions options_;
+  Mutex mutex_;
+  CondVar wake_;
+  std::deque<Task> queue_ GUARDED_BY(mutex_);
+  int idle_ GUARDED_BY(mutex_) = 0;
+  bool stopping_ GUARDED_BY(mutex_) = false;
+  std::vector<std::thread> threads_;
+};
+
+// Names the calling thread, as seen in top and in a debugger.
+void SetThreadName(const std::string& name);
+
+}  // namespace penstock

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// Counters, gauges and histograms that cost the hot path no shared cache line, and their Prometheus
+// text. The registry is made in app and passed down; there is no global one.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace penstock {
+
+// Label names and values, in the order in which they are printed.
+using MetricLabels = std::vector<std::pair<std::string, std::string>>;
+
+// Only grows. Thread-safe: each thread adds to its own cell, a scrape sums them.
+class Counter {
+ public:
+  virtual ~Counter() = default;
+  virtual void Add(uint64_t count = 1) = 0;
+  virtual uint64_t Value() const = 0;
+};
+
+// Goes up and down. Thread-safe; one shared cell, so not for the hot path.
+class Gauge {
+ public:
+  virtual ~Gauge() = default;
+  virtual void Set(double value) = 0;
+  virtual void Add(double change) = 0;
+  virtual double Value() const = 0;
+};
+
+// Counts observations by size. Thread-safe: each thread adds to its own cells.
+class Histogram {
+ public:
+  virtual ~Histogram() = default;
+  virtual void Record(double value) = 0;
+  virtual uint64_t Count() const = 0;
+};
+
+// All metrics of one server. Thread-safe. Metrics live as long as the registry.
+// A name has one kind and one help text; a second call with the same name and labels returns the
+// same metric. At most `series_max` label sets a name: further ones share a series whose label
+// values are all "other", so that clients cannot grow memory.
+class MetricsRegistry {
+ public:
+  explicit MetricsRegistry(size_t series_max = 1000);
+  ~MetricsRegistry();
+
+  Counter& AddCounter(std::string_view name, std::string_view help,
+                      const MetricLabels& labels = {});
+  Gauge& AddGauge(std::string_view name, std::string_view help, const MetricLabels& labels = {});
+  // `bounds`: ascending upper bounds of the buckets, without +Inf.
+  Histogram& AddHistogram(std::string_view name, std::string_view help,
+                          std::span<const double> bounds, const MetricLabels& labels = {});
+
+  // Prometheus text exposition format 0.0.4, families sorted by name.
+  std::string Text() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// TensorFlow Serving's latency buckets: 10 * 1.8^i microseconds, 33 of them.
+std::span<const double> LatencyBucketsUs();
+
+}  // namespace penstock

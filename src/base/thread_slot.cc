@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/thread_slot.h"
+
+#include <array>
+
+#include "base/mutex.h"
+
+namespace penstock {
+namespace {
+
+Mutex slots_mutex;
+std::array<bool, kThreadSlots - 1> slots_taken GUARDED_BY(slots_mutex) = {};
+
+int TakeSlot() {
+  MutexLock lock(slots_mutex);
+  for (size_t i = 0; i < slots_taken.size(); ++i) {
+    if (slots_taken[i]) continue;
+    slots_taken[i] = true;
+    return static_cast<int>(i);
+  }
+  return kThreadSlots - 1;
+}
+
+// Holds the slot while the thread lives. One thread.
+class SlotHolder final {
+ public:
+  ~SlotHolder() {
+    MutexLock lock(slots_mutex);
+    if (slot_ < kThreadSlots - 1) slots_taken[static_cast<size_t>(slot_)] = false;
+  }
+  int slot() const { return slot_; }
+
+ private:
+  const int slot_ = TakeSlot();
+};
+
+}  // namespace
+
+int ThreadSlot() {
+  thread_local const SlotHolder holder;
+  return holder.slot();
+}
+
+}  // namespace penstock

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+// A small dense number for each living thread, so that counters can have one cache line per thread.
+#pragma once
+
+namespace penstock {
+
+// Slots are 0 .. kThreadSlots - 1. The last one is shared by all threads that came when the others
+// were taken, so a slot may be written by several threads: use atomics.
+inline constexpr int kThreadSlots = 128;
+
+// This thread's slot, the same until the thread ends; then another thread may get it.
+int ThreadSlot();
+
+}  // namespace penstock

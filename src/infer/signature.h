@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a model says about itself: its signatures, and how it wants to be run.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "infer/request.h"
+#include "tensor/dtype.h"
+#include "tensor/shape.h"
+
+namespace penstock {
+
+// The signature that is meant when a request names none.
+inline constexpr std::string_view kDefaultSignatureName = "serving_default";
+
+// One input or output of a signature. Immutable after loading.
+struct TensorSpec {
+  std::string name;          // what clients call it
+  std::string backend_name;  // what the runtime calls it, as "serving_default_x:0"
+  DType dtype = DType::kInvalid;
+  bool unknown_rank = false;  // then `shape` is empty and any shape fits
+  Shape shape;                // -1 = any size
+  bool optional = false;      // may be left out of a request
+};
+
+// One way to call a model. Inputs and outputs are sorted by name. Immutable after loading.
+struct Signature {
+  std::string name;         // as "serving_default"
+  std::string method_name;  // as "tensorflow/serving/predict"; may be empty
+  std::vector<TensorSpec> inputs;
+  std::vector<TensorSpec> outputs;
+
+  // Null if there is none of that name.
+  const TensorSpec* FindInput(std::string_view input) const;
+  const TensorSpec* FindOutput(std::string_view output) const;
+};
+
+// How a model wants to be run. Immutable after loading.
+struct ModelTraits {
+  bool may_block = false;  // a run may sleep or wait for I/O: never run it on an event loop
+  bool any_signature =
+      false;  // takes whatever inputs it gets: nothing is checked (builtin:identity)
+  bool deadline_needs_pool = false;  // honours a deadline during the run only off the loop
+};
+
+// All of it. Immutable after loading.
+struct ModelInfo {
+  std::string
+      platform;  // "tensorflow", "onnxruntime", "builtin", or what a custom backend calls itself
+  std::vector<Signature> signatures;
+  ModelTraits traits;
+
+  // The signature called `name`, or the default one if `name` is empty. Null if there is none.
+  const Signature* FindSignature(std::string_view name) const;
+};
+
+// Compares the request's inputs and output filter with the signature: every needed input there,
+// none unknown or twice, types equal, shapes fitting; every wanted output known and named once.
+// Errors: INVALID_ARGUMENT that names the input, what was got and what is expected.
+Status CheckInputs(const Signature& signature, const InferRequest& request);
+
+}  // namespace penstock

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// Header fields and what is known of a request before its body.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "absl/container/inlined_vector.h"
+
+namespace penstock::net {
+
+// A header field. Views: into the connection's memory for received ones.
+struct Header {
+  std::string_view name;  // lower case when received over HTTP/2; compare with FindHeader
+  std::string_view value;
+};
+
+// The value of the first field called `name` (compared without case), or an empty view.
+std::string_view FindHeader(std::span<const Header> headers, std::string_view name);
+
+enum class Protocol { kHttp1, kHttp2 };
+
+// A request without its body. Immutable; alive as long as the call.
+struct RequestHead {
+  std::string_view method;  // as "POST"
+  std::string_view path;  // as received, percent-encoded, without the query: "/v1/models/a:predict"
+  std::string_view query;           // behind the '?', percent-encoded; empty if none
+  std::string_view authority;       // Host or :authority
+  std::span<const Header> headers;  // without pseudo-headers
+  Protocol protocol = Protocol::kHttp1;
+  bool is_tls = false;
+  std::string_view peer;  // the client's address, as "127.0.0.1:40122" or "unix"
+};
+
+}  // namespace penstock::net

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// Element types of tensors, for every protocol and backend. The numbers are those of TensorFlow's
+// DataType, so that no table is needed on the hot path; include/penstock/backend.h uses the same.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace penstock {
+
+enum class DType : uint8_t {
+  kInvalid = 0,
+  kFloat32 = 1,
+  kFloat64 = 2,
+  kInt32 = 3,
+  kUint8 = 4,
+  kInt16 = 5,
+  kInt8 = 6,
+  kString = 7,  // bytes of any content and length
+  kComplex64 = 8,
+  kInt64 = 9,
+  kBool = 10,  // one byte, 0 or 1
+  kQint8 = 11,
+  kQuint8 = 12,
+  kQint32 = 13,
+  kBfloat16 = 14,
+  kQint16 = 15,
+  kQuint16 = 16,
+  kUint16 = 17,
+  kComplex128 = 18,
+  kFloat16 = 19,
+  kUint32 = 22,
+  kUint64 = 23,
+};
+
+// Bytes of one element; 0 for kString (variable) and kInvalid.
+size_t DTypeBytes(DType type);
+
+// The type's lower-case name, as "float32", "string"; "invalid" for anything else.
+std::string_view DTypeName(DType type);
+
+// TensorFlow's name, as "DT_FLOAT".
+std::string_view TensorFlowTypeName(DType type);
+
+// The type with TensorFlow's number `number`; none if Penstock does not carry it.
+std::optional<DType> DTypeFromTensorFlow(int number);
+
+}  // namespace penstock

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// The dimensions of a tensor.
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "absl/container/inlined_vector.h"
+
+namespace penstock {
+
+// Rank at most this, as TensorFlow's limit is 254.
+inline constexpr size_t kRankMax = 254;
+
+// Sizes of the dimensions, outermost first; none of them negative in a tensor, -1 = unknown in a
+// signature. A scalar has rank 0. One thread at a time.
+class Shape {
+ public:
+  Shape() = default;
+  Shape(std::initializer_list<int64_t> dims) : dims_(dims) {}
+  explicit Shape(std::span<const int64_t> dims) : dims_(dims.begin(), dims.end()) {}
+
+  size_t rank() const { return dims_.size(); }
+  int64_t dim(size_t axis) const { return dims_[axis]; }
+  void set_dim(size_t axis, int64_t size) { dims_[axis] = size; }
+  void Append(int64_t size) { dims_.push_back(size); }
+  std::span<const int64_t> dims() const { return {dims_.data(), dims_.size()}; }
+
+  // The product of the dimensions (1 for a scalar); none if a dimension is negative or the product
+  // exceeds int64. Zero-sized dimensions do not hide an overflow of the others.
+  std::optional<int64_t> ElementCount() const;
+
+  // As "[32,-1,3]"; "[]" for a scalar.
+  std::string ToString() const;
+
+  bool operator==(const Shape& other) const { return dims_ == other.dims_; }
+
+ private:
+  absl::InlinedVector<int64_t, 4> dims_;
+};
+
+}  // namespace penstock

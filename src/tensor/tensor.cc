@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tensor/tensor.h"
+
+#include <cstring>
+
+namespace penstock {
+namespace {
+
+size_t ElementBytes(DType type) {
+  return type == DType::kString ? sizeof(StringElement) : DTypeBytes(type);
+}
+
+// The bytes that `shape` elements of `type` take.
+StatusOr<uint64_t> ArrayBytes(DType type, const Shape& shape) {
+  const size_t element_bytes = ElementBytes(type);
+  if (element_bytes == 0) return InvalidArgument("the tensor has no valid element type");
+  if (shape.rank() > kRankMax) {
+    return InvalidArgument("the tensor has {} dimensions; at most {} are allowed", shape.rank(),
+                           kRankMax);
+  }
+  const std::optional<int64_t> count = shape.ElementCount();
+  uint64_t bytes = 0;
+  if (!count || __builtin_mul_overflow(static_cast<uint64_t>(*count), element_bytes, &bytes)) {
+    return InvalidArgument(
+        "the shape {} has a negative dimension or more elements than can be addressed",
+        shape.ToString());
+  }
+  return bytes;
+}
+
+}  // namespace
+
+StatusOr<Tensor> Tensor::FromBytes(DType type, Shape shape, Slice elements) {
+  if (type == DType::kString) return absl::InternalError("strings are not one piece of bytes");
+  ASSIGN_OR_RETURN(const uint64_t bytes, ArrayBytes(type, shape));
+  if (bytes != elements.size) {
+    return InvalidArgument("a {} tensor of shape {} takes {} bytes, but {} were given",
+                           DTypeName(type), shape.ToString(), bytes, elements.size);
+  }
+  Tensor tensor;
+  tensor.dtype_ = type;
+  tensor.element_count_ = static_cast<int64_t>(bytes / DTypeBytes(type));
+  tensor.shape_ = std::move(shape);
+  tensor.elements_ = std::move(elements);
+  return tensor;
+}
+
+StatusOr<Tensor> Tensor::FromStrings(Shape shape, BufferRef array, BufferRef bytes_owner) {
+  ASSIGN_OR_RETURN(const uint64_t bytes, ArrayBytes(DType::kString, shape));
+  if (bytes != array->size()) {
+    return InvalidArgument("a string tensor of shape {} has {} elements, but {} were given",
+                           shape.ToString(), bytes / sizeof(StringElement),
+                           array->size() / sizeof(StringElement));
+  }
+  Tensor tensor;
+  tensor.dtype_ = DType::kString;
+  tensor.element_count_ = static_cast<int64_t>(bytes / sizeof(StringElement));
+  tensor.shape_ = std::move(shape);
+  tensor.elements_ = WholeSlice(std::move(array));
+  tensor.string_owner_ = std::move(bytes_owner);
+  return tensor;
+}
+
+StatusOr<Tensor> Tensor::Allocate(DType type, Shape shape, uint64_t bytes_max) {
+  ASSIGN_OR_RETURN(const uint64_t bytes, ArrayBytes(type, shape));
+  if (bytes > bytes_max) {
+    return InvalidArgument("a {} tensor of shape {} takes {} bytes; the limit is {}",
+                           DTypeName(type), shape.ToString(), bytes, bytes_max);
+  }
+  Tensor tensor;
+  tensor.dtype_ = type;
+  tensor.element_count_ = static_cast<int64_t>(bytes / ElementBytes(type));
+  tensor.shape_ = std::move(shape);
+  tensor.elements_ = WholeSlice(AllocateBuffer(bytes));
+  if (type == DType::kString) std::memset(tensor.mutable_data(), 0, bytes);
+  return tensor;
+}
+
+uint64_t Tensor::StringBytes() const {
+  if (dtype_ != DType::kString) return 0;
+  uint64_t sum = 0;
+  for (const StringElement& element : strings()) sum += element.size;
+  return sum;
+}
+
+}  // namespace penstock

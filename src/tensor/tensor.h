@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// A tensor: a view of elements and what keeps them alive. Row-major, little-endian.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <utility>
+
+#include "base/buffer.h"
+#include "base/status.h"
+#include "tensor/dtype.h"
+#include "tensor/shape.h"
+
+namespace penstock {
+
+// One element of a kString tensor. The bytes are kept by the tensor's string owner, or by its own
+// buffer. The same layout as PenstockString in include/penstock/backend.h.
+struct StringElement {
+  const char* data = nullptr;
+  size_t size = 0;
+
+  std::string_view view() const { return {data, size}; }
+};
+
+// Elements of one type in one piece of memory. Copying a Tensor copies the view and takes a
+// reference, never elements. One thread at a time; the elements themselves are immutable once the
+// tensor has been handed on.
+class Tensor {
+ public:
+  Tensor() = default;
+
+  // `elements` must hold exactly ElementCount(shape) elements; its owner keeps them. Not for
+  // kString. Errors: INVALID_ARGUMENT if type, shape and size do not fit one another.
+  static StatusOr<Tensor> FromBytes(DType type, Shape shape, Slice elements);
+
+  // A kString tensor over an array of StringElement (in `array`) whose bytes `bytes_owner` keeps.
+  static StatusOr<Tensor> FromStrings(Shape shape, BufferRef array, BufferRef bytes_owner);
+
+  // Uninitialised elements that the caller fills through mutable_data(). For kString an array of
+  // empty strings; set the bytes' owner with set_string_owner(). Errors: INVALID_ARGUMENT if the
+  // shape overflows or exceeds `bytes_max`.
+  static StatusOr<Tensor> Allocate(DType type, Shape shape, uint64_t bytes_max = UINT64_MAX);
+
+  DType dtype() const { return dtype_; }
+  const Shape& shape() const { return shape_; }
+  // Number of elements.
+  int64_t element_count() const { return element_count_; }
+  // Bytes of the element array: for kString that of the StringElement array, not of the characters.
+  size_t bytes() const { return elements_.size; }
+  const std::byte* data() const { return elements_.data; }
+  const Slice& elements() const { return elements_; }
+
+  // The elements as T, which must be the type that dtype() stands for.
+  template <typename T>
+  std::span<const T> as() const {
+    return {reinterpret_cast<const T*>(elements_.data), static_cast<size_t>(element_count_)};
+  }
+  std::span<const StringElement> strings() const { return as<StringElement>(); }
+  const BufferRef& string_owner() const { return string_owner_; }
+  // Sum of the string lengths; 0 unless kString.
+  uint64_t StringBytes() const;
+
+  // Only between Allocate and handing the tensor on.
+  std::byte* mutable_data() { return const_cast<std::byte*>(elements_.data); }
+  template <typename T>
+  std::span<T> mutable_as() {
+    return {reinterpret_cast<T*>(mutable_data()), static_cast<size_t>(element_count_)};
+  }
+  void set_string_owner(BufferRef owner) { string_owner_ = std::move(owner); }
+
+ private:
+  DType dtype_ = DType::kInvalid;
+  Shape shape_;
+  int64_t element_count_ = 0;
+  Slice elements_;
+  BufferRef string_owner_;
+};
+
+}  // namespace penstock
