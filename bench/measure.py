@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measures the figures of docs/performance.md: CPU time of the server process per request, Penstock and a peer
+alternating in one run, so that a slow moment of the machine hits both. Prints a Markdown table; --json FILE keeps it.
+"""
+import argparse
+import json
+import pathlib
+import platform
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import idle_and_memory
+import large_messages
+import rest_calls
+import runtime_models
+import small_calls
+
+SCENARIOS = {
+    "grpc_small": small_calls.run,
+    "runtimes": runtime_models.run,
+    "rest_small": rest_calls.run_small,
+    "rest_json": rest_calls.run_json,
+    "grpc_large": large_messages.run,
+    "idle": idle_and_memory.run_idle,
+    "memory": idle_and_memory.run_memory,
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="*", choices=SCENARIOS, default=list(SCENARIOS))
+    parser.add_argument("--rounds", type=int, default=5, help="alternations of Penstock and its peers")
+    parser.add_argument("--json", type=pathlib.Path, help="append the rows to this file, one JSON object a line")
+    options = parser.parse_args()
+    rows = []
+    print("| case | measured | target | met |\n|---|---|---|---|", flush=True)
+    for name in options.only:
+        for row in SCENARIOS[name](options.rounds):
+            rows.append({"scenario": name, **row})
+            print(f"| {row['case']} | {row['measured']} | {row['target']} | {'yes' if row['met'] else 'no'} |", flush=True)
+    if options.json:
+        commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+        with options.json.open("a") as file:
+            for row in rows:
+                file.write(json.dumps({"commit": commit, "time": int(time.time()), "kernel": platform.release(), **row}) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""REST :predict against the least that an HTTP/1.1 server can do, and the JSON codec against bare library loops."""
+import json
+import subprocess
+import urllib.request
+
+from messages import predict_request, warm_up
+from pairs import alternate, median, ratio, row
+from servers import BUILD, CLIENT_CORE, cpu_per_request, h2load, peer, penstock
+
+REQUESTS = 60_000
+CONNECTIONS = 32
+
+
+def run_small(rounds):
+    body = b'{"instances": [1.0]}'
+    with penstock() as ours:
+        url = f"http://127.0.0.1:{ours.rest_port}/v1/models/m:predict"
+        with urllib.request.urlopen(urllib.request.Request(url, body)) as answer:
+            text = answer.read()
+        assert json.loads(text) == {"predictions": [2.5]}, text
+        warm_up(ours.port, predict_request([1.0]))
+        with peer("epoll echo", "http_echo", "epoll", len(text)) as echo:
+            def measure(server, target):
+                return cpu_per_request(server, REQUESTS, lambda: h2load(
+                    target, REQUESTS, CONNECTIONS, 1, body, ("content-type: application/json",), http1=True))
+            figures = alternate(rounds, {
+                "penstock": lambda: measure(ours, url),
+                "echo": lambda: measure(echo, f"http://127.0.0.1:{echo.port}/v1/models/m:predict")})
+    got = ratio(figures, "penstock", "echo")
+    yield row(f"REST :predict, 1 float, {CONNECTIONS} connections, against an epoll echo",
+              f"{got:.2f}x ({median(figures, 'penstock'):.2f} us against {median(figures, 'echo'):.2f})",
+              "<= 2x", got <= 2, figures=figures)
+
+
+def run_json(rounds):
+    output = subprocess.run(
+        ["taskset", "-c", CLIENT_CORE, BUILD / "bench" / "json_bench", "--rounds", str(rounds)],
+        check=True, capture_output=True, text=True).stdout
+    figures = json.loads(output)
+    for name, limit in (("decode", 1.3), ("encode", 1.2)):
+        got = figures[name]["ratio"]
+        yield row(f"REST JSON [32,784] floats, {name}, against the bare library loop",
+                  f"{got:.2f}x ({figures[name]['penstock_us']:.0f} us against {figures[name]['bare_us']:.0f})",
+                  f"<= {limit}x", got <= limit, figures=figures[name])
