@@ -6,15 +6,20 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/status.h"
 #include "core/servable.h"
+#include "core/source.h"
+#include "core/version_policy.h"
 
 namespace penstock::core {
 
@@ -55,22 +60,108 @@ class Handle {
   VersionEntry* entry_ = nullptr;
 };
 
-// Thread-safe.
-class Manager final {
+struct ManagerOptions {
+  int load_threads = 2;  // loads at a time, of all models together
+  int load_nice = 10;    // OS priority of the load and unload threads, so that they slow no request
+  // Retries of a failed load while its version stays aspired; negative: without end.
+  int load_retries_max = 5;
+  // Wait before the first retry; each further one waits twice as long, up to the maximum.
+  Duration load_retry_interval = std::chrono::seconds(1);
+  Duration load_retry_interval_max = std::chrono::minutes(1);
+  // Limit for the sum of the loaders' estimates, in bytes; 0: none. Over it a load fails (and is
+  // retried).
+  uint64_t ram_bytes_max = 0;
+  // Versions that have ended and are still listed, per model.
+  size_t ended_versions_max = 10;
+};
+
+// How one model shall be managed.
+struct ModelConfig {
+  std::string name;
+  const VersionPolicy* policy = &AvailabilityPreservingPolicy();  // outlives the manager
+  // A label may name a version that is not loaded yet; a label that points to a ready version can
+  // only be moved to a ready one.
+  std::map<std::string, VersionNumber> labels;
+};
+
+// What a listener hears: that a version entered a state, or, without `version`, that a model was
+// added, removed or reconfigured, or that its source's status changed.
+struct ManagerEvent {
+  std::string model;
+  std::optional<VersionStatus> version;
+};
+using ManagerListener = std::function<void(const ManagerEvent&)>;
+
+// Thread-safe. Sources and everything that holds Handles must let go before Stop can return.
+class Manager final : public AspiredTarget {
  public:
-  // The newest ready version, or the one asked for. No lock. NOT_FOUND with TensorFlow Serving's
-  // texts: "Servable not found for request: Latest(NAME)" / "Specific(NAME, V)".
+  explicit Manager(ManagerOptions options = {});
+  ~Manager() override;  // stops it
+
+  // --- Configuration.
+
+  // The complete list of models. New ones are added (and wait for their source), missing ones are
+  // removed as by RemoveModel, others get the new policy and labels. All or nothing. Errors:
+  // INVALID_ARGUMENT (empty or repeated name), FAILED_PRECONDITION (label moved to a version that
+  // is not ready, or stopped).
+  Status SetModels(std::vector<ModelConfig> models);
+  // Adds one model, or reconfigures it. Errors as for SetModels.
+  Status SetModel(ModelConfig model);
+  // Unloads its versions and forgets it. NOT_FOUND if there is no such model.
+  Status RemoveModel(std::string_view name);
+
+  // From sources; see AspiredTarget.
+  void SetAspired(std::string_view model, std::vector<AspiredVersion> versions) override;
+  void SetSourceStatus(std::string_view model, Status status) override;
+
+  // --- Requests. No lock, no write to a shared cache line.
+
+  // The newest ready version, or the one asked for. NOT_FOUND with TensorFlow Serving's texts:
+  // "Servable not found for request: Latest(NAME)" / "Specific(NAME, V)".
   StatusOr<Handle> GetHandle(std::string_view name,
                              std::optional<VersionNumber> version = std::nullopt) const;
-  // By label. INVALID_ARGUMENT "Unrecognized servable version label: L".
+  // By label. INVALID_ARGUMENT "Unrecognized servable version label: L"; NOT_FOUND as above.
   StatusOr<Handle> GetHandleByLabel(std::string_view name, std::string_view label) const;
+  // True if every configured model has a version available.
+  bool IsReady() const;
+  // True if the model has a version available; none if it is not configured.
+  std::optional<bool> IsModelReady(std::string_view name) const;
 
-  // Every model that was ever configured and not removed, sorted.
+  // --- What is going on.
+
+  // Every configured model, sorted.
   std::vector<std::string> ModelNames() const;
   // All known versions of a model, newest first; empty if the model is unknown.
   std::vector<VersionStatus> VersionStatuses(std::string_view name) const;
-  // True if every configured model has a version available.
-  bool IsReady() const;
+  // What the model's source last reported; NOT_FOUND if the model is unknown.
+  Status SourceStatus(std::string_view name) const;
+  std::map<std::string, VersionNumber> Labels(std::string_view name) const;
+
+  // `listener` hears every event, in order, one at a time, on a thread of the manager or of the
+  // caller that caused it; no lock is held, but it should be quick. AVAILABLE is told once requests
+  // find the version.
+  int AddListener(ManagerListener listener);
+  // After the return the listener is not running (unless this is called from it) and will not run.
+  void RemoveListener(int id);
+
+  // Returns true as soon as `condition` holds, which is tested now and after every event, without a
+  // lock; false if `until` passes first.
+  bool WaitFor(const std::function<bool()>& condition, SteadyTime until = kNoDeadline) const;
+  // Waits until nothing is being loaded or unloaded and no event is left to tell. A load that waits
+  // for its retry does not count.
+  bool WaitUntilIdle(SteadyTime until = kNoDeadline) const;
+
+  // --- The end.
+
+  // From now on nothing new is loaded and lists of sources are ignored; what is ready goes on
+  // serving.
+  void StartDrain();
+  // Unloads everything and returns when the last version is gone, which is when its last handle is.
+  void Stop();
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
 };
 
 }  // namespace penstock::core

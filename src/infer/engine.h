@@ -31,7 +31,11 @@ struct EngineOptions {
   uint64_t inline_request_bytes_max = 64 * 1024;
 };
 
-class ServedModel;  // implementation: a Model with its run-time statistics and metrics
+// What a loader of a model returns: the model with its run-time statistics and metrics. The engine
+// runs only servables made by this. `metrics` outlives the servable.
+std::unique_ptr<core::Servable> MakeServedModel(const core::ServableId& id,
+                                                std::unique_ptr<Model> model,
+                                                MetricsRegistry& metrics);
 
 // A version that cannot be unloaded while this lives. Move-only; one thread at a time; may be
 // destroyed on any.
@@ -50,7 +54,7 @@ class ModelHandle {
 // Thread-safe. `manager`, `pool` and `clock` outlive it.
 class Engine final {
  public:
-  Engine(EngineOptions options, core::Manager& manager, Executor& pool, MetricsRegistry& metrics,
+  Engine(EngineOptions options, core::Manager& manager, Executor& pool,
          const Clock& clock = Clock::Real());
   ~Engine();
 
@@ -60,11 +64,13 @@ class Engine final {
   StatusOr<ModelHandle> Find(const ModelSelector& selector) const;
 
   // Checks the request against the signature, then runs it: inline if the model is cheap and
-  // `may_run_inline` (the caller is an event loop), else on the pool. `done` as for Model::Run.
+  // `may_run_inline` (the caller is an event loop), else on the pool, whose thread then calls
+  // `done`. `done` as for Model::Run; it may run before this returns.
   // Keeps nothing of `handle`: the caller keeps it until the last part. Errors beside the model's
   // own: FAILED_PRECONDITION (unknown signature), INVALID_ARGUMENT (inputs), DEADLINE_EXCEEDED
   // (passed before the start), CANCELLED, UNAVAILABLE (pool's queue full).
-  void Run(const ModelHandle& handle, const InferRequest& request, ResponseCallback done);
+  void Run(const ModelHandle& handle, const InferRequest& request, bool may_run_inline,
+           ResponseCallback done);
 
   // The lifecycle side: states of versions, names, readiness.
   const core::Manager& manager() const { return manager_; }
@@ -73,7 +79,6 @@ class Engine final {
   const EngineOptions options_;
   core::Manager& manager_;
   Executor& pool_;
-  MetricsRegistry& metrics_;
   const Clock& clock_;
 };
 

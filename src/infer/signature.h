@@ -44,6 +44,8 @@ struct ModelTraits {
   bool may_block = false;  // a run may sleep or wait for I/O: never run it on an event loop
   bool any_signature =
       false;  // takes whatever inputs it gets: nothing is checked (builtin:identity)
+  // Run calls `done` for the last time before it returns: saves the engine a wrapper per request.
+  bool answers_in_run = false;
   bool deadline_needs_pool = false;  // honours a deadline during the run only off the loop
 };
 

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where versions come from: a folder, a fixed list, an object store.
+#pragma once
+
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "core/loader.h"
+#include "core/servable.h"
+
+namespace penstock::core {
+
+// A version that a source wants loaded, and how; or why it could make no loader, which is then the
+// version's status and harms no other.
+struct AspiredVersion {
+  VersionNumber version;
+  StatusOr<std::unique_ptr<Loader>> loader;
+};
+
+// Takes what sources find; the Manager is one. Thread-safe.
+class AspiredTarget {
+ public:
+  virtual ~AspiredTarget() = default;
+
+  // The complete list of the versions of `model` that shall be loaded. A version missing from it is
+  // no longer wanted; one that is loaded already stays as it is and its new loader is dropped. Does
+  // nothing if the model is not configured. Returns at once.
+  virtual void SetAspired(std::string_view model, std::vector<AspiredVersion> versions) = 0;
+
+  // The source cannot tell which versions there are (error), or can again (OK). Unloads nothing.
+  virtual void SetSourceStatus(std::string_view model, Status status) = 0;
+};
+
+// Watches the versions of some models and tells a target. Thread-safe.
+class Source {
+ public:
+  virtual ~Source() = default;
+
+  // Starts telling `target`, which outlives the source or its Stop, on a thread of the source's
+  // own. Call it once.
+  virtual void Start(AspiredTarget& target) = 0;
+  // After the return the target is not called any more.
+  virtual void Stop() = 0;
+};
+
+}  // namespace penstock::core
