@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+// A plain HTTP request from its head to its answer, the same for HTTP/1.1 and HTTP/2: routing,
+// limits, the body, deadline, CORS, compression. A session parses and formats, nothing else:
+//
+//   HttpCallImpl* call = NewHttpCall(loop, owner);    // head storage is empty
+//   call->head_storage()...; call->mutable_head()...  // fill in
+//   call->OnHead(content_length);                     // may answer at once (404, 413, 503 ...)
+//   call->OnBody(bytes); ...  call->OnBodyEnd();      // the handler runs here
+//   owner.OnAnswer(*call)                             // when there is an answer
+//   call->Close();                                    // the session is done with the call
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "absl/container/inlined_vector.h"
+#include "net/body_receiver.h"
+#include "net/call.h"
+#include "net/loop.h"
+#include "net/server_state.h"
+
+namespace penstock::net {
+
+class HttpCallImpl;
+
+// The session's side of a call. Owned by loop.
+class HttpCallOwner {
+ public:
+  virtual ~HttpCallOwner() = default;
+  // call.status(), ForEachHeader and TakeBody are ready. Called once, on the loop, perhaps inside
+  // one of the call's own functions.
+  virtual void OnAnswer(HttpCallImpl& call) = 0;
+};
+
+// The bytes of a request's head, and its fields as offsets, so that the bytes may move while the
+// head is gathered. Reused for the next call. Owned by loop.
+class HeadStorage final {
+ public:
+  void Clear() {
+    bytes_.clear();
+    fields_.clear();
+  }
+  // Keeps a copy; View(offset, size) gives it back once all is appended.
+  size_t Append(std::string_view text) {
+    bytes_.append(text);
+    return bytes_.size() - text.size();
+  }
+  void AppendField(std::string_view name, std::string_view value) {
+    const size_t at = Append(name);
+    bytes_.append(value);
+    fields_.push_back({at, name.size(), value.size()});
+  }
+  // Fields that lie in the bytes already (Append).
+  void AddField(size_t name_at, size_t name_size, size_t value_at, size_t value_size);
+  std::string_view View(size_t at, size_t size) const { return {bytes_.data() + at, size}; }
+  size_t size() const { return bytes_.size(); }
+  size_t field_count() const { return fields_.size(); }
+
+  // The fields. Valid until the next change.
+  std::span<const Header> Fields();
+
+ private:
+  struct Field {
+    size_t name_at, name_size, value_size;
+    size_t value_at = 0;  // 0: right behind the name
+  };
+  std::string bytes_;
+  absl::InlinedVector<Field, 16> fields_;
+  absl::InlinedVector<Header, 16> headers_;
+};
+
+// See above. Owned by loop, but for what HttpCall promises.
+class HttpCallImpl final : public HttpCall, private WheelTimer {
+ public:
+  // Filled in by the session before OnHead: method, path, query, authority, headers, protocol,
+  // is_tls, peer.
+  HeadStorage& head_storage() { return head_storage_; }
+  RequestHead& mutable_head() { return head_; }
+
+  // The head is complete. `content_length`: none if unknown or if there is no body.
+  void OnHead(std::optional<uint64_t> content_length);
+  // Where the next bytes of the body may be read to; empty if not worth it.
+  std::span<std::byte> BodyTarget();
+  // Bytes of the body, perhaps in BodyTarget. Dropped if the call is answered already.
+  void OnBody(std::span<const std::byte> bytes);
+  // The body is complete: runs the handler, unless the call is answered already.
+  void OnBodyEnd();
+  // The session found the request wrong (400, 408, 413, 431 ...): answers it, if it is not answered
+  // already.
+  void Refuse(int status, std::string_view message);
+  // Ends the session's part: drops its reference. Cancels the call if it is not answered yet.
+  void Close();
+
+  // From OnAnswer on:
+  int status() const { return response_.status; }
+  // Whether OnAnswer has been called.
+  bool is_answered() const { return state_ == State::kAnswered; }
+  // Calls `visit(name, value)` with every field but content-length and those of the connection.
+  template <typename Visit>
+  void ForEachHeader(Visit visit) const;
+  // Bytes of the body, for content-length; also for HEAD.
+  uint64_t body_bytes() const { return response_.body.bytes(); }
+  // The body to be sent: empty for HEAD. Once.
+  ByteChain TakeBody();
+
+  void Respond(HttpResponse response) override;
+
+ private:
+  friend HttpCallImpl* NewHttpCall(Loop& loop, HttpCallOwner& owner);
+  friend class HttpCallPool;
+  // kOpen: until the handler answers. kGiven: on its way to the loop.
+  enum class State : uint8_t { kOpen, kGiven, kAnswered };
+
+  explicit HttpCallImpl(std::shared_ptr<Loop> loop);
+  void Destroy() override;
+  void OnTimer() override;  // the deadline
+
+  void Prepare();
+  bool FindRoute();
+  bool AdmitBody(std::optional<uint64_t> content_length);
+  void AnswerOptions();
+  void RefuseBody(const Status& status);
+  void RunHandler();
+  void Deliver();
+  void Compress();
+
+  const std::shared_ptr<Loop> loop_;
+  HttpCallOwner* owner_ = nullptr;  // null once the session is done with the call
+  const HttpRoute* route_ = nullptr;
+  HeadStorage head_storage_;
+  BodyReceiver receiver_;
+  std::atomic<State> state_{State::kOpen};
+  bool has_slot_ = false;    // counts as a request in flight
+  bool is_handled_ = false;  // the handler has run
+  bool is_gzipped_ = false;  // the answer
+  bool vary_ = false;        // the answer depends on accept-encoding
+  HttpResponse response_;
+};
+
+// A call with one reference, which Close drops. From the loop's pool.
+HttpCallImpl* NewHttpCall(Loop& loop, HttpCallOwner& owner);
+
+// The body {"error": "..."} in TensorFlow Serving's form.
+HttpResponse ErrorResponse(int status, std::string_view message);
+
+// Whether a client with this Accept-Encoding takes gzip.
+bool AcceptsGzip(std::string_view accept_encoding);
+
+template <typename Visit>
+void HttpCallImpl::ForEachHeader(Visit visit) const {
+  if (!response_.content_type.empty()) visit("content-type", response_.content_type);
+  if (is_gzipped_) visit("content-encoding", std::string_view("gzip"));
+  if (vary_) visit("vary", std::string_view("accept-encoding"));
+  if (loop_->server().options.cors) {
+    visit("access-control-allow-origin", std::string_view("*"));
+    visit("access-control-allow-methods", std::string_view("POST, GET"));
+    visit("access-control-allow-headers", std::string_view("Content-Type"));
+  }
+  for (const auto& [name, value] : response_.headers) visit(name, std::string_view(value));
+  visit("date", loop_->HttpDate());
+}
+
+}  // namespace penstock::net

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// What connections, sessions and calls of one event loop share. Knows no Asio: EventLoop runs it, a
+// test or a fuzzer calls RunPosted and FinishBurst itself.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "base/mutex.h"
+#include "net/allowance.h"
+#include "net/timer_wheel.h"
+
+namespace penstock::net {
+
+class ServerState;
+
+// Something with output to be flushed at the end of the burst. Owned by loop.
+class FlushTarget {
+ public:
+  virtual ~FlushTarget() = default;
+  virtual void Flush() = 0;
+};
+
+// Something that lives as long as the loop, as a pool of objects. Owned by loop.
+class LoopLocal {
+ public:
+  virtual ~LoopLocal() = default;
+};
+enum class LoopLocalKey { kHttpCalls, kGrpcCalls, kBodyBuffers, kHttp2, kCount };
+
+// One loop. Kept alive by its thread and by the calls that were made on it, which may outlive the
+// server. Owned by loop, but for what is marked thread-safe.
+class Loop final {
+ public:
+  using Task = absl::AnyInvocable<void()>;
+
+  // `wake` makes the loop's thread call RunPosted soon; it is called from any thread, once for a
+  // burst of tasks.
+  Loop(std::shared_ptr<ServerState> server, std::function<void()> wake);
+  ~Loop();
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
+
+  // Has the loop run `task`. The queue needs no bound of its own: a call has at most one answer,
+  // one read and one write under way, and calls are limited. False: the loop has ended, and the
+  // task was dropped. Thread-safe.
+  bool Post(Task task) EXCLUDES(mutex_);
+  // The loop that runs on this thread, or null. Thread-safe.
+  static Loop* Current();
+  bool IsCurrent() const { return Current() == this; }
+
+  // Runs what was posted, and FinishBurst.
+  void RunPosted() EXCLUDES(mutex_);
+  // Has `target` flushed by FinishBurst. Once, until then.
+  void ScheduleFlush(FlushTarget& target) { dirty_.push_back(&target); }
+  // `target` is going away.
+  void ForgetFlush(FlushTarget& target);
+  // To be called at the end of each event: flushes what is to be flushed.
+  void FinishBurst();
+  // No task runs after this; pools are emptied. Called when the loop's thread has ended.
+  void Shutdown() EXCLUDES(mutex_);
+  bool is_shut_down() const { return is_shut_down_; }
+
+  // The state outlives the loop; its router, metrics and clock only until Shutdown.
+  ServerState& server() { return *server_; }
+  TimerWheel& timers() { return timers_; }
+  LocalAllowance& body_bytes() { return body_bytes_; }
+  std::unique_ptr<LoopLocal>& local(LoopLocalKey key) { return locals_[static_cast<size_t>(key)]; }
+
+  // A request begins to be served: false if the limit of the server is reached. Each one that
+  // began must end, on this loop.
+  [[nodiscard]] bool TryBeginRequest();
+  void EndRequest();
+  // Requests that have begun and not ended. Thread-safe.
+  int64_t open_requests() const { return open_requests_.load(std::memory_order_relaxed); }
+
+  // "Sun, 06 Nov 1994 08:49:37 GMT" of the current second.
+  std::string_view HttpDate();
+
+ private:
+  friend class LoopScope;
+
+  const std::shared_ptr<ServerState> server_;
+  const std::function<void()> wake_;
+
+  TimerWheel timers_;
+  LocalAllowance requests_;
+  LocalAllowance body_bytes_;
+  std::array<std::unique_ptr<LoopLocal>, static_cast<size_t>(LoopLocalKey::kCount)> locals_;
+  std::vector<FlushTarget*> dirty_;
+  std::vector<Task> running_;  // keeps its memory between bursts
+  int64_t date_second_ = -1;
+  char date_[32] = {};
+  std::atomic<int64_t> open_requests_{0};  // written by the loop only
+  std::atomic<bool> is_shut_down_{false};
+
+  Mutex mutex_;
+  std::vector<Task> posted_ GUARDED_BY(mutex_);
+  bool closed_ GUARDED_BY(mutex_) = false;
+};
+
+// Makes `loop` the current one of this thread. One thread.
+class LoopScope final {
+ public:
+  explicit LoopScope(Loop& loop);
+  ~LoopScope();
+  LoopScope(const LoopScope&) = delete;
+  LoopScope& operator=(const LoopScope&) = delete;
+
+ private:
+  Loop* const previous_;
+};
+
+}  // namespace penstock::net

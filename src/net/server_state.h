@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// What all loops of a server share.
+#pragma once
+
+#include <atomic>
+#include <memory>
+
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "base/mutex.h"
+#include "net/allowance.h"
+#include "net/router.h"
+#include "net/server.h"
+
+namespace penstock::net {
+
+class BigBufferPool;
+
+// The metrics of the network layer. Thread-safe.
+struct NetMetrics {
+  explicit NetMetrics(MetricsRegistry& registry);
+
+  Counter& connections;
+  Gauge& connections_open;
+  Counter& http1_requests;
+  Counter& http2_requests;  // plain HTTP over HTTP/2
+  Counter& grpc_requests;
+  Counter& bytes_received;
+  Counter& bytes_sent;
+  // Limits that a client ran into.
+  Counter& limit_connections;
+  Counter& limit_requests;
+  Counter& limit_body_bytes;      // one body over body_bytes_max
+  Counter& limit_inflight_bytes;  // all bodies together over inflight_bytes_max
+  Counter& limit_header_bytes;
+  Counter& limit_timeouts;  // idle connections do not count
+  Counter& limit_floods;
+  Counter& protocol_errors;
+  Counter& tls_errors;
+};
+
+// Options, limits and the drain flag. Fixed after construction or thread-safe.
+class ServerState final {
+ public:
+  // Options that are 0 for "as the machine has" must be filled in already (see WithDefaults).
+  ServerState(ServerOptions server_options, const Router& routes, MetricsRegistry& registry,
+              const Clock& time);
+  ~ServerState();
+
+  const ServerOptions options;
+  const Router& router;
+  const Clock& clock;
+  NetMetrics metrics;
+  Allowance requests;
+  Allowance body_bytes;
+  const std::shared_ptr<BigBufferPool> big_buffers;
+
+  bool is_draining() const { return draining_.load(std::memory_order_acquire); }
+  void StartDrain() { draining_.store(true, std::memory_order_release); }
+
+  uint64_t NextRequestId() { return next_request_id_.fetch_add(1, std::memory_order_relaxed); }
+
+  // Connections and requests of all loops: WaitUntilQuiet wakes up whenever one ends while the
+  // server drains.
+  void NotifyEnd();
+  // Waits until `is_quiet` says true or the time has come; what it last said.
+  bool WaitUntilQuiet(const std::function<bool()>& is_quiet, SteadyTime until);
+
+  // How often connections look for time-outs: each second, or more often if a time-out is short.
+  Duration TickInterval() const;
+
+ private:
+  std::atomic<bool> draining_{false};
+  std::atomic<uint64_t> next_request_id_{1};
+  Mutex mutex_;
+  CondVar changed_;
+};
+
+// Fills in what depends on the machine: loops and inflight_bytes_max.
+ServerOptions WithDefaults(ServerOptions options);
+
+}  // namespace penstock::net
