@@ -4,6 +4,8 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <string>
 
 namespace penstock {
 
@@ -12,5 +14,16 @@ int UsableCpus();
 
 // Bytes of memory that may be used: the smaller of the machine's memory and the cgroup's limit.
 uint64_t UsableMemoryBytes();
+
+// The tightest limits of a process's cgroup and all of the groups above it; none = unlimited.
+struct CgroupLimits {
+  std::optional<double> cpus;
+  std::optional<uint64_t> memory_bytes;
+};
+
+// Reads them from the files of a system whose root folder is `root`: "" for this one, a folder with
+// proc/self/cgroup, proc/self/mountinfo and the mounted hierarchies for tests. What cannot be read
+// or understood limits nothing.
+CgroupLimits ReadCgroupLimits(const std::string& root);
 
 }  // namespace penstock

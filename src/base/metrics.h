@@ -3,7 +3,9 @@
 // text. The registry is made in app and passed down; there is no global one.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -41,6 +43,14 @@ class Histogram {
   virtual uint64_t Count() const = 0;
 };
 
+enum class MetricKind { kCounter, kGauge, kHistogram };
+
+// One value of a family that is computed when it is asked for.
+struct MetricSample {
+  MetricLabels labels;
+  double value = 0;
+};
+
 // All metrics of one server. Thread-safe. Metrics live as long as the registry.
 // A name has one kind and one help text; a second call with the same name and labels returns the
 // same metric. At most `series_max` label sets a name: further ones share a series whose label
@@ -53,9 +63,16 @@ class MetricsRegistry {
   Counter& AddCounter(std::string_view name, std::string_view help,
                       const MetricLabels& labels = {});
   Gauge& AddGauge(std::string_view name, std::string_view help, const MetricLabels& labels = {});
-  // `bounds`: ascending upper bounds of the buckets, without +Inf.
+  // `bounds`: ascending upper bounds of the buckets, without +Inf; at most 200. All series of a
+  // name have the same.
   Histogram& AddHistogram(std::string_view name, std::string_view help,
                           std::span<const double> bounds, const MetricLabels& labels = {});
+
+  // A counter or gauge whose samples `collect` computes for each Text(), on its thread. What it
+  // refers to must outlive the last call of Text(); it must not call the registry. Sample sets are
+  // cut to `series_max`.
+  void AddCollector(std::string_view name, std::string_view help, MetricKind kind,
+                    std::function<std::vector<MetricSample>()> collect);
 
   // Prometheus text exposition format 0.0.4, families sorted by name.
   std::string Text() const;

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// For what only a mistake in this program can break; never for input, network, disk or plug-ins.
+#pragma once
+
+#include <string_view>
+
+namespace penstock {
+
+// Logs `message` and aborts.
+[[noreturn]] void CheckFailed(std::string_view file, int line, std::string_view message);
+
+}  // namespace penstock
+
+// Stops the program with `message` if `condition` does not hold.
+#define PENSTOCK_CHECK(condition, message)                                                \
+  do {                                                                                    \
+    if (!(condition)) [[unlikely]]                                                        \
+      ::penstock::CheckFailed(__FILE__, __LINE__, "'" #condition "' is false: " message); \
+  } while (false)

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/log.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <ctime>
+
+namespace penstock {
+namespace {
+
+std::atomic<LogFormat> log_format{LogFormat::kText};
+
+std::string_view LevelName(LogLevel level) {
+  constexpr std::array<std::string_view, 5> kNames = {"debug", "info", "warning", "error", "off"};
+  return kNames[static_cast<size_t>(level)];
+}
+
+// As 2026-01-31T23:59:59.123Z.
+void AppendTime(std::string& to, std::chrono::system_clock::time_point time) {
+  const auto ms =
+      std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count();
+  const time_t seconds = ms / 1000;
+  tm utc{};
+  gmtime_r(&seconds, &utc);
+  fmt::format_to(std::back_inserter(to), "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
+                 utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min,
+                 utc.tm_sec, ms % 1000);
+}
+
+// The length of the UTF-8 character that `text` starts with, or 0 if it does not start with one.
+// Overlong forms, surrogates and what lies above U+10FFFF are none.
+size_t Utf8Length(std::string_view text) {
+  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned char first = byte(0);
+  const size_t length = first < 0x80   ? 1
+                        : first < 0xC2 ? 0
+                        : first < 0xE0 ? 2
+                        : first < 0xF0 ? 3
+                                       : 4;
+  if (length == 0 || first > 0xF4 || length > text.size()) return 0;
+  for (size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xC0) != 0x80) return 0;
+  }
+  if (first == 0xE0 && byte(1) < 0xA0) return 0;
+  if (first == 0xED && byte(1) > 0x9F) return 0;
+  if (first == 0xF0 && byte(1) < 0x90) return 0;
+  if (first == 0xF4 && byte(1) > 0x8F) return 0;
+  return length;
+}
+
+// For people: control characters escaped, all else as it is.
+void AppendPlain(std::string& to, std::string_view text) {
+  for (const char c : text) {
+    if (c == '\n') {
+      to += "\\n";
+    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) {
+      fmt::format_to(std::back_inserter(to), "\\x{:02x}", static_cast<unsigned char>(c));
+    } else {
+      to += c;
+    }
+  }
+}
+
+void WriteAll(std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t written = write(STDERR_FILENO, text.data(), text.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return;  // nobody to tell
+    text.remove_prefix(static_cast<size_t>(written));
+  }
+}
+
+}  // namespace
+
+namespace log_internal {
+
+std::atomic<LogLevel> level{LogLevel::kInfo};
+
+std::string FormatLine(LogFormat format, LogLevel line_level,
+                       std::chrono::system_clock::time_point time, std::string_view message,
+                       std::optional<uint64_t> request_id) {
+  std::string line;
+  line.reserve(message.size() + 80);
+  if (format == LogFormat::kText) {
+    AppendTime(line, time);
+    fmt::format_to(std::back_inserter(line), " {:<7} ", LevelName(line_level));
+    if (request_id) fmt::format_to(std::back_inserter(line), "request {}: ", *request_id);
+    AppendPlain(line, message);
+  } else {
+    line += R"({"time":")";
+    AppendTime(line, time);
+    fmt::format_to(std::back_inserter(line), R"(","level":"{}",)", LevelName(line_level));
+    if (request_id) fmt::format_to(std::back_inserter(line), R"("request_id":{},)", *request_id);
+    line += R"("message":")";
+    AppendJsonEscaped(line, message);
+    line += "\"}";
+  }
+  line += '\n';
+  return line;
+}
+
+void Write(LogLevel line_level, std::string_view message, std::optional<uint64_t> request_id) {
+  // One write a line, so that lines of several threads do not mix.
+  WriteAll(FormatLine(log_format.load(std::memory_order_relaxed), line_level,
+                      std::chrono::system_clock::now(), message, request_id));
+}
+
+}  // namespace log_internal
+
+void ConfigureLog(LogLevel level, LogFormat format) {
+  log_internal::level.store(level, std::memory_order_relaxed);
+  log_format.store(format, std::memory_order_relaxed);
+}
+
+void AppendJsonEscaped(std::string& to, std::string_view text) {
+  while (!text.empty()) {
+    const size_t length = Utf8Length(text);
+    const char c = text[0];
+    if (length == 0) {
+      to += "\xEF\xBF\xBD";
+    } else if (c == '"' || c == '\\') {
+      to += '\\';
+      to += c;
+    } else if (c == '\n') {
+      to += "\\n";
+    } else if (length == 1 && static_cast<unsigned char>(c) < 0x20) {
+      fmt::format_to(std::back_inserter(to), "\\u{:04x}", static_cast<unsigned char>(c));
+    } else {
+      to.append(text.substr(0, length));
+    }
+    text.remove_prefix(length == 0 ? 1 : length);
+  }
+}
+
+}  // namespace penstock

@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/metrics.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cmath>
+#include <iterator>
+#include <map>
+
+#include "base/check.h"
+#include "base/metric_cells.h"
+#include "base/mutex.h"
+
+namespace penstock {
+namespace {
+
+using Counts = MetricCells<uint64_t>;
+using Sums = MetricCells<double>;
+
+constexpr size_t kBoundsMax = 200;
+
+class CellCounter final : public Counter {
+ public:
+  explicit CellCounter(Counts& counts) : counts_(counts), cell_(counts.Allocate(1)) {}
+  void Add(uint64_t count) override { counts_.Add(cell_, count); }
+  uint64_t Value() const override { return counts_.Total(cell_); }
+  size_t cell() const { return cell_; }
+
+ private:
+  Counts& counts_;
+  const size_t cell_;
+};
+
+class AtomicGauge final : public Gauge {
+ public:
+  void Set(double value) override { value_.store(value, std::memory_order_relaxed); }
+  void Add(double change) override { value_.fetch_add(change, std::memory_order_relaxed); }
+  double Value() const override { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<double> value_{0};
+};
+
+class CellHistogram final : public Histogram {
+ public:
+  // Cells: one per bound, then the one for what is above all of them. `bounds` outlives this.
+  CellHistogram(std::span<const double> bounds, Counts& counts, Sums& sums)
+      : bounds_(bounds),
+        counts_(counts),
+        sums_(sums),
+        first_cell_(counts.Allocate(bounds.size() + 1)),
+        sum_cell_(sums.Allocate(1)) {}
+
+  void Record(double value) override {
+    // A bucket takes what is at most its bound; NaN compares false and goes to the last.
+    const auto above = std::find_if(bounds_.begin(), bounds_.end(),
+                                    [value](double bound) { return value <= bound; });
+    counts_.Add(first_cell_ + static_cast<size_t>(above - bounds_.begin()), 1);
+    sums_.Add(sum_cell_, value);
+  }
+  uint64_t Count() const override {
+    uint64_t count = 0;
+    for (size_t i = 0; i <= bounds_.size(); ++i) count += counts_.Total(first_cell_ + i);
+    return count;
+  }
+
+  std::span<const double> bounds() const { return bounds_; }
+  size_t first_cell() const { return first_cell_; }
+  size_t sum_cell() const { return sum_cell_; }
+
+ private:
+  const std::span<const double> bounds_;
+  Counts& counts_;
+  Sums& sums_;
+  const size_t first_cell_;
+  const size_t sum_cell_;
+};
+
+// All series of one name. Guarded by the registry's mutex.
+struct Family {
+  MetricKind kind = MetricKind::kCounter;
+  std::string help;
+  std::vector<double> bounds;
+  // At most one of these three maps is filled, by kind; keyed by the labels as they are printed.
+  std::map<std::string, std::unique_ptr<CellCounter>> counters;
+  std::map<std::string, std::unique_ptr<AtomicGauge>> gauges;
+  std::map<std::string, std::unique_ptr<CellHistogram>> histograms;
+  std::function<std::vector<MetricSample>()> collect;
+};
+
+bool IsMetricName(std::string_view name) {
+  const auto is_letter = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == ':';
+  };
+  return !name.empty() && is_letter(name[0]) && std::all_of(name.begin(), name.end(), [&](char c) {
+    return is_letter(c) || (c >= '0' && c <= '9');
+  });
+}
+
+void AppendEscaped(std::string& to, std::string_view text, bool escape_quotes) {
+  for (const char c : text) {
+    if (c == '\\') {
+      to += "\\\\";
+    } else if (c == '\n') {
+      to += "\\n";
+    } else if (c == '"' && escape_quotes) {
+      to += "\\\"";
+    } else {
+      to += c;
+    }
+  }
+}
+
+// As `a="1",b="2"`.
+std::string LabelText(const MetricLabels& labels) {
+  std::string text;
+  for (const auto& [name, value] : labels) {
+    if (!text.empty()) text += ',';
+    text += name;
+    text += "=\"";
+    AppendEscaped(text, value, true);
+    text += '"';
+  }
+  return text;
+}
+
+std::string OtherLabelText(MetricLabels labels) {
+  for (auto& [name, value] : labels) value = "other";
+  return LabelText(labels);
+}
+
+std::string NumberText(double value) {
+  if (std::isnan(value)) return "NaN";
+  if (std::isinf(value)) return value > 0 ? "+Inf" : "-Inf";
+  return fmt::format("{}", value);
+}
+
+void AppendSample(std::string& to, std::string_view name, std::string_view suffix,
+                  std::string_view labels, std::string_view value) {
+  to += name;
+  to += suffix;
+  if (!labels.empty()) fmt::format_to(std::back_inserter(to), "{{{}}}", labels);
+  fmt::format_to(std::back_inserter(to), " {}\n", value);
+}
+
+void AppendHistogram(std::string& to, std::string_view name, const std::string& labels,
+                     const CellHistogram& histogram, std::span<const uint64_t> counts,
+                     std::span<const double> sums) {
+  const std::string before = labels.empty() ? "" : labels + ",";
+  uint64_t cumulative = 0;
+  for (size_t i = 0; i <= histogram.bounds().size(); ++i) {
+    cumulative += counts[histogram.first_cell() + i];
+    const std::string bound =
+        i < histogram.bounds().size() ? NumberText(histogram.bounds()[i]) : "+Inf";
+    AppendSample(to, name, "_bucket", fmt::format("{}le=\"{}\"", before, bound),
+                 std::to_string(cumulative));
+  }
+  AppendSample(to, name, "_sum", labels, NumberText(sums[histogram.sum_cell()]));
+  AppendSample(to, name, "_count", labels, std::to_string(cumulative));
+}
+
+std::string_view KindName(MetricKind kind) {
+  constexpr std::array<std::string_view, 3> kNames = {"counter", "gauge", "histogram"};
+  return kNames[static_cast<size_t>(kind)];
+}
+
+// The metric with these labels: the one there is, a new one, or the one shared by those beyond the
+// bound.
+template <typename Metric, typename Make>
+Metric& FindOrAdd(std::map<std::string, std::unique_ptr<Metric>>& series, size_t series_max,
+                  const MetricLabels& labels, Make make) {
+  std::string key = LabelText(labels);
+  auto found = series.find(key);
+  if (found == series.end() && series.size() >= series_max) {
+    key = OtherLabelText(labels);
+    found = series.find(key);
+  }
+  if (found == series.end()) found = series.emplace(std::move(key), make()).first;
+  return *found->second;
+}
+
+}  // namespace
+
+struct MetricsRegistry::Impl {
+  explicit Impl(size_t max) : series_max(max) {}
+
+  Family& FindFamily(std::string_view name, std::string_view help, MetricKind kind)
+      REQUIRES(mutex) {
+    PENSTOCK_CHECK(IsMetricName(name), "a metric's name has letters, digits, '_' and ':' only");
+    const auto [found, is_new] = families.try_emplace(std::string(name));
+    Family& family = found->second;
+    if (is_new) {
+      family.kind = kind;
+      family.help = help;
+    }
+    PENSTOCK_CHECK(family.kind == kind, "two kinds of metric share a name");
+    return family;
+  }
+
+  const size_t series_max;
+  const std::shared_ptr<Counts> counts = std::make_shared<Counts>();
+  const std::shared_ptr<Sums> sums = std::make_shared<Sums>();
+  mutable Mutex mutex;
+  std::map<std::string, Family> families GUARDED_BY(mutex);
+};
+
+MetricsRegistry::MetricsRegistry(size_t series_max) : impl_(std::make_unique<Impl>(series_max)) {}
+MetricsRegistry::~MetricsRegistry() = default;
+
+Counter& MetricsRegistry::AddCounter(std::string_view name, std::string_view help,
+                                     const MetricLabels& labels) {
+  MutexLock lock(impl_->mutex);
+  Family& family = impl_->FindFamily(name, help, MetricKind::kCounter);
+  return FindOrAdd(family.counters, impl_->series_max, labels,
+                   [&] { return std::make_unique<CellCounter>(*impl_->counts); });
+}
+
+Gauge& MetricsRegistry::AddGauge(std::string_view name, std::string_view help,
+                                 const MetricLabels& labels) {
+  MutexLock lock(impl_->mutex);
+  Family& family = impl_->FindFamily(name, help, MetricKind::kGauge);
+  return FindOrAdd(family.gauges, impl_->series_max, labels,
+                   [] { return std::make_unique<AtomicGauge>(); });
+}
+
+Histogram& MetricsRegistry::AddHistogram(std::string_view name, std::string_view help,
+                                         std::span<const double> bounds,
+                                         const MetricLabels& labels) {
+  PENSTOCK_CHECK(bounds.size() <= kBoundsMax, "a histogram has too many buckets");
+  PENSTOCK_CHECK(std::is_sorted(bounds.begin(), bounds.end()), "bucket bounds must ascend");
+  MutexLock lock(impl_->mutex);
+  Family& family = impl_->FindFamily(name, help, MetricKind::kHistogram);
+  if (family.histograms.empty()) family.bounds.assign(bounds.begin(), bounds.end());
+  PENSTOCK_CHECK(
+      std::equal(bounds.begin(), bounds.end(), family.bounds.begin(), family.bounds.end()),
+      "two histograms of a name have different buckets");
+  return FindOrAdd(family.histograms, impl_->series_max, labels, [&] {
+    return std::make_unique<CellHistogram>(family.bounds, *impl_->counts, *impl_->sums);
+  });
+}
+
+void MetricsRegistry::AddCollector(std::string_view name, std::string_view help, MetricKind kind,
+                                   std::function<std::vector<MetricSample>()> collect) {
+  PENSTOCK_CHECK(kind != MetricKind::kHistogram, "a collector gives single numbers");
+  MutexLock lock(impl_->mutex);
+  impl_->FindFamily(name, help, kind).collect = std::move(collect);
+}
+
+std::string MetricsRegistry::Text() const {
+  MutexLock lock(impl_->mutex);
+  const std::vector<uint64_t> counts = impl_->counts->Totals();
+  const std::vector<double> sums = impl_->sums->Totals();
+  std::string text;
+  for (const auto& [name, family] : impl_->families) {
+    text += "# HELP " + name + ' ';
+    AppendEscaped(text, family.help, false);
+    fmt::format_to(std::back_inserter(text), "\n# TYPE {} {}\n", name, KindName(family.kind));
+    for (const auto& [labels, counter] : family.counters)
+      AppendSample(text, name, "", labels, std::to_string(counts[counter->cell()]));
+    for (const auto& [labels, gauge] : family.gauges)
+      AppendSample(text, name, "", labels, NumberText(gauge->Value()));
+    for (const auto& [labels, histogram] : family.histograms)
+      AppendHistogram(text, name, labels, *histogram, counts, sums);
+    if (!family.collect) continue;
+    std::vector<MetricSample> samples = family.collect();
+    if (samples.size() > impl_->series_max) samples.resize(impl_->series_max);
+    for (const MetricSample& sample : samples)
+      AppendSample(text, name, "", LabelText(sample.labels), NumberText(sample.value));
+  }
+  return text;
+}
+
+std::span<const double> LatencyBucketsUs() {
+  static const std::array<double, 33> bounds = [] {
+    std::array<double, 33> made{};
+    double bound = 10;
+    for (double& each : made) {
+      each = bound;
+      bound *= 1.8;
+    }
+    return made;
+  }();
+  return bounds;
+}
+
+}  // namespace penstock

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/metrics.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <limits>
+#include <thread>
+
+#include "base/metric_cells.h"
+
+namespace penstock {
+namespace {
+
+using testing::HasSubstr;
+
+TEST(MetricsTest, CountersOfAllThreadsAreSummed) {
+  MetricsRegistry registry;
+  Counter& counter = registry.AddCounter("requests_total", "Requests.");
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      for (int n = 0; n < 1000; ++n) counter.Add();
+    });
+  }
+  for (std::thread& thread : threads) thread.join();  // ended threads count too
+  counter.Add(5);
+  EXPECT_EQ(counter.Value(), 4005u);
+  EXPECT_EQ(registry.Text(),
+            "# HELP requests_total Requests.\n# TYPE requests_total counter\n"
+            "requests_total 4005\n");
+}
+
+TEST(MetricsTest, SameNameAndLabelsIsTheSameMetric) {
+  MetricsRegistry registry;
+  Counter& first = registry.AddCounter("c", "h", {{"code", "OK"}});
+  EXPECT_EQ(&first, &registry.AddCounter("c", "h", {{"code", "OK"}}));
+  EXPECT_NE(&first, &registry.AddCounter("c", "h", {{"code", "NOT_FOUND"}}));
+}
+
+TEST(MetricsTest, GaugeGoesUpAndDown) {
+  MetricsRegistry registry;
+  Gauge& gauge = registry.AddGauge("g", "h", {{"m", "a"}});
+  gauge.Set(2.5);
+  gauge.Add(-1);
+  EXPECT_EQ(gauge.Value(), 1.5);
+  EXPECT_THAT(registry.Text(), HasSubstr("# TYPE g gauge\ng{m=\"a\"} 1.5\n"));
+}
+
+TEST(MetricsTest, HistogramBucketsAreCumulativeAndIncludeTheirBound) {
+  MetricsRegistry registry;
+  constexpr std::array<double, 2> kBounds = {1, 10};
+  Histogram& histogram = registry.AddHistogram("h", "help", kBounds, {{"model", "m"}});
+  for (const double value : {0.5, 1.0, 2.0, 100.0}) histogram.Record(value);
+  EXPECT_EQ(histogram.Count(), 4u);
+  EXPECT_EQ(registry.Text(),
+            "# HELP h help\n# TYPE h histogram\n"
+            "h_bucket{model=\"m\",le=\"1\"} 2\nh_bucket{model=\"m\",le=\"10\"} 3\n"
+            "h_bucket{model=\"m\",le=\"+Inf\"} 4\nh_sum{model=\"m\"} 103.5\n"
+            "h_count{model=\"m\"} 4\n");
+}
+
+TEST(MetricsTest, TextEscapesWhatLabelsAndHelpMayNotHold) {
+  MetricsRegistry registry;
+  registry.AddGauge("g", "one\ntwo \\ \"three\"", {{"m", "a\"b\\c\nd"}});
+  EXPECT_EQ(registry.Text(),
+            "# HELP g one\\ntwo \\\\ \"three\"\n# TYPE g gauge\n"
+            "g{m=\"a\\\"b\\\\c\\nd\"} 0\n");
+}
+
+TEST(MetricsTest, FamiliesAreSortedByName) {
+  MetricsRegistry registry;
+  registry.AddCounter("b", "h");
+  registry.AddCounter("a", "h");
+  const std::string text = registry.Text();
+  EXPECT_LT(text.find("# TYPE a"), text.find("# TYPE b"));
+}
+
+TEST(MetricsTest, LabelSetsBeyondTheBoundShareOneSeries) {
+  MetricsRegistry registry(2);
+  for (const char* model : {"a", "b", "c", "d"})
+    registry.AddCounter("c", "h", {{"model", model}, {"code", "OK"}}).Add();
+  const std::string text = registry.Text();
+  EXPECT_THAT(text, HasSubstr("c{model=\"a\",code=\"OK\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("c{model=\"b\",code=\"OK\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("c{model=\"other\",code=\"other\"} 2\n"));
+  EXPECT_EQ(text.find("model=\"c\""), std::string::npos);
+}
+
+TEST(MetricsTest, CollectorsAreAskedForEachText) {
+  MetricsRegistry registry(2);
+  double value = 1;
+  registry.AddCollector("seconds_total", "h", MetricKind::kCounter, [&] {
+    return std::vector<MetricSample>{{{}, value}, {{{"a", "b"}}, 2}, {{{"too", "many"}}, 3}};
+  });
+  EXPECT_THAT(registry.Text(), HasSubstr("seconds_total 1\nseconds_total{a=\"b\"} 2\n"));
+  value = std::numeric_limits<double>::infinity();
+  EXPECT_THAT(registry.Text(), HasSubstr("# TYPE seconds_total counter\nseconds_total +Inf\n"));
+  EXPECT_THAT(registry.Text(), testing::Not(HasSubstr("too")));
+}
+
+TEST(MetricsTest, ThreadsOutliveRegistries) {
+  auto first = std::make_unique<MetricsRegistry>();
+  auto second = std::make_unique<MetricsRegistry>();
+  std::thread([&] {
+    Counter& one = first->AddCounter("c", "h");
+    Counter& two = second->AddCounter("c", "h");
+    one.Add();
+    two.Add(2);
+    one.Add(3);
+    EXPECT_EQ(one.Value(), 4u);
+    EXPECT_EQ(two.Value(), 2u);
+    first.reset();
+    two.Add();
+  }).join();
+  EXPECT_EQ(second->AddCounter("c", "h").Value(), 3u);
+}
+
+TEST(MetricsTest, CountsOfAThreadsLastDestructorsAreKept) {
+  struct CountsAtTheEnd {
+    Counter* counter = nullptr;
+    ~CountsAtTheEnd() { counter->Add(7); }
+  };
+  MetricsRegistry registry;
+  Counter& counter = registry.AddCounter("c", "h");
+  std::thread([&] {
+    static thread_local CountsAtTheEnd at_end;  // made before the cells, so destroyed after them
+    at_end.counter = &counter;
+    counter.Add();
+  }).join();
+  EXPECT_EQ(counter.Value(), 8u);
+}
+
+TEST(MetricsTest, TensorFlowServingsLatencyBuckets) {
+  ASSERT_EQ(LatencyBucketsUs().size(), 33u);
+  EXPECT_EQ(LatencyBucketsUs()[0], 10);
+  EXPECT_DOUBLE_EQ(LatencyBucketsUs()[2], 32.4);
+}
+
+TEST(MetricCellsTest, WithoutCellsLeftTheSharedOnesTakeTheCounts) {
+  const auto cells = std::make_shared<MetricCells<uint64_t>>();
+  const size_t all = MetricCells<uint64_t>::kCellsMax - MetricCells<uint64_t>::kSharedCells;
+  EXPECT_EQ(cells->Allocate(all), MetricCells<uint64_t>::kSharedCells);
+  EXPECT_EQ(cells->Allocate(1), 0u);
+  cells->Add(0, 3);
+  EXPECT_EQ(cells->Totals()[0], 0u);
+}
+
+TEST(MetricsDeathTest, OneNameHasOneKind) {
+  MetricsRegistry registry;
+  registry.AddCounter("c", "h");
+  EXPECT_DEATH(registry.AddGauge("c", "h"), "two kinds of metric share a name");
+  EXPECT_DEATH(registry.AddCounter("not a name", "h"), "letters, digits");
+}
+
+}  // namespace
+}  // namespace penstock
