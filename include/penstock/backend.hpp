@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: Apache-2.0
+// A thin C++20 wrapper over backend.h, header only: derive from Model and Backend, and end one
+// source file with PENSTOCK_BACKEND(MyBackend, "my_name", "1.0"). Exceptions are caught before the
+// border.
+#ifndef PENSTOCK_BACKEND_HPP_
+#define PENSTOCK_BACKEND_HPP_
+
+#include <cstring>
+#include <exception>
+#include <memory>
+#include <new>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "penstock/backend.h"
+
+namespace penstock::plugin {
+
+inline std::string_view View(PenstockString text) { return {text.data, text.size}; }
+// A view of `text`, which the caller keeps.
+inline PenstockString ToC(std::string_view text) { return {text.data(), text.size()}; }
+
+// What Backend and Model throw; `code` is one of PENSTOCK_CANCELLED ... Any other exception becomes
+// INTERNAL. Immutable.
+class Error final : public std::exception {
+ public:
+  Error(int32_t error_code, std::string text) : code_(error_code), message_(std::move(text)) {}
+  int32_t code() const { return code_; }
+  const char* what() const noexcept override { return message_.c_str(); }
+
+ private:
+  int32_t code_;
+  std::string message_;
+};
+
+// The value of the option called `key`, or `otherwise`.
+inline std::string_view OptionOr(std::span<const PenstockOption> options, std::string_view key,
+                                 std::string_view otherwise) {
+  for (const PenstockOption& option : options) {
+    if (View(option.key) == key) return View(option.value);
+  }
+  return otherwise;
+}
+
+// One input or output of a signature; see PenstockTensorSpec. One thread at a time.
+struct TensorSpec {
+  std::string name;
+  std::string backend_name;
+  int32_t dtype = 0;
+  std::vector<int64_t> shape;  // -1 = any size
+  bool unknown_rank = false;
+  bool optional = false;
+  int32_t batch_axis = -1;
+};
+
+// One way to call a model. One thread at a time.
+struct Signature {
+  std::string name = "serving_default";
+  std::string method_name;
+  std::vector<TensorSpec> inputs;
+  std::vector<TensorSpec> outputs;
+};
+
+// What a model says about itself; see PenstockModelInfo. One thread at a time.
+struct Description {
+  std::vector<Signature> signatures;
+  uint32_t flags = 0;      // PENSTOCK_MAY_BLOCK ...
+  uint32_t runs_max = 0;   // 0 = any number at once
+  uint32_t alignment = 0;  // 0 = any
+};
+
+// A Description and its C form. Immutable.
+class FrozenDescription final {
+ public:
+  explicit FrozenDescription(Description description) : description_(std::move(description)) {
+    for (const Signature& signature : description_.signatures) {
+      specs_.push_back(ToSpecs(signature.inputs));
+      specs_.push_back(ToSpecs(signature.outputs));
+    }
+    for (size_t i = 0; i < description_.signatures.size(); ++i) {
+      const Signature& signature = description_.signatures[i];
+      signatures_.push_back({ToC(signature.name),
+                             ToC(signature.method_name),
+                             specs_[2 * i].data(),
+                             specs_[2 * i].size(),
+                             specs_[2 * i + 1].data(),
+                             specs_[2 * i + 1].size(),
+                             {}});
+    }
+    info_.struct_size = sizeof(info_);
+    info_.flags = description_.flags;
+    info_.runs_max = description_.runs_max;
+    info_.alignment = description_.alignment;
+    info_.signatures = signatures_.data();
+    info_.signature_count = signatures_.size();
+  }
+  FrozenDescription(const FrozenDescription&) = delete;
+  FrozenDescription& operator=(const FrozenDescription&) = delete;
+
+  const Description& description() const { return description_; }
+  const PenstockModelInfo* info() const { return &info_; }
+
+ private:
+  static std::vector<PenstockTensorSpec> ToSpecs(const std::vector<TensorSpec>& specs) {
+    std::vector<PenstockTensorSpec> result;
+    for (const TensorSpec& spec : specs) {
+      PenstockTensorSpec out{};
+      out.name = ToC(spec.name);
+      out.backend_name = ToC(spec.backend_name);
+      out.dtype = spec.dtype;
+      out.flags = (spec.optional ? PENSTOCK_SPEC_OPTIONAL : 0) |
+                  (spec.unknown_rank ? PENSTOCK_SPEC_UNKNOWN_RANK : 0);
+      out.rank = static_cast<uint32_t>(spec.shape.size());
+      out.batch_axis = spec.batch_axis;
+      out.shape = spec.shape.data();
+      result.push_back(out);
+    }
+    return result;
+  }
+
+  const Description description_;
+  std::vector<std::vector<PenstockTensorSpec>> specs_;
+  std::vector<PenstockSignature> signatures_;
+  PenstockModelInfo info_{};
+};
+
+class Request;
+
+// The outputs of one part, collected. Without heap allocation for memory that is not the host's
+// only if every tensor is added with its owner. One thread at a time; not movable.
+class Outputs final {
+ public:
+  Outputs() = default;
+  Outputs(const Outputs&) = delete;
+  Outputs& operator=(const Outputs&) = delete;
+  ~Outputs() { Clear(); }
+
+  // Memory of the host for output `index`, to be filled before the part is given. `T` must be the
+  // type that `dtype` stands for. Throws Error if there is none.
+  template <typename T>
+  T* Add(Request& request, uint32_t index, int32_t dtype, std::vector<int64_t> shape);
+
+  // Strings that the host copies when the part is given.
+  void AddStrings(uint32_t index, std::vector<int64_t> shape, std::vector<std::string> strings) {
+    auto kept = std::make_unique<Strings>();
+    kept->shape = std::move(shape);
+    kept->characters = std::move(strings);
+    for (const std::string& text : kept->characters) kept->elements.push_back(ToC(text));
+    PenstockTensor tensor{};
+    tensor.dtype = PENSTOCK_STRING;
+    tensor.rank = static_cast<uint32_t>(kept->shape.size());
+    tensor.shape = kept->shape.data();
+    tensor.data = kept->elements.data();
+    tensor.bytes = kept->elements.size() * sizeof(PenstockString);
+    tensors_.push_back({{}, index, 0, tensor});
+    strings_.push_back(std::move(kept));
+  }
+
+  std::span<const PenstockNamedTensor> tensors() const { return tensors_; }
+  // The host has taken over the owners.
+  void Given() { tensors_.clear(); }
+
+ private:
+  struct Strings {
+    std::vector<int64_t> shape;
+    std::vector<std::string> characters;
+    std::vector<PenstockString> elements;
+  };
+
+  void Clear() {
+    for (const PenstockNamedTensor& output : tensors_) {
+      const PenstockOwner& owner = output.tensor.owner;
+      if (owner.calls != nullptr) owner.calls->release(owner.object);
+    }
+    tensors_.clear();
+  }
+
+  std::vector<PenstockNamedTensor> tensors_;
+  std::vector<std::unique_ptr<std::vector<int64_t>>> shapes_;
+  std::vector<std::unique_ptr<Strings>> strings_;
+};
+
+// One inference. Whoever holds it owes the last part: a Request that is destroyed without one
+// answers INTERNAL. Move-only; one thread at a time.
+class Request final {
+ public:
+  explicit Request(PenstockRequest* raw) : raw_(raw) {}
+  Request(Request&& other) noexcept : raw_(std::exchange(other.raw_, nullptr)) {}
+  Request& operator=(Request&&) = delete;
+  ~Request() {
+    if (raw_ != nullptr) Fail(PENSTOCK_INTERNAL, "the backend gave no answer");
+  }
+
+  PenstockRequest* raw() const { return raw_; }
+  uint32_t signature_index() const { return raw_->signature_index; }
+  std::string_view signature() const { return View(raw_->signature); }
+  std::span<const PenstockNamedTensor> inputs() const { return {raw_->inputs, raw_->input_count}; }
+  std::span<const PenstockNamedTensor> outputs() const {
+    return {raw_->outputs, raw_->output_count};
+  }
+  std::span<const PenstockOption> options() const { return {raw_->options, raw_->option_count}; }
+  bool has_deadline() const { return raw_->deadline_ns != INT64_MAX; }
+  int32_t stop_reason() const { return raw_->stop_reason(raw_); }
+
+  // The input called `name`, or null.
+  const PenstockTensor* FindInput(std::string_view name) const {
+    for (const PenstockNamedTensor& input : inputs()) {
+      if (View(input.name) == name) return &input.tensor;
+    }
+    return nullptr;
+  }
+
+  // A part that is not the last. True if the client is slow: see PenstockRequest::on_ready.
+  bool Send(Outputs& outputs) { return Give(outputs.tensors(), false, &outputs); }
+  // The last part. The Request is empty then.
+  void Finish(Outputs& outputs) { Give(outputs.tensors(), true, &outputs); }
+  void Finish(std::span<const PenstockNamedTensor> outputs) { Give(outputs, true, nullptr); }
+  void Fail(int32_t code, std::string_view message) {
+    PenstockPart part{};
+    part.struct_size = sizeof(part);
+    part.code = code;
+    part.is_last = 1;
+    part.message = ToC(message);
+    PenstockRequest* raw = std::exchange(raw_, nullptr);
+    raw->respond(raw, &part);
+  }
+
+ private:
+  bool Give(std::span<const PenstockNamedTensor> tensors, bool last, Outputs* owner) {
+    PenstockPart part{};
+    part.struct_size = sizeof(part);
+    part.is_last = last ? 1 : 0;
+    part.outputs = tensors.data();
+    part.output_count = tensors.size();
+    PenstockRequest* raw = last ? std::exchange(raw_, nullptr) : raw_;
+    const bool slow = raw->respond(raw, &part) != 0;
+    if (owner != nullptr) owner->Given();
+    return slow;
+  }
+
+  PenstockRequest* raw_;
+};
+
+template <typename T>
+T* Outputs::Add(Request& request, uint32_t index, int32_t dtype, std::vector<int64_t> shape) {
+  uint64_t bytes = sizeof(T);
+  for (const int64_t size : shape) {
+    if (size < 0 || __builtin_mul_overflow(bytes, static_cast<uint64_t>(size), &bytes)) {
+      throw Error(PENSTOCK_INTERNAL, "an output has an impossible shape");
+    }
+  }
+  PenstockTensor tensor{};
+  void* data = request.raw()->allocate_output(request.raw(), index, bytes, &tensor.owner);
+  if (data == nullptr) throw Error(PENSTOCK_RESOURCE_EXHAUSTED, "no memory for an output");
+  shapes_.push_back(std::make_unique<std::vector<int64_t>>(std::move(shape)));
+  tensor.dtype = dtype;
+  tensor.rank = static_cast<uint32_t>(shapes_.back()->size());
+  tensor.shape = shapes_.back()->data();
+  tensor.data = data;
+  tensor.bytes = bytes;
+  tensors_.push_back({{}, index, 0, tensor});
+  return static_cast<T*>(data);
+}
+
+// A loaded model. Thread-safe.
+class Model {
+ public:
+  explicit Model(Description description) : frozen_(std::move(description)) {}
+  virtual ~Model() = default;
+  // Answers `request`, now or (after moving it away) later on another thread. May throw as long as
+  // the request has not been moved.
+  virtual void Run(Request&& request) = 0;
+
+  const Description& description() const { return frozen_.description(); }
+  const PenstockModelInfo* info() const { return frozen_.info(); }
+
+ private:
+  const FrozenDescription frozen_;
+};
+
+// What to load. The views live until the call returns.
+struct LoadArguments {
+  std::string_view folder;
+  std::string_view name;
+  std::span<const PenstockOption> options;
+};
+
+// Makes models. Needs a constructor from `const PenstockHost&`, which outlives it. Thread-safe.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  // Never null; throws Error with what is wrong.
+  virtual std::unique_ptr<Model> Load(const LoadArguments& arguments) = 0;
+  // 0: about the size of the files.
+  virtual uint64_t EstimateBytes(const LoadArguments&) { return 0; }
+};
+
+// Calls `function`; an exception becomes a code, and its text goes to `set`.
+template <typename Function, typename Setter>
+int32_t Guard(Function&& function, Setter&& set) noexcept {
+  try {
+    function();
+    return PENSTOCK_OK;
+  } catch (const Error& error) {
+    set(error.what());
+    return error.code();
+  } catch (const std::bad_alloc&) {
+    set("out of memory");
+    return PENSTOCK_RESOURCE_EXHAUSTED;
+  } catch (const std::exception& error) {
+    set(error.what());
+    return PENSTOCK_INTERNAL;
+  } catch (...) {
+    set("an exception of unknown type");
+    return PENSTOCK_INTERNAL;
+  }
+}
+
+// The C table of a Backend class. Immutable.
+template <typename BackendClass>
+struct Table {
+  static LoadArguments Arguments(const PenstockLoad* load) {
+    return {View(load->folder), View(load->name), {load->options, load->option_count}};
+  }
+  static auto Setter(PenstockError* error) {
+    return [error](const char* text) { error->set(error, ToC(text)); };
+  }
+  static int32_t Initialise(const PenstockHost* host, void** backend, PenstockError* error) {
+    return Guard([&] { *backend = static_cast<Backend*>(new BackendClass(*host)); }, Setter(error));
+  }
+  static int32_t Estimate(void* backend, const PenstockLoad* load, uint64_t* bytes,
+                          PenstockError* error) {
+    return Guard([&] { *bytes = static_cast<Backend*>(backend)->EstimateBytes(Arguments(load)); },
+                 Setter(error));
+  }
+  static int32_t Load(void* backend, const PenstockLoad* load, void** model, PenstockError* error) {
+    return Guard([&] { *model = static_cast<Backend*>(backend)->Load(Arguments(load)).release(); },
+                 Setter(error));
+  }
+  static const PenstockModelInfo* Describe(void* model) {
+    return static_cast<Model*>(model)->info();
+  }
+  static void Run(void* model, PenstockRequest* raw) {
+    Request request(raw);
+    std::string text;
+    const int32_t code = Guard([&] { static_cast<Model*>(model)->Run(std::move(request)); },
+                               [&](const char* what) { text = what; });
+    if (code != PENSTOCK_OK && request.raw() != nullptr) request.Fail(code, text);
+  }
+  static void Unload(void* model) { delete static_cast<Model*>(model); }
+  static void ShutDown(void* backend) { delete static_cast<Backend*>(backend); }
+
+  static const PenstockBackend* Get(uint32_t host_abi, const char* name, const char* version) {
+    static const PenstockBackend table = {sizeof(PenstockBackend),
+                                          PENSTOCK_BACKEND_ABI,
+                                          0,
+                                          ToC(name),
+                                          ToC(version),
+                                          Initialise,
+                                          Estimate,
+                                          Load,
+                                          Describe,
+                                          Run,
+                                          Unload,
+                                          ShutDown};
+    return host_abi == PENSTOCK_BACKEND_ABI ? &table : nullptr;
+  }
+};
+
+}  // namespace penstock::plugin
+
+// Defines the exported symbol. Once in a backend, outside of any namespace.
+#define PENSTOCK_BACKEND(BackendClass, name, version)                                         \
+  extern "C" PENSTOCK_EXPORT const PenstockBackend* penstock_backend_get(uint32_t host_abi) { \
+    return ::penstock::plugin::Table<BackendClass>::Get(host_abi, name, version);             \
+  }
+
+#endif  // PENSTOCK_BACKEND_HPP_
