@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The CPU time of one TF_SessionRun of a one-float model with the options that the backend uses inline: what
-// serving the model cannot go below.  bare_tensorflow VERSION_FOLDER INPUT_OP OUTPUT_OP CALLS
+// The CPU time of one TF_SessionRun of a one-float model with the options that the backend uses
+// inline: what serving the model cannot go below.  bare_tensorflow VERSION_FOLDER INPUT_OP
+// OUTPUT_OP CALLS
 #include <tensorflow/c/c_api.h>
 
 #include <cstdio>
@@ -41,8 +42,9 @@ int main(int argc, char** argv) {
   TF_Session* session =
       TF_LoadSessionFromSavedModel(options, nullptr, argv[1], tags, 1, graph, nullptr, status);
   Check(status);
-  const unsigned char run_bytes[] = {0x18, 0xff, 0xff, 0xff, 0xff, 0xff,
-                                     0xff, 0xff, 0xff, 0xff, 0x01};  // RunOptions: inter_op_thread_pool -1
+  const unsigned char run_bytes[] = {
+      0x18, 0xff, 0xff, 0xff, 0xff, 0xff,
+      0xff, 0xff, 0xff, 0xff, 0x01};  // RunOptions: inter_op_thread_pool -1
   const TF_Buffer run_options{run_bytes, sizeof(run_bytes), nullptr};
   const TF_Output input{TF_GraphOperationByName(graph, argv[2]), 0};
   const TF_Output output{TF_GraphOperationByName(graph, argv[3]), 0};
@@ -57,7 +59,8 @@ int main(int argc, char** argv) {
     if (i == 0) start = CpuMicroseconds();
     TF_Tensor* in = TF_NewTensor(TF_FLOAT, shape, 1, x, sizeof(float), KeepBuffer, nullptr);
     TF_Tensor* out = nullptr;
-    TF_SessionRun(session, &run_options, &input, &in, 1, &output, &out, 1, nullptr, 0, nullptr, status);
+    TF_SessionRun(session, &run_options, &input, &in, 1, &output, &out, 1, nullptr, 0, nullptr,
+                  status);
     Check(status);
     if (*static_cast<float*>(TF_TensorData(out)) != 3.5f) return 1;
     TF_DeleteTensor(in);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The peer for gRPC figures: a grpc++ server that parses PredictRequest, computes y = x / 2 + 2, and answers as
-// TensorFlow Serving would. It resolves no model and keeps no metrics, which is in its favour.
+// The peer for gRPC figures: a grpc++ server that parses PredictRequest, computes y = x / 2 + 2,
+// and answers as TensorFlow Serving would. It resolves no model and keeps no metrics, which is in
+// its favour.
 //   grpc_predict sync|callback PORT
 #include <grpcpp/grpcpp.h>
 
@@ -8,7 +9,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "prediction_service.grpc.pb.h"
+#include "serving/prediction_service.grpc.pb.h"
 
 namespace {
 
@@ -50,7 +51,8 @@ class SyncService final : public PredictionService::Service {
 
 // Thread-safe.
 class CallbackService final : public PredictionService::CallbackService {
-  grpc::ServerUnaryReactor* Predict(grpc::CallbackServerContext* context, const PredictRequest* request,
+  grpc::ServerUnaryReactor* Predict(grpc::CallbackServerContext* context,
+                                    const PredictRequest* request,
                                     PredictResponse* response) override {
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
     reactor->Finish(Answer(*request, response));

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The peer for REST and large-tensor figures: the least that an HTTP/1.1 server can do with a request of known size.
-//   http_echo epoll PORT ANSWER_BYTES   one thread, epoll, keep-alive; each answer has ANSWER_BYTES bytes of body
-//   http_echo large PORT 0              one blocking connection at a time; the answer is the request's body, sent from
+// The peer for REST and large-tensor figures: the least that an HTTP/1.1 server can do with a
+// request of known size.
+//   http_echo epoll PORT ANSWER_BYTES   one thread, epoll, keep-alive; each answer has ANSWER_BYTES
+//   bytes of body http_echo large PORT 0              one blocking connection at a time; the answer
+//   is the request's body, sent from
 //                                       the buffer it was received in
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
@@ -28,7 +30,8 @@ bool ParseHead(std::string_view text, size_t* body_begin, size_t* body_bytes) {
   *body_bytes = 0;
   for (const char* name : {"content-length: ", "Content-Length: "}) {
     const size_t at = text.substr(0, end).find(name);
-    if (at != std::string_view::npos) *body_bytes = std::strtoull(text.data() + at + 16, nullptr, 10);
+    if (at != std::string_view::npos)
+      *body_bytes = std::strtoull(text.data() + at + 16, nullptr, 10);
   }
   return true;
 }
@@ -106,7 +109,8 @@ void RunEpoll(int listener, size_t answer_bytes) {
 }
 
 bool SendAll(int fd, const std::string& head, const char* body, size_t body_bytes) {
-  iovec pieces[2] = {{const_cast<char*>(head.data()), head.size()}, {const_cast<char*>(body), body_bytes}};
+  iovec pieces[2] = {{const_cast<char*>(head.data()), head.size()},
+                     {const_cast<char*>(body), body_bytes}};
   size_t first = 0;
   while (first < 2) {
     msghdr message{};
