@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes the test models beside this file: NAME/1/, one folder each (see README.md). Names of folders may be given."""
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../../tools/models'))
+from saving import here, save_graph, save_module, save_onnx  # noqa: E402
+
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+
+HERE = here(__file__)
+WORDS = ['apple', 'banane', 'cerise', 'Größe', '北京', 'with space', '']
+MODELS = {}
+
+
+def model(write):
+    """Registers a function that writes one model into the folder it is given."""
+    MODELS[write.__name__] = write
+    return write
+
+
+def spec(shape, dtype, name):
+    return tf.TensorSpec(shape, dtype, name)
+
+
+# ------------------------------------------------------------------------------------------ TensorFlow
+
+TF_TYPES = ['float32', 'float64', 'int8', 'int16', 'int32', 'int64', 'uint8', 'uint16', 'uint32', 'uint64', 'bool',
+            'string', 'float16', 'bfloat16', 'complex64', 'complex128']
+
+
+@model
+def dtypes(folder):
+    """One signature per element type, x -> y unchanged, and "all" with every type at once."""
+    module, signatures = tf.Module(), {}
+    for name in TF_TYPES:
+        kind = tf.as_dtype(name)
+        signatures[name] = tf.function(lambda x: {'y': tf.identity(x)}).get_concrete_function(spec(None, kind, 'x'))
+    everything = {name: spec(None, tf.as_dtype(name), name) for name in TF_TYPES}
+    every = tf.function(lambda **inputs: {'out_' + name: tf.identity(x) for name, x in inputs.items()})
+    signatures['all'] = every.get_concrete_function(**everything)
+    signatures['serving_default'] = signatures['float32']
+    module.kept = list(signatures.values())
+    save_module(module, folder, signatures)
+
+
+@model
+def lower_case(folder):
+    """Strings in and out: the lower-case text and its length in bytes."""
+    def serve(text):
+        lower = tf.strings.lower(text, encoding='utf-8')
+        return {'lower': lower, 'bytes': tf.strings.length(lower)}
+    _save(folder, serve, spec([None], tf.string, 'text'))
+
+
+@model
+def many_outputs(folder):
+    """One number per row; outputs of five types, one of them a scalar."""
+    def serve(x):
+        return {'as_int64': tf.cast(x, tf.int64), 'positive': x > 0, 'half': x / 2, 'text': tf.strings.as_string(
+            tf.cast(x, tf.int32)), 'total': tf.reduce_sum(tf.cast(x, tf.float64))}
+    _save(folder, serve, spec([None], tf.float32, 'x'))
+
+
+@model
+def not_negative(folder):
+    """The square root; fails with INVALID_ARGUMENT if any row is negative."""
+    def serve(x):
+        tf.debugging.Assert(tf.reduce_all(x >= 0), ['x must not be negative:', x])
+        return {'y': tf.sqrt(x)}
+    _save(folder, serve, spec([None], tf.float32, 'x'))
+
+
+@model
+def vocabulary(folder):
+    """Word to id, from a file in assets/; -1 for an unknown word."""
+    def edit(saved):  # the table's shared name holds an address of the Python object
+        graph = saved.meta_graphs[0].graph_def
+        for node in [*graph.node, *(node for function in graph.library.function for node in function.node_def)]:
+            if node.op == 'HashTableV2':
+                node.attr['shared_name'].s = b'words'
+
+    path = os.path.join(HERE, 'words.txt')
+    with open(path, 'w', encoding='utf-8') as file:
+        file.write('\n'.join(WORDS[:-1]) + '\n')
+    module = tf.Module()
+    module.words = tf.saved_model.Asset(path)
+    module.table = tf.lookup.StaticHashTable(tf.lookup.TextFileInitializer(
+        module.words, tf.string, tf.lookup.TextFileIndex.WHOLE_LINE, tf.int64, tf.lookup.TextFileIndex.LINE_NUMBER), -1)
+    serve = tf.function(lambda words: {'ids': module.table.lookup(words)})
+    save_module(module, folder, {'serving_default': serve.get_concrete_function(spec([None], tf.string, 'words'))},
+                edit)
+    os.remove(path)
+
+
+@model
+def loop(folder):
+    """Counts to `steps` in a loop that cannot be folded: as slow as the client likes."""
+    def serve(steps):
+        def body(i, state):
+            return i + 1, (state * 1103515245 + 12345) % 2147483648
+        count, state = tf.while_loop(lambda i, _: i < steps, body,
+                                     (tf.constant(0, tf.int64), tf.constant(1, tf.int64)))
+        return {'count': count, 'state': state}
+    _save(folder, serve, spec([], tf.int64, 'steps'))
+
+
+@model
+def scalars(folder):
+    """No batch dimension: two scalars in, two scalars out; and a matrix product of fixed sizes."""
+    def arithmetic(a, b):
+        return {'sum': a + b, 'product': a * b}
+    def rotate(vector):
+        return {'rotated': tf.linalg.matvec(tf.constant([[0., -1.], [1., 0.]]), vector)}
+    module = tf.Module()
+    module.arithmetic = tf.function(arithmetic, [spec([], tf.float32, 'a'), spec([], tf.float32, 'b')])
+    module.rotate = tf.function(rotate, [spec([2], tf.float32, 'vector')])
+    save_module(module, folder, {'serving_default': module.arithmetic, 'rotate': module.rotate})
+
+
+@model
+def defaults(folder):
+    """y = factor * x + term, where `factor` (0.5) and `term` (2.0) may be left out."""
+    def serve(x, factor, term):
+        return {'y': factor * x + term}
+    def edit(saved):
+        signature = saved.meta_graphs[0].signature_def['serving_default']
+        for name, value in (('factor', 0.5), ('term', 2.0)):
+            signature.defaults[name].CopyFrom(tf.make_tensor_proto(value, tf.float32, []))
+    _save(folder, serve, spec([None], tf.float32, 'x'), spec([], tf.float32, 'factor'),
+          spec([], tf.float32, 'term'), edit=edit)
+
+
+@model
+def counter(folder):
+    """Adds `by` to a variable and returns the sum of all calls so far."""
+    module = tf.Module()
+    module.total = tf.Variable(tf.constant(0, tf.int64))
+    serve = tf.function(lambda by: {'total': module.total.assign_add(by)})
+    save_module(module, folder, {'serving_default': serve.get_concrete_function(spec([], tf.int64, 'by'))})
+
+
+@model
+def frozen(folder):
+    """A bare GraphDef: y = x / 2 + 2, constants instead of variables."""
+    with tf.Graph().as_default() as graph:
+        x = tf.compat.v1.placeholder(tf.float32, [None], 'x')
+        tf.identity(x * 0.5 + 2.0, 'y')
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, 'model.graphdef'), 'wb') as file:
+        file.write(graph.as_graph_def().SerializeToString(deterministic=True))
+
+
+@model
+def shapes(folder):
+    """TensorFlow 1 form with a signature that has no batch dimension and one whose input is of unknown rank."""
+    tf1 = tf.compat.v1
+    make, info = tf1.saved_model.build_signature_def, tf1.saved_model.build_tensor_info
+    with tf1.Graph().as_default(), tf1.Session() as session:
+        anything = tf1.placeholder(tf.float32, None, 'anything')
+        matrix = tf1.placeholder(tf.int32, [2, None], 'matrix')
+        shape = tf.shape(anything, out_type=tf.int64)
+        save_graph(session, folder, {
+            'serving_default': make({'anything': info(anything)}, {'shape': info(shape)},
+                                    'tensorflow/serving/predict'),
+            'transpose': make({'matrix': info(matrix)}, {'transposed': info(tf.transpose(matrix))},
+                              'tensorflow/serving/predict')})
+
+
+def _save(folder, function, *specs, edit=None):
+    module = tf.Module()
+    module.serve = tf.function(function, input_signature=list(specs))
+    save_module(module, folder, {'serving_default': module.serve}, edit)
+
+
+# ------------------------------------------------------------------------------------------ ONNX
+
+ONNX_TYPES = {'float32': TensorProto.FLOAT, 'float64': TensorProto.DOUBLE, 'int8': TensorProto.INT8,
+              'int16': TensorProto.INT16, 'int32': TensorProto.INT32, 'int64': TensorProto.INT64,
+              'uint8': TensorProto.UINT8, 'uint16': TensorProto.UINT16, 'uint32': TensorProto.UINT32,
+              'uint64': TensorProto.UINT64, 'bool': TensorProto.BOOL, 'string': TensorProto.STRING,
+              'float16': TensorProto.FLOAT16, 'bfloat16': TensorProto.BFLOAT16}
+FLOAT, INT64, STRING = TensorProto.FLOAT, TensorProto.INT64, TensorProto.STRING
+ML_OPSETS = (('', 17), ('ai.onnx.ml', 3))
+
+
+@model
+def dtypes_onnx(folder):
+    """Every type at once, one matrix each, unchanged."""
+    save_onnx(folder, [helper.make_node('Identity', [name], ['out_' + name]) for name in ONNX_TYPES],
+              [(name, kind, ['rows', 'columns']) for name, kind in ONNX_TYPES.items()],
+              [('out_' + name, kind, ['rows', 'columns']) for name, kind in ONNX_TYPES.items()])
+
+
+@model
+def lower_case_onnx(folder):
+    """Strings in and out: the lower-case text."""
+    save_onnx(folder, [helper.make_node('StringNormalizer', ['text'], ['lower'], case_change_action='LOWER',
+                                        locale='C.UTF-8')],
+              [('text', STRING, ['batch'])], [('lower', STRING, ['batch'])])
+
+
+@model
+def many_outputs_onnx(folder):
+    """As many_outputs, but for the scalar being of float."""
+    node = helper.make_node
+    save_onnx(folder, [node('Cast', ['x'], ['as_int64'], to=INT64), node('Greater', ['x', 'zero'], ['positive']),
+                       node('Mul', ['x', 'factor'], ['half']), node('Cast', ['as_int64'], ['text'], to=STRING),
+                       node('ReduceSum', ['x'], ['total'], keepdims=0)],
+              [('x', FLOAT, ['batch'])],
+              [('as_int64', INT64, ['batch']), ('positive', TensorProto.BOOL, ['batch']), ('half', FLOAT, ['batch']),
+               ('text', STRING, ['batch']), ('total', FLOAT, [])],
+              [helper.make_tensor('zero', FLOAT, [], [0.0]), helper.make_tensor('factor', FLOAT, [], [0.5])])
+
+
+@model
+def pick_onnx(folder):
+    """A table of squares looked up by index; fails in the runtime if an index is not in -10..9."""
+    squares = numpy_helper.from_array(np.arange(10, dtype=np.float32) ** 2, 'squares')
+    save_onnx(folder, [helper.make_node('Gather', ['squares', 'index'], ['square'])],
+              [('index', INT64, ['batch'])], [('square', FLOAT, ['batch'])], [squares])
+
+
+@model
+def vocabulary_onnx(folder):
+    """Word to id; -1 for an unknown word."""
+    known = WORDS[:-1]
+    save_onnx(folder, [helper.make_node('LabelEncoder', ['words'], ['ids'], domain='ai.onnx.ml', keys_strings=known,
+                                        values_int64s=list(range(len(known))), default_int64=-1)],
+              [('words', STRING, ['batch'])], [('ids', INT64, ['batch'])], opsets=ML_OPSETS)
+
+
+@model
+def loop_onnx(folder):
+    """As loop."""
+    node, info = helper.make_node, helper.make_tensor_value_info
+    body = helper.make_graph(
+        [node('Identity', ['keep_in'], ['keep_out']), node('Mul', ['state_in', 'factor'], ['scaled']),
+         node('Add', ['scaled', 'term'], ['moved']), node('Mod', ['moved', 'modulus'], ['state_out']),
+         node('Add', ['count_in', 'one'], ['count_out'])], 'body',
+        [info('step', INT64, []), info('keep_in', TensorProto.BOOL, []), info('count_in', INT64, []),
+         info('state_in', INT64, [])],
+        [info('keep_out', TensorProto.BOOL, []), info('count_out', INT64, []), info('state_out', INT64, [])])
+    values = {'factor': 1103515245, 'term': 12345, 'modulus': 2147483648, 'one': 1, 'count_start': 0, 'state_start': 1}
+    save_onnx(folder, [node('Loop', ['steps', '', 'count_start', 'state_start'], ['count', 'state'], body=body)],
+              [('steps', INT64, [])], [('count', INT64, []), ('state', INT64, [])],
+              [helper.make_tensor(name, INT64, [], [value]) for name, value in values.items()])
+
+
+@model
+def scalars_onnx(folder):
+    """Two scalars in, two scalars out."""
+    save_onnx(folder, [helper.make_node('Add', ['a', 'b'], ['sum']), helper.make_node('Mul', ['a', 'b'], ['product'])],
+              [('a', FLOAT, []), ('b', FLOAT, [])], [('sum', FLOAT, []), ('product', FLOAT, [])])
+
+
+def main():
+    for name in sys.argv[1:] or MODELS:
+        MODELS[name](os.path.join(HERE, name, '1'))
+
+
+if __name__ == '__main__':
+    main()
