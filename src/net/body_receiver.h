@@ -53,7 +53,7 @@ class BodyReceiver final {
   [[nodiscard]] Status Store(std::span<const std::byte> bytes);
   [[nodiscard]] Status Reserve(size_t bytes);
   [[nodiscard]] Status Grow(size_t bytes);
-  void Land();
+  void Land(std::span<const std::byte> prefix);
 
   Loop& loop_;
   Options options_;

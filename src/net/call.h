@@ -36,7 +36,8 @@ class Call {
   const RequestHead& head() const { return head_; }
   // When the head had arrived.
   SteadyTime start() const { return start_; }
-  // From grpc-timeout, or start() + the configured REST timeout; kNoDeadline if neither.
+  // From grpc-timeout, or the configured REST timeout after the request was complete; kNoDeadline
+  // if neither.
   SteadyTime deadline() const { return deadline_; }
   // Fires when the client resets or leaves, and when the deadline passes on a call that is still
   // open.
@@ -52,7 +53,16 @@ class Call {
  protected:
   Call() = default;
   virtual ~Call() = default;
+  // The last reference is gone; on the thread that dropped it.
   virtual void Destroy() = 0;
+  // As new, with one reference: for pools of calls. Nobody else may know the call.
+  void Recycle() {
+    std::destroy_at(&cancel_);
+    std::construct_at(&cancel_);
+    head_ = {};
+    deadline_ = kNoDeadline;
+    refs_.store(1, std::memory_order_relaxed);
+  }
 
   RequestHead head_;
   SteadyTime start_;

@@ -15,6 +15,9 @@ struct Header {
   std::string_view value;
 };
 
+// Compares as header names are compared: ASCII letters without case.
+bool EqualsIgnoringCase(std::string_view a, std::string_view b);
+
 // The value of the first field called `name` (compared without case), or an empty view.
 std::string_view FindHeader(std::span<const Header> headers, std::string_view name);
 

@@ -40,10 +40,7 @@ class HttpCallOwner {
 // head is gathered. Reused for the next call. Owned by loop.
 class HeadStorage final {
  public:
-  void Clear() {
-    bytes_.clear();
-    fields_.clear();
-  }
+  void Clear();
   // Keeps a copy; View(offset, size) gives it back once all is appended.
   size_t Append(std::string_view text) {
     bytes_.append(text);
@@ -51,8 +48,7 @@ class HeadStorage final {
   }
   void AppendField(std::string_view name, std::string_view value) {
     const size_t at = Append(name);
-    bytes_.append(value);
-    fields_.push_back({at, name.size(), value.size()});
+    AddField(at, name.size(), Append(value), value.size());
   }
   // Fields that lie in the bytes already (Append).
   void AddField(size_t name_at, size_t name_size, size_t value_at, size_t value_size);
@@ -65,8 +61,7 @@ class HeadStorage final {
 
  private:
   struct Field {
-    size_t name_at, name_size, value_size;
-    size_t value_at = 0;  // 0: right behind the name
+    size_t name_at, name_size, value_at, value_size;
   };
   std::string bytes_;
   absl::InlinedVector<Field, 16> fields_;
@@ -110,6 +105,7 @@ class HttpCallImpl final : public HttpCall, private WheelTimer {
   void Respond(HttpResponse response) override;
 
  private:
+  class Holder;
   friend HttpCallImpl* NewHttpCall(Loop& loop, HttpCallOwner& owner);
   friend class HttpCallPool;
   // kOpen: until the handler answers. kGiven: on its way to the loop.
@@ -119,14 +115,18 @@ class HttpCallImpl final : public HttpCall, private WheelTimer {
   void Destroy() override;
   void OnTimer() override;  // the deadline
 
-  void Prepare();
   bool FindRoute();
-  bool AdmitBody(std::optional<uint64_t> content_length);
+  void AdmitBody(std::optional<uint64_t> content_length);
   void AnswerOptions();
   void RefuseBody(const Status& status);
-  void RunHandler();
+  void RunHandler(const HttpHandler& handler);
+  // Makes the caller the one who answers; false if somebody else was first.
+  bool Claim();
   void Deliver();
   void Compress();
+  void Hold() { holds_.fetch_add(1, std::memory_order_relaxed); }
+  void DropHold();
+  void Reset();
 
   const std::shared_ptr<Loop> loop_;
   HttpCallOwner* owner_ = nullptr;  // null once the session is done with the call
@@ -134,8 +134,11 @@ class HttpCallImpl final : public HttpCall, private WheelTimer {
   HeadStorage head_storage_;
   BodyReceiver receiver_;
   std::atomic<State> state_{State::kOpen};
+  // The session, the handler's references together, and an answer on its way: the last one to let
+  // go returns the call to the pool.
+  std::atomic<uint32_t> holds_{1};
+  bool is_large_ = false;    // the body
   bool has_slot_ = false;    // counts as a request in flight
-  bool is_handled_ = false;  // the handler has run
   bool is_gzipped_ = false;  // the answer
   bool vary_ = false;        // the answer depends on accept-encoding
   HttpResponse response_;

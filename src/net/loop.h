@@ -35,7 +35,7 @@ enum class LoopLocalKey { kHttpCalls, kGrpcCalls, kBodyBuffers, kHttp2, kCount }
 
 // One loop. Kept alive by its thread and by the calls that were made on it, which may outlive the
 // server. Owned by loop, but for what is marked thread-safe.
-class Loop final {
+class Loop final : public std::enable_shared_from_this<Loop> {
  public:
   using Task = absl::AnyInvocable<void()>;
 
@@ -73,11 +73,15 @@ class Loop final {
   std::unique_ptr<LoopLocal>& local(LoopLocalKey key) { return locals_[static_cast<size_t>(key)]; }
 
   // A request begins to be served: false if the limit of the server is reached. Each one that
-  // began must end, on this loop.
+  // began must end: when its answer has been given and its handler is done with it.
   [[nodiscard]] bool TryBeginRequest();
+  // Thread-safe.
   void EndRequest();
   // Requests that have begun and not ended. Thread-safe.
   int64_t open_requests() const { return open_requests_.load(std::memory_order_relaxed); }
+
+  // Unique in the server.
+  uint64_t NextRequestId();
 
   // "Sun, 06 Nov 1994 08:49:37 GMT" of the current second.
   std::string_view HttpDate();
@@ -92,11 +96,13 @@ class Loop final {
   LocalAllowance requests_;
   LocalAllowance body_bytes_;
   std::array<std::unique_ptr<LoopLocal>, static_cast<size_t>(LoopLocalKey::kCount)> locals_;
+  uint64_t next_request_id_ = 0;
+  uint64_t request_ids_left_ = 0;
   std::vector<FlushTarget*> dirty_;
   std::vector<Task> running_;  // keeps its memory between bursts
   int64_t date_second_ = -1;
   char date_[32] = {};
-  std::atomic<int64_t> open_requests_{0};  // written by the loop only
+  std::atomic<int64_t> open_requests_{0};
   std::atomic<bool> is_shut_down_{false};
 
   Mutex mutex_;

@@ -51,8 +51,8 @@ class Router {
   // A full gRPC method or a path that is registered already is a programming error (CHECK).
   void AddGrpc(GrpcRoute route);
   void AddHttp(HttpRoute route);
-  // Answers a path that no route matches: it gets the call; the default answers 404 with a JSON
-  // error.
+  // Answers a path that no route matches: it gets the call as soon as the head has arrived, without
+  // the body; the default answers 404 with a JSON error.
   void SetHttpFallback(HttpHandler handler) { fallback_ = std::move(handler); }
 
   // Null if there is none.

@@ -58,7 +58,10 @@ class ServerState final {
   bool is_draining() const { return draining_.load(std::memory_order_acquire); }
   void StartDrain() { draining_.store(true, std::memory_order_release); }
 
-  uint64_t NextRequestId() { return next_request_id_.fetch_add(1, std::memory_order_relaxed); }
+  // The first of `count` numbers that nobody else gets.
+  uint64_t TakeRequestIds(uint64_t count) {
+    return next_request_id_.fetch_add(count, std::memory_order_relaxed);
+  }
 
   // Connections and requests of all loops: WaitUntilQuiet wakes up whenever one ends while the
   // server drains.

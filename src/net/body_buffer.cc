@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/body_buffer.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <new>
+
+#include "net/server_state.h"
+
+namespace penstock::net {
+namespace {
+
+constexpr size_t kPageBytes = 4096;
+constexpr size_t kHugePageBytes = 2 << 20;
+// Mappings from this size on use huge pages, but not in their first part, so that a body that
+// stalls early has cost little.
+constexpr size_t kHugeFrom = 4 * kHugePageBytes;
+// Memory is counted in steps of this size in the first part.
+constexpr size_t kCommitStep = 64 * 1024;
+constexpr std::array<size_t, 3> kSmallClasses = {1024, 4096, kSmallBodyBytes + kBufferAlignment};
+constexpr size_t kFreeBlocksMax = 256;  // of each class, in a loop's pool
+
+size_t RoundUp(size_t size, size_t to) { return (size + to - 1) / to * to; }
+
+void GiveBack(Loop& loop, uint64_t bytes) {
+  if (loop.IsCurrent() && !loop.is_shut_down()) {
+    loop.body_bytes().Give(bytes);
+  } else {
+    loop.server().body_bytes.Give(bytes);
+  }
+}
+
+// Object and bytes in one allocation; the object takes the first alignment unit. Pooled.
+class SmallBodyBuffer final : public BodyBuffer {
+ public:
+  static SmallBodyBuffer* Create(Loop& loop, size_t size_class) {
+    const size_t capacity = kSmallClasses[size_class];
+    void* block =
+        ::operator new(kHeaderBytes + capacity + kBufferSlack, std::align_val_t{kBufferAlignment});
+    return new (block) SmallBodyBuffer(static_cast<std::byte*>(block) + kHeaderBytes, capacity,
+                                       static_cast<uint32_t>(size_class), loop);
+  }
+  void Delete() {
+    this->~SmallBodyBuffer();
+    ::operator delete(static_cast<void*>(this), std::align_val_t{kBufferAlignment});
+  }
+  bool Commit(size_t bytes) override { return bytes <= size(); }
+
+ private:
+  static constexpr size_t kHeaderBytes = kBufferAlignment;
+
+  SmallBodyBuffer(std::byte* data, size_t size, uint32_t size_class, Loop& loop)
+      : BodyBuffer(data, size), size_class_(size_class), loop_(loop.shared_from_this()) {
+    static_assert(sizeof(SmallBodyBuffer) <= kHeaderBytes);
+  }
+  void Destroy() noexcept override;
+
+  const uint32_t size_class_;
+  const std::shared_ptr<Loop> loop_;
+};
+
+// Small blocks to be used again. Owned by loop.
+class SmallBufferPool final : public LoopLocal {
+ public:
+  ~SmallBufferPool() override {
+    for (auto& free : free_)
+      for (SmallBodyBuffer* buffer : free) buffer->Delete();
+  }
+  static SmallBufferPool& Of(Loop& loop) {
+    auto& local = loop.local(LoopLocalKey::kBodyBuffers);
+    if (local == nullptr) local = std::make_unique<SmallBufferPool>();
+    return static_cast<SmallBufferPool&>(*local);
+  }
+  SmallBodyBuffer* Take(Loop& loop, size_t size_class) {
+    auto& free = free_[size_class];
+    if (free.empty()) return SmallBodyBuffer::Create(loop, size_class);
+    SmallBodyBuffer* buffer = free.back();
+    free.pop_back();
+    buffer->Ref();
+    return buffer;
+  }
+  bool Keep(SmallBodyBuffer* buffer, size_t size_class) {
+    if (free_[size_class].size() >= kFreeBlocksMax) return false;
+    free_[size_class].push_back(buffer);
+    return true;
+  }
+
+ private:
+  std::array<std::vector<SmallBodyBuffer*>, kSmallClasses.size()> free_;
+};
+
+void SmallBodyBuffer::Destroy() noexcept {
+  GiveBack(*loop_, size());
+  if (!loop_->IsCurrent() || loop_->is_shut_down() ||
+      !SmallBufferPool::Of(*loop_).Keep(this, size_class_))
+    Delete();
+}
+
+// A mapping of its own, counted as it fills.
+class BigBodyBuffer final : public BodyBuffer {
+ public:
+  BigBodyBuffer(Mapping mapping, size_t capacity, Loop& loop)
+      : BodyBuffer(mapping.data, capacity), mapping_(mapping), loop_(loop.shared_from_this()) {
+    // What an earlier body has left in memory counts at once.
+    if (loop.body_bytes().TryTake(mapping_.resident)) {
+      counted_ = mapping_.resident;
+    } else {
+      madvise(mapping_.data, mapping_.resident, MADV_DONTNEED);
+      mapping_.resident = 0;
+    }
+  }
+  bool Commit(size_t bytes) override {
+    if (bytes > size()) return false;
+    if (bytes <= counted_) return true;
+    const size_t step = bytes > kHugePageBytes ? kHugePageBytes : kCommitStep;
+    const size_t wanted = std::min(RoundUp(bytes, step), mapping_.size);
+    if (!loop_->body_bytes().TryTake(wanted - counted_)) return false;
+    counted_ = wanted;
+    mapping_.resident = std::max(mapping_.resident, wanted);
+    return true;
+  }
+
+ private:
+  void Destroy() noexcept override {
+    GiveBack(*loop_, counted_);
+    loop_->server().big_buffers->Give(mapping_, std::chrono::steady_clock::now());
+    delete this;
+  }
+
+  Mapping mapping_;
+  size_t counted_ = 0;
+  const std::shared_ptr<Loop> loop_;
+};
+
+// Sizes in steps of an eighth of their power of two, so that like bodies share mappings.
+size_t MappingSize(size_t size) {
+  return RoundUp(size, std::max(kPageBytes, std::bit_floor(size) / 8));
+}
+
+void Unmap(const Mapping& mapping) { munmap(mapping.data, mapping.size); }
+
+}  // namespace
+
+BigBufferPool::~BigBufferPool() {
+  for (const Kept& kept : kept_) Unmap(kept.mapping);
+}
+
+Mapping BigBufferPool::Take(size_t size) {
+  size = MappingSize(size);
+  {
+    MutexLock lock(mutex_);
+    auto best = kept_.end();
+    for (auto it = kept_.begin(); it != kept_.end(); ++it) {
+      if (it->mapping.size < size || it->mapping.size / 2 > size) continue;
+      if (best == kept_.end() || it->mapping.size <= best->mapping.size) best = it;
+    }
+    if (best != kept_.end()) {
+      const Mapping mapping = best->mapping;
+      resident_ -= mapping.resident;
+      kept_.erase(best);
+      return mapping;
+    }
+  }
+  void* data = mmap(nullptr, size, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (data == MAP_FAILED) return {};
+  auto* bytes = static_cast<std::byte*>(data);
+  if (size >= kHugeFrom) madvise(bytes + kHugePageBytes, size - kHugePageBytes, MADV_HUGEPAGE);
+  return {bytes, size, 0};
+}
+
+void BigBufferPool::Give(Mapping mapping, SteadyTime now) {
+  if (mapping.resident > resident_bytes_max_ || mapping.resident == 0) return Unmap(mapping);
+  std::vector<Kept> dropped;
+  {
+    MutexLock lock(mutex_);
+    auto it = kept_.begin();
+    while (resident_ + mapping.resident > resident_bytes_max_) {
+      resident_ -= it->mapping.resident;
+      dropped.push_back(*it++);
+    }
+    kept_.erase(kept_.begin(), it);
+    kept_.push_back({mapping, now});
+    resident_ += mapping.resident;
+  }
+  for (const Kept& kept : dropped) Unmap(kept.mapping);
+}
+
+void BigBufferPool::Trim(SteadyTime before) {
+  std::vector<Kept> dropped;
+  {
+    MutexLock lock(mutex_);
+    auto it = kept_.begin();
+    for (; it != kept_.end() && it->since <= before; ++it) {
+      resident_ -= it->mapping.resident;
+      dropped.push_back(*it);
+    }
+    kept_.erase(kept_.begin(), it);
+  }
+  for (const Kept& kept : dropped) Unmap(kept.mapping);
+}
+
+uint64_t BigBufferPool::resident_bytes() const {
+  MutexLock lock(mutex_);
+  return resident_;
+}
+
+BodyBuffer* NewBodyBuffer(Loop& loop, size_t capacity) {
+  for (size_t i = 0; i < kSmallClasses.size(); ++i) {
+    if (capacity > kSmallClasses[i]) continue;
+    if (!loop.body_bytes().TryTake(kSmallClasses[i])) return nullptr;
+    return SmallBufferPool::Of(loop).Take(loop, i);
+  }
+  const Mapping mapping = loop.server().big_buffers->Take(capacity + kBufferSlack);
+  if (mapping.data == nullptr) return nullptr;
+  return new BigBodyBuffer(mapping, capacity, loop);
+}
+
+}  // namespace penstock::net

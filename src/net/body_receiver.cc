@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/body_receiver.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace penstock::net {
+namespace {
+
+constexpr size_t kLandingPrefixBytes = 4096;
+// A rest smaller than this is not worth a read of its own.
+constexpr size_t kTargetBytesMin = 4096;
+constexpr size_t kTargetBytesMax = 1 << 20;
+constexpr size_t kInflateStep = 64 * 1024;
+constexpr size_t kFirstGuess = 1024;  // for a body of unknown length
+constexpr size_t kGrowth = 8;         // so that copies add up to a seventh of the body
+
+alignas(kBufferAlignment) constexpr std::byte kEmptyBody[kBufferSlack] = {};
+
+Status OverBudget() {
+  return Error(StatusCode::kResourceExhausted,
+               "the server has no memory left for request bodies now; try again later");
+}
+
+}  // namespace
+
+Status BodyReceiver::Start(const Options& options) {
+  Reset();
+  options_ = options;
+  if (options.length.value_or(0) > options.bytes_max)
+    return Error(StatusCode::kOutOfRange, "the body has {} bytes; the limit is {}", *options.length,
+                 options.bytes_max);
+  if (options.gzip) {
+    if (inflater_ == nullptr) {
+      inflater_ = std::make_unique<Inflater>();
+    } else {
+      inflater_->Reset();
+    }
+  }
+  // Only a body whose length is known can be landed before it is complete.
+  landed_ = options.landing == nullptr || options.gzip || !options.length.has_value();
+  return OkStatus();
+}
+
+void BodyReceiver::Reset() {
+  if (buffer_ != nullptr) buffer_->Unref();
+  buffer_ = nullptr;
+  received_ = 0;
+  start_ = size_ = 0;
+}
+
+std::span<std::byte> BodyReceiver::Target() {
+  if (buffer_ == nullptr || !landed_ || options_.gzip || !options_.length.has_value()) return {};
+  const auto rest = static_cast<size_t>(*options_.length) - size_;
+  if (rest < kTargetBytesMin) return {};
+  // Growing with what has come, so that a stalled body is not counted with what it might have sent.
+  const size_t size = std::min({rest, std::max(size_, kSmallBodyBytes), kTargetBytesMax});
+  if (!buffer_->Commit(start_ + size_ + size)) return {};
+  return {buffer_->data() + start_ + size_, size};
+}
+
+Status BodyReceiver::Append(std::span<const std::byte> bytes) {
+  received_ += bytes.size();
+  if (options_.length.has_value() && received_ > *options_.length)
+    return InvalidArgument("the body has more than the {} bytes announced", *options_.length);
+  if (!options_.gzip) return Store(bytes);
+  while (true) {
+    const size_t room = std::min<size_t>(kInflateStep, options_.bytes_max + 1 - size_);
+    TRY(Reserve(std::min<size_t>(room, std::max(bytes.size() * 4, kFirstGuess))));
+    const size_t free = std::min(buffer_->size() - size_, room);
+    ASSIGN_OR_RETURN(const size_t written,
+                     inflater_->Inflate(bytes, {buffer_->data() + size_, free}));
+    size_ += written;
+    if (size_ > options_.bytes_max)
+      return Error(StatusCode::kOutOfRange, "the body inflates to more than the limit of {} bytes",
+                   options_.bytes_max);
+    if (written < free) return OkStatus();
+  }
+}
+
+Status BodyReceiver::Store(std::span<const std::byte> bytes) {
+  if (bytes.empty()) return OkStatus();
+  if (size_ + bytes.size() > options_.bytes_max)
+    return Error(StatusCode::kOutOfRange, "the body is larger than the limit of {} bytes",
+                 options_.bytes_max);
+  const bool is_in_place = buffer_ != nullptr && bytes.data() == buffer_->data() + start_ + size_;
+  if (!is_in_place) {
+    TRY(Reserve(bytes.size()));
+    if (!landed_ && size_ == 0) Land(bytes);
+    if (!buffer_->Commit(start_ + size_ + bytes.size())) return OverBudget();
+    std::memcpy(buffer_->data() + start_ + size_, bytes.data(), bytes.size());
+  }
+  size_ += bytes.size();
+  if (!landed_) Land({buffer_->data(), size_});
+  return OkStatus();
+}
+
+// Places the body once enough of it has come: `prefix` is what there is. What has been stored is
+// moved.
+void BodyReceiver::Land(std::span<const std::byte> prefix) {
+  const uint64_t length = *options_.length;
+  const size_t wanted = std::min<uint64_t>(kLandingPrefixBytes, length);
+  if (prefix.size() < wanted) return;
+  const size_t aligned_at = options_.landing(prefix.first(wanted), length);
+  start_ = (kBufferAlignment - aligned_at % kBufferAlignment) % kBufferAlignment;
+  landed_ = true;
+  // At most a few KiB more than the prefix: a longer first piece was landed before it was stored.
+  if (size_ > 0 && start_ > 0) std::memmove(buffer_->data() + start_, buffer_->data(), size_);
+}
+
+// Makes room for `bytes` more.
+Status BodyReceiver::Reserve(size_t bytes) {
+  if (buffer_ == nullptr) {
+    const size_t capacity = options_.length.has_value() && !options_.gzip
+                                ? static_cast<size_t>(*options_.length) + kBufferAlignment
+                                : std::max(bytes, kFirstGuess);
+    buffer_ = NewBodyBuffer(loop_, capacity);
+    if (buffer_ == nullptr) return OverBudget();
+  }
+  if (start_ + size_ + bytes > buffer_->size()) TRY(Grow(size_ + bytes));
+  if (!buffer_->Commit(start_ + size_ + bytes)) return OverBudget();
+  return OkStatus();
+}
+
+Status BodyReceiver::Grow(size_t bytes) {
+  BodyBuffer* bigger = NewBodyBuffer(loop_, std::max(bytes, buffer_->size() * kGrowth));
+  BufferRef bigger_owner(bigger);
+  if (bigger == nullptr || !bigger->Commit(bytes)) return OverBudget();
+  std::memcpy(bigger->data(), buffer_->data(), size_);
+  buffer_->Unref();
+  buffer_ = bigger;
+  bigger_owner.Release();
+  return OkStatus();
+}
+
+StatusOr<Slice> BodyReceiver::Finish() {
+  if (options_.gzip && received_ > 0 && !inflater_->is_complete())
+    return InvalidArgument("the gzip data of the body ends early, after {} bytes", received_);
+  if (buffer_ == nullptr) return Slice{kEmptyBody, 0, {}};
+  Slice body{buffer_->data() + start_, size_, BufferRef(std::exchange(buffer_, nullptr))};
+  Reset();
+  return body;
+}
+
+}  // namespace penstock::net

@@ -1,0 +1,404 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/http_call.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+
+namespace penstock::net {
+namespace {
+
+constexpr size_t kCompressBytesMin = 1024;
+constexpr size_t kPooledCallsMax = 1024;
+constexpr size_t kPooledHeadBytesMax = 16 * 1024;
+
+std::string JsonEscaped(std::string_view text) {
+  std::string escaped;
+  for (const char c : text) {
+    if (c == '"' || c == '\\') {
+      escaped += {'\\', c};
+    } else if (static_cast<unsigned char>(c) < 0x20) {
+      escaped += fmt::format("\\u{:04x}", static_cast<int>(c));
+    } else {
+      escaped += c;
+    }
+  }
+  return escaped;
+}
+
+// "GET, HEAD, POST": what the route allows.
+std::string AllowedMethods(const HttpRoute& route) {
+  std::string allowed;
+  for (const std::string& method : route.methods) {
+    allowed += (allowed.empty() ? "" : ", ") + method;
+    if (method == "GET") allowed += ", HEAD";
+  }
+  return allowed + (allowed.empty() ? "OPTIONS" : ", OPTIONS");
+}
+
+bool Allows(const HttpRoute& route, std::string_view method) {
+  if (route.methods.empty()) return true;
+  return std::any_of(route.methods.begin(), route.methods.end(), [&](const std::string& allowed) {
+    return allowed == method || (allowed == "GET" && method == "HEAD");
+  });
+}
+
+std::string_view Trimmed(std::string_view text) {
+  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
+  return text;
+}
+
+// Cuts off what stands before the next `separator`, and returns it trimmed.
+std::string_view NextPart(std::string_view& text, char separator) {
+  const size_t at = std::min(text.find(separator), text.size());
+  const std::string_view part = text.substr(0, at);
+  text.remove_prefix(std::min(at + 1, text.size()));
+  return Trimmed(part);
+}
+
+// The quality of one element of Accept-Encoding behind its name, as "q=0.5", in thousandths; 1000
+// if there is none.
+int Quality(std::string_view parameters) {
+  while (!parameters.empty()) {
+    const std::string_view parameter = NextPart(parameters, ';');
+    if (parameter.size() < 2 || (parameter[0] | 0x20) != 'q' || parameter[1] != '=') continue;
+    double quality = 0;
+    std::from_chars(parameter.data() + 2, parameter.data() + parameter.size(), quality);
+    return static_cast<int>(std::clamp(quality, 0.0, 1.0) * 1000);
+  }
+  return 1000;
+}
+
+enum class Coding { kIdentity, kGzip, kOther };
+
+Coding CodingOf(std::string_view content_encoding) {
+  if (content_encoding.empty() || EqualsIgnoringCase(content_encoding, "identity"))
+    return Coding::kIdentity;
+  if (EqualsIgnoringCase(content_encoding, "gzip") ||
+      EqualsIgnoringCase(content_encoding, "x-gzip"))
+    return Coding::kGzip;
+  return Coding::kOther;
+}
+
+}  // namespace
+
+bool AcceptsGzip(std::string_view accept_encoding) {
+  int gzip = -1;
+  int any = -1;
+  int identity = -1;
+  while (!accept_encoding.empty()) {
+    std::string_view element = NextPart(accept_encoding, ',');
+    const std::string_view name = NextPart(element, ';');
+    const int quality = Quality(element);
+    if (EqualsIgnoringCase(name, "gzip") || EqualsIgnoringCase(name, "x-gzip")) gzip = quality;
+    if (EqualsIgnoringCase(name, "identity")) identity = quality;
+    if (name == "*") any = quality;
+  }
+  if (gzip < 0) gzip = any;
+  return gzip > 0 && gzip >= identity;
+}
+
+HttpResponse ErrorResponse(int status, std::string_view message) {
+  HttpResponse response;
+  response.status = status;
+  response.body.AppendCopy(fmt::format("{{\n    \"error\": \"{}\"\n}}", JsonEscaped(message)));
+  return response;
+}
+
+void HeadStorage::AddField(size_t name_at, size_t name_size, size_t value_at, size_t value_size) {
+  fields_.push_back({name_at, name_size, value_at, value_size});
+}
+
+std::span<const Header> HeadStorage::Fields() {
+  headers_.clear();
+  for (const Field& field : fields_)
+    headers_.push_back(
+        {View(field.name_at, field.name_size), View(field.value_at, field.value_size)});
+  return {headers_.data(), headers_.size()};
+}
+
+void HeadStorage::Clear() {
+  if (bytes_.capacity() > kPooledHeadBytesMax) bytes_ = {};
+  bytes_.clear();
+  fields_.clear();
+}
+
+// Calls to be used again. Owned by loop.
+class HttpCallPool final : public LoopLocal {
+ public:
+  ~HttpCallPool() override {
+    for (HttpCallImpl* call : free_) delete call;
+  }
+  static HttpCallPool& Of(Loop& loop) {
+    auto& local = loop.local(LoopLocalKey::kHttpCalls);
+    if (local == nullptr) local = std::make_unique<HttpCallPool>();
+    return static_cast<HttpCallPool&>(*local);
+  }
+  HttpCallImpl* Take(Loop& loop) {
+    if (free_.empty()) return new HttpCallImpl(loop.shared_from_this());
+    HttpCallImpl* call = free_.back();
+    free_.pop_back();
+    return call;
+  }
+  void Give(HttpCallImpl* call) {
+    if (free_.size() >= kPooledCallsMax) {
+      delete call;
+      return;
+    }
+    call->Reset();
+    free_.push_back(call);
+  }
+
+ private:
+  std::vector<HttpCallImpl*> free_;
+};
+
+// What keeps a call alive besides references: see holds_. One thread at a time.
+class HttpCallImpl::Holder final {
+ public:
+  explicit Holder(HttpCallImpl* call) : call_(call) { call->Hold(); }
+  Holder(Holder&& other) noexcept : call_(std::exchange(other.call_, nullptr)) {}
+  Holder& operator=(Holder&&) = delete;
+  ~Holder() {
+    if (call_ != nullptr) call_->DropHold();
+  }
+  HttpCallImpl* operator->() const { return call_; }
+
+ private:
+  HttpCallImpl* call_;
+};
+
+HttpCallImpl* NewHttpCall(Loop& loop, HttpCallOwner& owner) {
+  HttpCallImpl* call = HttpCallPool::Of(loop).Take(loop);
+  call->owner_ = &owner;
+  return call;
+}
+
+HttpCallImpl::HttpCallImpl(std::shared_ptr<Loop> loop)
+    : loop_(std::move(loop)), receiver_(*loop_) {}
+
+void HttpCallImpl::Reset() {
+  Recycle();
+  body_ = {};
+  receiver_.Reset();
+  head_storage_.Clear();
+  response_ = {};
+  route_ = nullptr;
+  state_.store(State::kOpen, std::memory_order_relaxed);
+  holds_.store(1, std::memory_order_relaxed);
+  is_large_ = is_gzipped_ = vary_ = false;
+}
+
+void HttpCallImpl::DropHold() {
+  if (holds_.load(std::memory_order_acquire) != 1 &&
+      holds_.fetch_sub(1, std::memory_order_acq_rel) != 1)
+    return;
+  if (std::exchange(has_slot_, false)) loop_->EndRequest();
+  if (loop_->IsCurrent() && !loop_->is_shut_down()) {
+    HttpCallPool::Of(*loop_).Give(this);
+  } else {
+    delete this;
+  }
+}
+
+// The handler and whom it gave the call to are done with it.
+void HttpCallImpl::Destroy() {
+  if (state_.load(std::memory_order_acquire) == State::kOpen)
+    Respond(ErrorResponse(500, "the server dropped the request without an answer"));
+  DropHold();
+}
+
+void HttpCallImpl::OnHead(std::optional<uint64_t> content_length) {
+  ServerState& server = loop_->server();
+  start_ = server.clock.Now();
+  request_id_ = loop_->NextRequestId();
+  (head_.protocol == Protocol::kHttp1 ? server.metrics.http1_requests
+                                      : server.metrics.http2_requests)
+      .Add();
+  if (FindRoute()) AdmitBody(content_length);
+}
+
+// False if the request is answered.
+bool HttpCallImpl::FindRoute() {
+  const Router& router = loop_->server().router;
+  route_ = router.FindHttp(head_.path);
+  if (head_.method == "OPTIONS" &&
+      (route_ == nullptr || route_->methods.empty() || !Allows(*route_, head_.method))) {
+    AnswerOptions();
+    return false;
+  }
+  if (route_ == nullptr) {
+    if (router.fallback()) {
+      RunHandler(router.fallback());
+    } else {
+      Refuse(404, fmt::format("no such path: {}", head_.path));
+    }
+    return false;
+  }
+  if (!Allows(*route_, head_.method)) {
+    HttpResponse response =
+        ErrorResponse(405, fmt::format("{} is not allowed for {}; allowed: {}", head_.method,
+                                       head_.path, AllowedMethods(*route_)));
+    response.headers.emplace_back("allow", AllowedMethods(*route_));
+    Respond(std::move(response));
+    return false;
+  }
+  return true;
+}
+
+// A preflight, answered as TensorFlow Serving does.
+void HttpCallImpl::AnswerOptions() {
+  const std::string_view origin = FindHeader(head_.headers, "origin");
+  HttpResponse response;
+  if (origin.starts_with("http://") || origin.starts_with("https://")) {
+    response.content_type = {};
+  } else {
+    response = ErrorResponse(400,
+                             "an OPTIONS request needs an Origin header that starts with "
+                             "http:// or https://");
+  }
+  if (route_ != nullptr) response.headers.emplace_back("allow", AllowedMethods(*route_));
+  Respond(std::move(response));
+}
+
+void HttpCallImpl::AdmitBody(std::optional<uint64_t> content_length) {
+  if (route_->counts_as_request) {
+    if (!loop_->TryBeginRequest()) {
+      HttpResponse response =
+          ErrorResponse(503, "the server is serving as many requests as it may; try again later");
+      response.headers.emplace_back("retry-after", "1");
+      Respond(std::move(response));
+      return;
+    }
+    has_slot_ = true;
+  }
+  const std::string_view encoding = FindHeader(head_.headers, "content-encoding");
+  const Coding coding = CodingOf(encoding);
+  if (coding == Coding::kOther) {
+    HttpResponse response = ErrorResponse(
+        415,
+        fmt::format("content-encoding {} is not supported; supported: gzip, identity", encoding));
+    response.headers.emplace_back("accept-encoding", "gzip");
+    Respond(std::move(response));
+    return;
+  }
+  is_large_ = content_length.value_or(UINT64_MAX) > kSmallBodyBytes;
+  const Status status = receiver_.Start({.length = content_length,
+                                         .gzip = coding == Coding::kGzip,
+                                         .bytes_max = loop_->server().options.body_bytes_max,
+                                         .landing = route_->landing});
+  if (!status.ok()) RefuseBody(status);
+}
+
+void HttpCallImpl::RefuseBody(const Status& status) {
+  NetMetrics& metrics = loop_->server().metrics;
+  receiver_.Reset();
+  switch (status.code()) {
+    case StatusCode::kOutOfRange:
+      metrics.limit_body_bytes.Add();
+      return Refuse(413, MessageOf(status));
+    case StatusCode::kResourceExhausted: {
+      metrics.limit_inflight_bytes.Add();
+      HttpResponse response = ErrorResponse(503, MessageOf(status));
+      response.headers.emplace_back("retry-after", "1");
+      return Respond(std::move(response));
+    }
+    default:
+      return Refuse(400, MessageOf(status));
+  }
+}
+
+std::span<std::byte> HttpCallImpl::BodyTarget() {
+  if (state_.load(std::memory_order_relaxed) != State::kOpen) return {};
+  return receiver_.Target();
+}
+
+void HttpCallImpl::OnBody(std::span<const std::byte> bytes) {
+  // Without a route, the fallback handler has the call already.
+  if (state_.load(std::memory_order_relaxed) != State::kOpen || route_ == nullptr) return;
+  if (const Status status = receiver_.Append(bytes); !status.ok()) RefuseBody(status);
+}
+
+void HttpCallImpl::OnBodyEnd() {
+  if (state_.load(std::memory_order_relaxed) != State::kOpen || route_ == nullptr) return;
+  StatusOr<Slice> body = receiver_.Finish();
+  if (!body.ok()) return RefuseBody(body.status());
+  body_ = *std::move(body);
+  RunHandler(route_->handler);
+}
+
+void HttpCallImpl::RunHandler(const HttpHandler& handler) {
+  const ServerState& server = loop_->server();
+  const Duration timeout = server.options.http_request_timeout;
+  // A body that took long to arrive does not count.
+  if (timeout > Duration::zero()) deadline_ = (is_large_ ? server.clock.Now() : start_) + timeout;
+  const Holder alive(this);  // the handler may answer, and the session then close, at once
+  Hold();                    // for the handler's references; Destroy lets go of it
+  handler(HttpCallRef(this));
+  if (state_.load(std::memory_order_acquire) == State::kOpen && owner_ != nullptr)
+    loop_->timers().Arm(*this, deadline_);
+}
+
+bool HttpCallImpl::Claim() {
+  State expected = State::kOpen;
+  return state_.compare_exchange_strong(expected, State::kGiven, std::memory_order_acq_rel);
+}
+
+void HttpCallImpl::Respond(HttpResponse response) {
+  if (!Claim()) return;
+  response_ = std::move(response);
+  Compress();
+  if (loop_->IsCurrent()) {
+    Deliver();
+  } else {
+    loop_->Post([holder = Holder(this)]() mutable { holder->Deliver(); });
+  }
+}
+
+void HttpCallImpl::Refuse(int status, std::string_view message) {
+  Respond(ErrorResponse(status, message));
+}
+
+void HttpCallImpl::OnTimer() {
+  const Holder alive(this);
+  if (!Claim()) return;
+  cancel_.Cancel();
+  response_ = ErrorResponse(504, "the server did not answer within its time limit");
+  Deliver();
+}
+
+// On the thread that answers, which need not be the loop's.
+void HttpCallImpl::Compress() {
+  if (route_ == nullptr || !route_->compress || response_.body.bytes() < kCompressBytesMin) return;
+  for (const auto& [name, value] : response_.headers)
+    if (EqualsIgnoringCase(name, "content-encoding")) return;
+  vary_ = true;
+  if (!AcceptsGzip(FindHeader(head_.headers, "accept-encoding"))) return;
+  ByteChain compressed = GzipCompress(response_.body);
+  if (compressed.bytes() >= response_.body.bytes()) return;
+  response_.body = std::move(compressed);
+  is_gzipped_ = true;
+}
+
+void HttpCallImpl::Deliver() {
+  Disarm();
+  state_.store(State::kAnswered, std::memory_order_release);
+  if (owner_ != nullptr) owner_->OnAnswer(*this);
+}
+
+ByteChain HttpCallImpl::TakeBody() {
+  if (head_.method == "HEAD") return {};
+  return std::exchange(response_.body, {});
+}
+
+void HttpCallImpl::Close() {
+  owner_ = nullptr;
+  Disarm();
+  receiver_.Reset();
+  if (state_.load(std::memory_order_acquire) == State::kOpen) cancel_.Cancel();
+  DropHold();
+}
+
+}  // namespace penstock::net

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/server_state.h"
+
+#include <algorithm>
+
+#include "base/machine.h"
+#include "net/body_buffer.h"
+
+namespace penstock::net {
+namespace {
+
+constexpr uint64_t kPoolBytesMax = 512 << 20;
+
+Counter& RequestCounter(MetricsRegistry& registry, const char* protocol) {
+  return registry.AddCounter("penstock_net_requests_total", "Requests by protocol.",
+                             {{"protocol", protocol}});
+}
+Counter& LimitCounter(MetricsRegistry& registry, const char* limit) {
+  return registry.AddCounter("penstock_net_limits_hit_total",
+                             "How often a client ran into a limit of the server.",
+                             {{"limit", limit}});
+}
+
+}  // namespace
+
+NetMetrics::NetMetrics(MetricsRegistry& registry)
+    : connections(registry.AddCounter("penstock_net_connections_total", "Connections accepted.")),
+      connections_open(registry.AddGauge("penstock_net_connections_open", "Open connections.")),
+      http1_requests(RequestCounter(registry, "http/1.1")),
+      http2_requests(RequestCounter(registry, "http/2")),
+      grpc_requests(RequestCounter(registry, "grpc")),
+      bytes_received(
+          registry.AddCounter("penstock_net_bytes_received_total", "Bytes received, below TLS.")),
+      bytes_sent(registry.AddCounter("penstock_net_bytes_sent_total", "Bytes sent, below TLS.")),
+      limit_connections(LimitCounter(registry, "connections")),
+      limit_requests(LimitCounter(registry, "requests")),
+      limit_body_bytes(LimitCounter(registry, "body_bytes")),
+      limit_inflight_bytes(LimitCounter(registry, "inflight_bytes")),
+      limit_header_bytes(LimitCounter(registry, "header_bytes")),
+      limit_timeouts(LimitCounter(registry, "timeout")),
+      limit_floods(LimitCounter(registry, "flood")),
+      protocol_errors(registry.AddCounter("penstock_net_protocol_errors_total",
+                                          "Connections or requests that broke the protocol.")),
+      tls_errors(registry.AddCounter("penstock_net_tls_errors_total", "TLS handshakes failed.")) {}
+
+ServerState::ServerState(ServerOptions server_options, const Router& routes,
+                         MetricsRegistry& registry, const Clock& time)
+    : options(std::move(server_options)),
+      router(routes),
+      clock(time),
+      metrics(registry),
+      requests(static_cast<uint64_t>(options.requests_max)),
+      body_bytes(options.inflight_bytes_max),
+      big_buffers(std::make_shared<BigBufferPool>(
+          std::min(kPoolBytesMax, options.inflight_bytes_max / 4))) {}
+
+ServerState::~ServerState() = default;
+
+void ServerState::NotifyEnd() {
+  MutexLock lock(mutex_);
+  changed_.NotifyAll();
+}
+
+bool ServerState::WaitUntilQuiet(const std::function<bool()>& is_quiet, SteadyTime until) {
+  MutexLock lock(mutex_);
+  while (!is_quiet())
+    if (!changed_.WaitUntil(mutex_, until)) return is_quiet();
+  return true;
+}
+
+Duration ServerState::TickInterval() const {
+  Duration interval = std::chrono::seconds(1);
+  for (const Duration timeout : {options.idle_timeout, options.header_timeout, options.body_timeout,
+                                 options.write_timeout, options.keepalive_interval})
+    if (timeout > Duration::zero()) interval = std::min(interval, timeout / 4);
+  return std::max<Duration>(interval, std::chrono::milliseconds(5));
+}
+
+ServerOptions WithDefaults(ServerOptions options) {
+  if (options.loops <= 0) options.loops = UsableCpus();
+  if (options.inflight_bytes_max == 0) options.inflight_bytes_max = UsableMemoryBytes() / 4;
+  return options;
+}
+
+}  // namespace penstock::net
