@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/commands.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <string_view>
+#include <vector>
+
+#include "app/nearest_name.h"
+#include "app/options.h"
+
+namespace penstock {
+namespace {
+
+struct Command {
+  std::string_view name;
+  std::string_view arguments;
+  std::string_view sentence;
+  int (*run)(std::span<const std::string>);
+};
+
+int HelpCommand(std::span<const std::string> arguments);
+
+constexpr Command kCommands[] = {
+    {"options", "[--markdown]", "Lists the flags of serve, also as docs/configuration.md.",
+     &OptionsCommand},
+    {"version", "", "Prints the version.", &VersionCommand},
+    {"help", "", "Prints this.", &HelpCommand},
+};
+
+int HelpCommand(std::span<const std::string>) {
+  fmt::print("Penstock serves machine-learning models over the protocols that clients speak.\n\n");
+  fmt::print("Usage: penstock <command> [arguments]\n\nCommands:\n");
+  for (const Command& command : kCommands)
+    fmt::print("  {:<32}{}\n", fmt::format("{} {}", command.name, command.arguments),
+               command.sentence);
+  return 0;
+}
+
+}  // namespace
+
+std::string VersionText() { return PENSTOCK_VERSION; }
+
+int VersionCommand(std::span<const std::string>) {
+  fmt::print("penstock {}\n", VersionText());
+  return 0;
+}
+
+int OptionsCommand(std::span<const std::string> arguments) {
+  if (arguments.empty()) {
+    fmt::print("{}", OptionsHelp());
+    return 0;
+  }
+  if (arguments.size() > 1 || arguments[0] != "--markdown") {
+    fmt::print(stderr, "penstock options: the only argument is --markdown\n");
+    return 1;
+  }
+  fmt::print("{}", OptionsMarkdown());
+  return 0;
+}
+
+int RunCommand(std::span<const std::string> arguments) {
+  if (arguments.empty()) {
+    HelpCommand({});
+    return 1;
+  }
+  std::string_view name = arguments[0];
+  if (name == "--help" || name == "-h") name = "help";
+  if (name == "--version") name = "version";
+  std::vector<std::string_view> names;
+  for (const Command& command : kCommands) {
+    if (command.name == name) return command.run(arguments.subspan(1));
+    names.push_back(command.name);
+  }
+  const std::string_view nearest = NearestName(name, names);
+  fmt::print(
+      stderr, "penstock: unknown command '{}'; {}\n", name,
+      nearest.empty() ? "`penstock help` lists all" : fmt::format("did you mean '{}'?", nearest));
+  return 1;
+}
+
+}  // namespace penstock

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/commands.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdio>
+
+namespace penstock {
+namespace {
+
+using testing::HasSubstr;
+
+struct Result {
+  int code = 0;
+  std::string out, err;
+};
+
+Result RunCaptured(const std::vector<std::string>& arguments) {
+  testing::internal::CaptureStdout();
+  testing::internal::CaptureStderr();
+  Result result;
+  result.code = RunCommand(arguments);
+  std::fflush(stdout);
+  result.out = testing::internal::GetCapturedStdout();
+  result.err = testing::internal::GetCapturedStderr();
+  return result;
+}
+
+TEST(CommandsTest, VersionAndHelp) {
+  EXPECT_EQ(RunCaptured({"version"}).out, "penstock " + VersionText() + "\n");
+  EXPECT_EQ(RunCaptured({"--version"}).code, 0);
+  EXPECT_THAT(RunCaptured({"help"}).out, HasSubstr("Usage: penstock <command>"));
+  EXPECT_EQ(RunCaptured({"-h"}).code, 0);
+}
+
+TEST(CommandsTest, WithoutOrWithAnUnknownCommandItFails) {
+  EXPECT_EQ(RunCaptured({}).code, 1);
+  const Result unknown = RunCaptured({"verison"});
+  EXPECT_EQ(unknown.code, 1);
+  EXPECT_EQ(unknown.err, "penstock: unknown command 'verison'; did you mean 'version'?\n");
+  EXPECT_THAT(RunCaptured({"zzzzzzzz"}).err, HasSubstr("`penstock help` lists all"));
+}
+
+TEST(CommandsTest, Options) {
+  EXPECT_THAT(RunCaptured({"options", "--markdown"}).out, HasSubstr("# Configuration\n"));
+  EXPECT_THAT(RunCaptured({"options"}).out, HasSubstr("Usage: penstock serve"));
+  EXPECT_EQ(RunCaptured({"options", "--html"}).code, 1);
+}
+
+}  // namespace
+}  // namespace penstock

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// What this process uses of the machine, as metrics.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/metrics.h"
+
+namespace penstock {
+
+// Numbers of one process. Immutable.
+struct ProcessUse {
+  uint64_t resident_bytes = 0;
+  uint64_t virtual_bytes = 0;
+  double cpu_seconds = 0;
+  int64_t threads = 0;
+  int64_t open_files = 0;
+  double start_seconds = 0;  // since 1970
+};
+
+// Reads them from the files of a system whose root folder is `root` ("" for this one). None if they
+// cannot be read.
+std::optional<ProcessUse> ReadProcessUse(const std::string& root);
+
+// Adds process_* gauges and counters, under the names that Prometheus clients use, and
+// penstock_build_info.
+void AddProcessMetrics(MetricsRegistry& metrics, std::string_view version);
+
+}  // namespace penstock
