@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// Checks sub-messages that are accepted and not acted upon, so that a request is refused exactly
+// when protobuf would refuse it.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "protocols/tfs/wire_reader.h"
+
+namespace penstock::tfs {
+
+// What a length-delimited field of a message must hold; other fields need no rule. Immutable.
+struct FieldRule {
+  enum class Content { kString, kMessage, kPackedVarints };
+  uint32_t field;
+  Content content;
+  std::span<const FieldRule> message = {};  // of kMessage
+};
+
+// True if `bytes` is a message by these rules. `nesting_left` as for WireReader::SkipField.
+bool CheckMessage(std::string_view bytes, std::span<const FieldRule> rules, int nesting_left,
+                  WireError& error);
+
+// The rules of PredictRequest.predict_streamed_options and .request_options.
+extern const std::span<const FieldRule> kPredictStreamedOptionsRules;
+extern const std::span<const FieldRule> kRequestOptionsRules;
+
+}  // namespace penstock::tfs

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "protocols/tfs/predict_reader.h"
+#include "protocols/tfs/tensor_fields.h"
+#include "protocols/tfs/wire_reader.h"
+
+namespace penstock::tfs {
+namespace {
+
+// Smaller runs of elements are cheap to copy.
+constexpr uint64_t kBigBytes = 1024;
+
+// The messages on the way to a tensor's elements.
+enum class Level { kRequest, kInputEntry, kTensor };
+
+bool IsRawElements(uint32_t field) {
+  const ValueKind kind = ValueKindOf(field);
+  return field == kContentField || kind == ValueKind::kFixed32 || kind == ValueKind::kFixed64;
+}
+
+// What to do with a big length-delimited field.
+enum class Step { kLand, kEnter, kSkip };
+
+Step StepFor(Level level, uint32_t field) {
+  if (level == Level::kTensor) return IsRawElements(field) ? Step::kLand : Step::kSkip;
+  return field == 2 ? Step::kEnter : Step::kSkip;  // `inputs`, and the value of a map entry
+}
+
+}  // namespace
+
+// Enters the first big input and never leaves it again: whatever follows it is beyond the prefix or
+// not worth aligning.
+size_t PredictLanding(std::span<const std::byte> prefix, uint64_t body_bytes) {
+  const std::string_view bytes(reinterpret_cast<const char*>(prefix.data()), prefix.size());
+  WireError error;
+  WireReader reader(bytes, error);
+  Level level = Level::kRequest;
+  while (!reader.AtEnd()) {
+    uint32_t tag = 0;
+    if (!reader.ReadTag(tag)) return 0;
+    if ((tag & 7) != static_cast<uint32_t>(WireType::kLength)) {
+      if (!reader.SkipField(tag, kNestingMax)) return 0;
+      continue;
+    }
+    WireReader peek = reader;
+    uint64_t length = 0;
+    if (!peek.ReadVarint(length)) return 0;
+    const Step step = length < kBigBytes ? Step::kSkip : StepFor(level, tag >> 3);
+    const auto offset = static_cast<size_t>(peek.cursor() - bytes.data());
+    if (step == Step::kLand) return offset + length <= body_bytes ? offset : 0;
+    if (step == Step::kEnter) {
+      level = level == Level::kRequest ? Level::kInputEntry : Level::kTensor;
+      reader = peek;
+    } else if (std::string_view skipped; !reader.ReadBytes(skipped)) {
+      return 0;
+    }
+  }
+  return 0;
+}
+
+}  // namespace penstock::tfs

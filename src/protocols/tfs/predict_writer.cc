@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "protocols/tfs/predict_writer.h"
+
+#include "absl/container/inlined_vector.h"
+
+namespace penstock::tfs {
+namespace {
+
+using TensorPlans = absl::InlinedVector<TensorPlan, 2>;
+
+uint64_t EntryBytes(const NamedTensor& output, const TensorPlan& plan) {
+  return LengthFieldBytes(1, output.name.size()) + LengthFieldBytes(2, plan.message_bytes);
+}
+
+// The sizes of a ModelSpec. Empty strings and a version number 0 take no bytes of their own.
+struct SpecPlan {
+  explicit SpecPlan(const AnsweringModel& model) {
+    const auto version = static_cast<uint64_t>(model.version.value);
+    wrapper_bytes = version == 0 ? 0 : 1 + VarintBytes(version);
+    bytes = LengthFieldBytes(2, wrapper_bytes);
+    if (!model.name.empty()) bytes += LengthFieldBytes(1, model.name.size());
+    if (!model.signature_name.empty()) bytes += LengthFieldBytes(3, model.signature_name.size());
+  }
+  uint64_t wrapper_bytes;  // of the Int64Value
+  uint64_t bytes;
+};
+
+void WriteSpec(const AnsweringModel& model, const SpecPlan& plan, WireWriter& out) {
+  out.LengthHeader(2, plan.bytes);
+  if (!model.name.empty()) out.BytesField(1, model.name);
+  out.LengthHeader(2, plan.wrapper_bytes);
+  if (plan.wrapper_bytes > 0) out.VarintField(1, static_cast<uint64_t>(model.version.value));
+  if (!model.signature_name.empty()) out.BytesField(3, model.signature_name);
+}
+
+}  // namespace
+
+StatusOr<ByteChain> WritePredictResponse(std::span<const NamedTensor> outputs,
+                                         const AnsweringModel& model,
+                                         const TensorWriteOptions& options) {
+  TensorPlans plans;
+  const SpecPlan spec(model);
+  uint64_t bytes = LengthFieldBytes(2, spec.bytes);
+  uint64_t gathered_bytes = 0;
+  for (const NamedTensor& output : outputs) {
+    StatusOr<TensorPlan> plan = PlanTensor(output.tensor, options);
+    if (!plan.ok()) {
+      return Error(plan.status().code(), "output {}: {}", output.name, MessageOf(plan.status()));
+    }
+    bytes += LengthFieldBytes(1, EntryBytes(output, *plan));
+    gathered_bytes += plan->gathered_bytes;
+    plans.push_back(*plan);
+  }
+  if (bytes > kLengthMax) {
+    return Error(StatusCode::kResourceExhausted,
+                 "the answer takes {} bytes; a PredictResponse holds at most {}", bytes,
+                 kLengthMax);
+  }
+  ChainWriter out(bytes - gathered_bytes);
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    out.wire().LengthHeader(1, EntryBytes(outputs[i], plans[i]));
+    out.wire().BytesField(1, outputs[i].name);
+    out.wire().LengthHeader(2, plans[i].message_bytes);
+    WriteTensor(outputs[i].tensor, plans[i], options, out);
+  }
+  WriteSpec(model, spec, out.wire());
+  return out.Finish();
+}
+
+}  // namespace penstock::tfs

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads protobuf's wire format from a piece of memory, without copying. Accepts and refuses exactly
+// what protobuf's own parser does.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string_view>
+
+namespace penstock::tfs {
+
+enum class WireType : uint8_t {
+  kVarint = 0,
+  kFixed64 = 1,
+  kLength = 2,
+  kGroupStart = 3,
+  kGroupEnd = 4,
+  kFixed32 = 5
+};
+
+constexpr uint32_t MakeTag(uint32_t field, WireType type) {
+  return field << 3 | static_cast<uint32_t>(type);
+}
+
+// Sub-messages and groups may nest this deep, as in protobuf.
+inline constexpr int kNestingMax = 100;
+// No string, message or packed field is longer, as in protobuf (INT_MAX less its read-ahead).
+inline constexpr uint64_t kLengthMax = 0x7fffffff - 16;
+
+// Why and where reading stopped. One thread at a time.
+struct WireError {
+  const char* what = "";  // static text
+  const char* where = nullptr;
+};
+
+// A cursor over the bytes of one message. Every Read returns false, and notes why in the WireError,
+// if the bytes are malformed; the cursor is then of no further use. One thread at a time.
+class WireReader {
+ public:
+  WireReader(std::string_view bytes, WireError& error)
+      : cursor_(bytes.data()), end_(bytes.data() + bytes.size()), error_(&error) {}
+
+  bool AtEnd() const { return cursor_ == end_; }
+  const char* cursor() const { return cursor_; }
+  size_t bytes_left() const { return static_cast<size_t>(end_ - cursor_); }
+
+  // The tag of the next field. Group ends are errors: SkipField consumes those that belong to a
+  // group.
+  bool ReadTag(uint32_t& tag);
+  bool ReadVarint(uint64_t& value) {
+    if (cursor_ != end_ && static_cast<signed char>(*cursor_) >= 0) {
+      value = static_cast<uint8_t>(*cursor_++);
+      return true;
+    }
+    return ReadLongVarint(value);
+  }
+  // A length and that many bytes.
+  bool ReadBytes(std::string_view& bytes);
+  // As ReadBytes, and the bytes must be UTF-8.
+  bool ReadString(std::string_view& text);
+  // 4 or 8 bytes, by T.
+  template <typename T>
+  bool ReadFixed(T& value) {
+    if (bytes_left() < sizeof(T)) return Fail("a fixed-size value is cut off");
+    std::memcpy(&value, cursor_, sizeof(T));
+    cursor_ += sizeof(T);
+    return true;
+  }
+  // The rest of a field whose tag was read. `nesting_left`: how many groups may still nest.
+  bool SkipField(uint32_t tag, int nesting_left);
+
+  bool Fail(const char* what) {
+    *error_ = {what, cursor_};
+    return false;
+  }
+  WireError& error() const { return *error_; }
+
+ private:
+  bool ReadRawTag(uint32_t& tag);
+  bool ReadLongVarint(uint64_t& value);
+  bool ReadLength(uint64_t& length);
+  bool SkipBytes(size_t count);
+  bool SkipGroup(uint32_t field, int nesting_left);
+
+  const char* cursor_;
+  const char* end_;
+  WireError* error_;
+};
+
+// True if `text` is UTF-8 without overlong forms, surrogates and values over U+10FFFF.
+bool IsUtf8(std::string_view text);
+
+}  // namespace penstock::tfs

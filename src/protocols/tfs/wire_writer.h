@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// Writes protobuf's wire format into memory whose size was computed before.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string_view>
+#include <utility>
+
+#include "base/buffer.h"
+#include "protocols/tfs/wire_reader.h"
+
+namespace penstock::tfs {
+
+// Bytes of a varint: one for each 7 bits.
+constexpr size_t VarintBytes(uint64_t value) {
+  return (static_cast<size_t>(std::bit_width(value | 1)) * 9 + 64) / 64;
+}
+
+// Bytes of a length-delimited field: tag, length, content.
+constexpr uint64_t LengthFieldBytes(uint32_t field, uint64_t content_bytes) {
+  return VarintBytes(MakeTag(field, WireType::kLength)) + VarintBytes(content_bytes) +
+         content_bytes;
+}
+
+// A cursor that writes. The caller has made sure of the room. One thread at a time.
+class WireWriter {
+ public:
+  explicit WireWriter(std::byte* at) : at_(at) {}
+
+  std::byte* at() const { return at_; }
+  void Varint(uint64_t value) {
+    while (value >= 0x80) {
+      *at_++ = static_cast<std::byte>(value | 0x80);
+      value >>= 7;
+    }
+    *at_++ = static_cast<std::byte>(value);
+  }
+  void VarintField(uint32_t field, uint64_t value) {
+    Varint(MakeTag(field, WireType::kVarint));
+    Varint(value);
+  }
+  // The tag and length; the content follows.
+  void LengthHeader(uint32_t field, uint64_t content_bytes) {
+    Varint(MakeTag(field, WireType::kLength));
+    Varint(content_bytes);
+  }
+  void Bytes(const void* data, size_t size) {
+    if (size > 0) std::memcpy(at_, data, size);
+    at_ += size;
+  }
+  void BytesField(uint32_t field, std::string_view bytes) {
+    LengthHeader(field, bytes.size());
+    Bytes(bytes.data(), bytes.size());
+  }
+
+ private:
+  std::byte* at_;
+};
+
+// Writes small parts into one buffer, between slices that are sent from where they lie. One thread
+// at a time.
+class ChainWriter {
+ public:
+  // `copied_bytes`: exactly what will be written through wire().
+  explicit ChainWriter(size_t copied_bytes)
+      : buffer_(AllocateBuffer(copied_bytes)), start_(buffer_->data()), wire_(start_) {}
+
+  WireWriter& wire() { return wire_; }
+  void Gather(Slice slice) {
+    Flush();
+    chain_.Append(std::move(slice));
+  }
+  ByteChain Finish() {
+    Flush();
+    return std::move(chain_);
+  }
+
+ private:
+  void Flush() {
+    chain_.Append({start_, static_cast<size_t>(wire_.at() - start_), buffer_});
+    start_ = wire_.at();
+  }
+
+  BufferRef buffer_;
+  std::byte* start_;  // of what was not yet appended to the chain
+  WireWriter wire_;
+  ByteChain chain_;
+};
+
+}  // namespace penstock::tfs
