@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backends/host/backend_host.h"
+
+#include <filesystem>
+#include <future>
+#include <optional>
+
+#include "backends/host/deadline_watch.h"
+#include "backends/host/detect.h"
+#include "backends/host/plugin.h"
+
+namespace penstock {
+
+// The opened backends. Thread-safe.
+class BackendHost::Impl final {
+ public:
+  explicit Impl(BackendHostOptions host_options)
+      : options(std::move(host_options)),
+        folder(options.folder.empty() ? DefaultBackendFolder() : options.folder) {}
+
+  // The plugin that takes the version; opens it if need be.
+  StatusOr<Plugin*> PluginFor(const std::string& version_path, const LoadOptions& load);
+
+  const BackendHostOptions options;
+  const std::string folder;
+  DeadlineWatch watch;
+
+ private:
+  StatusOr<std::unique_ptr<Plugin>> OpenOnNormalThread(const InstalledBackend& installed);
+
+  // Made by the thread that made the host, so that it has that thread's priority.
+  ThreadPool opener_{{.name = "backend-opener", .threads = 1}};
+  Mutex mutex_;  // held while a backend is opened: another load that needs it must wait anyway
+  std::map<std::string, std::unique_ptr<Plugin>> plugins_ GUARDED_BY(mutex_);
+};
+
+StatusOr<std::unique_ptr<Plugin>> BackendHost::Impl::OpenOnNormalThread(
+    const InstalledBackend& installed) {
+  std::promise<StatusOr<std::unique_ptr<Plugin>>> promise;
+  const bool accepted =
+      opener_.Submit([&] { promise.set_value(Plugin::Open(installed, options, watch)); });
+  if (!accepted) return absl::UnavailableError("the server is stopping");
+  return promise.get_future().get();
+}
+
+StatusOr<Plugin*> BackendHost::Impl::PluginFor(const std::string& version_path,
+                                               const LoadOptions& load) {
+  TRY(ListFolder(version_path).status());
+  ASSIGN_OR_RETURN(const InstalledBackend installed,
+                   ChooseBackend(FindBackends(folder), load.platform, version_path));
+  MutexLock lock(mutex_);
+  std::unique_ptr<Plugin>& plugin = plugins_[installed.name];
+  if (plugin == nullptr) {
+    ASSIGN_OR_RETURN(plugin, OpenOnNormalThread(installed));
+  }
+  return plugin.get();
+}
+
+BackendHost::BackendHost(BackendHostOptions options)
+    : impl_(std::make_unique<Impl>(std::move(options))) {}
+
+BackendHost::~BackendHost() = default;
+
+StatusOr<std::unique_ptr<Model>> BackendHost::Load(const std::string& version_path,
+                                                   const LoadOptions& options) {
+  ASSIGN_OR_RETURN(Plugin* const plugin, impl_->PluginFor(version_path, options));
+  return plugin->Load(std::filesystem::absolute(version_path), options);
+}
+
+StatusOr<uint64_t> BackendHost::EstimateBytes(const std::string& version_path,
+                                              const LoadOptions& options) {
+  // What runtimes add to the files: TensorFlow Serving reckons the same.
+  constexpr double kFactor = 1.2;
+  ASSIGN_OR_RETURN(Plugin* const plugin, impl_->PluginFor(version_path, options));
+  ASSIGN_OR_RETURN(const uint64_t bytes, plugin->Estimate(version_path, options));
+  if (bytes > 0) return bytes;
+  ASSIGN_OR_RETURN(const uint64_t file_bytes, FolderBytes(version_path));
+  return static_cast<uint64_t>(static_cast<double>(file_bytes) * kFactor);
+}
+
+StatusOr<std::string> BackendHost::BackendFor(const std::string& version_path,
+                                              const LoadOptions& options) const {
+  ASSIGN_OR_RETURN(InstalledBackend installed,
+                   ChooseBackend(FindBackends(impl_->folder), options.platform, version_path));
+  return std::move(installed.name);
+}
+
+StatusOr<ModelInfo> BackendHost::Describe(const std::string& version_path,
+                                          const LoadOptions& options) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, Load(version_path, options));
+  return model->info();
+}
+
+std::vector<std::string> BackendHost::Installed() const {
+  std::vector<std::string> names;
+  for (InstalledBackend& backend : FindBackends(impl_->folder)) {
+    names.push_back(std::move(backend.name));
+  }
+  return names;
+}
+
+}  // namespace penstock

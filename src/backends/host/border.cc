@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backends/host/border.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <numeric>
+#include <utility>
+
+namespace penstock::border {
+namespace {
+
+static_assert(sizeof(StringElement) == sizeof(PenstockString));
+static_assert(offsetof(StringElement, data) == offsetof(PenstockString, data));
+static_assert(offsetof(StringElement, size) == offsetof(PenstockString, size));
+
+void KeepBuffer(void* object) { static_cast<Buffer*>(object)->Ref(); }
+void ReleaseBuffer(void* object) { static_cast<Buffer*>(object)->Unref(); }
+constexpr PenstockOwnerCalls kBufferCalls = {KeepBuffer, ReleaseBuffer};
+
+// For bytes that live as long as the process.
+constexpr PenstockOwnerCalls kStaticCalls = {[](void*) {}, [](void*) {}};
+
+// Where empty tensors point to: never null.
+alignas(kBufferAlignment) constexpr std::byte kNothing[kBufferAlignment] = {};
+
+// Memory of a backend. Thread-safe as any Buffer.
+class ForeignBuffer final : public Buffer {
+ public:
+  // Takes over one reference of `owner`.
+  ForeignBuffer(const void* data, size_t size, const PenstockOwner& owner)
+      : Buffer(static_cast<std::byte*>(const_cast<void*>(data)), size), owner_(owner) {}
+
+ private:
+  ~ForeignBuffer() override { owner_.calls->release(owner_.object); }
+  const PenstockOwner owner_;
+};
+
+// The owner's reference as one of ours; empty if there is no owner.
+BufferRef Adopt(const void* data, size_t size, const PenstockOwner& owner) {
+  if (owner.calls == nullptr) return {};
+  if (owner.calls == &kBufferCalls) {
+    BufferRef ours(static_cast<Buffer*>(owner.object));
+    if (ours->data() == data && ours->size() == size) return ours;
+    return BufferRef(new ForeignBuffer(data, size, {ours.Release(), owner.calls}));
+  }
+  return BufferRef(new ForeignBuffer(data, size, owner));
+}
+
+StatusOr<Tensor> StringsFromC(Shape shape, const PenstockTensor& tensor, BufferRef array,
+                              BufferRef characters) {
+  const std::span<const StringElement> elements(static_cast<const StringElement*>(tensor.data),
+                                                tensor.bytes / sizeof(StringElement));
+  size_t total = 0;
+  for (const StringElement& element : elements) {
+    if (element.data == nullptr && element.size != 0) {
+      return absl::InternalError("a string element has a size but no data");
+    }
+    total += element.size;
+  }
+  if (!array) {
+    array = AllocateBuffer(tensor.bytes);
+    characters = AllocateBuffer(total);
+    auto* to = reinterpret_cast<StringElement*>(array->data());
+    char* at = reinterpret_cast<char*>(characters->data());
+    for (const StringElement& element : elements) {
+      *to++ = {at, element.size};
+      if (element.size != 0) std::memcpy(at, element.data, element.size);
+      at += element.size;
+    }
+  }
+  return Tensor::FromStrings(std::move(shape), std::move(array), std::move(characters));
+}
+
+StatusOr<Tensor> FromC(const PenstockTensor& tensor, BufferRef elements, BufferRef characters) {
+  const std::optional<DType> dtype = DTypeFromTensorFlow(tensor.dtype);
+  if (!dtype) return Error(StatusCode::kInternal, "unknown element type {}", tensor.dtype);
+  if (tensor.rank > kRankMax || (tensor.rank > 0 && tensor.shape == nullptr)) {
+    return Error(StatusCode::kInternal, "rank {} without a shape or over {}", tensor.rank,
+                 kRankMax);
+  }
+  if (tensor.data == nullptr && tensor.bytes > 0) return absl::InternalError("no data");
+  Shape shape(std::span<const int64_t>(tensor.shape, tensor.rank));
+  if (*dtype == DType::kString) {
+    return StringsFromC(std::move(shape), tensor, std::move(elements), std::move(characters));
+  }
+  Slice slice{static_cast<const std::byte*>(tensor.data), tensor.bytes, std::move(elements)};
+  if (!slice.owner) {
+    slice = WholeSlice(CopyToBuffer({static_cast<const char*>(tensor.data), tensor.bytes}));
+  }
+  return Tensor::FromBytes(*dtype, std::move(shape), std::move(slice));
+}
+
+// Positions of `specs` in the order of their names.
+std::vector<uint32_t> SortedOrder(std::span<const PenstockTensorSpec> specs) {
+  std::vector<uint32_t> order(specs.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::sort(order.begin(), order.end(),
+            [&](uint32_t a, uint32_t b) { return View(specs[a].name) < View(specs[b].name); });
+  return order;
+}
+
+StatusOr<TensorSpec> SpecFromC(const PenstockTensorSpec& spec) {
+  const std::optional<DType> dtype = DTypeFromTensorFlow(spec.dtype);
+  TensorSpec result;
+  result.name = View(spec.name);
+  if (!dtype) {
+    return Error(StatusCode::kInternal, "'{}' has the unknown element type {}", result.name,
+                 spec.dtype);
+  }
+  if (spec.rank > kRankMax || (spec.rank > 0 && spec.shape == nullptr)) {
+    return Error(StatusCode::kInternal, "'{}' has an impossible rank: {}", result.name, spec.rank);
+  }
+  result.backend_name = View(spec.backend_name);
+  result.dtype = *dtype;
+  result.optional = (spec.flags & PENSTOCK_SPEC_OPTIONAL) != 0;
+  result.unknown_rank = (spec.flags & PENSTOCK_SPEC_UNKNOWN_RANK) != 0;
+  if (!result.unknown_rank) result.shape = Shape(std::span(spec.shape, spec.rank));
+  for (const int64_t size : result.shape.dims()) {
+    if (size < -1) {
+      return Error(StatusCode::kInternal, "'{}' has an impossible shape: {}", result.name,
+                   result.shape.ToString());
+    }
+  }
+  return result;
+}
+
+Status AppendSpecs(std::span<const PenstockTensorSpec> specs, std::span<const uint32_t> order,
+                   std::vector<TensorSpec>& to) {
+  for (const uint32_t index : order) {
+    ASSIGN_OR_RETURN(TensorSpec spec, SpecFromC(specs[index]));
+    if (!to.empty() && to.back().name == spec.name) {
+      return Error(StatusCode::kInternal, "the name '{}' stands twice", spec.name);
+    }
+    to.push_back(std::move(spec));
+  }
+  return OkStatus();
+}
+
+}  // namespace
+
+PenstockOwner OwnerOf(Buffer* buffer) {
+  if (buffer == nullptr) return {nullptr, &kStaticCalls};
+  return {buffer, &kBufferCalls};
+}
+
+void Release(const PenstockOwner& owner) {
+  if (owner.calls != nullptr) owner.calls->release(owner.object);
+}
+
+PenstockTensor ToC(const Tensor& tensor) {
+  const Slice& elements = tensor.elements();
+  PenstockTensor result{};
+  result.dtype = static_cast<int32_t>(tensor.dtype());
+  result.rank = static_cast<uint32_t>(tensor.shape().rank());
+  result.shape = tensor.shape().dims().data();
+  result.data = elements.data != nullptr ? elements.data : kNothing;
+  result.bytes = elements.size;
+  result.owner = OwnerOf(elements.owner.get());
+  if (tensor.string_owner()) result.string_owner = OwnerOf(tensor.string_owner().get());
+  return result;
+}
+
+StatusOr<Tensor> FromC(const PenstockTensor& tensor) {
+  BufferRef elements = Adopt(tensor.data, tensor.bytes, tensor.owner);
+  BufferRef characters = Adopt(tensor.data, tensor.bytes, tensor.string_owner);
+  StatusOr<Tensor> result = FromC(tensor, std::move(elements), std::move(characters));
+  if (result.ok()) return result;
+  return Error(StatusCode::kInternal, "{}", MessageOf(result.status()));
+}
+
+Status ToStatus(int32_t code, std::string_view text) {
+  if (code == PENSTOCK_OK) return OkStatus();
+  const bool canonical = code > PENSTOCK_OK && code <= PENSTOCK_UNAUTHENTICATED;
+  return Error(canonical ? static_cast<StatusCode>(code) : StatusCode::kUnknown, "{}", text);
+}
+
+ErrorSink::ErrorSink() {
+  set = [](PenstockError* error, PenstockString message) {
+    static_cast<ErrorSink*>(error)->text = View(message);
+  };
+}
+
+StatusOr<Description> FromC(std::string_view platform, const PenstockModelInfo* info) {
+  if (info == nullptr || info->struct_size < sizeof(PenstockModelInfo)) {
+    return absl::InternalError("the backend does not describe the model");
+  }
+  Description result;
+  result.info.platform = platform;
+  result.info.traits.may_block = (info->flags & PENSTOCK_MAY_BLOCK) != 0;
+  result.info.traits.any_signature = (info->flags & PENSTOCK_ANY_SIGNATURE) != 0;
+  result.info.traits.deadline_needs_pool = (info->flags & PENSTOCK_DEADLINE_NEEDS_POOL) != 0;
+  result.runs_max = info->runs_max;
+  for (const PenstockSignature& theirs : std::span(info->signatures, info->signature_count)) {
+    const std::span inputs(theirs.inputs, theirs.input_count);
+    const std::span outputs(theirs.outputs, theirs.output_count);
+    Description::Order order{SortedOrder(inputs), SortedOrder(outputs), {}};
+    order.our_outputs.resize(outputs.size());
+    for (uint32_t i = 0; i < outputs.size(); ++i) order.our_outputs[order.outputs[i]] = i;
+    Signature& ours = result.info.signatures.emplace_back();
+    ours.name = View(theirs.name);
+    ours.method_name = View(theirs.method_name);
+    TRY(AppendSpecs(inputs, order.inputs, ours.inputs));
+    TRY(AppendSpecs(outputs, order.outputs, ours.outputs));
+    result.orders.push_back(std::move(order));
+  }
+  return result;
+}
+
+}  // namespace penstock::border

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backends/host/deadline_watch.h"
+
+#include <algorithm>
+
+#include "base/executor.h"
+#include "base/thread_slot.h"
+
+namespace penstock {
+
+DeadlineWatch::DeadlineWatch() : next_wake_(kNoDeadline.time_since_epoch().count()) {
+  for (Shard& shard : shards_) {
+    MutexLock lock(shard.mutex);
+    shard.list.previous = shard.list.next = &shard.list;
+  }
+  thread_ = std::thread([this] { RunThread(); });
+}
+
+DeadlineWatch::~DeadlineWatch() {
+  {
+    MutexLock lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.NotifyOne();
+  thread_.join();
+}
+
+void DeadlineWatch::Add(DeadlineNode& node) {
+  node.shard = ThreadSlot() % kShards;
+  const SteadyTime::rep deadline = node.deadline.time_since_epoch().count();
+  Shard& shard = shards_[static_cast<size_t>(node.shard)];
+  {
+    MutexLock lock(shard.mutex);
+    node.previous = &shard.list;
+    node.next = shard.list.next;
+    node.next->previous = &node;
+    shard.list.next = &node;
+  }
+  // The node may be gone from here on. Deadlines mostly come in order, so this is rare: the thread
+  // sleeps until the earliest one that it has seen.
+  if (deadline >= next_wake_.load()) return;
+  {
+    MutexLock lock(mutex_);
+    earlier_ = true;
+  }
+  wake_.NotifyOne();
+}
+
+void DeadlineWatch::Remove(DeadlineNode& node) {
+  if (node.shard < 0) return;
+  Shard& shard = shards_[static_cast<size_t>(node.shard)];
+  MutexLock lock(shard.mutex);
+  if (node.next != nullptr) Unlink(node);
+  if (std::this_thread::get_id() == thread_.get_id()) return;
+  while (shard.firing == &node) shard.fired.Wait(shard.mutex);
+}
+
+void DeadlineWatch::Unlink(DeadlineNode& node) {
+  node.previous->next = node.next;
+  node.next->previous = node.previous;
+  node.previous = node.next = nullptr;
+}
+
+SteadyTime DeadlineWatch::Scan(Shard& shard, SteadyTime now) {
+  while (true) {
+    DeadlineNode* due = nullptr;
+    SteadyTime earliest = kNoDeadline;
+    {
+      MutexLock lock(shard.mutex);
+      for (DeadlineNode* node = shard.list.next; node != &shard.list; node = node->next) {
+        if (node->deadline <= now) {
+          due = node;
+          break;
+        }
+        earliest = std::min(earliest, node->deadline);
+      }
+      if (due == nullptr) return earliest;
+      Unlink(*due);
+      shard.firing = due;
+    }
+    due->passed(due);  // may end the node's life
+    {
+      MutexLock lock(shard.mutex);
+      shard.firing = nullptr;
+    }
+    shard.fired.NotifyAll();
+  }
+}
+
+void DeadlineWatch::RunThread() {
+  SetThreadName("deadlines");
+  while (true) {
+    // From here on every Add tells, so that none is missed between the scan and the sleep.
+    next_wake_.store(kNoDeadline.time_since_epoch().count());
+    SteadyTime earliest = kNoDeadline;
+    const SteadyTime now = Clock::Real().Now();
+    for (Shard& shard : shards_) earliest = std::min(earliest, Scan(shard, now));
+    MutexLock lock(mutex_);
+    if (!earlier_) next_wake_.store(earliest.time_since_epoch().count());
+    while (!stopping_ && !earlier_) {
+      if (earliest == kNoDeadline) {
+        wake_.Wait(mutex_);
+      } else if (!wake_.WaitUntil(mutex_, earliest)) {
+        break;
+      }
+    }
+    if (stopping_) return;
+    earlier_ = false;
+  }
+}
+
+}  // namespace penstock

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backends/host/detect.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <fnmatch.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <system_error>
+
+namespace penstock {
+namespace {
+
+namespace fs = std::filesystem;
+
+// One pattern a line; '#' starts a comment.
+std::vector<std::string> ReadPatterns(const fs::path& file) {
+  std::vector<std::string> patterns;
+  std::ifstream stream(file);
+  for (std::string line; std::getline(stream, line);) {
+    line.erase(std::min(line.find('#'), line.size()));
+    while (!line.empty() && std::isspace(static_cast<unsigned char>(line.back()))) line.pop_back();
+    if (!line.empty()) patterns.push_back(std::move(line));
+  }
+  return patterns;
+}
+
+bool AnyFits(const std::vector<std::string>& patterns, const std::vector<std::string>& files) {
+  return std::any_of(patterns.begin(), patterns.end(), [&](const std::string& pattern) {
+    return std::any_of(files.begin(), files.end(), [&](const std::string& file) {
+      return fnmatch(pattern.c_str(), file.c_str(), FNM_PERIOD) == 0;
+    });
+  });
+}
+
+std::vector<std::string> Names(const std::vector<InstalledBackend>& backends) {
+  std::vector<std::string> names;
+  for (const InstalledBackend& backend : backends) names.push_back(backend.name);
+  return names;
+}
+
+std::string ListOrNone(const std::vector<std::string>& names) {
+  constexpr size_t kShown = 10;
+  if (names.empty()) return "none";
+  const auto end = names.begin() + static_cast<ptrdiff_t>(std::min(kShown, names.size()));
+  return fmt::format("{}{}", fmt::join(names.begin(), end, ", "),
+                     names.size() > kShown ? ", ..." : "");
+}
+
+}  // namespace
+
+std::vector<InstalledBackend> FindBackends(const std::string& folder) {
+  std::vector<InstalledBackend> result;
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename();
+    const fs::path library = entry.path() / ("penstock_" + name + ".so");
+    if (!fs::exists(library, error)) continue;
+    result.push_back({name, entry.path(), library, ReadPatterns(entry.path() / "models.txt")});
+  }
+  std::sort(result.begin(), result.end(),
+            [](const auto& a, const auto& b) { return a.name < b.name; });
+  return result;
+}
+
+std::string DefaultBackendFolder() {
+  std::error_code error;
+  const fs::path executable = fs::read_symlink("/proc/self/exe", error);
+  return executable.parent_path() / "backends";
+}
+
+StatusOr<std::vector<std::string>> ListFolder(const std::string& folder) {
+  std::error_code error;
+  std::vector<std::string> names;
+  fs::directory_iterator entries(folder, error);
+  for (; !error && entries != fs::directory_iterator(); entries.increment(error)) {
+    names.push_back(entries->path().filename());
+  }
+  if (error) {
+    return Error(StatusCode::kNotFound, "cannot read the folder {}: {}", folder, error.message());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+StatusOr<InstalledBackend> ChooseBackend(const std::vector<InstalledBackend>& backends,
+                                         std::string_view platform,
+                                         const std::string& version_path) {
+  if (platform == "onnx") platform = "onnxruntime";
+  if (!platform.empty()) {
+    for (const InstalledBackend& backend : backends) {
+      if (backend.name == platform) return backend;
+    }
+    return InvalidArgument("there is no backend '{}'; installed: {}", platform,
+                           ListOrNone(Names(backends)));
+  }
+  ASSIGN_OR_RETURN(const std::vector<std::string> files, ListFolder(version_path));
+  std::vector<InstalledBackend> fitting;
+  for (const InstalledBackend& backend : backends) {
+    if (AnyFits(backend.patterns, files)) fitting.push_back(backend);
+  }
+  if (fitting.empty()) {
+    return InvalidArgument(
+        "no backend takes the folder {} (files: {}; installed backends: {}); a model folder holds "
+        "for example saved_model.pb or model.onnx, or its platform is configured",
+        version_path, ListOrNone(files), ListOrNone(Names(backends)));
+  }
+  if (fitting.size() > 1) {
+    return InvalidArgument("several backends take the folder {}: {}; configure its platform",
+                           version_path, ListOrNone(Names(fitting)));
+  }
+  return fitting.front();
+}
+
+StatusOr<uint64_t> FolderBytes(const std::string& folder) {
+  std::error_code error;
+  fs::recursive_directory_iterator entries(folder, error);
+  if (error) {
+    return Error(StatusCode::kNotFound, "cannot read the folder {}: {}", folder, error.message());
+  }
+  uint64_t bytes = 0;
+  for (; entries != fs::recursive_directory_iterator(); entries.increment(error)) {
+    std::error_code ignored;
+    if (entries->is_regular_file(ignored)) bytes += entries->file_size(ignored);
+    if (error) break;
+  }
+  return bytes;
+}
+
+}  // namespace penstock

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backends/host/hosted_model.h"
+
+#include <exception>
+#include <utility>
+#include <vector>
+
+#include "backends/host/hosted_run.h"
+
+namespace penstock {
+
+HostedModel::HostedModel(const PenstockBackend& backend, void* model,
+                         border::Description description, DeadlineWatch& watch,
+                         absl::AnyInvocable<void()> on_unload)
+    : backend_(backend),
+      model_(model),
+      description_(std::move(description)),
+      watch_(watch),
+      on_unload_(std::move(on_unload)) {}
+
+HostedModel::~HostedModel() {
+  on_unload_();
+  backend_.unload(model_);
+}
+
+void HostedModel::MarkBroken(std::string reason) {
+  MutexLock lock(mutex_);
+  broken_reason_ = std::move(reason);
+  broken_.store(true, std::memory_order_release);
+}
+
+Status HostedModel::CheckStart(const InferRequest& request) const {
+  if (request.cancel != nullptr && request.cancel->IsCancelled()) {
+    return absl::CancelledError("the request was cancelled");
+  }
+  if (!broken_.load(std::memory_order_acquire)) return OkStatus();
+  MutexLock lock(mutex_);
+  return Error(StatusCode::kUnavailable, "the backend '{}' reported the model as broken: {}",
+               description_.info.platform, broken_reason_);
+}
+
+void HostedModel::Run(const InferRequest& request, ResponseCallback done) {
+  Status status = CheckStart(request);
+  if (!status.ok()) {
+    InferResponse response;
+    response.status = std::move(status);
+    done(std::move(response));
+    return;
+  }
+  auto* run = new HostedRun(*this, request, std::move(done), watch_);
+  StatusOr<bool> start_now = MayStart(run);
+  if (!start_now.ok()) {
+    run->Fail(std::move(start_now).status());
+    run->Unref();
+  } else if (*start_now) {
+    Start(run);
+  }
+}
+
+StatusOr<bool> HostedModel::MayStart(HostedRun* run) {
+  if (description_.runs_max == 0) return true;
+  MutexLock lock(mutex_);
+  if (running_ < description_.runs_max) {
+    ++running_;
+    return true;
+  }
+  if (waiting_.size() >= kWaitingRunsMax) {
+    ++running_;  // its end gives the slot back
+    return Error(StatusCode::kUnavailable,
+                 "the backend '{}' takes {} runs at once, and {} more wait already",
+                 description_.info.platform, description_.runs_max, waiting_.size());
+  }
+  waiting_.push_back(run);
+  return false;
+}
+
+HostedRun* HostedModel::TakeNext() {
+  if (description_.runs_max == 0) return nullptr;
+  MutexLock lock(mutex_);
+  if (waiting_.empty() || running_ > description_.runs_max) {
+    --running_;
+    return nullptr;
+  }
+  HostedRun* const next = waiting_.front();
+  waiting_.pop_front();
+  return next;
+}
+
+void HostedModel::StartNext(HostedRun* run) {
+  thread_local std::vector<HostedRun*>* queue = nullptr;
+  if (queue != nullptr) {
+    queue->push_back(run);
+    return;
+  }
+  std::vector<HostedRun*> mine{run};
+  queue = &mine;
+  for (size_t i = 0; i < mine.size(); ++i) {
+    HostedRun* const next = mine[i];
+    next->model().Start(next);
+  }
+  queue = nullptr;
+}
+
+void HostedModel::Start(HostedRun* run) noexcept {
+  Status status = run->StillWanted();
+  if (status.ok()) status = run->Prepare();
+  if (!status.ok()) {
+    run->Fail(std::move(status));
+  } else {
+    // A C function may still be left by an exception, if its author forgot the wrapper.
+    try {
+      backend_.run(model_, run);
+    } catch (const std::exception& error) {
+      run->Fail(Error(StatusCode::kInternal, "the backend threw: {}", error.what()));
+    } catch (...) {
+      run->Fail(absl::InternalError("the backend threw"));
+    }
+  }
+  run->Unref();
+}
+
+}  // namespace penstock

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// A model of a backend as a penstock::Model. Tensors pass in both directions without a copy.
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <memory>
+#include <string>
+
+#include "absl/functional/any_invocable.h"
+#include "backends/host/border.h"
+#include "backends/host/deadline_watch.h"
+#include "base/mutex.h"
+#include "infer/model.h"
+#include "penstock/backend.h"
+
+namespace penstock {
+
+class HostedRun;
+
+// Thread-safe. Destroyed after its last run has given its last part. The backend and `watch`
+// outlive it.
+class HostedModel final : public Model {
+ public:
+  // Runs that wait because the backend takes only so many at once; more are UNAVAILABLE.
+  static constexpr size_t kWaitingRunsMax = 1000;
+
+  // `model` is what the backend's `load` gave; it is unloaded by the destructor, after `on_unload`.
+  HostedModel(const PenstockBackend& backend, void* model, border::Description description,
+              DeadlineWatch& watch, absl::AnyInvocable<void()> on_unload);
+  ~HostedModel() override;
+
+  const ModelInfo& info() const override { return description_.info; }
+  void Run(const InferRequest& request, ResponseCallback done) override;
+
+  // From now on every run answers UNAVAILABLE with `reason`.
+  void MarkBroken(std::string reason) EXCLUDES(mutex_);
+  const void* model() const { return model_; }
+
+ private:
+  friend class HostedRun;
+
+  // Why a run cannot start at all.
+  Status CheckStart(const InferRequest& request) const EXCLUDES(mutex_);
+  // Hands the run to the backend, which then owes the last part; drops one reference of `run`.
+  void Start(HostedRun* run) noexcept;
+  // Takes a slot of runs_max, or queues the run. Errors: UNAVAILABLE if the queue is full.
+  StatusOr<bool> MayStart(HostedRun* run) EXCLUDES(mutex_);
+  // Called when a run has ended: the run that gets its slot, or null.
+  HostedRun* TakeNext() EXCLUDES(mutex_);
+  // Starts a run that waited. Loops rather than nests if called from within itself.
+  static void StartNext(HostedRun* run);
+
+  const PenstockBackend& backend_;
+  void* const model_;
+  const border::Description description_;
+  DeadlineWatch& watch_;
+  absl::AnyInvocable<void()> on_unload_;
+  std::atomic<bool> broken_{false};
+  mutable Mutex mutex_;
+  std::string broken_reason_ GUARDED_BY(mutex_);
+  uint32_t running_ GUARDED_BY(mutex_) = 0;  // counted only if runs_max is set
+  std::deque<HostedRun*> waiting_ GUARDED_BY(mutex_);
+};
+
+}  // namespace penstock

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backends/host/hosted_run.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "backends/host/hosted_model.h"
+
+namespace penstock {
+namespace {
+
+int64_t Nanoseconds(SteadyTime time) {
+  if (time == kNoDeadline) return INT64_MAX;
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count();
+}
+
+// The position of `name` in a list sorted by name; -1 if it is not there.
+ptrdiff_t IndexOf(const std::vector<TensorSpec>& specs, std::string_view name) {
+  for (size_t i = 0; i < specs.size(); ++i) {
+    if (specs[i].name == name) return static_cast<ptrdiff_t>(i);
+  }
+  return -1;
+}
+
+}  // namespace
+
+HostedRun::HostedRun(HostedModel& model, const InferRequest& request, ResponseCallback done,
+                     DeadlineWatch& watch)
+    : PenstockRequest{},
+      model_(model),
+      infer_request_(request),
+      done_(std::move(done)),
+      stop_(request.cancel, request.deadline, watch) {
+  struct_size = sizeof(PenstockRequest);
+  signature_index = PENSTOCK_NO_INDEX;
+  signature = border::ToC(request.signature_name);
+  deadline_ns = Nanoseconds(request.deadline);
+  request_id = request.request_id;
+  respond = &Respond;
+  stop_reason = &StopReason;
+  on_stop = &OnStop;
+  on_ready = &OnReady;
+  allocate_output = &AllocateOutput;
+}
+
+void HostedRun::Unref() {
+  if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+}
+
+Status HostedRun::Prepare() {
+  const border::Description& description = model_.description_;
+  const Signature* const found = description.info.FindSignature(infer_request_.signature_name);
+  if (found != nullptr) {
+    signature_entry_ = found;
+    signature = border::ToC(found->name);
+    signature_index = static_cast<uint32_t>(found - description.info.signatures.data());
+    order_ = &description.orders[signature_index];
+  } else if (!description.info.traits.any_signature) {
+    return InvalidArgument("the model has no signature '{}'", infer_request_.signature_name);
+  }
+  TRY(PrepareInputs(signature_entry_, order_));
+  TRY(PrepareOutputs(signature_entry_, order_));
+  for (const auto& [key, value] : infer_request_.options) {
+    option_list_.push_back({border::ToC(key), border::ToC(value)});
+  }
+  options = option_list_.data();
+  option_count = option_list_.size();
+  return OkStatus();
+}
+
+Status HostedRun::PrepareInputs(const Signature* spec, const border::Description::Order* order) {
+  const bool any = model_.info().traits.any_signature;
+  for (const NamedTensor& input : infer_request_.inputs) {
+    PenstockNamedTensor& to = input_list_.emplace_back();
+    to.name = border::ToC(input.name);
+    to.index = PENSTOCK_NO_INDEX;
+    to.tensor = border::ToC(input.tensor);
+    if (spec == nullptr) continue;
+    const ptrdiff_t index = IndexOf(spec->inputs, input.name);
+    if (index >= 0) {
+      to.index = order->inputs[static_cast<size_t>(index)];
+    } else if (!any) {
+      return InvalidArgument("the signature '{}' has no input '{}'", spec->name, input.name);
+    }
+  }
+  inputs = input_list_.data();
+  input_count = input_list_.size();
+  return OkStatus();
+}
+
+Status HostedRun::PrepareOutputs(const Signature* spec, const border::Description::Order* order) {
+  const bool any = model_.info().traits.any_signature;
+  for (const std::string_view wanted : infer_request_.output_filter) {
+    const ptrdiff_t index = spec == nullptr ? -1 : IndexOf(spec->outputs, wanted);
+    if (index < 0 && !any) {
+      return InvalidArgument("the signature '{}' has no output '{}'", spec->name, wanted);
+    }
+    PenstockNamedTensor& to = output_list_.emplace_back();
+    to.name = border::ToC(wanted);
+    to.index = index < 0 ? PENSTOCK_NO_INDEX : order->outputs[static_cast<size_t>(index)];
+  }
+  if (output_list_.empty() && spec != nullptr) {
+    for (size_t i = 0; i < spec->outputs.size(); ++i) {
+      PenstockNamedTensor& to = output_list_.emplace_back();
+      to.name = border::ToC(spec->outputs[i].name);
+      to.index = order->outputs[i];
+    }
+  }
+  outputs = output_list_.data();
+  output_count = output_list_.size();
+  return OkStatus();
+}
+
+Status HostedRun::StillWanted() const {
+  switch (stop_.Reason()) {
+    case PENSTOCK_OK:
+      return OkStatus();
+    case PENSTOCK_CANCELLED:
+      return absl::CancelledError("the request was cancelled");
+    default:
+      return absl::DeadlineExceededError("the deadline passed before the model was run");
+  }
+}
+
+void HostedRun::Fail(Status status) {
+  if (answered_.exchange(true)) return;
+  InferResponse response;
+  response.status = std::move(status);
+  Finish(std::move(response));
+}
+
+void HostedRun::Finish(InferResponse response) {
+  stop_.Clear();
+  response.is_last = true;
+  // The callback may end the request and the model, so nothing of them is used afterwards.
+  ResponseCallback done = std::move(done_);
+  HostedRun* const next = model_.TakeNext();
+  Unref();
+  done(std::move(response));
+  if (next != nullptr) HostedModel::StartNext(next);
+}
+
+Status HostedRun::AppendOutput(const PenstockNamedTensor& output, InferResponse& response) const {
+  StatusOr<Tensor> tensor = border::FromC(output.tensor);
+  std::string_view name;
+  if (output.index != PENSTOCK_NO_INDEX && order_ != nullptr &&
+      output.index < order_->our_outputs.size()) {
+    name = signature_entry_->outputs[order_->our_outputs[output.index]].name;
+  } else {
+    name = border::View(output.name);
+    const ptrdiff_t index =
+        signature_entry_ == nullptr ? -1 : IndexOf(signature_entry_->outputs, name);
+    if (index >= 0) {
+      name = signature_entry_->outputs[static_cast<size_t>(index)].name;
+    } else if (!model_.info().traits.any_signature) {
+      return Error(StatusCode::kInternal, "the backend gave an output '{}' of no signature", name);
+    }
+  }
+  if (!tensor.ok()) {
+    return Error(StatusCode::kInternal, "the backend gave a bad output '{}': {}", name,
+                 MessageOf(tensor.status()));
+  }
+  response.outputs.push_back({name, *std::move(tensor)});
+  return OkStatus();
+}
+
+InferResponse HostedRun::ToResponse(const PenstockPart& part) {
+  InferResponse response;
+  response.status = border::ToStatus(part.code, border::View(part.message));
+  response.is_last = part.is_last != 0;
+  // All are translated even after an error, because that takes over their owners.
+  for (const PenstockNamedTensor& output : std::span(part.outputs, part.output_count)) {
+    Status appended = AppendOutput(output, response);
+    if (!appended.ok() && response.status.ok()) response.status = std::move(appended);
+  }
+  const bool whole = response.is_last && !any_part_;
+  if (whole && response.status.ok() && response.outputs.size() < output_count) {
+    response.status = Error(StatusCode::kInternal, "the backend gave {} of the {} wanted outputs",
+                            response.outputs.size(), output_count);
+  }
+  if (!response.status.ok()) response.outputs.clear();
+  return response;
+}
+
+int32_t HostedRun::Respond(PenstockRequest* request, const PenstockPart* part) {
+  auto* run = static_cast<HostedRun*>(request);
+  InferResponse response = run->ToResponse(*part);
+  // The first bad part ends the stream as far as the client sees; the backend still owes the last.
+  if (!run->stream_status_.ok()) response = {run->stream_status_, {}, response.is_last};
+  if (part->is_last != 0 || part->code != PENSTOCK_OK) {
+    if (!run->answered_.exchange(true)) run->Finish(std::move(response));
+    return 0;
+  }
+  run->any_part_ = true;
+  if (response.status.ok()) {
+    run->done_(std::move(response));
+  } else {
+    run->stream_status_ = std::move(response.status);
+  }
+  return 0;
+}
+
+int32_t HostedRun::StopReason(const PenstockRequest* request) {
+  return static_cast<const HostedRun*>(request)->stop_.Reason();
+}
+
+void HostedRun::OnStop(PenstockRequest* request, void (*callback)(void*), void* argument) {
+  StopSignal& stop = static_cast<HostedRun*>(request)->stop_;
+  if (callback == nullptr) {
+    stop.Clear();
+  } else {
+    stop.Set(callback, argument);
+  }
+}
+
+void HostedRun::OnReady(PenstockRequest*, void (*callback)(void*), void* argument) {
+  callback(argument);  // Respond never asks to wait
+}
+
+void* HostedRun::AllocateOutput(PenstockRequest*, uint32_t, size_t bytes, PenstockOwner* owner) {
+  try {
+    BufferRef buffer = AllocateBuffer(bytes);
+    void* const data = buffer->data();
+    *owner = border::OwnerOf(buffer.Release());
+    return data;
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+
+}  // namespace penstock

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backends/host/plugin.h"
+
+#include <dlfcn.h>
+
+#include <exception>
+#include <utility>
+
+#include "backends/host/border.h"
+#include "backends/host/hosted_model.h"
+#include "base/log.h"
+#include "base/machine.h"
+
+namespace penstock {
+namespace {
+
+// Calls a function of the backend; an exception becomes a status.
+template <typename Function>
+Status Call(Function&& function) {
+  border::ErrorSink error;
+  try {
+    const int32_t code = function(&error);
+    return border::ToStatus(code, error.text.empty() ? "the backend gave no reason" : error.text);
+  } catch (const std::exception& thrown) {
+    return Error(StatusCode::kInternal, "the backend threw: {}", thrown.what());
+  } catch (...) {
+    return absl::InternalError("the backend threw");
+  }
+}
+
+Status WithContext(const Status& status, std::string_view backend, std::string_view path) {
+  return Error(status.code(), "{}: {} (backend {})", path, MessageOf(status), backend);
+}
+
+std::vector<PenstockOption> ToC(const BackendOptions& options) {
+  std::vector<PenstockOption> result;
+  for (const auto& [key, value] : options) {
+    result.push_back({border::ToC(key), border::ToC(value)});
+  }
+  return result;
+}
+
+Status CheckTable(const PenstockBackend* table) {
+  if (table == nullptr) {
+    return Error(StatusCode::kFailedPrecondition, "it does not work with interface version {}",
+                 PENSTOCK_BACKEND_ABI);
+  }
+  if (table->abi != PENSTOCK_BACKEND_ABI) {
+    return Error(StatusCode::kFailedPrecondition,
+                 "it was built for interface version {}, this server has {}", table->abi,
+                 PENSTOCK_BACKEND_ABI);
+  }
+  if (table->struct_size < sizeof(PenstockBackend)) {
+    return Error(StatusCode::kFailedPrecondition,
+                 "its table of functions has {} bytes, at least {} are needed", table->struct_size,
+                 sizeof(PenstockBackend));
+  }
+  if (table->initialise == nullptr || table->load == nullptr || table->describe == nullptr ||
+      table->run == nullptr || table->unload == nullptr) {
+    return absl::FailedPreconditionError(
+        "its table lacks one of initialise, load, describe, run, unload");
+  }
+  return OkStatus();
+}
+
+StatusOr<const PenstockBackend*> OpenTable(const std::string& library) {
+  void* const handle = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (handle == nullptr) return absl::FailedPreconditionError(dlerror());
+  const auto get = reinterpret_cast<PenstockBackendGet>(dlsym(handle, PENSTOCK_BACKEND_SYMBOL));
+  if (get == nullptr) {
+    return Error(StatusCode::kFailedPrecondition, "it does not export {}", PENSTOCK_BACKEND_SYMBOL);
+  }
+  const PenstockBackend* table = nullptr;
+  TRY(Call([&](PenstockError*) {
+    table = get(PENSTOCK_BACKEND_ABI);
+    return PENSTOCK_OK;
+  }));
+  TRY(CheckTable(table));
+  return table;
+}
+
+void Log(std::string_view backend, int32_t severity, std::string_view text) {
+  switch (severity) {
+    case PENSTOCK_LOG_DEBUG:
+      PENSTOCK_LOG(kDebug, "{}: {}", backend, text);
+      break;
+    case PENSTOCK_LOG_INFO:
+      PENSTOCK_LOG(kInfo, "{}: {}", backend, text);
+      break;
+    case PENSTOCK_LOG_WARNING:
+      PENSTOCK_LOG(kWarning, "{}: {}", backend, text);
+      break;
+    default:
+      PENSTOCK_LOG(kError, "{}: {}", backend, text);
+      break;
+  }
+}
+
+}  // namespace
+
+Plugin::Plugin(const PenstockBackend& table, const InstalledBackend& installed,
+               const BackendHostOptions& options, DeadlineWatch& watch)
+    : table_(table), installed_(installed), options_(options), watch_(watch) {
+  const auto found = options_.options.find(installed_.name);
+  if (found != options_.options.end()) option_list_ = ToC(found->second);
+  FillServices();
+}
+
+Plugin::~Plugin() {
+  if (initialised_ && table_.shut_down != nullptr) table_.shut_down(backend_);
+}
+
+StatusOr<std::unique_ptr<Plugin>> Plugin::Open(const InstalledBackend& installed,
+                                               const BackendHostOptions& options,
+                                               DeadlineWatch& watch) {
+  StatusOr<const PenstockBackend*> table = OpenTable(installed.library);
+  if (!table.ok()) {
+    return Error(StatusCode::kFailedPrecondition, "cannot open the backend {}: {}",
+                 installed.library, MessageOf(table.status()));
+  }
+  std::unique_ptr<Plugin> plugin(new Plugin(**table, installed, options, watch));
+  const Status initialised = plugin->Initialise();
+  if (!initialised.ok()) {
+    return Error(initialised.code(), "cannot start the backend {}: {}", installed.name,
+                 MessageOf(initialised));
+  }
+  PENSTOCK_LOG(kInfo, "opened the backend {} {}", installed.name,
+               border::View(plugin->table_.version));
+  return plugin;
+}
+
+Status Plugin::Initialise() {
+  TRY(Call(
+      [this](PenstockError* error) { return table_.initialise(&services_, &backend_, error); }));
+  initialised_ = true;
+  return OkStatus();
+}
+
+void Plugin::FillServices() {
+  const auto threads = [](int wanted) {
+    return static_cast<uint32_t>(wanted > 0 ? wanted : UsableCpus());
+  };
+  services_.plugin = this;
+  services_.struct_size = sizeof(PenstockHost);
+  services_.abi = PENSTOCK_BACKEND_ABI;
+  services_.intra_op_threads = threads(options_.intra_op_threads);
+  services_.inter_op_threads = threads(options_.inter_op_threads);
+  services_.folder = border::ToC(installed_.folder);
+  services_.options = option_list_.data();
+  services_.option_count = option_list_.size();
+  services_.log = [](const PenstockHost* host, int32_t severity, PenstockString text) {
+    Log(static_cast<const Services*>(host)->plugin->installed_.name, severity, border::View(text));
+  };
+  services_.allocate = [](const PenstockHost*, size_t bytes, PenstockOwner* owner) -> void* {
+    try {
+      BufferRef buffer = AllocateBuffer(bytes);
+      void* const data = buffer->data();
+      *owner = border::OwnerOf(buffer.Release());
+      return data;
+    } catch (const std::bad_alloc&) {
+      return nullptr;
+    }
+  };
+  services_.submit = [](const PenstockHost* host, void (*task)(void*), void* argument) -> int32_t {
+    Executor* const pool = static_cast<const Services*>(host)->plugin->options_.pool;
+    return pool != nullptr && pool->Submit([task, argument] { task(argument); }) ? 1 : 0;
+  };
+  services_.metric = [](const PenstockHost* host, int32_t kind, PenstockString name, double value) {
+    static_cast<const Services*>(host)->plugin->Metric(kind, border::View(name), value);
+  };
+  services_.broken = [](const PenstockHost* host, const void* model, PenstockString reason) {
+    static_cast<const Services*>(host)->plugin->Broken(model, std::string(border::View(reason)));
+  };
+}
+
+void Plugin::Metric(int32_t kind, std::string_view name, double value) {
+  if (options_.metrics == nullptr) return;
+  std::string full = fmt::format("penstock_backend_{}_{}", installed_.name, name);
+  for (char& c : full) {
+    if (std::isalnum(static_cast<unsigned char>(c)) == 0) c = '_';
+  }
+  constexpr std::string_view kHelp = "Reported by the backend.";
+  if (kind == PENSTOCK_METRIC_GAUGE) {
+    options_.metrics->AddGauge(full, kHelp).Set(value);
+  } else if (kind == PENSTOCK_METRIC_HISTOGRAM) {
+    options_.metrics->AddHistogram(full, kHelp, LatencyBucketsUs()).Record(value);
+  } else {
+    options_.metrics->AddCounter(full, kHelp).Add(value > 0 ? static_cast<uint64_t>(value) : 0);
+  }
+}
+
+void Plugin::Broken(const void* model, std::string reason) {
+  std::string name;
+  {
+    MutexLock lock(mutex_);
+    for (auto& [pointer, loaded] : models_) {
+      if (model != nullptr && pointer != model) continue;
+      loaded.model->MarkBroken(reason);
+      if (model != nullptr) name = loaded.name;
+    }
+    if (model == nullptr) {
+      broken_ = true;
+      broken_reason_ = reason;
+    }
+  }
+  Log(installed_.name, PENSTOCK_LOG_ERROR,
+      fmt::format("{} reported as broken: {}", model == nullptr ? "backend" : "model " + name,
+                  reason));
+  if (options_.on_broken) options_.on_broken(installed_.name, name, reason);
+}
+
+void Plugin::Forget(const void* model) {
+  MutexLock lock(mutex_);
+  models_.erase(model);
+}
+
+StatusOr<uint64_t> Plugin::Estimate(const std::string& version_path, const LoadOptions& options) {
+  if (table_.estimate == nullptr) return uint64_t{0};
+  const std::vector<PenstockOption> list = ToC(options.options);
+  const PenstockLoad load = {sizeof(PenstockLoad), border::ToC(version_path),
+                             border::ToC(options.model_name), list.data(), list.size()};
+  uint64_t bytes = 0;
+  const Status status =
+      Call([&](PenstockError* error) { return table_.estimate(backend_, &load, &bytes, error); });
+  if (!status.ok()) return WithContext(status, installed_.name, version_path);
+  return bytes;
+}
+
+StatusOr<std::unique_ptr<Model>> Plugin::Load(const std::string& version_path,
+                                              const LoadOptions& options) {
+  {
+    MutexLock lock(mutex_);
+    if (broken_) {
+      return Error(StatusCode::kUnavailable, "the backend {} reported itself as broken: {}",
+                   installed_.name, broken_reason_);
+    }
+  }
+  const std::vector<PenstockOption> list = ToC(options.options);
+  const PenstockLoad load = {sizeof(PenstockLoad), border::ToC(version_path),
+                             border::ToC(options.model_name), list.data(), list.size()};
+  void* loaded = nullptr;
+  const Status status =
+      Call([&](PenstockError* error) { return table_.load(backend_, &load, &loaded, error); });
+  if (!status.ok()) return WithContext(status, installed_.name, version_path);
+  StatusOr<border::Description> description =
+      border::FromC(border::View(table_.name), table_.describe(loaded));
+  if (!description.ok()) {
+    table_.unload(loaded);
+    return WithContext(description.status(), installed_.name, version_path);
+  }
+  auto model = std::make_unique<HostedModel>(table_, loaded, *std::move(description), watch_,
+                                             [this, loaded] { Forget(loaded); });
+  MutexLock lock(mutex_);
+  models_[loaded] = {model.get(), options.model_name};
+  return model;
+}
+
+}  // namespace penstock
