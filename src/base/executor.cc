@@ -12,6 +12,10 @@ void SetThreadName(const std::string& name) {
   pthread_setname_np(pthread_self(), name.substr(0, 15).c_str());
 }
 
+void SetThreadNice(int nice) {
+  setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), nice);
+}
+
 ThreadPool::ThreadPool(ThreadPoolOptions options) : options_(std::move(options)) {
   for (int i = 0; i < options_.threads; ++i) threads_.emplace_back([this] { RunThread(); });
 }
@@ -39,8 +43,7 @@ bool ThreadPool::Submit(Task task) {
 
 void ThreadPool::RunThread() {
   SetThreadName(options_.name);
-  if (options_.nice != 0)
-    setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), options_.nice);
+  if (options_.nice != 0) SetThreadNice(options_.nice);
   for (;;) {
     Task task;
     {

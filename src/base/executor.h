@@ -63,4 +63,8 @@ class ThreadPool final : public Executor {
 // Names the calling thread, as seen in top and in a debugger.
 void SetThreadName(const std::string& name);
 
+// Sets the calling thread's OS priority: 0 normal, 19 lowest. Threads that it starts inherit it,
+// and without privileges it cannot be raised again.
+void SetThreadNice(int nice);
+
 }  // namespace penstock

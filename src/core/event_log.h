@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tells listeners what happened: in order, one event at a time, with no lock held.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/mutex.h"
+#include "core/manager.h"
+
+namespace penstock::core {
+
+// Thread-safe. Whoever calls Deliver first tells everything that is queued, also what others queue
+// meanwhile; they return at once.
+class EventLog final {
+ public:
+  // Queues events; the order of calls is the order of telling. The caller must call Deliver soon,
+  // when it holds no lock.
+  void Append(std::vector<ManagerEvent> events) EXCLUDES(mutex_);
+  void Deliver() EXCLUDES(mutex_);
+
+  // As Manager's functions of the same names.
+  int AddListener(ManagerListener listener) EXCLUDES(mutex_);
+  void RemoveListener(int id) EXCLUDES(mutex_);
+  bool WaitFor(const std::function<bool()>& condition, SteadyTime until) EXCLUDES(mutex_);
+
+  // True if every event has been told.
+  bool IsQuiet() EXCLUDES(mutex_);
+
+ private:
+  void TellNext() REQUIRES(mutex_);
+
+  Mutex mutex_;
+  CondVar changed_;
+  uint64_t changes_ GUARDED_BY(mutex_) = 0;
+  std::deque<ManagerEvent> queue_ GUARDED_BY(mutex_);
+  bool delivering_ GUARDED_BY(mutex_) = false;
+  std::thread::id delivering_thread_ GUARDED_BY(mutex_);
+  std::map<int, std::shared_ptr<ManagerListener>> listeners_ GUARDED_BY(mutex_);
+  int next_id_ GUARDED_BY(mutex_) = 1;
+};
+
+}  // namespace penstock::core

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/housekeeper.h"
+
+#include <malloc.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace penstock::core {
+namespace {
+
+constexpr Duration kLookAgainMin = std::chrono::milliseconds(1);
+constexpr Duration kLookAgainMax = std::chrono::milliseconds(50);
+
+}  // namespace
+
+Housekeeper::Housekeeper(SnapshotCell& lookup, int nice)
+    : lookup_(lookup), thread_([this, nice] { RunThread(nice); }) {}
+
+Housekeeper::~Housekeeper() {
+  {
+    MutexLock lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.NotifyOne();
+  thread_.join();
+}
+
+void Housekeeper::FreeSnapshot(std::unique_ptr<const Snapshot> snapshot) {
+  MutexLock lock(mutex_);
+  snapshots_.push_back(std::move(snapshot));
+  wake_.NotifyOne();
+}
+
+void Housekeeper::Unload(std::unique_ptr<VersionEntry> entry, Task on_unloaded) {
+  MutexLock lock(mutex_);
+  retired_.push_back({std::move(entry), std::move(on_unloaded)});
+  wake_.NotifyOne();
+}
+
+void Housekeeper::RunAt(SteadyTime time, Task task) {
+  MutexLock lock(mutex_);
+  timed_.emplace(time, std::move(task));
+  wake_.NotifyOne();
+}
+
+void Housekeeper::RunThread(int nice) {
+  SetThreadName("unload");
+  SetThreadNice(nice);
+  Duration look_again = kLookAgainMin;
+  while (WaitForWork(look_again)) {
+    const bool has_new = TakeRetired();
+    UnloadUnused();
+    RunDueTasks();
+    look_again = has_new ? kLookAgainMin : std::min(look_again * 2, kLookAgainMax);
+  }
+}
+
+bool Housekeeper::WaitForWork(Duration look_again) {
+  MutexLock lock(mutex_);
+  const SteadyTime look_at = waiting_.empty() ? kNoDeadline : Clock::Real().Now() + look_again;
+  while (snapshots_.empty() && retired_.empty() && !stopping_) {
+    const SteadyTime until = timed_.empty() ? look_at : std::min(look_at, timed_.begin()->first);
+    if (until == kNoDeadline) {
+      wake_.Wait(mutex_);
+    } else if (!wake_.WaitUntil(mutex_, until)) {
+      break;
+    }
+  }
+  return !stopping_;
+}
+
+bool Housekeeper::TakeRetired() {
+  std::vector<std::unique_ptr<const Snapshot>> snapshots;
+  std::vector<Retired> retired;
+  {
+    MutexLock lock(mutex_);
+    snapshots.swap(snapshots_);
+    retired.swap(retired_);
+  }
+  if (snapshots.empty() && retired.empty()) return false;
+  lookup_.WaitForReaders();
+  snapshots.clear();
+  for (Retired& item : retired) waiting_.push_back(std::move(item));
+  return !retired.empty();
+}
+
+void Housekeeper::UnloadUnused() {
+  std::vector<Task> unloaded;
+  for (Retired& item : waiting_) {
+    if (item.entry->HasHandles()) continue;
+    item.entry.reset();
+    unloaded.push_back(std::move(item.on_unloaded));
+  }
+  if (unloaded.empty()) return;
+  std::erase_if(waiting_, [](const Retired& item) { return item.entry == nullptr; });
+  malloc_trim(0);
+  for (Task& task : unloaded) task();
+}
+
+void Housekeeper::RunDueTasks() {
+  std::vector<Task> due;
+  {
+    MutexLock lock(mutex_);
+    const SteadyTime now = Clock::Real().Now();
+    while (!timed_.empty() && timed_.begin()->first <= now) {
+      due.push_back(std::move(timed_.begin()->second));
+      timed_.erase(timed_.begin());
+    }
+  }
+  for (Task& task : due) task();
+}
+
+}  // namespace penstock::core

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one background thread of a manager: frees what requests might still be using, and wakes what
+// waits for a time.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/executor.h"
+#include "base/mutex.h"
+#include "core/lookup.h"
+
+namespace penstock::core {
+
+// Thread-safe. Sleeps while there is nothing to do; while handles of an unloaded version live it
+// looks at them every 1 to 50 ms. `lookup` outlives it.
+class Housekeeper final {
+ public:
+  // `nice`: OS priority of the thread.
+  Housekeeper(SnapshotCell& lookup, int nice);
+  // Drops timed tasks that are not due. Every unload must have been done.
+  ~Housekeeper();
+
+  // Frees a snapshot that is no longer published once nobody searches it.
+  void FreeSnapshot(std::unique_ptr<const Snapshot> snapshot) EXCLUDES(mutex_);
+  // Destroys a version that is in no published snapshot once its last handle is gone, returns its
+  // memory to the OS, and then runs `on_unloaded`.
+  void Unload(std::unique_ptr<VersionEntry> entry, Task on_unloaded) EXCLUDES(mutex_);
+  // Runs `task` at `time` or a little later.
+  void RunAt(SteadyTime time, Task task) EXCLUDES(mutex_);
+
+ private:
+  struct Retired {
+    std::unique_ptr<VersionEntry> entry;
+    Task on_unloaded;
+  };
+
+  void RunThread(int nice) EXCLUDES(mutex_);
+  // Sleeps until there is something new, a task is due, or it is time to look at handles again.
+  // False: stop.
+  bool WaitForWork(Duration look_again) EXCLUDES(mutex_);
+  void RunDueTasks() EXCLUDES(mutex_);
+  // True if there was something new.
+  bool TakeRetired() EXCLUDES(mutex_);
+  void UnloadUnused();
+
+  SnapshotCell& lookup_;
+
+  Mutex mutex_;
+  CondVar wake_;
+  std::vector<std::unique_ptr<const Snapshot>> snapshots_ GUARDED_BY(mutex_);
+  std::vector<Retired> retired_ GUARDED_BY(mutex_);
+  std::multimap<SteadyTime, Task> timed_ GUARDED_BY(mutex_);
+  bool stopping_ GUARDED_BY(mutex_) = false;
+
+  std::vector<Retired> waiting_;  // only on the thread: retired, and no reader can take a handle
+  std::thread thread_;
+};
+
+}  // namespace penstock::core

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/lookup.h"
+
+#include <chrono>
+#include <thread>
+
+namespace penstock::core {
+
+void SnapshotCell::WaitForReaders() const {
+  for (const auto& cell : readers_.cells) {
+    while (cell.count.load(std::memory_order_seq_cst) != 0) {
+      std::this_thread::sleep_for(std::chrono::microseconds(20));
+    }
+  }
+}
+
+}  // namespace penstock::core

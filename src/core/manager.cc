@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/manager.h"
+
+#include <memory>
+#include <utility>
+
+#include "core/lookup.h"
+#include "core/manager_impl.h"
+
+namespace penstock::core {
+namespace {
+
+// The version, or the newest one. Null if it is not ready. A model has few ready versions.
+VersionEntry* FindVersion(const Snapshot::Model& model, std::optional<VersionNumber> version) {
+  for (VersionEntry* entry : model.ready) {
+    if (!version || entry->id().version == *version) return entry;
+  }
+  return nullptr;
+}
+
+Status ServableNotFound(std::string_view name, std::optional<VersionNumber> version) {
+  if (!version) {
+    return Error(StatusCode::kNotFound, "Servable not found for request: Latest({})", name);
+  }
+  return Error(StatusCode::kNotFound, "Servable not found for request: Specific({}, {})", name,
+               version->value);
+}
+
+}  // namespace
+
+Handle::~Handle() {
+  if (entry_ != nullptr) entry_->Unref();
+}
+Servable& Handle::servable() const { return entry_->servable(); }
+const ServableId& Handle::id() const { return entry_->id(); }
+
+Manager::Manager(ManagerOptions options) : impl_(std::make_unique<Impl>(options)) {}
+Manager::~Manager() { Stop(); }
+
+Status Manager::SetModels(std::vector<ModelConfig> models) {
+  return impl_->SetModels(std::move(models), /*is_complete_list=*/true);
+}
+Status Manager::SetModel(ModelConfig model) {
+  std::vector<ModelConfig> models;
+  models.push_back(std::move(model));
+  return impl_->SetModels(std::move(models), /*is_complete_list=*/false);
+}
+Status Manager::RemoveModel(std::string_view name) { return impl_->RemoveModel(name); }
+void Manager::SetAspired(std::string_view model, std::vector<AspiredVersion> versions) {
+  impl_->SetAspired(model, std::move(versions));
+}
+void Manager::SetSourceStatus(std::string_view model, Status status) {
+  impl_->SetSourceStatus(model, std::move(status));
+}
+
+StatusOr<Handle> Manager::GetHandle(std::string_view name,
+                                    std::optional<VersionNumber> version) const {
+  {
+    SnapshotCell::Reader snapshot(impl_->lookup());
+    const auto model = snapshot->models.find(name);
+    if (model != snapshot->models.end()) {
+      VersionEntry* entry = FindVersion(*model->second, version);
+      if (entry != nullptr) {
+        entry->Ref();
+        return Handle(entry);
+      }
+    }
+  }
+  return ServableNotFound(name, version);
+}
+
+StatusOr<Handle> Manager::GetHandleByLabel(std::string_view name, std::string_view label) const {
+  std::optional<VersionNumber> version;
+  {
+    SnapshotCell::Reader snapshot(impl_->lookup());
+    const auto model = snapshot->models.find(name);
+    if (model != snapshot->models.end()) {
+      const auto found = model->second->labels.find(label);
+      if (found != model->second->labels.end()) {
+        version = found->second;
+        if (VersionEntry* entry = FindVersion(*model->second, version)) {
+          entry->Ref();
+          return Handle(entry);
+        }
+      }
+    }
+  }
+  if (version) return ServableNotFound(name, version);
+  return InvalidArgument("Unrecognized servable version label: {}", label);
+}
+
+bool Manager::IsReady() const { return SnapshotCell::Reader(impl_->lookup())->is_ready; }
+
+std::optional<bool> Manager::IsModelReady(std::string_view name) const {
+  SnapshotCell::Reader snapshot(impl_->lookup());
+  const auto model = snapshot->models.find(name);
+  if (model == snapshot->models.end()) return std::nullopt;
+  return !model->second->ready.empty();
+}
+
+std::vector<std::string> Manager::ModelNames() const { return impl_->ModelNames(); }
+std::vector<VersionStatus> Manager::VersionStatuses(std::string_view name) const {
+  return impl_->VersionStatuses(name);
+}
+Status Manager::SourceStatus(std::string_view name) const { return impl_->SourceStatus(name); }
+std::map<std::string, VersionNumber> Manager::Labels(std::string_view name) const {
+  return impl_->Labels(name);
+}
+int Manager::AddListener(ManagerListener listener) {
+  return impl_->events().AddListener(std::move(listener));
+}
+void Manager::RemoveListener(int id) { impl_->events().RemoveListener(id); }
+bool Manager::WaitFor(const std::function<bool()>& condition, SteadyTime until) const {
+  return impl_->events().WaitFor(condition, until);
+}
+bool Manager::WaitUntilIdle(SteadyTime until) const { return impl_->WaitUntilIdle(until); }
+void Manager::StartDrain() { impl_->StartDrain(); }
+void Manager::Stop() { impl_->Stop(); }
+
+}  // namespace penstock::core

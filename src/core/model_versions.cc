@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/model_versions.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+namespace penstock::core {
+
+void ModelVersions::SetAspired(std::vector<AspiredVersion> versions) {
+  std::set<VersionNumber> wanted;
+  for (const AspiredVersion& version : versions) wanted.insert(version.version);
+  for (auto& [number, version] : versions_) {
+    if (!wanted.contains(number)) Unaspire(number, version);
+  }
+  for (AspiredVersion& version : versions) Aspire(version.version, std::move(version.loader));
+}
+
+void ModelVersions::Aspire(VersionNumber number, StatusOr<std::unique_ptr<Loader>> loader) {
+  const auto [found, is_new] = versions_.try_emplace(number);
+  Version& version = found->second;
+  const bool was_aspired = !is_new && std::exchange(version.is_aspired, true);
+  switch (version.phase) {
+    case VersionPhase::kLoading:
+    case VersionPhase::kReady:
+      return;  // as it is; the new loader is not needed
+    case VersionPhase::kUnloading:
+      version.loader = std::move(loader);  // begun when the unload is over
+      return;
+    case VersionPhase::kError:
+      if (was_aspired && version.loader.ok() && loader.ok()) {
+        version.loader = std::move(loader);  // it waits for its retry, or has had them all
+        return;
+      }
+      break;
+    case VersionPhase::kNew:
+      if (!is_new && loader.ok()) {
+        version.loader = std::move(loader);
+        return;
+      }
+      break;
+    case VersionPhase::kDisabled:
+      break;
+  }
+  version.loader = std::move(loader);
+  Begin(number, version);
+}
+
+void ModelVersions::Unaspire(VersionNumber number, Version& version) {
+  version.is_aspired = false;
+  if (version.phase == VersionPhase::kNew) {
+    version.phase = VersionPhase::kDisabled;
+    Publish(number, version, VersionState::kEnd, OkStatus());
+  }
+  if (version.phase == VersionPhase::kError) version.ended_order = ++ended_count_;
+  version.loader = std::unique_ptr<Loader>();
+}
+
+void ModelVersions::Begin(VersionNumber number, Version& version) {
+  version.failures = 0;
+  if (version.loader.ok() && *version.loader == nullptr) {
+    version.loader = absl::InternalError("the source made no loader");
+  }
+  version.phase = version.loader.ok() ? VersionPhase::kNew : VersionPhase::kError;
+  Publish(number, version, VersionState::kStart, OkStatus());
+  if (!version.loader.ok()) {
+    Publish(number, version, VersionState::kEnd, version.loader.status());
+  }
+}
+
+std::optional<VersionAction> ModelVersions::NextAction(const VersionPolicy& policy) const {
+  std::vector<PolicyVersion> states;
+  states.reserve(versions_.size());
+  for (const auto& [number, version] : versions_) {
+    states.push_back({number, version.phase, version.is_aspired});
+  }
+  const std::optional<VersionAction> action = policy.Next(states);
+  if (!action) return std::nullopt;
+  const auto found = versions_.find(action->version);
+  const VersionPhase needed =
+      action->kind == VersionAction::Kind::kLoad ? VersionPhase::kNew : VersionPhase::kReady;
+  if (found == versions_.end() || found->second.phase != needed) return std::nullopt;
+  return action;
+}
+
+std::optional<VersionNumber> ModelVersions::LowestReady() const {
+  for (const auto& [number, version] : versions_) {
+    if (version.phase == VersionPhase::kReady) return number;
+  }
+  return std::nullopt;
+}
+
+std::unique_ptr<Loader> ModelVersions::StartLoad(VersionNumber number) {
+  Version& version = versions_.at(number);
+  version.phase = VersionPhase::kLoading;
+  // The status stays: of a version that is loaded again it says why.
+  Publish(number, version, VersionState::kLoading, version.published.status);
+  return std::move(version.loader).value();
+}
+
+bool ModelVersions::IsLoadWanted(VersionNumber number) const {
+  return versions_.at(number).is_aspired;
+}
+
+void ModelVersions::FinishLoad(VersionNumber number, std::unique_ptr<VersionEntry> entry) {
+  Version& version = versions_.at(number);
+  version.phase = VersionPhase::kReady;
+  version.entry = std::move(entry);
+  version.failures = 0;
+  Publish(number, version, VersionState::kAvailable, OkStatus());
+}
+
+int ModelVersions::FailLoad(VersionNumber number, const Status& error,
+                            std::unique_ptr<Loader> loader) {
+  Version& version = versions_.at(number);
+  const bool is_wanted = version.is_aspired;
+  version.phase = is_wanted ? VersionPhase::kError : VersionPhase::kDisabled;
+  Publish(number, version, VersionState::kEnd, error);
+  if (!is_wanted) return 0;
+  version.loader = std::move(loader);
+  return ++version.failures;
+}
+
+void ModelVersions::CancelLoad(VersionNumber number) {
+  Version& version = versions_.at(number);
+  version.phase = VersionPhase::kUnloading;
+  version.end_status = absl::CancelledError("Loading of servable cancelled");
+  Publish(number, version, VersionState::kUnloading, version.end_status);
+}
+
+void ModelVersions::Retry(VersionNumber number, int failures) {
+  const auto found = versions_.find(number);
+  if (found == versions_.end()) return;
+  Version& version = found->second;
+  const bool has_loader = version.loader.ok() && *version.loader != nullptr;
+  if (version.phase != VersionPhase::kError || !version.is_aspired || !has_loader ||
+      version.failures != failures) {
+    return;
+  }
+  version.phase = VersionPhase::kNew;
+}
+
+std::unique_ptr<VersionEntry> ModelVersions::StartUnload(VersionNumber number) {
+  Version& version = versions_.at(number);
+  version.phase = VersionPhase::kUnloading;
+  version.end_status = OkStatus();
+  Publish(number, version, VersionState::kUnloading, OkStatus());
+  return std::move(version.entry);
+}
+
+void ModelVersions::FinishUnload(VersionNumber number) {
+  Version& version = versions_.at(number);
+  version.phase = VersionPhase::kDisabled;
+  Publish(number, version, VersionState::kEnd, version.end_status);
+  if (version.is_aspired) Begin(number, version);
+}
+
+void ModelVersions::ForgetEnded(size_t ended_max) {
+  const auto is_ended = [](const Version& version) {
+    return !version.is_aspired &&
+           (version.phase == VersionPhase::kDisabled || version.phase == VersionPhase::kError);
+  };
+  std::vector<uint64_t> orders;
+  for (const auto& [number, version] : versions_) {
+    if (is_ended(version)) orders.push_back(version.ended_order);
+  }
+  if (orders.size() <= ended_max) return;
+  std::sort(orders.begin(), orders.end());
+  const uint64_t last_forgotten = orders[orders.size() - ended_max - 1];
+  std::erase_if(versions_, [&](const auto& item) {
+    return is_ended(item.second) && item.second.ended_order <= last_forgotten;
+  });
+}
+
+std::vector<VersionEntry*> ModelVersions::Ready() const {
+  std::vector<VersionEntry*> ready;
+  for (auto item = versions_.rbegin(); item != versions_.rend(); ++item) {
+    if (item->second.phase == VersionPhase::kReady) ready.push_back(item->second.entry.get());
+  }
+  return ready;
+}
+
+std::vector<VersionStatus> ModelVersions::Statuses() const {
+  std::vector<VersionStatus> statuses;
+  for (auto item = versions_.rbegin(); item != versions_.rend(); ++item) {
+    statuses.push_back(item->second.published);
+  }
+  return statuses;
+}
+
+bool ModelVersions::IsReady(VersionNumber number) const {
+  const auto found = versions_.find(number);
+  return found != versions_.end() && found->second.phase == VersionPhase::kReady;
+}
+
+bool ModelVersions::IsBusy() const {
+  return std::any_of(versions_.begin(), versions_.end(), [](const auto& item) {
+    return item.second.phase == VersionPhase::kLoading ||
+           item.second.phase == VersionPhase::kUnloading;
+  });
+}
+
+void ModelVersions::Publish(VersionNumber number, Version& version, VersionState state,
+                            Status status) {
+  if (state == VersionState::kEnd) version.ended_order = ++ended_count_;
+  version.published = {{name_, number}, state, std::move(status), std::chrono::system_clock::now()};
+  events_.push_back({name_, version.published});
+}
+
+}  // namespace penstock::core
