@@ -7,11 +7,11 @@
 namespace penstock::core {
 
 void SnapshotCell::WaitForReaders() const {
-  for (const auto& cell : readers_.cells) {
-    while (cell.count.load(std::memory_order_seq_cst) != 0) {
+  readers_.ForEach([](const std::atomic<int64_t>& inside) {
+    while (inside.load(std::memory_order_seq_cst) != 0) {
       std::this_thread::sleep_for(std::chrono::microseconds(20));
     }
-  }
+  });
 }
 
 }  // namespace penstock::core

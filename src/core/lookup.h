@@ -14,13 +14,16 @@
 //    snapshot. A reader whose addition comes before has, as the cell was 0, subtracted already, and
 //    what it did happens before the load. Either way nobody searches the old snapshot. Publishing
 //    itself waits for nobody.
-// 2. Version. A reader adds 1 to the version's own cell of its thread while it is inside (1); the
-//    handle subtracts 1 from the cell of whichever thread destroys it, so that single cells may be
-//    negative and only the sum counts. Once a version is in no published snapshot and (1) has been
-//    waited for, all additions there will ever be have happened and are visible (handles cannot be
-//    copied). From then on the cells only go down, so a sum over cells read one after the other is
-//    never less than the number of living handles; if it is 0, all subtractions were seen, and with
-//    acquire and release every use of the version happens before its destruction.
+// 2. Version. Taking a handle adds 1 to the version's `taken` of the thread, dropping it adds 1 to
+//    `dropped` of whichever thread does so: only the sums over all threads count. New handles come
+//    from a reader inside (1) or from copying a living handle. Once a version is in no published
+//    snapshot and (1) has been waited for, only copies are left. Then all `dropped` are summed up
+//    first and all `taken` after them. At a moment between the two sums no less had been dropped
+//    than the first says, and no more taken than the second says; so if they are equal, no handle
+//    lived at that moment, and none can come to life again. (Whoever copies a handle does so before
+//    the original is dropped; that drop is a release, its reading an acquire, so a sum that
+//    includes the drop is followed by one that includes the copy. Likewise every use of the version
+//    happens before its destruction.)
 #pragma once
 
 #include <array>
@@ -37,15 +40,22 @@
 
 namespace penstock::core {
 
-// One count per thread, each in a cache line of its own. Thread-safe.
-template <typename Count>
-struct ThreadCells {
-  struct alignas(64) Cell {
-    std::atomic<Count> count{0};
-  };
-  std::array<Cell, kThreadSlots> cells;
+// One Cell per thread, each in a cache line of its own. Thread-safe.
+template <typename Cell>
+class ThreadCells {
+ public:
+  Cell& Mine() { return cells_[static_cast<size_t>(ThreadSlot())].cell; }
 
-  std::atomic<Count>& Mine() { return cells[static_cast<size_t>(ThreadSlot())].count; }
+  template <typename Function>
+  void ForEach(Function function) const {
+    for (const Line& line : cells_) function(line.cell);
+  }
+
+ private:
+  struct alignas(64) Line {
+    Cell cell{};
+  };
+  std::array<Line, kThreadSlots> cells_;
 };
 
 // One loaded version and the number of its handles. Thread-safe.
@@ -57,19 +67,30 @@ class VersionEntry {
   const ServableId& id() const { return id_; }
   Servable& servable() const { return *servable_; }
 
-  void Ref() { handles_.Mine().fetch_add(1, std::memory_order_relaxed); }
-  void Unref() { handles_.Mine().fetch_sub(1, std::memory_order_release); }
-  // Only meaningful once no further Ref can come; then false means that it may be destroyed.
+  void Ref() { handles_.Mine().taken.fetch_add(1, std::memory_order_relaxed); }
+  void Unref() { handles_.Mine().dropped.fetch_add(1, std::memory_order_release); }
+  // Only meaningful once requests cannot find it any more; then false means that it may be
+  // destroyed.
   bool HasHandles() const {
-    int64_t sum = 0;
-    for (const auto& cell : handles_.cells) sum += cell.count.load(std::memory_order_acquire);
-    return sum != 0;
+    uint64_t dropped = 0;
+    handles_.ForEach([&](const HandleCounts& counts) {
+      dropped += counts.dropped.load(std::memory_order_acquire);
+    });
+    uint64_t taken = 0;
+    handles_.ForEach(
+        [&](const HandleCounts& counts) { taken += counts.taken.load(std::memory_order_acquire); });
+    return taken != dropped;
   }
 
  private:
+  struct HandleCounts {
+    std::atomic<uint64_t> taken{0};
+    std::atomic<uint64_t> dropped{0};
+  };
+
   const ServableId id_;
   const std::unique_ptr<Servable> servable_;
-  ThreadCells<int64_t> handles_;
+  ThreadCells<HandleCounts> handles_;
 };
 
 // What requests can find. Immutable once published.
@@ -123,7 +144,7 @@ class SnapshotCell {
 
  private:
   std::atomic<const Snapshot*> current_;
-  ThreadCells<int64_t> readers_;
+  ThreadCells<std::atomic<int64_t>> readers_;
 };
 
 }  // namespace penstock::core

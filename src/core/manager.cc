@@ -31,6 +31,10 @@ Status ServableNotFound(std::string_view name, std::optional<VersionNumber> vers
 Handle::~Handle() {
   if (entry_ != nullptr) entry_->Unref();
 }
+Handle Handle::Share() const {
+  entry_->Ref();
+  return Handle(entry_);
+}
 Servable& Handle::servable() const { return entry_->servable(); }
 const ServableId& Handle::id() const { return entry_->id(); }
 

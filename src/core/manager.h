@@ -39,7 +39,7 @@ struct VersionStatus {
 class VersionEntry;  // implementation: one loaded version and its reference counts
 
 // Pins one loaded version: it is not unloaded while a handle lives. Costs no write to a shared
-// cache line. Move-only; one thread at a time; may be destroyed on any thread.
+// cache line. Moved, or shared on purpose; one thread at a time; may be destroyed on any thread.
 class Handle {
  public:
   Handle() = default;
@@ -50,6 +50,8 @@ class Handle {
   }
   ~Handle();
 
+  // Another handle of the same version; *this must have one.
+  Handle Share() const;
   Servable& servable() const;
   const ServableId& id() const;
   explicit operator bool() const { return entry_ != nullptr; }

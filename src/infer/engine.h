@@ -16,17 +16,11 @@
 #include "core/manager.h"
 #include "infer/model.h"
 #include "infer/request.h"
+#include "infer/run_times.h"
 
 namespace penstock {
 
 struct EngineOptions {
-  // A model runs inline (on the event loop) while the 99th percentile of its run time stays under
-  // this; 0 = never.
-  Duration inline_run_time_max = std::chrono::microseconds(50);
-  // One inline run longer than this sends the model back to the pool.
-  Duration inline_run_time_limit = std::chrono::milliseconds(1);
-  // Runs on the pool before a model may go inline.
-  int inline_after_runs = 100;
   // Requests with more input bytes than this are never run inline.
   uint64_t inline_request_bytes_max = 64 * 1024;
 };
@@ -35,7 +29,8 @@ struct EngineOptions {
 // runs only servables made by this. `metrics` outlives the servable.
 std::unique_ptr<core::Servable> MakeServedModel(const core::ServableId& id,
                                                 std::unique_ptr<Model> model,
-                                                MetricsRegistry& metrics);
+                                                MetricsRegistry& metrics,
+                                                const InlineOptions& inline_options = {});
 
 // A version that cannot be unloaded while this lives. Move-only; one thread at a time; may be
 // destroyed on any.
@@ -47,6 +42,7 @@ class ModelHandle {
 
  private:
   friend class Engine;
+  friend class ServedModel;
   explicit ModelHandle(core::Handle handle) : handle_(std::move(handle)) {}
   core::Handle handle_;
 };
@@ -56,7 +52,6 @@ class Engine final {
  public:
   Engine(EngineOptions options, core::Manager& manager, Executor& pool,
          const Clock& clock = Clock::Real());
-  ~Engine();
 
   // No lock and no write to a shared cache line.
   // Errors, with TensorFlow Serving's texts: INVALID_ARGUMENT (no name, unknown label), NOT_FOUND
@@ -66,9 +61,9 @@ class Engine final {
   // Checks the request against the signature, then runs it: inline if the model is cheap and
   // `may_run_inline` (the caller is an event loop), else on the pool, whose thread then calls
   // `done`. `done` as for Model::Run; it may run before this returns.
-  // Keeps nothing of `handle`: the caller keeps it until the last part. Errors beside the model's
-  // own: FAILED_PRECONDITION (unknown signature), INVALID_ARGUMENT (inputs), DEADLINE_EXCEEDED
-  // (passed before the start), CANCELLED, UNAVAILABLE (pool's queue full).
+  // The caller keeps `handle` until the last part, in which it may drop it. Errors beside the
+  // model's own: FAILED_PRECONDITION (unknown signature), INVALID_ARGUMENT (inputs),
+  // DEADLINE_EXCEEDED (passed before the start), CANCELLED, UNAVAILABLE (pool's queue full).
   void Run(const ModelHandle& handle, const InferRequest& request, bool may_run_inline,
            ResponseCallback done);
 
@@ -76,6 +71,12 @@ class Engine final {
   const core::Manager& manager() const { return manager_; }
 
  private:
+  struct PoolRun;
+
+  void RunInline(const ModelHandle& handle, const InferRequest& request, ResponseCallback done);
+  void RunOnPool(const ModelHandle& handle, const InferRequest& request, ResponseCallback done);
+  void FinishOnPool(PoolRun& run);
+
   const EngineOptions options_;
   core::Manager& manager_;
   Executor& pool_;

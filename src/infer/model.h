@@ -17,8 +17,10 @@ class Model : public core::Servable {
 
   // Starts an inference; `done` gets the parts of the answer, maybe before Run returns, maybe on
   // another thread. `request` was checked against the signature, and is alive until `done` has been
-  // called with is_last. Never throws. Errors come as a part with a status: INVALID_ARGUMENT for
-  // what the request did wrong, DEADLINE_EXCEEDED, CANCELLED, INTERNAL for what the runtime did.
+  // called with is_last. A model that calls `done` after Run has returned must not touch itself
+  // after the last call: it may be gone by then. Never throws. Errors come as a part with a status:
+  // INVALID_ARGUMENT for what the request did wrong, DEADLINE_EXCEEDED, CANCELLED, INTERNAL for
+  // what the runtime did.
   virtual void Run(const InferRequest& request, ResponseCallback done) = 0;
 };
 

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "infer/engine.h"
+
+#include <utility>
+
+#include "infer/served_model.h"
+
+namespace penstock {
+namespace {
+
+const ServedModel& Served(const core::Handle& handle) {
+  return static_cast<const ServedModel&>(handle.servable());
+}
+ServedModel& MutableServed(const core::Handle& handle) {
+  return static_cast<ServedModel&>(handle.servable());
+}
+
+void AnswerError(ResponseCallback& done, Status status) {
+  InferResponse response;
+  response.status = std::move(status);
+  done(std::move(response));
+}
+
+// Whether the signature is there and the inputs fit it.
+Status CheckRequest(const ModelInfo& info, const InferRequest& request) {
+  if (info.traits.any_signature) return OkStatus();
+  const Signature* signature = info.FindSignature(request.signature_name);
+  if (signature == nullptr) [[unlikely]] {
+    const std::string_view name =
+        request.signature_name.empty() ? kDefaultSignatureName : request.signature_name;
+    return Error(StatusCode::kFailedPrecondition, "Serving signature key \"{}\" not found.",
+                 name.substr(0, 100));
+  }
+  return CheckInputs(*signature, request);
+}
+
+// Whether a run may still begin at `now`.
+Status CheckStart(const InferRequest& request, SteadyTime now) {
+  if (request.cancel != nullptr && request.cancel->IsCancelled()) [[unlikely]] {
+    return absl::CancelledError("the request was cancelled before the model ran");
+  }
+  if (now >= request.deadline) [[unlikely]] {
+    return absl::DeadlineExceededError("the deadline passed before the model ran");
+  }
+  return OkStatus();
+}
+
+bool IsSmall(const InferRequest& request, uint64_t bytes_max) {
+  uint64_t bytes = 0;
+  for (const NamedTensor& input : request.inputs) {
+    bytes += input.tensor.bytes();
+    if (bytes > bytes_max) return false;
+    bytes += input.tensor.StringBytes();
+  }
+  return bytes <= bytes_max;
+}
+
+bool MayRunInline(const ServedModel& served, const InferRequest& request, uint64_t bytes_max) {
+  const ModelTraits& traits = served.info().traits;
+  return served.MayRunInline() && !traits.may_block &&
+         !(traits.deadline_needs_pool && request.deadline != kNoDeadline) &&
+         IsSmall(request, bytes_max);
+}
+
+// Runs the model and records how long it took. The handle keeps the model alive until Run has
+// returned: the caller may drop its own as soon as it has the answer.
+void RunAndRecord(core::Handle handle, const InferRequest& request, ResponseCallback done,
+                  const Clock& clock, SteadyTime start, bool is_inline) {
+  ServedModel& served = MutableServed(handle);
+  Model& model = served.model();
+  if (served.info().traits.answers_in_run) {
+    model.Run(request, std::move(done));
+    const Duration time = clock.Now() - start;
+    served.RecordRun(time);
+    served.RecordOccupied(time, is_inline);
+    return;
+  }
+  core::Handle shared = handle.Share();
+  model.Run(request, [shared = std::move(shared), done = std::move(done), &clock,
+                      start](InferResponse part) mutable {
+    if (part.is_last) MutableServed(shared).RecordRun(clock.Now() - start);
+    done(std::move(part));
+  });
+  served.RecordOccupied(clock.Now() - start, is_inline);
+}
+
+}  // namespace
+
+// A run that waits for the pool.
+struct Engine::PoolRun {
+  core::Handle handle;
+  const InferRequest& request;
+  ResponseCallback done;
+  SteadyTime queued;
+};
+
+const Model& ModelHandle::model() const { return Served(handle_).model(); }
+
+Engine::Engine(EngineOptions options, core::Manager& manager, Executor& pool, const Clock& clock)
+    : options_(options), manager_(manager), pool_(pool), clock_(clock) {}
+
+StatusOr<ModelHandle> Engine::Find(const ModelSelector& selector) const {
+  if (selector.name.empty()) [[unlikely]] {
+    return absl::InvalidArgumentError("ModelSpec has no name specified.");
+  }
+  StatusOr<core::Handle> handle = selector.label.empty()
+                                      ? manager_.GetHandle(selector.name, selector.version)
+                                      : manager_.GetHandleByLabel(selector.name, selector.label);
+  if (!handle.ok()) [[unlikely]]
+    return handle.status();
+  return ModelHandle(*std::move(handle));
+}
+
+void Engine::Run(const ModelHandle& handle, const InferRequest& request, bool may_run_inline,
+                 ResponseCallback done) {
+  const ServedModel& served = Served(handle.handle_);
+  if (Status status = CheckRequest(served.info(), request); !status.ok()) [[unlikely]] {
+    AnswerError(done, std::move(status));
+    return;
+  }
+  if (may_run_inline && MayRunInline(served, request, options_.inline_request_bytes_max)) {
+    RunInline(handle, request, std::move(done));
+  } else {
+    RunOnPool(handle, request, std::move(done));
+  }
+}
+
+void Engine::RunInline(const ModelHandle& handle, const InferRequest& request,
+                       ResponseCallback done) {
+  const SteadyTime now = clock_.Now();
+  if (Status status = CheckStart(request, now); !status.ok()) [[unlikely]] {
+    AnswerError(done, std::move(status));
+    return;
+  }
+  RunAndRecord(handle.handle_.Share(), request, std::move(done), clock_, now, /*is_inline=*/true);
+}
+
+void Engine::RunOnPool(const ModelHandle& handle, const InferRequest& request,
+                       ResponseCallback done) {
+  // Not kept by the task: a task that is refused is destroyed, and `done` is needed then.
+  auto run = std::make_unique<PoolRun>(
+      PoolRun{handle.handle_.Share(), request, std::move(done), clock_.Now()});
+  PoolRun* const raw = run.release();
+  const bool accepted = pool_.Submit([this, raw] {
+    const std::unique_ptr<PoolRun> own(raw);
+    FinishOnPool(*own);
+  });
+  if (accepted) return;
+  run.reset(raw);
+  AnswerError(run->done, absl::UnavailableError(
+                             "the server is busy: its queue of requests that wait for a thread is "
+                             "full; try again later"));
+}
+
+void Engine::FinishOnPool(PoolRun& run) {
+  const SteadyTime now = clock_.Now();
+  MutableServed(run.handle).RecordPoolWait(now - run.queued);
+  if (Status status = CheckStart(run.request, now); !status.ok()) {
+    AnswerError(run.done, std::move(status));
+    return;
+  }
+  RunAndRecord(std::move(run.handle), run.request, std::move(run.done), clock_, now,
+               /*is_inline=*/false);
+}
+
+}  // namespace penstock

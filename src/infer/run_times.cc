@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "infer/run_times.h"
+
+#include <algorithm>
+
+namespace penstock {
+namespace {
+
+constexpr uint32_t kRunsPerDecisionOnPool = 10;
+constexpr uint32_t kRunsPerDecisionInline = 256;
+constexpr uint64_t kRunsRememberedMax = 4096;
+constexpr int kPatienceMax = 16;
+
+void Halve(std::atomic<uint32_t>& count) {
+  uint32_t value = count.load(std::memory_order_relaxed);
+  // If somebody else changed it meanwhile, it stays for the next time.
+  if (value != 0) count.compare_exchange_strong(value, value / 2, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+void RunTimes::Record(Duration run_time, bool was_inline) {
+  Cell& cell = cells_[static_cast<size_t>(ThreadSlot())];
+  const uint32_t runs = cell.runs.fetch_add(1, std::memory_order_relaxed) + 1;
+  if (run_time >= options_.run_time_max) {
+    cell.slow_runs.fetch_add(1, std::memory_order_relaxed);
+    if (was_inline && run_time > options_.run_time_limit) {
+      SendBack();
+      return;
+    }
+  }
+  const uint32_t interval = was_inline ? kRunsPerDecisionInline : kRunsPerDecisionOnPool;
+  if (runs % interval == 0) Decide();
+}
+
+void RunTimes::Decide() {
+  if (options_.run_time_max <= Duration::zero()) return;
+  uint64_t runs = 0;
+  uint64_t slow_runs = 0;
+  for (const Cell& cell : cells_) {
+    runs += cell.runs.load(std::memory_order_relaxed);
+    slow_runs += cell.slow_runs.load(std::memory_order_relaxed);
+  }
+  const bool is_fast = slow_runs * 100 <= runs;
+  const bool is_inline = MayRunInline();
+  const uint64_t runs_needed = static_cast<uint64_t>(options_.after_runs) *
+                               static_cast<uint64_t>(patience_.load(std::memory_order_relaxed));
+  const bool shall_be_inline = is_fast && (is_inline || runs >= runs_needed);
+  if (shall_be_inline != is_inline) {
+    may_run_inline_.store(shall_be_inline, std::memory_order_relaxed);
+  }
+  if (runs < kRunsRememberedMax) return;
+  for (Cell& cell : cells_) {
+    Halve(cell.runs);
+    Halve(cell.slow_runs);
+  }
+}
+
+void RunTimes::SendBack() {
+  may_run_inline_.store(false, std::memory_order_relaxed);
+  const int patience = patience_.load(std::memory_order_relaxed);
+  patience_.store(std::min(patience * 2, kPatienceMax), std::memory_order_relaxed);
+  for (Cell& cell : cells_) {
+    cell.runs.store(0, std::memory_order_relaxed);
+    cell.slow_runs.store(0, std::memory_order_relaxed);
+  }
+}
+
+}  // namespace penstock

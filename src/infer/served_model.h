@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the manager keeps of a loaded model: the model, its run-time statistics, and its metrics.
+#pragma once
+
+#include <memory>
+#include <utility>
+
+#include "base/metrics.h"
+#include "core/servable.h"
+#include "infer/model.h"
+#include "infer/run_times.h"
+
+namespace penstock {
+
+// Thread-safe.
+class ServedModel final : public core::Servable {
+ public:
+  // `metrics` outlives it.
+  ServedModel(const core::ServableId& id, std::unique_ptr<Model> model, MetricsRegistry& metrics,
+              const InlineOptions& inline_options);
+
+  Model& model() const { return *model_; }
+  // The model's own, at hand without a virtual call.
+  const ModelInfo& info() const { return info_; }
+  bool MayRunInline() const { return run_times_.MayRunInline(); }
+
+  // How long a run occupied its thread.
+  void RecordOccupied(Duration time, bool was_inline) { run_times_.Record(time, was_inline); }
+  // Time from the start of a run to its last part.
+  void RecordRun(Duration time) { run_latency_.Record(ToMicroseconds(time)); }
+  // Time in the pool's queue.
+  void RecordPoolWait(Duration time) { pool_wait_.Record(ToMicroseconds(time)); }
+
+ private:
+  static double ToMicroseconds(Duration time) {
+    return std::chrono::duration<double, std::micro>(time).count();
+  }
+
+  const std::unique_ptr<Model> model_;
+  const ModelInfo& info_;
+  Histogram& run_latency_;
+  Histogram& pool_wait_;
+  RunTimes run_times_;
+};
+
+}  // namespace penstock
