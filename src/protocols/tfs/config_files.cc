@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "protocols/tfs/config_files.h"
+
+#include <google/protobuf/io/tokenizer.h>
+#include <google/protobuf/text_format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "serving/batching_parameters.pb.h"
+#include "serving/model_server_config.pb.h"
+#include "serving/monitoring_config.pb.h"
+#include "serving/ssl_config.pb.h"
+
+namespace penstock::tfs {
+namespace {
+
+using tensorflow::serving::FileSystemStoragePathSourceConfig;
+using VersionPolicy = FileSystemStoragePathSourceConfig::ServableVersionPolicy;
+
+constexpr std::string_view kPrometheusPath = "/monitoring/prometheus/metrics";
+
+// Keeps the first error. One thread at a time.
+class FirstError final : public google::protobuf::io::ErrorCollector {
+ public:
+  void AddError(int line, google::protobuf::io::ColumnNumber column,
+                const std::string& message) override {
+    if (text_.empty()) text_ = fmt::format("line {}, column {}: {}", line + 1, column + 1, message);
+  }
+  const std::string& text() const { return text_; }
+
+ private:
+  std::string text_;
+};
+
+template <typename Message>
+StatusOr<Message> ParseText(std::string_view text, std::string_view file) {
+  Message message;
+  FirstError error;
+  google::protobuf::TextFormat::Parser parser;
+  parser.RecordErrorsTo(&error);
+  if (!parser.ParseFromString(std::string(text), &message)) {
+    return InvalidArgument("{} is not a {} in protobuf's text format: {}", file,
+                           Message::descriptor()->name(), error.text());
+  }
+  return message;
+}
+
+Status SetPlatform(const tensorflow::serving::ModelConfig& from, ConfiguredModel& model) {
+  model.platform = from.model_platform();
+  const auto type = from.model_type();
+  if (type == tensorflow::serving::MODEL_TYPE_UNSPECIFIED) return OkStatus();
+  if (!model.platform.empty()) {
+    return InvalidArgument("has both model_type and model_platform; remove model_type");
+  }
+  if (type != tensorflow::serving::TENSORFLOW) {
+    return InvalidArgument("has the model_type OTHER; say model_platform instead");
+  }
+  model.platform = "tensorflow";
+  return OkStatus();
+}
+
+StatusOr<core::VersionNumber> CheckVersion(int64_t number) {
+  if (number < 0) return InvalidArgument("names the version {}, which is negative", number);
+  return core::VersionNumber{number};
+}
+
+Status SetPolicy(const VersionPolicy& from, ConfiguredModel& model) {
+  switch (from.policy_choice_case()) {
+    case VersionPolicy::kAll:
+      model.versions = ConfiguredModel::Versions::kAll;
+      break;
+    case VersionPolicy::kSpecific:
+      model.versions = ConfiguredModel::Versions::kSpecific;
+      for (const int64_t number : from.specific().versions()) {
+        ASSIGN_OR_RETURN(const core::VersionNumber version, CheckVersion(number));
+        model.specific.push_back(version);
+      }
+      if (model.specific.empty()) {
+        return InvalidArgument("has the policy 'specific' without versions");
+      }
+      break;
+    case VersionPolicy::kLatest:
+      model.latest_count = std::max<uint32_t>(from.latest().num_versions(), 1);
+      break;
+    case VersionPolicy::POLICY_CHOICE_NOT_SET:
+      break;
+  }
+  return OkStatus();
+}
+
+StatusOr<ConfiguredModel> ConvertModel(const tensorflow::serving::ModelConfig& from) {
+  ConfiguredModel model;
+  model.name = from.name();
+  model.base_path = from.base_path();
+  if (model.base_path.empty()) return InvalidArgument("has no base_path");
+  if (from.has_logging_config()) {
+    return InvalidArgument("has a logging_config, which is not supported");
+  }
+  TRY(SetPlatform(from, model));
+  TRY(SetPolicy(from.model_version_policy(), model));
+  for (const auto& [label, number] : from.version_labels()) {
+    if (label.empty()) return InvalidArgument("has an empty version label");
+    ASSIGN_OR_RETURN(model.labels[label], CheckVersion(number));
+  }
+  return model;
+}
+
+template <typename Wrapper>
+std::optional<int64_t> NumberIn(bool has, const Wrapper& wrapper) {
+  return has ? std::optional<int64_t>(wrapper.value()) : std::nullopt;
+}
+
+Status CheckBatching(const BatchingSettings& settings, std::string_view file) {
+  const std::pair<std::string_view, std::optional<int64_t>> numbers[] = {
+      {"max_batch_size", settings.max_batch_size},
+      {"batch_timeout_micros", settings.batch_timeout_micros},
+      {"max_enqueued_batches", settings.max_enqueued_batches},
+      {"num_batch_threads", settings.num_batch_threads},
+      {"max_execution_batch_size", settings.max_execution_batch_size}};
+  for (const auto& [name, value] : numbers) {
+    if (value && *value < 0) return InvalidArgument("{}: {} is {}, below 0", file, name, *value);
+  }
+  const std::vector<int64_t>& sizes = settings.allowed_batch_sizes;
+  if (sizes.empty()) return OkStatus();
+  if (sizes.front() < 1 ||
+      std::adjacent_find(sizes.begin(), sizes.end(), std::greater_equal<>()) != sizes.end()) {
+    return InvalidArgument("{}: allowed_batch_sizes must be positive and ascending", file);
+  }
+  const std::optional<int64_t> largest = settings.max_execution_batch_size
+                                             ? settings.max_execution_batch_size
+                                             : settings.max_batch_size;
+  if (largest && sizes.back() != *largest) {
+    return InvalidArgument(
+        "{}: the last of allowed_batch_sizes is {}; it must be {}, the largest"
+        " batch that is run",
+        file, sizes.back(), *largest);
+  }
+  return OkStatus();
+}
+
+}  // namespace
+
+StatusOr<std::vector<ConfiguredModel>> ParseModelConfig(std::string_view text,
+                                                        std::string_view file) {
+  ASSIGN_OR_RETURN(const auto config,
+                   ParseText<tensorflow::serving::ModelServerConfig>(text, file));
+  if (config.has_custom_model_config()) {
+    return InvalidArgument("{}: custom_model_config is not supported; use model_config_list", file);
+  }
+  if (!config.has_model_config_list()) {
+    return InvalidArgument(
+        "{}: there is no model_config_list; for no models write"
+        " 'model_config_list {{}}'",
+        file);
+  }
+  std::vector<ConfiguredModel> models;
+  std::set<std::string, std::less<>> names;
+  for (const auto& entry : config.model_config_list().config()) {
+    if (entry.name().empty()) {
+      return InvalidArgument("{}: model {} of the list has no name", file, models.size() + 1);
+    }
+    if (!names.insert(entry.name()).second) {
+      return InvalidArgument("{}: two models have the name '{}'", file, entry.name());
+    }
+    StatusOr<ConfiguredModel> model = ConvertModel(entry);
+    if (!model.ok()) {
+      return InvalidArgument("{}: model '{}' {}", file, entry.name(), MessageOf(model.status()));
+    }
+    models.push_back(*std::move(model));
+  }
+  return models;
+}
+
+StatusOr<MonitoringSettings> ParseMonitoringConfig(std::string_view text, std::string_view file) {
+  ASSIGN_OR_RETURN(const auto config, ParseText<tensorflow::serving::MonitoringConfig>(text, file));
+  const auto& prometheus = config.prometheus_config();
+  MonitoringSettings settings{prometheus.enable(), prometheus.path()};
+  if (settings.path.empty()) settings.path = kPrometheusPath;
+  if (settings.path.front() != '/') {
+    return InvalidArgument("{}: the path '{}' must begin with '/'", file, settings.path);
+  }
+  return settings;
+}
+
+StatusOr<SslSettings> ParseSslConfig(std::string_view text, std::string_view file) {
+  ASSIGN_OR_RETURN(const auto config, ParseText<tensorflow::serving::SSLConfig>(text, file));
+  if (config.server_key().empty() || config.server_cert().empty()) {
+    return InvalidArgument("{}: server_key and server_cert are both needed, as PEM text", file);
+  }
+  if (config.client_verify() && config.custom_ca().empty()) {
+    return InvalidArgument("{}: client_verify needs custom_ca, as PEM text", file);
+  }
+  return SslSettings{config.server_key(), config.server_cert(), config.custom_ca(),
+                     config.client_verify()};
+}
+
+StatusOr<BatchingSettings> ParseBatchingParameters(std::string_view text, std::string_view file) {
+  ASSIGN_OR_RETURN(const auto from, ParseText<tensorflow::serving::BatchingParameters>(text, file));
+  BatchingSettings settings;
+  settings.max_batch_size = NumberIn(from.has_max_batch_size(), from.max_batch_size());
+  settings.batch_timeout_micros =
+      NumberIn(from.has_batch_timeout_micros(), from.batch_timeout_micros());
+  settings.max_enqueued_batches =
+      NumberIn(from.has_max_enqueued_batches(), from.max_enqueued_batches());
+  settings.num_batch_threads = NumberIn(from.has_num_batch_threads(), from.num_batch_threads());
+  if (from.has_thread_pool_name()) settings.thread_pool_name = from.thread_pool_name().value();
+  settings.allowed_batch_sizes.assign(from.allowed_batch_sizes().begin(),
+                                      from.allowed_batch_sizes().end());
+  settings.pad_variable_length_inputs = from.pad_variable_length_inputs();
+  if (from.has_enable_large_batch_splitting()) {
+    settings.enable_large_batch_splitting = from.enable_large_batch_splitting().value();
+  }
+  settings.max_execution_batch_size =
+      NumberIn(from.has_max_execution_batch_size(), from.max_execution_batch_size());
+  TRY(CheckBatching(settings, file));
+  return settings;
+}
+
+}  // namespace penstock::tfs

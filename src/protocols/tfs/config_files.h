@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// The configuration files of TensorFlow Serving: messages in protobuf's text format, checked and
+// turned into plain structs. Errors name the file and, for syntax, the line and column.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "core/servable.h"
+
+namespace penstock::tfs {
+
+// One model of --model_config_file.
+struct ConfiguredModel {
+  enum class Versions { kLatest, kAll, kSpecific };
+
+  std::string name;
+  std::string base_path;
+  std::string platform;  // as "tensorflow"; empty if the file does not say
+  Versions versions = Versions::kLatest;
+  uint32_t latest_count = 1;                  // of kLatest, at least 1
+  std::vector<core::VersionNumber> specific;  // of kSpecific
+  std::map<std::string, core::VersionNumber> labels;
+};
+
+// A ModelServerConfig. `file` is for messages. Errors: INVALID_ARGUMENT: syntax, no or two models
+// of a name, no base path, model_type together with model_platform, negative versions, and what is
+// not supported (custom_model_config, logging_config).
+StatusOr<std::vector<ConfiguredModel>> ParseModelConfig(std::string_view text,
+                                                        std::string_view file);
+
+// The Prometheus part of a MonitoringConfig.
+struct MonitoringSettings {
+  bool enable = false;
+  std::string path;  // "/monitoring/prometheus/metrics" if the file does not say
+};
+StatusOr<MonitoringSettings> ParseMonitoringConfig(std::string_view text, std::string_view file);
+
+// An SSLConfig: PEM texts. Key and certificate are both there.
+struct SslSettings {
+  std::string server_key;
+  std::string server_cert;
+  std::string custom_ca;
+  bool client_verify = false;
+};
+StatusOr<SslSettings> ParseSslConfig(std::string_view text, std::string_view file);
+
+// A BatchingParameters; what the file leaves out is empty. Numbers are not negative.
+struct BatchingSettings {
+  std::optional<int64_t> max_batch_size;
+  std::optional<int64_t> batch_timeout_micros;
+  std::optional<int64_t> max_enqueued_batches;
+  std::optional<int64_t> num_batch_threads;
+  std::optional<std::string> thread_pool_name;
+  std::vector<int64_t> allowed_batch_sizes;  // ascending, the last one equal to max_batch_size
+  bool pad_variable_length_inputs = false;
+  std::optional<bool> enable_large_batch_splitting;
+  std::optional<int64_t> max_execution_batch_size;
+};
+StatusOr<BatchingSettings> ParseBatchingParameters(std::string_view text, std::string_view file);
+
+}  // namespace penstock::tfs

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "protocols/tfs/model_description.h"
+
+#include <google/protobuf/util/json_util.h>
+
+#include "serving/get_model_metadata.pb.h"
+#include "serving/get_model_status.pb.h"
+
+namespace penstock::tfs {
+namespace {
+
+using google::protobuf::Message;
+
+void FillTensorInfo(const TensorSpec& spec, tensorflow::TensorInfo& info) {
+  // Clients want a name; a model whose runtime has none of its own goes by the public one.
+  info.set_name(spec.backend_name.empty() ? spec.name : spec.backend_name);
+  info.set_dtype(static_cast<tensorflow::DataType>(spec.dtype));
+  auto& shape = *info.mutable_tensor_shape();
+  if (spec.unknown_rank) shape.set_unknown_rank(true);
+  for (const int64_t size : spec.shape.dims()) shape.add_dim()->set_size(size);
+}
+
+void FillVersionStatus(const core::VersionStatus& from,
+                       tensorflow::serving::ModelVersionStatus& to) {
+  to.set_version(from.id.version.value);
+  to.set_state(static_cast<tensorflow::serving::ModelVersionStatus::State>(from.state));
+  auto& status = *to.mutable_status();
+  status.set_error_code(static_cast<tensorflow::error::Code>(from.status.code()));
+  const std::string_view message = MessageOf(from.status);
+  status.set_error_message(message.data(), message.size());
+}
+
+StatusOr<std::string> ToJson(const Message& message) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.add_whitespace = true;
+  options.always_print_primitive_fields = true;
+  options.preserve_proto_field_names = true;
+  std::string json;
+  const auto status = google::protobuf::util::MessageToJsonString(message, &json, options);
+  if (!status.ok()) {
+    return Error(StatusCode::kInternal, "cannot write {} as JSON: {}",
+                 message.GetDescriptor()->full_name(), status.ToString());
+  }
+  return json;
+}
+
+}  // namespace
+
+void FillSignatureDefMap(const ModelInfo& info, tensorflow::serving::SignatureDefMap& map) {
+  for (const Signature& signature : info.signatures) {
+    auto& definition = (*map.mutable_signature_def())[signature.name];
+    definition.set_method_name(signature.method_name);
+    for (const TensorSpec& input : signature.inputs) {
+      FillTensorInfo(input, (*definition.mutable_inputs())[input.name]);
+    }
+    for (const TensorSpec& output : signature.outputs) {
+      FillTensorInfo(output, (*definition.mutable_outputs())[output.name]);
+    }
+  }
+}
+
+void FillModelMetadata(const core::ServableId& id, const ModelInfo& info,
+                       tensorflow::serving::GetModelMetadataResponse& response) {
+  response.mutable_model_spec()->set_name(id.name);
+  response.mutable_model_spec()->mutable_version()->set_value(id.version.value);
+  tensorflow::serving::SignatureDefMap map;
+  FillSignatureDefMap(info, map);
+  (*response.mutable_metadata())[std::string(kSignatureDefField)].PackFrom(map);
+}
+
+Status FillModelStatus(std::string_view name, std::optional<core::VersionNumber> version,
+                       std::span<const core::VersionStatus> versions,
+                       tensorflow::serving::GetModelStatusResponse& response) {
+  if (versions.empty()) {
+    return Error(StatusCode::kNotFound, "Could not find any versions of model {}", name);
+  }
+  for (const core::VersionStatus& status : versions) {
+    if (version && status.id.version != *version) continue;
+    FillVersionStatus(status, *response.add_model_version_status());
+  }
+  if (response.model_version_status().empty()) {
+    return Error(StatusCode::kNotFound, "Could not find version {} of model {}", version->value,
+                 name);
+  }
+  return OkStatus();
+}
+
+StatusOr<std::string> ModelMetadataJson(const core::ServableId& id, const ModelInfo& info) {
+  tensorflow::serving::ModelSpec spec;
+  spec.set_name(id.name);
+  spec.mutable_version()->set_value(id.version.value);
+  tensorflow::serving::SignatureDefMap map;
+  FillSignatureDefMap(info, map);
+  ASSIGN_OR_RETURN(const std::string spec_json, ToJson(spec));
+  ASSIGN_OR_RETURN(const std::string map_json, ToJson(map));
+  // Not the JSON of the response message: that would name the type of the map beside its content.
+  return fmt::format("{{\n\"model_spec\": {},\n\"metadata\": {{\"signature_def\": {}}}\n}}\n",
+                     spec_json, map_json);
+}
+
+StatusOr<std::string> ModelStatusJson(std::string_view name,
+                                      std::optional<core::VersionNumber> version,
+                                      std::span<const core::VersionStatus> versions) {
+  tensorflow::serving::GetModelStatusResponse response;
+  TRY(FillModelStatus(name, version, versions, response));
+  return ToJson(response);
+}
+
+}  // namespace penstock::tfs

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// What GetModelMetadata and GetModelStatus answer, as messages for gRPC and as JSON text for REST.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+#include "core/manager.h"
+#include "core/servable.h"
+#include "infer/signature.h"
+
+namespace tensorflow::serving {
+class GetModelMetadataResponse;
+class GetModelStatusResponse;
+class SignatureDefMap;
+}  // namespace tensorflow::serving
+
+namespace penstock::tfs {
+
+// The only metadata field there is.
+inline constexpr std::string_view kSignatureDefField = "signature_def";
+
+// The model's signatures as TensorFlow describes them.
+void FillSignatureDefMap(const ModelInfo& info, tensorflow::serving::SignatureDefMap& map);
+
+void FillModelMetadata(const core::ServableId& id, const ModelInfo& info,
+                       tensorflow::serving::GetModelMetadataResponse& response);
+
+// The states of all versions of the model `name`, or of `version` alone. `versions` is what
+// core::Manager::VersionStatuses says. Errors, with TensorFlow Serving's texts: NOT_FOUND if the
+// model has no versions, or not that one.
+Status FillModelStatus(std::string_view name, std::optional<core::VersionNumber> version,
+                       std::span<const core::VersionStatus> versions,
+                       tensorflow::serving::GetModelStatusResponse& response);
+
+// The JSON that REST clients get.
+StatusOr<std::string> ModelMetadataJson(const core::ServableId& id, const ModelInfo& info);
+StatusOr<std::string> ModelStatusJson(std::string_view name,
+                                      std::optional<core::VersionNumber> version,
+                                      std::span<const core::VersionStatus> versions);
+
+}  // namespace penstock::tfs
