@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// The inputs of one request while they are read: which there are, by name, and their tensors.
+#pragma once
+
+#include <string_view>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/inlined_vector.h"
+#include "base/string_map.h"
+#include "frontends/tfs_rest/predict_decoder.h"
+#include "frontends/tfs_rest/tensor_builder.h"
+
+namespace penstock::tfs_rest {
+
+// One thread at a time. Functions that return false have set the cursor's error.
+class InputSet {
+ public:
+  // `signature` null: the model takes any inputs, and their types come from the values. Both
+  // outlive this.
+  InputSet(const Signature* signature, const DecoderOptions& options);
+
+  // The value of "instances": a list of values, of lists, or of objects with a key for each input.
+  bool ReadRows(JsonCursor& cursor);
+  // The value of "inputs": the only input's value, or an object with a key for each.
+  bool ReadColumns(JsonCursor& cursor);
+  // Hands the tensors over.
+  Status Finish(const BufferRef& string_owner, NamedTensors& inputs);
+
+ private:
+  struct Input {
+    Input(std::string_view input_name, DType dtype, bool is_optional, uint64_t* bytes_left)
+        : name(input_name), optional(is_optional), builder(dtype, bytes_left) {}
+    std::string_view name;
+    bool optional;
+    TensorBuilder builder;
+  };
+
+  Input& Add(std::string_view name, DType dtype, bool optional);
+  // Null if the signature has none of that name. `hint` is where it may be.
+  Input* Find(std::string_view name, size_t hint);
+  // Adds it where the model takes any. Null, with an error: it cannot be had.
+  Input* FindOrAdd(JsonCursor& cursor, std::string_view name, size_t hint);
+  // The value of the only input, which the request does not name.
+  Input* FindUnnamed(JsonCursor& cursor);
+  bool ReadUnnamedRows(JsonCursor& cursor);
+  bool ReadNamedRows(JsonCursor& cursor);
+  bool ReadNamedRow(JsonCursor& cursor);
+  bool ReadRowEntry(JsonCursor& cursor, size_t hint);
+  bool CheckRow(JsonCursor& cursor);
+  bool ReadNamedColumns(JsonCursor& cursor);
+  bool CheckColumns(JsonCursor& cursor);
+
+  const Signature* const signature_;
+  const size_t inputs_max_;
+  uint64_t bytes_left_;
+  absl::InlinedVector<Input, 2> inputs_;
+  // Only with more than a few inputs.
+  absl::flat_hash_map<std::string_view, size_t, StringViewHash> index_;
+  int64_t rows_ = 0;       // complete ones
+  bool has_rows_ = false;  // each row is a value of its own: the count is not in the builders
+};
+
+}  // namespace penstock::tfs_rest

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+// Numbers of a JSON text: read to digits and a power of ten, then turned into the type that is
+// wanted. Correctly rounded. The first part of a number is taken 16 bytes at a time and without a
+// branch per digit, since the digits' count is what a CPU cannot predict.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+#include <cstring>
+#include <string_view>
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+namespace penstock::tfs_rest {
+
+// A number as it was written: digits * 10^exponent. One thread at a time.
+struct Decimal {
+  const char* begin = nullptr;  // at the sign or the first digit
+  const char* end = nullptr;    // behind the last character
+  uint64_t digits = 0;          // all digits in a row; meaningless unless `exact`
+  int exponent = 0;
+  bool negative = false;
+  bool integer = false;  // neither point nor exponent
+  bool exact = false;    // the digits fit
+
+  std::string_view text() const { return {begin, static_cast<size_t>(end - begin)}; }
+};
+
+namespace number_internal {
+
+// 10^0 .. 10^22: those that a double holds exactly.
+inline constexpr int kExactPowers = 22;
+inline constexpr double kPowersOfTen[kExactPowers + 1] = {
+    1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+    1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+
+// The value of eight digits (0 to 9, not '0' to '9'), the first one in the lowest byte.
+inline uint64_t EightDigits(uint64_t bytes) {
+  bytes = bytes * 10 + (bytes >> 8);  // pairs, in the even bytes
+  constexpr uint64_t kPair = 0x000000FF000000FF;
+  return ((bytes & kPair) * (100 + (1000000ULL << 32)) +
+          ((bytes >> 16) & kPair) * (1 + (10000ULL << 32))) >>
+         32;
+}
+
+// Any number. False: not a JSON number.
+bool ReadAnyDecimal(const char* at, const char* end, Decimal& out);
+
+// For what the quick ways below cannot decide.
+float ToFloat32Slow(const Decimal& decimal);
+double ToFloat64Slow(const Decimal& decimal);
+
+}  // namespace number_internal
+
+// Reads the JSON number at `at`, which is before `end`; 32 bytes behind `end` are readable. False:
+// there is none (a NaN or Infinity is none either), or it is not written as JSON wants it. The
+// number may run on behind `end`: compare Decimal::end.
+inline bool ReadDecimal(const char* at, const char* end, Decimal& out) {
+#if defined(__SSE2__)
+  using number_internal::EightDigits;
+  const bool negative = *at == '-';
+  const char* const first = at + negative;
+  const __m128i values =
+      _mm_sub_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(first)), _mm_set1_epi8('0'));
+  const __m128i is_digit = _mm_cmpeq_epi8(_mm_min_epu8(values, _mm_set1_epi8(9)), values);
+  const uint32_t others = (~static_cast<uint32_t>(_mm_movemask_epi8(is_digit)) & 0xFFFF) | 0x10000;
+  const int whole = std::countr_zero(others);
+  unsigned __int128 digits;
+  std::memcpy(&digits, &values, sizeof(digits));
+  int length = whole;
+  int fraction = 0;
+  if (first[whole] == '.') {
+    if (whole >= 15) [[unlikely]]
+      return number_internal::ReadAnyDecimal(at, end, out);
+    length = std::countr_zero(others & (others - 1));
+    fraction = length - whole - 1;
+    if (fraction == 0) return false;
+    // Closes the gap that the point leaves.
+    const unsigned __int128 before =
+        digits & ((static_cast<unsigned __int128>(1) << (8 * whole)) - 1);
+    const unsigned __int128 behind = digits >> (8 * whole + 8) << (8 * whole + 8);
+    digits = before << 8 | behind;
+  }
+  const bool plain = length < 16 && (first[length] | 0x20) != 'e';
+  if (!plain) [[unlikely]]
+    return number_internal::ReadAnyDecimal(at, end, out);
+  if (whole == 0 || (*first == '0' && whole > 1)) [[unlikely]]
+    return false;
+  digits <<= 8 * (16 - length);
+  out.begin = at;
+  out.end = first + length;
+  out.digits = EightDigits(static_cast<uint64_t>(digits)) * 100000000 +
+               EightDigits(static_cast<uint64_t>(digits >> 64));
+  out.exponent = -fraction;
+  out.negative = negative;
+  out.integer = length == whole;
+  out.exact = true;
+  return true;
+#else
+  return number_internal::ReadAnyDecimal(at, end, out);
+#endif
+}
+
+// The nearest float; infinity and zero where it is out of range.
+inline float ToFloat32(const Decimal& decimal) {
+  using namespace number_internal;
+  if (decimal.exact && static_cast<int64_t>(decimal.digits) >= 0 && decimal.exponent <= 0 &&
+      decimal.exponent >= -kExactPowers) [[likely]] {
+    // Two roundings, so within 2 units of the double's last place: right unless that is about where
+    // the float's rounding changes direction.
+    const double value =
+        static_cast<double>(static_cast<int64_t>(decimal.digits)) / kPowersOfTen[-decimal.exponent];
+    const uint64_t cut_bits = std::bit_cast<uint64_t>(value) & 0x1FFFFFFF;
+    if (cut_bits - (0x10000000 - 4) > 8) [[likely]] {
+      return static_cast<float>(decimal.negative ? -value : value);
+    }
+  }
+  return ToFloat32Slow(decimal);
+}
+
+// The nearest double; infinity and zero where it is out of range.
+inline double ToFloat64(const Decimal& decimal) {
+  using namespace number_internal;
+  if (decimal.exact && decimal.digits <= uint64_t{1} << 53 && decimal.exponent <= 0 &&
+      decimal.exponent >= -kExactPowers) [[likely]] {
+    const double value =
+        static_cast<double>(static_cast<int64_t>(decimal.digits)) / kPowersOfTen[-decimal.exponent];
+    return decimal.negative ? -value : value;
+  }
+  return ToFloat64Slow(decimal);
+}
+
+// False if it is not an integer or does not fit.
+bool ToInt64(const Decimal& decimal, int64_t& out);
+bool ToUint64(const Decimal& decimal, uint64_t& out);
+
+// Rounds to the nearest, ties to even; overflow gives infinity. The bit patterns of IEEE half
+// precision and of bfloat16, and back.
+uint16_t Float16FromDouble(double value);
+uint16_t Bfloat16FromDouble(double value);
+float Float16ToFloat(uint16_t bits);
+inline float Bfloat16ToFloat(uint16_t bits) {
+  return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
+}
+
+}  // namespace penstock::tfs_rest

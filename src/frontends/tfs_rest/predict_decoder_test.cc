@@ -1,0 +1,429 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "frontends/tfs_rest/predict_decoder.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+namespace penstock::tfs_rest {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+TensorSpec Spec(std::string name, DType dtype, bool optional = false) {
+  TensorSpec spec;
+  spec.name = std::move(name);
+  spec.dtype = dtype;
+  spec.unknown_rank = true;
+  spec.optional = optional;
+  return spec;
+}
+
+ModelInfo Info(std::vector<TensorSpec> inputs) {
+  ModelInfo info;
+  Signature signature;
+  signature.name = std::string(kDefaultSignatureName);
+  signature.inputs = std::move(inputs);
+  info.signatures.push_back(std::move(signature));
+  return info;
+}
+
+ModelInfo OneInput(DType dtype) { return Info({Spec("x", dtype)}); }
+
+// What a body decodes to.
+struct Decoded {
+  Status status;
+  PredictFormat format = PredictFormat::kRow;
+  InferRequest request;
+  ModelInfo info;
+
+  const Tensor& tensor(size_t i = 0) const { return request.inputs.at(i).tensor; }
+  std::string message() const { return std::string(MessageOf(status)); }
+};
+
+Decoded Decode(std::string_view body, ModelInfo info, DecoderOptions options = {}) {
+  Decoded decoded;
+  decoded.info = std::move(info);
+  const Slice slice = WholeSlice(CopyToBuffer(body));
+  const StatusOr<PredictFormat> format =
+      DecodePredictRequest(slice, decoded.info, options, decoded.request);
+  decoded.status = format.status();
+  if (format.ok()) decoded.format = *format;
+  return decoded;
+}
+
+template <typename T>
+std::vector<T> Values(const Tensor& tensor) {
+  return {tensor.as<T>().begin(), tensor.as<T>().end()};
+}
+
+std::vector<std::string> Texts(const Tensor& tensor) {
+  std::vector<std::string> texts;
+  for (const StringElement& element : tensor.strings()) texts.emplace_back(element.view());
+  return texts;
+}
+
+ModelInfo AnySignature() {
+  ModelInfo info;
+  info.traits.any_signature = true;
+  return info;
+}
+
+TEST(PredictDecoder, RowsOfPlainValues) {
+  const Decoded decoded = Decode(R"({"instances": [1, 2.5, -3e2]})", OneInput(DType::kFloat32));
+  ASSERT_TRUE(decoded.status.ok()) << decoded.message();
+  EXPECT_EQ(decoded.format, PredictFormat::kRow);
+  EXPECT_EQ(decoded.request.inputs[0].name, "x");
+  EXPECT_EQ(decoded.tensor().shape(), Shape({3}));
+  EXPECT_THAT(Values<float>(decoded.tensor()), ElementsAre(1, 2.5, -300));
+}
+
+TEST(PredictDecoder, RowsOfLists) {
+  const Decoded decoded =
+      Decode("{\"instances\":[ [[1,2] ,[3,4]],\n\t[[5,6],[7,8]] ]}", OneInput(DType::kInt32));
+  ASSERT_TRUE(decoded.status.ok()) << decoded.message();
+  EXPECT_EQ(decoded.tensor().shape(), Shape({2, 2, 2}));
+  EXPECT_THAT(Values<int32_t>(decoded.tensor()), ElementsAre(1, 2, 3, 4, 5, 6, 7, 8));
+}
+
+TEST(PredictDecoder, NamedRows) {
+  const ModelInfo info = Info({Spec("image", DType::kFloat32), Spec("tag", DType::kString)});
+  const Decoded decoded = Decode(
+      R"({"instances": [{"tag": "a", "image": [1, 2]}, {"image": [3, 4], "tag": {"b64": "Yg=="}}]})",
+      info);
+  ASSERT_TRUE(decoded.status.ok()) << decoded.message();
+  EXPECT_EQ(decoded.request.inputs[0].name, "image");
+  EXPECT_EQ(decoded.tensor(0).shape(), Shape({2, 2}));
+  EXPECT_THAT(Values<float>(decoded.tensor(0)), ElementsAre(1, 2, 3, 4));
+  EXPECT_EQ(decoded.tensor(1).shape(), Shape({2}));
+  EXPECT_THAT(Texts(decoded.tensor(1)), ElementsAre("a", "b"));
+}
+
+TEST(PredictDecoder, ManyInputsInAnyOrder) {
+  std::vector<TensorSpec> specs;
+  std::string row;
+  for (int i = 10; i < 40; ++i) {
+    specs.push_back(Spec("x" + std::to_string(i), DType::kInt64));
+    row.insert(0, "\"x" + std::to_string(i) + "\":" + std::to_string(i) + (i == 10 ? "" : ","));
+  }
+  const Decoded decoded = Decode("{\"instances\":[{" + row + "}]}", Info(specs));
+  ASSERT_TRUE(decoded.status.ok()) << decoded.message();
+  ASSERT_EQ(decoded.request.inputs.size(), 30u);
+  EXPECT_THAT(Values<int64_t>(decoded.tensor(7)), ElementsAre(17));
+}
+
+TEST(PredictDecoder, Columns) {
+  const ModelInfo two = Info({Spec("a", DType::kFloat32), Spec("b", DType::kInt64)});
+  const Decoded named = Decode(R"({"inputs": {"b": 7, "unknown": {"x": []}, "a": [[1, 2]]}})", two);
+  ASSERT_TRUE(named.status.ok()) << named.message();
+  EXPECT_EQ(named.format, PredictFormat::kColumn);
+  EXPECT_EQ(named.tensor(0).shape(), Shape({1, 2}));
+  EXPECT_EQ(named.tensor(1).shape(), Shape());
+  EXPECT_THAT(Values<int64_t>(named.tensor(1)), ElementsAre(7));
+
+  for (const char* body : {R"({"inputs": [1, 2]})", R"({"inputs": {"x": [1, 2]}})"}) {
+    const Decoded one = Decode(body, OneInput(DType::kFloat32));
+    ASSERT_TRUE(one.status.ok()) << one.message();
+    EXPECT_THAT(Values<float>(one.tensor()), ElementsAre(1, 2));
+  }
+  const Decoded scalar = Decode(R"({"inputs": 4})", OneInput(DType::kFloat64));
+  ASSERT_TRUE(scalar.status.ok());
+  EXPECT_EQ(scalar.tensor().shape().rank(), 0u);
+  const Decoded bytes = Decode(R"({"inputs": {"b64": "AP8="}})", OneInput(DType::kString));
+  ASSERT_TRUE(bytes.status.ok()) << bytes.message();
+  EXPECT_THAT(Texts(bytes.tensor()), ElementsAre(std::string("\0\xff", 2)));
+}
+
+TEST(PredictDecoder, OptionalInputsMayBeLeftOut) {
+  const ModelInfo info = Info({Spec("a", DType::kFloat32), Spec("b", DType::kFloat32, true)});
+  for (const char* body : {R"({"inputs": {"a": [1]}})", R"({"inputs": [1]})",
+                           R"({"instances": [{"a": 1}]})", R"({"instances": [1]})"}) {
+    const Decoded decoded = Decode(body, info);
+    ASSERT_TRUE(decoded.status.ok()) << decoded.message();
+    ASSERT_EQ(decoded.request.inputs.size(), 1u);
+    EXPECT_EQ(decoded.tensor().shape(), Shape({1}));
+  }
+  EXPECT_THAT(Decode(R"({"instances": [{"a": 1}, {"a": 1, "b": 1}]})", info).message(),
+              HasSubstr("element: 1 key: b"));
+  EXPECT_THAT(Decode(R"({"instances": [{"a": 1, "b": 1}, {"a": 1}]})", info).message(),
+              HasSubstr("the row has no input 'b'"));
+}
+
+TEST(PredictDecoder, TypesAndTheirRanges) {
+  const auto check = [](DType dtype, std::string_view good, std::string_view bad) {
+    for (const std::string_view value : {good, bad}) {
+      const Decoded decoded = Decode(fmt::format("{{\"inputs\":[{}]}}", value), OneInput(dtype));
+      EXPECT_EQ(decoded.status.ok(), value == good) << DTypeName(dtype) << " " << value;
+      if (value == bad) {
+        EXPECT_THAT(decoded.message(), HasSubstr("is not of expected type: ")) << decoded.message();
+        EXPECT_EQ(decoded.status.code(), StatusCode::kInvalidArgument);
+      }
+    }
+  };
+  check(DType::kInt8, "-128,127", "128");
+  check(DType::kInt8, "0", "-129");
+  check(DType::kUint8, "0,255", "256");
+  check(DType::kUint8, "-0", "-1");
+  check(DType::kInt16, "-32768,32767", "32768");
+  check(DType::kUint16, "65535", "65536");
+  check(DType::kInt32, "-2147483648,2147483647", "2147483648");
+  check(DType::kUint32, "4294967295", "4294967296");
+  check(DType::kInt64, "-9223372036854775808,9223372036854775807", "9223372036854775808");
+  check(DType::kUint64, "18446744073709551615", "18446744073709551616");
+  check(DType::kInt32, "1", "1.0");
+  check(DType::kInt64, "1", "1e3");
+  check(DType::kInt32, "1", "\"1\"");
+  check(DType::kInt32, "1", "NaN");
+  check(DType::kBool, "true,false", "1");
+  check(DType::kBool, "true", "null");
+  check(DType::kFloat32, "1,1.5", "true");
+  check(DType::kFloat32, "1", "{\"b64\":\"YQ==\"}");
+  check(DType::kFloat64, "1", "[2]");
+  check(DType::kFloat16, "1", "\"x\"");
+  check(DType::kBfloat16, "1", "{}");
+  check(DType::kString, "\"a\",{\"b64\":\"YQ==\"}", "1");
+  check(DType::kString, "\"a\"", "{\"b65\":\"YQ==\"}");
+  check(DType::kString, "\"a\"", "{\"b64\":\"YQ==\",\"x\":1}");
+}
+
+TEST(PredictDecoder, FloatsOutOfRangeAndNotFinite) {
+  const Decoded decoded =
+      Decode(R"({"inputs": [NaN, Infinity, -Infinity, 1e39, -1e39, 1e-60, -Inf, 0.1]})",
+             OneInput(DType::kFloat32));
+  ASSERT_TRUE(decoded.status.ok()) << decoded.message();
+  const std::vector<float> values = Values<float>(decoded.tensor());
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  EXPECT_TRUE(std::isnan(values[0]));
+  EXPECT_THAT(std::vector<float>(values.begin() + 1, values.end()),
+              ElementsAre(kInfinity, -kInfinity, kInfinity, -kInfinity, 0, -kInfinity, 0.1F));
+}
+
+TEST(PredictDecoder, HalfTypes) {
+  const Decoded half = Decode(R"({"inputs": [1, -2.5, 1e6, NaN]})", OneInput(DType::kFloat16));
+  ASSERT_TRUE(half.status.ok());
+  EXPECT_THAT(Values<uint16_t>(half.tensor()), ElementsAre(0x3C00, 0xC100, 0x7C00, 0x7E00));
+  const Decoded brain = Decode(R"({"inputs": [1, -2.5]})", OneInput(DType::kBfloat16));
+  ASSERT_TRUE(brain.status.ok());
+  EXPECT_THAT(Values<uint16_t>(brain.tensor()), ElementsAre(0x3F80, 0xC020));
+}
+
+TEST(PredictDecoder, TypesWithoutAForm) {
+  const Decoded decoded = Decode(R"({"inputs": [1]})", OneInput(DType::kComplex64));
+  EXPECT_EQ(decoded.status.code(), StatusCode::kUnimplemented);
+  EXPECT_THAT(decoded.message(), HasSubstr("complex64"));
+}
+
+TEST(PredictDecoder, Strings) {
+  const Decoded decoded = Decode(
+      R"({"inputs": ["", "a\"\\\/\b\f\n\r\t", "\u00e4\u20ac\ud83d\ude00", "ä€", {"b64":"aGFsbG8"}]})",
+      OneInput(DType::kString));
+  ASSERT_TRUE(decoded.status.ok()) << decoded.message();
+  EXPECT_THAT(Texts(decoded.tensor()), ElementsAre("", "a\"\\/\b\f\n\r\t", "ä€😀", "ä€", "hallo"));
+  // The tensor alone keeps its strings.
+  Tensor kept;
+  {
+    Decoded other = Decode(R"({"inputs": ["plain", "\u0041"]})", OneInput(DType::kString));
+    kept = other.tensor();
+  }
+  EXPECT_THAT(Texts(kept), ElementsAre("plain", "A"));
+}
+
+TEST(PredictDecoder, BadStrings) {
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"\"\xff\"", "UTF-8"},
+      {"\"\\n\xc3\"", "UTF-8"},
+      {"\"\xed\xa0\x80\"", "UTF-8"},
+      {R"("\ud800")", "surrogate"},
+      {R"("\udc00")", "surrogate"},
+      {R"("\ud800\u0041")", "surrogate"},
+      {R"("\x")", "escape"},
+      {R"("\u12g4")", "hexadecimal"},
+      {"\"a\nb\"", "control"},
+      {"\"\\na\nb\"", "control"},
+      {"\"abc", "no end"},
+      {"\"abc\\\"", "no end"},
+      {"\"abc\\", "no end"},
+      {R"({"b64": "a"})", "base64"},
+      {R"({"b64": "===="})", "base64"},
+  };
+  for (const auto& [text, wanted] : cases) {
+    const Decoded decoded = Decode("{\"inputs\": [" + text + (wanted == "no end" ? "" : "]}"),
+                                   OneInput(DType::kString));
+    EXPECT_EQ(decoded.status.code(), StatusCode::kInvalidArgument) << text;
+    EXPECT_THAT(decoded.message(), HasSubstr(wanted)) << text;
+  }
+}
+
+TEST(PredictDecoder, ShapesMustFit) {
+  for (const char* rows : {"[[1,2],[3]]", "[1,[2]]", "[[1],2]", "[[[1]],[1]]", "[[],[1]]",
+                           "[[1],[]]", "[[],[[]]]", "[[[],[]],[[]]]"}) {
+    const Decoded decoded =
+        Decode(fmt::format("{{\"instances\": {}}}", rows), OneInput(DType::kFloat32));
+    EXPECT_EQ(decoded.status.code(), StatusCode::kInvalidArgument) << rows;
+    EXPECT_THAT(decoded.message(), HasSubstr("of 'instances' list. Error: ")) << rows;
+  }
+  EXPECT_THAT(Decode(R"({"instances": [[1,2],[3]]})", OneInput(DType::kFloat32)).message(),
+              HasSubstr("Failed to process element: 1 of 'instances' list. Error: Encountered list "
+                        "at unexpected size: 1 at level: 1 expected size: 2 (at line 1, column"));
+  const Decoded empty = Decode(R"({"inputs": [[],[]]})", OneInput(DType::kFloat32));
+  ASSERT_TRUE(empty.status.ok());
+  EXPECT_EQ(empty.tensor().shape(), Shape({2, 0}));
+}
+
+TEST(PredictDecoder, RequestErrors) {
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"", "JSON Parse error: The document is empty"},
+      {" \n ", "JSON Parse error: The document is empty"},
+      {"[1]", "must be a JSON object"},
+      {"{}", "Missing 'inputs' or 'instances' key"},
+      {R"({"signature_name": "serving_default"})", "Missing 'inputs' or 'instances' key"},
+      {R"({"instances": [1], "inputs": [1]})", "both"},
+      {R"({"instances": [1], "instances": [1]})", "twice"},
+      {R"({"instances": []})", "empty list"},
+      {R"({"instances": 1})", "list of instances"},
+      {R"({"instances": [1)", "ends too early"},
+      {R"({"instances": [1]")", "',' or '}'"},
+      {R"({"instances": [1])", "ends too early"},
+      {R"({"instances": [1,]})", "Invalid value"},
+      {R"({"instances": [1 2]})", "expected ',' or ']'"},
+      {R"({"instances": [01]})", "Invalid value"},
+      {R"({"instances": [+1]})", "Invalid value"},
+      {R"({"instances" [1]})", "expected ':'"},
+      {R"({instances: [1]})", "expected a string"},
+      {R"({"instances": [1],})", "expected a string"},
+      {R"({"signature_name": 1, "instances": [1]})",
+       "'signature_name' key must be a string value."},
+      {R"({"signature_name": "a", "signature_name": "b", "instances": [1]})", "twice"},
+      {R"({"signature_name": "nope", "instances": [1]})",
+       "Serving signature name: \"nope\" not found in signature def"},
+      {R"({"x": [1, {"a": 1 "b": 2}], "instances": [1]})", "expected ',' or '}'"},
+      {R"({"x": nul, "instances": [1]})", "Invalid value"},
+      {R"({"x": {"a" 1}, "instances": [1]})", "expected ':'"},
+      {R"({"instances": [{"x": 1, "y": 2}]})", "'y' is not an input of the signature"},
+      {R"({"instances": [{"x": 1}, 2]})", "element: 1 of"},
+      {R"({"instances": [{"x": 1}, {}]})", "the row has no input 'x'"},
+      {R"({"instances": [{}]})", "the row has no input 'x'"},
+      {R"({"instances": [{"x": 1, "x": 2}]})", "twice"},
+      {R"({"instances": [{"x": [1]}, {"x": [1,2]}]})", "element: 1 key: x of"},
+      {R"({"instances": [{"x": 1},]})", "element: 1 of"},
+      {R"({"inputs": {}})", "Missing named input: x"},
+      {R"({"inputs": {"y": 1}})", "Missing named input: x"},
+      {R"({"inputs": {"x": 1, "x": 2}})", "twice"},
+      {R"({"inputs": {"x": [1,"a"]}})", "Failed to process key: x of 'inputs'"},
+  };
+  for (const auto& [body, wanted] : cases) {
+    const Decoded decoded = Decode(body, OneInput(DType::kFloat32));
+    EXPECT_EQ(decoded.status.code(), StatusCode::kInvalidArgument) << body;
+    EXPECT_THAT(decoded.message(), HasSubstr(wanted)) << body;
+  }
+  const ModelInfo two = Info({Spec("a", DType::kFloat32), Spec("b", DType::kFloat32)});
+  EXPECT_THAT(Decode(R"({"instances": [1]})", two).message(), HasSubstr("2 inputs"));
+  EXPECT_THAT(Decode(R"({"inputs": [1]})", two).message(), HasSubstr("2 inputs"));
+  EXPECT_THAT(Decode(R"({"inputs": {"a": 1}})", two).message(), HasSubstr("named input: b"));
+  EXPECT_THAT(Decode(R"({"instances": [{"a": 1}]})", two).message(), HasSubstr("no input 'b'"));
+}
+
+TEST(PredictDecoder, EveryPrefixOfABodyIsAnErrorAndReadsNothingBehind) {
+  const std::string body =
+      R"({"a": [true, null, {"b": -1.5e+3}], "signature_name": "serving_default", "instances": )"
+      R"([{"x": ["\u0041\n", {"b64": "YQ=="}]}, {"x": ["äöü", "0123456789abcdef0123456789"]}]})";
+  const ModelInfo info = OneInput(DType::kString);
+  ASSERT_TRUE(Decode(body, info).status.ok()) << Decode(body, info).message();
+  for (size_t size = 0; size < body.size(); ++size) {
+    // What follows in memory would complete it.
+    BufferRef whole = CopyToBuffer(body);
+    const Slice prefix{whole->data(), size, whole};
+    InferRequest request;
+    EXPECT_FALSE(DecodePredictRequest(prefix, info, {}, request).ok()) << body.substr(0, size);
+  }
+}
+
+TEST(PredictDecoder, BytesBehindTheObjectAreIgnored) {
+  EXPECT_TRUE(Decode(R"({"instances": [1]} trailing])", OneInput(DType::kFloat32)).status.ok());
+}
+
+TEST(PredictDecoder, TheSignatureMayBeNamedBehindTheTensors) {
+  ModelInfo info = OneInput(DType::kFloat32);
+  Signature other;
+  other.name = "text";
+  other.inputs = {Spec("s", DType::kString)};
+  info.signatures.push_back(other);
+  for (const char* body : {R"({"signature_name": "text", "instances": ["a"]})",
+                           R"({"instances": ["a"], "signature_name": "text"})",
+                           R"({"instances": [{"s": "a"}], "x": 1, "signature_name": "text"})"}) {
+    const Decoded decoded = Decode(body, info);
+    ASSERT_TRUE(decoded.status.ok()) << decoded.message();
+    EXPECT_EQ(decoded.request.signature_name, "text");
+    EXPECT_EQ(decoded.request.inputs[0].name, "s");
+    EXPECT_THAT(Texts(decoded.tensor()), ElementsAre("a"));
+  }
+  EXPECT_THAT(Decode(R"({"instances": [1], "signature_name": "text"})", info).message(),
+              HasSubstr("expected type: string"));
+  EXPECT_THAT(Decode(R"({"instances": ["a"]})", info).message(), HasSubstr("expected type: float"));
+  info.signatures.erase(info.signatures.begin());
+  EXPECT_TRUE(Decode(R"({"instances": ["a"], "signature_name": "text"})", info).status.ok());
+  EXPECT_THAT(Decode(R"({"instances": ["a"]})", info).message(), HasSubstr("\"serving_default\""));
+}
+
+TEST(PredictDecoder, TypesAreInferredWhereTheModelTakesAny) {
+  const Decoded integers = Decode(R"({"instances": [[1, 2], [3, -4]]})", AnySignature());
+  ASSERT_TRUE(integers.status.ok()) << integers.message();
+  EXPECT_EQ(integers.request.inputs[0].name, kUnnamedInput);
+  EXPECT_EQ(integers.tensor().dtype(), DType::kInt64);
+
+  for (const char* last : {"4.5", "4.5e0", "NaN", "-Infinity", "18446744073709551615"}) {
+    const Decoded floats =
+        Decode(fmt::format("{{\"instances\": [[1, 2], [3, {}]]}}", last), AnySignature());
+    ASSERT_TRUE(floats.status.ok()) << floats.message();
+    EXPECT_EQ(floats.tensor().dtype(), DType::kFloat32) << last;
+    EXPECT_EQ(floats.tensor().shape(), Shape({2, 2}));
+    EXPECT_THAT(Values<float>(floats.tensor()),
+                ElementsAre(1, 2, 3, testing::NanSensitiveFloatEq(std::strtof(last, nullptr))));
+  }
+  const Decoded named =
+      Decode(R"({"instances": [{"b": true, "s": "t"}, {"b": false, "s": "u"}]})", AnySignature());
+  ASSERT_TRUE(named.status.ok()) << named.message();
+  EXPECT_EQ(named.request.inputs[0].name, "b");
+  EXPECT_EQ(named.tensor(0).dtype(), DType::kBool);
+  EXPECT_THAT(Texts(named.tensor(1)), ElementsAre("t", "u"));
+  EXPECT_EQ(Decode(R"({"inputs": [[]]})", AnySignature()).tensor().dtype(), DType::kFloat32);
+  EXPECT_FALSE(Decode(R"({"inputs": [1, "a"]})", AnySignature()).status.ok());
+  EXPECT_FALSE(Decode(R"({"inputs": [null]})", AnySignature()).status.ok());
+  EXPECT_FALSE(Decode(R"({"instances": [{"a": 1}, {"b": 1}]})", AnySignature()).status.ok());
+}
+
+TEST(PredictDecoder, LimitsOfDepthBytesAndInputs) {
+  const auto nest = [](size_t levels) {
+    return "{\"inputs\":" + std::string(levels, '[') + "1" + std::string(levels, ']') + "}";
+  };
+  EXPECT_TRUE(Decode(nest(100), OneInput(DType::kFloat32)).status.ok());
+  EXPECT_THAT(Decode(nest(101), OneInput(DType::kFloat32)).message(), HasSubstr("100 levels"));
+  EXPECT_FALSE(Decode("{\"inputs\":" + std::string(500'000, '['), AnySignature()).status.ok());
+  EXPECT_FALSE(Decode("{\"x\":" + std::string(500'000, '['), AnySignature()).status.ok());
+  std::string objects = "{\"x\":";
+  for (int i = 0; i < 100'000; ++i) objects += "{\"a\":";
+  EXPECT_THAT(Decode(objects, AnySignature()).message(), HasSubstr("100 levels"));
+  DecoderOptions deep;
+  deep.depth_max = 100'000;
+  EXPECT_THAT(Decode(nest(300), OneInput(DType::kFloat32), deep).status.code(),
+              StatusCode::kInvalidArgument);
+
+  DecoderOptions few;
+  few.tensor_bytes_max = 400;
+  few.inputs_max = 2;
+  std::string hundred = "1";
+  for (int i = 1; i < 100; ++i) hundred += ",1";
+  EXPECT_TRUE(Decode("{\"inputs\":[" + hundred + "]}", OneInput(DType::kFloat32), few).status.ok());
+  EXPECT_EQ(
+      Decode("{\"inputs\":[" + hundred + ",1]}", OneInput(DType::kFloat32), few).status.code(),
+      StatusCode::kResourceExhausted);
+  EXPECT_THAT(Decode(R"({"inputs": {"a": 1, "b": 1, "c": 1}})", AnySignature(), few).message(),
+              HasSubstr("more than 2 inputs"));
+}
+
+}  // namespace
+}  // namespace penstock::tfs_rest
