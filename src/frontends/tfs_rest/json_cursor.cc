@@ -24,11 +24,8 @@ char* AppendUtf8(uint32_t code_point, char* to) {
     return to;
   }
   const int tail = code_point < 0x800 ? 1 : code_point < 0x10000 ? 2 : 3;
-  const uint32_t lead = 0xF00U >> tail & 0xFF;  // 110..., 1110..., 11110...
-  *to++ = static_cast<char>((lead & (tail == 1   ? 0xC0
-                                     : tail == 2 ? 0xE0
-                                                 : 0xF0)) |
-                            code_point >> (6 * tail));
+  const uint32_t lead = tail == 1 ? 0xC0 : tail == 2 ? 0xE0 : 0xF0;
+  *to++ = static_cast<char>(lead | code_point >> (6 * tail));
   for (int i = tail - 1; i >= 0; --i) {
     *to++ = static_cast<char>(0x80 | (code_point >> (6 * i) & 0x3F));
   }

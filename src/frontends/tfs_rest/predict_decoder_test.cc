@@ -182,7 +182,7 @@ TEST(PredictDecoder, TypesAndTheirRanges) {
   check(DType::kBool, "true", "null");
   check(DType::kFloat32, "1,1.5", "true");
   check(DType::kFloat32, "1", "{\"b64\":\"YQ==\"}");
-  check(DType::kFloat64, "1", "[2]");
+  check(DType::kFloat64, "1", "1,[2]");
   check(DType::kFloat16, "1", "\"x\"");
   check(DType::kBfloat16, "1", "{}");
   check(DType::kString, "\"a\",{\"b64\":\"YQ==\"}", "1");

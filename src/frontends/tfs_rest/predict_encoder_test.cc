@@ -153,9 +153,13 @@ TEST(WriteFloat, ReadsBackAsTheSameValue) {
   std::mt19937_64 random(20);
   for (int i = 0; i < 50'000; ++i) {
     const float value32 = std::bit_cast<float>(static_cast<uint32_t>(random()));
-    if (std::isfinite(value32)) EXPECT_EQ(std::strtof(Text(value32).c_str(), nullptr), value32);
+    if (std::isfinite(value32)) {
+      EXPECT_EQ(std::strtof(Text(value32).c_str(), nullptr), value32);
+    }
     const double value64 = std::bit_cast<double>(random());
-    if (std::isfinite(value64)) EXPECT_EQ(std::strtod(Text(value64).c_str(), nullptr), value64);
+    if (std::isfinite(value64)) {
+      EXPECT_EQ(std::strtod(Text(value64).c_str(), nullptr), value64);
+    }
     const double unit = std::ldexp(static_cast<double>(random()), -(i % 80));
     EXPECT_EQ(std::strtod(Text(unit).c_str(), nullptr), unit);
     EXPECT_LE(Text(unit).size(), 25u);
