@@ -51,13 +51,35 @@ function(penstock_hide_static_symbols name)
   endif()
 endfunction()
 
-# penstock_backend(<name> SOURCES <files>): a backend's shared object, build/<preset>/backends/<name>/penstock_<name>.so.
+# Where the inference libraries are: the site-packages folder that 'make setup' fills. The backends built here look there
+# unless an option or an environment variable names another place (docs/add-a-backend.md).
+if(DEFINED ENV{XDG_CACHE_HOME})
+  set(penstock_cache $ENV{XDG_CACHE_HOME})
+else()
+  set(penstock_cache $ENV{HOME}/.cache)
+endif()
+set(PENSTOCK_RUNTIMES_DIR ${penstock_cache}/penstock/python/lib/python3.11/site-packages CACHE PATH
+  "Folder of the Python packages tensorflow and onnxruntime")
+add_custom_target(backends)
+
+# penstock_backend(<name> SOURCES <files> [INCLUDES <folders>] [RUNTIME <folder below PENSTOCK_RUNTIMES_DIR>]):
+# a backend's shared object, build/<preset>/backends/<name>/penstock_<name>.so, and beside it models.txt of the source
+# folder and library.path, which says where the runtime's library is.
 function(penstock_backend name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;INCLUDES" ${ARGN})
+  cmake_parse_arguments(ARG "" "RUNTIME" "SOURCES;INCLUDES" ${ARGN})
+  set(folder ${CMAKE_BINARY_DIR}/backends/${name})
   add_library(penstock_backend_${name} MODULE ${ARG_SOURCES})
-  target_link_libraries(penstock_backend_${name} PRIVATE penstock_flags)
+  target_link_libraries(penstock_backend_${name} PRIVATE penstock_flags ${CMAKE_DL_LIBS})
   target_include_directories(penstock_backend_${name} SYSTEM PRIVATE ${ARG_INCLUDES})
   target_link_options(penstock_backend_${name} PRIVATE -Wl,--exclude-libs,ALL -Wl,--no-undefined)
   set_target_properties(penstock_backend_${name} PROPERTIES PREFIX "" OUTPUT_NAME penstock_${name}
-    LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/backends/${name})
+    LIBRARY_OUTPUT_DIRECTORY ${folder})
+  configure_file(${CMAKE_CURRENT_SOURCE_DIR}/models.txt ${folder}/models.txt COPYONLY)
+  if(ARG_RUNTIME)
+    if(NOT IS_DIRECTORY ${PENSTOCK_RUNTIMES_DIR}/${ARG_RUNTIME})
+      message(FATAL_ERROR "${PENSTOCK_RUNTIMES_DIR}/${ARG_RUNTIME} is missing: run 'make setup', or set PENSTOCK_RUNTIMES_DIR")
+    endif()
+    file(GENERATE OUTPUT ${folder}/library.path CONTENT "${PENSTOCK_RUNTIMES_DIR}/${ARG_RUNTIME}\n")
+  endif()
+  add_dependencies(backends penstock_backend_${name})
 endfunction()

@@ -5,8 +5,13 @@
 #ifndef PENSTOCK_BACKEND_HPP_
 #define PENSTOCK_BACKEND_HPP_
 
-#include <cstring>
+#include <dirent.h>
+#include <fnmatch.h>
+
+#include <atomic>
+#include <cstdlib>
 #include <exception>
+#include <fstream>
 #include <memory>
 #include <new>
 #include <span>
@@ -43,6 +48,75 @@ inline std::string_view OptionOr(std::span<const PenstockOption> options, std::s
     if (View(option.key) == key) return View(option.value);
   }
   return otherwise;
+}
+
+// A counted owner of `object`, with one reference; the last release destroys the object.
+template <typename T>
+PenstockOwner MakeOwner(T object) {
+  struct Box {
+    T kept;
+    std::atomic<int> references{1};
+    explicit Box(T&& moved) : kept(std::move(moved)) {}
+  };
+  static constexpr PenstockOwnerCalls kCalls = {
+      [](void* box) { static_cast<Box*>(box)->references.fetch_add(1); },
+      [](void* box) {
+        if (static_cast<Box*>(box)->references.fetch_sub(1) == 1) delete static_cast<Box*>(box);
+      }};
+  return {new Box(std::move(object)), &kCalls};
+}
+
+// `size` elements, without heap allocation for the usual few. One thread at a time.
+template <typename T, size_t kInline = 8>
+class SmallArray final {
+ public:
+  explicit SmallArray(size_t size) : size_(size) {
+    if (size > kInline) heap_ = std::make_unique<T[]>(size);
+  }
+  T* data() { return heap_ != nullptr ? heap_.get() : inline_; }
+  size_t size() const { return size_; }
+  T& operator[](size_t index) { return data()[index]; }
+  T* begin() { return data(); }
+  T* end() { return data() + size_; }
+
+ private:
+  const size_t size_;
+  T inline_[kInline] = {};
+  std::unique_ptr<T[]> heap_;
+};
+
+// The path of the runtime's library, for backends that open theirs with dlopen: the backend's
+// option "library", else the environment variable `variable`, else the first line of the file
+// library.path beside the backend. Each may name the library or its folder, in which `pattern` then
+// picks the file (the last by name). Throws Error if there is none.
+inline std::string FindRuntimeLibrary(const PenstockHost& host, const char* variable,
+                                      const char* pattern) {
+  std::string path(OptionOr({host.options, host.option_count}, "library", ""));
+  const char* const value = std::getenv(variable);
+  if (path.empty() && value != nullptr) path = value;
+  const std::string file = std::string(View(host.folder)) + "/library.path";
+  if (path.empty()) {
+    std::ifstream stream(file);
+    std::getline(stream, path);
+  }
+  if (path.empty()) {
+    throw Error(PENSTOCK_FAILED_PRECONDITION,
+                std::string("the runtime's library is not known: set the option \"library\", the "
+                            "environment variable ") +
+                    variable + " or the file " + file);
+  }
+  DIR* const folder = opendir(path.c_str());
+  if (folder == nullptr) return path;
+  std::string found;
+  while (const dirent* entry = readdir(folder)) {
+    if (fnmatch(pattern, entry->d_name, 0) == 0 && found < entry->d_name) found = entry->d_name;
+  }
+  closedir(folder);
+  if (found.empty()) {
+    throw Error(PENSTOCK_FAILED_PRECONDITION,
+                "the folder " + path + " holds no " + pattern + "; 'make setup' fetches it");
+  }
+  return path + "/" + found;
 }
 
 // One input or output of a signature; see PenstockTensorSpec. One thread at a time.

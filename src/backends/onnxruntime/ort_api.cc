@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ort_api.h"
+
+#include <dlfcn.h>
+
+#include "penstock/backend.hpp"
+
+namespace penstock::onnxruntime {
+namespace {
+
+using plugin::Error;
+
+// What OrtGetApiBase() returns.
+struct OrtApiBase {
+  const void* const* (*get_api)(uint32_t version);
+  const char* (*get_version)();
+};
+
+int32_t CodeOf(int ort_code) {
+  switch (ort_code) {
+    case 2:
+      return PENSTOCK_INVALID_ARGUMENT;  // invalid argument
+    case 3:
+      return PENSTOCK_NOT_FOUND;  // no such file
+    case 7:
+      return PENSTOCK_INVALID_ARGUMENT;  // invalid protobuf
+    case 9:
+      return PENSTOCK_UNIMPLEMENTED;  // not implemented
+    case 10:
+      return PENSTOCK_INVALID_ARGUMENT;  // invalid graph
+    default:
+      return PENSTOCK_INTERNAL;
+  }
+}
+
+struct TypeRow {
+  int ort;
+  int32_t ours;
+  size_t bytes;
+};
+constexpr TypeRow kTypes[] = {
+    {kOrtFloat, PENSTOCK_FLOAT32, 4},
+    {kOrtUint8, PENSTOCK_UINT8, 1},
+    {kOrtInt8, PENSTOCK_INT8, 1},
+    {kOrtUint16, PENSTOCK_UINT16, 2},
+    {kOrtInt16, PENSTOCK_INT16, 2},
+    {kOrtInt32, PENSTOCK_INT32, 4},
+    {kOrtInt64, PENSTOCK_INT64, 8},
+    {kOrtString, PENSTOCK_STRING, 0},
+    {kOrtBool, PENSTOCK_BOOL, 1},
+    {kOrtFloat16, PENSTOCK_FLOAT16, 2},
+    {kOrtDouble, PENSTOCK_FLOAT64, 8},
+    {kOrtUint32, PENSTOCK_UINT32, 4},
+    {kOrtUint64, PENSTOCK_UINT64, 8},
+    {kOrtComplex64, PENSTOCK_COMPLEX64, 8},
+    {kOrtComplex128, PENSTOCK_COMPLEX128, 16},
+    {kOrtBfloat16, PENSTOCK_BFLOAT16, 2},
+};
+
+}  // namespace
+
+OrtApi OrtApi::Open(const std::string& path) {
+  void* const handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (handle == nullptr) throw Error(PENSTOCK_FAILED_PRECONDITION, dlerror());
+  const auto get_base = reinterpret_cast<const OrtApiBase* (*)()>(dlsym(handle, "OrtGetApiBase"));
+  if (get_base == nullptr) {
+    throw Error(PENSTOCK_FAILED_PRECONDITION, path + " is not ONNX Runtime: no OrtGetApiBase");
+  }
+  const void* const* const table = get_base()->get_api(kApiVersion);
+  OrtApi api;
+  api.version = get_base()->get_version();
+  if (table == nullptr) {
+    throw Error(PENSTOCK_FAILED_PRECONDITION, path + " is ONNX Runtime " + api.version + "; 1." +
+                                                  std::to_string(kApiVersion) +
+                                                  " or newer is needed");
+  }
+#define PENSTOCK_ORT_TAKE(position, result, name, arguments) \
+  api.name = reinterpret_cast<decltype(api.name)>(const_cast<void*>(table[position]));
+  PENSTOCK_ORT_FUNCTIONS(PENSTOCK_ORT_TAKE)
+#undef PENSTOCK_ORT_TAKE
+  return api;
+}
+
+void OrtApi::Check(OrtStatus* status, const char* what) const {
+  if (status == nullptr) return;
+  const int32_t code = CodeOf(GetErrorCode(status));
+  std::string text = std::string(what) + ": " + GetErrorMessage(status);
+  ReleaseStatus(status);
+  throw Error(code, std::move(text));
+}
+
+int32_t FromOrtType(int type) {
+  for (const TypeRow& row : kTypes) {
+    if (row.ort == type) return row.ours;
+  }
+  return 0;
+}
+
+int ToOrtType(int32_t dtype) {
+  for (const TypeRow& row : kTypes) {
+    if (row.ours == dtype) return row.ort;
+  }
+  return 0;
+}
+
+size_t ElementBytes(int32_t dtype) {
+  for (const TypeRow& row : kTypes) {
+    if (row.ours == dtype) return row.bytes;
+  }
+  return 0;
+}
+
+}  // namespace penstock::onnxruntime
