@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is wrong with a call, in the codes and texts that TensorFlow Serving's clients know, or clearer ones."""
+import time
+
+import grpc
+import numpy as np
+import pytest
+from tensorflow_serving.apis import (classification_pb2, get_model_metadata_pb2, get_model_status_pb2, input_pb2,
+                                     predict_pb2)
+
+from clients import PREDICT, content_proto, error_of, predict_request
+from penstock_server import SLOWNESS, eventually
+
+runtimes = pytest.mark.runtimes
+Code = grpc.StatusCode
+X = np.array([1, 2], np.float32)
+
+
+@pytest.fixture(params=['builtin', pytest.param('runtimes', marks=runtimes)])
+def client(request):
+    """A client, and the name of its half-plus-two model."""
+    if request.param == 'builtin':
+        return request.getfixturevalue('builtin'), 'half'
+    return request.getfixturevalue('models'), 'half_plus_two'
+
+
+def test_no_model_spec(client):
+    request = predict_pb2.PredictRequest()
+    request.inputs['x'].CopyFrom(content_proto('float32', X))
+    assert error_of(client[0].stub.Predict, request, timeout=30) == (Code.INVALID_ARGUMENT, 'Missing ModelSpec')
+
+
+def test_an_empty_message(client):
+    assert error_of(client[0].call_bytes, PREDICT, b'') == (Code.INVALID_ARGUMENT, 'Missing ModelSpec')
+
+
+def test_no_name(client):
+    assert error_of(client[0].predict, '', {'x': X}, signature='serving_default') == (
+        Code.INVALID_ARGUMENT, 'ModelSpec has no name specified.')
+
+
+def test_unknown_model(client):
+    assert error_of(client[0].predict, 'nobody', {'x': X}) == (
+        Code.NOT_FOUND, 'Servable not found for request: Latest(nobody)')
+    assert error_of(client[0].predict, 'nobody', {'x': X}, version=3) == (
+        Code.NOT_FOUND, 'Servable not found for request: Specific(nobody, 3)')
+
+
+def test_unknown_version(client):
+    for version in (2, 0, 2 ** 62):
+        assert error_of(client[0].predict, client[1], {'x': X}, version=version) == (
+            Code.NOT_FOUND, f'Servable not found for request: Specific({client[1]}, {version})')
+
+
+def test_unknown_label(client):
+    assert error_of(client[0].predict, client[1], {'x': X}, label='moon') == (
+        Code.INVALID_ARGUMENT, 'Unrecognized servable version label: moon')
+
+
+def test_unknown_signature(client):
+    assert error_of(client[0].predict, client[1], {'x': X}, signature='other') == (
+        Code.FAILED_PRECONDITION, 'Serving signature key "other" not found.')
+
+
+@pytest.mark.parametrize('inputs, names', [
+    ({}, ['x']), ({'z': X}, ['x', 'z']), ({'x': X, 'z': X}, ['z'])], ids=['missing', 'other', 'extra'])
+def test_wrong_inputs(client, inputs, names):
+    code, text = error_of(client[0].predict, client[1], inputs)
+    assert code == Code.INVALID_ARGUMENT
+    for name in names:
+        assert name in text
+
+
+def test_a_tensor_that_does_not_parse(client):
+    broken = content_proto('float32', X)
+    broken.tensor_content = b'123'
+    code, text = error_of(client[0].predict, client[1], {'x': broken})
+    assert code == Code.INVALID_ARGUMENT
+    assert 'tensor parsing error: x' in text
+
+
+@pytest.mark.parametrize('outputs', [['nothing'], ['y', 'y'], ['y', '']], ids=['unknown', 'twice', 'empty'])
+def test_wrong_output_filter(client, outputs):
+    code, text = error_of(client[0].predict, client[1], {'x': X}, outputs=outputs)
+    assert code == Code.INVALID_ARGUMENT
+    assert 'output' in text.lower()
+
+
+def test_wrong_type(client):
+    code, text = error_of(client[0].predict, client[1], {'x': np.array([1, 2], np.int32)})
+    assert code == Code.INVALID_ARGUMENT
+    assert 'x' in text and 'int32' in text.lower() and 'float' in text.lower()
+
+
+@runtimes
+@pytest.mark.parametrize('model', ['half_plus_two', 'half_plus_two_onnx'])
+def test_wrong_rank(models, model):
+    code, text = error_of(models.predict, model, {'x': np.zeros((2, 2), np.float32)})
+    assert code == Code.INVALID_ARGUMENT
+    assert "x" in text and '2' in text
+
+
+@runtimes
+@pytest.mark.parametrize('model', ['digits', 'digits_onnx'])
+def test_wrong_size(models, model):
+    code, text = error_of(models.predict, model, {'images': np.zeros((2, 8, 9), np.float32)})
+    assert code == Code.INVALID_ARGUMENT
+    assert 'images' in text and '9' in text and '8' in text
+
+
+@runtimes
+def test_a_scalar_model_takes_no_rows(models):
+    code, text = error_of(models.predict, 'scalars', {'a': X, 'b': np.float32(1)})
+    assert code == Code.INVALID_ARGUMENT
+    assert 'a' in text
+
+
+def test_long_texts_are_cut(client):
+    name = 'n' * 5000
+    code, text = error_of(client[0].predict, name, {'x': X})
+    assert code == Code.NOT_FOUND
+    assert text.startswith('Servable not found for request: Latest(nnnn')
+    assert text.endswith('...TRUNCATED') and len(text) == 1024 + len('...TRUNCATED')
+
+
+def test_texts_of_any_language(client):
+    code, text = error_of(client[0].predict, 'Größe 北京 %41\n', {'x': X})
+    assert (code, text) == (Code.NOT_FOUND, 'Servable not found for request: Latest(Größe 北京 %41\n)')
+
+
+def test_metadata_errors(client):
+    stub, name = client
+    assert error_of(stub.metadata, 'nobody') == (Code.NOT_FOUND, 'Servable not found for request: Latest(nobody)')
+    code, text = error_of(stub.metadata, name, fields=())
+    assert code == Code.INVALID_ARGUMENT and 'at least one metadata_field' in text
+    assert error_of(stub.metadata, name, fields=['weights']) == (
+        Code.INVALID_ARGUMENT, 'Metadata field weights is not supported')
+    request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=['signature_def'])
+    assert error_of(stub.stub.GetModelMetadata, request, timeout=30) == (Code.INVALID_ARGUMENT, 'Missing ModelSpec')
+    assert error_of(stub.metadata, name, label='moon')[0] == Code.INVALID_ARGUMENT
+
+
+def test_status_errors(client):
+    stub, name = client
+    assert error_of(stub.models.GetModelStatus, get_model_status_pb2.GetModelStatusRequest(), timeout=30) == (
+        Code.INVALID_ARGUMENT, 'Missing ModelSpec')
+    assert error_of(stub.status, 'nobody') == (Code.NOT_FOUND, 'Could not find any versions of model nobody')
+    assert error_of(stub.status, name, version=77) == (
+        Code.NOT_FOUND, f'Could not find version 77 of model {name}')
+
+
+@pytest.mark.parametrize('method', ['/tensorflow.serving.PredictionService/Nothing', '/nobody.Service/Predict',
+                                    '/tensorflow.serving.SessionService/SessionRun'])
+def test_unknown_methods(client, method):
+    assert error_of(client[0].call_bytes, method, b'')[0] == Code.UNIMPLEMENTED
+
+
+def test_methods_of_later_releases_say_so(client):
+    example = input_pb2.Input()
+    request = classification_pb2.ClassificationRequest(input=example)
+    request.model_spec.name = client[1]
+    assert error_of(client[0].stub.Classify, request, timeout=30)[0] == Code.UNIMPLEMENTED
+
+
+# ------------------------------------------------------------------------------------------ deadlines, cancelling
+
+def idle(server):
+    """True if the server computes nothing for a moment."""
+    before = server.cpu_seconds()
+    time.sleep(0.2)
+    return server.cpu_seconds() - before < 0.05
+
+
+@runtimes
+@pytest.mark.parametrize('model', ['loop', 'loop_onnx'])
+def test_a_deadline_ends_the_run(models, models_server, model):
+    request = predict_request(model, {'steps': np.int64(10 ** 9)})  # about an hour
+    code, _ = error_of(models.stub.Predict, request, timeout=0.5 * SLOWNESS)
+    assert code == Code.DEADLINE_EXCEEDED
+    eventually('the model stops', lambda: idle(models_server))
+    assert models.predict(model, {'steps': np.int64(3)})['count'] == 3
+
+
+@runtimes
+@pytest.mark.parametrize('model', ['loop', 'loop_onnx'])
+def test_a_cancel_ends_the_run(models, models_server, model):
+    call = models.stub.Predict.future(predict_request(model, {'steps': np.int64(10 ** 9)}))
+    eventually('the model runs', lambda: not idle(models_server))
+    call.cancel()
+    eventually('the model stops', lambda: idle(models_server))
+    assert models.predict(model, {'steps': np.int64(3)})['count'] == 3
+
+
+def test_a_deadline_that_has_passed(builtin):
+    # The client would not send it; metadata of its own does.
+    request = predict_request('half', {'x': X}).SerializeToString()
+    code, _ = error_of(builtin.call_bytes, PREDICT, request, metadata=[('grpc-timeout', '1n')], timeout=20)
+    assert code in (Code.DEADLINE_EXCEEDED, Code.INTERNAL)

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SIGTERM with requests in flight: readiness goes, listeners close, all of them are answered, the process ends with 0."""
+import json
+import os
+import signal
+import socket
+import threading
+
+import numpy as np
+import pytest
+from tensorflow_serving.apis import predict_pb2
+
+from clients import Client, predict_request
+from conftest import BUILTIN, TEST_MODELS
+from penstock_server import SLOWNESS, eventually
+from raw import GrpcConnection, connect, read_all, read_response
+
+runtimes = pytest.mark.runtimes
+BODY = b'{"instances":[1.0,2.0]}'
+POST = b'POST /v1/models/half:predict HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n' % len(BODY)
+PROBE = b'GET /readyz HTTP/1.1\r\nHost: h\r\n\r\n'
+SIGNALS = pytest.mark.parametrize('how', [signal.SIGTERM, signal.SIGINT], ids=['SIGTERM', 'SIGINT'])
+
+
+def probe(sock):
+    sock.sendall(PROBE)
+    return read_response(sock)[0]
+
+
+def refused(port):
+    try:
+        with socket.create_connection(('127.0.0.1', port), timeout=5):
+            return False
+    except ConnectionRefusedError:
+        return True
+
+
+@SIGNALS
+def test_idle(start, how):
+    server = start(BUILTIN)
+    server.terminate(how)
+    assert server.wait() == 0
+
+
+@SIGNALS
+def test_a_request_that_is_half_sent(start, how):
+    """Its rest is awaited and it is answered; a probe on an open connection says that the server goes."""
+    server = start(BUILTIN)
+    with connect(server.rest_port) as sock, connect(server.rest_port) as idle, GrpcConnection(server) as grpc_connection:
+        sock.sendall(POST + BODY[:5])
+        assert probe(idle) == 200
+        message = predict_request('half', {'x': np.float32([1, 2])}).SerializeToString()
+        stream = grpc_connection.begin()
+        grpc_connection.send(stream, grpc_connection.frame(message)[:9])
+        # The head of the stream has been read once an answer to a later call has come.
+        assert grpc_connection.call(grpc_connection.frame(message))[0] == 0
+
+        server.terminate(how)
+        assert grpc_connection.wait_for_goaway()
+        eventually('the listeners close', lambda: refused(server.rest_port) and refused(server.port))
+        assert server.process.poll() is None
+
+        sock.sendall(BODY[5:])
+        status, head, body = read_response(sock)
+        assert status == 200 and json.loads(body) == {'predictions': [2.5, 3.0]}
+        assert b'connection: close' in head.lower()
+        assert read_all(sock) == b''
+        assert server.process.poll() is None
+
+        grpc_connection.send(stream, grpc_connection.frame(message)[9:], end=True)
+        status, _, answer = grpc_connection.finish(stream)
+        assert status == 0
+        assert list(predict_pb2.PredictResponse.FromString(answer).outputs['y'].float_val) == [2.5, 3.0]
+        assert server.wait() == 0
+
+
+def test_new_streams_on_a_connection_that_drains_are_turned_away(start):
+    server = start(BUILTIN)
+    message = predict_request('half', {'x': np.float32([1, 2])}).SerializeToString()
+    with GrpcConnection(server) as connection:
+        stream = connection.begin()
+        connection.send(stream, connection.frame(message)[:9])
+        connection.call(connection.frame(message))
+        server.terminate()
+        assert connection.wait_for_goaway()
+        connection.send(stream, connection.frame(message)[9:], end=True)
+        assert connection.finish(stream)[0] == 0
+        assert server.wait() == 0
+
+
+def test_a_request_that_never_ends_is_waited_for_only_so_long(start):
+    server = start(BUILTIN, flags=['--drain_timeout_ms=300'])
+    with connect(server.rest_port) as sock:
+        sock.sendall(POST + BODY[:5])
+        with connect(server.rest_port) as other:
+            assert probe(other) == 200
+        server.terminate()
+        assert server.wait() == 0
+
+
+@runtimes
+@pytest.mark.parametrize('model', ['loop', 'loop_onnx'])
+def test_requests_that_compute(start, model):
+    """A dozen requests of seconds each, over both protocols: all answered, with the right numbers."""
+    steps = 20_000
+    server = start({**BUILTIN, model: os.path.join(TEST_MODELS, model)}, flags=['--compute_threads=2'])
+    expected = 1
+    for _ in range(steps):
+        expected = (expected * 1103515245 + 12345) % 2147483648
+    answers, clients = [], [Client(server, [('grpc.use_local_subchannel_pool', 1)]) for _ in range(6)]
+
+    def over_grpc(client):
+        outputs = client.predict(model, {'steps': np.int64(steps)}, timeout=100)
+        answers.append((int(outputs['count']), int(outputs['state'])))
+
+    def over_rest():
+        status, answer = server.rest_predict(model, {'inputs': {'steps': steps}})
+        answers.append((answer['outputs']['count'], answer['outputs']['state']) if status == 200 else (status, answer))
+
+    threads = [threading.Thread(target=over_grpc, args=(client,)) for client in clients]
+    threads += [threading.Thread(target=over_rest) for _ in range(6)]
+    with connect(server.rest_port) as idle:
+        assert probe(idle) == 200
+        received = lambda: counter(server, 'penstock_net_requests_total')
+        before = received()
+        for thread in threads:
+            thread.start()
+        eventually('all requests are there', lambda: received() >= before + len(threads))
+        server.terminate()
+        eventually('the listeners close', lambda: refused(server.rest_port))
+        for thread in threads:
+            thread.join(100 * SLOWNESS)
+    assert answers == [(steps, expected)] * 12
+    assert server.wait() == 0
+    for client in clients:
+        client.close()
+
+
+@runtimes
+@pytest.mark.parametrize('model', ['loop', 'loop_onnx'])
+def test_a_model_that_computes_without_end_is_stopped(start, model):
+    server = start({model: os.path.join(TEST_MODELS, model)}, flags=['--drain_timeout_ms=300'])
+    with Client(server) as client:
+        call = client.stub.Predict.future(predict_request(model, {'steps': np.int64(10 ** 9)}))
+        before = server.cpu_seconds()
+        eventually('the model runs', lambda: server.cpu_seconds() > before + 0.2)
+        server.terminate()
+        assert server.wait() == 0
+        assert call.exception() is not None
+
+
+def counter(server, name):
+    from test_metrics import value
+    return value(server, name)
+
+
+def test_termination_while_models_load(start, tmp_path):
+    server = start({**BUILTIN, **{f'm{i}': str(tmp_path / f'm{i}') for i in range(50)}}, ready=False)
+    server.terminate()
+    assert server.wait() == 0
