@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The same model as SavedModel and as ONNX, run inline: what the server adds to the bare runtime call."""
+import importlib.util
+import pathlib
 import subprocess
 
 from messages import GRPC_HEADERS, PREDICT, check_half_plus_two, framed, predict_request, warm_up
@@ -9,14 +11,20 @@ from servers import BUILD, ROOT, SERVER_CORE, cpu_per_request, h2load, penstock
 REQUESTS = 30_000
 EXTRA_US = 2.0
 MODELS = {
-    "SavedModel": ("half_plus_two", ["bare_tensorflow", "{folder}/1", "serving_default_x", "StatefulPartitionedCall"]),
-    "ONNX": ("half_plus_two_onnx", ["bare_onnxruntime", "{folder}/1/model.onnx", "x", "y"]),
+    "SavedModel": ("half_plus_two", ["bare_tensorflow", "{folder}/1", "x", "y"]),
+    "ONNX": ("half_plus_two_onnx", ["bare_onnxruntime", "{library}", "{folder}/1/model.onnx", "x", "y"]),
 }
 
 
+def onnxruntime_library():
+    folder = pathlib.Path(importlib.util.find_spec("onnxruntime").origin).parent / "capi"
+    return next(folder.glob("libonnxruntime.so*"))
+
+
 def bare_call(program, folder, arguments):
+    arguments = [a.format(folder=folder, library=onnxruntime_library()) for a in arguments]
     output = subprocess.run(
-        ["taskset", "-c", SERVER_CORE, BUILD / "bench" / program, *(a.format(folder=folder) for a in arguments), "30000"],
+        ["taskset", "-c", SERVER_CORE, BUILD / "bench" / program, *arguments, "30000"],
         check=True, capture_output=True, text=True).stdout
     return float(output)
 
