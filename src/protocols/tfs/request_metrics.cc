@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "protocols/tfs/request_metrics.h"
+
+#include <chrono>
+#include <functional>
+
+#include "base/status.h"
+
+namespace penstock::tfs {
+namespace {
+
+constexpr size_t kStatusCodes = 17;
+
+}  // namespace
+
+// One model's. Thread-safe.
+struct RequestMetrics::Series {
+  std::string model;
+  Histogram* latency = nullptr;
+  std::array<std::atomic<Counter*>, kStatusCodes> counts{};  // made when first needed
+};
+
+RequestMetrics::RequestMetrics(MetricsRegistry& metrics, std::string_view api,
+                               std::string_view entrypoint)
+    : metrics_(metrics), api_(api), entrypoint_(entrypoint), other_(std::make_unique<Series>()) {
+  other_->model = "other";
+}
+
+RequestMetrics::~RequestMetrics() {
+  for (const auto& slot : slots_) delete slot.load(std::memory_order_relaxed);
+}
+
+RequestMetrics::Series& RequestMetrics::Find(std::string_view model) {
+  if (model.empty()) model = kUnknownModel;
+  const size_t first = std::hash<std::string_view>()(model) % kSlots;
+  // Half of the slots stay empty, so this ends.
+  for (size_t slot = first;; slot = (slot + 1) % kSlots) {
+    Series* const series = slots_[slot].load(std::memory_order_acquire);
+    if (series == nullptr) return Insert(model, slot);
+    if (series->model == model) return *series;
+  }
+}
+
+RequestMetrics::Series& RequestMetrics::Insert(std::string_view model, size_t slot) {
+  const MutexLock lock(mutex_);
+  for (;; slot = (slot + 1) % kSlots) {
+    Series* const series = slots_[slot].load(std::memory_order_acquire);
+    if (series == nullptr) break;
+    if (series->model == model) return *series;  // another thread was first
+  }
+  Series* added = other_.get();
+  if (models_ < kModelsMax) {
+    added = new Series;
+    added->model = model;
+  }
+  if (added->latency == nullptr) {
+    added->latency = &metrics_.AddHistogram(
+        ":tensorflow:serving:request_latency",
+        "Time from a request's arrival to its answer, of successful requests, in microseconds",
+        LatencyBucketsUs(),
+        {{"model_name", added->model}, {"API", api_}, {"entrypoint", entrypoint_}});
+  }
+  if (models_ < kModelsMax) {
+    ++models_;
+    slots_[slot].store(added, std::memory_order_release);
+  }
+  return *added;
+}
+
+Counter& RequestMetrics::FindCounter(Series& series, absl::StatusCode code) {
+  std::atomic<Counter*>& counter = series.counts[static_cast<size_t>(code) % kStatusCodes];
+  if (Counter* const found = counter.load(std::memory_order_acquire)) return *found;
+  // The registry gives every caller the same one.
+  Counter& added =
+      metrics_.AddCounter(":tensorflow:serving:request_count", "Requests by model and status",
+                          {{"model_name", series.model}, {"status", StatusCodeName(code)}});
+  counter.store(&added, std::memory_order_release);
+  return added;
+}
+
+void RequestMetrics::Record(std::string_view model, absl::StatusCode code, Duration latency) {
+  Series& series = Find(model);
+  FindCounter(series, code).Add();
+  if (code == absl::StatusCode::kOk) {
+    series.latency->Record(std::chrono::duration<double, std::micro>(latency).count());
+  }
+}
+
+}  // namespace penstock::tfs
