@@ -82,6 +82,10 @@ class GrpcConnection:
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(
             client_side=True, header_encoding='utf-8', validate_outbound_headers=False,
             normalize_outbound_headers=False))
+        # The package takes GOAWAY for the end; but the streams that are open shall still end well.
+        machine, states = self.h2.state_machine, h2.connection.ConnectionState
+        goaway = states.CLIENT_OPEN, h2.connection.ConnectionInputs.RECV_GOAWAY
+        machine._transitions = {**machine._transitions, goaway: (None, states.CLIENT_OPEN)}
         self.h2.initiate_connection()
         self.h2.increment_flow_control_window(1 << 24)
         self.events, self.closed = {}, False
