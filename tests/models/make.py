@@ -149,7 +149,7 @@ def frozen(folder):
         x = tf.compat.v1.placeholder(tf.float32, [None], 'x')
         tf.identity(x * 0.5 + 2.0, 'y')
     os.makedirs(folder, exist_ok=True)
-    with open(os.path.join(folder, 'model.graphdef'), 'wb') as file:
+    with open(os.path.join(folder, 'model.pb'), 'wb') as file:
         file.write(graph.as_graph_def().SerializeToString(deterministic=True))
 
 
