@@ -31,7 +31,7 @@ class LoopLocal {
  public:
   virtual ~LoopLocal() = default;
 };
-enum class LoopLocalKey { kHttpCalls, kGrpcCalls, kBodyBuffers, kHttp2, kCount };
+enum class LoopLocalKey { kHttpCalls, kGrpcCalls, kBodyBuffers, kOutput, kHttp2, kCount };
 
 // One loop. Kept alive by its thread and by the calls that were made on it, which may outlive the
 // server. Owned by loop, but for what is marked thread-safe.

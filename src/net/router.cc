@@ -2,19 +2,12 @@
 #include "net/router.h"
 
 #include <algorithm>
-#include <cstdlib>
 
-#include "base/log.h"
+#include "base/check.h"
 #include "net/headers.h"
 
 namespace penstock::net {
 namespace {
-
-// Two front ends claim the same name: a mistake in the program, not in its input.
-[[noreturn]] void DieOfDuplicate(std::string_view what, std::string_view name) {
-  PENSTOCK_LOG(kError, "the {} {} is registered twice", what, name);
-  std::abort();
-}
 
 bool Matches(const HttpRoute& route, std::string_view path) {
   const std::string_view prefix(route.path);
@@ -27,20 +20,20 @@ bool Matches(const HttpRoute& route, std::string_view path) {
 
 void Router::AddGrpc(GrpcRoute route) {
   const auto [it, is_new] = grpc_.try_emplace(route.method, nullptr);
-  if (!is_new) DieOfDuplicate("gRPC method", route.method);
+  PENSTOCK_CHECK(is_new, "a gRPC method is registered twice");
   it->second = std::make_unique<GrpcRoute>(std::move(route));
 }
 
 void Router::AddHttp(HttpRoute route) {
   if (!route.path.ends_with('*')) {
     const auto [it, is_new] = exact_.try_emplace(route.path, nullptr);
-    if (!is_new) DieOfDuplicate("path", route.path);
+    PENSTOCK_CHECK(is_new, "a path is registered twice");
     it->second = std::make_unique<HttpRoute>(std::move(route));
     return;
   }
   route.path.pop_back();
   for (const auto& other : prefixes_)
-    if (other->path == route.path) DieOfDuplicate("path prefix", route.path);
+    PENSTOCK_CHECK(other->path != route.path, "a path prefix is registered twice");
   const auto longer = [&](const auto& other) { return other->path.size() >= route.path.size(); };
   prefixes_.insert(std::partition_point(prefixes_.begin(), prefixes_.end(), longer),
                    std::make_unique<HttpRoute>(std::move(route)));

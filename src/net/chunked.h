@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// The chunked transfer coding of HTTP/1.1.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace penstock::net {
+
+// Decodes one chunked body, byte by byte strict: nothing is accepted that another server might read
+// differently. Owned by loop.
+class ChunkedDecoder final {
+ public:
+  enum class Result {
+    kMore,  // the input is used up
+    kData,  // `data` is the next piece of the body
+    kEnd,   // the body is complete; the input is what follows it
+    kBad,   // see error()
+  };
+
+  // Extensions and trailers, which are dropped, may have so many bytes in all.
+  explicit ChunkedDecoder(size_t overhead_bytes_max) : overhead_bytes_max_(overhead_bytes_max) {}
+
+  // Starts the next body.
+  void Start() {
+    state_ = State::kSize;
+    size_ = 0;
+    digits_ = 0;
+    overhead_ = 0;
+  }
+  // Shortens `input` by what was used.
+  Result Decode(std::span<const std::byte>& input, std::span<const std::byte>& data);
+  std::string_view error() const { return error_; }
+
+ private:
+  enum class State {
+    kSize,
+    kExtension,
+    kSizeLf,
+    kData,
+    kDataCr,
+    kDataLf,
+    kTrailer,      // at the beginning of a line
+    kTrailerLine,  // in a line
+    kTrailerLf,
+    kLastLf,
+  };
+
+  // Takes one byte that is not data; false if it is wrong.
+  bool Step(char c);
+  bool StepSize(char c);
+  bool Fail(std::string_view error) {
+    error_ = error;
+    return false;
+  }
+
+  const size_t overhead_bytes_max_;
+  State state_ = State::kSize;
+  uint64_t size_ = 0;  // of the chunk, what is left of it
+  int digits_ = 0;
+  size_t overhead_ = 0;
+  bool ended_ = false;
+  std::string_view error_;
+};
+
+}  // namespace penstock::net

@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/connection.h"
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/error.hpp>
+#include <cstring>
+
+#include "net/tls.h"
+
+namespace penstock::net {
+namespace {
+
+constexpr std::string_view kHttp2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+constexpr size_t kSlicesMax = 256;         // of one sendmsg
+constexpr size_t kFillBytes = 512 * 1024;  // wanted of a session at a time
+// One connection reads at most so much before the others have their turn.
+constexpr size_t kReadBytesMax = 4 << 20;
+// How long a connection that is done waits for the peer to close: closing at once would reset it,
+// and the peer might lose the answer.
+constexpr Duration kLingerTime = std::chrono::seconds(2);
+
+using boost::system::error_code;
+
+}  // namespace
+
+Connection::Connection(EventLoop& loop, int socket, bool is_tls, std::string peer)
+    : loop_(loop),
+      // Asio does not look at the family of a socket that exists already.
+      socket_(loop.io(), boost::asio::generic::stream_protocol(AF_UNSPEC, 0), socket),
+      peer_(std::move(peer)) {
+  error_code ignored;
+  socket_.native_non_blocking(true, ignored);
+  if (is_tls) tls_ = loop.tls()->NewFilter();
+}
+
+Connection::~Connection() {
+  session_.reset();
+  loop().ForgetFlush(*this);
+}
+
+void Connection::Start() { StartRead(); }
+
+void Connection::StartRead() {
+  if (reading_ || input_ended_ || closed_ || (paused_ && !lingering_)) return;
+  reading_ = true;
+  socket_.async_read_some(
+      boost::asio::buffer(first_bytes_),
+      [this](const error_code& error, size_t bytes) { OnFirstRead(error, bytes); });
+}
+
+void Connection::OnFirstRead(const error_code& error, size_t bytes) {
+  reading_ = false;
+  if (closed_) {
+    if (!waiting_writable_) loop_.Retire(*this);
+  } else if (error == boost::asio::error::eof) {
+    OnEndOfInput();
+  } else if (error) {
+    Close();
+  } else {
+    ReadRest(bytes);
+  }
+  if (!closed_) {
+    Flush();
+    StartRead();
+  }
+  loop_.EndEvent();
+}
+
+// `first_bytes` are in first_bytes_; if that is full, there may be more to read.
+void Connection::ReadRest(size_t first_bytes) {
+  received_any_ = true;
+  server().metrics.bytes_received.Add(first_bytes);
+  Read read = first_bytes == first_bytes_.size() ? Read::kMore : Read::kAll;
+  const bool in_place = tls_ == nullptr && session_ != nullptr && !session_->ReadTarget().empty();
+  if (read == Read::kMore && !in_place) {
+    // In one piece, so that the session sees the burst whole.
+    const std::span<std::byte> scratch = loop_.scratch();
+    std::memcpy(scratch.data(), first_bytes_.data(), first_bytes);
+    const size_t more = Receive(scratch.subspan(first_bytes), read);
+    OnWireBytes(scratch.first(first_bytes + more));
+  } else {
+    OnWireBytes({first_bytes_.data(), first_bytes});
+  }
+  for (size_t total = 0; read == Read::kMore && !closed_ && !paused_ && total < kReadBytesMax;) {
+    std::span<std::byte> target;
+    if (tls_ == nullptr && session_ != nullptr) target = session_->ReadTarget();
+    if (target.empty()) target = loop_.scratch();
+    const size_t bytes = Receive(target, read);
+    if (bytes > 0) OnWireBytes(target.first(bytes));
+    total += bytes;
+  }
+  if (read == Read::kEnd && !closed_) OnEndOfInput();
+}
+
+// Reads without waiting.
+size_t Connection::Receive(std::span<std::byte> to, Read& read) {
+  const ssize_t bytes = recv(socket_.native_handle(), to.data(), to.size(), MSG_DONTWAIT);
+  if (bytes <= 0) {
+    // An error other than "nothing there" is seen again by the next read, and closes.
+    read = bytes == 0 ? Read::kEnd : Read::kAll;
+    return 0;
+  }
+  read = static_cast<size_t>(bytes) == to.size() ? Read::kMore : Read::kAll;
+  server().metrics.bytes_received.Add(static_cast<uint64_t>(bytes));
+  return static_cast<size_t>(bytes);
+}
+
+void Connection::OnEndOfInput() {
+  if (input_ended_) return;
+  input_ended_ = true;
+  if (lingering_ || session_ == nullptr || !session_->OnEndOfInput()) Close();
+}
+
+void Connection::OnWireBytes(std::span<const std::byte> bytes) {
+  if (lingering_) return;  // nobody wants it any more
+  if (tls_ == nullptr) return OnPlainBytes(bytes);
+  tls_->Feed(bytes);
+  Decrypt();
+}
+
+void Connection::Decrypt() {
+  while (!closed_) {
+    std::span<std::byte> target;
+    if (session_ != nullptr) target = session_->ReadTarget();
+    if (target.empty()) target = loop_.scratch();
+    size_t bytes = 0;
+    const TlsFilter::Result result = tls_->Read(target, bytes);
+    if (bytes > 0) OnPlainBytes(target.first(bytes));
+    if (result == TlsFilter::Result::kMore) return ScheduleFlush();
+    if (result == TlsFilter::Result::kEnd) return OnEndOfInput();
+    if (result == TlsFilter::Result::kFailed) {
+      server().metrics.tls_errors.Add();
+      session_.reset();
+      return CloseAfterFlush();  // an alert may be on its way
+    }
+  }
+}
+
+void Connection::OnPlainBytes(std::span<const std::byte> bytes) {
+  if (closed_ || close_after_flush_) return;
+  if (session_ == nullptr) return Detect(bytes);
+  if (!session_->OnBytes(bytes)) CloseAfterFlush();
+}
+
+// The first bytes, or what ALPN has agreed on, tell the protocol.
+void Connection::Detect(std::span<const std::byte> bytes) {
+  const std::string_view alpn = tls_ != nullptr ? tls_->alpn() : std::string_view();
+  prefix_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  const std::string_view compared = kHttp2Preface.substr(0, prefix_.size());
+  const bool may_be_http2 = alpn.empty() && std::string_view(prefix_).starts_with(compared);
+  if (may_be_http2 && prefix_.size() < kHttp2Preface.size()) return;
+  session_ = may_be_http2 || alpn == "h2" ? MakeHttp2Session(*this) : MakeHttp1Session(*this);
+  if (draining_) session_->StartDrain();
+  const std::string first = std::exchange(prefix_, {});
+  if (!session_->OnBytes({reinterpret_cast<const std::byte*>(first.data()), first.size()}))
+    CloseAfterFlush();
+}
+
+void Connection::ScheduleFlush() {
+  if (flush_scheduled_ || closed_) return;
+  flush_scheduled_ = true;
+  loop().ScheduleFlush(*this);
+}
+
+void Connection::ResumeReading() {
+  if (!paused_) return;
+  paused_ = false;
+  StartRead();
+}
+
+void Connection::CloseAfterFlush() {
+  close_after_flush_ = true;
+  ScheduleFlush();
+}
+
+void Connection::Flush() {
+  flush_scheduled_ = false;
+  if (closed_ || waiting_writable_) return;
+  while (FillUnsent())
+    if (!Send()) return;
+  if (close_after_flush_ && !lingering_) Linger();
+}
+
+// Gets the next output; false if there is none.
+bool Connection::FillUnsent() {
+  if (!unsent_.empty()) return true;
+  ByteChain plain;
+  if (session_ != nullptr && session_->HasOutput()) session_->Fill(plain, kFillBytes);
+  unsent_ = tls_ != nullptr ? tls_->Encrypt(plain) : std::move(plain);
+  next_slice_ = sent_ = 0;
+  return !unsent_.empty();
+}
+
+bool Connection::Send() {
+  const std::span<const Slice> slices = unsent_.slices().subspan(next_slice_);
+  std::array<iovec, kSlicesMax> pieces;
+  const size_t count = std::min(slices.size(), kSlicesMax);
+  for (size_t i = 0; i < count; ++i) {
+    const size_t skip = i == 0 ? sent_ : 0;
+    pieces[i] = {const_cast<std::byte*>(slices[i].data + skip), slices[i].size - skip};
+  }
+  msghdr message = {};
+  message.msg_iov = pieces.data();
+  message.msg_iovlen = count;
+  const int socket = socket_.native_handle();
+  const ssize_t result =
+      count == 1 ? send(socket, pieces[0].iov_base, pieces[0].iov_len, MSG_NOSIGNAL | MSG_DONTWAIT)
+                 : sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (result < 0) {
+    if (errno == EINTR) return true;
+    if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      WaitWritable();
+    } else {
+      Close();
+    }
+    return false;
+  }
+  sent_any_ = true;
+  server().metrics.bytes_sent.Add(static_cast<uint64_t>(result));
+  sent_ += static_cast<size_t>(result);
+  while (next_slice_ < unsent_.slices().size() && sent_ >= unsent_.slices()[next_slice_].size) {
+    sent_ -= unsent_.slices()[next_slice_].size;
+    unsent_.mutable_slices()[next_slice_++].owner = {};
+  }
+  if (next_slice_ == unsent_.slices().size()) unsent_ = {};
+  return true;
+}
+
+void Connection::WaitWritable() {
+  waiting_writable_ = true;
+  socket_.async_wait(boost::asio::socket_base::wait_write, [this](const error_code& error) {
+    waiting_writable_ = false;
+    if (closed_) {
+      if (!reading_) loop_.Retire(*this);
+    } else if (error) {
+      Close();
+    } else {
+      Flush();
+    }
+    loop_.EndEvent();
+  });
+}
+
+// All is sent: says so, and waits for the peer's end.
+void Connection::Linger() {
+  if (tls_ != nullptr && tls_->StartClose()) return Flush();
+  if (input_ended_) return Close();
+  lingering_ = true;
+  session_.reset();
+  shutdown(socket_.native_handle(), SHUT_WR);
+  StartRead();
+}
+
+void Connection::Close() {
+  if (closed_) return;
+  closed_ = true;
+  // The session is in use if it is what closes; it goes with the connection, at the event's end.
+  unsent_ = {};
+  error_code ignored;
+  socket_.close(ignored);
+  if (!reading_ && !waiting_writable_) loop_.Retire(*this);
+}
+
+void Connection::Abort() {
+  session_.reset();
+  if (!closed_) {
+    closed_ = true;
+    error_code ignored;
+    socket_.close(ignored);
+  }
+}
+
+void Connection::StartDrain() {
+  if (closed_ || draining_) return;
+  draining_ = true;
+  if (session_ != nullptr) {
+    session_->StartDrain();
+  } else if (prefix_.empty()) {
+    CloseAfterFlush();
+  }
+  Flush();
+}
+
+void Connection::OnTick(SteadyTime now) {
+  if (closed_) return;
+  if (std::exchange(received_any_, false) || last_received_ == kNoDeadline) last_received_ = now;
+  if (std::exchange(sent_any_, false) || !waiting_writable_) last_sent_ = now;
+  if (!CheckTimeouts(now)) return Close();
+  // A connection that came after the drain began, and has had its tick to send something.
+  if (server().is_draining() && !draining_) StartDrain();
+}
+
+bool Connection::CheckTimeouts(SteadyTime now) {
+  const ServerOptions& options = server().options;
+  const auto passed = [&](SteadyTime since, Duration limit) {
+    return limit > Duration::zero() && now - since >= limit;
+  };
+  if (lingering_) {
+    if (lingering_since_ == kNoDeadline) lingering_since_ = now;
+    return now - lingering_since_ < kLingerTime;
+  }
+  if (waiting_writable_ && passed(last_sent_, options.write_timeout)) {
+    server().metrics.limit_timeouts.Add();
+    return false;
+  }
+  if (session_ != nullptr) {
+    if (!session_->OnTick(now)) return false;
+    const bool is_idle = session_->IsIdle() && unsent_.empty();
+    return !is_idle || !passed(last_received_, options.idle_timeout);
+  }
+  // Neither a TLS handshake nor the first bytes of a protocol may take long.
+  const bool has_begun = !prefix_.empty() || (tls_ != nullptr && !tls_->is_established());
+  if (!has_begun) return !passed(last_received_, options.idle_timeout);
+  if (busy_since_ == kNoDeadline) busy_since_ = now;
+  if (!passed(busy_since_, options.header_timeout)) return true;
+  server().metrics.limit_timeouts.Add();
+  return false;
+}
+
+}  // namespace penstock::net

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// One accepted socket: moves bytes between the kernel and a session, through TLS or not.
+#pragma once
+
+#include <array>
+#include <boost/asio/generic/stream_protocol.hpp>
+#include <memory>
+#include <string>
+
+#include "net/event_loop.h"
+#include "net/session.h"
+
+namespace penstock::net {
+
+class TlsFilter;
+
+// Owned by loop.
+class Connection final : public SessionHost, private FlushTarget {
+ public:
+  Connection(EventLoop& loop, int socket, bool is_tls, std::string peer);
+  ~Connection() override;
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  // The place in the loop's list.
+  size_t index() const { return index_; }
+  void set_index(size_t index) { index_ = index; }
+
+  void Start();
+  void StartDrain();
+  void OnTick(SteadyTime now);
+  // Closes without sending what is queued.
+  void Abort();
+
+  void ScheduleFlush() override;
+  void PauseReading() override { paused_ = true; }
+  void ResumeReading() override;
+  void CloseAfterFlush() override;
+  Loop& loop() override { return loop_.loop(); }
+  ServerState& server() override { return loop_.loop().server(); }
+  std::string_view peer() const override { return peer_; }
+  bool is_tls() const override { return tls_ != nullptr; }
+
+ private:
+  // How a read went.
+  enum class Read { kAll, kMore, kEnd };
+
+  void StartRead();
+  void OnFirstRead(const boost::system::error_code& error, size_t bytes);
+  void ReadRest(size_t first_bytes);
+  size_t Receive(std::span<std::byte> to, Read& read);
+  void OnEndOfInput();
+
+  void OnWireBytes(std::span<const std::byte> bytes);
+  void Decrypt();
+  void OnPlainBytes(std::span<const std::byte> bytes);
+  void Detect(std::span<const std::byte> bytes);
+  void SetSession(std::unique_ptr<Session> session);
+
+  void Flush() override;
+  bool FillUnsent();
+  // False if the socket is full or gone.
+  bool Send();
+  void WaitWritable();
+  void Linger();
+  void Close();
+  bool CheckTimeouts(SteadyTime now);
+
+  EventLoop& loop_;
+  boost::asio::generic::stream_protocol::socket socket_;
+  const std::string peer_;
+  std::unique_ptr<TlsFilter> tls_;
+  std::unique_ptr<Session> session_;
+  std::string prefix_;  // the first bytes, until they tell the protocol
+  size_t index_ = 0;
+
+  // What Session::Fill gave and the kernel has not taken; begins behind `sent_` in `next_slice_`.
+  ByteChain unsent_;
+  size_t next_slice_ = 0;
+  size_t sent_ = 0;
+
+  bool reading_ = false;  // an operation is under way
+  bool waiting_writable_ = false;
+  bool flush_scheduled_ = false;
+  bool paused_ = false;
+  bool input_ended_ = false;
+  bool close_after_flush_ = false;
+  bool lingering_ = false;  // all is sent; waits for the peer to close
+  bool closed_ = false;
+  bool draining_ = false;
+
+  // Since the last tick.
+  bool received_any_ = true;
+  bool sent_any_ = true;
+  SteadyTime last_received_ = kNoDeadline;
+  SteadyTime last_sent_ = kNoDeadline;
+  SteadyTime busy_since_ = kNoDeadline;
+  SteadyTime lingering_since_ = kNoDeadline;
+
+  // So small that idle connections cost little; what does not fit goes to the loop's memory.
+  std::array<std::byte, 2048> first_bytes_;
+};
+
+}  // namespace penstock::net

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// The head of an HTTP/1.1 request: Beast's parser, and the rules that keep two servers from reading
+// one request differently (request smuggling).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "net/http_call.h"
+
+namespace penstock::net {
+
+// Parses one head after the other. Owned by loop.
+class Http1HeadParser final {
+ public:
+  explicit Http1HeadParser(size_t head_bytes_max);
+  ~Http1HeadParser();
+  Http1HeadParser(const Http1HeadParser&) = delete;
+  Http1HeadParser& operator=(const Http1HeadParser&) = delete;
+
+  // Begins a new head, whose fields go to `storage`.
+  void Start(HeadStorage& storage);
+  enum class Result { kMore, kDone, kBad };
+  // `bytes`: all that has come since the first byte of the head.
+  Result Parse(std::string_view bytes);
+
+  // After kDone: `head` gets its views into the storage.
+  void FillHead(RequestHead& head);
+  size_t head_bytes() const;
+  bool is_chunked() const;
+  std::optional<uint64_t> content_length() const;  // none if the request has no body, or is chunked
+  bool keep_alive() const;                         // what the client asks for
+  bool is_http10() const;
+  bool expects_continue() const;
+  // After kBad.
+  int error_status() const;
+  const std::string& error_message() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace penstock::net

@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: Apache-2.0
+// HTTP/1.1 on one connection: one request after the other, answers in order.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "net/chunked.h"
+#include "net/http1_head.h"
+#include "net/http1_status.h"
+#include "net/http_call.h"
+#include "net/output_arena.h"
+#include "net/session.h"
+
+namespace penstock::net {
+namespace {
+
+// Bytes of later requests that are kept while one is being served.
+constexpr size_t kPendingBytesMax = 64 * 1024;
+// The rest of a refused body up to this size is read and dropped, so that the connection can be
+// used on.
+constexpr uint64_t kDiscardBytesMax = 64 * 1024;
+// Bodies up to this size are copied behind their head, to be sent in one piece.
+constexpr size_t kCopiedBodyBytesMax = 4096;
+
+// See the top. Owned by loop.
+class Http1Session final : public Session, private HttpCallOwner {
+ public:
+  explicit Http1Session(SessionHost& host)
+      : host_(host),
+        parser_(host.server().options.header_bytes_max),
+        chunks_(host.server().options.header_bytes_max),
+        arena_(OutputArena::Of(host.loop())) {}
+  ~Http1Session() override {
+    if (call_ != nullptr) call_->Close();
+  }
+
+  std::span<std::byte> ReadTarget() override;
+  bool OnBytes(std::span<const std::byte> bytes) override;
+  bool OnEndOfInput() override;
+  void Fill(ByteChain& out, size_t bytes_wanted) override;
+  bool HasOutput() const override { return !out_.empty(); }
+  bool IsIdle() const override {
+    return state_ == State::kClosed || (state_ == State::kHead && pending_.empty() && out_.empty());
+  }
+  void StartDrain() override;
+  bool OnTick(SteadyTime now) override;
+
+ private:
+  enum class State {
+    kHead,     // between requests, or in a head
+    kBody,     // in a body with a length
+    kChunked,  // in a chunked body
+    kAnswer,   // the request is complete, the answer is not there yet
+    kClosed,   // the last answer is out or on its way; input is dropped
+  };
+  using Bytes = std::span<const std::byte>;
+
+  void Process();
+  void Use(Bytes& input);
+  void Keep(Bytes bytes);
+  // Each takes what it can from `input`; false if it needs more input.
+  bool TakeHead(Bytes& input);
+  bool TakeBody(Bytes& input);
+  bool TakeChunks(Bytes& input);
+  void BeginRequest();
+  void RefuseHead(int status, std::string_view message);
+  void RefuseChunks();
+  void EndBody();
+  bool MayGoOn() const;
+  void NoteStall(SteadyTime now);
+
+  void OnAnswer(HttpCallImpl& call) override;
+  void WriteAnswer(HttpCallImpl& call, bool keep);
+  bool KeepAfterAnswer();
+  void CloseAfterAnswers();
+
+  SessionHost& host_;
+  Http1HeadParser parser_;
+  ChunkedDecoder chunks_;
+  OutputArena& arena_;
+
+  State state_ = State::kHead;
+  HttpCallImpl* call_ = nullptr;  // the request being received or served
+  bool head_started_ = false;     // call_ holds what has come of a head
+  bool keep_alive_ = true;
+  bool is_http10_ = false;
+  bool sent_continue_ = false;
+  bool expects_continue_ = false;
+  bool input_ended_ = false;
+  bool draining_ = false;
+  bool processing_ = false;
+  bool is_paused_ = false;
+  uint64_t body_left_ = 0;
+  std::string pending_;  // input that has not been used yet
+  ByteChain out_;
+
+  // Time-outs are counted from tick to tick, so that no byte costs a look at the clock.
+  bool progress_ = false;
+  SteadyTime stalled_since_ = kNoDeadline;
+  SteadyTime head_since_ = kNoDeadline;
+};
+
+std::span<std::byte> Http1Session::ReadTarget() {
+  if (state_ != State::kBody || call_ == nullptr || !pending_.empty()) return {};
+  const std::span<std::byte> target = call_->BodyTarget();
+  return target.first(std::min<uint64_t>(target.size(), body_left_));
+}
+
+bool Http1Session::OnBytes(Bytes bytes) {
+  progress_ = true;
+  if (pending_.empty()) {
+    processing_ = true;
+    Use(bytes);
+    processing_ = false;
+    if (state_ != State::kClosed) Keep(bytes);
+  } else if (state_ != State::kClosed) {
+    Keep(bytes);
+    Process();
+  }
+  if (pending_.size() > kPendingBytesMax && !MayGoOn() && !is_paused_) {
+    is_paused_ = true;
+    host_.PauseReading();
+  }
+  return true;
+}
+
+void Http1Session::Keep(Bytes bytes) {
+  pending_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+}
+
+// Uses `input` as far as it goes, and shortens it.
+void Http1Session::Use(Bytes& input) {
+  while (!input.empty() && MayGoOn()) {
+    const bool went_on = state_ == State::kHead   ? TakeHead(input)
+                         : state_ == State::kBody ? TakeBody(input)
+                                                  : TakeChunks(input);
+    if (!went_on) break;
+  }
+}
+
+// True if the next piece of input may be used now.
+bool Http1Session::MayGoOn() const {
+  if (state_ == State::kClosed || state_ == State::kAnswer) return false;
+  return state_ != State::kHead || head_started_ ||
+         out_.bytes() <= host_.server().options.write_queue_bytes_max;
+}
+
+// Uses what is pending, as far as it goes.
+void Http1Session::Process() {
+  if (processing_) return;
+  if (!pending_.empty()) {
+    processing_ = true;
+    Bytes input(reinterpret_cast<const std::byte*>(pending_.data()), pending_.size());
+    Use(input);
+    processing_ = false;
+    pending_.erase(0, pending_.size() - input.size());
+    if (pending_.empty() && pending_.capacity() > kPendingBytesMax) pending_ = {};
+    if (is_paused_ && pending_.size() <= kPendingBytesMax) {
+      is_paused_ = false;
+      host_.ResumeReading();
+    }
+  }
+  // What is left of an input that has ended is no request.
+  if (input_ended_ && state_ == State::kHead && MayGoOn()) CloseAfterAnswers();
+}
+
+bool Http1Session::TakeHead(Bytes& input) {
+  if (!head_started_) {
+    // Empty lines before a request are allowed: old clients send them after a body.
+    while (!input.empty() && (input[0] == std::byte{'\r'} || input[0] == std::byte{'\n'})) {
+      if (input[0] == std::byte{'\r'} && (input.size() < 2 || input[1] != std::byte{'\n'})) break;
+      input = input.subspan(input[0] == std::byte{'\r'} ? 2 : 1);
+    }
+    if (input.empty()) return false;
+    call_ = NewHttpCall(host_.loop(), *this);
+    parser_.Start(call_->head_storage());
+    head_started_ = true;
+  }
+  const std::string_view text(reinterpret_cast<const char*>(input.data()), input.size());
+  switch (parser_.Parse(text)) {
+    case Http1HeadParser::Result::kMore:
+      return false;
+    case Http1HeadParser::Result::kBad:
+      RefuseHead(parser_.error_status(), parser_.error_message());
+      return true;
+    case Http1HeadParser::Result::kDone:
+      input = input.subspan(parser_.head_bytes());
+      BeginRequest();
+      // The client waits for a word only if it has not sent the body yet.
+      if (call_ != nullptr && expects_continue_ && input.empty() && state_ != State::kAnswer) {
+        arena_.Begin();
+        arena_.Append("HTTP/1.1 100 Continue\r\n\r\n");
+        out_.Append(arena_.End());
+        sent_continue_ = true;
+        host_.ScheduleFlush();
+      }
+      return true;
+  }
+  return false;
+}
+
+void Http1Session::BeginRequest() {
+  head_started_ = false;
+  keep_alive_ = parser_.keep_alive();
+  is_http10_ = parser_.is_http10();
+  expects_continue_ = parser_.expects_continue();
+  sent_continue_ = false;
+  RequestHead& head = call_->mutable_head();
+  parser_.FillHead(head);
+  head.is_tls = host_.is_tls();
+  head.peer = host_.peer();
+
+  const bool is_chunked = parser_.is_chunked();
+  body_left_ = parser_.content_length().value_or(0);
+  state_ = is_chunked ? State::kChunked : State::kBody;
+  if (is_chunked) chunks_.Start();
+  call_->OnHead(is_chunked ? std::nullopt : std::optional<uint64_t>(body_left_));
+  if (state_ == State::kBody && body_left_ == 0) EndBody();
+}
+
+void Http1Session::RefuseHead(int status, std::string_view message) {
+  NetMetrics& metrics = host_.server().metrics;
+  (status == 431 || status == 414 ? metrics.limit_header_bytes : metrics.protocol_errors).Add();
+  head_started_ = false;
+  keep_alive_ = false;
+  call_->Refuse(status, message);
+}
+
+bool Http1Session::TakeBody(Bytes& input) {
+  const Bytes piece = input.first(std::min<uint64_t>(input.size(), body_left_));
+  input = input.subspan(piece.size());
+  body_left_ -= piece.size();
+  if (call_ != nullptr) call_->OnBody(piece);
+  if (state_ == State::kBody && body_left_ == 0) EndBody();
+  return true;
+}
+
+bool Http1Session::TakeChunks(Bytes& input) {
+  Bytes data;
+  switch (chunks_.Decode(input, data)) {
+    case ChunkedDecoder::Result::kMore:
+      return false;
+    case ChunkedDecoder::Result::kData:
+      call_->OnBody(data);
+      return true;
+    case ChunkedDecoder::Result::kEnd:
+      EndBody();
+      return true;
+    case ChunkedDecoder::Result::kBad:
+      RefuseChunks();
+      return true;
+  }
+  return false;
+}
+
+void Http1Session::RefuseChunks() {
+  host_.server().metrics.protocol_errors.Add();
+  keep_alive_ = false;
+  call_->Refuse(400, fmt::format("malformed chunked body: {}", chunks_.error()));
+}
+
+void Http1Session::EndBody() {
+  if (call_ == nullptr) {  // answered before its body had come
+    state_ = State::kHead;
+    return;
+  }
+  state_ = State::kAnswer;
+  call_->OnBodyEnd();
+}
+
+// Whether the connection can be used for another request after this answer.
+bool Http1Session::KeepAfterAnswer() {
+  if (!keep_alive_ || draining_ || host_.server().is_draining()) return false;
+  switch (state_) {
+    case State::kAnswer:
+      return true;
+    case State::kBody:
+      // A client that was not told to continue may or may not send the body.
+      return body_left_ == 0 ||
+             (body_left_ <= kDiscardBytesMax && (!expects_continue_ || sent_continue_));
+    default:
+      return false;
+  }
+}
+
+void Http1Session::OnAnswer(HttpCallImpl& call) {
+  const bool keep = KeepAfterAnswer();
+  WriteAnswer(call, keep);
+  call_ = nullptr;
+  call.Close();
+  host_.ScheduleFlush();
+  if (!keep) return CloseAfterAnswers();
+  if (state_ == State::kAnswer) state_ = State::kHead;
+  Process();
+}
+
+void Http1Session::CloseAfterAnswers() {
+  state_ = State::kClosed;
+  if (call_ != nullptr) std::exchange(call_, nullptr)->Close();
+  host_.CloseAfterFlush();
+}
+
+void Http1Session::WriteAnswer(HttpCallImpl& call, bool keep) {
+  const int status = call.status();
+  arena_.Begin();
+  arena_.Append(StatusLine(status));
+  call.ForEachHeader([&](std::string_view name, std::string_view value) {
+    // A line break in a header would let whoever chose its value write an answer of his own.
+    if (name.find_first_of("\r\n:") != std::string_view::npos ||
+        value.find_first_of("\r\n") != std::string_view::npos)
+      return;
+    arena_.Append(name);
+    arena_.Append(": ");
+    arena_.Append(value);
+    arena_.Append("\r\n");
+  });
+  const bool has_body = status >= 200 && status != 204 && status != 304;
+  if (has_body) {
+    char digits[24];
+    const auto end = std::to_chars(digits, digits + sizeof digits, call.body_bytes()).ptr;
+    arena_.Append("content-length: ");
+    arena_.Append({digits, static_cast<size_t>(end - digits)});
+    arena_.Append("\r\n");
+  }
+  if (!keep) arena_.Append("connection: close\r\n");
+  if (keep && is_http10_) arena_.Append("connection: keep-alive\r\n");
+  arena_.Append("\r\n");
+  ByteChain body = call.TakeBody();
+  if (!has_body) body = {};
+  if (body.bytes() <= kCopiedBodyBytesMax) {
+    for (const Slice& slice : body.slices()) arena_.Append(slice.view());
+    body = {};
+  }
+  out_.Append(arena_.End());
+  out_.Append(std::move(body));
+}
+
+void Http1Session::Fill(ByteChain& out, size_t) {
+  out.Append(std::exchange(out_, {}));
+  Process();  // requests that waited for the answers to leave
+}
+
+bool Http1Session::OnEndOfInput() {
+  input_ended_ = true;
+  // A request that is complete gets its answer; one that is cut off does not.
+  if (state_ != State::kClosed && state_ != State::kAnswer && MayGoOn()) CloseAfterAnswers();
+  return true;
+}
+
+void Http1Session::StartDrain() {
+  draining_ = true;
+  if (IsIdle()) CloseAfterAnswers();
+}
+
+bool Http1Session::OnTick(SteadyTime now) {
+  const ServerOptions& options = host_.server().options;
+  NoteStall(now);
+  const auto passed = [&](SteadyTime since, Duration limit) {
+    return limit > Duration::zero() && since != kNoDeadline && now - since >= limit;
+  };
+  if (passed(head_since_, options.header_timeout)) {
+    host_.server().metrics.limit_timeouts.Add();
+    if (!head_started_) return false;
+    head_started_ = false;
+    keep_alive_ = false;
+    call_->Refuse(408, "the request's head did not arrive in time");
+  } else if ((state_ == State::kBody || state_ == State::kChunked) &&
+             passed(stalled_since_, options.body_timeout)) {
+    host_.server().metrics.limit_timeouts.Add();
+    keep_alive_ = false;
+    if (call_ == nullptr) return false;
+    call_->Refuse(408, "the request's body did not arrive in time");
+  }
+  return true;
+}
+
+void Http1Session::NoteStall(SteadyTime now) {
+  const bool in_head =
+      state_ == State::kHead && (head_started_ || (!pending_.empty() && out_.empty()));
+  if (!in_head) head_since_ = kNoDeadline;
+  if (in_head && head_since_ == kNoDeadline) head_since_ = now;
+  if (std::exchange(progress_, false) || stalled_since_ == kNoDeadline) stalled_since_ = now;
+}
+
+}  // namespace
+
+std::unique_ptr<Session> MakeHttp1Session(SessionHost& host) {
+  return std::make_unique<Http1Session>(host);
+}
+
+}  // namespace penstock::net

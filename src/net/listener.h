@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sockets that wait for connections, and hand each to the loop that has the fewest.
+#pragma once
+
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/status.h"
+#include "net/event_loop.h"
+#include "net/server.h"
+
+namespace penstock::net {
+
+// An open file descriptor. One thread at a time.
+class OwnedSocket final {
+ public:
+  OwnedSocket() = default;
+  explicit OwnedSocket(int socket) : socket_(socket) {}
+  OwnedSocket(OwnedSocket&& other) noexcept : socket_(other.Release()) {}
+  OwnedSocket& operator=(OwnedSocket&& other) noexcept {
+    std::swap(socket_, other.socket_);
+    return *this;
+  }
+  ~OwnedSocket();
+
+  int get() const { return socket_; }
+  int Release() { return std::exchange(socket_, -1); }
+
+ private:
+  int socket_ = -1;
+};
+
+// A bound and listening socket.
+struct BoundSocket {
+  OwnedSocket socket;
+  int port = 0;  // 0 for unix sockets
+};
+
+// Errors: UNAVAILABLE (address in use), INVALID_ARGUMENT (no such address), with the address.
+StatusOr<BoundSocket> Bind(const ListenOptions& options);
+
+// Accepts. Owned by its loop; destroyed on the loop or after it has ended.
+class Listener final {
+ public:
+  // Accepts on `loops[0]`, for all of `loops`, which outlive it.
+  Listener(BoundSocket bound, const ListenOptions& options,
+           std::span<const std::unique_ptr<EventLoop>> loops, ServerState& server);
+  ~Listener();
+  Listener(const Listener&) = delete;
+  Listener& operator=(const Listener&) = delete;
+
+  void Start();
+
+ private:
+  void OnReadable();
+  // False if no more connections can be accepted now.
+  bool AcceptOne();
+  void HandOver(OwnedSocket socket, std::string peer);
+
+  const ListenOptions options_;
+  const std::span<const std::unique_ptr<EventLoop>> loops_;
+  ServerState& server_;
+  boost::asio::posix::stream_descriptor socket_;
+  boost::asio::steady_timer retry_;
+  size_t next_loop_ = 0;
+};
+
+}  // namespace penstock::net

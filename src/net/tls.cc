@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/tls.h"
+
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+namespace penstock::net {
+
+TlsFilter::TlsFilter(ssl_st* ssl) : ssl_(ssl) {
+  SSL_set_bio(ssl_, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+  SSL_set_accept_state(ssl_);
+}
+
+TlsFilter::~TlsFilter() { SSL_free(ssl_); }
+
+void TlsFilter::Feed(std::span<const std::byte> bytes) {
+  BIO_write(SSL_get_rbio(ssl_), bytes.data(), static_cast<int>(bytes.size()));
+}
+
+TlsFilter::Result TlsFilter::Read(std::span<std::byte> to, size_t& bytes) {
+  ERR_clear_error();
+  if (SSL_read_ex(ssl_, to.data(), to.size(), &bytes) == 1) return Result::kOk;
+  bytes = 0;
+  const int error = SSL_get_error(ssl_, 0);
+  ERR_clear_error();
+  switch (error) {
+    case SSL_ERROR_WANT_READ:
+    case SSL_ERROR_WANT_WRITE:
+      return Result::kMore;
+    case SSL_ERROR_ZERO_RETURN:
+      return Result::kEnd;
+    default:
+      return Result::kFailed;
+  }
+}
+
+ByteChain TlsFilter::Encrypt(const ByteChain& plain) {
+  ERR_clear_error();
+  for (const Slice& slice : plain.slices()) {
+    std::span<const std::byte> left = slice.span();
+    size_t written = 0;
+    while (!left.empty() && SSL_write_ex(ssl_, left.data(), left.size(), &written) == 1)
+      left = left.subspan(written);
+  }
+  ByteChain wire;
+  BIO* const out = SSL_get_wbio(ssl_);
+  if (const size_t pending = BIO_ctrl_pending(out); pending > 0) {
+    BufferRef block = AllocateBuffer(pending);
+    BIO_read(out, block->data(), static_cast<int>(pending));
+    wire.Append(WholeSlice(std::move(block)));
+  }
+  return wire;
+}
+
+bool TlsFilter::StartClose() {
+  if (close_started_ || !is_established()) return false;
+  close_started_ = true;
+  ERR_clear_error();
+  SSL_shutdown(ssl_);
+  ERR_clear_error();
+  return BIO_ctrl_pending(SSL_get_wbio(ssl_)) > 0;
+}
+
+bool TlsFilter::is_established() const { return SSL_is_init_finished(ssl_) == 1; }
+
+std::string_view TlsFilter::alpn() const {
+  const unsigned char* name = nullptr;
+  unsigned int size = 0;
+  SSL_get0_alpn_selected(ssl_, &name, &size);
+  return {reinterpret_cast<const char*>(name), size};
+}
+
+}  // namespace penstock::net

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+
+#include "base/log.h"
+#include "net/tls.h"
+
+namespace penstock::net {
+namespace {
+
+template <auto Free>
+struct Freer {
+  template <typename T>
+  void operator()(T* object) const {
+    Free(object);
+  }
+};
+using BioPtr = std::unique_ptr<BIO, Freer<BIO_free_all>>;
+using X509Ptr = std::unique_ptr<X509, Freer<X509_free>>;
+using KeyPtr = std::unique_ptr<EVP_PKEY, Freer<EVP_PKEY_free>>;
+using ContextPtr = std::unique_ptr<SSL_CTX, Freer<SSL_CTX_free>>;
+
+// The last OpenSSL error of this thread, in words; forgets all.
+std::string LastError() {
+  const unsigned long code = ERR_peek_last_error();
+  const char* const reason = ERR_reason_error_string(code);
+  ERR_clear_error();
+  return reason != nullptr ? reason : "no PEM data found";
+}
+
+// PEM text and where it is from.
+struct Pem {
+  std::string text;
+  std::string source;
+};
+
+StatusOr<Pem> ReadPem(const std::string& file, const std::string& text, const char* what) {
+  if (file.empty()) return Pem{text, fmt::format("the {} given as text", what)};
+  std::ifstream stream(file, std::ios::binary);
+  std::ostringstream content;
+  content << stream.rdbuf();
+  if (!stream)
+    return InvalidArgument("cannot read the {} {}: {}", what, file, std::strerror(errno));
+  return Pem{content.str(), fmt::format("the {} {}", what, file)};
+}
+
+BioPtr OpenPem(const Pem& pem) {
+  return BioPtr(BIO_new_mem_buf(pem.text.data(), static_cast<int>(pem.text.size())));
+}
+
+X509Ptr NextCertificate(BIO* bio) {
+  return X509Ptr(PEM_read_bio_X509(bio, nullptr, nullptr, nullptr));
+}
+
+Status UseCertificate(SSL_CTX* context, const TlsOptions& options) {
+  ASSIGN_OR_RETURN(const Pem pem,
+                   ReadPem(options.certificate_file, options.certificate_pem, "certificate"));
+  const BioPtr bio = OpenPem(pem);
+  const X509Ptr leaf = NextCertificate(bio.get());
+  if (leaf == nullptr || SSL_CTX_use_certificate(context, leaf.get()) != 1)
+    return InvalidArgument("{} cannot be used: {}", pem.source, LastError());
+  while (X509Ptr next = NextCertificate(bio.get()))
+    if (SSL_CTX_add0_chain_cert(context, next.get()) == 1) next.release();
+  ERR_clear_error();  // the end of the text counts as an error
+  return OkStatus();
+}
+
+Status UseKey(SSL_CTX* context, const TlsOptions& options) {
+  ASSIGN_OR_RETURN(const Pem pem, ReadPem(options.key_file, options.key_pem, "private key"));
+  const BioPtr bio = OpenPem(pem);
+  const KeyPtr key(PEM_read_bio_PrivateKey(bio.get(), nullptr, nullptr, nullptr));
+  if (key == nullptr || SSL_CTX_use_PrivateKey(context, key.get()) != 1 ||
+      SSL_CTX_check_private_key(context) != 1)
+    return InvalidArgument("{} cannot be used with the certificate: {}", pem.source, LastError());
+  return OkStatus();
+}
+
+Status UseClientCa(SSL_CTX* context, const TlsOptions& options) {
+  if (options.client_ca_file.empty() && options.client_ca_pem.empty()) {
+    if (options.require_client_certificate)
+      return InvalidArgument(
+          "client certificates are required, but there is no CA to check them against");
+    return OkStatus();
+  }
+  ASSIGN_OR_RETURN(const Pem pem, ReadPem(options.client_ca_file, options.client_ca_pem,
+                                          "CA certificate for clients"));
+  const BioPtr bio = OpenPem(pem);
+  int count = 0;
+  while (const X509Ptr ca = NextCertificate(bio.get())) {
+    X509_STORE_add_cert(SSL_CTX_get_cert_store(context), ca.get());
+    SSL_CTX_add_client_CA(context, ca.get());
+    ++count;
+  }
+  if (count == 0) return InvalidArgument("{} cannot be used: {}", pem.source, LastError());
+  ERR_clear_error();
+  const int required = options.require_client_certificate ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0;
+  SSL_CTX_set_verify(context, SSL_VERIFY_PEER | required, nullptr);
+  return OkStatus();
+}
+
+// The server's order counts: HTTP/2 first.
+int SelectAlpn(SSL*, const unsigned char** selected, unsigned char* selected_size,
+               const unsigned char* offered, unsigned int offered_size, void*) {
+  static constexpr unsigned char kOurs[] = "\x02h2\x08http/1.1";
+  unsigned char* chosen = nullptr;
+  if (SSL_select_next_proto(&chosen, selected_size, kOurs, sizeof kOurs - 1, offered,
+                            offered_size) != OPENSSL_NPN_NEGOTIATED)
+    return SSL_TLSEXT_ERR_ALERT_FATAL;
+  *selected = chosen;
+  return SSL_TLSEXT_ERR_OK;
+}
+
+StatusOr<ContextPtr> MakeContext(const TlsOptions& options) {
+  ContextPtr context(SSL_CTX_new(TLS_server_method()));
+  if (context == nullptr) return Error(StatusCode::kInternal, "OpenSSL: {}", LastError());
+  SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);
+  // HTTP/2 forbids compression and renegotiation; read-ahead suits memory BIOs.
+  SSL_CTX_set_options(context.get(), SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
+                                         SSL_OP_CIPHER_SERVER_PREFERENCE |
+                                         SSL_OP_IGNORE_UNEXPECTED_EOF);
+  SSL_CTX_set_mode(context.get(), SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+                                      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  SSL_CTX_set_cipher_list(context.get(), "ECDHE+AESGCM:ECDHE+CHACHA20");
+  SSL_CTX_set_alpn_select_cb(context.get(), SelectAlpn, nullptr);
+  static constexpr unsigned char kSessionContext[] = "penstock";
+  SSL_CTX_set_session_id_context(context.get(), kSessionContext, sizeof kSessionContext - 1);
+  TRY(UseCertificate(context.get(), options));
+  TRY(UseKey(context.get(), options));
+  TRY(UseClientCa(context.get(), options));
+  return context;
+}
+
+std::string StampOf(const std::string& file) {
+  struct stat info = {};
+  if (file.empty() || stat(file.c_str(), &info) != 0) return {};
+  return fmt::format("{}.{}.{}.{}", info.st_mtim.tv_sec, info.st_mtim.tv_nsec, info.st_size,
+                     info.st_ino);
+}
+
+}  // namespace
+
+TlsContext::TlsContext(const TlsOptions& options, ssl_ctx_st* context, Stamps stamps)
+    : options_(options),
+      context_(context),
+      stamps_(std::move(stamps)),
+      next_look_(std::chrono::steady_clock::now() + options.reload_interval) {}
+
+TlsContext::~TlsContext() { SSL_CTX_free(context_); }
+
+StatusOr<std::unique_ptr<TlsContext>> TlsContext::Load(const TlsOptions& options) {
+  // Before the files are read, so that a change meanwhile is seen later.
+  Stamps stamps = StampsOf(options);
+  ASSIGN_OR_RETURN(ContextPtr context, MakeContext(options));
+  return std::unique_ptr<TlsContext>(new TlsContext(options, context.release(), std::move(stamps)));
+}
+
+TlsContext::Stamps TlsContext::StampsOf(const TlsOptions& options) {
+  return {StampOf(options.certificate_file), StampOf(options.key_file),
+          StampOf(options.client_ca_file)};
+}
+
+void TlsContext::ReloadIfChanged() {
+  const SteadyTime now = std::chrono::steady_clock::now();
+  if (options_.reload_interval <= Duration::zero() || now < next_look_) return;
+  next_look_ = now + options_.reload_interval;
+  Stamps stamps = StampsOf(options_);
+  if (stamps == stamps_) return;
+  stamps_ = std::move(stamps);
+  StatusOr<ContextPtr> context = MakeContext(options_);
+  if (!context.ok()) {
+    PENSTOCK_LOG(kError, "the changed TLS files are not used, the old ones stay: {}",
+                 MessageOf(context.status()));
+    return;
+  }
+  SSL_CTX_free(context_);
+  context_ = context->release();
+  PENSTOCK_LOG(kInfo, "the changed TLS files are in use");
+}
+
+std::unique_ptr<TlsFilter> TlsContext::NewFilter() {
+  MutexLock lock(mutex_);
+  ReloadIfChanged();
+  return std::make_unique<TlsFilter>(SSL_new(context_));
+}
+
+}  // namespace penstock::net
