@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// SavedModels and frozen graphs on TensorFlow's C interface.
+// Option of the backend: "library" (see FindRuntimeLibrary).
+// Options of a load: "saved_model_tags" (comma-separated, default "serve"); for a frozen graph
+// "inputs" and "outputs" (see MakeSignature), also as lines of signature.txt in the model's folder.
+#include <cstdlib>
+#include <string>
+#include <utility>
+
+#include "penstock/backend.hpp"
+#include "tf_api.h"
+#include "tf_model.h"
+#include "wire.h"
+
+namespace penstock::tensorflow {
+namespace {
+
+// Fields of ConfigProto.
+constexpr uint32_t kIntraOpThreads = 2;
+constexpr uint32_t kInterOpThreads = 5;
+
+// TensorFlow reads these when it is opened; what the user has set stays.
+void SetEnvironment() {
+  // Without it the memory of unloaded models never goes back to the system.
+  setenv("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "true", 0);
+  // Errors only: what a call reports comes back as its status anyway.
+  setenv("TF_CPP_MIN_LOG_LEVEL", "2", 0);
+}
+
+std::string ConfigBytes(const PenstockHost& host) {
+  std::string config;
+  AppendVarintField(config, kIntraOpThreads, host.intra_op_threads);
+  AppendVarintField(config, kInterOpThreads, host.inter_op_threads);
+  return config;
+}
+
+}  // namespace
+
+// Thread-safe.
+class TfBackend final : public plugin::Backend {
+ public:
+  explicit TfBackend(const PenstockHost& host) {
+    SetEnvironment();
+    api_ = TfApi::Open(
+        plugin::FindRuntimeLibrary(host, "PENSTOCK_TENSORFLOW_LIBRARY", "libtensorflow_cc.so*"));
+    options_ = SessionOptionsPtr(api_.NewSessionOptions(), {&api_});
+    const std::string config = ConfigBytes(host);
+    CallStatus status(api_);
+    api_.SetConfig(options_.get(), config.data(), config.size(), status.get());
+    status.Check();
+    MakeThreadPools();
+    const std::string text = std::string("TensorFlow ") + api_.Version();
+    host.log(&host, PENSTOCK_LOG_INFO, plugin::ToC(text));
+  }
+
+  std::unique_ptr<plugin::Model> Load(const plugin::LoadArguments& arguments) override {
+    return std::make_unique<TfModel>(api_, LoadGraph(api_, options_.get(), arguments));
+  }
+
+ private:
+  // The first session makes the thread pools that all share; they take this thread's priority.
+  void MakeThreadPools() {
+    CallStatus status(api_);
+    const GraphPtr graph(api_.NewGraph(), {&api_});
+    TF_Operation* const nothing =
+        api_.FinishOperation(api_.NewOperation(graph.get(), "NoOp", "nothing"), status.get());
+    status.Check();
+    const SessionPtr session(api_.NewSession(graph.get(), options_.get(), status.get()), {&api_});
+    status.Check();
+    api_.SessionRun(session.get(), nullptr, nullptr, nullptr, 0, nullptr, nullptr, 0, &nothing, 1,
+                    nullptr, status.get());
+    status.Check();
+  }
+
+  TfApi api_;
+  SessionOptionsPtr options_;
+};
+
+}  // namespace penstock::tensorflow
+
+PENSTOCK_BACKEND(penstock::tensorflow::TfBackend, "tensorflow", "1")

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loads SavedModels and frozen graphs.
+#include <dirent.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <utility>
+
+#include "tf_model.h"
+
+namespace penstock::tensorflow {
+namespace {
+
+using plugin::Error;
+
+std::vector<std::string> Split(std::string_view list) {
+  std::vector<std::string> parts;
+  while (!list.empty()) {
+    const size_t comma = std::min(list.find(','), list.size());
+    parts.emplace_back(list.substr(0, comma));
+    list.remove_prefix(std::min(comma + 1, list.size()));
+  }
+  return parts;
+}
+
+bool IsFile(const std::string& path) { return access(path.c_str(), F_OK) == 0; }
+
+// The only .pb file of the folder, or the one with a usual name.
+std::string FrozenGraphFile(const std::string& folder) {
+  for (const char* usual : {"frozen_inference_graph.pb", "model.pb"}) {
+    if (IsFile(folder + "/" + usual)) return folder + "/" + usual;
+  }
+  std::vector<std::string> names;
+  DIR* const entries = opendir(folder.c_str());
+  if (entries == nullptr) throw Error(PENSTOCK_NOT_FOUND, "cannot read the folder");
+  while (const dirent* entry = readdir(entries)) {
+    const std::string_view name = entry->d_name;
+    if (name.ends_with(".pb") && name.front() != '.') names.emplace_back(name);
+  }
+  closedir(entries);
+  if (names.size() == 1) return folder + "/" + names.front();
+  throw Error(PENSTOCK_NOT_FOUND,
+              names.empty() ? "the folder holds neither a SavedModel nor a frozen graph (.pb)"
+                            : "the folder holds several .pb files; call the graph model.pb");
+}
+
+std::string ReadFile(const std::string& path) {
+  std::ifstream stream(path, std::ios::binary);
+  if (!stream) throw Error(PENSTOCK_NOT_FOUND, "cannot read " + path);
+  return {std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
+}
+
+// The value of "inputs:" or "outputs:" in signature.txt, or nothing.
+std::string FromSignatureFile(const std::string& folder, const std::string& key) {
+  std::ifstream stream(folder + "/signature.txt");
+  for (std::string line; std::getline(stream, line);) {
+    if (line.rfind(key + ":", 0) != 0) continue;
+    line.erase(0, key.size() + 1);
+    line.erase(
+        std::remove_if(line.begin(), line.end(), [](char c) { return c == ' ' || c == '\r'; }),
+        line.end());
+    return line;
+  }
+  return {};
+}
+
+LoadedGraph LoadFrozen(const TfApi& api, const TF_SessionOptions* session_options,
+                       const plugin::LoadArguments& arguments) {
+  const std::string folder(arguments.folder);
+  const std::string file = FrozenGraphFile(folder);
+  const std::string bytes = ReadFile(file);
+  LoadedGraph result;
+  result.graph = GraphPtr(api.NewGraph(), {&api});
+  TF_ImportGraphDefOptions* const options = api.NewImportGraphDefOptions();
+  CallStatus status(api);
+  TF_Buffer graph_def{bytes.data(), bytes.size(), nullptr};
+  api.GraphImportGraphDef(result.graph.get(), &graph_def, options, status.get());
+  api.DeleteImportGraphDefOptions(options);
+  if (!status.ok()) {
+    try {
+      status.Check();
+    } catch (const Error& error) {
+      throw Error(error.code(),
+                  file + " is not a frozen graph that can be loaded: " + error.what());
+    }
+  }
+  const auto named = [&](const std::string& key) {
+    const std::string_view option = plugin::OptionOr(arguments.options, key, "");
+    return option.empty() ? FromSignatureFile(folder, key) : std::string(option);
+  };
+  result.signatures.push_back(
+      MakeSignature(api, result.graph.get(), named("inputs"), named("outputs")));
+  result.session =
+      SessionPtr(api.NewSession(result.graph.get(), session_options, status.get()), {&api});
+  status.Check();
+  return result;
+}
+
+LoadedGraph LoadSavedModel(const TfApi& api, const TF_SessionOptions* session_options,
+                           const plugin::LoadArguments& arguments) {
+  const std::vector<std::string> tags =
+      Split(plugin::OptionOr(arguments.options, "saved_model_tags", "serve"));
+  std::vector<const char*> tag_pointers;
+  for (const std::string& tag : tags) tag_pointers.push_back(tag.c_str());
+  LoadedGraph result;
+  result.graph = GraphPtr(api.NewGraph(), {&api});
+  const BufferPtr meta_graph(api.NewBuffer(), {&api});
+  CallStatus status(api);
+  result.session = SessionPtr(
+      api.LoadSessionFromSavedModel(session_options, nullptr, std::string(arguments.folder).c_str(),
+                                    tag_pointers.data(), static_cast<int>(tag_pointers.size()),
+                                    result.graph.get(), meta_graph.get(), status.get()),
+      {&api});
+  status.Check();
+  result.signatures = ReadSignatures(
+      api, result.graph.get(), {static_cast<const char*>(meta_graph->data), meta_graph->length});
+  return result;
+}
+
+}  // namespace
+
+LoadedGraph LoadGraph(const TfApi& api, const TF_SessionOptions* session_options,
+                      const plugin::LoadArguments& arguments) {
+  const std::string folder(arguments.folder);
+  if (IsFile(folder + "/saved_model.pb") || IsFile(folder + "/saved_model.pbtxt")) {
+    return LoadSavedModel(api, session_options, arguments);
+  }
+  return LoadFrozen(api, session_options, arguments);
+}
+
+}  // namespace penstock::tensorflow

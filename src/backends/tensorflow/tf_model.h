@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// A TensorFlow model, loaded.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "penstock/backend.hpp"
+#include "tf_api.h"
+#include "tf_signature.h"
+#include "tf_tensor.h"
+
+namespace penstock::tensorflow {
+
+// A graph and the session that runs it. One thread at a time as to its life.
+struct LoadedGraph {
+  GraphPtr graph;
+  SessionPtr session;  // goes before the graph
+  std::vector<BoundSignature> signatures;
+};
+
+// Throws Error.
+LoadedGraph LoadGraph(const TfApi& api, const TF_SessionOptions* session_options,
+                      const plugin::LoadArguments& arguments);
+
+// Thread-safe.
+class TfModel final : public plugin::Model {
+ public:
+  TfModel(const TfApi& api, LoadedGraph loaded);
+  ~TfModel() override;
+
+  void Run(plugin::Request&& request) override;
+
+ private:
+  // TensorFlow keeps an executor for every set of fetched tensors for good. So that clients cannot
+  // grow memory, further sets than these fetch everything.
+  static constexpr size_t kOutputSetsMax = 16;
+  // After this many runs in a row that took less than kShortRun, a run is expected to be short.
+  static constexpr uint32_t kShortRunsWanted = 100;
+  static constexpr int64_t kShortRunNs = 1'000'000;
+
+  struct Call;
+
+  void Feed(Call& call) const;
+  // Chooses what to fetch; `call.fetched` then holds indices of the signature, ascending.
+  void ChooseOutputs(Call& call);
+  bool IsKnownSet(uint32_t signature, uint64_t outputs);
+  void RunSession(Call& call);
+  // True if the run should be timed by TensorFlow, which costs a hop to its pool.
+  bool NeedsTimer(const Call& call, int64_t now_ns) const;
+
+  const TfApi& api_;
+  LoadedGraph loaded_;
+  const BufferPtr inline_options_;  // RunOptions: on the calling thread
+  std::atomic<uint32_t> short_runs_{0};
+  std::mutex sets_mutex_;
+  std::vector<std::pair<uint32_t, uint64_t>> sets_;  // guarded by sets_mutex_
+};
+
+}  // namespace penstock::tensorflow

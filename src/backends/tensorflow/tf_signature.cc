@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tf_signature.h"
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+#include <utility>
+
+#include "wire.h"
+
+namespace penstock::tensorflow {
+namespace {
+
+using plugin::Error;
+
+// Field numbers of TensorFlow's messages.
+enum : uint32_t { kMetaGraphSignatureDef = 5 };
+enum : uint32_t { kMapKey = 1, kMapValue = 2 };
+enum : uint32_t {
+  kSignatureInputs = 1,
+  kSignatureOutputs = 2,
+  kSignatureMethod = 3,
+  kSignatureDefaults = 4
+};
+enum : uint32_t { kInfoName = 1, kInfoType = 2, kInfoShape = 3 };
+enum : uint32_t { kShapeDim = 2, kShapeUnknownRank = 3, kDimSize = 1 };
+
+struct MapEntry {
+  std::string_view key;
+  std::string_view value;
+};
+
+MapEntry ReadEntry(std::string_view bytes) {
+  MapEntry entry;
+  for (WireReader reader(bytes); reader.Next();) {
+    if (reader.field() == kMapKey) entry.key = reader.bytes();
+    if (reader.field() == kMapValue) entry.value = reader.bytes();
+  }
+  return entry;
+}
+
+void ReadShape(std::string_view bytes, plugin::TensorSpec& spec) {
+  for (WireReader reader(bytes); reader.Next();) {
+    if (reader.field() == kShapeUnknownRank) spec.unknown_rank = reader.number() != 0;
+    if (reader.field() != kShapeDim) continue;
+    int64_t size = 0;
+    for (WireReader dim(reader.bytes()); dim.Next();) {
+      if (dim.field() == kDimSize) size = static_cast<int64_t>(dim.number());
+    }
+    spec.shape.push_back(size < 0 ? -1 : size);
+  }
+  if (spec.unknown_rank) spec.shape.clear();
+}
+
+void SetBatchAxis(plugin::TensorSpec& spec) {
+  spec.batch_axis = !spec.shape.empty() && spec.shape[0] == -1 ? 0 : -1;
+}
+
+// The tensor called "op:1" in the graph; "op" is "op:0".
+std::optional<TF_Output> FindTensor(const TfApi& api, TF_Graph* graph, std::string_view name) {
+  int index = 0;
+  const size_t colon = name.rfind(':');
+  if (colon != std::string_view::npos) {
+    const std::string_view digits = name.substr(colon + 1);
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), index);
+    if (error != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
+    name = name.substr(0, colon);
+  }
+  TF_Operation* const operation = api.GraphOperationByName(graph, std::string(name).c_str());
+  if (operation == nullptr || index < 0 || index >= api.OperationNumOutputs(operation)) {
+    return std::nullopt;
+  }
+  return TF_Output{operation, index};
+}
+
+// One TensorInfo. None if it is not a plain tensor of the graph.
+std::optional<plugin::TensorSpec> ReadInfo(const MapEntry& entry) {
+  plugin::TensorSpec spec;
+  spec.name = entry.key;
+  spec.unknown_rank = true;  // unless there is a shape
+  for (WireReader reader(entry.value); reader.Next();) {
+    if (reader.field() == kInfoName) spec.backend_name = reader.bytes();
+    if (reader.field() == kInfoType) spec.dtype = static_cast<int32_t>(reader.number());
+    if (reader.field() == kInfoShape) {
+      spec.unknown_rank = false;
+      ReadShape(reader.bytes(), spec);
+    }
+  }
+  if (spec.backend_name.empty()) return std::nullopt;
+  SetBatchAxis(spec);
+  return spec;
+}
+
+TensorPtr ReadTensor(const TfApi& api, std::string_view tensor_proto) {
+  const BufferPtr buffer = MakeBuffer(api, tensor_proto);
+  TensorPtr tensor(api.AllocateTensor(TF_FLOAT, nullptr, 0, sizeof(float)), {&api});
+  CallStatus status(api);
+  api.TensorFromProto(buffer.get(), tensor.get(), status.get());
+  status.Check();
+  return tensor;
+}
+
+std::optional<BoundSignature> ReadSignature(const TfApi& api, TF_Graph* graph,
+                                            const MapEntry& definition) {
+  BoundSignature result;
+  result.signature.name = definition.key;
+  std::map<std::string_view, std::string_view> defaults;
+  const auto add = [&](std::string_view entry, std::vector<plugin::TensorSpec>& specs,
+                       std::vector<TF_Output>& tensors) {
+    std::optional<plugin::TensorSpec> spec = ReadInfo(ReadEntry(entry));
+    const auto tensor = spec ? FindTensor(api, graph, spec->backend_name) : std::nullopt;
+    if (!tensor) return false;
+    specs.push_back(*std::move(spec));
+    tensors.push_back(*tensor);
+    return true;
+  };
+  for (WireReader reader(definition.value); reader.Next();) {
+    bool plain = true;
+    switch (reader.field()) {
+      case kSignatureInputs:
+        plain = add(reader.bytes(), result.signature.inputs, result.inputs);
+        break;
+      case kSignatureOutputs:
+        plain = add(reader.bytes(), result.signature.outputs, result.outputs);
+        break;
+      case kSignatureMethod:
+        result.signature.method_name = reader.bytes();
+        break;
+      case kSignatureDefaults: {
+        const MapEntry entry = ReadEntry(reader.bytes());
+        defaults[entry.key] = entry.value;
+        break;
+      }
+      default:
+        break;
+    }
+    if (!plain) return std::nullopt;
+  }
+  for (plugin::TensorSpec& input : result.signature.inputs) {
+    const auto found = defaults.find(input.name);
+    input.optional = found != defaults.end();
+    result.defaults.push_back(input.optional ? ReadTensor(api, found->second) : TensorPtr());
+  }
+  return result;
+}
+
+// "name=op:1", or "op:1", which is its own name.
+void AddNamed(const TfApi& api, TF_Graph* graph, std::string_view text,
+              std::vector<plugin::TensorSpec>& specs, std::vector<TF_Output>& tensors) {
+  const size_t equals = text.find('=');
+  const std::string_view tensor_name =
+      equals == std::string_view::npos ? text : text.substr(equals + 1);
+  const std::optional<TF_Output> tensor = FindTensor(api, graph, tensor_name);
+  if (!tensor) {
+    throw Error(PENSTOCK_INVALID_ARGUMENT,
+                "the graph has no tensor '" + std::string(tensor_name) + "'");
+  }
+  plugin::TensorSpec spec;
+  spec.name = text.substr(0, equals);
+  spec.backend_name = tensor_name;
+  spec.dtype = api.OperationOutputType(*tensor);
+  CallStatus status(api);
+  const int rank = api.GraphGetTensorNumDims(graph, *tensor, status.get());
+  status.Check();
+  spec.unknown_rank = rank < 0;
+  if (rank > 0) {
+    spec.shape.resize(static_cast<size_t>(rank));
+    api.GraphGetTensorShape(graph, *tensor, spec.shape.data(), rank, status.get());
+    status.Check();
+  }
+  SetBatchAxis(spec);
+  specs.push_back(std::move(spec));
+  tensors.push_back(*tensor);
+}
+
+// Placeholders for the inputs, unconsumed outputs of computations for the outputs.
+void Guess(const TfApi& api, TF_Graph* graph, std::string& inputs, std::string& outputs) {
+  const bool guess_inputs = inputs.empty();
+  const bool guess_outputs = outputs.empty();
+  const auto append = [](std::string& list, const std::string& name) {
+    list += (list.empty() ? "" : ",") + name;
+  };
+  size_t position = 0;
+  while (TF_Operation* operation = api.GraphNextOperation(graph, &position)) {
+    const std::string_view type = api.OperationOpType(operation);
+    const std::string name = api.OperationName(operation);
+    if (type == "Placeholder") {
+      if (guess_inputs) append(inputs, name);
+      continue;
+    }
+    if (!guess_outputs || type == "Const" || type == "Assert") continue;
+    const int count = api.OperationNumOutputs(operation);
+    int consumers = 0;
+    for (int i = 0; i < count; ++i) consumers += api.OperationOutputNumConsumers({operation, i});
+    if (consumers > 0) continue;
+    for (int i = 0; i < count; ++i) append(outputs, i == 0 ? name : name + ":" + std::to_string(i));
+  }
+}
+
+}  // namespace
+
+std::vector<BoundSignature> ReadSignatures(const TfApi& api, TF_Graph* graph,
+                                           std::string_view meta_graph) {
+  std::vector<BoundSignature> result;
+  for (WireReader reader(meta_graph); reader.Next();) {
+    if (reader.field() != kMetaGraphSignatureDef) continue;
+    const MapEntry entry = ReadEntry(reader.bytes());
+    if (entry.key == "__saved_model_init_op" || entry.key == "__saved_model_train_op") continue;
+    std::optional<BoundSignature> signature = ReadSignature(api, graph, entry);
+    if (signature) result.push_back(*std::move(signature));
+  }
+  if (result.empty()) {
+    throw Error(PENSTOCK_INVALID_ARGUMENT,
+                "the SavedModel has no signature with plain tensors; export it with signatures");
+  }
+  return result;
+}
+
+BoundSignature MakeSignature(const TfApi& api, TF_Graph* graph, std::string_view inputs,
+                             std::string_view outputs) {
+  std::string input_list(inputs);
+  std::string output_list(outputs);
+  Guess(api, graph, input_list, output_list);
+  BoundSignature result;
+  result.signature.method_name = "tensorflow/serving/predict";
+  const auto add_all = [&](std::string_view list, std::vector<plugin::TensorSpec>& specs,
+                           std::vector<TF_Output>& tensors) {
+    while (!list.empty()) {
+      const size_t comma = std::min(list.find(','), list.size());
+      AddNamed(api, graph, list.substr(0, comma), specs, tensors);
+      list.remove_prefix(std::min(comma + 1, list.size()));
+    }
+  };
+  add_all(input_list, result.signature.inputs, result.inputs);
+  add_all(output_list, result.signature.outputs, result.outputs);
+  result.defaults.resize(result.inputs.size());
+  if (result.outputs.empty()) {
+    throw Error(PENSTOCK_INVALID_ARGUMENT,
+                "the graph has no output that nobody consumes; name them "
+                "with the option \"outputs\"");
+  }
+  return result;
+}
+
+}  // namespace penstock::tensorflow

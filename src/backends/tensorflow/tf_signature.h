@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a model is called: read from a MetaGraphDef, or guessed from a frozen graph.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "penstock/backend.hpp"
+#include "tf_api.h"
+
+namespace penstock::tensorflow {
+
+// A signature, and its tensors in the graph. Immutable after loading.
+struct BoundSignature {
+  plugin::Signature signature;
+  std::vector<TF_Output> inputs;    // as signature.inputs
+  std::vector<TF_Output> outputs;   // as signature.outputs
+  std::vector<TensorPtr> defaults;  // as signature.inputs; null: the input must be given
+};
+
+// The signatures of `meta_graph`, a serialized MetaGraphDef. Those of SavedModel's own initialiser
+// are left out, and those with sparse or composite tensors. Throws Error.
+std::vector<BoundSignature> ReadSignatures(const TfApi& api, TF_Graph* graph,
+                                           std::string_view meta_graph);
+
+// The signature "serving_default" of a frozen graph. `inputs` and `outputs` list tensors as
+// "op", "op:1" or "name=op:1", separated by commas. If empty: the placeholders; and the outputs
+// that no operation consumes. Throws Error.
+BoundSignature MakeSignature(const TfApi& api, TF_Graph* graph, std::string_view inputs,
+                             std::string_view outputs);
+
+}  // namespace penstock::tensorflow

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tensors across the border to TensorFlow: no copy of elements but of strings and of inputs that
+// are not aligned as TensorFlow wants them.
+#pragma once
+
+#include "penstock/backend.hpp"
+#include "tf_api.h"
+
+namespace penstock::tensorflow {
+
+// Keeps the owner of `tensor` as long as TensorFlow wants it. Throws Error.
+TensorPtr ToTensorFlow(const TfApi& api, const PenstockTensor& tensor);
+
+// Room for the sizes of an output. One thread at a time.
+struct OutputSizes {
+  static constexpr int kInline = 8;
+  int64_t few[kInline];
+  std::unique_ptr<int64_t[]> many;
+};
+
+// Takes over `value`: the result's owner keeps it. `sizes` keeps the shape. Throws Error.
+PenstockTensor FromTensorFlow(const TfApi& api, TensorPtr value, OutputSizes& sizes);
+
+}  // namespace penstock::tensorflow
