@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "frontends/admin/admin_frontend.h"
+
+#include <fmt/format.h>
+
+#include <iterator>
+#include <optional>
+#include <utility>
+
+#include "base/log.h"
+
+namespace penstock {
+namespace {
+
+constexpr std::string_view kModelPath = "/readyz/models/";
+
+std::string Quoted(std::string_view text) {
+  std::string quoted = "\"";
+  AppendJsonEscaped(quoted, text);
+  return quoted += '"';
+}
+
+net::HttpResponse Json(int status, std::string_view text) {
+  net::HttpResponse response;
+  response.status = status;
+  response.headers.emplace_back("cache-control", "no-store");
+  response.body.AppendCopy(text);
+  response.body.AppendCopy("\n");
+  return response;
+}
+
+std::optional<int> HexDigit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return std::nullopt;
+}
+
+// With %XX replaced; a '%' without two hex digits stays.
+std::string PercentDecoded(std::string_view text) {
+  std::string decoded;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto high = text[i] == '%' && i + 2 < text.size() ? HexDigit(text[i + 1]) : std::nullopt;
+    const auto low = high ? HexDigit(text[i + 2]) : std::nullopt;
+    decoded += low ? static_cast<char>(*high * 16 + *low) : text[i];
+    if (low) i += 2;
+  }
+  return decoded;
+}
+
+// {"name":...,"ready":...,"versions":[...]}, with what keeps it from being ready.
+std::string ModelJson(const core::Manager& manager, std::string_view name, bool is_ready) {
+  std::string json = fmt::format(R"({{"name":{},"ready":{})", Quoted(name), is_ready);
+  if (const Status source = manager.SourceStatus(name); !source.ok())
+    json += ",\"source_error\":" + Quoted(MessageOf(source));
+  json += ",\"versions\":[";
+  const char* separator = "";
+  for (const core::VersionStatus& version : manager.VersionStatuses(name)) {
+    fmt::format_to(std::back_inserter(json), R"({}{{"version":{},"state":"{}")",
+                   std::exchange(separator, ","), version.id.version.value,
+                   core::VersionStateName(version.state));
+    if (!version.status.ok()) json += ",\"error\":" + Quoted(version.status.ToString());
+    json += '}';
+  }
+  return json += "]}";
+}
+
+}  // namespace
+
+AdminFrontend::AdminFrontend(AdminOptions options, const core::Manager& manager,
+                             const Readiness& readiness, const MetricsRegistry& metrics)
+    : options_(std::move(options)), manager_(manager), readiness_(readiness), metrics_(metrics) {}
+
+void AdminFrontend::Register(net::Router& router) {
+  // Probes and scrapes must get through when the server is full, and while it drains.
+  const auto add = [&router](std::string_view path, net::HttpHandler handler) {
+    router.AddHttp({.path = std::string(path),
+                    .methods = {"GET"},
+                    .handler = std::move(handler),
+                    .counts_as_request = false});
+  };
+  add("/", [this](net::HttpCallRef call) { call->Respond(Root()); });
+  add("/healthz", [](net::HttpCallRef call) { call->Respond(Json(200, R"({"status":"ok"})")); });
+  add("/readyz", [this](net::HttpCallRef call) { call->Respond(ServerReadiness()); });
+  add(std::string(kModelPath) + "*", [this](net::HttpCallRef call) {
+    call->Respond(ModelReadiness(call->head().path.substr(kModelPath.size())));
+  });
+  for (const std::string& path : options_.metrics_paths)
+    add(path, [this](net::HttpCallRef call) { call->Respond(Metrics()); });
+}
+
+net::HttpResponse AdminFrontend::Root() const {
+  return Json(200, fmt::format(R"({{"name":"penstock","version":{},"ready":{},"models":{}}})",
+                               Quoted(options_.version), readiness_.IsServerReady(),
+                               manager_.ModelNames().size()));
+}
+
+net::HttpResponse AdminFrontend::Metrics() const {
+  net::HttpResponse response;
+  response.content_type = "text/plain; version=0.0.4; charset=utf-8";
+  response.body.AppendCopy(metrics_.Text());
+  return response;
+}
+
+net::HttpResponse AdminFrontend::ServerReadiness() const {
+  if (readiness_.IsServerReady()) return Json(200, R"({"ready":true})");
+  std::string json =
+      fmt::format(R"({{"ready":false,"draining":{},"models":[)", readiness_.IsDraining());
+  const char* separator = "";
+  for (const std::string& name : manager_.ModelNames()) {
+    if (manager_.IsModelReady(name).value_or(true)) continue;
+    json += std::exchange(separator, ",") + ModelJson(manager_, name, false);
+  }
+  return Json(503, json + "]}");
+}
+
+net::HttpResponse AdminFrontend::ModelReadiness(std::string_view escaped_name) const {
+  const std::string name = PercentDecoded(escaped_name);
+  const std::optional<bool> is_ready = readiness_.IsModelReady(name);
+  if (!is_ready)
+    return Json(404, fmt::format(R"({{"error":{}}})",
+                                 Quoted(fmt::format("no model is called '{}'", name))));
+  return Json(*is_ready ? 200 : 503, ModelJson(manager_, name, *is_ready));
+}
+
+}  // namespace penstock

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// The pages for those who run the server: metrics, liveness, readiness.
+//   GET /                     what this is, as JSON
+//   GET /healthz              200 while the process can answer at all
+//   GET /readyz               200 if every model is available, else 503 and what is missing
+//   GET /readyz/models/NAME   the same for one model; 404 if it is not configured
+//   GET /metrics, and the path of the monitoring configuration: Prometheus text
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/metrics.h"
+#include "infer/frontend.h"
+#include "infer/readiness.h"
+
+namespace penstock {
+
+struct AdminOptions {
+  std::vector<std::string> metrics_paths = {"/metrics", "/monitoring/prometheus/metrics"};
+  std::string version;  // of the program
+};
+
+// Thread-safe. What the constructor gets outlives it.
+class AdminFrontend final : public Frontend {
+ public:
+  AdminFrontend(AdminOptions options, const core::Manager& manager, const Readiness& readiness,
+                const MetricsRegistry& metrics);
+
+  std::string_view name() const override { return "admin"; }
+  void Register(net::Router& router) override;
+
+ private:
+  net::HttpResponse Root() const;
+  net::HttpResponse Metrics() const;
+  net::HttpResponse ServerReadiness() const;
+  net::HttpResponse ModelReadiness(std::string_view escaped_name) const;
+
+  const AdminOptions options_;
+  const core::Manager& manager_;
+  const Readiness& readiness_;
+  const MetricsRegistry& metrics_;
+};
+
+}  // namespace penstock
