@@ -29,6 +29,10 @@ struct GrpcRoute {
   bool is_unary = true;
   GrpcHandler handler;
   LandingFunction landing = nullptr;  // null: the message itself is aligned
+  bool compress = false;  // gzip answers for every client that takes it, not only for those that
+                          // send gzip
+  bool counts_as_request =
+      true;  // false for probes: no request limit; streams end when the server drains
 };
 
 struct HttpRoute {

@@ -1,0 +1,416 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/grpc_call.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+#include <vector>
+
+#include "base/check.h"
+#include "net/http2_nv.h"
+#include "net/http2_stream.h"
+#include "net/server_state.h"
+
+namespace penstock::net {
+namespace {
+
+constexpr size_t kCallsKept = 1024;
+constexpr size_t kBacklogKept = 4096;
+
+}  // namespace
+
+// Calls for the next streams. Owned by loop.
+class GrpcCallPool final : public LoopLocal {
+ public:
+  static GrpcCallPool& Of(Loop& loop) {
+    std::unique_ptr<LoopLocal>& place = loop.local(LoopLocalKey::kGrpcCalls);
+    if (!place) place = std::make_unique<GrpcCallPool>();
+    return static_cast<GrpcCallPool&>(*place);
+  }
+  GrpcCallImpl* Take() {
+    if (free_.empty()) return nullptr;
+    GrpcCallImpl* call = free_.back().release();
+    free_.pop_back();
+    return call;
+  }
+  void Give(GrpcCallImpl* call) {
+    if (free_.size() < kCallsKept) {
+      free_.emplace_back(call);
+    } else {
+      delete call;
+    }
+  }
+
+ private:
+  std::vector<std::unique_ptr<GrpcCallImpl>> free_;
+};
+
+GrpcCallImpl* NewGrpcCall(Loop& loop) {
+  if (GrpcCallImpl* call = GrpcCallPool::Of(loop).Take()) {
+    call->Ref();
+    return call;
+  }
+  return new GrpcCallImpl(loop.shared_from_this());
+}
+
+GrpcCallImpl::GrpcCallImpl(std::shared_ptr<Loop> loop) : loop_(std::move(loop)), reader_(*loop_) {}
+
+GrpcCallImpl::~GrpcCallImpl() = default;
+
+// --- the end of its life
+
+void GrpcCallImpl::Destroy() {
+  if (loop_->IsCurrent()) return OnUnreferenced();
+  // The pool and the stream belong to the loop: drop the last reference there. If it does not run
+  // any more, the call goes with the task.
+  Ref();
+  const std::shared_ptr<Loop> loop = loop_;
+  loop->Post([owner = std::unique_ptr<GrpcCallImpl>(this)]() mutable { owner.release()->Unref(); });
+}
+
+void GrpcCallImpl::OnUnreferenced() {
+  if (stream_ != nullptr && is_started_) {
+    Ref();  // so that what ends the call finds it alive
+    Fail(Error(StatusCode::kInternal, "the handler of {} gave no answer", head_.path));
+    return Unref();
+  }
+  Recycle();
+}
+
+void GrpcCallImpl::Recycle() {
+  PENSTOCK_CHECK(stream_ == nullptr, "a call outlives its stream's hold");
+  Disarm();
+  reader_.Reset();
+  DropBacklog();
+  head_storage_.Clear();
+  head_ = {};
+  message_ = {};
+  deadline_ = kNoDeadline;
+  std::destroy_at(&cancel_);
+  std::construct_at(&cancel_);
+  route_ = nullptr;
+  is_started_ = is_head_sent_ = compress_ = has_message_ = has_ended_ = false;
+  on_message_ = nullptr;
+  on_accepted_ = nullptr;
+  is_answered_.store(false, std::memory_order_relaxed);
+  if (loop_->is_shut_down()) {
+    delete this;
+  } else {
+    GrpcCallPool::Of(*loop_).Give(this);
+  }
+}
+
+void GrpcCallImpl::Abandon() {
+  stream_ = nullptr;
+  Unref();
+}
+
+void GrpcCallImpl::Detach() {
+  Disarm();
+  reader_.Reset();
+  DropBacklog();
+  stream_->DetachCall();
+  stream_ = nullptr;
+  // Handlers that wait learn that there is nothing to wait for.
+  if (on_message_) std::exchange(on_message_, nullptr)(std::nullopt);
+  if (on_accepted_) std::exchange(on_accepted_, nullptr)(false);
+  if (!is_started_) Unref();
+}
+
+void GrpcCallImpl::OnStreamGone() {
+  const GrpcCallRef keep(this);
+  Ref();
+  is_answered_.store(true, std::memory_order_release);
+  Detach();
+  cancel_.Cancel();
+}
+
+// --- the request
+
+void GrpcCallImpl::OnHead(const GrpcRoute* route, const GrpcHeadFields& fields) {
+  route_ = route;
+  start_ = loop_->server().clock.Now();
+  request_id_ = loop_->NextRequestId();
+  if (route == nullptr)
+    return Fail(Error(StatusCode::kUnimplemented, "this server has no method {}", head_.path));
+  if (!ReadHeadFields(fields)) return;
+  if (!AdmitRequest()) return;
+  if (deadline_ != kNoDeadline) loop_->timers().Arm(*this, deadline_);
+  if (!route->is_unary) StartHandler();
+}
+
+bool GrpcCallImpl::ReadHeadFields(const GrpcHeadFields& fields) {
+  const bool is_gzip = fields.encoding == "gzip";
+  if (!is_gzip && !fields.encoding.empty() && fields.encoding != "identity") {
+    stream_->kept_headers() = {{"grpc-accept-encoding", "identity,gzip"}};
+    Fail(Error(StatusCode::kUnimplemented, "messages compressed with '{}' cannot be read: use gzip",
+               fields.encoding));
+    return false;
+  }
+  if (!fields.timeout.empty()) {
+    const std::optional<Duration> timeout = ParseGrpcTimeout(fields.timeout);
+    if (!timeout) {
+      Fail(Error(StatusCode::kInternal,
+                 "grpc-timeout is '{}': it must be 1 to 8 digits and one of H, M, S, m, u, n",
+                 fields.timeout));
+      return false;
+    }
+    deadline_ = start_ + *timeout;
+  }
+  compress_ = (is_gzip || route_->compress) && ListContains(fields.accept_encoding, "gzip");
+  reader_.Start({.gzip = is_gzip,
+                 .bytes_max = loop_->server().options.body_bytes_max,
+                 .landing = route_->landing});
+  return true;
+}
+
+bool GrpcCallImpl::AdmitRequest() {
+  if (!route_->counts_as_request) return true;
+  if (loop_->TryBeginRequest()) {
+    stream_->counts_ = true;
+    return true;
+  }
+  Fail(Error(StatusCode::kUnavailable, "the server is at its limit of {} requests at the same time",
+             loop_->server().options.requests_max));
+  return false;
+}
+
+void GrpcCallImpl::StartHandler() {
+  is_started_ = true;
+  route_->handler(GrpcCallRef(this));
+}
+
+void GrpcCallImpl::OnData(std::span<const std::byte> bytes) {
+  if (route_->is_unary) return ReceiveUnary(bytes);
+  input_ = bytes;
+  Pump();
+}
+
+void GrpcCallImpl::ReceiveUnary(std::span<const std::byte> bytes) {
+  stream_->Consume(bytes.size());
+  while (!bytes.empty()) {
+    if (has_message_)
+      return Fail(Error(StatusCode::kInternal, "more than one message was sent to {}, which takes one",
+                        head_.path));
+    const StatusOr<size_t> taken = reader_.Take(bytes);
+    if (!taken.ok()) return Fail(taken.status());
+    bytes = bytes.subspan(*taken);
+    if (reader_.has_message()) {
+      message_ = reader_.TakeMessage();
+      has_message_ = true;
+    }
+  }
+}
+
+void GrpcCallImpl::OnEnd() {
+  has_ended_ = true;
+  if (!route_->is_unary) return Pump();
+  if (!reader_.is_between_messages())
+    return Fail(Error(StatusCode::kInternal, "the request ends in the middle of a message"));
+  if (!has_message_)
+    return Fail(
+        Error(StatusCode::kInternal, "no message was sent to {}, which takes one", head_.path));
+  StartHandler();
+}
+
+void GrpcCallImpl::Pump() {
+  if (is_receiving_) return;
+  const GrpcCallRef keep(this);  // a reader may end the call
+  Ref();
+  is_receiving_ = true;
+  while (stream_ != nullptr && PumpOnce()) {
+  }
+  is_receiving_ = false;
+  if (stream_ != nullptr && !input_.empty()) KeepForLater(input_);
+  input_ = {};
+}
+
+// Makes one step; false if there is none to make.
+bool GrpcCallImpl::PumpOnce() {
+  if (reader_.has_message()) {
+    if (!on_message_) return false;
+    std::exchange(on_message_, nullptr)(reader_.TakeMessage());
+    return true;
+  }
+  const bool has_backlog = backlog_used_ < backlog_.size();
+  std::span<const std::byte> next = input_;
+  if (has_backlog)
+    next = std::as_bytes(std::span<const char>(backlog_)).subspan(backlog_used_);
+  if (!next.empty()) {
+    const StatusOr<size_t> taken = reader_.Take(next);
+    if (!taken.ok()) {
+      Fail(taken.status());
+      return false;
+    }
+    stream_->Consume(*taken);
+    if (has_backlog) {
+      backlog_used_ += *taken;
+      if (backlog_used_ == backlog_.size()) DropBacklog();
+    } else {
+      input_ = input_.subspan(*taken);
+    }
+    return true;
+  }
+  if (!has_ended_) return false;
+  if (!reader_.is_between_messages()) {
+    Fail(Error(StatusCode::kInternal, "the request ends in the middle of a message"));
+    return false;
+  }
+  if (!on_message_) return false;
+  std::exchange(on_message_, nullptr)(std::nullopt);
+  return true;
+}
+
+void GrpcCallImpl::KeepForLater(std::span<const std::byte> bytes) {
+  if (!loop_->body_bytes().TryTake(bytes.size())) {
+    loop_->server().metrics.limit_inflight_bytes.Add();
+    return Fail(Error(StatusCode::kResourceExhausted,
+                      "no memory for messages that are not read yet: all bodies together are at the "
+                      "limit of {} bytes",
+                      loop_->server().options.inflight_bytes_max));
+  }
+  backlog_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+}
+
+void GrpcCallImpl::DropBacklog() {
+  if (backlog_.empty()) return;
+  loop_->body_bytes().Give(backlog_.size());
+  backlog_used_ = 0;
+  backlog_.clear();
+  if (backlog_.capacity() > kBacklogKept) backlog_ = {};
+}
+
+// --- the deadline
+
+void GrpcCallImpl::OnTimer() {
+  const GrpcCallRef keep(this);
+  Ref();
+  if (is_answered_.exchange(true, std::memory_order_acq_rel)) return;  // an answer is on its way
+  cancel_.Cancel();
+  if (stream_ == nullptr) return;
+  End(Error(StatusCode::kDeadlineExceeded, "the deadline passed before the call had ended"), {});
+}
+
+// --- the answer
+
+template <typename Task>
+void GrpcCallImpl::RunOnLoop(Task task) {
+  if (loop_->IsCurrent() && on_the_way_.load(std::memory_order_acquire) == 0) return task();
+  on_the_way_.fetch_add(1, std::memory_order_acq_rel);
+  Ref();
+  loop_->Post([keep = GrpcCallRef(this), task = std::move(task)]() mutable {
+    keep->on_the_way_.fetch_sub(1, std::memory_order_acq_rel);
+    task();
+  });
+}
+
+void GrpcCallImpl::Respond(ByteChain message) {
+  if (is_answered_.exchange(true, std::memory_order_acq_rel)) return;
+  ByteChain wire = Compressed(std::move(message));
+  RunOnLoop([this, wire = std::move(wire)]() mutable {
+    if (stream_ == nullptr) return;
+    SendMessage(std::move(wire));
+    if (stream_ != nullptr) End(OkStatus(), {});
+  });
+}
+
+void GrpcCallImpl::Finish(const Status& status, OwnedHeaders trailers) {
+  if (is_answered_.exchange(true, std::memory_order_acq_rel)) return;
+  RunOnLoop([this, status, trailers = std::move(trailers)]() mutable {
+    if (stream_ != nullptr) End(status, std::move(trailers));
+  });
+}
+
+void GrpcCallImpl::Fail(const Status& status) {
+  if (is_answered_.exchange(true, std::memory_order_acq_rel)) return;
+  const GrpcCallRef keep(this);
+  Ref();
+  if (stream_ != nullptr) End(status, {});
+  if (is_started_) cancel_.Cancel();
+}
+
+void GrpcCallImpl::Read(absl::AnyInvocable<void(std::optional<Slice>)> on_message) {
+  RunOnLoop([this, on_message = std::move(on_message)]() mutable {
+    if (stream_ == nullptr) return on_message(std::nullopt);
+    on_message_ = std::move(on_message);
+    Pump();
+  });
+}
+
+void GrpcCallImpl::SendInitialMetadata(OwnedHeaders metadata) {
+  RunOnLoop([this, metadata = std::move(metadata)]() mutable {
+    if (stream_ != nullptr && !is_head_sent_) SendHead(std::move(metadata));
+  });
+}
+
+void GrpcCallImpl::Write(ByteChain message, absl::AnyInvocable<void(bool)> on_accepted) {
+  ByteChain wire = Compressed(std::move(message));
+  RunOnLoop([this, wire = std::move(wire), on_accepted = std::move(on_accepted)]() mutable {
+    if (stream_ == nullptr) return on_accepted(false);
+    on_accepted_ = std::move(on_accepted);
+    SendMessage(std::move(wire));
+    if (stream_ != nullptr) stream_->AskForRoom();
+  });
+}
+
+void GrpcCallImpl::OnRoom() {
+  const GrpcCallRef keep(this);
+  Ref();
+  if (on_accepted_) std::exchange(on_accepted_, nullptr)(true);
+}
+
+ByteChain GrpcCallImpl::Compressed(ByteChain message) const {
+  if (!compress_ || message.empty()) return message;
+  return GzipCompress(message);
+}
+
+void GrpcCallImpl::SendHead(OwnedHeaders metadata) {
+  is_head_sent_ = true;
+  absl::InlinedVector<nghttp2_nv, 8> fields = {StaticField(":status", "200"),
+                                               StaticField("content-type", "application/grpc")};
+  if (compress_) fields.push_back(StaticField("grpc-encoding", "gzip"));
+  OwnedHeaders& kept = stream_->kept_headers();
+  kept = std::move(metadata);
+  for (const auto& [name, value] : kept) fields.push_back(Field(name, value));
+  stream_->SubmitHead({fields.data(), fields.size()}, /*has_body=*/true);
+}
+
+void GrpcCallImpl::SendMessage(ByteChain message) {
+  if (message.bytes() > std::numeric_limits<uint32_t>::max()) {
+    is_answered_.store(true, std::memory_order_release);
+    return End(Error(StatusCode::kResourceExhausted,
+                     "the answer has {} bytes; a gRPC message holds less than 4 GiB",
+                     message.bytes()),
+               {});
+  }
+  if (!is_head_sent_) SendHead({});
+  const bool is_compressed = compress_ && !message.empty();
+  stream_->AppendMessage(is_compressed, std::move(message));
+}
+
+void GrpcCallImpl::End(const Status& status, OwnedHeaders trailers) {
+  Http2Stream* const stream = stream_;
+  if (status.ok() && trailers.empty() && is_head_sent_) {
+    stream->EndOk();
+    return Detach();
+  }
+  trailers.emplace(trailers.begin(), "grpc-status",
+                   std::to_string(static_cast<int>(status.code())));
+  if (!status.message().empty())
+    trailers.emplace(trailers.begin() + 1, "grpc-message", EncodeGrpcMessage(MessageOf(status)));
+  if (is_head_sent_) {
+    stream->EndWith(std::move(trailers));
+  } else {
+    // Nothing was sent: head and trailers in one.
+    OwnedHeaders& kept = stream->kept_headers();
+    kept.insert(kept.begin(), std::make_move_iterator(trailers.begin()),
+                std::make_move_iterator(trailers.end()));
+    absl::InlinedVector<nghttp2_nv, 8> fields = {StaticField(":status", "200"),
+                                                 StaticField("content-type", "application/grpc")};
+    for (const auto& [name, value] : kept) fields.push_back(Field(name, value));
+    stream->SubmitHead({fields.data(), fields.size()}, /*has_body=*/false);
+  }
+  Detach();
+}
+
+}  // namespace penstock::net

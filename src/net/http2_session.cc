@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/http2_session.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <utility>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "net/http2_callbacks.h"
+#include "net/http2_memory.h"
+#include "net/server_state.h"
+
+namespace penstock::net {
+namespace {
+
+constexpr size_t kStreamsKept = 1024;
+// Above what the frame check lets through, so that it is the one to end the connection.
+constexpr size_t kAcksQueuedMax = 4000;
+constexpr uint64_t kResetsUnchecked = 1'000'000'000;
+// What the ping behind the drain's announcement carries; its answer shows that the client has seen
+// both.
+constexpr std::array<uint8_t, 8> kDrainPing = {'p', 'e', 'n', 's', 't', 'o', 'c', 'k'};
+
+// nghttp2's options, the same for all sessions. Immutable.
+class SessionOptions final {
+ public:
+  static const nghttp2_option* Get() {
+    static const SessionOptions options;
+    return options.options_;
+  }
+
+ private:
+  SessionOptions() {
+    PENSTOCK_CHECK(nghttp2_option_new(&options_) == 0, "out of memory");
+    nghttp2_option_set_no_auto_window_update(options_, 1);
+    nghttp2_option_set_max_outbound_ack(options_, kAcksQueuedMax);
+    nghttp2_option_set_max_continuations(options_, 2 * kContinuationsMax);
+    nghttp2_option_set_stream_reset_rate_limit(options_, kResetsUnchecked, kResetsUnchecked);
+  }
+  ~SessionOptions() { nghttp2_option_del(options_); }
+  nghttp2_option* options_ = nullptr;
+};
+
+// Streams for the next requests. Owned by loop.
+class StreamPool final : public LoopLocal {
+ public:
+  static StreamPool& Of(Loop& loop) {
+    std::unique_ptr<LoopLocal>& place = loop.local(LoopLocalKey::kHttp2);
+    if (!place) place = std::make_unique<StreamPool>();
+    return static_cast<StreamPool&>(*place);
+  }
+  std::unique_ptr<Http2Stream> Take() {
+    if (free_.empty()) return std::make_unique<Http2Stream>();
+    std::unique_ptr<Http2Stream> stream = std::move(free_.back());
+    free_.pop_back();
+    return stream;
+  }
+  void Give(std::unique_ptr<Http2Stream> stream) {
+    if (free_.size() < kStreamsKept) free_.push_back(std::move(stream));
+  }
+
+ private:
+  std::vector<std::unique_ptr<Http2Stream>> free_;
+};
+
+// Keeps the count of calls into nghttp2 while they last. Owned by loop.
+class DepthScope final {
+ public:
+  explicit DepthScope(int& depth) : depth_(depth) { ++depth_; }
+  ~DepthScope() { --depth_; }
+  DepthScope(const DepthScope&) = delete;
+  DepthScope& operator=(const DepthScope&) = delete;
+
+ private:
+  int& depth_;
+};
+
+}  // namespace
+
+std::unique_ptr<Session> MakeHttp2Session(SessionHost& host) {
+  return std::make_unique<Http2Session>(host);
+}
+
+void StreamList::Add(Http2Stream& stream) {
+  stream.previous_ = last_;
+  stream.next_ = nullptr;
+  (last_ != nullptr ? last_->next_ : first_) = &stream;
+  last_ = &stream;
+}
+
+void StreamList::Remove(Http2Stream& stream) {
+  (stream.previous_ != nullptr ? stream.previous_->next_ : first_) = stream.next_;
+  (stream.next_ != nullptr ? stream.next_->previous_ : last_) = stream.previous_;
+  stream.previous_ = stream.next_ = nullptr;
+}
+
+// --- life
+
+Http2Session::Http2Session(SessionHost& host)
+    : host_(host), frames_(host.server().options.header_bytes_max) {
+  const int error = nghttp2_session_server_new3(&ng_, Http2Callbacks::Get(), this,
+                                                SessionOptions::Get(), Http2Memory());
+  PENSTOCK_CHECK(error == 0, "out of memory");
+  now_ = last_received_ = last_ping_ = idle_since_ = head_since_ = server().clock.Now();
+  Configure();
+}
+
+Http2Session::~Http2Session() {
+  // nghttp2_session_del reports no closed streams. Handlers that hear of the cancel may do
+  // anything but reach this session.
+  ++depth_;
+  while (Http2Stream* stream = streams_.first()) CloseStream(stream->id());
+  nghttp2_session_del(ng_);
+}
+
+void Http2Session::Configure() {
+  const ServerOptions& options = server().options;
+  const auto as_window = [](uint64_t bytes) {
+    return static_cast<int32_t>(std::clamp<uint64_t>(bytes, 65'535, NGHTTP2_MAX_WINDOW_SIZE));
+  };
+  const std::array<nghttp2_settings_entry, 4> settings = {{
+      {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS,
+       static_cast<uint32_t>(options.streams_per_connection_max)},
+      {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE,
+       static_cast<uint32_t>(as_window(options.http2_stream_window_bytes))},
+      {NGHTTP2_SETTINGS_MAX_FRAME_SIZE, kFrameBytesMax},
+      {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, static_cast<uint32_t>(options.header_bytes_max)},
+  }};
+  nghttp2_submit_settings(ng_, NGHTTP2_FLAG_NONE, settings.data(), settings.size());
+  nghttp2_session_set_local_window_size(ng_, NGHTTP2_FLAG_NONE, 0,
+                                        as_window(options.http2_connection_window_bytes));
+  OnOutput();
+}
+
+Http2Stream* Http2Session::FindStream(int32_t id) {
+  if (recent_ != nullptr && recent_->id() == id) return recent_;
+  auto* stream = static_cast<Http2Stream*>(nghttp2_session_get_stream_user_data(ng_, id));
+  if (stream != nullptr) recent_ = stream;
+  return stream;
+}
+
+Http2Stream& Http2Session::OpenStream(int32_t id) {
+  Http2Stream& stream = *StreamPool::Of(loop()).Take().release();
+  stream.Open(*this, id);
+  streams_.Add(stream);
+  nghttp2_session_set_stream_user_data(ng_, id, &stream);
+  recent_ = &stream;
+  return stream;
+}
+
+void Http2Session::CloseStream(int32_t id) {
+  Http2Stream* stream = FindStream(id);
+  if (stream == nullptr) return;
+  nghttp2_session_set_stream_user_data(ng_, id, nullptr);
+  recent_ = nullptr;
+  streams_.Remove(*stream);
+  if (streams_.empty()) idle_since_ = now_;
+  stream->Close();
+  StreamPool::Of(loop()).Give(std::unique_ptr<Http2Stream>(stream));
+}
+
+// --- in
+
+bool Http2Session::OnBytes(std::span<const std::byte> bytes) {
+  has_received_ = true;
+  const auto violation = frames_.Check(bytes);
+  const size_t size = violation ? violation->at : bytes.size();
+  ssize_t taken;
+  {
+    const DepthScope scope(depth_);
+    taken = nghttp2_session_mem_recv(ng_, reinterpret_cast<const uint8_t*>(bytes.data()), size);
+    ReturnConsumed();
+  }
+  if (taken < 0) return OnReceiveError(static_cast<int>(taken));
+  if (violation && !is_terminated_) {
+    if (violation->error_code == NGHTTP2_ENHANCE_YOUR_CALM) server().metrics.limit_floods.Add();
+    Terminate(violation->error_code, violation->reason);
+  }
+  if (!frames_.is_inside_header_block()) head_since_ = now_;
+  UpdateReading();
+  if (HasOutput()) host_.ScheduleFlush();
+  return !is_terminated_;
+}
+
+bool Http2Session::OnReceiveError(int error) {
+  server().metrics.protocol_errors.Add();
+  PENSTOCK_LOG(kDebug, "HTTP/2 from {}: {}", host_.peer(), nghttp2_strerror(error));
+  if (error == NGHTTP2_ERR_FLOODED)
+    Terminate(NGHTTP2_ENHANCE_YOUR_CALM, "too many frames that need an answer");
+  return false;
+}
+
+void Http2Session::Terminate(uint32_t error_code, const char* reason) {
+  if (is_terminated_) return;
+  is_terminated_ = true;
+  PENSTOCK_LOG(kDebug, "HTTP/2 from {}: {}", host_.peer(), reason);
+  nghttp2_session_terminate_session(ng_, error_code);
+  OnOutput();
+}
+
+void Http2Session::ReturnConsumed() {
+  if (consumed_ > 0) nghttp2_session_consume_connection(ng_, std::exchange(consumed_, 0));
+}
+
+bool Http2Session::OnEndOfInput() {
+  has_ended_input_ = true;
+  return !streams_.empty() || HasOutput();
+}
+
+int Http2Session::OnFrame(const nghttp2_frame& frame) {
+  const bool ends = (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+  switch (frame.hd.type) {
+    case NGHTTP2_HEADERS:
+    case NGHTTP2_DATA: {
+      Http2Stream* stream = FindStream(frame.hd.stream_id);
+      if (stream == nullptr) return 0;
+      if (frame.hd.type == NGHTTP2_HEADERS && frame.headers.cat == NGHTTP2_HCAT_REQUEST) {
+        stream->OnHead(ends);
+      } else if (ends) {
+        stream->OnEnd();
+      }
+      return 0;
+    }
+    case NGHTTP2_SETTINGS:
+      has_settings_ = true;
+      return 0;
+    case NGHTTP2_PING:
+      if ((frame.hd.flags & NGHTTP2_FLAG_ACK) != 0 && drain_ == Drain::kAnnounced &&
+          std::memcmp(frame.ping.opaque_data, kDrainPing.data(), kDrainPing.size()) == 0)
+        FinishDrain();
+      return 0;
+    default:
+      return 0;
+  }
+}
+
+// --- out
+
+int Http2Session::OnFrameWritten(const nghttp2_frame& frame) {
+  if (frame.hd.type == NGHTTP2_RST_STREAM) {
+    const uint32_t code = frame.rst_stream.error_code;
+    if (code != NGHTTP2_NO_ERROR && code != NGHTTP2_REFUSED_STREAM && code != NGHTTP2_CANCEL &&
+        !frames_.OnStreamRefused()) {
+      server().metrics.limit_floods.Add();
+      Terminate(NGHTTP2_ENHANCE_YOUR_CALM, "too many streams had to be reset");
+    }
+  } else if (frame.hd.type == NGHTTP2_GOAWAY) {
+    if (frame.goaway.error_code != NGHTTP2_NO_ERROR) server().metrics.protocol_errors.Add();
+  } else if (early_ends_ > 0 && (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) != 0 &&
+             (frame.hd.type == NGHTTP2_DATA || frame.hd.type == NGHTTP2_HEADERS)) {
+    if (Http2Stream* stream = FindStream(frame.hd.stream_id)) stream->OnEndSent();
+  }
+  return 0;
+}
+
+void Http2Session::OnOutput() {
+  if (depth_ == 0) host_.ScheduleFlush();
+}
+
+void Http2Session::Fill(ByteChain& out, size_t bytes_wanted) {
+  {
+    const DepthScope scope(depth_);
+    ReturnConsumed();
+    output_.Begin(out, bytes_wanted);
+    const int error = nghttp2_session_send(ng_);
+    output_.End();
+    if (error != 0) {
+      PENSTOCK_LOG(kWarning, "HTTP/2 to {}: {}", host_.peer(), nghttp2_strerror(error));
+      host_.CloseAfterFlush();
+      return;
+    }
+  }
+  UpdateReading();
+  for (const GrpcCallRef& call : std::exchange(with_room_, {})) call->OnRoom();
+  const bool is_done = nghttp2_session_want_read(ng_) == 0 || (has_ended_input_ && streams_.empty());
+  if (is_done && !HasOutput()) host_.CloseAfterFlush();
+}
+
+bool Http2Session::HasOutput() const { return nghttp2_session_want_write(ng_) != 0; }
+
+// A peer that sends requests but takes no answers is not read from. Answers that wait for the
+// peer's window only do not count, since WINDOW_UPDATE must be read.
+void Http2Session::UpdateReading() {
+  const bool shall_pause = pending_bytes_ > server().options.write_queue_bytes_max;
+  if (shall_pause == is_reading_paused_) return;
+  is_reading_paused_ = shall_pause;
+  shall_pause ? host_.PauseReading() : host_.ResumeReading();
+}
+
+// --- the connection's course
+
+bool Http2Session::IsIdle() const {
+  return streams_.empty() && !(drain_ == Drain::kAnnounced);
+}
+
+void Http2Session::StartDrain() {
+  if (drain_ != Drain::kNo) return;
+  drain_ = Drain::kAnnounced;
+  drain_since_ = now_;
+  nghttp2_submit_shutdown_notice(ng_);
+  nghttp2_submit_ping(ng_, NGHTTP2_FLAG_NONE, kDrainPing.data());
+  for (Http2Stream* stream = streams_.first(); stream != nullptr; stream = StreamList::Next(*stream))
+    stream->OnDrain();
+  OnOutput();
+}
+
+void Http2Session::FinishDrain() {
+  drain_ = Drain::kFinal;
+  nghttp2_submit_goaway(ng_, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(ng_),
+                        NGHTTP2_NO_ERROR, nullptr, 0);
+  OnOutput();
+}
+
+bool Http2Session::OnTick(SteadyTime now) {
+  now_ = now;
+  frames_.OnSecond();
+  if (std::exchange(has_received_, false)) {
+    last_received_ = now;
+    is_ping_open_ = false;
+  }
+  if (drain_ == Drain::kAnnounced && now - drain_since_ >= std::chrono::seconds(1)) FinishDrain();
+  if (IsOverTime(now)) return true;
+  for (Http2Stream* stream = streams_.first(); stream != nullptr; stream = StreamList::Next(*stream))
+    stream->OnTick(now);
+  return KeepAlive(now);
+}
+
+bool Http2Session::IsOverTime(SteadyTime now) {
+  const ServerOptions& options = server().options;
+  const bool waits_for_head = frames_.is_inside_header_block() || !has_settings_;
+  if (waits_for_head && options.header_timeout > Duration::zero() &&
+      now - head_since_ > options.header_timeout) {
+    server().metrics.limit_timeouts.Add();
+    Terminate(NGHTTP2_ENHANCE_YOUR_CALM, "a head took too long");
+    return true;
+  }
+  if (streams_.empty() && options.idle_timeout > Duration::zero() &&
+      now - idle_since_ > options.idle_timeout) {
+    Terminate(NGHTTP2_NO_ERROR, "no request for a long time");
+    return true;
+  }
+  return false;
+}
+
+bool Http2Session::KeepAlive(SteadyTime now) {
+  const Duration interval = server().options.keepalive_interval;
+  if (is_ping_open_) return now - last_ping_ < kPingAnswerTimeout;
+  if (interval <= Duration::zero() || is_reading_paused_) return true;
+  if (now - std::max(last_received_, last_ping_) < interval) return true;
+  is_ping_open_ = true;
+  last_ping_ = now;
+  nghttp2_submit_ping(ng_, NGHTTP2_FLAG_NONE, nullptr);
+  OnOutput();
+  return true;
+}
+
+}  // namespace penstock::net

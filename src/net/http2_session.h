@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// HTTP/2 on one connection: nghttp2's session, the streams, the limits that protect the server.
+#pragma once
+
+#include <nghttp2/nghttp2.h>
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "net/http2_frames.h"
+#include "net/http2_output.h"
+#include "net/http2_stream.h"
+#include "net/loop.h"
+#include "net/session.h"
+
+namespace penstock::net {
+
+// Largest frame that clients may send, in SETTINGS_MAX_FRAME_SIZE.
+inline constexpr uint32_t kFrameBytesMax = 1 << 20;
+// A head this many times over header_bytes_max ends the connection instead of being answered.
+inline constexpr size_t kHeaderBombFactor = 4;
+// How long a keep-alive ping may go unanswered.
+inline constexpr Duration kPingAnswerTimeout = std::chrono::seconds(20);
+
+// Streams in the order in which they were opened. Owned by loop.
+class StreamList final {
+ public:
+  void Add(Http2Stream& stream);
+  void Remove(Http2Stream& stream);
+  Http2Stream* first() const { return first_; }
+  static Http2Stream* Next(const Http2Stream& stream) { return stream.next_; }
+  bool empty() const { return first_ == nullptr; }
+
+ private:
+  Http2Stream* first_ = nullptr;
+  Http2Stream* last_ = nullptr;
+};
+
+// Owned by loop.
+class Http2Session final : public Session {
+ public:
+  explicit Http2Session(SessionHost& host);
+  ~Http2Session() override;
+  Http2Session(const Http2Session&) = delete;
+  Http2Session& operator=(const Http2Session&) = delete;
+
+  bool OnBytes(std::span<const std::byte> bytes) override;
+  bool OnEndOfInput() override;
+  void Fill(ByteChain& out, size_t bytes_wanted) override;
+  bool HasOutput() const override;
+  bool IsIdle() const override;
+  void StartDrain() override;
+  bool OnTick(SteadyTime now) override;
+
+  // --- for the streams
+  nghttp2_session* ng() { return ng_; }
+  Loop& loop() { return host_.loop(); }
+  ServerState& server() { return host_.server(); }
+  SessionHost& host() { return host_; }
+  // To the second.
+  SteadyTime now() const { return now_; }
+  // Something was given to nghttp2 to send.
+  void OnOutput();
+  // Answers that nghttp2 has not framed yet, in bytes: reading pauses when they are too many.
+  void AddPending(size_t bytes) { pending_bytes_ += bytes; }
+  void RemovePending(size_t bytes) { pending_bytes_ -= bytes; }
+  void OnFrameSent(bool is_data) { frames_.OnFrameSent(is_data); }
+  void OnAnswered() { frames_.OnAnswered(); }
+  // Bytes of the connection's window that are used up.
+  void ConsumeConnection(size_t bytes) { consumed_ += bytes; }
+  // Has the call told at the end of the flush that there is room.
+  void NotifyRoom(GrpcCallRef call) { with_room_.push_back(std::move(call)); }
+  // A stream ended before its request did, and is to be reset once its end was sent.
+  void OnEarlyEnd() { ++early_ends_; }
+  void OnEarlyEndDone() { --early_ends_; }
+  // Ends the connection because of what the client does.
+  void Terminate(uint32_t error_code, const char* reason);
+
+ private:
+  friend struct Http2Callbacks;
+
+  Http2Stream* FindStream(int32_t id);
+  Http2Stream& OpenStream(int32_t id);
+  void CloseStream(int32_t id);
+  int OnFrame(const nghttp2_frame& frame);
+  int OnFrameWritten(const nghttp2_frame& frame);
+
+  void Configure();
+  bool OnReceiveError(int error);
+  void ReturnConsumed();
+  void UpdateReading();
+  void FinishDrain();
+  bool IsOverTime(SteadyTime now);
+  bool KeepAlive(SteadyTime now);
+
+  SessionHost& host_;
+  nghttp2_session* ng_ = nullptr;
+  Http2FrameCheck frames_;
+  Http2Output output_;
+  StreamList streams_;
+  Http2Stream* recent_ = nullptr;  // the one that was looked up last
+  std::vector<GrpcCallRef> with_room_;
+  size_t pending_bytes_ = 0;
+  size_t consumed_ = 0;
+  size_t early_ends_ = 0;
+  int depth_ = 0;  // of calls into nghttp2
+  bool is_reading_paused_ = false;
+  bool has_ended_input_ = false;
+  bool is_terminated_ = false;
+  bool has_settings_ = false;  // the client's first SETTINGS frame has come
+  enum class Drain : uint8_t { kNo, kAnnounced, kFinal } drain_ = Drain::kNo;
+
+  SteadyTime now_;
+  SteadyTime drain_since_;
+  SteadyTime last_received_;
+  SteadyTime last_ping_;
+  SteadyTime idle_since_;
+  SteadyTime head_since_;
+  bool has_received_ = false;  // since the last tick
+  bool is_ping_open_ = false;
+};
+
+}  // namespace penstock::net

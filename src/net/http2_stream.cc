@@ -1,0 +1,417 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/http2_stream.h"
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+#include "net/http2_nv.h"
+#include "net/http2_session.h"
+#include "net/server_state.h"
+
+namespace penstock::net {
+namespace {
+
+// A writer may go on while less than this waits to be sent.
+constexpr size_t kRoomBytes = 64 * 1024;
+// What an answer costs beside its body, while it waits.
+constexpr size_t kAnswerOverheadBytes = 100;
+// HTTP/2's own measure of a field's size.
+constexpr size_t kFieldOverheadBytes = 32;
+constexpr size_t kSegmentsKept = 64;
+
+ssize_t ReadBodyCallback(nghttp2_session*, int32_t, uint8_t*, size_t length, uint32_t* flags,
+                         nghttp2_data_source* source, void*) {
+  return static_cast<Http2Stream*>(source->ptr)->ReadBody(length, flags);
+}
+
+std::optional<uint64_t> ParseLength(std::string_view text) {
+  uint64_t length = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), length);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return length;
+}
+
+}  // namespace
+
+// --- life
+
+void Http2Stream::Open(Http2Session& session, int32_t id) {
+  session_ = &session;
+  id_ = id;
+  grpc_ = NewGrpcCall(session.loop());
+  grpc_->stream_ = this;
+  last_received_ = last_sent_ = session.now();
+}
+
+void Http2Stream::Close() {
+  if (pending_cost_ > 0) OnFirstOutput();
+  if (early_end_) session_->OnEarlyEndDone();
+  if (grpc_ != nullptr) {
+    // An unfinished head was never a call.
+    if (is_head_complete_) {
+      grpc_->OnStreamGone();
+    } else {
+      std::exchange(grpc_, nullptr)->Abandon();
+    }
+  }
+  if (http_ != nullptr) std::exchange(http_, nullptr)->Close();
+  if (counts_) session_->loop().EndRequest();
+  session_->ConsumeConnection(unconsumed_);
+  if (segments_.capacity() > kSegmentsKept) {
+    segments_ = {};
+  } else {
+    segments_.clear();
+  }
+  kept_headers_.clear();
+  trailers_.clear();
+  method_ = path_ = scheme_ = authority_ = {};
+  content_type_ = timeout_ = encoding_ = accept_encoding_ = content_length_ = expect_ = {};
+  session_ = nullptr;
+  head_bytes_ = segments_used_ = queued_bytes_ = 0;
+  unreported_ = unconsumed_ = 0;
+  counts_ = is_head_complete_ = has_received_end_ = early_end_ = false;
+  is_submitted_ = is_deferred_ = is_ended_ = has_grpc_ok_ = wants_room_ = false;
+}
+
+// --- the head
+
+Http2Stream::Place* Http2Stream::PseudoField(std::string_view name) {
+  switch (name.size()) {
+    case 5:
+      return &path_;
+    case 7:
+      return name[1] == 'm' ? &method_ : &scheme_;
+    case 10:
+      return &authority_;
+    default:
+      return nullptr;
+  }
+}
+
+Http2Stream::Place* Http2Stream::KnownField(std::string_view name) {
+  switch (name.size()) {
+    case 6:
+      return name == "expect" ? &expect_ : nullptr;
+    case 12:
+      if (name == "content-type") return &content_type_;
+      return name == "grpc-timeout" ? &timeout_ : nullptr;
+    case 13:
+      return name == "grpc-encoding" ? &encoding_ : nullptr;
+    case 14:
+      return name == "content-length" ? &content_length_ : nullptr;
+    case 20:
+      return name == "grpc-accept-encoding" ? &accept_encoding_ : nullptr;
+    default:
+      return nullptr;
+  }
+}
+
+bool Http2Stream::OnHeader(std::string_view name, std::string_view value) {
+  const size_t bytes_max = session_->server().options.header_bytes_max;
+  head_bytes_ += name.size() + value.size() + kFieldOverheadBytes;
+  if (head_bytes_ > bytes_max) return head_bytes_ <= kHeaderBombFactor * bytes_max;
+  if (is_head_complete_) return true;  // trailers mean nothing here
+  HeadStorage& storage = grpc_->head_storage();
+  if (name.starts_with(':')) {
+    if (Place* place = PseudoField(name)) *place = {storage.Append(value), value.size()};
+    return true;
+  }
+  const size_t value_at = storage.size() + name.size();
+  storage.AppendField(name, value);
+  if (Place* place = KnownField(name)) *place = {value_at, value.size()};
+  return true;
+}
+
+std::string_view Http2Stream::View(Place place) const {
+  return grpc_->head_storage_.View(place.at, place.size);
+}
+
+void Http2Stream::FillHead() {
+  HeadStorage& storage = grpc_->head_storage();
+  const std::string_view peer = session_->host().peer();
+  const size_t peer_at = storage.Append(peer);
+  RequestHead& head = grpc_->mutable_head();
+  const std::string_view path = View(path_);
+  const size_t question = path.find('?');
+  head.method = View(method_);
+  head.path = path.substr(0, question);
+  if (question != path.npos) head.query = path.substr(question + 1);
+  head.headers = storage.Fields();
+  head.authority = authority_.size > 0 ? View(authority_) : FindHeader(head.headers, "host");
+  head.protocol = Protocol::kHttp2;
+  head.is_tls = session_->host().is_tls();
+  head.peer = storage.View(peer_at, peer.size());
+}
+
+void Http2Stream::OnHead(bool has_ended) {
+  is_head_complete_ = true;
+  FillHead();
+  const RequestHead& head = grpc_->head();
+  const bool is_over_limit = head_bytes_ > session_->server().options.header_bytes_max;
+  head_bytes_ = 0;  // from here on of the trailers
+  const bool is_grpc = IsGrpcContentType(View(content_type_));
+  if (is_grpc && head.method == "POST") {
+    if (!is_over_limit) {
+      StartGrpc();
+    } else {
+      session_->server().metrics.limit_header_bytes.Add();
+      grpc_->Fail(Error(StatusCode::kResourceExhausted, "the head of the request is too large"));
+    }
+  } else if (is_over_limit) {
+    session_->server().metrics.limit_header_bytes.Add();
+    StartHttp(431, "the head of the request is too large");
+  } else if (is_grpc) {
+    StartHttp(405, "a gRPC call must be a POST");
+  } else if (session_->server().router.FindGrpc(head.path) != nullptr) {
+    StartHttp(415, "this is a gRPC method: the content-type must be application/grpc");
+  } else {
+    StartHttp(0, {});
+  }
+  if (has_ended) OnEnd();
+}
+
+void Http2Stream::StartGrpc() {
+  session_->server().metrics.grpc_requests.Add();
+  grpc_->OnHead(session_->server().router.FindGrpc(grpc_->head().path),
+                {.timeout = View(timeout_),
+                 .encoding = View(encoding_),
+                 .accept_encoding = View(accept_encoding_)});
+}
+
+void Http2Stream::StartHttp(int refused_status, std::string_view why) {
+  session_->server().metrics.http2_requests.Add();
+  const std::string_view length = View(content_length_);
+  const bool has_length = content_length_.size > 0;
+  const bool expects = expect_.size > 0 && View(expect_) == "100-continue";
+  http_ = NewHttpCall(session_->loop(), *this);
+  const std::optional<uint64_t> content_length = has_length ? ParseLength(length) : std::nullopt;
+  std::swap(http_->head_storage(), grpc_->head_storage());
+  std::swap(http_->mutable_head(), grpc_->mutable_head());
+  std::exchange(grpc_, nullptr)->Abandon();
+  if (refused_status != 0) return http_->Refuse(refused_status, why);
+  http_->OnHead(content_length);
+  if (expects && !http_->is_answered()) {
+    const nghttp2_nv status = StaticField(":status", "100");
+    nghttp2_submit_headers(session_->ng(), NGHTTP2_FLAG_NONE, id_, nullptr, &status, 1, nullptr);
+    session_->OnOutput();
+  }
+}
+
+// --- the body
+
+void Http2Stream::OnData(std::span<const std::byte> bytes) {
+  last_received_ = session_->now();
+  unconsumed_ += bytes.size();
+  if (grpc_ != nullptr) return grpc_->OnData(bytes);
+  if (http_ != nullptr && !http_->is_answered()) http_->OnBody(bytes);
+  Consume(bytes.size());
+}
+
+void Http2Stream::OnEnd() {
+  has_received_end_ = true;
+  if (grpc_ != nullptr) return grpc_->OnEnd();
+  if (http_ != nullptr) http_->OnBodyEnd();
+}
+
+void Http2Stream::Consume(size_t bytes) {
+  unconsumed_ -= bytes;
+  session_->ConsumeConnection(bytes);
+  if (has_received_end_) return;
+  unreported_ += bytes;
+  // nghttp2 tells the client of half a window at a time; most requests are over before.
+  if (unreported_ < session_->server().options.http2_stream_window_bytes / 8) return;
+  nghttp2_session_consume_stream(session_->ng(), id_, unreported_);
+  unreported_ = 0;
+}
+
+void Http2Stream::DetachCall() {
+  grpc_ = nullptr;
+  Consume(unconsumed_);
+}
+
+void Http2Stream::OnTick(SteadyTime now) {
+  const ServerOptions& options = session_->server().options;
+  if (!has_received_end_ && options.body_timeout > Duration::zero() &&
+      now - last_received_ > options.body_timeout) {
+    if (http_ != nullptr && !http_->is_answered()) {
+      session_->server().metrics.limit_timeouts.Add();
+      http_->Refuse(408, "the body did not arrive in time");
+    } else if (grpc_ != nullptr && is_head_complete_ && grpc_->is_unary()) {
+      session_->server().metrics.limit_timeouts.Add();
+      grpc_->Fail(Error(StatusCode::kDeadlineExceeded, "the message did not arrive in time"));
+    }
+  }
+  if (queued_bytes_ > 0 && options.write_timeout > Duration::zero() &&
+      now - last_sent_ > options.write_timeout) {
+    session_->server().metrics.limit_timeouts.Add();
+    nghttp2_submit_rst_stream(session_->ng(), NGHTTP2_FLAG_NONE, id_, NGHTTP2_CANCEL);
+    session_->OnOutput();
+  }
+}
+
+void Http2Stream::OnDrain() {
+  if (grpc_ != nullptr && grpc_->ends_on_drain() && !grpc_->is_unary())
+    grpc_->Fail(Error(StatusCode::kUnavailable, "the server is shutting down"));
+}
+
+// --- the answer
+
+void Http2Stream::OnAnswer(HttpCallImpl& call) {
+  absl::InlinedVector<nghttp2_nv, 12> fields;
+  const std::string status = std::to_string(call.status());
+  const std::string length = std::to_string(call.body_bytes());
+  fields.push_back(CopiedField(":status", status));
+  call.ForEachHeader([&](std::string_view name, std::string_view value) {
+    fields.push_back(CopiedField(name, value));
+  });
+  if (call.status() != 204 && call.status() != 304)
+    fields.push_back(CopiedField("content-length", length));
+  ByteChain body = call.TakeBody();
+  const bool has_body = !body.empty();
+  for (Slice& slice : body.mutable_slices()) AppendSegment({.slice = std::move(slice)});
+  SubmitHead({fields.data(), fields.size()}, has_body);
+  if (has_body) EndWith({});
+}
+
+void Http2Stream::SubmitHead(std::span<const nghttp2_nv> fields, bool has_body) {
+  is_submitted_ = true;
+  last_sent_ = session_->now();
+  nghttp2_data_provider provider;
+  provider.source.ptr = this;
+  provider.read_callback = ReadBodyCallback;
+  if (!has_body) {
+    is_ended_ = true;
+    session_->OnAnswered();
+    if (has_ended_early()) {
+      early_end_ = true;
+      session_->OnEarlyEnd();
+    }
+  }
+  const int error = nghttp2_submit_response(session_->ng(), id_, fields.data(), fields.size(),
+                                            has_body ? &provider : nullptr);
+  if (error != 0)
+    nghttp2_submit_rst_stream(session_->ng(), NGHTTP2_FLAG_NONE, id_, NGHTTP2_INTERNAL_ERROR);
+  pending_cost_ = kAnswerOverheadBytes + queued_bytes_;
+  session_->AddPending(pending_cost_);
+  session_->OnFrameSent(/*is_data=*/false);
+  session_->OnOutput();
+}
+
+void Http2Stream::OnFirstOutput() {
+  session_->RemovePending(std::exchange(pending_cost_, 0));
+}
+
+void Http2Stream::AppendSegment(Segment segment) {
+  queued_bytes_ += segment.prefix_bytes + segment.slice.size;
+  segments_.push_back(std::move(segment));
+}
+
+void Http2Stream::AppendMessage(bool is_compressed, ByteChain message) {
+  Segment first;
+  first.prefix = MakeGrpcPrefix(is_compressed, static_cast<uint32_t>(message.bytes()));
+  first.prefix_bytes = kGrpcPrefixBytes;
+  const std::span<Slice> slices = message.mutable_slices();
+  if (!slices.empty()) first.slice = std::move(slices[0]);
+  if (queued_bytes_ == 0) last_sent_ = session_->now();
+  AppendSegment(std::move(first));
+  for (size_t i = 1; i < slices.size(); ++i) AppendSegment({.slice = std::move(slices[i])});
+  Resume();
+}
+
+void Http2Stream::EndWith(OwnedHeaders trailers) {
+  trailers_ = std::move(trailers);
+  is_ended_ = true;
+  session_->OnAnswered();
+  Resume();
+}
+
+void Http2Stream::EndOk() {
+  has_grpc_ok_ = true;
+  EndWith({});
+}
+
+void Http2Stream::Resume() {
+  if (!is_deferred_) return;
+  is_deferred_ = false;
+  nghttp2_session_resume_data(session_->ng(), id_);
+  session_->OnOutput();
+}
+
+void Http2Stream::AskForRoom() {
+  if (queued_bytes_ > kRoomBytes) {
+    wants_room_ = true;
+    return;
+  }
+  grpc_->Ref();
+  session_->NotifyRoom(GrpcCallRef(grpc_));
+  session_->OnOutput();
+}
+
+// --- for nghttp2
+
+ssize_t Http2Stream::ReadBody(size_t bytes_max, uint32_t* flags) {
+  if (pending_cost_ > 0) OnFirstOutput();
+  if (queued_bytes_ == 0 && !is_ended_) {
+    is_deferred_ = true;
+    return NGHTTP2_ERR_DEFERRED;
+  }
+  const size_t bytes = std::min(queued_bytes_, bytes_max);
+  *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+  if (is_ended_ && bytes == queued_bytes_) {
+    *flags |= NGHTTP2_DATA_FLAG_EOF;
+    if (has_ended_early()) {
+      early_end_ = true;
+      session_->OnEarlyEnd();
+    }
+    SubmitTrailers(flags);
+  }
+  return static_cast<ssize_t>(bytes);
+}
+
+void Http2Stream::SubmitTrailers(uint32_t* flags) {
+  if (!has_grpc_ok_ && trailers_.empty()) return;
+  *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+  absl::InlinedVector<nghttp2_nv, 4> fields;
+  if (has_grpc_ok_) fields.push_back(StaticField("grpc-status", "0"));
+  for (const auto& [name, value] : trailers_) fields.push_back(Field(name, value));
+  nghttp2_submit_trailer(session_->ng(), id_, fields.data(), fields.size());
+}
+
+void Http2Stream::WriteBody(Http2Output& output, size_t bytes) {
+  last_sent_ = session_->now();
+  queued_bytes_ -= bytes;
+  while (bytes > 0) {
+    Segment& segment = segments_[segments_used_];
+    if (const size_t prefix = std::min<size_t>(segment.prefix_bytes, bytes); prefix > 0) {
+      output.Copy(std::span(segment.prefix).subspan(kGrpcPrefixBytes - segment.prefix_bytes, prefix));
+      segment.prefix_bytes -= static_cast<uint8_t>(prefix);
+      bytes -= prefix;
+    }
+    const size_t size = std::min(segment.slice.size, bytes);
+    if (size > 0) output.Add(segment.slice, 0, size);
+    segment.slice.data += size;
+    segment.slice.size -= size;
+    bytes -= size;
+    if (segment.prefix_bytes > 0 || segment.slice.size > 0) break;
+    segment.slice = {};
+    ++segments_used_;
+  }
+  if (segments_used_ == segments_.size() || segments_used_ >= kSegmentsKept) {
+    segments_.erase(segments_.begin(), segments_.begin() + static_cast<ptrdiff_t>(segments_used_));
+    segments_used_ = 0;
+  }
+  if (wants_room_ && queued_bytes_ <= kRoomBytes && grpc_ != nullptr) {
+    wants_room_ = false;
+    AskForRoom();
+  }
+}
+
+void Http2Stream::OnEndSent() {
+  if (!std::exchange(early_end_, false)) return;
+  session_->OnEarlyEndDone();
+  if (has_received_end_) return;
+  nghttp2_submit_rst_stream(session_->ng(), NGHTTP2_FLAG_NONE, id_, NGHTTP2_NO_ERROR);
+}
+
+}  // namespace penstock::net

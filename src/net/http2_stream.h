@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+// One stream of an HTTP/2 connection: gathers the request's head, finds out whether it is gRPC or
+// plain HTTP, and holds the answer until nghttp2 has framed it.
+#pragma once
+
+#include <nghttp2/nghttp2.h>
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "absl/container/inlined_vector.h"
+#include "net/grpc_call.h"
+#include "net/grpc_wire.h"
+#include "net/http2_output.h"
+#include "net/http_call.h"
+
+namespace penstock::net {
+
+class Http2Session;
+
+// Reused for one stream after the other. Owned by loop.
+class Http2Stream final : public HttpCallOwner {
+ public:
+  void Open(Http2Session& session, int32_t id);
+  // nghttp2 has closed the stream, or the connection is gone: cancels what is not answered, lets go
+  // of all memory.
+  void Close();
+
+  // --- what arrives
+  // One field of the head. False: the head is far over the limit.
+  [[nodiscard]] bool OnHeader(std::string_view name, std::string_view value);
+  void OnHead(bool has_ended);
+  void OnData(std::span<const std::byte> bytes);
+  void OnEnd();
+  // About once a second.
+  void OnTick(SteadyTime now);
+  // The server drains.
+  void OnDrain();
+
+  // --- what the call sends
+  // The head of the answer. The views must live as long as the stream. `has_body`: Append and End
+  // follow.
+  void SubmitHead(std::span<const nghttp2_nv> fields, bool has_body);
+  // A message with its prefix.
+  void AppendMessage(bool is_compressed, ByteChain message);
+  // No more will be appended; `trailers` (maybe none) go last. Empty for plain HTTP.
+  void EndWith(OwnedHeaders trailers);
+  // The same for a gRPC call without an error.
+  void EndOk();
+  // Fields that SubmitHead may point to.
+  OwnedHeaders& kept_headers() { return kept_headers_; }
+  // Bytes of the body that arrived were used up: the client may send more.
+  void Consume(size_t bytes);
+  // Has OnRoom called when there is room for another message.
+  void AskForRoom();
+  // The call has ended: what still arrives is dropped.
+  void DetachCall();
+
+  // --- for nghttp2
+  ssize_t ReadBody(size_t bytes_max, uint32_t* flags);
+  void WriteBody(Http2Output& output, size_t bytes);
+  // The answer's last frame has been framed.
+  void OnEndSent();
+
+  void OnAnswer(HttpCallImpl& call) override;
+
+  int32_t id() const { return id_; }
+  Http2Session& session() { return *session_; }
+
+ private:
+  bool has_ended_early() const { return is_ended_ && !has_received_end_; }
+  friend class StreamList;
+
+  // A part of the body: the prefix of a message, if it begins one, and a slice.
+  struct Segment {
+    std::array<std::byte, kGrpcPrefixBytes> prefix;
+    uint8_t prefix_bytes = 0;
+    Slice slice;
+  };
+  // Where a field's value lies in the head storage.
+  struct Place {
+    size_t at = 0, size = 0;
+  };
+
+  Place* PseudoField(std::string_view name);
+  Place* KnownField(std::string_view name);
+  std::string_view View(Place place) const;
+  void FillHead();
+  void StartGrpc();
+  void StartHttp(int refused_status, std::string_view why);
+  void AppendSegment(Segment segment);
+  void Resume();
+  void SubmitTrailers(uint32_t* flags);
+  void OnFirstOutput();
+
+  Http2Session* session_ = nullptr;
+  int32_t id_ = 0;
+  Http2Stream* previous_ = nullptr;
+  Http2Stream* next_ = nullptr;
+
+  GrpcCallImpl* grpc_ = nullptr;  // until it has ended
+  HttpCallImpl* http_ = nullptr;  // until the stream closes
+  bool counts_ = false;           // as a request in flight, for gRPC
+  friend class GrpcCallImpl;
+
+  // the request
+  Place method_, path_, scheme_, authority_;
+  Place content_type_, timeout_, encoding_, accept_encoding_, content_length_, expect_;
+  size_t head_bytes_ = 0;
+  bool is_head_complete_ = false;
+  bool has_received_end_ = false;
+  uint64_t unreported_ = 0;   // consumed, but the client has not been told
+  uint64_t unconsumed_ = 0;   // of the connection's window
+  SteadyTime last_received_;  // to the second
+
+  // the answer
+  absl::InlinedVector<Segment, 4> segments_;
+  size_t segments_used_ = 0;
+  size_t queued_bytes_ = 0;
+  size_t pending_cost_ = 0;  // what the session counts until the head is framed
+  bool is_submitted_ = false;
+  bool is_deferred_ = false;  // nghttp2 waits for Resume
+  bool is_ended_ = false;
+  bool early_end_ = false;  // the answer ends before the request: reset the stream after it
+  bool has_grpc_ok_ = false;
+  bool wants_room_ = false;
+  OwnedHeaders kept_headers_;
+  OwnedHeaders trailers_;
+  SteadyTime last_sent_;  // to the second
+};
+
+}  // namespace penstock::net
