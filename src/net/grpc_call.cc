@@ -190,8 +190,8 @@ void GrpcCallImpl::ReceiveUnary(std::span<const std::byte> bytes) {
   stream_->Consume(bytes.size());
   while (!bytes.empty()) {
     if (has_message_)
-      return Fail(Error(StatusCode::kInternal, "more than one message was sent to {}, which takes one",
-                        head_.path));
+      return Fail(Error(StatusCode::kInternal,
+                        "more than one message was sent to {}, which takes one", head_.path));
     const StatusOr<size_t> taken = reader_.Take(bytes);
     if (!taken.ok()) return Fail(taken.status());
     bytes = bytes.subspan(*taken);
@@ -234,8 +234,7 @@ bool GrpcCallImpl::PumpOnce() {
   }
   const bool has_backlog = backlog_used_ < backlog_.size();
   std::span<const std::byte> next = input_;
-  if (has_backlog)
-    next = std::as_bytes(std::span<const char>(backlog_)).subspan(backlog_used_);
+  if (has_backlog) next = std::as_bytes(std::span<const char>(backlog_)).subspan(backlog_used_);
   if (!next.empty()) {
     const StatusOr<size_t> taken = reader_.Take(next);
     if (!taken.ok()) {
@@ -264,10 +263,11 @@ bool GrpcCallImpl::PumpOnce() {
 void GrpcCallImpl::KeepForLater(std::span<const std::byte> bytes) {
   if (!loop_->body_bytes().TryTake(bytes.size())) {
     loop_->server().metrics.limit_inflight_bytes.Add();
-    return Fail(Error(StatusCode::kResourceExhausted,
-                      "no memory for messages that are not read yet: all bodies together are at the "
-                      "limit of {} bytes",
-                      loop_->server().options.inflight_bytes_max));
+    return Fail(
+        Error(StatusCode::kResourceExhausted,
+              "no memory for messages that are not read yet: all bodies together are at the "
+              "limit of {} bytes",
+              loop_->server().options.inflight_bytes_max));
   }
   backlog_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
 }
@@ -298,7 +298,7 @@ void GrpcCallImpl::RunOnLoop(Task task) {
   if (loop_->IsCurrent() && on_the_way_.load(std::memory_order_acquire) == 0) return task();
   on_the_way_.fetch_add(1, std::memory_order_acq_rel);
   Ref();
-  loop_->Post([keep = GrpcCallRef(this), task = std::move(task)]() mutable {
+  loop_->Post([keep = CallRef<GrpcCallImpl>(this), task = std::move(task)]() mutable {
     keep->on_the_way_.fetch_sub(1, std::memory_order_acq_rel);
     task();
   });
@@ -378,10 +378,10 @@ void GrpcCallImpl::SendHead(OwnedHeaders metadata) {
 void GrpcCallImpl::SendMessage(ByteChain message) {
   if (message.bytes() > std::numeric_limits<uint32_t>::max()) {
     is_answered_.store(true, std::memory_order_release);
-    return End(Error(StatusCode::kResourceExhausted,
-                     "the answer has {} bytes; a gRPC message holds less than 4 GiB",
-                     message.bytes()),
-               {});
+    return End(
+        Error(StatusCode::kResourceExhausted,
+              "the answer has {} bytes; a gRPC message holds less than 4 GiB", message.bytes()),
+        {});
   }
   if (!is_head_sent_) SendHead({});
   const bool is_compressed = compress_ && !message.empty();

@@ -99,14 +99,14 @@ class GrpcCallImpl final : public GrpcCall, private WheelTimer {
   HeadStorage head_storage_;
   GrpcMessageReader reader_;
 
-  bool is_started_ = false;     // the handler has the first reference
-  bool is_head_sent_ = false;   // or queued
-  bool compress_ = false;       // the answers
-  bool has_message_ = false;    // unary: message_ is complete
-  bool has_ended_ = false;      // the client has half-closed
-  bool is_receiving_ = false;   // Pump is on the stack
+  bool is_started_ = false;           // the handler has the first reference
+  bool is_head_sent_ = false;         // or queued
+  bool compress_ = false;             // the answers
+  bool has_message_ = false;          // unary: message_ is complete
+  bool has_ended_ = false;            // the client has half-closed
+  bool is_receiving_ = false;         // Pump is on the stack
   std::span<const std::byte> input_;  // what Pump is to take, after the backlog
-  std::string backlog_;         // streaming: came before it was asked for; counted in the budget
+  std::string backlog_;  // streaming: came before it was asked for; counted in the budget
   size_t backlog_used_ = 0;
   absl::AnyInvocable<void(std::optional<Slice>)> on_message_;
   absl::AnyInvocable<void(bool)> on_accepted_;

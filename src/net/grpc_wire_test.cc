@@ -59,7 +59,8 @@ TEST(GrpcMessage, IsCutEvenIfItIsNoUtf8) {
 
 TEST(GrpcPrefix, IsBigEndian) {
   const auto prefix = MakeGrpcPrefix(true, 0x01020304);
-  EXPECT_EQ(prefix, (std::array{std::byte{1}, std::byte{1}, std::byte{2}, std::byte{3}, std::byte{4}}));
+  EXPECT_EQ(prefix,
+            (std::array{std::byte{1}, std::byte{1}, std::byte{2}, std::byte{3}, std::byte{4}}));
 }
 
 TEST(GrpcContentType, NeedsTheWholeWord) {

@@ -25,8 +25,8 @@ struct Http2Callbacks {
   static int OnStreamClose(nghttp2_session* ng, int32_t id, uint32_t error_code, void* user_data);
   static ssize_t Send(nghttp2_session* ng, const uint8_t* data, size_t size, int flags,
                       void* user_data);
-  static int SendData(nghttp2_session* ng, nghttp2_frame* frame, const uint8_t* header,
-                      size_t size, nghttp2_data_source* source, void* user_data);
+  static int SendData(nghttp2_session* ng, nghttp2_frame* frame, const uint8_t* header, size_t size,
+                      nghttp2_data_source* source, void* user_data);
 };
 
 }  // namespace penstock::net

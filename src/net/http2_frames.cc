@@ -10,7 +10,9 @@ namespace {
 
 constexpr uint32_t kCalm = NGHTTP2_ENHANCE_YOUR_CALM;
 
-uint32_t Read24(const unsigned char* p) { return uint32_t{p[0]} << 16 | uint32_t{p[1]} << 8 | p[2]; }
+uint32_t Read24(const unsigned char* p) {
+  return uint32_t{p[0]} << 16 | uint32_t{p[1]} << 8 | p[2];
+}
 uint32_t ReadStreamId(const unsigned char* p) {
   return (uint32_t{p[0]} << 24 | uint32_t{p[1]} << 16 | uint32_t{p[2]} << 8 | p[3]) & 0x7fffffff;
 }

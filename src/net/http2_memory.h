@@ -3,11 +3,11 @@
 // blocks in which small output is gathered. Both come from free lists of the thread.
 #pragma once
 
+#include <nghttp2/nghttp2.h>
+
 #include <cstddef>
 
 #include "base/buffer.h"
-
-struct nghttp2_mem;
 
 namespace penstock::net {
 

@@ -273,8 +273,9 @@ void Http2Session::Fill(ByteChain& out, size_t bytes_wanted) {
     }
   }
   UpdateReading();
-  for (const GrpcCallRef& call : std::exchange(with_room_, {})) call->OnRoom();
-  const bool is_done = nghttp2_session_want_read(ng_) == 0 || (has_ended_input_ && streams_.empty());
+  for (const auto& call : std::exchange(with_room_, {})) call->OnRoom();
+  const bool is_done =
+      nghttp2_session_want_read(ng_) == 0 || (has_ended_input_ && streams_.empty());
   if (is_done && !HasOutput()) host_.CloseAfterFlush();
 }
 
@@ -291,9 +292,7 @@ void Http2Session::UpdateReading() {
 
 // --- the connection's course
 
-bool Http2Session::IsIdle() const {
-  return streams_.empty() && !(drain_ == Drain::kAnnounced);
-}
+bool Http2Session::IsIdle() const { return streams_.empty() && !(drain_ == Drain::kAnnounced); }
 
 void Http2Session::StartDrain() {
   if (drain_ != Drain::kNo) return;
@@ -301,7 +300,8 @@ void Http2Session::StartDrain() {
   drain_since_ = now_;
   nghttp2_submit_shutdown_notice(ng_);
   nghttp2_submit_ping(ng_, NGHTTP2_FLAG_NONE, kDrainPing.data());
-  for (Http2Stream* stream = streams_.first(); stream != nullptr; stream = StreamList::Next(*stream))
+  for (Http2Stream* stream = streams_.first(); stream != nullptr;
+       stream = StreamList::Next(*stream))
     stream->OnDrain();
   OnOutput();
 }
@@ -322,7 +322,8 @@ bool Http2Session::OnTick(SteadyTime now) {
   }
   if (drain_ == Drain::kAnnounced && now - drain_since_ >= std::chrono::seconds(1)) FinishDrain();
   if (IsOverTime(now)) return true;
-  for (Http2Stream* stream = streams_.first(); stream != nullptr; stream = StreamList::Next(*stream))
+  for (Http2Stream* stream = streams_.first(); stream != nullptr;
+       stream = StreamList::Next(*stream))
     stream->OnTick(now);
   return KeepAlive(now);
 }

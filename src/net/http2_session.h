@@ -70,7 +70,7 @@ class Http2Session final : public Session {
   // Bytes of the connection's window that are used up.
   void ConsumeConnection(size_t bytes) { consumed_ += bytes; }
   // Has the call told at the end of the flush that there is room.
-  void NotifyRoom(GrpcCallRef call) { with_room_.push_back(std::move(call)); }
+  void NotifyRoom(CallRef<GrpcCallImpl> call) { with_room_.push_back(std::move(call)); }
   // A stream ended before its request did, and is to be reset once its end was sent.
   void OnEarlyEnd() { ++early_ends_; }
   void OnEarlyEndDone() { --early_ends_; }
@@ -100,7 +100,7 @@ class Http2Session final : public Session {
   Http2Output output_;
   StreamList streams_;
   Http2Stream* recent_ = nullptr;  // the one that was looked up last
-  std::vector<GrpcCallRef> with_room_;
+  std::vector<CallRef<GrpcCallImpl>> with_room_;
   size_t pending_bytes_ = 0;
   size_t consumed_ = 0;
   size_t early_ends_ = 0;

@@ -269,7 +269,7 @@ void Http2Stream::OnAnswer(HttpCallImpl& call) {
     fields.push_back(CopiedField("content-length", length));
   ByteChain body = call.TakeBody();
   const bool has_body = !body.empty();
-  for (Slice& slice : body.mutable_slices()) AppendSegment({.slice = std::move(slice)});
+  for (Slice& slice : body.mutable_slices()) AppendSegment({{}, 0, std::move(slice)});
   SubmitHead({fields.data(), fields.size()}, has_body);
   if (has_body) EndWith({});
 }
@@ -298,9 +298,7 @@ void Http2Stream::SubmitHead(std::span<const nghttp2_nv> fields, bool has_body) 
   session_->OnOutput();
 }
 
-void Http2Stream::OnFirstOutput() {
-  session_->RemovePending(std::exchange(pending_cost_, 0));
-}
+void Http2Stream::OnFirstOutput() { session_->RemovePending(std::exchange(pending_cost_, 0)); }
 
 void Http2Stream::AppendSegment(Segment segment) {
   queued_bytes_ += segment.prefix_bytes + segment.slice.size;
@@ -315,7 +313,7 @@ void Http2Stream::AppendMessage(bool is_compressed, ByteChain message) {
   if (!slices.empty()) first.slice = std::move(slices[0]);
   if (queued_bytes_ == 0) last_sent_ = session_->now();
   AppendSegment(std::move(first));
-  for (size_t i = 1; i < slices.size(); ++i) AppendSegment({.slice = std::move(slices[i])});
+  for (size_t i = 1; i < slices.size(); ++i) AppendSegment({{}, 0, std::move(slices[i])});
   Resume();
 }
 
@@ -344,7 +342,7 @@ void Http2Stream::AskForRoom() {
     return;
   }
   grpc_->Ref();
-  session_->NotifyRoom(GrpcCallRef(grpc_));
+  session_->NotifyRoom(CallRef<GrpcCallImpl>(grpc_));
   session_->OnOutput();
 }
 
@@ -384,7 +382,8 @@ void Http2Stream::WriteBody(Http2Output& output, size_t bytes) {
   while (bytes > 0) {
     Segment& segment = segments_[segments_used_];
     if (const size_t prefix = std::min<size_t>(segment.prefix_bytes, bytes); prefix > 0) {
-      output.Copy(std::span(segment.prefix).subspan(kGrpcPrefixBytes - segment.prefix_bytes, prefix));
+      output.Copy(
+          std::span(segment.prefix).subspan(kGrpcPrefixBytes - segment.prefix_bytes, prefix));
       segment.prefix_bytes -= static_cast<uint8_t>(prefix);
       bytes -= prefix;
     }
