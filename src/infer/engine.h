@@ -69,6 +69,8 @@ class Engine final {
 
   // The lifecycle side: states of versions, names, readiness.
   const core::Manager& manager() const { return manager_; }
+  // Where the models run: for a front end's work that is too long for an event loop.
+  Executor& pool() const { return pool_; }
 
  private:
   struct PoolRun;

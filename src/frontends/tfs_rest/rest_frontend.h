@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// TensorFlow Serving's REST API, docs/protocols.md: the paths below /v1/models.
+#pragma once
+
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "frontends/tfs_rest/predict_decoder.h"
+#include "frontends/tfs_rest/rest_target.h"
+#include "infer/engine.h"
+#include "infer/frontend.h"
+#include "protocols/tfs/request_metrics.h"
+
+namespace penstock::tfs_rest {
+
+struct RestOptions {
+  DecoderOptions decoder;
+  // Bodies larger than this are read on the compute pool: an event loop has other connections too.
+  size_t inline_body_bytes_max = 64 * 1024;
+};
+
+// Thread-safe. `engine`, `metrics` and `clock` outlive it.
+class RestFrontend final : public Frontend {
+ public:
+  RestFrontend(RestOptions options, Engine& engine, MetricsRegistry& metrics,
+               const Clock& clock = Clock::Real());
+
+  std::string_view name() const override { return "tfs_rest"; }
+  void Register(net::Router& router) override;
+
+ private:
+  class PredictCall;
+
+  void Handle(net::HttpCallRef call);
+  void HandlePredict(net::HttpCallRef call, RestTarget target);
+  StatusOr<std::string> DescribeModel(const RestTarget& target) const;
+  std::string ListModels() const;
+
+  const RestOptions options_;
+  Engine& engine_;
+  const Clock& clock_;
+  tfs::RequestMetrics predict_metrics_;
+};
+
+}  // namespace penstock::tfs_rest

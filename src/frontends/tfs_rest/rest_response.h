@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// What goes back to a client of the REST API.
+#pragma once
+
+#include <string_view>
+
+#include "base/buffer.h"
+#include "base/status.h"
+#include "net/call.h"
+
+namespace penstock::tfs_rest {
+
+// Answers 200 with `body`, which is JSON. Every answer repeats the client's x-request-id, or gives
+// one.
+void RespondJson(net::HttpCall& call, ByteChain body);
+// Answers {"error": "..."} with the HTTP status that TensorFlow Serving has for the code.
+void RespondError(net::HttpCall& call, const Status& status);
+// Answers 405; `allowed` as "GET, HEAD".
+void RespondMethodNotAllowed(net::HttpCall& call, std::string_view allowed);
+
+}  // namespace penstock::tfs_rest

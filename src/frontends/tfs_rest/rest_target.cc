@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "frontends/tfs_rest/rest_target.h"
+
+#include <algorithm>
+#include <charconv>
+
+namespace penstock::tfs_rest {
+namespace {
+
+char ToLower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
+
+// Takes `prefix` (lower case) off the front of `path`, in any case.
+bool TakePrefix(std::string_view& path, std::string_view prefix) {
+  if (path.size() < prefix.size() ||
+      !std::equal(prefix.begin(), prefix.end(), path.begin(),
+                  [](char wanted, char got) { return wanted == ToLower(got); })) {
+    return false;
+  }
+  path.remove_prefix(prefix.size());
+  return true;
+}
+
+int HexDigit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  const char lower = ToLower(c);
+  return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+StatusOr<std::string> PercentDecode(std::string_view text) {
+  std::string decoded;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '%') {
+      decoded.push_back(text[i]);
+      continue;
+    }
+    const int high = i + 2 < text.size() ? HexDigit(text[i + 1]) : -1;
+    const int low = i + 2 < text.size() ? HexDigit(text[i + 2]) : -1;
+    if (high < 0 || low < 0) {
+      return InvalidArgument("'%' must be followed by two hexadecimal digits in: {}", text);
+    }
+    decoded.push_back(static_cast<char>(high * 16 + low));
+    i += 2;
+  }
+  return decoded;
+}
+
+// The part of `path` before the next '/' or ':', which stay.
+std::string_view TakeSegment(std::string_view& path) {
+  const std::string_view segment = path.substr(0, path.find_first_of("/:"));
+  path.remove_prefix(segment.size());
+  return segment;
+}
+
+StatusOr<core::VersionNumber> ParseVersion(std::string_view text) {
+  core::VersionNumber version;
+  const char* const end = text.data() + text.size();
+  const auto result = std::from_chars(text.data(), end, version.value);
+  if (result.ec != std::errc{} || result.ptr != end || text.front() == '-') {
+    return InvalidArgument("the model's version must be a number from 0 to 2^63 - 1, but is: {}",
+                           text);
+  }
+  return version;
+}
+
+// What is behind the model, version or label.
+std::optional<RestAction> FindAction(std::string_view rest) {
+  if (rest.empty()) return RestAction::kStatus;
+  if (std::string_view tail = rest; TakePrefix(tail, "/metadata") && tail.empty()) {
+    return RestAction::kMetadata;
+  }
+  if (rest == ":predict") return RestAction::kPredict;
+  if (rest == ":classify") return RestAction::kClassify;
+  if (rest == ":regress") return RestAction::kRegress;
+  return std::nullopt;
+}
+
+}  // namespace
+
+StatusOr<RestTarget> ParseRestPath(std::string_view method, std::string_view path) {
+  const auto malformed = [&] {
+    return Error(StatusCode::kNotFound, "Malformed request: {} {}", method, path);
+  };
+  RestTarget target;
+  std::string_view rest = path;
+  if (!TakePrefix(rest, "/v1/models")) return malformed();
+  if (rest.empty() || rest == "/") {
+    target.action = RestAction::kListModels;
+    return target;
+  }
+  if (!TakePrefix(rest, "/")) return malformed();
+  const std::string_view name = TakeSegment(rest);
+  std::string_view version, label;
+  if (TakePrefix(rest, "/versions/")) {
+    version = TakeSegment(rest);
+    if (version.empty()) return malformed();
+  } else if (TakePrefix(rest, "/labels/")) {
+    label = TakeSegment(rest);
+    if (label.empty()) return malformed();
+  }
+  const std::optional<RestAction> action = FindAction(rest);
+  if (!action || name.empty()) return malformed();
+  target.action = *action;
+  if (!version.empty()) {
+    ASSIGN_OR_RETURN(target.version, ParseVersion(version));
+  }
+  ASSIGN_OR_RETURN(target.name, PercentDecode(name));
+  ASSIGN_OR_RETURN(target.label, PercentDecode(label));
+  return target;
+}
+
+}  // namespace penstock::tfs_rest
