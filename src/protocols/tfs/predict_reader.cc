@@ -7,6 +7,7 @@
 #include "absl/container/inlined_vector.h"
 #include "base/string_map.h"
 #include "protocols/tfs/message_check.h"
+#include "protocols/tfs/tensor_scan.h"
 #include "protocols/tfs/wire_reader.h"
 
 namespace penstock::tfs {
@@ -18,6 +19,9 @@ struct Input {
   std::string_view tensor;  // a TensorProto
   BufferRef joined;         // keeps the tensor's bytes if they came in several pieces
 };
+
+// How deep messages may nest in a tensor, which lies in a map entry in the message.
+constexpr int kTensorNesting = kNestingMax - 2;
 
 // Below this many inputs a repeated name is looked for one by one.
 constexpr size_t kLinearSearchMax = 16;
@@ -77,25 +81,29 @@ bool ReadModelSpec(std::string_view bytes, int nesting_left, ReadPredict& out, W
   return true;
 }
 
-// The bytes of all pieces of the entry's value: protobuf merges sub-messages, which is the same as
-// joining their bytes. The entry was read without error before.
-BufferRef JoinPieces(std::string_view entry, size_t bytes) {
-  BufferRef joined = AllocateBuffer(bytes);
-  std::byte* at = joined->data();
-  WireError error;
+// Gathers the pieces of the entry's value: protobuf merges sub-messages, which is the same as
+// joining their bytes if each piece is well-formed. The entry itself was read without error before.
+bool JoinPieces(std::string_view entry, size_t bytes, Input& input, WireError& error) {
+  input.joined = AllocateBuffer(bytes);
+  std::byte* at = input.joined->data();
   WireReader reader(entry, error);
-  uint32_t tag = 0;
-  while (!reader.AtEnd() && reader.ReadTag(tag)) {
+  while (!reader.AtEnd()) {
+    uint32_t tag = 0;
+    if (!reader.ReadTag(tag)) return false;
     if (tag != MakeTag(2, WireType::kLength)) {
-      if (!reader.SkipField(tag, kNestingMax)) break;
+      if (!reader.SkipField(tag, kNestingMax)) return false;
       continue;
     }
     std::string_view piece;
-    if (!reader.ReadBytes(piece)) break;
+    if (!reader.ReadBytes(piece)) return false;
+    TensorScan scan;
+    WireReader tensor(piece, error);
+    if (!ScanTensor(tensor, kTensorNesting, scan)) return false;
     if (!piece.empty()) std::memcpy(at, piece.data(), piece.size());
     at += piece.size();
   }
-  return joined;
+  input.tensor = {reinterpret_cast<const char*>(input.joined->data()), bytes};
+  return true;
 }
 
 bool ReadInput(std::string_view bytes, int nesting_left, Input& input, WireError& error) {
@@ -117,11 +125,7 @@ bool ReadInput(std::string_view bytes, int nesting_left, Input& input, WireError
     }
     if (!ok) return false;
   }
-  if (pieces > 1) {
-    input.joined = JoinPieces(bytes, piece_bytes);
-    input.tensor = {reinterpret_cast<const char*>(input.joined->data()), piece_bytes};
-  }
-  return true;
+  return pieces <= 1 || JoinPieces(bytes, piece_bytes, input, error);
 }
 
 // The input of this name that came before, or null.
@@ -140,9 +144,15 @@ Input* FindInput(Parse& parse, std::string_view name) {
   return found == parse.index.end() ? nullptr : &inputs[found->second];
 }
 
-// A later entry of a name replaces an earlier one.
+// A later entry of a name replaces an earlier one, which must be well-formed all the same.
 bool AddInput(Parse& parse, Input input, WireReader& reader) {
   if (Input* earlier = FindInput(parse, input.name)) {
+    TensorScan scan;
+    WireReader replaced(earlier->tensor, parse.error);
+    if (!ScanTensor(replaced, kTensorNesting, scan) ||
+        !CheckVarints(earlier->tensor, 0, parse.error)) {
+      return reader.Fail("a tensor is malformed whose name comes again");
+    }
     *earlier = std::move(input);
     return true;
   }
@@ -194,9 +204,8 @@ bool ReadField(Parse& parse, uint32_t tag, WireReader& reader) {
 Status ReadTensors(Parse& parse, const BufferRef& owner) {
   uint64_t budget_bytes = parse.limits.decoded_tensor_bytes_max;
   for (Input& input : parse.inputs) {
-    // Within a map entry within the message.
-    StatusOr<Tensor> tensor = ReadTensor(input.tensor, input.joined ? input.joined : owner,
-                                         budget_bytes, kNestingMax - 2);
+    StatusOr<Tensor> tensor =
+        ReadTensor(input.tensor, input.joined ? input.joined : owner, budget_bytes, kTensorNesting);
     if (!tensor.ok()) {
       return Error(tensor.status().code(), "tensor parsing error: {}: {}", input.name,
                    MessageOf(tensor.status()));
