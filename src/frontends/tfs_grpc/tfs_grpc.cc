@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "frontends/tfs_grpc/tfs_grpc.h"
+
+#include <string>
+#include <utility>
+
+#include "protocols/tfs/client_status.h"
+#include "protocols/tfs/model_description.h"
+#include "serving/model_service.pb.h"
+#include "serving/prediction_service.pb.h"
+
+namespace penstock::tfs {
+namespace {
+
+using tensorflow::serving::GetModelMetadataRequest;
+using tensorflow::serving::GetModelMetadataResponse;
+using tensorflow::serving::GetModelStatusRequest;
+using tensorflow::serving::GetModelStatusResponse;
+using tensorflow::serving::ModelSpec;
+
+ModelSelector SelectorOf(const ModelSpec& spec) {
+  ModelSelector selector{spec.name(), std::nullopt, spec.version_label()};
+  if (spec.has_version()) selector.version = core::VersionNumber{spec.version().value()};
+  return selector;
+}
+
+Status GetModelMetadata(Engine& engine, const GetModelMetadataRequest& request,
+                        GetModelMetadataResponse& response) {
+  if (!request.has_model_spec()) return MissingModelSpec();
+  if (request.metadata_field().empty()) {
+    return InvalidArgument("GetModelMetadataRequest must specify at least one metadata_field");
+  }
+  for (const std::string& field : request.metadata_field()) {
+    if (field != kSignatureDefField) {
+      return InvalidArgument("Metadata field {} is not supported", field);
+    }
+  }
+  ASSIGN_OR_RETURN(const ModelHandle model, engine.Find(SelectorOf(request.model_spec())));
+  FillModelMetadata(model.id(), model.info(), response);
+  return OkStatus();
+}
+
+// The version that a spec asks for; none: all of them.
+StatusOr<std::optional<core::VersionNumber>> WantedVersion(const core::Manager& manager,
+                                                           const ModelSpec& spec) {
+  if (spec.version_label().empty()) return SelectorOf(spec).version;
+  const auto labels = manager.Labels(spec.name());
+  const auto found = labels.find(spec.version_label());
+  if (found == labels.end()) {
+    return InvalidArgument("Unrecognized servable version label: {}", spec.version_label());
+  }
+  return std::optional(found->second);
+}
+
+Status GetModelStatus(const core::Manager& manager, const GetModelStatusRequest& request,
+                      GetModelStatusResponse& response) {
+  if (!request.has_model_spec()) return MissingModelSpec();
+  const ModelSpec& spec = request.model_spec();
+  if (spec.name().empty()) return MissingModelName();
+  const std::vector<core::VersionStatus> versions = manager.VersionStatuses(spec.name());
+  std::optional<core::VersionNumber> wanted;
+  // Of a model that is unknown, that is what is said, not that its label is.
+  if (!versions.empty()) {
+    ASSIGN_OR_RETURN(wanted, WantedVersion(manager, spec));
+  }
+  return FillModelStatus(spec.name(), wanted, versions, response);
+}
+
+// A handler that reads and writes protobuf objects, for calls that need not be fast.
+template <typename Request, typename Response, typename Function>
+net::GrpcHandler HandlerOf(Function answer) {
+  return [answer](net::GrpcCallRef call) {
+    const std::string_view message = call->message().view();
+    Request request;
+    Response response;
+    Status status = InvalidArgument("the message is not a well-formed {}",
+                                    Request::descriptor()->full_name());
+    if (request.ParseFromArray(message.data(), static_cast<int>(message.size()))) {
+      status = answer(request, response);
+    }
+    if (!status.ok()) return call->Finish(Truncated(status));
+    const BufferRef bytes = AllocateBuffer(response.ByteSizeLong());
+    response.SerializeWithCachedSizesToArray(reinterpret_cast<uint8_t*>(bytes->data()));
+    call->Respond(ByteChain(WholeSlice(bytes)));
+  };
+}
+
+// The descriptor also makes sure that reflection can find the service in this program.
+std::string MethodName(const google::protobuf::ServiceDescriptor& service, std::string_view name) {
+  return fmt::format("/{}/{}", service.full_name(), name);
+}
+
+}  // namespace
+
+TfsGrpc::TfsGrpc(const PredictOptions& options, Engine& engine, MetricsRegistry& metrics,
+                 const Clock& clock)
+    : engine_(engine), predict_(options, engine, metrics, clock) {}
+
+void TfsGrpc::Register(net::Router& router) {
+  const auto& prediction = *tensorflow::serving::PredictionService::descriptor();
+  const auto& model = *tensorflow::serving::ModelService::descriptor();
+  net::GrpcRoute predict;
+  predict.method = MethodName(prediction, "Predict");
+  predict.handler = [this](net::GrpcCallRef call) {
+    PredictCall::Start(predict_, std::move(call));
+  };
+  predict.landing = &PredictLanding;
+  router.AddGrpc(std::move(predict));
+
+  net::GrpcRoute metadata;
+  metadata.method = MethodName(prediction, "GetModelMetadata");
+  metadata.handler = HandlerOf<GetModelMetadataRequest, GetModelMetadataResponse>(
+      [this](const auto& request, auto& response) {
+        return GetModelMetadata(engine_, request, response);
+      });
+  router.AddGrpc(std::move(metadata));
+
+  net::GrpcRoute status;
+  status.method = MethodName(model, "GetModelStatus");
+  status.handler = HandlerOf<GetModelStatusRequest, GetModelStatusResponse>(
+      [this](const auto& request, auto& response) {
+        return GetModelStatus(engine_.manager(), request, response);
+      });
+  router.AddGrpc(std::move(status));
+}
+
+}  // namespace penstock::tfs

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// TensorFlow Serving's gRPC services: PredictionService (Predict, GetModelMetadata) and
+// ModelService (GetModelStatus). Their other methods are not registered, so the server answers
+// UNIMPLEMENTED.
+#pragma once
+
+#include <string_view>
+
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "frontends/tfs_grpc/predict_call.h"
+#include "infer/engine.h"
+#include "infer/frontend.h"
+
+namespace penstock::tfs {
+
+// Thread-safe. `engine`, `metrics` and `clock` outlive it.
+class TfsGrpc final : public Frontend {
+ public:
+  TfsGrpc(const PredictOptions& options, Engine& engine, MetricsRegistry& metrics,
+          const Clock& clock = Clock::Real());
+
+  std::string_view name() const override { return "tfs_grpc"; }
+  void Register(net::Router& router) override;
+
+ private:
+  Engine& engine_;
+  PredictService predict_;
+};
+
+}  // namespace penstock::tfs
