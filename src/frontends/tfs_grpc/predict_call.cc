@@ -62,9 +62,9 @@ void PredictCall::OnPart(InferResponse part) {
   }
   Status status = std::move(part.status);
   if (status.ok() && had_parts_) {
-    status = Error(StatusCode::kUnimplemented,
-                   "model {} answers in several parts, which Predict cannot send",
-                   model_->id().name);
+    status =
+        Error(StatusCode::kUnimplemented,
+              "model {} answers in several parts, which Predict cannot send", model_->id().name);
   }
   if (status.ok()) status = Answer(part);
   if (!status.ok()) return Finish(status);

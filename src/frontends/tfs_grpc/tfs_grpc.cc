@@ -73,8 +73,8 @@ net::GrpcHandler HandlerOf(Function answer) {
     const std::string_view message = call->message().view();
     Request request;
     Response response;
-    Status status = InvalidArgument("the message is not a well-formed {}",
-                                    Request::descriptor()->full_name());
+    Status status =
+        InvalidArgument("the message is not a well-formed {}", Request::descriptor()->full_name());
     if (request.ParseFromArray(message.data(), static_cast<int>(message.size()))) {
       status = answer(request, response);
     }

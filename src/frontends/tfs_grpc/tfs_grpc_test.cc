@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "frontends/tfs_grpc/tfs_grpc.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+
+#include "infer/builtin_models.h"
+#include "serving/get_model_metadata.pb.h"
+#include "serving/get_model_status.pb.h"
+#include "serving/predict.pb.h"
+
+namespace penstock::tfs {
+namespace {
+
+using tensorflow::serving::GetModelMetadataRequest;
+using tensorflow::serving::GetModelMetadataResponse;
+using tensorflow::serving::GetModelStatusRequest;
+using tensorflow::serving::GetModelStatusResponse;
+using tensorflow::serving::PredictRequest;
+using tensorflow::serving::PredictResponse;
+using testing::HasSubstr;
+
+constexpr std::string_view kPredict = "/tensorflow.serving.PredictionService/Predict";
+constexpr std::string_view kMetadata = "/tensorflow.serving.PredictionService/GetModelMetadata";
+constexpr std::string_view kStatus = "/tensorflow.serving.ModelService/GetModelStatus";
+
+// What a call was answered with. One thread at a time.
+struct Answer {
+  int answers = 0;
+  Status status;
+  std::string message;
+};
+
+// A call without a connection. One thread at a time.
+class FakeGrpcCall final : public net::GrpcCall {
+ public:
+  FakeGrpcCall(const std::string& message, Answer& answer, SteadyTime deadline) : answer_(answer) {
+    message_ = WholeSlice(CopyToBuffer(message));
+    deadline_ = deadline;
+  }
+  void Respond(ByteChain message) override {
+    ++answer_.answers;
+    answer_.message = std::string(Flatten(message).view());
+  }
+  void Finish(const Status& status, net::OwnedHeaders) override {
+    ++answer_.answers;
+    answer_.status = status;
+  }
+  void Read(absl::AnyInvocable<void(std::optional<Slice>)>) override { FAIL(); }
+  void SendInitialMetadata(net::OwnedHeaders) override { FAIL(); }
+  void Write(ByteChain, absl::AnyInvocable<void(bool)>) override { FAIL(); }
+
+ private:
+  void Destroy() override { delete this; }
+
+  Answer& answer_;
+};
+
+// A model that answers as a test wants it to. Thread-safe.
+class ScriptedModel final : public Model {
+ public:
+  explicit ScriptedModel(std::vector<InferResponse> parts) : parts_(std::move(parts)) {
+    info_.platform = "test";
+    info_.traits.any_signature = true;
+  }
+  const ModelInfo& info() const override { return info_; }
+  void Run(const InferRequest&, ResponseCallback done) override {
+    for (const InferResponse& part : parts_) done(part);
+  }
+
+ private:
+  ModelInfo info_;
+  const std::vector<InferResponse> parts_;
+};
+
+// Loads a ScriptedModel. One thread at a time.
+class ScriptedLoader final : public core::Loader {
+ public:
+  ScriptedLoader(core::ServableId id, std::vector<InferResponse> parts, MetricsRegistry& metrics)
+      : id_(std::move(id)), parts_(std::move(parts)), metrics_(metrics) {}
+  StatusOr<std::unique_ptr<core::Servable>> Load() override {
+    return MakeServedModel(id_, std::make_unique<ScriptedModel>(parts_), metrics_);
+  }
+
+ private:
+  const core::ServableId id_;
+  const std::vector<InferResponse> parts_;
+  MetricsRegistry& metrics_;
+};
+
+// A front end on an engine with "half" (versions 1 and 2, label "stable" = 1), "same" (any tensors)
+// and "script". One thread at a time.
+class TfsGrpcTest : public testing::Test {
+ protected:
+  TfsGrpcTest() {
+    std::vector<core::ModelConfig> models(3);
+    models[0].name = "half";
+    models[0].labels["stable"] = core::VersionNumber{1};
+    models[1].name = "same";
+    models[2].name = "script";
+    EXPECT_TRUE(manager_.SetModels(std::move(models)).ok());
+    Load("half", {1, 2}, "builtin:half_plus_two");
+    Load("same", {1}, "builtin:identity");
+    frontend_.Register(router_);
+  }
+
+  void Load(const std::string& name, std::vector<int64_t> versions, std::string_view path) {
+    std::vector<core::AspiredVersion> aspired;
+    for (const int64_t version : versions) {
+      aspired.push_back({core::VersionNumber{version},
+                         MakeBuiltinLoader({name, core::VersionNumber{version}}, path, registry_)});
+    }
+    manager_.SetAspired(name, std::move(aspired));
+    EXPECT_TRUE(manager_.WaitUntilIdle());
+  }
+
+  void LoadScript(std::vector<InferResponse> parts) {
+    std::vector<core::AspiredVersion> aspired;
+    aspired.push_back(
+        {core::VersionNumber{1}, std::make_unique<ScriptedLoader>(core::ServableId{"script", {1}},
+                                                                  std::move(parts), registry_)});
+    manager_.SetAspired("script", std::move(aspired));
+    EXPECT_TRUE(manager_.WaitUntilIdle());
+  }
+
+  Answer Send(std::string_view method, const std::string& message,
+              SteadyTime deadline = kNoDeadline) {
+    Answer answer;
+    router_.FindGrpc(method)->handler(
+        net::GrpcCallRef(new FakeGrpcCall(message, answer, deadline)));
+    EXPECT_EQ(answer.answers, 1);
+    return answer;
+  }
+
+  template <typename Response>
+  Response Expect(std::string_view method, const google::protobuf::Message& request) {
+    const Answer answer = Send(method, request.SerializeAsString());
+    EXPECT_TRUE(answer.status.ok()) << answer.status;
+    Response response;
+    EXPECT_TRUE(response.ParseFromString(answer.message));
+    return response;
+  }
+
+  Status ErrorOf(std::string_view method, const google::protobuf::Message& request) {
+    return Send(method, request.SerializeAsString()).status;
+  }
+
+  MetricsRegistry registry_;
+  core::Manager manager_;
+  InlineExecutor pool_;
+  Engine engine_{{}, manager_, pool_};
+  net::Router router_;
+  TfsGrpc frontend_{{}, engine_, registry_};
+};
+
+PredictRequest HalfRequest(float x) {
+  PredictRequest request;
+  request.mutable_model_spec()->set_name("half");
+  auto& tensor = (*request.mutable_inputs())["x"];
+  tensor.set_dtype(tensorflow::DT_FLOAT);
+  tensor.mutable_tensor_shape()->add_dim()->set_size(1);
+  tensor.add_float_val(x);
+  return request;
+}
+
+TEST_F(TfsGrpcTest, PredictsWithTheNewestVersion) {
+  const auto response = Expect<PredictResponse>(kPredict, HalfRequest(3));
+  EXPECT_EQ(response.outputs().at("y").float_val(0), 3.5f);
+  EXPECT_EQ(response.model_spec().name(), "half");
+  EXPECT_EQ(response.model_spec().version().value(), 2);
+  EXPECT_EQ(response.model_spec().signature_name(), "serving_default");
+}
+
+TEST_F(TfsGrpcTest, PredictsByVersionAndLabel) {
+  PredictRequest request = HalfRequest(3);
+  request.mutable_model_spec()->mutable_version()->set_value(1);
+  EXPECT_EQ(Expect<PredictResponse>(kPredict, request).model_spec().version().value(), 1);
+  request.mutable_model_spec()->set_version_label("stable");
+  EXPECT_EQ(Expect<PredictResponse>(kPredict, request).model_spec().version().value(), 1);
+}
+
+TEST_F(TfsGrpcTest, ReusesItsStateAfterErrors) {
+  for (int i = 0; i < 200; ++i) {
+    EXPECT_FALSE(ErrorOf(kPredict, PredictRequest()).ok());
+    const auto response = Expect<PredictResponse>(kPredict, HalfRequest(static_cast<float>(i)));
+    EXPECT_EQ(response.outputs().at("y").float_val(0), static_cast<float>(i) / 2 + 2);
+  }
+}
+
+TEST_F(TfsGrpcTest, GivesTensorsBackAsTheyCame) {
+  PredictRequest request;
+  request.mutable_model_spec()->set_name("same");
+  auto& strings = (*request.mutable_inputs())["s"];
+  strings.set_dtype(tensorflow::DT_STRING);
+  strings.mutable_tensor_shape()->add_dim()->set_size(2);
+  strings.add_string_val("one");
+  strings.add_string_val(std::string(10000, 'x'));
+  auto& content = (*request.mutable_inputs())["c"];
+  content.set_dtype(tensorflow::DT_INT64);
+  content.mutable_tensor_shape()->add_dim()->set_size(2);
+  content.set_tensor_content(std::string("\1\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0", 16));
+  const auto response = Expect<PredictResponse>(kPredict, request);
+  EXPECT_EQ(response.outputs().at("s").SerializeAsString(), strings.SerializeAsString());
+  EXPECT_THAT(response.outputs().at("c").int64_val(), testing::ElementsAre(1, 2));
+}
+
+TEST_F(TfsGrpcTest, SaysWhatIsWrongAsTensorFlowServingDoes) {
+  PredictRequest request;
+  EXPECT_EQ(ErrorOf(kPredict, request), InvalidArgument("Missing ModelSpec"));
+  request.mutable_model_spec();
+  EXPECT_EQ(ErrorOf(kPredict, request), InvalidArgument("ModelSpec has no name specified."));
+  request.mutable_model_spec()->set_name("none");
+  EXPECT_EQ(ErrorOf(kPredict, request),
+            Error(StatusCode::kNotFound, "Servable not found for request: Latest(none)"));
+  request = HalfRequest(1);
+  request.mutable_model_spec()->mutable_version()->set_value(9);
+  EXPECT_EQ(ErrorOf(kPredict, request),
+            Error(StatusCode::kNotFound, "Servable not found for request: Specific(half, 9)"));
+  request.mutable_model_spec()->set_version_label("other");
+  EXPECT_EQ(ErrorOf(kPredict, request),
+            InvalidArgument("Unrecognized servable version label: other"));
+  request = HalfRequest(1);
+  request.mutable_model_spec()->set_signature_name("sig");
+  EXPECT_EQ(ErrorOf(kPredict, request),
+            Error(StatusCode::kFailedPrecondition, "Serving signature key \"sig\" not found."));
+  request = HalfRequest(1);
+  request.mutable_inputs()->at("x").set_tensor_content("abc");
+  EXPECT_THAT(std::string(MessageOf(ErrorOf(kPredict, request))),
+              HasSubstr("tensor parsing error: x"));
+  EXPECT_EQ(Send(kPredict, "\xff").status.code(), StatusCode::kInvalidArgument);
+}
+
+TEST_F(TfsGrpcTest, CutsLongMessages) {
+  PredictRequest request;
+  request.mutable_model_spec()->set_name(std::string(5000, 'n'));
+  const std::string text(MessageOf(ErrorOf(kPredict, request)));
+  EXPECT_EQ(text.size(), 1024 + std::string_view("...TRUNCATED").size());
+  EXPECT_THAT(text, testing::EndsWith("nnn...TRUNCATED"));
+}
+
+TEST_F(TfsGrpcTest, DoesNotRunAfterTheDeadline) {
+  const Answer answer = Send(kPredict, HalfRequest(1).SerializeAsString(),
+                             std::chrono::steady_clock::now() - std::chrono::seconds(1));
+  EXPECT_EQ(answer.status.code(), StatusCode::kDeadlineExceeded);
+}
+
+TEST_F(TfsGrpcTest, PassesTheModelsErrorOn) {
+  InferResponse failed;
+  failed.status = absl::DataLossError("broken");
+  LoadScript({failed});
+  PredictRequest request;
+  request.mutable_model_spec()->set_name("script");
+  EXPECT_EQ(ErrorOf(kPredict, request), absl::DataLossError("broken"));
+}
+
+TEST_F(TfsGrpcTest, RefusesAnswersInSeveralParts) {
+  InferResponse first;
+  first.is_last = false;
+  LoadScript({first, InferResponse()});
+  PredictRequest request;
+  request.mutable_model_spec()->set_name("script");
+  EXPECT_EQ(ErrorOf(kPredict, request).code(), StatusCode::kUnimplemented);
+}
+
+TEST_F(TfsGrpcTest, CountsRequestsOfServedModelsOnly) {
+  Expect<PredictResponse>(kPredict, HalfRequest(1));
+  Expect<PredictResponse>(kPredict, HalfRequest(1));
+  PredictRequest unknown;
+  unknown.mutable_model_spec()->set_name("made_up");
+  EXPECT_FALSE(ErrorOf(kPredict, unknown).ok());
+  const std::string text = registry_.Text();
+  EXPECT_THAT(text, HasSubstr(":tensorflow:serving:request_count{model_name=\"half\","
+                              "status=\"OK\"} 2\n"));
+  EXPECT_THAT(text, HasSubstr("API=\"Predict\",entrypoint=\"GRPC\""));
+  EXPECT_THAT(text, HasSubstr("status=\"NOT_FOUND\"} 1\n"));
+  EXPECT_THAT(text, Not(HasSubstr("made_up")));
+}
+
+TEST_F(TfsGrpcTest, DescribesSignatures) {
+  GetModelMetadataRequest request;
+  EXPECT_EQ(ErrorOf(kMetadata, request), InvalidArgument("Missing ModelSpec"));
+  request.mutable_model_spec()->set_name("half");
+  EXPECT_THAT(std::string(MessageOf(ErrorOf(kMetadata, request))),
+              HasSubstr("must specify at least one metadata_field"));
+  request.add_metadata_field("signature_def");
+  const auto response = Expect<GetModelMetadataResponse>(kMetadata, request);
+  EXPECT_EQ(response.model_spec().version().value(), 2);
+  EXPECT_EQ(response.model_spec().signature_name(), "");
+  const auto& any = response.metadata().at("signature_def");
+  EXPECT_EQ(any.type_url(), "type.googleapis.com/tensorflow.serving.SignatureDefMap");
+  tensorflow::serving::SignatureDefMap map;
+  ASSERT_TRUE(any.UnpackTo(&map));
+  const auto& signature = map.signature_def().at("serving_default");
+  EXPECT_EQ(signature.inputs().at("x").dtype(), tensorflow::DT_FLOAT);
+  EXPECT_EQ(signature.outputs().count("y"), 1u);
+  request.add_metadata_field("graph");
+  EXPECT_EQ(ErrorOf(kMetadata, request), InvalidArgument("Metadata field graph is not supported"));
+  EXPECT_THAT(std::string(MessageOf(Send(kMetadata, "\xff").status)),
+              HasSubstr("not a well-formed tensorflow.serving.GetModelMetadataRequest"));
+}
+
+TEST_F(TfsGrpcTest, TellsTheStatesOfVersions) {
+  GetModelStatusRequest request;
+  EXPECT_EQ(ErrorOf(kStatus, request), InvalidArgument("Missing ModelSpec"));
+  request.mutable_model_spec();
+  EXPECT_EQ(ErrorOf(kStatus, request), InvalidArgument("ModelSpec has no name specified."));
+  request.mutable_model_spec()->set_name("none");
+  EXPECT_EQ(ErrorOf(kStatus, request),
+            Error(StatusCode::kNotFound, "Could not find any versions of model none"));
+  request.mutable_model_spec()->set_name("half");
+  auto response = Expect<GetModelStatusResponse>(kStatus, request);
+  ASSERT_EQ(response.model_version_status_size(), 2);
+  EXPECT_EQ(response.model_version_status(0).version(), 2);
+  EXPECT_EQ(response.model_version_status(0).state(),
+            tensorflow::serving::ModelVersionStatus::AVAILABLE);
+  request.mutable_model_spec()->set_version_label("stable");
+  response = Expect<GetModelStatusResponse>(kStatus, request);
+  ASSERT_EQ(response.model_version_status_size(), 1);
+  EXPECT_EQ(response.model_version_status(0).version(), 1);
+  request.mutable_model_spec()->set_version_label("bogus");
+  EXPECT_EQ(ErrorOf(kStatus, request),
+            InvalidArgument("Unrecognized servable version label: bogus"));
+  request.mutable_model_spec()->mutable_version()->set_value(7);
+  EXPECT_EQ(ErrorOf(kStatus, request),
+            Error(StatusCode::kNotFound, "Could not find version 7 of model half"));
+}
+
+TEST_F(TfsGrpcTest, LeavesOtherMethodsUnregistered) {
+  EXPECT_EQ(router_.FindGrpc("/tensorflow.serving.PredictionService/Classify"), nullptr);
+  EXPECT_EQ(router_.FindGrpc(kPredict)->landing, &PredictLanding);
+}
+
+}  // namespace
+}  // namespace penstock::tfs
