@@ -8,25 +8,31 @@ namespace penstock {
 namespace {
 
 // Header and bytes in one allocation. The header takes one alignment unit, so the bytes are aligned
-// too.
+// too. Aligned by hand: glibc does not keep aligned blocks in its thread caches, and a small
+// buffer then costs page faults.
 class HeapBuffer final : public Buffer {
  public:
   static HeapBuffer* Create(size_t size) {
-    void* block =
-        ::operator new(kHeaderBytes + size + kBufferSlack, std::align_val_t{kBufferAlignment});
-    return new (block) HeapBuffer(static_cast<std::byte*>(block) + kHeaderBytes, size);
+    void* const block = ::operator new(kBufferAlignment - 1 + kHeaderBytes + size + kBufferSlack);
+    const auto address = reinterpret_cast<uintptr_t>(block);
+    const uintptr_t aligned = (address + kBufferAlignment - 1) & ~(kBufferAlignment - 1);
+    auto* const header = static_cast<std::byte*>(block) + (aligned - address);
+    return new (header) HeapBuffer(header + kHeaderBytes, size, block);
   }
 
  private:
   static constexpr size_t kHeaderBytes = kBufferAlignment;
 
-  HeapBuffer(std::byte* data, size_t size) : Buffer(data, size) {
+  HeapBuffer(std::byte* data, size_t size, void* block) : Buffer(data, size), block_(block) {
     static_assert(sizeof(HeapBuffer) <= kHeaderBytes);
   }
   void Destroy() noexcept override {
+    void* const block = block_;
     this->~HeapBuffer();
-    ::operator delete(static_cast<void*>(this), std::align_val_t{kBufferAlignment});
+    ::operator delete(block);
   }
+
+  void* const block_;
 };
 
 }  // namespace
