@@ -1,113 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// A connection without I/O, for tests and fuzzing: a session on a loop that the caller runs.
+// An HTTP/2 connection without I/O, for tests and fuzzing.
 #pragma once
 
-#include <algorithm>
-#include <cstddef>
-#include <memory>
-#include <span>
-#include <string>
-#include <string_view>
 #include <utility>
 
-#include "base/clock.h"
-#include "base/metrics.h"
-#include "net/loop.h"
-#include "net/router.h"
-#include "net/server_state.h"
-#include "net/session.h"
+#include "net/session_fake.h"
 
 namespace penstock::net {
 
-// Takes the place of the connection. One thread.
-class FakeSessionHost final : public SessionHost {
- public:
-  FakeSessionHost(Loop& loop, ServerState& server) : loop_(loop), server_(server) {}
-
-  void ScheduleFlush() override { wants_flush = true; }
-  void PauseReading() override { is_paused = true; }
-  void ResumeReading() override { is_paused = false; }
-  void CloseAfterFlush() override { wants_close = true; }
-  Loop& loop() override { return loop_; }
-  ServerState& server() override { return server_; }
-  std::string_view peer() const override { return "127.0.0.1:1"; }
-  bool is_tls() const override { return false; }
-
-  bool wants_flush = false;
-  bool is_paused = false;
-  bool wants_close = false;
-
- private:
-  Loop& loop_;
-  ServerState& server_;
-};
-
-// A server without threads and sockets, with one HTTP/2 connection. One thread.
-class FakeHttp2Server final {
+// A server with one HTTP/2 connection. One thread.
+class FakeHttp2Server final : public FakeServer {
  public:
   explicit FakeHttp2Server(const Router& router, ServerOptions options = DefaultOptions())
-      : state_(std::make_shared<ServerState>(std::move(options), router, metrics_, clock)),
-        loop_(std::make_shared<Loop>(state_, [] {})),
-        scope_(std::make_unique<LoopScope>(*loop_)),
-        host(*loop_, *state_),
-        session_(MakeHttp2Session(host)) {}
-  ~FakeHttp2Server() {
-    session_.reset();
-    scope_.reset();
-    loop_->Shutdown();
-  }
-
-  static ServerOptions DefaultOptions() {
-    ServerOptions options;
-    options.loops = 1;
-    options.inflight_bytes_max = 256 << 20;
-    return options;
-  }
-
-  Session& session() { return *session_; }
-  Loop& loop() { return *loop_; }
-  ServerState& state() { return *state_; }
-  // The connection is lost.
-  void DropConnection() { session_.reset(); }
-
-  // Gives `bytes` to the session, as one read. False: it wants to be closed.
-  bool Receive(std::string_view bytes) {
-    return session_->OnBytes(std::as_bytes(std::span(bytes.data(), bytes.size())));
-  }
-  // What the session wants to send, in flushes of `flush_bytes`.
-  std::string Send(size_t flush_bytes = 64 * 1024) {
-    std::string sent;
-    host.wants_flush = false;
-    while (session_->HasOutput()) {
-      ByteChain chain;
-      session_->Fill(chain, flush_bytes);
-      if (chain.empty()) break;
-      for (const Slice& slice : chain.slices()) sent += slice.view();
-    }
-    return sent;
-  }
-  // Runs what other threads have posted.
-  void RunPosted() { loop_->RunPosted(); }
-  // Lets time pass, as the connection and the loop would notice it. False: close.
-  bool Pass(Duration time) {
-    clock.Advance(time);
-    loop_->timers().Run(clock.Now());
-    return session_->OnTick(clock.Now());
-  }
-
-  FakeClock clock;
-
- private:
-  MetricsRegistry metrics_;
-  std::shared_ptr<ServerState> state_;
-  std::shared_ptr<Loop> loop_;
-  std::unique_ptr<LoopScope> scope_;
-
- public:
-  FakeSessionHost host;
-
- private:
-  std::unique_ptr<Session> session_;
+      : FakeServer(router, std::move(options), MakeHttp2Session) {}
 };
 
 }  // namespace penstock::net
