@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "protocols/tfs/config_files.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace penstock::tfs {
+namespace {
+
+using testing::HasSubstr;
+
+TEST(ModelConfig, ReadsAllOfAModel) {
+  const auto models = ParseModelConfig(R"(
+    model_config_list {
+      config {
+        name: "a" base_path: "/models/a" model_platform: "tensorflow"
+        model_version_policy { latest { num_versions: 2 } }
+        version_labels { key: "stable" value: 1 }
+        version_labels { key: "canary" value: 2 }
+      }
+      config: {
+        name: 'b', base_path: '/models/b'  # a comment
+        model_version_policy: { specific { versions: 3 versions: 5 } }
+      }
+      config { name: "c" base_path: "/c" model_version_policy { all {} } model_type: TENSORFLOW }
+      config { name: "d" base_path: "/d" model_version_policy { latest {} } }
+    })",
+                                       "models.config");
+  ASSERT_TRUE(models.ok()) << models.status();
+  ASSERT_EQ(models->size(), 4u);
+  const ConfiguredModel& a = (*models)[0];
+  EXPECT_EQ(a.name, "a");
+  EXPECT_EQ(a.base_path, "/models/a");
+  EXPECT_EQ(a.platform, "tensorflow");
+  EXPECT_EQ(a.versions, ConfiguredModel::Versions::kLatest);
+  EXPECT_EQ(a.latest_count, 2u);
+  EXPECT_EQ(a.labels.at("canary").value, 2);
+  const ConfiguredModel& b = (*models)[1];
+  EXPECT_EQ(b.versions, ConfiguredModel::Versions::kSpecific);
+  EXPECT_EQ(b.specific.at(1).value, 5);
+  EXPECT_EQ((*models)[2].versions, ConfiguredModel::Versions::kAll);
+  EXPECT_EQ((*models)[2].platform, "tensorflow");
+  EXPECT_EQ((*models)[3].latest_count, 1u);
+}
+
+TEST(ModelConfig, TakesNoModels) {
+  const auto models = ParseModelConfig("model_config_list {}", "f");
+  ASSERT_TRUE(models.ok());
+  EXPECT_TRUE(models->empty());
+}
+
+std::string ModelError(std::string_view text) {
+  const auto models = ParseModelConfig(text, "models.config");
+  EXPECT_EQ(models.status().code(), StatusCode::kInvalidArgument);
+  return std::string(MessageOf(models.status()));
+}
+
+std::string ErrorOfModel(const std::string& fields) {
+  return ModelError("model_config_list { config { " + fields + " } }");
+}
+
+TEST(ModelConfig, NamesTheLineOfASyntaxError) {
+  const std::string error = ModelError("model_config_list {\n  config {\n    nam: \"a\"\n  }\n}\n");
+  EXPECT_THAT(error, HasSubstr("models.config is not a ModelServerConfig"));
+  EXPECT_THAT(error, HasSubstr("line 3, column "));
+  EXPECT_THAT(error, HasSubstr("nam"));
+  EXPECT_THAT(ModelError("model_config_list {"), HasSubstr("line 1"));
+}
+
+TEST(ModelConfig, RefusesWhatCannotBeServed) {
+  EXPECT_THAT(ModelError(""), HasSubstr("there is no model_config_list"));
+  EXPECT_THAT(ModelError("custom_model_config { type_url: \"x\" }"), HasSubstr("not supported"));
+  EXPECT_THAT(ErrorOfModel("base_path: '/a'"), HasSubstr("model 1 of the list has no name"));
+  EXPECT_THAT(ErrorOfModel("name: 'a'"), HasSubstr("model 'a' has no base_path"));
+  EXPECT_THAT(ModelError("model_config_list { config { name: 'a' base_path: '/a' }"
+                         " config { name: 'a' base_path: '/b' } }"),
+              HasSubstr("two models have the name 'a'"));
+  const std::string a = "name: 'a' base_path: '/a' ";
+  EXPECT_THAT(ErrorOfModel(a + "model_type: TENSORFLOW model_platform: 'x'"),
+              HasSubstr("both model_type and model_platform"));
+  EXPECT_THAT(ErrorOfModel(a + "model_type: OTHER"), HasSubstr("say model_platform"));
+  EXPECT_THAT(ErrorOfModel(a + "logging_config {}"), HasSubstr("logging_config"));
+  EXPECT_THAT(ErrorOfModel(a + "model_version_policy { specific {} }"),
+              HasSubstr("'specific' without versions"));
+  EXPECT_THAT(ErrorOfModel(a + "model_version_policy { specific { versions: -1 } }"),
+              HasSubstr("version -1"));
+  EXPECT_THAT(ErrorOfModel(a + "version_labels { key: 'l' value: -2 }"), HasSubstr("version -2"));
+  EXPECT_THAT(ErrorOfModel(a + "version_labels { value: 2 }"), HasSubstr("empty version label"));
+}
+
+TEST(MonitoringConfig, ReadsPathAndSwitch) {
+  auto settings = ParseMonitoringConfig("prometheus_config { enable: true path: '/m' }", "f");
+  ASSERT_TRUE(settings.ok());
+  EXPECT_TRUE(settings->enable);
+  EXPECT_EQ(settings->path, "/m");
+  settings = ParseMonitoringConfig("", "f");
+  ASSERT_TRUE(settings.ok());
+  EXPECT_FALSE(settings->enable);
+  EXPECT_EQ(settings->path, "/monitoring/prometheus/metrics");
+  EXPECT_THAT(std::string(MessageOf(
+                  ParseMonitoringConfig("prometheus_config { path: 'm' }", "f").status())),
+              HasSubstr("must begin with '/'"));
+}
+
+TEST(SslConfig, ReadsPemTexts) {
+  const auto settings = ParseSslConfig(
+      "server_key: 'KEY\\n' server_cert: 'CERT' custom_ca: 'CA' client_verify: true", "f");
+  ASSERT_TRUE(settings.ok());
+  EXPECT_EQ(settings->server_key, "KEY\n");
+  EXPECT_EQ(settings->server_cert, "CERT");
+  EXPECT_EQ(settings->custom_ca, "CA");
+  EXPECT_TRUE(settings->client_verify);
+}
+
+TEST(SslConfig, RefusesHalfOfIt) {
+  const auto error = [](std::string_view text) {
+    return std::string(MessageOf(ParseSslConfig(text, "ssl.config").status()));
+  };
+  EXPECT_THAT(error("server_key: 'k'"), HasSubstr("both needed"));
+  EXPECT_THAT(error("server_key: 'k' server_cert: 'c' client_verify: true"),
+              HasSubstr("needs custom_ca"));
+  EXPECT_THAT(error("server_key 'k'"), HasSubstr("ssl.config is not a SSLConfig"));
+}
+
+TEST(BatchingParameters, ReadsAllOfThem) {
+  const auto settings = ParseBatchingParameters(R"(
+    max_batch_size { value: 128 } batch_timeout_micros { value: 0 }
+    max_enqueued_batches { value: 10 } num_batch_threads { value: 4 }
+    thread_pool_name { value: "pool" } allowed_batch_sizes: 32 allowed_batch_sizes: 128
+    pad_variable_length_inputs: true enable_large_batch_splitting { value: true }
+    max_execution_batch_size { value: 128 })",
+                                                "f");
+  ASSERT_TRUE(settings.ok()) << settings.status();
+  EXPECT_EQ(settings->max_batch_size, 128);
+  EXPECT_EQ(settings->batch_timeout_micros, 0);
+  EXPECT_EQ(settings->max_enqueued_batches, 10);
+  EXPECT_EQ(settings->num_batch_threads, 4);
+  EXPECT_EQ(settings->thread_pool_name, "pool");
+  EXPECT_EQ(settings->allowed_batch_sizes, (std::vector<int64_t>{32, 128}));
+  EXPECT_TRUE(settings->pad_variable_length_inputs);
+  EXPECT_EQ(settings->enable_large_batch_splitting, true);
+  EXPECT_EQ(settings->max_execution_batch_size, 128);
+}
+
+TEST(BatchingParameters, LeavesOutWhatTheFileDoes) {
+  const auto settings = ParseBatchingParameters("", "f");
+  ASSERT_TRUE(settings.ok());
+  EXPECT_FALSE(settings->max_batch_size);
+  EXPECT_FALSE(settings->thread_pool_name);
+  EXPECT_FALSE(settings->enable_large_batch_splitting);
+}
+
+TEST(BatchingParameters, RefusesImpossibleSizes) {
+  const auto error = [](std::string_view text) {
+    return std::string(MessageOf(ParseBatchingParameters(text, "f").status()));
+  };
+  EXPECT_THAT(error("num_batch_threads { value: -1 }"), HasSubstr("num_batch_threads is -1"));
+  EXPECT_THAT(error("allowed_batch_sizes: 8 allowed_batch_sizes: 4"), HasSubstr("ascending"));
+  EXPECT_THAT(error("allowed_batch_sizes: 0"), HasSubstr("positive"));
+  EXPECT_THAT(error("max_batch_size { value: 16 } allowed_batch_sizes: 8"),
+              HasSubstr("is 8; it must be 16"));
+}
+
+}  // namespace
+}  // namespace penstock::tfs
