@@ -122,9 +122,9 @@ inline std::string FindRuntimeLibrary(const PenstockHost& host, const char* vari
 // One input or output of a signature; see PenstockTensorSpec. One thread at a time.
 struct TensorSpec {
   std::string name;
-  std::string backend_name;
+  std::string backend_name = {};
   int32_t dtype = 0;
-  std::vector<int64_t> shape;  // -1 = any size
+  std::vector<int64_t> shape = {};  // -1 = any size
   bool unknown_rank = false;
   bool optional = false;
   int32_t batch_axis = -1;

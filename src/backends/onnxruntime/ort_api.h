@@ -46,6 +46,7 @@ enum ElementType {
 
 inline constexpr int kOnnxTypeTensor = 1;
 inline constexpr int kLogWarning = 2;
+inline constexpr int kLogError = 3;
 inline constexpr int kOptimizeAll = 99;
 
 using LogFunction = void (*)(void* parameter, int severity, const char* category, const char* id,

@@ -23,8 +23,10 @@ constexpr int kDefaultMemory = 0;
 void Log(void* parameter, int severity, const char* /*category*/, const char* /*id*/,
          const char* /*location*/, const char* message) {
   const auto* const host = static_cast<const PenstockHost*>(parameter);
-  // Theirs: verbose 0, info 1, warning 2, error 3, fatal 4.
-  host->log(host, std::min(severity, static_cast<int>(PENSTOCK_LOG_ERROR)), plugin::ToC(message));
+  // Theirs: verbose 0, info 1, warning 2, error 3, fatal 4. Errors come back as statuses, and
+  // clients can cause them at will: they must not fill the log.
+  const bool quiet = severity == kLogError || severity < kLogWarning;
+  host->log(host, quiet ? PENSTOCK_LOG_DEBUG : PENSTOCK_LOG_WARNING, plugin::ToC(message));
 }
 
 int ThreadsOption(const PenstockHost& host) {

@@ -12,10 +12,11 @@ namespace penstock::tensorflow {
 
 #define PENSTOCK_TF_FUNCTIONS(X)                                                                 \
   X(Version)                                                                                     \
-  X(NewStatus) X(DeleteStatus) X(GetCode) X(Message) X(NewBuffer) X(NewBufferFromString)         \
-      X(DeleteBuffer) X(NewTensor) X(AllocateTensor) X(DeleteTensor) X(TensorType) X(NumDims)    \
-          X(Dim) X(TensorByteSize) X(TensorData) X(TensorElementCount) X(TensorFromProto)        \
-              X(NewGraph) X(DeleteGraph) X(GraphOperationByName) X(GraphNextOperation)           \
+  X(NewStatus)                                                                                   \
+  X(DeleteStatus) X(GetCode) X(Message) X(NewBuffer) X(NewBufferFromString) X(DeleteBuffer)      \
+      X(NewTensor) X(AllocateTensor) X(DeleteTensor) X(TensorType) X(NumDims) X(Dim)             \
+          X(TensorByteSize) X(TensorData) X(TensorElementCount) X(TensorFromProto) X(NewGraph)   \
+              X(DeleteGraph) X(GraphOperationByName) X(GraphNextOperation)                       \
                   X(GraphGetTensorNumDims) X(GraphGetTensorShape) X(GraphImportGraphDef)         \
                       X(NewImportGraphDefOptions) X(DeleteImportGraphDefOptions) X(NewOperation) \
                           X(FinishOperation) X(OperationName) X(OperationOpType)                 \
