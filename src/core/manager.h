@@ -83,7 +83,7 @@ struct ModelConfig {
   const VersionPolicy* policy = &AvailabilityPreservingPolicy();  // outlives the manager
   // A label may name a version that is not loaded yet; a label that points to a ready version can
   // only be moved to a ready one.
-  std::map<std::string, VersionNumber> labels;
+  std::map<std::string, VersionNumber> labels = {};
 };
 
 // What a listener hears: that a version entered a state, or, without `version`, that a model was

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loaders and servables for tests: they count, block and fail on demand.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "base/mutex.h"
+#include "core/loader.h"
+#include "core/source.h"
+
+namespace penstock::core {
+
+// Stands closed until it is opened. Thread-safe.
+class FakeGate {
+ public:
+  void Open() EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    open_ = true;
+    changed_.NotifyAll();
+  }
+  void WaitUntilOpen() EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    while (!open_) changed_.Wait(mutex_);
+  }
+
+ private:
+  Mutex mutex_;
+  CondVar changed_;
+  bool open_ GUARDED_BY(mutex_) = false;
+};
+
+// What the loaders of one version do, and what became of them. Thread-safe.
+struct FakePlan {
+  std::atomic<int> failures_left{0};  // loads that fail before one succeeds
+  std::atomic<uint64_t> estimate{0};
+  std::atomic<bool> throws{false};
+  FakeGate* gate = nullptr;     // a load waits for it
+  FakeGate* started = nullptr;  // opened by a load
+  std::atomic<int> loads{0};
+  std::atomic<int> alive{0};  // servables
+};
+
+// Counts itself. Thread-safe.
+class FakeServable final : public Servable {
+ public:
+  explicit FakeServable(std::shared_ptr<FakePlan> plan) : plan_(std::move(plan)) { ++plan_->alive; }
+  ~FakeServable() override {
+    --plan_->alive;
+    alive_ = false;
+  }
+  // False, or an error of a sanitizer, if it was destroyed.
+  bool IsAlive() const { return alive_.load(std::memory_order_relaxed); }
+
+ private:
+  const std::shared_ptr<FakePlan> plan_;
+  std::atomic<bool> alive_{true};
+};
+
+// One thread at a time.
+class FakeLoader final : public Loader {
+ public:
+  explicit FakeLoader(std::shared_ptr<FakePlan> plan) : plan_(std::move(plan)) {}
+
+  StatusOr<uint64_t> EstimateResources() override { return plan_->estimate.load(); }
+  StatusOr<std::unique_ptr<Servable>> Load() override {
+    ++plan_->loads;
+    if (plan_->started != nullptr) plan_->started->Open();
+    if (plan_->gate != nullptr) plan_->gate->WaitUntilOpen();
+    if (plan_->throws) throw std::runtime_error("broken library");
+    if (plan_->failures_left.load() > 0) {
+      --plan_->failures_left;
+      return absl::DataLossError("broken file");
+    }
+    return std::make_unique<FakeServable>(plan_);
+  }
+
+ private:
+  const std::shared_ptr<FakePlan> plan_;
+};
+
+inline AspiredVersion FakeVersion(int64_t version, std::shared_ptr<FakePlan> plan) {
+  return {VersionNumber{version}, std::make_unique<FakeLoader>(std::move(plan))};
+}
+
+// A list of aspired versions: `Aspire(FakeVersion(1, plan), ...)`.
+template <typename... Versions>
+std::vector<AspiredVersion> Aspire(Versions... versions) {
+  std::vector<AspiredVersion> list;
+  (list.push_back(std::move(versions)), ...);
+  return list;
+}
+
+}  // namespace penstock::core
