@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -63,11 +64,27 @@ class DirectorySource final : public core::Source {
   Status SetModels(std::vector<DirectoryModel> models) EXCLUDES(mutex_);
 
  private:
-  struct Watched;
+  // Wanted versions and their folders.
+  using Folders = std::map<core::VersionNumber, std::string>;
 
-  void RunThread(core::AspiredTarget& target) EXCLUDES(mutex_);
-  void LookAtAll(core::AspiredTarget& target) EXCLUDES(mutex_);
-  void LookAt(Watched& watched, core::AspiredTarget& target) const;
+  // What is known of one model. Only on the source's thread.
+  struct Watched {
+    DirectoryModel model;
+    bool was_told = false;
+    Folders told;                             // as of the last SetAspired
+    std::set<core::VersionNumber> no_loader;  // those of them that no loader could be made for
+    std::string error;                        // as of the last SetSourceStatus; empty: OK
+    bool shall_tell_error = false;            // also if it is the same as before
+  };
+
+  void RunThread() EXCLUDES(mutex_);
+  // Sleeps until it is time for a look. False: stop.
+  bool WaitForLook() EXCLUDES(mutex_);
+  // Takes over the models that were set, if they changed.
+  void TakeModels() EXCLUDES(mutex_);
+  void LookAt(Watched& watched) const;
+  void Tell(Watched& watched, Folders folders) const;
+  bool CanMakeMissingLoader(const Watched& watched) const;
 
   const DirectorySourceOptions options_;
   const DirectoryLoaderFactory make_loader_;
@@ -78,8 +95,9 @@ class DirectorySource final : public core::Source {
   bool models_changed_ GUARDED_BY(mutex_) = false;
   bool stopping_ GUARDED_BY(mutex_) = false;
 
-  // Only on the source's thread.
-  std::map<std::string, std::unique_ptr<Watched>, std::less<>> watched_;
+  // Set by Start, then only on the source's thread.
+  core::AspiredTarget* target_ = nullptr;
+  std::map<std::string, Watched, std::less<>> watched_;
   std::thread thread_;
 };
 
