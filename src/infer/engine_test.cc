@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "infer/engine.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <atomic>
+#include <thread>
+
+#include "infer/builtin_models.h"
+#include "infer/model_fake.h"
+
+namespace penstock {
+namespace {
+
+using std::chrono::microseconds;
+
+// Counts what is submitted, and runs it at once, or refuses it, or keeps it for later.
+class FakePool final : public Executor {
+ public:
+  bool Submit(Task task) override {
+    ++submitted;
+    if (refuses) return false;
+    if (keeps) {
+      kept.push_back(std::move(task));
+    } else {
+      task();
+    }
+    return true;
+  }
+  int submitted = 0;
+  bool refuses = false;
+  bool keeps = false;
+  std::vector<Task> kept;
+};
+
+class EngineTest : public ::testing::Test {
+ protected:
+  EngineTest() {
+    info_.platform = "fake";
+    info_.traits.answers_in_run = true;
+    info_.signatures.resize(1);
+    info_.signatures[0].name = std::string(kDefaultSignatureName);
+    info_.signatures[0].inputs.resize(1);
+    info_.signatures[0].inputs[0].name = "x";
+    info_.signatures[0].inputs[0].dtype = DType::kFloat32;
+    info_.signatures[0].inputs[0].unknown_rank = true;
+    request_.inputs.push_back({"x", *Tensor::Allocate(DType::kFloat32, {1})});
+  }
+
+  // A model whose runs take `run_time_` of fake time.
+  void Serve() {
+    ASSERT_TRUE(ServeFakeModel(manager_, metrics_, "m", [this] {
+                  return std::make_unique<FakeModel>(
+                      info_, [this](const InferRequest&, ResponseCallback done) {
+                        ++runs_;
+                        clock_.Advance(run_time_);
+                        done({});
+                      });
+                }).ok());
+    handle_.emplace(*engine_.Find({.name = "m", .version = {}, .label = {}}));
+  }
+  Status Run(bool may_run_inline = true) {
+    std::optional<Status> status;
+    engine_.Run(*handle_, request_, may_run_inline,
+                [&](InferResponse response) { status = response.status; });
+    EXPECT_TRUE(status.has_value());
+    return status.value_or(absl::UnknownError("no answer"));
+  }
+  // Runs it until it may run inline.
+  void WarmUp() {
+    for (int i = 0; i < 100; ++i) ASSERT_TRUE(Run().ok());
+    ASSERT_EQ(pool_.submitted, 100);
+  }
+  // Whether the next run goes to the pool.
+  bool NextRunsOnPool(bool may_run_inline = true) {
+    const int before = pool_.submitted;
+    EXPECT_TRUE(Run(may_run_inline).ok());
+    return pool_.submitted > before;
+  }
+
+  FakeClock clock_;
+  MetricsRegistry metrics_;
+  FakePool pool_;
+  core::Manager manager_;
+  Engine engine_{{}, manager_, pool_, clock_};
+  ModelInfo info_;
+  Duration run_time_ = microseconds(10);
+  int runs_ = 0;
+  InferRequest request_;
+  std::optional<ModelHandle> handle_;
+};
+
+TEST_F(EngineTest, Find) {
+  Serve();
+  ASSERT_TRUE(manager_.SetModel({.name = "m", .labels = {{"stable", {1}}}}).ok());
+  const auto find = [&](ModelSelector selector) { return engine_.Find(selector).status(); };
+  EXPECT_TRUE(find({.name = "m", .version = {}, .label = {}}).ok());
+  EXPECT_TRUE(find({.name = "m", .version = core::VersionNumber{1}, .label = {}}).ok());
+  EXPECT_TRUE(find({.name = "m", .version = {}, .label = "stable"}).ok());
+  EXPECT_EQ(find({.name = "", .version = {}, .label = {}}),
+            absl::InvalidArgumentError("ModelSpec has no name specified."));
+  EXPECT_EQ(find({.name = "m", .version = core::VersionNumber{2}, .label = {}}),
+            absl::NotFoundError("Servable not found for request: Specific(m, 2)"));
+  EXPECT_EQ(find({.name = "n", .version = {}, .label = {}}).code(), StatusCode::kNotFound);
+  EXPECT_EQ(find({.name = "m", .version = {}, .label = "beta"}).code(),
+            StatusCode::kInvalidArgument);
+  EXPECT_EQ(handle_->id().ToString(), "m version 1");
+  EXPECT_EQ(handle_->info().platform, "fake");
+}
+
+TEST_F(EngineTest, CheapModelGoesInlineAndComesBackAfterALongRun) {
+  Serve();
+  WarmUp();
+  EXPECT_FALSE(NextRunsOnPool());
+  EXPECT_TRUE(NextRunsOnPool(/*may_run_inline=*/false));
+  run_time_ = microseconds(1500);
+  EXPECT_FALSE(NextRunsOnPool());
+  run_time_ = microseconds(10);
+  EXPECT_TRUE(NextRunsOnPool());
+}
+
+TEST_F(EngineTest, SlowModelStaysOnThePool) {
+  run_time_ = microseconds(80);
+  Serve();
+  for (int i = 0; i < 1000; ++i) ASSERT_TRUE(NextRunsOnPool());
+}
+
+TEST_F(EngineTest, ModelThatMayBlockStaysOnThePool) {
+  info_.traits.may_block = true;
+  Serve();
+  WarmUp();
+  EXPECT_TRUE(NextRunsOnPool());
+}
+
+TEST_F(EngineTest, DeadlineThatNeedsThePool) {
+  info_.traits.deadline_needs_pool = true;
+  Serve();
+  WarmUp();
+  EXPECT_FALSE(NextRunsOnPool());
+  request_.deadline = clock_.Now() + std::chrono::seconds(1);
+  EXPECT_TRUE(NextRunsOnPool());
+}
+
+TEST_F(EngineTest, LargeRequestRunsOnThePool) {
+  Serve();
+  WarmUp();
+  request_.inputs[0].tensor = *Tensor::Allocate(DType::kFloat32, {16 * 1024});
+  EXPECT_FALSE(NextRunsOnPool());
+  request_.inputs[0].tensor = *Tensor::Allocate(DType::kFloat32, {16 * 1024 + 1});
+  EXPECT_TRUE(NextRunsOnPool());
+}
+
+TEST_F(EngineTest, LongStringsCountAsLargeRequest) {
+  info_.traits.any_signature = true;
+  Serve();
+  WarmUp();
+  Tensor strings = *Tensor::Allocate(DType::kString, {1});
+  const std::string text(100'000, 's');
+  strings.mutable_as<StringElement>()[0] = {text.data(), text.size()};
+  request_.inputs[0].tensor = strings;
+  EXPECT_TRUE(NextRunsOnPool());
+}
+
+TEST_F(EngineTest, RequestIsCheckedBeforeTheModelRuns) {
+  Serve();
+  request_.signature_name = "other";
+  EXPECT_EQ(Run(), absl::FailedPreconditionError("Serving signature key \"other\" not found."));
+  request_.signature_name = "";
+  request_.inputs[0].name = "q";
+  EXPECT_EQ(Run().code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(runs_, 0);
+  EXPECT_EQ(pool_.submitted, 0);
+}
+
+TEST_F(EngineTest, PassedDeadlineAndCancelStopItInline) {
+  Serve();
+  WarmUp();
+  const int before = runs_;
+  request_.deadline = clock_.Now();
+  EXPECT_EQ(Run().code(), StatusCode::kDeadlineExceeded);
+  request_.deadline = clock_.Now() + microseconds(1);
+  EXPECT_TRUE(Run().ok());
+  CancelToken cancel;
+  request_.cancel = &cancel;
+  request_.deadline = kNoDeadline;
+  EXPECT_TRUE(Run().ok());
+  cancel.Cancel();
+  EXPECT_EQ(Run().code(), StatusCode::kCancelled);
+  EXPECT_EQ(runs_, before + 2);
+  EXPECT_EQ(pool_.submitted, 100);
+}
+
+TEST_F(EngineTest, DeadlineThatPassesInTheQueue) {
+  Serve();
+  pool_.keeps = true;
+  request_.deadline = clock_.Now() + microseconds(100);
+  Status status;
+  engine_.Run(*handle_, request_, true, [&](InferResponse response) { status = response.status; });
+  clock_.Advance(microseconds(100));
+  pool_.kept[0]();
+  EXPECT_EQ(status, absl::DeadlineExceededError("the deadline passed before the model ran"));
+  EXPECT_EQ(runs_, 0);
+}
+
+TEST_F(EngineTest, FullPoolIsUnavailable) {
+  Serve();
+  pool_.refuses = true;
+  EXPECT_EQ(Run().code(), StatusCode::kUnavailable);
+  EXPECT_EQ(runs_, 0);
+}
+
+TEST_F(EngineTest, MetricsPerModelAndVersion) {
+  Serve();
+  WarmUp();
+  ASSERT_TRUE(Run().ok());
+  const std::string text = metrics_.Text();
+  EXPECT_NE(text.find(":tensorflow:serving:runtime_latency_count{model_name=\"m\","
+                      "model_version=\"1\",API=\"Predict\",runtime=\"fake\"} 101"),
+            std::string::npos)
+      << text;
+  EXPECT_NE(text.find("penstock_stage_latency_us_count{model_name=\"m\",model_version=\"1\","
+                      "stage=\"pool_wait\"} 100"),
+            std::string::npos);
+}
+
+// The caller may drop its handle in the answer, also while the version is being unloaded: the model
+// must live until its Run has returned.
+TEST_F(EngineTest, ModelOutlivesItsRun) {
+  for (const bool answers_in_run : {true, false}) {
+    info_.traits.answers_in_run = answers_in_run;
+    Serve();
+    ASSERT_TRUE(manager_.RemoveModel("m").ok());
+    engine_.Run(*handle_, request_, true, [&](InferResponse) {
+      handle_.reset();
+      EXPECT_EQ(manager_.VersionStatuses("m")[0].state, core::VersionState::kUnloading);
+    });
+    ASSERT_TRUE(manager_.WaitUntilIdle());
+  }
+}
+
+TEST_F(EngineTest, PartsOfALateAnswer) {
+  info_.traits.answers_in_run = false;
+  ResponseCallback pending;
+  ASSERT_TRUE(ServeFakeModel(manager_, metrics_, "late", [&] {
+                return std::make_unique<FakeModel>(
+                    info_,
+                    [&](const InferRequest&, ResponseCallback done) { pending = std::move(done); });
+              }).ok());
+  std::optional<ModelHandle> handle = *engine_.Find({.name = "late", .version = {}, .label = {}});
+  int parts = 0;
+  engine_.Run(*handle, request_, true, [&](InferResponse response) {
+    ++parts;
+    if (response.is_last) handle.reset();
+  });
+  ASSERT_TRUE(manager_.RemoveModel("late").ok());
+  InferResponse part;
+  part.is_last = false;
+  pending(std::move(part));
+  EXPECT_EQ(parts, 1);
+  pending({});
+  EXPECT_EQ(parts, 2);
+  EXPECT_EQ(manager_.VersionStatuses("late")[0].state, core::VersionState::kUnloading);
+  pending = nullptr;
+  ASSERT_TRUE(manager_.WaitUntilIdle());
+  EXPECT_TRUE(manager_.VersionStatuses("late").empty());
+}
+
+// Requests of several threads while versions are swapped: none fails.
+TEST(EngineStressTest, NoRequestFailsWhileVersionsAreSwapped) {
+  MetricsRegistry metrics;
+  core::Manager manager;
+  // Outlive the pool, whose threads may still be in notify_one when a client goes on.
+  std::array<std::atomic<bool>, 3> answered_flags{};
+  ThreadPool pool({.name = "pool", .threads = 2});
+  Engine engine({}, manager, pool);
+  const auto make = [] { return MakeBuiltinModel("builtin:half_plus_two"); };
+  ASSERT_TRUE(ServeFakeModel(manager, metrics, "m", make).ok());
+  std::atomic<bool> stop{false};
+  std::atomic<int> failures{0};
+  std::vector<std::thread> clients;
+  for (std::atomic<bool>& answered : answered_flags) {
+    clients.emplace_back([&] {
+      InferRequest request;
+      request.inputs.push_back({"x", *Tensor::Allocate(DType::kFloat32, {1})});
+      request.inputs[0].tensor.mutable_as<float>()[0] = 1;
+      while (!stop) {
+        auto handle = engine.Find({.name = "m", .version = {}, .label = {}});
+        if (!handle.ok()) {
+          ++failures;
+          continue;
+        }
+        answered = false;
+        engine.Run(*handle, request, true, [&](InferResponse response) {
+          if (!response.status.ok() || response.outputs[0].tensor.as<float>()[0] != 2.5F)
+            ++failures;
+          answered = true;
+          answered.notify_one();
+        });
+        answered.wait(false);
+      }
+    });
+  }
+  for (int64_t version = 2; version <= 40; ++version) {
+    ASSERT_TRUE(ServeFakeModel(manager, metrics, "m", make, {version}).ok());
+  }
+  stop = true;
+  for (std::thread& client : clients) client.join();
+  EXPECT_EQ(failures, 0);
+}
+
+}  // namespace
+}  // namespace penstock

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// A model and a server around it, for tests of what runs models.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "base/metrics.h"
+#include "core/loader.h"
+#include "core/manager.h"
+#include "infer/engine.h"
+#include "infer/model.h"
+
+namespace penstock {
+
+// Runs a function. Thread-safe if that is.
+class FakeModel final : public Model {
+ public:
+  using RunFunction = std::function<void(const InferRequest&, ResponseCallback)>;
+
+  FakeModel(ModelInfo info, RunFunction run) : info_(std::move(info)), run_(std::move(run)) {}
+
+  const ModelInfo& info() const override { return info_; }
+  void Run(const InferRequest& request, ResponseCallback done) override {
+    run_(request, std::move(done));
+  }
+
+ private:
+  const ModelInfo info_;
+  const RunFunction run_;
+};
+
+// Makes a model by calling a function. One thread at a time.
+class FakeModelLoader final : public core::Loader {
+ public:
+  using MakeFunction = std::function<StatusOr<std::unique_ptr<Model>>()>;
+
+  FakeModelLoader(core::ServableId id, MakeFunction make, MetricsRegistry& metrics)
+      : id_(std::move(id)), make_(std::move(make)), metrics_(metrics) {}
+
+  StatusOr<std::unique_ptr<core::Servable>> Load() override {
+    ASSIGN_OR_RETURN(std::unique_ptr<Model> model, make_());
+    return MakeServedModel(id_, std::move(model), metrics_);
+  }
+
+ private:
+  const core::ServableId id_;
+  const MakeFunction make_;
+  MetricsRegistry& metrics_;
+};
+
+// Adds the model `name`, with the one version `version`, and waits until it is ready.
+inline Status ServeFakeModel(core::Manager& manager, MetricsRegistry& metrics,
+                             const std::string& name, FakeModelLoader::MakeFunction make,
+                             core::VersionNumber version = {1}) {
+  TRY(manager.SetModel({.name = name}));
+  std::vector<core::AspiredVersion> versions;
+  versions.push_back({version, std::make_unique<FakeModelLoader>(core::ServableId{name, version},
+                                                                 std::move(make), metrics)});
+  manager.SetAspired(name, std::move(versions));
+  manager.WaitUntilIdle();
+  return manager.GetHandle(name, version).status();
+}
+
+}  // namespace penstock
