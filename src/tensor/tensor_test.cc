@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -106,7 +107,8 @@ TEST(TensorTest, AllocateChecksBeforeItAllocates) {
 
 TEST(TensorTest, Strings) {
   BufferRef characters = CopyToBuffer("helloyou");
-  Tensor tensor = *Tensor::Allocate(DType::kString, {3});
+  auto owned = std::make_unique<Tensor>(*Tensor::Allocate(DType::kString, {3}));
+  Tensor& tensor = *owned;
   EXPECT_EQ(tensor.StringBytes(), 0U);
   EXPECT_TRUE(tensor.strings()[2].view().empty());
   const char* const text = reinterpret_cast<const char*>(characters->data());
@@ -116,7 +118,7 @@ TEST(TensorTest, Strings) {
   EXPECT_EQ(tensor.StringBytes(), 8U);
   EXPECT_EQ(tensor.bytes(), 3 * sizeof(StringElement));
   const Tensor copy = tensor;
-  tensor = Tensor();
+  owned.reset();
   EXPECT_EQ(copy.strings()[0].view(), "hello");
   EXPECT_EQ(copy.strings()[2].view(), "you");
 
