@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Differential: our reader of PredictRequest against protobuf's parser and TensorFlow's tensor
 // rules, on the same bytes.
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <span>
 
 #include "protocols/tfs/predict_reference.h"
 
