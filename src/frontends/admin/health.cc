@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "frontends/admin/health.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/status.h"
+#include "grpc/health/v1/health.pb.h"
+
+namespace penstock {
+namespace {
+
+using grpc::health::v1::HealthCheckRequest;
+using grpc::health::v1::HealthCheckResponse;
+
+ByteChain Answer(HealthCheckResponse::ServingStatus status) {
+  HealthCheckResponse response;
+  response.set_status(status);
+  ByteChain chain;
+  chain.AppendCopy(response.SerializeAsString());
+  return chain;
+}
+
+bool Parse(const Slice& bytes, HealthCheckRequest& request) {
+  return request.ParseFromArray(bytes.data, static_cast<int>(bytes.size));
+}
+
+Status NoRequest() {
+  return InvalidArgument("the message is no grpc.health.v1.HealthCheckRequest");
+}
+
+}  // namespace
+
+// One Watch call: sends the status, and again whenever it has changed. Thread-safe.
+class HealthFrontend::Watcher final : public std::enable_shared_from_this<Watcher> {
+ public:
+  Watcher(const HealthFrontend& health, net::GrpcCallRef call, std::string service)
+      : health_(health), call_(std::move(call)), service_(std::move(service)) {}
+
+  net::GrpcCall& call() { return *call_; }
+
+  // Sends the status if it is not what the client has.
+  void Update() EXCLUDES(mutex_) {
+    if (!Claim()) return;
+    for (;;) {
+      const HealthCheckResponse::ServingStatus status = Current();
+      if (IsNews(status)) {
+        return call_->Write(Answer(status), [self = shared_from_this()](bool ok) {
+          self->Release();
+          if (ok) self->Update();
+        });
+      }
+      if (ReleaseUnlessStale()) return;
+    }
+  }
+
+ private:
+  HealthCheckResponse::ServingStatus Current() const {
+    const std::optional<bool> serving = health_.IsServing(service_);
+    if (!serving) return HealthCheckResponse::SERVICE_UNKNOWN;
+    return *serving ? HealthCheckResponse::SERVING : HealthCheckResponse::NOT_SERVING;
+  }
+  // True if the caller is to look at the status; if another one does so already, that one looks
+  // again.
+  bool Claim() EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    is_stale_ = is_busy_;
+    return !std::exchange(is_busy_, true);
+  }
+  bool IsNews(HealthCheckResponse::ServingStatus status) EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    return std::exchange(last_, status) != status;
+  }
+  bool ReleaseUnlessStale() EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    is_busy_ = std::exchange(is_stale_, false);
+    return !is_busy_;
+  }
+  void Release() EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    is_busy_ = is_stale_ = false;
+  }
+
+  const HealthFrontend& health_;
+  const net::GrpcCallRef call_;
+  const std::string service_;
+  Mutex mutex_;
+  bool is_busy_ GUARDED_BY(mutex_) = false;
+  bool is_stale_ GUARDED_BY(mutex_) = false;
+  std::optional<HealthCheckResponse::ServingStatus> last_ GUARDED_BY(mutex_);
+};
+
+HealthFrontend::HealthFrontend(Readiness& readiness) : readiness_(readiness) {
+  listener_ = readiness_.AddListener([this] { UpdateWatchers(); });
+}
+
+HealthFrontend::~HealthFrontend() { readiness_.RemoveListener(listener_); }
+
+void HealthFrontend::Register(net::Router& router) {
+  router_ = &router;
+  // Probes are answered at the limit of requests and while the server drains.
+  router.AddGrpc({.method = "/grpc.health.v1.Health/Check",
+                  .handler = [this](net::GrpcCallRef call) { Check(std::move(call)); },
+                  .counts_as_request = false});
+  router.AddGrpc({.method = "/grpc.health.v1.Health/Watch",
+                  .is_unary = false,
+                  .handler = [this](net::GrpcCallRef call) { Watch(std::move(call)); },
+                  .counts_as_request = false});
+}
+
+std::optional<bool> HealthFrontend::IsServing(std::string_view service) const {
+  if (service.empty()) return readiness_.IsServerReady();
+  if (const std::optional<bool> model = readiness_.IsModelReady(service)) return model;
+  const std::vector<std::string> services = router_->GrpcServices();
+  if (std::find(services.begin(), services.end(), service) == services.end()) return std::nullopt;
+  return readiness_.IsServerReady();
+}
+
+void HealthFrontend::Check(net::GrpcCallRef call) const {
+  HealthCheckRequest request;
+  if (!Parse(call->message(), request)) return call->Finish(NoRequest());
+  const std::optional<bool> serving = IsServing(request.service());
+  if (!serving)
+    return call->Finish(Error(StatusCode::kNotFound, "'{}' is neither a model nor a gRPC service",
+                              request.service()));
+  call->Respond(Answer(*serving ? HealthCheckResponse::SERVING : HealthCheckResponse::NOT_SERVING));
+}
+
+void HealthFrontend::Watch(net::GrpcCallRef call) {
+  net::GrpcCall& target = *call;
+  target.Read([this, call = std::move(call)](std::optional<Slice> message) {
+    HealthCheckRequest request;
+    if (!message || !Parse(*message, request)) return call->Finish(NoRequest());
+    auto watcher = std::make_shared<Watcher>(*this, call, request.service());
+    Add(watcher);
+    watcher->Update();
+    call->cancel().SetCallback([this, watcher] { Remove(watcher); });
+  });
+}
+
+void HealthFrontend::Add(std::shared_ptr<Watcher> watcher) {
+  MutexLock lock(mutex_);
+  watchers_.insert(std::move(watcher));
+}
+
+void HealthFrontend::Remove(const std::shared_ptr<Watcher>& watcher) {
+  MutexLock lock(mutex_);
+  watchers_.erase(watcher);
+}
+
+void HealthFrontend::UpdateWatchers() {
+  std::vector<std::shared_ptr<Watcher>> watchers;
+  {
+    MutexLock lock(mutex_);
+    watchers.assign(watchers_.begin(), watchers_.end());
+  }
+  for (const auto& watcher : watchers) watcher->Update();
+}
+
+}  // namespace penstock

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// grpc.health.v1.Health: what Kubernetes and gRPC clients ask before they send requests.
+//   ""                    the server
+//   a gRPC service        the server too
+//   a model               that model
+//   anything else         Check: NOT_FOUND; Watch: SERVICE_UNKNOWN, until it becomes known
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <set>
+#include <string_view>
+
+#include "base/mutex.h"
+#include "infer/frontend.h"
+#include "infer/readiness.h"
+
+namespace penstock {
+
+// Thread-safe. `readiness` outlives it.
+class HealthFrontend final : public Frontend {
+ public:
+  explicit HealthFrontend(Readiness& readiness);
+  ~HealthFrontend() override;
+  HealthFrontend(const HealthFrontend&) = delete;
+  HealthFrontend& operator=(const HealthFrontend&) = delete;
+
+  std::string_view name() const override { return "health"; }
+  void Register(net::Router& router) override;
+
+ private:
+  class Watcher;
+
+  // None if `service` is unknown.
+  std::optional<bool> IsServing(std::string_view service) const;
+  void Check(net::GrpcCallRef call) const;
+  void Watch(net::GrpcCallRef call);
+  void Add(std::shared_ptr<Watcher> watcher) EXCLUDES(mutex_);
+  void Remove(const std::shared_ptr<Watcher>& watcher) EXCLUDES(mutex_);
+  void UpdateWatchers() EXCLUDES(mutex_);
+
+  Readiness& readiness_;
+  const net::Router* router_ = nullptr;  // fixed once registered
+  Mutex mutex_;
+  std::set<std::shared_ptr<Watcher>> watchers_ GUARDED_BY(mutex_);
+  int listener_ = 0;  // fixed after construction
+};
+
+}  // namespace penstock

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// gRPC server reflection, v1 and v1alpha: how grpcurl and its like learn the services and messages.
+// The answers come from the descriptors that are linked into the program.
+#pragma once
+
+#include <string_view>
+
+#include "infer/frontend.h"
+
+namespace penstock {
+
+// Thread-safe.
+class ReflectionFrontend final : public Frontend {
+ public:
+  std::string_view name() const override { return "reflection"; }
+  void Register(net::Router& router) override;
+};
+
+}  // namespace penstock
