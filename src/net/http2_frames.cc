@@ -96,6 +96,7 @@ Http2FrameCheck::Verdict Http2FrameCheck::OnHeader(const unsigned char* header) 
 }
 
 Http2FrameCheck::Verdict Http2FrameCheck::OnHeaderBlock(uint32_t length, uint8_t flags) {
+  if (length > kFrameBytesMax) return {};  // nghttp2 answers it
   header_block_bytes_ += length;
   in_header_block_ = (flags & NGHTTP2_FLAG_END_HEADERS) == 0;
   if (header_block_bytes_ > header_block_bytes_max_) return {kCalm, "the header block is too long"};

@@ -12,6 +12,9 @@
 
 namespace penstock::net {
 
+// Largest frame that clients may send, in SETTINGS_MAX_FRAME_SIZE.
+inline constexpr uint32_t kFrameBytesMax = 1 << 20;
+
 // How many frames of a kind a client may send beyond what its useful traffic explains: so many at
 // once, and so many more each second.
 struct FrameAllowance {

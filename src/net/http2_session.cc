@@ -180,7 +180,11 @@ bool Http2Session::OnBytes(std::span<const std::byte> bytes) {
   }
   if (!frames_.is_inside_header_block()) head_since_ = now_;
   UpdateReading();
-  if (HasOutput()) host_.ScheduleFlush();
+  if (HasOutput()) {
+    host_.ScheduleFlush();
+  } else {
+    CloseIfDone();
+  }
   return !is_terminated_;
 }
 
@@ -274,6 +278,10 @@ void Http2Session::Fill(ByteChain& out, size_t bytes_wanted) {
   }
   UpdateReading();
   for (const auto& call : std::exchange(with_room_, {})) call->OnRoom();
+  CloseIfDone();
+}
+
+void Http2Session::CloseIfDone() {
   const bool is_done =
       nghttp2_session_want_read(ng_) == 0 || (has_ended_input_ && streams_.empty());
   if (is_done && !HasOutput()) host_.CloseAfterFlush();
@@ -338,10 +346,8 @@ bool Http2Session::IsOverTime(SteadyTime now) {
     return true;
   }
   if (streams_.empty() && options.idle_timeout > Duration::zero() &&
-      now - idle_since_ > options.idle_timeout) {
-    Terminate(NGHTTP2_NO_ERROR, "no request for a long time");
-    return true;
-  }
+      now - idle_since_ >= options.idle_timeout)
+    StartDrain();  // a request may be on its way
   return false;
 }
 

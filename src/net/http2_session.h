@@ -16,8 +16,6 @@
 
 namespace penstock::net {
 
-// Largest frame that clients may send, in SETTINGS_MAX_FRAME_SIZE.
-inline constexpr uint32_t kFrameBytesMax = 1 << 20;
 // A head this many times over header_bytes_max ends the connection instead of being answered.
 inline constexpr size_t kHeaderBombFactor = 4;
 // How long a keep-alive ping may go unanswered.
@@ -90,6 +88,7 @@ class Http2Session final : public Session {
   bool OnReceiveError(int error);
   void ReturnConsumed();
   void UpdateReading();
+  void CloseIfDone();
   void FinishDrain();
   bool IsOverTime(SteadyTime now);
   bool KeepAlive(SteadyTime now);

@@ -8,6 +8,7 @@ os.environ.setdefault('GRPC_VERBOSITY', 'NONE')
 
 import pytest  # noqa: E402
 
+from net_fixtures import test_server  # noqa: E402,F401
 from penstock_server import BINARY, ROOT, SLOWNESS, Server  # noqa: E402
 
 SAMPLES = os.path.join(ROOT, 'examples/models')

@@ -33,14 +33,16 @@ net::HttpResponse Page() {
 }
 
 void AddPages(net::Router& router) {
-  router.AddHttp({.path = "/", .handler = [](net::HttpCallRef call) { call->Respond(Page()); }});
-  router.AddHttp({.path = "/echo", .handler = [](net::HttpCallRef call) {
+  router.AddHttp({.path = "/", .methods = {}, .handler = [](net::HttpCallRef call) {
+                    call->Respond(Page());
+                  }});
+  router.AddHttp({.path = "/echo", .methods = {}, .handler = [](net::HttpCallRef call) {
                     net::HttpResponse response;
                     response.content_type = "application/octet-stream";
                     response.body = ByteChain(call->body());
                     call->Respond(std::move(response));
                   }});
-  router.AddHttp({.path = "/later", .handler = [](net::HttpCallRef call) {
+  router.AddHttp({.path = "/later", .methods = {}, .handler = [](net::HttpCallRef call) {
                     std::thread([call = std::move(call)] {
                       std::this_thread::sleep_for(kLater);
                       call->Respond(Page());
@@ -48,10 +50,18 @@ void AddPages(net::Router& router) {
                   }});
 }
 
+net::ListenOptions Loopback(bool tls) {
+  net::ListenOptions listen;
+  listen.address = "127.0.0.1";
+  listen.port = 0;
+  listen.tls = tls;
+  return listen;
+}
+
 net::ServerOptions ParseArguments(int argc, char** argv) {
   net::ServerOptions options;
   options.loops = 1;
-  options.listen = {{.address = "127.0.0.1", .port = 0}};
+  options.listen = {Loopback(false)};
   for (int i = 1; i < argc; ++i) {
     const std::string name = argv[i];
     const auto next = [&] {
@@ -64,7 +74,7 @@ net::ServerOptions ParseArguments(int argc, char** argv) {
     if (name == "--tls") {
       options.tls.certificate_file = next();
       options.tls.key_file = next();
-      options.listen.push_back({.address = "127.0.0.1", .port = 0, .tls = true});
+      options.listen.push_back(Loopback(true));
     } else if (name == "--streams") {
       options.streams_per_connection_max = std::stoi(next());
     } else if (name == "--body-bytes-max") {
