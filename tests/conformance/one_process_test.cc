@@ -85,6 +85,21 @@ TEST(OneProcessTest, RuntimesHaveThreadsOfNormalPriority) {
   }
 }
 
+TEST(TensorFlowTest, FrozenGraphsAndDefaultValues) {
+  const auto host = MakeHost("tensorflow");
+  const auto frozen = host->Load(TestModel("frozen"), {});
+  ASSERT_TRUE(frozen.ok()) << frozen.status();
+  const Signature& signature = (*frozen)->info().signatures.at(0);
+  ASSERT_EQ(signature.inputs.size(), 1U);
+  const InferResponse response = RunModel(**frozen, {{signature.inputs[0].name, Floats({1, 2})}});
+  EXPECT_TRUE(response.status.ok()) << response.status;
+  EXPECT_EQ(response.outputs.size(), signature.outputs.size());
+  const auto defaults = host->Load(TestModel("defaults"), {});
+  ASSERT_TRUE(defaults.ok()) << defaults.status();
+  const InferResponse left_out = RunModel(**defaults, {{"x", Floats({1})}});
+  EXPECT_EQ(Output(left_out, "y").element_count(), 1) << left_out.status;
+}
+
 TEST(OneProcessTest, RuntimesAndOurProtobufLiveSideBySide) {
   std::vector<std::unique_ptr<BackendHost>> hosts;
   std::vector<std::unique_ptr<Model>> models;
