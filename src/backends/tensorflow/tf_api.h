@@ -13,18 +13,18 @@ namespace penstock::tensorflow {
 #define PENSTOCK_TF_FUNCTIONS(X)                                                                 \
   X(Version)                                                                                     \
   X(NewStatus)                                                                                   \
-  X(DeleteStatus) X(GetCode) X(Message) X(NewBuffer) X(NewBufferFromString) X(DeleteBuffer)      \
-      X(NewTensor) X(AllocateTensor) X(DeleteTensor) X(TensorType) X(NumDims) X(Dim)             \
-          X(TensorByteSize) X(TensorData) X(TensorElementCount) X(TensorFromProto) X(NewGraph)   \
-              X(DeleteGraph) X(GraphOperationByName) X(GraphNextOperation)                       \
-                  X(GraphGetTensorNumDims) X(GraphGetTensorShape) X(GraphImportGraphDef)         \
-                      X(NewImportGraphDefOptions) X(DeleteImportGraphDefOptions) X(NewOperation) \
-                          X(FinishOperation) X(OperationName) X(OperationOpType)                 \
-                              X(OperationNumOutputs) X(OperationOutputType)                      \
-                                  X(OperationOutputNumConsumers) X(NewSessionOptions)            \
-                                      X(DeleteSessionOptions) X(SetConfig) X(NewSession)         \
-                                          X(LoadSessionFromSavedModel) X(CloseSession)           \
-                                              X(DeleteSession) X(SessionRun)
+  X(DeleteStatus)                                                                                \
+  X(GetCode) X(Message) X(NewBuffer) X(NewBufferFromString) X(DeleteBuffer) X(NewTensor)         \
+      X(AllocateTensor) X(DeleteTensor) X(TensorType) X(NumDims) X(Dim) X(TensorByteSize)        \
+          X(TensorData) X(TensorElementCount) X(TensorFromProto) X(NewGraph) X(DeleteGraph)      \
+              X(GraphOperationByName) X(GraphNextOperation) X(GraphGetTensorNumDims)             \
+                  X(GraphGetTensorShape) X(GraphImportGraphDef) X(NewImportGraphDefOptions)      \
+                      X(DeleteImportGraphDefOptions) X(NewOperation) X(FinishOperation)          \
+                          X(OperationName) X(OperationOpType) X(OperationNumOutputs)             \
+                              X(OperationOutputType) X(OperationOutputNumConsumers)              \
+                                  X(NewSessionOptions) X(DeleteSessionOptions) X(SetConfig)      \
+                                      X(NewSession) X(LoadSessionFromSavedModel) X(CloseSession) \
+                                          X(DeleteSession) X(SessionRun)
 
 // The functions, without their prefix TF_. Immutable after Open.
 struct TfApi {
