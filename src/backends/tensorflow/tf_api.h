@@ -10,6 +10,7 @@
 
 namespace penstock::tensorflow {
 
+// clang-format off: it never settles on this list.
 #define PENSTOCK_TF_FUNCTIONS(X)                                                                 \
   X(Version)                                                                                     \
   X(NewStatus)                                                                                   \
@@ -25,6 +26,7 @@ namespace penstock::tensorflow {
                                   X(NewSessionOptions) X(DeleteSessionOptions) X(SetConfig)      \
                                       X(NewSession) X(LoadSessionFromSavedModel) X(CloseSession) \
                                           X(DeleteSession) X(SessionRun)
+// clang-format on
 
 // The functions, without their prefix TF_. Immutable after Open.
 struct TfApi {
