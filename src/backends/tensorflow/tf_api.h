@@ -10,7 +10,8 @@
 
 namespace penstock::tensorflow {
 
-// clang-format off: it never settles on this list.
+// The formatter never settles on this list.
+// clang-format off
 #define PENSTOCK_TF_FUNCTIONS(X)                                                                 \
   X(Version)                                                                                     \
   X(NewStatus)                                                                                   \
