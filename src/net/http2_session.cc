@@ -269,6 +269,10 @@ void Http2Session::Fill(ByteChain& out, size_t bytes_wanted) {
     ReturnConsumed();
     output_.Begin(out, bytes_wanted);
     const int error = nghttp2_session_send(ng_);
+    if (!output_.is_full()) {
+      pending_bytes_ = 0;
+      ++flush_number_;
+    }
     output_.End();
     if (error != 0) {
       PENSTOCK_LOG(kWarning, "HTTP/2 to {}: {}", host_.peer(), nghttp2_strerror(error));

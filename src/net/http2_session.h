@@ -60,9 +60,16 @@ class Http2Session final : public Session {
   SteadyTime now() const { return now_; }
   // Something was given to nghttp2 to send.
   void OnOutput();
-  // Answers that nghttp2 has not framed yet, in bytes: reading pauses when they are too many.
-  void AddPending(size_t bytes) { pending_bytes_ += bytes; }
-  void RemovePending(size_t bytes) { pending_bytes_ -= bytes; }
+  // Answers that could be sent if the peer read, in bytes: reading pauses when they are too many.
+  // Those that a flush has come to, and only the peer's window holds back, do not count any more.
+  // Returns the flush that will come to them, for RemovePending.
+  uint32_t AddPending(size_t bytes) {
+    pending_bytes_ += bytes;
+    return flush_number_;
+  }
+  void RemovePending(size_t bytes, uint32_t flush_number) {
+    if (flush_number == flush_number_) pending_bytes_ -= bytes;
+  }
   void OnFrameSent(bool is_data) { frames_.OnFrameSent(is_data); }
   void OnAnswered() { frames_.OnAnswered(); }
   // Bytes of the connection's window that are used up.
@@ -101,6 +108,7 @@ class Http2Session final : public Session {
   Http2Stream* recent_ = nullptr;  // the one that was looked up last
   std::vector<CallRef<GrpcCallImpl>> with_room_;
   size_t pending_bytes_ = 0;
+  uint32_t flush_number_ = 0;  // of those that sent all that could be sent
   size_t consumed_ = 0;
   size_t early_ends_ = 0;
   int depth_ = 0;  // of calls into nghttp2

@@ -293,12 +293,14 @@ void Http2Stream::SubmitHead(std::span<const nghttp2_nv> fields, bool has_body) 
   if (error != 0)
     nghttp2_submit_rst_stream(session_->ng(), NGHTTP2_FLAG_NONE, id_, NGHTTP2_INTERNAL_ERROR);
   pending_cost_ = kAnswerOverheadBytes + queued_bytes_;
-  session_->AddPending(pending_cost_);
+  pending_flush_ = session_->AddPending(pending_cost_);
   session_->OnFrameSent(/*is_data=*/false);
   session_->OnOutput();
 }
 
-void Http2Stream::OnFirstOutput() { session_->RemovePending(std::exchange(pending_cost_, 0)); }
+void Http2Stream::OnFirstOutput() {
+  session_->RemovePending(std::exchange(pending_cost_, 0), pending_flush_);
+}
 
 void Http2Stream::AppendSegment(Segment segment) {
   queued_bytes_ += segment.prefix_bytes + segment.slice.size;

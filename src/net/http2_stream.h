@@ -119,7 +119,8 @@ class Http2Stream final : public HttpCallOwner {
   absl::InlinedVector<Segment, 4> segments_;
   size_t segments_used_ = 0;
   size_t queued_bytes_ = 0;
-  size_t pending_cost_ = 0;  // what the session counts until the head is framed
+  size_t pending_cost_ = 0;     // what the session counts until the head is framed
+  uint32_t pending_flush_ = 0;  // see Http2Session::AddPending
   bool is_submitted_ = false;
   bool is_deferred_ = false;  // nghttp2 waits for Resume
   bool is_ended_ = false;
