@@ -22,7 +22,8 @@ using absl::StatusOr;
 // The code's canonical name, as in "INVALID_ARGUMENT".
 inline std::string StatusCodeName(StatusCode code) { return absl::StatusCodeToString(code); }
 
-// The text of a status. Debian's absl has a string_view of its own; the rest of the code sees only std's.
+// The text of a status. Debian's absl has a string_view of its own; the rest of the code sees only
+// std's.
 inline std::string_view MessageOf(const Status& status) {
   return {status.message().data(), status.message().size()};
 }

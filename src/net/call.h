@@ -108,7 +108,7 @@ struct HttpResponse {
 };
 
 // A plain HTTP request, whole: the handler starts when the body is complete (and inflated, if it
-// came gzipped).
+// came gzipped). Thread-safe as Call is.
 class HttpCall : public Call {
  public:
   // The body; kBufferSlack readable bytes behind it. The slice may be kept after the call.
@@ -122,7 +122,7 @@ class HttpCall : public Call {
 using HttpCallRef = CallRef<HttpCall>;
 
 // A gRPC call. Unary calls start when their only message is complete; streaming ones when the head
-// has arrived.
+// has arrived. Thread-safe as Call is; Read, Write and their callbacks one at a time.
 class GrpcCall : public Call {
  public:
   // The message of a unary call, decompressed, kBufferSlack readable bytes behind it. May be kept

@@ -92,9 +92,9 @@ TEST(PredictDecoder, RowsOfLists) {
 
 TEST(PredictDecoder, NamedRows) {
   const ModelInfo info = Info({Spec("image", DType::kFloat32), Spec("tag", DType::kString)});
-  const Decoded decoded = Decode(
-      R"({"instances": [{"tag": "a", "image": [1, 2]}, {"image": [3, 4], "tag": {"b64": "Yg=="}}]})",
-      info);
+  const Decoded decoded = Decode(R"({"instances": [{"tag": "a", "image": [1, 2]}, )"
+                                 R"({"image": [3, 4], "tag": {"b64": "Yg=="}}]})",
+                                 info);
   ASSERT_TRUE(decoded.status.ok()) << decoded.message();
   EXPECT_EQ(decoded.request.inputs[0].name, "image");
   EXPECT_EQ(decoded.tensor(0).shape(), Shape({2, 2}));
@@ -218,9 +218,10 @@ TEST(PredictDecoder, TypesWithoutAForm) {
 }
 
 TEST(PredictDecoder, Strings) {
-  const Decoded decoded = Decode(
-      R"({"inputs": ["", "a\"\\\/\b\f\n\r\t", "\u00e4\u20ac\ud83d\ude00", "ä€", {"b64":"aGFsbG8"}]})",
-      OneInput(DType::kString));
+  const Decoded decoded =
+      Decode(R"({"inputs": ["", "a\"\\\/\b\f\n\r\t", "\u00e4\u20ac\ud83d\ude00", )"
+             R"("ä€", {"b64":"aGFsbG8"}]})",
+             OneInput(DType::kString));
   ASSERT_TRUE(decoded.status.ok()) << decoded.message();
   EXPECT_THAT(Texts(decoded.tensor()), ElementsAre("", "a\"\\/\b\f\n\r\t", "ä€😀", "ä€", "hallo"));
   // The tensor alone keeps its strings.
