@@ -23,6 +23,8 @@ struct Command {
 int HelpCommand(std::span<const std::string> arguments);
 
 constexpr Command kCommands[] = {
+    {"serve", "--model_base_path=FOLDER [flags]", "Serves models; --help lists the flags.",
+     &ServeCommand},
     {"options", "[--markdown]", "Lists the flags of serve, also as docs/configuration.md.",
      &OptionsCommand},
     {"version", "", "Prints the version.", &VersionCommand},
@@ -33,7 +35,7 @@ int HelpCommand(std::span<const std::string>) {
   fmt::print("Penstock serves machine-learning models over the protocols that clients speak.\n\n");
   fmt::print("Usage: penstock <command> [arguments]\n\nCommands:\n");
   for (const Command& command : kCommands)
-    fmt::print("  {:<32}{}\n", fmt::format("{} {}", command.name, command.arguments),
+    fmt::print("  {:<42}{}\n", fmt::format("{} {}", command.name, command.arguments),
                command.sentence);
   return 0;
 }

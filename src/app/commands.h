@@ -12,6 +12,7 @@ namespace penstock {
 // Finds the subcommand that the first argument names and runs it.
 int RunCommand(std::span<const std::string> arguments);
 
+int ServeCommand(std::span<const std::string> arguments);
 int VersionCommand(std::span<const std::string> arguments);
 int OptionsCommand(std::span<const std::string> arguments);
 

@@ -128,17 +128,19 @@ constexpr std::array<BuiltinRow, 2> kBuiltins = {
 // Thread-safe.
 class BuiltinLoader final : public core::Loader {
  public:
-  BuiltinLoader(core::ServableId id, const BuiltinRow& row, MetricsRegistry& metrics)
-      : id_(std::move(id)), row_(row), metrics_(metrics) {}
+  BuiltinLoader(core::ServableId id, const BuiltinRow& row, MetricsRegistry& metrics,
+                InlineOptions inline_options)
+      : id_(std::move(id)), row_(row), metrics_(metrics), inline_options_(inline_options) {}
 
   StatusOr<std::unique_ptr<core::Servable>> Load() override {
-    return MakeServedModel(id_, row_.make(), metrics_);
+    return MakeServedModel(id_, row_.make(), metrics_, inline_options_);
   }
 
  private:
   const core::ServableId id_;
   const BuiltinRow& row_;
   MetricsRegistry& metrics_;
+  const InlineOptions inline_options_;
 };
 
 StatusOr<const BuiltinRow*> FindRow(std::string_view base_path) {
@@ -162,9 +164,10 @@ StatusOr<std::unique_ptr<Model>> MakeBuiltinModel(std::string_view base_path) {
 
 StatusOr<std::unique_ptr<core::Loader>> MakeBuiltinLoader(const core::ServableId& id,
                                                           std::string_view base_path,
-                                                          MetricsRegistry& metrics) {
+                                                          MetricsRegistry& metrics,
+                                                          InlineOptions inline_options) {
   ASSIGN_OR_RETURN(const BuiltinRow* row, FindRow(base_path));
-  return std::make_unique<BuiltinLoader>(id, *row, metrics);
+  return std::make_unique<BuiltinLoader>(id, *row, metrics, inline_options);
 }
 
 }  // namespace penstock

@@ -12,6 +12,7 @@
 #include "core/loader.h"
 #include "core/servable.h"
 #include "infer/model.h"
+#include "infer/run_times.h"
 
 namespace penstock {
 
@@ -24,6 +25,7 @@ StatusOr<std::unique_ptr<Model>> MakeBuiltinModel(std::string_view base_path);
 // A loader of that model, for a source. Errors as above. `metrics` outlives what it loads.
 StatusOr<std::unique_ptr<core::Loader>> MakeBuiltinLoader(const core::ServableId& id,
                                                           std::string_view base_path,
-                                                          MetricsRegistry& metrics);
+                                                          MetricsRegistry& metrics,
+                                                          InlineOptions inline_options = {});
 
 }  // namespace penstock

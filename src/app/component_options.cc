@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/component_options.h"
+
+#include <algorithm>
+
+#include "app/model_list.h"
+#include "base/machine.h"
+#include "protocols/tfs/config_files.h"
+
+namespace penstock {
+namespace {
+
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+net::ListenOptions Listen(const Settings& settings, int64_t port, bool tls) {
+  net::ListenOptions listen;
+  listen.address = settings.address;
+  listen.port = port < 0 ? 0 : static_cast<int>(port);  // -1 means any free one, which is net's 0
+  listen.tls = tls;
+  return listen;
+}
+
+// True if the second port is one of its own: an equal number means the first one, which takes all.
+bool HasRestPort(const Settings& settings) {
+  return settings.rest_api_port != 0 &&
+         (settings.rest_api_port != settings.port || settings.port < 0);
+}
+
+StatusOr<net::TlsOptions> MakeTlsOptions(const Settings& settings) {
+  net::TlsOptions tls;
+  tls.certificate_file = settings.tls_certificate_file;
+  tls.key_file = settings.tls_key_file;
+  tls.client_ca_file = settings.tls_client_ca_file;
+  tls.require_client_certificate = settings.tls_require_client_certificate;
+  tls.reload_interval = seconds(settings.tls_reload_interval_seconds);
+  if (settings.ssl_config_file.empty()) return tls;
+  ASSIGN_OR_RETURN(const std::string text,
+                   ReadConfigFile("ssl_config_file", settings.ssl_config_file));
+  ASSIGN_OR_RETURN(tfs::SslSettings ssl, tfs::ParseSslConfig(text, settings.ssl_config_file));
+  tls.certificate_pem = std::move(ssl.server_cert);
+  tls.key_pem = std::move(ssl.server_key);
+  tls.client_ca_pem = std::move(ssl.custom_ca);
+  tls.require_client_certificate = ssl.client_verify;
+  return tls;
+}
+
+}  // namespace
+
+StatusOr<net::ServerOptions> NetOptions(const Settings& settings) {
+  net::ServerOptions options;
+  ASSIGN_OR_RETURN(options.tls, MakeTlsOptions(settings));
+  const bool tls_everywhere = !options.tls.certificate_file.empty();
+  if (settings.port != 0)
+    options.listen.push_back(Listen(settings, settings.port, options.tls.enabled()));
+  if (HasRestPort(settings))
+    options.listen.push_back(Listen(settings, settings.rest_api_port, tls_everywhere));
+  if (!settings.grpc_socket_path.empty()) {
+    net::ListenOptions listen;
+    listen.unix_path = settings.grpc_socket_path;
+    listen.tls = options.tls.enabled();
+    options.listen.push_back(std::move(listen));
+  }
+  options.loops = static_cast<int>(settings.event_loops);
+  options.body_bytes_max = static_cast<uint64_t>(settings.body_bytes_max);
+  options.inflight_bytes_max = static_cast<uint64_t>(settings.inflight_bytes_max);
+  options.header_bytes_max = static_cast<size_t>(settings.header_bytes_max);
+  options.connections_max = static_cast<int>(settings.connections_max);
+  options.requests_max = static_cast<int>(settings.requests_max);
+  options.streams_per_connection_max = static_cast<int>(settings.streams_per_connection_max);
+  options.write_queue_bytes_max = static_cast<size_t>(settings.write_queue_bytes_max);
+  options.idle_timeout = milliseconds(settings.idle_timeout_ms);
+  options.header_timeout = milliseconds(settings.header_timeout_ms);
+  options.body_timeout = milliseconds(settings.body_timeout_ms);
+  options.write_timeout = milliseconds(settings.write_timeout_ms);
+  options.http_request_timeout = milliseconds(settings.rest_api_timeout_in_ms);
+  options.drain_timeout = milliseconds(settings.drain_timeout_ms);
+  options.keepalive_interval = milliseconds(settings.keepalive_interval_ms);
+  options.http2_stream_window_bytes = static_cast<uint64_t>(settings.http2_stream_window_bytes);
+  options.http2_connection_window_bytes =
+      static_cast<uint64_t>(settings.http2_connection_window_bytes);
+  options.cors = settings.rest_api_enable_cors_support;
+  return options;
+}
+
+PortPositions FindPorts(const Settings& settings) {
+  PortPositions positions;
+  if (settings.port != 0) positions.port = 0;
+  if (HasRestPort(settings)) {
+    positions.rest_api_port = positions.port + 1;
+  } else if (settings.rest_api_port != 0) {
+    positions.rest_api_port = positions.port;
+  }
+  return positions;
+}
+
+EngineOptions MakeEngineOptions(const Settings& settings) {
+  return {.inline_request_bytes_max = static_cast<uint64_t>(settings.inline_request_bytes_max)};
+}
+
+InlineOptions MakeInlineOptions(const Settings& settings) {
+  return {.run_time_max = microseconds(settings.inline_run_time_max_us),
+          .run_time_limit = microseconds(settings.inline_run_time_limit_us),
+          .after_runs = static_cast<int>(settings.inline_after_runs)};
+}
+
+core::ManagerOptions MakeManagerOptions(const Settings& settings) {
+  core::ManagerOptions options;
+  if (settings.num_load_threads > 0)
+    options.load_threads = static_cast<int>(settings.num_load_threads);
+  options.load_nice = static_cast<int>(settings.load_nice);
+  options.load_retries_max = static_cast<int>(settings.max_num_load_retries);
+  options.load_retry_interval =
+      microseconds(std::max<int64_t>(settings.load_retry_interval_micros, 0));
+  options.load_retry_interval_max =
+      std::max(options.load_retry_interval, options.load_retry_interval_max);
+  options.ram_bytes_max = static_cast<uint64_t>(settings.model_memory_bytes_max);
+  return options;
+}
+
+DirectorySourceOptions MakeDirectoryOptions(const Settings& settings) {
+  return {.poll_period = seconds(settings.file_system_poll_wait_seconds)};
+}
+
+ThreadPoolOptions MakeComputeOptions(const Settings& settings) {
+  return {.name = "compute",
+          .threads = settings.compute_threads > 0 ? static_cast<int>(settings.compute_threads)
+                                                  : UsableCpus(),
+          .queue_tasks_max = static_cast<size_t>(settings.compute_queue_max)};
+}
+
+BackendHostOptions MakeBackendOptions(const Settings& settings) {
+  const int64_t both = settings.tensorflow_session_parallelism;
+  BackendHostOptions options;
+  options.folder = settings.backend_directory;
+  options.intra_op_threads =
+      static_cast<int>(both != 0 ? both : settings.tensorflow_intra_op_parallelism);
+  options.inter_op_threads =
+      static_cast<int>(both != 0 ? both : settings.tensorflow_inter_op_parallelism);
+  if (!settings.tensorflow_library.empty())
+    options.options["tensorflow"].emplace_back("library", settings.tensorflow_library);
+  if (!settings.onnxruntime_library.empty())
+    options.options["onnxruntime"].emplace_back("library", settings.onnxruntime_library);
+  return options;
+}
+
+LoadOptions MakeLoadOptions(const Settings& settings) {
+  LoadOptions options;
+  options.options.emplace_back("saved_model_tags", settings.saved_model_tags);
+  return options;
+}
+
+StatusOr<std::vector<std::string>> MetricsPaths(const Settings& settings) {
+  std::vector<std::string> paths = {"/metrics"};
+  if (settings.monitoring_config_file.empty()) {
+    paths.push_back("/monitoring/prometheus/metrics");
+    return paths;
+  }
+  ASSIGN_OR_RETURN(const std::string text,
+                   ReadConfigFile("monitoring_config_file", settings.monitoring_config_file));
+  ASSIGN_OR_RETURN(const tfs::MonitoringSettings monitoring,
+                   tfs::ParseMonitoringConfig(text, settings.monitoring_config_file));
+  if (!monitoring.enable) return std::vector<std::string>();
+  if (monitoring.path != paths[0]) paths.push_back(monitoring.path);
+  return paths;
+}
+
+}  // namespace penstock

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the settings mean for each part of the server.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "app/settings.h"
+#include "backends/host/backend_host.h"
+#include "base/status.h"
+#include "core/manager.h"
+#include "infer/engine.h"
+#include "infer/run_times.h"
+#include "net/server.h"
+#include "sources/directory/directory_source.h"
+
+namespace penstock {
+
+// Where each of the two ports stands in ServerOptions::listen; -1: it does not listen.
+struct PortPositions {
+  int port = -1;
+  int rest_api_port = -1;
+};
+
+// Errors: a configuration file that cannot be read or understood.
+StatusOr<net::ServerOptions> NetOptions(const Settings& settings);
+PortPositions FindPorts(const Settings& settings);
+
+EngineOptions MakeEngineOptions(const Settings& settings);
+InlineOptions MakeInlineOptions(const Settings& settings);
+core::ManagerOptions MakeManagerOptions(const Settings& settings);
+DirectorySourceOptions MakeDirectoryOptions(const Settings& settings);
+ThreadPoolOptions MakeComputeOptions(const Settings& settings);
+// Without pool, metrics and callback.
+BackendHostOptions MakeBackendOptions(const Settings& settings);
+// Without the model's name and platform.
+LoadOptions MakeLoadOptions(const Settings& settings);
+// Where the metrics are. Errors as for NetOptions.
+StatusOr<std::vector<std::string>> MetricsPaths(const Settings& settings);
+
+}  // namespace penstock

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/model_observer.h"
+
+#include <array>
+
+#include "base/log.h"
+
+namespace penstock {
+namespace {
+
+constexpr std::array<double, 10> kLoadSecondsBounds = {0.01, 0.03, 0.1, 0.3, 1,
+                                                       3,    10,   30,  100, 300};
+
+// How many versions of each model are in each state.
+std::vector<MetricSample> VersionSamples(const core::Manager& manager) {
+  std::vector<MetricSample> samples;
+  for (const std::string& model : manager.ModelNames()) {
+    std::map<core::VersionState, int> counts = {{core::VersionState::kAvailable, 0}};
+    for (const core::VersionStatus& version : manager.VersionStatuses(model))
+      ++counts[version.state];
+    for (const auto& [state, count] : counts) {
+      samples.push_back(
+          {{{"model_name", model}, {"state", std::string(core::VersionStateName(state))}},
+           static_cast<double>(count)});
+    }
+  }
+  return samples;
+}
+
+}  // namespace
+
+ModelObserver::ModelObserver(core::Manager& manager, MetricsRegistry& metrics, const Clock& clock)
+    : manager_(manager), metrics_(metrics), clock_(clock) {
+  metrics_.AddCollector("penstock_model_versions", "Versions of each model by state.",
+                        MetricKind::kGauge, [&manager] { return VersionSamples(manager); });
+  listener_ = manager_.AddListener([this](const core::ManagerEvent& event) { OnEvent(event); });
+}
+
+ModelObserver::~ModelObserver() { manager_.RemoveListener(listener_); }
+
+void ModelObserver::OnEvent(const core::ManagerEvent& event) {
+  if (event.version) {
+    OnVersion(*event.version);
+  } else {
+    OnSourceStatus(event.model);
+  }
+}
+
+void ModelObserver::OnVersion(const core::VersionStatus& version) {
+  switch (version.state) {
+    case core::VersionState::kStart:
+      break;
+    case core::VersionState::kLoading:
+      load_starts_[version.id] = clock_.Now();
+      PENSTOCK_LOG(kInfo, "loading model {}", version.id.ToString());
+      break;
+    case core::VersionState::kAvailable:
+      OnAvailable(version.id);
+      break;
+    case core::VersionState::kUnloading:
+      PENSTOCK_LOG(kInfo, "unloading model {}", version.id.ToString());
+      break;
+    case core::VersionState::kEnd:
+      load_starts_.erase(version.id);
+      if (version.status.ok()) {
+        PENSTOCK_LOG(kInfo, "model {} is unloaded", version.id.ToString());
+      } else if (version.status.code() != StatusCode::kCancelled) {
+        CountLoad(version.id.name, "failed");
+        PENSTOCK_LOG(kError, "model {} could not be loaded: {}", version.id.ToString(),
+                     version.status.ToString());
+      }
+      break;
+  }
+}
+
+void ModelObserver::OnAvailable(const core::ServableId& id) {
+  const auto start = load_starts_.find(id);
+  const Duration took = start == load_starts_.end() ? Duration() : clock_.Now() - start->second;
+  if (start != load_starts_.end()) load_starts_.erase(start);
+  CountLoad(id.name, "ok");
+  metrics_
+      .AddHistogram("penstock_model_load_seconds", "Time that successful loads took.",
+                    kLoadSecondsBounds, {{"model_name", id.name}})
+      .Record(std::chrono::duration<double>(took).count());
+  PENSTOCK_LOG(kInfo, "model {} is available, in {} ms", id.ToString(),
+               std::chrono::duration_cast<std::chrono::milliseconds>(took).count());
+}
+
+void ModelObserver::OnSourceStatus(const std::string& model) {
+  // A model that was removed has no source any more.
+  const bool is_configured = manager_.IsModelReady(model).has_value();
+  const Status status = is_configured ? manager_.SourceStatus(model) : OkStatus();
+  const std::string error = status.ok() ? "" : status.ToString();
+  std::string& last = source_errors_[model];
+  if (error == last) return;
+  if (error.empty()) {
+    PENSTOCK_LOG(kInfo, "the versions of model {} can be read again", model);
+  } else {
+    PENSTOCK_LOG(kWarning, "the versions of model {} cannot be read: {}", model, error);
+  }
+  last = error;
+}
+
+void ModelObserver::CountLoad(const std::string& model, const char* result) {
+  metrics_
+      .AddCounter("penstock_model_loads_total", "Loads of versions that ended, by result.",
+                  {{"model_name", model}, {"result", result}})
+      .Add();
+}
+
+}  // namespace penstock

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/model_observer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace penstock {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+class EmptyServable final : public core::Servable {};
+
+// Takes three seconds of the fake clock; then succeeds or fails. One thread at a time.
+class SlowLoader final : public core::Loader {
+ public:
+  SlowLoader(FakeClock& clock, Status status) : clock_(clock), status_(std::move(status)) {}
+  StatusOr<std::unique_ptr<core::Servable>> Load() override {
+    clock_.Advance(std::chrono::seconds(3));
+    if (!status_.ok()) return status_;
+    return std::make_unique<EmptyServable>();
+  }
+
+ private:
+  FakeClock& clock_;
+  const Status status_;
+};
+
+class ModelObserverTest : public testing::Test {
+ protected:
+  ModelObserverTest() { testing::internal::CaptureStderr(); }
+
+  void Configure() {
+    core::ModelConfig config;
+    config.name = "m";
+    ASSERT_TRUE(manager_.SetModel(config).ok());
+  }
+  void Aspire(const Status& status) {
+    std::vector<core::AspiredVersion> versions;
+    versions.push_back({{3}, std::make_unique<SlowLoader>(clock_, status)});
+    manager_.SetAspired("m", std::move(versions));
+    ASSERT_TRUE(manager_.WaitUntilIdle());
+  }
+  static std::string Log() { return testing::internal::GetCapturedStderr(); }
+
+  FakeClock clock_;
+  core::Manager manager_{{.load_nice = 0, .load_retries_max = 0}};
+  MetricsRegistry metrics_;
+  ModelObserver observer_{manager_, metrics_, clock_};
+};
+
+TEST_F(ModelObserverTest, ALoadIsLoggedAndCounted) {
+  Configure();
+  Aspire(OkStatus());
+  const std::string text = metrics_.Text();
+  EXPECT_THAT(text, HasSubstr("penstock_model_loads_total{model_name=\"m\",result=\"ok\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("penstock_model_load_seconds_sum{model_name=\"m\"} 3\n"));
+  EXPECT_THAT(text, HasSubstr("penstock_model_versions{model_name=\"m\",state=\"AVAILABLE\"} 1\n"));
+  const std::string log = Log();
+  EXPECT_THAT(log, HasSubstr("loading model m version 3\n"));
+  EXPECT_THAT(log, HasSubstr("model m version 3 is available, in 3000 ms\n"));
+}
+
+TEST_F(ModelObserverTest, AFailureIsLoggedAndCounted) {
+  Configure();
+  Aspire(InvalidArgument("bad file"));
+  const std::string text = metrics_.Text();
+  EXPECT_THAT(text,
+              HasSubstr("penstock_model_loads_total{model_name=\"m\",result=\"failed\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("penstock_model_versions{model_name=\"m\",state=\"AVAILABLE\"} 0\n"));
+  EXPECT_THAT(text, HasSubstr("penstock_model_versions{model_name=\"m\",state=\"END\"} 1\n"));
+  const std::string log = Log();
+  EXPECT_THAT(log, HasSubstr("model m version 3 could not be loaded"));
+  EXPECT_THAT(log, HasSubstr("bad file"));
+}
+
+TEST_F(ModelObserverTest, AnUnloadIsLogged) {
+  Configure();
+  Aspire(OkStatus());
+  manager_.SetAspired("m", {});
+  ASSERT_TRUE(manager_.WaitUntilIdle());
+  const std::string log = Log();
+  EXPECT_THAT(log, HasSubstr("unloading model m version 3\n"));
+  EXPECT_THAT(log, HasSubstr("model m version 3 is unloaded\n"));
+}
+
+TEST_F(ModelObserverTest, ASourceThatFailsIsLoggedOnceAndItsReturnToo) {
+  Configure();
+  manager_.SetSourceStatus("m", InvalidArgument("no folder"));
+  manager_.SetSourceStatus("m", InvalidArgument("no folder"));
+  manager_.SetSourceStatus("m", OkStatus());
+  const std::string log = Log();
+  const size_t first = log.find("the versions of model m cannot be read: ");
+  ASSERT_NE(first, std::string::npos) << log;
+  EXPECT_EQ(log.find("cannot be read", first + 50), std::string::npos) << log;
+  EXPECT_THAT(log, HasSubstr("the versions of model m can be read again\n"));
+}
+
+TEST_F(ModelObserverTest, ARemovedModelIsNoLongerThere) {
+  Configure();
+  Aspire(OkStatus());
+  ASSERT_TRUE(manager_.RemoveModel("m").ok());
+  ASSERT_TRUE(manager_.WaitUntilIdle());
+  EXPECT_THAT(metrics_.Text(), Not(HasSubstr("penstock_model_versions{model_name=\"m\"")));
+  EXPECT_THAT(Log(), Not(HasSubstr("cannot be read")));
+}
+
+}  // namespace
+}  // namespace penstock

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/model_server.h"
+
+#include <utility>
+
+#include "app/builtins.h"
+#include "app/commands.h"
+#include "app/component_options.h"
+#include "app/model_observer.h"
+#include "base/executor.h"
+#include "base/log.h"
+#include "base/process_metrics.h"
+
+namespace penstock {
+namespace {
+
+BackendHostOptions HostOptions(const Settings& settings, Executor& pool, MetricsRegistry& metrics) {
+  BackendHostOptions options = MakeBackendOptions(settings);
+  options.pool = &pool;
+  options.metrics = &metrics;
+  options.on_broken = [](const std::string& backend, const std::string& model,
+                         const std::string& reason) {
+    PENSTOCK_LOG(kError, "backend {} reports {} broken: {}", backend,
+                 model.empty() ? "itself" : "model " + model, reason);
+  };
+  return options;
+}
+
+}  // namespace
+
+// Members in the order in which they are needed; destroyed in the opposite one.
+class ModelServer::Impl final {
+ public:
+  explicit Impl(const Settings& from)
+      : settings(from),
+        metrics(static_cast<size_t>(from.metric_series_max)),
+        compute_pool(MakeComputeOptions(from)),
+        backends(HostOptions(settings, compute_pool, metrics)),
+        manager(MakeManagerOptions(from)),
+        readiness(manager),
+        observer(manager, metrics),
+        engine(MakeEngineOptions(from), manager, compute_pool) {}
+  ~Impl() {
+    if (!stopped) Stop();
+  }
+
+  Status Start();
+  bool Stop();
+
+  const Settings settings;
+  MetricsRegistry metrics;
+  ThreadPool compute_pool;
+  BackendHost backends;
+  core::Manager manager;
+  Readiness readiness;
+  ModelObserver observer;
+  Engine engine;
+  std::vector<std::unique_ptr<Frontend>> frontends;
+  net::Router router;
+  std::unique_ptr<net::Server> server;
+  std::vector<std::unique_ptr<core::Source>> sources;
+  bool stopped = false;
+};
+
+Status ModelServer::Impl::Start() {
+  ASSIGN_OR_RETURN(const std::vector<ConfiguredModel> models, ReadModelList(settings));
+  ASSIGN_OR_RETURN(net::ServerOptions net_options, NetOptions(settings));
+  AddProcessMetrics(metrics, VersionText());
+  const Foundations foundations{settings, metrics, backends, manager, readiness, engine};
+  ASSIGN_OR_RETURN(frontends, MakeFrontends(foundations));
+  for (const auto& frontend : frontends) frontend->Register(router);
+  ASSIGN_OR_RETURN(sources, MakeSources(foundations, models));
+
+  // The manager knows the models before anyone can ask whether the server is ready; the server
+  // listens before anything is loaded.
+  std::vector<core::ModelConfig> configs;
+  for (const ConfiguredModel& model : models) configs.push_back(ManagerConfig(model));
+  TRY(manager.SetModels(std::move(configs)));
+  ASSIGN_OR_RETURN(server, net::Server::Start(std::move(net_options), router, metrics));
+  for (const auto& source : sources) source->Start(manager);
+  return OkStatus();
+}
+
+bool ModelServer::Impl::Stop() {
+  stopped = true;
+  readiness.StartDraining();
+  manager.StartDrain();
+  for (const auto& source : sources) source->Stop();
+  const bool all_answered = server == nullptr || server->Drain();
+  server.reset();
+  manager.Stop();
+  return all_answered;
+}
+
+ModelServer::ModelServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+ModelServer::~ModelServer() = default;
+
+StatusOr<std::unique_ptr<ModelServer>> ModelServer::Start(const Settings& settings) {
+  auto impl = std::make_unique<Impl>(settings);
+  TRY(impl->Start());
+  return std::unique_ptr<ModelServer>(new ModelServer(std::move(impl)));
+}
+
+BoundPorts ModelServer::ports() const {
+  const std::vector<int> bound = impl_->server->ports();
+  const PortPositions positions = FindPorts(impl_->settings);
+  const auto at = [&](int position) {
+    return position < 0 ? 0 : bound[static_cast<size_t>(position)];
+  };
+  return {at(positions.port), at(positions.rest_api_port)};
+}
+
+bool ModelServer::Stop() { return impl_->Stop(); }
+
+}  // namespace penstock

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// The whole server in one object: what `penstock serve` runs, and what a test can run in itself.
+#pragma once
+
+#include <memory>
+
+#include "app/settings.h"
+#include "base/status.h"
+
+namespace penstock {
+
+// The ports that listen; 0: none.
+struct BoundPorts {
+  int port = 0;
+  int rest_api_port = 0;
+};
+
+// Thread-safe.
+class ModelServer final {
+ public:
+  // Listens, then begins to load the models, and returns without waiting for them. Errors:
+  // configuration files, addresses, certificates.
+  static StatusOr<std::unique_ptr<ModelServer>> Start(const Settings& settings);
+
+  // As by Stop, if that was not called.
+  ~ModelServer();
+
+  BoundPorts ports() const;
+
+  // Not ready from now on; no new connections; waits for the requests in flight (bounded by
+  // drain_timeout_ms), then unloads every model. True if all requests were answered. Call it once.
+  bool Stop();
+
+ private:
+  class Impl;
+  explicit ModelServer(std::unique_ptr<Impl> impl);
+
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace penstock

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// `penstock serve`: options, log, server, signals.
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string_view>
+#include <thread>
+
+#include "app/commands.h"
+#include "app/model_server.h"
+#include "app/options.h"
+#include "base/log.h"
+
+namespace penstock {
+namespace {
+
+// What may come after drain_timeout_ms: unloading, and runs of models that cannot be stopped.
+constexpr int64_t kUnloadSeconds = 10;
+
+// Waits for SIGTERM and SIGINT, which all threads block. Made before any other thread.
+class StopSignals final {
+ public:
+  StopSignals() {
+    sigemptyset(&set_);
+    sigaddset(&set_, SIGTERM);
+    sigaddset(&set_, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &set_, nullptr);
+    signal(SIGPIPE, SIG_IGN);  // a client that is gone is an error of its write
+  }
+
+  // Blocks until one comes.
+  int Wait() const {
+    int number = 0;
+    while (sigwait(&set_, &number) != 0) {
+    }
+    return number;
+  }
+
+  // Ends the process when a further one comes, or when `seconds` have passed.
+  void ExitOnNextOrAfter(int64_t seconds) const {
+    std::thread([set = set_, seconds] {
+      const timespec limit{seconds, 0};
+      if (sigtimedwait(&set, nullptr, &limit) > 0) {
+        PENSTOCK_LOG(kWarning, "second signal: exiting at once");
+      } else {
+        PENSTOCK_LOG(kError, "not stopped within {} s: exiting", seconds);
+      }
+      _exit(1);
+    }).detach();
+  }
+
+ private:
+  sigset_t set_;
+};
+
+LogLevel LevelOf(std::string_view name) {
+  constexpr std::array<std::string_view, 5> kNames = {"debug", "info", "warning", "error", "off"};
+  for (size_t i = 0; i < kNames.size(); ++i) {
+    if (name == kNames[i]) return static_cast<LogLevel>(i);
+  }
+  return LogLevel::kInfo;
+}
+
+// Whoever reads the file sees all of it or none.
+Status WritePortFile(const std::string& path, const BoundPorts& ports) {
+  const std::string temporary = fmt::format("{}.{}", path, getpid());
+  std::ofstream file(temporary);
+  file << fmt::format("{{\"port\": {}, \"rest_api_port\": {}}}\n", ports.port, ports.rest_api_port);
+  file.close();
+  std::error_code error;
+  if (file) std::filesystem::rename(temporary, path, error);
+  if (!file || error) return InvalidArgument("--port_file: cannot write {}", path);
+  return OkStatus();
+}
+
+int Fail(const Status& status) {
+  PENSTOCK_LOG(kError, "cannot start: {}", MessageOf(status));
+  return 1;
+}
+
+int Serve(const ParsedOptions& options) {
+  const Settings& settings = options.settings;
+  ConfigureLog(LevelOf(settings.log_level),
+               settings.log_format == "json" ? LogFormat::kJson : LogFormat::kText);
+  for (const std::string& warning : options.warnings) PENSTOCK_LOG(kWarning, "{}", warning);
+  const StopSignals signals;
+  PENSTOCK_LOG(kInfo, "penstock {} starts", VersionText());
+  StatusOr<std::unique_ptr<ModelServer>> server = ModelServer::Start(settings);
+  if (!server.ok()) return Fail(server.status());
+  const BoundPorts ports = (*server)->ports();
+  PENSTOCK_LOG(kInfo, "listening: port {}, REST port {}{}", ports.port, ports.rest_api_port,
+               settings.grpc_socket_path.empty() ? "" : ", " + settings.grpc_socket_path);
+  if (!settings.port_file.empty()) {
+    if (const Status status = WritePortFile(settings.port_file, ports); !status.ok())
+      return Fail(status);
+  }
+
+  const int number = signals.Wait();
+  PENSTOCK_LOG(kInfo, "{}: draining", number == SIGTERM ? "SIGTERM" : "SIGINT");
+  signals.ExitOnNextOrAfter(settings.drain_timeout_ms / 1000 + 1 + kUnloadSeconds);
+  if (!(*server)->Stop())
+    PENSTOCK_LOG(kWarning, "some requests were not answered within {} ms",
+                 settings.drain_timeout_ms);
+  server->reset();
+  PENSTOCK_LOG(kInfo, "stopped");
+  return 0;
+}
+
+}  // namespace
+
+int ServeCommand(std::span<const std::string> arguments) {
+  const StatusOr<ParsedOptions> options = ParseOptions(arguments);
+  if (!options.ok()) {
+    fmt::print(stderr, "penstock serve: {}\n", MessageOf(options.status()));
+    return 1;
+  }
+  if (options->settings.help) {
+    fmt::print("{}", OptionsHelp());
+    return 0;
+  }
+  if (options->settings.version) return VersionCommand({});
+  return Serve(*options);
+}
+
+}  // namespace penstock
