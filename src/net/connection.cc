@@ -309,6 +309,7 @@ bool Connection::CheckTimeouts(SteadyTime now) {
   }
   if (session_ != nullptr) {
     if (!session_->OnTick(now)) return false;
+    if (close_after_flush_) return true;  // perhaps with an answer that is still to be sent
     const bool is_idle = session_->IsIdle() && unsent_.empty();
     return !is_idle || !passed(last_received_, options.idle_timeout);
   }

@@ -35,8 +35,8 @@ void Router::AddHttp(HttpRoute route) {
   for (const auto& other : prefixes_)
     PENSTOCK_CHECK(other->path != route.path, "a path prefix is registered twice");
   const auto longer = [&](const auto& other) { return other->path.size() >= route.path.size(); };
-  prefixes_.insert(std::partition_point(prefixes_.begin(), prefixes_.end(), longer),
-                   std::make_unique<HttpRoute>(std::move(route)));
+  const auto at = std::partition_point(prefixes_.begin(), prefixes_.end(), longer);
+  prefixes_.insert(at, std::make_unique<HttpRoute>(std::move(route)));
 }
 
 const GrpcRoute* Router::FindGrpc(std::string_view method) const {

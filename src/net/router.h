@@ -27,7 +27,7 @@ using HttpHandler = std::function<void(HttpCallRef)>;
 struct GrpcRoute {
   std::string method;  // full: "/tensorflow.serving.PredictionService/Predict"
   bool is_unary = true;
-  GrpcHandler handler;
+  GrpcHandler handler = nullptr;
   LandingFunction landing = nullptr;  // null: the message itself is aligned
   bool compress = false;  // gzip answers for every client that takes it, not only for those that
                           // send gzip
@@ -40,8 +40,8 @@ struct HttpRoute {
   std::string path;
   // Allowed methods, as {"GET", "POST"}; GET implies HEAD. Others get 405 with an Allow header.
   // Empty: all.
-  std::vector<std::string> methods;
-  HttpHandler handler;
+  std::vector<std::string> methods = {};
+  HttpHandler handler = nullptr;
   bool compress = true;  // the answer may be gzipped if the client takes it
   bool counts_as_request =
       true;  // false for probes and metrics: no request limit, served while draining

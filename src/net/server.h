@@ -17,13 +17,13 @@
 namespace penstock::net {
 
 struct TlsOptions {
-  std::string certificate_file;  // PEM chain; empty together with key_file: no TLS
-  std::string key_file;          // PEM
-  std::string client_ca_file;    // PEM; clients' certificates are checked against it
+  std::string certificate_file = {};  // PEM chain; empty together with key_file: no TLS
+  std::string key_file = {};          // PEM
+  std::string client_ca_file = {};    // PEM; clients' certificates are checked against it
   bool require_client_certificate = false;
   // PEM text instead of files, as in TensorFlow Serving's ssl_config_file; used where the file name
   // is empty.
-  std::string certificate_pem, key_pem, client_ca_pem;
+  std::string certificate_pem = {}, key_pem = {}, client_ca_pem = {};
   Duration reload_interval =
       std::chrono::seconds(10);  // how often changed files are looked for; 0 = never
 
@@ -35,7 +35,7 @@ struct ListenOptions {
   std::string address =
       "::";  // IP address; "::" takes IPv4 too, and falls back to 0.0.0.0 where there is no IPv6
   int port = -1;  // 0 = any free one
-  std::string unix_path;
+  std::string unix_path = {};
   bool tls = false;
 };
 
