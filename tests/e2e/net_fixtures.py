@@ -40,6 +40,17 @@ class TestServer:
         self.process.send_signal(signal.SIGTERM)
         assert self.process.wait(40 * SLOWNESS) == 0, self.log()
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        if self.process.poll() is not None:
+            return
+        if kind is None:
+            self.stop()
+        else:
+            self.process.kill()
+
 
 def go_tool(name):
     path = CACHE / 'bin' / name
@@ -56,6 +67,5 @@ def run_tool(name, *arguments, seconds=60):
 
 @pytest.fixture(scope='session')
 def test_server(tmp_path_factory):
-    server = TestServer(tmp_path_factory.mktemp('grpc_test_server'))
-    yield server
-    server.stop()
+    with TestServer(tmp_path_factory.mktemp('grpc_test_server')) as server:
+        yield server

@@ -56,13 +56,12 @@ def test_unary_big_both_ways(channel):
 
 
 def test_message_over_the_limit(tmp_path):
-    server = TestServer(tmp_path, '--body-bytes-max', '1000')
-    with grpc.insecure_channel(f'127.0.0.1:{server.port}') as channel:
+    with TestServer(tmp_path, '--body-bytes-max', '1000') as server, \
+            grpc.insecure_channel(f'127.0.0.1:{server.port}') as channel:
         with pytest.raises(grpc.RpcError) as error:
             unary(channel)(payload_field(3, 2000))
         assert error.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
         assert unary(channel)(payload_field(3, 900)) == payload_field(1, 0)
-    server.stop()
 
 
 def test_many_at_once(channel):
@@ -173,8 +172,7 @@ def test_unary_method_called_as_stream_takes_one_message(channel):
 
 
 def test_health_watch_and_drain(tmp_path):
-    server = TestServer(tmp_path)
-    with grpc.insecure_channel(f'127.0.0.1:{server.port}') as channel:
+    with TestServer(tmp_path) as server, grpc.insecure_channel(f'127.0.0.1:{server.port}') as channel:
         watch = channel.unary_stream('/grpc.health.v1.Health/Watch')
         calls = {'': watch(b''), 'none': watch(b'\x0a\x04none')}
         assert next(calls['']) == b'\x08\x01'      # SERVING
