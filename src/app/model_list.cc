@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <limits>
 #include <sstream>
@@ -14,13 +15,15 @@
 namespace penstock {
 
 StatusOr<std::string> ReadConfigFile(std::string_view option, const std::string& path) {
+  std::error_code ignored;
+  const bool is_folder = std::filesystem::is_directory(path, ignored);
   std::ifstream file(path);
-  std::ostringstream text;
-  if (file) text << file.rdbuf();
-  if (!file) {
-    const char* const reason = std::strerror(errno);
+  if (!file || is_folder) {
+    const char* const reason = std::strerror(is_folder ? EISDIR : errno);
     return InvalidArgument("--{}: cannot read {}: {}", option, path, reason);
   }
+  std::ostringstream text;
+  text << file.rdbuf();
   return text.str();
 }
 
