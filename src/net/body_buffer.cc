@@ -79,7 +79,8 @@ class SmallBufferPool final : public LoopLocal {
     if (free.empty()) return SmallBodyBuffer::Create(loop, size_class);
     SmallBodyBuffer* buffer = free.back();
     free.pop_back();
-    buffer->Ref();
+    // Unref leaves the count of a sole owner at one.
+    if (!buffer->IsUnique()) buffer->Ref();
     return buffer;
   }
   bool Keep(SmallBodyBuffer* buffer, size_t size_class) {

@@ -230,5 +230,22 @@ TEST_F(BodyBufferTest, SmallOnesAreAlignedAndPooled) {
   again->Unref();
 }
 
+TEST_F(BodyBufferTest, SmallOnesComeBackEachTimeHoweverTheyWereShared) {
+  BodyBuffer* const first = NewBodyBuffer(server_.loop(), 100);
+  first->Unref();
+  const uint64_t before = left();
+  for (int i = 0; i < 5000; ++i) {  // more than a loop holds in reserve
+    BodyBuffer* const buffer = NewBodyBuffer(server_.loop(), 100);
+    ASSERT_EQ(buffer, first);
+    ASSERT_TRUE(buffer->IsUnique());
+    if (i % 2 == 0) {
+      buffer->Ref();
+      buffer->Unref();
+    }
+    buffer->Unref();
+  }
+  EXPECT_EQ(left(), before);
+}
+
 }  // namespace
 }  // namespace penstock::net
