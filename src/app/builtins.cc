@@ -51,7 +51,8 @@ StatusOr<std::unique_ptr<core::Source>> MakeDirectorySource(
        inline_options = MakeInlineOptions(with.settings)](
           const core::ServableId& id,
           const std::string& path) -> StatusOr<std::unique_ptr<core::Loader>> {
-        if (IsBuiltinFolder(path)) return MakeBuiltinFolderLoader(id, path, metrics);
+        if (IsBuiltinFolder(path))
+          return MakeBuiltinFolderLoader(id, path, metrics, inline_options);
         const auto platform = platforms.find(id.name);
         LoadOptions options = base_options;
         options.model_name = id.name;

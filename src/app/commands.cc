@@ -25,6 +25,8 @@ int HelpCommand(std::span<const std::string> arguments);
 constexpr Command kCommands[] = {
     {"serve", "--model_base_path=FOLDER [flags]", "Serves models; --help lists the flags.",
      &ServeCommand},
+    {"inspect", "[--json] FOLDER",
+     "Describes a model: backend, versions, signatures; --help says more.", &InspectCommand},
     {"options", "[--markdown]", "Lists the flags of serve, also as docs/configuration.md.",
      &OptionsCommand},
     {"version", "", "Prints the version.", &VersionCommand},

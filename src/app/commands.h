@@ -13,6 +13,7 @@ namespace penstock {
 int RunCommand(std::span<const std::string> arguments);
 
 int ServeCommand(std::span<const std::string> arguments);
+int InspectCommand(std::span<const std::string> arguments);
 int VersionCommand(std::span<const std::string> arguments);
 int OptionsCommand(std::span<const std::string> arguments);
 

@@ -2,8 +2,11 @@
 #include "app/component_options.h"
 
 #include <algorithm>
+#include <array>
+#include <string_view>
 
 #include "app/model_list.h"
+#include "base/log.h"
 #include "base/machine.h"
 #include "protocols/tfs/config_files.h"
 
@@ -47,6 +50,15 @@ StatusOr<net::TlsOptions> MakeTlsOptions(const Settings& settings) {
 }
 
 }  // namespace
+
+void ConfigureLog(const Settings& settings) {
+  // In the order of LogLevel.
+  constexpr std::array<std::string_view, 5> kNames = {"debug", "info", "warning", "error", "off"};
+  const auto found = std::find(kNames.begin(), kNames.end(), settings.log_level);
+  const LogLevel level =
+      found == kNames.end() ? LogLevel::kInfo : static_cast<LogLevel>(found - kNames.begin());
+  ConfigureLog(level, settings.log_format == "json" ? LogFormat::kJson : LogFormat::kText);
+}
 
 StatusOr<net::ServerOptions> NetOptions(const Settings& settings) {
   net::ServerOptions options;

@@ -16,6 +16,9 @@
 
 namespace penstock {
 
+// Applies log_level and log_format to the whole process; before other threads start.
+void ConfigureLog(const Settings& settings);
+
 // Where each of the two ports stands in ServerOptions::listen; -1: it does not listen.
 struct PortPositions {
   int port = -1;

@@ -136,7 +136,10 @@ TEST_F(ComponentOptionsTest, FilesThatCannotBeRead) {
               HasSubstr("--ssl_config_file: cannot read"));
   settings_.monitoring_config_file = folder_;
   EXPECT_THAT(std::string(MessageOf(MetricsPaths(settings_).status())),
-              HasSubstr("--monitoring_config_file: cannot read"));
+              HasSubstr("--monitoring_config_file: cannot read " + folder_ + ": Is a directory"));
+  settings_.monitoring_config_file = "/dev/zero";
+  EXPECT_THAT(std::string(MessageOf(MetricsPaths(settings_).status())),
+              HasSubstr("/dev/zero has more than"));
 }
 
 TEST_F(ComponentOptionsTest, MetricsPathsFollowTheMonitoringConfig) {

@@ -2,29 +2,39 @@
 #include "app/model_list.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
-#include <filesystem>
 #include <fstream>
 #include <limits>
-#include <sstream>
 #include <utility>
 
 #include "infer/builtin_models.h"
 
 namespace penstock {
+namespace {
+
+// Against a path that never ends. Far more than the list of any server's models.
+constexpr size_t kConfigFileBytesMax = 64 << 20;
+
+}  // namespace
 
 StatusOr<std::string> ReadConfigFile(std::string_view option, const std::string& path) {
-  std::error_code ignored;
-  const bool is_folder = std::filesystem::is_directory(path, ignored);
-  std::ifstream file(path);
-  if (!file || is_folder) {
-    const char* const reason = std::strerror(is_folder ? EISDIR : errno);
+  errno = 0;
+  std::ifstream file(path, std::ios::binary);
+  std::string text;
+  std::array<char, 4096> chunk;
+  while (file && text.size() <= kConfigFileBytesMax) {
+    file.read(chunk.data(), chunk.size());
+    text.append(chunk.data(), static_cast<size_t>(file.gcount()));
+  }
+  if (!file.eof() && text.size() > kConfigFileBytesMax)
+    return InvalidArgument("--{}: {} has more than {} bytes", option, path, kConfigFileBytesMax);
+  if (!file.eof() || file.bad()) {
+    const char* const reason = std::strerror(errno);
     return InvalidArgument("--{}: cannot read {}: {}", option, path, reason);
   }
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
+  return text;
 }
 
 StatusOr<std::vector<ConfiguredModel>> ReadModelList(const Settings& settings) {

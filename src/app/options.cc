@@ -199,7 +199,7 @@ std::string OptionRow::DefaultText() const {
       std::get<OptionField>(target));
 }
 
-StatusOr<ParsedOptions> ParseOptions(std::span<const std::string> arguments) {
+StatusOr<ParsedOptions> ParseFlags(std::span<const std::string> arguments) {
   ParsedOptions parsed;
   for (size_t next = 0; next < arguments.size();) {
     ASSIGN_OR_RETURN(const Flag flag, ReadFlag(arguments, next));
@@ -210,6 +210,11 @@ StatusOr<ParsedOptions> ParseOptions(std::span<const std::string> arguments) {
                    parsed.settings));
     }
   }
+  return parsed;
+}
+
+StatusOr<ParsedOptions> ParseOptions(std::span<const std::string> arguments) {
+  ASSIGN_OR_RETURN(ParsedOptions parsed, ParseFlags(arguments));
   if (!parsed.settings.help && !parsed.settings.version) TRY(CheckTogether(parsed.settings));
   return parsed;
 }

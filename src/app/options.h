@@ -67,6 +67,9 @@ struct ParsedOptions {
 // of the wrong type or out of bounds, combinations that make no sense.
 StatusOr<ParsedOptions> ParseOptions(std::span<const std::string> arguments);
 
+// As ParseOptions, for another command: without a look at whether the flags make a server.
+StatusOr<ParsedOptions> ParseFlags(std::span<const std::string> arguments);
+
 // What `penstock serve --help` prints, and the contents of docs/configuration.md.
 std::string OptionsHelp();
 std::string OptionsMarkdown();

@@ -4,17 +4,16 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <memory>
-#include <string_view>
 #include <thread>
 
 #include "app/commands.h"
+#include "app/component_options.h"
 #include "app/model_server.h"
 #include "app/options.h"
 #include "base/log.h"
@@ -61,14 +60,6 @@ class StopSignals final {
   sigset_t set_;
 };
 
-LogLevel LevelOf(std::string_view name) {
-  constexpr std::array<std::string_view, 5> kNames = {"debug", "info", "warning", "error", "off"};
-  for (size_t i = 0; i < kNames.size(); ++i) {
-    if (name == kNames[i]) return static_cast<LogLevel>(i);
-  }
-  return LogLevel::kInfo;
-}
-
 // Whoever reads the file sees all of it or none.
 Status WritePortFile(const std::string& path, const BoundPorts& ports) {
   const std::string temporary = fmt::format("{}.{}", path, getpid());
@@ -88,8 +79,7 @@ int Fail(const Status& status) {
 
 int Serve(const ParsedOptions& options) {
   const Settings& settings = options.settings;
-  ConfigureLog(LevelOf(settings.log_level),
-               settings.log_format == "json" ? LogFormat::kJson : LogFormat::kText);
+  ConfigureLog(settings);
   for (const std::string& warning : options.warnings) PENSTOCK_LOG(kWarning, "{}", warning);
   const StopSignals signals;
   PENSTOCK_LOG(kInfo, "penstock {} starts", VersionText());

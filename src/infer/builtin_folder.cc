@@ -8,8 +8,8 @@
 #include <system_error>
 #include <utility>
 
-#include "base/status.h"
 #include "infer/builtin_models.h"
+#include "infer/engine.h"
 
 namespace penstock {
 namespace {
@@ -24,28 +24,23 @@ std::string FilePath(const std::string& version_path) {
 // One thread at a time.
 class BuiltinFolderLoader final : public core::Loader {
  public:
-  BuiltinFolderLoader(core::ServableId id, std::string version_path, MetricsRegistry& metrics)
-      : id_(std::move(id)), version_path_(std::move(version_path)), metrics_(metrics) {}
+  BuiltinFolderLoader(core::ServableId id, std::string version_path, MetricsRegistry& metrics,
+                      InlineOptions inline_options)
+      : id_(std::move(id)),
+        version_path_(std::move(version_path)),
+        metrics_(metrics),
+        inline_options_(inline_options) {}
 
   StatusOr<std::unique_ptr<core::Servable>> Load() override {
-    const std::string path = FilePath(version_path_);
-    std::string name(kNameBytesMax, '\0');
-    std::ifstream file(path);
-    if (!file) return Error(StatusCode::kNotFound, "cannot read {}", path);
-    file.read(name.data(), kNameBytesMax);
-    name.resize(static_cast<size_t>(file.gcount()));
-    name.erase(std::min(name.find('\n'), name.size()));
-    StatusOr<std::unique_ptr<core::Loader>> loader =
-        MakeBuiltinLoader(id_, "builtin:" + name, metrics_);
-    if (!loader.ok())
-      return Error(StatusCode::kNotFound, "{}: {}", path, MessageOf(loader.status()));
-    return (*loader)->Load();
+    ASSIGN_OR_RETURN(std::unique_ptr<Model> model, MakeBuiltinFolderModel(version_path_));
+    return MakeServedModel(id_, std::move(model), metrics_, inline_options_);
   }
 
  private:
   const core::ServableId id_;
   const std::string version_path_;
   MetricsRegistry& metrics_;
+  const InlineOptions inline_options_;
 };
 
 }  // namespace
@@ -55,9 +50,24 @@ bool IsBuiltinFolder(const std::string& version_path) {
   return std::filesystem::exists(FilePath(version_path), error);
 }
 
+StatusOr<std::unique_ptr<Model>> MakeBuiltinFolderModel(const std::string& version_path) {
+  const std::string path = FilePath(version_path);
+  std::string name(kNameBytesMax, '\0');
+  std::ifstream file(path);
+  if (!file) return Error(StatusCode::kNotFound, "cannot read {}", path);
+  file.read(name.data(), kNameBytesMax);
+  name.resize(static_cast<size_t>(file.gcount()));
+  name.erase(std::min(name.find('\n'), name.size()));
+  StatusOr<std::unique_ptr<Model>> model = MakeBuiltinModel("builtin:" + name);
+  if (!model.ok()) return Error(StatusCode::kNotFound, "{}: {}", path, MessageOf(model.status()));
+  return model;
+}
+
 std::unique_ptr<core::Loader> MakeBuiltinFolderLoader(core::ServableId id, std::string version_path,
-                                                      MetricsRegistry& metrics) {
-  return std::make_unique<BuiltinFolderLoader>(std::move(id), std::move(version_path), metrics);
+                                                      MetricsRegistry& metrics,
+                                                      InlineOptions inline_options) {
+  return std::make_unique<BuiltinFolderLoader>(std::move(id), std::move(version_path), metrics,
+                                               inline_options);
 }
 
 }  // namespace penstock

@@ -7,17 +7,23 @@
 #include <string>
 
 #include "base/metrics.h"
+#include "base/status.h"
 #include "core/loader.h"
 #include "core/servable.h"
+#include "infer/model.h"
+#include "infer/run_times.h"
 
 namespace penstock {
 
 // True if the folder of a version holds the file.
 bool IsBuiltinFolder(const std::string& version_path);
 
-// Reads the file when it loads. Errors of Load: NOT_FOUND if the file cannot be read or names no
-// built-in model. `metrics` outlives what it loads.
+// The model that the file names. NOT_FOUND if the file cannot be read or names no built-in model.
+StatusOr<std::unique_ptr<Model>> MakeBuiltinFolderModel(const std::string& version_path);
+
+// Reads the file when it loads. Errors of Load as above. `metrics` outlives what it loads.
 std::unique_ptr<core::Loader> MakeBuiltinFolderLoader(core::ServableId id, std::string version_path,
-                                                      MetricsRegistry& metrics);
+                                                      MetricsRegistry& metrics,
+                                                      InlineOptions inline_options = {});
 
 }  // namespace penstock

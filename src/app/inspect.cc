@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+// `penstock inspect`: loads one model and prints what it says about itself.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <optional>
+#include <string_view>
+
+#include "app/commands.h"
+#include "app/component_options.h"
+#include "app/model_report.h"
+#include "app/options.h"
+
+namespace penstock {
+namespace {
+
+constexpr std::string_view kUsage = R"(Usage: penstock inspect [flags] FOLDER
+
+Describes the model in FOLDER: its backend, its versions, and the names, types and shapes of its
+inputs and outputs. FOLDER is a model's folder, whose newest version is described, the folder of one
+version, or builtin:NAME. The model is loaded for it. Exit code 1 if it cannot be.
+
+  --json                          one line of JSON
+  --platform=BACKEND              the backend, where the files do not say it
+  --saved_model_tags=TAGS         as for serve, like these:
+  --backend_directory=FOLDER
+  --tensorflow_library=FOLDER
+  --onnxruntime_library=PATH
+  --log_level=LEVEL               shows what the runtimes print meanwhile; default off
+)";
+
+// Flags of serve that mean something here.
+constexpr std::array<std::string_view, 5> kServeFlags = {"saved_model_tags", "backend_directory",
+                                                         "tensorflow_library",
+                                                         "onnxruntime_library", "log_level"};
+
+// Sends what is written to standard error into the void while it lives: what runtimes print there
+// before anyone can configure them. One thread at a time.
+class QuietStderr final {
+ public:
+  QuietStderr() : kept_(dup(STDERR_FILENO)) {
+    const int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    if (kept_ >= 0 && nowhere >= 0) dup2(nowhere, STDERR_FILENO);
+    if (nowhere >= 0) close(nowhere);
+  }
+  ~QuietStderr() {
+    if (kept_ < 0) return;
+    dup2(kept_, STDERR_FILENO);
+    close(kept_);
+  }
+  QuietStderr(const QuietStderr&) = delete;
+  QuietStderr& operator=(const QuietStderr&) = delete;
+
+ private:
+  const int kept_;
+};
+
+// What is asked for.
+struct Request {
+  std::string path;
+  std::string platform;
+  bool json = false;
+  bool help = false;
+  Settings settings;
+};
+
+StatusOr<Request> ParseRequest(std::span<const std::string> arguments) {
+  constexpr std::string_view kPlatform = "--platform=";
+  Request request;
+  std::vector<std::string> flags = {"--log_level=off"};  // the last one counts
+  for (const std::string& argument : arguments) {
+    if (argument == "--help" || argument == "-h") {
+      request.help = true;
+      return request;
+    }
+    if (argument == "--json") {
+      request.json = true;
+    } else if (argument.starts_with(kPlatform)) {
+      request.platform = argument.substr(kPlatform.size());
+    } else if (argument.starts_with("-")) {
+      const std::string_view name = std::string_view(argument).substr(0, argument.find('='));
+      const bool is_known = std::any_of(kServeFlags.begin(), kServeFlags.end(), [&](auto known) {
+        return name == fmt::format("--{}", known);
+      });
+      if (!is_known || name == argument)
+        return InvalidArgument(
+            "unknown flag {}; `penstock inspect --help` lists them, as "
+            "--name=value",
+            argument);
+      flags.push_back(argument);
+    } else if (request.path.empty()) {
+      request.path = argument;
+    } else {
+      return InvalidArgument("one folder at a time, not both {} and {}", request.path, argument);
+    }
+  }
+  if (request.path.empty())
+    return InvalidArgument("which model? Usage: penstock inspect [--json] FOLDER");
+  ASSIGN_OR_RETURN(ParsedOptions options, ParseFlags(flags));
+  request.settings = std::move(options.settings);
+  return request;
+}
+
+StatusOr<ModelReport> Inspect(const Request& request) {
+  ConfigureLog(request.settings);
+  std::optional<QuietStderr> quiet;
+  if (request.settings.log_level == "off") quiet.emplace();
+  BackendHost backends(MakeBackendOptions(request.settings));
+  LoadOptions load = MakeLoadOptions(request.settings);
+  load.platform = request.platform;
+  return InspectModel(request.path, load, backends);
+}
+
+int Fail(const Status& status) {
+  fmt::print(stderr, "penstock inspect: {}\n", MessageOf(status));
+  return 1;
+}
+
+}  // namespace
+
+int InspectCommand(std::span<const std::string> arguments) {
+  const StatusOr<Request> request = ParseRequest(arguments);
+  if (!request.ok()) return Fail(request.status());
+  if (request->help) {
+    fmt::print("{}", kUsage);
+    return 0;
+  }
+  const StatusOr<ModelReport> report = Inspect(*request);
+  if (!report.ok()) return Fail(report.status());
+  fmt::print("{}", request->json ? ReportJson(*report) : ReportText(*report));
+  return 0;
+}
+
+}  // namespace penstock

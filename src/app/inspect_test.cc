@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+
+#include "app/commands.h"
+#include "app/model_report.h"
+#include "base/log.h"
+
+namespace penstock {
+namespace {
+
+using testing::HasSubstr;
+
+class InspectTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    base_ = testing::TempDir() + "inspect_" +
+            testing::UnitTest::GetInstance()->current_test_info()->name();
+    std::filesystem::create_directories(base_);
+  }
+  void TearDown() override {
+    std::filesystem::remove_all(base_);
+    ConfigureLog(LogLevel::kInfo, LogFormat::kText);  // the command sets it for its process
+  }
+
+  void AddVersion(const std::string& folder, std::string_view builtin) const {
+    std::filesystem::create_directories(base_ + "/" + folder);
+    std::ofstream(base_ + "/" + folder + "/model.builtin") << builtin;
+  }
+
+  // The exit code; what was printed is in out_ and err_.
+  int Inspect(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {"inspect", "--backend_directory=" + base_});
+    testing::internal::CaptureStdout();
+    testing::internal::CaptureStderr();
+    const int code = RunCommand(arguments);
+    std::fflush(stdout);
+    out_ = testing::internal::GetCapturedStdout();
+    err_ = testing::internal::GetCapturedStderr();
+    return code;
+  }
+
+  std::string base_, out_, err_;
+};
+
+ModelReport ReportOfAll() {
+  TensorSpec x{"x", "serving_default_x:0", DType::kFloat32, false, {-1, 3}, false};
+  TensorSpec any{"a\"b", "", DType::kString, true, {}, true};
+  Signature signature{"serving_default", "tensorflow/serving/predict", {any, x}, {}};
+  return {"/m", {{1}, {12}}, "/m/12", {"tensorflow", {signature}, {}}};
+}
+
+TEST(ModelReportTest, Text) {
+  EXPECT_EQ(ReportText(ReportOfAll()),
+            "/m\n"
+            "  backend   tensorflow\n"
+            "  versions  1, 12\n"
+            "  shown     12\n"
+            "\n"
+            "signature serving_default (tensorflow/serving/predict)\n"
+            "  inputs\n"
+            "    a\"b  string   any shape   (may be left out)\n"
+            "    x    float32  [-1,3]     serving_default_x:0\n"
+            "  outputs\n"
+            "    none\n");
+}
+
+TEST(ModelReportTest, Json) {
+  EXPECT_EQ(ReportJson(ReportOfAll()),
+            R"({"path":"/m","backend":"tensorflow","versions":[1,12],"described_path":"/m/12",)"
+            R"("any_signature":false,"signatures":{"serving_default":{)"
+            R"("method_name":"tensorflow/serving/predict","inputs":{)"
+            R"("a\"b":{"dtype":"string","shape":null,"backend_name":"","optional":true},)"
+            R"("x":{"dtype":"float32","shape":[-1,3],"backend_name":"serving_default_x:0",)"
+            R"("optional":false}},"outputs":{}}}})"
+            "\n");
+}
+
+TEST_F(InspectTest, DescribesTheNewestVersion) {
+  AddVersion("2", "identity");
+  AddVersion("10", "half_plus_two");
+  ASSERT_EQ(Inspect({base_}), 0) << err_;
+  EXPECT_THAT(out_, HasSubstr("backend   builtin\n  versions  2, 10\n  shown     10\n"));
+  EXPECT_THAT(out_, HasSubstr("signature serving_default"));
+  EXPECT_EQ(err_, "");
+}
+
+TEST_F(InspectTest, DescribesOneVersion) {
+  AddVersion("2", "identity");
+  AddVersion("10", "half_plus_two");
+  ASSERT_EQ(Inspect({base_ + "/2"}), 0) << err_;
+  EXPECT_THAT(out_, HasSubstr("takes any tensors"));
+  EXPECT_THAT(out_, Not(HasSubstr("versions")));
+}
+
+TEST_F(InspectTest, DescribesBuiltinModels) {
+  ASSERT_EQ(Inspect({"--json", "builtin:half_plus_two"}), 0) << err_;
+  EXPECT_THAT(out_, HasSubstr(R"("backend":"builtin","versions":[1])"));
+  EXPECT_EQ(Inspect({"builtin:half"}), 1);
+  EXPECT_THAT(err_, HasSubstr("builtin:identity"));
+}
+
+TEST_F(InspectTest, SaysWhatIsWrongWithTheFolder) {
+  EXPECT_EQ(Inspect({base_ + "/nowhere"}), 1);
+  EXPECT_THAT(err_, HasSubstr("penstock inspect: "));
+  EXPECT_THAT(err_, HasSubstr(base_ + "/nowhere"));
+
+  EXPECT_EQ(Inspect({base_}), 1);
+  EXPECT_THAT(err_, HasSubstr("has no versions (folders named by a number), and is no version"));
+
+  AddVersion("1", "nothing");
+  EXPECT_EQ(Inspect({base_}), 1);
+  EXPECT_THAT(err_, HasSubstr("1/model.builtin: there is no built-in model"));
+
+  std::filesystem::create_directories(base_ + "/2");
+  EXPECT_EQ(Inspect({base_}), 1);
+  EXPECT_THAT(err_, HasSubstr("no backend takes the folder " + base_ + "/2"));
+
+  EXPECT_EQ(Inspect({"--platform=caffe", base_}), 1);
+  EXPECT_THAT(err_, HasSubstr("there is no backend 'caffe'; installed: none"));
+  EXPECT_EQ(out_, "");
+}
+
+TEST_F(InspectTest, SaysWhatIsWrongWithTheArguments) {
+  EXPECT_EQ(Inspect({}), 1);
+  EXPECT_THAT(err_, HasSubstr("which model?"));
+  EXPECT_EQ(Inspect({"a", "b"}), 1);
+  EXPECT_THAT(err_, HasSubstr("one folder at a time, not both a and b"));
+  for (const char* const flag : {"--port=1", "--jsn", "--backend_directory", "-x"}) {
+    EXPECT_EQ(Inspect({flag, "m"}), 1);
+    EXPECT_THAT(err_, HasSubstr(std::string("unknown flag ") + flag));
+  }
+  EXPECT_EQ(Inspect({"--log_level=loud", "m"}), 1);
+  EXPECT_THAT(err_, HasSubstr("--log_level=loud: must be one of"));
+}
+
+TEST_F(InspectTest, Help) {
+  EXPECT_EQ(Inspect({"--help"}), 0);
+  EXPECT_THAT(out_, HasSubstr("Usage: penstock inspect [flags] FOLDER"));
+}
+
+}  // namespace
+}  // namespace penstock

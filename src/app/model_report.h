@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// What `penstock inspect` finds out about a model, and how it prints it.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "backends/host/backend_host.h"
+#include "base/status.h"
+#include "core/servable.h"
+#include "infer/signature.h"
+
+namespace penstock {
+
+// Immutable.
+struct ModelReport {
+  std::string path;                           // as it was asked for
+  std::vector<core::VersionNumber> versions;  // ascending; empty: `path` is no base path
+  std::string described_path;                 // where what follows was loaded from
+  ModelInfo info;
+};
+
+// Looks at a base path, whose newest version it describes, at the folder of one version, or at
+// builtin:NAME. Loads the model. Errors, with the path and the reason: no such folder, nothing in
+// it that is a version or that a backend takes, and what the backend says when it loads.
+StatusOr<ModelReport> InspectModel(const std::string& path, const LoadOptions& options,
+                                   BackendHost& backends);
+
+std::string ReportText(const ModelReport& report);
+// One line, an object.
+std::string ReportJson(const ModelReport& report);
+
+}  // namespace penstock
