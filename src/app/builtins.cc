@@ -69,11 +69,10 @@ StatusOr<std::unique_ptr<core::Source>> MakeDirectorySource(
 StatusOr<std::vector<std::unique_ptr<Frontend>>> MakeFrontends(const Foundations& with) {
   ASSIGN_OR_RETURN(std::vector<std::string> metrics_paths, MetricsPaths(with.settings));
   std::vector<std::unique_ptr<Frontend>> frontends;
-  tfs::PredictOptions predict;
-  predict.write.as_tensor_content = with.settings.enable_serialization_as_tensor_content;
-  frontends.push_back(std::make_unique<tfs::TfsGrpc>(predict, with.engine, with.metrics));
   frontends.push_back(
-      std::make_unique<tfs_rest::RestFrontend>(tfs_rest::RestOptions(), with.engine, with.metrics));
+      std::make_unique<tfs::TfsGrpc>(MakePredictOptions(with.settings), with.engine, with.metrics));
+  frontends.push_back(std::make_unique<tfs_rest::RestFrontend>(MakeRestOptions(with.settings),
+                                                               with.engine, with.metrics));
   frontends.push_back(std::make_unique<AdminFrontend>(
       AdminOptions{.metrics_paths = std::move(metrics_paths), .version = VersionText()},
       with.manager, with.readiness, with.metrics));

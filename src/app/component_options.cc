@@ -163,6 +163,21 @@ LoadOptions MakeLoadOptions(const Settings& settings) {
   return options;
 }
 
+tfs::PredictOptions MakePredictOptions(const Settings& settings) {
+  tfs::PredictOptions options;
+  options.limits.decoded_tensor_bytes_max =
+      static_cast<uint64_t>(settings.decoded_tensor_bytes_max);
+  options.write.as_tensor_content = settings.enable_serialization_as_tensor_content;
+  return options;
+}
+
+tfs_rest::RestOptions MakeRestOptions(const Settings& settings) {
+  tfs_rest::RestOptions options;
+  options.decoder.depth_max = static_cast<int>(settings.json_depth_max);
+  options.decoder.tensor_bytes_max = static_cast<uint64_t>(settings.decoded_tensor_bytes_max);
+  return options;
+}
+
 StatusOr<std::vector<std::string>> MetricsPaths(const Settings& settings) {
   std::vector<std::string> paths = {"/metrics"};
   if (settings.monitoring_config_file.empty()) {

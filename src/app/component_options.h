@@ -9,6 +9,8 @@
 #include "backends/host/backend_host.h"
 #include "base/status.h"
 #include "core/manager.h"
+#include "frontends/tfs_grpc/predict_call.h"
+#include "frontends/tfs_rest/rest_frontend.h"
 #include "infer/engine.h"
 #include "infer/run_times.h"
 #include "net/server.h"
@@ -38,6 +40,8 @@ ThreadPoolOptions MakeComputeOptions(const Settings& settings);
 BackendHostOptions MakeBackendOptions(const Settings& settings);
 // Without the model's name and platform.
 LoadOptions MakeLoadOptions(const Settings& settings);
+tfs::PredictOptions MakePredictOptions(const Settings& settings);
+tfs_rest::RestOptions MakeRestOptions(const Settings& settings);
 // Where the metrics are. Errors as for NetOptions.
 StatusOr<std::vector<std::string>> MetricsPaths(const Settings& settings);
 

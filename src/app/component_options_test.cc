@@ -152,6 +152,16 @@ TEST_F(ComponentOptionsTest, MetricsPathsFollowTheMonitoringConfig) {
   EXPECT_THAT(*MetricsPaths(settings_), IsEmpty());
 }
 
+TEST_F(ComponentOptionsTest, FrontendsGetTheirLimits) {
+  settings_.decoded_tensor_bytes_max = 2000;
+  settings_.json_depth_max = 7;
+  settings_.enable_serialization_as_tensor_content = true;
+  EXPECT_EQ(MakePredictOptions(settings_).limits.decoded_tensor_bytes_max, 2000U);
+  EXPECT_TRUE(MakePredictOptions(settings_).write.as_tensor_content);
+  EXPECT_EQ(MakeRestOptions(settings_).decoder.tensor_bytes_max, 2000U);
+  EXPECT_EQ(MakeRestOptions(settings_).decoder.depth_max, 7);
+}
+
 TEST_F(ComponentOptionsTest, RetriesFollowTheInterval) {
   settings_.load_retry_interval_micros = 120'000'000;
   EXPECT_EQ(MakeManagerOptions(settings_).load_retry_interval_max, std::chrono::minutes(2));

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <future>
+
 namespace penstock {
 namespace {
 
@@ -12,11 +14,14 @@ using testing::Not;
 
 class EmptyServable final : public core::Servable {};
 
-// Takes three seconds of the fake clock; then succeeds or fails. One thread at a time.
+// Waits until the listeners have heard of the load, which another thread may be telling them; then
+// takes three seconds of the fake clock and succeeds or fails. One thread at a time.
 class SlowLoader final : public core::Loader {
  public:
-  SlowLoader(FakeClock& clock, Status status) : clock_(clock), status_(std::move(status)) {}
+  SlowLoader(FakeClock& clock, std::future<void> is_told, Status status)
+      : clock_(clock), is_told_(std::move(is_told)), status_(std::move(status)) {}
   StatusOr<std::unique_ptr<core::Servable>> Load() override {
+    is_told_.wait();
     clock_.Advance(std::chrono::seconds(3));
     if (!status_.ok()) return status_;
     return std::make_unique<EmptyServable>();
@@ -24,6 +29,7 @@ class SlowLoader final : public core::Loader {
 
  private:
   FakeClock& clock_;
+  const std::future<void> is_told_;
   const Status status_;
 };
 
@@ -37,10 +43,15 @@ class ModelObserverTest : public testing::Test {
     ASSERT_TRUE(manager_.SetModel(config).ok());
   }
   void Aspire(const Status& status) {
+    std::promise<void> told;  // by a listener behind the observer
+    const int listener = manager_.AddListener([&](const core::ManagerEvent& event) {
+      if (event.version && event.version->state == core::VersionState::kLoading) told.set_value();
+    });
     std::vector<core::AspiredVersion> versions;
-    versions.push_back({{3}, std::make_unique<SlowLoader>(clock_, status)});
+    versions.push_back({{3}, std::make_unique<SlowLoader>(clock_, told.get_future(), status)});
     manager_.SetAspired("m", std::move(versions));
     ASSERT_TRUE(manager_.WaitUntilIdle());
+    manager_.RemoveListener(listener);
   }
   static std::string Log() { return testing::internal::GetCapturedStderr(); }
 

@@ -119,6 +119,12 @@ const OptionRow kRows[] = {
     {kLimits, "inflight_bytes_max", &Settings::inflight_bytes_max,
      "Memory for the bodies of all requests together; 0 is a quarter of what the process may use.",
      "bytes"},
+    {kLimits, "decoded_tensor_bytes_max", &Settings::decoded_tensor_bytes_max,
+     "Memory for the tensors of one request, as far as they do not lie in its body: those of JSON, "
+     "and of typed fields.",
+     "bytes", 1024},
+    {kLimits, "json_depth_max", &Settings::json_depth_max,
+     "Levels of lists and objects in a JSON body.", "", 1, 1000},
     {kLimits, "header_bytes_max", &Settings::header_bytes_max, "Largest head of one request.",
      "bytes", 1024, 16 << 20},
     {kLimits, "connections_max", &Settings::connections_max,
