@@ -302,7 +302,7 @@ def test_bad_tensors(connection, server, bad):
     message = predict_request('identity', {'a': value_proto('int32', np.int32([1])), 'bad': bad}).SerializeToString()
     status, text, _ = connection.call(connection.frame(message))
     assert status in (INVALID_ARGUMENT, RESOURCE_EXHAUSTED), (status, text)
-    assert 'bad' in text
+    assert 'bad' in text or 'the answer takes' in text
     assert server.memory_bytes() - before < 64 * MEGABYTE * SLOWNESS
     also_good(connection)
 

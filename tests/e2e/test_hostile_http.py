@@ -2,6 +2,7 @@
 """Broken and hostile HTTP, byte by byte: an error and the end of that connection at most; the server goes on."""
 import gzip
 import json
+import re
 import struct
 
 import pytest
@@ -73,7 +74,7 @@ SMUGGLING = {
 @pytest.mark.parametrize('data', SMUGGLING.values(), ids=SMUGGLING.keys())
 def test_smuggling(server, data):
     answer = exchange(server.rest_port, data)
-    assert answer.count(b'HTTP/1.1 ') == 1, answer
+    assert len(re.findall(rb'HTTP/1\.1 \d{3} ', answer)) == 1, answer
     assert answer.startswith(b'HTTP/1.1 4') or answer.startswith(b'HTTP/1.1 501'), answer
 
 
@@ -100,7 +101,7 @@ MALFORMED = {
 def test_malformed_requests(server, data):
     answer = exchange(server.rest_port, data)
     assert answer.startswith(b'HTTP/1.') and answer[9:10] in b'45' or not answer, answer[:200]
-    assert answer.count(b'HTTP/1.1 ') <= 1
+    assert len(re.findall(rb'HTTP/1\.1 \d{3} ', answer)) <= 1, answer
 
 
 @pytest.mark.parametrize('data', [

@@ -29,9 +29,9 @@ def families(server, path='/metrics'):
 
 
 def value(server, name, **labels):
-    """The sum of the samples of that name that have these labels."""
+    """The sum of the samples of that name that have these labels; the parser adds _total to a counter's name."""
     return sum(sample.value for family in families(server) for sample in family.samples
-               if sample.name == name and labels.items() <= sample.labels.items())
+               if sample.name in (name, name + '_total') and labels.items() <= sample.labels.items())
 
 
 @pytest.fixture

@@ -96,6 +96,7 @@ std::unique_ptr<OrtModel> MakeModel(const Runtime& runtime, SessionPtr session) 
   api.Check(api.SessionGetInputCount(session.get(), &input_count), "signature");
   api.Check(api.SessionGetOutputCount(session.get(), &output_count), "signature");
   plugin::Signature signature;
+  signature.method_name = "tensorflow/serving/predict";  // what clients of the metadata look for
   std::vector<Entry> inputs;
   for (size_t i = 0; i < input_count; ++i) {
     Entry entry =
