@@ -188,10 +188,15 @@ void Connection::Flush() {
 // Gets the next output; false if there is none.
 bool Connection::FillUnsent() {
   if (!unsent_.empty()) return true;
-  ByteChain plain;
-  if (session_ != nullptr && session_->HasOutput()) session_->Fill(plain, kFillBytes);
-  unsent_ = tls_ != nullptr ? tls_->Encrypt(plain) : std::move(plain);
   next_slice_ = sent_ = 0;
+  const bool has_output = session_ != nullptr && session_->HasOutput();
+  if (tls_ == nullptr) {
+    if (has_output) session_->Fill(unsent_, kFillBytes);
+  } else {
+    ByteChain plain;
+    if (has_output) session_->Fill(plain, kFillBytes);
+    unsent_ = tls_->Encrypt(plain);
+  }
   return !unsent_.empty();
 }
 

@@ -293,9 +293,13 @@ void GrpcCallImpl::OnTimer() {
 
 // --- the answer
 
+bool GrpcCallImpl::MayRunNow() const {
+  return loop_->IsCurrent() && on_the_way_.load(std::memory_order_acquire) == 0;
+}
+
 template <typename Task>
 void GrpcCallImpl::RunOnLoop(Task task) {
-  if (loop_->IsCurrent() && on_the_way_.load(std::memory_order_acquire) == 0) return task();
+  if (MayRunNow()) return task();
   on_the_way_.fetch_add(1, std::memory_order_acq_rel);
   Ref();
   loop_->Post([keep = CallRef<GrpcCallImpl>(this), task = std::move(task)]() mutable {
@@ -306,12 +310,18 @@ void GrpcCallImpl::RunOnLoop(Task task) {
 
 void GrpcCallImpl::Respond(ByteChain message) {
   if (is_answered_.exchange(true, std::memory_order_acq_rel)) return;
-  ByteChain wire = Compressed(std::move(message));
-  RunOnLoop([this, wire = std::move(wire)]() mutable {
-    if (stream_ == nullptr) return;
-    SendMessage(std::move(wire));
-    if (stream_ != nullptr) End(OkStatus(), {});
-  });
+  Compress(message);
+  // Each move of a chain costs something, and nearly all answers are given on the loop.
+  if (MayRunNow()) return Answer(std::move(message));
+  RunOnLoop([this, wire = std::move(message)]() mutable { Answer(std::move(wire)); });
+}
+
+void GrpcCallImpl::Answer(ByteChain&& message) {
+  if (stream_ == nullptr) return;
+  SendMessage(std::move(message));
+  if (stream_ == nullptr) return;
+  stream_->EndOk();
+  Detach();
 }
 
 void GrpcCallImpl::Finish(const Status& status, OwnedHeaders trailers) {
@@ -344,8 +354,8 @@ void GrpcCallImpl::SendInitialMetadata(OwnedHeaders metadata) {
 }
 
 void GrpcCallImpl::Write(ByteChain message, absl::AnyInvocable<void(bool)> on_accepted) {
-  ByteChain wire = Compressed(std::move(message));
-  RunOnLoop([this, wire = std::move(wire), on_accepted = std::move(on_accepted)]() mutable {
+  Compress(message);
+  RunOnLoop([this, wire = std::move(message), on_accepted = std::move(on_accepted)]() mutable {
     if (stream_ == nullptr) return on_accepted(false);
     on_accepted_ = std::move(on_accepted);
     SendMessage(std::move(wire));
@@ -359,9 +369,8 @@ void GrpcCallImpl::OnRoom() {
   if (on_accepted_) std::exchange(on_accepted_, nullptr)(true);
 }
 
-ByteChain GrpcCallImpl::Compressed(ByteChain message) const {
-  if (!compress_ || message.empty()) return message;
-  return GzipCompress(message);
+void GrpcCallImpl::Compress(ByteChain& message) const {
+  if (compress_ && !message.empty()) message = GzipCompress(message);
 }
 
 void GrpcCallImpl::SendHead(OwnedHeaders metadata) {
@@ -375,7 +384,7 @@ void GrpcCallImpl::SendHead(OwnedHeaders metadata) {
   stream_->SubmitHead({fields.data(), fields.size()}, /*has_body=*/true);
 }
 
-void GrpcCallImpl::SendMessage(ByteChain message) {
+void GrpcCallImpl::SendMessage(ByteChain&& message) {
   if (message.bytes() > std::numeric_limits<uint32_t>::max()) {
     is_answered_.store(true, std::memory_order_release);
     return End(

@@ -85,11 +85,13 @@ class GrpcCallImpl final : public GrpcCall, private WheelTimer {
   void DropBacklog();
 
   // Runs `task` on the loop: at once if this is its thread and nothing is on its way.
+  bool MayRunNow() const;
   template <typename Task>
   void RunOnLoop(Task task);
-  ByteChain Compressed(ByteChain message) const;
+  void Compress(ByteChain& message) const;
   void SendHead(OwnedHeaders metadata);
-  void SendMessage(ByteChain message);
+  void Answer(ByteChain&& message);
+  void SendMessage(ByteChain&& message);
   void End(const Status& status, OwnedHeaders trailers);
   void Detach();
 

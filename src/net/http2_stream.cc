@@ -302,12 +302,12 @@ void Http2Stream::OnFirstOutput() {
   session_->RemovePending(std::exchange(pending_cost_, 0), pending_flush_);
 }
 
-void Http2Stream::AppendSegment(Segment segment) {
+void Http2Stream::AppendSegment(Segment&& segment) {
   queued_bytes_ += segment.prefix_bytes + segment.slice.size;
   segments_.push_back(std::move(segment));
 }
 
-void Http2Stream::AppendMessage(bool is_compressed, ByteChain message) {
+void Http2Stream::AppendMessage(bool is_compressed, ByteChain&& message) {
   Segment first;
   first.prefix = MakeGrpcPrefix(is_compressed, static_cast<uint32_t>(message.bytes()));
   first.prefix_bytes = kGrpcPrefixBytes;

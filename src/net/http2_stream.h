@@ -44,7 +44,7 @@ class Http2Stream final : public HttpCallOwner {
   // follow.
   void SubmitHead(std::span<const nghttp2_nv> fields, bool has_body);
   // A message with its prefix.
-  void AppendMessage(bool is_compressed, ByteChain message);
+  void AppendMessage(bool is_compressed, ByteChain&& message);
   // No more will be appended; `trailers` (maybe none) go last. Empty for plain HTTP.
   void EndWith(OwnedHeaders trailers);
   // The same for a gRPC call without an error.
@@ -90,7 +90,7 @@ class Http2Stream final : public HttpCallOwner {
   void FillHead();
   void StartGrpc();
   void StartHttp(int refused_status, std::string_view why);
-  void AppendSegment(Segment segment);
+  void AppendSegment(Segment&& segment);
   void Resume();
   void SubmitTrailers(uint32_t* flags);
   void OnFirstOutput();

@@ -11,6 +11,7 @@ namespace {
 
 constexpr size_t kCompressBytesMin = 1024;
 constexpr size_t kPooledCallsMax = 1024;
+constexpr size_t kHeadBytesMin = 512;
 constexpr size_t kPooledHeadBytesMax = 16 * 1024;
 
 std::string JsonEscaped(std::string_view text) {
@@ -107,8 +108,11 @@ HttpResponse ErrorResponse(int status, std::string_view message) {
   return response;
 }
 
-void HeadStorage::AddField(size_t name_at, size_t name_size, size_t value_at, size_t value_size) {
-  fields_.push_back({name_at, name_size, value_at, value_size});
+void HeadStorage::Grow(size_t bytes) {
+  capacity_ = std::max({kHeadBytesMin, capacity_ * 2, size_ + bytes});
+  std::unique_ptr<char[]> bigger(new char[capacity_]);
+  std::copy_n(bytes_.get(), size_, bigger.get());
+  bytes_ = std::move(bigger);
 }
 
 std::span<const Header> HeadStorage::Fields() {
@@ -120,8 +124,11 @@ std::span<const Header> HeadStorage::Fields() {
 }
 
 void HeadStorage::Clear() {
-  if (bytes_.capacity() > kPooledHeadBytesMax) bytes_ = {};
-  bytes_.clear();
+  if (capacity_ > kPooledHeadBytesMax) {
+    bytes_.reset();
+    capacity_ = 0;
+  }
+  size_ = 0;
   fields_.clear();
 }
 

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <optional>
 #include <span>
@@ -43,17 +44,23 @@ class HeadStorage final {
   void Clear();
   // Keeps a copy; View(offset, size) gives it back once all is appended.
   size_t Append(std::string_view text) {
-    bytes_.append(text);
-    return bytes_.size() - text.size();
+    const size_t at = size_;
+    if (text.empty()) return at;
+    if (text.size() > capacity_ - at) Grow(text.size());
+    std::memcpy(bytes_.get() + at, text.data(), text.size());
+    size_ += text.size();
+    return at;
   }
   void AppendField(std::string_view name, std::string_view value) {
     const size_t at = Append(name);
     AddField(at, name.size(), Append(value), value.size());
   }
   // Fields that lie in the bytes already (Append).
-  void AddField(size_t name_at, size_t name_size, size_t value_at, size_t value_size);
-  std::string_view View(size_t at, size_t size) const { return {bytes_.data() + at, size}; }
-  size_t size() const { return bytes_.size(); }
+  void AddField(size_t name_at, size_t name_size, size_t value_at, size_t value_size) {
+    fields_.push_back({name_at, name_size, value_at, value_size});
+  }
+  std::string_view View(size_t at, size_t size) const { return {bytes_.get() + at, size}; }
+  size_t size() const { return size_; }
   size_t field_count() const { return fields_.size(); }
 
   // The fields. Valid until the next change.
@@ -63,7 +70,12 @@ class HeadStorage final {
   struct Field {
     size_t name_at, name_size, value_at, value_size;
   };
-  std::string bytes_;
+  void Grow(size_t bytes);
+
+  // Not a string: its append, called for every field, costs several times the copy.
+  std::unique_ptr<char[]> bytes_;
+  size_t size_ = 0;
+  size_t capacity_ = 0;
   absl::InlinedVector<Field, 16> fields_;
   absl::InlinedVector<Header, 16> headers_;
 };
