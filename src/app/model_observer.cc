@@ -87,9 +87,11 @@ void ModelObserver::OnAvailable(const core::ServableId& id) {
 }
 
 void ModelObserver::OnSourceStatus(const std::string& model) {
-  // A model that was removed has no source any more.
-  const bool is_configured = manager_.IsModelReady(model).has_value();
-  const Status status = is_configured ? manager_.SourceStatus(model) : OkStatus();
+  if (!manager_.IsModelReady(model)) {  // removed: it has no source any more
+    source_errors_.erase(model);
+    return;
+  }
+  const Status status = manager_.SourceStatus(model);
   const std::string error = status.ok() ? "" : status.ToString();
   std::string& last = source_errors_[model];
   if (error == last) return;

@@ -117,5 +117,13 @@ TEST_F(ModelObserverTest, ARemovedModelIsNoLongerThere) {
   EXPECT_THAT(Log(), Not(HasSubstr("cannot be read")));
 }
 
+TEST_F(ModelObserverTest, AModelThatIsRemovedIsNotSaidToBeReadAgain) {
+  Configure();
+  manager_.SetSourceStatus("m", InvalidArgument("no folder"));
+  ASSERT_TRUE(manager_.RemoveModel("m").ok());
+  ASSERT_TRUE(manager_.WaitUntilIdle());
+  EXPECT_THAT(Log(), Not(HasSubstr("again")));
+}
+
 }  // namespace
 }  // namespace penstock

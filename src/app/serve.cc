@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
@@ -46,8 +47,7 @@ class StopSignals final {
   // Ends the process when a further one comes, or when `seconds` have passed.
   void ExitOnNextOrAfter(int64_t seconds) const {
     std::thread([set = set_, seconds] {
-      const timespec limit{seconds, 0};
-      if (sigtimedwait(&set, nullptr, &limit) > 0) {
+      if (ComesWithin(set, seconds)) {
         PENSTOCK_LOG(kWarning, "second signal: exiting at once");
         _exit(1);
       }
@@ -58,6 +58,22 @@ class StopSignals final {
   }
 
  private:
+  // What comes this soon is the same wish to stop: whoever starts programs (a terminal and a
+  // script, timeout(1)) often signals the process and also its group.
+  static constexpr std::chrono::milliseconds kSameStop{500};
+
+  static bool ComesWithin(const sigset_t& set, int64_t seconds) {
+    const auto now = [] { return std::chrono::steady_clock::now(); };
+    const auto start = now();
+    while (true) {
+      const auto left = std::chrono::seconds(seconds) - (now() - start);
+      if (left <= std::chrono::seconds(0)) return false;
+      const auto whole = std::chrono::floor<std::chrono::seconds>(left);
+      const timespec limit{whole.count(), (left - whole) / std::chrono::nanoseconds(1)};
+      if (sigtimedwait(&set, nullptr, &limit) > 0 && now() - start > kSameStop) return true;
+    }
+  }
+
   sigset_t set_;
 };
 

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Command lines of tensorflow_model_server, as they are and wrong; log lines; signals."""
+import json
+import signal
+import socket
+import subprocess
+
+import pytest
+
+from conftest import BUILTIN
+from penstock_server import BINARY, SLOWNESS, Server, eventually
+from raw import connect, read_response
+from test_shutdown import BODY, POST, probe
+
+HALF = ['--model_name=half', '--model_base_path=builtin:half_plus_two']
+
+
+def fails(*flags):
+    """What a server that cannot start prints last."""
+    done = subprocess.run([BINARY, 'serve', '--port=-1', '--rest_api_port=0', '--address=127.0.0.1', *flags],
+                          capture_output=True, text=True, timeout=30 * SLOWNESS, check=False)
+    assert (done.returncode, done.stdout) == (1, ''), done
+    return done.stderr.splitlines()[-1]
+
+
+def test_the_usual_flags(tmp_path):
+    """Flags without effect are told one by one, and the server serves."""
+    flags = ['--enable_batching', '--rest_api_num_threads=8', '--grpc_max_threads=4', '--tensorflow_intra_op_parallelism=2',
+             '--tensorflow_inter_op_parallelism=2', '--file_system_poll_wait_seconds=1', '--enable_model_warmup=true',
+             '--allow_version_labels_for_unavailable_models']
+    with Server(tmp_path, flags=HALF + flags) as server:
+        assert server.rest_predict('half', {'instances': [2.0]}) == (200, {'predictions': [3.0]})
+        warnings = [line for line in server.log().splitlines() if ' warning ' in line]
+    assert [line.split('--')[1].split(':')[0] for line in warnings] == [
+        'enable_batching=true', 'rest_api_num_threads=8', 'grpc_max_threads=4', 'enable_model_warmup=true']
+
+
+def test_config_files(tmp_path):
+    monitoring = tmp_path / 'monitoring.config'
+    monitoring.write_text('prometheus_config { enable: true, path: "/monitoring/prometheus/metrics" }\n')
+    models = {'half': 'base_path: "builtin:half_plus_two" version_labels { key: "stable" value: 1 } '
+                      'model_version_policy { specific { versions: 1 } }'}
+    with Server(tmp_path, models, flags=[f'--monitoring_config_file={monitoring}']) as server:
+        assert server.get('/monitoring/prometheus/metrics')[0] == 200
+        assert server.rest_predict('half', {'instances': [2.0]}, '/labels/stable')[0] == 200
+
+
+@pytest.mark.parametrize('flags,text', [
+    ([], 'no model: give --model_base_path or --model_config_file'),
+    (['--model_bse_path=x'], 'did you mean --model_base_path?'),
+    (HALF + ['--port=abc'], '--port=abc: expected a whole number'),
+    (HALF + ['stray'], "unexpected argument 'stray'"),
+    (HALF + ['--use_alts_credentials'], 'ALTS is not there'),
+    (HALF + ['--port=0'], 'nothing to listen at'),
+    (HALF + ['--address=300.1.1.1'], "'300.1.1.1' is not an IP address"),
+    (HALF + ['--grpc_socket_path=/nowhere/x.sock'], '/nowhere/x.sock: No such file'),
+    (['--model_base_path=builtin:nothing'], 'there are builtin:half_plus_two'),
+    (['--model_config_file=/nowhere/x'], '--model_config_file: cannot read /nowhere/x: No such file'),
+    (HALF + ['--ssl_config_file=/nowhere/x'], '--ssl_config_file: cannot read /nowhere/x: No such file'),
+])
+def test_wrong_flags(flags, text):
+    assert text in fails(*flags)
+
+
+@pytest.mark.parametrize('flag,content,text', [
+    ('model_config_file', 'model_config_list { config { nme: "a" } }', 'line 1, column 33'),
+    ('model_config_file', 'model_config_list { config { name: "a" } }', "model 'a' has no base_path"),
+    ('model_config_file', '', 'there is no model_config_list'),
+    ('monitoring_config_file', 'prometheus_config { enable: "maybe" }', 'line 1, column 29'),
+    ('ssl_config_file', 'server_key: "x" server_cert: "y"', 'certificate'),
+])
+def test_wrong_files(tmp_path, flag, content, text):
+    file = tmp_path / 'file'
+    file.write_text(content)
+    assert text in fails(*HALF, f'--{flag}={file}')
+
+
+def test_a_port_in_use():
+    with socket.create_server(('127.0.0.1', 0)) as taken:
+        port = taken.getsockname()[1]
+        assert f'cannot listen on 127.0.0.1 port {port}: Address already in use' in fails(*HALF, f'--port={port}')
+
+
+def test_log_lines_are_json(tmp_path):
+    base = tmp_path / 'with "quotes"'
+    with Server(tmp_path / 'server', flags=['--log_format=json', f'--model_base_path={base}'], ready=False) as server:
+        eventually('the source looks', lambda: 'cannot be read' in server.log())
+    lines = [json.loads(line) for line in server.log().splitlines()]
+    assert all({'time', 'level', 'message'} <= line.keys() for line in lines)
+    assert any(str(base) in line['message'] for line in lines)
+    assert lines[-1]['message'] == 'stopped'
+    assert not any('again' in line['message'] for line in lines)
+
+
+def test_two_signals_at_once_are_one_wish(start):
+    """As from a terminal and a script, or from timeout(1): the request in flight is answered."""
+    server = start(BUILTIN)
+    with connect(server.rest_port) as sock:
+        sock.sendall(POST + BODY[:5])
+        with connect(server.rest_port) as other:
+            assert probe(other) == 200
+        server.terminate(signal.SIGSTOP)
+        server.terminate(signal.SIGTERM)
+        server.terminate(signal.SIGINT)
+        server.terminate(signal.SIGCONT)
+        eventually('it drains', lambda: 'draining' in server.log())
+        sock.sendall(BODY[5:])
+        assert read_response(sock)[0] == 200
+    assert server.wait() == 0
+
+
+def test_a_further_signal_ends_it(tmp_path):
+    server = Server(tmp_path, BUILTIN)
+    try:
+        with connect(server.rest_port) as sock:
+            sock.sendall(POST + BODY[:5])
+            with connect(server.rest_port) as other:
+                assert probe(other) == 200
+
+            def is_gone():
+                server.terminate()
+                return server.process.poll() is not None
+            eventually('it ends', is_gone)
+        assert server.wait() == 1
+        assert 'second signal: exiting at once' in server.log()
+    finally:
+        server.kill()
