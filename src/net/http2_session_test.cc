@@ -82,6 +82,31 @@ TEST_F(Http2SessionTest, PlainRequestsReachHttpHandlers) {
   EXPECT_TRUE(answer.is_closed);
 }
 
+TEST_F(Http2SessionTest, HeadersOfPlainRequestsReachHttpHandlers) {
+  Start();
+  FakeFields more;
+  for (int i = 0; i < 20; ++i) more.push_back({"x-" + std::to_string(i), std::to_string(i * i)});
+  client_->Open(Fields("GET", "/keep?q", {{"x-request-id", "few"}}), true);
+  client_->Open(Fields("GET", "/keep", more), true);
+  ASSERT_EQ(kept_.size(), 2u);
+  const RequestHead& few = kept_[0]->head();
+  ASSERT_EQ(few.headers.size(), 1u);
+  EXPECT_EQ(FindHeader(few.headers, "x-request-id"), "few");
+  EXPECT_EQ(few.path, "/keep");
+  EXPECT_EQ(few.query, "q");
+  EXPECT_EQ(few.authority, "test");
+  const RequestHead& many = kept_[1]->head();
+  ASSERT_EQ(many.headers.size(), 20u);
+  for (const auto& [name, value] : more) EXPECT_EQ(FindHeader(many.headers, name), value);
+}
+
+TEST_F(Http2SessionTest, OptionsOfARouteForAllMethodsNamesNone) {
+  Start();
+  const int32_t id = client_->Open(Fields("OPTIONS", "/echo", {{"origin", "http://a"}}), true);
+  EXPECT_EQ(client_->answer(id).http_status(), 200);
+  EXPECT_EQ(client_->answer(id).Field("allow"), "");
+}
+
 TEST_F(Http2SessionTest, UnknownPathIs404) {
   Start();
   EXPECT_EQ(client_->answer(client_->Open(Fields("GET", "/nope"), true)).http_status(), 404);

@@ -127,18 +127,18 @@ std::string_view Http2Stream::View(Place place) const {
   return grpc_->head_storage_.View(place.at, place.size);
 }
 
-void Http2Stream::FillHead() {
-  HeadStorage& storage = grpc_->head_storage();
+// The head is views into `storage`, and so must be filled again when its bytes have moved.
+void Http2Stream::FillHead(HeadStorage& storage, RequestHead& head) {
   const std::string_view peer = session_->host().peer();
   const size_t peer_at = storage.Append(peer);
-  RequestHead& head = grpc_->mutable_head();
-  const std::string_view path = View(path_);
+  const auto view = [&](Place place) { return storage.View(place.at, place.size); };
+  const std::string_view path = view(path_);
   const size_t question = path.find('?');
-  head.method = View(method_);
+  head.method = view(method_);
   head.path = path.substr(0, question);
   if (question != path.npos) head.query = path.substr(question + 1);
   head.headers = storage.Fields();
-  head.authority = authority_.size > 0 ? View(authority_) : FindHeader(head.headers, "host");
+  head.authority = authority_.size > 0 ? view(authority_) : FindHeader(head.headers, "host");
   head.protocol = Protocol::kHttp2;
   head.is_tls = session_->host().is_tls();
   head.peer = storage.View(peer_at, peer.size());
@@ -146,7 +146,7 @@ void Http2Stream::FillHead() {
 
 void Http2Stream::OnHead(bool has_ended) {
   is_head_complete_ = true;
-  FillHead();
+  FillHead(grpc_->head_storage(), grpc_->mutable_head());
   const RequestHead& head = grpc_->head();
   const bool is_over_limit = head_bytes_ > session_->server().options.header_bytes_max;
   head_bytes_ = 0;  // from here on of the trailers
@@ -187,7 +187,7 @@ void Http2Stream::StartHttp(int refused_status, std::string_view why) {
   http_ = NewHttpCall(session_->loop(), *this);
   const std::optional<uint64_t> content_length = has_length ? ParseLength(length) : std::nullopt;
   std::swap(http_->head_storage(), grpc_->head_storage());
-  std::swap(http_->mutable_head(), grpc_->mutable_head());
+  FillHead(http_->head_storage(), http_->mutable_head());
   std::exchange(grpc_, nullptr)->Abandon();
   if (refused_status != 0) return http_->Refuse(refused_status, why);
   http_->OnHead(content_length);

@@ -87,7 +87,7 @@ class Http2Stream final : public HttpCallOwner {
   Place* PseudoField(std::string_view name);
   Place* KnownField(std::string_view name);
   std::string_view View(Place place) const;
-  void FillHead();
+  void FillHead(HeadStorage& storage, RequestHead& head);
   void StartGrpc();
   void StartHttp(int refused_status, std::string_view why);
   void AppendSegment(Segment&& segment);

@@ -266,7 +266,9 @@ void HttpCallImpl::AnswerOptions() {
                              "an OPTIONS request needs an Origin header that starts with "
                              "http:// or https://");
   }
-  if (route_ != nullptr) response.headers.emplace_back("allow", AllowedMethods(*route_));
+  // A route that takes every method leaves to its handler which of them its paths have.
+  if (route_ != nullptr && !route_->methods.empty())
+    response.headers.emplace_back("allow", AllowedMethods(*route_));
   Respond(std::move(response));
 }
 
