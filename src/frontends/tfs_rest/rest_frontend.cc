@@ -154,8 +154,10 @@ StatusOr<std::string> RestFrontend::DescribeModel(const RestTarget& target) cons
     return tfs::ModelMetadataJson(handle.id(), handle.info());
   }
   const core::Manager& manager = engine_.manager();
+  const std::vector<core::VersionStatus> versions = manager.VersionStatuses(target.name);
   std::optional<core::VersionNumber> version = target.version;
-  if (!target.label.empty()) {
+  // Of a model that is unknown, that is what is said, not that its label is.
+  if (!target.label.empty() && !versions.empty()) {
     const auto labels = manager.Labels(target.name);
     const auto found = labels.find(target.label);
     if (found == labels.end()) {
@@ -163,7 +165,7 @@ StatusOr<std::string> RestFrontend::DescribeModel(const RestTarget& target) cons
     }
     version = found->second;
   }
-  return tfs::ModelStatusJson(target.name, version, manager.VersionStatuses(target.name));
+  return tfs::ModelStatusJson(target.name, version, versions);
 }
 
 std::string RestFrontend::ListModels() const {

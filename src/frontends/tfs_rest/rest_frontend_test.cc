@@ -269,6 +269,12 @@ TEST_F(RestFrontendTest, StatusMetadataAndList) {
   EXPECT_THAT(list.body(), HasSubstr(R"({"version":"2","state":"AVAILABLE"}]})"));
 }
 
+TEST_F(RestFrontendTest, StatusByLabelOfAnUnknownModelIsNotFound) {
+  const Answer answer = Send("GET", "/v1/models/none/labels/stable");
+  EXPECT_EQ(answer.response.status, 404);
+  EXPECT_THAT(answer.body(), HasSubstr("Could not find any versions of model none"));
+}
+
 TEST_F(RestFrontendTest, RequestIds) {
   const auto id = [this](std::string_view given) {
     return Send("GET", "/v1/models", "", {{"X-Request-Id", given}}).header("x-request-id");
