@@ -26,6 +26,13 @@ def eventually(what, check, seconds=30.0):
         time.sleep(STEP_SECONDS)
 
 
+def idle(server):
+    """True if the server computes nothing for a moment."""
+    before = server.cpu_seconds()
+    time.sleep(0.4)  # even on a busy machine, what runs gets more than the limit in this time
+    return server.cpu_seconds() - before < 0.03
+
+
 def config_text(models):
     """A model_config_list of {name: base path or further fields in text form}."""
     lines = []
