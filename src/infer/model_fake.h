@@ -42,7 +42,9 @@ class FakeModelLoader final : public core::Loader {
 
   StatusOr<std::unique_ptr<core::Servable>> Load() override {
     ASSIGN_OR_RETURN(std::unique_ptr<Model> model, make_());
-    return MakeServedModel(id_, std::move(model), metrics_);
+    // The fake clock's runs are as long as it says, whatever the kernel does.
+    return MakeServedModel(id_, std::move(model), metrics_,
+                           {.was_preempted = [] { return false; }});
   }
 
  private:

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "infer/run_times.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
+#include <utility>
 
 namespace penstock {
 namespace {
@@ -19,18 +22,35 @@ void Halve(std::atomic<uint32_t>& count) {
 
 }  // namespace
 
+bool WasPreempted() {
+  thread_local long seen = -1;  // -1: never asked
+  rusage usage = {};
+  getrusage(RUSAGE_THREAD, &usage);
+  const long before = std::exchange(seen, usage.ru_nivcsw);
+  return before >= 0 && before != usage.ru_nivcsw;
+}
+
 void RunTimes::Record(Duration run_time, bool was_inline) {
   Cell& cell = cells_[static_cast<size_t>(ThreadSlot())];
   const uint32_t runs = cell.runs.fetch_add(1, std::memory_order_relaxed) + 1;
   if (run_time >= options_.run_time_max) {
     cell.slow_runs.fetch_add(1, std::memory_order_relaxed);
-    if (was_inline && run_time > options_.run_time_limit) {
+    if (was_inline && run_time > options_.run_time_limit && !IsExcused(cell)) {
       SendBack();
       return;
     }
   }
   const uint32_t interval = was_inline ? kRunsPerDecisionInline : kRunsPerDecisionOnPool;
-  if (runs % interval == 0) Decide();
+  if (runs % interval != 0) return;
+  if (was_inline) {
+    options_.was_preempted();  // what was before this is no excuse
+    cell.has_excuse.store(true, std::memory_order_relaxed);
+  }
+  Decide();
+}
+
+bool RunTimes::IsExcused(Cell& cell) {
+  return options_.was_preempted() && cell.has_excuse.exchange(false, std::memory_order_relaxed);
 }
 
 void RunTimes::Decide() {

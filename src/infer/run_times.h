@@ -11,6 +11,10 @@
 
 namespace penstock {
 
+// Whether the kernel has taken the CPU away from this thread since it asked last; false if it never
+// asked.
+bool WasPreempted();
+
 struct InlineOptions {
   // A model runs inline (on the event loop) while the 99th percentile of its run time stays under
   // this; 0 = never.
@@ -20,12 +24,14 @@ struct InlineOptions {
   // Runs on the pool before a model may go inline. Each time it is sent back it takes twice as
   // many, up to 16 times as many.
   int after_runs = 100;
+  bool (*was_preempted)() = WasPreempted;
 };
 
 // The 99th percentile is under the limit if at most one run in a hundred is over it: two counts are
 // all that is kept. Each thread counts in a cache line of its own; every so many of its runs it
 // adds up those of all and decides. When the sum gets large all counts are halved, so that the past
-// fades. Thread-safe.
+// fades. On a busy machine a run may take long only because its thread had to wait for the CPU: one
+// long inline run of a thread that was preempted is excused between two decisions. Thread-safe.
 class RunTimes final {
  public:
   explicit RunTimes(InlineOptions options) : options_(options) {}
@@ -39,8 +45,10 @@ class RunTimes final {
   struct alignas(64) Cell {
     std::atomic<uint32_t> runs{0};
     std::atomic<uint32_t> slow_runs{0};
+    std::atomic<bool> has_excuse{true};  // none was used since the last decision
   };
 
+  bool IsExcused(Cell& cell);
   void Decide();
   void SendBack();
 

@@ -47,7 +47,7 @@ TEST(RunTimesTest, ModelThatGetsSlowerGoesBack) {
 }
 
 TEST(RunTimesTest, OneVeryLongInlineRunSendsItBackForLongerEachTime) {
-  RunTimes times({});
+  RunTimes times({.was_preempted = [] { return false; }});
   int needed = 100;
   for (int round = 0; round < 8; ++round) {
     RecordMany(times, needed - 10, microseconds(10), false);
@@ -58,6 +58,28 @@ TEST(RunTimesTest, OneVeryLongInlineRunSendsItBackForLongerEachTime) {
     EXPECT_FALSE(times.MayRunInline());
     needed = std::min(needed * 2, 1600);
   }
+}
+
+TEST(RunTimesTest, OneLongRunOfAPreemptedThreadIsExcusedUntilTheNextDecision) {
+  RunTimes times({.was_preempted = [] { return true; }});
+  RecordMany(times, 100, microseconds(10), false);
+  times.Record(microseconds(5000), true);
+  EXPECT_TRUE(times.MayRunInline());
+  RecordMany(times, 256, microseconds(10), true);
+  times.Record(microseconds(5000), true);
+  EXPECT_TRUE(times.MayRunInline());
+  times.Record(microseconds(5000), true);
+  EXPECT_FALSE(times.MayRunInline());
+}
+
+TEST(RunTimesTest, PreemptionIsNewsOnlyOnce) {
+  std::thread([] {
+    WasPreempted();
+    // Two looks in a row: at least one of a few pairs is not torn apart by the kernel.
+    bool has_seen_calm = false;
+    for (int i = 0; i < 100 && !has_seen_calm; ++i) has_seen_calm = !WasPreempted();
+    EXPECT_TRUE(has_seen_calm);
+  }).join();
 }
 
 TEST(RunTimesTest, LongRunOnThePoolIsJustASlowRun) {
