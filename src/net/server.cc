@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/server.h"
 
+#include <atomic>
 #include <numeric>
 
 #include "base/log.h"
@@ -18,6 +19,7 @@ struct Server::Impl {
   std::vector<std::unique_ptr<EventLoop>> loops;
   std::vector<int> ports;
   std::vector<std::unique_ptr<Listener>> listeners;  // used by loop 0 only, once it runs
+  std::atomic<bool> is_listening{true};
 
   int64_t open_requests() const {
     return std::accumulate(loops.begin(), loops.end(), int64_t{0}, [](int64_t sum, auto& loop) {
@@ -94,11 +96,17 @@ bool Server::Drain() {
   ServerState& state = *impl_->state;
   const SteadyTime until = std::chrono::steady_clock::now() + state.options.drain_timeout;
   state.StartDrain();
-  impl_->loops[0]->Post([this] { impl_->listeners.clear(); });
+  impl_->loops[0]->Post([this] {
+    impl_->listeners.clear();
+    impl_->is_listening = false;
+    impl_->state->NotifyEnd();
+  });
   for (auto& loop : impl_->loops) loop->Post([&loop] { loop->StartDrain(); });
   // Also for the connections, so that the last answers have left.
-  state.WaitUntilQuiet([&] { return impl_->open_requests() == 0 && impl_->connections() == 0; },
-                       until);
+  const auto is_quiet = [this] {
+    return !impl_->is_listening && impl_->open_requests() == 0 && impl_->connections() == 0;
+  };
+  state.WaitUntilQuiet(is_quiet, until);
   const int64_t unanswered = impl_->open_requests();
   if (unanswered > 0) PENSTOCK_LOG(kWarning, "{} requests were not answered in time", unanswered);
   return unanswered == 0;
