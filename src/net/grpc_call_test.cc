@@ -232,6 +232,16 @@ TEST_F(GrpcCallTest, CallMayOutliveTheServer) {
   kept_->Respond(Chain("nobody there"));
 }
 
+TEST_F(GrpcCallTest, ClientThatClosesCancels) {
+  Start();
+  client_->Call("/t.T/Keep", "");
+  EXPECT_TRUE(server_->session().OnEndOfInput());
+  client_->Run();
+  EXPECT_TRUE(kept_->cancel().IsCancelled());
+  EXPECT_TRUE(server_->host.wants_close);
+  kept_->Respond(Chain("nobody there"));
+}
+
 TEST_F(GrpcCallTest, DeadlineCancelsAndAnswers) {
   Start();
   const int32_t id = client_->Call("/t.T/Keep", "", {{"grpc-timeout", "50m"}});

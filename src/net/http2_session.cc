@@ -208,8 +208,13 @@ void Http2Session::ReturnConsumed() {
   if (consumed_ > 0) nghttp2_session_consume_connection(ng_, std::exchange(consumed_, 0));
 }
 
+// HTTP/2 has no half-close: a client that sends no more is gone, and a model shall not run for it.
 bool Http2Session::OnEndOfInput() {
   has_ended_input_ = true;
+  for (Http2Stream* stream = streams_.first(); stream != nullptr;
+       stream = StreamList::Next(*stream))
+    nghttp2_submit_rst_stream(ng_, NGHTTP2_FLAG_NONE, stream->id(), NGHTTP2_CANCEL);
+  OnOutput();
   return !streams_.empty() || HasOutput();
 }
 
