@@ -14,6 +14,9 @@ template <typename... Functions>
 struct Overloaded : Functions... {
   using Functions::operator()...;
 };
+// clang 16 does not deduce for aggregates by itself.
+template <typename... Functions>
+Overloaded(Functions...) -> Overloaded<Functions...>;
 
 Status CheckModel(const DirectoryModel& model) {
   if (model.name.empty()) {
