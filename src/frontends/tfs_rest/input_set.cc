@@ -9,8 +9,9 @@ namespace {
 // With more inputs than this they are found by hashing.
 constexpr size_t kLinearMax = 8;
 
-// Puts where in the list the cursor's error happened before it.
+// Puts where in the list the cursor's error happened before it. What is no JSON has no elements.
 bool PrefixRowError(JsonCursor& cursor, int64_t row, std::string_view key) {
+  if (cursor.has_bad_syntax()) return false;
   Status error = cursor.TakeError();
   const std::string where = key.empty() ? std::string() : fmt::format(" key: {}", key);
   cursor.set_error(Error(error.code(),
@@ -128,6 +129,10 @@ bool InputSet::ReadNamedRow(JsonCursor& cursor) {
   size_t keys = 0;
   cursor.Advance();
   if (cursor.Peek() == '}') {
+    if (inputs_.empty()) {
+      cursor.Fail("the row is an object without keys");
+      return PrefixRowError(cursor, rows_, {});
+    }
     cursor.Advance();
     return CheckRow(cursor);
   }
@@ -196,6 +201,7 @@ bool InputSet::ReadNamedColumns(JsonCursor& cursor) {
       if (input->builder.rows() > 0)
         return cursor.Fail(fmt::format("the key '{}' comes twice", key));
       if (!ReadValue(cursor, input->builder)) {
+        if (cursor.has_bad_syntax()) return false;
         const Status error = cursor.TakeError();
         cursor.set_error(Error(error.code(), "Failed to process key: {} of 'inputs'. Error: {}",
                                key, MessageOf(error)));

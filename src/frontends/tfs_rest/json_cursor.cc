@@ -300,12 +300,18 @@ std::string JsonCursor::Place() const {
 
 bool JsonCursor::Fail(StatusCode code, std::string message) {
   error_ = Error(code, "{} ({})", message, Place());
+  has_bad_syntax_ = false;
   return false;
 }
 
 bool JsonCursor::FailSyntax(std::string_view message) {
-  if (AtEnd()) return Fail("JSON Parse error: the document ends too early");
-  return Fail(fmt::format("JSON Parse error: {} at offset: {}", message, at_ - begin_));
+  if (AtEnd()) {
+    Fail("JSON Parse error: the document ends too early");
+  } else {
+    Fail(fmt::format("JSON Parse error: {} at offset: {}", message, at_ - begin_));
+  }
+  has_bad_syntax_ = true;
+  return false;
 }
 
 bool JsonCursor::FailType(std::string_view expected) {

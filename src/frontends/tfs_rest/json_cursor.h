@@ -80,6 +80,8 @@ class JsonCursor {
   bool Fail(StatusCode code, std::string message);
   bool Fail(std::string message) { return Fail(StatusCode::kInvalidArgument, std::move(message)); }
   bool FailSyntax(std::string_view message);
+  // Whether the last error was that the text is not JSON.
+  bool has_bad_syntax() const { return has_bad_syntax_; }
   // The value here is none of `expected`, as "float".
   bool FailType(std::string_view expected);
   bool FailDepth();
@@ -109,6 +111,7 @@ class JsonCursor {
   Slice text_;
   BufferRef arena_;  // a StringArena, made when needed
   Status error_;
+  bool has_bad_syntax_ = false;
 };
 
 }  // namespace penstock::tfs_rest

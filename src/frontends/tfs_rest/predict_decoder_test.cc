@@ -310,7 +310,7 @@ TEST(PredictDecoder, RequestErrors) {
       {R"({"instances": [{}]})", "the row has no input 'x'"},
       {R"({"instances": [{"x": 1, "x": 2}]})", "twice"},
       {R"({"instances": [{"x": [1]}, {"x": [1,2]}]})", "element: 1 key: x of"},
-      {R"({"instances": [{"x": 1},]})", "element: 1 of"},
+      {R"({"instances": [{"x": 1},]})", "Invalid value"},
       {R"({"inputs": {}})", "Missing named input: x"},
       {R"({"inputs": {"y": 1}})", "Missing named input: x"},
       {R"({"inputs": {"x": 1, "x": 2}})", "twice"},
@@ -326,6 +326,29 @@ TEST(PredictDecoder, RequestErrors) {
   EXPECT_THAT(Decode(R"({"inputs": [1]})", two).message(), HasSubstr("2 inputs"));
   EXPECT_THAT(Decode(R"({"inputs": {"a": 1}})", two).message(), HasSubstr("named input: b"));
   EXPECT_THAT(Decode(R"({"instances": [{"a": 1}]})", two).message(), HasSubstr("no input 'b'"));
+}
+
+TEST(PredictDecoder, WhatIsNoJsonIsToldAsThat) {
+  // Without the element: the text has none.
+  for (const char* body :
+       {R"({"instances": [1})", R"({"instances": [1 2]})", R"({"instances": [-]})",
+        R"({"instances": [NaNx]})", R"({"instances": [{"x": 1 "y": 2}]})",
+        R"({"instances": [{"x": [1}]})", R"({"inputs": {"x": [1}})", R"({"inputs": {"x": nul}})"}) {
+    const Decoded decoded = Decode(body, OneInput(DType::kFloat32));
+    EXPECT_EQ(decoded.status.code(), StatusCode::kInvalidArgument) << body;
+    EXPECT_THAT(decoded.message(), testing::StartsWith("JSON Parse error: ")) << body;
+  }
+}
+
+TEST(PredictDecoder, RowsWithoutKeysAreNoRows) {
+  ModelInfo any;
+  any.traits.any_signature = true;
+  for (const char* body : {R"({"instances": [{}]})", R"({"instances": [{}, {"a": 1}]})"}) {
+    const Decoded decoded = Decode(body, any);
+    EXPECT_EQ(decoded.status.code(), StatusCode::kInvalidArgument) << body;
+    EXPECT_THAT(decoded.message(), HasSubstr("element: 0 of")) << body;
+    EXPECT_THAT(decoded.message(), HasSubstr("the row is an object without keys")) << body;
+  }
 }
 
 TEST(PredictDecoder, EveryPrefixOfABodyIsAnErrorAndReadsNothingBehind) {
