@@ -16,7 +16,8 @@ namespace {
 constexpr size_t kPageBytes = 4096;
 constexpr size_t kHugePageBytes = 2 << 20;
 // Mappings from this size on use huge pages, but not in their first part, so that a body that
-// stalls early has cost little.
+// stalls early has cost little. Asking for them splits the kernel's record of the mapping, of which
+// a process may have some 65,000, from those of its neighbours: so that is done when they are used.
 constexpr size_t kHugeFrom = 4 * kHugePageBytes;
 // Memory is counted in steps of this size in the first part.
 constexpr size_t kCommitStep = 64 * 1024;
@@ -88,6 +89,18 @@ class SmallBufferPool final : public LoopLocal {
     free_[size_class].push_back(buffer);
     return true;
   }
+  size_t Shrink(size_t kept) override {
+    size_t bytes = 0;
+    for (size_t i = 0; i < free_.size(); ++i) {
+      std::vector<SmallBodyBuffer*>& free = free_[i];
+      const size_t surplus = free.size() - std::min(free.size(), kept);
+      for (size_t j = 0; j < surplus; ++j) free[j]->Delete();
+      free.erase(free.begin(), free.begin() + static_cast<ptrdiff_t>(surplus));
+      free.shrink_to_fit();
+      bytes += surplus * kSmallClasses[i];
+    }
+    return bytes;
+  }
 
  private:
   std::array<std::vector<SmallBodyBuffer*>, kSmallClasses.size()> free_;
@@ -121,6 +134,7 @@ class BigBodyBuffer final : public BodyBuffer {
     if (!loop_->body_bytes().TryTake(wanted - counted_)) return false;
     counted_ = wanted;
     mapping_.resident = std::max(mapping_.resident, wanted);
+    if (bytes > kHugePageBytes) UseHugePages();
     return true;
   }
 
@@ -129,6 +143,12 @@ class BigBodyBuffer final : public BodyBuffer {
     GiveBack(*loop_, counted_);
     loop_->server().big_buffers->Give(mapping_, std::chrono::steady_clock::now());
     delete this;
+  }
+
+  void UseHugePages() {
+    if (mapping_.has_huge_pages || mapping_.size < kHugeFrom) return;
+    mapping_.has_huge_pages = true;
+    madvise(mapping_.data + kHugePageBytes, mapping_.size - kHugePageBytes, MADV_HUGEPAGE);
   }
 
   Mapping mapping_;
@@ -168,9 +188,7 @@ Mapping BigBufferPool::Take(size_t size) {
   void* data = mmap(nullptr, size, PROT_READ | PROT_WRITE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (data == MAP_FAILED) return {};
-  auto* bytes = static_cast<std::byte*>(data);
-  if (size >= kHugeFrom) madvise(bytes + kHugePageBytes, size - kHugePageBytes, MADV_HUGEPAGE);
-  return {bytes, size, 0};
+  return {.data = static_cast<std::byte*>(data), .size = size};
 }
 
 void BigBufferPool::Give(Mapping mapping, SteadyTime now) {

@@ -25,6 +25,7 @@ struct Mapping {
   std::byte* data = nullptr;
   size_t size = 0;
   size_t resident = 0;  // bytes from the start that may be backed by memory
+  bool has_huge_pages = false;
 };
 
 // Address ranges that were used for bodies, kept for the next ones. Thread-safe.

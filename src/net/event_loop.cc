@@ -2,8 +2,9 @@
 #include "net/event_loop.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
+#include <sys/eventfd.h>
 
+#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
 
 #include "base/executor.h"
@@ -15,6 +16,13 @@ namespace {
 
 // Memory of big bodies goes back to the system when it has not been used for so long.
 constexpr Duration kBufferIdleTime = std::chrono::seconds(10);
+// How often pools give up what they keep, and how many objects of each kind stay while there are
+// connections: few enough to be nothing, and taken again in no time by a busy loop.
+constexpr Duration kPoolIdleTime = std::chrono::seconds(10);
+constexpr size_t kPooledKept = 16;
+// A loop with fewer requests in a tick, and none open, does not mind a pause of some milliseconds.
+constexpr uint64_t kQuietRequests = 16;
+constexpr size_t kRecordsInARow = 64;
 constexpr int kOneThread = 1;  // Asio's concurrency hint
 
 }  // namespace
@@ -56,13 +64,29 @@ void EventLoop::Run() {
   EndEvent();
 }
 
+// Asio makes a small record for each descriptor, and keeps it for later ones for ever. Made one by
+// one, between the other memory of connections, each would keep a page from being given back when
+// the rest is freed. So they are made in rows, by descriptors that do not live.
+void EventLoop::ReserveRecords() {
+  records_ += kRecordsInARow;
+  std::vector<boost::asio::posix::stream_descriptor> row;
+  row.reserve(kRecordsInARow);
+  while (row.size() < kRecordsInARow) {
+    const int handle = eventfd(0, EFD_CLOEXEC);
+    if (handle < 0) break;  // then without
+    row.emplace_back(io_, handle);
+  }
+}
+
 void EventLoop::Adopt(int socket, bool is_tls, std::string peer) {
+  if (connections_.size() >= records_) ReserveRecords();
   auto connection = std::make_unique<Connection>(*this, socket, is_tls, std::move(peer));
   connection->set_index(connections_.size());
   Connection& added = *connection;
   connections_.push_back(std::move(connection));
   server_->metrics.connections_open.Add(1);
   if (!is_ticking_) ArmTick();
+  may_shrink_ = true;
   added.Start();
 }
 
@@ -74,6 +98,7 @@ void EventLoop::Retire(Connection& connection) {
     connections_[index]->set_index(index);
   }
   connections_.pop_back();
+  ++connections_closed_;
   server_->metrics.connections_open.Add(-1);
   connection_count_.fetch_sub(1, std::memory_order_release);
   if (server_->is_draining()) server_->NotifyEnd();
@@ -119,8 +144,31 @@ void EventLoop::OnTick() {
   BigBufferPool& buffers = *server_->big_buffers;
   buffers.Trim(std::chrono::steady_clock::now() - kBufferIdleTime);
   // An idle server sleeps.
-  is_ticking_ = !connections_.empty() || buffers.resident_bytes() > 0;
+  const bool has_more_to_release = ReleaseMemory(now);
+  is_ticking_ = !connections_.empty() || buffers.resident_bytes() > 0 || has_more_to_release;
   if (is_ticking_) ArmTick();
+}
+
+// Gives up what a peak has left in the pools. False if nothing is left to be done.
+bool EventLoop::ReleaseMemory(SteadyTime now) {
+  IdleMemory& memory = server_->idle_memory;
+  if (may_shrink_ && now - shrunk_at_ >= kPoolIdleTime) {
+    shrunk_at_ = now;
+    may_shrink_ = !connections_.empty();
+    const size_t freed = loop_->ShrinkPools(connections_.empty() ? 0 : kPooledKept);
+    memory.NoteFreed(freed + std::exchange(connections_closed_, 0) * sizeof(Connection));
+    connections_.shrink_to_fit();
+    retired_.shrink_to_fit();
+  }
+  const uint64_t requests = loop_->request_count() - requests_seen_;
+  requests_seen_ += requests;
+  const bool is_busy = loop_->open_requests() > 0 || requests > kQuietRequests;
+  if (is_busy != is_busy_) {
+    is_busy_ = is_busy;
+    memory.NoteBusy(is_busy);
+  }
+  if (!is_busy) memory.TrimIfQuiet();
+  return may_shrink_ || is_busy;
 }
 
 }  // namespace penstock::net

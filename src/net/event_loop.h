@@ -61,6 +61,8 @@ class EventLoop final {
   void ArmTimer();
   void ArmTick();
   void OnTick();
+  bool ReleaseMemory(SteadyTime now);
+  void ReserveRecords();
 
   const std::shared_ptr<ServerState> server_;
   TlsContext* const tls_;
@@ -76,6 +78,15 @@ class EventLoop final {
   std::vector<std::unique_ptr<Connection>> connections_;
   std::vector<std::unique_ptr<Connection>> retired_;
   std::atomic<int> connection_count_{0};
+
+  size_t records_ = 0;  // see ReserveRecords
+
+  // What a peak may have left behind.
+  bool may_shrink_ = false;
+  bool is_busy_ = false;
+  SteadyTime shrunk_at_;
+  size_t connections_closed_ = 0;  // since then
+  uint64_t requests_seen_ = 0;     // at the last tick
   std::thread thread_;
 };
 

@@ -40,6 +40,7 @@ class GrpcCallPool final : public LoopLocal {
       delete call;
     }
   }
+  size_t Shrink(size_t kept) override { return ShrinkPool(free_, kept); }
 
  private:
   std::vector<std::unique_ptr<GrpcCallImpl>> free_;

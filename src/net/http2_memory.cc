@@ -46,6 +46,16 @@ class FreeLists final {
     ++counts_[index];
     return true;
   }
+  size_t Shrink(size_t kept) {
+    size_t bytes = 0;
+    for (size_t i = 0; i < kClasses; ++i) {
+      while (counts_[i] > kept) {
+        std::free(Take(i));
+        bytes += (i + 1) * kClassBytes;
+      }
+    }
+    return bytes;
+  }
 
  private:
   std::array<BlockHeader*, kClasses> heads_ = {};
@@ -139,6 +149,15 @@ void OutputBlock::Destroy() noexcept {
 nghttp2_mem* Http2Memory() {
   static nghttp2_mem memory = MakeMemory();
   return &memory;
+}
+
+size_t ShrinkHttp2Memory(size_t kept) {
+  size_t bytes = free_lists.Shrink(kept);
+  for (std::vector<void*>& blocks = output_blocks.blocks; blocks.size() > kept; blocks.pop_back()) {
+    OutputBlock::operator delete(blocks.back());
+    bytes += kOutputBlockBytes;
+  }
+  return bytes;
 }
 
 BufferRef NewOutputBlock() {

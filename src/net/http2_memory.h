@@ -21,4 +21,8 @@ nghttp2_mem* Http2Memory();
 // thread that drops the last reference.
 BufferRef NewOutputBlock();
 
+// Frees all but `kept` blocks of each size in the free lists of this thread; how many bytes that
+// were.
+size_t ShrinkHttp2Memory(size_t kept);
+
 }  // namespace penstock::net

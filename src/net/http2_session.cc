@@ -60,6 +60,7 @@ class StreamPool final : public LoopLocal {
   void Give(std::unique_ptr<Http2Stream> stream) {
     if (free_.size() < kStreamsKept) free_.push_back(std::move(stream));
   }
+  size_t Shrink(size_t kept) override { return ShrinkPool(free_, kept) + ShrinkHttp2Memory(kept); }
 
  private:
   std::vector<std::unique_ptr<Http2Stream>> free_;

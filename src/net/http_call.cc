@@ -157,6 +157,13 @@ class HttpCallPool final : public LoopLocal {
     call->Reset();
     free_.push_back(call);
   }
+  size_t Shrink(size_t kept) override {
+    const size_t surplus = free_.size() - std::min(free_.size(), kept);
+    for (size_t i = 0; i < surplus; ++i) delete free_[i];
+    free_.erase(free_.begin(), free_.begin() + static_cast<ptrdiff_t>(surplus));
+    free_.shrink_to_fit();
+    return surplus * (sizeof(HttpCallImpl) + kHeadBytesMin);
+  }
 
  private:
   std::vector<HttpCallImpl*> free_;

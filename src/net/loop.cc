@@ -72,6 +72,13 @@ void Loop::Shutdown() {
   for (auto& local : locals_) local.reset();
 }
 
+size_t Loop::ShrinkPools(size_t kept) {
+  size_t bytes = 0;
+  for (auto& local : locals_)
+    if (local != nullptr) bytes += local->Shrink(kept);
+  return bytes;
+}
+
 bool Loop::TryBeginRequest() {
   if (!requests_.TryTake(1)) {
     server_->metrics.limit_requests.Add();
@@ -97,6 +104,7 @@ uint64_t Loop::NextRequestId() {
     request_ids_left_ = kRequestIdLot;
   }
   --request_ids_left_;
+  ++request_count_;
   return next_request_id_++;
 }
 

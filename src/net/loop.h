@@ -3,6 +3,7 @@
 // test or a fuzzer calls RunPosted and FinishBurst itself.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <functional>
@@ -30,7 +31,18 @@ class FlushTarget {
 class LoopLocal {
  public:
   virtual ~LoopLocal() = default;
+  // Frees what it keeps for later but for `kept` objects of each kind; about how many bytes that
+  // were.
+  virtual size_t Shrink(size_t kept) = 0;
 };
+// Shrinks a vector of pooled objects: the ones used last stay.
+template <typename T>
+size_t ShrinkPool(std::vector<std::unique_ptr<T>>& free, size_t kept) {
+  const size_t surplus = free.size() - std::min(free.size(), kept);
+  free.erase(free.begin(), free.begin() + static_cast<ptrdiff_t>(surplus));
+  free.shrink_to_fit();
+  return surplus * sizeof(T);
+}
 enum class LoopLocalKey { kHttpCalls, kGrpcCalls, kBodyBuffers, kOutput, kHttp2, kCount };
 
 // One loop. Kept alive by its thread and by the calls that were made on it, which may outlive the
@@ -72,6 +84,9 @@ class Loop final : public std::enable_shared_from_this<Loop> {
   LocalAllowance& body_bytes() { return body_bytes_; }
   std::unique_ptr<LoopLocal>& local(LoopLocalKey key) { return locals_[static_cast<size_t>(key)]; }
 
+  // Shrinks all pools; about how many bytes that freed.
+  size_t ShrinkPools(size_t kept);
+
   // A request begins to be served: false if the limit of the server is reached. Each one that
   // began must end: when its answer has been given and its handler is done with it.
   [[nodiscard]] bool TryBeginRequest();
@@ -82,6 +97,8 @@ class Loop final : public std::enable_shared_from_this<Loop> {
 
   // Unique in the server.
   uint64_t NextRequestId();
+  // How many of them were given.
+  uint64_t request_count() const { return request_count_; }
 
   // "Sun, 06 Nov 1994 08:49:37 GMT" of the current second.
   std::string_view HttpDate();
@@ -98,6 +115,7 @@ class Loop final : public std::enable_shared_from_this<Loop> {
   std::array<std::unique_ptr<LoopLocal>, static_cast<size_t>(LoopLocalKey::kCount)> locals_;
   uint64_t next_request_id_ = 0;
   uint64_t request_ids_left_ = 0;
+  uint64_t request_count_ = 0;
   std::vector<FlushTarget*> dirty_;
   std::vector<Task> running_;  // keeps its memory between bursts
   int64_t date_second_ = -1;

@@ -15,6 +15,7 @@ namespace penstock::net {
 class OutputArena final : public LoopLocal {
  public:
   static OutputArena& Of(Loop& loop);
+  size_t Shrink(size_t) override { return 0; }  // one block
 
   // Begins a piece. One at a time.
   void Begin();

@@ -9,6 +9,7 @@
 #include "base/metrics.h"
 #include "base/mutex.h"
 #include "net/allowance.h"
+#include "net/idle_memory.h"
 #include "net/router.h"
 #include "net/server.h"
 
@@ -54,6 +55,7 @@ class ServerState final {
   Allowance requests;
   Allowance body_bytes;
   const std::shared_ptr<BigBufferPool> big_buffers;
+  IdleMemory idle_memory;
 
   bool is_draining() const { return draining_.load(std::memory_order_acquire); }
   void StartDrain() { draining_.store(true, std::memory_order_release); }
