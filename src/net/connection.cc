@@ -17,11 +17,15 @@ namespace {
 constexpr std::string_view kHttp2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 constexpr size_t kSlicesMax = 256;         // of one sendmsg
 constexpr size_t kFillBytes = 512 * 1024;  // wanted of a session at a time
-// One connection reads at most so much before the others have their turn.
+// One connection reads at most so much, and for so long, before the others have their turn: a few
+// bytes may inflate to many.
 constexpr size_t kReadBytesMax = 4 << 20;
+constexpr Duration kReadTimeMax = std::chrono::milliseconds(10);
 // How long a connection that is done waits for the peer to close: closing at once would reset it,
-// and the peer might lose the answer.
+// and the peer might lose the answer. The first counts from the last byte of a peer that still
+// sends the body of a request that was refused.
 constexpr Duration kLingerTime = std::chrono::seconds(2);
+constexpr Duration kLingerTimeMax = std::chrono::seconds(30);
 
 using boost::system::error_code;
 
@@ -85,6 +89,12 @@ void Connection::ReadRest(size_t first_bytes) {
   } else {
     OnWireBytes({first_bytes_.data(), first_bytes});
   }
+  if (read == Read::kMore) ReadMore(read);
+  if (read == Read::kEnd && !closed_) OnEndOfInput();
+}
+
+void Connection::ReadMore(Read& read) {
+  const SteadyTime until = std::chrono::steady_clock::now() + kReadTimeMax;
   for (size_t total = 0; read == Read::kMore && !closed_ && !paused_ && total < kReadBytesMax;) {
     std::span<std::byte> target;
     if (tls_ == nullptr && session_ != nullptr) target = session_->ReadTarget();
@@ -92,8 +102,8 @@ void Connection::ReadRest(size_t first_bytes) {
     const size_t bytes = Receive(target, read);
     if (bytes > 0) OnWireBytes(target.first(bytes));
     total += bytes;
+    if (std::chrono::steady_clock::now() >= until) break;
   }
-  if (read == Read::kEnd && !closed_) OnEndOfInput();
 }
 
 // Reads without waiting.
@@ -306,7 +316,8 @@ bool Connection::CheckTimeouts(SteadyTime now) {
   };
   if (lingering_) {
     if (lingering_since_ == kNoDeadline) lingering_since_ = now;
-    return now - lingering_since_ < kLingerTime;
+    return now - std::max(lingering_since_, last_received_) < kLingerTime &&
+           now - lingering_since_ < kLingerTimeMax;
   }
   if (waiting_writable_ && passed(last_sent_, options.write_timeout)) {
     server().metrics.limit_timeouts.Add();

@@ -48,6 +48,7 @@ class Connection final : public SessionHost, private FlushTarget {
   void StartRead();
   void OnFirstRead(const boost::system::error_code& error, size_t bytes);
   void ReadRest(size_t first_bytes);
+  void ReadMore(Read& read);
   size_t Receive(std::span<std::byte> to, Read& read);
   void OnEndOfInput();
 
