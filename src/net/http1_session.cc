@@ -3,14 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 
 #include "net/chunked.h"
+#include "net/http1_answer.h"
 #include "net/http1_head.h"
-#include "net/http1_status.h"
 #include "net/http_call.h"
 #include "net/output_arena.h"
 #include "net/session.h"
+#include "net/timer_wheel.h"
 
 namespace penstock::net {
 namespace {
@@ -20,16 +20,24 @@ constexpr size_t kPendingBytesMax = 64 * 1024;
 // The rest of a refused body up to this size is read and dropped, so that the connection can be
 // used on.
 constexpr uint64_t kDiscardBytesMax = 64 * 1024;
-// Bodies up to this size are copied behind their head, to be sent in one piece.
-constexpr size_t kCopiedBodyBytesMax = 4096;
-
-// Two searches for one character each: a search for either is many times slower.
-bool HasLineBreak(std::string_view text) {
-  return text.find('\n') != text.npos || text.find('\r') != text.npos;
+// Empty lines before a request are allowed: old clients send them after a body. False if there is
+// nothing else, or the line feed is still to come.
+bool SkipEmptyLines(std::span<const std::byte>& input) {
+  constexpr std::byte kCr{'\r'}, kLf{'\n'};
+  while (!input.empty()) {
+    if (input[0] == kLf) {
+      input = input.subspan(1);
+    } else if (input[0] == kCr && input.size() > 1 && input[1] == kLf) {
+      input = input.subspan(2);
+    } else {
+      return input[0] != kCr || input.size() > 1;
+    }
+  }
+  return false;
 }
 
 // See the top. Owned by loop.
-class Http1Session final : public Session, private HttpCallOwner {
+class Http1Session final : public Session, private HttpCallOwner, private WheelTimer {
  public:
   explicit Http1Session(SessionHost& host)
       : host_(host),
@@ -75,8 +83,10 @@ class Http1Session final : public Session, private HttpCallOwner {
   bool MayGoOn() const;
   void NoteStall(SteadyTime now);
 
+  void StartGrace();
+  void OnTimer() override;
+
   void OnAnswer(HttpCallImpl& call) override;
-  void WriteAnswer(HttpCallImpl& call, bool keep);
   bool KeepAfterAnswer();
   void CloseAfterAnswers();
 
@@ -172,12 +182,7 @@ void Http1Session::Process() {
 
 bool Http1Session::TakeHead(Bytes& input) {
   if (!head_started_) {
-    // Empty lines before a request are allowed: old clients send them after a body.
-    while (!input.empty() && (input[0] == std::byte{'\r'} || input[0] == std::byte{'\n'})) {
-      if (input[0] == std::byte{'\r'} && (input.size() < 2 || input[1] != std::byte{'\n'})) break;
-      input = input.subspan(input[0] == std::byte{'\r'} ? 2 : 1);
-    }
-    if (input.empty()) return false;
+    if (!SkipEmptyLines(input)) return false;
     call_ = NewHttpCall(host_.loop(), *this);
     parser_.Start(call_->head_storage());
     head_started_ = true;
@@ -271,6 +276,7 @@ void Http1Session::EndBody() {
     return;
   }
   state_ = State::kAnswer;
+  if (input_ended_) StartGrace();
   call_->OnBodyEnd();
 }
 
@@ -290,8 +296,9 @@ bool Http1Session::KeepAfterAnswer() {
 }
 
 void Http1Session::OnAnswer(HttpCallImpl& call) {
+  Disarm();
   const bool keep = KeepAfterAnswer();
-  WriteAnswer(call, keep);
+  WriteHttp1Answer(call, {.keeps_connection = keep, .is_http10 = is_http10_}, arena_, out_);
   call_ = nullptr;
   call.Close();
   host_.ScheduleFlush();
@@ -306,37 +313,6 @@ void Http1Session::CloseAfterAnswers() {
   host_.CloseAfterFlush();
 }
 
-void Http1Session::WriteAnswer(HttpCallImpl& call, bool keep) {
-  const int status = call.status();
-  arena_.Begin();
-  arena_.Append(StatusLine(status));
-  call.ForEachHeader([&](std::string_view name, std::string_view value) {
-    // A line break in a header would let whoever chose its value write an answer of his own.
-    if (HasLineBreak(name) || name.find(':') != name.npos || HasLineBreak(value)) return;
-    arena_.Append(name);
-    arena_.Append(": ");
-    arena_.Append(value);
-    arena_.Append("\r\n");
-  });
-  const bool has_body = status >= 200 && status != 204 && status != 304;
-  if (has_body) {
-    char digits[24];
-    const auto end = std::to_chars(digits, digits + sizeof digits, call.body_bytes()).ptr;
-    arena_.Append("content-length: ");
-    arena_.Append({digits, static_cast<size_t>(end - digits)});
-    arena_.Append("\r\n");
-  }
-  if (!keep) arena_.Append("connection: close\r\n");
-  if (keep && is_http10_) arena_.Append("connection: keep-alive\r\n");
-  arena_.Append("\r\n");
-  ByteChain body = call.TakeBody();
-  const bool is_copied = has_body && body.bytes() <= kCopiedBodyBytesMax;
-  if (is_copied)
-    for (const Slice& slice : body.slices()) arena_.Append(slice.view());
-  out_.Append(arena_.End());
-  if (has_body && !is_copied) out_.Append(std::move(body));
-}
-
 void Http1Session::Fill(ByteChain& out, size_t) {
   for (Slice& slice : out_.mutable_slices()) out.Append(std::move(slice));
   out_ = {};
@@ -345,9 +321,30 @@ void Http1Session::Fill(ByteChain& out, size_t) {
 
 bool Http1Session::OnEndOfInput() {
   input_ended_ = true;
-  // A request that is complete gets its answer; one that is cut off does not.
-  if (state_ != State::kClosed && state_ != State::kAnswer && MayGoOn()) CloseAfterAnswers();
+  // A request that is complete gets its answer, unless that takes long; one that is cut off does
+  // not.
+  if (state_ == State::kAnswer) {
+    StartGrace();
+  } else if (state_ != State::kClosed && MayGoOn()) {
+    CloseAfterAnswers();
+  }
   return true;
+}
+
+// A client that sends no more has either half-closed its connection and waits, which is rare, or is
+// gone, which looks the same: its model shall not run on for nobody.
+void Http1Session::StartGrace() {
+  ServerState& server = host_.server();
+  host_.loop().timers().Arm(*this, server.clock.Now() + server.options.half_close_grace);
+}
+
+void Http1Session::OnTimer() {
+  keep_alive_ = false;
+  const auto grace = std::chrono::duration_cast<std::chrono::milliseconds>(
+      host_.server().options.half_close_grace);
+  call_->Cancel(499, fmt::format("the client closed its side of the connection, and the answer was "
+                                 "not there within {} ms of that (half_close_grace_ms)",
+                                 grace.count()));
 }
 
 void Http1Session::StartDrain() {

@@ -160,7 +160,17 @@ TEST_F(Http1SessionTest, UnderstandsOldAndClosingClients) {
   EXPECT_THAT(Ask(Get("/probe")), IsEmpty());
 }
 
+TEST_F(Http1SessionTest, EmptyLinesBeforeARequestMayComeInPieces) {
+  std::string answer;
+  for (const char c : "\r\n\n\r\n" + Get("/probe")) answer += Ask({&c, 1});
+  EXPECT_THAT(answer, AllOf(StartsWith("HTTP/1.1 200 OK"), testing::EndsWith("up")));
+  EXPECT_THAT(Ask("\r\r\n"), StartsWith("HTTP/1.1 400"));
+}
+
 TEST_F(Http1SessionTest, TakesAllFormsOfTargets) {
+  EXPECT_THAT(Ask("GET HTTPS://b/probe HTTP/1.1\r\nHost: a\r\n\r\n"), HasSubstr("up"));
+  EXPECT_THAT(Ask("GET /probe HTTP/1.1\r\nHost: [::1%25lo]:80\r\n\r\n"), HasSubstr("up"));
+  EXPECT_THAT(Ask("GET /probe HTTP/1.1\r\nHost:\r\n\r\n"), HasSubstr("up"));
   EXPECT_THAT(Ask("GET http://b/probe?x=1 HTTP/1.1\r\nHost: a\r\n\r\n"), HasSubstr("up"));
   EXPECT_THAT(Ask(Get("/probe?query")), HasSubstr("up"));
   EXPECT_THAT(Ask("GET http://b HTTP/1.1\r\nHost: a\r\n\r\n"), HasSubstr("no such path: /"));
@@ -172,6 +182,36 @@ TEST_F(Http1SessionTest, RefusesPathsAndMethods) {
   EXPECT_THAT(Ask("DELETE /echo HTTP/1.1\r\nHost: a\r\n\r\n"),
               AllOf(StartsWith("HTTP/1.1 405"), HasSubstr("allow: GET, HEAD, POST, OPTIONS\r\n")));
   EXPECT_FALSE(server().host.wants_close);
+}
+
+TEST_F(Http1SessionTest, EveryAnswerNamesItsRequest) {
+  const auto id = [](const std::string& answer) {
+    const std::string_view name = "\r\nx-request-id: ";
+    const size_t at = answer.find(name);
+    if (at == std::string::npos) return std::string("none");
+    return answer.substr(at + name.size(), answer.find('\r', at + 2) - at - name.size());
+  };
+  const auto given = [&](std::string_view value) {
+    return id(
+        Ask(fmt::format("GET /probe HTTP/1.1\r\nHost: a\r\nX-Request-Id: {}\r\n\r\n", value)));
+  };
+  EXPECT_EQ(id(Ask(Get("/probe"))), "1");
+  EXPECT_EQ(id(Ask(Get("/none"))), "2");
+  EXPECT_EQ(given("abc-1"), "abc-1");
+  EXPECT_EQ(given(std::string(128, '~')), std::string(128, '~'));
+  EXPECT_EQ(given(""), "5");
+  EXPECT_EQ(given("a b"), "6");
+  EXPECT_EQ(given(std::string(129, 'x')), "7");
+  EXPECT_EQ(id(Ask(Post("/none", "x", "X-Request-Id: mine\r\n"))), "mine");
+  EXPECT_EQ(id(Ask(Post("/echo", "x", "Content-Encoding: br\r\nX-Request-Id: mine\r\n"))), "mine");
+  EXPECT_EQ(id(Ask(Post("/echo", "x", "Content-Encoding: gzip\r\nX-Request-Id: mine\r\n"))),
+            "mine");
+  EXPECT_EQ(id(Ask("DELETE /echo HTTP/1.1\r\nHost: a\r\n\r\n")), "b");
+  EXPECT_EQ(id(Ask("GET / HTTP/1.1\r\nno colon\r\n\r\n")), "c");  // its head is not to be trusted
+}
+
+TEST_F(Http1SessionTest, PathsThatAreNotUtf8MakeNoBrokenJson) {
+  EXPECT_THAT(Ask(Get("/\xff\"\\")), HasSubstr("\"no such path: /\xEF\xBF\xBD\\\"\\\\\""));
 }
 
 TEST_F(Http1SessionTest, AnswersPreflights) {
@@ -195,6 +235,9 @@ TEST_F(Http1SessionTest, InflatesBodies) {
               AllOf(StartsWith("HTTP/1.1 400"), HasSubstr("ends early")));
   EXPECT_THAT(Ask(Post("/echo", "x", "Content-Encoding: deflate\r\n")),
               AllOf(StartsWith("HTTP/1.1 415"), HasSubstr("supported: gzip")));
+  EXPECT_THAT(
+      Ask(Post("/echo", packed, "Content-Encoding: identity\r\nContent-Encoding: gzip\r\n")),
+      AllOf(StartsWith("HTTP/1.1 415"), HasSubstr("in more than one field")));
 }
 
 TEST_F(Http1SessionTest, StopsGzipBombs) {
@@ -340,6 +383,30 @@ TEST_F(Http1SessionTest, AnswersAfterHalfClose) {
   EXPECT_TRUE(server().host.wants_close);
 }
 
+TEST_F(Http1SessionTest, CancelsForClientsThatAreGone) {
+  options_.half_close_grace = std::chrono::seconds(1);
+  options_.http_request_timeout = {};
+  (void)Ask(Get("/later") + Get("/later") + Get("/later"));
+  EXPECT_TRUE(server().session().OnEndOfInput());
+  EXPECT_TRUE(server().Pass(std::chrono::milliseconds(900)));
+  EXPECT_FALSE(waiting_[0]->cancel().IsCancelled());
+  waiting_[0]->Respond(TextResponse("in time"));
+  EXPECT_THAT(server().Send(), HasSubstr("in time"));
+  ASSERT_EQ(waiting_.size(), 2u);  // has a time of its own
+  EXPECT_TRUE(server().Pass(std::chrono::milliseconds(900)));
+  EXPECT_FALSE(waiting_[1]->cancel().IsCancelled());
+  EXPECT_TRUE(server().Pass(std::chrono::milliseconds(200)));
+  EXPECT_TRUE(waiting_[1]->cancel().IsCancelled());
+  EXPECT_THAT(server().Send(),
+              AllOf(StartsWith("HTTP/1.1 499 Client Closed Request\r\n"),
+                    HasSubstr("not there within 1000 ms"), HasSubstr("connection: close\r\n")));
+  EXPECT_TRUE(server().host.wants_close);
+  EXPECT_EQ(waiting_.size(), 2u);  // the third one is not begun
+  waiting_[1]->Respond(TextResponse("nobody hears this"));
+  waiting_.clear();
+  EXPECT_EQ(server().loop().open_requests(), 0);
+}
+
 TEST_F(Http1SessionTest, DrainsBusyAndIdleConnections) {
   (void)Ask(Get("/later"));
   server().session().StartDrain();
@@ -433,9 +500,15 @@ constexpr BadRequest kBadRequests[] = {
     {"EmptyName", "GET /echo HTTP/1.1\r\nHost: a\r\n: b\r\n\r\n", 400},
     {"NoHost", "GET /echo HTTP/1.1\r\n\r\n", 400},
     {"TwoHosts", "GET /echo HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400},
+    {"TwoHostsInOne", "GET /echo HTTP/1.1\r\nHost: a, b\r\n\r\n", 400},
+    {"HostWithUser", "GET /echo HTTP/1.1\r\nHost: a@b\r\n\r\n", 400},
+    {"HostWithPath", "GET /echo HTTP/1.1\r\nHost: a/b\r\n\r\n", 400},
+    {"HostWithSpace", "GET /echo HTTP/1.1\r\nHost: a b\r\n\r\n", 400},
     {"NoSlash", "GET echo HTTP/1.1\r\nHost: a\r\n\r\n", 400},
     {"Nonsense", "\x16\x03\x01\x02 not http\r\n\r\n", 400},
     {"NewerVersion", "GET /echo HTTP/2.0\r\nHost: a\r\n\r\n", 505},
+    {"NewerMinorVersion", "GET /echo HTTP/1.2\r\nHost: a\r\n\r\n", 505},
+    {"VersionWithThreeDigits", "GET /echo HTTP/1.10\r\nHost: a\r\n\r\n", 400},
     {"NoVersion", "GET /echo\r\n\r\n", 400},
     {"UnknownExpectation",
      "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: tea\r\nContent-Length: 1\r\n\r\nx", 417},

@@ -4,7 +4,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
+
+#include "base/log.h"
+#include "net/content_coding.h"
 
 namespace penstock::net {
 namespace {
@@ -13,20 +15,6 @@ constexpr size_t kCompressBytesMin = 1024;
 constexpr size_t kPooledCallsMax = 1024;
 constexpr size_t kHeadBytesMin = 512;
 constexpr size_t kPooledHeadBytesMax = 16 * 1024;
-
-std::string JsonEscaped(std::string_view text) {
-  std::string escaped;
-  for (const char c : text) {
-    if (c == '"' || c == '\\') {
-      escaped += {'\\', c};
-    } else if (static_cast<unsigned char>(c) < 0x20) {
-      escaped += fmt::format("\\u{:04x}", static_cast<int>(c));
-    } else {
-      escaped += c;
-    }
-  }
-  return escaped;
-}
 
 // "GET, HEAD, POST": what the route allows.
 std::string AllowedMethods(const HttpRoute& route) {
@@ -45,66 +33,15 @@ bool Allows(const HttpRoute& route, std::string_view method) {
   });
 }
 
-std::string_view Trimmed(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
-
-// Cuts off what stands before the next `separator`, and returns it trimmed.
-std::string_view NextPart(std::string_view& text, char separator) {
-  const size_t at = std::min(text.find(separator), text.size());
-  const std::string_view part = text.substr(0, at);
-  text.remove_prefix(std::min(at + 1, text.size()));
-  return Trimmed(part);
-}
-
-// The quality of one element of Accept-Encoding behind its name, as "q=0.5", in thousandths; 1000
-// if there is none.
-int Quality(std::string_view parameters) {
-  while (!parameters.empty()) {
-    const std::string_view parameter = NextPart(parameters, ';');
-    if (parameter.size() < 2 || (parameter[0] | 0x20) != 'q' || parameter[1] != '=') continue;
-    double quality = 0;
-    std::from_chars(parameter.data() + 2, parameter.data() + parameter.size(), quality);
-    return static_cast<int>(std::clamp(quality, 0.0, 1.0) * 1000);
-  }
-  return 1000;
-}
-
-enum class Coding { kIdentity, kGzip, kOther };
-
-Coding CodingOf(std::string_view content_encoding) {
-  if (content_encoding.empty() || EqualsIgnoringCase(content_encoding, "identity"))
-    return Coding::kIdentity;
-  if (EqualsIgnoringCase(content_encoding, "gzip") ||
-      EqualsIgnoringCase(content_encoding, "x-gzip"))
-    return Coding::kGzip;
-  return Coding::kOther;
-}
-
 }  // namespace
-
-bool AcceptsGzip(std::string_view accept_encoding) {
-  int gzip = -1;
-  int any = -1;
-  int identity = -1;
-  while (!accept_encoding.empty()) {
-    std::string_view element = NextPart(accept_encoding, ',');
-    const std::string_view name = NextPart(element, ';');
-    const int quality = Quality(element);
-    if (EqualsIgnoringCase(name, "gzip") || EqualsIgnoringCase(name, "x-gzip")) gzip = quality;
-    if (EqualsIgnoringCase(name, "identity")) identity = quality;
-    if (name == "*") any = quality;
-  }
-  if (gzip < 0) gzip = any;
-  return gzip > 0 && gzip >= identity;
-}
 
 HttpResponse ErrorResponse(int status, std::string_view message) {
   HttpResponse response;
   response.status = status;
-  response.body.AppendCopy(fmt::format("{{\n    \"error\": \"{}\"\n}}", JsonEscaped(message)));
+  std::string body = "{\n    \"error\": \"";
+  AppendJsonEscaped(body, message);
+  body += "\"\n}";
+  response.body.AppendCopy(body);
   return response;
 }
 
@@ -187,6 +124,7 @@ class HttpCallImpl::Holder final {
 HttpCallImpl* NewHttpCall(Loop& loop, HttpCallOwner& owner) {
   HttpCallImpl* call = HttpCallPool::Of(loop).Take(loop);
   call->owner_ = &owner;
+  call->request_id_ = loop.NextRequestId();
   return call;
 }
 
@@ -227,7 +165,6 @@ void HttpCallImpl::Destroy() {
 void HttpCallImpl::OnHead(std::optional<uint64_t> content_length) {
   ServerState& server = loop_->server();
   start_ = server.clock.Now();
-  request_id_ = loop_->NextRequestId();
   (head_.protocol == Protocol::kHttp1 ? server.metrics.http1_requests
                                       : server.metrics.http2_requests)
       .Add();
@@ -247,16 +184,15 @@ bool HttpCallImpl::FindRoute() {
     if (router.fallback()) {
       RunHandler(router.fallback());
     } else {
-      Refuse(404, fmt::format("no such path: {}", head_.path));
+      Refuse(404, fmt::format("no such path: {:.256}", head_.path));
     }
     return false;
   }
   if (!Allows(*route_, head_.method)) {
-    HttpResponse response =
-        ErrorResponse(405, fmt::format("{} is not allowed for {}; allowed: {}", head_.method,
-                                       head_.path, AllowedMethods(*route_)));
-    response.headers.emplace_back("allow", AllowedMethods(*route_));
-    Respond(std::move(response));
+    std::string allowed = AllowedMethods(*route_);
+    const std::string message = fmt::format("{:.256} is not allowed for {:.256}; allowed: {}",
+                                            head_.method, head_.path, allowed);
+    Refuse(405, message, {{"allow", std::move(allowed)}});
     return false;
   }
   return true;
@@ -282,24 +218,19 @@ void HttpCallImpl::AnswerOptions() {
 void HttpCallImpl::AdmitBody(std::optional<uint64_t> content_length) {
   if (route_->counts_as_request) {
     if (!loop_->TryBeginRequest()) {
-      HttpResponse response =
-          ErrorResponse(503, "the server is serving as many requests as it may; try again later");
-      response.headers.emplace_back("retry-after", "1");
-      Respond(std::move(response));
-      return;
+      return Refuse(503, "the server is serving as many requests as it may; try again later",
+                    {{"retry-after", "1"}});
     }
     has_slot_ = true;
   }
-  const std::string_view encoding = FindHeader(head_.headers, "content-encoding");
-  const Coding coding = CodingOf(encoding);
-  if (coding == Coding::kOther) {
-    HttpResponse response = ErrorResponse(
+  std::string_view encoding;
+  const Coding coding = BodyCoding(head_.headers, encoding);
+  if (coding == Coding::kOther)
+    return Refuse(
         415,
-        fmt::format("content-encoding {} is not supported; supported: gzip, identity", encoding));
-    response.headers.emplace_back("accept-encoding", "gzip");
-    Respond(std::move(response));
-    return;
-  }
+        fmt::format("content-encoding {:.256} is not supported; supported: gzip, identity",
+                    encoding),
+        {{"accept-encoding", "gzip"}});
   is_large_ = content_length.value_or(UINT64_MAX) > kSmallBodyBytes;
   const Status status = receiver_.Start({.length = content_length,
                                          .gzip = coding == Coding::kGzip,
@@ -315,12 +246,9 @@ void HttpCallImpl::RefuseBody(const Status& status) {
     case StatusCode::kOutOfRange:
       metrics.limit_body_bytes.Add();
       return Refuse(413, MessageOf(status));
-    case StatusCode::kResourceExhausted: {
+    case StatusCode::kResourceExhausted:
       metrics.limit_inflight_bytes.Add();
-      HttpResponse response = ErrorResponse(503, MessageOf(status));
-      response.headers.emplace_back("retry-after", "1");
-      return Respond(std::move(response));
-    }
+      return Refuse(503, MessageOf(status), {{"retry-after", "1"}});
     default:
       return Refuse(400, MessageOf(status));
   }
@@ -373,17 +301,37 @@ void HttpCallImpl::Respond(HttpResponse response) {
   }
 }
 
-void HttpCallImpl::Refuse(int status, std::string_view message) {
-  Respond(ErrorResponse(status, message));
+void HttpCallImpl::Refuse(int status, std::string_view message, OwnedHeaders headers) {
+  const Holder alive(this);
+  if (Claim()) DeliverRefusal(status, message, std::move(headers));
 }
 
-void HttpCallImpl::OnTimer() {
+void HttpCallImpl::Cancel(int status, std::string_view message) {
   const Holder alive(this);
   if (!Claim()) return;
   cancel_.Cancel();
-  response_ = ErrorResponse(504, "the server did not answer within its time limit");
+  DeliverRefusal(status, message, {});
+}
+
+void HttpCallImpl::DeliverRefusal(int status, std::string_view message, OwnedHeaders headers) {
+  LogRefusal(status, message);
+  response_ = ErrorResponse(status, message);
+  response_.headers = std::move(headers);
   Deliver();
 }
+
+// The head may be unknown: what is in it may be what is wrong.
+void HttpCallImpl::LogRefusal(int status, std::string_view message) const {
+  if (!LogEnabled(LogLevel::kDebug)) return;
+  RequestIdText own;
+  const std::string_view id = RequestIdOf(*this, own);
+  PENSTOCK_LOG_REQUEST(kDebug, request_id_, "{:.256} {:.256} from {} is answered {}: {}{}{}",
+                       head_.method, head_.path, head_.peer, status, message,
+                       id.data() == own.data() ? "" : "; the client calls it ",
+                       id.data() == own.data() ? "" : id);
+}
+
+void HttpCallImpl::OnTimer() { Cancel(504, "the server did not answer within its time limit"); }
 
 // On the thread that answers, which need not be the loop's.
 void HttpCallImpl::Compress() {
@@ -401,6 +349,7 @@ void HttpCallImpl::Compress() {
 void HttpCallImpl::Deliver() {
   Disarm();
   state_.store(State::kAnswered, std::memory_order_release);
+  request_id_field_ = RequestIdOf(*this, request_id_text_);
   if (owner_ != nullptr) owner_->OnAnswer(*this);
 }
 

@@ -22,6 +22,7 @@
 #include "net/body_receiver.h"
 #include "net/call.h"
 #include "net/loop.h"
+#include "net/request_id.h"
 #include "net/server_state.h"
 
 namespace penstock::net {
@@ -96,9 +97,12 @@ class HttpCallImpl final : public HttpCall, private WheelTimer {
   void OnBody(std::span<const std::byte> bytes);
   // The body is complete: runs the handler, unless the call is answered already.
   void OnBodyEnd();
-  // The session found the request wrong (400, 408, 413, 431 ...): answers it, if it is not answered
-  // already.
-  void Refuse(int status, std::string_view message);
+  // Answers an error that the HTTP layer found (400, 404, 413, 431, 503 ...), if there is no answer
+  // yet.
+  void Refuse(int status, std::string_view message, OwnedHeaders headers = {});
+  // The answer is not worth waiting for any more: answers the error, and cancels the run, if there
+  // is no answer yet.
+  void Cancel(int status, std::string_view message);
   // Ends the session's part: drops its reference. Cancels the call if it is not answered yet.
   void Close();
 
@@ -131,6 +135,8 @@ class HttpCallImpl final : public HttpCall, private WheelTimer {
   void AdmitBody(std::optional<uint64_t> content_length);
   void AnswerOptions();
   void RefuseBody(const Status& status);
+  void DeliverRefusal(int status, std::string_view message, OwnedHeaders headers);
+  void LogRefusal(int status, std::string_view message) const;
   void RunHandler(const HttpHandler& handler);
   // Makes the caller the one who answers; false if somebody else was first.
   bool Claim();
@@ -154,6 +160,8 @@ class HttpCallImpl final : public HttpCall, private WheelTimer {
   bool is_gzipped_ = false;  // the answer
   bool vary_ = false;        // the answer depends on accept-encoding
   HttpResponse response_;
+  std::string_view request_id_field_;  // of the answer
+  RequestIdText request_id_text_;
 };
 
 // A call with one reference, which Close drops. From the loop's pool.
@@ -161,9 +169,6 @@ HttpCallImpl* NewHttpCall(Loop& loop, HttpCallOwner& owner);
 
 // The body {"error": "..."} in TensorFlow Serving's form.
 HttpResponse ErrorResponse(int status, std::string_view message);
-
-// Whether a client with this Accept-Encoding takes gzip.
-bool AcceptsGzip(std::string_view accept_encoding);
 
 template <typename Visit>
 void HttpCallImpl::ForEachHeader(Visit visit) const {
@@ -176,6 +181,7 @@ void HttpCallImpl::ForEachHeader(Visit visit) const {
     visit("access-control-allow-headers", std::string_view("Content-Type"));
   }
   for (const auto& [name, value] : response_.headers) visit(name, std::string_view(value));
+  visit(kRequestIdField, request_id_field_);
   visit("date", loop_->HttpDate());
 }
 

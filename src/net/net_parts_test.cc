@@ -3,14 +3,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <string>
 #include <vector>
 
 #include "net/allowance.h"
 #include "net/body_buffer.h"
+#include "net/content_coding.h"
 #include "net/gzip.h"
 #include "net/headers.h"
 #include "net/http_call.h"
+#include "net/idle_memory.h"
 #include "net/router.h"
 #include "net/session_fake.h"
 #include "net/timer_wheel.h"
@@ -141,8 +144,9 @@ TEST(AcceptsGzipTest, HonoursQualities) {
   for (const char* yes :
        {"gzip", "deflate, GZIP;q=0.5", "*", "x-gzip", "gzip;q=1.0, identity", " gzip ;q=0.001, br"})
     EXPECT_TRUE(AcceptsGzip(yes)) << yes;
-  for (const char* no : {"", "deflate", "gzip;q=0", "gzip;q=0.0, *", "*;q=0", "gzipped",
-                         "gzip;q=0.2, identity;q=0.8", ";;,,", "gzip;q=-1"})
+  for (const char* no :
+       {"", "deflate", "gzip;q=0", "gzip;q=0.0, *", "*;q=0", "gzipped",
+        "gzip;q=0.2, identity;q=0.8", ";;,,", "gzip;q=-1", "gzip;q=nan", "gzip;q=-nan"})
     EXPECT_FALSE(AcceptsGzip(no)) << no;
 }
 
@@ -228,6 +232,51 @@ TEST_F(BodyBufferTest, SmallOnesAreAlignedAndPooled) {
   BodyBuffer* again = NewBodyBuffer(server_.loop(), 200);
   EXPECT_EQ(again, buffer);
   again->Unref();
+}
+
+// The kernel's count of them is limited.
+int MappingsOfThisProcess() {
+  std::ifstream maps("/proc/self/maps");
+  int count = 0;
+  for (std::string line; std::getline(maps, line);) ++count;
+  return count;
+}
+
+TEST_F(BodyBufferTest, StalledBodiesShareAMapping) {
+  const int before = MappingsOfThisProcess();
+  std::vector<BodyBuffer*> stalled;
+  for (int i = 0; i < 200; ++i) {
+    stalled.push_back(NewBodyBuffer(server_.loop(), size_t{64} << 20));
+    ASSERT_TRUE(stalled.back()->Commit(1000));
+    stalled.back()->data()[0] = std::byte{1};
+  }
+  EXPECT_LT(MappingsOfThisProcess(), before + 50);
+  for (BodyBuffer* buffer : stalled) buffer->Unref();
+}
+
+TEST_F(BodyBufferTest, PoolsShrink) {
+  std::vector<BodyBuffer*> buffers;
+  for (int i = 0; i < 10; ++i) buffers.push_back(NewBodyBuffer(server_.loop(), 10'000));
+  for (BodyBuffer* buffer : buffers) buffer->Unref();
+  EXPECT_GE(server_.loop().ShrinkPools(3), 70'000u);
+  EXPECT_EQ(server_.loop().ShrinkPools(3), 0u);
+  BodyBuffer* const last_used = NewBodyBuffer(server_.loop(), 10'000);
+  EXPECT_EQ(last_used, buffers.back());
+  last_used->Unref();
+  EXPECT_GE(server_.loop().ShrinkPools(0), 30'000u);
+}
+
+TEST(IdleMemoryTest, IsGivenBackOnceAfterAPeakWhenAllIsQuiet) {
+  IdleMemory memory;
+  EXPECT_FALSE(memory.TrimIfQuiet());
+  memory.NoteFreed(100 << 20);
+  memory.NoteBusy(true);
+  EXPECT_FALSE(memory.TrimIfQuiet());
+  memory.NoteBusy(false);
+  EXPECT_TRUE(memory.TrimIfQuiet());
+  EXPECT_FALSE(memory.TrimIfQuiet());
+  memory.NoteFreed(1000);
+  EXPECT_FALSE(memory.TrimIfQuiet());
 }
 
 TEST_F(BodyBufferTest, SmallOnesComeBackEachTimeHoweverTheyWereShared) {

@@ -59,7 +59,9 @@ struct ServerOptions {
   Duration write_timeout =
       std::chrono::seconds(60);  // without the peer taking any byte of an answer
   Duration http_request_timeout =
-      std::chrono::seconds(30);                       // deadline of plain HTTP calls; 0 = none
+      std::chrono::seconds(30);  // deadline of plain HTTP calls; 0 = none
+  // How long an answer may take to begin after an HTTP/1.1 client has closed its side.
+  Duration half_close_grace = std::chrono::seconds(1);
   Duration drain_timeout = std::chrono::seconds(30);  // how long Drain waits for requests in flight
   Duration keepalive_interval =
       std::chrono::hours(2);  // HTTP/2 ping on an idle connection; 0 = never

@@ -46,7 +46,8 @@ class Session {
   // `bytes` have arrived (in ReadTarget, if that is where they lie). All are consumed. False:
   // protocol error; the connection flushes (a GOAWAY or a 400 may be queued) and closes.
   [[nodiscard]] virtual bool OnBytes(std::span<const std::byte> bytes) = 0;
-  // The peer has half-closed. False: close now; true: answers are still to be sent.
+  // The peer sends no more: it has half-closed, or is gone. False: close now; true: answers are
+  // still to be sent.
   [[nodiscard]] virtual bool OnEndOfInput() = 0;
   // Appends output to `out`, stopping soon after `bytes_wanted`. Called again when that has been
   // written.

@@ -14,6 +14,13 @@ CACHE = pathlib.Path(os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '
 STREAMS_MAX = 100  # so few that h2spec can reach the limit
 
 
+def make_certificate(certificate, key):
+    """Files with a certificate for localhost that vouches for itself, and its key."""
+    subprocess.run(['openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=localhost',
+                    '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1', '-addext', 'basicConstraints=critical,CA:TRUE',
+                    '-keyout', key, '-out', certificate], check=True, capture_output=True)
+
+
 class TestServer:
     """A running grpc_test_server. `port` is plain, `tls_port` is TLS."""
     __test__ = False  # not a test case
@@ -21,9 +28,7 @@ class TestServer:
     def __init__(self, folder, *flags):
         assert os.path.exists(TEST_SERVER), f'{TEST_SERVER} is not built'
         self.certificate, self.key = folder / 'cert.pem', folder / 'key.pem'
-        subprocess.run(['openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=localhost',
-                        '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1', '-addext', 'basicConstraints=critical,CA:TRUE',
-                        '-keyout', self.key, '-out', self.certificate], check=True, capture_output=True)
+        make_certificate(self.certificate, self.key)
         self.errors = open(folder / 'server.log', 'w+')
         self.process = subprocess.Popen(
             [TEST_SERVER, '--streams', str(STREAMS_MAX), '--tls', self.certificate, self.key, *flags],

@@ -34,6 +34,15 @@ def test_an_empty_message(client):
     assert error_of(client[0].call_bytes, PREDICT, b'') == (Code.INVALID_ARGUMENT, 'Missing ModelSpec')
 
 
+def test_errors_name_the_request(builtin):
+    with pytest.raises(grpc.RpcError) as failed:
+        builtin.stub.Predict(predict_request('none', {'x': X}), metadata=[('x-request-id', 'mine')], timeout=30 * SLOWNESS)
+    assert dict(failed.value.trailing_metadata())['x-request-id'] == 'mine'
+    with pytest.raises(grpc.RpcError) as failed:
+        builtin.call_bytes('/no.such/Method', b'')
+    assert 0 < len(dict(failed.value.trailing_metadata())['x-request-id']) <= 16
+
+
 def test_no_name(client):
     assert error_of(client[0].predict, '', {'x': X}, signature='serving_default') == (
         Code.INVALID_ARGUMENT, 'ModelSpec has no name specified.')

@@ -4,6 +4,7 @@ import gzip
 import json
 import re
 import struct
+import time
 
 import pytest
 
@@ -118,6 +119,16 @@ def test_a_body_that_stops(server):
     assert b' 200 ' not in answer
     answer = exchange(server.rest_port, post(length(100)))  # timed out by the server
     assert b' 200 ' not in answer
+
+
+def test_a_client_that_still_sends_a_refused_body_gets_the_answer(server):
+    with connect(server.rest_port) as sock:
+        assert send(sock, post(length(17 * MEGABYTE), body=b''))
+        for _ in range(35):
+            assert send(sock, b'x' * 1000)  # for longer than a silent client would be waited for
+            time.sleep(0.1)
+        answer = read_all(sock)
+        assert answer.startswith(b'HTTP/1.1 413 '), answer
 
 
 def test_slow_heads(server):

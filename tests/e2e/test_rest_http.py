@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 import requests
 
+from net_fixtures import make_certificate
 from penstock_server import SLOWNESS, eventually, idle
+from raw import exchange
 
 runtimes = pytest.mark.runtimes
 HALF = '/v1/models/half:predict'
@@ -82,6 +84,21 @@ def test_one_http2_connection_for_several_requests(base, tmp_path):
     done = subprocess.run(['nghttp', '--data', str(data), *[f'{base}{HALF}?{i}' for i in range(5)]],
                           capture_output=True, check=True, timeout=30 * SLOWNESS)
     assert [json.loads(line) for line in done.stdout.decode().split()] == [ANSWER] * 5
+
+
+def test_curl_uses_an_http2_connection_again(start, tmp_path):
+    # Over TLS: with prior knowledge, curl 7.88 fails by itself here (error 16), whatever the server.
+    make_certificate(tmp_path / 'cert.pem', tmp_path / 'key.pem')
+    server = start({'half': 'builtin:half_plus_two'}, ready=False, flags=[
+        f'--tls_certificate_file={tmp_path}/cert.pem', f'--tls_key_file={tmp_path}/key.pem'])
+    url = f'https://127.0.0.1:{server.rest_port}'
+    again = ['--cacert', str(tmp_path / 'cert.pem'), '--retry', '50', '--retry-delay', '1', '--retry-all-errors', '--fail']
+    curl(*again, url + '/readyz')
+    printed = curl('--cacert', str(tmp_path / 'cert.pem'), '--data', BODY, '--write-out',
+                   '\n%{http_version} %{num_connects}\n', *[url + HALF] * 4)
+    lines = [line for line in printed.decode().split('\n') if line]
+    assert [json.loads(line) for line in lines[::2]] == [ANSWER] * 4
+    assert lines[1::2] == ['2 1'] + ['2 0'] * 3
 
 
 @pytest.mark.parametrize('path', ['/v1/models/%', '/v1/models/%zz', '/v1/models/a%2', '/v1/models/half/labels/%g0'])
@@ -222,9 +239,41 @@ def test_request_ids(base, session):
     assert len(own) == 4 and all(0 < len(each) <= 16 for each in own)
 
 
+def test_a_client_that_half_closes_gets_its_answer(builtin_server):
+    request = b'POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s' % (HALF.encode(), len(BODY), BODY.encode())
+    answer = exchange(builtin_server.rest_port, request, half_close=True)
+    assert answer.startswith(b'HTTP/1.1 200 OK\r\n') and answer.endswith(b'[2.5,3.0]}\n')
+
+
+@runtimes
+def test_a_client_that_half_closes_is_told_why_it_gets_no_answer(start):
+    from conftest import TEST_MODELS
+    server = start({'loop': f'{TEST_MODELS}/loop_onnx'}, flags=['--half_close_grace_ms=100'])
+    answer = exchange(server.rest_port, b'POST /v1/models/loop:predict HTTP/1.1\r\nHost: a\r\nContent-Length: 21\r\n\r\n'
+                      b'{"inputs":1000000000}', half_close=True)
+    assert answer.startswith(b'HTTP/1.1 499 ') and b'half_close_grace_ms' in answer
+    eventually('the model stops', lambda: idle(server))
+
+
+def test_request_ids_of_errors_that_http_finds(builtin_server):
+    for request, status, expected in (
+            (b'GET /none HTTP/1.1\r\nHost: a\r\n', 404, 'mine'), (b'PUT /healthz HTTP/1.1\r\nHost: a\r\n', 405, 'mine'),
+            (b'POST /v1/models HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999\r\n', 413, 'mine'),
+            (b'POST /v1/models HTTP/1.1\r\nHost: a\r\nContent-Encoding: br\r\nContent-Length: 0\r\n', 415, 'mine'),
+            (b'GET / HTTP/1.1\r\nHost: a\r\nX: ' + b'x' * 70_000 + b'\r\n', 431, None),
+            (b'GET / HTTP/1.1\r\nno colon\r\n', 400, None)):
+        answer = exchange(builtin_server.rest_port, request + b'X-Request-Id: mine\r\nConnection: close\r\n\r\n')
+        head = answer.split(b'\r\n\r\n')[0].decode()
+        assert head.startswith(f'HTTP/1.1 {status} ')
+        (found,) = [line.split(': ')[1] for line in head.split('\r\n') if line.startswith('x-request-id: ')]
+        assert found == expected if expected else 0 < len(found) <= 16
+
+
 def test_request_ids_over_http2(base):
     printed = curl(*HTTP2, '--include', '--header', 'X-Request-Id: of-http2', '--data', BODY, base + HALF).decode()
     assert '\r\nx-request-id: of-http2\r\n' in printed
+    printed = curl(*HTTP2, '--include', '--header', 'X-Request-Id: of-http2', base + '/none').decode()
+    assert printed.startswith('HTTP/2 404') and '\r\nx-request-id: of-http2\r\n' in printed
 
 
 # ------------------------------------------------------------------------------------------ time and many clients
@@ -241,13 +290,15 @@ def test_the_time_limit(start, session, model):
 
 
 @runtimes
-def test_a_connection_that_breaks_ends_the_run(models_server):
+@pytest.mark.parametrize('how', ['reset', 'closed'])
+def test_a_client_that_leaves_ends_the_run(models_server, how):
     body = b'{"inputs":1000000000}'
     client = socket.create_connection(('127.0.0.1', models_server.rest_port))
     client.sendall(b'POST /v1/models/loop_onnx:predict HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s' % (
         len(body), body))
     eventually('the model runs', lambda: not idle(models_server))
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))  # close() sends a reset
+    if how == 'reset':
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
     client.close()
     eventually('the model stops', lambda: idle(models_server), 15)  # before the time limit of the call
 

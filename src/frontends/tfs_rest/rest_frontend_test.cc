@@ -275,15 +275,5 @@ TEST_F(RestFrontendTest, StatusByLabelOfAnUnknownModelIsNotFound) {
   EXPECT_THAT(answer.body(), HasSubstr("Could not find any versions of model none"));
 }
 
-TEST_F(RestFrontendTest, RequestIds) {
-  const auto id = [this](std::string_view given) {
-    return Send("GET", "/v1/models", "", {{"X-Request-Id", given}}).header("x-request-id");
-  };
-  EXPECT_EQ(id("abc-1"), "abc-1");
-  EXPECT_EQ(id(""), "2a");
-  EXPECT_EQ(id("a b"), "2a");
-  EXPECT_EQ(id(std::string(129, 'x')), "2a");
-}
-
 }  // namespace
 }  // namespace penstock::tfs_rest

@@ -10,8 +10,7 @@
 
 namespace penstock::tfs_rest {
 
-// Answers 200 with `body`, which is JSON. Every answer repeats the client's x-request-id, or gives
-// one.
+// Answers 200 with `body`, which is JSON.
 void RespondJson(net::HttpCall& call, ByteChain body);
 // Answers {"error": "..."} with the HTTP status that TensorFlow Serving has for the code.
 void RespondError(net::HttpCall& call, const Status& status);

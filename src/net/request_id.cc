@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/request_id.h"
+
+#include <algorithm>
+#include <charconv>
+
+namespace penstock::net {
+namespace {
+
+constexpr size_t kRequestIdBytesMax = 128;
+
+}  // namespace
+
+std::string_view RequestIdOf(const Call& call, RequestIdText& own) {
+  const std::string_view given = FindHeader(call.head().headers, kRequestIdField);
+  const bool is_usable =
+      !given.empty() && given.size() <= kRequestIdBytesMax &&
+      std::all_of(given.begin(), given.end(), [](char c) { return c > ' ' && c < 0x7F; });
+  if (is_usable) return given;
+  const auto end = std::to_chars(own.data(), own.data() + own.size(), call.request_id(), 16).ptr;
+  return {own.data(), static_cast<size_t>(end - own.data())};
+}
+
+}  // namespace penstock::net
