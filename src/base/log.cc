@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <ctime>
 
+#include "base/utf8.h"
+
 namespace penstock {
 namespace {
 
@@ -27,27 +29,6 @@ void AppendTime(std::string& to, std::chrono::system_clock::time_point time) {
   fmt::format_to(std::back_inserter(to), "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
                  utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min,
                  utc.tm_sec, ms % 1000);
-}
-
-// The length of the UTF-8 character that `text` starts with, or 0 if it does not start with one.
-// Overlong forms, surrogates and what lies above U+10FFFF are none.
-size_t Utf8Length(std::string_view text) {
-  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char first = byte(0);
-  const size_t length = first < 0x80   ? 1
-                        : first < 0xC2 ? 0
-                        : first < 0xE0 ? 2
-                        : first < 0xF0 ? 3
-                                       : 4;
-  if (length == 0 || first > 0xF4 || length > text.size()) return 0;
-  for (size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xC0) != 0x80) return 0;
-  }
-  if (first == 0xE0 && byte(1) < 0xA0) return 0;
-  if (first == 0xED && byte(1) > 0x9F) return 0;
-  if (first == 0xF0 && byte(1) < 0x90) return 0;
-  if (first == 0xF4 && byte(1) > 0x8F) return 0;
-  return length;
 }
 
 // For people: control characters escaped, all else as it is.

@@ -7,6 +7,8 @@
 #include <numeric>
 #include <utility>
 
+#include "base/utf8.h"
+
 namespace penstock::border {
 namespace {
 
@@ -91,6 +93,8 @@ StatusOr<Tensor> FromC(const PenstockTensor& tensor, BufferRef elements, BufferR
   return Tensor::FromBytes(*dtype, std::move(shape), std::move(slice));
 }
 
+bool IsUtf8(PenstockString text) { return ToUtf8(View(text)) == View(text); }
+
 // Positions of `specs` in the order of their names.
 std::vector<uint32_t> SortedOrder(std::span<const PenstockTensorSpec> specs) {
   std::vector<uint32_t> order(specs.size());
@@ -112,6 +116,9 @@ StatusOr<TensorSpec> SpecFromC(const PenstockTensorSpec& spec) {
     return Error(StatusCode::kInternal, "'{}' has an impossible rank: {}", result.name, spec.rank);
   }
   result.backend_name = View(spec.backend_name);
+  if (!IsUtf8(spec.name) || !IsUtf8(spec.backend_name)) {
+    return Error(StatusCode::kInternal, "the name '{}' is not UTF-8", ToUtf8(result.name));
+  }
   result.dtype = *dtype;
   result.optional = (spec.flags & PENSTOCK_SPEC_OPTIONAL) != 0;
   result.unknown_rank = (spec.flags & PENSTOCK_SPEC_UNKNOWN_RANK) != 0;
@@ -197,6 +204,13 @@ StatusOr<Description> FromC(std::string_view platform, const PenstockModelInfo* 
     Description::Order order{SortedOrder(inputs), SortedOrder(outputs), {}};
     order.our_outputs.resize(outputs.size());
     for (uint32_t i = 0; i < outputs.size(); ++i) order.our_outputs[order.outputs[i]] = i;
+    if (!IsUtf8(theirs.name) || !IsUtf8(theirs.method_name)) {
+      return Error(StatusCode::kInternal, "the signature '{}' has a name that is not UTF-8",
+                   ToUtf8(View(theirs.name)));
+    }
+    if (result.info.FindSignature(View(theirs.name)) != nullptr) {
+      return Error(StatusCode::kInternal, "the signature '{}' stands twice", View(theirs.name));
+    }
     Signature& ours = result.info.signatures.emplace_back();
     ours.name = View(theirs.name);
     ours.method_name = View(theirs.method_name);

@@ -3,6 +3,7 @@
 
 #include <google/protobuf/util/json_util.h>
 
+#include "base/utf8.h"
 #include "serving/get_model_metadata.pb.h"
 #include "serving/get_model_status.pb.h"
 
@@ -26,8 +27,8 @@ void FillVersionStatus(const core::VersionStatus& from,
   to.set_state(static_cast<tensorflow::serving::ModelVersionStatus::State>(from.state));
   auto& status = *to.mutable_status();
   status.set_error_code(static_cast<tensorflow::error::Code>(from.status.code()));
-  const std::string_view message = MessageOf(from.status);
-  status.set_error_message(message.data(), message.size());
+  // It may quote file names and runtimes; clients refuse a message with a string that is no UTF-8.
+  status.set_error_message(ToUtf8(MessageOf(from.status)));
 }
 
 StatusOr<std::string> ToJson(const Message& message) {

@@ -67,6 +67,15 @@ std::vector<core::VersionStatus> SampleVersions() {
           {{"m", {1}}, core::VersionState::kEnd, absl::NotFoundError("no file"), {}}};
 }
 
+TEST(ModelDescription, AMessageThatQuotesAnyBytesIsStillUtf8) {
+  const std::vector<core::VersionStatus> versions = {
+      {{"m", {1}}, core::VersionState::kEnd, InvalidArgument("files: a\xFF"), {}}};
+  tensorflow::serving::GetModelStatusResponse response;
+  ASSERT_TRUE(FillModelStatus("m", std::nullopt, versions, response).ok());
+  EXPECT_EQ(response.model_version_status(0).status().error_message(), "files: a\uFFFD");
+  EXPECT_THAT(*ModelStatusJson("m", std::nullopt, versions), HasSubstr("files: a\uFFFD"));
+}
+
 TEST(ModelDescription, WritesStatusAsJson) {
   const auto json = ModelStatusJson("m", std::nullopt, SampleVersions());
   ASSERT_TRUE(json.ok());

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backends/host/border.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "penstock/backend.hpp"
+
+namespace penstock::border {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+// Memory of a backend that counts its references; starts with one.
+struct Owned {
+  int references = 1;
+  static constexpr PenstockOwnerCalls kCalls = {
+      [](void* object) { ++static_cast<Owned*>(object)->references; },
+      [](void* object) { --static_cast<Owned*>(object)->references; }};
+  PenstockOwner owner() { return {this, &kCalls}; }
+};
+
+constexpr int64_t kTwo[] = {2};
+
+PenstockTensor Floats(const float* data, const PenstockOwner& owner = {}) {
+  return {PENSTOCK_FLOAT32, 1, kTwo, data, 2 * sizeof(float), owner, {}};
+}
+
+TEST(BorderTest, TensorOfOursCrossesAndComesBackAsItself) {
+  Tensor tensor = *Tensor::Allocate(DType::kFloat32, {2});
+  tensor.mutable_as<float>()[0] = 1;
+  tensor.mutable_as<float>()[1] = 2;
+  const PenstockTensor there = ToC(tensor);
+  EXPECT_EQ(there.dtype, PENSTOCK_FLOAT32);
+  EXPECT_EQ(there.rank, 1U);
+  EXPECT_EQ(there.shape[0], 2);
+  EXPECT_EQ(there.bytes, 8U);
+  there.owner.calls->keep(there.owner.object);
+  const Tensor back = *FromC(there);
+  EXPECT_EQ(back.data(), tensor.data());
+  EXPECT_EQ(back.elements().owner.get(), tensor.elements().owner.get());
+}
+
+TEST(BorderTest, PartOfATensorOfOursIsKeptByTheWhole) {
+  const Tensor tensor = *Tensor::Allocate(DType::kFloat32, {4});
+  PenstockTensor part = ToC(tensor);
+  part.owner.calls->keep(part.owner.object);
+  part.shape = kTwo;
+  part.data = tensor.data() + 8;
+  part.bytes = 8;
+  const Tensor back = *FromC(part);
+  EXPECT_EQ(back.data(), tensor.data() + 8);
+}
+
+TEST(BorderTest, NoElementsStillHaveAnAddress) {
+  const Tensor none = *Tensor::FromBytes(DType::kFloat32, {0}, {});
+  const PenstockTensor there = ToC(none);
+  EXPECT_NE(there.data, nullptr);
+  EXPECT_NE(there.owner.calls, nullptr);
+  there.owner.calls->keep(there.owner.object);
+  EXPECT_EQ(FromC(there)->element_count(), 0);
+}
+
+TEST(BorderTest, ForeignMemoryIsReleasedWithItsTensor) {
+  Owned owned;
+  const float values[] = {1, 2};
+  {
+    const Tensor tensor = *FromC(Floats(values, owned.owner()));
+    EXPECT_EQ(static_cast<const void*>(tensor.data()), values);
+    const Tensor copy = tensor;
+    EXPECT_EQ(owned.references, 1);
+  }
+  EXPECT_EQ(owned.references, 0);
+}
+
+TEST(BorderTest, MemoryWithoutOwnerIsCopied) {
+  float values[] = {1, 2};
+  const Tensor tensor = *FromC(Floats(values));
+  values[0] = 7;
+  EXPECT_THAT(tensor.as<float>(), ElementsAre(1, 2));
+}
+
+TEST(BorderTest, StringsWithoutOwnerAreCopiedAndWithOneAreNot) {
+  std::string text = "abc";
+  const PenstockString elements[] = {{text.data(), 3}, {nullptr, 0}};
+  PenstockTensor strings = {PENSTOCK_STRING, 1, kTwo, elements, sizeof(elements), {}, {}};
+  const Tensor copied = *FromC(strings);
+  Owned array;
+  Owned characters;
+  strings.owner = array.owner();
+  strings.string_owner = characters.owner();
+  {
+    const Tensor viewed = *FromC(strings);
+    text[0] = 'x';
+    EXPECT_EQ(viewed.strings()[0].view(), "xbc");
+  }
+  EXPECT_EQ(copied.strings()[0].view(), "abc");
+  EXPECT_EQ(copied.strings()[1].size, 0U);
+  EXPECT_EQ(array.references, 0);
+  EXPECT_EQ(characters.references, 0);
+}
+
+TEST(BorderTest, TensorThatMakesNoSenseIsAnErrorAndIsReleased) {
+  const float values[] = {1, 2};
+  const PenstockString no_data[] = {{nullptr, 3}, {nullptr, 0}};
+  const int64_t negative[] = {-2};
+  const int64_t huge[] = {INT64_MAX, INT64_MAX};
+  const PenstockTensor good = Floats(values);
+  std::vector<std::pair<PenstockTensor, const char*>> wrong(8, {good, ""});
+  wrong[0] = {good, "unknown element type 99"};
+  wrong[0].first.dtype = 99;
+  wrong[1] = {good, "rank 255"};
+  wrong[1].first.rank = 255;
+  wrong[2] = {good, "rank 1 without a shape"};
+  wrong[2].first.shape = nullptr;
+  wrong[3] = {good, "no data"};
+  wrong[3].first.data = nullptr;
+  wrong[4].first.bytes = 4;
+  wrong[5].first.shape = negative;
+  wrong[6].first.rank = 2;
+  wrong[6].first.shape = huge;
+  wrong[7] = {{PENSTOCK_STRING, 1, kTwo, no_data, sizeof(no_data), {}, {}}, "a size but no data"};
+  for (size_t i = 0; i < wrong.size(); ++i) {
+    Owned owned;
+    wrong[i].first.owner = owned.owner();
+    const Status status = FromC(wrong[i].first).status();
+    EXPECT_EQ(status.code(), StatusCode::kInternal) << i;
+    EXPECT_THAT(std::string(MessageOf(status)), HasSubstr(wrong[i].second)) << i;
+    EXPECT_EQ(owned.references, 0) << i;
+  }
+}
+
+TEST(BorderTest, CodesBecomeStatuses) {
+  EXPECT_TRUE(ToStatus(PENSTOCK_OK, "ignored").ok());
+  EXPECT_EQ(ToStatus(PENSTOCK_DATA_LOSS, "why"), absl::DataLossError("why"));
+  EXPECT_EQ(ToStatus(17, "why"), absl::UnknownError("why"));
+  EXPECT_EQ(ToStatus(-1, "why"), absl::UnknownError("why"));
+}
+
+TEST(BorderTest, ErrorSinkKeepsTheLastText) {
+  ErrorSink sink;
+  sink.set(&sink, ToC(std::string("first")));
+  sink.set(&sink, ToC(std::string("second")));
+  EXPECT_EQ(sink.text, "second");
+}
+
+// What a backend says, changed by a test, and what becomes of it.
+StatusOr<Description> Translate(const std::function<void(plugin::Description&)>& change =
+                                    [](auto&) {}) {
+  plugin::Signature signature;
+  signature.inputs = {
+      {.name = "b", .dtype = PENSTOCK_FLOAT32, .shape = {-1, 3}},
+      {.name = "a", .dtype = PENSTOCK_INT64, .unknown_rank = true, .optional = true}};
+  signature.outputs = {{.name = "z", .dtype = PENSTOCK_FLOAT32},
+                       {.name = "y", .dtype = PENSTOCK_BOOL}};
+  plugin::Description description;
+  description.signatures = {std::move(signature)};
+  description.runs_max = 4;
+  description.flags = PENSTOCK_MAY_BLOCK;
+  change(description);
+  const plugin::FrozenDescription frozen(std::move(description));
+  return FromC("fake", frozen.info());
+}
+
+TEST(BorderTest, DescriptionIsSortedAndKnowsWhereThingsStood) {
+  const Description description = *Translate();
+  EXPECT_EQ(description.info.platform, "fake");
+  EXPECT_EQ(description.runs_max, 4U);
+  EXPECT_TRUE(description.info.traits.may_block);
+  const Signature& signature = description.info.signatures[0];
+  EXPECT_EQ(signature.inputs[0].name, "a");
+  EXPECT_TRUE(signature.inputs[0].unknown_rank);
+  EXPECT_TRUE(signature.inputs[0].optional);
+  EXPECT_EQ(signature.inputs[1].shape, Shape({-1, 3}));
+  EXPECT_EQ(signature.outputs[0].name, "y");
+  EXPECT_FALSE(signature.outputs[0].unknown_rank);
+  EXPECT_THAT(description.orders[0].inputs, ElementsAre(1, 0));
+  EXPECT_THAT(description.orders[0].outputs, ElementsAre(1, 0));
+  EXPECT_THAT(description.orders[0].our_outputs, ElementsAre(1, 0));
+}
+
+TEST(BorderTest, DescriptionThatMakesNoSense) {
+  const std::pair<std::function<void(plugin::Description&)>, const char*> kWrong[] = {
+      {[](auto& d) { d.signatures[0].inputs[0].dtype = 77; },
+       "'b' has the unknown element type 77"},
+      {[](auto& d) { d.signatures[0].inputs[0].shape = {-2}; }, "'b' has an impossible shape"},
+      {[](auto& d) { d.signatures[0].inputs[0].shape.resize(300); }, "'b' has an impossible rank"},
+      {[](auto& d) { d.signatures[0].inputs[1].name = "a\xFF"; }, "is not UTF-8"},
+      {[](auto& d) { d.signatures[0].name = "\xC3"; }, "is not UTF-8"},
+      {[](auto& d) { d.signatures[0].outputs[1].name = "z"; }, "the name 'z' stands twice"},
+      {[](auto& d) { d.signatures.push_back(d.signatures[0]); },
+       "the signature 'serving_default' stands twice"}};
+  for (const auto& [change, text] : kWrong) {
+    const Status status = Translate(change).status();
+    EXPECT_EQ(status.code(), StatusCode::kInternal) << text;
+    EXPECT_THAT(std::string(MessageOf(status)), HasSubstr(text));
+  }
+  EXPECT_EQ(FromC("fake", nullptr).status().code(), StatusCode::kInternal);
+  PenstockModelInfo info{};
+  EXPECT_EQ(FromC("fake", &info).status().code(), StatusCode::kInternal);
+}
+
+}  // namespace
+}  // namespace penstock::border
