@@ -150,7 +150,9 @@ typedef struct PenstockHost {
   /* Adds to a counter, sets a gauge, or records an observation (microseconds). The host prefixes
    * the name, as in "penstock_backend_<backend>_<name>". */
   void (*metric)(const struct PenstockHost* host, int32_t kind, PenstockString name, double value);
-  /* Says that `model` (null: the whole backend) can no longer answer; it is then retired. */
+  /* Says that `model`, as `load` gave it, can no longer answer: the host sends it nothing more,
+   * unloads it after its last answer, and loads its version again. Null: the whole backend can no
+   * longer answer; nothing is loaded through it any more. Returns at once. */
   void (*broken)(const struct PenstockHost* host, const void* model, PenstockString reason);
 } PenstockHost;
 

@@ -351,6 +351,13 @@ class Model {
   const Description& description() const { return frozen_.description(); }
   const PenstockModelInfo* info() const { return frozen_.info(); }
 
+ protected:
+  // Says that this model can no longer answer. The host sends it no more requests, unloads it once
+  // it has answered those it has, and loads its version again. On any thread, also in Run.
+  void ReportBroken(const PenstockHost& host, std::string_view reason) const {
+    host.broken(&host, this, ToC(reason));
+  }
+
  private:
   const FrozenDescription frozen_;
 };

@@ -58,18 +58,38 @@ void ModelObserver::OnVersion(const core::VersionStatus& version) {
       OnAvailable(version.id);
       break;
     case core::VersionState::kUnloading:
-      PENSTOCK_LOG(kInfo, "unloading model {}", version.id.ToString());
+      OnUnloading(version);
       break;
     case core::VersionState::kEnd:
-      load_starts_.erase(version.id);
-      if (version.status.ok()) {
-        PENSTOCK_LOG(kInfo, "model {} is unloaded", version.id.ToString());
-      } else if (version.status.code() != StatusCode::kCancelled) {
-        CountLoad(version.id.name, "failed");
-        PENSTOCK_LOG(kError, "model {} could not be loaded: {}", version.id.ToString(),
-                     version.status.ToString());
-      }
+      OnEnd(version);
       break;
+  }
+}
+
+void ModelObserver::OnUnloading(const core::VersionStatus& version) {
+  const bool was_loading = load_starts_.erase(version.id) > 0;  // it is not wanted any more
+  unloading_.insert(version.id);
+  if (version.status.ok() || was_loading) {
+    PENSTOCK_LOG(kInfo, "unloading model {}", version.id.ToString());
+    return;
+  }
+  metrics_
+      .AddCounter("penstock_model_broken_total",
+                  "Versions taken from service because they reported themselves broken.",
+                  {{"model_name", version.id.name}})
+      .Add();
+  PENSTOCK_LOG(kError, "model {} is broken and taken from service: {}", version.id.ToString(),
+               version.status.ToString());
+}
+
+void ModelObserver::OnEnd(const core::VersionStatus& version) {
+  load_starts_.erase(version.id);
+  if (unloading_.erase(version.id) > 0) {
+    PENSTOCK_LOG(kInfo, "model {} is unloaded", version.id.ToString());
+  } else if (!version.status.ok() && version.status.code() != StatusCode::kCancelled) {
+    CountLoad(version.id.name, "failed");
+    PENSTOCK_LOG(kError, "model {} could not be loaded: {}", version.id.ToString(),
+                 version.status.ToString());
   }
 }
 

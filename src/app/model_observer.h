@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 
 #include "base/clock.h"
@@ -25,6 +26,8 @@ class ModelObserver final {
   // All of these run in the manager's listener, so one at a time.
   void OnEvent(const core::ManagerEvent& event);
   void OnVersion(const core::VersionStatus& version);
+  void OnUnloading(const core::VersionStatus& version);
+  void OnEnd(const core::VersionStatus& version);
   void OnAvailable(const core::ServableId& id);
   void OnSourceStatus(const std::string& model);
   void CountLoad(const std::string& model, const char* result);
@@ -36,6 +39,7 @@ class ModelObserver final {
 
   // Only in the listener.
   std::map<core::ServableId, SteadyTime> load_starts_;
+  std::set<core::ServableId> unloading_;
   std::map<std::string, std::string> source_errors_;  // the last one logged, by model
 };
 

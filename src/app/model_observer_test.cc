@@ -12,7 +12,15 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
-class EmptyServable final : public core::Servable {};
+// Breaks on demand. Thread-safe.
+class FragileServable final : public core::Servable {
+ public:
+  void SetBrokenCallback(core::BrokenCallback callback) override { break_ = std::move(callback); }
+  void Break(Status reason) const { break_(std::move(reason)); }
+
+ private:
+  core::BrokenCallback break_;
+};
 
 // Waits until the listeners have heard of the load, which another thread may be telling them; then
 // takes three seconds of the fake clock and succeeds or fails. One thread at a time.
@@ -24,7 +32,7 @@ class SlowLoader final : public core::Loader {
     is_told_.wait();
     clock_.Advance(std::chrono::seconds(3));
     if (!status_.ok()) return status_;
-    return std::make_unique<EmptyServable>();
+    return std::make_unique<FragileServable>();
   }
 
  private:
@@ -71,6 +79,24 @@ TEST_F(ModelObserverTest, ALoadIsLoggedAndCounted) {
   const std::string log = Log();
   EXPECT_THAT(log, HasSubstr("loading model m version 3\n"));
   EXPECT_THAT(log, HasSubstr("model m version 3 is available, in 3000 ms\n"));
+}
+
+TEST_F(ModelObserverTest, ABrokenVersionIsLoggedAndCountedAndNoFailedLoad) {
+  Configure();
+  Aspire(OkStatus());
+  static_cast<const FragileServable&>(manager_.GetHandle("m")->servable())
+      .Break(absl::InternalError("lost"));
+  ASSERT_TRUE(manager_.WaitFor(
+      [&] { return manager_.VersionStatuses("m")[0].state == core::VersionState::kEnd; }));
+  ASSERT_TRUE(manager_.WaitUntilIdle());
+  const std::string text = metrics_.Text();
+  EXPECT_THAT(text, HasSubstr("penstock_model_broken_total{model_name=\"m\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("penstock_model_versions{model_name=\"m\",state=\"END\"} 1\n"));
+  EXPECT_THAT(text, Not(HasSubstr("result=\"failed\"")));
+  const std::string log = Log();
+  EXPECT_THAT(log,
+              HasSubstr("model m version 3 is broken and taken from service: INTERNAL: lost\n"));
+  EXPECT_THAT(log, HasSubstr("model m version 3 is unloaded\n"));
 }
 
 TEST_F(ModelObserverTest, AFailureIsLoggedAndCounted) {

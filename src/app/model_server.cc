@@ -8,7 +8,6 @@
 #include "app/component_options.h"
 #include "app/model_observer.h"
 #include "base/executor.h"
-#include "base/log.h"
 #include "base/process_metrics.h"
 
 namespace penstock {
@@ -18,11 +17,6 @@ BackendHostOptions HostOptions(const Settings& settings, Executor& pool, Metrics
   BackendHostOptions options = MakeBackendOptions(settings);
   options.pool = &pool;
   options.metrics = &metrics;
-  options.on_broken = [](const std::string& backend, const std::string& model,
-                         const std::string& reason) {
-    PENSTOCK_LOG(kError, "backend {} reports {} broken: {}", backend,
-                 model.empty() ? "itself" : "model " + model, reason);
-  };
   return options;
 }
 

@@ -20,9 +20,10 @@ class Loader {
   // reserved. An error counts as a failed load.
   virtual StatusOr<uint64_t> EstimateResources() { return uint64_t{0}; }
 
-  // The version, ready to serve; destroying it unloads it. Called again after an error, when the
-  // load is retried. Slow; runs on a thread of low priority. The message of an error should say
-  // which file is wrong and why; the manager adds the version's name.
+  // The version, ready to serve; destroying it unloads it. Called again when the load is
+  // retried: after an error, or when what it had loaded broke and is destroyed. Slow; runs on a
+  // thread of low priority. The message of an error should say which file is wrong and why; the
+  // manager adds the version's name.
   virtual StatusOr<std::unique_ptr<Servable>> Load() = 0;
 };
 

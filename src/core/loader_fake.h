@@ -37,8 +37,11 @@ struct FakePlan {
   std::atomic<int> failures_left{0};  // loads that fail before one succeeds
   std::atomic<uint64_t> estimate{0};
   std::atomic<bool> throws{false};
-  FakeGate* gate = nullptr;     // a load waits for it
-  FakeGate* started = nullptr;  // opened by a load
+  std::atomic<bool> throws_no_exception{false};  // but a number
+  std::atomic<bool> estimate_throws{false};
+  std::atomic<bool> breaks_at_once{false};  // what is loaded reports itself broken
+  FakeGate* gate = nullptr;                 // a load waits for it
+  FakeGate* started = nullptr;              // opened by a load
   std::atomic<int> loads{0};
   std::atomic<int> alive{0};  // servables
 };
@@ -54,7 +57,15 @@ class FakeServable final : public Servable {
   // False, or an error of a sanitizer, if it was destroyed.
   bool IsAlive() const { return alive_.load(std::memory_order_relaxed); }
 
+  void SetBrokenCallback(BrokenCallback callback) override {
+    broken_ = std::move(callback);
+    if (plan_->breaks_at_once) Break(absl::DataLossError("broken from the start"));
+  }
+  // Reports itself broken.
+  void Break(Status reason) const { broken_(std::move(reason)); }
+
  private:
+  BrokenCallback broken_;
   const std::shared_ptr<FakePlan> plan_;
   std::atomic<bool> alive_{true};
 };
@@ -64,11 +75,15 @@ class FakeLoader final : public Loader {
  public:
   explicit FakeLoader(std::shared_ptr<FakePlan> plan) : plan_(std::move(plan)) {}
 
-  StatusOr<uint64_t> EstimateResources() override { return plan_->estimate.load(); }
+  StatusOr<uint64_t> EstimateResources() override {
+    if (plan_->estimate_throws) throw std::runtime_error("broken disk");
+    return plan_->estimate.load();
+  }
   StatusOr<std::unique_ptr<Servable>> Load() override {
     ++plan_->loads;
     if (plan_->started != nullptr) plan_->started->Open();
     if (plan_->gate != nullptr) plan_->gate->WaitUntilOpen();
+    if (plan_->throws_no_exception) throw 42;
     if (plan_->throws) throw std::runtime_error("broken library");
     if (plan_->failures_left.load() > 0) {
       --plan_->failures_left;

@@ -34,6 +34,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/status.h"
 #include "base/string_map.h"
 #include "base/thread_slot.h"
 #include "core/servable.h"
@@ -97,6 +98,8 @@ class VersionEntry {
 struct Snapshot {
   struct Model {
     std::vector<VersionEntry*> ready;  // newest first
+    // Wanted, but taken from service because they broke, and why; newest first.
+    std::vector<std::pair<VersionNumber, Status>> broken;
     StringMap<VersionNumber> labels;
   };
   StringMap<std::shared_ptr<const Model>> models;  // every configured one

@@ -26,6 +26,17 @@ Status ServableNotFound(std::string_view name, std::optional<VersionNumber> vers
                version->value);
 }
 
+// Why a configured model has no such version ready: OK if not because it broke.
+Status WhyBroken(const Snapshot::Model& model, std::string_view name,
+                 std::optional<VersionNumber> version) {
+  for (const auto& [number, reason] : model.broken) {
+    if (version && number != *version) continue;
+    return Error(StatusCode::kUnavailable, "Servable {} version {} was taken from service: {}",
+                 name, number.value, MessageOf(reason));
+  }
+  return OkStatus();
+}
+
 }  // namespace
 
 Handle::~Handle() {
@@ -63,33 +74,32 @@ StatusOr<Handle> Manager::GetHandle(std::string_view name,
     SnapshotCell::Reader snapshot(impl_->lookup());
     const auto model = snapshot->models.find(name);
     if (model != snapshot->models.end()) {
-      VersionEntry* entry = FindVersion(*model->second, version);
-      if (entry != nullptr) {
+      if (VersionEntry* entry = FindVersion(*model->second, version)) {
         entry->Ref();
         return Handle(entry);
       }
+      TRY(WhyBroken(*model->second, name, version));
     }
   }
   return ServableNotFound(name, version);
 }
 
 StatusOr<Handle> Manager::GetHandleByLabel(std::string_view name, std::string_view label) const {
-  std::optional<VersionNumber> version;
   {
     SnapshotCell::Reader snapshot(impl_->lookup());
     const auto model = snapshot->models.find(name);
     if (model != snapshot->models.end()) {
       const auto found = model->second->labels.find(label);
       if (found != model->second->labels.end()) {
-        version = found->second;
-        if (VersionEntry* entry = FindVersion(*model->second, version)) {
+        if (VersionEntry* entry = FindVersion(*model->second, found->second)) {
           entry->Ref();
           return Handle(entry);
         }
+        TRY(WhyBroken(*model->second, name, found->second));
+        return ServableNotFound(name, found->second);
       }
     }
   }
-  if (version) return ServableNotFound(name, version);
   return InvalidArgument("Unrecognized servable version label: {}", label);
 }
 

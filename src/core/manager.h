@@ -32,7 +32,7 @@ std::string_view VersionStateName(VersionState state);  // as "AVAILABLE"
 struct VersionStatus {
   ServableId id;
   VersionState state = VersionState::kStart;
-  Status status;                                // why it ended or is being retried
+  Status status;                                // why it broke, ended or is being retried
   std::chrono::system_clock::time_point since;  // when it entered the state
 };
 
@@ -65,7 +65,9 @@ class Handle {
 struct ManagerOptions {
   int load_threads = 2;  // loads at a time, of all models together
   int load_nice = 10;    // OS priority of the load and unload threads, so that they slow no request
-  // Retries of a failed load while its version stays aspired; negative: without end.
+  // Retries of a failed load while its version stays aspired; negative: without end. A version that
+  // breaks while it serves has failed too; if it had served for load_retry_interval_max, its
+  // failures are counted anew.
   int load_retries_max = 5;
   // Wait before the first retry; each further one waits twice as long, up to the maximum.
   Duration load_retry_interval = std::chrono::seconds(1);
@@ -119,10 +121,11 @@ class Manager final : public AspiredTarget {
   // --- Requests. No lock, no write to a shared cache line.
 
   // The newest ready version, or the one asked for. NOT_FOUND with TensorFlow Serving's texts:
-  // "Servable not found for request: Latest(NAME)" / "Specific(NAME, V)".
+  // "Servable not found for request: Latest(NAME)" / "Specific(NAME, V)". UNAVAILABLE, with the
+  // reason, if it would be there but for having reported itself broken.
   StatusOr<Handle> GetHandle(std::string_view name,
                              std::optional<VersionNumber> version = std::nullopt) const;
-  // By label. INVALID_ARGUMENT "Unrecognized servable version label: L"; NOT_FOUND as above.
+  // By label. INVALID_ARGUMENT "Unrecognized servable version label: L"; others as above.
   StatusOr<Handle> GetHandleByLabel(std::string_view name, std::string_view label) const;
   // True if every configured model has a version available.
   bool IsReady() const;

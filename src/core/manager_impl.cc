@@ -16,17 +16,17 @@ Status ModelNotFound(std::string_view name) {
   return Error(StatusCode::kNotFound, "there is no model called \"{}\"", name);
 }
 
-// Runs the loader; whatever it throws becomes a status.
-StatusOr<std::unique_ptr<Servable>> RunLoader(Loader& loader) {
+// Calls a function of a loader; whatever it throws becomes a status.
+template <typename Function>
+auto CallLoader(Function&& function) -> decltype(function()) {
   try {
-    StatusOr<std::unique_ptr<Servable>> servable = loader.Load();
-    if (servable.ok() && *servable == nullptr)
-      return absl::InternalError("the loader gave nothing");
-    return servable;
+    return function();
   } catch (const std::bad_alloc&) {
     return absl::ResourceExhaustedError("out of memory");
   } catch (const std::exception& error) {
     return Error(StatusCode::kInternal, "the loader threw: {}", error.what());
+  } catch (...) {
+    return absl::InternalError("the loader threw");
   }
 }
 
@@ -120,7 +120,9 @@ void Manager::Impl::SetAspired(std::string_view name, std::vector<AspiredVersion
     MutexLock lock(mutex_);
     Model* model = FindConfigured(name);
     if (model == nullptr || draining_) return;
+    const bool had_broken = !model->versions.Broken().empty();
     model->versions.SetAspired(std::move(versions));
+    if (had_broken) UpdateLookup(*model);
     Advance(*model);
     Flush();
   }
@@ -177,12 +179,30 @@ void Manager::Impl::StartUnload(Model& model, VersionNumber number) {
   UpdateLookup(model);
 }
 
+void Manager::Impl::Retire(const ServableId& id, uint64_t load, const Status& reason) {
+  {
+    MutexLock lock(mutex_);
+    const auto found = models_.find(id.name);
+    if (found == models_.end()) return;
+    Model& model = found->second;
+    std::unique_ptr<VersionEntry> entry = model.versions.StartRetire(
+        id.version, load, reason.ok() ? absl::InternalError("it gave no reason") : reason,
+        Clock::Real().Now(), options_.load_retry_interval_max);
+    if (entry == nullptr) return;
+    to_unload_.push_back({id, std::move(entry)});
+    UpdateLookup(model);
+    Advance(model);
+    Flush();
+  }
+  events_.Deliver();
+}
+
 void Manager::Impl::FinishUnload(const ServableId& id) {
   {
     MutexLock lock(mutex_);
     Model& model = models_.find(id.name)->second;
     reserved_bytes_.erase(id);
-    model.versions.FinishUnload(id.version);
+    RetryLater(id, model.versions.FinishUnload(id.version));
     Advance(model);
     Flush();
   }
@@ -195,7 +215,7 @@ void Manager::Impl::Load(const ServableId& id, std::unique_ptr<Loader> loader) {
     MutexLock lock(mutex_);
     Model& model = models_.find(id.name)->second;
     if (servable.ok()) {
-      FinishLoad(model, id, std::move(*servable));
+      FinishLoad(model, id, std::move(*servable), std::move(loader));
     } else {
       FailLoad(model, id, servable.status(), std::move(loader));
     }
@@ -212,9 +232,11 @@ StatusOr<std::unique_ptr<Servable>> Manager::Impl::TryLoad(const ServableId& id,
       return absl::CancelledError("Loading of servable cancelled");
     }
   }
-  ASSIGN_OR_RETURN(const uint64_t bytes, loader.EstimateResources());
+  ASSIGN_OR_RETURN(const uint64_t bytes, CallLoader([&] { return loader.EstimateResources(); }));
   TRY(Reserve(id, bytes));
-  return RunLoader(loader);
+  ASSIGN_OR_RETURN(std::unique_ptr<Servable> servable, CallLoader([&] { return loader.Load(); }));
+  if (servable == nullptr) return absl::InternalError("the loader gave nothing");
+  return servable;
 }
 
 Status Manager::Impl::Reserve(const ServableId& id, uint64_t bytes) {
@@ -233,11 +255,19 @@ Status Manager::Impl::Reserve(const ServableId& id, uint64_t bytes) {
 }
 
 void Manager::Impl::FinishLoad(Model& model, const ServableId& id,
-                               std::unique_ptr<Servable> servable) {
+                               std::unique_ptr<Servable> servable, std::unique_ptr<Loader> loader) {
   auto entry = std::make_unique<VersionEntry>(id, std::move(servable));
   if (model.versions.IsLoadWanted(id.version)) {
-    model.versions.FinishLoad(id.version, std::move(entry));
+    Servable& loaded = entry->servable();
+    const uint64_t load = model.versions.FinishLoad(id.version, std::move(entry), std::move(loader),
+                                                    Clock::Real().Now());
     UpdateLookup(model);
+    // What it reports is acted on by the housekeeper: the thread that reports may be a request's.
+    loaded.SetBrokenCallback([this, id, load](Status reason) {
+      housekeeper_.RunAt(Clock::Real().Now(), [this, id, load, reason = std::move(reason)] {
+        Retire(id, load, reason);
+      });
+    });
     return;
   }
   model.versions.CancelLoad(id.version);
@@ -247,7 +277,10 @@ void Manager::Impl::FinishLoad(Model& model, const ServableId& id,
 void Manager::Impl::FailLoad(Model& model, const ServableId& id, const Status& error,
                              std::unique_ptr<Loader> loader) {
   reserved_bytes_.erase(id);
-  const int failures = model.versions.FailLoad(id.version, error, std::move(loader));
+  RetryLater(id, model.versions.FailLoad(id.version, error, std::move(loader)));
+}
+
+void Manager::Impl::RetryLater(const ServableId& id, int failures) {
   const bool has_retry = options_.load_retries_max < 0 || failures <= options_.load_retries_max;
   if (failures == 0 || !has_retry || draining_) return;
   Duration delay = options_.load_retry_interval;
@@ -278,6 +311,7 @@ void Manager::Impl::UpdateLookup(const Model& model) {
   }
   auto view = std::make_shared<Snapshot::Model>();
   view->ready = model.versions.Ready();
+  view->broken = model.versions.Broken();
   for (const auto& [label, version] : model.config.labels) view->labels.emplace(label, version);
   lookup_models_.insert_or_assign(model.config.name, std::move(view));
 }

@@ -70,11 +70,14 @@ class Manager::Impl final {
   StatusOr<std::unique_ptr<Servable>> TryLoad(const ServableId& id, Loader& loader)
       EXCLUDES(mutex_);
   Status Reserve(const ServableId& id, uint64_t bytes) EXCLUDES(mutex_);
-  void FinishLoad(Model& model, const ServableId& id, std::unique_ptr<Servable> servable)
-      REQUIRES(mutex_);
+  void FinishLoad(Model& model, const ServableId& id, std::unique_ptr<Servable> servable,
+                  std::unique_ptr<Loader> loader) REQUIRES(mutex_);
   void FailLoad(Model& model, const ServableId& id, const Status& error,
                 std::unique_ptr<Loader> loader) REQUIRES(mutex_);
+  // Has the version loaded again after a pause that grows with `failures`; 0: not at all.
+  void RetryLater(const ServableId& id, int failures) REQUIRES(mutex_);
   // On the housekeeper's thread.
+  void Retire(const ServableId& id, uint64_t load, const Status& reason) EXCLUDES(mutex_);
   void FinishUnload(const ServableId& id) EXCLUDES(mutex_);
   void Retry(const ServableId& id, int failures) EXCLUDES(mutex_);
 

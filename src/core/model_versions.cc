@@ -48,6 +48,7 @@ void ModelVersions::Aspire(VersionNumber number, StatusOr<std::unique_ptr<Loader
 
 void ModelVersions::Unaspire(VersionNumber number, Version& version) {
   version.is_aspired = false;
+  version.broken = OkStatus();
   if (version.phase == VersionPhase::kNew) {
     version.phase = VersionPhase::kDisabled;
     Publish(number, version, VersionState::kEnd, OkStatus());
@@ -102,12 +103,17 @@ bool ModelVersions::IsLoadWanted(VersionNumber number) const {
   return versions_.at(number).is_aspired;
 }
 
-void ModelVersions::FinishLoad(VersionNumber number, std::unique_ptr<VersionEntry> entry) {
+uint64_t ModelVersions::FinishLoad(VersionNumber number, std::unique_ptr<VersionEntry> entry,
+                                   std::unique_ptr<Loader> loader, SteadyTime now) {
   Version& version = versions_.at(number);
   version.phase = VersionPhase::kReady;
   version.entry = std::move(entry);
-  version.failures = 0;
+  version.loader = std::move(loader);
+  version.load = ++load_count_;
+  version.ready_since = now;
+  version.broken = OkStatus();
   Publish(number, version, VersionState::kAvailable, OkStatus());
+  return version.load;
 }
 
 int ModelVersions::FailLoad(VersionNumber number, const Status& error,
@@ -148,11 +154,30 @@ std::unique_ptr<VersionEntry> ModelVersions::StartUnload(VersionNumber number) {
   return std::move(version.entry);
 }
 
-void ModelVersions::FinishUnload(VersionNumber number) {
+std::unique_ptr<VersionEntry> ModelVersions::StartRetire(VersionNumber number, uint64_t load,
+                                                         const Status& reason, SteadyTime now,
+                                                         Duration stable_time) {
+  const auto found = versions_.find(number);
+  if (found == versions_.end()) return nullptr;
+  Version& version = found->second;
+  if (version.phase != VersionPhase::kReady || version.load != load) return nullptr;
+  if (now - version.ready_since >= stable_time) version.failures = 0;
+  ++version.failures;
+  version.phase = VersionPhase::kUnloading;
+  version.end_status = reason;
+  if (version.is_aspired) version.broken = reason;
+  Publish(number, version, VersionState::kUnloading, reason);
+  return std::move(version.entry);
+}
+
+int ModelVersions::FinishUnload(VersionNumber number) {
   Version& version = versions_.at(number);
-  version.phase = VersionPhase::kDisabled;
+  const bool is_retired = !version.broken.ok();  // and still aspired
+  version.phase = is_retired ? VersionPhase::kError : VersionPhase::kDisabled;
   Publish(number, version, VersionState::kEnd, version.end_status);
+  if (is_retired) return version.failures;
   if (version.is_aspired) Begin(number, version);
+  return 0;
 }
 
 void ModelVersions::ForgetEnded(size_t ended_max) {
@@ -178,6 +203,14 @@ std::vector<VersionEntry*> ModelVersions::Ready() const {
     if (item->second.phase == VersionPhase::kReady) ready.push_back(item->second.entry.get());
   }
   return ready;
+}
+
+std::vector<std::pair<VersionNumber, Status>> ModelVersions::Broken() const {
+  std::vector<std::pair<VersionNumber, Status>> broken;
+  for (auto item = versions_.rbegin(); item != versions_.rend(); ++item) {
+    if (!item->second.broken.ok()) broken.emplace_back(item->first, item->second.broken);
+  }
+  return broken;
 }
 
 std::vector<VersionStatus> ModelVersions::Statuses() const {

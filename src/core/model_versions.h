@@ -7,8 +7,10 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/status.h"
 #include "core/lookup.h"
 #include "core/manager.h"
@@ -36,8 +38,10 @@ class ModelVersions final {
   std::unique_ptr<Loader> StartLoad(VersionNumber number);
   // False once the version that is being loaded is not aspired any more.
   bool IsLoadWanted(VersionNumber number) const;
-  // kLoading -> kReady.
-  void FinishLoad(VersionNumber number, std::unique_ptr<VersionEntry> entry);
+  // kLoading -> kReady. `loader` is kept in case that the version breaks. Returns the number of
+  // this load, by which StartRetire tells it from others of the same version.
+  uint64_t FinishLoad(VersionNumber number, std::unique_ptr<VersionEntry> entry,
+                      std::unique_ptr<Loader> loader, SteadyTime now);
   // kLoading -> kError, or kDisabled if it is not aspired any more. `loader` is kept for a retry.
   // Returns how often in a row it failed, 0 if it shall not be retried.
   int FailLoad(VersionNumber number, const Status& error, std::unique_ptr<Loader> loader);
@@ -48,14 +52,22 @@ class ModelVersions final {
 
   // kReady -> kUnloading. Requests must not find it any more.
   std::unique_ptr<VersionEntry> StartUnload(VersionNumber number);
-  // kUnloading -> kDisabled, or kNew if it is aspired again.
-  void FinishUnload(VersionNumber number);
+  // kReady -> kUnloading, because what load number `load` gave is broken. Null, and nothing is
+  // changed, if that does not serve any more. If it had served for `stable_time`, its failures are
+  // counted anew.
+  std::unique_ptr<VersionEntry> StartRetire(VersionNumber number, uint64_t load,
+                                            const Status& reason, SteadyTime now,
+                                            Duration stable_time);
+  // kUnloading -> kDisabled; kNew if it is aspired again; kError if it was retired. Returns how
+  // often in a row it failed, 0 if it shall not be loaded again later.
+  int FinishUnload(VersionNumber number);
 
   // Forgets the versions that ended first, but for the last `ended_max`.
   void ForgetEnded(size_t ended_max);
 
   // Newest first.
   std::vector<VersionEntry*> Ready() const;
+  std::vector<std::pair<VersionNumber, Status>> Broken() const;
   std::vector<VersionStatus> Statuses() const;
   bool IsReady(VersionNumber number) const;
   // True while a version is being loaded or unloaded.
@@ -65,11 +77,14 @@ class ModelVersions final {
   struct Version {
     VersionPhase phase = VersionPhase::kNew;
     bool is_aspired = true;
-    // Null while it is not needed: while it loads, and once it is loaded.
+    // Null while it loads.
     StatusOr<std::unique_ptr<Loader>> loader = std::unique_ptr<Loader>();
     std::unique_ptr<VersionEntry> entry;  // while kReady
     Status end_status;                    // while kUnloading: what it will end with
-    int failures = 0;                     // in a row
+    int failures = 0;                     // in a row: loads, and loaded ones that broke soon
+    uint64_t load = 0;                    // number of the load that gave `entry`
+    SteadyTime ready_since;               // of `entry`
+    Status broken;                        // why it was retired, until it is ready again
     VersionStatus published;
     uint64_t ended_order = 0;  // among the versions that ended
   };
@@ -84,6 +99,7 @@ class ModelVersions final {
   std::vector<ManagerEvent>& events_;
   std::map<VersionNumber, Version> versions_;
   uint64_t ended_count_ = 0;
+  uint64_t load_count_ = 0;
 };
 
 }  // namespace penstock::core

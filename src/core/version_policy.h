@@ -16,7 +16,7 @@ enum class VersionPhase {
   kReady,      // serves
   kUnloading,  // no longer found by requests; goes when its last handle is gone
   kDisabled,   // unloaded
-  kError,      // its load failed; the manager makes it kNew again when it is due for another try
+  kError,      // its load failed, or it broke; kNew again when it is due for another try
 };
 
 struct PolicyVersion {

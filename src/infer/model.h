@@ -9,7 +9,7 @@
 
 namespace penstock {
 
-// A loaded model. Thread-safe.
+// A loaded model. A wrapper passes SetBrokenCallback on to what it wraps. Thread-safe.
 class Model : public core::Servable {
  public:
   // The same object for the life of the model.

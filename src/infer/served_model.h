@@ -19,6 +19,10 @@ class ServedModel final : public core::Servable {
   ServedModel(const core::ServableId& id, std::unique_ptr<Model> model, MetricsRegistry& metrics,
               const InlineOptions& inline_options);
 
+  void SetBrokenCallback(core::BrokenCallback callback) override {
+    model_->SetBrokenCallback(std::move(callback));
+  }
+
   Model& model() const { return *model_; }
   // The model's own, at hand without a virtual call.
   const ModelInfo& info() const { return info_; }

@@ -3,7 +3,6 @@
 // model needs it, and makes penstock::Model of what it loads.
 #pragma once
 
-#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -28,10 +27,6 @@ struct BackendHostOptions {
   std::map<std::string, BackendOptions> options;  // by name of the backend
   Executor* pool = nullptr;            // where backends may run tasks; null: their wish is refused
   MetricsRegistry* metrics = nullptr;  // where backends may count; null: it is dropped
-  // Hears that a backend reported a model, or with an empty model name itself, as broken.
-  std::function<void(const std::string& backend, const std::string& model,
-                     const std::string& reason)>
-      on_broken;
 };
 
 struct LoadOptions {
@@ -58,7 +53,8 @@ class BackendHost final {
   // size of its files and a share for what runtimes add. Errors as for Load.
   StatusOr<uint64_t> EstimateBytes(const std::string& version_path, const LoadOptions& options);
 
-  // The name of the backend that `version_path` needs. Errors as for Load.
+  // The name of the backend that `version_path` needs; if `options` name it, the path is not looked
+  // at. Errors as for Load.
   StatusOr<std::string> BackendFor(const std::string& version_path,
                                    const LoadOptions& options) const;
 

@@ -23,10 +23,19 @@ HostedModel::~HostedModel() {
   backend_.unload(model_);
 }
 
-void HostedModel::MarkBroken(std::string reason) {
+void HostedModel::SetBrokenCallback(core::BrokenCallback callback) {
   MutexLock lock(mutex_);
-  broken_reason_ = std::move(reason);
+  broken_callback_ = std::move(callback);
+  if (!broken_reason_.ok()) broken_callback_(broken_reason_);
+}
+
+void HostedModel::MarkBroken(std::string_view reason) {
+  MutexLock lock(mutex_);
+  if (!broken_reason_.ok()) return;
+  broken_reason_ = Error(StatusCode::kUnavailable, "the backend '{}' reported it as broken: {}",
+                         description_.info.platform, reason);
   broken_.store(true, std::memory_order_release);
+  if (broken_callback_) broken_callback_(broken_reason_);
 }
 
 Status HostedModel::CheckStart(const InferRequest& request) const {
@@ -35,8 +44,7 @@ Status HostedModel::CheckStart(const InferRequest& request) const {
   }
   if (!broken_.load(std::memory_order_acquire)) return OkStatus();
   MutexLock lock(mutex_);
-  return Error(StatusCode::kUnavailable, "the backend '{}' reported the model as broken: {}",
-               description_.info.platform, broken_reason_);
+  return broken_reason_;
 }
 
 void HostedModel::Run(const InferRequest& request, ResponseCallback done) {

@@ -5,7 +5,7 @@
 #include <atomic>
 #include <deque>
 #include <memory>
-#include <string>
+#include <string_view>
 
 #include "absl/functional/any_invocable.h"
 #include "backends/host/border.h"
@@ -33,8 +33,11 @@ class HostedModel final : public Model {
   const ModelInfo& info() const override { return description_.info; }
   void Run(const InferRequest& request, ResponseCallback done) override;
 
-  // From now on every run answers UNAVAILABLE with `reason`.
-  void MarkBroken(std::string reason) EXCLUDES(mutex_);
+  void SetBrokenCallback(core::BrokenCallback callback) override EXCLUDES(mutex_);
+
+  // From now on every run answers UNAVAILABLE with `reason`, and the manager hears of it. Further
+  // calls do nothing.
+  void MarkBroken(std::string_view reason) EXCLUDES(mutex_);
   const void* model() const { return model_; }
 
  private:
@@ -58,7 +61,8 @@ class HostedModel final : public Model {
   absl::AnyInvocable<void()> on_unload_;
   std::atomic<bool> broken_{false};
   mutable Mutex mutex_;
-  std::string broken_reason_ GUARDED_BY(mutex_);
+  Status broken_reason_ GUARDED_BY(mutex_);
+  core::BrokenCallback broken_callback_ GUARDED_BY(mutex_);
   uint32_t running_ GUARDED_BY(mutex_) = 0;  // counted only if runs_max is set
   std::deque<HostedRun*> waiting_ GUARDED_BY(mutex_);
 };

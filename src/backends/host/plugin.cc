@@ -169,7 +169,7 @@ void Plugin::FillServices() {
     static_cast<const Services*>(host)->plugin->Metric(kind, border::View(name), value);
   };
   services_.broken = [](const PenstockHost* host, const void* model, PenstockString reason) {
-    static_cast<const Services*>(host)->plugin->Broken(model, std::string(border::View(reason)));
+    static_cast<const Services*>(host)->plugin->Broken(model, border::View(reason));
   };
 }
 
@@ -189,24 +189,34 @@ void Plugin::Metric(int32_t kind, std::string_view name, double value) {
   }
 }
 
-void Plugin::Broken(const void* model, std::string reason) {
-  std::string name;
-  {
-    MutexLock lock(mutex_);
-    for (auto& [pointer, loaded] : models_) {
-      if (model != nullptr && pointer != model) continue;
-      loaded.model->MarkBroken(reason);
-      if (model != nullptr) name = loaded.name;
-    }
-    if (model == nullptr) {
-      broken_ = true;
-      broken_reason_ = reason;
-    }
+void Plugin::Broken(const void* model, std::string_view reason) {
+  if (model == nullptr) {
+    BrokenAsAWhole(reason);
+    return;
   }
-  Log(installed_.name, PENSTOCK_LOG_ERROR,
-      fmt::format("{} reported as broken: {}", model == nullptr ? "backend" : "model " + name,
-                  reason));
-  if (options_.on_broken) options_.on_broken(installed_.name, name, reason);
+  MutexLock lock(mutex_);
+  const auto found = models_.find(model);
+  if (found != models_.end()) {
+    found->second->MarkBroken(reason);
+  } else if (loads_ > 0) {
+    broken_early_.try_emplace(model, reason);
+  } else {
+    Log(installed_.name, PENSTOCK_LOG_WARNING,
+        fmt::format("a model that is not loaded was reported as broken: {}", reason));
+  }
+}
+
+void Plugin::BrokenAsAWhole(std::string_view reason) {
+  MutexLock lock(mutex_);
+  if (!broken_) {
+    Log(installed_.name, PENSTOCK_LOG_ERROR,
+        fmt::format("the backend reported itself as broken; it loads nothing more until the server "
+                    "is restarted: {}",
+                    reason));
+    broken_ = true;
+    broken_reason_ = reason;
+  }
+  for (const auto& [pointer, model] : models_) model->MarkBroken(reason);
 }
 
 void Plugin::Forget(const void* model) {
@@ -226,15 +236,38 @@ StatusOr<uint64_t> Plugin::Estimate(const std::string& version_path, const LoadO
   return bytes;
 }
 
+Status Plugin::NotBroken() const {
+  if (!broken_) return OkStatus();
+  return Error(StatusCode::kUnavailable,
+               "the backend {} reported itself as broken, and needs a restart of the server: {}",
+               installed_.name, broken_reason_);
+}
+
+StatusOr<border::Description> Plugin::Describe(void* loaded) const {
+  const PenstockModelInfo* info = nullptr;
+  TRY(Call([&](PenstockError*) {
+    info = table_.describe(loaded);
+    return PENSTOCK_OK;
+  }));
+  return border::FromC(border::View(table_.name), info);
+}
+
 StatusOr<std::unique_ptr<Model>> Plugin::Load(const std::string& version_path,
                                               const LoadOptions& options) {
   {
     MutexLock lock(mutex_);
-    if (broken_) {
-      return Error(StatusCode::kUnavailable, "the backend {} reported itself as broken: {}",
-                   installed_.name, broken_reason_);
-    }
+    TRY(NotBroken());
+    ++loads_;
   }
+  StatusOr<std::unique_ptr<Model>> model = CallLoad(version_path, options);
+  MutexLock lock(mutex_);
+  if (--loads_ == 0) broken_early_.clear();
+  TRY(NotBroken());
+  return model;
+}
+
+StatusOr<std::unique_ptr<Model>> Plugin::CallLoad(const std::string& version_path,
+                                                  const LoadOptions& options) {
   const std::vector<PenstockOption> list = ToC(options.options);
   const PenstockLoad load = {sizeof(PenstockLoad), border::ToC(version_path),
                              border::ToC(options.model_name), list.data(), list.size()};
@@ -242,8 +275,11 @@ StatusOr<std::unique_ptr<Model>> Plugin::Load(const std::string& version_path,
   const Status status =
       Call([&](PenstockError* error) { return table_.load(backend_, &load, &loaded, error); });
   if (!status.ok()) return WithContext(status, installed_.name, version_path);
-  StatusOr<border::Description> description =
-      border::FromC(border::View(table_.name), table_.describe(loaded));
+  if (loaded == nullptr) {
+    return WithContext(absl::InternalError("the backend's load succeeded but gave no model"),
+                       installed_.name, version_path);
+  }
+  StatusOr<border::Description> description = Describe(loaded);
   if (!description.ok()) {
     table_.unload(loaded);
     return WithContext(description.status(), installed_.name, version_path);
@@ -251,7 +287,9 @@ StatusOr<std::unique_ptr<Model>> Plugin::Load(const std::string& version_path,
   auto model = std::make_unique<HostedModel>(table_, loaded, *std::move(description), watch_,
                                              [this, loaded] { Forget(loaded); });
   MutexLock lock(mutex_);
-  models_[loaded] = {model.get(), options.model_name};
+  models_[loaded] = model.get();
+  const auto early = broken_early_.find(loaded);
+  if (early != broken_early_.end()) model->MarkBroken(early->second);
   return model;
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "backends/host/backend_host.h"
+#include "backends/host/border.h"
 #include "backends/host/deadline_watch.h"
 #include "backends/host/detect.h"
 #include "base/mutex.h"
@@ -45,7 +46,15 @@ class Plugin final {
          const BackendHostOptions& options, DeadlineWatch& watch);
   Status Initialise();
   void FillServices();
-  void Broken(const void* model, std::string reason) EXCLUDES(mutex_);
+  // The backend says that `model`, or with null itself, is broken.
+  void Broken(const void* model, std::string_view reason) EXCLUDES(mutex_);
+  void BrokenAsAWhole(std::string_view reason) EXCLUDES(mutex_);
+  // UNAVAILABLE if the backend is broken as a whole.
+  Status NotBroken() const REQUIRES(mutex_);
+  StatusOr<border::Description> Describe(void* loaded) const;
+  // Has the table's `load` called, and makes a model of what it gives.
+  StatusOr<std::unique_ptr<Model>> CallLoad(const std::string& version_path,
+                                            const LoadOptions& options) EXCLUDES(mutex_);
   void Forget(const void* model) EXCLUDES(mutex_);
   void Metric(int32_t kind, std::string_view name, double value);
 
@@ -60,11 +69,10 @@ class Plugin final {
   Mutex mutex_;
   std::string broken_reason_ GUARDED_BY(mutex_);
   bool broken_ GUARDED_BY(mutex_) = false;
-  struct LoadedModel {
-    HostedModel* model;
-    std::string name;
-  };
-  std::map<const void*, LoadedModel> models_ GUARDED_BY(mutex_);
+  std::map<const void*, HostedModel*> models_ GUARDED_BY(mutex_);
+  // Models may be reported as broken before their load has returned.
+  int loads_ GUARDED_BY(mutex_) = 0;  // that are going on
+  std::map<const void*, std::string> broken_early_ GUARDED_BY(mutex_);
 };
 
 }  // namespace penstock

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+// With tests/backends/troubled_backend.cc, whose table is wrong as PENSTOCK_TROUBLE says.
+#include "backends/host/plugin.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string_view>
+
+namespace penstock {
+namespace {
+
+using testing::HasSubstr;
+namespace fs = std::filesystem;
+
+class PluginTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (std::string_view(TROUBLED_BACKEND).empty()) GTEST_SKIP() << "built without plug-ins";
+    fs::create_directories(version_);
+  }
+  void TearDown() override {
+    unsetenv("PENSTOCK_TROUBLE");
+    fs::remove_all(version_);
+  }
+
+  StatusOr<std::unique_ptr<Plugin>> Open(const std::string& library = TROUBLED_BACKEND) {
+    return Plugin::Open({"troubled", fs::path(library).parent_path(), library, {}}, options_,
+                        watch_);
+  }
+  Status OpenError(const std::string& trouble) {
+    setenv("PENSTOCK_TROUBLE", trouble.c_str(), 1);
+    return Open().status();
+  }
+  StatusOr<std::unique_ptr<Model>> Load(Plugin& plugin, std::string_view how = "well") const {
+    std::ofstream(version_ / "model.troubled") << how;
+    return plugin.Load(version_, {});
+  }
+  static InferResponse Run(Model& model, const std::string& command) {
+    Tensor text = *Tensor::Allocate(DType::kString, {1});
+    text.mutable_as<StringElement>()[0] = {command.data(), command.size()};
+    InferRequest request;
+    request.inputs.push_back({"command", std::move(text)});
+    InferResponse response;
+    model.Run(request, [&](InferResponse part) { response = std::move(part); });
+    return response;
+  }
+
+  const fs::path version_ = fs::path(testing::TempDir()) / ("plugin" + std::to_string(getpid()));
+  const BackendHostOptions options_;
+  DeadlineWatch watch_;
+};
+
+TEST_F(PluginTest, MissingFile) {
+  const Status status = Open("/nowhere/penstock_troubled.so").status();
+  EXPECT_EQ(status.code(), StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(MessageOf(status)),
+              HasSubstr("cannot open the backend /nowhere/penstock_troubled.so"));
+  EXPECT_THAT(std::string(MessageOf(status)), HasSubstr("No such file"));
+}
+
+TEST_F(PluginTest, FileThatIsNoSharedObject) {
+  const std::string path = version_ / "penstock_text.so";
+  std::ofstream(path) << "no code at all";
+  const Status status = Open(path).status();
+  EXPECT_EQ(status.code(), StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(MessageOf(status)), HasSubstr(path));
+}
+
+TEST_F(PluginTest, MissingSymbol) {
+  const Status status = Open("libm.so.6").status();
+  EXPECT_EQ(status.code(), StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(MessageOf(status)), HasSubstr("does not export penstock_backend_get"));
+}
+
+TEST_F(PluginTest, TableThatDoesNotFit) {
+  const std::pair<const char*, const char*> kTroubles[] = {
+      {"null", "does not work with interface version 1"},
+      {"abi", "was built for interface version 99, this server has 1"},
+      {"short", "its table of functions has 16 bytes"},
+      {"no_run", "lacks one of initialise, load, describe, run, unload"},
+      {"throw", "the backend threw: thrown as asked"}};
+  for (const auto& [trouble, text] : kTroubles) {
+    const Status status = OpenError(trouble);
+    EXPECT_EQ(status.code(), StatusCode::kFailedPrecondition) << trouble;
+    EXPECT_THAT(std::string(MessageOf(status)), HasSubstr(text));
+    EXPECT_THAT(std::string(MessageOf(status)), HasSubstr(TROUBLED_BACKEND));
+  }
+}
+
+TEST_F(PluginTest, BackendThatDoesNotStart) {
+  const Status status = OpenError("start");
+  EXPECT_EQ(status.code(), StatusCode::kPermissionDenied);
+  EXPECT_EQ(MessageOf(status), "cannot start the backend troubled: no licence");
+}
+
+TEST_F(PluginTest, LoadsThatGoWrong) {
+  const auto plugin = *Open();
+  const std::pair<const char*, Status> kLoads[] = {
+      {"fail", absl::DataLossError("failed as asked")},
+      {"throw", absl::InternalError("thrown as asked")},
+      {"no_model", absl::InternalError("gave no model")}};
+  for (const auto& [how, expected] : kLoads) {
+    const Status status = Load(*plugin, how).status();
+    EXPECT_EQ(status.code(), expected.code()) << how;
+    EXPECT_THAT(std::string(MessageOf(status)), HasSubstr(std::string(MessageOf(expected))));
+    EXPECT_THAT(std::string(MessageOf(status)), HasSubstr(version_));
+    EXPECT_THAT(std::string(MessageOf(status)), HasSubstr("backend troubled"));
+  }
+  EXPECT_TRUE(Load(*plugin).ok());
+}
+
+TEST_F(PluginTest, RunThatThrowsIsAStatus) {
+  const auto plugin = *Open();
+  const auto model = *Load(*plugin);
+  EXPECT_EQ(Run(*model, "throw").status, absl::InternalError("thrown as asked"));
+  EXPECT_TRUE(Run(*model, "hello").status.ok());
+}
+
+TEST_F(PluginTest, BrokenModelIsUnavailableAndTheManagerHearsOnce) {
+  const auto plugin = *Open();
+  const auto model = *Load(*plugin);
+  const auto other = *Load(*plugin);
+  std::vector<Status> reports;
+  model->SetBrokenCallback([&](Status reason) { reports.push_back(std::move(reason)); });
+  EXPECT_TRUE(Run(*model, "break").status.ok());  // it answered in spite of it
+  const Status broken =
+      absl::UnavailableError("the backend 'troubled' reported it as broken: broken as asked");
+  EXPECT_EQ(Run(*model, "break").status, broken);
+  EXPECT_THAT(reports, testing::ElementsAre(broken));
+  EXPECT_TRUE(Run(*other, "hello").status.ok());
+  EXPECT_TRUE(Run(**Load(*plugin), "hello").status.ok());
+}
+
+TEST_F(PluginTest, ModelThatIsBrokenByItsLoadIsKnownToBe) {
+  const auto plugin = *Open();
+  const auto model = *Load(*plugin, "break");
+  std::vector<Status> reports;
+  model->SetBrokenCallback([&](Status reason) { reports.push_back(std::move(reason)); });
+  ASSERT_EQ(reports.size(), 1U);
+  EXPECT_EQ(Run(*model, "hello").status, reports[0]);
+  EXPECT_TRUE(Run(**Load(*plugin), "hello").status.ok());
+}
+
+TEST_F(PluginTest, BrokenBackendBreaksAllItsModelsAndLoadsNothingMore) {
+  const auto plugin = *Open();
+  const auto one = *Load(*plugin);
+  const auto two = *Load(*plugin);
+  int reports = 0;
+  two->SetBrokenCallback([&](const Status&) { ++reports; });
+  EXPECT_TRUE(Run(*one, "break_backend").status.ok());
+  EXPECT_EQ(reports, 1);
+  for (Model* model : {one.get(), two.get()}) {
+    const InferResponse response = Run(*model, "hello");
+    EXPECT_EQ(response.status.code(), StatusCode::kUnavailable);
+    EXPECT_THAT(std::string(MessageOf(response.status)), HasSubstr("all broken as asked"));
+  }
+  const Status status = Load(*plugin).status();
+  EXPECT_EQ(status.code(), StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(MessageOf(status)), HasSubstr("needs a restart of the server"));
+}
+
+}  // namespace
+}  // namespace penstock
