@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backends/host/detect.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+namespace penstock {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+namespace fs = std::filesystem;
+
+class DetectTest : public testing::Test {
+ protected:
+  DetectTest() { fs::create_directories(root_); }
+  ~DetectTest() override { fs::remove_all(root_); }
+
+  void Write(const std::string& path, const std::string& text = "") {
+    fs::create_directories((root_ / path).parent_path());
+    std::ofstream(root_ / path) << text;
+  }
+  void AddBackend(const std::string& name, const std::string& patterns) {
+    Write("backends/" + name + "/penstock_" + name + ".so");
+    Write("backends/" + name + "/models.txt", patterns);
+  }
+  std::vector<InstalledBackend> Found() const { return FindBackends(root_ / "backends"); }
+  StatusOr<InstalledBackend> Choose(const std::string& platform, const std::string& folder) const {
+    return ChooseBackend(Found(), platform, root_ / folder);
+  }
+
+  const fs::path root_ = fs::path(testing::TempDir()) / ("detect" + std::to_string(getpid()));
+};
+
+TEST_F(DetectTest, FindsBackendsSortedWithTheirPatterns) {
+  AddBackend("zeta", "# what it takes\nmodel.zeta  # exactly\n\n*.z\t \r\n");
+  Write("backends/alpha/penstock_alpha.so");     // no models.txt
+  Write("backends/empty/readme.txt");            // no library
+  Write("backends/misnamed/penstock_other.so");  // another's
+  Write("backends/penstock_file.so");            // not in a folder of its own
+  const std::vector<InstalledBackend> found = Found();
+  ASSERT_EQ(found.size(), 2U);
+  EXPECT_EQ(found[0].name, "alpha");
+  EXPECT_THAT(found[0].patterns, IsEmpty());
+  EXPECT_EQ(found[1].name, "zeta");
+  EXPECT_EQ(found[1].library, root_ / "backends/zeta/penstock_zeta.so");
+  EXPECT_THAT(found[1].patterns, ElementsAre("model.zeta", "*.z"));
+}
+
+TEST_F(DetectTest, NoFolderHoldsNoBackends) { EXPECT_THAT(Found(), IsEmpty()); }
+
+TEST_F(DetectTest, BackendsLieBesideTheProgram) {
+  EXPECT_EQ(fs::path(DefaultBackendFolder()),
+            fs::read_symlink("/proc/self/exe").parent_path() / "backends");
+}
+
+TEST_F(DetectTest, ContentChoosesTheBackend) {
+  AddBackend("one", "model.one\n");
+  AddBackend("many", "*.many\n");
+  Write("a/model.one");
+  Write("b/some.many");
+  Write("b/readme.txt");
+  EXPECT_EQ(Choose("", "a")->name, "one");
+  EXPECT_EQ(Choose("", "b")->name, "many");
+}
+
+TEST_F(DetectTest, HiddenFilesChooseNothing) {
+  AddBackend("many", "*.many\n");
+  Write("a/.partial.many");
+  EXPECT_EQ(Choose("", "a").status().code(), StatusCode::kInvalidArgument);
+}
+
+TEST_F(DetectTest, NoBackendFits) {
+  AddBackend("one", "model.one\n");
+  Write("a/model.other");
+  const Status status = Choose("", "a").status();
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(MessageOf(status)), HasSubstr(root_ / "a"));
+  EXPECT_THAT(std::string(MessageOf(status)), HasSubstr("files: model.other"));
+  EXPECT_THAT(std::string(MessageOf(status)), HasSubstr("installed backends: one"));
+}
+
+TEST_F(DetectTest, TheListOfFilesInTheMessageIsShort) {
+  for (char c = 'a'; c <= 'z'; ++c) Write(std::string("full/file_") + c);
+  const Status status = Choose("", "full").status();
+  EXPECT_THAT(std::string(MessageOf(status)), HasSubstr("file_j, ..."));
+  EXPECT_THAT(std::string(MessageOf(status)), Not(HasSubstr("file_k")));
+  EXPECT_THAT(std::string(MessageOf(status)), HasSubstr("installed backends: none"));
+}
+
+TEST_F(DetectTest, SeveralBackendsFit) {
+  AddBackend("one", "model.one\n");
+  AddBackend("two", "model.*\n");
+  Write("a/model.one");
+  const Status status = Choose("", "a").status();
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(MessageOf(status)), HasSubstr("one, two; configure its platform"));
+  EXPECT_EQ(Choose("two", "a")->name, "two");
+}
+
+TEST_F(DetectTest, ThePlatformChoosesWhateverTheContent) {
+  AddBackend("onnxruntime", "model.onnx\n");
+  EXPECT_EQ(Choose("onnxruntime", "nowhere")->name, "onnxruntime");
+  EXPECT_EQ(Choose("onnx", "nowhere")->name, "onnxruntime");
+  const Status status = Choose("caffe", "nowhere").status();
+  EXPECT_EQ(status, InvalidArgument("there is no backend 'caffe'; installed: onnxruntime"));
+}
+
+TEST_F(DetectTest, ListsFolders) {
+  Write("a/two");
+  Write("a/one");
+  EXPECT_THAT(*ListFolder(root_ / "a"), ElementsAre("one", "two"));
+  for (const char* wrong : {"nowhere", "a/one"}) {
+    const Status status = ListFolder(root_ / wrong).status();
+    EXPECT_EQ(status.code(), StatusCode::kNotFound);
+    EXPECT_THAT(std::string(MessageOf(status)), HasSubstr(root_ / wrong));
+  }
+}
+
+TEST_F(DetectTest, SumsTheBytesOfAllFilesBelow) {
+  Write("a/one", "123");
+  Write("a/below/deeper/two", "12345");
+  fs::create_symlink("nowhere", root_ / "a/dangling");
+  EXPECT_EQ(*FolderBytes(root_ / "a"), 8U);
+  EXPECT_EQ(FolderBytes(root_ / "nowhere").status().code(), StatusCode::kNotFound);
+}
+
+}  // namespace
+}  // namespace penstock
