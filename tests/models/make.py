@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes the test models beside this file: NAME/1/, one folder each (see README.md). Names of folders may be given."""
 import os
+import shutil
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../../tools/models'))
-from saving import here, save_graph, save_module, save_onnx  # noqa: E402
+from saving import here, save_graph, save_module, save_onnx, tidy  # noqa: E402
 
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
@@ -154,6 +155,26 @@ def frozen(folder):
 
 
 @model
+def tags(folder):
+    """Two graphs in one SavedModel: y = 2 x under the tag serve, y = 3 x under train and fast."""
+    tf1 = tf.compat.v1
+    builder = None
+    for names, factor in ((['serve'], 2.0), (['train', 'fast'], 3.0)):
+        with tf1.Graph().as_default(), tf1.Session() as session:
+            x = tf1.placeholder(tf.float32, [None], 'x')
+            signature = tf1.saved_model.predict_signature_def({'x': x}, {'y': x * factor})
+            if builder is None:
+                shutil.rmtree(folder, ignore_errors=True)
+                builder = tf1.saved_model.Builder(folder)
+                builder.add_meta_graph_and_variables(session, names, {'serving_default': signature},
+                                                     strip_default_attrs=True)
+            else:
+                builder.add_meta_graph(names, {'serving_default': signature}, strip_default_attrs=True)
+    builder.save()
+    tidy(folder)
+
+
+@model
 def shapes(folder):
     """TensorFlow 1 form with a signature that has no batch dimension and one whose input is of unknown rank."""
     tf1 = tf.compat.v1
@@ -254,6 +275,16 @@ def scalars_onnx(folder):
     """Two scalars in, two scalars out."""
     save_onnx(folder, [helper.make_node('Add', ['a', 'b'], ['sum']), helper.make_node('Mul', ['a', 'b'], ['product'])],
               [('a', FLOAT, []), ('b', FLOAT, [])], [('sum', FLOAT, []), ('product', FLOAT, [])])
+
+
+@model
+def any_rank_onnx(folder):
+    """y = x + x for any shape: the file declares none."""
+    def edit(saved):  # exporters do this, though the checker wants a shape
+        for value in (*saved.graph.input, *saved.graph.output):
+            value.type.tensor_type.ClearField('shape')
+    save_onnx(folder, [helper.make_node('Add', ['x', 'x'], ['y'])], [('x', FLOAT, ['n'])], [('y', FLOAT, ['n'])],
+              edit=edit)
 
 
 def main():

@@ -27,7 +27,7 @@ def _fresh(folder):
     os.makedirs(os.path.dirname(folder), exist_ok=True)
 
 
-def _tidy(folder, edit=None):
+def tidy(folder, edit=None):
     """Rewrites saved_model.pb in key order; drops the fingerprint (it holds a random id)."""
     path = os.path.join(folder, 'saved_model.pb')
     saved = saved_model_pb2.SavedModel()
@@ -51,7 +51,7 @@ def save_module(module, folder, signatures, edit=None):
     _fresh(folder)
     tf.saved_model.save(module, folder, signatures=signatures,
                         options=tf.saved_model.SaveOptions(save_debug_info=False))
-    _tidy(folder, edit)
+    tidy(folder, edit)
 
 
 def save_graph(session, folder, signatures):
@@ -62,17 +62,21 @@ def save_graph(session, folder, signatures):
     builder.add_meta_graph_and_variables(session, [tf.saved_model.SERVING], signature_def_map=signatures,
                                          strip_default_attrs=True)
     builder.save()
-    _tidy(folder)
+    tidy(folder)
 
 
-def save_onnx(folder, nodes, inputs, outputs, initializers=(), opsets=(('', ONNX_OPSET),), file='model.onnx'):
-    """Writes folder/model.onnx. `inputs`, `outputs`: (name, element type, shape), a string being an unknown size."""
+def save_onnx(folder, nodes, inputs, outputs, initializers=(), opsets=(('', ONNX_OPSET),), file='model.onnx',
+              edit=None):
+    """Writes folder/model.onnx. `inputs`, `outputs`: (name, element type, shape), a string being an unknown size.
+    `edit` may change the message after it has been checked."""
     graph = helper.make_graph(
         nodes, 'model', [helper.make_tensor_value_info(*each) for each in inputs],
         [helper.make_tensor_value_info(*each) for each in outputs], initializer=list(initializers))
     model = helper.make_model(graph, producer_name='penstock', ir_version=ONNX_IR_VERSION,
                               opset_imports=[helper.make_opsetid(*each) for each in opsets])
     onnx.checker.check_model(model, full_check=True)
+    if edit:
+        edit(model)
     folder = os.path.abspath(folder)
     _fresh(folder)
     os.makedirs(folder)

@@ -102,7 +102,7 @@ class OrtBackend final : public plugin::Backend {
     OrtSession* session = nullptr;
     api.Check(api.CreateSession(runtime_.env.get(), file.c_str(), raw_options, &session),
               "cannot load the model");
-    return MakeModel(runtime_, SessionPtr(session, {&api}));
+    return MakeModel(runtime_, SessionPtr(session, {&api}), file);
   }
 
  private:

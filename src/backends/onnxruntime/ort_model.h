@@ -64,7 +64,8 @@ class OrtModel final : public plugin::Model {
   std::atomic<Trust> trust_{Trust::kUnproved};
 };
 
-// Reads the signature of `session` and makes the model. Throws Error.
-std::unique_ptr<OrtModel> MakeModel(const Runtime& runtime, SessionPtr session);
+// Reads the signature of `session`, which was made of `file`, and makes the model. Throws Error.
+std::unique_ptr<OrtModel> MakeModel(const Runtime& runtime, SessionPtr session,
+                                    const std::string& file);
 
 }  // namespace penstock::onnxruntime

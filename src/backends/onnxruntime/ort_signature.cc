@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads what a session says of its inputs and outputs.
-#include <map>
+#include <set>
 #include <span>
+#include <string>
 #include <utility>
 
+#include "onnx_file.h"
 #include "ort_model.h"
 
 namespace penstock::onnxruntime {
@@ -18,6 +20,7 @@ struct Entry {
   bool is_tensor = false;
 };
 
+using Names = std::set<std::string, std::less<>>;
 using NameFunction = OrtStatus* (*)(const OrtSession*, size_t, OrtAllocator*, char**);
 using TypeFunction = OrtStatus* (*)(const OrtSession*, size_t, OrtTypeInfo**);
 
@@ -30,7 +33,8 @@ std::string ReadName(const Runtime& runtime, const OrtSession* session, size_t i
   return result;
 }
 
-void ReadShape(const OrtApi& api, const OrtTensorTypeAndShapeInfo* info, Entry& entry) {
+void ReadShape(const OrtApi& api, const OrtTensorTypeAndShapeInfo* info, const Names& scalars,
+               Entry& entry) {
   size_t rank = 0;
   api.Check(api.GetDimensionsCount(info, &rank), "signature");
   entry.spec.shape.resize(rank);
@@ -41,13 +45,12 @@ void ReadShape(const OrtApi& api, const OrtTensorTypeAndShapeInfo* info, Entry& 
   for (int64_t& size : entry.spec.shape) {
     if (size < 0) size = -1;
   }
-  // The runtime tells scalars and tensors of unknown rank alike; it checks scalars itself.
-  entry.spec.unknown_rank = rank == 0;
+  entry.spec.unknown_rank = rank == 0 && !scalars.contains(entry.spec.name);
   entry.spec.batch_axis = rank > 0 && entry.spec.shape[0] == -1 ? 0 : -1;
 }
 
 Entry ReadEntry(const Runtime& runtime, const OrtSession* session, size_t index,
-                NameFunction name_function, TypeFunction type_function) {
+                NameFunction name_function, TypeFunction type_function, const Names& scalars) {
   const OrtApi& api = runtime.api;
   Entry entry;
   entry.spec.name = ReadName(runtime, session, index, name_function);
@@ -64,7 +67,7 @@ Entry ReadEntry(const Runtime& runtime, const OrtSession* session, size_t index,
   api.Check(api.GetTensorElementType(info, &element), "signature");
   entry.spec.dtype = FromOrtType(element);
   entry.is_tensor = entry.spec.dtype != 0;
-  ReadShape(api, info, entry);
+  ReadShape(api, info, scalars, entry);
   return entry;
 }
 
@@ -89,7 +92,9 @@ ShapeRule MakeRule(const Entry& output, std::span<const Entry> inputs) {
 
 }  // namespace
 
-std::unique_ptr<OrtModel> MakeModel(const Runtime& runtime, SessionPtr session) {
+std::unique_ptr<OrtModel> MakeModel(const Runtime& runtime, SessionPtr session,
+                                    const std::string& file) {
+  const Names scalars = ReadScalars(file);
   const OrtApi& api = runtime.api;
   size_t input_count = 0;
   size_t output_count = 0;
@@ -99,8 +104,8 @@ std::unique_ptr<OrtModel> MakeModel(const Runtime& runtime, SessionPtr session) 
   signature.method_name = "tensorflow/serving/predict";  // what clients of the metadata look for
   std::vector<Entry> inputs;
   for (size_t i = 0; i < input_count; ++i) {
-    Entry entry =
-        ReadEntry(runtime, session.get(), i, api.SessionGetInputName, api.SessionGetInputTypeInfo);
+    Entry entry = ReadEntry(runtime, session.get(), i, api.SessionGetInputName,
+                            api.SessionGetInputTypeInfo, scalars);
     if (!entry.is_tensor) {
       throw Error(PENSTOCK_UNIMPLEMENTED,
                   "the input '" + entry.spec.name + "' is not a tensor of a type that is carried");
@@ -111,7 +116,7 @@ std::unique_ptr<OrtModel> MakeModel(const Runtime& runtime, SessionPtr session) 
   std::vector<ShapeRule> rules;
   for (size_t i = 0; i < output_count; ++i) {
     const Entry entry = ReadEntry(runtime, session.get(), i, api.SessionGetOutputName,
-                                  api.SessionGetOutputTypeInfo);
+                                  api.SessionGetOutputTypeInfo, scalars);
     if (!entry.is_tensor) continue;  // a map or sequence, as scikit-learn's probabilities
     signature.outputs.push_back(entry.spec);
     rules.push_back(MakeRule(entry, inputs));

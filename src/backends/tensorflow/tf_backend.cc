@@ -39,7 +39,7 @@ std::string ConfigBytes(const PenstockHost& host) {
 // Thread-safe.
 class TfBackend final : public plugin::Backend {
  public:
-  explicit TfBackend(const PenstockHost& host) {
+  explicit TfBackend(const PenstockHost& host) : host_(host) {
     SetEnvironment();
     api_ = TfApi::Open(
         plugin::FindRuntimeLibrary(host, "PENSTOCK_TENSORFLOW_LIBRARY", "libtensorflow_cc.so*"));
@@ -54,7 +54,7 @@ class TfBackend final : public plugin::Backend {
   }
 
   std::unique_ptr<plugin::Model> Load(const plugin::LoadArguments& arguments) override {
-    return std::make_unique<TfModel>(api_, LoadGraph(api_, options_.get(), arguments));
+    return std::make_unique<TfModel>(host_, api_, LoadGraph(api_, options_.get(), arguments));
   }
 
  private:
@@ -72,6 +72,7 @@ class TfBackend final : public plugin::Backend {
     status.Check();
   }
 
+  const PenstockHost& host_;
   TfApi api_;
   SessionOptionsPtr options_;
 };

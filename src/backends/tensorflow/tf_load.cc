@@ -16,14 +16,18 @@ namespace {
 
 using plugin::Error;
 
-std::vector<std::string> Split(std::string_view list) {
-  std::vector<std::string> parts;
+std::vector<std::string> ReadTags(std::string_view list) {
+  std::vector<std::string> tags;
   while (!list.empty()) {
     const size_t comma = std::min(list.find(','), list.size());
-    parts.emplace_back(list.substr(0, comma));
+    if (comma > 0) tags.emplace_back(list.substr(0, comma));
     list.remove_prefix(std::min(comma + 1, list.size()));
   }
-  return parts;
+  if (tags.empty()) {
+    throw Error(PENSTOCK_INVALID_ARGUMENT,
+                "saved_model_tags names no tag; a model for serving has the tag \"serve\"");
+  }
+  return tags;
 }
 
 bool IsFile(const std::string& path) { return access(path.c_str(), F_OK) == 0; }
@@ -102,7 +106,7 @@ LoadedGraph LoadFrozen(const TfApi& api, const TF_SessionOptions* session_option
 LoadedGraph LoadSavedModel(const TfApi& api, const TF_SessionOptions* session_options,
                            const plugin::LoadArguments& arguments) {
   const std::vector<std::string> tags =
-      Split(plugin::OptionOr(arguments.options, "saved_model_tags", "serve"));
+      ReadTags(plugin::OptionOr(arguments.options, "saved_model_tags", "serve"));
   std::vector<const char*> tag_pointers;
   for (const std::string& tag : tags) tag_pointers.push_back(tag.c_str());
   LoadedGraph result;

@@ -78,8 +78,9 @@ struct TfModel::Call {
   size_t fetch_count = 0;
 };
 
-TfModel::TfModel(const TfApi& api, LoadedGraph loaded)
+TfModel::TfModel(const PenstockHost& host, const TfApi& api, LoadedGraph loaded)
     : Model(Describe(loaded.signatures)),
+      host_(host),
       api_(api),
       loaded_(std::move(loaded)),
       inline_options_(MakeBuffer(api, InlineRunOptions())) {}
@@ -179,10 +180,17 @@ void TfModel::RunSession(Call& call) {
   const uint32_t runs = short_runs_.load(std::memory_order_relaxed);
   if (NowNs() - started > kShortRunNs) {
     if (runs > 0) short_runs_.store(0, std::memory_order_relaxed);
+    CheckStillWanted(call);
   } else if (runs < kShortRunsWanted) {
     short_runs_.store(runs + 1, std::memory_order_relaxed);
   }
   status.Check();
+}
+
+void TfModel::CheckStillWanted(const Call& call) const {
+  if (call.request.stop_reason() != PENSTOCK_CANCELLED) return;
+  host_.metric(&host_, PENSTOCK_METRIC_COUNT, plugin::ToC("abandoned_runs_total"), 1);
+  throw Error(PENSTOCK_CANCELLED, "cancelled during the run, which went on to its end");
 }
 
 }  // namespace penstock::tensorflow

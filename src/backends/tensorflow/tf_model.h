@@ -29,7 +29,8 @@ LoadedGraph LoadGraph(const TfApi& api, const TF_SessionOptions* session_options
 // Thread-safe.
 class TfModel final : public plugin::Model {
  public:
-  TfModel(const TfApi& api, LoadedGraph loaded);
+  // `host` and `api` outlive it.
+  TfModel(const PenstockHost& host, const TfApi& api, LoadedGraph loaded);
   ~TfModel() override;
 
   void Run(plugin::Request&& request) override;
@@ -49,9 +50,13 @@ class TfModel final : public plugin::Model {
   void ChooseOutputs(Call& call);
   bool IsKnownSet(uint32_t signature, uint64_t outputs);
   void RunSession(Call& call);
+  // Counts a long run whose client had gone before it ended, and throws: TensorFlow cannot be told
+  // to stop one run.
+  void CheckStillWanted(const Call& call) const;
   // True if the run should be timed by TensorFlow, which costs a hop to its pool.
   bool NeedsTimer(const Call& call, int64_t now_ns) const;
 
+  const PenstockHost& host_;
   const TfApi& api_;
   LoadedGraph loaded_;
   const BufferPtr inline_options_;  // RunOptions: on the calling thread

@@ -100,28 +100,45 @@ TensorPtr ReadTensor(const TfApi& api, std::string_view tensor_proto) {
   return tensor;
 }
 
+// One input or output and its tensor in the graph. One thread at a time.
+struct Bound {
+  plugin::TensorSpec spec;
+  TF_Output tensor;
+};
+
+// Appends the lists sorted by name: the file has them in any order, another one at each export.
+void AppendSorted(std::vector<Bound> bound, std::vector<plugin::TensorSpec>& specs,
+                  std::vector<TF_Output>& tensors) {
+  std::sort(bound.begin(), bound.end(),
+            [](const Bound& a, const Bound& b) { return a.spec.name < b.spec.name; });
+  for (Bound& each : bound) {
+    specs.push_back(std::move(each.spec));
+    tensors.push_back(each.tensor);
+  }
+}
+
 std::optional<BoundSignature> ReadSignature(const TfApi& api, TF_Graph* graph,
                                             const MapEntry& definition) {
   BoundSignature result;
   result.signature.name = definition.key;
   std::map<std::string_view, std::string_view> defaults;
-  const auto add = [&](std::string_view entry, std::vector<plugin::TensorSpec>& specs,
-                       std::vector<TF_Output>& tensors) {
+  std::vector<Bound> inputs;
+  std::vector<Bound> outputs;
+  const auto add = [&](std::string_view entry, std::vector<Bound>& to) {
     std::optional<plugin::TensorSpec> spec = ReadInfo(ReadEntry(entry));
     const auto tensor = spec ? FindTensor(api, graph, spec->backend_name) : std::nullopt;
     if (!tensor) return false;
-    specs.push_back(*std::move(spec));
-    tensors.push_back(*tensor);
+    to.push_back({*std::move(spec), *tensor});
     return true;
   };
   for (WireReader reader(definition.value); reader.Next();) {
     bool plain = true;
     switch (reader.field()) {
       case kSignatureInputs:
-        plain = add(reader.bytes(), result.signature.inputs, result.inputs);
+        plain = add(reader.bytes(), inputs);
         break;
       case kSignatureOutputs:
-        plain = add(reader.bytes(), result.signature.outputs, result.outputs);
+        plain = add(reader.bytes(), outputs);
         break;
       case kSignatureMethod:
         result.signature.method_name = reader.bytes();
@@ -136,6 +153,8 @@ std::optional<BoundSignature> ReadSignature(const TfApi& api, TF_Graph* graph,
     }
     if (!plain) return std::nullopt;
   }
+  AppendSorted(std::move(inputs), result.signature.inputs, result.inputs);
+  AppendSorted(std::move(outputs), result.signature.outputs, result.outputs);
   for (plugin::TensorSpec& input : result.signature.inputs) {
     const auto found = defaults.find(input.name);
     input.optional = found != defaults.end();
@@ -209,6 +228,9 @@ std::vector<BoundSignature> ReadSignatures(const TfApi& api, TF_Graph* graph,
     std::optional<BoundSignature> signature = ReadSignature(api, graph, entry);
     if (signature) result.push_back(*std::move(signature));
   }
+  std::sort(result.begin(), result.end(), [](const BoundSignature& a, const BoundSignature& b) {
+    return a.signature.name < b.signature.name;
+  });
   if (result.empty()) {
     throw Error(PENSTOCK_INVALID_ARGUMENT,
                 "the SavedModel has no signature with plain tensors; export it with signatures");

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the ONNX Runtime backend has beyond what every backend does: it tells scalars from tensors
+// of unknown rank.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "backend_fixture.h"
+
+namespace penstock {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+std::unique_ptr<Model> Load(const std::string& path) {
+  static const std::unique_ptr<BackendHost> host = MakeHost("onnxruntime");
+  return *host->Load(path, {});
+}
+
+TEST(OnnxRuntimeTest, ScalarsAreDescribedAsScalars) {
+  const auto model = Load(TestModel("scalars_onnx"));
+  const Signature* signature = model->info().FindSignature("");
+  ASSERT_NE(signature, nullptr);
+  for (const char* name : {"a", "b"}) {
+    EXPECT_FALSE(signature->FindInput(name)->unknown_rank) << name;
+    EXPECT_EQ(signature->FindInput(name)->shape, Shape()) << name;
+  }
+  for (const char* name : {"sum", "product"}) {
+    EXPECT_FALSE(signature->FindOutput(name)->unknown_rank) << name;
+  }
+  const InferResponse row = RunModel(*model, {{"a", Floats({1})}, {"b", Floats({2})}});
+  EXPECT_EQ(row.status.code(), StatusCode::kInvalidArgument) << row.status;
+}
+
+TEST(OnnxRuntimeTest, TensorsOfUnknownRankTakeAnyShape) {
+  const auto model = Load(TestModel("any_rank_onnx"));
+  const Signature* signature = model->info().FindSignature("");
+  ASSERT_NE(signature, nullptr);
+  EXPECT_TRUE(signature->FindInput("x")->unknown_rank);
+  EXPECT_TRUE(signature->FindOutput("y")->unknown_rank);
+  for (int run = 0; run < 2; ++run) {
+    EXPECT_THAT(Values<float>(Output(RunModel(*model, {{"x", Floats({1, 2})}}), "y")),
+                ElementsAre(2, 4));
+    const Tensor scalar = MakeTensor<float>(DType::kFloat32, {}, {3});
+    EXPECT_EQ(Output(RunModel(*model, {{"x", scalar}}), "y").shape(), Shape());
+  }
+}
+
+TEST(OnnxRuntimeTest, OutputsComeInTheOrderOfTheirNames) {
+  const auto model = Load(TestModel("many_outputs_onnx"));
+  const InferResponse response = RunModel(*model, {{"x", Floats({1})}});
+  std::vector<std::string> names;
+  for (const NamedTensor& output : response.outputs) names.emplace_back(output.name);
+  EXPECT_THAT(names, ElementsAre("as_int64", "half", "positive", "text", "total"));
+}
+
+}  // namespace
+}  // namespace penstock
