@@ -42,6 +42,7 @@ StatusOr<net::TlsOptions> MakeTlsOptions(const Settings& settings) {
   ASSIGN_OR_RETURN(const std::string text,
                    ReadConfigFile("ssl_config_file", settings.ssl_config_file));
   ASSIGN_OR_RETURN(tfs::SslSettings ssl, tfs::ParseSslConfig(text, settings.ssl_config_file));
+  tls.pem_source = fmt::format("--ssl_config_file {}", settings.ssl_config_file);
   tls.certificate_pem = std::move(ssl.server_cert);
   tls.key_pem = std::move(ssl.server_key);
   tls.client_ca_pem = std::move(ssl.custom_ca);

@@ -57,6 +57,22 @@ StatusOr<std::vector<ConfiguredModel>> ReadModelList(const Settings& settings) {
   return models;
 }
 
+Status CheckPlatforms(const std::vector<ConfiguredModel>& models, const Settings& settings,
+                      const BackendHost& backends) {
+  for (const ConfiguredModel& model : models) {
+    if (model.platform.empty() || IsBuiltinPath(model.base_path)) continue;
+    LoadOptions options;
+    options.platform = model.platform;
+    const auto backend = backends.BackendFor(model.base_path, options);
+    if (!backend.ok()) {
+      return InvalidArgument("{}: model '{}' requests the unsupported model_platform '{}': {}",
+                             settings.model_config_file, model.name, model.platform,
+                             MessageOf(backend.status()));
+    }
+  }
+  return OkStatus();
+}
+
 core::ModelConfig ManagerConfig(const ConfiguredModel& model) {
   core::ModelConfig config;
   config.name = model.name;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "app/settings.h"
+#include "backends/host/backend_host.h"
 #include "base/status.h"
 #include "core/manager.h"
 #include "protocols/tfs/config_files.h"
@@ -22,6 +23,10 @@ StatusOr<std::string> ReadConfigFile(std::string_view option, const std::string&
 // The models of --model_config_file, or the one of --model_name and --model_base_path. Errors name
 // the file and what is wrong in it.
 StatusOr<std::vector<ConfiguredModel>> ReadModelList(const Settings& settings);
+
+// INVALID_ARGUMENT if a model asks for a platform that no installed backend has; lists those.
+Status CheckPlatforms(const std::vector<ConfiguredModel>& models, const Settings& settings,
+                      const BackendHost& backends);
 
 core::ModelConfig ManagerConfig(const ConfiguredModel& model);
 DirectoryModel DirectoryConfig(const ConfiguredModel& model);

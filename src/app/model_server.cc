@@ -58,6 +58,7 @@ class ModelServer::Impl final {
 
 Status ModelServer::Impl::Start() {
   ASSIGN_OR_RETURN(const std::vector<ConfiguredModel> models, ReadModelList(settings));
+  TRY(CheckPlatforms(models, settings, backends));
   ASSIGN_OR_RETURN(net::ServerOptions net_options, NetOptions(settings));
   AddProcessMetrics(metrics, VersionText());
   const Foundations foundations{settings, metrics, backends, manager, readiness, engine};

@@ -180,6 +180,15 @@ Status CheckTogether(const Settings& settings) {
   return CheckTls(settings);
 }
 
+// As in TensorFlow Serving: whoever gives parameters believes that requests are batched.
+Status CheckBatching(const std::map<std::string_view, std::string>& foreign) {
+  const auto file = foreign.find("batching_parameters_file");
+  const auto enabled = foreign.find("enable_batching");
+  if (file == foreign.end() || file->second.empty()) return OkStatus();
+  if (enabled != foreign.end() && ParseBool(enabled->second) == true) return OkStatus();
+  return InvalidArgument("--batching_parameters_file={} needs --enable_batching", file->second);
+}
+
 }  // namespace
 
 OptionType OptionRow::type() const {
@@ -205,6 +214,7 @@ StatusOr<ParsedOptions> ParseFlags(std::span<const std::string> arguments) {
     ASSIGN_OR_RETURN(const Flag flag, ReadFlag(arguments, next));
     if (const auto* foreign = std::get_if<ForeignOption>(&flag.row->target)) {
       TRY(CheckForeign(*flag.row, *foreign, flag.value, parsed.warnings));
+      parsed.foreign[flag.row->name] = flag.value;
     } else {
       TRY(SetField(*flag.row, std::get<OptionField>(flag.row->target), flag.value,
                    parsed.settings));
@@ -215,7 +225,9 @@ StatusOr<ParsedOptions> ParseFlags(std::span<const std::string> arguments) {
 
 StatusOr<ParsedOptions> ParseOptions(std::span<const std::string> arguments) {
   ASSIGN_OR_RETURN(ParsedOptions parsed, ParseFlags(arguments));
-  if (!parsed.settings.help && !parsed.settings.version) TRY(CheckTogether(parsed.settings));
+  if (parsed.settings.help || parsed.settings.version) return parsed;
+  TRY(CheckTogether(parsed.settings));
+  TRY(CheckBatching(parsed.foreign));
   return parsed;
 }
 

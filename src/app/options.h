@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
@@ -58,7 +59,8 @@ std::span<const OptionRow> OptionTable();
 
 struct ParsedOptions {
   Settings settings;
-  std::vector<std::string> warnings;  // flags that were accepted and have no effect
+  std::vector<std::string> warnings;                // flags that were accepted and have no effect
+  std::map<std::string_view, std::string> foreign;  // the values of such flags, by name
 };
 
 // Parses flags as TensorFlow Serving takes them: --name=value, and for truth values --name,

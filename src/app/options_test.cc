@@ -112,6 +112,12 @@ TEST(OptionsTest, Contradictions) {
       Problem({"--tensorflow_session_parallelism=1", "--tensorflow_intra_op_parallelism=1"}),
       HasSubstr("give it or them"));
   EXPECT_THAT(Problem({"--http2_connection_window_bytes=65535"}), HasSubstr("must not be less"));
+  EXPECT_EQ(Problem({"--batching_parameters_file=b"}),
+            "--batching_parameters_file=b needs --enable_batching");
+  EXPECT_THAT(Problem({"--batching_parameters_file=b", "--enable_batching", "--noenable_batching"}),
+              HasSubstr("needs --enable_batching"));
+  EXPECT_EQ(Problem({"--batching_parameters_file=b", "--enable_batching=1"}), "");
+  EXPECT_EQ(Problem({"--batching_parameters_file="}), "");
 }
 
 TEST(OptionsTest, HelpAndVersionNeedNoModel) {

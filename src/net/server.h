@@ -24,6 +24,7 @@ struct TlsOptions {
   // PEM text instead of files, as in TensorFlow Serving's ssl_config_file; used where the file name
   // is empty.
   std::string certificate_pem = {}, key_pem = {}, client_ca_pem = {};
+  std::string pem_source = {};  // where those texts are from, for messages
   Duration reload_interval =
       std::chrono::seconds(10);  // how often changed files are looked for; 0 = never
 

@@ -42,8 +42,12 @@ struct Pem {
   std::string source;
 };
 
-StatusOr<Pem> ReadPem(const std::string& file, const std::string& text, const char* what) {
-  if (file.empty()) return Pem{text, fmt::format("the {} given as text", what)};
+StatusOr<Pem> ReadPem(const std::string& file, const std::string& text,
+                      const std::string& text_source, const char* what) {
+  if (file.empty()) {
+    return Pem{text, text_source.empty() ? fmt::format("the {} given as text", what)
+                                         : fmt::format("the {} in {}", what, text_source)};
+  }
   std::ifstream stream(file, std::ios::binary);
   std::ostringstream content;
   content << stream.rdbuf();
@@ -60,12 +64,23 @@ X509Ptr NextCertificate(BIO* bio) {
   return X509Ptr(PEM_read_bio_X509(bio, nullptr, nullptr, nullptr));
 }
 
+// OpenSSL has just found nothing of this kind in the text.
+Status NotPem(const Pem& pem, std::string_view kind) {
+  return InvalidArgument(
+      "{} cannot be used: {}; it must be PEM text (-----BEGIN {}-----) without passphrase",
+      pem.source, LastError(), kind);
+}
+
+// A key with a passphrase is an error: OpenSSL would ask for it at the terminal.
+int NoPassphrase(char*, int, int, void*) { return -1; }
+
 Status UseCertificate(SSL_CTX* context, const TlsOptions& options) {
-  ASSIGN_OR_RETURN(const Pem pem,
-                   ReadPem(options.certificate_file, options.certificate_pem, "certificate"));
+  ASSIGN_OR_RETURN(const Pem pem, ReadPem(options.certificate_file, options.certificate_pem,
+                                          options.pem_source, "certificate"));
   const BioPtr bio = OpenPem(pem);
   const X509Ptr leaf = NextCertificate(bio.get());
-  if (leaf == nullptr || SSL_CTX_use_certificate(context, leaf.get()) != 1)
+  if (leaf == nullptr) return NotPem(pem, "CERTIFICATE");
+  if (SSL_CTX_use_certificate(context, leaf.get()) != 1)
     return InvalidArgument("{} cannot be used: {}", pem.source, LastError());
   while (X509Ptr next = NextCertificate(bio.get()))
     if (SSL_CTX_add0_chain_cert(context, next.get()) == 1) next.release();
@@ -74,11 +89,12 @@ Status UseCertificate(SSL_CTX* context, const TlsOptions& options) {
 }
 
 Status UseKey(SSL_CTX* context, const TlsOptions& options) {
-  ASSIGN_OR_RETURN(const Pem pem, ReadPem(options.key_file, options.key_pem, "private key"));
+  ASSIGN_OR_RETURN(const Pem pem,
+                   ReadPem(options.key_file, options.key_pem, options.pem_source, "private key"));
   const BioPtr bio = OpenPem(pem);
-  const KeyPtr key(PEM_read_bio_PrivateKey(bio.get(), nullptr, nullptr, nullptr));
-  if (key == nullptr || SSL_CTX_use_PrivateKey(context, key.get()) != 1 ||
-      SSL_CTX_check_private_key(context) != 1)
+  const KeyPtr key(PEM_read_bio_PrivateKey(bio.get(), nullptr, NoPassphrase, nullptr));
+  if (key == nullptr) return NotPem(pem, "PRIVATE KEY");
+  if (SSL_CTX_use_PrivateKey(context, key.get()) != 1 || SSL_CTX_check_private_key(context) != 1)
     return InvalidArgument("{} cannot be used with the certificate: {}", pem.source, LastError());
   return OkStatus();
 }
@@ -91,7 +107,7 @@ Status UseClientCa(SSL_CTX* context, const TlsOptions& options) {
     return OkStatus();
   }
   ASSIGN_OR_RETURN(const Pem pem, ReadPem(options.client_ca_file, options.client_ca_pem,
-                                          "CA certificate for clients"));
+                                          options.pem_source, "CA certificate for clients"));
   const BioPtr bio = OpenPem(pem);
   int count = 0;
   while (const X509Ptr ca = NextCertificate(bio.get())) {
@@ -99,7 +115,7 @@ Status UseClientCa(SSL_CTX* context, const TlsOptions& options) {
     SSL_CTX_add_client_CA(context, ca.get());
     ++count;
   }
-  if (count == 0) return InvalidArgument("{} cannot be used: {}", pem.source, LastError());
+  if (count == 0) return NotPem(pem, "CERTIFICATE");
   ERR_clear_error();
   const int required = options.require_client_certificate ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0;
   SSL_CTX_set_verify(context, SSL_VERIFY_PEER | required, nullptr);

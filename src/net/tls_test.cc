@@ -37,6 +37,16 @@ struct Identity {
   std::string key;
 };
 
+std::string EncryptedKey() {
+  EVP_PKEY* const key = EVP_EC_gen("P-256");
+  const std::string pem = PemOf([&](BIO* bio) {
+    return PEM_write_bio_PKCS8PrivateKey(bio, key, EVP_aes_256_cbc(), "secret", 6, nullptr,
+                                         nullptr);
+  });
+  EVP_PKEY_free(key);
+  return pem;
+}
+
 Identity MakeIdentity(const char* name) {
   EVP_PKEY* const key = EVP_EC_gen("P-256");
   X509* const certificate = X509_new();
@@ -239,6 +249,12 @@ TEST_F(TlsTest, SaysWhatIsWrongWithItsFiles) {
               HasSubstr("cannot read the certificate /no/such.pem"));
   EXPECT_THAT(message({.certificate_pem = "x", .key_pem = identity_.key}),
               HasSubstr("the certificate given as text cannot be used"));
+  EXPECT_THAT(message({.certificate_pem = "x", .key_pem = "y", .pem_source = "/my/ssl.config"}),
+              AllOf(HasSubstr("the certificate in /my/ssl.config cannot be used"),
+                    HasSubstr("must be PEM text (-----BEGIN CERTIFICATE-----)")));
+  EXPECT_THAT(message({.certificate_pem = identity_.certificate, .key_pem = EncryptedKey()}),
+              AllOf(HasSubstr("the private key given as text cannot be used"),
+                    HasSubstr("without passphrase")));
   EXPECT_THAT(
       message({.certificate_pem = identity_.certificate, .key_pem = MakeIdentity("other").key}),
       HasSubstr("private key given as text cannot be used with the certificate"));

@@ -56,6 +56,7 @@ def test_config_files(tmp_path):
     (HALF + ['--grpc_socket_path=/nowhere/x.sock'], '/nowhere/x.sock: No such file'),
     (['--model_base_path=builtin:nothing'], 'there are builtin:half_plus_two'),
     (['--model_config_file=/nowhere/x'], '--model_config_file: cannot read /nowhere/x: No such file'),
+    (HALF + ['--batching_parameters_file=/nowhere/x'], 'needs --enable_batching'),
     (HALF + ['--ssl_config_file=/nowhere/x'], '--ssl_config_file: cannot read /nowhere/x: No such file'),
 ])
 def test_wrong_flags(flags, text):
@@ -67,7 +68,9 @@ def test_wrong_flags(flags, text):
     ('model_config_file', 'model_config_list { config { name: "a" } }', "model 'a' has no base_path"),
     ('model_config_file', '', 'there is no model_config_list'),
     ('monitoring_config_file', 'prometheus_config { enable: "maybe" }', 'line 1, column 29'),
-    ('ssl_config_file', 'server_key: "x" server_cert: "y"', 'certificate'),
+    ('model_config_file', 'model_config_list { config { name: "a" base_path: "/a" model_platform: "caffe" } }',
+     "model 'a' requests the unsupported model_platform 'caffe': there is no backend 'caffe'; installed: "),
+    ('ssl_config_file', 'server_key: "x" server_cert: "y"', '/file cannot be used: no start line; it must be PEM text'),
 ])
 def test_wrong_files(tmp_path, flag, content, text):
     file = tmp_path / 'file'
