@@ -125,6 +125,7 @@ TEST_F(ComponentOptionsTest, SslConfigFileCoversGrpcOnlyAsInTensorFlowServing) {
   ASSERT_TRUE(options.ok()) << options.status();
   EXPECT_TRUE(options->listen[0].tls);
   EXPECT_FALSE(options->listen[1].tls);
+  EXPECT_THAT(options->tls.pem_source, HasSubstr(settings_.ssl_config_file));
   EXPECT_EQ(options->tls.certificate_pem, "C");
   EXPECT_EQ(options->tls.key_pem, "K");
   EXPECT_EQ(options->tls.client_ca_pem, "A");
@@ -207,6 +208,37 @@ TEST_F(ComponentOptionsTest, ModelsByFile) {
   EXPECT_TRUE(std::holds_alternative<AllVersions>(DirectoryConfig((*models)[1]).selection));
 }
 
+TEST_F(ComponentOptionsTest, AByteOrderMarkIsNoPartOfAFile) {
+  settings_.model_config_file =
+      Write("\xEF\xBB\xBFmodel_config_list {\r\n  config { name: 'a' base_path: '/a' } }\r\n");
+  const auto models = ReadModelList(settings_);
+  ASSERT_TRUE(models.ok()) << models.status();
+  EXPECT_EQ(models->size(), 1u);
+}
+
+TEST_F(ComponentOptionsTest, PlatformsMustBeInstalled) {
+  std::filesystem::create_directories(folder_ + "/backends/onnxruntime");
+  std::ofstream(folder_ + "/backends/onnxruntime/penstock_onnxruntime.so");
+  settings_.backend_directory = folder_ + "/backends";
+  const BackendHost backends(MakeBackendOptions(settings_));
+  settings_.model_config_file = "models.config";
+  const auto check = [&](const std::string& platform, const std::string& base_path) {
+    ConfiguredModel model;
+    model.name = "m";
+    model.platform = platform;
+    model.base_path = base_path;
+    return CheckPlatforms({model}, settings_, backends);
+  };
+  EXPECT_TRUE(check("", "/m").ok());
+  EXPECT_TRUE(check("onnxruntime", "/m").ok());
+  EXPECT_TRUE(check("onnx", "/m").ok());
+  EXPECT_TRUE(check("tensorflow", "builtin:identity").ok());  // needs none
+  EXPECT_EQ(check("tensorflow", "/m"),
+            InvalidArgument("models.config: model 'm' requests the unsupported model_platform "
+                            "'tensorflow': there is no backend 'tensorflow'; installed: "
+                            "onnxruntime"));
+}
+
 TEST_F(ComponentOptionsTest, ModelListErrors) {
   settings_.model_base_path = "builtin:nothing";
   EXPECT_THAT(std::string(MessageOf(ReadModelList(settings_).status())),
@@ -214,6 +246,10 @@ TEST_F(ComponentOptionsTest, ModelListErrors) {
   settings_.model_config_file = folder_ + "/none";
   EXPECT_THAT(std::string(MessageOf(ReadModelList(settings_).status())),
               HasSubstr("--model_config_file: cannot read"));
+  settings_.model_config_file =
+      Write("model_config_list { config { name: 'a\\377' base_path: '/a' } }");
+  EXPECT_THAT(std::string(MessageOf(ReadModelList(settings_).status())),
+              HasSubstr("file: the model's name 'a\uFFFD' is not UTF-8"));
   settings_.model_config_file = Write("model_config_list { config { nam: 'a' } }");
   EXPECT_THAT(std::string(MessageOf(ReadModelList(settings_).status())), HasSubstr("line 1"));
 }

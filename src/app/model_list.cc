@@ -9,6 +9,7 @@
 #include <limits>
 #include <utility>
 
+#include "base/utf8.h"
 #include "infer/builtin_models.h"
 
 namespace penstock {
@@ -16,6 +17,12 @@ namespace {
 
 // Against a path that never ends. Far more than the list of any server's models.
 constexpr size_t kConfigFileBytesMax = 64 << 20;
+
+// Where the models are configured, for messages.
+std::string_view Where(const Settings& settings) {
+  if (settings.model_config_file.empty()) return "--model_name";
+  return settings.model_config_file;
+}
 
 }  // namespace
 
@@ -34,6 +41,8 @@ StatusOr<std::string> ReadConfigFile(std::string_view option, const std::string&
     const char* const reason = std::strerror(errno);
     return InvalidArgument("--{}: cannot read {}: {}", option, path, reason);
   }
+  constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";  // some editors begin files with it
+  if (text.starts_with(kByteOrderMark)) text.erase(0, kByteOrderMark.size());
   return text;
 }
 
@@ -50,9 +59,12 @@ StatusOr<std::vector<ConfiguredModel>> ReadModelList(const Settings& settings) {
     ASSIGN_OR_RETURN(models, tfs::ParseModelConfig(text, settings.model_config_file));
   }
   for (const ConfiguredModel& model : models) {
+    if (const std::string name = ToUtf8(model.name); name != model.name)
+      return InvalidArgument("{}: the model's name '{}' is not UTF-8", Where(settings), name);
     if (!IsBuiltinPath(model.base_path)) continue;
     if (const auto builtin = MakeBuiltinModel(model.base_path); !builtin.ok())
-      return InvalidArgument("model '{}': {}", model.name, MessageOf(builtin.status()));
+      return InvalidArgument("{}: model '{}': {}", Where(settings), model.name,
+                             MessageOf(builtin.status()));
   }
   return models;
 }
@@ -66,7 +78,7 @@ Status CheckPlatforms(const std::vector<ConfiguredModel>& models, const Settings
     const auto backend = backends.BackendFor(model.base_path, options);
     if (!backend.ok()) {
       return InvalidArgument("{}: model '{}' requests the unsupported model_platform '{}': {}",
-                             settings.model_config_file, model.name, model.platform,
+                             Where(settings), model.name, model.platform,
                              MessageOf(backend.status()));
     }
   }

@@ -193,6 +193,20 @@ def test_a_cancel_ends_the_run(models, models_server):
     assert models.predict('loop_onnx', {'steps': np.int64(3)})['count'] == 3
 
 
+@runtimes
+def test_a_run_that_goes_on_after_a_cancel_is_counted(models, models_server):
+    def abandoned():
+        metric = 'penstock_backend_tensorflow_abandoned_runs_total '
+        lines = models_server.get('/metrics')[1].splitlines()
+        return sum(int(line.removeprefix(metric)) for line in lines if line.startswith(metric))
+    before = abandoned()
+    call = models.stub.Predict.future(predict_request('loop', {'steps': np.int64(200_000)}))  # about two seconds
+    eventually('the model runs', lambda: not idle(models_server))
+    call.cancel()
+    eventually('the run ends', lambda: abandoned() == before + 1)
+    assert models.predict('loop', {'steps': np.int64(3)})['count'] == 3
+
+
 def test_a_deadline_that_has_passed(builtin_server):
     # Over a raw connection: the client would end such a call itself.
     message = predict_request('half', {'x': X}).SerializeToString()

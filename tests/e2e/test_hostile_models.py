@@ -106,6 +106,11 @@ def several_frozen_graphs(base):
     return 'several .pb files'
 
 
+def frozen_graph_without_end(base):
+    os.symlink('/dev/zero', version(base) / 'model.pb')
+    return 'is no regular file'
+
+
 def truncated_onnx(base):
     path = version(base) / 'model.onnx'
     shutil.copy(f'{SAMPLES}/digits_onnx/1/model.onnx', path)
@@ -204,7 +209,7 @@ BUILTIN = [unknown_builtin, garbage_builtin, builtin_that_is_a_folder, names_tha
 OF_RUNTIMES = [
     truncated_saved_model, empty_saved_model, saved_model_of_zeros, saved_model_that_is_a_folder, no_variables,
     no_variable_data, truncated_variables, garbage_variable_index, other_tags, no_asset, truncated_frozen_graph,
-    several_frozen_graphs, truncated_onnx, garbage_onnx, empty_onnx, onnx_that_claims_a_huge_graph,
+    several_frozen_graphs, frozen_graph_without_end, truncated_onnx, garbage_onnx, empty_onnx, onnx_that_claims_a_huge_graph,
     onnx_that_is_a_folder, onnx_that_is_a_dangling_link, several_onnx, onnx_without_its_weights, onnx_of_the_future,
     both_runtimes]
 
@@ -221,7 +226,7 @@ def all_are_told(tmp_path, start, makers):
     with Client(server) as client:
         server.wait_for('good', 1)
         for name, text in texts.items():
-            eventually(f'{name} has failed', lambda name=name: server.states(name).get(1) == 'END', 60)
+            eventually(f'{name} has failed', lambda name=name: server.states(name).get(1) == 'END', 20)
             status = client.status(name).model_version_status[0].status
             if not status.error_code or text not in status.error_message or len(status.error_message) < 40:
                 problems.append((name, text, status.error_message))
@@ -309,7 +314,7 @@ def test_config_files_as_editors_leave_them(tmp_path, start):
     (f'config {{ name: "a" base_path: "{HALF}" version_labels {{ key: "x" value: -1 }} }}', 'negative'),
     (f'config {{ name: "a" base_path: "{HALF}" version_labels {{ key: "x" value: 99999999999999999999 }} }}',
      'line 2'),
-    (f'config {{ name: "a" base_path: "{HALF}"', 'line 3'),
+    (f'config {{ name: "a" base_path: "{HALF}"', 'line 4'),
     ('config { name: "a" base_path: "x" model_platform: "tensorflwo" }', "there is no backend 'tensorflwo'"),
     ('config { name: "a\\377" base_path: "x" }', 'not UTF-8'),
 ])

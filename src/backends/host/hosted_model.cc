@@ -42,6 +42,10 @@ Status HostedModel::CheckStart(const InferRequest& request) const {
   if (request.cancel != nullptr && request.cancel->IsCancelled()) {
     return absl::CancelledError("the request was cancelled");
   }
+  return NotBroken();
+}
+
+Status HostedModel::NotBroken() const {
   if (!broken_.load(std::memory_order_acquire)) return OkStatus();
   MutexLock lock(mutex_);
   return broken_reason_;
@@ -111,6 +115,7 @@ void HostedModel::StartNext(HostedRun* run) {
 
 void HostedModel::Start(HostedRun* run) noexcept {
   Status status = run->StillWanted();
+  if (status.ok()) status = NotBroken();  // it may have waited
   if (status.ok()) status = run->Prepare();
   if (!status.ok()) {
     run->Fail(std::move(status));

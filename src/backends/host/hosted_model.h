@@ -45,6 +45,7 @@ class HostedModel final : public Model {
 
   // Why a run cannot start at all.
   Status CheckStart(const InferRequest& request) const EXCLUDES(mutex_);
+  Status NotBroken() const EXCLUDES(mutex_);
   // Hands the run to the backend, which then owes the last part; drops one reference of `run`.
   void Start(HostedRun* run) noexcept;
   // Takes a slot of runs_max, or queues the run. Errors: UNAVAILABLE if the queue is full.

@@ -175,6 +175,23 @@ TEST_F(HostedModelTest, ABrokenModelIsUnavailable) {
   EXPECT_THAT(std::string(MessageOf(parts_[0].status)), HasSubstr("worn out"));
 }
 
+TEST_F(HostedModelTest, RunsThatWaitWhenTheModelBreaksDoNotReachIt) {
+  std::vector<PenstockRequest*> running;
+  fake_.run = [&](PenstockRequest* request) { running.push_back(request); };
+  Make(1);
+  for (int i = 0; i < 3; ++i) Run();
+  model_->MarkBroken("worn out");
+  model_->MarkBroken("again");
+  Answer(running[0]);
+  EXPECT_EQ(running.size(), 1U);
+  ASSERT_EQ(parts_.size(), 3U);
+  EXPECT_TRUE(parts_[0].status.ok());
+  for (const size_t i : {1, 2}) {
+    EXPECT_EQ(parts_[i].status.code(), StatusCode::kUnavailable);
+    EXPECT_THAT(std::string(MessageOf(parts_[i].status)), HasSubstr("worn out"));
+  }
+}
+
 TEST_F(HostedModelTest, NoMoreRunsAtOnceThanTheBackendTakes) {
   std::vector<PenstockRequest*> running;
   fake_.run = [&](PenstockRequest* request) { running.push_back(request); };

@@ -2,6 +2,7 @@
 // ONNX models on ONNX Runtime. Options of the backend: "library" (see FindRuntimeLibrary),
 // "intra_op_threads".
 #include <dirent.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <charconv>
@@ -58,7 +59,12 @@ std::string ModelFile(const std::string& folder) {
     throw Error(PENSTOCK_INVALID_ARGUMENT, "the folder holds " + std::to_string(names.size()) +
                                                " .onnx files; call the one to serve model.onnx");
   }
-  return folder + "/" + names.front();
+  const std::string file = folder + "/" + names.front();
+  struct stat info = {};
+  if (stat(file.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) {
+    throw Error(PENSTOCK_INVALID_ARGUMENT, file + " is no regular file");
+  }
+  return file;
 }
 
 }  // namespace
@@ -101,7 +107,7 @@ class OrtBackend final : public plugin::Backend {
     api.Check(api.SetSessionGraphOptimizationLevel(raw_options, kOptimizeAll), "options");
     OrtSession* session = nullptr;
     api.Check(api.CreateSession(runtime_.env.get(), file.c_str(), raw_options, &session),
-              "cannot load the model");
+              ("cannot load " + file).c_str());
     return MakeModel(runtime_, SessionPtr(session, {&api}), file);
   }
 

@@ -25,14 +25,15 @@ TfApi TfApi::Open(const std::string& path) {
   return api;
 }
 
-void CallStatus::Check() const {
+void CallStatus::Check(std::string_view context) const {
   if (ok()) return;
   std::string_view text = api_.Message(status_);
   // What follows names nodes of the graph and lines of the code that built it.
   for (const std::string_view trace : {"\n\t [[", "\n\nErrors may have originated", "\n\nStack"}) {
     text = text.substr(0, text.find(trace));
   }
-  throw plugin::Error(static_cast<int32_t>(api_.GetCode(status_)), std::string(text));
+  throw plugin::Error(static_cast<int32_t>(api_.GetCode(status_)),
+                      std::string(context) + std::string(text));
 }
 
 void SessionDeleter::operator()(TF_Session* session) const {

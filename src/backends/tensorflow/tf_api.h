@@ -61,8 +61,8 @@ class CallStatus final {
 
   TF_Status* get() const { return status_; }
   bool ok() const { return api_.GetCode(status_) == TF_OK; }
-  // Throws it as Error, without the trace of graph nodes, unless it is OK.
-  void Check() const;
+  // Throws it as Error, without the trace of graph nodes and after `context`, unless it is OK.
+  void Check(std::string_view context = {}) const;
 
  private:
   const TfApi& api_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Loads SavedModels and frozen graphs.
 #include <dirent.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include <utility>
 
 #include "tf_model.h"
+#include "wire.h"
 
 namespace penstock::tensorflow {
 namespace {
@@ -51,7 +53,15 @@ std::string FrozenGraphFile(const std::string& folder) {
                             : "the folder holds several .pb files; call the graph model.pb");
 }
 
+void CheckRegular(const std::string& path) {
+  struct stat info = {};
+  if (stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) {
+    throw Error(PENSTOCK_INVALID_ARGUMENT, path + " is no regular file");
+  }
+}
+
 std::string ReadFile(const std::string& path) {
+  CheckRegular(path);
   std::ifstream stream(path, std::ios::binary);
   if (!stream) throw Error(PENSTOCK_NOT_FOUND, "cannot read " + path);
   return {std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
@@ -83,14 +93,7 @@ LoadedGraph LoadFrozen(const TfApi& api, const TF_SessionOptions* session_option
   TF_Buffer graph_def{bytes.data(), bytes.size(), nullptr};
   api.GraphImportGraphDef(result.graph.get(), &graph_def, options, status.get());
   api.DeleteImportGraphDefOptions(options);
-  if (!status.ok()) {
-    try {
-      status.Check();
-    } catch (const Error& error) {
-      throw Error(error.code(),
-                  file + " is not a frozen graph that can be loaded: " + error.what());
-    }
-  }
+  status.Check(file + " is not a frozen graph that can be loaded: ");
   const auto named = [&](const std::string& key) {
     const std::string_view option = plugin::OptionOr(arguments.options, key, "");
     return option.empty() ? FromSignatureFile(folder, key) : std::string(option);
@@ -103,10 +106,38 @@ LoadedGraph LoadFrozen(const TfApi& api, const TF_SessionOptions* session_option
   return result;
 }
 
+// True if the MetaGraphDef names an operation that restores variables.
+bool HasRestoreOperation(std::string_view meta_graph) {
+  enum : uint32_t { kMetaGraphSaverDef = 3, kSaverRestoreOpName = 3 };
+  for (WireReader reader(meta_graph); reader.Next();) {
+    if (reader.field() != kMetaGraphSaverDef) continue;
+    for (WireReader saver(reader.bytes()); saver.Next();) {
+      if (saver.field() == kSaverRestoreOpName && !saver.bytes().empty()) return true;
+    }
+  }
+  return false;
+}
+
+// TensorFlow loads a SavedModel without its variables, and then each run fails: a folder that was
+// half copied must not take the place of a good version.
+void CheckVariables(const TfApi& api, TF_Graph* graph, std::string_view meta_graph,
+                    const std::string& folder) {
+  const std::string index = folder + "/variables/variables.index";
+  if (IsFile(index) || !HasRestoreOperation(meta_graph)) return;
+  size_t position = 0;
+  while (TF_Operation* const operation = api.GraphNextOperation(graph, &position)) {
+    const std::string_view type = api.OperationOpType(operation);
+    if (type != "VarHandleOp" && type != "VariableV2") continue;
+    throw Error(PENSTOCK_NOT_FOUND,
+                "the SavedModel has variables, but there is no " + index + " to read them from");
+  }
+}
+
 LoadedGraph LoadSavedModel(const TfApi& api, const TF_SessionOptions* session_options,
                            const plugin::LoadArguments& arguments) {
   const std::vector<std::string> tags =
       ReadTags(plugin::OptionOr(arguments.options, "saved_model_tags", "serve"));
+  CheckRegular(std::string(arguments.folder) + "/saved_model.pb");
   std::vector<const char*> tag_pointers;
   for (const std::string& tag : tags) tag_pointers.push_back(tag.c_str());
   LoadedGraph result;
@@ -118,9 +149,10 @@ LoadedGraph LoadSavedModel(const TfApi& api, const TF_SessionOptions* session_op
                                     tag_pointers.data(), static_cast<int>(tag_pointers.size()),
                                     result.graph.get(), meta_graph.get(), status.get()),
       {&api});
-  status.Check();
-  result.signatures = ReadSignatures(
-      api, result.graph.get(), {static_cast<const char*>(meta_graph->data), meta_graph->length});
+  status.Check("the SavedModel (saved_model.pb, variables/, assets/) cannot be loaded: ");
+  const std::string_view meta(static_cast<const char*>(meta_graph->data), meta_graph->length);
+  CheckVariables(api, result.graph.get(), meta, std::string(arguments.folder));
+  result.signatures = ReadSignatures(api, result.graph.get(), meta);
   return result;
 }
 
