@@ -191,26 +191,29 @@ class Http1HeadParser::Impl final {
 
   HeadError Translate(const error_code& error, std::string_view bytes) const {
     if (error == http::error::header_limit) {
-      const bool in_first_line = bytes.find('\n') == std::string_view::npos;
+      const bool in_first_line =
+          bytes.substr(0, head_bytes_max).find('\n') == std::string_view::npos;
       return in_first_line
                  ? HeadError{414, fmt::format("the request line is longer than {} bytes",
                                               head_bytes_max)}
                  : HeadError{431, fmt::format("the request's head is larger than {} bytes",
                                               head_bytes_max)};
     }
-    if (error == http::error::bad_version) {
-      const size_t at = bytes.find(" HTTP/");
-      if (at != std::string_view::npos && at < bytes.find('\r') && IsVersion(bytes.substr(at + 6)))
-        return {505, "this server speaks HTTP/1.0, HTTP/1.1 and HTTP/2"};
-    }
+    if (error == http::error::bad_version && IsOtherVersion(bytes))
+      return {505, "this server speaks HTTP/1.0, HTTP/1.1 and HTTP/2"};
     return {400, fmt::format("malformed request: {}", error.message())};
   }
 
-  // "2.0" and the end of the line.
-  static bool IsVersion(std::string_view text) {
+  // Whether the first line is whole but for its version, as in "GET / HTTP/2.0".
+  static bool IsOtherVersion(std::string_view bytes) {
+    const std::string_view line = bytes.substr(0, bytes.find('\r'));
+    const size_t target_at = line.find(' ') + 1;
+    const size_t version_at = line.find(' ', target_at) + 1;
+    if (target_at == 0 || version_at == 0) return false;
+    const std::string_view version = line.substr(version_at);
     const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
-    return text.size() > 3 && is_digit(text[0]) && text[1] == '.' && is_digit(text[2]) &&
-           text[3] == '\r';
+    return version.size() == 8 && version.starts_with("HTTP/") && is_digit(version[5]) &&
+           version[6] == '.' && is_digit(version[7]);
   }
 
   // Splits the target in its forms: "/path?query", "http://host/path?query", "*" for OPTIONS.

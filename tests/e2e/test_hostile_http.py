@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from penstock_server import SLOWNESS, Server
+from penstock_server import SLOWNESS, Server, eventually
 from raw import (ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PREFACE, PRIORITY,
                  PUSH_PROMISE, RST_STREAM, SETTINGS, WINDOW_UPDATE, connect, exchange, http2_frame, read_all,
                  read_response, send)
@@ -129,6 +129,20 @@ def test_a_client_that_still_sends_a_refused_body_gets_the_answer(server):
             time.sleep(0.1)
         answer = read_all(sock)
         assert answer.startswith(b'HTTP/1.1 413 '), answer
+
+
+@pytest.mark.skipif(SLOWNESS > 1, reason='sanitizers keep what is freed')
+def test_memory_comes_back_after_a_peak(start):
+    server = start({'half': 'builtin:half_plus_two'})
+    assert server.rest_predict('half', {'instances': [1.0]})[0] == 200
+    before = server.memory_bytes()
+    stalled = [connect(server.rest_port) for _ in range(400)]
+    for sock in stalled:
+        assert send(sock, post(length(1_000_000), body=b' ' * 65536))
+    eventually('the bodies arrive', lambda: server.memory_bytes() > before + 20 * MEGABYTE)
+    for sock in stalled:
+        sock.close()
+    eventually('the memory comes back', lambda: server.memory_bytes() < before + MEGABYTE)
 
 
 def test_slow_heads(server):
