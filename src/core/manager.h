@@ -66,8 +66,8 @@ struct ManagerOptions {
   int load_threads = 2;  // loads at a time, of all models together
   int load_nice = 10;    // OS priority of the load and unload threads, so that they slow no request
   // Retries of a failed load while its version stays aspired; negative: without end. A version that
-  // breaks while it serves has failed too; if it had served for load_retry_interval_max, its
-  // failures are counted anew.
+  // breaks while it serves has failed too; but if it had served for load_retry_interval_max, it is
+  // loaded again at once, and its failures are counted anew.
   int load_retries_max = 5;
   // Wait before the first retry; each further one waits twice as long, up to the maximum.
   Duration load_retry_interval = std::chrono::seconds(1);

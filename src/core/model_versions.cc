@@ -161,8 +161,7 @@ std::unique_ptr<VersionEntry> ModelVersions::StartRetire(VersionNumber number, u
   if (found == versions_.end()) return nullptr;
   Version& version = found->second;
   if (version.phase != VersionPhase::kReady || version.load != load) return nullptr;
-  if (now - version.ready_since >= stable_time) version.failures = 0;
-  ++version.failures;
+  version.failures = now - version.ready_since >= stable_time ? 0 : version.failures + 1;
   version.phase = VersionPhase::kUnloading;
   version.end_status = reason;
   if (version.is_aspired) version.broken = reason;
@@ -175,9 +174,12 @@ int ModelVersions::FinishUnload(VersionNumber number) {
   const bool is_retired = !version.broken.ok();  // and still aspired
   version.phase = is_retired ? VersionPhase::kError : VersionPhase::kDisabled;
   Publish(number, version, VersionState::kEnd, version.end_status);
-  if (is_retired) return version.failures;
-  if (version.is_aspired) Begin(number, version);
-  return 0;
+  if (!is_retired) {
+    if (version.is_aspired) Begin(number, version);
+    return 0;
+  }
+  if (version.failures == 0) Retry(number, 0);
+  return version.failures;
 }
 
 void ModelVersions::ForgetEnded(size_t ended_max) {

@@ -53,13 +53,14 @@ class ModelVersions final {
   // kReady -> kUnloading. Requests must not find it any more.
   std::unique_ptr<VersionEntry> StartUnload(VersionNumber number);
   // kReady -> kUnloading, because what load number `load` gave is broken. Null, and nothing is
-  // changed, if that does not serve any more. If it had served for `stable_time`, its failures are
-  // counted anew.
+  // changed, if that does not serve any more. If it had served for `stable_time`, this does not
+  // count as a failure, and those before are forgotten.
   std::unique_ptr<VersionEntry> StartRetire(VersionNumber number, uint64_t load,
                                             const Status& reason, SteadyTime now,
                                             Duration stable_time);
-  // kUnloading -> kDisabled; kNew if it is aspired again; kError if it was retired. Returns how
-  // often in a row it failed, 0 if it shall not be loaded again later.
+  // kUnloading -> kDisabled; kNew if it is aspired again, or was retired after a stable time;
+  // kError if it was retired earlier. Returns how often in a row it failed, 0 if no retry shall be
+  // timed.
   int FinishUnload(VersionNumber number);
 
   // Forgets the versions that ended first, but for the last `ended_max`.

@@ -2,6 +2,8 @@
 #include "infer/builtin_folder.h"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <string_view>
@@ -52,9 +54,14 @@ bool IsBuiltinFolder(const std::string& version_path) {
 
 StatusOr<std::unique_ptr<Model>> MakeBuiltinFolderModel(const std::string& version_path) {
   const std::string path = FilePath(version_path);
+  std::error_code ignored;
+  if (std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored)) {
+    return Error(StatusCode::kNotFound, "{} is no regular file", path);  // a pipe would block
+  }
   std::string name(kNameBytesMax, '\0');
+  errno = 0;
   std::ifstream file(path);
-  if (!file) return Error(StatusCode::kNotFound, "cannot read {}", path);
+  if (!file) return Error(StatusCode::kNotFound, "cannot read {}: {}", path, std::strerror(errno));
   file.read(name.data(), kNameBytesMax);
   name.resize(static_cast<size_t>(file.gcount()));
   name.erase(std::min(name.find('\n'), name.size()));

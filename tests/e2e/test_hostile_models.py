@@ -58,6 +58,11 @@ def saved_model_that_is_a_folder(base):
     return 'saved_model.pb'
 
 
+def saved_model_that_is_a_pipe(base):
+    os.mkfifo(version(base) / 'saved_model.pb')
+    return 'saved_model.pb is no regular file'
+
+
 def no_variables(base):
     saved_model(version(base), 'half_plus_three')
     shutil.rmtree(base / '1' / 'variables')
@@ -101,8 +106,9 @@ def truncated_frozen_graph(base):
 
 
 def several_frozen_graphs(base):
+    folder = version(base)
     for name in ('a.pb', 'b.pb'):
-        shutil.copy(f'{TEST_MODELS}/frozen/1/model.pb', version(base, '1') / name if name == 'a.pb' else base / '1' / name)
+        shutil.copy(f'{TEST_MODELS}/frozen/1/model.pb', folder / name)
     return 'several .pb files'
 
 
@@ -136,6 +142,11 @@ def onnx_that_claims_a_huge_graph(base):
 def onnx_that_is_a_folder(base):
     os.makedirs(version(base) / 'model.onnx')
     return 'model.onnx'
+
+
+def onnx_that_is_a_pipe(base):
+    os.mkfifo(version(base) / 'model.onnx')
+    return 'model.onnx is no regular file'
 
 
 def onnx_that_is_a_dangling_link(base):
@@ -195,6 +206,11 @@ def builtin_that_is_a_folder(base):
     return 'model.builtin'
 
 
+def builtin_that_is_a_pipe(base):
+    os.mkfifo(version(base) / 'model.builtin')
+    return 'model.builtin is no regular file'
+
+
 def names_that_are_no_text(base):
     write(version(base) / os.fsdecode(b'caf\xe9.bin'), b'')
     return 'files: caf\ufffd.bin'
@@ -205,13 +221,15 @@ def empty_version(base):
     return 'no backend takes the folder'
 
 
-BUILTIN = [unknown_builtin, garbage_builtin, builtin_that_is_a_folder, names_that_are_no_text, empty_version]
+BUILTIN = [
+    unknown_builtin, garbage_builtin, builtin_that_is_a_folder, builtin_that_is_a_pipe, names_that_are_no_text,
+    empty_version]
 OF_RUNTIMES = [
-    truncated_saved_model, empty_saved_model, saved_model_of_zeros, saved_model_that_is_a_folder, no_variables,
-    no_variable_data, truncated_variables, garbage_variable_index, other_tags, no_asset, truncated_frozen_graph,
-    several_frozen_graphs, frozen_graph_without_end, truncated_onnx, garbage_onnx, empty_onnx, onnx_that_claims_a_huge_graph,
-    onnx_that_is_a_folder, onnx_that_is_a_dangling_link, several_onnx, onnx_without_its_weights, onnx_of_the_future,
-    both_runtimes]
+    truncated_saved_model, empty_saved_model, saved_model_of_zeros, saved_model_that_is_a_folder,
+    saved_model_that_is_a_pipe, no_variables, no_variable_data, truncated_variables, garbage_variable_index,
+    other_tags, no_asset, truncated_frozen_graph, several_frozen_graphs, frozen_graph_without_end, truncated_onnx,
+    garbage_onnx, empty_onnx, onnx_that_claims_a_huge_graph, onnx_that_is_a_folder, onnx_that_is_a_pipe,
+    onnx_that_is_a_dangling_link, several_onnx, onnx_without_its_weights, onnx_of_the_future, both_runtimes]
 
 
 def all_are_told(tmp_path, start, makers):
@@ -326,7 +344,8 @@ def test_config_files_that_are_wrong(tmp_path, text, message):
 
 
 def test_a_label_of_a_version_that_is_not_there(start):
-    fields = f'base_path: "{HALF}" version_labels {{ key: "stable" value: 1 }} version_labels {{ key: "next" value: 9 }}'
+    fields = (f'base_path: "{HALF}" version_labels {{ key: "stable" value: 1 }} '
+              'version_labels { key: "next" value: 9 }')
     server = start({'m': fields, 'good': HALF})
     with Client(server) as client:
         x = {'x': np.float32([2])}

@@ -53,6 +53,7 @@ std::string FrozenGraphFile(const std::string& folder) {
                             : "the folder holds several .pb files; call the graph model.pb");
 }
 
+// A pipe would hold up the thread for good, and /dev/zero has no end.
 void CheckRegular(const std::string& path) {
   struct stat info = {};
   if (stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) {
@@ -69,7 +70,9 @@ std::string ReadFile(const std::string& path) {
 
 // The value of "inputs:" or "outputs:" in signature.txt, or nothing.
 std::string FromSignatureFile(const std::string& folder, const std::string& key) {
-  std::ifstream stream(folder + "/signature.txt");
+  const std::string file = folder + "/signature.txt";
+  CheckRegular(file);
+  std::ifstream stream(file);
   for (std::string line; std::getline(stream, line);) {
     if (line.rfind(key + ":", 0) != 0) continue;
     line.erase(0, key.size() + 1);
