@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/body_receiver.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
+
+#include "net/server_state.h"
 
 namespace penstock::net {
 namespace {
@@ -17,19 +21,25 @@ constexpr size_t kGrowth = 8;         // so that copies add up to a seventh of t
 
 alignas(kBufferAlignment) constexpr std::byte kEmptyBody[kBufferSlack] = {};
 
-Status OverBudget() {
+}  // namespace
+
+Status BodyReceiver::OverBudget() const {
+  loop_.server().metrics.limit_inflight_bytes.Add();
   return Error(StatusCode::kResourceExhausted,
                "the server has no memory left for request bodies now; try again later");
 }
 
-}  // namespace
+Status BodyReceiver::OverLimit(std::string message) const {
+  loop_.server().metrics.limit_body_bytes.Add();
+  return Error(StatusCode::kOutOfRange, "{}", message);
+}
 
 Status BodyReceiver::Start(const Options& options) {
   Reset();
   options_ = options;
   if (options.length.value_or(0) > options.bytes_max)
-    return Error(StatusCode::kOutOfRange, "the body has {} bytes; the limit is {}", *options.length,
-                 options.bytes_max);
+    return OverLimit(
+        fmt::format("the body has {} bytes; the limit is {}", *options.length, options.bytes_max));
   if (options.gzip) {
     if (inflater_ == nullptr) {
       inflater_ = std::make_unique<Inflater>();
@@ -72,8 +82,8 @@ Status BodyReceiver::Append(std::span<const std::byte> bytes) {
                      inflater_->Inflate(bytes, {buffer_->data() + size_, free}));
     size_ += written;
     if (size_ > options_.bytes_max)
-      return Error(StatusCode::kOutOfRange, "the body inflates to more than the limit of {} bytes",
-                   options_.bytes_max);
+      return OverLimit(
+          fmt::format("the body inflates to more than the limit of {} bytes", options_.bytes_max));
     if (written < free) return OkStatus();
   }
 }
@@ -81,8 +91,8 @@ Status BodyReceiver::Append(std::span<const std::byte> bytes) {
 Status BodyReceiver::Store(std::span<const std::byte> bytes) {
   if (bytes.empty()) return OkStatus();
   if (size_ + bytes.size() > options_.bytes_max)
-    return Error(StatusCode::kOutOfRange, "the body is larger than the limit of {} bytes",
-                 options_.bytes_max);
+    return OverLimit(
+        fmt::format("the body is larger than the limit of {} bytes", options_.bytes_max));
   const bool is_in_place = buffer_ != nullptr && bytes.data() == buffer_->data() + start_ + size_;
   if (!is_in_place) {
     TRY(Reserve(bytes.size()));

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 
 #include "base/buffer.h"
 #include "base/status.h"
@@ -54,6 +55,9 @@ class BodyReceiver final {
   [[nodiscard]] Status Reserve(size_t bytes);
   [[nodiscard]] Status Grow(size_t bytes);
   void Land(std::span<const std::byte> prefix);
+  // Errors, which are counted.
+  Status OverBudget() const;
+  Status OverLimit(std::string message) const;
 
   Loop& loop_;
   Options options_;

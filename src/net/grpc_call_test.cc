@@ -338,6 +338,7 @@ TEST_F(GrpcCallTest, GzipBombIsStoppedAtTheLimit) {
       client_->Open(FakeHttp2Client::GrpcFields("/t.T/Echo", {{"grpc-encoding", "gzip"}}));
   client_->Data(id, FakeHttp2Client::Framed(Gzipped(std::string(50 << 20, '\0')), true), true);
   EXPECT_EQ(client_->answer(id).grpc_status(), 8);
+  EXPECT_EQ(server_->state().metrics.limit_body_bytes.Value(), 1u);
 }
 
 TEST_F(GrpcCallTest, MessageOverTheLimitIsRefusedByItsPrefix) {
@@ -350,6 +351,28 @@ TEST_F(GrpcCallTest, MessageOverTheLimitIsRefusedByItsPrefix) {
   EXPECT_EQ(answer.grpc_status(), 8);
   EXPECT_TRUE(answer.is_closed);  // reset, so that the client stops sending
   EXPECT_NE(answer.Field("grpc-message").find("1001"), std::string::npos);
+  EXPECT_EQ(server_->state().metrics.limit_body_bytes.Value(), 1u);
+}
+
+TEST_F(GrpcCallTest, BodiesOverTheBudgetAreRefusedAndTheOthersGoOn) {
+  ServerOptions options = FakeHttp2Server::DefaultOptions();
+  options.inflight_bytes_max = 5 << 20;
+  Start(options);
+  const std::string message = FakeHttp2Client::Framed(std::string(3 << 20, 'x'));
+  const size_t most = 5 << 19;
+  const FakeFields fields = FakeHttp2Client::GrpcFields("/t.T/Echo", {{"x-request-id", "me"}});
+  const int32_t first = client_->Open(fields);
+  client_->Data(first, message.substr(0, most));
+  const int32_t second = client_->Open(fields);
+  client_->Data(second, message.substr(0, most));
+  const FakeAnswer& refused = client_->answer(second);
+  EXPECT_EQ(refused.grpc_status(), 8);
+  EXPECT_NE(refused.Field("grpc-message").find("no memory left"), std::string::npos);
+  EXPECT_EQ(refused.Field("x-request-id"), "me");
+  EXPECT_EQ(server_->state().metrics.limit_inflight_bytes.Value(), 1u);
+  client_->Data(first, message.substr(most), true);
+  EXPECT_EQ(client_->answer(first).grpc_status(), 0);
+  EXPECT_EQ(client_->answer(client_->Call("/t.T/Echo", "small")).grpc_status(), 0);
 }
 
 TEST_F(GrpcCallTest, TruncatedMessageIsInternal) {

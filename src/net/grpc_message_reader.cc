@@ -5,6 +5,8 @@
 #include <cstring>
 #include <utility>
 
+#include "net/server_state.h"
+
 namespace penstock::net {
 namespace {
 
@@ -69,10 +71,12 @@ Status GrpcMessageReader::BeginMessage() {
   if (is_compressed && !options_.gzip)
     return Error(StatusCode::kInternal,
                  "a message is marked as compressed, but grpc-encoding names no compression");
-  if (left_ > options_.bytes_max)
+  if (left_ > options_.bytes_max) {
+    loop_.server().metrics.limit_body_bytes.Add();
     return Error(StatusCode::kResourceExhausted,
                  "a message of {} bytes was received; the limit is {} bytes", left_,
                  options_.bytes_max);
+  }
   has_seen_compressed_ |= is_compressed;
   const Status status = receiver_.Start({.length = left_,
                                          .gzip = is_compressed,

@@ -23,7 +23,7 @@ class GrpcMessageReader final {
     LandingFunction landing = nullptr;
   };
 
-  explicit GrpcMessageReader(Loop& loop) : receiver_(loop) {}
+  explicit GrpcMessageReader(Loop& loop) : loop_(loop), receiver_(loop) {}
 
   void Start(const Options& options);
   // Takes bytes up to the end of a message; returns how many. Takes none while has_message().
@@ -43,6 +43,7 @@ class GrpcMessageReader final {
   [[nodiscard]] Status BeginMessage();
   [[nodiscard]] Status EndMessage();
 
+  Loop& loop_;
   BodyReceiver receiver_;
   Options options_;
   std::array<std::byte, kGrpcPrefixBytes> prefix_ = {};

@@ -240,14 +240,11 @@ void HttpCallImpl::AdmitBody(std::optional<uint64_t> content_length) {
 }
 
 void HttpCallImpl::RefuseBody(const Status& status) {
-  NetMetrics& metrics = loop_->server().metrics;
   receiver_.Reset();
   switch (status.code()) {
     case StatusCode::kOutOfRange:
-      metrics.limit_body_bytes.Add();
       return Refuse(413, MessageOf(status));
     case StatusCode::kResourceExhausted:
-      metrics.limit_inflight_bytes.Add();
       return Refuse(503, MessageOf(status), {{"retry-after", "1"}});
     default:
       return Refuse(400, MessageOf(status));
