@@ -16,16 +16,18 @@ BUILD = ROOT / os.environ.get("PENSTOCK_BUILD", "build/release")
 # Made to be shared: the C and C++ libraries, the loader, the allocator, the sanitizers.
 SHARED = re.compile(r"^(libc|libm|libdl|librt|libpthread|libresolv|libstdc\+\+|libgcc_s|ld-linux.*|libmimalloc.*"
                     r"|libasan|libubsan|liblsan|libtsan)\.so")
-# Not code: marks of the linker, and of the C++ library's templates that everybody instantiates.
-IGNORED = re.compile(r"^(_init|_fini|_edata|_end|__bss_start|__data_start|_IO_stdin_used|main|_start)$"
-                     r"|^_Z(N[KVr]*S|TI|TS|TV|GV|GR|ZN)|^_ZS")
+# Marks of the linker.
+MARKS = re.compile(r"^(_init|_fini|_edata|_end|__bss_start|__data_start|_IO_stdin_used|main|_start)$")
+# Instances of the C++ library's own templates, which everybody makes from the same headers: functions and objects of
+# namespace std (mangled St, Sa, Ss, ...), what belongs to their classes, their local statics, type info of plain types.
+OF_STD = re.compile(r"^_Z(T[ISTV]|G[VR]|Z)*(N[KVr]*)?S[a-z]|^_ZT[IS](PK?)?[a-z]$")
 
 
 def exported(path):
     """Names of the functions and objects that a file defines for others."""
     lines = subprocess.run(["nm", "-D", "--defined-only", str(path)], capture_output=True, text=True, check=True).stdout
     names = {line.split()[-1].split("@")[0] for line in lines.splitlines() if line}
-    return {name for name in names if not IGNORED.search(name)}
+    return {name for name in names if not MARKS.search(name) and not OF_STD.search(name)}
 
 
 def global_scope():
@@ -50,6 +52,22 @@ def runtimes():
             folder = pathlib.Path(library_path.read_text().strip())
             found += [*folder.glob("libtensorflow_*.so*"), *folder.glob("libonnxruntime.so*")]
     return found
+
+
+@pytest.mark.parametrize("name, is_ignored", [
+    ("_ZNSt6vectorIlSaIlEE17_M_default_appendEm", True),
+    ("_ZZNSt8__detail18__to_chars_10_implIjEEvPcjT_E8__digits", True),
+    ("_ZTVNSt7__cxx1115basic_stringbufIcSt11char_traitsIcESaIcEEE", True),
+    ("_ZTIPKc", True),
+    ("_ZN6google8protobuf7MessageD2Ev", False),
+    ("_ZTVN6google8protobuf7MessageE", False),
+    ("_ZTIN4absl7debian34CordE", False),
+    ("_ZZN4absl13base_internal12SpinLockWaitEvE4spin", False),
+    ("_ZGVZN3re23RE24InitEvE4once", False),
+    ("SSL_new", False),
+])
+def test_only_what_belongs_to_std_is_ignored(name, is_ignored):
+    assert bool(OF_STD.search(name)) == is_ignored
 
 
 @pytest.mark.runtimes
