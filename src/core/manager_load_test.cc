@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loads that are slow, fail, or are no longer wanted.
+#include <gtest/gtest.h>
+
+#include "core/manager_fixture.h"
+
+namespace penstock::core {
+namespace {
+
+using ManagerLoadTest = ManagerTest;
+
+TEST_F(ManagerLoadTest, SlowLoadHoldsUpNoOtherModel) {
+  ASSERT_TRUE(manager_.SetModel({.name = "slow"}).ok());
+  BeginLoad("slow");
+  manager_.SetAspired("m", Aspire(FakeVersion(1, NewPlan())));
+  EXPECT_TRUE(manager_.WaitFor([&] { return Serving() == 1; }));
+  EXPECT_EQ(manager_.IsModelReady("slow"), false);
+  EXPECT_EQ(manager_.VersionStatuses("slow")[0].state, VersionState::kLoading);
+  gate_.Open();
+  ASSERT_TRUE(manager_.WaitUntilIdle());
+  EXPECT_EQ(manager_.IsModelReady("slow"), true);
+}
+
+TEST_F(ManagerLoadTest, FailedLoadIsRetriedUntilItSucceeds) {
+  auto plan = NewPlan();
+  plan->failures_left = 2;
+  manager_.SetAspired("m", Aspire(FakeVersion(1, plan)));
+  ASSERT_TRUE(manager_.WaitFor([&] { return Serving() == 1; }));
+  ASSERT_TRUE(manager_.WaitUntilIdle());
+  EXPECT_EQ(plan->loads, 3);
+  EXPECT_TRUE(StatusOf(1).status.ok());
+  EXPECT_EQ(journal_.Take(), (Lines{"m/1 START", "m/1 LOADING", "m/1 END", "m/1 LOADING", "m/1 END",
+                                    "m/1 LOADING", "m/1 AVAILABLE"}));
+}
+
+TEST_F(ManagerLoadTest, FailedLoadIsGivenUpAndTheOldVersionServesOn) {
+  AspireAndWait(Aspire(FakeVersion(1, NewPlan())));
+  auto broken = NewPlan();
+  broken->failures_left = 1000;
+  manager_.SetAspired("m", Aspire(FakeVersion(2, broken)));
+  ASSERT_TRUE(manager_.WaitFor(
+      [&] { return broken->loads == 3 && StatusOf(2).state == VersionState::kEnd; }));
+  EXPECT_EQ(StatusOf(2).status, absl::DataLossError("broken file"));
+  EXPECT_EQ(Serving(), 1);
+  // A later good version takes over and lets the old one go.
+  AspireAndWait(Aspire(FakeVersion(3, NewPlan())));
+  EXPECT_EQ(Serving(), 3);
+  EXPECT_EQ(StatusOf(1).state, VersionState::kEnd);
+  EXPECT_EQ(broken->loads, 3);
+}
+
+TEST_F(ManagerLoadTest, LoaderThatThrowsOrGivesNothingIsAnError) {
+  auto plan = NewPlan();
+  plan->throws = true;
+  manager_.SetAspired("m", Aspire(FakeVersion(1, plan)));
+  ASSERT_TRUE(manager_.WaitFor([&] { return StatusOf(1).state == VersionState::kEnd; }));
+  EXPECT_EQ(StatusOf(1).status, absl::InternalError("the loader threw: broken library"));
+  auto number = NewPlan();
+  number->throws_no_exception = true;
+  manager_.SetAspired("m", Aspire(FakeVersion(3, number)));
+  ASSERT_TRUE(manager_.WaitFor([&] { return StatusOf(3).state == VersionState::kEnd; }));
+  EXPECT_EQ(StatusOf(3).status, absl::InternalError("the loader threw"));
+  auto estimate = NewPlan();
+  estimate->estimate_throws = true;
+  manager_.SetAspired("m", Aspire(FakeVersion(4, estimate)));
+  ASSERT_TRUE(manager_.WaitFor([&] { return StatusOf(4).state == VersionState::kEnd; }));
+  EXPECT_EQ(StatusOf(4).status, absl::InternalError("the loader threw: broken disk"));
+  AspireAndWait(Aspire(AspiredVersion{VersionNumber{2}, std::unique_ptr<Loader>()}));
+  EXPECT_EQ(StatusOf(2).status, absl::InternalError("the source made no loader"));
+}
+
+TEST_F(ManagerLoadTest, ErrorItemHarmsNoOtherVersion) {
+  AspireAndWait(Aspire(FakeVersion(1, NewPlan()),
+                       AspiredVersion{VersionNumber{2}, absl::NotFoundError("no model file")}));
+  EXPECT_EQ(Serving(), 1);
+  EXPECT_EQ(StatusOf(2).state, VersionState::kEnd);
+  EXPECT_EQ(StatusOf(2).status, absl::NotFoundError("no model file"));
+  // The source can make a loader now.
+  AspireAndWait(Aspire(FakeVersion(1, NewPlan()), FakeVersion(2, NewPlan())));
+  EXPECT_EQ(Serving(), 2);
+}
+
+TEST_F(ManagerLoadTest, LoadThatIsNoLongerWantedIsUndone) {
+  const auto plan = BeginLoad();
+  manager_.SetAspired("m", {});
+  gate_.Open();
+  ASSERT_TRUE(manager_.WaitUntilIdle());
+  EXPECT_EQ(plan->alive, 0);
+  EXPECT_EQ(StatusOf(1).status, absl::CancelledError("Loading of servable cancelled"));
+  EXPECT_EQ(journal_.Take(), (Lines{"m/1 START", "m/1 LOADING", "m/1 UNLOADING", "m/1 END"}));
+}
+
+TEST_F(ManagerLoadTest, LoadThatFailsWhenNoLongerWantedIsNotRetried) {
+  const auto plan = BeginLoad("m", /*failures=*/1);
+  manager_.SetAspired("m", {});
+  gate_.Open();
+  ASSERT_TRUE(manager_.WaitUntilIdle());
+  EXPECT_EQ(plan->loads, 1);
+  EXPECT_EQ(StatusOf(1).state, VersionState::kEnd);
+}
+
+TEST_F(ManagerLoadTest, WantedAgainDuringItsLoadIsLoadedOnce) {
+  const auto plan = BeginLoad();
+  manager_.SetAspired("m", {});
+  manager_.SetAspired("m", Aspire(FakeVersion(1, plan)));
+  gate_.Open();
+  ASSERT_TRUE(manager_.WaitUntilIdle());
+  EXPECT_EQ(plan->loads, 1);
+  EXPECT_EQ(Serving(), 1);
+}
+
+TEST_F(ManagerLoadTest, WaitsEndAtTheirTime) {
+  EXPECT_FALSE(manager_.WaitFor([] { return false; }, Clock::Real().Now()));
+  BeginLoad();
+  EXPECT_FALSE(manager_.WaitUntilIdle(Clock::Real().Now()));
+  gate_.Open();
+  EXPECT_TRUE(manager_.WaitUntilIdle());
+}
+
+TEST(ManagerMemoryTest, LoadOverTheLimitFailsAndSaysHowMuchIsMissing) {
+  ManagerOptions options = FastRetries(1000);
+  options.ram_bytes_max = 100;
+  Manager manager(options);
+  ASSERT_TRUE(manager.SetModels({{.name = "a"}, {.name = "b"}}).ok());
+  auto plan = NewPlan();
+  plan->estimate = 70;
+  manager.SetAspired("a", Aspire(FakeVersion(1, plan)));
+  ASSERT_TRUE(manager.WaitUntilIdle());
+  manager.SetAspired("b", Aspire(FakeVersion(1, plan)));
+  ASSERT_TRUE(manager.WaitFor([&] {
+    const auto statuses = manager.VersionStatuses("b");
+    return !statuses.empty() && statuses[0].state == VersionState::kEnd;
+  }));
+  EXPECT_EQ(manager.VersionStatuses("b")[0].status,
+            absl::ResourceExhaustedError(
+                "Insufficient resources to load servable b version 1: it takes 70 bytes, and 70 of "
+                "the limit of 100 are taken, so that 40 are missing"));
+  // When there is room again, the retry succeeds.
+  manager.SetAspired("a", {});
+  EXPECT_TRUE(manager.WaitFor([&] { return manager.GetHandle("b").ok(); }));
+}
+
+}  // namespace
+}  // namespace penstock::core
