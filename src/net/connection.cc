@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/connection.h"
 
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -260,10 +262,22 @@ void Connection::WaitWritable() {
   });
 }
 
+// Whether the peer's kernel has yet to take something that ours has got. An error says no.
+bool Connection::HasUnacknowledged() {
+  int bytes = 0;
+  return ioctl(socket_.native_handle(), SIOCOUTQ, &bytes) == 0 && bytes > 0;
+}
+
+// A server that ends does not wait for clients that keep a connection without using it.
+bool Connection::MayCloseAtOnce() const {
+  if (!draining_ || owed_at_drain_) return false;
+  return session_ != nullptr ? session_->IsUnusedSinceDrain() : tls_ == nullptr;
+}
+
 // All is sent: says so, and waits for the peer's end.
 void Connection::Linger() {
   if (tls_ != nullptr && tls_->StartClose()) return Flush();
-  if (input_ended_) return Close();
+  if (input_ended_ || MayCloseAtOnce()) return Close();
   lingering_ = true;
   session_.reset();
   shutdown(socket_.native_handle(), SHUT_WR);
@@ -291,7 +305,13 @@ void Connection::Abort() {
 
 void Connection::StartDrain() {
   if (closed_ || draining_) return;
+  // A request that has arrived by now is answered.
+  Read read = input_ended_ || lingering_ ? Read::kAll : Read::kMore;
+  ReadMore(read);
+  if (read == Read::kEnd) OnEndOfInput();
+  if (closed_) return;
   draining_ = true;
+  owed_at_drain_ = close_after_flush_ || !unsent_.empty() || HasUnacknowledged();
   if (session_ != nullptr) {
     session_->StartDrain();
   } else if (prefix_.empty()) {

@@ -63,6 +63,8 @@ class Connection final : public SessionHost, private FlushTarget {
   // False if the socket is full or gone.
   bool Send();
   void WaitWritable();
+  bool HasUnacknowledged();
+  bool MayCloseAtOnce() const;
   void Linger();
   void Close();
   bool CheckTimeouts(SteadyTime now);
@@ -89,6 +91,7 @@ class Connection final : public SessionHost, private FlushTarget {
   bool lingering_ = false;  // all is sent; waits for the peer to close
   bool closed_ = false;
   bool draining_ = false;
+  bool owed_at_drain_ = false;  // the peer had not taken all answers when the drain began
 
   // Since the last tick.
   bool received_any_ = true;

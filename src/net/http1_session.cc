@@ -57,6 +57,7 @@ class Http1Session final : public Session, private HttpCallOwner, private WheelT
     return state_ == State::kClosed || (state_ == State::kHead && pending_.empty() && out_.empty());
   }
   void StartDrain() override;
+  bool IsUnusedSinceDrain() const override { return is_unused_since_drain_; }
   bool OnTick(SteadyTime now) override;
 
  private:
@@ -104,6 +105,7 @@ class Http1Session final : public Session, private HttpCallOwner, private WheelT
   bool expects_continue_ = false;
   bool input_ended_ = false;
   bool draining_ = false;
+  bool is_unused_since_drain_ = false;
   bool processing_ = false;
   bool is_paused_ = false;
   uint64_t body_left_ = 0;
@@ -349,7 +351,9 @@ void Http1Session::OnTimer() {
 
 void Http1Session::StartDrain() {
   draining_ = true;
-  if (IsIdle()) CloseAfterAnswers();
+  if (!IsIdle()) return;
+  is_unused_since_drain_ = state_ != State::kClosed;
+  CloseAfterAnswers();
 }
 
 bool Http1Session::OnTick(SteadyTime now) {

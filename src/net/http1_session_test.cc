@@ -415,10 +415,12 @@ TEST_F(Http1SessionTest, DrainsBusyAndIdleConnections) {
   waiting_[0]->Respond(TextResponse("last"));
   EXPECT_THAT(server().Send(), AllOf(HasSubstr("last"), HasSubstr("connection: close")));
   EXPECT_TRUE(server().host.wants_close);
+  EXPECT_FALSE(server().session().IsUnusedSinceDrain());
 
   server_.reset();
   server().session().StartDrain();
   EXPECT_TRUE(server().host.wants_close);
+  EXPECT_TRUE(server().session().IsUnusedSinceDrain());
 }
 
 TEST_F(Http1SessionTest, RefusesWhatIsTooLong) {

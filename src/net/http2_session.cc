@@ -143,6 +143,7 @@ Http2Stream* Http2Session::FindStream(int32_t id) {
 }
 
 Http2Stream& Http2Session::OpenStream(int32_t id) {
+  is_unused_since_drain_ = false;
   Http2Stream& stream = *StreamPool::Of(loop()).Take().release();
   stream.Open(*this, id);
   streams_.Add(stream);
@@ -316,6 +317,7 @@ void Http2Session::StartDrain() {
   if (drain_ != Drain::kNo) return;
   drain_ = Drain::kAnnounced;
   drain_since_ = now_;
+  is_unused_since_drain_ = streams_.empty();
   nghttp2_submit_shutdown_notice(ng_);
   nghttp2_submit_ping(ng_, NGHTTP2_FLAG_NONE, kDrainPing.data());
   for (Http2Stream* stream = streams_.first(); stream != nullptr;

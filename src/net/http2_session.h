@@ -49,6 +49,9 @@ class Http2Session final : public Session {
   bool HasOutput() const override;
   bool IsIdle() const override;
   void StartDrain() override;
+  bool IsUnusedSinceDrain() const override {
+    return drain_ != Drain::kNo && is_unused_since_drain_;
+  }
   bool OnTick(SteadyTime now) override;
 
   // --- for the streams
@@ -120,6 +123,7 @@ class Http2Session final : public Session {
 
   SteadyTime now_;
   SteadyTime drain_since_;
+  bool is_unused_since_drain_ = false;
   SteadyTime last_received_;
   SteadyTime last_ping_;
   SteadyTime idle_since_;

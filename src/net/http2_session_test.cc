@@ -296,6 +296,18 @@ TEST_F(Http2SessionTest, DrainLetsOpenStreamsFinish) {
   client_->Run();
   EXPECT_EQ(client_->answer(id).http_status(), 200);
   EXPECT_TRUE(server_->host.wants_close);
+  EXPECT_FALSE(server_->session().IsUnusedSinceDrain());
+}
+
+TEST_F(Http2SessionTest, DrainEndsAnIdleConnectionOnceTheClientHasSeenIt) {
+  Start();
+  client_->Call("/echo", "");
+  EXPECT_FALSE(server_->session().IsUnusedSinceDrain());
+  server_->session().StartDrain();
+  EXPECT_FALSE(server_->host.wants_close);
+  client_->Run();
+  EXPECT_TRUE(server_->host.wants_close);
+  EXPECT_TRUE(server_->session().IsUnusedSinceDrain());
 }
 
 TEST_F(Http2SessionTest, DrainTakesRequestsThatWereOnTheirWay) {
@@ -304,6 +316,7 @@ TEST_F(Http2SessionTest, DrainTakesRequestsThatWereOnTheirWay) {
   server_->Send();  // the client has not read it yet
   const int32_t id = client_->Open(Fields("GET", "/echo"), true);
   EXPECT_EQ(client_->answer(id).http_status(), 200);
+  EXPECT_FALSE(server_->session().IsUnusedSinceDrain());
 }
 
 TEST_F(Http2SessionTest, IdleConnectionIsEndedGracefully) {

@@ -224,8 +224,28 @@ TEST_F(ServerTest, DrainWaitsForRequestsInFlight) {
   call->Respond(std::move(response));
   call = {};
   EXPECT_THAT(busy.ReadUntilClosed(), AllOf(HasSubstr("done"), HasSubstr("connection: close")));
+  busy.Reset();
   EXPECT_TRUE(drained.get());
   EXPECT_FALSE(SocketClient(server_->ports()[0]).is_connected());
+}
+
+TEST_F(ServerTest, DrainDoesNotWaitForIdleClientsToClose) {
+  Start();
+  SocketClient idle = Connect();
+  EXPECT_THAT(idle.Ask(Get("/peer")), StartsWith("HTTP/1.1 200"));
+  SocketClient busy = Connect();
+  busy.Send(Get("/later"));
+  HttpCallRef call = TakeWaiting();
+  auto drained = std::async(std::launch::async, [&] { return server_->Drain(); });
+  EXPECT_EQ(idle.ReadUntilClosed(), "");
+  // A server that waited would take what comes.
+  idle.Send("x");
+  EXPECT_EQ(send(idle.handle(), "x", 1, MSG_NOSIGNAL), -1);
+  call->Respond({});
+  call = {};
+  EXPECT_THAT(busy.ReadUntilClosed(), HasSubstr("connection: close"));
+  busy.Reset();
+  EXPECT_TRUE(drained.get());
 }
 
 TEST_F(ServerTest, DrainIsBounded) {

@@ -58,6 +58,9 @@ class Session {
   virtual bool IsIdle() const = 0;
   // The server drains: announce it to the peer.
   virtual void StartDrain() = 0;
+  // True if no request was open when the drain began and none has come since: the peer waits for
+  // nothing.
+  virtual bool IsUnusedSinceDrain() const = 0;
   // About once a second: time-outs. False: close now.
   [[nodiscard]] virtual bool OnTick(SteadyTime now) = 0;
 };
