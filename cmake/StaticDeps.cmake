@@ -19,6 +19,10 @@ file(GLOB absl_archives RELATIVE ${LIBRARY_FOLDER} ${LIBRARY_FOLDER}/libabsl_*.a
 list(FILTER absl_archives EXCLUDE REGEX "libabsl_(flags|log_main|scoped_mock|exception_safety|test)")
 penstock_static_dep(dep_absl ${absl_archives})
 target_link_libraries(dep_absl INTERFACE Threads::Threads)
+if(CMAKE_CXX_FLAGS MATCHES "-fsanitize=thread")
+  target_link_libraries(dep_absl INTERFACE absl_status_tsan)
+  target_link_options(dep_absl INTERFACE -Wl,--wrap=_ZN4absl7debian36Status15UnrefNonInlinedEm)
+endif()
 
 penstock_static_dep(dep_zlib libz.a)
 penstock_static_dep(dep_protobuf libprotobuf.a)
