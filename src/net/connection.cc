@@ -19,10 +19,12 @@ namespace {
 constexpr std::string_view kHttp2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 constexpr size_t kSlicesMax = 256;         // of one sendmsg
 constexpr size_t kFillBytes = 512 * 1024;  // wanted of a session at a time
-// One connection reads at most so much, and for so long, before the others have their turn: a few
-// bytes may inflate to many.
+// One connection reads at most so much, and for so long, before the others have their turn.
 constexpr size_t kReadBytesMax = 4 << 20;
 constexpr Duration kReadTimeMax = std::chrono::milliseconds(10);
+// A piece that takes longer makes the next ones smaller: bytes may inflate a thousandfold.
+constexpr Duration kPieceTimeMax = std::chrono::milliseconds(4);
+constexpr size_t kPieceBytesMin = 4096;
 // How long a connection that is done waits for the peer to close: closing at once would reset it,
 // and the peer might lose the answer. The first counts from the last byte of a peer that still
 // sends the body of a request that was refused.
@@ -84,7 +86,7 @@ void Connection::ReadRest(size_t first_bytes) {
   const bool in_place = tls_ == nullptr && session_ != nullptr && !session_->ReadTarget().empty();
   if (read == Read::kMore && !in_place) {
     // In one piece, so that the session sees the burst whole.
-    const std::span<std::byte> scratch = loop_.scratch();
+    const std::span<std::byte> scratch = loop_.scratch().first(piece_bytes_max_);
     std::memcpy(scratch.data(), first_bytes_.data(), first_bytes);
     const size_t more = Receive(scratch.subspan(first_bytes), read);
     OnWireBytes(scratch.first(first_bytes + more));
@@ -96,15 +98,21 @@ void Connection::ReadRest(size_t first_bytes) {
 }
 
 void Connection::ReadMore(Read& read) {
-  const SteadyTime until = std::chrono::steady_clock::now() + kReadTimeMax;
+  SteadyTime now = std::chrono::steady_clock::now();
+  const SteadyTime until = now + kReadTimeMax;
   for (size_t total = 0; read == Read::kMore && !closed_ && !paused_ && total < kReadBytesMax;) {
     std::span<std::byte> target;
     if (tls_ == nullptr && session_ != nullptr) target = session_->ReadTarget();
-    if (target.empty()) target = loop_.scratch();
+    if (target.empty()) target = loop_.scratch().first(piece_bytes_max_);
     const size_t bytes = Receive(target, read);
     if (bytes > 0) OnWireBytes(target.first(bytes));
     total += bytes;
-    if (std::chrono::steady_clock::now() >= until) break;
+    const Duration taken = std::chrono::steady_clock::now() - now;
+    now += taken;
+    piece_bytes_max_ = taken > kPieceTimeMax
+                           ? std::max(kPieceBytesMin, piece_bytes_max_ / 4)
+                           : std::min(loop_.scratch().size(), piece_bytes_max_ * 2);
+    if (now >= until) break;
   }
 }
 

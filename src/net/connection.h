@@ -82,6 +82,9 @@ class Connection final : public SessionHost, private FlushTarget {
   size_t next_slice_ = 0;
   size_t sent_ = 0;
 
+  // Of what is read through the loop's memory at a time: more while that is quick.
+  size_t piece_bytes_max_ = 16 * 1024;
+
   bool reading_ = false;  // an operation is under way
   bool waiting_writable_ = false;
   bool flush_scheduled_ = false;
