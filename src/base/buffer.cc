@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/buffer.h"
 
+#include <array>
 #include <cstring>
 #include <new>
 
@@ -35,9 +36,69 @@ class HeapBuffer final : public Buffer {
   void* const block_;
 };
 
+// Most buffers of a small request are of this size or less; their memory goes from request to
+// request.
+constexpr size_t kSmallBytes = 256;
+constexpr size_t kSmallKept = 64;  // per thread
+
+// A sanitizer shall see the end of every buffer.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kKeepsSmall = false;
+#elif defined(__has_feature)
+constexpr bool kKeepsSmall = !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer);
+#else
+constexpr bool kKeepsSmall = true;
+#endif
+
+// Memory for small buffers. One thread; without a destructor, so that it can be asked at any time.
+struct SmallBlocks {
+  std::array<void*, kSmallKept> blocks;
+  size_t count;
+  bool thread_is_ending;
+};
+constinit thread_local SmallBlocks small_blocks = {};
+
+// Frees what the thread has kept. One thread.
+struct SmallBlocksEnd {
+  ~SmallBlocksEnd();
+};
+
+// Header, bytes and slack in one aligned block.
+class alignas(kBufferAlignment) SmallBuffer final : public Buffer {
+ public:
+  static SmallBuffer* Create(size_t size) {
+    void* const block = small_blocks.count > 0 ? small_blocks.blocks[--small_blocks.count] : New();
+    return ::new (block) SmallBuffer(size);
+  }
+  static void Free(void* block) { ::operator delete(block, std::align_val_t{kBufferAlignment}); }
+
+ private:
+  explicit SmallBuffer(size_t size) : Buffer(bytes_, size) {}
+  static void* New() {
+    static thread_local const SmallBlocksEnd end;
+    return ::operator new(sizeof(SmallBuffer), std::align_val_t{kBufferAlignment});
+  }
+  void Destroy() noexcept override {
+    this->~SmallBuffer();
+    SmallBlocks& kept = small_blocks;
+    if (!kKeepsSmall || kept.count == kSmallKept || kept.thread_is_ending) return Free(this);
+    kept.blocks[kept.count++] = this;
+  }
+
+  alignas(kBufferAlignment) std::byte bytes_[kSmallBytes + kBufferSlack];
+};
+
+SmallBlocksEnd::~SmallBlocksEnd() {
+  small_blocks.thread_is_ending = true;
+  while (small_blocks.count > 0) SmallBuffer::Free(small_blocks.blocks[--small_blocks.count]);
+}
+
 }  // namespace
 
-BufferRef AllocateBuffer(size_t size) { return BufferRef(HeapBuffer::Create(size)); }
+BufferRef AllocateBuffer(size_t size) {
+  if (size <= kSmallBytes) return BufferRef(SmallBuffer::Create(size));
+  return BufferRef(HeapBuffer::Create(size));
+}
 
 BufferRef CopyToBuffer(std::string_view bytes) {
   BufferRef buffer = AllocateBuffer(bytes.size());

@@ -36,9 +36,9 @@ class SlotHolder final {
 
 }  // namespace
 
-int ThreadSlot() {
+int internal::TakeThreadSlot() {
   thread_local const SlotHolder holder;
-  return holder.slot();
+  return thread_slot = holder.slot();
 }
 
 }  // namespace penstock

@@ -8,7 +8,15 @@ namespace penstock {
 // were taken, so a slot may be written by several threads: use atomics.
 inline constexpr int kThreadSlots = 128;
 
+namespace internal {
+inline constinit thread_local int thread_slot = -1;  // not taken yet
+int TakeThreadSlot();
+}  // namespace internal
+
 // This thread's slot, the same until the thread ends; then another thread may get it.
-int ThreadSlot();
+inline int ThreadSlot() {
+  const int slot = internal::thread_slot;
+  return slot >= 0 ? slot : internal::TakeThreadSlot();
+}
 
 }  // namespace penstock

@@ -64,7 +64,7 @@ bool MayRunInline(const ServedModel& served, const InferRequest& request, uint64
 
 // Runs the model and records how long it took. The handle keeps the model alive until Run has
 // returned: the caller may drop its own as soon as it has the answer.
-void RunAndRecord(core::Handle handle, const InferRequest& request, ResponseCallback done,
+void RunAndRecord(core::Handle handle, const InferRequest& request, ResponseCallback&& done,
                   const Clock& clock, SteadyTime start, bool is_inline) {
   ServedModel& served = MutableServed(handle);
   Model& model = served.model();
@@ -126,7 +126,7 @@ void Engine::Run(const ModelHandle& handle, const InferRequest& request, bool ma
 }
 
 void Engine::RunInline(const ModelHandle& handle, const InferRequest& request,
-                       ResponseCallback done) {
+                       ResponseCallback&& done) {
   const SteadyTime now = clock_.Now();
   if (Status status = CheckStart(request, now); !status.ok()) [[unlikely]] {
     AnswerError(done, std::move(status));
@@ -136,7 +136,7 @@ void Engine::RunInline(const ModelHandle& handle, const InferRequest& request,
 }
 
 void Engine::RunOnPool(const ModelHandle& handle, const InferRequest& request,
-                       ResponseCallback done) {
+                       ResponseCallback&& done) {
   // Not kept by the task: a task that is refused is destroyed, and `done` is needed then.
   auto run = std::make_unique<PoolRun>(
       PoolRun{handle.handle_.Share(), request, std::move(done), clock_.Now()});

@@ -75,8 +75,8 @@ class Engine final {
  private:
   struct PoolRun;
 
-  void RunInline(const ModelHandle& handle, const InferRequest& request, ResponseCallback done);
-  void RunOnPool(const ModelHandle& handle, const InferRequest& request, ResponseCallback done);
+  void RunInline(const ModelHandle& handle, const InferRequest& request, ResponseCallback&& done);
+  void RunOnPool(const ModelHandle& handle, const InferRequest& request, ResponseCallback&& done);
   void FinishOnPool(PoolRun& run);
 
   const EngineOptions options_;

@@ -57,6 +57,6 @@ struct InferResponse {
 
 // Called once per part, in order, on any thread; exactly one call has is_last. The request may be
 // destroyed in the call with is_last, not earlier.
-using ResponseCallback = absl::AnyInvocable<void(InferResponse)>;
+using ResponseCallback = absl::AnyInvocable<void(InferResponse&&)>;
 
 }  // namespace penstock

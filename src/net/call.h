@@ -130,7 +130,7 @@ class GrpcCall : public Call {
   const Slice& message() const { return message_; }
 
   // Unary: the answer and status OK. Once, on any thread; instead of Finish.
-  virtual void Respond(ByteChain message) = 0;
+  virtual void Respond(ByteChain&& message) = 0;
 
   // Streaming: asks for the next message. `on_message` gets it, or none when the client has
   // half-closed or is gone; it runs on the loop. One read at a time.

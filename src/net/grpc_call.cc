@@ -2,6 +2,7 @@
 #include "net/grpc_call.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <utility>
 #include <vector>
@@ -17,6 +18,9 @@ namespace {
 
 constexpr size_t kCallsKept = 1024;
 constexpr size_t kBacklogKept = 4096;
+
+const std::array<nghttp2_nv, 2> kPlainHead = {StaticField(":status", "200"),
+                                              StaticField("content-type", "application/grpc")};
 
 }  // namespace
 
@@ -312,10 +316,9 @@ void GrpcCallImpl::RunOnLoop(Task task) {
   });
 }
 
-void GrpcCallImpl::Respond(ByteChain message) {
+void GrpcCallImpl::Respond(ByteChain&& message) {
   if (is_answered_.exchange(true, std::memory_order_acq_rel)) return;
   Compress(message);
-  // Each move of a chain costs something, and nearly all answers are given on the loop.
   if (MayRunNow()) return Answer(std::move(message));
   RunOnLoop([this, wire = std::move(message)]() mutable { Answer(std::move(wire)); });
 }
@@ -379,8 +382,8 @@ void GrpcCallImpl::Compress(ByteChain& message) const {
 
 void GrpcCallImpl::SendHead(OwnedHeaders metadata) {
   is_head_sent_ = true;
-  absl::InlinedVector<nghttp2_nv, 8> fields = {StaticField(":status", "200"),
-                                               StaticField("content-type", "application/grpc")};
+  if (!compress_ && metadata.empty()) return stream_->SubmitHead(kPlainHead, /*has_body=*/true);
+  absl::InlinedVector<nghttp2_nv, 8> fields(kPlainHead.begin(), kPlainHead.end());
   if (compress_) fields.push_back(StaticField("grpc-encoding", "gzip"));
   OwnedHeaders& kept = stream_->kept_headers();
   kept = std::move(metadata);
@@ -420,8 +423,7 @@ void GrpcCallImpl::End(const Status& status, OwnedHeaders trailers) {
     OwnedHeaders& kept = stream->kept_headers();
     kept.insert(kept.begin(), std::make_move_iterator(trailers.begin()),
                 std::make_move_iterator(trailers.end()));
-    absl::InlinedVector<nghttp2_nv, 8> fields = {StaticField(":status", "200"),
-                                                 StaticField("content-type", "application/grpc")};
+    absl::InlinedVector<nghttp2_nv, 8> fields(kPlainHead.begin(), kPlainHead.end());
     for (const auto& [name, value] : kept) fields.push_back(Field(name, value));
     stream->SubmitHead({fields.data(), fields.size()}, /*has_body=*/false);
   }

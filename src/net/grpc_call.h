@@ -59,7 +59,7 @@ class GrpcCallImpl final : public GrpcCall, private WheelTimer {
   bool ends_on_drain() const { return route_ != nullptr && !route_->counts_as_request; }
 
   // --- for the handler
-  void Respond(ByteChain message) override;
+  void Respond(ByteChain&& message) override;
   void Read(absl::AnyInvocable<void(std::optional<Slice>)> on_message) override;
   void SendInitialMetadata(OwnedHeaders metadata) override;
   void Write(ByteChain message, absl::AnyInvocable<void(bool)> on_accepted) override;

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/http2_callbacks.h"
 
-#include <string_view>
-
 #include "base/check.h"
 #include "net/http2_session.h"
 #include "net/server_state.h"
@@ -14,17 +12,13 @@ constexpr size_t kFrameHeaderBytes = 9;
 
 Http2Session& SessionOf(void* user_data) { return *static_cast<Http2Session*>(user_data); }
 
-std::string_view Text(const uint8_t* data, size_t size) {
-  return {reinterpret_cast<const char*>(data), size};
-}
-
 // The table, made once. Immutable.
 class Table final {
  public:
   Table() {
     PENSTOCK_CHECK(nghttp2_session_callbacks_new(&table_) == 0, "out of memory");
     nghttp2_session_callbacks_set_on_begin_headers_callback(table_, Http2Callbacks::OnBeginHeaders);
-    nghttp2_session_callbacks_set_on_header_callback(table_, Http2Callbacks::OnHeader);
+    nghttp2_session_callbacks_set_on_header_callback2(table_, Http2Callbacks::OnHeader);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(table_, Http2Callbacks::OnData);
     nghttp2_session_callbacks_set_on_frame_recv_callback(table_, Http2Callbacks::OnFrame);
     nghttp2_session_callbacks_set_on_frame_send_callback(table_, Http2Callbacks::OnFrameSent);
@@ -49,18 +43,18 @@ const nghttp2_session_callbacks* Http2Callbacks::Get() {
 }
 
 int Http2Callbacks::OnBeginHeaders(nghttp2_session*, const nghttp2_frame* frame, void* user_data) {
-  if (frame->headers.cat == NGHTTP2_HCAT_REQUEST)
-    SessionOf(user_data).OpenStream(frame->hd.stream_id);
+  Http2Session& session = SessionOf(user_data);
+  session.fields_.Restart();
+  if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) session.OpenStream(frame->hd.stream_id);
   return 0;
 }
 
-int Http2Callbacks::OnHeader(nghttp2_session*, const nghttp2_frame* frame, const uint8_t* name,
-                             size_t name_size, const uint8_t* value, size_t value_size, uint8_t,
-                             void* user_data) {
+int Http2Callbacks::OnHeader(nghttp2_session*, const nghttp2_frame* frame, nghttp2_rcbuf* name,
+                             nghttp2_rcbuf* value, uint8_t, void* user_data) {
   Http2Session& session = SessionOf(user_data);
   Http2Stream* stream = session.FindStream(frame->hd.stream_id);
   if (stream == nullptr) return 0;
-  if (!stream->OnHeader(Text(name, name_size), Text(value, value_size))) {
+  if (!stream->OnHeader(session.fields_.Look(name, value))) {
     session.server().metrics.limit_header_bytes.Add();
     session.Terminate(NGHTTP2_ENHANCE_YOUR_CALM, "the head of a request is far too large");
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;

@@ -15,9 +15,8 @@ struct Http2Callbacks {
   static const nghttp2_session_callbacks* Get();
 
   static int OnBeginHeaders(nghttp2_session* ng, const nghttp2_frame* frame, void* user_data);
-  static int OnHeader(nghttp2_session* ng, const nghttp2_frame* frame, const uint8_t* name,
-                      size_t name_size, const uint8_t* value, size_t value_size, uint8_t flags,
-                      void* user_data);
+  static int OnHeader(nghttp2_session* ng, const nghttp2_frame* frame, nghttp2_rcbuf* name,
+                      nghttp2_rcbuf* value, uint8_t flags, void* user_data);
   static int OnData(nghttp2_session* ng, uint8_t flags, int32_t id, const uint8_t* data,
                     size_t size, void* user_data);
   static int OnFrame(nghttp2_session* ng, const nghttp2_frame* frame, void* user_data);

@@ -9,6 +9,7 @@ namespace penstock::net {
 namespace {
 
 constexpr uint32_t kCalm = NGHTTP2_ENHANCE_YOUR_CALM;
+constexpr const char* kAfterEnd = "a frame follows on a stream that the client has ended";
 
 uint32_t Read24(const unsigned char* p) {
   return uint32_t{p[0]} << 16 | uint32_t{p[1]} << 8 | p[2];
@@ -56,8 +57,10 @@ Http2FrameCheck::Verdict Http2FrameCheck::OnHeader(const unsigned char* header) 
   const uint8_t flags = header[4];
   switch (type) {
     case NGHTTP2_HEADERS: {
-      const Verdict verdict = OnStreamId(ReadStreamId(header + 5));
+      const uint32_t id = ReadStreamId(header + 5);
+      const Verdict verdict = OnStreamId(id);
       if (verdict.error_code != 0) return verdict;
+      NoteEnd(id, flags);
       header_block_bytes_ = 0;
       continuations_ = 0;
       return OnHeaderBlock(length, flags);
@@ -67,13 +70,17 @@ Http2FrameCheck::Verdict Http2FrameCheck::OnHeader(const unsigned char* header) 
       if (!in_header_block_) return {};
       if (++continuations_ > kContinuationsMax) return {kCalm, "too many CONTINUATION frames"};
       return OnHeaderBlock(length, flags);
-    case NGHTTP2_DATA:
+    case NGHTTP2_DATA: {
+      const uint32_t id = ReadStreamId(header + 5);
+      if (id != 0 && EndedPlace(id) == id) return {NGHTTP2_STREAM_CLOSED, kAfterEnd};
+      NoteEnd(id, flags);
       if (length == 0 && (flags & NGHTTP2_FLAG_END_STREAM) == 0) {
         if (!empty_data_.Spend()) return {kCalm, "too many empty DATA frames"};
       } else {
         pings_.Earn(1);
       }
       return {};
+    }
     case NGHTTP2_PING:
       if ((flags & NGHTTP2_FLAG_ACK) == 0 && !pings_.Spend()) return {kCalm, "too many pings"};
       return {};
@@ -85,6 +92,7 @@ Http2FrameCheck::Verdict Http2FrameCheck::OnHeader(const unsigned char* header) 
       if (!priorities_.Spend()) return {kCalm, "too many PRIORITY frames"};
       return {};
     case NGHTTP2_RST_STREAM:
+      NoteEnd(ReadStreamId(header + 5), NGHTTP2_FLAG_END_STREAM);
       if (!resets_.Spend()) return {kCalm, "too many streams were reset"};
       return {};
     case NGHTTP2_WINDOW_UPDATE:
@@ -103,6 +111,11 @@ Http2FrameCheck::Verdict Http2FrameCheck::OnHeaderBlock(uint32_t length, uint8_t
   return {};
 }
 
+// RFC 9113, section 5.1: a stream that the client has ended.
+void Http2FrameCheck::NoteEnd(uint32_t id, uint8_t flags) {
+  if ((flags & NGHTTP2_FLAG_END_STREAM) != 0) EndedPlace(id) = id;
+}
+
 Http2FrameCheck::Verdict Http2FrameCheck::OnStreamId(uint32_t id) {
   if (id % 2 == 0) return {};  // nghttp2 refuses it
   if (id > last_id_) {
@@ -114,6 +127,7 @@ Http2FrameCheck::Verdict Http2FrameCheck::OnStreamId(uint32_t id) {
     last_id_ = id;
     return {};
   }
+  if (EndedPlace(id) == id) return {NGHTTP2_STREAM_CLOSED, kAfterEnd};
   for (const IdRange& range : passed_over_)
     if (range.first <= id && id <= range.last)
       return {NGHTTP2_PROTOCOL_ERROR, "a stream was opened with a lower id than the one before it"};

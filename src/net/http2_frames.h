@@ -84,6 +84,8 @@ class Http2FrameCheck final {
   Verdict OnHeader(const unsigned char* header);
   Verdict OnHeaderBlock(uint32_t length, uint8_t flags);
   Verdict OnStreamId(uint32_t id);
+  uint32_t& EndedPlace(uint32_t id) { return ended_[id / 2 % ended_.size()]; }
+  void NoteEnd(uint32_t id, uint8_t flags);
 
   const size_t header_block_bytes_max_;
   size_t preface_left_ = 24;
@@ -97,6 +99,8 @@ class Http2FrameCheck final {
   uint32_t last_id_ = 0;
   std::array<IdRange, 16> passed_over_ = {};
   size_t passed_over_next_ = 0;
+  // The streams that the client ended last, each at its place: nothing may follow on them.
+  std::array<uint32_t, 64> ended_ = {};
 
   Bucket pings_{kPingsAllowed};
   Bucket settings_{kSettingsAllowed};

@@ -35,6 +35,10 @@ class SessionOptions final {
   SessionOptions() {
     PENSTOCK_CHECK(nghttp2_option_new(&options_) == 0, "out of memory");
     nghttp2_option_set_no_auto_window_update(options_, 1);
+    nghttp2_option_set_no_http_messaging(options_, 1);  // http2_fields.h does
+    // They would fill the processor's cache, up to MAX_CONCURRENT_STREAMS of them for a connection;
+    // what they are kept for, Http2FrameCheck does.
+    nghttp2_option_set_no_closed_streams(options_, 1);
     nghttp2_option_set_max_outbound_ack(options_, kAcksQueuedMax);
     nghttp2_option_set_max_continuations(options_, 2 * kContinuationsMax);
     nghttp2_option_set_stream_reset_rate_limit(options_, kResetsUnchecked, kResetsUnchecked);
@@ -100,7 +104,10 @@ void StreamList::Remove(Http2Stream& stream) {
 // --- life
 
 Http2Session::Http2Session(SessionHost& host)
-    : host_(host), frames_(host.server().options.header_bytes_max) {
+    : host_(host),
+      loop_(host.loop()),
+      server_(host.server()),
+      frames_(server_.options.header_bytes_max) {
   const int error = nghttp2_session_server_new3(&ng_, Http2Callbacks::Get(), this,
                                                 SessionOptions::Get(), Http2Memory());
   PENSTOCK_CHECK(error == 0, "out of memory");
@@ -224,16 +231,14 @@ int Http2Session::OnFrame(const nghttp2_frame& frame) {
   const bool ends = (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
   switch (frame.hd.type) {
     case NGHTTP2_HEADERS:
-    case NGHTTP2_DATA: {
-      Http2Stream* stream = FindStream(frame.hd.stream_id);
-      if (stream == nullptr) return 0;
-      if (frame.hd.type == NGHTTP2_HEADERS && frame.headers.cat == NGHTTP2_HCAT_REQUEST) {
-        stream->OnHead(ends);
-      } else if (ends) {
-        stream->OnEnd();
+      if (Http2Stream* stream = FindStream(frame.hd.stream_id)) {
+        frame.headers.cat == NGHTTP2_HCAT_REQUEST ? stream->OnHead(ends) : stream->OnTrailers(ends);
       }
       return 0;
-    }
+    case NGHTTP2_DATA:
+      if (!ends) return 0;
+      if (Http2Stream* stream = FindStream(frame.hd.stream_id)) stream->OnEnd();
+      return 0;
     case NGHTTP2_SETTINGS:
       has_settings_ = true;
       return 0;

@@ -8,10 +8,12 @@
 #include <span>
 #include <vector>
 
+#include "net/http2_fields.h"
 #include "net/http2_frames.h"
 #include "net/http2_output.h"
 #include "net/http2_stream.h"
 #include "net/loop.h"
+#include "net/router.h"
 #include "net/session.h"
 
 namespace penstock::net {
@@ -56,11 +58,17 @@ class Http2Session final : public Session {
 
   // --- for the streams
   nghttp2_session* ng() { return ng_; }
-  Loop& loop() { return host_.loop(); }
-  ServerState& server() { return host_.server(); }
+  Loop& loop() { return loop_; }
+  ServerState& server() { return server_; }
   SessionHost& host() { return host_; }
   // To the second.
   SteadyTime now() const { return now_; }
+  // As Router::FindGrpc; most clients call one method again and again.
+  const GrpcRoute* FindGrpc(std::string_view method) {
+    if (last_route_ == nullptr || last_route_->method != method)
+      last_route_ = server().router.FindGrpc(method);
+    return last_route_;
+  }
   // Something was given to nghttp2 to send.
   void OnOutput();
   // Answers that could be sent if the peer read, in bytes: reading pauses when they are too many.
@@ -104,11 +112,15 @@ class Http2Session final : public Session {
   bool KeepAlive(SteadyTime now);
 
   SessionHost& host_;
+  Loop& loop_;
+  ServerState& server_;
   nghttp2_session* ng_ = nullptr;
   Http2FrameCheck frames_;
+  FieldMemo fields_;
   Http2Output output_;
   StreamList streams_;
   Http2Stream* recent_ = nullptr;  // the one that was looked up last
+  const GrpcRoute* last_route_ = nullptr;
   std::vector<CallRef<GrpcCallImpl>> with_room_;
   size_t pending_bytes_ = 0;
   uint32_t flush_number_ = 0;  // of those that sent all that could be sent

@@ -139,6 +139,55 @@ TEST_F(Http2SessionTest, AnnouncesItsLimits) {
   EXPECT_EQ(nghttp2_session_get_remote_window_size(client_->ng()), 64 << 20);
 }
 
+TEST_F(Http2SessionTest, BodyThatIsNotAsLongAsAnnouncedResetsTheStream) {
+  Start();
+  const FakeFields fields = Fields("POST", "/echo", {{"content-length", "3"}});
+  const int32_t longer = client_->Open(fields);
+  client_->Data(longer, "four");
+  EXPECT_EQ(client_->answer(longer).error_code, NGHTTP2_PROTOCOL_ERROR);
+  const int32_t shorter = client_->Open(fields);
+  client_->Data(shorter, "2", true);
+  EXPECT_EQ(client_->answer(shorter).error_code, NGHTTP2_PROTOCOL_ERROR);
+  const int32_t right = client_->Open(fields);
+  client_->Data(right, "abc", true);
+  EXPECT_EQ(client_->answer(right).body, "abc");
+  EXPECT_EQ(Goaway(), std::nullopt);
+}
+
+TEST_F(Http2SessionTest, TrailersThatAreMalformedResetTheStream) {
+  Start();
+  // A HEADERS frame with ":path: /" (index 4 of HPACK's static table), then one that ends nothing.
+  for (const uint8_t flags :
+       {NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, NGHTTP2_FLAG_END_HEADERS + 0}) {
+    const int32_t id = client_->Open(Fields("POST", "/keep"));
+    const char block = flags == NGHTTP2_FLAG_END_HEADERS ? '\x90' : '\x84';
+    client_->SendRaw(FrameHeader(1, NGHTTP2_HEADERS, flags, static_cast<uint32_t>(id)) + block);
+    EXPECT_EQ(client_->answer(id).error_code, NGHTTP2_PROTOCOL_ERROR);
+  }
+  EXPECT_EQ(kept_.size(), 0u);
+}
+
+TEST_F(Http2SessionTest, AFrameBehindTheClientsEndOfAStreamEndsTheConnection) {
+  for (const uint8_t type : {NGHTTP2_DATA, NGHTTP2_HEADERS}) {
+    Start();
+    const int32_t id = client_->Open(Fields("POST", "/echo"));
+    client_->Data(id, "x", true);
+    EXPECT_EQ(client_->answer(id).body, "x");
+    client_->SendRaw(FrameHeader(0, type, NGHTTP2_FLAG_END_HEADERS, static_cast<uint32_t>(id)));
+    EXPECT_EQ(Goaway(), NGHTTP2_STREAM_CLOSED);
+  }
+}
+
+TEST_F(Http2SessionTest, DataForAStreamThatTheServerEndedIsNoMistake) {
+  ServerOptions options = FakeHttp2Server::DefaultOptions();
+  options.body_bytes_max = 10;
+  Start(options);
+  const int32_t id = client_->Open(Fields("POST", "/echo", {{"content-length", "11"}}));
+  EXPECT_TRUE(client_->answer(id).is_closed);
+  client_->SendRaw(FrameHeader(1, NGHTTP2_DATA, 0, static_cast<uint32_t>(id)) + "x");
+  EXPECT_EQ(Goaway(), std::nullopt);
+}
+
 TEST_F(Http2SessionTest, HeadOverTheLimitIs431) {
   ServerOptions options = FakeHttp2Server::DefaultOptions();
   options.header_bytes_max = 1024;

@@ -65,92 +65,88 @@ void Http2Stream::Close() {
   }
   kept_headers_.clear();
   trailers_.clear();
-  method_ = path_ = scheme_ = authority_ = {};
-  content_type_ = timeout_ = encoding_ = accept_encoding_ = content_length_ = expect_ = {};
+  fields_.Clear();
+  content_length_ = kUnknown;
+  body_bytes_ = 0;
   session_ = nullptr;
   head_bytes_ = segments_used_ = queued_bytes_ = 0;
   unreported_ = unconsumed_ = 0;
-  counts_ = is_head_complete_ = has_received_end_ = early_end_ = false;
+  counts_ = is_head_complete_ = is_malformed_ = has_received_end_ = early_end_ = false;
   is_submitted_ = is_deferred_ = is_ended_ = has_grpc_ok_ = wants_room_ = false;
 }
 
 // --- the head
 
-Http2Stream::Place* Http2Stream::PseudoField(std::string_view name) {
-  switch (name.size()) {
-    case 5:
-      return &path_;
-    case 7:
-      return name[1] == 'm' ? &method_ : &scheme_;
-    case 10:
-      return &authority_;
-    default:
-      return nullptr;
-  }
-}
-
-Http2Stream::Place* Http2Stream::KnownField(std::string_view name) {
-  switch (name.size()) {
-    case 6:
-      return name == "expect" ? &expect_ : nullptr;
-    case 12:
-      if (name == "content-type") return &content_type_;
-      return name == "grpc-timeout" ? &timeout_ : nullptr;
-    case 13:
-      return name == "grpc-encoding" ? &encoding_ : nullptr;
-    case 14:
-      return name == "content-length" ? &content_length_ : nullptr;
-    case 20:
-      return name == "grpc-accept-encoding" ? &accept_encoding_ : nullptr;
-    default:
-      return nullptr;
-  }
-}
-
-bool Http2Stream::OnHeader(std::string_view name, std::string_view value) {
+bool Http2Stream::OnHeader(const FieldMemo::Field& field) {
   const size_t bytes_max = session_->server().options.header_bytes_max;
-  head_bytes_ += name.size() + value.size() + kFieldOverheadBytes;
+  head_bytes_ += field.name.size() + field.value.size() + kFieldOverheadBytes;
   if (head_bytes_ > bytes_max) return head_bytes_ <= kHeaderBombFactor * bytes_max;
-  if (is_head_complete_) return true;  // trailers mean nothing here
-  HeadStorage& storage = grpc_->head_storage();
-  if (name.starts_with(':')) {
-    if (Place* place = PseudoField(name)) *place = {storage.Append(value), value.size()};
+  if (is_malformed_) return true;
+  if (is_head_complete_) {
+    // Trailers mean nothing here, but must be well-formed.
+    if (IsPseudo(field.kind) || field.kind == FieldKind::kMalformed) OnMalformed();
     return true;
   }
-  const size_t value_at = storage.size() + name.size();
-  storage.AppendField(name, value);
-  if (Place* place = KnownField(name)) *place = {value_at, value.size()};
+  if (!fields_.Add(field.kind)) {
+    OnMalformed();
+    return true;
+  }
+  HeadStorage& storage = grpc_->head_storage();
+  const size_t at = IsPseudo(field.kind) ? storage.Append(field.value)
+                                         : storage.AppendField(field.name, field.value);
+  if (field.kind < FieldKind::kOther)
+    places_[static_cast<size_t>(field.kind)] = {at, field.value.size()};
   return true;
 }
 
-std::string_view Http2Stream::View(Place place) const {
-  return grpc_->head_storage_.View(place.at, place.size);
+// RFC 9113, section 8.1.1: a malformed request is a stream error.
+void Http2Stream::OnMalformed() {
+  if (std::exchange(is_malformed_, true)) return;
+  nghttp2_submit_rst_stream(session_->ng(), NGHTTP2_FLAG_NONE, id_, NGHTTP2_PROTOCOL_ERROR);
+  session_->OnOutput();
+}
+
+std::string_view Http2Stream::View(const HeadStorage& storage, FieldKind kind) const {
+  if (!fields_.Has(kind)) return {};
+  const Place place = places_[static_cast<size_t>(kind)];
+  return storage.View(place.at, place.size);
+}
+
+bool Http2Stream::ReadContentLength() {
+  if (!fields_.Has(FieldKind::kContentLength)) return true;
+  const std::optional<uint64_t> length = ParseLength(View(FieldKind::kContentLength));
+  if (length) content_length_ = *length;
+  return length.has_value();
 }
 
 // The head is views into `storage`, and so must be filled again when its bytes have moved.
 void Http2Stream::FillHead(HeadStorage& storage, RequestHead& head) {
   const std::string_view peer = session_->host().peer();
   const size_t peer_at = storage.Append(peer);
-  const auto view = [&](Place place) { return storage.View(place.at, place.size); };
-  const std::string_view path = view(path_);
+  const std::string_view path = View(storage, FieldKind::kPath);
   const size_t question = path.find('?');
-  head.method = view(method_);
+  head.method = View(storage, FieldKind::kMethod);
   head.path = path.substr(0, question);
   if (question != path.npos) head.query = path.substr(question + 1);
   head.headers = storage.Fields();
-  head.authority = authority_.size > 0 ? view(authority_) : FindHeader(head.headers, "host");
+  head.authority =
+      View(storage, fields_.Has(FieldKind::kAuthority) ? FieldKind::kAuthority : FieldKind::kHost);
   head.protocol = Protocol::kHttp2;
   head.is_tls = session_->host().is_tls();
   head.peer = storage.View(peer_at, peer.size());
 }
 
 void Http2Stream::OnHead(bool has_ended) {
+  if (is_malformed_) return;
+  const bool is_over_limit = head_bytes_ > session_->server().options.header_bytes_max;
+  if (!is_over_limit && (!fields_.IsComplete(View(FieldKind::kMethod), View(FieldKind::kPath)) ||
+                         !ReadContentLength()))
+    return OnMalformed();
   is_head_complete_ = true;
   FillHead(grpc_->head_storage(), grpc_->mutable_head());
   const RequestHead& head = grpc_->head();
-  const bool is_over_limit = head_bytes_ > session_->server().options.header_bytes_max;
   head_bytes_ = 0;  // from here on of the trailers
-  const bool is_grpc = IsGrpcContentType(View(content_type_));
+  const bool is_grpc = IsGrpcContentType(View(FieldKind::kContentType));
   if (is_grpc && head.method == "POST") {
     if (!is_over_limit) {
       StartGrpc();
@@ -171,26 +167,25 @@ void Http2Stream::OnHead(bool has_ended) {
   if (has_ended) OnEnd();
 }
 
+void Http2Stream::OnTrailers(bool has_ended) { has_ended ? OnEnd() : OnMalformed(); }
+
 void Http2Stream::StartGrpc() {
   session_->server().metrics.grpc_requests.Add();
-  grpc_->OnHead(session_->server().router.FindGrpc(grpc_->head().path),
-                {.timeout = View(timeout_),
-                 .encoding = View(encoding_),
-                 .accept_encoding = View(accept_encoding_)});
+  grpc_->OnHead(session_->FindGrpc(grpc_->head().path),
+                {.timeout = View(FieldKind::kGrpcTimeout),
+                 .encoding = View(FieldKind::kGrpcEncoding),
+                 .accept_encoding = View(FieldKind::kGrpcAcceptEncoding)});
 }
 
 void Http2Stream::StartHttp(int refused_status, std::string_view why) {
   session_->server().metrics.http2_requests.Add();
-  const std::string_view length = View(content_length_);
-  const bool has_length = content_length_.size > 0;
-  const bool expects = expect_.size > 0 && View(expect_) == "100-continue";
+  const bool expects = View(FieldKind::kExpect) == "100-continue";
   http_ = NewHttpCall(session_->loop(), *this);
-  const std::optional<uint64_t> content_length = has_length ? ParseLength(length) : std::nullopt;
   std::swap(http_->head_storage(), grpc_->head_storage());
   FillHead(http_->head_storage(), http_->mutable_head());
   std::exchange(grpc_, nullptr)->Abandon();
   if (refused_status != 0) return http_->Refuse(refused_status, why);
-  http_->OnHead(content_length);
+  http_->OnHead(content_length_ == kUnknown ? std::nullopt : std::optional(content_length_));
   if (expects && !http_->is_answered()) {
     const nghttp2_nv status = StaticField(":status", "100");
     nghttp2_submit_headers(session_->ng(), NGHTTP2_FLAG_NONE, id_, nullptr, &status, 1, nullptr);
@@ -203,12 +198,17 @@ void Http2Stream::StartHttp(int refused_status, std::string_view why) {
 void Http2Stream::OnData(std::span<const std::byte> bytes) {
   last_received_ = session_->now();
   unconsumed_ += bytes.size();
+  body_bytes_ += bytes.size();
+  if (body_bytes_ > content_length_) OnMalformed();
+  if (is_malformed_) return Consume(bytes.size());
   if (grpc_ != nullptr) return grpc_->OnData(bytes);
   if (http_ != nullptr && !http_->is_answered()) http_->OnBody(bytes);
   Consume(bytes.size());
 }
 
 void Http2Stream::OnEnd() {
+  if (content_length_ != kUnknown && body_bytes_ != content_length_) OnMalformed();
+  if (is_malformed_) return;
   has_received_end_ = true;
   if (grpc_ != nullptr) return grpc_->OnEnd();
   if (http_ != nullptr) http_->OnBodyEnd();
@@ -372,8 +372,12 @@ ssize_t Http2Stream::ReadBody(size_t bytes_max, uint32_t* flags) {
 void Http2Stream::SubmitTrailers(uint32_t* flags) {
   if (!has_grpc_ok_ && trailers_.empty()) return;
   *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+  if (has_grpc_ok_) {
+    const nghttp2_nv ok = StaticField("grpc-status", "0");
+    nghttp2_submit_trailer(session_->ng(), id_, &ok, 1);
+    return;
+  }
   absl::InlinedVector<nghttp2_nv, 4> fields;
-  if (has_grpc_ok_) fields.push_back(StaticField("grpc-status", "0"));
   for (const auto& [name, value] : trailers_) fields.push_back(Field(name, value));
   nghttp2_submit_trailer(session_->ng(), id_, fields.data(), fields.size());
 }

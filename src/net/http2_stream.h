@@ -13,6 +13,7 @@
 #include "absl/container/inlined_vector.h"
 #include "net/grpc_call.h"
 #include "net/grpc_wire.h"
+#include "net/http2_fields.h"
 #include "net/http2_output.h"
 #include "net/http_call.h"
 
@@ -29,9 +30,10 @@ class Http2Stream final : public HttpCallOwner {
   void Close();
 
   // --- what arrives
-  // One field of the head. False: the head is far over the limit.
-  [[nodiscard]] bool OnHeader(std::string_view name, std::string_view value);
+  // One field of the head, or of the trailers. False: the head is far over the limit.
+  [[nodiscard]] bool OnHeader(const FieldMemo::Field& field);
   void OnHead(bool has_ended);
+  void OnTrailers(bool has_ended);
   void OnData(std::span<const std::byte> bytes);
   void OnEnd();
   // About once a second.
@@ -81,12 +83,15 @@ class Http2Stream final : public HttpCallOwner {
   };
   // Where a field's value lies in the head storage.
   struct Place {
-    size_t at = 0, size = 0;
+    size_t at, size;
   };
 
-  Place* PseudoField(std::string_view name);
-  Place* KnownField(std::string_view name);
-  std::string_view View(Place place) const;
+  static constexpr uint64_t kUnknown = ~uint64_t{0};
+
+  std::string_view View(FieldKind kind) const { return View(grpc_->head_storage_, kind); }
+  std::string_view View(const HeadStorage& storage, FieldKind kind) const;
+  bool ReadContentLength();
+  void OnMalformed();
   void FillHead(HeadStorage& storage, RequestHead& head);
   void StartGrpc();
   void StartHttp(int refused_status, std::string_view why);
@@ -106,10 +111,13 @@ class Http2Stream final : public HttpCallOwner {
   friend class GrpcCallImpl;
 
   // the request
-  Place method_, path_, scheme_, authority_;
-  Place content_type_, timeout_, encoding_, accept_encoding_, content_length_, expect_;
+  FieldOrder fields_;
+  std::array<Place, kKeptFieldKinds> places_;  // of the fields that have come
   size_t head_bytes_ = 0;
+  uint64_t content_length_ = kUnknown;
+  uint64_t body_bytes_ = 0;  // received
   bool is_head_complete_ = false;
+  bool is_malformed_ = false;  // and is being reset
   bool has_received_end_ = false;
   uint64_t unreported_ = 0;   // consumed, but the client has not been told
   uint64_t unconsumed_ = 0;   // of the connection's window

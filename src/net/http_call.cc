@@ -53,10 +53,10 @@ void HeadStorage::Grow(size_t bytes) {
 }
 
 std::span<const Header> HeadStorage::Fields() {
-  headers_.clear();
+  headers_.resize(fields_.size());
+  Header* header = headers_.data();
   for (const Field& field : fields_)
-    headers_.push_back(
-        {View(field.name_at, field.name_size), View(field.value_at, field.value_size)});
+    *header++ = {View(field.name_at, field.name_size), View(field.value_at, field.value_size)};
   return {headers_.data(), headers_.size()};
 }
 

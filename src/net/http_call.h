@@ -17,8 +17,8 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
-#include "absl/container/inlined_vector.h"
 #include "net/body_receiver.h"
 #include "net/call.h"
 #include "net/loop.h"
@@ -38,8 +38,8 @@ class HttpCallOwner {
   virtual void OnAnswer(HttpCallImpl& call) = 0;
 };
 
-// The bytes of a request's head, and its fields as offsets, so that the bytes may move while the
-// head is gathered. Reused for the next call. Owned by loop.
+// The bytes of a request's head (less than 4 GiB: header_bytes_max is), and its fields as offsets,
+// so that the bytes may move while the head is gathered. Reused for the next call. Owned by loop.
 class HeadStorage final {
  public:
   void Clear();
@@ -52,13 +52,21 @@ class HeadStorage final {
     size_ += text.size();
     return at;
   }
-  void AppendField(std::string_view name, std::string_view value) {
-    const size_t at = Append(name);
-    AddField(at, name.size(), Append(value), value.size());
+  // Keeps a field. Returns where its value is.
+  size_t AppendField(std::string_view name, std::string_view value) {
+    if (name.size() + value.size() > capacity_ - size_) Grow(name.size() + value.size());
+    char* const at = bytes_.get() + size_;
+    std::memcpy(at, name.data(), name.size());
+    if (!value.empty()) std::memcpy(at + name.size(), value.data(), value.size());
+    const size_t value_at = size_ + name.size();
+    AddField(size_, name.size(), value_at, value.size());
+    size_ = value_at + value.size();
+    return value_at;
   }
   // Fields that lie in the bytes already (Append).
   void AddField(size_t name_at, size_t name_size, size_t value_at, size_t value_size) {
-    fields_.push_back({name_at, name_size, value_at, value_size});
+    fields_.push_back({static_cast<uint32_t>(name_at), static_cast<uint32_t>(name_size),
+                       static_cast<uint32_t>(value_at), static_cast<uint32_t>(value_size)});
   }
   std::string_view View(size_t at, size_t size) const { return {bytes_.get() + at, size}; }
   size_t size() const { return size_; }
@@ -69,7 +77,7 @@ class HeadStorage final {
 
  private:
   struct Field {
-    size_t name_at, name_size, value_at, value_size;
+    uint32_t name_at, name_size, value_at, value_size;
   };
   void Grow(size_t bytes);
 
@@ -77,8 +85,8 @@ class HeadStorage final {
   std::unique_ptr<char[]> bytes_;
   size_t size_ = 0;
   size_t capacity_ = 0;
-  absl::InlinedVector<Field, 16> fields_;
-  absl::InlinedVector<Header, 16> headers_;
+  std::vector<Field> fields_;
+  std::vector<Header> headers_;
 };
 
 // See above. Owned by loop, but for what HttpCall promises.

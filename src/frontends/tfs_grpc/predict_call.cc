@@ -52,10 +52,10 @@ void PredictCall::Run(PredictService& service, net::GrpcCallRef call) {
   request.cancel = &call_->cancel();
   request.request_id = call_->request_id();
   service.engine.Run(*model_, request, /*may_run_inline=*/true,
-                     [this](InferResponse part) { OnPart(std::move(part)); });
+                     [this](InferResponse&& part) { OnPart(std::move(part)); });
 }
 
-void PredictCall::OnPart(InferResponse part) {
+void PredictCall::OnPart(InferResponse&& part) {
   if (!part.is_last) {
     had_parts_ = true;
     return;
@@ -78,11 +78,10 @@ Status PredictCall::Answer(const InferResponse& response) {
   const std::string_view signature = read_.request.signature_name;
   const AnsweringModel model{model_->id().name, model_->id().version,
                              signature.empty() ? kDefaultSignatureName : signature};
-  ASSIGN_OR_RETURN(ByteChain message,
-                   WritePredictResponse({response.outputs.data(), response.outputs.size()}, model,
-                                        service_->options.write));
-  call_->Respond(std::move(message));
-  return OkStatus();
+  StatusOr<ByteChain> message = WritePredictResponse(
+      {response.outputs.data(), response.outputs.size()}, model, service_->options.write);
+  if (message.ok()) call_->Respond(*std::move(message));
+  return message.status();
 }
 
 void PredictCall::Finish(const Status& status) {

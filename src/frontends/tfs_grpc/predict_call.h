@@ -49,7 +49,7 @@ class PredictCall final {
   static Pool& ThreadPool();
 
   void Run(PredictService& service, net::GrpcCallRef call);
-  void OnPart(InferResponse part);
+  void OnPart(InferResponse&& part);
   void Finish(const Status& status);
   Status Answer(const InferResponse& response);
   // Gives the state back; the last thing that is done.

@@ -40,7 +40,7 @@ class FakeGrpcCall final : public net::GrpcCall {
     message_ = WholeSlice(CopyToBuffer(message));
     deadline_ = deadline;
   }
-  void Respond(ByteChain message) override {
+  void Respond(ByteChain&& message) override {
     ++answer_.answers;
     answer_.message = std::string(Flatten(message).view());
   }
@@ -67,7 +67,7 @@ class ScriptedModel final : public Model {
   }
   const ModelInfo& info() const override { return info_; }
   void Run(const InferRequest&, ResponseCallback done) override {
-    for (const InferResponse& part : parts_) done(part);
+    for (const InferResponse& part : parts_) done(InferResponse(part));
   }
 
  private:

@@ -61,7 +61,7 @@ bool WireReader::ReadRawTag(uint32_t& tag) {
   return Fail("a field's tag has more than 5 bytes");
 }
 
-bool WireReader::ReadTag(uint32_t& tag) {
+bool WireReader::ReadOtherTag(uint32_t& tag) {
   if (!ReadRawTag(tag)) return false;
   if ((tag & 7) == static_cast<uint32_t>(WireType::kGroupEnd)) {
     return Fail("a group ends that did not begin");
@@ -92,7 +92,7 @@ bool WireReader::ReadLength(uint64_t& length) {
   return true;
 }
 
-bool WireReader::ReadBytes(std::string_view& bytes) {
+bool WireReader::ReadOtherBytes(std::string_view& bytes) {
   uint64_t length = 0;
   if (!ReadLength(length)) return false;
   if (length > bytes_left()) return Fail("a length exceeds what holds it");

@@ -47,7 +47,18 @@ class WireReader {
 
   // The tag of the next field. Group ends are errors: SkipField consumes those that belong to a
   // group.
-  bool ReadTag(uint32_t& tag);
+  bool ReadTag(uint32_t& tag) {
+    if (cursor_ != end_) {
+      const auto byte = static_cast<uint8_t>(*cursor_);
+      const bool is_whole = byte >= MakeTag(1, WireType::kVarint) && byte < 0x80;
+      if (is_whole && (byte & 7) != static_cast<uint8_t>(WireType::kGroupEnd)) {
+        tag = byte;
+        ++cursor_;
+        return true;
+      }
+    }
+    return ReadOtherTag(tag);
+  }
   bool ReadVarint(uint64_t& value) {
     if (cursor_ != end_ && static_cast<signed char>(*cursor_) >= 0) {
       value = static_cast<uint8_t>(*cursor_++);
@@ -56,7 +67,17 @@ class WireReader {
     return ReadLongVarint(value);
   }
   // A length and that many bytes.
-  bool ReadBytes(std::string_view& bytes);
+  bool ReadBytes(std::string_view& bytes) {
+    if (cursor_ != end_) {
+      const auto length = static_cast<uint8_t>(*cursor_);
+      if (length < 0x80 && length < bytes_left()) {
+        bytes = {cursor_ + 1, length};
+        cursor_ += 1 + length;
+        return true;
+      }
+    }
+    return ReadOtherBytes(bytes);
+  }
   // As ReadBytes, and the bytes must be UTF-8.
   bool ReadString(std::string_view& text);
   // 4 or 8 bytes, by T.
@@ -77,6 +98,8 @@ class WireReader {
   WireError& error() const { return *error_; }
 
  private:
+  bool ReadOtherTag(uint32_t& tag);
+  bool ReadOtherBytes(std::string_view& bytes);
   bool ReadRawTag(uint32_t& tag);
   bool ReadLongVarint(uint64_t& value);
   bool ReadLength(uint64_t& length);
