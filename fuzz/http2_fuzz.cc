@@ -1,26 +1,48 @@
 // SPDX-License-Identifier: Apache-2.0
-// A whole HTTP/2 connection without I/O: the input is cut into reads; gRPC and plain handlers
-// answer. The first byte says how: bit 0 sends the preface first, bit 1 ends the input by a
-// half-close, bits 2-3 choose the size of a flush.
+// A whole HTTP/2 connection without I/O; gRPC and plain handlers answer. The first byte of the
+// input says what happens beside it, the second one into how large reads the rest is cut (0: not at
+// all).
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "net/http2_session_fake.h"
+#include "protocols/tfs/predict_reader.h"
 
 namespace penstock::net {
 namespace {
 
+// Bits of the first byte; bits 2 and 3 choose the size of a flush.
+constexpr unsigned kPrefaceFirst = 1;  // the input begins behind the client's preface
+constexpr unsigned kHalfClose = 2;
+constexpr unsigned kEarlyDrain = 16;  // the server drains from the second read on
+constexpr unsigned kSmallLimits = 32;
+constexpr unsigned kSlow = 64;   // time passes between reads
+constexpr unsigned kLost = 128;  // the connection is lost at the end, with calls unanswered
+
 constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-constexpr size_t kReadBytes = 37;  // so that frames are cut everywhere
+constexpr size_t kLongAnswerBytes = 5000;
+
+// Calls that handlers have not answered yet. One thread.
+struct Held {
+  std::vector<GrpcCallRef> late;  // to be answered after the read
+  std::vector<GrpcCallRef> kept;  // never to be answered
+};
+Held& HeldCalls() {
+  static Held held;
+  return held;
+}
+
+void Echo(const GrpcCallRef& call) { call->Respond(ByteChain(call->message())); }
 
 void EchoStream(GrpcCallRef call) {
   GrpcCall& reader = *call;
   reader.Read([call = std::move(call)](std::optional<Slice> message) mutable {
-    if (!message) return call->Finish(OkStatus());
+    if (!message) return call->Finish(OkStatus(), {{"x-end", "yes"}});
     GrpcCall& writer = *call;
     writer.Write(ByteChain(*std::move(message)), [call = std::move(call)](bool ok) mutable {
       if (ok) EchoStream(std::move(call));
@@ -28,55 +50,85 @@ void EchoStream(GrpcCallRef call) {
   });
 }
 
-const Router& Routes() {
-  static const Router* const routes = [] {
-    auto* router = new Router;
-    GrpcRoute unary;
-    unary.method = "/a/u";
-    unary.handler = [](GrpcCallRef call) { call->Respond(ByteChain(call->message())); };
-    router->AddGrpc(std::move(unary));
-    GrpcRoute stream;
-    stream.method = "/a/s";
-    stream.is_unary = false;
-    stream.handler = EchoStream;
-    router->AddGrpc(std::move(stream));
-    HttpRoute echo;
-    echo.path = "/";
-    echo.handler = [](HttpCallRef call) {
-      HttpResponse response;
-      response.body = ByteChain(call->body());
-      call->Respond(std::move(response));
-    };
-    router->AddHttp(std::move(echo));
-    return router;
-  }();
-  return *routes;
+void AddGrpc(Router& router) {
+  router.AddGrpc({.method = "/a/u", .handler = Echo});
+  router.AddGrpc({.method = "/a/gzip", .handler = Echo, .compress = true});
+  router.AddGrpc({.method = "/tensorflow.serving.PredictionService/Predict",
+                  .handler = Echo,
+                  .landing = tfs::PredictLanding});
+  router.AddGrpc({.method = "/a/s", .is_unary = false, .handler = EchoStream});
+  router.AddGrpc({.method = "/a/late", .handler = [](GrpcCallRef call) {
+                    HeldCalls().late.push_back(std::move(call));
+                  }});
+  const auto keep = [](GrpcCallRef call) { HeldCalls().kept.push_back(std::move(call)); };
+  router.AddGrpc({.method = "/a/keep", .handler = keep});
+  router.AddGrpc({.method = "/a/unread", .is_unary = false, .handler = keep});
+  router.AddGrpc({.method = "/a/drop", .handler = [](GrpcCallRef) {}});
 }
 
-void Run(std::string_view input) {
-  const auto how = static_cast<unsigned char>(input[0]);
+Router MakeRouter() {
+  Router router;
+  AddGrpc(router);
+  router.AddHttp({.path = "/", .handler = [](HttpCallRef call) {
+                    HttpResponse response;
+                    response.body = ByteChain(call->body());
+                    call->Respond(std::move(response));
+                  }});
+  router.AddHttp({.path = "/long", .methods = {"GET"}, .handler = [](HttpCallRef call) {
+                    HttpResponse response;
+                    response.body.AppendCopy(std::string(kLongAnswerBytes, 'x'));
+                    call->Respond(std::move(response));
+                  }});
+  return router;
+}
+
+ServerOptions OptionsFor(unsigned how) {
   ServerOptions options = FakeHttp2Server::DefaultOptions();
   options.body_bytes_max = 1 << 20;
-  FakeHttp2Server server(Routes(), options);
-  const size_t flush_bytes = size_t{16} << (how >> 2 & 3) * 4;
-  if ((how & 1) != 0 && !server.Receive(kPreface)) return;
-  for (input.remove_prefix(1); !input.empty();) {
-    const std::string_view part = input.substr(0, kReadBytes);
-    input.remove_prefix(part.size());
-    if (!server.Receive(part)) break;
-    server.RunPosted();
-    server.Send(flush_bytes);
+  if ((how & kSmallLimits) != 0) {
+    options.body_bytes_max = 2048;
+    options.inflight_bytes_max = 16 << 10;
+    options.header_bytes_max = 1024;
+    options.requests_max = 4;
+    options.write_queue_bytes_max = 1024;
   }
+  return options;
+}
+
+// Gives one read and what follows from it. False: the connection ends.
+bool Give(FakeHttp2Server& server, std::string_view read, unsigned how) {
+  if (!server.Receive(read)) return false;
+  for (const GrpcCallRef& call : std::exchange(HeldCalls().late, {})) Echo(call);
+  server.RunPosted();
+  server.Send(size_t{16} << (how >> 2 & 3) * 4);
+  return (how & kSlow) == 0 || server.Pass(std::chrono::seconds(5));
+}
+
+void Play(FakeHttp2Server& server, std::string_view input, size_t step, unsigned how) {
+  if ((how & kPrefaceFirst) != 0 && !server.Receive(kPreface)) return;
+  while (!input.empty()) {
+    const std::string_view read = input.substr(0, step);
+    input.remove_prefix(read.size());
+    if (!Give(server, read, how)) return;
+    if ((how & kEarlyDrain) != 0) server.session().StartDrain();
+  }
+  if ((how & kLost) != 0) return server.DropConnection();
   if (!server.Pass(std::chrono::seconds(2))) return;
-  if ((how & 2) != 0 && !server.session().OnEndOfInput()) return;
+  if ((how & kHalfClose) != 0 && !server.session().OnEndOfInput()) return;
   server.session().StartDrain();
-  server.Send(flush_bytes);
+  server.Send();
 }
 
 }  // namespace
 }  // namespace penstock::net
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  if (size > 0) penstock::net::Run({reinterpret_cast<const char*>(data), size});
+  using namespace penstock::net;
+  static const Router router = MakeRouter();
+  if (size < 2) return 0;
+  const std::string_view input(reinterpret_cast<const char*>(data) + 2, size - 2);
+  FakeHttp2Server server(router, OptionsFor(data[0]));
+  Play(server, input, data[1] == 0 ? input.size() : data[1], data[0]);
+  HeldCalls() = {};  // dropped without an answer
   return 0;
 }

@@ -1,0 +1,320 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Writes the seeds of the fuzz targets http1_fuzz and http2_fuzz: one input for each form that a client's bytes take.
+
+    fuzz/make_corpus.py [folder]     the default is fuzz/corpus
+
+The first two bytes of an input say how it is played; see http1_fuzz.cc and http2_fuzz.cc.
+"""
+import gzip
+import os
+import struct
+import sys
+
+import hpack
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def gzipped(data):
+    return gzip.compress(data, mtime=0)
+
+
+# ------------------------------------------------------------------------------------------ HTTP/1.1
+
+IN_PLACE, DRAIN, TICKS, DROP = 1, 2, 4, 8  # the second byte
+
+
+def http1(*requests, step=0, how=0):
+    return bytes([step, how]) + b''.join(requests)
+
+
+def request(method='POST', path='/v1/echo', headers=(), body=b'', version='1.1', host=True):
+    """`body`: with a Content-Length of its own, unless `headers` say otherwise."""
+    lines = [f'{method} {path} HTTP/{version}'] + (['Host: h'] if host else []) + list(headers)
+    framed = any(line.lower().startswith(('content-length', 'transfer-encoding')) for line in headers)
+    if body and not framed:
+        lines.append(f'Content-Length: {len(body)}')
+    return '\r\n'.join(lines).encode() + b'\r\n\r\n' + body
+
+
+CHUNKED = ('Transfer-Encoding: chunked',)
+GZIP = 'Content-Encoding: gzip'
+GET = request('GET', '/v1/echo')
+BODY = b'{"instances":[1.0,2.0]}'
+
+
+def chunks(*pieces, extension=b'', trailers=b''):
+    return b''.join(b'%x%s\r\n%s\r\n' % (len(p), extension, p) for p in pieces) + b'0\r\n' + trailers + b'\r\n'
+
+
+def http1_seeds():
+    zipped = gzipped(BODY * 20)
+    return {
+        'get': http1(GET),
+        'get_bytewise': http1(GET, step=1),
+        'get_absolute': http1(request('GET', 'http://h/v1/echo?a=b&c')),
+        'head': http1(request('HEAD', '/long')),
+        'http10': http1(request('GET', version='1.0', host=False)),
+        'http10_keep_alive': http1(request('GET', version='1.0', headers=['Connection: keep-alive']), GET),
+        'close': http1(request('GET', headers=['Connection: close']), GET),
+        'http2_version': http1(request('GET', version='2.0')),
+        'empty_lines': http1(b'\r\n\n', GET, b'\r\n', GET),
+        'length': http1(request(body=BODY)),
+        'length_cut': http1(request(body=BODY), step=7),
+        'length_missing': http1(request(body=BODY)[:-3]),
+        'length_zero': http1(request(headers=['Content-Length: 0'])),
+        'length_twice': http1(request(headers=['Content-Length: 3', 'Content-Length: 3'], body=b'abc')),
+        'length_list': http1(request(headers=['Content-Length: 3, 3'], body=b'abc')),
+        'length_signed': http1(request(headers=['Content-Length: +3'], body=b'abc')),
+        'length_huge': http1(request(headers=['Content-Length: 99999999999999999999'])),
+        'length_over_limit': http1(request(headers=['Content-Length: 16777216'], body=b'abc')),
+        'length_and_chunked': http1(request(headers=['Content-Length: 3', *CHUNKED], body=b'0\r\n\r\n')),
+        'chunked': http1(request(headers=CHUNKED, body=chunks(BODY))),
+        'chunked_pieces': http1(request(headers=CHUNKED, body=chunks(b'a', b'bc', b'd' * 30)), GET, step=3),
+        'chunked_extension': http1(request(headers=CHUNKED, body=chunks(BODY, extension=b';a="b c"')), step=5),
+        'chunked_trailers': http1(request(headers=CHUNKED, body=chunks(BODY, trailers=b'X-Sum: 1\r\nX: y\r\n')), GET),
+        'chunked_no_size': http1(request(headers=CHUNKED, body=b'\r\n\r\n')),
+        'chunked_size_overflow': http1(request(headers=CHUNKED, body=b'ffffffffffffffff0\r\n')),
+        'chunked_bare_lf': http1(request(headers=CHUNKED, body=b'3\nabc\n0\n\n')),
+        'chunked_twice': http1(request(headers=[*CHUNKED, *CHUNKED], body=chunks(b'a'))),
+        'chunked_last_not': http1(request(headers=['Transfer-Encoding: chunked, gzip'], body=chunks(b'a'))),
+        'chunked_http10': http1(request(headers=CHUNKED, body=chunks(b'a'), version='1.0')),
+        'chunked_gzip': http1(request(headers=[*CHUNKED, GZIP], body=chunks(zipped[:9], zipped[9:])), step=11),
+        'gzip': http1(request(headers=[GZIP], body=zipped)),
+        'gzip_cut_short': http1(request(headers=[GZIP], body=zipped[:-9])),
+        'gzip_more_behind': http1(request(headers=[GZIP], body=zipped + b'more')),
+        'gzip_two_members': http1(request(headers=[GZIP], body=zipped + zipped)),
+        'gzip_not': http1(request(headers=[GZIP], body=BODY)),
+        'gzip_bomb': http1(request(headers=[GZIP], body=gzipped(bytes(1 << 21)))),
+        'gzip_answer': http1(request('GET', '/long', headers=['Accept-Encoding: br;q=0.5, gzip;q=0.8, *;q=0'])),
+        'encoding_unknown': http1(request(headers=['Content-Encoding: br'], body=BODY), GET),
+        'expect': http1(request(headers=['Expect: 100-continue'], body=BODY), step=90),
+        'expect_unknown': http1(request(headers=['Expect: 200-ok'], body=BODY)),
+        'expect_refused': http1(request(headers=['Expect: 100-continue', 'Content-Length: 16777216'])),
+        'pipelined': http1(GET, request(body=BODY), GET, request(headers=CHUNKED, body=chunks(BODY)), GET),
+        'pipelined_late': http1(request('GET', '/late'), GET, request(path='/late', body=BODY), GET, step=20),
+        'pipelined_dropped': http1(request('GET', '/drop'), GET),
+        'pipelined_refused': http1(request('GET', '/nowhere'), request('PUT', '/v1/echo', body=BODY), GET),
+        'pipelined_many': http1(GET * 30, step=100),
+        'preflight': http1(request('OPTIONS', '/v1/echo', headers=['Origin: http://h'])),
+        'preflight_star': http1(request('OPTIONS', '*')),
+        'folded': http1(request('GET', headers=['X: a', ' b'])),
+        'no_host': http1(request('GET', host=False)),
+        'two_hosts': http1(request('GET', headers=['Host: other'])),
+        'space_before_colon': http1(request('GET', headers=['X : a'])),
+        'no_colon': http1(request('GET', headers=['X'])),
+        'obscure_bytes': http1(request('GET', '/v1/%2e%2e/\x7f', headers=['X-\xe9: \xff'])),
+        'bare_lf': http1(GET.replace(b'\r\n', b'\n')),
+        'no_head': http1(b'\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03'),
+        'head_too_large': http1(request('GET', headers=['X: ' + 'a' * 4200])),
+        'target_too_long': http1(request('GET', '/' + 'a' * 4200), step=200),
+        'large_in_place': http1(request(body=b'0123456789abcdef' * 600), GET, step=150, how=IN_PLACE),
+        'drain': http1(GET, request(body=BODY), GET, step=30, how=DRAIN),
+        'drain_late': http1(request('GET', '/late'), GET, step=25, how=DRAIN),
+        'slow_head': http1(GET[:20], GET[20:], step=2, how=TICKS),
+        'slow_body': http1(request(body=BODY), step=1, how=TICKS),
+        'slow_answer': http1(request('GET', '/keep'), GET, step=1, how=TICKS),
+        'lost': http1(request('GET', '/keep'), request(body=BODY)[:-2], step=30, how=DROP),
+    }
+
+
+# -------------------------------------------------------------------------------------------- HTTP/2
+
+PREFACE, HALF_CLOSE, EARLY_DRAIN, SMALL_LIMITS, SLOW, LOST = 1, 2, 16, 32, 64, 128  # the first byte
+FLUSH_4096 = 2 << 2
+DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
+END_STREAM, END_HEADERS, ACK, PADDED, WITH_PRIORITY = 0x1, 0x4, 0x1, 0x8, 0x20
+UNARY, STREAM, LATE, KEEP = b'/a/u', b'/a/s', b'/a/late', b'/a/keep'
+
+
+def frame(kind, flags=0, stream=0, payload=b'', length=None):
+    size = len(payload) if length is None else length
+    return struct.pack('>I', size)[1:] + struct.pack('>BBI', kind, flags, stream) + payload
+
+
+def settings(*pairs):
+    return frame(SETTINGS, payload=b''.join(struct.pack('>HI', key, value) for key, value in pairs))
+
+
+def block(fields, huffman=False):
+    """Plain literals, which mutate well, unless `huffman`."""
+    return hpack.Encoder().encode(fields, huffman=huffman)
+
+
+def grpc_fields(path=UNARY, *more):
+    return [(b':method', b'POST'), (b':scheme', b'http'), (b':path', path), (b':authority', b'h'),
+            (b'content-type', b'application/grpc'), (b'te', b'trailers'), *more]
+
+
+def plain_fields(method=b'GET', path=b'/', *more):
+    return [(b':method', method), (b':scheme', b'http'), (b':path', path), (b':authority', b'h'), *more]
+
+
+def headers(stream, fields, flags=END_HEADERS, huffman=False):
+    return frame(HEADERS, flags, stream, block(fields, huffman))
+
+
+def message(data, flag=0, length=None):
+    return struct.pack('>BI', flag, len(data) if length is None else length) + data
+
+
+def call(stream, data, path=UNARY, *more, flag=0):
+    return headers(stream, grpc_fields(path, *more)) + frame(DATA, END_STREAM, stream, message(data, flag))
+
+
+def http2(*frames, step=0, how=PREFACE):
+    return bytes([how, step]) + settings() + b''.join(frames)
+
+
+def padded(stream, data, padding=7, flags=END_STREAM):
+    return frame(DATA, flags | PADDED, stream, bytes([padding]) + data + bytes(padding))
+
+
+def grpc_seeds(predict):
+    """Calls as clients make them, and as they should not."""
+    early = grpc_fields(STREAM)
+    zipped = gzipped(predict)
+    return {
+        'predict': http2(call(1, predict, b'/tensorflow.serving.PredictionService/Predict')),
+        'predict_bytewise': http2(call(1, predict, b'/tensorflow.serving.PredictionService/Predict'), step=1),
+        'predict_huffman': http2(headers(1, grpc_fields(b'/tensorflow.serving.PredictionService/Predict'), huffman=True),
+                                 frame(DATA, END_STREAM, 1, message(predict))),
+        'large_message': http2(call(1, predict * 150, b'/tensorflow.serving.PredictionService/Predict'), step=199),
+        'message_in_pieces': http2(headers(1, grpc_fields()), *[frame(DATA, 0, 1, bytes([b])) for b in message(b'abc')],
+                                   frame(DATA, END_STREAM, 1)),
+        'streams': http2(*[call(i, predict) for i in range(1, 16, 2)], step=50),
+        'streams_interleaved': http2(*[headers(i, grpc_fields()) for i in (1, 3, 5)],
+                                     *[frame(DATA, 0, i, message(b'hello')[:7]) for i in (1, 3, 5)],
+                                     *[frame(DATA, END_STREAM, i, message(b'hello')[7:]) for i in (5, 1, 3)]),
+        'stream': http2(headers(1, early), frame(DATA, 0, 1, message(b'one') + message(b'two') + message(b'')[:3]),
+                        frame(DATA, END_STREAM, 1, message(b'')[3:]), step=9),
+        'stream_cut_short': http2(headers(1, early), frame(DATA, END_STREAM, 1, message(b'one')[:6])),
+        'stream_unread': http2(headers(1, grpc_fields(b'/a/unread')), *[frame(DATA, 0, 1, message(b'x' * 40))] * 4),
+        'late': http2(call(1, b'a', LATE), call(3, b'b'), step=40),
+        'kept': http2(call(1, b'a', KEEP), call(3, b'b', KEEP), step=40),
+        'kept_and_lost': http2(call(1, b'a', KEEP), call(3, b'b', LATE), how=PREFACE | LOST, step=60),
+        'deadline': http2(call(1, b'a', KEEP, (b'grpc-timeout', b'1n')), call(3, b'a', KEEP, (b'grpc-timeout', b'1S'))),
+        'deadline_bad': http2(call(1, b'a', UNARY, (b'grpc-timeout', b'99999999999H'))),
+        'no_message': http2(headers(1, grpc_fields(), END_HEADERS | END_STREAM)),
+        'two_messages': http2(headers(1, grpc_fields()), frame(DATA, END_STREAM, 1, message(b'a') * 2)),
+        'message_too_long': http2(headers(1, grpc_fields()), frame(DATA, END_STREAM, 1, message(b'', length=1 << 31))),
+        'flag_unknown': http2(call(1, b'a', flag=7)),
+        'gzip': http2(call(1, zipped, UNARY, (b'grpc-encoding', b'gzip'), (b'grpc-accept-encoding', b'identity,gzip'), flag=1)),
+        'gzip_stream': http2(headers(1, grpc_fields(STREAM, (b'grpc-encoding', b'gzip'))),
+                             frame(DATA, END_STREAM, 1, message(zipped, 1) + message(b'plain')), step=13),
+        'gzip_not_said': http2(call(1, zipped, flag=1)),
+        'gzip_broken': http2(call(1, zipped[:-4], UNARY, (b'grpc-encoding', b'gzip'), flag=1)),
+        'gzip_bomb': http2(call(1, gzipped(bytes(1 << 21)), UNARY, (b'grpc-encoding', b'gzip'), flag=1)),
+        'encoding_unknown': http2(call(1, b'a', UNARY, (b'grpc-encoding', b'snappy'))),
+        'compressed_answer': http2(call(1, b'abc' * 400, b'/a/gzip', (b'grpc-accept-encoding', b'gzip'))),
+        'metadata': http2(call(1, b'a', UNARY, (b'x-bin', b'AAEC'), (b'x-bin', b'!'), (b'user-agent', b'fuzz/1'))),
+        'unknown_method': http2(call(1, b'a', b'/no/such'), call(3, b'b', b'')),
+        'content_type': http2(headers(1, [*plain_fields(b'POST', UNARY), (b'content-type', b'application/grpc+proto')]),
+                              frame(DATA, END_STREAM, 1, message(b'a'))),
+        'grpc_get': http2(headers(1, [*plain_fields(b'GET', UNARY), (b'content-type', b'application/grpc')], 5)),
+        'requests_over_limit': http2(*[call(i, b'a', KEEP) for i in range(1, 12, 2)], how=PREFACE | SMALL_LIMITS),
+        'message_over_limit': http2(call(1, b'a' * 3000), how=PREFACE | SMALL_LIMITS),
+    }
+
+
+def plain_seeds():
+    """HTTP without gRPC."""
+    return {
+        'get': http2(headers(1, plain_fields(), END_HEADERS | END_STREAM)),
+        'get_query': http2(headers(1, plain_fields(b'GET', b'/?a=b'), END_HEADERS | END_STREAM)),
+        'head': http2(headers(1, plain_fields(b'HEAD'), END_HEADERS | END_STREAM)),
+        'post': http2(headers(1, plain_fields(b'POST', b'/', (b'content-length', b'5'))), frame(DATA, END_STREAM, 1, b'hello')),
+        'post_length_wrong': http2(headers(1, plain_fields(b'POST', b'/', (b'content-length', b'9'))),
+                                   frame(DATA, END_STREAM, 1, b'hello')),
+        'post_gzip': http2(headers(1, plain_fields(b'POST', b'/', (b'content-encoding', b'gzip'))),
+                           frame(DATA, END_STREAM, 1, gzipped(b'hello' * 9))),
+        'post_expect': http2(headers(1, plain_fields(b'POST', b'/', (b'expect', b'100-continue'))),
+                             frame(DATA, END_STREAM, 1, b'hello')),
+        'post_refused_early': http2(headers(1, plain_fields(b'POST', b'/nowhere')), frame(DATA, 0, 1, b'hello'), step=60),
+        'plain_to_grpc': http2(headers(1, plain_fields(b'POST', UNARY)), frame(DATA, END_STREAM, 1, b'hello')),
+        'long_answer': http2(headers(1, plain_fields(b'GET', b'/long', (b'accept-encoding', b'gzip')), 5)),
+        'head_too_large': http2(headers(1, plain_fields(b'GET', b'/', (b'x', b'a' * 1500)), 5), how=PREFACE | SMALL_LIMITS),
+        'head_far_too_large': http2(headers(1, plain_fields(b'GET', b'/', *[(b'x', b'a' * 900)] * 16), 5),
+                                    how=PREFACE | SMALL_LIMITS),
+    }
+
+
+def frame_seeds():
+    """What frames may do."""
+    fields = block(grpc_fields())
+    body = frame(DATA, END_STREAM, 1, message(b'hello'))
+    tiny_window = settings((4, 3), (5, 16384))
+    update = struct.pack('>I', 40)
+    return {
+        'continuation': http2(frame(HEADERS, 0, 1, fields[:9]), frame(CONTINUATION, 0, 1, fields[9:20]),
+                              frame(CONTINUATION, END_HEADERS, 1, fields[20:]), body, step=4),
+        'continuation_interrupted': http2(frame(HEADERS, 0, 1, fields[:9]), frame(PING, payload=bytes(8)), body),
+        'continuation_alone': http2(frame(CONTINUATION, END_HEADERS, 1, fields)),
+        'continuations_empty': http2(frame(HEADERS, 0, 1, fields), *[frame(CONTINUATION, 0, 1)] * 20),
+        'padding': http2(frame(HEADERS, END_HEADERS | PADDED, 1, b'\5' + fields + bytes(5)), padded(1, message(b'hello'))),
+        'padding_too_long': http2(headers(1, grpc_fields()), frame(DATA, PADDED, 1, b'\x09abc')),
+        'padding_only': http2(headers(1, grpc_fields()), padded(1, b'', 255, 0), body),
+        'priority': http2(frame(HEADERS, END_HEADERS | WITH_PRIORITY, 1, struct.pack('>IB', 0, 15) + fields),
+                          frame(PRIORITY, 0, 3, struct.pack('>IB', 1 | 1 << 31, 255)), body),
+        'priority_on_itself': http2(frame(PRIORITY, 0, 3, struct.pack('>IB', 3, 1))),
+        'trailers': http2(headers(1, grpc_fields()), frame(DATA, 0, 1, message(b'hello')),
+                          headers(1, [(b'x-sum', b'1')], END_HEADERS | END_STREAM)),
+        'trailers_without_end': http2(headers(1, grpc_fields()), headers(1, [(b'x-sum', b'1')])),
+        'reset': http2(headers(1, grpc_fields()), frame(RST_STREAM, 0, 1, struct.pack('>I', 8)), call(3, b'a')),
+        'reset_late': http2(call(1, b'a', LATE), frame(RST_STREAM, 0, 1, struct.pack('>I', 8)), step=60),
+        'reset_of_kept': http2(call(1, b'a', KEEP), call(3, b'b', STREAM), frame(RST_STREAM, 0, 1, struct.pack('>I', 8))),
+        'reset_of_idle': http2(frame(RST_STREAM, 0, 9, struct.pack('>I', 8))),
+        'ping': http2(frame(PING, payload=b'12345678'), frame(PING, ACK, 0, b'penstock'), call(1, b'a')),
+        'ping_short': http2(frame(PING, payload=b'123')),
+        'goaway': http2(call(1, b'a'), frame(GOAWAY, payload=struct.pack('>II', 0, 0) + b'bye'), call(3, b'b')),
+        'settings': http2(settings((1, 0), (2, 0), (3, 5), (4, 70000), (5, 65535), (6, 900)), frame(SETTINGS, ACK),
+                          call(1, b'a')),
+        'settings_bad': http2(settings((2, 7))),
+        'settings_window_overflow': http2(headers(1, grpc_fields()), settings((4, 1 << 31))),
+        'settings_ack_with_payload': http2(frame(SETTINGS, ACK, 0, b'12')),
+        'push_promise': http2(frame(PUSH_PROMISE, END_HEADERS, 1, struct.pack('>I', 2) + fields)),
+        'unknown_frame': http2(frame(0xbe, 0xff, 1, b'abc'), call(1, b'a')),
+        'window': http2(tiny_window, call(1, b'hello' * 10), *[frame(WINDOW_UPDATE, 0, 1, update)] * 2, step=30),
+        'window_never': http2(tiny_window, call(1, b'hello' * 10), call(3, b'a', STREAM)),
+        'window_shrinks': http2(headers(1, grpc_fields(STREAM)), frame(DATA, 0, 1, message(b'hello' * 10)), tiny_window,
+                                frame(DATA, 0, 1, message(b'hello')), frame(WINDOW_UPDATE, 0, 1, update), step=50),
+        'window_overflow': http2(call(1, b'a', KEEP), frame(WINDOW_UPDATE, 0, 1, struct.pack('>I', (1 << 31) - 1))),
+        'window_zero': http2(frame(WINDOW_UPDATE, 0, 0, bytes(4))),
+        'ids_go_down': http2(call(5, b'a'), call(3, b'b')),
+        'even_id': http2(call(2, b'a')),
+        'data_on_idle': http2(frame(DATA, END_STREAM, 7, b'abc')),
+        'data_behind_end': http2(call(1, b'a', KEEP), body),
+        'frame_too_large': http2(frame(DATA, 0, 1, b'', length=(1 << 24) - 1)),
+        'hpack_index_bad': http2(frame(HEADERS, END_HEADERS | END_STREAM, 1, b'\xff\xff\xff\xff\x0f')),
+        'hpack_table_size': http2(frame(HEADERS, END_HEADERS, 1, b'\x3f\xe1\x1f\x20' + fields), body),
+        'upper_case_header': http2(headers(1, [*grpc_fields(), (b'X', b'a')]), body),
+        'pseudo_header_late': http2(headers(1, [(b'a', b'b'), *grpc_fields()]), body),
+        'pseudo_header_unknown': http2(headers(1, [(b':what', b'b'), *grpc_fields()]), body),
+        'no_preface': http2(call(1, b'a'), how=0),
+        'half_close': http2(call(1, b'a', KEEP), call(3, b'b'), how=PREFACE | HALF_CLOSE, step=60),
+        'flush_4096': http2(*[call(i, b'x' * 500) for i in (1, 3, 5)], how=PREFACE | FLUSH_4096),
+        'drain': http2(headers(1, grpc_fields()), call(3, b'a', KEEP), frame(PING, ACK, 0, b'penstock'), body, call(5, b'b'),
+                       how=PREFACE | EARLY_DRAIN, step=50),
+        'slow_head': http2(frame(HEADERS, 0, 1, fields[:9]), how=PREFACE | SLOW, step=1),
+        'slow_message': http2(headers(1, grpc_fields()), frame(DATA, 0, 1, b'\0\0\0\0\3'), how=PREFACE | SLOW, step=2),
+    }
+
+
+def write(folder, seeds):
+    os.makedirs(folder, exist_ok=True)
+    for name, data in seeds.items():
+        with open(os.path.join(folder, name), 'wb') as file:
+            file.write(data)
+
+
+def main():
+    corpus = sys.argv[1] if len(sys.argv) > 1 else os.path.join(HERE, 'corpus')
+    with open(os.path.join(HERE, 'corpus/predict_fuzz/content'), 'rb') as file:
+        predict = file.read()
+    write(os.path.join(corpus, 'http1_fuzz'), http1_seeds())
+    write(os.path.join(corpus, 'http2_fuzz'), {**grpc_seeds(predict), **plain_seeds(), **frame_seeds()})
+
+
+if __name__ == '__main__':
+    main()
