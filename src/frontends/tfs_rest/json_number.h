@@ -88,11 +88,15 @@ inline bool ReadDecimal(const char* at, const char* end, Decimal& out) {
     return number_internal::ReadAnyDecimal(at, end, out);
   if (whole == 0 || (*first == '0' && whole > 1)) [[unlikely]]
     return false;
-  digits <<= 8 * (16 - length);
   out.begin = at;
   out.end = first + length;
-  out.digits = EightDigits(static_cast<uint64_t>(digits)) * 100000000 +
-               EightDigits(static_cast<uint64_t>(digits >> 64));
+  if (length <= 8) {
+    out.digits = EightDigits(static_cast<uint64_t>(digits) << (8 * (8 - length)));
+  } else {
+    digits <<= 8 * (16 - length);
+    out.digits = EightDigits(static_cast<uint64_t>(digits)) * 100000000 +
+                 EightDigits(static_cast<uint64_t>(digits >> 64));
+  }
   out.exponent = -fraction;
   out.negative = negative;
   out.integer = length == whole;
@@ -106,6 +110,11 @@ inline bool ReadDecimal(const char* at, const char* end, Decimal& out) {
 // The nearest float; infinity and zero where it is out of range.
 inline float ToFloat32(const Decimal& decimal) {
   using namespace number_internal;
+  // Whole numbers that a float holds exactly, as of pixels.
+  if (decimal.integer && decimal.exact && decimal.digits <= uint64_t{1} << 24) {
+    const auto value = static_cast<float>(static_cast<int32_t>(decimal.digits));
+    return decimal.negative ? -value : value;
+  }
   if (decimal.exact && static_cast<int64_t>(decimal.digits) >= 0 && decimal.exponent <= 0 &&
       decimal.exponent >= -kExactPowers) [[likely]] {
     // Two roundings, so within 2 units of the double's last place: right unless that is about where
