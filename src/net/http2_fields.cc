@@ -135,17 +135,6 @@ FieldKind ClassifyField(std::string_view name, std::string_view value) {
   return KindOf(name, value);
 }
 
-bool FieldOrder::Add(FieldKind kind) {
-  constexpr uint32_t kPseudo = Bit(FieldKind::kHost) - 1;
-  constexpr uint32_t kOnce = kPseudo | Bit(FieldKind::kHost) | Bit(FieldKind::kContentLength);
-  if (kind == FieldKind::kMalformed) return false;
-  const uint32_t bit = Bit(kind);
-  if ((bit & kOnce & seen_) != 0) return false;
-  if ((bit & kPseudo) != 0 && seen_ > kPseudo) return false;  // behind another field
-  seen_ |= bit;
-  return true;
-}
-
 bool FieldOrder::IsComplete(std::string_view method, std::string_view path) const {
   if (!Has(FieldKind::kMethod)) return false;
   const bool has_path = Has(FieldKind::kPath);

@@ -40,16 +40,25 @@ FieldKind ClassifyField(std::string_view name, std::string_view value);
 
 // The order of the fields of one head, and which have come. One thread at a time.
 class FieldOrder final {
+  static constexpr uint32_t Bit(FieldKind kind) { return 1u << static_cast<uint32_t>(kind); }
+
  public:
   void Clear() { seen_ = 0; }
   bool Has(FieldKind kind) const { return (seen_ & Bit(kind)) != 0; }
   // The next field. False: it is malformed, or it must not come here or not twice.
-  [[nodiscard]] bool Add(FieldKind kind);
+  [[nodiscard]] bool Add(FieldKind kind) {
+    constexpr uint32_t kPseudo = Bit(FieldKind::kHost) - 1;
+    constexpr uint32_t kOnce = kPseudo | Bit(FieldKind::kHost) | Bit(FieldKind::kContentLength);
+    const uint32_t bit = Bit(kind);
+    const bool is_misplaced = (bit & kPseudo) != 0 && seen_ > kPseudo;  // behind another field
+    if (kind == FieldKind::kMalformed || (bit & kOnce & seen_) != 0 || is_misplaced) return false;
+    seen_ |= bit;
+    return true;
+  }
   // All fields have come. False: one is missing or does not fit another.
   [[nodiscard]] bool IsComplete(std::string_view method, std::string_view path) const;
 
  private:
-  static constexpr uint32_t Bit(FieldKind kind) { return 1u << static_cast<uint32_t>(kind); }
   uint32_t seen_ = 0;
 };
 

@@ -60,6 +60,7 @@ class Http2Session final : public Session {
   nghttp2_session* ng() { return ng_; }
   Loop& loop() { return loop_; }
   ServerState& server() { return server_; }
+  size_t header_bytes_max() const { return header_bytes_max_; }
   SessionHost& host() { return host_; }
   // To the second.
   SteadyTime now() const { return now_; }
@@ -114,6 +115,7 @@ class Http2Session final : public Session {
   SessionHost& host_;
   Loop& loop_;
   ServerState& server_;
+  const size_t header_bytes_max_;  // at hand for each field
   nghttp2_session* ng_ = nullptr;
   Http2FrameCheck frames_;
   FieldMemo fields_;

@@ -78,7 +78,7 @@ void Http2Stream::Close() {
 // --- the head
 
 bool Http2Stream::OnHeader(const FieldMemo::Field& field) {
-  const size_t bytes_max = session_->server().options.header_bytes_max;
+  const size_t bytes_max = session_->header_bytes_max();
   head_bytes_ += field.name.size() + field.value.size() + kFieldOverheadBytes;
   if (head_bytes_ > bytes_max) return head_bytes_ <= kHeaderBombFactor * bytes_max;
   if (is_malformed_) return true;
@@ -138,7 +138,7 @@ void Http2Stream::FillHead(HeadStorage& storage, RequestHead& head) {
 
 void Http2Stream::OnHead(bool has_ended) {
   if (is_malformed_) return;
-  const bool is_over_limit = head_bytes_ > session_->server().options.header_bytes_max;
+  const bool is_over_limit = head_bytes_ > session_->header_bytes_max();
   if (!is_over_limit && (!fields_.IsComplete(View(FieldKind::kMethod), View(FieldKind::kPath)) ||
                          !ReadContentLength()))
     return OnMalformed();
