@@ -227,7 +227,7 @@ const OptionRow kRows[] = {
     {kForeign, "enable_grpc_healthcheck_service", Ignored(OptionType::kBool, "false", "true"),
      "No effect: the health service is always on."},
     {kForeign, "num_unload_threads", Ignored(OptionType::kInt, "0", "0"),
-     "No effect: unloading runs on the load threads (num_load_threads)."},
+     "No effect: one thread unloads, for all models."},
     {kForeign, "allow_version_labels_for_unavailable_models",
      Ignored(OptionType::kBool, "false", "true"),
      "No effect: a new label may always name a version that is not available yet."},
