@@ -221,13 +221,12 @@ TEST_F(ComponentOptionsTest, PlatformsMustBeInstalled) {
   std::ofstream(folder_ + "/backends/onnxruntime/penstock_onnxruntime.so");
   settings_.backend_directory = folder_ + "/backends";
   const BackendHost backends(MakeBackendOptions(settings_));
-  settings_.model_config_file = "models.config";
   const auto check = [&](const std::string& platform, const std::string& base_path) {
     ConfiguredModel model;
     model.name = "m";
     model.platform = platform;
     model.base_path = base_path;
-    return CheckPlatforms({model}, settings_, backends);
+    return CheckModels({model}, "models.config", backends);
   };
   EXPECT_TRUE(check("", "/m").ok());
   EXPECT_TRUE(check("onnxruntime", "/m").ok());
@@ -239,17 +238,23 @@ TEST_F(ComponentOptionsTest, PlatformsMustBeInstalled) {
                             "onnxruntime"));
 }
 
+TEST_F(ComponentOptionsTest, ModelsThatCannotBeServed) {
+  const BackendHost backends(MakeBackendOptions(settings_));
+  const auto check = [&](const std::string& name, const std::string& base_path) {
+    ConfiguredModel model;
+    model.name = name;
+    model.base_path = base_path;
+    return std::string(MessageOf(CheckModels({model}, "file", backends)));
+  };
+  EXPECT_THAT(check("a", "builtin:nothing"),
+              HasSubstr("file: model 'a': there is no built-in model"));
+  EXPECT_EQ(check("a\377", "/a"), "file: the model's name 'a\uFFFD' is not UTF-8");
+}
+
 TEST_F(ComponentOptionsTest, ModelListErrors) {
-  settings_.model_base_path = "builtin:nothing";
-  EXPECT_THAT(std::string(MessageOf(ReadModelList(settings_).status())),
-              HasSubstr("model 'default': there is no built-in model"));
   settings_.model_config_file = folder_ + "/none";
   EXPECT_THAT(std::string(MessageOf(ReadModelList(settings_).status())),
               HasSubstr("--model_config_file: cannot read"));
-  settings_.model_config_file =
-      Write("model_config_list { config { name: 'a\\377' base_path: '/a' } }");
-  EXPECT_THAT(std::string(MessageOf(ReadModelList(settings_).status())),
-              HasSubstr("file: the model's name 'a\uFFFD' is not UTF-8"));
   settings_.model_config_file = Write("model_config_list { config { nam: 'a' } }");
   EXPECT_THAT(std::string(MessageOf(ReadModelList(settings_).status())), HasSubstr("line 1"));
 }

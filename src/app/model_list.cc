@@ -18,12 +18,6 @@ namespace {
 // Against a path that never ends. Far more than the list of any server's models.
 constexpr size_t kConfigFileBytesMax = 64 << 20;
 
-// Where the models are configured, for messages.
-std::string_view Where(const Settings& settings) {
-  if (settings.model_config_file.empty()) return "--model_name";
-  return settings.model_config_file;
-}
-
 }  // namespace
 
 StatusOr<std::string> ReadConfigFile(std::string_view option, const std::string& path) {
@@ -46,40 +40,41 @@ StatusOr<std::string> ReadConfigFile(std::string_view option, const std::string&
   return text;
 }
 
+std::string_view ModelListPlace(const Settings& settings) {
+  if (settings.model_config_file.empty()) return "--model_name";
+  return settings.model_config_file;
+}
+
 StatusOr<std::vector<ConfiguredModel>> ReadModelList(const Settings& settings) {
-  std::vector<ConfiguredModel> models;
-  if (settings.model_config_file.empty()) {
-    ConfiguredModel model;
-    model.name = settings.model_name;
-    model.base_path = settings.model_base_path;
-    models.push_back(std::move(model));
-  } else {
+  if (!settings.model_config_file.empty()) {
     ASSIGN_OR_RETURN(const std::string text,
                      ReadConfigFile("model_config_file", settings.model_config_file));
-    ASSIGN_OR_RETURN(models, tfs::ParseModelConfig(text, settings.model_config_file));
+    return tfs::ParseModelConfig(text, settings.model_config_file);
   }
-  for (const ConfiguredModel& model : models) {
-    if (const std::string name = ToUtf8(model.name); name != model.name)
-      return InvalidArgument("{}: the model's name '{}' is not UTF-8", Where(settings), name);
-    if (!IsBuiltinPath(model.base_path)) continue;
-    if (const auto builtin = MakeBuiltinModel(model.base_path); !builtin.ok())
-      return InvalidArgument("{}: model '{}': {}", Where(settings), model.name,
-                             MessageOf(builtin.status()));
-  }
+  std::vector<ConfiguredModel> models(1);
+  models[0].name = settings.model_name;
+  models[0].base_path = settings.model_base_path;
   return models;
 }
 
-Status CheckPlatforms(const std::vector<ConfiguredModel>& models, const Settings& settings,
-                      const BackendHost& backends) {
+Status CheckModels(const std::vector<ConfiguredModel>& models, std::string_view where,
+                   const BackendHost& backends) {
   for (const ConfiguredModel& model : models) {
-    if (model.platform.empty() || IsBuiltinPath(model.base_path)) continue;
+    if (const std::string name = ToUtf8(model.name); name != model.name)
+      return InvalidArgument("{}: the model's name '{}' is not UTF-8", where, name);
+    if (IsBuiltinPath(model.base_path)) {
+      if (const auto builtin = MakeBuiltinModel(model.base_path); !builtin.ok())
+        return InvalidArgument("{}: model '{}': {}", where, model.name,
+                               MessageOf(builtin.status()));
+      continue;
+    }
+    if (model.platform.empty()) continue;
     LoadOptions options;
     options.platform = model.platform;
     const auto backend = backends.BackendFor(model.base_path, options);
     if (!backend.ok()) {
       return InvalidArgument("{}: model '{}' requests the unsupported model_platform '{}': {}",
-                             Where(settings), model.name, model.platform,
-                             MessageOf(backend.status()));
+                             where, model.name, model.platform, MessageOf(backend.status()));
     }
   }
   return OkStatus();

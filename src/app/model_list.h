@@ -24,9 +24,13 @@ StatusOr<std::string> ReadConfigFile(std::string_view option, const std::string&
 // the file and what is wrong in it.
 StatusOr<std::vector<ConfiguredModel>> ReadModelList(const Settings& settings);
 
-// INVALID_ARGUMENT if a model asks for a platform that no installed backend has; lists those.
-Status CheckPlatforms(const std::vector<ConfiguredModel>& models, const Settings& settings,
-                      const BackendHost& backends);
+// Where the settings configure the models, for messages.
+std::string_view ModelListPlace(const Settings& settings);
+
+// INVALID_ARGUMENT if a name is not UTF-8, a built-in model does not exist, or a model asks for a
+// platform that no installed backend has; lists those. `where` begins the message.
+Status CheckModels(const std::vector<ConfiguredModel>& models, std::string_view where,
+                   const BackendHost& backends);
 
 core::ModelConfig ManagerConfig(const ConfiguredModel& model);
 DirectoryModel DirectoryConfig(const ConfiguredModel& model);

@@ -7,6 +7,8 @@
 #include "app/commands.h"
 #include "app/component_options.h"
 #include "app/model_observer.h"
+#include "app/model_reloader.h"
+#include "app/model_set.h"
 #include "base/executor.h"
 #include "base/process_metrics.h"
 
@@ -33,7 +35,9 @@ class ModelServer::Impl final {
         manager(MakeManagerOptions(from)),
         readiness(manager),
         observer(manager, metrics),
-        engine(MakeEngineOptions(from), manager, compute_pool) {}
+        engine(MakeEngineOptions(from), manager, compute_pool),
+        models(settings, backends, metrics, manager),
+        reloader(settings, models, manager) {}
   ~Impl() {
     if (!stopped) Stop();
   }
@@ -49,30 +53,28 @@ class ModelServer::Impl final {
   Readiness readiness;
   ModelObserver observer;
   Engine engine;
+  ModelSet models;
+  ModelReloader reloader;
   std::vector<std::unique_ptr<Frontend>> frontends;
   net::Router router;
   std::unique_ptr<net::Server> server;
-  std::vector<std::unique_ptr<core::Source>> sources;
   bool stopped = false;
 };
 
 Status ModelServer::Impl::Start() {
-  ASSIGN_OR_RETURN(const std::vector<ConfiguredModel> models, ReadModelList(settings));
-  TRY(CheckPlatforms(models, settings, backends));
+  ASSIGN_OR_RETURN(const std::vector<ConfiguredModel> list, ReadModelList(settings));
   ASSIGN_OR_RETURN(net::ServerOptions net_options, NetOptions(settings));
   AddProcessMetrics(metrics, VersionText());
-  const Foundations foundations{settings, metrics, backends, manager, readiness, engine};
+  const Foundations foundations{settings, metrics, manager, readiness, engine, reloader};
   ASSIGN_OR_RETURN(frontends, MakeFrontends(foundations));
   for (const auto& frontend : frontends) frontend->Register(router);
-  ASSIGN_OR_RETURN(sources, MakeSources(foundations, models));
 
   // The manager knows the models before anyone can ask whether the server is ready; the server
   // listens before anything is loaded.
-  std::vector<core::ModelConfig> configs;
-  for (const ConfiguredModel& model : models) configs.push_back(ManagerConfig(model));
-  TRY(manager.SetModels(std::move(configs)));
+  TRY(models.Apply(list, ModelListPlace(settings)));
   ASSIGN_OR_RETURN(server, net::Server::Start(std::move(net_options), router, metrics));
-  for (const auto& source : sources) source->Start(manager);
+  models.Start();
+  reloader.Start();
   return OkStatus();
 }
 
@@ -80,7 +82,8 @@ bool ModelServer::Impl::Stop() {
   stopped = true;
   readiness.StartDraining();
   manager.StartDrain();
-  for (const auto& source : sources) source->Stop();
+  reloader.Stop();
+  models.Stop();
   const bool all_answered = server == nullptr || server->Drain();
   server.reset();
   manager.Stop();
@@ -104,6 +107,8 @@ BoundPorts ModelServer::ports() const {
   };
   return {at(positions.port), at(positions.rest_api_port)};
 }
+
+void ModelServer::ReloadConfigFile() { impl_->reloader.ReloadFile(); }
 
 bool ModelServer::Stop() { return impl_->Stop(); }
 

@@ -27,6 +27,9 @@ class ModelServer final {
 
   BoundPorts ports() const;
 
+  // Reads --model_config_file again, and returns at once; what is wrong with it is logged.
+  void ReloadConfigFile();
+
   // Not ready from now on; no new connections; waits for the requests in flight (bounded by
   // drain_timeout_ms), then unloads every model. True if all requests were answered. Call it once.
   bool Stop();

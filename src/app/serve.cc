@@ -25,13 +25,15 @@ namespace {
 // What may come after drain_timeout_ms: unloading, and runs of models that cannot be stopped.
 constexpr int64_t kUnloadSeconds = 10;
 
-// Waits for SIGTERM and SIGINT, which all threads block. Made before any other thread.
-class StopSignals final {
+// Waits for SIGTERM, SIGINT and perhaps SIGHUP, which all threads block. Made before any other
+// thread.
+class Signals final {
  public:
-  StopSignals() {
+  explicit Signals(bool takes_hangup) {
     sigemptyset(&set_);
     sigaddset(&set_, SIGTERM);
     sigaddset(&set_, SIGINT);
+    if (takes_hangup) sigaddset(&set_, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &set_, nullptr);
     signal(SIGPIPE, SIG_IGN);  // a client that is gone is an error of its write
   }
@@ -44,9 +46,11 @@ class StopSignals final {
     return number;
   }
 
-  // Ends the process when a further one comes, or when `seconds` have passed.
+  // Ends the process when a further one to stop comes, or when `seconds` have passed.
   void ExitOnNextOrAfter(int64_t seconds) const {
-    std::thread([set = set_, seconds] {
+    sigset_t stops = set_;
+    sigdelset(&stops, SIGHUP);
+    std::thread([set = stops, seconds] {
       if (ComesWithin(set, seconds)) {
         PENSTOCK_LOG(kWarning, "second signal: exiting at once");
         _exit(1);
@@ -98,7 +102,8 @@ int Serve(const ParsedOptions& options) {
   const Settings& settings = options.settings;
   ConfigureLog(settings);
   for (const std::string& warning : options.warnings) PENSTOCK_LOG(kWarning, "{}", warning);
-  const StopSignals signals;
+  // Without a file to read again, the end of the terminal ends the server.
+  const Signals signals(/*takes_hangup=*/!settings.model_config_file.empty());
   PENSTOCK_LOG(kInfo, "penstock {} starts", VersionText());
   StatusOr<std::unique_ptr<ModelServer>> server = ModelServer::Start(settings);
   if (!server.ok()) return Fail(server.status());
@@ -110,7 +115,8 @@ int Serve(const ParsedOptions& options) {
       return Fail(status);
   }
 
-  const int number = signals.Wait();
+  int number = signals.Wait();
+  for (; number == SIGHUP; number = signals.Wait()) (*server)->ReloadConfigFile();
   PENSTOCK_LOG(kInfo, "{}: draining", number == SIGTERM ? "SIGTERM" : "SIGINT");
   signals.ExitOnNextOrAfter(settings.drain_timeout_ms / 1000 + 1 + kUnloadSeconds);
   if (!(*server)->Stop())

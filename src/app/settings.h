@@ -15,6 +15,8 @@ struct Settings {
   std::string model_name = "default";
   std::string model_base_path;
   std::string saved_model_tags = "serve";
+  int64_t model_config_file_poll_wait_seconds = 0;
+  int64_t reload_timeout_seconds = 120;
   int64_t file_system_poll_wait_seconds = 1;
   int64_t num_load_threads = 0;
   int64_t max_num_load_retries = 5;

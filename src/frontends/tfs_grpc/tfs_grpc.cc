@@ -17,6 +17,7 @@ using tensorflow::serving::GetModelMetadataResponse;
 using tensorflow::serving::GetModelStatusRequest;
 using tensorflow::serving::GetModelStatusResponse;
 using tensorflow::serving::ModelSpec;
+using tensorflow::serving::ReloadConfigRequest;
 
 ModelSelector SelectorOf(const ModelSpec& spec) {
   ModelSelector selector{spec.name(), std::nullopt, spec.version_label()};
@@ -85,6 +86,26 @@ net::GrpcHandler HandlerOf(Function answer) {
   };
 }
 
+// Answers when the models are there, or when it is clear that they will not be.
+void Reload(const ReloadFunction& reload, const net::GrpcCallRef& call) {
+  const std::string_view message = call->message().view();
+  ReloadConfigRequest request;
+  if (!request.ParseFromArray(message.data(), static_cast<int>(message.size()))) {
+    return call->Finish(InvalidArgument("the message is not a well-formed ReloadConfigRequest"));
+  }
+  StatusOr<std::vector<ConfiguredModel>> models =
+      ConvertModelConfig(request.config(), "ReloadConfigRequest");
+  if (!models.ok()) return call->Finish(Truncated(models.status()));
+  reload({.models = *std::move(models),
+          .deadline = call->deadline(),
+          .is_wanted = [call] { return !call->cancel().IsCancelled(); },
+          .done =
+              [call](const Status& status) {
+                if (!status.ok()) return call->Finish(Truncated(status));
+                call->Respond({});  // a ReloadConfigResponse with the status 0
+              }});
+}
+
 // The descriptor also makes sure that reflection can find the service in this program.
 std::string MethodName(const google::protobuf::ServiceDescriptor& service, std::string_view name) {
   return fmt::format("/{}/{}", service.full_name(), name);
@@ -93,8 +114,8 @@ std::string MethodName(const google::protobuf::ServiceDescriptor& service, std::
 }  // namespace
 
 TfsGrpc::TfsGrpc(const PredictOptions& options, Engine& engine, MetricsRegistry& metrics,
-                 const Clock& clock)
-    : engine_(engine), predict_(options, engine, metrics, clock) {}
+                 ReloadFunction reload, const Clock& clock)
+    : engine_(engine), predict_(options, engine, metrics, clock), reload_(std::move(reload)) {}
 
 void TfsGrpc::Register(net::Router& router) {
   const auto& prediction = *tensorflow::serving::PredictionService::descriptor();
@@ -122,6 +143,11 @@ void TfsGrpc::Register(net::Router& router) {
         return GetModelStatus(engine_.manager(), request, response);
       });
   router.AddGrpc(std::move(status));
+
+  net::GrpcRoute reload;
+  reload.method = MethodName(model, "HandleReloadConfigRequest");
+  reload.handler = [this](const net::GrpcCallRef& call) { Reload(reload_, call); };
+  router.AddGrpc(std::move(reload));
 }
 
 }  // namespace penstock::tfs

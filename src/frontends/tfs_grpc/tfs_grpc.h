@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // TensorFlow Serving's gRPC services: PredictionService (Predict, GetModelMetadata) and
-// ModelService (GetModelStatus). Their other methods are not registered, so the server answers
-// UNIMPLEMENTED.
+// ModelService (GetModelStatus, HandleReloadConfigRequest). Their other methods are not registered,
+// so the server answers UNIMPLEMENTED.
 #pragma once
 
 #include <string_view>
@@ -9,16 +9,17 @@
 #include "base/clock.h"
 #include "base/metrics.h"
 #include "frontends/tfs_grpc/predict_call.h"
+#include "frontends/tfs_grpc/reload.h"
 #include "infer/engine.h"
 #include "infer/frontend.h"
 
 namespace penstock::tfs {
 
-// Thread-safe. `engine`, `metrics` and `clock` outlive it.
+// Thread-safe. `engine`, `metrics`, `clock` and what `reload` uses outlive it.
 class TfsGrpc final : public Frontend {
  public:
   TfsGrpc(const PredictOptions& options, Engine& engine, MetricsRegistry& metrics,
-          const Clock& clock = Clock::Real());
+          ReloadFunction reload, const Clock& clock = Clock::Real());
 
   std::string_view name() const override { return "tfs_grpc"; }
   void Register(net::Router& router) override;
@@ -26,6 +27,7 @@ class TfsGrpc final : public Frontend {
  private:
   Engine& engine_;
   PredictService predict_;
+  const ReloadFunction reload_;
 };
 
 }  // namespace penstock::tfs

@@ -9,6 +9,7 @@
 #include "infer/builtin_models.h"
 #include "serving/get_model_metadata.pb.h"
 #include "serving/get_model_status.pb.h"
+#include "serving/model_management.pb.h"
 #include "serving/predict.pb.h"
 
 namespace penstock::tfs {
@@ -20,11 +21,14 @@ using tensorflow::serving::GetModelStatusRequest;
 using tensorflow::serving::GetModelStatusResponse;
 using tensorflow::serving::PredictRequest;
 using tensorflow::serving::PredictResponse;
+using tensorflow::serving::ReloadConfigRequest;
+using tensorflow::serving::ReloadConfigResponse;
 using testing::HasSubstr;
 
 constexpr std::string_view kPredict = "/tensorflow.serving.PredictionService/Predict";
 constexpr std::string_view kMetadata = "/tensorflow.serving.PredictionService/GetModelMetadata";
 constexpr std::string_view kStatus = "/tensorflow.serving.ModelService/GetModelStatus";
+constexpr std::string_view kReload = "/tensorflow.serving.ModelService/HandleReloadConfigRequest";
 
 // What a call was answered with. One thread at a time.
 struct Answer {
@@ -147,12 +151,17 @@ class TfsGrpcTest : public testing::Test {
     return Send(method, request.SerializeAsString()).status;
   }
 
+  Status reload_status_;  // how reloads end
   MetricsRegistry registry_;
   core::Manager manager_;
   InlineExecutor pool_;
   Engine engine_{{}, manager_, pool_};
   net::Router router_;
-  TfsGrpc frontend_{{}, engine_, registry_};
+  std::vector<ReloadRequest> reloads_;
+  TfsGrpc frontend_{{}, engine_, registry_, [this](ReloadRequest request) {
+                      request.done(reload_status_);
+                      reloads_.push_back(std::move(request));
+                    }};
 };
 
 PredictRequest HalfRequest(float x) {
@@ -325,6 +334,36 @@ TEST_F(TfsGrpcTest, TellsTheStatesOfVersions) {
   request.mutable_model_spec()->mutable_version()->set_value(7);
   EXPECT_EQ(ErrorOf(kStatus, request),
             Error(StatusCode::kNotFound, "Could not find version 7 of model half"));
+}
+
+TEST_F(TfsGrpcTest, HandsReloadsOn) {
+  ReloadConfigRequest request;
+  auto& model = *request.mutable_config()->mutable_model_config_list()->add_config();
+  model.set_name("new");
+  model.set_base_path("/models/new");
+  const auto response = Expect<ReloadConfigResponse>(kReload, request);
+  EXPECT_EQ(response.status().error_code(), 0);
+  ASSERT_EQ(reloads_.size(), 1u);
+  ASSERT_EQ(reloads_[0].models.size(), 1u);
+  EXPECT_EQ(reloads_[0].models[0].name, "new");
+  EXPECT_EQ(reloads_[0].models[0].base_path, "/models/new");
+  EXPECT_TRUE(reloads_[0].is_wanted());
+  reload_status_ = absl::UnknownError("1 model(s) did not become available: {new: why}");
+  EXPECT_EQ(ErrorOf(kReload, request), reload_status_);
+}
+
+TEST_F(TfsGrpcTest, RefusesReloadsThatNameNoList) {
+  EXPECT_EQ(ErrorOf(kReload, ReloadConfigRequest()).code(), StatusCode::kInvalidArgument);
+  ReloadConfigRequest twice;
+  for (int i = 0; i < 2; ++i) {
+    auto& model = *twice.mutable_config()->mutable_model_config_list()->add_config();
+    model.set_name("m");
+    model.set_base_path("/m");
+  }
+  EXPECT_EQ(ErrorOf(kReload, twice),
+            InvalidArgument("ReloadConfigRequest: two models have the name 'm'"));
+  EXPECT_EQ(Send(kReload, "\xff").status.code(), StatusCode::kInvalidArgument);
+  EXPECT_TRUE(reloads_.empty());
 }
 
 TEST_F(TfsGrpcTest, LeavesOtherMethodsUnregistered) {

@@ -145,27 +145,33 @@ StatusOr<std::vector<ConfiguredModel>> ParseModelConfig(std::string_view text,
                                                         std::string_view file) {
   ASSIGN_OR_RETURN(const auto config,
                    ParseText<tensorflow::serving::ModelServerConfig>(text, file));
+  return ConvertModelConfig(config, file);
+}
+
+StatusOr<std::vector<ConfiguredModel>> ConvertModelConfig(
+    const tensorflow::serving::ModelServerConfig& config, std::string_view where) {
   if (config.has_custom_model_config()) {
-    return InvalidArgument("{}: custom_model_config is not supported; use model_config_list", file);
+    return InvalidArgument("{}: custom_model_config is not supported; use model_config_list",
+                           where);
   }
   if (!config.has_model_config_list()) {
     return InvalidArgument(
         "{}: there is no model_config_list; for no models write"
         " 'model_config_list {{}}'",
-        file);
+        where);
   }
   std::vector<ConfiguredModel> models;
   std::set<std::string, std::less<>> names;
   for (const auto& entry : config.model_config_list().config()) {
     if (entry.name().empty()) {
-      return InvalidArgument("{}: model {} of the list has no name", file, models.size() + 1);
+      return InvalidArgument("{}: model {} of the list has no name", where, models.size() + 1);
     }
     if (!names.insert(entry.name()).second) {
-      return InvalidArgument("{}: two models have the name '{}'", file, entry.name());
+      return InvalidArgument("{}: two models have the name '{}'", where, entry.name());
     }
     StatusOr<ConfiguredModel> model = ConvertModel(entry);
     if (!model.ok()) {
-      return InvalidArgument("{}: model '{}' {}", file, entry.name(), MessageOf(model.status()));
+      return InvalidArgument("{}: model '{}' {}", where, entry.name(), MessageOf(model.status()));
     }
     models.push_back(*std::move(model));
   }

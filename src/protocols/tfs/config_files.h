@@ -13,6 +13,10 @@
 #include "base/status.h"
 #include "core/servable.h"
 
+namespace tensorflow::serving {
+class ModelServerConfig;
+}
+
 namespace penstock::tfs {
 
 // One model of --model_config_file.
@@ -33,6 +37,9 @@ struct ConfiguredModel {
 // not supported (custom_model_config, logging_config).
 StatusOr<std::vector<ConfiguredModel>> ParseModelConfig(std::string_view text,
                                                         std::string_view file);
+// The same of a message that was received; `where` is for messages.
+StatusOr<std::vector<ConfiguredModel>> ConvertModelConfig(
+    const tensorflow::serving::ModelServerConfig& config, std::string_view where);
 
 // The Prometheus part of a MonitoringConfig.
 struct MonitoringSettings {

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// Changes the list of models while the server runs: because a client asks for it, because
+// --model_config_file has changed, or because of SIGHUP. One change at a time, in the order in
+// which they come, on a thread of its own.
+#pragma once
+
+#include <deque>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "app/model_set.h"
+#include "app/settings.h"
+#include "base/clock.h"
+#include "base/mutex.h"
+#include "frontends/tfs_grpc/reload.h"
+
+namespace penstock {
+
+// Thread-safe. `settings`, `models` and `manager` outlive it.
+class ModelReloader final {
+ public:
+  ModelReloader(const Settings& settings, ModelSet& models, core::Manager& manager);
+  ~ModelReloader();  // stops it
+
+  // Begins to take changes, and to look at the file if the settings want it. Once.
+  void Start();
+  // Clients that still wait get UNAVAILABLE. After the return the list does not change any more.
+  void Stop() EXCLUDES(mutex_);
+
+  // Reads the file again, also if it has not changed. What is wrong with it is logged, and the list
+  // stays as it is.
+  void ReloadFile() EXCLUDES(mutex_);
+  // Applies the list of a client. With too many waiting: UNAVAILABLE.
+  void Submit(tfs::ReloadRequest request) EXCLUDES(mutex_);
+
+ private:
+  void RunThread() EXCLUDES(mutex_);
+  // Waits for something to do. False: stop.
+  bool WaitForWork(bool& read_file, std::deque<tfs::ReloadRequest>& requests) EXCLUDES(mutex_);
+  // `is_forced`: also if the text is the one that was read last.
+  void ReadFile(bool is_forced);
+  void Serve(tfs::ReloadRequest request);
+  // Waits until each of `names` has a version available, or cannot have one.
+  Status WaitForModels(const std::vector<std::string>& names, const tfs::ReloadRequest& request);
+  bool IsStopping() EXCLUDES(mutex_);
+
+  const Settings& settings_;
+  ModelSet& models_;
+  core::Manager& manager_;
+
+  Mutex mutex_;
+  CondVar wake_;
+  std::deque<tfs::ReloadRequest> requests_ GUARDED_BY(mutex_);
+  bool shall_read_file_ GUARDED_BY(mutex_) = false;
+  bool is_stopping_ GUARDED_BY(mutex_) = false;
+
+  // Set by Start, then only on the thread.
+  std::string last_text_;
+  std::thread thread_;
+};
+
+}  // namespace penstock

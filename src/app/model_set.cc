@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/model_set.h"
+
+#include <memory>
+#include <utility>
+
+#include "app/component_options.h"
+#include "app/model_loader.h"
+#include "infer/builtin_folder.h"
+#include "infer/builtin_models.h"
+
+namespace penstock {
+
+ModelSet::ModelSet(const Settings& settings, BackendHost& backends, MetricsRegistry& metrics,
+                   core::Manager& manager)
+    : load_options_(MakeLoadOptions(settings)),
+      inline_options_(MakeInlineOptions(settings)),
+      backends_(backends),
+      metrics_(metrics),
+      manager_(manager),
+      folders_(MakeDirectoryOptions(settings),
+               [this](const core::ServableId& id, const std::string& path) {
+                 return MakeLoader(id, path);
+               }) {}
+
+Status ModelSet::Apply(const std::vector<ConfiguredModel>& models, std::string_view where) {
+  TRY(CheckModels(models, where, backends_));
+  MutexLock lock(mutex_);
+  TRY(CheckKinds(models, where));
+  std::vector<core::ModelConfig> configs;
+  std::vector<FixedVersion> builtins;
+  std::vector<DirectoryModel> folders;
+  std::map<std::string, Kind, std::less<>> kinds;
+  std::map<std::string, std::string, std::less<>> platforms;
+  for (const ConfiguredModel& model : models) {
+    const bool is_builtin = IsBuiltinPath(model.base_path);
+    configs.push_back(ManagerConfig(model));
+    kinds.emplace(model.name, Kind{is_builtin, model.platform});
+    if (is_builtin) {
+      builtins.push_back(BuiltinVersion(model));
+    } else {
+      folders.push_back(DirectoryConfig(model));
+      platforms.emplace(model.name, model.platform);
+    }
+  }
+  // The manager first: it takes no versions of models that it does not know.
+  TRY(manager_.SetModels(std::move(configs)));
+  kinds_ = std::move(kinds);
+  {
+    MutexLock platforms_lock(platforms_mutex_);
+    platforms_ = std::move(platforms);
+  }
+  builtins_.SetVersions(std::move(builtins));
+  return folders_.SetModels(std::move(folders));
+}
+
+Status ModelSet::CheckKinds(const std::vector<ConfiguredModel>& models,
+                            std::string_view where) const {
+  for (const ConfiguredModel& model : models) {
+    const auto found = kinds_.find(model.name);
+    if (found == kinds_.end()) continue;
+    const Kind& kind = found->second;
+    if (kind.platform != model.platform) {
+      return InvalidArgument(
+          "{}: model '{}' has the platform '{}', which cannot become '{}': remove the model first",
+          where, model.name, kind.platform, model.platform);
+    }
+    if (kind.is_builtin != IsBuiltinPath(model.base_path)) {
+      return Error(StatusCode::kFailedPrecondition,
+                   "{}: model '{}' cannot move between a folder and a built-in model: remove it "
+                   "first",
+                   where, model.name);
+    }
+  }
+  return OkStatus();
+}
+
+FixedVersion ModelSet::BuiltinVersion(const ConfiguredModel& model) const {
+  const core::ServableId id{model.name, {1}};
+  return {id, [id, path = model.base_path, &metrics = metrics_, options = inline_options_] {
+            return MakeBuiltinLoader(id, path, metrics, options);
+          }};
+}
+
+StatusOr<std::unique_ptr<core::Loader>> ModelSet::MakeLoader(const core::ServableId& id,
+                                                             const std::string& path) {
+  if (IsBuiltinFolder(path)) return MakeBuiltinFolderLoader(id, path, metrics_, inline_options_);
+  LoadOptions options = load_options_;
+  options.model_name = id.name;
+  {
+    MutexLock lock(platforms_mutex_);
+    const auto platform = platforms_.find(id.name);
+    if (platform != platforms_.end()) options.platform = platform->second;
+  }
+  return std::make_unique<HostedLoader>(id, path, std::move(options), backends_, metrics_,
+                                        inline_options_);
+}
+
+void ModelSet::Start() {
+  builtins_.Start(manager_);
+  folders_.Start(manager_);
+}
+
+void ModelSet::Stop() {
+  builtins_.Stop();
+  folders_.Stop();
+}
+
+}  // namespace penstock

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// The models that are served: gives a list of them to the manager and to the sources.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "app/model_list.h"
+#include "app/settings.h"
+#include "base/metrics.h"
+#include "base/mutex.h"
+#include "infer/run_times.h"
+#include "sources/directory/directory_source.h"
+#include "sources/fixed/fixed_source.h"
+
+namespace penstock {
+
+// Thread-safe. `backends`, `metrics` and `manager` outlive it.
+class ModelSet final {
+ public:
+  ModelSet(const Settings& settings, BackendHost& backends, MetricsRegistry& metrics,
+           core::Manager& manager);
+
+  // Replaces the list: models that are not in it are unloaded, new ones are loaded, the others go
+  // on. All or nothing; does not wait for loads. `where` begins the messages. Errors:
+  // INVALID_ARGUMENT: see CheckModels, and a model that is there and changes its platform;
+  // FAILED_PRECONDITION: a label moves to a version that is not available, a model moves between a
+  // folder and what is built in, or the server is shutting down.
+  Status Apply(const std::vector<ConfiguredModel>& models, std::string_view where) EXCLUDES(mutex_);
+
+  // The sources begin to tell the manager. Once.
+  void Start();
+  void Stop();
+
+ private:
+  // What must stay as it is while a model is in the list.
+  struct Kind {
+    bool is_builtin;
+    std::string platform;
+  };
+
+  Status CheckKinds(const std::vector<ConfiguredModel>& models, std::string_view where) const
+      REQUIRES(mutex_);
+  FixedVersion BuiltinVersion(const ConfiguredModel& model) const;
+  StatusOr<std::unique_ptr<core::Loader>> MakeLoader(const core::ServableId& id,
+                                                     const std::string& path)
+      EXCLUDES(platforms_mutex_);
+
+  const LoadOptions load_options_;
+  const InlineOptions inline_options_;
+  BackendHost& backends_;
+  MetricsRegistry& metrics_;
+  core::Manager& manager_;
+  FixedSource builtins_;
+  DirectorySource folders_;
+
+  Mutex mutex_;  // held while a list is applied
+  std::map<std::string, Kind, std::less<>> kinds_ GUARDED_BY(mutex_);
+  // Of its own, since the source asks for loaders at any time.
+  Mutex platforms_mutex_;
+  std::map<std::string, std::string, std::less<>> platforms_ GUARDED_BY(platforms_mutex_);
+};
+
+}  // namespace penstock

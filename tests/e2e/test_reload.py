@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The list of models changes while the server runs: by SIGHUP, by a look at the file, by tensorflow-serving-api."""
+import os
+import signal
+import threading
+
+import grpc
+import numpy as np
+import pytest
+from google.protobuf import text_format
+from tensorflow_serving.apis import model_management_pb2, model_service_pb2_grpc
+
+from clients import Client
+from penstock_server import SLOWNESS, config_text, eventually
+
+HALF, SAME = 'builtin:half_plus_two', 'builtin:identity'
+
+
+def write(server, models):
+    """Replaces the server's configuration file, whole."""
+    path = os.path.join(server.folder, 'models.config')
+    with open(path + '.new', 'w', encoding='utf-8') as file:
+        file.write(models if isinstance(models, str) else config_text(models))
+    os.rename(path + '.new', path)
+
+
+def folder(path, versions, kind='half_plus_two'):
+    """A base path with built-in versions."""
+    for version in versions:
+        os.makedirs(path / str(version))
+        (path / str(version) / 'model.builtin').write_text(kind + '\n', encoding='ascii')
+    return str(path)
+
+
+
+def reload(server, models, timeout=60):
+    """HandleReloadConfigRequest; the error, or None."""
+    request = model_management_pb2.ReloadConfigRequest()
+    if isinstance(models, dict):
+        text_format.Parse(config_text(models), request.config)
+    else:
+        text_format.Parse(models, request.config)
+    with grpc.insecure_channel(server.address) as channel:
+        stub = model_service_pb2_grpc.ModelServiceStub(channel)
+        try:
+            response = stub.HandleReloadConfigRequest(request, timeout=timeout * SLOWNESS)
+        except grpc.RpcError as error:
+            return error
+        assert response.status.error_code == 0
+        return None
+
+
+def answers(server, model):
+    return server.rest_predict(model, {'instances': [1.0]})[0] == 200
+
+
+def test_sighup_reads_the_file_again(start):
+    server = start({'half': HALF})
+    write(server, {'same': SAME, 'more': HALF})
+    server.process.send_signal(signal.SIGHUP)
+    eventually('the new models answer', lambda: answers(server, 'same') and answers(server, 'more'))
+    eventually('the old one is gone', lambda: server.rest_predict('half', {'instances': [1.0]})[0] == 404)
+
+
+def test_the_file_is_looked_at(start):
+    server = start({'half': HALF}, flags=['--model_config_file_poll_wait_seconds=1'])
+    write(server, {'half': HALF, 'same': SAME})
+    eventually('the new model answers', lambda: answers(server, 'same'))
+    write(server, {'half': HALF})
+    eventually('it is gone', lambda: not answers(server, 'same'))
+    assert answers(server, 'half')
+
+
+@pytest.mark.parametrize('text', [
+    'model_config_list {', 'model_config_list { config { name: "half" } }', 'custom_model_config {}', '',
+    config_text({'half': 'builtin:nothing'}), config_text({'half': f'base_path: "/x" model_platform: "none"'}),
+    config_text({'half': '/somewhere'}),  # a built-in model does not become one of a folder
+], ids=['syntax', 'no path', 'custom', 'empty', 'builtin', 'platform', 'moved'])
+def test_a_wrong_file_changes_nothing(start, text):
+    server = start({'half': HALF})
+    write(server, text)
+    server.process.send_signal(signal.SIGHUP)
+    eventually('it is logged', lambda: 'the models stay as they are' in server.log())
+    assert answers(server, 'half')
+    write(server, {'half': HALF, 'same': SAME})
+    server.process.send_signal(signal.SIGHUP)
+    eventually('the next file is read', lambda: answers(server, 'same'))
+
+
+def test_a_file_that_is_gone_is_said_once(start):
+    server = start({'half': HALF}, flags=['--model_config_file_poll_wait_seconds=1'])
+    os.remove(os.path.join(server.folder, 'models.config'))
+    eventually('it is logged', lambda: 'the models stay as they are' in server.log())
+    write(server, {'half': HALF, 'same': SAME})
+    eventually('the file is back', lambda: answers(server, 'same'))
+    assert server.log().count('the models stay as they are') == 1
+
+
+def test_a_client_replaces_the_list(start, tmp_path):
+    server = start({'half': HALF})
+    base = folder(tmp_path / 'more', [3, 4])
+    assert reload(server, {'half': HALF, 'more': base}) is None
+    # The answer comes when the models are there.
+    assert server.states('more') == {4: 'AVAILABLE'}
+    assert answers(server, 'half')
+    assert reload(server, {'more': f'base_path: "{base}" model_version_policy {{ all {{}} }}'}) is None
+    server.wait_for_only('more', [3, 4])
+    eventually('half is gone', lambda: not answers(server, 'half'))
+    assert reload(server, 'model_config_list {}') is None
+    eventually('more is gone', lambda: not answers(server, 'more'))
+    assert server.get('/readyz')[0] == 200
+
+
+def test_labels_come_with_their_versions(start, tmp_path):
+    server = start({'half': HALF})
+    base = folder(tmp_path / 'more', [1, 2])
+    both = f'base_path: "{base}" model_version_policy {{ all {{}} }}'
+    assert reload(server, {'more': both + ' version_labels { key: "stable" value: 1 }'}) is None
+    assert reload(server, {'more': both + ' version_labels { key: "stable" value: 1 } '
+                                          'version_labels { key: "canary" value: 2 }'}) is None
+    with Client(server) as client:
+        x = {'x': np.array([1], np.float32)}
+        for label, version in (('stable', 1), ('canary', 2)):
+            assert client.predict_raw('more', x, label=label).model_spec.version.value == version
+
+
+def test_one_bad_model_stops_no_other(start, tmp_path):
+    server = start({'half': HALF})
+    error = reload(server, {'half': HALF, 'bad': str(tmp_path / 'missing'), 'same': SAME})
+    assert error.code() == grpc.StatusCode.UNKNOWN
+    assert error.details().startswith('1 model(s) did not become available: {bad: '), error.details()
+    assert str(tmp_path / 'missing') in error.details()
+    assert answers(server, 'half') and answers(server, 'same')
+
+
+def test_a_list_that_is_wrong_changes_nothing(start):
+    server = start({'half': HALF})
+    for text, code in (('', 'INVALID_ARGUMENT'), ('custom_model_config {}', 'INVALID_ARGUMENT'),
+                       (config_text({'half': HALF, 'more': 'builtin:nothing'}), 'INVALID_ARGUMENT'),
+                       (config_text({'half': '/elsewhere'}), 'FAILED_PRECONDITION'),
+                       (config_text({'same': SAME})[:-2] + f'config {{ name: "same" base_path: "{SAME}" }} }}',
+                        'INVALID_ARGUMENT')):
+        error = reload(server, text)
+        assert error is not None and error.code().name == code, (text, error)
+        assert 'ReloadConfigRequest' in error.details()
+    assert answers(server, 'half') and not answers(server, 'same')
+
+
+def test_a_reload_ends_with_its_deadline(start, tmp_path):
+    """An empty base path may get a version at any time, so this is no error yet; but nobody waits for ever."""
+    server = start({'half': HALF}, flags=['--file_system_poll_wait_seconds=-1'])
+    error = reload(server, {'half': HALF, 'more': folder(tmp_path / 'more', [1])}, timeout=1)
+    assert error.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+    assert reload(server, {'half': HALF}) is None  # the next one is not held up
+
+
+def test_requests_go_on_during_reloads(start, tmp_path):
+    server = start({'half': HALF, 'same': SAME})
+    base = folder(tmp_path / 'more', [1])
+    stopping, failures = threading.Event(), []
+
+    def ask():
+        with Client(server) as client:
+            while not stopping.is_set():
+                try:
+                    client.predict_raw('half', {'x': np.array([1], np.float32)}, timeout=20)
+                except grpc.RpcError as error:
+                    failures.append(error)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        for i in range(20):
+            models = {'half': HALF, 'more': base} if i % 2 else {'half': HALF, 'same': SAME}
+            assert reload(server, models) is None
+    finally:
+        stopping.set()
+        for thread in threads:
+            thread.join()
+    assert not failures, failures[:3]
