@@ -179,3 +179,13 @@ def test_requests_go_on_during_reloads(start, tmp_path):
         for thread in threads:
             thread.join()
     assert not failures, failures[:3]
+
+
+@pytest.mark.slow_under_sanitizers
+def test_two_hundred_reloads_leave_nothing_behind(start, tmp_path):
+    server = start({'half': HALF})
+    base, sizes = folder(tmp_path / 'more', [1, 2]), []
+    for i in range(200):
+        assert reload(server, {'half': HALF, f'more{i % 7}': base} if i % 2 else {'half': HALF, 'same': SAME}) is None
+        sizes.append(server.memory_bytes())
+    assert sizes[-1] < sizes[50] + 500_000, sizes[::25]
