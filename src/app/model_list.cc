@@ -41,7 +41,7 @@ StatusOr<std::string> ReadConfigFile(std::string_view option, const std::string&
 }
 
 std::string_view ModelListPlace(const Settings& settings) {
-  if (settings.model_config_file.empty()) return "--model_name";
+  if (settings.model_config_file.empty()) return "--model_base_path";
   return settings.model_config_file;
 }
 

@@ -15,19 +15,6 @@ constexpr size_t kRequestsMax = 16;
 // How often a wait looks whether it is still wanted.
 constexpr Duration kWaitSlice = std::chrono::milliseconds(100);
 
-// What is known of a model whose load is waited for.
-enum class Progress { kUnderWay, kServed, kFailed };
-
-// Sets `reason` for kFailed.
-Progress ProgressOf(const core::Manager& manager, const std::string& name, Status& reason) {
-  if (manager.IsModelReady(name).value_or(false)) return Progress::kServed;
-  if (reason = manager.SourceStatus(name); !reason.ok()) return Progress::kFailed;
-  for (const core::VersionStatus& version : manager.VersionStatuses(name)) {
-    if (reason = version.status; !reason.ok()) return Progress::kFailed;
-  }
-  return Progress::kUnderWay;
-}
-
 }  // namespace
 
 ModelReloader::ModelReloader(const Settings& settings, ModelSet& models, core::Manager& manager)
@@ -114,58 +101,76 @@ bool ModelReloader::WaitForWork(bool& read_file, std::deque<tfs::ReloadRequest>&
 
 void ModelReloader::ReadFile(bool is_forced) {
   const std::string& file = settings_.model_config_file;
-  Status status;
-  if (const auto text = ReadConfigFile("model_config_file", file); !text.ok()) {
-    // Said once, as of a text that is wrong.
-    if (const bool is_known = std::exchange(last_text_, {}).empty(); is_known && !is_forced) return;
-    status = text.status();
-  } else {
-    if (!is_forced && *text == last_text_) return;
-    last_text_ = *text;
-    const auto models = tfs::ParseModelConfig(*text, file);
-    status = models.ok() ? models_.Apply(*models, file) : models.status();
-  }
+  const StatusOr<std::string> text = ReadConfigFile("model_config_file", file);
+  if (text.ok() && *text == last_text_ && !is_forced) return;
+  Status status = text.status();
   if (status.ok()) {
+    const auto models = tfs::ParseModelConfig(*text, file);
+    status = models.ok() ? models_.Apply(*models, file).status() : models.status();
+  }
+  // What is refused is tried again at the next look, since a label may wait for its version; but it
+  // is said once.
+  const std::string error(MessageOf(status));
+  const bool is_known = std::exchange(last_error_, error) == error;
+  if (status.ok()) {
+    last_text_ = *text;
     PENSTOCK_LOG(kInfo, "{} was read again and is in force", file);
-  } else {
-    PENSTOCK_LOG(kError, "the models stay as they are: {}", MessageOf(status));
+  } else if (!is_known || is_forced) {
+    PENSTOCK_LOG(kError, "the models stay as they are: {}", error);
   }
 }
 
 void ModelReloader::Serve(tfs::ReloadRequest request) {
-  std::vector<std::string> names;
-  for (const tfs::ConfiguredModel& model : request.models) names.push_back(model.name);
-  Status status = models_.Apply(request.models, "ReloadConfigRequest");
-  if (status.ok()) {
-    PENSTOCK_LOG(kInfo, "a client has replaced the list of models: {}", fmt::join(names, ", "));
-    status = WaitForModels(names, request);
-  } else {
-    PENSTOCK_LOG(kWarning, "the models stay as they are: {}", MessageOf(status));
+  // Who has been told that nothing came of it must be right.
+  if (!request.is_wanted()) return request.done(absl::CancelledError("the client has gone"));
+  if (Clock::Real().Now() >= request.deadline)
+    return request.done(absl::DeadlineExceededError("other changes took the time"));
+  Awaited awaited;
+  for (const tfs::ConfiguredModel& model : request.models) awaited.names.push_back(model.name);
+  awaited.since = std::chrono::system_clock::now();
+  auto moved = models_.Apply(request.models, "ReloadConfigRequest");
+  if (!moved.ok()) {
+    PENSTOCK_LOG(kWarning, "the models stay as they are: {}", MessageOf(moved.status()));
+    return request.done(moved.status());
   }
-  request.done(std::move(status));
+  PENSTOCK_LOG(kInfo, "a client has replaced the list of models: {}",
+               fmt::join(awaited.names, ", "));
+  awaited.moved = *std::move(moved);
+  request.done(WaitForModels(awaited, request));
 }
 
-Status ModelReloader::WaitForModels(const std::vector<std::string>& names,
-                                    const tfs::ReloadRequest& request) {
-  const SteadyTime start = Clock::Real().Now();
+ModelReloader::Progress ModelReloader::ProgressOf(const Awaited& models, const std::string& name,
+                                                  Status& reason) const {
+  if (manager_.IsModelReady(name).value_or(false)) return Progress::kServed;
+  if (reason = manager_.SourceStatus(name); !reason.ok()) return Progress::kFailed;
+  const bool has_moved = models.moved.contains(name);
+  for (const core::VersionStatus& version : manager_.VersionStatuses(name)) {
+    if (has_moved && version.since < models.since) continue;
+    if (reason = version.status; !reason.ok()) return Progress::kFailed;
+  }
+  return Progress::kUnderWay;
+}
+
+Status ModelReloader::WaitForModels(const Awaited& models, const tfs::ReloadRequest& request) {
+  SteadyTime now = Clock::Real().Now();
   const SteadyTime end =
-      std::min(request.deadline, start + std::chrono::seconds(settings_.reload_timeout_seconds));
+      std::min(request.deadline, now + std::chrono::seconds(settings_.reload_timeout_seconds));
   Status reason;
   const auto is_settled = [&] {
-    return std::ranges::all_of(names, [&](const std::string& name) {
-      return ProgressOf(manager_, name, reason) != Progress::kUnderWay;
+    return std::ranges::all_of(models.names, [&](const std::string& name) {
+      return ProgressOf(models, name, reason) != Progress::kUnderWay;
     });
   };
-  SteadyTime now = start;
   while (now < end && !manager_.WaitFor(is_settled, std::min(end, now + kWaitSlice))) {
     if (IsStopping()) return absl::UnavailableError("the server is shutting down");
     if (!request.is_wanted()) return absl::CancelledError("the client has gone");
+    if (TakeFileRequest()) ReadFile(/*is_forced=*/true);
     now = Clock::Real().Now();
   }
   std::string missing;
   size_t count = 0;
-  for (const std::string& name : names) {
-    const Progress progress = ProgressOf(manager_, name, reason);
+  for (const std::string& name : models.names) {
+    const Progress progress = ProgressOf(models, name, reason);
     if (progress == Progress::kServed) continue;
     missing += fmt::format("{}{}: {}", count++ == 0 ? "" : "; ", name,
                            progress == Progress::kFailed ? MessageOf(reason) : "still loading");
@@ -173,6 +178,11 @@ Status ModelReloader::WaitForModels(const std::vector<std::string>& names,
   if (count == 0) return OkStatus();
   return Error(now < end ? StatusCode::kUnknown : StatusCode::kDeadlineExceeded,
                "{} model(s) did not become available: {{{}}}", count, missing);
+}
+
+bool ModelReloader::TakeFileRequest() {
+  MutexLock lock(mutex_);
+  return std::exchange(shall_read_file_, false);
 }
 
 bool ModelReloader::IsStopping() {

@@ -4,7 +4,9 @@
 // which they come, on a thread of its own.
 #pragma once
 
+#include <chrono>
 #include <deque>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -41,8 +43,21 @@ class ModelReloader final {
   // `is_forced`: also if the text is the one that was read last.
   void ReadFile(bool is_forced);
   void Serve(tfs::ReloadRequest request);
-  // Waits until each of `names` has a version available, or cannot have one.
-  Status WaitForModels(const std::vector<std::string>& names, const tfs::ReloadRequest& request);
+  // Models that are waited for, and which of them are new or have moved, so that what was known of
+  // them before `since` says nothing. One thread at a time.
+  struct Awaited {
+    std::vector<std::string> names;
+    std::set<std::string> moved;
+    std::chrono::system_clock::time_point since;
+  };
+  enum class Progress { kUnderWay, kServed, kFailed };
+
+  // Waits until each model has a version available, or cannot have one.
+  Status WaitForModels(const Awaited& models, const tfs::ReloadRequest& request);
+  // Sets `reason` for kFailed.
+  Progress ProgressOf(const Awaited& models, const std::string& name, Status& reason) const;
+  // A file that shall be read does not wait for the models of a client.
+  bool TakeFileRequest() EXCLUDES(mutex_);
   bool IsStopping() EXCLUDES(mutex_);
 
   const Settings& settings_;
@@ -56,7 +71,8 @@ class ModelReloader final {
   bool is_stopping_ GUARDED_BY(mutex_) = false;
 
   // Set by Start, then only on the thread.
-  std::string last_text_;
+  std::string last_text_;   // of the file, when it was last in force
+  std::string last_error_;  // what was last said of it
   std::thread thread_;
 };
 

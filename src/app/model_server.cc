@@ -71,7 +71,7 @@ Status ModelServer::Impl::Start() {
 
   // The manager knows the models before anyone can ask whether the server is ready; the server
   // listens before anything is loaded.
-  TRY(models.Apply(list, ModelListPlace(settings)));
+  TRY(models.Apply(list, ModelListPlace(settings)).status());
   ASSIGN_OR_RETURN(server, net::Server::Start(std::move(net_options), router, metrics));
   models.Start();
   reloader.Start();

@@ -23,20 +23,23 @@ ModelSet::ModelSet(const Settings& settings, BackendHost& backends, MetricsRegis
                  return MakeLoader(id, path);
                }) {}
 
-Status ModelSet::Apply(const std::vector<ConfiguredModel>& models, std::string_view where) {
+StatusOr<std::set<std::string>> ModelSet::Apply(const std::vector<ConfiguredModel>& models,
+                                                std::string_view where) {
   TRY(CheckModels(models, where, backends_));
   MutexLock lock(mutex_);
-  TRY(CheckKinds(models, where));
+  TRY(CheckPlaces(models, where));
+  std::set<std::string> moved;
   std::vector<core::ModelConfig> configs;
   std::vector<FixedVersion> builtins;
   std::vector<DirectoryModel> folders;
-  std::map<std::string, Kind, std::less<>> kinds;
+  std::map<std::string, Place, std::less<>> places;
   std::map<std::string, std::string, std::less<>> platforms;
   for (const ConfiguredModel& model : models) {
-    const bool is_builtin = IsBuiltinPath(model.base_path);
+    const auto old = places_.find(model.name);
+    if (old == places_.end() || old->second.base_path != model.base_path) moved.insert(model.name);
     configs.push_back(ManagerConfig(model));
-    kinds.emplace(model.name, Kind{is_builtin, model.platform});
-    if (is_builtin) {
+    places.emplace(model.name, Place{model.base_path, model.platform});
+    if (IsBuiltinPath(model.base_path)) {
       builtins.push_back(BuiltinVersion(model));
     } else {
       folders.push_back(DirectoryConfig(model));
@@ -45,27 +48,28 @@ Status ModelSet::Apply(const std::vector<ConfiguredModel>& models, std::string_v
   }
   // The manager first: it takes no versions of models that it does not know.
   TRY(manager_.SetModels(std::move(configs)));
-  kinds_ = std::move(kinds);
+  places_ = std::move(places);
   {
     MutexLock platforms_lock(platforms_mutex_);
     platforms_ = std::move(platforms);
   }
   builtins_.SetVersions(std::move(builtins));
-  return folders_.SetModels(std::move(folders));
+  TRY(folders_.SetModels(std::move(folders)));
+  return moved;
 }
 
-Status ModelSet::CheckKinds(const std::vector<ConfiguredModel>& models,
-                            std::string_view where) const {
+Status ModelSet::CheckPlaces(const std::vector<ConfiguredModel>& models,
+                             std::string_view where) const {
   for (const ConfiguredModel& model : models) {
-    const auto found = kinds_.find(model.name);
-    if (found == kinds_.end()) continue;
-    const Kind& kind = found->second;
-    if (kind.platform != model.platform) {
+    const auto found = places_.find(model.name);
+    if (found == places_.end()) continue;
+    const Place& place = found->second;
+    if (place.platform != model.platform) {
       return InvalidArgument(
           "{}: model '{}' has the platform '{}', which cannot become '{}': remove the model first",
-          where, model.name, kind.platform, model.platform);
+          where, model.name, place.platform, model.platform);
     }
-    if (kind.is_builtin != IsBuiltinPath(model.base_path)) {
+    if (IsBuiltinPath(place.base_path) != IsBuiltinPath(model.base_path)) {
       return Error(StatusCode::kFailedPrecondition,
                    "{}: model '{}' cannot move between a folder and a built-in model: remove it "
                    "first",

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,24 +25,26 @@ class ModelSet final {
            core::Manager& manager);
 
   // Replaces the list: models that are not in it are unloaded, new ones are loaded, the others go
-  // on. All or nothing; does not wait for loads. `where` begins the messages. Errors:
+  // on. All or nothing; does not wait for loads. Returns the models that are new or have moved.
+  // `where` begins the messages. Errors:
   // INVALID_ARGUMENT: see CheckModels, and a model that is there and changes its platform;
   // FAILED_PRECONDITION: a label moves to a version that is not available, a model moves between a
   // folder and what is built in, or the server is shutting down.
-  Status Apply(const std::vector<ConfiguredModel>& models, std::string_view where) EXCLUDES(mutex_);
+  StatusOr<std::set<std::string>> Apply(const std::vector<ConfiguredModel>& models,
+                                        std::string_view where) EXCLUDES(mutex_);
 
   // The sources begin to tell the manager. Once.
   void Start();
   void Stop();
 
  private:
-  // What must stay as it is while a model is in the list.
-  struct Kind {
-    bool is_builtin;
+  // What is remembered of a model in the list.
+  struct Place {
+    std::string base_path;
     std::string platform;
   };
 
-  Status CheckKinds(const std::vector<ConfiguredModel>& models, std::string_view where) const
+  Status CheckPlaces(const std::vector<ConfiguredModel>& models, std::string_view where) const
       REQUIRES(mutex_);
   FixedVersion BuiltinVersion(const ConfiguredModel& model) const;
   StatusOr<std::unique_ptr<core::Loader>> MakeLoader(const core::ServableId& id,
@@ -57,7 +60,7 @@ class ModelSet final {
   DirectorySource folders_;
 
   Mutex mutex_;  // held while a list is applied
-  std::map<std::string, Kind, std::less<>> kinds_ GUARDED_BY(mutex_);
+  std::map<std::string, Place, std::less<>> places_ GUARDED_BY(mutex_);
   // Of its own, since the source asks for loaders at any time.
   Mutex platforms_mutex_;
   std::map<std::string, std::string, std::less<>> platforms_ GUARDED_BY(platforms_mutex_);

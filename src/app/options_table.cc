@@ -124,7 +124,8 @@ const OptionRow kRows[] = {
      "Largest request body or gRPC message, also after decompression; a larger one is refused.",
      "bytes", 1024, (int64_t{1} << 31) - 1},
     {kLimits, "inflight_bytes_max", &Settings::inflight_bytes_max,
-     "Memory for the bodies of all requests together; 0 is a quarter of what the process may use.",
+     "Memory for the bodies, and HTTP/2 heads over 4 KiB, of all requests together; 0 is a quarter "
+     "of what the process may use.",
      "bytes"},
     {kLimits, "decoded_tensor_bytes_max", &Settings::decoded_tensor_bytes_max,
      "Memory for the tensors of one request, as far as they do not lie in its body: those of JSON, "

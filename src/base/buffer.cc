@@ -75,13 +75,13 @@ class alignas(kBufferAlignment) SmallBuffer final : public Buffer {
  private:
   explicit SmallBuffer(size_t size) : Buffer(bytes_, size) {}
   static void* New() {
-    static thread_local const SmallBlocksEnd end;
     return ::operator new(sizeof(SmallBuffer), std::align_val_t{kBufferAlignment});
   }
   void Destroy() noexcept override {
     this->~SmallBuffer();
     SmallBlocks& kept = small_blocks;
     if (!kKeepsSmall || kept.count == kSmallKept || kept.thread_is_ending) return Free(this);
+    static thread_local const SmallBlocksEnd end;
     kept.blocks[kept.count++] = this;
   }
 

@@ -87,7 +87,7 @@ Status Manager::Impl::CheckConfig(const ModelConfig& config) {
 
 void Manager::Impl::Configure(ModelConfig config) {
   Model& model = models_.try_emplace(config.name, config.name, new_events_).first->second;
-  if (!model.is_configured) model.source_status = OkStatus();
+  model.source_status = OkStatus();  // of the old configuration; the source tells it anew
   model.is_configured = true;
   model.config = std::move(config);
   new_events_.push_back({model.config.name, std::nullopt});

@@ -108,7 +108,7 @@ Http2Session::Http2Session(SessionHost& host)
       loop_(host.loop()),
       server_(host.server()),
       header_bytes_max_(server_.options.header_bytes_max),
-      frames_(header_bytes_max_) {
+      frames_(kHeaderBombFactor * header_bytes_max_) {
   const int error = nghttp2_session_server_new3(&ng_, Http2Callbacks::Get(), this,
                                                 SessionOptions::Get(), Http2Memory());
   PENSTOCK_CHECK(error == 0, "out of memory");

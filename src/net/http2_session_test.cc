@@ -196,6 +196,39 @@ TEST_F(Http2SessionTest, HeadOverTheLimitIs431) {
   EXPECT_EQ(client_->answer(id).http_status(), 431);
 }
 
+TEST_F(Http2SessionTest, HeadsOutOfATableAreCountedInTheBudget) {
+  ServerOptions options = FakeHttp2Server::DefaultOptions();
+  options.inflight_bytes_max = 1 << 20;
+  Start(options);
+  FakeFields fields = Fields("POST", "/keep");
+  for (int i = 0; i < 15; ++i) fields.emplace_back("x-large", std::string(3000, 'a'));
+  std::vector<int32_t> ids;
+  for (int i = 0; i < 60; ++i) ids.push_back(client_->Open(fields));  // none of them ends
+  const auto refused = [&] {
+    return std::count_if(ids.begin(), ids.end(),
+                         [&](int32_t id) { return client_->answer(id).http_status() == 503; });
+  };
+  EXPECT_GT(refused(), 30);
+  EXPECT_LT(refused(), 60);
+  const int32_t small = client_->Open(Fields("POST", "/echo"));
+  client_->Data(small, "x", true);
+  EXPECT_EQ(client_->answer(small).body, "x");
+  for (const int32_t id : ids) client_->Reset(id);
+  const int32_t late = client_->Open(fields, true);  // there is room again
+  EXPECT_EQ(client_->answer(late).http_status(), 0);
+  ASSERT_EQ(kept_.size(), 1u);
+  kept_[0]->Respond({});
+}
+
+TEST_F(Http2SessionTest, HeadBetweenTheLimitAndABombHarmsNoOtherCall) {
+  ServerOptions options = FakeHttp2Server::DefaultOptions();
+  options.header_bytes_max = 1024;
+  Start(options);
+  const int32_t id = client_->Open(Fields("GET", "/echo", {{"x-a", std::string(3000, '~')}}), true);
+  EXPECT_EQ(client_->answer(id).http_status(), 431);
+  EXPECT_EQ(Goaway(), std::nullopt);
+}
+
 TEST_F(Http2SessionTest, HeaderBombEndsTheConnection) {
   ServerOptions options = FakeHttp2Server::DefaultOptions();
   options.header_bytes_max = 1024;

@@ -16,6 +16,8 @@ namespace {
 constexpr size_t kRoomBytes = 64 * 1024;
 // What an answer costs beside its body, while it waits.
 constexpr size_t kAnswerOverheadBytes = 100;
+// A head up to this size is not counted in the budget for bodies; a larger one is, in such steps.
+constexpr size_t kHeadBytesUncharged = 4096;
 // HTTP/2's own measure of a field's size.
 constexpr size_t kFieldOverheadBytes = 32;
 constexpr size_t kSegmentsKept = 64;
@@ -66,6 +68,8 @@ void Http2Stream::Close() {
   kept_headers_.clear();
   trailers_.clear();
   fields_.Clear();
+  if (head_charge_ > 0) session_->loop().body_bytes().Give(std::exchange(head_charge_, 0));
+  is_over_budget_ = false;
   content_length_ = kUnknown;
   body_bytes_ = 0;
   session_ = nullptr;
@@ -87,16 +91,38 @@ bool Http2Stream::OnHeader(const FieldMemo::Field& field) {
     if (IsPseudo(field.kind) || field.kind == FieldKind::kMalformed) OnMalformed();
     return true;
   }
+  HeadStorage& storage = grpc_->head_storage();
+  const size_t bytes = storage.memory_bytes() + field.name.size() + field.value.size();
+  if (bytes > kHeadBytesUncharged + head_charge_ && !ChargeHead(bytes)) return true;
   if (!fields_.Add(field.kind)) {
     OnMalformed();
     return true;
   }
-  HeadStorage& storage = grpc_->head_storage();
   const size_t at = IsPseudo(field.kind) ? storage.Append(field.value)
                                          : storage.AppendField(field.name, field.value);
   if (field.kind < FieldKind::kOther)
     places_[static_cast<size_t>(field.kind)] = {at, field.value.size()};
   return true;
+}
+
+// HPACK's table makes large heads of few bytes: what they take counts as bodies do. False: there is
+// no memory left, and the rest of the head is not kept.
+bool Http2Stream::ChargeHead(size_t bytes) {
+  const size_t missing = bytes - kHeadBytesUncharged - head_charge_;
+  const size_t charge = (missing / kHeadBytesUncharged + 1) * kHeadBytesUncharged;
+  is_over_budget_ = is_over_budget_ || !session_->loop().body_bytes().TryTake(charge);
+  if (!is_over_budget_) head_charge_ += charge;
+  return !is_over_budget_;
+}
+
+void Http2Stream::RefuseHead(bool is_grpc) {
+  NetMetrics& metrics = session_->server().metrics;
+  (is_over_budget_ ? metrics.limit_inflight_bytes : metrics.limit_header_bytes).Add();
+  const std::string_view why =
+      is_over_budget_ ? "the server has no memory left for heads of this size now; try again later"
+                      : "the head of the request is too large";
+  if (is_grpc) return grpc_->Fail(Error(StatusCode::kResourceExhausted, "{}", why));
+  StartHttp(is_over_budget_ ? 503 : 431, why);
 }
 
 // RFC 9113, section 8.1.1: a malformed request is a stream error.
@@ -138,25 +164,19 @@ void Http2Stream::FillHead(HeadStorage& storage, RequestHead& head) {
 
 void Http2Stream::OnHead(bool has_ended) {
   if (is_malformed_) return;
-  const bool is_over_limit = head_bytes_ > session_->header_bytes_max();
-  if (!is_over_limit && (!fields_.IsComplete(View(FieldKind::kMethod), View(FieldKind::kPath)) ||
-                         !ReadContentLength()))
+  const bool is_refused = is_over_budget_ || head_bytes_ > session_->header_bytes_max();
+  if (!is_refused && (!fields_.IsComplete(View(FieldKind::kMethod), View(FieldKind::kPath)) ||
+                      !ReadContentLength()))
     return OnMalformed();
   is_head_complete_ = true;
   FillHead(grpc_->head_storage(), grpc_->mutable_head());
   const RequestHead& head = grpc_->head();
   head_bytes_ = 0;  // from here on of the trailers
   const bool is_grpc = IsGrpcContentType(View(FieldKind::kContentType));
-  if (is_grpc && head.method == "POST") {
-    if (!is_over_limit) {
-      StartGrpc();
-    } else {
-      session_->server().metrics.limit_header_bytes.Add();
-      grpc_->Fail(Error(StatusCode::kResourceExhausted, "the head of the request is too large"));
-    }
-  } else if (is_over_limit) {
-    session_->server().metrics.limit_header_bytes.Add();
-    StartHttp(431, "the head of the request is too large");
+  if (is_refused) {
+    RefuseHead(is_grpc && head.method == "POST");
+  } else if (is_grpc && head.method == "POST") {
+    StartGrpc();
   } else if (is_grpc) {
     StartHttp(405, "a gRPC call must be a POST");
   } else if (session_->server().router.FindGrpc(head.path) != nullptr) {

@@ -91,6 +91,8 @@ class Http2Stream final : public HttpCallOwner {
   std::string_view View(FieldKind kind) const { return View(grpc_->head_storage_, kind); }
   std::string_view View(const HeadStorage& storage, FieldKind kind) const;
   bool ReadContentLength();
+  bool ChargeHead(size_t bytes);
+  void RefuseHead(bool is_grpc);
   void OnMalformed();
   void FillHead(HeadStorage& storage, RequestHead& head);
   void StartGrpc();
@@ -114,6 +116,8 @@ class Http2Stream final : public HttpCallOwner {
   FieldOrder fields_;
   std::array<Place, kKeptFieldKinds> places_;  // of the fields that have come
   size_t head_bytes_ = 0;
+  size_t head_charge_ = 0;       // taken from the budget for bodies
+  bool is_over_budget_ = false;  // of which nothing was left
   uint64_t content_length_ = kUnknown;
   uint64_t body_bytes_ = 0;  // received
   bool is_head_complete_ = false;

@@ -15,6 +15,7 @@ constexpr size_t kCompressBytesMin = 1024;
 constexpr size_t kPooledCallsMax = 1024;
 constexpr size_t kHeadBytesMin = 512;
 constexpr size_t kPooledHeadBytesMax = 16 * 1024;
+constexpr size_t kPooledFieldsMax = 128;
 
 // "GET, HEAD, POST": what the route allows.
 std::string AllowedMethods(const HttpRoute& route) {
@@ -64,6 +65,10 @@ void HeadStorage::Clear() {
   if (capacity_ > kPooledHeadBytesMax) {
     bytes_.reset();
     capacity_ = 0;
+  }
+  if (fields_.capacity() > kPooledFieldsMax) {
+    fields_ = {};
+    headers_ = {};
   }
   size_ = 0;
   fields_.clear();

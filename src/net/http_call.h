@@ -71,6 +71,8 @@ class HeadStorage final {
   std::string_view View(size_t at, size_t size) const { return {bytes_.get() + at, size}; }
   size_t size() const { return size_; }
   size_t field_count() const { return fields_.size(); }
+  // What the head takes in memory.
+  size_t memory_bytes() const { return size_ + fields_.size() * (sizeof(Field) + sizeof(Header)); }
 
   // The fields. Valid until the next change.
   std::span<const Header> Fields();

@@ -154,6 +154,56 @@ def test_a_reload_ends_with_its_deadline(start, tmp_path):
     assert reload(server, {'half': HALF}) is None  # the next one is not held up
 
 
+def test_what_failed_before_is_no_answer_to_a_new_list(start, tmp_path):
+    server = start({'half': HALF})
+    broken = folder(tmp_path / 'broken', [1], kind='nothing that is built in')
+    for name, bad in (('first', str(tmp_path / 'missing')), ('second', broken)):
+        assert reload(server, {'half': HALF, name: bad}).code() == grpc.StatusCode.UNKNOWN
+        # The same list again fails again, at once.
+        assert reload(server, {'half': HALF, name: bad}).code() == grpc.StatusCode.UNKNOWN
+        assert reload(server, {'half': HALF, name: folder(tmp_path / name, [1])}) is None
+
+
+def test_a_list_whose_client_gave_up_is_not_applied(start, tmp_path):
+    server = start({'half': HALF}, flags=['--file_system_poll_wait_seconds=-1'])
+    first = threading.Thread(target=reload, args=(server, {'half': HALF, 'more': folder(tmp_path / 'm', [1])}, 3))
+    first.start()
+    eventually('the first list is in force', lambda: 'a client has replaced the list' in server.log())
+    assert reload(server, {'same': SAME}, timeout=1).code() == grpc.StatusCode.DEADLINE_EXCEEDED
+    first.join()
+    assert reload(server, {'half': HALF}) is None  # the one behind it in the queue has been dealt with
+    assert 'same' not in server.log()
+
+
+def test_the_look_at_the_file_tries_a_refused_list_again(start, tmp_path):
+    """A label in use moves once its new version is there, which the same edit may bring."""
+    base = folder(tmp_path / 'more', [1])
+    both = f'base_path: "{base}" model_version_policy {{ all {{}} }} version_labels {{ key: "stable" value: %d }}'
+    server = start({'more': both % 1}, flags=['--model_config_file_poll_wait_seconds=1'])
+    write(server, {'more': both % 2})
+    eventually('it is refused', lambda: 'stays at version 1' in server.log())
+    folder(tmp_path / 'more', [2])
+    eventually('it is in force', lambda: 'is in force' in server.log())
+    with Client(server) as client:
+        x = {'x': np.array([1], np.float32)}
+        assert client.predict_raw('more', x, label='stable').model_spec.version.value == 2
+    assert server.log().count('stays at version 1') == 1
+
+
+@pytest.mark.parametrize('path, said', [('/1', 'this one is a version itself: give the folder above'),
+                                        ('/1/assets', 'a version is a folder named by a number')])
+def test_a_base_path_without_versions_says_so(start, tmp_path, path, said):
+    server = start({'half': HALF})
+    base = folder(tmp_path / 'more', [1])
+    os.makedirs(base + '/1/assets')
+    error = reload(server, {'half': HALF, 'more': base + path})
+    assert said in error.details(), error.details()
+    assert said in server.get('/readyz')[1]
+    error = reload(server, {'half': HALF, 'more': f'base_path: "{base}" model_version_policy '
+                                                  '{ specific { versions: 7 } }'})
+    assert 'none of the wanted versions is in' in error.details() and 'there are: 1' in error.details()
+
+
 def test_requests_go_on_during_reloads(start, tmp_path):
     server = start({'half': HALF, 'same': SAME})
     base = folder(tmp_path / 'more', [1])

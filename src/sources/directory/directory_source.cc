@@ -2,6 +2,7 @@
 #include "sources/directory/directory_source.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <utility>
 
 #include "base/executor.h"
@@ -9,6 +10,8 @@
 
 namespace penstock {
 namespace {
+
+constexpr size_t kListedVersionsMax = 20;  // in a message
 
 template <typename... Functions>
 struct Overloaded : Functions... {
@@ -59,6 +62,20 @@ void Select(const VersionSelection& selection,
                           });
                         }},
              selection);
+}
+
+// Why nothing can be loaded from a base path that has the versions `there`.
+Status NothingWanted(const std::string& base_path, const std::vector<std::string>& there) {
+  if (!there.empty()) {
+    return Error(StatusCode::kNotFound,
+                 "none of the wanted versions is in base path {}; there are: {}", base_path,
+                 fmt::join(there, ", "));
+  }
+  const std::string own_name = std::filesystem::path(base_path + "/").parent_path().filename();
+  return Error(
+      StatusCode::kNotFound,
+      "there are no versions in base path {}: a version is a folder named by a number{}", base_path,
+      ParseVersion(own_name) ? "; this one is a version itself: give the folder above" : "");
 }
 
 }  // namespace
@@ -142,13 +159,21 @@ void DirectorySource::TakeModels() {
 
 void DirectorySource::LookAt(Watched& watched) const {
   StatusOr<Folders> folders = ListVersions(watched.model.base_path);
-  const std::string error = std::string(MessageOf(folders.status()));
+  Status status = folders.status();
+  if (status.ok()) {
+    std::vector<std::string> there;
+    for (const auto& [version, path] : *folders) {
+      if (there.size() < kListedVersionsMax) there.push_back(std::to_string(version.value));
+    }
+    Select(watched.model.selection, *folders);
+    if (folders->empty()) status = NothingWanted(watched.model.base_path, there);
+  }
+  const std::string error = std::string(MessageOf(status));
   const bool is_again = std::exchange(watched.shall_tell_error, false) && !error.empty();
   if (std::exchange(watched.error, error) != error || is_again) {
-    target_->SetSourceStatus(watched.model.name, folders.status());
+    target_->SetSourceStatus(watched.model.name, status);
   }
   if (!folders.ok()) return;
-  Select(watched.model.selection, *folders);
   if (watched.was_told && *folders == watched.told && !CanMakeMissingLoader(watched)) return;
   Tell(watched, *std::move(folders));
 }

@@ -105,8 +105,10 @@ TEST_F(DirectorySourceTest, FollowsFoldersAsTheyComeAndGo) {
   const auto source = Source();
   ASSERT_TRUE(source->SetModels({{"m", Base("m"), {}}}).ok());
   source->Start(target_);
+  EXPECT_EQ(target_.Next("m"), "error: NOT_FOUND");  // there is no version
   EXPECT_EQ(target_.Next("m"), "");
   Make("m/1");
+  EXPECT_EQ(target_.Next("m"), "ok");
   EXPECT_EQ(target_.Next("m"), "1");
   Make("m/2.tmp");
   std::ofstream(root_ / "m" / "7") << "a file is no version";
@@ -115,6 +117,7 @@ TEST_F(DirectorySourceTest, FollowsFoldersAsTheyComeAndGo) {
   fs::rename(root_ / "m/2", root_ / "m/2.denied");
   EXPECT_EQ(target_.Next("m"), "1");
   Remove("m/1");
+  EXPECT_EQ(target_.Next("m"), "error: NOT_FOUND");
   EXPECT_EQ(target_.Next("m"), "");
   source->Stop();
   EXPECT_FALSE(target_.HasMore("m"));
@@ -133,7 +136,8 @@ TEST_F(DirectorySourceTest, Selections) {
   EXPECT_EQ(select(LatestVersions{100}), "1,2,3,20");
   EXPECT_EQ(select(AllVersions{}), "1,2,3,20");
   EXPECT_EQ(select(SpecificVersions{{{2}, {20}, {99}}}), "2,20");
-  EXPECT_EQ(select(SpecificVersions{}), "");
+  EXPECT_EQ(select(SpecificVersions{{{99}}}), "error: NOT_FOUND");
+  EXPECT_EQ(target_.Next("m"), "");
 }
 
 TEST_F(DirectorySourceTest, SameNumberTwiceIsOneVersion) {
