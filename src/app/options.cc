@@ -147,8 +147,11 @@ StatusOr<Flag> ReadFlag(std::span<const std::string> arguments, size_t& next) {
 
 Status CheckTls(const Settings& settings) {
   const bool has_certificate = !settings.tls_certificate_file.empty();
-  if (has_certificate != !settings.tls_key_file.empty())
-    return InvalidArgument("--tls_certificate_file and --tls_key_file need each other");
+  const bool has_key = !settings.tls_key_file.empty();
+  if (has_certificate && !has_key)
+    return InvalidArgument("--tls_certificate_file needs --tls_key_file, its private key in PEM");
+  if (has_key && !has_certificate)
+    return InvalidArgument("--tls_key_file needs --tls_certificate_file, its certificate in PEM");
   if (!settings.tls_client_ca_file.empty() && !has_certificate)
     return InvalidArgument("--tls_client_ca_file needs --tls_certificate_file");
   if (settings.tls_require_client_certificate && settings.tls_client_ca_file.empty())

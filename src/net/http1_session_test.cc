@@ -185,6 +185,15 @@ TEST_F(Http1SessionTest, RefusesPathsAndMethods) {
   EXPECT_FALSE(server().host.wants_close);
 }
 
+TEST_F(Http1SessionTest, GrpcMethodsNeedHttp2) {
+  GrpcRoute route;
+  route.method = "/t.T/Do";
+  router_.AddGrpc(std::move(route));
+  const std::string answer = Ask("POST /t.T/Do HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+  EXPECT_THAT(answer, HasSubstr("HTTP/1.1 415 "));
+  EXPECT_THAT(answer, HasSubstr("this is a gRPC method"));
+}
+
 TEST_F(Http1SessionTest, EveryAnswerNamesItsRequest) {
   const auto id = [](const std::string& answer) {
     const std::string_view name = "\r\nx-request-id: ";

@@ -188,6 +188,8 @@ bool HttpCallImpl::FindRoute() {
   if (route_ == nullptr) {
     if (router.fallback()) {
       RunHandler(router.fallback());
+    } else if (router.FindGrpc(head_.path) != nullptr) {
+      Refuse(415, "this is a gRPC method: it takes application/grpc over HTTP/2");
     } else {
       Refuse(404, fmt::format("no such path: {:.256}", head_.path));
     }
