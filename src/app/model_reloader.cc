@@ -14,6 +14,7 @@ namespace {
 constexpr size_t kRequestsMax = 16;
 // How often a wait looks whether it is still wanted.
 constexpr Duration kWaitSlice = std::chrono::milliseconds(100);
+constexpr Duration kFailureLasts = std::chrono::milliseconds(300);
 
 }  // namespace
 
@@ -144,8 +145,11 @@ ModelReloader::Progress ModelReloader::ProgressOf(const Awaited& models, const s
   if (manager_.IsModelReady(name).value_or(false)) return Progress::kServed;
   if (reason = manager_.SourceStatus(name); !reason.ok()) return Progress::kFailed;
   const bool has_moved = models.moved.contains(name);
+  const auto now = std::chrono::system_clock::now();
   for (const core::VersionStatus& version : manager_.VersionStatuses(name)) {
-    if (has_moved && version.since < models.since) continue;
+    // A load of the old list may still fail before the source has told of the new one.
+    const bool may_be_old = version.since < models.since || now - version.since < kFailureLasts;
+    if (has_moved && may_be_old) continue;
     if (reason = version.status; !reason.ok()) return Progress::kFailed;
   }
   return Progress::kUnderWay;

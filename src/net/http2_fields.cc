@@ -13,7 +13,7 @@ namespace {
 enum : uint8_t { kNameChar = 1, kValueChar = 2, kVisibleChar = 4, kSchemeChar = 8, kDigit = 16 };
 
 // A byte, eight times.
-constexpr uint64_t Eight(uint8_t byte) { return 0x0101010101010101 * byte; }
+constexpr uint64_t Eight(uint8_t byte) { return uint64_t{0x0101010101010101} * byte; }
 
 // Whether any of the eight bytes is under `limit`, which is at most 128, or is DEL.
 constexpr bool HasControl(uint64_t eight, uint8_t limit) {
