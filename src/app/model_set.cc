@@ -33,7 +33,6 @@ StatusOr<std::set<std::string>> ModelSet::Apply(const std::vector<ConfiguredMode
   std::vector<FixedVersion> builtins;
   std::vector<DirectoryModel> folders;
   std::map<std::string, Place, std::less<>> places;
-  std::map<std::string, std::string, std::less<>> platforms;
   for (const ConfiguredModel& model : models) {
     const auto old = places_.find(model.name);
     if (old == places_.end() || old->second.base_path != model.base_path) moved.insert(model.name);
@@ -43,16 +42,11 @@ StatusOr<std::set<std::string>> ModelSet::Apply(const std::vector<ConfiguredMode
       builtins.push_back(BuiltinVersion(model));
     } else {
       folders.push_back(DirectoryConfig(model));
-      platforms.emplace(model.name, model.platform);
     }
   }
   // The manager first: it takes no versions of models that it does not know.
   TRY(manager_.SetModels(std::move(configs)));
   places_ = std::move(places);
-  {
-    MutexLock platforms_lock(platforms_mutex_);
-    platforms_ = std::move(platforms);
-  }
   builtins_.SetVersions(std::move(builtins));
   TRY(folders_.SetModels(std::move(folders)));
   return moved;
@@ -92,9 +86,9 @@ StatusOr<std::unique_ptr<core::Loader>> ModelSet::MakeLoader(const core::Servabl
   LoadOptions options = load_options_;
   options.model_name = id.name;
   {
-    MutexLock lock(platforms_mutex_);
-    const auto platform = platforms_.find(id.name);
-    if (platform != platforms_.end()) options.platform = platform->second;
+    MutexLock lock(mutex_);
+    const auto place = places_.find(id.name);
+    if (place != places_.end()) options.platform = place->second.platform;
   }
   return std::make_unique<HostedLoader>(id, path, std::move(options), backends_, metrics_,
                                         inline_options_);

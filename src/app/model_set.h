@@ -48,8 +48,7 @@ class ModelSet final {
       REQUIRES(mutex_);
   FixedVersion BuiltinVersion(const ConfiguredModel& model) const;
   StatusOr<std::unique_ptr<core::Loader>> MakeLoader(const core::ServableId& id,
-                                                     const std::string& path)
-      EXCLUDES(platforms_mutex_);
+                                                     const std::string& path) EXCLUDES(mutex_);
 
   const LoadOptions load_options_;
   const InlineOptions inline_options_;
@@ -59,11 +58,8 @@ class ModelSet final {
   FixedSource builtins_;
   DirectorySource folders_;
 
-  Mutex mutex_;  // held while a list is applied
+  Mutex mutex_;  // held while a list is applied, which waits for no source
   std::map<std::string, Place, std::less<>> places_ GUARDED_BY(mutex_);
-  // Of its own, since the source asks for loaders at any time.
-  Mutex platforms_mutex_;
-  std::map<std::string, std::string, std::less<>> platforms_ GUARDED_BY(platforms_mutex_);
 };
 
 }  // namespace penstock
