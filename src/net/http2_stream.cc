@@ -132,10 +132,10 @@ void Http2Stream::OnMalformed() {
   session_->OnOutput();
 }
 
-std::string_view Http2Stream::View(const HeadStorage& storage, FieldKind kind) const {
+std::string_view Http2Stream::View(FieldKind kind) const {
   if (!fields_.Has(kind)) return {};
   const Place place = places_[static_cast<size_t>(kind)];
-  return storage.View(place.at, place.size);
+  return grpc_->head_storage_.View(place.at, place.size);
 }
 
 bool Http2Stream::ReadContentLength() {
@@ -145,18 +145,19 @@ bool Http2Stream::ReadContentLength() {
   return length.has_value();
 }
 
-// The head is views into `storage`, and so must be filled again when its bytes have moved.
-void Http2Stream::FillHead(HeadStorage& storage, RequestHead& head) {
+void Http2Stream::FillHead() {
+  HeadStorage& storage = grpc_->head_storage();
+  RequestHead& head = grpc_->mutable_head();
   const std::string_view peer = session_->host().peer();
   const size_t peer_at = storage.Append(peer);
-  const std::string_view path = View(storage, FieldKind::kPath);
+  const std::string_view path = View(FieldKind::kPath);
   const size_t question = path.find('?');
-  head.method = View(storage, FieldKind::kMethod);
+  head.method = View(FieldKind::kMethod);
   head.path = path.substr(0, question);
   if (question != path.npos) head.query = path.substr(question + 1);
   head.headers = storage.Fields();
   head.authority =
-      View(storage, fields_.Has(FieldKind::kAuthority) ? FieldKind::kAuthority : FieldKind::kHost);
+      View(fields_.Has(FieldKind::kAuthority) ? FieldKind::kAuthority : FieldKind::kHost);
   head.protocol = Protocol::kHttp2;
   head.is_tls = session_->host().is_tls();
   head.peer = storage.View(peer_at, peer.size());
@@ -169,7 +170,7 @@ void Http2Stream::OnHead(bool has_ended) {
                       !ReadContentLength()))
     return OnMalformed();
   is_head_complete_ = true;
-  FillHead(grpc_->head_storage(), grpc_->mutable_head());
+  FillHead();
   const RequestHead& head = grpc_->head();
   head_bytes_ = 0;  // from here on of the trailers
   const bool is_grpc = IsGrpcContentType(View(FieldKind::kContentType));
@@ -201,8 +202,9 @@ void Http2Stream::StartHttp(int refused_status, std::string_view why) {
   session_->server().metrics.http2_requests.Add();
   const bool expects = View(FieldKind::kExpect) == "100-continue";
   http_ = NewHttpCall(session_->loop(), *this);
+  // The head's views stay right: what they point to does not move with the storage.
   std::swap(http_->head_storage(), grpc_->head_storage());
-  FillHead(http_->head_storage(), http_->mutable_head());
+  std::swap(http_->mutable_head(), grpc_->mutable_head());
   std::exchange(grpc_, nullptr)->Abandon();
   if (refused_status != 0) return http_->Refuse(refused_status, why);
   http_->OnHead(content_length_ == kUnknown ? std::nullopt : std::optional(content_length_));

@@ -88,13 +88,12 @@ class Http2Stream final : public HttpCallOwner {
 
   static constexpr uint64_t kUnknown = ~uint64_t{0};
 
-  std::string_view View(FieldKind kind) const { return View(grpc_->head_storage_, kind); }
-  std::string_view View(const HeadStorage& storage, FieldKind kind) const;
+  std::string_view View(FieldKind kind) const;
   bool ReadContentLength();
   bool ChargeHead(size_t bytes);
   void RefuseHead(bool is_grpc);
   void OnMalformed();
-  void FillHead(HeadStorage& storage, RequestHead& head);
+  void FillHead();
   void StartGrpc();
   void StartHttp(int refused_status, std::string_view why);
   void AppendSegment(Segment&& segment);
