@@ -49,6 +49,55 @@ TEST_F(ManagerLoadTest, FailedLoadIsGivenUpAndTheOldVersionServesOn) {
   EXPECT_EQ(broken->loads, 3);
 }
 
+AspiredVersion Revised(AspiredVersion version, uint64_t revision) {
+  version.revision = revision;
+  return version;
+}
+
+TEST_F(ManagerLoadTest, FailedVersionIsTriedAgainWhenItsFilesChange) {
+  auto broken = NewPlan();
+  broken->failures_left = 1000;
+  manager_.SetAspired("m", Aspire(Revised(FakeVersion(1, broken), 10)));
+  const auto has_given_up = [&] {
+    return broken->loads == 3 && StatusOf(1).state == VersionState::kEnd;
+  };
+  ASSERT_TRUE(manager_.WaitFor(has_given_up));
+  AspireAndWait(Aspire(Revised(FakeVersion(1, broken), 10)));  // told again, but the same files
+  EXPECT_EQ(broken->loads, 3);
+  broken->loads = 0;
+  manager_.SetAspired("m", Aspire(Revised(FakeVersion(1, broken), 11)));
+  ASSERT_TRUE(manager_.WaitFor(has_given_up));  // with all its retries anew
+  AspireAndWait(Aspire(Revised(FakeVersion(1, NewPlan()), 12)));
+  EXPECT_EQ(Serving(), 1);
+  EXPECT_EQ(broken->loads, 3);
+}
+
+TEST_F(ManagerLoadTest, FilesThatChangeDuringALoadThatFailsAreLoadedAtOnce) {
+  Manager manager(FastRetries(0));
+  ASSERT_TRUE(manager.SetModel({.name = "m"}).ok());
+  auto half = NewPlan();
+  half->gate = &gate_;
+  half->started = &started_;
+  half->failures_left = 1;
+  manager.SetAspired("m", Aspire(Revised(FakeVersion(1, half), 10)));
+  started_.WaitUntilOpen();
+  auto whole = NewPlan();
+  manager.SetAspired("m", Aspire(Revised(FakeVersion(1, whole), 11)));
+  gate_.Open();
+  ASSERT_TRUE(manager.WaitUntilIdle());
+  EXPECT_TRUE(manager.IsModelReady("m").value());
+  EXPECT_EQ(half->loads, 1);
+  EXPECT_EQ(whole->loads, 1);
+}
+
+TEST_F(ManagerLoadTest, LoadedVersionStaysWhenItsFilesChange) {
+  auto plan = NewPlan();
+  AspireAndWait(Aspire(Revised(FakeVersion(1, plan), 10)));
+  AspireAndWait(Aspire(Revised(FakeVersion(1, plan), 11)));
+  EXPECT_EQ(plan->loads, 1);
+  EXPECT_EQ(Serving(), 1);
+}
+
 TEST_F(ManagerLoadTest, LoaderThatThrowsOrGivesNothingIsAnError) {
   auto plan = NewPlan();
   plan->throws = true;

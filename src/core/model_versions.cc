@@ -13,22 +13,27 @@ void ModelVersions::SetAspired(std::vector<AspiredVersion> versions) {
   for (auto& [number, version] : versions_) {
     if (!wanted.contains(number)) Unaspire(number, version);
   }
-  for (AspiredVersion& version : versions) Aspire(version.version, std::move(version.loader));
+  for (AspiredVersion& version : versions) Aspire(std::move(version));
 }
 
-void ModelVersions::Aspire(VersionNumber number, StatusOr<std::unique_ptr<Loader>> loader) {
-  const auto [found, is_new] = versions_.try_emplace(number);
+void ModelVersions::Aspire(AspiredVersion wanted) {
+  const auto [found, is_new] = versions_.try_emplace(wanted.version);
   Version& version = found->second;
+  StatusOr<std::unique_ptr<Loader>> loader = std::move(wanted.loader);
+  version.revision = wanted.revision;
   const bool was_aspired = !is_new && std::exchange(version.is_aspired, true);
   switch (version.phase) {
     case VersionPhase::kLoading:
+      if (version.revision != version.loaded_revision) version.loader = std::move(loader);
+      return;
     case VersionPhase::kReady:
       return;  // as it is; the new loader is not needed
     case VersionPhase::kUnloading:
       version.loader = std::move(loader);  // begun when the unload is over
       return;
     case VersionPhase::kError:
-      if (was_aspired && version.loader.ok() && loader.ok()) {
+      if (was_aspired && version.loader.ok() && loader.ok() &&
+          version.revision == version.loaded_revision) {
         version.loader = std::move(loader);  // it waits for its retry, or has had them all
         return;
       }
@@ -43,7 +48,7 @@ void ModelVersions::Aspire(VersionNumber number, StatusOr<std::unique_ptr<Loader
       break;
   }
   version.loader = std::move(loader);
-  Begin(number, version);
+  Begin(wanted.version, version);
 }
 
 void ModelVersions::Unaspire(VersionNumber number, Version& version) {
@@ -94,6 +99,7 @@ std::optional<VersionNumber> ModelVersions::LowestReady() const {
 std::unique_ptr<Loader> ModelVersions::StartLoad(VersionNumber number) {
   Version& version = versions_.at(number);
   version.phase = VersionPhase::kLoading;
+  version.loaded_revision = version.revision;
   // The status stays: of a version that is loaded again it says why.
   Publish(number, version, VersionState::kLoading, version.published.status);
   return std::move(version.loader).value();
@@ -123,6 +129,10 @@ int ModelVersions::FailLoad(VersionNumber number, const Status& error,
   version.phase = is_wanted ? VersionPhase::kError : VersionPhase::kDisabled;
   Publish(number, version, VersionState::kEnd, error);
   if (!is_wanted) return 0;
+  if (version.revision != version.loaded_revision) {
+    Begin(number, version);  // with the loader that came meanwhile
+    return 0;
+  }
   version.loader = std::move(loader);
   return ++version.failures;
 }

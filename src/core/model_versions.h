@@ -43,7 +43,8 @@ class ModelVersions final {
   uint64_t FinishLoad(VersionNumber number, std::unique_ptr<VersionEntry> entry,
                       std::unique_ptr<Loader> loader, SteadyTime now);
   // kLoading -> kError, or kDisabled if it is not aspired any more. `loader` is kept for a retry.
-  // Returns how often in a row it failed, 0 if it shall not be retried.
+  // -> kNew if what it loads has changed meanwhile. Returns how often in a row it failed, 0 if no
+  // retry shall be timed.
   int FailLoad(VersionNumber number, const Status& error, std::unique_ptr<Loader> loader);
   // kLoading -> kUnloading: loaded, but not aspired any more. It was never ready.
   void CancelLoad(VersionNumber number);
@@ -78,8 +79,10 @@ class ModelVersions final {
   struct Version {
     VersionPhase phase = VersionPhase::kNew;
     bool is_aspired = true;
-    // Null while it loads.
+    // Null while it loads, unless the source came with a newer one.
     StatusOr<std::unique_ptr<Loader>> loader = std::unique_ptr<Loader>();
+    uint64_t revision = 0;                // of the newest loader
+    uint64_t loaded_revision = 0;         // of the one that was loaded last, or tried
     std::unique_ptr<VersionEntry> entry;  // while kReady
     Status end_status;                    // while kUnloading: what it will end with
     int failures = 0;                     // in a row: loads, and loaded ones that broke soon
@@ -90,7 +93,7 @@ class ModelVersions final {
     uint64_t ended_order = 0;  // among the versions that ended
   };
 
-  void Aspire(VersionNumber number, StatusOr<std::unique_ptr<Loader>> loader);
+  void Aspire(AspiredVersion wanted);
   void Unaspire(VersionNumber number, Version& version);
   // From a state without anything loaded, to kNew, or to kError if there is no loader.
   void Begin(VersionNumber number, Version& version);

@@ -2,6 +2,7 @@
 // Where versions come from: a folder, a fixed list, an object store.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string_view>
 #include <vector>
@@ -17,6 +18,9 @@ namespace penstock::core {
 struct AspiredVersion {
   VersionNumber version;
   StatusOr<std::unique_ptr<Loader>> loader;
+  // State of what is loaded, e.g. of the version's files. With another value a version that could
+  // not be loaded is tried again at once, as if it were new; one that is loaded stays as it is.
+  uint64_t revision = 0;
 };
 
 // Takes what sources find; the Manager is one. Thread-safe.
@@ -30,6 +34,7 @@ class AspiredTarget {
   virtual void SetAspired(std::string_view model, std::vector<AspiredVersion> versions) = 0;
 
   // The source cannot tell which versions there are (error), or can again (OK). Unloads nothing.
+  // FAILED_PRECONDITION: it can, but one of them is not complete; the source waits for it.
   virtual void SetSourceStatus(std::string_view model, Status status) = 0;
 };
 
