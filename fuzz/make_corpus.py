@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the seeds of the fuzz targets http1_fuzz and http2_fuzz: one input for each form that a client's bytes take.
+"""Writes the seeds of the fuzz targets http1_fuzz, http2_fuzz and record_fuzz: one input for each form that the bytes
+take.
 
     fuzz/make_corpus.py [folder]     the default is fuzz/corpus
 
-The first two bytes of an input say how it is played; see http1_fuzz.cc and http2_fuzz.cc.
+The first bytes of an input say how it is played; see the targets' sources.
 """
 import gzip
 import os
@@ -301,6 +302,34 @@ def frame_seeds():
     }
 
 
+# ------------------------------------------------------------------------------------------ TFRecord
+
+
+def record(data, length=None):
+    """With checksums of zero, which the target makes right if the input begins with an odd byte."""
+    return struct.pack('<QI', len(data) if length is None else length, 0) + data + bytes(4)
+
+
+def field(number, data):
+    return bytes([number << 3 | 2, len(data)]) + data
+
+
+def record_seeds():
+    tensor = field(2, b'') + b'\x08\x01' + field(4, struct.pack('<f', 1.5))
+    request = field(1, field(1, b'm')) + field(2, field(1, b'x') + field(2, tensor))
+    predict = field(6, field(1, request))
+    return {
+        'predict': b'\1' + record(predict),
+        'several': b'\1' + record(predict) + record(b'') + record(field(2, field(1, b''))) + record(predict),
+        'other_kinds': b'\1' + b''.join(record(field(i, field(1, b''))) for i in (1, 2, 3, 4, 5, 7)),
+        'no_message': b'\1' + record(b'\xff' * 20),
+        'cut': b'\1' + record(predict) + record(predict)[:-9],
+        'length_too_long': b'\1' + record(predict, 1 << 62),
+        'sums_wrong': b'\0' + record(predict),
+        'sums_right': b'\0\3\0\0\0\0\0\0\0\xb0\x99I\x0eabcnW\xf1!',  # "abc", by TensorFlow's writer
+    }
+
+
 def write(folder, seeds):
     os.makedirs(folder, exist_ok=True)
     for name, data in seeds.items():
@@ -314,6 +343,7 @@ def main():
         predict = file.read()
     write(os.path.join(corpus, 'http1_fuzz'), http1_seeds())
     write(os.path.join(corpus, 'http2_fuzz'), {**grpc_seeds(predict), **plain_seeds(), **frame_seeds()})
+    write(os.path.join(corpus, 'record_fuzz'), record_seeds())
 
 
 if __name__ == '__main__':

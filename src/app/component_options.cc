@@ -165,6 +165,16 @@ LoadOptions MakeLoadOptions(const Settings& settings) {
   return options;
 }
 
+WarmUpOptions MakeWarmUpOptions(const Settings& settings) {
+  WarmUpOptions options;
+  options.enabled = settings.enable_model_warmup;
+  if (settings.num_request_iterations_for_warmup > 0)
+    options.iterations = static_cast<int>(settings.num_request_iterations_for_warmup);
+  options.predict = MakePredictOptions(settings).limits;
+  options.json = MakeRestOptions(settings).decoder;
+  return options;
+}
+
 tfs::PredictOptions MakePredictOptions(const Settings& settings) {
   tfs::PredictOptions options;
   options.limits.decoded_tensor_bytes_max =

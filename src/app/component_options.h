@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "app/settings.h"
+#include "app/warm_up.h"
 #include "backends/host/backend_host.h"
 #include "base/status.h"
 #include "core/manager.h"
@@ -40,6 +41,7 @@ ThreadPoolOptions MakeComputeOptions(const Settings& settings);
 BackendHostOptions MakeBackendOptions(const Settings& settings);
 // Without the model's name and platform.
 LoadOptions MakeLoadOptions(const Settings& settings);
+WarmUpOptions MakeWarmUpOptions(const Settings& settings);
 tfs::PredictOptions MakePredictOptions(const Settings& settings);
 tfs_rest::RestOptions MakeRestOptions(const Settings& settings);
 // Where the metrics are. Errors as for NetOptions.

@@ -47,6 +47,18 @@ TEST_F(ComponentOptionsTest, BothPortsListenByDefault) {
   EXPECT_EQ(FindPorts(settings_).rest_api_port, 1);
 }
 
+TEST_F(ComponentOptionsTest, WarmUpTakesTheLimitsOfRequests) {
+  settings_.enable_model_warmup = false;
+  settings_.num_request_iterations_for_warmup = 4;
+  settings_.json_depth_max = 7;
+  settings_.decoded_tensor_bytes_max = 1000;
+  const WarmUpOptions options = MakeWarmUpOptions(settings_);
+  EXPECT_FALSE(options.enabled);
+  EXPECT_EQ(options.iterations, 4);
+  EXPECT_EQ(options.json.depth_max, 7);
+  EXPECT_EQ(options.predict.decoded_tensor_bytes_max, 1000u);
+}
+
 TEST_F(ComponentOptionsTest, DefaultsAreThoseOfTheParts) {
   const net::ServerOptions defaults;
   const auto options = NetOptions(settings_);
@@ -68,6 +80,8 @@ TEST_F(ComponentOptionsTest, DefaultsAreThoseOfTheParts) {
   EXPECT_EQ(options->http2_stream_window_bytes, defaults.http2_stream_window_bytes);
   EXPECT_EQ(options->http2_connection_window_bytes, defaults.http2_connection_window_bytes);
   EXPECT_EQ(options->tls.reload_interval, defaults.tls.reload_interval);
+  EXPECT_EQ(MakeWarmUpOptions(settings_).enabled, WarmUpOptions().enabled);
+  EXPECT_EQ(MakeWarmUpOptions(settings_).iterations, WarmUpOptions().iterations);
   EXPECT_EQ(MakeInlineOptions(settings_).run_time_max, InlineOptions().run_time_max);
   EXPECT_EQ(MakeInlineOptions(settings_).run_time_limit, InlineOptions().run_time_limit);
   EXPECT_EQ(MakeInlineOptions(settings_).after_runs, InlineOptions().after_runs);

@@ -6,6 +6,7 @@
 
 #include "app/component_options.h"
 #include "app/model_loader.h"
+#include "app/warm_up_loader.h"
 #include "infer/builtin_folder.h"
 #include "infer/builtin_models.h"
 
@@ -15,6 +16,7 @@ ModelSet::ModelSet(const Settings& settings, BackendHost& backends, MetricsRegis
                    core::Manager& manager)
     : load_options_(MakeLoadOptions(settings)),
       inline_options_(MakeInlineOptions(settings)),
+      warm_up_options_(MakeWarmUpOptions(settings)),
       backends_(backends),
       metrics_(metrics),
       manager_(manager),
@@ -37,7 +39,7 @@ StatusOr<std::set<std::string>> ModelSet::Apply(const std::vector<ConfiguredMode
     const auto old = places_.find(model.name);
     if (old == places_.end() || old->second.base_path != model.base_path) moved.insert(model.name);
     configs.push_back(ManagerConfig(model));
-    places.emplace(model.name, Place{model.base_path, model.platform});
+    places.emplace(model.name, Place{model.base_path, model.platform, WarmUpOf(model)});
     if (IsBuiltinPath(model.base_path)) {
       builtins.push_back(BuiltinVersion(model));
     } else {
@@ -73,6 +75,13 @@ Status ModelSet::CheckPlaces(const std::vector<ConfiguredModel>& models,
   return OkStatus();
 }
 
+WarmUpOptions ModelSet::WarmUpOf(const ConfiguredModel& model) const {
+  WarmUpOptions options = warm_up_options_;
+  options.enabled = model.warm_up_enabled.value_or(options.enabled);
+  if (model.warm_up_iterations > 0) options.iterations = static_cast<int>(model.warm_up_iterations);
+  return options;
+}
+
 FixedVersion ModelSet::BuiltinVersion(const ConfiguredModel& model) const {
   const core::ServableId id{model.name, {1}};
   return {id, [id, path = model.base_path, &metrics = metrics_, options = inline_options_] {
@@ -82,16 +91,26 @@ FixedVersion ModelSet::BuiltinVersion(const ConfiguredModel& model) const {
 
 StatusOr<std::unique_ptr<core::Loader>> ModelSet::MakeLoader(const core::ServableId& id,
                                                              const std::string& path) {
-  if (IsBuiltinFolder(path)) return MakeBuiltinFolderLoader(id, path, metrics_, inline_options_);
   LoadOptions options = load_options_;
+  WarmUpOptions warm_up = warm_up_options_;
   options.model_name = id.name;
   {
     MutexLock lock(mutex_);
     const auto place = places_.find(id.name);
-    if (place != places_.end()) options.platform = place->second.platform;
+    if (place != places_.end()) {
+      options.platform = place->second.platform;
+      warm_up = place->second.warm_up;
+    }
   }
-  return std::make_unique<HostedLoader>(id, path, std::move(options), backends_, metrics_,
-                                        inline_options_);
+  std::unique_ptr<core::Loader> loader;
+  if (IsBuiltinFolder(path)) {
+    loader = MakeBuiltinFolderLoader(id, path, metrics_, inline_options_);
+  } else {
+    loader = std::make_unique<HostedLoader>(id, path, std::move(options), backends_, metrics_,
+                                            inline_options_);
+  }
+  if (!warm_up.enabled) return loader;
+  return std::make_unique<WarmUpLoader>(id, path, std::move(warm_up), std::move(loader), metrics_);
 }
 
 void ModelSet::Start() {

@@ -10,6 +10,7 @@
 
 #include "app/model_list.h"
 #include "app/settings.h"
+#include "app/warm_up.h"
 #include "base/metrics.h"
 #include "base/mutex.h"
 #include "infer/run_times.h"
@@ -42,16 +43,19 @@ class ModelSet final {
   struct Place {
     std::string base_path;
     std::string platform;
+    WarmUpOptions warm_up;
   };
 
   Status CheckPlaces(const std::vector<ConfiguredModel>& models, std::string_view where) const
       REQUIRES(mutex_);
+  WarmUpOptions WarmUpOf(const ConfiguredModel& model) const;
   FixedVersion BuiltinVersion(const ConfiguredModel& model) const;
   StatusOr<std::unique_ptr<core::Loader>> MakeLoader(const core::ServableId& id,
                                                      const std::string& path) EXCLUDES(mutex_);
 
   const LoadOptions load_options_;
   const InlineOptions inline_options_;
+  const WarmUpOptions warm_up_options_;  // where a model says nothing else
   BackendHost& backends_;
   MetricsRegistry& metrics_;
   core::Manager& manager_;

@@ -67,6 +67,10 @@ const OptionRow kRows[] = {
      "bytes"},
     {kModels, "load_nice", &Settings::load_nice,
      "Nice value of the threads that load and unload, so that they slow no request.", "", 0, 19},
+    {kModels, "enable_model_warmup", &Settings::enable_model_warmup,
+     "A version answers the requests that are recorded in its folder before it serves."},
+    {kModels, "num_request_iterations_for_warmup", &Settings::num_request_iterations_for_warmup,
+     "How often each recorded request is run; 0 is once.", "", 0, kIntMax},
 
     // --- Listening
     {kListening, "port", &Settings::port,
@@ -249,10 +253,6 @@ const OptionRow kRows[] = {
      "No effect yet: requests are not batched."},
     {kForeign, "enable_per_model_batching_parameters", Ignored(OptionType::kBool, "false", "false"),
      "No effect yet: requests are not batched."},
-    {kForeign, "enable_model_warmup", Ignored(OptionType::kBool, "true", "false"),
-     "No effect yet: warm-up files are not replayed."},
-    {kForeign, "num_request_iterations_for_warmup", Ignored(OptionType::kInt, "0", "0"),
-     "No effect yet: warm-up files are not replayed."},
     {kForeign, "enable_profiler", Ignored(OptionType::kBool, "true", "false"),
      "No effect: there is no profiler service."},
     {kForeign, "enable_signature_method_name_check", Ignored(OptionType::kBool, "false", "false"),

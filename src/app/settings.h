@@ -23,6 +23,8 @@ struct Settings {
   int64_t load_retry_interval_micros = 1'000'000;
   int64_t model_memory_bytes_max = 0;
   int64_t load_nice = 10;
+  bool enable_model_warmup = true;
+  int64_t num_request_iterations_for_warmup = 0;
 
   // Listening
   int64_t port = 8500;

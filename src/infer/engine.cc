@@ -21,19 +21,6 @@ void AnswerError(ResponseCallback& done, Status status) {
   done(std::move(response));
 }
 
-// Whether the signature is there and the inputs fit it.
-Status CheckRequest(const ModelInfo& info, const InferRequest& request) {
-  if (info.traits.any_signature) return OkStatus();
-  const Signature* signature = info.FindSignature(request.signature_name);
-  if (signature == nullptr) [[unlikely]] {
-    const std::string_view name =
-        request.signature_name.empty() ? kDefaultSignatureName : request.signature_name;
-    return Error(StatusCode::kFailedPrecondition, "Serving signature key \"{}\" not found.",
-                 name.substr(0, 100));
-  }
-  return CheckInputs(*signature, request);
-}
-
 // Whether a run may still begin at `now`.
 Status CheckStart(const InferRequest& request, SteadyTime now) {
   if (request.cancel != nullptr && request.cancel->IsCancelled()) [[unlikely]] {

@@ -148,4 +148,16 @@ Status CheckInputs(const Signature& signature, const InferRequest& request) {
   return CheckOutputFilter(signature, request);
 }
 
+Status CheckRequest(const ModelInfo& info, const InferRequest& request) {
+  if (info.traits.any_signature) return OkStatus();
+  const Signature* signature = info.FindSignature(request.signature_name);
+  if (signature == nullptr) [[unlikely]] {
+    const std::string_view name =
+        request.signature_name.empty() ? kDefaultSignatureName : request.signature_name;
+    return Error(StatusCode::kFailedPrecondition, "Serving signature key \"{}\" not found.",
+                 name.substr(0, 100));
+  }
+  return CheckInputs(*signature, request);
+}
+
 }  // namespace penstock

@@ -65,4 +65,8 @@ struct ModelInfo {
 // Errors: INVALID_ARGUMENT that names the input, what was got and what is expected.
 Status CheckInputs(const Signature& signature, const InferRequest& request);
 
+// Whether the signature that the request names is there and its inputs fit. Errors:
+// FAILED_PRECONDITION (no such signature), and as CheckInputs.
+Status CheckRequest(const ModelInfo& info, const InferRequest& request);
+
 }  // namespace penstock

@@ -27,7 +27,9 @@ PUBLIC_MODULES = [
     "tensorflow_serving.apis.model_management_pb2",
     "tensorflow_serving.apis.model_pb2",
     "tensorflow_serving.apis.model_service_pb2",
+    "tensorflow_serving.apis.logging_pb2",
     "tensorflow_serving.apis.predict_pb2",
+    "tensorflow_serving.apis.prediction_log_pb2",
     "tensorflow_serving.apis.prediction_service_pb2",
     "tensorflow_serving.apis.regression_pb2",
     "tensorflow_serving.apis.status_pb2",
@@ -42,6 +44,7 @@ OWN_NUMBERS = 1000
 OWN_FIELDS = {"tensorflow.serving.ModelConfig.penstock"}
 
 GRAPH = "the graph and what belongs to it is read by the runtime only"
+RECORDED = "a recorded message that the server reads by itself, or not at all"
 UNCARRIED = "tensors of this type are not carried; the field is skipped as unknown"
 
 # Fields of theirs that ours leave out, or declare as the bytes they are on the wire.
@@ -57,6 +60,10 @@ LEFT_OUT = {
 AS_BYTES = {
     "tensorflow.MetaGraphDef.graph_def": GRAPH,
     "tensorflow.TensorInfo.CompositeTensor.type_spec": GRAPH,
+    "tensorflow.serving.PredictLog.request": RECORDED,
+    "tensorflow.serving.PredictLog.response": RECORDED,
+    "tensorflow.serving.SessionRunLog.request": RECORDED,
+    "tensorflow.serving.SessionRunLog.response": RECORDED,
 }
 
 # Messages that the packages do not contain: (number, type, is repeated) by field, from the documentation of the

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <set>
 
+#include "penstock/model_options.pb.h"
 #include "serving/batching_parameters.pb.h"
 #include "serving/model_server_config.pb.h"
 #include "serving/monitoring_config.pb.h"
@@ -89,6 +90,15 @@ Status SetPolicy(const VersionPolicy& from, ConfiguredModel& model) {
   return OkStatus();
 }
 
+Status SetWarmUp(const config::WarmUp& from, ConfiguredModel& model) {
+  if (from.has_enabled()) model.warm_up_enabled = from.enabled();
+  if (from.iterations() < 0) {
+    return InvalidArgument("has warm_up with {} iterations, below 0", from.iterations());
+  }
+  model.warm_up_iterations = static_cast<uint32_t>(from.iterations());
+  return OkStatus();
+}
+
 StatusOr<ConfiguredModel> ConvertModel(const tensorflow::serving::ModelConfig& from) {
   ConfiguredModel model;
   model.name = from.name();
@@ -99,6 +109,7 @@ StatusOr<ConfiguredModel> ConvertModel(const tensorflow::serving::ModelConfig& f
   }
   TRY(SetPlatform(from, model));
   TRY(SetPolicy(from.model_version_policy(), model));
+  TRY(SetWarmUp(from.penstock().warm_up(), model));
   for (const auto& [label, number] : from.version_labels()) {
     if (label.empty()) return InvalidArgument("has an empty version label");
     ASSIGN_OR_RETURN(model.labels[label], CheckVersion(number));

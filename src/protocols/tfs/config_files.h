@@ -30,6 +30,9 @@ struct ConfiguredModel {
   uint32_t latest_count = 1;                  // of kLatest, at least 1
   std::vector<core::VersionNumber> specific;  // of kSpecific
   std::map<std::string, core::VersionNumber> labels;
+  // What `penstock { ... }` says of it.
+  std::optional<bool> warm_up_enabled;
+  uint32_t warm_up_iterations = 0;  // 0: not said
 };
 
 // A ModelServerConfig. `file` is for messages. Errors: INVALID_ARGUMENT: syntax, no or two models

@@ -43,6 +43,20 @@ TEST(ModelConfig, ReadsAllOfAModel) {
   EXPECT_EQ((*models)[3].latest_count, 1u);
 }
 
+TEST(ModelConfig, ReadsOptionsOfOurOwn) {
+  const auto models = ParseModelConfig(R"(
+    model_config_list {
+      config { name: "a" base_path: "/a" penstock { warm_up { enabled: false iterations: 3 } } }
+      config { name: "b" base_path: "/b" }
+    })",
+                                       "f");
+  ASSERT_TRUE(models.ok()) << models.status();
+  EXPECT_EQ((*models)[0].warm_up_enabled, false);
+  EXPECT_EQ((*models)[0].warm_up_iterations, 3u);
+  EXPECT_EQ((*models)[1].warm_up_enabled, std::nullopt);
+  EXPECT_EQ((*models)[1].warm_up_iterations, 0u);
+}
+
 TEST(ModelConfig, TakesNoModels) {
   const auto models = ParseModelConfig("model_config_list {}", "f");
   ASSERT_TRUE(models.ok());
@@ -76,6 +90,8 @@ TEST(ModelConfig, RefusesWhatCannotBeServed) {
                          " config { name: 'a' base_path: '/b' } }"),
               HasSubstr("two models have the name 'a'"));
   const std::string a = "name: 'a' base_path: '/a' ";
+  EXPECT_THAT(ErrorOfModel(a + "penstock { warm_up { iterations: -1 } }"),
+              HasSubstr("model 'a' has warm_up with -1 iterations, below 0"));
   EXPECT_THAT(ErrorOfModel(a + "model_type: TENSORFLOW model_platform: 'x'"),
               HasSubstr("both model_type and model_platform"));
   EXPECT_THAT(ErrorOfModel(a + "model_type: OTHER"), HasSubstr("say model_platform"));

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/crc32c.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace penstock {
+namespace {
+
+// RFC 3720, B.4.
+TEST(Crc32cTest, PublishedValues) {
+  EXPECT_EQ(Crc32c(""), 0u);
+  EXPECT_EQ(Crc32c("123456789"), 0xE3069283u);
+  EXPECT_EQ(Crc32c(std::string(32, '\0')), 0x8A9136AAu);
+  EXPECT_EQ(Crc32c(std::string(32, '\xFF')), 0x62A8AB43u);
+}
+
+TEST(Crc32cTest, WithAndWithoutTheInstruction) {
+  std::string bytes;
+  for (int i = 0; i < 200; ++i) {
+    for (size_t begin = 0; begin < 9 && begin <= bytes.size(); ++begin) {
+      const std::string_view part = std::string_view(bytes).substr(begin);
+      ASSERT_EQ(Crc32c(part), crc32c_internal::Portable(part)) << i << " from " << begin;
+    }
+    bytes.push_back(static_cast<char>(i * 37 + 11));
+  }
+}
+
+}  // namespace
+}  // namespace penstock

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "infer/run_and_wait.h"
+
+#include <optional>
+#include <utility>
+
+#include "base/mutex.h"
+
+namespace penstock {
+namespace {
+
+// How a run ends. Thread-safe.
+class Outcome final {
+ public:
+  void Set(Status status) EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    status_ = std::move(status);
+    // With the lock: whoever waits may destroy this as soon as it is free.
+    changed_.NotifyAll();
+  }
+  Status Wait() EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    while (!status_) changed_.Wait(mutex_);
+    return *std::move(status_);
+  }
+
+ private:
+  Mutex mutex_;
+  CondVar changed_;
+  std::optional<Status> status_ GUARDED_BY(mutex_);
+};
+
+}  // namespace
+
+Status RunAndWait(Model& model, const InferRequest& request) {
+  TRY(CheckRequest(model.info(), request));
+  Outcome outcome;
+  model.Run(request, [&outcome](InferResponse&& part) {
+    if (part.is_last) outcome.Set(std::move(part.status));
+  });
+  return outcome.Wait();
+}
+
+}  // namespace penstock

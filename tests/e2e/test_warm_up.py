@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Warm-up, with files written by TensorFlow's own TFRecordWriter and the messages of tensorflow-serving-api."""
+import os
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
+
+from clients import Client, predict_request
+from conftest import SAMPLES
+from penstock_server import Server, eventually
+
+RECORDS = 'assets.extra/tf_serving_warmup_requests'
+FLAGS = ['--max_num_load_retries=0', '--file_system_poll_wait_seconds=1']
+ONE = {'x': np.float32([1.0])}
+
+
+def builtin(folder):
+    os.makedirs(folder)
+    (folder / 'model.builtin').write_text('half_plus_two\n')
+
+
+def sample(name):
+    return lambda folder: shutil.copytree(f'{SAMPLES}/{name}/1', folder)
+
+
+KINDS = [pytest.param(builtin, id='builtin'),
+         pytest.param(sample('half_plus_two'), id='tensorflow', marks=pytest.mark.runtimes),
+         pytest.param(sample('half_plus_two_onnx'), id='onnxruntime', marks=pytest.mark.runtimes)]
+
+
+@pytest.fixture(params=KINDS)
+def version(request, tmp_path):
+    """The folder of version 1 of a model "m": y = x / 2 + 2."""
+    request.param(tmp_path / 'm' / '1')
+    return tmp_path / 'm' / '1'
+
+
+@pytest.fixture
+def builtin_version(tmp_path):
+    builtin(tmp_path / 'm' / '1')
+    return tmp_path / 'm' / '1'
+
+
+def predict_log(inputs, **options):
+    request = predict_request('another model', inputs, version=99, **options)
+    return prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
+
+
+def write_records(folder, *logs):
+    os.makedirs(folder / 'assets.extra', exist_ok=True)
+    with tf.io.TFRecordWriter(str(folder / RECORDS)) as writer:
+        for log in logs:
+            writer.write(log if isinstance(log, bytes) else log.SerializeToString())
+
+
+def write_file(folder, name, data):
+    os.makedirs(folder / 'warmup', exist_ok=True)
+    (folder / 'warmup' / name).write_bytes(data if isinstance(data, bytes) else data.encode())
+
+
+def answers(server):
+    with Client(server) as client:
+        return client.predict('m', {'x': np.float32([2.0, 5.0])})['y'].tolist() == [3.0, 4.5]
+
+
+def error_of(start, folder):
+    """What the model's status says when the load has failed."""
+    server = start({'m': str(folder.parent)}, flags=FLAGS, ready=False)
+    eventually('the end of the load', lambda: server.states('m').get(1) == 'END')
+    status, text = server.get('/v1/models/m')
+    assert status == 200
+    return text
+
+
+def test_records_are_run_before_the_version_serves(start, version):
+    write_records(version, predict_log(ONE), predict_log({'x': np.float32([1.0, 2.0])}, signature='serving_default'))
+    server = start({'m': str(version.parent)}, flags=FLAGS)
+    assert 'warmed up m version 1: 2 requests, 1 times each' in server.log()
+    assert answers(server)
+    metrics = server.get('/metrics')[1]
+    assert f':tensorflow:serving:model_warmup_records_read{{model_path="{version}"}} 2' in metrics
+    assert f':tensorflow:serving:model_warmup_latency_count{{model_path="{version}",status="OK"}} 1' in metrics
+    log = server.log()
+    assert log.index('warmed up m version 1') < log.index('model m version 1 is available')
+
+
+def test_recorded_requests_of_our_own(start, version):
+    write_file(version, '1.json', '{"instances": [1.0, 2.0]}')
+    write_file(version, '2.json', '{"signature_name": "serving_default", "inputs": {"x": [1.0]}}')
+    write_file(version, '3.pb', predict_request('m', ONE).SerializeToString())
+    server = start({'m': str(version.parent)}, flags=FLAGS)
+    assert 'warmed up m version 1: 3 requests, 1 times each' in server.log()
+    assert answers(server)
+
+
+def test_a_run_that_fails_fails_the_load(start, version):
+    write_records(version, predict_log(ONE), predict_log({'x': np.array([b'text'], dtype=object)}))
+    text = error_of(start, version)
+    assert f'warm-up: {version}/{RECORDS}: record 2: ' in text
+    assert 'string' in text.lower()
+
+
+def test_a_version_whose_warm_up_fails_leaves_the_one_before(start, version):
+    second = version.parent / '2'
+    with Server(version.parent / 'server', {'m': str(version.parent)}, flags=FLAGS) as server:
+        shutil.copytree(version, version.parent / 'copy')
+        write_file(version.parent / 'copy', 'bad.json', '{"instances": ["a"]}')
+        os.rename(version.parent / 'copy', second)
+        eventually('the failure', lambda: server.states('m').get(2) == 'END')
+        assert server.states('m')[1] == 'AVAILABLE'
+        assert answers(server)
+        assert f'{second}/warmup/bad.json: ' in server.log()
+
+
+def test_missing_and_empty_files(start, version):
+    write_records(version)
+    (version / 'warmup').mkdir()
+    server = start({'m': str(version.parent)}, flags=FLAGS)
+    assert (version / RECORDS).stat().st_size == 0
+    assert answers(server)
+    assert 'warmed up' not in server.log()
+
+
+def test_iterations(start, builtin_version):
+    write_records(builtin_version, predict_log(ONE))
+    server = start({'m': str(builtin_version.parent)}, flags=[*FLAGS, '--num_request_iterations_for_warmup=5'])
+    assert 'warmed up m version 1: 1 requests, 5 times each' in server.log()
+
+
+def test_iterations_of_one_model(start, builtin_version):
+    write_records(builtin_version, predict_log(ONE))
+    base = f'base_path: "{builtin_version.parent}"'
+    server = start({'m': f'{base} penstock {{ warm_up {{ iterations: 7 }} }}', 'n': base,
+                    'off': f'{base} penstock {{ warm_up {{ enabled: false }} }}'},
+                   flags=[*FLAGS, '--num_request_iterations_for_warmup=5'])
+    log = server.log()
+    assert 'warmed up m version 1: 1 requests, 7 times each' in log
+    assert 'warmed up n version 1: 1 requests, 5 times each' in log
+    assert 'warmed up off' not in log
+
+
+def test_switched_off(start, builtin_version):
+    write_records(builtin_version, b'no request')
+    server = start({'m': str(builtin_version.parent)}, flags=[*FLAGS, '--enable_model_warmup=false'])
+    assert answers(server)
+
+
+def test_switched_on_for_one_model(start, builtin_version):
+    write_records(builtin_version, predict_log(ONE))
+    server = start({'m': f'base_path: "{builtin_version.parent}" penstock {{ warm_up {{ enabled: true }} }}'},
+                   flags=[*FLAGS, '--noenable_model_warmup'])
+    assert 'warmed up m version 1' in server.log()
+
+
+def test_too_many_records(start, builtin_version):
+    write_records(builtin_version, *[predict_log(ONE)] * 1001)
+    assert 'has more than 1000 records' in error_of(start, builtin_version)
+
+
+def test_bad_format(start, builtin_version):
+    (builtin_version / 'assets.extra').mkdir()
+    (builtin_version / RECORDS).write_bytes(b'this is no file of records at all')
+    assert 'no uncompressed TFRecord file' in error_of(start, builtin_version)
+
+
+def test_cut_off(start, builtin_version):
+    write_records(builtin_version, predict_log(ONE), predict_log(ONE))
+    data = (builtin_version / RECORDS).read_bytes()
+    (builtin_version / RECORDS).write_bytes(data[:-1])
+    assert f'the file ends at byte {len(data) - 1}, in the checksum of the record' in error_of(start, builtin_version)
+
+
+def test_a_compressed_file(start, builtin_version):
+    (builtin_version / 'assets.extra').mkdir()
+    with tf.io.TFRecordWriter(str(builtin_version / RECORDS), options='GZIP') as writer:
+        writer.write(predict_log(ONE).SerializeToString())
+    assert 'no uncompressed TFRecord file' in error_of(start, builtin_version)
+
+
+def test_a_record_that_is_no_prediction_log(start, builtin_version):
+    write_records(builtin_version, b'\xff\xff\xff')
+    assert 'record 1: is no tensorflow.serving.PredictionLog' in error_of(start, builtin_version)
+
+
+def test_recorded_session_runs_are_refused(start, builtin_version):
+    log = prediction_log_pb2.PredictionLog()
+    log.session_run_log.request.feed.add(name='x:0')
+    write_records(builtin_version, log)
+    assert 'is a SessionRun request' in error_of(start, builtin_version)
+
+
+def test_kinds_that_are_not_served_are_skipped(start, builtin_version):
+    logs = [prediction_log_pb2.PredictionLog() for _ in range(3)]
+    logs[0].classify_log.request.input.example_list.examples.add()
+    logs[1].regress_log.request.input.example_list.examples.add()
+    logs[2].multi_inference_log.request.tasks.add(method_name='tensorflow/serving/classify')
+    write_records(builtin_version, *logs, predict_log(ONE))
+    server = start({'m': str(builtin_version.parent)}, flags=FLAGS)
+    for kind in ('Classify', 'Regress', 'MultiInference'):
+        assert f'skipped 1 {kind} requests, which are not served' in server.log()
+    assert 'warmed up m version 1: 1 requests' in server.log()
