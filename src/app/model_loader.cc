@@ -5,8 +5,9 @@
 
 namespace penstock {
 
-StatusOr<uint64_t> HostedLoader::EstimateResources() {
-  return host_.EstimateBytes(version_path_, options_);
+StatusOr<core::ResourceEstimate> HostedLoader::EstimateResources() {
+  ASSIGN_OR_RETURN(const uint64_t bytes, host_.EstimateBytes(version_path_, options_));
+  return core::ResourceEstimate{.ram_bytes = bytes};
 }
 
 StatusOr<std::unique_ptr<core::Servable>> HostedLoader::Load() {

@@ -23,7 +23,7 @@ class HostedLoader final : public core::Loader {
         metrics_(metrics),
         inline_options_(inline_options) {}
 
-  StatusOr<uint64_t> EstimateResources() override;
+  StatusOr<core::ResourceEstimate> EstimateResources() override;
   StatusOr<std::unique_ptr<core::Servable>> Load() override;
 
  private:

@@ -4,6 +4,7 @@
 #include <malloc.h>
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 namespace penstock::core {
@@ -14,8 +15,8 @@ constexpr Duration kLookAgainMax = std::chrono::milliseconds(50);
 
 }  // namespace
 
-Housekeeper::Housekeeper(SnapshotCell& lookup, int nice)
-    : lookup_(lookup), thread_([this, nice] { RunThread(nice); }) {}
+Housekeeper::Housekeeper(SnapshotCell& lookup, Executor& unload_pool, int nice)
+    : lookup_(lookup), unload_pool_(unload_pool), thread_([this, nice] { RunThread(nice); }) {}
 
 Housekeeper::~Housekeeper() {
   {
@@ -45,7 +46,7 @@ void Housekeeper::RunAt(SteadyTime time, Task task) {
 }
 
 void Housekeeper::RunThread(int nice) {
-  SetThreadName("unload");
+  SetThreadName("housekeeper");
   SetThreadNice(nice);
   Duration look_again = kLookAgainMin;
   while (WaitForWork(look_again)) {
@@ -86,16 +87,16 @@ bool Housekeeper::TakeRetired() {
 }
 
 void Housekeeper::UnloadUnused() {
-  std::vector<Task> unloaded;
   for (Retired& item : waiting_) {
     if (item.entry->HasHandles()) continue;
-    item.entry.reset();
-    unloaded.push_back(std::move(item.on_unloaded));
+    std::ignore = unload_pool_.Submit(
+        [entry = std::move(item.entry), on_unloaded = std::move(item.on_unloaded)]() mutable {
+          entry.reset();
+          malloc_trim(0);
+          on_unloaded();
+        });
   }
-  if (unloaded.empty()) return;
   std::erase_if(waiting_, [](const Retired& item) { return item.entry == nullptr; });
-  malloc_trim(0);
-  for (Task& task : unloaded) task();
 }
 
 void Housekeeper::RunDueTasks() {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one background thread of a manager: frees what requests might still be using, and wakes what
-// waits for a time.
+// Finds out when requests no longer use what a manager has retired, and wakes what waits for a
+// time.
 #pragma once
 
 #include <map>
@@ -16,18 +16,18 @@
 namespace penstock::core {
 
 // Thread-safe. Sleeps while there is nothing to do; while handles of an unloaded version live it
-// looks at them every 1 to 50 ms. `lookup` outlives it.
+// looks at them every 1 to 50 ms. `lookup` and `unload_pool` outlive it; the pool refuses nothing.
 class Housekeeper final {
  public:
   // `nice`: OS priority of the thread.
-  Housekeeper(SnapshotCell& lookup, int nice);
+  Housekeeper(SnapshotCell& lookup, Executor& unload_pool, int nice);
   // Drops timed tasks that are not due. Every unload must have been done.
   ~Housekeeper();
 
   // Frees a snapshot that is no longer published once nobody searches it.
   void FreeSnapshot(std::unique_ptr<const Snapshot> snapshot) EXCLUDES(mutex_);
-  // Destroys a version that is in no published snapshot once its last handle is gone, returns its
-  // memory to the OS, and then runs `on_unloaded`.
+  // On the unload pool: destroys a version that is in no published snapshot once its last handle is
+  // gone, returns its memory to the OS, and then runs `on_unloaded`.
   void Unload(std::unique_ptr<VersionEntry> entry, Task on_unloaded) EXCLUDES(mutex_);
   // Runs `task` at `time` or a little later.
   void RunAt(SteadyTime time, Task task) EXCLUDES(mutex_);
@@ -48,6 +48,7 @@ class Housekeeper final {
   void UnloadUnused();
 
   SnapshotCell& lookup_;
+  Executor& unload_pool_;
 
   Mutex mutex_;
   CondVar wake_;

@@ -10,21 +10,32 @@
 
 namespace penstock::core {
 
+// Memory of one version, in bytes; 0 = unknown, then nothing is reserved.
+struct ResourceEstimate {
+  uint64_t ram_bytes = 0;         // upper bound of what the loaded version takes
+  uint64_t load_extra_bytes = 0;  // what loading takes beyond that, until Load returns
+};
+
 // Loads one version. Cheap to make: a source makes one for every version that it aspires to,
-// whether or not it is then loaded. One thread at a time; the manager calls it on its load threads.
+// whether or not it is then loaded. One thread at a time but for Cancel; the manager calls it on
+// its load threads.
 class Loader {
  public:
   virtual ~Loader() = default;
 
-  // Upper bound of the memory that the loaded version takes, in bytes; 0 = unknown, then nothing is
-  // reserved. An error counts as a failed load.
-  virtual StatusOr<uint64_t> EstimateResources() { return uint64_t{0}; }
+  // Called before Load, when an error counts as a failed load, and again after it has succeeded,
+  // when it may tell more exactly what is taken and an error changes nothing. May be slow.
+  virtual StatusOr<ResourceEstimate> EstimateResources() { return ResourceEstimate{}; }
 
   // The version, ready to serve; destroying it unloads it. Called again when the load is
   // retried: after an error, or when what it had loaded broke and is destroyed. Slow; runs on a
   // thread of low priority. The message of an error should say which file is wrong and why; the
   // manager adds the version's name.
   virtual StatusOr<std::unique_ptr<Servable>> Load() = 0;
+
+  // The version is not wanted any more, or its time is up: a Load that runs may end early, with an
+  // error. One that is called later begins afresh. On any thread; returns at once.
+  virtual void Cancel() {}
 };
 
 }  // namespace penstock::core

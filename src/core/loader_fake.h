@@ -36,6 +36,8 @@ class FakeGate {
 struct FakePlan {
   std::atomic<int> failures_left{0};  // loads that fail before one succeeds
   std::atomic<uint64_t> estimate{0};
+  std::atomic<uint64_t> loaded_estimate{0};  // when it is loaded; 0: as before
+  std::atomic<uint64_t> load_extra{0};
   std::atomic<bool> throws{false};
   std::atomic<bool> throws_no_exception{false};  // but a number
   std::atomic<bool> estimate_throws{false};
@@ -43,6 +45,7 @@ struct FakePlan {
   FakeGate* gate = nullptr;                 // a load waits for it
   FakeGate* started = nullptr;              // opened by a load
   std::atomic<int> loads{0};
+  std::atomic<int> cancels{0};
   std::atomic<int> alive{0};  // servables
 };
 
@@ -75,10 +78,13 @@ class FakeLoader final : public Loader {
  public:
   explicit FakeLoader(std::shared_ptr<FakePlan> plan) : plan_(std::move(plan)) {}
 
-  StatusOr<uint64_t> EstimateResources() override {
+  StatusOr<ResourceEstimate> EstimateResources() override {
     if (plan_->estimate_throws) throw std::runtime_error("broken disk");
-    return plan_->estimate.load();
+    const bool is_loaded = plan_->alive > 0 && plan_->loaded_estimate > 0;
+    return ResourceEstimate{is_loaded ? plan_->loaded_estimate : plan_->estimate,
+                            plan_->load_extra};
   }
+  void Cancel() override { ++plan_->cancels; }
   StatusOr<std::unique_ptr<Servable>> Load() override {
     ++plan_->loads;
     if (plan_->started != nullptr) plan_->started->Open();

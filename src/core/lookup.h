@@ -70,6 +70,13 @@ class VersionEntry {
 
   void Ref() { handles_.Mine().taken.fetch_add(1, std::memory_order_relaxed); }
   void Unref() { handles_.Mine().dropped.fetch_add(1, std::memory_order_release); }
+  // Grows whenever a handle is taken. May lag behind other threads.
+  uint64_t Uses() const {
+    uint64_t taken = 0;
+    handles_.ForEach(
+        [&](const HandleCounts& counts) { taken += counts.taken.load(std::memory_order_relaxed); });
+    return taken;
+  }
   // Only meaningful once requests cannot find it any more; then false means that it may be
   // destroyed.
   bool HasHandles() const {
@@ -101,9 +108,12 @@ struct Snapshot {
     // Wanted, but taken from service because they broke, and why; newest first.
     std::vector<std::pair<VersionNumber, Status>> broken;
     StringMap<VersionNumber> labels;
+    Status absent;  // why nothing is ready although nothing is wrong; OK: for no such reason
+    bool on_demand = false;  // a request has it loaded
+    bool counts_as_ready = false;
   };
   StringMap<std::shared_ptr<const Model>> models;  // every configured one
-  bool is_ready = true;                            // every configured model has a ready version
+  bool is_ready = true;                            // by the manager's rule
 };
 
 // The current snapshot. Thread-safe.

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/manager.h"
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
+#include "core/background_threads.h"
 #include "core/lookup.h"
 #include "core/manager_impl.h"
 
@@ -26,15 +28,15 @@ Status ServableNotFound(std::string_view name, std::optional<VersionNumber> vers
                version->value);
 }
 
-// Why a configured model has no such version ready: OK if not because it broke.
-Status WhyBroken(const Snapshot::Model& model, std::string_view name,
+// Why a configured model has no such version ready: OK if it is not wanted at all, or being loaded.
+Status WhyAbsent(const Snapshot::Model& model, std::string_view name,
                  std::optional<VersionNumber> version) {
   for (const auto& [number, reason] : model.broken) {
     if (version && number != *version) continue;
     return Error(StatusCode::kUnavailable, "Servable {} version {} was taken from service: {}",
                  name, number.value, MessageOf(reason));
   }
-  return OkStatus();
+  return model.ready.empty() ? model.absent : OkStatus();
 }
 
 }  // namespace
@@ -49,7 +51,17 @@ Handle Handle::Share() const {
 Servable& Handle::servable() const { return entry_->servable(); }
 const ServableId& Handle::id() const { return entry_->id(); }
 
-Manager::Manager(ManagerOptions options) : impl_(std::make_unique<Impl>(options)) {}
+Manager::Manager(ManagerOptions options)
+    : Manager(options, [&options](SnapshotCell& lookup) {
+        return std::make_unique<BackgroundThreads>(
+            BackgroundOptions{
+                .load_threads = std::max(options.load_threads, options.initial_load_threads),
+                .unload_threads = options.unload_threads,
+                .nice = options.load_nice},
+            lookup);
+      }) {}
+Manager::Manager(ManagerOptions options, const BackgroundFactory& make_background)
+    : impl_(std::make_unique<Impl>(std::move(options), make_background)) {}
 Manager::~Manager() { Stop(); }
 
 Status Manager::SetModels(std::vector<ModelConfig> models) {
@@ -78,7 +90,7 @@ StatusOr<Handle> Manager::GetHandle(std::string_view name,
         entry->Ref();
         return Handle(entry);
       }
-      TRY(WhyBroken(*model->second, name, version));
+      TRY(WhyAbsent(*model->second, name, version));
     }
   }
   return ServableNotFound(name, version);
@@ -95,12 +107,22 @@ StatusOr<Handle> Manager::GetHandleByLabel(std::string_view name, std::string_vi
           entry->Ref();
           return Handle(entry);
         }
-        TRY(WhyBroken(*model->second, name, found->second));
+        TRY(WhyAbsent(*model->second, name, found->second));
         return ServableNotFound(name, found->second);
       }
     }
   }
   return InvalidArgument("Unrecognized servable version label: {}", label);
+}
+
+bool Manager::LoadOnDemand(std::string_view name, SteadyTime deadline,
+                           absl::AnyInvocable<void(Status)> done) {
+  {
+    SnapshotCell::Reader snapshot(impl_->lookup());
+    const auto model = snapshot->models.find(name);
+    if (model == snapshot->models.end() || !model->second->on_demand) return false;
+  }
+  return impl_->LoadOnDemand(name, deadline, std::move(done));
 }
 
 bool Manager::IsReady() const { return SnapshotCell::Reader(impl_->lookup())->is_ready; }
@@ -117,9 +139,10 @@ std::vector<VersionStatus> Manager::VersionStatuses(std::string_view name) const
   return impl_->VersionStatuses(name);
 }
 Status Manager::SourceStatus(std::string_view name) const { return impl_->SourceStatus(name); }
-std::map<std::string, VersionNumber> Manager::Labels(std::string_view name) const {
+std::map<std::string, LabelState> Manager::Labels(std::string_view name) const {
   return impl_->Labels(name);
 }
+Manager::Memory Manager::MemoryUse() const { return impl_->MemoryUse(); }
 int Manager::AddListener(ManagerListener listener) {
   return impl_->events().AddListener(std::move(listener));
 }
@@ -129,6 +152,6 @@ bool Manager::WaitFor(const std::function<bool()>& condition, SteadyTime until) 
 }
 bool Manager::WaitUntilIdle(SteadyTime until) const { return impl_->WaitUntilIdle(until); }
 void Manager::StartDrain() { impl_->StartDrain(); }
-void Manager::Stop() { impl_->Stop(); }
+bool Manager::Stop(SteadyTime until) { return impl_->Stop(until); }
 
 }  // namespace penstock::core

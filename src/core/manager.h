@@ -10,13 +10,16 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "base/clock.h"
 #include "base/status.h"
+#include "core/background.h"
 #include "core/servable.h"
 #include "core/source.h"
 #include "core/version_policy.h"
@@ -32,8 +35,9 @@ std::string_view VersionStateName(VersionState state);  // as "AVAILABLE"
 struct VersionStatus {
   ServableId id;
   VersionState state = VersionState::kStart;
-  Status status;                                // why it broke, ended or is being retried
+  Status status;                                // why it broke, ended, waits or is being retried
   std::chrono::system_clock::time_point since;  // when it entered the state
+  uint64_t memory_bytes = 0;                    // that are reserved for it
 };
 
 class VersionEntry;  // implementation: one loaded version and its reference counts
@@ -62,9 +66,20 @@ class Handle {
   VersionEntry* entry_ = nullptr;
 };
 
+// Which models must have a version ready for the manager to be ready.
+struct ReadinessRule {
+  enum class Kind { kAllModels, kAnyModel, kNamedModels };
+  Kind kind = Kind::kAllModels;
+  std::set<std::string> models = {};  // of kNamedModels; they must be configured
+};
+
 struct ManagerOptions {
-  int load_threads = 2;  // loads at a time, of all models together
-  int load_nice = 10;    // OS priority of the load and unload threads, so that they slow no request
+  int load_threads = 2;    // loads at a time, of all models together
+  int unload_threads = 1;  // unloads at a time
+  // Loads at a time until every model of the first list has been loaded or has failed; 0: as
+  // load_threads.
+  int initial_load_threads = 0;
+  int load_nice = 10;  // OS priority of the load and unload threads, so that they slow no request
   // Retries of a failed load while its version stays aspired; negative: without end. A version that
   // breaks while it serves has failed too; but if it had served for load_retry_interval_max, it is
   // loaded again at once, and its failures are counted anew.
@@ -72,20 +87,44 @@ struct ManagerOptions {
   // Wait before the first retry; each further one waits twice as long, up to the maximum.
   Duration load_retry_interval = std::chrono::seconds(1);
   Duration load_retry_interval_max = std::chrono::minutes(1);
-  // Limit for the sum of the loaders' estimates, in bytes; 0: none. Over it a load fails (and is
-  // retried).
+  // A load that takes longer has failed; 0: no limit. It is asked to end, and holds up no other;
+  // its version is retried once it has ended. For models whose configuration does not say.
+  Duration load_timeout = Duration::zero();
+  // Limit for the sum of the loaders' estimates, in bytes; 0: none. What does not fit waits while
+  // something else may free memory, and else fails; it is loaded as soon as there is room.
   uint64_t ram_bytes_max = 0;
+  // Requests that may wait for one model that is loaded on demand.
+  size_t demand_waiters_max = 1000;
+  ReadinessRule readiness = {};
   // Versions that have ended and are still listed, per model.
   size_t ended_versions_max = 10;
+};
+
+// When the aspired versions of a model are in memory.
+enum class LoadMode {
+  kAlways,
+  kOnDemand,  // from the first request on, until it is idle for long or others need the memory
+  kNever,     // not until the mode changes
 };
 
 // How one model shall be managed.
 struct ModelConfig {
   std::string name;
   const VersionPolicy* policy = &AvailabilityPreservingPolicy();  // outlives the manager
-  // A label may name a version that is not loaded yet; a label that points to a ready version can
-  // only be moved to a ready one.
+  // A label may name a version that is not ready. If it then points to another one that is ready,
+  // it stays there, and keeps it loaded, until the new one is ready.
   std::map<std::string, VersionNumber> labels = {};
+  LoadMode load_mode = LoadMode::kAlways;
+  // Of kOnDemand. Unloaded after so long without a request; 0: not for that reason.
+  Duration unload_after_idle = Duration::zero();
+  bool keep_loaded = false;                             // of kOnDemand: never unloaded to make room
+  std::optional<Duration> load_timeout = std::nullopt;  // 0: none
+};
+
+// Where a label stands.
+struct LabelState {
+  VersionNumber wanted;    // as configured
+  VersionNumber in_force;  // what requests get: the last wanted one that was ready
 };
 
 // What a listener hears: that a version entered a state, or, without `version`, that a model was
@@ -100,14 +139,15 @@ using ManagerListener = std::function<void(const ManagerEvent&)>;
 class Manager final : public AspiredTarget {
  public:
   explicit Manager(ManagerOptions options = {});
+  // On a background of one's own.
+  Manager(ManagerOptions options, const BackgroundFactory& make_background);
   ~Manager() override;  // stops it
 
   // --- Configuration.
 
   // The complete list of models. New ones are added (and wait for their source), missing ones are
-  // removed as by RemoveModel, others get the new policy and labels. All or nothing. Errors:
-  // INVALID_ARGUMENT (empty or repeated name), FAILED_PRECONDITION (label moved to a version that
-  // is not ready, or stopped).
+  // removed as by RemoveModel, others get the new policy, labels and mode. All or nothing. Errors:
+  // INVALID_ARGUMENT (empty or repeated name), FAILED_PRECONDITION (stopped).
   Status SetModels(std::vector<ModelConfig> models);
   // Adds one model, or reconfigures it. Errors as for SetModels.
   Status SetModel(ModelConfig model);
@@ -122,12 +162,19 @@ class Manager final : public AspiredTarget {
 
   // The newest ready version, or the one asked for. NOT_FOUND with TensorFlow Serving's texts:
   // "Servable not found for request: Latest(NAME)" / "Specific(NAME, V)". UNAVAILABLE, with the
-  // reason, if it would be there but for having reported itself broken.
+  // reason, if it would be there but for having reported itself broken, or for the model's mode.
   StatusOr<Handle> GetHandle(std::string_view name,
                              std::optional<VersionNumber> version = std::nullopt) const;
   // By label. INVALID_ARGUMENT "Unrecognized servable version label: L"; others as above.
   StatusOr<Handle> GetHandleByLabel(std::string_view name, std::string_view label) const;
-  // True if every configured model has a version available.
+  // Has a model loaded that is loaded on demand and has no version ready, and calls `done` once:
+  // with OK when one is, with UNAVAILABLE and the reason if none can be now, with
+  // DEADLINE_EXCEEDED at `deadline`; on a thread of the manager, or before the return. False, and
+  // nothing is done, if the model is not of that kind or has a version ready.
+  bool LoadOnDemand(std::string_view name, SteadyTime deadline,
+                    absl::AnyInvocable<void(Status)> done);
+  // True if the models that the rule of readiness names have a version available, or are loaded on
+  // demand.
   bool IsReady() const;
   // True if the model has a version available; none if it is not configured.
   std::optional<bool> IsModelReady(std::string_view name) const;
@@ -140,7 +187,13 @@ class Manager final : public AspiredTarget {
   std::vector<VersionStatus> VersionStatuses(std::string_view name) const;
   // What the model's source last reported; NOT_FOUND if the model is unknown.
   Status SourceStatus(std::string_view name) const;
-  std::map<std::string, VersionNumber> Labels(std::string_view name) const;
+  std::map<std::string, LabelState> Labels(std::string_view name) const;
+  // Sum of what is reserved for all models, and the limit (0: none), in bytes.
+  struct Memory {
+    uint64_t reserved_bytes = 0;
+    uint64_t limit_bytes = 0;
+  };
+  Memory MemoryUse() const;
 
   // `listener` hears every event, in order, one at a time, on a thread of the manager or of the
   // caller that caused it; no lock is held, but it should be quick. AVAILABLE is told once requests
@@ -162,7 +215,8 @@ class Manager final : public AspiredTarget {
   // serving.
   void StartDrain();
   // Unloads everything and returns when the last version is gone, which is when its last handle is.
-  void Stop();
+  // False if `until` passes first; the destructor then still waits.
+  bool Stop(SteadyTime until = kNoDeadline);
 
  private:
   class Impl;

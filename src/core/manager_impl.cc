@@ -2,11 +2,7 @@
 #include "core/manager_impl.h"
 
 #include <algorithm>
-#include <exception>
-#include <limits>
-#include <new>
 #include <optional>
-#include <set>
 #include <utility>
 
 namespace penstock::core {
@@ -16,70 +12,62 @@ Status ModelNotFound(std::string_view name) {
   return Error(StatusCode::kNotFound, "there is no model called \"{}\"", name);
 }
 
-// Calls a function of a loader; whatever it throws becomes a status.
-template <typename Function>
-auto CallLoader(Function&& function) -> decltype(function()) {
-  try {
-    return function();
-  } catch (const std::bad_alloc&) {
-    return absl::ResourceExhaustedError("out of memory");
-  } catch (const std::exception& error) {
-    return Error(StatusCode::kInternal, "the loader threw: {}", error.what());
-  } catch (...) {
-    return absl::InternalError("the loader threw");
+// What a request is told of a model that has no version ready, but shall have none either.
+Status AbsentByMode(const ModelConfig& config) {
+  switch (config.load_mode) {
+    case LoadMode::kAlways:
+      break;
+    case LoadMode::kOnDemand:
+      return Error(StatusCode::kUnavailable,
+                   "model {} is loaded on demand and is not loaded yet: try again later",
+                   config.name);
+    case LoadMode::kNever:
+      return Error(StatusCode::kUnavailable,
+                   "model {} has been unloaded by an operator, and is not served until it is "
+                   "loaded again",
+                   config.name);
   }
+  return OkStatus();
 }
 
 }  // namespace
 
-Manager::Impl::Impl(ManagerOptions options)
-    : options_(options),
-      housekeeper_(lookup_, options.load_nice),
-      load_pool_({.name = "load",
-                  .threads = std::max(1, options.load_threads),
-                  .queue_tasks_max = std::numeric_limits<size_t>::max(),
-                  .nice = options.load_nice}) {}
+Manager::Impl::Impl(ManagerOptions options, const BackgroundFactory& make_background)
+    : options_(std::move(options)),
+      memory_(options_.ram_bytes_max),
+      background_(make_background(lookup_)) {
+  if (options_.initial_load_threads > 0) background_->SetLoadThreads(options_.initial_load_threads);
+}
 
 // --- Configuration.
 
 Status Manager::Impl::SetModels(std::vector<ModelConfig> configs, bool is_complete_list) {
+  Calls calls;
   {
     MutexLock lock(mutex_);
-    if (draining_) {
-      return Error(StatusCode::kFailedPrecondition, "the server is shutting down");
-    }
-    std::set<std::string> names;
-    for (const ModelConfig& config : configs) {
-      TRY(CheckConfig(config));
-      if (!names.insert(config.name).second) {
-        return InvalidArgument("the model \"{}\" is configured twice", config.name);
-      }
-    }
+    TRY(CheckConfigs(configs));
     if (is_complete_list) {
+      std::set<std::string_view> names;
+      for (const ModelConfig& config : configs) names.insert(config.name);
       for (auto model = models_.begin(); model != models_.end();) {
         Model& current = (model++)->second;  // Remove may erase it
         if (current.is_configured && !names.contains(current.config.name)) Remove(current);
       }
     }
     for (ModelConfig& config : configs) Configure(std::move(config));
-    Flush();
+    calls = Flush();
   }
-  events_.Deliver();
+  Tell(std::move(calls));
   return OkStatus();
 }
 
-Status Manager::Impl::CheckConfig(const ModelConfig& config) {
-  if (config.name.empty()) return InvalidArgument("a model has no name");
-  Model* model = FindConfigured(config.name);
-  if (model == nullptr) return OkStatus();
-  for (const auto& [label, version] : config.labels) {
-    const auto old = model->config.labels.find(label);
-    if (old == model->config.labels.end() || old->second == version) continue;
-    if (model->versions.IsReady(old->second) && !model->versions.IsReady(version)) {
-      return Error(StatusCode::kFailedPrecondition,
-                   "Request to assign label to version {} of model {}, which is not currently "
-                   "available for inference: label \"{}\" stays at version {}",
-                   version.value, config.name, label, old->second.value);
+Status Manager::Impl::CheckConfigs(const std::vector<ModelConfig>& configs) const {
+  if (draining_) return Error(StatusCode::kFailedPrecondition, "the server is shutting down");
+  std::set<std::string_view> names;
+  for (const ModelConfig& config : configs) {
+    if (config.name.empty()) return InvalidArgument("a model has no name");
+    if (!names.insert(config.name).second) {
+      return InvalidArgument("the model \"{}\" is configured twice", config.name);
     }
   }
   return OkStatus();
@@ -88,57 +76,72 @@ Status Manager::Impl::CheckConfig(const ModelConfig& config) {
 void Manager::Impl::Configure(ModelConfig config) {
   Model& model = models_.try_emplace(config.name, config.name, new_events_).first->second;
   model.source_status = OkStatus();  // of the old configuration; the source tells it anew
-  model.is_configured = true;
-  model.config = std::move(config);
+  if (!std::exchange(model.is_configured, true)) model.was_told = false;
+  const LoadMode old_mode = std::exchange(model.config, std::move(config)).load_mode;
+  // What is loaded stays until it is idle.
+  if (model.config.load_mode == LoadMode::kOnDemand && old_mode == LoadMode::kAlways)
+    model.is_demanded = !model.versions.Ready().empty();
+  if (model.config.load_mode == LoadMode::kOnDemand) StartLookingAtUse();
+  if (model.config.load_mode == LoadMode::kNever) model.versions.CancelLoads();
   new_events_.push_back({model.config.name, std::nullopt});
   UpdateLookup(model);
   Advance(model);
 }
 
 Status Manager::Impl::RemoveModel(std::string_view name) {
+  Calls calls;
   {
     MutexLock lock(mutex_);
     Model* model = FindConfigured(name);
     if (model == nullptr) return ModelNotFound(name);
     Remove(*model);
-    Flush();
+    calls = Flush();
   }
-  events_.Deliver();
+  Tell(std::move(calls));
   return OkStatus();
 }
 
 void Manager::Impl::Remove(Model& model) {
   model.is_configured = false;
+  model.is_demanded = false;
+  model.labels.clear();
   new_events_.push_back({model.config.name, std::nullopt});
+  AnswerWaiters(model,
+                Error(StatusCode::kUnavailable, "model {} is no longer served", model.config.name));
   model.versions.SetAspired({});
   UpdateLookup(model);
   Advance(model);
 }
 
 void Manager::Impl::SetAspired(std::string_view name, std::vector<AspiredVersion> versions) {
+  Calls calls;
   {
     MutexLock lock(mutex_);
     Model* model = FindConfigured(name);
     if (model == nullptr || draining_) return;
+    model->was_told = true;
     const bool had_broken = !model->versions.Broken().empty();
     model->versions.SetAspired(std::move(versions));
     if (had_broken) UpdateLookup(*model);
     Advance(*model);
-    Flush();
+    calls = Flush();
   }
-  events_.Deliver();
+  Tell(std::move(calls));
 }
 
 void Manager::Impl::SetSourceStatus(std::string_view name, Status status) {
+  Calls calls;
   {
     MutexLock lock(mutex_);
     Model* model = FindConfigured(name);
     if (model == nullptr) return;
+    if (!status.ok()) model->was_told = true;
     model->source_status = std::move(status);
     new_events_.push_back({std::string(name), std::nullopt});
-    Flush();
+    SettleWaiters(*model);
+    calls = Flush();
   }
-  events_.Deliver();
+  Tell(std::move(calls));
 }
 
 Manager::Impl::Model* Manager::Impl::FindConfigured(std::string_view name) {
@@ -148,38 +151,65 @@ Manager::Impl::Model* Manager::Impl::FindConfigured(std::string_view name) {
 
 // --- Transitions.
 
-void Manager::Impl::Advance(Model& model) {
-  if (model.is_configured) {
-    while (const auto action = model.versions.NextAction(*model.config.policy)) {
-      if (action->kind == VersionAction::Kind::kUnload) {
-        StartUnload(model, action->version);
-      } else if (!draining_) {
-        StartLoad(model, action->version);
-      } else {
-        break;
-      }
-    }
-    model.versions.ForgetEnded(options_.ended_versions_max);
-    return;
-  }
-  while (const auto version = model.versions.LowestReady()) StartUnload(model, *version);
-  if (!model.versions.IsBusy()) models_.erase(models_.find(model.config.name));
+bool Manager::Impl::ShallBeLoaded(const Model& model) {
+  return model.config.load_mode == LoadMode::kAlways ||
+         (model.config.load_mode == LoadMode::kOnDemand && model.is_demanded);
 }
 
-void Manager::Impl::StartLoad(Model& model, VersionNumber number) {
-  const ServableId id{model.config.name, number};
-  std::unique_ptr<Loader> loader = model.versions.StartLoad(number);
-  const bool accepted = load_pool_.Submit(
-      [this, id, loader = std::move(loader)]() mutable { Load(id, std::move(loader)); });
-  if (!accepted) FailLoad(model, id, absl::UnavailableError("the load pool is stopping"), nullptr);
+void Manager::Impl::Advance(Model& model) {
+  // Only now: a load that was cancelled may have waited for memory.
+  if (!wait_for_memory_.empty()) review_memory_ = true;
+  if (!model.is_configured) {
+    UnloadAll(model);
+    if (!model.versions.IsBusy()) models_.erase(models_.find(model.config.name));
+    return;
+  }
+  if (!ShallBeLoaded(model)) UnloadAll(model);
+  while (ShallBeLoaded(model)) {
+    const auto action = model.versions.NextAction(*model.config.policy, HeldByLabels(model));
+    if (!action) break;
+    if (action->kind == VersionAction::Kind::kUnload) {
+      StartUnload(model, action->version);
+    } else if (!draining_) {
+      StartLoad(model, action->version);
+    } else {
+      break;
+    }
+  }
+  model.versions.ForgetEnded(options_.ended_versions_max);
+  SettleWaiters(model);
+}
+
+std::set<VersionNumber> Manager::Impl::HeldByLabels(const Model& model) {
+  std::set<VersionNumber> held;
+  // Who wants one version in memory at a time gets just that.
+  if (model.config.policy == &ResourcePreservingPolicy()) return held;
+  for (const auto& [label, wanted] : model.config.labels) {
+    const auto in_force = model.labels.find(label);
+    if (in_force == model.labels.end() || in_force->second == wanted) continue;
+    if (model.versions.IsAspired(wanted)) held.insert(in_force->second);
+  }
+  return held;
+}
+
+void Manager::Impl::UnloadAll(Model& model) {
+  while (const auto version = model.versions.LowestReady()) StartUnload(model, *version);
 }
 
 void Manager::Impl::StartUnload(Model& model, VersionNumber number) {
-  to_unload_.push_back({{model.config.name, number}, model.versions.StartUnload(number)});
+  auto [entry, load] = model.versions.StartUnload(number);
+  Release({model.config.name, number}, std::move(entry), load, /*is_version=*/true);
   UpdateLookup(model);
 }
 
+void Manager::Impl::Release(const ServableId& id, std::unique_ptr<VersionEntry> entry,
+                            uint64_t load, bool is_version) {
+  to_unload_.push_back({id, std::move(entry), load, is_version});
+  ++unloads_running_;
+}
+
 void Manager::Impl::Retire(const ServableId& id, uint64_t load, const Status& reason) {
+  Calls calls;
   {
     MutexLock lock(mutex_);
     const auto found = models_.find(id.name);
@@ -187,148 +217,101 @@ void Manager::Impl::Retire(const ServableId& id, uint64_t load, const Status& re
     Model& model = found->second;
     std::unique_ptr<VersionEntry> entry = model.versions.StartRetire(
         id.version, load, reason.ok() ? absl::InternalError("it gave no reason") : reason,
-        Clock::Real().Now(), options_.load_retry_interval_max);
+        background_->Now(), options_.load_retry_interval_max);
     if (entry == nullptr) return;
-    to_unload_.push_back({id, std::move(entry)});
+    Release(id, std::move(entry), load, /*is_version=*/true);
     UpdateLookup(model);
     Advance(model);
-    Flush();
+    calls = Flush();
   }
-  events_.Deliver();
+  Tell(std::move(calls));
 }
 
-void Manager::Impl::FinishUnload(const ServableId& id) {
+void Manager::Impl::FinishUnload(const ServableId& id, uint64_t load, bool is_version) {
+  Calls calls;
   {
     MutexLock lock(mutex_);
-    Model& model = models_.find(id.name)->second;
-    reserved_bytes_.erase(id);
-    RetryLater(id, model.versions.FinishUnload(id.version));
-    Advance(model);
-    Flush();
-  }
-  events_.Deliver();
-}
-
-void Manager::Impl::Load(const ServableId& id, std::unique_ptr<Loader> loader) {
-  StatusOr<std::unique_ptr<Servable>> servable = TryLoad(id, *loader);
-  {
-    MutexLock lock(mutex_);
-    Model& model = models_.find(id.name)->second;
-    if (servable.ok()) {
-      FinishLoad(model, id, std::move(*servable), std::move(loader));
-    } else {
-      FailLoad(model, id, servable.status(), std::move(loader));
+    memory_.Set(load, 0);
+    --unloads_running_;
+    review_memory_ = true;
+    if (is_version) {
+      Model& model = models_.find(id.name)->second;
+      RetryLater(id, model.versions.FinishUnload(id.version));
+      Advance(model);
     }
-    Advance(model);
-    Flush();
+    calls = Flush();
   }
-  events_.Deliver();
-}
-
-StatusOr<std::unique_ptr<Servable>> Manager::Impl::TryLoad(const ServableId& id, Loader& loader) {
-  {
-    MutexLock lock(mutex_);
-    if (!models_.find(id.name)->second.versions.IsLoadWanted(id.version)) {
-      return absl::CancelledError("Loading of servable cancelled");
-    }
-  }
-  ASSIGN_OR_RETURN(const uint64_t bytes, CallLoader([&] { return loader.EstimateResources(); }));
-  TRY(Reserve(id, bytes));
-  ASSIGN_OR_RETURN(std::unique_ptr<Servable> servable, CallLoader([&] { return loader.Load(); }));
-  if (servable == nullptr) return absl::InternalError("the loader gave nothing");
-  return servable;
-}
-
-Status Manager::Impl::Reserve(const ServableId& id, uint64_t bytes) {
-  MutexLock lock(mutex_);
-  uint64_t taken = 0;
-  for (const auto& [other, other_bytes] : reserved_bytes_) taken += other_bytes;
-  const uint64_t limit = options_.ram_bytes_max;
-  if (limit != 0 && bytes > limit - std::min(limit, taken)) {
-    return Error(StatusCode::kResourceExhausted,
-                 "Insufficient resources to load servable {}: it takes {} bytes, and {} of the "
-                 "limit of {} are taken, so that {} are missing",
-                 id.ToString(), bytes, taken, limit, bytes - (limit - std::min(limit, taken)));
-  }
-  reserved_bytes_[id] = bytes;
-  return OkStatus();
-}
-
-void Manager::Impl::FinishLoad(Model& model, const ServableId& id,
-                               std::unique_ptr<Servable> servable, std::unique_ptr<Loader> loader) {
-  auto entry = std::make_unique<VersionEntry>(id, std::move(servable));
-  if (model.versions.IsLoadWanted(id.version)) {
-    Servable& loaded = entry->servable();
-    const uint64_t load = model.versions.FinishLoad(id.version, std::move(entry), std::move(loader),
-                                                    Clock::Real().Now());
-    UpdateLookup(model);
-    // What it reports is acted on by the housekeeper: the thread that reports may be a request's.
-    loaded.SetBrokenCallback([this, id, load](Status reason) {
-      housekeeper_.RunAt(Clock::Real().Now(), [this, id, load, reason = std::move(reason)] {
-        Retire(id, load, reason);
-      });
-    });
-    return;
-  }
-  model.versions.CancelLoad(id.version);
-  to_unload_.push_back({id, std::move(entry)});
-}
-
-void Manager::Impl::FailLoad(Model& model, const ServableId& id, const Status& error,
-                             std::unique_ptr<Loader> loader) {
-  reserved_bytes_.erase(id);
-  RetryLater(id, model.versions.FailLoad(id.version, error, std::move(loader)));
-}
-
-void Manager::Impl::RetryLater(const ServableId& id, int failures) {
-  const bool has_retry = options_.load_retries_max < 0 || failures <= options_.load_retries_max;
-  if (failures == 0 || !has_retry || draining_) return;
-  Duration delay = options_.load_retry_interval;
-  for (int i = 1; i < failures && delay < options_.load_retry_interval_max; ++i) delay *= 2;
-  delay = std::min(delay, options_.load_retry_interval_max);
-  housekeeper_.RunAt(Clock::Real().Now() + delay, [this, id, failures] { Retry(id, failures); });
-}
-
-void Manager::Impl::Retry(const ServableId& id, int failures) {
-  {
-    MutexLock lock(mutex_);
-    Model* model = FindConfigured(id.name);
-    if (model == nullptr || draining_) return;
-    model->versions.Retry(id.version, failures);
-    Advance(*model);
-    Flush();
-  }
-  events_.Deliver();
+  Tell(std::move(calls));
 }
 
 // --- What requests find.
 
-void Manager::Impl::UpdateLookup(const Model& model) {
+void Manager::Impl::MoveLabels(Model& model) {
+  std::erase_if(model.labels,
+                [&](const auto& item) { return !model.config.labels.contains(item.first); });
+  for (const auto& [label, wanted] : model.config.labels) {
+    VersionNumber& in_force = model.labels.try_emplace(label, wanted).first->second;
+    if (model.versions.IsReady(wanted) || !model.versions.IsReady(in_force)) in_force = wanted;
+  }
+}
+
+void Manager::Impl::UpdateLookup(Model& model) {
   lookup_changed_ = true;
   if (!model.is_configured) {
     lookup_models_.erase(model.config.name);
     return;
   }
+  MoveLabels(model);
   auto view = std::make_shared<Snapshot::Model>();
   view->ready = model.versions.Ready();
   view->broken = model.versions.Broken();
-  for (const auto& [label, version] : model.config.labels) view->labels.emplace(label, version);
+  for (const auto& [label, version] : model.labels) view->labels.emplace(label, version);
+  view->absent = AbsentByMode(model.config);
+  view->on_demand = model.config.load_mode == LoadMode::kOnDemand;
+  view->counts_as_ready = !view->ready.empty() || view->on_demand;
   lookup_models_.insert_or_assign(model.config.name, std::move(view));
 }
 
-void Manager::Impl::Flush() {
+bool Manager::Impl::IsReadyByRule() const {
+  const ReadinessRule& rule = options_.readiness;
+  const auto is_ready = [](const auto& model) { return model.second->counts_as_ready; };
+  switch (rule.kind) {
+    case ReadinessRule::Kind::kAllModels:
+      return std::all_of(lookup_models_.begin(), lookup_models_.end(), is_ready);
+    case ReadinessRule::Kind::kAnyModel:
+      return lookup_models_.empty() ||
+             std::any_of(lookup_models_.begin(), lookup_models_.end(), is_ready);
+    case ReadinessRule::Kind::kNamedModels:
+      return std::all_of(rule.models.begin(), rule.models.end(), [&](const std::string& name) {
+        const auto found = lookup_models_.find(name);
+        return found != lookup_models_.end() && is_ready(*found);
+      });
+  }
+  return false;
+}
+
+Manager::Impl::Calls Manager::Impl::Flush() {
+  while (std::exchange(review_memory_, false)) ReviewMemory();
+  if (is_initial_) EndInitialLoad();
   if (std::exchange(lookup_changed_, false)) {
     auto next = std::make_unique<Snapshot>();
     next->models = lookup_models_;
-    next->is_ready =
-        !stopped_ && std::none_of(lookup_models_.begin(), lookup_models_.end(),
-                                  [](const auto& m) { return m.second->ready.empty(); });
-    housekeeper_.FreeSnapshot(lookup_.Publish(std::move(next)));
+    next->is_ready = !stopped_ && IsReadyByRule();
+    background_->FreeSnapshot(lookup_.Publish(std::move(next)));
   }
   for (ToUnload& item : std::exchange(to_unload_, {})) {
-    housekeeper_.Unload(std::move(item.entry), [this, id = item.id] { FinishUnload(id); });
+    background_->Unload(std::move(item.entry),
+                        [this, id = item.id, load = item.load, is_version = item.is_version] {
+                          FinishUnload(id, load, is_version);
+                        });
   }
   events_.Append(std::exchange(new_events_, {}));
+  return std::exchange(new_calls_, {});
+}
+
+void Manager::Impl::Tell(Calls calls) {
+  events_.Deliver();
+  for (Task& call : calls) call();
 }
 
 // --- What is going on.
@@ -346,7 +329,12 @@ std::vector<VersionStatus> Manager::Impl::VersionStatuses(std::string_view name)
   MutexLock lock(mutex_);
   const auto found = models_.find(name);
   if (found == models_.end()) return {};
-  return found->second.versions.Statuses();
+  std::vector<VersionStatus> statuses;
+  for (auto& [status, load] : found->second.versions.Statuses()) {
+    status.memory_bytes = memory_.TakenBy(load);
+    statuses.push_back(std::move(status));
+  }
+  return statuses;
 }
 
 Status Manager::Impl::SourceStatus(std::string_view name) {
@@ -355,16 +343,25 @@ Status Manager::Impl::SourceStatus(std::string_view name) {
   return model == nullptr ? ModelNotFound(name) : model->source_status;
 }
 
-std::map<std::string, VersionNumber> Manager::Impl::Labels(std::string_view name) {
+std::map<std::string, LabelState> Manager::Impl::Labels(std::string_view name) {
   MutexLock lock(mutex_);
   const Model* model = FindConfigured(name);
-  if (model == nullptr) return {};
-  return model->config.labels;
+  std::map<std::string, LabelState> labels;
+  if (model == nullptr) return labels;
+  for (const auto& [label, version] : model->labels)
+    labels.emplace(label, LabelState{model->config.labels.at(label), version});
+  return labels;
+}
+
+Manager::Memory Manager::Impl::MemoryUse() {
+  MutexLock lock(mutex_);
+  return {memory_.taken(), memory_.limit()};
 }
 
 bool Manager::Impl::IsIdle() {
   {
     MutexLock lock(mutex_);
+    if (unloads_running_ > 0) return false;
     for (const auto& [name, model] : models_) {
       if (model.versions.IsBusy()) return false;
     }
@@ -383,7 +380,8 @@ void Manager::Impl::StartDrain() {
   draining_ = true;
 }
 
-void Manager::Impl::Stop() {
+bool Manager::Impl::Stop(SteadyTime until) {
+  Calls calls;
   {
     MutexLock lock(mutex_);
     draining_ = true;
@@ -393,10 +391,10 @@ void Manager::Impl::Stop() {
       Model& current = (model++)->second;  // Remove may erase it
       if (current.is_configured) Remove(current);
     }
-    Flush();
+    calls = Flush();
   }
-  events_.Deliver();
-  WaitUntilIdle(kNoDeadline);
+  Tell(std::move(calls));
+  return WaitUntilIdle(until);
 }
 
 }  // namespace penstock::core

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The state of a Manager and its transitions; private to manager.cc and manager_impl.cc.
+// The state of a Manager and its transitions; private to manager.cc, manager_impl.cc,
+// manager_loads.cc and manager_demand.cc.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,80 +14,145 @@
 #include "base/executor.h"
 #include "base/mutex.h"
 #include "base/string_map.h"
+#include "core/background.h"
 #include "core/event_log.h"
-#include "core/housekeeper.h"
 #include "core/lookup.h"
 #include "core/manager.h"
+#include "core/memory_budget.h"
 #include "core/model_versions.h"
 
 namespace penstock::core {
 
 // All state, and what changes it. Thread-safe. Every function that changes something takes the
 // mutex, lets the models concerned advance, flushes (publishes what requests can find, then queues
-// the events), and tells the events after letting go of the mutex.
+// the events), and tells the events, and those that waited, after letting go of the mutex.
 class Manager::Impl final {
  public:
-  explicit Impl(ManagerOptions options);
+  using OnLoaded = absl::AnyInvocable<void(Status)>;
+
+  Impl(ManagerOptions options, const BackgroundFactory& make_background);
 
   Status SetModels(std::vector<ModelConfig> configs, bool is_complete_list) EXCLUDES(mutex_);
   Status RemoveModel(std::string_view name) EXCLUDES(mutex_);
   void SetAspired(std::string_view name, std::vector<AspiredVersion> versions) EXCLUDES(mutex_);
   void SetSourceStatus(std::string_view name, Status status) EXCLUDES(mutex_);
+  bool LoadOnDemand(std::string_view name, SteadyTime deadline, OnLoaded done) EXCLUDES(mutex_);
   std::vector<std::string> ModelNames() EXCLUDES(mutex_);
   std::vector<VersionStatus> VersionStatuses(std::string_view name) EXCLUDES(mutex_);
   Status SourceStatus(std::string_view name) EXCLUDES(mutex_);
-  std::map<std::string, VersionNumber> Labels(std::string_view name) EXCLUDES(mutex_);
+  std::map<std::string, LabelState> Labels(std::string_view name) EXCLUDES(mutex_);
+  Memory MemoryUse() EXCLUDES(mutex_);
   bool WaitUntilIdle(SteadyTime until) EXCLUDES(mutex_);
   void StartDrain() EXCLUDES(mutex_);
-  void Stop() EXCLUDES(mutex_);
+  bool Stop(SteadyTime until) EXCLUDES(mutex_);
 
   SnapshotCell& lookup() { return lookup_; }
   EventLog& events() { return events_; }
 
  private:
+  // A request that waits for a model that is loaded on demand.
+  struct Waiter {
+    uint64_t number = 0;
+    OnLoaded done;
+  };
+
   // One model, from SetModels until it is removed and its last version is gone. Under the mutex.
   struct Model {
     Model(const std::string& name, std::vector<ManagerEvent>& events) : versions(name, events) {}
 
     ModelConfig config;
     bool is_configured = true;  // false: removed, and forgotten once its versions are gone
+    bool was_told = false;      // the source has said something since it was added
     Status source_status;
     ModelVersions versions;
+    std::map<std::string, VersionNumber> labels;  // in force
+    // Of a model that is loaded on demand.
+    bool is_demanded = false;
+    SteadyTime last_used;      // as far as it was looked at
+    uint64_t uses_seen = 0;    // then
+    SteadyTime retried_since;  // when requests last had failed loads begun anew
+    std::vector<Waiter> waiters;
   };
+  using Calls = std::vector<Task>;
 
   Model* FindConfigured(std::string_view name) REQUIRES(mutex_);
-  Status CheckConfig(const ModelConfig& config) REQUIRES(mutex_);
+  Status CheckConfigs(const std::vector<ModelConfig>& configs) const REQUIRES(mutex_);
   void Configure(ModelConfig config) REQUIRES(mutex_);
   void Remove(Model& model) REQUIRES(mutex_);
 
-  // Begins what the policy wants until it wants nothing more; forgets what is over.
+  // Begins what the policy wants until it wants nothing more; forgets what is over. The model may
+  // be gone then.
   void Advance(Model& model) REQUIRES(mutex_);
-  void StartLoad(Model& model, VersionNumber number) REQUIRES(mutex_);
+  static bool ShallBeLoaded(const Model& model);
+  // Versions that labels keep, because those that they shall move to are not ready yet.
+  static std::set<VersionNumber> HeldByLabels(const Model& model);
   void StartUnload(Model& model, VersionNumber number) REQUIRES(mutex_);
-  void UpdateLookup(const Model& model) REQUIRES(mutex_);
-  void Flush() REQUIRES(mutex_);
+  void UnloadAll(Model& model) REQUIRES(mutex_);
+  // Has something unloaded when the lookup has been published. `is_version`: a version is
+  // kUnloading until then, rather than that a load gave what nobody waited for.
+  void Release(const ServableId& id, std::unique_ptr<VersionEntry> entry, uint64_t load,
+               bool is_version) REQUIRES(mutex_);
+  void UpdateLookup(Model& model) REQUIRES(mutex_);
+  static void MoveLabels(Model& model);
+  bool IsReadyByRule() const REQUIRES(mutex_);
+  void EndInitialLoad() REQUIRES(mutex_);
+  [[nodiscard]] Calls Flush() REQUIRES(mutex_);
+  void Tell(Calls calls) EXCLUDES(mutex_);
   bool IsIdle() EXCLUDES(mutex_);
 
+  // --- Loads (manager_loads.cc).
+
+  void StartLoad(Model& model, VersionNumber number) REQUIRES(mutex_);
   // On a load thread.
-  void Load(const ServableId& id, std::unique_ptr<Loader> loader) EXCLUDES(mutex_);
-  StatusOr<std::unique_ptr<Servable>> TryLoad(const ServableId& id, Loader& loader)
+  void EstimateLoad(const std::shared_ptr<LoadJob>& job) EXCLUDES(mutex_);
+  void RunLoad(const std::shared_ptr<LoadJob>& job) EXCLUDES(mutex_);
+  void Admit(Model& model, const std::shared_ptr<LoadJob>& job) REQUIRES(mutex_);
+  bool TryReserve(const LoadJob& job) REQUIRES(mutex_);
+  void BeginLoad(const std::shared_ptr<LoadJob>& job) REQUIRES(mutex_);
+  // True if what runs now may free memory.
+  bool IsMemoryComing() const REQUIRES(mutex_);
+  Status NoMemory(const LoadJob& job) const REQUIRES(mutex_);
+  void FinishLoad(Model& model, LoadJob& job, std::unique_ptr<Servable> servable) REQUIRES(mutex_);
+  void FailLoad(Model& model, LoadJob& job, const Status& error, uint64_t needed_bytes = 0)
+      REQUIRES(mutex_);
+  void EndHungLoad(Model& model, LoadJob& job, std::unique_ptr<Servable> servable) REQUIRES(mutex_);
+  // The memory of a load has been given back, or a load or unload is over: those that wait for
+  // memory may go on, or wait in vain.
+  void ReviewMemory() REQUIRES(mutex_);
+  // Times the step of a load that now begins.
+  void StartTimeout(const Model& model, const std::shared_ptr<LoadJob>& job) REQUIRES(mutex_);
+  void TimeOut(const std::shared_ptr<LoadJob>& job, uint64_t step, Duration timeout)
       EXCLUDES(mutex_);
-  Status Reserve(const ServableId& id, uint64_t bytes) EXCLUDES(mutex_);
-  void FinishLoad(Model& model, const ServableId& id, std::unique_ptr<Servable> servable,
-                  std::unique_ptr<Loader> loader) REQUIRES(mutex_);
-  void FailLoad(Model& model, const ServableId& id, const Status& error,
-                std::unique_ptr<Loader> loader) REQUIRES(mutex_);
   // Has the version loaded again after a pause that grows with `failures`; 0: not at all.
   void RetryLater(const ServableId& id, int failures) REQUIRES(mutex_);
-  // On the housekeeper's thread.
-  void Retire(const ServableId& id, uint64_t load, const Status& reason) EXCLUDES(mutex_);
-  void FinishUnload(const ServableId& id) EXCLUDES(mutex_);
   void Retry(const ServableId& id, int failures) EXCLUDES(mutex_);
+  void Retire(const ServableId& id, uint64_t load, const Status& reason) EXCLUDES(mutex_);
+  void FinishUnload(const ServableId& id, uint64_t load, bool is_version) EXCLUDES(mutex_);
 
-  // A version that requests can no longer find once the lookup has been published.
+  // --- Models that are loaded on demand (manager_demand.cc).
+
+  // Calls those who wait if there is something to say.
+  void SettleWaiters(Model& model) REQUIRES(mutex_);
+  void AnswerWaiters(Model& model, const Status& status) REQUIRES(mutex_);
+  void TimeOutWaiter(const std::string& name, uint64_t number) EXCLUDES(mutex_);
+  uint64_t ReadyBytes(const Model& model) const REQUIRES(mutex_);
+  // May be unloaded to make room.
+  static bool IsMovable(const Model& model);
+  // What unloading all others that may be would free.
+  uint64_t Movable(const Model& for_model) const REQUIRES(mutex_);
+  // Unloads models that were not used for longest, so that `bytes` fit. False if that cannot be.
+  bool MakeRoom(uint64_t bytes, const Model& for_model) REQUIRES(mutex_);
+  // Looks which models were used, and unloads those that were idle for long.
+  void LookAtUse() EXCLUDES(mutex_);
+  void NoteUse(Model& model, SteadyTime now) REQUIRES(mutex_);
+  void StartLookingAtUse() REQUIRES(mutex_);
+
+  // What requests can no longer find once the lookup has been published.
   struct ToUnload {
     ServableId id;
     std::unique_ptr<VersionEntry> entry;
+    uint64_t load = 0;
+    bool is_version = true;
   };
 
   const ManagerOptions options_;
@@ -95,18 +163,26 @@ class Manager::Impl final {
 
   Mutex mutex_;
   std::vector<ManagerEvent> new_events_ GUARDED_BY(mutex_);
+  Calls new_calls_ GUARDED_BY(mutex_);
   std::map<std::string, Model, std::less<>> models_ GUARDED_BY(mutex_);
   // The models of the next snapshot, and whether they differ from the published one's.
   StringMap<std::shared_ptr<const Snapshot::Model>> lookup_models_ GUARDED_BY(mutex_);
   bool lookup_changed_ GUARDED_BY(mutex_) = false;
   std::vector<ToUnload> to_unload_ GUARDED_BY(mutex_);
-  std::map<ServableId, uint64_t> reserved_bytes_ GUARDED_BY(mutex_);
+  MemoryBudget memory_ GUARDED_BY(mutex_);
+  std::deque<std::shared_ptr<LoadJob>> wait_for_memory_ GUARDED_BY(mutex_);
+  bool review_memory_ GUARDED_BY(mutex_) = false;
+  int loads_running_ GUARDED_BY(mutex_) = 0;  // admitted, hung ones included
+  int loads_pending_ GUARDED_BY(mutex_) = 0;  // started and not over, hung ones left out
+  int unloads_running_ GUARDED_BY(mutex_) = 0;
+  uint64_t load_count_ GUARDED_BY(mutex_) = 0;
+  uint64_t waiter_count_ GUARDED_BY(mutex_) = 0;
+  bool is_initial_ GUARDED_BY(mutex_) = true;  // more load threads than later
+  bool looks_at_use_ GUARDED_BY(mutex_) = false;
   bool draining_ GUARDED_BY(mutex_) = false;
   bool stopped_ GUARDED_BY(mutex_) = false;
 
-  // Last, so that their threads are joined first; loads may hand unloads to the housekeeper.
-  Housekeeper housekeeper_;
-  ThreadPool load_pool_;
+  const std::unique_ptr<Background> background_;  // last, so that its threads are joined first
 };
 
 }  // namespace penstock::core

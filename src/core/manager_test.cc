@@ -160,16 +160,41 @@ TEST_F(ManagerTest, Labels) {
   EXPECT_EQ(manager_.GetHandleByLabel("x", "stable").status().code(), StatusCode::kInvalidArgument);
   EXPECT_EQ(manager_.GetHandleByLabel("m", "next").status(),
             absl::NotFoundError("Servable not found for request: Specific(m, 9)"));
-  // A label that serves cannot be moved to a version that does not; nothing changes then.
-  const Status refused =
-      manager_.SetModels({{.name = "another"}, {.name = "m", .labels = {{"stable", {3}}}}});
-  EXPECT_EQ(refused.code(), StatusCode::kFailedPrecondition);
-  EXPECT_NE(refused.message().find("version 3 of model m"), absl::string_view::npos);
-  EXPECT_EQ(manager_.ModelNames(), Lines{"m"});
-  EXPECT_EQ(manager_.GetHandleByLabel("m", "stable")->id().version.value, 1);
   ASSERT_TRUE(manager_.SetModel({.name = "m", .labels = {{"stable", {2}}}}).ok());
   EXPECT_EQ(manager_.GetHandleByLabel("m", "stable")->id().version.value, 2);
   EXPECT_EQ(manager_.Labels("m").size(), 1U);
+}
+
+TEST_F(ManagerTest, LabelMovesWithTheLoadThatItNeeds) {
+  ASSERT_TRUE(manager_.SetModel({.name = "m", .labels = {{"stable", {1}}}}).ok());
+  AspireAndWait(Aspire(FakeVersion(1, NewPlan()), FakeVersion(2, NewPlan())));
+  // The label and the version that it shall name come together.
+  ASSERT_TRUE(manager_.SetModel({.name = "m", .labels = {{"stable", {3}}}}).ok());
+  EXPECT_EQ(manager_.GetHandleByLabel("m", "stable")->id().version.value, 1);
+  auto broken = NewPlan();
+  broken->failures_left = 1000;
+  manager_.SetAspired("m", Aspire(FakeVersion(2, NewPlan()), FakeVersion(3, broken)));
+  ASSERT_TRUE(manager_.WaitFor(
+      [&] { return broken->loads == 3 && StatusOf(3).state == VersionState::kEnd; }));
+  // It cannot: version 1 is not aspired any more, but stays for the label's sake.
+  EXPECT_EQ(manager_.GetHandleByLabel("m", "stable")->id().version.value, 1);
+  const LabelState state = manager_.Labels("m").at("stable");
+  EXPECT_EQ(state.wanted.value, 3);
+  EXPECT_EQ(state.in_force.value, 1);
+  ASSERT_TRUE(manager_.SetModel({.name = "m", .labels = {{"stable", {4}}}}).ok());
+  AspireAndWait(Aspire(FakeVersion(2, NewPlan()), FakeVersion(4, NewPlan())));
+  EXPECT_EQ(manager_.GetHandleByLabel("m", "stable")->id().version.value, 4);
+  EXPECT_EQ(StatusOf(1).state, VersionState::kEnd);
+}
+
+TEST_F(ManagerTest, LabelOfAVersionThatWillNotComeHoldsNothing) {
+  ASSERT_TRUE(manager_.SetModel({.name = "m", .labels = {{"stable", {1}}}}).ok());
+  AspireAndWait(Aspire(FakeVersion(1, NewPlan())));
+  ASSERT_TRUE(manager_.SetModel({.name = "m", .labels = {{"stable", {9}}}}).ok());
+  AspireAndWait(Aspire(FakeVersion(2, NewPlan())));
+  EXPECT_EQ(StatusOf(1).state, VersionState::kEnd);
+  EXPECT_EQ(manager_.GetHandleByLabel("m", "stable").status(),
+            absl::NotFoundError("Servable not found for request: Specific(m, 9)"));
 }
 
 TEST_F(ManagerTest, ModelsComeAndGo) {

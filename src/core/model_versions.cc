@@ -24,10 +24,12 @@ void ModelVersions::Aspire(AspiredVersion wanted) {
   const bool was_aspired = !is_new && std::exchange(version.is_aspired, true);
   switch (version.phase) {
     case VersionPhase::kLoading:
-      if (version.revision != version.loaded_revision) version.loader = std::move(loader);
+      // Begun if that load fails; otherwise the new loader is not needed.
+      if (version.job->is_cancelled || version.revision != version.loaded_revision)
+        version.loader = std::move(loader);
       return;
     case VersionPhase::kReady:
-      return;  // as it is; the new loader is not needed
+      return;  // as it is
     case VersionPhase::kUnloading:
       version.loader = std::move(loader);  // begun when the unload is over
       return;
@@ -59,11 +61,13 @@ void ModelVersions::Unaspire(VersionNumber number, Version& version) {
     Publish(number, version, VersionState::kEnd, OkStatus());
   }
   if (version.phase == VersionPhase::kError) version.ended_order = ++ended_count_;
+  if (version.phase == VersionPhase::kLoading) Cancel(*version.job);
   version.loader = std::unique_ptr<Loader>();
 }
 
 void ModelVersions::Begin(VersionNumber number, Version& version) {
   version.failures = 0;
+  version.needed_bytes = 0;
   if (version.loader.ok() && *version.loader == nullptr) {
     version.loader = absl::InternalError("the source made no loader");
   }
@@ -74,11 +78,16 @@ void ModelVersions::Begin(VersionNumber number, Version& version) {
   }
 }
 
-std::optional<VersionAction> ModelVersions::NextAction(const VersionPolicy& policy) const {
+std::optional<VersionAction> ModelVersions::NextAction(const VersionPolicy& policy,
+                                                       const std::set<VersionNumber>& held) const {
   std::vector<PolicyVersion> states;
   states.reserve(versions_.size());
   for (const auto& [number, version] : versions_) {
-    states.push_back({number, version.phase, version.is_aspired});
+    const bool is_held = version.phase == VersionPhase::kReady && held.contains(number);
+    // What hangs cannot be begun anew, as if its pause after the failure were not over.
+    const bool is_blocked = version.phase == VersionPhase::kNew && version.job != nullptr;
+    states.push_back(
+        {number, is_blocked ? VersionPhase::kError : version.phase, version.is_aspired || is_held});
   }
   const std::optional<VersionAction> action = policy.Next(states);
   if (!action) return std::nullopt;
@@ -96,72 +105,129 @@ std::optional<VersionNumber> ModelVersions::LowestReady() const {
   return std::nullopt;
 }
 
-std::unique_ptr<Loader> ModelVersions::StartLoad(VersionNumber number) {
+std::shared_ptr<LoadJob> ModelVersions::StartLoad(VersionNumber number, uint64_t load) {
   Version& version = versions_.at(number);
   version.phase = VersionPhase::kLoading;
   version.loaded_revision = version.revision;
+  version.load = load;
+  version.job = std::make_shared<LoadJob>();
+  version.job->id = {name_, number};
+  version.job->number = load;
+  version.job->loader = std::move(version.loader).value();
   // The status stays: of a version that is loaded again it says why.
   Publish(number, version, VersionState::kLoading, version.published.status);
-  return std::move(version.loader).value();
+  return version.job;
 }
 
-bool ModelVersions::IsLoadWanted(VersionNumber number) const {
-  return versions_.at(number).is_aspired;
+void ModelVersions::Cancel(LoadJob& job) {
+  if (std::exchange(job.is_cancelled, true)) return;
+  job.loader->Cancel();
 }
 
-uint64_t ModelVersions::FinishLoad(VersionNumber number, std::unique_ptr<VersionEntry> entry,
-                                   std::unique_ptr<Loader> loader, SteadyTime now) {
-  Version& version = versions_.at(number);
+void ModelVersions::CancelLoads() {
+  for (auto& [number, version] : versions_) {
+    if (version.phase == VersionPhase::kLoading) Cancel(*version.job);
+  }
+}
+
+void ModelVersions::NoteWaiting(const LoadJob& job, Status why) {
+  Publish(job.id.version, versions_.at(job.id.version), VersionState::kLoading, std::move(why));
+}
+
+void ModelVersions::TakeBack(Version& version, LoadJob& job) {
+  const bool has_newer = !version.loader.ok() || *version.loader != nullptr;
+  if (version.is_aspired && !has_newer) version.loader = std::move(job.loader);
+  version.job.reset();
+}
+
+void ModelVersions::FinishLoad(LoadJob& job, std::unique_ptr<VersionEntry> entry, SteadyTime now) {
+  Version& version = versions_.at(job.id.version);
   version.phase = VersionPhase::kReady;
   version.entry = std::move(entry);
-  version.loader = std::move(loader);
-  version.load = ++load_count_;
   version.ready_since = now;
   version.broken = OkStatus();
-  Publish(number, version, VersionState::kAvailable, OkStatus());
-  return version.load;
+  TakeBack(version, job);
+  Publish(job.id.version, version, VersionState::kAvailable, OkStatus());
 }
 
-int ModelVersions::FailLoad(VersionNumber number, const Status& error,
-                            std::unique_ptr<Loader> loader) {
-  Version& version = versions_.at(number);
+int ModelVersions::FailLoad(LoadJob& job, const Status& error, uint64_t needed_bytes) {
+  Version& version = versions_.at(job.id.version);
   const bool is_wanted = version.is_aspired;
   version.phase = is_wanted ? VersionPhase::kError : VersionPhase::kDisabled;
-  Publish(number, version, VersionState::kEnd, error);
+  version.load = 0;
+  TakeBack(version, job);
+  Publish(job.id.version, version, VersionState::kEnd, error);
   if (!is_wanted) return 0;
-  if (version.revision != version.loaded_revision) {
-    Begin(number, version);  // with the loader that came meanwhile
+  // It was cancelled and is wanted again, or its files have changed.
+  if (job.is_cancelled || version.revision != version.loaded_revision) {
+    Begin(job.id.version, version);
     return 0;
   }
-  version.loader = std::move(loader);
-  return ++version.failures;
+  version.needed_bytes = needed_bytes;
+  return needed_bytes > 0 ? 0 : ++version.failures;
 }
 
-void ModelVersions::CancelLoad(VersionNumber number) {
-  Version& version = versions_.at(number);
+void ModelVersions::CancelLoad(LoadJob& job) {
+  Version& version = versions_.at(job.id.version);
   version.phase = VersionPhase::kUnloading;
   version.end_status = absl::CancelledError("Loading of servable cancelled");
-  Publish(number, version, VersionState::kUnloading, version.end_status);
+  TakeBack(version, job);
+  Publish(job.id.version, version, VersionState::kUnloading, version.end_status);
+}
+
+void ModelVersions::TimeOutLoad(LoadJob& job, const Status& error) {
+  Version& version = versions_.at(job.id.version);
+  job.is_hung = true;
+  job.loader->Cancel();
+  version.phase = version.is_aspired ? VersionPhase::kError : VersionPhase::kDisabled;
+  version.load = 0;
+  ++version.failures;
+  Publish(job.id.version, version, VersionState::kEnd, error);
+}
+
+int ModelVersions::EndHungLoad(LoadJob& job) {
+  Version& version = versions_.at(job.id.version);
+  TakeBack(version, job);
+  return MayRetry(version) ? version.failures : 0;
+}
+
+bool ModelVersions::MayRetry(const Version& version) {
+  return version.phase == VersionPhase::kError && version.is_aspired && version.loader.ok() &&
+         *version.loader != nullptr;
 }
 
 void ModelVersions::Retry(VersionNumber number, int failures) {
   const auto found = versions_.find(number);
   if (found == versions_.end()) return;
   Version& version = found->second;
-  const bool has_loader = version.loader.ok() && *version.loader != nullptr;
-  if (version.phase != VersionPhase::kError || !version.is_aspired || !has_loader ||
-      version.failures != failures) {
-    return;
-  }
-  version.phase = VersionPhase::kNew;
+  if (MayRetry(version) && version.failures == failures) version.phase = VersionPhase::kNew;
 }
 
-std::unique_ptr<VersionEntry> ModelVersions::StartUnload(VersionNumber number) {
+void ModelVersions::RetryAll() {
+  for (auto& [number, version] : versions_) {
+    if (MayRetry(version)) version.phase = VersionPhase::kNew;
+  }
+}
+
+bool ModelVersions::RetryFitting(uint64_t free_bytes) {
+  bool any = false;
+  for (auto& [number, version] : versions_) {
+    if (version.needed_bytes == 0 || version.needed_bytes > free_bytes || !MayRetry(version)) {
+      continue;
+    }
+    version.needed_bytes = 0;
+    version.phase = VersionPhase::kNew;
+    any = true;
+  }
+  return any;
+}
+
+ModelVersions::Unloading ModelVersions::StartUnload(VersionNumber number) {
   Version& version = versions_.at(number);
   version.phase = VersionPhase::kUnloading;
   version.end_status = OkStatus();
   Publish(number, version, VersionState::kUnloading, OkStatus());
-  return std::move(version.entry);
+  return {std::move(version.entry), version.load};
 }
 
 std::unique_ptr<VersionEntry> ModelVersions::StartRetire(VersionNumber number, uint64_t load,
@@ -182,6 +248,7 @@ std::unique_ptr<VersionEntry> ModelVersions::StartRetire(VersionNumber number, u
 int ModelVersions::FinishUnload(VersionNumber number) {
   Version& version = versions_.at(number);
   const bool is_retired = !version.broken.ok();  // and still aspired
+  version.load = 0;
   version.phase = is_retired ? VersionPhase::kError : VersionPhase::kDisabled;
   Publish(number, version, VersionState::kEnd, version.end_status);
   if (!is_retired) {
@@ -194,7 +261,7 @@ int ModelVersions::FinishUnload(VersionNumber number) {
 
 void ModelVersions::ForgetEnded(size_t ended_max) {
   const auto is_ended = [](const Version& version) {
-    return !version.is_aspired &&
+    return !version.is_aspired && version.job == nullptr &&
            (version.phase == VersionPhase::kDisabled || version.phase == VersionPhase::kError);
   };
   std::vector<uint64_t> orders;
@@ -225,10 +292,10 @@ std::vector<std::pair<VersionNumber, Status>> ModelVersions::Broken() const {
   return broken;
 }
 
-std::vector<VersionStatus> ModelVersions::Statuses() const {
-  std::vector<VersionStatus> statuses;
+std::vector<std::pair<VersionStatus, uint64_t>> ModelVersions::Statuses() const {
+  std::vector<std::pair<VersionStatus, uint64_t>> statuses;
   for (auto item = versions_.rbegin(); item != versions_.rend(); ++item) {
-    statuses.push_back(item->second.published);
+    statuses.emplace_back(item->second.published, item->second.load);
   }
   return statuses;
 }
@@ -238,10 +305,34 @@ bool ModelVersions::IsReady(VersionNumber number) const {
   return found != versions_.end() && found->second.phase == VersionPhase::kReady;
 }
 
+bool ModelVersions::IsAspired(VersionNumber number) const {
+  const auto found = versions_.find(number);
+  return found != versions_.end() && found->second.is_aspired;
+}
+
+bool ModelVersions::IsComing(const Version& version) {
+  return version.is_aspired &&
+         (version.phase == VersionPhase::kNew || version.phase == VersionPhase::kLoading ||
+          version.phase == VersionPhase::kUnloading);
+}
+
+bool ModelVersions::IsAnyComing() const {
+  return std::any_of(versions_.begin(), versions_.end(),
+                     [](const auto& item) { return IsComing(item.second); });
+}
+
+Status ModelVersions::NewestError() const {
+  for (auto item = versions_.rbegin(); item != versions_.rend(); ++item) {
+    const Version& version = item->second;
+    if (version.is_aspired && version.phase == VersionPhase::kError)
+      return version.published.status;
+  }
+  return OkStatus();
+}
+
 bool ModelVersions::IsBusy() const {
   return std::any_of(versions_.begin(), versions_.end(), [](const auto& item) {
-    return item.second.phase == VersionPhase::kLoading ||
-           item.second.phase == VersionPhase::kUnloading;
+    return item.second.job != nullptr || item.second.phase == VersionPhase::kUnloading;
   });
 }
 

@@ -6,12 +6,14 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/status.h"
+#include "core/load_job.h"
 #include "core/lookup.h"
 #include "core/manager.h"
 #include "core/source.h"
@@ -29,49 +31,77 @@ class ModelVersions final {
   // The complete list of wanted versions.
   void SetAspired(std::vector<AspiredVersion> versions);
 
-  // What the policy wants done next; none also if the policy asks for what is impossible.
-  std::optional<VersionAction> NextAction(const VersionPolicy& policy) const;
+  // What the policy wants done next; none also if the policy asks for what is impossible. Versions
+  // in `held` are not unloaded: to the policy they are aspired.
+  std::optional<VersionAction> NextAction(const VersionPolicy& policy,
+                                          const std::set<VersionNumber>& held) const;
   // The lowest ready version, whether it is aspired or not.
   std::optional<VersionNumber> LowestReady() const;
 
-  // kNew -> kLoading. The loader is the caller's until the load is finished.
-  std::unique_ptr<Loader> StartLoad(VersionNumber number);
-  // False once the version that is being loaded is not aspired any more.
-  bool IsLoadWanted(VersionNumber number) const;
-  // kLoading -> kReady. `loader` is kept in case that the version breaks. Returns the number of
-  // this load, by which StartRetire tells it from others of the same version.
-  uint64_t FinishLoad(VersionNumber number, std::unique_ptr<VersionEntry> entry,
-                      std::unique_ptr<Loader> loader, SteadyTime now);
-  // kLoading -> kError, or kDisabled if it is not aspired any more. `loader` is kept for a retry.
-  // -> kNew if what it loads has changed meanwhile. Returns how often in a row it failed, 0 if no
-  // retry shall be timed.
-  int FailLoad(VersionNumber number, const Status& error, std::unique_ptr<Loader> loader);
-  // kLoading -> kUnloading: loaded, but not aspired any more. It was never ready.
-  void CancelLoad(VersionNumber number);
+  // --- Loads.
+
+  // kNew -> kLoading. `load` is the number of the load.
+  std::shared_ptr<LoadJob> StartLoad(VersionNumber number, uint64_t load);
+  // Asks the loads that run to end.
+  void CancelLoads();
+  // kLoading goes on: says why it waits.
+  void NoteWaiting(const LoadJob& job, Status why);
+  // kLoading -> kReady. The loader is kept in case that the version breaks.
+  void FinishLoad(LoadJob& job, std::unique_ptr<VersionEntry> entry, SteadyTime now);
+  // kLoading -> kError, or kDisabled if it is not aspired any more, or kNew if it was cancelled and
+  // is aspired again, or its files have changed. The loader is kept for a retry. Returns how often
+  // in a row it failed, 0 if it shall not be retried. `needed_bytes`: it failed because so much
+  // memory was not free, which does not count; RetryFitting tries it again.
+  int FailLoad(LoadJob& job, const Status& error, uint64_t needed_bytes = 0);
+  // kLoading -> kUnloading: loaded, but cancelled. It was never ready.
+  void CancelLoad(LoadJob& job);
+  // kLoading -> kError, and the load goes on without being waited for. The version is not loaded
+  // again before EndHungLoad.
+  void TimeOutLoad(LoadJob& job, const Status& error);
+  // Returns how often in a row it failed, 0 if it shall not be retried.
+  int EndHungLoad(LoadJob& job);
   // kError -> kNew, if it still is in error after `failures` failures, and aspired.
   void Retry(VersionNumber number, int failures);
+  // kError -> kNew for all that are aspired and could be loaded, however often they have failed.
+  void RetryAll();
+  // kError -> kNew for what failed for want of memory and needed no more than this. True if any.
+  bool RetryFitting(uint64_t free_bytes);
 
-  // kReady -> kUnloading. Requests must not find it any more.
-  std::unique_ptr<VersionEntry> StartUnload(VersionNumber number);
+  // --- Unloads.
+
+  // What requests must not find any more, and the number of the load that gave it.
+  struct Unloading {
+    std::unique_ptr<VersionEntry> entry;
+    uint64_t load = 0;
+  };
+  // kReady -> kUnloading.
+  Unloading StartUnload(VersionNumber number);
   // kReady -> kUnloading, because what load number `load` gave is broken. Null, and nothing is
   // changed, if that does not serve any more. If it had served for `stable_time`, this does not
   // count as a failure, and those before are forgotten.
   std::unique_ptr<VersionEntry> StartRetire(VersionNumber number, uint64_t load,
                                             const Status& reason, SteadyTime now,
                                             Duration stable_time);
-  // kUnloading -> kDisabled; kNew if it is aspired again, or was retired after a stable time;
-  // kError if it was retired earlier. Returns how often in a row it failed, 0 if no retry shall be
-  // timed.
+  // kUnloading -> kDisabled; kNew if it is aspired, or was retired after a stable time; kError if
+  // it was retired earlier. Returns how often in a row it failed, 0 if no retry shall be timed.
   int FinishUnload(VersionNumber number);
 
   // Forgets the versions that ended first, but for the last `ended_max`.
   void ForgetEnded(size_t ended_max);
 
+  // --- What is known.
+
   // Newest first.
   std::vector<VersionEntry*> Ready() const;
   std::vector<std::pair<VersionNumber, Status>> Broken() const;
-  std::vector<VersionStatus> Statuses() const;
+  // With the number of the load that each version holds or is about; 0: none.
+  std::vector<std::pair<VersionStatus, uint64_t>> Statuses() const;
   bool IsReady(VersionNumber number) const;
+  bool IsAspired(VersionNumber number) const;
+  // True if any version is aspired and on its way, rather than ready or in error.
+  bool IsAnyComing() const;
+  // Why the newest aspired version is not there; OK if there is none in error.
+  Status NewestError() const;
   // True while a version is being loaded or unloaded.
   bool IsBusy() const;
 
@@ -79,14 +109,16 @@ class ModelVersions final {
   struct Version {
     VersionPhase phase = VersionPhase::kNew;
     bool is_aspired = true;
-    // Null while it loads, unless the source came with a newer one.
+    // For the next load. Null while it loads, unless there is a newer one.
     StatusOr<std::unique_ptr<Loader>> loader = std::unique_ptr<Loader>();
     uint64_t revision = 0;                // of the newest loader
     uint64_t loaded_revision = 0;         // of the one that was loaded last, or tried
+    std::shared_ptr<LoadJob> job;         // while kLoading, or while it hangs
     std::unique_ptr<VersionEntry> entry;  // while kReady
     Status end_status;                    // while kUnloading: what it will end with
     int failures = 0;                     // in a row: loads, and loaded ones that broke soon
-    uint64_t load = 0;                    // number of the load that gave `entry`
+    uint64_t needed_bytes = 0;            // in kError: it waits for so much memory
+    uint64_t load = 0;                    // number of the load, from its start to the unload's end
     SteadyTime ready_since;               // of `entry`
     Status broken;                        // why it was retired, until it is ready again
     VersionStatus published;
@@ -97,13 +129,17 @@ class ModelVersions final {
   void Unaspire(VersionNumber number, Version& version);
   // From a state without anything loaded, to kNew, or to kError if there is no loader.
   void Begin(VersionNumber number, Version& version);
+  static void Cancel(LoadJob& job);
+  // The job is over; its loader is kept unless there is a newer one.
+  static void TakeBack(Version& version, LoadJob& job);
+  static bool MayRetry(const Version& version);
+  static bool IsComing(const Version& version);
   void Publish(VersionNumber number, Version& version, VersionState state, Status status);
 
   const std::string name_;
   std::vector<ManagerEvent>& events_;
   std::map<VersionNumber, Version> versions_;
   uint64_t ended_count_ = 0;
-  uint64_t load_count_ = 0;
 };
 
 }  // namespace penstock::core

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/background_threads.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace penstock::core {
+
+BackgroundThreads::BackgroundThreads(BackgroundOptions options, SnapshotCell& lookup)
+    : unload_pool_({.name = "unload",
+                    .threads = std::max(1, options.unload_threads),
+                    .queue_tasks_max = std::numeric_limits<size_t>::max(),
+                    .nice = options.nice}),
+      housekeeper_(lookup, unload_pool_, options.nice),
+      load_pool_(options.load_threads, options.nice) {}
+
+}  // namespace penstock::core

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// A manager's background on real threads.
+#pragma once
+
+#include <memory>
+
+#include "base/clock.h"
+#include "base/executor.h"
+#include "core/background.h"
+#include "core/housekeeper.h"
+#include "core/load_pool.h"
+
+namespace penstock::core {
+
+struct BackgroundOptions {
+  int load_threads = 2;    // at least 1
+  int unload_threads = 1;  // at least 1: a version that goes slowly holds up others that go
+  int nice = 10;           // OS priority of all these threads
+};
+
+// Thread-safe. Its threads sleep while there is nothing to do.
+class BackgroundThreads final : public Background {
+ public:
+  BackgroundThreads(BackgroundOptions options, SnapshotCell& lookup);
+
+  SteadyTime Now() const override { return Clock::Real().Now(); }
+  void RunAt(SteadyTime time, Task task) override { housekeeper_.RunAt(time, std::move(task)); }
+  void RunLoad(Task task, bool continues) override {
+    load_pool_.Submit(std::move(task), continues);
+  }
+  void SetLoadThreads(int threads) override { load_pool_.SetThreads(threads); }
+  void NoteHungLoads(int change) override { load_pool_.NoteHung(change); }
+  void FreeSnapshot(std::unique_ptr<const Snapshot> snapshot) override {
+    housekeeper_.FreeSnapshot(std::move(snapshot));
+  }
+  void Unload(std::unique_ptr<VersionEntry> entry, Task on_unloaded) override {
+    housekeeper_.Unload(std::move(entry), std::move(on_unloaded));
+  }
+
+ private:
+  // In the order in which they are needed: loads hand unloads to the housekeeper, which hands what
+  // nobody uses any more to the pool.
+  ThreadPool unload_pool_;
+  Housekeeper housekeeper_;
+  LoadPool load_pool_;
+};
+
+}  // namespace penstock::core

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+// Models that are loaded when a request needs them, and unloaded when others need the memory more.
+#include <algorithm>
+#include <utility>
+
+#include "core/manager_impl.h"
+
+namespace penstock::core {
+namespace {
+
+// How often the use of models is looked at, at most and at least.
+constexpr Duration kLookMin = std::chrono::milliseconds(10);
+constexpr Duration kLookMax = std::chrono::seconds(1);
+
+}  // namespace
+
+bool Manager::Impl::LoadOnDemand(std::string_view name, SteadyTime deadline, OnLoaded done) {
+  Calls calls;
+  {
+    MutexLock lock(mutex_);
+    Model* model = FindConfigured(name);
+    if (model == nullptr || model->config.load_mode != LoadMode::kOnDemand || draining_ ||
+        !model->versions.Ready().empty()) {
+      return false;
+    }
+    if (model->waiters.size() >= options_.demand_waiters_max) {
+      new_calls_.push_back([done = std::move(done), waiters = model->waiters.size(),
+                            name = std::string(name)]() mutable {
+        done(Error(StatusCode::kUnavailable,
+                   "{} requests wait already until model {} is loaded: try again later", waiters,
+                   name));
+      });
+    } else {
+      const uint64_t number = ++waiter_count_;
+      model->waiters.push_back({number, std::move(done)});
+      if (deadline != kNoDeadline) {
+        background_->RunAt(
+            deadline, [this, name = std::string(name), number] { TimeOutWaiter(name, number); });
+      }
+      const SteadyTime now = background_->Now();
+      const bool was_demanded = std::exchange(model->is_demanded, true);
+      if (was_demanded && now - model->retried_since >= options_.load_retry_interval_max &&
+          !model->versions.IsAnyComing()) {
+        model->retried_since = now;
+        model->versions.RetryAll();
+      }
+      Advance(*model);
+    }
+    calls = Flush();
+  }
+  Tell(std::move(calls));
+  return true;
+}
+
+void Manager::Impl::SettleWaiters(Model& model) {
+  if (model.waiters.empty()) return;
+  if (!model.versions.Ready().empty()) return AnswerWaiters(model, OkStatus());
+  if (!model.was_told || model.versions.IsAnyComing()) return;
+  const Status error = model.versions.NewestError();
+  const Status& why = error.ok() ? model.source_status : error;
+  AnswerWaiters(model, why.ok()
+                           ? Error(StatusCode::kNotFound,
+                                   "Servable not found for request: Latest({})", model.config.name)
+                           : Error(StatusCode::kUnavailable, "model {} cannot be loaded: {}",
+                                   model.config.name, MessageOf(why)));
+}
+
+void Manager::Impl::AnswerWaiters(Model& model, const Status& status) {
+  for (Waiter& waiter : std::exchange(model.waiters, {})) {
+    new_calls_.push_back([done = std::move(waiter.done), status]() mutable { done(status); });
+  }
+}
+
+void Manager::Impl::TimeOutWaiter(const std::string& name, uint64_t number) {
+  OnLoaded done;
+  {
+    MutexLock lock(mutex_);
+    Model* model = FindConfigured(name);
+    if (model == nullptr) return;
+    const auto found = std::find_if(model->waiters.begin(), model->waiters.end(),
+                                    [&](const Waiter& waiter) { return waiter.number == number; });
+    if (found == model->waiters.end()) return;
+    done = std::move(found->done);
+    model->waiters.erase(found);
+  }
+  done(Error(StatusCode::kDeadlineExceeded, "the deadline passed while model {} was being loaded",
+             name));
+}
+
+// --- Making room.
+
+void Manager::Impl::NoteUse(Model& model, SteadyTime now) {
+  uint64_t uses = 0;
+  bool is_used = !model.waiters.empty();
+  for (const VersionEntry* entry : model.versions.Ready()) {
+    uses += entry->Uses();
+    is_used |= entry->HasHandles();
+  }
+  if (std::exchange(model.uses_seen, uses) != uses || is_used) model.last_used = now;
+}
+
+uint64_t Manager::Impl::ReadyBytes(const Model& model) const {
+  uint64_t bytes = 0;
+  for (const auto& [status, load] : model.versions.Statuses()) {
+    if (model.versions.IsReady(status.id.version)) bytes += memory_.TakenBy(load);
+  }
+  return bytes;
+}
+
+bool Manager::Impl::IsMovable(const Model& model) {
+  return model.config.load_mode == LoadMode::kOnDemand && !model.config.keep_loaded &&
+         model.is_configured;
+}
+
+uint64_t Manager::Impl::Movable(const Model& for_model) const {
+  uint64_t bytes = 0;
+  for (const auto& [name, model] : models_) {
+    if (&model != &for_model && IsMovable(model)) bytes += ReadyBytes(model);
+  }
+  return bytes;
+}
+
+bool Manager::Impl::MakeRoom(uint64_t bytes, const Model& for_model) {
+  if (bytes > memory_.free() + Movable(for_model)) return false;
+  const SteadyTime now = background_->Now();
+  std::vector<Model*> candidates;
+  for (auto& [name, model] : models_) {
+    if (&model == &for_model || !IsMovable(model) || ReadyBytes(model) == 0) continue;
+    NoteUse(model, now);
+    candidates.push_back(&model);
+  }
+  std::sort(candidates.begin(), candidates.end(),
+            [](const Model* a, const Model* b) { return a->last_used < b->last_used; });
+  uint64_t coming = memory_.free();
+  for (Model* model : candidates) {
+    if (coming >= bytes) break;
+    coming += ReadyBytes(*model);
+    model->is_demanded = false;
+    UnloadAll(*model);
+  }
+  return true;
+}
+
+void Manager::Impl::StartLookingAtUse() {
+  if (looks_at_use_) return;
+  Duration period = options_.ram_bytes_max > 0 ? kLookMax : Duration::max();
+  bool any_loaded = false;
+  for (const auto& [name, model] : models_) {
+    if (model.config.load_mode != LoadMode::kOnDemand || model.versions.Ready().empty()) continue;
+    any_loaded = true;
+    if (model.config.unload_after_idle > Duration::zero())
+      period = std::min(period, model.config.unload_after_idle / 4);
+  }
+  if (!any_loaded || period == Duration::max()) return;
+  looks_at_use_ = true;
+  background_->RunAt(background_->Now() + std::clamp(period, kLookMin, kLookMax),
+                     [this] { LookAtUse(); });
+}
+
+void Manager::Impl::LookAtUse() {
+  Calls calls;
+  {
+    MutexLock lock(mutex_);
+    looks_at_use_ = false;
+    const SteadyTime now = background_->Now();
+    for (auto& [name, model] : models_) {
+      if (model.config.load_mode != LoadMode::kOnDemand || !model.is_configured) continue;
+      NoteUse(model, now);
+      const Duration idle_max = model.config.unload_after_idle;
+      const bool is_idle = idle_max > Duration::zero() && now - model.last_used >= idle_max;
+      if (is_idle && !model.versions.Ready().empty()) {
+        model.is_demanded = false;
+        UnloadAll(model);
+      }
+    }
+    if (!stopped_) StartLookingAtUse();
+    calls = Flush();
+  }
+  Tell(std::move(calls));
+}
+
+}  // namespace penstock::core
