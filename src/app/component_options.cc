@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <sstream>
 #include <string_view>
 
 #include "app/model_list.h"
@@ -119,17 +120,46 @@ InlineOptions MakeInlineOptions(const Settings& settings) {
           .after_runs = static_cast<int>(settings.inline_after_runs)};
 }
 
+StatusOr<core::ReadinessRule> MakeReadinessRule(const Settings& settings) {
+  using Kind = core::ReadinessRule::Kind;
+  const std::string_view text = settings.ready_when;
+  if (text == "all") return core::ReadinessRule{.kind = Kind::kAllModels};
+  if (text == "any") return core::ReadinessRule{.kind = Kind::kAnyModel};
+  constexpr std::string_view kModels = "models:";
+  if (!text.starts_with(kModels) || text.size() == kModels.size()) {
+    return InvalidArgument(
+        "--ready_when={}: it must be 'all', 'any', or 'models:' and names separated by commas",
+        text);
+  }
+  core::ReadinessRule rule{.kind = Kind::kNamedModels};
+  std::stringstream names{std::string(text.substr(kModels.size()))};
+  for (std::string name; std::getline(names, name, ',');) {
+    if (!name.empty()) rule.models.insert(name);
+  }
+  return rule;
+}
+
 core::ManagerOptions MakeManagerOptions(const Settings& settings) {
+  const auto threads = [](int64_t wanted, int otherwise) {
+    return wanted > 0 ? static_cast<int>(wanted) : otherwise;
+  };
   core::ManagerOptions options;
-  if (settings.num_load_threads > 0)
-    options.load_threads = static_cast<int>(settings.num_load_threads);
+  options.load_threads = threads(settings.num_load_threads, 2);
+  options.initial_load_threads =
+      threads(settings.num_initial_load_threads, std::max(UsableCpus(), options.load_threads));
+  options.unload_threads = threads(settings.num_unload_threads, 2);
   options.load_nice = static_cast<int>(settings.load_nice);
   options.load_retries_max = static_cast<int>(settings.max_num_load_retries);
   options.load_retry_interval =
       microseconds(std::max<int64_t>(settings.load_retry_interval_micros, 0));
   options.load_retry_interval_max =
       std::max(options.load_retry_interval, options.load_retry_interval_max);
-  options.ram_bytes_max = static_cast<uint64_t>(settings.model_memory_bytes_max);
+  options.load_timeout = milliseconds(settings.load_timeout_ms);
+  const int64_t memory = settings.model_memory_bytes_max;
+  options.ram_bytes_max =
+      memory < 0 ? UsableMemoryBytes() / 10 * 9 : static_cast<uint64_t>(memory);
+  options.demand_waiters_max = static_cast<size_t>(settings.demand_waiters_max);
+  options.readiness = MakeReadinessRule(settings).value_or(core::ReadinessRule());
   return options;
 }
 

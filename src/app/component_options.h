@@ -34,6 +34,8 @@ PortPositions FindPorts(const Settings& settings);
 
 EngineOptions MakeEngineOptions(const Settings& settings);
 InlineOptions MakeInlineOptions(const Settings& settings);
+// INVALID_ARGUMENT if --ready_when is not understood.
+StatusOr<core::ReadinessRule> MakeReadinessRule(const Settings& settings);
 core::ManagerOptions MakeManagerOptions(const Settings& settings);
 DirectorySourceOptions MakeDirectoryOptions(const Settings& settings);
 ThreadPoolOptions MakeComputeOptions(const Settings& settings);

@@ -109,8 +109,8 @@ void ModelReloader::ReadFile(bool is_forced) {
     const auto models = tfs::ParseModelConfig(*text, file);
     status = models.ok() ? models_.Apply(*models, file).status() : models.status();
   }
-  // What is refused is tried again at the next look, since a label may wait for its version; but it
-  // is said once.
+  // What is refused is tried again at the next look, since a platform's library may appear; but it is
+  // said once.
   const std::string error(MessageOf(status));
   const bool is_known = std::exchange(last_error_, error) == error;
   if (status.ok()) {
@@ -127,7 +127,11 @@ void ModelReloader::Serve(tfs::ReloadRequest request) {
   if (Clock::Real().Now() >= request.deadline)
     return request.done(absl::DeadlineExceededError("other changes took the time"));
   Awaited awaited;
-  for (const tfs::ConfiguredModel& model : request.models) awaited.names.push_back(model.name);
+  for (const tfs::ConfiguredModel& model : request.models) {
+    awaited.names.push_back(model.name);
+    if (!settings_.allow_version_labels_for_unavailable_models)
+      awaited.labels[model.name] = model.labels;
+  }
   awaited.since = std::chrono::system_clock::now();
   auto moved = models_.Apply(request.models, "ReloadConfigRequest");
   if (!moved.ok()) {
@@ -155,14 +159,48 @@ ModelReloader::Progress ModelReloader::ProgressOf(const Awaited& models, const s
   return Progress::kUnderWay;
 }
 
+ModelReloader::Progress ModelReloader::LabelProgress(const Awaited& models,
+                                                     const std::string& name,
+                                                     Status& reason) const {
+  const auto wanted = models.labels.find(name);
+  if (wanted == models.labels.end()) return Progress::kServed;
+  const auto states = manager_.Labels(name);
+  const std::vector<core::VersionStatus> versions = manager_.VersionStatuses(name);
+  Progress progress = Progress::kServed;
+  for (const auto& [label, number] : wanted->second) {
+    const auto state = states.find(label);
+    if (state == states.end()) continue;  // another change has come
+    const auto version = std::ranges::find_if(
+        versions, [&](const auto& status) { return status.id.version == number; });
+    const bool is_known = version != versions.end();
+    if (is_known && version->state == core::VersionState::kAvailable) continue;
+    const bool is_settled = std::chrono::system_clock::now() - models.since >= kFailureLasts;
+    if (is_known && !version->status.ok() && version->state == core::VersionState::kEnd) {
+      reason = version->status;
+    } else if (is_settled && !state->second.is_coming) {
+      reason = absl::NotFoundError("the model has no such version");
+    } else {
+      progress = Progress::kUnderWay;
+      continue;
+    }
+    reason = Error(StatusCode::kFailedPrecondition,
+                   "Request to assign label to version {} of model {}, which is not currently "
+                   "available for inference: label \"{}\": {}",
+                   number.value, name, label, MessageOf(reason));
+    return Progress::kFailed;
+  }
+  return progress;
+}
+
 Status ModelReloader::WaitForModels(const Awaited& models, const tfs::ReloadRequest& request) {
   SteadyTime now = Clock::Real().Now();
   const SteadyTime end =
       std::min(request.deadline, now + std::chrono::seconds(settings_.reload_timeout_seconds));
-  Status reason;
   const auto is_settled = [&] {
+    Status reason;
     return std::ranges::all_of(models.names, [&](const std::string& name) {
-      return ProgressOf(models, name, reason) != Progress::kUnderWay;
+      return ProgressOf(models, name, reason) != Progress::kUnderWay &&
+             LabelProgress(models, name, reason) != Progress::kUnderWay;
     });
   };
   while (now < end && !manager_.WaitFor(is_settled, std::min(end, now + kWaitSlice))) {
@@ -171,16 +209,30 @@ Status ModelReloader::WaitForModels(const Awaited& models, const tfs::ReloadRequ
     if (TakeFileRequest()) ReadFile(/*is_forced=*/true);
     now = Clock::Real().Now();
   }
+  return WhatIsMissing(models, /*is_late=*/now >= end);
+}
+
+Status ModelReloader::WhatIsMissing(const Awaited& models, bool is_late) const {
   std::string missing;
   size_t count = 0;
+  Status label_error;
   for (const std::string& name : models.names) {
+    Status reason;
     const Progress progress = ProgressOf(models, name, reason);
-    if (progress == Progress::kServed) continue;
+    if (progress == Progress::kServed) {
+      if (LabelProgress(models, name, reason) == Progress::kUnderWay) {
+        label_error = Error(StatusCode::kDeadlineExceeded,
+                            "a version that a label of model {} names is still loading", name);
+      } else if (!reason.ok()) {
+        label_error = reason;
+      }
+      continue;
+    }
     missing += fmt::format("{}{}: {}", count++ == 0 ? "" : "; ", name,
                            progress == Progress::kFailed ? MessageOf(reason) : "still loading");
   }
-  if (count == 0) return OkStatus();
-  return Error(now < end ? StatusCode::kUnknown : StatusCode::kDeadlineExceeded,
+  if (count == 0) return label_error;
+  return Error(is_late ? StatusCode::kDeadlineExceeded : StatusCode::kUnknown,
                "{} model(s) did not become available: {{{}}}", count, missing);
 }
 

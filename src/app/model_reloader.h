@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <deque>
+#include <map>
 #include <set>
 #include <string>
 #include <thread>
@@ -48,14 +49,18 @@ class ModelReloader final {
   struct Awaited {
     std::vector<std::string> names;
     std::set<std::string> moved;
+    std::map<std::string, std::map<std::string, core::VersionNumber>> labels;  // by model
     std::chrono::system_clock::time_point since;
   };
   enum class Progress { kUnderWay, kServed, kFailed };
 
-  // Waits until each model has a version available, or cannot have one.
+  // Waits until each model has a version available, and each label its version, or cannot have one.
   Status WaitForModels(const Awaited& models, const tfs::ReloadRequest& request);
-  // Sets `reason` for kFailed.
+  // Why the models that are not served are not, and else why the labels are not; OK: all are.
+  Status WhatIsMissing(const Awaited& models, bool is_late) const;
+  // These set `reason` for kFailed.
   Progress ProgressOf(const Awaited& models, const std::string& name, Status& reason) const;
+  Progress LabelProgress(const Awaited& models, const std::string& name, Status& reason) const;
   // A file that shall be read does not wait for the models of a client.
   bool TakeFileRequest() EXCLUDES(mutex_);
   bool IsStopping() EXCLUDES(mutex_);

@@ -64,6 +64,7 @@ class ModelServer::Impl final {
 Status ModelServer::Impl::Start() {
   ASSIGN_OR_RETURN(const std::vector<ConfiguredModel> list, ReadModelList(settings));
   ASSIGN_OR_RETURN(net::ServerOptions net_options, NetOptions(settings));
+  TRY(MakeReadinessRule(settings).status());
   AddProcessMetrics(metrics, VersionText());
   const Foundations foundations{settings, metrics, manager, readiness, engine, reloader};
   ASSIGN_OR_RETURN(frontends, MakeFrontends(foundations));

@@ -125,6 +125,8 @@ struct ModelConfig {
 struct LabelState {
   VersionNumber wanted;    // as configured
   VersionNumber in_force;  // what requests get: the last wanted one that was ready
+  // The wanted version is ready or aspired, or the source has not yet said that it is not.
+  bool is_coming = false;
 };
 
 // What a listener hears: that a version entered a state, or, without `version`, that a model was

@@ -76,7 +76,8 @@ Status Manager::Impl::CheckConfigs(const std::vector<ModelConfig>& configs) cons
 void Manager::Impl::Configure(ModelConfig config) {
   Model& model = models_.try_emplace(config.name, config.name, new_events_).first->second;
   model.source_status = OkStatus();  // of the old configuration; the source tells it anew
-  if (!std::exchange(model.is_configured, true)) model.was_told = false;
+  model.was_told = false;
+  model.is_configured = true;
   const LoadMode old_mode = std::exchange(model.config, std::move(config)).load_mode;
   // What is loaded stays until it is idle.
   if (model.config.load_mode == LoadMode::kOnDemand && old_mode == LoadMode::kAlways)
@@ -348,8 +349,12 @@ std::map<std::string, LabelState> Manager::Impl::Labels(std::string_view name) {
   const Model* model = FindConfigured(name);
   std::map<std::string, LabelState> labels;
   if (model == nullptr) return labels;
-  for (const auto& [label, version] : model->labels)
-    labels.emplace(label, LabelState{model->config.labels.at(label), version});
+  for (const auto& [label, version] : model->labels) {
+    const VersionNumber wanted = model->config.labels.at(label);
+    const bool is_coming = !model->was_told || model->versions.IsReady(wanted) ||
+                           model->versions.IsAspired(wanted);
+    labels.emplace(label, LabelState{wanted, version, is_coming});
+  }
   return labels;
 }
 

@@ -62,7 +62,7 @@ class Manager::Impl final {
 
     ModelConfig config;
     bool is_configured = true;  // false: removed, and forgotten once its versions are gone
-    bool was_told = false;      // the source has said something since it was added
+    bool was_told = false;      // the source has said something since it was configured
     Status source_status;
     ModelVersions versions;
     std::map<std::string, VersionNumber> labels;  // in force

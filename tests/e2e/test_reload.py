@@ -175,19 +175,39 @@ def test_a_list_whose_client_gave_up_is_not_applied(start, tmp_path):
     assert 'same' not in server.log()
 
 
-def test_the_look_at_the_file_tries_a_refused_list_again(start, tmp_path):
-    """A label in use moves once its new version is there, which the same edit may bring."""
+def version_of(server, label):
+    with Client(server) as client:
+        return client.predict_raw('more', {'x': np.array([1], np.float32)}, label=label).model_spec.version.value
+
+
+def test_a_label_in_use_stays_until_its_new_version_is_there(start, tmp_path):
     base = folder(tmp_path / 'more', [1])
     both = f'base_path: "{base}" model_version_policy {{ all {{}} }} version_labels {{ key: "stable" value: %d }}'
     server = start({'more': both % 1}, flags=['--model_config_file_poll_wait_seconds=1'])
     write(server, {'more': both % 2})
-    eventually('it is refused', lambda: 'stays at version 1' in server.log())
-    folder(tmp_path / 'more', [2])
     eventually('it is in force', lambda: 'is in force' in server.log())
-    with Client(server) as client:
-        x = {'x': np.array([1], np.float32)}
-        assert client.predict_raw('more', x, label='stable').model_spec.version.value == 2
-    assert server.log().count('stays at version 1') == 1
+    assert version_of(server, 'stable') == 1
+    folder(tmp_path / 'more', [2])
+    eventually('the label has moved', lambda: version_of(server, 'stable') == 2)
+
+
+def test_a_version_and_its_label_come_in_one_reload(start, tmp_path):
+    base = folder(tmp_path / 'more', [1, 2])
+    one = f'base_path: "{base}" model_version_policy {{ specific {{ versions: %d }} }} version_labels {{ key: "stable" value: %d }}'
+    server = start({'more': one % (1, 1)})
+    assert version_of(server, 'stable') == 1
+    assert reload(server, {'more': one % (2, 2)}) is None
+    assert version_of(server, 'stable') == 2
+
+
+def test_a_label_for_a_version_that_is_not_there_is_refused_and_stays(start, tmp_path):
+    base = folder(tmp_path / 'more', [1])
+    both = f'base_path: "{base}" model_version_policy {{ all {{}} }} version_labels {{ key: "stable" value: %d }}'
+    server = start({'more': both % 1})
+    error = reload(server, {'more': both % 7})
+    assert error.code() == grpc.StatusCode.FAILED_PRECONDITION
+    assert 'assign label to version 7 of model more, which is not currently available' in error.details()
+    assert version_of(server, 'stable') == 1
 
 
 @pytest.mark.parametrize('path, said', [('/1', 'this one is a version itself: give the folder above'),

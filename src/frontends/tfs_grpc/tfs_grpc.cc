@@ -50,7 +50,7 @@ StatusOr<std::optional<core::VersionNumber>> WantedVersion(const core::Manager& 
   if (found == labels.end()) {
     return InvalidArgument("Unrecognized servable version label: {}", spec.version_label());
   }
-  return std::optional(found->second);
+  return std::optional(found->second.in_force);
 }
 
 Status GetModelStatus(const core::Manager& manager, const GetModelStatusRequest& request,

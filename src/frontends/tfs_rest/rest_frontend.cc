@@ -163,7 +163,7 @@ StatusOr<std::string> RestFrontend::DescribeModel(const RestTarget& target) cons
     if (found == labels.end()) {
       return InvalidArgument("Unrecognized servable version label: {}", target.label);
     }
-    version = found->second;
+    version = found->second.in_force;
   }
   return tfs::ModelStatusJson(target.name, version, versions);
 }
