@@ -66,11 +66,12 @@ void Connection::OnFirstRead(const error_code& error, size_t bytes) {
     if (!waiting_writable_) loop_.Retire(*this);
   } else if (error == boost::asio::error::eof) {
     OnEndOfInput();
-  } else if (error) {
+  } else if (error && error != boost::asio::error::operation_aborted) {
     Close();
-  } else {
+  } else if (!error) {
     ReadRest(bytes);
   }
+  if (std::exchange(drain_awaits_read_, false) && !closed_) DrainNow();
   if (!closed_) {
     Flush();
     StartRead();
@@ -261,7 +262,7 @@ void Connection::WaitWritable() {
     waiting_writable_ = false;
     if (closed_) {
       if (!reading_) loop_.Retire(*this);
-    } else if (error) {
+    } else if (error && error != boost::asio::error::operation_aborted) {
       Close();
     } else {
       Flush();
@@ -312,7 +313,15 @@ void Connection::Abort() {
 }
 
 void Connection::StartDrain() {
-  if (closed_ || draining_) return;
+  if (closed_ || draining_ || drain_awaits_read_) return;
+  if (!reading_) return DrainNow();
+  // The read may be done and its handler still to come: it is told to end, with bytes or without.
+  drain_awaits_read_ = true;
+  error_code ignored;
+  socket_.cancel(ignored);
+}
+
+void Connection::DrainNow() {
   // A request that has arrived by now is answered.
   Read read = input_ended_ || lingering_ ? Read::kAll : Read::kMore;
   ReadMore(read);

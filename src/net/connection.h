@@ -65,6 +65,7 @@ class Connection final : public SessionHost, private FlushTarget {
   void WaitWritable();
   bool HasUnacknowledged();
   bool MayCloseAtOnce() const;
+  void DrainNow();
   void Linger();
   void Close();
   bool CheckTimeouts(SteadyTime now);
@@ -93,6 +94,7 @@ class Connection final : public SessionHost, private FlushTarget {
   bool close_after_flush_ = false;
   bool lingering_ = false;  // all is sent; waits for the peer to close
   bool closed_ = false;
+  bool drain_awaits_read_ = false;
   bool draining_ = false;
   bool owed_at_drain_ = false;  // the peer had not taken all answers when the drain began
 

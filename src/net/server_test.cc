@@ -248,6 +248,36 @@ TEST_F(ServerTest, DrainDoesNotWaitForIdleClientsToClose) {
   EXPECT_TRUE(drained.get());
 }
 
+// Its bytes are read in the same burst of events in which the drain begins.
+TEST_F(ServerTest, DrainAnswersTheRequestOfAConnectionThatHasJustCome) {
+  std::promise<void> blocked, released;
+  router_.AddHttp({.path = "/block", .handler = [&](HttpCallRef call) {
+                     blocked.set_value();
+                     released.get_future().wait();
+                     call->Respond({});
+                   }});
+  Start();
+  SocketClient idle = Connect();  // on loop 0, and so on in turn
+  EXPECT_THAT(idle.Ask(Get("/peer")), StartsWith("HTTP/1.1 200"));
+  SocketClient blocking = Connect();
+  blocking.Send(Get("/block"));
+  blocked.get_future().wait();
+  SocketClient other = Connect();
+  EXPECT_THAT(other.Ask(Get("/peer")), StartsWith("HTTP/1.1 200"));
+  SocketClient late = Connect();  // on loop 1, which will hear of it and of the drain at once
+  late.Send(Get("/peer"));
+  SocketClient last = Connect();  // its answer shows that the one before was accepted
+  EXPECT_THAT(last.Ask(Get("/peer")), StartsWith("HTTP/1.1 200"));
+  auto drained = std::async(std::launch::async, [&] { return server_->Drain(); });
+  EXPECT_EQ(idle.ReadUntilClosed(), "");
+  released.set_value();
+  EXPECT_THAT(late.ReadUntilClosed(), StartsWith("HTTP/1.1 200"));
+  EXPECT_THAT(blocking.ReadUntilClosed(), StartsWith("HTTP/1.1 200"));
+  late.Reset();
+  blocking.Reset();
+  EXPECT_TRUE(drained.get());
+}
+
 TEST_F(ServerTest, DrainIsBounded) {
   options_.drain_timeout = milliseconds(20);
   Start();

@@ -17,11 +17,14 @@ using testing::HasSubstr;
 // Memory of a backend that counts its references; starts with one.
 struct Owned {
   int references = 1;
-  static constexpr PenstockOwnerCalls kCalls = {
-      [](void* object) { ++static_cast<Owned*>(object)->references; },
-      [](void* object) { --static_cast<Owned*>(object)->references; }};
-  PenstockOwner owner() { return {this, &kCalls}; }
+  PenstockOwner owner();
 };
+
+constexpr PenstockOwnerCalls kOwnedCalls = {
+    [](void* object) { ++static_cast<Owned*>(object)->references; },
+    [](void* object) { --static_cast<Owned*>(object)->references; }};
+
+PenstockOwner Owned::owner() { return {this, &kOwnedCalls}; }
 
 constexpr int64_t kTwo[] = {2};
 

@@ -6,10 +6,22 @@
 namespace penstock {
 namespace {
 
-// The signal that this thread is setting, and whether its token fired meanwhile: the callback may
-// end the run, so it must wait until Set is done with it.
-thread_local const StopSignal* setting = nullptr;
-thread_local bool fired_while_setting = false;
+// That this thread is in Set of a signal. The callback, which Set may call itself, may end the run
+// and with it the signal.
+struct Setting {
+  const StopSignal* const signal;
+  Setting* const outer;
+  bool has_fired = false;  // the token, at once
+  bool is_over = false;    // the signal is cleared, and may be gone
+};
+
+thread_local Setting* innermost = nullptr;
+
+Setting* SettingOf(const StopSignal* signal) {
+  Setting* found = innermost;
+  while (found != nullptr && found->signal != signal) found = found->outer;
+  return found;
+}
 
 }  // namespace
 
@@ -20,37 +32,49 @@ int32_t StopSignal::Reason() const {
 }
 
 void StopSignal::Set(void (*callback)(void*), void* argument) {
-  bool fire_now = false;
   {
     MutexLock lock(mutex_);
     callback_ = callback;
     argument_ = argument;
+    is_setting_ = true;
     used_.store(true, std::memory_order_release);
-    const StopSignal* const outer = setting;
-    setting = this;
-    fired_while_setting = false;
-    if (token_ != nullptr) {
-      token_->SetCallback([this] {
-        if (setting == this) {
-          fired_while_setting = true;
-        } else {
-          Fire();
-        }
-      });
-    }
-    fire_now = fired_while_setting;
-    setting = outer;
-    if (deadline != kNoDeadline) {
-      passed = [](DeadlineNode* node) { static_cast<StopSignal*>(node)->Fire(); };
-      watch_.Add(*this);
-    }
   }
-  if (fire_now) Fire();
+  Setting setting = {this, innermost};
+  innermost = &setting;
+  Arrange();
+  // Not from within the token, which may not outlive the run.
+  if (setting.has_fired) Fire();
+  innermost = setting.outer;
+  if (setting.is_over) return;
+  MutexLock lock(mutex_);
+  is_setting_ = false;
+  changed_.NotifyAll();
+}
+
+void StopSignal::Arrange() {
+  if (token_ != nullptr) {
+    token_->SetCallback([this] {
+      if (Setting* const setting = SettingOf(this); setting != nullptr) {
+        setting->has_fired = true;
+      } else {
+        Fire();
+      }
+    });
+  }
+  if (deadline != kNoDeadline) {
+    passed = [](DeadlineNode* node) { static_cast<StopSignal*>(node)->Fire(); };
+    watch_.Add(*this);
+  }
 }
 
 void StopSignal::Clear() {
   if (!used_.load(std::memory_order_acquire)) return;
-  { MutexLock wait_for_set(mutex_); }
+  if (Setting* const setting = SettingOf(this); setting != nullptr) {
+    setting->is_over = true;
+  } else {
+    MutexLock lock(mutex_);
+    while (is_setting_) changed_.Wait(mutex_);
+  }
   fired_.store(true);
   if (token_ != nullptr) token_->ClearCallback();
   watch_.Remove(*this);

@@ -31,6 +31,8 @@ class StopSignal final : private DeadlineNode {
   void Clear() EXCLUDES(mutex_);
 
  private:
+  // Tells the token and the watch what to call.
+  void Arrange();
   // Runs the callback, if it has not run yet. The signal may be gone afterwards.
   void Fire();
 
@@ -40,7 +42,9 @@ class StopSignal final : private DeadlineNode {
   std::atomic<bool> fired_{false};
   void (*callback_)(void*) = nullptr;
   void* argument_ = nullptr;
-  Mutex mutex_;  // held while Set arranges things
+  Mutex mutex_;
+  CondVar changed_;
+  bool is_setting_ GUARDED_BY(mutex_) = false;  // a thread is in Set
 };
 
 }  // namespace penstock
