@@ -8,9 +8,9 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include "net/http1_session_fake.h"
+#include "session_fuzz.h"
 
 namespace penstock::net {
 namespace {
@@ -21,43 +21,19 @@ constexpr unsigned kDrain = 2;    // the server drains from the second read on
 constexpr unsigned kTicks = 4;    // time passes between reads
 constexpr unsigned kDrop = 8;     // the connection is lost at the end, with calls unanswered
 
-constexpr size_t kLongAnswerBytes = 5000;
-
-// Calls that handlers have not answered yet. One thread.
-struct Held {
-  std::vector<HttpCallRef> late;  // to be answered after the read
-  std::vector<HttpCallRef> kept;  // never to be answered
-};
-Held& HeldCalls() {
-  static Held held;
-  return held;
-}
-
-void Echo(HttpCallRef call) {
-  HttpResponse response;
-  response.body.Append(call->body());
-  call->Respond(std::move(response));
-}
+using HeldHttp = Held<HttpCallRef>;
 
 Router MakeRouter() {
   Router router;
   router.AddHttp({.path = "/v1/*",
                   .methods = {"GET", "POST"},
-                  .handler = Echo,
+                  .handler = EchoHttp,
                   .landing = [](std::span<const std::byte> prefix, uint64_t) -> size_t {
                     return prefix.size() / 2;
                   }});
-  router.AddHttp({.path = "/long", .methods = {"GET"}, .handler = [](HttpCallRef call) {
-                    HttpResponse response;
-                    response.body.AppendCopy(std::string(kLongAnswerBytes, 'x'));
-                    call->Respond(std::move(response));
-                  }});
-  router.AddHttp({.path = "/late", .handler = [](HttpCallRef call) {
-                    HeldCalls().late.push_back(std::move(call));
-                  }});
-  router.AddHttp({.path = "/keep", .handler = [](HttpCallRef call) {
-                    HeldCalls().kept.push_back(std::move(call));
-                  }});
+  router.AddHttp({.path = "/long", .methods = {"GET"}, .handler = AnswerLong});
+  router.AddHttp({.path = "/late", .handler = HeldHttp::HoldLate});
+  router.AddHttp({.path = "/keep", .handler = HeldHttp::HoldForEver});
   router.AddHttp({.path = "/drop", .handler = [](HttpCallRef) {}});
   return router;
 }
@@ -78,8 +54,8 @@ void Give(FakeHttp1Server& server, std::string_view piece, bool is_in_place) {
 // Gives the answers that are late, and those to the requests behind them.
 void Settle(FakeHttp1Server& server) {
   server.Send();
-  while (!HeldCalls().late.empty()) {
-    for (HttpCallRef& call : std::exchange(HeldCalls().late, {})) Echo(std::move(call));
+  while (!HeldHttp::Calls().late.empty()) {
+    for (HttpCallRef& call : std::exchange(HeldHttp::Calls().late, {})) EchoHttp(std::move(call));
     server.RunPosted();
     server.Send();
   }
@@ -111,7 +87,7 @@ void Play(std::string_view input, size_t step, unsigned how) {
   options.header_bytes_max = 4096;
   FakeHttp1Server server(router, options);
   Converse(server, input, step, how);
-  HeldCalls() = {};  // dropped without an answer
+  HeldHttp::Calls() = {};  // dropped without an answer
 }
 
 }  // namespace

@@ -8,10 +8,10 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include "net/http2_session_fake.h"
 #include "protocols/tfs/predict_reader.h"
+#include "session_fuzz.h"
 
 namespace penstock::net {
 namespace {
@@ -25,17 +25,7 @@ constexpr unsigned kSlow = 64;   // time passes between reads
 constexpr unsigned kLost = 128;  // the connection is lost at the end, with calls unanswered
 
 constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-constexpr size_t kLongAnswerBytes = 5000;
-
-// Calls that handlers have not answered yet. One thread.
-struct Held {
-  std::vector<GrpcCallRef> late;  // to be answered after the read
-  std::vector<GrpcCallRef> kept;  // never to be answered
-};
-Held& HeldCalls() {
-  static Held held;
-  return held;
-}
+using HeldGrpc = Held<GrpcCallRef>;
 
 void Echo(const GrpcCallRef& call) { call->Respond(ByteChain(call->message())); }
 
@@ -57,28 +47,17 @@ void AddGrpc(Router& router) {
                   .handler = Echo,
                   .landing = tfs::PredictLanding});
   router.AddGrpc({.method = "/a/s", .is_unary = false, .handler = EchoStream});
-  router.AddGrpc({.method = "/a/late", .handler = [](GrpcCallRef call) {
-                    HeldCalls().late.push_back(std::move(call));
-                  }});
-  const auto keep = [](GrpcCallRef call) { HeldCalls().kept.push_back(std::move(call)); };
-  router.AddGrpc({.method = "/a/keep", .handler = keep});
-  router.AddGrpc({.method = "/a/unread", .is_unary = false, .handler = keep});
+  router.AddGrpc({.method = "/a/late", .handler = HeldGrpc::HoldLate});
+  router.AddGrpc({.method = "/a/keep", .handler = HeldGrpc::HoldForEver});
+  router.AddGrpc({.method = "/a/unread", .is_unary = false, .handler = HeldGrpc::HoldForEver});
   router.AddGrpc({.method = "/a/drop", .handler = [](GrpcCallRef) {}});
 }
 
 Router MakeRouter() {
   Router router;
   AddGrpc(router);
-  router.AddHttp({.path = "/", .handler = [](HttpCallRef call) {
-                    HttpResponse response;
-                    response.body = ByteChain(call->body());
-                    call->Respond(std::move(response));
-                  }});
-  router.AddHttp({.path = "/long", .methods = {"GET"}, .handler = [](HttpCallRef call) {
-                    HttpResponse response;
-                    response.body.AppendCopy(std::string(kLongAnswerBytes, 'x'));
-                    call->Respond(std::move(response));
-                  }});
+  router.AddHttp({.path = "/", .handler = EchoHttp});
+  router.AddHttp({.path = "/long", .methods = {"GET"}, .handler = AnswerLong});
   return router;
 }
 
@@ -98,7 +77,7 @@ ServerOptions OptionsFor(unsigned how) {
 // Gives one read and what follows from it. False: the connection ends.
 bool Give(FakeHttp2Server& server, std::string_view read, unsigned how) {
   if (!server.Receive(read)) return false;
-  for (const GrpcCallRef& call : std::exchange(HeldCalls().late, {})) Echo(call);
+  for (const GrpcCallRef& call : std::exchange(HeldGrpc::Calls().late, {})) Echo(call);
   server.RunPosted();
   server.Send(size_t{16} << (how >> 2 & 3) * 4);
   return (how & kSlow) == 0 || server.Pass(std::chrono::seconds(5));
@@ -129,6 +108,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view input(reinterpret_cast<const char*>(data) + 2, size - 2);
   FakeHttp2Server server(router, OptionsFor(data[0]));
   Play(server, input, data[1] == 0 ? input.size() : data[1], data[0]);
-  HeldCalls() = {};  // dropped without an answer
+  HeldGrpc::Calls() = {};  // dropped without an answer
   return 0;
 }

@@ -94,4 +94,10 @@ inline Tensor Output(const InferResponse& response, std::string_view name) {
   return Floats({});
 }
 
+inline std::vector<std::string> OutputNames(const InferResponse& response) {
+  std::vector<std::string> names;
+  for (const NamedTensor& output : response.outputs) names.emplace_back(output.name);
+  return names;
+}
+
 }  // namespace penstock

@@ -48,10 +48,8 @@ TEST(OnnxRuntimeTest, TensorsOfUnknownRankTakeAnyShape) {
 
 TEST(OnnxRuntimeTest, OutputsComeInTheOrderOfTheirNames) {
   const auto model = Load(TestModel("many_outputs_onnx"));
-  const InferResponse response = RunModel(*model, {{"x", Floats({1})}});
-  std::vector<std::string> names;
-  for (const NamedTensor& output : response.outputs) names.emplace_back(output.name);
-  EXPECT_THAT(names, ElementsAre("as_int64", "half", "positive", "text", "total"));
+  EXPECT_THAT(OutputNames(RunModel(*model, {{"x", Floats({1})}})),
+              ElementsAre("as_int64", "half", "positive", "text", "total"));
 }
 
 }  // namespace

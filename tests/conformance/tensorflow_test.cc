@@ -105,10 +105,8 @@ TEST_F(TensorFlowTest, TensorsThatTheGraphDoesNotHave) {
 // The map in the file has another order at each export; clients see the outputs in ours.
 TEST_F(TensorFlowTest, OutputsComeInTheOrderOfTheirNames) {
   const auto model = *Load(TestModel("many_outputs"), {});
-  const InferResponse response = RunModel(*model, {{"x", Floats({1})}});
-  std::vector<std::string> names;
-  for (const NamedTensor& output : response.outputs) names.emplace_back(output.name);
-  EXPECT_THAT(names, ElementsAre("as_int64", "half", "positive", "text", "total"));
+  EXPECT_THAT(OutputNames(RunModel(*model, {{"x", Floats({1})}})),
+              ElementsAre("as_int64", "half", "positive", "text", "total"));
 }
 
 }  // namespace

@@ -81,6 +81,7 @@ def start(tmp_path):
     def start_server(*args, **options):
         servers.append(Server(tmp_path / f'server{len(servers)}', *args, **options))
         return servers[-1]
+    start_server.servers = servers
     yield start_server
     failures = []
     for server in servers:
@@ -96,7 +97,8 @@ def pytest_runtest_makereport(item, call):
     """A failed test shows the logs of the servers it used."""
     report = yield
     if report.failed and call.when == 'call':
-        used = [value for value in getattr(item, 'funcargs', {}).values() if isinstance(value, Server)]
-        for server in used:
+        used = getattr(item, 'funcargs', {}).values()
+        servers = [value for value in used if isinstance(value, Server)]
+        for server in servers + [server for value in used for server in getattr(value, 'servers', [])]:
             report.sections.append(('log of the server', server.log()[-8000:]))
     return report

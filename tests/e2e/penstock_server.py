@@ -12,6 +12,8 @@ BUILD = os.path.join(ROOT, os.environ.get('PENSTOCK_BUILD', 'build/release'))
 BINARY = os.path.join(BUILD, 'penstock')
 # How much longer everything takes in this build, generously: for time-outs only.
 SLOWNESS = {'asan': 6, 'tsan': 10, 'debug': 4}.get(os.path.basename(BUILD), 1)
+# The same for the time-outs of a server or a call that a test waits for to pass: as little as is safe.
+PASSING_SLOWNESS = min(SLOWNESS, 3)
 STEP_SECONDS = 0.02  # between looks at something that cannot be waited for
 
 

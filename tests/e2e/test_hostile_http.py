@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from penstock_server import SLOWNESS, Server, eventually
+from penstock_server import PASSING_SLOWNESS, SLOWNESS, Server, eventually
 from raw import (ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PREFACE, PRIORITY,
                  PUSH_PROMISE, RST_STREAM, SETTINGS, WINDOW_UPDATE, connect, exchange, http2_frame, read_all,
                  read_response, send)
@@ -22,8 +22,8 @@ BODY = b'{"instances":[1.0,2.0]}'
 def server(tmp_path_factory):
     """Small limits and short time-outs, so that what is not bounded shows."""
     with Server(tmp_path_factory.mktemp('hostile'), {'half': 'builtin:half_plus_two', 'identity': 'builtin:identity'},
-                flags=[f'--body_bytes_max={16 * MEGABYTE}', f'--header_timeout_ms={1000 * SLOWNESS}',
-                       f'--body_timeout_ms={1000 * SLOWNESS}', f'--idle_timeout_ms={1000 * SLOWNESS}']) as one:
+                flags=[f'--body_bytes_max={16 * MEGABYTE}', *(f'--{each}_timeout_ms={1000 * PASSING_SLOWNESS}'
+                                                             for each in ('header', 'body', 'idle'))]) as one:
         yield one
 
 

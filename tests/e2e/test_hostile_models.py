@@ -26,224 +26,118 @@ def write(path, data):
     path.write_bytes(data if isinstance(data, bytes) else data.encode())
 
 
-def saved_model(folder, name='half_plus_two'):
-    shutil.copytree(f'{SAMPLES}/{name}/1', folder, dirs_exist_ok=True)
-    return folder / 'saved_model.pb'
-
-
-def cut(path, share):
-    data = path.read_bytes()
-    path.write_bytes(data[:int(len(data) * share)])
-
-
-# Each makes a base path, and gives a text that its error must hold.
-
-def truncated_saved_model(base):
-    cut(saved_model(version(base)), 0.5)
-    return 'saved_model.pb'
-
-
-def empty_saved_model(base):
-    write(version(base) / 'saved_model.pb', b'')
-    return 'tags'
-
-
-def saved_model_of_zeros(base):
-    write(version(base) / 'saved_model.pb', bytes(100_000))
-    return 'saved_model.pb'
-
-
-def saved_model_that_is_a_folder(base):
-    os.makedirs(version(base) / 'saved_model.pb')
-    return 'saved_model.pb'
-
-
-def saved_model_that_is_a_pipe(base):
-    os.mkfifo(version(base) / 'saved_model.pb')
-    return 'saved_model.pb is no regular file'
-
-
-def no_variables(base):
-    saved_model(version(base), 'half_plus_three')
-    shutil.rmtree(base / '1' / 'variables')
-    return 'variables'
-
-
-def no_variable_data(base):
-    saved_model(version(base), 'half_plus_three')
-    os.remove(base / '1' / 'variables' / 'variables.data-00000-of-00001')
-    return 'variables'
-
-
-def truncated_variables(base):
-    saved_model(version(base), 'digits')
-    cut(base / '1' / 'variables' / 'variables.data-00000-of-00001', 0.5)
-    return 'variables'
-
-
-def garbage_variable_index(base):
-    saved_model(version(base), 'half_plus_three')
-    write(base / '1' / 'variables' / 'variables.index', b'\x00\xff' * 200)
-    return 'variables'
-
-
-def other_tags(base):
-    path = saved_model(version(base))
-    write(path, path.read_bytes().replace(b'\x22\x05serve', b'\x22\x05swerv'))
-    return 'tags'
-
-
-def no_asset(base):
-    shutil.copytree(f'{TEST_MODELS}/vocabulary/1', version(base), dirs_exist_ok=True)
-    shutil.rmtree(base / '1' / 'assets')
-    return 'words.txt'
-
-
-def truncated_frozen_graph(base):
-    shutil.copytree(f'{TEST_MODELS}/frozen/1', version(base), dirs_exist_ok=True)
-    cut(base / '1' / 'model.pb', 0.6)
-    return 'is not a frozen graph'
-
-
-def several_frozen_graphs(base):
-    folder = version(base)
-    for name in ('a.pb', 'b.pb'):
-        shutil.copy(f'{TEST_MODELS}/frozen/1/model.pb', folder / name)
-    return 'several .pb files'
-
-
-def frozen_graph_without_end(base):
-    os.symlink('/dev/zero', version(base) / 'model.pb')
-    return 'is no regular file'
-
-
-def truncated_onnx(base):
-    path = version(base) / 'model.onnx'
-    shutil.copy(f'{SAMPLES}/digits_onnx/1/model.onnx', path)
-    cut(path, 0.7)
-    return 'model.onnx'
-
-
-def garbage_onnx(base):
-    write(version(base) / 'model.onnx', np.random.default_rng(7).bytes(100_000))
-    return 'model.onnx'
-
-
-def empty_onnx(base):
-    write(version(base) / 'model.onnx', b'')
-    return 'model.onnx'
-
-
-def onnx_that_claims_a_huge_graph(base):
-    write(version(base) / 'model.onnx', b'\x3a\xff\xff\xff\xff\xff\xff\xff\xff\x7f')
-    return 'model.onnx'
-
-
-def onnx_that_is_a_folder(base):
-    os.makedirs(version(base) / 'model.onnx')
-    return 'model.onnx'
-
-
-def onnx_that_is_a_pipe(base):
-    os.mkfifo(version(base) / 'model.onnx')
-    return 'model.onnx is no regular file'
-
-
-def onnx_that_is_a_dangling_link(base):
-    os.symlink('nowhere', version(base) / 'model.onnx')
-    return 'model.onnx'
-
-
-def several_onnx(base):
-    folder = version(base)
-    for name in ('a.onnx', 'b.onnx'):
-        shutil.copy(f'{SAMPLES}/half_plus_two_onnx/1/model.onnx', folder / name)
-    return '2 .onnx files'
-
-
-def onnx_without_its_weights(base):
-    import onnx
-    from onnx import TensorProto, helper
-    weights = helper.make_tensor('w', TensorProto.FLOAT, [2], [1, 2])
-    weights.ClearField('float_data')
-    weights.data_location = TensorProto.EXTERNAL
-    weights.external_data.add(key='location', value='weights.bin')
-    graph = helper.make_graph([helper.make_node('Add', ['x', 'w'], ['y'])], 'g',
-                              [helper.make_tensor_value_info('x', TensorProto.FLOAT, [2])],
-                              [helper.make_tensor_value_info('y', TensorProto.FLOAT, [2])], [weights])
-    model = helper.make_model(graph, ir_version=9, opset_imports=[helper.make_opsetid('', 17)])
-    onnx.save(model, str(version(base) / 'model.onnx'))
-    return 'weights.bin'
-
-
-def onnx_of_the_future(base):
-    from onnx import TensorProto, helper
-    graph = helper.make_graph([helper.make_node('Identity', ['x'], ['y'])], 'g',
-                              [helper.make_tensor_value_info('x', TensorProto.FLOAT, [2])],
-                              [helper.make_tensor_value_info('y', TensorProto.FLOAT, [2])])
-    model = helper.make_model(graph, ir_version=9, opset_imports=[helper.make_opsetid('', 9999)])
-    write(version(base) / 'model.onnx', model.SerializeToString())
-    return 'opset'
-
-
-def both_runtimes(base):
-    write(saved_model(version(base)).parent / 'model.onnx', b'x')
-    return 'several backends'
-
-
-def unknown_builtin(base):
-    write(version(base) / 'model.builtin', 'no_such_model\n')
-    return 'there is no built-in model "builtin:no_such_model"; there are builtin:half_plus_two'
-
-
-def garbage_builtin(base):
-    write(version(base) / 'model.builtin', bytes(range(255, 0, -1)) * 1000)
-    return 'there is no built-in model'
-
-
-def builtin_that_is_a_folder(base):
-    os.makedirs(version(base) / 'model.builtin')
-    return 'model.builtin'
-
-
-def builtin_that_is_a_pipe(base):
-    os.mkfifo(version(base) / 'model.builtin')
-    return 'model.builtin is no regular file'
-
-
-def names_that_are_no_text(base):
-    write(version(base) / os.fsdecode(b'caf\xe9.bin'), b'')
-    return 'files: caf\ufffd.bin'
-
-
-def empty_version(base):
-    version(base)
-    return 'no backend takes the folder'
-
-
-BUILTIN = [
-    unknown_builtin, garbage_builtin, builtin_that_is_a_folder, builtin_that_is_a_pipe, names_that_are_no_text,
-    empty_version]
-OF_RUNTIMES = [
-    truncated_saved_model, empty_saved_model, saved_model_of_zeros, saved_model_that_is_a_folder,
-    saved_model_that_is_a_pipe, no_variables, no_variable_data, truncated_variables, garbage_variable_index,
-    other_tags, no_asset, truncated_frozen_graph, several_frozen_graphs, frozen_graph_without_end, truncated_onnx,
-    garbage_onnx, empty_onnx, onnx_that_claims_a_huge_graph, onnx_that_is_a_folder, onnx_that_is_a_pipe,
-    onnx_that_is_a_dangling_link, several_onnx, onnx_without_its_weights, onnx_of_the_future, both_runtimes]
-
-
-def all_are_told(tmp_path, start, makers):
-    models, texts = {'good': HALF}, {}
-    for make in makers:
-        base = tmp_path / 'models' / make.__name__
-        os.makedirs(base)
-        texts[make.__name__] = make(base)
-        models[make.__name__] = str(base)
+# What is done to the folder of a version; each gives a function that does it.
+
+def sample(name, base=SAMPLES):
+    return lambda folder: shutil.copytree(f'{base}/{name}/1', folder, dirs_exist_ok=True)
+
+
+def copied(source, *names):
+    return lambda folder: [shutil.copy(source, folder / name) for name in names]
+
+
+def put(name, data):
+    return lambda folder: write(folder / name, data)
+
+
+def cut(name, share):
+    return lambda folder: os.truncate(folder / name, int(os.path.getsize(folder / name) * share))
+
+
+def replaced(name, old, new):
+    return lambda folder: write(folder / name, (folder / name).read_bytes().replace(old, new))
+
+
+def without(name):
+    return lambda folder: (shutil.rmtree if (folder / name).is_dir() else os.remove)(folder / name)
+
+
+def directory(name):
+    return lambda folder: os.makedirs(folder / name)
+
+
+def pipe(name):
+    return lambda folder: os.mkfifo(folder / name)
+
+
+def link(name, target):
+    return lambda folder: os.symlink(target, folder / name)
+
+
+def onnx_model(operator, inputs, opset=17, weights=()):
+    """Saved as model.onnx: one operator on vectors of two."""
+    def save(folder):
+        import onnx
+        from onnx import TensorProto, helper
+        vector = {name: helper.make_tensor_value_info(name, TensorProto.FLOAT, [2]) for name in 'xy'}
+        tensors = [helper.make_tensor(name, TensorProto.FLOAT, [2], [1, 2]) for name in weights]
+        for tensor in tensors:
+            tensor.ClearField('float_data')
+            tensor.data_location = TensorProto.EXTERNAL
+            tensor.external_data.add(key='location', value='weights.bin')
+        node = helper.make_node(operator, inputs, ['y'])
+        graph = helper.make_graph([node], 'g', [vector['x']], [vector['y']], tensors)
+        onnx.save(helper.make_model(graph, ir_version=9, opset_imports=[helper.make_opsetid('', opset)]),
+                  str(folder / 'model.onnx'))
+    return save
+
+
+HALF_PLUS_THREE = sample('half_plus_three')
+VARIABLES = 'variables/variables.data-00000-of-00001'
+FROZEN = f'{TEST_MODELS}/frozen/1/model.pb'
+
+# The model's name -> a text that its error must hold, and how its version comes about.
+BUILTIN = {
+    'unknown_builtin': ('there is no built-in model "builtin:no_such_model"; there are builtin:half_plus_two',
+                        put('model.builtin', 'no_such_model\n')),
+    'garbage_builtin': ('there is no built-in model', put('model.builtin', bytes(range(255, 0, -1)) * 1000)),
+    'builtin_that_is_a_folder': ('model.builtin', directory('model.builtin')),
+    'builtin_that_is_a_pipe': ('model.builtin is no regular file', pipe('model.builtin')),
+    'names_that_are_no_text': ('files: caf\ufffd.bin', put(os.fsdecode(b'caf\xe9.bin'), b'')),
+    'empty_version': ('no backend takes the folder',),
+}
+OF_RUNTIMES = {
+    'truncated_saved_model': ('saved_model.pb', sample('half_plus_two'), cut('saved_model.pb', 0.5)),
+    'empty_saved_model': ('tags', put('saved_model.pb', b'')),
+    'saved_model_of_zeros': ('saved_model.pb', put('saved_model.pb', bytes(100_000))),
+    'saved_model_that_is_a_folder': ('saved_model.pb', directory('saved_model.pb')),
+    'saved_model_that_is_a_pipe': ('saved_model.pb is no regular file', pipe('saved_model.pb')),
+    'no_variables': ('variables', HALF_PLUS_THREE, without('variables')),
+    'no_variable_data': ('variables', HALF_PLUS_THREE, without(VARIABLES)),
+    'truncated_variables': ('variables', sample('digits'), cut(VARIABLES, 0.5)),
+    'garbage_variable_index': ('variables', HALF_PLUS_THREE, put('variables/variables.index', b'\x00\xff' * 200)),
+    'other_tags': ('tags', sample('half_plus_two'), replaced('saved_model.pb', b'\x22\x05serve', b'\x22\x05swerv')),
+    'no_asset': ('words.txt', sample('vocabulary', TEST_MODELS), without('assets')),
+    'truncated_frozen_graph': ('is not a frozen graph', sample('frozen', TEST_MODELS), cut('model.pb', 0.6)),
+    'several_frozen_graphs': ('several .pb files', copied(FROZEN, 'a.pb', 'b.pb')),
+    'frozen_graph_without_end': ('is no regular file', link('model.pb', '/dev/zero')),
+    'truncated_onnx': ('model.onnx', sample('digits_onnx'), cut('model.onnx', 0.7)),
+    'garbage_onnx': ('model.onnx', put('model.onnx', np.random.default_rng(7).bytes(100_000))),
+    'empty_onnx': ('model.onnx', put('model.onnx', b'')),
+    'onnx_that_claims_a_huge_graph': ('model.onnx', put('model.onnx', b'\x3a\xff\xff\xff\xff\xff\xff\xff\xff\x7f')),
+    'onnx_that_is_a_folder': ('model.onnx', directory('model.onnx')),
+    'onnx_that_is_a_pipe': ('model.onnx is no regular file', pipe('model.onnx')),
+    'onnx_that_is_a_dangling_link': ('model.onnx', link('model.onnx', 'nowhere')),
+    'several_onnx': ('2 .onnx files', copied(f'{SAMPLES}/half_plus_two_onnx/1/model.onnx', 'a.onnx', 'b.onnx')),
+    'onnx_without_its_weights': ('weights.bin', onnx_model('Add', ['x', 'w'], weights=['w'])),
+    'onnx_of_the_future': ('opset', onnx_model('Identity', ['x'], opset=9999)),
+    'both_runtimes': ('several backends', sample('half_plus_two'), put('model.onnx', b'x')),
+}
+
+
+def all_are_told(tmp_path, start, bad):
+    models = {'good': HALF}
+    for name, (_, *steps) in bad.items():
+        base = tmp_path / 'models' / name
+        folder = version(base)
+        for step in steps:
+            step(folder)
+        models[name] = str(base)
     server = start(models, flags=FLAGS, ready=False)
     problems = []
     with Client(server) as client:
         server.wait_for('good', 1)
-        for name, text in texts.items():
+        for name, (text, *_) in bad.items():
             eventually(f'{name} has failed', lambda name=name: server.states(name).get(1) == 'END', 20)
             status = client.status(name).model_version_status[0].status
             if not status.error_code or text not in status.error_message or len(status.error_message) < 40:

@@ -11,7 +11,7 @@ from google.protobuf import text_format
 from tensorflow_serving.apis import model_management_pb2, model_service_pb2_grpc
 
 from clients import Client
-from penstock_server import SLOWNESS, config_text, eventually
+from penstock_server import PASSING_SLOWNESS, SLOWNESS, config_text, eventually
 
 HALF, SAME = 'builtin:half_plus_two', 'builtin:identity'
 
@@ -33,8 +33,8 @@ def folder(path, versions, kind='half_plus_two'):
 
 
 
-def reload(server, models, timeout=60):
-    """HandleReloadConfigRequest; the error, or None."""
+def reload(server, models, seconds=60 * SLOWNESS):
+    """HandleReloadConfigRequest, for at most so long; the error, or None."""
     request = model_management_pb2.ReloadConfigRequest()
     if isinstance(models, dict):
         text_format.Parse(config_text(models), request.config)
@@ -43,7 +43,7 @@ def reload(server, models, timeout=60):
     with grpc.insecure_channel(server.address) as channel:
         stub = model_service_pb2_grpc.ModelServiceStub(channel)
         try:
-            response = stub.HandleReloadConfigRequest(request, timeout=timeout * SLOWNESS)
+            response = stub.HandleReloadConfigRequest(request, timeout=seconds)
         except grpc.RpcError as error:
             return error
         assert response.status.error_code == 0
@@ -149,7 +149,7 @@ def test_a_list_that_is_wrong_changes_nothing(start):
 def test_a_reload_ends_with_its_deadline(start, tmp_path):
     """An empty base path may get a version at any time, so this is no error yet; but nobody waits for ever."""
     server = start({'half': HALF}, flags=['--file_system_poll_wait_seconds=-1'])
-    error = reload(server, {'half': HALF, 'more': folder(tmp_path / 'more', [1])}, timeout=1)
+    error = reload(server, {'half': HALF, 'more': folder(tmp_path / 'more', [1])}, PASSING_SLOWNESS)
     assert error.code() == grpc.StatusCode.DEADLINE_EXCEEDED
     assert reload(server, {'half': HALF}) is None  # the next one is not held up
 
@@ -166,10 +166,11 @@ def test_what_failed_before_is_no_answer_to_a_new_list(start, tmp_path):
 
 def test_a_list_whose_client_gave_up_is_not_applied(start, tmp_path):
     server = start({'half': HALF}, flags=['--file_system_poll_wait_seconds=-1'])
-    first = threading.Thread(target=reload, args=(server, {'half': HALF, 'more': folder(tmp_path / 'm', [1])}, 3))
+    models = {'half': HALF, 'more': folder(tmp_path / 'm', [1])}
+    first = threading.Thread(target=reload, args=(server, models, 3 * PASSING_SLOWNESS))
     first.start()
     eventually('the first list is in force', lambda: 'a client has replaced the list' in server.log())
-    assert reload(server, {'same': SAME}, timeout=1).code() == grpc.StatusCode.DEADLINE_EXCEEDED
+    assert reload(server, {'same': SAME}, PASSING_SLOWNESS).code() == grpc.StatusCode.DEADLINE_EXCEEDED
     first.join()
     assert reload(server, {'half': HALF}) is None  # the one behind it in the queue has been dealt with
     assert 'same' not in server.log()
@@ -251,11 +252,11 @@ def test_requests_go_on_during_reloads(start, tmp_path):
     assert not failures, failures[:3]
 
 
-@pytest.mark.slow_under_sanitizers
 def test_two_hundred_reloads_leave_nothing_behind(start, tmp_path):
+    """Under a sanitizer fewer: it sees what is used after its end, but keeps what is freed."""
     server = start({'half': HALF})
     base, sizes = folder(tmp_path / 'more', [1, 2]), []
-    for i in range(200):
+    for i in range(200 if SLOWNESS == 1 else 50):
         assert reload(server, {'half': HALF, f'more{i % 7}': base} if i % 2 else {'half': HALF, 'same': SAME}) is None
         sizes.append(server.memory_bytes())
-    assert sizes[-1] < sizes[50] + 500_000, sizes[::25]
+    assert SLOWNESS > 1 or sizes[-1] < sizes[50] + 500_000, sizes[::25]

@@ -160,7 +160,6 @@ def test_the_type_of_the_request_does_not_matter(base, session):
         assert session.post(base + HALF, BODY, headers={'Content-Type': kind}).json() == ANSWER
 
 
-@pytest.mark.slow_under_sanitizers
 @pytest.mark.parametrize('client', ['requests', 'curl', 'curl over HTTP/2'])
 def test_a_body_of_20_megabytes(base, session, client):
     count = 2_500_000

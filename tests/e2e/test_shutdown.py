@@ -71,10 +71,10 @@ def test_a_request_that_is_half_sent(start, how):
         status, _, answer = grpc_connection.finish(stream)
         assert status == 0
         assert list(predict_pb2.PredictResponse.FromString(answer).outputs['y'].float_val) == [2.5, 3.0]
-        assert server.wait() == 0
+    assert server.wait() == 0
 
 
-def test_new_streams_on_a_connection_that_drains_are_turned_away(start):
+def test_a_client_that_does_not_close_a_drained_connection_is_not_waited_for(start):
     server = start(BUILTIN)
     message = predict_request('half', {'x': np.float32([1, 2])}).SerializeToString()
     with GrpcConnection(server) as connection:
