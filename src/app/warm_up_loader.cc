@@ -7,13 +7,31 @@
 namespace penstock {
 
 StatusOr<std::unique_ptr<core::Servable>> WarmUpLoader::Load() {
-  ASSIGN_OR_RETURN(std::unique_ptr<core::Servable> servable, loader_->Load());
-  TRY(WarmUp(static_cast<ServedModel&>(*servable).model()));
+  CancelToken cancel;
+  SetRunning(&cancel);
+  StatusOr<std::unique_ptr<core::Servable>> servable = LoadAndWarmUp(cancel);
+  SetRunning(nullptr);
   return servable;
 }
 
-Status WarmUpLoader::WarmUp(Model& model) {
-  CancelToken cancel;
+void WarmUpLoader::Cancel() {
+  loader_->Cancel();
+  MutexLock lock(mutex_);
+  if (running_ != nullptr) running_->Cancel();
+}
+
+void WarmUpLoader::SetRunning(CancelToken* cancel) {
+  MutexLock lock(mutex_);
+  running_ = cancel;
+}
+
+StatusOr<std::unique_ptr<core::Servable>> WarmUpLoader::LoadAndWarmUp(CancelToken& cancel) {
+  ASSIGN_OR_RETURN(std::unique_ptr<core::Servable> servable, loader_->Load());
+  TRY(WarmUp(static_cast<ServedModel&>(*servable).model(), cancel));
+  return servable;
+}
+
+Status WarmUpLoader::WarmUp(Model& model, CancelToken& cancel) {
   WarmUpCounts counts;
   const SteadyTime start = clock_.Now();
   Status status = RunWarmUp(model, version_path_, options_, cancel, counts);

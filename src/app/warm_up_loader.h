@@ -8,13 +8,14 @@
 #include "app/warm_up.h"
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "base/mutex.h"
 #include "core/loader.h"
 #include "core/servable.h"
 
 namespace penstock {
 
-// One thread at a time. What `loader` loads is made by MakeServedModel. `metrics` and `clock`
-// outlive it.
+// One thread at a time but for Cancel. What `loader` loads is made by MakeServedModel. `metrics`
+// and `clock` outlive it.
 class WarmUpLoader final : public core::Loader {
  public:
   WarmUpLoader(core::ServableId id, std::string version_path, WarmUpOptions options,
@@ -27,12 +28,17 @@ class WarmUpLoader final : public core::Loader {
         metrics_(metrics),
         clock_(clock) {}
 
-  StatusOr<uint64_t> EstimateResources() override { return loader_->EstimateResources(); }
+  StatusOr<core::ResourceEstimate> EstimateResources() override {
+    return loader_->EstimateResources();
+  }
   // Errors: the loader's own, and RunWarmUp's; what was loaded is then unloaded.
-  StatusOr<std::unique_ptr<core::Servable>> Load() override;
+  StatusOr<std::unique_ptr<core::Servable>> Load() override EXCLUDES(mutex_);
+  void Cancel() override EXCLUDES(mutex_);
 
  private:
-  Status WarmUp(Model& model);
+  StatusOr<std::unique_ptr<core::Servable>> LoadAndWarmUp(CancelToken& cancel);
+  Status WarmUp(Model& model, CancelToken& cancel);
+  void SetRunning(CancelToken* cancel) EXCLUDES(mutex_);
   void Record(const Status& status, const WarmUpCounts& counts, Duration time);
 
   const core::ServableId id_;
@@ -41,6 +47,9 @@ class WarmUpLoader final : public core::Loader {
   const std::unique_ptr<core::Loader> loader_;
   MetricsRegistry& metrics_;
   const Clock& clock_;
+
+  Mutex mutex_;
+  CancelToken* running_ GUARDED_BY(mutex_) = nullptr;  // of the load that runs
 };
 
 }  // namespace penstock

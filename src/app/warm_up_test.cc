@@ -259,14 +259,21 @@ class WarmUpLoaderTest : public WarmUpTest {
           return std::make_unique<FakeModel>(
               InfoOfX(), [this](const InferRequest& request, ResponseCallback done) {
                 clock_.Advance(std::chrono::milliseconds(20));
+                if (cancels_load_) loader_->Cancel();
+                was_cancelled_ = request.cancel->IsCancelled();
                 model_.Run(request, std::move(done));
               });
         },
         metrics_);
-    return WarmUpLoader(id, version_, options_, std::move(loader), metrics_, clock_).Load();
+    WarmUpLoader warm_up(id, version_, options_, std::move(loader), metrics_, clock_);
+    loader_ = &warm_up;
+    return warm_up.Load();
   }
 
   Status load_status_;
+  bool cancels_load_ = false;
+  bool was_cancelled_ = false;  // what the last run saw
+  WarmUpLoader* loader_ = nullptr;
   FakeClock clock_;
   MetricsRegistry metrics_;
 };
@@ -295,6 +302,17 @@ TEST_F(WarmUpLoaderTest, AFailedWarmUpFailsTheLoad) {
   const auto servable = Load();
   EXPECT_EQ(MessageOf(servable.status()), AtRecord(1) + "it is negative");
   EXPECT_THAT(metrics_.Text(), HasSubstr("status=\"INTERNAL\""));
+}
+
+TEST_F(WarmUpLoaderTest, ACancelledLoadEnds) {
+  WriteRecords(Record(1) + Record(2));
+  cancels_load_ = true;
+  EXPECT_EQ(Load().status().code(), StatusCode::kCancelled);
+  EXPECT_TRUE(was_cancelled_);
+  EXPECT_THAT(seen_, ElementsAre(1));
+  cancels_load_ = false;  // the next one begins afresh
+  ASSERT_TRUE(Load().ok());
+  EXPECT_FALSE(was_cancelled_);
 }
 
 TEST_F(WarmUpLoaderTest, WithoutRequestsNothingIsMeasured) {
