@@ -164,7 +164,11 @@ core::ManagerOptions MakeManagerOptions(const Settings& settings) {
 }
 
 DirectorySourceOptions MakeDirectoryOptions(const Settings& settings) {
-  return {.poll_period = seconds(settings.file_system_poll_wait_seconds)};
+  DirectorySourceOptions options;
+  options.poll_period = seconds(settings.file_system_poll_wait_seconds);
+  options.settling.settle_time = milliseconds(settings.version_settle_ms);
+  options.keeps_last_versions = settings.servable_versions_always_present;
+  return options;
 }
 
 ThreadPoolOptions MakeComputeOptions(const Settings& settings) {

@@ -204,7 +204,7 @@ TEST_F(ComponentOptionsTest, OneModelByFlags) {
   const DirectoryModel directory = DirectoryConfig((*models)[0]);
   EXPECT_EQ(directory.name, "m");
   EXPECT_EQ(directory.base_path, "/models/m");
-  EXPECT_EQ(std::get<LatestVersions>(directory.selection).count, 1);
+  EXPECT_EQ(std::get<core::LatestVersions>(directory.selection).count, 1);
 }
 
 TEST_F(ComponentOptionsTest, ModelsByFile) {
@@ -216,10 +216,10 @@ TEST_F(ComponentOptionsTest, ModelsByFile) {
   ASSERT_TRUE(models.ok()) << models.status();
   ASSERT_EQ(models->size(), 2u);
   const DirectoryModel directory = DirectoryConfig((*models)[0]);
-  EXPECT_THAT(std::get<SpecificVersions>(directory.selection).versions,
+  EXPECT_THAT(std::get<core::SpecificVersions>(directory.selection).versions,
               ElementsAre(core::VersionNumber{3}));
   EXPECT_EQ(ManagerConfig((*models)[0]).labels.at("stable"), core::VersionNumber{3});
-  EXPECT_TRUE(std::holds_alternative<AllVersions>(DirectoryConfig((*models)[1]).selection));
+  EXPECT_TRUE(std::holds_alternative<core::AllVersions>(DirectoryConfig((*models)[1]).selection));
 }
 
 TEST_F(ComponentOptionsTest, AByteOrderMarkIsNoPartOfAFile) {

@@ -91,14 +91,14 @@ DirectoryModel DirectoryConfig(const ConfiguredModel& model) {
   DirectoryModel directory{model.name, model.base_path, {}};
   switch (model.versions) {
     case ConfiguredModel::Versions::kLatest:
-      directory.selection = LatestVersions{static_cast<int>(
+      directory.selection = core::LatestVersions{static_cast<int>(
           std::min<uint32_t>(model.latest_count, std::numeric_limits<int>::max()))};
       break;
     case ConfiguredModel::Versions::kAll:
-      directory.selection = AllVersions{};
+      directory.selection = core::AllVersions{};
       break;
     case ConfiguredModel::Versions::kSpecific:
-      directory.selection = SpecificVersions{model.specific};
+      directory.selection = core::SpecificVersions{model.specific};
       break;
   }
   return directory;

@@ -115,7 +115,12 @@ void ModelObserver::OnSourceStatus(const std::string& model) {
   const std::string error = status.ok() ? "" : status.ToString();
   std::string& last = source_errors_[model];
   if (error == last) return;
-  if (error.empty()) {
+  const bool was_waiting = last.starts_with(StatusCodeName(StatusCode::kFailedPrecondition));
+  if (status.code() == StatusCode::kFailedPrecondition) {
+    PENSTOCK_LOG(kInfo, "model {}: {}", model, MessageOf(status));
+  } else if (error.empty() && was_waiting) {
+    PENSTOCK_LOG(kInfo, "model {}: no version is waited for any more", model);
+  } else if (error.empty()) {
     PENSTOCK_LOG(kInfo, "the versions of model {} can be read again", model);
   } else {
     PENSTOCK_LOG(kWarning, "the versions of model {} cannot be read: {}", model, error);

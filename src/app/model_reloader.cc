@@ -147,7 +147,10 @@ void ModelReloader::Serve(tfs::ReloadRequest request) {
 ModelReloader::Progress ModelReloader::ProgressOf(const Awaited& models, const std::string& name,
                                                   Status& reason) const {
   if (manager_.IsModelReady(name).value_or(false)) return Progress::kServed;
-  if (reason = manager_.SourceStatus(name); !reason.ok()) return Progress::kFailed;
+  if (reason = manager_.SourceStatus(name); !reason.ok()) {
+    const bool is_waiting = reason.code() == StatusCode::kFailedPrecondition;
+    return is_waiting ? Progress::kUnderWay : Progress::kFailed;
+  }
   const bool has_moved = models.moved.contains(name);
   const auto now = std::chrono::system_clock::now();
   for (const core::VersionStatus& version : manager_.VersionStatuses(name)) {
@@ -229,7 +232,7 @@ Status ModelReloader::WhatIsMissing(const Awaited& models, bool is_late) const {
       continue;
     }
     missing += fmt::format("{}{}: {}", count++ == 0 ? "" : "; ", name,
-                           progress == Progress::kFailed ? MessageOf(reason) : "still loading");
+                           reason.ok() ? "still loading" : MessageOf(reason));
   }
   if (count == 0) return label_error;
   return Error(is_late ? StatusCode::kDeadlineExceeded : StatusCode::kUnknown,

@@ -53,8 +53,15 @@ const OptionRow kRows[] = {
      "How long HandleReloadConfigRequest waits for its models at most, whatever its deadline.", "s",
      1, kIntMax},
     {kModels, "file_system_poll_wait_seconds", &Settings::file_system_poll_wait_seconds,
-     "Time between two looks for new versions; 0 looks once, a negative one never.", "s", -1,
-     kIntMax},
+     "Time between two looks for new versions; 0 looks once, a negative one never. Where the file "
+     "system tells of changes they are seen at once, and looks are ten times rarer.",
+     "s", -1, kIntMax},
+    {kModels, "version_settle_ms", &Settings::version_settle_ms,
+     "A version whose files are being written is loaded when nothing has changed for this time, or "
+     "when its folder is renamed into its place; 0 loads what is there.",
+     "ms", 0, kDayMs},
+    {kModels, "servable_versions_always_present", &Settings::servable_versions_always_present,
+     "Keeps the versions that are loaded when the last one is deleted from the base path."},
     {kModels, "allow_version_labels_for_unavailable_models",
      &Settings::allow_version_labels_for_unavailable_models,
      "HandleReloadConfigRequest does not wait for the versions that labels name. A label stays where "

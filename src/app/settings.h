@@ -18,6 +18,8 @@ struct Settings {
   int64_t model_config_file_poll_wait_seconds = 0;
   int64_t reload_timeout_seconds = 120;
   int64_t file_system_poll_wait_seconds = 1;
+  int64_t version_settle_ms = 1000;
+  bool servable_versions_always_present = false;
   bool allow_version_labels_for_unavailable_models = false;
   int64_t num_load_threads = 0;
   int64_t num_initial_load_threads = 0;

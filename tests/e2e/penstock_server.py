@@ -47,13 +47,14 @@ def config_text(models):
 class Server:
     """One process. Use it as a context manager: the end sends SIGTERM and asserts a clean exit."""
 
-    def __init__(self, folder, models=None, flags=(), ready=True, env=None):
-        """`folder`: an own one. `models` as for config_text; None: `flags` say it. `ready`: wait for all of them."""
+    def __init__(self, folder, models=None, flags=(), ready=True, env=None, wrapper=()):
+        """`folder`: an own one. `models` as for config_text; None: `flags` say it. `ready`: wait for all of them.
+        `wrapper`: a command that becomes the server."""
         self.folder = str(folder)
         os.makedirs(self.folder, exist_ok=True)
         self.log_path = os.path.join(self.folder, 'server.log')
         port_file = os.path.join(self.folder, 'ports.json')
-        command = [BINARY, 'serve', '--port=-1', '--rest_api_port=-1', f'--port_file={port_file}',
+        command = [*wrapper, BINARY, 'serve', '--port=-1', '--rest_api_port=-1', f'--port_file={port_file}',
                    '--address=127.0.0.1']
         if models is not None:
             config = os.path.join(self.folder, 'models.config')

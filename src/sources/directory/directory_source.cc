@@ -2,24 +2,24 @@
 #include "sources/directory/directory_source.h"
 
 #include <algorithm>
-#include <filesystem>
+#include <set>
+#include <string_view>
 #include <utility>
 
 #include "base/executor.h"
-#include "sources/directory/version_folders.h"
 
 namespace penstock {
 namespace {
 
-constexpr size_t kListedVersionsMax = 20;  // in a message
-
-template <typename... Functions>
-struct Overloaded : Functions... {
-  using Functions::operator()...;
-};
-// clang 16 does not deduce for aggregates by itself.
-template <typename... Functions>
-Overloaded(Functions...) -> Overloaded<Functions...>;
+// Looks at what is watched are only for what the kernel does not tell: a folder above a base path
+// that was renamed.
+constexpr int kWatchedPeriods = 10;
+constexpr Duration kPeriodMax = std::chrono::hours(24 * 365);
+// Changes come in crowds while files are copied: they are read this often at most.
+constexpr Duration kReadPause = std::chrono::milliseconds(10);
+// A look at a model takes at most one part in this of the time, however often it changes.
+constexpr int kLookShare = 20;
+constexpr Duration kLookPauseMax = std::chrono::seconds(1);
 
 Status CheckModel(const DirectoryModel& model) {
   if (model.name.empty()) {
@@ -28,60 +28,16 @@ Status CheckModel(const DirectoryModel& model) {
   if (model.base_path.empty()) {
     return InvalidArgument("the model \"{}\" has no base path", model.name);
   }
-  const auto* latest = std::get_if<LatestVersions>(&model.selection);
-  if (latest != nullptr && latest->count < 1) {
-    return InvalidArgument(
-        "the model \"{}\" shall serve the latest {} versions; at least 1 is needed", model.name,
-        latest->count);
-  }
-  if (const auto* specific = std::get_if<SpecificVersions>(&model.selection)) {
-    for (const core::VersionNumber version : specific->versions) {
-      if (version.value >= 0) continue;
-      return InvalidArgument(
-          "the model \"{}\" shall serve version {}, but versions are not negative", model.name,
-          version.value);
-    }
-  }
-  return OkStatus();
-}
-
-// Leaves in `folders` only what the selection wants.
-void Select(const VersionSelection& selection,
-            std::map<core::VersionNumber, std::string>& folders) {
-  std::visit(Overloaded{[&](const LatestVersions& latest) {
-                          while (folders.size() > static_cast<size_t>(latest.count)) {
-                            folders.erase(folders.begin());
-                          }
-                        },
-                        [](const AllVersions&) {},
-                        [&](const SpecificVersions& specific) {
-                          const auto& wanted = specific.versions;
-                          std::erase_if(folders, [&](const auto& item) {
-                            return std::find(wanted.begin(), wanted.end(), item.first) ==
-                                   wanted.end();
-                          });
-                        }},
-             selection);
-}
-
-// Why nothing can be loaded from a base path that has the versions `there`.
-Status NothingWanted(const std::string& base_path, const std::vector<std::string>& there) {
-  if (!there.empty()) {
-    return Error(StatusCode::kNotFound,
-                 "none of the wanted versions is in base path {}; there are: {}", base_path,
-                 fmt::join(there, ", "));
-  }
-  const std::string own_name = std::filesystem::path(base_path + "/").parent_path().filename();
-  return Error(
-      StatusCode::kNotFound,
-      "there are no versions in base path {}: a version is a folder named by a number{}", base_path,
-      ParseVersion(own_name) ? "; this one is a version itself: give the folder above" : "");
+  return core::CheckSelection(model.name, model.selection);
 }
 
 }  // namespace
 
 DirectorySource::DirectorySource(DirectorySourceOptions options, DirectoryLoaderFactory make_loader)
-    : options_(options), make_loader_(std::move(make_loader)) {}
+    : options_(options),
+      make_loader_(std::move(make_loader)),
+      watches_(options.poll_period > Duration::zero() && options.watches_max > 0,
+               options.watches_max) {}
 
 DirectorySource::~DirectorySource() { Stop(); }
 
@@ -95,7 +51,7 @@ void DirectorySource::Stop() {
     MutexLock lock(mutex_);
     stopping_ = true;
   }
-  wake_.NotifyOne();
+  wake_.Notify();
   if (thread_.joinable()) thread_.join();
 }
 
@@ -107,94 +63,125 @@ Status DirectorySource::SetModels(std::vector<DirectoryModel> models) {
       return InvalidArgument("the model \"{}\" is configured twice", model.name);
     }
   }
-  MutexLock lock(mutex_);
-  models_ = std::move(models);
-  models_changed_ = true;
-  wake_.NotifyOne();
+  {
+    MutexLock lock(mutex_);
+    models_ = std::move(models);
+    models_changed_ = true;
+  }
+  wake_.Notify();
   return OkStatus();
 }
 
 void DirectorySource::RunThread() {
   SetThreadName("source");
-  while (WaitForLook()) {
-    TakeModels();
-    if (options_.poll_period < Duration::zero()) continue;
-    for (auto& [name, watched] : watched_) LookAt(watched);
-  }
-}
-
-bool DirectorySource::WaitForLook() {
-  MutexLock lock(mutex_);
-  const SteadyTime next = Clock::Real().Now() + options_.poll_period;
-  while (!stopping_ && !models_changed_) {
-    if (options_.poll_period <= Duration::zero() || watched_.empty()) {
-      wake_.Wait(mutex_);
-    } else if (!wake_.WaitUntil(mutex_, next)) {
-      break;
+  while (TakeModels()) {
+    ReadChanges();
+    for (auto& [name, watched] : watched_) {
+      if (watched.due <= Clock::Real().Now()) LookAt(watched);
     }
+    Wait();
   }
-  return !stopping_;
 }
 
-void DirectorySource::TakeModels() {
+bool DirectorySource::TakeModels() {
   std::map<std::string, DirectoryModel> models;
   {
     MutexLock lock(mutex_);
-    if (!std::exchange(models_changed_, false)) return;
+    if (stopping_) return false;
+    if (!std::exchange(models_changed_, false)) return true;
     for (const DirectoryModel& model : models_) models.emplace(model.name, model);
   }
   std::erase_if(watched_, [&](const auto& item) {
     if (models.contains(item.first)) return false;
+    watches_.Remove(item.first);
     target_->SetAspired(item.first, {});
     return true;
   });
-  for (auto& [name, model] : models) {
-    Watched& watched = watched_[name];
-    watched.model = std::move(model);
-    // The target may have forgotten a model that was removed and added again.
-    watched.was_told = false;
-    watched.shall_tell_error = true;
+  for (auto& [name, model] : models) SetModel(std::move(model));
+  return true;
+}
+
+void DirectorySource::SetModel(DirectoryModel model) {
+  auto found = watched_.find(model.name);
+  if (found != watched_.end() && found->second.look.model().base_path == model.base_path) {
+    found->second.look.SetSelection(std::move(model.selection));
+  } else {
+    Watched watched(model, options_.settling, watches_);
+    if (found != watched_.end()) {
+      watched.error = found->second.error;
+      watched_.erase(found);
+    }
+    found = watched_.emplace(model.name, std::move(watched)).first;
   }
+  Watched& watched = found->second;
+  // The target may have forgotten a model that was removed and added again.
+  watched.was_told = false;
+  watched.shall_tell_error = true;
+  watched.due = options_.poll_period < Duration::zero() ? kNoDeadline : SteadyTime();
 }
 
 void DirectorySource::LookAt(Watched& watched) const {
-  StatusOr<Folders> folders = ListVersions(watched.model.base_path);
-  Status status = folders.status();
-  if (status.ok()) {
-    std::vector<std::string> there;
-    for (const auto& [version, path] : *folders) {
-      if (there.size() < kListedVersionsMax) there.push_back(std::to_string(version.value));
-    }
-    Select(watched.model.selection, *folders);
-    if (folders->empty()) status = NothingWanted(watched.model.base_path, there);
-  }
+  const SteadyTime start = Clock::Real().Now();
+  Found found = watched.look.Look();
+  watched.due = NextLook(found);
+  const bool is_empty = found.can_list && found.wanted.empty();
+  if (is_empty && options_.keeps_last_versions && !watched.told.empty()) found.can_list = false;
+  // Nothing is taken away for the sake of what is not complete.
+  if (is_empty && !found.waiting.empty()) found.can_list = false;
+  // Why there is nothing is told before that there is nothing, and that all is well after what
+  // there is: who waits for the model must not take a failure of before for the answer.
+  const bool is_ok = found.status.ok();
+  if (!is_ok) TellStatus(watched, found.status);
+  if (found.can_list && !(watched.was_told && found.wanted == watched.told)) Tell(watched, found);
+  if (is_ok) TellStatus(watched, found.status);
+  const SteadyTime end = Clock::Real().Now();
+  watched.busy_until = end + std::min(kLookPauseMax, kLookShare * (end - start));
+}
+
+void DirectorySource::TellStatus(Watched& watched, const Status& status) const {
   const std::string error = std::string(MessageOf(status));
   const bool is_again = std::exchange(watched.shall_tell_error, false) && !error.empty();
-  if (std::exchange(watched.error, error) != error || is_again) {
-    target_->SetSourceStatus(watched.model.name, status);
-  }
-  if (!folders.ok()) return;
-  if (watched.was_told && *folders == watched.told && !CanMakeMissingLoader(watched)) return;
-  Tell(watched, *std::move(folders));
+  if (std::exchange(watched.error, error) == error && !is_again) return;
+  target_->SetSourceStatus(watched.look.model().name, status);
 }
 
-void DirectorySource::Tell(Watched& watched, Folders folders) const {
+SteadyTime DirectorySource::NextLook(const Found& found) const {
+  if (options_.poll_period <= Duration::zero()) return found.look_again;
+  // At whole multiples, so that one wake-up does for all models.
+  const Duration period =
+      std::min(options_.poll_period, kPeriodMax) * (found.is_watched ? kWatchedPeriods : 1);
+  const SteadyTime next((Clock::Real().Now().time_since_epoch() / period + 1) * period);
+  return std::min(next, found.look_again);
+}
+
+void DirectorySource::Tell(Watched& watched, const Found& found) const {
+  const std::string& name = watched.look.model().name;
   std::vector<core::AspiredVersion> versions;
-  watched.no_loader.clear();
-  for (const auto& [version, path] : folders) {
-    versions.push_back({version, make_loader_({watched.model.name, version}, path)});
-    if (!versions.back().loader.ok()) watched.no_loader.insert(version);
+  for (const auto& [version, folder] : found.wanted) {
+    versions.push_back({version, make_loader_({name, version}, folder.path), folder.revision});
   }
   watched.was_told = true;
-  watched.told = std::move(folders);
-  target_->SetAspired(watched.model.name, std::move(versions));
+  watched.told = found.wanted;
+  target_->SetAspired(name, std::move(versions));
 }
 
-bool DirectorySource::CanMakeMissingLoader(const Watched& watched) const {
-  return std::any_of(
-      watched.no_loader.begin(), watched.no_loader.end(), [&](core::VersionNumber version) {
-        return make_loader_({watched.model.name, version}, watched.told.at(version)).ok();
-      });
+void DirectorySource::ReadChanges() {
+  const SteadyTime now = Clock::Real().Now();
+  watches_.Read([&](const std::string& model) {
+    const auto found = watched_.find(model);
+    if (found == watched_.end()) return;
+    Watched& watched = found->second;
+    watched.due = std::min(watched.due, std::max(watched.busy_until, now));
+    next_read_ = now + kReadPause;
+  });
+}
+
+void DirectorySource::Wait() {
+  SteadyTime until = kNoDeadline;
+  for (const auto& [name, watched] : watched_) until = std::min(until, watched.due);
+  const bool can_read = Clock::Real().Now() >= next_read_;
+  if (watches_.fd() >= 0 && !can_read) until = std::min(until, next_read_);
+  wake_.Wait(can_read ? watches_.fd() : -1, until);
 }
 
 }  // namespace penstock

@@ -7,48 +7,41 @@
 #include <memory>
 #include <set>
 #include <string>
-#include <string_view>
 #include <thread>
-#include <variant>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/mutex.h"
 #include "base/status.h"
 #include "core/source.h"
+#include "sources/directory/folder_watches.h"
+#include "sources/directory/model_look.h"
+#include "sources/directory/settling.h"
+#include "sources/directory/wake_event.h"
 
 namespace penstock {
 
-// Which of the versions that are there shall be loaded.
-struct LatestVersions {
-  int count = 1;  // the highest ones, at least 1
-};
-struct AllVersions {};
-struct SpecificVersions {
-  std::vector<core::VersionNumber> versions;  // those of them that are there; none: nothing
-};
-using VersionSelection = std::variant<LatestVersions, AllVersions, SpecificVersions>;
-
-// A model to be watched.
-struct DirectoryModel {
-  std::string name;
-  std::string base_path;
-  VersionSelection selection;  // default: the latest one
-};
-
 // Makes the loader of one version that lies in the folder `path`. Called on the source's thread
-// when a version becomes aspired, so it must be quick: reading the model is the loader's work.
+// when a version becomes aspired and when its files have changed, so it must be quick: reading the
+// model is the loader's work.
 using DirectoryLoaderFactory = std::function<StatusOr<std::unique_ptr<core::Loader>>(
     const core::ServableId& id, const std::string& path)>;
 
 struct DirectorySourceOptions {
   // Time between two looks at the base paths; 0: one look after each SetModels, < 0: none at all.
+  // Where changes are watched, they are seen at once, and looks are ten times rarer.
   Duration poll_period = std::chrono::seconds(1);
+  // When a version that is being copied is complete.
+  SettlingOptions settling;
+  // A base path in which no version is left changes nothing, as if it could not be read.
+  bool keeps_last_versions = false;
+  size_t watches_max = 100'000;  // 0: nothing is watched
 };
 
-// Looks at the base paths of its models from time to time, on one thread that sleeps in between,
-// and tells the target when the set of wanted versions changed. A base path that cannot be read
-// changes nothing for its model (its source status says why) and nothing for others. Thread-safe.
+// Tells the target when the set of wanted and complete versions changed, and when the files of one
+// did. One thread, which sleeps until the kernel tells of a change in a folder, or until it is time
+// for a look. A base path that cannot be read changes nothing for its model (its source status says
+// why) and nothing for others. Thread-safe.
 class DirectorySource final : public core::Source {
  public:
   DirectorySource(DirectorySourceOptions options, DirectoryLoaderFactory make_loader);
@@ -64,39 +57,46 @@ class DirectorySource final : public core::Source {
   Status SetModels(std::vector<DirectoryModel> models) EXCLUDES(mutex_);
 
  private:
-  // Wanted versions and their folders.
-  using Folders = std::map<core::VersionNumber, std::string>;
-
   // What is known of one model. Only on the source's thread.
   struct Watched {
-    DirectoryModel model;
+    Watched(DirectoryModel model, SettlingOptions options, FolderWatches& watches)
+        : look(std::move(model), options, watches) {}
+
+    ModelLook look;
+    SteadyTime due;         // of the next look
+    SteadyTime busy_until;  // not before that, whatever changes
     bool was_told = false;
-    Folders told;                             // as of the last SetAspired
-    std::set<core::VersionNumber> no_loader;  // those of them that no loader could be made for
-    std::string error;                        // as of the last SetSourceStatus; empty: OK
-    bool shall_tell_error = false;            // also if it is the same as before
+    std::map<core::VersionNumber, VersionFolder> told;  // as of the last SetAspired
+    std::string error;                                  // as of the last SetSourceStatus; empty: OK
+    bool shall_tell_error = false;                      // also if it is the same as before
   };
 
   void RunThread() EXCLUDES(mutex_);
-  // Sleeps until it is time for a look. False: stop.
-  bool WaitForLook() EXCLUDES(mutex_);
-  // Takes over the models that were set, if they changed.
-  void TakeModels() EXCLUDES(mutex_);
+  // Takes over the models that were set, if they changed. False: stop.
+  bool TakeModels() EXCLUDES(mutex_);
+  void SetModel(DirectoryModel model);
   void LookAt(Watched& watched) const;
-  void Tell(Watched& watched, Folders folders) const;
-  bool CanMakeMissingLoader(const Watched& watched) const;
+  // When to look again if nothing tells of a change.
+  SteadyTime NextLook(const Found& found) const;
+  void Tell(Watched& watched, const Found& found) const;
+  void TellStatus(Watched& watched, const Status& status) const;
+  void ReadChanges();
+  // Sleeps until something is to be done.
+  void Wait();
 
   const DirectorySourceOptions options_;
   const DirectoryLoaderFactory make_loader_;
+  WakeEvent wake_;
 
   Mutex mutex_;
-  CondVar wake_;
   std::vector<DirectoryModel> models_ GUARDED_BY(mutex_);
   bool models_changed_ GUARDED_BY(mutex_) = false;
   bool stopping_ GUARDED_BY(mutex_) = false;
 
   // Set by Start, then only on the source's thread.
   core::AspiredTarget* target_ = nullptr;
+  FolderWatches watches_;
+  SteadyTime next_read_;
   std::map<std::string, Watched, std::less<>> watched_;
   std::thread thread_;
 };

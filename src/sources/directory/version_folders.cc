@@ -1,15 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sources/directory/version_folders.h"
 
-#include <charconv>
+#include <linux/magic.h>
+#include <sys/vfs.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <deque>
 #include <filesystem>
 #include <system_error>
 
 namespace penstock {
 namespace {
 
+namespace fs = std::filesystem;
+
+constexpr int kLinksMax = 40;  // as in the kernel
+
 Status PathError(const std::string& base_path, const std::error_code& error) {
-  StatusCode code = StatusCode::kUnavailable;
+  StatusCode code = StatusCode::kInternal;
   if (error == std::errc::no_such_file_or_directory || error == std::errc::not_a_directory) {
     code = StatusCode::kNotFound;
   } else if (error == std::errc::permission_denied) {
@@ -18,24 +28,20 @@ Status PathError(const std::string& base_path, const std::error_code& error) {
   return Error(code, "cannot list the versions in base path {}: {}", base_path, error.message());
 }
 
-}  // namespace
-
-std::optional<core::VersionNumber> ParseVersion(std::string_view folder_name) {
-  if (folder_name.empty() || folder_name.front() == '-') return std::nullopt;
-  core::VersionNumber version;
-  const char* const end = folder_name.data() + folder_name.size();
-  const auto [stop, error] = std::from_chars(folder_name.data(), end, version.value);
-  if (error != std::errc() || stop != end) return std::nullopt;
-  return version;
+// Puts the steps of `path` before those that are left.
+void Prepend(const fs::path& path, std::deque<fs::path>& left) {
+  const fs::path steps = path.relative_path();
+  left.insert(left.begin(), steps.begin(), steps.end());
 }
+
+}  // namespace
 
 StatusOr<std::map<core::VersionNumber, std::string>> ListVersions(const std::string& base_path) {
   std::map<core::VersionNumber, std::string> folders;
   std::error_code error;
-  std::filesystem::directory_iterator entry(base_path, error);
-  for (const std::filesystem::directory_iterator end; !error && entry != end;
-       entry.increment(error)) {
-    const auto version = ParseVersion(entry->path().filename().string());
+  fs::directory_iterator entry(base_path, error);
+  for (const fs::directory_iterator end; !error && entry != end; entry.increment(error)) {
+    const auto version = core::ParseVersion(entry->path().filename().string());
     std::error_code ignored;  // it may have gone since
     if (!version || !entry->is_directory(ignored)) continue;
     std::string path = entry->path().string();
@@ -44,6 +50,63 @@ StatusOr<std::map<core::VersionNumber, std::string>> ListVersions(const std::str
   }
   if (error) return PathError(base_path, error);
   return folders;
+}
+
+ResolvedPath ResolveFolder(const std::string& path) {
+  ResolvedPath resolved;
+  std::error_code error;
+  const fs::path absolute = fs::absolute(path, error);
+  if (error) return resolved;
+  std::deque<fs::path> left;
+  Prepend(absolute, left);
+  fs::path current = absolute.root_path();
+  for (int links = 0; !left.empty();) {
+    const fs::path name = left.front();
+    left.pop_front();
+    if (name.empty() || name == ".") continue;
+    if (name == "..") {
+      current = current.parent_path();
+      continue;
+    }
+    const fs::file_type type = fs::symlink_status(current / name, error).type();
+    const bool is_link = type == fs::file_type::symlink;
+    if (type == fs::file_type::directory) {
+      current /= name;
+      continue;
+    }
+    if (type != fs::file_type::none) resolved.steps.push_back({current, name});
+    if (!is_link || ++links > kLinksMax) return resolved;
+    const fs::path target = fs::read_symlink(current / name, error);
+    if (error) return resolved;
+    if (target.is_absolute()) current = target.root_path();
+    Prepend(target, left);
+  }
+  resolved.folder = current.string();
+  return resolved;
+}
+
+bool IsOnNetwork(const std::string& path) {
+  // Some are missing in linux/magic.h.
+  constexpr uint32_t kSmb2 = 0xFE534D42, kCifs = 0xFF534D42, kLustre = 0x0BD00BD0,
+                     kGpfs = 0x47504653, kGfs2 = 0x01161970, kVirtualBox = 0x786F4256,
+                     kFuse = 0x65735546;
+  constexpr std::array<uint32_t, 13> kTypes = {NFS_SUPER_MAGIC,
+                                               SMB_SUPER_MAGIC,
+                                               CEPH_SUPER_MAGIC,
+                                               V9FS_MAGIC,
+                                               AFS_SUPER_MAGIC,
+                                               CODA_SUPER_MAGIC,
+                                               kSmb2,
+                                               kCifs,
+                                               kLustre,
+                                               kGpfs,
+                                               kGfs2,
+                                               kVirtualBox,
+                                               kFuse};
+  struct statfs info;
+  if (statfs(path.c_str(), &info) != 0) return false;
+  return std::find(kTypes.begin(), kTypes.end(), static_cast<uint32_t>(info.f_type)) !=
+         kTypes.end();
 }
 
 }  // namespace penstock

@@ -1,24 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which folders below a base path are versions.
+// Which folders below a base path are versions, and how to get to it.
 #pragma once
 
 #include <map>
-#include <optional>
 #include <string>
-#include <string_view>
+#include <vector>
 
 #include "base/status.h"
-#include "core/servable.h"
+#include "core/version_selection.h"
 
 namespace penstock {
 
-// The version that a folder's name stands for: digits only, leading zeros allowed, at most the
-// largest int64. None for any other name.
-std::optional<core::VersionNumber> ParseVersion(std::string_view folder_name);
-
 // All versions below `base_path` and their folders. Of several folders with the same number the one
-// whose name sorts first counts. Errors: NOT_FOUND (no such folder), PERMISSION_DENIED, UNAVAILABLE
+// whose name sorts first counts. Errors: NOT_FOUND (no such folder), PERMISSION_DENIED, INTERNAL
 // (anything else), with the path.
 StatusOr<std::map<core::VersionNumber, std::string>> ListVersions(const std::string& base_path);
+
+// An entry of a folder that decides where a path leads.
+struct PathStep {
+  std::string folder;
+  std::string name;
+  auto operator<=>(const PathStep&) const = default;
+};
+
+struct ResolvedPath {
+  std::string folder;  // where the path leads, without symbolic links; empty: nowhere, or unknown
+  // The symbolic links on the way; if it leads nowhere, also the first step that is no folder. With
+  // none of these changed, and no folder on the way renamed, the path leads to the same place.
+  std::vector<PathStep> steps;
+};
+
+// Follows a path to a folder step by step.
+ResolvedPath ResolveFolder(const std::string& path);
+
+// True if `path` lies on a file system that changes without this machine's kernel knowing.
+bool IsOnNetwork(const std::string& path);
 
 }  // namespace penstock

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which of the versions that a source finds shall be loaded, and how a version is written.
+#pragma once
+
+#include <optional>
+#include <set>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/status.h"
+#include "core/servable.h"
+
+namespace penstock::core {
+
+struct LatestVersions {
+  int count = 1;  // the highest ones, at least 1
+};
+struct AllVersions {};
+struct SpecificVersions {
+  std::vector<VersionNumber> versions;  // those of them that are there; none: nothing
+};
+using VersionSelection = std::variant<LatestVersions, AllVersions, SpecificVersions>;
+
+// INVALID_ARGUMENT for a count below 1 and for a negative version; the message names `model`.
+Status CheckSelection(std::string_view model, const VersionSelection& selection);
+
+// What of `there` the selection wants.
+std::set<VersionNumber> SelectVersions(const VersionSelection& selection,
+                                       std::set<VersionNumber> there);
+
+// The version that the name of a folder stands for: digits only, leading zeros allowed, at most the
+// largest int64. None for any other name.
+std::optional<VersionNumber> ParseVersion(std::string_view name);
+
+}  // namespace penstock::core

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the tests of the source share: real folders, and a target that remembers.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/mutex.h"
+#include "sources/directory/directory_source.h"
+
+namespace penstock {
+
+namespace fs = std::filesystem;
+
+// Remembers what it was told, as "1,2" (versions), "1!" (no loader), "error: ...". Thread-safe.
+class Target final : public core::AspiredTarget {
+ public:
+  void SetAspired(std::string_view model, std::vector<core::AspiredVersion> versions) override {
+    std::string text;
+    for (const core::AspiredVersion& version : versions) {
+      text += fmt::format("{}{}{}", text.empty() ? "" : ",", version.version.value,
+                          version.loader.ok() ? "" : "!");
+    }
+    Add(model, text);
+  }
+  void SetSourceStatus(std::string_view model, Status status) override {
+    Add(model, status.ok() ? "ok" : "error: " + StatusCodeName(status.code()),
+        std::string(MessageOf(status)));
+  }
+  // The next thing told of `model`; waits for it.
+  std::string Next(const std::string& model) {
+    MutexLock lock(mutex_);
+    while (told_[model].empty()) changed_.Wait(mutex_);
+    std::string text = told_[model].front();
+    told_[model].erase(told_[model].begin());
+    return text;
+  }
+  // The message of the last status that was not OK.
+  std::string LastMessage() {
+    MutexLock lock(mutex_);
+    return last_message_;
+  }
+  bool HasMore(const std::string& model) {
+    MutexLock lock(mutex_);
+    return !told_[model].empty();
+  }
+
+ private:
+  void Add(std::string_view model, std::string text, std::string message = "") {
+    MutexLock lock(mutex_);
+    if (!message.empty()) last_message_ = std::move(message);
+    told_[std::string(model)].push_back(std::move(text));
+    changed_.NotifyAll();
+  }
+
+  Mutex mutex_;
+  CondVar changed_;
+  std::map<std::string, std::vector<std::string>> told_ GUARDED_BY(mutex_);
+  std::string last_message_ GUARDED_BY(mutex_);
+};
+
+// One thread at a time.
+class NoLoader final : public core::Loader {
+ public:
+  StatusOr<std::unique_ptr<core::Servable>> Load() override {
+    return absl::UnimplementedError("not loaded in this test");
+  }
+};
+
+// A folder of its own for each test. One thread, beside that of the source.
+class DirectorySourceTest : public ::testing::Test {
+ protected:
+  DirectorySourceTest() {
+    std::string pattern = (fs::temp_directory_path() / "penstock_source_XXXXXX").string();
+    root_ = mkdtemp(pattern.data());
+  }
+  ~DirectorySourceTest() override { fs::remove_all(root_); }
+
+  std::string Base(const std::string& model) { return (root_ / model).string(); }
+  void Make(const std::string& path) { fs::create_directories(root_ / path); }
+  void Write(const std::string& path, std::string_view text = "x") {
+    std::ofstream(root_ / path) << text;
+  }
+  void Rename(const std::string& from, const std::string& to) {
+    fs::rename(root_ / from, root_ / to);
+  }
+  void Link(const std::string& target, const std::string& link) {
+    fs::create_symlink(target, root_ / link);
+  }
+  void Remove(const std::string& path) { fs::remove_all(root_ / path); }
+
+  // The next list of versions, whatever is said in between.
+  std::string NextVersions(const std::string& model = "m") {
+    std::string text = target_.Next(model);
+    while (text == "ok" || text.starts_with("error")) text = target_.Next(model);
+    return text;
+  }
+
+  // What lies there is complete.
+  static DirectorySourceOptions Options(Duration poll_period = std::chrono::milliseconds(1)) {
+    DirectorySourceOptions options;
+    options.poll_period = poll_period;
+    options.settling.settle_time = Duration::zero();
+    return options;
+  }
+  std::unique_ptr<DirectorySource> Source(Duration poll_period = std::chrono::milliseconds(1)) {
+    return Source(Options(poll_period));
+  }
+  std::unique_ptr<DirectorySource> Source(const DirectorySourceOptions& options) {
+    return std::make_unique<DirectorySource>(
+        options,
+        [this](const core::ServableId&,
+               const std::string& path) -> StatusOr<std::unique_ptr<core::Loader>> {
+          ++loaders_made_;
+          if (fs::exists(path + "/no_loader")) return absl::NotFoundError("no model file");
+          return std::make_unique<NoLoader>();
+        });
+  }
+
+  fs::path root_;
+  Target target_;
+  std::atomic<int> loaders_made_{0};
+};
+
+}  // namespace penstock

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sources/directory/model_look.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <utility>
+
+#include "sources/directory/version_folders.h"
+
+namespace penstock {
+namespace {
+
+constexpr size_t kListedVersionsMax = 20;  // in a message
+// The share of the time that is spent on looking at files that are not known to have changed.
+constexpr int kFilesShare = 200;
+
+std::string Listed(const std::set<core::VersionNumber>& versions) {
+  std::vector<int64_t> numbers;
+  for (const auto& version : versions) {
+    if (numbers.size() < kListedVersionsMax) numbers.push_back(version.value);
+  }
+  return fmt::format("{}", fmt::join(numbers, ", "));
+}
+
+std::set<core::VersionNumber> VersionsOf(
+    const std::map<core::VersionNumber, std::string>& folders) {
+  std::set<core::VersionNumber> versions;
+  for (const auto& [version, path] : folders) versions.insert(version);
+  return versions;
+}
+
+// Why nothing can be loaded from a base path that has the versions `there`.
+Status NothingWanted(const std::string& base_path, const std::set<core::VersionNumber>& there) {
+  if (!there.empty()) {
+    return Error(StatusCode::kNotFound,
+                 "none of the wanted versions is in base path {}; there are: {}", base_path,
+                 Listed(there));
+  }
+  const std::string own_name = std::filesystem::path(base_path + "/").parent_path().filename();
+  return Error(
+      StatusCode::kNotFound,
+      "there are no versions in base path {}: a version is a folder named by a number{}", base_path,
+      core::ParseVersion(own_name) ? "; this one is a version itself: give the folder above" : "");
+}
+
+}  // namespace
+
+Found ModelLook::Look() {
+  Found found;
+  const ModelChanges changes = watches_.Take(model_.name);
+  watches_.Begin(model_.name);
+  found.is_watched = WatchBasePath();
+  const StatusOr<Folders> folders = ListVersions(model_.base_path);
+  found.status = folders.status();
+  if (folders.ok()) {
+    found.can_list = true;
+    for (const core::VersionNumber version : Choose(*folders, changes, found)) {
+      found.wanted[version] = {folders->at(version), *files_.at(version).settling.complete()};
+    }
+    if (!found.waiting.empty()) {
+      found.status = NotComplete(found.waiting);
+    } else if (found.wanted.empty()) {
+      found.status = NothingWanted(model_.base_path, VersionsOf(*folders));
+    }
+  }
+  watches_.End();
+  return found;
+}
+
+bool ModelLook::WatchBasePath() {
+  const ResolvedPath resolved = ResolveFolder(model_.base_path);
+  is_on_network_ = IsOnNetwork(resolved.folder.empty() ? "/" : resolved.folder);
+  bool is_watched = !is_on_network_ && (!resolved.folder.empty() || !resolved.steps.empty());
+  for (const PathStep& step : resolved.steps) {
+    is_watched &= !IsOnNetwork(step.folder) && watches_.AddStep(step.folder, step.name);
+  }
+  if (!resolved.folder.empty()) is_watched = is_watched && watches_.AddBase(resolved.folder);
+  return is_watched;
+}
+
+std::set<core::VersionNumber> ModelLook::Choose(const Folders& folders, const ModelChanges& changes,
+                                                Found& found) {
+  std::erase_if(files_, [&](const auto& item) { return !folders.contains(item.first); });
+  const SteadyTime start = Clock::Real().Now();
+  const bool shall_look = changes.is_changed || start >= files_due_;
+  std::set<core::VersionNumber> there = VersionsOf(folders);
+  std::set<core::VersionNumber> looked_at;
+  // A version that is not complete gives its place to another one.
+  std::set<core::VersionNumber> chosen = core::SelectVersions(model_.selection, there);
+  for (bool is_done = false; !is_done;) {
+    is_done = true;
+    for (const core::VersionNumber version : chosen) {
+      if (!looked_at.insert(version).second) continue;
+      const auto known = files_.find(version);
+      const bool is_settled = known != files_.end() && !known->second.settling.next_look();
+      if (is_settled && !shall_look) {
+        watches_.KeepFiles(version);
+      } else if (!LookAtFiles(version, folders.at(version), changes)) {
+        found.waiting.insert(version);
+        there.erase(version);
+        is_done = false;
+      }
+      const Files& files = files_.at(version);
+      found.is_watched &= files.is_watched;
+      found.look_again =
+          std::min(found.look_again, files.settling.next_look().value_or(kNoDeadline));
+    }
+    if (!is_done) chosen = core::SelectVersions(model_.selection, there);
+  }
+  const SteadyTime end = Clock::Real().Now();
+  if (shall_look) files_due_ = end + kFilesShare * (end - start);
+  return chosen;
+}
+
+bool ModelLook::LookAtFiles(core::VersionNumber version, const std::string& path,
+                            const ModelChanges& changes) {
+  Files& files = files_.try_emplace(version, Files{Settling(options_)}).first->second;
+  files.is_watched = true;
+  FilesSeen seen;
+  seen.stamp = StampFolder(path, [&](const std::string& folder) {
+    files.is_watched &= watches_.AddFiles(folder, version);
+  });
+  seen.is_placed = changes.all_placed || changes.placed.contains(version);
+  seen.has_writer = watches_.OpenFile(model_.name, version).has_value();
+  seen.is_on_network = is_on_network_;
+  seen.now = Clock::Real().Now();
+  seen.wall_now = std::chrono::system_clock::now();
+  files.settling.Look(seen);
+  return files.settling.complete().has_value();
+}
+
+Status ModelLook::NotComplete(const std::set<core::VersionNumber>& waiting) const {
+  std::string reason = fmt::format(
+      "its files have changed less than {} ms ago",
+      std::chrono::duration_cast<std::chrono::milliseconds>(options_.settle_time).count());
+  const core::VersionNumber highest = *waiting.rbegin();
+  if (files_.at(highest).settling.waits_for_writer()) {
+    if (const auto file = watches_.OpenFile(model_.name, highest)) {
+      reason = fmt::format("{} is open for writing", *file);
+    }
+  }
+  return Error(StatusCode::kFailedPrecondition,
+               "version {} in base path {} is not complete yet and waits: {}", Listed(waiting),
+               model_.base_path, reason);
+}
+
+}  // namespace penstock

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sources/directory/settling.h"
+
+#include <algorithm>
+
+namespace penstock {
+
+void Settling::Look(const FilesSeen& seen) {
+  if (last_ != seen.stamp.hash) {
+    last_ = seen.stamp.hash;
+    last_since_ = seen.now;
+  }
+  const Duration watched = seen.now - last_since_;
+  Duration age = seen.wall_now - seen.stamp.newest_change;
+  if (seen.is_on_network) age -= options_.network_clock_error;
+  const Duration quiet = std::max(watched, age);
+  const bool is_settled = quiet >= options_.settle_time;
+  const bool has_writer = seen.has_writer && watched < options_.open_time_max;
+  const bool is_complete = complete_ == last_ || seen.is_placed ||
+                           options_.settle_time == Duration::zero() || (is_settled && !has_writer);
+  waits_for_writer_ = !is_complete && is_settled;
+  next_look_.reset();
+  if (is_complete) {
+    complete_ = last_;
+  } else if (is_settled) {
+    next_look_ = last_since_ + options_.open_time_max;
+  } else {
+    next_look_ = seen.now + (options_.settle_time - quiet);
+  }
+}
+
+}  // namespace penstock
