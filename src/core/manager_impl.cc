@@ -79,11 +79,16 @@ void Manager::Impl::Configure(ModelConfig config) {
   model.was_told = false;
   model.is_configured = true;
   const LoadMode old_mode = std::exchange(model.config, std::move(config)).load_mode;
-  // What is loaded stays until it is idle.
-  if (model.config.load_mode == LoadMode::kOnDemand && old_mode == LoadMode::kAlways)
-    model.is_demanded = !model.versions.Ready().empty();
+  // What is loaded, or being loaded, stays until it is idle.
+  if (model.config.load_mode == LoadMode::kOnDemand && old_mode == LoadMode::kAlways) {
+    model.is_demanded =
+        model.versions.IsBusy() || !model.versions.Ready().empty() || !model.waiters.empty();
+  }
   if (model.config.load_mode == LoadMode::kOnDemand) StartLookingAtUse();
-  if (model.config.load_mode == LoadMode::kNever) model.versions.CancelLoads();
+  if (model.config.load_mode == LoadMode::kNever) {
+    model.versions.CancelLoads();
+    AnswerWaiters(model, AbsentByMode(model.config));
+  }
   new_events_.push_back({model.config.name, std::nullopt});
   UpdateLookup(model);
   Advance(model);
@@ -351,8 +356,8 @@ std::map<std::string, LabelState> Manager::Impl::Labels(std::string_view name) {
   if (model == nullptr) return labels;
   for (const auto& [label, version] : model->labels) {
     const VersionNumber wanted = model->config.labels.at(label);
-    const bool is_coming = !model->was_told || model->versions.IsReady(wanted) ||
-                           model->versions.IsAspired(wanted);
+    const bool is_coming =
+        !model->was_told || model->versions.IsReady(wanted) || model->versions.IsAspired(wanted);
     labels.emplace(label, LabelState{wanted, version, is_coming});
   }
   return labels;

@@ -41,11 +41,9 @@ void ModelVersions::Aspire(AspiredVersion wanted) {
       }
       break;
     case VersionPhase::kNew:
-      if (!is_new && loader.ok()) {
-        version.loader = std::move(loader);
-        return;
-      }
-      break;
+      if (is_new) break;
+      version.loader = std::move(loader);
+      return CheckLoader(wanted.version, version);
     case VersionPhase::kDisabled:
       break;
   }
@@ -68,14 +66,17 @@ void ModelVersions::Unaspire(VersionNumber number, Version& version) {
 void ModelVersions::Begin(VersionNumber number, Version& version) {
   version.failures = 0;
   version.needed_bytes = 0;
-  if (version.loader.ok() && *version.loader == nullptr) {
-    version.loader = absl::InternalError("the source made no loader");
-  }
-  version.phase = version.loader.ok() ? VersionPhase::kNew : VersionPhase::kError;
+  version.phase = VersionPhase::kNew;
   Publish(number, version, VersionState::kStart, OkStatus());
-  if (!version.loader.ok()) {
-    Publish(number, version, VersionState::kEnd, version.loader.status());
-  }
+  CheckLoader(number, version);
+}
+
+void ModelVersions::CheckLoader(VersionNumber number, Version& version) {
+  if (version.loader.ok() && *version.loader == nullptr)
+    version.loader = absl::InternalError("the source made no loader");
+  if (version.loader.ok()) return;
+  version.phase = VersionPhase::kError;
+  Publish(number, version, VersionState::kEnd, version.loader.status());
 }
 
 std::optional<VersionAction> ModelVersions::NextAction(const VersionPolicy& policy,

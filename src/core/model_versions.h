@@ -129,6 +129,8 @@ class ModelVersions final {
   void Unaspire(VersionNumber number, Version& version);
   // From a state without anything loaded, to kNew, or to kError if there is no loader.
   void Begin(VersionNumber number, Version& version);
+  // kNew -> kError if there is no loader.
+  void CheckLoader(VersionNumber number, Version& version);
   static void Cancel(LoadJob& job);
   // The job is over; its loader is kept unless there is a newer one.
   static void TakeBack(Version& version, LoadJob& job);

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// A manager's background on one thread and a clock that the simulation moves.
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <map>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "core/background.h"
+
+namespace penstock::sim {
+
+// The manager only queues here; the simulation decides what runs next. One thread.
+class VirtualBackground final : public core::Background {
+ public:
+  SteadyTime Now() const override { return now_; }
+  void RunAt(SteadyTime time, Task task) override { timers_.emplace(time, std::move(task)); }
+  void RunLoad(Task task, bool continues) override {
+    if (continues) {
+      loads_.push_front(std::move(task));
+    } else {
+      loads_.push_back(std::move(task));
+    }
+  }
+  void SetLoadThreads(int threads) override { threads_ = threads; }
+  void NoteHungLoads(int change) override { hung_ += change; }
+  void FreeSnapshot(std::unique_ptr<const core::Snapshot> snapshot) override {
+    snapshots_.push_back(std::move(snapshot));
+  }
+  void Unload(std::unique_ptr<core::VersionEntry> entry, Task on_unloaded) override {
+    retired_.emplace_back(std::move(entry), std::move(on_unloaded));
+  }
+
+  // --- What the simulation may do. Each returns false if there is nothing of the kind to do.
+
+  // Runs the next step of a load if a thread is free. While it runs, others may be run.
+  bool RunLoadStep() {
+    if (loads_.empty() || running_ >= threads_ + hung_) return false;
+    Task task = std::move(loads_.front());
+    loads_.pop_front();
+    ++running_;
+    task();
+    --running_;
+    return true;
+  }
+  // Destroys what was retired, beginning the search at `first`, if nobody uses it.
+  bool UnloadOne(size_t first) {
+    for (size_t i = 0; i < retired_.size(); ++i) {
+      auto& item = retired_[(first + i) % retired_.size()];
+      if (item.first->HasHandles()) continue;
+      auto [entry, on_unloaded] = std::move(item);
+      retired_.erase(retired_.begin() + static_cast<long>((first + i) % retired_.size()));
+      entry.reset();
+      on_unloaded();
+      return true;
+    }
+    return false;
+  }
+  bool FreeSnapshots() { return !std::exchange(snapshots_, {}).empty(); }
+  void Advance(Duration by) { now_ += by; }
+  bool AdvanceToNextTimer() {
+    if (timers_.empty()) return false;
+    now_ = std::max(now_, timers_.begin()->first);
+    return true;
+  }
+  bool RunDueTimer() {
+    if (timers_.empty() || timers_.begin()->first > now_) return false;
+    Task task = std::move(timers_.begin()->second);
+    timers_.erase(timers_.begin());
+    task();
+    return true;
+  }
+  int threads() const { return threads_ + hung_; }
+  int running() const { return running_; }
+  bool IsQuiet() const { return loads_.empty() && running_ == 0 && retired_.empty(); }
+
+ private:
+  SteadyTime now_{std::chrono::hours(1)};
+  std::multimap<SteadyTime, Task> timers_;
+  std::deque<Task> loads_;
+  std::vector<std::pair<std::unique_ptr<core::VersionEntry>, Task>> retired_;
+  std::vector<std::unique_ptr<const core::Snapshot>> snapshots_;
+  int threads_ = 1;
+  int hung_ = 0;
+  int running_ = 0;
+};
+
+}  // namespace penstock::sim
