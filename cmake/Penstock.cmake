@@ -33,13 +33,16 @@ function(penstock_library name)
   endif()
 endfunction()
 
-# penstock_test(<name> SOURCES <files> DEPS <targets>): a GoogleTest program; each case is a ctest case.
+# penstock_test(<name> SOURCES <files> DEPS <targets> [TIMEOUT <seconds>]): a GoogleTest program; each case is a ctest case.
 function(penstock_test name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPS" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE penstock_flags ${ARG_DEPS} dep_gtest)
   penstock_hide_static_symbols(${name})
-  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 120 LABELS unit)
+  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS unit)
 endfunction()
 include(GoogleTest)
 

@@ -109,8 +109,8 @@ void ModelReloader::ReadFile(bool is_forced) {
     const auto models = tfs::ParseModelConfig(*text, file);
     status = models.ok() ? models_.Apply(*models, file).status() : models.status();
   }
-  // What is refused is tried again at the next look, since a platform's library may appear; but it is
-  // said once.
+  // What is refused is tried again at the next look, since a platform's library may appear; but it
+  // is said once.
   const std::string error(MessageOf(status));
   const bool is_known = std::exchange(last_error_, error) == error;
   if (status.ok()) {
@@ -162,8 +162,7 @@ ModelReloader::Progress ModelReloader::ProgressOf(const Awaited& models, const s
   return Progress::kUnderWay;
 }
 
-ModelReloader::Progress ModelReloader::LabelProgress(const Awaited& models,
-                                                     const std::string& name,
+ModelReloader::Progress ModelReloader::LabelProgress(const Awaited& models, const std::string& name,
                                                      Status& reason) const {
   const auto wanted = models.labels.find(name);
   if (wanted == models.labels.end()) return Progress::kServed;

@@ -64,7 +64,8 @@ const OptionRow kRows[] = {
      "Keeps the versions that are loaded when the last one is deleted from the base path."},
     {kModels, "allow_version_labels_for_unavailable_models",
      &Settings::allow_version_labels_for_unavailable_models,
-     "HandleReloadConfigRequest does not wait for the versions that labels name. A label stays where "
+     "HandleReloadConfigRequest does not wait for the versions that labels name. A label stays "
+     "where "
      "it is until its version is available, with it or without."},
     {kModels, "num_load_threads", &Settings::num_load_threads,
      "Versions loaded at the same time, of all models together; 0 is 2.", "", 0, 256},

@@ -39,6 +39,17 @@ TEST_F(ManagerBrokenTest, BrokenVersionIsTakenFromServiceAndLoadedAgain) {
   EXPECT_EQ(journal_.Take(), (Lines{"m/1 UNLOADING", "m/1 END", "m/1 LOADING", "m/1 AVAILABLE"}));
 }
 
+TEST_F(ManagerBrokenTest, VersionThatWasWantedAgainWhileItServedIsLoadedAgain) {
+  auto plan = NewPlan();
+  AspireAndWait(Aspire(FakeVersion(1, plan)));
+  auto broken = NewPlan();
+  broken->failures_left = 1000;
+  AspireAndWait(Aspire(FakeVersion(2, broken)));  // version 1 stays, unwanted
+  AspireAndWait(Aspire(FakeVersion(1, plan)));
+  Break(*manager_.GetHandle("m"));
+  EXPECT_TRUE(manager_.WaitFor([&] { return plan->loads == 2 && Serving() == 1; }));
+}
+
 TEST_F(ManagerBrokenTest, BrokenVersionHarmsNoOther) {
   auto plan = NewPlan();
   ASSERT_TRUE(manager_.SetModel({.name = "m", .labels = {{"new", {2}}, {"old", {1}}}}).ok());

@@ -89,6 +89,7 @@ void Manager::Impl::Configure(ModelConfig config) {
     model.versions.CancelLoads();
     AnswerWaiters(model, AbsentByMode(model.config));
   }
+  review_memory_ = true;  // others may be allowed to take its memory now
   new_events_.push_back({model.config.name, std::nullopt});
   UpdateLookup(model);
   Advance(model);

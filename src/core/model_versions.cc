@@ -29,7 +29,9 @@ void ModelVersions::Aspire(AspiredVersion wanted) {
         version.loader = std::move(loader);
       return;
     case VersionPhase::kReady:
-      return;  // as it is
+      // As it is. The loader is for the case that it breaks.
+      if (!was_aspired) version.loader = std::move(loader);
+      return;
     case VersionPhase::kUnloading:
       version.loader = std::move(loader);  // begun when the unload is over
       return;

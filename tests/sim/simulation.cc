@@ -239,12 +239,18 @@ void Simulation::SourceTells() {
   const std::string name = RandomName();
   std::set<int64_t> numbers;
   for (uint64_t i = Random(4); i > 0; --i) numbers.insert(static_cast<int64_t>(Random(kVersions)));
+  std::set<int64_t> without_loader;
+  std::map<int64_t, uint64_t> revisions;
   std::vector<core::AspiredVersion> versions;
   std::string text;
   for (const int64_t number : numbers) {
     core::AspiredVersion version{VersionNumber{number}, NewLoader({name, {number}})};
-    if (Chance(3)) version.loader = absl::NotFoundError("no model file");
+    if (Chance(3)) {
+      version.loader = absl::NotFoundError("no model file");
+      without_loader.insert(number);
+    }
     if (Chance(5)) version.revision = Random(3);
+    revisions[number] = version.revision;
     versions.push_back(std::move(version));
     text += fmt::format(" {}", number);
   }
@@ -252,6 +258,8 @@ void Simulation::SourceTells() {
   if (const auto found = models_.find(name); found != models_.end()) {
     Expected& model = found->second;
     model.aspired = numbers;
+    model.without_loader = without_loader;
+    model.revisions = revisions;
     model.was_told = true;
     if (numbers.empty()) model.was_ready = false;
   }
@@ -443,12 +451,18 @@ void Simulation::Settle() {
   is_settling_ = true;
   handles_.clear();
   RunUntilRest();
-  // What has had all its retries is told again with other files.
+  // A source tells again what it has told after each change of the list. What has had all its
+  // retries gets other files.
+  const bool has_retries = manager_options_.load_retries_max < 0;
   for (auto& [name, model] : models_) {
     if (!model.was_told) continue;
     std::vector<core::AspiredVersion> versions;
-    for (const int64_t number : model.aspired)
-      versions.push_back({VersionNumber{number}, NewLoader({name, {number}}), 1000});
+    for (const int64_t number : model.aspired) {
+      versions.push_back({VersionNumber{number}, NewLoader({name, {number}}),
+                          has_retries ? model.revisions[number] : 1000});
+    }
+    model.without_loader.clear();
+    Trace(fmt::format("{} is told again: {} versions", name, versions.size()));
     manager_->SetAspired(name, std::move(versions));
   }
   RunUntilRest();
@@ -488,6 +502,19 @@ void Simulation::CheckSettled() {
   if (manager_->MemoryUse().reserved_bytes != ready_bytes) Fail("the books of memory are wrong");
 }
 
+// What would be free if the other models on demand were unloaded.
+uint64_t Simulation::MovableBytes(const std::string& for_model) const {
+  uint64_t bytes = 0;
+  for (const auto& [id, version] : versions_) {
+    const auto model = models_.find(id.name);
+    if (id.name == for_model || model == models_.end()) continue;
+    const core::ModelConfig& config = model->second.config;
+    if (config.load_mode != LoadMode::kOnDemand || config.keep_loaded) continue;
+    if (manager_->GetHandle(id.name, id.version).ok()) bytes += version.bytes;
+  }
+  return bytes;
+}
+
 void Simulation::CheckSettledModel(const std::string& name, const Expected& model) {
   bool any_aspired_ready = false;
   std::set<int64_t> ready;
@@ -505,11 +532,13 @@ void Simulation::CheckSettledModel(const std::string& name, const Expected& mode
   for (const core::VersionStatus& status : manager_->VersionStatuses(name)) {
     const int64_t number = status.id.version.value;
     if (!model.aspired.contains(number) || ready.contains(number)) continue;
+    if (model.without_loader.contains(number)) continue;
     if (status.status.code() != StatusCode::kResourceExhausted)
       Fail(fmt::format("{} is aspired and not ready: {}", status.id.ToString(),
                        MessageOf(status.status)));
     const Version& version = versions_.at(status.id);
-    if (version.bytes + version.extra_bytes <= memory.limit_bytes - memory.reserved_bytes)
+    if (version.bytes + version.extra_bytes <=
+        memory.limit_bytes - memory.reserved_bytes + MovableBytes(name))
       Fail(status.id.ToString() + " would fit now and was forgotten");
   }
   if (model.was_told && manager_->VersionStatuses(name).size() < model.aspired.size())

@@ -50,6 +50,8 @@ class Simulation final {
   struct Expected {
     core::ModelConfig config;
     std::set<int64_t> aspired;              // as told last
+    std::set<int64_t> without_loader;       // of those
+    std::map<int64_t, uint64_t> revisions;  // of those
     bool was_told = false;                  // since it was added
     bool was_ready = false;                 // and must stay so
     std::map<std::string, int64_t> labels;  // that were answered, and by which version
@@ -91,6 +93,7 @@ class Simulation final {
   void Settle();
   void RunUntilRest();
   void CheckSettled();
+  uint64_t MovableBytes(const std::string& for_model) const;
   void CheckSettledModel(const std::string& name, const Expected& model);
   void StopManager();
   void CheckStopped();
