@@ -194,7 +194,8 @@ def test_a_label_in_use_stays_until_its_new_version_is_there(start, tmp_path):
 
 def test_a_version_and_its_label_come_in_one_reload(start, tmp_path):
     base = folder(tmp_path / 'more', [1, 2])
-    one = f'base_path: "{base}" model_version_policy {{ specific {{ versions: %d }} }} version_labels {{ key: "stable" value: %d }}'
+    one = (f'base_path: "{base}" model_version_policy {{ specific {{ versions: %d }} }} '
+           'version_labels { key: "stable" value: %d }')
     server = start({'more': one % (1, 1)})
     assert version_of(server, 'stable') == 1
     assert reload(server, {'more': one % (2, 2)}) is None
