@@ -7,6 +7,7 @@
 #include <cstring>
 #include <fstream>
 #include <limits>
+#include <set>
 #include <utility>
 
 #include "base/utf8.h"
@@ -17,6 +18,23 @@ namespace {
 
 // Against a path that never ends. Far more than the list of any server's models.
 constexpr size_t kConfigFileBytesMax = 64 << 20;
+
+Status CheckExperiments(const std::vector<ConfiguredModel>& models, std::string_view where) {
+  std::set<std::string_view> names;
+  for (const ConfiguredModel& model : models) names.insert(model.name);
+  for (const ConfiguredModel& model : models) {
+    std::vector<const ExperimentTarget*> targets;
+    for (const ArmOptions& arm : model.experiment.arms) targets.push_back(&arm.target);
+    for (const ShadowOptions& shadow : model.experiment.shadows) targets.push_back(&shadow.target);
+    for (const ExperimentTarget* target : targets) {
+      if (names.contains(target->model)) continue;
+      return InvalidArgument(
+          "{}: model '{}' has an experiment with the model '{}', which is not in the list", where,
+          model.name, target->model);
+    }
+  }
+  return OkStatus();
+}
 
 }  // namespace
 
@@ -59,6 +77,7 @@ StatusOr<std::vector<ConfiguredModel>> ReadModelList(const Settings& settings) {
 
 Status CheckModels(const std::vector<ConfiguredModel>& models, std::string_view where,
                    const BackendHost& backends) {
+  TRY(CheckExperiments(models, where));
   for (const ConfiguredModel& model : models) {
     if (const std::string name = ToUtf8(model.name); name != model.name)
       return InvalidArgument("{}: the model's name '{}' is not UTF-8", where, name);

@@ -27,8 +27,9 @@ StatusOr<std::vector<ConfiguredModel>> ReadModelList(const Settings& settings);
 // Where the settings configure the models, for messages.
 std::string_view ModelListPlace(const Settings& settings);
 
-// INVALID_ARGUMENT if a name is not UTF-8, a built-in model does not exist, or a model asks for a
-// platform that no installed backend has; lists those. `where` begins the message.
+// INVALID_ARGUMENT if a name is not UTF-8, a built-in model does not exist, a model asks for a
+// platform that no installed backend has (lists those), or its experiment for a model that is not
+// in the list. `where` begins the message.
 Status CheckModels(const std::vector<ConfiguredModel>& models, std::string_view where,
                    const BackendHost& backends);
 

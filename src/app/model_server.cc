@@ -11,6 +11,7 @@
 #include "app/model_set.h"
 #include "base/executor.h"
 #include "base/process_metrics.h"
+#include "infer/experiments.h"
 
 namespace penstock {
 namespace {
@@ -19,6 +20,12 @@ BackendHostOptions HostOptions(const Settings& settings, Executor& pool, Metrics
   BackendHostOptions options = MakeBackendOptions(settings);
   options.pool = &pool;
   options.metrics = &metrics;
+  return options;
+}
+
+EngineOptions EngineOptionsWith(const Settings& settings, const Experiments& experiments) {
+  EngineOptions options = MakeEngineOptions(settings);
+  options.experiments = &experiments;
   return options;
 }
 
@@ -32,11 +39,12 @@ class ModelServer::Impl final {
         metrics(static_cast<size_t>(from.metric_series_max)),
         compute_pool(MakeComputeOptions(from)),
         backends(HostOptions(settings, compute_pool, metrics)),
+        experiments(metrics),
         manager(MakeManagerOptions(from)),
         readiness(manager),
         observer(manager, metrics),
-        engine(MakeEngineOptions(from), manager, compute_pool),
-        models(settings, backends, metrics, manager),
+        engine(EngineOptionsWith(from, experiments), manager, compute_pool),
+        models(settings, backends, metrics, manager, experiments),
         reloader(settings, models, manager) {}
   ~Impl() {
     if (!stopped) Stop();
@@ -49,6 +57,7 @@ class ModelServer::Impl final {
   MetricsRegistry metrics;
   ThreadPool compute_pool;
   BackendHost backends;
+  Experiments experiments;
   core::Manager manager;
   Readiness readiness;
   ModelObserver observer;

@@ -13,13 +13,14 @@
 namespace penstock {
 
 ModelSet::ModelSet(const Settings& settings, BackendHost& backends, MetricsRegistry& metrics,
-                   core::Manager& manager)
+                   core::Manager& manager, Experiments& experiments)
     : load_options_(MakeLoadOptions(settings)),
       inline_options_(MakeInlineOptions(settings)),
       warm_up_options_(MakeWarmUpOptions(settings)),
       backends_(backends),
       metrics_(metrics),
       manager_(manager),
+      experiments_(experiments),
       folders_(MakeDirectoryOptions(settings),
                [this](const core::ServableId& id, const std::string& path) {
                  return MakeLoader(id, path);
@@ -48,6 +49,9 @@ StatusOr<std::set<std::string>> ModelSet::Apply(const std::vector<ConfiguredMode
   }
   // The manager first: it takes no versions of models that it does not know.
   TRY(manager_.SetModels(std::move(configs)));
+  ExperimentList experiments;
+  for (const ConfiguredModel& model : models) experiments.emplace(model.name, model.experiment);
+  experiments_.Set(experiments);
   places_ = std::move(places);
   builtins_.SetVersions(std::move(builtins));
   TRY(folders_.SetModels(std::move(folders)));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The models that are served: gives a list of them to the manager and to the sources.
+// The models that are served: gives a list of them to the manager, to the sources and to the
+// engine's experiments.
 #pragma once
 
 #include <map>
@@ -13,17 +14,18 @@
 #include "app/warm_up.h"
 #include "base/metrics.h"
 #include "base/mutex.h"
+#include "infer/experiments.h"
 #include "infer/run_times.h"
 #include "sources/directory/directory_source.h"
 #include "sources/fixed/fixed_source.h"
 
 namespace penstock {
 
-// Thread-safe. `backends`, `metrics` and `manager` outlive it.
+// Thread-safe. `backends`, `metrics`, `manager` and `experiments` outlive it.
 class ModelSet final {
  public:
   ModelSet(const Settings& settings, BackendHost& backends, MetricsRegistry& metrics,
-           core::Manager& manager);
+           core::Manager& manager, Experiments& experiments);
 
   // Replaces the list: models that are not in it are unloaded, new ones are loaded, the others go
   // on. All or nothing; does not wait for loads. Returns the models that are new or have moved.
@@ -59,6 +61,7 @@ class ModelSet final {
   BackendHost& backends_;
   MetricsRegistry& metrics_;
   core::Manager& manager_;
+  Experiments& experiments_;
   FixedSource builtins_;
   DirectorySource folders_;
 

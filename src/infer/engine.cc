@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "infer/served_model.h"
+#include "infer/traffic_split.h"
+#include "infer/trial.h"
 
 namespace penstock {
 namespace {
@@ -81,6 +83,8 @@ struct Engine::PoolRun {
   SteadyTime queued;
 };
 
+void ModelHandle::TrialDeleter::operator()(Trial* trial) const { delete trial; }
+
 const Model& ModelHandle::model() const { return Served(handle_).model(); }
 
 Engine::Engine(EngineOptions options, core::Manager& manager, Executor& pool, const Clock& clock)
@@ -98,12 +102,61 @@ StatusOr<ModelHandle> Engine::Find(const ModelSelector& selector) const {
   return ModelHandle(*std::move(handle));
 }
 
+StatusOr<ModelHandle> Engine::FindToRun(const ModelSelector& selector,
+                                        const net::RequestHead& head) const {
+  if (options_.experiments == nullptr || !options_.experiments->any()) [[likely]]
+    return Find(selector);
+  if (selector.version || !selector.label.empty()) return Find(selector);
+  return FindInExperiment(selector, head);
+}
+
+StatusOr<ModelHandle> Engine::FindInExperiment(const ModelSelector& selector,
+                                               const net::RequestHead& head) const {
+  ExperimentRef experiment = options_.experiments->Find(selector.name);
+  if (experiment == nullptr) return Find(selector);
+  const ExperimentOptions& options = experiment->options();
+  std::unique_ptr<Trial, ModelHandle::TrialDeleter> trial(new Trial);
+  trial->experiment = std::move(experiment);
+  trial->is_undecided = !options.sticky_input.empty();
+  StatusOr<core::Handle> handle;
+  if (options.arms.empty() || trial->is_undecided) {
+    handle = manager_.GetHandle(selector.name);
+  } else {
+    const std::string_view key = options.sticky_header.empty()
+                                     ? std::string_view()
+                                     : net::FindHeader(head.headers, options.sticky_header);
+    handle = trial->Choose(manager_, key.empty() ? RandomPlace() : PlaceOf(selector.name, key));
+  }
+  if (!handle.ok()) return handle.status();
+  ModelHandle found(*std::move(handle));
+  found.trial_ = std::move(trial);
+  return found;
+}
+
+void Engine::DecideByInput(ModelHandle& handle, const InferRequest& request) const {
+  Trial& trial = *handle.trial_;
+  if (!std::exchange(trial.is_undecided, false)) return;
+  uint64_t place = RandomPlace();
+  for (const NamedTensor& input : request.inputs) {
+    if (input.name == trial.experiment->options().sticky_input)
+      place = PlaceOf(trial.experiment->model(), input.tensor);
+  }
+  StatusOr<core::Handle> chosen = trial.Choose(manager_, place);
+  if (!chosen.ok()) return;  // it has the version that is ready without a split
+  trial.described_by = std::exchange(handle.handle_, *std::move(chosen));
+}
+
 void Engine::Run(const ModelHandle& handle, const InferRequest& request, bool may_run_inline,
                  ResponseCallback done) {
+  if (handle.trial_ != nullptr) [[unlikely]]
+    done = MeasureArm(*handle.trial_, std::move(done), clock_);
   const ServedModel& served = Served(handle.handle_);
   if (Status status = CheckRequest(served.info(), request); !status.ok()) [[unlikely]] {
     AnswerError(done, std::move(status));
     return;
+  }
+  if (handle.trial_ != nullptr) [[unlikely]] {
+    StartShadows(*handle.trial_, request, handle.handle_, manager_, *options_.experiments, clock_);
   }
   if (may_run_inline && MayRunInline(served, request, options_.inline_request_bytes_max)) {
     RunInline(handle, request, std::move(done));

@@ -17,12 +17,17 @@
 #include "infer/model.h"
 #include "infer/request.h"
 #include "infer/run_times.h"
+#include "net/headers.h"
 
 namespace penstock {
+
+class Experiments;
+struct Trial;
 
 struct EngineOptions {
   // Requests with more input bytes than this are never run inline.
   uint64_t inline_request_bytes_max = 64 * 1024;
+  const Experiments* experiments = nullptr;  // null: none. Outlives the engine
 };
 
 // What a loader of a model returns: the model with its run-time statistics and metrics. The engine
@@ -43,8 +48,12 @@ class ModelHandle {
  private:
   friend class Engine;
   friend class ServedModel;
+  struct TrialDeleter {
+    void operator()(Trial* trial) const;
+  };
   explicit ModelHandle(core::Handle handle) : handle_(std::move(handle)) {}
   core::Handle handle_;
+  std::unique_ptr<Trial, TrialDeleter> trial_;  // null: the model has no experiment
 };
 
 // Thread-safe. `manager`, `pool` and `clock` outlive it.
@@ -57,6 +66,16 @@ class Engine final {
   // Errors, with TensorFlow Serving's texts: INVALID_ARGUMENT (no name, unknown label), NOT_FOUND
   // (model, version).
   StatusOr<ModelHandle> Find(const ModelSelector& selector) const;
+  // The same for a request that is to be run, and whose head is this: if it names neither version
+  // nor label, the experiment on its model decides which version it gets.
+  StatusOr<ModelHandle> FindToRun(const ModelSelector& selector,
+                                  const net::RequestHead& head) const;
+  // Call it when the request has been read, before Run: an experiment whose requests stick to an
+  // input decides only now. What was read by the signature of the version before stays valid.
+  void Decide(ModelHandle& handle, const InferRequest& request) const {
+    if (handle.trial_ != nullptr) [[unlikely]]
+      DecideByInput(handle, request);
+  }
 
   // Checks the request against the signature, then runs it: inline if the model is cheap and
   // `may_run_inline` (the caller is an event loop), else on the pool, whose thread then calls
@@ -74,6 +93,10 @@ class Engine final {
 
  private:
   struct PoolRun;
+
+  StatusOr<ModelHandle> FindInExperiment(const ModelSelector& selector,
+                                         const net::RequestHead& head) const;
+  void DecideByInput(ModelHandle& handle, const InferRequest& request) const;
 
   void RunInline(const ModelHandle& handle, const InferRequest& request, ResponseCallback&& done);
   void RunOnPool(const ModelHandle& handle, const InferRequest& request, ResponseCallback&& done);

@@ -43,9 +43,10 @@ void PredictCall::Run(PredictService& service, net::GrpcCallRef call) {
   Status status = ReadPredictRequest(call_->message(), service.options.limits, read_);
   if (status.ok() && !read_.has_model_spec) status = MissingModelSpec();
   if (!status.ok()) return Finish(status);
-  StatusOr<ModelHandle> model = service.engine.Find(read_.model);
+  StatusOr<ModelHandle> model = service.engine.FindToRun(read_.model, call_->head());
   if (!model.ok()) return Finish(model.status());
   model_.emplace(*std::move(model));
+  service.engine.Decide(*model_, read_.request);
 
   InferRequest& request = read_.request;
   request.deadline = call_->deadline();

@@ -35,7 +35,7 @@ class RestFrontend::PredictCall {
 
   RestFrontend& frontend_;
   const net::HttpCallRef call_;
-  const ModelHandle handle_;
+  ModelHandle handle_;
   PredictFormat format_ = PredictFormat::kRow;
   bool has_several_parts_ = false;
   InferRequest request_;
@@ -60,6 +60,7 @@ void RestFrontend::PredictCall::Run(bool is_on_loop) {
     return;
   }
   format_ = *format;
+  frontend_.engine_.Decide(handle_, request_);
   request_.deadline = call_->deadline();
   request_.cancel = &call_->cancel();
   request_.request_id = call_->request_id();
@@ -137,7 +138,7 @@ void RestFrontend::Handle(net::HttpCallRef call) {
 }
 
 void RestFrontend::HandlePredict(net::HttpCallRef call, RestTarget target) {
-  StatusOr<ModelHandle> handle = engine_.Find(SelectorOf(target));
+  StatusOr<ModelHandle> handle = engine_.FindToRun(SelectorOf(target), call->head());
   if (!handle.ok()) {
     RespondError(*call, handle.status());
     // Under no name: clients could make up any.

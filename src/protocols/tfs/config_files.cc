@@ -8,6 +8,7 @@
 #include <set>
 
 #include "penstock/model_options.pb.h"
+#include "protocols/tfs/experiment_config.h"
 #include "serving/batching_parameters.pb.h"
 #include "serving/model_server_config.pb.h"
 #include "serving/monitoring_config.pb.h"
@@ -110,6 +111,7 @@ StatusOr<ConfiguredModel> ConvertModel(const tensorflow::serving::ModelConfig& f
   TRY(SetPlatform(from, model));
   TRY(SetPolicy(from.model_version_policy(), model));
   TRY(SetWarmUp(from.penstock().warm_up(), model));
+  ASSIGN_OR_RETURN(model.experiment, ReadExperiment(from.penstock(), model.name));
   for (const auto& [label, number] : from.version_labels()) {
     if (label.empty()) return InvalidArgument("has an empty version label");
     ASSIGN_OR_RETURN(model.labels[label], CheckVersion(number));

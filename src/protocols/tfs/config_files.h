@@ -12,6 +12,7 @@
 
 #include "base/status.h"
 #include "core/servable.h"
+#include "infer/experiment_options.h"
 
 namespace tensorflow::serving {
 class ModelServerConfig;
@@ -33,6 +34,7 @@ struct ConfiguredModel {
   // What `penstock { ... }` says of it.
   std::optional<bool> warm_up_enabled;
   uint32_t warm_up_iterations = 0;  // 0: not said
+  ExperimentOptions experiment;
 };
 
 // A ModelServerConfig. `file` is for messages. Errors: INVALID_ARGUMENT: syntax, no or two models

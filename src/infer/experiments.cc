@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "infer/experiments.h"
+
+#include <chrono>
+#include <thread>
+#include <utility>
+
+#include "base/machine.h"
+#include "base/string_map.h"
+
+namespace penstock {
+namespace {
+
+constexpr int kShadowNice = 10;
+// Each shadow bounds its own; this is for very many shadows.
+constexpr size_t kQueuedShadowsMax = 10'000;
+
+MetricLabels ArmLabels(const std::string& model, const std::string& name) {
+  return {{"model_name", model}, {"arm", name}};
+}
+MetricLabels ShadowLabels(const std::string& model, const std::string& name) {
+  return {{"model_name", model}, {"shadow", name}};
+}
+
+Counter& DropCounter(MetricsRegistry& metrics, MetricLabels labels, std::string reason) {
+  labels.emplace_back("reason", std::move(reason));
+  return metrics.AddCounter("penstock_shadow_dropped_total",
+                            "Copies for a shadow that were not run, by reason.", labels);
+}
+
+}  // namespace
+
+Experiment::Arm::Arm(MetricsRegistry& metrics, const std::string& model, const std::string& name)
+    : outcomes(metrics, "penstock_arm", "an arm of an experiment got", ArmLabels(model, name)),
+      fallbacks(metrics.AddCounter(
+          "penstock_arm_fallbacks_total",
+          "Requests that another arm got because this one, which they belong to, was not ready.",
+          ArmLabels(model, name))) {}
+
+Experiment::Shadow::Shadow(MetricsRegistry& metrics, const std::string& model,
+                           const std::string& name)
+    : outcomes(metrics, "penstock_shadow", "a shadow got", ShadowLabels(model, name)),
+      busy(DropCounter(metrics, ShadowLabels(model, name), "busy")),
+      not_ready(DropCounter(metrics, ShadowLabels(model, name), "not_ready")) {}
+
+Experiment::Experiment(std::string model, ExperimentOptions options, MetricsRegistry& metrics)
+    : model_(std::move(model)), options_(std::move(options)) {
+  for (const ArmOptions& arm : options_.arms)
+    arms_.push_back(std::make_unique<Arm>(metrics, model_, arm.name));
+  for (const ShadowOptions& shadow : options_.shadows)
+    shadows_.push_back(std::make_unique<Shadow>(metrics, model_, shadow.name));
+}
+
+// Immutable.
+struct Experiments::Table {
+  StringMap<ExperimentRef> experiments;
+};
+
+Experiments::Experiments(MetricsRegistry& metrics) : metrics_(metrics) {}
+
+Experiments::~Experiments() {
+  delete pool_.load();
+  delete table_.load();
+}
+
+ExperimentRef Experiments::Find(std::string_view model) const {
+  std::atomic<int64_t>& inside = readers_.Mine();
+  inside.fetch_add(1, std::memory_order_seq_cst);
+  ExperimentRef found;
+  if (const Table* const table = table_.load(std::memory_order_seq_cst)) {
+    const auto at = table->experiments.find(model);
+    if (at != table->experiments.end()) found = at->second;
+  }
+  inside.fetch_sub(1, std::memory_order_release);
+  return found;
+}
+
+void Experiments::Set(const ExperimentList& list) {
+  const MutexLock lock(mutex_);
+  auto next = std::make_unique<Table>();
+  bool has_shadow = false;
+  for (const auto& [model, options] : list) {
+    if (options.empty()) continue;
+    has_shadow |= !options.shadows.empty();
+    ExperimentRef experiment = Find(model);
+    if (experiment == nullptr || experiment->options() != options)
+      experiment = std::make_shared<const Experiment>(model, options, metrics_);
+    next->experiments.emplace(model, std::move(experiment));
+  }
+  if (has_shadow && pool_.load() == nullptr) {
+    pool_ = new ThreadPool({.name = "shadow",
+                            .threads = UsableCpus(),
+                            .queue_tasks_max = kQueuedShadowsMax,
+                            .nice = kShadowNice});
+  }
+  if (next->experiments.empty()) next.reset();
+  const std::unique_ptr<const Table> former(
+      table_.exchange(next.release(), std::memory_order_seq_cst));
+  if (former == nullptr) return;
+  readers_.ForEach([](const std::atomic<int64_t>& inside) {
+    while (inside.load(std::memory_order_seq_cst) != 0)
+      std::this_thread::sleep_for(std::chrono::microseconds(20));
+  });
+}
+
+bool Experiments::SubmitShadow(Task task) const { return pool_.load()->Submit(std::move(task)); }
+
+}  // namespace penstock

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "infer/traffic_split.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "base/thread_slot.h"
+
+namespace penstock {
+namespace {
+
+constexpr uint64_t kFnvOffset = 0xCBF29CE484222325;
+constexpr uint64_t kFnvPrime = 0x100000001B3;
+
+uint64_t AddFnv(uint64_t hash, std::string_view text) {
+  for (const char byte : text) hash = (hash ^ static_cast<uint8_t>(byte)) * kFnvPrime;
+  return hash;
+}
+
+uint64_t Mix(uint64_t bits) {
+  bits = (bits ^ (bits >> 30)) * 0xBF58476D1CE4E5B9;
+  bits = (bits ^ (bits >> 27)) * 0x94D049BB133111EB;
+  return bits ^ (bits >> 31);
+}
+
+// In (0, 1), from the upper 52 bits: the sum is exact.
+double ToFraction(uint64_t bits) { return (static_cast<double>(bits >> 12) + 0.5) * 0x1p-52; }
+
+}  // namespace
+
+uint64_t StableHash(std::string_view text) { return Mix(AddFnv(kFnvOffset, text)); }
+
+uint64_t PlaceOf(std::string_view model, std::string_view key) {
+  using namespace std::string_view_literals;
+  return Mix(AddFnv(AddFnv(AddFnv(kFnvOffset, model), "\0"sv), key));
+}
+
+uint64_t RandomPlace() {
+  // splitmix64, from another start on each thread.
+  thread_local uint64_t state = Mix(static_cast<uint64_t>(ThreadSlot()) + 1);
+  state += 0x9E3779B97F4A7C15;
+  return Mix(state);
+}
+
+ArmOrder OrderArms(std::span<const ArmOptions> arms, uint64_t place) {
+  absl::InlinedVector<std::pair<double, uint32_t>, 4> scores;
+  for (uint32_t i = 0; i < arms.size(); ++i) {
+    if (arms[i].weight == 0) continue;
+    const double fraction = ToFraction(Mix(place ^ StableHash(arms[i].name)));
+    scores.emplace_back(-std::log(fraction) / arms[i].weight, i);
+  }
+  std::sort(scores.begin(), scores.end());
+  ArmOrder order;
+  for (const auto& [score, position] : scores) order.push_back(position);
+  return order;
+}
+
+bool IsAmong(double fraction, uint64_t place) { return ToFraction(place) < fraction; }
+
+}  // namespace penstock
