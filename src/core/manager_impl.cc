@@ -289,10 +289,11 @@ bool Manager::Impl::IsReadyByRule() const {
       return lookup_models_.empty() ||
              std::any_of(lookup_models_.begin(), lookup_models_.end(), is_ready);
     case ReadinessRule::Kind::kNamedModels:
-      return std::all_of(rule.models.begin(), rule.models.end(), [&](const std::string& name) {
+      for (const std::string& name : rule.models) {
         const auto found = lookup_models_.find(name);
-        return found != lookup_models_.end() && is_ready(*found);
-      });
+        if (found == lookup_models_.end() || !is_ready(*found)) return false;
+      }
+      return true;
   }
   return false;
 }

@@ -125,7 +125,8 @@ StatusOr<ModelHandle> Engine::FindInExperiment(const ModelSelector& selector,
     const std::string_view key = options.sticky_header.empty()
                                      ? std::string_view()
                                      : net::FindHeader(head.headers, options.sticky_header);
-    handle = trial->Choose(manager_, key.empty() ? RandomPlace() : PlaceOf(selector.name, key));
+    handle =
+        trial->Choose(manager_, key.empty() ? RandomPlace() : PlaceOf(selector.name, key), clock_);
   }
   if (!handle.ok()) return handle.status();
   ModelHandle found(*std::move(handle));
@@ -141,7 +142,7 @@ void Engine::DecideByInput(ModelHandle& handle, const InferRequest& request) con
     if (input.name == trial.experiment->options().sticky_input)
       place = PlaceOf(trial.experiment->model(), input.tensor);
   }
-  StatusOr<core::Handle> chosen = trial.Choose(manager_, place);
+  StatusOr<core::Handle> chosen = trial.Choose(manager_, place, clock_);
   if (!chosen.ok()) return;  // it has the version that is ready without a split
   trial.described_by = std::exchange(handle.handle_, *std::move(chosen));
 }

@@ -227,6 +227,26 @@ TEST_F(ExperimentsTest, WithoutAReadyArmTheModelAnswersAsEver) {
   EXPECT_EQ(Ask(), "Servable not found for request: Latest(m)");
 }
 
+TEST_F(ExperimentsTest, AModelThatIsLoadedOnDemandIsLoadedForAnArmOrAShadow) {
+  core::ModelConfig lazy;
+  lazy.name = "other";
+  lazy.load_mode = core::LoadMode::kOnDemand;
+  ASSERT_TRUE(manager_.SetModel(lazy).ok());
+  Serve("m", {1});
+  Serve("other", {5});
+  Split({{"lazy", {"other", {}, ""}, 1}});
+  EXPECT_EQ(Ask(), "m/1");
+  manager_.WaitUntilIdle();
+  EXPECT_EQ(Ask(), "other/5");
+  Serve("other", {});
+  Serve("other", {6});
+  experiments_.Set({{"m", {{}, "", "", {{"lazy", {"other", {}, ""}, 1, 16}}}}});
+  EXPECT_EQ(Ask(), "m/1");
+  manager_.WaitUntilIdle();
+  EXPECT_EQ(Ask(), "m/1");
+  WaitForRuns("other/6", 1);
+}
+
 TEST_F(ExperimentsTest, EachArmIsMeasured) {
   Serve("m", {1, 2});
   failing_ = "m/2";

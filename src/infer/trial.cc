@@ -10,9 +10,15 @@
 namespace penstock {
 namespace {
 
-StatusOr<core::Handle> FindTarget(const core::Manager& manager, const ExperimentTarget& target) {
-  if (!target.label.empty()) return manager.GetHandleByLabel(target.model, target.label);
-  return manager.GetHandle(target.model, target.version);
+// A model that is loaded on demand and is not there begins to load: nobody waits for it here.
+StatusOr<core::Handle> FindTarget(core::Manager& manager, const ExperimentTarget& target,
+                                  const Clock& clock) {
+  StatusOr<core::Handle> handle = target.label.empty()
+                                      ? manager.GetHandle(target.model, target.version)
+                                      : manager.GetHandleByLabel(target.model, target.label);
+  if (handle.status().code() == StatusCode::kUnavailable)
+    manager.LoadOnDemand(target.model, clock.Now(), [](const Status&) {});
+  return handle;
 }
 
 // A copy of a request on its way through a shadow. One thread at a time.
@@ -69,11 +75,11 @@ core::Handle ShareIfAny(const core::Handle& handle) {
 
 }  // namespace
 
-StatusOr<core::Handle> Trial::Choose(const core::Manager& manager, uint64_t place) {
+StatusOr<core::Handle> Trial::Choose(core::Manager& manager, uint64_t place, const Clock& clock) {
   const std::vector<ArmOptions>& arms = experiment->options().arms;
   const ArmOrder order = OrderArms(arms, place);
   for (const uint32_t position : order) {
-    StatusOr<core::Handle> handle = FindTarget(manager, arms[position].target);
+    StatusOr<core::Handle> handle = FindTarget(manager, arms[position].target, clock);
     if (!handle.ok()) continue;
     arm = position;
     if (position != order[0]) experiment->arm(order[0]).fallbacks.Add();
@@ -100,13 +106,12 @@ ResponseCallback MeasureArm(const Trial& trial, ResponseCallback done, const Clo
 }
 
 void StartShadows(const Trial& trial, const InferRequest& request, const core::Handle& main,
-                  const core::Manager& manager, const Experiments& experiments,
-                  const Clock& clock) {
+                  core::Manager& manager, const Experiments& experiments, const Clock& clock) {
   const std::vector<ShadowOptions>& all = trial.experiment->options().shadows;
   for (size_t i = 0; i < all.size(); ++i) {
     if (!IsAmong(all[i].fraction, RandomPlace())) continue;
     Experiment::Shadow& shadow = trial.experiment->shadow(i);
-    StatusOr<core::Handle> target = FindTarget(manager, all[i].target);
+    StatusOr<core::Handle> target = FindTarget(manager, all[i].target, clock);
     if (!target.ok()) {
       shadow.not_ready.Add();
       continue;

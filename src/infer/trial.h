@@ -16,8 +16,9 @@ namespace penstock {
 // What a ModelHandle keeps if its model has an experiment. One thread at a time.
 struct Trial {
   // Which arm a request at `place` gets, and that arm's version. If no arm is ready, what the
-  // request would get without a split; errors are those of that.
-  StatusOr<core::Handle> Choose(const core::Manager& manager, uint64_t place);
+  // request would get without a split; errors are those of that. An arm whose model is loaded on
+  // demand is not waited for, but begins to load.
+  StatusOr<core::Handle> Choose(core::Manager& manager, uint64_t place, const Clock& clock);
 
   ExperimentRef experiment;
   std::optional<size_t> arm;  // none: there is no split, or no arm is ready
@@ -34,6 +35,6 @@ ResponseCallback MeasureArm(const Trial& trial, ResponseCallback done, const Clo
 // Gives copies of the request, which shares the tensors, to the shadows that want it. Returns at
 // once. `main` and what it was read by live as long as the copies. `experiments` outlives them.
 void StartShadows(const Trial& trial, const InferRequest& request, const core::Handle& main,
-                  const core::Manager& manager, const Experiments& experiments, const Clock& clock);
+                  core::Manager& manager, const Experiments& experiments, const Clock& clock);
 
 }  // namespace penstock
