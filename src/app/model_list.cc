@@ -103,6 +103,12 @@ core::ModelConfig ManagerConfig(const ConfiguredModel& model) {
   core::ModelConfig config;
   config.name = model.name;
   config.labels = model.labels;
+  if (model.preserves_resources) config.policy = &core::ResourcePreservingPolicy();
+  config.load_mode = model.load_mode;
+  config.unload_after_idle = model.unload_after_idle;
+  config.keep_loaded = model.keep_loaded;
+  config.load_timeout = model.load_timeout;
+  config.memory_bytes = model.memory_bytes;
   return config;
 }
 

@@ -111,6 +111,7 @@ struct Snapshot {
     Status absent;  // why nothing is ready although nothing is wrong; OK: for no such reason
     bool on_demand = false;  // a request has it loaded
     bool counts_as_ready = false;
+    bool is_expected = true;  // not one that shall not be loaded
   };
   StringMap<std::shared_ptr<const Model>> models;  // every configured one
   bool is_ready = true;                            // by the manager's rule

@@ -119,6 +119,8 @@ struct ModelConfig {
   Duration unload_after_idle = Duration::zero();
   bool keep_loaded = false;                             // of kOnDemand: never unloaded to make room
   std::optional<Duration> load_timeout = std::nullopt;  // 0: none
+  // What a loaded version takes, instead of what its loader says; 0: as that says.
+  uint64_t memory_bytes = 0;
 };
 
 // Where a label stands.
@@ -176,7 +178,7 @@ class Manager final : public AspiredTarget {
   bool LoadOnDemand(std::string_view name, SteadyTime deadline,
                     absl::AnyInvocable<void(Status)> done);
   // True if the models that the rule of readiness names have a version available, or are loaded on
-  // demand.
+  // demand; "all" are those that shall be loaded.
   bool IsReady() const;
   // True if the model has a version available; none if it is not configured.
   std::optional<bool> IsModelReady(std::string_view name) const;

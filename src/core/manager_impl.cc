@@ -276,6 +276,7 @@ void Manager::Impl::UpdateLookup(Model& model) {
   view->absent = AbsentByMode(model.config);
   view->on_demand = model.config.load_mode == LoadMode::kOnDemand;
   view->counts_as_ready = !view->ready.empty() || view->on_demand;
+  view->is_expected = model.config.load_mode != LoadMode::kNever;
   lookup_models_.insert_or_assign(model.config.name, std::move(view));
 }
 
@@ -284,7 +285,9 @@ bool Manager::Impl::IsReadyByRule() const {
   const auto is_ready = [](const auto& model) { return model.second->counts_as_ready; };
   switch (rule.kind) {
     case ReadinessRule::Kind::kAllModels:
-      return std::all_of(lookup_models_.begin(), lookup_models_.end(), is_ready);
+      return std::all_of(lookup_models_.begin(), lookup_models_.end(), [&](const auto& model) {
+        return is_ready(model) || !model.second->is_expected;
+      });
     case ReadinessRule::Kind::kAnyModel:
       return lookup_models_.empty() ||
              std::any_of(lookup_models_.begin(), lookup_models_.end(), is_ready);

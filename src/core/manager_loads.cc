@@ -62,6 +62,7 @@ void Manager::Impl::EstimateLoad(const std::shared_ptr<LoadJob>& job) {
       FailLoad(model, *job, estimate.status());
     } else {
       job->estimate = *estimate;
+      if (model.config.memory_bytes > 0) job->estimate.ram_bytes = model.config.memory_bytes;
       Admit(model, job);
     }
     Advance(model);
@@ -122,7 +123,8 @@ void Manager::Impl::RunLoad(const std::shared_ptr<LoadJob>& job) {
     ++job->step;
     --loads_running_;
     review_memory_ = true;
-    memory_.Set(job->number, servable.ok() ? (taken.ok() ? *taken : job->estimate).ram_bytes : 0);
+    if (!taken.ok() || model.config.memory_bytes > 0) taken = job->estimate;
+    memory_.Set(job->number, servable.ok() ? taken->ram_bytes : 0);
     if (job->is_hung) {
       EndHungLoad(model, *job, servable.ok() ? *std::move(servable) : nullptr);
     } else if (servable.ok()) {

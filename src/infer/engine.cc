@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "infer/engine.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "infer/served_model.h"
@@ -145,6 +146,22 @@ void Engine::DecideByInput(ModelHandle& handle, const InferRequest& request) con
   StatusOr<core::Handle> chosen = trial.Choose(manager_, place, clock_);
   if (!chosen.ok()) return;  // it has the version that is ready without a split
   trial.described_by = std::exchange(handle.handle_, *std::move(chosen));
+}
+
+bool Engine::FindOnceLoaded(const ModelSelector& selector, const net::RequestHead& head,
+                            SteadyTime deadline,
+                            absl::AnyInvocable<void(StatusOr<ModelHandle>)> done) {
+  const SteadyTime patience_ends = clock_.Now() + options_.demand_timeout;
+  const bool is_own_limit = patience_ends < deadline;
+  return manager_.LoadOnDemand(
+      selector.name, std::min(deadline, patience_ends),
+      [this, selector, &head, is_own_limit, done = std::move(done)](Status status) mutable {
+        if (is_own_limit && status.code() == StatusCode::kDeadlineExceeded) {
+          status = Error(StatusCode::kUnavailable,
+                         "model {} is still being loaded: try again later", selector.name);
+        }
+        done(status.ok() ? FindToRun(selector, head) : std::move(status));
+      });
 }
 
 void Engine::Run(const ModelHandle& handle, const InferRequest& request, bool may_run_inline,

@@ -27,6 +27,8 @@ struct Trial;
 struct EngineOptions {
   // Requests with more input bytes than this are never run inline.
   uint64_t inline_request_bytes_max = 64 * 1024;
+  // A request waits no longer for a model that is loaded on demand.
+  Duration demand_timeout = std::chrono::seconds(30);
   const Experiments* experiments = nullptr;  // null: none. Outlives the engine
 };
 
@@ -76,6 +78,14 @@ class Engine final {
     if (handle.trial_ != nullptr) [[unlikely]]
       DecideByInput(handle, request);
   }
+
+  // For a model that is loaded on demand and has no version ready: has it loaded, and then calls
+  // `done` with what FindToRun says, on a thread that shall not compute. UNAVAILABLE, with the
+  // reason, if it cannot be loaded, takes longer than demand_timeout, or if too many wait;
+  // DEADLINE_EXCEEDED at `deadline`. What `selector` and `head` refer to lives until then. False,
+  // and nothing is done, for other models: what Find says stands.
+  bool FindOnceLoaded(const ModelSelector& selector, const net::RequestHead& head,
+                      SteadyTime deadline, absl::AnyInvocable<void(StatusOr<ModelHandle>)> done);
 
   // Checks the request against the signature, then runs it: inline if the model is cheap and
   // `may_run_inline` (the caller is an event loop), else on the pool, whose thread then calls

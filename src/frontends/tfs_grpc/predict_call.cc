@@ -34,16 +34,28 @@ PredictCall* PredictCall::Take() {
 }
 
 void PredictCall::Start(PredictService& service, net::GrpcCallRef call) {
-  Take()->Run(service, std::move(call));
+  Take()->Read(service, std::move(call));
 }
 
-void PredictCall::Run(PredictService& service, net::GrpcCallRef call) {
+void PredictCall::Read(PredictService& service, net::GrpcCallRef call) {
   service_ = &service;
   call_ = std::move(call);
   Status status = ReadPredictRequest(call_->message(), service.options.limits, read_);
   if (status.ok() && !read_.has_model_spec) status = MissingModelSpec();
   if (!status.ok()) return Finish(status);
   StatusOr<ModelHandle> model = service.engine.FindToRun(read_.model, call_->head());
+  if (!model.ok()) [[unlikely]] {
+    const auto when_loaded = [this](StatusOr<ModelHandle> loaded) {
+      Run(std::move(loaded), /*is_on_loop=*/false);
+    };
+    if (service.engine.FindOnceLoaded(read_.model, call_->head(), call_->deadline(), when_loaded)) {
+      return;
+    }
+  }
+  Run(std::move(model), /*is_on_loop=*/true);
+}
+
+void PredictCall::Run(StatusOr<ModelHandle> model, bool is_on_loop) {
   if (!model.ok()) return Finish(model.status());
   model_.emplace(*std::move(model));
   service.engine.Decide(*model_, read_.request);
@@ -52,8 +64,8 @@ void PredictCall::Run(PredictService& service, net::GrpcCallRef call) {
   request.deadline = call_->deadline();
   request.cancel = &call_->cancel();
   request.request_id = call_->request_id();
-  service.engine.Run(*model_, request, /*may_run_inline=*/true,
-                     [this](InferResponse&& part) { OnPart(std::move(part)); });
+  service_->engine.Run(*model_, request, /*may_run_inline=*/is_on_loop,
+                       [this](InferResponse&& part) { OnPart(std::move(part)); });
 }
 
 void PredictCall::OnPart(InferResponse&& part) {

@@ -48,7 +48,8 @@ class PredictCall final {
   static PredictCall* Take();
   static Pool& ThreadPool();
 
-  void Run(PredictService& service, net::GrpcCallRef call);
+  void Read(PredictService& service, net::GrpcCallRef call);
+  void Run(StatusOr<ModelHandle> model, bool is_on_loop);
   void OnPart(InferResponse&& part);
   void Finish(const Status& status);
   Status Answer(const InferResponse& response);

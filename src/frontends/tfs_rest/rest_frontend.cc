@@ -25,7 +25,7 @@ class RestFrontend::PredictCall {
       : frontend_(frontend), call_(std::move(call)), handle_(std::move(handle)) {}
 
   // Reads the body and runs the model, here or on the pool.
-  static void Start(std::unique_ptr<PredictCall> self);
+  static void Start(std::unique_ptr<PredictCall> self, bool is_on_loop);
 
  private:
   void Run(bool is_on_loop);
@@ -41,9 +41,9 @@ class RestFrontend::PredictCall {
   InferRequest request_;
 };
 
-void RestFrontend::PredictCall::Start(std::unique_ptr<PredictCall> self) {
+void RestFrontend::PredictCall::Start(std::unique_ptr<PredictCall> self, bool is_on_loop) {
   PredictCall* const call = self.release();
-  if (call->call_->body().size <= call->frontend_.options_.inline_body_bytes_max) {
+  if (is_on_loop && call->call_->body().size <= call->frontend_.options_.inline_body_bytes_max) {
     call->Run(true);
     return;
   }
@@ -139,13 +139,29 @@ void RestFrontend::Handle(net::HttpCallRef call) {
 
 void RestFrontend::HandlePredict(net::HttpCallRef call, RestTarget target) {
   StatusOr<ModelHandle> handle = engine_.FindToRun(SelectorOf(target), call->head());
+  if (handle.ok()) [[likely]]
+    return StartPredict(std::move(call), std::move(handle), /*is_on_loop=*/true);
+  const net::RequestHead& head = call->head();
+  const SteadyTime deadline = call->deadline();
+  auto waiting =
+      std::make_shared<std::pair<net::HttpCallRef, RestTarget>>(std::move(call), std::move(target));
+  const bool waits = engine_.FindOnceLoaded(
+      SelectorOf(waiting->second), head, deadline, [this, waiting](StatusOr<ModelHandle> loaded) {
+        StartPredict(std::move(waiting->first), std::move(loaded), /*is_on_loop=*/false);
+      });
+  if (!waits) StartPredict(std::move(waiting->first), std::move(handle), /*is_on_loop=*/true);
+}
+
+void RestFrontend::StartPredict(net::HttpCallRef call, StatusOr<ModelHandle> handle,
+                                bool is_on_loop) {
   if (!handle.ok()) {
     RespondError(*call, handle.status());
     // Under no name: clients could make up any.
     predict_metrics_.Record({}, handle.status().code(), clock_.Now() - call->start());
     return;
   }
-  PredictCall::Start(std::make_unique<PredictCall>(*this, std::move(call), *std::move(handle)));
+  PredictCall::Start(std::make_unique<PredictCall>(*this, std::move(call), *std::move(handle)),
+                     is_on_loop);
 }
 
 // Status and metadata.

@@ -32,6 +32,7 @@ class RestFrontend final : public Frontend {
 
   void Handle(net::HttpCallRef call);
   void HandlePredict(net::HttpCallRef call, RestTarget target);
+  void StartPredict(net::HttpCallRef call, StatusOr<ModelHandle> handle, bool is_on_loop);
   StatusOr<std::string> DescribeModel(const RestTarget& target) const;
   std::string ListModels() const;
 

@@ -100,6 +100,25 @@ Status SetWarmUp(const config::WarmUp& from, ConfiguredModel& model) {
   return OkStatus();
 }
 
+Status SetLifecycle(const penstock::config::ModelOptions& from, ConfiguredModel& model) {
+  const std::pair<std::string_view, int64_t> numbers[] = {
+      {"unload_after_idle_ms", from.unload_after_idle_ms()},
+      {"load_timeout_ms", from.load_timeout_ms()},
+      {"memory_bytes", from.memory_bytes()}};
+  for (const auto& [name, value] : numbers) {
+    if (value < 0) return InvalidArgument("has a {} of {}, below 0", name, value);
+  }
+  model.preserves_resources = from.transition() == penstock::config::RESOURCE_PRESERVING;
+  if (from.load() == penstock::config::ON_DEMAND) model.load_mode = core::LoadMode::kOnDemand;
+  if (from.load() == penstock::config::NEVER) model.load_mode = core::LoadMode::kNever;
+  model.unload_after_idle = std::chrono::milliseconds(from.unload_after_idle_ms());
+  model.keep_loaded = from.keep_loaded();
+  if (from.has_load_timeout_ms())
+    model.load_timeout = std::chrono::milliseconds(from.load_timeout_ms());
+  model.memory_bytes = static_cast<uint64_t>(from.memory_bytes());
+  return OkStatus();
+}
+
 StatusOr<ConfiguredModel> ConvertModel(const tensorflow::serving::ModelConfig& from) {
   ConfiguredModel model;
   model.name = from.name();
@@ -110,6 +129,7 @@ StatusOr<ConfiguredModel> ConvertModel(const tensorflow::serving::ModelConfig& f
   }
   TRY(SetPlatform(from, model));
   TRY(SetPolicy(from.model_version_policy(), model));
+  TRY(SetLifecycle(from.penstock(), model));
   TRY(SetWarmUp(from.penstock().warm_up(), model));
   ASSIGN_OR_RETURN(model.experiment, ReadExperiment(from.penstock(), model.name));
   for (const auto& [label, number] : from.version_labels()) {

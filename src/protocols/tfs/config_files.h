@@ -3,6 +3,7 @@
 // turned into plain structs. Errors name the file and, for syntax, the line and column.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "core/manager.h"
 #include "core/servable.h"
 #include "infer/experiment_options.h"
 
@@ -32,6 +34,12 @@ struct ConfiguredModel {
   std::vector<core::VersionNumber> specific;  // of kSpecific
   std::map<std::string, core::VersionNumber> labels;
   // What `penstock { ... }` says of it.
+  bool preserves_resources = false;  // rather than availability
+  core::LoadMode load_mode = core::LoadMode::kAlways;
+  std::chrono::milliseconds unload_after_idle{0};  // 0: never
+  bool keep_loaded = false;
+  std::optional<std::chrono::milliseconds> load_timeout;  // 0: none
+  uint64_t memory_bytes = 0;                              // 0: not said
   std::optional<bool> warm_up_enabled;
   uint32_t warm_up_iterations = 0;  // 0: not said
   ExperimentOptions experiment;

@@ -46,13 +46,24 @@ TEST(ModelConfig, ReadsAllOfAModel) {
 TEST(ModelConfig, ReadsOptionsOfOurOwn) {
   const auto models = ParseModelConfig(R"(
     model_config_list {
-      config { name: "a" base_path: "/a" penstock { warm_up { enabled: false iterations: 3 } } }
+      config { name: "a" base_path: "/a" penstock { warm_up { enabled: false iterations: 3 }
+        transition: RESOURCE_PRESERVING load: ON_DEMAND unload_after_idle_ms: 5 keep_loaded: true
+        load_timeout_ms: 0 memory_bytes: 7 } }
       config { name: "b" base_path: "/b" }
     })",
                                        "f");
   ASSERT_TRUE(models.ok()) << models.status();
   EXPECT_EQ((*models)[0].warm_up_enabled, false);
   EXPECT_EQ((*models)[0].warm_up_iterations, 3u);
+  EXPECT_TRUE((*models)[0].preserves_resources);
+  EXPECT_EQ((*models)[0].load_mode, core::LoadMode::kOnDemand);
+  EXPECT_EQ((*models)[0].unload_after_idle, std::chrono::milliseconds(5));
+  EXPECT_TRUE((*models)[0].keep_loaded);
+  EXPECT_EQ((*models)[0].load_timeout, std::chrono::milliseconds(0));
+  EXPECT_EQ((*models)[0].memory_bytes, 7u);
+  EXPECT_FALSE((*models)[1].preserves_resources);
+  EXPECT_EQ((*models)[1].load_mode, core::LoadMode::kAlways);
+  EXPECT_EQ((*models)[1].load_timeout, std::nullopt);
   EXPECT_EQ((*models)[1].warm_up_enabled, std::nullopt);
   EXPECT_EQ((*models)[1].warm_up_iterations, 0u);
 }
@@ -90,6 +101,8 @@ TEST(ModelConfig, RefusesWhatCannotBeServed) {
                          " config { name: 'a' base_path: '/b' } }"),
               HasSubstr("two models have the name 'a'"));
   const std::string a = "name: 'a' base_path: '/a' ";
+  EXPECT_THAT(ErrorOfModel(a + "penstock { memory_bytes: -1 }"),
+              HasSubstr("model 'a' has a memory_bytes of -1, below 0"));
   EXPECT_THAT(ErrorOfModel(a + "penstock { warm_up { iterations: -1 } }"),
               HasSubstr("model 'a' has warm_up with -1 iterations, below 0"));
   EXPECT_THAT(ErrorOfModel(a + "model_type: TENSORFLOW model_platform: 'x'"),

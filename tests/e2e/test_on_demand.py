@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Models that are loaded by the first request, and go when they are idle or others need the memory."""
+import concurrent.futures
+import time
+
+import grpc
+import numpy as np
+
+from clients import Client, error_of
+from penstock_server import SLOWNESS, eventually
+from test_reload import folder, reload
+
+X = {'x': np.array([1], np.float32)}
+
+
+def lazy(base, options='', load='ON_DEMAND'):
+    return f'base_path: "{base}" penstock {{ load: {load} {options} }}'
+
+
+def loaded(server, model):
+    return 'AVAILABLE' in server.states(model).values()
+
+
+def test_the_first_requests_wait_for_the_load(start, tmp_path):
+    server = start({'m': lazy(folder(tmp_path / 'm', [1, 2]))})
+    assert server.get('/readyz')[0] == 200
+    assert not loaded(server, 'm')
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda _: server.rest_predict('m', {'instances': [1.0]}), range(16)))
+    assert [status for status, *_ in answers] == [200] * 16
+    with Client(server) as client:
+        assert client.predict_raw('m', X).model_spec.version.value == 2
+
+
+def test_an_idle_model_goes_and_comes_back(start, tmp_path):
+    server = start({'m': lazy(folder(tmp_path / 'm', [1]), 'unload_after_idle_ms: 100')})
+    with Client(server) as client:
+        for _ in range(2):
+            assert client.predict_raw('m', X).model_spec.version.value == 1
+            eventually('it is unloaded', lambda: not loaded(server, 'm'))
+
+
+def test_the_least_recently_used_model_makes_room(start, tmp_path):
+    models = {name: lazy(folder(tmp_path / name, [1]), 'memory_bytes: 40') for name in 'abc'}
+    server = start(models, flags=['--model_memory_bytes_max=100'])
+    with Client(server) as client:
+        client.predict_raw('a', X)
+        client.predict_raw('b', X)
+        time.sleep(0.01)
+        client.predict_raw('a', X)  # so that b is the one that was not used for longest
+        client.predict_raw('c', X)
+        eventually('b is unloaded', lambda: not loaded(server, 'b'))
+        assert loaded(server, 'a') and loaded(server, 'c')
+        client.predict_raw('b', X)
+
+
+def test_a_model_that_is_kept_is_not_unloaded_for_others(start, tmp_path):
+    models = {'kept': lazy(folder(tmp_path / 'kept', [1]), 'memory_bytes: 60 keep_loaded: true'),
+              'big': lazy(folder(tmp_path / 'big', [1]), 'memory_bytes: 50')}
+    server = start(models, flags=['--model_memory_bytes_max=100'])
+    with Client(server) as client:
+        client.predict_raw('kept', X)
+        error = error_of(client.predict_raw, 'big', X)
+        assert error[0] == grpc.StatusCode.UNAVAILABLE
+        assert 'it takes 50 bytes, and 60 of the limit of 100 are taken, so that 10 are missing' in error[1]
+        client.predict_raw('kept', X)
+
+
+def test_a_model_that_cannot_be_loaded_says_so_to_those_who_wait(start, tmp_path):
+    server = start({'m': lazy(folder(tmp_path / 'm', [1], kind='nonsense'))})
+    with Client(server) as client:
+        error = error_of(client.predict_raw, 'm', X)
+    assert error[0] == grpc.StatusCode.UNAVAILABLE
+    assert 'model m cannot be loaded' in error[1] and 'nonsense' in error[1]
+    status, body, *_ = server.rest_predict('m', {'instances': [1.0]})
+    assert status == 503, body
+
+
+def test_a_request_waits_no_longer_than_its_deadline_or_the_limit(start, tmp_path):
+    """The source has not said anything of the model, so that it may still come."""
+    server = start({'m': lazy(folder(tmp_path / 'm', [1]))},
+                   flags=['--file_system_poll_wait_seconds=-1', f'--demand_timeout_ms={2000 * SLOWNESS}',
+                          '--demand_waiters_max=1'])
+    with Client(server) as client, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        assert error_of(client.predict_raw, 'm', X, timeout=0.2)[0] == grpc.StatusCode.DEADLINE_EXCEEDED
+        first = pool.submit(error_of, client.predict_raw, 'm', X)
+
+        def is_refused():
+            error = error_of(client.predict_raw, 'm', X, timeout=0.2)
+            return error[0] == grpc.StatusCode.UNAVAILABLE and '1 requests wait already' in error[1]
+        eventually('another one is refused', is_refused)
+        error = first.result()
+    assert error[0] == grpc.StatusCode.UNAVAILABLE
+    assert 'still being loaded' in error[1]
+
+
+def test_the_mode_changes_by_a_reload(start, tmp_path):
+    base = folder(tmp_path / 'm', [1])
+    server = start({'m': lazy(base, load='NEVER'), 'half': 'builtin:half_plus_two'})
+    with Client(server) as client:
+        error = error_of(client.predict_raw, 'm', X)
+        assert error[0] == grpc.StatusCode.UNAVAILABLE and 'unloaded by an operator' in error[1]
+        reload(server, {'m': lazy(base, load='ALWAYS')})
+        assert client.predict_raw('m', X).model_spec.version.value == 1
