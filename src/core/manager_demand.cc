@@ -55,7 +55,7 @@ bool Manager::Impl::LoadOnDemand(std::string_view name, SteadyTime deadline, OnL
 void Manager::Impl::SettleWaiters(Model& model) {
   if (model.waiters.empty()) return;
   if (!model.versions.Ready().empty()) return AnswerWaiters(model, OkStatus());
-  if (!model.was_told || model.versions.IsAnyComing()) return;
+  if (!model.was_told || IsSourceWaiting(model) || model.versions.IsAnyComing()) return;
   const Status error = model.versions.NewestError();
   const Status& why = error.ok() ? model.source_status : error;
   AnswerWaiters(model, why.ok()
@@ -96,7 +96,9 @@ void Manager::Impl::NoteUse(Model& model, SteadyTime now) {
     uses += entry->Uses();
     is_used |= entry->HasHandles();
   }
-  if (std::exchange(model.uses_seen, uses) != uses || is_used) model.last_used = now;
+  const uint64_t seen = std::exchange(model.uses_seen, uses);
+  model.recent_uses = uses < seen ? uses : uses - seen;  // fewer: others are loaded than then
+  if (model.recent_uses > 0 || is_used) model.last_used = now;
 }
 
 uint64_t Manager::Impl::ReadyBytes(const Model& model) const {
@@ -121,7 +123,8 @@ uint64_t Manager::Impl::Movable(const Model& for_model) const {
 }
 
 bool Manager::Impl::MakeRoom(uint64_t bytes, const Model& for_model) {
-  if (bytes > memory_.free() + Movable(for_model)) return false;
+  uint64_t coming = memory_.free() + unloading_bytes_;
+  if (bytes > coming + Movable(for_model)) return false;
   const SteadyTime now = background_->Now();
   std::vector<Model*> candidates;
   for (auto& [name, model] : models_) {
@@ -129,9 +132,9 @@ bool Manager::Impl::MakeRoom(uint64_t bytes, const Model& for_model) {
     NoteUse(model, now);
     candidates.push_back(&model);
   }
-  std::sort(candidates.begin(), candidates.end(),
-            [](const Model* a, const Model* b) { return a->last_used < b->last_used; });
-  uint64_t coming = memory_.free();
+  std::sort(candidates.begin(), candidates.end(), [](const Model* a, const Model* b) {
+    return std::pair(a->last_used, a->recent_uses) < std::pair(b->last_used, b->recent_uses);
+  });
   for (Model* model : candidates) {
     if (coming >= bytes) break;
     coming += ReadyBytes(*model);

@@ -142,8 +142,8 @@ void Manager::Impl::SetSourceStatus(std::string_view name, Status status) {
     MutexLock lock(mutex_);
     Model* model = FindConfigured(name);
     if (model == nullptr) return;
-    if (!status.ok()) model->was_told = true;
     model->source_status = std::move(status);
+    if (!model->source_status.ok() && !IsSourceWaiting(*model)) model->was_told = true;
     new_events_.push_back({std::string(name), std::nullopt});
     SettleWaiters(*model);
     calls = Flush();
@@ -213,6 +213,7 @@ void Manager::Impl::Release(const ServableId& id, std::unique_ptr<VersionEntry> 
                             uint64_t load, bool is_version) {
   to_unload_.push_back({id, std::move(entry), load, is_version});
   ++unloads_running_;
+  unloading_bytes_ += memory_.TakenBy(load);
 }
 
 void Manager::Impl::Retire(const ServableId& id, uint64_t load, const Status& reason) {
@@ -238,6 +239,7 @@ void Manager::Impl::FinishUnload(const ServableId& id, uint64_t load, bool is_ve
   Calls calls;
   {
     MutexLock lock(mutex_);
+    unloading_bytes_ -= memory_.TakenBy(load);
     memory_.Set(load, 0);
     --unloads_running_;
     review_memory_ = true;

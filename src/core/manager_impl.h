@@ -70,6 +70,7 @@ class Manager::Impl final {
     bool is_demanded = false;
     SteadyTime last_used;      // as far as it was looked at
     uint64_t uses_seen = 0;    // then
+    uint64_t recent_uses = 0;  // between the last two looks
     SteadyTime retried_since;  // when requests last had failed loads begun anew
     std::vector<Waiter> waiters;
   };
@@ -84,6 +85,10 @@ class Manager::Impl final {
   // be gone then.
   void Advance(Model& model) REQUIRES(mutex_);
   static bool ShallBeLoaded(const Model& model);
+  // For a version that is not complete yet.
+  static bool IsSourceWaiting(const Model& model) {
+    return model.source_status.code() == StatusCode::kFailedPrecondition;
+  }
   // Versions that labels keep, because those that they shall move to are not ready yet.
   static std::set<VersionNumber> HeldByLabels(const Model& model);
   void StartUnload(Model& model, VersionNumber number) REQUIRES(mutex_);
@@ -175,6 +180,7 @@ class Manager::Impl final {
   int loads_running_ GUARDED_BY(mutex_) = 0;  // admitted, hung ones included
   int loads_pending_ GUARDED_BY(mutex_) = 0;  // started and not over, hung ones left out
   int unloads_running_ GUARDED_BY(mutex_) = 0;
+  uint64_t unloading_bytes_ GUARDED_BY(mutex_) = 0;
   uint64_t load_count_ GUARDED_BY(mutex_) = 0;
   uint64_t waiter_count_ GUARDED_BY(mutex_) = 0;
   bool is_initial_ GUARDED_BY(mutex_) = true;  // more load threads than later

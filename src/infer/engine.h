@@ -27,9 +27,9 @@ struct Trial;
 struct EngineOptions {
   // Requests with more input bytes than this are never run inline.
   uint64_t inline_request_bytes_max = 64 * 1024;
+  const Experiments* experiments = nullptr;  // null: none. Outlives the engine
   // A request waits no longer for a model that is loaded on demand.
   Duration demand_timeout = std::chrono::seconds(30);
-  const Experiments* experiments = nullptr;  // null: none. Outlives the engine
 };
 
 // What a loader of a model returns: the model with its run-time statistics and metrics. The engine

@@ -124,7 +124,7 @@ class ExperimentsTest : public testing::Test {
   Experiments experiments_{metrics_};
   core::Manager manager_;
   InlineExecutor pool_;
-  Engine engine_{{64 * 1024, &experiments_}, manager_, pool_};
+  Engine engine_{{.experiments = &experiments_}, manager_, pool_};
   InferRequest request_;
   Status status_;        // of the last run
   std::string blocked_;  // this version waits for the gate

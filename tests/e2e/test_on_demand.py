@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Models that are loaded by the first request, and go when they are idle or others need the memory."""
 import concurrent.futures
+import signal
 import time
 
 import grpc
@@ -8,7 +9,7 @@ import numpy as np
 
 from clients import Client, error_of
 from penstock_server import SLOWNESS, eventually
-from test_reload import folder, reload
+from test_reload import folder, write
 
 X = {'x': np.array([1], np.float32)}
 
@@ -100,5 +101,7 @@ def test_the_mode_changes_by_a_reload(start, tmp_path):
     with Client(server) as client:
         error = error_of(client.predict_raw, 'm', X)
         assert error[0] == grpc.StatusCode.UNAVAILABLE and 'unloaded by an operator' in error[1]
-        reload(server, {'m': lazy(base, load='ALWAYS')})
+        write(server, {'m': lazy(base, load='ALWAYS')})
+        server.process.send_signal(signal.SIGHUP)
+        eventually('it is loaded', lambda: loaded(server, 'm'))
         assert client.predict_raw('m', X).model_spec.version.value == 1

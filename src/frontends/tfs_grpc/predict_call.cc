@@ -58,7 +58,7 @@ void PredictCall::Read(PredictService& service, net::GrpcCallRef call) {
 void PredictCall::Run(StatusOr<ModelHandle> model, bool is_on_loop) {
   if (!model.ok()) return Finish(model.status());
   model_.emplace(*std::move(model));
-  service.engine.Decide(*model_, read_.request);
+  service_->engine.Decide(*model_, read_.request);
 
   InferRequest& request = read_.request;
   request.deadline = call_->deadline();
