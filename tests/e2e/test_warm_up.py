@@ -202,3 +202,30 @@ def test_kinds_that_are_not_served_are_skipped(start, builtin_version):
     for kind in ('Classify', 'Regress', 'MultiInference'):
         assert f'skipped 1 {kind} requests, which are not served' in server.log()
     assert 'warmed up m version 1: 1 requests' in server.log()
+
+
+ENDLESS = [*FLAGS, '--num_request_iterations_for_warmup=2000000000']
+
+
+def test_a_warm_up_ends_when_its_version_is_no_longer_wanted(start, builtin_version):
+    write_records(builtin_version, predict_log(ONE))
+    server = start({'m': str(builtin_version.parent)}, flags=ENDLESS, ready=False)
+    server.wait_for('m', 1, 'LOADING')
+    builtin(builtin_version.parent / 'new')
+    os.rename(builtin_version.parent / 'new', builtin_version.parent / '2')
+    server.wait_for_only('m', [2])
+    assert answers(server)
+
+
+def test_the_end_of_the_server_ends_a_warm_up(start, builtin_version):
+    write_records(builtin_version, predict_log(ONE))
+    server = start({'m': str(builtin_version.parent)}, flags=ENDLESS, ready=False)
+    server.wait_for('m', 1, 'LOADING')
+    server.stop()
+
+
+def test_a_warm_up_counts_in_the_time_of_a_load(start, builtin_version):
+    write_records(builtin_version, predict_log(ONE))
+    base = f'base_path: "{builtin_version.parent}"'
+    server = start({'m': f'{base} penstock {{ load_timeout_ms: 200 }}'}, flags=ENDLESS, ready=False)
+    eventually('the end of the load', lambda: server.states('m').get(1) == 'END')
