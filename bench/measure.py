@@ -15,7 +15,9 @@ import idle_and_memory
 import large_messages
 import rest_calls
 import runtime_models
+import servers
 import small_calls
+from lifecycle import big_model, engine, first_answer, many_models, switches
 
 SCENARIOS = {
     "grpc_small": small_calls.run,
@@ -25,6 +27,12 @@ SCENARIOS = {
     "grpc_large": large_messages.run,
     "idle": idle_and_memory.run_idle,
     "memory": idle_and_memory.run_memory,
+    "lifecycle_engine": engine.run,
+    "lifecycle_switches": switches.run,
+    "lifecycle_big": big_model.run,
+    "lifecycle_initial": many_models.run_initial,
+    "lifecycle_many": many_models.run_many,
+    "lifecycle_first_answer": first_answer.run,
 }
 
 
@@ -33,7 +41,10 @@ def main():
     parser.add_argument("--only", nargs="*", choices=SCENARIOS, default=list(SCENARIOS))
     parser.add_argument("--rounds", type=int, default=5, help="alternations of Penstock and its peers")
     parser.add_argument("--json", type=pathlib.Path, help="append the rows to this file, one JSON object a line")
+    parser.add_argument("--raise-priority", type=int, default=0, metavar="N",
+                        help="on a busy machine, as root: N steps of nice for the servers (their threads keep their relation)")
     options = parser.parse_args()
+    servers.raise_priority = options.raise_priority
     rows = []
     print("| case | measured | target | met |\n|---|---|---|---|", flush=True)
     for name in options.only:
