@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <sstream>
 #include <string_view>
 
@@ -18,8 +19,9 @@ using std::chrono::microseconds;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-net::ListenOptions Listen(const Settings& settings, int64_t port, bool tls) {
+net::ListenOptions Listen(const Settings& settings, std::string_view flag, int64_t port, bool tls) {
   net::ListenOptions listen;
+  listen.asked_by = fmt::format("--address={} --{}={}", settings.address, flag, port);
   listen.address = settings.address;
   listen.port = port < 0 ? 0 : static_cast<int>(port);  // -1 means any free one, which is net's 0
   listen.tls = tls;
@@ -67,11 +69,13 @@ StatusOr<net::ServerOptions> NetOptions(const Settings& settings) {
   ASSIGN_OR_RETURN(options.tls, MakeTlsOptions(settings));
   const bool tls_everywhere = !options.tls.certificate_file.empty();
   if (settings.port != 0)
-    options.listen.push_back(Listen(settings, settings.port, options.tls.enabled()));
+    options.listen.push_back(Listen(settings, "port", settings.port, options.tls.enabled()));
   if (HasRestPort(settings))
-    options.listen.push_back(Listen(settings, settings.rest_api_port, tls_everywhere));
+    options.listen.push_back(
+        Listen(settings, "rest_api_port", settings.rest_api_port, tls_everywhere));
   if (!settings.grpc_socket_path.empty()) {
     net::ListenOptions listen;
+    listen.asked_by = "--grpc_socket_path";
     listen.unix_path = settings.grpc_socket_path;
     listen.tls = options.tls.enabled();
     options.listen.push_back(std::move(listen));
@@ -178,6 +182,27 @@ ThreadPoolOptions MakeComputeOptions(const Settings& settings) {
           .queue_tasks_max = static_cast<size_t>(settings.compute_queue_max)};
 }
 
+Status CheckPaths(const Settings& settings) {
+  const auto fail = [](std::string_view flag, const std::string& path, std::string_view why) {
+    return InvalidArgument("--{}={}: {}", flag, path, why);
+  };
+  const std::string& folder = settings.backend_directory;
+  std::error_code error;
+  if (!folder.empty()) {
+    const bool is_folder = std::filesystem::is_directory(folder, error);
+    if (error) return fail("backend_directory", folder, error.message());
+    if (!is_folder) return fail("backend_directory", folder, "it is no folder");
+  }
+  const std::pair<std::string_view, const std::string&> libraries[] = {
+      {"tensorflow_library", settings.tensorflow_library},
+      {"onnxruntime_library", settings.onnxruntime_library}};
+  for (const auto& [flag, path] : libraries) {
+    if (path.empty() || std::filesystem::exists(std::filesystem::status(path, error))) continue;
+    return fail(flag, path, error.message());
+  }
+  return OkStatus();
+}
+
 BackendHostOptions MakeBackendOptions(const Settings& settings) {
   const int64_t both = settings.tensorflow_session_parallelism;
   BackendHostOptions options;
@@ -186,10 +211,13 @@ BackendHostOptions MakeBackendOptions(const Settings& settings) {
       static_cast<int>(both != 0 ? both : settings.tensorflow_intra_op_parallelism);
   options.inter_op_threads =
       static_cast<int>(both != 0 ? both : settings.tensorflow_inter_op_parallelism);
-  if (!settings.tensorflow_library.empty())
-    options.options["tensorflow"].emplace_back("library", settings.tensorflow_library);
-  if (!settings.onnxruntime_library.empty())
-    options.options["onnxruntime"].emplace_back("library", settings.onnxruntime_library);
+  const auto set_library = [&](const std::string& backend, const std::string& library) {
+    if (library.empty()) return;
+    options.options[backend].emplace_back("library", library);
+    options.set_by[backend] = fmt::format("--{}_library={}", backend, library);
+  };
+  set_library("tensorflow", settings.tensorflow_library);
+  set_library("onnxruntime", settings.onnxruntime_library);
   return options;
 }
 

@@ -40,6 +40,8 @@ core::ManagerOptions MakeManagerOptions(const Settings& settings);
 DirectorySourceOptions MakeDirectoryOptions(const Settings& settings);
 ThreadPoolOptions MakeComputeOptions(const Settings& settings);
 // Without pool, metrics and callback.
+// Whether what the flags name for backends is there; INVALID_ARGUMENT with the flag and the reason.
+Status CheckPaths(const Settings& settings);
 BackendHostOptions MakeBackendOptions(const Settings& settings);
 // Without the model's name and platform.
 LoadOptions MakeLoadOptions(const Settings& settings);

@@ -245,11 +245,36 @@ TEST_F(ComponentOptionsTest, PlatformsMustBeInstalled) {
   EXPECT_TRUE(check("", "/m").ok());
   EXPECT_TRUE(check("onnxruntime", "/m").ok());
   EXPECT_TRUE(check("onnx", "/m").ok());
-  EXPECT_TRUE(check("tensorflow", "builtin:identity").ok());  // needs none
+  EXPECT_TRUE(check("", "builtin:identity").ok());
+  EXPECT_EQ(check("caffe", "builtin:identity"),
+            InvalidArgument("models.config: model 'm' is built in (builtin:identity), so leave out "
+                            "model_platform 'caffe'"));
   EXPECT_EQ(check("tensorflow", "/m"),
             InvalidArgument("models.config: model 'm' requests the unsupported model_platform "
                             "'tensorflow': there is no backend 'tensorflow'; installed: "
                             "onnxruntime"));
+}
+
+TEST_F(ComponentOptionsTest, PathsOfBackendsAreLookedAtBeforeTheStart) {
+  std::ofstream(folder_ + "/file");
+  EXPECT_TRUE(CheckPaths(settings_).ok());
+  const auto problem = [&](std::string Settings::*member, const std::string& path) {
+    Settings settings = settings_;
+    settings.*member = path;
+    return std::string(MessageOf(CheckPaths(settings)));
+  };
+  EXPECT_EQ(problem(&Settings::backend_directory, "/nowhere"),
+            "--backend_directory=/nowhere: No such file or directory");
+  EXPECT_EQ(problem(&Settings::backend_directory, folder_ + "/file"),
+            "--backend_directory=" + folder_ + "/file: it is no folder");
+  EXPECT_EQ(problem(&Settings::backend_directory, folder_), "");
+  EXPECT_EQ(problem(&Settings::tensorflow_library, "/nowhere"),
+            "--tensorflow_library=/nowhere: No such file or directory");
+  EXPECT_EQ(problem(&Settings::onnxruntime_library, folder_ + "/file/x"),
+            "--onnxruntime_library=" + folder_ + "/file/x: Not a directory");
+  EXPECT_EQ(problem(&Settings::onnxruntime_library, folder_ + "/file"), "");
+  settings_.tensorflow_library = "/tf";
+  EXPECT_EQ(MakeBackendOptions(settings_).set_by.at("tensorflow"), "--tensorflow_library=/tf");
 }
 
 TEST_F(ComponentOptionsTest, ModelsThatCannotBeServed) {

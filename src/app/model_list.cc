@@ -85,6 +85,9 @@ Status CheckModels(const std::vector<ConfiguredModel>& models, std::string_view 
       if (const auto builtin = MakeBuiltinModel(model.base_path); !builtin.ok())
         return InvalidArgument("{}: model '{}': {}", where, model.name,
                                MessageOf(builtin.status()));
+      if (!model.platform.empty())
+        return InvalidArgument("{}: model '{}' is built in ({}), so leave out model_platform '{}'",
+                               where, model.name, model.base_path, model.platform);
       continue;
     }
     if (model.platform.empty()) continue;

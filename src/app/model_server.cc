@@ -104,6 +104,7 @@ ModelServer::ModelServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 ModelServer::~ModelServer() = default;
 
 StatusOr<std::unique_ptr<ModelServer>> ModelServer::Start(const Settings& settings) {
+  TRY(CheckPaths(settings));
   auto impl = std::make_unique<Impl>(settings);
   TRY(impl->Start());
   return std::unique_ptr<ModelServer>(new ModelServer(std::move(impl)));

@@ -11,6 +11,7 @@ constexpr std::array<std::string_view, 5> kLogLevels = {"debug", "info", "warnin
 constexpr std::array<std::string_view, 2> kLogFormats = {"text", "json"};
 
 constexpr int64_t kIntMax = std::numeric_limits<int32_t>::max();
+constexpr int64_t kNegative = -kIntMax - 1;  // all below 0 mean the same
 constexpr int64_t kDayMs = 24 * 3'600'000;
 
 constexpr std::string_view kModels = "Models";
@@ -46,16 +47,16 @@ const OptionRow kRows[] = {
     {kModels, "saved_model_tags", &Settings::saved_model_tags,
      "Tags of the meta graph that is loaded from a SavedModel, separated by commas."},
     {kModels, "model_config_file_poll_wait_seconds", &Settings::model_config_file_poll_wait_seconds,
-     "Time between two looks whether model_config_file has changed; 0 is never. SIGHUP reads it "
-     "at once.",
-     "s", 0, kIntMax},
+     "Time between two looks whether model_config_file has changed; 0 and less is never. SIGHUP "
+     "reads it at once.",
+     "s", kNegative, kIntMax},
     {kModels, "reload_timeout_seconds", &Settings::reload_timeout_seconds,
      "How long HandleReloadConfigRequest waits for its models at most, whatever its deadline.", "s",
      1, kIntMax},
     {kModels, "file_system_poll_wait_seconds", &Settings::file_system_poll_wait_seconds,
      "Time between two looks for new versions; 0 looks once, a negative one never. Where the file "
      "system tells of changes they are seen at once, and looks are ten times rarer.",
-     "s", -1, kIntMax},
+     "s", kNegative, kIntMax},
     {kModels, "version_settle_ms", &Settings::version_settle_ms,
      "A version whose files are being written is loaded when nothing has changed for this time, or "
      "when its folder is renamed into its place; 0 loads what is there.",
@@ -79,10 +80,10 @@ const OptionRow kRows[] = {
      "again once it has ended; 0 is no limit.",
      "ms", 0, kIntMax},
     {kModels, "max_num_load_retries", &Settings::max_num_load_retries,
-     "Retries of a load that failed; negative retries without end.", "", -1, kIntMax},
+     "Retries of a load that failed; negative retries without end.", "", kNegative, kIntMax},
     {kModels, "load_retry_interval_micros", &Settings::load_retry_interval_micros,
      "Wait before the first retry of a load; each further one waits twice as long, up to a minute.",
-     "us", -1, kIntMax* int64_t{1000}},
+     "us", kNegative, kIntMax* int64_t{1000}},
     {kModels, "model_memory_bytes_max", &Settings::model_memory_bytes_max,
      "Limit for the estimated memory of all loaded versions. A load over it waits while something "
      "else goes, and else fails until there is room; 0 is no limit, -1 nine tenths of the memory "

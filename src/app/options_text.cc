@@ -36,8 +36,10 @@ std::string BoundsText(const OptionRow& row) {
   if (IsForeign(row)) return "";
   if (!row.choices.empty()) return fmt::format("{}", fmt::join(row.choices, ", "));
   if (row.type() != OptionType::kInt) return "";
-  if (row.max == std::numeric_limits<int64_t>::max()) return fmt::format("{}..", row.min);
-  return fmt::format("{}..{}", row.min, row.max);
+  const bool has_min = row.min >= -std::numeric_limits<int32_t>::max();
+  const bool has_max = row.max < std::numeric_limits<int64_t>::max();
+  return fmt::format("{}..{}", has_min ? std::to_string(row.min) : "",
+                     has_max ? std::to_string(row.max) : "");
 }
 
 // Breaks `text` into lines of at most `width` characters, each after `indent` blanks.

@@ -84,13 +84,17 @@ class Signals final {
 // Whoever reads the file sees all of it or none.
 Status WritePortFile(const std::string& path, const BoundPorts& ports) {
   const std::string temporary = fmt::format("{}.{}", path, getpid());
+  errno = 0;
   std::ofstream file(temporary);
   file << fmt::format("{{\"port\": {}, \"rest_api_port\": {}}}\n", ports.port, ports.rest_api_port);
   file.close();
-  std::error_code error;
-  if (file) std::filesystem::rename(temporary, path, error);
-  if (!file || error) return InvalidArgument("--port_file: cannot write {}", path);
-  return OkStatus();
+  std::error_code error(errno, std::generic_category());
+  if (file) {
+    std::filesystem::rename(temporary, path, error);
+    if (!error) return OkStatus();
+    std::filesystem::remove(temporary, std::error_code() = {});
+  }
+  return InvalidArgument("--port_file: cannot write {}: {}", path, error.message());
 }
 
 int Fail(const Status& status) {

@@ -165,7 +165,8 @@ TEST_F(EngineTest, LongStringsCountAsLargeRequest) {
 TEST_F(EngineTest, RequestIsCheckedBeforeTheModelRuns) {
   Serve();
   request_.signature_name = "other";
-  EXPECT_EQ(Run(), absl::FailedPreconditionError("Serving signature key \"other\" not found."));
+  EXPECT_EQ(Run(), absl::FailedPreconditionError("Serving signature key \"other\" not found. The "
+                                                 "model has {\"serving_default\"}."));
   request_.signature_name = "";
   request_.inputs[0].name = "q";
   EXPECT_EQ(Run().code(), StatusCode::kInvalidArgument);

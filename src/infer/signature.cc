@@ -130,6 +130,8 @@ const Signature* ModelInfo::FindSignature(std::string_view name) const {
   return nullptr;
 }
 
+std::string ListSignatures(const ModelInfo& info) { return ListNames(info.signatures); }
+
 Status CheckInputs(const Signature& signature, const InferRequest& request) {
   Seen seen(signature.inputs.size());
   for (const NamedTensor& input : request.inputs) {
@@ -154,8 +156,9 @@ Status CheckRequest(const ModelInfo& info, const InferRequest& request) {
   if (signature == nullptr) [[unlikely]] {
     const std::string_view name =
         request.signature_name.empty() ? kDefaultSignatureName : request.signature_name;
-    return Error(StatusCode::kFailedPrecondition, "Serving signature key \"{}\" not found.",
-                 name.substr(0, 100));
+    return Error(StatusCode::kFailedPrecondition,
+                 "Serving signature key {} not found. The model has {}.", Quoted(name),
+                 ListSignatures(info));
   }
   return CheckInputs(*signature, request);
 }

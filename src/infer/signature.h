@@ -60,6 +60,9 @@ struct ModelInfo {
   const Signature* FindSignature(std::string_view name) const;
 };
 
+// The names of the signatures, for messages: {"a", "b"}.
+std::string ListSignatures(const ModelInfo& info);
+
 // Compares the request's inputs and output filter with the signature: every needed input there,
 // none unknown or twice, types equal, shapes fitting; every wanted output known and named once.
 // Errors: INVALID_ARGUMENT that names the input, what was got and what is expected.

@@ -90,7 +90,7 @@ ssize_t Http2Callbacks::Send(nghttp2_session*, const uint8_t* data, size_t size,
                              void* user_data) {
   Http2Session& session = SessionOf(user_data);
   if (session.output_.is_full()) return NGHTTP2_ERR_WOULDBLOCK;
-  session.output_.Copy({reinterpret_cast<const std::byte*>(data), size});
+  session.Copy({reinterpret_cast<const std::byte*>(data), size});
   return static_cast<ssize_t>(size);
 }
 

@@ -82,6 +82,9 @@ class FakeHttp2Client final {
           if (frame->hd.type == NGHTTP2_GOAWAY) {
             Self(self).goaway_codes.push_back(frame->goaway.error_code);
             Self(self).goaway_ids.push_back(frame->goaway.last_stream_id);
+            Self(self).goaway_texts.emplace_back(
+                reinterpret_cast<const char*>(frame->goaway.opaque_data),
+                frame->goaway.opaque_data_len);
           }
           return 0;
         });
@@ -179,6 +182,7 @@ class FakeHttp2Client final {
   bool is_open = true;  // false once the session asked to be closed
   std::vector<uint32_t> goaway_codes;
   std::vector<int32_t> goaway_ids;
+  std::vector<std::string> goaway_texts;
 
  private:
   struct Upload {

@@ -209,6 +209,7 @@ bool Http2Session::OnReceiveError(int error) {
 void Http2Session::Terminate(uint32_t error_code, const char* reason) {
   if (is_terminated_) return;
   is_terminated_ = true;
+  end_reason_ = reason;
   PENSTOCK_LOG(kDebug, "HTTP/2 from {}: {}", host_.peer(), reason);
   nghttp2_session_terminate_session(ng_, error_code);
   OnOutput();
@@ -298,6 +299,21 @@ void Http2Session::Fill(ByteChain& out, size_t bytes_wanted) {
   CloseIfDone();
 }
 
+// Puts out a frame of nghttp2's. It ends a session by a GOAWAY that says nothing: here it gets the
+// reason.
+void Http2Session::Copy(std::span<const std::byte> frame) {
+  constexpr size_t kBareGoawayBytes = 9 + 8;  // a frame's header, and the stream and code
+  const bool is_goaway = end_reason_ != nullptr && is_terminated_ &&
+                         frame.size() == kBareGoawayBytes && frame[3] == std::byte{NGHTTP2_GOAWAY};
+  if (!is_goaway) return output_.Copy(frame);
+  const std::string_view reason = end_reason_;
+  std::array<std::byte, kBareGoawayBytes> head;
+  std::copy(frame.begin(), frame.end(), head.begin());
+  head[2] = static_cast<std::byte>(8 + reason.size());  // the length's last byte
+  output_.Copy(head);
+  output_.Copy(std::as_bytes(std::span(reason)));
+}
+
 void Http2Session::CloseIfDone() {
   const bool is_done =
       nghttp2_session_want_read(ng_) == 0 || (has_ended_input_ && streams_.empty());
@@ -319,8 +335,12 @@ void Http2Session::UpdateReading() {
 
 bool Http2Session::IsIdle() const { return streams_.empty() && !(drain_ == Drain::kAnnounced); }
 
-void Http2Session::StartDrain() {
+void Http2Session::StartDrain() { Announce("the server stops"); }
+
+// That the connection takes no new requests soon.
+void Http2Session::Announce(const char* reason) {
   if (drain_ != Drain::kNo) return;
+  end_reason_ = reason;
   drain_ = Drain::kAnnounced;
   drain_since_ = now_;
   is_unused_since_drain_ = streams_.empty();
@@ -335,7 +355,8 @@ void Http2Session::StartDrain() {
 void Http2Session::FinishDrain() {
   drain_ = Drain::kFinal;
   nghttp2_submit_goaway(ng_, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(ng_),
-                        NGHTTP2_NO_ERROR, nullptr, 0);
+                        NGHTTP2_NO_ERROR, reinterpret_cast<const uint8_t*>(end_reason_),
+                        std::strlen(end_reason_));
   OnOutput();
 }
 
@@ -365,7 +386,7 @@ bool Http2Session::IsOverTime(SteadyTime now) {
   }
   if (streams_.empty() && options.idle_timeout > Duration::zero() &&
       now - idle_since_ >= options.idle_timeout)
-    StartDrain();  // a request may be on its way
+    Announce("the connection was idle");  // a request may be on its way
   return false;
 }
 

@@ -91,7 +91,7 @@ class Http2Session final : public Session {
   // A stream ended before its request did, and is to be reset once its end was sent.
   void OnEarlyEnd() { ++early_ends_; }
   void OnEarlyEndDone() { --early_ends_; }
-  // Ends the connection because of what the client does.
+  // Ends the connection because of what the client does, and tells it the reason, which is static.
   void Terminate(uint32_t error_code, const char* reason);
 
  private:
@@ -108,6 +108,8 @@ class Http2Session final : public Session {
   void ReturnConsumed();
   void UpdateReading();
   void CloseIfDone();
+  void Copy(std::span<const std::byte> frame);
+  void Announce(const char* reason);
   void FinishDrain();
   bool IsOverTime(SteadyTime now);
   bool KeepAlive(SteadyTime now);
@@ -132,7 +134,8 @@ class Http2Session final : public Session {
   bool is_reading_paused_ = false;
   bool has_ended_input_ = false;
   bool is_terminated_ = false;
-  bool has_settings_ = false;  // the client's first SETTINGS frame has come
+  const char* end_reason_ = nullptr;  // for the client
+  bool has_settings_ = false;         // the client's first SETTINGS frame has come
   enum class Drain : uint8_t { kNo, kAnnounced, kFinal } drain_ = Drain::kNo;
 
   SteadyTime now_;

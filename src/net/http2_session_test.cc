@@ -237,6 +237,7 @@ TEST_F(Http2SessionTest, HeaderBombEndsTheConnection) {
   for (int i = 0; i < 50; ++i) fields.emplace_back("x-bomb", std::string(1000, 'a'));
   client_->Open(fields, true);  // compresses to some hundred bytes
   EXPECT_EQ(Goaway(), NGHTTP2_ENHANCE_YOUR_CALM);
+  EXPECT_EQ(client_->goaway_texts.back(), "the head of a request is far too large");
 }
 
 TEST_F(Http2SessionTest, PingFloodEndsTheConnection) {
@@ -255,8 +256,9 @@ TEST_F(Http2SessionTest, SettingsFloodEndsTheConnection) {
     server_->Receive(FrameHeader(0, NGHTTP2_SETTINGS, 0, 0));
   // The client itself does not know of these, and would choke on the acknowledgements.
   const std::string sent = server_->Send();
-  const std::string goaway("\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x0b", 17);
-  EXPECT_TRUE(sent.ends_with(goaway));
+  const std::string_view reason = "too many SETTINGS frames";
+  const std::string goaway("\0\0\x20\x07\0\0\0\0\0\0\0\0\0\0\0\0\x0b", 17);
+  EXPECT_TRUE(sent.ends_with(goaway + std::string(reason)));
   EXPECT_TRUE(server_->host.wants_close);
 }
 
@@ -372,6 +374,7 @@ TEST_F(Http2SessionTest, DrainLetsOpenStreamsFinish) {
   EXPECT_EQ(client_->goaway_codes, (std::vector<uint32_t>{0, 0}));
   EXPECT_EQ(client_->goaway_ids.front(), 0x7fffffff);
   EXPECT_EQ(client_->goaway_ids.back(), id);
+  EXPECT_EQ(client_->goaway_texts.back(), "the server stops");
   EXPECT_FALSE(server_->host.wants_close);
   ASSERT_EQ(kept_.size(), 1u);
   kept_[0]->Respond({});
@@ -410,6 +413,14 @@ TEST_F(Http2SessionTest, IdleConnectionIsEndedGracefully) {
   client_->Run();
   EXPECT_EQ(Goaway(), NGHTTP2_NO_ERROR);
   EXPECT_TRUE(server_->host.wants_close);
+}
+
+TEST_F(Http2SessionTest, IdleConnectionIsToldWhyItEnds) {
+  Start();
+  EXPECT_TRUE(server_->Pass(std::chrono::minutes(16)));
+  server_->Send();
+  server_->Receive(FrameHeader(8, NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0) + "penstock");
+  EXPECT_TRUE(server_->Send().ends_with("the connection was idle"));
 }
 
 TEST_F(Http2SessionTest, KeepAlivePingMustBeAnswered) {

@@ -70,8 +70,11 @@ StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options, const Rou
   }
   std::vector<BoundSocket> bound;
   for (const ListenOptions& listen : options.listen) {
-    ASSIGN_OR_RETURN(BoundSocket socket, Bind(listen));
-    bound.push_back(std::move(socket));
+    StatusOr<BoundSocket> socket = Bind(listen);
+    if (!socket.ok() && !listen.asked_by.empty())
+      return Error(socket.status().code(), "{}: {}", listen.asked_by, MessageOf(socket.status()));
+    TRY(socket.status());
+    bound.push_back(*std::move(socket));
   }
   impl->state =
       std::make_shared<ServerState>(WithDefaults(std::move(options)), router, metrics, clock);

@@ -38,6 +38,7 @@ struct ListenOptions {
   int port = -1;  // 0 = any free one
   std::string unix_path = {};
   bool tls = false;
+  std::string asked_by = {};  // the setting, for messages
 };
 
 struct ServerOptions {

@@ -112,6 +112,8 @@ TEST_F(ServerTest, SaysWhyItCannotStart) {
   EXPECT_THAT(MessageOf(start({.unix_path = "/"})), HasSubstr("not a socket"));
   EXPECT_THAT(MessageOf(start({.unix_path = std::string(200, 'x')})), HasSubstr("longer than"));
   EXPECT_THAT(MessageOf(start({.port = 0, .tls = true})), HasSubstr("no certificate"));
+  EXPECT_THAT(MessageOf(start({.address = "no-address", .port = 0, .asked_by = "--address=x"})),
+              StartsWith("--address=x: 'no-address'"));
   other.listen = {};
   EXPECT_FALSE(Server::Start(other, router_, metrics_).ok());
 }

@@ -16,11 +16,11 @@ HALF = ['--model_name=half', '--model_base_path=builtin:half_plus_two']
 
 
 def fails(*flags):
-    """What a server that cannot start prints last."""
+    """The error that a server which cannot start prints."""
     done = subprocess.run([BINARY, 'serve', '--port=-1', '--rest_api_port=0', '--address=127.0.0.1', *flags],
                           capture_output=True, text=True, timeout=30 * SLOWNESS, check=False)
     assert (done.returncode, done.stdout) == (1, ''), done
-    return done.stderr.splitlines()[-1]
+    return next((line for line in done.stderr.splitlines() if 'cannot start: ' in line), done.stderr)
 
 
 def test_the_usual_flags(tmp_path):
@@ -52,8 +52,12 @@ def test_config_files(tmp_path):
     (HALF + ['stray'], "unexpected argument 'stray'"),
     (HALF + ['--use_alts_credentials'], 'ALTS is not there'),
     (HALF + ['--port=0'], 'nothing to listen at'),
-    (HALF + ['--address=300.1.1.1'], "'300.1.1.1' is not an IP address"),
-    (HALF + ['--grpc_socket_path=/nowhere/x.sock'], '/nowhere/x.sock: No such file'),
+    (HALF + ['--address=300.1.1.1'], "--address=300.1.1.1 --port=-1: '300.1.1.1' is not an IP address"),
+    (HALF + ['--grpc_socket_path=/nowhere/x.sock'], '--grpc_socket_path: cannot listen on /nowhere/x.sock: No such file'),
+    (HALF + ['--port_file=/nowhere/x'], '--port_file: cannot write /nowhere/x: No such file or directory'),
+    (HALF + ['--port_file=/proc'], '--port_file: cannot write /proc: '),
+    (HALF + ['--backend_directory=/nowhere'], '--backend_directory=/nowhere: No such file or directory'),
+    (HALF + ['--tensorflow_library=/nowhere'], '--tensorflow_library=/nowhere: No such file or directory'),
     (['--model_base_path=builtin:nothing'], 'there are builtin:half_plus_two'),
     (['--model_config_file=/nowhere/x'], '--model_config_file: cannot read /nowhere/x: No such file'),
     (HALF + ['--batching_parameters_file=/nowhere/x'], 'needs --enable_batching'),
@@ -70,6 +74,9 @@ def test_wrong_flags(flags, text):
     ('monitoring_config_file', 'prometheus_config { enable: "maybe" }', 'line 1, column 29'),
     ('model_config_file', 'model_config_list { config { name: "a" base_path: "/a" model_platform: "caffe" } }',
      "model 'a' requests the unsupported model_platform 'caffe': there is no backend 'caffe'; installed: "),
+    ('model_config_file', 'model_config_list { config { name: "a" base_path: "builtin:identity" model_platform: "caffe" } }',
+     "model 'a' is built in (builtin:identity), so leave out model_platform 'caffe'"),
+    ('model_config_file', 'model_config_list { config { name: "a"', 'the text ends here: it is cut short'),
     ('ssl_config_file', 'server_key: "x" server_cert: "y"', '/file cannot be used: no start line; it must be PEM text'),
 ])
 def test_wrong_files(tmp_path, flag, content, text):

@@ -67,8 +67,9 @@ def test_unknown_label(client):
 
 
 def test_unknown_signature(client):
-    assert error_of(client[0].predict, client[1], {'x': X}, signature='other') == (
-        Code.FAILED_PRECONDITION, 'Serving signature key "other" not found.')
+    code, text = error_of(client[0].predict, client[1], {'x': X}, signature='other')
+    assert code == Code.FAILED_PRECONDITION and text.startswith('Serving signature key "other" not found. The model has {')
+    assert '"serving_default"' in text
 
 
 @pytest.mark.parametrize('inputs, names', [

@@ -25,6 +25,7 @@ struct BackendHostOptions {
   int intra_op_threads = 0;  // budget for threads inside one operation; 0 = UsableCpus()
   int inter_op_threads = 0;  // and for operations side by side; 0 = UsableCpus()
   std::map<std::string, BackendOptions> options;  // by name of the backend
+  std::map<std::string, std::string> set_by;      // the same: which setting they are, for messages
   Executor* pool = nullptr;            // where backends may run tasks; null: their wish is refused
   MetricsRegistry* metrics = nullptr;  // where backends may count; null: it is dropped
 };

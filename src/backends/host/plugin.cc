@@ -121,8 +121,10 @@ StatusOr<std::unique_ptr<Plugin>> Plugin::Open(const InstalledBackend& installed
   std::unique_ptr<Plugin> plugin(new Plugin(**table, installed, options, watch));
   const Status initialised = plugin->Initialise();
   if (!initialised.ok()) {
-    return Error(initialised.code(), "cannot start the backend {}: {}", installed.name,
-                 MessageOf(initialised));
+    const auto set_by = options.set_by.find(installed.name);
+    return Error(initialised.code(), "cannot start the backend {}: {}{}", installed.name,
+                 MessageOf(initialised),
+                 set_by == options.set_by.end() ? "" : fmt::format(" ({})", set_by->second));
   }
   PENSTOCK_LOG(kInfo, "opened the backend {} {}", installed.name,
                border::View(plugin->table_.version));

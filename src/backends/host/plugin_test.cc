@@ -51,7 +51,7 @@ class PluginTest : public testing::Test {
   }
 
   const fs::path version_ = fs::path(testing::TempDir()) / ("plugin" + std::to_string(getpid()));
-  const BackendHostOptions options_;
+  BackendHostOptions options_;
   DeadlineWatch watch_;
 };
 
@@ -96,6 +96,9 @@ TEST_F(PluginTest, BackendThatDoesNotStart) {
   const Status status = OpenError("start");
   EXPECT_EQ(status.code(), StatusCode::kPermissionDenied);
   EXPECT_EQ(MessageOf(status), "cannot start the backend troubled: no licence");
+  options_.set_by["troubled"] = "--troubled_library=/x";
+  EXPECT_EQ(MessageOf(OpenError("start")),
+            "cannot start the backend troubled: no licence (--troubled_library=/x)");
 }
 
 TEST_F(PluginTest, LoadsThatGoWrong) {

@@ -112,8 +112,11 @@ StatusOr<PredictFormat> PredictDecoder::Decode(InferRequest& request) {
   if (!info_.traits.any_signature) {
     const Signature* const signature = FindSignature();
     if (signature == nullptr) {
-      return InvalidArgument("Serving signature name: \"{}\" not found in signature def",
-                             signature_name_.value_or(kDefaultSignatureName));
+      constexpr size_t kShownMax = 100;
+      return InvalidArgument(
+          "Serving signature name: \"{}\" not found in signature def. The model has {}.",
+          signature_name_.value_or(kDefaultSignatureName).substr(0, kShownMax),
+          ListSignatures(info_));
     }
     if (!have_read_ || signature != read_for_) {
       read_for_ = signature;

@@ -300,7 +300,7 @@ TEST(PredictDecoder, RequestErrors) {
        "'signature_name' key must be a string value."},
       {R"({"signature_name": "a", "signature_name": "b", "instances": [1]})", "twice"},
       {R"({"signature_name": "nope", "instances": [1]})",
-       "Serving signature name: \"nope\" not found in signature def"},
+       "Serving signature name: \"nope\" not found in signature def. The model has {"},
       {R"({"x": [1, {"a": 1 "b": 2}], "instances": [1]})", "expected ',' or '}'"},
       {R"({"x": nul, "instances": [1]})", "Invalid value"},
       {R"({"x": {"a" 1}, "instances": [1]})", "expected ':'"},

@@ -84,7 +84,12 @@ bool ToInteger(const Decimal& decimal, T& out) {
 template <typename T>
 bool FailInteger(JsonCursor& cursor, const Decimal& decimal) {
   cursor.set_at(decimal.begin);
-  if (!decimal.integer) return cursor.FailType(IntName<T>());
+  if (!decimal.integer) {
+    return cursor.Fail(fmt::format(
+        "JSON Value: {:.256} Type: Number is not of expected type: {} (a whole number is written "
+        "without point and exponent: 1, not 1.0 or 1e0)",
+        decimal.text(), IntName<T>()));
+  }
   return cursor.Fail(fmt::format(
       "JSON Value: {:.256} Type: Number is not of expected type: {} (its range is {} to {})",
       decimal.text(), IntName<T>(), +std::numeric_limits<T>::min(),

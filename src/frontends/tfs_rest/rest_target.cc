@@ -78,7 +78,13 @@ std::optional<RestAction> FindAction(std::string_view rest) {
 
 StatusOr<RestTarget> ParseRestPath(std::string_view method, std::string_view path) {
   const auto malformed = [&] {
-    return Error(StatusCode::kNotFound, "Malformed request: {} {}", method, path);
+    constexpr size_t kShownMax = 200;
+    return Error(
+        StatusCode::kNotFound,
+        "Malformed request: {} {}{}; known are GET /v1/models and, with MODEL for "
+        "/v1/models/NAME, /v1/models/NAME/versions/NUMBER or /v1/models/NAME/labels/LABEL: "
+        "GET MODEL, GET MODEL/metadata, POST MODEL:predict",
+        method, path.substr(0, kShownMax), path.size() > kShownMax ? "..." : "");
   };
   RestTarget target;
   std::string_view rest = path;

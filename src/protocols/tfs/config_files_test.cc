@@ -4,10 +4,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 namespace penstock::tfs {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 
 TEST(ModelConfig, ReadsAllOfAModel) {
   const auto models = ParseModelConfig(R"(
@@ -188,6 +191,23 @@ TEST(BatchingParameters, RefusesImpossibleSizes) {
   EXPECT_THAT(error("allowed_batch_sizes: 0"), HasSubstr("positive"));
   EXPECT_THAT(error("max_batch_size { value: 16 } allowed_batch_sizes: 8"),
               HasSubstr("is 8; it must be 16"));
+}
+
+TEST(ConfigFilesTest, AFileThatIsCutShortSaysSo) {
+  const auto error = [](std::string_view text) {
+    return std::string(MessageOf(ParseModelConfig(text, "f").status()));
+  };
+  const std::string_view whole =
+      "model_config_list {\n\tconfig { name: \"a\" base_path: \"/a\" }\n}\n";
+  EXPECT_TRUE(ParseModelConfig(whole, "f").ok());
+  for (const char* last :
+       {"list ", "list {", "\tconf", "name: ", "\"a", "base_", "\"/a\"", "}\n"}) {
+    const std::string_view start = whole.substr(0, whole.find(last) + std::strlen(last));
+    EXPECT_THAT(error(start), HasSubstr("the text ends here: it is cut short")) << start;
+    EXPECT_THAT(error(std::string(start) + " \n\n"), HasSubstr("the text ends here")) << start;
+  }
+  EXPECT_THAT(error(std::string(whole) + "}"), Not(HasSubstr("cut short")));
+  EXPECT_THAT(error("model_config_list { config { nme: 'a' } }"), Not(HasSubstr("cut short")));
 }
 
 }  // namespace
