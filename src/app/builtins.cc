@@ -7,6 +7,7 @@
 #include "app/component_options.h"
 #include "frontends/admin/admin_frontend.h"
 #include "frontends/admin/health.h"
+#include "frontends/admin/model_admin.h"
 #include "frontends/admin/reflection.h"
 #include "frontends/tfs_grpc/tfs_grpc.h"
 #include "frontends/tfs_rest/rest_frontend.h"
@@ -25,6 +26,10 @@ StatusOr<std::vector<std::unique_ptr<Frontend>>> MakeFrontends(const Foundations
   frontends.push_back(std::make_unique<AdminFrontend>(
       AdminOptions{.metrics_paths = std::move(metrics_paths), .version = VersionText()},
       with.manager, with.readiness, with.metrics));
+  frontends.push_back(std::make_unique<ModelAdminFrontend>(
+      MakeAdminAccess(with.settings), with.manager,
+      [&reloader = with.reloader](ModelChange change) { reloader.Submit(std::move(change)); },
+      [&reloader = with.reloader] { return reloader.Places(); }));
   frontends.push_back(std::make_unique<HealthFrontend>(with.readiness));
   frontends.push_back(std::make_unique<ReflectionFrontend>());
   return frontends;

@@ -125,6 +125,11 @@ InlineOptions MakeInlineOptions(const Settings& settings) {
           .after_runs = static_cast<int>(settings.inline_after_runs)};
 }
 
+AdminAccess MakeAdminAccess(const Settings& settings) {
+  if (settings.admin_api == "off") return AdminAccess::kOff;
+  return settings.admin_api == "full" ? AdminAccess::kFull : AdminAccess::kRead;
+}
+
 StatusOr<core::ReadinessRule> MakeReadinessRule(const Settings& settings) {
   using Kind = core::ReadinessRule::Kind;
   const std::string_view text = settings.ready_when;

@@ -7,6 +7,7 @@
 
 #include "base/executor.h"
 #include "base/log.h"
+#include "sources/directory/version_folders.h"
 
 namespace penstock {
 namespace {
@@ -14,7 +15,18 @@ namespace {
 constexpr size_t kRequestsMax = 16;
 // How often a wait looks whether it is still wanted.
 constexpr Duration kWaitSlice = std::chrono::milliseconds(100);
-constexpr Duration kFailureLasts = std::chrono::milliseconds(300);
+
+std::string_view NameOf(core::LoadMode mode) {
+  switch (mode) {
+    case core::LoadMode::kAlways:
+      break;
+    case core::LoadMode::kOnDemand:
+      return "ON_DEMAND";
+    case core::LoadMode::kNever:
+      return "NEVER";
+  }
+  return "ALWAYS";
+}
 
 }  // namespace
 
@@ -38,12 +50,15 @@ void ModelReloader::Stop() {
   }
   wake_.NotifyOne();
   if (thread_.joinable()) thread_.join();
-  std::deque<tfs::ReloadRequest> left;
+  Requests left;
   {
     MutexLock lock(mutex_);
     left.swap(requests_);
   }
-  for (auto& request : left) request.done(absl::UnavailableError("the server is shutting down"));
+  for (Request& request : left) {
+    std::visit([](auto& each) { each.done(absl::UnavailableError("the server is shutting down")); },
+               request);
+  }
 }
 
 void ModelReloader::ReloadFile() {
@@ -54,7 +69,8 @@ void ModelReloader::ReloadFile() {
   wake_.NotifyOne();
 }
 
-void ModelReloader::Submit(tfs::ReloadRequest request) {
+template <typename Kind>
+void ModelReloader::Enqueue(Kind request) {
   Status refused;
   {
     MutexLock lock(mutex_);
@@ -64,26 +80,64 @@ void ModelReloader::Submit(tfs::ReloadRequest request) {
       refused = Error(StatusCode::kUnavailable,
                       "{} changes of the configuration are waiting: try again later", kRequestsMax);
     } else {
-      requests_.push_back(std::move(request));
+      requests_.emplace_back(std::move(request));
     }
   }
   if (!refused.ok()) return request.done(std::move(refused));
   wake_.NotifyOne();
 }
 
+void ModelReloader::Submit(tfs::ReloadRequest request) { Enqueue(std::move(request)); }
+void ModelReloader::Submit(ModelChange change) { Enqueue(std::move(change)); }
+
+std::map<std::string, ModelPlace> ModelReloader::Places() const {
+  MutexLock lock(mutex_);
+  return places_;
+}
+
+Status ModelReloader::ApplyFirst(std::vector<tfs::ConfiguredModel> base, std::string_view where) {
+  ModelOverrides overrides;
+  if (!settings_.state_file.empty()) TRY(overrides.Read(settings_.state_file));
+  return Apply(std::move(base), std::move(overrides), where).status();
+}
+
+StatusOr<std::set<std::string>> ModelReloader::Apply(std::vector<tfs::ConfiguredModel> base,
+                                                     ModelOverrides overrides,
+                                                     std::string_view where) {
+  ASSIGN_OR_RETURN(const std::vector<tfs::ConfiguredModel> models, overrides.Over(base));
+  ASSIGN_OR_RETURN(std::set<std::string> moved, models_.Apply(models, where));
+  std::map<std::string, ModelPlace> places;
+  for (const tfs::ConfiguredModel& model : models) {
+    places.emplace(model.name,
+                   ModelPlace{model.base_path, model.platform, std::string(NameOf(model.load_mode)),
+                              overrides.PinOf(model.name)});
+  }
+  base_ = std::move(base);
+  overrides_ = std::move(overrides);
+  MutexLock lock(mutex_);
+  places_ = std::move(places);
+  return moved;
+}
+
+Status ModelReloader::WriteState() const {
+  return settings_.state_file.empty() ? OkStatus() : overrides_.Write(settings_.state_file);
+}
+
 void ModelReloader::RunThread() {
   SetThreadName("reload");
   bool read_file = false;
-  std::deque<tfs::ReloadRequest> requests;
+  Requests requests;
   while (WaitForWork(read_file, requests)) {
     const bool is_poll = !read_file && requests.empty();
     if (read_file || is_poll) ReadFile(/*is_forced=*/!is_poll);
-    for (auto& request : requests) Serve(std::move(request));
+    for (Request& request : requests) {
+      std::visit([this](auto& each) { Serve(std::move(each)); }, request);
+    }
     requests.clear();
   }
 }
 
-bool ModelReloader::WaitForWork(bool& read_file, std::deque<tfs::ReloadRequest>& requests) {
+bool ModelReloader::WaitForWork(bool& read_file, Requests& requests) {
   const auto period = std::chrono::seconds(settings_.model_config_file_poll_wait_seconds);
   const bool polls = period > Duration::zero() && !settings_.model_config_file.empty();
   const SteadyTime next = Clock::Real().Now() + period;
@@ -106,8 +160,8 @@ void ModelReloader::ReadFile(bool is_forced) {
   if (text.ok() && *text == last_text_ && !is_forced) return;
   Status status = text.status();
   if (status.ok()) {
-    const auto models = tfs::ParseModelConfig(*text, file);
-    status = models.ok() ? models_.Apply(*models, file).status() : models.status();
+    auto models = tfs::ParseModelConfig(*text, file);
+    status = models.ok() ? Apply(*std::move(models), overrides_, file).status() : models.status();
   }
   // What is refused is tried again at the next look, since a platform's library may appear; but it
   // is said once.
@@ -126,116 +180,95 @@ void ModelReloader::Serve(tfs::ReloadRequest request) {
   if (!request.is_wanted()) return request.done(absl::CancelledError("the client has gone"));
   if (Clock::Real().Now() >= request.deadline)
     return request.done(absl::DeadlineExceededError("other changes took the time"));
-  Awaited awaited;
+  AwaitedModels awaited;
   for (const tfs::ConfiguredModel& model : request.models) {
     awaited.names.push_back(model.name);
     if (!settings_.allow_version_labels_for_unavailable_models)
       awaited.labels[model.name] = model.labels;
   }
   awaited.since = std::chrono::system_clock::now();
-  auto moved = models_.Apply(request.models, "ReloadConfigRequest");
+  ModelOverrides overrides = overrides_;
+  overrides.ForgetList();
+  auto moved = Apply(std::move(request.models), std::move(overrides), "ReloadConfigRequest");
   if (!moved.ok()) {
     PENSTOCK_LOG(kWarning, "the models stay as they are: {}", MessageOf(moved.status()));
     return request.done(moved.status());
   }
   PENSTOCK_LOG(kInfo, "a client has replaced the list of models: {}",
                fmt::join(awaited.names, ", "));
+  const Status written = WriteState();
   awaited.moved = *std::move(moved);
-  request.done(WaitForModels(awaited, request));
+  const ModelWait wait(std::move(awaited), manager_);
+  const Status waited = WaitFor(wait, request.deadline, request.is_wanted);
+  request.done(waited.ok() ? written : waited);
 }
 
-ModelReloader::Progress ModelReloader::ProgressOf(const Awaited& models, const std::string& name,
-                                                  Status& reason) const {
-  if (manager_.IsModelReady(name).value_or(false)) return Progress::kServed;
-  if (reason = manager_.SourceStatus(name); !reason.ok()) {
-    const bool is_waiting = reason.code() == StatusCode::kFailedPrecondition;
-    return is_waiting ? Progress::kUnderWay : Progress::kFailed;
+void ModelReloader::Serve(ModelChange change) {
+  if (!change.is_wanted()) return change.done(absl::CancelledError("the client has gone"));
+  AwaitedModels awaited;
+  awaited.since = std::chrono::system_clock::now();
+  ModelOverrides overrides = overrides_;
+  Status status = overrides.Add(change, base_);
+  if (status.ok() && change.kind == ModelChange::Kind::kPin) status = CheckPin(change);
+  if (status.ok()) {
+    auto moved = Apply(base_, std::move(overrides), "the admin API");
+    status = moved.status();
+    if (moved.ok()) awaited.moved = *std::move(moved);
   }
-  const bool has_moved = models.moved.contains(name);
-  const auto now = std::chrono::system_clock::now();
-  for (const core::VersionStatus& version : manager_.VersionStatuses(name)) {
-    // A load of the old list may still fail before the source has told of the new one.
-    const bool may_be_old = version.since < models.since || now - version.since < kFailureLasts;
-    if (has_moved && may_be_old) continue;
-    if (reason = version.status; !reason.ok()) return Progress::kFailed;
+  if (!status.ok()) return change.done(std::move(status));
+  PENSTOCK_LOG(kInfo, "an operator has changed model {}", change.model);
+  if (status = WriteState(); !status.ok()) {
+    return change.done(Error(status.code(),
+                             "the change is in force, but will not outlive the server: {}",
+                             MessageOf(status)));
   }
-  return Progress::kUnderWay;
+  if (change.kind == ModelChange::Kind::kLoad && LoadNow(change)) return;
+  if (change.kind != ModelChange::Kind::kRemove) awaited.names.push_back(change.model);
+  if (change.kind == ModelChange::Kind::kLabel)
+    awaited.labels[change.model][change.label] = change.version;
+  if (change.kind == ModelChange::Kind::kPin) awaited.pinned[change.model] = change.version;
+  change.done(WaitFor(ModelWait(std::move(awaited), manager_), change.deadline, change.is_wanted));
 }
 
-ModelReloader::Progress ModelReloader::LabelProgress(const Awaited& models, const std::string& name,
-                                                     Status& reason) const {
-  const auto wanted = models.labels.find(name);
-  if (wanted == models.labels.end()) return Progress::kServed;
-  const auto states = manager_.Labels(name);
-  const std::vector<core::VersionStatus> versions = manager_.VersionStatuses(name);
-  Progress progress = Progress::kServed;
-  for (const auto& [label, number] : wanted->second) {
-    const auto state = states.find(label);
-    if (state == states.end()) continue;  // another change has come
-    const auto version = std::ranges::find_if(
-        versions, [&](const auto& status) { return status.id.version == number; });
-    const bool is_known = version != versions.end();
-    if (is_known && version->state == core::VersionState::kAvailable) continue;
-    const bool is_settled = std::chrono::system_clock::now() - models.since >= kFailureLasts;
-    if (is_known && !version->status.ok() && version->state == core::VersionState::kEnd) {
-      reason = version->status;
-    } else if (is_settled && !state->second.is_coming) {
-      reason = absl::NotFoundError("the model has no such version");
-    } else {
-      progress = Progress::kUnderWay;
-      continue;
-    }
-    reason = Error(StatusCode::kFailedPrecondition,
-                   "Request to assign label to version {} of model {}, which is not currently "
-                   "available for inference: label \"{}\": {}",
-                   number.value, name, label, MessageOf(reason));
-    return Progress::kFailed;
+bool ModelReloader::LoadNow(ModelChange& change) {
+  const auto done = std::make_shared<absl::AnyInvocable<void(Status)>>(std::move(change.done));
+  if (manager_.LoadOnDemand(change.model, change.deadline,
+                            [done](Status status) { (*done)(std::move(status)); })) {
+    return true;
   }
-  return progress;
+  change.done = std::move(*done);
+  return false;
 }
 
-Status ModelReloader::WaitForModels(const Awaited& models, const tfs::ReloadRequest& request) {
+Status ModelReloader::CheckPin(const ModelChange& change) const {
+  for (const core::VersionStatus& version : manager_.VersionStatuses(change.model)) {
+    if (version.id.version == change.version && version.state != core::VersionState::kEnd)
+      return OkStatus();
+  }
+  const auto places = Places();
+  const std::string& base_path = places.at(change.model).base_path;
+  const auto folders = ListVersions(base_path);
+  if (folders.ok() && folders->contains(change.version)) return OkStatus();
+  return Error(
+      StatusCode::kNotFound,
+      "model {} has no version {} in {}: nothing is changed, since pinning it would unload "
+      "all others",
+      change.model, change.version.value, base_path);
+}
+
+Status ModelReloader::WaitFor(const ModelWait& wait, SteadyTime deadline,
+                              const std::function<bool()>& is_wanted) {
   SteadyTime now = Clock::Real().Now();
   const SteadyTime end =
-      std::min(request.deadline, now + std::chrono::seconds(settings_.reload_timeout_seconds));
-  const auto is_settled = [&] {
-    Status reason;
-    return std::ranges::all_of(models.names, [&](const std::string& name) {
-      return ProgressOf(models, name, reason) != Progress::kUnderWay &&
-             LabelProgress(models, name, reason) != Progress::kUnderWay;
-    });
-  };
+      std::min(deadline, now + std::chrono::seconds(settings_.reload_timeout_seconds));
+  const auto is_settled = [&] { return wait.IsSettled(); };
   while (now < end && !manager_.WaitFor(is_settled, std::min(end, now + kWaitSlice))) {
     if (IsStopping()) return absl::UnavailableError("the server is shutting down");
-    if (!request.is_wanted()) return absl::CancelledError("the client has gone");
+    if (!is_wanted()) return absl::CancelledError("the client has gone");
     if (TakeFileRequest()) ReadFile(/*is_forced=*/true);
     now = Clock::Real().Now();
   }
-  return WhatIsMissing(models, /*is_late=*/now >= end);
-}
-
-Status ModelReloader::WhatIsMissing(const Awaited& models, bool is_late) const {
-  std::string missing;
-  size_t count = 0;
-  Status label_error;
-  for (const std::string& name : models.names) {
-    Status reason;
-    const Progress progress = ProgressOf(models, name, reason);
-    if (progress == Progress::kServed) {
-      if (LabelProgress(models, name, reason) == Progress::kUnderWay) {
-        label_error = Error(StatusCode::kDeadlineExceeded,
-                            "a version that a label of model {} names is still loading", name);
-      } else if (!reason.ok()) {
-        label_error = reason;
-      }
-      continue;
-    }
-    missing += fmt::format("{}{}: {}", count++ == 0 ? "" : "; ", name,
-                           reason.ok() ? "still loading" : MessageOf(reason));
-  }
-  if (count == 0) return label_error;
-  return Error(is_late ? StatusCode::kDeadlineExceeded : StatusCode::kUnknown,
-               "{} model(s) did not become available: {{{}}}", count, missing);
+  return wait.WhatIsMissing(/*is_late=*/now >= end);
 }
 
 bool ModelReloader::TakeFileRequest() {

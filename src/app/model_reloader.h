@@ -1,21 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-// Changes the list of models while the server runs: because a client asks for it, because
-// --model_config_file has changed, or because of SIGHUP. One change at a time, in the order in
-// which they come, on a thread of its own.
+// Changes the list of models while the server runs: because a client or an operator asks for it,
+// because --model_config_file has changed, or because of SIGHUP. One change at a time, in the order
+// in which they come, on a thread of its own.
 #pragma once
 
-#include <chrono>
 #include <deque>
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
+#include <string_view>
 #include <thread>
+#include <variant>
 #include <vector>
 
+#include "app/model_overrides.h"
 #include "app/model_set.h"
+#include "app/model_wait.h"
 #include "app/settings.h"
 #include "base/clock.h"
 #include "base/mutex.h"
+#include "frontends/admin/model_change.h"
 #include "frontends/tfs_grpc/reload.h"
 
 namespace penstock {
@@ -26,6 +31,9 @@ class ModelReloader final {
   ModelReloader(const Settings& settings, ModelSet& models, core::Manager& manager);
   ~ModelReloader();  // stops it
 
+  // The first list, with what operators have changed over it in earlier lives of the server. Before
+  // Start. Errors: the state file, and as ModelSet::Apply.
+  Status ApplyFirst(std::vector<tfs::ConfiguredModel> base, std::string_view where);
   // Begins to take changes, and to look at the file if the settings want it. Once.
   void Start();
   // Clients that still wait get UNAVAILABLE. After the return the list does not change any more.
@@ -36,31 +44,39 @@ class ModelReloader final {
   void ReloadFile() EXCLUDES(mutex_);
   // Applies the list of a client. With too many waiting: UNAVAILABLE.
   void Submit(tfs::ReloadRequest request) EXCLUDES(mutex_);
+  // The same with the change of an operator.
+  void Submit(ModelChange change) EXCLUDES(mutex_);
+  // What is configured now.
+  std::map<std::string, ModelPlace> Places() const EXCLUDES(mutex_);
 
  private:
+  using Request = std::variant<tfs::ReloadRequest, ModelChange>;
+  using Requests = std::deque<Request>;
+
+  // False: it was refused, and has been told so.
+  template <typename Kind>
+  void Enqueue(Kind request) EXCLUDES(mutex_);
   void RunThread() EXCLUDES(mutex_);
   // Waits for something to do. False: stop.
-  bool WaitForWork(bool& read_file, std::deque<tfs::ReloadRequest>& requests) EXCLUDES(mutex_);
+  bool WaitForWork(bool& read_file, Requests& requests) EXCLUDES(mutex_);
   // `is_forced`: also if the text is the one that was read last.
   void ReadFile(bool is_forced);
   void Serve(tfs::ReloadRequest request);
-  // Models that are waited for, and which of them are new or have moved, so that what was known of
-  // them before `since` says nothing. One thread at a time.
-  struct Awaited {
-    std::vector<std::string> names;
-    std::set<std::string> moved;
-    std::map<std::string, std::map<std::string, core::VersionNumber>> labels;  // by model
-    std::chrono::system_clock::time_point since;
-  };
-  enum class Progress { kUnderWay, kServed, kFailed };
-
-  // Waits until each model has a version available, and each label its version, or cannot have one.
-  Status WaitForModels(const Awaited& models, const tfs::ReloadRequest& request);
-  // Why the models that are not served are not, and else why the labels are not; OK: all are.
-  Status WhatIsMissing(const Awaited& models, bool is_late) const;
-  // These set `reason` for kFailed.
-  Progress ProgressOf(const Awaited& models, const std::string& name, Status& reason) const;
-  Progress LabelProgress(const Awaited& models, const std::string& name, Status& reason) const;
+  void Serve(ModelChange change);
+  // Has `base` in force, as changed by `overrides`, and keeps both. Returns the models that are new
+  // or have moved. Errors as ModelSet::Apply; nothing is changed then.
+  StatusOr<std::set<std::string>> Apply(std::vector<tfs::ConfiguredModel> base,
+                                        ModelOverrides overrides, std::string_view where)
+      EXCLUDES(mutex_);
+  // OK also if there is no file.
+  Status WriteState() const;
+  // Waits until all is as the client wants it, or cannot be.
+  Status WaitFor(const ModelWait& wait, SteadyTime deadline,
+                 const std::function<bool()>& is_wanted);
+  // True if the model is one that is loaded on demand and is not: it is loaded, and its end told.
+  bool LoadNow(ModelChange& change);
+  // A version that does not exist must not be pinned: all others would go for it.
+  Status CheckPin(const ModelChange& change) const;
   // A file that shall be read does not wait for the models of a client.
   bool TakeFileRequest() EXCLUDES(mutex_);
   bool IsStopping() EXCLUDES(mutex_);
@@ -69,13 +85,16 @@ class ModelReloader final {
   ModelSet& models_;
   core::Manager& manager_;
 
-  Mutex mutex_;
+  mutable Mutex mutex_;
   CondVar wake_;
-  std::deque<tfs::ReloadRequest> requests_ GUARDED_BY(mutex_);
+  Requests requests_ GUARDED_BY(mutex_);
+  std::map<std::string, ModelPlace> places_ GUARDED_BY(mutex_);
   bool shall_read_file_ GUARDED_BY(mutex_) = false;
   bool is_stopping_ GUARDED_BY(mutex_) = false;
 
-  // Set by Start, then only on the thread.
+  // Set before the thread starts, then only on it.
+  std::vector<tfs::ConfiguredModel> base_;  // what the configuration, or a client, says
+  ModelOverrides overrides_;
   std::string last_text_;   // of the file, when it was last in force
   std::string last_error_;  // what was last said of it
   std::thread thread_;

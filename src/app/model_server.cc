@@ -71,7 +71,7 @@ class ModelServer::Impl final {
 };
 
 Status ModelServer::Impl::Start() {
-  ASSIGN_OR_RETURN(const std::vector<ConfiguredModel> list, ReadModelList(settings));
+  ASSIGN_OR_RETURN(std::vector<ConfiguredModel> list, ReadModelList(settings));
   ASSIGN_OR_RETURN(net::ServerOptions net_options, NetOptions(settings));
   TRY(MakeReadinessRule(settings).status());
   AddProcessMetrics(metrics, VersionText());
@@ -81,7 +81,7 @@ Status ModelServer::Impl::Start() {
 
   // The manager knows the models before anyone can ask whether the server is ready; the server
   // listens before anything is loaded.
-  TRY(models.Apply(list, ModelListPlace(settings)).status());
+  TRY(reloader.ApplyFirst(std::move(list), ModelListPlace(settings)));
   ASSIGN_OR_RETURN(server, net::Server::Start(std::move(net_options), router, metrics));
   models.Start();
   reloader.Start();

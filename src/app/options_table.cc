@@ -7,6 +7,7 @@
 namespace penstock {
 namespace {
 
+constexpr std::array<std::string_view, 3> kAdminAccess = {"off", "read", "full"};
 constexpr std::array<std::string_view, 5> kLogLevels = {"debug", "info", "warning", "error", "off"};
 constexpr std::array<std::string_view, 2> kLogFormats = {"text", "json"};
 
@@ -53,6 +54,14 @@ const OptionRow kRows[] = {
     {kModels, "reload_timeout_seconds", &Settings::reload_timeout_seconds,
      "How long HandleReloadConfigRequest waits for its models at most, whatever its deadline.", "s",
      1, kIntMax},
+    {kModels, "admin_api", &Settings::admin_api,
+     "What /admin/v1/models allows: 'off' nothing, 'read' to look at the models, 'full' to add, "
+     "remove, load, unload, label and pin them.",
+     "", 0, 0, kAdminAccess},
+    {kModels, "state_file", &Settings::state_file,
+     "File that keeps what the admin API has changed, for the next start of the server; empty "
+     "keeps "
+     "nothing."},
     {kModels, "file_system_poll_wait_seconds", &Settings::file_system_poll_wait_seconds,
      "Time between two looks for new versions; 0 looks once, a negative one never. Where the file "
      "system tells of changes they are seen at once, and looks are ten times rarer.",

@@ -17,6 +17,8 @@ struct Settings {
   std::string saved_model_tags = "serve";
   int64_t model_config_file_poll_wait_seconds = 0;
   int64_t reload_timeout_seconds = 120;
+  std::string admin_api = "read";
+  std::string state_file;
   int64_t file_system_poll_wait_seconds = 1;
   int64_t version_settle_ms = 1000;
   bool servable_versions_always_present = false;

@@ -134,6 +134,13 @@ std::optional<bool> Manager::IsModelReady(std::string_view name) const {
   return !model->second->ready.empty();
 }
 
+bool Manager::IsModelExpected(std::string_view name) const {
+  SnapshotCell::Reader snapshot(impl_->lookup());
+  const auto model = snapshot->models.find(name);
+  if (model == snapshot->models.end()) return false;
+  return model->second->is_expected && !model->second->on_demand;
+}
+
 std::vector<std::string> Manager::ModelNames() const { return impl_->ModelNames(); }
 std::vector<VersionStatus> Manager::VersionStatuses(std::string_view name) const {
   return impl_->VersionStatuses(name);

@@ -182,6 +182,8 @@ class Manager final : public AspiredTarget {
   bool IsReady() const;
   // True if the model has a version available; none if it is not configured.
   std::optional<bool> IsModelReady(std::string_view name) const;
+  // False if the model is not configured, or shall not be loaded, or only by a request.
+  bool IsModelExpected(std::string_view name) const;
 
   // --- What is going on.
 

@@ -189,5 +189,103 @@ TEST(ManagerMemoryTest, LoadOverTheLimitFailsAndSaysHowMuchIsMissing) {
   EXPECT_TRUE(manager.WaitFor([&] { return manager.GetHandle("b").ok(); }));
 }
 
+TEST(ManagerMemoryTest, WhatIsTakenAfterTheLoadCounts) {
+  ManagerOptions options = FastRetries(0);
+  options.ram_bytes_max = 100;
+  Manager manager(options);
+  ASSERT_TRUE(manager.SetModels({{.name = "a"}, {.name = "b", .memory_bytes = 60}}).ok());
+  auto plan = NewPlan();
+  plan->estimate = 90;
+  plan->load_extra = 10;
+  plan->loaded_estimate = 40;
+  manager.SetAspired("a", Aspire(FakeVersion(1, plan)));
+  ASSERT_TRUE(manager.WaitUntilIdle());
+  EXPECT_EQ(manager.MemoryUse().reserved_bytes, 40U);
+  EXPECT_EQ(manager.VersionStatuses("a")[0].memory_bytes, 40U);
+  auto other = NewPlan();
+  other->estimate = 1000;  // its configuration says 60
+  manager.SetAspired("b", Aspire(FakeVersion(1, other)));
+  ASSERT_TRUE(manager.WaitUntilIdle());
+  EXPECT_TRUE(manager.GetHandle("b").ok());
+  EXPECT_EQ(manager.MemoryUse().reserved_bytes, 100U);
+}
+
+TEST(ManagerMemoryTest, LoadWaitsWhileAnotherMayFreeMemory) {
+  ManagerOptions options = FastRetries(0);
+  options.ram_bytes_max = 100;
+  Manager manager(options);
+  ASSERT_TRUE(manager.SetModels({{.name = "a"}, {.name = "b"}}).ok());
+  FakeGate gate;
+  FakeGate started;
+  auto first = NewPlan();
+  first->estimate = 60;
+  first->load_extra = 30;
+  first->gate = &gate;
+  first->started = &started;
+  manager.SetAspired("a", Aspire(FakeVersion(1, first)));
+  started.WaitUntilOpen();
+  auto second = NewPlan();
+  second->estimate = 40;
+  manager.SetAspired("b", Aspire(FakeVersion(1, second)));
+  EXPECT_TRUE(manager.WaitFor([&] {
+    const auto statuses = manager.VersionStatuses("b");
+    return !statuses.empty() && statuses[0].state == VersionState::kLoading &&
+           statuses[0].status.code() == StatusCode::kResourceExhausted;
+  }));
+  EXPECT_EQ(second->loads, 0);
+  gate.Open();
+  ASSERT_TRUE(manager.WaitUntilIdle());
+  EXPECT_TRUE(manager.GetHandle("b").ok());
+}
+
+TEST(ManagerTimeoutTest, HungLoadHoldsUpNoOtherAndIsTriedAgainWhenItHasEnded) {
+  ManagerOptions options = FastRetries(3);
+  options.load_threads = 1;
+  options.load_timeout = std::chrono::milliseconds(10);
+  Manager manager(options);
+  ASSERT_TRUE(
+      manager.SetModels({{.name = "hung"}, {.name = "m", .load_timeout = Duration(0)}}).ok());
+  FakeGate gate;
+  auto hung = NewPlan();
+  hung->gate = &gate;
+  manager.SetAspired("hung", Aspire(FakeVersion(1, hung)));
+  manager.SetAspired("m", Aspire(FakeVersion(1, NewPlan())));
+  EXPECT_TRUE(manager.WaitFor([&] { return manager.GetHandle("m").ok(); }));
+  ASSERT_TRUE(manager.WaitFor(
+      [&] { return manager.VersionStatuses("hung")[0].state == VersionState::kEnd; }));
+  EXPECT_EQ(manager.VersionStatuses("hung")[0].status.code(), StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(hung->cancels, 1);
+  EXPECT_EQ(hung->loads, 1);
+  gate.Open();
+  EXPECT_TRUE(manager.WaitFor([&] { return manager.GetHandle("hung").ok(); }));
+  EXPECT_EQ(hung->loads, 2);
+  ASSERT_TRUE(manager.WaitUntilIdle());
+  EXPECT_EQ(hung->alive, 1);
+}
+
+TEST(ManagerReadinessTest, RuleSaysWhichModelsCount) {
+  using Kind = ReadinessRule::Kind;
+  for (const auto& [rule, ready_with_a] :
+       {std::pair<ReadinessRule, bool>{{Kind::kAllModels}, false},
+        {{Kind::kAnyModel}, true},
+        {{Kind::kNamedModels, {"a"}}, true},
+        {{Kind::kNamedModels, {"b"}}, false},
+        {{Kind::kNamedModels, {"nobody"}}, false}}) {
+    Manager manager({.readiness = rule});
+    ASSERT_TRUE(
+        manager
+            .SetModels(
+                {{.name = "a"}, {.name = "b"}, {.name = "never", .load_mode = LoadMode::kNever}})
+            .ok());
+    EXPECT_FALSE(manager.IsReady());
+    manager.SetAspired("a", Aspire(FakeVersion(1, NewPlan())));
+    ASSERT_TRUE(manager.WaitUntilIdle());
+    EXPECT_EQ(manager.IsReady(), ready_with_a) << static_cast<int>(rule.kind);
+    manager.SetAspired("b", Aspire(FakeVersion(1, NewPlan())));
+    ASSERT_TRUE(manager.WaitUntilIdle());
+    EXPECT_EQ(manager.IsReady(), !rule.models.contains("nobody"));
+  }
+}
+
 }  // namespace
 }  // namespace penstock::core

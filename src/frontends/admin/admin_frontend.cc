@@ -7,59 +7,25 @@
 #include <optional>
 #include <utility>
 
-#include "base/log.h"
+#include "frontends/admin/admin_json.h"
 
 namespace penstock {
 namespace {
 
 constexpr std::string_view kModelPath = "/readyz/models/";
 
-std::string Quoted(std::string_view text) {
-  std::string quoted = "\"";
-  AppendJsonEscaped(quoted, text);
-  return quoted += '"';
-}
-
-net::HttpResponse Json(int status, std::string_view text) {
-  net::HttpResponse response;
-  response.status = status;
-  response.headers.emplace_back("cache-control", "no-store");
-  response.body.AppendCopy(text);
-  response.body.AppendCopy("\n");
-  return response;
-}
-
-std::optional<int> HexDigit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return std::nullopt;
-}
-
-// With %XX replaced; a '%' without two hex digits stays.
-std::string PercentDecoded(std::string_view text) {
-  std::string decoded;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const auto high = text[i] == '%' && i + 2 < text.size() ? HexDigit(text[i + 1]) : std::nullopt;
-    const auto low = high ? HexDigit(text[i + 2]) : std::nullopt;
-    decoded += low ? static_cast<char>(*high * 16 + *low) : text[i];
-    if (low) i += 2;
-  }
-  return decoded;
-}
-
 // {"name":...,"ready":...,"versions":[...]}, with what keeps it from being ready.
 std::string ModelJson(const core::Manager& manager, std::string_view name, bool is_ready) {
-  std::string json = fmt::format(R"({{"name":{},"ready":{})", Quoted(name), is_ready);
+  std::string json = fmt::format(R"({{"name":{},"ready":{})", JsonQuoted(name), is_ready);
   if (const Status source = manager.SourceStatus(name); !source.ok())
-    json += ",\"source_error\":" + Quoted(MessageOf(source));
+    json += ",\"source_error\":" + JsonQuoted(MessageOf(source));
   json += ",\"versions\":[";
   const char* separator = "";
   for (const core::VersionStatus& version : manager.VersionStatuses(name)) {
     fmt::format_to(std::back_inserter(json), R"({}{{"version":{},"state":"{}")",
                    std::exchange(separator, ","), version.id.version.value,
                    core::VersionStateName(version.state));
-    if (!version.status.ok()) json += ",\"error\":" + Quoted(version.status.ToString());
+    if (!version.status.ok()) json += ",\"error\":" + JsonQuoted(version.status.ToString());
     json += '}';
   }
   return json += "]}";
@@ -80,7 +46,8 @@ void AdminFrontend::Register(net::Router& router) {
                     .counts_as_request = false});
   };
   add("/", [this](net::HttpCallRef call) { call->Respond(Root()); });
-  add("/healthz", [](net::HttpCallRef call) { call->Respond(Json(200, R"({"status":"ok"})")); });
+  add("/healthz",
+      [](net::HttpCallRef call) { call->Respond(JsonResponse(200, R"({"status":"ok"})")); });
   add("/readyz", [this](net::HttpCallRef call) { call->Respond(ServerReadiness()); });
   add(std::string(kModelPath) + "*", [this](net::HttpCallRef call) {
     call->Respond(ModelReadiness(call->head().path.substr(kModelPath.size())));
@@ -90,9 +57,10 @@ void AdminFrontend::Register(net::Router& router) {
 }
 
 net::HttpResponse AdminFrontend::Root() const {
-  return Json(200, fmt::format(R"({{"name":"penstock","version":{},"ready":{},"models":{}}})",
-                               Quoted(options_.version), readiness_.IsServerReady(),
-                               manager_.ModelNames().size()));
+  return JsonResponse(200,
+                      fmt::format(R"({{"name":"penstock","version":{},"ready":{},"models":{}}})",
+                                  JsonQuoted(options_.version), readiness_.IsServerReady(),
+                                  manager_.ModelNames().size()));
 }
 
 net::HttpResponse AdminFrontend::Metrics() const {
@@ -103,7 +71,7 @@ net::HttpResponse AdminFrontend::Metrics() const {
 }
 
 net::HttpResponse AdminFrontend::ServerReadiness() const {
-  if (readiness_.IsServerReady()) return Json(200, R"({"ready":true})");
+  if (readiness_.IsServerReady()) return JsonResponse(200, R"({"ready":true})");
   std::string json =
       fmt::format(R"({{"ready":false,"draining":{},"models":[)", readiness_.IsDraining());
   const char* separator = "";
@@ -111,16 +79,16 @@ net::HttpResponse AdminFrontend::ServerReadiness() const {
     if (manager_.IsModelReady(name).value_or(true)) continue;
     json += std::exchange(separator, ",") + ModelJson(manager_, name, false);
   }
-  return Json(503, json + "]}");
+  return JsonResponse(503, json + "]}");
 }
 
 net::HttpResponse AdminFrontend::ModelReadiness(std::string_view escaped_name) const {
   const std::string name = PercentDecoded(escaped_name);
   const std::optional<bool> is_ready = readiness_.IsModelReady(name);
   if (!is_ready)
-    return Json(404, fmt::format(R"({{"error":{}}})",
-                                 Quoted(fmt::format("no model is called '{}'", name))));
-  return Json(*is_ready ? 200 : 503, ModelJson(manager_, name, *is_ready));
+    return JsonResponse(404, fmt::format(R"({{"error":{}}})",
+                                         JsonQuoted(fmt::format("no model is called '{}'", name))));
+  return JsonResponse(*is_ready ? 200 : 503, ModelJson(manager_, name, *is_ready));
 }
 
 }  // namespace penstock

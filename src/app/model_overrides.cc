@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/model_overrides.h"
+
+#include <fcntl.h>
+#include <google/protobuf/text_format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <utility>
+
+#include "penstock/server_state.pb.h"
+
+namespace penstock {
+namespace {
+
+using tensorflow::serving::ModelConfig;
+using tfs::ConfiguredModel;
+
+template <typename List>
+auto FindModel(List& models, std::string_view name) {
+  return std::find_if(models.begin(), models.end(),
+                      [&](const ConfiguredModel& model) { return model.name == name; });
+}
+
+StatusOr<ConfiguredModel> Converted(const ModelConfig& config) {
+  tensorflow::serving::ModelServerConfig list;
+  *list.mutable_model_config_list()->add_config() = config;
+  ASSIGN_OR_RETURN(std::vector<ConfiguredModel> models,
+                   tfs::ConvertModelConfig(list, "the admin API"));
+  return std::move(models[0]);
+}
+
+// Writes all of it to the disk, or says why not.
+Status WriteDurably(const std::string& path, std::string_view text) {
+  const int file = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  bool is_written = file >= 0;
+  while (is_written && !text.empty()) {
+    const ssize_t bytes = write(file, text.data(), text.size());
+    if (bytes < 0 && errno == EINTR) continue;
+    is_written = bytes > 0;
+    if (is_written) text.remove_prefix(static_cast<size_t>(bytes));
+  }
+  is_written = is_written && fsync(file) == 0;
+  const std::string reason = std::strerror(errno);
+  if (file >= 0) close(file);
+  if (is_written) return OkStatus();
+  return Error(StatusCode::kInternal, "cannot write {}: {}", path, reason);
+}
+
+}  // namespace
+
+ModelOverrides::ModelOverrides() : state_(new config::ServerState) {}
+ModelOverrides::ModelOverrides(const ModelOverrides& other)
+    : state_(new config::ServerState(*other.state_)) {}
+ModelOverrides& ModelOverrides::operator=(ModelOverrides&& other) noexcept = default;
+ModelOverrides::~ModelOverrides() = default;
+
+Status ModelOverrides::Read(const std::string& path) {
+  if (access(path.c_str(), F_OK) != 0) return OkStatus();
+  std::ifstream file(path, std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  config::ServerState state;
+  if (!file || !google::protobuf::TextFormat::ParseFromString(text, &state)) {
+    return InvalidArgument(
+        "--state_file: {} cannot be read or understood: mend it, or remove it to forget what the "
+        "admin API has changed",
+        path);
+  }
+  for (const ModelConfig& added : state.added()) {
+    if (const auto model = Converted(added); !model.ok())
+      return InvalidArgument("--state_file: {}: {}", path, MessageOf(model.status()));
+  }
+  *state_ = std::move(state);
+  return OkStatus();
+}
+
+Status ModelOverrides::Write(const std::string& path) const {
+  std::string text;
+  google::protobuf::TextFormat::PrintToString(*state_, &text);
+  const std::string temporary = path + ".new";
+  TRY(WriteDurably(temporary,
+                   "# Written by penstock serve: what the admin API has changed.\n" + text));
+  if (rename(temporary.c_str(), path.c_str()) != 0) {
+    return Error(StatusCode::kInternal, "cannot rename {} to {}: {}", temporary, path,
+                 std::strerror(errno));
+  }
+  return OkStatus();
+}
+
+StatusOr<std::vector<ConfiguredModel>> ModelOverrides::Over(
+    std::vector<ConfiguredModel> base) const {
+  for (const std::string& removed : state_->removed())
+    std::erase_if(base, [&](const ConfiguredModel& model) { return model.name == removed; });
+  for (const ModelConfig& added : state_->added()) {
+    ASSIGN_OR_RETURN(ConfiguredModel model, Converted(added));
+    const auto old = FindModel(base, model.name);
+    if (old == base.end()) {
+      base.push_back(std::move(model));
+    } else {
+      *old = std::move(model);
+    }
+  }
+  for (ConfiguredModel& model : base) {
+    const auto found = state_->models().find(model.name);
+    if (found == state_->models().end()) continue;
+    const config::ModelOverride& changed = found->second;
+    if (changed.has_pinned_version()) {
+      model.versions = ConfiguredModel::Versions::kSpecific;
+      model.specific = {core::VersionNumber{changed.pinned_version()}};
+    }
+    if (changed.has_load()) {
+      model.load_mode =
+          changed.load() == config::NEVER ? core::LoadMode::kNever : core::LoadMode::kAlways;
+    }
+    for (const std::string& label : changed.removed_labels()) model.labels.erase(label);
+    for (const auto& [label, version] : changed.labels())
+      model.labels[label] = core::VersionNumber{version};
+  }
+  return base;
+}
+
+Status ModelOverrides::Add(const ModelChange& change, const std::vector<ConfiguredModel>& base) {
+  const bool is_in_base = FindModel(base, change.model) != base.end();
+  if (change.kind != ModelChange::Kind::kPut) {
+    ASSIGN_OR_RETURN(const std::vector<ConfiguredModel> models, Over(base));
+    const auto model = FindModel(models, change.model);
+    if (model == models.end())
+      return Error(StatusCode::kNotFound, "no model is called '{:.200}'", change.model);
+    if (change.kind != ModelChange::Kind::kRemove) return AddToModel(change, base);
+  }
+  auto& added = *state_->mutable_added();
+  auto& removed = *state_->mutable_removed();
+  const auto is_it = [&](const ModelConfig& config) { return config.name() == change.model; };
+  added.erase(std::remove_if(added.begin(), added.end(), is_it), added.end());
+  removed.erase(std::remove(removed.begin(), removed.end(), change.model), removed.end());
+  state_->mutable_models()->erase(change.model);
+  if (change.kind == ModelChange::Kind::kRemove) {
+    if (is_in_base) *removed.Add() = change.model;
+    return OkStatus();
+  }
+  ModelConfig config;
+  if (!config.ParseFromString(change.config)) return InvalidArgument("this is no ModelConfig");
+  TRY(Converted(config).status());
+  *added.Add() = std::move(config);
+  return OkStatus();
+}
+
+Status ModelOverrides::AddToModel(const ModelChange& change,
+                                  const std::vector<ConfiguredModel>& base) {
+  config::ModelOverride& model = (*state_->mutable_models())[change.model];
+  if (change.kind == ModelChange::Kind::kLoad) model.clear_load();
+  ASSIGN_OR_RETURN(const std::vector<ConfiguredModel> models, Over(base));
+  const ConfiguredModel& configured = *FindModel(models, change.model);
+  auto& removed_labels = *model.mutable_removed_labels();
+  switch (change.kind) {
+    case ModelChange::Kind::kPut:
+    case ModelChange::Kind::kRemove:
+      break;
+    case ModelChange::Kind::kLoad:
+      // The configuration itself may say NEVER.
+      if (configured.load_mode == core::LoadMode::kNever) model.set_load(config::ALWAYS);
+      break;
+    case ModelChange::Kind::kUnload:
+      model.set_load(config::NEVER);
+      break;
+    case ModelChange::Kind::kLabel:
+      (*model.mutable_labels())[change.label] = change.version.value;
+      removed_labels.erase(std::remove(removed_labels.begin(), removed_labels.end(), change.label),
+                           removed_labels.end());
+      break;
+    case ModelChange::Kind::kUnlabel:
+      if (!configured.labels.contains(change.label)) {
+        return Error(StatusCode::kNotFound, "model {} has no label '{:.200}'", change.model,
+                     change.label);
+      }
+      model.mutable_labels()->erase(change.label);
+      *removed_labels.Add() = change.label;
+      break;
+    case ModelChange::Kind::kPin:
+      model.set_pinned_version(change.version.value);
+      break;
+    case ModelChange::Kind::kUnpin:
+      model.clear_pinned_version();
+      break;
+  }
+  return OkStatus();
+}
+
+void ModelOverrides::ForgetList() {
+  state_->clear_added();
+  state_->clear_removed();
+  for (auto& [name, model] : *state_->mutable_models()) {
+    model.clear_labels();
+    model.clear_removed_labels();
+  }
+}
+
+std::optional<core::VersionNumber> ModelOverrides::PinOf(const std::string& model) const {
+  const auto found = state_->models().find(model);
+  if (found == state_->models().end() || !found->second.has_pinned_version()) return std::nullopt;
+  return core::VersionNumber{found->second.pinned_version()};
+}
+
+}  // namespace penstock

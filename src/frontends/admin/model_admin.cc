@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "frontends/admin/model_admin.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <google/protobuf/struct.pb.h>
+#include <google/protobuf/util/json_util.h>
+
+#include <cmath>
+#include <iterator>
+#include <utility>
+
+#include "frontends/admin/admin_json.h"
+#include "protocols/tfs/client_status.h"
+#include "serving/model_server_config.pb.h"
+
+namespace penstock {
+namespace {
+
+using google::protobuf::Struct;
+using google::protobuf::util::JsonStringToMessage;
+using tensorflow::serving::ModelConfig;
+
+constexpr std::string_view kModels = "/admin/v1/models";
+
+void RespondStatus(net::HttpCall& call, const Status& status) {
+  call.Respond(JsonResponse(tfs::HttpStatusOf(status.code()),
+                            fmt::format(R"({{"error":{}}})", JsonQuoted(MessageOf(status)))));
+}
+
+void RespondNotAllowed(net::HttpCall& call, std::string_view allowed) {
+  net::HttpResponse response = JsonResponse(
+      405, fmt::format(R"({{"error":{}}})",
+                       JsonQuoted(fmt::format("{:.64} is not allowed here; allowed: {}",
+                                              call.head().method, allowed))));
+  response.headers.emplace_back("allow", allowed);
+  call.Respond(std::move(response));
+}
+
+// A page of another site can make a browser send forms here, but not JSON.
+Status CheckContentType(const net::RequestHead& head) {
+  const std::string_view type = net::FindHeader(head.headers, "content-type");
+  if (type == "application/json" || type.starts_with("application/json;")) return OkStatus();
+  return InvalidArgument("the content-type must be application/json, not '{:.100}'", type);
+}
+
+StatusOr<Struct> ParseObject(std::string_view body) {
+  Struct object;
+  if (body.empty()) return object;
+  const auto parsed = JsonStringToMessage({body.data(), body.size()}, &object);
+  if (parsed.ok()) return object;
+  return InvalidArgument("the body is not a JSON object: {:.200}",
+                         std::string_view(parsed.message().data(), parsed.message().size()));
+}
+
+// Only fields that are known may be there.
+Status CheckFields(const Struct& object, std::initializer_list<std::string_view> known) {
+  for (const auto& [field, value] : object.fields()) {
+    if (std::find(known.begin(), known.end(), field) == known.end())
+      return InvalidArgument("unknown field '{:.100}'; known: {}", field, fmt::join(known, ", "));
+  }
+  return OkStatus();
+}
+
+StatusOr<core::VersionNumber> VersionIn(const Struct& object) {
+  const auto found = object.fields().find("version");
+  if (found == object.fields().end()) return InvalidArgument("the field 'version' is missing");
+  constexpr double kWholeMax = 9007199254740992;  // 2^53: JSON numbers are exact up to here
+  const double number = found->second.number_value();
+  const bool is_number = found->second.has_number_value();
+  if (!is_number || number < 0 || number > kWholeMax || number != std::floor(number))
+    return InvalidArgument("the field 'version' must be a whole number, at least 0");
+  return core::VersionNumber{static_cast<int64_t>(number)};
+}
+
+Status ReadConfig(std::string_view body, ModelChange& change) {
+  ModelConfig config;
+  const auto parsed = JsonStringToMessage({body.data(), body.size()}, &config);
+  if (!parsed.ok()) {
+    return InvalidArgument("the body is not a ModelConfig as JSON: {:.300}",
+                           std::string_view(parsed.message().data(), parsed.message().size()));
+  }
+  if (!config.name().empty() && config.name() != change.model) {
+    return InvalidArgument("the body names the model '{:.100}', the path '{:.100}'", config.name(),
+                           change.model);
+  }
+  config.set_name(change.model);
+  change.config = config.SerializeAsString();
+  return OkStatus();
+}
+
+Status ReadLabel(std::string_view body, ModelChange& change) {
+  ASSIGN_OR_RETURN(const Struct object, ParseObject(body));
+  TRY(CheckFields(object, {"label", "version"}));
+  const auto label = object.fields().find("label");
+  if (label != object.fields().end()) change.label = label->second.string_value();
+  if (change.label.empty()) return InvalidArgument("the field 'label' must be a text, not empty");
+  if (object.fields().contains("version")) {
+    ASSIGN_OR_RETURN(change.version, VersionIn(object));
+  } else {
+    change.kind = ModelChange::Kind::kUnlabel;
+  }
+  return OkStatus();
+}
+
+Status ReadPin(std::string_view body, ModelChange& change) {
+  ASSIGN_OR_RETURN(const Struct object, ParseObject(body));
+  TRY(CheckFields(object, {"version"}));
+  ASSIGN_OR_RETURN(change.version, VersionIn(object));
+  return OkStatus();
+}
+
+struct Verb {
+  std::string_view name;
+  ModelChange::Kind kind;
+  Status (*read)(std::string_view body, ModelChange& change);  // null: no body
+};
+constexpr Verb kVerbs[] = {
+    {"load", ModelChange::Kind::kLoad, nullptr},
+    {"unload", ModelChange::Kind::kUnload, nullptr},
+    {"label", ModelChange::Kind::kLabel, ReadLabel},
+    {"pin", ModelChange::Kind::kPin, ReadPin},
+    {"unpin", ModelChange::Kind::kUnpin, nullptr},
+};
+
+// What the method and the verb after the name mean; none: nothing.
+const Verb* FindVerb(std::string_view method, std::string_view verb) {
+  static constexpr Verb kPut{"", ModelChange::Kind::kPut, ReadConfig};
+  static constexpr Verb kRemove{"", ModelChange::Kind::kRemove, nullptr};
+  if (verb.empty() && method == "PUT") return &kPut;
+  if (verb.empty() && method == "DELETE") return &kRemove;
+  if (method != "POST") return nullptr;
+  for (const Verb& known : kVerbs) {
+    if (known.name == verb) return &known;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+ModelAdminFrontend::ModelAdminFrontend(AdminAccess access, const core::Manager& manager,
+                                       ModelChangeFunction change, ModelPlacesFunction places)
+    : access_(access), manager_(manager), change_(std::move(change)), places_(std::move(places)) {}
+
+void ModelAdminFrontend::Register(net::Router& router) {
+  if (access_ == AdminAccess::kOff) return;
+  const auto handle = [this](net::HttpCallRef call) { Handle(std::move(call)); };
+  router.AddHttp({.path = std::string(kModels), .methods = {"GET"}, .handler = handle});
+  router.AddHttp({.path = std::string(kModels) + "/*", .handler = handle});
+}
+
+void ModelAdminFrontend::Handle(net::HttpCallRef call) const {
+  std::string_view rest = call->head().path.substr(kModels.size());
+  const std::string_view method = call->head().method;
+  const bool is_look = method == "GET" || method == "HEAD";
+  if (rest.empty() || (rest == "/" && is_look)) return call->Respond(JsonResponse(200, ListJson()));
+  rest.remove_prefix(1);
+  const size_t colon = rest.rfind(':');
+  std::string_view verb;
+  if (colon != std::string_view::npos) {
+    verb = rest.substr(colon + 1);
+    rest = rest.substr(0, colon);
+  }
+  std::string name = PercentDecoded(rest);
+  if (!is_look) return Change(std::move(call), std::move(name), verb);
+  if (!verb.empty()) return RespondNotAllowed(*call, "POST");
+  const auto places = places_();
+  const auto place = places.find(name);
+  if (place == places.end()) {
+    return RespondStatus(*call, Error(StatusCode::kNotFound, "no model is called '{:.200}'", name));
+  }
+  call->Respond(JsonResponse(200, ModelJson(name, place->second)));
+}
+
+void ModelAdminFrontend::Change(net::HttpCallRef call, std::string name,
+                                std::string_view verb) const {
+  if (access_ != AdminAccess::kFull) {
+    return RespondStatus(*call, absl::PermissionDeniedError(
+                                    "models may only be looked at here: the server was not started "
+                                    "with --admin_api=full"));
+  }
+  const Verb* const meant = FindVerb(call->head().method, verb);
+  if (meant == nullptr) {
+    return RespondNotAllowed(
+        *call,
+        "GET, PUT, DELETE /admin/v1/models/NAME; POST .../NAME:load, :unload, :label, :pin, "
+        ":unpin");
+  }
+  ModelChange change;
+  change.kind = meant->kind;
+  change.model = name;
+  Status status = name.empty() ? InvalidArgument("the path names no model") : OkStatus();
+  if (status.ok() && call->head().method != "DELETE") status = CheckContentType(call->head());
+  if (status.ok() && meant->read != nullptr) status = meant->read(call->body().view(), change);
+  if (!status.ok()) return RespondStatus(*call, status);
+  change.deadline = call->deadline();
+  change.is_wanted = [call] { return !call->cancel().IsCancelled(); };
+  change.done = [this, call, name = std::move(name)](const Status& done) {
+    if (!done.ok()) return RespondStatus(*call, done);
+    const auto places = places_();
+    const auto place = places.find(name);
+    call->Respond(JsonResponse(200, place == places.end() ? "{}" : ModelJson(name, place->second)));
+  };
+  change_(std::move(change));
+}
+
+std::string ModelAdminFrontend::ListJson() const {
+  std::string json = R"({"models":[)";
+  const char* separator = "";
+  for (const auto& [name, place] : places_())
+    json += std::exchange(separator, ",") + ModelJson(name, place);
+  const core::Manager::Memory memory = manager_.MemoryUse();
+  return json + fmt::format(R"(],"memory":{{"reserved_bytes":{},"limit_bytes":{}}}}})",
+                            memory.reserved_bytes, memory.limit_bytes);
+}
+
+std::string ModelAdminFrontend::ModelJson(const std::string& name, const ModelPlace& place) const {
+  std::string json =
+      fmt::format(R"({{"name":{},"base_path":{},"platform":{},"load":"{}","ready":{})",
+                  JsonQuoted(name), JsonQuoted(place.base_path), JsonQuoted(place.platform),
+                  place.load, manager_.IsModelReady(name).value_or(false));
+  if (const Status source = manager_.SourceStatus(name); !source.ok())
+    json += ",\"source_error\":" + JsonQuoted(MessageOf(source));
+  if (place.pinned_version)
+    json += fmt::format(R"(,"pinned_version":{})", place.pinned_version->value);
+  json += ",\"labels\":{";
+  const char* separator = "";
+  for (const auto& [label, state] : manager_.Labels(name)) {
+    json += fmt::format(R"({}{}:{{"version":{},"wanted":{}}})", std::exchange(separator, ","),
+                        JsonQuoted(label), state.in_force.value, state.wanted.value);
+  }
+  json += "},\"versions\":[";
+  separator = "";
+  for (const core::VersionStatus& version : manager_.VersionStatuses(name)) {
+    json += fmt::format(R"({}{{"version":{},"state":"{}","since":"{:%FT%TZ}","memory_bytes":{})",
+                        std::exchange(separator, ","), version.id.version.value,
+                        core::VersionStateName(version.state),
+                        std::chrono::floor<std::chrono::milliseconds>(version.since),
+                        version.memory_bytes);
+    if (!version.status.ok()) json += ",\"error\":" + JsonQuoted(version.status.ToString());
+    json += '}';
+  }
+  return json + "]}";
+}
+
+}  // namespace penstock

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// The pages by which operators look at models and change them (docs/admin-api.md):
+//   GET    /admin/v1/models             all models
+//   GET    /admin/v1/models/NAME        one: place, mode, labels, pin, versions with state and
+//   memory PUT    /admin/v1/models/NAME        adds or replaces it: a ModelConfig as JSON DELETE
+//   /admin/v1/models/NAME POST   /admin/v1/models/NAME:load | :unload | :unpin POST
+//   /admin/v1/models/NAME:pin    {"version": 3} POST   /admin/v1/models/NAME:label  {"label":
+//   "stable", "version": 3}; without version: removes it
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "core/manager.h"
+#include "frontends/admin/model_change.h"
+#include "infer/frontend.h"
+
+namespace penstock {
+
+enum class AdminAccess { kOff, kRead, kFull };
+
+// Thread-safe. `manager` outlives it.
+class ModelAdminFrontend final : public Frontend {
+ public:
+  ModelAdminFrontend(AdminAccess access, const core::Manager& manager, ModelChangeFunction change,
+                     ModelPlacesFunction places);
+
+  std::string_view name() const override { return "model admin"; }
+  void Register(net::Router& router) override;
+
+ private:
+  void Handle(net::HttpCallRef call) const;
+  void Change(net::HttpCallRef call, std::string name, std::string_view verb) const;
+  std::string ListJson() const;
+  std::string ModelJson(const std::string& name, const ModelPlace& place) const;
+
+  const AdminAccess access_;
+  const core::Manager& manager_;
+  const ModelChangeFunction change_;
+  const ModelPlacesFunction places_;
+};
+
+}  // namespace penstock

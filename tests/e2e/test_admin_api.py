@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operators look at models and change them over REST; what they change outlives the server."""
+import json
+import os
+import signal
+import subprocess
+
+import numpy as np
+import pytest
+
+from clients import Client
+from penstock_server import BINARY, eventually
+from test_reload import HALF, SAME, answers, folder, reload, write
+
+FULL = '--admin_api=full'
+X = {'x': np.array([1], np.float32)}
+
+
+def call(server, method, path, body=None, content_type='application/json'):
+    data = json.dumps(body) if isinstance(body, (dict, list)) else body
+    status, _, answer = server.request(method, '/admin/v1/models' + path, data, {'content-type': content_type})
+    return status, json.loads(answer)
+
+
+def version_of(server, model, **options):
+    with Client(server) as client:
+        return client.predict_raw(model, X, **options).model_spec.version.value
+
+
+def models_with_versions(tmp_path, count=3):
+    return folder(tmp_path / 'm', range(1, count + 1))
+
+
+def test_the_list_says_what_there_is(start, tmp_path):
+    base = models_with_versions(tmp_path, 2)
+    server = start({'m': f'base_path: "{base}" version_labels {{ key: "stable" value: 2 }}', 'half': HALF})
+    status, answer = call(server, 'GET', '')
+    assert status == 200
+    assert [model['name'] for model in answer['models']] == ['half', 'm']
+    assert answer['memory']['limit_bytes'] > 0
+    status, model = call(server, 'GET', '/m')
+    assert status == 200
+    assert (model['base_path'], model['load'], model['ready']) == (base, 'ALWAYS', True)
+    assert model['labels'] == {'stable': {'version': 2, 'wanted': 2}}
+    assert [(each['version'], each['state']) for each in model['versions']] == [(2, 'AVAILABLE')]
+    assert model['versions'][0]['since'].endswith('Z')
+    assert call(server, 'GET', '/nobody')[0] == 404
+
+
+def test_by_default_models_may_only_be_looked_at(start):
+    server = start({'half': HALF})
+    for method, path in (('DELETE', '/half'), ('PUT', '/more'), ('POST', '/half:unload')):
+        status, answer = call(server, method, path, {})
+        assert status == 403 and '--admin_api=full' in answer['error']
+    assert answers(server, 'half')
+    server = start({'half': HALF}, flags=['--admin_api=off'])
+    assert server.get('/admin/v1/models')[0] == 404
+
+
+def test_a_model_is_added_replaced_and_removed(start, tmp_path):
+    server = start({'half': HALF}, flags=[FULL])
+    base = models_with_versions(tmp_path)
+    status, model = call(server, 'PUT', '/m', {'base_path': base})
+    assert status == 200 and model['ready']
+    assert version_of(server, 'm') == 3
+    status, _ = call(server, 'PUT', '/m', {'base_path': base, 'model_version_policy': {'specific': {'versions': [1]}}})
+    assert status == 200
+    server.wait_for_only('m', [1])
+    assert call(server, 'DELETE', '/m') == (200, {})
+    eventually('it is gone', lambda: not answers(server, 'm'))
+    assert call(server, 'DELETE', '/m')[0] == 404
+    assert answers(server, 'half')
+
+
+@pytest.mark.parametrize('method, path, body, said', [
+    ('PUT', '/m', '{', 'not a ModelConfig as JSON'),
+    ('PUT', '/m', '{"base_pth": "/x"}', 'base_pth'),
+    ('PUT', '/m', '{}', 'no base_path'),
+    ('PUT', '/m', '{"name": "other", "base_path": "/x"}', "names the model 'other', the path 'm'"),
+    ('PUT', '/m', '{"base_path": "relative"}', None),
+    ('PUT', '/m', '{"base_path": "/x", "model_platform": "abacus"}', 'abacus'),
+    ('PUT', '/', '{"base_path": "/x"}', 'names no model'),
+    ('POST', '/half:pin', '{}', "'version' is missing"),
+    ('POST', '/half:pin', '{"version": 1.5}', 'whole number'),
+    ('POST', '/half:pin', '{"version": "1"}', 'whole number'),
+    ('POST', '/half:pin', '[1]', 'not a JSON object'),
+    ('POST', '/half:pin', '{"version": 1, "verison": 2}', "unknown field 'verison'; known: version"),
+    ('POST', '/half:pin', '{"version": 9}', 'has no version 9'),
+    ('POST', '/half:label', '{"version": 1}', "'label' must be a text"),
+    ('POST', '/half:label', '{"label": "none"}', "no label 'none'"),
+    ('POST', '/nobody:unload', '', "no model is called 'nobody'"),
+])
+def test_bad_input_is_told_what_is_wrong(start, method, path, body, said):
+    server = start({'half': HALF}, flags=[FULL])
+    status, answer = call(server, method, path, body)
+    assert status in (400, 404, 412, 500, 503), answer
+    assert said is None or said in answer['error'], answer
+    assert answers(server, 'half')
+    assert [model['name'] for model in call(server, 'GET', '')[1]['models'] if model['ready']] == ['half']
+
+
+def test_other_methods_and_forms_are_refused(start):
+    server = start({'half': HALF}, flags=[FULL])
+    assert call(server, 'POST', '/half:explode', {})[0] == 405
+    assert call(server, 'PATCH', '/half', {})[0] == 405
+    assert call(server, 'GET', '/half:pin')[0] == 405
+    status, answer = call(server, 'POST', '/half:unload', 'a=b', content_type='application/x-www-form-urlencoded')
+    assert status == 400 and 'application/json' in answer['error']
+    assert answers(server, 'half')
+
+
+def test_roll_back_with_one_call_that_outlives_the_server(start, tmp_path):
+    base = models_with_versions(tmp_path)
+    flags = [FULL, f'--state_file={tmp_path}/state']
+    server = start({'m': base}, flags=flags)
+    assert version_of(server, 'm') == 3
+    status, model = call(server, 'POST', '/m:pin', {'version': 2})
+    assert (status, model['pinned_version']) == (200, 2)
+    assert version_of(server, 'm') == 2
+    folder(tmp_path / 'm', [4])
+    server.stop()
+    server = start({'m': base}, flags=flags)
+    assert version_of(server, 'm') == 2
+    status, _ = call(server, 'POST', '/m:unpin', {})
+    assert status == 200
+    eventually('the newest one serves', lambda: version_of(server, 'm') == 4)
+
+
+def test_labels_are_moved_and_removed(start, tmp_path):
+    base = models_with_versions(tmp_path)
+    server = start({'m': f'base_path: "{base}" model_version_policy {{ all {{}} }}'}, flags=[FULL])
+    for version in (1, 3):
+        status, model = call(server, 'POST', '/m:label', {'label': 'stable', 'version': version})
+        assert status == 200 and model['labels']['stable'] == {'version': version, 'wanted': version}
+        assert version_of(server, 'm', label='stable') == version
+    status, answer = call(server, 'POST', '/m:label', {'label': 'stable', 'version': 9})
+    assert status == 400 and 'assign label to version 9' in answer['error'], answer
+    assert version_of(server, 'm', label='stable') == 3
+    assert call(server, 'POST', '/m:label', {'label': 'stable'})[0] == 200
+    assert call(server, 'GET', '/m')[1]['labels'] == {}
+
+
+def test_unload_and_load(start, tmp_path):
+    base = models_with_versions(tmp_path, 1)
+    flags = [FULL, f'--state_file={tmp_path}/state']
+    server = start({'m': base, 'lazy': f'base_path: "{base}" penstock {{ load: ON_DEMAND }}'}, flags=flags)
+    assert call(server, 'POST', '/m:unload', {})[1]['load'] == 'NEVER'
+    eventually('it is unloaded', lambda: server.rest_predict('m', {'instances': [1.0]})[0] == 503)
+    assert server.get('/readyz')[0] == 200
+    server.stop()
+    server = start({'m': base, 'lazy': f'base_path: "{base}" penstock {{ load: ON_DEMAND }}'}, flags=flags)
+    assert server.rest_predict('m', {'instances': [1.0]})[0] == 503
+    status, model = call(server, 'POST', '/m:load', {})
+    assert status == 200 and model['ready'] and model['load'] == 'ALWAYS'
+    status, model = call(server, 'POST', '/lazy:load', {})
+    assert status == 200 and model['ready'] and model['load'] == 'ON_DEMAND'
+
+
+def test_a_file_that_is_read_again_keeps_what_operators_changed(start, tmp_path):
+    base = models_with_versions(tmp_path)
+    server = start({'m': base, 'gone': HALF}, flags=[FULL])
+    assert call(server, 'PUT', '/more', {'base_path': SAME})[0] == 200
+    assert call(server, 'DELETE', '/gone')[0] == 200
+    assert call(server, 'POST', '/m:pin', {'version': 1})[0] == 200
+    write(server, {'m': base, 'gone': HALF, 'new': HALF})
+    server.process.send_signal(signal.SIGHUP)
+    eventually('the new one answers', lambda: answers(server, 'new'))
+    assert version_of(server, 'm') == 1 and answers(server, 'more') and not answers(server, 'gone')
+    # A client that gives a whole list gets that list; what is pinned stays pinned.
+    assert reload(server, {'m': base, 'gone': HALF}) is None
+    eventually('the list is the client\'s', lambda: answers(server, 'gone') and not answers(server, 'more'))
+    assert version_of(server, 'm') == 1
+
+
+def test_a_state_file_that_cannot_be_read_stops_the_start(tmp_path):
+    (tmp_path / 'state').write_text('nonsense {', encoding='utf-8')
+    done = subprocess.run([BINARY, 'serve', '--model_base_path=' + HALF, '--port=-1', '--rest_api_port=-1',
+                           f'--state_file={tmp_path}/state'], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert '--state_file' in done.stderr + done.stdout and 'mend it' in done.stderr + done.stdout
+
+
+def test_a_state_that_cannot_be_kept_says_so(start, tmp_path):
+    os.makedirs(tmp_path / 'state.new')  # where the new state would be written
+    server = start({'half': HALF}, flags=[FULL, f'--state_file={tmp_path}/state'])
+    status, answer = call(server, 'PUT', '/more', {'base_path': SAME})
+    assert status == 500 and 'in force, but will not outlive the server' in answer['error']
+    assert answers(server, 'more')
