@@ -146,12 +146,14 @@ def test_unload_and_load(start, tmp_path):
     server = start({'m': base, 'lazy': f'base_path: "{base}" penstock {{ load: ON_DEMAND }}'}, flags=flags)
     assert call(server, 'POST', '/m:unload', {})[1]['load'] == 'NEVER'
     eventually('it is unloaded', lambda: server.rest_predict('m', {'instances': [1.0]})[0] == 503)
+    assert call(server, 'POST', '/m:unload', {})[1]['load'] == 'NEVER'  # to say it again is no error
     assert server.get('/readyz')[0] == 200
     server.stop()
     server = start({'m': base, 'lazy': f'base_path: "{base}" penstock {{ load: ON_DEMAND }}'}, flags=flags)
     assert server.rest_predict('m', {'instances': [1.0]})[0] == 503
-    status, model = call(server, 'POST', '/m:load', {})
-    assert status == 200 and model['ready'] and model['load'] == 'ALWAYS'
+    for _ in range(2):
+        status, model = call(server, 'POST', '/m:load', {})
+        assert status == 200 and model['ready'] and model['load'] == 'ALWAYS'
     status, model = call(server, 'POST', '/lazy:load', {})
     assert status == 200 and model['ready'] and model['load'] == 'ON_DEMAND'
 

@@ -261,3 +261,39 @@ def test_two_hundred_reloads_leave_nothing_behind(start, tmp_path):
         assert reload(server, {'half': HALF, f'more{i % 7}': base} if i % 2 else {'half': HALF, 'same': SAME}) is None
         sizes.append(server.memory_bytes())
     assert SLOWNESS > 1 or sizes[-1] < sizes[50] + 500_000, sizes[::25]
+
+
+def test_a_model_that_was_removed_comes_back(start, tmp_path):
+    server = start({'half': HALF})
+    base = folder(tmp_path / 'more', [1])
+    for _ in range(3):
+        assert reload(server, {'half': HALF, 'more': base}) is None
+        assert server.states('more') == {1: 'AVAILABLE'}  # waited for, although it may still have been going
+        assert reload(server, {'half': HALF}) is None
+        eventually('it is gone', lambda: not answers(server, 'more'))
+
+
+def test_a_new_base_path_brings_its_versions_and_the_old_ones_go(start, tmp_path):
+    server = start({'more': folder(tmp_path / 'old', [1, 2])})
+    server.wait_for_only('more', [2])
+    assert reload(server, {'more': folder(tmp_path / 'new', [1])}) is None
+    server.wait_for_only('more', [1])
+
+
+def test_a_relative_base_path_counts_from_the_working_folder(start, tmp_path):
+    server = start({'more': os.path.relpath(folder(tmp_path / 'more', [1]))})
+    assert server.states('more') == {1: 'AVAILABLE'}
+
+
+def test_the_platform_of_a_model_does_not_change(start, tmp_path):
+    for platform in ('tensorflow', 'onnxruntime'):
+        (tmp_path / 'backends' / platform).mkdir(parents=True)
+        (tmp_path / 'backends' / platform / f'penstock_{platform}.so').touch()  # loaded by the first model only
+    of = f'base_path: "{tmp_path}" model_platform: "%s"'
+    server = start({'half': HALF, 'more': of % 'tensorflow'}, flags=[f'--backend_directory={tmp_path}/backends'],
+                   ready=False)
+    error = reload(server, {'half': HALF, 'more': of % 'onnxruntime'})
+    assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert "has the platform 'tensorflow', which cannot become 'onnxruntime'" in error.details()
+    assert reload(server, {'half': HALF}) is None
+    assert answers(server, 'half')
