@@ -28,6 +28,7 @@ penstock_static_dep(dep_zlib libz.a)
 penstock_static_dep(dep_protobuf libprotobuf.a)
 target_link_libraries(dep_protobuf INTERFACE dep_zlib Threads::Threads)
 penstock_static_dep(dep_nghttp2 libnghttp2.a)
+penstock_static_dep(dep_pugixml libpugixml.a)
 penstock_static_dep(dep_openssl libssl.a libcrypto.a)
 target_link_libraries(dep_openssl INTERFACE ${CMAKE_DL_LIBS} Threads::Threads)
 

@@ -180,6 +180,15 @@ DirectorySourceOptions MakeDirectoryOptions(const Settings& settings) {
   return options;
 }
 
+ObjectStoreSourceOptions MakeObjectStoreOptions(const Settings& settings) {
+  ObjectStoreSourceOptions options;
+  options.poll_period = seconds(settings.object_store_poll_wait_seconds);
+  options.settle_time = milliseconds(settings.version_settle_ms);
+  options.keeps_last_versions = settings.servable_versions_always_present;
+  options.cache_folder = settings.model_cache_directory;
+  return options;
+}
+
 ThreadPoolOptions MakeComputeOptions(const Settings& settings) {
   return {.name = "compute",
           .threads = settings.compute_threads > 0 ? static_cast<int>(settings.compute_threads)

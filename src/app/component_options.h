@@ -17,6 +17,7 @@
 #include "infer/run_times.h"
 #include "net/server.h"
 #include "sources/directory/directory_source.h"
+#include "sources/objectstore/object_store_source.h"
 
 namespace penstock {
 
@@ -40,6 +41,7 @@ AdminAccess MakeAdminAccess(const Settings& settings);
 StatusOr<core::ReadinessRule> MakeReadinessRule(const Settings& settings);
 core::ManagerOptions MakeManagerOptions(const Settings& settings);
 DirectorySourceOptions MakeDirectoryOptions(const Settings& settings);
+ObjectStoreSourceOptions MakeObjectStoreOptions(const Settings& settings);
 ThreadPoolOptions MakeComputeOptions(const Settings& settings);
 // Without pool, metrics and callback.
 // Whether what the flags name for backends is there; INVALID_ARGUMENT with the flag and the reason.

@@ -36,6 +36,19 @@ Status CheckExperiments(const std::vector<ConfiguredModel>& models, std::string_
   return OkStatus();
 }
 
+core::VersionSelection SelectionOf(const ConfiguredModel& model) {
+  switch (model.versions) {
+    case ConfiguredModel::Versions::kAll:
+      return core::AllVersions{};
+    case ConfiguredModel::Versions::kSpecific:
+      return core::SpecificVersions{model.specific};
+    case ConfiguredModel::Versions::kLatest:
+      break;
+  }
+  return core::LatestVersions{
+      static_cast<int>(std::min<uint32_t>(model.latest_count, std::numeric_limits<int>::max()))};
+}
+
 }  // namespace
 
 StatusOr<std::string> ReadConfigFile(std::string_view option, const std::string& path) {
@@ -90,6 +103,11 @@ Status CheckModels(const std::vector<ConfiguredModel>& models, std::string_view 
                                where, model.name, model.base_path, model.platform);
       continue;
     }
+    if (IsS3Path(model.base_path)) {
+      if (const auto location = ParseS3Path(model.base_path); !location.ok())
+        return InvalidArgument("{}: model '{}': {}", where, model.name,
+                               MessageOf(location.status()));
+    }
     if (model.platform.empty()) continue;
     LoadOptions options;
     options.platform = model.platform;
@@ -116,20 +134,11 @@ core::ModelConfig ManagerConfig(const ConfiguredModel& model) {
 }
 
 DirectoryModel DirectoryConfig(const ConfiguredModel& model) {
-  DirectoryModel directory{model.name, model.base_path, {}};
-  switch (model.versions) {
-    case ConfiguredModel::Versions::kLatest:
-      directory.selection = core::LatestVersions{static_cast<int>(
-          std::min<uint32_t>(model.latest_count, std::numeric_limits<int>::max()))};
-      break;
-    case ConfiguredModel::Versions::kAll:
-      directory.selection = core::AllVersions{};
-      break;
-    case ConfiguredModel::Versions::kSpecific:
-      directory.selection = core::SpecificVersions{model.specific};
-      break;
-  }
-  return directory;
+  return {model.name, model.base_path, SelectionOf(model)};
+}
+
+ObjectStoreModel ObjectStoreConfig(const ConfiguredModel& model) {
+  return {model.name, model.base_path, SelectionOf(model)};
 }
 
 }  // namespace penstock

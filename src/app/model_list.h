@@ -12,6 +12,7 @@
 #include "core/manager.h"
 #include "protocols/tfs/config_files.h"
 #include "sources/directory/directory_source.h"
+#include "sources/objectstore/object_store_source.h"
 
 namespace penstock {
 
@@ -35,5 +36,6 @@ Status CheckModels(const std::vector<ConfiguredModel>& models, std::string_view 
 
 core::ModelConfig ManagerConfig(const ConfiguredModel& model);
 DirectoryModel DirectoryConfig(const ConfiguredModel& model);
+ObjectStoreModel ObjectStoreConfig(const ConfiguredModel& model);
 
 }  // namespace penstock

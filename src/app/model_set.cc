@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/model_set.h"
 
+#include <cstdlib>
 #include <memory>
 #include <utility>
 
@@ -11,6 +12,20 @@
 #include "infer/builtin_models.h"
 
 namespace penstock {
+namespace {
+
+std::string EnvironmentVariable(const char* name) {
+  const char* const value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+// What tells of the versions at a base path, for messages and comparisons.
+std::string_view SourceOf(std::string_view base_path) {
+  if (IsBuiltinPath(base_path)) return "a built-in model";
+  return IsS3Path(base_path) ? "an object store" : "a folder";
+}
+
+}  // namespace
 
 ModelSet::ModelSet(const Settings& settings, BackendHost& backends, MetricsRegistry& metrics,
                    core::Manager& manager, Experiments& experiments)
@@ -24,6 +39,10 @@ ModelSet::ModelSet(const Settings& settings, BackendHost& backends, MetricsRegis
       folders_(MakeDirectoryOptions(settings),
                [this](const core::ServableId& id, const std::string& path) {
                  return MakeLoader(id, path);
+               }),
+      objects_(MakeObjectStoreOptions(settings), S3SettingsOf(EnvironmentVariable),
+               [this](const core::ServableId& id, const std::string& path) {
+                 return MakeLoader(id, path);
                }) {}
 
 StatusOr<std::set<std::string>> ModelSet::Apply(const std::vector<ConfiguredModel>& models,
@@ -35,6 +54,7 @@ StatusOr<std::set<std::string>> ModelSet::Apply(const std::vector<ConfiguredMode
   std::vector<core::ModelConfig> configs;
   std::vector<FixedVersion> builtins;
   std::vector<DirectoryModel> folders;
+  std::vector<ObjectStoreModel> objects;
   std::map<std::string, Place, std::less<>> places;
   for (const ConfiguredModel& model : models) {
     const auto old = places_.find(model.name);
@@ -43,9 +63,15 @@ StatusOr<std::set<std::string>> ModelSet::Apply(const std::vector<ConfiguredMode
     places.emplace(model.name, Place{model.base_path, model.platform, WarmUpOf(model)});
     if (IsBuiltinPath(model.base_path)) {
       builtins.push_back(BuiltinVersion(model));
+    } else if (IsS3Path(model.base_path)) {
+      objects.push_back(ObjectStoreConfig(model));
     } else {
       folders.push_back(DirectoryConfig(model));
     }
+  }
+  if (!objects.empty()) {
+    if (const Status status = objects_.Prepare(); !status.ok())
+      return Error(status.code(), "{}: {}", where, MessageOf(status));
   }
   // The manager first: it takes no versions of models that it does not know.
   TRY(manager_.SetModels(std::move(configs)));
@@ -55,6 +81,7 @@ StatusOr<std::set<std::string>> ModelSet::Apply(const std::vector<ConfiguredMode
   places_ = std::move(places);
   builtins_.SetVersions(std::move(builtins));
   TRY(folders_.SetModels(std::move(folders)));
+  TRY(objects_.SetModels(std::move(objects)));
   return moved;
 }
 
@@ -69,11 +96,10 @@ Status ModelSet::CheckPlaces(const std::vector<ConfiguredModel>& models,
           "{}: model '{}' has the platform '{}', which cannot become '{}': remove the model first",
           where, model.name, place.platform, model.platform);
     }
-    if (IsBuiltinPath(place.base_path) != IsBuiltinPath(model.base_path)) {
+    if (SourceOf(place.base_path) != SourceOf(model.base_path)) {
       return Error(StatusCode::kFailedPrecondition,
-                   "{}: model '{}' cannot move between a folder and a built-in model: remove it "
-                   "first",
-                   where, model.name);
+                   "{}: model '{}' cannot move between {} and {}: remove it first", where,
+                   model.name, SourceOf(place.base_path), SourceOf(model.base_path));
     }
   }
   return OkStatus();
@@ -120,11 +146,13 @@ StatusOr<std::unique_ptr<core::Loader>> ModelSet::MakeLoader(const core::Servabl
 void ModelSet::Start() {
   builtins_.Start(manager_);
   folders_.Start(manager_);
+  objects_.Start(manager_);
 }
 
 void ModelSet::Stop() {
   builtins_.Stop();
   folders_.Stop();
+  objects_.Stop();
 }
 
 }  // namespace penstock

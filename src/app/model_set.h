@@ -18,6 +18,7 @@
 #include "infer/run_times.h"
 #include "sources/directory/directory_source.h"
 #include "sources/fixed/fixed_source.h"
+#include "sources/objectstore/object_store_source.h"
 
 namespace penstock {
 
@@ -30,9 +31,10 @@ class ModelSet final {
   // Replaces the list: models that are not in it are unloaded, new ones are loaded, the others go
   // on. All or nothing; does not wait for loads. Returns the models that are new or have moved.
   // `where` begins the messages. Errors:
-  // INVALID_ARGUMENT: see CheckModels, and a model that is there and changes its platform;
+  // INVALID_ARGUMENT: see CheckModels, a model that is there and changes its platform, or an object
+  // store that cannot be used with these settings;
   // FAILED_PRECONDITION: a label moves to a version that is not available, a model moves between a
-  // folder and what is built in, or the server is shutting down.
+  // folder, an object store and what is built in, or the server is shutting down.
   StatusOr<std::set<std::string>> Apply(const std::vector<ConfiguredModel>& models,
                                         std::string_view where) EXCLUDES(mutex_);
 
@@ -64,6 +66,7 @@ class ModelSet final {
   Experiments& experiments_;
   FixedSource builtins_;
   DirectorySource folders_;
+  ObjectStoreSource objects_;
 
   Mutex mutex_;  // held while a list is applied, which waits for no source
   std::map<std::string, Place, std::less<>> places_ GUARDED_BY(mutex_);

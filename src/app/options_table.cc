@@ -43,8 +43,8 @@ const OptionRow kRows[] = {
      "model_base_path."},
     {kModels, "model_name", &Settings::model_name, "Name of the model at model_base_path."},
     {kModels, "model_base_path", &Settings::model_base_path,
-     "Folder whose numbered folders are the versions of the model, or builtin:identity or "
-     "builtin:half_plus_two."},
+     "Folder whose numbered folders are the versions of the model; s3://bucket/path, or "
+     "builtin:identity or builtin:half_plus_two."},
     {kModels, "saved_model_tags", &Settings::saved_model_tags,
      "Tags of the meta graph that is loaded from a SavedModel, separated by commas."},
     {kModels, "model_config_file_poll_wait_seconds", &Settings::model_config_file_poll_wait_seconds,
@@ -70,6 +70,10 @@ const OptionRow kRows[] = {
      "A version whose files are being written is loaded when nothing has changed for this time, or "
      "when its folder is renamed into its place; 0 loads what is there.",
      "ms", 0, kDayMs},
+    {kModels, "model_cache_directory", &Settings::model_cache_directory,
+     "Folder that models with s3:// base paths are downloaded to; of this server alone."},
+    {kModels, "object_store_poll_wait_seconds", &Settings::object_store_poll_wait_seconds,
+     "Time between two looks for new versions in object stores; 0 looks once.", "s", 0, kIntMax},
     {kModels, "servable_versions_always_present", &Settings::servable_versions_always_present,
      "Keeps the versions that are loaded when the last one is deleted from the base path."},
     {kModels, "allow_version_labels_for_unavailable_models",

@@ -26,8 +26,8 @@ constexpr std::array<uint32_t, 256> MakeTable() {
 constexpr std::array<uint32_t, 256> kTable = MakeTable();
 
 #ifdef __x86_64__
-__attribute__((target("sse4.2"))) uint32_t Hardware(std::string_view bytes) {
-  uint64_t crc = 0xFFFFFFFF;
+__attribute__((target("sse4.2"))) uint32_t Hardware(std::string_view bytes, uint32_t before) {
+  uint64_t crc = ~before;
   while (bytes.size() >= sizeof(uint64_t)) {
     uint64_t word = 0;
     std::memcpy(&word, bytes.data(), sizeof word);
@@ -42,19 +42,19 @@ __attribute__((target("sse4.2"))) uint32_t Hardware(std::string_view bytes) {
 
 }  // namespace
 
-uint32_t crc32c_internal::Portable(std::string_view bytes) {
-  uint32_t crc = 0xFFFFFFFF;
+uint32_t crc32c_internal::Portable(std::string_view bytes, uint32_t before) {
+  uint32_t crc = ~before;
   for (const char byte : bytes)
     crc = (crc >> 8) ^ kTable[(crc ^ static_cast<uint8_t>(byte)) & 0xFF];
   return ~crc;
 }
 
-uint32_t Crc32c(std::string_view bytes) {
+uint32_t Crc32c(std::string_view bytes, uint32_t before) {
 #ifdef __x86_64__
   static const bool has_instruction = __builtin_cpu_supports("sse4.2");
-  if (has_instruction) return Hardware(bytes);
+  if (has_instruction) return Hardware(bytes, before);
 #endif
-  return crc32c_internal::Portable(bytes);
+  return crc32c_internal::Portable(bytes, before);
 }
 
 }  // namespace penstock

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whether a downloaded file is what the server has.
+#pragma once
+
+#include <string>
+
+#include "base/status.h"
+#include "sources/objectstore/http_client.h"
+#include "sources/objectstore/s3_listing.h"
+
+namespace penstock {
+
+// Compares the file with the size of the object, its ETag if that is an MD5, and the checksums of
+// the whole object in `head` (x-amz-checksum-sha256, -crc32, -crc32c). DATA_LOSS if one differs;
+// INTERNAL if the file cannot be read.
+Status CheckFile(const std::string& path, const S3Object& object, const HttpHead& head);
+
+}  // namespace penstock

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sources/objectstore/http_client.h"
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/connect.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/ssl.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http.hpp>
+#include <exception>
+#include <optional>
+#include <utility>
+#include <vector>
+
+namespace penstock {
+namespace {
+
+namespace asio = boost::asio;
+namespace http = boost::beast::http;
+using asio::use_awaitable;
+using asio::ip::tcp;
+
+constexpr size_t kPieceBytes = 256 * 1024;
+constexpr uint32_t kHeadBytesMax = 64 * 1024;
+constexpr Duration kSlice = std::chrono::milliseconds(50);  // until a cancel is seen
+
+std::string LowerCase(std::string_view text) {
+  std::string lower(text);
+  for (char& c : lower) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return lower;
+}
+
+}  // namespace
+
+std::string HttpEndpoint::Authority() const {
+  const std::string name = host.find(':') == std::string::npos ? host : "[" + host + "]";
+  return port == (tls ? "443" : "80") ? name : name + ":" + port;
+}
+
+std::string_view HttpHead::Header(const std::string& name) const {
+  const auto found = headers.find(name);
+  return found == headers.end() ? std::string_view() : found->second;
+}
+
+// One connection. Its functions throw boost::system::system_error.
+class HttpClient::Connection final {
+ public:
+  explicit Connection(const HttpEndpoint& endpoint)
+      : endpoint_(endpoint), tls_context_(asio::ssl::context::tls_client), socket_(io_) {}
+
+  // Runs `work` until it is done. Throws what it throws; a Status if it takes too long.
+  Status Run(asio::awaitable<void> work, Duration stall_timeout,
+             const std::atomic<bool>& is_cancelled) {
+    std::optional<std::exception_ptr> result;
+    progress_ = Clock::Real().Now();
+    asio::co_spawn(io_, std::move(work), [&](std::exception_ptr error) { result = error; });
+    io_.restart();
+    while (!result) {
+      io_.run_one_for(kSlice);
+      if (is_cancelled) return absl::CancelledError("the download was cancelled");
+      if (!result && Clock::Real().Now() - progress_ > stall_timeout) {
+        return Error(StatusCode::kDeadlineExceeded, "{} has sent nothing for {} s",
+                     endpoint_.Authority(),
+                     std::chrono::duration_cast<std::chrono::seconds>(stall_timeout).count());
+      }
+    }
+    if (*result) std::rethrow_exception(*result);
+    return OkStatus();
+  }
+
+  asio::awaitable<void> Connect() {
+    tcp::resolver resolver(io_);
+    const auto addresses =
+        co_await resolver.async_resolve(endpoint_.host, endpoint_.port, use_awaitable);
+    co_await asio::async_connect(socket_, addresses, use_awaitable);
+    socket_.set_option(tcp::no_delay(true));
+    if (!endpoint_.tls) co_return;
+    SetUpTls();
+    co_await tls_->async_handshake(asio::ssl::stream_base::client, use_awaitable);
+  }
+
+  asio::awaitable<void> Exchange(const http::request<http::empty_body>& request,
+                                 const HttpSink& sink, HttpHead& head, Status& status) {
+    if (tls_) {
+      co_await ExchangeOver(*tls_, request, sink, head, status);
+    } else {
+      co_await ExchangeOver(socket_, request, sink, head, status);
+    }
+  }
+
+  // After an Exchange that ended well.
+  bool keeps_alive() const { return keeps_alive_; }
+  // True once anything of the answer has come.
+  bool has_answer() const { return has_answer_; }
+
+ private:
+  void SetUpTls() {
+    tls_context_.set_options(asio::ssl::context::default_workarounds |
+                             asio::ssl::context::no_tlsv1 | asio::ssl::context::no_tlsv1_1);
+    if (endpoint_.verifies_certificate) {
+      if (endpoint_.ca_file.empty()) {
+        tls_context_.set_default_verify_paths();
+      } else {
+        tls_context_.load_verify_file(endpoint_.ca_file);
+      }
+    }
+    tls_.emplace(socket_, tls_context_);
+    tls_->set_verify_mode(endpoint_.verifies_certificate ? asio::ssl::verify_peer
+                                                         : asio::ssl::verify_none);
+    if (endpoint_.verifies_certificate) {
+      tls_->set_verify_callback(asio::ssl::host_name_verification(endpoint_.host));
+    }
+    SSL_set_tlsext_host_name(tls_->native_handle(), endpoint_.host.c_str());
+  }
+
+  template <typename Stream>
+  asio::awaitable<void> ExchangeOver(Stream& stream, const http::request<http::empty_body>& request,
+                                     const HttpSink& sink, HttpHead& head, Status& status) {
+    has_answer_ = keeps_alive_ = false;
+    co_await http::async_write(stream, request, use_awaitable);
+    http::response_parser<http::buffer_body> parser;
+    parser.header_limit(kHeadBytesMax);
+    parser.body_limit(boost::none);  // the sink decides
+    co_await http::async_read_header(stream, buffer_, parser, use_awaitable);
+    has_answer_ = true;
+    head.status = static_cast<int>(parser.get().result_int());
+    for (const auto& field : parser.get()) {
+      const auto name = field.name_string();
+      const auto value = field.value();
+      head.headers[LowerCase({name.data(), name.size()})] = std::string(value.data(), value.size());
+    }
+    while (!parser.is_done()) {
+      progress_ = Clock::Real().Now();
+      parser.get().body().data = piece_.data();
+      parser.get().body().size = piece_.size();
+      parser.get().body().more = true;
+      boost::system::error_code error;
+      co_await http::async_read_some(stream, buffer_, parser,
+                                     asio::redirect_error(use_awaitable, error));
+      if (error && error != http::error::need_buffer) throw boost::system::system_error(error);
+      status = sink(head, {piece_.data(), piece_.size() - parser.get().body().size});
+      if (!status.ok()) co_return;
+    }
+    keeps_alive_ = parser.get().keep_alive();
+  }
+
+  const HttpEndpoint& endpoint_;
+  asio::io_context io_{1};
+  asio::ssl::context tls_context_;
+  tcp::socket socket_;
+  std::optional<asio::ssl::stream<tcp::socket&>> tls_;
+  boost::beast::flat_buffer buffer_;
+  std::vector<char> piece_ = std::vector<char>(kPieceBytes);
+  SteadyTime progress_;
+  bool has_answer_ = false;
+  bool keeps_alive_ = false;
+};
+
+HttpClient::HttpClient(HttpEndpoint endpoint, HttpClientOptions options)
+    : endpoint_(std::move(endpoint)), options_(options) {}
+
+HttpClient::~HttpClient() = default;
+
+StatusOr<HttpHead> HttpClient::Get(const std::string& target,
+                                   const std::map<std::string, std::string>& headers,
+                                   const HttpSink& sink, const std::atomic<bool>& is_cancelled) {
+  http::request<http::empty_body> request(http::verb::get, target, 11);
+  for (const auto& [name, value] : headers) request.set(name, value);
+  const bool is_kept = connection_ != nullptr;
+  const char* step = "connect to";
+  try {
+    if (connection_ == nullptr) {
+      connection_ = std::make_unique<Connection>(endpoint_);
+      const Status connected =
+          connection_->Run(connection_->Connect(), options_.connect_timeout, is_cancelled);
+      if (!connected.ok()) {
+        connection_.reset();
+        if (connected.code() == StatusCode::kCancelled) return connected;
+        return Error(StatusCode::kUnavailable, "cannot connect to {}: no answer",
+                     endpoint_.Authority());
+      }
+    }
+    step = "read from";
+    HttpHead head;
+    Status status;
+    const Status run = connection_->Run(connection_->Exchange(request, sink, head, status),
+                                        options_.stall_timeout, is_cancelled);
+    if (!run.ok() || !status.ok() || !connection_->keeps_alive()) connection_.reset();
+    TRY(run);
+    TRY(status);
+    return head;
+  } catch (const boost::system::system_error& error) {
+    // The server may have closed a connection that was kept.
+    const bool is_stale = is_kept && !connection_->has_answer();
+    connection_.reset();
+    if (is_stale) return Get(target, headers, sink, is_cancelled);
+    const bool is_http = std::string_view(error.code().category().name()) == "beast.http" &&
+                         error.code() != http::error::end_of_stream &&
+                         error.code() != http::error::partial_message;
+    return Error(is_http ? StatusCode::kInternal : StatusCode::kUnavailable, "cannot {} {}: {}",
+                 step, endpoint_.Authority(), error.code().message());
+  }
+}
+
+}  // namespace penstock

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// A web server for tests that says what it is told to, also what no server should.
+#pragma once
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "base/mutex.h"
+
+namespace penstock {
+
+// Answers the head of each request, in the form it came, with the bytes that `answer` gives; then
+// closes the connection, unless the answer ends with kKeepOpen. Thread-safe.
+class FakeHttpServer final {
+ public:
+  using Answer = std::function<std::string(const std::string& head)>;
+  // Written behind an answer: the connection takes a further request.
+  static constexpr std::string_view kKeepOpen = "<keep>";
+
+  explicit FakeHttpServer(Answer answer) : answer_(std::move(answer)) {
+    listener_ = socket(AF_INET, SOCK_STREAM, 0);
+    sockaddr_in address = {};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    bind(listener_, reinterpret_cast<sockaddr*>(&address), sizeof address);
+    listen(listener_, 16);
+    socklen_t size = sizeof address;
+    getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size);
+    port_ = ntohs(address.sin_port);
+    thread_ = std::thread([this] { Run(); });
+  }
+  ~FakeHttpServer() {
+    shutdown(listener_, SHUT_RDWR);
+    thread_.join();
+    close(listener_);
+  }
+
+  int port() const { return port_; }
+  std::vector<std::string> heads() const {
+    MutexLock lock(mutex_);
+    return heads_;
+  }
+
+  static std::string Ok(std::string_view body, std::string_view headers = "") {
+    return Response("200 OK", body, headers);
+  }
+  static std::string Response(std::string_view status, std::string_view body,
+                              std::string_view headers = "") {
+    return "HTTP/1.1 " + std::string(status) +
+           "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n" + std::string(headers) +
+           "\r\n" + std::string(body);
+  }
+
+ private:
+  void Run() {
+    while (true) {
+      const int connection = accept(listener_, nullptr, nullptr);
+      if (connection < 0) return;
+      while (Serve(connection)) {
+      }
+      close(connection);
+    }
+  }
+  // False: the connection is over.
+  bool Serve(int connection) {
+    std::string head;
+    char byte = 0;
+    while (!head.ends_with("\r\n\r\n")) {
+      if (recv(connection, &byte, 1, 0) != 1) return false;
+      head += byte;
+    }
+    {
+      MutexLock lock(mutex_);
+      heads_.push_back(head);
+    }
+    std::string bytes = answer_(head);
+    const bool stays = bytes.ends_with(kKeepOpen);
+    if (stays) bytes.resize(bytes.size() - kKeepOpen.size());
+    send(connection, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    return stays;
+  }
+
+  const Answer answer_;
+  int listener_ = -1;
+  int port_ = 0;
+  mutable Mutex mutex_;
+  std::vector<std::string> heads_ GUARDED_BY(mutex_);
+  std::thread thread_;
+};
+
+}  // namespace penstock

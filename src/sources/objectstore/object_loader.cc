@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sources/objectstore/object_loader.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "base/log.h"
+
+namespace penstock {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kPathBytesMax = 1000;
+constexpr size_t kNameBytesMax = 255;
+
+// True for a key that is only there to show a folder.
+bool IsFolderMarker(const S3Object& object) { return object.key.ends_with('/'); }
+
+bool IsPlainPath(std::string_view path) {
+  if (path.empty() || path.size() > kPathBytesMax || path.find('\0') != std::string_view::npos) {
+    return false;
+  }
+  while (true) {
+    const size_t slash = path.find('/');
+    const std::string_view name = path.substr(0, slash);
+    if (name.empty() || name == "." || name == ".." || name.size() > kNameBytesMax) return false;
+    if (slash == std::string_view::npos) return true;
+    path.remove_prefix(slash + 1);
+  }
+}
+
+Status FolderError(const char* what, const std::string& path, const std::error_code& error) {
+  const bool is_full = error == std::errc::no_space_on_device;
+  return Error(is_full ? StatusCode::kResourceExhausted : StatusCode::kInternal, "cannot {} {}: {}",
+               what, path, error.message());
+}
+
+}  // namespace
+
+Status CheckKeys(const ObjectVersion& version) {
+  const std::string& prefix = version.location.prefix;
+  for (const S3Object& object : version.objects) {
+    if (IsFolderMarker(object)) continue;
+    if (object.key.starts_with(prefix) &&
+        IsPlainPath(std::string_view(object.key).substr(prefix.size()))) {
+      continue;
+    }
+    return InvalidArgument("the object '{}' cannot be a file: its key is no plain path",
+                           object.key);
+  }
+  return OkStatus();
+}
+
+ObjectLoader::ObjectLoader(ObjectVersion version, std::shared_ptr<const ObjectStore> store,
+                           std::shared_ptr<VersionCache> cache)
+    : version_(std::move(version)), store_(std::move(store)), cache_(std::move(cache)) {}
+
+StatusOr<core::ResourceEstimate> ObjectLoader::EstimateResources() {
+  std::shared_ptr<core::Loader> loader;
+  {
+    MutexLock lock(mutex_);
+    loader = folder_loader_;
+  }
+  if (loader != nullptr) return loader->EstimateResources();
+  uint64_t bytes = 0;
+  for (const S3Object& object : version_.objects) bytes += object.size;
+  return core::ResourceEstimate{.ram_bytes = bytes + bytes / 5};  // as TensorFlow Serving's
+}
+
+StatusOr<std::unique_ptr<core::Servable>> ObjectLoader::Load() {
+  is_cancelled_ = false;
+  const VersionCache::Use use(*cache_, version_.folder);
+  TRY(Download());
+  ASSIGN_OR_RETURN(std::shared_ptr<core::Loader> loader,
+                   store_->make_loader(version_.id, version_.folder));
+  {
+    MutexLock lock(mutex_);
+    folder_loader_ = loader;
+  }
+  if (is_cancelled_) return absl::CancelledError("the load was cancelled");
+  return loader->Load();
+}
+
+void ObjectLoader::Cancel() {
+  is_cancelled_ = true;
+  MutexLock lock(mutex_);
+  if (folder_loader_ != nullptr) folder_loader_->Cancel();
+}
+
+Status ObjectLoader::Download() {
+  std::error_code error;
+  if (fs::is_directory(version_.folder, error)) return OkStatus();
+  const std::string part = version_.folder + ".part";
+  S3Client client(store_->settings, version_.location.bucket, store_->client, is_cancelled_);
+  const SteadyTime start = Clock::Real().Now();
+  uint64_t bytes = 0;
+  fs::create_directories(part, error);
+  for (const S3Object& object : version_.objects) {
+    if (IsFolderMarker(object)) continue;
+    const fs::path path = fs::path(part) / object.key.substr(version_.location.prefix.size());
+    if (!error) fs::create_directories(path.parent_path(), error);
+    if (error) return FolderError("make", path.parent_path(), error);
+    TRY(client.Download(object, path));
+    bytes += object.size;
+  }
+  if (error) return FolderError("make", part, error);
+  fs::rename(part, version_.folder, error);
+  if (error) return FolderError("rename", part, error);
+  PENSTOCK_LOG(
+      kInfo, "model {}: {} bytes in {} objects downloaded from s3://{}/{} in {} ms",
+      version_.id.ToString(), bytes, version_.objects.size(), version_.location.bucket,
+      version_.location.prefix,
+      std::chrono::duration_cast<std::chrono::milliseconds>(Clock::Real().Now() - start).count());
+  return OkStatus();
+}
+
+}  // namespace penstock

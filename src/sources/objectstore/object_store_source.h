@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// The versions of a model are the numeric "folders" below a path in an S3 bucket.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/mutex.h"
+#include "base/status.h"
+#include "core/source.h"
+#include "core/version_selection.h"
+#include "sources/objectstore/object_loader.h"
+
+namespace penstock {
+
+struct ObjectStoreModel {
+  std::string name;
+  std::string base_path;  // s3://bucket/path
+  core::VersionSelection selection;
+};
+
+struct ObjectStoreSourceOptions {
+  Duration poll_period = std::chrono::seconds(60);  // 0: one look after each SetModels
+  // A version is complete when no object of it has changed for this time.
+  Duration settle_time = std::chrono::seconds(1);
+  bool keeps_last_versions = false;
+  std::string cache_folder;
+  S3ClientOptions client;
+};
+
+// Lists the versions of its models from time to time, on one thread, and tells the target when the
+// set of wanted and complete ones, or the objects of one, changed. The loaders download.
+// Thread-safe.
+class ObjectStoreSource final : public core::Source {
+ public:
+  // `settings` may be an error, which Prepare then tells.
+  ObjectStoreSource(ObjectStoreSourceOptions options, StatusOr<S3Settings> settings,
+                    FolderLoaderFactory make_loader);
+  ~ObjectStoreSource() override;
+
+  // Opens the cache; needed once before there are models. INVALID_ARGUMENT or FAILED_PRECONDITION
+  // if that, or what the environment says, does not allow to serve from an object store.
+  Status Prepare() EXCLUDES(mutex_);
+
+  void Start(core::AspiredTarget& target) override;
+  void Stop() override EXCLUDES(mutex_);
+
+  // The complete list of models; as DirectorySource::SetModels.
+  Status SetModels(std::vector<ObjectStoreModel> models) EXCLUDES(mutex_);
+
+ private:
+  // One state of the objects of a version.
+  struct Seen {
+    uint64_t revision = 0;
+    SteadyTime since;
+    bool is_complete = false;
+    std::vector<S3Object> objects;
+  };
+  // What is known of one model. Only on the source's thread.
+  struct Watched {
+    ObjectStoreModel model;
+    S3Location location;
+    std::map<core::VersionNumber, Seen> seen;  // as of the last look
+    bool has_looked = false;                   // and found out what there is
+    bool was_told = false;
+    std::map<core::VersionNumber, uint64_t> told;  // versions and their revisions
+    Status status;
+    bool shall_tell_status = false;
+    SteadyTime due;
+  };
+  // What one look found.
+  struct Found;
+
+  void RunThread() EXCLUDES(mutex_);
+  // Sleeps until it is time for a look. False: stop.
+  bool Wait() EXCLUDES(mutex_);
+  void TakeModels() EXCLUDES(mutex_);
+  void LookAt(Watched& watched);
+  // Lists the versions and, of those that are wanted, the objects.
+  StatusOr<Found> Look(Watched& watched);
+  // Takes in the objects of a version. True if they are complete.
+  bool See(Seen& seen, S3Listing listing) const;
+  void Tell(Watched& watched, const Found& found) EXCLUDES(mutex_);
+  StatusOr<std::unique_ptr<core::Loader>> MakeLoader(const Watched& watched,
+                                                     core::VersionNumber version,
+                                                     const std::string& prefix) EXCLUDES(mutex_);
+  void TellStatus(Watched& watched, Status status);
+  // Tells the cache what is wanted.
+  void KeepFolders() EXCLUDES(mutex_);
+
+  const ObjectStoreSourceOptions options_;
+  const StatusOr<S3Settings> settings_;
+  const FolderLoaderFactory make_loader_;
+  std::atomic<bool> is_stopping_ = false;
+
+  Mutex mutex_;
+  CondVar wake_;
+  std::vector<ObjectStoreModel> models_ GUARDED_BY(mutex_);
+  bool models_changed_ GUARDED_BY(mutex_) = false;
+  std::shared_ptr<const ObjectStore> store_ GUARDED_BY(mutex_);  // null before Prepare
+  std::shared_ptr<VersionCache> cache_ GUARDED_BY(mutex_);
+
+  // Set by Start, then only on the source's thread.
+  core::AspiredTarget* target_ = nullptr;
+  std::map<std::string, Watched> watched_;
+  std::thread thread_;
+};
+
+}  // namespace penstock

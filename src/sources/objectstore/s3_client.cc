@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sources/objectstore/s3_client.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <iterator>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "sources/objectstore/file_check.h"
+
+namespace penstock {
+namespace {
+
+constexpr size_t kPageBytesMax = 16 << 20;
+constexpr size_t kErrorBytesMax = 64 * 1024;
+constexpr size_t kObjectsMax = 200'000;  // in one listing
+constexpr size_t kQuotedMax = 300;       // of a server's text
+constexpr Duration kSlice = std::chrono::milliseconds(50);
+
+// Of Amazon's own hosts the bucket is a part of the name, unless TLS could not be checked then.
+bool IsBucketInPath(const S3Settings& settings, const std::string& bucket) {
+  return settings.has_bucket_in_path || bucket.find('.') != std::string::npos;
+}
+
+HttpEndpoint EndpointOf(const S3Settings& settings, const std::string& bucket) {
+  HttpEndpoint endpoint = settings.endpoint;
+  if (!IsBucketInPath(settings, bucket)) endpoint.host = bucket + "." + endpoint.host;
+  return endpoint;
+}
+
+// Errors that may pass.
+bool MayPass(const Status& status) {
+  return status.code() == StatusCode::kUnavailable ||
+         status.code() == StatusCode::kDeadlineExceeded || status.code() == StatusCode::kDataLoss;
+}
+
+// Collects a body of bounded size.
+HttpSink Collect(std::string& body, size_t bytes_max) {
+  return [&body, bytes_max](const HttpHead&, std::string_view piece) {
+    if (body.size() + piece.size() > bytes_max) {
+      return Error(StatusCode::kInternal, "the answer has more than {} bytes", bytes_max);
+    }
+    body += piece;
+    return OkStatus();
+  };
+}
+
+Status FileError(const char* what, const std::string& path) {
+  const int error = errno;
+  const StatusCode code =
+      error == ENOSPC || error == EDQUOT ? StatusCode::kResourceExhausted : StatusCode::kInternal;
+  return Error(code, "cannot {} {}: {}", what, path, std::strerror(error));
+}
+
+// A file that is written at its end. One thread.
+class OutputFile final {
+ public:
+  explicit OutputFile(const std::string& path)
+      : path_(path), fd_(open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644)) {}
+  ~OutputFile() {
+    if (fd_ >= 0) close(fd_);
+  }
+  OutputFile(const OutputFile&) = delete;
+  OutputFile& operator=(const OutputFile&) = delete;
+
+  // Cuts it off there; further bytes follow.
+  Status Begin(uint64_t size) {
+    if (fd_ < 0) return FileError("open", path_);
+    if (ftruncate(fd_, static_cast<off_t>(size)) != 0) return FileError("write", path_);
+    lseek(fd_, static_cast<off_t>(size), SEEK_SET);
+    return OkStatus();
+  }
+  Status Write(std::string_view bytes) {
+    while (!bytes.empty()) {
+      const ssize_t written = write(fd_, bytes.data(), bytes.size());
+      if (written < 0 && errno == EINTR) continue;
+      if (written <= 0) return FileError("write", path_);
+      bytes.remove_prefix(static_cast<size_t>(written));
+    }
+    return OkStatus();
+  }
+  Status Sync() { return fsync(fd_) == 0 ? OkStatus() : FileError("write", path_); }
+
+ private:
+  const std::string path_;
+  const int fd_;
+};
+
+}  // namespace
+
+S3Client::S3Client(const S3Settings& settings, std::string bucket, S3ClientOptions options,
+                   const std::atomic<bool>& is_cancelled)
+    : settings_(settings),
+      bucket_(std::move(bucket)),
+      options_(options),
+      is_cancelled_(is_cancelled),
+      http_(EndpointOf(settings_, bucket_), options.http) {}
+
+StatusOr<S3Listing> S3Client::List(const std::string& prefix, bool stops_at_folders) {
+  S3Listing all;
+  std::string token;
+  do {
+    ASSIGN_OR_RETURN(S3Listing page, ListPage(prefix, stops_at_folders, token));
+    if (!token.empty() && page.next_token == token) {
+      return Error(StatusCode::kInternal, "the listing of bucket '{}' does not end", bucket_);
+    }
+    token = std::move(page.next_token);
+    all.now = page.now;
+    std::ranges::move(page.objects, std::back_inserter(all.objects));
+    std::ranges::move(page.folders, std::back_inserter(all.folders));
+    if (all.objects.size() + all.folders.size() > kObjectsMax) {
+      return Error(StatusCode::kResourceExhausted,
+                   "bucket '{}' has more than {} objects below '{}'", bucket_, kObjectsMax, prefix);
+    }
+  } while (!token.empty());
+  return all;
+}
+
+StatusOr<S3Listing> S3Client::ListPage(const std::string& prefix, bool stops_at_folders,
+                                       const std::string& token) {
+  std::map<std::string, std::string> query = {
+      {"list-type", "2"}, {"encoding-type", "url"}, {"prefix", prefix}};
+  if (stops_at_folders) query["delimiter"] = "/";
+  if (!token.empty()) query["continuation-token"] = token;
+  for (int retry = 0;; ++retry) {
+    std::string body;
+    const auto head = Get("", query, {}, Collect(body, kPageBytesMax));
+    const Status status = head.ok() ? StatusOf(*head, "", body) : head.status();
+    if (status.ok()) {
+      auto page = ParseListing(body);
+      if (page.ok()) {
+        page->now = ParseTime(std::string(head->Header("date")), "%a, %d %b %Y %H:%M:%S");
+        return page;
+      }
+      return Error(StatusCode::kInternal, "bucket '{}': {}", bucket_, MessageOf(page.status()));
+    }
+    if (!MayPass(status) || retry >= options_.retries_max || !Pause(retry)) return status;
+  }
+}
+
+StatusOr<HttpHead> S3Client::Get(const std::string& key,
+                                 const std::map<std::string, std::string>& query,
+                                 const std::map<std::string, std::string>& headers,
+                                 const HttpSink& sink) {
+  SignedRequest request;
+  request.path = "/";
+  if (IsBucketInPath(settings_, bucket_)) request.path += bucket_ + "/";
+  request.path += UriEscape(key, /*keeps_slashes=*/true);
+  // Servers sign the path of a bucket as it is sent, but not all of them find it with a slash.
+  if (key.empty() && request.path.size() > 1) request.path.pop_back();
+  request.query = query;
+  request.headers = headers;
+  request.headers["host"] = EndpointOf(settings_, bucket_).Authority();
+  SignRequest(settings_.credentials, settings_.region, std::chrono::system_clock::now(), request);
+  const std::string query_text = QueryText(query);
+  return http_.Get(query_text.empty() ? request.path : request.path + "?" + query_text,
+                   request.headers, sink, is_cancelled_);
+}
+
+Status S3Client::Download(const S3Object& object, const std::string& path) {
+  for (int retry = 0;; ++retry) {
+    std::error_code error;
+    const auto before = std::filesystem::file_size(path, error);
+    const bool was_there = !error;
+    const Status status = DownloadOnce(object, path);
+    if (status.ok() || !MayPass(status)) return status;
+    const auto after = std::filesystem::file_size(path, error);
+    // A connection that breaks again and again still gets it done.
+    if (was_there && !error && after > before) retry = 0;
+    if (retry >= options_.retries_max || !Pause(retry)) return status;
+  }
+}
+
+Status S3Client::DownloadOnce(const S3Object& object, const std::string& path) {
+  std::error_code error;
+  uint64_t have = std::filesystem::file_size(path, error);
+  if (error || have > object.size) have = 0;
+  if (have > 0 && have == object.size) {
+    if (CheckFile(path, object, {}).ok()) return OkStatus();
+    have = 0;
+  }
+  OutputFile file(path);
+  TRY(file.Begin(have));
+  std::map<std::string, std::string> headers = {{"x-amz-checksum-mode", "ENABLED"}};
+  if (!object.etag.empty()) headers["if-match"] = object.etag;
+  if (have > 0) headers["range"] = fmt::format("bytes={}-", have);
+  std::string problem;
+  uint64_t end = have;
+  auto head = Get(object.key, {}, headers, [&](const HttpHead& answer, std::string_view piece) {
+    if (answer.status != 200 && answer.status != 206) {
+      return Collect(problem, kErrorBytesMax)(answer, piece);
+    }
+    if (answer.status == 200 && have > 0) {  // it sends all of it
+      TRY(file.Begin(0));
+      end = have = 0;
+    }
+    end += piece.size();
+    if (end > object.size) {
+      return Error(StatusCode::kAborted, "{} has more bytes than the listing says", object.key);
+    }
+    return file.Write(piece);
+  });
+  TRY(head.status());
+  if (head->status == 416) {
+    TRY(file.Begin(0));
+    return Error(StatusCode::kDataLoss, "{} has fewer bytes than were downloaded", object.key);
+  }
+  TRY(StatusOf(*head, object.key, problem));
+  TRY(file.Sync());
+  if (head->status == 206) {  // sums of a part
+    std::erase_if(head->headers,
+                  [](const auto& item) { return item.first.starts_with("x-amz-checksum-"); });
+  }
+  const Status checked = CheckFile(path, object, *head);
+  if (!checked.ok()) std::filesystem::remove(path, error);
+  return checked;
+}
+
+Status S3Client::StatusOf(const HttpHead& head, const std::string& key,
+                          std::string_view body) const {
+  if (head.status == 200 || head.status == 206) return OkStatus();
+  const S3Error error = ParseS3Error(body);
+  const std::string where =
+      fmt::format("bucket '{}' at {}", bucket_, settings_.endpoint.Authority());
+  const std::string said =
+      fmt::format("{} {}{}{}", head.status, error.code, error.message.empty() ? "" : ": ",
+                  error.message.substr(0, kQuotedMax));
+  if (const auto region = head.Header("x-amz-bucket-region");
+      !region.empty() && region != settings_.region) {
+    return InvalidArgument("{}: it is in region {}, so set AWS_REGION ({})", where, region, said);
+  }
+  const bool is_unknown_key =
+      error.code == "InvalidAccessKeyId" || error.code == "XAdminUserNotFound";
+  if (error.code == "NoSuchBucket" || (head.status == 404 && error.code.empty() && key.empty())) {
+    return Error(StatusCode::kNotFound, "there is no {} ({})", where, said);
+  }
+  if (head.status == 404 && !key.empty() && !is_unknown_key) {
+    return Error(StatusCode::kNotFound, "{}: {} is not there any more ({})", where, key, said);
+  }
+  if (head.status == 412) {
+    return Error(StatusCode::kAborted, "{}: {} has changed meanwhile ({})", where, key, said);
+  }
+  if (head.status == 429 || head.status >= 500) {
+    return Error(StatusCode::kUnavailable, "{} does not answer requests now ({})", where, said);
+  }
+  if (head.status != 401 && head.status != 403 && !is_unknown_key) {
+    return Error(StatusCode::kInternal, "{} refuses the request ({})", where, said);
+  }
+  std::string_view reason = "access is denied to these credentials";
+  if (settings_.credentials.access_key_id.empty()) {
+    reason = "access is denied, and no credentials are set (AWS_ACCESS_KEY_ID)";
+  } else if (error.code == "SignatureDoesNotMatch") {
+    reason = "the signature is wrong: check AWS_SECRET_ACCESS_KEY and AWS_REGION";
+  } else if (is_unknown_key) {
+    reason = "AWS_ACCESS_KEY_ID is not known there";
+  } else if (error.code == "RequestTimeTooSkewed") {
+    reason = "the clock of this machine, or of the server, is wrong";
+  } else if (error.code == "ExpiredToken" || error.code == "InvalidToken") {
+    reason = "AWS_SESSION_TOKEN is not valid any more";
+  }
+  return Error(StatusCode::kPermissionDenied, "{}: {} ({})", where, reason, said);
+}
+
+bool S3Client::Pause(int retry) const {
+  const SteadyTime end = Clock::Real().Now() + options_.retry_pause * (1 << std::min(retry, 10));
+  while (!is_cancelled_ && Clock::Real().Now() < end) std::this_thread::sleep_for(kSlice);
+  return !is_cancelled_;
+}
+
+}  // namespace penstock

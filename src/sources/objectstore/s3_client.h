@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// Lists and downloads the objects of one bucket.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <string>
+
+#include "base/clock.h"
+#include "base/status.h"
+#include "sources/objectstore/http_client.h"
+#include "sources/objectstore/s3_listing.h"
+#include "sources/objectstore/s3_settings.h"
+
+namespace penstock {
+
+struct S3ClientOptions {
+  int retries_max = 3;  // of one request, after errors that may pass
+  Duration retry_pause = std::chrono::milliseconds(200);  // twice as long each time
+  HttpClientOptions http;
+};
+
+// One thread at a time, but for what sets `is_cancelled`. Errors name the bucket, and say in plain
+// words what is wrong: UNAVAILABLE (no connection, or the server is too busy), NOT_FOUND (no such
+// bucket or object), PERMISSION_DENIED (keys, signature, rights), ABORTED (the object has changed),
+// CANCELLED.
+class S3Client final {
+ public:
+  // `is_cancelled` outlives the client.
+  S3Client(const S3Settings& settings, std::string bucket, S3ClientOptions options,
+           const std::atomic<bool>& is_cancelled);
+
+  // All pages of the objects whose keys begin with `prefix`. With `stops_at_folders`, those below a
+  // further "/" are only named as folders.
+  StatusOr<S3Listing> List(const std::string& prefix, bool stops_at_folders);
+
+  // Downloads the object to `path`, going on after what is there already. Returns when the file is
+  // whole, checked and on the disk. DATA_LOSS (and the file is removed) if it is not what was sent.
+  Status Download(const S3Object& object, const std::string& path);
+
+ private:
+  StatusOr<HttpHead> Get(const std::string& key, const std::map<std::string, std::string>& query,
+                         const std::map<std::string, std::string>& headers, const HttpSink& sink);
+  StatusOr<S3Listing> ListPage(const std::string& prefix, bool stops_at_folders,
+                               const std::string& token);
+  Status DownloadOnce(const S3Object& object, const std::string& path);
+  // OK, or what the answer means.
+  Status StatusOf(const HttpHead& head, const std::string& key, std::string_view body) const;
+  // Sleeps; false if it was cancelled.
+  bool Pause(int retry) const;
+
+  const S3Settings settings_;
+  const std::string bucket_;
+  const S3ClientOptions options_;
+  const std::atomic<bool>& is_cancelled_;
+  HttpClient http_;
+};
+
+}  // namespace penstock

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sources/objectstore/s3_client.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <memory>
+
+#include "sources/objectstore/file_check.h"
+#include "sources/objectstore/http_server_fake.h"
+
+namespace penstock {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+constexpr const char* kMd5OfHello = "\"5d41402abc4b2a76b9719d911017c592\"";  // of "hello"
+
+// A client of a server that says what the test wants. One thread, beside the server's.
+class S3ClientTest : public ::testing::Test {
+ protected:
+  S3ClientTest() {
+    std::string pattern = (fs::temp_directory_path() / "penstock_s3_XXXXXX").string();
+    root_ = mkdtemp(pattern.data());
+  }
+  ~S3ClientTest() override { fs::remove_all(root_); }
+
+  void Serve(FakeHttpServer::Answer answer) {
+    client_.reset();
+    server_ = std::make_unique<FakeHttpServer>(std::move(answer));
+    S3Settings settings;
+    settings.endpoint.host = "127.0.0.1";
+    settings.endpoint.port = std::to_string(server_->port());
+    settings.endpoint.tls = false;
+    settings.credentials = {"id", "secret", ""};
+    S3ClientOptions options;
+    options.retry_pause = Duration::zero();
+    client_ = std::make_unique<S3Client>(settings, "models", options, is_cancelled_);
+  }
+  std::string File() { return (root_ / "file").string(); }
+  std::string Contents() {
+    std::ifstream file(File(), std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+  static S3Object Hello() { return {"m/1/a b", 5, kMd5OfHello, {}}; }
+  // The message of a listing that is answered so.
+  std::string ListError(const std::string& answer) {
+    Serve([answer](const std::string&) { return answer; });
+    return std::string(MessageOf(client_->List("m/", true).status()));
+  }
+
+  fs::path root_;
+  std::atomic<bool> is_cancelled_ = false;
+  std::unique_ptr<FakeHttpServer> server_;
+  std::unique_ptr<S3Client> client_;
+};
+
+TEST_F(S3ClientTest, ListsAllPagesOverOneConnection) {
+  Serve([](const std::string& head) {
+    const bool is_second = head.find("continuation-token=next%2F1") != std::string::npos;
+    return FakeHttpServer::Ok(
+               is_second ? "<ListBucketResult><Contents><Key>b</Key><Size>2</Size></Contents>"
+                           "</ListBucketResult>"
+                         : "<ListBucketResult><Contents><Key>a</Key><Size>1</Size></Contents>"
+                           "<IsTruncated>true</IsTruncated>"
+                           "<NextContinuationToken>next/1</NextContinuationToken>"
+                           "</ListBucketResult>",
+               "Date: Sun, 22 Nov 2026 12:00:00 GMT\r\n") +
+           std::string(FakeHttpServer::kKeepOpen);
+  });
+  const auto listing = client_->List("m/", /*stops_at_folders=*/true);
+  ASSERT_TRUE(listing.ok()) << listing.status();
+  ASSERT_EQ(listing->objects.size(), 2U);
+  EXPECT_EQ(listing->objects[1].key, "b");
+  EXPECT_TRUE(listing->now);
+  const auto heads = server_->heads();
+  ASSERT_EQ(heads.size(), 2U);
+  EXPECT_TRUE(heads[0].starts_with(
+      "GET /models?delimiter=%2F&encoding-type=url&list-type=2&prefix=m%2F HTTP/1.1\r\n"));
+  EXPECT_NE(heads[0].find("authorization: AWS4-HMAC-SHA256 Credential=id/"), std::string::npos);
+}
+
+TEST_F(S3ClientTest, ListingThatDoesNotEndIsGivenUp) {
+  EXPECT_EQ(ListError(FakeHttpServer::Ok(
+                "<ListBucketResult><IsTruncated>true</IsTruncated>"
+                "<NextContinuationToken>same</NextContinuationToken></ListBucketResult>")),
+            "the listing of bucket 'models' does not end");
+}
+
+TEST_F(S3ClientTest, ErrorsInPlainWords) {
+  const auto said = [&](const char* status, const char* code, const char* headers = "") {
+    return ListError(FakeHttpServer::Response(
+        status, fmt::format("<Error><Code>{}</Code></Error>", code), headers));
+  };
+  EXPECT_THAT(said("403 Forbidden", "SignatureDoesNotMatch"),
+              HasSubstr("the signature is wrong: check AWS_SECRET_ACCESS_KEY"));
+  EXPECT_THAT(said("403 Forbidden", "InvalidAccessKeyId"),
+              HasSubstr("AWS_ACCESS_KEY_ID is not known there"));
+  EXPECT_THAT(said("403 Forbidden", "AccessDenied"),
+              HasSubstr("access is denied to these credentials"));
+  EXPECT_THAT(said("403 Forbidden", "RequestTimeTooSkewed"),
+              HasSubstr("the clock of this machine"));
+  EXPECT_THAT(said("403 Forbidden", "ExpiredToken"),
+              HasSubstr("AWS_SESSION_TOKEN is not valid any more"));
+  EXPECT_THAT(said("404 Not Found", "NoSuchBucket"),
+              HasSubstr("there is no bucket 'models' at 127.0.0.1"));
+  EXPECT_THAT(said("301 Moved", "PermanentRedirect", "x-amz-bucket-region: eu-west-9\r\n"),
+              HasSubstr("it is in region eu-west-9, so set AWS_REGION"));
+  EXPECT_THAT(said("400 Bad Request", "Odd"), HasSubstr("refuses the request (400 Odd)"));
+  EXPECT_THAT(ListError(FakeHttpServer::Ok("hi")), HasSubstr("is no listing of a bucket"));
+  EXPECT_THAT(ListError("what?\r\n\r\n"), HasSubstr("cannot read from 127.0.0.1"));
+}
+
+TEST_F(S3ClientTest, ErrorsThatMayPassAreRetried) {
+  std::atomic<int> requests = 0;
+  Serve([&](const std::string&) {
+    if (++requests == 1) return FakeHttpServer::Response("503 Slow Down", "");
+    if (requests == 2) return std::string();  // closes the connection
+    return FakeHttpServer::Ok("<ListBucketResult/>");
+  });
+  EXPECT_TRUE(client_->List("", true).ok());
+  EXPECT_EQ(requests, 3);
+  requests = 0;
+  Serve([&](const std::string&) {
+    ++requests;
+    return FakeHttpServer::Response("500 Oh", "");
+  });
+  EXPECT_EQ(client_->List("", true).status().code(), StatusCode::kUnavailable);
+  EXPECT_EQ(requests, 4);
+}
+
+TEST_F(S3ClientTest, NoServerThere) {
+  Serve([](const std::string&) { return ""; });
+  server_.reset();
+  const Status status = client_->List("", true).status();
+  EXPECT_EQ(status.code(), StatusCode::kUnavailable);
+  EXPECT_NE(MessageOf(status).find("cannot connect to 127.0.0.1"), std::string_view::npos);
+  EXPECT_NE(MessageOf(status).find("refused"), std::string_view::npos);
+}
+
+TEST_F(S3ClientTest, DownloadsAndChecks) {
+  Serve([](const std::string&) { return FakeHttpServer::Ok("hello"); });
+  EXPECT_EQ(client_->Download(Hello(), File()), OkStatus());
+  EXPECT_EQ(Contents(), "hello");
+  ASSERT_EQ(server_->heads().size(), 1U);
+  EXPECT_TRUE(server_->heads()[0].starts_with("GET /models/m/1/a%20b HTTP/1.1\r\n"));
+  EXPECT_NE(server_->heads()[0].find(std::string("if-match: ") + kMd5OfHello), std::string::npos);
+  // What is there already, and right, is not asked for again.
+  EXPECT_EQ(client_->Download(Hello(), File()), OkStatus());
+  EXPECT_EQ(server_->heads().size(), 1U);
+}
+
+TEST_F(S3ClientTest, BrokenDownloadGoesOnWhereItEnded) {
+  Serve([](const std::string& head) {
+    if (head.find("range: bytes=2-") != std::string::npos) {
+      return FakeHttpServer::Response("206 Partial Content", "llo",
+                                      "Content-Range: bytes 2-4/5\r\n");
+    }
+    return std::string("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe");
+  });
+  EXPECT_EQ(client_->Download(Hello(), File()), OkStatus());
+  EXPECT_EQ(Contents(), "hello");
+  EXPECT_EQ(server_->heads().size(), 2U);
+}
+
+TEST_F(S3ClientTest, ServerThatKnowsNoRangesStartsAgain) {
+  std::ofstream(File()) << "xx";
+  Serve([](const std::string&) { return FakeHttpServer::Ok("hello"); });
+  EXPECT_EQ(client_->Download(Hello(), File()), OkStatus());
+  EXPECT_EQ(Contents(), "hello");
+}
+
+TEST_F(S3ClientTest, PartThatDoesNotFitIsFoundOutAndFetchedAgain) {
+  std::ofstream(File()) << "xx";
+  Serve([](const std::string& head) {
+    if (head.find("range:") == std::string::npos) return FakeHttpServer::Ok("hello");
+    return FakeHttpServer::Response("206 Partial Content", "llo", "Content-Range: bytes 2-4/5\r\n");
+  });
+  EXPECT_EQ(client_->Download(Hello(), File()), OkStatus());
+  EXPECT_EQ(Contents(), "hello");
+}
+
+TEST_F(S3ClientTest, DamagedDownloadIsRefusedAndRemoved) {
+  Serve([](const std::string&) { return FakeHttpServer::Ok("hallo"); });
+  const Status status = client_->Download(Hello(), File());
+  EXPECT_EQ(status, absl::DataLossError("m/1/a b came damaged: its MD5 is not that of the object"));
+  EXPECT_FALSE(fs::exists(File()));
+}
+
+TEST_F(S3ClientTest, ObjectThatChangedOrWentMeanwhile) {
+  Serve([](const std::string&) { return FakeHttpServer::Response("412 Failed", ""); });
+  EXPECT_EQ(client_->Download(Hello(), File()).code(), StatusCode::kAborted);
+  Serve([](const std::string&) { return FakeHttpServer::Ok("hello and more"); });
+  EXPECT_EQ(client_->Download(Hello(), File()).code(), StatusCode::kAborted);
+  Serve([](const std::string&) {
+    return FakeHttpServer::Response("404 Not Found", "<Error><Code>NoSuchKey</Code></Error>");
+  });
+  const Status gone = client_->Download(Hello(), File());
+  EXPECT_EQ(gone.code(), StatusCode::kNotFound);
+  EXPECT_NE(MessageOf(gone).find("is not there any more"), std::string_view::npos);
+}
+
+TEST_F(S3ClientTest, CancelEndsADownloadThatStalls) {
+  Serve([this](const std::string&) {
+    is_cancelled_ = true;
+    return std::string("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe") +
+           std::string(FakeHttpServer::kKeepOpen);
+  });
+  EXPECT_EQ(client_->Download(Hello(), File()).code(), StatusCode::kCancelled);
+  client_.reset();  // closes the connection, for which the server waits
+}
+
+TEST_F(S3ClientTest, DiskThatCannotBeWritten) {
+  Serve([](const std::string&) { return FakeHttpServer::Ok("hello"); });
+  const Status status = client_->Download(Hello(), "/dev/full");
+  EXPECT_FALSE(status.ok());
+  EXPECT_EQ(client_->Download(Hello(), (root_ / "none/file").string()).code(),
+            StatusCode::kInternal);
+}
+
+// Checks the five bytes of a file against checksums in headers.
+class FileCheckTest : public S3ClientTest {
+ protected:
+  Status Check(const std::string& etag, std::map<std::string, std::string> headers = {}) {
+    std::ofstream(File()) << "hello";
+    return CheckFile(File(), {"key", 5, etag, {}}, {200, std::move(headers)});
+  }
+};
+
+TEST_F(FileCheckTest, ChecksumsThatAreGivenMustBeRight) {
+  EXPECT_TRUE(Check(kMd5OfHello).ok());
+  EXPECT_TRUE(Check("").ok());
+  EXPECT_TRUE(Check("\"5d41402abc4b2a76b9719d911017c592-3\"").ok());  // of parts: unknown
+  EXPECT_EQ(Check("\"00000000000000000000000000000000\"").code(), StatusCode::kDataLoss);
+  EXPECT_TRUE(
+      Check("\"00000000000000000000000000000000\"", {{"x-amz-server-side-encryption", "aws:kms"}})
+          .ok());
+  const std::map<std::string, std::string> right = {
+      {"x-amz-checksum-sha256", "LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ="},
+      {"x-amz-checksum-crc32", "NhCmhg=="},
+      {"x-amz-checksum-crc32c", "mnG7TA=="}};
+  for (const auto& [name, value] : right) {
+    EXPECT_EQ(Check("", {{name, value}}), OkStatus()) << name;
+    std::string wrong = value;
+    wrong[0] = wrong[0] == 'A' ? 'B' : 'A';
+    EXPECT_EQ(Check("", {{name, wrong}}).code(), StatusCode::kDataLoss) << name;
+    EXPECT_TRUE(Check("", {{name, value + "-2"}}).ok()) << name;
+  }
+}
+
+TEST_F(FileCheckTest, SizeAndMissingFile) {
+  std::ofstream(File()) << "hell";
+  EXPECT_EQ(CheckFile(File(), Hello(), {}),
+            absl::DataLossError("m/1/a b came with 4 bytes, but has 5"));
+  EXPECT_EQ(CheckFile((root_ / "none").string(), Hello(), {}).code(), StatusCode::kInternal);
+}
+
+}  // namespace
+}  // namespace penstock

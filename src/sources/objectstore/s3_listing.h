@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an S3 server says in XML: pages of listings, and errors.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+
+namespace penstock {
+
+struct S3Object {
+  std::string key;
+  uint64_t size = 0;
+  std::string etag;  // with its quotes, as a header wants it
+  std::optional<std::chrono::system_clock::time_point> last_modified;  // by the server's clock
+};
+
+// One page of a listing, or all of them.
+struct S3Listing {
+  std::vector<S3Object> objects;
+  std::vector<std::string> folders;  // common prefixes, with "/" at their ends
+  std::string next_token;            // of the next page; empty: this is the last one
+  std::optional<std::chrono::system_clock::time_point> now;  // by the server's clock
+};
+
+// With a format of strptime, in UTC.
+std::optional<std::chrono::system_clock::time_point> ParseTime(const std::string& text,
+                                                               const char* format);
+
+// Of a ListBucketResult (version 2) with url-encoded keys. INTERNAL if it is none.
+StatusOr<S3Listing> ParseListing(std::string_view xml);
+
+struct S3Error {
+  std::string code;  // empty if it is no error document
+  std::string message;
+};
+S3Error ParseS3Error(std::string_view xml);
+
+}  // namespace penstock

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sources/objectstore/s3_listing.h"
+
+#include <gtest/gtest.h>
+
+namespace penstock {
+namespace {
+
+TEST(S3ListingTest, ObjectsFoldersAndTheNextPage) {
+  const auto listing = ParseListing(R"(<?xml version="1.0" encoding="UTF-8"?>
+    <ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">
+      <EncodingType>url</EncodingType><IsTruncated>true</IsTruncated>
+      <NextContinuationToken>a&amp;b</NextContinuationToken>
+      <Contents><Key>m/1/a+b%2Bc%41</Key><Size>7</Size><ETag>&quot;abc&quot;</ETag>
+        <LastModified>2026-11-22T12:00:01.000Z</LastModified></Contents>
+      <CommonPrefixes><Prefix>m/2/</Prefix></CommonPrefixes>
+      <CommonPrefixes><Prefix>m/3/</Prefix></CommonPrefixes>
+    </ListBucketResult>)");
+  ASSERT_TRUE(listing.ok()) << listing.status();
+  ASSERT_EQ(listing->objects.size(), 1U);
+  EXPECT_EQ(listing->objects[0].key, "m/1/a b+cA");
+  EXPECT_EQ(listing->objects[0].size, 7U);
+  EXPECT_EQ(listing->objects[0].etag, "\"abc\"");
+  EXPECT_EQ(listing->objects[0].last_modified,
+            ParseTime("Sun, 22 Nov 2026 12:00:01 GMT", "%a, %d %b %Y %H:%M:%S"));
+  EXPECT_EQ(listing->folders, (std::vector<std::string>{"m/2/", "m/3/"}));
+  EXPECT_EQ(listing->next_token, "a&b");
+}
+
+TEST(S3ListingTest, KeysStayAsTheyAreIfTheyAreNotEscaped) {
+  const auto listing = ParseListing(
+      "<ListBucketResult><Contents><Key>a+%41</Key><Size>0</Size></Contents></ListBucketResult>");
+  ASSERT_TRUE(listing.ok());
+  EXPECT_EQ(listing->objects[0].key, "a+%41");
+  EXPECT_FALSE(listing->objects[0].last_modified);
+}
+
+TEST(S3ListingTest, WhatIsNoListingIsRefused) {
+  for (const char* xml :
+       {"", "no xml", "<html/>", "<ListBucketResult>",
+        "<ListBucketResult><Contents><Key>a</Key><Size>-1</Size></Contents></ListBucketResult>",
+        "<ListBucketResult><Contents><Key>a</Key></Contents></ListBucketResult>",
+        "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>"}) {
+    EXPECT_EQ(ParseListing(xml).status().code(), StatusCode::kInternal) << xml;
+  }
+}
+
+TEST(S3ListingTest, Errors) {
+  const S3Error error =
+      ParseS3Error("<Error><Code>NoSuchBucket</Code><Message>It is gone</Message></Error>");
+  EXPECT_EQ(error.code, "NoSuchBucket");
+  EXPECT_EQ(error.message, "It is gone");
+  EXPECT_EQ(ParseS3Error("nothing").code, "");
+}
+
+}  // namespace
+}  // namespace penstock

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sources/objectstore/s3_settings.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace penstock {
+namespace {
+
+constexpr std::string_view kScheme = "s3://";
+
+std::string FirstOf(const Environment& environment, std::initializer_list<const char*> names) {
+  for (const char* name : names) {
+    if (std::string value = environment(name); !value.empty()) return value;
+  }
+  return "";
+}
+
+// TensorFlow's truth values.
+bool IsFalse(const std::string& text) { return text == "0" || text == "false"; }
+
+bool IsPort(std::string_view text) {
+  return !text.empty() && text.size() <= 5 &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; }) &&
+         std::stoi(std::string(text)) >= 1 && std::stoi(std::string(text)) <= 65535;
+}
+
+// [http[s]://]host[:port][/]
+Status ParseEndpoint(const char* variable, std::string_view text, HttpEndpoint& endpoint) {
+  const std::string_view all = text;
+  if (text.starts_with("http://") || text.starts_with("https://")) {
+    endpoint.tls = text.starts_with("https://");
+    text.remove_prefix(text.find("//") + 2);
+  }
+  while (text.ends_with('/')) text.remove_suffix(1);
+  const bool is_bracketed = text.starts_with('[') && text.find(']') != std::string_view::npos;
+  const size_t colon = text.find(':', is_bracketed ? text.find(']') : 0);
+  endpoint.host = is_bracketed ? text.substr(1, text.find(']') - 1) : text.substr(0, colon);
+  endpoint.port = endpoint.tls ? "443" : "80";
+  if (colon != std::string_view::npos) endpoint.port = text.substr(colon + 1);
+  const bool has_odd_bytes =
+      std::any_of(text.begin(), text.end(), [](char c) { return c <= ' ' || c > '~' || c == '/'; });
+  const bool has_odd_bracket = endpoint.host.find_first_of("[]") != std::string::npos;
+  if (endpoint.host.empty() || has_odd_bracket || !IsPort(endpoint.port) || has_odd_bytes) {
+    return InvalidArgument("{} is '{}', but should be http[s]://host[:port]", variable, all);
+  }
+  return OkStatus();
+}
+
+}  // namespace
+
+StatusOr<S3Settings> S3SettingsOf(const Environment& environment) {
+  S3Settings settings;
+  settings.credentials = {environment("AWS_ACCESS_KEY_ID"), environment("AWS_SECRET_ACCESS_KEY"),
+                          environment("AWS_SESSION_TOKEN")};
+  if (settings.credentials.access_key_id.empty() !=
+      settings.credentials.secret_access_key.empty()) {
+    return InvalidArgument(
+        "only one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY is set; both or none are needed");
+  }
+  const std::string region =
+      FirstOf(environment, {"AWS_REGION", "AWS_DEFAULT_REGION", "S3_REGION"});
+  if (!region.empty()) settings.region = region;
+  settings.endpoint.verifies_certificate = !IsFalse(environment("S3_VERIFY_SSL"));
+  settings.endpoint.ca_file = environment("AWS_CA_BUNDLE");
+  settings.endpoint.tls = !IsFalse(environment("S3_USE_HTTPS"));
+  for (const char* variable : {"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "S3_ENDPOINT"}) {
+    const std::string text = environment(variable);
+    if (text.empty()) continue;
+    TRY(ParseEndpoint(variable, text, settings.endpoint));
+    return settings;
+  }
+  settings.has_bucket_in_path = false;
+  settings.endpoint.host = fmt::format("s3.{}.amazonaws.com", settings.region);
+  settings.endpoint.port = settings.endpoint.tls ? "443" : "80";
+  return settings;
+}
+
+bool IsS3Path(std::string_view path) { return path.starts_with(kScheme); }
+
+StatusOr<S3Location> ParseS3Path(std::string_view path) {
+  S3Location location;
+  const std::string_view rest = path.substr(std::min(path.size(), kScheme.size()));
+  const size_t slash = rest.find('/');
+  location.bucket = rest.substr(0, slash);
+  const bool is_name = std::all_of(location.bucket.begin(), location.bucket.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '.' || c == '_';
+  });
+  if (!IsS3Path(path) || !is_name || location.bucket.size() < 3 || location.bucket.size() > 255) {
+    return InvalidArgument("'{}' should be s3://bucket/path, with the name of a bucket", path);
+  }
+  if (slash != std::string_view::npos) location.prefix = rest.substr(slash + 1);
+  while (location.prefix.ends_with('/')) location.prefix.pop_back();
+  if (!location.prefix.empty()) location.prefix += '/';
+  return location;
+}
+
+}  // namespace penstock

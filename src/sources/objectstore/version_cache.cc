@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sources/objectstore/version_cache.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "base/log.h"
+#include "sources/objectstore/aws_signature.h"
+
+namespace penstock {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kPart = ".part";
+constexpr const char* kLockName = "lock";
+constexpr size_t kNameMax = 200;  // of a place; file systems take 255
+
+void RemoveAll(const fs::path& path) {
+  std::error_code error;
+  fs::remove_all(path, error);
+  if (error) {
+    PENSTOCK_LOG(kWarning, "cannot remove {}, which is not needed any more: {}", path.string(),
+                 error.message());
+  }
+}
+
+// What lies in a folder; nothing if it is not there.
+std::vector<fs::path> EntriesOf(const fs::path& folder) {
+  std::vector<fs::path> entries;
+  std::error_code error;
+  fs::directory_iterator entry(folder, error);
+  for (const fs::directory_iterator end; !error && entry != end; entry.increment(error)) {
+    entries.push_back(entry->path());
+  }
+  return entries;
+}
+
+}  // namespace
+
+VersionCache::Use::Use(VersionCache& cache, std::string folder)
+    : cache_(cache), folder_(std::move(folder)) {
+  MutexLock lock(cache_.mutex_);
+  ++cache_.uses_[folder_];
+}
+
+VersionCache::Use::~Use() { cache_.EndUse(folder_); }
+
+StatusOr<std::unique_ptr<VersionCache>> VersionCache::Open(const std::string& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) {
+    return InvalidArgument("--model_cache_directory: cannot make the folder {}: {}", folder,
+                           error.message());
+  }
+  const std::string lock_path = folder + "/" + kLockName;
+  const int lock = open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (lock < 0) {
+    const char* const reason = std::strerror(errno);
+    return InvalidArgument("--model_cache_directory: cannot write {}: {}", lock_path, reason);
+  }
+  if (flock(lock, LOCK_EX | LOCK_NB) != 0) {
+    close(lock);
+    return Error(StatusCode::kFailedPrecondition,
+                 "--model_cache_directory: another process uses {}; each needs its own", folder);
+  }
+  return std::unique_ptr<VersionCache>(new VersionCache(folder, lock));
+}
+
+VersionCache::~VersionCache() { close(lock_); }
+
+std::string VersionCache::PlaceOf(const std::string& base_path) const {
+  const std::string name = UriEscape(base_path, /*keeps_slashes=*/false);
+  return folder_ + "/" + (name.size() <= kNameMax ? name : Sha256Hex(base_path));
+}
+
+std::string VersionCache::FolderOf(const std::string& base_path, core::VersionNumber version,
+                                   uint64_t revision) const {
+  return fmt::format("{}/{}.{:016x}", PlaceOf(base_path), version.value, revision);
+}
+
+void VersionCache::Keep(std::set<std::string> folders, bool is_all_known) {
+  MutexLock lock(mutex_);
+  kept_ = std::move(folders);
+  may_remove_ = is_all_known;
+  if (!may_remove_) return;
+  for (const fs::path& place : EntriesOf(folder_)) {
+    if (place.filename() == kLockName) continue;
+    bool is_empty = true;
+    for (const fs::path& entry : EntriesOf(place)) {
+      std::string name = entry.string();
+      if (name.ends_with(kPart)) name.resize(name.size() - kPart.size());
+      const bool stays = kept_.contains(name) || uses_.contains(name);
+      is_empty &= !stays;
+      if (!stays) RemoveAll(entry);
+    }
+    std::error_code ignored;  // another version of it may just be coming
+    if (is_empty) fs::remove(place, ignored);
+  }
+}
+
+void VersionCache::EndUse(const std::string& folder) {
+  MutexLock lock(mutex_);
+  const auto use = uses_.find(folder);
+  if (--use->second > 0) return;
+  uses_.erase(use);
+  if (!may_remove_ || kept_.contains(folder)) return;
+  RemoveAll(folder);
+  RemoveAll(folder + std::string(kPart));
+}
+
+}  // namespace penstock

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Models in an S3 bucket, on a real S3 server that checks signatures."""
+import os
+
+import numpy as np
+import pytest
+
+from clients import Client
+from conftest import SAMPLES
+from net_fixtures import make_certificate
+from penstock_server import eventually
+from s3_server import S3Server
+from test_versions import Base, Load, ask
+
+runtimes = pytest.mark.runtimes
+BUCKET = 'models'
+
+
+@pytest.fixture
+def store(tmp_path):
+    with S3Server(str(tmp_path / 's3')) as server:
+        server.make_bucket(BUCKET)
+        yield server
+
+
+@pytest.fixture
+def flags(tmp_path):
+    return [f'--model_cache_directory={tmp_path / "cache"}', '--object_store_poll_wait_seconds=1',
+            '--max_num_load_retries=0']
+
+
+def put_builtin(store, version, kind='half_plus_two', model='m'):
+    store.put(BUCKET, f'some/{model}/{version}/model.builtin', f'{kind}\n'.encode())
+
+
+def page(server, model='m'):
+    return server.get(f'/readyz/models/{model}')[1]
+
+
+def answer(server, model='m'):
+    status, body = server.rest_predict(model, {'instances': [2.0]})
+    return body['predictions'] if status == 200 else body
+
+
+def cached(tmp_path):
+    """Names of what is in the cache, without revisions: below each place."""
+    found = set()
+    for place in (tmp_path / 'cache').iterdir():
+        if place.is_dir():
+            found |= {entry.name.split('.')[0] for entry in place.iterdir()}
+    return found
+
+
+def test_versions_come_and_go(start, store, flags, tmp_path):
+    put_builtin(store, 1)
+    server = start({'m': f's3://{BUCKET}/some/m'}, flags=flags, env=store.environment)
+    assert answer(server) == [3.0]
+    put_builtin(store, 2, 'identity')
+    server.wait_for_only('m', [2])
+    assert answer(server) == [2.0]
+    eventually('the old version leaves the cache', lambda: cached(tmp_path) == {'2'})
+    store.delete(BUCKET, 'some/m/2/model.builtin')
+    server.wait_for_only('m', [1])  # downloaded again
+    assert answer(server) == [3.0]
+    store.delete(BUCKET, 'some/m/1/model.builtin')
+    server.wait_for_only('m', [])
+    eventually('the status says so', lambda: 'there are no versions in s3://models/some/m' in page(server))
+
+
+@runtimes
+def test_models_of_the_runtimes(start, store, flags):
+    for name in ('half_plus_two', 'half_plus_two_onnx'):
+        store.put_folder(BUCKET, f'{name}/00000123', os.path.join(SAMPLES, name, '1'))
+    server = start({name: f's3://{BUCKET}/{name}/' for name in ('half_plus_two', 'half_plus_two_onnx')}, flags=flags,
+                   env=store.environment)
+    with Client(server) as client:
+        for name in ('half_plus_two', 'half_plus_two_onnx'):
+            response = client.predict_raw(name, {'x': np.float32([1, 2, 5])})
+            assert response.model_spec.version.value == 123
+
+
+def test_swaps_under_load(start, store, flags, tmp_path):
+    base = Base(tmp_path / 'expected', 'builtin')
+    put_builtin(store, 1)
+    server = start({'m': f's3://{BUCKET}/some/m'}, flags=flags, env=store.environment)
+    with Load(server, {'m': base}) as load:
+        load.more()
+        for version in (2, 3):
+            put_builtin(store, version, 'identity' if version == 2 else 'half_plus_two')
+            server.wait_for_only('m', [version])
+            load.more()
+    assert not load.failures, load.failures[:5]
+    assert load.seen['m'] == {1, 2, 3}
+
+
+def test_a_large_listing_and_odd_names(start, store, flags, tmp_path):
+    put_builtin(store, 1)
+    # More than one page.
+    for i in range(1050):
+        path = os.path.join(store.root, BUCKET, 'some/m/1/assets')
+        os.makedirs(path, exist_ok=True)
+        with open(os.path.join(path, f'{i:04}'), 'w', encoding='ascii') as file:
+            file.write('x' * (i % 7))
+    store.put(BUCKET, 'some/m/1/a b+c%41~ä/=&?#', b'odd')
+    store.put(BUCKET, 'some/m/tmp/file', b'no version')
+    store.put(BUCKET, 'some/m/7', b'no folder')
+    server = start({'m': f's3://{BUCKET}/some/m'}, flags=flags, env=store.environment)
+    assert answer(server) == [3.0]
+    folder = next(next((tmp_path / 'cache').glob('s3*')).iterdir())
+    assert len(list((folder / 'assets').iterdir())) == 1050
+    assert (folder / 'assets/0006').read_text() == 'xxxxxx'
+    assert (folder / 'a b+c%41~ä/=&?#').read_text() == 'odd'
+
+
+def test_restart_uses_what_was_downloaded(start, store, flags, tmp_path):
+    put_builtin(store, 1)
+    server = start({'m': f's3://{BUCKET}/some/m'}, flags=flags, env=store.environment)
+    assert 'downloaded from' in server.log()
+    server.stop()
+    server = start({'m': f's3://{BUCKET}/some/m'}, flags=flags, env=store.environment)
+    assert answer(server) == [3.0]
+    assert 'downloaded from' not in server.log()
+    # The cache is of one server alone.
+    with pytest.raises(AssertionError):
+        start({'m': f's3://{BUCKET}/some/m'}, flags=flags, env=store.environment)
+    assert 'another process uses' in (tmp_path / 'server2/server.log').read_text()
+
+
+def test_what_is_wrong_is_said_in_plain_words(start, store, flags):
+    put_builtin(store, 1)
+    models = {'m': f's3://{BUCKET}/some/m', 'n': 's3://nowhere/m', 'half': 'builtin:half_plus_two'}
+    server = start(models, flags=flags, env={**store.environment, 'AWS_SECRET_ACCESS_KEY': 'wrong'}, ready=False)
+    eventually('the wrong key', lambda: 'the signature is wrong: check AWS_SECRET_ACCESS_KEY' in page(server))
+    assert answer(server, 'half') == [3.0]
+    server.stop()
+    server = start(models, flags=flags, env={**store.environment, 'AWS_ACCESS_KEY_ID': 'nobody'}, ready=False)
+    eventually('the unknown key', lambda: 'AWS_ACCESS_KEY_ID is not known there' in page(server))
+    server.stop()
+    no_keys = {**store.environment, 'AWS_ACCESS_KEY_ID': '', 'AWS_SECRET_ACCESS_KEY': ''}
+    server = start(models, flags=flags, env=no_keys, ready=False)
+    eventually('no key', lambda: 'no credentials are set (AWS_ACCESS_KEY_ID)' in page(server))
+    server.stop()
+    server = start(models, flags=flags, env=store.environment, ready=False)
+    eventually('no bucket', lambda: "there is no bucket 'nowhere'" in page(server, 'n'))
+    server.wait_for_only('m', [1])
+
+
+def test_a_store_that_goes_away_unloads_nothing(start, store, flags, tmp_path):
+    put_builtin(store, 1)
+    server = start({'m': f's3://{BUCKET}/some/m'}, flags=flags, env=store.environment)
+    store.stop()
+    eventually('the status says so', lambda: 'cannot connect to' in page(server) and 'refused' in page(server))
+    assert answer(server) == [3.0]
+    with S3Server(str(tmp_path / 's3'), port=store.port) as again:
+        put_builtin(again, 2, 'identity')
+        server.wait_for_only('m', [2])
+
+
+def test_a_broken_version_is_loaded_when_its_objects_change(start, store, flags):
+    put_builtin(store, 1)
+    server = start({'m': f's3://{BUCKET}/some/m'}, flags=flags, env=store.environment)
+    put_builtin(store, 2, 'nothing that is built in')
+    eventually('version 2 has failed', lambda: server.states('m').get(2) == 'END')
+    assert answer(server) == [3.0]
+    put_builtin(store, 2, 'identity')
+    server.wait_for_only('m', [2])
+
+
+def test_over_tls_the_certificate_is_checked(start, flags, tmp_path):
+    pem, key = str(tmp_path / 's3.pem'), str(tmp_path / 's3.key')
+    make_certificate(pem, key)
+    with S3Server(str(tmp_path / 's3'), certificate=(pem, key)) as store:
+        store.make_bucket(BUCKET)
+        put_builtin(store, 1)
+        models = {'m': f's3://{BUCKET}/some/m'}
+        server = start(models, flags=flags, env=store.environment, ready=False)
+        eventually('the certificate is refused', lambda: 'certificate verify failed' in page(server))
+        server.stop()
+        server = start(models, flags=flags, env={**store.environment, 'AWS_CA_BUNDLE': pem})
+        assert answer(server) == [3.0]
+        server.stop()
+        start(models, flags=flags, env={**store.environment, 'S3_VERIFY_SSL': '0'})
+
+
+@pytest.mark.parametrize('base_path, flags_of, message', [
+    ('s3://models/m', [], 'need --model_cache_directory'),
+    ('s3:///m', ['--model_cache_directory=/tmp'], 'with the name of a bucket'),
+    ('s3://models/m', ['--model_cache_directory=/dev/null/x'], 'cannot make the folder'),
+])
+def test_what_cannot_work_is_refused_at_the_start(start, base_path, flags_of, message, tmp_path):
+    with pytest.raises(AssertionError):
+        start({'m': base_path}, flags=flags_of)
+    assert message in (tmp_path / 'server0/server.log').read_text()
+
+
+def test_clients_ask_while_versions_are_downloaded(start, store, flags, tmp_path):
+    base = Base(tmp_path / 'expected', 'builtin')
+    put_builtin(store, 1)
+    server = start({'m': f's3://{BUCKET}/some/m'}, flags=flags, env=store.environment)
+    store.put(BUCKET, 'some/m/2/ballast', os.urandom(64 << 20))
+    put_builtin(store, 2, 'identity')
+    with Client(server) as client:
+        def newest():
+            return ask(client, base) == 2
+        eventually('version 2 answers', newest, 60)
