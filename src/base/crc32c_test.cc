@@ -16,6 +16,11 @@ TEST(Crc32cTest, PublishedValues) {
   EXPECT_EQ(Crc32c(std::string(32, '\xFF')), 0x62A8AB43u);
 }
 
+TEST(Crc32cTest, InPieces) {
+  EXPECT_EQ(Crc32c("6789", Crc32c("12345")), 0xE3069283u);
+  EXPECT_EQ(crc32c_internal::Portable("6789", crc32c_internal::Portable("12345")), 0xE3069283u);
+}
+
 TEST(Crc32cTest, WithAndWithoutTheInstruction) {
   std::string bytes;
   for (int i = 0; i < 200; ++i) {
