@@ -232,8 +232,10 @@ TEST_F(TfsGrpcTest, SaysWhatIsWrongAsTensorFlowServingDoes) {
             InvalidArgument("Unrecognized servable version label: other"));
   request = HalfRequest(1);
   request.mutable_model_spec()->set_signature_name("sig");
-  EXPECT_EQ(ErrorOf(kPredict, request),
-            Error(StatusCode::kFailedPrecondition, "Serving signature key \"sig\" not found."));
+  EXPECT_EQ(
+      ErrorOf(kPredict, request),
+      Error(StatusCode::kFailedPrecondition,
+            "Serving signature key \"sig\" not found. The model has {{\"serving_default\"}}."));
   request = HalfRequest(1);
   request.mutable_inputs()->at("x").set_tensor_content("abc");
   EXPECT_THAT(std::string(MessageOf(ErrorOf(kPredict, request))),
