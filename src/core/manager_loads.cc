@@ -208,6 +208,8 @@ void Manager::Impl::ReviewMemory() {
   if (draining_) return;
   for (auto model = models_.begin(); model != models_.end();) {
     Model& current = (model++)->second;  // Advance may erase it
+    // With thousands of models the sum over all of them is too much for each.
+    if (!current.versions.LacksMemory()) continue;
     const uint64_t room = memory_.free() + std::min(Movable(current), UINT64_MAX - memory_.free());
     if (current.versions.RetryFitting(room)) Advance(current);
   }

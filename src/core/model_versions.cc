@@ -225,6 +225,11 @@ bool ModelVersions::RetryFitting(uint64_t free_bytes) {
   return any;
 }
 
+bool ModelVersions::LacksMemory() const {
+  return std::any_of(versions_.begin(), versions_.end(),
+                     [](const auto& entry) { return entry.second.needed_bytes > 0; });
+}
+
 ModelVersions::Unloading ModelVersions::StartUnload(VersionNumber number) {
   Version& version = versions_.at(number);
   version.phase = VersionPhase::kUnloading;

@@ -66,6 +66,8 @@ class ModelVersions final {
   void RetryAll();
   // kError -> kNew for what failed for want of memory and needed no more than this. True if any.
   bool RetryFitting(uint64_t free_bytes);
+  // Whether any version waits for RetryFitting.
+  bool LacksMemory() const;
 
   // --- Unloads.
 
