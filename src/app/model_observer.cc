@@ -30,7 +30,7 @@ std::vector<MetricSample> VersionSamples(const core::Manager& manager) {
 }  // namespace
 
 ModelObserver::ModelObserver(core::Manager& manager, MetricsRegistry& metrics, const Clock& clock)
-    : manager_(manager), metrics_(metrics), clock_(clock) {
+    : manager_(manager), metrics_(metrics), clock_(clock), progress_(clock) {
   metrics_.AddCollector("penstock_model_versions", "Versions of each model by state.",
                         MetricKind::kGauge, [&manager] { return VersionSamples(manager); });
   listener_ = manager_.AddListener([this](const core::ManagerEvent& event) { OnEvent(event); });
@@ -51,8 +51,7 @@ void ModelObserver::OnVersion(const core::VersionStatus& version) {
     case core::VersionState::kStart:
       break;
     case core::VersionState::kLoading:
-      load_starts_[version.id] = clock_.Now();
-      PENSTOCK_LOG(kInfo, "loading model {}", version.id.ToString());
+      OnLoading(version);
       break;
     case core::VersionState::kAvailable:
       OnAvailable(version.id);
@@ -63,6 +62,16 @@ void ModelObserver::OnVersion(const core::VersionStatus& version) {
     case core::VersionState::kEnd:
       OnEnd(version);
       break;
+  }
+}
+
+void ModelObserver::OnLoading(const core::VersionStatus& version) {
+  const bool is_new = load_starts_.try_emplace(version.id, clock_.Now()).second;
+  if (is_new) {
+    PENSTOCK_LOG(kInfo, "loading model {}", version.id.ToString());
+  } else if (version.status.code() == StatusCode::kResourceExhausted) {
+    PENSTOCK_LOG(kWarning, "model {} waits for memory: {}", version.id.ToString(),
+                 MessageOf(version.status));
   }
 }
 
@@ -88,6 +97,7 @@ void ModelObserver::OnEnd(const core::VersionStatus& version) {
     PENSTOCK_LOG(kInfo, "model {} is unloaded", version.id.ToString());
   } else if (!version.status.ok() && version.status.code() != StatusCode::kCancelled) {
     CountLoad(version.id.name, "failed");
+    progress_.Note(version.id.name, /*is_ready=*/false, manager_.ModelNames().size());
     PENSTOCK_LOG(kError, "model {} could not be loaded: {}", version.id.ToString(),
                  version.status.ToString());
   }
@@ -104,6 +114,7 @@ void ModelObserver::OnAvailable(const core::ServableId& id) {
       .Record(std::chrono::duration<double>(took).count());
   PENSTOCK_LOG(kInfo, "model {} is available, in {} ms", id.ToString(),
                std::chrono::duration_cast<std::chrono::milliseconds>(took).count());
+  progress_.Note(id.name, /*is_ready=*/true, manager_.ModelNames().size());
 }
 
 void ModelObserver::OnSourceStatus(const std::string& model) {

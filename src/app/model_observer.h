@@ -6,6 +6,7 @@
 #include <set>
 #include <string>
 
+#include "app/load_progress.h"
 #include "base/clock.h"
 #include "base/metrics.h"
 #include "core/manager.h"
@@ -26,6 +27,7 @@ class ModelObserver final {
   // All of these run in the manager's listener, so one at a time.
   void OnEvent(const core::ManagerEvent& event);
   void OnVersion(const core::VersionStatus& version);
+  void OnLoading(const core::VersionStatus& version);
   void OnUnloading(const core::VersionStatus& version);
   void OnEnd(const core::VersionStatus& version);
   void OnAvailable(const core::ServableId& id);
@@ -40,6 +42,7 @@ class ModelObserver final {
   // Only in the listener.
   std::map<core::ServableId, SteadyTime> load_starts_;
   std::set<core::ServableId> unloading_;
+  LoadProgress progress_;
   std::map<std::string, std::string> source_errors_;  // the last one logged, by model
 };
 
