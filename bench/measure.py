@@ -42,7 +42,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5, help="alternations of Penstock and its peers")
     parser.add_argument("--json", type=pathlib.Path, help="append the rows to this file, one JSON object a line")
     parser.add_argument("--raise-priority", type=int, default=0, metavar="N",
-                        help="on a busy machine, as root: N steps of nice for the servers (their threads keep their relation)")
+                        help="on a busy machine, as root: N steps of nice for the servers against all other programs")
     options = parser.parse_args()
     servers.raise_priority = options.raise_priority
     rows = []

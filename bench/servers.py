@@ -14,7 +14,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "release"
 SERVER_CORE, CLIENT_CORE = "0", "1"
-raise_priority = 0  # of all threads of the servers, by so many steps of nice; measure.py sets it
+raise_priority = 0  # of the servers against all other programs, in steps of nice; measure.py sets it
 
 
 def free_port():
@@ -41,15 +41,16 @@ class Server:
         self.name, self.port = name, port
         self.log = tempfile.NamedTemporaryFile("w+", suffix=".log")
         self.process = subprocess.Popen(
-            ["taskset", "-c", cores, *map(str, command)], stdout=self.log, stderr=self.log)
+            ["taskset", "-c", cores, *map(str, command)], stdout=self.log, stderr=self.log,
+            start_new_session=True)
         try:
+            self.raise_priority()
             wait_for_port(port, self.process)
             end = time.monotonic() + 60
             while not ready():
                 if time.monotonic() > end:
                     raise RuntimeError(f"{name} did not become ready:\n{open(self.log.name).read()}")
                 time.sleep(0.1)
-            self.raise_priority()
         except BaseException:
             self.process.kill()
             raise
@@ -66,10 +67,9 @@ class Server:
             self.process.wait()
 
     def raise_priority(self):
-        """Puts the threads before other programs; among themselves they keep their relation. Later ones inherit it."""
-        for task in pathlib.Path(f"/proc/{self.process.pid}/task").iterdir() if raise_priority else ():
-            nice = os.getpriority(os.PRIO_PROCESS, int(task.name)) - raise_priority
-            os.setpriority(os.PRIO_PROCESS, int(task.name), nice)
+        """Puts it before other programs; its threads keep their relation. The kernel shares a CPU among sessions first."""
+        if raise_priority:
+            pathlib.Path(f"/proc/{self.process.pid}/autogroup").write_text(str(-raise_priority))
 
     def cpu_us(self):
         """CPU time of all threads so far, those that have ended included, in microseconds."""

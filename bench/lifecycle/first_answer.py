@@ -15,14 +15,6 @@ VERSIONS_PER_ROUND = 4
 EXTRA_MS_MAX = 50
 
 
-def prepare(base, version, name):
-    """With a recorded request, as the first run of a runtime is slow whoever asks for it."""
-    base.prepare_copy(version, SAMPLES / name / "1")
-    folder = base.beside / str(version) / "warmup"
-    folder.mkdir()
-    (folder / "one.json").write_text('{"instances": [1.0]}')
-
-
 def first_answer_ms(client, request, version):
     """Asks for the version until it is there; milliseconds."""
     request.model_spec.version.value = version
@@ -42,7 +34,7 @@ def run(rounds):
             base = BasePath(f"{folder}/{name}")
             count = rounds * VERSIONS_PER_ROUND
             for version in range(1, count + 2):
-                prepare(base, version, name)
+                base.prepare_copy(version, SAMPLES / name / "1", warm_up={"instances": [1.0]})
             base.show(1)
             extra, loads = [], []
             with penstock(model=base.path, log_level="info") as server:

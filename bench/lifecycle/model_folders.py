@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Base paths whose versions appear by a rename, and models of any size, made when they are needed."""
+import json
 import os
 import pathlib
 import shutil
@@ -39,8 +40,12 @@ class BasePath:
         """`make(folder)` fills a folder that does not exist yet."""
         make(self.beside / str(version))
 
-    def prepare_copy(self, version, source):
+    def prepare_copy(self, version, source, warm_up=None):
+        """`warm_up`: the body of a REST request that each load runs: the first run of a runtime is slow, whoever asks for it."""
         self.prepare(version, lambda folder: shutil.copytree(source, folder))
+        if warm_up is not None:
+            (self.beside / str(version) / "warmup").mkdir()
+            (self.beside / str(version) / "warmup" / "request.json").write_text(json.dumps(warm_up))
 
     def show(self, version):
         os.rename(self.beside / str(version), self.path / str(version))

@@ -17,6 +17,7 @@
 #include "app/component_options.h"
 #include "app/model_server.h"
 #include "app/options.h"
+#include "base/executor.h"
 #include "base/log.h"
 
 namespace penstock {
@@ -24,6 +25,10 @@ namespace {
 
 // What may come after drain_timeout_ms: unloading, and runs of models that cannot be stopped.
 constexpr int64_t kUnloadSeconds = 10;
+
+// For every thread, those of the runtimes included: a request that arrives while a model is loaded
+// or computed on its CPU does not wait for long.
+constexpr Duration kThreadSlice = std::chrono::microseconds(100);
 
 // Waits for SIGTERM, SIGINT and perhaps SIGHUP, which all threads block. Made before any other
 // thread.
@@ -104,6 +109,7 @@ int Fail(const Status& status) {
 
 int Serve(const ParsedOptions& options) {
   const Settings& settings = options.settings;
+  SetThreadSlice(kThreadSlice);
   ConfigureLog(settings);
   for (const std::string& warning : options.warnings) PENSTOCK_LOG(kWarning, "{}", warning);
   // Without a file to read again, the end of the terminal ends the server.

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <latch>
 #include <memory>
@@ -129,6 +130,19 @@ TEST(ThreadPoolTest, ThreadsHaveTheirPriority) {
     ASSERT_TRUE(pool.Submit([&] { nice = nice_of_this_thread(); }));
   }
   EXPECT_EQ(nice, std::max(15, nice_of_this_thread()));
+}
+
+TEST(ThreadPoolTest, ASliceChangesNoPriority) {
+  std::thread([] {
+    SetThreadNice(12);
+    const int nice = getpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)));
+    SetThreadSlice(std::chrono::microseconds(100));
+    EXPECT_EQ(getpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid))), nice);
+    std::array<uint64_t, 6> attributes =
+        {};  // as sched_getattr fills them: the fourth is the slice
+    ASSERT_EQ(syscall(SYS_sched_getattr, 0, attributes.data(), sizeof(attributes), 0), 0);
+    EXPECT_TRUE(attributes[3] == 100'000 || attributes[3] == 0) << attributes[3];
+  }).join();
 }
 
 TEST(ThreadSlotTest, LivingThreadsDifferAndSlotsAreReused) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
+#include "base/clock.h"
 #include "base/mutex.h"
 
 namespace penstock {
@@ -66,5 +67,10 @@ void SetThreadName(const std::string& name);
 // Sets the calling thread's OS priority: 0 normal, 19 lowest. Threads that it starts inherit it,
 // and without privileges it cannot be raised again.
 void SetThreadNice(int nice);
+
+// Asks the kernel to let the calling thread, and those that it starts, run for this time before
+// another one that wants the CPU has its turn. The usual 3 ms are how long a thread of low priority
+// keeps a request waiting. Linux before 6.12 has one value for all threads: no effect then.
+void SetThreadSlice(Duration slice);
 
 }  // namespace penstock
