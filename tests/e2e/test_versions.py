@@ -219,7 +219,7 @@ def test_only_the_latest_is_served(start, base):
     server = start({'m': base.path}, flags=FLAGS)
     with Client(server) as client:
         assert ask(client, base) == 10
-        assert server.states('m') == {10: 'AVAILABLE'}
+        server.wait_for_only('m', [10])
         assert error_of(client.predict, 'm', {'x': np.float32([1])}, version=2)[1] == (
             'Servable not found for request: Specific(m, 2)')
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <utility>
+#include <vector>
 
 #include "sources/directory/version_folders.h"
 
@@ -20,6 +21,19 @@ std::string Listed(const std::set<core::VersionNumber>& versions) {
     if (numbers.size() < kListedVersionsMax) numbers.push_back(version.value);
   }
   return fmt::format("{}", fmt::join(numbers, ", "));
+}
+
+// When to look at versions again. Those that were copied together are looked at together, so that
+// an older one is not loaded just because it was complete a moment earlier.
+SteadyTime LastOfTheNext(const std::vector<SteadyTime>& looks) {
+  constexpr Duration kTogether = std::chrono::milliseconds(100);
+  if (looks.empty()) return kNoDeadline;
+  const SteadyTime first = *std::min_element(looks.begin(), looks.end());
+  SteadyTime last = first;
+  for (const SteadyTime look : looks) {
+    if (look - first <= kTogether) last = std::max(last, look);
+  }
+  return last;
 }
 
 std::set<core::VersionNumber> VersionsOf(
@@ -85,6 +99,7 @@ std::set<core::VersionNumber> ModelLook::Choose(const Folders& folders, const Mo
   const bool shall_look = changes.is_changed || start >= files_due_;
   std::set<core::VersionNumber> there = VersionsOf(folders);
   std::set<core::VersionNumber> looked_at;
+  std::vector<SteadyTime> looks;
   // A version that is not complete gives its place to another one.
   std::set<core::VersionNumber> chosen = core::SelectVersions(model_.selection, there);
   for (bool is_done = false; !is_done;) {
@@ -102,11 +117,11 @@ std::set<core::VersionNumber> ModelLook::Choose(const Folders& folders, const Mo
       }
       const Files& files = files_.at(version);
       found.is_watched &= files.is_watched;
-      found.look_again =
-          std::min(found.look_again, files.settling.next_look().value_or(kNoDeadline));
+      if (const auto look = files.settling.next_look()) looks.push_back(*look);
     }
     if (!is_done) chosen = core::SelectVersions(model_.selection, there);
   }
+  found.look_again = LastOfTheNext(looks);
   const SteadyTime end = Clock::Real().Now();
   if (shall_look) files_due_ = end + kFilesShare * (end - start);
   return chosen;
