@@ -2,12 +2,14 @@
 #include "app/model_overrides.h"
 
 #include <fcntl.h>
+#include <google/protobuf/io/tokenizer.h>
 #include <google/protobuf/text_format.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <utility>
@@ -33,6 +35,19 @@ StatusOr<ConfiguredModel> Converted(const ModelConfig& config) {
                    tfs::ConvertModelConfig(list, "the admin API"));
   return std::move(models[0]);
 }
+
+// What is wrong first, and where. One thread.
+class FirstError final : public google::protobuf::io::ErrorCollector {
+ public:
+  void AddError(int line, int column, const std::string& message) override {
+    if (text_.empty())
+      text_ = fmt::format(" (line {}, column {}: {})", line + 1, column + 1, message);
+  }
+  const std::string& text() const { return text_; }
+
+ private:
+  std::string text_;
+};
 
 // Writes all of it to the disk, or says why not.
 Status WriteDurably(const std::string& path, std::string_view text) {
@@ -60,15 +75,27 @@ ModelOverrides& ModelOverrides::operator=(ModelOverrides&& other) noexcept = def
 ModelOverrides::~ModelOverrides() = default;
 
 Status ModelOverrides::Read(const std::string& path) {
-  if (access(path.c_str(), F_OK) != 0) return OkStatus();
+  namespace fs = std::filesystem;
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (status.type() == fs::file_type::not_found) {
+    const fs::path folder = fs::absolute(path).parent_path();
+    if (fs::is_directory(folder, error)) return OkStatus();
+    return InvalidArgument("--state_file: there is no folder {}", folder.string());
+  }
+  if (!fs::is_regular_file(status))
+    return InvalidArgument("--state_file: {} is not a file that can be read", path);
   std::ifstream file(path, std::ios::binary);
   const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  FirstError first_error;
+  google::protobuf::TextFormat::Parser parser;
+  parser.RecordErrorsTo(&first_error);
   config::ServerState state;
-  if (!file || !google::protobuf::TextFormat::ParseFromString(text, &state)) {
+  if (!file || !parser.ParseFromString(text, &state)) {
     return InvalidArgument(
-        "--state_file: {} cannot be read or understood: mend it, or remove it to forget what the "
+        "--state_file: {} cannot be read or understood{}: mend it, or remove it to forget what the "
         "admin API has changed",
-        path);
+        path, first_error.text());
   }
   for (const ModelConfig& added : state.added()) {
     if (const auto model = Converted(added); !model.ok())

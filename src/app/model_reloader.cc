@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <tuple>
 #include <utility>
 
 #include "base/executor.h"
@@ -176,6 +177,7 @@ void ModelReloader::ReadFile(bool is_forced) {
 }
 
 void ModelReloader::Serve(tfs::ReloadRequest request) {
+  if (IsStopping()) return request.done(absl::UnavailableError("the server is shutting down"));
   // Who has been told that nothing came of it must be right.
   if (!request.is_wanted()) return request.done(absl::CancelledError("the client has gone"));
   if (Clock::Real().Now() >= request.deadline)
@@ -204,12 +206,19 @@ void ModelReloader::Serve(tfs::ReloadRequest request) {
 }
 
 void ModelReloader::Serve(ModelChange change) {
+  if (IsStopping()) return change.done(absl::UnavailableError("the server is shutting down"));
   if (!change.is_wanted()) return change.done(absl::CancelledError("the client has gone"));
+  change.deadline =
+      std::min(change.deadline,
+               Clock::Real().Now() + std::chrono::seconds(settings_.reload_timeout_seconds));
   AwaitedModels awaited;
   awaited.since = std::chrono::system_clock::now();
+  ModelOverrides before = overrides_;
   ModelOverrides overrides = overrides_;
   Status status = overrides.Add(change, base_);
-  if (status.ok() && change.kind == ModelChange::Kind::kPin) status = CheckPin(change);
+  const bool names_version =
+      change.kind == ModelChange::Kind::kPin || change.kind == ModelChange::Kind::kLabel;
+  if (status.ok() && names_version) status = CheckVersion(change);
   if (status.ok()) {
     auto moved = Apply(base_, std::move(overrides), "the admin API");
     status = moved.status();
@@ -227,7 +236,15 @@ void ModelReloader::Serve(ModelChange change) {
   if (change.kind == ModelChange::Kind::kLabel)
     awaited.labels[change.model][change.label] = change.version;
   if (change.kind == ModelChange::Kind::kPin) awaited.pinned[change.model] = change.version;
-  change.done(WaitFor(ModelWait(std::move(awaited), manager_), change.deadline, change.is_wanted));
+  status = WaitFor(ModelWait(std::move(awaited), manager_), change.deadline, change.is_wanted);
+  if (names_version && status.code() == StatusCode::kFailedPrecondition) {
+    // It cannot be had: all is as it was before.
+    if (Apply(base_, std::move(before), "the admin API").ok()) std::ignore = WriteState();
+  }
+  // A model that does not load is no fault of the server.
+  if (status.code() == StatusCode::kUnknown)
+    status = Error(StatusCode::kFailedPrecondition, "{}", MessageOf(status));
+  change.done(std::move(status));
 }
 
 bool ModelReloader::LoadNow(ModelChange& change) {
@@ -240,7 +257,7 @@ bool ModelReloader::LoadNow(ModelChange& change) {
   return false;
 }
 
-Status ModelReloader::CheckPin(const ModelChange& change) const {
+Status ModelReloader::CheckVersion(const ModelChange& change) const {
   for (const core::VersionStatus& version : manager_.VersionStatuses(change.model)) {
     if (version.id.version == change.version && version.state != core::VersionState::kEnd)
       return OkStatus();
@@ -249,11 +266,17 @@ Status ModelReloader::CheckPin(const ModelChange& change) const {
   const std::string& base_path = places.at(change.model).base_path;
   const auto folders = ListVersions(base_path);
   if (folders.ok() && folders->contains(change.version)) return OkStatus();
+  if (change.kind == ModelChange::Kind::kPin) {
+    return Error(StatusCode::kNotFound,
+                 "model {} has no version {} in {}: nothing is changed, since pinning it would "
+                 "unload all others",
+                 change.model, change.version.value, base_path);
+  }
   return Error(
-      StatusCode::kNotFound,
-      "model {} has no version {} in {}: nothing is changed, since pinning it would unload "
-      "all others",
-      change.model, change.version.value, base_path);
+      StatusCode::kFailedPrecondition,
+      "Request to assign label to version {} of model {}, which is not currently available "
+      "for inference: there is no such version in {}",
+      change.version.value, change.model, base_path);
 }
 
 Status ModelReloader::WaitFor(const ModelWait& wait, SteadyTime deadline,

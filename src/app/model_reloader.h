@@ -75,8 +75,8 @@ class ModelReloader final {
                  const std::function<bool()>& is_wanted);
   // True if the model is one that is loaded on demand and is not: it is loaded, and its end told.
   bool LoadNow(ModelChange& change);
-  // A version that does not exist must not be pinned: all others would go for it.
-  Status CheckPin(const ModelChange& change) const;
+  // A version that does not exist must not be pinned: all others would go for it. Nor labelled.
+  Status CheckVersion(const ModelChange& change) const;
   // A file that shall be read does not wait for the models of a client.
   bool TakeFileRequest() EXCLUDES(mutex_);
   bool IsStopping() EXCLUDES(mutex_);

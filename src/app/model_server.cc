@@ -74,6 +74,11 @@ Status ModelServer::Impl::Start() {
   ASSIGN_OR_RETURN(std::vector<ConfiguredModel> list, ReadModelList(settings));
   ASSIGN_OR_RETURN(net::ServerOptions net_options, NetOptions(settings));
   TRY(MakeReadinessRule(settings).status());
+  if (settings.admin_api == "full" && settings.rest_api_enable_cors_support) {
+    return InvalidArgument(
+        "--admin_api=full and --rest_api_enable_cors_support exclude each other: any page in an "
+        "operator's browser could change the models");
+  }
   AddProcessMetrics(metrics, VersionText());
   const Foundations foundations{settings, metrics, manager, readiness, engine, reloader};
   ASSIGN_OR_RETURN(frontends, MakeFrontends(foundations));

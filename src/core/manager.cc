@@ -116,13 +116,13 @@ StatusOr<Handle> Manager::GetHandleByLabel(std::string_view name, std::string_vi
 }
 
 bool Manager::LoadOnDemand(std::string_view name, SteadyTime deadline,
-                           absl::AnyInvocable<void(Status)> done) {
+                           absl::AnyInvocable<void(Status)> done, std::function<bool()> is_wanted) {
   {
     SnapshotCell::Reader snapshot(impl_->lookup());
     const auto model = snapshot->models.find(name);
     if (model == snapshot->models.end() || !model->second->on_demand) return false;
   }
-  return impl_->LoadOnDemand(name, deadline, std::move(done));
+  return impl_->LoadOnDemand(name, deadline, std::move(done), std::move(is_wanted));
 }
 
 bool Manager::IsReady() const { return SnapshotCell::Reader(impl_->lookup())->is_ready; }

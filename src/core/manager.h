@@ -171,12 +171,14 @@ class Manager final : public AspiredTarget {
                              std::optional<VersionNumber> version = std::nullopt) const;
   // By label. INVALID_ARGUMENT "Unrecognized servable version label: L"; others as above.
   StatusOr<Handle> GetHandleByLabel(std::string_view name, std::string_view label) const;
-  // Has a model loaded that is loaded on demand and has no version ready, and calls `done` once:
-  // with OK when one is, with UNAVAILABLE and the reason if none can be now, with
-  // DEADLINE_EXCEEDED at `deadline`; on a thread of the manager, or before the return. False, and
-  // nothing is done, if the model is not of that kind or has a version ready.
+  // Has a model loaded that is loaded on demand, and calls `done` once: with OK when a version is
+  // ready, which stays until `done` has returned; with UNAVAILABLE and the reason if none can be
+  // now; with DEADLINE_EXCEEDED at `deadline`; on a thread of the manager, or before the return.
+  // `is_wanted`: false once nobody waits for the answer any more; null: always wanted. False, and
+  // nothing is done, if the model is not of that kind or nothing is loaded any more.
   bool LoadOnDemand(std::string_view name, SteadyTime deadline,
-                    absl::AnyInvocable<void(Status)> done);
+                    absl::AnyInvocable<void(Status)> done,
+                    std::function<bool()> is_wanted = nullptr);
   // True if the models that the rule of readiness names have a version available, or are loaded on
   // demand; "all" are those that shall be loaded.
   bool IsReady() const;

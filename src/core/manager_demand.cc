@@ -14,15 +14,16 @@ constexpr Duration kLookMax = std::chrono::seconds(1);
 
 }  // namespace
 
-bool Manager::Impl::LoadOnDemand(std::string_view name, SteadyTime deadline, OnLoaded done) {
+bool Manager::Impl::LoadOnDemand(std::string_view name, SteadyTime deadline, OnLoaded done,
+                                 std::function<bool()> is_wanted) {
   Calls calls;
   {
     MutexLock lock(mutex_);
     Model* model = FindConfigured(name);
-    if (model == nullptr || model->config.load_mode != LoadMode::kOnDemand || draining_ ||
-        !model->versions.Ready().empty()) {
+    if (model == nullptr || model->config.load_mode != LoadMode::kOnDemand || draining_) {
       return false;
     }
+    if (model->waiters.size() >= options_.demand_waiters_max) DropGoneWaiters(*model);
     if (model->waiters.size() >= options_.demand_waiters_max) {
       new_calls_.push_back([done = std::move(done), waiters = model->waiters.size(),
                             name = std::string(name)]() mutable {
@@ -32,11 +33,7 @@ bool Manager::Impl::LoadOnDemand(std::string_view name, SteadyTime deadline, OnL
       });
     } else {
       const uint64_t number = ++waiter_count_;
-      model->waiters.push_back({number, std::move(done)});
-      if (deadline != kNoDeadline) {
-        background_->RunAt(
-            deadline, [this, name = std::string(name), number] { TimeOutWaiter(name, number); });
-      }
+      model->waiters.push_back({number, std::move(done), std::move(is_wanted)});
       const SteadyTime now = background_->Now();
       const bool was_demanded = std::exchange(model->is_demanded, true);
       if (was_demanded && now - model->retried_since >= options_.load_retry_interval_max &&
@@ -45,6 +42,12 @@ bool Manager::Impl::LoadOnDemand(std::string_view name, SteadyTime deadline, OnL
         model->versions.RetryAll();
       }
       Advance(*model);
+      // It is the last one, if it was not answered at once.
+      const bool waits = !model->waiters.empty() && model->waiters.back().number == number;
+      if (waits && deadline != kNoDeadline) {
+        background_->RunAt(
+            deadline, [this, name = std::string(name), number] { TimeOutWaiter(name, number); });
+      }
     }
     calls = Flush();
   }
@@ -52,9 +55,23 @@ bool Manager::Impl::LoadOnDemand(std::string_view name, SteadyTime deadline, OnL
   return true;
 }
 
+void Manager::Impl::DropGoneWaiters(Model& model) {
+  std::erase_if(model.waiters, [&](Waiter& waiter) {
+    if (!waiter.is_wanted || waiter.is_wanted()) return false;
+    new_calls_.push_back([done = std::move(waiter.done)]() mutable {
+      done(absl::CancelledError("the client has gone"));
+    });
+    return true;
+  });
+}
+
 void Manager::Impl::SettleWaiters(Model& model) {
   if (model.waiters.empty()) return;
   if (!model.versions.Ready().empty()) return AnswerWaiters(model, OkStatus());
+  if (draining_) {
+    if (model.versions.IsAnyLoading()) return;
+    return AnswerWaiters(model, absl::UnavailableError("the server is shutting down"));
+  }
   if (!model.was_told || IsSourceWaiting(model) || model.versions.IsAnyComing()) return;
   const Status error = model.versions.NewestError();
   const Status& why = error.ok() ? model.source_status : error;
@@ -69,6 +86,23 @@ void Manager::Impl::AnswerWaiters(Model& model, const Status& status) {
   for (Waiter& waiter : std::exchange(model.waiters, {})) {
     new_calls_.push_back([done = std::move(waiter.done), status]() mutable { done(status); });
   }
+  if (!status.ok()) return;
+  ++model.answering;
+  new_calls_.push_back([this, name = model.config.name] { FinishAnswers(name); });
+}
+
+void Manager::Impl::FinishAnswers(const std::string& name) {
+  Calls calls;
+  {
+    MutexLock lock(mutex_);
+    const auto model = models_.find(name);
+    if (model == models_.end()) return;
+    if (model->second.answering > 0) --model->second.answering;
+    if (wait_for_memory_.empty()) return;
+    review_memory_ = true;
+    calls = Flush();
+  }
+  Tell(std::move(calls));
 }
 
 void Manager::Impl::TimeOutWaiter(const std::string& name, uint64_t number) {
@@ -129,6 +163,7 @@ bool Manager::Impl::MakeRoom(uint64_t bytes, const Model& for_model) {
   std::vector<Model*> candidates;
   for (auto& [name, model] : models_) {
     if (&model == &for_model || !IsMovable(model) || ReadyBytes(model) == 0) continue;
+    if (model.answering > 0) continue;  // soon
     NoteUse(model, now);
     candidates.push_back(&model);
   }

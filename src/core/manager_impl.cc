@@ -393,8 +393,15 @@ bool Manager::Impl::WaitUntilIdle(SteadyTime until) {
 // --- The end.
 
 void Manager::Impl::StartDrain() {
-  MutexLock lock(mutex_);
-  draining_ = true;
+  Calls calls;
+  {
+    MutexLock lock(mutex_);
+    draining_ = true;
+    review_memory_ = true;  // what waits for memory is not loaded any more
+    for (auto& [name, model] : models_) SettleWaiters(model);
+    calls = Flush();
+  }
+  Tell(std::move(calls));
 }
 
 bool Manager::Impl::Stop(SteadyTime until) {

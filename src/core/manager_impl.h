@@ -36,7 +36,8 @@ class Manager::Impl final {
   Status RemoveModel(std::string_view name) EXCLUDES(mutex_);
   void SetAspired(std::string_view name, std::vector<AspiredVersion> versions) EXCLUDES(mutex_);
   void SetSourceStatus(std::string_view name, Status status) EXCLUDES(mutex_);
-  bool LoadOnDemand(std::string_view name, SteadyTime deadline, OnLoaded done) EXCLUDES(mutex_);
+  bool LoadOnDemand(std::string_view name, SteadyTime deadline, OnLoaded done,
+                    std::function<bool()> is_wanted) EXCLUDES(mutex_);
   std::vector<std::string> ModelNames() EXCLUDES(mutex_);
   std::vector<VersionStatus> VersionStatuses(std::string_view name) EXCLUDES(mutex_);
   Status SourceStatus(std::string_view name) EXCLUDES(mutex_);
@@ -54,6 +55,7 @@ class Manager::Impl final {
   struct Waiter {
     uint64_t number = 0;
     OnLoaded done;
+    std::function<bool()> is_wanted;  // null: yes
   };
 
   // One model, from SetModels until it is removed and its last version is gone. Under the mutex.
@@ -73,6 +75,8 @@ class Manager::Impl final {
     uint64_t recent_uses = 0;  // between the last two looks
     SteadyTime retried_since;  // when requests last had failed loads begun anew
     std::vector<Waiter> waiters;
+    // Those who waited are being told that it is ready: until they have its handles it stays.
+    int answering = 0;
   };
   using Calls = std::vector<Task>;
 
@@ -139,6 +143,10 @@ class Manager::Impl final {
   // Calls those who wait if there is something to say.
   void SettleWaiters(Model& model) REQUIRES(mutex_);
   void AnswerWaiters(Model& model, const Status& status) REQUIRES(mutex_);
+  // Ends what AnswerWaiters began with OK.
+  void FinishAnswers(const std::string& name) EXCLUDES(mutex_);
+  // Answers those who do not wait any more.
+  void DropGoneWaiters(Model& model) REQUIRES(mutex_);
   void TimeOutWaiter(const std::string& name, uint64_t number) EXCLUDES(mutex_);
   uint64_t ReadyBytes(const Model& model) const REQUIRES(mutex_);
   // May be unloaded to make room.

@@ -329,6 +329,11 @@ bool ModelVersions::IsAnyComing() const {
                      [](const auto& item) { return IsComing(item.second); });
 }
 
+bool ModelVersions::IsAnyLoading() const {
+  return std::any_of(versions_.begin(), versions_.end(),
+                     [](const auto& item) { return item.second.phase == VersionPhase::kLoading; });
+}
+
 Status ModelVersions::NewestError() const {
   for (auto item = versions_.rbegin(); item != versions_.rend(); ++item) {
     const Version& version = item->second;

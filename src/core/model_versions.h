@@ -102,6 +102,7 @@ class ModelVersions final {
   bool IsAspired(VersionNumber number) const;
   // True if any version is aspired and on its way, rather than ready or in error.
   bool IsAnyComing() const;
+  bool IsAnyLoading() const;
   // Why the newest aspired version is not there; OK if there is none in error.
   Status NewestError() const;
   // True while a version is being loaded or unloaded.

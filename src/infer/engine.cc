@@ -149,7 +149,7 @@ void Engine::DecideByInput(ModelHandle& handle, const InferRequest& request) con
 }
 
 bool Engine::FindOnceLoaded(const ModelSelector& selector, const net::RequestHead& head,
-                            SteadyTime deadline,
+                            SteadyTime deadline, CancelToken& cancel,
                             absl::AnyInvocable<void(StatusOr<ModelHandle>)> done) {
   const SteadyTime patience_ends = clock_.Now() + options_.demand_timeout;
   const bool is_own_limit = patience_ends < deadline;
@@ -161,7 +161,8 @@ bool Engine::FindOnceLoaded(const ModelSelector& selector, const net::RequestHea
                          "model {} is still being loaded: try again later", selector.name);
         }
         done(status.ok() ? FindToRun(selector, head) : std::move(status));
-      });
+      },
+      [&cancel] { return !cancel.IsCancelled(); });
 }
 
 void Engine::Run(const ModelHandle& handle, const InferRequest& request, bool may_run_inline,

@@ -82,10 +82,12 @@ class Engine final {
   // For a model that is loaded on demand and has no version ready: has it loaded, and then calls
   // `done` with what FindToRun says, on a thread that shall not compute. UNAVAILABLE, with the
   // reason, if it cannot be loaded, takes longer than demand_timeout, or if too many wait;
-  // DEADLINE_EXCEEDED at `deadline`. What `selector` and `head` refer to lives until then. False,
+  // DEADLINE_EXCEEDED at `deadline`. What `selector`, `head` and
+  // `cancel` refer to lives until then. False,
   // and nothing is done, for other models: what Find says stands.
   bool FindOnceLoaded(const ModelSelector& selector, const net::RequestHead& head,
-                      SteadyTime deadline, absl::AnyInvocable<void(StatusOr<ModelHandle>)> done);
+                      SteadyTime deadline, CancelToken& cancel,
+                      absl::AnyInvocable<void(StatusOr<ModelHandle>)> done);
 
   // Checks the request against the signature, then runs it: inline if the model is cheap and
   // `may_run_inline` (the caller is an event loop), else on the pool, whose thread then calls

@@ -174,12 +174,45 @@ def test_a_file_that_is_read_again_keeps_what_operators_changed(start, tmp_path)
     assert version_of(server, 'm') == 1
 
 
-def test_a_state_file_that_cannot_be_read_stops_the_start(tmp_path):
-    (tmp_path / 'state').write_text('nonsense {', encoding='utf-8')
-    done = subprocess.run([BINARY, 'serve', '--model_base_path=' + HALF, '--port=-1', '--rest_api_port=-1',
-                           f'--state_file={tmp_path}/state'], capture_output=True, text=True, timeout=60, check=False)
+@pytest.mark.parametrize('what, flags, said', [
+    ('file', [], 'mend it'), ('folder', [], 'not a file that can be read'), ('fifo', [], 'not a file that can be read'),
+    ('nothing', ['--rest_api_enable_cors_support'], 'exclude each other'), ('no folder', [], 'there is no folder')])
+def test_a_bad_start_says_why(tmp_path, what, flags, said):
+    path = tmp_path / 'state'
+    if what == 'file':
+        path.write_text('nonsense {', encoding='utf-8')
+    elif what == 'folder':
+        path.mkdir()
+    elif what == 'fifo':
+        os.mkfifo(path)
+    elif what == 'no folder':
+        path = tmp_path / 'nowhere' / 'state'
+    done = subprocess.run([BINARY, 'serve', '--model_base_path=' + HALF, '--port=-1', '--rest_api_port=-1', FULL,
+                           f'--state_file={path}', *flags], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
-    assert '--state_file' in done.stderr + done.stdout and 'mend it' in done.stderr + done.stdout
+    assert said in done.stderr + done.stdout
+
+
+def test_a_body_that_is_too_long_is_refused(start):
+    server = start({'half': HALF}, flags=[FULL])
+    status, answer = call(server, 'POST', '/half:pin', '[' + '1,' * 500_000 + '1]')
+    assert status == 400 and 'more than' in answer['error']
+
+
+def test_a_label_that_was_refused_is_as_before_also_after_a_restart(start, tmp_path):
+    base = models_with_versions(tmp_path)
+    folder(tmp_path / 'm', [5], kind='nonsense')
+    config = {'m': f'base_path: "{base}" model_version_policy {{ all {{}} }}'}
+    flags = [FULL, f'--state_file={tmp_path}/state', '--ready_when=any']
+    server = start(config, flags=flags)
+    assert call(server, 'POST', '/m:label', {'label': 's', 'version': 2})[0] == 200
+    for version in (5, 77):
+        assert call(server, 'POST', '/m:label', {'label': 's', 'version': version})[0] == 400
+        assert call(server, 'GET', '/m')[1]['labels'] == {'s': {'version': 2, 'wanted': 2}}
+    server.stop()
+    server = start(config, flags=flags)
+    server.wait_for('m', 2)
+    assert version_of(server, 'm', label='s') == 2
 
 
 def test_a_state_that_cannot_be_kept_says_so(start, tmp_path):

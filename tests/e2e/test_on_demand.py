@@ -105,3 +105,41 @@ def test_the_mode_changes_by_a_reload(start, tmp_path):
         server.process.send_signal(signal.SIGHUP)
         eventually('it is loaded', lambda: loaded(server, 'm'))
         assert client.predict_raw('m', X).model_spec.version.value == 1
+
+
+def test_two_models_that_do_not_fit_together_both_answer(start, tmp_path):
+    """What was loaded for those who wait stays until they have it, although another model waits for its memory."""
+    models = {name: lazy(folder(tmp_path / name, [1]), 'memory_bytes: 60') for name in 'ab'}
+    server = start(models, flags=['--model_memory_bytes_max=100'])
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda i: server.rest_predict('ab'[i % 2], {'instances': [1.0]}), range(80)))
+    assert [status for status, _ in answers if status != 200] == []
+
+
+def test_no_request_is_turned_away_when_the_load_ends_as_it_comes(start, tmp_path):
+    server = start({'m': lazy(folder(tmp_path / 'm', [1]), 'unload_after_idle_ms: 1')})
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        for _ in range(20):
+            answers = list(pool.map(lambda _: server.rest_predict('m', {'instances': [1.0]}), range(8)))
+            assert [status for status, _ in answers] == [200] * 8
+            eventually('it is unloaded', lambda: not loaded(server, 'm'))
+
+
+def test_those_who_wait_are_told_of_the_shutdown(start, tmp_path):
+    server = start({'m': lazy(folder(tmp_path / 'm', [1]))}, flags=['--file_system_poll_wait_seconds=-1'])
+    with Client(server) as client, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(error_of, client.predict_raw, 'm', X)
+        time.sleep(0.3)  # nothing tells that a request waits
+        server.terminate()
+        error = waiting.result()
+    assert error == (grpc.StatusCode.UNAVAILABLE, 'the server is shutting down')
+    assert server.wait() == 0
+
+
+def test_clients_that_have_gone_take_nobodys_place(start, tmp_path):
+    server = start({'m': lazy(folder(tmp_path / 'm', [1]))},
+                   flags=['--file_system_poll_wait_seconds=-1', '--demand_waiters_max=2', '--demand_timeout_ms=300'])
+    with Client(server) as client:
+        for _ in range(5):
+            assert error_of(client.predict_raw, 'm', X, timeout=0.05)[0] == grpc.StatusCode.DEADLINE_EXCEEDED
+        assert 'still being loaded' in error_of(client.predict_raw, 'm', X)[1]

@@ -332,6 +332,8 @@ void Simulation::RequestOnDemand() {
   const bool waits = manager_->LoadOnDemand(name, deadline, [this, number, name](Status status) {
     Trace(fmt::format("{}: request {} is told {}", name, number, MessageOf(status)));
     if (++waiters_[number] > 1) late_failure_ = "a request was answered twice";
+    if (status.ok() && !manager_->GetHandle(name).ok())
+      late_failure_ = name + ": a request was told that it is ready, and it is not";
   });
   Trace(
       fmt::format("{}: request {} on demand {}", name, number, waits ? "waits" : "does not wait"));

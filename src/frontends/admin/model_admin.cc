@@ -22,6 +22,8 @@ using google::protobuf::util::JsonStringToMessage;
 using tensorflow::serving::ModelConfig;
 
 constexpr std::string_view kModels = "/admin/v1/models";
+// It is read on an event loop.
+constexpr size_t kBodyBytesMax = 256 << 10;
 
 void RespondStatus(net::HttpCall& call, const Status& status) {
   call.Respond(JsonResponse(tfs::HttpStatusOf(status.code()),
@@ -42,6 +44,17 @@ Status CheckContentType(const net::RequestHead& head) {
   const std::string_view type = net::FindHeader(head.headers, "content-type");
   if (type == "application/json" || type.starts_with("application/json;")) return OkStatus();
   return InvalidArgument("the content-type must be application/json, not '{:.100}'", type);
+}
+
+Status CheckName(std::string_view name) {
+  if (name.empty()) return InvalidArgument("the path names no model");
+  for (const char c : name) {
+    if (c == '/' || c == ':' || static_cast<unsigned char>(c) < ' ' || c == 127) {
+      return InvalidArgument("a model's name has no '/', ':' or control characters: '{:.100}'",
+                             name);
+    }
+  }
+  return OkStatus();
 }
 
 StatusOr<Struct> ParseObject(std::string_view body) {
@@ -189,8 +202,12 @@ void ModelAdminFrontend::Change(net::HttpCallRef call, std::string name,
   ModelChange change;
   change.kind = meant->kind;
   change.model = name;
-  Status status = name.empty() ? InvalidArgument("the path names no model") : OkStatus();
+  Status status = CheckName(name);
   if (status.ok() && call->head().method != "DELETE") status = CheckContentType(call->head());
+  if (status.ok() && call->body().size > kBodyBytesMax) {
+    status =
+        InvalidArgument("the body has {} bytes, more than {}", call->body().size, kBodyBytesMax);
+  }
   if (status.ok() && meant->read != nullptr) status = meant->read(call->body().view(), change);
   if (!status.ok()) return RespondStatus(*call, status);
   change.deadline = call->deadline();

@@ -44,11 +44,12 @@ void PredictCall::Read(PredictService& service, net::GrpcCallRef call) {
   if (status.ok() && !read_.has_model_spec) status = MissingModelSpec();
   if (!status.ok()) return Finish(status);
   StatusOr<ModelHandle> model = service.engine.FindToRun(read_.model, call_->head());
-  if (!model.ok()) [[unlikely]] {
+  if (model.status().code() == StatusCode::kUnavailable) [[unlikely]] {
     const auto when_loaded = [this](StatusOr<ModelHandle> loaded) {
       Run(std::move(loaded), /*is_on_loop=*/false);
     };
-    if (service.engine.FindOnceLoaded(read_.model, call_->head(), call_->deadline(), when_loaded)) {
+    if (service.engine.FindOnceLoaded(read_.model, call_->head(), call_->deadline(),
+                                      call_->cancel(), when_loaded)) {
       return;
     }
   }

@@ -139,16 +139,18 @@ void RestFrontend::Handle(net::HttpCallRef call) {
 
 void RestFrontend::HandlePredict(net::HttpCallRef call, RestTarget target) {
   StatusOr<ModelHandle> handle = engine_.FindToRun(SelectorOf(target), call->head());
-  if (handle.ok()) [[likely]]
+  if (handle.status().code() != StatusCode::kUnavailable) [[likely]]
     return StartPredict(std::move(call), std::move(handle), /*is_on_loop=*/true);
   const net::RequestHead& head = call->head();
+  CancelToken& cancel = call->cancel();
   const SteadyTime deadline = call->deadline();
   auto waiting =
       std::make_shared<std::pair<net::HttpCallRef, RestTarget>>(std::move(call), std::move(target));
-  const bool waits = engine_.FindOnceLoaded(
-      SelectorOf(waiting->second), head, deadline, [this, waiting](StatusOr<ModelHandle> loaded) {
-        StartPredict(std::move(waiting->first), std::move(loaded), /*is_on_loop=*/false);
-      });
+  const bool waits = engine_.FindOnceLoaded(SelectorOf(waiting->second), head, deadline, cancel,
+                                            [this, waiting](StatusOr<ModelHandle> loaded) {
+                                              StartPredict(std::move(waiting->first),
+                                                           std::move(loaded), /*is_on_loop=*/false);
+                                            });
   if (!waits) StartPredict(std::move(waiting->first), std::move(handle), /*is_on_loop=*/true);
 }
 
