@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/background_threads.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <limits>
 
@@ -12,6 +14,10 @@ BackgroundThreads::BackgroundThreads(BackgroundOptions options, SnapshotCell& lo
                     .queue_tasks_max = std::numeric_limits<size_t>::max(),
                     .nice = options.nice}),
       housekeeper_(lookup, unload_pool_, options.nice),
-      load_pool_(options.load_threads, options.nice) {}
+      load_pool_(options.load_threads, options.nice) {
+  // Unload threads call it, and where a sanitizer has replaced the heap the first call sets up the
+  // C library's own, which two threads must not do at once.
+  malloc_trim(0);
+}
 
 }  // namespace penstock::core

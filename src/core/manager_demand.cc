@@ -56,13 +56,17 @@ bool Manager::Impl::LoadOnDemand(std::string_view name, SteadyTime deadline, OnL
 }
 
 void Manager::Impl::DropGoneWaiters(Model& model) {
-  std::erase_if(model.waiters, [&](Waiter& waiter) {
-    if (!waiter.is_wanted || waiter.is_wanted()) return false;
+  std::vector<Waiter> staying;
+  for (Waiter& waiter : model.waiters) {
+    if (!waiter.is_wanted || waiter.is_wanted()) {
+      staying.push_back(std::move(waiter));
+      continue;
+    }
     new_calls_.push_back([done = std::move(waiter.done)]() mutable {
       done(absl::CancelledError("the client has gone"));
     });
-    return true;
-  });
+  }
+  model.waiters = std::move(staying);
 }
 
 void Manager::Impl::SettleWaiters(Model& model) {

@@ -138,7 +138,8 @@ def test_those_who_wait_are_told_of_the_shutdown(start, tmp_path):
 
 def test_clients_that_have_gone_take_nobodys_place(start, tmp_path):
     server = start({'m': lazy(folder(tmp_path / 'm', [1]))},
-                   flags=['--file_system_poll_wait_seconds=-1', '--demand_waiters_max=2', '--demand_timeout_ms=300'])
+                   flags=['--file_system_poll_wait_seconds=-1', '--demand_waiters_max=2',
+                          f'--demand_timeout_ms={1000 * SLOWNESS}'])
     with Client(server) as client:
         for _ in range(5):
             assert error_of(client.predict_raw, 'm', X, timeout=0.05)[0] == grpc.StatusCode.DEADLINE_EXCEEDED
