@@ -363,8 +363,8 @@ std::map<std::string, LabelState> Manager::Impl::Labels(std::string_view name) {
   if (model == nullptr) return labels;
   for (const auto& [label, version] : model->labels) {
     const VersionNumber wanted = model->config.labels.at(label);
-    const bool is_coming =
-        !model->was_told || model->versions.IsReady(wanted) || model->versions.IsAspired(wanted);
+    const bool is_coming = !model->was_told || IsSourceWaiting(*model) ||
+                           model->versions.IsReady(wanted) || model->versions.IsAspired(wanted);
     labels.emplace(label, LabelState{wanted, version, is_coming});
   }
   return labels;

@@ -187,6 +187,15 @@ TEST_F(ManagerTest, LabelMovesWithTheLoadThatItNeeds) {
   EXPECT_EQ(StatusOf(1).state, VersionState::kEnd);
 }
 
+TEST_F(ManagerTest, LabelIsComingWhileItsVersionIsNotComplete) {
+  ASSERT_TRUE(manager_.SetModel({.name = "m", .labels = {{"stable", {2}}}}).ok());
+  EXPECT_TRUE(manager_.Labels("m").at("stable").is_coming);  // the source has said nothing yet
+  AspireAndWait(Aspire(FakeVersion(1, NewPlan())));
+  EXPECT_FALSE(manager_.Labels("m").at("stable").is_coming);
+  manager_.SetSourceStatus("m", absl::FailedPreconditionError("version 2 is being copied"));
+  EXPECT_TRUE(manager_.Labels("m").at("stable").is_coming);
+}
+
 TEST_F(ManagerTest, LabelOfAVersionThatWillNotComeHoldsNothing) {
   ASSERT_TRUE(manager_.SetModel({.name = "m", .labels = {{"stable", {1}}}}).ok());
   AspireAndWait(Aspire(FakeVersion(1, NewPlan())));
