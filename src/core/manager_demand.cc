@@ -16,42 +16,37 @@ constexpr Duration kLookMax = std::chrono::seconds(1);
 
 bool Manager::Impl::LoadOnDemand(std::string_view name, SteadyTime deadline, OnLoaded done,
                                  std::function<bool()> is_wanted) {
-  Calls calls;
-  {
-    MutexLock lock(mutex_);
-    Model* model = FindConfigured(name);
-    if (model == nullptr || model->config.load_mode != LoadMode::kOnDemand || draining_) {
-      return false;
-    }
-    if (model->waiters.size() >= options_.demand_waiters_max) DropGoneWaiters(*model);
-    if (model->waiters.size() >= options_.demand_waiters_max) {
-      new_calls_.push_back([done = std::move(done), waiters = model->waiters.size(),
-                            name = std::string(name)]() mutable {
-        done(Error(StatusCode::kUnavailable,
-                   "{} requests wait already until model {} is loaded: try again later", waiters,
-                   name));
-      });
-    } else {
-      const uint64_t number = ++waiter_count_;
-      model->waiters.push_back({number, std::move(done), std::move(is_wanted)});
-      const SteadyTime now = background_->Now();
-      const bool was_demanded = std::exchange(model->is_demanded, true);
-      if (was_demanded && now - model->retried_since >= options_.load_retry_interval_max &&
-          !model->versions.IsAnyComing()) {
-        model->retried_since = now;
-        model->versions.RetryAll();
-      }
-      Advance(*model);
-      // It is the last one, if it was not answered at once.
-      const bool waits = !model->waiters.empty() && model->waiters.back().number == number;
-      if (waits && deadline != kNoDeadline) {
-        background_->RunAt(
-            deadline, [this, name = std::string(name), number] { TimeOutWaiter(name, number); });
-      }
-    }
-    calls = Flush();
+  const Change change(*this);
+  Model* model = FindConfigured(name);
+  if (model == nullptr || model->config.load_mode != LoadMode::kOnDemand || draining_) {
+    return false;
   }
-  Tell(std::move(calls));
+  if (model->waiters.size() >= options_.demand_waiters_max) DropGoneWaiters(*model);
+  if (model->waiters.size() >= options_.demand_waiters_max) {
+    new_calls_.push_back([done = std::move(done), waiters = model->waiters.size(),
+                          name = std::string(name)]() mutable {
+      done(Error(StatusCode::kUnavailable,
+                 "{} requests wait already until model {} is loaded: try again later", waiters,
+                 name));
+    });
+  } else {
+    const uint64_t number = ++waiter_count_;
+    model->waiters.push_back({number, std::move(done), std::move(is_wanted)});
+    const SteadyTime now = background_->Now();
+    const bool was_demanded = std::exchange(model->is_demanded, true);
+    if (was_demanded && now - model->retried_since >= options_.load_retry_interval_max &&
+        !model->versions.IsAnyComing()) {
+      model->retried_since = now;
+      model->versions.RetryAll();
+    }
+    Advance(*model);
+    // It is the last one, if it was not answered at once.
+    const bool waits = !model->waiters.empty() && model->waiters.back().number == number;
+    if (waits && deadline != kNoDeadline) {
+      background_->RunAt(deadline,
+                         [this, name = std::string(name), number] { TimeOutWaiter(name, number); });
+    }
+  }
   return true;
 }
 
@@ -96,17 +91,12 @@ void Manager::Impl::AnswerWaiters(Model& model, const Status& status) {
 }
 
 void Manager::Impl::FinishAnswers(const std::string& name) {
-  Calls calls;
-  {
-    MutexLock lock(mutex_);
-    const auto model = models_.find(name);
-    if (model == models_.end()) return;
-    if (model->second.answering > 0) --model->second.answering;
-    if (wait_for_memory_.empty()) return;
-    review_memory_ = true;
-    calls = Flush();
-  }
-  Tell(std::move(calls));
+  const Change change(*this);
+  const auto model = models_.find(name);
+  if (model == models_.end()) return;
+  if (model->second.answering > 0) --model->second.answering;
+  if (wait_for_memory_.empty()) return;
+  review_memory_ = true;
 }
 
 void Manager::Impl::TimeOutWaiter(const std::string& name, uint64_t number) {
@@ -200,25 +190,20 @@ void Manager::Impl::StartLookingAtUse() {
 }
 
 void Manager::Impl::LookAtUse() {
-  Calls calls;
-  {
-    MutexLock lock(mutex_);
-    looks_at_use_ = false;
-    const SteadyTime now = background_->Now();
-    for (auto& [name, model] : models_) {
-      if (model.config.load_mode != LoadMode::kOnDemand || !model.is_configured) continue;
-      NoteUse(model, now);
-      const Duration idle_max = model.config.unload_after_idle;
-      const bool is_idle = idle_max > Duration::zero() && now - model.last_used >= idle_max;
-      if (is_idle && !model.versions.Ready().empty()) {
-        model.is_demanded = false;
-        UnloadAll(model);
-      }
+  const Change change(*this);
+  looks_at_use_ = false;
+  const SteadyTime now = background_->Now();
+  for (auto& [name, model] : models_) {
+    if (model.config.load_mode != LoadMode::kOnDemand || !model.is_configured) continue;
+    NoteUse(model, now);
+    const Duration idle_max = model.config.unload_after_idle;
+    const bool is_idle = idle_max > Duration::zero() && now - model.last_used >= idle_max;
+    if (is_idle && !model.versions.Ready().empty()) {
+      model.is_demanded = false;
+      UnloadAll(model);
     }
-    if (!stopped_) StartLookingAtUse();
-    calls = Flush();
   }
-  Tell(std::move(calls));
+  if (!stopped_) StartLookingAtUse();
 }
 
 }  // namespace penstock::core

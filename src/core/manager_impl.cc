@@ -42,22 +42,17 @@ Manager::Impl::Impl(ManagerOptions options, const BackgroundFactory& make_backgr
 // --- Configuration.
 
 Status Manager::Impl::SetModels(std::vector<ModelConfig> configs, bool is_complete_list) {
-  Calls calls;
-  {
-    MutexLock lock(mutex_);
-    TRY(CheckConfigs(configs));
-    if (is_complete_list) {
-      std::set<std::string_view> names;
-      for (const ModelConfig& config : configs) names.insert(config.name);
-      for (auto model = models_.begin(); model != models_.end();) {
-        Model& current = (model++)->second;  // Remove may erase it
-        if (current.is_configured && !names.contains(current.config.name)) Remove(current);
-      }
+  const Change change(*this);
+  TRY(CheckConfigs(configs));
+  if (is_complete_list) {
+    std::set<std::string_view> names;
+    for (const ModelConfig& config : configs) names.insert(config.name);
+    for (auto model = models_.begin(); model != models_.end();) {
+      Model& current = (model++)->second;  // Remove may erase it
+      if (current.is_configured && !names.contains(current.config.name)) Remove(current);
     }
-    for (ModelConfig& config : configs) Configure(std::move(config));
-    calls = Flush();
   }
-  Tell(std::move(calls));
+  for (ModelConfig& config : configs) Configure(std::move(config));
   return OkStatus();
 }
 
@@ -96,15 +91,10 @@ void Manager::Impl::Configure(ModelConfig config) {
 }
 
 Status Manager::Impl::RemoveModel(std::string_view name) {
-  Calls calls;
-  {
-    MutexLock lock(mutex_);
-    Model* model = FindConfigured(name);
-    if (model == nullptr) return ModelNotFound(name);
-    Remove(*model);
-    calls = Flush();
-  }
-  Tell(std::move(calls));
+  const Change change(*this);
+  Model* model = FindConfigured(name);
+  if (model == nullptr) return ModelNotFound(name);
+  Remove(*model);
   return OkStatus();
 }
 
@@ -121,34 +111,24 @@ void Manager::Impl::Remove(Model& model) {
 }
 
 void Manager::Impl::SetAspired(std::string_view name, std::vector<AspiredVersion> versions) {
-  Calls calls;
-  {
-    MutexLock lock(mutex_);
-    Model* model = FindConfigured(name);
-    if (model == nullptr || draining_) return;
-    model->was_told = true;
-    const bool had_broken = !model->versions.Broken().empty();
-    model->versions.SetAspired(std::move(versions));
-    if (had_broken) UpdateLookup(*model);
-    Advance(*model);
-    calls = Flush();
-  }
-  Tell(std::move(calls));
+  const Change change(*this);
+  Model* model = FindConfigured(name);
+  if (model == nullptr || draining_) return;
+  model->was_told = true;
+  const bool had_broken = !model->versions.Broken().empty();
+  model->versions.SetAspired(std::move(versions));
+  if (had_broken) UpdateLookup(*model);
+  Advance(*model);
 }
 
 void Manager::Impl::SetSourceStatus(std::string_view name, Status status) {
-  Calls calls;
-  {
-    MutexLock lock(mutex_);
-    Model* model = FindConfigured(name);
-    if (model == nullptr) return;
-    model->source_status = std::move(status);
-    if (!model->source_status.ok() && !IsSourceWaiting(*model)) model->was_told = true;
-    new_events_.push_back({std::string(name), std::nullopt});
-    SettleWaiters(*model);
-    calls = Flush();
-  }
-  Tell(std::move(calls));
+  const Change change(*this);
+  Model* model = FindConfigured(name);
+  if (model == nullptr) return;
+  model->source_status = std::move(status);
+  if (!model->source_status.ok() && !IsSourceWaiting(*model)) model->was_told = true;
+  new_events_.push_back({std::string(name), std::nullopt});
+  SettleWaiters(*model);
 }
 
 Manager::Impl::Model* Manager::Impl::FindConfigured(std::string_view name) {
@@ -217,40 +197,30 @@ void Manager::Impl::Release(const ServableId& id, std::unique_ptr<VersionEntry> 
 }
 
 void Manager::Impl::Retire(const ServableId& id, uint64_t load, const Status& reason) {
-  Calls calls;
-  {
-    MutexLock lock(mutex_);
-    const auto found = models_.find(id.name);
-    if (found == models_.end()) return;
-    Model& model = found->second;
-    std::unique_ptr<VersionEntry> entry = model.versions.StartRetire(
-        id.version, load, reason.ok() ? absl::InternalError("it gave no reason") : reason,
-        background_->Now(), options_.load_retry_interval_max);
-    if (entry == nullptr) return;
-    Release(id, std::move(entry), load, /*is_version=*/true);
-    UpdateLookup(model);
-    Advance(model);
-    calls = Flush();
-  }
-  Tell(std::move(calls));
+  const Change change(*this);
+  const auto found = models_.find(id.name);
+  if (found == models_.end()) return;
+  Model& model = found->second;
+  std::unique_ptr<VersionEntry> entry = model.versions.StartRetire(
+      id.version, load, reason.ok() ? absl::InternalError("it gave no reason") : reason,
+      background_->Now(), options_.load_retry_interval_max);
+  if (entry == nullptr) return;
+  Release(id, std::move(entry), load, /*is_version=*/true);
+  UpdateLookup(model);
+  Advance(model);
 }
 
 void Manager::Impl::FinishUnload(const ServableId& id, uint64_t load, bool is_version) {
-  Calls calls;
-  {
-    MutexLock lock(mutex_);
-    unloading_bytes_ -= memory_.TakenBy(load);
-    memory_.Set(load, 0);
-    --unloads_running_;
-    review_memory_ = true;
-    if (is_version) {
-      Model& model = models_.find(id.name)->second;
-      RetryLater(id, model.versions.FinishUnload(id.version));
-      Advance(model);
-    }
-    calls = Flush();
+  const Change change(*this);
+  unloading_bytes_ -= memory_.TakenBy(load);
+  memory_.Set(load, 0);
+  --unloads_running_;
+  review_memory_ = true;
+  if (is_version) {
+    Model& model = models_.find(id.name)->second;
+    RetryLater(id, model.versions.FinishUnload(id.version));
+    Advance(model);
   }
-  Tell(std::move(calls));
 }
 
 // --- What requests find.
@@ -322,11 +292,6 @@ Manager::Impl::Calls Manager::Impl::Flush() {
   return std::exchange(new_calls_, {});
 }
 
-void Manager::Impl::Tell(Calls calls) {
-  events_.Deliver();
-  for (Task& call : calls) call();
-}
-
 // --- What is going on.
 
 std::vector<std::string> Manager::Impl::ModelNames() {
@@ -393,21 +358,15 @@ bool Manager::Impl::WaitUntilIdle(SteadyTime until) {
 // --- The end.
 
 void Manager::Impl::StartDrain() {
-  Calls calls;
-  {
-    MutexLock lock(mutex_);
-    draining_ = true;
-    review_memory_ = true;  // what waits for memory is not loaded any more
-    for (auto& [name, model] : models_) SettleWaiters(model);
-    calls = Flush();
-  }
-  Tell(std::move(calls));
+  const Change change(*this);
+  draining_ = true;
+  review_memory_ = true;  // what waits for memory is not loaded any more
+  for (auto& [name, model] : models_) SettleWaiters(model);
 }
 
 bool Manager::Impl::Stop(SteadyTime until) {
-  Calls calls;
   {
-    MutexLock lock(mutex_);
+    const Change change(*this);
     draining_ = true;
     stopped_ = true;
     lookup_changed_ = true;
@@ -415,9 +374,7 @@ bool Manager::Impl::Stop(SteadyTime until) {
       Model& current = (model++)->second;  // Remove may erase it
       if (current.is_configured) Remove(current);
     }
-    calls = Flush();
   }
-  Tell(std::move(calls));
   return WaitUntilIdle(until);
 }
 

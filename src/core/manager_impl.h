@@ -23,9 +23,8 @@
 
 namespace penstock::core {
 
-// All state, and what changes it. Thread-safe. Every function that changes something takes the
-// mutex, lets the models concerned advance, flushes (publishes what requests can find, then queues
-// the events), and tells the events, and those that waited, after letting go of the mutex.
+// All state, and what changes it. Thread-safe. Every function that changes something makes a
+// Change, and lets the models concerned advance.
 class Manager::Impl final {
  public:
   using OnLoaded = absl::AnyInvocable<void(Status)>;
@@ -79,6 +78,7 @@ class Manager::Impl final {
     int answering = 0;
   };
   using Calls = std::vector<Task>;
+  class Change;
 
   Model* FindConfigured(std::string_view name) REQUIRES(mutex_);
   Status CheckConfigs(const std::vector<ModelConfig>& configs) const REQUIRES(mutex_);
@@ -105,8 +105,9 @@ class Manager::Impl final {
   static void MoveLabels(Model& model);
   bool IsReadyByRule() const REQUIRES(mutex_);
   void EndInitialLoad() REQUIRES(mutex_);
+  // Publishes what requests can find, then queues the events. Returns what is to be called once the
+  // mutex is free.
   [[nodiscard]] Calls Flush() REQUIRES(mutex_);
-  void Tell(Calls calls) EXCLUDES(mutex_);
   bool IsIdle() EXCLUDES(mutex_);
 
   // --- Loads (manager_loads.cc).
@@ -197,6 +198,28 @@ class Manager::Impl final {
   bool stopped_ GUARDED_BY(mutex_) = false;
 
   const std::unique_ptr<Background> background_;  // last, so that its threads are joined first
+};
+
+// One change of the state: the mutex for the scope, and at its end everything that follows from it:
+// flushes, lets go of the mutex, and then tells the events and those that waited. Where nothing was
+// changed that is nothing. One thread at a time.
+class ABSL_SCOPED_LOCKABLE Manager::Impl::Change final {
+ public:
+  explicit Change(Impl& impl) ABSL_EXCLUSIVE_LOCK_FUNCTION(impl.mutex_) : impl_(impl) {
+    impl.mutex_.lock();
+  }
+  // The analysis cannot follow a mutex from the constructor into here.
+  ~Change() ABSL_UNLOCK_FUNCTION() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    Calls calls = impl_.Flush();
+    impl_.mutex_.unlock();
+    impl_.events_.Deliver();
+    for (Task& call : calls) call();
+  }
+  Change(const Change&) = delete;
+  Change& operator=(const Change&) = delete;
+
+ private:
+  Impl& impl_;
 };
 
 }  // namespace penstock::core

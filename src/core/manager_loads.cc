@@ -49,26 +49,21 @@ void Manager::Impl::EstimateLoad(const std::shared_ptr<LoadJob>& job) {
   }
   StatusOr<ResourceEstimate> estimate = LoadCancelled();
   if (!is_cancelled) estimate = CallLoader([&] { return job->loader->EstimateResources(); });
-  Calls calls;
-  {
-    MutexLock lock(mutex_);
-    Model& model = models_.find(job->id.name)->second;
-    ++job->step;
-    if (job->is_hung) {
-      EndHungLoad(model, *job, nullptr);
-    } else if (job->is_cancelled || draining_) {
-      FailLoad(model, *job, LoadCancelled());
-    } else if (!estimate.ok()) {
-      FailLoad(model, *job, estimate.status());
-    } else {
-      job->estimate = *estimate;
-      if (model.config.memory_bytes > 0) job->estimate.ram_bytes = model.config.memory_bytes;
-      Admit(model, job);
-    }
-    Advance(model);
-    calls = Flush();
+  const Change change(*this);
+  Model& model = models_.find(job->id.name)->second;
+  ++job->step;
+  if (job->is_hung) {
+    EndHungLoad(model, *job, nullptr);
+  } else if (job->is_cancelled || draining_) {
+    FailLoad(model, *job, LoadCancelled());
+  } else if (!estimate.ok()) {
+    FailLoad(model, *job, estimate.status());
+  } else {
+    job->estimate = *estimate;
+    if (model.config.memory_bytes > 0) job->estimate.ram_bytes = model.config.memory_bytes;
+    Admit(model, job);
   }
-  Tell(std::move(calls));
+  Advance(model);
 }
 
 bool Manager::Impl::TryReserve(const LoadJob& job) {
@@ -116,26 +111,21 @@ void Manager::Impl::RunLoad(const std::shared_ptr<LoadJob>& job) {
     servable = absl::InternalError("the loader gave nothing");
   StatusOr<ResourceEstimate> taken = job->estimate;
   if (servable.ok()) taken = CallLoader([&] { return job->loader->EstimateResources(); });
-  Calls calls;
-  {
-    MutexLock lock(mutex_);
-    Model& model = models_.find(job->id.name)->second;
-    ++job->step;
-    --loads_running_;
-    review_memory_ = true;
-    if (!taken.ok() || model.config.memory_bytes > 0) taken = job->estimate;
-    memory_.Set(job->number, servable.ok() ? taken->ram_bytes : 0);
-    if (job->is_hung) {
-      EndHungLoad(model, *job, servable.ok() ? *std::move(servable) : nullptr);
-    } else if (servable.ok()) {
-      FinishLoad(model, *job, *std::move(servable));
-    } else {
-      FailLoad(model, *job, servable.status());
-    }
-    Advance(model);
-    calls = Flush();
+  const Change change(*this);
+  Model& model = models_.find(job->id.name)->second;
+  ++job->step;
+  --loads_running_;
+  review_memory_ = true;
+  if (!taken.ok() || model.config.memory_bytes > 0) taken = job->estimate;
+  memory_.Set(job->number, servable.ok() ? taken->ram_bytes : 0);
+  if (job->is_hung) {
+    EndHungLoad(model, *job, servable.ok() ? *std::move(servable) : nullptr);
+  } else if (servable.ok()) {
+    FinishLoad(model, *job, *std::move(servable));
+  } else {
+    FailLoad(model, *job, servable.status());
   }
-  Tell(std::move(calls));
+  Advance(model);
 }
 
 void Manager::Impl::FinishLoad(Model& model, LoadJob& job, std::unique_ptr<Servable> servable) {
@@ -175,16 +165,11 @@ void Manager::Impl::RetryLater(const ServableId& id, int failures) {
 }
 
 void Manager::Impl::Retry(const ServableId& id, int failures) {
-  Calls calls;
-  {
-    MutexLock lock(mutex_);
-    Model* model = FindConfigured(id.name);
-    if (model == nullptr || draining_) return;
-    model->versions.Retry(id.version, failures);
-    Advance(*model);
-    calls = Flush();
-  }
-  Tell(std::move(calls));
+  const Change change(*this);
+  Model* model = FindConfigured(id.name);
+  if (model == nullptr || draining_) return;
+  model->versions.Retry(id.version, failures);
+  Advance(*model);
 }
 
 // --- Memory.
@@ -229,22 +214,17 @@ void Manager::Impl::StartTimeout(const Model& model, const std::shared_ptr<LoadJ
 }
 
 void Manager::Impl::TimeOut(const std::shared_ptr<LoadJob>& job, uint64_t step, Duration timeout) {
-  Calls calls;
-  {
-    MutexLock lock(mutex_);
-    if (job->step != step || job->is_hung) return;
-    Model& model = models_.find(job->id.name)->second;
-    --loads_pending_;
-    background_->NoteHungLoads(1);
-    model.versions.TimeOutLoad(
-        *job, Error(StatusCode::kDeadlineExceeded,
-                    "loading did not end within {} ms: it was asked to, and is tried again once it "
-                    "has ended",
-                    std::chrono::duration_cast<std::chrono::milliseconds>(timeout).count()));
-    Advance(model);
-    calls = Flush();
-  }
-  Tell(std::move(calls));
+  const Change change(*this);
+  if (job->step != step || job->is_hung) return;
+  Model& model = models_.find(job->id.name)->second;
+  --loads_pending_;
+  background_->NoteHungLoads(1);
+  model.versions.TimeOutLoad(
+      *job, Error(StatusCode::kDeadlineExceeded,
+                  "loading did not end within {} ms: it was asked to, and is tried again once it "
+                  "has ended",
+                  std::chrono::duration_cast<std::chrono::milliseconds>(timeout).count()));
+  Advance(model);
 }
 
 void Manager::Impl::EndHungLoad(Model& model, LoadJob& job, std::unique_ptr<Servable> servable) {
