@@ -3,32 +3,22 @@
 
 #include <fmt/format.h>
 
-#include <iterator>
 #include <optional>
 #include <utility>
 
+#include "base/percent.h"
 #include "frontends/admin/admin_json.h"
+#include "frontends/admin/model_json.h"
 
 namespace penstock {
 namespace {
 
 constexpr std::string_view kModelPath = "/readyz/models/";
 
-// {"name":...,"ready":...,"versions":[...]}, with what keeps it from being ready.
+// The model, with what keeps it from being ready.
 std::string ModelJson(const core::Manager& manager, std::string_view name, bool is_ready) {
-  std::string json = fmt::format(R"({{"name":{},"ready":{})", JsonQuoted(name), is_ready);
-  if (const Status source = manager.SourceStatus(name); !source.ok())
-    json += ",\"source_error\":" + JsonQuoted(MessageOf(source));
-  json += ",\"versions\":[";
-  const char* separator = "";
-  for (const core::VersionStatus& version : manager.VersionStatuses(name)) {
-    fmt::format_to(std::back_inserter(json), R"({}{{"version":{},"state":"{}")",
-                   std::exchange(separator, ","), version.id.version.value,
-                   core::VersionStateName(version.state));
-    if (!version.status.ok()) json += ",\"error\":" + JsonQuoted(version.status.ToString());
-    json += '}';
-  }
-  return json += "]}";
+  return fmt::format(R"({{"name":{},"ready":{},{}}})", JsonQuoted(name), is_ready,
+                     VersionFields(manager, name));
 }
 
 }  // namespace

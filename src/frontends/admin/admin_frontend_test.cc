@@ -111,7 +111,7 @@ TEST_F(AdminFrontendTest, ListsWhatIsNotReadyAndWhy) {
   EXPECT_THAT(body,
               HasSubstr("{\"ready\":false,\"draining\":false,\"models\":[{\"name\":\"broken\","
                         "\"ready\":false,\"source_error\":\"no folder\","
-                        "\"versions\":[{\"version\":3,\"state\":\"END\",\"error\":"));
+                        "\"versions\":[{\"version\":3,\"state\":\"END\",\"since\":"));
   EXPECT_THAT(body, HasSubstr("bad \\\"file\\\""));
   EXPECT_THAT(body, testing::Not(HasSubstr("good")));
 }
@@ -128,9 +128,11 @@ TEST_F(AdminFrontendTest, OneModel) {
   Load("a b", OkStatus());
   Load("broken", InvalidArgument("bad file"));
   EXPECT_EQ(Get("/readyz/models/a%20b").status, 200);
-  EXPECT_EQ(Body(Get("/readyz/models/a%20b")),
-            "{\"name\":\"a b\",\"ready\":true,\"versions\":[{\"version\":3,"
-            "\"state\":\"AVAILABLE\"}]}\n");
+  EXPECT_THAT(
+      Body(Get("/readyz/models/a%20b")),
+      testing::MatchesRegex("\\{\"name\":\"a b\",\"ready\":true,\"versions\":\\[\\{"
+                            "\"version\":3,\"state\":\"AVAILABLE\",\"since\":\"[-0-9T:.]+Z\","
+                            "\"memory_bytes\":0\\}\\]\\}\n"));
   EXPECT_EQ(Get("/readyz/models/broken").status, 503);
   const net::HttpResponse none = Get("/readyz/models/%zz%4");
   EXPECT_EQ(none.status, 404);

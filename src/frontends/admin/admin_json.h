@@ -15,7 +15,4 @@ std::string JsonQuoted(std::string_view text);
 // An answer that nobody keeps; a line feed is added.
 net::HttpResponse JsonResponse(int status, std::string_view text);
 
-// With %XX replaced; a '%' without two hex digits stays.
-std::string PercentDecoded(std::string_view text);
-
 }  // namespace penstock

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "frontends/admin/model_admin.h"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <google/protobuf/struct.pb.h>
 #include <google/protobuf/util/json_util.h>
 
 #include <cmath>
-#include <iterator>
 #include <utility>
 
+#include "base/percent.h"
 #include "frontends/admin/admin_json.h"
+#include "frontends/admin/model_json.h"
 #include "protocols/tfs/client_status.h"
 #include "serving/model_server_config.pb.h"
 
@@ -236,8 +236,6 @@ std::string ModelAdminFrontend::ModelJson(const std::string& name, const ModelPl
       fmt::format(R"({{"name":{},"base_path":{},"platform":{},"load":"{}","ready":{})",
                   JsonQuoted(name), JsonQuoted(place.base_path), JsonQuoted(place.platform),
                   place.load, manager_.IsModelReady(name).value_or(false));
-  if (const Status source = manager_.SourceStatus(name); !source.ok())
-    json += ",\"source_error\":" + JsonQuoted(MessageOf(source));
   if (place.pinned_version)
     json += fmt::format(R"(,"pinned_version":{})", place.pinned_version->value);
   json += ",\"labels\":{";
@@ -246,18 +244,7 @@ std::string ModelAdminFrontend::ModelJson(const std::string& name, const ModelPl
     json += fmt::format(R"({}{}:{{"version":{},"wanted":{}}})", std::exchange(separator, ","),
                         JsonQuoted(label), state.in_force.value, state.wanted.value);
   }
-  json += "},\"versions\":[";
-  separator = "";
-  for (const core::VersionStatus& version : manager_.VersionStatuses(name)) {
-    json += fmt::format(R"({}{{"version":{},"state":"{}","since":"{:%FT%TZ}","memory_bytes":{})",
-                        std::exchange(separator, ","), version.id.version.value,
-                        core::VersionStateName(version.state),
-                        std::chrono::floor<std::chrono::milliseconds>(version.since),
-                        version.memory_bytes);
-    if (!version.status.ok()) json += ",\"error\":" + JsonQuoted(version.status.ToString());
-    json += '}';
-  }
-  return json + "]}";
+  return json + "}," + VersionFields(manager_, name) + "}";
 }
 
 }  // namespace penstock

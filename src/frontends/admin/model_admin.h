@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The pages by which operators look at models and change them (docs/admin-api.md):
 //   GET    /admin/v1/models             all models
-//   GET    /admin/v1/models/NAME        one: place, mode, labels, pin, versions with state and
-//   memory PUT    /admin/v1/models/NAME        adds or replaces it: a ModelConfig as JSON DELETE
-//   /admin/v1/models/NAME POST   /admin/v1/models/NAME:load | :unload | :unpin POST
-//   /admin/v1/models/NAME:pin    {"version": 3} POST   /admin/v1/models/NAME:label  {"label":
-//   "stable", "version": 3}; without version: removes it
+//   GET    /admin/v1/models/NAME        one: place, mode, labels, pin, versions
+//   PUT    /admin/v1/models/NAME        adds or replaces it: a ModelConfig as JSON
+//   DELETE /admin/v1/models/NAME
+//   POST   /admin/v1/models/NAME:VERB   load, unload, unpin; pin: {"version": 3};
+//                                       label: {"label": "stable", "version": 3}, without version:
+//                                       removes it
 #pragma once
 
 #include <string>

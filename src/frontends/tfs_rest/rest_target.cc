@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/percent.h"
+
 namespace penstock::tfs_rest {
 namespace {
 
@@ -20,28 +22,10 @@ bool TakePrefix(std::string_view& path, std::string_view prefix) {
   return true;
 }
 
-int HexDigit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  const char lower = ToLower(c);
-  return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
 StatusOr<std::string> PercentDecode(std::string_view text) {
-  std::string decoded;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      decoded.push_back(text[i]);
-      continue;
-    }
-    const int high = i + 2 < text.size() ? HexDigit(text[i + 1]) : -1;
-    const int low = i + 2 < text.size() ? HexDigit(text[i + 2]) : -1;
-    if (high < 0 || low < 0) {
-      return InvalidArgument("'%' must be followed by two hexadecimal digits in: {}", text);
-    }
-    decoded.push_back(static_cast<char>(high * 16 + low));
-    i += 2;
-  }
-  return decoded;
+  std::optional<std::string> decoded = PercentDecodedStrictly(text);
+  if (decoded) return *std::move(decoded);
+  return InvalidArgument("'%' must be followed by two hexadecimal digits in: {}", text);
 }
 
 // The part of `path` before the next '/' or ':', which stay.

@@ -1,35 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sources/objectstore/s3_listing.h"
 
+#include <algorithm>
 #include <charconv>
 #include <ctime>
-#include <optional>
 #include <pugixml.hpp>
+
+#include "base/percent.h"
 
 namespace penstock {
 namespace {
 
-std::optional<int> HexDigit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return std::nullopt;
-}
-
-// With %XX and "+" replaced.
-std::string Unescaped(std::string_view text) {
-  std::string plain;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const auto high = text[i] == '%' && i + 2 < text.size() ? HexDigit(text[i + 1]) : std::nullopt;
-    const auto low = high ? HexDigit(text[i + 2]) : std::nullopt;
-    if (low) {
-      plain += static_cast<char>(*high * 16 + *low);
-      i += 2;
-    } else {
-      plain += text[i] == '+' ? ' ' : text[i];
-    }
-  }
-  return plain;
+// Of a key in the encoding "url": '+' is a space.
+std::string Unescaped(std::string text) {
+  std::replace(text.begin(), text.end(), '+', ' ');
+  return PercentDecoded(text);
 }
 
 }  // namespace
