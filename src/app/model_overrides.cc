@@ -2,7 +2,6 @@
 #include "app/model_overrides.h"
 
 #include <fcntl.h>
-#include <google/protobuf/io/tokenizer.h>
 #include <google/protobuf/text_format.h>
 #include <unistd.h>
 
@@ -15,6 +14,7 @@
 #include <utility>
 
 #include "penstock/server_state.pb.h"
+#include "protocols/tfs/text_format.h"
 
 namespace penstock {
 namespace {
@@ -35,19 +35,6 @@ StatusOr<ConfiguredModel> Converted(const ModelConfig& config) {
                    tfs::ConvertModelConfig(list, "the admin API"));
   return std::move(models[0]);
 }
-
-// What is wrong first, and where. One thread.
-class FirstError final : public google::protobuf::io::ErrorCollector {
- public:
-  void AddError(int line, int column, const std::string& message) override {
-    if (text_.empty())
-      text_ = fmt::format(" (line {}, column {}: {})", line + 1, column + 1, message);
-  }
-  const std::string& text() const { return text_; }
-
- private:
-  std::string text_;
-};
 
 // Writes all of it to the disk, or says why not.
 Status WriteDurably(const std::string& path, std::string_view text) {
@@ -87,15 +74,12 @@ Status ModelOverrides::Read(const std::string& path) {
     return InvalidArgument("--state_file: {} is not a file that can be read", path);
   std::ifstream file(path, std::ios::binary);
   const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  FirstError first_error;
-  google::protobuf::TextFormat::Parser parser;
-  parser.RecordErrorsTo(&first_error);
+  if (!file) return InvalidArgument("--state_file: {} cannot be read", path);
   config::ServerState state;
-  if (!file || !parser.ParseFromString(text, &state)) {
+  if (const Status parsed = tfs::ParseTextFormat(text, path, state); !parsed.ok()) {
     return InvalidArgument(
-        "--state_file: {} cannot be read or understood{}: mend it, or remove it to forget what the "
-        "admin API has changed",
-        path, first_error.text());
+        "--state_file: {}: mend it, or remove it to forget what the admin API has changed",
+        MessageOf(parsed));
   }
   for (const ModelConfig& added : state.added()) {
     if (const auto model = Converted(added); !model.ok())

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/model_overrides.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -107,6 +108,12 @@ TEST(ModelOverridesTest, FileKeepsThem) {
   EXPECT_EQ(After(read, "new")->specific, std::vector<core::VersionNumber>{{5}});
   std::ofstream(path) << "added { name: \"bad\" }";
   EXPECT_EQ(read.Read(path).code(), StatusCode::kInvalidArgument);
+  std::ofstream(path) << "added {\n  nme: 'a' }";
+  const Status status = read.Read(path);
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  EXPECT_THAT(MessageOf(status), testing::HasSubstr("--state_file: " + path));
+  EXPECT_THAT(MessageOf(status), testing::HasSubstr("line 2"));
+  EXPECT_THAT(MessageOf(status), testing::HasSubstr("mend it, or remove it"));
   EXPECT_EQ(read.Write("/nowhere/state").code(), StatusCode::kInternal);
 }
 

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "protocols/tfs/config_files.h"
 
-#include <google/protobuf/io/tokenizer.h>
-#include <google/protobuf/text_format.h>
-
 #include <algorithm>
 #include <set>
 
 #include "penstock/model_options.pb.h"
 #include "protocols/tfs/experiment_config.h"
+#include "protocols/tfs/text_format.h"
 #include "serving/batching_parameters.pb.h"
 #include "serving/model_server_config.pb.h"
 #include "serving/monitoring_config.pb.h"
@@ -22,55 +20,10 @@ using VersionPolicy = FileSystemStoragePathSourceConfig::ServableVersionPolicy;
 
 constexpr std::string_view kPrometheusPath = "/monitoring/prometheus/metrics";
 
-// As protobuf counts: from 0, a tab to the next multiple of 8.
-struct TextPosition {
-  int line = 0;
-  int column = 0;
-  auto operator<=>(const TextPosition&) const = default;
-};
-
-// Behind the last character that is not white space.
-TextPosition EndOf(std::string_view text) {
-  text = text.substr(0, text.find_last_not_of(" \t\r\n") + 1);
-  TextPosition end;
-  for (const char c : text) {
-    if (c == '\n') {
-      end = {end.line + 1, 0};
-    } else {
-      end.column += c == '\t' ? 8 - end.column % 8 : 1;
-    }
-  }
-  return end;
-}
-
-// Keeps the first error. One thread at a time.
-class FirstError final : public google::protobuf::io::ErrorCollector {
- public:
-  explicit FirstError(std::string_view text) : end_(EndOf(text)) {}
-  void AddError(int line, google::protobuf::io::ColumnNumber column,
-                const std::string& message) override {
-    if (!text_.empty()) return;
-    text_ = fmt::format("line {}, column {}: {}", line + 1, column + 1, message);
-    if (TextPosition{line, column} >= end_)
-      text_ += " (the text ends here: it is cut short, or a '}' is missing)";
-  }
-  const std::string& text() const { return text_; }
-
- private:
-  const TextPosition end_;
-  std::string text_;
-};
-
 template <typename Message>
 StatusOr<Message> ParseText(std::string_view text, std::string_view file) {
   Message message;
-  FirstError error(text);
-  google::protobuf::TextFormat::Parser parser;
-  parser.RecordErrorsTo(&error);
-  if (!parser.ParseFromString(std::string(text), &message)) {
-    return InvalidArgument("{} is not a {} in protobuf's text format: {}", file,
-                           Message::descriptor()->name(), error.text());
-  }
+  TRY(ParseTextFormat(text, file, message));
   return message;
 }
 
