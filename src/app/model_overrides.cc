@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/model_overrides.h"
 
-#include <fcntl.h>
 #include <google/protobuf/text_format.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <utility>
 
+#include "base/durable_file.h"
 #include "penstock/server_state.pb.h"
 #include "protocols/tfs/text_format.h"
 
@@ -34,23 +31,6 @@ StatusOr<ConfiguredModel> Converted(const ModelConfig& config) {
   ASSIGN_OR_RETURN(std::vector<ConfiguredModel> models,
                    tfs::ConvertModelConfig(list, "the admin API"));
   return std::move(models[0]);
-}
-
-// Writes all of it to the disk, or says why not.
-Status WriteDurably(const std::string& path, std::string_view text) {
-  const int file = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  bool is_written = file >= 0;
-  while (is_written && !text.empty()) {
-    const ssize_t bytes = write(file, text.data(), text.size());
-    if (bytes < 0 && errno == EINTR) continue;
-    is_written = bytes > 0;
-    if (is_written) text.remove_prefix(static_cast<size_t>(bytes));
-  }
-  is_written = is_written && fsync(file) == 0;
-  const std::string reason = std::strerror(errno);
-  if (file >= 0) close(file);
-  if (is_written) return OkStatus();
-  return Error(StatusCode::kInternal, "cannot write {}: {}", path, reason);
 }
 
 }  // namespace
@@ -92,14 +72,8 @@ Status ModelOverrides::Read(const std::string& path) {
 Status ModelOverrides::Write(const std::string& path) const {
   std::string text;
   google::protobuf::TextFormat::PrintToString(*state_, &text);
-  const std::string temporary = path + ".new";
-  TRY(WriteDurably(temporary,
-                   "# Written by penstock serve: what the admin API has changed.\n" + text));
-  if (rename(temporary.c_str(), path.c_str()) != 0) {
-    return Error(StatusCode::kInternal, "cannot rename {} to {}: {}", temporary, path,
-                 std::strerror(errno));
-  }
-  return OkStatus();
+  return ReplaceFileDurably(
+      path, "# Written by penstock serve: what the admin API has changed.\n" + text);
 }
 
 StatusOr<std::vector<ConfiguredModel>> ModelOverrides::Over(

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/durable_file.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+
+namespace penstock {
+namespace {
+
+Status Failed(std::string_view what, const std::string& path, int error) {
+  return Error(StatusCode::kInternal, "cannot {} {}: {}", what, path, std::strerror(error));
+}
+
+bool WriteAll(int file, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t bytes = write(file, text.data(), text.size());
+    if (bytes < 0 && errno == EINTR) continue;
+    if (bytes <= 0) return false;
+    text.remove_prefix(static_cast<size_t>(bytes));
+  }
+  return true;
+}
+
+Status WriteDurably(const std::string& path, std::string_view text) {
+  const int file = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (file < 0) return Failed("write", path, errno);
+  const int error = WriteAll(file, text) && fsync(file) == 0 ? 0 : errno;
+  close(file);
+  return error == 0 ? OkStatus() : Failed("write", path, error);
+}
+
+// Without it the disk may still have the old name for the old file.
+Status SyncFolderOf(const std::string& path) {
+  std::string folder = std::filesystem::path(path).parent_path();
+  if (folder.empty()) folder = ".";
+  const int file = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (file < 0) return Failed("open the folder", folder, errno);
+  // EINVAL: this file system knows no such thing for folders.
+  const int error = fsync(file) == 0 || errno == EINVAL ? 0 : errno;
+  close(file);
+  return error == 0 ? OkStatus() : Failed("write the folder", folder, error);
+}
+
+}  // namespace
+
+Status ReplaceFileDurably(const std::string& path, std::string_view text) {
+  const std::string temporary = path + ".new";
+  TRY(WriteDurably(temporary, text));
+  if (rename(temporary.c_str(), path.c_str()) != 0)
+    return Failed("rename " + temporary + " to", path, errno);
+  return SyncFolderOf(path);
+}
+
+}  // namespace penstock

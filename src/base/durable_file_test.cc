@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/durable_file.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+namespace penstock {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+class DurableFileTest : public testing::Test {
+ protected:
+  DurableFileTest() {
+    fs::remove_all(folder_);
+    fs::create_directory(folder_);
+  }
+
+  static std::string Text(const std::string& path) {
+    std::ifstream file(path);
+    return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  }
+
+  const std::string folder_ = testing::TempDir() + "/durable_file_test";
+  const std::string path_ = folder_ + "/file";
+};
+
+TEST_F(DurableFileTest, TheFileIsReplacedAndNothingLeftBeside) {
+  for (const std::string& text :
+       {std::string(3'000'000, 'x'), std::string("short"), std::string()}) {
+    ASSERT_EQ(ReplaceFileDurably(path_, text), OkStatus());
+    EXPECT_EQ(Text(path_), text);
+  }
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()), 1);
+}
+
+TEST_F(DurableFileTest, APathWithoutAFolderIsOfTheWorkingOne) {
+  const fs::path before = fs::current_path();
+  fs::current_path(folder_);
+  EXPECT_EQ(ReplaceFileDurably("file", "here"), OkStatus());
+  fs::current_path(before);
+  EXPECT_EQ(Text(path_), "here");
+}
+
+TEST_F(DurableFileTest, ErrorsSayWhatAndWhy) {
+  const Status no_folder = ReplaceFileDurably(folder_ + "/nowhere/file", "x");
+  EXPECT_EQ(no_folder.code(), StatusCode::kInternal);
+  EXPECT_EQ(MessageOf(no_folder),
+            "cannot write " + folder_ + "/nowhere/file.new: No such file or directory");
+  EXPECT_THAT(MessageOf(ReplaceFileDurably("/dev/full/x", "x")), HasSubstr("Not a directory"));
+  fs::create_directories(path_ + "/inside");
+  EXPECT_THAT(MessageOf(ReplaceFileDurably(path_, "x")), HasSubstr("cannot rename "));
+}
+
+TEST_F(DurableFileTest, AFullDiskLeavesTheOldFile) {
+  ASSERT_EQ(ReplaceFileDurably(path_, "old"), OkStatus());
+  fs::create_symlink("/dev/full", path_ + ".new");
+  EXPECT_THAT(MessageOf(ReplaceFileDurably(path_, "new")), HasSubstr("No space left on device"));
+  EXPECT_EQ(Text(path_), "old");
+}
+
+}  // namespace
+}  // namespace penstock
