@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the seeds of the fuzz targets http1_fuzz, http2_fuzz and record_fuzz: one input for each form that the bytes
-take.
+"""Writes the seeds of the fuzz targets http1_fuzz, http2_fuzz, record_fuzz, s3_listing_fuzz and s3_answer_fuzz: one
+input for each form that the bytes take.
 
     fuzz/make_corpus.py [folder]     the default is fuzz/corpus
 
@@ -330,6 +330,104 @@ def record_seeds():
     }
 
 
+# ------------------------------------------------------------------------------------------ S3
+
+
+def listing(*parts):
+    return b'<ListBucketResult>' + b''.join(parts) + b'</ListBucketResult>'
+
+
+def listed(key=b'm/1/a', size=b'5', etag=b'&quot;abc&quot;', time=b'2026-11-22T12:00:00.000Z'):
+    return (b'<Contents><Key>%s</Key><Size>%s</Size><ETag>%s</ETag><LastModified>%s</LastModified></Contents>' %
+            (key, size, etag, time))
+
+
+ESCAPED = b'<EncodingType>url</EncodingType>'
+MORE = b'<IsTruncated>true</IsTruncated>'
+TOKEN = b'<NextContinuationToken>a&amp;b</NextContinuationToken>'
+FOLDER = b'<CommonPrefixes><Prefix>m/2/</Prefix></CommonPrefixes>'
+S3_ERROR = b'<Error><Code>NoSuchKey</Code><Message>It is gone</Message></Error>'
+
+
+def s3_listing_seeds():
+    head = b'<?xml version="1.0" encoding="UTF-8"?>'
+    return {
+        'objects': head + listing(listed(), listed(b'm/1/b/c', b'0'), FOLDER),
+        'escaped': listing(ESCAPED, listed(b'm/1/a+b%2Bc%41%'), FOLDER),
+        'more': listing(MORE, TOKEN, listed()),
+        'more_without_token': listing(MORE, listed()),
+        'token_long': listing(MORE, TOKEN.replace(b'>a', b'>' + b'a' * 9000)),
+        'key_dots': listing(listed(b'm/1/../../x'), listed(b'm/1/./x'), listed(b'm/1/..')),
+        'key_dots_escaped': listing(ESCAPED, listed(b'm/1/%2e%2e%2fx')),
+        'key_absolute': listing(listed(b'/etc/passwd'), listed(b'm/1//etc/passwd')),
+        'key_zero': listing(ESCAPED, listed(b'm/1/a%00b')),
+        'key_long': listing(listed(b'm/1/' + b'a' * 1100)),
+        'key_of_another': listing(listed(b'm/2/a')),
+        'key_missing': listing(b'<Contents><Size>1</Size></Contents>'),
+        'marker': listing(listed(b'm/1/', b'0'), listed(b'm/1/../', b'0')),
+        'size_negative': listing(listed(size=b'-1')),
+        'size_largest': listing(listed(size=b'18446744073709551615')),
+        'size_overflow': listing(listed(size=b'18446744073709551616')),
+        'sizes_overflow': listing(*[listed(size=b'9223372036854775807')] * 3),
+        'etag_with_lines': listing(listed(etag=b'a&#13;&#10;x: y')),
+        'time_far': listing(listed(time=b'9999-12-31T23:59:59'), listed(time=b'0000-01-01T00:00:00')),
+        'time_odd': listing(listed(time=b'2026-13-41T25:61:61'), listed(time=b'yesterday')),
+        'many': listing(listed() * 8),
+        'deep': listing(b'<a>' * 200 + b'</a>' * 200),
+        'cdata': listing(b'<Contents><Key><![CDATA[m/1/<a>]]></Key><Size>1</Size></Contents>'),
+        'document_type': b'<!DOCTYPE a [<!ENTITY b "c">]>' + listing(listed(b'm/1/&b;')),
+        'utf16': listing(listed()).decode().encode('utf-16'),
+        'cut': listing(listed())[:-9],
+        'error': S3_ERROR,
+    }
+
+
+IS_NEW, LIST, HAS_NO_HASH = 1, 2, 4  # the first byte
+
+
+def s3_answer(how, status=b'200 OK', body=b'', *headers, length=True):
+    lines = [b'HTTP/1.1 ' + status, *headers] + ([b'Content-Length: %d' % len(body)] if length else [])
+    return bytes([how]) + b'\r\n'.join(lines) + b'\r\n\r\n' + body
+
+
+def s3_answer_seeds():
+    page = listing(listed(), FOLDER)
+    date, partial = b'Date: Sun, 22 Nov 2026 12:00:00 GMT', b'206 Partial Content'
+    chunked = b'Transfer-Encoding: chunked'
+    region = b'x-amz-bucket-region: eu-west-9'
+    return {
+        'list': s3_answer(LIST, b'200 OK', page, date),
+        'list_chunked': s3_answer(LIST, b'200 OK', chunks(page[:9], page[9:], trailers=b'X: y\r\n'), chunked, length=False),
+        'list_until_closed': s3_answer(LIST, b'200 OK', page, length=False),
+        'list_does_not_end': s3_answer(LIST, b'200 OK', listing(MORE, TOKEN)),
+        'list_refused': s3_answer(LIST, b'403 Forbidden', S3_ERROR.replace(b'NoSuchKey', b'ExpiredToken')),
+        'list_elsewhere': s3_answer(LIST, b'301 Moved', S3_ERROR, region),
+        'list_date_odd': s3_answer(LIST, b'200 OK', page, b'Date: Sun, 99 Nov 9999 12:00:00 GMT'),
+        'object': s3_answer(IS_NEW, b'200 OK', b'hello'),
+        'object_damaged': s3_answer(IS_NEW, b'200 OK', b'hallo'),
+        'object_longer': s3_answer(IS_NEW, b'200 OK', b'hello and more'),
+        'object_cut': s3_answer(IS_NEW, b'200 OK', b'hello')[:-2],
+        'object_length_huge': s3_answer(IS_NEW, b'200 OK', b'hello', b'Content-Length: 18446744073709551615', length=False),
+        'object_checksums': s3_answer(IS_NEW, b'200 OK', b'hello', b'x-amz-checksum-crc32: NhCmhg==',
+                                      b'x-amz-checksum-crc32c: mnG7TA==',
+                                      b'x-amz-checksum-sha256: LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ='),
+        'object_checksums_odd': s3_answer(IS_NEW, b'200 OK', b'hello', b'x-amz-checksum-crc32: ====',
+                                          b'x-amz-checksum-crc32c: mnG7TA==-2', b'x-amz-checksum-sha256: !'),
+        'object_encrypted': s3_answer(IS_NEW, b'200 OK', b'hallo', b'x-amz-server-side-encryption: aws:kms'),
+        'object_gone': s3_answer(IS_NEW, b'404 Not Found', S3_ERROR),
+        'object_changed': s3_answer(IS_NEW, b'412 Precondition Failed'),
+        'rest': s3_answer(0, partial, b'llo', b'Content-Range: bytes 2-4/5'),
+        'rest_of_another': s3_answer(HAS_NO_HASH, partial, b'llo', b'Content-Range: bytes 1-3/5'),
+        'rest_without_range': s3_answer(HAS_NO_HASH, partial, b'llo'),
+        'rest_range_overflow': s3_answer(0, partial, b'llo', b'Content-Range: bytes 2-18446744073709551615/*'),
+        'rest_all_of_it': s3_answer(0, b'200 OK', b'hello'),
+        'rest_not_there': s3_answer(0, b'416 Range Not Satisfiable'),
+        'continue': s3_answer(IS_NEW, b'100 Continue', length=False) + s3_answer(0, b'200 OK', b'hello')[1:],
+        'no_http': b'\1SSH-2.0-server\r\n\r\n',
+        'nothing': b'\1',
+    }
+
+
 def write(folder, seeds):
     os.makedirs(folder, exist_ok=True)
     for name, data in seeds.items():
@@ -344,6 +442,8 @@ def main():
     write(os.path.join(corpus, 'http1_fuzz'), http1_seeds())
     write(os.path.join(corpus, 'http2_fuzz'), {**grpc_seeds(predict), **plain_seeds(), **frame_seeds()})
     write(os.path.join(corpus, 'record_fuzz'), record_seeds())
+    write(os.path.join(corpus, 's3_listing_fuzz'), s3_listing_seeds())
+    write(os.path.join(corpus, 's3_answer_fuzz'), s3_answer_seeds())
 
 
 if __name__ == '__main__':

@@ -51,8 +51,7 @@ std::string_view HttpHead::Header(const std::string& name) const {
 // One connection. Its functions throw boost::system::system_error.
 class HttpClient::Connection final {
  public:
-  explicit Connection(const HttpEndpoint& endpoint)
-      : endpoint_(endpoint), tls_context_(asio::ssl::context::tls_client), socket_(io_) {}
+  explicit Connection(const HttpEndpoint& endpoint) : endpoint_(endpoint), socket_(io_) {}
 
   // Runs `work` until it is done. Throws what it throws; a Status if it takes too long.
   Status Run(asio::awaitable<void> work, Duration stall_timeout,
@@ -101,16 +100,17 @@ class HttpClient::Connection final {
 
  private:
   void SetUpTls() {
-    tls_context_.set_options(asio::ssl::context::default_workarounds |
-                             asio::ssl::context::no_tlsv1 | asio::ssl::context::no_tlsv1_1);
+    tls_context_.emplace(asio::ssl::context::tls_client);
+    tls_context_->set_options(asio::ssl::context::default_workarounds |
+                              asio::ssl::context::no_tlsv1 | asio::ssl::context::no_tlsv1_1);
     if (endpoint_.verifies_certificate) {
       if (endpoint_.ca_file.empty()) {
-        tls_context_.set_default_verify_paths();
+        tls_context_->set_default_verify_paths();
       } else {
-        tls_context_.load_verify_file(endpoint_.ca_file);
+        tls_context_->load_verify_file(endpoint_.ca_file);
       }
     }
-    tls_.emplace(socket_, tls_context_);
+    tls_.emplace(socket_, *tls_context_);
     tls_->set_verify_mode(endpoint_.verifies_certificate ? asio::ssl::verify_peer
                                                          : asio::ssl::verify_none);
     if (endpoint_.verifies_certificate) {
@@ -147,14 +147,14 @@ class HttpClient::Connection final {
       status = sink(head, {piece_.data(), piece_.size() - parser.get().body().size});
       if (!status.ok()) co_return;
     }
-    keeps_alive_ = parser.get().keep_alive();
+    keeps_alive_ = !parser.get().need_eof();  // also false if the end of the body was that
   }
 
   const HttpEndpoint& endpoint_;
   asio::io_context io_{1};
-  asio::ssl::context tls_context_;
   tcp::socket socket_;
-  std::optional<asio::ssl::stream<tcp::socket&>> tls_;
+  std::optional<asio::ssl::context> tls_context_;       // as tls_
+  std::optional<asio::ssl::stream<tcp::socket&>> tls_;  // if the endpoint has it
   boost::beast::flat_buffer buffer_;
   std::vector<char> piece_ = std::vector<char>(kPieceBytes);
   SteadyTime progress_;

@@ -20,12 +20,14 @@
 namespace penstock {
 
 // Answers the head of each request, in the form it came, with the bytes that `answer` gives; then
-// closes the connection, unless the answer ends with kKeepOpen. Thread-safe.
+// closes the connection, unless the answer ends with one of the marks. Thread-safe.
 class FakeHttpServer final {
  public:
   using Answer = std::function<std::string(const std::string& head)>;
   // Written behind an answer: the connection takes a further request.
   static constexpr std::string_view kKeepOpen = "<keep>";
+  // Written behind an answer: it is the last one, and the connection stays until the client leaves.
+  static constexpr std::string_view kHalfClose = "<half>";
 
   explicit FakeHttpServer(Answer answer) : answer_(std::move(answer)) {
     listener_ = socket(AF_INET, SOCK_STREAM, 0);
@@ -85,8 +87,13 @@ class FakeHttpServer final {
     }
     std::string bytes = answer_(head);
     const bool stays = bytes.ends_with(kKeepOpen);
+    const bool waits = bytes.ends_with(kHalfClose);
     if (stays) bytes.resize(bytes.size() - kKeepOpen.size());
+    if (waits) bytes.resize(bytes.size() - kHalfClose.size());
     send(connection, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (waits) shutdown(connection, SHUT_WR);
+    while (waits && recv(connection, &byte, 1, 0) == 1) {
+    }
     return stays;
   }
 

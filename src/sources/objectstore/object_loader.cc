@@ -15,6 +15,7 @@ namespace fs = std::filesystem;
 
 constexpr size_t kPathBytesMax = 1000;
 constexpr size_t kNameBytesMax = 255;
+constexpr uint64_t kBytesMax = uint64_t{1} << 50;  // of a version
 
 // True for a key that is only there to show a folder.
 bool IsFolderMarker(const S3Object& object) { return object.key.ends_with('/'); }
@@ -40,16 +41,21 @@ Status FolderError(const char* what, const std::string& path, const std::error_c
 
 }  // namespace
 
-Status CheckKeys(const ObjectVersion& version) {
+Status CheckObjects(const ObjectVersion& version) {
   const std::string& prefix = version.location.prefix;
+  uint64_t bytes = 0;
   for (const S3Object& object : version.objects) {
+    if (object.size > kBytesMax - bytes) {
+      return InvalidArgument("the objects have more than {} bytes", kBytesMax);
+    }
+    bytes += object.size;
     if (IsFolderMarker(object)) continue;
     if (object.key.starts_with(prefix) &&
         IsPlainPath(std::string_view(object.key).substr(prefix.size()))) {
       continue;
     }
     return InvalidArgument("the object '{}' cannot be a file: its key is no plain path",
-                           object.key);
+                           object.key.substr(0, kPathBytesMax));
   }
   return OkStatus();
 }

@@ -34,8 +34,9 @@ struct ObjectStore {
   FolderLoaderFactory make_loader;
 };
 
-// INVALID_ARGUMENT if an object's key cannot be a path below the version's folder.
-Status CheckKeys(const ObjectVersion& version);
+// INVALID_ARGUMENT if an object's key cannot be a path below the version's folder, or if there are
+// too many bytes.
+Status CheckObjects(const ObjectVersion& version);
 
 // One thread at a time but for Cancel. What is downloaded stays until the cache removes it, so that
 // a load that is tried again goes on where the last one ended.

@@ -261,7 +261,7 @@ StatusOr<std::unique_ptr<core::Loader>> ObjectStoreSource::MakeLoader(const Watc
                                {watched.location.bucket, prefix},
                                seen.objects,
                                cache->FolderOf(watched.model.base_path, version, seen.revision)};
-  TRY(CheckKeys(object_version));
+  TRY(CheckObjects(object_version));
   return std::make_unique<ObjectLoader>(std::move(object_version), std::move(store),
                                         std::move(cache));
 }

@@ -182,6 +182,15 @@ TEST_F(ObjectStoreSourceTest, KeysThatLeadOutOfTheFolderAreRefused) {
   EXPECT_FALSE(fs::exists(root_ / "evil"));
 }
 
+TEST(CheckObjectsTest, BytesThatCannotBeAddedUpAreRefused) {
+  ObjectVersion version{{"m", {1}}, {"models", "m/1/"}, {}, "folder"};
+  version.objects = {{"m/1/a", uint64_t{1} << 50, "", {}}, {"m/1/b", 0, "", {}}};
+  EXPECT_EQ(CheckObjects(version), OkStatus());
+  version.objects[1].size = UINT64_MAX - 1;
+  EXPECT_EQ(CheckObjects(version),
+            absl::InvalidArgumentError("the objects have more than 1125899906842624 bytes"));
+}
+
 TEST_F(ObjectStoreSourceTest, LastVersionsMayBeKept) {
   options_.keeps_last_versions = true;
   bucket_.Put("m/1/model", "good");

@@ -13,6 +13,7 @@
 #include <thread>
 #include <utility>
 
+#include "sources/objectstore/content_range.h"
 #include "sources/objectstore/file_check.h"
 
 namespace penstock {
@@ -21,6 +22,7 @@ namespace {
 constexpr size_t kPageBytesMax = 16 << 20;
 constexpr size_t kErrorBytesMax = 64 * 1024;
 constexpr size_t kObjectsMax = 200'000;  // in one listing
+constexpr int kPagesMax = 2000;          // of one listing; they may be empty
 constexpr size_t kQuotedMax = 300;       // of a server's text
 constexpr Duration kSlice = std::chrono::milliseconds(50);
 
@@ -50,6 +52,13 @@ HttpSink Collect(std::string& body, size_t bytes_max) {
     body += piece;
     return OkStatus();
   };
+}
+
+// True if the answer holds all but the first bytes of the object.
+bool IsRestOf(const S3Object& object, uint64_t first, const HttpHead& answer) {
+  const auto range = ParseContentRange(answer.Header("content-range"));
+  return range && range->first == first && range->last + 1 == object.size &&
+         range->total.value_or(object.size) == object.size;
 }
 
 Status FileError(const char* what, const std::string& path) {
@@ -106,9 +115,10 @@ S3Client::S3Client(const S3Settings& settings, std::string bucket, S3ClientOptio
 StatusOr<S3Listing> S3Client::List(const std::string& prefix, bool stops_at_folders) {
   S3Listing all;
   std::string token;
+  int pages = 0;
   do {
     ASSIGN_OR_RETURN(S3Listing page, ListPage(prefix, stops_at_folders, token));
-    if (!token.empty() && page.next_token == token) {
+    if (++pages > kPagesMax || (!token.empty() && page.next_token == token)) {
       return Error(StatusCode::kInternal, "the listing of bucket '{}' does not end", bucket_);
     }
     token = std::move(page.next_token);
@@ -197,6 +207,10 @@ Status S3Client::DownloadOnce(const S3Object& object, const std::string& path) {
     if (answer.status != 200 && answer.status != 206) {
       return Collect(problem, kErrorBytesMax)(answer, piece);
     }
+    if (answer.status == 206 && !IsRestOf(object, have, answer)) {
+      TRY(file.Begin(0));  // all of it, the next time
+      return Error(StatusCode::kDataLoss, "of {} came another part than was asked for", object.key);
+    }
     if (answer.status == 200 && have > 0) {  // it sends all of it
       TRY(file.Begin(0));
       end = have = 0;
@@ -230,8 +244,8 @@ Status S3Client::StatusOf(const HttpHead& head, const std::string& key,
   const std::string where =
       fmt::format("bucket '{}' at {}", bucket_, settings_.endpoint.Authority());
   const std::string said =
-      fmt::format("{} {}{}{}", head.status, error.code, error.message.empty() ? "" : ": ",
-                  error.message.substr(0, kQuotedMax));
+      fmt::format("{} {}{}{}", head.status, error.code.substr(0, kQuotedMax),
+                  error.message.empty() ? "" : ": ", error.message.substr(0, kQuotedMax));
   if (const auto region = head.Header("x-amz-bucket-region");
       !region.empty() && region != settings_.region) {
     return InvalidArgument("{}: it is in region {}, so set AWS_REGION ({})", where, region, said);

@@ -92,6 +92,32 @@ TEST_F(S3ClientTest, ListingThatDoesNotEndIsGivenUp) {
             "the listing of bucket 'models' does not end");
 }
 
+TEST_F(S3ClientTest, ConnectionWhoseEndIsThatOfTheBodyIsNotUsedAgain) {
+  Serve([](const std::string& head) {
+    const bool is_second = head.find("continuation-token=") != std::string::npos;
+    return std::string("HTTP/1.1 200 OK\r\n\r\n") +
+           (is_second ? "<ListBucketResult/>"
+                      : "<ListBucketResult><IsTruncated>true</IsTruncated>"
+                        "<NextContinuationToken>a</NextContinuationToken></ListBucketResult>") +
+           std::string(FakeHttpServer::kHalfClose);
+  });
+  EXPECT_EQ(client_->List("m/", true).status(), OkStatus());
+}
+
+TEST_F(S3ClientTest, EmptyPagesWithoutEndAreGivenUp) {
+  int pages = 0;
+  Serve([&](const std::string&) {
+    return FakeHttpServer::Ok(fmt::format("<ListBucketResult><IsTruncated>true</IsTruncated>"
+                                          "<NextContinuationToken>{}</NextContinuationToken>"
+                                          "</ListBucketResult>",
+                                          ++pages)) +
+           std::string(FakeHttpServer::kKeepOpen);
+  });
+  EXPECT_EQ(client_->List("m/", true).status(),
+            absl::InternalError("the listing of bucket 'models' does not end"));
+  client_.reset();  // closes the connection, for which the server waits
+}
+
 TEST_F(S3ClientTest, ErrorsInPlainWords) {
   const auto said = [&](const char* status, const char* code, const char* headers = "") {
     return ListError(FakeHttpServer::Response(
@@ -114,6 +140,15 @@ TEST_F(S3ClientTest, ErrorsInPlainWords) {
   EXPECT_THAT(said("400 Bad Request", "Odd"), HasSubstr("refuses the request (400 Odd)"));
   EXPECT_THAT(ListError(FakeHttpServer::Ok("hi")), HasSubstr("is no listing of a bucket"));
   EXPECT_THAT(ListError("what?\r\n\r\n"), HasSubstr("cannot read from 127.0.0.1"));
+}
+
+TEST_F(S3ClientTest, LongTextOfAServerIsCut) {
+  const std::string text(50'000, 'x');
+  const std::string message = ListError(FakeHttpServer::Response(
+      "400 Bad Request",
+      fmt::format("<Error><Code>{}</Code><Message>{}</Message></Error>", text, text)));
+  EXPECT_THAT(message, HasSubstr("refuses the request (400 xxx"));
+  EXPECT_LT(message.size(), 1000U);
 }
 
 TEST_F(S3ClientTest, ErrorsThatMayPassAreRetried) {
@@ -183,6 +218,30 @@ TEST_F(S3ClientTest, PartThatDoesNotFitIsFoundOutAndFetchedAgain) {
   });
   EXPECT_EQ(client_->Download(Hello(), File()), OkStatus());
   EXPECT_EQ(Contents(), "hello");
+}
+
+TEST_F(S3ClientTest, PartThatWasNotAskedForIsNotPutIntoTheFile) {
+  const S3Object object{"m/1/a b", 5, "\"of parts: no hash-2\"", {}};
+  for (const char* range : {"Content-Range: bytes 1-3/5\r\n", "Content-Range: bytes 2-4/6\r\n",
+                            "Content-Range: bytes 2-3/5\r\n", "Content-Range: rows\r\n", ""}) {
+    std::ofstream(File()) << "he";
+    Serve([range](const std::string& head) {
+      if (head.find("range:") == std::string::npos) return FakeHttpServer::Ok("hello");
+      return FakeHttpServer::Response("206 Partial Content", "ell", range);
+    });
+    EXPECT_EQ(client_->Download(object, File()), OkStatus()) << range;
+    EXPECT_EQ(Contents(), "hello") << range;
+    EXPECT_EQ(server_->heads().size(), 2U);
+  }
+}
+
+TEST_F(S3ClientTest, PartForTheWholeIsRefused) {
+  Serve([](const std::string&) {
+    return FakeHttpServer::Response("206 Partial Content", "hello",
+                                    "Content-Range: bytes 2-6/7\r\n");
+  });
+  EXPECT_EQ(client_->Download(Hello(), File()),
+            absl::DataLossError("of m/1/a b came another part than was asked for"));
 }
 
 TEST_F(S3ClientTest, DamagedDownloadIsRefusedAndRemoved) {

@@ -11,10 +11,20 @@
 namespace penstock {
 namespace {
 
+constexpr size_t kWordBytesMax = 8 * 1024;  // of an ETag, or of what names the next page
+constexpr size_t kQuotedMax = 100;
+constexpr time_t kTimeMax = 4'102'444'800;  // 2100; nanoseconds have an end not long after
+
 // Of a key in the encoding "url": '+' is a space.
 std::string Unescaped(std::string text) {
   std::replace(text.begin(), text.end(), '+', ' ');
   return PercentDecoded(text);
+}
+
+// True for what can stand in a header as it is.
+bool IsWord(std::string_view text) {
+  return text.size() <= kWordBytesMax &&
+         std::ranges::all_of(text, [](char c) { return c > ' ' && c <= '~'; });
 }
 
 }  // namespace
@@ -23,7 +33,9 @@ std::optional<std::chrono::system_clock::time_point> ParseTime(const std::string
                                                                const char* format) {
   std::tm time = {};
   if (strptime(text.c_str(), format, &time) == nullptr) return std::nullopt;
-  return std::chrono::system_clock::from_time_t(timegm(&time));
+  const time_t seconds = timegm(&time);
+  if (seconds < 0 || seconds > kTimeMax) return std::nullopt;
+  return std::chrono::system_clock::from_time_t(seconds);
 }
 
 StatusOr<S3Listing> ParseListing(std::string_view xml) {
@@ -44,9 +56,10 @@ StatusOr<S3Listing> ParseListing(std::string_view xml) {
     const auto [stop, error] = std::from_chars(size.begin(), size.end(), object.size);
     if (error != std::errc() || stop != size.end()) {
       return Error(StatusCode::kInternal, "the listing says that '{}' has the size '{}'",
-                   object.key, size);
+                   object.key.substr(0, kQuotedMax), size.substr(0, kQuotedMax));
     }
     object.etag = node.child_value("ETag");
+    if (!IsWord(object.etag)) object.etag.clear();
     object.last_modified = ParseTime(node.child_value("LastModified"), "%Y-%m-%dT%H:%M:%S");
     listing.objects.push_back(std::move(object));
   }
@@ -57,6 +70,10 @@ StatusOr<S3Listing> ParseListing(std::string_view xml) {
     listing.next_token = root.child_value("NextContinuationToken");
     if (listing.next_token.empty()) {
       return absl::InternalError("the listing goes on, but does not say how");
+    }
+    if (listing.next_token.size() > kWordBytesMax) {
+      return Error(StatusCode::kInternal, "the listing goes on with a token of {} bytes",
+                   listing.next_token.size());
     }
   }
   return listing;

@@ -16,7 +16,7 @@ namespace penstock {
 struct S3Object {
   std::string key;
   uint64_t size = 0;
-  std::string etag;  // with its quotes, as a header wants it
+  std::string etag;  // with its quotes, as a header wants it; empty: none that could be there
   std::optional<std::chrono::system_clock::time_point> last_modified;  // by the server's clock
 };
 
@@ -28,7 +28,7 @@ struct S3Listing {
   std::optional<std::chrono::system_clock::time_point> now;  // by the server's clock
 };
 
-// With a format of strptime, in UTC.
+// With a format of strptime, in UTC. nullopt also for years before 1970 and after 2099.
 std::optional<std::chrono::system_clock::time_point> ParseTime(const std::string& text,
                                                                const char* format);
 

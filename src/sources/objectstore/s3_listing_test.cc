@@ -39,10 +39,43 @@ TEST(S3ListingTest, WhatIsNoListingIsRefused) {
   for (const char* xml :
        {"", "no xml", "<html/>", "<ListBucketResult>",
         "<ListBucketResult><Contents><Key>a</Key><Size>-1</Size></Contents></ListBucketResult>",
+        "<ListBucketResult><Contents><Size>18446744073709551616</Size></Contents>"
+        "</ListBucketResult>",
         "<ListBucketResult><Contents><Key>a</Key></Contents></ListBucketResult>",
         "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>"}) {
     EXPECT_EQ(ParseListing(xml).status().code(), StatusCode::kInternal) << xml;
   }
+}
+
+TEST(S3ListingTest, ETagsThatWouldEndAHeaderAreDropped) {
+  const auto etag = [](const std::string& text) {
+    return ParseListing("<ListBucketResult><Contents><Key>a</Key><Size>0</Size><ETag>" + text +
+                        "</ETag></Contents></ListBucketResult>")
+        ->objects[0]
+        .etag;
+  };
+  EXPECT_EQ(etag("&quot;a-2&quot;"), "\"a-2\"");
+  for (const std::string& bad : {std::string("a&#13;&#10;x: y"), std::string("a b"),
+                                 std::string("\xc3\xa4"), std::string(9000, 'a')}) {
+    EXPECT_EQ(etag(bad), "") << bad;
+  }
+}
+
+TEST(S3ListingTest, TokensOfNextPagesHaveALimit) {
+  EXPECT_EQ(
+      ParseListing("<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>" +
+                   std::string(9000, 'a') + "</NextContinuationToken></ListBucketResult>")
+          .status(),
+      absl::InternalError("the listing goes on with a token of 9000 bytes"));
+}
+
+TEST(S3ListingTest, TimesThatNanosecondsCannotHoldAreNone) {
+  const auto year = [](const char* text) { return ParseTime(text, "%Y-%m-%dT%H:%M:%S"); };
+  EXPECT_TRUE(year("1970-01-01T00:00:00"));
+  EXPECT_TRUE(year("2099-12-31T23:59:59"));
+  EXPECT_FALSE(year("9999-12-31T23:59:59"));
+  EXPECT_FALSE(year("0001-01-01T00:00:00"));
+  EXPECT_FALSE(year("tomorrow"));
 }
 
 TEST(S3ListingTest, Errors) {
