@@ -38,6 +38,7 @@ StatusOr<ConfiguredModel> Converted(const ModelConfig& config) {
 ModelOverrides::ModelOverrides() : state_(new config::ServerState) {}
 ModelOverrides::ModelOverrides(const ModelOverrides& other)
     : state_(new config::ServerState(*other.state_)) {}
+ModelOverrides::ModelOverrides(ModelOverrides&& other) noexcept = default;
 ModelOverrides& ModelOverrides::operator=(ModelOverrides&& other) noexcept = default;
 ModelOverrides::~ModelOverrides() = default;
 
@@ -173,6 +174,30 @@ Status ModelOverrides::AddToModel(const ModelChange& change,
       break;
   }
   return OkStatus();
+}
+
+bool ModelOverrides::TakeBack(const ModelChange& change, const ModelOverrides& before) {
+  const auto found = state_->mutable_models()->find(change.model);
+  if (found == state_->mutable_models()->end()) return false;
+  config::ModelOverride& model = found->second;
+  const auto old_model = before.state_->models().find(change.model);
+  const config::ModelOverride old =
+      old_model == before.state_->models().end() ? config::ModelOverride() : old_model->second;
+  if (change.kind == ModelChange::Kind::kPin) {
+    if (PinOf(change.model) != change.version) return false;
+    model.clear_pinned_version();
+    if (old.has_pinned_version()) model.set_pinned_version(old.pinned_version());
+    return true;
+  }
+  const auto label = model.mutable_labels()->find(change.label);
+  if (label == model.mutable_labels()->end() || label->second != change.version.value) return false;
+  model.mutable_labels()->erase(label);
+  if (const auto old_label = old.labels().find(change.label); old_label != old.labels().end())
+    (*model.mutable_labels())[change.label] = old_label->second;
+  const auto& removed = old.removed_labels();
+  if (std::find(removed.begin(), removed.end(), change.label) != removed.end())
+    *model.add_removed_labels() = change.label;
+  return true;
 }
 
 void ModelOverrides::ForgetList() {

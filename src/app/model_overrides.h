@@ -25,6 +25,7 @@ class ModelOverrides final {
  public:
   ModelOverrides();
   ModelOverrides(const ModelOverrides& other);
+  ModelOverrides(ModelOverrides&& other) noexcept;
   ModelOverrides& operator=(ModelOverrides&& other) noexcept;
   ~ModelOverrides();
 
@@ -39,6 +40,9 @@ class ModelOverrides final {
   // Adds a change. `base` is what the configuration says. NOT_FOUND: no such model, or no such
   // label; INVALID_ARGUMENT: a bad ModelConfig.
   Status Add(const ModelChange& change, const std::vector<tfs::ConfiguredModel>& base);
+  // Undoes a kPin or kLabel that was added to `before`. False: it is not there any more, because
+  // other changes have come, so that nothing is undone.
+  bool TakeBack(const ModelChange& change, const ModelOverrides& before);
   // A client has given a whole list: only what is pinned or unloaded remains.
   void ForgetList();
 

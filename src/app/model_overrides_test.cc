@@ -96,6 +96,43 @@ TEST(ModelOverridesTest, LabelsAndPins) {
   EXPECT_EQ(overrides.PinOf("a"), std::nullopt);
 }
 
+TEST(ModelOverridesTest, APinOrLabelIsTakenBackAndNothingElse) {
+  ModelOverrides overrides;
+  ASSERT_TRUE(overrides.Add(Change(Kind::kUnlabel, "a", 0, "stable"), Base()).ok());
+  const ModelChange pin = Change(Kind::kPin, "a", 3);
+  const ModelChange label = Change(Kind::kLabel, "a", 3, "stable");
+  const ModelOverrides before = overrides;
+  EXPECT_FALSE(overrides.TakeBack(pin, before));  // it is not there
+  EXPECT_FALSE(overrides.TakeBack(label, before));
+  ASSERT_TRUE(overrides.Add(pin, Base()).ok());
+  ASSERT_TRUE(overrides.Add(label, Base()).ok());
+  ASSERT_TRUE(overrides.Add(Change(Kind::kPut, "new"), Base()).ok());
+  EXPECT_TRUE(overrides.TakeBack(pin, before));
+  EXPECT_TRUE(overrides.TakeBack(label, before));
+  EXPECT_EQ(overrides.PinOf("a"), std::nullopt);
+  EXPECT_TRUE(After(overrides, "a")->labels.empty());
+  EXPECT_TRUE(After(overrides, "new"));
+
+  // As they were before, if they were.
+  ASSERT_TRUE(overrides.Add(Change(Kind::kPin, "a", 1), Base()).ok());
+  ASSERT_TRUE(overrides.Add(Change(Kind::kLabel, "a", 1, "stable"), Base()).ok());
+  const ModelOverrides once = overrides;
+  for (const ModelChange* change : {&pin, &label}) {
+    ASSERT_TRUE(overrides.Add(*change, Base()).ok());
+    EXPECT_TRUE(overrides.TakeBack(*change, once));
+  }
+  EXPECT_EQ(overrides.PinOf("a")->value, 1);
+  EXPECT_EQ(After(overrides, "a")->labels.at("stable").value, 1);
+
+  // Another change has come.
+  ASSERT_TRUE(overrides.Add(label, Base()).ok());
+  overrides.ForgetList();
+  EXPECT_FALSE(overrides.TakeBack(label, once));
+  ASSERT_TRUE(overrides.Add(pin, Base()).ok());
+  ASSERT_TRUE(overrides.Add(Change(Kind::kRemove, "a"), Base()).ok());
+  EXPECT_FALSE(overrides.TakeBack(pin, once));
+}
+
 TEST(ModelOverridesTest, FileKeepsThem) {
   const std::string path = testing::TempDir() + "/model_overrides_test_state";
   ModelOverrides overrides;

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
-#include <tuple>
+#include <memory>
 #include <utility>
 
 #include "base/executor.h"
@@ -13,9 +13,13 @@
 namespace penstock {
 namespace {
 
-constexpr size_t kRequestsMax = 16;
-// How often a wait looks whether it is still wanted.
-constexpr Duration kWaitSlice = std::chrono::milliseconds(100);
+// Changes that have been asked for and not been answered: more than operators and their scripts
+// need. Each keeps a call open, and is looked at after the manager's events.
+constexpr size_t kUnderWayMax = 100;
+// How often it is looked whether the clients of those are still there.
+constexpr Duration kLookEvery = std::chrono::milliseconds(100);
+
+using PlaceMap = std::map<std::string, ModelPlace>;
 
 std::string_view NameOf(core::LoadMode mode) {
   switch (mode) {
@@ -29,6 +33,25 @@ std::string_view NameOf(core::LoadMode mode) {
   return "ALWAYS";
 }
 
+Status ShuttingDown() { return absl::UnavailableError("the server is shutting down"); }
+
+// The models for which nobody needs to wait any more: removed, moved or unloaded.
+std::set<std::string> Lost(const PlaceMap& before, const PlaceMap& after) {
+  std::set<std::string> lost;
+  for (const auto& [name, old] : before) {
+    const auto found = after.find(name);
+    if (found == after.end() || found->second.base_path != old.base_path ||
+        (found->second.load == NameOf(core::LoadMode::kNever) && found->second.load != old.load)) {
+      lost.insert(name);
+    }
+  }
+  return lost;
+}
+
+bool NamesVersion(const ModelChange& change) {
+  return change.kind == ModelChange::Kind::kPin || change.kind == ModelChange::Kind::kLabel;
+}
+
 }  // namespace
 
 ModelReloader::ModelReloader(const Settings& settings, ModelSet& models, core::Manager& manager)
@@ -40,7 +63,14 @@ void ModelReloader::Start() {
   if (!settings_.model_config_file.empty()) {
     const auto text = ReadConfigFile("model_config_file", settings_.model_config_file);
     if (text.ok()) last_text_ = *text;
+    const auto period = std::chrono::seconds(settings_.model_config_file_poll_wait_seconds);
+    if (period > Duration::zero()) next_file_look_ = Clock::Real().Now() + period;
   }
+  listener_ = manager_.AddListener([this](const core::ManagerEvent&) {
+    MutexLock lock(mutex_);
+    has_event_ = true;
+    if (under_way_ > 0) wake_.NotifyOne();
+  });
   thread_ = std::thread([this] { RunThread(); });
 }
 
@@ -51,15 +81,16 @@ void ModelReloader::Stop() {
   }
   wake_.NotifyOne();
   if (thread_.joinable()) thread_.join();
-  Requests left;
+  if (const int listener = std::exchange(listener_, 0); listener != 0)
+    manager_.RemoveListener(listener);
+  std::vector<ChangeRequest> incoming;
   {
     MutexLock lock(mutex_);
-    left.swap(requests_);
+    incoming.swap(incoming_);
   }
-  for (Request& request : left) {
-    std::visit([](auto& each) { each.done(absl::UnavailableError("the server is shutting down")); },
-               request);
-  }
+  for (ChangeRequest& request : incoming) queue_.Add(std::move(request));
+  queue_.AnswerAll(ShuttingDown());
+  pending_.AnswerAll(ShuttingDown());
 }
 
 void ModelReloader::ReloadFile() {
@@ -72,16 +103,19 @@ void ModelReloader::ReloadFile() {
 
 template <typename Kind>
 void ModelReloader::Enqueue(Kind request) {
+  request.deadline =
+      std::min(request.deadline,
+               Clock::Real().Now() + std::chrono::seconds(settings_.reload_timeout_seconds));
   Status refused;
   {
     MutexLock lock(mutex_);
     if (is_stopping_) {
-      refused = absl::UnavailableError("the server is shutting down");
-    } else if (requests_.size() >= kRequestsMax) {
+      refused = ShuttingDown();
+    } else if (incoming_.size() + under_way_ >= kUnderWayMax) {
       refused = Error(StatusCode::kUnavailable,
-                      "{} changes of the configuration are waiting: try again later", kRequestsMax);
+                      "{} changes of the models are under way: try again later", kUnderWayMax);
     } else {
-      requests_.emplace_back(std::move(request));
+      incoming_.emplace_back(std::move(request));
     }
   }
   if (!refused.ok()) return request.done(std::move(refused));
@@ -107,7 +141,7 @@ StatusOr<std::set<std::string>> ModelReloader::Apply(std::vector<tfs::Configured
                                                      std::string_view where) {
   ASSIGN_OR_RETURN(const std::vector<tfs::ConfiguredModel> models, overrides.Over(base));
   ASSIGN_OR_RETURN(std::set<std::string> moved, models_.Apply(models, where));
-  std::map<std::string, ModelPlace> places;
+  PlaceMap places;
   for (const tfs::ConfiguredModel& model : models) {
     places.emplace(model.name,
                    ModelPlace{model.base_path, model.platform, std::string(NameOf(model.load_mode)),
@@ -115,8 +149,12 @@ StatusOr<std::set<std::string>> ModelReloader::Apply(std::vector<tfs::Configured
   }
   base_ = std::move(base);
   overrides_ = std::move(overrides);
-  MutexLock lock(mutex_);
-  places_ = std::move(places);
+  PlaceMap before = places;
+  {
+    MutexLock lock(mutex_);
+    places_.swap(before);
+  }
+  pending_.Overtake(Lost(before, places));
   return moved;
 }
 
@@ -126,36 +164,52 @@ Status ModelReloader::WriteState() const {
 
 void ModelReloader::RunThread() {
   SetThreadName("reload");
-  bool read_file = false;
-  Requests requests;
-  while (WaitForWork(read_file, requests)) {
-    const bool is_poll = !read_file && requests.empty();
-    if (read_file || is_poll) ReadFile(/*is_forced=*/!is_poll);
-    for (Request& request : requests) {
-      std::visit([this](auto& each) { Serve(std::move(each)); }, request);
-    }
-    requests.clear();
+  while (const std::optional<FileLook> look = WaitForWork()) {
+    if (*look != FileLook::kNone) ReadFile(*look);
+    ServeChanges();
   }
 }
 
-bool ModelReloader::WaitForWork(bool& read_file, Requests& requests) {
-  const auto period = std::chrono::seconds(settings_.model_config_file_poll_wait_seconds);
-  const bool polls = period > Duration::zero() && !settings_.model_config_file.empty();
-  const SteadyTime next = Clock::Real().Now() + period;
+std::optional<ModelReloader::FileLook> ModelReloader::WaitForWork() {
+  const SteadyTime now = Clock::Real().Now();
   MutexLock lock(mutex_);
-  while (!is_stopping_ && !shall_read_file_ && requests_.empty()) {
-    if (!polls) {
+  under_way_ = queue_.size() + pending_.size();
+  const SteadyTime until =
+      under_way_ > 0 ? std::min(next_file_look_, now + kLookEvery) : next_file_look_;
+  while (!is_stopping_ && !shall_read_file_ && incoming_.empty() &&
+         !(has_event_ && under_way_ > 0)) {
+    if (until == kNoDeadline) {
       wake_.Wait(mutex_);
-    } else if (!wake_.WaitUntil(mutex_, next)) {
+    } else if (!wake_.WaitUntil(mutex_, until)) {
       break;
     }
   }
-  read_file = std::exchange(shall_read_file_, false);
-  if (!is_stopping_) requests.swap(requests_);
-  return !is_stopping_;
+  if (is_stopping_) return std::nullopt;
+  has_event_ = false;
+  for (ChangeRequest& request : std::exchange(incoming_, {})) queue_.Add(std::move(request));
+  under_way_ = queue_.size() + pending_.size();
+  if (std::exchange(shall_read_file_, false)) return FileLook::kAlways;
+  return Clock::Real().Now() < next_file_look_ ? FileLook::kNone : FileLook::kIfChanged;
 }
 
-void ModelReloader::ReadFile(bool is_forced) {
+void ModelReloader::ServeChanges() {
+  const auto is_busy = [this](const std::string& model) { return pending_.HasChangeOf(model); };
+  do {
+    queue_.AnswerGone(Clock::Real().Now());
+    pending_.Overtake(queue_.UnwantedModels());
+    while (std::optional<ChangeRequest> request = queue_.TakeNext(is_busy)) {
+      std::visit([this](auto& each) { Serve(std::move(each)); }, *request);
+      pending_.Overtake(queue_.UnwantedModels());
+    }
+  } while (pending_.AnswerSettled());
+}
+
+void ModelReloader::ReadFile(FileLook look) {
+  if (look == FileLook::kIfChanged) {
+    next_file_look_ =
+        Clock::Real().Now() + std::chrono::seconds(settings_.model_config_file_poll_wait_seconds);
+  }
+  const bool is_forced = look == FileLook::kAlways;
   const std::string& file = settings_.model_config_file;
   const StatusOr<std::string> text = ReadConfigFile("model_config_file", file);
   if (text.ok() && *text == last_text_ && !is_forced) return;
@@ -177,11 +231,6 @@ void ModelReloader::ReadFile(bool is_forced) {
 }
 
 void ModelReloader::Serve(tfs::ReloadRequest request) {
-  if (IsStopping()) return request.done(absl::UnavailableError("the server is shutting down"));
-  // Who has been told that nothing came of it must be right.
-  if (!request.is_wanted()) return request.done(absl::CancelledError("the client has gone"));
-  if (Clock::Real().Now() >= request.deadline)
-    return request.done(absl::DeadlineExceededError("other changes took the time"));
   AwaitedModels awaited;
   for (const tfs::ConfiguredModel& model : request.models) {
     awaited.names.push_back(model.name);
@@ -198,35 +247,25 @@ void ModelReloader::Serve(tfs::ReloadRequest request) {
   }
   PENSTOCK_LOG(kInfo, "a client has replaced the list of models: {}",
                fmt::join(awaited.names, ", "));
-  const Status written = WriteState();
   awaited.moved = *std::move(moved);
-  const ModelWait wait(std::move(awaited), manager_);
-  const Status waited = WaitFor(wait, request.deadline, request.is_wanted);
-  request.done(waited.ok() ? written : waited);
+  pending_.Add({.awaited = std::move(awaited),
+                .model = "",
+                .deadline = request.deadline,
+                .is_wanted = std::move(request.is_wanted),
+                .done = [written = WriteState(), done = std::move(request.done)](
+                            Status waited) mutable { done(waited.ok() ? written : waited); }});
 }
 
 void ModelReloader::Serve(ModelChange change) {
-  if (IsStopping()) return change.done(absl::UnavailableError("the server is shutting down"));
-  if (!change.is_wanted()) return change.done(absl::CancelledError("the client has gone"));
-  change.deadline =
-      std::min(change.deadline,
-               Clock::Real().Now() + std::chrono::seconds(settings_.reload_timeout_seconds));
   AwaitedModels awaited;
   awaited.since = std::chrono::system_clock::now();
-  ModelOverrides before = overrides_;
-  ModelOverrides overrides = overrides_;
-  Status status = overrides.Add(change, base_);
-  const bool names_version =
-      change.kind == ModelChange::Kind::kPin || change.kind == ModelChange::Kind::kLabel;
-  if (status.ok() && names_version) status = CheckVersion(change);
-  if (status.ok()) {
-    auto moved = Apply(base_, std::move(overrides), "the admin API");
-    status = moved.status();
-    if (moved.ok()) awaited.moved = *std::move(moved);
-  }
-  if (!status.ok()) return change.done(std::move(status));
+  std::optional<ModelOverrides> before;
+  if (NamesVersion(change)) before = overrides_;
+  auto moved = ApplyChange(change);
+  if (!moved.ok()) return change.done(moved.status());
+  awaited.moved = *std::move(moved);
   PENSTOCK_LOG(kInfo, "an operator has changed model {}", change.model);
-  if (status = WriteState(); !status.ok()) {
+  if (const Status status = WriteState(); !status.ok()) {
     return change.done(Error(status.code(),
                              "the change is in force, but will not outlive the server: {}",
                              MessageOf(status)));
@@ -236,21 +275,50 @@ void ModelReloader::Serve(ModelChange change) {
   if (change.kind == ModelChange::Kind::kLabel)
     awaited.labels[change.model][change.label] = change.version;
   if (change.kind == ModelChange::Kind::kPin) awaited.pinned[change.model] = change.version;
-  status = WaitFor(ModelWait(std::move(awaited), manager_), change.deadline, change.is_wanted);
-  if (names_version && status.code() == StatusCode::kFailedPrecondition) {
-    // It cannot be had: all is as it was before.
-    if (Apply(base_, std::move(before), "the admin API").ok()) std::ignore = WriteState();
+  Await(std::move(change), std::move(awaited), std::move(before));
+}
+
+StatusOr<std::set<std::string>> ModelReloader::ApplyChange(const ModelChange& change) {
+  ModelOverrides overrides = overrides_;
+  TRY(overrides.Add(change, base_));
+  if (NamesVersion(change)) TRY(CheckVersion(change));
+  return Apply(base_, std::move(overrides), "the admin API");
+}
+
+void ModelReloader::Await(ModelChange change, AwaitedModels awaited,
+                          std::optional<ModelOverrides> before) {
+  PendingChange pending{.awaited = std::move(awaited),
+                        .model = change.model,
+                        .deadline = change.deadline,
+                        .is_wanted = change.is_wanted,
+                        .done = nullptr};
+  pending.done = [this, change = std::move(change),
+                  before = std::move(before)](Status status) mutable {
+    if (before && status.code() == StatusCode::kFailedPrecondition) TakeBack(change, *before);
+    // A model that does not load is no fault of the server.
+    if (status.code() == StatusCode::kUnknown)
+      status = Error(StatusCode::kFailedPrecondition, "{}", MessageOf(status));
+    change.done(std::move(status));
+  };
+  pending_.Add(std::move(pending));
+}
+
+void ModelReloader::TakeBack(const ModelChange& change, const ModelOverrides& before) {
+  ModelOverrides overrides = overrides_;
+  if (!overrides.TakeBack(change, before)) return;
+  Status status = Apply(base_, std::move(overrides), "the admin API").status();
+  if (status.ok()) status = WriteState();
+  if (!status.ok()) {
+    PENSTOCK_LOG(kError, "the change of model {} cannot be taken back: {}", change.model,
+                 MessageOf(status));
   }
-  // A model that does not load is no fault of the server.
-  if (status.code() == StatusCode::kUnknown)
-    status = Error(StatusCode::kFailedPrecondition, "{}", MessageOf(status));
-  change.done(std::move(status));
 }
 
 bool ModelReloader::LoadNow(ModelChange& change) {
   const auto done = std::make_shared<absl::AnyInvocable<void(Status)>>(std::move(change.done));
-  if (manager_.LoadOnDemand(change.model, change.deadline,
-                            [done](Status status) { (*done)(std::move(status)); })) {
+  if (manager_.LoadOnDemand(
+          change.model, change.deadline, [done](Status status) { (*done)(std::move(status)); },
+          change.is_wanted)) {
     return true;
   }
   change.done = std::move(*done);
@@ -277,31 +345,6 @@ Status ModelReloader::CheckVersion(const ModelChange& change) const {
       "Request to assign label to version {} of model {}, which is not currently available "
       "for inference: there is no such version in {}",
       change.version.value, change.model, base_path);
-}
-
-Status ModelReloader::WaitFor(const ModelWait& wait, SteadyTime deadline,
-                              const std::function<bool()>& is_wanted) {
-  SteadyTime now = Clock::Real().Now();
-  const SteadyTime end =
-      std::min(deadline, now + std::chrono::seconds(settings_.reload_timeout_seconds));
-  const auto is_settled = [&] { return wait.IsSettled(); };
-  while (now < end && !manager_.WaitFor(is_settled, std::min(end, now + kWaitSlice))) {
-    if (IsStopping()) return absl::UnavailableError("the server is shutting down");
-    if (!is_wanted()) return absl::CancelledError("the client has gone");
-    if (TakeFileRequest()) ReadFile(/*is_forced=*/true);
-    now = Clock::Real().Now();
-  }
-  return wait.WhatIsMissing(/*is_late=*/now >= end);
-}
-
-bool ModelReloader::TakeFileRequest() {
-  MutexLock lock(mutex_);
-  return std::exchange(shall_read_file_, false);
-}
-
-bool ModelReloader::IsStopping() {
-  MutexLock lock(mutex_);
-  return is_stopping_;
 }
 
 }  // namespace penstock

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // Changes the list of models while the server runs: because a client or an operator asks for it,
-// because --model_config_file has changed, or because of SIGHUP. One change at a time, in the order
-// in which they come, on a thread of its own.
+// because --model_config_file has changed, or because of SIGHUP. On a thread of its own: changes
+// are applied one at a time, in the order in which they come; any number waits for its effect
+// meanwhile.
 #pragma once
 
-#include <deque>
-#include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
 #include <thread>
-#include <variant>
 #include <vector>
 
+#include "app/change_queue.h"
 #include "app/model_overrides.h"
 #include "app/model_set.h"
-#include "app/model_wait.h"
+#include "app/pending_changes.h"
 #include "app/settings.h"
 #include "base/clock.h"
 #include "base/mutex.h"
@@ -42,25 +42,27 @@ class ModelReloader final {
   // Reads the file again, also if it has not changed. What is wrong with it is logged, and the list
   // stays as it is.
   void ReloadFile() EXCLUDES(mutex_);
-  // Applies the list of a client. With too many waiting: UNAVAILABLE.
+  // Applies the list of a client, and answers when it has its effect. With too many under way:
+  // UNAVAILABLE. A list answers ABORTED if another change takes away a model that it waits for.
   void Submit(tfs::ReloadRequest request) EXCLUDES(mutex_);
-  // The same with the change of an operator.
+  // The same with the change of an operator. It is applied once those of the same model that came
+  // before have been answered; to remove or unload a model ends their waiting (ABORTED).
   void Submit(ModelChange change) EXCLUDES(mutex_);
   // What is configured now.
   std::map<std::string, ModelPlace> Places() const EXCLUDES(mutex_);
 
  private:
-  using Request = std::variant<tfs::ReloadRequest, ModelChange>;
-  using Requests = std::deque<Request>;
+  enum class FileLook { kNone, kIfChanged, kAlways };
 
   // False: it was refused, and has been told so.
   template <typename Kind>
   void Enqueue(Kind request) EXCLUDES(mutex_);
   void RunThread() EXCLUDES(mutex_);
-  // Waits for something to do. False: stop.
-  bool WaitForWork(bool& read_file, Requests& requests) EXCLUDES(mutex_);
-  // `is_forced`: also if the text is the one that was read last.
-  void ReadFile(bool is_forced);
+  // Waits for something to do, and takes what has come. None: stop.
+  std::optional<FileLook> WaitForWork() EXCLUDES(mutex_);
+  // Applies the changes whose turn it is, and answers those that have their effect.
+  void ServeChanges();
+  void ReadFile(FileLook look);
   void Serve(tfs::ReloadRequest request);
   void Serve(ModelChange change);
   // Has `base` in force, as changed by `overrides`, and keeps both. Returns the models that are new
@@ -68,18 +70,18 @@ class ModelReloader final {
   StatusOr<std::set<std::string>> Apply(std::vector<tfs::ConfiguredModel> base,
                                         ModelOverrides overrides, std::string_view where)
       EXCLUDES(mutex_);
+  // Adds a change to what is in force. As Apply.
+  StatusOr<std::set<std::string>> ApplyChange(const ModelChange& change);
   // OK also if there is no file.
   Status WriteState() const;
-  // Waits until all is as the client wants it, or cannot be.
-  Status WaitFor(const ModelWait& wait, SteadyTime deadline,
-                 const std::function<bool()>& is_wanted);
+  // Answers `change` once it has its effect, or takes it back if its version cannot be had.
+  void Await(ModelChange change, AwaitedModels awaited, std::optional<ModelOverrides> before);
+  // All is as it was before a change whose version cannot be had.
+  void TakeBack(const ModelChange& change, const ModelOverrides& before);
   // True if the model is one that is loaded on demand and is not: it is loaded, and its end told.
   bool LoadNow(ModelChange& change);
   // A version that does not exist must not be pinned: all others would go for it. Nor labelled.
   Status CheckVersion(const ModelChange& change) const;
-  // A file that shall be read does not wait for the models of a client.
-  bool TakeFileRequest() EXCLUDES(mutex_);
-  bool IsStopping() EXCLUDES(mutex_);
 
   const Settings& settings_;
   ModelSet& models_;
@@ -87,16 +89,22 @@ class ModelReloader final {
 
   mutable Mutex mutex_;
   CondVar wake_;
-  Requests requests_ GUARDED_BY(mutex_);
+  std::vector<ChangeRequest> incoming_ GUARDED_BY(mutex_);
+  size_t under_way_ GUARDED_BY(mutex_) = 0;  // in queue_ and pending_, when the thread went to wait
   std::map<std::string, ModelPlace> places_ GUARDED_BY(mutex_);
   bool shall_read_file_ GUARDED_BY(mutex_) = false;
+  bool has_event_ GUARDED_BY(mutex_) = false;  // the manager has told one
   bool is_stopping_ GUARDED_BY(mutex_) = false;
 
-  // Set before the thread starts, then only on it.
+  // Set before the thread starts, then only on it, or after its end.
   std::vector<tfs::ConfiguredModel> base_;  // what the configuration, or a client, says
   ModelOverrides overrides_;
+  ChangeQueue queue_;
+  PendingChanges pending_{manager_};
+  SteadyTime next_file_look_ = kNoDeadline;
   std::string last_text_;   // of the file, when it was last in force
   std::string last_error_;  // what was last said of it
+  int listener_ = 0;
   std::thread thread_;
 };
 

@@ -96,8 +96,8 @@ Status ModelServer::Impl::Start() {
 bool ModelServer::Impl::Stop() {
   stopped = true;
   readiness.StartDraining();
+  reloader.Stop();  // before loads end unfinished, which those who wait there would take for errors
   manager.StartDrain();
-  reloader.Stop();
   models.Stop();
   const bool all_answered = server == nullptr || server->Drain();
   server.reset();

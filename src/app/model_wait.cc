@@ -10,13 +10,23 @@ constexpr std::chrono::milliseconds kFailureLasts{300};
 
 }  // namespace
 
-bool ModelWait::IsSettled() const {
-  return std::ranges::all_of(awaited_.names, [&](const std::string& name) {
-    Status reason;
-    return OfModel(name, reason) != Progress::kUnderWay &&
-           OfLabels(name, reason) != Progress::kUnderWay &&
-           OfPin(name, reason) != Progress::kUnderWay;
-  });
+bool ModelWait::IsSettled() {
+  // Of a thousand models one that was still under way answers for all, most of the time.
+  const size_t count = awaited_.names.size();
+  for (size_t i = 0; i < count; ++i) {
+    const size_t position = (under_way_ + i) % count;
+    if (!IsUnderWay(awaited_.names[position])) continue;
+    under_way_ = position;
+    return false;
+  }
+  return true;
+}
+
+bool ModelWait::IsUnderWay(const std::string& name) const {
+  Status reason;
+  return OfModel(name, reason) == Progress::kUnderWay ||
+         OfLabels(name, reason) == Progress::kUnderWay ||
+         OfPin(name, reason) == Progress::kUnderWay;
 }
 
 ModelWait::Progress ModelWait::OfModel(const std::string& name, Status& reason) const {
@@ -63,7 +73,11 @@ ModelWait::Progress ModelWait::OfLabels(const std::string& name, Status& reason)
   Progress all = Progress::kServed;
   for (const auto& [label, number] : wanted->second) {
     const auto state = states.find(label);
-    if (state == states.end()) continue;  // another change has come
+    if (state == states.end() || state->second.wanted != number) {
+      reason = Error(StatusCode::kAborted, "another change has moved or removed label \"{}\" of {}",
+                     label, name);
+      return Progress::kFailed;
+    }
     const Progress progress = OfVersion(name, number, state->second.is_coming, reason);
     if (progress == Progress::kUnderWay) all = progress;
     if (progress != Progress::kFailed) continue;

@@ -30,14 +30,17 @@ class ModelWait final {
       : awaited_(std::move(awaited)), manager_(manager) {}
 
   // True once each model has a version available, and each label and pin its version, or cannot.
-  bool IsSettled() const;
+  bool IsSettled();
   // Why the models that are not served are not, and else why labels and pins are not; OK: all are.
   // `is_late`: time is up.
   Status WhatIsMissing(bool is_late) const;
 
+  const std::vector<std::string>& names() const { return awaited_.names; }
+
  private:
   enum class Progress { kUnderWay, kServed, kFailed };
 
+  bool IsUnderWay(const std::string& name) const;
   // These set `reason` for kFailed.
   Progress OfModel(const std::string& name, Status& reason) const;
   Progress OfLabels(const std::string& name, Status& reason) const;
@@ -45,8 +48,9 @@ class ModelWait final {
   Progress OfVersion(const std::string& name, core::VersionNumber number, bool is_coming,
                      Status& reason) const;
 
-  const AwaitedModels awaited_;
+  AwaitedModels awaited_;
   core::Manager& manager_;
+  size_t under_way_ = 0;  // the position of the name that was when IsSettled looked last
 };
 
 }  // namespace penstock

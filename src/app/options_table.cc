@@ -52,8 +52,9 @@ const OptionRow kRows[] = {
      "reads it at once.",
      "s", kNegative, kIntMax},
     {kModels, "reload_timeout_seconds", &Settings::reload_timeout_seconds,
-     "How long HandleReloadConfigRequest waits for its models at most, whatever its deadline.", "s",
-     1, kIntMax},
+     "How long HandleReloadConfigRequest and the admin API wait for their models at most, whatever "
+     "the deadline.",
+     "s", 1, kIntMax},
     {kModels, "admin_api", &Settings::admin_api,
      "What /admin/v1/models allows: 'off' nothing, 'read' to look at the models, 'full' to add, "
      "remove, load, unload, label and pin them.",

@@ -5,6 +5,12 @@
 //   hang           answers when it is told to stop
 //   throw          throws
 // Anything else comes back.
+// And of a load, in the model's file:
+//   fail, throw    does so
+//   no_model       loads nothing, without an error
+//   break          reports the model as broken at once
+//   wait           waits until the file says something else
+#include <chrono>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
@@ -12,6 +18,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 #include "penstock/backend.hpp"
@@ -62,15 +69,23 @@ class TroubledModel final : public Model {
   const PenstockHost& host_;
 };
 
+// What the model's file says.
+std::string Text(std::string_view folder) {
+  std::ifstream file(std::string(folder) + "/model.troubled");
+  std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  text.erase(text.find_last_not_of('\n') + 1);
+  return text;
+}
+
 // Thread-safe.
 class TroubledBackend final : public Backend {
  public:
   explicit TroubledBackend(const PenstockHost& host) : host_(host) {}
 
   std::unique_ptr<Model> Load(const LoadArguments& arguments) override {
-    std::ifstream file(std::string(arguments.folder) + "/model.troubled");
-    std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-    text.erase(text.find_last_not_of('\n') + 1);
+    std::string text = Text(arguments.folder);
+    for (; text == "wait"; text = Text(arguments.folder))
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
     if (text == "fail") throw Error(PENSTOCK_DATA_LOSS, "failed as asked");
     if (text == "throw") throw std::runtime_error("thrown as asked");
     if (text == "no_model") return nullptr;

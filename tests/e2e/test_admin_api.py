@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Operators look at models and change them over REST; what they change outlives the server."""
+import concurrent.futures
+import http.client
 import json
 import os
 import signal
 import subprocess
 
+import grpc
 import numpy as np
 import pytest
 
 from clients import Client
 from penstock_server import BINARY, eventually
 from test_reload import HALF, SAME, answers, folder, reload, write
+from test_troubled import FLAGS, Base
 
 FULL = '--admin_api=full'
 X = {'x': np.array([1], np.float32)}
@@ -221,3 +225,77 @@ def test_a_state_that_cannot_be_kept_says_so(start, tmp_path):
     status, answer = call(server, 'PUT', '/more', {'base_path': SAME})
     assert status == 500 and 'in force, but will not outlive the server' in answer['error']
     assert answers(server, 'more')
+
+
+@pytest.fixture
+def slow(tmp_path):
+    """A base path whose version loads as long as its file says "wait"."""
+    base = Base(tmp_path / 'slow')
+    base.set(1, 'wait')
+    yield base
+    base.set(1)  # so that the server can end
+
+
+def loads(server, model):
+    return server.states(model).get(1) == 'LOADING'
+
+
+@pytest.mark.runtimes
+def test_a_slow_change_holds_up_no_other(start, tmp_path, slow):
+    server = start({'half': HALF, 'm': models_with_versions(tmp_path)}, flags=[*FLAGS, FULL, '--version_settle_ms=0'])
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        waiting = pool.submit(call, server, 'PUT', '/slow', {'base_path': slow.path})
+        eventually('it loads', lambda: loads(server, 'slow'))
+        assert call(server, 'PUT', '/quick', {'base_path': SAME})[0] == 200
+        assert call(server, 'POST', '/m:pin', {'version': 2})[0] == 200
+        write(server, {'half': HALF, 'm': f'{tmp_path}/m', 'read': HALF})
+        server.process.send_signal(signal.SIGHUP)
+        eventually('the file is in force', lambda: answers(server, 'read'))
+        assert version_of(server, 'm') == 2
+        assert not waiting.done() and loads(server, 'slow')
+        slow.set(1)
+        status, model = waiting.result()
+    assert status == 200 and model['ready']
+
+
+@pytest.mark.runtimes
+def test_to_remove_a_model_does_not_wait_for_its_load(start, slow):
+    server = start({'half': HALF}, flags=[*FLAGS, FULL, '--version_settle_ms=0'])
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        waiting = pool.submit(call, server, 'PUT', '/slow', {'base_path': slow.path})
+        eventually('it loads', lambda: loads(server, 'slow'))
+        assert call(server, 'DELETE', '/slow') == (200, {})
+        status, answer = waiting.result()
+    assert status == 409 and 'removed, unloaded or moved' in answer['error']
+
+
+@pytest.mark.runtimes
+def test_a_client_that_goes_away_holds_up_nobody(start, slow):
+    server = start({'half': HALF}, flags=[*FLAGS, FULL, '--version_settle_ms=0', '--half_close_grace_ms=1'])
+    connection = http.client.HTTPConnection('127.0.0.1', server.rest_port)
+    connection.request('PUT', '/admin/v1/models/slow', json.dumps({'base_path': slow.path}),
+                       {'content-type': 'application/json'})
+    eventually('it loads', lambda: loads(server, 'slow'))
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        other = pool.submit(call, server, 'PUT', '/slow', {'base_path': slow.path, 'version_labels': {'stable': 1}})
+        connection.close()
+        eventually('it is the turn of the other one', lambda: call(server, 'GET', '/slow')[1]['labels'])
+        assert not other.done()
+        slow.set(1)
+        assert other.result()[0] == 200
+
+
+@pytest.mark.runtimes
+def test_the_end_answers_those_who_wait(start, slow):
+    server = start({'half': HALF}, flags=[*FLAGS, FULL, '--version_settle_ms=0'])
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        waiting = pool.submit(call, server, 'PUT', '/slow', {'base_path': slow.path})
+        eventually('it loads', lambda: loads(server, 'slow'))
+        behind = pool.submit(call, server, 'PUT', '/slow', {'base_path': SAME})
+        listed = pool.submit(reload, server, {'half': HALF, 'slow': slow.path})
+        server.terminate()
+        for each in (waiting, behind):
+            status, answer = each.result()
+            assert status == 503 and 'shutting down' in answer['error']
+        assert listed.result().code() == grpc.StatusCode.UNAVAILABLE
+        slow.set(1)
