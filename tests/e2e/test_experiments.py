@@ -26,6 +26,17 @@ def base(tmp_path):
     return str(tmp_path / 'm')
 
 
+@pytest.fixture
+def start(start):
+    """As everywhere, but waits for all versions of m: a server is ready with one of them."""
+    def start_whole(models, **options):
+        server = start(models, **options)
+        eventually('all versions', lambda: {*server.states('m').values()} == {'AVAILABLE'})
+        return server
+    start_whole.servers = start.servers
+    return start_whole
+
+
 def model(base, penstock='', more=''):
     return f'base_path: "{base}" model_version_policy {{ all {{}} }} penstock {{ {penstock} }} {more}'
 

@@ -48,13 +48,16 @@ class TfBackend final : public plugin::Backend {
     CallStatus status(api_);
     api_.SetConfig(options_.get(), config.data(), config.size(), status.get());
     status.Check();
+    inline_options_ = RunOptionsInline(api_);
     MakeThreadPools();
     const std::string text = std::string("TensorFlow ") + api_.Version();
     host.log(&host, PENSTOCK_LOG_INFO, plugin::ToC(text));
   }
 
   std::unique_ptr<plugin::Model> Load(const plugin::LoadArguments& arguments) override {
-    return std::make_unique<TfModel>(host_, api_, LoadGraph(api_, options_.get(), arguments));
+    return std::make_unique<TfModel>(
+        host_, api_, inline_options_.get(),
+        LoadGraph(api_, options_.get(), inline_options_.get(), arguments));
   }
 
  private:
@@ -75,6 +78,7 @@ class TfBackend final : public plugin::Backend {
   const PenstockHost& host_;
   TfApi api_;
   SessionOptionsPtr options_;
+  BufferPtr inline_options_;  // of loads too: they have a thread of low priority
 };
 
 }  // namespace penstock::tensorflow

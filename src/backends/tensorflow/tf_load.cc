@@ -137,7 +137,7 @@ void CheckVariables(const TfApi& api, TF_Graph* graph, std::string_view meta_gra
 }
 
 LoadedGraph LoadSavedModel(const TfApi& api, const TF_SessionOptions* session_options,
-                           const plugin::LoadArguments& arguments) {
+                           const TF_Buffer* run_options, const plugin::LoadArguments& arguments) {
   const std::vector<std::string> tags =
       ReadTags(plugin::OptionOr(arguments.options, "saved_model_tags", "serve"));
   CheckRegular(std::string(arguments.folder) + "/saved_model.pb");
@@ -147,11 +147,12 @@ LoadedGraph LoadSavedModel(const TfApi& api, const TF_SessionOptions* session_op
   result.graph = GraphPtr(api.NewGraph(), {&api});
   const BufferPtr meta_graph(api.NewBuffer(), {&api});
   CallStatus status(api);
-  result.session = SessionPtr(
-      api.LoadSessionFromSavedModel(session_options, nullptr, std::string(arguments.folder).c_str(),
-                                    tag_pointers.data(), static_cast<int>(tag_pointers.size()),
-                                    result.graph.get(), meta_graph.get(), status.get()),
-      {&api});
+  result.session =
+      SessionPtr(api.LoadSessionFromSavedModel(
+                     session_options, run_options, std::string(arguments.folder).c_str(),
+                     tag_pointers.data(), static_cast<int>(tag_pointers.size()), result.graph.get(),
+                     meta_graph.get(), status.get()),
+                 {&api});
   status.Check("the SavedModel (saved_model.pb, variables/, assets/) cannot be loaded: ");
   const std::string_view meta(static_cast<const char*>(meta_graph->data), meta_graph->length);
   CheckVariables(api, result.graph.get(), meta, std::string(arguments.folder));
@@ -162,10 +163,10 @@ LoadedGraph LoadSavedModel(const TfApi& api, const TF_SessionOptions* session_op
 }  // namespace
 
 LoadedGraph LoadGraph(const TfApi& api, const TF_SessionOptions* session_options,
-                      const plugin::LoadArguments& arguments) {
+                      const TF_Buffer* run_options, const plugin::LoadArguments& arguments) {
   const std::string folder(arguments.folder);
   if (IsFile(folder + "/saved_model.pb") || IsFile(folder + "/saved_model.pbtxt")) {
-    return LoadSavedModel(api, session_options, arguments);
+    return LoadSavedModel(api, session_options, run_options, arguments);
   }
   return LoadFrozen(api, session_options, arguments);
 }

@@ -34,13 +34,13 @@ plugin::Description Describe(const std::vector<BoundSignature>& signatures) {
   return description;
 }
 
-std::string InlineRunOptions() {
+}  // namespace
+
+BufferPtr RunOptionsInline(const TfApi& api) {
   std::string options;
   AppendVarintField(options, kInterOpThreadPool, kCallingThread);
-  return options;
+  return MakeBuffer(api, options);
 }
-
-}  // namespace
 
 // One run. One thread at a time.
 struct TfModel::Call {
@@ -78,12 +78,13 @@ struct TfModel::Call {
   size_t fetch_count = 0;
 };
 
-TfModel::TfModel(const PenstockHost& host, const TfApi& api, LoadedGraph loaded)
+TfModel::TfModel(const PenstockHost& host, const TfApi& api, const TF_Buffer* inline_options,
+                 LoadedGraph loaded)
     : Model(Describe(loaded.signatures)),
       host_(host),
       api_(api),
       loaded_(std::move(loaded)),
-      inline_options_(MakeBuffer(api, InlineRunOptions())) {}
+      inline_options_(inline_options) {}
 
 TfModel::~TfModel() {
   loaded_.session.reset();
@@ -173,7 +174,7 @@ void TfModel::RunSession(Call& call) {
   }
   CallStatus status(api_);
   api_.SessionRun(loaded_.session.get(),
-                  timed_options != nullptr ? timed_options.get() : inline_options_.get(),
+                  timed_options != nullptr ? timed_options.get() : inline_options_,
                   call.signature.inputs.data(), call.feeds.data(),
                   static_cast<int>(call.feeds.size()), call.tensors.data(), call.values.data(),
                   static_cast<int>(call.fetch_count), nullptr, 0, nullptr, status.get());

@@ -22,15 +22,19 @@ struct LoadedGraph {
   std::vector<BoundSignature> signatures;
 };
 
-// Throws Error.
+// RunOptions of a run that stays on the thread that asks for it, at that thread's priority.
+BufferPtr RunOptionsInline(const TfApi& api);
+
+// Restores and initialises with `run_options`. Throws Error.
 LoadedGraph LoadGraph(const TfApi& api, const TF_SessionOptions* session_options,
-                      const plugin::LoadArguments& arguments);
+                      const TF_Buffer* run_options, const plugin::LoadArguments& arguments);
 
 // Thread-safe.
 class TfModel final : public plugin::Model {
  public:
-  // `host` and `api` outlive it.
-  TfModel(const PenstockHost& host, const TfApi& api, LoadedGraph loaded);
+  // `host`, `api` and `inline_options` (see RunOptionsInline) outlive it.
+  TfModel(const PenstockHost& host, const TfApi& api, const TF_Buffer* inline_options,
+          LoadedGraph loaded);
   ~TfModel() override;
 
   void Run(plugin::Request&& request) override;
@@ -59,7 +63,7 @@ class TfModel final : public plugin::Model {
   const PenstockHost& host_;
   const TfApi& api_;
   LoadedGraph loaded_;
-  const BufferPtr inline_options_;  // RunOptions: on the calling thread
+  const TF_Buffer* const inline_options_;
   std::atomic<uint32_t> short_runs_{0};
   std::mutex sets_mutex_;
   std::vector<std::pair<uint32_t, uint64_t>> sets_;  // guarded by sets_mutex_
