@@ -282,12 +282,13 @@ typedef struct PenstockBackend {
   /* Bytes of memory that the model will take once loaded; may be null: the size of its files. */
   int32_t (*estimate)(void* backend, const PenstockLoad* load, uint64_t* bytes,
                       PenstockError* error);
-  /* On a thread of low priority; may take long. */
+  /* On a thread of low priority; may take long. Signals interrupt it often, so that requests get
+   * the CPU: a sleep or a poll must be ready for EINTR. */
   int32_t (*load)(void* backend, const PenstockLoad* load, void** model, PenstockError* error);
   const PenstockModelInfo* (*describe)(void* model);
   /* Starts an inference; see PenstockRequest. */
   void (*run)(void* model, PenstockRequest* request);
-  /* After the last answer of the last run. */
+  /* After the last answer of the last run; interrupted like a load. */
   void (*unload)(void* model);
   /* After the last unload; may be null. The .so is never closed. */
   void (*shut_down)(void* backend);

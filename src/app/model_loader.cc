@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/model_loader.h"
 
+#include "base/give_way.h"
 #include "infer/engine.h"
 
 namespace penstock {
@@ -11,6 +12,7 @@ StatusOr<core::ResourceEstimate> HostedLoader::EstimateResources() {
 }
 
 StatusOr<std::unique_ptr<core::Servable>> HostedLoader::Load() {
+  const GiveWay to_requests;
   ASSIGN_OR_RETURN(std::unique_ptr<Model> model, host_.Load(version_path_, options_));
   return MakeServedModel(id_, std::move(model), metrics_, inline_options_);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/warm_up_loader.h"
 
+#include "base/give_way.h"
 #include "base/log.h"
 #include "infer/served_model.h"
 
@@ -32,6 +33,7 @@ StatusOr<std::unique_ptr<core::Servable>> WarmUpLoader::LoadAndWarmUp(CancelToke
 }
 
 Status WarmUpLoader::WarmUp(Model& model, CancelToken& cancel) {
+  const GiveWay to_requests;
   WarmUpCounts counts;
   const SteadyTime start = clock_.Now();
   Status status = RunWarmUp(model, version_path_, options_, cancel, counts);

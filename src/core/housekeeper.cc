@@ -7,6 +7,8 @@
 #include <tuple>
 #include <utility>
 
+#include "base/give_way.h"
+
 namespace penstock::core {
 namespace {
 
@@ -91,6 +93,7 @@ void Housekeeper::UnloadUnused() {
     if (item.entry->HasHandles()) continue;
     std::ignore = unload_pool_.Submit(
         [entry = std::move(item.entry), on_unloaded = std::move(item.on_unloaded)]() mutable {
+          const GiveWay to_requests;
           entry.reset();
           malloc_trim(0);
           on_unloaded();

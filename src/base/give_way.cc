@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/give_way.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace penstock {
+namespace {
+
+constexpr long kPeriodNs = 200'000;
+// Ignored unless handled, and passed over by debuggers.
+constexpr int kSignal = SIGURG;
+
+void Yield(int) {
+  const int error = errno;
+  sched_yield();
+  errno = error;
+}
+
+bool HandleSignal() {
+  struct sigaction action = {};
+  action.sa_handler = Yield;
+  action.sa_flags = SA_RESTART;
+  return sigaction(kSignal, &action, nullptr) == 0;
+}
+
+}  // namespace
+
+GiveWay::GiveWay() {
+  static const bool is_handled = HandleSignal();
+  sigevent event = {};
+  event.sigev_notify = SIGEV_THREAD_ID;
+  event.sigev_signo = kSignal;
+  event._sigev_un._tid = static_cast<pid_t>(syscall(SYS_gettid));
+  timer_t timer = {};
+  if (!is_handled || timer_create(CLOCK_MONOTONIC, &event, &timer) != 0) return;
+  timer_ = timer;
+  const itimerspec period{.it_interval = {0, kPeriodNs}, .it_value = {0, kPeriodNs}};
+  timer_settime(timer, 0, &period, nullptr);
+}
+
+GiveWay::~GiveWay() {
+  if (timer_) timer_delete(*timer_);
+}
+
+}  // namespace penstock
