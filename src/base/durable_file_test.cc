@@ -16,17 +16,19 @@ using testing::HasSubstr;
 
 class DurableFileTest : public testing::Test {
  protected:
-  DurableFileTest() {
-    fs::remove_all(folder_);
-    fs::create_directory(folder_);
-  }
+  ~DurableFileTest() override { fs::remove_all(folder_); }
 
   static std::string Text(const std::string& path) {
     std::ifstream file(path);
     return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
   }
 
-  const std::string folder_ = testing::TempDir() + "/durable_file_test";
+  static std::string MakeFolder() {
+    std::string pattern = testing::TempDir() + "durable_file_XXXXXX";
+    return mkdtemp(pattern.data());
+  }
+
+  const std::string folder_ = MakeFolder();
   const std::string path_ = folder_ + "/file";
 };
 
