@@ -167,6 +167,7 @@ core::ManagerOptions MakeManagerOptions(const Settings& settings) {
   options.load_timeout = milliseconds(settings.load_timeout_ms);
   const int64_t memory = settings.model_memory_bytes_max;
   options.ram_bytes_max = memory < 0 ? UsableMemoryBytes() / 10 * 9 : static_cast<uint64_t>(memory);
+  options.read_memory = [] { return ReadProcessMemory(""); };
   options.demand_waiters_max = static_cast<size_t>(settings.demand_waiters_max);
   options.readiness = MakeReadinessRule(settings).value_or(core::ReadinessRule());
   return options;

@@ -25,6 +25,14 @@ std::string_view SourceOf(std::string_view base_path) {
   return IsS3Path(base_path) ? "an object store" : "a folder";
 }
 
+ObjectStoreSourceOptions ObjectOptions(const Settings& settings, const MemoryHistory& history) {
+  ObjectStoreSourceOptions options = MakeObjectStoreOptions(settings);
+  options.estimate = [&history](const std::string& model, uint64_t reckoned_bytes) {
+    return history.Estimate(model, /*backend=*/"", reckoned_bytes);
+  };
+  return options;
+}
+
 }  // namespace
 
 ModelSet::ModelSet(const Settings& settings, BackendHost& backends, MetricsRegistry& metrics,
@@ -40,7 +48,7 @@ ModelSet::ModelSet(const Settings& settings, BackendHost& backends, MetricsRegis
                [this](const core::ServableId& id, const std::string& path) {
                  return MakeLoader(id, path);
                }),
-      objects_(MakeObjectStoreOptions(settings), S3SettingsOf(EnvironmentVariable),
+      objects_(ObjectOptions(settings, memory_history_), S3SettingsOf(EnvironmentVariable),
                [this](const core::ServableId& id, const std::string& path) {
                  return MakeLoader(id, path);
                }) {}
@@ -79,6 +87,9 @@ StatusOr<std::set<std::string>> ModelSet::Apply(const std::vector<ConfiguredMode
   for (const ConfiguredModel& model : models) experiments.emplace(model.name, model.experiment);
   experiments_.Set(experiments);
   places_ = std::move(places);
+  std::set<std::string> names;
+  for (const ConfiguredModel& model : models) names.insert(model.name);
+  memory_history_.KeepOnly(names);
   builtins_.SetVersions(std::move(builtins));
   TRY(folders_.SetModels(std::move(folders)));
   TRY(objects_.SetModels(std::move(objects)));
@@ -137,7 +148,7 @@ StatusOr<std::unique_ptr<core::Loader>> ModelSet::MakeLoader(const core::Servabl
     loader = MakeBuiltinFolderLoader(id, path, metrics_, inline_options_);
   } else {
     loader = std::make_unique<HostedLoader>(id, path, std::move(options), backends_, metrics_,
-                                            inline_options_);
+                                            memory_history_, inline_options_);
   }
   if (!warm_up.enabled) return loader;
   return std::make_unique<WarmUpLoader>(id, path, std::move(warm_up), std::move(loader), metrics_);

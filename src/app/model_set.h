@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "app/memory_history.h"
 #include "app/model_list.h"
 #include "app/settings.h"
 #include "app/warm_up.h"
@@ -64,6 +65,7 @@ class ModelSet final {
   MetricsRegistry& metrics_;
   core::Manager& manager_;
   Experiments& experiments_;
+  MemoryHistory memory_history_;
   FixedSource builtins_;
   DirectorySource folders_;
   ObjectStoreSource objects_;

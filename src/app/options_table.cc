@@ -99,9 +99,9 @@ const OptionRow kRows[] = {
      "Wait before the first retry of a load; each further one waits twice as long, up to a minute.",
      "us", kNegative, kIntMax* int64_t{1000}},
     {kModels, "model_memory_bytes_max", &Settings::model_memory_bytes_max,
-     "Limit for the estimated memory of all loaded versions. A load over it waits while something "
-     "else goes, and else fails until there is room; 0 is no limit, -1 nine tenths of the memory "
-     "that the process may use.",
+     "Limit for the memory of all loaded versions, as measured or estimated. A load over it waits "
+     "while something else goes, and else fails until there is room; 0 is no limit, -1 nine tenths "
+     "of the memory that the process may use.",
      "bytes", -1},
     {kModels, "demand_timeout_ms", &Settings::demand_timeout_ms,
      "How long a request waits at most for a model that is loaded on demand.", "ms", 0, kIntMax},

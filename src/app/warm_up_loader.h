@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "app/warm_up.h"
@@ -30,6 +31,10 @@ class WarmUpLoader final : public core::Loader {
 
   StatusOr<core::ResourceEstimate> EstimateResources() override {
     return loader_->EstimateResources();
+  }
+  StatusOr<core::ResourceEstimate> ResourcesTaken(
+      const std::optional<core::MemoryGrowth>& growth) override {
+    return loader_->ResourcesTaken(growth);
   }
   // Errors: the loader's own, and RunWarmUp's; what was loaded is then unloaded.
   StatusOr<std::unique_ptr<core::Servable>> Load() override EXCLUDES(mutex_);

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "base/status.h"
 #include "core/servable.h"
@@ -14,6 +15,13 @@ namespace penstock::core {
 struct ResourceEstimate {
   uint64_t ram_bytes = 0;         // upper bound of what the loaded version takes
   uint64_t load_extra_bytes = 0;  // what loading takes beyond that, until Load returns
+  bool is_measured = false;       // rather than reckoned
+};
+
+// What the memory of the process grew by during a load.
+struct MemoryGrowth {
+  uint64_t bytes = 0;
+  uint64_t peak_bytes = 0;  // the most, while it ran; 0: unknown
 };
 
 // Loads one version. Cheap to make: a source makes one for every version that it aspires to,
@@ -23,8 +31,7 @@ class Loader {
  public:
   virtual ~Loader() = default;
 
-  // Called before Load, when an error counts as a failed load, and again after it has succeeded,
-  // when it may tell more exactly what is taken and an error changes nothing. May be slow.
+  // Called before Load; an error counts as a failed load. May be slow.
   virtual StatusOr<ResourceEstimate> EstimateResources() { return ResourceEstimate{}; }
 
   // The version, ready to serve; destroying it unloads it. Called again when the load is
@@ -32,6 +39,14 @@ class Loader {
   // thread of low priority. The message of an error should say which file is wrong and why; the
   // manager adds the version's name.
   virtual StatusOr<std::unique_ptr<Servable>> Load() = 0;
+
+  // Called after Load has succeeded: what is taken now; on an error, what was estimated. `growth`
+  // is there if nothing else loaded or unloaded meanwhile; what requests took is in it too. May be
+  // slow.
+  virtual StatusOr<ResourceEstimate> ResourcesTaken(
+      [[maybe_unused]] const std::optional<MemoryGrowth>& growth) {
+    return EstimateResources();
+  }
 
   // The version is not wanted any more, or its time is up: a Load that runs may end early, with an
   // error. One that is called later begins afresh. On any thread; returns at once.

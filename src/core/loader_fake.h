@@ -36,7 +36,7 @@ class FakeGate {
 struct FakePlan {
   std::atomic<int> failures_left{0};  // loads that fail before one succeeds
   std::atomic<uint64_t> estimate{0};
-  std::atomic<uint64_t> loaded_estimate{0};  // when it is loaded; 0: as before
+  std::atomic<uint64_t> loaded_estimate{0};  // when it is loaded; 0: as measured, or as before
   std::atomic<uint64_t> load_extra{0};
   std::atomic<bool> throws{false};
   std::atomic<bool> throws_no_exception{false};  // but a number
@@ -80,9 +80,12 @@ class FakeLoader final : public Loader {
 
   StatusOr<ResourceEstimate> EstimateResources() override {
     if (plan_->estimate_throws) throw std::runtime_error("broken disk");
-    const bool is_loaded = plan_->alive > 0 && plan_->loaded_estimate > 0;
-    return ResourceEstimate{is_loaded ? plan_->loaded_estimate : plan_->estimate,
-                            plan_->load_extra};
+    return ResourceEstimate{plan_->estimate, plan_->load_extra};
+  }
+  StatusOr<ResourceEstimate> ResourcesTaken(const std::optional<MemoryGrowth>& growth) override {
+    if (plan_->loaded_estimate > 0) return ResourceEstimate{plan_->loaded_estimate};
+    if (growth) return ResourceEstimate{.ram_bytes = growth->bytes, .is_measured = true};
+    return EstimateResources();
   }
   void Cancel() override { ++plan_->cancels; }
   StatusOr<std::unique_ptr<Servable>> Load() override {

@@ -18,6 +18,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "base/clock.h"
+#include "base/process_memory.h"
 #include "base/status.h"
 #include "core/background.h"
 #include "core/servable.h"
@@ -38,6 +39,7 @@ struct VersionStatus {
   Status status;                                // why it broke, ended, waits or is being retried
   std::chrono::system_clock::time_point since;  // when it entered the state
   uint64_t memory_bytes = 0;                    // that are reserved for it
+  bool is_memory_measured = false;              // by its load
 };
 
 class VersionEntry;  // implementation: one loaded version and its reference counts
@@ -90,9 +92,13 @@ struct ManagerOptions {
   // A load that takes longer has failed; 0: no limit. It is asked to end, and holds up no other;
   // its version is retried once it has ended. For models whose configuration does not say.
   Duration load_timeout = Duration::zero();
-  // Limit for the sum of the loaders' estimates, in bytes; 0: none. What does not fit waits while
-  // something else may free memory, and else fails; it is loaded as soon as there is room.
+  // Limit for the sum of what loaders say that they take, in bytes; 0: none. What does not fit
+  // waits while something else may free memory, and else fails; it is loaded as soon as there is
+  // room.
   uint64_t ram_bytes_max = 0;
+  // Reads the memory of the process, to measure what loads take: on any thread, and by several at a
+  // time. Null: what loaders estimate stands.
+  std::function<std::optional<ProcessMemory>()> read_memory = nullptr;
   // Requests that may wait for one model that is loaded on demand.
   size_t demand_waiters_max = 1000;
   ReadinessRule readiness = {};

@@ -34,6 +34,7 @@ Status AbsentByMode(const ModelConfig& config) {
 
 Manager::Impl::Impl(ManagerOptions options, const BackgroundFactory& make_background)
     : options_(std::move(options)),
+      meter_(options_.read_memory),
       memory_(options_.ram_bytes_max),
       background_(make_background(lookup_)) {
   if (options_.initial_load_threads > 0) background_->SetLoadThreads(options_.initial_load_threads);
@@ -193,6 +194,7 @@ void Manager::Impl::Release(const ServableId& id, std::unique_ptr<VersionEntry> 
                             uint64_t load, bool is_version) {
   to_unload_.push_back({id, std::move(entry), load, is_version});
   ++unloads_running_;
+  meter_.BeginOther();
   unloading_bytes_ += memory_.TakenBy(load);
 }
 
@@ -215,6 +217,7 @@ void Manager::Impl::FinishUnload(const ServableId& id, uint64_t load, bool is_ve
   unloading_bytes_ -= memory_.TakenBy(load);
   memory_.Set(load, 0);
   --unloads_running_;
+  meter_.EndOther();
   review_memory_ = true;
   if (is_version) {
     Model& model = models_.find(id.name)->second;
@@ -310,6 +313,7 @@ std::vector<VersionStatus> Manager::Impl::VersionStatuses(std::string_view name)
   std::vector<VersionStatus> statuses;
   for (auto& [status, load] : found->second.versions.Statuses()) {
     status.memory_bytes = memory_.TakenBy(load);
+    status.is_memory_measured = memory_.IsMeasured(load);
     statuses.push_back(std::move(status));
   }
   return statuses;

@@ -19,6 +19,7 @@
 #include "core/lookup.h"
 #include "core/manager.h"
 #include "core/memory_budget.h"
+#include "core/memory_meter.h"
 #include "core/model_versions.h"
 
 namespace penstock::core {
@@ -116,6 +117,9 @@ class Manager::Impl final {
   // On a load thread.
   void EstimateLoad(const std::shared_ptr<LoadJob>& job) EXCLUDES(mutex_);
   void RunLoad(const std::shared_ptr<LoadJob>& job) EXCLUDES(mutex_);
+  // What the loader gives; sets `taken` to what it says of it.
+  StatusOr<std::unique_ptr<Servable>> CallLoad(Loader& loader, ResourceEstimate& taken)
+      EXCLUDES(mutex_);
   void Admit(Model& model, const std::shared_ptr<LoadJob>& job) REQUIRES(mutex_);
   bool TryReserve(const LoadJob& job) REQUIRES(mutex_);
   void BeginLoad(const std::shared_ptr<LoadJob>& job) REQUIRES(mutex_);
@@ -174,6 +178,7 @@ class Manager::Impl final {
   // Synchronised by themselves.
   SnapshotCell lookup_;
   EventLog events_;
+  MemoryMeter meter_;
 
   Mutex mutex_;
   std::vector<ManagerEvent> new_events_ GUARDED_BY(mutex_);

@@ -210,6 +210,48 @@ TEST(ManagerMemoryTest, WhatIsTakenAfterTheLoadCounts) {
   EXPECT_EQ(manager.MemoryUse().reserved_bytes, 100U);
 }
 
+TEST(ManagerMemoryTest, WhatIsMeasuredIsReservedUnlessTheConfigurationSays) {
+  std::atomic<uint64_t> own_bytes = 1000;
+  ManagerOptions options = FastRetries(0);
+  options.read_memory = [&] {  // read twice in a load
+    return std::optional(ProcessMemory{.own_bytes = own_bytes.fetch_add(25)});
+  };
+  Manager manager(options);
+  ASSERT_TRUE(manager.SetModels({{.name = "a"}, {.name = "b", .memory_bytes = 60}}).ok());
+  auto plan = NewPlan();
+  plan->estimate = 90;
+  plan->load_extra = 10;
+  for (const char* const name : {"a", "b"}) {
+    manager.SetAspired(name, Aspire(FakeVersion(1, plan)));
+    ASSERT_TRUE(manager.WaitUntilIdle());
+  }
+  EXPECT_EQ(manager.VersionStatuses("a")[0].memory_bytes, 25U);
+  EXPECT_TRUE(manager.VersionStatuses("a")[0].is_memory_measured);
+  EXPECT_EQ(manager.VersionStatuses("b")[0].memory_bytes, 60U);
+  EXPECT_FALSE(manager.VersionStatuses("b")[0].is_memory_measured);
+}
+
+// The unload waits for the request that holds the version.
+TEST(ManagerMemoryTest, NothingIsMeasuredWhileSomethingIsUnloaded) {
+  ManagerOptions options = FastRetries(0);
+  options.read_memory = [] { return std::optional(ProcessMemory{}); };
+  Manager manager(options);
+  ASSERT_TRUE(manager.SetModels({{.name = "a"}, {.name = "b"}}).ok());
+  manager.SetAspired("a", Aspire(FakeVersion(1, NewPlan())));
+  ASSERT_TRUE(manager.WaitUntilIdle());
+  {
+    const StatusOr<Handle> held = manager.GetHandle("a");
+    ASSERT_TRUE(held.ok());
+    manager.SetAspired("a", {});
+    auto plan = NewPlan();
+    plan->estimate = 7;
+    manager.SetAspired("b", Aspire(FakeVersion(1, plan)));
+    ASSERT_TRUE(manager.WaitFor([&] { return manager.GetHandle("b").ok(); }));
+  }
+  EXPECT_EQ(manager.VersionStatuses("b")[0].memory_bytes, 7U);
+  EXPECT_FALSE(manager.VersionStatuses("b")[0].is_memory_measured);
+}
+
 TEST(ManagerMemoryTest, LoadWaitsWhileAnotherMayFreeMemory) {
   ManagerOptions options = FastRetries(0);
   options.ram_bytes_max = 100;

@@ -48,7 +48,11 @@ void Manager::Impl::EstimateLoad(const std::shared_ptr<LoadJob>& job) {
     if (!is_cancelled) StartTimeout(models_.find(job->id.name)->second, job);
   }
   StatusOr<ResourceEstimate> estimate = LoadCancelled();
-  if (!is_cancelled) estimate = CallLoader([&] { return job->loader->EstimateResources(); });
+  if (!is_cancelled) {
+    meter_.BeginOther();  // it may open a runtime
+    estimate = CallLoader([&] { return job->loader->EstimateResources(); });
+    meter_.EndOther();
+  }
   const Change change(*this);
   Model& model = models_.find(job->id.name)->second;
   ++job->step;
@@ -60,7 +64,7 @@ void Manager::Impl::EstimateLoad(const std::shared_ptr<LoadJob>& job) {
     FailLoad(model, *job, estimate.status());
   } else {
     job->estimate = *estimate;
-    if (model.config.memory_bytes > 0) job->estimate.ram_bytes = model.config.memory_bytes;
+    if (model.config.memory_bytes > 0) job->estimate = {.ram_bytes = model.config.memory_bytes};
     Admit(model, job);
   }
   Advance(model);
@@ -99,25 +103,34 @@ Status Manager::Impl::NoMemory(const LoadJob& job) const {
                needed - memory_.free());
 }
 
+StatusOr<std::unique_ptr<Servable>> Manager::Impl::CallLoad(Loader& loader,
+                                                            ResourceEstimate& taken) {
+  const MemoryMeter::Start start = meter_.BeginLoad();
+  StatusOr<std::unique_ptr<Servable>> servable = CallLoader([&] { return loader.Load(); });
+  const std::optional<MemoryGrowth> growth = meter_.EndLoad(start);
+  if (!servable.ok()) return servable;
+  if (*servable == nullptr) return absl::InternalError("the loader gave nothing");
+  const auto told = CallLoader([&] { return loader.ResourcesTaken(growth); });
+  if (told.ok()) taken = *told;
+  return servable;
+}
+
 void Manager::Impl::RunLoad(const std::shared_ptr<LoadJob>& job) {
   bool is_cancelled = false;
   {
     MutexLock lock(mutex_);
     is_cancelled = job->is_cancelled || job->is_hung;
   }
-  StatusOr<std::unique_ptr<Servable>> servable =
-      is_cancelled ? LoadCancelled() : CallLoader([&] { return job->loader->Load(); });
-  if (servable.ok() && *servable == nullptr)
-    servable = absl::InternalError("the loader gave nothing");
-  StatusOr<ResourceEstimate> taken = job->estimate;
-  if (servable.ok()) taken = CallLoader([&] { return job->loader->EstimateResources(); });
+  ResourceEstimate taken = job->estimate;
+  StatusOr<std::unique_ptr<Servable>> servable = LoadCancelled();
+  if (!is_cancelled) servable = CallLoad(*job->loader, taken);
   const Change change(*this);
   Model& model = models_.find(job->id.name)->second;
   ++job->step;
   --loads_running_;
   review_memory_ = true;
-  if (!taken.ok() || model.config.memory_bytes > 0) taken = job->estimate;
-  memory_.Set(job->number, servable.ok() ? taken->ram_bytes : 0);
+  if (model.config.memory_bytes > 0) taken = {.ram_bytes = model.config.memory_bytes};
+  memory_.Set(job->number, servable.ok() ? taken.ram_bytes : 0, taken.is_measured);
   if (job->is_hung) {
     EndHungLoad(model, *job, servable.ok() ? *std::move(servable) : nullptr);
   } else if (servable.ok()) {

@@ -23,22 +23,32 @@ class MemoryBudget final {
   // Of the load with this number; 0 if it has taken nothing.
   uint64_t TakenBy(uint64_t load) const {
     const auto found = loads_.find(load);
-    return found == loads_.end() ? 0 : found->second;
+    return found == loads_.end() ? 0 : found->second.bytes;
+  }
+  // Whether what it has taken was measured.
+  bool IsMeasured(uint64_t load) const {
+    const auto found = loads_.find(load);
+    return found != loads_.end() && found->second.is_measured;
   }
   // Replaces what the load had taken. May go over the limit: the truth is told after the fact.
-  void Set(uint64_t load, uint64_t bytes) {
+  void Set(uint64_t load, uint64_t bytes, bool is_measured = false) {
     taken_ += bytes - TakenBy(load);
     if (bytes == 0) {
       loads_.erase(load);
     } else {
-      loads_[load] = bytes;
+      loads_[load] = {bytes, is_measured};
     }
   }
 
  private:
+  struct Taken {
+    uint64_t bytes = 0;
+    bool is_measured = false;
+  };
+
   const uint64_t limit_;
   uint64_t taken_ = 0;
-  std::map<uint64_t, uint64_t> loads_;
+  std::map<uint64_t, Taken> loads_;
 };
 
 }  // namespace penstock::core

@@ -81,6 +81,15 @@ class Simulation::SimLoader final : public core::Loader {
     if (!sim_.is_settling_ && sim_.Chance(2)) return absl::DataLossError("no estimate");
     return core::ResourceEstimate{version_.bytes, version_.extra_bytes};
   }
+  StatusOr<core::ResourceEstimate> ResourcesTaken(
+      const std::optional<core::MemoryGrowth>& growth) override {
+    if (!growth) return core::ResourceEstimate{version_.bytes};
+    if (growth->bytes != version_.bytes) {
+      sim_.late_failure_ = fmt::format("{} takes {} bytes, and {} were measured", id_.ToString(),
+                                       version_.bytes, growth->bytes);
+    }
+    return core::ResourceEstimate{.ram_bytes = growth->bytes, .is_measured = true};
+  }
   StatusOr<std::unique_ptr<core::Servable>> Load() override {
     if (++version_.loading > 1) sim_.late_failure_ = id_.ToString() + " is loaded twice at once";
     const uint64_t extra = version_.extra_bytes;
@@ -133,6 +142,9 @@ core::ManagerOptions Simulation::RandomOptions() {
   options.ram_bytes_max = Chance(50) ? 60 + Random(100) : 0;
   options.demand_waiters_max = 3;
   options.ended_versions_max = Random(3);
+  options.read_memory = [this] {
+    return std::optional(ProcessMemory{.own_bytes = alive_bytes_, .peak_bytes = alive_bytes_});
+  };
   return options;
 }
 

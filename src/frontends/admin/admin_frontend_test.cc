@@ -132,7 +132,7 @@ TEST_F(AdminFrontendTest, OneModel) {
       Body(Get("/readyz/models/a%20b")),
       testing::MatchesRegex("\\{\"name\":\"a b\",\"ready\":true,\"versions\":\\[\\{"
                             "\"version\":3,\"state\":\"AVAILABLE\",\"since\":\"[-0-9T:.]+Z\","
-                            "\"memory_bytes\":0\\}\\]\\}\n"));
+                            "\"memory_bytes\":0,\"memory_measured\":false\\}\\]\\}\n"));
   EXPECT_EQ(Get("/readyz/models/broken").status, 503);
   const net::HttpResponse none = Get("/readyz/models/%zz%4");
   EXPECT_EQ(none.status, 404);

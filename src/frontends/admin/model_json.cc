@@ -18,12 +18,12 @@ std::string VersionFields(const core::Manager& manager, std::string_view name) {
   json += "\"versions\":[";
   const char* separator = "";
   for (const core::VersionStatus& version : manager.VersionStatuses(name)) {
-    fmt::format_to(std::back_inserter(json),
-                   R"({}{{"version":{},"state":"{}","since":"{:%FT%TZ}","memory_bytes":{})",
+    fmt::format_to(std::back_inserter(json), R"({}{{"version":{},"state":"{}","since":"{:%FT%TZ}")",
                    std::exchange(separator, ","), version.id.version.value,
                    core::VersionStateName(version.state),
-                   std::chrono::floor<std::chrono::milliseconds>(version.since),
-                   version.memory_bytes);
+                   std::chrono::floor<std::chrono::milliseconds>(version.since));
+    fmt::format_to(std::back_inserter(json), R"(,"memory_bytes":{},"memory_measured":{})",
+                   version.memory_bytes, version.is_memory_measured);
     if (!version.status.ok()) json += ",\"error\":" + JsonQuoted(version.status.ToString());
     json += '}';
   }

@@ -73,7 +73,19 @@ StatusOr<core::ResourceEstimate> ObjectLoader::EstimateResources() {
   if (loader != nullptr) return loader->EstimateResources();
   uint64_t bytes = 0;
   for (const S3Object& object : version_.objects) bytes += object.size;
-  return core::ResourceEstimate{.ram_bytes = bytes + bytes / 5};  // as TensorFlow Serving's
+  const uint64_t reckoned = bytes + bytes / 5;  // as TensorFlow Serving's
+  if (store_->estimate) return store_->estimate(version_.id.name, reckoned);
+  return core::ResourceEstimate{.ram_bytes = reckoned};
+}
+
+StatusOr<core::ResourceEstimate> ObjectLoader::ResourcesTaken(
+    const std::optional<core::MemoryGrowth>& growth) {
+  std::shared_ptr<core::Loader> loader;
+  {
+    MutexLock lock(mutex_);
+    loader = folder_loader_;
+  }
+  return loader->ResourcesTaken(growth);
 }
 
 StatusOr<std::unique_ptr<core::Servable>> ObjectLoader::Load() {

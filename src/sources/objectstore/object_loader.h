@@ -5,7 +5,9 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/mutex.h"
@@ -18,6 +20,10 @@ namespace penstock {
 // Makes the loader of a version that lies in the folder `path`. Thread-safe.
 using FolderLoaderFactory = std::function<StatusOr<std::unique_ptr<core::Loader>>(
     const core::ServableId& id, const std::string& path)>;
+
+// What a version of a model takes in memory that is reckoned at so many bytes. Thread-safe.
+using MemoryEstimator =
+    std::function<core::ResourceEstimate(const std::string& model, uint64_t reckoned_bytes)>;
 
 // One version, as it was listed.
 struct ObjectVersion {
@@ -32,6 +38,7 @@ struct ObjectStore {
   S3Settings settings;
   S3ClientOptions client;
   FolderLoaderFactory make_loader;
+  MemoryEstimator estimate;  // null: what is reckoned
 };
 
 // INVALID_ARGUMENT if an object's key cannot be a path below the version's folder, or if there are
@@ -48,6 +55,8 @@ class ObjectLoader final : public core::Loader {
 
   StatusOr<core::ResourceEstimate> EstimateResources() override EXCLUDES(mutex_);
   StatusOr<std::unique_ptr<core::Servable>> Load() override EXCLUDES(mutex_);
+  StatusOr<core::ResourceEstimate> ResourcesTaken(
+      const std::optional<core::MemoryGrowth>& growth) override EXCLUDES(mutex_);
   void Cancel() override EXCLUDES(mutex_);
 
  private:

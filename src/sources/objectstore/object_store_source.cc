@@ -70,7 +70,8 @@ Status ObjectStoreSource::Prepare() {
         "models in an object store need --model_cache_directory, a folder to download them to");
   }
   ASSIGN_OR_RETURN(cache_, VersionCache::Open(options_.cache_folder));
-  store_ = std::make_shared<ObjectStore>(ObjectStore{*settings_, options_.client, make_loader_});
+  store_ = std::make_shared<ObjectStore>(
+      ObjectStore{*settings_, options_.client, make_loader_, options_.estimate});
   return OkStatus();
 }
 

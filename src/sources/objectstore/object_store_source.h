@@ -33,6 +33,7 @@ struct ObjectStoreSourceOptions {
   bool keeps_last_versions = false;
   std::string cache_folder;
   S3ClientOptions client;
+  MemoryEstimator estimate = nullptr;  // of versions that are not downloaded yet
 };
 
 // Lists the versions of its models from time to time, on one thread, and tells the target when the

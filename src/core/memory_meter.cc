@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/memory_meter.h"
+
+#include <algorithm>
+
+namespace penstock::core {
+namespace {
+
+uint64_t Difference(uint64_t more, uint64_t less) { return more > less ? more - less : 0; }
+
+}  // namespace
+
+uint64_t MemoryMeter::Begin() {
+  MutexLock lock(mutex_);
+  ++running_;
+  return ++changes_;
+}
+
+std::optional<uint64_t> MemoryMeter::End() {
+  MutexLock lock(mutex_);
+  const bool is_alone = --running_ == 0;
+  const uint64_t last_change = changes_++;
+  return is_alone ? std::optional(last_change) : std::nullopt;
+}
+
+MemoryMeter::Start MemoryMeter::BeginLoad() {
+  const uint64_t change = Begin();
+  return {change, ReadNow()};
+}
+
+std::optional<MemoryGrowth> MemoryMeter::EndLoad(const Start& start) {
+  const std::optional<ProcessMemory> after = ReadNow();
+  // Its own begin is the last change, and nothing is left running: nothing ran beside it.
+  if (End() != start.change || !start.memory || !after) return std::nullopt;
+  MemoryGrowth growth{.bytes = Difference(after->own_bytes, start.memory->own_bytes)};
+  // The system tells one peak, since the process began; it was during this load if it rose. How
+  // much of it was files is not told: as much as now.
+  if (after->peak_bytes > start.memory->peak_bytes) {
+    const uint64_t own_peak = Difference(after->peak_bytes, after->file_bytes);
+    growth.peak_bytes = std::max(growth.bytes, Difference(own_peak, start.memory->own_bytes));
+  }
+  return growth;
+}
+
+}  // namespace penstock::core
