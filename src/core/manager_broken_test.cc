@@ -50,6 +50,19 @@ TEST_F(ManagerBrokenTest, VersionThatWasWantedAgainWhileItServedIsLoadedAgain) {
   EXPECT_TRUE(manager_.WaitFor([&] { return plan->loads == 2 && Serving() == 1; }));
 }
 
+TEST_F(ManagerBrokenTest, VersionIsLoadedAgainByTheNewestLoader) {
+  auto old_files = NewPlan();
+  AspireAndWait(Aspire(FakeVersion(1, old_files)));
+  auto new_files = NewPlan();
+  AspiredVersion changed = FakeVersion(1, new_files);
+  changed.revision = 1;
+  AspireAndWait(Aspire(std::move(changed)));
+  EXPECT_EQ(new_files->loads, 0);  // what serves stays
+  Break(*manager_.GetHandle("m"));
+  EXPECT_TRUE(manager_.WaitFor([&] { return new_files->loads == 1 && Serving() == 1; }));
+  EXPECT_EQ(old_files->loads, 1);
+}
+
 TEST_F(ManagerBrokenTest, BrokenVersionHarmsNoOther) {
   auto plan = NewPlan();
   ASSERT_TRUE(manager_.SetModel({.name = "m", .labels = {{"new", {2}}, {"old", {1}}}}).ok());

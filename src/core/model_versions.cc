@@ -29,8 +29,8 @@ void ModelVersions::Aspire(AspiredVersion wanted) {
         version.loader = std::move(loader);
       return;
     case VersionPhase::kReady:
-      // As it is. The loader is for the case that it breaks.
-      if (!was_aspired) version.loader = std::move(loader);
+      // As it is. The loader, of the files as they are now, is for the case that it breaks.
+      version.loader = std::move(loader);
       return;
     case VersionPhase::kUnloading:
       version.loader = std::move(loader);  // begun when the unload is over

@@ -29,8 +29,8 @@ class AspiredTarget {
   virtual ~AspiredTarget() = default;
 
   // The complete list of the versions of `model` that shall be loaded. A version missing from it is
-  // no longer wanted; one that is loaded already stays as it is and its new loader is dropped. Does
-  // nothing if the model is not configured. Returns at once.
+  // no longer wanted; one that is loaded already stays as it is, and its new loader is only used
+  // if it is to be loaded again. Does nothing if the model is not configured. Returns at once.
   virtual void SetAspired(std::string_view model, std::vector<AspiredVersion> versions) = 0;
 
   // The source cannot tell which versions there are (error), or can again (OK). Unloads nothing.

@@ -126,6 +126,26 @@ def test_restart_uses_what_was_downloaded(start, store, flags, tmp_path):
     assert 'another process uses' in (tmp_path / 'server2/server.log').read_text()
 
 
+def test_replaced_objects_are_loaded_by_the_next_run_only(start, store, flags, tmp_path):
+    put_builtin(store, 1)
+    store.put(BUCKET, 'some/m/1/assets/name', b'old')
+    server = start({'m': f's3://{BUCKET}/some/m'}, flags=flags, env=store.environment)
+    assert answer(server) == [3.0]
+    put_builtin(store, 1, 'identity')
+    store.put(BUCKET, 'some/m/1/assets/name', b'new')
+    put_builtin(store, 2)  # when this one is loaded, the others were listed
+    server.wait_for_only('m', [2])
+    store.delete(BUCKET, 'some/m/2/model.builtin')
+    server.wait_for_only('m', [1])
+    assert answer(server) == [2.0]  # it was loaded anew
+    server.stop()
+    put_builtin(store, 1)
+    server = start({'m': f's3://{BUCKET}/some/m'}, flags=flags, env=store.environment)
+    assert answer(server) == [3.0]
+    (folder,) = next((tmp_path / 'cache').glob('s3*')).iterdir()
+    assert (folder / 'assets/name').read_text() == 'new'
+
+
 def test_what_is_wrong_is_said_in_plain_words(start, store, flags):
     put_builtin(store, 1)
     models = {'m': f's3://{BUCKET}/some/m', 'n': 's3://nowhere/m', 'half': 'builtin:half_plus_two'}

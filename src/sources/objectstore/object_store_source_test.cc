@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -29,11 +30,22 @@ class Bucket final {
  public:
   void Put(const std::string& key, const std::string& data, const char* time = kLongAgo) {
     MutexLock lock(mutex_);
-    objects_[key] = {data, time};
+    objects_[key] = {data, time, false};
+  }
+  // Lists it, but does not give it out.
+  void Hide(const std::string& key) {
+    MutexLock lock(mutex_);
+    objects_.at(key).is_hidden = true;
   }
   void Remove(const std::string& key) {
     MutexLock lock(mutex_);
     objects_.erase(key);
+  }
+  // Until what is there now has been listed and the lists were worked on.
+  void WaitForLook() {
+    MutexLock lock(mutex_);
+    const int until = lists_ + 6;  // a look takes at least one, and two if there is a version
+    while (lists_ < until) changed_.Wait(mutex_);
   }
   std::string Answer(const std::string& head) {
     MutexLock lock(mutex_);
@@ -41,9 +53,12 @@ class Bucket final {
     const std::string date = std::string("Date: ") + kNow + "\r\n";
     if (!target.starts_with("/models?")) {
       const auto found = objects_.find(target.substr(sizeof "/models/" - 1));
-      if (found == objects_.end()) return FakeHttpServer::Response("404 Not Found", "");
+      if (found == objects_.end() || found->second.is_hidden)
+        return FakeHttpServer::Response("404 Not Found", "");
       return FakeHttpServer::Ok(found->second.data);
     }
+    ++lists_;
+    changed_.NotifyAll();
     const size_t at = target.find("prefix=") + 7;
     std::string prefix = target.substr(at, target.find('&', at) - at);
     for (size_t slash; (slash = prefix.find("%2F")) != std::string::npos;)
@@ -69,8 +84,11 @@ class Bucket final {
   struct Object {
     std::string data;
     std::string time;
+    bool is_hidden = false;
   };
   Mutex mutex_;
+  CondVar changed_;
+  int lists_ GUARDED_BY(mutex_) = 0;
   std::map<std::string, Object> objects_ GUARDED_BY(mutex_);
 };
 
@@ -86,13 +104,21 @@ class ObjectStoreSourceTest : public ::testing::Test {
     options_.client.retry_pause = Duration::zero();
   }
   ~ObjectStoreSourceTest() override {
-    if (source_ != nullptr) source_->Stop();
-    manager_.Stop();
-    source_.reset();
+    Stop();
     fs::remove_all(root_);
   }
+  void Stop() {
+    if (source_ != nullptr) source_->Stop();
+    manager_.reset();
+    source_.reset();
+  }
 
+  // As a further run of the server, if there was one.
   void Start(core::VersionSelection selection = {}) {
+    Stop();
+    manager_ = std::make_unique<core::Manager>(
+        core::ManagerOptions{.load_retries_max = load_retries_max_,
+                             .load_retry_interval = std::chrono::milliseconds(1)});
     S3Settings settings;
     settings.endpoint.host = "127.0.0.1";
     settings.endpoint.port = std::to_string(server_.port());
@@ -103,33 +129,56 @@ class ObjectStoreSourceTest : public ::testing::Test {
                const std::string& path) -> StatusOr<std::unique_ptr<core::Loader>> {
           std::ifstream file(path + "/model");
           const std::string text{std::istreambuf_iterator<char>(file), {}};
-          if (text != "good") return Error(StatusCode::kDataLoss, "the model is {}", text);
+          if (!text.starts_with("good"))
+            return Error(StatusCode::kDataLoss, "the model is {}", text);
+          MutexLock lock(mutex_);
+          loaded_.push_back(text);
           return std::make_unique<core::FakeLoader>(plan_);
         });
-    ASSERT_TRUE(manager_.SetModel({.name = "m"}).ok());
+    ASSERT_TRUE(manager_->SetModel({.name = "m"}).ok());
     ASSERT_TRUE(source_->SetModels({{"m", "s3://models/m", std::move(selection)}}).ok());
-    source_->Start(manager_);
+    source_->Start(*manager_);
   }
   int64_t Serving() {
-    const auto handle = manager_.GetHandle("m");
+    const auto handle = manager_->GetHandle("m");
     return handle.ok() ? handle->id().version.value : 0;
   }
   void WaitForServing(int64_t version) {
-    ASSERT_TRUE(manager_.WaitFor([&] { return Serving() == version; }));
+    ASSERT_TRUE(manager_->WaitFor([&] { return Serving() == version; }));
   }
   std::string WaitForSourceError(StatusCode code) {
-    EXPECT_TRUE(manager_.WaitFor([&] { return manager_.SourceStatus("m").code() == code; }));
-    return std::string(MessageOf(manager_.SourceStatus("m")));
+    EXPECT_TRUE(manager_->WaitFor([&] { return manager_->SourceStatus("m").code() == code; }));
+    return std::string(MessageOf(manager_->SourceStatus("m")));
+  }
+
+  // What was loaded, in this order.
+  std::vector<std::string> Loaded() {
+    MutexLock lock(mutex_);
+    return loaded_;
+  }
+  int Downloads() {
+    const auto heads = server_.heads();
+    return static_cast<int>(std::ranges::count_if(
+        heads, [](const std::string& head) { return head.starts_with("GET /models/m/"); }));
+  }
+  // Names of the folders of m in the cache.
+  std::vector<std::string> Cached() const {
+    std::vector<std::string> names;
+    for (const auto& entry : fs::directory_iterator(root_ / "cache/s3%3A%2F%2Fmodels%2Fm"))
+      names.push_back(entry.path().filename());
+    return names;
   }
 
   fs::path root_;
+  int load_retries_max_ = 0;
   ObjectStoreSourceOptions options_;
   Bucket bucket_;
   FakeHttpServer server_{[this](const std::string& head) { return bucket_.Answer(head); }};
   std::shared_ptr<core::FakePlan> plan_ = std::make_shared<core::FakePlan>();
-  core::Manager manager_{
-      {.load_retries_max = 0, .load_retry_interval = std::chrono::milliseconds(1)}};
+  Mutex mutex_;
+  std::vector<std::string> loaded_ GUARDED_BY(mutex_);
   std::unique_ptr<ObjectStoreSource> source_;
+  std::unique_ptr<core::Manager> manager_;
 };
 
 TEST_F(ObjectStoreSourceTest, FollowsTheVersionsInTheBucket) {
@@ -156,17 +205,17 @@ TEST_F(ObjectStoreSourceTest, VersionThatIsBeingUploadedWaits) {
   WaitForServing(1);  // it takes the place
   EXPECT_THAT(WaitForSourceError(StatusCode::kFailedPrecondition),
               HasSubstr("version 2 in s3://models/m is not complete yet"));
-  EXPECT_EQ(manager_.VersionStatuses("m").size(), 1U);
+  EXPECT_EQ(manager_->VersionStatuses("m").size(), 1U);
 }
 
 TEST_F(ObjectStoreSourceTest, FailedVersionIsLoadedWhenItsObjectsChange) {
   bucket_.Put("m/1/model", "bad");
   Start();
-  ASSERT_TRUE(manager_.WaitFor([&] {
-    const auto statuses = manager_.VersionStatuses("m");
+  ASSERT_TRUE(manager_->WaitFor([&] {
+    const auto statuses = manager_->VersionStatuses("m");
     return !statuses.empty() && statuses[0].state == core::VersionState::kEnd;
   }));
-  EXPECT_EQ(manager_.VersionStatuses("m")[0].status, absl::DataLossError("the model is bad"));
+  EXPECT_EQ(manager_->VersionStatuses("m")[0].status, absl::DataLossError("the model is bad"));
   bucket_.Put("m/1/model", "good");
   WaitForServing(1);
 }
@@ -176,10 +225,79 @@ TEST_F(ObjectStoreSourceTest, KeysThatLeadOutOfTheFolderAreRefused) {
   bucket_.Put("m/2/../../../evil", "x");
   Start(core::AllVersions{});
   WaitForServing(1);
-  ASSERT_TRUE(manager_.WaitFor([&] { return manager_.VersionStatuses("m").size() == 2; }));
-  EXPECT_THAT(manager_.VersionStatuses("m")[0].status.ToString(),
+  ASSERT_TRUE(manager_->WaitFor([&] { return manager_->VersionStatuses("m").size() == 2; }));
+  EXPECT_THAT(manager_->VersionStatuses("m")[0].status.ToString(),
               HasSubstr("the object 'm/2/../../../evil' cannot be a file"));
   EXPECT_FALSE(fs::exists(root_ / "evil"));
+}
+
+TEST_F(ObjectStoreSourceTest, NextRunLoadsWhatLiesInTheCache) {
+  bucket_.Put("m/1/model", "good1");
+  for (int run = 0; run < 2; ++run) {
+    Start();
+    WaitForServing(1);
+  }
+  EXPECT_EQ(Loaded(), (std::vector<std::string>{"good1", "good1"}));
+  EXPECT_EQ(Downloads(), 1);
+}
+
+TEST_F(ObjectStoreSourceTest, NextRunDownloadsWhatWasReplaced) {
+  struct Change {
+    const char* data;  // the first five bytes make the ETag
+    const char* time;
+  };
+  // Another ETag, another size, another time.
+  for (const Change change : {Change{"good2", kLongAgo}, Change{"good2+", kLongAgo},
+                              Change{"good2+", "2026-11-22T11:00:05.000Z"}}) {
+    bucket_.Put("m/1/model", "good1");
+    bucket_.Put("m/1/more", "more");
+    Start();
+    WaitForServing(1);
+    Stop();
+    const int before = Downloads();
+    bucket_.Put("m/1/model", change.data, change.time);
+    Start();
+    WaitForServing(1);
+    EXPECT_EQ(Loaded().back(), change.data);
+    EXPECT_EQ(Downloads(), before + 2);  // nothing is taken from the old folder
+    EXPECT_EQ(Cached().size(), 1U);
+  }
+}
+
+TEST_F(ObjectStoreSourceTest, PartsOfWhatWasReplacedAreNotUsed) {
+  bucket_.Put("m/1/model", "good1");
+  bucket_.Put("m/1/more", "more");
+  bucket_.Hide("m/1/more");  // the download ends before it is complete
+  Start();
+  ASSERT_TRUE(manager_->WaitFor([&] {
+    const auto statuses = manager_->VersionStatuses("m");
+    return !statuses.empty() && statuses[0].state == core::VersionState::kEnd;
+  }));
+  Stop();
+  ASSERT_EQ(Cached().size(), 1U);
+  EXPECT_TRUE(Cached()[0].ends_with(".part"));
+  bucket_.Put("m/1/model", "good2");
+  bucket_.Put("m/1/more", "more");
+  Start();
+  WaitForServing(1);
+  EXPECT_EQ(Loaded(), std::vector<std::string>{"good2"});
+  EXPECT_EQ(Cached().size(), 1U);
+}
+
+TEST_F(ObjectStoreSourceTest, ReplacedVersionServesOnAndIsLoadedAsItIsWhenItBreaks) {
+  load_retries_max_ = 10;
+  bucket_.Put("m/1/model", "good1");
+  Start();
+  WaitForServing(1);
+  bucket_.Put("m/1/model", "good2");
+  bucket_.WaitForLook();
+  EXPECT_EQ(Loaded(), std::vector<std::string>{"good1"});
+  {
+    const core::Handle handle = *manager_->GetHandle("m");
+    static_cast<core::FakeServable&>(handle.servable()).Break(absl::InternalError("it broke"));
+  }
+  ASSERT_TRUE(manager_->WaitFor([&] { return Loaded().size() == 2 && Serving() == 1; }));
+  EXPECT_EQ(Loaded().back(), "good2");
 }
 
 TEST(CheckObjectsTest, BytesThatCannotBeAddedUpAreRefused) {
