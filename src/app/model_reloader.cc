@@ -69,7 +69,7 @@ void ModelReloader::Start() {
   listener_ = manager_.AddListener([this](const core::ManagerEvent&) {
     MutexLock lock(mutex_);
     has_event_ = true;
-    if (under_way_ > 0) wake_.NotifyOne();
+    if (awaits_events_) wake_.NotifyOne();
   });
   thread_ = std::thread([this] { RunThread(); });
 }
@@ -111,10 +111,16 @@ void ModelReloader::Enqueue(Kind request) {
     MutexLock lock(mutex_);
     if (is_stopping_) {
       refused = ShuttingDown();
-    } else if (incoming_.size() + under_way_ >= kUnderWayMax) {
+    } else if (*under_way_ >= kUnderWayMax) {
       refused = Error(StatusCode::kUnavailable,
                       "{} changes of the models are under way: try again later", kUnderWayMax);
     } else {
+      ++*under_way_;
+      request.done = [under_way = under_way_,
+                      done = std::move(request.done)](Status status) mutable {
+        --*under_way;
+        done(std::move(status));
+      };
       incoming_.emplace_back(std::move(request));
     }
   }
@@ -172,12 +178,11 @@ void ModelReloader::RunThread() {
 
 std::optional<ModelReloader::FileLook> ModelReloader::WaitForWork() {
   const SteadyTime now = Clock::Real().Now();
+  const bool has_work = queue_.size() + pending_.size() > 0;
+  const SteadyTime until = has_work ? std::min(next_file_look_, now + kLookEvery) : next_file_look_;
   MutexLock lock(mutex_);
-  under_way_ = queue_.size() + pending_.size();
-  const SteadyTime until =
-      under_way_ > 0 ? std::min(next_file_look_, now + kLookEvery) : next_file_look_;
-  while (!is_stopping_ && !shall_read_file_ && incoming_.empty() &&
-         !(has_event_ && under_way_ > 0)) {
+  awaits_events_ = has_work;
+  while (!is_stopping_ && !shall_read_file_ && incoming_.empty() && !(has_event_ && has_work)) {
     if (until == kNoDeadline) {
       wake_.Wait(mutex_);
     } else if (!wake_.WaitUntil(mutex_, until)) {
@@ -187,7 +192,6 @@ std::optional<ModelReloader::FileLook> ModelReloader::WaitForWork() {
   if (is_stopping_) return std::nullopt;
   has_event_ = false;
   for (ChangeRequest& request : std::exchange(incoming_, {})) queue_.Add(std::move(request));
-  under_way_ = queue_.size() + pending_.size();
   if (std::exchange(shall_read_file_, false)) return FileLook::kAlways;
   return Clock::Real().Now() < next_file_look_ ? FileLook::kNone : FileLook::kIfChanged;
 }

@@ -5,7 +5,9 @@
 // meanwhile.
 #pragma once
 
+#include <atomic>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -87,10 +89,13 @@ class ModelReloader final {
   ModelSet& models_;
   core::Manager& manager_;
 
+  // Changes that have not been answered. Shared with their answers.
+  const std::shared_ptr<std::atomic<size_t>> under_way_ = std::make_shared<std::atomic<size_t>>(0);
+
   mutable Mutex mutex_;
   CondVar wake_;
   std::vector<ChangeRequest> incoming_ GUARDED_BY(mutex_);
-  size_t under_way_ GUARDED_BY(mutex_) = 0;  // in queue_ and pending_, when the thread went to wait
+  bool awaits_events_ GUARDED_BY(mutex_) = false;
   std::map<std::string, ModelPlace> places_ GUARDED_BY(mutex_);
   bool shall_read_file_ GUARDED_BY(mutex_) = false;
   bool has_event_ GUARDED_BY(mutex_) = false;  // the manager has told one
