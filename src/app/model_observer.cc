@@ -43,6 +43,7 @@ void ModelObserver::OnEvent(const core::ManagerEvent& event) {
     OnVersion(*event.version);
   } else {
     OnSourceStatus(event.model);
+    NoteExpected(event.model);
   }
 }
 
@@ -69,6 +70,7 @@ void ModelObserver::OnLoading(const core::VersionStatus& version) {
   const bool is_new = load_starts_.try_emplace(version.id, clock_.Now()).second;
   if (is_new) {
     PENSTOCK_LOG(kInfo, "loading model {}", version.id.ToString());
+    progress_.Note(version.id.name, LoadProgress::State::kLoading);
   } else if (version.status.code() == StatusCode::kResourceExhausted) {
     PENSTOCK_LOG(kWarning, "model {} waits for memory: {}", version.id.ToString(),
                  MessageOf(version.status));
@@ -97,9 +99,9 @@ void ModelObserver::OnEnd(const core::VersionStatus& version) {
     PENSTOCK_LOG(kInfo, "model {} is unloaded", version.id.ToString());
   } else if (!version.status.ok() && version.status.code() != StatusCode::kCancelled) {
     CountLoad(version.id.name, "failed");
-    progress_.Note(version.id.name, /*is_ready=*/false, manager_.ModelNames().size());
     PENSTOCK_LOG(kError, "model {} could not be loaded: {}", version.id.ToString(),
                  version.status.ToString());
+    progress_.Note(version.id.name, LoadProgress::State::kFailed);
   }
 }
 
@@ -114,7 +116,7 @@ void ModelObserver::OnAvailable(const core::ServableId& id) {
       .Record(std::chrono::duration<double>(took).count());
   PENSTOCK_LOG(kInfo, "model {} is available, in {} ms", id.ToString(),
                std::chrono::duration_cast<std::chrono::milliseconds>(took).count());
-  progress_.Note(id.name, /*is_ready=*/true, manager_.ModelNames().size());
+  progress_.Note(id.name, LoadProgress::State::kReady);
 }
 
 void ModelObserver::OnSourceStatus(const std::string& model) {
@@ -137,6 +139,15 @@ void ModelObserver::OnSourceStatus(const std::string& model) {
     PENSTOCK_LOG(kWarning, "the versions of model {} cannot be read: {}", model, error);
   }
   last = error;
+}
+
+void ModelObserver::NoteExpected(const std::string& model) {
+  if (!manager_.IsModelExpected(model)) return progress_.Forget(model);
+  progress_.Note(model, LoadProgress::State::kExpected);
+  const Status source = manager_.SourceStatus(model);
+  // FAILED_PRECONDITION: a version is there, but not complete.
+  if (!source.ok() && source.code() != StatusCode::kFailedPrecondition)
+    progress_.Note(model, LoadProgress::State::kFailed);
 }
 
 void ModelObserver::CountLoad(const std::string& model, const char* result) {

@@ -23,6 +23,9 @@ class ModelObserver final {
   ModelObserver(const ModelObserver&) = delete;
   ModelObserver& operator=(const ModelObserver&) = delete;
 
+  // Says no more of how far the initial load has come.
+  void EndLoadProgress() { progress_.End(); }
+
  private:
   // All of these run in the manager's listener, so one at a time.
   void OnEvent(const core::ManagerEvent& event);
@@ -32,6 +35,8 @@ class ModelObserver final {
   void OnEnd(const core::VersionStatus& version);
   void OnAvailable(const core::ServableId& id);
   void OnSourceStatus(const std::string& model);
+  // The model was added, changed or removed, or its source has said something.
+  void NoteExpected(const std::string& model);
   void CountLoad(const std::string& model, const char* result);
 
   core::Manager& manager_;
@@ -39,10 +44,11 @@ class ModelObserver final {
   const Clock& clock_;
   int listener_ = 0;  // fixed after construction
 
+  LoadProgress progress_;
+
   // Only in the listener.
   std::map<core::ServableId, SteadyTime> load_starts_;
   std::set<core::ServableId> unloading_;
-  LoadProgress progress_;
   std::map<std::string, std::string> source_errors_;  // the last one logged, by model
 };
 

@@ -95,6 +95,7 @@ Status ModelServer::Impl::Start() {
 
 bool ModelServer::Impl::Stop() {
   stopped = true;
+  observer.EndLoadProgress();
   readiness.StartDraining();
   reloader.Stop();  // before loads end unfinished, which those who wait there would take for errors
   manager.StartDrain();

@@ -4,15 +4,18 @@
 #include <unistd.h>
 
 #include <array>
-#include <cerrno>
 #include <ctime>
+#include <utility>
 
+#include "base/terminal_line.h"
 #include "base/utf8.h"
 
 namespace penstock {
 namespace {
 
 std::atomic<LogFormat> log_format{LogFormat::kText};
+// Null: log lines do not go to a terminal. Never freed: threads may log to the very end.
+std::atomic<TerminalLine*> status_line{nullptr};
 
 std::string_view LevelName(LogLevel level) {
   constexpr std::array<std::string_view, 5> kNames = {"debug", "info", "warning", "error", "off"};
@@ -41,15 +44,6 @@ void AppendPlain(std::string& to, std::string_view text) {
     } else {
       to += c;
     }
-  }
-}
-
-void WriteAll(std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t written = write(STDERR_FILENO, text.data(), text.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) return;  // nobody to tell
-    text.remove_prefix(static_cast<size_t>(written));
   }
 }
 
@@ -85,8 +79,13 @@ std::string FormatLine(LogFormat format, LogLevel line_level,
 
 void Write(LogLevel line_level, std::string_view message, std::optional<uint64_t> request_id) {
   // One write a line, so that lines of several threads do not mix.
-  WriteAll(FormatLine(log_format.load(std::memory_order_relaxed), line_level,
-                      std::chrono::system_clock::now(), message, request_id));
+  const std::string line = FormatLine(log_format.load(std::memory_order_relaxed), line_level,
+                                      std::chrono::system_clock::now(), message, request_id);
+  if (TerminalLine* const status = status_line.load(std::memory_order_relaxed)) {
+    status->WriteAbove(line);
+  } else {
+    WriteToFile(STDERR_FILENO, line);
+  }
 }
 
 }  // namespace log_internal
@@ -94,6 +93,20 @@ void Write(LogLevel line_level, std::string_view message, std::optional<uint64_t
 void ConfigureLog(LogLevel level, LogFormat format) {
   log_internal::level.store(level, std::memory_order_relaxed);
   log_format.store(format, std::memory_order_relaxed);
+  const bool shows_status = level <= LogLevel::kInfo && format == LogFormat::kText &&
+                            TerminalLine::IsPossible(STDERR_FILENO);
+  static TerminalLine* const line = new TerminalLine(STDERR_FILENO);
+  status_line.store(shows_status ? line : nullptr, std::memory_order_relaxed);
+}
+
+int LogStatusColumns() {
+  const TerminalLine* const status = status_line.load(std::memory_order_relaxed);
+  return status == nullptr ? 0 : status->Columns();
+}
+
+void SetLogStatus(std::string line) {
+  if (TerminalLine* const status = status_line.load(std::memory_order_relaxed))
+    status->Set(std::move(line));
 }
 
 void AppendJsonEscaped(std::string& to, std::string_view text) {

@@ -32,6 +32,12 @@ void Write(LogLevel level, std::string_view message,
 // Sets what is written and how. Call it before other threads start.
 void ConfigureLog(LogLevel level, LogFormat format);
 
+// The width of the terminal on which SetLogStatus shows something; 0: it does not, since standard
+// error is no such terminal (see terminal_line.h), or lines are JSON, or those of kInfo not wanted.
+int LogStatusColumns();
+// Shows a line below the log lines for as long as it holds, redrawn in place; empty: none.
+void SetLogStatus(std::string line);
+
 inline bool LogEnabled(LogLevel level) {
   return level >= log_internal::level.load(std::memory_order_relaxed);
 }
