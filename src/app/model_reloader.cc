@@ -146,22 +146,29 @@ StatusOr<std::set<std::string>> ModelReloader::Apply(std::vector<tfs::Configured
                                                      ModelOverrides overrides,
                                                      std::string_view where) {
   ASSIGN_OR_RETURN(const std::vector<tfs::ConfiguredModel> models, overrides.Over(base));
-  ASSIGN_OR_RETURN(std::set<std::string> moved, models_.Apply(models, where));
   PlaceMap places;
   for (const tfs::ConfiguredModel& model : models) {
     places.emplace(model.name,
                    ModelPlace{model.base_path, model.platform, std::string(NameOf(model.load_mode)),
                               overrides.PinOf(model.name)});
   }
+  const std::set<std::string> lost = OnTheirWay(Lost(Places(), places));
+  ASSIGN_OR_RETURN(std::set<std::string> moved, models_.Apply(models, where));
   base_ = std::move(base);
   overrides_ = std::move(overrides);
-  PlaceMap before = places;
   {
     MutexLock lock(mutex_);
-    places_.swap(before);
+    places_ = std::move(places);
   }
-  pending_.Overtake(Lost(before, places));
+  pending_.Overtake(lost);
   return moved;
+}
+
+std::set<std::string> ModelReloader::OnTheirWay(std::set<std::string> models) const {
+  std::erase_if(models, [this](const std::string& name) {
+    return manager_.IsModelReady(name).value_or(false) && !pending_.HasChangeOf(name);
+  });
+  return models;
 }
 
 Status ModelReloader::WriteState() const {
@@ -200,12 +207,18 @@ void ModelReloader::ServeChanges() {
   const auto is_busy = [this](const std::string& model) { return pending_.HasChangeOf(model); };
   do {
     queue_.AnswerGone(Clock::Real().Now());
-    pending_.Overtake(queue_.UnwantedModels());
+    pending_.Overtake(OnTheirWay(queue_.UnwantedModels()));
     while (std::optional<ChangeRequest> request = queue_.TakeNext(is_busy)) {
+      if (IsStopping()) return std::visit([](auto& each) { each.done(ShuttingDown()); }, *request);
       std::visit([this](auto& each) { Serve(std::move(each)); }, *request);
-      pending_.Overtake(queue_.UnwantedModels());
+      pending_.Overtake(OnTheirWay(queue_.UnwantedModels()));
     }
   } while (pending_.AnswerSettled());
+}
+
+bool ModelReloader::IsStopping() const {
+  MutexLock lock(mutex_);
+  return is_stopping_;
 }
 
 void ModelReloader::ReadFile(FileLook look) {

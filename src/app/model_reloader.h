@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Changes the list of models while the server runs: because a client or an operator asks for it,
 // because --model_config_file has changed, or because of SIGHUP. On a thread of its own: changes
-// are applied one at a time, in the order in which they come; any number waits for its effect
+// are applied one at a time, in the order in which they come; those before wait for their effect
 // meanwhile.
 #pragma once
 
@@ -56,14 +56,13 @@ class ModelReloader final {
  private:
   enum class FileLook { kNone, kIfChanged, kAlways };
 
-  // False: it was refused, and has been told so.
   template <typename Kind>
   void Enqueue(Kind request) EXCLUDES(mutex_);
   void RunThread() EXCLUDES(mutex_);
   // Waits for something to do, and takes what has come. None: stop.
   std::optional<FileLook> WaitForWork() EXCLUDES(mutex_);
   // Applies the changes whose turn it is, and answers those that have their effect.
-  void ServeChanges();
+  void ServeChanges() EXCLUDES(mutex_);
   void ReadFile(FileLook look);
   void Serve(tfs::ReloadRequest request);
   void Serve(ModelChange change);
@@ -74,6 +73,8 @@ class ModelReloader final {
       EXCLUDES(mutex_);
   // Adds a change to what is in force. As Apply.
   StatusOr<std::set<std::string>> ApplyChange(const ModelChange& change);
+  // Those of `models` that are not there yet, or of which a change is pending.
+  std::set<std::string> OnTheirWay(std::set<std::string> models) const;
   // OK also if there is no file.
   Status WriteState() const;
   // Answers `change` once it has its effect, or takes it back if its version cannot be had.
@@ -84,6 +85,7 @@ class ModelReloader final {
   bool LoadNow(ModelChange& change);
   // A version that does not exist must not be pinned: all others would go for it. Nor labelled.
   Status CheckVersion(const ModelChange& change) const;
+  bool IsStopping() const EXCLUDES(mutex_);
 
   const Settings& settings_;
   ModelSet& models_;

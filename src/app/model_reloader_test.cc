@@ -268,6 +268,16 @@ TEST_F(ModelReloaderTest, AListThatTakesModelsAwayEndsTheWaitForThem) {
   EXPECT_EQ(change.Get().code(), StatusCode::kAborted);
 }
 
+TEST_F(ModelReloaderTest, AModelThatWasThereAndGoesDoesNotEndTheWaitForOthers) {
+  held_.HoldNext(1);
+  Answer list = SubmitList({Configured(), Builtin("slow")});
+  EXPECT_EQ(Submit(Kind::kRemove, "m").Get(), OkStatus());
+  PassOne();
+  EXPECT_FALSE(list.HasCome());
+  held_.Release();
+  EXPECT_EQ(list.Get(), OkStatus());
+}
+
 TEST_F(ModelReloaderTest, AClientThatGoesFreesWhatItHeld) {
   held_.HoldNext(1);
   Answer pin = Submit(Kind::kPin, "m", 2);
