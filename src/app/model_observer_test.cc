@@ -151,5 +151,23 @@ TEST_F(ModelObserverTest, AModelThatIsRemovedIsNotSaidToBeReadAgain) {
   EXPECT_THAT(Log(), Not(HasSubstr("again")));
 }
 
+TEST_F(ModelObserverTest, TheInitialLoadIsOverWhenAllThatShallBeLoadedHasBeenHeardOf) {
+  ASSERT_TRUE(manager_
+                  .SetModels({{.name = "m"},
+                              {.name = "lazy", .load_mode = core::LoadMode::kOnDemand},
+                              {.name = "missing"},
+                              {.name = "copied"}})
+                  .ok());
+  manager_.SetSourceStatus("missing", absl::NotFoundError("no folder"));
+  manager_.SetSourceStatus("copied", absl::FailedPreconditionError("its files change"));
+  Aspire(OkStatus());
+  ASSERT_TRUE(manager_.RemoveModel("copied").ok());
+  ASSERT_TRUE(manager_.WaitUntilIdle());
+  const std::string log = Log();
+  // A line a second, of the fake clock; the last one at the end.
+  EXPECT_THAT(log, HasSubstr("1 of 3 models are ready, 1 failed\n"));
+  EXPECT_THAT(log, HasSubstr("1 of 2 models are ready, 1 failed\n"));
+}
+
 }  // namespace
 }  // namespace penstock
