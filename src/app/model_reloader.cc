@@ -333,9 +333,10 @@ void ModelReloader::TakeBack(const ModelChange& change, const ModelOverrides& be
 
 bool ModelReloader::LoadNow(ModelChange& change) {
   const auto done = std::make_shared<absl::AnyInvocable<void(Status)>>(std::move(change.done));
-  if (manager_.LoadOnDemand(
-          change.model, change.deadline, [done](Status status) { (*done)(std::move(status)); },
-          change.is_wanted)) {
+  if (manager_.LoadOnDemand({.model = change.model,
+                             .deadline = change.deadline,
+                             .done = [done](Status status) { (*done)(std::move(status)); },
+                             .is_wanted = change.is_wanted})) {
     return true;
   }
   change.done = std::move(*done);

@@ -20,6 +20,7 @@ struct LoadJob {
   uint64_t step = 0;          // grows when a step begins or ends: tells which time-out is meant
   bool is_cancelled = false;  // not wanted any more
   bool is_hung = false;       // its time was up; nobody waits for it
+  int overtaken = 0;          // by how many loads, while it waited for memory
 };
 
 }  // namespace penstock::core

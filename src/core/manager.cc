@@ -20,14 +20,6 @@ VersionEntry* FindVersion(const Snapshot::Model& model, std::optional<VersionNum
   return nullptr;
 }
 
-Status ServableNotFound(std::string_view name, std::optional<VersionNumber> version) {
-  if (!version) {
-    return Error(StatusCode::kNotFound, "Servable not found for request: Latest({})", name);
-  }
-  return Error(StatusCode::kNotFound, "Servable not found for request: Specific({}, {})", name,
-               version->value);
-}
-
 // Why a configured model has no such version ready: OK if it is not wanted at all, or being loaded.
 Status WhyAbsent(const Snapshot::Model& model, std::string_view name,
                  std::optional<VersionNumber> version) {
@@ -115,14 +107,13 @@ StatusOr<Handle> Manager::GetHandleByLabel(std::string_view name, std::string_vi
   return InvalidArgument("Unrecognized servable version label: {}", label);
 }
 
-bool Manager::LoadOnDemand(std::string_view name, SteadyTime deadline,
-                           absl::AnyInvocable<void(Status)> done, std::function<bool()> is_wanted) {
+bool Manager::LoadOnDemand(Demand demand) {
   {
     SnapshotCell::Reader snapshot(impl_->lookup());
-    const auto model = snapshot->models.find(name);
+    const auto model = snapshot->models.find(demand.model);
     if (model == snapshot->models.end() || !model->second->on_demand) return false;
   }
-  return impl_->LoadOnDemand(name, deadline, std::move(done), std::move(is_wanted));
+  return impl_->LoadOnDemand(std::move(demand));
 }
 
 bool Manager::IsReady() const { return SnapshotCell::Reader(impl_->lookup())->is_ready; }

@@ -137,6 +137,20 @@ struct LabelState {
   bool is_coming = false;
 };
 
+// A request that needs a model which is loaded on demand.
+struct Demand {
+  std::string model;
+  std::optional<VersionNumber> version = std::nullopt;  // at most one of version and label;
+  std::string label = "";                               // neither: any
+  SteadyTime deadline = kNoDeadline;
+  // Called once, on a thread of the manager or before LoadOnDemand returns: with OK when the
+  // version is ready, which stays until this has returned; with UNAVAILABLE and the reason if it
+  // cannot be now; with NOT_FOUND if the source has no such version; with DEADLINE_EXCEEDED at the
+  // deadline.
+  absl::AnyInvocable<void(Status)> done;
+  std::function<bool()> is_wanted = nullptr;  // false once nobody waits any more; null: always true
+};
+
 // What a listener hears: that a version entered a state, or, without `version`, that a model was
 // added, removed or reconfigured, or that its source's status changed.
 struct ManagerEvent {
@@ -177,14 +191,10 @@ class Manager final : public AspiredTarget {
                              std::optional<VersionNumber> version = std::nullopt) const;
   // By label. INVALID_ARGUMENT "Unrecognized servable version label: L"; others as above.
   StatusOr<Handle> GetHandleByLabel(std::string_view name, std::string_view label) const;
-  // Has a model loaded that is loaded on demand, and calls `done` once: with OK when a version is
-  // ready, which stays until `done` has returned; with UNAVAILABLE and the reason if none can be
-  // now; with DEADLINE_EXCEEDED at `deadline`; on a thread of the manager, or before the return.
-  // `is_wanted`: false once nobody waits for the answer any more; null: always wanted. False, and
-  // nothing is done, if the model is not of that kind or nothing is loaded any more.
-  bool LoadOnDemand(std::string_view name, SteadyTime deadline,
-                    absl::AnyInvocable<void(Status)> done,
-                    std::function<bool()> is_wanted = nullptr);
+  // Has a model loaded that is loaded on demand, unless its source is known not to have the version
+  // that is asked for. False, and nothing is done, if the model is not of that kind or nothing is
+  // loaded any more.
+  bool LoadOnDemand(Demand demand);
   // True if the models that the rule of readiness names have a version available, or are loaded on
   // demand; "all" are those that shall be loaded.
   bool IsReady() const;

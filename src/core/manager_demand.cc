@@ -14,40 +14,53 @@ constexpr Duration kLookMax = std::chrono::seconds(1);
 
 }  // namespace
 
-bool Manager::Impl::LoadOnDemand(std::string_view name, SteadyTime deadline, OnLoaded done,
-                                 std::function<bool()> is_wanted) {
+bool Manager::Impl::LoadOnDemand(Demand demand) {
   const Change change(*this);
-  Model* model = FindConfigured(name);
+  Model* const model = FindConfigured(demand.model);
   if (model == nullptr || model->config.load_mode != LoadMode::kOnDemand || draining_) {
     return false;
   }
-  if (model->waiters.size() >= options_.demand_waiters_max) DropGoneWaiters(*model);
-  if (model->waiters.size() >= options_.demand_waiters_max) {
-    new_calls_.push_back([done = std::move(done), waiters = model->waiters.size(),
-                          name = std::string(name)]() mutable {
-      done(Error(StatusCode::kUnavailable,
-                 "{} requests wait already until model {} is loaded: try again later", waiters,
-                 name));
-    });
-  } else {
-    const uint64_t number = ++waiter_count_;
-    model->waiters.push_back({number, std::move(done), std::move(is_wanted)});
-    const SteadyTime now = background_->Now();
-    const bool was_demanded = std::exchange(model->is_demanded, true);
-    if (was_demanded && now - model->retried_since >= options_.load_retry_interval_max &&
-        !model->versions.IsAnyComing()) {
-      model->retried_since = now;
-      model->versions.RetryAll();
-    }
-    Advance(*model);
-    // It is the last one, if it was not answered at once.
-    const bool waits = !model->waiters.empty() && model->waiters.back().number == number;
-    if (waits && deadline != kNoDeadline) {
-      background_->RunAt(deadline,
-                         [this, name = std::string(name), number] { TimeOutWaiter(name, number); });
+  std::optional<VersionNumber> version = demand.version;
+  const auto label = model->labels.find(demand.label);
+  if (label != model->labels.end()) version = label->second;
+  if (version && !model->versions.IsAspired(*version)) {
+    // Nothing is loaded for what is not there.
+    std::optional<Status> answer = AnswerFor(*model, version);
+    if (answer && !answer->ok()) {
+      Answer(std::move(demand.done), *std::move(answer));
+      return true;
     }
   }
+  if (model->waiters.size() >= options_.demand_waiters_max) DropGoneWaiters(*model);
+  if (model->waiters.size() >= options_.demand_waiters_max) {
+    Answer(std::move(demand.done),
+           Error(StatusCode::kUnavailable,
+                 "{} requests wait already until model {} is loaded: try again later",
+                 model->waiters.size(), demand.model));
+  } else {
+    AddWaiter(*model, version, std::move(demand));
+  }
   return true;
+}
+
+void Manager::Impl::AddWaiter(Model& model, std::optional<VersionNumber> version, Demand demand) {
+  const uint64_t number = ++waiter_count_;
+  model.waiters.push_back({number, version, std::move(demand.done), std::move(demand.is_wanted)});
+  const SteadyTime now = background_->Now();
+  const bool was_demanded = std::exchange(model.is_demanded, true);
+  if (!was_demanded) model.versions.RetryFitting(UINT64_MAX);  // those that lacked memory then
+  if (was_demanded && now - model.retried_since >= options_.load_retry_interval_max &&
+      !model.versions.IsAnyComing()) {
+    model.retried_since = now;
+    model.versions.RetryAll();
+  }
+  Advance(model);
+  // It is the last one, if it was not answered at once.
+  const bool waits = !model.waiters.empty() && model.waiters.back().number == number;
+  if (waits && demand.deadline != kNoDeadline) {
+    background_->RunAt(demand.deadline,
+                       [this, name = demand.model, number] { TimeOutWaiter(name, number); });
+  }
 }
 
 void Manager::Impl::DropGoneWaiters(Model& model) {
@@ -57,37 +70,58 @@ void Manager::Impl::DropGoneWaiters(Model& model) {
       staying.push_back(std::move(waiter));
       continue;
     }
-    new_calls_.push_back([done = std::move(waiter.done)]() mutable {
-      done(absl::CancelledError("the client has gone"));
-    });
+    Answer(std::move(waiter.done), absl::CancelledError("the client has gone"));
   }
   model.waiters = std::move(staying);
 }
 
-void Manager::Impl::SettleWaiters(Model& model) {
-  if (model.waiters.empty()) return;
-  if (!model.versions.Ready().empty()) return AnswerWaiters(model, OkStatus());
+std::optional<Status> Manager::Impl::AnswerFor(const Model& model,
+                                               std::optional<VersionNumber> version) const {
+  const ModelVersions& versions = model.versions;
+  if (version ? versions.IsReady(*version) : !versions.Ready().empty()) return OkStatus();
   if (draining_) {
-    if (model.versions.IsAnyLoading()) return;
-    return AnswerWaiters(model, absl::UnavailableError("the server is shutting down"));
+    if (versions.IsAnyLoading()) return std::nullopt;
+    return absl::UnavailableError("the server is shutting down");
   }
-  if (!model.was_told || IsSourceWaiting(model) || model.versions.IsAnyComing()) return;
-  const Status error = model.versions.NewestError();
+  if (!model.was_told || IsSourceWaiting(model)) return std::nullopt;
+  if (version ? versions.IsComing(*version) : versions.IsAnyComing()) return std::nullopt;
+  const Status error = version ? versions.ErrorOf(*version) : versions.NewestError();
   const Status& why = error.ok() ? model.source_status : error;
-  AnswerWaiters(model, why.ok()
-                           ? Error(StatusCode::kNotFound,
-                                   "Servable not found for request: Latest({})", model.config.name)
-                           : Error(StatusCode::kUnavailable, "model {} cannot be loaded: {}",
-                                   model.config.name, MessageOf(why)));
+  if (!why.ok()) {
+    return Error(StatusCode::kUnavailable, "model {} cannot be loaded: {}", model.config.name,
+                 MessageOf(why));
+  }
+  return ServableNotFound(model.config.name, version);
 }
 
-void Manager::Impl::AnswerWaiters(Model& model, const Status& status) {
-  for (Waiter& waiter : std::exchange(model.waiters, {})) {
-    new_calls_.push_back([done = std::move(waiter.done), status]() mutable { done(status); });
+void Manager::Impl::SettleWaiters(Model& model) {
+  if (model.waiters.empty()) return;
+  std::map<std::optional<VersionNumber>, std::optional<Status>> answers;
+  std::vector<Waiter> staying;
+  bool any_ready = false;
+  for (Waiter& waiter : model.waiters) {
+    const auto [answer, is_new] = answers.try_emplace(waiter.version);
+    if (is_new) answer->second = AnswerFor(model, waiter.version);
+    if (!answer->second) {
+      staying.push_back(std::move(waiter));
+      continue;
+    }
+    any_ready |= answer->second->ok();
+    Answer(std::move(waiter.done), *answer->second);
   }
-  if (!status.ok()) return;
+  model.waiters = std::move(staying);
+  if (!any_ready) return;
   ++model.answering;
   new_calls_.push_back([this, name = model.config.name] { FinishAnswers(name); });
+}
+
+void Manager::Impl::RefuseWaiters(Model& model, const Status& error) {
+  for (Waiter& waiter : std::exchange(model.waiters, {})) Answer(std::move(waiter.done), error);
+}
+
+void Manager::Impl::Answer(OnLoaded done, Status status) {
+  new_calls_.push_back(
+      [done = std::move(done), status = std::move(status)]() mutable { done(std::move(status)); });
 }
 
 void Manager::Impl::FinishAnswers(const std::string& name) {
@@ -100,22 +134,19 @@ void Manager::Impl::FinishAnswers(const std::string& name) {
 }
 
 void Manager::Impl::TimeOutWaiter(const std::string& name, uint64_t number) {
-  OnLoaded done;
-  {
-    MutexLock lock(mutex_);
-    Model* model = FindConfigured(name);
-    if (model == nullptr) return;
-    const auto found = std::find_if(model->waiters.begin(), model->waiters.end(),
-                                    [&](const Waiter& waiter) { return waiter.number == number; });
-    if (found == model->waiters.end()) return;
-    done = std::move(found->done);
-    model->waiters.erase(found);
-  }
-  done(Error(StatusCode::kDeadlineExceeded, "the deadline passed while model {} was being loaded",
-             name));
+  const Change change(*this);
+  Model* const model = FindConfigured(name);
+  if (model == nullptr) return;
+  const auto found = std::find_if(model->waiters.begin(), model->waiters.end(),
+                                  [&](const Waiter& waiter) { return waiter.number == number; });
+  if (found == model->waiters.end()) return;
+  Answer(std::move(found->done),
+         Error(StatusCode::kDeadlineExceeded, "the deadline passed while model {} was being loaded",
+               name));
+  model->waiters.erase(found);
 }
 
-// --- Making room.
+// --- Use.
 
 void Manager::Impl::NoteUse(Model& model, SteadyTime now) {
   uint64_t uses = 0;
@@ -127,50 +158,6 @@ void Manager::Impl::NoteUse(Model& model, SteadyTime now) {
   const uint64_t seen = std::exchange(model.uses_seen, uses);
   model.recent_uses = uses < seen ? uses : uses - seen;  // fewer: others are loaded than then
   if (model.recent_uses > 0 || is_used) model.last_used = now;
-}
-
-uint64_t Manager::Impl::ReadyBytes(const Model& model) const {
-  uint64_t bytes = 0;
-  for (const auto& [status, load] : model.versions.Statuses()) {
-    if (model.versions.IsReady(status.id.version)) bytes += memory_.TakenBy(load);
-  }
-  return bytes;
-}
-
-bool Manager::Impl::IsMovable(const Model& model) {
-  return model.config.load_mode == LoadMode::kOnDemand && !model.config.keep_loaded &&
-         model.is_configured;
-}
-
-uint64_t Manager::Impl::Movable(const Model& for_model) const {
-  uint64_t bytes = 0;
-  for (const auto& [name, model] : models_) {
-    if (&model != &for_model && IsMovable(model)) bytes += ReadyBytes(model);
-  }
-  return bytes;
-}
-
-bool Manager::Impl::MakeRoom(uint64_t bytes, const Model& for_model) {
-  uint64_t coming = memory_.free() + unloading_bytes_;
-  if (bytes > coming + Movable(for_model)) return false;
-  const SteadyTime now = background_->Now();
-  std::vector<Model*> candidates;
-  for (auto& [name, model] : models_) {
-    if (&model == &for_model || !IsMovable(model) || ReadyBytes(model) == 0) continue;
-    if (model.answering > 0) continue;  // soon
-    NoteUse(model, now);
-    candidates.push_back(&model);
-  }
-  std::sort(candidates.begin(), candidates.end(), [](const Model* a, const Model* b) {
-    return std::pair(a->last_used, a->recent_uses) < std::pair(b->last_used, b->recent_uses);
-  });
-  for (Model* model : candidates) {
-    if (coming >= bytes) break;
-    coming += ReadyBytes(*model);
-    model->is_demanded = false;
-    UnloadAll(*model);
-  }
-  return true;
 }
 
 void Manager::Impl::StartLookingAtUse() {

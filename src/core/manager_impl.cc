@@ -32,6 +32,14 @@ Status AbsentByMode(const ModelConfig& config) {
 
 }  // namespace
 
+Status ServableNotFound(std::string_view name, std::optional<VersionNumber> version) {
+  if (!version) {
+    return Error(StatusCode::kNotFound, "Servable not found for request: Latest({})", name);
+  }
+  return Error(StatusCode::kNotFound, "Servable not found for request: Specific({}, {})", name,
+               version->value);
+}
+
 Manager::Impl::Impl(ManagerOptions options, const BackgroundFactory& make_background)
     : options_(std::move(options)),
       meter_(options_.read_memory),
@@ -83,7 +91,7 @@ void Manager::Impl::Configure(ModelConfig config) {
   if (model.config.load_mode == LoadMode::kOnDemand) StartLookingAtUse();
   if (model.config.load_mode == LoadMode::kNever) {
     model.versions.CancelLoads();
-    AnswerWaiters(model, AbsentByMode(model.config));
+    RefuseWaiters(model, AbsentByMode(model.config));
   }
   review_memory_ = true;  // others may be allowed to take its memory now
   new_events_.push_back({model.config.name, std::nullopt});
@@ -104,7 +112,7 @@ void Manager::Impl::Remove(Model& model) {
   model.is_demanded = false;
   model.labels.clear();
   new_events_.push_back({model.config.name, std::nullopt});
-  AnswerWaiters(model,
+  RefuseWaiters(model,
                 Error(StatusCode::kUnavailable, "model {} is no longer served", model.config.name));
   model.versions.SetAspired({});
   UpdateLookup(model);
@@ -119,6 +127,7 @@ void Manager::Impl::SetAspired(std::string_view name, std::vector<AspiredVersion
   const bool had_broken = !model->versions.Broken().empty();
   model->versions.SetAspired(std::move(versions));
   if (had_broken) UpdateLookup(*model);
+  review_memory_ = true;  // for what is not wanted any more others may have been held back
   Advance(*model);
 }
 
@@ -277,7 +286,8 @@ bool Manager::Impl::IsReadyByRule() const {
 }
 
 Manager::Impl::Calls Manager::Impl::Flush() {
-  while (std::exchange(review_memory_, false)) ReviewMemory();
+  // Without a limit nothing waits, and nothing lacks memory.
+  while (std::exchange(review_memory_, false) && memory_.limit() > 0) ReviewMemory();
   if (is_initial_) EndInitialLoad();
   if (std::exchange(lookup_changed_, false)) {
     auto next = std::make_unique<Snapshot>();

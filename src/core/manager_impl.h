@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The state of a Manager and its transitions; private to manager.cc, manager_impl.cc,
-// manager_loads.cc and manager_demand.cc.
+// manager_loads.cc, manager_memory.cc and manager_demand.cc.
 #pragma once
 
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -24,6 +25,10 @@
 
 namespace penstock::core {
 
+// With TensorFlow Serving's texts; without a version: for the newest.
+Status ServableNotFound(std::string_view name, std::optional<VersionNumber> version);
+inline Status LoadCancelled() { return absl::CancelledError("Loading of servable cancelled"); }
+
 // All state, and what changes it. Thread-safe. Every function that changes something makes a
 // Change, and lets the models concerned advance.
 class Manager::Impl final {
@@ -36,8 +41,7 @@ class Manager::Impl final {
   Status RemoveModel(std::string_view name) EXCLUDES(mutex_);
   void SetAspired(std::string_view name, std::vector<AspiredVersion> versions) EXCLUDES(mutex_);
   void SetSourceStatus(std::string_view name, Status status) EXCLUDES(mutex_);
-  bool LoadOnDemand(std::string_view name, SteadyTime deadline, OnLoaded done,
-                    std::function<bool()> is_wanted) EXCLUDES(mutex_);
+  bool LoadOnDemand(Demand demand) EXCLUDES(mutex_);
   std::vector<std::string> ModelNames() EXCLUDES(mutex_);
   std::vector<VersionStatus> VersionStatuses(std::string_view name) EXCLUDES(mutex_);
   Status SourceStatus(std::string_view name) EXCLUDES(mutex_);
@@ -54,6 +58,7 @@ class Manager::Impl final {
   // A request that waits for a model that is loaded on demand.
   struct Waiter {
     uint64_t number = 0;
+    std::optional<VersionNumber> version;  // none: any
     OnLoaded done;
     std::function<bool()> is_wanted;  // null: yes
   };
@@ -120,19 +125,11 @@ class Manager::Impl final {
   // What the loader gives; sets `taken` to what it says of it.
   StatusOr<std::unique_ptr<Servable>> CallLoad(Loader& loader, ResourceEstimate& taken)
       EXCLUDES(mutex_);
-  void Admit(Model& model, const std::shared_ptr<LoadJob>& job) REQUIRES(mutex_);
-  bool TryReserve(const LoadJob& job) REQUIRES(mutex_);
-  void BeginLoad(const std::shared_ptr<LoadJob>& job) REQUIRES(mutex_);
-  // True if what runs now may free memory.
-  bool IsMemoryComing() const REQUIRES(mutex_);
-  Status NoMemory(const LoadJob& job) const REQUIRES(mutex_);
+  void BeginLoad(Model& model, const std::shared_ptr<LoadJob>& job) REQUIRES(mutex_);
   void FinishLoad(Model& model, LoadJob& job, std::unique_ptr<Servable> servable) REQUIRES(mutex_);
   void FailLoad(Model& model, LoadJob& job, const Status& error, uint64_t needed_bytes = 0)
       REQUIRES(mutex_);
   void EndHungLoad(Model& model, LoadJob& job, std::unique_ptr<Servable> servable) REQUIRES(mutex_);
-  // The memory of a load has been given back, or a load or unload is over: those that wait for
-  // memory may go on, or wait in vain.
-  void ReviewMemory() REQUIRES(mutex_);
   // Times the step of a load that now begins.
   void StartTimeout(const Model& model, const std::shared_ptr<LoadJob>& job) REQUIRES(mutex_);
   void TimeOut(const std::shared_ptr<LoadJob>& job, uint64_t step, Duration timeout)
@@ -143,23 +140,61 @@ class Manager::Impl final {
   void Retire(const ServableId& id, uint64_t load, const Status& reason) EXCLUDES(mutex_);
   void FinishUnload(const ServableId& id, uint64_t load, bool is_version) EXCLUDES(mutex_);
 
+  // --- Memory (manager_memory.cc).
+
+  // A load that waits for memory. Its model stays while it does.
+  struct WaitingLoad {
+    Model* model = nullptr;
+    std::shared_ptr<LoadJob> job;
+    bool was_told = false;  // its status says that it waits
+  };
+  // What one review finds out, and changes.
+  struct Room {
+    uint64_t movable = 0;  // what unloading all models that may be would free
+    uint64_t claimed = 0;  // by loads that go on waiting
+    // Those models, the one that was not used for longest first; null: it is being unloaded. None:
+    // not looked for yet.
+    std::optional<std::vector<Model*>> candidates;
+    LoadJob* overtakable = nullptr;  // the first that waits without a claim
+    std::set<Model*> changed;        // to be advanced at the end
+  };
+
+  // Begins the load, or has it wait for the review that follows.
+  void Admit(Model& model, const std::shared_ptr<LoadJob>& job) REQUIRES(mutex_);
+  bool TryReserve(const LoadJob& job, uint64_t claimed) REQUIRES(mutex_);
+  // Memory has been given back, or loads wait that did not before: those that wait may go on, or
+  // wait in vain.
+  void ReviewMemory() REQUIRES(mutex_);
+  void ReviewWaiting(WaitingLoad waiting, Room& room) REQUIRES(mutex_);
+  // Has loads tried again that failed for want of memory.
+  void RetryFitting(Room& room) REQUIRES(mutex_);
+  Status NoMemory(const LoadJob& job) const REQUIRES(mutex_);
+  // What is free, and what is being unloaded.
+  uint64_t ComingBytes() const REQUIRES(mutex_);
+  uint64_t ReadyBytes(const Model& model) const REQUIRES(mutex_);
+  // What unloading the model to make room would free.
+  uint64_t Movable(const Model& model) const REQUIRES(mutex_);
+  // Unloads models that were not used for longest, so that `bytes` come, if that can be.
+  void MakeRoom(uint64_t bytes, const Model& for_model, Room& room) REQUIRES(mutex_);
+  std::vector<Model*> MovableModels() REQUIRES(mutex_);
+
   // --- Models that are loaded on demand (manager_demand.cc).
 
+  void AddWaiter(Model& model, std::optional<VersionNumber> version, Demand demand)
+      REQUIRES(mutex_);
+  // What there is to say to those who wait for the version, or for any; none: nothing yet.
+  std::optional<Status> AnswerFor(const Model& model, std::optional<VersionNumber> version) const
+      REQUIRES(mutex_);
   // Calls those who wait if there is something to say.
   void SettleWaiters(Model& model) REQUIRES(mutex_);
-  void AnswerWaiters(Model& model, const Status& status) REQUIRES(mutex_);
-  // Ends what AnswerWaiters began with OK.
+  // Calls all with an error.
+  void RefuseWaiters(Model& model, const Status& error) REQUIRES(mutex_);
+  void Answer(OnLoaded done, Status status) REQUIRES(mutex_);
+  // Ends what SettleWaiters began with OK.
   void FinishAnswers(const std::string& name) EXCLUDES(mutex_);
   // Answers those who do not wait any more.
   void DropGoneWaiters(Model& model) REQUIRES(mutex_);
   void TimeOutWaiter(const std::string& name, uint64_t number) EXCLUDES(mutex_);
-  uint64_t ReadyBytes(const Model& model) const REQUIRES(mutex_);
-  // May be unloaded to make room.
-  static bool IsMovable(const Model& model);
-  // What unloading all others that may be would free.
-  uint64_t Movable(const Model& for_model) const REQUIRES(mutex_);
-  // Unloads models that were not used for longest, so that `bytes` fit. False if that cannot be.
-  bool MakeRoom(uint64_t bytes, const Model& for_model) REQUIRES(mutex_);
   // Looks which models were used, and unloads those that were idle for long.
   void LookAtUse() EXCLUDES(mutex_);
   void NoteUse(Model& model, SteadyTime now) REQUIRES(mutex_);
@@ -189,10 +224,10 @@ class Manager::Impl final {
   bool lookup_changed_ GUARDED_BY(mutex_) = false;
   std::vector<ToUnload> to_unload_ GUARDED_BY(mutex_);
   MemoryBudget memory_ GUARDED_BY(mutex_);
-  std::deque<std::shared_ptr<LoadJob>> wait_for_memory_ GUARDED_BY(mutex_);
+  std::deque<WaitingLoad> wait_for_memory_ GUARDED_BY(mutex_);  // first come, first
   bool review_memory_ GUARDED_BY(mutex_) = false;
-  int loads_running_ GUARDED_BY(mutex_) = 0;  // admitted, hung ones included
-  int loads_pending_ GUARDED_BY(mutex_) = 0;  // started and not over, hung ones left out
+  uint64_t loading_bytes_ GUARDED_BY(mutex_) = 0;  // reserved by loads that run and do not hang
+  int loads_pending_ GUARDED_BY(mutex_) = 0;       // started and not over, hung ones left out
   int unloads_running_ GUARDED_BY(mutex_) = 0;
   uint64_t unloading_bytes_ GUARDED_BY(mutex_) = 0;
   uint64_t load_count_ GUARDED_BY(mutex_) = 0;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The way of a version into memory: estimate, reserve, load, publish; and what may go wrong on it.
+// The way of a version into memory: estimate, load, publish; and what may go wrong on it.
 #include <algorithm>
 #include <exception>
 #include <new>
@@ -22,14 +22,6 @@ auto CallLoader(Function&& function) -> decltype(function()) {
   } catch (...) {
     return absl::InternalError("the loader threw");
   }
-}
-
-Status LoadCancelled() { return absl::CancelledError("Loading of servable cancelled"); }
-
-// What the load takes while it runs.
-uint64_t PeakBytes(const LoadJob& job) {
-  const uint64_t extra = job.estimate.load_extra_bytes;
-  return job.estimate.ram_bytes + std::min(extra, UINT64_MAX - job.estimate.ram_bytes);
 }
 
 }  // namespace
@@ -70,37 +62,9 @@ void Manager::Impl::EstimateLoad(const std::shared_ptr<LoadJob>& job) {
   Advance(model);
 }
 
-bool Manager::Impl::TryReserve(const LoadJob& job) {
-  if (PeakBytes(job) > memory_.free()) return false;
-  memory_.Set(job.number, PeakBytes(job));
-  return true;
-}
-
-void Manager::Impl::Admit(Model& model, const std::shared_ptr<LoadJob>& job) {
-  if (TryReserve(*job)) return BeginLoad(job);
-  if (MakeRoom(PeakBytes(*job), model) || IsMemoryComing()) {
-    model.versions.NoteWaiting(*job, NoMemory(*job));
-    wait_for_memory_.push_back(job);
-    return;
-  }
-  FailLoad(model, *job, NoMemory(*job), PeakBytes(*job));
-}
-
-void Manager::Impl::BeginLoad(const std::shared_ptr<LoadJob>& job) {
-  ++loads_running_;
-  StartTimeout(models_.find(job->id.name)->second, job);
+void Manager::Impl::BeginLoad(Model& model, const std::shared_ptr<LoadJob>& job) {
+  StartTimeout(model, job);
   background_->RunLoad([this, job] { RunLoad(job); }, /*continues=*/true);
-}
-
-bool Manager::Impl::IsMemoryComing() const { return loads_running_ > 0 || unloads_running_ > 0; }
-
-Status Manager::Impl::NoMemory(const LoadJob& job) const {
-  const uint64_t needed = PeakBytes(job);
-  return Error(StatusCode::kResourceExhausted,
-               "Insufficient resources to load servable {}: it takes {} bytes, and {} of the limit "
-               "of {} are taken, so that {} are missing",
-               job.id.ToString(), needed, memory_.taken(), memory_.limit(),
-               needed - memory_.free());
 }
 
 StatusOr<std::unique_ptr<Servable>> Manager::Impl::CallLoad(Loader& loader,
@@ -127,7 +91,7 @@ void Manager::Impl::RunLoad(const std::shared_ptr<LoadJob>& job) {
   const Change change(*this);
   Model& model = models_.find(job->id.name)->second;
   ++job->step;
-  --loads_running_;
+  if (!job->is_hung) loading_bytes_ -= memory_.TakenBy(job->number);
   review_memory_ = true;
   if (model.config.memory_bytes > 0) taken = {.ram_bytes = model.config.memory_bytes};
   memory_.Set(job->number, servable.ok() ? taken.ram_bytes : 0, taken.is_measured);
@@ -165,6 +129,7 @@ void Manager::Impl::FinishLoad(Model& model, LoadJob& job, std::unique_ptr<Serva
 void Manager::Impl::FailLoad(Model& model, LoadJob& job, const Status& error,
                              uint64_t needed_bytes) {
   --loads_pending_;
+  review_memory_ = true;  // others may have been held back for it
   RetryLater(job.id, model.versions.FailLoad(job, error, needed_bytes));
 }
 
@@ -185,35 +150,6 @@ void Manager::Impl::Retry(const ServableId& id, int failures) {
   Advance(*model);
 }
 
-// --- Memory.
-
-void Manager::Impl::ReviewMemory() {
-  for (const auto& job : std::exchange(wait_for_memory_, {})) {
-    Model& model = models_.find(job->id.name)->second;
-    if (job->is_cancelled || draining_) {
-      FailLoad(model, *job, LoadCancelled());
-      Advance(model);
-    } else if (TryReserve(*job)) {
-      model.versions.NoteWaiting(*job, OkStatus());
-      BeginLoad(job);
-    } else if (MakeRoom(PeakBytes(*job), model) || IsMemoryComing()) {
-      wait_for_memory_.push_back(job);
-    } else {
-      FailLoad(model, *job, NoMemory(*job), PeakBytes(*job));
-      Advance(model);
-    }
-  }
-  if (draining_) return;
-  for (auto model = models_.begin(); model != models_.end();) {
-    Model& current = (model++)->second;  // Advance may erase it
-    // With thousands of models the sum over all of them is too much for each.
-    if (!current.versions.LacksMemory()) continue;
-    const uint64_t room = memory_.free() + std::min(Movable(current), UINT64_MAX - memory_.free());
-    if (current.versions.RetryFitting(room)) Advance(current);
-  }
-  review_memory_ = false;  // Advance asks for it, but this was it
-}
-
 // --- Time.
 
 void Manager::Impl::StartTimeout(const Model& model, const std::shared_ptr<LoadJob>& job) {
@@ -232,6 +168,8 @@ void Manager::Impl::TimeOut(const std::shared_ptr<LoadJob>& job, uint64_t step, 
   Model& model = models_.find(job->id.name)->second;
   --loads_pending_;
   background_->NoteHungLoads(1);
+  loading_bytes_ -= memory_.TakenBy(job->number);  // nothing, if it is estimated
+  review_memory_ = true;
   model.versions.TimeOutLoad(
       *job, Error(StatusCode::kDeadlineExceeded,
                   "loading did not end within {} ms: it was asked to, and is tried again once it "
@@ -242,6 +180,7 @@ void Manager::Impl::TimeOut(const std::shared_ptr<LoadJob>& job, uint64_t step, 
 
 void Manager::Impl::EndHungLoad(Model& model, LoadJob& job, std::unique_ptr<Servable> servable) {
   background_->NoteHungLoads(-1);
+  review_memory_ = true;
   if (servable != nullptr) {
     Release(job.id, std::make_unique<VersionEntry>(job.id, std::move(servable)), job.number,
             /*is_version=*/false);

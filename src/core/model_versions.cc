@@ -212,17 +212,17 @@ void ModelVersions::RetryAll() {
   }
 }
 
-bool ModelVersions::RetryFitting(uint64_t free_bytes) {
-  bool any = false;
+uint64_t ModelVersions::RetryFitting(uint64_t free_bytes) {
+  uint64_t taken = 0;
   for (auto& [number, version] : versions_) {
-    if (version.needed_bytes == 0 || version.needed_bytes > free_bytes || !MayRetry(version)) {
+    if (version.needed_bytes == 0 || version.needed_bytes > free_bytes - taken ||
+        !MayRetry(version)) {
       continue;
     }
-    version.needed_bytes = 0;
+    taken += std::exchange(version.needed_bytes, 0);
     version.phase = VersionPhase::kNew;
-    any = true;
   }
-  return any;
+  return taken;
 }
 
 bool ModelVersions::LacksMemory() const {
@@ -292,6 +292,14 @@ std::vector<VersionEntry*> ModelVersions::Ready() const {
   return ready;
 }
 
+std::vector<uint64_t> ModelVersions::ReadyLoads() const {
+  std::vector<uint64_t> loads;
+  for (const auto& [number, version] : versions_) {
+    if (version.phase == VersionPhase::kReady) loads.push_back(version.load);
+  }
+  return loads;
+}
+
 std::vector<std::pair<VersionNumber, Status>> ModelVersions::Broken() const {
   std::vector<std::pair<VersionNumber, Status>> broken;
   for (auto item = versions_.rbegin(); item != versions_.rend(); ++item) {
@@ -329,6 +337,11 @@ bool ModelVersions::IsAnyComing() const {
                      [](const auto& item) { return IsComing(item.second); });
 }
 
+bool ModelVersions::IsComing(VersionNumber number) const {
+  const auto found = versions_.find(number);
+  return found != versions_.end() && IsComing(found->second);
+}
+
 bool ModelVersions::IsAnyLoading() const {
   return std::any_of(versions_.begin(), versions_.end(),
                      [](const auto& item) { return item.second.phase == VersionPhase::kLoading; });
@@ -336,11 +349,17 @@ bool ModelVersions::IsAnyLoading() const {
 
 Status ModelVersions::NewestError() const {
   for (auto item = versions_.rbegin(); item != versions_.rend(); ++item) {
-    const Version& version = item->second;
-    if (version.is_aspired && version.phase == VersionPhase::kError)
-      return version.published.status;
+    if (const Status error = ErrorOf(item->first); !error.ok()) return error;
   }
   return OkStatus();
+}
+
+Status ModelVersions::ErrorOf(VersionNumber number) const {
+  const auto found = versions_.find(number);
+  if (found == versions_.end()) return OkStatus();
+  const Version& version = found->second;
+  const bool has_failed = version.is_aspired && version.phase == VersionPhase::kError;
+  return has_failed ? version.published.status : OkStatus();
 }
 
 bool ModelVersions::IsBusy() const {

@@ -64,8 +64,9 @@ class ModelVersions final {
   void Retry(VersionNumber number, int failures);
   // kError -> kNew for all that are aspired and could be loaded, however often they have failed.
   void RetryAll();
-  // kError -> kNew for what failed for want of memory and needed no more than this. True if any.
-  bool RetryFitting(uint64_t free_bytes);
+  // kError -> kNew for what failed for want of memory and together needed no more than this.
+  // Returns how much that is.
+  uint64_t RetryFitting(uint64_t free_bytes);
   // Whether any version waits for RetryFitting.
   bool LacksMemory() const;
 
@@ -95,6 +96,8 @@ class ModelVersions final {
 
   // Newest first.
   std::vector<VersionEntry*> Ready() const;
+  // The numbers of the loads that gave them.
+  std::vector<uint64_t> ReadyLoads() const;
   std::vector<std::pair<VersionNumber, Status>> Broken() const;
   // With the number of the load that each version holds or is about; 0: none.
   std::vector<std::pair<VersionStatus, uint64_t>> Statuses() const;
@@ -102,9 +105,12 @@ class ModelVersions final {
   bool IsAspired(VersionNumber number) const;
   // True if any version is aspired and on its way, rather than ready or in error.
   bool IsAnyComing() const;
+  bool IsComing(VersionNumber number) const;
   bool IsAnyLoading() const;
   // Why the newest aspired version is not there; OK if there is none in error.
   Status NewestError() const;
+  // The same for one version.
+  Status ErrorOf(VersionNumber number) const;
   // True while a version is being loaded or unloaded.
   bool IsBusy() const;
 

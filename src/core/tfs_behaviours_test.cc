@@ -381,10 +381,10 @@ TEST(BehavioursOfLoads, B62_RequestsForOneModelOnDemandShareOneLoadAndItsError) 
     std::vector<std::thread> requests;
     for (int i = 0; i < 4; ++i) {
       requests.emplace_back([&] {
-        EXPECT_TRUE(manager.LoadOnDemand("m", kNoDeadline, [&](const Status& status) {
-          EXPECT_EQ(status, expected);
-          if (++answers == 4) answered.Open();
-        }));
+        EXPECT_TRUE(manager.LoadOnDemand({.model = "m", .done = [&](const Status& status) {
+                                            EXPECT_EQ(status, expected);
+                                            if (++answers == 4) answered.Open();
+                                          }}));
       });
     }
     for (std::thread& request : requests) request.join();

@@ -148,21 +148,26 @@ void Engine::DecideByInput(ModelHandle& handle, const InferRequest& request) con
   trial.described_by = std::exchange(handle.handle_, *std::move(chosen));
 }
 
-bool Engine::FindOnceLoaded(const ModelSelector& selector, const net::RequestHead& head,
+bool Engine::FindOnceLoaded(const ModelSelector& selector, const net::RequestHead* head,
                             SteadyTime deadline, CancelToken& cancel,
                             absl::AnyInvocable<void(StatusOr<ModelHandle>)> done) {
   const SteadyTime patience_ends = clock_.Now() + options_.demand_timeout;
   const bool is_own_limit = patience_ends < deadline;
-  return manager_.LoadOnDemand(
-      selector.name, std::min(deadline, patience_ends),
-      [this, selector, &head, is_own_limit, done = std::move(done)](Status status) mutable {
-        if (is_own_limit && status.code() == StatusCode::kDeadlineExceeded) {
-          status = Error(StatusCode::kUnavailable,
-                         "model {} is still being loaded: try again later", selector.name);
-        }
-        done(status.ok() ? FindToRun(selector, head) : std::move(status));
-      },
-      [&cancel] { return !cancel.IsCancelled(); });
+  auto when_loaded = [this, selector, head, is_own_limit,
+                      done = std::move(done)](Status status) mutable {
+    if (is_own_limit && status.code() == StatusCode::kDeadlineExceeded) {
+      status = Error(StatusCode::kUnavailable, "model {} is still being loaded: try again later",
+                     selector.name);
+    }
+    if (!status.ok()) return done(std::move(status));
+    done(head == nullptr ? Find(selector) : FindToRun(selector, *head));
+  };
+  return manager_.LoadOnDemand({.model = std::string(selector.name),
+                                .version = selector.version,
+                                .label = std::string(selector.label),
+                                .deadline = std::min(deadline, patience_ends),
+                                .done = std::move(when_loaded),
+                                .is_wanted = [&cancel] { return !cancel.IsCancelled(); }});
 }
 
 void Engine::Run(const ModelHandle& handle, const InferRequest& request, bool may_run_inline,

@@ -80,12 +80,12 @@ class Engine final {
   }
 
   // For a model that is loaded on demand and has no version ready: has it loaded, and then calls
-  // `done` with what FindToRun says, on a thread that shall not compute. UNAVAILABLE, with the
-  // reason, if it cannot be loaded, takes longer than demand_timeout, or if too many wait;
-  // DEADLINE_EXCEEDED at `deadline`. What `selector`, `head` and
-  // `cancel` refer to lives until then. False,
-  // and nothing is done, for other models: what Find says stands.
-  bool FindOnceLoaded(const ModelSelector& selector, const net::RequestHead& head,
+  // `done` with what FindToRun says, or Find if `head` is null, on a thread that shall not compute.
+  // UNAVAILABLE, with the reason, if it cannot be loaded, takes longer than demand_timeout, or if
+  // too many wait; NOT_FOUND, without a load, if there is no such version; DEADLINE_EXCEEDED at
+  // `deadline`. What `selector`, `head` and `cancel` refer to lives until then. False, and nothing
+  // is done, for other models: what Find says stands.
+  bool FindOnceLoaded(const ModelSelector& selector, const net::RequestHead* head,
                       SteadyTime deadline, CancelToken& cancel,
                       absl::AnyInvocable<void(StatusOr<ModelHandle>)> done);
 

@@ -17,7 +17,11 @@ StatusOr<core::Handle> FindTarget(core::Manager& manager, const ExperimentTarget
                                       ? manager.GetHandle(target.model, target.version)
                                       : manager.GetHandleByLabel(target.model, target.label);
   if (handle.status().code() == StatusCode::kUnavailable)
-    manager.LoadOnDemand(target.model, clock.Now(), [](const Status&) {});
+    manager.LoadOnDemand({.model = target.model,
+                          .version = target.version,
+                          .label = target.label,
+                          .deadline = clock.Now(),
+                          .done = [](const Status&) {}});
   return handle;
 }
 

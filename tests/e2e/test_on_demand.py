@@ -144,3 +144,33 @@ def test_clients_that_have_gone_take_nobodys_place(start, tmp_path):
         for _ in range(5):
             assert error_of(client.predict_raw, 'm', X, timeout=0.05)[0] == grpc.StatusCode.DEADLINE_EXCEEDED
         assert 'still being loaded' in error_of(client.predict_raw, 'm', X)[1]
+
+
+def test_metadata_loads_the_model_and_its_status_does_not(start, tmp_path):
+    models = {name: lazy(folder(tmp_path / name, [1])) for name in ('m', 'n')}
+    server = start(models)
+    for name in models:
+        eventually('its version is known', lambda: server.states(name) == {1: 'START'})  # pylint: disable=W0640
+    with Client(server) as client:
+        assert client.status('m').model_version_status
+        assert not loaded(server, 'm') and not loaded(server, 'n')
+        assert 'signature_def' in client.metadata('m').metadata
+        assert loaded(server, 'm') and not loaded(server, 'n')
+        status, body = server.get('/v1/models/n/metadata')
+        assert status == 200 and 'signature_def' in body
+        assert loaded(server, 'n')
+
+
+def test_nothing_is_loaded_for_a_version_that_is_not_there(start, tmp_path):
+    server = start({'m': f'{lazy(folder(tmp_path / "m", [1]))} version_labels {{ key: "lost" value: 7 }}'})
+    eventually('the version is known', lambda: server.states('m') == {1: 'START'})
+    missing = 'Servable not found for request: Specific(m, 7)'
+    with Client(server) as client:
+        assert error_of(client.predict_raw, 'm', X, version=7) == (grpc.StatusCode.NOT_FOUND, missing)
+        assert error_of(client.predict_raw, 'm', X, label='lost') == (grpc.StatusCode.NOT_FOUND, missing)
+        assert error_of(client.predict_raw, 'm', X, label='none')[0] == grpc.StatusCode.INVALID_ARGUMENT
+        assert error_of(client.metadata, 'm', version=7) == (grpc.StatusCode.NOT_FOUND, missing)
+    assert server.rest_predict('m', {'instances': [1.0]}, path='/versions/7')[0] == 404
+    assert server.get('/v1/models/m/versions/7/metadata')[0] == 404
+    assert server.get('/v1/models/m/labels/lost/metadata')[0] == 404
+    assert server.states('m') == {1: 'START'}

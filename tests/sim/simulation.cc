@@ -341,12 +341,21 @@ void Simulation::RequestOnDemand() {
   waiters_.push_back(0);
   const SteadyTime deadline =
       Chance(50) ? kNoDeadline : background_->Now() + milliseconds(Random(100));
-  const bool waits = manager_->LoadOnDemand(name, deadline, [this, number, name](Status status) {
+  std::optional<VersionNumber> version;
+  if (Chance(30)) version = VersionNumber{static_cast<int64_t>(Random(kVersions))};
+  const auto done = [this, number, name, version](Status status) {
     Trace(fmt::format("{}: request {} is told {}", name, number, MessageOf(status)));
     if (++waiters_[number] > 1) late_failure_ = "a request was answered twice";
-    if (status.ok() && !manager_->GetHandle(name).ok())
+    if (status.ok() && !manager_->GetHandle(name, version).ok())
       late_failure_ = name + ": a request was told that it is ready, and it is not";
-  });
+    const auto model = models_.find(name);
+    if (status.code() == StatusCode::kNotFound && version && model != models_.end() &&
+        model->second.aspired.contains(version->value)) {
+      late_failure_ = name + ": a request was told that a version is not there, and it is";
+    }
+  };
+  const bool waits = manager_->LoadOnDemand(
+      {.model = name, .version = version, .deadline = deadline, .done = done});
   Trace(
       fmt::format("{}: request {} on demand {}", name, number, waits ? "waits" : "does not wait"));
   if (!waits && waiters_[number]++ != 0) Fail("a request that does not wait was answered");

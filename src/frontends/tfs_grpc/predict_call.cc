@@ -48,7 +48,7 @@ void PredictCall::Read(PredictService& service, net::GrpcCallRef call) {
     const auto when_loaded = [this](StatusOr<ModelHandle> loaded) {
       Run(std::move(loaded), /*is_on_loop=*/false);
     };
-    if (service.engine.FindOnceLoaded(read_.model, call_->head(), call_->deadline(),
+    if (service.engine.FindOnceLoaded(read_.model, &call_->head(), call_->deadline(),
                                       call_->cancel(), when_loaded)) {
       return;
     }

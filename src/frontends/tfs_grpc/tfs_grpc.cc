@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "frontends/tfs_grpc/tfs_grpc.h"
 
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -25,8 +26,7 @@ ModelSelector SelectorOf(const ModelSpec& spec) {
   return selector;
 }
 
-Status GetModelMetadata(Engine& engine, const GetModelMetadataRequest& request,
-                        GetModelMetadataResponse& response) {
+Status CheckMetadataRequest(const GetModelMetadataRequest& request) {
   if (!request.has_model_spec()) return MissingModelSpec();
   if (request.metadata_field().empty()) {
     return InvalidArgument("GetModelMetadataRequest must specify at least one metadata_field");
@@ -36,8 +36,6 @@ Status GetModelMetadata(Engine& engine, const GetModelMetadataRequest& request,
       return InvalidArgument("Metadata field {} is not supported", field);
     }
   }
-  ASSIGN_OR_RETURN(const ModelHandle model, engine.Find(SelectorOf(request.model_spec())));
-  FillModelMetadata(model.id(), model.info(), response);
   return OkStatus();
 }
 
@@ -67,23 +65,51 @@ Status GetModelStatus(const core::Manager& manager, const GetModelStatusRequest&
   return FillModelStatus(spec.name(), wanted, versions, response);
 }
 
-// A handler that reads and writes protobuf objects, for calls that need not be fast.
-template <typename Request, typename Response, typename Function>
-net::GrpcHandler HandlerOf(Function answer) {
-  return [answer](net::GrpcCallRef call) {
-    const std::string_view message = call->message().view();
-    Request request;
-    Response response;
-    Status status =
-        InvalidArgument("the message is not a well-formed {}", Request::descriptor()->full_name());
-    if (request.ParseFromArray(message.data(), static_cast<int>(message.size()))) {
-      status = answer(request, response);
-    }
-    if (!status.ok()) return call->Finish(Truncated(status));
-    const BufferRef bytes = AllocateBuffer(response.ByteSizeLong());
-    response.SerializeWithCachedSizesToArray(reinterpret_cast<uint8_t*>(bytes->data()));
-    call->Respond(ByteChain(WholeSlice(bytes)));
-  };
+template <typename Message>
+Status Parse(const net::GrpcCallRef& call, Message& message) {
+  const std::string_view bytes = call->message().view();
+  if (message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) return OkStatus();
+  return InvalidArgument("the message is not a well-formed {}", Message::descriptor()->full_name());
+}
+
+void Respond(const net::GrpcCallRef& call, const google::protobuf::Message& response) {
+  const BufferRef bytes = AllocateBuffer(response.ByteSizeLong());
+  response.SerializeWithCachedSizesToArray(reinterpret_cast<uint8_t*>(bytes->data()));
+  call->Respond(ByteChain(WholeSlice(bytes)));
+}
+
+void RespondStatus(const core::Manager& manager, const net::GrpcCallRef& call) {
+  GetModelStatusRequest request;
+  GetModelStatusResponse response;
+  Status status = Parse(call, request);
+  if (status.ok()) status = GetModelStatus(manager, request, response);
+  if (!status.ok()) return call->Finish(Truncated(status));
+  Respond(call, response);
+}
+
+void RespondMetadata(const net::GrpcCallRef& call, const StatusOr<ModelHandle>& model) {
+  if (!model.ok()) return call->Finish(Truncated(model.status()));
+  GetModelMetadataResponse response;
+  FillModelMetadata(model->id(), model->info(), response);
+  Respond(call, response);
+}
+
+// A model that is loaded on demand is loaded for it.
+void GetModelMetadata(Engine& engine, const net::GrpcCallRef& call) {
+  const auto request = std::make_shared<GetModelMetadataRequest>();
+  Status status = Parse(call, *request);
+  if (status.ok()) status = CheckMetadataRequest(*request);
+  if (!status.ok()) return call->Finish(Truncated(status));
+  const ModelSelector selector = SelectorOf(request->model_spec());
+  const StatusOr<ModelHandle> model = engine.Find(selector);
+  if (model.status().code() == StatusCode::kUnavailable &&
+      engine.FindOnceLoaded(selector, /*head=*/nullptr, call->deadline(), call->cancel(),
+                            [call, request](const StatusOr<ModelHandle>& loaded) {
+                              RespondMetadata(call, loaded);
+                            })) {
+    return;
+  }
+  RespondMetadata(call, model);
 }
 
 // Answers when the models are there, or when it is clear that they will not be.
@@ -130,18 +156,12 @@ void TfsGrpc::Register(net::Router& router) {
 
   net::GrpcRoute metadata;
   metadata.method = MethodName(prediction, "GetModelMetadata");
-  metadata.handler = HandlerOf<GetModelMetadataRequest, GetModelMetadataResponse>(
-      [this](const auto& request, auto& response) {
-        return GetModelMetadata(engine_, request, response);
-      });
+  metadata.handler = [this](const net::GrpcCallRef& call) { GetModelMetadata(engine_, call); };
   router.AddGrpc(std::move(metadata));
 
   net::GrpcRoute status;
   status.method = MethodName(model, "GetModelStatus");
-  status.handler = HandlerOf<GetModelStatusRequest, GetModelStatusResponse>(
-      [this](const auto& request, auto& response) {
-        return GetModelStatus(engine_.manager(), request, response);
-      });
+  status.handler = [this](const net::GrpcCallRef& call) { RespondStatus(engine_.manager(), call); };
   router.AddGrpc(std::move(status));
 
   net::GrpcRoute reload;

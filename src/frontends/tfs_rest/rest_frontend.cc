@@ -16,6 +16,16 @@ ModelSelector SelectorOf(const RestTarget& target) {
   return {target.name, target.version, target.label};
 }
 
+StatusOr<std::string> MetadataText(const StatusOr<ModelHandle>& handle) {
+  if (!handle.ok()) return handle.status();
+  return tfs::ModelMetadataJson(handle->id(), handle->info());
+}
+
+void RespondText(net::HttpCall& call, const StatusOr<std::string>& text) {
+  if (!text.ok()) return RespondError(call, text.status());
+  RespondJson(call, ByteChain(WholeSlice(CopyToBuffer(*text))));
+}
+
 }  // namespace
 
 // One :predict call, from its body to its answer; deletes itself then. One thread at a time.
@@ -129,12 +139,10 @@ void RestFrontend::Handle(net::HttpCallRef call) {
     case RestAction::kListModels:
       return RespondJson(*call, ByteChain(WholeSlice(CopyToBuffer(ListModels()))));
     case RestAction::kStatus:
+      return RespondText(*call, StatusText(*target));
     case RestAction::kMetadata:
-      break;
+      return HandleMetadata(call, *std::move(target));
   }
-  const StatusOr<std::string> text = DescribeModel(*target);
-  if (!text.ok()) return RespondError(*call, text.status());
-  RespondJson(*call, ByteChain(WholeSlice(CopyToBuffer(*text))));
 }
 
 void RestFrontend::HandlePredict(net::HttpCallRef call, RestTarget target) {
@@ -146,7 +154,7 @@ void RestFrontend::HandlePredict(net::HttpCallRef call, RestTarget target) {
   const SteadyTime deadline = call->deadline();
   auto waiting =
       std::make_shared<std::pair<net::HttpCallRef, RestTarget>>(std::move(call), std::move(target));
-  const bool waits = engine_.FindOnceLoaded(SelectorOf(waiting->second), head, deadline, cancel,
+  const bool waits = engine_.FindOnceLoaded(SelectorOf(waiting->second), &head, deadline, cancel,
                                             [this, waiting](StatusOr<ModelHandle> loaded) {
                                               StartPredict(std::move(waiting->first),
                                                            std::move(loaded), /*is_on_loop=*/false);
@@ -166,12 +174,21 @@ void RestFrontend::StartPredict(net::HttpCallRef call, StatusOr<ModelHandle> han
                      is_on_loop);
 }
 
-// Status and metadata.
-StatusOr<std::string> RestFrontend::DescribeModel(const RestTarget& target) const {
-  if (target.action == RestAction::kMetadata) {
-    ASSIGN_OR_RETURN(const ModelHandle handle, engine_.Find(SelectorOf(target)));
-    return tfs::ModelMetadataJson(handle.id(), handle.info());
+// A model that is loaded on demand is loaded for it.
+void RestFrontend::HandleMetadata(const net::HttpCallRef& call, RestTarget target) {
+  const auto kept = std::make_shared<const RestTarget>(std::move(target));
+  const StatusOr<ModelHandle> handle = engine_.Find(SelectorOf(*kept));
+  if (handle.status().code() == StatusCode::kUnavailable &&
+      engine_.FindOnceLoaded(SelectorOf(*kept), /*head=*/nullptr, call->deadline(), call->cancel(),
+                             [call, kept](const StatusOr<ModelHandle>& loaded) {
+                               RespondText(*call, MetadataText(loaded));
+                             })) {
+    return;
   }
+  RespondText(*call, MetadataText(handle));
+}
+
+StatusOr<std::string> RestFrontend::StatusText(const RestTarget& target) const {
   const core::Manager& manager = engine_.manager();
   const std::vector<core::VersionStatus> versions = manager.VersionStatuses(target.name);
   std::optional<core::VersionNumber> version = target.version;

@@ -33,7 +33,8 @@ class RestFrontend final : public Frontend {
   void Handle(net::HttpCallRef call);
   void HandlePredict(net::HttpCallRef call, RestTarget target);
   void StartPredict(net::HttpCallRef call, StatusOr<ModelHandle> handle, bool is_on_loop);
-  StatusOr<std::string> DescribeModel(const RestTarget& target) const;
+  void HandleMetadata(const net::HttpCallRef& call, RestTarget target);
+  StatusOr<std::string> StatusText(const RestTarget& target) const;
   std::string ListModels() const;
 
   const RestOptions options_;

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include <optional>
+
+#include "core/manager_fixture.h"
+
+namespace penstock::core {
+namespace {
+
+// A manager with a model on demand. One thread.
+class DemandTest : public ManagerTest {
+ protected:
+  void SetUp() override {
+    ASSERT_TRUE(manager_
+                    .SetModel({.name = "m",
+                               .labels = {{"stable", {1}}, {"lost", {7}}},
+                               .load_mode = LoadMode::kOnDemand})
+                    .ok());
+  }
+  // What a request is told.
+  struct Outcome {
+    FakeGate told;
+    Status status;
+  };
+  void Request(Outcome& outcome, std::optional<VersionNumber> version,
+               const std::string& label = "") {
+    EXPECT_TRUE(manager_.LoadOnDemand(
+        {.model = "m", .version = version, .label = label, .done = [&outcome](Status status) {
+           outcome.status = std::move(status);
+           outcome.told.Open();
+         }}));
+  }
+  Status Ask(std::optional<VersionNumber> version, const std::string& label = "") {
+    Outcome outcome;
+    Request(outcome, version, label);
+    outcome.told.WaitUntilOpen();
+    return outcome.status;
+  }
+};
+
+TEST_F(DemandTest, NothingIsLoadedForAVersionThatIsNotThere) {
+  const auto plan = NewPlan();
+  AspireAndWait(Aspire(FakeVersion(1, plan)));
+  const Status not_there = absl::NotFoundError("Servable not found for request: Specific(m, 7)");
+  EXPECT_EQ(Ask(VersionNumber{7}), not_there);
+  EXPECT_EQ(Ask(std::nullopt, "lost"), not_there);
+  ASSERT_TRUE(manager_.WaitUntilIdle());
+  EXPECT_EQ(plan->loads, 0);
+  EXPECT_EQ(manager_.GetHandleByLabel("m", "unknown").status().code(),
+            StatusCode::kInvalidArgument);
+  EXPECT_TRUE(Ask(std::nullopt, "stable").ok());
+  EXPECT_EQ(plan->loads, 1);
+}
+
+TEST_F(DemandTest, UntilTheSourceHasToldItsVersionsAnyMayCome) {
+  Outcome outcome;
+  Request(outcome, VersionNumber{7});
+  manager_.SetSourceStatus("m", absl::FailedPreconditionError("version 7 is being copied"));
+  manager_.SetAspired("m", Aspire(FakeVersion(1, NewPlan())));
+  EXPECT_TRUE(outcome.status.ok());  // still the initial one: nobody was told
+  manager_.SetSourceStatus("m", OkStatus());
+  outcome.told.WaitUntilOpen();
+  EXPECT_EQ(outcome.status.code(), StatusCode::kNotFound);
+}
+
+TEST_F(DemandTest, ASourceThatCannotTellIsTheReason) {
+  manager_.SetSourceStatus("m", absl::NotFoundError("no such folder"));
+  EXPECT_EQ(Ask(VersionNumber{7}),
+            absl::UnavailableError("model m cannot be loaded: no such folder"));
+}
+
+TEST_F(DemandTest, ARequestWaitsForItsVersionThoughAnotherIsReady) {
+  auto first = NewPlan();
+  first->gate = &gate_;
+  manager_.SetAspired("m", Aspire(FakeVersion(1, first), FakeVersion(2, NewPlan())));
+  Outcome outcome;
+  Request(outcome, VersionNumber{1});
+  EXPECT_TRUE(Ask(VersionNumber{2}).ok());
+  EXPECT_FALSE(manager_.GetHandle("m", VersionNumber{1}).ok());
+  gate_.Open();
+  outcome.told.WaitUntilOpen();
+  EXPECT_TRUE(outcome.status.ok());
+  EXPECT_TRUE(manager_.GetHandle("m", VersionNumber{1}).ok());
+}
+
+TEST_F(DemandTest, AVersionThatCannotBeLoadedSaysWhyThoughAnotherIsReady) {
+  auto broken = NewPlan();
+  broken->failures_left = 1000;
+  manager_.SetAspired("m", Aspire(FakeVersion(1, NewPlan()), FakeVersion(2, broken)));
+  EXPECT_EQ(Ask(VersionNumber{2}), absl::UnavailableError("model m cannot be loaded: broken file"));
+  EXPECT_TRUE(Ask(VersionNumber{1}).ok());
+}
+
+}  // namespace
+}  // namespace penstock::core

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which load gets memory, and which waits, has other models unloaded, or is refused.
+//
+// Loads that do not fit wait in the order in which they came. One that will fit once what is being
+// unloaded, and what may be unloaded, is gone has a claim: those behind it begin only if what comes
+// is enough for all claims before them, too. So small ones cannot keep a big one waiting for ever.
+// One that can only hope, for a load that runs to fail, to take less, or to become one that may be
+// unloaded, has no claim: a slow load would hold up all others with it. But it is not overtaken
+// without end. And one that would not fit even then is refused at once, and tried again when there
+// is room.
+#include <algorithm>
+#include <utility>
+
+#include "core/manager_impl.h"
+
+namespace penstock::core {
+namespace {
+
+// So many loads may begin before one that came earlier.
+constexpr int kOvertakenMax = 100;
+
+uint64_t Sum(uint64_t a, uint64_t b) { return a > UINT64_MAX - b ? UINT64_MAX : a + b; }
+uint64_t Difference(uint64_t more, uint64_t less) { return more > less ? more - less : 0; }
+
+// What the load takes while it runs.
+uint64_t PeakBytes(const LoadJob& job) {
+  return Sum(job.estimate.ram_bytes, job.estimate.load_extra_bytes);
+}
+
+}  // namespace
+
+void Manager::Impl::Admit(Model& model, const std::shared_ptr<LoadJob>& job) {
+  if (wait_for_memory_.empty() && TryReserve(*job, /*claimed=*/0)) return BeginLoad(model, job);
+  wait_for_memory_.push_back({&model, job});
+  review_memory_ = true;
+}
+
+bool Manager::Impl::TryReserve(const LoadJob& job, uint64_t claimed) {
+  const uint64_t bytes = PeakBytes(job);
+  if (bytes > memory_.free() || Sum(bytes, claimed) > ComingBytes()) return false;
+  memory_.Set(job.number, bytes);
+  loading_bytes_ += bytes;
+  return true;
+}
+
+uint64_t Manager::Impl::ComingBytes() const { return Sum(memory_.free(), unloading_bytes_); }
+
+void Manager::Impl::ReviewMemory() {
+  Room room;
+  for (const auto& [name, model] : models_) room.movable += Movable(model);
+  for (WaitingLoad& waiting : std::exchange(wait_for_memory_, {}))
+    ReviewWaiting(std::move(waiting), room);
+  if (!draining_) RetryFitting(room);
+  for (Model* const model : room.changed) Advance(*model);
+}
+
+void Manager::Impl::ReviewWaiting(WaitingLoad waiting, Room& room) {
+  Model& model = *waiting.model;
+  LoadJob& job = *waiting.job;
+  if (job.is_cancelled || draining_) {
+    room.changed.insert(&model);
+    return FailLoad(model, job, LoadCancelled());
+  }
+  if (TryReserve(job, room.claimed)) {
+    if (room.overtakable != nullptr) ++room.overtakable->overtaken;
+    if (waiting.was_told) model.versions.NoteWaiting(job, OkStatus());
+    return BeginLoad(model, waiting.job);
+  }
+  const uint64_t bytes = PeakBytes(job);
+  const uint64_t certain = Sum(ComingBytes(), room.movable - Movable(model));
+  if (bytes > Sum(certain, loading_bytes_)) {
+    room.changed.insert(&model);
+    return FailLoad(model, job, NoMemory(job), bytes);
+  }
+  const bool is_certain = Sum(room.claimed, bytes) <= certain;
+  if (is_certain || job.overtaken >= kOvertakenMax) {
+    room.claimed = Sum(room.claimed, bytes);
+  } else if (room.overtakable == nullptr) {
+    room.overtakable = &job;
+  }
+  if (is_certain) MakeRoom(room.claimed, model, room);
+  if (!std::exchange(waiting.was_told, true)) model.versions.NoteWaiting(job, NoMemory(job));
+  wait_for_memory_.push_back(std::move(waiting));
+}
+
+void Manager::Impl::RetryFitting(Room& room) {
+  uint64_t left = Difference(Sum(memory_.free(), room.movable), room.claimed);
+  for (auto& [name, model] : models_) {
+    if (!ShallBeLoaded(model) || !model.versions.LacksMemory()) continue;
+    const uint64_t retried = model.versions.RetryFitting(Difference(left, Movable(model)));
+    if (retried == 0) continue;
+    left -= retried;  // no more than this together: the others would only be refused again
+    room.changed.insert(&model);
+  }
+}
+
+Status Manager::Impl::NoMemory(const LoadJob& job) const {
+  const uint64_t needed = PeakBytes(job);
+  if (needed <= memory_.free()) {
+    return Error(StatusCode::kResourceExhausted,
+                 "servable {} waits for memory: it takes {} bytes, and what is free is for loads "
+                 "that came before it",
+                 job.id.ToString(), needed);
+  }
+  return Error(StatusCode::kResourceExhausted,
+               "Insufficient resources to load servable {}: it takes {} bytes, and {} of the limit "
+               "of {} are taken, so that {} are missing",
+               job.id.ToString(), needed, memory_.taken(), memory_.limit(),
+               needed - memory_.free());
+}
+
+// --- Making room.
+
+uint64_t Manager::Impl::ReadyBytes(const Model& model) const {
+  uint64_t bytes = 0;
+  for (const uint64_t load : model.versions.ReadyLoads()) bytes += memory_.TakenBy(load);
+  return bytes;
+}
+
+uint64_t Manager::Impl::Movable(const Model& model) const {
+  const bool may_move = model.config.load_mode == LoadMode::kOnDemand &&
+                        !model.config.keep_loaded && model.is_configured;
+  return may_move ? ReadyBytes(model) : 0;
+}
+
+std::vector<Manager::Impl::Model*> Manager::Impl::MovableModels() {
+  const SteadyTime now = background_->Now();
+  std::vector<Model*> models;
+  for (auto& [name, model] : models_) {
+    if (Movable(model) == 0 || model.answering > 0) continue;  // soon
+    NoteUse(model, now);
+    models.push_back(&model);
+  }
+  std::sort(models.begin(), models.end(), [](const Model* a, const Model* b) {
+    return std::pair(a->last_used, a->recent_uses) < std::pair(b->last_used, b->recent_uses);
+  });
+  return models;
+}
+
+void Manager::Impl::MakeRoom(uint64_t bytes, const Model& for_model, Room& room) {
+  if (ComingBytes() >= bytes) return;
+  if (!room.candidates) room.candidates = MovableModels();
+  for (Model*& candidate : *room.candidates) {
+    if (ComingBytes() >= bytes) break;
+    if (candidate == nullptr || candidate == &for_model) continue;
+    Model& model = *std::exchange(candidate, nullptr);
+    room.movable -= Movable(model);
+    model.is_demanded = false;
+    UnloadAll(model);
+    // For another version of it than those that are ready.
+    RefuseWaiters(model, Error(StatusCode::kUnavailable,
+                               "model {} is unloaded, as another one needs the memory: try again "
+                               "later",
+                               model.config.name));
+  }
+  std::erase(*room.candidates, nullptr);
+}
+
+}  // namespace penstock::core
