@@ -25,18 +25,18 @@ def free_port():
 class S3Server:
     """One process, whose buckets lie in a folder. Use it as a context manager. Checks signatures."""
 
-    def __init__(self, folder, certificate=None, port=None):
+    def __init__(self, folder, certificate=None, port=None, secret=SECRET_KEY):
         """`certificate`: (PEM file, key file) for TLS."""
         self.root, sidecar = os.path.join(folder, 'buckets'), os.path.join(folder, 'metadata')
         for path in (self.root, sidecar):
             os.makedirs(path, exist_ok=True)
-        self.certificate, self.port = certificate, port or free_port()
+        self.certificate, self.port, self.secret = certificate, port or free_port(), secret
         tls = ['--cert', certificate[0], '--key', certificate[1]] if certificate else []
         command = [go_tool('versitygw'), '--port', f'127.0.0.1:{self.port}', '--region', REGION, '--quiet', *tls,
                    'posix', '--sidecar', sidecar, self.root]
         with open(os.path.join(folder, 's3.log'), 'ab') as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env={
-                **os.environ, 'ROOT_ACCESS_KEY': ACCESS_KEY, 'ROOT_SECRET_KEY': SECRET_KEY})
+                **os.environ, 'ROOT_ACCESS_KEY': ACCESS_KEY, 'ROOT_SECRET_KEY': secret})
         try:
             eventually('the S3 server listens', self._listens)
         except BaseException:
@@ -52,7 +52,7 @@ class S3Server:
     def environment(self):
         """What makes Penstock its client."""
         scheme = 'https' if self.certificate else 'http'
-        return {'AWS_ACCESS_KEY_ID': ACCESS_KEY, 'AWS_SECRET_ACCESS_KEY': SECRET_KEY, 'AWS_REGION': REGION,
+        return {'AWS_ACCESS_KEY_ID': ACCESS_KEY, 'AWS_SECRET_ACCESS_KEY': self.secret, 'AWS_REGION': REGION,
                 'AWS_ENDPOINT_URL': f'{scheme}://localhost:{self.port}', 'AWS_SESSION_TOKEN': ''}
 
     def request(self, method, path, body=b'', query=''):
@@ -66,7 +66,7 @@ class S3Server:
                                headers['x-amz-content-sha256']])
         scope = f'{day}/{REGION}/s3/aws4_request'
         to_sign = '\n'.join(['AWS4-HMAC-SHA256', now, scope, hashlib.sha256(canonical.encode()).hexdigest()])
-        key = ('AWS4' + SECRET_KEY).encode()
+        key = ('AWS4' + self.secret).encode()
         for part in (*scope.split('/'), to_sign):
             key = hmac.new(key, part.encode(), hashlib.sha256).digest()
         headers['authorization'] = (f'AWS4-HMAC-SHA256 Credential={ACCESS_KEY}/{scope}, SignedHeaders={names}, '

@@ -9,7 +9,7 @@ from clients import Client
 from conftest import SAMPLES
 from net_fixtures import make_certificate
 from penstock_server import eventually
-from s3_server import S3Server
+from s3_server import ACCESS_KEY, REGION, S3Server
 from test_versions import Base, Load, ask
 
 runtimes = pytest.mark.runtimes
@@ -156,13 +156,64 @@ def test_what_is_wrong_is_said_in_plain_words(start, store, flags):
     server = start(models, flags=flags, env={**store.environment, 'AWS_ACCESS_KEY_ID': 'nobody'}, ready=False)
     eventually('the unknown key', lambda: 'AWS_ACCESS_KEY_ID is not known there' in page(server))
     server.stop()
-    no_keys = {**store.environment, 'AWS_ACCESS_KEY_ID': '', 'AWS_SECRET_ACCESS_KEY': ''}
+    no_keys = {**store.environment, 'AWS_ACCESS_KEY_ID': '', 'AWS_SECRET_ACCESS_KEY': '',
+               'AWS_SHARED_CREDENTIALS_FILE': '/dev/null', 'AWS_CONFIG_FILE': '/dev/null'}
     server = start(models, flags=flags, env=no_keys, ready=False)
-    eventually('no key', lambda: 'no credentials are set (AWS_ACCESS_KEY_ID)' in page(server))
+    eventually('no key', lambda: 'no credentials are set (AWS_ACCESS_KEY_ID, or' in page(server))
     server.stop()
     server = start(models, flags=flags, env=store.environment, ready=False)
     eventually('no bucket', lambda: "there is no bucket 'nowhere'" in page(server, 'n'))
     server.wait_for_only('m', [1])
+
+
+class KeyFiles:
+    """AWS's files, with the keys of a profile."""
+
+    def __init__(self, folder, store):
+        self.credentials, self.config = folder / 'credentials', folder / 'config'
+        self.write(store.secret)
+        self.config.write_text(f'[profile models]\r\nregion = {REGION}\r\n')
+        self.environment = {name: value for name, value in store.environment.items() if name == 'AWS_ENDPOINT_URL'} | {
+            'AWS_SHARED_CREDENTIALS_FILE': str(self.credentials), 'AWS_CONFIG_FILE': str(self.config),
+            'AWS_PROFILE': 'models', 'AWS_ACCESS_KEY_ID': '', 'AWS_SECRET_ACCESS_KEY': '', 'AWS_REGION': ''}
+
+    def write(self, secret):
+        new = self.credentials.with_suffix('.new')
+        new.write_text(f'# keys\n[models]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {secret}\n')
+        new.rename(self.credentials)
+
+
+def test_keys_of_a_file_that_are_rotated(start, store, flags, tmp_path):
+    files = KeyFiles(tmp_path, store)
+    put_builtin(store, 1)
+    server = start({'m': f's3://{BUCKET}/some/m'}, flags=flags, env=files.environment)
+    assert answer(server) == [3.0]
+    store.stop()
+    with S3Server(str(tmp_path / 's3'), port=store.port, secret='secret2') as again:
+        put_builtin(again, 2, 'identity')
+        where = f'check aws_secret_access_key ({files.credentials}:4) and AWS_REGION'
+        eventually('the old secret is refused', lambda: where in page(server))
+        assert answer(server) == [3.0]
+        files.write('secret2')
+        server.wait_for_only('m', [2])
+        again.stop()
+    files.write('secret3')
+    with S3Server(str(tmp_path / 's3'), port=store.port, secret='secret3') as third:
+        put_builtin(third, 3)
+        server.wait_for_only('m', [3])
+    log = server.log()
+    assert log.count(f'the keys for the object store have changed: aws_access_key_id ({files.credentials}:3)') == 2
+    assert store.secret not in log and 'secret2' not in log and 'secret3' not in log
+
+
+def test_files_of_keys_that_make_no_sense_are_refused_at_the_start(start, store, flags, tmp_path):
+    files = KeyFiles(tmp_path, store)
+    files.credentials.write_text('[models]\naws_access_key_id=hidden\n')
+    with pytest.raises(AssertionError):
+        start({'m': f's3://{BUCKET}/some/m'}, flags=flags, env=files.environment)
+    log = (tmp_path / 'server0/server.log').read_text()
+    assert f'aws_access_key_id ({files.credentials}:2) stands there without aws_secret_access_key' in log
+    assert 'hidden' not in log
 
 
 def test_a_store_that_goes_away_unloads_nothing(start, store, flags, tmp_path):

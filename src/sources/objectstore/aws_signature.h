@@ -13,6 +13,7 @@ struct AwsCredentials {
   std::string access_key_id;  // empty: requests are not signed
   std::string secret_access_key;
   std::string session_token;  // empty: none
+  bool operator==(const AwsCredentials&) const = default;
 };
 
 // What is signed of a request without a body. Names of headers in lower case.

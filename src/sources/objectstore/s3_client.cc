@@ -43,6 +43,14 @@ bool MayPass(const Status& status) {
          status.code() == StatusCode::kDeadlineExceeded || status.code() == StatusCode::kDataLoss;
 }
 
+// Codes of errors, some of which come with other statuses than 403.
+bool IsUnknownKey(std::string_view code) {
+  return code == "InvalidAccessKeyId" || code == "XAdminUserNotFound";
+}
+bool IsAboutToken(std::string_view code) {
+  return code == "ExpiredToken" || code == "InvalidToken" || code == "TokenRefreshRequired";
+}
+
 // Collects a body of bounded size.
 HttpSink Collect(std::string& body, size_t bytes_max) {
   return [&body, bytes_max](const HttpHead&, std::string_view piece) {
@@ -139,26 +147,43 @@ StatusOr<S3Listing> S3Client::ListPage(const std::string& prefix, bool stops_at_
       {"list-type", "2"}, {"encoding-type", "url"}, {"prefix", prefix}};
   if (stops_at_folders) query["delimiter"] = "/";
   if (!token.empty()) query["continuation-token"] = token;
+  S3Listing page;
   for (int retry = 0;; ++retry) {
-    std::string body;
-    const auto head = Get("", query, {}, Collect(body, kPageBytesMax));
-    const Status status = head.ok() ? StatusOf(*head, "", body) : head.status();
-    if (status.ok()) {
-      auto page = ParseListing(body);
-      if (page.ok()) {
-        page->now = ParseTime(std::string(head->Header("date")), "%a, %d %b %Y %H:%M:%S");
-        return page;
-      }
-      return Error(StatusCode::kInternal, "bucket '{}': {}", bucket_, MessageOf(page.status()));
-    }
+    const Status status = WithValidKeys([&] { return ListPageOnce(query, page); });
+    if (status.ok()) return page;
     if (!MayPass(status) || retry >= options_.retries_max || !Pause(retry)) return status;
   }
+}
+
+Status S3Client::ListPageOnce(const std::map<std::string, std::string>& query, S3Listing& page) {
+  std::string body;
+  ASSIGN_OR_RETURN(const HttpHead head, Get("", query, {}, Collect(body, kPageBytesMax)));
+  TRY(StatusOf(head, "", body));
+  auto parsed = ParseListing(body);
+  if (!parsed.ok()) {
+    return Error(StatusCode::kInternal, "bucket '{}': {}", bucket_, MessageOf(parsed.status()));
+  }
+  page = *std::move(parsed);
+  page.now = ParseTime(std::string(head.Header("date")), "%a, %d %b %Y %H:%M:%S");
+  return OkStatus();
+}
+
+Status S3Client::WithValidKeys(const std::function<Status()>& request) {
+  const Status status = request();
+  if (status.code() != StatusCode::kPermissionDenied) return status;
+  const auto has_others = settings_.credentials->Renew(keys_.credentials);
+  if (!has_others.ok()) {
+    return Error(StatusCode::kPermissionDenied, "{}; and when the keys were read again: {}",
+                 MessageOf(status), MessageOf(has_others.status()));
+  }
+  return *has_others ? request() : status;
 }
 
 StatusOr<HttpHead> S3Client::Get(const std::string& key,
                                  const std::map<std::string, std::string>& query,
                                  const std::map<std::string, std::string>& headers,
                                  const HttpSink& sink) {
+  ASSIGN_OR_RETURN(keys_, settings_.credentials->Get());
   SignedRequest request;
   request.path = "/";
   if (IsBucketInPath(settings_, bucket_)) request.path += bucket_ + "/";
@@ -168,7 +193,7 @@ StatusOr<HttpHead> S3Client::Get(const std::string& key,
   request.query = query;
   request.headers = headers;
   request.headers["host"] = EndpointOf(settings_, bucket_).Authority();
-  SignRequest(settings_.credentials, settings_.region, std::chrono::system_clock::now(), request);
+  SignRequest(keys_.credentials, settings_.region, std::chrono::system_clock::now(), request);
   const std::string query_text = QueryText(query);
   return http_.Get(query_text.empty() ? request.path : request.path + "?" + query_text,
                    request.headers, sink, is_cancelled_);
@@ -179,7 +204,7 @@ Status S3Client::Download(const S3Object& object, const std::string& path) {
     std::error_code error;
     const auto before = std::filesystem::file_size(path, error);
     const bool was_there = !error;
-    const Status status = DownloadOnce(object, path);
+    const Status status = WithValidKeys([&] { return DownloadOnce(object, path); });
     if (status.ok() || !MayPass(status)) return status;
     const auto after = std::filesystem::file_size(path, error);
     // A connection that breaks again and again still gets it done.
@@ -250,8 +275,7 @@ Status S3Client::StatusOf(const HttpHead& head, const std::string& key,
       !region.empty() && region != settings_.region) {
     return InvalidArgument("{}: it is in region {}, so set AWS_REGION ({})", where, region, said);
   }
-  const bool is_unknown_key =
-      error.code == "InvalidAccessKeyId" || error.code == "XAdminUserNotFound";
+  const bool is_unknown_key = IsUnknownKey(error.code);
   if (error.code == "NoSuchBucket" || (head.status == 404 && error.code.empty() && key.empty())) {
     return Error(StatusCode::kNotFound, "there is no {} ({})", where, said);
   }
@@ -264,22 +288,28 @@ Status S3Client::StatusOf(const HttpHead& head, const std::string& key,
   if (head.status == 429 || head.status >= 500) {
     return Error(StatusCode::kUnavailable, "{} does not answer requests now ({})", where, said);
   }
-  if (head.status != 401 && head.status != 403 && !is_unknown_key) {
+  if (head.status != 401 && head.status != 403 && !is_unknown_key && !IsAboutToken(error.code)) {
     return Error(StatusCode::kInternal, "{} refuses the request ({})", where, said);
   }
-  std::string_view reason = "access is denied to these credentials";
-  if (settings_.credentials.access_key_id.empty()) {
-    reason = "access is denied, and no credentials are set (AWS_ACCESS_KEY_ID)";
-  } else if (error.code == "SignatureDoesNotMatch") {
-    reason = "the signature is wrong: check AWS_SECRET_ACCESS_KEY and AWS_REGION";
-  } else if (is_unknown_key) {
-    reason = "AWS_ACCESS_KEY_ID is not known there";
-  } else if (error.code == "RequestTimeTooSkewed") {
-    reason = "the clock of this machine, or of the server, is wrong";
-  } else if (error.code == "ExpiredToken" || error.code == "InvalidToken") {
-    reason = "AWS_SESSION_TOKEN is not valid any more";
+  return Error(StatusCode::kPermissionDenied, "{}: {} ({})", where, ReasonOfDenial(error.code),
+               said);
+}
+
+std::string S3Client::ReasonOfDenial(const std::string& code) const {
+  if (keys_.credentials.access_key_id.empty()) {
+    return fmt::format("access is denied, and no credentials are set ({})",
+                       keys_.access_key_id_name);
   }
-  return Error(StatusCode::kPermissionDenied, "{}: {} ({})", where, reason, said);
+  if (code == "SignatureDoesNotMatch") {
+    return fmt::format("the signature is wrong: check {} and AWS_REGION",
+                       keys_.secret_access_key_name);
+  }
+  if (IsUnknownKey(code)) return keys_.access_key_id_name + " is not known there";
+  if (code == "RequestTimeTooSkewed") {
+    return "the clock of this machine, or of the server, is wrong";
+  }
+  if (IsAboutToken(code)) return keys_.session_token_name + " is not valid any more";
+  return "access is denied to these credentials";
 }
 
 bool S3Client::Pause(int retry) const {

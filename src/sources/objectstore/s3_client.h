@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <string>
 
@@ -43,9 +44,14 @@ class S3Client final {
                          const std::map<std::string, std::string>& headers, const HttpSink& sink);
   StatusOr<S3Listing> ListPage(const std::string& prefix, bool stops_at_folders,
                                const std::string& token);
+  Status ListPageOnce(const std::map<std::string, std::string>& query, S3Listing& page);
   Status DownloadOnce(const S3Object& object, const std::string& path);
   // OK, or what the answer means.
   Status StatusOf(const HttpHead& head, const std::string& key, std::string_view body) const;
+  // Why these keys were refused.
+  std::string ReasonOfDenial(const std::string& code) const;
+  // Makes the request, and once more if the keys are refused and there are others now.
+  Status WithValidKeys(const std::function<Status()>& request);
   // Sleeps; false if it was cancelled.
   bool Pause(int retry) const;
 
@@ -54,6 +60,7 @@ class S3Client final {
   const S3ClientOptions options_;
   const std::atomic<bool>& is_cancelled_;
   HttpClient http_;
+  AwsKeys keys_;  // of the last request
 };
 
 }  // namespace penstock

@@ -37,7 +37,7 @@ class S3ClientTest : public ::testing::Test {
     settings.endpoint.host = "127.0.0.1";
     settings.endpoint.port = std::to_string(server_->port());
     settings.endpoint.tls = false;
-    settings.credentials = {"id", "secret", ""};
+    settings.credentials = credentials_;
     S3ClientOptions options;
     options.retry_pause = Duration::zero();
     client_ = std::make_unique<S3Client>(settings, "models", options, is_cancelled_);
@@ -55,6 +55,8 @@ class S3ClientTest : public ::testing::Test {
   }
 
   fs::path root_;
+  std::shared_ptr<AwsCredentialsProvider> credentials_ =
+      std::make_shared<AwsCredentialsProvider>(AwsPlaces{.environment = {"id", "secret", ""}});
   std::atomic<bool> is_cancelled_ = false;
   std::unique_ptr<FakeHttpServer> server_;
   std::unique_ptr<S3Client> client_;
@@ -280,6 +282,79 @@ TEST_F(S3ClientTest, DiskThatCannotBeWritten) {
   EXPECT_FALSE(status.ok());
   EXPECT_EQ(client_->Download(Hello(), (root_ / "none/file").string()).code(),
             StatusCode::kInternal);
+}
+
+// Keys in a file, and a server to which only those of "new" are good.
+class S3ClientKeysTest : public S3ClientTest {
+ protected:
+  S3ClientKeysTest() {
+    Write("old");
+    credentials_ =
+        std::make_shared<AwsCredentialsProvider>(AwsPlaces{.credentials_file = root_ / "keys"});
+  }
+  void Write(const char* id) {
+    std::ofstream(root_ / "keys") << "[default]\naws_access_key_id=" << id
+                                  << "\naws_secret_access_key=hidden\naws_session_token=t\n";
+  }
+  // Refuses other keys so; they change when `may_change`.
+  void ServeNewKeysOnly(const char* status, const char* code, bool may_change = true) {
+    Serve([this, status, code, may_change](const std::string& head) {
+      if (head.find("Credential=new/") != std::string::npos) {
+        return FakeHttpServer::Ok(head.find("list-type") == std::string::npos
+                                      ? "hello"
+                                      : "<ListBucketResult></ListBucketResult>");
+      }
+      if (may_change) Write("new");
+      return FakeHttpServer::Response(status, fmt::format("<Error><Code>{}</Code></Error>", code));
+    });
+  }
+};
+
+TEST_F(S3ClientKeysTest, RequestIsMadeAgainWithKeysThatHaveChanged) {
+  for (const auto& [status, code] : {std::pair("403 Forbidden", "SignatureDoesNotMatch"),
+                                     {"403 Forbidden", "InvalidAccessKeyId"},
+                                     {"403 Forbidden", "AccessDenied"},
+                                     {"400 Bad Request", "ExpiredToken"},
+                                     {"400 Bad Request", "InvalidToken"},
+                                     {"404 Not Found", "XAdminUserNotFound"}}) {
+    for (const bool is_download : {false, true}) {
+      Write("old");
+      (void)credentials_->Renew(credentials_->Get()->credentials);
+      ServeNewKeysOnly(status, code);
+      EXPECT_EQ(
+          is_download ? client_->Download(Hello(), File()) : client_->List("m/", true).status(),
+          OkStatus())
+          << code;
+      EXPECT_EQ(server_->heads().size(), 2U) << code;
+      fs::remove(File());
+    }
+  }
+}
+
+TEST_F(S3ClientKeysTest, KeysThatAreTheSameAreRefusedOnce) {
+  const std::string place = (root_ / "keys").string();
+  for (const auto& [code, reason] :
+       {std::pair("SignatureDoesNotMatch",
+                  "the signature is wrong: check aws_secret_access_key (" + place + ":3)"),
+        {"InvalidAccessKeyId", "aws_access_key_id (" + place + ":2) is not known there"},
+        {"ExpiredToken", "aws_session_token (" + place + ":4) is not valid any more"}}) {
+    ServeNewKeysOnly("403 Forbidden", code, /*may_change=*/false);
+    const Status status = client_->List("m/", true).status();
+    EXPECT_EQ(status.code(), StatusCode::kPermissionDenied);
+    EXPECT_THAT(std::string(MessageOf(status)), HasSubstr(reason));
+    EXPECT_EQ(server_->heads().size(), 1U);
+  }
+}
+
+TEST_F(S3ClientKeysTest, FileThatMakesNoSenseMeanwhileIsSaid) {
+  Serve([this](const std::string&) {
+    std::ofstream(root_ / "keys") << "hidden";
+    return FakeHttpServer::Response("403 Forbidden", "<Error><Code>ExpiredToken</Code></Error>");
+  });
+  const std::string said(MessageOf(client_->List("m/", true).status()));
+  EXPECT_THAT(said, HasSubstr("and when the keys were read again: " + (root_ / "keys").string() +
+                              ":1: should be '[profile]' or a comment"));
+  EXPECT_EQ(said.find("hidden"), std::string::npos);
 }
 
 // Checks the five bytes of a file against checksums in headers.

@@ -51,15 +51,13 @@ Status ParseEndpoint(const char* variable, std::string_view text, HttpEndpoint& 
 
 StatusOr<S3Settings> S3SettingsOf(const Environment& environment) {
   S3Settings settings;
-  settings.credentials = {environment("AWS_ACCESS_KEY_ID"), environment("AWS_SECRET_ACCESS_KEY"),
-                          environment("AWS_SESSION_TOKEN")};
-  if (settings.credentials.access_key_id.empty() !=
-      settings.credentials.secret_access_key.empty()) {
-    return InvalidArgument(
-        "only one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY is set; both or none are needed");
+  const AwsPlaces places = AwsPlacesOf(environment);
+  settings.credentials = std::make_shared<AwsCredentialsProvider>(places);
+  TRY(settings.credentials->Get().status());
+  std::string region = FirstOf(environment, {"AWS_REGION", "AWS_DEFAULT_REGION", "S3_REGION"});
+  if (region.empty()) {
+    ASSIGN_OR_RETURN(region, ProfileRegion(places));
   }
-  const std::string region =
-      FirstOf(environment, {"AWS_REGION", "AWS_DEFAULT_REGION", "S3_REGION"});
   if (!region.empty()) settings.region = region;
   settings.endpoint.verifies_certificate = !IsFalse(environment("S3_VERIFY_SSL"));
   settings.endpoint.ca_file = environment("AWS_CA_BUNDLE");

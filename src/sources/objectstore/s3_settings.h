@@ -2,12 +2,12 @@
 // Where the object store is and who asks, as the environment says; and what an s3:// path means.
 #pragma once
 
-#include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 
 #include "base/status.h"
-#include "sources/objectstore/aws_signature.h"
+#include "sources/objectstore/aws_credentials.h"
 #include "sources/objectstore/http_client.h"
 
 namespace penstock {
@@ -18,15 +18,15 @@ struct S3Settings {
   // True: the bucket is the first step of the path. False: it stands before the host's name.
   bool has_bucket_in_path = true;
   std::string region = "us-east-1";
-  AwsCredentials credentials;
+  // Shared by all clients, so that they renew it once. Never null.
+  std::shared_ptr<AwsCredentialsProvider> credentials =
+      std::make_shared<AwsCredentialsProvider>(AwsPlaces());
 };
 
-// The value of an environment variable; empty if it is not set.
-using Environment = std::function<std::string(const char* name)>;
-
-// AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN; AWS_REGION, AWS_DEFAULT_REGION or
-// S3_REGION; AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, or S3_ENDPOINT with S3_USE_HTTPS, else Amazon's
-// own; S3_VERIFY_SSL=0; AWS_CA_BUNDLE. INVALID_ARGUMENT names the variable that makes no sense.
+// The places of AwsPlaces; AWS_REGION, AWS_DEFAULT_REGION, S3_REGION or the profile's region;
+// AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, or S3_ENDPOINT with S3_USE_HTTPS, else Amazon's own;
+// S3_VERIFY_SSL=0; AWS_CA_BUNDLE. Errors name the variable, or the file and line, that makes no
+// sense.
 StatusOr<S3Settings> S3SettingsOf(const Environment& environment);
 
 struct S3Location {

@@ -25,7 +25,7 @@ TEST(S3SettingsTest, AmazonIsTheDefault) {
   EXPECT_EQ(settings->endpoint.Authority(), "s3.eu-west-3.amazonaws.com");
   EXPECT_FALSE(settings->has_bucket_in_path);
   EXPECT_TRUE(settings->endpoint.verifies_certificate);
-  EXPECT_EQ(settings->credentials.session_token, "token");
+  EXPECT_EQ(settings->credentials->Get()->credentials.session_token, "token");
 }
 
 TEST(S3SettingsTest, Endpoints) {
@@ -54,7 +54,24 @@ TEST(S3SettingsTest, CertificatesAndHalfCredentials) {
   EXPECT_EQ(SettingsOf({{"AWS_CA_BUNDLE", "/ca.pem"}})->endpoint.ca_file, "/ca.pem");
   EXPECT_EQ(SettingsOf({{"AWS_ACCESS_KEY_ID", "id"}}).status().code(),
             StatusCode::kInvalidArgument);
-  EXPECT_EQ(SettingsOf({})->credentials.access_key_id, "");
+  EXPECT_EQ(SettingsOf({})->credentials->Get()->credentials.access_key_id, "");
+}
+
+TEST(S3SettingsTest, FilesThatMakeNoSense) {
+  // A folder is no file; what the environment says is not looked up there.
+  EXPECT_EQ(SettingsOf({{"AWS_CONFIG_FILE", "/"}}).status().code(),
+            StatusCode::kFailedPrecondition);
+  EXPECT_EQ(SettingsOf({{"AWS_CONFIG_FILE", "/"},
+                        {"AWS_ACCESS_KEY_ID", "id"},
+                        {"AWS_SECRET_ACCESS_KEY", "secret"}})
+                .status()
+                .code(),
+            StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(SettingsOf({{"AWS_CONFIG_FILE", "/"},
+                          {"AWS_ACCESS_KEY_ID", "id"},
+                          {"AWS_SECRET_ACCESS_KEY", "secret"},
+                          {"AWS_REGION", "r"}})
+                  .ok());
 }
 
 TEST(S3SettingsTest, Paths) {
