@@ -4,13 +4,13 @@
 #include <utility>
 
 #include "app/commands.h"
-#include "app/component_options.h"
 #include "frontends/admin/admin_frontend.h"
 #include "frontends/admin/health.h"
 #include "frontends/admin/model_admin.h"
 #include "frontends/admin/reflection.h"
 #include "frontends/tfs_grpc/tfs_grpc.h"
 #include "frontends/tfs_rest/rest_frontend.h"
+#include "options/component_options.h"
 
 namespace penstock {
 StatusOr<std::vector<std::unique_ptr<Frontend>>> MakeFrontends(const Foundations& with) {

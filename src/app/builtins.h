@@ -6,12 +6,12 @@
 #include <memory>
 #include <vector>
 
-#include "app/model_reloader.h"
-#include "app/settings.h"
 #include "base/metrics.h"
 #include "infer/engine.h"
 #include "infer/frontend.h"
 #include "infer/readiness.h"
+#include "models/model_reloader.h"
+#include "options/settings.h"
 
 namespace penstock {
 

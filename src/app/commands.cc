@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
-#include "app/nearest_name.h"
-#include "app/options.h"
+#include "options/nearest_name.h"
+#include "options/options.h"
 
 namespace penstock {
 namespace {

@@ -8,7 +8,7 @@
 #include <set>
 #include <sstream>
 
-#include "app/options.h"
+#include "options/options.h"
 
 namespace penstock {
 namespace {

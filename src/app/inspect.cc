@@ -10,9 +10,9 @@
 #include <string_view>
 
 #include "app/commands.h"
-#include "app/component_options.h"
 #include "app/model_report.h"
-#include "app/options.h"
+#include "options/component_options.h"
+#include "options/options.h"
 
 namespace penstock {
 namespace {

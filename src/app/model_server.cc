@@ -5,13 +5,13 @@
 
 #include "app/builtins.h"
 #include "app/commands.h"
-#include "app/component_options.h"
-#include "app/model_observer.h"
-#include "app/model_reloader.h"
-#include "app/model_set.h"
 #include "base/executor.h"
 #include "base/process_metrics.h"
 #include "infer/experiments.h"
+#include "loading/model_observer.h"
+#include "models/model_reloader.h"
+#include "models/model_set.h"
+#include "options/component_options.h"
 
 namespace penstock {
 namespace {

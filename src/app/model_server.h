@@ -4,8 +4,8 @@
 
 #include <memory>
 
-#include "app/settings.h"
 #include "base/status.h"
+#include "options/settings.h"
 
 namespace penstock {
 

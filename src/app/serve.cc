@@ -14,11 +14,11 @@
 #include <thread>
 
 #include "app/commands.h"
-#include "app/component_options.h"
 #include "app/model_server.h"
-#include "app/options.h"
 #include "base/executor.h"
 #include "base/log.h"
+#include "options/component_options.h"
+#include "options/options.h"
 
 namespace penstock {
 namespace {

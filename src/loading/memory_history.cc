@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "loading/memory_history.h"
+
+#include <algorithm>
+
+namespace penstock {
+namespace {
+
+// Quantised weights may become eight times as many bytes; a runtime of its own some 100 MB.
+constexpr uint64_t kFactorMax = 8;
+constexpr uint64_t kFixedBytesMax = 256 << 20;
+
+uint64_t Product(uint64_t bytes, uint64_t factor) {
+  return bytes > UINT64_MAX / factor ? UINT64_MAX : bytes * factor;
+}
+uint64_t Sum(uint64_t a, uint64_t b) { return a > UINT64_MAX - b ? UINT64_MAX : a + b; }
+
+}  // namespace
+
+MeasuredLoad KeepPlausible(const core::MemoryGrowth& growth, uint64_t reckoned_bytes,
+                           uint64_t bytes_min) {
+  const uint64_t bytes_max =
+      std::max(bytes_min, Sum(Product(reckoned_bytes, kFactorMax), kFixedBytesMax));
+  MeasuredLoad load{.reckoned_bytes = reckoned_bytes,
+                    .taken_bytes = std::clamp(growth.bytes, bytes_min, bytes_max)};
+  if (growth.peak_bytes > 0)
+    load.extra_bytes =
+        std::clamp(growth.peak_bytes, load.taken_bytes, bytes_max) - load.taken_bytes;
+  return load;
+}
+
+// What goes beyond the largest factor does not come from the model's size.
+MemoryHistory::Law MemoryHistory::Law::From(uint64_t reckoned_bytes, uint64_t bytes) {
+  const uint64_t growing = std::min(bytes, Product(reckoned_bytes, kFactorMax));
+  if (reckoned_bytes == 0) return {.factor = 0, .fixed_bytes = bytes};
+  return {.factor = static_cast<double>(growing) / static_cast<double>(reckoned_bytes),
+          .fixed_bytes = bytes - growing};
+}
+
+uint64_t MemoryHistory::Law::At(uint64_t reckoned_bytes) const {
+  const double growing = static_cast<double>(reckoned_bytes) * factor;
+  constexpr double kGrowingMax = 1e18;  // fits, and is more than any machine has
+  return Sum(static_cast<uint64_t>(std::min(growing, kGrowingMax)), fixed_bytes);
+}
+
+void MemoryHistory::Note(const std::string& model, const std::string& backend,
+                         const MeasuredLoad& load) {
+  MutexLock lock(mutex_);
+  Known& known = models_[model];
+  if (known.backend != backend) known = {};
+  known.backend = backend;
+  known.taken = Law::From(load.reckoned_bytes, load.taken_bytes);
+  if (load.extra_bytes) known.extra = Law::From(load.reckoned_bytes, *load.extra_bytes);
+}
+
+core::ResourceEstimate MemoryHistory::Estimate(const std::string& model, const std::string& backend,
+                                               uint64_t reckoned_bytes) const {
+  MutexLock lock(mutex_);
+  const auto found = models_.find(model);
+  if (found == models_.end() || (!backend.empty() && backend != found->second.backend))
+    return {.ram_bytes = reckoned_bytes};
+  const Known& known = found->second;
+  return {.ram_bytes = known.taken.At(reckoned_bytes),
+          .load_extra_bytes = known.extra.At(reckoned_bytes)};
+}
+
+void MemoryHistory::KeepOnly(const std::set<std::string>& models) {
+  MutexLock lock(mutex_);
+  std::erase_if(models_, [&](const auto& known) { return !models.contains(known.first); });
+}
+
+}  // namespace penstock

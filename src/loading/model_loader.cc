@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "loading/model_loader.h"
+
+#include <algorithm>
+
+#include "backends/host/detect.h"
+#include "base/give_way.h"
+#include "base/log.h"
+#include "infer/engine.h"
+
+namespace penstock {
+
+StatusOr<core::ResourceEstimate> HostedLoader::EstimateResources() {
+  ASSIGN_OR_RETURN(const uint64_t bytes, host_.EstimateBytes(version_path_, options_));
+  ASSIGN_OR_RETURN(const std::string backend, host_.BackendFor(version_path_, options_));
+  return history_.Estimate(id_.name, backend, bytes);
+}
+
+StatusOr<std::unique_ptr<core::Servable>> HostedLoader::Load() {
+  const GiveWay to_requests;
+  ASSIGN_OR_RETURN(std::unique_ptr<Model> model, host_.Load(version_path_, options_));
+  return MakeServedModel(id_, std::move(model), metrics_, inline_options_);
+}
+
+StatusOr<core::ResourceEstimate> HostedLoader::ResourcesTaken(
+    const std::optional<core::MemoryGrowth>& growth) {
+  if (!growth) return EstimateResources();
+  ASSIGN_OR_RETURN(const uint64_t reckoned, host_.EstimateBytes(version_path_, options_));
+  ASSIGN_OR_RETURN(const std::string backend, host_.BackendFor(version_path_, options_));
+  ASSIGN_OR_RETURN(const uint64_t file_bytes, FolderBytes(version_path_));
+  // A backend that says that it takes less than its files does not hold them in memory.
+  const MeasuredLoad load = KeepPlausible(*growth, reckoned, std::min(reckoned, file_bytes));
+  history_.Note(id_.name, backend, load);
+  PENSTOCK_LOG(kDebug,
+               "model {} takes {} bytes; its load added {} to the process, at its peak {}; it was "
+               "reckoned at {}",
+               id_.ToString(), load.taken_bytes, growth->bytes, growth->peak_bytes, reckoned);
+  return core::ResourceEstimate{.ram_bytes = load.taken_bytes, .is_measured = true};
+}
+
+}  // namespace penstock

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "loading/warm_up.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <system_error>
+#include <vector>
+
+#include "base/log.h"
+#include "infer/run_and_wait.h"
+#include "protocols/tfs/prediction_log.h"
+#include "protocols/tfs/record_reader.h"
+
+namespace penstock {
+namespace {
+
+namespace fs = std::filesystem;
+using tfs::RecordedRequest;
+using Kind = RecordedRequest::Kind;
+
+constexpr std::string_view kRecordFile = "assets.extra/tf_serving_warmup_requests";
+constexpr std::string_view kFolder = "warmup";
+constexpr size_t kRequestsMax = 1000;
+
+// The same status with the place in front.
+Status At(const Status& status, std::string_view place) {
+  return Error(status.code(), "warm-up: {}: {}", place, MessageOf(status));
+}
+
+Status CannotRead(int error) {
+  return Error(StatusCode::kDataLoss, "cannot be read: {}", std::strerror(error));
+}
+
+// Only what ends: a pipe would block.
+StatusOr<std::ifstream> Open(const fs::path& path) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (error) return CannotRead(error.value());
+  if (!fs::is_regular_file(status)) return Error(StatusCode::kDataLoss, "is no regular file");
+  errno = 0;
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return CannotRead(errno);
+  return file;
+}
+
+StatusOr<Slice> ReadFile(const fs::path& path) {
+  ASSIGN_OR_RETURN(std::ifstream file, Open(path));
+  std::error_code error;
+  const uint64_t bytes = fs::file_size(path, error);
+  if (error) return CannotRead(error.value());
+  if (bytes > tfs::kLengthMax) {
+    return InvalidArgument("has {} bytes: more than {}", bytes, tfs::kLengthMax);
+  }
+  BufferRef buffer = AllocateBuffer(bytes);
+  errno = 0;
+  file.read(reinterpret_cast<char*>(buffer->data()), static_cast<std::streamsize>(bytes));
+  if (static_cast<uint64_t>(file.gcount()) < bytes) return CannotRead(errno);
+  return WholeSlice(std::move(buffer));
+}
+
+// One warm-up. One thread at a time.
+class Replay final {
+ public:
+  Replay(Model& model, const WarmUpOptions& options, CancelToken& cancel, WarmUpCounts& counts)
+      : model_(model), options_(options), cancel_(cancel), counts_(counts) {}
+
+  Status RunRecords(const fs::path& path);
+  Status RunFolder(const fs::path& path);
+
+ private:
+  Status RunRecord(const std::string& record, std::map<Kind, int>& skipped);
+  Status RunFile(const fs::path& path);
+  Status RunPredict(const Slice& message);
+  Status RunJson(const Slice& body);
+  Status RunRequest(InferRequest& request);
+
+  Model& model_;
+  const WarmUpOptions& options_;
+  CancelToken& cancel_;
+  WarmUpCounts& counts_;
+};
+
+Status Replay::RunRequest(InferRequest& request) {
+  request.cancel = &cancel_;
+  ++counts_.requests;
+  for (int i = 0; i < options_.iterations; ++i) {
+    if (cancel_.IsCancelled()) return absl::CancelledError("the version is no longer wanted");
+    TRY(RunAndWait(model_, request));
+  }
+  return OkStatus();
+}
+
+Status Replay::RunPredict(const Slice& message) {
+  tfs::ReadPredict read;
+  TRY(tfs::ReadPredictRequest(message, options_.predict, read));
+  return RunRequest(read.request);
+}
+
+Status Replay::RunJson(const Slice& body) {
+  InferRequest request;
+  TRY(tfs_rest::DecodePredictRequest(body, model_.info(), options_.json, request).status());
+  return RunRequest(request);
+}
+
+Status Replay::RunRecord(const std::string& record, std::map<Kind, int>& skipped) {
+  ASSIGN_OR_RETURN(RecordedRequest recorded, tfs::ReadPredictionLog(record));
+  switch (recorded.kind) {
+    case Kind::kPredict:
+      return RunPredict(WholeSlice(CopyToBuffer(recorded.predict)));
+    case Kind::kClassify:
+    case Kind::kRegress:
+    case Kind::kMultiInference:
+      ++skipped[recorded.kind];
+      ++counts_.skipped;
+      return OkStatus();
+    case Kind::kSessionRun:
+    case Kind::kPredictStreamed:
+      return Error(StatusCode::kUnimplemented,
+                   "is a {} request; Predict, Classify, Regress and MultiInference can be replayed",
+                   tfs::KindName(recorded.kind));
+    case Kind::kNone:
+      break;
+  }
+  return InvalidArgument("is a PredictionLog without a request");
+}
+
+Status Replay::RunRecords(const fs::path& path) {
+  std::error_code error;
+  if (!fs::exists(path, error) && !error) return OkStatus();
+  StatusOr<std::ifstream> file = Open(path);
+  if (!file.ok()) return At(file.status(), path.native());
+  tfs::RecordReader reader(*file);
+  std::map<Kind, int> skipped;
+  std::string record;
+  for (size_t number = 1;; ++number) {
+    const StatusOr<bool> more = reader.Next(record);
+    if (!more.ok()) return At(more.status(), path.native());
+    if (!*more) break;
+    if (number > kRequestsMax) {
+      return At(InvalidArgument("has more than {} records", kRequestsMax), path.native());
+    }
+    if (Status status = RunRecord(record, skipped); !status.ok()) {
+      return At(status, fmt::format("{}: record {}", path.native(), number));
+    }
+  }
+  for (const auto& [kind, count] : skipped) {
+    PENSTOCK_LOG(kWarning, "warm-up: {}: skipped {} {} requests, which are not served",
+                 path.native(), count, tfs::KindName(kind));
+  }
+  return OkStatus();
+}
+
+Status Replay::RunFile(const fs::path& path) {
+  ASSIGN_OR_RETURN(const Slice content, ReadFile(path));
+  return path.extension() == ".pb" ? RunPredict(content) : RunJson(content);
+}
+
+Status Replay::RunFolder(const fs::path& path) {
+  std::error_code error;
+  if (!fs::exists(path, error) && !error) return OkStatus();
+  std::vector<fs::path> files;
+  for (fs::directory_iterator each(path, error), end; !error && each != end;
+       each.increment(error)) {
+    const fs::path extension = each->path().extension();
+    if (extension == ".pb" || extension == ".json") {
+      files.push_back(each->path());
+    } else {
+      PENSTOCK_LOG(kWarning, "warm-up: {} is not run: its name ends in neither .pb nor .json",
+                   each->path().native());
+    }
+  }
+  if (error) return At(CannotRead(error.value()), path.native());
+  if (files.size() > kRequestsMax) {
+    return At(InvalidArgument("has more than {} requests", kRequestsMax), path.native());
+  }
+  std::sort(files.begin(), files.end());
+  for (const fs::path& file : files) {
+    if (Status status = RunFile(file); !status.ok()) return At(status, file.native());
+  }
+  return OkStatus();
+}
+
+}  // namespace
+
+Status RunWarmUp(Model& model, const std::string& version_path, const WarmUpOptions& options,
+                 CancelToken& cancel, WarmUpCounts& counts) {
+  Replay replay(model, options, cancel, counts);
+  const fs::path version(version_path);
+  TRY(replay.RunRecords(version / kRecordFile));
+  return replay.RunFolder(version / kFolder);
+}
+
+}  // namespace penstock

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "loading/warm_up_loader.h"
+
+#include "base/give_way.h"
+#include "base/log.h"
+#include "infer/served_model.h"
+
+namespace penstock {
+
+StatusOr<std::unique_ptr<core::Servable>> WarmUpLoader::Load() {
+  CancelToken cancel;
+  SetRunning(&cancel);
+  StatusOr<std::unique_ptr<core::Servable>> servable = LoadAndWarmUp(cancel);
+  SetRunning(nullptr);
+  return servable;
+}
+
+void WarmUpLoader::Cancel() {
+  loader_->Cancel();
+  MutexLock lock(mutex_);
+  if (running_ != nullptr) running_->Cancel();
+}
+
+void WarmUpLoader::SetRunning(CancelToken* cancel) {
+  MutexLock lock(mutex_);
+  running_ = cancel;
+}
+
+StatusOr<std::unique_ptr<core::Servable>> WarmUpLoader::LoadAndWarmUp(CancelToken& cancel) {
+  ASSIGN_OR_RETURN(std::unique_ptr<core::Servable> servable, loader_->Load());
+  TRY(WarmUp(static_cast<ServedModel&>(*servable).model(), cancel));
+  return servable;
+}
+
+Status WarmUpLoader::WarmUp(Model& model, CancelToken& cancel) {
+  const GiveWay to_requests;
+  WarmUpCounts counts;
+  const SteadyTime start = clock_.Now();
+  Status status = RunWarmUp(model, version_path_, options_, cancel, counts);
+  // Without recorded requests there was none.
+  if (!status.ok() || counts.requests + counts.skipped > 0) {
+    Record(status, counts, clock_.Now() - start);
+  }
+  return status;
+}
+
+void WarmUpLoader::Record(const Status& status, const WarmUpCounts& counts, Duration time) {
+  metrics_
+      .AddHistogram(":tensorflow:serving:model_warmup_latency",
+                    "Time that the warm-up of a version took, microseconds.", LatencyBucketsUs(),
+                    {{"model_path", version_path_}, {"status", StatusCodeName(status.code())}})
+      .Record(std::chrono::duration<double, std::micro>(time).count());
+  metrics_
+      .AddCounter(":tensorflow:serving:model_warmup_records_read",
+                  "Recorded requests read to warm up a version.", {{"model_path", version_path_}})
+      .Add(counts.requests + counts.skipped);
+  if (!status.ok()) return;  // the manager says why the load failed
+  PENSTOCK_LOG(kInfo, "warmed up {}: {} requests, {} times each, in {} ms", id_.ToString(),
+               counts.requests, options_.iterations,
+               std::chrono::duration_cast<std::chrono::milliseconds>(time).count());
+}
+
+}  // namespace penstock

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// Any loader, and the warm-up of what it loads.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "base/mutex.h"
+#include "core/loader.h"
+#include "core/servable.h"
+#include "loading/warm_up.h"
+
+namespace penstock {
+
+// One thread at a time but for Cancel. What `loader` loads is made by MakeServedModel. `metrics`
+// and `clock` outlive it.
+class WarmUpLoader final : public core::Loader {
+ public:
+  WarmUpLoader(core::ServableId id, std::string version_path, WarmUpOptions options,
+               std::unique_ptr<core::Loader> loader, MetricsRegistry& metrics,
+               const Clock& clock = Clock::Real())
+      : id_(std::move(id)),
+        version_path_(std::move(version_path)),
+        options_(std::move(options)),
+        loader_(std::move(loader)),
+        metrics_(metrics),
+        clock_(clock) {}
+
+  StatusOr<core::ResourceEstimate> EstimateResources() override {
+    return loader_->EstimateResources();
+  }
+  StatusOr<core::ResourceEstimate> ResourcesTaken(
+      const std::optional<core::MemoryGrowth>& growth) override {
+    return loader_->ResourcesTaken(growth);
+  }
+  // Errors: the loader's own, and RunWarmUp's; what was loaded is then unloaded.
+  StatusOr<std::unique_ptr<core::Servable>> Load() override EXCLUDES(mutex_);
+  void Cancel() override EXCLUDES(mutex_);
+
+ private:
+  StatusOr<std::unique_ptr<core::Servable>> LoadAndWarmUp(CancelToken& cancel);
+  Status WarmUp(Model& model, CancelToken& cancel);
+  void SetRunning(CancelToken* cancel) EXCLUDES(mutex_);
+  void Record(const Status& status, const WarmUpCounts& counts, Duration time);
+
+  const core::ServableId id_;
+  const std::string version_path_;
+  const WarmUpOptions options_;
+  const std::unique_ptr<core::Loader> loader_;
+  MetricsRegistry& metrics_;
+  const Clock& clock_;
+
+  Mutex mutex_;
+  CancelToken* running_ GUARDED_BY(mutex_) = nullptr;  // of the load that runs
+};
+
+}  // namespace penstock

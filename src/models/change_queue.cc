@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "models/change_queue.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace penstock {
+namespace {
+
+// Why it need not be carried out any more; OK: it must be.
+Status Refusal(const ChangeRequest& request, SteadyTime now) {
+  return std::visit(
+      [now](const auto& each) {
+        if (!each.is_wanted()) return absl::CancelledError("the client has gone");
+        if (now >= each.deadline) return absl::DeadlineExceededError("other changes took the time");
+        return OkStatus();
+      },
+      request);
+}
+
+void Answer(ChangeRequest& request, const Status& status) {
+  std::visit([&](auto& each) { each.done(status); }, request);
+}
+
+}  // namespace
+
+void ChangeQueue::Add(ChangeRequest request) { requests_.push_back(std::move(request)); }
+
+std::optional<ChangeRequest> ChangeQueue::TakeNext(
+    const std::function<bool(const std::string& model)>& is_busy) {
+  std::set<std::string> held;  // what changes them is further ahead, and waits
+  for (auto request = requests_.begin(); request != requests_.end(); ++request) {
+    const auto* const change = std::get_if<ModelChange>(&*request);
+    const bool waits =
+        change == nullptr ? !held.empty() : held.contains(change->model) || is_busy(change->model);
+    if (!waits) {
+      ChangeRequest next = std::move(*request);
+      requests_.erase(request);
+      return next;
+    }
+    if (change == nullptr) return std::nullopt;
+    held.insert(change->model);
+  }
+  return std::nullopt;
+}
+
+std::set<std::string> ChangeQueue::UnwantedModels() const {
+  std::set<std::string> models;
+  for (const ChangeRequest& request : requests_) {
+    const auto* const change = std::get_if<ModelChange>(&request);
+    if (change == nullptr) continue;
+    if (change->kind == ModelChange::Kind::kRemove || change->kind == ModelChange::Kind::kUnload)
+      models.insert(change->model);
+  }
+  return models;
+}
+
+void ChangeQueue::AnswerGone(SteadyTime now) {
+  std::deque<ChangeRequest> left;
+  for (ChangeRequest& request : requests_) {
+    if (const Status status = Refusal(request, now); !status.ok()) {
+      Answer(request, status);
+    } else {
+      left.push_back(std::move(request));
+    }
+  }
+  requests_ = std::move(left);
+}
+
+void ChangeQueue::AnswerAll(const Status& status) {
+  for (ChangeRequest& request : std::exchange(requests_, {})) Answer(request, status);
+}
+
+}  // namespace penstock

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "models/model_list.h"
+
+#include <algorithm>
+#include <limits>
+#include <set>
+#include <utility>
+
+#include "base/utf8.h"
+#include "infer/builtin_models.h"
+#include "options/config_file.h"
+
+namespace penstock {
+namespace {
+
+Status CheckExperiments(const std::vector<ConfiguredModel>& models, std::string_view where) {
+  std::set<std::string_view> names;
+  for (const ConfiguredModel& model : models) names.insert(model.name);
+  for (const ConfiguredModel& model : models) {
+    std::vector<const ExperimentTarget*> targets;
+    for (const ArmOptions& arm : model.experiment.arms) targets.push_back(&arm.target);
+    for (const ShadowOptions& shadow : model.experiment.shadows) targets.push_back(&shadow.target);
+    for (const ExperimentTarget* target : targets) {
+      if (names.contains(target->model)) continue;
+      return InvalidArgument(
+          "{}: model '{}' has an experiment with the model '{}', which is not in the list", where,
+          model.name, target->model);
+    }
+  }
+  return OkStatus();
+}
+
+core::VersionSelection SelectionOf(const ConfiguredModel& model) {
+  switch (model.versions) {
+    case ConfiguredModel::Versions::kAll:
+      return core::AllVersions{};
+    case ConfiguredModel::Versions::kSpecific:
+      return core::SpecificVersions{model.specific};
+    case ConfiguredModel::Versions::kLatest:
+      break;
+  }
+  return core::LatestVersions{
+      static_cast<int>(std::min<uint32_t>(model.latest_count, std::numeric_limits<int>::max()))};
+}
+
+}  // namespace
+
+std::string_view ModelListPlace(const Settings& settings) {
+  if (settings.model_config_file.empty()) return "--model_base_path";
+  return settings.model_config_file;
+}
+
+StatusOr<std::vector<ConfiguredModel>> ReadModelList(const Settings& settings) {
+  if (!settings.model_config_file.empty()) {
+    ASSIGN_OR_RETURN(const std::string text,
+                     ReadConfigFile("model_config_file", settings.model_config_file));
+    return tfs::ParseModelConfig(text, settings.model_config_file);
+  }
+  std::vector<ConfiguredModel> models(1);
+  models[0].name = settings.model_name;
+  models[0].base_path = settings.model_base_path;
+  return models;
+}
+
+Status CheckModels(const std::vector<ConfiguredModel>& models, std::string_view where,
+                   const BackendHost& backends) {
+  TRY(CheckExperiments(models, where));
+  for (const ConfiguredModel& model : models) {
+    if (const std::string name = ToUtf8(model.name); name != model.name)
+      return InvalidArgument("{}: the model's name '{}' is not UTF-8", where, name);
+    if (IsBuiltinPath(model.base_path)) {
+      if (const auto builtin = MakeBuiltinModel(model.base_path); !builtin.ok())
+        return InvalidArgument("{}: model '{}': {}", where, model.name,
+                               MessageOf(builtin.status()));
+      if (!model.platform.empty())
+        return InvalidArgument("{}: model '{}' is built in ({}), so leave out model_platform '{}'",
+                               where, model.name, model.base_path, model.platform);
+      continue;
+    }
+    if (IsS3Path(model.base_path)) {
+      if (const auto location = ParseS3Path(model.base_path); !location.ok())
+        return InvalidArgument("{}: model '{}': {}", where, model.name,
+                               MessageOf(location.status()));
+    }
+    if (model.platform.empty()) continue;
+    LoadOptions options;
+    options.platform = model.platform;
+    const auto backend = backends.BackendFor(model.base_path, options);
+    if (!backend.ok()) {
+      return InvalidArgument("{}: model '{}' requests the unsupported model_platform '{}': {}",
+                             where, model.name, model.platform, MessageOf(backend.status()));
+    }
+  }
+  return OkStatus();
+}
+
+core::ModelConfig ManagerConfig(const ConfiguredModel& model) {
+  core::ModelConfig config;
+  config.name = model.name;
+  config.labels = model.labels;
+  if (model.preserves_resources) config.policy = &core::ResourcePreservingPolicy();
+  config.load_mode = model.load_mode;
+  config.unload_after_idle = model.unload_after_idle;
+  config.keep_loaded = model.keep_loaded;
+  config.load_timeout = model.load_timeout;
+  config.memory_bytes = model.memory_bytes;
+  return config;
+}
+
+DirectoryModel DirectoryConfig(const ConfiguredModel& model) {
+  return {model.name, model.base_path, SelectionOf(model)};
+}
+
+ObjectStoreModel ObjectStoreConfig(const ConfiguredModel& model) {
+  return {model.name, model.base_path, SelectionOf(model)};
+}
+
+}  // namespace penstock

@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "models/model_reloader.h"
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <utility>
+
+#include "base/executor.h"
+#include "base/log.h"
+#include "options/config_file.h"
+#include "sources/directory/version_folders.h"
+
+namespace penstock {
+namespace {
+
+// Changes that have been asked for and not been answered: more than operators and their scripts
+// need. Each keeps a call open, and is looked at after the manager's events.
+constexpr size_t kUnderWayMax = 100;
+// How often it is looked whether the clients of those are still there.
+constexpr Duration kLookEvery = std::chrono::milliseconds(100);
+
+using PlaceMap = std::map<std::string, ModelPlace>;
+
+std::string_view NameOf(core::LoadMode mode) {
+  switch (mode) {
+    case core::LoadMode::kAlways:
+      break;
+    case core::LoadMode::kOnDemand:
+      return "ON_DEMAND";
+    case core::LoadMode::kNever:
+      return "NEVER";
+  }
+  return "ALWAYS";
+}
+
+Status ShuttingDown() { return absl::UnavailableError("the server is shutting down"); }
+
+// The models for which nobody needs to wait any more: removed, moved or unloaded.
+std::set<std::string> Lost(const PlaceMap& before, const PlaceMap& after) {
+  std::set<std::string> lost;
+  for (const auto& [name, old] : before) {
+    const auto found = after.find(name);
+    if (found == after.end() || found->second.base_path != old.base_path ||
+        (found->second.load == NameOf(core::LoadMode::kNever) && found->second.load != old.load)) {
+      lost.insert(name);
+    }
+  }
+  return lost;
+}
+
+bool NamesVersion(const ModelChange& change) {
+  return change.kind == ModelChange::Kind::kPin || change.kind == ModelChange::Kind::kLabel;
+}
+
+}  // namespace
+
+ModelReloader::ModelReloader(const Settings& settings, ModelSet& models, core::Manager& manager)
+    : settings_(settings), models_(models), manager_(manager) {}
+
+ModelReloader::~ModelReloader() { Stop(); }
+
+void ModelReloader::Start() {
+  if (!settings_.model_config_file.empty()) {
+    const auto text = ReadConfigFile("model_config_file", settings_.model_config_file);
+    if (text.ok()) last_text_ = *text;
+    const auto period = std::chrono::seconds(settings_.model_config_file_poll_wait_seconds);
+    if (period > Duration::zero()) next_file_look_ = Clock::Real().Now() + period;
+  }
+  listener_ = manager_.AddListener([this](const core::ManagerEvent&) {
+    MutexLock lock(mutex_);
+    has_event_ = true;
+    if (awaits_events_) wake_.NotifyOne();
+  });
+  thread_ = std::thread([this] { RunThread(); });
+}
+
+void ModelReloader::Stop() {
+  {
+    MutexLock lock(mutex_);
+    is_stopping_ = true;
+  }
+  wake_.NotifyOne();
+  if (thread_.joinable()) thread_.join();
+  if (const int listener = std::exchange(listener_, 0); listener != 0)
+    manager_.RemoveListener(listener);
+  std::vector<ChangeRequest> incoming;
+  {
+    MutexLock lock(mutex_);
+    incoming.swap(incoming_);
+  }
+  for (ChangeRequest& request : incoming) queue_.Add(std::move(request));
+  queue_.AnswerAll(ShuttingDown());
+  pending_.AnswerAll(ShuttingDown());
+}
+
+void ModelReloader::ReloadFile() {
+  {
+    MutexLock lock(mutex_);
+    shall_read_file_ = true;
+  }
+  wake_.NotifyOne();
+}
+
+template <typename Kind>
+void ModelReloader::Enqueue(Kind request) {
+  request.deadline =
+      std::min(request.deadline,
+               Clock::Real().Now() + std::chrono::seconds(settings_.reload_timeout_seconds));
+  Status refused;
+  {
+    MutexLock lock(mutex_);
+    if (is_stopping_) {
+      refused = ShuttingDown();
+    } else if (*under_way_ >= kUnderWayMax) {
+      refused = Error(StatusCode::kUnavailable,
+                      "{} changes of the models are under way: try again later", kUnderWayMax);
+    } else {
+      ++*under_way_;
+      request.done = [under_way = under_way_,
+                      done = std::move(request.done)](Status status) mutable {
+        --*under_way;
+        done(std::move(status));
+      };
+      incoming_.emplace_back(std::move(request));
+    }
+  }
+  if (!refused.ok()) return request.done(std::move(refused));
+  wake_.NotifyOne();
+}
+
+void ModelReloader::Submit(tfs::ReloadRequest request) { Enqueue(std::move(request)); }
+void ModelReloader::Submit(ModelChange change) { Enqueue(std::move(change)); }
+
+std::map<std::string, ModelPlace> ModelReloader::Places() const {
+  MutexLock lock(mutex_);
+  return places_;
+}
+
+Status ModelReloader::ApplyFirst(std::vector<tfs::ConfiguredModel> base, std::string_view where) {
+  ModelOverrides overrides;
+  if (!settings_.state_file.empty()) TRY(overrides.Read(settings_.state_file));
+  return Apply(std::move(base), std::move(overrides), where).status();
+}
+
+StatusOr<std::set<std::string>> ModelReloader::Apply(std::vector<tfs::ConfiguredModel> base,
+                                                     ModelOverrides overrides,
+                                                     std::string_view where) {
+  ASSIGN_OR_RETURN(const std::vector<tfs::ConfiguredModel> models, overrides.Over(base));
+  PlaceMap places;
+  for (const tfs::ConfiguredModel& model : models) {
+    places.emplace(model.name,
+                   ModelPlace{model.base_path, model.platform, std::string(NameOf(model.load_mode)),
+                              overrides.PinOf(model.name)});
+  }
+  const std::set<std::string> lost = OnTheirWay(Lost(Places(), places));
+  ASSIGN_OR_RETURN(std::set<std::string> moved, models_.Apply(models, where));
+  base_ = std::move(base);
+  overrides_ = std::move(overrides);
+  {
+    MutexLock lock(mutex_);
+    places_ = std::move(places);
+  }
+  pending_.Overtake(lost);
+  return moved;
+}
+
+std::set<std::string> ModelReloader::OnTheirWay(std::set<std::string> models) const {
+  std::erase_if(models, [this](const std::string& name) {
+    return manager_.IsModelReady(name).value_or(false) && !pending_.HasChangeOf(name);
+  });
+  return models;
+}
+
+Status ModelReloader::WriteState() const {
+  return settings_.state_file.empty() ? OkStatus() : overrides_.Write(settings_.state_file);
+}
+
+void ModelReloader::RunThread() {
+  SetThreadName("reload");
+  while (const std::optional<FileLook> look = WaitForWork()) {
+    if (*look != FileLook::kNone) ReadFile(*look);
+    ServeChanges();
+  }
+}
+
+std::optional<ModelReloader::FileLook> ModelReloader::WaitForWork() {
+  const SteadyTime now = Clock::Real().Now();
+  const bool has_work = queue_.size() + pending_.size() > 0;
+  const SteadyTime until = has_work ? std::min(next_file_look_, now + kLookEvery) : next_file_look_;
+  MutexLock lock(mutex_);
+  awaits_events_ = has_work;
+  while (!is_stopping_ && !shall_read_file_ && incoming_.empty() && !(has_event_ && has_work)) {
+    if (until == kNoDeadline) {
+      wake_.Wait(mutex_);
+    } else if (!wake_.WaitUntil(mutex_, until)) {
+      break;
+    }
+  }
+  if (is_stopping_) return std::nullopt;
+  has_event_ = false;
+  for (ChangeRequest& request : std::exchange(incoming_, {})) queue_.Add(std::move(request));
+  if (std::exchange(shall_read_file_, false)) return FileLook::kAlways;
+  return Clock::Real().Now() < next_file_look_ ? FileLook::kNone : FileLook::kIfChanged;
+}
+
+void ModelReloader::ServeChanges() {
+  const auto is_busy = [this](const std::string& model) { return pending_.HasChangeOf(model); };
+  do {
+    queue_.AnswerGone(Clock::Real().Now());
+    pending_.Overtake(OnTheirWay(queue_.UnwantedModels()));
+    while (std::optional<ChangeRequest> request = queue_.TakeNext(is_busy)) {
+      if (IsStopping()) return std::visit([](auto& each) { each.done(ShuttingDown()); }, *request);
+      std::visit([this](auto& each) { Serve(std::move(each)); }, *request);
+      pending_.Overtake(OnTheirWay(queue_.UnwantedModels()));
+    }
+  } while (pending_.AnswerSettled());
+}
+
+bool ModelReloader::IsStopping() const {
+  MutexLock lock(mutex_);
+  return is_stopping_;
+}
+
+void ModelReloader::ReadFile(FileLook look) {
+  if (look == FileLook::kIfChanged) {
+    next_file_look_ =
+        Clock::Real().Now() + std::chrono::seconds(settings_.model_config_file_poll_wait_seconds);
+  }
+  const bool is_forced = look == FileLook::kAlways;
+  const std::string& file = settings_.model_config_file;
+  const StatusOr<std::string> text = ReadConfigFile("model_config_file", file);
+  if (text.ok() && *text == last_text_ && !is_forced) return;
+  Status status = text.status();
+  if (status.ok()) {
+    auto models = tfs::ParseModelConfig(*text, file);
+    status = models.ok() ? Apply(*std::move(models), overrides_, file).status() : models.status();
+  }
+  // What is refused is tried again at the next look, since a platform's library may appear; but it
+  // is said once.
+  const std::string error(MessageOf(status));
+  const bool is_known = std::exchange(last_error_, error) == error;
+  if (status.ok()) {
+    last_text_ = *text;
+    PENSTOCK_LOG(kInfo, "{} was read again and is in force", file);
+  } else if (!is_known || is_forced) {
+    PENSTOCK_LOG(kError, "the models stay as they are: {}", error);
+  }
+}
+
+void ModelReloader::Serve(tfs::ReloadRequest request) {
+  AwaitedModels awaited;
+  for (const tfs::ConfiguredModel& model : request.models) {
+    awaited.names.push_back(model.name);
+    if (!settings_.allow_version_labels_for_unavailable_models)
+      awaited.labels[model.name] = model.labels;
+  }
+  awaited.since = std::chrono::system_clock::now();
+  ModelOverrides overrides = overrides_;
+  overrides.ForgetList();
+  auto moved = Apply(std::move(request.models), std::move(overrides), "ReloadConfigRequest");
+  if (!moved.ok()) {
+    PENSTOCK_LOG(kWarning, "the models stay as they are: {}", MessageOf(moved.status()));
+    return request.done(moved.status());
+  }
+  PENSTOCK_LOG(kInfo, "a client has replaced the list of models: {}",
+               fmt::join(awaited.names, ", "));
+  awaited.moved = *std::move(moved);
+  pending_.Add({.awaited = std::move(awaited),
+                .model = "",
+                .deadline = request.deadline,
+                .is_wanted = std::move(request.is_wanted),
+                .done = [written = WriteState(), done = std::move(request.done)](
+                            Status waited) mutable { done(waited.ok() ? written : waited); }});
+}
+
+void ModelReloader::Serve(ModelChange change) {
+  AwaitedModels awaited;
+  awaited.since = std::chrono::system_clock::now();
+  std::optional<ModelOverrides> before;
+  if (NamesVersion(change)) before = overrides_;
+  auto moved = ApplyChange(change);
+  if (!moved.ok()) return change.done(moved.status());
+  awaited.moved = *std::move(moved);
+  PENSTOCK_LOG(kInfo, "an operator has changed model {}", change.model);
+  if (const Status status = WriteState(); !status.ok()) {
+    return change.done(Error(status.code(),
+                             "the change is in force, but will not outlive the server: {}",
+                             MessageOf(status)));
+  }
+  if (change.kind == ModelChange::Kind::kLoad && LoadNow(change)) return;
+  if (change.kind != ModelChange::Kind::kRemove) awaited.names.push_back(change.model);
+  if (change.kind == ModelChange::Kind::kLabel)
+    awaited.labels[change.model][change.label] = change.version;
+  if (change.kind == ModelChange::Kind::kPin) awaited.pinned[change.model] = change.version;
+  Await(std::move(change), std::move(awaited), std::move(before));
+}
+
+StatusOr<std::set<std::string>> ModelReloader::ApplyChange(const ModelChange& change) {
+  ModelOverrides overrides = overrides_;
+  TRY(overrides.Add(change, base_));
+  if (NamesVersion(change)) TRY(CheckVersion(change));
+  return Apply(base_, std::move(overrides), "the admin API");
+}
+
+void ModelReloader::Await(ModelChange change, AwaitedModels awaited,
+                          std::optional<ModelOverrides> before) {
+  PendingChange pending{.awaited = std::move(awaited),
+                        .model = change.model,
+                        .deadline = change.deadline,
+                        .is_wanted = change.is_wanted,
+                        .done = nullptr};
+  pending.done = [this, change = std::move(change),
+                  before = std::move(before)](Status status) mutable {
+    if (before && status.code() == StatusCode::kFailedPrecondition) TakeBack(change, *before);
+    // A model that does not load is no fault of the server.
+    if (status.code() == StatusCode::kUnknown)
+      status = Error(StatusCode::kFailedPrecondition, "{}", MessageOf(status));
+    change.done(std::move(status));
+  };
+  pending_.Add(std::move(pending));
+}
+
+void ModelReloader::TakeBack(const ModelChange& change, const ModelOverrides& before) {
+  ModelOverrides overrides = overrides_;
+  if (!overrides.TakeBack(change, before)) return;
+  Status status = Apply(base_, std::move(overrides), "the admin API").status();
+  if (status.ok()) status = WriteState();
+  if (!status.ok()) {
+    PENSTOCK_LOG(kError, "the change of model {} cannot be taken back: {}", change.model,
+                 MessageOf(status));
+  }
+}
+
+bool ModelReloader::LoadNow(ModelChange& change) {
+  const auto done = std::make_shared<absl::AnyInvocable<void(Status)>>(std::move(change.done));
+  if (manager_.LoadOnDemand({.model = change.model,
+                             .deadline = change.deadline,
+                             .done = [done](Status status) { (*done)(std::move(status)); },
+                             .is_wanted = change.is_wanted})) {
+    return true;
+  }
+  change.done = std::move(*done);
+  return false;
+}
+
+Status ModelReloader::CheckVersion(const ModelChange& change) const {
+  for (const core::VersionStatus& version : manager_.VersionStatuses(change.model)) {
+    if (version.id.version == change.version && version.state != core::VersionState::kEnd)
+      return OkStatus();
+  }
+  const auto places = Places();
+  const std::string& base_path = places.at(change.model).base_path;
+  const auto folders = ListVersions(base_path);
+  if (folders.ok() && folders->contains(change.version)) return OkStatus();
+  if (change.kind == ModelChange::Kind::kPin) {
+    return Error(StatusCode::kNotFound,
+                 "model {} has no version {} in {}: nothing is changed, since pinning it would "
+                 "unload all others",
+                 change.model, change.version.value, base_path);
+  }
+  return Error(
+      StatusCode::kFailedPrecondition,
+      "Request to assign label to version {} of model {}, which is not currently available "
+      "for inference: there is no such version in {}",
+      change.version.value, change.model, base_path);
+}
+
+}  // namespace penstock

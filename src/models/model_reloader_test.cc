@@ -1,0 +1,349 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "models/model_reloader.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <future>
+
+#include "core/background_threads.h"
+#include "serving/model_server_config.pb.h"
+
+namespace penstock {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+using tfs::ConfiguredModel;
+using Kind = ModelChange::Kind;
+
+// Keeps loads from beginning. Thread-safe.
+class HeldLoads final {
+ public:
+  // So many loads, from the next one on, begin when they are released.
+  void HoldNext(int count) EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    left_ = count;
+  }
+  void Release() EXCLUDES(mutex_) {
+    std::vector<Task> tasks;
+    {
+      MutexLock lock(mutex_);
+      left_ = 0;
+      tasks.swap(tasks_);
+    }
+    for (Task& task : tasks) run_(std::move(task));
+  }
+
+ private:
+  friend class HoldingBackground;
+
+  // True if `task` is kept.
+  bool Take(Task& task) EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    if (left_ == 0) return false;
+    --left_;
+    tasks_.push_back(std::move(task));
+    return true;
+  }
+
+  std::function<void(Task)> run_;  // fixed before the first load
+  Mutex mutex_;
+  int left_ GUARDED_BY(mutex_) = 0;
+  std::vector<Task> tasks_ GUARDED_BY(mutex_);
+};
+
+// Real threads, but for the loads that are held. Thread-safe.
+class HoldingBackground final : public core::Background {
+ public:
+  HoldingBackground(HeldLoads& held, core::SnapshotCell& lookup)
+      : held_(held), threads_({.load_threads = 4, .nice = 0}, lookup) {
+    held_.run_ = [this](Task task) { threads_.RunLoad(std::move(task), false); };
+  }
+
+  SteadyTime Now() const override { return threads_.Now(); }
+  void RunAt(SteadyTime time, Task task) override { threads_.RunAt(time, std::move(task)); }
+  void RunLoad(Task task, bool continues) override {
+    if (continues || !held_.Take(task)) threads_.RunLoad(std::move(task), continues);
+  }
+  void SetLoadThreads(int threads) override { threads_.SetLoadThreads(threads); }
+  void NoteHungLoads(int change) override { threads_.NoteHungLoads(change); }
+  void FreeSnapshot(std::unique_ptr<const core::Snapshot> snapshot) override {
+    threads_.FreeSnapshot(std::move(snapshot));
+  }
+  void Unload(std::unique_ptr<core::VersionEntry> entry, Task on_unloaded) override {
+    threads_.Unload(std::move(entry), std::move(on_unloaded));
+  }
+
+ private:
+  HeldLoads& held_;
+  core::BackgroundThreads threads_;
+};
+
+ConfiguredModel Builtin(std::string name) {
+  ConfiguredModel model;
+  model.name = std::move(name);
+  model.base_path = "builtin:half_plus_two";
+  return model;
+}
+
+// The model "m", of whose versions 1 to 3 in a folder the first one serves.
+class ModelReloaderTest : public testing::Test {
+ protected:
+  ModelReloaderTest() {
+    for (const char* version : {"1", "2"}) WriteVersion(version, "half_plus_two");
+    WriteVersion("3", "nonsense");
+    EXPECT_EQ(reloader_.ApplyFirst({Configured()}, "the test"), OkStatus());
+    models_.Start();
+    reloader_.Start();
+    EXPECT_TRUE(manager_.WaitFor([this] { return manager_.IsReady(); }));
+  }
+  ~ModelReloaderTest() override {
+    reloader_.Stop();
+    manager_.StartDrain();
+    held_.Release();
+    models_.Stop();
+    fs::remove_all(folder_);
+  }
+
+  void WriteVersion(const std::string& version, const std::string& model) const {
+    fs::create_directories(folder_ + "/m/" + version);
+    std::ofstream(folder_ + "/m/" + version + "/model.builtin") << model << "\n";
+  }
+  ConfiguredModel Configured() const {
+    ConfiguredModel model;
+    model.name = "m";
+    model.base_path = folder_ + "/m";
+    model.versions = ConfiguredModel::Versions::kSpecific;
+    model.specific = {{1}};
+    return model;
+  }
+
+  // An answer that is asked for, and may have come.
+  struct Answer {
+    std::future<Status> status;
+    std::shared_ptr<std::atomic<bool>> is_wanted = std::make_shared<std::atomic<bool>>(true);
+
+    bool HasCome() const { return status.wait_for(Duration::zero()) == std::future_status::ready; }
+    Status Get() { return status.get(); }
+  };
+
+  template <typename Request>
+  Answer Submit(Request request) {
+    std::promise<Status> promise;
+    Answer answer{promise.get_future()};
+    request.is_wanted = [is_wanted = answer.is_wanted] { return is_wanted->load(); };
+    request.done = [promise = std::move(promise)](Status status) mutable {
+      promise.set_value(std::move(status));
+    };
+    reloader_.Submit(std::move(request));
+    return answer;
+  }
+  Answer Submit(Kind kind, std::string model, int64_t version = 0,
+                SteadyTime deadline = kNoDeadline) {
+    ModelChange change;
+    change.kind = kind;
+    change.model = std::move(model);
+    change.version = {version};
+    change.label = "stable";
+    change.deadline = deadline;
+    if (kind == Kind::kPut) {
+      tensorflow::serving::ModelConfig config;
+      config.set_name(change.model);
+      config.set_base_path("builtin:half_plus_two");
+      change.config = config.SerializeAsString();
+    }
+    return Submit(std::move(change));
+  }
+  Answer SubmitList(std::vector<ConfiguredModel> models) {
+    tfs::ReloadRequest request;
+    request.models = std::move(models);
+    return Submit(std::move(request));
+  }
+  // A change of a model of its own, so that all that came before have been looked at.
+  void PassOne() { EXPECT_EQ(Submit(Kind::kPut, "passing").Get(), OkStatus()); }
+
+  const std::string folder_ =
+      fmt::format("{}model_reloader_{}_{}", testing::TempDir(),
+                  testing::UnitTest::GetInstance()->current_test_info()->name(), getpid());
+  Settings settings_ = [this] {
+    Settings settings;
+    settings.state_file = folder_ + "/state";
+    settings.version_settle_ms = 0;
+    return settings;
+  }();
+  MetricsRegistry metrics_;
+  BackendHost backends_{{.folder = folder_, .options = {}, .set_by = {}}};
+  Experiments experiments_{metrics_};
+  HeldLoads held_;
+  core::Manager manager_{{.load_retries_max = 0}, [this](core::SnapshotCell& lookup) {
+                           return std::make_unique<HoldingBackground>(held_, lookup);
+                         }};
+  ModelSet models_{settings_, backends_, metrics_, manager_, experiments_};
+  ModelReloader reloader_{settings_, models_, manager_};
+};
+
+TEST_F(ModelReloaderTest, ASlowChangeHoldsUpNoOtherModel) {
+  held_.HoldNext(1);
+  Answer slow = Submit(Kind::kPut, "slow");
+  EXPECT_EQ(Submit(Kind::kPut, "quick").Get(), OkStatus());
+  EXPECT_EQ(Submit(Kind::kPin, "m", 2).Get(), OkStatus());
+  EXPECT_FALSE(slow.HasCome());
+  held_.Release();
+  EXPECT_EQ(slow.Get(), OkStatus());
+}
+
+TEST_F(ModelReloaderTest, ASlowListHoldsUpNothing) {
+  held_.HoldNext(1);
+  Answer slow = SubmitList({Configured(), Builtin("slow")});
+  EXPECT_EQ(Submit(Kind::kPut, "quick").Get(), OkStatus());
+  Answer longer = SubmitList({Builtin("slow"), Configured(), Builtin("more")});
+  PassOne();
+  EXPECT_TRUE(manager_.WaitFor([this] { return manager_.IsModelReady("more").value_or(false); }));
+  EXPECT_FALSE(slow.HasCome() || longer.HasCome());
+  held_.Release();
+  EXPECT_EQ(slow.Get(), OkStatus());  // what it asked for is in the other list, too
+  EXPECT_EQ(longer.Get(), OkStatus());
+}
+
+TEST_F(ModelReloaderTest, ChangesOfOneModelGoOneAfterTheOther) {
+  held_.HoldNext(1);
+  Answer pin = Submit(Kind::kPin, "m", 2);
+  Answer unpin = Submit(Kind::kUnpin, "m");
+  PassOne();
+  Answer list = SubmitList({Configured()});  // behind them, since it is about all models
+  EXPECT_EQ(reloader_.Places()["m"].pinned_version, core::VersionNumber{2});
+  EXPECT_FALSE(pin.HasCome() || unpin.HasCome() || list.HasCome());
+  held_.Release();
+  EXPECT_EQ(pin.Get(), OkStatus());
+  EXPECT_EQ(unpin.Get(), OkStatus());
+  EXPECT_EQ(list.Get(), OkStatus());
+  EXPECT_EQ(reloader_.Places()["m"].pinned_version, std::nullopt);
+}
+
+TEST_F(ModelReloaderTest, WhatCannotBeHadIsTakenBackAndChangesOfOthersStay) {
+  ASSERT_EQ(Submit(Kind::kLabel, "m", 1).Get(), OkStatus());
+  for (const Kind kind : {Kind::kPin, Kind::kLabel}) {
+    held_.HoldNext(1);
+    Answer bad = Submit(kind, "m", 3);
+    PassOne();
+    held_.Release();
+    EXPECT_EQ(bad.Get().code(), StatusCode::kFailedPrecondition);
+    EXPECT_EQ(reloader_.Places()["m"].pinned_version, std::nullopt);
+    EXPECT_EQ(manager_.Labels("m").at("stable").wanted.value, 1);
+    EXPECT_TRUE(reloader_.Places().contains("passing"));
+    ModelOverrides kept;
+    ASSERT_EQ(kept.Read(settings_.state_file), OkStatus());
+    EXPECT_EQ(kept.PinOf("m"), std::nullopt);
+    EXPECT_EQ(kept.Over({Configured()})->size(), 2U);
+  }
+}
+
+TEST_F(ModelReloaderTest, ToRemoveOrUnloadAModelWaitsForNothing) {
+  for (const Kind kind : {Kind::kUnload, Kind::kRemove}) {
+    held_.HoldNext(1);
+    Answer slow = Submit(Kind::kPut, "slow");
+    Answer again = Submit(Kind::kLoad, "slow");
+    EXPECT_EQ(Submit(kind, "slow").Get(), OkStatus());
+    const Status status = slow.Get();
+    EXPECT_EQ(status.code(), StatusCode::kAborted);
+    EXPECT_THAT(MessageOf(status), HasSubstr("removed, unloaded or moved model slow"));
+    EXPECT_EQ(again.Get().code(), StatusCode::kAborted);
+    held_.Release();
+  }
+  EXPECT_FALSE(reloader_.Places().contains("slow"));
+}
+
+TEST_F(ModelReloaderTest, AListThatTakesModelsAwayEndsTheWaitForThem) {
+  held_.HoldNext(3);
+  Answer first = SubmitList({Configured(), Builtin("slow"), Builtin("more")});
+  Answer change = Submit(Kind::kPut, "added");
+  PassOne();
+  EXPECT_EQ(SubmitList({Configured()}).Get(), OkStatus());
+  EXPECT_EQ(first.Get().code(), StatusCode::kAborted);
+  EXPECT_EQ(change.Get().code(), StatusCode::kAborted);
+}
+
+TEST_F(ModelReloaderTest, AModelThatWasThereAndGoesDoesNotEndTheWaitForOthers) {
+  held_.HoldNext(1);
+  Answer list = SubmitList({Configured(), Builtin("slow")});
+  EXPECT_EQ(Submit(Kind::kRemove, "m").Get(), OkStatus());
+  PassOne();
+  EXPECT_FALSE(list.HasCome());
+  held_.Release();
+  EXPECT_EQ(list.Get(), OkStatus());
+}
+
+TEST_F(ModelReloaderTest, AClientThatGoesFreesWhatItHeld) {
+  held_.HoldNext(1);
+  Answer pin = Submit(Kind::kPin, "m", 2);
+  Answer given_up = Submit(Kind::kLabel, "m", 1);
+  Answer next = Submit(Kind::kUnpin, "m");
+  *given_up.is_wanted = false;
+  EXPECT_EQ(given_up.Get().code(), StatusCode::kCancelled);
+  EXPECT_TRUE(manager_.Labels("m").empty());  // it was not carried out
+  EXPECT_FALSE(pin.HasCome() || next.HasCome());
+  *pin.is_wanted = false;
+  EXPECT_EQ(pin.Get().code(), StatusCode::kCancelled);
+  EXPECT_EQ(next.Get(), OkStatus());
+}
+
+TEST_F(ModelReloaderTest, NobodyWaitsLongerThanItsDeadline) {
+  const auto soon = [] { return Clock::Real().Now() + std::chrono::milliseconds(10); };
+  held_.HoldNext(1);
+  Answer pin = Submit(Kind::kPin, "m", 2);
+  EXPECT_EQ(Submit(Kind::kLabel, "m", 2, soon()).Get().code(), StatusCode::kDeadlineExceeded);
+  EXPECT_FALSE(pin.HasCome());
+  held_.HoldNext(1);
+  EXPECT_EQ(Submit(Kind::kPut, "slow", 0, soon()).Get().code(), StatusCode::kDeadlineExceeded);
+  EXPECT_TRUE(reloader_.Places().contains("slow"));  // it stays in the list, and may come
+}
+
+TEST_F(ModelReloaderTest, TheFileIsReadWhileOthersWait) {
+  settings_.model_config_file = folder_ + "/models";
+  std::ofstream(settings_.model_config_file)
+      << "model_config_list { config { name: 'read' base_path: 'builtin:identity' } }";
+  held_.HoldNext(2);
+  Answer slow = Submit(Kind::kPut, "slow");
+  Answer pin = Submit(Kind::kPin, "m", 2);
+  PassOne();
+  reloader_.ReloadFile();
+  EXPECT_TRUE(manager_.WaitFor([this] { return manager_.IsModelReady("read").value_or(false); }));
+  EXPECT_EQ(pin.Get().code(), StatusCode::kAborted);  // the file has no such model
+  EXPECT_FALSE(slow.HasCome());
+  held_.Release();
+  EXPECT_EQ(slow.Get(), OkStatus());
+}
+
+TEST_F(ModelReloaderTest, TheEndAnswersAll) {
+  held_.HoldNext(2);
+  Answer put = Submit(Kind::kPut, "slow");
+  Answer pin = Submit(Kind::kPin, "m", 2);
+  PassOne();
+  Answer unpin = Submit(Kind::kUnpin, "m");
+  Answer list = SubmitList({Configured()});
+  reloader_.Stop();
+  for (Answer* answer : {&put, &pin, &unpin, &list})
+    EXPECT_EQ(answer->Get().code(), StatusCode::kUnavailable);
+  EXPECT_EQ(Submit(Kind::kPut, "late").Get().code(), StatusCode::kUnavailable);
+}
+
+TEST_F(ModelReloaderTest, TooManyAreTurnedAway) {
+  held_.HoldNext(1);
+  std::vector<Answer> answers;
+  answers.push_back(Submit(Kind::kPin, "m", 2));
+  for (int i = 0; i < 99; ++i) answers.push_back(Submit(Kind::kUnpin, "m"));
+  const Status status = Submit(Kind::kUnpin, "m").Get();
+  EXPECT_EQ(status.code(), StatusCode::kUnavailable);
+  EXPECT_THAT(MessageOf(status), HasSubstr("100 changes of the models are under way"));
+  held_.Release();
+  for (Answer& answer : answers) EXPECT_EQ(answer.Get(), OkStatus());
+  PassOne();
+}
+
+}  // namespace
+}  // namespace penstock

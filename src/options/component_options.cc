@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "options/component_options.h"
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <sstream>
+#include <string_view>
+
+#include "base/log.h"
+#include "base/machine.h"
+#include "options/config_file.h"
+#include "protocols/tfs/config_files.h"
+
+namespace penstock {
+namespace {
+
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+net::ListenOptions Listen(const Settings& settings, std::string_view flag, int64_t port, bool tls) {
+  net::ListenOptions listen;
+  listen.asked_by = fmt::format("--address={} --{}={}", settings.address, flag, port);
+  listen.address = settings.address;
+  listen.port = port < 0 ? 0 : static_cast<int>(port);  // -1 means any free one, which is net's 0
+  listen.tls = tls;
+  return listen;
+}
+
+// True if the second port is one of its own: an equal number means the first one, which takes all.
+bool HasRestPort(const Settings& settings) {
+  return settings.rest_api_port != 0 &&
+         (settings.rest_api_port != settings.port || settings.port < 0);
+}
+
+StatusOr<net::TlsOptions> MakeTlsOptions(const Settings& settings) {
+  net::TlsOptions tls;
+  tls.certificate_file = settings.tls_certificate_file;
+  tls.key_file = settings.tls_key_file;
+  tls.client_ca_file = settings.tls_client_ca_file;
+  tls.require_client_certificate = settings.tls_require_client_certificate;
+  tls.reload_interval = seconds(settings.tls_reload_interval_seconds);
+  if (settings.ssl_config_file.empty()) return tls;
+  ASSIGN_OR_RETURN(const std::string text,
+                   ReadConfigFile("ssl_config_file", settings.ssl_config_file));
+  ASSIGN_OR_RETURN(tfs::SslSettings ssl, tfs::ParseSslConfig(text, settings.ssl_config_file));
+  tls.pem_source = fmt::format("--ssl_config_file {}", settings.ssl_config_file);
+  tls.certificate_pem = std::move(ssl.server_cert);
+  tls.key_pem = std::move(ssl.server_key);
+  tls.client_ca_pem = std::move(ssl.custom_ca);
+  tls.require_client_certificate = ssl.client_verify;
+  return tls;
+}
+
+}  // namespace
+
+void ConfigureLog(const Settings& settings) {
+  // In the order of LogLevel.
+  constexpr std::array<std::string_view, 5> kNames = {"debug", "info", "warning", "error", "off"};
+  const auto found = std::find(kNames.begin(), kNames.end(), settings.log_level);
+  const LogLevel level =
+      found == kNames.end() ? LogLevel::kInfo : static_cast<LogLevel>(found - kNames.begin());
+  ConfigureLog(level, settings.log_format == "json" ? LogFormat::kJson : LogFormat::kText);
+}
+
+StatusOr<net::ServerOptions> NetOptions(const Settings& settings) {
+  net::ServerOptions options;
+  ASSIGN_OR_RETURN(options.tls, MakeTlsOptions(settings));
+  const bool tls_everywhere = !options.tls.certificate_file.empty();
+  if (settings.port != 0)
+    options.listen.push_back(Listen(settings, "port", settings.port, options.tls.enabled()));
+  if (HasRestPort(settings))
+    options.listen.push_back(
+        Listen(settings, "rest_api_port", settings.rest_api_port, tls_everywhere));
+  if (!settings.grpc_socket_path.empty()) {
+    net::ListenOptions listen;
+    listen.asked_by = "--grpc_socket_path";
+    listen.unix_path = settings.grpc_socket_path;
+    listen.tls = options.tls.enabled();
+    options.listen.push_back(std::move(listen));
+  }
+  options.loops = static_cast<int>(settings.event_loops);
+  options.body_bytes_max = static_cast<uint64_t>(settings.body_bytes_max);
+  options.inflight_bytes_max = static_cast<uint64_t>(settings.inflight_bytes_max);
+  options.header_bytes_max = static_cast<size_t>(settings.header_bytes_max);
+  options.connections_max = static_cast<int>(settings.connections_max);
+  options.requests_max = static_cast<int>(settings.requests_max);
+  options.streams_per_connection_max = static_cast<int>(settings.streams_per_connection_max);
+  options.write_queue_bytes_max = static_cast<size_t>(settings.write_queue_bytes_max);
+  options.idle_timeout = milliseconds(settings.idle_timeout_ms);
+  options.header_timeout = milliseconds(settings.header_timeout_ms);
+  options.body_timeout = milliseconds(settings.body_timeout_ms);
+  options.write_timeout = milliseconds(settings.write_timeout_ms);
+  options.http_request_timeout = milliseconds(settings.rest_api_timeout_in_ms);
+  options.half_close_grace = milliseconds(settings.half_close_grace_ms);
+  options.drain_timeout = milliseconds(settings.drain_timeout_ms);
+  options.keepalive_interval = milliseconds(settings.keepalive_interval_ms);
+  options.http2_stream_window_bytes = static_cast<uint64_t>(settings.http2_stream_window_bytes);
+  options.http2_connection_window_bytes =
+      static_cast<uint64_t>(settings.http2_connection_window_bytes);
+  options.cors = settings.rest_api_enable_cors_support;
+  return options;
+}
+
+PortPositions FindPorts(const Settings& settings) {
+  PortPositions positions;
+  if (settings.port != 0) positions.port = 0;
+  if (HasRestPort(settings)) {
+    positions.rest_api_port = positions.port + 1;
+  } else if (settings.rest_api_port != 0) {
+    positions.rest_api_port = positions.port;
+  }
+  return positions;
+}
+
+EngineOptions MakeEngineOptions(const Settings& settings) {
+  return {.inline_request_bytes_max = static_cast<uint64_t>(settings.inline_request_bytes_max),
+          .demand_timeout = milliseconds(settings.demand_timeout_ms)};
+}
+
+InlineOptions MakeInlineOptions(const Settings& settings) {
+  return {.run_time_max = microseconds(settings.inline_run_time_max_us),
+          .run_time_limit = microseconds(settings.inline_run_time_limit_us),
+          .after_runs = static_cast<int>(settings.inline_after_runs)};
+}
+
+AdminAccess MakeAdminAccess(const Settings& settings) {
+  if (settings.admin_api == "off") return AdminAccess::kOff;
+  return settings.admin_api == "full" ? AdminAccess::kFull : AdminAccess::kRead;
+}
+
+StatusOr<core::ReadinessRule> MakeReadinessRule(const Settings& settings) {
+  using Kind = core::ReadinessRule::Kind;
+  const std::string_view text = settings.ready_when;
+  if (text == "all") return core::ReadinessRule{.kind = Kind::kAllModels};
+  if (text == "any") return core::ReadinessRule{.kind = Kind::kAnyModel};
+  constexpr std::string_view kModels = "models:";
+  if (!text.starts_with(kModels) || text.size() == kModels.size()) {
+    return InvalidArgument(
+        "--ready_when={}: it must be 'all', 'any', or 'models:' and names separated by commas",
+        text);
+  }
+  core::ReadinessRule rule{.kind = Kind::kNamedModels};
+  std::stringstream names{std::string(text.substr(kModels.size()))};
+  for (std::string name; std::getline(names, name, ',');) {
+    if (!name.empty()) rule.models.insert(name);
+  }
+  return rule;
+}
+
+core::ManagerOptions MakeManagerOptions(const Settings& settings) {
+  const auto threads = [](int64_t wanted, int otherwise) {
+    return wanted > 0 ? static_cast<int>(wanted) : otherwise;
+  };
+  core::ManagerOptions options;
+  options.load_threads = threads(settings.num_load_threads, 2);
+  options.initial_load_threads =
+      threads(settings.num_initial_load_threads, std::max(UsableCpus(), options.load_threads));
+  options.unload_threads = threads(settings.num_unload_threads, 2);
+  options.load_nice = static_cast<int>(settings.load_nice);
+  options.load_retries_max = static_cast<int>(settings.max_num_load_retries);
+  options.load_retry_interval =
+      microseconds(std::max<int64_t>(settings.load_retry_interval_micros, 0));
+  options.load_retry_interval_max =
+      std::max(options.load_retry_interval, options.load_retry_interval_max);
+  options.load_timeout = milliseconds(settings.load_timeout_ms);
+  const int64_t memory = settings.model_memory_bytes_max;
+  options.ram_bytes_max = memory < 0 ? UsableMemoryBytes() / 10 * 9 : static_cast<uint64_t>(memory);
+  options.read_memory = [] { return ReadProcessMemory(""); };
+  options.demand_waiters_max = static_cast<size_t>(settings.demand_waiters_max);
+  options.readiness = MakeReadinessRule(settings).value_or(core::ReadinessRule());
+  return options;
+}
+
+DirectorySourceOptions MakeDirectoryOptions(const Settings& settings) {
+  DirectorySourceOptions options;
+  options.poll_period = seconds(settings.file_system_poll_wait_seconds);
+  options.settling.settle_time = milliseconds(settings.version_settle_ms);
+  options.keeps_last_versions = settings.servable_versions_always_present;
+  return options;
+}
+
+ObjectStoreSourceOptions MakeObjectStoreOptions(const Settings& settings) {
+  ObjectStoreSourceOptions options;
+  options.poll_period = seconds(settings.object_store_poll_wait_seconds);
+  options.settle_time = milliseconds(settings.version_settle_ms);
+  options.keeps_last_versions = settings.servable_versions_always_present;
+  options.cache_folder = settings.model_cache_directory;
+  return options;
+}
+
+ThreadPoolOptions MakeComputeOptions(const Settings& settings) {
+  return {.name = "compute",
+          .threads = settings.compute_threads > 0 ? static_cast<int>(settings.compute_threads)
+                                                  : UsableCpus(),
+          .queue_tasks_max = static_cast<size_t>(settings.compute_queue_max)};
+}
+
+Status CheckPaths(const Settings& settings) {
+  const auto fail = [](std::string_view flag, const std::string& path, std::string_view why) {
+    return InvalidArgument("--{}={}: {}", flag, path, why);
+  };
+  const std::string& folder = settings.backend_directory;
+  std::error_code error;
+  if (!folder.empty()) {
+    const bool is_folder = std::filesystem::is_directory(folder, error);
+    if (error) return fail("backend_directory", folder, error.message());
+    if (!is_folder) return fail("backend_directory", folder, "it is no folder");
+  }
+  const std::pair<std::string_view, const std::string&> libraries[] = {
+      {"tensorflow_library", settings.tensorflow_library},
+      {"onnxruntime_library", settings.onnxruntime_library}};
+  for (const auto& [flag, path] : libraries) {
+    if (path.empty() || std::filesystem::exists(std::filesystem::status(path, error))) continue;
+    return fail(flag, path, error.message());
+  }
+  return OkStatus();
+}
+
+BackendHostOptions MakeBackendOptions(const Settings& settings) {
+  const int64_t both = settings.tensorflow_session_parallelism;
+  BackendHostOptions options;
+  options.folder = settings.backend_directory;
+  options.intra_op_threads =
+      static_cast<int>(both != 0 ? both : settings.tensorflow_intra_op_parallelism);
+  options.inter_op_threads =
+      static_cast<int>(both != 0 ? both : settings.tensorflow_inter_op_parallelism);
+  const auto set_library = [&](const std::string& backend, const std::string& library) {
+    if (library.empty()) return;
+    options.options[backend].emplace_back("library", library);
+    options.set_by[backend] = fmt::format("--{}_library={}", backend, library);
+  };
+  set_library("tensorflow", settings.tensorflow_library);
+  set_library("onnxruntime", settings.onnxruntime_library);
+  return options;
+}
+
+LoadOptions MakeLoadOptions(const Settings& settings) {
+  LoadOptions options;
+  options.options.emplace_back("saved_model_tags", settings.saved_model_tags);
+  return options;
+}
+
+WarmUpOptions MakeWarmUpOptions(const Settings& settings) {
+  WarmUpOptions options;
+  options.enabled = settings.enable_model_warmup;
+  if (settings.num_request_iterations_for_warmup > 0)
+    options.iterations = static_cast<int>(settings.num_request_iterations_for_warmup);
+  options.predict = MakePredictOptions(settings).limits;
+  options.json = MakeRestOptions(settings).decoder;
+  return options;
+}
+
+tfs::PredictOptions MakePredictOptions(const Settings& settings) {
+  tfs::PredictOptions options;
+  options.limits.decoded_tensor_bytes_max =
+      static_cast<uint64_t>(settings.decoded_tensor_bytes_max);
+  options.write.as_tensor_content = settings.enable_serialization_as_tensor_content;
+  return options;
+}
+
+tfs_rest::RestOptions MakeRestOptions(const Settings& settings) {
+  tfs_rest::RestOptions options;
+  options.decoder.depth_max = static_cast<int>(settings.json_depth_max);
+  options.decoder.tensor_bytes_max = static_cast<uint64_t>(settings.decoded_tensor_bytes_max);
+  return options;
+}
+
+StatusOr<std::vector<std::string>> MetricsPaths(const Settings& settings) {
+  std::vector<std::string> paths = {"/metrics"};
+  if (settings.monitoring_config_file.empty()) {
+    paths.push_back("/monitoring/prometheus/metrics");
+    return paths;
+  }
+  ASSIGN_OR_RETURN(const std::string text,
+                   ReadConfigFile("monitoring_config_file", settings.monitoring_config_file));
+  ASSIGN_OR_RETURN(const tfs::MonitoringSettings monitoring,
+                   tfs::ParseMonitoringConfig(text, settings.monitoring_config_file));
+  if (!monitoring.enable) return std::vector<std::string>();
+  if (monitoring.path != paths[0]) paths.push_back(monitoring.path);
+  return paths;
+}
+
+}  // namespace penstock

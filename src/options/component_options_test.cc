@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "options/component_options.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+namespace penstock {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+class ComponentOptionsTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    const testing::TestInfo* test = testing::UnitTest::GetInstance()->current_test_info();
+    folder_ = testing::TempDir() + "options_" + test->name() + "_" + std::to_string(getpid());
+    std::filesystem::create_directories(folder_);
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  std::string Write(const std::string& text) {
+    const std::string path = folder_ + "/file";
+    std::ofstream(path) << text;
+    return path;
+  }
+
+  std::string folder_;
+  Settings settings_;
+};
+
+TEST_F(ComponentOptionsTest, BothPortsListenByDefault) {
+  const auto options = NetOptions(settings_);
+  ASSERT_TRUE(options.ok()) << options.status();
+  ASSERT_EQ(options->listen.size(), 2u);
+  EXPECT_EQ(options->listen[0].port, 8500);
+  EXPECT_EQ(options->listen[1].port, 8501);
+  EXPECT_FALSE(options->listen[0].tls);
+  EXPECT_EQ(FindPorts(settings_).port, 0);
+  EXPECT_EQ(FindPorts(settings_).rest_api_port, 1);
+}
+
+TEST_F(ComponentOptionsTest, WarmUpTakesTheLimitsOfRequests) {
+  settings_.enable_model_warmup = false;
+  settings_.num_request_iterations_for_warmup = 4;
+  settings_.json_depth_max = 7;
+  settings_.decoded_tensor_bytes_max = 1000;
+  const WarmUpOptions options = MakeWarmUpOptions(settings_);
+  EXPECT_FALSE(options.enabled);
+  EXPECT_EQ(options.iterations, 4);
+  EXPECT_EQ(options.json.depth_max, 7);
+  EXPECT_EQ(options.predict.decoded_tensor_bytes_max, 1000u);
+}
+
+TEST_F(ComponentOptionsTest, DefaultsAreThoseOfTheParts) {
+  const net::ServerOptions defaults;
+  const auto options = NetOptions(settings_);
+  ASSERT_TRUE(options.ok());
+  EXPECT_EQ(options->body_bytes_max, defaults.body_bytes_max);
+  EXPECT_EQ(options->header_bytes_max, defaults.header_bytes_max);
+  EXPECT_EQ(options->connections_max, defaults.connections_max);
+  EXPECT_EQ(options->requests_max, defaults.requests_max);
+  EXPECT_EQ(options->streams_per_connection_max, defaults.streams_per_connection_max);
+  EXPECT_EQ(options->write_queue_bytes_max, defaults.write_queue_bytes_max);
+  EXPECT_EQ(options->idle_timeout, defaults.idle_timeout);
+  EXPECT_EQ(options->header_timeout, defaults.header_timeout);
+  EXPECT_EQ(options->body_timeout, defaults.body_timeout);
+  EXPECT_EQ(options->write_timeout, defaults.write_timeout);
+  EXPECT_EQ(options->http_request_timeout, defaults.http_request_timeout);
+  EXPECT_EQ(options->half_close_grace, defaults.half_close_grace);
+  EXPECT_EQ(options->drain_timeout, defaults.drain_timeout);
+  EXPECT_EQ(options->keepalive_interval, defaults.keepalive_interval);
+  EXPECT_EQ(options->http2_stream_window_bytes, defaults.http2_stream_window_bytes);
+  EXPECT_EQ(options->http2_connection_window_bytes, defaults.http2_connection_window_bytes);
+  EXPECT_EQ(options->tls.reload_interval, defaults.tls.reload_interval);
+  EXPECT_EQ(MakeWarmUpOptions(settings_).enabled, WarmUpOptions().enabled);
+  EXPECT_EQ(MakeWarmUpOptions(settings_).iterations, WarmUpOptions().iterations);
+  EXPECT_EQ(MakeInlineOptions(settings_).run_time_max, InlineOptions().run_time_max);
+  EXPECT_EQ(MakeInlineOptions(settings_).run_time_limit, InlineOptions().run_time_limit);
+  EXPECT_EQ(MakeInlineOptions(settings_).after_runs, InlineOptions().after_runs);
+  EXPECT_EQ(MakeEngineOptions(settings_).inline_request_bytes_max,
+            EngineOptions().inline_request_bytes_max);
+  const core::ManagerOptions manager = MakeManagerOptions(settings_);
+  EXPECT_EQ(manager.load_threads, core::ManagerOptions().load_threads);
+  EXPECT_EQ(manager.load_nice, core::ManagerOptions().load_nice);
+  EXPECT_EQ(manager.load_retries_max, core::ManagerOptions().load_retries_max);
+  EXPECT_EQ(manager.load_retry_interval, core::ManagerOptions().load_retry_interval);
+  EXPECT_EQ(MakeDirectoryOptions(settings_).poll_period, DirectorySourceOptions().poll_period);
+}
+
+TEST_F(ComponentOptionsTest, EqualPortsListenOnce) {
+  settings_.rest_api_port = settings_.port;
+  EXPECT_EQ(NetOptions(settings_)->listen.size(), 1u);
+  EXPECT_EQ(FindPorts(settings_).rest_api_port, 0);
+}
+
+TEST_F(ComponentOptionsTest, AnyFreePortTwiceIsTwoPorts) {
+  settings_.port = settings_.rest_api_port = -1;
+  const auto options = NetOptions(settings_);
+  ASSERT_EQ(options->listen.size(), 2u);
+  EXPECT_EQ(options->listen[0].port, 0);
+  EXPECT_EQ(options->listen[1].port, 0);
+  EXPECT_EQ(FindPorts(settings_).rest_api_port, 1);
+}
+
+TEST_F(ComponentOptionsTest, OnlyTheRestPortOrTheSocket) {
+  settings_.port = 0;
+  settings_.grpc_socket_path = "/run/socket";
+  const auto options = NetOptions(settings_);
+  ASSERT_EQ(options->listen.size(), 2u);
+  EXPECT_EQ(options->listen[0].port, 8501);
+  EXPECT_EQ(options->listen[1].unix_path, "/run/socket");
+  EXPECT_EQ(FindPorts(settings_).port, -1);
+  EXPECT_EQ(FindPorts(settings_).rest_api_port, 0);
+  settings_.rest_api_port = 0;
+  EXPECT_EQ(NetOptions(settings_)->listen.size(), 1u);
+  EXPECT_EQ(FindPorts(settings_).rest_api_port, -1);
+}
+
+TEST_F(ComponentOptionsTest, TlsFilesCoverBothPorts) {
+  settings_.tls_certificate_file = "c";
+  settings_.tls_key_file = "k";
+  const auto options = NetOptions(settings_);
+  EXPECT_TRUE(options->listen[0].tls);
+  EXPECT_TRUE(options->listen[1].tls);
+}
+
+TEST_F(ComponentOptionsTest, SslConfigFileCoversGrpcOnlyAsInTensorFlowServing) {
+  settings_.ssl_config_file =
+      Write("server_key: 'K' server_cert: 'C' custom_ca: 'A' client_verify: true");
+  const auto options = NetOptions(settings_);
+  ASSERT_TRUE(options.ok()) << options.status();
+  EXPECT_TRUE(options->listen[0].tls);
+  EXPECT_FALSE(options->listen[1].tls);
+  EXPECT_THAT(options->tls.pem_source, HasSubstr(settings_.ssl_config_file));
+  EXPECT_EQ(options->tls.certificate_pem, "C");
+  EXPECT_EQ(options->tls.key_pem, "K");
+  EXPECT_EQ(options->tls.client_ca_pem, "A");
+  EXPECT_TRUE(options->tls.require_client_certificate);
+}
+
+TEST_F(ComponentOptionsTest, FilesThatCannotBeRead) {
+  settings_.ssl_config_file = folder_ + "/none";
+  EXPECT_THAT(std::string(MessageOf(NetOptions(settings_).status())),
+              HasSubstr("--ssl_config_file: cannot read"));
+  settings_.monitoring_config_file = folder_;
+  EXPECT_THAT(std::string(MessageOf(MetricsPaths(settings_).status())),
+              HasSubstr("--monitoring_config_file: cannot read " + folder_ + ": Is a directory"));
+  settings_.monitoring_config_file = "/dev/zero";
+  EXPECT_THAT(std::string(MessageOf(MetricsPaths(settings_).status())),
+              HasSubstr("/dev/zero has more than"));
+}
+
+TEST_F(ComponentOptionsTest, MetricsPathsFollowTheMonitoringConfig) {
+  EXPECT_THAT(*MetricsPaths(settings_), ElementsAre("/metrics", "/monitoring/prometheus/metrics"));
+  settings_.monitoring_config_file = Write("prometheus_config { enable: true path: '/p' }");
+  EXPECT_THAT(*MetricsPaths(settings_), ElementsAre("/metrics", "/p"));
+  settings_.monitoring_config_file = Write("prometheus_config { enable: true path: '/metrics' }");
+  EXPECT_THAT(*MetricsPaths(settings_), ElementsAre("/metrics"));
+  settings_.monitoring_config_file = Write("prometheus_config { enable: false }");
+  EXPECT_THAT(*MetricsPaths(settings_), IsEmpty());
+}
+
+TEST_F(ComponentOptionsTest, FrontendsGetTheirLimits) {
+  settings_.decoded_tensor_bytes_max = 2000;
+  settings_.json_depth_max = 7;
+  settings_.enable_serialization_as_tensor_content = true;
+  EXPECT_EQ(MakePredictOptions(settings_).limits.decoded_tensor_bytes_max, 2000U);
+  EXPECT_TRUE(MakePredictOptions(settings_).write.as_tensor_content);
+  EXPECT_EQ(MakeRestOptions(settings_).decoder.tensor_bytes_max, 2000U);
+  EXPECT_EQ(MakeRestOptions(settings_).decoder.depth_max, 7);
+}
+
+TEST_F(ComponentOptionsTest, RetriesFollowTheInterval) {
+  settings_.load_retry_interval_micros = 120'000'000;
+  EXPECT_EQ(MakeManagerOptions(settings_).load_retry_interval_max, std::chrono::minutes(2));
+  settings_.load_retry_interval_micros = -1;
+  EXPECT_EQ(MakeManagerOptions(settings_).load_retry_interval, Duration(0));
+}
+
+TEST_F(ComponentOptionsTest, BackendsGetThreadsAndLibraries) {
+  settings_.tensorflow_session_parallelism = 3;
+  settings_.onnxruntime_library = "/lib/o.so";
+  const BackendHostOptions options = MakeBackendOptions(settings_);
+  EXPECT_EQ(options.intra_op_threads, 3);
+  EXPECT_EQ(options.inter_op_threads, 3);
+  EXPECT_THAT(options.options.at("onnxruntime"),
+              ElementsAre(testing::Pair("library", "/lib/o.so")));
+}
+
+TEST_F(ComponentOptionsTest, PathsOfBackendsAreLookedAtBeforeTheStart) {
+  std::ofstream(folder_ + "/file");
+  EXPECT_TRUE(CheckPaths(settings_).ok());
+  const auto problem = [&](std::string Settings::*member, const std::string& path) {
+    Settings settings = settings_;
+    settings.*member = path;
+    return std::string(MessageOf(CheckPaths(settings)));
+  };
+  EXPECT_EQ(problem(&Settings::backend_directory, "/nowhere"),
+            "--backend_directory=/nowhere: No such file or directory");
+  EXPECT_EQ(problem(&Settings::backend_directory, folder_ + "/file"),
+            "--backend_directory=" + folder_ + "/file: it is no folder");
+  EXPECT_EQ(problem(&Settings::backend_directory, folder_), "");
+  EXPECT_EQ(problem(&Settings::tensorflow_library, "/nowhere"),
+            "--tensorflow_library=/nowhere: No such file or directory");
+  EXPECT_EQ(problem(&Settings::onnxruntime_library, folder_ + "/file/x"),
+            "--onnxruntime_library=" + folder_ + "/file/x: Not a directory");
+  EXPECT_EQ(problem(&Settings::onnxruntime_library, folder_ + "/file"), "");
+  settings_.tensorflow_library = "/tf";
+  EXPECT_EQ(MakeBackendOptions(settings_).set_by.at("tensorflow"), "--tensorflow_library=/tf");
+}
+
+}  // namespace
+}  // namespace penstock

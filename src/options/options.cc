@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "options/options.h"
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+
+#include "options/nearest_name.h"
+
+namespace penstock {
+namespace {
+
+template <typename... Ts>
+struct Overloaded : Ts... {
+  using Ts::operator()...;
+};
+template <typename... Ts>
+Overloaded(Ts...) -> Overloaded<Ts...>;
+
+std::string_view TypeName(OptionType type) {
+  switch (type) {
+    case OptionType::kBool:
+      return "true or false";
+    case OptionType::kInt:
+      return "a whole number";
+    case OptionType::kString:
+      return "a text";
+  }
+  return "";
+}
+
+std::optional<bool> ParseBool(std::string_view text) {
+  if (text == "true" || text == "1" || text == "True" || text == "TRUE") return true;
+  if (text == "false" || text == "0" || text == "False" || text == "FALSE") return false;
+  return std::nullopt;
+}
+
+std::optional<int64_t> ParseInt(std::string_view text) {
+  int64_t value = 0;
+  const char* const end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc() || stop != end || text.empty()) return std::nullopt;
+  return value;
+}
+
+const OptionRow* FindRow(std::string_view name) {
+  for (const OptionRow& row : OptionTable()) {
+    if (row.name == name) return &row;
+  }
+  return nullptr;
+}
+
+Status UnknownFlag(std::string_view flag) {
+  std::vector<std::string_view> names;
+  for (const OptionRow& row : OptionTable()) names.push_back(row.name);
+  const std::string_view nearest = NearestName(flag, names);
+  if (nearest.empty())
+    return InvalidArgument("unknown flag --{}; `penstock serve --help` lists all flags", flag);
+  return InvalidArgument("unknown flag --{}; did you mean --{}?", flag, nearest);
+}
+
+Status WrongType(const OptionRow& row, std::string_view text) {
+  return InvalidArgument("--{}={}: expected {}", row.name, text, TypeName(row.type()));
+}
+
+Status SetInt(const OptionRow& row, std::string_view text, int64_t& field) {
+  const std::optional<int64_t> value = ParseInt(text);
+  if (!value) return WrongType(row, text);
+  if (*value < row.min || *value > row.max)
+    return InvalidArgument("--{}={}: must be from {} to {}", row.name, text, row.min, row.max);
+  field = *value;
+  return OkStatus();
+}
+
+Status SetString(const OptionRow& row, std::string_view text, std::string& field) {
+  if (!row.choices.empty() &&
+      std::find(row.choices.begin(), row.choices.end(), text) == row.choices.end()) {
+    return InvalidArgument("--{}={}: must be one of {}", row.name, text,
+                           fmt::join(row.choices, ", "));
+  }
+  field = text;
+  return OkStatus();
+}
+
+Status SetField(const OptionRow& row, const OptionField& field, std::string_view text,
+                Settings& settings) {
+  return std::visit(
+      Overloaded{
+          [&](bool Settings::*member) {
+            const std::optional<bool> value = ParseBool(text);
+            if (!value) return WrongType(row, text);
+            settings.*member = *value;
+            return OkStatus();
+          },
+          [&](int64_t Settings::*member) { return SetInt(row, text, settings.*member); },
+          [&](std::string Settings::*member) { return SetString(row, text, settings.*member); }},
+      field);
+}
+
+// Checks the type of a foreign option's value; warns or refuses if it asks for something.
+Status CheckForeign(const OptionRow& row, const ForeignOption& foreign, std::string_view text,
+                    std::vector<std::string>& warnings) {
+  bool is_natural = text == foreign.natural_text;
+  if (foreign.type == OptionType::kBool) {
+    const std::optional<bool> value = ParseBool(text);
+    if (!value) return WrongType(row, text);
+    is_natural = *value == (foreign.natural_text == "true");
+  } else if (foreign.type == OptionType::kInt && !ParseInt(text)) {
+    return WrongType(row, text);
+  }
+  if (is_natural) return OkStatus();
+  if (foreign.refuse) return InvalidArgument("--{}={}: {}", row.name, text, row.sentence);
+  warnings.push_back(fmt::format("--{}={}: {}", row.name, text, row.sentence));
+  return OkStatus();
+}
+
+// One flag, split into name and value.
+struct Flag {
+  const OptionRow* row = nullptr;
+  std::string value;
+};
+
+// Reads the flag at `arguments[next]` and moves `next` behind it.
+StatusOr<Flag> ReadFlag(std::span<const std::string> arguments, size_t& next) {
+  std::string_view argument = arguments[next++];
+  if (argument == "-h") argument = "--help";
+  if (!argument.starts_with("--"))
+    return InvalidArgument("unexpected argument '{}': flags look like --name=value", argument);
+  argument.remove_prefix(2);
+  const size_t equals = argument.find('=');
+  const std::string_view name = argument.substr(0, equals);
+  const OptionRow* row = FindRow(name);
+  if (row != nullptr && equals != std::string_view::npos)
+    return Flag{row, std::string(argument.substr(equals + 1))};
+  if (row != nullptr && row->type() == OptionType::kBool) return Flag{row, "true"};
+  if (row != nullptr) {
+    if (next == arguments.size())
+      return InvalidArgument("--{} lacks a value: expected {}", name, TypeName(row->type()));
+    return Flag{row, arguments[next++]};
+  }
+  if (name.starts_with("no") && equals == std::string_view::npos) {
+    row = FindRow(name.substr(2));
+    if (row != nullptr && row->type() == OptionType::kBool) return Flag{row, "false"};
+  }
+  return UnknownFlag(name);
+}
+
+Status CheckTls(const Settings& settings) {
+  const bool has_certificate = !settings.tls_certificate_file.empty();
+  const bool has_key = !settings.tls_key_file.empty();
+  if (has_certificate && !has_key)
+    return InvalidArgument("--tls_certificate_file needs --tls_key_file, its private key in PEM");
+  if (has_key && !has_certificate)
+    return InvalidArgument("--tls_key_file needs --tls_certificate_file, its certificate in PEM");
+  if (!settings.tls_client_ca_file.empty() && !has_certificate)
+    return InvalidArgument("--tls_client_ca_file needs --tls_certificate_file");
+  if (settings.tls_require_client_certificate && settings.tls_client_ca_file.empty())
+    return InvalidArgument("--tls_require_client_certificate needs --tls_client_ca_file");
+  if (!settings.ssl_config_file.empty() && has_certificate)
+    return InvalidArgument("give either --ssl_config_file or --tls_certificate_file");
+  return OkStatus();
+}
+
+Status CheckTogether(const Settings& settings) {
+  if (settings.model_config_file.empty() && settings.model_base_path.empty())
+    return InvalidArgument("no model: give --model_base_path or --model_config_file");
+  if (settings.model_config_file.empty() && settings.model_name.empty())
+    return InvalidArgument("--model_name is empty");
+  if (settings.port == 0 && settings.rest_api_port == 0 && settings.grpc_socket_path.empty())
+    return InvalidArgument(
+        "nothing to listen at: --port and --rest_api_port are 0 and there is no "
+        "--grpc_socket_path");
+  if (settings.tensorflow_session_parallelism != 0 &&
+      (settings.tensorflow_intra_op_parallelism != 0 ||
+       settings.tensorflow_inter_op_parallelism != 0))
+    return InvalidArgument(
+        "--tensorflow_session_parallelism sets both --tensorflow_intra_op_parallelism and "
+        "--tensorflow_inter_op_parallelism: give it or them");
+  if (settings.http2_connection_window_bytes < settings.http2_stream_window_bytes)
+    return InvalidArgument(
+        "--http2_connection_window_bytes={} must not be less than --http2_stream_window_bytes={}",
+        settings.http2_connection_window_bytes, settings.http2_stream_window_bytes);
+  return CheckTls(settings);
+}
+
+// As in TensorFlow Serving: whoever gives parameters believes that requests are batched.
+Status CheckBatching(const std::map<std::string_view, std::string>& foreign) {
+  const auto file = foreign.find("batching_parameters_file");
+  const auto enabled = foreign.find("enable_batching");
+  if (file == foreign.end() || file->second.empty()) return OkStatus();
+  if (enabled != foreign.end() && ParseBool(enabled->second) == true) return OkStatus();
+  return InvalidArgument("--batching_parameters_file={} needs --enable_batching", file->second);
+}
+
+}  // namespace
+
+OptionType OptionRow::type() const {
+  if (const auto* foreign = std::get_if<ForeignOption>(&target)) return foreign->type;
+  return static_cast<OptionType>(std::get<OptionField>(target).index());
+}
+
+std::string OptionRow::DefaultText() const {
+  if (const auto* foreign = std::get_if<ForeignOption>(&target))
+    return std::string(foreign->default_text);
+  static const Settings defaults;
+  return std::visit(
+      Overloaded{
+          [](bool Settings::*member) { return std::string(defaults.*member ? "true" : "false"); },
+          [](int64_t Settings::*member) { return std::to_string(defaults.*member); },
+          [](std::string Settings::*member) { return defaults.*member; }},
+      std::get<OptionField>(target));
+}
+
+StatusOr<ParsedOptions> ParseFlags(std::span<const std::string> arguments) {
+  ParsedOptions parsed;
+  for (size_t next = 0; next < arguments.size();) {
+    ASSIGN_OR_RETURN(const Flag flag, ReadFlag(arguments, next));
+    if (const auto* foreign = std::get_if<ForeignOption>(&flag.row->target)) {
+      TRY(CheckForeign(*flag.row, *foreign, flag.value, parsed.warnings));
+      parsed.foreign[flag.row->name] = flag.value;
+    } else {
+      TRY(SetField(*flag.row, std::get<OptionField>(flag.row->target), flag.value,
+                   parsed.settings));
+    }
+  }
+  return parsed;
+}
+
+StatusOr<ParsedOptions> ParseOptions(std::span<const std::string> arguments) {
+  ASSIGN_OR_RETURN(ParsedOptions parsed, ParseFlags(arguments));
+  if (parsed.settings.help || parsed.settings.version) return parsed;
+  TRY(CheckTogether(parsed.settings));
+  TRY(CheckBatching(parsed.foreign));
+  return parsed;
+}
+
+}  // namespace penstock

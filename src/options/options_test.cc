@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "options/options.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <fstream>
+#include <sstream>
+
+#include "options/nearest_name.h"
+
+namespace penstock {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+StatusOr<ParsedOptions> Parse(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), "--model_base_path=builtin:identity");
+  return ParseOptions(arguments);
+}
+
+// The message that these flags are refused with; empty if they are not.
+std::string Problem(const std::vector<std::string>& arguments) {
+  const auto parsed = Parse(arguments);
+  return parsed.ok() ? "" : std::string(MessageOf(parsed.status()));
+}
+
+TEST(OptionsTest, DefaultsAreThoseOfTheSettings) {
+  const auto parsed = Parse({});
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_EQ(parsed->settings.port, 8500);
+  EXPECT_EQ(parsed->settings.rest_api_port, 8501);
+  EXPECT_EQ(parsed->settings.model_name, "default");
+  EXPECT_THAT(parsed->warnings, IsEmpty());
+}
+
+TEST(OptionsTest, AllFormsOfAFlag) {
+  const auto parsed = Parse({"--port=1", "--model_name", "m", "--rest_api_enable_cors_support",
+                             "--enable_serialization_as_tensor_content=true",
+                             "--notls_require_client_certificate", "--port", "2"});
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_EQ(parsed->settings.port, 2);
+  EXPECT_EQ(parsed->settings.model_name, "m");
+  EXPECT_TRUE(parsed->settings.rest_api_enable_cors_support);
+  EXPECT_TRUE(parsed->settings.enable_serialization_as_tensor_content);
+  EXPECT_FALSE(parsed->settings.tls_require_client_certificate);
+}
+
+TEST(OptionsTest, ATruthValueDoesNotTakeTheNextArgument) {
+  EXPECT_THAT(Problem({"--rest_api_enable_cors_support", "false"}),
+              HasSubstr("unexpected argument 'false'"));
+}
+
+TEST(OptionsTest, UnknownFlagsAreErrorsWithTheNearestName) {
+  EXPECT_EQ(Problem({"--rest_api_prt=1"}),
+            "unknown flag --rest_api_prt; did you mean --rest_api_port?");
+  EXPECT_EQ(Problem({"--zzzzzzzz"}),
+            "unknown flag --zzzzzzzz; `penstock serve --help` lists all flags");
+  EXPECT_THAT(Problem({"--no"}), HasSubstr("unknown flag --no"));
+  EXPECT_THAT(Problem({"--noport"}), HasSubstr("unknown flag --noport"));
+  EXPECT_THAT(Problem({"-port=1"}), HasSubstr("flags look like --name=value"));
+}
+
+TEST(OptionsTest, ValuesAreChecked) {
+  EXPECT_EQ(Problem({"--port=x"}), "--port=x: expected a whole number");
+  EXPECT_EQ(Problem({"--port="}), "--port=: expected a whole number");
+  EXPECT_EQ(Problem({"--port=1.5"}), "--port=1.5: expected a whole number");
+  EXPECT_EQ(Problem({"--port=99999999999999999999"}),
+            "--port=99999999999999999999: expected a whole number");
+  EXPECT_EQ(Problem({"--port=65536"}), "--port=65536: must be from -1 to 65535");
+  EXPECT_EQ(Problem({"--log_level=loud"}),
+            "--log_level=loud: must be one of debug, info, warning, error, off");
+  EXPECT_EQ(Problem({"--rest_api_enable_cors_support=maybe"}),
+            "--rest_api_enable_cors_support=maybe: expected true or false");
+  EXPECT_EQ(Problem({"--port"}), "--port lacks a value: expected a whole number");
+}
+
+TEST(OptionsTest, FlagsThatHaveNoEffectWarnOnlyIfTheyAskForSomething) {
+  const auto parsed = Parse({"--enable_batching", "--rest_api_num_threads=4",
+                             "--enable_profiler=false", "--enable_grpc_healthcheck_service"});
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_THAT(parsed->warnings,
+              ElementsAre(HasSubstr("--enable_batching=true: No effect yet"),
+                          HasSubstr("--rest_api_num_threads=4: No effect: REST runs on")));
+  EXPECT_THAT(Problem({"--enable_batching=often"}), HasSubstr("expected true or false"));
+  EXPECT_THAT(Problem({"--grpc_max_threads=many"}), HasSubstr("expected a whole number"));
+}
+
+TEST(OptionsTest, FlagsWhoseLossWouldChangeResultsOrSafetyAreRefused) {
+  EXPECT_THAT(Problem({"--use_alts_credentials"}), HasSubstr("use tls_certificate_file"));
+  EXPECT_THAT(Problem({"--mixed_precision=bfloat16"}), HasSubstr("convert the model"));
+  EXPECT_EQ(Problem({"--use_alts_credentials=false", "--mixed_precision="}), "");
+}
+
+TEST(OptionsTest, Contradictions) {
+  EXPECT_THAT(Problem({"--port=0", "--rest_api_port=0"}), HasSubstr("nothing to listen at"));
+  EXPECT_EQ(Problem({"--port=0", "--rest_api_port=0", "--grpc_socket_path=/s"}), "");
+  EXPECT_THAT(Problem({"--model_base_path="}), HasSubstr("no model"));
+  EXPECT_THAT(Problem({"--model_name="}), HasSubstr("--model_name is empty"));
+  EXPECT_THAT(Problem({"--tls_key_file=k"}), HasSubstr("needs --tls_certificate_file"));
+  EXPECT_THAT(Problem({"--tls_certificate_file=c"}), HasSubstr("needs --tls_key_file"));
+  EXPECT_THAT(Problem({"--tls_client_ca_file=c"}), HasSubstr("needs --tls_certificate_file"));
+  EXPECT_THAT(
+      Problem({"--tls_certificate_file=c", "--tls_key_file=k", "--tls_require_client_certificate"}),
+      HasSubstr("needs --tls_client_ca_file"));
+  EXPECT_THAT(Problem({"--tls_certificate_file=c", "--tls_key_file=k", "--ssl_config_file=s"}),
+              HasSubstr("either"));
+  EXPECT_THAT(
+      Problem({"--tensorflow_session_parallelism=1", "--tensorflow_intra_op_parallelism=1"}),
+      HasSubstr("give it or them"));
+  EXPECT_THAT(Problem({"--http2_connection_window_bytes=65535"}), HasSubstr("must not be less"));
+  EXPECT_EQ(Problem({"--batching_parameters_file=b"}),
+            "--batching_parameters_file=b needs --enable_batching");
+  EXPECT_THAT(Problem({"--batching_parameters_file=b", "--enable_batching", "--noenable_batching"}),
+              HasSubstr("needs --enable_batching"));
+  EXPECT_EQ(Problem({"--batching_parameters_file=b", "--enable_batching=1"}), "");
+  EXPECT_EQ(Problem({"--batching_parameters_file="}), "");
+}
+
+TEST(OptionsTest, HelpAndVersionNeedNoModel) {
+  EXPECT_TRUE(ParseOptions(std::vector<std::string>{"--help"})->settings.help);
+  EXPECT_TRUE(ParseOptions(std::vector<std::string>{"-h"})->settings.help);
+  EXPECT_TRUE(ParseOptions(std::vector<std::string>{"--version"})->settings.version);
+}
+
+TEST(OptionsTest, EveryDefaultIsAllowed) {
+  for (const OptionRow& row : OptionTable()) {
+    EXPECT_TRUE(row.sentence.ends_with('.')) << row.name;
+    if (row.group == "Accepted for compatibility" || row.type() == OptionType::kBool) continue;
+    if (row.name == "model_base_path" || row.name == "model_config_file") continue;
+    EXPECT_EQ(Problem({fmt::format("--{}={}", row.name, row.DefaultText())}), "");
+  }
+}
+
+TEST(OptionsTest, HelpNamesEveryOptionWithItsDefault) {
+  const std::string help = OptionsHelp();
+  for (const OptionRow& row : OptionTable())
+    EXPECT_THAT(help, HasSubstr(fmt::format("\n  --{}", row.name)));
+  EXPECT_THAT(help, HasSubstr("  --port=<int>  (default 8500; -1..65535)\n"));
+  EXPECT_THAT(help, HasSubstr("  --log_format=<string>  (default text; text, json)\n"));
+}
+
+TEST(OptionsTest, ThePageInDocsIsUpToDate) {
+  std::ifstream file(PENSTOCK_SOURCE_DIR "/docs/configuration.md");
+  std::ostringstream text;
+  text << file.rdbuf();
+  EXPECT_EQ(text.str(), OptionsMarkdown())
+      << "run: build/release/penstock options --markdown > docs/configuration.md";
+}
+
+TEST(NearestNameTest, FindsTheLeastChange) {
+  constexpr std::array<std::string_view, 3> kNames = {"serve", "inspect", "version"};
+  EXPECT_EQ(NearestName("server", kNames), "serve");
+  EXPECT_EQ(NearestName("inpsect", kNames), "inspect");
+  EXPECT_EQ(NearestName("xyz", kNames), "");
+  EXPECT_EQ(NearestName("", kNames), "");
+  EXPECT_EQ(NearestName(std::string(1000, 's'), kNames), "");
+}
+
+}  // namespace
+}  // namespace penstock
