@@ -20,7 +20,8 @@
 namespace penstock {
 
 // Answers the head of each request, in the form it came, with the bytes that `answer` gives; then
-// closes the connection, unless the answer ends with one of the marks. Thread-safe.
+// closes the connection, unless the answer ends with one of the marks. Each connection has a
+// thread, which calls `answer`. Thread-safe.
 class FakeHttpServer final {
  public:
   using Answer = std::function<std::string(const std::string& head)>;
@@ -28,6 +29,9 @@ class FakeHttpServer final {
   static constexpr std::string_view kKeepOpen = "<keep>";
   // Written behind an answer: it is the last one, and the connection stays until the client leaves.
   static constexpr std::string_view kHalfClose = "<half>";
+
+  // For an answer: nothing is written, and the connection stays until the client leaves.
+  static constexpr std::string_view kSilence = "<silence>";
 
   explicit FakeHttpServer(Answer answer) : answer_(std::move(answer)) {
     listener_ = socket(AF_INET, SOCK_STREAM, 0);
@@ -65,13 +69,17 @@ class FakeHttpServer final {
 
  private:
   void Run() {
+    std::vector<std::thread> connections;
     while (true) {
       const int connection = accept(listener_, nullptr, nullptr);
-      if (connection < 0) return;
-      while (Serve(connection)) {
-      }
-      close(connection);
+      if (connection < 0) break;
+      connections.emplace_back([this, connection] {
+        while (Serve(connection)) {
+        }
+        close(connection);
+      });
     }
+    for (std::thread& thread : connections) thread.join();
   }
   // False: the connection is over.
   bool Serve(int connection) {
@@ -87,11 +95,13 @@ class FakeHttpServer final {
     }
     std::string bytes = answer_(head);
     const bool stays = bytes.ends_with(kKeepOpen);
-    const bool waits = bytes.ends_with(kHalfClose);
+    const bool is_silent = bytes == kSilence;
+    const bool waits = is_silent || bytes.ends_with(kHalfClose);
+    if (is_silent) bytes.clear();
     if (stays) bytes.resize(bytes.size() - kKeepOpen.size());
-    if (waits) bytes.resize(bytes.size() - kHalfClose.size());
+    if (waits && !is_silent) bytes.resize(bytes.size() - kHalfClose.size());
     send(connection, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-    if (waits) shutdown(connection, SHUT_WR);
+    if (waits && !is_silent) shutdown(connection, SHUT_WR);
     while (waits && recv(connection, &byte, 1, 0) == 1) {
     }
     return stays;

@@ -2,55 +2,25 @@
 #include "sources/objectstore/object_store_source.h"
 
 #include <algorithm>
-#include <functional>
-#include <optional>
 #include <utility>
 
-#include "base/executor.h"
+#include "base/check.h"
 
 namespace penstock {
 namespace {
 
-// Times of objects are whole seconds.
-constexpr Duration kTimeStep = std::chrono::seconds(1);
-
-uint64_t RevisionOf(const std::vector<S3Object>& objects) {
-  uint64_t sum = 0;
-  for (const S3Object& object : objects) {
-    const auto time = object.last_modified.value_or(std::chrono::system_clock::time_point());
-    sum += std::hash<std::string>()(fmt::format("{} {} {} {}", object.key, object.size, object.etag,
-                                                time.time_since_epoch().count()));
-  }
-  return sum;
-}
-
-// The versions among the folders below `prefix`, by the name that sorts first, with their prefixes.
-std::map<core::VersionNumber, std::string> VersionsOf(std::vector<std::string> folders,
-                                                      const std::string& prefix) {
-  std::sort(folders.begin(), folders.end());
-  std::map<core::VersionNumber, std::string> versions;
-  for (const std::string& folder : folders) {
-    if (!folder.starts_with(prefix) || !folder.ends_with('/')) continue;
-    const std::string_view name = std::string_view(folder).substr(prefix.size());
-    const auto version = core::ParseVersion(name.substr(0, name.size() - 1));
-    if (version) versions.emplace(*version, folder);
-  }
-  return versions;
-}
-
-std::set<core::VersionNumber> NumbersOf(
-    const std::map<core::VersionNumber, std::string>& versions) {
-  std::set<core::VersionNumber> numbers;
-  for (const auto& [version, prefix] : versions) numbers.insert(version);
-  return numbers;
-}
+// So many buckets are listed at a time: one that does not answer leaves the others their turns, and
+// the threads mostly wait for answers.
+constexpr int kLooksMax = 4;
 
 }  // namespace
 
-struct ObjectStoreSource::Found {
-  std::map<core::VersionNumber, std::string> prefixes;  // of all versions
-  std::set<core::VersionNumber> wanted;                 // and complete
-  std::set<core::VersionNumber> waiting;                // not complete
+struct ObjectStoreSource::Look {
+  ObjectStoreModel model;
+  S3Location location;
+  std::set<core::VersionNumber> told;
+  SeenVersions seen;  // moved from the model and back, so that one thread has it
+  StatusOr<FoundVersions> found = absl::CancelledError();
 };
 
 ObjectStoreSource::ObjectStoreSource(ObjectStoreSourceOptions options,
@@ -110,17 +80,19 @@ void ObjectStoreSource::RunThread() {
   SetThreadName("objects");
   while (Wait()) {
     TakeModels();
-    for (auto& [name, watched] : watched_) {
-      if (watched.due <= Clock::Real().Now() && !is_stopping_) LookAt(watched);
-    }
+    TakeLooks();
+    while (Watched* const watched = NextToLookAt()) BeginLook(*watched);
   }
+  lookers_.reset();  // is_stopping_ ends the looks
 }
 
 bool ObjectStoreSource::Wait() {
   SteadyTime until = kNoDeadline;
-  for (const auto& [name, watched] : watched_) until = std::min(until, watched.due);
+  for (const auto& [name, watched] : watched_) {
+    if (MayBeginLook(watched)) until = std::min(until, watched.due);
+  }
   MutexLock lock(mutex_);
-  while (!is_stopping_ && !models_changed_) {
+  while (!is_stopping_ && !models_changed_ && looks_done_.empty()) {
     if (until == kNoDeadline) {
       wake_.Wait(mutex_);
     } else if (!wake_.WaitUntil(mutex_, until)) {
@@ -128,6 +100,65 @@ bool ObjectStoreSource::Wait() {
     }
   }
   return !is_stopping_;
+}
+
+bool ObjectStoreSource::MayBeginLook(const Watched& watched) const {
+  return buckets_looked_at_.size() < kLooksMax &&
+         !buckets_looked_at_.contains(watched.location.bucket);
+}
+
+ObjectStoreSource::Watched* ObjectStoreSource::NextToLookAt() {
+  Watched* next = nullptr;
+  for (auto& [name, watched] : watched_) {
+    if (!MayBeginLook(watched) || watched.due > Clock::Real().Now()) continue;
+    if (next == nullptr || watched.due < next->due) next = &watched;
+  }
+  return next;
+}
+
+void ObjectStoreSource::BeginLook(Watched& watched) {
+  if (lookers_ == nullptr) {
+    lookers_ = std::make_unique<ThreadPool>(
+        ThreadPoolOptions{.name = "object list", .threads = kLooksMax});
+  }
+  buckets_looked_at_.insert(watched.location.bucket);
+  watched.changed_since_look = false;
+  auto look = std::make_unique<Look>();
+  look->model = watched.model;
+  look->location = watched.location;
+  look->seen = std::move(watched.seen);
+  for (const auto& [version, revision] : watched.told) look->told.insert(version);
+  const bool is_taken = lookers_->Submit([this, taken = std::move(look)]() mutable {
+    RunLook(*taken);
+    MutexLock lock(mutex_);
+    looks_done_.push_back(std::move(taken));
+    wake_.NotifyOne();
+  });
+  PENSTOCK_CHECK(is_taken, "there are more looks than threads");
+}
+
+void ObjectStoreSource::RunLook(Look& look) const {
+  S3Client client(*settings_, look.location.bucket, options_.client, is_stopping_);
+  look.found = LookForVersions(
+      {look.location.prefix, look.model.selection, std::move(look.told), options_.settle_time},
+      client, look.seen);
+}
+
+void ObjectStoreSource::TakeLooks() {
+  std::vector<std::unique_ptr<Look>> looks;
+  {
+    MutexLock lock(mutex_);
+    looks.swap(looks_done_);
+  }
+  for (const std::unique_ptr<Look>& look : looks) {
+    buckets_looked_at_.erase(look->location.bucket);
+    const auto watched = watched_.find(look->model.name);
+    if (watched == watched_.end()) continue;
+    if (watched->second.model.base_path != look->model.base_path) continue;
+    watched->second.seen = std::move(look->seen);
+    // If other versions are wanted now, the model is due for another look.
+    if (!watched->second.changed_since_look) TakeLook(watched->second, std::move(look->found));
+  }
 }
 
 void ObjectStoreSource::TakeModels() {
@@ -151,12 +182,12 @@ void ObjectStoreSource::TakeModels() {
     watched.was_told = false;
     watched.shall_tell_status = true;
     watched.due = SteadyTime();
+    watched.changed_since_look = true;
   }
   KeepFolders();
 }
 
-void ObjectStoreSource::LookAt(Watched& watched) {
-  StatusOr<Found> found = Look(watched);
+void ObjectStoreSource::TakeLook(Watched& watched, StatusOr<FoundVersions> found) {
   const SteadyTime now = Clock::Real().Now();
   const bool looks_again = options_.poll_period > Duration::zero();
   watched.due = looks_again ? now + options_.poll_period : kNoDeadline;
@@ -183,53 +214,7 @@ void ObjectStoreSource::LookAt(Watched& watched) {
   if (status.ok()) TellStatus(watched, status);
 }
 
-StatusOr<ObjectStoreSource::Found> ObjectStoreSource::Look(Watched& watched) {
-  const S3Location& location = watched.location;
-  S3Client client(*settings_, location.bucket, options_.client, is_stopping_);
-  ASSIGN_OR_RETURN(S3Listing listing, client.List(location.prefix, /*stops_at_folders=*/true));
-  Found found;
-  found.prefixes = VersionsOf(std::move(listing.folders), location.prefix);
-  std::erase_if(watched.seen,
-                [&](const auto& item) { return !found.prefixes.contains(item.first); });
-  std::set<core::VersionNumber> there = NumbersOf(found.prefixes);
-  std::set<core::VersionNumber> looked_at;
-  // A version that is not complete gives its place to another one.
-  while (true) {
-    found.wanted = core::SelectVersions(watched.model.selection, there);
-    const size_t waiting = found.waiting.size();
-    for (const core::VersionNumber version : found.wanted) {
-      if (!looked_at.insert(version).second) continue;
-      ASSIGN_OR_RETURN(S3Listing objects,
-                       client.List(found.prefixes.at(version), /*stops_at_folders=*/false));
-      const bool is_complete = See(watched.seen[version], std::move(objects));
-      // One that was told stays, and is loaded anew if it could not be.
-      if (is_complete || watched.told.contains(version)) continue;
-      found.waiting.insert(version);
-      there.erase(version);
-    }
-    if (found.waiting.size() == waiting) return found;
-  }
-}
-
-bool ObjectStoreSource::See(Seen& seen, S3Listing listing) const {
-  const SteadyTime now = Clock::Real().Now();
-  const uint64_t revision = RevisionOf(listing.objects);
-  if (seen.objects.empty() || revision != seen.revision) {
-    seen = {revision, now, false, std::move(listing.objects)};
-  }
-  Duration age = now - seen.since;
-  if (listing.now && !seen.objects.empty()) {
-    std::optional<std::chrono::system_clock::time_point> newest;
-    for (const S3Object& object : seen.objects) {
-      if (object.last_modified) newest = std::max(newest, object.last_modified);
-    }
-    if (newest) age = std::max<Duration>(age, *listing.now - *newest - kTimeStep);
-  }
-  seen.is_complete = seen.is_complete || age >= options_.settle_time;
-  return seen.is_complete;
-}
-
-void ObjectStoreSource::Tell(Watched& watched, const Found& found) {
+void ObjectStoreSource::Tell(Watched& watched, const FoundVersions& found) {
   std::map<core::VersionNumber, uint64_t> wanted;
   for (const core::VersionNumber version : found.wanted) {
     wanted[version] = watched.seen.at(version).revision;
@@ -257,7 +242,7 @@ StatusOr<std::unique_ptr<core::Loader>> ObjectStoreSource::MakeLoader(const Watc
     store = store_;
     cache = cache_;
   }
-  const Seen& seen = watched.seen.at(version);
+  const SeenVersion& seen = watched.seen.at(version);
   ObjectVersion object_version{{watched.model.name, version},
                                {watched.location.bucket, prefix},
                                seen.objects,

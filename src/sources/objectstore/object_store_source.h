@@ -12,11 +12,13 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/executor.h"
 #include "base/mutex.h"
 #include "base/status.h"
 #include "core/source.h"
 #include "core/version_selection.h"
 #include "sources/objectstore/object_loader.h"
+#include "sources/objectstore/version_look.h"
 
 namespace penstock {
 
@@ -36,9 +38,9 @@ struct ObjectStoreSourceOptions {
   MemoryEstimator estimate = nullptr;  // of versions that are not downloaded yet
 };
 
-// Lists the versions of its models from time to time, on one thread, and tells the target when the
-// set of wanted and complete ones, or the objects of one, changed. The loaders download.
-// Thread-safe.
+// Lists the versions of its models from time to time, and tells the target when the set of wanted
+// and complete ones, or the objects of one, changed. A few buckets are listed at a time, on threads
+// of their own; all else happens on the source's thread. The loaders download. Thread-safe.
 class ObjectStoreSource final : public core::Source {
  public:
   // `settings` may be an error, which Prepare then tells.
@@ -57,38 +59,35 @@ class ObjectStoreSource final : public core::Source {
   Status SetModels(std::vector<ObjectStoreModel> models) EXCLUDES(mutex_);
 
  private:
-  // One state of the objects of a version.
-  struct Seen {
-    uint64_t revision = 0;
-    SteadyTime since;
-    bool is_complete = false;
-    std::vector<S3Object> objects;
-  };
   // What is known of one model. Only on the source's thread.
   struct Watched {
     ObjectStoreModel model;
     S3Location location;
-    std::map<core::VersionNumber, Seen> seen;  // as of the last look
-    bool has_looked = false;                   // and found out what there is
+    SeenVersions seen;        // as of the last look; empty while there is one
+    bool has_looked = false;  // and found out what there is
     bool was_told = false;
     std::map<core::VersionNumber, uint64_t> told;  // versions and their revisions
     Status status;
     bool shall_tell_status = false;
     SteadyTime due;
+    bool changed_since_look = false;  // while there is one
   };
-  // What one look found.
-  struct Found;
+  // A look at one model, and what it found.
+  struct Look;
 
   void RunThread() EXCLUDES(mutex_);
-  // Sleeps until it is time for a look. False: stop.
+  // Sleeps until it is time for a look, or one is done. False: stop.
   bool Wait() EXCLUDES(mutex_);
   void TakeModels() EXCLUDES(mutex_);
-  void LookAt(Watched& watched);
-  // Lists the versions and, of those that are wanted, the objects.
-  StatusOr<Found> Look(Watched& watched);
-  // Takes in the objects of a version. True if they are complete.
-  bool See(Seen& seen, S3Listing listing) const;
-  void Tell(Watched& watched, const Found& found) EXCLUDES(mutex_);
+  bool MayBeginLook(const Watched& watched) const;
+  // The one that has been due for longest; null: none is that a look may begin at.
+  Watched* NextToLookAt();
+  void BeginLook(Watched& watched) EXCLUDES(mutex_);
+  // On a looker's thread.
+  void RunLook(Look& look) const;
+  void TakeLooks() EXCLUDES(mutex_);
+  void TakeLook(Watched& watched, StatusOr<FoundVersions> found) EXCLUDES(mutex_);
+  void Tell(Watched& watched, const FoundVersions& found) EXCLUDES(mutex_);
   StatusOr<std::unique_ptr<core::Loader>> MakeLoader(const Watched& watched,
                                                      core::VersionNumber version,
                                                      const std::string& prefix) EXCLUDES(mutex_);
@@ -107,10 +106,13 @@ class ObjectStoreSource final : public core::Source {
   bool models_changed_ GUARDED_BY(mutex_) = false;
   std::shared_ptr<const ObjectStore> store_ GUARDED_BY(mutex_);  // null before Prepare
   std::shared_ptr<VersionCache> cache_ GUARDED_BY(mutex_);
+  std::vector<std::unique_ptr<Look>> looks_done_ GUARDED_BY(mutex_);
 
   // Set by Start, then only on the source's thread.
   core::AspiredTarget* target_ = nullptr;
   std::map<std::string, Watched> watched_;
+  std::set<std::string> buckets_looked_at_;  // now; models of one bucket wait for each other
+  std::unique_ptr<ThreadPool> lookers_;      // null before the first look
   std::thread thread_;
 };
 

@@ -47,9 +47,19 @@ class Bucket final {
     const int until = lists_ + 6;  // a look takes at least one, and two if there is a version
     while (lists_ < until) changed_.Wait(mutex_);
   }
+  // Until so many requests to buckets that do not answer have come.
+  void WaitForSilence(int requests) {
+    MutexLock lock(mutex_);
+    while (silences_ < requests) changed_.Wait(mutex_);
+  }
   std::string Answer(const std::string& head) {
     MutexLock lock(mutex_);
     const std::string target = head.substr(4, head.find(' ', 4) - 4);
+    if (target.starts_with("/silent")) {
+      ++silences_;
+      changed_.NotifyAll();
+      return std::string(FakeHttpServer::kSilence);
+    }
     const std::string date = std::string("Date: ") + kNow + "\r\n";
     if (!target.starts_with("/models?")) {
       const auto found = objects_.find(target.substr(sizeof "/models/" - 1));
@@ -89,6 +99,7 @@ class Bucket final {
   Mutex mutex_;
   CondVar changed_;
   int lists_ GUARDED_BY(mutex_) = 0;
+  int silences_ GUARDED_BY(mutex_) = 0;
   std::map<std::string, Object> objects_ GUARDED_BY(mutex_);
 };
 
@@ -330,6 +341,54 @@ TEST_F(ObjectStoreSourceTest, ModelsAreRemovedAndBadOnesRefused) {
             StatusCode::kInvalidArgument);
   EXPECT_TRUE(source_->SetModels({}).ok());
   WaitForServing(0);
+}
+
+TEST_F(ObjectStoreSourceTest, BucketsThatDoNotAnswerHoldUpNoOther) {
+  bucket_.Put("m/1/model", "good");
+  Start();
+  WaitForServing(1);
+  const ObjectStoreModel m{"m", "s3://models/m", {}};
+  // The models of one bucket wait for each other.
+  ASSERT_TRUE(source_
+                  ->SetModels({m,
+                               {"a", "s3://silent1/a", {}},
+                               {"b", "s3://silent1/b", {}},
+                               {"c", "s3://silent2/c", {}},
+                               {"d", "s3://silent3/d", {}}})
+                  .ok());
+  bucket_.WaitForSilence(3);
+  bucket_.Put("m/2/model", "good");
+  WaitForServing(2);
+  bucket_.WaitForLook();
+  const auto heads = server_.heads();
+  EXPECT_EQ(std::ranges::count_if(
+                heads, [](const std::string& head) { return head.starts_with("GET /silent"); }),
+            3);
+  Stop();  // ends the looks
+}
+
+TEST_F(ObjectStoreSourceTest, LooksAtModelsThatHaveGoneOrMovedAreNotWaitedFor) {
+  bucket_.Put("m/1/model", "good");
+  bucket_.Put("n/2/model", "good");
+  Start();
+  WaitForServing(1);
+  ASSERT_TRUE(source_->SetModels({{"m", "s3://silent1/m", {}}, {"n", "s3://silent2/n", {}}}).ok());
+  bucket_.WaitForSilence(2);
+  EXPECT_EQ(Serving(), 1);
+  ASSERT_TRUE(source_->SetModels({{"m", "s3://models/n", {}}}).ok());
+  WaitForServing(2);
+}
+
+TEST_F(ObjectStoreSourceTest, BucketThatDoesNotAnswerIsSaidAndTriedAgain) {
+  options_.client.http.stall_timeout = std::chrono::milliseconds(1);
+  options_.client.retries_max = 0;
+  bucket_.Put("m/1/model", "good");
+  Start();
+  WaitForServing(1);
+  ASSERT_TRUE(source_->SetModels({{"m", "s3://silent/m", {}}}).ok());
+  EXPECT_THAT(WaitForSourceError(StatusCode::kDeadlineExceeded), HasSubstr("has sent nothing"));
+  bucket_.WaitForSilence(3);
+  EXPECT_EQ(Serving(), 1);
 }
 
 TEST(ObjectStoreSourceSettingsTest, WhatIsMissingIsSaid) {

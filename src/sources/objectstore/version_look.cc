@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sources/objectstore/version_look.h"
+
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+namespace penstock {
+namespace {
+
+// Times of objects are whole seconds.
+constexpr Duration kTimeStep = std::chrono::seconds(1);
+
+uint64_t RevisionOf(const std::vector<S3Object>& objects) {
+  uint64_t sum = 0;
+  for (const S3Object& object : objects) {
+    const auto time = object.last_modified.value_or(std::chrono::system_clock::time_point());
+    sum += std::hash<std::string>()(fmt::format("{} {} {} {}", object.key, object.size, object.etag,
+                                                time.time_since_epoch().count()));
+  }
+  return sum;
+}
+
+// The versions among the folders below `prefix`, by the name that sorts first, with their prefixes.
+std::map<core::VersionNumber, std::string> VersionsOf(std::vector<std::string> folders,
+                                                      const std::string& prefix) {
+  std::sort(folders.begin(), folders.end());
+  std::map<core::VersionNumber, std::string> versions;
+  for (const std::string& folder : folders) {
+    if (!folder.starts_with(prefix) || !folder.ends_with('/')) continue;
+    const std::string_view name = std::string_view(folder).substr(prefix.size());
+    const auto version = core::ParseVersion(name.substr(0, name.size() - 1));
+    if (version) versions.emplace(*version, folder);
+  }
+  return versions;
+}
+
+std::set<core::VersionNumber> NumbersOf(
+    const std::map<core::VersionNumber, std::string>& versions) {
+  std::set<core::VersionNumber> numbers;
+  for (const auto& [version, prefix] : versions) numbers.insert(version);
+  return numbers;
+}
+
+// Takes in the objects of a version. True if they are complete.
+bool See(SeenVersion& seen, S3Listing listing, Duration settle_time) {
+  const SteadyTime now = Clock::Real().Now();
+  const uint64_t revision = RevisionOf(listing.objects);
+  if (seen.objects.empty() || revision != seen.revision) {
+    seen = {revision, now, false, std::move(listing.objects)};
+  }
+  Duration age = now - seen.since;
+  if (listing.now && !seen.objects.empty()) {
+    std::optional<std::chrono::system_clock::time_point> newest;
+    for (const S3Object& object : seen.objects) {
+      if (object.last_modified) newest = std::max(newest, object.last_modified);
+    }
+    if (newest) age = std::max<Duration>(age, *listing.now - *newest - kTimeStep);
+  }
+  seen.is_complete = seen.is_complete || age >= settle_time;
+  return seen.is_complete;
+}
+
+}  // namespace
+
+StatusOr<FoundVersions> LookForVersions(const VersionLook& look, S3Client& client,
+                                        SeenVersions& seen) {
+  ASSIGN_OR_RETURN(S3Listing listing, client.List(look.prefix, /*stops_at_folders=*/true));
+  FoundVersions found;
+  found.prefixes = VersionsOf(std::move(listing.folders), look.prefix);
+  std::erase_if(seen, [&](const auto& item) { return !found.prefixes.contains(item.first); });
+  std::set<core::VersionNumber> there = NumbersOf(found.prefixes);
+  std::set<core::VersionNumber> looked_at;
+  // A version that is not complete gives its place to another one.
+  while (true) {
+    found.wanted = core::SelectVersions(look.selection, there);
+    const size_t waiting = found.waiting.size();
+    for (const core::VersionNumber version : found.wanted) {
+      if (!looked_at.insert(version).second) continue;
+      ASSIGN_OR_RETURN(S3Listing objects,
+                       client.List(found.prefixes.at(version), /*stops_at_folders=*/false));
+      const bool is_complete = See(seen[version], std::move(objects), look.settle_time);
+      // One that was told stays, and is loaded anew if it could not be.
+      if (is_complete || look.told.contains(version)) continue;
+      found.waiting.insert(version);
+      there.erase(version);
+    }
+    if (found.waiting.size() == waiting) return found;
+  }
+}
+
+}  // namespace penstock

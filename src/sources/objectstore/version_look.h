@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// One look at what versions of a model lie in a bucket.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/status.h"
+#include "core/version_selection.h"
+#include "sources/objectstore/s3_client.h"
+#include "sources/objectstore/s3_listing.h"
+
+namespace penstock {
+
+// One state of the objects of a version.
+struct SeenVersion {
+  uint64_t revision = 0;  // another one for other keys, sizes, ETags or times
+  SteadyTime since;
+  bool is_complete = false;
+  std::vector<S3Object> objects;
+};
+using SeenVersions = std::map<core::VersionNumber, SeenVersion>;
+
+// What is looked for.
+struct VersionLook {
+  std::string prefix;  // below which the versions are
+  core::VersionSelection selection;
+  std::set<core::VersionNumber> told;  // they stay wanted while they are there
+  // A version is complete when no object of it has changed for this time.
+  Duration settle_time;
+};
+
+struct FoundVersions {
+  std::map<core::VersionNumber, std::string> prefixes;  // of all versions
+  std::set<core::VersionNumber> wanted;                 // and complete
+  std::set<core::VersionNumber> waiting;                // not complete
+};
+
+// Lists the versions and, of those that are wanted, the objects. `seen` is as the last look left
+// it, also after an error. Errors as of S3Client::List.
+StatusOr<FoundVersions> LookForVersions(const VersionLook& look, S3Client& client,
+                                        SeenVersions& seen);
+
+}  // namespace penstock
