@@ -243,6 +243,13 @@ TEST_F(ModelReloaderTest, WhatCannotBeHadIsTakenBackAndChangesOfOthersStay) {
   }
 }
 
+TEST_F(ModelReloaderTest, AVersionThatWasMendedCanBePinned) {
+  EXPECT_EQ(Submit(Kind::kPin, "m", 3).Get().code(), StatusCode::kFailedPrecondition);
+  WriteVersion("3", "half_plus_two");
+  EXPECT_EQ(Submit(Kind::kPin, "m", 3).Get(), OkStatus());
+  EXPECT_EQ(reloader_.Places().at("m").pinned_version, core::VersionNumber{3});
+}
+
 TEST_F(ModelReloaderTest, ToRemoveOrUnloadAModelWaitsForNothing) {
   for (const Kind kind : {Kind::kUnload, Kind::kRemove}) {
     held_.HoldNext(1);

@@ -55,12 +55,15 @@ ModelWait::Progress ModelWait::OfVersion(const std::string& name, core::VersionN
   const std::vector<core::VersionStatus> versions = manager_.VersionStatuses(name);
   const auto version = std::ranges::find_if(
       versions, [&](const auto& status) { return status.id.version == number; });
+  const bool is_settled = std::chrono::system_clock::now() - awaited_.since >= kFailureLasts;
   if (version != versions.end()) {
     if (version->state == core::VersionState::kAvailable) return Progress::kServed;
     reason = version->status;
-    if (version->state == core::VersionState::kEnd && !reason.ok()) return Progress::kFailed;
+    // How an earlier load ended says nothing while the source may not have told of the version yet.
+    const bool is_of_now = is_settled || version->since >= awaited_.since;
+    if (version->state == core::VersionState::kEnd && !reason.ok() && is_of_now)
+      return Progress::kFailed;
   }
-  const bool is_settled = std::chrono::system_clock::now() - awaited_.since >= kFailureLasts;
   if (is_coming || !is_settled) return Progress::kUnderWay;
   reason = absl::NotFoundError("the model has no such version");
   return Progress::kFailed;
