@@ -50,10 +50,12 @@ Status SyncFolderOf(const std::string& path) {
 
 Status ReplaceFileDurably(const std::string& path, std::string_view text) {
   const std::string temporary = path + ".new";
-  TRY(WriteDurably(temporary, text));
-  if (rename(temporary.c_str(), path.c_str()) != 0)
-    return Failed("rename " + temporary + " to", path, errno);
-  return SyncFolderOf(path);
+  Status status = WriteDurably(temporary, text);
+  if (status.ok() && rename(temporary.c_str(), path.c_str()) != 0)
+    status = Failed("rename " + temporary + " to", path, errno);
+  if (status.ok()) return SyncFolderOf(path);
+  unlink(temporary.c_str());  // a full disk shall not be kept full
+  return status;
 }
 
 }  // namespace penstock

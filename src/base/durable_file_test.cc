@@ -57,13 +57,15 @@ TEST_F(DurableFileTest, ErrorsSayWhatAndWhy) {
   EXPECT_THAT(MessageOf(ReplaceFileDurably("/dev/full/x", "x")), HasSubstr("Not a directory"));
   fs::create_directories(path_ + "/inside");
   EXPECT_THAT(MessageOf(ReplaceFileDurably(path_, "x")), HasSubstr("cannot rename "));
+  EXPECT_FALSE(fs::exists(path_ + ".new"));
 }
 
-TEST_F(DurableFileTest, AFullDiskLeavesTheOldFile) {
+TEST_F(DurableFileTest, AFullDiskLeavesTheOldFileAndNothingBeside) {
   ASSERT_EQ(ReplaceFileDurably(path_, "old"), OkStatus());
   fs::create_symlink("/dev/full", path_ + ".new");
   EXPECT_THAT(MessageOf(ReplaceFileDurably(path_, "new")), HasSubstr("No space left on device"));
   EXPECT_EQ(Text(path_), "old");
+  EXPECT_FALSE(fs::is_symlink(path_ + ".new"));
 }
 
 }  // namespace
