@@ -24,7 +24,7 @@ void Yield(int) {
 bool HandleSignal() {
   struct sigaction action = {};
   action.sa_handler = Yield;
-  action.sa_flags = SA_RESTART;
+  action.sa_flags = SA_RESTART | SA_ONSTACK;  // some run-times have small stacks of their own
   return sigaction(kSignal, &action, nullptr) == 0;
 }
 

@@ -2,6 +2,7 @@
 #include "base/give_way.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -49,6 +50,14 @@ TEST(GiveWay, AReadGoesOnAndErrnoStays) {
   writer.join();
   close(ends[0]);
   close(ends[1]);
+}
+
+TEST(GiveWay, TheSignalTakesTheStackThatAThreadHasForSignals) {
+  const GiveWay to_others;
+  struct sigaction action = {};
+  ASSERT_EQ(sigaction(SIGURG, nullptr, &action), 0);
+  EXPECT_NE(action.sa_handler, SIG_DFL);
+  EXPECT_NE(action.sa_flags & SA_ONSTACK, 0);
 }
 
 TEST(GiveWay, Nests) {
