@@ -93,10 +93,12 @@ void Housekeeper::UnloadUnused() {
     if (item.entry->HasHandles()) continue;
     std::ignore = unload_pool_.Submit(
         [entry = std::move(item.entry), on_unloaded = std::move(item.on_unloaded)]() mutable {
-          const GiveWay to_requests;
-          entry.reset();
-          malloc_trim(0);
-          on_unloaded();
+          {
+            const GiveWay to_requests;
+            entry.reset();
+            malloc_trim(0);
+          }
+          on_unloaded();  // listeners too, which need not be ready for signals
         });
   }
   std::erase_if(waiting_, [](const Retired& item) { return item.entry == nullptr; });
