@@ -14,12 +14,13 @@ else()
 endif()
 add_link_options(-fuse-ld=mold)
 
-# penstock_library(<name> DEPS <targets...>): all .cc files of this folder but the tests; target penstock_<name>.
+# penstock_library(<name> DEPS <targets...>): all .cc files of this folder but the tests and the program's main*.cc; target
+# penstock_<name>.
 function(penstock_library name)
   cmake_parse_arguments(ARG "" "" "DEPS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS *.cc)
   list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
-  list(FILTER sources EXCLUDE REGEX "/main\\.cc$")
+  list(FILTER sources EXCLUDE REGEX "/main[a-z_]*\\.cc$")
   if(sources)
     add_library(penstock_${name} STATIC ${sources})
     target_link_libraries(penstock_${name} PUBLIC penstock_flags ${ARG_DEPS})

@@ -71,6 +71,11 @@ def test_only_what_belongs_to_std_is_ignored(name, is_ignored):
 
 
 @pytest.mark.runtimes
+def test_runtimes_read_files_with_the_programs_functions():
+    assert {"read", "pread", "pread64"} <= exported(BUILD / "penstock")
+
+
+@pytest.mark.runtimes
 def test_nothing_in_the_global_scope_stands_in_a_runtimes_way():
     libraries = runtimes()
     assert len(libraries) >= 5, f"too few backends and runtimes in {BUILD / 'backends'}: {libraries}"
