@@ -9,7 +9,6 @@
 #include "base/executor.h"
 #include "base/log.h"
 #include "options/config_file.h"
-#include "sources/directory/version_folders.h"
 
 namespace penstock {
 namespace {
@@ -351,8 +350,7 @@ Status ModelReloader::CheckVersion(const ModelChange& change) const {
   }
   const auto places = Places();
   const std::string& base_path = places.at(change.model).base_path;
-  const auto folders = ListVersions(base_path);
-  if (folders.ok() && folders->contains(change.version)) return OkStatus();
+  if (models_.HasVersion(change.model, change.version)) return OkStatus();
   if (change.kind == ModelChange::Kind::kPin) {
     return Error(StatusCode::kNotFound,
                  "model {} has no version {} in {}: nothing is changed, since pinning it would "

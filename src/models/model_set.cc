@@ -10,6 +10,7 @@
 #include "loading/model_loader.h"
 #include "loading/warm_up_loader.h"
 #include "options/component_options.h"
+#include "sources/directory/version_folders.h"
 
 namespace penstock {
 namespace {
@@ -152,6 +153,19 @@ StatusOr<std::unique_ptr<core::Loader>> ModelSet::MakeLoader(const core::Servabl
   }
   if (!warm_up.enabled) return loader;
   return std::make_unique<WarmUpLoader>(id, path, std::move(warm_up), std::move(loader), metrics_);
+}
+
+bool ModelSet::HasVersion(const std::string& model, core::VersionNumber version) const {
+  std::string base_path;
+  {
+    MutexLock lock(mutex_);
+    const auto place = places_.find(model);
+    if (place == places_.end()) return false;
+    base_path = place->second.base_path;
+  }
+  if (IsS3Path(base_path)) return objects_.HasVersion(model, version);
+  const auto folders = ListVersions(base_path);
+  return folders.ok() && folders->contains(version);
 }
 
 void ModelSet::Start() {

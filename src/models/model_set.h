@@ -39,6 +39,10 @@ class ModelSet final {
   StatusOr<std::set<std::string>> Apply(const std::vector<ConfiguredModel>& models,
                                         std::string_view where) EXCLUDES(mutex_);
 
+  // True if the model, of the list that was last applied, has the version at its base path: in an
+  // object store as of the last look.
+  bool HasVersion(const std::string& model, core::VersionNumber version) const EXCLUDES(mutex_);
+
   // The sources begin to tell the manager. Once.
   void Start();
   void Stop();
@@ -70,7 +74,7 @@ class ModelSet final {
   DirectorySource folders_;
   ObjectStoreSource objects_;
 
-  Mutex mutex_;  // held while a list is applied, which waits for no source
+  mutable Mutex mutex_;  // held while a list is applied, which waits for no source
   std::map<std::string, Place, std::less<>> places_ GUARDED_BY(mutex_);
 };
 

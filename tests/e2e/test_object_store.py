@@ -10,6 +10,7 @@ from conftest import SAMPLES
 from net_fixtures import make_certificate
 from penstock_server import eventually
 from s3_server import ACCESS_KEY, REGION, S3Server
+from test_admin_api import call
 from test_versions import Base, Load, ask
 
 runtimes = pytest.mark.runtimes
@@ -65,6 +66,17 @@ def test_versions_come_and_go(start, store, flags, tmp_path):
     store.delete(BUCKET, 'some/m/1/model.builtin')
     server.wait_for_only('m', [])
     eventually('the status says so', lambda: 'there are no versions in s3://models/some/m' in page(server))
+
+
+def test_roll_back_to_a_version_that_is_not_served(start, store, flags):
+    put_builtin(store, 1)
+    put_builtin(store, 2, 'identity')
+    server = start({'m': f's3://{BUCKET}/some/m'}, flags=flags + ['--admin_api=full'], env=store.environment)
+    assert answer(server) == [2.0]
+    status, error = call(server, 'POST', '/m:pin', {'version': 3})
+    assert status == 404 and 'no version 3 in s3://models/some/m' in error['error']
+    assert call(server, 'POST', '/m:pin', {'version': 1})[0] == 200
+    assert answer(server) == [3.0]
 
 
 @runtimes

@@ -76,6 +76,12 @@ Status ObjectStoreSource::SetModels(std::vector<ObjectStoreModel> models) {
   return OkStatus();
 }
 
+bool ObjectStoreSource::HasVersion(const std::string& model, core::VersionNumber version) const {
+  MutexLock lock(mutex_);
+  const auto found = versions_.find(model);
+  return found != versions_.end() && found->second.contains(version);
+}
+
 void ObjectStoreSource::RunThread() {
   SetThreadName("objects");
   while (Wait()) {
@@ -167,6 +173,11 @@ void ObjectStoreSource::TakeModels() {
     MutexLock lock(mutex_);
     if (!std::exchange(models_changed_, false)) return;
     for (const ObjectStoreModel& model : models_) models.emplace(model.name, model);
+    std::erase_if(versions_, [&](const auto& item) {
+      const auto model = models.find(item.first);
+      return model == models.end() ||
+             model->second.base_path != watched_.at(item.first).model.base_path;
+    });
   }
   std::erase_if(watched_, [&](const auto& item) {
     if (models.contains(item.first)) return false;
@@ -193,6 +204,7 @@ void ObjectStoreSource::TakeLook(Watched& watched, StatusOr<FoundVersions> found
   watched.due = looks_again ? now + options_.poll_period : kNoDeadline;
   if (is_stopping_) return;
   if (!found.ok()) return TellStatus(watched, found.status());
+  NoteVersions(watched.model.name, *found);
   // Nothing is taken away for the sake of what is not complete.
   const bool is_empty = found->wanted.empty();
   const bool holds = is_empty && (!found->waiting.empty() ||
@@ -212,6 +224,13 @@ void ObjectStoreSource::TakeLook(Watched& watched, StatusOr<FoundVersions> found
   if (!status.ok()) TellStatus(watched, status);
   if (!holds) Tell(watched, *found);
   if (status.ok()) TellStatus(watched, status);
+}
+
+void ObjectStoreSource::NoteVersions(const std::string& model, const FoundVersions& found) {
+  std::set<core::VersionNumber> versions;
+  for (const auto& [version, prefix] : found.prefixes) versions.insert(version);
+  MutexLock lock(mutex_);
+  versions_[model] = std::move(versions);
 }
 
 void ObjectStoreSource::Tell(Watched& watched, const FoundVersions& found) {

@@ -58,6 +58,9 @@ class ObjectStoreSource final : public core::Source {
   // The complete list of models; as DirectorySource::SetModels.
   Status SetModels(std::vector<ObjectStoreModel> models) EXCLUDES(mutex_);
 
+  // True if the last look at the model found the version, wanted or not.
+  bool HasVersion(const std::string& model, core::VersionNumber version) const EXCLUDES(mutex_);
+
  private:
   // What is known of one model. Only on the source's thread.
   struct Watched {
@@ -87,6 +90,7 @@ class ObjectStoreSource final : public core::Source {
   void RunLook(Look& look) const;
   void TakeLooks() EXCLUDES(mutex_);
   void TakeLook(Watched& watched, StatusOr<FoundVersions> found) EXCLUDES(mutex_);
+  void NoteVersions(const std::string& model, const FoundVersions& found) EXCLUDES(mutex_);
   void Tell(Watched& watched, const FoundVersions& found) EXCLUDES(mutex_);
   StatusOr<std::unique_ptr<core::Loader>> MakeLoader(const Watched& watched,
                                                      core::VersionNumber version,
@@ -100,13 +104,15 @@ class ObjectStoreSource final : public core::Source {
   const FolderLoaderFactory make_loader_;
   std::atomic<bool> is_stopping_ = false;
 
-  Mutex mutex_;
+  mutable Mutex mutex_;
   CondVar wake_;
   std::vector<ObjectStoreModel> models_ GUARDED_BY(mutex_);
   bool models_changed_ GUARDED_BY(mutex_) = false;
   std::shared_ptr<const ObjectStore> store_ GUARDED_BY(mutex_);  // null before Prepare
   std::shared_ptr<VersionCache> cache_ GUARDED_BY(mutex_);
   std::vector<std::unique_ptr<Look>> looks_done_ GUARDED_BY(mutex_);
+  // By model, what its last look found.
+  std::map<std::string, std::set<core::VersionNumber>> versions_ GUARDED_BY(mutex_);
 
   // Set by Start, then only on the source's thread.
   core::AspiredTarget* target_ = nullptr;

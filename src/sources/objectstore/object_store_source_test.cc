@@ -208,6 +208,20 @@ TEST_F(ObjectStoreSourceTest, FollowsTheVersionsInTheBucket) {
   WaitForServing(0);
 }
 
+TEST_F(ObjectStoreSourceTest, KnowsTheVersionsThatAreNotWantedToo) {
+  for (const char* object : {"m/1/model", "m/2/model", "n/3/model"}) bucket_.Put(object, "good");
+  Start();
+  WaitForServing(2);
+  EXPECT_TRUE(source_->HasVersion("m", {1}) && source_->HasVersion("m", {2}));
+  EXPECT_FALSE(source_->HasVersion("m", {3}) || source_->HasVersion("n", {3}));
+  ASSERT_TRUE(source_->SetModels({{"m", "s3://models/n", {}}}).ok());
+  WaitForServing(3);
+  EXPECT_FALSE(source_->HasVersion("m", {1}));
+  ASSERT_TRUE(source_->SetModels({}).ok());
+  WaitForServing(0);
+  EXPECT_FALSE(source_->HasVersion("m", {3}));
+}
+
 TEST_F(ObjectStoreSourceTest, VersionThatIsBeingUploadedWaits) {
   options_.settle_time = std::chrono::hours(2);
   bucket_.Put("m/1/model", "good", "2026-11-22T09:00:00.000Z");
