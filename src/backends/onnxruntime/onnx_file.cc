@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <cstdint>
 
 namespace penstock::onnxruntime {
@@ -26,7 +27,11 @@ constexpr uint64_t kNameBytesMax = 64 * 1024;
 // process. One thread at a time.
 class FileBytes final {
  public:
-  explicit FileBytes(const std::string& path) : file_(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+  explicit FileBytes(const std::string& path) {
+    // Some network file systems let a signal end it.
+    do {
+      file_ = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    } while (file_ < 0 && errno == EINTR);
     struct stat info = {};
     if (file_ >= 0 && fstat(file_, &info) == 0 && S_ISREG(info.st_mode)) {
       size_ = static_cast<uint64_t>(info.st_size);
@@ -53,7 +58,7 @@ class FileBytes final {
   }
 
  private:
-  const int file_;
+  int file_ = -1;
   uint64_t size_ = 0;
   uint64_t start_ = 0;
   uint64_t filled_ = 0;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <set>
+#include <tuple>
 
 #include "penstock/model_options.pb.h"
 #include "protocols/tfs/experiment_config.h"
@@ -80,12 +81,15 @@ Status SetWarmUp(const config::WarmUp& from, ConfiguredModel& model) {
 }
 
 Status SetLifecycle(const penstock::config::ModelOptions& from, ConfiguredModel& model) {
-  const std::pair<std::string_view, int64_t> numbers[] = {
-      {"unload_after_idle_ms", from.unload_after_idle_ms()},
-      {"load_timeout_ms", from.load_timeout_ms()},
-      {"memory_bytes", from.memory_bytes()}};
-  for (const auto& [name, value] : numbers) {
+  // So that sums of them, and nanoseconds, are numbers still: 139 years, 1 PiB.
+  constexpr int64_t kMillisecondsMax = int64_t{1} << 42, kBytesMax = int64_t{1} << 50;
+  const std::tuple<std::string_view, int64_t, int64_t> numbers[] = {
+      {"unload_after_idle_ms", from.unload_after_idle_ms(), kMillisecondsMax},
+      {"load_timeout_ms", from.load_timeout_ms(), kMillisecondsMax},
+      {"memory_bytes", from.memory_bytes(), kBytesMax}};
+  for (const auto& [name, value, most] : numbers) {
     if (value < 0) return InvalidArgument("has a {} of {}, below 0", name, value);
+    if (value > most) return InvalidArgument("has a {} of {}, above {}", name, value, most);
   }
   model.preserves_resources = from.transition() == penstock::config::RESOURCE_PRESERVING;
   if (from.load() == penstock::config::ON_DEMAND) model.load_mode = core::LoadMode::kOnDemand;

@@ -106,6 +106,10 @@ TEST(ModelConfig, RefusesWhatCannotBeServed) {
   const std::string a = "name: 'a' base_path: '/a' ";
   EXPECT_THAT(ErrorOfModel(a + "penstock { memory_bytes: -1 }"),
               HasSubstr("model 'a' has a memory_bytes of -1, below 0"));
+  EXPECT_THAT(ErrorOfModel(a + "penstock { memory_bytes: 9223372036854775807 }"),
+              HasSubstr("memory_bytes of 9223372036854775807, above 1125899906842624"));
+  EXPECT_THAT(ErrorOfModel(a + "penstock { load_timeout_ms: 9223372036854775807 }"),
+              HasSubstr("load_timeout_ms of 9223372036854775807, above 4398046511104"));
   EXPECT_THAT(ErrorOfModel(a + "penstock { warm_up { iterations: -1 } }"),
               HasSubstr("model 'a' has warm_up with -1 iterations, below 0"));
   EXPECT_THAT(ErrorOfModel(a + "model_type: TENSORFLOW model_platform: 'x'"),
