@@ -150,7 +150,7 @@ void Manager::Impl::TimeOutWaiter(const std::string& name, uint64_t number) {
 
 void Manager::Impl::NoteUse(Model& model, SteadyTime now) {
   uint64_t uses = 0;
-  bool is_used = !model.waiters.empty();
+  bool is_used = !model.waiters.empty() || model.answering > 0;
   for (const VersionEntry* entry : model.versions.Ready()) {
     uses += entry->Uses();
     is_used |= entry->HasHandles();

@@ -83,6 +83,7 @@ def test_records_are_run_before_the_version_serves(start, version):
     metrics = server.get('/metrics')[1]
     assert f':tensorflow:serving:model_warmup_records_read{{model_path="{version}"}} 2' in metrics
     assert f':tensorflow:serving:model_warmup_latency_count{{model_path="{version}",status="OK"}} 1' in metrics
+    eventually('the log', lambda: 'model m version 1 is available' in server.log())
     log = server.log()
     assert log.index('warmed up m version 1') < log.index('model m version 1 is available')
 
