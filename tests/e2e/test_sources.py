@@ -77,6 +77,7 @@ def test_a_version_that_is_copied_slowly_waits_until_it_is_complete(start, base)
 
 def test_a_version_that_waits_is_in_the_status(start, plain):
     server = start({'m': plain.path}, flags=[*HOURLY, '--version_settle_ms=3600000'], ready=False)
+    eventually('its first look', lambda: 'source_error' in page(server))
     plain.add(2)  # renamed into its place, so that it need not wait
     server.wait_for_only('m', [2])
     os.makedirs(plain.folder(3))
