@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -53,7 +54,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   version.objects = std::move(listing->objects);
   if (!CheckObjects(version).ok()) return 0;
   for (const S3Object& object : version.objects) CheckPath(object);
-  ObjectLoader loader(version, nullptr, nullptr);
+  static const auto store = std::make_shared<const ObjectStore>();
+  ObjectLoader loader(version, store, nullptr);
   const auto estimate = loader.EstimateResources();
   Require(estimate.ok());
   for (const S3Object& object : version.objects) Require(estimate->ram_bytes >= object.size);
