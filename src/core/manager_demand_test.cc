@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
-#include <chrono>
 #include <optional>
-#include <thread>
 
 #include "core/manager_fixture.h"
 
@@ -70,25 +68,6 @@ TEST_F(DemandTest, ASourceThatCannotTellIsTheReason) {
   manager_.SetSourceStatus("m", absl::NotFoundError("no such folder"));
   EXPECT_EQ(Ask(VersionNumber{7}),
             absl::UnavailableError("model m cannot be loaded: no such folder"));
-}
-
-TEST_F(DemandTest, AModelIsNotIdleWhileThoseWhoWaitedAreTold) {
-  ASSERT_TRUE(manager_
-                  .SetModel({.name = "m",
-                             .load_mode = LoadMode::kOnDemand,
-                             .unload_after_idle = std::chrono::milliseconds(1)})
-                  .ok());
-  Outcome outcome;
-  EXPECT_TRUE(manager_.LoadOnDemand({.model = "m", .done = [&](const Status&) {
-                                       // Meanwhile its use is looked at several times.
-                                       std::this_thread::sleep_for(std::chrono::milliseconds(60));
-                                       outcome.status = manager_.GetHandle("m").status();
-                                       outcome.told.Open();
-                                     }}));
-  manager_.SetAspired("m", Aspire(FakeVersion(1, NewPlan())));
-  outcome.told.WaitUntilOpen();
-  EXPECT_TRUE(outcome.status.ok()) << outcome.status;
-  EXPECT_TRUE(manager_.WaitFor([&] { return !manager_.GetHandle("m").ok(); }));
 }
 
 TEST_F(DemandTest, ARequestWaitsForItsVersionThoughAnotherIsReady) {
