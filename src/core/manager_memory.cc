@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/saturating.h"
 #include "core/manager_impl.h"
 
 namespace penstock::core {
@@ -19,12 +20,9 @@ namespace {
 // So many loads may begin before one that came earlier.
 constexpr int kOvertakenMax = 100;
 
-uint64_t Sum(uint64_t a, uint64_t b) { return a > UINT64_MAX - b ? UINT64_MAX : a + b; }
-uint64_t Difference(uint64_t more, uint64_t less) { return more > less ? more - less : 0; }
-
 // What the load takes while it runs.
 uint64_t PeakBytes(const LoadJob& job) {
-  return Sum(job.estimate.ram_bytes, job.estimate.load_extra_bytes);
+  return SaturatingSum(job.estimate.ram_bytes, job.estimate.load_extra_bytes);
 }
 
 }  // namespace
@@ -37,13 +35,15 @@ void Manager::Impl::Admit(Model& model, const std::shared_ptr<LoadJob>& job) {
 
 bool Manager::Impl::TryReserve(const LoadJob& job, uint64_t claimed) {
   const uint64_t bytes = PeakBytes(job);
-  if (bytes > memory_.free() || Sum(bytes, claimed) > ComingBytes()) return false;
+  if (bytes > memory_.free() || SaturatingSum(bytes, claimed) > ComingBytes()) return false;
   memory_.Set(job.number, bytes);
   loading_bytes_ += bytes;
   return true;
 }
 
-uint64_t Manager::Impl::ComingBytes() const { return Sum(memory_.free(), unloading_bytes_); }
+uint64_t Manager::Impl::ComingBytes() const {
+  return SaturatingSum(memory_.free(), unloading_bytes_);
+}
 
 void Manager::Impl::ReviewMemory() {
   Room room;
@@ -67,14 +67,14 @@ void Manager::Impl::ReviewWaiting(WaitingLoad waiting, Room& room) {
     return BeginLoad(model, waiting.job);
   }
   const uint64_t bytes = PeakBytes(job);
-  const uint64_t certain = Sum(ComingBytes(), room.movable - Movable(model));
-  if (bytes > Sum(certain, loading_bytes_)) {
+  const uint64_t certain = SaturatingSum(ComingBytes(), room.movable - Movable(model));
+  if (bytes > SaturatingSum(certain, loading_bytes_)) {
     room.changed.insert(&model);
     return FailLoad(model, job, NoMemory(job), bytes);
   }
-  const bool is_certain = Sum(room.claimed, bytes) <= certain;
+  const bool is_certain = SaturatingSum(room.claimed, bytes) <= certain;
   if (is_certain || job.overtaken >= kOvertakenMax) {
-    room.claimed = Sum(room.claimed, bytes);
+    room.claimed = SaturatingSum(room.claimed, bytes);
   } else if (room.overtakable == nullptr) {
     room.overtakable = &job;
   }
@@ -84,10 +84,11 @@ void Manager::Impl::ReviewWaiting(WaitingLoad waiting, Room& room) {
 }
 
 void Manager::Impl::RetryFitting(Room& room) {
-  uint64_t left = Difference(Sum(memory_.free(), room.movable), room.claimed);
+  uint64_t left = SaturatingDifference(SaturatingSum(memory_.free(), room.movable), room.claimed);
   for (auto& [name, model] : models_) {
     if (!ShallBeLoaded(model) || !model.versions.LacksMemory()) continue;
-    const uint64_t retried = model.versions.RetryFitting(Difference(left, Movable(model)));
+    const uint64_t retried =
+        model.versions.RetryFitting(SaturatingDifference(left, Movable(model)));
     if (retried == 0) continue;
     left -= retried;  // no more than this together: the others would only be refused again
     room.changed.insert(&model);

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <map>
 
+#include "base/saturating.h"
+
 namespace penstock::core {
 
 // The books only. One thread at a time.
@@ -18,7 +20,7 @@ class MemoryBudget final {
   // What is left; without a limit all that a number can say.
   uint64_t free() const {
     if (limit_ == 0) return UINT64_MAX;
-    return limit_ > taken_ ? limit_ - taken_ : 0;
+    return SaturatingDifference(limit_, taken_);
   }
   // Of the load with this number; 0 if it has taken nothing.
   uint64_t TakenBy(uint64_t load) const {

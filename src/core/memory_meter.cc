@@ -3,12 +3,9 @@
 
 #include <algorithm>
 
+#include "base/saturating.h"
+
 namespace penstock::core {
-namespace {
-
-uint64_t Difference(uint64_t more, uint64_t less) { return more > less ? more - less : 0; }
-
-}  // namespace
 
 uint64_t MemoryMeter::Begin() {
   MutexLock lock(mutex_);
@@ -32,12 +29,13 @@ std::optional<MemoryGrowth> MemoryMeter::EndLoad(const Start& start) {
   const std::optional<ProcessMemory> after = ReadNow();
   // Its own begin is the last change, and nothing is left running: nothing ran beside it.
   if (End() != start.change || !start.memory || !after) return std::nullopt;
-  MemoryGrowth growth{.bytes = Difference(after->own_bytes, start.memory->own_bytes)};
+  MemoryGrowth growth{.bytes = SaturatingDifference(after->own_bytes, start.memory->own_bytes)};
   // The system tells one peak, since the process began; it was during this load if it rose. How
   // much of it was files is not told: as much as now.
   if (after->peak_bytes > start.memory->peak_bytes) {
-    const uint64_t own_peak = Difference(after->peak_bytes, after->file_bytes);
-    growth.peak_bytes = std::max(growth.bytes, Difference(own_peak, start.memory->own_bytes));
+    const uint64_t own_peak = SaturatingDifference(after->peak_bytes, after->file_bytes);
+    growth.peak_bytes =
+        std::max(growth.bytes, SaturatingDifference(own_peak, start.memory->own_bytes));
   }
   return growth;
 }

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "base/saturating.h"
+
 namespace penstock {
 namespace {
 
@@ -10,17 +12,12 @@ namespace {
 constexpr uint64_t kFactorMax = 8;
 constexpr uint64_t kFixedBytesMax = 256 << 20;
 
-uint64_t Product(uint64_t bytes, uint64_t factor) {
-  return bytes > UINT64_MAX / factor ? UINT64_MAX : bytes * factor;
-}
-uint64_t Sum(uint64_t a, uint64_t b) { return a > UINT64_MAX - b ? UINT64_MAX : a + b; }
-
 }  // namespace
 
 MeasuredLoad KeepPlausible(const core::MemoryGrowth& growth, uint64_t reckoned_bytes,
                            uint64_t bytes_min) {
-  const uint64_t bytes_max =
-      std::max(bytes_min, Sum(Product(reckoned_bytes, kFactorMax), kFixedBytesMax));
+  const uint64_t bytes_max = std::max(
+      bytes_min, SaturatingSum(SaturatingProduct(reckoned_bytes, kFactorMax), kFixedBytesMax));
   MeasuredLoad load{.reckoned_bytes = reckoned_bytes,
                     .taken_bytes = std::clamp(growth.bytes, bytes_min, bytes_max)};
   if (growth.peak_bytes > 0)
@@ -31,7 +28,7 @@ MeasuredLoad KeepPlausible(const core::MemoryGrowth& growth, uint64_t reckoned_b
 
 // What goes beyond the largest factor does not come from the model's size.
 MemoryHistory::Law MemoryHistory::Law::From(uint64_t reckoned_bytes, uint64_t bytes) {
-  const uint64_t growing = std::min(bytes, Product(reckoned_bytes, kFactorMax));
+  const uint64_t growing = std::min(bytes, SaturatingProduct(reckoned_bytes, kFactorMax));
   if (reckoned_bytes == 0) return {.factor = 0, .fixed_bytes = bytes};
   return {.factor = static_cast<double>(growing) / static_cast<double>(reckoned_bytes),
           .fixed_bytes = bytes - growing};
@@ -40,7 +37,7 @@ MemoryHistory::Law MemoryHistory::Law::From(uint64_t reckoned_bytes, uint64_t by
 uint64_t MemoryHistory::Law::At(uint64_t reckoned_bytes) const {
   const double growing = static_cast<double>(reckoned_bytes) * factor;
   constexpr double kGrowingMax = 1e18;  // fits, and is more than any machine has
-  return Sum(static_cast<uint64_t>(std::min(growing, kGrowingMax)), fixed_bytes);
+  return SaturatingSum(static_cast<uint64_t>(std::min(growing, kGrowingMax)), fixed_bytes);
 }
 
 void MemoryHistory::Note(const std::string& model, const std::string& backend,

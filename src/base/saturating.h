@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// Counts of bytes whose sums may go beyond what fits: they end there, and differences at 0.
+#pragma once
+
+#include <cstdint>
+
+namespace penstock {
+
+constexpr uint64_t SaturatingSum(uint64_t a, uint64_t b) {
+  uint64_t sum = 0;
+  return __builtin_add_overflow(a, b, &sum) ? UINT64_MAX : sum;
+}
+
+constexpr uint64_t SaturatingDifference(uint64_t more, uint64_t less) {
+  return more > less ? more - less : 0;
+}
+
+constexpr uint64_t SaturatingProduct(uint64_t a, uint64_t b) {
+  uint64_t product = 0;
+  return __builtin_mul_overflow(a, b, &product) ? UINT64_MAX : product;
+}
+
+}  // namespace penstock
