@@ -3,11 +3,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
-#include <fstream>
 
+#include "base/test_folder.h"
 #include "core/loader_fake.h"
 #include "core/manager.h"
 
@@ -18,31 +17,25 @@ using testing::HasSubstr;
 
 class CurrentFileSourceTest : public testing::Test {
  protected:
-  CurrentFileSourceTest() {
-    std::filesystem::create_directories(folder_);
-    EXPECT_TRUE(manager_.SetModel({.name = "m"}).ok());
-  }
+  CurrentFileSourceTest() { EXPECT_TRUE(manager_.SetModel({.name = "m"}).ok()); }
   ~CurrentFileSourceTest() override {
     source_.Stop();
     manager_.Stop();
-    std::filesystem::remove_all(folder_);
   }
 
   // At once, as whoever deploys should: the source reads no half of it.
   void WriteCurrent(const std::string& text) {
-    std::ofstream(folder_ + "/next") << text;
-    std::filesystem::rename(folder_ + "/next", folder_ + "/current");
+    std::filesystem::rename(folder_.Write("next", text), folder_ / "current");
   }
   bool IsReady(int64_t version) { return manager_.GetHandle("m", {{version}}).ok(); }
   // The test's time-out is the limit.
   void WaitUntil(const std::function<bool()>& condition) { manager_.WaitFor(condition); }
 
-  const std::string folder_ = testing::TempDir() + "current_" +
-                              testing::UnitTest::GetInstance()->current_test_info()->name() + "_" +
-                              std::to_string(getpid());
+  const TestFolder folder_;
   core::Manager manager_;
   CurrentFileSource source_{
-      "m", folder_, std::chrono::milliseconds(1), [](const core::ServableId&, const std::string&) {
+      "m", folder_.path(), std::chrono::milliseconds(1),
+      [](const core::ServableId&, const std::string&) {
         return std::make_unique<core::FakeLoader>(std::make_shared<core::FakePlan>());
       }};
 };

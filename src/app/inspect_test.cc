@@ -3,12 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
-#include <filesystem>
-#include <fstream>
 
 #include "app/commands.h"
 #include "app/model_report.h"
 #include "base/log.h"
+#include "base/test_folder.h"
 
 namespace penstock {
 namespace {
@@ -17,24 +16,17 @@ using testing::HasSubstr;
 
 class InspectTest : public testing::Test {
  protected:
-  void SetUp() override {
-    base_ = testing::TempDir() + "inspect_" +
-            testing::UnitTest::GetInstance()->current_test_info()->name();
-    std::filesystem::create_directories(base_);
-  }
   void TearDown() override {
-    std::filesystem::remove_all(base_);
     ConfigureLog(LogLevel::kInfo, LogFormat::kText);  // the command sets it for its process
   }
 
   void AddVersion(const std::string& folder, std::string_view builtin) const {
-    std::filesystem::create_directories(base_ + "/" + folder);
-    std::ofstream(base_ + "/" + folder + "/model.builtin") << builtin;
+    base_.Write(folder + "/model.builtin", builtin);
   }
 
   // The exit code; what was printed is in out_ and err_.
   int Inspect(std::vector<std::string> arguments) {
-    arguments.insert(arguments.begin(), {"inspect", "--backend_directory=" + base_});
+    arguments.insert(arguments.begin(), {"inspect", "--backend_directory=" + base_.path()});
     testing::internal::CaptureStdout();
     testing::internal::CaptureStderr();
     const int code = RunCommand(arguments);
@@ -44,7 +36,8 @@ class InspectTest : public testing::Test {
     return code;
   }
 
-  std::string base_, out_, err_;
+  const TestFolder base_;
+  std::string out_, err_;
 };
 
 ModelReport ReportOfAll() {
@@ -83,7 +76,7 @@ TEST(ModelReportTest, Json) {
 TEST_F(InspectTest, DescribesTheNewestVersion) {
   AddVersion("2", "identity");
   AddVersion("10", "half_plus_two");
-  ASSERT_EQ(Inspect({base_}), 0) << err_;
+  ASSERT_EQ(Inspect({base_.path()}), 0) << err_;
   EXPECT_THAT(out_, HasSubstr("backend   builtin\n  versions  2, 10\n  shown     10\n"));
   EXPECT_THAT(out_, HasSubstr("signature serving_default"));
   EXPECT_EQ(err_, "");
@@ -92,7 +85,7 @@ TEST_F(InspectTest, DescribesTheNewestVersion) {
 TEST_F(InspectTest, DescribesOneVersion) {
   AddVersion("2", "identity");
   AddVersion("10", "half_plus_two");
-  ASSERT_EQ(Inspect({base_ + "/2"}), 0) << err_;
+  ASSERT_EQ(Inspect({base_ / "2"}), 0) << err_;
   EXPECT_THAT(out_, HasSubstr("takes any tensors"));
   EXPECT_THAT(out_, Not(HasSubstr("versions")));
 }
@@ -105,22 +98,22 @@ TEST_F(InspectTest, DescribesBuiltinModels) {
 }
 
 TEST_F(InspectTest, SaysWhatIsWrongWithTheFolder) {
-  EXPECT_EQ(Inspect({base_ + "/nowhere"}), 1);
+  EXPECT_EQ(Inspect({base_ / "nowhere"}), 1);
   EXPECT_THAT(err_, HasSubstr("penstock inspect: "));
-  EXPECT_THAT(err_, HasSubstr(base_ + "/nowhere"));
+  EXPECT_THAT(err_, HasSubstr(base_ / "nowhere"));
 
-  EXPECT_EQ(Inspect({base_}), 1);
+  EXPECT_EQ(Inspect({base_.path()}), 1);
   EXPECT_THAT(err_, HasSubstr("has no versions (folders named by a number), and is no version"));
 
   AddVersion("1", "nothing");
-  EXPECT_EQ(Inspect({base_}), 1);
+  EXPECT_EQ(Inspect({base_.path()}), 1);
   EXPECT_THAT(err_, HasSubstr("1/model.builtin: there is no built-in model"));
 
-  std::filesystem::create_directories(base_ + "/2");
-  EXPECT_EQ(Inspect({base_}), 1);
-  EXPECT_THAT(err_, HasSubstr("no backend takes the folder " + base_ + "/2"));
+  base_.Make("2");
+  EXPECT_EQ(Inspect({base_.path()}), 1);
+  EXPECT_THAT(err_, HasSubstr("no backend takes the folder " + base_ / "2"));
 
-  EXPECT_EQ(Inspect({"--platform=caffe", base_}), 1);
+  EXPECT_EQ(Inspect({"--platform=caffe", base_.path()}), 1);
   EXPECT_THAT(err_, HasSubstr("there is no backend 'caffe'; installed: none"));
   EXPECT_EQ(out_, "");
 }

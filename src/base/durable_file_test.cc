@@ -5,8 +5,9 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <fstream>
 #include <iterator>
+
+#include "base/test_folder.h"
 
 namespace penstock {
 namespace {
@@ -16,46 +17,34 @@ using testing::HasSubstr;
 
 class DurableFileTest : public testing::Test {
  protected:
-  ~DurableFileTest() override { fs::remove_all(folder_); }
-
-  static std::string Text(const std::string& path) {
-    std::ifstream file(path);
-    return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  }
-
-  static std::string MakeFolder() {
-    std::string pattern = testing::TempDir() + "durable_file_XXXXXX";
-    return mkdtemp(pattern.data());
-  }
-
-  const std::string folder_ = MakeFolder();
-  const std::string path_ = folder_ + "/file";
+  const TestFolder folder_;
+  const std::string path_ = folder_ / "file";
 };
 
 TEST_F(DurableFileTest, TheFileIsReplacedAndNothingLeftBeside) {
   for (const std::string& text :
        {std::string(3'000'000, 'x'), std::string("short"), std::string()}) {
     ASSERT_EQ(ReplaceFileDurably(path_, text), OkStatus());
-    EXPECT_EQ(Text(path_), text);
+    EXPECT_EQ(folder_.Read("file"), text);
   }
-  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()), 1);
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_.path()), fs::directory_iterator()), 1);
 }
 
 TEST_F(DurableFileTest, APathWithoutAFolderIsOfTheWorkingOne) {
   const fs::path before = fs::current_path();
-  fs::current_path(folder_);
+  fs::current_path(folder_.path());
   EXPECT_EQ(ReplaceFileDurably("file", "here"), OkStatus());
   fs::current_path(before);
-  EXPECT_EQ(Text(path_), "here");
+  EXPECT_EQ(folder_.Read("file"), "here");
 }
 
 TEST_F(DurableFileTest, ErrorsSayWhatAndWhy) {
-  const Status no_folder = ReplaceFileDurably(folder_ + "/nowhere/file", "x");
+  const Status no_folder = ReplaceFileDurably(folder_ / "nowhere/file", "x");
   EXPECT_EQ(no_folder.code(), StatusCode::kInternal);
   EXPECT_EQ(MessageOf(no_folder),
-            "cannot write " + folder_ + "/nowhere/file.new: No such file or directory");
+            "cannot write " + folder_ / "nowhere/file.new" + ": No such file or directory");
   EXPECT_THAT(MessageOf(ReplaceFileDurably("/dev/full/x", "x")), HasSubstr("Not a directory"));
-  fs::create_directories(path_ + "/inside");
+  folder_.Make("file/inside");
   EXPECT_THAT(MessageOf(ReplaceFileDurably(path_, "x")), HasSubstr("cannot rename "));
   EXPECT_FALSE(fs::exists(path_ + ".new"));
 }
@@ -64,7 +53,7 @@ TEST_F(DurableFileTest, AFullDiskLeavesTheOldFileAndNothingBeside) {
   ASSERT_EQ(ReplaceFileDurably(path_, "old"), OkStatus());
   fs::create_symlink("/dev/full", path_ + ".new");
   EXPECT_THAT(MessageOf(ReplaceFileDurably(path_, "new")), HasSubstr("No space left on device"));
-  EXPECT_EQ(Text(path_), "old");
+  EXPECT_EQ(folder_.Read("file"), "old");
   EXPECT_FALSE(fs::is_symlink(path_ + ".new"));
 }
 

@@ -3,8 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
-#include <fstream>
+#include "base/test_folder.h"
 
 namespace penstock {
 namespace {
@@ -12,19 +11,7 @@ namespace {
 // A folder that looks like the root of a system.
 class MachineTest : public testing::Test {
  protected:
-  void SetUp() override {
-    const testing::TestInfo* test = testing::UnitTest::GetInstance()->current_test_info();
-    root_ = testing::TempDir() + "machine_" + test->name() + "_" + std::to_string(getpid());
-    std::filesystem::create_directories(root_);
-  }
-  void TearDown() override { std::filesystem::remove_all(root_); }
-
-  void Write(const std::string& path, const std::string& text) {
-    std::filesystem::create_directories(std::filesystem::path(root_ + path).parent_path());
-    std::ofstream(root_ + path) << text;
-  }
-
-  std::string root_;
+  const TestFolder root_;
 };
 
 constexpr char kMounts2[] =
@@ -32,56 +19,56 @@ constexpr char kMounts2[] =
     "35 24 0:30 / /sys/fs/cgroup ro,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n";
 
 TEST_F(MachineTest, Version2TakesTheTightestLimitOfTheGroupsAbove) {
-  Write("/proc/self/mountinfo", kMounts2);
-  Write("/proc/self/cgroup", "0::/pods/one\n");
-  Write("/sys/fs/cgroup/pods/one/cpu.max", "max 100000\n");
-  Write("/sys/fs/cgroup/pods/one/memory.max", "2000000\n");
-  Write("/sys/fs/cgroup/pods/cpu.max", "150000 100000\n");
-  Write("/sys/fs/cgroup/pods/memory.max", "max\n");
-  const CgroupLimits limits = ReadCgroupLimits(root_);
+  root_.Write("proc/self/mountinfo", kMounts2);
+  root_.Write("proc/self/cgroup", "0::/pods/one\n");
+  root_.Write("sys/fs/cgroup/pods/one/cpu.max", "max 100000\n");
+  root_.Write("sys/fs/cgroup/pods/one/memory.max", "2000000\n");
+  root_.Write("sys/fs/cgroup/pods/cpu.max", "150000 100000\n");
+  root_.Write("sys/fs/cgroup/pods/memory.max", "max\n");
+  const CgroupLimits limits = ReadCgroupLimits(root_.path());
   EXPECT_EQ(limits.cpus, 1.5);
   EXPECT_EQ(limits.memory_bytes, 2'000'000u);
 }
 
 TEST_F(MachineTest, Version2InNamespaceReadsTheMountPoint) {
-  Write("/proc/self/mountinfo", kMounts2);
-  Write("/proc/self/cgroup", "0::/\n");
-  Write("/sys/fs/cgroup/cpu.max", "50000 100000\n");
-  EXPECT_EQ(ReadCgroupLimits(root_).cpus, 0.5);
+  root_.Write("proc/self/mountinfo", kMounts2);
+  root_.Write("proc/self/cgroup", "0::/\n");
+  root_.Write("sys/fs/cgroup/cpu.max", "50000 100000\n");
+  EXPECT_EQ(ReadCgroupLimits(root_.path()).cpus, 0.5);
 }
 
 TEST_F(MachineTest, Version1ReadsEachControllersHierarchy) {
-  Write("/proc/self/mountinfo",
-        "40 24 0:31 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n"
-        "41 24 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n");
-  Write("/proc/self/cgroup", "5:cpu,cpuacct:/a/b\n4:memory:/a\n3:pids:/a\n");
-  Write("/sys/fs/cgroup/cpu,cpuacct/a/b/cpu.cfs_quota_us", "-1\n");
-  Write("/sys/fs/cgroup/cpu,cpuacct/a/b/cpu.cfs_period_us", "100000\n");
-  Write("/sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_quota_us", "400000\n");
-  Write("/sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_period_us", "100000\n");
-  Write("/sys/fs/cgroup/memory/a/memory.limit_in_bytes", "1048576\n");
-  Write("/sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
-  const CgroupLimits limits = ReadCgroupLimits(root_);
+  root_.Write("proc/self/mountinfo",
+              "40 24 0:31 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n"
+              "41 24 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n");
+  root_.Write("proc/self/cgroup", "5:cpu,cpuacct:/a/b\n4:memory:/a\n3:pids:/a\n");
+  root_.Write("sys/fs/cgroup/cpu,cpuacct/a/b/cpu.cfs_quota_us", "-1\n");
+  root_.Write("sys/fs/cgroup/cpu,cpuacct/a/b/cpu.cfs_period_us", "100000\n");
+  root_.Write("sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_quota_us", "400000\n");
+  root_.Write("sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_period_us", "100000\n");
+  root_.Write("sys/fs/cgroup/memory/a/memory.limit_in_bytes", "1048576\n");
+  root_.Write("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
+  const CgroupLimits limits = ReadCgroupLimits(root_.path());
   EXPECT_EQ(limits.cpus, 4.0);
   EXPECT_EQ(limits.memory_bytes, 1'048'576u);
 }
 
 TEST_F(MachineTest, Version1InContainerSeesOnlyItsPartOfTheHierarchy) {
-  Write("/proc/self/mountinfo",
-        "40 24 0:31 /docker/abc /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n");
-  Write("/proc/self/cgroup", "5:cpu:/docker/abc\n");
-  Write("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "300000\n");
-  Write("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
-  EXPECT_EQ(ReadCgroupLimits(root_).cpus, 3.0);
+  root_.Write("proc/self/mountinfo",
+              "40 24 0:31 /docker/abc /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n");
+  root_.Write("proc/self/cgroup", "5:cpu:/docker/abc\n");
+  root_.Write("sys/fs/cgroup/cpu/cpu.cfs_quota_us", "300000\n");
+  root_.Write("sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
+  EXPECT_EQ(ReadCgroupLimits(root_.path()).cpus, 3.0);
 }
 
 TEST_F(MachineTest, WhatCannotBeReadLimitsNothing) {
-  EXPECT_FALSE(ReadCgroupLimits(root_).cpus);
-  Write("/proc/self/mountinfo", std::string("nonsense\n1 - 2\n") + kMounts2);
-  Write("/proc/self/cgroup", "garbage\n0::/../..\n");
-  Write("/sys/fs/cgroup/cpu.max", "100000\n");
-  Write("/sys/fs/cgroup/memory.max", "-5\n");
-  const CgroupLimits limits = ReadCgroupLimits(root_);
+  EXPECT_FALSE(ReadCgroupLimits(root_.path()).cpus);
+  root_.Write("proc/self/mountinfo", std::string("nonsense\n1 - 2\n") + kMounts2);
+  root_.Write("proc/self/cgroup", "garbage\n0::/../..\n");
+  root_.Write("sys/fs/cgroup/cpu.max", "100000\n");
+  root_.Write("sys/fs/cgroup/memory.max", "-5\n");
+  const CgroupLimits limits = ReadCgroupLimits(root_.path());
   EXPECT_FALSE(limits.cpus);
   EXPECT_FALSE(limits.memory_bytes);
 }

@@ -3,20 +3,20 @@
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
-#include <fstream>
 #include <vector>
+
+#include "base/test_folder.h"
 
 namespace penstock {
 namespace {
 
 TEST(ProcessMemoryTest, ReadsTheKindsApart) {
-  const std::string root = testing::TempDir() + "/process_memory";
-  std::filesystem::create_directories(root + "/proc/self");
-  std::ofstream(root + "/proc/self/status") << "Name:\tRssAnon: 7\nVmHWM:\t    9000 kB\n"
-                                               "RssAnon:\t    5000 kB\nRssFile:\t     300 kB\n"
-                                               "RssShmem:\t      20 kB\nThreads:\t3\n";
-  const auto memory = ReadProcessMemory(root);
+  const TestFolder root;
+  root.Write("proc/self/status",
+             "Name:\tRssAnon: 7\nVmHWM:\t    9000 kB\n"
+             "RssAnon:\t    5000 kB\nRssFile:\t     300 kB\n"
+             "RssShmem:\t      20 kB\nThreads:\t3\n");
+  const auto memory = ReadProcessMemory(root.path());
   ASSERT_TRUE(memory.has_value());
   EXPECT_EQ(memory->own_bytes, 5000U * 1024);
   EXPECT_EQ(memory->file_bytes, 320U * 1024);
@@ -24,11 +24,10 @@ TEST(ProcessMemoryTest, ReadsTheKindsApart) {
 }
 
 TEST(ProcessMemoryTest, NoneIfAnyIsMissing) {
-  const std::string root = testing::TempDir() + "/process_memory_missing";
-  EXPECT_FALSE(ReadProcessMemory(root).has_value());
-  std::filesystem::create_directories(root + "/proc/self");
-  std::ofstream(root + "/proc/self/status") << "VmHWM:\t 9000 kB\nRssAnon:\t 5000 kB\n";
-  EXPECT_FALSE(ReadProcessMemory(root).has_value());
+  const TestFolder root;
+  EXPECT_FALSE(ReadProcessMemory(root.path()).has_value());
+  root.Write("proc/self/status", "VmHWM:\t 9000 kB\nRssAnon:\t 5000 kB\n");
+  EXPECT_FALSE(ReadProcessMemory(root.path()).has_value());
 }
 
 TEST(ProcessMemoryTest, SeesWhatThisProcessTakes) {

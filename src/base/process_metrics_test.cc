@@ -5,8 +5,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <filesystem>
-#include <fstream>
+#include "base/test_folder.h"
 
 namespace penstock {
 namespace {
@@ -14,14 +13,12 @@ namespace {
 using testing::HasSubstr;
 
 TEST(ProcessMetricsTest, ReadsTheFieldsWhateverTheProcessIsCalled) {
-  const std::string root = testing::TempDir() + "process_use_" + std::to_string(getpid());
-  std::filesystem::create_directories(root + "/proc/self/fd");
-  for (const char* fd : {"0", "1", "2"}) std::ofstream(root + "/proc/self/fd/" + fd) << "";
-  std::ofstream(root + "/proc/stat") << "cpu 1 2 3\nbtime 1700000000\n";
-  std::ofstream(root + "/proc/self/stat")
-      << "77 (a ) b) S 1 77 77 0 -1 4194560 9 0 0 0 150 50 0 0 20 0 6 0 500 1000000 25 0\n";
-  const auto use = ReadProcessUse(root);
-  std::filesystem::remove_all(root);
+  const TestFolder root;
+  for (const char* fd : {"0", "1", "2"}) root.Write(std::string("proc/self/fd/") + fd);
+  root.Write("proc/stat", "cpu 1 2 3\nbtime 1700000000\n");
+  root.Write("proc/self/stat",
+             "77 (a ) b) S 1 77 77 0 -1 4194560 9 0 0 0 150 50 0 0 20 0 6 0 500 1000000 25 0\n");
+  const auto use = ReadProcessUse(root.path());
   ASSERT_TRUE(use);
   const auto ticks = static_cast<double>(sysconf(_SC_CLK_TCK));
   EXPECT_DOUBLE_EQ(use->cpu_seconds, 200 / ticks);
@@ -33,12 +30,10 @@ TEST(ProcessMetricsTest, ReadsTheFieldsWhateverTheProcessIsCalled) {
 }
 
 TEST(ProcessMetricsTest, NothingIfTheFilesAreNotThereOrCutOff) {
-  const std::string root = testing::TempDir() + "process_none_" + std::to_string(getpid());
-  EXPECT_FALSE(ReadProcessUse(root));
-  std::filesystem::create_directories(root + "/proc/self");
-  std::ofstream(root + "/proc/self/stat") << "77 (a) S 1 77";
-  EXPECT_FALSE(ReadProcessUse(root));
-  std::filesystem::remove_all(root);
+  const TestFolder root;
+  EXPECT_FALSE(ReadProcessUse(root.path()));
+  root.Write("proc/self/stat", "77 (a) S 1 77");
+  EXPECT_FALSE(ReadProcessUse(root.path()));
 }
 
 TEST(ProcessMetricsTest, TextHasThem) {

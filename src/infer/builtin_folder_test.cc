@@ -3,39 +3,31 @@
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
-#include <fstream>
 #include <string_view>
 
 #include "base/status.h"
+#include "base/test_folder.h"
 
 namespace penstock {
 namespace {
 
 class BuiltinFolderTest : public testing::Test {
  protected:
-  void SetUp() override {
-    folder_ = testing::TempDir() + "builtin_folder_" +
-              testing::UnitTest::GetInstance()->current_test_info()->name();
-    std::filesystem::create_directories(folder_);
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
-  void Write(std::string_view text) { std::ofstream(folder_ + "/model.builtin") << text; }
+  void Write(std::string_view text) { folder_.Write("model.builtin", text); }
 
   StatusOr<std::unique_ptr<core::Servable>> Load() {
-    return MakeBuiltinFolderLoader({"m", {1}}, folder_, metrics_)->Load();
+    return MakeBuiltinFolderLoader({"m", {1}}, folder_.path(), metrics_)->Load();
   }
 
   MetricsRegistry metrics_;
-  std::string folder_;
+  const TestFolder folder_;
 };
 
 TEST_F(BuiltinFolderTest, IsRecognisedByItsFile) {
-  EXPECT_FALSE(IsBuiltinFolder(folder_));
-  EXPECT_FALSE(IsBuiltinFolder(folder_ + "/nowhere"));
+  EXPECT_FALSE(IsBuiltinFolder(folder_.path()));
+  EXPECT_FALSE(IsBuiltinFolder(folder_ / "nowhere"));
   Write("identity");
-  EXPECT_TRUE(IsBuiltinFolder(folder_));
+  EXPECT_TRUE(IsBuiltinFolder(folder_.path()));
 }
 
 TEST_F(BuiltinFolderTest, LoadsTheModelOfThatName) {
@@ -52,7 +44,7 @@ TEST_F(BuiltinFolderTest, SaysWhichFileIsWrongAndWhatThereIs) {
   const auto servable = Load();
   EXPECT_EQ(servable.status().code(), StatusCode::kNotFound);
   const std::string message(MessageOf(servable.status()));
-  EXPECT_NE(message.find(folder_ + "/model.builtin"), std::string::npos) << message;
+  EXPECT_NE(message.find(folder_ / "model.builtin"), std::string::npos) << message;
   EXPECT_NE(message.find("builtin:identity"), std::string::npos) << message;
 }
 

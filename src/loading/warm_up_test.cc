@@ -3,11 +3,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
-#include <fstream>
 
+#include "base/test_folder.h"
 #include "infer/model_fake.h"
 #include "loading/warm_up_loader.h"
 #include "protocols/tfs/record_fake.h"
@@ -65,20 +64,14 @@ class WarmUpTest : public testing::Test {
           done({.status = seen_.back() < 0 ? absl::InternalError("it is negative") : OkStatus(),
                 .outputs = {}});
         }) {
-    const auto* const test = testing::UnitTest::GetInstance()->current_test_info();
-    version_ = fmt::format("{}warm_up_{}_{}", testing::TempDir(), test->name(), getpid());
-    std::filesystem::create_directories(version_ + "/assets.extra");
-    std::filesystem::create_directories(version_ + "/warmup");
+    version_.Make("assets.extra");
+    version_.Make("warmup");
   }
-  ~WarmUpTest() override { std::filesystem::remove_all(version_); }
 
-  void Write(const std::string& file, const std::string& bytes) {
-    std::ofstream(version_ + "/" + file, std::ios::binary) << bytes;
-  }
   void WriteRecords(const std::string& bytes) {
-    Write("assets.extra/tf_serving_warmup_requests", bytes);
+    version_.Write("assets.extra/tf_serving_warmup_requests", bytes);
   }
-  Status Run() { return RunWarmUp(model_, version_, options_, cancel_, counts_); }
+  Status Run() { return RunWarmUp(model_, version_.path(), options_, cancel_, counts_); }
   // The message of its error, which has this code.
   std::string Problem(StatusCode code) {
     const Status status = Run();
@@ -86,13 +79,13 @@ class WarmUpTest : public testing::Test {
     return std::string(MessageOf(status));
   }
   std::string At(std::string_view file) const {
-    return fmt::format("warm-up: {}/{}: ", version_, file);
+    return fmt::format("warm-up: {}/{}: ", version_.path(), file);
   }
   std::string AtRecord(int number) const {
     return At("assets.extra/tf_serving_warmup_requests") + fmt::format("record {}: ", number);
   }
 
-  std::string version_;
+  const TestFolder version_;
   std::vector<float> seen_;
   float cancel_on_ = -1000;
   CancelToken cancel_;
@@ -105,7 +98,7 @@ TEST_F(WarmUpTest, MissingAndEmptyFilesAreFine) {
   EXPECT_TRUE(Run().ok());
   WriteRecords("");
   EXPECT_TRUE(Run().ok());
-  std::filesystem::remove_all(version_);
+  std::filesystem::remove_all(version_.path());
   EXPECT_TRUE(Run().ok());
   EXPECT_THAT(seen_, IsEmpty());
   EXPECT_EQ(counts_.requests, 0u);
@@ -127,10 +120,10 @@ TEST_F(WarmUpTest, RunsEachAsOftenAsIsAsked) {
 }
 
 TEST_F(WarmUpTest, RunsFilesByName) {
-  Write("warmup/10.json", R"({"instances": [10]})");
-  Write("warmup/05.pb", Predict(5));
-  Write("warmup/20.json", R"({"signature_name": "serving_default", "inputs": {"x": 20}})");
-  Write("warmup/notes.txt", "not a request");
+  version_.Write("warmup/10.json", R"({"instances": [10]})");
+  version_.Write("warmup/05.pb", Predict(5));
+  version_.Write("warmup/20.json", R"({"signature_name": "serving_default", "inputs": {"x": 20}})");
+  version_.Write("warmup/notes.txt", "not a request");
   WriteRecords(Record(1));
   testing::internal::CaptureStderr();
   ASSERT_TRUE(Run().ok());
@@ -146,7 +139,7 @@ TEST_F(WarmUpTest, ARunThatFailsIsNamed) {
 }
 
 TEST_F(WarmUpTest, AFileThatFailsIsNamed) {
-  Write("warmup/a.json", R"({"instances": [-1]})");
+  version_.Write("warmup/a.json", R"({"instances": [-1]})");
   EXPECT_EQ(Problem(StatusCode::kInternal), At("warmup/a.json") + "it is negative");
 }
 
@@ -170,7 +163,7 @@ TEST_F(WarmUpTest, ARequestThatDoesNotFitIsNamed) {
 }
 
 TEST_F(WarmUpTest, BadJsonIsNamed) {
-  Write("warmup/a.json", "[1, 2]");
+  version_.Write("warmup/a.json", "[1, 2]");
   EXPECT_THAT(Problem(StatusCode::kInvalidArgument), HasSubstr(At("warmup/a.json")));
 }
 
@@ -224,19 +217,19 @@ TEST_F(WarmUpTest, AThousandAreTheMost) {
   WriteRecords(records + Record(1));
   EXPECT_THAT(Problem(StatusCode::kInvalidArgument), HasSubstr("has more than 1000 records"));
   WriteRecords("");
-  for (int i = 0; i < 1001; ++i) Write(fmt::format("warmup/{}.pb", i), Predict(1));
+  for (int i = 0; i < 1001; ++i) version_.Write(fmt::format("warmup/{}.pb", i), Predict(1));
   EXPECT_THAT(Problem(StatusCode::kInvalidArgument),
               HasSubstr("warmup: has more than 1000 requests"));
 }
 
 TEST_F(WarmUpTest, WhatIsNoFileIsNotOpened) {
-  std::filesystem::create_directories(version_ + "/assets.extra/tf_serving_warmup_requests");
+  version_.Make("assets.extra/tf_serving_warmup_requests");
   EXPECT_THAT(Problem(StatusCode::kDataLoss), HasSubstr("is no regular file"));
-  std::filesystem::remove_all(version_ + "/assets.extra");
-  std::filesystem::create_directories(version_ + "/warmup/a.json");
+  std::filesystem::remove_all(version_ / "assets.extra");
+  version_.Make("warmup/a.json");
   EXPECT_EQ(Problem(StatusCode::kDataLoss), At("warmup/a.json") + "is no regular file");
-  std::filesystem::remove_all(version_ + "/warmup");
-  Write("warmup", "a file");
+  std::filesystem::remove_all(version_ / "warmup");
+  version_.Write("warmup", "a file");
   EXPECT_THAT(Problem(StatusCode::kDataLoss), HasSubstr("warmup: cannot be read: Not a directory"));
 }
 
@@ -266,7 +259,7 @@ class WarmUpLoaderTest : public WarmUpTest {
               });
         },
         metrics_);
-    WarmUpLoader warm_up(id, version_, options_, std::move(loader), metrics_, clock_);
+    WarmUpLoader warm_up(id, version_.path(), options_, std::move(loader), metrics_, clock_);
     loader_ = &warm_up;
     return warm_up.Load();
   }
@@ -292,10 +285,10 @@ TEST_F(WarmUpLoaderTest, MeasuresAndTells) {
       text,
       HasSubstr(fmt::format(
           ":tensorflow:serving:model_warmup_latency_sum{{model_path=\"{}\",status=\"OK\"}} 40000",
-          version_)));
-  EXPECT_THAT(
-      text, HasSubstr(fmt::format(
-                ":tensorflow:serving:model_warmup_records_read{{model_path=\"{}\"}} 2", version_)));
+          version_.path())));
+  EXPECT_THAT(text, HasSubstr(fmt::format(
+                        ":tensorflow:serving:model_warmup_records_read{{model_path=\"{}\"}} 2",
+                        version_.path())));
 }
 
 TEST_F(WarmUpLoaderTest, AFailedWarmUpFailsTheLoad) {

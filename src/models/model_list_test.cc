@@ -3,11 +3,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <filesystem>
-#include <fstream>
-
+#include "base/test_folder.h"
 #include "options/component_options.h"
 
 namespace penstock {
@@ -19,20 +16,7 @@ using testing::IsEmpty;
 
 class ModelListTest : public testing::Test {
  protected:
-  void SetUp() override {
-    const testing::TestInfo* test = testing::UnitTest::GetInstance()->current_test_info();
-    folder_ = testing::TempDir() + "model_list_" + test->name() + "_" + std::to_string(getpid());
-    std::filesystem::create_directories(folder_);
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
-  std::string Write(const std::string& text) {
-    const std::string path = folder_ + "/file";
-    std::ofstream(path) << text;
-    return path;
-  }
-
-  std::string folder_;
+  const TestFolder folder_;
   Settings settings_;
 };
 
@@ -49,7 +33,7 @@ TEST_F(ModelListTest, OneModelByFlags) {
 }
 
 TEST_F(ModelListTest, ModelsByFile) {
-  settings_.model_config_file = Write(R"(model_config_list {
+  settings_.model_config_file = folder_.Write("file", R"(model_config_list {
     config { name: "a" base_path: "/a" model_version_policy { specific { versions: 3 } }
              version_labels { key: "stable" value: 3 } }
     config { name: "b" base_path: "/b" model_version_policy { all {} } } })");
@@ -64,17 +48,16 @@ TEST_F(ModelListTest, ModelsByFile) {
 }
 
 TEST_F(ModelListTest, AByteOrderMarkIsNoPartOfAFile) {
-  settings_.model_config_file =
-      Write("\xEF\xBB\xBFmodel_config_list {\r\n  config { name: 'a' base_path: '/a' } }\r\n");
+  settings_.model_config_file = folder_.Write(
+      "file", "\xEF\xBB\xBFmodel_config_list {\r\n  config { name: 'a' base_path: '/a' } }\r\n");
   const auto models = ReadModelList(settings_);
   ASSERT_TRUE(models.ok()) << models.status();
   EXPECT_EQ(models->size(), 1u);
 }
 
 TEST_F(ModelListTest, PlatformsMustBeInstalled) {
-  std::filesystem::create_directories(folder_ + "/backends/onnxruntime");
-  std::ofstream(folder_ + "/backends/onnxruntime/penstock_onnxruntime.so");
-  settings_.backend_directory = folder_ + "/backends";
+  folder_.Write("backends/onnxruntime/penstock_onnxruntime.so");
+  settings_.backend_directory = folder_ / "backends";
   const BackendHost backends(MakeBackendOptions(settings_));
   const auto check = [&](const std::string& platform, const std::string& base_path) {
     ConfiguredModel model;
@@ -110,10 +93,10 @@ TEST_F(ModelListTest, ModelsThatCannotBeServed) {
 }
 
 TEST_F(ModelListTest, ModelListErrors) {
-  settings_.model_config_file = folder_ + "/none";
+  settings_.model_config_file = folder_ / "none";
   EXPECT_THAT(std::string(MessageOf(ReadModelList(settings_).status())),
               HasSubstr("--model_config_file: cannot read"));
-  settings_.model_config_file = Write("model_config_list { config { nam: 'a' } }");
+  settings_.model_config_file = folder_.Write("file", "model_config_list { config { nam: 'a' } }");
   EXPECT_THAT(std::string(MessageOf(ReadModelList(settings_).status())), HasSubstr("line 1"));
 }
 

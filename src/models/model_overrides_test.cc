@@ -4,8 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
-
+#include "base/test_folder.h"
 #include "serving/model_server_config.pb.h"
 
 namespace penstock {
@@ -134,18 +133,19 @@ TEST(ModelOverridesTest, APinOrLabelIsTakenBackAndNothingElse) {
 }
 
 TEST(ModelOverridesTest, FileKeepsThem) {
-  const std::string path = testing::TempDir() + "/model_overrides_test_state";
+  const TestFolder folder;
+  const std::string path = folder / "state";
   ModelOverrides overrides;
-  EXPECT_TRUE(overrides.Read(path + "_that_is_not_there").ok());
+  EXPECT_TRUE(overrides.Read(folder / "nowhere").ok());
   ASSERT_TRUE(overrides.Add(Change(Kind::kPut, "new"), Base()).ok());
   ASSERT_TRUE(overrides.Add(Change(Kind::kPin, "new", 5), Base()).ok());
   ASSERT_TRUE(overrides.Write(path).ok());
   ModelOverrides read;
   ASSERT_TRUE(read.Read(path).ok());
   EXPECT_EQ(After(read, "new")->specific, std::vector<core::VersionNumber>{{5}});
-  std::ofstream(path) << "added { name: \"bad\" }";
+  folder.Write("state", "added { name: \"bad\" }");
   EXPECT_EQ(read.Read(path).code(), StatusCode::kInvalidArgument);
-  std::ofstream(path) << "added {\n  nme: 'a' }";
+  folder.Write("state", "added {\n  nme: 'a' }");
   const Status status = read.Read(path);
   EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
   EXPECT_THAT(MessageOf(status), testing::HasSubstr("--state_file: " + path));

@@ -3,20 +3,17 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <atomic>
-#include <filesystem>
-#include <fstream>
 #include <future>
 
+#include "base/test_folder.h"
 #include "core/background_threads.h"
 #include "serving/model_server_config.pb.h"
 
 namespace penstock {
 namespace {
 
-namespace fs = std::filesystem;
 using testing::HasSubstr;
 using tfs::ConfiguredModel;
 using Kind = ModelChange::Kind;
@@ -107,17 +104,15 @@ class ModelReloaderTest : public testing::Test {
     manager_.StartDrain();
     held_.Release();
     models_.Stop();
-    fs::remove_all(folder_);
   }
 
   void WriteVersion(const std::string& version, const std::string& model) const {
-    fs::create_directories(folder_ + "/m/" + version);
-    std::ofstream(folder_ + "/m/" + version + "/model.builtin") << model << "\n";
+    folder_.Write("m/" + version + "/model.builtin", model + "\n");
   }
   ConfiguredModel Configured() const {
     ConfiguredModel model;
     model.name = "m";
-    model.base_path = folder_ + "/m";
+    model.base_path = folder_ / "m";
     model.versions = ConfiguredModel::Versions::kSpecific;
     model.specific = {{1}};
     return model;
@@ -167,17 +162,15 @@ class ModelReloaderTest : public testing::Test {
   // A change of a model of its own, so that all that came before have been looked at.
   void PassOne() { EXPECT_EQ(Submit(Kind::kPut, "passing").Get(), OkStatus()); }
 
-  const std::string folder_ =
-      fmt::format("{}model_reloader_{}_{}", testing::TempDir(),
-                  testing::UnitTest::GetInstance()->current_test_info()->name(), getpid());
+  const TestFolder folder_;
   Settings settings_ = [this] {
     Settings settings;
-    settings.state_file = folder_ + "/state";
+    settings.state_file = folder_ / "state";
     settings.version_settle_ms = 0;
     return settings;
   }();
   MetricsRegistry metrics_;
-  BackendHost backends_{{.folder = folder_, .options = {}, .set_by = {}}};
+  BackendHost backends_{{.folder = folder_.path(), .options = {}, .set_by = {}}};
   Experiments experiments_{metrics_};
   HeldLoads held_;
   core::Manager manager_{{.load_retries_max = 0}, [this](core::SnapshotCell& lookup) {
@@ -311,9 +304,8 @@ TEST_F(ModelReloaderTest, NobodyWaitsLongerThanItsDeadline) {
 }
 
 TEST_F(ModelReloaderTest, TheFileIsReadWhileOthersWait) {
-  settings_.model_config_file = folder_ + "/models";
-  std::ofstream(settings_.model_config_file)
-      << "model_config_list { config { name: 'read' base_path: 'builtin:identity' } }";
+  settings_.model_config_file = folder_.Write(
+      "models", "model_config_list { config { name: 'read' base_path: 'builtin:identity' } }");
   held_.HoldNext(2);
   Answer slow = Submit(Kind::kPut, "slow");
   Answer pin = Submit(Kind::kPin, "m", 2);

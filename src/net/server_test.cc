@@ -16,6 +16,7 @@
 #include <string>
 
 #include "base/mutex.h"
+#include "base/test_folder.h"
 #include "net/socket_client_fake.h"
 
 namespace penstock::net {
@@ -85,7 +86,8 @@ class ServerTest : public testing::Test {
 };
 
 TEST_F(ServerTest, ServesSeveralAddressesAndUnixSockets) {
-  const std::string path = testing::TempDir() + "penstock_server_test.sock";
+  const TestFolder folder;
+  const std::string path = folder / "socket";
   options_.listen = {{.port = 0}, {.address = "127.0.0.1", .port = 0}, {.unix_path = path}};
   Start();
   EXPECT_EQ(server_->ports()[2], 0);
@@ -119,8 +121,8 @@ TEST_F(ServerTest, SaysWhyItCannotStart) {
 }
 
 TEST_F(ServerTest, TakesOverAStaleUnixSocketButNotALiveOne) {
-  const std::string path = testing::TempDir() + "penstock_stale_test.sock";
-  unlink(path.c_str());
+  const TestFolder folder;
+  const std::string path = folder / "socket";
   sockaddr_un address = {};
   address.sun_family = AF_UNIX;
   path.copy(address.sun_path, path.size());

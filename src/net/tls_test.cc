@@ -9,9 +9,9 @@
 #include <openssl/x509.h>
 
 #include <filesystem>
-#include <fstream>
 #include <functional>
 
+#include "base/test_folder.h"
 #include "net/server.h"
 #include "net/socket_client_fake.h"
 
@@ -172,11 +172,12 @@ class TlsTest : public testing::Test {
         "POST /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{}",
         body.size(), body);
   }
-  static void Write(const std::string& path, const std::string& text) {
-    std::ofstream(path + ".new") << text;
-    std::filesystem::rename(path + ".new", path);
+  // At once: the server reads no half of it.
+  void Replace(const std::string& file, const std::string& text) const {
+    std::filesystem::rename(folder_.Write(file + ".new", text), folder_ / file);
   }
 
+  const TestFolder folder_;
   const Identity identity_ = MakeIdentity("first");
   Router router_;
   MetricsRegistry metrics_;
@@ -222,21 +223,17 @@ TEST_F(TlsTest, ChecksClientCertificates) {
 }
 
 TEST_F(TlsTest, TakesChangedFilesAndKeepsTheOldOnesIfTheNewAreBad) {
-  const std::string folder = testing::TempDir() + "penstock_tls_test/";
-  std::filesystem::create_directories(folder);
   const Identity second = MakeIdentity("second");
-  Write(folder + "cert.pem", identity_.certificate);
-  Write(folder + "key.pem", identity_.key);
-  options_.tls = {.certificate_file = folder + "cert.pem",
-                  .key_file = folder + "key.pem",
+  options_.tls = {.certificate_file = folder_.Write("cert.pem", identity_.certificate),
+                  .key_file = folder_.Write("key.pem", identity_.key),
                   .reload_interval = Duration(1)};
   Start();
   EXPECT_EQ(TlsClient(port()).server_name(), "first");
-  Write(folder + "cert.pem", "rubbish");
+  Replace("cert.pem", "rubbish");
   EXPECT_EQ(TlsClient(port()).server_name(), "first");
-  Write(folder + "cert.pem", second.certificate);  // its key is not there yet
+  Replace("cert.pem", second.certificate);  // its key is not there yet
   EXPECT_EQ(TlsClient(port()).server_name(), "first");
-  Write(folder + "key.pem", second.key);
+  Replace("key.pem", second.key);
   EXPECT_EQ(TlsClient(port()).server_name(), "second");
 }
 

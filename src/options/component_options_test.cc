@@ -3,10 +3,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <filesystem>
-#include <fstream>
+#include "base/test_folder.h"
 
 namespace penstock {
 namespace {
@@ -17,20 +15,7 @@ using testing::IsEmpty;
 
 class ComponentOptionsTest : public testing::Test {
  protected:
-  void SetUp() override {
-    const testing::TestInfo* test = testing::UnitTest::GetInstance()->current_test_info();
-    folder_ = testing::TempDir() + "options_" + test->name() + "_" + std::to_string(getpid());
-    std::filesystem::create_directories(folder_);
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
-  std::string Write(const std::string& text) {
-    const std::string path = folder_ + "/file";
-    std::ofstream(path) << text;
-    return path;
-  }
-
-  std::string folder_;
+  const TestFolder folder_;
   Settings settings_;
 };
 
@@ -132,7 +117,7 @@ TEST_F(ComponentOptionsTest, TlsFilesCoverBothPorts) {
 
 TEST_F(ComponentOptionsTest, SslConfigFileCoversGrpcOnlyAsInTensorFlowServing) {
   settings_.ssl_config_file =
-      Write("server_key: 'K' server_cert: 'C' custom_ca: 'A' client_verify: true");
+      folder_.Write("file", "server_key: 'K' server_cert: 'C' custom_ca: 'A' client_verify: true");
   const auto options = NetOptions(settings_);
   ASSERT_TRUE(options.ok()) << options.status();
   EXPECT_TRUE(options->listen[0].tls);
@@ -145,12 +130,13 @@ TEST_F(ComponentOptionsTest, SslConfigFileCoversGrpcOnlyAsInTensorFlowServing) {
 }
 
 TEST_F(ComponentOptionsTest, FilesThatCannotBeRead) {
-  settings_.ssl_config_file = folder_ + "/none";
+  settings_.ssl_config_file = folder_ / "none";
   EXPECT_THAT(std::string(MessageOf(NetOptions(settings_).status())),
               HasSubstr("--ssl_config_file: cannot read"));
-  settings_.monitoring_config_file = folder_;
-  EXPECT_THAT(std::string(MessageOf(MetricsPaths(settings_).status())),
-              HasSubstr("--monitoring_config_file: cannot read " + folder_ + ": Is a directory"));
+  settings_.monitoring_config_file = folder_.path();
+  EXPECT_THAT(
+      std::string(MessageOf(MetricsPaths(settings_).status())),
+      HasSubstr("--monitoring_config_file: cannot read " + folder_.path() + ": Is a directory"));
   settings_.monitoring_config_file = "/dev/zero";
   EXPECT_THAT(std::string(MessageOf(MetricsPaths(settings_).status())),
               HasSubstr("/dev/zero has more than"));
@@ -158,11 +144,13 @@ TEST_F(ComponentOptionsTest, FilesThatCannotBeRead) {
 
 TEST_F(ComponentOptionsTest, MetricsPathsFollowTheMonitoringConfig) {
   EXPECT_THAT(*MetricsPaths(settings_), ElementsAre("/metrics", "/monitoring/prometheus/metrics"));
-  settings_.monitoring_config_file = Write("prometheus_config { enable: true path: '/p' }");
+  settings_.monitoring_config_file =
+      folder_.Write("file", "prometheus_config { enable: true path: '/p' }");
   EXPECT_THAT(*MetricsPaths(settings_), ElementsAre("/metrics", "/p"));
-  settings_.monitoring_config_file = Write("prometheus_config { enable: true path: '/metrics' }");
+  settings_.monitoring_config_file =
+      folder_.Write("file", "prometheus_config { enable: true path: '/metrics' }");
   EXPECT_THAT(*MetricsPaths(settings_), ElementsAre("/metrics"));
-  settings_.monitoring_config_file = Write("prometheus_config { enable: false }");
+  settings_.monitoring_config_file = folder_.Write("file", "prometheus_config { enable: false }");
   EXPECT_THAT(*MetricsPaths(settings_), IsEmpty());
 }
 
@@ -194,7 +182,7 @@ TEST_F(ComponentOptionsTest, BackendsGetThreadsAndLibraries) {
 }
 
 TEST_F(ComponentOptionsTest, PathsOfBackendsAreLookedAtBeforeTheStart) {
-  std::ofstream(folder_ + "/file");
+  folder_.Write("file");
   EXPECT_TRUE(CheckPaths(settings_).ok());
   const auto problem = [&](std::string Settings::*member, const std::string& path) {
     Settings settings = settings_;
@@ -203,14 +191,14 @@ TEST_F(ComponentOptionsTest, PathsOfBackendsAreLookedAtBeforeTheStart) {
   };
   EXPECT_EQ(problem(&Settings::backend_directory, "/nowhere"),
             "--backend_directory=/nowhere: No such file or directory");
-  EXPECT_EQ(problem(&Settings::backend_directory, folder_ + "/file"),
-            "--backend_directory=" + folder_ + "/file: it is no folder");
-  EXPECT_EQ(problem(&Settings::backend_directory, folder_), "");
+  EXPECT_EQ(problem(&Settings::backend_directory, folder_ / "file"),
+            "--backend_directory=" + folder_ / "file" + ": it is no folder");
+  EXPECT_EQ(problem(&Settings::backend_directory, folder_.path()), "");
   EXPECT_EQ(problem(&Settings::tensorflow_library, "/nowhere"),
             "--tensorflow_library=/nowhere: No such file or directory");
-  EXPECT_EQ(problem(&Settings::onnxruntime_library, folder_ + "/file/x"),
-            "--onnxruntime_library=" + folder_ + "/file/x: Not a directory");
-  EXPECT_EQ(problem(&Settings::onnxruntime_library, folder_ + "/file"), "");
+  EXPECT_EQ(problem(&Settings::onnxruntime_library, folder_ / "file/x"),
+            "--onnxruntime_library=" + folder_ / "file/x" + ": Not a directory");
+  EXPECT_EQ(problem(&Settings::onnxruntime_library, folder_ / "file"), "");
   settings_.tensorflow_library = "/tf";
   EXPECT_EQ(MakeBackendOptions(settings_).set_by.at("tensorflow"), "--tensorflow_library=/tf");
 }

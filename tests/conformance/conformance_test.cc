@@ -2,13 +2,12 @@
 // What every backend must do, run unchanged on each: conformance_test --gtest_filter=*/onnxruntime
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
-#include <fstream>
 #include <thread>
 
 #include "backend_fixture.h"
+#include "base/test_folder.h"
 
 namespace penstock {
 namespace {
@@ -322,19 +321,18 @@ TEST_P(ConformanceTest, LoadsAndUnloadsAgainAndAgain) {
 }
 
 TEST_P(ConformanceTest, SaysWhyAModelDoesNotLoad) {
-  const fs::path folder = fs::path(testing::TempDir()) / ("conformance" + std::to_string(getpid()));
-  fs::create_directories(folder);
-  const std::string path = folder / GetParam().file;
+  const TestFolder folder;
   for (const std::string& content : {std::string("this is no model"), std::string()}) {
     if (content.empty() && GetParam().backend == "linear") continue;  // an empty file is a model
-    std::ofstream(path) << content;
-    const auto model = HostFor(GetParam().backend).Load(folder, {});
+    folder.Write(GetParam().file, content);
+    const auto model = HostFor(GetParam().backend).Load(folder.path(), {});
     ASSERT_FALSE(model.ok());
-    EXPECT_THAT(std::string(MessageOf(model.status())), HasSubstr(folder.string()));
-    EXPECT_GT(MessageOf(model.status()).size(), folder.string().size() + 20) << model.status();
+    EXPECT_THAT(std::string(MessageOf(model.status())), HasSubstr(folder.path()));
+    EXPECT_GT(MessageOf(model.status()).size(), folder.path().size() + 20) << model.status();
   }
-  fs::remove_all(folder);
-  EXPECT_EQ(HostFor(GetParam().backend).Load(folder, {}).status().code(), StatusCode::kNotFound);
+  fs::remove_all(folder.path());
+  EXPECT_EQ(HostFor(GetParam().backend).Load(folder.path(), {}).status().code(),
+            StatusCode::kNotFound);
   const auto model = Load(GetParam().linear);  // and harms nothing
   EXPECT_TRUE(RunModel(*model, {{"x", Floats({1})}}).status.ok());
 }

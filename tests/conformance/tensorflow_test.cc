@@ -2,12 +2,11 @@
 // What the TensorFlow backend has beyond what every backend does: options of a load.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
-#include <fstream>
 
 #include "backend_fixture.h"
+#include "base/test_folder.h"
 
 namespace penstock {
 namespace {
@@ -18,8 +17,6 @@ namespace fs = std::filesystem;
 
 class TensorFlowTest : public testing::Test {
  protected:
-  void TearDown() override { fs::remove_all(folder_); }
-
   static StatusOr<std::unique_ptr<Model>> Load(const std::string& path, BackendOptions options) {
     static const std::unique_ptr<BackendHost> host = MakeHost("tensorflow");
     LoadOptions load;
@@ -28,11 +25,10 @@ class TensorFlowTest : public testing::Test {
   }
   // The frozen graph, with a signature.txt beside it.
   std::string WithSignatureFile(const std::string& text) const {
-    fs::create_directories(folder_);
     fs::copy_file(TestModel("frozen") + "/model.pb", folder_ / "model.pb",
                   fs::copy_options::overwrite_existing);
-    std::ofstream(folder_ / "signature.txt") << text;
-    return folder_;
+    folder_.Write("signature.txt", text);
+    return folder_.path();
   }
   static std::vector<float> Run(Model& model, std::string_view input, std::string_view output) {
     return Values<float>(Output(RunModel(model, {{input, Floats({1, 2})}}), output));
@@ -42,7 +38,7 @@ class TensorFlowTest : public testing::Test {
     return model.ok() ? "no error" : std::string(MessageOf(model.status()));
   }
 
-  const fs::path folder_ = fs::path(testing::TempDir()) / ("tensorflow" + std::to_string(getpid()));
+  const TestFolder folder_;
 };
 
 TEST_F(TensorFlowTest, TagsChooseTheGraph) {

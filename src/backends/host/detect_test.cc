@@ -3,10 +3,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
-#include <fstream>
+
+#include "base/test_folder.h"
 
 namespace penstock {
 namespace {
@@ -19,31 +19,24 @@ namespace fs = std::filesystem;
 
 class DetectTest : public testing::Test {
  protected:
-  DetectTest() { fs::create_directories(root_); }
-  ~DetectTest() override { fs::remove_all(root_); }
-
-  void Write(const std::string& path, const std::string& text = "") {
-    fs::create_directories((root_ / path).parent_path());
-    std::ofstream(root_ / path) << text;
-  }
   void AddBackend(const std::string& name, const std::string& patterns) {
-    Write("backends/" + name + "/penstock_" + name + ".so");
-    Write("backends/" + name + "/models.txt", patterns);
+    root_.Write("backends/" + name + "/penstock_" + name + ".so");
+    root_.Write("backends/" + name + "/models.txt", patterns);
   }
   std::vector<InstalledBackend> Found() const { return FindBackends(root_ / "backends"); }
   StatusOr<InstalledBackend> Choose(const std::string& platform, const std::string& folder) const {
     return ChooseBackend(Found(), platform, root_ / folder);
   }
 
-  const fs::path root_ = fs::path(testing::TempDir()) / ("detect" + std::to_string(getpid()));
+  const TestFolder root_;
 };
 
 TEST_F(DetectTest, FindsBackendsSortedWithTheirPatterns) {
   AddBackend("zeta", "# what it takes\nmodel.zeta  # exactly\n\n*.z\t \r\n");
-  Write("backends/alpha/penstock_alpha.so");     // no models.txt
-  Write("backends/empty/readme.txt");            // no library
-  Write("backends/misnamed/penstock_other.so");  // another's
-  Write("backends/penstock_file.so");            // not in a folder of its own
+  root_.Write("backends/alpha/penstock_alpha.so");     // no models.txt
+  root_.Write("backends/empty/readme.txt");            // no library
+  root_.Write("backends/misnamed/penstock_other.so");  // another's
+  root_.Write("backends/penstock_file.so");            // not in a folder of its own
   const std::vector<InstalledBackend> found = Found();
   ASSERT_EQ(found.size(), 2U);
   EXPECT_EQ(found[0].name, "alpha");
@@ -63,22 +56,22 @@ TEST_F(DetectTest, BackendsLieBesideTheProgram) {
 TEST_F(DetectTest, ContentChoosesTheBackend) {
   AddBackend("one", "model.one\n");
   AddBackend("many", "*.many\n");
-  Write("a/model.one");
-  Write("b/some.many");
-  Write("b/readme.txt");
+  root_.Write("a/model.one");
+  root_.Write("b/some.many");
+  root_.Write("b/readme.txt");
   EXPECT_EQ(Choose("", "a")->name, "one");
   EXPECT_EQ(Choose("", "b")->name, "many");
 }
 
 TEST_F(DetectTest, HiddenFilesChooseNothing) {
   AddBackend("many", "*.many\n");
-  Write("a/.partial.many");
+  root_.Write("a/.partial.many");
   EXPECT_EQ(Choose("", "a").status().code(), StatusCode::kInvalidArgument);
 }
 
 TEST_F(DetectTest, NoBackendFits) {
   AddBackend("one", "model.one\n");
-  Write("a/model.other");
+  root_.Write("a/model.other");
   const Status status = Choose("", "a").status();
   EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(MessageOf(status)), HasSubstr(root_ / "a"));
@@ -87,7 +80,7 @@ TEST_F(DetectTest, NoBackendFits) {
 }
 
 TEST_F(DetectTest, TheListOfFilesInTheMessageIsShort) {
-  for (char c = 'a'; c <= 'z'; ++c) Write(std::string("full/file_") + c);
+  for (char c = 'a'; c <= 'z'; ++c) root_.Write(std::string("full/file_") + c);
   const Status status = Choose("", "full").status();
   EXPECT_THAT(std::string(MessageOf(status)), HasSubstr("file_j, ..."));
   EXPECT_THAT(std::string(MessageOf(status)), Not(HasSubstr("file_k")));
@@ -97,7 +90,7 @@ TEST_F(DetectTest, TheListOfFilesInTheMessageIsShort) {
 TEST_F(DetectTest, SeveralBackendsFit) {
   AddBackend("one", "model.one\n");
   AddBackend("two", "model.*\n");
-  Write("a/model.one");
+  root_.Write("a/model.one");
   const Status status = Choose("", "a").status();
   EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(MessageOf(status)), HasSubstr("one, two; configure its platform"));
@@ -113,8 +106,8 @@ TEST_F(DetectTest, ThePlatformChoosesWhateverTheContent) {
 }
 
 TEST_F(DetectTest, ListsFolders) {
-  Write("a/two");
-  Write("a/one");
+  root_.Write("a/two");
+  root_.Write("a/one");
   EXPECT_THAT(*ListFolder(root_ / "a"), ElementsAre("one", "two"));
   for (const char* wrong : {"nowhere", "a/one"}) {
     const Status status = ListFolder(root_ / wrong).status();
@@ -124,8 +117,8 @@ TEST_F(DetectTest, ListsFolders) {
 }
 
 TEST_F(DetectTest, SumsTheBytesOfAllFilesBelow) {
-  Write("a/one", "123");
-  Write("a/below/deeper/two", "12345");
+  root_.Write("a/one", "123");
+  root_.Write("a/below/deeper/two", "12345");
   fs::create_symlink("nowhere", root_ / "a/dangling");
   EXPECT_EQ(*FolderBytes(root_ / "a"), 8U);
   EXPECT_EQ(FolderBytes(root_ / "nowhere").status().code(), StatusCode::kNotFound);

@@ -4,12 +4,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <string_view>
+
+#include "base/test_folder.h"
 
 namespace penstock {
 namespace {
@@ -21,12 +21,8 @@ class PluginTest : public testing::Test {
  protected:
   void SetUp() override {
     if (std::string_view(TROUBLED_BACKEND).empty()) GTEST_SKIP() << "built without plug-ins";
-    fs::create_directories(version_);
   }
-  void TearDown() override {
-    unsetenv("PENSTOCK_TROUBLE");
-    fs::remove_all(version_);
-  }
+  void TearDown() override { unsetenv("PENSTOCK_TROUBLE"); }
 
   StatusOr<std::unique_ptr<Plugin>> Open(const std::string& library = TROUBLED_BACKEND) {
     return Plugin::Open({"troubled", fs::path(library).parent_path(), library, {}}, options_,
@@ -37,8 +33,8 @@ class PluginTest : public testing::Test {
     return Open().status();
   }
   StatusOr<std::unique_ptr<Model>> Load(Plugin& plugin, std::string_view how = "well") const {
-    std::ofstream(version_ / "model.troubled") << how;
-    return plugin.Load(version_, {});
+    version_.Write("model.troubled", how);
+    return plugin.Load(version_.path(), {});
   }
   static InferResponse Run(Model& model, const std::string& command) {
     Tensor text = *Tensor::Allocate(DType::kString, {1});
@@ -50,7 +46,7 @@ class PluginTest : public testing::Test {
     return response;
   }
 
-  const fs::path version_ = fs::path(testing::TempDir()) / ("plugin" + std::to_string(getpid()));
+  const TestFolder version_;
   BackendHostOptions options_;
   DeadlineWatch watch_;
 };
@@ -64,8 +60,7 @@ TEST_F(PluginTest, MissingFile) {
 }
 
 TEST_F(PluginTest, FileThatIsNoSharedObject) {
-  const std::string path = version_ / "penstock_text.so";
-  std::ofstream(path) << "no code at all";
+  const std::string path = version_.Write("penstock_text.so", "no code at all");
   const Status status = Open(path).status();
   EXPECT_EQ(status.code(), StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(MessageOf(status)), HasSubstr(path));
@@ -111,7 +106,7 @@ TEST_F(PluginTest, LoadsThatGoWrong) {
     const Status status = Load(*plugin, how).status();
     EXPECT_EQ(status.code(), expected.code()) << how;
     EXPECT_THAT(std::string(MessageOf(status)), HasSubstr(std::string(MessageOf(expected))));
-    EXPECT_THAT(std::string(MessageOf(status)), HasSubstr(version_));
+    EXPECT_THAT(std::string(MessageOf(status)), HasSubstr(version_.path()));
     EXPECT_THAT(std::string(MessageOf(status)), HasSubstr("backend troubled"));
   }
   EXPECT_TRUE(Load(*plugin).ok());

@@ -3,11 +3,9 @@
 #pragma once
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <memory>
 #include <string>
@@ -16,6 +14,7 @@
 #include <vector>
 
 #include "base/mutex.h"
+#include "base/test_folder.h"
 #include "sources/directory/directory_source.h"
 
 namespace penstock {
@@ -80,17 +79,9 @@ class NoLoader final : public core::Loader {
 // A folder of its own for each test. One thread, beside that of the source.
 class DirectorySourceTest : public ::testing::Test {
  protected:
-  DirectorySourceTest() {
-    std::string pattern = (fs::temp_directory_path() / "penstock_source_XXXXXX").string();
-    root_ = mkdtemp(pattern.data());
-  }
-  ~DirectorySourceTest() override { fs::remove_all(root_); }
-
-  std::string Base(const std::string& model) { return (root_ / model).string(); }
-  void Make(const std::string& path) { fs::create_directories(root_ / path); }
-  void Write(const std::string& path, std::string_view text = "x") {
-    std::ofstream(root_ / path) << text;
-  }
+  std::string Base(const std::string& model) { return root_ / model; }
+  void Make(const std::string& path) { root_.Make(path); }
+  void Write(const std::string& path, std::string_view text = "x") { root_.Write(path, text); }
   void Rename(const std::string& from, const std::string& to) {
     fs::rename(root_ / from, root_ / to);
   }
@@ -127,7 +118,7 @@ class DirectorySourceTest : public ::testing::Test {
         });
   }
 
-  fs::path root_;
+  const TestFolder root_;
   Target target_;
   std::atomic<int> loaders_made_{0};
 };

@@ -19,10 +19,10 @@ TEST_F(DirectorySourceTest, FollowsFoldersAsTheyComeAndGo) {
   EXPECT_EQ(target_.Next("m"), "1");
   EXPECT_EQ(target_.Next("m"), "ok");
   Make("m/2.tmp");
-  std::ofstream(root_ / "m" / "7") << "a file is no version";
-  fs::rename(root_ / "m/2.tmp", root_ / "m/2");
+  Write("m/7", "a file is no version");
+  Rename("m/2.tmp", "m/2");
   EXPECT_EQ(target_.Next("m"), "2");
-  fs::rename(root_ / "m/2", root_ / "m/2.denied");
+  Rename("m/2", "m/2.denied");
   EXPECT_EQ(target_.Next("m"), "1");
   Remove("m/1");
   EXPECT_EQ(target_.Next("m"), "error: NOT_FOUND");

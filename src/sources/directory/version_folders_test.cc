@@ -28,7 +28,7 @@ TEST_F(VersionFoldersTest, BasePathErrorsSayWhichPath) {
 }
 
 TEST_F(VersionFoldersTest, ResolvesLinksAndNamesTheStepsThatDecide) {
-  const fs::path root = fs::canonical(root_);
+  const fs::path root = fs::canonical(root_.path());
   Make("releases/5/m");
   Link("releases/5", "current");
   Link((root / "current/./m").string(), "model");
@@ -38,7 +38,7 @@ TEST_F(VersionFoldersTest, ResolvesLinksAndNamesTheStepsThatDecide) {
 }
 
 TEST_F(VersionFoldersTest, PathThatLeadsNowhereEndsAtTheFirstMissingStep) {
-  const fs::path root = fs::canonical(root_);
+  const fs::path root = fs::canonical(root_.path());
   Write("file");
   Link("gone/further", "dangling");
   Link("round", "round");

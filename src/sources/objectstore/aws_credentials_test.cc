@@ -2,31 +2,25 @@
 #include "sources/objectstore/aws_credentials.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <filesystem>
-#include <fstream>
 #include <map>
+
+#include "base/test_folder.h"
 
 namespace penstock {
 namespace {
-
-namespace fs = std::filesystem;
 
 // A home folder with AWS's files, and variables. One thread.
 class AwsCredentialsTest : public ::testing::Test {
  protected:
   AwsCredentialsTest() {
-    std::string pattern = (fs::temp_directory_path() / "penstock_keys_XXXXXX").string();
-    home_ = mkdtemp(pattern.data());
-    fs::create_directory(home_ / ".aws");
-    variables_["HOME"] = home_;
+    home_.Make(".aws");
+    variables_["HOME"] = home_.path();
   }
-  ~AwsCredentialsTest() override { fs::remove_all(home_); }
 
-  std::string CredentialsFile() const { return home_ / ".aws/credentials"; }
-  std::string ConfigFile() const { return home_ / ".aws/config"; }
-  static void Write(const std::string& file, std::string_view text) { std::ofstream(file) << text; }
+  static constexpr const char* kCredentials = ".aws/credentials";
+  static constexpr const char* kConfig = ".aws/config";
+  std::string CredentialsFile() const { return home_ / kCredentials; }
   AwsPlaces Places() const {
     return AwsPlacesOf([this](const char* name) {
       const auto found = variables_.find(name);
@@ -46,31 +40,31 @@ class AwsCredentialsTest : public ::testing::Test {
     return region.ok() ? *region : std::string(MessageOf(region.status()));
   }
 
-  fs::path home_;
+  const TestFolder home_;
   std::map<std::string, std::string> variables_;
 };
 
 TEST_F(AwsCredentialsTest, EnvironmentThenCredentialsThenConfig) {
   EXPECT_EQ(Keys(), "  ");
-  Write(ConfigFile(), "[default]\naws_access_key_id=id3\naws_secret_access_key=s3\nregion=r3\n");
+  home_.Write(kConfig, "[default]\naws_access_key_id=id3\naws_secret_access_key=s3\nregion=r3\n");
   EXPECT_EQ(Keys(), "id3 s3 ");
   EXPECT_EQ(Region(), "r3");
-  Write(CredentialsFile(),
-        "[default]\naws_access_key_id=id2\naws_secret_access_key=s2\naws_session_token=t2\n");
+  home_.Write(kCredentials,
+              "[default]\naws_access_key_id=id2\naws_secret_access_key=s2\naws_session_token=t2\n");
   EXPECT_EQ(Keys(), "id2 s2 t2");
   EXPECT_EQ(Region(), "r3");
-  Write(CredentialsFile(), "[default]\naws_access_key_id=\nregion=r2\n");
+  home_.Write(kCredentials, "[default]\naws_access_key_id=\nregion=r2\n");
   EXPECT_EQ(Keys(), "id3 s3 ");
   EXPECT_EQ(Region(), "r2");
-  Write(CredentialsFile(), "odd, and not read");
+  home_.Write(kCredentials, "odd, and not read");
   variables_["AWS_ACCESS_KEY_ID"] = "id1";
   variables_["AWS_SECRET_ACCESS_KEY"] = "s1";
   EXPECT_EQ(Keys(), "id1 s1 ");
 }
 
 TEST_F(AwsCredentialsTest, FilesAndProfileOfVariables) {
-  Write(home_ / "c", "[x]\naws_access_key_id=idx\naws_secret_access_key=sx\n");
-  Write(home_ / "d", "[profile x]\nregion=rx\n");
+  home_.Write("c", "[x]\naws_access_key_id=idx\naws_secret_access_key=sx\n");
+  home_.Write("d", "[profile x]\nregion=rx\n");
   variables_["AWS_SHARED_CREDENTIALS_FILE"] = "~/c";
   variables_["AWS_CONFIG_FILE"] = home_ / "d";
   EXPECT_EQ(Keys(), "  ");
@@ -80,7 +74,7 @@ TEST_F(AwsCredentialsTest, FilesAndProfileOfVariables) {
   EXPECT_EQ(Region(), "rx");
   variables_["AWS_PROFILE"] = "y";
   const std::string none = fmt::format(
-      "AWS_PROFILE is 'y', but there is no such profile in '{0}/c' or '{0}/d'", home_.string());
+      "AWS_PROFILE is 'y', but there is no such profile in '{0}/c' or '{0}/d'", home_.path());
   EXPECT_EQ(Keys(), none);
   EXPECT_EQ(Region(), none);
 }
@@ -88,25 +82,26 @@ TEST_F(AwsCredentialsTest, FilesAndProfileOfVariables) {
 TEST_F(AwsCredentialsTest, WhereTheyCouldBeIsSaid) {
   EXPECT_EQ(AwsCredentialsProvider(Places()).Get()->access_key_id_name,
             fmt::format("AWS_ACCESS_KEY_ID, or aws_access_key_id of profile 'default' in {} or {}",
-                        CredentialsFile(), ConfigFile()));
+                        CredentialsFile(), home_ / kConfig));
   variables_.clear();
   EXPECT_EQ(AwsCredentialsProvider(Places()).Get()->access_key_id_name, "AWS_ACCESS_KEY_ID");
 }
 
 TEST_F(AwsCredentialsTest, HalvesAndOddBytesAreNamedAndNotQuoted) {
   const std::string file = CredentialsFile();
-  Write(file, "[default]\n\naws_access_key_id = hidden\n");
+  home_.Write(kCredentials, "[default]\n\naws_access_key_id = hidden\n");
   EXPECT_EQ(Keys(),
             "aws_access_key_id (" + file + ":3) stands there without aws_secret_access_key");
-  Write(file, "[default]\naws_access_key_id =\naws_secret_access_key = hidden\n");
+  home_.Write(kCredentials, "[default]\naws_access_key_id =\naws_secret_access_key = hidden\n");
   EXPECT_EQ(Keys(),
             "aws_secret_access_key (" + file + ":3) stands there without aws_access_key_id");
   for (const char* odd :
        {"hid den", "hidden\x01", "hidden\n  more", "\n  hidden", "hidden\xC3\xA4"}) {
-    Write(file, fmt::format("[default]\naws_access_key_id=a\naws_secret_access_key={}\n", odd));
+    home_.Write(kCredentials,
+                fmt::format("[default]\naws_access_key_id=a\naws_secret_access_key={}\n", odd));
     EXPECT_EQ(Keys(), file + ":3: aws_secret_access_key has spaces, line ends or other odd bytes");
   }
-  Write(file, "[default]\nregion=\x01\n");
+  home_.Write(kCredentials, "[default]\nregion=\x01\n");
   EXPECT_EQ(Region(), file + ":2: region has spaces, line ends or other odd bytes");
   variables_["AWS_SECRET_ACCESS_KEY"] = "hidden\n";
   EXPECT_EQ(
@@ -117,15 +112,15 @@ TEST_F(AwsCredentialsTest, HalvesAndOddBytesAreNamedAndNotQuoted) {
 }
 
 TEST_F(AwsCredentialsTest, KeysThatAreRefusedAreReadAgain) {
-  Write(CredentialsFile(), "[default]\naws_access_key_id=id1\naws_secret_access_key=s\n");
+  home_.Write(kCredentials, "[default]\naws_access_key_id=id1\naws_secret_access_key=s\n");
   AwsCredentialsProvider provider(Places());
   const AwsCredentials first = provider.Get()->credentials;
   EXPECT_EQ(provider.Renew(first).value(), false);
-  Write(CredentialsFile(), "[default]\naws_access_key_id=id2\naws_secret_access_key=s\n");
+  home_.Write(kCredentials, "[default]\naws_access_key_id=id2\naws_secret_access_key=s\n");
   EXPECT_EQ(KeysOf(provider), "id1 s ");  // not refused yet
   EXPECT_EQ(provider.Renew(first).value(), true);
   EXPECT_EQ(KeysOf(provider), "id2 s ");
-  Write(CredentialsFile(), "cut off");
+  home_.Write(kCredentials, "cut off");
   EXPECT_EQ(provider.Renew(first).value(), true);  // others have been read already
   EXPECT_EQ(
       provider.Renew(provider.Get()->credentials).status(),

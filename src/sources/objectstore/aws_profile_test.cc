@@ -2,10 +2,10 @@
 #include "sources/objectstore/aws_profile.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
-#include <fstream>
+
+#include "base/test_folder.h"
 
 namespace penstock {
 namespace {
@@ -88,24 +88,21 @@ TEST(AwsProfileTest, LinesThatMakeNoSenseAreNamedAndNotQuoted) {
 }
 
 TEST(AwsProfileTest, Files) {
-  std::string pattern = (fs::temp_directory_path() / "penstock_aws_XXXXXX").string();
-  const fs::path root = mkdtemp(pattern.data());
+  const TestFolder root;
   const auto said = [&](const std::string& file) {
     return Said(ReadAwsProfile(file, AwsFileKind::kCredentials, "default"));
   };
-  const std::string file = root / "file";
-  std::ofstream(file) << "[default]\nx=1\n";
+  const std::string file = root.Write("file", "[default]\nx=1\n");
   EXPECT_EQ(said(file), "x=1@" + file + ":2;");
   EXPECT_EQ(said(""), "none");
   EXPECT_EQ(said(root / "none"), "none");
   EXPECT_EQ(said(file + "/none"), "none");
-  EXPECT_EQ(said(root), "cannot read " + root.string() + ": is it a file?");
+  EXPECT_EQ(said(root.path()), "cannot read " + root.path() + ": is it a file?");
   fs::create_symlink("loop", root / "loop");
   EXPECT_EQ(said(root / "loop"),
-            "cannot read " + (root / "loop").string() + ": Too many levels of symbolic links");
-  std::ofstream(file) << std::string((1 << 20) + 1, '\n');
+            "cannot read " + root / "loop" + ": Too many levels of symbolic links");
+  root.Write("file", std::string((1 << 20) + 1, '\n'));
   EXPECT_EQ(said(file), file + " has more than 1048576 bytes");
-  fs::remove_all(root);
 }
 
 }  // namespace

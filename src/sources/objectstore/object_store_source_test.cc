@@ -4,13 +4,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 
+#include "base/test_folder.h"
 #include "core/loader_fake.h"
 #include "core/manager.h"
 #include "sources/objectstore/http_server_fake.h"
@@ -108,16 +108,11 @@ class Bucket final {
 class ObjectStoreSourceTest : public ::testing::Test {
  protected:
   ObjectStoreSourceTest() {
-    std::string pattern = (fs::temp_directory_path() / "penstock_objects_XXXXXX").string();
-    root_ = mkdtemp(pattern.data());
     options_.poll_period = std::chrono::milliseconds(5);
     options_.cache_folder = root_ / "cache";
     options_.client.retry_pause = Duration::zero();
   }
-  ~ObjectStoreSourceTest() override {
-    Stop();
-    fs::remove_all(root_);
-  }
+  ~ObjectStoreSourceTest() override { Stop(); }
   void Stop() {
     if (source_ != nullptr) source_->Stop();
     manager_.reset();
@@ -180,7 +175,7 @@ class ObjectStoreSourceTest : public ::testing::Test {
     return names;
   }
 
-  fs::path root_;
+  const TestFolder root_;
   int load_retries_max_ = 0;
   ObjectStoreSourceOptions options_;
   Bucket bucket_;

@@ -3,13 +3,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <memory>
 
+#include "base/test_folder.h"
 #include "sources/objectstore/file_check.h"
 #include "sources/objectstore/http_server_fake.h"
 
@@ -24,12 +22,6 @@ constexpr const char* kMd5OfHello = "\"5d41402abc4b2a76b9719d911017c592\"";  // 
 // A client of a server that says what the test wants. One thread, beside the server's.
 class S3ClientTest : public ::testing::Test {
  protected:
-  S3ClientTest() {
-    std::string pattern = (fs::temp_directory_path() / "penstock_s3_XXXXXX").string();
-    root_ = mkdtemp(pattern.data());
-  }
-  ~S3ClientTest() override { fs::remove_all(root_); }
-
   void Serve(FakeHttpServer::Answer answer) {
     client_.reset();
     server_ = std::make_unique<FakeHttpServer>(std::move(answer));
@@ -42,11 +34,8 @@ class S3ClientTest : public ::testing::Test {
     options.retry_pause = Duration::zero();
     client_ = std::make_unique<S3Client>(settings, "models", options, is_cancelled_);
   }
-  std::string File() { return (root_ / "file").string(); }
-  std::string Contents() {
-    std::ifstream file(File(), std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
-  }
+  std::string File() const { return root_ / "file"; }
+  std::string Contents() const { return root_.Read("file"); }
   static S3Object Hello() { return {"m/1/a b", 5, kMd5OfHello, {}}; }
   // The message of a listing that is answered so.
   std::string ListError(const std::string& answer) {
@@ -54,7 +43,7 @@ class S3ClientTest : public ::testing::Test {
     return std::string(MessageOf(client_->List("m/", true).status()));
   }
 
-  fs::path root_;
+  const TestFolder root_;
   std::shared_ptr<AwsCredentialsProvider> credentials_ =
       std::make_shared<AwsCredentialsProvider>(AwsPlaces{.environment = {"id", "secret", ""}});
   std::atomic<bool> is_cancelled_ = false;
@@ -206,14 +195,14 @@ TEST_F(S3ClientTest, BrokenDownloadGoesOnWhereItEnded) {
 }
 
 TEST_F(S3ClientTest, ServerThatKnowsNoRangesStartsAgain) {
-  std::ofstream(File()) << "xx";
+  root_.Write("file", "xx");
   Serve([](const std::string&) { return FakeHttpServer::Ok("hello"); });
   EXPECT_EQ(client_->Download(Hello(), File()), OkStatus());
   EXPECT_EQ(Contents(), "hello");
 }
 
 TEST_F(S3ClientTest, PartThatDoesNotFitIsFoundOutAndFetchedAgain) {
-  std::ofstream(File()) << "xx";
+  root_.Write("file", "xx");
   Serve([](const std::string& head) {
     if (head.find("range:") == std::string::npos) return FakeHttpServer::Ok("hello");
     return FakeHttpServer::Response("206 Partial Content", "llo", "Content-Range: bytes 2-4/5\r\n");
@@ -226,7 +215,7 @@ TEST_F(S3ClientTest, PartThatWasNotAskedForIsNotPutIntoTheFile) {
   const S3Object object{"m/1/a b", 5, "\"of parts: no hash-2\"", {}};
   for (const char* range : {"Content-Range: bytes 1-3/5\r\n", "Content-Range: bytes 2-4/6\r\n",
                             "Content-Range: bytes 2-3/5\r\n", "Content-Range: rows\r\n", ""}) {
-    std::ofstream(File()) << "he";
+    root_.Write("file", "he");
     Serve([range](const std::string& head) {
       if (head.find("range:") == std::string::npos) return FakeHttpServer::Ok("hello");
       return FakeHttpServer::Response("206 Partial Content", "ell", range);
@@ -280,8 +269,7 @@ TEST_F(S3ClientTest, DiskThatCannotBeWritten) {
   Serve([](const std::string&) { return FakeHttpServer::Ok("hello"); });
   const Status status = client_->Download(Hello(), "/dev/full");
   EXPECT_FALSE(status.ok());
-  EXPECT_EQ(client_->Download(Hello(), (root_ / "none/file").string()).code(),
-            StatusCode::kInternal);
+  EXPECT_EQ(client_->Download(Hello(), root_ / "none/file").code(), StatusCode::kInternal);
 }
 
 // Keys in a file, and a server to which only those of "new" are good.
@@ -293,8 +281,9 @@ class S3ClientKeysTest : public S3ClientTest {
         std::make_shared<AwsCredentialsProvider>(AwsPlaces{.credentials_file = root_ / "keys"});
   }
   void Write(const char* id) {
-    std::ofstream(root_ / "keys") << "[default]\naws_access_key_id=" << id
-                                  << "\naws_secret_access_key=hidden\naws_session_token=t\n";
+    root_.Write("keys", fmt::format("[default]\naws_access_key_id={}\n"
+                                    "aws_secret_access_key=hidden\naws_session_token=t\n",
+                                    id));
   }
   // Refuses other keys so; they change when `may_change`.
   void ServeNewKeysOnly(const char* status, const char* code, bool may_change = true) {
@@ -332,7 +321,7 @@ TEST_F(S3ClientKeysTest, RequestIsMadeAgainWithKeysThatHaveChanged) {
 }
 
 TEST_F(S3ClientKeysTest, KeysThatAreTheSameAreRefusedOnce) {
-  const std::string place = (root_ / "keys").string();
+  const std::string place = root_ / "keys";
   for (const auto& [code, reason] :
        {std::pair("SignatureDoesNotMatch",
                   "the signature is wrong: check aws_secret_access_key (" + place + ":3)"),
@@ -348,11 +337,11 @@ TEST_F(S3ClientKeysTest, KeysThatAreTheSameAreRefusedOnce) {
 
 TEST_F(S3ClientKeysTest, FileThatMakesNoSenseMeanwhileIsSaid) {
   Serve([this](const std::string&) {
-    std::ofstream(root_ / "keys") << "hidden";
+    root_.Write("keys", "hidden");
     return FakeHttpServer::Response("403 Forbidden", "<Error><Code>ExpiredToken</Code></Error>");
   });
   const std::string said(MessageOf(client_->List("m/", true).status()));
-  EXPECT_THAT(said, HasSubstr("and when the keys were read again: " + (root_ / "keys").string() +
+  EXPECT_THAT(said, HasSubstr("and when the keys were read again: " + root_ / "keys" +
                               ":1: should be '[profile]' or a comment"));
   EXPECT_EQ(said.find("hidden"), std::string::npos);
 }
@@ -361,7 +350,7 @@ TEST_F(S3ClientKeysTest, FileThatMakesNoSenseMeanwhileIsSaid) {
 class FileCheckTest : public S3ClientTest {
  protected:
   Status Check(const std::string& etag, std::map<std::string, std::string> headers = {}) {
-    std::ofstream(File()) << "hello";
+    root_.Write("file", "hello");
     return CheckFile(File(), {"key", 5, etag, {}}, {200, std::move(headers)});
   }
 };
@@ -388,10 +377,10 @@ TEST_F(FileCheckTest, ChecksumsThatAreGivenMustBeRight) {
 }
 
 TEST_F(FileCheckTest, SizeAndMissingFile) {
-  std::ofstream(File()) << "hell";
+  root_.Write("file", "hell");
   EXPECT_EQ(CheckFile(File(), Hello(), {}),
             absl::DataLossError("m/1/a b came with 4 bytes, but has 5"));
-  EXPECT_EQ(CheckFile((root_ / "none").string(), Hello(), {}).code(), StatusCode::kInternal);
+  EXPECT_EQ(CheckFile(root_ / "none", Hello(), {}).code(), StatusCode::kInternal);
 }
 
 }  // namespace

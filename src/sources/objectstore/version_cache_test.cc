@@ -2,10 +2,11 @@
 #include "sources/objectstore/version_cache.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
+
+#include "base/test_folder.h"
 
 namespace penstock {
 namespace {
@@ -15,15 +16,6 @@ namespace fs = std::filesystem;
 // A cache in a folder of its own. One thread.
 class VersionCacheTest : public ::testing::Test {
  protected:
-  VersionCacheTest() {
-    std::string pattern = (fs::temp_directory_path() / "penstock_cache_XXXXXX").string();
-    root_ = mkdtemp(pattern.data());
-    cache_ = *VersionCache::Open(root_ / "cache");
-  }
-  ~VersionCacheTest() override {
-    cache_.reset();
-    fs::remove_all(root_);
-  }
   // The folder of a version, with a file in it.
   std::string Fill(int64_t version, const std::string& suffix = "") {
     const std::string folder = cache_->FolderOf("s3://b/m", {version}, 10);
@@ -32,8 +24,8 @@ class VersionCacheTest : public ::testing::Test {
     return folder;
   }
 
-  fs::path root_;
-  std::unique_ptr<VersionCache> cache_;
+  const TestFolder root_;
+  const std::unique_ptr<VersionCache> cache_ = *VersionCache::Open(root_ / "cache");
 };
 
 TEST_F(VersionCacheTest, RemovesWhatIsNotWanted) {
@@ -75,14 +67,13 @@ TEST_F(VersionCacheTest, WhatIsInUseGoesWhenItNoLongerIs) {
 
 TEST_F(VersionCacheTest, BelongsToOneProcessAndNeedsAPlace) {
   EXPECT_EQ(VersionCache::Open(root_ / "cache").status().code(), StatusCode::kFailedPrecondition);
-  std::ofstream(root_ / "file") << "x";
-  EXPECT_EQ(VersionCache::Open(root_ / "file").status().code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(VersionCache::Open(root_.Write("file")).status().code(), StatusCode::kInvalidArgument);
   EXPECT_EQ(VersionCache::Open("/proc").status().code(), StatusCode::kInvalidArgument);
 }
 
 TEST_F(VersionCacheTest, LongPathsAndOddOnesMakeOneName) {
   const std::string odd = cache_->FolderOf("s3://b/a/../../x", {7}, 255);
-  EXPECT_EQ(odd, (root_ / "cache/s3%3A%2F%2Fb%2Fa%2F..%2F..%2Fx/7.00000000000000ff").string());
+  EXPECT_EQ(odd, root_ / "cache/s3%3A%2F%2Fb%2Fa%2F..%2F..%2Fx/7.00000000000000ff");
   const fs::path far = cache_->FolderOf("s3://b/" + std::string(5000, 'x'), {7}, 1);
   EXPECT_EQ(far.parent_path().filename().string().size(), 64U);
 }

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// The files of one test.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <string_view>
+
+#include "base/check.h"
+
+namespace penstock {
+
+// A folder of its own, which goes with it. Thread-safe, as far as the file system is.
+class TestFolder final {
+ public:
+  TestFolder() : path_(testing::TempDir() + "penstock_test_XXXXXX") {
+    PENSTOCK_CHECK(mkdtemp(path_.data()) != nullptr, "a test needs a folder for temporary files");
+  }
+  ~TestFolder() { std::filesystem::remove_all(path_); }
+  TestFolder(const TestFolder&) = delete;
+  TestFolder& operator=(const TestFolder&) = delete;
+
+  const std::string& path() const { return path_; }
+  // The path of what is, or may be, in it.
+  std::string operator/(std::string_view name) const { return path_ + "/" + std::string(name); }
+
+  // These make the folders above, too, and return the path. A file is overwritten.
+  std::string Make(std::string_view folder) const {
+    std::string path = *this / folder;
+    std::filesystem::create_directories(path);
+    return path;
+  }
+  std::string Write(std::string_view file, std::string_view bytes = "") const {
+    std::string path = *this / file;
+    std::filesystem::create_directories(std::filesystem::path(path).parent_path());
+    std::ofstream(path, std::ios::binary) << bytes;
+    return path;
+  }
+  // What a file holds; nothing if it is not there.
+  std::string Read(std::string_view file) const {
+    std::ifstream stream(*this / file, std::ios::binary);
+    return {std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
+  }
+
+ private:
+  std::string path_;
+};
+
+}  // namespace penstock
