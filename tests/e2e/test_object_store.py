@@ -173,6 +173,13 @@ def test_what_is_wrong_is_said_in_plain_words(start, store, flags):
     server = start(models, flags=flags, env=no_keys, ready=False)
     eventually('no key', lambda: 'no credentials are set (AWS_ACCESS_KEY_ID, or' in page(server))
     server.stop()
+    server = start(models, flags=flags, env={**store.environment, 'AWS_REGION': 'xx-east-9'}, ready=False)
+    eventually('the wrong region', lambda: 'AWS_REGION' in page(server))
+    server.stop()
+    https = store.environment['AWS_ENDPOINT_URL'].replace('http://', 'https://')
+    server = start(models, flags=flags, env={**store.environment, 'AWS_ENDPOINT_URL': https}, ready=False)
+    eventually('no TLS', lambda: 'should the URL begin with http://?' in page(server))
+    server.stop()
     server = start(models, flags=flags, env=store.environment, ready=False)
     eventually('no bucket', lambda: "there is no bucket 'nowhere'" in page(server, 'n'))
     server.wait_for_only('m', [1])
@@ -258,6 +265,12 @@ def test_over_tls_the_certificate_is_checked(start, flags, tmp_path):
         models = {'m': f's3://{BUCKET}/some/m'}
         server = start(models, flags=flags, env=store.environment, ready=False)
         eventually('the certificate is refused', lambda: 'certificate verify failed' in page(server))
+        assert 'set AWS_CA_BUNDLE to a PEM file with the authority' in page(server)
+        server.stop()
+        other_name = store.environment['AWS_ENDPOINT_URL'].replace('localhost', '127.1')
+        server = start(models, flags=flags, ready=False,
+                       env={**store.environment, 'AWS_CA_BUNDLE': pem, 'AWS_ENDPOINT_URL': other_name})
+        eventually('the name is wrong', lambda: 'a name that stands in it' in page(server))
         server.stop()
         server = start(models, flags=flags, env={**store.environment, 'AWS_CA_BUNDLE': pem})
         assert answer(server) == [3.0]

@@ -137,12 +137,12 @@ StatusOr<std::optional<AwsProfile>> ReadAwsProfile(const std::string& file, AwsF
   if (!stream.is_open()) {
     if (errno == ENOENT || errno == ENOTDIR) return std::nullopt;
     const char* const reason = std::strerror(errno);
-    return Error(StatusCode::kFailedPrecondition, "cannot read {}: {}", file, reason);
+    return InvalidArgument("cannot read {}: {}", file, reason);
   }
   std::string text(kFileBytesMax + 1, '\0');
   stream.read(text.data(), static_cast<std::streamsize>(text.size()));
   if (stream.bad()) {
-    return Error(StatusCode::kFailedPrecondition, "cannot read {}: is it a file?", file);
+    return InvalidArgument("cannot read {}: is it a file?", file);
   }
   text.resize(static_cast<size_t>(stream.gcount()));
   if (text.size() > kFileBytesMax) {

@@ -29,7 +29,7 @@ enum class AwsFileKind { kCredentials, kConfig };
 StatusOr<std::optional<AwsProfile>> ParseAwsProfile(std::string_view text, const std::string& file,
                                                     AwsFileKind kind, std::string_view profile);
 
-// The same of a file; nullopt also if it is not there.
+// The same of a file; nullopt also if it is not there, and INVALID_ARGUMENT if it cannot be read.
 StatusOr<std::optional<AwsProfile>> ReadAwsProfile(const std::string& file, AwsFileKind kind,
                                                    std::string_view profile);
 

@@ -5,9 +5,11 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/connect.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/address.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/ssl.hpp>
+#include <boost/asio/ssl/error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
@@ -26,6 +28,8 @@ using asio::ip::tcp;
 
 constexpr size_t kPieceBytes = 256 * 1024;
 constexpr uint32_t kHeadBytesMax = 64 * 1024;
+constexpr size_t kBufferBytesMax = 128 * 1024;  // what a head, or a line between chunks, may take
+constexpr size_t kSlowBytes = 16 * 1024;        // fewer in the stall time are none
 constexpr Duration kSlice = std::chrono::milliseconds(50);  // until a cancel is seen
 
 std::string LowerCase(std::string_view text) {
@@ -34,6 +38,32 @@ std::string LowerCase(std::string_view text) {
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
   }
   return lower;
+}
+
+// What to change when a certificate is refused for this reason.
+std::string_view CertificateAdvice(long reason) {
+  switch (reason) {
+    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+      return "; set AWS_CA_BUNDLE to a PEM file with the authority that signed it";
+    case X509_V_ERR_HOSTNAME_MISMATCH:
+    case X509_V_ERR_IP_ADDRESS_MISMATCH:
+      return "; the certificate is for another host: the URL needs a name that stands in it";
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+      return "; renew the certificate, or set the clock of this machine";
+    default:
+      return "";
+  }
+}
+
+bool IsAddress(const std::string& host) {
+  boost::system::error_code error;
+  asio::ip::make_address(host, error);
+  return !error;
 }
 
 }  // namespace
@@ -62,10 +92,10 @@ class HttpClient::Connection final {
     io_.restart();
     while (!result) {
       io_.run_one_for(kSlice);
-      if (is_cancelled) return absl::CancelledError("the download was cancelled");
+      if (is_cancelled) return absl::CancelledError("the request was cancelled");
       if (!result && Clock::Real().Now() - progress_ > stall_timeout) {
-        return Error(StatusCode::kDeadlineExceeded, "{} has sent nothing for {} s",
-                     endpoint_.Authority(),
+        return Error(StatusCode::kDeadlineExceeded, "{} has sent {} for {} s",
+                     endpoint_.Authority(), has_answer_ ? "next to nothing" : "nothing",
                      std::chrono::duration_cast<std::chrono::seconds>(stall_timeout).count());
       }
     }
@@ -93,6 +123,19 @@ class HttpClient::Connection final {
     }
   }
 
+  // What is behind an error of TLS, and what to change; empty if nothing is known.
+  std::string TlsReason(const boost::system::error_code& error) {
+    if (!tls_ || error.category() != asio::error::get_ssl_category()) return "";
+    const long reason = SSL_get_verify_result(tls_->native_handle());
+    if (endpoint_.verifies_certificate && reason != X509_V_OK) {
+      return fmt::format(": {}{}", X509_verify_cert_error_string(reason),
+                         CertificateAdvice(reason));
+    }
+    const bool is_plain = ERR_GET_REASON(error.value()) == SSL_R_WRONG_VERSION_NUMBER ||
+                          ERR_GET_REASON(error.value()) == SSL_R_HTTP_REQUEST;
+    return is_plain ? "; it does not speak TLS there: should the URL begin with http://?" : "";
+  }
+
   // After an Exchange that ended well.
   bool keeps_alive() const { return keeps_alive_; }
   // True once anything of the answer has come.
@@ -114,8 +157,16 @@ class HttpClient::Connection final {
     tls_->set_verify_mode(endpoint_.verifies_certificate ? asio::ssl::verify_peer
                                                          : asio::ssl::verify_none);
     if (endpoint_.verifies_certificate) {
-      tls_->set_verify_callback(asio::ssl::host_name_verification(endpoint_.host));
+      tls_->set_verify_callback([check = asio::ssl::host_name_verification(endpoint_.host)](
+                                    bool is_signed, asio::ssl::verify_context& context) {
+        const bool is_right = check(is_signed, context);
+        if (is_signed && !is_right) {
+          X509_STORE_CTX_set_error(context.native_handle(), X509_V_ERR_HOSTNAME_MISMATCH);
+        }
+        return is_right;
+      });
     }
+    if (IsAddress(endpoint_.host)) return;  // is no name to ask for
     SSL_set_tlsext_host_name(tls_->native_handle(), endpoint_.host.c_str());
   }
 
@@ -135,8 +186,9 @@ class HttpClient::Connection final {
       const auto value = field.value();
       head.headers[LowerCase({name.data(), name.size()})] = std::string(value.data(), value.size());
     }
+    progress_ = Clock::Real().Now();
+    size_t bytes = 0;  // since then
     while (!parser.is_done()) {
-      progress_ = Clock::Real().Now();
       parser.get().body().data = piece_.data();
       parser.get().body().size = piece_.size();
       parser.get().body().more = true;
@@ -144,10 +196,17 @@ class HttpClient::Connection final {
       co_await http::async_read_some(stream, buffer_, parser,
                                      asio::redirect_error(use_awaitable, error));
       if (error && error != http::error::need_buffer) throw boost::system::system_error(error);
-      status = sink(head, {piece_.data(), piece_.size() - parser.get().body().size});
+      const std::string_view piece(piece_.data(), piece_.size() - parser.get().body().size);
+      status = sink(head, piece);
       if (!status.ok()) co_return;
+      bytes += piece.size();
+      if (bytes < kSlowBytes) continue;
+      progress_ = Clock::Real().Now();
+      bytes = 0;
     }
-    keeps_alive_ = !parser.get().need_eof();  // also false if the end of the body was that
+    // Not if the end of the body was that of the connection, nor behind bytes that nobody asked
+    // for.
+    keeps_alive_ = !parser.get().need_eof() && buffer_.size() == 0;
   }
 
   const HttpEndpoint& endpoint_;
@@ -155,7 +214,7 @@ class HttpClient::Connection final {
   tcp::socket socket_;
   std::optional<asio::ssl::context> tls_context_;       // as tls_
   std::optional<asio::ssl::stream<tcp::socket&>> tls_;  // if the endpoint has it
-  boost::beast::flat_buffer buffer_;
+  boost::beast::flat_buffer buffer_{kBufferBytesMax};
   std::vector<char> piece_ = std::vector<char>(kPieceBytes);
   SteadyTime progress_;
   bool has_answer_ = false;
@@ -198,13 +257,16 @@ StatusOr<HttpHead> HttpClient::Get(const std::string& target,
   } catch (const boost::system::system_error& error) {
     // The server may have closed a connection that was kept.
     const bool is_stale = is_kept && !connection_->has_answer();
+    const std::string reason = connection_ ? connection_->TlsReason(error.code()) : "";
     connection_.reset();
     if (is_stale) return Get(target, headers, sink, is_cancelled);
     const bool is_http = std::string_view(error.code().category().name()) == "beast.http" &&
                          error.code() != http::error::end_of_stream &&
                          error.code() != http::error::partial_message;
-    return Error(is_http ? StatusCode::kInternal : StatusCode::kUnavailable, "cannot {} {}: {}",
-                 step, endpoint_.Authority(), error.code().message());
+    const bool is_long = error.code() == http::error::buffer_overflow;
+    return Error(is_http ? StatusCode::kInternal : StatusCode::kUnavailable, "cannot {} {}: {}{}",
+                 step, endpoint_.Authority(),
+                 is_long ? "a line of the answer is too long" : error.code().message(), reason);
   }
 }
 

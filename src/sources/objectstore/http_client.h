@@ -28,7 +28,7 @@ struct HttpEndpoint {
 
 struct HttpClientOptions {
   Duration connect_timeout = std::chrono::seconds(10);
-  Duration stall_timeout = std::chrono::seconds(30);  // without a byte
+  Duration stall_timeout = std::chrono::seconds(30);  // with fewer bytes than 16 KiB
 };
 
 struct HttpHead {
@@ -48,8 +48,9 @@ class HttpClient final {
   ~HttpClient();
 
   // Sends the request and hands the body to `sink` as it comes. Any status code is OK here. Errors:
-  // UNAVAILABLE (cannot connect, connection lost), DEADLINE_EXCEEDED (nothing came for too long),
-  // INTERNAL (no HTTP), each with the server's name; CANCELLED soon after `is_cancelled` is set.
+  // UNAVAILABLE (cannot connect, connection lost), DEADLINE_EXCEEDED (too little came for too
+  // long), INTERNAL (no HTTP), each with the server's name; CANCELLED soon after `is_cancelled` is
+  // set.
   StatusOr<HttpHead> Get(const std::string& target,
                          const std::map<std::string, std::string>& headers, const HttpSink& sink,
                          const std::atomic<bool>& is_cancelled);

@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <atomic>
+#include <chrono>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -32,6 +32,9 @@ class FakeHttpServer final {
 
   // For an answer: nothing is written, and the connection stays until the client leaves.
   static constexpr std::string_view kSilence = "<silence>";
+
+  // Written behind an answer: after it a byte comes now and then, until the client leaves.
+  static constexpr std::string_view kDrip = "<drip>";
 
   explicit FakeHttpServer(Answer answer) : answer_(std::move(answer)) {
     listener_ = socket(AF_INET, SOCK_STREAM, 0);
@@ -96,11 +99,16 @@ class FakeHttpServer final {
     std::string bytes = answer_(head);
     const bool stays = bytes.ends_with(kKeepOpen);
     const bool is_silent = bytes == kSilence;
+    const bool drips = bytes.ends_with(kDrip);
     const bool waits = is_silent || bytes.ends_with(kHalfClose);
     if (is_silent) bytes.clear();
+    if (drips) bytes.resize(bytes.size() - kDrip.size());
     if (stays) bytes.resize(bytes.size() - kKeepOpen.size());
     if (waits && !is_silent) bytes.resize(bytes.size() - kHalfClose.size());
     send(connection, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    while (drips && send(connection, "x", 1, MSG_NOSIGNAL) == 1) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
     if (waits && !is_silent) shutdown(connection, SHUT_WR);
     while (waits && recv(connection, &byte, 1, 0) == 1) {
     }

@@ -33,6 +33,23 @@ bool IsPlainPath(std::string_view path) {
   }
 }
 
+// Two objects cannot be one file, nor one a file and the other below it.
+Status CheckPaths(std::vector<std::string_view> paths) {
+  std::ranges::sort(paths);
+  const auto twice = std::ranges::adjacent_find(paths);
+  if (twice != paths.end()) {
+    return InvalidArgument("the object '{}' is listed twice", *twice);
+  }
+  for (const std::string_view path : paths) {
+    for (size_t slash = path.find('/'); slash != path.npos; slash = path.find('/', slash + 1)) {
+      if (!std::ranges::binary_search(paths, path.substr(0, slash))) continue;
+      return InvalidArgument("the object '{}' cannot be a file, as there is '{}' below it",
+                             path.substr(0, slash), path);
+    }
+  }
+  return OkStatus();
+}
+
 Status FolderError(const char* what, const std::string& path, const std::error_code& error) {
   const bool is_full = error == std::errc::no_space_on_device;
   return Error(is_full ? StatusCode::kResourceExhausted : StatusCode::kInternal, "cannot {} {}: {}",
@@ -44,6 +61,7 @@ Status FolderError(const char* what, const std::string& path, const std::error_c
 Status CheckObjects(const ObjectVersion& version) {
   const std::string& prefix = version.location.prefix;
   uint64_t bytes = 0;
+  std::vector<std::string_view> paths;
   for (const S3Object& object : version.objects) {
     if (object.size > kBytesMax - bytes) {
       return InvalidArgument("the objects have more than {} bytes", kBytesMax);
@@ -52,12 +70,13 @@ Status CheckObjects(const ObjectVersion& version) {
     if (IsFolderMarker(object)) continue;
     if (object.key.starts_with(prefix) &&
         IsPlainPath(std::string_view(object.key).substr(prefix.size()))) {
+      paths.push_back(std::string_view(object.key).substr(prefix.size()));
       continue;
     }
     return InvalidArgument("the object '{}' cannot be a file: its key is no plain path",
                            object.key.substr(0, kPathBytesMax));
   }
-  return OkStatus();
+  return CheckPaths(std::move(paths));
 }
 
 ObjectLoader::ObjectLoader(ObjectVersion version, std::shared_ptr<const ObjectStore> store,

@@ -41,8 +41,8 @@ struct ObjectStore {
   MemoryEstimator estimate;  // null: what is reckoned
 };
 
-// INVALID_ARGUMENT if an object's key cannot be a path below the version's folder, or if there are
-// too many bytes.
+// INVALID_ARGUMENT if an object's key cannot be a path below the version's folder, also because of
+// another one, or if there are too many bytes.
 Status CheckObjects(const ObjectVersion& version);
 
 // One thread at a time but for Cancel. What is downloaded stays until the cache removes it, so that

@@ -227,10 +227,8 @@ void ObjectStoreSource::TakeLook(Watched& watched, StatusOr<FoundVersions> found
 }
 
 void ObjectStoreSource::NoteVersions(const std::string& model, const FoundVersions& found) {
-  std::set<core::VersionNumber> versions;
-  for (const auto& [version, prefix] : found.prefixes) versions.insert(version);
   MutexLock lock(mutex_);
-  versions_[model] = std::move(versions);
+  versions_[model] = found.Numbers();
 }
 
 void ObjectStoreSource::Tell(Watched& watched, const FoundVersions& found) {
@@ -262,6 +260,7 @@ StatusOr<std::unique_ptr<core::Loader>> ObjectStoreSource::MakeLoader(const Watc
     cache = cache_;
   }
   const SeenVersion& seen = watched.seen.at(version);
+  TRY(seen.problem);
   ObjectVersion object_version{{watched.model.name, version},
                                {watched.location.bucket, prefix},
                                seen.objects,

@@ -32,6 +32,11 @@ class Bucket final {
     MutexLock lock(mutex_);
     objects_[key] = {data, time, false};
   }
+  // Lists far too many objects below the prefix.
+  void Flood(const std::string& prefix) {
+    MutexLock lock(mutex_);
+    flooded_ = prefix;
+  }
   // Lists it, but does not give it out.
   void Hide(const std::string& key) {
     MutexLock lock(mutex_);
@@ -75,6 +80,12 @@ class Bucket final {
       prefix.replace(slash, 3, "/");
     const bool stops = target.find("delimiter=") != std::string::npos;
     std::string xml;
+    if (prefix == flooded_) {
+      xml = fmt::format(
+          "<IsTruncated>true</IsTruncated><NextContinuationToken>{}</NextContinuationToken>",
+          lists_);
+      for (int i = 0; i < 50'000; ++i) xml += "<Contents><Key>k</Key><Size>1</Size></Contents>";
+    }
     for (const auto& [key, object] : objects_) {
       if (!key.starts_with(prefix)) continue;
       const size_t slash = key.find('/', prefix.size());
@@ -101,6 +112,7 @@ class Bucket final {
   int lists_ GUARDED_BY(mutex_) = 0;
   int silences_ GUARDED_BY(mutex_) = 0;
   std::map<std::string, Object> objects_ GUARDED_BY(mutex_);
+  std::string flooded_ GUARDED_BY(mutex_);
 };
 
 // A manager with the model "m" at s3://models/m, whose versions load if their file says so. One
@@ -129,6 +141,7 @@ class ObjectStoreSourceTest : public ::testing::Test {
     settings.endpoint.host = "127.0.0.1";
     settings.endpoint.port = std::to_string(server_.port());
     settings.endpoint.tls = false;
+    if (credentials_ != nullptr) settings.credentials = credentials_;
     source_ = std::make_unique<ObjectStoreSource>(
         options_, settings,
         [this](const core::ServableId&,
@@ -178,6 +191,7 @@ class ObjectStoreSourceTest : public ::testing::Test {
   const TestFolder root_;
   int load_retries_max_ = 0;
   ObjectStoreSourceOptions options_;
+  std::shared_ptr<AwsCredentialsProvider> credentials_;  // null: none
   Bucket bucket_;
   FakeHttpServer server_{[this](const std::string& head) { return bucket_.Answer(head); }};
   std::shared_ptr<core::FakePlan> plan_ = std::make_shared<core::FakePlan>();
@@ -329,6 +343,31 @@ TEST(CheckObjectsTest, BytesThatCannotBeAddedUpAreRefused) {
             absl::InvalidArgumentError("the objects have more than 1125899906842624 bytes"));
 }
 
+TEST(CheckObjectsTest, ObjectsThatCannotAllBeFilesAreRefused) {
+  const auto checked = [](std::initializer_list<const char*> keys) {
+    ObjectVersion version{{"m", {1}}, {"models", "m/1/"}, {}, "folder"};
+    for (const char* key : keys) version.objects.push_back({std::string("m/1/") + key, 1, "", {}});
+    return std::string(MessageOf(CheckObjects(version)));
+  };
+  EXPECT_EQ(checked({"a/b", "A/b", "a.c", "a/", "ab"}), "");
+  EXPECT_EQ(checked({"a", "a.c", "a/b/c"}),
+            "the object 'a' cannot be a file, as there is 'a/b/c' below it");
+  EXPECT_EQ(checked({"x", "a/b/c", "a/b"}),
+            "the object 'a/b' cannot be a file, as there is 'a/b/c' below it");
+  EXPECT_EQ(checked({"b", "a", "b"}), "the object 'b' is listed twice");
+  for (const char* odd : {"/etc/passwd", "../x", "a//b", "a/./b", "a/.."}) {
+    EXPECT_EQ(checked({odd}), fmt::format("the object 'm/1/{}' cannot be a file: its key is no "
+                                          "plain path",
+                                          odd));
+  }
+  ObjectVersion version{{"m", {1}}, {"models", "m/1/"}, {}, "folder"};
+  for (const std::string& odd :
+       {std::string("m/1/a\0b", 7), std::string("m/2/a"), "m/1/" + std::string(300, 'a')}) {
+    version.objects = {{odd, 1, "", {}}};
+    EXPECT_EQ(CheckObjects(version).code(), StatusCode::kInvalidArgument);
+  }
+}
+
 TEST_F(ObjectStoreSourceTest, LastVersionsMayBeKept) {
   options_.keeps_last_versions = true;
   bucket_.Put("m/1/model", "good");
@@ -395,6 +434,26 @@ TEST_F(ObjectStoreSourceTest, BucketThatDoesNotAnswerIsSaidAndTriedAgain) {
   ASSERT_TRUE(source_->SetModels({{"m", "s3://silent/m", {}}}).ok());
   EXPECT_THAT(WaitForSourceError(StatusCode::kDeadlineExceeded), HasSubstr("has sent nothing"));
   bucket_.WaitForSilence(3);
+}
+
+// FAILED_PRECONDITION would say that a version is coming.
+TEST_F(ObjectStoreSourceTest, KeysThatCannotBeReadAreNothingToWaitFor) {
+  credentials_ =
+      std::make_shared<AwsCredentialsProvider>(AwsPlaces{.credentials_file = root_.path()});
+  Start();
+  EXPECT_EQ(WaitForSourceError(StatusCode::kInvalidArgument),
+            "cannot read " + root_.path() + ": is it a file?");
+}
+
+TEST_F(ObjectStoreSourceTest, VersionWithTooManyObjectsHarmsNoOther) {
+  bucket_.Put("m/1/model", "good");
+  bucket_.Put("m/2/model", "good");
+  bucket_.Flood("m/2/");
+  Start(core::AllVersions{});
+  WaitForServing(1);
+  ASSERT_TRUE(manager_->WaitFor([&] { return manager_->VersionStatuses("m").size() == 2; }));
+  EXPECT_THAT(manager_->VersionStatuses("m")[0].status.ToString(),
+              HasSubstr("bucket 'models' has more than 200000 objects"));
 }
 
 TEST(ObjectStoreSourceSettingsTest, WhatIsMissingIsSaid) {

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <iterator>
@@ -15,16 +16,19 @@
 
 #include "sources/objectstore/content_range.h"
 #include "sources/objectstore/file_check.h"
+#include "sources/objectstore/retry_after.h"
 
 namespace penstock {
 namespace {
 
-constexpr size_t kPageBytesMax = 16 << 20;
+constexpr size_t kPageBytesMax = 8 << 20;  // a thousand of the longest keys take half of it
 constexpr size_t kErrorBytesMax = 64 * 1024;
-constexpr size_t kObjectsMax = 200'000;  // in one listing
-constexpr int kPagesMax = 2000;          // of one listing; they may be empty
-constexpr size_t kQuotedMax = 300;       // of a server's text
+constexpr size_t kObjectsMax = 200'000;      // in one listing
+constexpr size_t kWordsBytesMax = 64 << 20;  // of the keys and ETags of one listing
+constexpr int kPagesMax = 2000;              // of one listing; they may be empty
+constexpr size_t kQuotedMax = 300;           // of a server's text
 constexpr Duration kSlice = std::chrono::milliseconds(50);
+constexpr uintmax_t kProgressBytes = 64 * 1024;  // a download that breaks after fewer has not moved
 
 // Of Amazon's own hosts the bucket is a part of the name, unless TLS could not be checked then.
 bool IsBucketInPath(const S3Settings& settings, const std::string& bucket) {
@@ -110,32 +114,55 @@ class OutputFile final {
   const int fd_;
 };
 
+// What the keys and ETags take.
+size_t WordsBytes(const S3Listing& page) {
+  size_t bytes = 0;
+  for (const S3Object& object : page.objects) bytes += object.key.size() + object.etag.size();
+  for (const std::string& folder : page.folders) bytes += folder.size();
+  return bytes;
+}
+
+// "ahead of" or "behind" the server's clock, and by how much; or what is known without its time.
+std::string ReasonOfSkew(const HttpHead& head) {
+  const auto theirs = ParseTime(std::string(head.Header("date")), kHttpTime);
+  if (!theirs) return "the clock of this machine, or of the server, is wrong";
+  const auto ahead =
+      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now() - *theirs)
+          .count();
+  return fmt::format("the clock of this machine is {} s {} the server's: set it", std::abs(ahead),
+                     ahead < 0 ? "behind" : "ahead of");
+}
+
 }  // namespace
 
 S3Client::S3Client(const S3Settings& settings, std::string bucket, S3ClientOptions options,
                    const std::atomic<bool>& is_cancelled)
     : settings_(settings),
       bucket_(std::move(bucket)),
-      options_(options),
+      options_(std::move(options)),
       is_cancelled_(is_cancelled),
-      http_(EndpointOf(settings_, bucket_), options.http) {}
+      http_(EndpointOf(settings_, bucket_), options_.http) {}
 
 StatusOr<S3Listing> S3Client::List(const std::string& prefix, bool stops_at_folders) {
   S3Listing all;
   std::string token;
   int pages = 0;
+  size_t words_bytes = 0;
   do {
     ASSIGN_OR_RETURN(S3Listing page, ListPage(prefix, stops_at_folders, token));
+    if (options_.on_page) options_.on_page();
     if (++pages > kPagesMax || (!token.empty() && page.next_token == token)) {
       return Error(StatusCode::kInternal, "the listing of bucket '{}' does not end", bucket_);
     }
     token = std::move(page.next_token);
+    words_bytes += WordsBytes(page);
     all.now = page.now;
     std::ranges::move(page.objects, std::back_inserter(all.objects));
     std::ranges::move(page.folders, std::back_inserter(all.folders));
-    if (all.objects.size() + all.folders.size() > kObjectsMax) {
+    if (all.objects.size() + all.folders.size() > kObjectsMax || words_bytes > kWordsBytesMax) {
       return Error(StatusCode::kResourceExhausted,
-                   "bucket '{}' has more than {} objects below '{}'", bucket_, kObjectsMax, prefix);
+                   "bucket '{}' has more than {} objects, or {} MiB of keys, below '{}'", bucket_,
+                   kObjectsMax, kWordsBytesMax >> 20, prefix);
     }
   } while (!token.empty());
   return all;
@@ -164,7 +191,7 @@ Status S3Client::ListPageOnce(const std::map<std::string, std::string>& query, S
     return Error(StatusCode::kInternal, "bucket '{}': {}", bucket_, MessageOf(parsed.status()));
   }
   page = *std::move(parsed);
-  page.now = ParseTime(std::string(head.Header("date")), "%a, %d %b %Y %H:%M:%S");
+  page.now = ParseTime(std::string(head.Header("date")), kHttpTime);
   return OkStatus();
 }
 
@@ -183,6 +210,7 @@ StatusOr<HttpHead> S3Client::Get(const std::string& key,
                                  const std::map<std::string, std::string>& query,
                                  const std::map<std::string, std::string>& headers,
                                  const HttpSink& sink) {
+  asked_pause_ = Duration::zero();
   ASSIGN_OR_RETURN(keys_, settings_.credentials->Get());
   SignedRequest request;
   request.path = "/";
@@ -195,20 +223,25 @@ StatusOr<HttpHead> S3Client::Get(const std::string& key,
   request.headers["host"] = EndpointOf(settings_, bucket_).Authority();
   SignRequest(keys_.credentials, settings_.region, std::chrono::system_clock::now(), request);
   const std::string query_text = QueryText(query);
-  return http_.Get(query_text.empty() ? request.path : request.path + "?" + query_text,
-                   request.headers, sink, is_cancelled_);
+  auto head = http_.Get(query_text.empty() ? request.path : request.path + "?" + query_text,
+                        request.headers, sink, is_cancelled_);
+  if (head.ok()) asked_pause_ = ParseRetryAfter(head->Header("retry-after"));
+  return head;
 }
 
 Status S3Client::Download(const S3Object& object, const std::string& path) {
+  std::error_code error;
+  uintmax_t best = std::filesystem::file_size(path, error);
+  if (error) best = 0;
   for (int retry = 0;; ++retry) {
-    std::error_code error;
-    const auto before = std::filesystem::file_size(path, error);
-    const bool was_there = !error;
     const Status status = WithValidKeys([&] { return DownloadOnce(object, path); });
     if (status.ok() || !MayPass(status)) return status;
-    const auto after = std::filesystem::file_size(path, error);
+    const uintmax_t size = std::filesystem::file_size(path, error);
     // A connection that breaks again and again still gets it done.
-    if (was_there && !error && after > before) retry = 0;
+    if (!error && size >= best + kProgressBytes) {
+      best = size;
+      retry = 0;
+    }
     if (retry >= options_.retries_max || !Pause(retry)) return status;
   }
 }
@@ -271,10 +304,7 @@ Status S3Client::StatusOf(const HttpHead& head, const std::string& key,
   const std::string said =
       fmt::format("{} {}{}{}", head.status, error.code.substr(0, kQuotedMax),
                   error.message.empty() ? "" : ": ", error.message.substr(0, kQuotedMax));
-  if (const auto region = head.Header("x-amz-bucket-region");
-      !region.empty() && region != settings_.region) {
-    return InvalidArgument("{}: it is in region {}, so set AWS_REGION ({})", where, region, said);
-  }
+  TRY(StatusOfPlace(head, error, said));
   const bool is_unknown_key = IsUnknownKey(error.code);
   if (error.code == "NoSuchBucket" || (head.status == 404 && error.code.empty() && key.empty())) {
     return Error(StatusCode::kNotFound, "there is no {} ({})", where, said);
@@ -291,11 +321,38 @@ Status S3Client::StatusOf(const HttpHead& head, const std::string& key,
   if (head.status != 401 && head.status != 403 && !is_unknown_key && !IsAboutToken(error.code)) {
     return Error(StatusCode::kInternal, "{} refuses the request ({})", where, said);
   }
-  return Error(StatusCode::kPermissionDenied, "{}: {} ({})", where, ReasonOfDenial(error.code),
-               said);
+  if (error.code == "InvalidObjectState") {
+    return InvalidArgument("{}: {} lies in an archive: restore it first ({})", where, key, said);
+  }
+  return Error(StatusCode::kPermissionDenied, "{}: {} ({})", where,
+               ReasonOfDenial(head, error.code, /*is_listing=*/key.empty()), said);
 }
 
-std::string S3Client::ReasonOfDenial(const std::string& code) const {
+Status S3Client::StatusOfPlace(const HttpHead& head, const S3Error& error,
+                               const std::string& said) const {
+  const std::string where =
+      fmt::format("bucket '{}' at {}", bucket_, settings_.endpoint.Authority());
+  std::string_view region = head.Header("x-amz-bucket-region");
+  if (region.empty()) region = error.region;
+  if (!region.empty() && region != settings_.region) {
+    return InvalidArgument("{}: it is in region {}, so set AWS_REGION ({})", where,
+                           region.substr(0, kQuotedMax), said);
+  }
+  if (error.code == "AuthorizationHeaderMalformed") {
+    return InvalidArgument("{}: AWS_REGION, which is {}, or {} is wrong ({})", where,
+                           settings_.region, keys_.access_key_id_name, said);
+  }
+  if (head.status < 300 || head.status > 399) return OkStatus();
+  std::string_view place = head.Header("location");
+  if (place.empty()) place = error.endpoint;
+  return InvalidArgument(
+      "{}: it sends requests on to '{}', which are not followed: set AWS_ENDPOINT_URL and "
+      "AWS_REGION to where the bucket is ({})",
+      where, place.substr(0, kQuotedMax), said);
+}
+
+std::string S3Client::ReasonOfDenial(const HttpHead& head, const std::string& code,
+                                     bool is_listing) const {
   if (keys_.credentials.access_key_id.empty()) {
     return fmt::format("access is denied, and no credentials are set ({})",
                        keys_.access_key_id_name);
@@ -305,15 +362,15 @@ std::string S3Client::ReasonOfDenial(const std::string& code) const {
                        keys_.secret_access_key_name);
   }
   if (IsUnknownKey(code)) return keys_.access_key_id_name + " is not known there";
-  if (code == "RequestTimeTooSkewed") {
-    return "the clock of this machine, or of the server, is wrong";
-  }
+  if (code == "RequestTimeTooSkewed") return ReasonOfSkew(head);
   if (IsAboutToken(code)) return keys_.session_token_name + " is not valid any more";
-  return "access is denied to these credentials";
+  return fmt::format("access is denied to {}: it needs the right {}", keys_.access_key_id_name,
+                     is_listing ? "s3:ListBucket to this bucket" : "s3:GetObject to its objects");
 }
 
 bool S3Client::Pause(int retry) const {
-  const SteadyTime end = Clock::Real().Now() + options_.retry_pause * (1 << std::min(retry, 10));
+  const Duration own_pause = options_.retry_pause * (1 << std::min(retry, 10));
+  const SteadyTime end = Clock::Real().Now() + std::max(own_pause, asked_pause_);
   while (!is_cancelled_ && Clock::Real().Now() < end) std::this_thread::sleep_for(kSlice);
   return !is_cancelled_;
 }

@@ -19,12 +19,15 @@ struct S3ClientOptions {
   int retries_max = 3;  // of one request, after errors that may pass
   Duration retry_pause = std::chrono::milliseconds(200);  // twice as long each time
   HttpClientOptions http;
+  std::function<void()> on_page = nullptr;  // called after each page of a listing
 };
 
 // One thread at a time, but for what sets `is_cancelled`. Errors name the bucket, and say in plain
-// words what is wrong: UNAVAILABLE (no connection, or the server is too busy), NOT_FOUND (no such
-// bucket or object), PERMISSION_DENIED (keys, signature, rights), ABORTED (the object has changed),
-// CANCELLED.
+// words what is wrong: UNAVAILABLE (no connection, or the server is too busy), DEADLINE_EXCEEDED
+// (it does not answer), NOT_FOUND (no such bucket or object), PERMISSION_DENIED (signature,
+// rights), INVALID_ARGUMENT (settings), ABORTED (the object has changed), INTERNAL (answers that
+// make no sense), CANCELLED; never FAILED_PRECONDITION, which a source says of versions that are
+// coming.
 class S3Client final {
  public:
   // `is_cancelled` outlives the client.
@@ -32,7 +35,7 @@ class S3Client final {
            const std::atomic<bool>& is_cancelled);
 
   // All pages of the objects whose keys begin with `prefix`. With `stops_at_folders`, those below a
-  // further "/" are only named as folders.
+  // further "/" are only named as folders. RESOURCE_EXHAUSTED if there are too many.
   StatusOr<S3Listing> List(const std::string& prefix, bool stops_at_folders);
 
   // Downloads the object to `path`, going on after what is there already. Returns when the file is
@@ -48,8 +51,10 @@ class S3Client final {
   Status DownloadOnce(const S3Object& object, const std::string& path);
   // OK, or what the answer means.
   Status StatusOf(const HttpHead& head, const std::string& key, std::string_view body) const;
+  // INVALID_ARGUMENT if the bucket is somewhere else. `said` is the answer in short.
+  Status StatusOfPlace(const HttpHead& head, const S3Error& error, const std::string& said) const;
   // Why these keys were refused.
-  std::string ReasonOfDenial(const std::string& code) const;
+  std::string ReasonOfDenial(const HttpHead& head, const std::string& code, bool is_listing) const;
   // Makes the request, and once more if the keys are refused and there are others now.
   Status WithValidKeys(const std::function<Status()>& request);
   // Sleeps; false if it was cancelled.
@@ -60,7 +65,8 @@ class S3Client final {
   const S3ClientOptions options_;
   const std::atomic<bool>& is_cancelled_;
   HttpClient http_;
-  AwsKeys keys_;  // of the last request
+  AwsKeys keys_;                             // of the last request
+  Duration asked_pause_ = Duration::zero();  // by the last answer
 };
 
 }  // namespace penstock

@@ -7,49 +7,14 @@
 #include <filesystem>
 #include <memory>
 
-#include "base/test_folder.h"
 #include "sources/objectstore/file_check.h"
-#include "sources/objectstore/http_server_fake.h"
+#include "sources/objectstore/s3_client_fixture.h"
 
 namespace penstock {
 namespace {
 
 namespace fs = std::filesystem;
 using testing::HasSubstr;
-
-constexpr const char* kMd5OfHello = "\"5d41402abc4b2a76b9719d911017c592\"";  // of "hello"
-
-// A client of a server that says what the test wants. One thread, beside the server's.
-class S3ClientTest : public ::testing::Test {
- protected:
-  void Serve(FakeHttpServer::Answer answer) {
-    client_.reset();
-    server_ = std::make_unique<FakeHttpServer>(std::move(answer));
-    S3Settings settings;
-    settings.endpoint.host = "127.0.0.1";
-    settings.endpoint.port = std::to_string(server_->port());
-    settings.endpoint.tls = false;
-    settings.credentials = credentials_;
-    S3ClientOptions options;
-    options.retry_pause = Duration::zero();
-    client_ = std::make_unique<S3Client>(settings, "models", options, is_cancelled_);
-  }
-  std::string File() const { return root_ / "file"; }
-  std::string Contents() const { return root_.Read("file"); }
-  static S3Object Hello() { return {"m/1/a b", 5, kMd5OfHello, {}}; }
-  // The message of a listing that is answered so.
-  std::string ListError(const std::string& answer) {
-    Serve([answer](const std::string&) { return answer; });
-    return std::string(MessageOf(client_->List("m/", true).status()));
-  }
-
-  const TestFolder root_;
-  std::shared_ptr<AwsCredentialsProvider> credentials_ =
-      std::make_shared<AwsCredentialsProvider>(AwsPlaces{.environment = {"id", "secret", ""}});
-  std::atomic<bool> is_cancelled_ = false;
-  std::unique_ptr<FakeHttpServer> server_;
-  std::unique_ptr<S3Client> client_;
-};
 
 TEST_F(S3ClientTest, ListsAllPagesOverOneConnection) {
   Serve([](const std::string& head) {
@@ -107,39 +72,6 @@ TEST_F(S3ClientTest, EmptyPagesWithoutEndAreGivenUp) {
   EXPECT_EQ(client_->List("m/", true).status(),
             absl::InternalError("the listing of bucket 'models' does not end"));
   client_.reset();  // closes the connection, for which the server waits
-}
-
-TEST_F(S3ClientTest, ErrorsInPlainWords) {
-  const auto said = [&](const char* status, const char* code, const char* headers = "") {
-    return ListError(FakeHttpServer::Response(
-        status, fmt::format("<Error><Code>{}</Code></Error>", code), headers));
-  };
-  EXPECT_THAT(said("403 Forbidden", "SignatureDoesNotMatch"),
-              HasSubstr("the signature is wrong: check AWS_SECRET_ACCESS_KEY"));
-  EXPECT_THAT(said("403 Forbidden", "InvalidAccessKeyId"),
-              HasSubstr("AWS_ACCESS_KEY_ID is not known there"));
-  EXPECT_THAT(said("403 Forbidden", "AccessDenied"),
-              HasSubstr("access is denied to these credentials"));
-  EXPECT_THAT(said("403 Forbidden", "RequestTimeTooSkewed"),
-              HasSubstr("the clock of this machine"));
-  EXPECT_THAT(said("403 Forbidden", "ExpiredToken"),
-              HasSubstr("AWS_SESSION_TOKEN is not valid any more"));
-  EXPECT_THAT(said("404 Not Found", "NoSuchBucket"),
-              HasSubstr("there is no bucket 'models' at 127.0.0.1"));
-  EXPECT_THAT(said("301 Moved", "PermanentRedirect", "x-amz-bucket-region: eu-west-9\r\n"),
-              HasSubstr("it is in region eu-west-9, so set AWS_REGION"));
-  EXPECT_THAT(said("400 Bad Request", "Odd"), HasSubstr("refuses the request (400 Odd)"));
-  EXPECT_THAT(ListError(FakeHttpServer::Ok("hi")), HasSubstr("is no listing of a bucket"));
-  EXPECT_THAT(ListError("what?\r\n\r\n"), HasSubstr("cannot read from 127.0.0.1"));
-}
-
-TEST_F(S3ClientTest, LongTextOfAServerIsCut) {
-  const std::string text(50'000, 'x');
-  const std::string message = ListError(FakeHttpServer::Response(
-      "400 Bad Request",
-      fmt::format("<Error><Code>{}</Code><Message>{}</Message></Error>", text, text)));
-  EXPECT_THAT(message, HasSubstr("refuses the request (400 xxx"));
-  EXPECT_LT(message.size(), 1000U);
 }
 
 TEST_F(S3ClientTest, ErrorsThatMayPassAreRetried) {

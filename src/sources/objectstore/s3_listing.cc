@@ -60,7 +60,7 @@ StatusOr<S3Listing> ParseListing(std::string_view xml) {
     }
     object.etag = node.child_value("ETag");
     if (!IsWord(object.etag)) object.etag.clear();
-    object.last_modified = ParseTime(node.child_value("LastModified"), "%Y-%m-%dT%H:%M:%S");
+    object.last_modified = ParseTime(node.child_value("LastModified"), kXmlTime);
     listing.objects.push_back(std::move(object));
   }
   for (const pugi::xml_node node : root.children("CommonPrefixes")) {
@@ -83,7 +83,8 @@ S3Error ParseS3Error(std::string_view xml) {
   pugi::xml_document document;
   if (!document.load_buffer(xml.data(), xml.size())) return {};
   const pugi::xml_node root = document.child("Error");
-  return {root.child_value("Code"), root.child_value("Message")};
+  return {root.child_value("Code"), root.child_value("Message"), root.child_value("Region"),
+          root.child_value("Endpoint")};
 }
 
 }  // namespace penstock

@@ -28,6 +28,10 @@ struct S3Listing {
   std::optional<std::chrono::system_clock::time_point> now;  // by the server's clock
 };
 
+// The formats of dates in headers and in documents.
+inline constexpr const char* kHttpTime = "%a, %d %b %Y %H:%M:%S";
+inline constexpr const char* kXmlTime = "%Y-%m-%dT%H:%M:%S";
+
 // With a format of strptime, in UTC. nullopt also for years before 1970 and after 2099.
 std::optional<std::chrono::system_clock::time_point> ParseTime(const std::string& text,
                                                                const char* format);
@@ -38,6 +42,8 @@ StatusOr<S3Listing> ParseListing(std::string_view xml);
 struct S3Error {
   std::string code;  // empty if it is no error document
   std::string message;
+  std::string region;    // the right one; mostly empty
+  std::string endpoint;  // host of the right one; mostly empty
 };
 S3Error ParseS3Error(std::string_view xml);
 

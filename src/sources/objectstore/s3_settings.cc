@@ -1,20 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sources/objectstore/s3_settings.h"
 
+#include <openssl/err.h>
+#include <openssl/x509.h>
+
 #include <algorithm>
+#include <memory>
 #include <utility>
 
 namespace penstock {
 namespace {
 
 constexpr std::string_view kScheme = "s3://";
-
-std::string FirstOf(const Environment& environment, std::initializer_list<const char*> names) {
-  for (const char* name : names) {
-    if (std::string value = environment(name); !value.empty()) return value;
-  }
-  return "";
-}
 
 // TensorFlow's truth values.
 bool IsFalse(const std::string& text) { return text == "0" || text == "false"; }
@@ -47,6 +44,40 @@ Status ParseEndpoint(const char* variable, std::string_view text, HttpEndpoint& 
   return OkStatus();
 }
 
+// Amazon's hosts for a region.
+std::string AmazonHost(const std::string& region) {
+  return fmt::format("s3.{}.amazonaws.com{}", region, region.starts_with("cn-") ? ".cn" : "");
+}
+
+// The first variable of these that is set, and else the profile, says the region.
+StatusOr<std::string> RegionOf(const Environment& environment, const AwsPlaces& places) {
+  for (const char* name : {"AWS_REGION", "AWS_DEFAULT_REGION", "S3_REGION"}) {
+    const std::string region = environment(name);
+    if (region.empty()) continue;
+    const bool is_word = std::ranges::all_of(region, [](char c) {
+      return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+             c == '-' || c == '_';
+    });
+    if (is_word) return region;
+    return InvalidArgument("{} is '{}', but should be a word like eu-west-1", name, region);
+  }
+  return ProfileRegion(places);
+}
+
+struct FreeStore {
+  void operator()(X509_STORE* store) const { X509_STORE_free(store); }
+};
+
+Status CheckAuthorities(const std::string& file) {
+  if (file.empty()) return OkStatus();
+  const std::unique_ptr<X509_STORE, FreeStore> store(X509_STORE_new());
+  const bool is_good = X509_STORE_load_file(store.get(), file.c_str()) == 1;
+  ERR_clear_error();
+  if (is_good) return OkStatus();
+  return InvalidArgument(
+      "AWS_CA_BUNDLE is '{}', but should be a PEM file with certificates that can be read", file);
+}
+
 }  // namespace
 
 StatusOr<S3Settings> S3SettingsOf(const Environment& environment) {
@@ -54,13 +85,11 @@ StatusOr<S3Settings> S3SettingsOf(const Environment& environment) {
   const AwsPlaces places = AwsPlacesOf(environment);
   settings.credentials = std::make_shared<AwsCredentialsProvider>(places);
   TRY(settings.credentials->Get().status());
-  std::string region = FirstOf(environment, {"AWS_REGION", "AWS_DEFAULT_REGION", "S3_REGION"});
-  if (region.empty()) {
-    ASSIGN_OR_RETURN(region, ProfileRegion(places));
-  }
+  ASSIGN_OR_RETURN(const std::string region, RegionOf(environment, places));
   if (!region.empty()) settings.region = region;
   settings.endpoint.verifies_certificate = !IsFalse(environment("S3_VERIFY_SSL"));
   settings.endpoint.ca_file = environment("AWS_CA_BUNDLE");
+  TRY(CheckAuthorities(settings.endpoint.ca_file));
   settings.endpoint.tls = !IsFalse(environment("S3_USE_HTTPS"));
   for (const char* variable : {"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "S3_ENDPOINT"}) {
     const std::string text = environment(variable);
@@ -69,7 +98,7 @@ StatusOr<S3Settings> S3SettingsOf(const Environment& environment) {
     return settings;
   }
   settings.has_bucket_in_path = false;
-  settings.endpoint.host = fmt::format("s3.{}.amazonaws.com", settings.region);
+  settings.endpoint.host = AmazonHost(settings.region);
   settings.endpoint.port = settings.endpoint.tls ? "443" : "80";
   return settings;
 }

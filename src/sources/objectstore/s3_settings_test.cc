@@ -51,22 +51,40 @@ TEST(S3SettingsTest, Endpoints) {
 
 TEST(S3SettingsTest, CertificatesAndHalfCredentials) {
   EXPECT_FALSE(SettingsOf({{"S3_VERIFY_SSL", "0"}})->endpoint.verifies_certificate);
-  EXPECT_EQ(SettingsOf({{"AWS_CA_BUNDLE", "/ca.pem"}})->endpoint.ca_file, "/ca.pem");
   EXPECT_EQ(SettingsOf({{"AWS_ACCESS_KEY_ID", "id"}}).status().code(),
             StatusCode::kInvalidArgument);
   EXPECT_EQ(SettingsOf({})->credentials->Get()->credentials.access_key_id, "");
 }
 
+TEST(S3SettingsTest, Regions) {
+  EXPECT_EQ(SettingsOf({{"AWS_REGION", "cn-north-1"}})->endpoint.host,
+            "s3.cn-north-1.amazonaws.com.cn");
+  EXPECT_EQ(SettingsOf({{"S3_REGION", "a"}, {"AWS_DEFAULT_REGION", "b"}})->region, "b");
+  for (const char* odd : {"eu-west-1\n", "evil.example/", "eu west"}) {
+    EXPECT_EQ(
+        SettingsOf({{"AWS_DEFAULT_REGION", odd}}).status(),
+        InvalidArgument("AWS_DEFAULT_REGION is '{}', but should be a word like eu-west-1", odd));
+  }
+}
+
+TEST(S3SettingsTest, FilesOfAuthoritiesThatMakeNoSense) {
+  for (const char* file : {"/dev/null", "/", "/no/such/file"}) {
+    EXPECT_EQ(SettingsOf({{"AWS_CA_BUNDLE", file}}).status(),
+              InvalidArgument("AWS_CA_BUNDLE is '{}', but should be a PEM file with certificates "
+                              "that can be read",
+                              file));
+  }
+}
+
 TEST(S3SettingsTest, FilesThatMakeNoSense) {
   // A folder is no file; what the environment says is not looked up there.
-  EXPECT_EQ(SettingsOf({{"AWS_CONFIG_FILE", "/"}}).status().code(),
-            StatusCode::kFailedPrecondition);
+  EXPECT_EQ(SettingsOf({{"AWS_CONFIG_FILE", "/"}}).status().code(), StatusCode::kInvalidArgument);
   EXPECT_EQ(SettingsOf({{"AWS_CONFIG_FILE", "/"},
                         {"AWS_ACCESS_KEY_ID", "id"},
                         {"AWS_SECRET_ACCESS_KEY", "secret"}})
                 .status()
                 .code(),
-            StatusCode::kFailedPrecondition);
+            StatusCode::kInvalidArgument);
   EXPECT_TRUE(SettingsOf({{"AWS_CONFIG_FILE", "/"},
                           {"AWS_ACCESS_KEY_ID", "id"},
                           {"AWS_SECRET_ACCESS_KEY", "secret"},

@@ -38,19 +38,12 @@ std::map<core::VersionNumber, std::string> VersionsOf(std::vector<std::string> f
   return versions;
 }
 
-std::set<core::VersionNumber> NumbersOf(
-    const std::map<core::VersionNumber, std::string>& versions) {
-  std::set<core::VersionNumber> numbers;
-  for (const auto& [version, prefix] : versions) numbers.insert(version);
-  return numbers;
-}
-
 // Takes in the objects of a version. True if they are complete.
 bool See(SeenVersion& seen, S3Listing listing, Duration settle_time) {
   const SteadyTime now = Clock::Real().Now();
   const uint64_t revision = RevisionOf(listing.objects);
   if (seen.objects.empty() || revision != seen.revision) {
-    seen = {revision, now, false, std::move(listing.objects)};
+    seen = {revision, now, false, std::move(listing.objects), OkStatus()};
   }
   Duration age = now - seen.since;
   if (listing.now && !seen.objects.empty()) {
@@ -64,7 +57,20 @@ bool See(SeenVersion& seen, S3Listing listing, Duration settle_time) {
   return seen.is_complete;
 }
 
+// The same of a version whose objects are too many.
+bool See(SeenVersion& seen, Status problem) {
+  const uint64_t revision = std::hash<std::string_view>()(MessageOf(problem));
+  seen = {revision, Clock::Real().Now(), true, {}, std::move(problem)};
+  return true;
+}
+
 }  // namespace
+
+std::set<core::VersionNumber> FoundVersions::Numbers() const {
+  std::set<core::VersionNumber> numbers;
+  for (const auto& [version, prefix] : prefixes) numbers.insert(version);
+  return numbers;
+}
 
 StatusOr<FoundVersions> LookForVersions(const VersionLook& look, S3Client& client,
                                         SeenVersions& seen) {
@@ -72,7 +78,7 @@ StatusOr<FoundVersions> LookForVersions(const VersionLook& look, S3Client& clien
   FoundVersions found;
   found.prefixes = VersionsOf(std::move(listing.folders), look.prefix);
   std::erase_if(seen, [&](const auto& item) { return !found.prefixes.contains(item.first); });
-  std::set<core::VersionNumber> there = NumbersOf(found.prefixes);
+  std::set<core::VersionNumber> there = found.Numbers();
   std::set<core::VersionNumber> looked_at;
   // A version that is not complete gives its place to another one.
   while (true) {
@@ -80,9 +86,12 @@ StatusOr<FoundVersions> LookForVersions(const VersionLook& look, S3Client& clien
     const size_t waiting = found.waiting.size();
     for (const core::VersionNumber version : found.wanted) {
       if (!looked_at.insert(version).second) continue;
-      ASSIGN_OR_RETURN(S3Listing objects,
-                       client.List(found.prefixes.at(version), /*stops_at_folders=*/false));
-      const bool is_complete = See(seen[version], std::move(objects), look.settle_time);
+      auto objects = client.List(found.prefixes.at(version), /*stops_at_folders=*/false);
+      const bool has_too_many = objects.status().code() == StatusCode::kResourceExhausted;
+      if (!objects.ok() && !has_too_many) return objects.status();
+      const bool is_complete = has_too_many
+                                   ? See(seen[version], objects.status())
+                                   : See(seen[version], *std::move(objects), look.settle_time);
       // One that was told stays, and is loaded anew if it could not be.
       if (is_complete || look.told.contains(version)) continue;
       found.waiting.insert(version);

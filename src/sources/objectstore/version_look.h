@@ -22,6 +22,7 @@ struct SeenVersion {
   SteadyTime since;
   bool is_complete = false;
   std::vector<S3Object> objects;
+  Status problem;  // there are too many of them to be listed: the version cannot be loaded
 };
 using SeenVersions = std::map<core::VersionNumber, SeenVersion>;
 
@@ -38,10 +39,12 @@ struct FoundVersions {
   std::map<core::VersionNumber, std::string> prefixes;  // of all versions
   std::set<core::VersionNumber> wanted;                 // and complete
   std::set<core::VersionNumber> waiting;                // not complete
+  std::set<core::VersionNumber> Numbers() const;        // of all versions
 };
 
 // Lists the versions and, of those that are wanted, the objects. `seen` is as the last look left
-// it, also after an error. Errors as of S3Client::List.
+// it, also after an error. Errors as of S3Client::List; a version with too many objects harms no
+// other.
 StatusOr<FoundVersions> LookForVersions(const VersionLook& look, S3Client& client,
                                         SeenVersions& seen);
 
