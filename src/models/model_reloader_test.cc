@@ -26,6 +26,11 @@ class HeldLoads final {
     MutexLock lock(mutex_);
     left_ = count;
   }
+  // Until they are all there: loads begin in their own time, and one that comes first is held.
+  void WaitUntilHeld() EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    while (left_ > 0) held_.Wait(mutex_);
+  }
   void Release() EXCLUDES(mutex_) {
     std::vector<Task> tasks;
     {
@@ -43,13 +48,14 @@ class HeldLoads final {
   bool Take(Task& task) EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
     if (left_ == 0) return false;
-    --left_;
     tasks_.push_back(std::move(task));
+    if (--left_ == 0) held_.NotifyAll();
     return true;
   }
 
   std::function<void(Task)> run_;  // fixed before the first load
   Mutex mutex_;
+  CondVar held_;
   int left_ GUARDED_BY(mutex_) = 0;
   std::vector<Task> tasks_ GUARDED_BY(mutex_);
 };
@@ -183,6 +189,7 @@ class ModelReloaderTest : public testing::Test {
 TEST_F(ModelReloaderTest, ASlowChangeHoldsUpNoOtherModel) {
   held_.HoldNext(1);
   Answer slow = Submit(Kind::kPut, "slow");
+  held_.WaitUntilHeld();
   EXPECT_EQ(Submit(Kind::kPut, "quick").Get(), OkStatus());
   EXPECT_EQ(Submit(Kind::kPin, "m", 2).Get(), OkStatus());
   EXPECT_FALSE(slow.HasCome());
@@ -193,6 +200,7 @@ TEST_F(ModelReloaderTest, ASlowChangeHoldsUpNoOtherModel) {
 TEST_F(ModelReloaderTest, ASlowListHoldsUpNothing) {
   held_.HoldNext(1);
   Answer slow = SubmitList({Configured(), Builtin("slow")});
+  held_.WaitUntilHeld();
   EXPECT_EQ(Submit(Kind::kPut, "quick").Get(), OkStatus());
   Answer longer = SubmitList({Builtin("slow"), Configured(), Builtin("more")});
   PassOne();
@@ -207,6 +215,7 @@ TEST_F(ModelReloaderTest, ChangesOfOneModelGoOneAfterTheOther) {
   held_.HoldNext(1);
   Answer pin = Submit(Kind::kPin, "m", 2);
   Answer unpin = Submit(Kind::kUnpin, "m");
+  held_.WaitUntilHeld();
   PassOne();
   Answer list = SubmitList({Configured()});  // behind them, since it is about all models
   EXPECT_EQ(reloader_.Places()["m"].pinned_version, core::VersionNumber{2});
@@ -223,6 +232,7 @@ TEST_F(ModelReloaderTest, WhatCannotBeHadIsTakenBackAndChangesOfOthersStay) {
   for (const Kind kind : {Kind::kPin, Kind::kLabel}) {
     held_.HoldNext(1);
     Answer bad = Submit(kind, "m", 3);
+    if (kind == Kind::kPin) held_.WaitUntilHeld();  // a label loads nothing
     PassOne();
     held_.Release();
     EXPECT_EQ(bad.Get().code(), StatusCode::kFailedPrecondition);
@@ -262,6 +272,7 @@ TEST_F(ModelReloaderTest, AListThatTakesModelsAwayEndsTheWaitForThem) {
   held_.HoldNext(3);
   Answer first = SubmitList({Configured(), Builtin("slow"), Builtin("more")});
   Answer change = Submit(Kind::kPut, "added");
+  held_.WaitUntilHeld();
   PassOne();
   EXPECT_EQ(SubmitList({Configured()}).Get(), OkStatus());
   EXPECT_EQ(first.Get().code(), StatusCode::kAborted);
@@ -271,6 +282,7 @@ TEST_F(ModelReloaderTest, AListThatTakesModelsAwayEndsTheWaitForThem) {
 TEST_F(ModelReloaderTest, AModelThatWasThereAndGoesDoesNotEndTheWaitForOthers) {
   held_.HoldNext(1);
   Answer list = SubmitList({Configured(), Builtin("slow")});
+  held_.WaitUntilHeld();
   EXPECT_EQ(Submit(Kind::kRemove, "m").Get(), OkStatus());
   PassOne();
   EXPECT_FALSE(list.HasCome());
@@ -298,6 +310,7 @@ TEST_F(ModelReloaderTest, NobodyWaitsLongerThanItsDeadline) {
   Answer pin = Submit(Kind::kPin, "m", 2);
   EXPECT_EQ(Submit(Kind::kLabel, "m", 2, soon()).Get().code(), StatusCode::kDeadlineExceeded);
   EXPECT_FALSE(pin.HasCome());
+  held_.WaitUntilHeld();
   held_.HoldNext(1);
   EXPECT_EQ(Submit(Kind::kPut, "slow", 0, soon()).Get().code(), StatusCode::kDeadlineExceeded);
   EXPECT_TRUE(reloader_.Places().contains("slow"));  // it stays in the list, and may come
@@ -309,6 +322,7 @@ TEST_F(ModelReloaderTest, TheFileIsReadWhileOthersWait) {
   held_.HoldNext(2);
   Answer slow = Submit(Kind::kPut, "slow");
   Answer pin = Submit(Kind::kPin, "m", 2);
+  held_.WaitUntilHeld();
   PassOne();
   reloader_.ReloadFile();
   EXPECT_TRUE(manager_.WaitFor([this] { return manager_.IsModelReady("read").value_or(false); }));
@@ -322,6 +336,7 @@ TEST_F(ModelReloaderTest, TheEndAnswersAll) {
   held_.HoldNext(2);
   Answer put = Submit(Kind::kPut, "slow");
   Answer pin = Submit(Kind::kPin, "m", 2);
+  held_.WaitUntilHeld();
   PassOne();
   Answer unpin = Submit(Kind::kUnpin, "m");
   Answer list = SubmitList({Configured()});
