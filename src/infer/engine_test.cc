@@ -37,14 +37,7 @@ class FakePool final : public Executor {
 class EngineTest : public ::testing::Test {
  protected:
   EngineTest() {
-    info_.platform = "fake";
     info_.traits.answers_in_run = true;
-    info_.signatures.resize(1);
-    info_.signatures[0].name = std::string(kDefaultSignatureName);
-    info_.signatures[0].inputs.resize(1);
-    info_.signatures[0].inputs[0].name = "x";
-    info_.signatures[0].inputs[0].dtype = DType::kFloat32;
-    info_.signatures[0].inputs[0].unknown_rank = true;
     request_.inputs.push_back({"x", *Tensor::Allocate(DType::kFloat32, {1})});
   }
 
@@ -84,7 +77,7 @@ class EngineTest : public ::testing::Test {
   FakePool pool_;
   core::Manager manager_;
   Engine engine_{{}, manager_, pool_, clock_};
-  ModelInfo info_;
+  ModelInfo info_ = FakeInfo({FakeInput("x", DType::kFloat32)});
   Duration run_time_ = microseconds(10);
   int runs_ = 0;
   InferRequest request_;

@@ -37,12 +37,6 @@ class ExperimentsTest : public testing::Test {
  protected:
   ExperimentsTest() {
     info_.traits.answers_in_run = true;
-    info_.signatures.resize(1);
-    info_.signatures[0].name = std::string(kDefaultSignatureName);
-    info_.signatures[0].inputs.resize(1);
-    info_.signatures[0].inputs[0].name = "user";
-    info_.signatures[0].inputs[0].dtype = DType::kInt64;
-    info_.signatures[0].inputs[0].unknown_rank = true;
     request_.inputs.push_back({"user", *Tensor::Allocate(DType::kInt64, {2})});
     SetUser(7);
     EXPECT_TRUE(manager_.SetModels({{.name = "m"}, {.name = "other"}}).ok());
@@ -119,7 +113,7 @@ class ExperimentsTest : public testing::Test {
     return fmt::format("{}/{}", handle->id().name, handle->id().version.value);
   }
 
-  ModelInfo info_;
+  ModelInfo info_ = FakeInfo({FakeInput("user", DType::kInt64)});
   MetricsRegistry metrics_;
   Experiments experiments_{metrics_};
   core::Manager manager_;

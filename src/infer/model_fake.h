@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/metrics.h"
 #include "core/loader.h"
@@ -14,6 +15,34 @@
 #include "infer/model.h"
 
 namespace penstock {
+
+// An input of any shape.
+inline TensorSpec FakeInput(std::string name, DType dtype, bool optional = false) {
+  TensorSpec spec;
+  spec.name = std::move(name);
+  spec.dtype = dtype;
+  spec.unknown_rank = true;
+  spec.optional = optional;
+  return spec;
+}
+
+// A model whose one signature, the default one, takes these.
+inline ModelInfo FakeInfo(std::vector<TensorSpec> inputs) {
+  ModelInfo info;
+  info.platform = "fake";
+  Signature& signature = info.signatures.emplace_back();
+  signature.name = std::string(kDefaultSignatureName);
+  signature.inputs = std::move(inputs);
+  return info;
+}
+
+// A model that takes whatever it gets.
+inline ModelInfo FakeInfoOfAny() {
+  ModelInfo info;
+  info.platform = "fake";
+  info.traits.any_signature = true;
+  return info;
+}
 
 // Runs a function. Thread-safe if that is.
 class FakeModel final : public Model {

@@ -10,14 +10,8 @@
 namespace penstock {
 namespace {
 
-ModelInfo AnyInfo() {
-  ModelInfo info;
-  info.traits.any_signature = true;
-  return info;
-}
-
 TEST(RunAndWaitTest, GivesTheStatusOfTheLastPart) {
-  FakeModel model(AnyInfo(), [](const InferRequest&, ResponseCallback done) {
+  FakeModel model(FakeInfoOfAny(), [](const InferRequest&, ResponseCallback done) {
     done({.status = OkStatus(), .outputs = {}, .is_last = false});
     done({.status = absl::InternalError("the runtime failed"), .outputs = {}, .is_last = true});
   });
@@ -26,7 +20,7 @@ TEST(RunAndWaitTest, GivesTheStatusOfTheLastPart) {
 
 TEST(RunAndWaitTest, WaitsForAnotherThread) {
   std::thread thread;
-  FakeModel model(AnyInfo(), [&](const InferRequest&, ResponseCallback done) {
+  FakeModel model(FakeInfoOfAny(), [&](const InferRequest&, ResponseCallback done) {
     thread = std::thread([done = std::move(done)]() mutable { done({}); });
   });
   EXPECT_TRUE(RunAndWait(model, {}).ok());

@@ -43,16 +43,7 @@ std::string Record(float x) {
 
 std::string Record(const PredictionLog& log) { return tfs::FakeRecord(log.SerializeAsString()); }
 
-ModelInfo InfoOfX() {
-  ModelInfo info;
-  info.signatures.resize(1);
-  info.signatures[0].name = std::string(kDefaultSignatureName);
-  info.signatures[0].inputs.resize(1);
-  info.signatures[0].inputs[0].name = "x";
-  info.signatures[0].inputs[0].dtype = DType::kFloat32;
-  info.signatures[0].inputs[0].unknown_rank = true;
-  return info;
-}
+ModelInfo InfoOfX() { return FakeInfo({FakeInput("x", DType::kFloat32)}); }
 
 // A version's folder, and a model that keeps what it is given.
 class WarmUpTest : public testing::Test {

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "infer/builtin_models.h"
+#include "infer/model_fake.h"
 #include "serving/get_model_metadata.pb.h"
 #include "serving/get_model_status.pb.h"
 #include "serving/model_management.pb.h"
@@ -62,48 +63,15 @@ class FakeGrpcCall final : public net::GrpcCall {
   Answer& answer_;
 };
 
-// A model that answers as a test wants it to. Thread-safe.
-class ScriptedModel final : public Model {
- public:
-  explicit ScriptedModel(std::vector<InferResponse> parts) : parts_(std::move(parts)) {
-    info_.platform = "test";
-    info_.traits.any_signature = true;
-  }
-  const ModelInfo& info() const override { return info_; }
-  void Run(const InferRequest&, ResponseCallback done) override {
-    for (const InferResponse& part : parts_) done(InferResponse(part));
-  }
-
- private:
-  ModelInfo info_;
-  const std::vector<InferResponse> parts_;
-};
-
-// Loads a ScriptedModel. One thread at a time.
-class ScriptedLoader final : public core::Loader {
- public:
-  ScriptedLoader(core::ServableId id, std::vector<InferResponse> parts, MetricsRegistry& metrics)
-      : id_(std::move(id)), parts_(std::move(parts)), metrics_(metrics) {}
-  StatusOr<std::unique_ptr<core::Servable>> Load() override {
-    return MakeServedModel(id_, std::make_unique<ScriptedModel>(parts_), metrics_);
-  }
-
- private:
-  const core::ServableId id_;
-  const std::vector<InferResponse> parts_;
-  MetricsRegistry& metrics_;
-};
-
-// A front end on an engine with "half" (versions 1 and 2, label "stable" = 1), "same" (any tensors)
-// and "script". One thread at a time.
+// A front end on an engine with "half" (versions 1 and 2, label "stable" = 1) and "same" (any
+// tensors). One thread at a time.
 class TfsGrpcTest : public testing::Test {
  protected:
   TfsGrpcTest() {
-    std::vector<core::ModelConfig> models(3);
+    std::vector<core::ModelConfig> models(2);
     models[0].name = "half";
     models[0].labels["stable"] = core::VersionNumber{1};
     models[1].name = "same";
-    models[2].name = "script";
     EXPECT_TRUE(manager_.SetModels(std::move(models)).ok());
     Load("half", {1, 2}, "builtin:half_plus_two");
     Load("same", {1}, "builtin:identity");
@@ -120,13 +88,14 @@ class TfsGrpcTest : public testing::Test {
     EXPECT_TRUE(manager_.WaitUntilIdle());
   }
 
+  // The model "script", which answers with these.
   void LoadScript(std::vector<InferResponse> parts) {
-    std::vector<core::AspiredVersion> aspired;
-    aspired.push_back(
-        {core::VersionNumber{1}, std::make_unique<ScriptedLoader>(core::ServableId{"script", {1}},
-                                                                  std::move(parts), registry_)});
-    manager_.SetAspired("script", std::move(aspired));
-    EXPECT_TRUE(manager_.WaitUntilIdle());
+    const auto run = [parts = std::move(parts)](const InferRequest&, ResponseCallback done) {
+      for (const InferResponse& part : parts) done(InferResponse(part));
+    };
+    EXPECT_TRUE(ServeFakeModel(manager_, registry_, "script", [&] {
+                  return std::make_unique<FakeModel>(FakeInfoOfAny(), run);
+                }).ok());
   }
 
   Answer Send(std::string_view method, const std::string& message,

@@ -8,31 +8,15 @@
 #include <limits>
 #include <vector>
 
+#include "infer/model_fake.h"
+
 namespace penstock::tfs_rest {
 namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-TensorSpec Spec(std::string name, DType dtype, bool optional = false) {
-  TensorSpec spec;
-  spec.name = std::move(name);
-  spec.dtype = dtype;
-  spec.unknown_rank = true;
-  spec.optional = optional;
-  return spec;
-}
-
-ModelInfo Info(std::vector<TensorSpec> inputs) {
-  ModelInfo info;
-  Signature signature;
-  signature.name = std::string(kDefaultSignatureName);
-  signature.inputs = std::move(inputs);
-  info.signatures.push_back(std::move(signature));
-  return info;
-}
-
-ModelInfo OneInput(DType dtype) { return Info({Spec("x", dtype)}); }
+ModelInfo OneInput(DType dtype) { return FakeInfo({FakeInput("x", dtype)}); }
 
 // What a body decodes to.
 struct Decoded {
@@ -67,12 +51,6 @@ std::vector<std::string> Texts(const Tensor& tensor) {
   return texts;
 }
 
-ModelInfo AnySignature() {
-  ModelInfo info;
-  info.traits.any_signature = true;
-  return info;
-}
-
 TEST(PredictDecoder, RowsOfPlainValues) {
   const Decoded decoded = Decode(R"({"instances": [1, 2.5, -3e2]})", OneInput(DType::kFloat32));
   ASSERT_TRUE(decoded.status.ok()) << decoded.message();
@@ -91,7 +69,8 @@ TEST(PredictDecoder, RowsOfLists) {
 }
 
 TEST(PredictDecoder, NamedRows) {
-  const ModelInfo info = Info({Spec("image", DType::kFloat32), Spec("tag", DType::kString)});
+  const ModelInfo info =
+      FakeInfo({FakeInput("image", DType::kFloat32), FakeInput("tag", DType::kString)});
   const Decoded decoded = Decode(R"({"instances": [{"tag": "a", "image": [1, 2]}, )"
                                  R"({"image": [3, 4], "tag": {"b64": "Yg=="}}]})",
                                  info);
@@ -107,17 +86,17 @@ TEST(PredictDecoder, ManyInputsInAnyOrder) {
   std::vector<TensorSpec> specs;
   std::string row;
   for (int i = 10; i < 40; ++i) {
-    specs.push_back(Spec("x" + std::to_string(i), DType::kInt64));
+    specs.push_back(FakeInput("x" + std::to_string(i), DType::kInt64));
     row.insert(0, "\"x" + std::to_string(i) + "\":" + std::to_string(i) + (i == 10 ? "" : ","));
   }
-  const Decoded decoded = Decode("{\"instances\":[{" + row + "}]}", Info(specs));
+  const Decoded decoded = Decode("{\"instances\":[{" + row + "}]}", FakeInfo(specs));
   ASSERT_TRUE(decoded.status.ok()) << decoded.message();
   ASSERT_EQ(decoded.request.inputs.size(), 30u);
   EXPECT_THAT(Values<int64_t>(decoded.tensor(7)), ElementsAre(17));
 }
 
 TEST(PredictDecoder, Columns) {
-  const ModelInfo two = Info({Spec("a", DType::kFloat32), Spec("b", DType::kInt64)});
+  const ModelInfo two = FakeInfo({FakeInput("a", DType::kFloat32), FakeInput("b", DType::kInt64)});
   const Decoded named = Decode(R"({"inputs": {"b": 7, "unknown": {"x": []}, "a": [[1, 2]]}})", two);
   ASSERT_TRUE(named.status.ok()) << named.message();
   EXPECT_EQ(named.format, PredictFormat::kColumn);
@@ -139,7 +118,8 @@ TEST(PredictDecoder, Columns) {
 }
 
 TEST(PredictDecoder, OptionalInputsMayBeLeftOut) {
-  const ModelInfo info = Info({Spec("a", DType::kFloat32), Spec("b", DType::kFloat32, true)});
+  const ModelInfo info =
+      FakeInfo({FakeInput("a", DType::kFloat32), FakeInput("b", DType::kFloat32, true)});
   for (const char* body : {R"({"inputs": {"a": [1]}})", R"({"inputs": [1]})",
                            R"({"instances": [{"a": 1}]})", R"({"instances": [1]})"}) {
     const Decoded decoded = Decode(body, info);
@@ -321,7 +301,8 @@ TEST(PredictDecoder, RequestErrors) {
     EXPECT_EQ(decoded.status.code(), StatusCode::kInvalidArgument) << body;
     EXPECT_THAT(decoded.message(), HasSubstr(wanted)) << body;
   }
-  const ModelInfo two = Info({Spec("a", DType::kFloat32), Spec("b", DType::kFloat32)});
+  const ModelInfo two =
+      FakeInfo({FakeInput("a", DType::kFloat32), FakeInput("b", DType::kFloat32)});
   EXPECT_THAT(Decode(R"({"instances": [1]})", two).message(), HasSubstr("2 inputs"));
   EXPECT_THAT(Decode(R"({"inputs": [1]})", two).message(), HasSubstr("2 inputs"));
   EXPECT_THAT(Decode(R"({"inputs": {"a": 1}})", two).message(), HasSubstr("named input: b"));
@@ -341,10 +322,8 @@ TEST(PredictDecoder, WhatIsNoJsonIsToldAsThat) {
 }
 
 TEST(PredictDecoder, RowsWithoutKeysAreNoRows) {
-  ModelInfo any;
-  any.traits.any_signature = true;
   for (const char* body : {R"({"instances": [{}]})", R"({"instances": [{}, {"a": 1}]})"}) {
-    const Decoded decoded = Decode(body, any);
+    const Decoded decoded = Decode(body, FakeInfoOfAny());
     EXPECT_EQ(decoded.status.code(), StatusCode::kInvalidArgument) << body;
     EXPECT_THAT(decoded.message(), HasSubstr("element: 0 of")) << body;
     EXPECT_THAT(decoded.message(), HasSubstr("the row is an object without keys")) << body;
@@ -374,7 +353,7 @@ TEST(PredictDecoder, TheSignatureMayBeNamedBehindTheTensors) {
   ModelInfo info = OneInput(DType::kFloat32);
   Signature other;
   other.name = "text";
-  other.inputs = {Spec("s", DType::kString)};
+  other.inputs = {FakeInput("s", DType::kString)};
   info.signatures.push_back(other);
   for (const char* body : {R"({"signature_name": "text", "instances": ["a"]})",
                            R"({"instances": ["a"], "signature_name": "text"})",
@@ -394,14 +373,14 @@ TEST(PredictDecoder, TheSignatureMayBeNamedBehindTheTensors) {
 }
 
 TEST(PredictDecoder, TypesAreInferredWhereTheModelTakesAny) {
-  const Decoded integers = Decode(R"({"instances": [[1, 2], [3, -4]]})", AnySignature());
+  const Decoded integers = Decode(R"({"instances": [[1, 2], [3, -4]]})", FakeInfoOfAny());
   ASSERT_TRUE(integers.status.ok()) << integers.message();
   EXPECT_EQ(integers.request.inputs[0].name, kUnnamedInput);
   EXPECT_EQ(integers.tensor().dtype(), DType::kInt64);
 
   for (const char* last : {"4.5", "4.5e0", "NaN", "-Infinity", "18446744073709551615"}) {
     const Decoded floats =
-        Decode(fmt::format("{{\"instances\": [[1, 2], [3, {}]]}}", last), AnySignature());
+        Decode(fmt::format("{{\"instances\": [[1, 2], [3, {}]]}}", last), FakeInfoOfAny());
     ASSERT_TRUE(floats.status.ok()) << floats.message();
     EXPECT_EQ(floats.tensor().dtype(), DType::kFloat32) << last;
     EXPECT_EQ(floats.tensor().shape(), Shape({2, 2}));
@@ -409,15 +388,15 @@ TEST(PredictDecoder, TypesAreInferredWhereTheModelTakesAny) {
                 ElementsAre(1, 2, 3, testing::NanSensitiveFloatEq(std::strtof(last, nullptr))));
   }
   const Decoded named =
-      Decode(R"({"instances": [{"b": true, "s": "t"}, {"b": false, "s": "u"}]})", AnySignature());
+      Decode(R"({"instances": [{"b": true, "s": "t"}, {"b": false, "s": "u"}]})", FakeInfoOfAny());
   ASSERT_TRUE(named.status.ok()) << named.message();
   EXPECT_EQ(named.request.inputs[0].name, "b");
   EXPECT_EQ(named.tensor(0).dtype(), DType::kBool);
   EXPECT_THAT(Texts(named.tensor(1)), ElementsAre("t", "u"));
-  EXPECT_EQ(Decode(R"({"inputs": [[]]})", AnySignature()).tensor().dtype(), DType::kFloat32);
-  EXPECT_FALSE(Decode(R"({"inputs": [1, "a"]})", AnySignature()).status.ok());
-  EXPECT_FALSE(Decode(R"({"inputs": [null]})", AnySignature()).status.ok());
-  EXPECT_FALSE(Decode(R"({"instances": [{"a": 1}, {"b": 1}]})", AnySignature()).status.ok());
+  EXPECT_EQ(Decode(R"({"inputs": [[]]})", FakeInfoOfAny()).tensor().dtype(), DType::kFloat32);
+  EXPECT_FALSE(Decode(R"({"inputs": [1, "a"]})", FakeInfoOfAny()).status.ok());
+  EXPECT_FALSE(Decode(R"({"inputs": [null]})", FakeInfoOfAny()).status.ok());
+  EXPECT_FALSE(Decode(R"({"instances": [{"a": 1}, {"b": 1}]})", FakeInfoOfAny()).status.ok());
 }
 
 TEST(PredictDecoder, LimitsOfDepthBytesAndInputs) {
@@ -426,11 +405,11 @@ TEST(PredictDecoder, LimitsOfDepthBytesAndInputs) {
   };
   EXPECT_TRUE(Decode(nest(100), OneInput(DType::kFloat32)).status.ok());
   EXPECT_THAT(Decode(nest(101), OneInput(DType::kFloat32)).message(), HasSubstr("100 levels"));
-  EXPECT_FALSE(Decode("{\"inputs\":" + std::string(500'000, '['), AnySignature()).status.ok());
-  EXPECT_FALSE(Decode("{\"x\":" + std::string(500'000, '['), AnySignature()).status.ok());
+  EXPECT_FALSE(Decode("{\"inputs\":" + std::string(500'000, '['), FakeInfoOfAny()).status.ok());
+  EXPECT_FALSE(Decode("{\"x\":" + std::string(500'000, '['), FakeInfoOfAny()).status.ok());
   std::string objects = "{\"x\":";
   for (int i = 0; i < 100'000; ++i) objects += "{\"a\":";
-  EXPECT_THAT(Decode(objects, AnySignature()).message(), HasSubstr("100 levels"));
+  EXPECT_THAT(Decode(objects, FakeInfoOfAny()).message(), HasSubstr("100 levels"));
   DecoderOptions deep;
   deep.depth_max = 100'000;
   EXPECT_THAT(Decode(nest(300), OneInput(DType::kFloat32), deep).status.code(),
@@ -445,7 +424,7 @@ TEST(PredictDecoder, LimitsOfDepthBytesAndInputs) {
   EXPECT_EQ(
       Decode("{\"inputs\":[" + hundred + ",1]}", OneInput(DType::kFloat32), few).status.code(),
       StatusCode::kResourceExhausted);
-  EXPECT_THAT(Decode(R"({"inputs": {"a": 1, "b": 1, "c": 1}})", AnySignature(), few).message(),
+  EXPECT_THAT(Decode(R"({"inputs": {"a": 1, "b": 1, "c": 1}})", FakeInfoOfAny(), few).message(),
               HasSubstr("more than 2 inputs"));
 }
 

@@ -7,6 +7,7 @@
 #include <deque>
 
 #include "infer/builtin_models.h"
+#include "infer/model_fake.h"
 
 namespace penstock::tfs_rest {
 namespace {
@@ -54,33 +55,12 @@ class FakeCall final : public net::HttpCall {
   const std::vector<net::Header> headers_;
 };
 
-// Answers in two parts. Thread-safe.
-class TwoPartModel final : public Model {
- public:
-  TwoPartModel() { info_.traits.any_signature = true; }
-  const ModelInfo& info() const override { return info_; }
-  void Run(const InferRequest&, ResponseCallback done) override {
-    InferResponse part;
-    part.is_last = false;
-    done(std::move(part));
-    done({});
-  }
-
- private:
-  ModelInfo info_;
-};
-
-// Thread-safe.
-class TwoPartLoader final : public core::Loader {
- public:
-  explicit TwoPartLoader(MetricsRegistry& metrics) : metrics_(metrics) {}
-  StatusOr<std::unique_ptr<core::Servable>> Load() override {
-    return MakeServedModel({"parts", {1}}, std::make_unique<TwoPartModel>(), metrics_);
-  }
-
- private:
-  MetricsRegistry& metrics_;
-};
+void AnswerInTwoParts(const InferRequest&, ResponseCallback done) {
+  InferResponse part;
+  part.is_last = false;
+  done(std::move(part));
+  done({});
+}
 
 // Keeps tasks until told, or refuses them. One thread at a time.
 class ManualExecutor final : public Executor {
@@ -104,7 +84,7 @@ class ManualExecutor final : public Executor {
 class RestFrontendTest : public testing::Test {
  protected:
   void SetUp() override {
-    for (const char* name : {"half", "identity", "parts", "empty"}) {
+    for (const char* name : {"half", "identity", "empty"}) {
       core::ModelConfig config;
       config.name = name;
       if (config.name == "half") config.labels = {{"stable", {2}}};
@@ -112,9 +92,9 @@ class RestFrontendTest : public testing::Test {
     }
     Aspire("half", "builtin:half_plus_two", {2, 3});
     Aspire("identity", "builtin:identity", {1});
-    std::vector<core::AspiredVersion> parts;
-    parts.push_back({{1}, std::make_unique<TwoPartLoader>(metrics_)});
-    manager_.SetAspired("parts", std::move(parts));
+    ASSERT_TRUE(ServeFakeModel(manager_, metrics_, "parts", [] {
+                  return std::make_unique<FakeModel>(FakeInfoOfAny(), AnswerInTwoParts);
+                }).ok());
     manager_.SetAspired("empty", {});
     ASSERT_TRUE(manager_.WaitUntilIdle());
     frontend_.Register(router_);
