@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "net/http2_nv.h"
+#include "net/http2_session.h"
 #include "net/http2_stream.h"
 #include "net/request_id.h"
 #include "net/server_state.h"
@@ -138,7 +139,7 @@ void GrpcCallImpl::OnStreamGone() {
 
 void GrpcCallImpl::OnHead(const GrpcRoute* route, const GrpcHeadFields& fields) {
   route_ = route;
-  start_ = loop_->server().clock.Now();
+  start_ = stream_->session().now();
   if (route == nullptr)
     return Fail(Error(StatusCode::kUnimplemented, "this server has no method {}", head_.path));
   if (!ReadHeadFields(fields)) return;

@@ -175,6 +175,7 @@ void Http2Session::CloseStream(int32_t id) {
 
 bool Http2Session::OnBytes(std::span<const std::byte> bytes) {
   has_received_ = true;
+  now_ = server().clock.Now();
   const auto violation = frames_.Check(bytes);
   const size_t size = violation ? violation->at : bytes.size();
   ssize_t taken;

@@ -62,7 +62,7 @@ class Http2Session final : public Session {
   ServerState& server() { return server_; }
   size_t header_bytes_max() const { return header_bytes_max_; }
   SessionHost& host() { return host_; }
-  // To the second.
+  // When the bytes at hand were read, or the last tick was.
   SteadyTime now() const { return now_; }
   // As Router::FindGrpc; most clients call one method again and again.
   const GrpcRoute* FindGrpc(std::string_view method) {
