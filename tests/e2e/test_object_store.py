@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Models in an S3 bucket, on a real S3 server that checks signatures."""
+import datetime
+import http.server
+import json
 import os
+import threading
 
 import numpy as np
 import pytest
@@ -225,6 +229,67 @@ def test_keys_of_a_file_that_are_rotated(start, store, flags, tmp_path):
     assert store.secret not in log and 'secret2' not in log and 'secret3' not in log
 
 
+class KeyHost:
+    """What hands out keys to containers: ECS, EKS Pod Identity. Takes one token."""
+
+    def __init__(self, secret):
+        self.secret, self.is_broken, self.asked = secret, False, 0
+        host = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                host.asked += 1
+                right = self.path == '/v1/keys' and self.headers['Authorization'] == 'the-token'
+                end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=60)
+                answer = {'AccessKeyId': ACCESS_KEY, 'SecretAccessKey': host.secret, 'Token': '',
+                          'Expiration': end.strftime('%Y-%m-%dT%H:%M:%SZ')} if right else {'message': 'who are you'}
+                self.send_response(500 if host.is_broken else 200 if right else 401)
+                self.end_headers()
+                self.wfile.write(json.dumps(answer).encode())
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f'http://127.0.0.1:{self.server.server_port}/v1/keys'
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def test_keys_of_the_containers_host(start, store, flags, tmp_path):
+    put_builtin(store, 1)
+    token = tmp_path / 'token'
+    token.write_text('wrong')
+    with KeyHost(store.secret) as host:
+        environment = {**store.environment, 'AWS_ACCESS_KEY_ID': '', 'AWS_SECRET_ACCESS_KEY': '', 'HOME': str(tmp_path),
+                       'AWS_CONTAINER_CREDENTIALS_FULL_URI': host.url,
+                       'AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE': str(token)}
+        server = start({'m': f's3://{BUCKET}/some/m'}, flags=flags, env=environment, ready=False)
+        eventually('the token is refused', lambda: 'who are you; check AWS_CONTAINER_AUTHORIZATION_TOKEN' in page(server))
+        token.write_text('the-token\n')
+        server.wait_for_only('m', [1])
+        assert answer(server) == [3.0]
+        host.is_broken = True  # the keys that there are go on
+        put_builtin(store, 2, 'identity')
+        server.wait_for_only('m', [2])
+        host.is_broken = False
+        store.stop()
+        with S3Server(str(tmp_path / 's3'), port=store.port, secret='secret2') as again:
+            put_builtin(again, 3)
+            eventually('the old secret is refused', lambda: 'check SecretAccessKey of the answer to' in page(server))
+            host.secret = 'secret2'
+            server.wait_for_only('m', [3])
+        assert host.asked > 1
+        log = server.log()
+        assert store.secret not in log and 'secret2' not in log and 'the-token' not in log
+
+
 def test_files_of_keys_that_make_no_sense_are_refused_at_the_start(start, store, flags, tmp_path):
     files = KeyFiles(tmp_path, store)
     files.credentials.write_text('[models]\naws_access_key_id=hidden\n')
@@ -282,10 +347,15 @@ def test_over_tls_the_certificate_is_checked(start, flags, tmp_path):
     ('s3://models/m', [], 'need --model_cache_directory'),
     ('s3:///m', ['--model_cache_directory=/tmp'], 'with the name of a bucket'),
     ('s3://models/m', ['--model_cache_directory=/dev/null/x'], 'cannot make the folder'),
+    ('s3://models/m', {'AWS_CONTAINER_CREDENTIALS_FULL_URI': 'http://169.254.169.254/'}, 'should begin with https://'),
+    ('s3://models/m', {'AWS_CA_BUNDLE': '/dev/null'}, 'AWS_CA_BUNDLE is'),
+    ('s3://models/m', {'AWS_REGION': 'eu west'}, 'AWS_REGION is'),
 ])
 def test_what_cannot_work_is_refused_at_the_start(start, base_path, flags_of, message, tmp_path):
+    """`flags_of` may be variables instead."""
+    variables = flags_of if isinstance(flags_of, dict) else {}
     with pytest.raises(AssertionError):
-        start({'m': base_path}, flags=flags_of)
+        start({'m': base_path}, flags=[] if variables else flags_of, env={**variables, 'HOME': str(tmp_path)})
     assert message in (tmp_path / 'server0/server.log').read_text()
 
 

@@ -5,18 +5,17 @@
 #include <string_view>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "sources/objectstore/aws_profile.h"
 
 namespace penstock {
 namespace {
 
-constexpr std::string_view kNotPlain = "has spaces, line ends or other odd bytes";
-
-// What can stand in a header, without blanks.
-bool IsPlain(std::string_view text) {
-  return std::ranges::all_of(text, [](char c) { return c > ' ' && c <= '~'; });
-}
+// Keys are renewed so long before they end, and tried again so long after a failure.
+constexpr auto kEndMargin = std::chrono::minutes(5);
+constexpr auto kLookPause = std::chrono::seconds(10);
+constexpr Duration kSlice = std::chrono::milliseconds(50);  // until a cancel is seen
 
 std::string FilePath(const Environment& environment, const char* variable, const char* usual) {
   const std::string home = environment("HOME");
@@ -26,7 +25,7 @@ std::string FilePath(const Environment& environment, const char* variable, const
   return home.empty() ? "" : home + "/.aws/" + usual;
 }
 
-// "AWS_ACCESS_KEY_ID, or aws_access_key_id of profile 'x' in FILE or FILE"
+// "AWS_ACCESS_KEY_ID, or aws_access_key_id of profile 'x' in FILE or FILE, or ..."
 std::string AllPlaces(const AwsPlaces& places) {
   std::string text = "AWS_ACCESS_KEY_ID";
   const char* separator = "";
@@ -38,7 +37,7 @@ std::string AllPlaces(const AwsPlaces& places) {
     text += separator + *file;
     separator = " or ";
   }
-  return text;
+  return text + ", or AWS_CONTAINER_CREDENTIALS_FULL_URI or _RELATIVE_URI";
 }
 
 StatusOr<AwsKeys> KeysOfEnvironment(const AwsCredentials& credentials) {
@@ -111,15 +110,24 @@ StatusOr<Profiles> ReadProfiles(const AwsPlaces& places) {
   return profiles;
 }
 
-StatusOr<AwsKeys> KeysOf(const AwsPlaces& places) {
+// Of the variables or files; nullopt if they have none.
+StatusOr<std::optional<AwsKeys>> KeysAtHand(const AwsPlaces& places) {
   ASSIGN_OR_RETURN(AwsKeys keys, KeysOfEnvironment(places.environment));
   if (!keys.credentials.access_key_id.empty()) return keys;
   ASSIGN_OR_RETURN(const Profiles profiles, ReadProfiles(places));
   for (const auto* profile : {&profiles.credentials, &profiles.config}) {
     if (!*profile) continue;
     ASSIGN_OR_RETURN(std::optional<AwsKeys> found, KeysOfProfile(**profile));
-    if (found) return *std::move(found);
+    if (found) return found;
   }
+  return std::nullopt;
+}
+
+StatusOr<AwsKeys> KeysOf(const AwsPlaces& places, std::chrono::system_clock::time_point now,
+                         const std::atomic<bool>& is_cancelled) {
+  ASSIGN_OR_RETURN(std::optional<AwsKeys> keys, KeysAtHand(places));
+  if (keys) return *std::move(keys);
+  if (places.container.IsSet()) return AskContainer(places.container, now, is_cancelled);
   return AwsKeys{{}, AllPlaces(places), "", ""};
 }
 
@@ -134,6 +142,11 @@ AwsPlaces AwsPlacesOf(const Environment& environment) {
   const std::string profile = environment("AWS_PROFILE");
   places.needs_profile = !profile.empty();
   if (places.needs_profile) places.profile = profile;
+  places.container.relative_uri = environment("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
+  places.container.full_uri = environment("AWS_CONTAINER_CREDENTIALS_FULL_URI");
+  places.container.token_file = environment("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
+  places.container.token = environment("AWS_CONTAINER_AUTHORIZATION_TOKEN");
+  places.container.ca_file = environment("AWS_CA_BUNDLE");
   return places;
 }
 
@@ -149,24 +162,79 @@ StatusOr<std::string> ProfileRegion(const AwsPlaces& places) {
   return "";
 }
 
-StatusOr<AwsKeys> AwsCredentialsProvider::Get() {
+Status AwsCredentialsProvider::Check() {
+  ASSIGN_OR_RETURN(std::optional<AwsKeys> keys, KeysAtHand(places_));
+  if (!keys && places_.container.IsSet()) return CheckContainer(places_.container);
+  return Take(keys ? *std::move(keys) : AwsKeys{{}, AllPlaces(places_), "", ""});
+}
+
+StatusOr<AwsKeys> AwsCredentialsProvider::Get(const std::atomic<bool>& is_cancelled) {
+  {
+    MutexLock lock(mutex_);
+    if (AreValid() && (is_looking_ || now_() < due_)) return *keys_;
+  }
+  const Status looked = Look(is_cancelled);
   MutexLock lock(mutex_);
-  if (!keys_) {
-    ASSIGN_OR_RETURN(keys_, KeysOf(places_));
+  if (!AreValid()) {
+    return looked.ok() ? Error(StatusCode::kUnavailable, "the keys have ended meanwhile") : looked;
+  }
+  if (!looked.ok() && looked.code() != StatusCode::kCancelled) {
+    PENSTOCK_LOG(kWarning,
+                 "the keys for the object store are used on, and could not be renewed: {}",
+                 MessageOf(looked));
   }
   return *keys_;
 }
 
-StatusOr<bool> AwsCredentialsProvider::Renew(const AwsCredentials& used) {
+StatusOr<bool> AwsCredentialsProvider::Renew(const AwsCredentials& used,
+                                             const std::atomic<bool>& is_cancelled) {
+  {
+    MutexLock lock(mutex_);
+    if (keys_ && keys_->credentials != used) return true;  // another thread has renewed them
+  }
+  TRY(Look(is_cancelled));
   MutexLock lock(mutex_);
-  if (keys_ && keys_->credentials != used) return true;  // another thread has renewed them
-  ASSIGN_OR_RETURN(AwsKeys keys, KeysOf(places_));
-  keys_ = std::move(keys);
-  if (keys_->credentials == used) return false;
-  PENSTOCK_LOG(kInfo, "the keys for the object store {}: {}",
-               keys_->credentials.access_key_id.empty() ? "are gone" : "have changed",
-               keys_->access_key_id_name);
-  return true;
+  return keys_->credentials != used;
+}
+
+Status AwsCredentialsProvider::Look(const std::atomic<bool>& is_cancelled) {
+  {
+    MutexLock lock(mutex_);
+    const uint64_t before = looks_;
+    while (is_looking_) {
+      looked_.WaitUntil(mutex_, Clock::Real().Now() + kSlice);
+      if (is_cancelled) return absl::CancelledError("the request was cancelled");
+      // The one that looked may have been cancelled, and this one not.
+      if (looks_ != before && last_.code() != StatusCode::kCancelled) return last_;
+    }
+    is_looking_ = true;
+  }
+  return Take(KeysOf(places_, now_(), is_cancelled));
+}
+
+Status AwsCredentialsProvider::Take(StatusOr<AwsKeys> keys) {
+  MutexLock lock(mutex_);
+  is_looking_ = false;
+  ++looks_;
+  last_ = keys.status();
+  looked_.NotifyAll();
+  const Time soon = now_() + kLookPause;
+  if (!keys.ok()) {
+    if (keys_ && keys_->end) due_ = soon;
+    return last_;
+  }
+  if (keys_ && keys_->credentials != keys->credentials) {
+    PENSTOCK_LOG(kInfo, "the keys for the object store {}: {}",
+                 keys->credentials.access_key_id.empty() ? "are gone" : "have changed",
+                 keys->access_key_id_name);
+  }
+  keys_ = *std::move(keys);
+  due_ = keys_->end ? std::max(soon, *keys_->end - kEndMargin) : Time::max();
+  return OkStatus();
+}
+
+bool AwsCredentialsProvider::AreValid() const {
+  return keys_ && (!keys_->end || now_() < *keys_->end);
 }
 
 }  // namespace penstock

@@ -2,6 +2,9 @@
 // The keys that requests are signed with, and where they come from.
 #pragma once
 
+#include <atomic>
+#include <chrono>
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -9,6 +12,8 @@
 
 #include "base/mutex.h"
 #include "base/status.h"
+#include "sources/objectstore/aws_container.h"
+#include "sources/objectstore/aws_keys.h"
 #include "sources/objectstore/aws_signature.h"
 
 namespace penstock {
@@ -23,37 +28,52 @@ struct AwsPlaces {
   std::string config_file = {};       // AWS_CONFIG_FILE; empty: none
   std::string profile = "default";    // AWS_PROFILE
   bool needs_profile = false;         // it is an error if no file has it
+  AwsContainer container = {};
 };
 AwsPlaces AwsPlacesOf(const Environment& environment);
 
-// The region of the profile; empty if it says none. Errors as of AwsCredentialsProvider::Get.
+// The region of the profile; empty if it says none. Errors as of AwsCredentialsProvider::Check.
 StatusOr<std::string> ProfileRegion(const AwsPlaces& places);
 
-// Keys, and what they are called where they stand, for messages.
-struct AwsKeys {
-  AwsCredentials credentials;
-  std::string access_key_id_name;  // without keys: all places where they could be
-  std::string secret_access_key_name;
-  std::string session_token_name;
-};
-
-// The first keys that the places have, in their order. Thread-safe.
+// The first keys that the places have, in their order: variables, files, the container's host.
+// Those that end are renewed some minutes before; while that fails, they are used as long as they
+// are valid. Thread-safe: one thread looks for keys, others wait for it if they have none.
 class AwsCredentialsProvider final {
  public:
-  explicit AwsCredentialsProvider(AwsPlaces places) : places_(std::move(places)) {}
+  using WallClock = std::function<std::chrono::system_clock::time_point()>;
 
-  // Reads no files once they have had an answer. INVALID_ARGUMENT or FAILED_PRECONDITION says which
-  // variable, or file and line, is wrong, and never quotes what stands there.
-  StatusOr<AwsKeys> Get() EXCLUDES(mutex_);
+  explicit AwsCredentialsProvider(AwsPlaces places, WallClock now = &std::chrono::system_clock::now)
+      : places_(std::move(places)), now_(std::move(now)) {}
 
-  // To be called when `used` were refused: reads the files again. True if there are other keys now.
+  // To be called first: whether the variables and files make sense; asks nobody. INVALID_ARGUMENT
+  // says which variable, or file and line, is wrong, and never quotes keys.
+  Status Check() EXCLUDES(mutex_);
+
+  // Reads no files, and asks nobody, while the keys are valid. Errors as of Check and AskContainer.
+  StatusOr<AwsKeys> Get(const std::atomic<bool>& is_cancelled) EXCLUDES(mutex_);
+
+  // To be called when `used` were refused: looks for keys again. True if there are other ones now.
   // After an error, those that there were are kept.
-  StatusOr<bool> Renew(const AwsCredentials& used) EXCLUDES(mutex_);
+  StatusOr<bool> Renew(const AwsCredentials& used, const std::atomic<bool>& is_cancelled)
+      EXCLUDES(mutex_);
 
  private:
+  using Time = std::chrono::system_clock::time_point;
+
+  // Looks for keys, or waits for the thread that does, and shares its error.
+  Status Look(const std::atomic<bool>& is_cancelled) EXCLUDES(mutex_);
+  Status Take(StatusOr<AwsKeys> keys) EXCLUDES(mutex_);
+  bool AreValid() const REQUIRES(mutex_);
+
   const AwsPlaces places_;
+  const WallClock now_;
   Mutex mutex_;
-  std::optional<AwsKeys> keys_ GUARDED_BY(mutex_);  // nullopt: not read yet
+  CondVar looked_;
+  bool is_looking_ GUARDED_BY(mutex_) = false;
+  uint64_t looks_ GUARDED_BY(mutex_) = 0;           // that are over
+  Status last_ GUARDED_BY(mutex_);                  // of them
+  std::optional<AwsKeys> keys_ GUARDED_BY(mutex_);  // nullopt: not looked for yet
+  Time due_ GUARDED_BY(mutex_) = Time::max();       // for a look, if there are keys
 };
 
 }  // namespace penstock

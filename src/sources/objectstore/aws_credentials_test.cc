@@ -10,6 +10,8 @@
 namespace penstock {
 namespace {
 
+const std::atomic<bool> kNever = false;
+
 // A home folder with AWS's files, and variables. One thread.
 class AwsCredentialsTest : public ::testing::Test {
  protected:
@@ -30,7 +32,7 @@ class AwsCredentialsTest : public ::testing::Test {
   // "id secret token" or the error.
   std::string Keys() const { return KeysOf(*std::make_unique<AwsCredentialsProvider>(Places())); }
   static std::string KeysOf(AwsCredentialsProvider& provider) {
-    const auto keys = provider.Get();
+    const auto keys = provider.Get(kNever);
     if (!keys.ok()) return std::string(MessageOf(keys.status()));
     const AwsCredentials& c = keys->credentials;
     return c.access_key_id + " " + c.secret_access_key + " " + c.session_token;
@@ -80,11 +82,14 @@ TEST_F(AwsCredentialsTest, FilesAndProfileOfVariables) {
 }
 
 TEST_F(AwsCredentialsTest, WhereTheyCouldBeIsSaid) {
-  EXPECT_EQ(AwsCredentialsProvider(Places()).Get()->access_key_id_name,
-            fmt::format("AWS_ACCESS_KEY_ID, or aws_access_key_id of profile 'default' in {} or {}",
-                        CredentialsFile(), home_ / kConfig));
+  EXPECT_EQ(
+      AwsCredentialsProvider(Places()).Get(kNever)->access_key_id_name,
+      fmt::format("AWS_ACCESS_KEY_ID, or aws_access_key_id of profile 'default' in {} or {}, or "
+                  "AWS_CONTAINER_CREDENTIALS_FULL_URI or _RELATIVE_URI",
+                  CredentialsFile(), home_ / kConfig));
   variables_.clear();
-  EXPECT_EQ(AwsCredentialsProvider(Places()).Get()->access_key_id_name, "AWS_ACCESS_KEY_ID");
+  EXPECT_EQ(AwsCredentialsProvider(Places()).Get(kNever)->access_key_id_name,
+            "AWS_ACCESS_KEY_ID, or AWS_CONTAINER_CREDENTIALS_FULL_URI or _RELATIVE_URI");
 }
 
 TEST_F(AwsCredentialsTest, HalvesAndOddBytesAreNamedAndNotQuoted) {
@@ -114,16 +119,16 @@ TEST_F(AwsCredentialsTest, HalvesAndOddBytesAreNamedAndNotQuoted) {
 TEST_F(AwsCredentialsTest, KeysThatAreRefusedAreReadAgain) {
   home_.Write(kCredentials, "[default]\naws_access_key_id=id1\naws_secret_access_key=s\n");
   AwsCredentialsProvider provider(Places());
-  const AwsCredentials first = provider.Get()->credentials;
-  EXPECT_EQ(provider.Renew(first).value(), false);
+  const AwsCredentials first = provider.Get(kNever)->credentials;
+  EXPECT_EQ(provider.Renew(first, kNever).value(), false);
   home_.Write(kCredentials, "[default]\naws_access_key_id=id2\naws_secret_access_key=s\n");
   EXPECT_EQ(KeysOf(provider), "id1 s ");  // not refused yet
-  EXPECT_EQ(provider.Renew(first).value(), true);
+  EXPECT_EQ(provider.Renew(first, kNever).value(), true);
   EXPECT_EQ(KeysOf(provider), "id2 s ");
   home_.Write(kCredentials, "cut off");
-  EXPECT_EQ(provider.Renew(first).value(), true);  // others have been read already
+  EXPECT_EQ(provider.Renew(first, kNever).value(), true);  // others have been read already
   EXPECT_EQ(
-      provider.Renew(provider.Get()->credentials).status(),
+      provider.Renew(provider.Get(kNever)->credentials, kNever).status(),
       absl::InvalidArgumentError(CredentialsFile() + ":1: should be '[profile]' or a comment"));
   EXPECT_EQ(KeysOf(provider), "id2 s ");
 }

@@ -16,11 +16,11 @@
 namespace penstock {
 
 struct HttpEndpoint {
-  std::string host;
-  std::string port;
+  std::string host = {};
+  std::string port = {};
   bool tls = true;
   bool verifies_certificate = true;
-  std::string ca_file;  // PEM file with the authorities; empty: the system's
+  std::string ca_file = {};  // PEM file with the authorities; empty: the system's
 
   // As in a host header: without the port if it is the usual one.
   std::string Authority() const;

@@ -198,7 +198,7 @@ Status S3Client::ListPageOnce(const std::map<std::string, std::string>& query, S
 Status S3Client::WithValidKeys(const std::function<Status()>& request) {
   const Status status = request();
   if (status.code() != StatusCode::kPermissionDenied) return status;
-  const auto has_others = settings_.credentials->Renew(keys_.credentials);
+  const auto has_others = settings_.credentials->Renew(keys_.credentials, is_cancelled_);
   if (!has_others.ok()) {
     return Error(StatusCode::kPermissionDenied, "{}; and when the keys were read again: {}",
                  MessageOf(status), MessageOf(has_others.status()));
@@ -211,7 +211,7 @@ StatusOr<HttpHead> S3Client::Get(const std::string& key,
                                  const std::map<std::string, std::string>& headers,
                                  const HttpSink& sink) {
   asked_pause_ = Duration::zero();
-  ASSIGN_OR_RETURN(keys_, settings_.credentials->Get());
+  ASSIGN_OR_RETURN(keys_, settings_.credentials->Get(is_cancelled_));
   SignedRequest request;
   request.path = "/";
   if (IsBucketInPath(settings_, bucket_)) request.path += bucket_ + "/";

@@ -13,6 +13,8 @@
 namespace penstock {
 namespace {
 
+const std::atomic<bool> kNever = false;
+
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 
@@ -240,7 +242,7 @@ TEST_F(S3ClientKeysTest, RequestIsMadeAgainWithKeysThatHaveChanged) {
                                      {"404 Not Found", "XAdminUserNotFound"}}) {
     for (const bool is_download : {false, true}) {
       Write("old");
-      (void)credentials_->Renew(credentials_->Get()->credentials);
+      (void)credentials_->Renew(credentials_->Get(kNever)->credentials, kNever);
       ServeNewKeysOnly(status, code);
       EXPECT_EQ(
           is_download ? client_->Download(Hello(), File()) : client_->List("m/", true).status(),

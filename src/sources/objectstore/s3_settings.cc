@@ -8,6 +8,8 @@
 #include <memory>
 #include <utility>
 
+#include "sources/objectstore/http_url.h"
+
 namespace penstock {
 namespace {
 
@@ -16,32 +18,11 @@ constexpr std::string_view kScheme = "s3://";
 // TensorFlow's truth values.
 bool IsFalse(const std::string& text) { return text == "0" || text == "false"; }
 
-bool IsPort(std::string_view text) {
-  return !text.empty() && text.size() <= 5 &&
-         std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; }) &&
-         std::stoi(std::string(text)) >= 1 && std::stoi(std::string(text)) <= 65535;
-}
-
-// [http[s]://]host[:port][/]
-Status ParseEndpoint(const char* variable, std::string_view text, HttpEndpoint& endpoint) {
-  const std::string_view all = text;
-  if (text.starts_with("http://") || text.starts_with("https://")) {
-    endpoint.tls = text.starts_with("https://");
-    text.remove_prefix(text.find("//") + 2);
-  }
-  while (text.ends_with('/')) text.remove_suffix(1);
-  const bool is_bracketed = text.starts_with('[') && text.find(']') != std::string_view::npos;
-  const size_t colon = text.find(':', is_bracketed ? text.find(']') : 0);
-  endpoint.host = is_bracketed ? text.substr(1, text.find(']') - 1) : text.substr(0, colon);
-  endpoint.port = endpoint.tls ? "443" : "80";
-  if (colon != std::string_view::npos) endpoint.port = text.substr(colon + 1);
-  const bool has_odd_bytes =
-      std::any_of(text.begin(), text.end(), [](char c) { return c <= ' ' || c > '~' || c == '/'; });
-  const bool has_odd_bracket = endpoint.host.find_first_of("[]") != std::string::npos;
-  if (endpoint.host.empty() || has_odd_bracket || !IsPort(endpoint.port) || has_odd_bytes) {
-    return InvalidArgument("{} is '{}', but should be http[s]://host[:port]", variable, all);
-  }
-  return OkStatus();
+Status TakeEndpoint(const char* variable, std::string_view text, HttpEndpoint& endpoint) {
+  std::string_view rest = text;
+  while (rest.ends_with('/')) rest.remove_suffix(1);
+  if (ParseEndpoint(rest, endpoint)) return OkStatus();
+  return InvalidArgument("{} is '{}', but should be http[s]://host[:port]", variable, text);
 }
 
 // Amazon's hosts for a region.
@@ -84,7 +65,7 @@ StatusOr<S3Settings> S3SettingsOf(const Environment& environment) {
   S3Settings settings;
   const AwsPlaces places = AwsPlacesOf(environment);
   settings.credentials = std::make_shared<AwsCredentialsProvider>(places);
-  TRY(settings.credentials->Get().status());
+  TRY(settings.credentials->Check());
   ASSIGN_OR_RETURN(const std::string region, RegionOf(environment, places));
   if (!region.empty()) settings.region = region;
   settings.endpoint.verifies_certificate = !IsFalse(environment("S3_VERIFY_SSL"));
@@ -94,7 +75,7 @@ StatusOr<S3Settings> S3SettingsOf(const Environment& environment) {
   for (const char* variable : {"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "S3_ENDPOINT"}) {
     const std::string text = environment(variable);
     if (text.empty()) continue;
-    TRY(ParseEndpoint(variable, text, settings.endpoint));
+    TRY(TakeEndpoint(variable, text, settings.endpoint));
     return settings;
   }
   settings.has_bucket_in_path = false;

@@ -8,6 +8,8 @@
 namespace penstock {
 namespace {
 
+const std::atomic<bool> kNever = false;
+
 StatusOr<S3Settings> SettingsOf(const std::map<std::string, std::string>& variables) {
   return S3SettingsOf([&](const char* name) {
     const auto found = variables.find(name);
@@ -25,7 +27,7 @@ TEST(S3SettingsTest, AmazonIsTheDefault) {
   EXPECT_EQ(settings->endpoint.Authority(), "s3.eu-west-3.amazonaws.com");
   EXPECT_FALSE(settings->has_bucket_in_path);
   EXPECT_TRUE(settings->endpoint.verifies_certificate);
-  EXPECT_EQ(settings->credentials->Get()->credentials.session_token, "token");
+  EXPECT_EQ(settings->credentials->Get(kNever)->credentials.session_token, "token");
 }
 
 TEST(S3SettingsTest, Endpoints) {
@@ -53,7 +55,7 @@ TEST(S3SettingsTest, CertificatesAndHalfCredentials) {
   EXPECT_FALSE(SettingsOf({{"S3_VERIFY_SSL", "0"}})->endpoint.verifies_certificate);
   EXPECT_EQ(SettingsOf({{"AWS_ACCESS_KEY_ID", "id"}}).status().code(),
             StatusCode::kInvalidArgument);
-  EXPECT_EQ(SettingsOf({})->credentials->Get()->credentials.access_key_id, "");
+  EXPECT_EQ(SettingsOf({})->credentials->Get(kNever)->credentials.access_key_id, "");
 }
 
 TEST(S3SettingsTest, Regions) {

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sources/objectstore/aws_container.h"
+
+#include <arpa/inet.h>
+#include <simdjson.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <map>
+#include <utility>
+
+#include "sources/objectstore/http_url.h"
+#include "sources/objectstore/s3_listing.h"
+
+namespace penstock {
+namespace {
+
+constexpr const char* kRelativeUri = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
+constexpr const char* kFullUri = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
+constexpr const char* kToken = "AWS_CONTAINER_AUTHORIZATION_TOKEN";
+constexpr const char* kTokenFile = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
+constexpr size_t kAnswerBytesMax = 64 * 1024;
+constexpr size_t kTokenBytesMax = 16 * 1024;
+constexpr size_t kQuotedMax = 300;
+
+struct Place {
+  const char* variable;  // that says it
+  HttpEndpoint endpoint;
+  std::string target;
+};
+
+// Hosts to which no other machine lies on the way.
+bool IsNear(const std::string& host) {
+  if (host == "localhost" || host == "169.254.170.2" || host == "169.254.170.23") return true;
+  in_addr four = {};
+  if (inet_pton(AF_INET, host.c_str(), &four) == 1) return ntohl(four.s_addr) >> 24 == 127;
+  in6_addr six = {};
+  in6_addr eks = {};
+  inet_pton(AF_INET6, "fd00:ec2::23", &eks);
+  if (inet_pton(AF_INET6, host.c_str(), &six) != 1) return false;
+  return IN6_IS_ADDR_LOOPBACK(&six) || std::memcmp(&six, &eks, sizeof six) == 0;
+}
+
+StatusOr<Place> PlaceOf(const AwsContainer& container) {
+  if (!container.relative_uri.empty()) {
+    const std::string& path = container.relative_uri;
+    if (!path.starts_with('/') || !IsPlain(path)) {
+      return InvalidArgument("{} is '{}', but should be a path like /v2/credentials/id",
+                             kRelativeUri, path);
+    }
+    return Place{kRelativeUri, container.ecs, path};
+  }
+  const std::string& uri = container.full_uri;
+  Place place{kFullUri, {.ca_file = container.ca_file}, ""};
+  const size_t scheme = uri.find("://");
+  const size_t path = scheme == uri.npos ? uri.npos : uri.find_first_of("/?#", scheme + 3);
+  const bool is_http = uri.starts_with("http://") || uri.starts_with("https://");
+  if (!is_http || !IsPlain(uri) || uri.find('#') != uri.npos ||
+      !ParseEndpoint(uri.substr(0, path), place.endpoint)) {
+    return InvalidArgument("{} is '{}', but should be http[s]://host[:port][/path]", kFullUri, uri);
+  }
+  if (path != uri.npos) place.target = uri.substr(path);
+  if (!place.target.starts_with('/')) place.target = "/" + place.target;
+  if (place.endpoint.tls || IsNear(place.endpoint.host)) return place;
+  return InvalidArgument(
+      "{} is '{}', but keys are not asked for over plain http, unless of 127.0.0.0/8, [::1] or "
+      "localhost, of 169.254.170.2 (ECS), or of 169.254.170.23 or [fd00:ec2::23] (EKS): it should "
+      "begin with https://",
+      kFullUri, uri);
+}
+
+StatusOr<std::string> ReadTokenFile(const std::string& file) {
+  errno = 0;
+  std::ifstream stream(file, std::ios::binary);
+  std::string token(kTokenBytesMax + 1, '\0');
+  stream.read(token.data(), static_cast<std::streamsize>(token.size()));
+  if (!stream.is_open() || stream.bad()) {
+    const char* const reason = std::strerror(errno);
+    return InvalidArgument("{} is '{}', which cannot be read: {}", kTokenFile, file, reason);
+  }
+  token.resize(static_cast<size_t>(stream.gcount()));
+  if (token.size() > kTokenBytesMax) {
+    return InvalidArgument("{} is '{}', which has more than {} bytes", kTokenFile, file,
+                           kTokenBytesMax);
+  }
+  while (token.ends_with('\n') || token.ends_with('\r')) token.pop_back();
+  if (token.empty()) return InvalidArgument("{} is '{}', which is empty", kTokenFile, file);
+  return token;
+}
+
+// The value of the authorization header; empty: none.
+StatusOr<std::string> TokenOf(const AwsContainer& container) {
+  std::string token = container.token;
+  if (!container.token_file.empty()) {
+    ASSIGN_OR_RETURN(token, ReadTokenFile(container.token_file));
+  }
+  const bool is_header = std::ranges::all_of(token, [](char c) { return c >= ' ' && c <= '~'; });
+  if (is_header) return token;
+  return InvalidArgument("{} has line ends or other odd bytes",
+                         container.token_file.empty() ? kToken : kTokenFile);
+}
+
+// A text of the document; empty if it is not there.
+std::string TextOf(const simdjson::dom::element& document, const char* name) {
+  std::string_view text;
+  if (document[name].get(text) != simdjson::SUCCESS) return "";
+  return std::string(text);
+}
+
+StatusOr<AwsKeys> KeysOfDocument(const simdjson::dom::element& document, const char* variable,
+                                 std::chrono::system_clock::time_point now) {
+  AwsKeys keys;
+  AwsCredentials& credentials = keys.credentials;
+  const auto take = [&](const char* name, std::string& value, std::string& full_name) {
+    full_name = fmt::format("{} of the answer to {}", name, variable);
+    value = TextOf(document, name);
+    return IsPlain(value) ? OkStatus()
+                          : Error(StatusCode::kInternal, "{} {}", full_name, kNotPlain);
+  };
+  TRY(take("AccessKeyId", credentials.access_key_id, keys.access_key_id_name));
+  TRY(take("SecretAccessKey", credentials.secret_access_key, keys.secret_access_key_name));
+  TRY(take("Token", credentials.session_token, keys.session_token_name));
+  if (credentials.access_key_id.empty() || credentials.secret_access_key.empty()) {
+    return Error(StatusCode::kInternal,
+                 "{}: the answer has no {}; it should be JSON with AccessKeyId, SecretAccessKey, "
+                 "Token and Expiration",
+                 variable, credentials.access_key_id.empty() ? "AccessKeyId" : "SecretAccessKey");
+  }
+  const std::string end = TextOf(document, "Expiration");
+  if (end.empty()) return keys;
+  if (end.ends_with('Z')) keys.end = ParseTime(end, kXmlTime);
+  if (!keys.end) {
+    return Error(StatusCode::kInternal,
+                 "{}: Expiration is '{}', but should be a time like 2026-11-22T12:00:00Z", variable,
+                 end.substr(0, kQuotedMax));
+  }
+  if (*keys.end > now) return keys;
+  return Error(StatusCode::kInternal,
+               "{}: the keys have ended at {}: is the clock of this machine right?", variable,
+               end.substr(0, kQuotedMax));
+}
+
+Status StatusOfAnswer(const Place& place, int status, const std::string& body) {
+  if (status == 200) return OkStatus();
+  simdjson::dom::parser parser;
+  simdjson::dom::element document;
+  std::string said;
+  if (parser.parse(body).get(document) == simdjson::SUCCESS) {
+    said = TextOf(document, "message");
+    if (said.empty()) said = TextOf(document, "Message");
+  }
+  const std::string what =
+      fmt::format("{}, {}, answers {}{}{}", place.variable, place.endpoint.Authority(), status,
+                  said.empty() ? "" : ": ", said.substr(0, kQuotedMax));
+  if (status == 429 || status >= 500) return Error(StatusCode::kUnavailable, "{}", what);
+  if (status == 401 || status == 403) {
+    return Error(StatusCode::kUnauthenticated, "{}; check {} or {}", what, kTokenFile, kToken);
+  }
+  return Error(StatusCode::kUnauthenticated, "{}; check the path '{}'", what, place.target);
+}
+
+}  // namespace
+
+Status CheckContainer(const AwsContainer& container) { return PlaceOf(container).status(); }
+
+StatusOr<AwsKeys> AskContainer(const AwsContainer& container,
+                               std::chrono::system_clock::time_point now,
+                               const std::atomic<bool>& is_cancelled) {
+  ASSIGN_OR_RETURN(const Place place, PlaceOf(container));
+  ASSIGN_OR_RETURN(const std::string token, TokenOf(container));
+  std::map<std::string, std::string> headers = {{"host", place.endpoint.Authority()},
+                                                {"accept", "application/json"}};
+  if (!token.empty()) headers["authorization"] = token;
+  std::string body;
+  HttpClient client(place.endpoint, container.http);
+  const auto head = client.Get(
+      place.target, headers,
+      [&](const HttpHead&, std::string_view piece) {
+        body += piece;
+        if (body.size() <= kAnswerBytesMax) return OkStatus();
+        return Error(StatusCode::kInternal, "the answer has more than {} bytes", kAnswerBytesMax);
+      },
+      is_cancelled);
+  if (head.status().code() == StatusCode::kCancelled) return head.status();
+  if (!head.ok()) {
+    return Error(head.status().code(), "no keys came from {}: {}", place.variable,
+                 MessageOf(head.status()));
+  }
+  TRY(StatusOfAnswer(place, head->status, body));
+  simdjson::dom::parser parser;
+  simdjson::dom::element document;
+  if (parser.parse(body).get(document) != simdjson::SUCCESS) {
+    return Error(StatusCode::kInternal, "{}: the answer is no JSON", place.variable);
+  }
+  return KeysOfDocument(document, place.variable, now);
+}
+
+}  // namespace penstock

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// Keys that a container's host gives out over HTTP: Amazon ECS, EKS Pod Identity.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <string>
+
+#include "base/status.h"
+#include "sources/objectstore/aws_keys.h"
+#include "sources/objectstore/http_client.h"
+
+namespace penstock {
+
+// What the variables say, as it stands there. Immutable.
+struct AwsContainer {
+  std::string relative_uri = {};  // AWS_CONTAINER_CREDENTIALS_RELATIVE_URI, of ECS's host
+  std::string full_uri = {};      // AWS_CONTAINER_CREDENTIALS_FULL_URI, if there is no relative one
+  std::string token_file = {};    // AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE
+  std::string token = {};         // AWS_CONTAINER_AUTHORIZATION_TOKEN, if there is no such file
+  std::string ca_file = {};       // AWS_CA_BUNDLE
+  HttpEndpoint ecs = {.host = "169.254.170.2", .port = "80", .tls = false};
+  HttpClientOptions http = {std::chrono::seconds(2), std::chrono::seconds(5)};
+
+  bool IsSet() const { return !relative_uri.empty() || !full_uri.empty(); }
+};
+
+// Whether the variables can be right; asks nobody. INVALID_ARGUMENT names the variable.
+Status CheckContainer(const AwsContainer& container);
+
+// Asks for keys. Errors name the variable with the address, and quote nothing of the answer but
+// an error's text: INVALID_ARGUMENT (a variable, or the file with the token), UNAVAILABLE and
+// DEADLINE_EXCEEDED (no answer, or none now), UNAUTHENTICATED (refused), INTERNAL (no keys in the
+// answer, or none that are valid at `now`), CANCELLED.
+StatusOr<AwsKeys> AskContainer(const AwsContainer& container,
+                               std::chrono::system_clock::time_point now,
+                               const std::atomic<bool>& is_cancelled);
+
+}  // namespace penstock
