@@ -8,11 +8,9 @@
 #include <fstream>
 #include <string>
 
-#include "backends/onnxruntime/ort_api.h"
+#include "peers/ort_session.h"
 
 namespace {
-
-using penstock::onnxruntime::OrtApi;
 
 uint64_t OwnMemoryBytes() {
   std::ifstream status("/proc/self/status");
@@ -23,37 +21,16 @@ uint64_t OwnMemoryBytes() {
   return 0;
 }
 
-OrtEnv* MakeEnvironment(const OrtApi& api) {
-  OrtThreadingOptions* threads = nullptr;
-  api.Check(api.CreateThreadingOptions(&threads), "threading options");
-  api.Check(api.SetGlobalIntraOpNumThreads(threads, 1), "intra");
-  api.Check(api.SetGlobalInterOpNumThreads(threads, 1), "inter");
-  api.Check(api.SetGlobalSpinControl(threads, 0), "spin");
-  OrtEnv* env = nullptr;
-  const auto log = [](void*, int, const char*, const char*, const char*, const char*) {};
-  api.Check(
-      api.CreateEnvWithCustomLoggerAndGlobalThreadPools(log, nullptr, 3, "bench", threads, &env),
-      "env");
-  return env;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
   if (argc != 4) return 2;
-  const OrtApi api = OrtApi::Open(argv[1]);
+  const auto api = penstock::onnxruntime::OrtApi::Open(argv[1]);
   OrtEnv* const env = MakeEnvironment(api);
   const int count = std::atoi(argv[3]);
   uint64_t one = 0;
   for (int i = 0; i < count; ++i) {
-    OrtSessionOptions* options = nullptr;
-    api.Check(api.CreateSessionOptions(&options), "options");
-    api.Check(api.SetSessionGraphOptimizationLevel(options, penstock::onnxruntime::kOptimizeAll),
-              "level");
-    api.Check(api.DisablePerSessionThreads(options), "threads");
-    OrtSession* session = nullptr;
-    api.Check(api.CreateSession(env, argv[2], options, &session), argv[2]);
-    api.ReleaseSessionOptions(options);
+    OpenSession(api, env, argv[2]);
     if (i == 0) one = OwnMemoryBytes();
   }
   std::printf("%llu %llu\n", static_cast<unsigned long long>(one),

@@ -6,11 +6,9 @@
 #include <ctime>
 #include <string>
 
-#include "backends/onnxruntime/ort_api.h"
+#include "peers/ort_session.h"
 
 namespace {
-
-using penstock::onnxruntime::OrtApi;
 
 double CpuMicroseconds() {
   timespec now{};
@@ -18,34 +16,12 @@ double CpuMicroseconds() {
   return static_cast<double>(now.tv_sec) * 1e6 + static_cast<double>(now.tv_nsec) / 1e3;
 }
 
-// One session on the process-wide pools, without spinning.
-OrtSession* OpenSession(const OrtApi& api, const char* path) {
-  OrtThreadingOptions* threads = nullptr;
-  api.Check(api.CreateThreadingOptions(&threads), "threading options");
-  api.Check(api.SetGlobalIntraOpNumThreads(threads, 1), "intra");
-  api.Check(api.SetGlobalInterOpNumThreads(threads, 1), "inter");
-  api.Check(api.SetGlobalSpinControl(threads, 0), "spin");
-  OrtEnv* env = nullptr;
-  const auto log = [](void*, int, const char*, const char*, const char*, const char*) {};
-  api.Check(
-      api.CreateEnvWithCustomLoggerAndGlobalThreadPools(log, nullptr, 3, "bench", threads, &env),
-      "env");
-  OrtSessionOptions* options = nullptr;
-  api.Check(api.CreateSessionOptions(&options), "options");
-  api.Check(api.SetSessionGraphOptimizationLevel(options, penstock::onnxruntime::kOptimizeAll),
-            "level");
-  api.Check(api.DisablePerSessionThreads(options), "threads");
-  OrtSession* session = nullptr;
-  api.Check(api.CreateSession(env, path, options, &session), path);
-  return session;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
   if (argc != 6) return 2;
-  const OrtApi api = OrtApi::Open(argv[1]);
-  OrtSession* const session = OpenSession(api, argv[2]);
+  const auto api = penstock::onnxruntime::OrtApi::Open(argv[1]);
+  OrtSession* const session = OpenSession(api, MakeEnvironment(api), argv[2]);
   OrtMemoryInfo* memory = nullptr;
   api.Check(api.CreateCpuMemoryInfo(1, 0, &memory), "memory");
   const int calls = std::atoi(argv[5]);
