@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/behaviours-checked.md names a proof for each behaviour, and every proof is there."""
+"""docs/behaviours-checked.md names a proof for each behaviour, and every proof is there; pages tell the levels of src/LAYERS."""
 import os
 import re
 
@@ -57,3 +57,26 @@ def test_the_decision_tells_of_what_differs():
     pages = [name for name in os.listdir(os.path.join(ROOT, 'docs', 'decisions')) if name.startswith('0014-')]
     told = [int(number) for number, _ in ROW.findall(read('docs', 'decisions', pages[0]))]
     assert told == [number for number, (_, is_decided) in rows().items() if is_decided]
+
+
+def levels():
+    """{folder: level} from src/LAYERS, as "7" or "plugin"."""
+    return {folder: level for level, folder in (line.split() for line in read('src', 'LAYERS').splitlines()
+                                                if line and not line.startswith('#'))}
+
+
+def test_the_levels_of_the_style_are_those_that_are_checked():
+    block = read('STYLE.md').split('```')[1]
+    told = {}
+    for level, text in re.findall(r'^(\d) (.*)$', block, re.M):
+        for folder in re.split(r' \| | ', text.split('  ')[0]):
+            told[folder.replace('<family>', 'tfs')] = level
+    assert told == {folder: level for folder, level in levels().items() if level != 'plugin'}
+
+
+def test_the_levels_of_the_architecture_are_those_that_are_checked():
+    told = {folder: level.replace('-', 'plugin') for level, folders in
+            re.findall(r'^\| ([\d-]) \| (`[^|]*) \|', read('docs', 'architecture.md'), re.M)
+            for folder in re.findall(r'`([^`]+)`', folders)}
+    folders = [folder for folder in levels() if os.path.isdir(os.path.join(ROOT, 'src', folder.removesuffix('/*')))]
+    assert told == {folder: levels()[folder] for folder in folders}
