@@ -43,7 +43,7 @@ const TensorSpec* FindByName(const std::vector<TensorSpec>& specs, std::string_v
   return found != specs.end() && found->name == name ? &*found : nullptr;
 }
 
-// Which specs were met, by index.
+// Which specs were met, by index. One thread at a time.
 class Seen {
  public:
   explicit Seen(size_t count) : seen_(count, false) {}
@@ -64,14 +64,22 @@ bool ShapeFits(const TensorSpec& spec, const Shape& shape) {
   return true;
 }
 
+bool HasAnySize(const Shape& shape) {
+  for (size_t axis = 0; axis < shape.rank(); ++axis) {
+    if (shape.dim(axis) < 0) return true;
+  }
+  return false;
+}
+
 Status CheckTensor(const TensorSpec& spec, const Tensor& tensor) {
   if (tensor.dtype() != spec.dtype) [[unlikely]] {
     return InvalidArgument("input {}: got type {}, expected {}", Quoted(spec.name),
                            DTypeName(tensor.dtype()), DTypeName(spec.dtype));
   }
   if (!ShapeFits(spec, tensor.shape())) [[unlikely]] {
-    return InvalidArgument("input {}: got shape {}, expected {} (-1 stands for any size)",
-                           Quoted(spec.name), tensor.shape().ToString(), spec.shape.ToString());
+    return InvalidArgument("input {}: got shape {}, expected {}{}", Quoted(spec.name),
+                           tensor.shape().ToString(), spec.shape.ToString(),
+                           HasAnySize(spec.shape) ? " (-1 stands for any size)" : "");
   }
   return OkStatus();
 }

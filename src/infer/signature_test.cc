@@ -62,6 +62,9 @@ TEST_F(CheckInputsTest, WrongTypeAndShape) {
   EXPECT_EQ(Message(), "input \"b\": got shape [2,4], expected [-1,3] (-1 stands for any size)");
   request_.inputs[0] = Input("b", DType::kFloat32, {3});
   EXPECT_EQ(Message(), "input \"b\": got shape [3], expected [-1,3] (-1 stands for any size)");
+  request_.inputs[0] = Input("b", DType::kFloat32, {2, 3});
+  request_.inputs[1] = Input("a", DType::kInt32, {1});
+  EXPECT_EQ(Message(), "input \"a\": got shape [1], expected []");
 }
 
 TEST_F(CheckInputsTest, MissingExtraAndRepeatedNames) {

@@ -121,6 +121,9 @@ TEST(PredictReader, SaysWhatIsWrongWithATensor) {
             "given");
   proto.set_dtype(tensorflow::DT_RESOURCE);
   EXPECT_EQ(ErrorOf(proto), "tensor parsing error: x: its type, number 20, is not supported");
+  proto.clear_dtype();
+  EXPECT_EQ(ErrorOf(proto),
+            "tensor parsing error: x: it has no dtype: say the type of its values, as DT_FLOAT");
   proto.set_dtype(tensorflow::DT_BOOL);
   proto.set_tensor_content("\1\2");
   EXPECT_EQ(ErrorOf(proto),

@@ -308,7 +308,8 @@ StatusOr<Tensor> ReadTensor(std::string_view bytes, const BufferRef& owner, uint
   if ((scan.value_fields & ~(1u << field)) != 0 && !CheckVarints(bytes, 1u << field, error)) {
     return Malformed(bytes, error);
   }
-  if (scan.dtype == 0) return InvalidArgument("it has no dtype");
+  if (scan.dtype == 0)
+    return InvalidArgument("it has no dtype: say the type of its values, as DT_FLOAT");
   if (!type) return InvalidArgument("its type, number {}, is not supported", scan.dtype);
   if (scan.unknown_rank) return InvalidArgument("its shape has an unknown rank");
   return scan.content.empty() ? ReadValues(*type, bytes, std::move(scan), owner, budget_bytes)
