@@ -58,6 +58,12 @@ class TidyTest(unittest.TestCase):
     def test_a_folder_without_level(self):
         self.assertIn('not in src/LAYERS', self.problem(self.layered('new', 'x.h')))
 
+    def test_include_cycles(self):
+        files = {f'src/base/{name}.h': SPDX + f'#include "base/{other}.h"\n'
+                 for name, other in [('a', 'b'), ('b', 'c'), ('c', 'b')]}
+        self.assertEqual(self.problem({**files, **self.layered('net', 'base/a.h')}),
+                         'src/base/b.h: it includes itself: base/b.h -> base/c.h -> base/b.h')
+
     def test_width(self):
         files = {'src/base/CMakeLists.txt': GLOB, 'src/base/a.cc': SPDX + '// ' + 'é' * 97 + '\n// ' + 'x' * 98 + '\n'}
         self.assertEqual(self.problem(files), 'src/base/a.cc:3: 101 characters, more than 100')
@@ -74,15 +80,27 @@ class TidyTest(unittest.TestCase):
                          'src/base/a.cc:3: a function of 72 lines, more than 70')
         self.assertEqual(self.tidy(self.function('int F() {\n' + lines[:-22] + '}\n'))[0], 0)
         self.assertIn('a function of 71', self.problem(self.function(
-            'class A {\n public:\n  A() : a_{1}, b_(R"({)") {\n' + lines + '  }\n};\n')))
+            '// Thread-safe.\nclass A {\n public:\n  A() : a_{1}, b_(R"({)") {\n' + lines + '  }\n};\n')))
         self.assertIn('a function of 71', self.problem(self.function(
-            '#define OPEN {\ntemplate <class T>\nclass A final : public B<T> {\n  void F() const {\n' + lines + '  }\n};\n')))
+            '#define OPEN {\n// Thread-safe.\ntemplate <class T>\n'
+            'class A final : public B<T> {\n  void F() const {\n' + lines + '  }\n};\n')))
         self.assertEqual(self.tidy(self.function('const int kTable[] = {\n' + '    F(1),\n' * 99 + '};\n'))[0], 0)
 
     def test_thread_line(self):
         header = SPDX + '// Counts.\nclass Counter final : public Base {\n};\nclass Forward;\n'
         self.assertIn('class Counter does not say', self.problem({
             'src/base/CMakeLists.txt': GLOB, 'src/base/a.h': header, 'src/base/a.cc': SPDX + '#include "base/a.h"\n'}))
+
+    def test_thread_line_of_nested_classes_and_of_those_in_sources(self):
+        header = SPDX + '// Counts. Thread-safe.\nclass Counter {\n  // Adds.\n  class Adder final {\n  };\n};\n'
+        source = SPDX + '#include "base/a.h"\n// One.\ntemplate <class T>\nclass One final : public Counter {\n};\n'
+        files = {'src/base/CMakeLists.txt': GLOB, 'src/base/a.h': header, 'src/base/a.cc': source}
+        self.assertEqual([line.split(': ')[0] for line in self.tidy(files)[1]], ['src/base/a.cc:5', 'src/base/a.h:5'])
+        files['src/base/a.h'] = header.replace('// Adds.', '// Adds. One thread at a time.')
+        files['src/base/a.cc'] = source.replace('// One.', '// One. Thread-safe.')
+        self.assertEqual(self.tidy(files), (0, []))
+        test = {'src/base/CMakeLists.txt': GLOB, 'src/base/a_test.cc': SPDX + 'class ATest {\n};\n'}
+        self.assertEqual(self.tidy(test), (0, []))
 
     def test_dead_files(self):
         self.assertIn('no file includes it', self.problem({'src/base/a.h': SPDX}))

@@ -22,6 +22,7 @@ using Sums = MetricCells<double>;
 
 constexpr size_t kBoundsMax = 200;
 
+// Thread-safe.
 class CellCounter final : public Counter {
  public:
   explicit CellCounter(Counts& counts) : counts_(counts), cell_(counts.Allocate(1)) {}
@@ -34,6 +35,7 @@ class CellCounter final : public Counter {
   const size_t cell_;
 };
 
+// Thread-safe.
 class AtomicGauge final : public Gauge {
  public:
   void Set(double value) override { value_.store(value, std::memory_order_relaxed); }
@@ -44,6 +46,7 @@ class AtomicGauge final : public Gauge {
   std::atomic<double> value_{0};
 };
 
+// Thread-safe.
 class CellHistogram final : public Histogram {
  public:
   // Cells: one per bound, then the one for what is above all of them. `bounds` outlives this.

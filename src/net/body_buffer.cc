@@ -35,6 +35,7 @@ void GiveBack(Loop& loop, uint64_t bytes) {
 }
 
 // Object and bytes in one allocation; the object takes the first alignment unit. Pooled.
+// Threads: as BodyBuffer.
 class SmallBodyBuffer final : public BodyBuffer {
  public:
   static SmallBodyBuffer* Create(Loop& loop, size_t size_class) {
@@ -113,7 +114,7 @@ void SmallBodyBuffer::Destroy() noexcept {
     Delete();
 }
 
-// A mapping of its own, counted as it fills.
+// A mapping of its own, counted as it fills. Threads: as BodyBuffer.
 class BigBodyBuffer final : public BodyBuffer {
  public:
   BigBodyBuffer(Mapping mapping, size_t capacity, Loop& loop)

@@ -38,9 +38,9 @@ void AppendFiles(const FileDescriptor& file, std::set<const FileDescriptor*>& se
 }
 
 // The two versions have the same messages in different packages: `Request` and `Response` are those
-// of one of them.
+// of one of them. Immutable.
 template <typename Request, typename Response>
-class Answerer final {  // Immutable.
+class Answerer final {
  public:
   explicit Answerer(const net::Router& router) : router_(router) {}
 

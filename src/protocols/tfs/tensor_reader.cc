@@ -122,7 +122,8 @@ class VarintSink {
   size_t count_ = 0;
 };
 
-// The same for values of a fixed size, which for complex numbers are halves of elements.
+// The same for values of a fixed size, which for complex numbers are halves of elements. One thread
+// at a time.
 template <typename T>
 class FixedSink {
  public:
@@ -146,7 +147,8 @@ class FixedSink {
   size_t count_ = 0;
 };
 
-class StringSink {  // one thread at a time
+// The same for strings. One thread at a time.
+class StringSink {
  public:
   explicit StringSink(std::span<StringElement> out) : out_(out) {}
   bool AddPacked(std::string_view bytes, WireError&) {
