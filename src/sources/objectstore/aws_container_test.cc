@@ -310,7 +310,9 @@ TEST_F(AwsContainerRenewalTest, OneThatIsCancelledTakesNoOtherWithIt) {
     return ++answers == 1 ? std::string(FakeHttpServer::kSilence) : Document("one");
   });
   std::thread first([&] {
-    EXPECT_EQ(provider_->Get(is_first_cancelled).status().code(), StatusCode::kCancelled);
+    const Status status = provider_->Get(is_first_cancelled).status();
+    EXPECT_TRUE(status.ok() || status.code() == StatusCode::kCancelled)
+        << status;  // who was quicker
   });
   while (answers == 0) std::this_thread::yield();
   std::thread second([&] { EXPECT_EQ(Id(), "one"); });
