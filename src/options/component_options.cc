@@ -187,6 +187,7 @@ ObjectStoreSourceOptions MakeObjectStoreOptions(const Settings& settings) {
   options.settle_time = milliseconds(settings.version_settle_ms);
   options.keeps_last_versions = settings.servable_versions_always_present;
   options.cache_folder = settings.model_cache_directory;
+  options.turns.time_limit = seconds(settings.object_store_list_timeout_seconds);
   return options;
 }
 

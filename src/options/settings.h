@@ -23,6 +23,7 @@ struct Settings {
   int64_t version_settle_ms = 1000;
   std::string model_cache_directory;
   int64_t object_store_poll_wait_seconds = 30;
+  int64_t object_store_list_timeout_seconds = 120;
   bool servable_versions_always_present = false;
   bool allow_version_labels_for_unavailable_models = false;
   int64_t num_load_threads = 0;

@@ -9,9 +9,8 @@
 namespace penstock {
 namespace {
 
-// So many buckets are listed at a time: one that does not answer leaves the others their turns, and
-// the threads mostly wait for answers.
-constexpr int kLooksMax = 4;
+// A listing waits no longer for an answer: its pages are small, and others wait for its turn.
+constexpr Duration kStallMax = std::chrono::seconds(10);
 
 }  // namespace
 
@@ -20,6 +19,7 @@ struct ObjectStoreSource::Look {
   S3Location location;
   std::set<core::VersionNumber> told;
   SeenVersions seen;  // moved from the model and back, so that one thread has it
+  std::shared_ptr<LookTurn> turn;
   StatusOr<FoundVersions> found = absl::CancelledError();
 };
 
@@ -27,7 +27,8 @@ ObjectStoreSource::ObjectStoreSource(ObjectStoreSourceOptions options,
                                      StatusOr<S3Settings> settings, FolderLoaderFactory make_loader)
     : options_(std::move(options)),
       settings_(std::move(settings)),
-      make_loader_(std::move(make_loader)) {}
+      make_loader_(std::move(make_loader)),
+      turns_(options_.turns) {}
 
 ObjectStoreSource::~ObjectStoreSource() { Stop(); }
 
@@ -87,15 +88,17 @@ void ObjectStoreSource::RunThread() {
   while (Wait()) {
     TakeModels();
     TakeLooks();
+    turns_.Check(Clock::Real().Now());
     while (Watched* const watched = NextToLookAt()) BeginLook(*watched);
   }
-  lookers_.reset();  // is_stopping_ ends the looks
+  turns_.CancelAll();
+  lookers_.reset();
 }
 
 bool ObjectStoreSource::Wait() {
-  SteadyTime until = kNoDeadline;
+  SteadyTime until = turns_.NextCheck();
   for (const auto& [name, watched] : watched_) {
-    if (MayBeginLook(watched)) until = std::min(until, watched.due);
+    if (turns_.MayBegin(watched.location.bucket)) until = std::min(until, watched.due);
   }
   MutexLock lock(mutex_);
   while (!is_stopping_ && !models_changed_ && looks_done_.empty()) {
@@ -108,15 +111,11 @@ bool ObjectStoreSource::Wait() {
   return !is_stopping_;
 }
 
-bool ObjectStoreSource::MayBeginLook(const Watched& watched) const {
-  return buckets_looked_at_.size() < kLooksMax &&
-         !buckets_looked_at_.contains(watched.location.bucket);
-}
-
 ObjectStoreSource::Watched* ObjectStoreSource::NextToLookAt() {
   Watched* next = nullptr;
   for (auto& [name, watched] : watched_) {
-    if (!MayBeginLook(watched) || watched.due > Clock::Real().Now()) continue;
+    if (!turns_.MayBegin(watched.location.bucket)) continue;
+    if (watched.due > Clock::Real().Now()) continue;
     if (next == nullptr || watched.due < next->due) next = &watched;
   }
   return next;
@@ -124,14 +123,14 @@ ObjectStoreSource::Watched* ObjectStoreSource::NextToLookAt() {
 
 void ObjectStoreSource::BeginLook(Watched& watched) {
   if (lookers_ == nullptr) {
-    lookers_ = std::make_unique<ThreadPool>(
-        ThreadPoolOptions{.name = "object list", .threads = kLooksMax});
+    lookers_ = std::make_unique<ThreadPool>(ThreadPoolOptions{
+        .name = "object list", .threads = static_cast<int>(options_.turns.turns)});
   }
-  buckets_looked_at_.insert(watched.location.bucket);
   watched.changed_since_look = false;
   auto look = std::make_unique<Look>();
   look->model = watched.model;
   look->location = watched.location;
+  look->turn = turns_.Begin(watched.location.bucket, Clock::Real().Now());
   look->seen = std::move(watched.seen);
   for (const auto& [version, revision] : watched.told) look->told.insert(version);
   const bool is_taken = lookers_->Submit([this, taken = std::move(look)]() mutable {
@@ -144,7 +143,10 @@ void ObjectStoreSource::BeginLook(Watched& watched) {
 }
 
 void ObjectStoreSource::RunLook(Look& look) const {
-  S3Client client(*settings_, look.location.bucket, options_.client, is_stopping_);
+  S3ClientOptions options = options_.client;
+  options.http.stall_timeout = std::min(options.http.stall_timeout, kStallMax);
+  options.on_page = [&turn = *look.turn] { turn.heard = Clock::Real().Now(); };
+  S3Client client(*settings_, look.location.bucket, options, look.turn->is_cancelled);
   look.found = LookForVersions(
       {look.location.prefix, look.model.selection, std::move(look.told), options_.settle_time},
       client, look.seen);
@@ -157,13 +159,17 @@ void ObjectStoreSource::TakeLooks() {
     looks.swap(looks_done_);
   }
   for (const std::unique_ptr<Look>& look : looks) {
-    buckets_looked_at_.erase(look->location.bucket);
+    const LookTurns::End end = turns_.Finish(look->location.bucket, Clock::Real().Now());
     const auto watched = watched_.find(look->model.name);
     if (watched == watched_.end()) continue;
     if (watched->second.model.base_path != look->model.base_path) continue;
     watched->second.seen = std::move(look->seen);
+    if (!look->found.ok() && !end.why.ok()) look->found = end.why;
     // If other versions are wanted now, the model is due for another look.
-    if (!watched->second.changed_since_look) TakeLook(watched->second, std::move(look->found));
+    if (watched->second.changed_since_look) continue;
+    const SteadyTime due = watched->second.due;
+    TakeLook(watched->second, std::move(look->found));
+    if (end.is_due_again) watched->second.due = due;
   }
 }
 
@@ -195,6 +201,9 @@ void ObjectStoreSource::TakeModels() {
     watched.due = SteadyTime();
     watched.changed_since_look = true;
   }
+  std::set<std::string> buckets;
+  for (const auto& [name, watched] : watched_) buckets.insert(watched.location.bucket);
+  turns_.KeepOnly(buckets);
   KeepFolders();
 }
 

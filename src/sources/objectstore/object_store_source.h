@@ -17,6 +17,7 @@
 #include "base/status.h"
 #include "core/source.h"
 #include "core/version_selection.h"
+#include "sources/objectstore/look_turns.h"
 #include "sources/objectstore/object_loader.h"
 #include "sources/objectstore/version_look.h"
 
@@ -35,6 +36,7 @@ struct ObjectStoreSourceOptions {
   bool keeps_last_versions = false;
   std::string cache_folder;
   S3ClientOptions client;
+  LookTurnOptions turns;
   MemoryEstimator estimate = nullptr;  // of versions that are not downloaded yet
 };
 
@@ -82,7 +84,6 @@ class ObjectStoreSource final : public core::Source {
   // Sleeps until it is time for a look, or one is done. False: stop.
   bool Wait() EXCLUDES(mutex_);
   void TakeModels() EXCLUDES(mutex_);
-  bool MayBeginLook(const Watched& watched) const;
   // The one that has been due for longest; null: none is that a look may begin at.
   Watched* NextToLookAt();
   void BeginLook(Watched& watched) EXCLUDES(mutex_);
@@ -117,8 +118,8 @@ class ObjectStoreSource final : public core::Source {
   // Set by Start, then only on the source's thread.
   core::AspiredTarget* target_ = nullptr;
   std::map<std::string, Watched> watched_;
-  std::set<std::string> buckets_looked_at_;  // now; models of one bucket wait for each other
-  std::unique_ptr<ThreadPool> lookers_;      // null before the first look
+  LookTurns turns_;                      // models of one bucket wait for each other
+  std::unique_ptr<ThreadPool> lookers_;  // null before the first look
   std::thread thread_;
 };
 

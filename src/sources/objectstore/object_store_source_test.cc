@@ -415,6 +415,33 @@ TEST_F(ObjectStoreSourceTest, BucketsThatDoNotAnswerHoldUpNoOther) {
   Stop();  // ends the looks
 }
 
+TEST_F(ObjectStoreSourceTest, MoreSilentBucketsThanTurnsHoldUpNoOther) {
+  options_.turns.slow_after = std::chrono::milliseconds(100);
+  options_.turns.time_limit = std::chrono::seconds(1);
+  bucket_.Put("m/1/model", "good");
+  std::vector<ObjectStoreModel> models = {{"m", "s3://models/m", {}}};
+  for (int i = 0; i < 6; ++i) {
+    models.push_back({fmt::format("a{}", i), fmt::format("s3://silent{}/a", i), {}});
+  }
+  Start();
+  ASSERT_TRUE(source_->SetModels(models).ok());
+  bucket_.WaitForSilence(6);  // each has had a turn
+  for (const char* version : {"2", "3"}) {
+    bucket_.Put(fmt::format("m/{}/model", version), "good");
+    WaitForServing(version[0] - '0');
+  }
+  Stop();
+}
+
+TEST_F(ObjectStoreSourceTest, LookWithoutEndIsSaidAndTriedAgain) {
+  options_.turns.time_limit = std::chrono::milliseconds(20);
+  Start();
+  ASSERT_TRUE(source_->SetModels({{"m", "s3://silent/m", {}}}).ok());
+  EXPECT_THAT(WaitForSourceError(StatusCode::kDeadlineExceeded),
+              HasSubstr("bucket 'silent' could not be listed in 0 s"));
+  bucket_.WaitForSilence(3);
+}
+
 TEST_F(ObjectStoreSourceTest, LooksAtModelsThatHaveGoneOrMovedAreNotWaitedFor) {
   bucket_.Put("m/1/model", "good");
   bucket_.Put("n/2/model", "good");
