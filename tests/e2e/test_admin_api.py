@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from clients import Client
-from penstock_server import BINARY, eventually
+from penstock_server import BINARY, Server, eventually
 from test_reload import HALF, SAME, answers, folder, reload, write
 from test_troubled import FLAGS, Base
 
@@ -33,6 +33,26 @@ def version_of(server, model, **options):
 
 def models_with_versions(tmp_path, count=3):
     return folder(tmp_path / 'm', range(1, count + 1))
+
+
+@pytest.fixture(scope='module')
+def half(tmp_path_factory):
+    """A server for the tests that change nothing: that it serves "half", and nothing else, is so at the end of each."""
+    with Server(tmp_path_factory.mktemp('half'), {'half': HALF}, flags=[FULL]) as server:
+        yield server
+
+
+@pytest.fixture
+def unchanged(half):
+    yield half
+    assert answers(half, 'half')
+    assert [model['name'] for model in call(half, 'GET', '')[1]['models'] if model['ready']] == ['half']
+
+
+@pytest.fixture
+def keeping(tmp_path):
+    """Flags of a server that keeps what operators change."""
+    return [FULL, f'--state_file={tmp_path}/state']
 
 
 def test_the_list_says_what_there_is(start, tmp_path):
@@ -94,36 +114,30 @@ def test_a_model_is_added_replaced_and_removed(start, tmp_path):
     ('POST', '/half:label', '{"label": "none"}', "no label 'none'"),
     ('POST', '/nobody:unload', '', "no model is called 'nobody'"),
 ])
-def test_bad_input_is_told_what_is_wrong(start, method, path, body, said):
-    server = start({'half': HALF}, flags=[FULL])
-    status, answer = call(server, method, path, body)
+def test_bad_input_is_told_what_is_wrong(unchanged, method, path, body, said):
+    status, answer = call(unchanged, method, path, body)
     assert status in (400, 404, 412, 500, 503), answer
     assert said is None or said in answer['error'], answer
-    assert answers(server, 'half')
-    assert [model['name'] for model in call(server, 'GET', '')[1]['models'] if model['ready']] == ['half']
 
 
-def test_other_methods_and_forms_are_refused(start):
-    server = start({'half': HALF}, flags=[FULL])
-    assert call(server, 'POST', '/half:explode', {})[0] == 405
-    assert call(server, 'PATCH', '/half', {})[0] == 405
-    assert call(server, 'GET', '/half:pin')[0] == 405
-    status, answer = call(server, 'POST', '/half:unload', 'a=b', content_type='application/x-www-form-urlencoded')
+def test_other_methods_and_forms_are_refused(unchanged):
+    assert call(unchanged, 'POST', '/half:explode', {})[0] == 405
+    assert call(unchanged, 'PATCH', '/half', {})[0] == 405
+    assert call(unchanged, 'GET', '/half:pin')[0] == 405
+    status, answer = call(unchanged, 'POST', '/half:unload', 'a=b', content_type='application/x-www-form-urlencoded')
     assert status == 400 and 'application/json' in answer['error']
-    assert answers(server, 'half')
 
 
-def test_roll_back_with_one_call_that_outlives_the_server(start, tmp_path):
+def test_roll_back_with_one_call_that_outlives_the_server(start, tmp_path, keeping):
     base = models_with_versions(tmp_path)
-    flags = [FULL, f'--state_file={tmp_path}/state']
-    server = start({'m': base}, flags=flags)
+    server = start({'m': base}, flags=keeping)
     assert version_of(server, 'm') == 3
     status, model = call(server, 'POST', '/m:pin', {'version': 2})
     assert (status, model['pinned_version']) == (200, 2)
     assert version_of(server, 'm') == 2
     folder(tmp_path / 'm', [4])
     server.stop()
-    server = start({'m': base}, flags=flags)
+    server = start({'m': base}, flags=keeping)
     assert version_of(server, 'm') == 2
     status, _ = call(server, 'POST', '/m:unpin', {})
     assert status == 200
@@ -144,16 +158,16 @@ def test_labels_are_moved_and_removed(start, tmp_path):
     assert call(server, 'GET', '/m')[1]['labels'] == {}
 
 
-def test_unload_and_load(start, tmp_path):
+def test_unload_and_load(start, tmp_path, keeping):
     base = models_with_versions(tmp_path, 1)
-    flags = [FULL, f'--state_file={tmp_path}/state']
-    server = start({'m': base, 'lazy': f'base_path: "{base}" penstock {{ load: ON_DEMAND }}'}, flags=flags)
+    models = {'m': base, 'lazy': f'base_path: "{base}" penstock {{ load: ON_DEMAND }}'}
+    server = start(models, flags=keeping)
     assert call(server, 'POST', '/m:unload', {})[1]['load'] == 'NEVER'
     eventually('it is unloaded', lambda: server.rest_predict('m', {'instances': [1.0]})[0] == 503)
     assert call(server, 'POST', '/m:unload', {})[1]['load'] == 'NEVER'  # to say it again is no error
     assert server.get('/readyz')[0] == 200
     server.stop()
-    server = start({'m': base, 'lazy': f'base_path: "{base}" penstock {{ load: ON_DEMAND }}'}, flags=flags)
+    server = start(models, flags=keeping)
     assert server.rest_predict('m', {'instances': [1.0]})[0] == 503
     for _ in range(2):
         status, model = call(server, 'POST', '/m:load', {})
@@ -197,17 +211,16 @@ def test_a_bad_start_says_why(tmp_path, what, flags, said):
     assert said in done.stderr + done.stdout
 
 
-def test_a_body_that_is_too_long_is_refused(start):
-    server = start({'half': HALF}, flags=[FULL])
-    status, answer = call(server, 'POST', '/half:pin', '[' + '1,' * 500_000 + '1]')
+def test_a_body_that_is_too_long_is_refused(unchanged):
+    status, answer = call(unchanged, 'POST', '/half:pin', '[' + '1,' * 500_000 + '1]')
     assert status == 400 and 'more than' in answer['error']
 
 
-def test_a_label_that_was_refused_is_as_before_also_after_a_restart(start, tmp_path):
+def test_a_label_that_was_refused_is_as_before_also_after_a_restart(start, tmp_path, keeping):
     base = models_with_versions(tmp_path)
     folder(tmp_path / 'm', [5], kind='nonsense')
     config = {'m': f'base_path: "{base}" model_version_policy {{ all {{}} }}'}
-    flags = [FULL, f'--state_file={tmp_path}/state', '--ready_when=any']
+    flags = [*keeping, '--ready_when=any']
     server = start(config, flags=flags)
     assert call(server, 'POST', '/m:label', {'label': 's', 'version': 2})[0] == 200
     for version in (5, 77):
@@ -219,9 +232,9 @@ def test_a_label_that_was_refused_is_as_before_also_after_a_restart(start, tmp_p
     assert version_of(server, 'm', label='s') == 2
 
 
-def test_a_state_that_cannot_be_kept_says_so(start, tmp_path):
+def test_a_state_that_cannot_be_kept_says_so(start, tmp_path, keeping):
     os.makedirs(tmp_path / 'state.new')  # where the new state would be written
-    server = start({'half': HALF}, flags=[FULL, f'--state_file={tmp_path}/state'])
+    server = start({'half': HALF}, flags=keeping)
     status, answer = call(server, 'PUT', '/more', {'base_path': SAME})
     assert status == 500 and 'in force, but will not outlive the server' in answer['error']
     assert answers(server, 'more')
@@ -236,66 +249,75 @@ def slow(tmp_path):
     base.set(1)  # so that the server can end
 
 
-def loads(server, model):
-    return server.states(model).get(1) == 'LOADING'
+SLOW_FLAGS = [*FLAGS, FULL, '--version_settle_ms=0']
+
+
+@pytest.fixture
+def pool():
+    with concurrent.futures.ThreadPoolExecutor() as executor:
+        yield executor
+
+
+def loads(server):
+    return server.states('slow').get(1) == 'LOADING'
+
+
+def put_slow(pool, server, slow):
+    """The call that adds it, under way: its version loads."""
+    waiting = pool.submit(call, server, 'PUT', '/slow', {'base_path': slow.path})
+    eventually('it loads', lambda: loads(server))
+    return waiting
 
 
 @pytest.mark.runtimes
-def test_a_slow_change_holds_up_no_other(start, tmp_path, slow):
-    server = start({'half': HALF, 'm': models_with_versions(tmp_path)}, flags=[*FLAGS, FULL, '--version_settle_ms=0'])
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        waiting = pool.submit(call, server, 'PUT', '/slow', {'base_path': slow.path})
-        eventually('it loads', lambda: loads(server, 'slow'))
-        assert call(server, 'PUT', '/quick', {'base_path': SAME})[0] == 200
-        assert call(server, 'POST', '/m:pin', {'version': 2})[0] == 200
-        write(server, {'half': HALF, 'm': f'{tmp_path}/m', 'read': HALF})
-        server.process.send_signal(signal.SIGHUP)
-        eventually('the file is in force', lambda: answers(server, 'read'))
-        assert version_of(server, 'm') == 2
-        assert not waiting.done() and loads(server, 'slow')
-        slow.set(1)
-        status, model = waiting.result()
+def test_a_slow_change_holds_up_no_other(start, tmp_path, pool, slow):
+    server = start({'half': HALF, 'm': models_with_versions(tmp_path)}, flags=SLOW_FLAGS)
+    waiting = put_slow(pool, server, slow)
+    assert call(server, 'PUT', '/quick', {'base_path': SAME})[0] == 200
+    assert call(server, 'POST', '/m:pin', {'version': 2})[0] == 200
+    write(server, {'half': HALF, 'm': f'{tmp_path}/m', 'read': HALF})
+    server.process.send_signal(signal.SIGHUP)
+    eventually('the file is in force', lambda: answers(server, 'read'))
+    assert version_of(server, 'm') == 2
+    assert not waiting.done() and loads(server)
+    slow.set(1)
+    status, model = waiting.result()
     assert status == 200 and model['ready']
 
 
 @pytest.mark.runtimes
-def test_to_remove_a_model_does_not_wait_for_its_load(start, slow):
-    server = start({'half': HALF}, flags=[*FLAGS, FULL, '--version_settle_ms=0'])
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        waiting = pool.submit(call, server, 'PUT', '/slow', {'base_path': slow.path})
-        eventually('it loads', lambda: loads(server, 'slow'))
-        assert call(server, 'DELETE', '/slow') == (200, {})
-        status, answer = waiting.result()
+def test_to_remove_a_model_does_not_wait_for_its_load(start, pool, slow):
+    server = start({'half': HALF}, flags=SLOW_FLAGS)
+    waiting = put_slow(pool, server, slow)
+    assert call(server, 'DELETE', '/slow') == (200, {})
+    status, answer = waiting.result()
     assert status == 409 and 'removed, unloaded or moved' in answer['error']
 
 
 @pytest.mark.runtimes
-def test_a_client_that_goes_away_holds_up_nobody(start, slow):
-    server = start({'half': HALF}, flags=[*FLAGS, FULL, '--version_settle_ms=0', '--half_close_grace_ms=1'])
+def test_a_client_that_goes_away_holds_up_nobody(start, pool, slow):
+    server = start({'half': HALF}, flags=[*SLOW_FLAGS, '--half_close_grace_ms=1'])
     connection = http.client.HTTPConnection('127.0.0.1', server.rest_port)
     connection.request('PUT', '/admin/v1/models/slow', json.dumps({'base_path': slow.path}),
                        {'content-type': 'application/json'})
-    eventually('it loads', lambda: loads(server, 'slow'))
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        other = pool.submit(call, server, 'PUT', '/slow', {'base_path': slow.path, 'version_labels': {'stable': 1}})
-        connection.close()
-        eventually('it is the turn of the other one', lambda: call(server, 'GET', '/slow')[1]['labels'])
-        assert not other.done()
-        slow.set(1)
-        assert other.result()[0] == 200
+    eventually('it loads', lambda: loads(server))
+    other = pool.submit(call, server, 'PUT', '/slow', {'base_path': slow.path, 'version_labels': {'stable': 1}})
+    connection.close()
+    eventually('it is the turn of the other one', lambda: call(server, 'GET', '/slow')[1]['labels'])
+    assert not other.done()
+    slow.set(1)
+    assert other.result()[0] == 200
 
 
 @pytest.mark.runtimes
-def test_the_end_answers_those_who_wait(start, slow):
-    server = start({'half': HALF}, flags=[*FLAGS, FULL, '--version_settle_ms=0'])
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        waiting = pool.submit(call, server, 'PUT', '/slow', {'base_path': slow.path})
-        eventually('it loads', lambda: loads(server, 'slow'))
-        behind = pool.submit(call, server, 'PUT', '/slow', {'base_path': SAME})
-        listed = pool.submit(reload, server, {'half': HALF, 'slow': slow.path})
-        server.terminate()
-        for each in (waiting, behind):
-            status, answer = each.result()
-            assert status == 503 and 'shutting down' in answer['error']
-        assert listed.result().code() == grpc.StatusCode.UNAVAILABLE
-        slow.set(1)
+def test_the_end_answers_those_who_wait(start, pool, slow):
+    server = start({'half': HALF}, flags=SLOW_FLAGS)
+    waiting = put_slow(pool, server, slow)
+    behind = pool.submit(call, server, 'PUT', '/slow', {'base_path': SAME})
+    listed = pool.submit(reload, server, {'half': HALF, 'slow': slow.path})
+    server.terminate()
+    for each in (waiting, behind):
+        status, answer = each.result()
+        assert status == 503 and 'shutting down' in answer['error']
+    assert listed.result().code() == grpc.StatusCode.UNAVAILABLE
+    slow.set(1)
