@@ -3,6 +3,8 @@
 // simulator's are one thread and a clock that it moves itself.
 #pragma once
 
+#include <compare>
+#include <cstdint>
 #include <functional>
 #include <memory>
 
@@ -11,6 +13,14 @@
 #include "core/lookup.h"
 
 namespace penstock::core {
+
+// Tells a timed task from all others of its background.
+struct TimerId {
+  SteadyTime time;
+  uint64_t number = 0;
+
+  auto operator<=>(const TimerId&) const = default;
+};
 
 // Takes the manager's work off the threads of requests and sources. Thread-safe. The functions
 // return at once and never run a task inside the call. The destructor waits for the loads that run;
@@ -21,7 +31,9 @@ class Background {
 
   virtual SteadyTime Now() const = 0;
   // Runs `task` at `time` or a little later; never, if that is after the end.
-  virtual void RunAt(SteadyTime time, Task task) = 0;
+  virtual TimerId RunAt(SteadyTime time, Task task) = 0;
+  // Drops a task that has not begun. Does not wait for one that has.
+  virtual void Cancel(const TimerId& timer) = 0;
 
   // Runs a step of a load, on one of the load threads. Steps wait for a free one, first come first
   // served, but `continues` goes first: the load has had a thread and was just admitted.

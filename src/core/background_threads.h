@@ -24,7 +24,10 @@ class BackgroundThreads final : public Background {
   BackgroundThreads(BackgroundOptions options, SnapshotCell& lookup);
 
   SteadyTime Now() const override { return Clock::Real().Now(); }
-  void RunAt(SteadyTime time, Task task) override { housekeeper_.RunAt(time, std::move(task)); }
+  TimerId RunAt(SteadyTime time, Task task) override {
+    return housekeeper_.RunAt(time, std::move(task));
+  }
+  void Cancel(const TimerId& timer) override { housekeeper_.Cancel(timer); }
   void RunLoad(Task task, bool continues) override {
     load_pool_.Submit(std::move(task), continues);
   }

@@ -41,10 +41,21 @@ void Housekeeper::Unload(std::unique_ptr<VersionEntry> entry, Task on_unloaded) 
   wake_.NotifyOne();
 }
 
-void Housekeeper::RunAt(SteadyTime time, Task task) {
+TimerId Housekeeper::RunAt(SteadyTime time, Task task) {
   MutexLock lock(mutex_);
-  timed_.emplace(time, std::move(task));
-  wake_.NotifyOne();
+  const TimerId timer{time, ++timer_count_};
+  timed_.emplace(timer, std::move(task));
+  if (timed_.begin()->first == timer) wake_.NotifyOne();  // else it wakes early enough
+  return timer;
+}
+
+void Housekeeper::Cancel(const TimerId& timer) {
+  Task dropped;  // destroyed when the mutex is free
+  MutexLock lock(mutex_);
+  const auto found = timed_.find(timer);
+  if (found == timed_.end()) return;
+  dropped = std::move(found->second);
+  timed_.erase(found);
 }
 
 void Housekeeper::RunThread(int nice) {
@@ -63,7 +74,8 @@ bool Housekeeper::WaitForWork(Duration look_again) {
   MutexLock lock(mutex_);
   const SteadyTime look_at = waiting_.empty() ? kNoDeadline : Clock::Real().Now() + look_again;
   while (snapshots_.empty() && retired_.empty() && !stopping_) {
-    const SteadyTime until = timed_.empty() ? look_at : std::min(look_at, timed_.begin()->first);
+    const SteadyTime until =
+        timed_.empty() ? look_at : std::min(look_at, timed_.begin()->first.time);
     if (until == kNoDeadline) {
       wake_.Wait(mutex_);
     } else if (!wake_.WaitUntil(mutex_, until)) {
@@ -109,7 +121,7 @@ void Housekeeper::RunDueTasks() {
   {
     MutexLock lock(mutex_);
     const SteadyTime now = Clock::Real().Now();
-    while (!timed_.empty() && timed_.begin()->first <= now) {
+    while (!timed_.empty() && timed_.begin()->first.time <= now) {
       due.push_back(std::move(timed_.begin()->second));
       timed_.erase(timed_.begin());
     }

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/executor.h"
 #include "base/mutex.h"
+#include "core/background.h"
 #include "core/lookup.h"
 
 namespace penstock::core {
@@ -30,7 +31,9 @@ class Housekeeper final {
   // gone, returns its memory to the OS, and then runs `on_unloaded`.
   void Unload(std::unique_ptr<VersionEntry> entry, Task on_unloaded) EXCLUDES(mutex_);
   // Runs `task` at `time` or a little later.
-  void RunAt(SteadyTime time, Task task) EXCLUDES(mutex_);
+  TimerId RunAt(SteadyTime time, Task task) EXCLUDES(mutex_);
+  // Drops a task that has not begun.
+  void Cancel(const TimerId& timer) EXCLUDES(mutex_);
 
  private:
   struct Retired {
@@ -54,7 +57,8 @@ class Housekeeper final {
   CondVar wake_;
   std::vector<std::unique_ptr<const Snapshot>> snapshots_ GUARDED_BY(mutex_);
   std::vector<Retired> retired_ GUARDED_BY(mutex_);
-  std::multimap<SteadyTime, Task> timed_ GUARDED_BY(mutex_);
+  std::map<TimerId, Task> timed_ GUARDED_BY(mutex_);
+  uint64_t timer_count_ GUARDED_BY(mutex_) = 0;
   bool stopping_ GUARDED_BY(mutex_) = false;
 
   std::vector<Retired> waiting_;  // only on the thread: retired, and no reader can take a handle

@@ -65,11 +65,12 @@ Status Manager::SetModel(ModelConfig model) {
   return impl_->SetModels(std::move(models), /*is_complete_list=*/false);
 }
 Status Manager::RemoveModel(std::string_view name) { return impl_->RemoveModel(name); }
-void Manager::SetAspired(std::string_view model, std::vector<AspiredVersion> versions) {
-  impl_->SetAspired(model, std::move(versions));
+void Manager::SetAspired(std::string_view model, std::vector<AspiredVersion> versions,
+                         uint64_t generation) {
+  impl_->SetAspired(model, std::move(versions), generation);
 }
-void Manager::SetSourceStatus(std::string_view model, Status status) {
-  impl_->SetSourceStatus(model, std::move(status));
+void Manager::SetSourceStatus(std::string_view model, Status status, uint64_t generation) {
+  impl_->SetSourceStatus(model, std::move(status), generation);
 }
 
 StatusOr<Handle> Manager::GetHandle(std::string_view name,
@@ -139,6 +140,9 @@ std::vector<VersionStatus> Manager::VersionStatuses(std::string_view name) const
 Status Manager::SourceStatus(std::string_view name) const { return impl_->SourceStatus(name); }
 std::map<std::string, LabelState> Manager::Labels(std::string_view name) const {
   return impl_->Labels(name);
+}
+std::optional<ModelOutlook> Manager::Outlook(std::string_view name) const {
+  return impl_->Outlook(name);
 }
 Manager::Memory Manager::MemoryUse() const { return impl_->MemoryUse(); }
 int Manager::AddListener(ManagerListener listener) {

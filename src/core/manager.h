@@ -38,8 +38,10 @@ struct VersionStatus {
   VersionState state = VersionState::kStart;
   Status status;                                // why it broke, ended, waits or is being retried
   std::chrono::system_clock::time_point since;  // when it entered the state
-  uint64_t memory_bytes = 0;                    // that are reserved for it
-  bool is_memory_measured = false;              // by its load
+  // Not in events:
+  uint64_t memory_bytes = 0;        // that are reserved for it
+  bool is_memory_measured = false;  // by its load
+  bool is_aspired = false;          // its source wants it loaded
 };
 
 class VersionEntry;  // implementation: one loaded version and its reference counts
@@ -127,6 +129,12 @@ struct ModelConfig {
   std::optional<Duration> load_timeout = std::nullopt;  // 0: none
   // What a loaded version takes, instead of what its loader says; 0: as that says.
   uint64_t memory_bytes = 0;
+  // Grows from one configuration to the next. A source that knows it says it with what it found,
+  // so that nothing that was found for an earlier one is taken for an answer to this one; 0: none.
+  uint64_t generation = 0;
+  // Versions that could not be loaded are begun anew, also if they have had all their retries. So
+  // they are when the mode was kNever before.
+  bool retries_failed = false;
 };
 
 // Where a label stands.
@@ -135,6 +143,17 @@ struct LabelState {
   VersionNumber in_force;  // what requests get: the last wanted one that was ready
   // The wanted version is ready or aspired, or the source has not yet said that it is not.
   bool is_coming = false;
+};
+
+// What is known of a model, all at one moment.
+struct ModelOutlook {
+  bool is_ready = false;     // as IsModelReady
+  bool is_expected = false;  // as IsModelExpected
+  // The source has told its versions, or that it cannot, since the model was configured.
+  bool was_told = false;
+  Status source_status;
+  std::vector<VersionStatus> versions;  // newest first
+  std::map<std::string, LabelState> labels;
 };
 
 // A request that needs a model which is loaded on demand.
@@ -179,8 +198,9 @@ class Manager final : public AspiredTarget {
   Status RemoveModel(std::string_view name);
 
   // From sources; see AspiredTarget.
-  void SetAspired(std::string_view model, std::vector<AspiredVersion> versions) override;
-  void SetSourceStatus(std::string_view model, Status status) override;
+  void SetAspired(std::string_view model, std::vector<AspiredVersion> versions,
+                  uint64_t generation = 0) override;
+  void SetSourceStatus(std::string_view model, Status status, uint64_t generation = 0) override;
 
   // --- Requests. No lock, no write to a shared cache line.
 
@@ -212,6 +232,8 @@ class Manager final : public AspiredTarget {
   // What the model's source last reported; NOT_FOUND if the model is unknown.
   Status SourceStatus(std::string_view name) const;
   std::map<std::string, LabelState> Labels(std::string_view name) const;
+  // All that together; none if the model is not configured.
+  std::optional<ModelOutlook> Outlook(std::string_view name) const;
   // Sum of what is reserved for all models, and the limit (0: none), in bytes.
   struct Memory {
     uint64_t reserved_bytes = 0;
@@ -227,7 +249,8 @@ class Manager final : public AspiredTarget {
   void RemoveListener(int id);
 
   // Returns true as soon as `condition` holds, which is tested now and after every event, without a
-  // lock; false if `until` passes first.
+  // lock; false if `until` passes first. A condition that takes a handle uses its model, which then
+  // is not idle.
   bool WaitFor(const std::function<bool()>& condition, SteadyTime until = kNoDeadline) const;
   // Waits until nothing is being loaded or unloaded and no event is left to tell. A load that waits
   // for its retry does not count.

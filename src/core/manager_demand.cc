@@ -44,23 +44,23 @@ bool Manager::Impl::LoadOnDemand(Demand demand) {
 }
 
 void Manager::Impl::AddWaiter(Model& model, std::optional<VersionNumber> version, Demand demand) {
-  const uint64_t number = ++waiter_count_;
-  model.waiters.push_back({number, version, std::move(demand.done), std::move(demand.is_wanted)});
-  const SteadyTime now = background_->Now();
+  model.waiters.push_back(
+      {version, demand.deadline, std::move(demand.done), std::move(demand.is_wanted)});
   const bool was_demanded = std::exchange(model.is_demanded, true);
   if (!was_demanded) model.versions.RetryFitting(UINT64_MAX);  // those that lacked memory then
-  if (was_demanded && now - model.retried_since >= options_.load_retry_interval_max &&
-      !model.versions.IsAnyComing()) {
-    model.retried_since = now;
-    model.versions.RetryAll();
-  }
+  RetryForRequest(model, version);
   Advance(model);
-  // It is the last one, if it was not answered at once.
-  const bool waits = !model.waiters.empty() && model.waiters.back().number == number;
-  if (waits && demand.deadline != kNoDeadline) {
-    background_->RunAt(demand.deadline,
-                       [this, name = demand.model, number] { TimeOutWaiter(name, number); });
-  }
+  TimeWaiters(model, demand.deadline);
+}
+
+void Manager::Impl::RetryForRequest(Model& model, std::optional<VersionNumber> version) {
+  const SteadyTime now = background_->Now();
+  if (now - model.retried_since < options_.load_retry_interval_max) return;
+  const bool is_needed = version ? model.versions.HasFailed(*version)
+                                 : model.versions.Ready().empty() && !model.versions.IsAnyComing();
+  if (!is_needed) return;
+  model.retried_since = now;
+  model.versions.RetryAll();
 }
 
 void Manager::Impl::DropGoneWaiters(Model& model) {
@@ -73,6 +73,7 @@ void Manager::Impl::DropGoneWaiters(Model& model) {
     Answer(std::move(waiter.done), absl::CancelledError("the client has gone"));
   }
   model.waiters = std::move(staying);
+  TimeWaiters(model, kNoDeadline);
 }
 
 std::optional<Status> Manager::Impl::AnswerFor(const Model& model,
@@ -110,13 +111,15 @@ void Manager::Impl::SettleWaiters(Model& model) {
     Answer(std::move(waiter.done), *answer->second);
   }
   model.waiters = std::move(staying);
+  TimeWaiters(model, kNoDeadline);
   if (!any_ready) return;
-  ++model.answering;
-  new_calls_.push_back([this, name = model.config.name] { FinishAnswers(name); });
+  ++*model.answering;
+  new_calls_.push_back([this, answering = model.answering] { FinishAnswers(*answering); });
 }
 
 void Manager::Impl::RefuseWaiters(Model& model, const Status& error) {
   for (Waiter& waiter : std::exchange(model.waiters, {})) Answer(std::move(waiter.done), error);
+  TimeWaiters(model, kNoDeadline);
 }
 
 void Manager::Impl::Answer(OnLoaded done, Status status) {
@@ -124,33 +127,51 @@ void Manager::Impl::Answer(OnLoaded done, Status status) {
       [done = std::move(done), status = std::move(status)]() mutable { done(std::move(status)); });
 }
 
-void Manager::Impl::FinishAnswers(const std::string& name) {
+void Manager::Impl::FinishAnswers(int& answering) {
   const Change change(*this);
-  const auto model = models_.find(name);
-  if (model == models_.end()) return;
-  if (model->second.answering > 0) --model->second.answering;
-  if (wait_for_memory_.empty()) return;
-  review_memory_ = true;
+  --answering;
+  if (!wait_for_memory_.empty()) review_memory_ = true;
 }
 
-void Manager::Impl::TimeOutWaiter(const std::string& name, uint64_t number) {
+void Manager::Impl::TimeWaiters(Model& model, SteadyTime deadline) {
+  if (!model.waiters.empty() &&
+      (deadline == kNoDeadline || (model.timer && model.timer->time <= deadline))) {
+    return;
+  }
+  if (model.timer) background_->Cancel(*std::exchange(model.timer, std::nullopt));
+  if (model.waiters.empty()) return;
+  model.timer =
+      background_->RunAt(deadline, [this, name = model.config.name] { TimeOutWaiters(name); });
+}
+
+void Manager::Impl::TimeOutWaiters(const std::string& name) {
   const Change change(*this);
   Model* const model = FindConfigured(name);
   if (model == nullptr) return;
-  const auto found = std::find_if(model->waiters.begin(), model->waiters.end(),
-                                  [&](const Waiter& waiter) { return waiter.number == number; });
-  if (found == model->waiters.end()) return;
-  Answer(std::move(found->done),
-         Error(StatusCode::kDeadlineExceeded, "the deadline passed while model {} was being loaded",
-               name));
-  model->waiters.erase(found);
+  const SteadyTime now = background_->Now();
+  SteadyTime next = kNoDeadline;
+  std::vector<Waiter> staying;
+  for (Waiter& waiter : model->waiters) {
+    if (waiter.deadline > now) {
+      next = std::min(next, waiter.deadline);
+      staying.push_back(std::move(waiter));
+      continue;
+    }
+    Answer(std::move(waiter.done),
+           Error(StatusCode::kDeadlineExceeded,
+                 "the deadline passed while model {} was being loaded", name));
+  }
+  model->waiters = std::move(staying);
+  // This timer is over, or another one has taken its place while it waited for the mutex.
+  if (model->timer) background_->Cancel(*std::exchange(model->timer, std::nullopt));
+  TimeWaiters(*model, next);
 }
 
 // --- Use.
 
 void Manager::Impl::NoteUse(Model& model, SteadyTime now) {
   uint64_t uses = 0;
-  bool is_used = !model.waiters.empty() || model.answering > 0;
+  bool is_used = !model.waiters.empty() || *model.answering > 0;
   for (const VersionEntry* entry : model.versions.Ready()) {
     uses += entry->Uses();
     is_used |= entry->HasHandles();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <optional>
 
 #include "core/manager_fixture.h"
@@ -68,6 +69,44 @@ TEST_F(DemandTest, ASourceThatCannotTellIsTheReason) {
   manager_.SetSourceStatus("m", absl::NotFoundError("no such folder"));
   EXPECT_EQ(Ask(VersionNumber{7}),
             absl::UnavailableError("model m cannot be loaded: no such folder"));
+}
+
+// Whoever waits for that must not take a handle to see it: that is a use.
+TEST_F(DemandTest, AnIdleModelGoes) {
+  ASSERT_TRUE(manager_
+                  .SetModel({.name = "m",
+                             .load_mode = LoadMode::kOnDemand,
+                             .unload_after_idle = std::chrono::milliseconds(1)})
+                  .ok());
+  Outcome outcome;
+  Request(outcome, std::nullopt);
+  manager_.SetAspired("m", Aspire(FakeVersion(1, NewPlan())));
+  outcome.told.WaitUntilOpen();
+  EXPECT_TRUE(outcome.status.ok());
+  EXPECT_TRUE(manager_.WaitFor([&] { return manager_.IsModelReady("m") == false; }));
+}
+
+TEST_F(DemandTest, WhatComesBackOnDemandIsNotLoadedUnasked) {
+  const ModelConfig on_demand = {.name = "m", .load_mode = LoadMode::kOnDemand};
+  const auto plan = NewPlan();
+  manager_.SetAspired("m", Aspire(FakeVersion(1, plan)));
+  ASSERT_TRUE(Ask(std::nullopt).ok());
+  ASSERT_TRUE(manager_.SetModel({.name = "m", .load_mode = LoadMode::kNever}).ok());
+  ASSERT_TRUE(manager_.SetModel(on_demand).ok());
+  ASSERT_TRUE(manager_.WaitUntilIdle());
+  EXPECT_EQ(plan->loads, 1);
+  // Removed, and added again while its version goes.
+  ASSERT_TRUE(manager_.SetModel({.name = "m"}).ok());
+  ASSERT_TRUE(manager_.WaitUntilIdle());
+  EXPECT_EQ(plan->loads, 2);
+  {
+    const auto handle = manager_.GetHandle("m");
+    ASSERT_TRUE(manager_.RemoveModel("m").ok());
+    ASSERT_TRUE(manager_.SetModel(on_demand).ok());
+    manager_.SetAspired("m", Aspire(FakeVersion(1, plan)));
+  }
+  ASSERT_TRUE(manager_.WaitUntilIdle());
+  EXPECT_EQ(plan->loads, 2);
 }
 
 TEST_F(DemandTest, ARequestWaitsForItsVersionThoughAnotherIsReady) {

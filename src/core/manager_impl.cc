@@ -78,18 +78,24 @@ Status Manager::Impl::CheckConfigs(const std::vector<ModelConfig>& configs) cons
 }
 
 void Manager::Impl::Configure(ModelConfig config) {
-  Model& model = models_.try_emplace(config.name, config.name, new_events_).first->second;
+  const auto [found, is_new] = models_.try_emplace(config.name, config.name, new_events_);
+  Model& model = found->second;
   model.source_status = OkStatus();  // of the old configuration; the source tells it anew
   model.was_told = false;
-  model.is_configured = true;
+  // One that was removed may still be there, since its versions are going.
+  const bool was_there = std::exchange(model.is_configured, true) && !is_new;
   const LoadMode old_mode = std::exchange(model.config, std::move(config)).load_mode;
   // What is loaded, or being loaded, stays until it is idle.
   if (model.config.load_mode == LoadMode::kOnDemand && old_mode == LoadMode::kAlways) {
-    model.is_demanded =
-        model.versions.IsBusy() || !model.versions.Ready().empty() || !model.waiters.empty();
+    model.is_demanded = was_there && (model.versions.IsBusy() || !model.versions.Ready().empty() ||
+                                      !model.waiters.empty());
   }
   if (model.config.load_mode == LoadMode::kOnDemand) StartLookingAtUse();
+  const bool is_wanted_again =
+      old_mode == LoadMode::kNever && model.config.load_mode != LoadMode::kNever;
+  if (model.config.retries_failed || is_wanted_again) model.versions.BeginFailed();
   if (model.config.load_mode == LoadMode::kNever) {
+    model.is_demanded = false;
     model.versions.CancelLoads();
     RefuseWaiters(model, AbsentByMode(model.config));
   }
@@ -119,9 +125,10 @@ void Manager::Impl::Remove(Model& model) {
   Advance(model);
 }
 
-void Manager::Impl::SetAspired(std::string_view name, std::vector<AspiredVersion> versions) {
+void Manager::Impl::SetAspired(std::string_view name, std::vector<AspiredVersion> versions,
+                               uint64_t generation) {
   const Change change(*this);
-  Model* model = FindConfigured(name);
+  Model* model = FindToldOf(name, generation);
   if (model == nullptr || draining_) return;
   model->was_told = true;
   const bool had_broken = !model->versions.Broken().empty();
@@ -131,9 +138,9 @@ void Manager::Impl::SetAspired(std::string_view name, std::vector<AspiredVersion
   Advance(*model);
 }
 
-void Manager::Impl::SetSourceStatus(std::string_view name, Status status) {
+void Manager::Impl::SetSourceStatus(std::string_view name, Status status, uint64_t generation) {
   const Change change(*this);
-  Model* model = FindConfigured(name);
+  Model* model = FindToldOf(name, generation);
   if (model == nullptr) return;
   model->source_status = std::move(status);
   if (!model->source_status.ok() && !IsSourceWaiting(*model)) model->was_told = true;
@@ -144,6 +151,12 @@ void Manager::Impl::SetSourceStatus(std::string_view name, Status status) {
 Manager::Impl::Model* Manager::Impl::FindConfigured(std::string_view name) {
   const auto found = models_.find(name);
   return found != models_.end() && found->second.is_configured ? &found->second : nullptr;
+}
+
+Manager::Impl::Model* Manager::Impl::FindToldOf(std::string_view name, uint64_t generation) {
+  Model* const model = FindConfigured(name);
+  const bool is_old = model != nullptr && generation != 0 && generation < model->config.generation;
+  return is_old ? nullptr : model;
 }
 
 // --- Transitions.
@@ -319,9 +332,12 @@ std::vector<std::string> Manager::Impl::ModelNames() {
 std::vector<VersionStatus> Manager::Impl::VersionStatuses(std::string_view name) {
   MutexLock lock(mutex_);
   const auto found = models_.find(name);
-  if (found == models_.end()) return {};
+  return found == models_.end() ? std::vector<VersionStatus>() : StatusesOf(found->second);
+}
+
+std::vector<VersionStatus> Manager::Impl::StatusesOf(const Model& model) const {
   std::vector<VersionStatus> statuses;
-  for (auto& [status, load] : found->second.versions.Statuses()) {
+  for (auto& [status, load] : model.versions.Statuses()) {
     status.memory_bytes = memory_.TakenBy(load);
     status.is_memory_measured = memory_.IsMeasured(load);
     statuses.push_back(std::move(status));
@@ -338,15 +354,30 @@ Status Manager::Impl::SourceStatus(std::string_view name) {
 std::map<std::string, LabelState> Manager::Impl::Labels(std::string_view name) {
   MutexLock lock(mutex_);
   const Model* model = FindConfigured(name);
+  return model == nullptr ? std::map<std::string, LabelState>() : LabelsOf(*model);
+}
+
+std::map<std::string, LabelState> Manager::Impl::LabelsOf(const Model& model) {
   std::map<std::string, LabelState> labels;
-  if (model == nullptr) return labels;
-  for (const auto& [label, version] : model->labels) {
-    const VersionNumber wanted = model->config.labels.at(label);
-    const bool is_coming = !model->was_told || IsSourceWaiting(*model) ||
-                           model->versions.IsReady(wanted) || model->versions.IsAspired(wanted);
+  for (const auto& [label, version] : model.labels) {
+    const VersionNumber wanted = model.config.labels.at(label);
+    const bool is_coming = !model.was_told || IsSourceWaiting(model) ||
+                           model.versions.IsReady(wanted) || model.versions.IsAspired(wanted);
     labels.emplace(label, LabelState{wanted, version, is_coming});
   }
   return labels;
+}
+
+std::optional<ModelOutlook> Manager::Impl::Outlook(std::string_view name) {
+  MutexLock lock(mutex_);
+  const Model* model = FindConfigured(name);
+  if (model == nullptr) return std::nullopt;
+  return ModelOutlook{.is_ready = !model->versions.Ready().empty(),
+                      .is_expected = model->config.load_mode == LoadMode::kAlways,
+                      .was_told = model->was_told,
+                      .source_status = model->source_status,
+                      .versions = StatusesOf(*model),
+                      .labels = LabelsOf(*model)};
 }
 
 Manager::Memory Manager::Impl::MemoryUse() {

@@ -39,13 +39,15 @@ class Manager::Impl final {
 
   Status SetModels(std::vector<ModelConfig> configs, bool is_complete_list) EXCLUDES(mutex_);
   Status RemoveModel(std::string_view name) EXCLUDES(mutex_);
-  void SetAspired(std::string_view name, std::vector<AspiredVersion> versions) EXCLUDES(mutex_);
-  void SetSourceStatus(std::string_view name, Status status) EXCLUDES(mutex_);
+  void SetAspired(std::string_view name, std::vector<AspiredVersion> versions, uint64_t generation)
+      EXCLUDES(mutex_);
+  void SetSourceStatus(std::string_view name, Status status, uint64_t generation) EXCLUDES(mutex_);
   bool LoadOnDemand(Demand demand) EXCLUDES(mutex_);
   std::vector<std::string> ModelNames() EXCLUDES(mutex_);
   std::vector<VersionStatus> VersionStatuses(std::string_view name) EXCLUDES(mutex_);
   Status SourceStatus(std::string_view name) EXCLUDES(mutex_);
   std::map<std::string, LabelState> Labels(std::string_view name) EXCLUDES(mutex_);
+  std::optional<ModelOutlook> Outlook(std::string_view name) EXCLUDES(mutex_);
   Memory MemoryUse() EXCLUDES(mutex_);
   bool WaitUntilIdle(SteadyTime until) EXCLUDES(mutex_);
   void StartDrain() EXCLUDES(mutex_);
@@ -57,8 +59,8 @@ class Manager::Impl final {
  private:
   // A request that waits for a model that is loaded on demand.
   struct Waiter {
-    uint64_t number = 0;
     std::optional<VersionNumber> version;  // none: any
+    SteadyTime deadline = kNoDeadline;
     OnLoaded done;
     std::function<bool()> is_wanted;  // null: yes
   };
@@ -80,13 +82,18 @@ class Manager::Impl final {
     uint64_t recent_uses = 0;  // between the last two looks
     SteadyTime retried_since;  // when requests last had failed loads begun anew
     std::vector<Waiter> waiters;
-    // Those who waited are being told that it is ready: until they have its handles it stays.
-    int answering = 0;
+    // For the first deadline of those, or an earlier time; none: nobody who waits has one.
+    std::optional<TimerId> timer;
+    // Of those who are being told that it is ready: until they have its handles it stays. Shared
+    // with the calls that tell them, which this model may not outlive.
+    std::shared_ptr<int> answering = std::make_shared<int>(0);
   };
   using Calls = std::vector<Task>;
   class Change;
 
   Model* FindConfigured(std::string_view name) REQUIRES(mutex_);
+  // Null also if the source answers an earlier configuration.
+  Model* FindToldOf(std::string_view name, uint64_t generation) REQUIRES(mutex_);
   Status CheckConfigs(const std::vector<ModelConfig>& configs) const REQUIRES(mutex_);
   void Configure(ModelConfig config) REQUIRES(mutex_);
   void Remove(Model& model) REQUIRES(mutex_);
@@ -101,6 +108,8 @@ class Manager::Impl final {
   }
   // Versions that labels keep, because those that they shall move to are not ready yet.
   static std::set<VersionNumber> HeldByLabels(const Model& model);
+  std::vector<VersionStatus> StatusesOf(const Model& model) const REQUIRES(mutex_);
+  static std::map<std::string, LabelState> LabelsOf(const Model& model);
   void StartUnload(Model& model, VersionNumber number) REQUIRES(mutex_);
   void UnloadAll(Model& model) REQUIRES(mutex_);
   // Has something unloaded when the lookup has been published. `is_version`: a version is
@@ -182,6 +191,8 @@ class Manager::Impl final {
 
   void AddWaiter(Model& model, std::optional<VersionNumber> version, Demand demand)
       REQUIRES(mutex_);
+  // Has versions begun anew that failed, and that the request needs; not too often.
+  void RetryForRequest(Model& model, std::optional<VersionNumber> version) REQUIRES(mutex_);
   // What there is to say to those who wait for the version, or for any; none: nothing yet.
   std::optional<Status> AnswerFor(const Model& model, std::optional<VersionNumber> version) const
       REQUIRES(mutex_);
@@ -191,10 +202,12 @@ class Manager::Impl final {
   void RefuseWaiters(Model& model, const Status& error) REQUIRES(mutex_);
   void Answer(OnLoaded done, Status status) REQUIRES(mutex_);
   // Ends what SettleWaiters began with OK.
-  void FinishAnswers(const std::string& name) EXCLUDES(mutex_);
+  void FinishAnswers(int& answering) EXCLUDES(mutex_);
   // Answers those who do not wait any more.
   void DropGoneWaiters(Model& model) REQUIRES(mutex_);
-  void TimeOutWaiter(const std::string& name, uint64_t number) EXCLUDES(mutex_);
+  // Sets the model's timer, unless it is for no later time; cancels it if nobody waits.
+  void TimeWaiters(Model& model, SteadyTime deadline) REQUIRES(mutex_);
+  void TimeOutWaiters(const std::string& name) EXCLUDES(mutex_);
   // Looks which models were used, and unloads those that were idle for long.
   void LookAtUse() EXCLUDES(mutex_);
   void NoteUse(Model& model, SteadyTime now) REQUIRES(mutex_);
@@ -231,7 +244,6 @@ class Manager::Impl final {
   int unloads_running_ GUARDED_BY(mutex_) = 0;
   uint64_t unloading_bytes_ GUARDED_BY(mutex_) = 0;
   uint64_t load_count_ GUARDED_BY(mutex_) = 0;
-  uint64_t waiter_count_ GUARDED_BY(mutex_) = 0;
   bool is_initial_ GUARDED_BY(mutex_) = true;  // more load threads than later
   bool looks_at_use_ GUARDED_BY(mutex_) = false;
   bool draining_ GUARDED_BY(mutex_) = false;

@@ -72,6 +72,79 @@ TEST_F(ManagerLoadTest, FailedVersionIsTriedAgainWhenItsFilesChange) {
   EXPECT_EQ(broken->loads, 3);
 }
 
+TEST_F(ManagerLoadTest, UnloadedAndLoadedByAnOperatorIsTriedAgain) {
+  auto plan = NewPlan();
+  plan->failures_left = 3;  // the load and its two retries
+  AspireAndWait(Aspire(FakeVersion(1, plan)));
+  ASSERT_TRUE(manager_.WaitFor([&] { return plan->failures_left == 0; }));
+  ASSERT_TRUE(manager_.WaitUntilIdle());
+  ASSERT_TRUE(manager_.SetModel({.name = "m"}).ok());  // the same again changes nothing
+  ASSERT_TRUE(manager_.WaitUntilIdle());
+  EXPECT_EQ(plan->loads, 3);
+  ASSERT_TRUE(manager_.SetModel({.name = "m", .load_mode = LoadMode::kNever}).ok());
+  ASSERT_TRUE(manager_.SetModel({.name = "m"}).ok());
+  ASSERT_TRUE(manager_.WaitUntilIdle());
+  EXPECT_EQ(Serving(), 1);
+}
+
+TEST_F(ManagerLoadTest, AConfigurationMayHaveFailedLoadsTriedAgainWithAllTheirRetries) {
+  auto plan = NewPlan();
+  plan->failures_left = 5;
+  AspireAndWait(Aspire(FakeVersion(1, plan)));
+  ASSERT_TRUE(manager_.WaitFor([&] { return plan->failures_left == 2; }));
+  ASSERT_TRUE(manager_.WaitUntilIdle());
+  ASSERT_TRUE(manager_.SetModel({.name = "m", .retries_failed = true}).ok());
+  EXPECT_TRUE(manager_.WaitFor([&] { return Serving() == 1; }));
+}
+
+TEST_F(ManagerLoadTest, WhatHangsIsTriedAgainWhenItHasEnded) {
+  ModelConfig config = {.name = "m", .load_timeout = std::chrono::milliseconds(1)};
+  ASSERT_TRUE(manager_.SetModel(config).ok());
+  const auto plan = BeginLoad();
+  ASSERT_TRUE(manager_.WaitFor([&] { return StatusOf(1).state == VersionState::kEnd; }));
+  config.load_timeout = Duration::zero();
+  config.retries_failed = true;
+  ASSERT_TRUE(manager_.SetModel(config).ok());
+  EXPECT_EQ(StatusOf(1).state, VersionState::kStart);
+  EXPECT_TRUE(StatusOf(1).status.ok());
+  gate_.Open();
+  EXPECT_TRUE(manager_.WaitFor([&] { return Serving() == 1; }));
+  EXPECT_EQ(plan->loads, 2);
+}
+
+TEST_F(ManagerLoadTest, AFailedLoadIsRetriedByTheNewestLoader) {
+  BeginLoad("m", /*failures=*/1);
+  auto other = NewPlan();
+  other->failures_left = 1000;
+  AspiredVersion changed = FakeVersion(1, other);
+  changed.revision = 1;
+  manager_.SetAspired("m", Aspire(std::move(changed)));
+  manager_.SetAspired("m", Aspire(FakeVersion(1, NewPlan())));  // changed back
+  gate_.Open();
+  EXPECT_TRUE(manager_.WaitFor([&] { return Serving() == 1; }));
+  EXPECT_EQ(other->loads, 0);
+}
+
+TEST_F(ManagerLoadTest, WhatWasFoundForAnEarlierConfigurationIsLeftAlone) {
+  ASSERT_TRUE(manager_.SetModel({.name = "m", .generation = 2}).ok());
+  manager_.SetAspired("m", Aspire(FakeVersion(1, NewPlan())), 1);
+  manager_.SetSourceStatus("m", absl::NotFoundError("no folder"), 1);
+  EXPECT_TRUE(manager_.VersionStatuses("m").empty());
+  EXPECT_TRUE(manager_.SourceStatus("m").ok());
+  EXPECT_FALSE(manager_.Outlook("m")->was_told);
+  manager_.SetAspired("m", Aspire(FakeVersion(2, NewPlan())), 2);
+  ASSERT_TRUE(manager_.WaitUntilIdle());
+  const ModelOutlook outlook = *manager_.Outlook("m");
+  EXPECT_TRUE(outlook.was_told && outlook.is_ready && outlook.is_expected);
+  ASSERT_EQ(outlook.versions.size(), 1U);
+  EXPECT_TRUE(outlook.versions[0].is_aspired);
+  ASSERT_TRUE(manager_.SetModel({.name = "m", .generation = 3}).ok());
+  EXPECT_FALSE(manager_.Outlook("m")->was_told);
+  manager_.SetSourceStatus("m", absl::NotFoundError("no folder"));  // whichever it is
+  EXPECT_TRUE(manager_.Outlook("m")->was_told);
+  EXPECT_FALSE(manager_.Outlook("unknown"));
+}
+
 TEST_F(ManagerLoadTest, FilesThatChangeDuringALoadThatFailsAreLoadedAtOnce) {
   Manager manager(FastRetries(0));
   ASSERT_TRUE(manager.SetModel({.name = "m"}).ok());

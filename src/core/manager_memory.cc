@@ -128,7 +128,7 @@ std::vector<Manager::Impl::Model*> Manager::Impl::MovableModels() {
   const SteadyTime now = background_->Now();
   std::vector<Model*> models;
   for (auto& [name, model] : models_) {
-    if (Movable(model) == 0 || model.answering > 0) continue;  // soon
+    if (Movable(model) == 0 || *model.answering > 0) continue;  // soon
     NoteUse(model, now);
     models.push_back(&model);
   }

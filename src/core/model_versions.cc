@@ -24,12 +24,9 @@ void ModelVersions::Aspire(AspiredVersion wanted) {
   const bool was_aspired = !is_new && std::exchange(version.is_aspired, true);
   switch (version.phase) {
     case VersionPhase::kLoading:
-      // Begun if that load fails; otherwise the new loader is not needed.
-      if (version.job->is_cancelled || version.revision != version.loaded_revision)
-        version.loader = std::move(loader);
-      return;
     case VersionPhase::kReady:
-      // As it is. The loader, of the files as they are now, is for the case that it breaks.
+      // As it is. The loader, of the files as they are now, is for the case that the load fails, or
+      // what was loaded breaks.
       version.loader = std::move(loader);
       return;
     case VersionPhase::kUnloading:
@@ -111,6 +108,7 @@ std::optional<VersionNumber> ModelVersions::LowestReady() const {
 std::shared_ptr<LoadJob> ModelVersions::StartLoad(VersionNumber number, uint64_t load) {
   Version& version = versions_.at(number);
   version.phase = VersionPhase::kLoading;
+  version.needed_bytes = 0;
   version.loaded_revision = version.revision;
   version.load = load;
   version.job = std::make_shared<LoadJob>();
@@ -209,6 +207,16 @@ void ModelVersions::Retry(VersionNumber number, int failures) {
 void ModelVersions::RetryAll() {
   for (auto& [number, version] : versions_) {
     if (MayRetry(version)) version.phase = VersionPhase::kNew;
+  }
+}
+
+void ModelVersions::BeginFailed() {
+  for (auto& [number, version] : versions_) {
+    if (version.phase != VersionPhase::kError || !version.is_aspired || !version.loader.ok())
+      continue;
+    version.failures = 0;
+    version.phase = VersionPhase::kNew;
+    Publish(number, version, VersionState::kStart, OkStatus());
   }
 }
 
@@ -311,7 +319,9 @@ std::vector<std::pair<VersionNumber, Status>> ModelVersions::Broken() const {
 std::vector<std::pair<VersionStatus, uint64_t>> ModelVersions::Statuses() const {
   std::vector<std::pair<VersionStatus, uint64_t>> statuses;
   for (auto item = versions_.rbegin(); item != versions_.rend(); ++item) {
-    statuses.emplace_back(item->second.published, item->second.load);
+    VersionStatus status = item->second.published;
+    status.is_aspired = item->second.is_aspired;
+    statuses.emplace_back(std::move(status), item->second.load);
   }
   return statuses;
 }
@@ -354,12 +364,14 @@ Status ModelVersions::NewestError() const {
   return OkStatus();
 }
 
-Status ModelVersions::ErrorOf(VersionNumber number) const {
+bool ModelVersions::HasFailed(VersionNumber number) const {
   const auto found = versions_.find(number);
-  if (found == versions_.end()) return OkStatus();
-  const Version& version = found->second;
-  const bool has_failed = version.is_aspired && version.phase == VersionPhase::kError;
-  return has_failed ? version.published.status : OkStatus();
+  return found != versions_.end() && found->second.is_aspired &&
+         found->second.phase == VersionPhase::kError;
+}
+
+Status ModelVersions::ErrorOf(VersionNumber number) const {
+  return HasFailed(number) ? versions_.at(number).published.status : OkStatus();
 }
 
 bool ModelVersions::IsBusy() const {

@@ -64,6 +64,9 @@ class ModelVersions final {
   void Retry(VersionNumber number, int failures);
   // kError -> kNew for all that are aspired and could be loaded, however often they have failed.
   void RetryAll();
+  // As new for all that are aspired and in error, if the source gave a loader: their failures are
+  // forgotten. What hangs is begun when it has ended.
+  void BeginFailed();
   // kError -> kNew for what failed for want of memory and together needed no more than this.
   // Returns how much that is.
   uint64_t RetryFitting(uint64_t free_bytes);
@@ -107,6 +110,8 @@ class ModelVersions final {
   bool IsAnyComing() const;
   bool IsComing(VersionNumber number) const;
   bool IsAnyLoading() const;
+  // True if the version is aspired and in error.
+  bool HasFailed(VersionNumber number) const;
   // Why the newest aspired version is not there; OK if there is none in error.
   Status NewestError() const;
   // The same for one version.

@@ -31,11 +31,16 @@ class AspiredTarget {
   // The complete list of the versions of `model` that shall be loaded. A version missing from it is
   // no longer wanted; one that is loaded already stays as it is, and its new loader is only used
   // if it is to be loaded again. Does nothing if the model is not configured. Returns at once.
-  virtual void SetAspired(std::string_view model, std::vector<AspiredVersion> versions) = 0;
+  // `generation`: of the configuration for which it was found (ModelConfig::generation); what was
+  // found for an older one than is in force is left alone. 0: for the one in force, whichever it
+  // is.
+  virtual void SetAspired(std::string_view model, std::vector<AspiredVersion> versions,
+                          uint64_t generation = 0) = 0;
 
   // The source cannot tell which versions there are (error), or can again (OK). Unloads nothing.
   // FAILED_PRECONDITION: it can, but one of them is not complete; the source waits for it.
-  virtual void SetSourceStatus(std::string_view model, Status status) = 0;
+  // `generation` as above.
+  virtual void SetSourceStatus(std::string_view model, Status status, uint64_t generation = 0) = 0;
 };
 
 // Watches the versions of some models and tells a target. Thread-safe.

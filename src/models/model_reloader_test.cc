@@ -69,7 +69,10 @@ class HoldingBackground final : public core::Background {
   }
 
   SteadyTime Now() const override { return threads_.Now(); }
-  void RunAt(SteadyTime time, Task task) override { threads_.RunAt(time, std::move(task)); }
+  core::TimerId RunAt(SteadyTime time, Task task) override {
+    return threads_.RunAt(time, std::move(task));
+  }
+  void Cancel(const core::TimerId& timer) override { threads_.Cancel(timer); }
   void RunLoad(Task task, bool continues) override {
     if (continues || !held_.Take(task)) threads_.RunLoad(std::move(task), continues);
   }

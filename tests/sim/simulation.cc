@@ -120,7 +120,7 @@ class Simulation::SimLoader final : public core::Loader {
 Simulation::Simulation(SimulationOptions options)
     : options_(options), random_(options.seed), manager_options_(RandomOptions()) {
   manager_ = std::make_unique<core::Manager>(manager_options_, [this](core::SnapshotCell&) {
-    auto background = std::make_unique<VirtualBackground>();
+    auto background = std::make_unique<core::VirtualBackground>();
     background_ = background.get();
     background_->SetLoadThreads(manager_options_.load_threads);
     return background;
@@ -162,6 +162,8 @@ core::ModelConfig Simulation::RandomConfig(const std::string& name) {
   if (Chance(5)) config.load_mode = LoadMode::kNever;
   if (Chance(50)) config.unload_after_idle = milliseconds(200);
   config.keep_loaded = Chance(20);
+  config.generation = ++generation_;
+  config.retries_failed = Chance(20);
   return config;
 }
 
@@ -266,8 +268,11 @@ void Simulation::SourceTells() {
     versions.push_back(std::move(version));
     text += fmt::format(" {}", number);
   }
-  Trace(fmt::format("{} is told:{}", name, text));
-  if (const auto found = models_.find(name); found != models_.end()) {
+  const auto found = models_.find(name);
+  const uint64_t current = found == models_.end() ? 0 : found->second.config.generation;
+  const bool is_old = current > 1 && Chance(10);
+  Trace(fmt::format("{} is told:{}{}", name, text, is_old ? ", too late" : ""));
+  if (found != models_.end() && !is_old) {
     Expected& model = found->second;
     model.aspired = numbers;
     model.without_loader = without_loader;
@@ -275,7 +280,8 @@ void Simulation::SourceTells() {
     model.was_told = true;
     if (numbers.empty()) model.was_ready = false;
   }
-  manager_->SetAspired(name, std::move(versions));
+  const uint64_t generation = Chance(50) ? current : 0;
+  manager_->SetAspired(name, std::move(versions), is_old ? current - 1 : generation);
 }
 
 void Simulation::SourceFails() {

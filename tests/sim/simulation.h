@@ -14,8 +14,8 @@
 #include <string>
 #include <vector>
 
+#include "core/background_fake.h"
 #include "core/manager.h"
-#include "tests/sim/virtual_background.h"
 
 namespace penstock::sim {
 
@@ -112,7 +112,8 @@ class Simulation final {
   const SimulationOptions options_;
   std::mt19937_64 random_;
   const core::ManagerOptions manager_options_;
-  VirtualBackground* background_ = nullptr;
+  core::VirtualBackground* background_ = nullptr;
+  uint64_t generation_ = 0;  // of the configurations
   std::unique_ptr<core::Manager> manager_;
 
   std::map<std::string, Expected> models_;

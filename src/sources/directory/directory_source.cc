@@ -55,7 +55,7 @@ void DirectorySource::Stop() {
   if (thread_.joinable()) thread_.join();
 }
 
-Status DirectorySource::SetModels(std::vector<DirectoryModel> models) {
+Status DirectorySource::CheckModels(const std::vector<DirectoryModel>& models) {
   std::set<std::string_view> names;
   for (const DirectoryModel& model : models) {
     TRY(CheckModel(model));
@@ -63,6 +63,11 @@ Status DirectorySource::SetModels(std::vector<DirectoryModel> models) {
       return InvalidArgument("the model \"{}\" is configured twice", model.name);
     }
   }
+  return OkStatus();
+}
+
+Status DirectorySource::SetModels(std::vector<DirectoryModel> models) {
+  TRY(CheckModels(models));
   {
     MutexLock lock(mutex_);
     models_ = std::move(models);
@@ -94,7 +99,7 @@ bool DirectorySource::TakeModels() {
   std::erase_if(watched_, [&](const auto& item) {
     if (models.contains(item.first)) return false;
     watches_.Remove(item.first);
-    target_->SetAspired(item.first, {});
+    target_->SetAspired(item.first, {}, item.second.generation);
     return true;
   });
   for (auto& [name, model] : models) SetModel(std::move(model));
@@ -102,6 +107,7 @@ bool DirectorySource::TakeModels() {
 }
 
 void DirectorySource::SetModel(DirectoryModel model) {
+  const uint64_t generation = model.generation;
   auto found = watched_.find(model.name);
   if (found != watched_.end() && found->second.look.model().base_path == model.base_path) {
     found->second.look.SetSelection(std::move(model.selection));
@@ -114,6 +120,7 @@ void DirectorySource::SetModel(DirectoryModel model) {
     found = watched_.emplace(model.name, std::move(watched)).first;
   }
   Watched& watched = found->second;
+  watched.generation = generation;
   // The target may have forgotten a model that was removed and added again.
   watched.was_told = false;
   watched.shall_tell_error = true;
@@ -142,7 +149,7 @@ void DirectorySource::TellStatus(Watched& watched, const Status& status) const {
   const std::string error = std::string(MessageOf(status));
   const bool is_again = std::exchange(watched.shall_tell_error, false) && !error.empty();
   if (std::exchange(watched.error, error) == error && !is_again) return;
-  target_->SetSourceStatus(watched.look.model().name, status);
+  target_->SetSourceStatus(watched.look.model().name, status, watched.generation);
 }
 
 SteadyTime DirectorySource::NextLook(const Found& found) const {
@@ -162,7 +169,7 @@ void DirectorySource::Tell(Watched& watched, const Found& found) const {
   }
   watched.was_told = true;
   watched.told = found.wanted;
-  target_->SetAspired(name, std::move(versions));
+  target_->SetAspired(name, std::move(versions), watched.generation);
 }
 
 void DirectorySource::ReadChanges() {

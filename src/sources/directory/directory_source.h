@@ -52,9 +52,11 @@ class DirectorySource final : public core::Source {
 
   // The complete list of models; replaces the earlier one and is looked at right away. A model that
   // is left out is told to the target as having no versions. The target must know the models by
-  // then. Errors, and then nothing changes: INVALID_ARGUMENT for an empty or repeated name, an
-  // empty base path, a count below 1, a negative version.
+  // then. Errors, and then nothing changes: as CheckModels.
   Status SetModels(std::vector<DirectoryModel> models) EXCLUDES(mutex_);
+  // INVALID_ARGUMENT for an empty or repeated name, an empty base path, a count below 1, a negative
+  // version.
+  static Status CheckModels(const std::vector<DirectoryModel>& models);
 
  private:
   // What is known of one model. Only on the source's thread.
@@ -63,6 +65,7 @@ class DirectorySource final : public core::Source {
         : look(std::move(model), options, watches) {}
 
     ModelLook look;
+    uint64_t generation = 0;
     SteadyTime due;         // of the next look
     SteadyTime busy_until;  // not before that, whatever changes
     bool was_told = false;

@@ -21,19 +21,23 @@ namespace penstock {
 
 namespace fs = std::filesystem;
 
-// Remembers what it was told, as "1,2" (versions), "1!" (no loader), "error: ...". Thread-safe.
+// Remembers what it was told, as "1,2" (versions), "1!" (no loader), "error: ...", and with " of 3"
+// for generation 3. Thread-safe.
 class Target final : public core::AspiredTarget {
  public:
-  void SetAspired(std::string_view model, std::vector<core::AspiredVersion> versions) override {
+  void SetAspired(std::string_view model, std::vector<core::AspiredVersion> versions,
+                  uint64_t generation = 0) override {
     std::string text;
     for (const core::AspiredVersion& version : versions) {
       text += fmt::format("{}{}{}", text.empty() ? "" : ",", version.version.value,
                           version.loader.ok() ? "" : "!");
     }
-    Add(model, text);
+    Add(model, text + GenerationText(generation));
   }
-  void SetSourceStatus(std::string_view model, Status status) override {
-    Add(model, status.ok() ? "ok" : "error: " + StatusCodeName(status.code()),
+  void SetSourceStatus(std::string_view model, Status status, uint64_t generation = 0) override {
+    Add(model,
+        (status.ok() ? "ok" : "error: " + StatusCodeName(status.code())) +
+            GenerationText(generation),
         std::string(MessageOf(status)));
   }
   // The next thing told of `model`; waits for it.
@@ -55,6 +59,9 @@ class Target final : public core::AspiredTarget {
   }
 
  private:
+  static std::string GenerationText(uint64_t generation) {
+    return generation == 0 ? "" : fmt::format(" of {}", generation);
+  }
   void Add(std::string_view model, std::string text, std::string message = "") {
     MutexLock lock(mutex_);
     if (!message.empty()) last_message_ = std::move(message);

@@ -48,6 +48,23 @@ TEST_F(DirectorySourceTest, Selections) {
   EXPECT_EQ(target_.Next("m"), "");
 }
 
+TEST_F(DirectorySourceTest, WhatIsToldNamesTheGenerationForWhichItWasFound) {
+  Make("m/1");
+  const auto source = Source();
+  source->Start(target_);
+  const auto set = [&](const std::string& path, uint64_t generation) {
+    ASSERT_TRUE(source->SetModels({{"m", Base(path), {}, generation}}).ok());
+  };
+  set("m", 3);
+  EXPECT_EQ(target_.Next("m"), "1 of 3");
+  set("m", 4);
+  EXPECT_EQ(target_.Next("m"), "1 of 4");
+  set("missing", 5);
+  EXPECT_EQ(target_.Next("m"), "error: NOT_FOUND of 5");
+  ASSERT_TRUE(source->SetModels({}).ok());
+  EXPECT_EQ(target_.Next("m"), " of 5");
+}
+
 TEST_F(DirectorySourceTest, MissingBasePathIsToldOnceAndHarmsNoOtherModel) {
   Make("b/1");
   const auto source = Source();

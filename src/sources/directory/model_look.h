@@ -21,6 +21,7 @@ struct DirectoryModel {
   std::string name;
   std::string base_path;
   core::VersionSelection selection;  // default: the latest one
+  uint64_t generation = 0;           // of its configuration, told to the target; 0: none
 };
 
 // Where a version lies, and the state of its files.

@@ -60,7 +60,7 @@ void ObjectStoreSource::Stop() {
   if (thread_.joinable()) thread_.join();
 }
 
-Status ObjectStoreSource::SetModels(std::vector<ObjectStoreModel> models) {
+Status ObjectStoreSource::CheckModels(const std::vector<ObjectStoreModel>& models) {
   std::set<std::string_view> names;
   for (const ObjectStoreModel& model : models) {
     TRY(ParseS3Path(model.base_path).status());
@@ -69,6 +69,11 @@ Status ObjectStoreSource::SetModels(std::vector<ObjectStoreModel> models) {
       return InvalidArgument("the model \"{}\" is configured twice", model.name);
     }
   }
+  return OkStatus();
+}
+
+Status ObjectStoreSource::SetModels(std::vector<ObjectStoreModel> models) {
+  TRY(CheckModels(models));
   if (!models.empty()) TRY(Prepare());
   MutexLock lock(mutex_);
   models_ = std::move(models);
@@ -187,7 +192,7 @@ void ObjectStoreSource::TakeModels() {
   }
   std::erase_if(watched_, [&](const auto& item) {
     if (models.contains(item.first)) return false;
-    target_->SetAspired(item.first, {});
+    target_->SetAspired(item.first, {}, item.second.model.generation);
     return true;
   });
   for (auto& [name, model] : models) {
@@ -255,7 +260,7 @@ void ObjectStoreSource::Tell(Watched& watched, const FoundVersions& found) {
     versions.push_back(
         {version, MakeLoader(watched, version, found.prefixes.at(version)), revision});
   }
-  target_->SetAspired(watched.model.name, std::move(versions));
+  target_->SetAspired(watched.model.name, std::move(versions), watched.model.generation);
 }
 
 StatusOr<std::unique_ptr<core::Loader>> ObjectStoreSource::MakeLoader(const Watched& watched,
@@ -283,7 +288,7 @@ void ObjectStoreSource::TellStatus(Watched& watched, Status status) {
   const bool is_again = std::exchange(watched.shall_tell_status, false) && !status.ok();
   if (status == watched.status && !is_again) return;
   watched.status = status;
-  target_->SetSourceStatus(watched.model.name, std::move(status));
+  target_->SetSourceStatus(watched.model.name, std::move(status), watched.model.generation);
 }
 
 void ObjectStoreSource::KeepFolders() {

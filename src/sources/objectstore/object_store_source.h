@@ -27,6 +27,7 @@ struct ObjectStoreModel {
   std::string name;
   std::string base_path;  // s3://bucket/path
   core::VersionSelection selection;
+  uint64_t generation = 0;  // of its configuration, told to the target; 0: none
 };
 
 struct ObjectStoreSourceOptions {
@@ -57,8 +58,11 @@ class ObjectStoreSource final : public core::Source {
   void Start(core::AspiredTarget& target) override;
   void Stop() override EXCLUDES(mutex_);
 
-  // The complete list of models; as DirectorySource::SetModels.
+  // The complete list of models; as DirectorySource::SetModels. Errors: as Prepare and CheckModels.
   Status SetModels(std::vector<ObjectStoreModel> models) EXCLUDES(mutex_);
+  // INVALID_ARGUMENT for a repeated name, a base path that is no URL of a bucket, a count below 1,
+  // a negative version.
+  static Status CheckModels(const std::vector<ObjectStoreModel>& models);
 
   // True if the last look at the model found the version, wanted or not.
   bool HasVersion(const std::string& model, core::VersionNumber version) const EXCLUDES(mutex_);

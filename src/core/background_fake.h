@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A manager's background on one thread and a clock that the simulation moves.
+// A manager's background on one thread and a clock that the test moves.
 #pragma once
 
 #include <cstddef>
@@ -11,13 +11,18 @@
 
 #include "core/background.h"
 
-namespace penstock::sim {
+namespace penstock::core {
 
-// The manager only queues here; the simulation decides what runs next. One thread.
-class VirtualBackground final : public core::Background {
+// The manager only queues here; the test decides what runs next. One thread.
+class VirtualBackground final : public Background {
  public:
   SteadyTime Now() const override { return now_; }
-  void RunAt(SteadyTime time, Task task) override { timers_.emplace(time, std::move(task)); }
+  TimerId RunAt(SteadyTime time, Task task) override {
+    const TimerId timer{time, ++last_timer_};
+    timers_.emplace(timer, std::move(task));
+    return timer;
+  }
+  void Cancel(const TimerId& timer) override { timers_.erase(timer); }
   void RunLoad(Task task, bool continues) override {
     if (continues) {
       loads_.push_front(std::move(task));
@@ -27,14 +32,14 @@ class VirtualBackground final : public core::Background {
   }
   void SetLoadThreads(int threads) override { threads_ = threads; }
   void NoteHungLoads(int change) override { hung_ += change; }
-  void FreeSnapshot(std::unique_ptr<const core::Snapshot> snapshot) override {
+  void FreeSnapshot(std::unique_ptr<const Snapshot> snapshot) override {
     snapshots_.push_back(std::move(snapshot));
   }
-  void Unload(std::unique_ptr<core::VersionEntry> entry, Task on_unloaded) override {
+  void Unload(std::unique_ptr<VersionEntry> entry, Task on_unloaded) override {
     retired_.emplace_back(std::move(entry), std::move(on_unloaded));
   }
 
-  // --- What the simulation may do. Each returns false if there is nothing of the kind to do.
+  // --- What the test may do. Each returns false if there is nothing of the kind to do.
 
   // Runs the next step of a load if a thread is free. While it runs, others may be run.
   bool RunLoadStep() {
@@ -63,11 +68,11 @@ class VirtualBackground final : public core::Background {
   void Advance(Duration by) { now_ += by; }
   bool AdvanceToNextTimer() {
     if (timers_.empty()) return false;
-    now_ = std::max(now_, timers_.begin()->first);
+    now_ = std::max(now_, timers_.begin()->first.time);
     return true;
   }
   bool RunDueTimer() {
-    if (timers_.empty() || timers_.begin()->first > now_) return false;
+    if (timers_.empty() || timers_.begin()->first.time > now_) return false;
     Task task = std::move(timers_.begin()->second);
     timers_.erase(timers_.begin());
     task();
@@ -75,17 +80,19 @@ class VirtualBackground final : public core::Background {
   }
   int threads() const { return threads_ + hung_; }
   int running() const { return running_; }
+  size_t timer_count() const { return timers_.size(); }
   bool IsQuiet() const { return loads_.empty() && running_ == 0 && retired_.empty(); }
 
  private:
   SteadyTime now_{std::chrono::hours(1)};
-  std::multimap<SteadyTime, Task> timers_;
+  std::map<TimerId, Task> timers_;
+  uint64_t last_timer_ = 0;
   std::deque<Task> loads_;
-  std::vector<std::pair<std::unique_ptr<core::VersionEntry>, Task>> retired_;
-  std::vector<std::unique_ptr<const core::Snapshot>> snapshots_;
+  std::vector<std::pair<std::unique_ptr<VersionEntry>, Task>> retired_;
+  std::vector<std::unique_ptr<const Snapshot>> snapshots_;
   int threads_ = 1;
   int hung_ = 0;
   int running_ = 0;
 };
 
-}  // namespace penstock::sim
+}  // namespace penstock::core
