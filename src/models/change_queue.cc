@@ -2,6 +2,7 @@
 #include "models/change_queue.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 namespace penstock {
@@ -44,15 +45,13 @@ std::optional<ChangeRequest> ChangeQueue::TakeNext(
   return std::nullopt;
 }
 
-std::set<std::string> ChangeQueue::UnwantedModels() const {
-  std::set<std::string> models;
-  for (const ChangeRequest& request : requests_) {
+bool ChangeQueue::Unwants(const std::string& model) const {
+  return std::ranges::any_of(requests_, [&](const ChangeRequest& request) {
     const auto* const change = std::get_if<ModelChange>(&request);
-    if (change == nullptr) continue;
-    if (change->kind == ModelChange::Kind::kRemove || change->kind == ModelChange::Kind::kUnload)
-      models.insert(change->model);
-  }
-  return models;
+    return change != nullptr && change->model == model &&
+           (change->kind == ModelChange::Kind::kRemove ||
+            change->kind == ModelChange::Kind::kUnload);
+  });
 }
 
 void ChangeQueue::AnswerGone(SteadyTime now) {

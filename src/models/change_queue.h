@@ -5,7 +5,6 @@
 #include <deque>
 #include <functional>
 #include <optional>
-#include <set>
 #include <string>
 #include <variant>
 
@@ -29,8 +28,8 @@ class ChangeQueue final {
   std::optional<ChangeRequest> TakeNext(
       const std::function<bool(const std::string& model)>& is_busy);
 
-  // The models that some change will remove or unload.
-  std::set<std::string> UnwantedModels() const;
+  // True if some change will remove or unload the model.
+  bool Unwants(const std::string& model) const;
 
   // Answers those whose client has gone (CANCELLED) or whose time is up (DEADLINE_EXCEEDED): they
   // are not carried out.

@@ -52,6 +52,12 @@ bool NamesVersion(const ModelChange& change) {
   return change.kind == ModelChange::Kind::kPin || change.kind == ModelChange::Kind::kLabel;
 }
 
+// Whoever asks for it wants more than to be told how an earlier load ended.
+bool TriesAgain(const ModelChange& change) {
+  return NamesVersion(change) || change.kind == ModelChange::Kind::kLoad ||
+         change.kind == ModelChange::Kind::kPut;
+}
+
 }  // namespace
 
 ModelReloader::ModelReloader(const Settings& settings, ModelSet& models, core::Manager& manager)
@@ -139,12 +145,11 @@ std::map<std::string, ModelPlace> ModelReloader::Places() const {
 Status ModelReloader::ApplyFirst(std::vector<tfs::ConfiguredModel> base, std::string_view where) {
   ModelOverrides overrides;
   if (!settings_.state_file.empty()) TRY(overrides.Read(settings_.state_file));
-  return Apply(std::move(base), std::move(overrides), where).status();
+  return Apply(std::move(base), std::move(overrides), where);
 }
 
-StatusOr<std::set<std::string>> ModelReloader::Apply(std::vector<tfs::ConfiguredModel> base,
-                                                     ModelOverrides overrides,
-                                                     std::string_view where) {
+Status ModelReloader::Apply(std::vector<tfs::ConfiguredModel> base, ModelOverrides overrides,
+                            std::string_view where, std::string_view retried) {
   ASSIGN_OR_RETURN(const std::vector<tfs::ConfiguredModel> models, overrides.Over(base));
   PlaceMap places;
   for (const tfs::ConfiguredModel& model : models) {
@@ -153,7 +158,7 @@ StatusOr<std::set<std::string>> ModelReloader::Apply(std::vector<tfs::Configured
                               overrides.PinOf(model.name)});
   }
   const std::set<std::string> lost = OnTheirWay(Lost(Places(), places));
-  ASSIGN_OR_RETURN(std::set<std::string> moved, models_.Apply(models, where));
+  TRY(models_.Apply(models, where, retried));
   base_ = std::move(base);
   overrides_ = std::move(overrides);
   {
@@ -161,7 +166,7 @@ StatusOr<std::set<std::string>> ModelReloader::Apply(std::vector<tfs::Configured
     places_ = std::move(places);
   }
   pending_.Overtake(lost);
-  return moved;
+  return OkStatus();
 }
 
 std::set<std::string> ModelReloader::OnTheirWay(std::set<std::string> models) const {
@@ -204,14 +209,16 @@ std::optional<ModelReloader::FileLook> ModelReloader::WaitForWork() {
 }
 
 void ModelReloader::ServeChanges() {
-  const auto is_busy = [this](const std::string& model) { return pending_.HasChangeOf(model); };
+  // What will be removed or unloaded is not waited for: changes that came before, and lists, are
+  // applied without delay, and Apply ends them when their model does go.
+  const auto is_busy = [this](const std::string& model) {
+    return pending_.HasChangeOf(model) && !queue_.Unwants(model);
+  };
   do {
     queue_.AnswerGone(Clock::Real().Now());
-    pending_.Overtake(OnTheirWay(queue_.UnwantedModels()));
     while (std::optional<ChangeRequest> request = queue_.TakeNext(is_busy)) {
       if (IsStopping()) return std::visit([](auto& each) { each.done(ShuttingDown()); }, *request);
       std::visit([this](auto& each) { Serve(std::move(each)); }, *request);
-      pending_.Overtake(OnTheirWay(queue_.UnwantedModels()));
     }
   } while (pending_.AnswerSettled());
 }
@@ -233,7 +240,7 @@ void ModelReloader::ReadFile(FileLook look) {
   Status status = text.status();
   if (status.ok()) {
     auto models = tfs::ParseModelConfig(*text, file);
-    status = models.ok() ? Apply(*std::move(models), overrides_, file).status() : models.status();
+    status = models.ok() ? Apply(*std::move(models), overrides_, file) : models.status();
   }
   // What is refused is tried again at the next look, since a platform's library may appear; but it
   // is said once.
@@ -254,40 +261,36 @@ void ModelReloader::Serve(tfs::ReloadRequest request) {
     if (!settings_.allow_version_labels_for_unavailable_models)
       awaited.labels[model.name] = model.labels;
   }
-  awaited.since = std::chrono::system_clock::now();
   ModelOverrides overrides = overrides_;
   overrides.ForgetList();
-  auto moved = Apply(std::move(request.models), std::move(overrides), "ReloadConfigRequest");
-  if (!moved.ok()) {
-    PENSTOCK_LOG(kWarning, "the models stay as they are: {}", MessageOf(moved.status()));
-    return request.done(moved.status());
+  const Status applied =
+      Apply(std::move(request.models), std::move(overrides), "ReloadConfigRequest");
+  if (!applied.ok()) {
+    PENSTOCK_LOG(kWarning, "the models stay as they are: {}", MessageOf(applied));
+    return request.done(applied);
   }
   PENSTOCK_LOG(kInfo, "a client has replaced the list of models: {}",
                fmt::join(awaited.names, ", "));
-  awaited.moved = *std::move(moved);
   pending_.Add({.awaited = std::move(awaited),
                 .model = "",
                 .deadline = request.deadline,
                 .is_wanted = std::move(request.is_wanted),
+                .load = nullptr,
                 .done = [written = WriteState(), done = std::move(request.done)](
                             Status waited) mutable { done(waited.ok() ? written : waited); }});
 }
 
 void ModelReloader::Serve(ModelChange change) {
   AwaitedModels awaited;
-  awaited.since = std::chrono::system_clock::now();
   std::optional<ModelOverrides> before;
   if (NamesVersion(change)) before = overrides_;
-  auto moved = ApplyChange(change);
-  if (!moved.ok()) return change.done(moved.status());
-  awaited.moved = *std::move(moved);
+  if (const Status status = ApplyChange(change); !status.ok()) return change.done(status);
   PENSTOCK_LOG(kInfo, "an operator has changed model {}", change.model);
   if (const Status status = WriteState(); !status.ok()) {
     return change.done(Error(status.code(),
                              "the change is in force, but will not outlive the server: {}",
                              MessageOf(status)));
   }
-  if (change.kind == ModelChange::Kind::kLoad && LoadNow(change)) return;
   if (change.kind != ModelChange::Kind::kRemove) awaited.names.push_back(change.model);
   if (change.kind == ModelChange::Kind::kLabel)
     awaited.labels[change.model][change.label] = change.version;
@@ -295,11 +298,12 @@ void ModelReloader::Serve(ModelChange change) {
   Await(std::move(change), std::move(awaited), std::move(before));
 }
 
-StatusOr<std::set<std::string>> ModelReloader::ApplyChange(const ModelChange& change) {
+Status ModelReloader::ApplyChange(const ModelChange& change) {
   ModelOverrides overrides = overrides_;
   TRY(overrides.Add(change, base_));
   if (NamesVersion(change)) TRY(CheckVersion(change));
-  return Apply(base_, std::move(overrides), "the admin API");
+  return Apply(base_, std::move(overrides), "the admin API",
+               TriesAgain(change) ? change.model : std::string());
 }
 
 void ModelReloader::Await(ModelChange change, AwaitedModels awaited,
@@ -308,7 +312,9 @@ void ModelReloader::Await(ModelChange change, AwaitedModels awaited,
                         .model = change.model,
                         .deadline = change.deadline,
                         .is_wanted = change.is_wanted,
+                        .load = nullptr,
                         .done = nullptr};
+  if (change.kind == ModelChange::Kind::kLoad) pending.load = LoadNow(change);
   pending.done = [this, change = std::move(change),
                   before = std::move(before)](Status status) mutable {
     if (before && status.code() == StatusCode::kFailedPrecondition) TakeBack(change, *before);
@@ -323,24 +329,30 @@ void ModelReloader::Await(ModelChange change, AwaitedModels awaited,
 void ModelReloader::TakeBack(const ModelChange& change, const ModelOverrides& before) {
   ModelOverrides overrides = overrides_;
   if (!overrides.TakeBack(change, before)) return;
-  Status status = Apply(base_, std::move(overrides), "the admin API").status();
-  if (status.ok()) status = WriteState();
-  if (!status.ok()) {
+  if (const Status status = Apply(base_, std::move(overrides), "the admin API"); !status.ok()) {
     PENSTOCK_LOG(kError, "the change of model {} cannot be taken back: {}", change.model,
                  MessageOf(status));
+  } else if (const Status written = WriteState(); !written.ok()) {
+    PENSTOCK_LOG(kError,
+                 "the change of model {} is taken back, but the next start of the server will have "
+                 "it in force: {}",
+                 change.model, MessageOf(written));
   }
 }
 
-bool ModelReloader::LoadNow(ModelChange& change) {
-  const auto done = std::make_shared<absl::AnyInvocable<void(Status)>>(std::move(change.done));
-  if (manager_.LoadOnDemand({.model = change.model,
-                             .deadline = change.deadline,
-                             .done = [done](Status status) { (*done)(std::move(status)); },
-                             .is_wanted = change.is_wanted})) {
-    return true;
-  }
-  change.done = std::move(*done);
-  return false;
+std::shared_ptr<DemandedLoad> ModelReloader::LoadNow(const ModelChange& change) {
+  auto load = std::make_shared<DemandedLoad>([this] {
+    MutexLock lock(mutex_);
+    has_event_ = true;
+    wake_.NotifyOne();
+  });
+  const bool is_on_demand = manager_.LoadOnDemand(
+      {.model = change.model,
+       .deadline = change.deadline,
+       .done = [load](Status status) { load->Answer(std::move(status)); },
+       .is_wanted = [load,
+                     is_wanted = change.is_wanted] { return load->IsWanted() && is_wanted(); }});
+  return is_on_demand ? load : nullptr;
 }
 
 Status ModelReloader::CheckVersion(const ModelChange& change) const {

@@ -48,7 +48,8 @@ class ModelReloader final {
   // UNAVAILABLE. A list answers ABORTED if another change takes away a model that it waits for.
   void Submit(tfs::ReloadRequest request) EXCLUDES(mutex_);
   // The same with the change of an operator. It is applied once those of the same model that came
-  // before have been answered; to remove or unload a model ends their waiting (ABORTED).
+  // before have been answered; to remove or unload a model waits for none, and once that is done
+  // they end (ABORTED).
   void Submit(ModelChange change) EXCLUDES(mutex_);
   // What is configured now.
   std::map<std::string, ModelPlace> Places() const EXCLUDES(mutex_);
@@ -66,13 +67,12 @@ class ModelReloader final {
   void ReadFile(FileLook look);
   void Serve(tfs::ReloadRequest request);
   void Serve(ModelChange change);
-  // Has `base` in force, as changed by `overrides`, and keeps both. Returns the models that are new
-  // or have moved. Errors as ModelSet::Apply; nothing is changed then.
-  StatusOr<std::set<std::string>> Apply(std::vector<tfs::ConfiguredModel> base,
-                                        ModelOverrides overrides, std::string_view where)
-      EXCLUDES(mutex_);
+  // Has `base` in force, as changed by `overrides`, and keeps both. `retried` and errors as
+  // ModelSet::Apply; nothing is changed then.
+  Status Apply(std::vector<tfs::ConfiguredModel> base, ModelOverrides overrides,
+               std::string_view where, std::string_view retried = "") EXCLUDES(mutex_);
   // Adds a change to what is in force. As Apply.
-  StatusOr<std::set<std::string>> ApplyChange(const ModelChange& change);
+  Status ApplyChange(const ModelChange& change);
   // Those of `models` that are not there yet, or of which a change is pending.
   std::set<std::string> OnTheirWay(std::set<std::string> models) const;
   // OK also if there is no file.
@@ -81,8 +81,8 @@ class ModelReloader final {
   void Await(ModelChange change, AwaitedModels awaited, std::optional<ModelOverrides> before);
   // All is as it was before a change whose version cannot be had.
   void TakeBack(const ModelChange& change, const ModelOverrides& before);
-  // True if the model is one that is loaded on demand and is not: it is loaded, and its end told.
-  bool LoadNow(ModelChange& change);
+  // Has a model loaded that is loaded on demand; null if it is not of that kind.
+  std::shared_ptr<DemandedLoad> LoadNow(const ModelChange& change);
   // A version that does not exist must not be pinned: all others would go for it. Nor labelled.
   Status CheckVersion(const ModelChange& change) const;
   bool IsStopping() const EXCLUDES(mutex_);

@@ -271,6 +271,120 @@ TEST_F(ModelReloaderTest, ToRemoveOrUnloadAModelWaitsForNothing) {
   EXPECT_FALSE(reloader_.Places().contains("slow"));
 }
 
+TEST_F(ModelReloaderTest, WhoIsOvertakenIsToldOnceItIsTrue) {
+  held_.HoldNext(1);
+  bool was_there = true;
+  tfs::ReloadRequest list;
+  list.models = {Configured(), Builtin("slow")};
+  list.is_wanted = [] { return true; };
+  std::promise<Status> told;
+  list.done = [&](Status status) {
+    was_there = reloader_.Places().contains("slow");
+    told.set_value(std::move(status));
+  };
+  reloader_.Submit(std::move(list));
+  held_.WaitUntilHeld();
+  Answer change = Submit(Kind::kPut, "slow");
+  EXPECT_EQ(Submit(Kind::kRemove, "slow").Get(), OkStatus());
+  EXPECT_EQ(told.get_future().get().code(), StatusCode::kAborted);
+  EXPECT_FALSE(was_there);
+  EXPECT_EQ(change.Get().code(), StatusCode::kAborted);
+}
+
+TEST_F(ModelReloaderTest, AnOvertakingChangeThatIsRefusedEndsNoWait) {
+  ConfiguredModel shadowed = Builtin("shadowed");
+  shadowed.experiment.shadows.emplace_back().target.model = "slow";
+  held_.HoldNext(2);
+  Answer list = SubmitList({Configured(), Builtin("slow"), shadowed});
+  held_.WaitUntilHeld();
+  Answer load = Submit(Kind::kLoad, "slow");
+  EXPECT_EQ(Submit(Kind::kRemove, "slow").Get().code(), StatusCode::kInvalidArgument);
+  PassOne();
+  EXPECT_FALSE(list.HasCome() || load.HasCome());
+  held_.Release();
+  EXPECT_EQ(list.Get(), OkStatus());
+  EXPECT_EQ(load.Get(), OkStatus());
+}
+
+TEST_F(ModelReloaderTest, TheLoadOfAModelOnDemandHasItsPlaceAmongTheChanges) {
+  ConfiguredModel lazy = Builtin("lazy");
+  lazy.load_mode = core::LoadMode::kOnDemand;
+  ASSERT_EQ(SubmitList({Configured(), lazy}).Get(), OkStatus());
+  held_.HoldNext(1);
+  Answer load = Submit(Kind::kLoad, "lazy");
+  Answer next = Submit(Kind::kUnpin, "lazy");
+  held_.WaitUntilHeld();
+  PassOne();
+  EXPECT_FALSE(load.HasCome() || next.HasCome());
+  held_.Release();
+  EXPECT_EQ(load.Get(), OkStatus());
+  EXPECT_TRUE(manager_.IsModelReady("lazy").value_or(false));
+  EXPECT_EQ(next.Get(), OkStatus());
+  EXPECT_EQ(Submit(Kind::kUnload, "lazy").Get(), OkStatus());
+  ASSERT_TRUE(manager_.WaitUntilIdle());
+  held_.HoldNext(1);
+  Answer again = Submit(Kind::kLoad, "lazy");
+  held_.WaitUntilHeld();
+  EXPECT_EQ(Submit(Kind::kUnload, "lazy").Get(), OkStatus());
+  EXPECT_EQ(again.Get().code(), StatusCode::kAborted);
+}
+
+TEST_F(ModelReloaderTest, TheEndOfTheReloaderDoesNotWaitForALoadOnDemand) {
+  ConfiguredModel lazy = Builtin("lazy");
+  lazy.load_mode = core::LoadMode::kOnDemand;
+  ASSERT_EQ(SubmitList({Configured(), lazy}).Get(), OkStatus());
+  held_.HoldNext(1);
+  Answer load = Submit(Kind::kLoad, "lazy");
+  held_.WaitUntilHeld();
+  PassOne();
+  reloader_.Stop();
+  EXPECT_EQ(load.Get().code(), StatusCode::kUnavailable);
+  held_.Release();  // what the manager says now finds nobody
+  EXPECT_TRUE(manager_.WaitFor([this] { return manager_.IsModelReady("lazy").value_or(false); }));
+}
+
+TEST_F(ModelReloaderTest, LoadTriesAgainWhatHadAllItsRetries) {
+  ConfiguredModel third = Configured();
+  third.name = "third";
+  third.specific = {{3}};
+  EXPECT_EQ(SubmitList({Configured(), third}).Get().code(), StatusCode::kUnknown);
+  const auto loads = [this] { return manager_.VersionStatuses("third").at(0).since; };
+  auto before = loads();
+  EXPECT_EQ(Submit(Kind::kLoad, "third").Get().code(), StatusCode::kFailedPrecondition);
+  EXPECT_GT(loads(), before);
+  before = loads();
+  EXPECT_EQ(Submit(Kind::kUnload, "third").Get(), OkStatus());
+  EXPECT_EQ(Submit(Kind::kLoad, "third").Get().code(), StatusCode::kFailedPrecondition);
+  EXPECT_GT(loads(), before);
+}
+
+TEST_F(ModelReloaderTest, AListThatASourceRefusesChangesNothing) {
+  ConfiguredModel none = Configured();
+  none.name = "none";
+  none.versions = ConfiguredModel::Versions::kLatest;
+  none.latest_count = 0;
+  const Status status = SubmitList({Builtin("new"), none}).Get();
+  EXPECT_EQ(status,
+            absl::InvalidArgumentError("ReloadConfigRequest: the model \"none\" shall "
+                                       "serve the latest 0 versions; at least 1 is needed"));
+  EXPECT_EQ(manager_.ModelNames(), std::vector<std::string>{"m"});
+}
+
+TEST_F(ModelReloaderTest, WhatIsTakenBackIsSoThoughTheStateFileCannotBeWritten) {
+  held_.HoldNext(1);
+  Answer pin = Submit(Kind::kPin, "m", 3);
+  held_.WaitUntilHeld();
+  PassOne();
+  std::filesystem::remove(settings_.state_file);
+  std::filesystem::create_directories(settings_.state_file + "/in_the_way");
+  testing::internal::CaptureStderr();
+  held_.Release();
+  EXPECT_EQ(pin.Get().code(), StatusCode::kFailedPrecondition);
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              HasSubstr("the change of model m is taken back, but the next start of the server"));
+  EXPECT_EQ(reloader_.Places()["m"].pinned_version, std::nullopt);
+}
+
 TEST_F(ModelReloaderTest, AListThatTakesModelsAwayEndsTheWaitForThem) {
   held_.HoldNext(3);
   Answer first = SubmitList({Configured(), Builtin("slow"), Builtin("more")});

@@ -3,8 +3,10 @@
 
 #include <cstdlib>
 #include <memory>
+#include <set>
 #include <utility>
 
+#include "base/check.h"
 #include "infer/builtin_folder.h"
 #include "infer/builtin_models.h"
 #include "loading/model_loader.h"
@@ -54,47 +56,66 @@ ModelSet::ModelSet(const Settings& settings, BackendHost& backends, MetricsRegis
                  return MakeLoader(id, path);
                }) {}
 
-StatusOr<std::set<std::string>> ModelSet::Apply(const std::vector<ConfiguredModel>& models,
-                                                std::string_view where) {
-  TRY(CheckModels(models, where, backends_));
-  MutexLock lock(mutex_);
-  TRY(CheckPlaces(models, where));
-  std::set<std::string> moved;
+struct ModelSet::Parts {
   std::vector<core::ModelConfig> configs;
   std::vector<FixedVersion> builtins;
   std::vector<DirectoryModel> folders;
   std::vector<ObjectStoreModel> objects;
   std::map<std::string, Place, std::less<>> places;
+  ExperimentList experiments;
+  std::set<std::string> names;
+};
+
+Status ModelSet::Apply(const std::vector<ConfiguredModel>& models, std::string_view where,
+                       std::string_view retried) {
+  TRY(CheckModels(models, where, backends_));
+  MutexLock lock(mutex_);
+  TRY(CheckPlaces(models, where));
+  Parts parts = Divide(models, retried);
+  TRY(CheckSources(parts, where));
+  // The manager first: it takes no versions of models that it does not know.
+  TRY(manager_.SetModels(std::move(parts.configs)));
+  ++generation_;
+  experiments_.Set(parts.experiments);
+  places_ = std::move(parts.places);
+  memory_history_.KeepOnly(parts.names);
+  builtins_.SetVersions(std::move(parts.builtins));
+  for (const Status& status :
+       {folders_.SetModels(std::move(parts.folders)), objects_.SetModels(std::move(parts.objects))})
+    PENSTOCK_CHECK(status.ok(), "what was checked is refused");
+  return OkStatus();
+}
+
+ModelSet::Parts ModelSet::Divide(const std::vector<ConfiguredModel>& models,
+                                 std::string_view retried) const {
+  const uint64_t generation = generation_ + 1;
+  Parts parts;
   for (const ConfiguredModel& model : models) {
-    const auto old = places_.find(model.name);
-    if (old == places_.end() || old->second.base_path != model.base_path) moved.insert(model.name);
-    configs.push_back(ManagerConfig(model));
-    places.emplace(model.name, Place{model.base_path, model.platform, WarmUpOf(model)});
+    core::ModelConfig& config = parts.configs.emplace_back(ManagerConfig(model));
+    config.generation = generation;
+    config.retries_failed = model.name == retried;
+    parts.places.emplace(model.name, Place{model.base_path, model.platform, WarmUpOf(model)});
+    parts.experiments.emplace(model.name, model.experiment);
+    parts.names.insert(model.name);
     if (IsBuiltinPath(model.base_path)) {
-      builtins.push_back(BuiltinVersion(model));
+      parts.builtins.push_back(BuiltinVersion(model));
     } else if (IsS3Path(model.base_path)) {
-      objects.push_back(ObjectStoreConfig(model));
+      parts.objects.push_back(ObjectStoreConfig(model));
+      parts.objects.back().generation = generation;
     } else {
-      folders.push_back(DirectoryConfig(model));
+      parts.folders.push_back(DirectoryConfig(model));
+      parts.folders.back().generation = generation;
     }
   }
-  if (!objects.empty()) {
-    if (const Status status = objects_.Prepare(); !status.ok())
-      return Error(status.code(), "{}: {}", where, MessageOf(status));
-  }
-  // The manager first: it takes no versions of models that it does not know.
-  TRY(manager_.SetModels(std::move(configs)));
-  ExperimentList experiments;
-  for (const ConfiguredModel& model : models) experiments.emplace(model.name, model.experiment);
-  experiments_.Set(experiments);
-  places_ = std::move(places);
-  std::set<std::string> names;
-  for (const ConfiguredModel& model : models) names.insert(model.name);
-  memory_history_.KeepOnly(names);
-  builtins_.SetVersions(std::move(builtins));
-  TRY(folders_.SetModels(std::move(folders)));
-  TRY(objects_.SetModels(std::move(objects)));
-  return moved;
+  return parts;
+}
+
+Status ModelSet::CheckSources(const Parts& parts, std::string_view where) {
+  Status status = DirectorySource::CheckModels(parts.folders);
+  if (status.ok()) status = ObjectStoreSource::CheckModels(parts.objects);
+  if (status.ok() && !parts.objects.empty()) status = objects_.Prepare();
+  if (!status.ok()) return Error(status.code(), "{}: {}", where, MessageOf(status));
+  return OkStatus();
 }
 
 Status ModelSet::CheckPlaces(const std::vector<ConfiguredModel>& models,

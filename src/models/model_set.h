@@ -4,7 +4,6 @@
 #pragma once
 
 #include <map>
-#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,14 +29,14 @@ class ModelSet final {
            core::Manager& manager, Experiments& experiments);
 
   // Replaces the list: models that are not in it are unloaded, new ones are loaded, the others go
-  // on. All or nothing; does not wait for loads. Returns the models that are new or have moved.
-  // `where` begins the messages. Errors:
+  // on. All or nothing; does not wait for loads. What could not be loaded of the model `retried` is
+  // tried again. `where` begins the messages. Errors:
   // INVALID_ARGUMENT: see CheckModels, a model that is there and changes its platform, or an object
   // store that cannot be used with these settings;
   // FAILED_PRECONDITION: a label moves to a version that is not available, a model moves between a
   // folder, an object store and what is built in, or the server is shutting down.
-  StatusOr<std::set<std::string>> Apply(const std::vector<ConfiguredModel>& models,
-                                        std::string_view where) EXCLUDES(mutex_);
+  Status Apply(const std::vector<ConfiguredModel>& models, std::string_view where,
+               std::string_view retried = "") EXCLUDES(mutex_);
 
   // True if the model, of the list that was last applied, has the version at its base path: in an
   // object store as of the last look.
@@ -55,6 +54,13 @@ class ModelSet final {
     WarmUpOptions warm_up;
   };
 
+  // A list, as those see it who get it.
+  struct Parts;
+
+  Parts Divide(const std::vector<ConfiguredModel>& models, std::string_view retried) const
+      REQUIRES(mutex_);
+  // All that the sources could have against the list.
+  Status CheckSources(const Parts& parts, std::string_view where) REQUIRES(mutex_);
   Status CheckPlaces(const std::vector<ConfiguredModel>& models, std::string_view where) const
       REQUIRES(mutex_);
   WarmUpOptions WarmUpOf(const ConfiguredModel& model) const;
@@ -76,6 +82,7 @@ class ModelSet final {
 
   mutable Mutex mutex_;  // held while a list is applied, which waits for no source
   std::map<std::string, Place, std::less<>> places_ GUARDED_BY(mutex_);
+  uint64_t generation_ GUARDED_BY(mutex_) = 0;  // of the list; tells what sources say of each
 };
 
 }  // namespace penstock

@@ -4,84 +4,119 @@
 #include <algorithm>
 
 namespace penstock {
-namespace {
 
-constexpr std::chrono::milliseconds kFailureLasts{300};
-
-}  // namespace
-
-bool ModelWait::IsSettled() {
+std::optional<Status> ModelWait::Outcome(bool is_late) {
   // Of a thousand models one that was still under way answers for all, most of the time.
   const size_t count = awaited_.names.size();
-  for (size_t i = 0; i < count; ++i) {
+  for (size_t i = 0; i < count && !is_late; ++i) {
     const size_t position = (under_way_ + i) % count;
     if (!IsUnderWay(awaited_.names[position])) continue;
     under_way_ = position;
-    return false;
+    return std::nullopt;
   }
-  return true;
+  // Each is looked at once more, and that look says both whether it is settled and how.
+  std::string missing;
+  size_t missing_count = 0;
+  Status version_error;
+  for (size_t i = 0; i < count; ++i) {
+    const std::string& name = awaited_.names[i];
+    const Look look = LookAt(name);
+    if (!is_late && (look.model == Progress::kUnderWay || look.versions == Progress::kUnderWay)) {
+      under_way_ = i;
+      return std::nullopt;
+    }
+    if (look.model != Progress::kServed) {
+      missing +=
+          fmt::format("{}{}: {}", missing_count++ == 0 ? "" : "; ", name,
+                      look.model == Progress::kFailed ? MessageOf(look.reason) : "still loading");
+    } else if (look.versions != Progress::kServed) {
+      version_error = look.reason;
+    }
+  }
+  if (missing_count == 0) return version_error;
+  return Error(is_late ? StatusCode::kDeadlineExceeded : StatusCode::kUnknown,
+               "{} model(s) did not become available: {{{}}}", missing_count, missing);
 }
 
 bool ModelWait::IsUnderWay(const std::string& name) const {
-  Status reason;
-  return OfModel(name, reason) == Progress::kUnderWay ||
-         OfLabels(name, reason) == Progress::kUnderWay ||
-         OfPin(name, reason) == Progress::kUnderWay;
+  const Look look = LookAt(name);
+  return look.model == Progress::kUnderWay || look.versions == Progress::kUnderWay;
 }
 
-ModelWait::Progress ModelWait::OfModel(const std::string& name, Status& reason) const {
-  if (manager_.IsModelReady(name).value_or(false) || !manager_.IsModelExpected(name))
-    return Progress::kServed;
-  if (reason = manager_.SourceStatus(name); !reason.ok()) {
+ModelWait::Look ModelWait::LookAt(const std::string& name) const {
+  Look look;
+  const std::optional<core::ModelOutlook> model = manager_.Outlook(name);
+  if (!model || !model->is_expected) return look;
+  look.model = OfModel(*model, look.reason);
+  if (look.model == Progress::kFailed) return look;
+  look.versions = OfLabels(name, *model, look.reason);
+  if (look.versions != Progress::kFailed) {
+    Status reason;
+    const Progress pin = OfPin(name, *model, reason);
+    if (pin == Progress::kFailed) look.reason = reason;
+    if (pin != Progress::kServed) look.versions = pin;
+  }
+  if (look.versions == Progress::kUnderWay) {
+    look.reason = Error(StatusCode::kDeadlineExceeded,
+                        "a version of model {} that a label or pin names is still loading", name);
+  }
+  return look;
+}
+
+ModelWait::Progress ModelWait::OfModel(const core::ModelOutlook& model, Status& reason) {
+  if (model.is_ready) return Progress::kServed;
+  if (!model.was_told) return Progress::kUnderWay;
+  if (!model.source_status.ok()) {
+    reason = model.source_status;
     // The source itself waits, for a version that is not complete.
     const bool is_waiting = reason.code() == StatusCode::kFailedPrecondition;
     return is_waiting ? Progress::kUnderWay : Progress::kFailed;
   }
-  const bool has_moved = awaited_.moved.contains(name);
-  const auto now = std::chrono::system_clock::now();
-  for (const core::VersionStatus& version : manager_.VersionStatuses(name)) {
-    // A load of the old list may still fail before the source has told of the new one.
-    const bool may_be_old = version.since < awaited_.since || now - version.since < kFailureLasts;
-    if (has_moved && may_be_old) continue;
-    // What loads may say why it waits.
-    if (version.state == core::VersionState::kLoading) continue;
-    if (reason = version.status; !reason.ok()) return Progress::kFailed;
+  Progress progress = Progress::kUnderWay;
+  for (const core::VersionStatus& version : model.versions) {
+    if (!version.is_aspired) continue;
+    // What loads, or is begun anew, may say why it waits, or failed before.
+    if (version.state != core::VersionState::kEnd) return Progress::kUnderWay;
+    if (version.status.ok() || progress == Progress::kFailed) continue;
+    reason = version.status;  // of the newest one
+    progress = Progress::kFailed;
   }
-  return Progress::kUnderWay;
+  return progress;
 }
 
-ModelWait::Progress ModelWait::OfVersion(const std::string& name, core::VersionNumber number,
-                                         bool is_coming, Status& reason) const {
-  const std::vector<core::VersionStatus> versions = manager_.VersionStatuses(name);
+ModelWait::Progress ModelWait::OfVersion(const core::ModelOutlook& model,
+                                         core::VersionNumber number, Status& reason) {
   const auto version = std::ranges::find_if(
-      versions, [&](const auto& status) { return status.id.version == number; });
-  const bool is_settled = std::chrono::system_clock::now() - awaited_.since >= kFailureLasts;
-  if (version != versions.end()) {
-    if (version->state == core::VersionState::kAvailable) return Progress::kServed;
+      model.versions, [&](const auto& status) { return status.id.version == number; });
+  const bool is_known = version != model.versions.end();
+  if (is_known && version->state == core::VersionState::kAvailable) return Progress::kServed;
+  if (!model.was_told) return Progress::kUnderWay;
+  if (is_known && version->is_aspired) {
+    if (version->state != core::VersionState::kEnd || version->status.ok())
+      return Progress::kUnderWay;
     reason = version->status;
-    // How an earlier load ended says nothing while the source may not have told of the version yet.
-    const bool is_of_now = is_settled || version->since >= awaited_.since;
-    if (version->state == core::VersionState::kEnd && !reason.ok() && is_of_now)
-      return Progress::kFailed;
+    return Progress::kFailed;
   }
-  if (is_coming || !is_settled) return Progress::kUnderWay;
-  reason = absl::NotFoundError("the model has no such version");
+  // It may be the one that is not complete.
+  if (model.source_status.code() == StatusCode::kFailedPrecondition) return Progress::kUnderWay;
+  reason = model.source_status.ok() ? absl::NotFoundError("the model has no such version")
+                                    : model.source_status;
   return Progress::kFailed;
 }
 
-ModelWait::Progress ModelWait::OfLabels(const std::string& name, Status& reason) const {
+ModelWait::Progress ModelWait::OfLabels(const std::string& name, const core::ModelOutlook& model,
+                                        Status& reason) const {
   const auto wanted = awaited_.labels.find(name);
-  if (wanted == awaited_.labels.end() || !manager_.IsModelExpected(name)) return Progress::kServed;
-  const auto states = manager_.Labels(name);
+  if (wanted == awaited_.labels.end()) return Progress::kServed;
   Progress all = Progress::kServed;
   for (const auto& [label, number] : wanted->second) {
-    const auto state = states.find(label);
-    if (state == states.end() || state->second.wanted != number) {
+    const auto state = model.labels.find(label);
+    if (state == model.labels.end() || state->second.wanted != number) {
       reason = Error(StatusCode::kAborted, "another change has moved or removed label \"{}\" of {}",
                      label, name);
       return Progress::kFailed;
     }
-    const Progress progress = OfVersion(name, number, state->second.is_coming, reason);
+    const Progress progress = OfVersion(model, number, reason);
     if (progress == Progress::kUnderWay) all = progress;
     if (progress != Progress::kFailed) continue;
     reason = Error(StatusCode::kFailedPrecondition,
@@ -93,41 +128,17 @@ ModelWait::Progress ModelWait::OfLabels(const std::string& name, Status& reason)
   return all;
 }
 
-ModelWait::Progress ModelWait::OfPin(const std::string& name, Status& reason) const {
+ModelWait::Progress ModelWait::OfPin(const std::string& name, const core::ModelOutlook& model,
+                                     Status& reason) const {
   const auto pinned = awaited_.pinned.find(name);
-  if (pinned == awaited_.pinned.end() || !manager_.IsModelExpected(name)) return Progress::kServed;
-  const Progress progress = OfVersion(name, pinned->second, /*is_coming=*/true, reason);
+  if (pinned == awaited_.pinned.end()) return Progress::kServed;
+  const Progress progress = OfVersion(model, pinned->second, reason);
   if (progress == Progress::kFailed) {
     reason = Error(StatusCode::kFailedPrecondition,
                    "model {} is pinned to version {}, which could not be loaded: {}", name,
                    pinned->second.value, MessageOf(reason));
   }
   return progress;
-}
-
-Status ModelWait::WhatIsMissing(bool is_late) const {
-  std::string missing;
-  size_t count = 0;
-  Status version_error;
-  for (const std::string& name : awaited_.names) {
-    Status reason;
-    const Progress progress = OfModel(name, reason);
-    if (progress != Progress::kServed) {
-      missing += fmt::format("{}{}: {}", count++ == 0 ? "" : "; ", name,
-                             progress == Progress::kFailed ? MessageOf(reason) : "still loading");
-      continue;
-    }
-    for (const Progress of : {OfLabels(name, reason), OfPin(name, reason)}) {
-      if (of == Progress::kFailed) version_error = reason;
-      if (of != Progress::kUnderWay) continue;
-      version_error =
-          Error(StatusCode::kDeadlineExceeded,
-                "a version of model {} that a label or pin names is still loading", name);
-    }
-  }
-  if (count == 0) return version_error;
-  return Error(is_late ? StatusCode::kDeadlineExceeded : StatusCode::kUnknown,
-               "{} model(s) did not become available: {{{}}}", count, missing);
 }
 
 }  // namespace penstock

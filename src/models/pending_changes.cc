@@ -21,6 +21,27 @@ Entries TakeEnded(Entries& entries, const Predicate& is_ended) {
 
 }  // namespace
 
+void DemandedLoad::Answer(Status status) {
+  MutexLock lock(mutex_);
+  answer_ = std::move(status);
+  if (on_answer_) on_answer_();
+}
+
+std::optional<Status> DemandedLoad::answer() const {
+  MutexLock lock(mutex_);
+  return answer_;
+}
+
+void DemandedLoad::Forget() {
+  MutexLock lock(mutex_);
+  on_answer_ = nullptr;
+}
+
+bool DemandedLoad::IsWanted() const {
+  MutexLock lock(mutex_);
+  return on_answer_ != nullptr;
+}
+
 void PendingChanges::Add(PendingChange change) {
   ModelWait wait(std::move(change.awaited), manager_);
   entries_.push_back({std::move(change), std::move(wait), OkStatus()});
@@ -31,17 +52,25 @@ bool PendingChanges::IsSettled(Entry& entry, SteadyTime now) {
     entry.outcome = absl::CancelledError("the client has gone");
     return true;
   }
-  const bool is_settled = entry.wait.IsSettled();
-  if (!is_settled && now < entry.change.deadline) return false;
-  entry.outcome = entry.wait.WhatIsMissing(/*is_late=*/!is_settled);
+  const PendingChange& change = entry.change;
+  const bool is_late = now >= change.deadline;
+  std::optional<Status> outcome =
+      change.load == nullptr ? entry.wait.Outcome(is_late) : change.load->answer();
+  if (!outcome && is_late) {
+    outcome = Error(StatusCode::kDeadlineExceeded,
+                    "the deadline passed while model {} was being loaded", change.model);
+  }
+  if (!outcome) return false;
+  entry.outcome = *std::move(outcome);
   return true;
 }
 
 bool PendingChanges::AnswerSettled() {
   const SteadyTime now = Clock::Real().Now();
   auto ended = TakeEnded(entries_, [&](Entry& entry) { return IsSettled(entry, now); });
-  for (Entry& entry : ended) entry.change.done(std::move(entry.outcome));
-  return !ended.empty();
+  const bool any = !ended.empty();
+  Answer(std::move(ended));
+  return any;
 }
 
 void PendingChanges::Overtake(const std::set<std::string>& models) {
@@ -56,11 +85,19 @@ void PendingChanges::Overtake(const std::set<std::string>& models) {
     }
     return false;
   });
-  for (Entry& entry : ended) entry.change.done(std::move(entry.outcome));
+  Answer(std::move(ended));
 }
 
 void PendingChanges::AnswerAll(const Status& status) {
-  for (Entry& entry : std::exchange(entries_, {})) entry.change.done(status);
+  for (Entry& entry : entries_) entry.outcome = status;
+  Answer(std::exchange(entries_, {}));
+}
+
+void PendingChanges::Answer(Entries ended) {
+  for (Entry& entry : ended) {
+    if (entry.change.load != nullptr) entry.change.load->Forget();
+    entry.change.done(std::move(entry.outcome));
+  }
 }
 
 bool PendingChanges::HasChangeOf(const std::string& model) const {
