@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The list of models changes while the server runs: by SIGHUP, by a look at the file, by tensorflow-serving-api."""
 import concurrent.futures
+import json
 import os
 import signal
 import threading
@@ -11,7 +12,7 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_serving.apis import model_management_pb2, model_service_pb2_grpc
 
-from clients import Client
+from clients import Client, error_of
 from penstock_server import PASSING_SLOWNESS, SLOWNESS, config_text, eventually
 
 HALF, SAME = 'builtin:half_plus_two', 'builtin:identity'
@@ -222,6 +223,12 @@ def test_a_base_path_without_versions_says_so(start, tmp_path, path, said):
     error = reload(server, {'half': HALF, 'more': base + path})
     assert said in error.details(), error.details()
     assert said in server.get('/readyz')[1]
+    with Client(server) as client:
+        status = error_of(client.status, 'more')
+    assert status[0] == grpc.StatusCode.NOT_FOUND
+    assert status[1].startswith('Could not find any versions of model more: ') and said in status[1]
+    code, text = server.get('/v1/models/more')
+    assert code == 404 and json.loads(text) == {'error': status[1]}
     error = reload(server, {'half': HALF, 'more': f'base_path: "{base}" model_version_policy '
                                                   '{ specific { versions: 7 } }'})
     assert 'none of the wanted versions is in' in error.details() and 'there are: 1' in error.details()

@@ -57,11 +57,8 @@ Status GetModelStatus(const core::Manager& manager, const GetModelStatusRequest&
   const ModelSpec& spec = request.model_spec();
   if (spec.name().empty()) return MissingModelName();
   const std::vector<core::VersionStatus> versions = manager.VersionStatuses(spec.name());
-  std::optional<core::VersionNumber> wanted;
-  // Of a model that is unknown, that is what is said, not that its label is.
-  if (!versions.empty()) {
-    ASSIGN_OR_RETURN(wanted, WantedVersion(manager, spec));
-  }
+  if (versions.empty()) return NoVersionsOf(manager, spec.name());
+  ASSIGN_OR_RETURN(const std::optional<core::VersionNumber> wanted, WantedVersion(manager, spec));
   return FillModelStatus(spec.name(), wanted, versions, response);
 }
 

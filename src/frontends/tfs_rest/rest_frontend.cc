@@ -191,9 +191,9 @@ void RestFrontend::HandleMetadata(const net::HttpCallRef& call, RestTarget targe
 StatusOr<std::string> RestFrontend::StatusText(const RestTarget& target) const {
   const core::Manager& manager = engine_.manager();
   const std::vector<core::VersionStatus> versions = manager.VersionStatuses(target.name);
+  if (versions.empty()) return tfs::NoVersionsOf(manager, target.name);
   std::optional<core::VersionNumber> version = target.version;
-  // Of a model that is unknown, that is what is said, not that its label is.
-  if (!target.label.empty() && !versions.empty()) {
+  if (!target.label.empty()) {
     const auto labels = manager.Labels(target.name);
     const auto found = labels.find(target.label);
     if (found == labels.end()) {

@@ -107,8 +107,10 @@ StatusOr<ConfiguredModel> ConvertModel(const tensorflow::serving::ModelConfig& f
   model.name = from.name();
   model.base_path = from.base_path();
   if (model.base_path.empty()) return InvalidArgument("has no base_path");
+  if (const Status path = CheckBasePath(model.base_path); !path.ok())
+    return InvalidArgument("has the base_path {}", MessageOf(path));
   if (from.has_logging_config()) {
-    return InvalidArgument("has a logging_config, which is not supported");
+    return InvalidArgument("has a logging_config, but requests are not logged; remove it");
   }
   TRY(SetPlatform(from, model));
   TRY(SetPolicy(from.model_version_policy(), model));
@@ -156,6 +158,18 @@ Status CheckBatching(const BatchingSettings& settings, std::string_view file) {
 }
 
 }  // namespace
+
+Status CheckBasePath(std::string_view path) {
+  const size_t colon = path.find("://");
+  if (colon == std::string_view::npos || path.find('/') < colon) return OkStatus();
+  const std::string_view scheme = path.substr(0, colon);
+  if (scheme == "s3") return OkStatus();
+  if (scheme == "file") return InvalidArgument("'{}': leave out file://", path);
+  return InvalidArgument(
+      "'{}': there is no source for {}://, only folders and s3://; mount it as a folder, or name"
+      " its S3 interface with S3_ENDPOINT",
+      path, scheme);
+}
 
 StatusOr<std::vector<ConfiguredModel>> ParseModelConfig(std::string_view text,
                                                         std::string_view file) {

@@ -45,6 +45,9 @@ struct ConfiguredModel {
   ExperimentOptions experiment;
 };
 
+// INVALID_ARGUMENT, with what to do instead, if no source can read such a base path: gs://bucket/a.
+Status CheckBasePath(std::string_view path);
+
 // A ModelServerConfig. `file` is for messages. Errors: INVALID_ARGUMENT: syntax, no or two models
 // of a name, no base path, model_type together with model_platform, negative versions, and what is
 // not supported (custom_model_config, logging_config).

@@ -115,13 +115,25 @@ TEST(ModelConfig, RefusesWhatCannotBeServed) {
   EXPECT_THAT(ErrorOfModel(a + "model_type: TENSORFLOW model_platform: 'x'"),
               HasSubstr("both model_type and model_platform"));
   EXPECT_THAT(ErrorOfModel(a + "model_type: OTHER"), HasSubstr("say model_platform"));
-  EXPECT_THAT(ErrorOfModel(a + "logging_config {}"), HasSubstr("logging_config"));
+  EXPECT_THAT(ErrorOfModel(a + "logging_config {}"),
+              HasSubstr("requests are not logged; remove it"));
   EXPECT_THAT(ErrorOfModel(a + "model_version_policy { specific {} }"),
               HasSubstr("'specific' without versions"));
   EXPECT_THAT(ErrorOfModel(a + "model_version_policy { specific { versions: -1 } }"),
               HasSubstr("version -1"));
   EXPECT_THAT(ErrorOfModel(a + "version_labels { key: 'l' value: -2 }"), HasSubstr("version -2"));
   EXPECT_THAT(ErrorOfModel(a + "version_labels { value: 2 }"), HasSubstr("empty version label"));
+}
+
+TEST(ModelConfig, RefusesPlacesThatNoSourceReads) {
+  for (const char* path :
+       {"/models/a", "models/a", "s3://bucket/a", "builtin:identity", "/models/gs://a", "a:b"})
+    EXPECT_TRUE(CheckBasePath(path).ok()) << path;
+  EXPECT_THAT(
+      ErrorOfModel("name: 'a' base_path: 'gs://bucket/a'"),
+      HasSubstr("model 'a' has the base_path 'gs://bucket/a': there is no source for gs://"));
+  EXPECT_THAT(ErrorOfModel("name: 'a' base_path: 'file:///a'"),
+              HasSubstr("'file:///a': leave out file://"));
 }
 
 TEST(MonitoringConfig, ReadsPathAndSwitch) {

@@ -69,17 +69,21 @@ void FillModelMetadata(const core::ServableId& id, const ModelInfo& info,
   (*response.mutable_metadata())[std::string(kSignatureDefField)].PackFrom(map);
 }
 
+Status NoVersionsOf(const core::Manager& manager, std::string_view name) {
+  const bool is_known = manager.IsModelReady(name).has_value();
+  const Status source = is_known ? manager.SourceStatus(name) : OkStatus();
+  return Error(StatusCode::kNotFound, "Could not find any versions of model {}{}{}", name,
+               source.ok() ? "" : ": ", MessageOf(source));
+}
+
 Status FillModelStatus(std::string_view name, std::optional<core::VersionNumber> version,
                        std::span<const core::VersionStatus> versions,
                        tensorflow::serving::GetModelStatusResponse& response) {
-  if (versions.empty()) {
-    return Error(StatusCode::kNotFound, "Could not find any versions of model {}", name);
-  }
   for (const core::VersionStatus& status : versions) {
     if (version && status.id.version != *version) continue;
     FillVersionStatus(status, *response.add_model_version_status());
   }
-  if (response.model_version_status().empty()) {
+  if (version && response.model_version_status().empty()) {
     return Error(StatusCode::kNotFound, "Could not find version {} of model {}", version->value,
                  name);
   }

@@ -29,9 +29,13 @@ void FillSignatureDefMap(const ModelInfo& info, tensorflow::serving::SignatureDe
 void FillModelMetadata(const core::ServableId& id, const ModelInfo& info,
                        tensorflow::serving::GetModelMetadataResponse& response);
 
+// What is said of a model that has no versions: NOT_FOUND with TensorFlow Serving's text, and
+// behind it what the model's source reports, such as that its base path is missing.
+Status NoVersionsOf(const core::Manager& manager, std::string_view name);
+
 // The states of all versions of the model `name`, or of `version` alone. `versions` is what
-// core::Manager::VersionStatuses says. Errors, with TensorFlow Serving's texts: NOT_FOUND if the
-// model has no versions, or not that one.
+// core::Manager::VersionStatuses says, not empty. Errors: NOT_FOUND with TensorFlow Serving's text
+// if the model has not that version.
 Status FillModelStatus(std::string_view name, std::optional<core::VersionNumber> version,
                        std::span<const core::VersionStatus> versions,
                        tensorflow::serving::GetModelStatusResponse& response);

@@ -96,8 +96,14 @@ TEST(ModelDescription, TellsOneVersion) {
 }
 
 TEST(ModelDescription, SaysWhatIsNotThere) {
-  EXPECT_EQ(ModelStatusJson("m", std::nullopt, {}).status(),
-            Error(StatusCode::kNotFound, "Could not find any versions of model m"));
+  core::Manager manager;
+  const auto none = Error(StatusCode::kNotFound, "Could not find any versions of model m");
+  EXPECT_EQ(NoVersionsOf(manager, "m"), none);
+  ASSERT_TRUE(manager.SetModel({.name = "m"}).ok());
+  EXPECT_EQ(NoVersionsOf(manager, "m"), none);
+  manager.SetSourceStatus("m", absl::NotFoundError("there is no /m"));
+  EXPECT_EQ(NoVersionsOf(manager, "m"),
+            Error(StatusCode::kNotFound, "Could not find any versions of model m: there is no /m"));
   EXPECT_EQ(ModelStatusJson("m", core::VersionNumber{7}, SampleVersions()).status(),
             Error(StatusCode::kNotFound, "Could not find version 7 of model m"));
 }
