@@ -10,11 +10,15 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/ssl.hpp>
 #include <boost/asio/ssl/error.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
 #include <exception>
+#include <memory>
 #include <optional>
+#include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -31,6 +35,7 @@ constexpr uint32_t kHeadBytesMax = 64 * 1024;
 constexpr size_t kBufferBytesMax = 128 * 1024;  // what a head, or a line between chunks, may take
 constexpr size_t kSlowBytes = 16 * 1024;        // fewer in the stall time are none
 constexpr Duration kSlice = std::chrono::milliseconds(50);  // until a cancel is seen
+constexpr Duration kResolveSlice = std::chrono::milliseconds(2);
 
 std::string LowerCase(std::string_view text) {
   std::string lower(text);
@@ -64,6 +69,32 @@ bool IsAddress(const std::string& host) {
   boost::system::error_code error;
   asio::ip::make_address(host, error);
   return !error;
+}
+
+// The addresses of a host. `is_done` says when the rest may be read; then nothing changes any more.
+struct Resolution {
+  std::atomic<bool> is_done = false;
+  boost::system::error_code error;
+  std::vector<tcp::endpoint> addresses;
+};
+
+// On a thread that nobody waits for: without an answer of a name server it takes half a minute.
+void Resolve(const HttpEndpoint& endpoint, const std::shared_ptr<Resolution>& resolution) {
+  const auto resolve = [resolution, host = endpoint.host, port = endpoint.port] {
+    asio::io_context io;
+    tcp::resolver resolver(io);
+    for (const auto& entry : resolver.resolve(host, port, resolution->error)) {
+      resolution->addresses.push_back(entry.endpoint());
+    }
+    resolution->is_done = true;
+  };
+  if (IsAddress(endpoint.host)) return resolve();  // takes no time
+  try {
+    std::thread(resolve).detach();
+  } catch (const std::system_error&) {
+    resolution->error = make_error_code(boost::system::errc::resource_unavailable_try_again);
+    resolution->is_done = true;
+  }
 }
 
 }  // namespace
@@ -104,10 +135,15 @@ class HttpClient::Connection final {
   }
 
   asio::awaitable<void> Connect() {
-    tcp::resolver resolver(io_);
-    const auto addresses =
-        co_await resolver.async_resolve(endpoint_.host, endpoint_.port, use_awaitable);
-    co_await asio::async_connect(socket_, addresses, use_awaitable);
+    const auto resolution = std::make_shared<Resolution>();
+    Resolve(endpoint_, resolution);
+    asio::steady_timer timer(io_);
+    while (!resolution->is_done) {
+      timer.expires_after(kResolveSlice);
+      co_await timer.async_wait(use_awaitable);
+    }
+    if (resolution->error) throw boost::system::system_error(resolution->error);
+    co_await asio::async_connect(socket_, resolution->addresses, use_awaitable);
     socket_.set_option(tcp::no_delay(true));
     if (!endpoint_.tls) co_return;
     SetUpTls();

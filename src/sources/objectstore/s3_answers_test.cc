@@ -143,6 +143,19 @@ TEST_F(S3AnswersTest, AnswerThatTricklesIsGivenUp) {
   EXPECT_THAT(std::string(MessageOf(status)), HasSubstr("has sent next to nothing for 0 s"));
 }
 
+TEST_F(S3AnswersTest, ServerIsFoundByName) {
+  Serve([](const std::string&) { return FakeHttpServer::Ok("<ListBucketResult/>"); });
+  S3Settings settings;
+  settings.endpoint = {.host = "localhost", .port = std::to_string(server_->port()), .tls = false};
+  S3Client client(settings, "models", {}, is_cancelled_);
+  EXPECT_EQ(client.List("", true).status(), OkStatus());
+  // Nobody waits for the answer of a name server.
+  is_cancelled_ = true;
+  settings.endpoint.host = "no-such-host.invalid";
+  S3Client cancelled(settings, "models", {}, is_cancelled_);
+  EXPECT_EQ(cancelled.List("", true).status().code(), StatusCode::kCancelled);
+}
+
 TEST_F(S3AnswersTest, LengthsThatAreWrong) {
   const auto downloaded = [this](const std::string& answer) {
     fs::remove(File());
