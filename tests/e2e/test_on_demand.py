@@ -8,7 +8,7 @@ import grpc
 import numpy as np
 
 from clients import Client, error_of
-from penstock_server import SLOWNESS, eventually
+from penstock_server import PASSING_SLOWNESS, eventually
 from test_reload import folder, write
 
 X = {'x': np.array([1], np.float32)}
@@ -81,7 +81,7 @@ def test_a_model_that_cannot_be_loaded_says_so_to_those_who_wait(start, tmp_path
 def test_a_request_waits_no_longer_than_its_deadline_or_the_limit(start, tmp_path):
     """The source has not said anything of the model, so that it may still come."""
     server = start({'m': lazy(folder(tmp_path / 'm', [1]))},
-                   flags=['--file_system_poll_wait_seconds=-1', f'--demand_timeout_ms={2000 * SLOWNESS}',
+                   flags=['--file_system_poll_wait_seconds=-1', f'--demand_timeout_ms={2000 * PASSING_SLOWNESS}',
                           '--demand_waiters_max=1'])
     with Client(server) as client, concurrent.futures.ThreadPoolExecutor(1) as pool:
         assert error_of(client.predict_raw, 'm', X, timeout=0.2)[0] == grpc.StatusCode.DEADLINE_EXCEEDED
@@ -140,7 +140,7 @@ def test_those_who_wait_are_told_of_the_shutdown(start, tmp_path):
 def test_clients_that_have_gone_take_nobodys_place(start, tmp_path):
     server = start({'m': lazy(folder(tmp_path / 'm', [1]))},
                    flags=['--file_system_poll_wait_seconds=-1', '--demand_waiters_max=2',
-                          f'--demand_timeout_ms={1000 * SLOWNESS}'])
+                          f'--demand_timeout_ms={1000 * PASSING_SLOWNESS}'])
     with Client(server) as client:
         for _ in range(5):
             assert error_of(client.predict_raw, 'm', X, timeout=0.05)[0] == grpc.StatusCode.DEADLINE_EXCEEDED

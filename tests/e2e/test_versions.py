@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -291,9 +290,13 @@ def test_a_base_path_that_vanishes_unloads_nothing(start, base):
     server = start({'m': base.path}, flags=FLAGS)
     with Client(server) as client:
         os.rename(base.path, base.path + '.away')
-        # Two looks of the source, seen by another version that would be found in the same place.
-        time.sleep(2.5)
+        eventually('it is missed', lambda: 'No such file or directory' in server.get('/readyz/models/m')[1])
         assert ask(client, base) == 1
+        with open(base.path, 'w', encoding='ascii'):
+            pass  # so that a second look shows, too
+        eventually('it is no folder', lambda: 'Not a directory' in server.get('/readyz/models/m')[1])
+        assert ask(client, base) == 1
+        os.remove(base.path)
         os.rename(base.path + '.away', base.path)
         base.add(2)
         server.wait_for_only('m', [2])
