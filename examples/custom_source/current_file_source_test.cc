@@ -29,7 +29,9 @@ class CurrentFileSourceTest : public testing::Test {
   }
   bool IsReady(int64_t version) { return manager_.GetHandle("m", {{version}}).ok(); }
   // The test's time-out is the limit.
-  void WaitUntil(const std::function<bool()>& condition) { manager_.WaitFor(condition); }
+  void WaitUntil(const std::function<bool()>& condition) {
+    EXPECT_TRUE(manager_.WaitFor(condition));
+  }
 
   const TestFolder folder_;
   core::Manager manager_;

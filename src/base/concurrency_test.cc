@@ -53,8 +53,13 @@ TEST(CancelTokenTest, ClearedCallbackDoesNotRun) {
 
 TEST(CancelTokenTest, CallbackMayClearItself) {
   CancelToken token;
-  token.SetCallback([&] { token.ClearCallback(); });
+  int calls = 0;
+  token.SetCallback([&] {
+    token.ClearCallback();
+    ++calls;
+  });
   token.Cancel();
+  EXPECT_EQ(calls, 1);
 }
 
 TEST(CancelTokenTest, ClearWaitsForTheRunningCallback) {

@@ -9,6 +9,7 @@ import numpy as np
 
 from clients import Client, error_of
 from penstock_server import PASSING_SLOWNESS, eventually
+from test_metrics import value
 from test_reload import folder, write
 
 X = {'x': np.array([1], np.float32)}
@@ -16,6 +17,19 @@ X = {'x': np.array([1], np.float32)}
 
 def lazy(base, options='', load='ON_DEMAND'):
     return f'base_path: "{base}" penstock {{ load: {load} {options} }}'
+
+
+def grpc_requests(server):
+    return value(server, 'penstock_net_requests_total', protocol='grpc')
+
+
+def begin_to_wait(pool, server, client):
+    """The error of a request for "m" that has come: a further one on the same connection comes behind it."""
+    error_of(client.status, 'm')  # it has no version yet; all that was sent before has come
+    before = grpc_requests(server)
+    waiting = pool.submit(error_of, client.predict_raw, 'm', X)
+    eventually('the request comes', lambda: grpc_requests(server) > before)
+    return waiting
 
 
 def loaded(server, model):
@@ -85,12 +99,9 @@ def test_a_request_waits_no_longer_than_its_deadline_or_the_limit(start, tmp_pat
                           '--demand_waiters_max=1'])
     with Client(server) as client, concurrent.futures.ThreadPoolExecutor(1) as pool:
         assert error_of(client.predict_raw, 'm', X, timeout=0.2)[0] == grpc.StatusCode.DEADLINE_EXCEEDED
-        first = pool.submit(error_of, client.predict_raw, 'm', X)
-
-        def is_refused():
-            error = error_of(client.predict_raw, 'm', X, timeout=0.2)
-            return error[0] == grpc.StatusCode.UNAVAILABLE and '1 requests wait already' in error[1]
-        eventually('another one is refused', is_refused)
+        first = begin_to_wait(pool, server, client)
+        error = error_of(client.predict_raw, 'm', X)
+        assert error[0] == grpc.StatusCode.UNAVAILABLE and '1 requests wait already' in error[1]
         error = first.result()
     assert error[0] == grpc.StatusCode.UNAVAILABLE
     assert 'still being loaded' in error[1]
@@ -129,8 +140,7 @@ def test_no_request_is_turned_away_when_the_load_ends_as_it_comes(start, tmp_pat
 def test_those_who_wait_are_told_of_the_shutdown(start, tmp_path):
     server = start({'m': lazy(folder(tmp_path / 'm', [1]))}, flags=['--file_system_poll_wait_seconds=-1'])
     with Client(server) as client, concurrent.futures.ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(error_of, client.predict_raw, 'm', X)
-        time.sleep(0.3)  # nothing tells that a request waits
+        waiting = begin_to_wait(pool, server, client)
         server.terminate()
         error = waiting.result()
     assert error == (grpc.StatusCode.UNAVAILABLE, 'the server is shutting down')
