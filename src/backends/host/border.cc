@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <new>
 #include <numeric>
 #include <utility>
 
@@ -149,6 +150,17 @@ Status AppendSpecs(std::span<const PenstockTensorSpec> specs, std::span<const ui
 PenstockOwner OwnerOf(Buffer* buffer) {
   if (buffer == nullptr) return {nullptr, &kStaticCalls};
   return {buffer, &kBufferCalls};
+}
+
+void* Allocate(size_t bytes, PenstockOwner& owner) {
+  try {
+    BufferRef buffer = AllocateBuffer(bytes);
+    void* const data = buffer->data();
+    owner = OwnerOf(buffer.Release());
+    return data;
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
 }
 
 void Release(const PenstockOwner& owner) {

@@ -21,6 +21,9 @@ inline PenstockString ToC(std::string_view text) { return {text.data(), text.siz
 
 // What keeps a Buffer across the border. Does not take a reference.
 PenstockOwner OwnerOf(Buffer* buffer);
+// Memory that a backend fills, and `owner`, which carries the one reference to it. Null if there is
+// none left.
+void* Allocate(size_t bytes, PenstockOwner& owner);
 // Drops the one reference that `owner` carries, if any.
 void Release(const PenstockOwner& owner);
 

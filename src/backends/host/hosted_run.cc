@@ -218,14 +218,7 @@ void HostedRun::OnReady(PenstockRequest*, void (*callback)(void*), void* argumen
 }
 
 void* HostedRun::AllocateOutput(PenstockRequest*, uint32_t, size_t bytes, PenstockOwner* owner) {
-  try {
-    BufferRef buffer = AllocateBuffer(bytes);
-    void* const data = buffer->data();
-    *owner = border::OwnerOf(buffer.Release());
-    return data;
-  } catch (const std::bad_alloc&) {
-    return nullptr;
-  }
+  return border::Allocate(bytes, *owner);
 }
 
 }  // namespace penstock

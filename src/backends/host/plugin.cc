@@ -153,15 +153,8 @@ void Plugin::FillServices() {
   services_.log = [](const PenstockHost* host, int32_t severity, PenstockString text) {
     Log(static_cast<const Services*>(host)->plugin->installed_.name, severity, border::View(text));
   };
-  services_.allocate = [](const PenstockHost*, size_t bytes, PenstockOwner* owner) -> void* {
-    try {
-      BufferRef buffer = AllocateBuffer(bytes);
-      void* const data = buffer->data();
-      *owner = border::OwnerOf(buffer.Release());
-      return data;
-    } catch (const std::bad_alloc&) {
-      return nullptr;
-    }
+  services_.allocate = [](const PenstockHost*, size_t bytes, PenstockOwner* owner) {
+    return border::Allocate(bytes, *owner);
   };
   services_.submit = [](const PenstockHost* host, void (*task)(void*), void* argument) -> int32_t {
     Executor* const pool = static_cast<const Services*>(host)->plugin->options_.pool;
