@@ -166,7 +166,9 @@ const OptionRow kRows[] = {
     {kTls, "tls_require_client_certificate", &Settings::tls_require_client_certificate,
      "Turns away clients without a certificate of such an authority (mutual TLS)."},
     {kTls, "tls_reload_interval_seconds", &Settings::tls_reload_interval_seconds,
-     "Time between two looks for changed certificate files; 0 is never.", "s", 0, kIntMax},
+     "Time between two looks for changed certificate files, which new connections make; 0 is "
+     "never.",
+     "s", 0, kIntMax},
     {kTls, "ssl_config_file", &Settings::ssl_config_file,
      "TensorFlow Serving's file with key, certificate and client authority in PEM; TLS then is on "
      "for port and grpc_socket_path, not for rest_api_port."},
