@@ -167,7 +167,8 @@ Status CheckTogether(const Settings& settings) {
     return InvalidArgument("no model: give --model_base_path or --model_config_file");
   if (settings.model_config_file.empty() && settings.model_name.empty())
     return InvalidArgument("--model_name is empty");
-  if (const Status path = tfs::CheckBasePath(settings.model_base_path); !path.ok())
+  const Status path = tfs::CheckBasePath(settings.model_base_path);
+  if (settings.model_config_file.empty() && !path.ok())
     return InvalidArgument("--model_base_path={}", MessageOf(path));
   if (settings.port == 0 && settings.rest_api_port == 0 && settings.grpc_socket_path.empty())
     return InvalidArgument(

@@ -102,6 +102,7 @@ TEST(OptionsTest, Contradictions) {
   EXPECT_THAT(Problem({"--model_name="}), HasSubstr("--model_name is empty"));
   EXPECT_THAT(Problem({"--model_base_path=gs://bucket/a"}),
               HasSubstr("--model_base_path='gs://bucket/a': there is no source for gs://"));
+  EXPECT_EQ(Problem({"--model_base_path=gs://bucket/a", "--model_config_file=f"}), "");
   EXPECT_THAT(Problem({"--tls_key_file=k"}), HasSubstr("needs --tls_certificate_file"));
   EXPECT_THAT(Problem({"--tls_certificate_file=c"}), HasSubstr("needs --tls_key_file"));
   EXPECT_THAT(Problem({"--tls_client_ca_file=c"}), HasSubstr("needs --tls_certificate_file"));
