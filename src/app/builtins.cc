@@ -15,6 +15,7 @@
 namespace penstock {
 StatusOr<std::vector<std::unique_ptr<Frontend>>> MakeFrontends(const Foundations& with) {
   ASSIGN_OR_RETURN(std::vector<std::string> metrics_paths, MetricsPaths(with.settings));
+  ASSIGN_OR_RETURN(core::ReadinessRule readiness, MakeReadinessRule(with.settings));
   std::vector<std::unique_ptr<Frontend>> frontends;
   frontends.push_back(
       std::make_unique<tfs::TfsGrpc>(MakePredictOptions(with.settings), with.engine, with.metrics,
@@ -23,9 +24,11 @@ StatusOr<std::vector<std::unique_ptr<Frontend>>> MakeFrontends(const Foundations
                                      }));
   frontends.push_back(std::make_unique<tfs_rest::RestFrontend>(MakeRestOptions(with.settings),
                                                                with.engine, with.metrics));
-  frontends.push_back(std::make_unique<AdminFrontend>(
-      AdminOptions{.metrics_paths = std::move(metrics_paths), .version = VersionText()},
-      with.manager, with.readiness, with.metrics));
+  frontends.push_back(
+      std::make_unique<AdminFrontend>(AdminOptions{.metrics_paths = std::move(metrics_paths),
+                                                   .version = VersionText(),
+                                                   .readiness = std::move(readiness)},
+                                      with.manager, with.readiness, with.metrics));
   frontends.push_back(std::make_unique<ModelAdminFrontend>(
       MakeAdminAccess(with.settings), with.manager,
       [&reloader = with.reloader](ModelChange change) { reloader.Submit(std::move(change)); },

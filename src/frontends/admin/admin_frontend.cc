@@ -65,11 +65,22 @@ net::HttpResponse AdminFrontend::ServerReadiness() const {
   std::string json =
       fmt::format(R"({{"ready":false,"draining":{},"models":[)", readiness_.IsDraining());
   const char* separator = "";
-  for (const std::string& name : manager_.ModelNames()) {
-    if (manager_.IsModelReady(name).value_or(true)) continue;
+  for (const std::string& name : ModelsThatCount()) {
+    if (manager_.IsModelReady(name).value_or(false)) continue;
     json += std::exchange(separator, ",") + ModelJson(manager_, name, false);
   }
   return JsonResponse(503, json + "]}");
+}
+
+// Those that the rule of readiness names, whether or not they are configured, else those that shall
+// be loaded.
+std::vector<std::string> AdminFrontend::ModelsThatCount() const {
+  const core::ReadinessRule& rule = options_.readiness;
+  if (rule.kind == core::ReadinessRule::Kind::kNamedModels)
+    return {rule.models.begin(), rule.models.end()};
+  std::vector<std::string> names = manager_.ModelNames();
+  std::erase_if(names, [&](const std::string& name) { return !manager_.IsModelExpected(name); });
+  return names;
 }
 
 net::HttpResponse AdminFrontend::ModelReadiness(std::string_view escaped_name) const {

@@ -2,9 +2,9 @@
 // The pages for those who run the server: metrics, liveness, readiness.
 //   GET /                     what this is, as JSON
 //   GET /healthz              200 while the process can answer at all
-//   GET /readyz               200 if every model is available, else 503 and what is missing
-//   GET /readyz/models/NAME   the same for one model; 404 if it is not configured
-//   GET /metrics, and the path of the monitoring configuration: Prometheus text
+//   GET /readyz               200 if the models that count are available, else 503 and what is
+//   missing GET /readyz/models/NAME   the same for one model; 404 if it is not configured GET
+//   /metrics, and the path of the monitoring configuration: Prometheus text
 #pragma once
 
 #include <string>
@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/metrics.h"
+#include "core/manager.h"
 #include "infer/frontend.h"
 #include "infer/readiness.h"
 
@@ -19,7 +20,8 @@ namespace penstock {
 
 struct AdminOptions {
   std::vector<std::string> metrics_paths = {"/metrics", "/monitoring/prometheus/metrics"};
-  std::string version;  // of the program
+  std::string version = {};            // of the program
+  core::ReadinessRule readiness = {};  // as the manager's
 };
 
 // Thread-safe. What the constructor gets outlives it.
@@ -35,6 +37,7 @@ class AdminFrontend final : public Frontend {
   net::HttpResponse Root() const;
   net::HttpResponse Metrics() const;
   net::HttpResponse ServerReadiness() const;
+  std::vector<std::string> ModelsThatCount() const;
   net::HttpResponse ModelReadiness(std::string_view escaped_name) const;
 
   const AdminOptions options_;

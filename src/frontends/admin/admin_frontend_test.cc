@@ -116,6 +116,36 @@ TEST_F(AdminFrontendTest, ListsWhatIsNotReadyAndWhy) {
   EXPECT_THAT(body, testing::Not(HasSubstr("good")));
 }
 
+TEST_F(AdminFrontendTest, ListsOnlyWhatShallBeLoaded) {
+  ASSERT_TRUE(manager_.SetModel({.name = "lazy", .load_mode = core::LoadMode::kOnDemand}).ok());
+  ASSERT_TRUE(manager_.SetModel({.name = "never", .load_mode = core::LoadMode::kNever}).ok());
+  Configure("late");
+  const std::string body = Body(Get("/readyz"));
+  EXPECT_THAT(body, HasSubstr("\"models\":[{\"name\":\"late\","));
+  EXPECT_THAT(body, testing::Not(HasSubstr("lazy")));
+  EXPECT_THAT(body, testing::Not(HasSubstr("never")));
+}
+
+TEST(AdminFrontendRuleTest, ListsTheNamedModelsAlsoOneThatIsNotConfigured) {
+  const core::ReadinessRule rule{.kind = core::ReadinessRule::Kind::kNamedModels,
+                                 .models = {"late", "nobody"}};
+  core::Manager manager({.readiness = rule});
+  ASSERT_TRUE(manager.SetModels({{.name = "late"}, {.name = "other"}}).ok());
+  const Readiness readiness(manager);
+  const MetricsRegistry metrics;
+  AdminFrontend admin({.version = "1", .readiness = rule}, manager, readiness, metrics);
+  net::Router router;
+  admin.Register(router);
+  net::HttpResponse response;
+  router.FindHttp("/readyz")->handler(net::HttpCallRef(new FakeCall("/readyz", &response)));
+  EXPECT_EQ(response.status, 503);
+  const std::string body(Flatten(response.body).view());
+  EXPECT_THAT(body, HasSubstr("\"name\":\"late\""));
+  EXPECT_THAT(
+      body, HasSubstr("\"name\":\"nobody\",\"ready\":false,\"source_error\":\"there is no model"));
+  EXPECT_THAT(body, testing::Not(HasSubstr("other")));
+}
+
 TEST_F(AdminFrontendTest, NotReadyWhileDraining) {
   Load("a", OkStatus());
   readiness_.StartDraining();
