@@ -5,11 +5,10 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <utility>
 
 #include "base/durable_file.h"
+#include "options/config_file.h"
 #include "penstock/server_state.pb.h"
 #include "protocols/tfs/text_format.h"
 
@@ -53,9 +52,7 @@ Status ModelOverrides::Read(const std::string& path) {
   }
   if (!fs::is_regular_file(status))
     return InvalidArgument("--state_file: {} is not a file that can be read", path);
-  std::ifstream file(path, std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  if (!file) return InvalidArgument("--state_file: {} cannot be read", path);
+  ASSIGN_OR_RETURN(const std::string text, ReadConfigFile("state_file", path));
   config::ServerState state;
   if (const Status parsed = tfs::ParseTextFormat(text, path, state); !parsed.ok()) {
     return InvalidArgument(
@@ -65,6 +62,11 @@ Status ModelOverrides::Read(const std::string& path) {
   for (const ModelConfig& added : state.added()) {
     if (const auto model = Converted(added); !model.ok())
       return InvalidArgument("--state_file: {}: {}", path, MessageOf(model.status()));
+  }
+  for (const auto& [name, changed] : state.models()) {
+    if (changed.pinned_version() >= 0) continue;
+    return InvalidArgument("--state_file: {}: model {} is pinned to version {}: must be 0 or more",
+                           path, name, changed.pinned_version());
   }
   *state_ = std::move(state);
   return OkStatus();
@@ -208,6 +210,8 @@ void ModelOverrides::ForgetList() {
     model.clear_removed_labels();
   }
 }
+
+bool ModelOverrides::IsEmpty() const { return state_->ByteSizeLong() == 0; }
 
 std::optional<core::VersionNumber> ModelOverrides::PinOf(const std::string& model) const {
   const auto found = state_->models().find(model);

@@ -46,6 +46,7 @@ class ModelOverrides final {
   // A client has given a whole list: only what is pinned or unloaded remains.
   void ForgetList();
 
+  bool IsEmpty() const;
   std::optional<core::VersionNumber> PinOf(const std::string& model) const;
 
  private:

@@ -151,7 +151,16 @@ TEST(ModelOverridesTest, FileKeepsThem) {
   EXPECT_THAT(MessageOf(status), testing::HasSubstr("--state_file: " + path));
   EXPECT_THAT(MessageOf(status), testing::HasSubstr("line 2"));
   EXPECT_THAT(MessageOf(status), testing::HasSubstr("mend it, or remove it"));
+  folder.Write("state", "models { key: 'm' value { pinned_version: -3 } }");
+  EXPECT_THAT(MessageOf(read.Read(path)), testing::HasSubstr("model m is pinned to version -3"));
   EXPECT_EQ(read.Write("/nowhere/state").code(), StatusCode::kInternal);
+}
+
+TEST(ModelOverridesTest, TellsWhetherThereAreAny) {
+  ModelOverrides overrides;
+  EXPECT_TRUE(overrides.IsEmpty());
+  ASSERT_TRUE(overrides.Add(Change(Kind::kPut, "new"), Base()).ok());
+  EXPECT_FALSE(overrides.IsEmpty());
 }
 
 }  // namespace

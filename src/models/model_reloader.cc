@@ -52,6 +52,29 @@ bool NamesVersion(const ModelChange& change) {
   return change.kind == ModelChange::Kind::kPin || change.kind == ModelChange::Kind::kLabel;
 }
 
+std::string Describe(const ModelChange& change) {
+  switch (change.kind) {
+    case ModelChange::Kind::kPut:
+      return fmt::format("put model {}", change.model);
+    case ModelChange::Kind::kRemove:
+      return fmt::format("removed model {}", change.model);
+    case ModelChange::Kind::kLoad:
+      return fmt::format("asked to load model {}", change.model);
+    case ModelChange::Kind::kUnload:
+      return fmt::format("unloaded model {}", change.model);
+    case ModelChange::Kind::kLabel:
+      return fmt::format("set label \"{}\" of model {} to version {}", change.label, change.model,
+                         change.version.value);
+    case ModelChange::Kind::kUnlabel:
+      return fmt::format("removed label \"{}\" of model {}", change.label, change.model);
+    case ModelChange::Kind::kPin:
+      return fmt::format("pinned model {} to version {}", change.model, change.version.value);
+    case ModelChange::Kind::kUnpin:
+      return fmt::format("unpinned model {}", change.model);
+  }
+  return fmt::format("changed model {}", change.model);
+}
+
 // Whoever asks for it wants more than to be told how an earlier load ended.
 bool TriesAgain(const ModelChange& change) {
   return NamesVersion(change) || change.kind == ModelChange::Kind::kLoad ||
@@ -144,8 +167,44 @@ std::map<std::string, ModelPlace> ModelReloader::Places() const {
 
 Status ModelReloader::ApplyFirst(std::vector<tfs::ConfiguredModel> base, std::string_view where) {
   ModelOverrides overrides;
-  if (!settings_.state_file.empty()) TRY(overrides.Read(settings_.state_file));
-  return Apply(std::move(base), std::move(overrides), where);
+  std::string both(where);
+  if (!settings_.state_file.empty()) {
+    TRY(overrides.Read(settings_.state_file));
+    if (!overrides.IsEmpty()) both += " with --state_file=" + settings_.state_file;
+  }
+  TRY(Apply(std::move(base), std::move(overrides), both));
+  WatchLabels(both);
+  return OkStatus();
+}
+
+AwaitedModels::Labels ModelReloader::LabelsToAwait() const {
+  AwaitedModels::Labels labels;
+  if (settings_.allow_version_labels_for_unavailable_models) return labels;
+  const auto models = overrides_.Over(base_);
+  if (!models.ok()) return labels;  // they are in force, so this is not so
+  for (const tfs::ConfiguredModel& model : *models)
+    if (!model.labels.empty()) labels[model.name] = model.labels;
+  return labels;
+}
+
+void ModelReloader::WatchLabels(std::string_view where) {
+  AwaitedModels awaited{.names = {}, .labels = LabelsToAwait(), .pinned = {}};
+  if (awaited.labels.empty()) return;
+  for (const auto& [name, labels] : awaited.labels) awaited.names.push_back(name);
+  pending_.Add(
+      {.awaited = std::move(awaited),
+       .model = "",
+       .deadline = Clock::Real().Now() + std::chrono::seconds(settings_.reload_timeout_seconds),
+       .is_wanted = [] { return true; },
+       .load = nullptr,
+       .done =
+           [where = std::string(where)](Status status) {
+             // Another change, and the end of the server, say themselves what they do.
+             if (status.ok() || status.code() == StatusCode::kAborted ||
+                 status.code() == StatusCode::kUnavailable)
+               return;
+             PENSTOCK_LOG(kWarning, "{}: {}", where, MessageOf(status));
+           }});
 }
 
 Status ModelReloader::Apply(std::vector<tfs::ConfiguredModel> base, ModelOverrides overrides,
@@ -249,6 +308,7 @@ void ModelReloader::ReadFile(FileLook look) {
   if (status.ok()) {
     last_text_ = *text;
     PENSTOCK_LOG(kInfo, "{} was read again and is in force", file);
+    WatchLabels(file);
   } else if (!is_known || is_forced) {
     PENSTOCK_LOG(kError, "the models stay as they are: {}", error);
   }
@@ -285,7 +345,7 @@ void ModelReloader::Serve(ModelChange change) {
   std::optional<ModelOverrides> before;
   if (NamesVersion(change)) before = overrides_;
   if (const Status status = ApplyChange(change); !status.ok()) return change.done(status);
-  PENSTOCK_LOG(kInfo, "an operator has changed model {}", change.model);
+  PENSTOCK_LOG(kInfo, "an operator has {}", Describe(change));
   if (const Status status = WriteState(); !status.ok()) {
     return change.done(Error(status.code(),
                              "the change is in force, but will not outlive the server: {}",
@@ -295,6 +355,7 @@ void ModelReloader::Serve(ModelChange change) {
   if (change.kind == ModelChange::Kind::kLabel)
     awaited.labels[change.model][change.label] = change.version;
   if (change.kind == ModelChange::Kind::kPin) awaited.pinned[change.model] = change.version;
+  if (change.kind == ModelChange::Kind::kPut) awaited.labels = LabelsToAwait();
   Await(std::move(change), std::move(awaited), std::move(before));
 }
 

@@ -77,6 +77,11 @@ class ModelReloader final {
   std::set<std::string> OnTheirWay(std::set<std::string> models) const;
   // OK also if there is no file.
   Status WriteState() const;
+  // Of all models, if their versions must be available.
+  AwaitedModels::Labels LabelsToAwait() const;
+  // Logs it if the labels that are in force now do not get their versions: no client waits for
+  // them.
+  void WatchLabels(std::string_view where);
   // Answers `change` once it has its effect, or takes it back if its version cannot be had.
   void Await(ModelChange change, AwaitedModels awaited, std::optional<ModelOverrides> before);
   // All is as it was before a change whose version cannot be had.

@@ -230,6 +230,22 @@ TEST_F(ModelReloaderTest, ChangesOfOneModelGoOneAfterTheOther) {
   EXPECT_EQ(reloader_.Places()["m"].pinned_version, std::nullopt);
 }
 
+TEST_F(ModelReloaderTest, ToPutAModelWithALabelWhoseVersionIsMissingIsAnError) {
+  ModelChange change;
+  change.kind = Kind::kPut;
+  change.model = "m";
+  tensorflow::serving::ModelConfig config;
+  config.set_name("m");
+  config.set_base_path(folder_ / "m");
+  config.mutable_model_version_policy()->mutable_specific()->add_versions(1);
+  (*config.mutable_version_labels())["stable"] = 9;
+  change.config = config.SerializeAsString();
+  const Status status = Submit(std::move(change)).Get();
+  EXPECT_EQ(status.code(), StatusCode::kFailedPrecondition);
+  EXPECT_THAT(MessageOf(status), HasSubstr("label \"stable\""));
+  EXPECT_EQ(reloader_.Places().size(), 1U);  // it stays, as one that cannot be loaded
+}
+
 TEST_F(ModelReloaderTest, WhatCannotBeHadIsTakenBackAndChangesOfOthersStay) {
   ASSERT_EQ(Submit(Kind::kLabel, "m", 1).Get(), OkStatus());
   for (const Kind kind : {Kind::kPin, Kind::kLabel}) {

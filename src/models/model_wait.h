@@ -14,9 +14,11 @@ namespace penstock {
 
 // What a change asked for.
 struct AwaitedModels {
+  using Labels = std::map<std::string, std::map<std::string, core::VersionNumber>>;  // by model
+
   std::vector<std::string> names;
-  std::map<std::string, std::map<std::string, core::VersionNumber>> labels;  // by model
-  std::map<std::string, core::VersionNumber> pinned;                         // by model
+  Labels labels;                                      // those of other models do not count
+  std::map<std::string, core::VersionNumber> pinned;  // by model
 };
 
 // Begins when the change is in force: how loads ended before it is no answer where the source has

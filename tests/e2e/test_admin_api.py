@@ -192,12 +192,15 @@ def test_a_file_that_is_read_again_keeps_what_operators_changed(start, tmp_path)
 
 
 @pytest.mark.parametrize('what, flags, said', [
-    ('file', [], 'mend it'), ('folder', [], 'not a file that can be read'), ('fifo', [], 'not a file that can be read'),
+    ('file', [], 'mend it'), ('bad model', [], ' with --state_file='),
+    ('folder', [], 'not a file that can be read'), ('fifo', [], 'not a file that can be read'),
     ('nothing', ['--rest_api_enable_cors_support'], 'exclude each other'), ('no folder', [], 'there is no folder')])
 def test_a_bad_start_says_why(tmp_path, what, flags, said):
     path = tmp_path / 'state'
     if what == 'file':
         path.write_text('nonsense {', encoding='utf-8')
+    elif what == 'bad model':
+        path.write_text('added { name: "x" base_path: "/x" model_platform: "nonsense" }', encoding='utf-8')
     elif what == 'folder':
         path.mkdir()
     elif what == 'fifo':
@@ -208,6 +211,13 @@ def test_a_bad_start_says_why(tmp_path, what, flags, said):
                            f'--state_file={path}', *flags], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert said in done.stderr + done.stdout
+
+
+def test_a_configured_label_whose_version_is_missing_is_said_in_the_log(start, tmp_path):
+    base = models_with_versions(tmp_path)
+    server = start({'m': f'base_path: "{base}" version_labels {{ key: "a" value: 9 }}'})
+    eventually('the log says it', lambda: 'label "a"' in server.log() and 'version 9 of model m' in server.log())
+    assert version_of(server, 'm') == 3
 
 
 def test_a_body_that_is_too_long_is_refused(unchanged):
