@@ -62,6 +62,7 @@ Status Manager::Impl::SetModels(std::vector<ModelConfig> configs, bool is_comple
     }
   }
   for (ModelConfig& config : configs) Configure(std::move(config));
+  StartLookingAtUse();  // once, since it looks at all models
   return OkStatus();
 }
 
@@ -90,7 +91,6 @@ void Manager::Impl::Configure(ModelConfig config) {
     model.is_demanded = was_there && (model.versions.IsBusy() || !model.versions.Ready().empty() ||
                                       !model.waiters.empty());
   }
-  if (model.config.load_mode == LoadMode::kOnDemand) StartLookingAtUse();
   const bool is_wanted_again =
       old_mode == LoadMode::kNever && model.config.load_mode != LoadMode::kNever;
   if (model.config.retries_failed || is_wanted_again) model.versions.BeginFailed();

@@ -230,7 +230,8 @@ Status ModelReloader::Apply(std::vector<tfs::ConfiguredModel> base, ModelOverrid
 
 std::set<std::string> ModelReloader::OnTheirWay(std::set<std::string> models) const {
   std::erase_if(models, [this](const std::string& name) {
-    return manager_.IsModelReady(name).value_or(false) && !pending_.HasChangeOf(name);
+    return manager_.IsModelReady(name).value_or(false) && !pending_.HasChangeOf(name) &&
+           !pending_.AwaitVersionOf(name);
   });
   return models;
 }
@@ -378,7 +379,10 @@ void ModelReloader::Await(ModelChange change, AwaitedModels awaited,
   if (change.kind == ModelChange::Kind::kLoad) pending.load = LoadNow(change);
   pending.done = [this, change = std::move(change),
                   before = std::move(before)](Status status) mutable {
-    if (before && status.code() == StatusCode::kFailedPrecondition) TakeBack(change, *before);
+    // Unknown: the model has no version at all.
+    const bool has_failed =
+        status.code() == StatusCode::kFailedPrecondition || status.code() == StatusCode::kUnknown;
+    if (before && has_failed) TakeBack(change, *before);
     // A model that does not load is no fault of the server.
     if (status.code() == StatusCode::kUnknown)
       status = Error(StatusCode::kFailedPrecondition, "{}", MessageOf(status));

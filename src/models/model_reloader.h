@@ -73,7 +73,7 @@ class ModelReloader final {
                std::string_view where, std::string_view retried = "") EXCLUDES(mutex_);
   // Adds a change to what is in force. As Apply.
   Status ApplyChange(const ModelChange& change);
-  // Those of `models` that are not there yet, or of which a change is pending.
+  // Those of `models` that are not there yet, or of which a change, or a version, is pending.
   std::set<std::string> OnTheirWay(std::set<std::string> models) const;
   // OK also if there is no file.
   Status WriteState() const;

@@ -401,6 +401,29 @@ TEST_F(ModelReloaderTest, WhatIsTakenBackIsSoThoughTheStateFileCannotBeWritten) 
   EXPECT_EQ(reloader_.Places()["m"].pinned_version, std::nullopt);
 }
 
+TEST_F(ModelReloaderTest, APinThatFailsIsTakenBackThoughNothingElseIsThere) {
+  WriteVersion("4", "nonsense");
+  ConfiguredModel third = Configured();
+  third.name = "third";
+  third.specific = {{3}};
+  EXPECT_EQ(SubmitList({Configured(), third}).Get().code(), StatusCode::kUnknown);
+  EXPECT_EQ(Submit(Kind::kPin, "third", 4).Get().code(), StatusCode::kFailedPrecondition);
+  EXPECT_EQ(reloader_.Places().at("third").pinned_version, std::nullopt);
+  EXPECT_EQ(Submit(Kind::kLabel, "third", 3).Get().code(), StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(manager_.Labels("third").empty());
+}
+
+TEST_F(ModelReloaderTest, AModelThatGoesEndsTheWaitForAnotherVersionOfIt) {
+  ConfiguredModel both = Configured();
+  both.specific = {{1}, {2}};
+  both.labels["stable"] = {2};
+  held_.HoldNext(1);
+  Answer list = SubmitList({both});
+  held_.WaitUntilHeld();
+  EXPECT_EQ(Submit(Kind::kUnload, "m").Get(), OkStatus());
+  EXPECT_EQ(list.Get().code(), StatusCode::kAborted);
+}
+
 TEST_F(ModelReloaderTest, AListThatTakesModelsAwayEndsTheWaitForThem) {
   held_.HoldNext(3);
   Answer first = SubmitList({Configured(), Builtin("slow"), Builtin("more")});

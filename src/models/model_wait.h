@@ -33,6 +33,11 @@ class ModelWait final {
   // are not.
   std::optional<Status> Outcome(bool is_late);
 
+  // True if a version that a label or pin of the model names is under way.
+  bool AwaitsVersionOf(const std::string& name) const {
+    return LookAt(name).versions == Progress::kUnderWay;
+  }
+
   const std::vector<std::string>& names() const { return awaited_.names; }
 
  private:

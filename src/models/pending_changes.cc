@@ -105,4 +105,9 @@ bool PendingChanges::HasChangeOf(const std::string& model) const {
                              [&](const Entry& entry) { return entry.change.model == model; });
 }
 
+bool PendingChanges::AwaitVersionOf(const std::string& model) const {
+  return std::ranges::any_of(entries_,
+                             [&](const Entry& entry) { return entry.wait.AwaitsVersionOf(model); });
+}
+
 }  // namespace penstock
