@@ -13,6 +13,7 @@ import pytest
 
 from clients import Client
 from penstock_server import BINARY, Server, eventually
+from test_metrics import value
 from test_reload import HALF, SAME, answers, folder, reload, write
 from test_troubled import FLAGS, Base
 
@@ -322,11 +323,15 @@ def test_a_client_that_goes_away_holds_up_nobody(start, pool, slow):
 def test_the_end_answers_those_who_wait(start, pool, slow):
     server = start({'half': HALF}, flags=SLOW_FLAGS)
     waiting = put_slow(pool, server, slow)
-    behind = pool.submit(call, server, 'PUT', '/slow', {'base_path': SAME})
+    before = value(server, 'penstock_net_requests', protocol='grpc')
     listed = pool.submit(reload, server, {'half': HALF, 'slow': slow.path})
+    eventually('it has come', lambda: value(server, 'penstock_net_requests', protocol='grpc') > before)
+    behind = http.client.HTTPConnection('127.0.0.1', server.rest_port)
+    behind.request('PUT', '/admin/v1/models/slow', json.dumps({'base_path': SAME}), {'content-type': 'application/json'})
     server.terminate()
-    for each in (waiting, behind):
-        status, answer = each.result()
-        assert status == 503 and 'shutting down' in answer['error']
+    status, answer = waiting.result()
+    assert status == 503 and 'shutting down' in answer['error']
+    response = behind.getresponse()
+    assert response.status == 503 and b'shutting down' in response.read()
     assert listed.result().code() == grpc.StatusCode.UNAVAILABLE
     slow.set(1)
