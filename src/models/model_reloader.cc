@@ -317,11 +317,7 @@ void ModelReloader::ReadFile(FileLook look) {
 
 void ModelReloader::Serve(tfs::ReloadRequest request) {
   AwaitedModels awaited;
-  for (const tfs::ConfiguredModel& model : request.models) {
-    awaited.names.push_back(model.name);
-    if (!settings_.allow_version_labels_for_unavailable_models)
-      awaited.labels[model.name] = model.labels;
-  }
+  for (const tfs::ConfiguredModel& model : request.models) awaited.names.push_back(model.name);
   ModelOverrides overrides = overrides_;
   overrides.ForgetList();
   const Status applied =
@@ -332,6 +328,7 @@ void ModelReloader::Serve(tfs::ReloadRequest request) {
   }
   PENSTOCK_LOG(kInfo, "a client has replaced the list of models: {}",
                fmt::join(awaited.names, ", "));
+  awaited.labels = LabelsToAwait();
   pending_.Add({.awaited = std::move(awaited),
                 .model = "",
                 .deadline = request.deadline,
