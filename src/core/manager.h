@@ -132,6 +132,10 @@ struct ModelConfig {
   // Grows from one configuration to the next. A source that knows it says it with what it found,
   // so that nothing that was found for an earlier one is taken for an answer to this one; 0: none.
   uint64_t generation = 0;
+  // Since this generation the source looks for the same: what it found for it, or later, is still
+  // true of the model, though no answer. So a source that is slower than changes of other models
+  // come is heard nevertheless. 0: since `generation`.
+  uint64_t same_since = 0;
   // Versions that could not be loaded are begun anew, also if they have had all their retries. So
   // they are when the mode was kNever before.
   bool retries_failed = false;

@@ -130,7 +130,7 @@ void Manager::Impl::SetAspired(std::string_view name, std::vector<AspiredVersion
   const Change change(*this);
   Model* model = FindToldOf(name, generation);
   if (model == nullptr || draining_) return;
-  model->was_told = true;
+  model->was_told |= IsAnswer(*model, generation);
   const bool had_broken = !model->versions.Broken().empty();
   model->versions.SetAspired(std::move(versions));
   if (had_broken) UpdateLookup(*model);
@@ -143,7 +143,8 @@ void Manager::Impl::SetSourceStatus(std::string_view name, Status status, uint64
   Model* model = FindToldOf(name, generation);
   if (model == nullptr) return;
   model->source_status = std::move(status);
-  if (!model->source_status.ok() && !IsSourceWaiting(*model)) model->was_told = true;
+  if (!model->source_status.ok() && !IsSourceWaiting(*model))
+    model->was_told |= IsAnswer(*model, generation);
   new_events_.push_back({std::string(name), std::nullopt});
   SettleWaiters(*model);
 }
@@ -155,8 +156,9 @@ Manager::Impl::Model* Manager::Impl::FindConfigured(std::string_view name) {
 
 Manager::Impl::Model* Manager::Impl::FindToldOf(std::string_view name, uint64_t generation) {
   Model* const model = FindConfigured(name);
-  const bool is_old = model != nullptr && generation != 0 && generation < model->config.generation;
-  return is_old ? nullptr : model;
+  if (model == nullptr || IsAnswer(*model, generation)) return model;
+  const uint64_t same_since = model->config.same_since;
+  return same_since != 0 && generation >= same_since ? model : nullptr;
 }
 
 // --- Transitions.

@@ -92,8 +92,13 @@ class Manager::Impl final {
   class Change;
 
   Model* FindConfigured(std::string_view name) REQUIRES(mutex_);
-  // Null also if the source answers an earlier configuration.
+  // Null also if the source tells what it found for an earlier configuration that asked for other
+  // versions.
   Model* FindToldOf(std::string_view name, uint64_t generation) REQUIRES(mutex_);
+  // True if what the source tells is its answer to the configuration in force.
+  static bool IsAnswer(const Model& model, uint64_t generation) {
+    return generation == 0 || generation >= model.config.generation;
+  }
   Status CheckConfigs(const std::vector<ModelConfig>& configs) const REQUIRES(mutex_);
   void Configure(ModelConfig config) REQUIRES(mutex_);
   void Remove(Model& model) REQUIRES(mutex_);

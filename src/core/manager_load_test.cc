@@ -145,6 +145,20 @@ TEST_F(ManagerLoadTest, WhatWasFoundForAnEarlierConfigurationIsLeftAlone) {
   EXPECT_FALSE(manager_.Outlook("unknown"));
 }
 
+TEST_F(ManagerLoadTest, WhatWasFoundForAnEarlierConfigurationThatAskedForTheSameIsNoAnswerButTrue) {
+  ASSERT_TRUE(manager_.SetModel({.name = "m", .generation = 9, .same_since = 3}).ok());
+  manager_.SetAspired("m", Aspire(FakeVersion(1, NewPlan())), 2);
+  EXPECT_TRUE(manager_.VersionStatuses("m").empty());
+  manager_.SetAspired("m", Aspire(FakeVersion(2, NewPlan())), 3);
+  ASSERT_TRUE(manager_.WaitUntilIdle());
+  EXPECT_EQ(Serving(), 2);
+  manager_.SetSourceStatus("m", absl::NotFoundError("no folder"), 8);
+  EXPECT_FALSE(manager_.SourceStatus("m").ok());
+  EXPECT_FALSE(manager_.Outlook("m")->was_told);
+  manager_.SetSourceStatus("m", absl::NotFoundError("no folder"), 9);
+  EXPECT_TRUE(manager_.Outlook("m")->was_told);
+}
+
 TEST_F(ManagerLoadTest, FilesThatChangeDuringALoadThatFailsAreLoadedAtOnce) {
   Manager manager(FastRetries(0));
   ASSERT_TRUE(manager.SetModel({.name = "m"}).ok());

@@ -32,8 +32,8 @@ class AspiredTarget {
   // no longer wanted; one that is loaded already stays as it is, and its new loader is only used
   // if it is to be loaded again. Does nothing if the model is not configured. Returns at once.
   // `generation`: of the configuration for which it was found (ModelConfig::generation); what was
-  // found for an older one than is in force is left alone. 0: for the one in force, whichever it
-  // is.
+  // found for an older one than is in force is left alone if that asks for anything else. 0: for
+  // the one in force, whichever it is.
   virtual void SetAspired(std::string_view model, std::vector<AspiredVersion> versions,
                           uint64_t generation = 0) = 0;
 

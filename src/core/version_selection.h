@@ -15,10 +15,14 @@ namespace penstock::core {
 
 struct LatestVersions {
   int count = 1;  // the highest ones, at least 1
+  bool operator==(const LatestVersions&) const = default;
 };
-struct AllVersions {};
+struct AllVersions {
+  bool operator==(const AllVersions&) const = default;
+};
 struct SpecificVersions {
   std::vector<VersionNumber> versions;  // those of them that are there; none: nothing
+  bool operator==(const SpecificVersions&) const = default;
 };
 using VersionSelection = std::variant<LatestVersions, AllVersions, SpecificVersions>;
 

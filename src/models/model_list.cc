@@ -30,19 +30,6 @@ Status CheckExperiments(const std::vector<ConfiguredModel>& models, std::string_
   return OkStatus();
 }
 
-core::VersionSelection SelectionOf(const ConfiguredModel& model) {
-  switch (model.versions) {
-    case ConfiguredModel::Versions::kAll:
-      return core::AllVersions{};
-    case ConfiguredModel::Versions::kSpecific:
-      return core::SpecificVersions{model.specific};
-    case ConfiguredModel::Versions::kLatest:
-      break;
-  }
-  return core::LatestVersions{
-      static_cast<int>(std::min<uint32_t>(model.latest_count, std::numeric_limits<int>::max()))};
-}
-
 }  // namespace
 
 std::string_view ModelListPlace(const Settings& settings) {
@@ -105,6 +92,19 @@ core::ModelConfig ManagerConfig(const ConfiguredModel& model) {
   config.load_timeout = model.load_timeout;
   config.memory_bytes = model.memory_bytes;
   return config;
+}
+
+core::VersionSelection SelectionOf(const ConfiguredModel& model) {
+  switch (model.versions) {
+    case ConfiguredModel::Versions::kAll:
+      return core::AllVersions{};
+    case ConfiguredModel::Versions::kSpecific:
+      return core::SpecificVersions{model.specific};
+    case ConfiguredModel::Versions::kLatest:
+      break;
+  }
+  return core::LatestVersions{
+      static_cast<int>(std::min<uint32_t>(model.latest_count, std::numeric_limits<int>::max()))};
 }
 
 DirectoryModel DirectoryConfig(const ConfiguredModel& model) {

@@ -32,6 +32,7 @@ Status CheckModels(const std::vector<ConfiguredModel>& models, std::string_view 
                    const BackendHost& backends);
 
 core::ModelConfig ManagerConfig(const ConfiguredModel& model);
+core::VersionSelection SelectionOf(const ConfiguredModel& model);
 DirectoryModel DirectoryConfig(const ConfiguredModel& model);
 ObjectStoreModel ObjectStoreConfig(const ConfiguredModel& model);
 

@@ -9,6 +9,7 @@
 
 #include "base/test_folder.h"
 #include "core/background_threads.h"
+#include "core/loader_fake.h"
 #include "serving/model_server_config.pb.h"
 
 namespace penstock {
@@ -422,6 +423,21 @@ TEST_F(ModelReloaderTest, AModelThatGoesEndsTheWaitForAnotherVersionOfIt) {
   held_.WaitUntilHeld();
   EXPECT_EQ(Submit(Kind::kUnload, "m").Get(), OkStatus());
   EXPECT_EQ(list.Get().code(), StatusCode::kAborted);
+}
+
+// A source that is slower than changes of other models come would never be heard.
+TEST_F(ModelReloaderTest, ChangesOfOtherModelsDoNotOutdateWhatASourceFinds) {
+  const auto told = [this] { return manager_.Outlook("m")->was_told; };
+  const auto tell = [this](int64_t version, uint64_t generation) {
+    manager_.SetAspired("m", Aspire(core::FakeVersion(version, std::make_shared<core::FakePlan>())),
+                        generation);
+    return manager_.VersionStatuses("m").at(0).id.version.value == version;
+  };
+  PassOne();
+  ASSERT_TRUE(manager_.WaitFor(told));
+  EXPECT_TRUE(tell(8, /*generation=*/1));
+  EXPECT_EQ(Submit(Kind::kPin, "m", 2).Get(), OkStatus());
+  EXPECT_FALSE(tell(9, /*generation=*/2));
 }
 
 TEST_F(ModelReloaderTest, AListThatTakesModelsAwayEndsTheWaitForThem) {

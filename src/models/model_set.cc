@@ -94,7 +94,9 @@ ModelSet::Parts ModelSet::Divide(const std::vector<ConfiguredModel>& models,
     core::ModelConfig& config = parts.configs.emplace_back(ManagerConfig(model));
     config.generation = generation;
     config.retries_failed = model.name == retried;
-    parts.places.emplace(model.name, Place{model.base_path, model.platform, WarmUpOf(model)});
+    Place place = PlaceOf(model, generation);
+    config.same_since = place.same_since;
+    parts.places.emplace(model.name, std::move(place));
     parts.experiments.emplace(model.name, model.experiment);
     parts.names.insert(model.name);
     if (IsBuiltinPath(model.base_path)) {
@@ -136,6 +138,16 @@ Status ModelSet::CheckPlaces(const std::vector<ConfiguredModel>& models,
     }
   }
   return OkStatus();
+}
+
+ModelSet::Place ModelSet::PlaceOf(const ConfiguredModel& model, uint64_t generation) const {
+  Place place{model.base_path, model.platform, WarmUpOf(model), SelectionOf(model), generation};
+  const auto old = places_.find(model.name);
+  if (old != places_.end() && old->second.base_path == place.base_path &&
+      old->second.selection == place.selection) {
+    place.same_since = old->second.same_since;
+  }
+  return place;
 }
 
 WarmUpOptions ModelSet::WarmUpOf(const ConfiguredModel& model) const {

@@ -10,6 +10,7 @@
 
 #include "base/metrics.h"
 #include "base/mutex.h"
+#include "core/version_selection.h"
 #include "infer/experiments.h"
 #include "infer/run_times.h"
 #include "loading/memory_history.h"
@@ -52,6 +53,8 @@ class ModelSet final {
     std::string base_path;
     std::string platform;
     WarmUpOptions warm_up;
+    core::VersionSelection selection;
+    uint64_t same_since = 0;  // the first list that had it at this path, with this selection
   };
 
   // A list, as those see it who get it.
@@ -63,6 +66,8 @@ class ModelSet final {
   Status CheckSources(const Parts& parts, std::string_view where) REQUIRES(mutex_);
   Status CheckPlaces(const std::vector<ConfiguredModel>& models, std::string_view where) const
       REQUIRES(mutex_);
+  // As of the list with this number.
+  Place PlaceOf(const ConfiguredModel& model, uint64_t generation) const REQUIRES(mutex_);
   WarmUpOptions WarmUpOf(const ConfiguredModel& model) const;
   FixedVersion BuiltinVersion(const ConfiguredModel& model) const;
   StatusOr<std::unique_ptr<core::Loader>> MakeLoader(const core::ServableId& id,

@@ -170,12 +170,20 @@ void ObjectStoreSource::TakeLooks() {
     if (watched->second.model.base_path != look->model.base_path) continue;
     watched->second.seen = std::move(look->seen);
     if (!look->found.ok() && !end.why.ok()) look->found = end.why;
-    // If other versions are wanted now, the model is due for another look.
-    if (watched->second.changed_since_look) continue;
-    const SteadyTime due = watched->second.due;
-    TakeLook(watched->second, std::move(look->found));
-    if (end.is_due_again) watched->second.due = due;
+    TakeLook(watched->second, *look, end.is_due_again);
   }
+}
+
+void ObjectStoreSource::TakeLook(Watched& watched, Look& look, bool is_due_again) {
+  const bool was_changed = watched.changed_since_look;
+  // If other versions are wanted now, what was found of those before says nothing.
+  if (was_changed && look.model.selection != watched.model.selection) return;
+  const SteadyTime due = watched.due;
+  TakeFound(watched, std::move(look.found), look.model.generation);
+  if (was_changed || is_due_again) watched.due = due;
+  // It is no answer to the configuration of now, which has a look of its own.
+  watched.was_told &= !was_changed;
+  watched.shall_tell_status |= was_changed;
 }
 
 void ObjectStoreSource::TakeModels() {
@@ -212,12 +220,13 @@ void ObjectStoreSource::TakeModels() {
   KeepFolders();
 }
 
-void ObjectStoreSource::TakeLook(Watched& watched, StatusOr<FoundVersions> found) {
+void ObjectStoreSource::TakeFound(Watched& watched, StatusOr<FoundVersions> found,
+                                  uint64_t generation) {
   const SteadyTime now = Clock::Real().Now();
   const bool looks_again = options_.poll_period > Duration::zero();
   watched.due = looks_again ? now + options_.poll_period : kNoDeadline;
   if (is_stopping_) return;
-  if (!found.ok()) return TellStatus(watched, found.status());
+  if (!found.ok()) return TellStatus(watched, found.status(), generation);
   NoteVersions(watched.model.name, *found);
   // Nothing is taken away for the sake of what is not complete.
   const bool is_empty = found->wanted.empty();
@@ -235,9 +244,9 @@ void ObjectStoreSource::TakeLook(Watched& watched, StatusOr<FoundVersions> found
               found->prefixes.empty() ? "there are no versions" : "none of the wanted versions is",
               watched.model.base_path);
   }
-  if (!status.ok()) TellStatus(watched, status);
-  if (!holds) Tell(watched, *found);
-  if (status.ok()) TellStatus(watched, status);
+  if (!status.ok()) TellStatus(watched, status, generation);
+  if (!holds) Tell(watched, *found, generation);
+  if (status.ok()) TellStatus(watched, status, generation);
 }
 
 void ObjectStoreSource::NoteVersions(const std::string& model, const FoundVersions& found) {
@@ -245,7 +254,7 @@ void ObjectStoreSource::NoteVersions(const std::string& model, const FoundVersio
   versions_[model] = found.Numbers();
 }
 
-void ObjectStoreSource::Tell(Watched& watched, const FoundVersions& found) {
+void ObjectStoreSource::Tell(Watched& watched, const FoundVersions& found, uint64_t generation) {
   std::map<core::VersionNumber, uint64_t> wanted;
   for (const core::VersionNumber version : found.wanted) {
     wanted[version] = watched.seen.at(version).revision;
@@ -260,7 +269,7 @@ void ObjectStoreSource::Tell(Watched& watched, const FoundVersions& found) {
     versions.push_back(
         {version, MakeLoader(watched, version, found.prefixes.at(version)), revision});
   }
-  target_->SetAspired(watched.model.name, std::move(versions), watched.model.generation);
+  target_->SetAspired(watched.model.name, std::move(versions), generation);
 }
 
 StatusOr<std::unique_ptr<core::Loader>> ObjectStoreSource::MakeLoader(const Watched& watched,
@@ -284,11 +293,11 @@ StatusOr<std::unique_ptr<core::Loader>> ObjectStoreSource::MakeLoader(const Watc
                                         std::move(cache));
 }
 
-void ObjectStoreSource::TellStatus(Watched& watched, Status status) {
+void ObjectStoreSource::TellStatus(Watched& watched, Status status, uint64_t generation) {
   const bool is_again = std::exchange(watched.shall_tell_status, false) && !status.ok();
   if (status == watched.status && !is_again) return;
   watched.status = status;
-  target_->SetSourceStatus(watched.model.name, std::move(status), watched.model.generation);
+  target_->SetSourceStatus(watched.model.name, std::move(status), generation);
 }
 
 void ObjectStoreSource::KeepFolders() {

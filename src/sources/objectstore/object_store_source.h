@@ -94,13 +94,17 @@ class ObjectStoreSource final : public core::Source {
   // On a looker's thread.
   void RunLook(Look& look) const;
   void TakeLooks() EXCLUDES(mutex_);
-  void TakeLook(Watched& watched, StatusOr<FoundVersions> found) EXCLUDES(mutex_);
+  // `is_due_again`: it ended before its time.
+  void TakeLook(Watched& watched, Look& look, bool is_due_again) EXCLUDES(mutex_);
+  // What was found for the configuration `generation`.
+  void TakeFound(Watched& watched, StatusOr<FoundVersions> found, uint64_t generation)
+      EXCLUDES(mutex_);
   void NoteVersions(const std::string& model, const FoundVersions& found) EXCLUDES(mutex_);
-  void Tell(Watched& watched, const FoundVersions& found) EXCLUDES(mutex_);
+  void Tell(Watched& watched, const FoundVersions& found, uint64_t generation) EXCLUDES(mutex_);
   StatusOr<std::unique_ptr<core::Loader>> MakeLoader(const Watched& watched,
                                                      core::VersionNumber version,
                                                      const std::string& prefix) EXCLUDES(mutex_);
-  void TellStatus(Watched& watched, Status status);
+  void TellStatus(Watched& watched, Status status, uint64_t generation);
   // Tells the cache what is wanted.
   void KeepFolders() EXCLUDES(mutex_);
 
