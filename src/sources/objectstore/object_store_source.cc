@@ -203,15 +203,19 @@ void ObjectStoreSource::TakeModels() {
     target_->SetAspired(item.first, {}, item.second.model.generation);
     return true;
   });
+  const SteadyTime now = Clock::Real().Now();
   for (auto& [name, model] : models) {
     Watched& watched = watched_[name];
     if (watched.model.base_path != model.base_path) watched = Watched();
+    // First those of which something else is wanted; then, as lists may come faster than looks
+    // end, those whose last look is longest ago.
+    const bool asks_for_same = watched.model.selection == model.selection;
+    watched.due = asks_for_same ? std::min(watched.due, now) : SteadyTime();
     watched.location = *ParseS3Path(model.base_path);
     watched.model = std::move(model);
     // The target may have forgotten a model that was removed and added again.
     watched.was_told = false;
     watched.shall_tell_status = true;
-    watched.due = SteadyTime();
     watched.changed_since_look = true;
   }
   std::set<std::string> buckets;

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <iterator>
 
 #include "base/test_folder.h"
@@ -46,6 +47,11 @@ class Bucket final {
     MutexLock lock(mutex_);
     objects_.erase(key);
   }
+  // Calls it for each list, before that is answered.
+  void OnList(std::function<void()> callback) {
+    MutexLock lock(mutex_);
+    on_list_ = std::move(callback);
+  }
   // Until what is there now has been listed and the lists were worked on.
   void WaitForLook() {
     MutexLock lock(mutex_);
@@ -74,6 +80,7 @@ class Bucket final {
     }
     ++lists_;
     changed_.NotifyAll();
+    if (on_list_) on_list_();
     const size_t at = target.find("prefix=") + 7;
     std::string prefix = target.substr(at, target.find('&', at) - at);
     for (size_t slash; (slash = prefix.find("%2F")) != std::string::npos;)
@@ -113,6 +120,7 @@ class Bucket final {
   int silences_ GUARDED_BY(mutex_) = 0;
   std::map<std::string, Object> objects_ GUARDED_BY(mutex_);
   std::string flooded_ GUARDED_BY(mutex_);
+  std::function<void()> on_list_ GUARDED_BY(mutex_);
 };
 
 // A manager with the model "m" at s3://models/m, whose versions load if their file says so. One
@@ -452,6 +460,28 @@ TEST_F(ObjectStoreSourceTest, LooksAtModelsThatHaveGoneOrMovedAreNotWaitedFor) {
   EXPECT_EQ(Serving(), 1);
   ASSERT_TRUE(source_->SetModels({{"m", "s3://models/n", {}}}).ok());
   WaitForServing(2);
+}
+
+// No look would ever be of the configuration in force, and those after the first never begun.
+TEST_F(ObjectStoreSourceTest, ModelsAreHeardOfThoughTheListChangesInEachLook) {
+  bucket_.Put("m/1/model", "good");
+  Start();
+  WaitForServing(1);
+  uint64_t generation = 1;
+  bucket_.OnList([&] {
+    ++generation;
+    EXPECT_TRUE(manager_->SetModel({.name = "m", .generation = generation, .same_since = 2}).ok());
+    EXPECT_TRUE(source_
+                    ->SetModels({{"a", "s3://models/a", {}, generation},
+                                 {"b", "s3://models/b", {}, generation},
+                                 {"m", "s3://models/m", {}, generation}})
+                    .ok());
+  });
+  bucket_.Put("m/2/model", "good");
+  WaitForServing(2);
+  EXPECT_FALSE(manager_->Outlook("m")->was_told);
+  bucket_.OnList(nullptr);
+  EXPECT_TRUE(manager_->WaitFor([&] { return manager_->Outlook("m")->was_told; }));
 }
 
 TEST_F(ObjectStoreSourceTest, BucketThatDoesNotAnswerIsSaidAndTriedAgain) {
