@@ -132,6 +132,7 @@ void ObjectStoreSource::BeginLook(Watched& watched) {
         .name = "object list", .threads = static_cast<int>(options_.turns.turns)});
   }
   watched.changed_since_look = false;
+  watched.due = kNoDeadline;  // but for what comes meanwhile
   auto look = std::make_unique<Look>();
   look->model = watched.model;
   look->location = watched.location;
@@ -178,9 +179,8 @@ void ObjectStoreSource::TakeLook(Watched& watched, Look& look, bool is_due_again
   const bool was_changed = watched.changed_since_look;
   // If other versions are wanted now, what was found of those before says nothing.
   if (was_changed && look.model.selection != watched.model.selection) return;
-  const SteadyTime due = watched.due;
+  if (is_due_again) watched.due = std::min(watched.due, Clock::Real().Now());
   TakeFound(watched, std::move(look.found), look.model.generation);
-  if (was_changed || is_due_again) watched.due = due;
   // It is no answer to the configuration of now, which has a look of its own.
   watched.was_told &= !was_changed;
   watched.shall_tell_status |= was_changed;
@@ -208,7 +208,7 @@ void ObjectStoreSource::TakeModels() {
     Watched& watched = watched_[name];
     if (watched.model.base_path != model.base_path) watched = Watched();
     // First those of which something else is wanted; then, as lists may come faster than looks
-    // end, those whose last look is longest ago.
+    // end, those that have been due for longest.
     const bool asks_for_same = watched.model.selection == model.selection;
     watched.due = asks_for_same ? std::min(watched.due, now) : SteadyTime();
     watched.location = *ParseS3Path(model.base_path);
@@ -228,7 +228,7 @@ void ObjectStoreSource::TakeFound(Watched& watched, StatusOr<FoundVersions> foun
                                   uint64_t generation) {
   const SteadyTime now = Clock::Real().Now();
   const bool looks_again = options_.poll_period > Duration::zero();
-  watched.due = looks_again ? now + options_.poll_period : kNoDeadline;
+  if (looks_again) watched.due = std::min(watched.due, now + options_.poll_period);
   if (is_stopping_) return;
   if (!found.ok()) return TellStatus(watched, found.status(), generation);
   NoteVersions(watched.model.name, *found);

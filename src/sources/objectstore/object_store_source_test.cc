@@ -477,6 +477,7 @@ TEST_F(ObjectStoreSourceTest, ModelsAreHeardOfThoughTheListChangesInEachLook) {
                                  {"m", "s3://models/m", {}, generation}})
                     .ok());
   });
+  bucket_.WaitForLook();
   bucket_.Put("m/2/model", "good");
   WaitForServing(2);
   EXPECT_FALSE(manager_->Outlook("m")->was_told);
