@@ -61,10 +61,20 @@ def big_arrays():
     return [numbers + i for i in range(rows)]
 
 
+def save_onnx(folder, name, nodes, inputs, outputs, weights):
+    """`inputs` and `outputs`: {name: shape}, of floats."""
+    import onnx
+    from onnx import TensorProto, helper
+    values = [[helper.make_tensor_value_info(each, TensorProto.FLOAT, shape) for each, shape in side.items()]
+              for side in (inputs, outputs)]
+    graph = helper.make_graph(nodes, name, *values, weights)
+    folder.mkdir()
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), folder / "model.onnx")
+
+
 def make_big_onnx(folder):
     """y = x / 2 + 2 with 500 MB of weights, of which each run reads one."""
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import helper, numpy_helper
     weights = [numpy_helper.from_array(array, f"w{i}") for i, array in enumerate(big_arrays())]
     constants = [numpy_helper.from_array(numpy.array(value, kind), name) for name, value, kind in (
         ("half", 0.5, numpy.float32), ("two", 2.0, numpy.float32), ("zero", 0.0, numpy.float32), ("first", 0, numpy.int64))]
@@ -77,10 +87,34 @@ def make_big_onnx(folder):
               helper.make_node("Gather", ["shape", "first"], ["index"])]
     nodes = nodes[-2:] + nodes[:-2]
     nodes.append(helper.make_node("Identity", [f"sum{len(weights)}"], ["y"]))
-    value = lambda name: helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n"])  # noqa: E731
-    graph = helper.make_graph(nodes, "big", [value("x")], [value("y")], weights + constants)
-    folder.mkdir()
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), folder / "model.onnx")
+    save_onnx(folder, "big", nodes, {"x": ["n"]}, {"y": ["n"]}, weights + constants)
+
+
+def make_residual_onnx(folder, blocks=16, channels=64):
+    """A residual network (He et al., 2015) of 33 convolutions, each with normalization, 5 MB."""
+    from onnx import helper, numpy_helper
+    numbers = numpy.random.default_rng(7)
+    nodes, weights = [], []
+
+    def weight(name, array):
+        weights.append(numpy_helper.from_array(array.astype(numpy.float32), name))
+        return name
+
+    def convolution(name, x, channels_in):
+        kernel = weight(f"{name}_kernel", numbers.standard_normal((channels, channels_in, 3, 3)) / (9 * channels_in) ** 0.5)
+        moments = [weight(f"{name}_{each}", numbers.random(channels) + 0.5) for each in ("scale", "bias", "mean", "variance")]
+        nodes.extend([helper.make_node("Conv", [x, kernel], [f"{name}_sum"], pads=[1] * 4),
+                      helper.make_node("BatchNormalization", [f"{name}_sum", *moments], [f"{name}_normal"]),
+                      helper.make_node("Relu", [f"{name}_normal"], [name])])
+        return name
+
+    at = convolution("first", "x", 3)
+    for i in range(blocks):
+        inner = convolution(f"b{i}", convolution(f"a{i}", at, channels), channels)
+        nodes.append(helper.make_node("Add", [at, inner], [f"block{i}"]))
+        at = f"block{i}"
+    nodes.append(helper.make_node("GlobalAveragePool", [at], ["y"]))
+    save_onnx(folder, "residual", nodes, {"x": ["n", 3, 32, 32]}, {"y": ["n", channels, 1, 1]}, weights)
 
 
 def make_big_saved_model(folder):
