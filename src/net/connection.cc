@@ -139,6 +139,13 @@ void Connection::OnEndOfInput() {
 void Connection::OnWireBytes(std::span<const std::byte> bytes) {
   if (lingering_) return;  // nobody wants it any more
   if (tls_ == nullptr) return OnPlainBytes(bytes);
+  const std::string_view answer = tls_->was_fed() ? std::string_view() : AnswerToClearText(bytes);
+  if (!answer.empty()) {
+    server().metrics.tls_errors.Add();
+    tls_.reset();
+    unsent_.AppendCopy(answer);
+    return CloseAfterFlush();
+  }
   tls_->Feed(bytes);
   Decrypt();
 }

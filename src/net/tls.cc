@@ -6,7 +6,6 @@
 #include <openssl/ssl.h>
 
 namespace penstock::net {
-
 TlsFilter::TlsFilter(ssl_st* ssl) : ssl_(ssl) {
   SSL_set_bio(ssl_, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
   SSL_set_accept_state(ssl_);
@@ -15,6 +14,7 @@ TlsFilter::TlsFilter(ssl_st* ssl) : ssl_(ssl) {
 TlsFilter::~TlsFilter() { SSL_free(ssl_); }
 
 void TlsFilter::Feed(std::span<const std::byte> bytes) {
+  was_fed_ = true;
   BIO_write(SSL_get_rbio(ssl_), bytes.data(), static_cast<int>(bytes.size()));
 }
 
@@ -69,6 +69,16 @@ std::string_view TlsFilter::alpn() const {
   unsigned int size = 0;
   SSL_get0_alpn_selected(ssl_, &name, &size);
   return {reinterpret_cast<const char*>(name), size};
+}
+
+std::string_view AnswerToClearText(std::span<const std::byte> first_bytes) {
+  const std::string_view text(reinterpret_cast<const char*>(first_bytes.data()),
+                              first_bytes.size());
+  // Records of TLS begin with a control character, methods of HTTP with a capital letter.
+  const bool is_http = !text.empty() && text[0] >= 'A' && text[0] <= 'Z';
+  if (!is_http || text.starts_with("PRI")) return {};
+  return "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: 57\r\n"
+         "Connection: close\r\n\r\n{\"error\":\"this port speaks TLS only: ask it by https://\"}";
 }
 
 }  // namespace penstock::net

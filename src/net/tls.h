@@ -38,6 +38,7 @@ class TlsFilter final {
 
   // Bytes from the wire.
   void Feed(std::span<const std::byte> bytes);
+  bool was_fed() const { return was_fed_; }
   // Plain bytes of what was fed; also does the handshake.
   Result Read(std::span<std::byte> to, size_t& bytes);
   // What is to be sent: `plain` encrypted, behind what the protocol itself has to say.
@@ -51,8 +52,14 @@ class TlsFilter final {
 
  private:
   ssl_st* const ssl_;
+  bool was_fed_ = false;
   bool close_started_ = false;
 };
+
+// What to send, as it is, to a client whose `first_bytes` are HTTP/1.1 and not TLS: 400, and why.
+// Empty if they are anything else; so are clients of HTTP/2, as gRPC ones do not wait before they
+// come again if a connection began well.
+std::string_view AnswerToClearText(std::span<const std::byte> first_bytes);
 
 // Certificates and rules for all connections. Looks for changed files when a connection comes, at
 // most once each reload interval, so that an idle server sleeps. Thread-safe.

@@ -201,13 +201,27 @@ TEST_F(TlsTest, AgreesOnTheProtocol) {
   EXPECT_FALSE(TlsClient(port(), {.alpn = "\x04none"}).is_connected());
 }
 
-TEST_F(TlsTest, RefusesOldVersionsAndPlainText) {
+TEST_F(TlsTest, RefusesOldVersions) {
   Start();
   EXPECT_FALSE(TlsClient(port(), {.version_max = TLS1_1_VERSION}).is_connected());
   EXPECT_TRUE(TlsClient(port(), {.version_max = TLS1_2_VERSION}).is_connected());
-  SocketClient plain(port());
-  plain.Send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-  EXPECT_THAT(plain.ReadUntilClosed(), testing::Not(HasSubstr("HTTP/1.1")));
+}
+
+TEST_F(TlsTest, TellsClientsInClearText) {
+  Start();
+  const auto answer = [&](const std::string& bytes) {
+    SocketClient plain(port());
+    plain.Send(bytes);
+    return plain.ReadUntilClosed();
+  };
+  const std::string text = answer(Post("hi"));
+  EXPECT_THAT(text, AllOf(testing::StartsWith("HTTP/1.1 400 Bad Request\r\n"),
+                          testing::EndsWith("this port speaks TLS only: ask it by https://\"}")));
+  const size_t body = text.size() - text.find("\r\n\r\n") - 4;
+  EXPECT_THAT(text, HasSubstr(fmt::format("\r\nContent-Length: {}\r\n", body)));
+  EXPECT_EQ(answer("G"), text);
+  for (const char* other : {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "rubbish, as it were"})
+    EXPECT_THAT(answer(other), testing::Not(HasSubstr("HTTP")));
 }
 
 TEST_F(TlsTest, ChecksClientCertificates) {
