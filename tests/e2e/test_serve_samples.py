@@ -21,8 +21,11 @@ def free_port():
 @pytest.fixture
 def printed():
     """The requests, from a server that is there as long as the test."""
-    process = subprocess.Popen([os.path.join(ROOT, 'tools/serve')], stdout=subprocess.PIPE, text=True, env={
-        **os.environ, 'PENSTOCK_BUILD': BUILD, 'PORT': free_port(), 'REST_PORT': free_port()})
+    process = subprocess.Popen(
+        [os.path.join(ROOT, 'tools/serve')], stdout=subprocess.PIPE, text=True,
+        env={**os.environ, 'PENSTOCK_BUILD': BUILD, 'PORT': free_port(), 'REST_PORT': free_port()},
+        # What runs these tests in the background may ignore Ctrl-C; a shell script would inherit that for good.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     lines = []
     for line in process.stdout:
         if line.startswith('Ctrl-C stops the server'):
