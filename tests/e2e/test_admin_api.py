@@ -99,6 +99,7 @@ def test_a_model_is_added_replaced_and_removed(start, tmp_path):
 
 @pytest.mark.parametrize('method, path, body, code, said', [
     ('PUT', '/m', '{', 400, 'not a ModelConfig as JSON'),
+    ('PUT', '/m', '[]', 400, 'not a ModelConfig as JSON: Root element must be a message'),
     ('PUT', '/m', '{"base_pth": "/x"}', 400, 'base_pth'),
     ('PUT', '/m', '{}', 400, 'no base_path'),
     ('PUT', '/m', '{"name": "other", "base_path": "/x"}', 400, "names the model 'other', the path 'm'"),

@@ -345,7 +345,7 @@ def test_over_tls_the_certificate_is_checked(start, flags, tmp_path):
 
 @pytest.mark.parametrize('base_path, flags_of, message', [
     ('s3://models/m', [], 'need --model_cache_directory'),
-    ('s3:///m', ['--model_cache_directory=/tmp'], 'with the name of a bucket'),
+    ('s3:///m', ['--model_cache_directory=/tmp'], "a bucket's name has 3 to 255 letters"),
     ('s3://models/m', ['--model_cache_directory=/dev/null/x'], 'cannot make the folder'),
     ('s3://models/m', {'AWS_CONTAINER_CREDENTIALS_FULL_URI': 'http://169.254.169.254/'}, 'should begin with https://'),
     ('s3://models/m', {'AWS_CA_BUNDLE': '/dev/null'}, 'AWS_CA_BUNDLE is'),

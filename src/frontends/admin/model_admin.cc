@@ -2,9 +2,11 @@
 #include "frontends/admin/model_admin.h"
 
 #include <fmt/format.h>
+#include <google/protobuf/message.h>
 #include <google/protobuf/struct.pb.h>
 #include <google/protobuf/util/json_util.h>
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -57,13 +59,20 @@ Status CheckName(std::string_view name) {
   return OkStatus();
 }
 
+// `what`: for the error.
+Status ReadJson(std::string_view body, std::string_view what, google::protobuf::Message& message) {
+  const auto parsed = JsonStringToMessage({body.data(), body.size()}, &message);
+  if (parsed.ok()) return OkStatus();
+  std::string_view why(parsed.message().data(), parsed.message().size());
+  // It begins with the path of the wrong field, which may be empty.
+  why.remove_prefix(std::min(why.find_first_not_of(": "), why.size()));
+  return InvalidArgument("the body is not {}: {:.300}", what, why);
+}
+
 StatusOr<Struct> ParseObject(std::string_view body) {
   Struct object;
-  if (body.empty()) return object;
-  const auto parsed = JsonStringToMessage({body.data(), body.size()}, &object);
-  if (parsed.ok()) return object;
-  return InvalidArgument("the body is not a JSON object: {:.200}",
-                         std::string_view(parsed.message().data(), parsed.message().size()));
+  if (!body.empty()) TRY(ReadJson(body, "a JSON object", object));
+  return object;
 }
 
 // Only fields that are known may be there.
@@ -88,11 +97,7 @@ StatusOr<core::VersionNumber> VersionIn(const Struct& object) {
 
 Status ReadConfig(std::string_view body, ModelChange& change) {
   ModelConfig config;
-  const auto parsed = JsonStringToMessage({body.data(), body.size()}, &config);
-  if (!parsed.ok()) {
-    return InvalidArgument("the body is not a ModelConfig as JSON: {:.300}",
-                           std::string_view(parsed.message().data(), parsed.message().size()));
-  }
+  TRY(ReadJson(body, "a ModelConfig as JSON", config));
   if (!config.name().empty() && config.name() != change.model) {
     return InvalidArgument("the body names the model '{:.100}', the path '{:.100}'", config.name(),
                            change.model);

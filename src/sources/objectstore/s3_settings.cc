@@ -96,7 +96,10 @@ StatusOr<S3Location> ParseS3Path(std::string_view path) {
            c == '.' || c == '_';
   });
   if (!IsS3Path(path) || !is_name || location.bucket.size() < 3 || location.bucket.size() > 255) {
-    return InvalidArgument("'{}' should be s3://bucket/path, with the name of a bucket", path);
+    return InvalidArgument(
+        "'{}' should be s3://bucket/path; a bucket's name has 3 to 255 letters, digits, '-', '.' "
+        "and '_'",
+        path);
   }
   if (slash != std::string_view::npos) location.prefix = rest.substr(slash + 1);
   while (location.prefix.ends_with('/')) location.prefix.pop_back();
