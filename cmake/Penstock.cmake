@@ -11,6 +11,9 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
 else()
   # g++ 12 reports overlaps that are none in std::string's inlined code.
   target_compile_options(penstock_flags INTERFACE -Wno-restrict)
+  if(CMAKE_UNITY_BUILD)
+    target_compile_options(penstock_flags INTERFACE -Wno-subobject-linkage)  # it takes files in a file for headers
+  endif()
 endif()
 add_link_options(-fuse-ld=mold)
 

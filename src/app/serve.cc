@@ -102,7 +102,7 @@ Status WritePortFile(const std::string& path, const BoundPorts& ports) {
   return InvalidArgument("--port_file: cannot write {}: {}", path, error.message());
 }
 
-int Fail(const Status& status) {
+int FailStart(const Status& status) {
   PENSTOCK_LOG(kError, "cannot start: {}", MessageOf(status));
   return 1;
 }
@@ -116,13 +116,13 @@ int Serve(const ParsedOptions& options) {
   const Signals signals(/*takes_hangup=*/!settings.model_config_file.empty());
   PENSTOCK_LOG(kInfo, "penstock {} starts", VersionText());
   StatusOr<std::unique_ptr<ModelServer>> server = ModelServer::Start(settings);
-  if (!server.ok()) return Fail(server.status());
+  if (!server.ok()) return FailStart(server.status());
   const BoundPorts ports = (*server)->ports();
   PENSTOCK_LOG(kInfo, "listening: port {}, REST port {}{}", ports.port, ports.rest_api_port,
                settings.grpc_socket_path.empty() ? "" : ", " + settings.grpc_socket_path);
   if (!settings.port_file.empty()) {
     if (const Status status = WritePortFile(settings.port_file, ports); !status.ok())
-      return Fail(status);
+      return FailStart(status);
   }
 
   int number = signals.Wait();

@@ -29,13 +29,6 @@ bool Contains(const std::vector<std::string>& list, std::string_view item) {
   return std::find(list.begin(), list.end(), item) != list.end();
 }
 
-std::string ReadText(const std::string& path) {
-  std::ifstream file(path);
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
 // The number that `text` starts with; none if there is none ("max").
 std::optional<int64_t> ParseNumber(std::string_view text) {
   int64_t value = 0;
@@ -53,7 +46,7 @@ struct Mount {
 
 std::vector<Mount> ReadMounts(const std::string& root) {
   std::vector<Mount> mounts;
-  std::istringstream lines(ReadText(root + "/proc/self/mountinfo"));
+  std::istringstream lines(ReadSystemFile(root + "/proc/self/mountinfo"));
   for (std::string line; std::getline(lines, line);) {
     // id parent device root-of-mount mount-point options... - type source super-options
     const size_t dash = line.find(" - ");
@@ -101,18 +94,18 @@ void TightenMemory(CgroupLimits& limits, std::optional<int64_t> bytes) {
 }
 
 void ReadVersion2(CgroupLimits& limits, const std::string& folder) {
-  const std::vector<std::string> quota = Split(ReadText(folder + "/cpu.max"), ' ');
+  const std::vector<std::string> quota = Split(ReadSystemFile(folder + "/cpu.max"), ' ');
   if (quota.size() == 2) TightenCpus(limits, ParseNumber(quota[0]), ParseNumber(quota[1]));
-  TightenMemory(limits, ParseNumber(ReadText(folder + "/memory.max")));
+  TightenMemory(limits, ParseNumber(ReadSystemFile(folder + "/memory.max")));
 }
 
 void ReadVersion1(CgroupLimits& limits, const std::string& folder, const Mount& mount) {
   if (Contains(mount.controllers, "cpu")) {
-    TightenCpus(limits, ParseNumber(ReadText(folder + "/cpu.cfs_quota_us")),
-                ParseNumber(ReadText(folder + "/cpu.cfs_period_us")));
+    TightenCpus(limits, ParseNumber(ReadSystemFile(folder + "/cpu.cfs_quota_us")),
+                ParseNumber(ReadSystemFile(folder + "/cpu.cfs_period_us")));
   }
   if (Contains(mount.controllers, "memory"))
-    TightenMemory(limits, ParseNumber(ReadText(folder + "/memory.limit_in_bytes")));
+    TightenMemory(limits, ParseNumber(ReadSystemFile(folder + "/memory.limit_in_bytes")));
 }
 
 // True if a line of /proc/self/cgroup with these controllers speaks of the hierarchy at `mount`.
@@ -126,10 +119,17 @@ bool IsOf(const Mount& mount, const std::string& controllers) {
 
 }  // namespace
 
+std::string ReadSystemFile(const std::string& path) {
+  std::ifstream file(path);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
 CgroupLimits ReadCgroupLimits(const std::string& root) {
   CgroupLimits limits;
   const std::vector<Mount> mounts = ReadMounts(root);
-  std::istringstream lines(ReadText(root + "/proc/self/cgroup"));
+  std::istringstream lines(ReadSystemFile(root + "/proc/self/cgroup"));
   for (std::string line; std::getline(lines, line);) {
     // hierarchy-id:controllers:group; version 2 has no controllers.
     const size_t first = line.find(':');

@@ -26,4 +26,7 @@ struct CgroupLimits {
 // or understood limits nothing.
 CgroupLimits ReadCgroupLimits(const std::string& root);
 
+// The text of a file in which the kernel tells something; empty if it cannot be read.
+std::string ReadSystemFile(const std::string& path);
+
 }  // namespace penstock

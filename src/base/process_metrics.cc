@@ -4,23 +4,17 @@
 #include <unistd.h>
 
 #include <filesystem>
-#include <fstream>
 #include <sstream>
 #include <system_error>
+
+#include "base/machine.h"
 
 namespace penstock {
 namespace {
 
-std::string ReadText(const std::string& path) {
-  std::ifstream file(path);
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
 // When the machine started, in seconds since 1970; 0 if unknown.
 double BootSeconds(const std::string& root) {
-  std::istringstream lines(ReadText(root + "/proc/stat"));
+  std::istringstream lines(ReadSystemFile(root + "/proc/stat"));
   for (std::string line; std::getline(lines, line);) {
     if (line.starts_with("btime ")) return std::strtod(line.c_str() + 6, nullptr);
   }
@@ -50,7 +44,7 @@ void AddSingle(MetricsRegistry& metrics, std::string_view name, std::string_view
 }  // namespace
 
 std::optional<ProcessUse> ReadProcessUse(const std::string& root) {
-  const std::string stat = ReadText(root + "/proc/self/stat");
+  const std::string stat = ReadSystemFile(root + "/proc/self/stat");
   // The name in parentheses may hold anything; fields are counted behind it, from the third on.
   const size_t name_end = stat.rfind(')');
   if (name_end == std::string::npos) return std::nullopt;

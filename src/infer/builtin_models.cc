@@ -16,12 +16,6 @@ namespace {
 constexpr std::string_view kPrefix = "builtin:";
 constexpr std::string_view kPredictMethod = "tensorflow/serving/predict";
 
-void AnswerError(ResponseCallback& done, Status status) {
-  InferResponse response;
-  response.status = std::move(status);
-  done(std::move(response));
-}
-
 // Thread-safe.
 class IdentityModel final : public Model {
  public:

@@ -11,17 +11,8 @@
 namespace penstock {
 namespace {
 
-const ServedModel& Served(const core::Handle& handle) {
-  return static_cast<const ServedModel&>(handle.servable());
-}
 ServedModel& MutableServed(const core::Handle& handle) {
   return static_cast<ServedModel&>(handle.servable());
-}
-
-void AnswerError(ResponseCallback& done, Status status) {
-  InferResponse response;
-  response.status = std::move(status);
-  done(std::move(response));
 }
 
 // Whether a run may still begin at `now`.

@@ -59,4 +59,11 @@ struct InferResponse {
 // destroyed in the call with is_last, not earlier.
 using ResponseCallback = absl::AnyInvocable<void(InferResponse&&)>;
 
+// Ends a run.
+inline void AnswerError(ResponseCallback& done, Status status) {
+  InferResponse response;
+  response.status = std::move(status);
+  done(std::move(response));
+}
+
 }  // namespace penstock

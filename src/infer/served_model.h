@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/metrics.h"
+#include "core/manager.h"
 #include "core/servable.h"
 #include "infer/model.h"
 #include "infer/run_times.h"
@@ -46,5 +47,10 @@ class ServedModel final : public core::Servable {
   Histogram& pool_wait_;
   RunTimes run_times_;
 };
+
+// What the handle holds.
+inline const ServedModel& Served(const core::Handle& handle) {
+  return static_cast<const ServedModel&>(handle.servable());
+}
 
 }  // namespace penstock

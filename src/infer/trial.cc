@@ -39,10 +39,6 @@ struct ShadowRun {
   SteadyTime start = {};
 };
 
-ServedModel& Served(const core::Handle& handle) {
-  return static_cast<ServedModel&>(handle.servable());
-}
-
 void Finish(const ShadowRun& run, const Status& status) {
   run.shadow.outcomes.Record(status.code(), run.clock.Now() - run.start);
 }

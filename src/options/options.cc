@@ -18,7 +18,7 @@ struct Overloaded : Ts... {
 template <typename... Ts>
 Overloaded(Ts...) -> Overloaded<Ts...>;
 
-std::string_view TypeName(OptionType type) {
+std::string_view ValueName(OptionType type) {
   switch (type) {
     case OptionType::kBool:
       return "true or false";
@@ -61,7 +61,7 @@ Status UnknownFlag(std::string_view flag) {
 }
 
 Status WrongType(const OptionRow& row, std::string_view text) {
-  return InvalidArgument("--{}={}: expected {}", row.name, text, TypeName(row.type()));
+  return InvalidArgument("--{}={}: expected {}", row.name, text, ValueName(row.type()));
 }
 
 Status SetInt(const OptionRow& row, std::string_view text, int64_t& field) {
@@ -136,7 +136,7 @@ StatusOr<Flag> ReadFlag(std::span<const std::string> arguments, size_t& next) {
   if (row != nullptr && row->type() == OptionType::kBool) return Flag{row, "true"};
   if (row != nullptr) {
     if (next == arguments.size())
-      return InvalidArgument("--{} lacks a value: expected {}", name, TypeName(row->type()));
+      return InvalidArgument("--{} lacks a value: expected {}", name, ValueName(row->type()));
     return Flag{row, arguments[next++]};
   }
   if (name.starts_with("no") && equals == std::string_view::npos) {

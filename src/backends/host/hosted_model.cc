@@ -53,12 +53,7 @@ Status HostedModel::NotBroken() const {
 
 void HostedModel::Run(const InferRequest& request, ResponseCallback done) {
   Status status = CheckStart(request);
-  if (!status.ok()) {
-    InferResponse response;
-    response.status = std::move(status);
-    done(std::move(response));
-    return;
-  }
+  if (!status.ok()) return AnswerError(done, std::move(status));
   auto* run = new HostedRun(*this, request, std::move(done), watch_);
   StatusOr<bool> start_now = MayStart(run);
   if (!start_now.ok()) {

@@ -23,10 +23,10 @@ struct Counter {
   }
 };
 
-SteadyTime In(Duration time) { return Clock::Real().Now() + time; }
-
 class StopSignalTest : public testing::Test {
  protected:
+  static SteadyTime In(Duration time) { return Clock::Real().Now() + time; }
+
   DeadlineWatch watch_;
   CancelToken token_;
   Counter counter_;

@@ -14,7 +14,7 @@ namespace {
 using testing::HasSubstr;
 
 // What the reader says of a file; "N records" if nothing is wrong with it.
-std::string Read(const std::string& bytes, uint64_t record_bytes_max = kLengthMax) {
+std::string ReadAll(const std::string& bytes, uint64_t record_bytes_max = kLengthMax) {
   std::istringstream file(bytes);
   RecordReader reader(file, record_bytes_max);
   std::string record;
@@ -58,13 +58,13 @@ TEST(RecordReaderTest, RecordsOfAllSizes) {
     ASSERT_EQ(record, expected);
   }
   EXPECT_FALSE(*reader.Next(record));
-  EXPECT_EQ(Read(""), "0 records");
+  EXPECT_EQ(ReadAll(""), "0 records");
 }
 
 TEST(RecordReaderTest, EveryCutIsNoticed) {
   const std::string two = FakeRecord("first") + FakeRecord("second");
   for (size_t size = 1; size < two.size(); ++size) {
-    const std::string message = Read(two.substr(0, size));
+    const std::string message = ReadAll(two.substr(0, size));
     if (size == FakeRecord("first").size()) {
       EXPECT_EQ(message, "1 records");
     } else {
@@ -78,26 +78,26 @@ TEST(RecordReaderTest, EveryChangedBitIsNoticed) {
   for (size_t bit = 0; bit < good.size() * 8; ++bit) {
     std::string bad = good;
     bad[bit / 8] = static_cast<char>(bad[bit / 8] ^ (1 << (bit % 8)));
-    EXPECT_THAT(Read(bad), HasSubstr("checksum")) << "bit " << bit;
+    EXPECT_THAT(ReadAll(bad), HasSubstr("checksum")) << "bit " << bit;
   }
 }
 
 TEST(RecordReaderTest, SaysWhereTheFaultIs) {
   const std::string good = FakeRecord("1234567");  // 23 bytes
-  EXPECT_THAT(Read(good + "this is some text that is no record"),
+  EXPECT_THAT(ReadAll(good + "this is some text that is no record"),
               HasSubstr("the checksum of the length at byte 23 is wrong"));
   std::string bad = good + good;
   bad[23 + 12] = '?';
-  EXPECT_EQ(Read(bad), "the checksum of the record at byte 23 is wrong: the file is damaged");
+  EXPECT_EQ(ReadAll(bad), "the checksum of the record at byte 23 is wrong: the file is damaged");
 }
 
 TEST(RecordReaderTest, LengthsThatCannotBe) {
   EXPECT_EQ(
-      Read(FakeRecordHead(~uint64_t{0})),
+      ReadAll(FakeRecordHead(~uint64_t{0})),
       fmt::format("the record at byte 0 has {} bytes: more than {}", ~uint64_t{0}, kLengthMax));
-  EXPECT_EQ(Read(FakeRecord("12345"), 4), "the record at byte 0 has 5 bytes: more than 4");
+  EXPECT_EQ(ReadAll(FakeRecord("12345"), 4), "the record at byte 0 has 5 bytes: more than 4");
   // As long as may be; only what is there is read.
-  EXPECT_EQ(Read(FakeRecordHead(kLengthMax) + "abc"),
+  EXPECT_EQ(ReadAll(FakeRecordHead(kLengthMax) + "abc"),
             "the file ends at byte 15, in the data of the record at byte 0");
 }
 

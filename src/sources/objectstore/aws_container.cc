@@ -22,7 +22,6 @@ constexpr const char* kToken = "AWS_CONTAINER_AUTHORIZATION_TOKEN";
 constexpr const char* kTokenFile = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
 constexpr size_t kAnswerBytesMax = 64 * 1024;
 constexpr size_t kTokenBytesMax = 16 * 1024;
-constexpr size_t kQuotedMax = 300;
 
 struct Place {
   const char* variable;  // that says it

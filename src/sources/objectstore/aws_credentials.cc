@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "sources/objectstore/aws_profile.h"
+#include "sources/objectstore/http_client.h"
 
 namespace penstock {
 namespace {
@@ -15,7 +16,6 @@ namespace {
 // Keys are renewed so long before they end, and tried again so long after a failure.
 constexpr auto kEndMargin = std::chrono::minutes(5);
 constexpr auto kLookPause = std::chrono::seconds(10);
-constexpr Duration kSlice = std::chrono::milliseconds(50);  // until a cancel is seen
 
 std::string FilePath(const Environment& environment, const char* variable, const char* usual) {
   const std::string home = environment("HOME");
@@ -202,7 +202,7 @@ Status AwsCredentialsProvider::Look(const std::atomic<bool>& is_cancelled) {
     MutexLock lock(mutex_);
     const uint64_t before = looks_;
     while (is_looking_) {
-      looked_.WaitUntil(mutex_, Clock::Real().Now() + kSlice);
+      looked_.WaitUntil(mutex_, Clock::Real().Now() + kCancelSlice);
       if (is_cancelled) return absl::CancelledError("the request was cancelled");
       // The one that looked may have been cancelled, and this one not.
       if (looks_ != before && last_.code() != StatusCode::kCancelled) return last_;

@@ -6,11 +6,10 @@
 #include <map>
 
 #include "base/test_folder.h"
+#include "sources/objectstore/http_server_fake.h"
 
 namespace penstock {
 namespace {
-
-const std::atomic<bool> kNever = false;
 
 // A home folder with AWS's files, and variables. One thread.
 class AwsCredentialsTest : public ::testing::Test {

@@ -7,6 +7,8 @@
 #include <fstream>
 #include <utility>
 
+#include "absl/strings/ascii.h"
+
 namespace penstock {
 namespace {
 
@@ -31,14 +33,6 @@ std::string_view WithoutComment(std::string_view text) {
     }
   }
   return text;
-}
-
-std::string LowerCase(std::string_view text) {
-  std::string lower(text);
-  std::ranges::transform(lower, lower.begin(), [](char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  });
-  return lower;
 }
 
 // Takes the lines of one file in their order. One thread.
@@ -96,7 +90,7 @@ class Parser final {
     indent_ = indent;
     value_ = nullptr;
     if (section_ == nullptr) return OkStatus();
-    value_ = &(**section_)[LowerCase(name)];
+    value_ = &(**section_)[absl::AsciiStrToLower({name.data(), name.size()})];
     *value_ = {std::string(Trimmed(WithoutComment(text.substr(equals + 1)))),
                fmt::format("{}:{}", file_, line_)};
     return OkStatus();

@@ -47,7 +47,7 @@ bool IsUnreserved(char c) {
 }
 
 // Without spaces at the ends, and with one for several in a row.
-std::string Trimmed(std::string_view text) {
+std::string SingleSpaced(std::string_view text) {
   std::string trimmed;
   for (const char c : text) {
     const bool is_space = c == ' ' || c == '\t';
@@ -105,7 +105,7 @@ std::string CanonicalRequest(std::string_view method, const SignedRequest& reque
                              std::string_view payload_hash) {
   std::string text = fmt::format("{}\n{}\n{}\n", method, request.path, QueryText(request.query));
   for (const auto& [name, value] : request.headers) {
-    text += fmt::format("{}:{}\n", name, Trimmed(value));
+    text += fmt::format("{}:{}\n", name, SingleSpaced(value));
   }
   return text + fmt::format("\n{}\n{}", SignedHeaderNames(request), payload_hash);
 }

@@ -17,7 +17,7 @@
 namespace penstock {
 namespace {
 
-constexpr size_t kPieceBytes = 256 * 1024;
+constexpr size_t kReadBytes = 256 * 1024;
 
 struct FreeDigest {
   void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
@@ -98,7 +98,7 @@ Status CheckFile(const std::string& path, const S3Object& object, const HttpHead
   const std::string crc32 = FromBase64(head.Header("x-amz-checksum-crc32"));
   const std::string crc32c = FromBase64(head.Header("x-amz-checksum-crc32c"));
   std::ifstream file(path, std::ios::binary);
-  std::vector<char> buffer(kPieceBytes);
+  std::vector<char> buffer(kReadBytes);
   Sums sums;
   while (file) {
     file.read(buffer.data(), static_cast<std::streamsize>(buffer.size()));

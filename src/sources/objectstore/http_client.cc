@@ -22,6 +22,8 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/ascii.h"
+
 namespace penstock {
 namespace {
 
@@ -34,16 +36,7 @@ constexpr size_t kPieceBytes = 256 * 1024;
 constexpr uint32_t kHeadBytesMax = 64 * 1024;
 constexpr size_t kBufferBytesMax = 128 * 1024;  // what a head, or a line between chunks, may take
 constexpr size_t kSlowBytes = 16 * 1024;        // fewer in the stall time are none
-constexpr Duration kSlice = std::chrono::milliseconds(50);  // until a cancel is seen
 constexpr Duration kResolveSlice = std::chrono::milliseconds(2);
-
-std::string LowerCase(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return lower;
-}
 
 // What to change when a certificate is refused for this reason.
 std::string_view CertificateAdvice(long reason) {
@@ -122,7 +115,7 @@ class HttpClient::Connection final {
     asio::co_spawn(io_, std::move(work), [&](std::exception_ptr error) { result = error; });
     io_.restart();
     while (!result) {
-      io_.run_one_for(kSlice);
+      io_.run_one_for(kCancelSlice);
       if (is_cancelled) return absl::CancelledError("the request was cancelled");
       if (!result && Clock::Real().Now() - progress_ > stall_timeout) {
         return Error(StatusCode::kDeadlineExceeded, "{} has sent {} for {} s",
@@ -220,7 +213,8 @@ class HttpClient::Connection final {
     for (const auto& field : parser.get()) {
       const auto name = field.name_string();
       const auto value = field.value();
-      head.headers[LowerCase({name.data(), name.size()})] = std::string(value.data(), value.size());
+      head.headers[absl::AsciiStrToLower({name.data(), name.size()})] =
+          std::string(value.data(), value.size());
     }
     progress_ = Clock::Real().Now();
     size_t bytes = 0;  // since then

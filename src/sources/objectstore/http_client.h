@@ -15,6 +15,9 @@
 
 namespace penstock {
 
+inline constexpr Duration kCancelSlice = std::chrono::milliseconds(50);  // until a cancel is seen
+inline constexpr size_t kQuotedMax = 300;  // of a server's text in an error
+
 struct HttpEndpoint {
   std::string host = {};
   std::string port = {};

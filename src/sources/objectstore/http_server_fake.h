@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <string>
@@ -18,6 +19,9 @@
 #include "base/mutex.h"
 
 namespace penstock {
+
+// For calls that nobody cancels.
+inline const std::atomic<bool> kNever = false;
 
 // Answers the head of each request, in the form it came, with the bytes that `answer` gives; then
 // closes the connection, unless the answer ends with one of the marks. Each connection has a

@@ -23,11 +23,9 @@ namespace {
 
 constexpr size_t kPageBytesMax = 8 << 20;  // a thousand of the longest keys take half of it
 constexpr size_t kErrorBytesMax = 64 * 1024;
-constexpr size_t kObjectsMax = 200'000;      // in one listing
-constexpr size_t kWordsBytesMax = 64 << 20;  // of the keys and ETags of one listing
-constexpr int kPagesMax = 2000;              // of one listing; they may be empty
-constexpr size_t kQuotedMax = 300;           // of a server's text
-constexpr Duration kSlice = std::chrono::milliseconds(50);
+constexpr size_t kObjectsMax = 200'000;          // in one listing
+constexpr size_t kWordsBytesMax = 64 << 20;      // of the keys and ETags of one listing
+constexpr int kPagesMax = 2000;                  // of one listing; they may be empty
 constexpr uintmax_t kProgressBytes = 64 * 1024;  // a download that breaks after fewer has not moved
 
 // Of Amazon's own hosts the bucket is a part of the name, unless TLS could not be checked then.
@@ -371,7 +369,7 @@ std::string S3Client::ReasonOfDenial(const HttpHead& head, const std::string& co
 bool S3Client::Pause(int retry) const {
   const Duration own_pause = options_.retry_pause * (1 << std::min(retry, 10));
   const SteadyTime end = Clock::Real().Now() + std::max(own_pause, asked_pause_);
-  while (!is_cancelled_ && Clock::Real().Now() < end) std::this_thread::sleep_for(kSlice);
+  while (!is_cancelled_ && Clock::Real().Now() < end) std::this_thread::sleep_for(kCancelSlice);
   return !is_cancelled_;
 }
 

@@ -13,8 +13,6 @@
 namespace penstock {
 namespace {
 
-const std::atomic<bool> kNever = false;
-
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 

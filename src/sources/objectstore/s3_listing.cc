@@ -12,7 +12,7 @@ namespace penstock {
 namespace {
 
 constexpr size_t kWordBytesMax = 8 * 1024;  // of an ETag, or of what names the next page
-constexpr size_t kQuotedMax = 100;
+constexpr size_t kKeyQuotedMax = 100;
 constexpr time_t kTimeMax = 4'102'444'800;  // 2100; nanoseconds have an end not long after
 
 // Of a key in the encoding "url": '+' is a space.
@@ -56,7 +56,7 @@ StatusOr<S3Listing> ParseListing(std::string_view xml) {
     const auto [stop, error] = std::from_chars(size.begin(), size.end(), object.size);
     if (error != std::errc() || stop != size.end()) {
       return Error(StatusCode::kInternal, "the listing says that '{}' has the size '{}'",
-                   object.key.substr(0, kQuotedMax), size.substr(0, kQuotedMax));
+                   object.key.substr(0, kKeyQuotedMax), size.substr(0, kKeyQuotedMax));
     }
     object.etag = node.child_value("ETag");
     if (!IsWord(object.etag)) object.etag.clear();

@@ -5,10 +5,10 @@
 
 #include <map>
 
+#include "sources/objectstore/http_server_fake.h"
+
 namespace penstock {
 namespace {
-
-const std::atomic<bool> kNever = false;
 
 StatusOr<S3Settings> SettingsOf(const std::map<std::string, std::string>& variables) {
   return S3SettingsOf([&](const char* name) {
