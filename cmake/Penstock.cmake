@@ -11,11 +11,31 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
 else()
   # g++ 12 reports overlaps that are none in std::string's inlined code.
   target_compile_options(penstock_flags INTERFACE -Wno-restrict)
-  if(CMAKE_UNITY_BUILD)
+  if(PENSTOCK_UNITY)
     target_compile_options(penstock_flags INTERFACE -Wno-subobject-linkage)  # it takes files in a file for headers
   endif()
 endif()
 add_link_options(-fuse-ld=mold)
+
+# penstock_unite(<variable> <name>): with PENSTOCK_UNITY, replaces the sources below src/ that the variable lists by files that
+# include eight of them each (docs/decisions/0018-unity-builds-under-sanitizers.md). CMake's own unity files name absolute
+# paths, and ccache would not find them from another check-out.
+function(penstock_unite variable name)
+  if(NOT PENSTOCK_UNITY OR NOT ${variable})
+    return()
+  endif()
+  list(LENGTH ${variable} count)
+  math(EXPR last "${count} - 1")
+  foreach(first RANGE 0 ${last} 8)
+    list(SUBLIST ${variable} ${first} 8 batch)
+    list(TRANSFORM batch REPLACE "^${CMAKE_SOURCE_DIR}/src/(.*)$" "#include \"\\1\"\n")
+    list(JOIN batch "" text)
+    set(file ${CMAKE_CURRENT_BINARY_DIR}/${name}_${first}.cc)
+    file(CONFIGURE OUTPUT ${file} CONTENT "${text}" @ONLY)
+    list(APPEND files ${file})
+  endforeach()
+  set(${variable} ${files} PARENT_SCOPE)
+endfunction()
 
 # penstock_library(<name> DEPS <targets...>): all .cc files of this folder but the tests and the program's main*.cc; target
 # penstock_<name>.
@@ -24,6 +44,7 @@ function(penstock_library name)
   file(GLOB sources CONFIGURE_DEPENDS *.cc)
   list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
   list(FILTER sources EXCLUDE REGEX "/main[a-z_]*\\.cc$")
+  penstock_unite(sources ${name})
   if(sources)
     add_library(penstock_${name} STATIC ${sources})
     target_link_libraries(penstock_${name} PUBLIC penstock_flags ${ARG_DEPS})
@@ -32,6 +53,7 @@ function(penstock_library name)
     target_link_libraries(penstock_${name} INTERFACE penstock_flags ${ARG_DEPS})
   endif()
   file(GLOB tests CONFIGURE_DEPENDS *_test.cc)
+  penstock_unite(tests ${name}_test)
   if(tests)
     penstock_test(${name}_test SOURCES ${tests} DEPS penstock_${name})
   endif()
