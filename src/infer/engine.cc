@@ -11,10 +11,6 @@
 namespace penstock {
 namespace {
 
-ServedModel& MutableServed(const core::Handle& handle) {
-  return static_cast<ServedModel&>(handle.servable());
-}
-
 // Whether a run may still begin at `now`.
 Status CheckStart(const InferRequest& request, SteadyTime now) {
   if (request.cancel != nullptr && request.cancel->IsCancelled()) [[unlikely]] {
@@ -47,7 +43,7 @@ bool MayRunInline(const ServedModel& served, const InferRequest& request, uint64
 // returned: the caller may drop its own as soon as it has the answer.
 void RunAndRecord(core::Handle handle, const InferRequest& request, ResponseCallback&& done,
                   const Clock& clock, SteadyTime start, bool is_inline) {
-  ServedModel& served = MutableServed(handle);
+  ServedModel& served = Served(handle);
   Model& model = served.model();
   if (served.info().traits.answers_in_run) {
     model.Run(request, std::move(done));
@@ -59,7 +55,7 @@ void RunAndRecord(core::Handle handle, const InferRequest& request, ResponseCall
   core::Handle shared = handle.Share();
   model.Run(request, [shared = std::move(shared), done = std::move(done), &clock,
                       start](InferResponse part) mutable {
-    if (part.is_last) MutableServed(shared).RecordRun(clock.Now() - start);
+    if (part.is_last) Served(shared).RecordRun(clock.Now() - start);
     done(std::move(part));
   });
   served.RecordOccupied(clock.Now() - start, is_inline);
@@ -209,7 +205,7 @@ void Engine::RunOnPool(const ModelHandle& handle, const InferRequest& request,
 
 void Engine::FinishOnPool(PoolRun& run) {
   const SteadyTime now = clock_.Now();
-  MutableServed(run.handle).RecordPoolWait(now - run.queued);
+  Served(run.handle).RecordPoolWait(now - run.queued);
   if (Status status = CheckStart(run.request, now); !status.ok()) {
     AnswerError(run.done, std::move(status));
     return;

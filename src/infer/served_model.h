@@ -49,8 +49,8 @@ class ServedModel final : public core::Servable {
 };
 
 // What the handle holds.
-inline const ServedModel& Served(const core::Handle& handle) {
-  return static_cast<const ServedModel&>(handle.servable());
+inline ServedModel& Served(const core::Handle& handle) {
+  return static_cast<ServedModel&>(handle.servable());
 }
 
 }  // namespace penstock
