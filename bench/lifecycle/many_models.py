@@ -8,7 +8,7 @@ import statistics
 import subprocess
 import time
 
-from lifecycle.model_folders import SAMPLES, BasePath, configuration, make_residual_onnx, scratch
+from lifecycle.model_folders import SAMPLES, configuration, make_residual_onnx, scratch
 from lifecycle.paced import events
 from messages import GRPC_HEADERS, PREDICT, framed, predict_request, warm_up
 from pairs import alternate, median, ratio, row
@@ -37,10 +37,8 @@ def initial_load_seconds(base_path, threads):
 
 def run_initial(rounds):
     with scratch() as folder:
-        residual = BasePath(pathlib.Path(folder) / "residual")
-        residual.prepare(1, make_residual_onnx)
-        residual.show(1)
-        for kind, path in {"digits as SavedModel": SAMPLES / "digits", "a residual network as ONNX": residual.path,
+        make_residual_onnx(pathlib.Path(folder) / "1")
+        for kind, path in {"digits as SavedModel": SAMPLES / "digits", "a residual network as ONNX": folder,
                            "digits as ONNX": SAMPLES / "digits_onnx"}.items():
             figures = alternate(rounds, {"1": lambda: initial_load_seconds(path, 1), "2": lambda: initial_load_seconds(path, 2)})
             got = ratio(figures, "1", "2")
