@@ -17,6 +17,7 @@ import rest_calls
 import runtime_models
 import servers
 import small_calls
+import two_builds
 from lifecycle import big_model, engine, first_answer, many_models, switches
 
 SCENARIOS = {
@@ -27,6 +28,7 @@ SCENARIOS = {
     "grpc_large": large_messages.run,
     "idle": idle_and_memory.run_idle,
     "memory": idle_and_memory.run_memory,
+    "two_builds": two_builds.run,
     "lifecycle_engine": engine.run,
     "lifecycle_switches": switches.run,
     "lifecycle_big": big_model.run,
@@ -43,7 +45,10 @@ def main():
     parser.add_argument("--json", type=pathlib.Path, help="append the rows to this file, one JSON object a line")
     parser.add_argument("--raise-priority", type=int, default=0, metavar="N",
                         help="on a busy machine, as root: N steps of nice for the servers against all other programs")
+    parser.add_argument("--against", metavar="DIR",
+                        help="for two_builds: the folder of another build, with its penstock and backends")
     options = parser.parse_args()
+    two_builds.other_build = options.against
     servers.raise_priority = options.raise_priority
     rows = []
     print("| case | measured | target | met |\n|---|---|---|---|", flush=True)

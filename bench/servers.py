@@ -99,12 +99,12 @@ def get_status(port, path):
         return 0
 
 
-def penstock(name="penstock", model="builtin:half_plus_two", flags=(), log_level="warning", cores=SERVER_CORE):
-    """`penstock serve` with one loop and one model called "m" (or the config file among the flags)."""
+def penstock(name="penstock", model="builtin:half_plus_two", flags=(), log_level="warning", cores=SERVER_CORE, build=BUILD):
+    """`penstock serve` of `build` with one loop and one model called "m" (or the config file among the flags)."""
     port, rest = free_port(), free_port()
     models = ["--model_name=m", f"--model_base_path={model}"] if model else []
     server = Server(
-        name, [BUILD / "penstock", "serve", f"--port={port}", f"--rest_api_port={rest}", "--event_loops=1",
+        name, [build / "penstock", "serve", f"--port={port}", f"--rest_api_port={rest}", "--event_loops=1",
                f"--log_level={log_level}", *models, *flags],
         port, ready=lambda: get_status(rest, "/readyz") == 200, cores=cores)
     server.rest_port = rest
