@@ -2,11 +2,12 @@
 PRESET ?= release
 JOBS ?= $(shell nproc)
 
-.PHONY: help serve test build setup bench format tidy clean
+.PHONY: help serve test check build setup bench format tidy clean
 
 help:
 	@echo "make serve    install what is needed, build, start the server on the sample models"
-	@echo "make test     install what is needed, build, run every test"
+	@echo "make test     install what is needed, check the style, build, run every test"
+	@echo "make check    run the tests again under sanitizers, and the fuzzers"
 	@echo "make build    build build/$(PRESET)/penstock (PRESET=release|debug|asan|tsan|fuzz)"
 	@echo "make bench    measure; prints the table of docs/performance.md"
 	@echo "make format   format the sources;  make tidy   check the style"
@@ -18,7 +19,11 @@ serve:
 
 test:
 	@tools/setup/install test
-	@tools/ci
+	@tools/ci style release
+
+check:
+	@tools/setup/install test
+	@tools/ci asan tsan fuzz
 
 build:
 	@echo "== building build/$(PRESET)"
