@@ -194,9 +194,11 @@ enum {
   PENSTOCK_MAY_BLOCK = 1u << 0, /* a run may sleep or wait for I/O */
   PENSTOCK_HAS_STATE = 1u << 1, /* an answer depends on earlier requests */
   PENSTOCK_NOT_DETERMINISTIC = 1u << 2,
-  PENSTOCK_SIDE_EFFECTS = 1u << 3,       /* a run changes something outside: never run it twice */
-  PENSTOCK_ANY_SIGNATURE = 1u << 4,      /* takes whatever it gets: the host checks no inputs */
-  PENSTOCK_DEADLINE_NEEDS_POOL = 1u << 5 /* can be stopped at a deadline only off the event loop */
+  PENSTOCK_SIDE_EFFECTS = 1u << 3,        /* a run changes something outside: never run it twice */
+  PENSTOCK_ANY_SIGNATURE = 1u << 4,       /* takes whatever it gets: the host checks no inputs */
+  PENSTOCK_DEADLINE_NEEDS_POOL = 1u << 5, /* can be stopped at a deadline only off the event loop */
+  PENSTOCK_ANY_SHAPE = 1u << 6 /* declared shapes bind nobody: the host checks types only, and the
+                                  backend refuses the shapes that it cannot take */
 };
 typedef struct PenstockModelInfo {
   size_t struct_size;
@@ -210,6 +212,13 @@ typedef struct PenstockModelInfo {
   size_t cut_point_count;
   const PenstockStatePair* state_pairs;
   size_t state_pair_count;
+  /* What people should know, as "signature 's' is left out: ...". The host logs each as a warning,
+   * and `penstock inspect` shows them. */
+  const PenstockString* notes;
+  size_t note_count;
+  /* A serialized tensorflow.serving.SignatureDefMap, which GetModelMetadata answers as it is.
+   * Empty: the host makes one of `signatures`. */
+  PenstockString signature_def_map;
 } PenstockModelInfo;
 
 /* ---- One inference. The host owns it, and it lives until the backend has given the last part:

@@ -144,6 +144,8 @@ struct Description {
   uint32_t flags = 0;      // PENSTOCK_MAY_BLOCK ...
   uint32_t runs_max = 0;   // 0 = any number at once
   uint32_t alignment = 0;  // 0 = any
+  std::vector<std::string> notes = {};
+  std::string signature_def_map = {};  // serialized; see PenstockModelInfo
 };
 
 // A Description and its C form. Immutable.
@@ -164,12 +166,16 @@ class FrozenDescription final {
                              specs_[2 * i + 1].size(),
                              {}});
     }
+    for (const std::string& note : description_.notes) notes_.push_back(ToC(note));
     info_.struct_size = sizeof(info_);
     info_.flags = description_.flags;
     info_.runs_max = description_.runs_max;
     info_.alignment = description_.alignment;
     info_.signatures = signatures_.data();
     info_.signature_count = signatures_.size();
+    info_.notes = notes_.data();
+    info_.note_count = notes_.size();
+    info_.signature_def_map = ToC(description_.signature_def_map);
   }
   FrozenDescription(const FrozenDescription&) = delete;
   FrozenDescription& operator=(const FrozenDescription&) = delete;
@@ -198,6 +204,7 @@ class FrozenDescription final {
   const Description description_;
   std::vector<std::vector<PenstockTensorSpec>> specs_;
   std::vector<PenstockSignature> signatures_;
+  std::vector<PenstockString> notes_;
   PenstockModelInfo info_{};
 };
 

@@ -69,7 +69,7 @@ TEST(ModelReportTest, Json) {
             R"("method_name":"tensorflow/serving/predict","inputs":{)"
             R"("a\"b":{"dtype":"string","shape":null,"backend_name":"","optional":true},)"
             R"("x":{"dtype":"float32","shape":[-1,3],"backend_name":"serving_default_x:0",)"
-            R"("optional":false}},"outputs":{}}}})"
+            R"("optional":false}},"outputs":{}}},"notes":[]})"
             "\n");
 }
 

@@ -114,6 +114,9 @@ std::string ReportText(const ModelReport& report) {
     AppendTensors(text, "inputs", signature.inputs);
     AppendTensors(text, "outputs", signature.outputs);
   }
+  for (const std::string& note : report.info.notes) {
+    fmt::format_to(std::back_inserter(text), "\nnote: {}\n", note);
+  }
   return text;
 }
 
@@ -125,12 +128,15 @@ std::string ReportJson(const ModelReport& report) {
                                      TensorsJson(signature.inputs),
                                      TensorsJson(signature.outputs)));
   }
+  std::vector<std::string> notes;
+  for (const std::string& note : report.info.notes) notes.push_back(Quoted(note));
   return fmt::format(
       R"({{"path":{},"backend":{},"versions":[{}],"described_path":{},"any_signature":{},)"
-      R"("signatures":{{{}}}}})"
+      R"("signatures":{{{}}},"notes":[{}]}})"
       "\n",
       Quoted(report.path), Quoted(report.info.platform), fmt::join(Numbers(report.versions), ","),
-      Quoted(report.described_path), report.info.traits.any_signature, fmt::join(signatures, ","));
+      Quoted(report.described_path), report.info.traits.any_signature, fmt::join(signatures, ","),
+      fmt::join(notes, ","));
 }
 
 }  // namespace penstock

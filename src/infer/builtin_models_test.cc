@@ -35,7 +35,7 @@ TEST(BuiltinModelsTest, HalfPlusTwoOfAnySizeAndAlignment) {
       InferRequest request;
       request.inputs.push_back({"x", *Tensor::FromBytes(DType::kFloat32, {count, 1},
                                                         {buffer->data() + offset, bytes, buffer})});
-      ASSERT_TRUE(CheckInputs((*model)->info().signatures[0], request).ok());
+      ASSERT_TRUE(CheckInputs((*model)->info().signatures[0], {}, request).ok());
       const InferResponse answer = RunModel(**model, request);
       ASSERT_TRUE(answer.status.ok());
       ASSERT_EQ(answer.outputs.size(), 1U);

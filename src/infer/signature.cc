@@ -71,12 +71,12 @@ bool HasAnySize(const Shape& shape) {
   return false;
 }
 
-Status CheckTensor(const TensorSpec& spec, const Tensor& tensor) {
+Status CheckTensor(const TensorSpec& spec, bool any_shape, const Tensor& tensor) {
   if (tensor.dtype() != spec.dtype) [[unlikely]] {
     return InvalidArgument("input {}: got type {}, expected {}", Quoted(spec.name),
                            DTypeName(tensor.dtype()), DTypeName(spec.dtype));
   }
-  if (!ShapeFits(spec, tensor.shape())) [[unlikely]] {
+  if (!any_shape && !ShapeFits(spec, tensor.shape())) [[unlikely]] {
     return InvalidArgument("input {}: got shape {}, expected {}{}", Quoted(spec.name),
                            tensor.shape().ToString(), spec.shape.ToString(),
                            HasAnySize(spec.shape) ? " (-1 stands for any size)" : "");
@@ -140,7 +140,8 @@ const Signature* ModelInfo::FindSignature(std::string_view name) const {
 
 std::string ListSignatures(const ModelInfo& info) { return ListNames(info.signatures); }
 
-Status CheckInputs(const Signature& signature, const InferRequest& request) {
+Status CheckInputs(const Signature& signature, const ModelTraits& traits,
+                   const InferRequest& request) {
   Seen seen(signature.inputs.size());
   for (const NamedTensor& input : request.inputs) {
     const TensorSpec* spec = signature.FindInput(input.name);
@@ -149,7 +150,7 @@ Status CheckInputs(const Signature& signature, const InferRequest& request) {
     if (!seen.Add(static_cast<size_t>(spec - signature.inputs.data()))) [[unlikely]] {
       return InvalidArgument("input {} was sent twice", Quoted(input.name));
     }
-    TRY(CheckTensor(*spec, input.tensor));
+    TRY(CheckTensor(*spec, traits.any_shape, input.tensor));
   }
   for (size_t i = 0; i < signature.inputs.size(); ++i) {
     if (!seen.Has(i) && !signature.inputs[i].optional) [[unlikely]]
@@ -168,7 +169,7 @@ Status CheckRequest(const ModelInfo& info, const InferRequest& request) {
                  "Serving signature key {} not found. The model has {}.", Quoted(name),
                  ListSignatures(info));
   }
-  return CheckInputs(*signature, request);
+  return CheckInputs(*signature, info.traits, request);
 }
 
 }  // namespace penstock

@@ -43,7 +43,8 @@ struct Signature {
 struct ModelTraits {
   bool may_block = false;  // a run may sleep or wait for I/O: never run it on an event loop
   bool any_signature =
-      false;  // takes whatever inputs it gets: nothing is checked (builtin:identity)
+      false;               // takes whatever inputs it gets: nothing is checked (builtin:identity)
+  bool any_shape = false;  // the model decides which shapes it takes: only types are checked
   // Run calls `done` for the last time before it returns: saves the engine a wrapper per request.
   bool answers_in_run = false;
   bool deadline_needs_pool = false;  // honours a deadline during the run only off the loop
@@ -55,6 +56,10 @@ struct ModelInfo {
       platform;  // "tensorflow", "onnxruntime", "builtin", or what a custom backend calls itself
   std::vector<Signature> signatures;
   ModelTraits traits;
+  std::vector<std::string> notes = {};  // for people: what is missing or odd, one sentence each
+  // A serialized tensorflow.serving.SignatureDefMap that GetModelMetadata answers as it is. Empty:
+  // it is made of `signatures`.
+  std::string signature_def_map = {};
 
   // The signature called `name`, or the default one if `name` is empty. Null if there is none.
   const Signature* FindSignature(std::string_view name) const;
@@ -64,9 +69,11 @@ struct ModelInfo {
 std::string ListSignatures(const ModelInfo& info);
 
 // Compares the request's inputs and output filter with the signature: every needed input there,
-// none unknown or twice, types equal, shapes fitting; every wanted output known and named once.
+// none unknown or twice, types equal, shapes fitting unless the model takes any (`traits`); every
+// wanted output known and named once.
 // Errors: INVALID_ARGUMENT that names the input, what was got and what is expected.
-Status CheckInputs(const Signature& signature, const InferRequest& request);
+Status CheckInputs(const Signature& signature, const ModelTraits& traits,
+                   const InferRequest& request);
 
 // Whether the signature that the request names is there and its inputs fit. Errors:
 // FAILED_PRECONDITION (no such signature), and as CheckInputs.

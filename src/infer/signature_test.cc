@@ -37,22 +37,32 @@ class CheckInputsTest : public ::testing::Test {
     request_.inputs.push_back(Input("a", DType::kInt32, {}));
   }
   std::string Message() {
-    const Status status = CheckInputs(signature_, request_);
+    const Status status = CheckInputs(signature_, traits_, request_);
     EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
     return std::string(status.message());
   }
 
   Signature signature_ = TestSignature();
+  ModelTraits traits_;
   InferRequest request_;
 };
 
 TEST_F(CheckInputsTest, AcceptsWhatFits) {
-  EXPECT_TRUE(CheckInputs(signature_, request_).ok());
+  EXPECT_TRUE(CheckInputs(signature_, traits_, request_).ok());
   request_.inputs.push_back(Input("c", DType::kInt64, {1, 2, 3, 4}));
-  EXPECT_TRUE(CheckInputs(signature_, request_).ok());
+  EXPECT_TRUE(CheckInputs(signature_, traits_, request_).ok());
   request_.inputs[0] = Input("b", DType::kFloat32, {0, 3});
   request_.output_filter = {"z", "y"};
-  EXPECT_TRUE(CheckInputs(signature_, request_).ok());
+  EXPECT_TRUE(CheckInputs(signature_, traits_, request_).ok());
+}
+
+TEST_F(CheckInputsTest, AnyShapeIfTheModelDecides) {
+  traits_.any_shape = true;
+  request_.inputs[0] = Input("b", DType::kFloat32, {7});
+  request_.inputs[1] = Input("a", DType::kInt32, {1, 1});
+  EXPECT_TRUE(CheckInputs(signature_, traits_, request_).ok());
+  request_.inputs[0] = Input("b", DType::kInt64, {2, 3});
+  EXPECT_EQ(Message(), "input \"b\": got type int64, expected float32");
 }
 
 TEST_F(CheckInputsTest, WrongTypeAndShape) {

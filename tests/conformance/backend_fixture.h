@@ -64,7 +64,9 @@ inline std::vector<std::string> StringValues(const Tensor& tensor) {
 inline InferResponse RunModel(Model& model, const InferRequest& request) {
   const Signature* signature = model.info().FindSignature(request.signature_name);
   if (signature == nullptr) return {absl::FailedPreconditionError("no such signature"), {}, true};
-  if (Status status = CheckInputs(*signature, request); !status.ok()) return {status, {}, true};
+  if (Status status = CheckInputs(*signature, model.info().traits, request); !status.ok()) {
+    return {status, {}, true};
+  }
   std::promise<InferResponse> promise;
   std::atomic<int> last_parts{0};
   model.Run(request, [&](InferResponse response) {

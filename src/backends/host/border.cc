@@ -201,7 +201,8 @@ ErrorSink::ErrorSink() {
 }
 
 StatusOr<Description> FromC(std::string_view platform, const PenstockModelInfo* info) {
-  if (info == nullptr || info->struct_size < sizeof(PenstockModelInfo)) {
+  // Up to `notes` it has always been there.
+  if (info == nullptr || info->struct_size < offsetof(PenstockModelInfo, notes)) {
     return absl::InternalError("the backend does not describe the model");
   }
   Description result;
@@ -209,7 +210,14 @@ StatusOr<Description> FromC(std::string_view platform, const PenstockModelInfo* 
   result.info.traits.may_block = (info->flags & PENSTOCK_MAY_BLOCK) != 0;
   result.info.traits.any_signature = (info->flags & PENSTOCK_ANY_SIGNATURE) != 0;
   result.info.traits.deadline_needs_pool = (info->flags & PENSTOCK_DEADLINE_NEEDS_POOL) != 0;
+  result.info.traits.any_shape = (info->flags & PENSTOCK_ANY_SHAPE) != 0;
   result.runs_max = info->runs_max;
+  if (info->struct_size >= sizeof(PenstockModelInfo)) {
+    for (const PenstockString& note : std::span(info->notes, info->note_count)) {
+      result.info.notes.push_back(ToUtf8(View(note)));
+    }
+    result.info.signature_def_map = View(info->signature_def_map);
+  }
   for (const PenstockSignature& theirs : std::span(info->signatures, info->signature_count)) {
     const std::span inputs(theirs.inputs, theirs.input_count);
     const std::span outputs(theirs.outputs, theirs.output_count);

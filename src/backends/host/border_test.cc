@@ -185,6 +185,28 @@ TEST(BorderTest, DescriptionIsSortedAndKnowsWhereThingsStood) {
   EXPECT_THAT(description.orders[0].our_outputs, ElementsAre(1, 0));
 }
 
+TEST(BorderTest, DescriptionWithNotesAndAnyShape) {
+  EXPECT_FALSE(Translate()->info.traits.any_shape);
+  const Description description = *Translate([](auto& d) {
+    d.flags = PENSTOCK_ANY_SHAPE;
+    d.notes = {"one", "two \xFF"};
+    d.signature_def_map = std::string("\0\1", 2);
+  });
+  EXPECT_TRUE(description.info.traits.any_shape);
+  EXPECT_THAT(description.info.notes, ElementsAre("one", "two \uFFFD"));
+  EXPECT_EQ(description.info.signature_def_map, std::string("\0\1", 2));
+}
+
+// A backend that was compiled before the description had notes.
+TEST(BorderTest, DescriptionOfAnOlderBackend) {
+  PenstockModelInfo info{};
+  info.struct_size = offsetof(PenstockModelInfo, notes);
+  info.note_count = 99;  // not its memory
+  const StatusOr<Description> description = FromC("fake", &info);
+  ASSERT_TRUE(description.ok());
+  EXPECT_TRUE(description->info.notes.empty());
+}
+
 TEST(BorderTest, DescriptionThatMakesNoSense) {
   const std::pair<std::function<void(plugin::Description&)>, const char*> kWrong[] = {
       {[](auto& d) { d.signatures[0].inputs[0].dtype = 77; },

@@ -279,6 +279,9 @@ StatusOr<std::unique_ptr<Model>> Plugin::CallLoad(const std::string& version_pat
     table_.unload(loaded);
     return WithContext(description.status(), installed_.name, version_path);
   }
+  for (const std::string& note : description->info.notes) {
+    PENSTOCK_LOG(kWarning, "{}: {}", version_path, note);
+  }
   auto model = std::make_unique<HostedModel>(table_, loaded, *std::move(description), watch_,
                                              [this, loaded] { Forget(loaded); });
   MutexLock lock(mutex_);

@@ -48,6 +48,10 @@ StatusOr<std::string> ToJson(const Message& message) {
 }  // namespace
 
 void FillSignatureDefMap(const ModelInfo& info, tensorflow::serving::SignatureDefMap& map) {
+  if (!info.signature_def_map.empty()) {
+    if (map.ParseFromString(info.signature_def_map)) return;
+    map.Clear();  // a name in the file is not UTF-8
+  }
   for (const Signature& signature : info.signatures) {
     auto& definition = (*map.mutable_signature_def())[signature.name];
     definition.set_method_name(signature.method_name);

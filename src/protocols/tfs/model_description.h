@@ -23,7 +23,7 @@ namespace penstock::tfs {
 // The only metadata field there is.
 inline constexpr std::string_view kSignatureDefField = "signature_def";
 
-// The model's signatures as TensorFlow describes them.
+// The model's signatures as its file has them, or else as TensorFlow would describe them.
 void FillSignatureDefMap(const ModelInfo& info, tensorflow::serving::SignatureDefMap& map);
 
 void FillModelMetadata(const core::ServableId& id, const ModelInfo& info,

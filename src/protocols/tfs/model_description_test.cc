@@ -44,6 +44,24 @@ TEST(ModelDescription, DescribesSignatures) {
   EXPECT_TRUE(y.tensor_shape().unknown_rank());
 }
 
+// Sparse and ragged inputs, an initialiser: whatever our signatures cannot say.
+TEST(ModelDescription, AnswersWhatTheModelsFileSays) {
+  tensorflow::serving::SignatureDefMap of_file;
+  auto& inputs = *(*of_file.mutable_signature_def())["sparse"].mutable_inputs();
+  inputs["s"].mutable_coo_sparse()->set_values_tensor_name("values:0");
+  inputs["r"].mutable_composite_tensor()->add_components()->set_name("part:0");
+  ModelInfo info = SampleInfo();
+  info.signature_def_map = of_file.SerializeAsString();
+  tensorflow::serving::SignatureDefMap map;
+  FillSignatureDefMap(info, map);
+  EXPECT_EQ(map.ShortDebugString(), of_file.ShortDebugString());
+  EXPECT_THAT(*ModelMetadataJson({"m", {3}}, info),
+              HasSubstr("\"values_tensor_name\": \"values:0\""));
+  info.signature_def_map = "\xFF";  // is no such message
+  FillSignatureDefMap(info, map);
+  EXPECT_TRUE(map.signature_def().contains("serving_default"));
+}
+
 TEST(ModelDescription, WritesMetadataAsJson) {
   const auto json = ModelMetadataJson({"m", {3}}, SampleInfo());
   ASSERT_TRUE(json.ok());
