@@ -11,15 +11,8 @@
 namespace penstock {
 namespace {
 
-// Whether a run may still begin at `now`.
 Status CheckStart(const InferRequest& request, SteadyTime now) {
-  if (request.cancel != nullptr && request.cancel->IsCancelled()) [[unlikely]] {
-    return absl::CancelledError("the request was cancelled before the model ran");
-  }
-  if (now >= request.deadline) [[unlikely]] {
-    return absl::DeadlineExceededError("the deadline passed before the model ran");
-  }
-  return OkStatus();
+  return CheckStillWanted(request.cancel, request.deadline, now);
 }
 
 bool IsSmall(const InferRequest& request, uint64_t bytes_max) {
@@ -62,6 +55,21 @@ void RunAndRecord(core::Handle handle, const InferRequest& request, ResponseCall
 }
 
 }  // namespace
+
+Status CheckStillWanted(const CancelToken* cancel, SteadyTime deadline, SteadyTime now) {
+  if (cancel != nullptr && cancel->IsCancelled()) [[unlikely]] {
+    return absl::CancelledError("the request was cancelled before the model ran");
+  }
+  if (now >= deadline) [[unlikely]] {
+    return absl::DeadlineExceededError("the deadline passed before the model ran");
+  }
+  return OkStatus();
+}
+
+Status PoolIsFull() {
+  return absl::UnavailableError(
+      "the server is busy: its queue of requests that wait for a thread is full; try again later");
+}
 
 // A run that waits for the pool.
 struct Engine::PoolRun {
@@ -157,23 +165,37 @@ bool Engine::FindOnceLoaded(const ModelSelector& selector, const net::RequestHea
                                 .is_wanted = [&cancel] { return !cancel.IsCancelled(); }});
 }
 
-void Engine::Run(const ModelHandle& handle, const InferRequest& request, bool may_run_inline,
-                 ResponseCallback done) {
+bool Engine::BeginRun(const ModelHandle& handle, const InferRequest& request,
+                      ResponseCallback& done) {
   if (handle.trial_ != nullptr) [[unlikely]]
     done = MeasureArm(*handle.trial_, std::move(done), clock_);
-  const ServedModel& served = Served(handle.handle_);
-  if (Status status = CheckRequest(served.info(), request); !status.ok()) [[unlikely]] {
+  if (Status status = CheckRequest(Served(handle.handle_).info(), request); !status.ok())
+      [[unlikely]] {
     AnswerError(done, std::move(status));
-    return;
+    return false;
   }
   if (handle.trial_ != nullptr) [[unlikely]] {
     StartShadows(*handle.trial_, request, handle.handle_, manager_, *options_.experiments, clock_);
   }
-  if (may_run_inline && MayRunInline(served, request, options_.inline_request_bytes_max)) {
+  return true;
+}
+
+void Engine::Run(const ModelHandle& handle, const InferRequest& request, bool may_run_inline,
+                 ResponseCallback done) {
+  if (!BeginRun(handle, request, done)) [[unlikely]]
+    return;
+  if (may_run_inline &&
+      MayRunInline(Served(handle.handle_), request, options_.inline_request_bytes_max)) {
     RunInline(handle, request, std::move(done));
   } else {
     RunOnPool(handle, request, std::move(done));
   }
+}
+
+void Engine::RunHere(const ModelHandle& handle, const InferRequest& request, Duration pool_wait,
+                     ResponseCallback done) {
+  if (!BeginRun(handle, request, done)) return;
+  RunOnPoolThread(handle.handle_.Share(), request, pool_wait, std::move(done));
 }
 
 void Engine::RunInline(const ModelHandle& handle, const InferRequest& request,
@@ -194,24 +216,23 @@ void Engine::RunOnPool(const ModelHandle& handle, const InferRequest& request,
   PoolRun* const raw = run.release();
   const bool accepted = pool_.Submit([this, raw] {
     const std::unique_ptr<PoolRun> own(raw);
-    FinishOnPool(*own);
+    RunOnPoolThread(std::move(own->handle), own->request, clock_.Now() - own->queued,
+                    std::move(own->done));
   });
   if (accepted) return;
   run.reset(raw);
-  AnswerError(run->done, absl::UnavailableError(
-                             "the server is busy: its queue of requests that wait for a thread is "
-                             "full; try again later"));
+  AnswerError(run->done, PoolIsFull());
 }
 
-void Engine::FinishOnPool(PoolRun& run) {
+void Engine::RunOnPoolThread(core::Handle handle, const InferRequest& request, Duration pool_wait,
+                             ResponseCallback&& done) {
+  Served(handle).RecordPoolWait(pool_wait);
   const SteadyTime now = clock_.Now();
-  Served(run.handle).RecordPoolWait(now - run.queued);
-  if (Status status = CheckStart(run.request, now); !status.ok()) {
-    AnswerError(run.done, std::move(status));
+  if (Status status = CheckStart(request, now); !status.ok()) {
+    AnswerError(done, std::move(status));
     return;
   }
-  RunAndRecord(std::move(run.handle), run.request, std::move(run.done), clock_, now,
-               /*is_inline=*/false);
+  RunAndRecord(std::move(handle), request, std::move(done), clock_, now, /*is_inline=*/false);
 }
 
 }  // namespace penstock

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where front ends meet models: finds the version that a request means and runs it, on the caller's
-// thread if the model is cheap, else on the compute pool.
+// Finds the version that a request means and runs it, on the caller's thread if the model is cheap,
+// else on the compute pool. Front ends reach it through InferCall.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/executor.h"
 #include "base/metrics.h"
+#include "base/request_memory.h"
 #include "base/status.h"
 #include "core/manager.h"
 #include "infer/model.h"
@@ -25,12 +26,21 @@ class Experiments;
 struct Trial;
 
 struct EngineOptions {
-  // Requests with more input bytes than this are never run inline.
+  // Requests with a larger body, or more input bytes, than this are never decoded or run on an
+  // event loop.
   uint64_t inline_request_bytes_max = 64 * 1024;
+  // What the tensors of one request may take beyond its message.
+  uint64_t decoded_tensor_bytes_max = kDecodedTensorBytesMax;
   const Experiments* experiments = nullptr;  // null: none. Outlives the engine
   // A request waits no longer for a model that is loaded on demand.
   Duration demand_timeout = std::chrono::seconds(30);
 };
+
+// Whether a request may still start: CANCELLED or DEADLINE_EXCEEDED if nobody waits for its answer.
+Status CheckStillWanted(const CancelToken* cancel, SteadyTime deadline, SteadyTime now);
+
+// UNAVAILABLE: the compute pool takes no more requests.
+Status PoolIsFull();
 
 // What a loader of a model returns: the model with its run-time statistics and metrics. The engine
 // runs only servables made by this. `metrics` outlives the servable.
@@ -97,11 +107,19 @@ class Engine final {
   // DEADLINE_EXCEEDED (passed before the start), CANCELLED, UNAVAILABLE (pool's queue full).
   void Run(const ModelHandle& handle, const InferRequest& request, bool may_run_inline,
            ResponseCallback done);
+  // The same for a caller that is on a thread of the pool already: runs it there. `pool_wait`: how
+  // long the caller waited for the thread.
+  void RunHere(const ModelHandle& handle, const InferRequest& request, Duration pool_wait,
+               ResponseCallback done);
 
   // The lifecycle side: states of versions, names, readiness.
   const core::Manager& manager() const { return manager_; }
   // Where the models run: for a front end's work that is too long for an event loop.
   Executor& pool() const { return pool_; }
+  const Clock& clock() const { return clock_; }
+  uint64_t inline_request_bytes_max() const { return options_.inline_request_bytes_max; }
+  // What a new request may allocate for its tensors.
+  RequestMemory MemoryOfRequest() const { return RequestMemory(options_.decoded_tensor_bytes_max); }
 
  private:
   struct PoolRun;
@@ -110,9 +128,12 @@ class Engine final {
                                          const net::RequestHead& head) const;
   void DecideByInput(ModelHandle& handle, const InferRequest& request) const;
 
+  // Checks the request, and has what an experiment wants of it done. False: `done` got an error.
+  bool BeginRun(const ModelHandle& handle, const InferRequest& request, ResponseCallback& done);
   void RunInline(const ModelHandle& handle, const InferRequest& request, ResponseCallback&& done);
   void RunOnPool(const ModelHandle& handle, const InferRequest& request, ResponseCallback&& done);
-  void FinishOnPool(PoolRun& run);
+  void RunOnPoolThread(core::Handle handle, const InferRequest& request, Duration pool_wait,
+                       ResponseCallback&& done);
 
   const EngineOptions options_;
   core::Manager& manager_;

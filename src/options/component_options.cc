@@ -116,6 +116,7 @@ PortPositions FindPorts(const Settings& settings) {
 
 EngineOptions MakeEngineOptions(const Settings& settings) {
   return {.inline_request_bytes_max = static_cast<uint64_t>(settings.inline_request_bytes_max),
+          .decoded_tensor_bytes_max = static_cast<uint64_t>(settings.decoded_tensor_bytes_max),
           .demand_timeout = milliseconds(settings.demand_timeout_ms)};
 }
 

@@ -62,16 +62,24 @@ StatusOr<Tensor> Tensor::FromStrings(Shape shape, BufferRef array, BufferRef byt
 }
 
 StatusOr<Tensor> Tensor::Allocate(DType type, Shape shape, uint64_t bytes_max) {
+  RequestMemory memory(bytes_max);
+  return Allocate(type, std::move(shape), memory);
+}
+
+StatusOr<Tensor> Tensor::Allocate(DType type, Shape shape, RequestMemory& memory) {
   ASSIGN_OR_RETURN(const uint64_t bytes, ArrayBytes(type, shape));
-  if (bytes > bytes_max) {
-    return InvalidArgument("a {} tensor of shape {} takes {} bytes; the limit is {}",
-                           DTypeName(type), shape.ToString(), bytes, bytes_max);
+  if (bytes > memory.bytes_left()) {
+    return Error(StatusCode::kResourceExhausted,
+                 "a {} tensor of shape {} takes {} bytes; the limit is {}", DTypeName(type),
+                 shape.ToString(), bytes, memory.bytes_left());
   }
+  ASSIGN_OR_RETURN(BufferRef buffer, memory.Allocate(bytes));
+  memory.Take(bytes);
   Tensor tensor;
   tensor.dtype_ = type;
   tensor.element_count_ = static_cast<int64_t>(bytes / ElementBytes(type));
   tensor.shape_ = std::move(shape);
-  tensor.elements_ = WholeSlice(AllocateBuffer(bytes));
+  tensor.elements_ = WholeSlice(std::move(buffer));
   if (type == DType::kString) std::memset(tensor.mutable_data(), 0, bytes);
   return tensor;
 }

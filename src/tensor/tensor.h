@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/buffer.h"
+#include "base/request_memory.h"
 #include "base/status.h"
 #include "tensor/dtype.h"
 #include "tensor/shape.h"
@@ -40,8 +41,10 @@ class Tensor {
 
   // Uninitialised elements that the caller fills through mutable_data(). For kString an array of
   // empty strings; set the bytes' owner with set_string_owner(). Errors: INVALID_ARGUMENT if the
-  // shape overflows or exceeds `bytes_max`.
+  // shape overflows; RESOURCE_EXHAUSTED if it exceeds `bytes_max`, or if there is no memory.
   static StatusOr<Tensor> Allocate(DType type, Shape shape, uint64_t bytes_max = UINT64_MAX);
+  // The same for a tensor of a request: taken off what the request may still allocate.
+  static StatusOr<Tensor> Allocate(DType type, Shape shape, RequestMemory& memory);
 
   DType dtype() const { return dtype_; }
   const Shape& shape() const { return shape_; }

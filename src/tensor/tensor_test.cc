@@ -99,7 +99,7 @@ TEST(TensorTest, ScalarsAndZeroRows) {
 
 TEST(TensorTest, AllocateChecksBeforeItAllocates) {
   EXPECT_EQ(Tensor::Allocate(DType::kFloat32, {1024}, 4095).status(),
-            absl::InvalidArgumentError(
+            absl::ResourceExhaustedError(
                 "a float32 tensor of shape [1024] takes 4096 bytes; the limit is 4095"));
   EXPECT_TRUE(Tensor::Allocate(DType::kFloat32, {1024}, 4096).ok());
   EXPECT_FALSE(Tensor::Allocate(DType::kFloat32, {INT64_MAX, INT64_MAX}).ok());

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The hot path: one Predict call from its bytes to its answer's bytes, without protobuf objects and
-// without memory from the heap but for the answer.
+// The hot path: one Predict call from its bytes to its answer's bytes, without protobuf objects. A
+// small call takes memory from the heap for its answer only.
 #pragma once
 
-#include <optional>
+#include <string_view>
 
-#include "base/clock.h"
 #include "base/metrics.h"
-#include "infer/engine.h"
+#include "infer/infer_call.h"
 #include "net/call.h"
 #include "protocols/tfs/predict_reader.h"
 #include "protocols/tfs/predict_writer.h"
@@ -20,47 +19,36 @@ struct PredictOptions {
   TensorWriteOptions write;
 };
 
-// What all Predict calls share. Thread-safe. `engine`, `metrics` and `clock` outlive it.
+// What all Predict calls share. Thread-safe. `engine` and `metrics` outlive it.
 struct PredictService {
   PredictService(const PredictOptions& predict_options, Engine& the_engine,
-                 MetricsRegistry& registry, const Clock& the_clock)
-      : options(predict_options),
-        engine(the_engine),
-        clock(the_clock),
-        metrics(registry, "Predict", "GRPC") {}
+                 MetricsRegistry& registry)
+      : options(predict_options), engine(the_engine), metrics(registry, "Predict", "GRPC") {}
 
   const PredictOptions options;
   Engine& engine;
-  const Clock& clock;
   RequestMetrics metrics;
 };
 
-// One call's state, reused for other calls by the thread that ended it. One thread at a time.
-class PredictCall final {
+// One call. One thread at a time.
+class PredictCall final : public InferCall {
  public:
   // Reads the request and runs it; the answer is given to `call`, perhaps before this returns,
   // perhaps later on another thread. `service` outlives the call.
   static void Start(PredictService& service, net::GrpcCallRef call);
 
  private:
-  struct Pool;
-
-  static PredictCall* Take();
-  static Pool& ThreadPool();
-
-  void Read(PredictService& service, net::GrpcCallRef call);
-  void Run(StatusOr<ModelHandle> model, bool is_on_loop);
-  void OnPart(InferResponse&& part);
-  void Finish(const Status& status);
-  Status Answer(const InferResponse& response);
-  // Gives the state back; the last thing that is done.
-  void Recycle();
+  Status ReadSelector(ModelSelector& selector, InferRequest& request) override;
+  Status Decode(const ModelInfo& info, RequestMemory& memory, InferRequest& request) override;
+  StatusOr<ByteChain> Encode(const NamedTensors& outputs) override;
+  void Send(ByteChain answer) override;
+  void SendError(const Status& status) override;
+  void Record(std::string_view model, StatusCode code, Duration latency) override;
+  void Release() override;
 
   PredictService* service_ = nullptr;
   net::GrpcCallRef call_;
-  ReadPredict read_;
-  std::optional<ModelHandle> model_;
-  bool had_parts_ = false;  // before the last one
+  PredictScan scan_;
 };
 
 }  // namespace penstock::tfs

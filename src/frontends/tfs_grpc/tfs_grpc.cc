@@ -137,8 +137,8 @@ std::string MethodName(const google::protobuf::ServiceDescriptor& service, std::
 }  // namespace
 
 TfsGrpc::TfsGrpc(const PredictOptions& options, Engine& engine, MetricsRegistry& metrics,
-                 ReloadFunction reload, const Clock& clock)
-    : engine_(engine), predict_(options, engine, metrics, clock), reload_(std::move(reload)) {}
+                 ReloadFunction reload)
+    : engine_(engine), predict_(options, engine, metrics), reload_(std::move(reload)) {}
 
 void TfsGrpc::Register(net::Router& router) {
   const auto& prediction = *tensorflow::serving::PredictionService::descriptor();

@@ -6,7 +6,6 @@
 
 #include <string_view>
 
-#include "base/clock.h"
 #include "base/metrics.h"
 #include "frontends/tfs_grpc/predict_call.h"
 #include "frontends/tfs_grpc/reload.h"
@@ -15,11 +14,11 @@
 
 namespace penstock::tfs {
 
-// Thread-safe. `engine`, `metrics`, `clock` and what `reload` uses outlive it.
+// Thread-safe. `engine`, `metrics` and what `reload` uses outlive it.
 class TfsGrpc final : public Frontend {
  public:
   TfsGrpc(const PredictOptions& options, Engine& engine, MetricsRegistry& metrics,
-          ReloadFunction reload, const Clock& clock = Clock::Real());
+          ReloadFunction reload);
 
   std::string_view name() const override { return "tfs_grpc"; }
   void Register(net::Router& router) override;

@@ -22,17 +22,15 @@ bool PrefixRowError(JsonCursor& cursor, int64_t row, std::string_view key) {
 
 }  // namespace
 
-InputSet::InputSet(const Signature* signature, const DecoderOptions& options)
-    : signature_(signature),
-      inputs_max_(options.inputs_max),
-      bytes_left_(options.tensor_bytes_max) {
+InputSet::InputSet(const Signature* signature, const DecoderOptions& options, RequestMemory& memory)
+    : signature_(signature), inputs_max_(options.inputs_max), memory_(memory) {
   if (signature == nullptr) return;
   inputs_.reserve(signature->inputs.size());
   for (const TensorSpec& spec : signature->inputs) Add(spec.name, spec.dtype, spec.optional);
 }
 
 InputSet::Input& InputSet::Add(std::string_view name, DType dtype, bool optional) {
-  inputs_.emplace_back(name, dtype, optional, &bytes_left_);
+  inputs_.emplace_back(name, dtype, optional, memory_);
   const size_t count = inputs_.size();
   if (count == kLinearMax + 1) {
     for (size_t i = 0; i < count; ++i) index_.emplace(inputs_[i].name, i);

@@ -16,8 +16,8 @@ namespace penstock::tfs_rest {
 class InputSet {
  public:
   // `signature` null: the model takes any inputs, and their types come from the values. Both
-  // outlive this.
-  InputSet(const Signature* signature, const DecoderOptions& options);
+  // outlive this, as does `memory`.
+  InputSet(const Signature* signature, const DecoderOptions& options, RequestMemory& memory);
 
   // The value of "instances": a list of values, of lists, or of objects with a key for each input.
   bool ReadRows(JsonCursor& cursor);
@@ -28,8 +28,8 @@ class InputSet {
 
  private:
   struct Input {
-    Input(std::string_view input_name, DType dtype, bool is_optional, uint64_t* bytes_left)
-        : name(input_name), optional(is_optional), builder(dtype, bytes_left) {}
+    Input(std::string_view input_name, DType dtype, bool is_optional, RequestMemory& memory)
+        : name(input_name), optional(is_optional), builder(dtype, memory) {}
     std::string_view name;
     bool optional;
     TensorBuilder builder;
@@ -52,7 +52,7 @@ class InputSet {
 
   const Signature* const signature_;
   const size_t inputs_max_;
-  uint64_t bytes_left_;
+  RequestMemory& memory_;
   absl::InlinedVector<Input, 2> inputs_;
   // Only with more than a few inputs.
   absl::flat_hash_map<std::string_view, size_t, StringViewHash> index_;

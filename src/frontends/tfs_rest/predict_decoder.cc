@@ -12,8 +12,13 @@ namespace {
 // Decodes one body. One thread at a time.
 class PredictDecoder {
  public:
-  PredictDecoder(const Slice& body, const ModelInfo& info, const DecoderOptions& options)
-      : info_(info), options_(options), cursor_(body, options.depth_max) {}
+  PredictDecoder(const Slice& body, const ModelInfo& info, const DecoderOptions& options,
+                 RequestMemory& memory)
+      : info_(info),
+        options_(options),
+        memory_(memory),
+        bytes_max_(memory.bytes_left()),
+        cursor_(body, options.depth_max) {}
 
   StatusOr<PredictFormat> Decode(InferRequest& request);
 
@@ -27,6 +32,8 @@ class PredictDecoder {
 
   const ModelInfo& info_;
   const DecoderOptions& options_;
+  RequestMemory& memory_;
+  const uint64_t bytes_max_;
   JsonCursor cursor_;
   std::optional<std::string_view> signature_name_;
   std::optional<PredictFormat> format_;
@@ -52,7 +59,9 @@ bool PredictDecoder::ReadSignatureName() {
 
 bool PredictDecoder::ReadTensors() {
   cursor_.set_at(tensors_at_);
-  inputs_.emplace(info_.traits.any_signature ? nullptr : read_for_, options_);
+  inputs_.reset();  // an earlier attempt
+  memory_.GiveBack(bytes_max_ - memory_.bytes_left());
+  inputs_.emplace(info_.traits.any_signature ? nullptr : read_for_, options_, memory_);
   have_read_ = true;
   return *format_ == PredictFormat::kRow ? inputs_->ReadRows(cursor_)
                                          : inputs_->ReadColumns(cursor_);
@@ -134,8 +143,15 @@ StatusOr<PredictFormat> PredictDecoder::Decode(InferRequest& request) {
 }  // namespace
 
 StatusOr<PredictFormat> DecodePredictRequest(const Slice& body, const ModelInfo& info,
+                                             const DecoderOptions& options, RequestMemory& memory,
+                                             InferRequest& request) {
+  return PredictDecoder(body, info, options, memory).Decode(request);
+}
+
+StatusOr<PredictFormat> DecodePredictRequest(const Slice& body, const ModelInfo& info,
                                              const DecoderOptions& options, InferRequest& request) {
-  return PredictDecoder(body, info, options).Decode(request);
+  RequestMemory memory(options.tensor_bytes_max);
+  return DecodePredictRequest(body, info, options, memory, request);
 }
 
 }  // namespace penstock::tfs_rest

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "base/buffer.h"
+#include "base/request_memory.h"
 #include "base/status.h"
 #include "infer/request.h"
 #include "infer/signature.h"
@@ -14,8 +15,8 @@ namespace penstock::tfs_rest {
 struct DecoderOptions {
   // Levels of lists and objects in a body.
   int depth_max = 100;
-  // Bytes of all tensors of one request, as they lie in memory.
-  uint64_t tensor_bytes_max = uint64_t{4} << 30;
+  // Bytes of all tensors of one request, as they lie in memory, where no RequestMemory is given.
+  uint64_t tensor_bytes_max = kDecodedTensorBytesMax;
   // Inputs of a request to a model that takes any.
   size_t inputs_max = 1000;
 };
@@ -33,7 +34,12 @@ inline constexpr std::string_view kUnnamedInput = "inputs";
 // `info` must outlive `request`. kBufferSlack bytes behind the body are readable. Errors:
 // INVALID_ARGUMENT (not JSON, not the form, not the signature's names, types or number of inputs;
 // no such signature), UNIMPLEMENTED (types that JSON has no form for), RESOURCE_EXHAUSTED
-// (tensor_bytes_max). Bytes behind the object are ignored, as are keys that mean nothing here.
+// (`memory` does not have it). Bytes behind the object are ignored, as are keys that mean nothing
+// here.
+StatusOr<PredictFormat> DecodePredictRequest(const Slice& body, const ModelInfo& info,
+                                             const DecoderOptions& options, RequestMemory& memory,
+                                             InferRequest& request);
+// The same, with the memory that `options` says.
 StatusOr<PredictFormat> DecodePredictRequest(const Slice& body, const ModelInfo& info,
                                              const DecoderOptions& options, InferRequest& request);
 

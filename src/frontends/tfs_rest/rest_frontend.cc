@@ -7,6 +7,7 @@
 #include "frontends/tfs_rest/json_writer.h"
 #include "frontends/tfs_rest/predict_encoder.h"
 #include "frontends/tfs_rest/rest_response.h"
+#include "infer/infer_call.h"
 #include "protocols/tfs/model_description.h"
 
 namespace penstock::tfs_rest {
@@ -28,90 +29,74 @@ void RespondText(net::HttpCall& call, const StatusOr<std::string>& text) {
 
 }  // namespace
 
-// One :predict call, from its body to its answer; deletes itself then. One thread at a time.
-class RestFrontend::PredictCall {
+// One :predict call. One thread at a time.
+class RestFrontend::PredictCall final : public InferCall {
  public:
-  PredictCall(RestFrontend& frontend, net::HttpCallRef call, ModelHandle handle)
-      : frontend_(frontend), call_(std::move(call)), handle_(std::move(handle)) {}
-
-  // Reads the body and runs the model, here or on the pool.
-  static void Start(std::unique_ptr<PredictCall> self, bool is_on_loop);
+  // `frontend` outlives the call.
+  static void Start(RestFrontend& frontend, net::HttpCallRef call, RestTarget target);
 
  private:
-  void Run(bool is_on_loop);
-  void OnPart(InferResponse response);
-  void Answer(const InferResponse& response);
-  void Finish(const Status& status);
+  Status ReadSelector(ModelSelector& selector, InferRequest& request) override;
+  Status Decode(const ModelInfo& info, RequestMemory& memory, InferRequest& request) override;
+  StatusOr<ByteChain> Encode(const NamedTensors& outputs) override;
+  void Send(ByteChain answer) override;
+  void SendError(const Status& status) override;
+  void Record(std::string_view model, StatusCode code, Duration latency) override;
+  void Release() override;
 
-  RestFrontend& frontend_;
-  const net::HttpCallRef call_;
-  ModelHandle handle_;
+  RestFrontend* frontend_ = nullptr;
+  net::HttpCallRef call_;
+  RestTarget target_;
   PredictFormat format_ = PredictFormat::kRow;
-  bool has_several_parts_ = false;
-  InferRequest request_;
 };
 
-void RestFrontend::PredictCall::Start(std::unique_ptr<PredictCall> self, bool is_on_loop) {
-  PredictCall* const call = self.release();
-  if (is_on_loop && call->call_->body().size <= call->frontend_.options_.inline_body_bytes_max) {
-    call->Run(true);
-    return;
-  }
-  if (!call->frontend_.engine_.pool().Submit([call] { call->Run(false); })) {
-    call->Finish(absl::UnavailableError("too many requests are waiting for a thread"));
-  }
+void RestFrontend::PredictCall::Start(RestFrontend& frontend, net::HttpCallRef call,
+                                      RestTarget target) {
+  PredictCall* const self = CallPool<PredictCall>::Take().release();  // Release takes it back
+  self->frontend_ = &frontend;
+  self->call_ = std::move(call);
+  self->target_ = std::move(target);
+  net::HttpCall& started = *self->call_;
+  self->InferCall::Start(frontend.engine_, {.start = started.start(),
+                                            .deadline = started.deadline(),
+                                            .cancel = &started.cancel(),
+                                            .head = &started.head(),
+                                            .request_id = started.request_id(),
+                                            .body_bytes = started.body().size});
 }
 
-void RestFrontend::PredictCall::Run(bool is_on_loop) {
-  const StatusOr<PredictFormat> format =
-      DecodePredictRequest(call_->body(), handle_.info(), frontend_.options_.decoder, request_);
-  if (!format.ok()) {
-    Finish(format.status());
-    return;
-  }
-  format_ = *format;
-  frontend_.engine_.Decide(handle_, request_);
-  request_.deadline = call_->deadline();
-  request_.cancel = &call_->cancel();
-  request_.request_id = call_->request_id();
-  frontend_.engine_.Run(handle_, request_, is_on_loop,
-                        [this](InferResponse response) { OnPart(std::move(response)); });
+Status RestFrontend::PredictCall::ReadSelector(ModelSelector& selector, InferRequest&) {
+  selector = SelectorOf(target_);
+  return OkStatus();
 }
 
-void RestFrontend::PredictCall::OnPart(InferResponse response) {
-  if (!response.is_last) {
-    has_several_parts_ = true;
-    return;
-  }
-  Answer(response);
+Status RestFrontend::PredictCall::Decode(const ModelInfo& info, RequestMemory& memory,
+                                         InferRequest& request) {
+  ASSIGN_OR_RETURN(format_, DecodePredictRequest(call_->body(), info, frontend_->options_.decoder,
+                                                 memory, request));
+  return OkStatus();
 }
 
-void RestFrontend::PredictCall::Answer(const InferResponse& response) {
-  if (!response.status.ok()) return Finish(response.status);
-  if (has_several_parts_) {
-    return Finish(absl::UnimplementedError(
-        "the model answers in several parts, which REST cannot carry: use a streaming call"));
-  }
-  StatusOr<ByteChain> body = EncodePredictResponse(format_, response.outputs);
-  if (!body.ok()) return Finish(body.status());
-  RespondJson(*call_, *std::move(body));
-  Finish(OkStatus());
+StatusOr<ByteChain> RestFrontend::PredictCall::Encode(const NamedTensors& outputs) {
+  return EncodePredictResponse(format_, outputs);
 }
 
-// Answers errors, counts, and ends this.
-void RestFrontend::PredictCall::Finish(const Status& status) {
-  if (!status.ok()) RespondError(*call_, status);
-  frontend_.predict_metrics_.Record(handle_.id().name, status.code(),
-                                    frontend_.clock_.Now() - call_->start());
-  delete this;
+void RestFrontend::PredictCall::Send(ByteChain answer) { RespondJson(*call_, std::move(answer)); }
+
+void RestFrontend::PredictCall::SendError(const Status& status) { RespondError(*call_, status); }
+
+void RestFrontend::PredictCall::Record(std::string_view model, StatusCode code, Duration latency) {
+  frontend_->predict_metrics_.Record(model, code, latency);
 }
 
-RestFrontend::RestFrontend(RestOptions options, Engine& engine, MetricsRegistry& metrics,
-                           const Clock& clock)
-    : options_(options),
-      engine_(engine),
-      clock_(clock),
-      predict_metrics_(metrics, "predict", "REST") {}
+void RestFrontend::PredictCall::Release() {
+  Reset();
+  call_ = {};
+  CallPool<PredictCall>::Give(std::unique_ptr<PredictCall>(this));
+}
+
+RestFrontend::RestFrontend(RestOptions options, Engine& engine, MetricsRegistry& metrics)
+    : options_(options), engine_(engine), predict_metrics_(metrics, "predict", "REST") {}
 
 void RestFrontend::Register(net::Router& router) {
   net::HttpRoute route;
@@ -131,7 +116,7 @@ void RestFrontend::Handle(net::HttpCallRef call) {
   }
   switch (target->action) {
     case RestAction::kPredict:
-      return HandlePredict(std::move(call), *std::move(target));
+      return PredictCall::Start(*this, std::move(call), *std::move(target));
     case RestAction::kClassify:
     case RestAction::kRegress:
       return RespondError(*call, absl::UnimplementedError(
@@ -143,35 +128,6 @@ void RestFrontend::Handle(net::HttpCallRef call) {
     case RestAction::kMetadata:
       return HandleMetadata(call, *std::move(target));
   }
-}
-
-void RestFrontend::HandlePredict(net::HttpCallRef call, RestTarget target) {
-  StatusOr<ModelHandle> handle = engine_.FindToRun(SelectorOf(target), call->head());
-  if (handle.status().code() != StatusCode::kUnavailable) [[likely]]
-    return StartPredict(std::move(call), std::move(handle), /*is_on_loop=*/true);
-  const net::RequestHead& head = call->head();
-  CancelToken& cancel = call->cancel();
-  const SteadyTime deadline = call->deadline();
-  auto waiting =
-      std::make_shared<std::pair<net::HttpCallRef, RestTarget>>(std::move(call), std::move(target));
-  const bool waits = engine_.FindOnceLoaded(SelectorOf(waiting->second), &head, deadline, cancel,
-                                            [this, waiting](StatusOr<ModelHandle> loaded) {
-                                              StartPredict(std::move(waiting->first),
-                                                           std::move(loaded), /*is_on_loop=*/false);
-                                            });
-  if (!waits) StartPredict(std::move(waiting->first), std::move(handle), /*is_on_loop=*/true);
-}
-
-void RestFrontend::StartPredict(net::HttpCallRef call, StatusOr<ModelHandle> handle,
-                                bool is_on_loop) {
-  if (!handle.ok()) {
-    RespondError(*call, handle.status());
-    // Under no name: clients could make up any.
-    predict_metrics_.Record({}, handle.status().code(), clock_.Now() - call->start());
-    return;
-  }
-  PredictCall::Start(std::make_unique<PredictCall>(*this, std::move(call), *std::move(handle)),
-                     is_on_loop);
 }
 
 // A model that is loaded on demand is loaded for it.

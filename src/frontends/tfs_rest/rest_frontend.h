@@ -2,7 +2,6 @@
 // TensorFlow Serving's REST API, docs/protocols.md: the paths below /v1/models.
 #pragma once
 
-#include "base/clock.h"
 #include "base/metrics.h"
 #include "frontends/tfs_rest/predict_decoder.h"
 #include "frontends/tfs_rest/rest_target.h"
@@ -14,15 +13,12 @@ namespace penstock::tfs_rest {
 
 struct RestOptions {
   DecoderOptions decoder;
-  // Bodies larger than this are read on the compute pool: an event loop has other connections too.
-  size_t inline_body_bytes_max = 64 * 1024;
 };
 
-// Thread-safe. `engine`, `metrics` and `clock` outlive it.
+// Thread-safe. `engine` and `metrics` outlive it.
 class RestFrontend final : public Frontend {
  public:
-  RestFrontend(RestOptions options, Engine& engine, MetricsRegistry& metrics,
-               const Clock& clock = Clock::Real());
+  RestFrontend(RestOptions options, Engine& engine, MetricsRegistry& metrics);
 
   std::string_view name() const override { return "tfs_rest"; }
   void Register(net::Router& router) override;
@@ -31,15 +27,12 @@ class RestFrontend final : public Frontend {
   class PredictCall;
 
   void Handle(net::HttpCallRef call);
-  void HandlePredict(net::HttpCallRef call, RestTarget target);
-  void StartPredict(net::HttpCallRef call, StatusOr<ModelHandle> handle, bool is_on_loop);
   void HandleMetadata(const net::HttpCallRef& call, RestTarget target);
   StatusOr<std::string> StatusText(const RestTarget& target) const;
   std::string ListModels() const;
 
   const RestOptions options_;
   Engine& engine_;
-  const Clock& clock_;
   tfs::RequestMetrics predict_metrics_;
 };
 

@@ -26,16 +26,19 @@ bool TensorBuilder::Grow(JsonCursor& cursor) {
     wanted = count + std::max(count / 4, static_cast<size_t>(expected)) + kFirstElements;
   }
   const size_t bytes = std::min(wanted, count_max) * element_bytes_;
-  const size_t more = std::min<uint64_t>(bytes - used, *bytes_left_);
+  const size_t more = std::min<uint64_t>(bytes - used, memory_->bytes_left());
   if (more < element_bytes_) {
     return cursor.Fail(StatusCode::kResourceExhausted,
                        "the tensors of this request take more memory than one request may");
   }
   const size_t room = (used + more) / element_bytes_ * element_bytes_;
-  *bytes_left_ -= room - used;
-  BufferRef grown = AllocateBuffer(room);
-  if (used > 0) std::memcpy(grown->data(), buffer_->data(), used);
-  buffer_ = std::move(grown);
+  StatusOr<BufferRef> grown = memory_->Allocate(room);
+  if (!grown.ok()) {
+    return cursor.Fail(grown.status().code(), std::string(MessageOf(grown.status())));
+  }
+  memory_->Take(room - used);
+  if (used > 0) std::memcpy((*grown)->data(), buffer_->data(), used);
+  buffer_ = *std::move(grown);
   next_ = buffer_->data() + used;
   limit_ = buffer_->data() + room;
   return true;
@@ -78,7 +81,8 @@ StatusOr<Tensor> TensorBuilder::Finish(const BufferRef& string_owner, bool has_r
   const Slice elements{buffer_->data(), bytes, buffer_};
   if (dtype_ != DType::kString) return Tensor::FromBytes(dtype_, std::move(shape), elements);
   // The array must have just the right size.
-  BufferRef array = CopyToBuffer(elements.view());
+  ASSIGN_OR_RETURN(BufferRef array, memory_->Allocate(bytes));
+  if (bytes > 0) std::memcpy(array->data(), elements.data, bytes);
   return Tensor::FromStrings(std::move(shape), std::move(array), string_owner);
 }
 

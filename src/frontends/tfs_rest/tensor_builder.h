@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "absl/container/inlined_vector.h"
+#include "base/request_memory.h"
 #include "base/status.h"
 #include "frontends/tfs_rest/json_cursor.h"
 #include "tensor/tensor.h"
@@ -16,9 +17,9 @@ class TensorBuilder {
  public:
   // kInvalid: take the type from the first element. Integers then become int64, and change to
   // float32 when a number with a point, an exponent or too many digits comes.
-  // `bytes_left`: what all tensors of the request together may still take; kept by the caller.
-  TensorBuilder(DType dtype, uint64_t* bytes_left)
-      : dtype_(dtype), is_inferred_(dtype == DType::kInvalid), bytes_left_(bytes_left) {
+  // `memory`: what all tensors of the request together may still take; outlives this.
+  TensorBuilder(DType dtype, RequestMemory& memory)
+      : dtype_(dtype), is_inferred_(dtype == DType::kInvalid), memory_(&memory) {
     element_bytes_ = ElementBytes();
   }
 
@@ -67,7 +68,7 @@ class TensorBuilder {
 
   // No more elements come: gives back the memory that was counted but not used.
   void ReturnUnused() {
-    *bytes_left_ += static_cast<uint64_t>(limit_ - next_);
+    memory_->GiveBack(static_cast<uint64_t>(limit_ - next_));
     limit_ = next_;
   }
 
@@ -89,7 +90,7 @@ class TensorBuilder {
   DType dtype_;
   const bool is_inferred_;
   size_t element_bytes_ = 0;
-  uint64_t* const bytes_left_;
+  RequestMemory* const memory_;
   int rank_ = -1;                         // unknown until the first element
   absl::InlinedVector<int64_t, 4> dims_;  // -1 until the first list of that depth ends
   int64_t rows_ = 0;

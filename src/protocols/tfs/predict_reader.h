@@ -8,34 +8,81 @@
 #include <span>
 #include <string_view>
 
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/inlined_vector.h"
 #include "base/buffer.h"
+#include "base/request_memory.h"
 #include "base/status.h"
+#include "base/string_map.h"
 #include "infer/request.h"
 #include "protocols/tfs/tensor_reader.h"
+#include "protocols/tfs/wire_reader.h"
 
 namespace penstock::tfs {
 
 struct PredictReadLimits {
-  // What all tensors of a request may take beyond the message.
+  // What all tensors of a request may take beyond the message, where ReadPredictRequest reads it.
   uint64_t decoded_tensor_bytes_max = kDecodedTensorBytesMax;
   // Inputs, and entries of the output filter. More would be looked up one by one in vain.
   size_t names_max = 4096;
 };
 
-// A PredictRequest that was read. Meant to be reused: reading it anew keeps its memory. Views into
-// the message, which `request.names_owner` keeps. One thread at a time.
+// Reads a PredictRequest in two steps: Scan says which model is meant, and allocates nothing for
+// tensors; ReadTensors makes them. Meant to be reused: Clear keeps its memory. One thread at a
+// time.
+class PredictScan final {
+ public:
+  // Sets signature_name, output_filter and names_owner of `request`, which was cleared. Views into
+  // `message`, which names_owner keeps. Errors: INVALID_ARGUMENT: malformed bytes (what, and at
+  // which byte), more names than `names_max`.
+  Status Scan(const Slice& message, size_t names_max, InferRequest& request);
+  // Sets the inputs of `request`, the one that Scan got. May be called again. Errors: those of
+  // ReadTensor, with TensorFlow Serving's text "tensor parsing error: ALIAS" before the reason.
+  Status ReadTensors(RequestMemory& memory, InferRequest& request);
+  // Forgets the message.
+  void Clear();
+
+  bool has_model_spec() const { return has_model_spec_; }
+  const ModelSelector& model() const { return model_; }
+
+ private:
+  // One entry of the map `inputs`.
+  struct Input {
+    std::string_view name;
+    std::string_view tensor;  // a TensorProto; the last piece of it if there are several
+    std::string_view entry;   // all of the entry, if there are several pieces
+    size_t bytes = 0;         // of all pieces
+  };
+
+  bool ReadField(uint32_t tag, WireReader& reader, InferRequest& request);
+  bool ReadModelSpec(std::string_view bytes, InferRequest& request);
+  bool ReadInput(std::string_view bytes, Input& input);
+  bool AddInput(const Input& input, WireReader& reader);
+  bool AddFilter(WireReader& reader, InferRequest& request);
+  bool CheckReplaced(const Input& input);
+  Input* FindInput(std::string_view name);
+  StatusOr<Tensor> ReadInputTensor(const Input& input, const BufferRef& owner,
+                                   RequestMemory& memory) const;
+
+  size_t names_max_ = 0;
+  bool has_too_many_names_ = false;
+  WireError error_;
+  bool has_model_spec_ = false;
+  ModelSelector model_;
+  absl::InlinedVector<Input, 2> inputs_;
+  // Filled once there are more inputs than are searched one by one.
+  absl::flat_hash_map<std::string_view, size_t, StringViewHash, std::equal_to<>> index_;
+};
+
+// A PredictRequest that was read in one go. Views into the message, which `request.names_owner`
+// keeps. One thread at a time.
 struct ReadPredict {
   bool has_model_spec = false;
   ModelSelector model;
   InferRequest request;  // signature_name, inputs, output_filter and names_owner are set
-
-  // Lets go of the message.
-  void Clear();
 };
 
-// Reads `message` into `out`, which is cleared first. Errors: INVALID_ARGUMENT: malformed bytes
-// (what, and at which byte), more names than the limit, and for a tensor, TensorFlow Serving's text
-// "tensor parsing error: ALIAS" with the reason behind it.
+// Reads `message` into `out`, which is cleared first. Errors: those of the two steps.
 Status ReadPredictRequest(const Slice& message, const PredictReadLimits& limits, ReadPredict& out);
 
 // A net::LandingFunction for PredictRequest: where the elements of the first big tensor begin, or

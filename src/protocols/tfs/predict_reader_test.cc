@@ -97,20 +97,22 @@ TEST(PredictReader, KeepsTheMessageOfStrings) {
   ReadPredict read;
   ASSERT_TRUE(Read(OneInput(proto).SerializeAsString(), read).ok());
   const Tensor tensor = read.request.inputs[0].tensor;
-  read.Clear();
+  read = {};
   EXPECT_EQ(tensor.strings()[0].view(), "first");
   EXPECT_EQ(tensor.strings()[2].view(), "second");
 }
 
-std::string ErrorOf(const std::string& bytes, PredictReadLimits limits = {}) {
+std::string ErrorOf(const std::string& bytes, PredictReadLimits limits = {},
+                    StatusCode code = StatusCode::kInvalidArgument) {
   ReadPredict read;
   const Status status = Read(bytes, read, limits);
-  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument) << status;
+  EXPECT_EQ(status.code(), code) << status;
   return std::string(MessageOf(status));
 }
 
-std::string ErrorOf(const TensorProto& proto, PredictReadLimits limits = {}) {
-  return ErrorOf(OneInput(proto).SerializeAsString(), limits);
+std::string ErrorOf(const TensorProto& proto, PredictReadLimits limits = {},
+                    StatusCode code = StatusCode::kInvalidArgument) {
+  return ErrorOf(OneInput(proto).SerializeAsString(), limits, code);
 }
 
 TEST(PredictReader, SaysWhatIsWrongWithATensor) {
@@ -149,14 +151,39 @@ TEST(PredictReader, SaysWhatIsWrongWithStringContent) {
 }
 
 TEST(PredictReader, CapsWhatOneValueCanAskFor) {
+  constexpr StatusCode kCode = StatusCode::kResourceExhausted;
   const PredictReadLimits limits{.decoded_tensor_bytes_max = 1000};
-  EXPECT_NE(ErrorOf(FloatProto({1 << 20, 1 << 20}, {1})).find("the limit is"), std::string::npos);
-  EXPECT_NE(ErrorOf(FloatProto({251}, {1}), limits).find("the limit is 1000"), std::string::npos);
+  EXPECT_NE(ErrorOf(FloatProto({1 << 20, 1 << 20}, {1}), {}, kCode).find("the limit is"),
+            std::string::npos);
+  EXPECT_NE(ErrorOf(FloatProto({251}, {1}), limits, kCode).find("the limit is 1000"),
+            std::string::npos);
   // The limit is of all tensors together.
   PredictRequest request = OneInput(FloatProto({150}, {1}));
   (*request.mutable_inputs())["w"] = FloatProto({150}, {1});
-  EXPECT_NE(ErrorOf(request.SerializeAsString(), limits).find("the limit is 400"),
+  EXPECT_NE(ErrorOf(request.SerializeAsString(), limits, kCode).find("the limit is 400"),
             std::string::npos);
+}
+
+TEST(PredictScan, SaysWhichModelIsMeantBeforeItAllocatesForTensors) {
+  PredictRequest request = OneInput(FloatProto({1 << 10, 1 << 10}, {1}));
+  request.mutable_model_spec()->set_name("big");
+  PredictScan scan;
+  InferRequest read;
+  ASSERT_TRUE(scan.Scan(Keep(request.SerializeAsString()), 10, read).ok());
+  EXPECT_TRUE(scan.has_model_spec());
+  EXPECT_EQ(scan.model().name, "big");
+  EXPECT_TRUE(read.inputs.empty());
+
+  RequestMemory memory;
+  memory.LimitInline(4 << 20);
+  EXPECT_TRUE(scan.ReadTensors(memory, read).ok());
+  memory.LimitInline((4 << 20) - 1);
+  EXPECT_FALSE(scan.ReadTensors(memory, read).ok());
+  EXPECT_TRUE(memory.is_too_large_inline());
+  RequestMemory again;
+  ASSERT_TRUE(scan.ReadTensors(again, read).ok());
+  ASSERT_EQ(read.inputs.size(), 1U);
+  EXPECT_EQ(read.inputs[0].tensor.element_count(), 1 << 20);
 }
 
 TEST(PredictReader, LimitsNames) {

@@ -26,33 +26,27 @@ bool IsAligned(const char* data, DType type) {
   return reinterpret_cast<uintptr_t>(data) % AlignmentOf(type) == 0;
 }
 
-// A tensor of uninitialised elements, taken off the budget.
-StatusOr<Tensor> Allocate(DType type, Shape shape, uint64_t& budget_bytes) {
-  ASSIGN_OR_RETURN(Tensor tensor, Tensor::Allocate(type, std::move(shape), budget_bytes));
-  budget_bytes -= tensor.bytes();
-  return tensor;
-}
-
 // The elements where they lie, or a copy if they are not aligned.
 StatusOr<Tensor> ViewOrCopy(DType type, Shape shape, std::string_view elements,
-                            const BufferRef& owner) {
+                            const BufferRef& owner, RequestMemory& memory) {
   if (IsAligned(elements.data(), type)) {
     return Tensor::FromBytes(
         type, std::move(shape),
         {reinterpret_cast<const std::byte*>(elements.data()), elements.size(), owner});
   }
-  return Tensor::FromBytes(type, std::move(shape), WholeSlice(CopyToBuffer(elements)));
+  ASSIGN_OR_RETURN(BufferRef copy, memory.Allocate(elements.size()));
+  if (!elements.empty()) std::memcpy(copy->data(), elements.data(), elements.size());
+  return Tensor::FromBytes(type, std::move(shape), WholeSlice(std::move(copy)));
 }
 
 // tensor_content of a string tensor: all lengths, then all bytes.
-StatusOr<Tensor> ReadStringContent(TensorScan scan, const BufferRef& owner,
-                                   uint64_t& budget_bytes) {
+StatusOr<Tensor> ReadStringContent(TensorScan scan, const BufferRef& owner, RequestMemory& memory) {
   const std::optional<int64_t> count = scan.shape.ElementCount();
   if (count && static_cast<uint64_t>(*count) > scan.content.size()) {
     return InvalidArgument("tensor_content of {} bytes cannot hold {} strings", scan.content.size(),
                            *count);
   }
-  ASSIGN_OR_RETURN(Tensor tensor, Allocate(DType::kString, std::move(scan.shape), budget_bytes));
+  ASSIGN_OR_RETURN(Tensor tensor, Tensor::Allocate(DType::kString, std::move(scan.shape), memory));
   const std::span<StringElement> strings = tensor.mutable_as<StringElement>();
   WireError error;
   WireReader reader(scan.content, error);
@@ -80,14 +74,14 @@ StatusOr<Tensor> ReadStringContent(TensorScan scan, const BufferRef& owner,
 }
 
 StatusOr<Tensor> ReadContent(DType type, TensorScan scan, const BufferRef& owner,
-                             uint64_t& budget_bytes) {
-  if (type == DType::kString) return ReadStringContent(std::move(scan), owner, budget_bytes);
+                             RequestMemory& memory) {
+  if (type == DType::kString) return ReadStringContent(std::move(scan), owner, memory);
   const std::string_view content = scan.content;
   if (type == DType::kBool &&
       !std::all_of(content.begin(), content.end(), [](char c) { return (c & ~1) == 0; })) {
     return InvalidArgument("tensor_content of a bool tensor has bytes other than 0 and 1");
   }
-  return ViewOrCopy(type, std::move(scan.shape), content, owner);
+  return ViewOrCopy(type, std::move(scan.shape), content, owner, memory);
 }
 
 // Takes the values of one typed field in the order of the message: those that fit are stored, the
@@ -284,12 +278,12 @@ bool IsWholePackedRun(DType type, const TensorScan& scan, uint32_t field) {
 }
 
 StatusOr<Tensor> ReadValues(DType type, std::string_view bytes, TensorScan scan,
-                            const BufferRef& owner, uint64_t& budget_bytes) {
+                            const BufferRef& owner, RequestMemory& memory) {
   const uint32_t field = ValueFieldOf(type);
   if (IsWholePackedRun(type, scan, field)) {
-    return ViewOrCopy(type, std::move(scan.shape), scan.packed, owner);
+    return ViewOrCopy(type, std::move(scan.shape), scan.packed, owner, memory);
   }
-  ASSIGN_OR_RETURN(Tensor tensor, Allocate(type, std::move(scan.shape), budget_bytes));
+  ASSIGN_OR_RETURN(Tensor tensor, Tensor::Allocate(type, std::move(scan.shape), memory));
   WireError error;
   if (!DecodeValues(type, {bytes, scan, field, error}, tensor)) return Malformed(bytes, error);
   if (type == DType::kString) tensor.set_string_owner(owner);
@@ -298,7 +292,7 @@ StatusOr<Tensor> ReadValues(DType type, std::string_view bytes, TensorScan scan,
 
 }  // namespace
 
-StatusOr<Tensor> ReadTensor(std::string_view bytes, const BufferRef& owner, uint64_t& budget_bytes,
+StatusOr<Tensor> ReadTensor(std::string_view bytes, const BufferRef& owner, RequestMemory& memory,
                             int nesting_left) {
   TensorScan scan;
   WireError error;
@@ -314,8 +308,8 @@ StatusOr<Tensor> ReadTensor(std::string_view bytes, const BufferRef& owner, uint
     return InvalidArgument("it has no dtype: say the type of its values, as DT_FLOAT");
   if (!type) return InvalidArgument("its type, number {}, is not supported", scan.dtype);
   if (scan.unknown_rank) return InvalidArgument("its shape has an unknown rank");
-  return scan.content.empty() ? ReadValues(*type, bytes, std::move(scan), owner, budget_bytes)
-                              : ReadContent(*type, std::move(scan), owner, budget_bytes);
+  return scan.content.empty() ? ReadValues(*type, bytes, std::move(scan), owner, memory)
+                              : ReadContent(*type, std::move(scan), owner, memory);
 }
 
 }  // namespace penstock::tfs

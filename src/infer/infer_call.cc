@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "infer/infer_call.h"
+
+#include <new>
+#include <utility>
+
+namespace penstock {
+namespace {
+
+// Runs a step that allocates what a client asks for. Without memory that request fails, and no
+// other one.
+template <typename Step>
+Status Guarded(std::string_view what, Step step) {
+  try {
+    return step();
+  } catch (const std::bad_alloc&) {
+    return OutOfMemory(what);
+  }
+}
+
+}  // namespace
+
+void InferCall::Start(Engine& engine, const CallInfo& info) {
+  engine_ = &engine;
+  info_ = info;
+  if (info.body_bytes > engine.inline_request_bytes_max()) {
+    MoveToPool(&InferCall::FindModel);
+  } else {
+    FindModel(Place::kEventLoop);
+  }
+}
+
+void InferCall::MoveToPool(void (InferCall::*step)(Place)) {
+  const SteadyTime queued = engine_->clock().Now();
+  const bool accepted = engine_->pool().Submit([this, step, queued] {
+    const SteadyTime now = engine_->clock().Now();
+    pool_wait_ = now - queued;
+    const Status status = CheckStillWanted(info_.cancel, info_.deadline, now);
+    if (!status.ok()) return Finish(status);
+    (this->*step)(Place::kPool);
+  });
+  if (!accepted) Finish(PoolIsFull());
+}
+
+void InferCall::FindModel(Place place) {
+  const Status status =
+      Guarded("the names of a request", [&] { return ReadSelector(selector_, request_); });
+  if (!status.ok()) return Finish(status);
+  StatusOr<ModelHandle> model = engine_->FindToRun(selector_, *info_.head);
+  if (model.status().code() == StatusCode::kUnavailable) [[unlikely]] {
+    auto when_loaded = [this](StatusOr<ModelHandle> loaded) {
+      if (!loaded.ok()) return Finish(loaded.status());
+      model_.emplace(*std::move(loaded));
+      MoveToPool(&InferCall::DecodeAndRun);
+    };
+    if (engine_->FindOnceLoaded(selector_, info_.head, info_.deadline, *info_.cancel,
+                                std::move(when_loaded))) {
+      return;
+    }
+  }
+  if (!model.ok()) return Finish(model.status());
+  model_.emplace(*std::move(model));
+  DecodeAndRun(place);
+}
+
+void InferCall::DecodeAndRun(Place place) {
+  RequestMemory memory = engine_->MemoryOfRequest();
+  if (place == Place::kEventLoop) memory.LimitInline(engine_->inline_request_bytes_max());
+  const Status status =
+      Guarded("the tensors of a request", [&] { return Decode(model_->info(), memory, request_); });
+  if (!status.ok()) {
+    if (memory.is_too_large_inline()) return MoveToPool(&InferCall::DecodeAndRun);
+    return Finish(status);
+  }
+  engine_->Decide(*model_, request_);
+  request_.deadline = info_.deadline;
+  request_.cancel = info_.cancel;
+  request_.request_id = info_.request_id;
+  auto on_part = [this](InferResponse&& part) { OnPart(std::move(part)); };
+  if (place == Place::kPool) {
+    engine_->RunHere(*model_, request_, pool_wait_, std::move(on_part));
+  } else {
+    engine_->Run(*model_, request_, /*may_run_inline=*/true, std::move(on_part));
+  }
+}
+
+void InferCall::OnPart(InferResponse&& part) {
+  if (!part.is_last) {
+    has_parts_ = true;
+    return;
+  }
+  Status status = std::move(part.status);
+  if (status.ok() && has_parts_) {
+    status =
+        Error(StatusCode::kUnimplemented,
+              "model {} answers in several parts, which this call cannot carry", model_->id().name);
+  }
+  if (status.ok()) status = Guarded("an answer", [&] { return Answer(part.outputs); });
+  part.outputs.clear();  // their names are the request's and the model's
+  Finish(status);
+}
+
+Status InferCall::Answer(const NamedTensors& outputs) {
+  ASSIGN_OR_RETURN(ByteChain answer, Encode(outputs));
+  Send(std::move(answer));
+  return OkStatus();
+}
+
+void InferCall::Finish(const Status& status) {
+  if (!status.ok()) SendError(status);
+  Record(model_ ? std::string_view(model_->id().name) : std::string_view(), OutcomeOf(status),
+         engine_->clock().Now() - info_.start);
+  Release();
+}
+
+// A call whose deadline passes is answered by the network layer, which then cancels it: what the
+// client got counts, not how the run took the cancel.
+StatusCode InferCall::OutcomeOf(const Status& status) const {
+  const bool has_expired = info_.cancel->IsCancelled() && engine_->clock().Now() >= info_.deadline;
+  return has_expired ? StatusCode::kDeadlineExceeded : status.code();
+}
+
+void InferCall::Reset() {
+  model_.reset();
+  selector_ = {};
+  request_.signature_name = {};
+  request_.inputs.clear();
+  request_.output_filter.clear();
+  request_.options.clear();
+  request_.names_owner = {};
+  has_parts_ = false;
+}
+
+}  // namespace penstock

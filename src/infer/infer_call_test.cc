@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "infer/infer_call.h"
+
+#include <gtest/gtest.h>
+
+#include <new>
+
+#include "infer/model_fake.h"
+
+namespace penstock {
+namespace {
+
+// Runs what is submitted when Run is called, or refuses it.
+class FakePool final : public Executor {
+ public:
+  bool Submit(Task task) override {
+    if (refuses) return false;
+    tasks.push_back(std::move(task));
+    return true;
+  }
+  void Run() {
+    const std::vector<Task> running = std::exchange(tasks, {});
+    for (const Task& task : running) const_cast<Task&>(task)();
+  }
+  bool refuses = false;
+  std::vector<Task> tasks;
+};
+
+// What a call did. Its steps are written down by their first letters: Select, Decode, Encode,
+// Write, Fail, Count, Release.
+struct Script {
+  std::string steps;
+  std::string model = "m";
+  size_t tensor_bytes = 8;  // that decoding allocates
+  bool decode_throws = false;
+  bool encode_throws = false;
+  Status error;
+  std::string counted_model;
+  StatusCode counted = StatusCode::kUnknown;
+};
+
+// Decodes into one int8 tensor.
+class FakeCall final : public InferCall {
+ public:
+  explicit FakeCall(Script& script) : script_(script) {}
+  using InferCall::Start;
+
+ private:
+  Status ReadSelector(ModelSelector& selector, InferRequest&) override {
+    script_.steps += 'S';
+    selector.name = script_.model;
+    return OkStatus();
+  }
+  Status Decode(const ModelInfo&, RequestMemory& memory, InferRequest& request) override {
+    script_.steps += 'D';
+    if (script_.decode_throws) throw std::bad_alloc();
+    ASSIGN_OR_RETURN(
+        Tensor tensor,
+        Tensor::Allocate(DType::kInt8, {static_cast<int64_t>(script_.tensor_bytes)}, memory));
+    request.inputs.clear();
+    request.inputs.push_back({"x", std::move(tensor)});
+    return OkStatus();
+  }
+  StatusOr<ByteChain> Encode(const NamedTensors&) override {
+    script_.steps += 'E';
+    if (script_.encode_throws) throw std::bad_alloc();
+    return ByteChain();
+  }
+  void Send(ByteChain) override { script_.steps += 'W'; }
+  void SendError(const Status& status) override {
+    script_.steps += 'F';
+    script_.error = status;
+  }
+  void Record(std::string_view model, StatusCode code, Duration) override {
+    script_.steps += 'C';
+    script_.counted_model = std::string(model);
+    script_.counted = code;
+  }
+  void Release() override {
+    script_.steps += 'R';
+    delete this;
+  }
+
+  Script& script_;
+};
+
+class InferCallTest : public testing::Test {
+ protected:
+  InferCallTest() {
+    EXPECT_TRUE(ServeFakeModel(manager_, metrics_, "m", [this] {
+                  ModelInfo info = FakeInfoOfAny();
+                  info.traits.answers_in_run = true;
+                  return std::make_unique<FakeModel>(
+                      std::move(info), [this](const InferRequest& request, ResponseCallback done) {
+                        run_.steps += 'X';
+                        run_.bytes = request.inputs[0].tensor.bytes();
+                        for (int i = 1; i < parts_; ++i) {
+                          InferResponse part;
+                          part.is_last = false;
+                          done(std::move(part));
+                        }
+                        done({});
+                      });
+                }).ok());
+    // From now on the model runs inline.
+    for (int i = 0; i < 100; ++i) Run();
+    run_ = {};
+  }
+
+  // Starts a call on the "event loop", and then has the pool run what it got.
+  void Run(size_t body_bytes = 100) {
+    script_.steps.clear();
+    auto* call = new FakeCall(script_);
+    call->Start(engine_, {.start = clock_.Now(),
+                          .deadline = deadline_,
+                          .cancel = &cancel_,
+                          .head = &head_,
+                          .request_id = 1,
+                          .body_bytes = body_bytes});
+    steps_on_loop_ = script_.steps;
+    runs_on_loop_ = run_.steps;
+    while_queued_();
+    while (!pool_.tasks.empty()) pool_.Run();
+  }
+
+  struct Runs {
+    std::string steps;
+    size_t bytes = 0;
+  };
+
+  FakeClock clock_;
+  MetricsRegistry metrics_;
+  FakePool pool_;
+  core::Manager manager_;
+  Engine engine_{{.inline_request_bytes_max = 1000, .decoded_tensor_bytes_max = 5000},
+                 manager_,
+                 pool_,
+                 clock_};
+  net::RequestHead head_;
+  CancelToken cancel_;
+  SteadyTime deadline_ = kNoDeadline;
+  int parts_ = 1;
+  std::function<void()> while_queued_ = [] {};
+  Script script_;
+  Runs run_;
+  std::string steps_on_loop_;
+  std::string runs_on_loop_;
+};
+
+TEST_F(InferCallTest, ASmallRequestStaysOnTheEventLoop) {
+  Run();
+  EXPECT_EQ(steps_on_loop_, "SDEWCR");
+  EXPECT_EQ(script_.counted_model, "m");
+  EXPECT_EQ(script_.counted, StatusCode::kOk);
+}
+
+TEST_F(InferCallTest, ALargeBodyIsDecodedAndRunOnThePoolInOneGo) {
+  Run(1001);
+  EXPECT_EQ(steps_on_loop_, "");
+  EXPECT_EQ(script_.steps, "SDEWCR");
+  EXPECT_EQ(runs_on_loop_, "");
+}
+
+TEST_F(InferCallTest, ASmallBodyThatExpandsIsDecodedOnThePool) {
+  script_.tensor_bytes = 1001;
+  Run();
+  EXPECT_EQ(steps_on_loop_, "SD") << "the attempt that found out allocates nothing";
+  EXPECT_EQ(script_.steps, "SDDEWCR");
+  EXPECT_EQ(runs_on_loop_, "");
+  EXPECT_EQ(run_.bytes, 1001U);
+}
+
+TEST_F(InferCallTest, TheModelIsFoundBeforeAnythingIsDecoded) {
+  script_.model = "other";
+  for (const size_t body_bytes : {100, 5000}) {
+    Run(body_bytes);
+    EXPECT_EQ(script_.steps, "SFCR");
+    EXPECT_EQ(script_.counted, StatusCode::kNotFound);
+    EXPECT_EQ(script_.counted_model, "") << "clients could make up any name";
+  }
+}
+
+TEST_F(InferCallTest, RefusesWhatDecodesToMoreThanARequestMayHold) {
+  script_.tensor_bytes = 5001;
+  Run();
+  EXPECT_EQ(script_.counted, StatusCode::kResourceExhausted);
+  EXPECT_EQ(script_.counted_model, "m");
+}
+
+TEST_F(InferCallTest, AFailedAllocationEndsOnlyTheRequest) {
+  script_.decode_throws = true;
+  Run();
+  EXPECT_EQ(script_.steps, "SDFCR");
+  EXPECT_EQ(script_.error.code(), StatusCode::kResourceExhausted);
+  script_.decode_throws = false;
+  script_.encode_throws = true;
+  Run();
+  EXPECT_EQ(script_.steps, "SDEFCR");
+  EXPECT_EQ(script_.error.code(), StatusCode::kResourceExhausted);
+  script_.encode_throws = false;
+  Run();
+  EXPECT_EQ(script_.counted, StatusCode::kOk);
+}
+
+TEST_F(InferCallTest, AFullPoolRefuses) {
+  pool_.refuses = true;
+  Run(1001);
+  EXPECT_EQ(script_.steps, "FCR");
+  EXPECT_EQ(script_.counted, StatusCode::kUnavailable);
+}
+
+TEST_F(InferCallTest, NothingIsDecodedForAClientThatHasLeft) {
+  while_queued_ = [this] { cancel_.Cancel(); };
+  Run(1001);
+  EXPECT_EQ(script_.steps, "FCR");
+  EXPECT_EQ(script_.counted, StatusCode::kCancelled);
+}
+
+TEST_F(InferCallTest, ADeadlineCountsAsDeadlineExceeded) {
+  deadline_ = clock_.Now() + std::chrono::seconds(1);
+  while_queued_ = [this] {
+    clock_.Advance(std::chrono::seconds(1));
+    cancel_.Cancel();  // as the network layer does once it has answered
+  };
+  Run(1001);
+  EXPECT_EQ(script_.counted, StatusCode::kDeadlineExceeded);
+}
+
+TEST_F(InferCallTest, RefusesAnswersInSeveralParts) {
+  parts_ = 3;
+  Run();
+  EXPECT_EQ(script_.steps, "SDFCR");
+  EXPECT_EQ(script_.counted, StatusCode::kUnimplemented);
+}
+
+TEST(CallPool, GivesWhatItWasGiven) {
+  auto first = CallPool<int>::Take();
+  const int* const address = first.get();
+  CallPool<int>::Give(std::move(first));
+  EXPECT_EQ(CallPool<int>::Take().get(), address);
+}
+
+}  // namespace
+}  // namespace penstock
