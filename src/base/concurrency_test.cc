@@ -137,6 +137,15 @@ TEST(ThreadPoolTest, ThreadsHaveTheirPriority) {
   EXPECT_EQ(nice, std::max(15, nice_of_this_thread()));
 }
 
+// Not even by root: what is to run in the background would go before the rest of the program.
+TEST(ThreadPoolTest, ALowerPriorityIsNotRaised) {
+  std::thread([] {
+    SetThreadNice(19);
+    SetThreadNice(10);
+    EXPECT_EQ(getpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid))), 19);
+  }).join();
+}
+
 TEST(ThreadPoolTest, ASliceChangesNoPriority) {
   std::thread([] {
     SetThreadNice(12);

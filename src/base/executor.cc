@@ -16,7 +16,10 @@ void SetThreadName(const std::string& name) {
 }
 
 void SetThreadNice(int nice) {
-  setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), nice);
+  const id_t thread = static_cast<id_t>(syscall(SYS_gettid));
+  // Root could also raise it: then a load would go before the requests of a server that was started
+  // with a lower one.
+  if (getpriority(PRIO_PROCESS, thread) < nice) setpriority(PRIO_PROCESS, thread, nice);
 }
 
 void SetThreadSlice(Duration slice) {

@@ -64,8 +64,8 @@ class ThreadPool final : public Executor {
 // Names the calling thread, as seen in top and in a debugger.
 void SetThreadName(const std::string& name);
 
-// Sets the calling thread's OS priority: 0 normal, 19 lowest. Threads that it starts inherit it,
-// and without privileges it cannot be raised again.
+// Lowers the calling thread's OS priority to this: 0 normal, 19 lowest; one that is lower already
+// stays. Threads that it starts inherit it.
 void SetThreadNice(int nice);
 
 // Asks the kernel to let the calling thread, and those that it starts, run for this time before
