@@ -45,8 +45,8 @@ class Background {
 
   // Frees a snapshot that is no longer published once nobody searches it.
   virtual void FreeSnapshot(std::unique_ptr<const Snapshot> snapshot) = 0;
-  // Destroys a version that is in no published snapshot once its last handle is gone, returns its
-  // memory to the OS, and then runs `on_unloaded`.
+  // Destroys a version that is in no published snapshot once its last handle is gone, and then runs
+  // `on_unloaded`. Its memory goes back to the OS before that or soon after.
   virtual void Unload(std::unique_ptr<VersionEntry> entry, Task on_unloaded) = 0;
 };
 

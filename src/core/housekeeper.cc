@@ -14,6 +14,9 @@ namespace {
 
 constexpr Duration kLookAgainMin = std::chrono::milliseconds(1);
 constexpr Duration kLookAgainMax = std::chrono::milliseconds(50);
+// malloc_trim walks through the whole heap, so that one for each of thousands of unloads would take
+// longer than all else. The pause after one, in times of what it took.
+constexpr int kReturnPause = 10;
 
 }  // namespace
 
@@ -104,16 +107,39 @@ void Housekeeper::UnloadUnused() {
   for (Retired& item : waiting_) {
     if (item.entry->HasHandles()) continue;
     std::ignore = unload_pool_.Submit(
-        [entry = std::move(item.entry), on_unloaded = std::move(item.on_unloaded)]() mutable {
+        [this, entry = std::move(item.entry), on_unloaded = std::move(item.on_unloaded)]() mutable {
           {
             const GiveWay to_requests;
             entry.reset();
-            malloc_trim(0);
+            ReturnMemory();
           }
           on_unloaded();  // listeners too, which need not be ready for signals
         });
   }
   std::erase_if(waiting_, [](const Retired& item) { return item.entry == nullptr; });
+}
+
+void Housekeeper::ReturnMemory() {
+  {
+    MutexLock lock(mutex_);
+    if (return_is_timed_) return;
+    return_is_timed_ = Clock::Real().Now() < next_return_;
+    if (return_is_timed_) {
+      timed_.emplace(TimerId{next_return_, ++timer_count_}, [this] { ReturnMemoryNow(); });
+      wake_.NotifyOne();
+      return;
+    }
+  }
+  ReturnMemoryNow();
+}
+
+void Housekeeper::ReturnMemoryNow() {
+  const SteadyTime start = Clock::Real().Now();
+  malloc_trim(0);
+  const SteadyTime end = Clock::Real().Now();
+  MutexLock lock(mutex_);
+  return_is_timed_ = false;
+  next_return_ = end + (end - start) * kReturnPause;
 }
 
 void Housekeeper::RunDueTasks() {

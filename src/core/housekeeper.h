@@ -28,7 +28,8 @@ class Housekeeper final {
   // Frees a snapshot that is no longer published once nobody searches it.
   void FreeSnapshot(std::unique_ptr<const Snapshot> snapshot) EXCLUDES(mutex_);
   // On the unload pool: destroys a version that is in no published snapshot once its last handle is
-  // gone, returns its memory to the OS, and then runs `on_unloaded`.
+  // gone, and then runs `on_unloaded`. Its memory goes back to the OS before that or, while many
+  // are unloaded, soon after.
   void Unload(std::unique_ptr<VersionEntry> entry, Task on_unloaded) EXCLUDES(mutex_);
   // Runs `task` at `time` or a little later.
   TimerId RunAt(SteadyTime time, Task task) EXCLUDES(mutex_);
@@ -49,6 +50,9 @@ class Housekeeper final {
   // True if there was something new.
   bool TakeRetired() EXCLUDES(mutex_);
   void UnloadUnused();
+  // Gives freed memory back to the OS: at once, or a little later if it was done just before.
+  void ReturnMemory() EXCLUDES(mutex_);
+  void ReturnMemoryNow() EXCLUDES(mutex_);
 
   SnapshotCell& lookup_;
   Executor& unload_pool_;
@@ -59,6 +63,8 @@ class Housekeeper final {
   std::vector<Retired> retired_ GUARDED_BY(mutex_);
   std::map<TimerId, Task> timed_ GUARDED_BY(mutex_);
   uint64_t timer_count_ GUARDED_BY(mutex_) = 0;
+  SteadyTime next_return_ GUARDED_BY(mutex_);  // not before
+  bool return_is_timed_ GUARDED_BY(mutex_) = false;
   bool stopping_ GUARDED_BY(mutex_) = false;
 
   std::vector<Retired> waiting_;  // only on the thread: retired, and no reader can take a handle

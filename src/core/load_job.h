@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "base/clock.h"
 #include "core/loader.h"
 #include "core/servable.h"
 
@@ -17,6 +18,9 @@ struct LoadJob {
   uint64_t number = 0;  // tells it from all other loads of the manager
   std::unique_ptr<Loader> loader;
   ResourceEstimate estimate;
+  SteadyTime step_start =
+      kNoDeadline;            // of the step that has a thread; kNoDeadline: it waits for one
+  Duration worked{};          // in the steps that are over
   uint64_t step = 0;          // grows when a step begins or ends: tells which time-out is meant
   bool is_cancelled = false;  // not wanted any more
   bool is_hung = false;       // its time was up; nobody waits for it

@@ -34,6 +34,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/persistent_map.h"
 #include "base/status.h"
 #include "base/string_map.h"
 #include "base/thread_slot.h"
@@ -113,8 +114,10 @@ struct Snapshot {
     bool counts_as_ready = false;
     bool is_expected = true;  // not one that shall not be loaded
   };
-  StringMap<std::shared_ptr<const Model>> models;  // every configured one
-  bool is_ready = true;                            // by the manager's rule
+  // Every configured one. Snapshots share what did not change between them, so that publishing one
+  // costs the same however many models there are.
+  PersistentMap<std::shared_ptr<const Model>> models;
+  bool is_ready = true;  // by the manager's rule
 };
 
 // The current snapshot. Thread-safe.

@@ -26,7 +26,7 @@ TEST(VersionEntryTest, HandleDroppedOnAnotherThreadCounts) {
 TEST(SnapshotCellTest, ReaderKeepsWhatItFound) {
   SnapshotCell cell;
   auto first = std::make_unique<Snapshot>();
-  first->models["a"] = std::make_shared<Snapshot::Model>();
+  first->models.insert_or_assign("a", std::make_shared<Snapshot::Model>());
   EXPECT_NE(cell.Publish(std::move(first)), nullptr);
   std::unique_ptr<const Snapshot> old;
   {
@@ -68,17 +68,20 @@ TEST(SnapshotCellTest, ReadersAndPublisherRace) {
   std::atomic<bool> stop{false};
   std::vector<std::thread> readers;
   for (int i = 0; i < 3; ++i) {
-    readers.emplace_back([&] {
+    readers.emplace_back([&cell, &stop, name = std::string(40, static_cast<char>('a' + i))] {
       while (!stop) {
         SnapshotCell::Reader reader(cell);
-        for (const auto& [name, model] : reader->models) EXPECT_EQ(name.size(), 40U);
+        const auto* const model = reader->models.find(name);
+        EXPECT_TRUE(model == nullptr || model->second->labels.size() == 1);
       }
     });
   }
   for (int i = 0; i < 300; ++i) {
     auto next = std::make_unique<Snapshot>();
-    next->models[std::string(40, static_cast<char>('a' + i % 26))] =
-        std::make_shared<Snapshot::Model>();
+    auto model = std::make_shared<Snapshot::Model>();
+    model->labels.emplace("stable", VersionNumber{1});
+    next->models.insert_or_assign(std::string(40, static_cast<char>('a' + i % 4)),
+                                  std::move(model));
     const auto old = cell.Publish(std::move(next));
     cell.WaitForReaders();
   }

@@ -153,6 +153,8 @@ bool Manager::WaitFor(const std::function<bool()>& condition, SteadyTime until) 
   return impl_->events().WaitFor(condition, until);
 }
 bool Manager::WaitUntilIdle(SteadyTime until) const { return impl_->WaitUntilIdle(until); }
+std::vector<RunningLoad> Manager::RunningLoads() const { return impl_->RunningLoads(); }
+void Manager::WaitUntilUnloaded() const { impl_->WaitUntilUnloaded(); }
 void Manager::StartDrain() { impl_->StartDrain(); }
 bool Manager::Stop(SteadyTime until) { return impl_->Stop(until); }
 

@@ -38,6 +38,8 @@ struct VersionStatus {
   VersionState state = VersionState::kStart;
   Status status;                                // why it broke, ended, waits or is being retried
   std::chrono::system_clock::time_point since;  // when it entered the state
+  // Of kAvailable: how long its load worked, without what it waited for a thread or for memory.
+  Duration load_time{};
   // Not in events:
   uint64_t memory_bytes = 0;        // that are reserved for it
   bool is_memory_measured = false;  // by its load
@@ -174,6 +176,12 @@ struct Demand {
   std::function<bool()> is_wanted = nullptr;  // false once nobody waits any more; null: always true
 };
 
+// A load that has a thread, or hangs on one.
+struct RunningLoad {
+  ServableId id;
+  Duration time{};  // since it got its thread
+};
+
 // What a listener hears: that a version entered a state, or, without `version`, that a model was
 // added, removed or reconfigured, or that its source's status changed.
 struct ManagerEvent {
@@ -262,12 +270,17 @@ class Manager final : public AspiredTarget {
 
   // --- The end.
 
+  // The loads that have a thread now, those whose time was up included; sorted.
+  std::vector<RunningLoad> RunningLoads() const;
+
   // From now on nothing new is loaded and lists of sources are ignored; what is ready goes on
-  // serving.
+  // serving. Loads that run are asked to end.
   void StartDrain();
   // Unloads everything and returns when the last version is gone, which is when its last handle is.
   // False if `until` passes first; the destructor then still waits.
   bool Stop(SteadyTime until = kNoDeadline);
+  // Returns when nothing is being unloaded any more, whatever is still being loaded.
+  void WaitUntilUnloaded() const;
 
  private:
   class Impl;

@@ -173,6 +173,7 @@ void Manager::Impl::Advance(Model& model) {
   if (!wait_for_memory_.empty()) review_memory_ = true;
   if (!model.is_configured) {
     UnloadAll(model);
+    ForgetMemory(model);
     if (!model.versions.IsBusy()) models_.erase(models_.find(model.config.name));
     return;
   }
@@ -189,6 +190,7 @@ void Manager::Impl::Advance(Model& model) {
     }
   }
   model.versions.ForgetEnded(options_.ended_versions_max);
+  NoteMemory(model);
   SettleWaiters(model);
 }
 
@@ -262,11 +264,7 @@ void Manager::Impl::MoveLabels(Model& model) {
 }
 
 void Manager::Impl::UpdateLookup(Model& model) {
-  lookup_changed_ = true;
-  if (!model.is_configured) {
-    lookup_models_.erase(model.config.name);
-    return;
-  }
+  if (!model.is_configured) return SetView(model.config.name, nullptr);
   MoveLabels(model);
   auto view = std::make_shared<Snapshot::Model>();
   view->ready = model.versions.Ready();
@@ -276,24 +274,33 @@ void Manager::Impl::UpdateLookup(Model& model) {
   view->on_demand = model.config.load_mode == LoadMode::kOnDemand;
   view->counts_as_ready = !view->ready.empty() || view->on_demand;
   view->is_expected = model.config.load_mode != LoadMode::kNever;
-  lookup_models_.insert_or_assign(model.config.name, std::move(view));
+  SetView(model.config.name, std::move(view));
+}
+
+void Manager::Impl::SetView(const std::string& name, std::shared_ptr<const Snapshot::Model> view) {
+  const auto count = [this](const Snapshot::Model& counted, size_t change) {
+    if (counted.counts_as_ready) ready_count_ += change;
+    if (!counted.counts_as_ready && counted.is_expected) missing_count_ += change;
+  };
+  lookup_changed_ = true;
+  const auto* const old = lookup_models_.find(name);
+  if (old != lookup_models_.end()) count(*old->second, size_t{0} - 1);
+  if (view == nullptr) return lookup_models_.erase(name);
+  count(*view, 1);
+  lookup_models_.insert_or_assign(name, std::move(view));
 }
 
 bool Manager::Impl::IsReadyByRule() const {
   const ReadinessRule& rule = options_.readiness;
-  const auto is_ready = [](const auto& model) { return model.second->counts_as_ready; };
   switch (rule.kind) {
     case ReadinessRule::Kind::kAllModels:
-      return std::all_of(lookup_models_.begin(), lookup_models_.end(), [&](const auto& model) {
-        return is_ready(model) || !model.second->is_expected;
-      });
+      return missing_count_ == 0;
     case ReadinessRule::Kind::kAnyModel:
-      return lookup_models_.empty() ||
-             std::any_of(lookup_models_.begin(), lookup_models_.end(), is_ready);
+      return lookup_models_.empty() || ready_count_ > 0;
     case ReadinessRule::Kind::kNamedModels:
       for (const std::string& name : rule.models) {
-        const auto found = lookup_models_.find(name);
-        if (found == lookup_models_.end() || !is_ready(*found)) return false;
+        const auto* const found = lookup_models_.find(name);
+        if (found == lookup_models_.end() || !found->second->counts_as_ready) return false;
       }
       return true;
   }
@@ -390,7 +397,7 @@ Manager::Memory Manager::Impl::MemoryUse() {
 bool Manager::Impl::IsIdle() {
   {
     MutexLock lock(mutex_);
-    if (unloads_running_ > 0) return false;
+    if (unloads_running_ > 0 || loads_pending_ > 0) return false;
     for (const auto& [name, model] : models_) {
       if (model.versions.IsBusy()) return false;
     }
@@ -402,13 +409,27 @@ bool Manager::Impl::WaitUntilIdle(SteadyTime until) {
   return events_.WaitFor([this] { return IsIdle(); }, until);
 }
 
+std::vector<RunningLoad> Manager::Impl::RunningLoads() {
+  MutexLock lock(mutex_);
+  std::vector<RunningLoad> loads;
+  const SteadyTime now = background_->Now();
+  for (const auto& [name, model] : models_) {
+    for (const LoadJob* load : model.versions.RunningLoads())
+      loads.push_back({load->id, now - load->step_start + load->worked});
+  }
+  return loads;
+}
+
 // --- The end.
 
 void Manager::Impl::StartDrain() {
   const Change change(*this);
   draining_ = true;
   review_memory_ = true;  // what waits for memory is not loaded any more
-  for (auto& [name, model] : models_) SettleWaiters(model);
+  for (auto& [name, model] : models_) {
+    model.versions.CancelLoads();
+    SettleWaiters(model);
+  }
 }
 
 bool Manager::Impl::Stop(SteadyTime until) {
@@ -423,6 +444,14 @@ bool Manager::Impl::Stop(SteadyTime until) {
     }
   }
   return WaitUntilIdle(until);
+}
+
+void Manager::Impl::WaitUntilUnloaded() {
+  const auto is_unloaded = [this] {
+    MutexLock lock(mutex_);
+    return unloads_running_ == 0;
+  };
+  events_.WaitFor([&] { return is_unloaded() && events_.IsQuiet(); }, kNoDeadline);
 }
 
 }  // namespace penstock::core

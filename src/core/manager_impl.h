@@ -14,7 +14,7 @@
 
 #include "base/executor.h"
 #include "base/mutex.h"
-#include "base/string_map.h"
+#include "base/persistent_map.h"
 #include "core/background.h"
 #include "core/event_log.h"
 #include "core/lookup.h"
@@ -50,6 +50,8 @@ class Manager::Impl final {
   std::optional<ModelOutlook> Outlook(std::string_view name) EXCLUDES(mutex_);
   Memory MemoryUse() EXCLUDES(mutex_);
   bool WaitUntilIdle(SteadyTime until) EXCLUDES(mutex_);
+  std::vector<RunningLoad> RunningLoads() EXCLUDES(mutex_);
+  void WaitUntilUnloaded() EXCLUDES(mutex_);
   void StartDrain() EXCLUDES(mutex_);
   bool Stop(SteadyTime until) EXCLUDES(mutex_);
 
@@ -75,6 +77,7 @@ class Manager::Impl final {
     Status source_status;
     ModelVersions versions;
     std::map<std::string, VersionNumber> labels;  // in force
+    uint64_t lacked_bytes = 0;                    // its entry in lacking_; 0: none
     // Of a model that is loaded on demand.
     bool is_demanded = false;
     SteadyTime last_used;      // as far as it was looked at
@@ -125,6 +128,9 @@ class Manager::Impl final {
   static void MoveLabels(Model& model);
   bool IsReadyByRule() const REQUIRES(mutex_);
   void EndInitialLoad() REQUIRES(mutex_);
+  // Replaces what requests find of a model; null: nothing any more.
+  void SetView(const std::string& name, std::shared_ptr<const Snapshot::Model> view)
+      REQUIRES(mutex_);
   // Publishes what requests can find, then queues the events. Returns what is to be called once the
   // mutex is free.
   [[nodiscard]] Calls Flush() REQUIRES(mutex_);
@@ -144,6 +150,9 @@ class Manager::Impl final {
   void FailLoad(Model& model, LoadJob& job, const Status& error, uint64_t needed_bytes = 0)
       REQUIRES(mutex_);
   void EndHungLoad(Model& model, LoadJob& job, std::unique_ptr<Servable> servable) REQUIRES(mutex_);
+  // A step of the load has a thread now, or is done with it.
+  void BeginStep(LoadJob& job) REQUIRES(mutex_);
+  void EndStep(LoadJob& job) REQUIRES(mutex_);
   // Times the step of a load that now begins.
   void StartTimeout(const Model& model, const std::shared_ptr<LoadJob>& job) REQUIRES(mutex_);
   void TimeOut(const std::shared_ptr<LoadJob>& job, uint64_t step, Duration timeout)
@@ -161,6 +170,13 @@ class Manager::Impl final {
     Model* model = nullptr;
     std::shared_ptr<LoadJob> job;
     bool was_told = false;  // its status says that it waits
+  };
+  // One that has versions in error for want of memory, by how much the smallest takes.
+  struct Lacking {
+    uint64_t bytes = 0;
+    std::string name;
+
+    auto operator<=>(const Lacking&) const = default;
   };
   // What one review finds out, and changes.
   struct Room {
@@ -180,6 +196,9 @@ class Manager::Impl final {
   // wait in vain.
   void ReviewMemory() REQUIRES(mutex_);
   void ReviewWaiting(WaitingLoad waiting, Room& room) REQUIRES(mutex_);
+  // Keeps the books of the models that lack memory, and of those that may be unloaded to make room.
+  void NoteMemory(Model& model) REQUIRES(mutex_);
+  void ForgetMemory(Model& model) REQUIRES(mutex_);
   // Has loads tried again that failed for want of memory.
   void RetryFitting(Room& room) REQUIRES(mutex_);
   Status NoMemory(const LoadJob& job) const REQUIRES(mutex_);
@@ -238,11 +257,18 @@ class Manager::Impl final {
   Calls new_calls_ GUARDED_BY(mutex_);
   std::map<std::string, Model, std::less<>> models_ GUARDED_BY(mutex_);
   // The models of the next snapshot, and whether they differ from the published one's.
-  StringMap<std::shared_ptr<const Snapshot::Model>> lookup_models_ GUARDED_BY(mutex_);
+  PersistentMap<std::shared_ptr<const Snapshot::Model>> lookup_models_ GUARDED_BY(mutex_);
+  // Of those: how many count as ready, and how many should but do not. So readiness is known
+  // without a look at all of them.
+  size_t ready_count_ GUARDED_BY(mutex_) = 0;
+  size_t missing_count_ GUARDED_BY(mutex_) = 0;
   bool lookup_changed_ GUARDED_BY(mutex_) = false;
   std::vector<ToUnload> to_unload_ GUARDED_BY(mutex_);
   MemoryBudget memory_ GUARDED_BY(mutex_);
   std::deque<WaitingLoad> wait_for_memory_ GUARDED_BY(mutex_);  // first come, first
+  std::set<Lacking> lacking_ GUARDED_BY(mutex_);
+  // Models that are loaded on demand and have something loaded; a review looks at no others.
+  std::map<std::string, Model*> movable_ GUARDED_BY(mutex_);
   bool review_memory_ GUARDED_BY(mutex_) = false;
   uint64_t loading_bytes_ GUARDED_BY(mutex_) = 0;  // reserved by loads that run and do not hang
   int loads_pending_ GUARDED_BY(mutex_) = 0;       // started and not over, hung ones left out
@@ -250,6 +276,8 @@ class Manager::Impl final {
   uint64_t unloading_bytes_ GUARDED_BY(mutex_) = 0;
   uint64_t load_count_ GUARDED_BY(mutex_) = 0;
   bool is_initial_ GUARDED_BY(mutex_) = true;  // more load threads than later
+  // The model whose source was last seen to have told nothing: most of the time it still has not.
+  std::string untold_ GUARDED_BY(mutex_);
   bool looks_at_use_ GUARDED_BY(mutex_) = false;
   bool draining_ GUARDED_BY(mutex_) = false;
   bool stopped_ GUARDED_BY(mutex_) = false;

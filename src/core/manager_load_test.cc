@@ -21,6 +21,20 @@ TEST_F(ManagerLoadTest, SlowLoadHoldsUpNoOtherModel) {
   EXPECT_EQ(manager_.IsModelReady("slow"), true);
 }
 
+TEST_F(ManagerLoadTest, ALoadThatDoesNotEndIsNamedAndNotWaitedFor) {
+  const auto plan = BeginLoad();
+  ASSERT_EQ(manager_.RunningLoads().size(), 1u);
+  EXPECT_EQ(manager_.RunningLoads()[0].id, (ServableId{"m", {1}}));
+  manager_.StartDrain();
+  EXPECT_EQ(plan->cancels, 1);  // asked to end
+  EXPECT_FALSE(manager_.Stop(SteadyTime::min()));
+  manager_.WaitUntilUnloaded();  // returns, as nothing is loaded
+  EXPECT_EQ(manager_.RunningLoads().size(), 1u);
+  gate_.Open();
+  ASSERT_TRUE(manager_.WaitUntilIdle());
+  EXPECT_TRUE(manager_.RunningLoads().empty());
+}
+
 TEST_F(ManagerLoadTest, FailedLoadIsRetriedUntilItSucceeds) {
   auto plan = NewPlan();
   plan->failures_left = 2;

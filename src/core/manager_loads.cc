@@ -36,6 +36,7 @@ void Manager::Impl::EstimateLoad(const std::shared_ptr<LoadJob>& job) {
   bool is_cancelled = false;
   {
     MutexLock lock(mutex_);
+    BeginStep(*job);
     is_cancelled = job->is_cancelled || draining_;
     if (!is_cancelled) StartTimeout(models_.find(job->id.name)->second, job);
   }
@@ -47,7 +48,7 @@ void Manager::Impl::EstimateLoad(const std::shared_ptr<LoadJob>& job) {
   }
   const Change change(*this);
   Model& model = models_.find(job->id.name)->second;
-  ++job->step;
+  EndStep(*job);
   if (job->is_hung) {
     EndHungLoad(model, *job, nullptr);
   } else if (job->is_cancelled || draining_) {
@@ -83,6 +84,7 @@ void Manager::Impl::RunLoad(const std::shared_ptr<LoadJob>& job) {
   bool is_cancelled = false;
   {
     MutexLock lock(mutex_);
+    BeginStep(*job);
     is_cancelled = job->is_cancelled || job->is_hung;
   }
   ResourceEstimate taken = job->estimate;
@@ -90,7 +92,7 @@ void Manager::Impl::RunLoad(const std::shared_ptr<LoadJob>& job) {
   if (!is_cancelled) servable = CallLoad(*job->loader, taken);
   const Change change(*this);
   Model& model = models_.find(job->id.name)->second;
-  ++job->step;
+  EndStep(*job);
   if (!job->is_hung) loading_bytes_ -= memory_.TakenBy(job->number);
   review_memory_ = true;
   if (model.config.memory_bytes > 0) taken = {.ram_bytes = model.config.memory_bytes};
@@ -152,6 +154,13 @@ void Manager::Impl::Retry(const ServableId& id, int failures) {
 
 // --- Time.
 
+void Manager::Impl::BeginStep(LoadJob& job) { job.step_start = background_->Now(); }
+
+void Manager::Impl::EndStep(LoadJob& job) {
+  ++job.step;
+  job.worked += background_->Now() - std::exchange(job.step_start, kNoDeadline);
+}
+
 void Manager::Impl::StartTimeout(const Model& model, const std::shared_ptr<LoadJob>& job) {
   const uint64_t step = ++job->step;
   const Duration timeout = model.config.load_timeout.value_or(options_.load_timeout);
@@ -190,9 +199,20 @@ void Manager::Impl::EndHungLoad(Model& model, LoadJob& job, std::unique_ptr<Serv
 
 void Manager::Impl::EndInitialLoad() {
   if (loads_pending_ > 0 || models_.empty()) return;
-  for (const auto& [name, model] : models_) {
-    if (model.is_configured && !model.was_told) return;
-  }
+  // From the last one on, round once: as sources tell one after the other, each is passed once.
+  const auto start = models_.lower_bound(untold_);
+  auto next = start;
+  do {
+    if (next == models_.end()) {
+      next = models_.begin();
+      continue;
+    }
+    if (next->second.is_configured && !next->second.was_told) {
+      untold_ = next->first;
+      return;
+    }
+    ++next;
+  } while (next != start);
   is_initial_ = false;
   if (options_.initial_load_threads > 0) background_->SetLoadThreads(options_.load_threads);
 }

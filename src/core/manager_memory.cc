@@ -46,8 +46,9 @@ uint64_t Manager::Impl::ComingBytes() const {
 }
 
 void Manager::Impl::ReviewMemory() {
+  if (wait_for_memory_.empty() && lacking_.empty()) return;
   Room room;
-  for (const auto& [name, model] : models_) room.movable += Movable(model);
+  for (const auto& [name, model] : movable_) room.movable += Movable(*model);
   for (WaitingLoad& waiting : std::exchange(wait_for_memory_, {}))
     ReviewWaiting(std::move(waiting), room);
   if (!draining_) RetryFitting(room);
@@ -83,10 +84,28 @@ void Manager::Impl::ReviewWaiting(WaitingLoad waiting, Room& room) {
   wait_for_memory_.push_back(std::move(waiting));
 }
 
+void Manager::Impl::NoteMemory(Model& model) {
+  const bool may_move =
+      model.config.load_mode == LoadMode::kOnDemand && model.versions.LowestReady().has_value();
+  const uint64_t lacked = ShallBeLoaded(model) ? model.versions.LackedBytes() : 0;
+  if (lacked != model.lacked_bytes || !may_move) ForgetMemory(model);
+  if (lacked > 0 && model.lacked_bytes == 0) lacking_.insert({lacked, model.config.name});
+  model.lacked_bytes = lacked;
+  if (may_move) movable_.emplace(model.config.name, &model);
+}
+
+void Manager::Impl::ForgetMemory(Model& model) {
+  movable_.erase(model.config.name);
+  if (model.lacked_bytes > 0) lacking_.erase({model.lacked_bytes, model.config.name});
+  model.lacked_bytes = 0;
+}
+
 void Manager::Impl::RetryFitting(Room& room) {
   uint64_t left = SaturatingDifference(SaturatingSum(memory_.free(), room.movable), room.claimed);
-  for (auto& [name, model] : models_) {
-    if (!ShallBeLoaded(model) || !model.versions.LacksMemory()) continue;
+  for (const auto& [bytes, name] : lacking_) {
+    if (bytes > left) break;  // nor do those behind it fit
+    Model& model = models_.find(name)->second;
+    if (!ShallBeLoaded(model)) continue;
     const uint64_t retried =
         model.versions.RetryFitting(SaturatingDifference(left, Movable(model)));
     if (retried == 0) continue;
@@ -127,10 +146,10 @@ uint64_t Manager::Impl::Movable(const Model& model) const {
 std::vector<Manager::Impl::Model*> Manager::Impl::MovableModels() {
   const SteadyTime now = background_->Now();
   std::vector<Model*> models;
-  for (auto& [name, model] : models_) {
-    if (Movable(model) == 0 || *model.answering > 0) continue;  // soon
-    NoteUse(model, now);
-    models.push_back(&model);
+  for (const auto& [name, model] : movable_) {
+    if (Movable(*model) == 0 || *model->answering > 0) continue;  // soon
+    NoteUse(*model, now);
+    models.push_back(model);
   }
   std::sort(models.begin(), models.end(), [](const Model* a, const Model* b) {
     return std::pair(a->last_used, a->recent_uses) < std::pair(b->last_used, b->recent_uses);

@@ -166,5 +166,37 @@ TEST_F(VirtualTimeTest, AFailedVersionIsTriedForTheFirstRequestAfterALongTime) {
   EXPECT_EQ(answer, OkStatus());
 }
 
+// Its load takes 30 ms. One thread at a time.
+class TimedLoader final : public Loader {
+ public:
+  explicit TimedLoader(VirtualBackground& background) : background_(background) {}
+  StatusOr<ResourceEstimate> EstimateResources() override { return ResourceEstimate{}; }
+  StatusOr<std::unique_ptr<Servable>> Load() override {
+    background_.Advance(milliseconds(30));
+    return std::make_unique<FakeServable>(NewPlan());
+  }
+
+ private:
+  VirtualBackground& background_;
+};
+
+TEST_F(VirtualTimeTest, LoadTimeLeavesOutTheWaitForAThread) {
+  std::vector<Duration> load_times;
+  const int listener = manager_.AddListener([&](const ManagerEvent& event) {
+    if (event.version && event.version->state == VersionState::kAvailable)
+      load_times.push_back(event.version->load_time);
+  });
+  ASSERT_TRUE(manager_.SetModel({.name = "always"}).ok());
+  manager_.SetAspired(
+      "always",
+      Aspire(AspiredVersion{VersionNumber{1}, std::make_unique<TimedLoader>(*background_)}));
+  background_->Advance(milliseconds(500));
+  ASSERT_TRUE(background_->RunLoadStep());
+  background_->Advance(milliseconds(500));
+  RunAll();
+  EXPECT_EQ(load_times, std::vector<Duration>{milliseconds(30)});
+  manager_.RemoveListener(listener);
+}
+
 }  // namespace
 }  // namespace penstock::core

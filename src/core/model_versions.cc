@@ -148,7 +148,7 @@ void ModelVersions::FinishLoad(LoadJob& job, std::unique_ptr<VersionEntry> entry
   version.ready_since = now;
   version.broken = OkStatus();
   TakeBack(version, job);
-  Publish(job.id.version, version, VersionState::kAvailable, OkStatus());
+  Publish(job.id.version, version, VersionState::kAvailable, OkStatus(), job.worked);
 }
 
 int ModelVersions::FailLoad(LoadJob& job, const Status& error, uint64_t needed_bytes) {
@@ -233,9 +233,13 @@ uint64_t ModelVersions::RetryFitting(uint64_t free_bytes) {
   return taken;
 }
 
-bool ModelVersions::LacksMemory() const {
-  return std::any_of(versions_.begin(), versions_.end(),
-                     [](const auto& entry) { return entry.second.needed_bytes > 0; });
+uint64_t ModelVersions::LackedBytes() const {
+  uint64_t least = 0;
+  for (const auto& [number, version] : versions_) {
+    const uint64_t bytes = version.needed_bytes;
+    if (bytes > 0 && (least == 0 || bytes < least)) least = bytes;
+  }
+  return least;
 }
 
 ModelVersions::Unloading ModelVersions::StartUnload(VersionNumber number) {
@@ -374,6 +378,15 @@ Status ModelVersions::ErrorOf(VersionNumber number) const {
   return HasFailed(number) ? versions_.at(number).published.status : OkStatus();
 }
 
+std::vector<const LoadJob*> ModelVersions::RunningLoads() const {
+  std::vector<const LoadJob*> loads;
+  for (const auto& [number, version] : versions_) {
+    if (version.job != nullptr && version.job->step_start != kNoDeadline)
+      loads.push_back(version.job.get());
+  }
+  return loads;
+}
+
 bool ModelVersions::IsBusy() const {
   return std::any_of(versions_.begin(), versions_.end(), [](const auto& item) {
     return item.second.job != nullptr || item.second.phase == VersionPhase::kUnloading;
@@ -381,9 +394,15 @@ bool ModelVersions::IsBusy() const {
 }
 
 void ModelVersions::Publish(VersionNumber number, Version& version, VersionState state,
-                            Status status) {
+                            Status status, Duration load_time) {
   if (state == VersionState::kEnd) version.ended_order = ++ended_count_;
-  version.published = {{name_, number}, state, std::move(status), std::chrono::system_clock::now()};
+  version.published = {
+      .id = {name_, number},
+      .state = state,
+      .status = std::move(status),
+      .since = std::chrono::system_clock::now(),
+      .load_time = load_time,
+  };
   events_.push_back({name_, version.published});
 }
 

@@ -70,8 +70,8 @@ class ModelVersions final {
   // kError -> kNew for what failed for want of memory and together needed no more than this.
   // Returns how much that is.
   uint64_t RetryFitting(uint64_t free_bytes);
-  // Whether any version waits for RetryFitting.
-  bool LacksMemory() const;
+  // The least that a version takes which waits for RetryFitting; 0: none waits.
+  uint64_t LackedBytes() const;
 
   // --- Unloads.
 
@@ -116,6 +116,8 @@ class ModelVersions final {
   Status NewestError() const;
   // The same for one version.
   Status ErrorOf(VersionNumber number) const;
+  // Those that have a thread, or hang on one.
+  std::vector<const LoadJob*> RunningLoads() const;
   // True while a version is being loaded or unloaded.
   bool IsBusy() const;
 
@@ -150,7 +152,8 @@ class ModelVersions final {
   static void TakeBack(Version& version, LoadJob& job);
   static bool MayRetry(const Version& version);
   static bool IsComing(const Version& version);
-  void Publish(VersionNumber number, Version& version, VersionState state, Status status);
+  void Publish(VersionNumber number, Version& version, VersionState state, Status status,
+               Duration load_time = {});
 
   const std::string name_;
   std::vector<ManagerEvent>& events_;
