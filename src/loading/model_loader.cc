@@ -2,6 +2,7 @@
 #include "loading/model_loader.h"
 
 #include <algorithm>
+#include <filesystem>
 
 #include "backends/host/detect.h"
 #include "base/give_way.h"
@@ -9,8 +10,29 @@
 #include "infer/engine.h"
 
 namespace penstock {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Runtimes would wait for what nobody writes into a pipe, and cannot be told to stop.
+Status CheckFiles(const std::string& version_path) {
+  std::error_code error;
+  fs::recursive_directory_iterator entries(version_path, error);
+  for (; !error && entries != fs::recursive_directory_iterator(); entries.increment(error)) {
+    std::error_code ignored;
+    const fs::file_type type = entries->status(ignored).type();
+    if (type != fs::file_type::fifo && type != fs::file_type::character) continue;
+    return InvalidArgument("{} is no regular file but a {}, which a load would wait for",
+                           entries->path().string(),
+                           type == fs::file_type::fifo ? "pipe" : "device");
+  }
+  return OkStatus();  // what cannot be read is told by who reads it
+}
+
+}  // namespace
 
 StatusOr<core::ResourceEstimate> HostedLoader::EstimateResources() {
+  TRY(CheckFiles(version_path_));
   ASSIGN_OR_RETURN(const uint64_t bytes, host_.EstimateBytes(version_path_, options_));
   ASSIGN_OR_RETURN(const std::string backend, host_.BackendFor(version_path_, options_));
   return history_.Estimate(id_.name, backend, bytes);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "loading/model_observer.h"
 
+#include <algorithm>
 #include <array>
 
 #include "base/log.h"
@@ -10,6 +11,9 @@ namespace {
 
 constexpr std::array<double, 10> kLoadSecondsBounds = {0.01, 0.03, 0.1, 0.3, 1,
                                                        3,    10,   30,  100, 300};
+
+// How long a load waited for a thread or for memory, in ms, for its log line to say so.
+constexpr int64_t kWaitToldMin = 10;
 
 // How many versions of each model are in each state.
 std::vector<MetricSample> VersionSamples(const core::Manager& manager) {
@@ -55,7 +59,7 @@ void ModelObserver::OnVersion(const core::VersionStatus& version) {
       OnLoading(version);
       break;
     case core::VersionState::kAvailable:
-      OnAvailable(version.id);
+      OnAvailable(version);
       break;
     case core::VersionState::kUnloading:
       OnUnloading(version);
@@ -105,17 +109,25 @@ void ModelObserver::OnEnd(const core::VersionStatus& version) {
   }
 }
 
-void ModelObserver::OnAvailable(const core::ServableId& id) {
+void ModelObserver::OnAvailable(const core::VersionStatus& version) {
+  const core::ServableId& id = version.id;
+  const Duration took = version.load_time;
   const auto start = load_starts_.find(id);
-  const Duration took = start == load_starts_.end() ? Duration() : clock_.Now() - start->second;
+  const Duration all = start == load_starts_.end() ? took : clock_.Now() - start->second;
   if (start != load_starts_.end()) load_starts_.erase(start);
   CountLoad(id.name, "ok");
   metrics_
-      .AddHistogram("penstock_model_load_seconds", "Time that successful loads took.",
+      .AddHistogram("penstock_model_load_seconds",
+                    "Time that successful loads took, without waiting for their turn.",
                     kLoadSecondsBounds, {{"model_name", id.name}})
       .Record(std::chrono::duration<double>(took).count());
-  PENSTOCK_LOG(kInfo, "model {} is available, in {} ms", id.ToString(),
-               std::chrono::duration_cast<std::chrono::milliseconds>(took).count());
+  const auto milliseconds = [](Duration time) {
+    return std::chrono::duration_cast<std::chrono::milliseconds>(time).count();
+  };
+  const int64_t waited = milliseconds(std::max(all - took, Duration::zero()));
+  PENSTOCK_LOG(
+      kInfo, "model {} is available, in {} ms{}", id.ToString(), milliseconds(took),
+      waited < kWaitToldMin ? "" : fmt::format(", after {} ms of waiting for its turn", waited));
   progress_.Note(id.name, LoadProgress::State::kReady);
 }
 

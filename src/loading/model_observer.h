@@ -33,7 +33,7 @@ class ModelObserver final {
   void OnLoading(const core::VersionStatus& version);
   void OnUnloading(const core::VersionStatus& version);
   void OnEnd(const core::VersionStatus& version);
-  void OnAvailable(const core::ServableId& id);
+  void OnAvailable(const core::VersionStatus& version);
   void OnSourceStatus(const std::string& model);
   // The model was added, changed or removed, or its source has said something.
   void NoteExpected(const std::string& model);
