@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/model_server.h"
 
+#include <chrono>
+#include <functional>
+#include <future>
+#include <string>
+#include <thread>
+#include <tuple>
 #include <utility>
+#include <vector>
 
 #include "app/builtins.h"
 #include "app/commands.h"
@@ -15,6 +22,9 @@
 
 namespace penstock {
 namespace {
+
+// How long what may hang for ever has to end, once it is asked to.
+constexpr Duration kEndTime = std::chrono::seconds(2);
 
 BackendHostOptions HostOptions(const Settings& settings, Executor& pool, MetricsRegistry& metrics) {
   BackendHostOptions options = MakeBackendOptions(settings);
@@ -52,6 +62,9 @@ class ModelServer::Impl final {
 
   Status Start();
   bool Stop();
+  // Runs a step of Stop that may hang, on a thread of its own. If it does not end in time it is
+  // left running, under this name.
+  void EndOrLeave(std::string name, std::function<void()> step);
 
   const Settings settings;
   MetricsRegistry metrics;
@@ -68,6 +81,7 @@ class ModelServer::Impl final {
   net::Router router;
   std::unique_ptr<net::Server> server;
   bool stopped = false;
+  std::vector<std::string> left_running;
 };
 
 Status ModelServer::Impl::Start() {
@@ -97,17 +111,39 @@ bool ModelServer::Impl::Stop() {
   stopped = true;
   observer.EndLoadProgress();
   readiness.StartDraining();
-  reloader.Stop();  // before loads end unfinished, which those who wait there would take for errors
+  // Before loads end unfinished, which those who wait there would take for errors.
+  EndOrLeave("the reading of the configuration files", [this] { reloader.Stop(); });
   manager.StartDrain();
-  models.Stop();
+  EndOrLeave("the look at the models' base paths", [this] { models.Stop(); });
   const bool all_answered = server == nullptr || server->Drain();
   server.reset();
-  manager.Stop();
+  if (manager.Stop(Clock::Real().Now() + kEndTime)) return all_answered;
+  manager.WaitUntilUnloaded();
+  for (const core::RunningLoad& load : manager.RunningLoads()) {
+    left_running.push_back(
+        fmt::format("the load of model {}, which has run for {} s", load.id.ToString(),
+                    std::chrono::duration_cast<std::chrono::seconds>(load.time).count()));
+  }
   return all_answered;
 }
 
+void ModelServer::Impl::EndOrLeave(std::string name, std::function<void()> step) {
+  std::promise<void> promise;
+  const std::future<void> ended = promise.get_future();
+  std::thread thread([step = std::move(step), promise = std::move(promise)]() mutable {
+    step();
+    promise.set_value();
+  });
+  if (ended.wait_for(kEndTime) == std::future_status::ready) return thread.join();
+  thread.detach();
+  left_running.push_back(std::move(name));
+}
+
 ModelServer::ModelServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-ModelServer::~ModelServer() = default;
+ModelServer::~ModelServer() {
+  if (!impl_->stopped) impl_->Stop();
+  if (!impl_->left_running.empty()) std::ignore = impl_.release();  // those threads use it
+}
 
 StatusOr<std::unique_ptr<ModelServer>> ModelServer::Start(const Settings& settings) {
   TRY(CheckPaths(settings));
@@ -128,5 +164,7 @@ BoundPorts ModelServer::ports() const {
 void ModelServer::ReloadConfigFile() { impl_->reloader.ReloadFile(); }
 
 bool ModelServer::Stop() { return impl_->Stop(); }
+
+std::vector<std::string> ModelServer::LeftRunning() const { return impl_->left_running; }
 
 }  // namespace penstock

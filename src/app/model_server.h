@@ -3,6 +3,8 @@
 #pragma once
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "options/settings.h"
@@ -33,6 +35,11 @@ class ModelServer final {
   // Not ready from now on; no new connections; waits for the requests in flight (bounded by
   // drain_timeout_ms), then unloads every model. True if all requests were answered. Call it once.
   bool Stop();
+
+  // What Stop has left running, since it did not end though it was asked to and given some seconds:
+  // a load that hangs, or a file system that does not answer. Empty, unless the process must now
+  // end by _exit; the destructor then frees nothing.
+  std::vector<std::string> LeftRunning() const;
 
  private:
   class Impl;

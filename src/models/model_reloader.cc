@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <memory>
 #include <utility>
 
@@ -90,8 +91,12 @@ ModelReloader::~ModelReloader() { Stop(); }
 
 void ModelReloader::Start() {
   if (!settings_.model_config_file.empty()) {
-    const auto text = ReadConfigFile("model_config_file", settings_.model_config_file);
-    if (text.ok()) last_text_ = *text;
+    // What a pipe gave is gone.
+    std::error_code ignored;
+    if (std::filesystem::is_regular_file(settings_.model_config_file, ignored)) {
+      const auto text = ReadConfigFile("model_config_file", settings_.model_config_file);
+      if (text.ok()) last_text_ = *text;
+    }
     const auto period = std::chrono::seconds(settings_.model_config_file_poll_wait_seconds);
     if (period > Duration::zero()) next_file_look_ = Clock::Real().Now() + period;
   }
