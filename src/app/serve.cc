@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // `penstock serve`: options, log, server, signals.
+#include <fmt/ranges.h>
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
@@ -12,11 +13,15 @@
 #include <fstream>
 #include <memory>
 #include <thread>
+#include <vector>
 
 #include "app/commands.h"
+#include "app/library_logs.h"
 #include "app/model_server.h"
+#include "app/process_files.h"
 #include "base/executor.h"
 #include "base/log.h"
+#include "base/log_queue.h"
 #include "options/component_options.h"
 #include "options/options.h"
 
@@ -58,10 +63,12 @@ class Signals final {
     std::thread([set = stops, seconds] {
       if (ComesWithin(set, seconds)) {
         PENSTOCK_LOG(kWarning, "second signal: exiting at once");
+        FlushLog();
         _exit(1);
       }
       // All that was promised has been done: what still runs is a model that cannot be stopped.
       PENSTOCK_LOG(kError, "a model still runs after {} s: exiting without its answer", seconds);
+      FlushLog();
       _exit(0);
     }).detach();
   }
@@ -108,12 +115,17 @@ int FailStart(const Status& status) {
 }
 
 int Serve(const ParsedOptions& options) {
-  const Settings& settings = options.settings;
+  OpenStandardFiles();
+  Settings settings = options.settings;
   SetThreadSlice(kThreadSlice);
   ConfigureLog(settings);
   for (const std::string& warning : options.warnings) PENSTOCK_LOG(kWarning, "{}", warning);
+  settings.connections_max = CapConnections(settings.connections_max, RaiseFileLimit());
   // Without a file to read again, the end of the terminal ends the server.
   const Signals signals(/*takes_hangup=*/!settings.model_config_file.empty());
+  // After the signals are blocked, for its thread too.
+  const LogQueue log_queue;
+  TakeLibraryLogs();
   PENSTOCK_LOG(kInfo, "penstock {} starts", VersionText());
   StatusOr<std::unique_ptr<ModelServer>> server = ModelServer::Start(settings);
   if (!server.ok()) return FailStart(server.status());
@@ -132,6 +144,11 @@ int Serve(const ParsedOptions& options) {
   if (!(*server)->Stop())
     PENSTOCK_LOG(kWarning, "some requests were not answered within {} ms",
                  settings.drain_timeout_ms);
+  if (const std::vector<std::string> left = (*server)->LeftRunning(); !left.empty()) {
+    PENSTOCK_LOG(kWarning, "stopped; did not end, and is given up: {}", fmt::join(left, "; "));
+    FlushLog();
+    _exit(0);  // it cannot be interrupted, and all else is done
+  }
   server->reset();
   PENSTOCK_LOG(kInfo, "stopped");
   return 0;

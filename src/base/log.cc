@@ -7,6 +7,7 @@
 #include <ctime>
 #include <utility>
 
+#include "base/log_output.h"
 #include "base/terminal_line.h"
 #include "base/utf8.h"
 
@@ -16,6 +17,23 @@ namespace {
 std::atomic<LogFormat> log_format{LogFormat::kText};
 // Null: log lines do not go to a terminal. Never freed: threads may log to the very end.
 std::atomic<TerminalLine*> status_line{nullptr};
+
+std::atomic<LogSink> log_sink{nullptr};
+
+// Of one message: names, paths and errors that clients and models send may be of any length.
+constexpr size_t kMessageBytesMax = 3000;
+
+// The message, or its start and how much is left out.
+struct Shortened {
+  explicit Shortened(std::string_view message) : text(message) {
+    if (message.size() <= kMessageBytesMax) return;
+    cut = fmt::format("{} ... and {} bytes more", message.substr(0, kMessageBytesMax),
+                      message.size() - kMessageBytesMax);
+    text = cut;
+  }
+  std::string cut;
+  std::string_view text;
+};
 
 std::string_view LevelName(LogLevel level) {
   constexpr std::array<std::string_view, 5> kNames = {"debug", "info", "warning", "error", "off"};
@@ -79,8 +97,16 @@ std::string FormatLine(LogFormat format, LogLevel line_level,
 
 void Write(LogLevel line_level, std::string_view message, std::optional<uint64_t> request_id) {
   // One write a line, so that lines of several threads do not mix.
-  const std::string line = FormatLine(log_format.load(std::memory_order_relaxed), line_level,
-                                      std::chrono::system_clock::now(), message, request_id);
+  std::string line =
+      FormatLine(log_format.load(std::memory_order_relaxed), line_level,
+                 std::chrono::system_clock::now(), Shortened(message).text, request_id);
+  if (const LogSink sink = log_sink.load(std::memory_order_relaxed)) return sink(std::move(line));
+  WriteLogOutput(line);
+}
+
+}  // namespace log_internal
+
+void WriteLogOutput(std::string_view line) {
   if (TerminalLine* const status = status_line.load(std::memory_order_relaxed)) {
     status->WriteAbove(line);
   } else {
@@ -88,7 +114,7 @@ void Write(LogLevel line_level, std::string_view message, std::optional<uint64_t
   }
 }
 
-}  // namespace log_internal
+void SetLogSink(LogSink sink) { log_sink.store(sink, std::memory_order_relaxed); }
 
 void ConfigureLog(LogLevel level, LogFormat format) {
   log_internal::level.store(level, std::memory_order_relaxed);

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Command lines of tensorflow_model_server, as they are and wrong; log lines; signals."""
 import json
+import os
 import signal
 import socket
 import subprocess
+import threading
 
 import pytest
 
 from conftest import BUILTIN
-from penstock_server import BINARY, SLOWNESS, Server, eventually
+from penstock_server import BINARY, SLOWNESS, Server, config_text, eventually
 from raw import connect, read_response
 from test_shutdown import BODY, POST, probe
 
@@ -135,3 +137,26 @@ def test_a_further_signal_ends_it(tmp_path):
         assert 'second signal: exiting at once' in server.log()
     finally:
         server.kill()
+
+
+def test_a_configuration_file_that_is_a_pipe_without_a_writer(tmp_path):
+    pipe = tmp_path / 'models.config'
+    os.mkfifo(pipe)
+    assert fails(f'--model_config_file={pipe}').endswith(
+        f'--model_config_file: cannot read {pipe}: it is a pipe, and its text did not end within 2 s')
+
+
+def test_a_configuration_file_that_is_a_pipe_is_read(tmp_path):
+    """As a shell gives it: --model_config_file=<(make_config)."""
+    pipe = tmp_path / 'models.config'
+    os.mkfifo(pipe)
+    with open(os.open(pipe, os.O_RDWR), 'wb', buffering=0) as writer:
+        writer.write(config_text(BUILTIN).encode())
+        threading.Timer(0.2, writer.close).start()
+        with Server(tmp_path / 'server', flags=[f'--model_config_file={pipe}']) as server:
+            assert server.states('half') == {1: 'AVAILABLE'}
+
+
+def test_closed_standard_files_are_not_taken_by_sockets(start):
+    server = start(BUILTIN, wrapper=['sh', '-c', 'exec "$@" <&- >&- 2>&-', 'sh'])
+    assert [os.readlink(f'/proc/{server.process.pid}/fd/{file}') for file in range(3)] == ['/dev/null'] * 3

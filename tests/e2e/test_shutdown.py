@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """SIGTERM with requests in flight: readiness goes, listeners close, all of them are answered, the process ends with 0."""
+import fcntl
 import json
 import os
 import signal
@@ -12,7 +13,7 @@ from tensorflow_serving.apis import predict_pb2
 
 from clients import Client, predict_request
 from conftest import BUILTIN, TEST_MODELS
-from penstock_server import SLOWNESS, eventually
+from penstock_server import BUILD, SLOWNESS, eventually
 from raw import GrpcConnection, connect, read_all, read_response
 
 runtimes = pytest.mark.runtimes
@@ -162,3 +163,35 @@ def test_termination_while_models_load(start, tmp_path):
     server = start({**BUILTIN, **{f'm{i}': str(tmp_path / f'm{i}') for i in range(50)}}, ready=False)
     server.terminate()
     assert server.wait() == 0
+
+
+@runtimes
+def test_a_load_that_hangs_is_named_and_not_waited_for(start, tmp_path):
+    version = tmp_path / 'base' / '3'
+    version.mkdir(parents=True)
+    (version / 'model.troubled').write_text('wait\n')
+    server = start({'stuck': str(version.parent), **BUILTIN}, ready=False,
+                   flags=[f'--backend_directory={os.path.join(BUILD, "tests/backends")}'])
+    eventually('the other model', lambda: server.states('half').get(1) == 'AVAILABLE')
+    eventually('the load', lambda: server.states('stuck').get(3) == 'LOADING')
+    server.terminate()
+    assert server.wait() == 0
+    assert 'did not end, and is given up: the load of model stuck version 3, which has run for' in server.log()
+
+
+def test_a_pipe_that_nobody_reads_stalls_no_request(start, tmp_path):
+    """Standard error is full: every request writes a line of the debug log."""
+    pipe = tmp_path / 'stderr'
+    os.mkfifo(pipe)
+    with open(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), 'rb') as reader:
+        fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, 4096)
+        server = start(BUILTIN, flags=['--log_level=debug'], wrapper=['sh', '-c', f'exec "$@" 2>{pipe}', 'sh'])
+        with connect(server.rest_port) as sock:
+            for _ in range(200):
+                assert probe(sock) == 200
+            os.set_blocking(reader.fileno(), True)
+            server.terminate()
+            lines = reader.read().decode().splitlines()
+        assert server.wait() == 0
+    assert len([line for line in lines if '/readyz' in line]) >= 200
+    assert lines[-1].endswith('stopped')

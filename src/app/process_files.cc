@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/process_files.h"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/log.h"
+
+namespace penstock {
+namespace {
+
+// Kept free of connections: what loads on every core, object stores and reloads open at a time is
+// far less. Of a small limit a quarter.
+constexpr uint64_t kFilesReserved = 256;
+
+}  // namespace
+
+void OpenStandardFiles() {
+  for (const int file : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (fcntl(file, F_GETFD) >= 0 || errno != EBADF) continue;
+    // The lowest number that is free: this one, as those below it are open.
+    if (open("/dev/null", O_RDWR) != file) return;
+  }
+}
+
+uint64_t RaiseFileLimit() {
+  rlimit limit = {};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return UINT64_MAX;
+  const rlimit raised = {limit.rlim_max, limit.rlim_max};
+  if (limit.rlim_cur < limit.rlim_max && setrlimit(RLIMIT_NOFILE, &raised) == 0) limit = raised;
+  return limit.rlim_cur;
+}
+
+int64_t CapConnections(int64_t connections_max, uint64_t files_max) {
+  const uint64_t reserved = std::min(kFilesReserved, files_max / 4);
+  const uint64_t room = std::max<uint64_t>(files_max - reserved, 1);
+  if (static_cast<uint64_t>(connections_max) <= room) return connections_max;
+  PENSTOCK_LOG(
+      kInfo,
+      "--connections_max={} is taken as {}: the process may open {} files (ulimit -n), and "
+      "{} are kept for models and configuration files",
+      connections_max, room, files_max, reserved);
+  return static_cast<int64_t>(room);
+}
+
+}  // namespace penstock

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/log_queue.h"
+
+#include <poll.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <climits>
+#include <deque>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "base/clock.h"
+#include "base/executor.h"
+#include "base/log.h"
+#include "base/log_output.h"
+#include "base/mutex.h"
+
+namespace penstock {
+namespace {
+
+constexpr size_t kQueueBytesMax = 4 << 20;
+constexpr Duration kFlushTime = std::chrono::seconds(1);
+
+// Thread-safe.
+class Queue final {
+ public:
+  void Write(std::string line) EXCLUDES(mutex_);
+  // On the thread, for ever.
+  void Run() EXCLUDES(mutex_);
+  void Flush() EXCLUDES(mutex_);
+
+ private:
+  Mutex mutex_;  // held while a line is written that does not block
+  CondVar changed_;
+  std::deque<std::string> lines_ GUARDED_BY(mutex_);
+  size_t bytes_ GUARDED_BY(mutex_) = 0;
+  size_t dropped_ GUARDED_BY(mutex_) = 0;
+  bool is_writing_ GUARDED_BY(mutex_) = false;
+};
+
+// True if standard error takes a line now: a pipe that can be written to takes PIPE_BUF bytes.
+bool TakesLine(size_t bytes) {
+  pollfd file{.fd = STDERR_FILENO, .events = POLLOUT, .revents = 0};
+  return bytes <= PIPE_BUF && poll(&file, 1, 0) == 1;
+}
+
+void Queue::Write(std::string line) {
+  MutexLock lock(mutex_);
+  if (lines_.empty() && !is_writing_ && TakesLine(line.size())) return WriteLogOutput(line);
+  if (bytes_ + line.size() > kQueueBytesMax) {
+    ++dropped_;
+    return;
+  }
+  bytes_ += line.size();
+  lines_.push_back(std::move(line));
+  changed_.NotifyAll();
+}
+
+void Queue::Run() {
+  SetThreadName("log");
+  for (;;) {
+    std::deque<std::string> lines;
+    size_t dropped = 0;
+    {
+      MutexLock lock(mutex_);
+      is_writing_ = false;
+      changed_.NotifyAll();
+      while (lines_.empty()) changed_.Wait(mutex_);
+      is_writing_ = true;
+      lines.swap(lines_);
+      bytes_ = 0;
+      dropped = std::exchange(dropped_, 0);
+    }
+    for (const std::string& line : lines) WriteLogOutput(line);
+    if (dropped > 0)
+      PENSTOCK_LOG(kWarning, "{} log lines were dropped, as nobody read standard error", dropped);
+  }
+}
+
+void Queue::Flush() {
+  const SteadyTime end = Clock::Real().Now() + kFlushTime;
+  MutexLock lock(mutex_);
+  while (!lines_.empty() || is_writing_) {
+    if (!changed_.WaitUntil(mutex_, end)) return;
+  }
+}
+
+// Never freed: threads may log to the very end.
+std::atomic<Queue*> queue{nullptr};
+
+}  // namespace
+
+LogQueue::LogQueue() {
+  static Queue* const the_queue = [] {
+    auto* const made = new Queue;
+    std::thread([made] { made->Run(); }).detach();
+    return made;
+  }();
+  queue = the_queue;
+  SetLogSink([](std::string line) { queue.load()->Write(std::move(line)); });
+}
+
+LogQueue::~LogQueue() {
+  FlushLog();
+  SetLogSink(nullptr);
+}
+
+void FlushLog() {
+  if (Queue* const used = queue.load()) used->Flush();
+}
+
+}  // namespace penstock
