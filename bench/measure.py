@@ -34,6 +34,7 @@ SCENARIOS = {
     "lifecycle_big": big_model.run,
     "lifecycle_initial": many_models.run_initial,
     "lifecycle_many": many_models.run_many,
+    "lifecycle_builtin": many_models.run_builtin,
     "lifecycle_first_answer": first_answer.run,
 }
 

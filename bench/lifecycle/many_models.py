@@ -1,25 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Many models: how much faster two threads load them than one; what 1,000 of them cost."""
+"""Many models: how much faster two threads load them than one; what 1,000 of them cost; how long 20,000 take."""
 import datetime
+import os
 import pathlib
 import re
 import shutil
 import statistics
 import subprocess
+import tempfile
 import time
+import urllib.request
 
 from lifecycle.model_folders import SAMPLES, configuration, make_residual_onnx, scratch
 from lifecycle.paced import events
 from messages import GRPC_HEADERS, PREDICT, framed, predict_request, warm_up
 from pairs import alternate, median, ratio, row
 from runtime_models import onnxruntime_library
-from servers import BUILD, CLIENT_CORE, SERVER_CORE, cpu_per_request, h2load, penstock
+from servers import BUILD, CLIENT_CORE, SERVER_CORE, cpu_per_request, free_port, h2load, penstock
 
 INITIAL, MANY = 64, 1000
 FASTER_MIN = 1.7
 REQUESTS = 60_000
 LOOKUP_MAX = 1.05
 EXTRA_BYTES_MAX = 64 * 1024
+BUILTIN = 20_000
+START_SECONDS_MAX, STOP_SECONDS_MAX = 5, 3
 LOADING = re.compile(r"(?m)^(\S+Z) .*?\bloading model ")
 
 
@@ -99,3 +104,47 @@ def run_many(rounds):
     yield row("gRPC Predict on one of them, against a server with one model",
               f"{got:.2f}x ({median(figures, 'many'):.2f} us against {median(figures, 'one'):.2f})",
               f"<= {LOOKUP_MAX}x", got <= LOOKUP_MAX, figures=figures)
+
+
+def cpu_seconds(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def is_ready(port):
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=60):
+            return True
+    except OSError:
+        return False
+
+
+def start_and_stop(count):
+    """((wall, processor seconds) until all are ready, the same from SIGTERM to the exit), on both cores."""
+    port = free_port()
+    with configuration({f"m{i}": "builtin:half_plus_two" for i in range(count)}) as config, \
+            tempfile.TemporaryFile() as log:
+        begin = time.monotonic()
+        process = subprocess.Popen([BUILD / "penstock", "serve", "--port=0", f"--rest_api_port={port}",
+                                    f"--model_config_file={config.name}"], stdout=log, stderr=log)
+        try:
+            while not is_ready(port):
+                if process.poll() is not None or time.monotonic() - begin > 300:
+                    raise RuntimeError(f"{count} models are not ready: {process.poll()}")
+                time.sleep(0.05)
+            started = time.monotonic() - begin, cpu_seconds(process.pid)
+            begin = time.monotonic()
+            process.terminate()
+            _, _, usage = os.wait4(process.pid, 0)
+            return started, (time.monotonic() - begin, usage.ru_utime + usage.ru_stime - started[1])
+        except BaseException:
+            process.kill()
+            raise
+
+
+def run_builtin(_):
+    half, whole = start_and_stop(BUILTIN // 2), start_and_stop(BUILTIN)
+    for i, (name, limit) in enumerate({"ready": START_SECONDS_MAX, "stopped": STOP_SECONDS_MAX}.items()):
+        yield row(f"{BUILTIN} built-in models {name}",
+                  f"{whole[i][0]:.1f} s, {whole[i][1]:.1f} s of processor time ({BUILTIN // 2}: {half[i][1]:.1f} s)",
+                  f"<= {limit} s", whole[i][0] <= limit)
