@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "net/content_coding.h"
+#include "net/error_response.h"
 
 namespace penstock::net {
 namespace {
@@ -35,16 +36,6 @@ bool Allows(const HttpRoute& route, std::string_view method) {
 }
 
 }  // namespace
-
-HttpResponse ErrorResponse(int status, std::string_view message) {
-  HttpResponse response;
-  response.status = status;
-  std::string body = "{\n    \"error\": \"";
-  AppendJsonEscaped(body, message);
-  body += "\"\n}";
-  response.body.AppendCopy(body);
-  return response;
-}
 
 void HeadStorage::Grow(size_t bytes) {
   capacity_ = std::max({kHeadBytesMin, capacity_ * 2, size_ + bytes});

@@ -177,9 +177,6 @@ class HttpCallImpl final : public HttpCall, private WheelTimer {
 // A call with one reference, which Close drops. From the loop's pool.
 HttpCallImpl* NewHttpCall(Loop& loop, HttpCallOwner& owner);
 
-// The body {"error": "..."} in TensorFlow Serving's form.
-HttpResponse ErrorResponse(int status, std::string_view message);
-
 template <typename Visit>
 void HttpCallImpl::ForEachHeader(Visit visit) const {
   if (!response_.content_type.empty()) visit("content-type", response_.content_type);

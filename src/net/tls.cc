@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/tls.h"
 
+#include <fmt/format.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+
+#include <string>
+
+#include "net/error_response.h"
 
 namespace penstock::net {
 TlsFilter::TlsFilter(ssl_st* ssl) : ssl_(ssl) {
@@ -77,8 +82,14 @@ std::string_view AnswerToClearText(std::span<const std::byte> first_bytes) {
   // Records of TLS begin with a control character, methods of HTTP with a capital letter.
   const bool is_http = !text.empty() && text[0] >= 'A' && text[0] <= 'Z';
   if (!is_http || text.starts_with("PRI")) return {};
-  return "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: 57\r\n"
-         "Connection: close\r\n\r\n{\"error\":\"this port speaks TLS only: ask it by https://\"}";
+  static const std::string answer = [] {
+    const std::string body = ErrorJson("this port speaks TLS only: ask it by https://");
+    return fmt::format(
+        "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: {}\r\n"
+        "Connection: close\r\n\r\n{}",
+        body.size(), body);
+  }();
+  return answer;
 }
 
 }  // namespace penstock::net

@@ -216,7 +216,7 @@ TEST_F(TlsTest, TellsClientsInClearText) {
   };
   const std::string text = answer(Post("hi"));
   EXPECT_THAT(text, AllOf(testing::StartsWith("HTTP/1.1 400 Bad Request\r\n"),
-                          testing::EndsWith("this port speaks TLS only: ask it by https://\"}")));
+                          testing::EndsWith("this port speaks TLS only: ask it by https://\"\n}")));
   const size_t body = text.size() - text.find("\r\n\r\n") - 4;
   EXPECT_THAT(text, HasSubstr(fmt::format("\r\nContent-Length: {}\r\n", body)));
   EXPECT_EQ(answer("G"), text);

@@ -86,9 +86,7 @@ std::vector<std::string> AdminFrontend::ModelsThatCount() const {
 net::HttpResponse AdminFrontend::ModelReadiness(std::string_view escaped_name) const {
   const std::string name = PercentDecoded(escaped_name);
   const std::optional<bool> is_ready = readiness_.IsModelReady(name);
-  if (!is_ready)
-    return JsonResponse(404, fmt::format(R"({{"error":{}}})",
-                                         JsonQuoted(fmt::format("no model is called '{}'", name))));
+  if (!is_ready) return UncachedError(404, fmt::format("no model is called '{}'", name));
   return JsonResponse(*is_ready ? 200 : 503, ModelJson(manager_, name, *is_ready));
 }
 

@@ -166,7 +166,7 @@ TEST_F(AdminFrontendTest, OneModel) {
   EXPECT_EQ(Get("/readyz/models/broken").status, 503);
   const net::HttpResponse none = Get("/readyz/models/%zz%4");
   EXPECT_EQ(none.status, 404);
-  EXPECT_EQ(Body(none), "{\"error\":\"no model is called '%zz%4'\"}\n");
+  EXPECT_EQ(Body(none), "{\n    \"error\": \"no model is called '%zz%4'\"\n}");
 }
 
 TEST_F(AdminFrontendTest, MetricsAtAllTheirPaths) {

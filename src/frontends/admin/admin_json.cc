@@ -2,8 +2,18 @@
 #include "frontends/admin/admin_json.h"
 
 #include "base/log.h"
+#include "net/error_response.h"
 
 namespace penstock {
+namespace {
+
+net::HttpResponse Uncached(net::HttpResponse response) {
+  response.headers.emplace_back("cache-control", "no-store");
+  return response;
+}
+
+}  // namespace
+
 std::string JsonQuoted(std::string_view text) {
   std::string quoted = "\"";
   AppendJsonEscaped(quoted, text);
@@ -13,10 +23,13 @@ std::string JsonQuoted(std::string_view text) {
 net::HttpResponse JsonResponse(int status, std::string_view text) {
   net::HttpResponse response;
   response.status = status;
-  response.headers.emplace_back("cache-control", "no-store");
   response.body.AppendCopy(text);
   response.body.AppendCopy("\n");
-  return response;
+  return Uncached(std::move(response));
+}
+
+net::HttpResponse UncachedError(int status, std::string_view message) {
+  return Uncached(net::ErrorResponse(status, message));
 }
 
 }  // namespace penstock

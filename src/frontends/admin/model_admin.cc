@@ -28,15 +28,12 @@ constexpr std::string_view kModels = "/admin/v1/models";
 constexpr size_t kBodyBytesMax = 256 << 10;
 
 void RespondStatus(net::HttpCall& call, const Status& status) {
-  call.Respond(JsonResponse(tfs::HttpStatusOf(status.code()),
-                            fmt::format(R"({{"error":{}}})", JsonQuoted(MessageOf(status)))));
+  call.Respond(UncachedError(tfs::HttpStatusOf(status.code()), MessageOf(status)));
 }
 
 void RespondNotAllowed(net::HttpCall& call, std::string_view allowed) {
-  net::HttpResponse response = JsonResponse(
-      405, fmt::format(R"({{"error":{}}})",
-                       JsonQuoted(fmt::format("{:.64} is not allowed here; allowed: {}",
-                                              call.head().method, allowed))));
+  net::HttpResponse response = UncachedError(
+      405, fmt::format("{:.64} is not allowed here; allowed: {}", call.head().method, allowed));
   response.headers.emplace_back("allow", allowed);
   call.Respond(std::move(response));
 }
