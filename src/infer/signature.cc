@@ -2,6 +2,7 @@
 #include "infer/signature.h"
 
 #include <algorithm>
+#include <cctype>
 
 namespace penstock {
 namespace {
@@ -16,24 +17,28 @@ std::string Quoted(std::string_view name) {
                      name.size() > kListedNameBytesMax ? "..." : "");
 }
 
-// As {"a", "b"}.
-template <typename Items>
-std::string ListNames(const Items& items) {
+// As {a,b}, sorted, each name once. TensorFlow Serving writes names so, and clients compare it.
+std::string NameSet(std::vector<std::string_view> names) {
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
   std::string text = "{";
-  size_t count = 0;
-  for (const auto& item : items) {
-    if (count++ > 0) text += ", ";
-    if (count > kListedNamesMax) {
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (i > 0) text += ',';
+    if (i == kListedNamesMax) {
       text += "...";
       break;
     }
-    if constexpr (requires { item.name; }) {
-      text += Quoted(item.name);
-    } else {
-      text += Quoted(item);
-    }
+    text += names[i].substr(0, kListedNameBytesMax);
+    if (names[i].size() > kListedNameBytesMax) text += "...";
   }
   return text + "}";
+}
+
+// As TensorFlow names types in its messages: "float", "half", "int64".
+std::string TypeText(DType type) {
+  std::string text(TensorFlowTypeName(type).substr(std::string_view("DT_").size()));
+  for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return text;
 }
 
 const TensorSpec* FindByName(const std::vector<TensorSpec>& specs, std::string_view name) {
@@ -73,8 +78,8 @@ bool HasAnySize(const Shape& shape) {
 
 Status CheckTensor(const TensorSpec& spec, bool any_shape, const Tensor& tensor) {
   if (tensor.dtype() != spec.dtype) [[unlikely]] {
-    return InvalidArgument("input {}: got type {}, expected {}", Quoted(spec.name),
-                           DTypeName(tensor.dtype()), DTypeName(spec.dtype));
+    return InvalidArgument("Expects input {} to be {} but {} is provided", Quoted(spec.name),
+                           TypeText(spec.dtype), TypeText(tensor.dtype()));
   }
   if (!any_shape && !ShapeFits(spec, tensor.shape())) [[unlikely]] {
     return InvalidArgument("input {}: got shape {}, expected {}{}", Quoted(spec.name),
@@ -84,24 +89,45 @@ Status CheckTensor(const TensorSpec& spec, bool any_shape, const Tensor& tensor)
   return OkStatus();
 }
 
-// For when the names sent are not those of the signature.
+// For when the names sent are not those of the signature. The sentences are those of TensorFlow
+// Serving: it tells a wrong count from wrong names, and its versions differ in the latter.
 Status NamesDiffer(const Signature& signature, const InferRequest& request) {
-  std::vector<std::string_view> extra;
+  std::vector<std::string_view> known, sent, extra, missing;
   for (const NamedTensor& input : request.inputs) {
+    sent.push_back(input.name);
     if (signature.FindInput(input.name) == nullptr) extra.push_back(input.name);
   }
-  std::vector<std::string_view> missing;
+  const TensorSpec* first_missing = nullptr;
+  bool has_optional = false;
   for (const TensorSpec& spec : signature.inputs) {
-    const bool is_sent =
-        std::any_of(request.inputs.begin(), request.inputs.end(),
-                    [&](const NamedTensor& input) { return input.name == spec.name; });
-    if (!is_sent && !spec.optional) missing.push_back(spec.name);
+    known.push_back(spec.name);
+    has_optional |= spec.optional;
+    if (spec.optional || std::find(sent.begin(), sent.end(), spec.name) != sent.end()) continue;
+    missing.push_back(spec.name);
+    if (first_missing == nullptr) first_missing = &spec;
   }
-  return InvalidArgument(
-      "inputs do not match signature {}: it takes {}, sent were {}. Sent extra: {}. Missing but "
-      "required: {}.",
-      Quoted(signature.name), ListNames(signature.inputs), ListNames(request.inputs),
-      ListNames(extra), ListNames(missing));
+  std::string text;
+  if (sent.size() > known.size() || (sent.size() < known.size() && !has_optional)) {
+    text = fmt::format("input size does not match signature: {}!={} len({}) != len({}). ",
+                       sent.size(), known.size(), NameSet(sent), NameSet(known));
+  } else {
+    if (!extra.empty()) {
+      text = fmt::format(
+          "input tensor alias not found in signature: {:.100}. Inputs expected to be in the set "
+          "{}. ",
+          extra.front(), NameSet(known));
+    }
+    if (first_missing != nullptr) {
+      text += fmt::format(
+          "Signature input alias: {}(feed name: {}) not found in request and no default value "
+          "provided. ",
+          first_missing->name,
+          first_missing->backend_name.empty() ? first_missing->name : first_missing->backend_name);
+    }
+  }
+  return InvalidArgument("{}Sent extra: {}. Missing but required: {}. The signature is {}.", text,
+                         NameSet(std::move(extra)), NameSet(std::move(missing)),
+                         Quoted(signature.name));
 }
 
 Status CheckOutputFilter(const Signature& signature, const InferRequest& request) {
@@ -110,11 +136,15 @@ Status CheckOutputFilter(const Signature& signature, const InferRequest& request
   for (const std::string_view name : request.output_filter) {
     const TensorSpec* spec = signature.FindOutput(name);
     if (spec == nullptr) {
-      return InvalidArgument("output filter: signature {} has no output {}, but {}",
-                             Quoted(signature.name), Quoted(name), ListNames(signature.outputs));
+      std::vector<std::string_view> known;
+      for (const TensorSpec& output : signature.outputs) known.push_back(output.name);
+      return InvalidArgument(
+          "output tensor alias not found in signature: {:.100} Outputs expected to be in the set "
+          "{}. The signature is {}.",
+          name, NameSet(std::move(known)), Quoted(signature.name));
     }
     if (!seen.Add(static_cast<size_t>(spec - signature.outputs.data()))) {
-      return InvalidArgument("output filter: output {} is named twice", Quoted(name));
+      return InvalidArgument("duplicate output tensor alias: {:.100} in output_filter", name);
     }
   }
   return OkStatus();
@@ -138,7 +168,18 @@ const Signature* ModelInfo::FindSignature(std::string_view name) const {
   return nullptr;
 }
 
-std::string ListSignatures(const ModelInfo& info) { return ListNames(info.signatures); }
+std::string ListSignatures(const ModelInfo& info) {
+  std::string text = "{";
+  for (size_t i = 0; i < info.signatures.size(); ++i) {
+    if (i > 0) text += ", ";
+    if (i == kListedNamesMax) {
+      text += "...";
+      break;
+    }
+    text += Quoted(info.signatures[i].name);
+  }
+  return text + "}";
+}
 
 Status CheckInputs(const Signature& signature, const ModelTraits& traits,
                    const InferRequest& request) {

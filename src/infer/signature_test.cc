@@ -67,7 +67,7 @@ TEST_F(CheckInputsTest, AnyShapeIfTheModelDecides) {
 
 TEST_F(CheckInputsTest, WrongTypeAndShape) {
   request_.inputs[0] = Input("b", DType::kInt64, {2, 3});
-  EXPECT_EQ(Message(), "input \"b\": got type int64, expected float32");
+  EXPECT_EQ(Message(), "Expects input \"b\" to be float but int64 is provided");
   request_.inputs[0] = Input("b", DType::kFloat32, {2, 4});
   EXPECT_EQ(Message(), "input \"b\": got shape [2,4], expected [-1,3] (-1 stands for any size)");
   request_.inputs[0] = Input("b", DType::kFloat32, {3});
@@ -77,19 +77,39 @@ TEST_F(CheckInputsTest, WrongTypeAndShape) {
   EXPECT_EQ(Message(), "input \"a\": got shape [1], expected []");
 }
 
-TEST_F(CheckInputsTest, MissingExtraAndRepeatedNames) {
-  request_.inputs.pop_back();
-  EXPECT_EQ(
-      Message(),
-      "inputs do not match signature \"serving_default\": it takes {\"a\", \"b\", \"c\"}, sent "
-      "were {\"b\"}. Sent extra: {}. Missing but required: {\"a\"}.");
-  request_.inputs.push_back(Input("x", DType::kInt32, {}));
-  EXPECT_EQ(
-      Message(),
-      "inputs do not match signature \"serving_default\": it takes {\"a\", \"b\", \"c\"}, sent "
-      "were {\"b\", \"x\"}. Sent extra: {\"x\"}. Missing but required: {\"a\"}.");
+TEST_F(CheckInputsTest, RepeatedName) {
   request_.inputs[1] = Input("b", DType::kFloat32, {2, 3});
   EXPECT_EQ(Message(), "input \"b\" was sent twice");
+}
+
+// TensorFlow Serving's sentences come first, since clients compare them.
+TEST_F(CheckInputsTest, WrongCountOfInputsIsToldAsTensorFlowServingDoes) {
+  signature_.inputs.pop_back();
+  request_.inputs.pop_back();
+  EXPECT_EQ(Message(),
+            "input size does not match signature: 1!=2 len({b}) != len({a,b}). Sent extra: {}. "
+            "Missing but required: {a}. The signature is \"serving_default\".");
+  request_.inputs = {};
+  for (const char* name : {"y2", "y1", "b"})
+    request_.inputs.push_back(Input(name, DType::kFloat32, {2, 3}));
+  EXPECT_EQ(Message(),
+            "input size does not match signature: 3!=2 len({b,y1,y2}) != len({a,b}). Sent extra: "
+            "{y1,y2}. Missing but required: {a}. The signature is \"serving_default\".");
+}
+
+TEST_F(CheckInputsTest, WrongNamesOfInputsAreToldAsTensorFlowServingDoes) {
+  signature_.inputs[0].backend_name = "serving_default_a:0";
+  request_.inputs[1] = Input("x", DType::kInt32, {});
+  EXPECT_EQ(Message(),
+            "input tensor alias not found in signature: x. Inputs expected to be in the set "
+            "{a,b,c}. Signature input alias: a(feed name: serving_default_a:0) not found in "
+            "request and no default value provided. Sent extra: {x}. Missing but required: {a}. "
+            "The signature is \"serving_default\".");
+  request_.inputs.pop_back();
+  EXPECT_EQ(Message(),
+            "Signature input alias: a(feed name: serving_default_a:0) not found in request and no "
+            "default value provided. Sent extra: {}. Missing but required: {a}. The signature is "
+            "\"serving_default\".");
 }
 
 TEST_F(CheckInputsTest, MessageStaysShort) {
@@ -98,12 +118,13 @@ TEST_F(CheckInputsTest, MessageStaysShort) {
   EXPECT_LT(Message().size(), 10'000U);
 }
 
-TEST_F(CheckInputsTest, OutputFilter) {
+TEST_F(CheckInputsTest, WrongOutputFilterIsToldAsTensorFlowServingDoes) {
   request_.output_filter = {"y", "q"};
   EXPECT_EQ(Message(),
-            "output filter: signature \"serving_default\" has no output \"q\", but {\"y\", \"z\"}");
+            "output tensor alias not found in signature: q Outputs expected to be in the set "
+            "{y,z}. The signature is \"serving_default\".");
   request_.output_filter = {"y", "z", "y"};
-  EXPECT_EQ(Message(), "output filter: output \"y\" is named twice");
+  EXPECT_EQ(Message(), "duplicate output tensor alias: y in output_filter");
 }
 
 TEST(ModelInfoTest, FindSignature) {

@@ -144,7 +144,7 @@ TEST_F(WarmUpTest, ARequestThatDoesNotFitIsNamed) {
   log.mutable_predict_log()->set_request(no_inputs.SerializeAsString());
   WriteRecords(Record(log));
   EXPECT_THAT(Problem(StatusCode::kInvalidArgument),
-              HasSubstr(AtRecord(1) + "inputs do not match"));
+              HasSubstr(AtRecord(1) + "input size does not match signature"));
   no_inputs.mutable_model_spec()->set_signature_name("other");
   log.mutable_predict_log()->set_request(no_inputs.SerializeAsString());
   WriteRecords(Record(log));
