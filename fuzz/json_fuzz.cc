@@ -68,7 +68,10 @@ void TryModel(const Slice& body, const ModelInfo& info, bool round_trip) {
   options.tensor_bytes_max = 1 << 20;
   InferRequest request;
   const StatusOr<PredictFormat> format = DecodePredictRequest(body, info, options, request);
-  if (!format.ok()) return;
+  if (!format.ok()) {
+    Require(!MessageOf(format.status()).empty());
+    return;
+  }
   if (round_trip) CheckRoundTrip(request, info, options);
   static_cast<void>(EncodePredictResponse(*format, request.inputs));
 }

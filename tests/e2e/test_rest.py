@@ -298,6 +298,33 @@ def test_names_are_percent_decoded(start):
     rest.session.close()
 
 
+def test_a_byte_order_mark_before_a_body_is_skipped(plain):
+    response = plain.ask('POST', '/v1/models/half:predict', b'\xef\xbb\xbf{"instances":[1]}')
+    assert response.json() == {'predictions': [2.5]}
+
+
+def test_the_colon_before_a_verb_may_be_encoded(plain):
+    for path in ('/v1/models/half%3Apredict', '/v1/models/half/versions/1%3apredict'):
+        assert plain.ask('POST', path, {'instances': [1]}).json() == {'predictions': [2.5]}
+
+
+def test_post_without_a_verb_says_which_is_meant(plain):
+    response = plain.ask('POST', '/v1/models/half', {'instances': [1]})
+    assert (response.status_code, response.headers['allow']) == (405, 'GET, HEAD')
+    assert response.json()['error'].endswith('to run the model, POST /v1/models/half:predict')
+
+
+def test_errors_have_one_layout(plain):
+    # That of TensorFlow Serving: from a front end, from a page for operators, and from HTTP itself.
+    for method, path, body in (('POST', '/v1/models/half:predict', '{'), ('GET', '/v1/models/nobody', None),
+                               ('POST', '/v1/models/half', '{}'), ('GET', '/readyz/models/nobody', None),
+                               ('GET', '/nothing', None), ('POST', '/healthz', '{}')):
+        response = plain.ask(method, path, body)
+        assert response.status_code >= 400
+        assert response.text == json.dumps(response.json(), indent=4, ensure_ascii=False), path
+        assert list(response.json()) == ['error']
+
+
 def test_paths_match_in_any_case_and_queries_are_ignored(plain):
     for path in ('/V1/Models/half:predict', '/v1/MODELS/half/Versions/1:predict', '/v1/models/half:predict?key=a:b/c',
                  '/v1/models/half:predict?'):
@@ -309,19 +336,27 @@ def test_paths_match_in_any_case_and_queries_are_ignored(plain):
 
 @pytest.mark.parametrize('body, text', [
     ('', 'JSON Parse error: The document is empty'), (' ', 'JSON Parse error: The document is empty'),
-    ('[1]', 'must be a JSON object'), ('{', 'JSON Parse error'), ('{"instances":[1}', 'JSON Parse error'),
-    ('{}', "Missing 'inputs' or 'instances' key"), ({'instances': [1], 'inputs': [1]}, "both 'instances' and 'inputs'"),
-    ({'instances': []}, 'empty list'), ({'instances': 1}, 'list of instances'), ({'instances': {'x': 1}}, 'list'),
+    ('[1]', 'JSON Value: [1] Is not object'), ('{', 'JSON Parse error'), ('{"instances":[1}', 'JSON Parse error'),
+    ('{}', "Missing 'inputs' or 'instances' key"),
+    ({'instances': [1], 'inputs': [1]},
+     "Not formatted correctly expecting only one of 'inputs' or 'instances' keys to exist"),
+    ({'instances': []}, "No values in 'instances' array"),
+    ({'instances': 1}, "Excepting 'instances' to be an list/array"),
+    ({'instances': {'x': 1}}, "Excepting 'instances' to be an list/array"),
     ({'instances': [1, 'a']}, "Failed to process element: 1 of 'instances' list"),
     ({'instances': [1, 'a']}, 'JSON Value: "a" Type: String is not of expected type: float'),
     ({'instances': [1, None]}, 'Type: Null is not of expected type: float'),
-    ({'instances': [True]}, 'Type: Bool is not of expected type: float'),
-    ({'instances': [1, [2]]}, 'element: 1'), ({'instances': [[1, 2], [3]]}, 'unexpected size: 1 at level: 1'),
-    ({'inputs': [[1, 2], [3]]}, 'unexpected size: 1 at level: 1'), ({'inputs': [[1], 2]}, 'size/shape mismatch'),
-    ({'instances': [{'x': 1}, 2]}, 'element: 1'), ({'instances': [2, {'x': 1}]}, 'element: 1'),
+    ({'instances': [True]}, 'Type: True is not of expected type: float'),
+    ({'instances': [1, [2]]}, 'Expecting shape [] but got: [1]'),
+    ({'instances': [[1, 2], [3]]}, 'Expecting tensor size: 2 but got: 1'),
+    ({'inputs': [[1, 2], [3]]}, 'unexpected size: 1 at level: 1'),
+    ({'inputs': [[1], 2]}, 'found at incorrect level: 1 in the JSON DOM. Expected at level: 2'),
+    ({'instances': [{'x': 1}, 2]}, 'Expecting object but got list at item 1 of input list'),
+    ({'instances': [2, {'x': 1}]}, 'Expecting value/list but got object at item 1 of input list'),
     ({'instances': [{'x': 1}, {'x': [1]}]}, 'element: 1 key: x'),
-    ({'instances': [{'x': 1}, {'y': 1}]}, "'y' is not an input"), ({'instances': [{'x': 1, 'y': 1}]}, "'y' is not"),
-    ({'instances': [{}]}, "no input 'x'"), ('{"instances":[{"x":1,"x":2}]}', 'twice'),
+    ({'instances': [{'x': 1}, {'y': 1}]}, 'does not have named input: y'),
+    ({'instances': [{'x': 1, 'y': 1}]}, 'does not have named input: y'),
+    ({'instances': [{}]}, 'JSON object: {} keys must be equal to: x'), ('{"instances":[{"x":1,"x":2}]}', 'twice'),
     ('{"inputs":{"x":1,"x":2}}', 'twice'), ('{"instances":[1],"instances":[2]}', ''),
     ({'inputs': {'y': 1}}, 'Missing named input: x'), ({'inputs': {}}, 'Missing named input: x'),
     ({'instances': [{'b64': 'AAAA'}]}, 'expected type: float'),
@@ -363,7 +398,7 @@ def test_complex_types_have_no_json(rest, name):
     ('half_plus_two_onnx', {'instances': [[1, 2]]}, ['"x"', 'shape [1,2]']),
     ('scalars', {'inputs': [1, 2, 3], 'signature_name': 'rotate'}, ['"vector"', '[3]', '[2]']),
     ('scalars', {'inputs': {'a': 1}}, ['Missing named input: b']),
-    ('scalars', {'inputs': 1}, ['2 inputs', 'object with a key for each']),
+    ('scalars', {'inputs': 1}, ['plain value/list, but expecting an object', '2 inputs']),
     ('scalars', {'instances': [{'a': 1}]}, ["no input 'b'"]),
     ('not_negative', {'instances': [-1]}, ['x must not be negative']),
     ('pick_onnx', {'instances': [10]}, ['idx=10'])])

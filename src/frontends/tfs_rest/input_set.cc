@@ -2,6 +2,7 @@
 #include "frontends/tfs_rest/input_set.h"
 
 #include <algorithm>
+#include <optional>
 
 namespace penstock::tfs_rest {
 namespace {
@@ -10,13 +11,14 @@ namespace {
 constexpr size_t kLinearMax = 8;
 
 // Puts where in the list the cursor's error happened before it. What is no JSON has no elements.
-bool PrefixRowError(JsonCursor& cursor, int64_t row, std::string_view key) {
+// TensorFlow Serving writes `lead` before all errors but that of wrong keys.
+bool PrefixRowError(JsonCursor& cursor, int64_t row, std::string_view key,
+                    std::string_view lead = "Error: ") {
   if (cursor.has_bad_syntax()) return false;
   Status error = cursor.TakeError();
   const std::string where = key.empty() ? std::string() : fmt::format(" key: {}", key);
-  cursor.set_error(Error(error.code(),
-                         "Failed to process element: {}{} of 'instances' list. Error: {}", row,
-                         where, MessageOf(error)));
+  cursor.set_error(Error(error.code(), "Failed to process element: {}{} of 'instances' list. {}{}",
+                         row, where, lead, MessageOf(error)));
   return false;
 }
 
@@ -54,8 +56,9 @@ InputSet::Input* InputSet::Find(std::string_view name, size_t hint) {
 InputSet::Input* InputSet::FindOrAdd(JsonCursor& cursor, std::string_view name, size_t hint) {
   if (Input* const input = Find(name, hint)) return input;
   if (signature_ != nullptr || rows_ > 0) {
-    cursor.Fail(fmt::format("'{}' is not an input of the {}", name,
-                            signature_ != nullptr ? "signature" : "first row"));
+    cursor.Fail(
+        fmt::format("JSON object: does not have named input: {}, which is no input of the {}", name,
+                    signature_ != nullptr ? "signature" : "first row"));
     return nullptr;
   }
   if (inputs_.size() >= inputs_max_) {
@@ -65,7 +68,7 @@ InputSet::Input* InputSet::FindOrAdd(JsonCursor& cursor, std::string_view name, 
   return &Add(name, DType::kInvalid, false);
 }
 
-InputSet::Input* InputSet::FindUnnamed(JsonCursor& cursor) {
+InputSet::Input* InputSet::FindUnnamed(JsonCursor& cursor, std::string_view plain) {
   if (signature_ == nullptr) return &Add(kUnnamedInput, DType::kInvalid, false);
   if (inputs_.size() == 1) return &inputs_[0];
   // One that must be given, beside others that need not be.
@@ -78,18 +81,19 @@ InputSet::Input* InputSet::FindUnnamed(JsonCursor& cursor) {
   }
   if (needed == 1) return only;
   cursor.Fail(
-      fmt::format("the signature has {} inputs, so each value must be an object with a key for "
-                  "each input",
-                  inputs_.size()));
+      fmt::format("{} as multiple input tensors required as per tensorinfo_map: the signature has "
+                  "{} inputs, so an object needs a key for each",
+                  plain, inputs_.size()));
   return nullptr;
 }
 
 bool InputSet::ReadRows(JsonCursor& cursor) {
-  if (cursor.Peek() != '[') return cursor.FailType("list of instances");
+  if (cursor.Peek() != '[') return cursor.FailValue("Excepting 'instances' to be an list/array");
   const char* const start = cursor.at();
   cursor.Advance();
   const char first = cursor.Peek();
-  if (first == ']') return cursor.Fail("'instances' is an empty list: no rows to predict for");
+  if (first == ']')
+    return cursor.Fail("No values in 'instances' array: there are no rows to predict for");
   std::string_view encoded;
   const bool is_named = first == '{' && !cursor.ReadBase64Object(encoded);
   cursor.set_at(start);
@@ -97,13 +101,69 @@ bool InputSet::ReadRows(JsonCursor& cursor) {
 }
 
 bool InputSet::ReadUnnamedRows(JsonCursor& cursor) {
-  Input* const input = FindUnnamed(cursor);
+  Input* const input =
+      FindUnnamed(cursor, "instances is a plain list, but expecting list of objects");
   if (input == nullptr) return false;
+  const char* const start = cursor.at();
   int64_t row = 0;
   // The list of rows is the outermost dimension.
-  if (!ReadValue(cursor, input->builder, &row)) return PrefixRowError(cursor, row, {});
+  if (!ReadValue(cursor, input->builder, &row)) return FailUnnamedRow(cursor, *input, start, row);
   input->builder.CountRow();
   return true;
+}
+
+// The rows, whose list is at `start`, could be read up to `row`. Says why it could not.
+bool InputSet::FailUnnamedRow(JsonCursor& cursor, const Input& input, const char* start,
+                              int64_t row) {
+  if (cursor.has_bad_syntax()) return false;
+  Status error = cursor.TakeError();
+  cursor.set_at(start);
+  cursor.Advance();
+  bool is_found = true;
+  for (int64_t i = 0; i < row && is_found; ++i)
+    is_found = cursor.SkipValue() && cursor.Expect(',', "','");
+  const char first = cursor.Peek();
+  const char* const row_at = cursor.at();
+  std::string_view encoded;
+  if (is_found && row > 0 && first == '{' && !cursor.ReadBase64Object(encoded)) {
+    if (!cursor.SkipValue()) return false;
+    cursor.set_at(row_at);
+    return cursor.Fail(
+        fmt::format("Expecting value/list but got object at item {} of input list", row));
+  }
+  cursor.set_error(std::move(error));
+  const std::span<const int64_t> dims = input.builder.dims();
+  if (is_found) ExplainRow(cursor, input, row_at, row, dims.empty() ? dims : dims.subspan(1));
+  return PrefixRowError(cursor, row, {});
+}
+
+// TensorFlow Serving reads each row alone and then compares it with those before. So does this, for
+// the error: either the row is wrong by itself, or its shape differs from `dims`.
+void InputSet::ExplainRow(JsonCursor& cursor, const Input& input, const char* row_at, int64_t row,
+                          std::span<const int64_t> dims) {
+  if (cursor.has_bad_syntax() || cursor.error().code() != StatusCode::kInvalidArgument) return;
+  Status error = cursor.TakeError();
+  TensorBuilder alone(input.builder.is_inferred() ? DType::kInvalid : input.builder.dtype(),
+                      memory_);
+  cursor.set_at(row_at);
+  if (!ReadValue(cursor, alone)) {
+    if (cursor.error().code() == StatusCode::kResourceExhausted) cursor.set_error(std::move(error));
+    return;
+  }
+  if (row == 0 || std::equal(dims.begin(), dims.end(), alone.dims().begin(), alone.dims().end())) {
+    cursor.set_error(std::move(error));
+    return;
+  }
+  cursor.set_at(row_at);
+  const Shape wanted(dims), got(alone.dims());
+  const std::optional<int64_t> wanted_size = wanted.ElementCount(), size = got.ElementCount();
+  if (wanted_size != size) {
+    cursor.Fail(fmt::format(
+        "Expecting tensor size: {} but got: {}; the rows before have the shape {}, this one {}",
+        wanted_size.value_or(0), size.value_or(0), wanted.ToString(), got.ToString()));
+  } else {
+    cursor.Fail(fmt::format("Expecting shape {} but got: {}", wanted.ToString(), got.ToString()));
+  }
 }
 
 bool InputSet::ReadNamedRows(JsonCursor& cursor) {
@@ -120,9 +180,14 @@ bool InputSet::ReadNamedRows(JsonCursor& cursor) {
 }
 
 bool InputSet::ReadNamedRow(JsonCursor& cursor) {
+  const char* const row_at = cursor.at();
   if (cursor.Peek() != '{') {
-    cursor.FailType("object with a key for each input");
-    return PrefixRowError(cursor, rows_, {});
+    if (!cursor.SkipValue()) return false;
+    cursor.set_at(row_at);
+    return cursor.Fail(fmt::format(
+        "Expecting object but got list at item {} of input list: it must be an object with a key "
+        "for each input",
+        rows_));
   }
   size_t keys = 0;
   cursor.Advance();
@@ -132,7 +197,7 @@ bool InputSet::ReadNamedRow(JsonCursor& cursor) {
       return PrefixRowError(cursor, rows_, {});
     }
     cursor.Advance();
-    return CheckRow(cursor);
+    return CheckRow(cursor, row_at);
   }
   for (;;) {
     if (!ReadRowEntry(cursor, keys++)) return false;
@@ -141,7 +206,7 @@ bool InputSet::ReadNamedRow(JsonCursor& cursor) {
     if (!cursor.Expect(',', "',' or '}'")) return false;
   }
   cursor.Advance();
-  return keys == inputs_.size() || CheckRow(cursor);
+  return keys == inputs_.size() || CheckRow(cursor, row_at);
 }
 
 bool InputSet::ReadRowEntry(JsonCursor& cursor, size_t hint) {
@@ -154,20 +219,44 @@ bool InputSet::ReadRowEntry(JsonCursor& cursor, size_t hint) {
                                               : "the rows before have no such key");
     return PrefixRowError(cursor, rows_, key);
   }
-  if (!ReadValue(cursor, input->builder)) return PrefixRowError(cursor, rows_, key);
+  cursor.Peek();
+  const char* const value_at = cursor.at();
+  if (!ReadValue(cursor, input->builder)) {
+    ExplainRow(cursor, *input, value_at, rows_, input->builder.dims());
+    return PrefixRowError(cursor, rows_, key);
+  }
   input->builder.CountRow();
   return true;
 }
 
-// Looks for inputs that the row, which has just ended, does not have.
-bool InputSet::CheckRow(JsonCursor& cursor) {
+// Looks for inputs that the row, which began at `row_at` and has just ended, does not have.
+bool InputSet::CheckRow(JsonCursor& cursor, const char* row_at) {
   for (const Input& input : inputs_) {
     const int64_t rows = input.builder.rows();
     if (rows > rows_ || (input.optional && rows == 0)) continue;
-    cursor.Fail(fmt::format("the row has no input '{}'", input.name));
-    return PrefixRowError(cursor, rows_, {});
+    return FailKeys(cursor, row_at, input.name);
   }
   return true;
+}
+
+// The row at `row_at` has not the keys that it must have.
+bool InputSet::FailKeys(JsonCursor& cursor, const char* row_at, std::string_view missing) {
+  constexpr size_t kListedMax = 20;
+  cursor.set_at(row_at);
+  const std::optional<std::string> row = cursor.QuoteValue();
+  if (!row) return false;
+  std::string keys;
+  size_t listed = 0;
+  for (const Input& input : inputs_) {
+    if (input.optional) continue;
+    if (listed > 0) keys += ',';
+    keys += listed < kListedMax ? std::string_view(input.name).substr(0, 100) : "...";
+    if (++listed > kListedMax) break;
+  }
+  cursor.Fail(
+      fmt::format("JSON object: {} keys must be equal to: {}; the row has no input '{:.100}'", *row,
+                  keys, missing));
+  return PrefixRowError(cursor, rows_, {}, "");
 }
 
 bool InputSet::ReadColumns(JsonCursor& cursor) {
@@ -176,7 +265,7 @@ bool InputSet::ReadColumns(JsonCursor& cursor) {
   const bool is_named = cursor.Peek() == '{' && !cursor.ReadBase64Object(encoded);
   cursor.set_at(start);
   if (is_named) return ReadNamedColumns(cursor);
-  Input* const input = FindUnnamed(cursor);
+  Input* const input = FindUnnamed(cursor, "inputs is a plain value/list, but expecting an object");
   if (input == nullptr || !ReadValue(cursor, input->builder)) return false;
   input->builder.CountRow();
   return true;

@@ -2,6 +2,7 @@
 // The inputs of one request while they are read: which there are, by name, and their tensors.
 #pragma once
 
+#include <span>
 #include <string_view>
 
 #include "absl/container/flat_hash_map.h"
@@ -41,12 +42,17 @@ class InputSet {
   // Adds it where the model takes any. Null, with an error: it cannot be had.
   Input* FindOrAdd(JsonCursor& cursor, std::string_view name, size_t hint);
   // The value of the only input, which the request does not name.
-  Input* FindUnnamed(JsonCursor& cursor);
+  // `plain`: what the request is instead, for the error.
+  Input* FindUnnamed(JsonCursor& cursor, std::string_view plain);
   bool ReadUnnamedRows(JsonCursor& cursor);
   bool ReadNamedRows(JsonCursor& cursor);
   bool ReadNamedRow(JsonCursor& cursor);
   bool ReadRowEntry(JsonCursor& cursor, size_t hint);
-  bool CheckRow(JsonCursor& cursor);
+  bool CheckRow(JsonCursor& cursor, const char* row_at);
+  bool FailUnnamedRow(JsonCursor& cursor, const Input& input, const char* start, int64_t row);
+  void ExplainRow(JsonCursor& cursor, const Input& input, const char* row_at, int64_t row,
+                  std::span<const int64_t> dims);
+  bool FailKeys(JsonCursor& cursor, const char* row_at, std::string_view missing);
   bool ReadNamedColumns(JsonCursor& cursor);
   bool CheckColumns(JsonCursor& cursor);
 

@@ -42,8 +42,9 @@ std::string_view KindOf(char first) {
     case '"':
       return "String";
     case 't':
+      return "True";
     case 'f':
-      return "Bool";
+      return "False";
     case 'n':
       return "Null";
     default:
@@ -200,6 +201,7 @@ bool JsonCursor::ReadHex4(const char*& at, uint32_t& out) {
 bool JsonCursor::ReadBase64Object(std::string_view& out) {
   const char* const start = at_;
   Status error = error_;
+  const bool had_bad_syntax = has_bad_syntax_;
   std::string_view key;
   bool matches = Peek() == '{';
   if (matches) Advance();
@@ -212,6 +214,7 @@ bool JsonCursor::ReadBase64Object(std::string_view& out) {
   }
   at_ = start;
   error_ = std::move(error);
+  has_bad_syntax_ = had_bad_syntax;
   return false;
 }
 
@@ -314,19 +317,25 @@ bool JsonCursor::FailSyntax(std::string_view message) {
   return false;
 }
 
-bool JsonCursor::FailType(std::string_view expected) {
+std::optional<std::string> JsonCursor::QuoteValue() {
+  Peek();
   const char* const start = at_;
-  const std::string_view kind = KindOf(Peek());
-  if (!SkipValue()) {
-    // Not a value at all: that is the error.
-    return false;
-  }
+  if (!SkipValue()) return std::nullopt;
   const size_t size = std::min(static_cast<size_t>(at_ - start), kQuotedValueBytesMax);
   at_ = start;
   std::string value(start, size);
   while (!simdjson::validate_utf8(value.data(), value.size())) value.pop_back();
-  return Fail(
-      fmt::format("JSON Value: {} Type: {} is not of expected type: {}", value, kind, expected));
+  return value;
+}
+
+bool JsonCursor::FailValue(std::string_view what) {
+  const std::optional<std::string> value = QuoteValue();
+  return value && Fail(fmt::format("JSON Value: {} {}", *value, what));
+}
+
+bool JsonCursor::FailType(std::string_view expected) {
+  const std::string_view kind = KindOf(Peek());
+  return FailValue(fmt::format("Type: {} is not of expected type: {}", kind, expected));
 }
 
 bool JsonCursor::FailDepth() {

@@ -3,6 +3,7 @@
 // recurses, and no more memory is taken than the text has.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -74,6 +75,13 @@ class JsonCursor {
   bool ReadBool(bool& out);
   // Skips a value of any kind.
   bool SkipValue();
+  // The text of the value here, for a message: cut if it is long. Does not move. None: it is no
+  // JSON, and the error is set.
+  std::optional<std::string> QuoteValue();
+  // Some programs write this mark before the text.
+  void SkipByteOrderMark() {
+    if (std::string_view(at_, bytes_left()).starts_with("\xEF\xBB\xBF")) at_ += 3;
+  }
 
   // What the text wrongly has here: always false. Fail: a value that is not allowed;
   // FailSyntax: not JSON.
@@ -82,11 +90,17 @@ class JsonCursor {
   bool FailSyntax(std::string_view message);
   // Whether the last error was that the text is not JSON.
   bool has_bad_syntax() const { return has_bad_syntax_; }
+  // The value here is wrong: "JSON Value: " with its text, and `what`.
+  bool FailValue(std::string_view what);
   // The value here is none of `expected`, as "float".
   bool FailType(std::string_view expected);
   bool FailDepth();
   const Status& error() const { return error_; }
-  void set_error(Status error) { error_ = std::move(error); }
+  // Not for errors that the text is not JSON.
+  void set_error(Status error) {
+    error_ = std::move(error);
+    has_bad_syntax_ = false;
+  }
   Status TakeError() { return std::exchange(error_, OkStatus()); }
 
   // What must stay alive for the views that were read.

@@ -68,13 +68,15 @@ bool PredictDecoder::ReadTensors() {
 }
 
 // The signature's name may come behind the tensors. So they are read for the default one; should
-// another name follow, they are read again. What is wrong with them counts only when that is known.
+// another name follow, they are read again. What is wrong with them counts only when that is known,
+// and when the rest of the document is right; but what is no JSON is no tensor of any signature.
 bool PredictDecoder::ReadTensorsOrSkip(PredictFormat format) {
   if (format_) {
     return cursor_.Fail(*format_ == format
                             ? fmt::format("the key '{}' comes twice",
                                           format == PredictFormat::kRow ? "instances" : "inputs")
-                            : "Request has both 'instances' and 'inputs' keys: one is wanted");
+                            : "Not formatted correctly expecting only one of 'inputs' or "
+                              "'instances' keys to exist");
   }
   format_ = format;
   cursor_.Peek();
@@ -82,6 +84,7 @@ bool PredictDecoder::ReadTensorsOrSkip(PredictFormat format) {
   read_for_ = FindSignature();
   if (read_for_ != nullptr || info_.traits.any_signature) {
     if (ReadTensors()) return true;
+    if (cursor_.has_bad_syntax()) return false;
     tensors_error_ = cursor_.TakeError();
     cursor_.set_at(tensors_at_);
   }
@@ -98,10 +101,14 @@ bool PredictDecoder::ReadKey() {
 }
 
 bool PredictDecoder::ReadDocument() {
-  const char first = cursor_.Peek();
+  char first = cursor_.Peek();
+  if (first != '{') [[unlikely]] {
+    cursor_.SkipByteOrderMark();
+    first = cursor_.Peek();
+  }
   if (cursor_.AtEnd()) return cursor_.Fail("JSON Parse error: The document is empty");
   if (first != '{') {
-    return cursor_.FailSyntax("the body of a predict request must be a JSON object");
+    return cursor_.FailValue("Is not object, as the body of a predict request must be");
   }
   cursor_.Advance();
   if (cursor_.Peek() == '}') return true;
@@ -113,10 +120,7 @@ bool PredictDecoder::ReadDocument() {
 }
 
 StatusOr<PredictFormat> PredictDecoder::Decode(InferRequest& request) {
-  if (!ReadDocument()) {
-    // What was wrong first.
-    return tensors_error_.ok() ? cursor_.error() : tensors_error_;
-  }
+  if (!ReadDocument()) return cursor_.error();
   if (!format_) return absl::InvalidArgumentError("Missing 'inputs' or 'instances' key");
   if (!info_.traits.any_signature) {
     const Signature* const signature = FindSignature();

@@ -144,9 +144,10 @@ Status TensorWriter::WriteElements(int64_t first, int64_t count) {
     default:
       break;
   }
-  return Error(StatusCode::kUnimplemented,
-               "The output '{}' is of type {}, which JSON has no form for: use gRPC", output_.name,
-               DTypeName(tensor_.dtype()));
+  return InvalidArgument(
+      "Failed to write JSON value for tensor type: {} of the output '{}', which JSON has no form "
+      "for: use gRPC",
+      DTypeName(tensor_.dtype()), output_.name);
 }
 
 void WriteName(std::string_view name, bool is_first, JsonWriter& writer) {

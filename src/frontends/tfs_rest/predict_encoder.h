@@ -12,7 +12,7 @@ namespace penstock::tfs_rest {
 // {"predictions": [...]} for rows, {"outputs": ...} for columns; one output stands alone, several
 // are objects by name. Errors: INVALID_ARGUMENT (rows: an output without a first dimension, or of
 // another size than the others'; a string that is not UTF-8 in an output whose name does not end in
-// "_bytes"), UNIMPLEMENTED (a type that JSON has no form for).
+// "_bytes"), and a type that JSON has no form for.
 StatusOr<ByteChain> EncodePredictResponse(PredictFormat format, const NamedTensors& outputs);
 
 }  // namespace penstock::tfs_rest

@@ -147,6 +147,9 @@ struct StringItem {
       if (!cursor.ReadString(text)) return Read::kFailed;
     } else if (std::string_view encoded; first == '{' && cursor.ReadBase64Object(encoded)) {
       if (!cursor.DecodeBase64(encoded, text)) return Read::kFailed;
+    } else if (first == '{') {
+      cursor.FailValue("not formatted correctly for base64 data");
+      return Read::kFailed;
     } else {
       cursor.FailType("string");
       return Read::kFailed;
@@ -222,9 +225,11 @@ Read ReadTyped(JsonCursor& cursor, TensorBuilder& builder, int64_t& count, bool 
     default:
       break;
   }
-  cursor.Fail(
-      StatusCode::kUnimplemented,
-      fmt::format("JSON cannot carry tensors of type {}: use gRPC", DTypeName(builder.dtype())));
+  if (const std::optional<std::string> value = cursor.QuoteValue()) {
+    cursor.Fail(StatusCode::kUnimplemented,
+                fmt::format("Conversion of JSON Value: {} to type: {} is not possible: use gRPC",
+                            *value, DTypeName(builder.dtype())));
+  }
   return Read::kFailed;
 }
 

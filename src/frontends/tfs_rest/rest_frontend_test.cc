@@ -137,7 +137,8 @@ class RestFrontendTest : public testing::Test {
 TEST_F(RestFrontendTest, Predict) {
   for (const char* path :
        {"/v1/models/half:predict", "/V1/models/half:predict", "/v1/models/half/versions/2:predict",
-        "/v1/models/half/labels/stable:predict", "/v1/models/h%61lf:predict"}) {
+        "/v1/models/half/labels/stable:predict", "/v1/models/h%61lf:predict",
+        "/v1/models/half%3Apredict", "/v1/models/half/versions/2%3apredict"}) {
     const Answer answer = Post(path, R"({"instances": [1.0, 2.0, 5.0]})");
     EXPECT_EQ(answer.response.status, 200) << path;
     EXPECT_EQ(answer.response.content_type, "application/json");
@@ -146,7 +147,7 @@ TEST_F(RestFrontendTest, Predict) {
   EXPECT_EQ(Post("/v1/models/half:predict", R"({"inputs": {"x": 4}})").body(),
             "{\"outputs\":4.0}\n");
   const std::string text = metrics_.Text();
-  EXPECT_THAT(text, HasSubstr("request_count{model_name=\"half\",status=\"OK\"} 6\n"));
+  EXPECT_THAT(text, HasSubstr("request_count{model_name=\"half\",status=\"OK\"} 8\n"));
   EXPECT_THAT(text, HasSubstr("model_name=\"half\",API=\"predict\",entrypoint=\"REST\""));
 }
 
@@ -187,7 +188,7 @@ TEST_F(RestFrontendTest, Errors) {
                             std::string_view text) {
     const Answer answer = Post(path, body);
     EXPECT_EQ(answer.response.status, status) << path << body;
-    EXPECT_THAT(answer.body(), HasSubstr("{\"error\":\"")) << path << body;
+    EXPECT_THAT(answer.body(), testing::StartsWith("{\n    \"error\": \"")) << path << body;
     EXPECT_THAT(answer.body(), HasSubstr(text)) << path << body;
   };
   check("/v1/models/half:predict", "", 400, "The document is empty");
@@ -217,12 +218,16 @@ TEST_F(RestFrontendTest, WrongMethods) {
   const Answer post = Post("/v1/models/half", "");
   EXPECT_EQ(post.response.status, 405);
   EXPECT_EQ(post.header("allow"), "GET, HEAD");
+  EXPECT_EQ(post.body(),
+            "{\n    \"error\": \"Malformed request: POST /v1/models/half; allowed: GET, HEAD; the "
+            "verb is missing: to run the model, POST /v1/models/half:predict\"\n}");
   EXPECT_EQ(Post("/v1/models", "").response.status, 405);
   EXPECT_EQ(Post("/v1/models/half/metadata", "").response.status, 405);
   const Answer get = Send("GET", "/v1/models/half:predict");
   EXPECT_EQ(get.response.status, 405);
   EXPECT_EQ(get.header("allow"), "POST");
-  EXPECT_THAT(get.body(), HasSubstr("GET is not allowed"));
+  EXPECT_THAT(get.body(),
+              HasSubstr("Malformed request: GET /v1/models/half:predict; allowed: POST"));
 }
 
 TEST_F(RestFrontendTest, StatusMetadataAndList) {

@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "frontends/tfs_rest/rest_response.h"
 
-#include "frontends/tfs_rest/json_writer.h"
+#include <fmt/format.h>
+
+#include "frontends/tfs_rest/rest_target.h"
+#include "net/error_response.h"
 #include "protocols/tfs/client_status.h"
 
 namespace penstock::tfs_rest {
 namespace {
 
-ByteChain ErrorBody(std::string_view message) {
-  JsonWriter writer(message.size() + 32);
-  writer.Raw("{\"error\":");
-  writer.LossyString(message);
-  writer.Raw("}\n");
-  return writer.Finish();
+// What a client that sends POST to the page of a model most likely wants; empty for other pages.
+std::string VerbHint(const net::RequestHead& head) {
+  const StatusOr<RestTarget> target = ParseRestPath(head.method, head.path);
+  if (!target.ok() || target->action != RestAction::kStatus || head.method != "POST") return {};
+  return fmt::format("; the verb is missing: to run the model, POST {:.256}:predict", head.path);
 }
 
 }  // namespace
@@ -24,20 +26,19 @@ void RespondJson(net::HttpCall& call, ByteChain body) {
 }
 
 void RespondError(net::HttpCall& call, const Status& status) {
-  net::HttpResponse response;
-  response.status = tfs::HttpStatusOf(status.code());
+  net::HttpResponse response =
+      net::ErrorResponse(tfs::HttpStatusOf(status.code()), MessageOf(tfs::Truncated(status)));
   // It is over before long, or will not be soon: a second is how often to ask.
   if (status.code() == StatusCode::kUnavailable) response.headers.emplace_back("retry-after", "1");
-  response.body = ErrorBody(MessageOf(tfs::Truncated(status)));
   call.Respond(std::move(response));
 }
 
 void RespondMethodNotAllowed(net::HttpCall& call, std::string_view allowed) {
-  net::HttpResponse response;
-  response.status = 405;
+  const net::RequestHead& head = call.head();
+  net::HttpResponse response =
+      net::ErrorResponse(405, fmt::format("Malformed request: {:.256} {:.256}; allowed: {}{}",
+                                          head.method, head.path, allowed, VerbHint(head)));
   response.headers.emplace_back("allow", allowed);
-  response.body = ErrorBody(fmt::format("{:.256} is not allowed for {:.256}; allowed: {}",
-                                        call.head().method, call.head().path, allowed));
   call.Respond(std::move(response));
 }
 

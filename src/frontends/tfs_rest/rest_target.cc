@@ -36,14 +36,41 @@ std::string_view TakeSegment(std::string_view& path) {
 }
 
 StatusOr<core::VersionNumber> ParseVersion(std::string_view text) {
+  if (text.find_first_not_of("0123456789") != std::string_view::npos) {
+    return InvalidArgument(
+        "Malformed request: the model's version must be a number from 0 to 2^63 - 1, but is: "
+        "{:.100}",
+        text);
+  }
   core::VersionNumber version;
-  const char* const end = text.data() + text.size();
-  const auto result = std::from_chars(text.data(), end, version.value);
-  if (result.ec != std::errc{} || result.ptr != end || text.front() == '-') {
-    return InvalidArgument("the model's version must be a number from 0 to 2^63 - 1, but is: {}",
-                           text);
+  if (std::from_chars(text.data(), text.data() + text.size(), version.value).ec != std::errc{}) {
+    return InvalidArgument(
+        "Failed to convert version: {:.100} to numeric. It must be a number from 0 to 2^63 - 1",
+        text);
   }
   return version;
+}
+
+struct Verb {
+  std::string_view name;
+  RestAction action;
+};
+constexpr Verb kVerbs[] = {{"predict", RestAction::kPredict},
+                           {"classify", RestAction::kClassify},
+                           {"regress", RestAction::kRegress}};
+
+// Some clients percent-encode the colon before the verb: takes such an end off `path`. Only with
+// POST, so that a model whose name ends like that can still be looked at.
+std::optional<RestAction> TakeEncodedVerb(std::string_view method, std::string_view& path) {
+  if (method != "POST" || path.find(':') != std::string_view::npos) return std::nullopt;
+  for (const Verb& verb : kVerbs) {
+    if (!path.ends_with(verb.name)) continue;
+    const std::string_view before = path.substr(0, path.size() - verb.name.size());
+    if (!before.ends_with("%3A") && !before.ends_with("%3a")) continue;
+    path = before.substr(0, before.size() - std::string_view("%3A").size());
+    return verb.action;
+  }
+  return std::nullopt;
 }
 
 // What is behind the model, version or label.
@@ -52,9 +79,9 @@ std::optional<RestAction> FindAction(std::string_view rest) {
   if (std::string_view tail = rest; TakePrefix(tail, "/metadata") && tail.empty()) {
     return RestAction::kMetadata;
   }
-  if (rest == ":predict") return RestAction::kPredict;
-  if (rest == ":classify") return RestAction::kClassify;
-  if (rest == ":regress") return RestAction::kRegress;
+  for (const Verb& verb : kVerbs) {
+    if (rest.starts_with(':') && rest.substr(1) == verb.name) return verb.action;
+  }
   return std::nullopt;
 }
 
@@ -72,8 +99,10 @@ StatusOr<RestTarget> ParseRestPath(std::string_view method, std::string_view pat
   };
   RestTarget target;
   std::string_view rest = path;
+  const std::optional<RestAction> encoded_verb = TakeEncodedVerb(method, rest);
   if (!TakePrefix(rest, "/v1/models")) return malformed();
   if (rest.empty() || rest == "/") {
+    if (encoded_verb) return malformed();
     target.action = RestAction::kListModels;
     return target;
   }
@@ -87,8 +116,8 @@ StatusOr<RestTarget> ParseRestPath(std::string_view method, std::string_view pat
     label = TakeSegment(rest);
     if (label.empty()) return malformed();
   }
-  const std::optional<RestAction> action = FindAction(rest);
-  if (!action || name.empty()) return malformed();
+  const std::optional<RestAction> action = encoded_verb ? encoded_verb : FindAction(rest);
+  if (!action || name.empty() || (encoded_verb && !rest.empty())) return malformed();
   target.action = *action;
   if (!version.empty()) {
     ASSIGN_OR_RETURN(target.version, ParseVersion(version));

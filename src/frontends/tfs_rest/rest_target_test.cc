@@ -68,7 +68,29 @@ TEST(RestTarget, ErrorsNameTheRequest) {
   const std::string longest(10'000, 'x');
   EXPECT_LT(MessageOf(ParseRestPath("POST", "/v1/" + longest).status()).size(), 500U);
   EXPECT_THAT(MessageOf(ParseRestPath("GET", "/v1/models/m/versions/x").status()),
-              testing::HasSubstr("must be a number"));
+              testing::HasSubstr("Malformed request: the model's version must be a number"));
+  EXPECT_THAT(
+      MessageOf(ParseRestPath("GET", "/v1/models/m/versions/18446744073709551615").status()),
+      testing::StartsWith("Failed to convert version: 18446744073709551615 to numeric"));
+}
+
+TEST(RestTarget, ColonBeforeTheVerbMayBeEncoded) {
+  const auto describe = [](std::string_view method, std::string_view path) {
+    const StatusOr<RestTarget> target = ParseRestPath(method, path);
+    if (!target.ok()) return StatusCodeName(target.status().code());
+    return fmt::format("{}{} '{}'", IsPost(target->action) ? "run " : "look at ", target->name,
+                       target->label);
+  };
+  EXPECT_EQ(describe("POST", "/v1/models/m%3Apredict"), "run m ''");
+  EXPECT_EQ(describe("POST", "/v1/models/m%3aclassify"), "run m ''");
+  EXPECT_EQ(describe("POST", "/v1/models/m/labels/a%3Aregress"), "run m 'a'");
+  EXPECT_EQ(describe("POST", "/v1/models/a%3Apredict%3Apredict"), "run a:predict ''");
+  // Names may have a colon: one before the verb that is no encoded one, and without POST.
+  EXPECT_EQ(describe("POST", "/v1/models/a%3Apredict:predict"), "run a:predict ''");
+  EXPECT_EQ(describe("GET", "/v1/models/a%3Apredict"), "look at a:predict ''");
+  EXPECT_EQ(describe("POST", "/v1/models/m/metadata%3Apredict"), "NOT_FOUND");
+  EXPECT_EQ(describe("POST", "/v1/models%3Apredict"), "NOT_FOUND");
+  EXPECT_EQ(describe("POST", "/v1/models/%3Apredict"), "NOT_FOUND");
 }
 
 }  // namespace

@@ -58,9 +58,14 @@ void TensorBuilder::ConvertInt64ToFloat32() {
 }
 
 bool TensorBuilder::FailRank(JsonCursor& cursor, int depth) {
-  return cursor.Fail(fmt::format(
-      "size/shape mismatch: {} inside {} lists, where the elements before are inside {}",
-      cursor.Peek() == '[' ? "a list" : "an element", depth, rank_));
+  const char next = cursor.Peek();
+  if (next == '[') {
+    return cursor.Fail(
+        fmt::format("Encountered list at unexpected level: {} expected < {}", depth, rank_));
+  }
+  if (next == ']') return FailCount(cursor, depth - 1, 0);
+  return cursor.FailValue(fmt::format(
+      "found at incorrect level: {} in the JSON DOM. Expected at level: {}", depth, rank_));
 }
 
 bool TensorBuilder::FailCount(JsonCursor& cursor, int depth, int64_t count) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstring>
+#include <span>
 
 #include "absl/container/inlined_vector.h"
 #include "base/request_memory.h"
@@ -71,6 +72,9 @@ class TensorBuilder {
     memory_->GiveBack(static_cast<uint64_t>(limit_ - next_));
     limit_ = next_;
   }
+
+  // The sizes of the lists, from the outermost; -1: not known yet.
+  std::span<const int64_t> dims() const { return dims_; }
 
   // Rows that were read, where each row is a value of its own.
   int64_t rows() const { return rows_; }
