@@ -120,12 +120,13 @@ Status Replay::RunRecord(const std::string& record, std::map<Kind, int>& skipped
     case Kind::kSessionRun:
     case Kind::kPredictStreamed:
       return Error(StatusCode::kUnimplemented,
-                   "is a {} request; Predict, Classify, Regress and MultiInference can be replayed",
+                   "Unsupported log_type for warmup: {}; Predict, Classify, Regress and "
+                   "MultiInference can be replayed",
                    tfs::KindName(recorded.kind));
     case Kind::kNone:
       break;
   }
-  return InvalidArgument("is a PredictionLog without a request");
+  return InvalidArgument("Unsupported log_type for warmup: the PredictionLog has no request");
 }
 
 Status Replay::RunRecords(const fs::path& path) {
@@ -138,10 +139,16 @@ Status Replay::RunRecords(const fs::path& path) {
   std::string record;
   for (size_t number = 1;; ++number) {
     const StatusOr<bool> more = reader.Next(record);
-    if (!more.ok()) return At(more.status(), path.native());
+    if (!more.ok()) {
+      return At(
+          Error(more.status().code(), "{}. Please verify your warmup data is in TFRecord format.",
+                MessageOf(more.status())),
+          path.native());
+    }
     if (!*more) break;
     if (number > kRequestsMax) {
-      return At(InvalidArgument("has more than {} records", kRequestsMax), path.native());
+      return At(InvalidArgument("Number of warmup records exceeds the maximum ({})", kRequestsMax),
+                path.native());
     }
     if (Status status = RunRecord(record, skipped); !status.ok()) {
       return At(status, fmt::format("{}: record {}", path.native(), number));

@@ -164,10 +164,13 @@ TEST_F(WarmUpTest, DamagedFilesAreErrors) {
   std::string bad = Record(1);
   bad.back() = static_cast<char>(bad.back() ^ 1);
   WriteRecords(bad);
-  EXPECT_THAT(Problem(StatusCode::kDataLoss), HasSubstr("the checksum of the record at byte 0"));
+  EXPECT_THAT(Problem(StatusCode::kDataLoss),
+              AllOf(HasSubstr("the checksum of the record at byte 0"),
+                    HasSubstr("Please verify your warmup data is in TFRecord format.")));
   WriteRecords(tfs::FakeRecord("\x32\x05 cut"));
-  EXPECT_EQ(Problem(StatusCode::kInvalidArgument),
-            AtRecord(1) + "is no tensorflow.serving.PredictionLog");
+  EXPECT_EQ(
+      Problem(StatusCode::kInvalidArgument),
+      AtRecord(1) + "Failed to parse warmup record: it is no tensorflow.serving.PredictionLog");
 }
 
 TEST_F(WarmUpTest, KindsThatAreNotServedAreSkippedAloud) {
@@ -190,13 +193,15 @@ TEST_F(WarmUpTest, KindsThatNobodyReplaysAreErrors) {
   PredictionLog log;
   WriteRecords(Record(1) + Record(log));
   EXPECT_EQ(Problem(StatusCode::kInvalidArgument),
-            AtRecord(2) + "is a PredictionLog without a request");
+            AtRecord(2) + "Unsupported log_type for warmup: the PredictionLog has no request");
   log.mutable_session_run_log()->mutable_request();
   WriteRecords(Record(log));
-  EXPECT_THAT(Problem(StatusCode::kUnimplemented), HasSubstr("is a SessionRun request"));
+  EXPECT_THAT(Problem(StatusCode::kUnimplemented),
+              HasSubstr("Unsupported log_type for warmup: SessionRun"));
   log.mutable_predict_streamed_log()->add_request();
   WriteRecords(Record(log));
-  EXPECT_THAT(Problem(StatusCode::kUnimplemented), HasSubstr("is a PredictStreamed request"));
+  EXPECT_THAT(Problem(StatusCode::kUnimplemented),
+              HasSubstr("Unsupported log_type for warmup: PredictStreamed"));
 }
 
 TEST_F(WarmUpTest, AThousandAreTheMost) {
@@ -206,7 +211,8 @@ TEST_F(WarmUpTest, AThousandAreTheMost) {
   EXPECT_TRUE(Run().ok());
   EXPECT_EQ(seen_.size(), 1000u);
   WriteRecords(records + Record(1));
-  EXPECT_THAT(Problem(StatusCode::kInvalidArgument), HasSubstr("has more than 1000 records"));
+  EXPECT_THAT(Problem(StatusCode::kInvalidArgument),
+              HasSubstr("Number of warmup records exceeds the maximum (1000)"));
   WriteRecords("");
   for (int i = 0; i < 1001; ++i) version_.Write(fmt::format("warmup/{}.pb", i), Predict(1));
   EXPECT_THAT(Problem(StatusCode::kInvalidArgument),

@@ -70,10 +70,10 @@ def test_wrong_flags(flags, text):
 
 
 @pytest.mark.parametrize('flag,content,text', [
-    ('model_config_file', 'model_config_list { config { nme: "a" } }', 'line 1, column 33'),
+    ('model_config_file', 'model_config_list { config { nme: "a" } }', '1:33: '),
     ('model_config_file', 'model_config_list { config { name: "a" } }', "model 'a' has no base_path"),
     ('model_config_file', '', 'there is no model_config_list'),
-    ('monitoring_config_file', 'prometheus_config { enable: "maybe" }', 'line 1, column 29'),
+    ('monitoring_config_file', 'prometheus_config { enable: "maybe" }', '1:29: '),
     ('model_config_file', 'model_config_list { config { name: "a" base_path: "/a" model_platform: "caffe" } }',
      "model 'a' requests the unsupported model_platform 'caffe': there is no backend 'caffe'; installed: "),
     ('model_config_file', 'model_config_list { config { name: "a" base_path: "builtin:identity" model_platform: "caffe" } }',

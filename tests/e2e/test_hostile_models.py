@@ -221,7 +221,7 @@ def test_config_files_as_editors_leave_them(tmp_path, start):
 
 @pytest.mark.parametrize('text, message', [
     (f'config {{ name: "a" base_path: "{HALF}" }} config {{ name: "a" base_path: "{HALF}" }}',
-     "two models have the name 'a'"),
+     "Illegal to list model a multiple times in config list"),
     (f'config {{ name: "" base_path: "{HALF}" }}', 'model 1 of the list has no name'),
     ('config { name: "a" base_path: "builtin:nothing" }', 'there is no built-in model "builtin:nothing"'),
     (f'config {{ name: "a" base_path: "{HALF}" version_labels {{ key: "x" value: -1 }} }}', 'negative'),

@@ -158,7 +158,7 @@ def test_switched_on_for_one_model(start, builtin_version):
 
 def test_too_many_records(start, builtin_version):
     write_records(builtin_version, *[predict_log(ONE)] * 1001)
-    assert 'has more than 1000 records' in error_of(start, builtin_version)
+    assert 'Number of warmup records exceeds the maximum (1000)' in error_of(start, builtin_version)
 
 
 def test_bad_format(start, builtin_version):
@@ -183,14 +183,15 @@ def test_a_compressed_file(start, builtin_version):
 
 def test_a_record_that_is_no_prediction_log(start, builtin_version):
     write_records(builtin_version, b'\xff\xff\xff')
-    assert 'record 1: is no tensorflow.serving.PredictionLog' in error_of(start, builtin_version)
+    said = 'record 1: Failed to parse warmup record: it is no tensorflow.serving.PredictionLog'
+    assert said in error_of(start, builtin_version)
 
 
 def test_recorded_session_runs_are_refused(start, builtin_version):
     log = prediction_log_pb2.PredictionLog()
     log.session_run_log.request.feed.add(name='x:0')
     write_records(builtin_version, log)
-    assert 'is a SessionRun request' in error_of(start, builtin_version)
+    assert 'Unsupported log_type for warmup: SessionRun' in error_of(start, builtin_version)
 
 
 def test_kinds_that_are_not_served_are_skipped(start, builtin_version):

@@ -197,7 +197,8 @@ StatusOr<std::vector<ConfiguredModel>> ConvertModelConfig(
       return InvalidArgument("{}: model {} of the list has no name", where, models.size() + 1);
     }
     if (!names.insert(entry.name()).second) {
-      return InvalidArgument("{}: two models have the name '{}'", where, entry.name());
+      return InvalidArgument("{}: Illegal to list model {} multiple times in config list", where,
+                             entry.name());
     }
     StatusOr<ConfiguredModel> model = ConvertModel(entry);
     if (!model.ok()) {

@@ -89,10 +89,11 @@ std::string ErrorOfModel(const std::string& fields) {
 
 TEST(ModelConfig, NamesTheLineOfASyntaxError) {
   const std::string error = ModelError("model_config_list {\n  config {\n    nam: \"a\"\n  }\n}\n");
-  EXPECT_THAT(error, HasSubstr("models.config is not a ModelServerConfig"));
-  EXPECT_THAT(error, HasSubstr("line 3, column "));
+  EXPECT_THAT(error, testing::StartsWith(
+                         "Invalid protobuf file: 'models.config': Error parsing text-format "
+                         "tensorflow.serving.ModelServerConfig: 3:"));
   EXPECT_THAT(error, HasSubstr("nam"));
-  EXPECT_THAT(ModelError("model_config_list {"), HasSubstr("line 1"));
+  EXPECT_THAT(ModelError("model_config_list {"), HasSubstr("Config: 1:"));
 }
 
 TEST(ModelConfig, RefusesWhatCannotBeServed) {
@@ -102,7 +103,7 @@ TEST(ModelConfig, RefusesWhatCannotBeServed) {
   EXPECT_THAT(ErrorOfModel("name: 'a'"), HasSubstr("model 'a' has no base_path"));
   EXPECT_THAT(ModelError("model_config_list { config { name: 'a' base_path: '/a' }"
                          " config { name: 'a' base_path: '/b' } }"),
-              HasSubstr("two models have the name 'a'"));
+              HasSubstr("models.config: Illegal to list model a multiple times in config list"));
   const std::string a = "name: 'a' base_path: '/a' ";
   EXPECT_THAT(ErrorOfModel(a + "penstock { memory_bytes: -1 }"),
               HasSubstr("model 'a' has a memory_bytes of -1, below 0"));
@@ -167,7 +168,9 @@ TEST(SslConfig, RefusesHalfOfIt) {
   EXPECT_THAT(error("server_key: 'k'"), HasSubstr("both needed"));
   EXPECT_THAT(error("server_key: 'k' server_cert: 'c' client_verify: true"),
               HasSubstr("needs custom_ca"));
-  EXPECT_THAT(error("server_key 'k'"), HasSubstr("ssl.config is not a SSLConfig"));
+  EXPECT_THAT(error("server_key 'k'"),
+              HasSubstr("Invalid protobuf file: 'ssl.config': Error parsing text-format "
+                        "tensorflow.serving.SSLConfig: 1:"));
 }
 
 TEST(BatchingParameters, ReadsAllOfThem) {

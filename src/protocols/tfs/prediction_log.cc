@@ -58,7 +58,8 @@ StatusOr<RecordedRequest> ReadPredictionLog(std::string_view record) {
   PredictionLog log;
   if (record.size() > kLengthMax ||
       !log.ParseFromArray(record.data(), static_cast<int>(record.size()))) {
-    return InvalidArgument("is no tensorflow.serving.PredictionLog");
+    return InvalidArgument(
+        "Failed to parse warmup record: it is no tensorflow.serving.PredictionLog");
   }
   RecordedRequest request;
   request.kind = KindOf(log);

@@ -53,7 +53,8 @@ TEST(PredictionLogTest, KnowsEveryKind) {
 TEST(PredictionLogTest, RefusesOtherBytes) {
   const auto request = ReadPredictionLog("\x32\x05 cut");
   EXPECT_EQ(request.status().code(), StatusCode::kInvalidArgument);
-  EXPECT_EQ(MessageOf(request.status()), "is no tensorflow.serving.PredictionLog");
+  EXPECT_EQ(MessageOf(request.status()),
+            "Failed to parse warmup record: it is no tensorflow.serving.PredictionLog");
 }
 
 }  // namespace

@@ -38,7 +38,7 @@ class FirstError final : public google::protobuf::io::ErrorCollector {
   void AddError(int line, google::protobuf::io::ColumnNumber column,
                 const std::string& message) override {
     if (!text_.empty()) return;
-    text_ = fmt::format("line {}, column {}: {}", line + 1, column + 1, message);
+    text_ = fmt::format("{}:{}: {}", line + 1, column + 1, message);
     if (TextPosition{line, column} >= end_)
       text_ += " (the text ends here: it is cut short, or a '}' is missing)";
   }
@@ -57,8 +57,9 @@ Status ParseTextFormat(std::string_view text, std::string_view file,
   google::protobuf::TextFormat::Parser parser;
   parser.RecordErrorsTo(&error);
   if (parser.ParseFromString(std::string(text), &message)) return OkStatus();
-  return InvalidArgument("{} is not a {} in protobuf's text format: {}", file,
-                         message.GetDescriptor()->name(), error.text());
+  // Two sentences of TensorFlow Serving: those who start it look for either.
+  return InvalidArgument("Invalid protobuf file: '{}': Error parsing text-format {}: {}", file,
+                         message.GetDescriptor()->full_name(), error.text());
 }
 
 }  // namespace penstock::tfs
