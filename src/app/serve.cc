@@ -50,10 +50,15 @@ class Signals final {
 
   // Blocks until one comes.
   int Wait() const {
-    int number = 0;
-    while (sigwait(&set_, &number) != 0) {
+    siginfo_t info{};
+    while (sigwaitinfo(&set_, &info) < 0) {
     }
-    return number;
+    if (info.si_signo == SIGHUP) {
+      PENSTOCK_LOG(kInfo,
+                   "SIGHUP from process {} of user {}: the model configuration is read again",
+                   info.si_pid, info.si_uid);
+    }
+    return info.si_signo;
   }
 
   // Ends the process when a further one to stop comes, or when `seconds` have passed.

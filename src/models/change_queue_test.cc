@@ -19,7 +19,8 @@ class ChangeQueueTest : public testing::Test {
     };
     const auto is_wanted = [this, what] { return what != gone_; };
     if (what == "*") {
-      queue_.Add(tfs::ReloadRequest{{}, deadline, is_wanted, done});
+      queue_.Add(tfs::ReloadRequest{
+          .models = {}, .deadline = deadline, .is_wanted = is_wanted, .done = done});
     } else {
       queue_.Add(ModelChange{.kind = kind,
                              .model = what.substr(0, 1),

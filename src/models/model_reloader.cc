@@ -53,27 +53,56 @@ bool NamesVersion(const ModelChange& change) {
   return change.kind == ModelChange::Kind::kPin || change.kind == ModelChange::Kind::kLabel;
 }
 
-std::string Describe(const ModelChange& change) {
+// For the log: what is asked for.
+std::string What(const ModelChange& change) {
   switch (change.kind) {
     case ModelChange::Kind::kPut:
       return fmt::format("put model {}", change.model);
     case ModelChange::Kind::kRemove:
-      return fmt::format("removed model {}", change.model);
+      return fmt::format("remove model {}", change.model);
     case ModelChange::Kind::kLoad:
-      return fmt::format("asked to load model {}", change.model);
+      return fmt::format("load model {}", change.model);
     case ModelChange::Kind::kUnload:
-      return fmt::format("unloaded model {}", change.model);
+      return fmt::format("unload model {}", change.model);
     case ModelChange::Kind::kLabel:
       return fmt::format("set label \"{}\" of model {} to version {}", change.label, change.model,
                          change.version.value);
     case ModelChange::Kind::kUnlabel:
-      return fmt::format("removed label \"{}\" of model {}", change.label, change.model);
+      return fmt::format("remove label \"{}\" of model {}", change.label, change.model);
     case ModelChange::Kind::kPin:
-      return fmt::format("pinned model {} to version {}", change.model, change.version.value);
+      return fmt::format("pin model {} to version {}", change.model, change.version.value);
     case ModelChange::Kind::kUnpin:
-      return fmt::format("unpinned model {}", change.model);
+      return fmt::format("unpin model {}", change.model);
   }
-  return fmt::format("changed model {}", change.model);
+  return fmt::format("change model {}", change.model);
+}
+
+std::string Describe(const ModelChange& change) {
+  return fmt::format("admin API, {}: {}", change.by, What(change));
+}
+
+std::string Describe(const tfs::ReloadRequest& request) {
+  constexpr size_t kNamedMax = 10;
+  std::string names;
+  for (size_t i = 0; i < std::min(request.models.size(), kNamedMax); ++i)
+    names += (i == 0 ? ": " : ", ") + request.models[i].name;
+  return fmt::format("HandleReloadConfigRequest, {}: replace the list of models by {}{}{}",
+                     request.by, request.models.size(), names,
+                     request.models.size() > kNamedMax ? ", ..." : "");
+}
+
+// Logs how a change ends, before `done` answers it.
+template <typename Done>
+Done LogEnd(std::string change, Done done) {
+  return [change = std::move(change), done = std::move(done)](Status status) mutable {
+    if (status.ok()) {
+      PENSTOCK_LOG(kInfo, "{}: done", change);
+    } else {
+      PENSTOCK_LOG(kWarning, "{}: {}: {}", change, StatusCodeName(status.code()),
+                   MessageOf(status));
+    }
+    done(std::move(status));
+  };
 }
 
 // Whoever asks for it wants more than to be told how an earlier load ended.
@@ -162,8 +191,15 @@ void ModelReloader::Enqueue(Kind request) {
   wake_.NotifyOne();
 }
 
-void ModelReloader::Submit(tfs::ReloadRequest request) { Enqueue(std::move(request)); }
-void ModelReloader::Submit(ModelChange change) { Enqueue(std::move(change)); }
+void ModelReloader::Submit(tfs::ReloadRequest request) {
+  request.done = LogEnd(Describe(request), std::move(request.done));
+  Enqueue(std::move(request));
+}
+
+void ModelReloader::Submit(ModelChange change) {
+  change.done = LogEnd(Describe(change), std::move(change.done));
+  Enqueue(std::move(change));
+}
 
 std::map<std::string, ModelPlace> ModelReloader::Places() const {
   MutexLock lock(mutex_);
@@ -322,17 +358,14 @@ void ModelReloader::ReadFile(FileLook look) {
 
 void ModelReloader::Serve(tfs::ReloadRequest request) {
   AwaitedModels awaited;
+  const std::string what = Describe(request);
   for (const tfs::ConfiguredModel& model : request.models) awaited.names.push_back(model.name);
   ModelOverrides overrides = overrides_;
   overrides.ForgetList();
   const Status applied =
       Apply(std::move(request.models), std::move(overrides), "ReloadConfigRequest");
-  if (!applied.ok()) {
-    PENSTOCK_LOG(kWarning, "the models stay as they are: {}", MessageOf(applied));
-    return request.done(applied);
-  }
-  PENSTOCK_LOG(kInfo, "a client has replaced the list of models: {}",
-               fmt::join(awaited.names, ", "));
+  if (!applied.ok()) return request.done(applied);
+  PENSTOCK_LOG(kInfo, "{}: in force", what);
   awaited.labels = LabelsToAwait();
   pending_.Add({.awaited = std::move(awaited),
                 .model = "",
@@ -348,7 +381,7 @@ void ModelReloader::Serve(ModelChange change) {
   std::optional<ModelOverrides> before;
   if (NamesVersion(change)) before = overrides_;
   if (const Status status = ApplyChange(change); !status.ok()) return change.done(status);
-  PENSTOCK_LOG(kInfo, "an operator has {}", Describe(change));
+  PENSTOCK_LOG(kInfo, "{}: in force", Describe(change));
   if (const Status status = WriteState(); !status.ok()) {
     return change.done(Error(status.code(),
                              "the change is in force, but will not outlive the server: {}",

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/request_id.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 
@@ -19,6 +21,11 @@ std::string_view RequestIdOf(const Call& call, RequestIdText& own) {
   if (is_usable) return given;
   const auto end = std::to_chars(own.data(), own.data() + own.size(), call.request_id(), 16).ptr;
   return {own.data(), static_cast<size_t>(end - own.data())};
+}
+
+std::string CallerOf(const Call& call) {
+  RequestIdText own;
+  return fmt::format("{} (request {})", call.head().peer, RequestIdOf(call, own));
 }
 
 }  // namespace penstock::net

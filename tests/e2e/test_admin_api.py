@@ -72,6 +72,35 @@ def test_the_list_says_what_there_is(start, tmp_path):
     assert call(server, 'GET', '/nobody')[0] == 404
 
 
+def test_the_log_says_what_was_changed_and_by_whom(start):
+    server = start({'half': HALF}, flags=[FULL])
+    connection = http.client.HTTPConnection('127.0.0.1', server.rest_port)
+
+    def ask(method, path, body, request_id):
+        connection.request(method, '/admin/v1/models' + path, body,
+                           {'content-type': 'application/json', 'x-request-id': request_id})
+        peer = '%s:%d' % connection.sock.getsockname()
+        response = connection.getresponse()
+        response.read()
+        return response.status, f'admin API, {peer} (request {request_id}): '
+
+    status, who = ask('PUT', '/more', '{"base_path": "builtin:half_plus_two"}', 'of-put')
+    assert status == 200
+    assert who + 'put model more: in force' in server.log() and who + 'put model more: done' in server.log()
+    status, who = ask('POST', '/half:pin', '{"version": 9}', 'of-pin')
+    assert status == 404
+    assert who + 'pin model half to version 9: NOT_FOUND: ' in server.log()
+    assert who + 'pin model half to version 9: in force' not in server.log()
+
+
+def test_a_byte_order_mark_before_a_body_is_skipped(unchanged):
+    connection = http.client.HTTPConnection('127.0.0.1', unchanged.rest_port)
+    connection.request('POST', '/admin/v1/models/half:label', b'\xef\xbb\xbf{"label": "a", "version": 1}',
+                       {'content-type': 'application/json'})
+    assert connection.getresponse().status == 200
+    assert call(unchanged, 'POST', '/half:label', {'label': 'a'})[0] == 200
+
+
 def test_by_default_models_may_only_be_looked_at(start):
     server = start({'half': HALF})
     for method, path in (('DELETE', '/half'), ('PUT', '/more'), ('POST', '/half:unload')):

@@ -3,6 +3,7 @@
 import concurrent.futures
 import json
 import os
+import re
 import signal
 import threading
 
@@ -98,6 +99,18 @@ def test_a_file_that_is_gone_is_said_once(start):
     assert server.log().count('the models stay as they are') == 1
 
 
+def test_the_log_says_who_changed_the_list(start):
+    server = start({'half': HALF})
+    assert reload(server, {'half': HALF, 'same': SAME}) is None
+    assert re.search(r'HandleReloadConfigRequest, \S+:\d+ \(request [0-9a-f]+\): replace the list of models by 2: '
+                     r'half, same: in force\n', server.log())
+    assert re.search(r'replace the list of models by 2: half, same: done\n', server.log())
+    assert reload(server, {'half': '/somewhere'}) is not None
+    assert re.search(r'\): replace the list of models by 1: half: INVALID_ARGUMENT: ', server.log())
+    server.process.send_signal(signal.SIGHUP)
+    eventually('it is logged', lambda: f'SIGHUP from process {os.getpid()} of user {os.getuid()}: ' in server.log())
+
+
 def test_a_client_replaces_the_list(start, tmp_path):
     server = start({'half': HALF})
     base = folder(tmp_path / 'more', [3, 4])
@@ -171,7 +184,7 @@ def test_a_list_does_not_wait_for_another(start, tmp_path):
     models = {'half': HALF, 'more': folder(tmp_path / 'm', [1])}  # never seen
     with concurrent.futures.ThreadPoolExecutor() as pool:
         first = pool.submit(reload, server, models)
-        eventually('the first list is in force', lambda: 'a client has replaced the list' in server.log())
+        eventually('the first list is in force', lambda: 'replace the list of models by' in server.log())
         assert reload(server, {'same': SAME}) is None
         error = first.result()
     assert error.code() == grpc.StatusCode.ABORTED and 'moved model' in error.details()

@@ -13,6 +13,7 @@
 #include "base/percent.h"
 #include "frontends/admin/admin_json.h"
 #include "frontends/admin/model_json.h"
+#include "net/request_id.h"
 #include "protocols/tfs/client_status.h"
 #include "serving/model_server_config.pb.h"
 
@@ -64,6 +65,13 @@ Status ReadJson(std::string_view body, std::string_view what, google::protobuf::
   // It begins with the path of the wrong field, which may be empty.
   why.remove_prefix(std::min(why.find_first_not_of(": "), why.size()));
   return InvalidArgument("the body is not {}: {:.300}", what, why);
+}
+
+// Some editors write a byte order mark before a text.
+std::string_view TextOf(const Slice& body) {
+  std::string_view text = body.view();
+  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
+  return text;
 }
 
 StatusOr<Struct> ParseObject(std::string_view body) {
@@ -203,6 +211,7 @@ void ModelAdminFrontend::Change(net::HttpCallRef call, std::string name,
   }
   ModelChange change;
   change.kind = meant->kind;
+  change.by = net::CallerOf(*call);
   change.model = name;
   Status status = CheckName(name);
   if (status.ok() && call->head().method != "DELETE") status = CheckContentType(call->head());
@@ -210,7 +219,7 @@ void ModelAdminFrontend::Change(net::HttpCallRef call, std::string name,
     status =
         InvalidArgument("the body has {} bytes, more than {}", call->body().size, kBodyBytesMax);
   }
-  if (status.ok() && meant->read != nullptr) status = meant->read(call->body().view(), change);
+  if (status.ok() && meant->read != nullptr) status = meant->read(TextOf(call->body()), change);
   if (!status.ok()) return RespondStatus(*call, status);
   change.deadline = call->deadline();
   change.is_wanted = [call] { return !call->cancel().IsCancelled(); };

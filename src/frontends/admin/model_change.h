@@ -19,6 +19,7 @@ struct ModelChange {
   enum class Kind { kPut, kRemove, kLoad, kUnload, kLabel, kUnlabel, kPin, kUnpin };
 
   Kind kind = Kind::kPut;
+  std::string by = "an operator";  // who asks for it, for the log
   std::string model;
   std::string config;           // of kPut: a tensorflow.serving.ModelConfig, serialized
   std::string label;            // of kLabel and kUnlabel

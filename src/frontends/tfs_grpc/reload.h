@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
@@ -14,6 +15,7 @@ namespace penstock::tfs {
 
 // A list of models that replaces the one that is served. One thread at a time.
 struct ReloadRequest {
+  std::string by = "a client";  // who asks for it, for the log
   std::vector<ConfiguredModel> models;
   SteadyTime deadline = kNoDeadline;
   std::function<bool()> is_wanted;  // false once the client has gone; any thread

@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "net/request_id.h"
 #include "protocols/tfs/client_status.h"
 #include "protocols/tfs/model_description.h"
 #include "serving/model_service.pb.h"
@@ -116,10 +117,17 @@ void Reload(const ReloadFunction& reload, const net::GrpcCallRef& call) {
   if (!request.ParseFromArray(message.data(), static_cast<int>(message.size()))) {
     return call->Finish(InvalidArgument("the message is not a well-formed ReloadConfigRequest"));
   }
+  if (!request.config().has_model_config_list()) {
+    return call->Finish(
+        InvalidArgument("ServerModelConfig type not supported by HandleReloadConfigRequest. Only "
+                        "ModelConfigList is "
+                        "currently supported; for no models send an empty one"));
+  }
   StatusOr<std::vector<ConfiguredModel>> models =
       ConvertModelConfig(request.config(), "ReloadConfigRequest");
   if (!models.ok()) return call->Finish(Truncated(models.status()));
-  reload({.models = *std::move(models),
+  reload({.by = net::CallerOf(*call),
+          .models = *std::move(models),
           .deadline = call->deadline(),
           .is_wanted = [call] { return !call->cancel().IsCancelled(); },
           .done =

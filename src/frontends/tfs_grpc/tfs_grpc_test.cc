@@ -324,7 +324,10 @@ TEST_F(TfsGrpcTest, HandsReloadsOn) {
 }
 
 TEST_F(TfsGrpcTest, RefusesReloadsThatNameNoList) {
-  EXPECT_EQ(ErrorOf(kReload, ReloadConfigRequest()).code(), StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(MessageOf(ErrorOf(kReload, ReloadConfigRequest()))),
+              testing::StartsWith("ServerModelConfig type not supported by "
+                                  "HandleReloadConfigRequest. Only ModelConfigList is currently "
+                                  "supported"));
   ReloadConfigRequest twice;
   for (int i = 0; i < 2; ++i) {
     auto& model = *twice.mutable_config()->mutable_model_config_list()->add_config();
@@ -332,7 +335,8 @@ TEST_F(TfsGrpcTest, RefusesReloadsThatNameNoList) {
     model.set_base_path("/m");
   }
   EXPECT_EQ(ErrorOf(kReload, twice),
-            InvalidArgument("ReloadConfigRequest: two models have the name 'm'"));
+            InvalidArgument(
+                "ReloadConfigRequest: Illegal to list model m multiple times in config list"));
   EXPECT_EQ(Send(kReload, "\xff").status.code(), StatusCode::kInvalidArgument);
   EXPECT_TRUE(reloads_.empty());
 }
