@@ -28,14 +28,15 @@ version, or builtin:NAME. The model is loaded for it. Exit code 1 if it cannot b
   --saved_model_tags=TAGS         as for serve, like these:
   --backend_directory=FOLDER
   --tensorflow_library=FOLDER
+  --tensorflow_op_libraries=PATHS
   --onnxruntime_library=PATH
   --log_level=LEVEL               shows what the runtimes print meanwhile; default off
 )";
 
 // Flags of serve that mean something here.
-constexpr std::array<std::string_view, 5> kServeFlags = {"saved_model_tags", "backend_directory",
-                                                         "tensorflow_library",
-                                                         "onnxruntime_library", "log_level"};
+constexpr std::array<std::string_view, 6> kServeFlags = {
+    "saved_model_tags",        "backend_directory",   "tensorflow_library",
+    "tensorflow_op_libraries", "onnxruntime_library", "log_level"};
 
 // Sends what is written to standard error into the void while it lives: what runtimes print there
 // before anyone can configure them. One thread at a time.

@@ -217,6 +217,11 @@ Status CheckPaths(const Settings& settings) {
     if (path.empty() || std::filesystem::exists(std::filesystem::status(path, error))) continue;
     return fail(flag, path, error.message());
   }
+  std::istringstream operations(settings.tensorflow_op_libraries);
+  for (std::string path; std::getline(operations, path, ',');) {
+    if (path.empty() || std::filesystem::exists(std::filesystem::status(path, error))) continue;
+    return fail("tensorflow_op_libraries", path, error.message());
+  }
   return OkStatus();
 }
 
@@ -228,13 +233,16 @@ BackendHostOptions MakeBackendOptions(const Settings& settings) {
       static_cast<int>(both != 0 ? both : settings.tensorflow_intra_op_parallelism);
   options.inter_op_threads =
       static_cast<int>(both != 0 ? both : settings.tensorflow_inter_op_parallelism);
-  const auto set_library = [&](const std::string& backend, const std::string& library) {
-    if (library.empty()) return;
-    options.options[backend].emplace_back("library", library);
-    options.set_by[backend] = fmt::format("--{}_library={}", backend, library);
+  const auto set = [&](const std::string& backend, const std::string& key,
+                       const std::string& value) {
+    if (value.empty()) return;
+    options.options[backend].emplace_back(key, value);
+    std::string& set_by = options.set_by[backend];
+    set_by += fmt::format("{}--{}_{}={}", set_by.empty() ? "" : " ", backend, key, value);
   };
-  set_library("tensorflow", settings.tensorflow_library);
-  set_library("onnxruntime", settings.onnxruntime_library);
+  set("tensorflow", "library", settings.tensorflow_library);
+  set("tensorflow", "op_libraries", settings.tensorflow_op_libraries);
+  set("onnxruntime", "library", settings.onnxruntime_library);
   return options;
 }
 

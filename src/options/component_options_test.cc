@@ -199,8 +199,15 @@ TEST_F(ComponentOptionsTest, PathsOfBackendsAreLookedAtBeforeTheStart) {
   EXPECT_EQ(problem(&Settings::onnxruntime_library, folder_ / "file/x"),
             "--onnxruntime_library=" + folder_ / "file/x" + ": Not a directory");
   EXPECT_EQ(problem(&Settings::onnxruntime_library, folder_ / "file"), "");
+  const std::string file = folder_ / "file";
+  EXPECT_EQ(problem(&Settings::tensorflow_op_libraries, file + ",,/nowhere"),
+            "--tensorflow_op_libraries=/nowhere: No such file or directory");
+  EXPECT_EQ(problem(&Settings::tensorflow_op_libraries, file + "," + folder_.path()), "");
   settings_.tensorflow_library = "/tf";
   EXPECT_EQ(MakeBackendOptions(settings_).set_by.at("tensorflow"), "--tensorflow_library=/tf");
+  settings_.tensorflow_op_libraries = "/text";
+  EXPECT_EQ(MakeBackendOptions(settings_).set_by.at("tensorflow"),
+            "--tensorflow_library=/tf --tensorflow_op_libraries=/text");
 }
 
 }  // namespace

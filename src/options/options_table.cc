@@ -46,7 +46,8 @@ const OptionRow kRows[] = {
      "Folder whose numbered folders are the versions of the model; s3://bucket/path, or "
      "builtin:identity or builtin:half_plus_two."},
     {kModels, "saved_model_tags", &Settings::saved_model_tags,
-     "Tags of the meta graph that is loaded from a SavedModel, separated by commas."},
+     "Tags of the meta graph that is loaded from a SavedModel, separated by commas; empty is the "
+     "graph without tags."},
     {kModels, "model_config_file_poll_wait_seconds", &Settings::model_config_file_poll_wait_seconds,
      "Time between two looks whether model_config_file has changed; 0 and less is never. SIGHUP "
      "reads it at once.",
@@ -257,6 +258,9 @@ const OptionRow kRows[] = {
      "Folder with a folder for each backend; empty is the folder backends beside the program."},
     {kBackends, "tensorflow_library", &Settings::tensorflow_library,
      "Folder with TensorFlow's shared libraries; empty searches the usual places."},
+    {kBackends, "tensorflow_op_libraries", &Settings::tensorflow_op_libraries,
+     "Shared libraries with operations for TensorFlow, such as TensorFlow Text's, separated by "
+     "commas; a folder stands for all *.so in it."},
     {kBackends, "onnxruntime_library", &Settings::onnxruntime_library,
      "Path of libonnxruntime.so; empty searches the usual places."},
     {kBackends, "tensorflow_session_parallelism", &Settings::tensorflow_session_parallelism,

@@ -95,6 +95,7 @@ struct Settings {
   // Backends
   std::string backend_directory;
   std::string tensorflow_library;
+  std::string tensorflow_op_libraries;
   std::string onnxruntime_library;
   int64_t tensorflow_session_parallelism = 0;
   int64_t tensorflow_intra_op_parallelism = 0;

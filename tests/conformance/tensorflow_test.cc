@@ -12,7 +12,10 @@ namespace penstock {
 namespace {
 
 using testing::ElementsAre;
+using testing::ElementsAreArray;
+using testing::EndsWith;
 using testing::HasSubstr;
+using testing::UnorderedElementsAre;
 namespace fs = std::filesystem;
 
 class TensorFlowTest : public testing::Test {
@@ -55,9 +58,108 @@ TEST_F(TensorFlowTest, TagsThatNoGraphHas) {
   for (const char* list : {"train", "gpu", "serve,train"}) {
     const std::string error = ErrorOf(path, {{"saved_model_tags", list}});
     EXPECT_THAT(error, HasSubstr(path));
-    EXPECT_THAT(error, HasSubstr("tags"));
+    EXPECT_THAT(error, HasSubstr("it has {serve}, {fast, train}, {}, {bare}"));
   }
-  EXPECT_THAT(ErrorOf(path, {{"saved_model_tags", ","}}), HasSubstr("saved_model_tags"));
+  EXPECT_THAT(ErrorOf(SampleModel("half_plus_two"), {{"saved_model_tags", ","}}),
+              HasSubstr("has no graph with the tags {}; it has {serve} (saved_model_tags says"));
+}
+
+TEST_F(TensorFlowTest, AGraphWithoutTags) {
+  for (const char* list : {"", ","}) {
+    EXPECT_THAT(Run(**Load(TestModel("tags"), {{"saved_model_tags", list}}), "x", "y"),
+                ElementsAre(5, 10));
+  }
+}
+
+TEST_F(TensorFlowTest, AGraphWithoutSignaturesIsLoadedWithANote) {
+  const auto model = *Load(TestModel("tags"), {{"saved_model_tags", "bare"}});
+  EXPECT_TRUE(model->info().signatures.empty());
+  EXPECT_THAT(model->info().notes, ElementsAre(HasSubstr("no signature that can be served")));
+}
+
+TEST_F(TensorFlowTest, ShapesAreForTensorFlowToDecide) {
+  const auto model = *Load(TestModel("declared_shapes"), {});
+  EXPECT_EQ(model->info().FindSignature("")->inputs[0].shape, Shape({-1, 1}));
+  EXPECT_THAT(Run(*model, "x", "y"), ElementsAre(2.5, 3));
+  const InferResponse refused = RunModel(*model, {{"x", Floats({1, 2, 3})}}, {}, "product");
+  EXPECT_EQ(refused.status.code(), StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(MessageOf(refused.status)),
+              EndsWith("; the signature declares x: [-1,1], the request has [3]"));
+}
+
+TEST_F(TensorFlowTest, SignaturesThatNoRequestCanUseAreLeftOut) {
+  const auto model = *Load(TestModel("odd_signatures"), {});
+  ASSERT_EQ(model->info().signatures.size(), 2U);
+  EXPECT_THAT(Run(*model, "x", "y"), ElementsAre(2, 4));
+  EXPECT_THAT(
+      model->info().notes,
+      UnorderedElementsAre(
+          HasSubstr("'int4' cannot be served and is left out: the input 'x' has the type 29"),
+          HasSubstr("the output 'y' is the tensor 'nowhere:0', which the graph does not have"),
+          HasSubstr("the input 's' is sparse"), HasSubstr("the input 'r' is composite"),
+          HasSubstr("the output 'list' has the type variant"),
+          HasSubstr("the output 'handle' has the type resource")));
+  EXPECT_THAT(model->info().signature_def_map, HasSubstr("__saved_model_init_op"));
+}
+
+TEST_F(TensorFlowTest, AReferenceIsOfItsBaseType) {
+  const auto model = *Load(TestModel("odd_signatures"), {});
+  EXPECT_EQ(model->info().FindSignature("count")->outputs[0].dtype, DType::kFloat32);
+  for (const float sum : {2.5F, 5.0F}) {
+    const Tensor by = MakeTensor<float>(DType::kFloat32, {}, {2.5});
+    const InferResponse response = RunModel(*model, {{"by", by}}, {}, "count");
+    EXPECT_THAT(Values<float>(Output(response, "total")), ElementsAre(sum));
+  }
+}
+
+TEST_F(TensorFlowTest, AnOutputThatIsAnInput) {
+  const auto model = *Load(TestModel("pass_through"), {});
+  const Tensor key = MakeTensor<int64_t>(DType::kInt64, {2}, {7, 8});
+  const std::vector<std::string> words = {"a", "a note that is longer than a small string"};
+  InferResponse response =
+      RunModel(*model, {{"key", key}, {"note", Strings(words)}, {"x", Floats({1, 2})}});
+  EXPECT_THAT(Values<int64_t>(Output(response, "key")), ElementsAre(7, 8));
+  EXPECT_THAT(StringValues(Output(response, "note")), ElementsAreArray(words));
+  EXPECT_THAT(Values<float>(Output(response, "y")), ElementsAre(2, 4));
+  // Also one that is left out.
+  response = RunModel(*model, {{"key", key}, {"x", Floats({1, 2})}}, {"note"});
+  EXPECT_THAT(StringValues(Output(response, "note")), ElementsAre("none"));
+}
+
+TEST_F(TensorFlowTest, TwoInputsThatAreOneTensor) {
+  const auto model = *Load(TestModel("pass_through"), {});
+  const std::vector<std::string> words = {"one", "three"};
+  const std::vector<std::string> others = {"one", "two"};
+  const auto run = [&](const std::vector<std::string>& a, const std::vector<std::string>& b) {
+    return RunModel(*model, {{"a", Strings(a)}, {"b", Strings(b)}}, {}, "twice");
+  };
+  const InferResponse response = run(words, words);
+  EXPECT_THAT(Values<int32_t>(Output(response, "length")), ElementsAre(3, 5));
+  EXPECT_THAT(StringValues(Output(response, "again")), ElementsAreArray(words));
+  EXPECT_THAT(std::string(MessageOf(run(words, others).status)),
+              HasSubstr("the inputs 'a' and 'b' are one tensor of the graph"));
+}
+
+TEST_F(TensorFlowTest, AGraphThatAsksForAGpuRunsOnTheCpu) {
+  EXPECT_THAT(Run(**Load(TestModel("placed_on_gpu"), {}), "x", "y"), ElementsAre(2.5, 3));
+}
+
+TEST_F(TensorFlowTest, AFrozenGraphThatIsCalledSavedModel) {
+  fs::copy_file(TestModel("frozen") + "/model.pb", folder_ / "saved_model.pb");
+  const auto model = *Load(folder_.path(), {});
+  EXPECT_THAT(Run(*model, "x", "y"), ElementsAre(2.5, 3));
+  EXPECT_THAT(model->info().notes, ElementsAre(HasSubstr("call it model.pb")));
+}
+
+TEST_F(TensorFlowTest, AVersionWithoutItsVariablesIsIncomplete) {
+  for (const char* name : {"counter", "odd_signatures"}) {
+    fs::copy_file(TestModel(name) + "/saved_model.pb", folder_ / "saved_model.pb",
+                  fs::copy_options::overwrite_existing);
+    const Status status = Load(folder_.path(), {}).status();
+    EXPECT_EQ(status.code(), StatusCode::kNotFound);
+    EXPECT_THAT(std::string(MessageOf(status)),
+                HasSubstr("the version is incomplete: saved_model.pb has variables, but there is"));
+  }
 }
 
 TEST_F(TensorFlowTest, FrozenGraphByItself) {

@@ -103,6 +103,7 @@ OF_RUNTIMES = {
     'saved_model_that_is_a_folder': ('saved_model.pb', directory('saved_model.pb')),
     'saved_model_that_is_a_pipe': ('saved_model.pb is no regular file', pipe('saved_model.pb')),
     'pipe_among_the_variables': ('variables/more is no regular file but a pipe', HALF_PLUS_THREE, pipe('variables/more')),
+    'only_variables': ('the version is incomplete', HALF_PLUS_THREE, without('saved_model.pb')),
     'no_variables': ('variables', HALF_PLUS_THREE, without('variables')),
     'no_variable_data': ('variables', HALF_PLUS_THREE, without(VARIABLES)),
     'truncated_variables': ('variables', sample('digits'), cut(VARIABLES, 0.5)),

@@ -156,20 +156,22 @@ def frozen(folder):
 
 @model
 def tags(folder):
-    """Two graphs in one SavedModel: y = 2 x under the tag serve, y = 3 x under train and fast."""
+    """Graphs in one SavedModel: y = 2 x under the tag serve, y = 3 x under train and fast, y = 5 x without a tag, and
+    one without signatures under bare."""
     tf1 = tf.compat.v1
     builder = None
-    for names, factor in ((['serve'], 2.0), (['train', 'fast'], 3.0)):
+    for names, factor in ((['serve'], 2.0), (['train', 'fast'], 3.0), ([], 5.0), (['bare'], 0.0)):
         with tf1.Graph().as_default(), tf1.Session() as session:
             x = tf1.placeholder(tf.float32, [None], 'x')
             signature = tf1.saved_model.predict_signature_def({'x': x}, {'y': x * factor})
+            signatures = {} if names == ['bare'] else {'serving_default': signature}
             if builder is None:
                 shutil.rmtree(folder, ignore_errors=True)
                 builder = tf1.saved_model.Builder(folder)
-                builder.add_meta_graph_and_variables(session, names, {'serving_default': signature},
+                builder.add_meta_graph_and_variables(session, names, signatures,
                                                      strip_default_attrs=True)
             else:
-                builder.add_meta_graph(names, {'serving_default': signature}, strip_default_attrs=True)
+                builder.add_meta_graph(names, signatures, strip_default_attrs=True)
     builder.save()
     tidy(folder)
 
@@ -188,6 +190,93 @@ def shapes(folder):
                                     'tensorflow/serving/predict'),
             'transpose': make({'matrix': info(matrix)}, {'transposed': info(tf.transpose(matrix))},
                               'tensorflow/serving/predict')})
+
+
+@model
+def declared_shapes(folder):
+    """Signatures that declare [-1,1]: y = x / 2 + 2 takes any shape all the same, the matrix product does not."""
+    tf1 = tf.compat.v1
+    with tf1.Graph().as_default(), tf1.Session() as session:
+        x = tf1.placeholder(tf.float32, None, 'x')
+        def signature(y):
+            built = tf1.saved_model.predict_signature_def({'x': x}, {'y': y})
+            for each in (built.inputs['x'], built.outputs['y']):
+                each.tensor_shape.CopyFrom(tf.TensorShape([None, 1]).as_proto())
+            return built
+        save_graph(session, folder, {'serving_default': signature(x * 0.5 + 2.0),
+                                     'product': signature(tf.matmul(x, [[3.0]]))})
+
+
+@model
+def odd_signatures(folder):
+    """One plain signature, one with a reference variable of TensorFlow 1, and some that no request can use."""
+    tf1 = tf.compat.v1
+    def edit(saved):
+        signatures = saved.meta_graphs[0].signature_def
+        signatures['__saved_model_init_op'].outputs['__saved_model_init_op'].name = 'init'
+        signatures['int4'].CopyFrom(signatures['serving_default'])
+        signatures['int4'].inputs['x'].dtype = 29
+        signatures['missing'].CopyFrom(signatures['serving_default'])
+        signatures['missing'].outputs['y'].name = 'nowhere:0'
+    with tf1.Graph().as_default(), tf1.Session() as session:
+        info = tf1.saved_model.build_tensor_info
+        def signature(inputs, outputs):
+            return tf1.saved_model.build_signature_def({name: info(each) for name, each in inputs.items()},
+                                                       {name: info(each) for name, each in outputs.items()},
+                                                       'tensorflow/serving/predict')
+        x = tf1.placeholder(tf.float32, [None], 'x')
+        y = tf.identity(x * 2.0, 'y')
+        by = tf1.placeholder(tf.float32, [], 'by')
+        total = tf1.Variable(0.0, name='total', use_resource=False)
+        added = tf1.assign_add(total, by)
+        sparse = tf1.sparse_placeholder(tf.float32, [None, 3], 'sparse')
+        ragged = tf1.ragged.placeholder(tf.int64, 1, [], 'ragged')
+        variant = tf.raw_ops.TensorListReserve(element_shape=-1, num_elements=2, element_dtype=tf.float32)
+        table = tf.raw_ops.VarHandleOp(dtype=tf.float32, shape=[], shared_name='unused', name='handle')
+        tf1.global_variables_initializer().run()
+        save_graph(session, folder, {
+            'serving_default': signature({'x': x}, {'y': y}), 'count': signature({'by': by}, {'total': added}),
+            'sparse': signature({'s': sparse}, {'y': tf1.sparse_reduce_sum(sparse)}),
+            'ragged': signature({'r': ragged}, {'y': ragged.flat_values}),
+            'variant': signature({'x': x}, {'list': variant}), 'resource': signature({'x': x}, {'handle': table})},
+            edit)
+
+
+@model
+def pass_through(folder):
+    """An output that is an input, and two inputs that are one tensor."""
+    tf1 = tf.compat.v1
+    def edit(saved):
+        signature = saved.meta_graphs[0].signature_def['serving_default']
+        signature.defaults['note'].CopyFrom(tf.make_tensor_proto(['none'], tf.string))
+    with tf1.Graph().as_default(), tf1.Session() as session:
+        predict = tf1.saved_model.predict_signature_def
+        x, key = tf1.placeholder(tf.float32, [None], 'x'), tf1.placeholder(tf.int64, [None], 'key')
+        note = tf1.placeholder(tf.string, [None], 'note')
+        y = tf.identity(x * 2.0, 'y')
+        save_graph(session, folder, {
+            'serving_default': predict({'x': x, 'key': key, 'note': note}, {'y': y, 'key': key, 'note': note}),
+            'twice': predict({'a': note, 'b': note}, {'length': tf.strings.length(note), 'again': note})}, edit)
+
+
+@model
+def placed_on_gpu(folder):
+    """A frozen graph that asks for a GPU: y = x / 2 + 2."""
+    with tf.Graph().as_default() as graph:
+        x = tf.compat.v1.placeholder(tf.float32, [None], 'x')
+        with tf.device('/GPU:0'):
+            tf.identity(x * 0.5 + 2.0, 'y')
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, 'model.pb'), 'wb') as file:
+        file.write(graph.as_graph_def().SerializeToString(deterministic=True))
+
+
+@model
+def op_libraries(folder):
+    """Below it, as servers without the library cannot load them: case_fold/, an operation of TensorFlow Text."""
+    import tensorflow_text
+    folder = os.path.join(os.path.dirname(folder), 'case_fold', '1')
+    _save(folder, lambda text: {'folded': tensorflow_text.case_fold_utf8(text)}, spec([None], tf.string, 'text'))
 
 
 def _save(folder, function, *specs, edit=None):

@@ -54,15 +54,15 @@ def save_module(module, folder, signatures, edit=None):
     tidy(folder, edit)
 
 
-def save_graph(session, folder, signatures):
-    """Writes a TensorFlow 1 session as a SavedModel. `signatures`: {name: SignatureDef}."""
+def save_graph(session, folder, signatures, edit=None):
+    """Writes a TensorFlow 1 session as a SavedModel. `signatures`: {name: SignatureDef}. `edit` may change the message."""
     folder = os.path.abspath(folder)
     _fresh(folder)
     builder = tf.compat.v1.saved_model.Builder(folder)
     builder.add_meta_graph_and_variables(session, [tf.saved_model.SERVING], signature_def_map=signatures,
                                          strip_default_attrs=True)
     builder.save()
-    tidy(folder)
+    tidy(folder, edit)
 
 
 def save_onnx(folder, nodes, inputs, outputs, initializers=(), opsets=(('', ONNX_OPSET),), file='model.onnx',

@@ -101,6 +101,12 @@ StatusOr<InstalledBackend> ChooseBackend(const std::vector<InstalledBackend>& ba
   for (const InstalledBackend& backend : backends) {
     if (AnyFits(backend.patterns, files)) fitting.push_back(backend);
   }
+  if (fitting.empty() && std::find(files.begin(), files.end(), "variables") != files.end()) {
+    return InvalidArgument(
+        "the version is incomplete: {} has the folder variables of a SavedModel, but no "
+        "saved_model.pb (files: {})",
+        version_path, ListOrNone(files));
+  }
   if (fitting.empty()) {
     return InvalidArgument(
         "no backend takes the folder {} (files: {}; installed backends: {}); a model folder holds "

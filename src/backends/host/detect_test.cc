@@ -79,6 +79,15 @@ TEST_F(DetectTest, NoBackendFits) {
   EXPECT_THAT(std::string(MessageOf(status)), HasSubstr("installed backends: one"));
 }
 
+TEST_F(DetectTest, VariablesAloneAreAnIncompleteVersion) {
+  AddBackend("one", "model.one\n");
+  root_.Write("a/variables/variables.index");
+  const Status status = Choose("", "a").status();
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(MessageOf(status)), HasSubstr("the version is incomplete: "));
+  EXPECT_THAT(std::string(MessageOf(status)), HasSubstr("no saved_model.pb"));
+}
+
 TEST_F(DetectTest, TheListOfFilesInTheMessageIsShort) {
   for (char c = 'a'; c <= 'z'; ++c) root_.Write(std::string("full/file_") + c);
   const Status status = Choose("", "full").status();

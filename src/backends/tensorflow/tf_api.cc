@@ -25,7 +25,7 @@ TfApi TfApi::Open(const std::string& path) {
   return api;
 }
 
-void CallStatus::Check(std::string_view context) const {
+void CallStatus::Check(std::string_view context, std::string_view after) const {
   if (ok()) return;
   std::string_view text = api_.Message(status_);
   // What follows names nodes of the graph and lines of the code that built it.
@@ -33,7 +33,7 @@ void CallStatus::Check(std::string_view context) const {
     text = text.substr(0, text.find(trace));
   }
   throw plugin::Error(static_cast<int32_t>(api_.GetCode(status_)),
-                      std::string(context) + std::string(text));
+                      std::string(context) + std::string(text) + std::string(after));
 }
 
 void SessionDeleter::operator()(TF_Session* session) const {

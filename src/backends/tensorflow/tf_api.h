@@ -26,7 +26,8 @@ namespace penstock::tensorflow {
                               X(OperationOutputType) X(OperationOutputNumConsumers)              \
                                   X(NewSessionOptions) X(DeleteSessionOptions) X(SetConfig)      \
                                       X(NewSession) X(LoadSessionFromSavedModel) X(CloseSession) \
-                                          X(DeleteSession) X(SessionRun)
+                                          X(DeleteSession) X(SessionRun)         \
+                                              X(LoadLibrary) X(AddInput)
 // clang-format on
 
 // The functions, without their prefix TF_. Immutable after Open.
@@ -61,8 +62,9 @@ class CallStatus final {
 
   TF_Status* get() const { return status_; }
   bool ok() const { return api_.GetCode(status_) == TF_OK; }
-  // Throws it as Error, without the trace of graph nodes and after `context`, unless it is OK.
-  void Check(std::string_view context = {}) const;
+  // Throws Error unless it is OK: `context`, TensorFlow's text without the trace of graph nodes,
+  // and `after`.
+  void Check(std::string_view context = {}, std::string_view after = {}) const;
 
  private:
   const TfApi& api_;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // SavedModels and frozen graphs on TensorFlow's C interface.
-// Option of the backend: "library" (see FindRuntimeLibrary).
-// Options of a load: "saved_model_tags" (comma-separated, default "serve"); for a frozen graph
-// "inputs" and "outputs" (see MakeSignature), also as lines of signature.txt in the model's folder.
+// Options of the backend: "library" (see FindRuntimeLibrary) and "op_libraries" (see
+// LoadOperations). Options of a load: "saved_model_tags" (comma-separated, default "serve"; may be
+// empty); for a frozen graph "inputs" and "outputs" (see MakeSignature), also as lines of
+// signature.txt in the model's folder.
 #include <cstdlib>
 #include <string>
 #include <utility>
@@ -10,6 +11,7 @@
 #include "penstock/backend.hpp"
 #include "tf_api.h"
 #include "tf_model.h"
+#include "tf_operations.h"
 #include "wire.h"
 
 namespace penstock::tensorflow {
@@ -18,6 +20,7 @@ namespace {
 // Fields of ConfigProto.
 constexpr uint32_t kIntraOpThreads = 2;
 constexpr uint32_t kInterOpThreads = 5;
+constexpr uint32_t kAllowSoftPlacement = 7;
 
 // TensorFlow reads these when it is opened; what the user has set stays.
 void SetEnvironment() {
@@ -31,6 +34,8 @@ std::string ConfigBytes(const PenstockHost& host) {
   std::string config;
   AppendVarintField(config, kIntraOpThreads, host.intra_op_threads);
   AppendVarintField(config, kInterOpThreads, host.inter_op_threads);
+  // A graph that was placed on a device which is not here runs on the CPU.
+  AppendVarintField(config, kAllowSoftPlacement, 1);
   return config;
 }
 
@@ -43,6 +48,7 @@ class TfBackend final : public plugin::Backend {
     SetEnvironment();
     api_ = TfApi::Open(
         plugin::FindRuntimeLibrary(host, "PENSTOCK_TENSORFLOW_LIBRARY", "libtensorflow_cc.so*"));
+    LoadOperations(api_, plugin::OptionOr({host.options, host.option_count}, "op_libraries", ""));
     options_ = SessionOptionsPtr(api_.NewSessionOptions(), {&api_});
     const std::string config = ConfigBytes(host);
     CallStatus status(api_);

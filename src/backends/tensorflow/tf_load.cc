@@ -11,23 +11,20 @@
 #include <utility>
 
 #include "tf_model.h"
-#include "wire.h"
+#include "tf_saved_model.h"
 
 namespace penstock::tensorflow {
 namespace {
 
 using plugin::Error;
 
+// Empty: the graph without tags.
 std::vector<std::string> ReadTags(std::string_view list) {
   std::vector<std::string> tags;
   while (!list.empty()) {
     const size_t comma = std::min(list.find(','), list.size());
     if (comma > 0) tags.emplace_back(list.substr(0, comma));
     list.remove_prefix(std::min(comma + 1, list.size()));
-  }
-  if (tags.empty()) {
-    throw Error(PENSTOCK_INVALID_ARGUMENT,
-                "saved_model_tags names no tag; a model for serving has the tag \"serve\"");
   }
   return tags;
 }
@@ -84,10 +81,17 @@ std::string FromSignatureFile(const std::string& folder, const std::string& key)
   return {};
 }
 
+// What helps against an error of a load, for behind it.
+std::string_view HintFor(const TfApi& api, const CallStatus& status) {
+  const std::string_view text = api.Message(status.get());
+  return text.find("Op type not registered") == std::string_view::npos
+             ? ""
+             : " (--tensorflow_op_libraries loads libraries with further operations)";
+}
+
 LoadedGraph LoadFrozen(const TfApi& api, const TF_SessionOptions* session_options,
-                       const plugin::LoadArguments& arguments) {
+                       const plugin::LoadArguments& arguments, const std::string& file) {
   const std::string folder(arguments.folder);
-  const std::string file = FrozenGraphFile(folder);
   const std::string bytes = ReadFile(file);
   LoadedGraph result;
   result.graph = GraphPtr(api.NewGraph(), {&api});
@@ -96,12 +100,12 @@ LoadedGraph LoadFrozen(const TfApi& api, const TF_SessionOptions* session_option
   TF_Buffer graph_def{bytes.data(), bytes.size(), nullptr};
   api.GraphImportGraphDef(result.graph.get(), &graph_def, options, status.get());
   api.DeleteImportGraphDefOptions(options);
-  status.Check(file + " is not a frozen graph that can be loaded: ");
+  status.Check(file + " is not a frozen graph that can be loaded: ", HintFor(api, status));
   const auto named = [&](const std::string& key) {
     const std::string_view option = plugin::OptionOr(arguments.options, key, "");
     return option.empty() ? FromSignatureFile(folder, key) : std::string(option);
   };
-  result.signatures.push_back(
+  result.signatures.bound.push_back(
       MakeSignature(api, result.graph.get(), named("inputs"), named("outputs")));
   result.session =
       SessionPtr(api.NewSession(result.graph.get(), session_options, status.get()), {&api});
@@ -109,38 +113,41 @@ LoadedGraph LoadFrozen(const TfApi& api, const TF_SessionOptions* session_option
   return result;
 }
 
-// True if the MetaGraphDef names an operation that restores variables.
-bool HasRestoreOperation(std::string_view meta_graph) {
-  enum : uint32_t { kMetaGraphSaverDef = 3, kSaverRestoreOpName = 3 };
-  for (WireReader reader(meta_graph); reader.Next();) {
-    if (reader.field() != kMetaGraphSaverDef) continue;
-    for (WireReader saver(reader.bytes()); saver.Next();) {
-      if (saver.field() == kSaverRestoreOpName && !saver.bytes().empty()) return true;
-    }
-  }
-  return false;
+// TensorFlow loads some SavedModels without their variables, and then each run fails: a folder that
+// was half copied must not take the place of a good version.
+void CheckVariables(std::string_view meta_graph, const std::string& folder) {
+  const std::string index = folder + "/variables/variables.index";
+  if (IsFile(index) || !NeedsVariables(meta_graph)) return;
+  throw Error(PENSTOCK_NOT_FOUND,
+              "the version is incomplete: saved_model.pb has variables, but there is no " + index +
+                  " to read them from");
 }
 
-// TensorFlow loads a SavedModel without its variables, and then each run fails: a folder that was
-// half copied must not take the place of a good version.
-void CheckVariables(const TfApi& api, TF_Graph* graph, std::string_view meta_graph,
-                    const std::string& folder) {
-  const std::string index = folder + "/variables/variables.index";
-  if (IsFile(index) || !HasRestoreOperation(meta_graph)) return;
-  size_t position = 0;
-  while (TF_Operation* const operation = api.GraphNextOperation(graph, &position)) {
-    const std::string_view type = api.OperationOpType(operation);
-    if (type != "VarHandleOp" && type != "VariableV2") continue;
-    throw Error(PENSTOCK_NOT_FOUND,
-                "the SavedModel has variables, but there is no " + index + " to read them from");
+// Throws why TensorFlow could not load the SavedModel, in better words than its own where they are
+// known.
+void ThrowLoadError(const TfApi& api, const CallStatus& status, const std::string& folder,
+                    const std::vector<std::string>& tags) {
+  const std::string file = folder + "/saved_model.pb";
+  if (IsFile(file)) {
+    const std::string saved_model = ReadFile(file);
+    const std::string_view meta_graph = FindMetaGraph(saved_model, tags);
+    const std::string has = ListTagSets(saved_model);
+    if (meta_graph.empty() && !has.empty()) {
+      throw Error(PENSTOCK_NOT_FOUND, "saved_model.pb has no graph with the tags " +
+                                          TagSetText(tags) + "; it has " + has +
+                                          " (saved_model_tags says which one to load)");
+    }
+    CheckVariables(meta_graph, folder);
   }
+  status.Check("the SavedModel (saved_model.pb, variables/, assets/) cannot be loaded: ",
+               HintFor(api, status));
 }
 
 LoadedGraph LoadSavedModel(const TfApi& api, const TF_SessionOptions* session_options,
                            const TF_Buffer* run_options, const plugin::LoadArguments& arguments) {
+  const std::string folder(arguments.folder);
   const std::vector<std::string> tags =
       ReadTags(plugin::OptionOr(arguments.options, "saved_model_tags", "serve"));
-  CheckRegular(std::string(arguments.folder) + "/saved_model.pb");
   std::vector<const char*> tag_pointers;
   for (const std::string& tag : tags) tag_pointers.push_back(tag.c_str());
   LoadedGraph result;
@@ -148,14 +155,13 @@ LoadedGraph LoadSavedModel(const TfApi& api, const TF_SessionOptions* session_op
   const BufferPtr meta_graph(api.NewBuffer(), {&api});
   CallStatus status(api);
   result.session =
-      SessionPtr(api.LoadSessionFromSavedModel(
-                     session_options, run_options, std::string(arguments.folder).c_str(),
-                     tag_pointers.data(), static_cast<int>(tag_pointers.size()), result.graph.get(),
-                     meta_graph.get(), status.get()),
+      SessionPtr(api.LoadSessionFromSavedModel(session_options, run_options, folder.c_str(),
+                                               tag_pointers.data(), static_cast<int>(tags.size()),
+                                               result.graph.get(), meta_graph.get(), status.get()),
                  {&api});
-  status.Check("the SavedModel (saved_model.pb, variables/, assets/) cannot be loaded: ");
+  if (!status.ok()) ThrowLoadError(api, status, folder, tags);
   const std::string_view meta(static_cast<const char*>(meta_graph->data), meta_graph->length);
-  CheckVariables(api, result.graph.get(), meta, std::string(arguments.folder));
+  CheckVariables(meta, folder);
   result.signatures = ReadSignatures(api, result.graph.get(), meta);
   return result;
 }
@@ -165,10 +171,17 @@ LoadedGraph LoadSavedModel(const TfApi& api, const TF_SessionOptions* session_op
 LoadedGraph LoadGraph(const TfApi& api, const TF_SessionOptions* session_options,
                       const TF_Buffer* run_options, const plugin::LoadArguments& arguments) {
   const std::string folder(arguments.folder);
+  CheckRegular(folder + "/saved_model.pb");
+  if (StartsAsGraph(folder + "/saved_model.pb")) {
+    LoadedGraph frozen = LoadFrozen(api, session_options, arguments, folder + "/saved_model.pb");
+    frozen.signatures.notes.emplace_back(
+        "saved_model.pb is a frozen graph (a GraphDef) and no SavedModel: call it model.pb");
+    return frozen;
+  }
   if (IsFile(folder + "/saved_model.pb") || IsFile(folder + "/saved_model.pbtxt")) {
     return LoadSavedModel(api, session_options, run_options, arguments);
   }
-  return LoadFrozen(api, session_options, arguments);
+  return LoadFrozen(api, session_options, arguments, FrozenGraphFile(folder));
 }
 
 }  // namespace penstock::tensorflow

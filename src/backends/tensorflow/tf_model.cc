@@ -27,11 +27,44 @@ int64_t NowNs() {
   return now.tv_sec * 1'000'000'000 + now.tv_nsec;
 }
 
-plugin::Description Describe(const std::vector<BoundSignature>& signatures) {
+plugin::Description Describe(const ModelSignatures& signatures) {
   plugin::Description description;
-  for (const BoundSignature& bound : signatures) description.signatures.push_back(bound.signature);
+  for (const BoundSignature& bound : signatures.bound) {
+    description.signatures.push_back(bound.signature);
+  }
+  description.flags = PENSTOCK_ANY_SHAPE;
   description.alignment = 64;
+  description.notes = signatures.notes;
+  description.signature_def_map = signatures.signature_def_map;
   return description;
+}
+
+std::string ShapeText(const int64_t* shape, size_t rank) {
+  std::string text = "[";
+  for (size_t i = 0; i < rank; ++i) text += (i > 0 ? "," : "") + std::to_string(shape[i]);
+  return text + "]";
+}
+
+bool ShapeFits(const plugin::TensorSpec& spec, const PenstockTensor& tensor) {
+  if (spec.unknown_rank) return true;
+  if (spec.shape.size() != tensor.rank) return false;
+  for (size_t i = 0; i < tensor.rank; ++i) {
+    if (spec.shape[i] >= 0 && spec.shape[i] != tensor.shape[i]) return false;
+  }
+  return true;
+}
+
+// For behind TensorFlow's own words: the inputs whose shapes are not those that were declared.
+std::string ShapesThatDiffer(const plugin::Signature& signature, const plugin::Request& request) {
+  std::string text;
+  for (const PenstockNamedTensor& input : request.inputs()) {
+    const plugin::TensorSpec& spec = signature.inputs[input.index];
+    if (ShapeFits(spec, input.tensor)) continue;
+    text += "; the signature declares " + spec.name + ": " +
+            ShapeText(spec.shape.data(), spec.shape.size()) + ", the request has " +
+            ShapeText(input.tensor.shape, input.tensor.rank);
+  }
+  return text;
 }
 
 }  // namespace
@@ -48,8 +81,8 @@ struct TfModel::Call {
       : api(tf),
         signature(bound),
         request(run),
-        given(bound.inputs.size()),
-        feeds(bound.inputs.size()),
+        given(bound.feeds.size()),
+        feeds(bound.feeds.size()),
         fetched(bound.outputs.size()),
         tensors(bound.outputs.size()),
         values(bound.outputs.size()),
@@ -68,8 +101,8 @@ struct TfModel::Call {
   const TfApi& api;
   const BoundSignature& signature;
   plugin::Request& request;
-  plugin::SmallArray<TensorPtr> given;       // by input; null: its default is fed
-  plugin::SmallArray<TF_Tensor*> feeds;      // by input
+  plugin::SmallArray<TensorPtr> given;       // by feed; null: its default is fed
+  plugin::SmallArray<TF_Tensor*> feeds;      // by feed
   plugin::SmallArray<uint32_t> fetched;      // by position: index of the output
   plugin::SmallArray<TF_Output> tensors;     // by position
   plugin::SmallArray<TF_Tensor*> values;     // by position
@@ -92,7 +125,7 @@ TfModel::~TfModel() {
 }
 
 void TfModel::Run(plugin::Request&& request) {
-  Call call(api_, loaded_.signatures[request.signature_index()], request);
+  Call call(api_, loaded_.signatures.bound[request.signature_index()], request);
   Feed(call);
   ChooseOutputs(call);
   RunSession(call);
@@ -114,16 +147,32 @@ void TfModel::Run(plugin::Request&& request) {
 
 void TfModel::Feed(Call& call) const {
   const BoundSignature& signature = call.signature;
-  for (const PenstockNamedTensor& input : call.request.inputs()) {
-    call.given[input.index] = ToTensorFlow(api_, input.tensor);
-    call.feeds[input.index] = call.given[input.index].get();
-  }
-  for (size_t i = 0; i < call.feeds.size(); ++i) {
-    if (call.feeds[i] == nullptr) call.feeds[i] = signature.defaults[i].get();
-    if (call.feeds[i] == nullptr) {
+  for (const PenstockNamedTensor& input : call.request.inputs()) FeedInput(call, input);
+  for (size_t i = 0; i < signature.feed_of.size(); ++i) {
+    TF_Tensor*& feed = call.feeds[signature.feed_of[i]];
+    if (feed == nullptr) feed = signature.defaults[i].get();
+    if (feed == nullptr) {
       throw Error(PENSTOCK_INVALID_ARGUMENT,
                   "the input '" + signature.signature.inputs[i].name + "' is missing");
     }
+  }
+}
+
+void TfModel::FeedInput(Call& call, const PenstockNamedTensor& input) const {
+  const std::vector<uint32_t>& feed_of = call.signature.feed_of;
+  const uint32_t feed = feed_of[input.index];
+  if (call.feeds[feed] == nullptr) [[likely]] {
+    call.given[feed] = ToTensorFlow(api_, input.tensor);
+    call.feeds[feed] = call.given[feed].get();
+    return;
+  }
+  for (const PenstockNamedTensor& other : call.request.inputs()) {
+    if (feed_of[other.index] != feed || SameValues(other.tensor, input.tensor)) continue;
+    const std::vector<plugin::TensorSpec>& specs = call.signature.signature.inputs;
+    throw Error(PENSTOCK_INVALID_ARGUMENT,
+                "the inputs '" + specs[other.index].name + "' and '" + specs[input.index].name +
+                    "' are one tensor of the graph, " + specs[input.index].backend_name +
+                    ": they must have the same values");
   }
 }
 
@@ -175,7 +224,7 @@ void TfModel::RunSession(Call& call) {
   CallStatus status(api_);
   api_.SessionRun(loaded_.session.get(),
                   timed_options != nullptr ? timed_options.get() : inline_options_,
-                  call.signature.inputs.data(), call.feeds.data(),
+                  call.signature.feeds.data(), call.feeds.data(),
                   static_cast<int>(call.feeds.size()), call.tensors.data(), call.values.data(),
                   static_cast<int>(call.fetch_count), nullptr, 0, nullptr, status.get());
   const uint32_t runs = short_runs_.load(std::memory_order_relaxed);
@@ -185,7 +234,7 @@ void TfModel::RunSession(Call& call) {
   } else if (runs < kShortRunsWanted) {
     short_runs_.store(runs + 1, std::memory_order_relaxed);
   }
-  status.Check();
+  if (!status.ok()) status.Check({}, ShapesThatDiffer(call.signature.signature, call.request));
 }
 
 void TfModel::CheckStillWanted(const Call& call) const {

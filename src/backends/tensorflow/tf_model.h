@@ -19,7 +19,7 @@ namespace penstock::tensorflow {
 struct LoadedGraph {
   GraphPtr graph;
   SessionPtr session;  // goes before the graph
-  std::vector<BoundSignature> signatures;
+  ModelSignatures signatures;
 };
 
 // RunOptions of a run that stays on the thread that asks for it, at that thread's priority.
@@ -50,6 +50,8 @@ class TfModel final : public plugin::Model {
   struct Call;
 
   void Feed(Call& call) const;
+  // Sets one feed, or throws if another key of the request names the same tensor with other values.
+  void FeedInput(Call& call, const PenstockNamedTensor& input) const;
   // Chooses what to fetch; `call.fetched` then holds indices of the signature, ascending.
   void ChooseOutputs(Call& call);
   bool IsKnownSet(uint32_t signature, uint64_t outputs);

@@ -22,7 +22,14 @@ enum : uint32_t {
   kSignatureMethod = 3,
   kSignatureDefaults = 4
 };
-enum : uint32_t { kInfoName = 1, kInfoType = 2, kInfoShape = 3 };
+enum : uint32_t {
+  kInfoName = 1,
+  kInfoType = 2,
+  kInfoShape = 3,
+  kInfoSparse = 4,
+  kInfoComposite = 5
+};
+enum : uint32_t { kMapSignatureDef = 1 };  // of SignatureDefMap
 enum : uint32_t { kShapeDim = 2, kShapeUnknownRank = 3, kDimSize = 1 };
 
 struct MapEntry {
@@ -73,12 +80,37 @@ std::optional<TF_Output> FindTensor(const TfApi& api, TF_Graph* graph, std::stri
   return TF_Output{operation, index};
 }
 
-// One TensorInfo. None if it is not a plain tensor of the graph.
-std::optional<plugin::TensorSpec> ReadInfo(const MapEntry& entry) {
+// The type without "reference to": only old graphs have such, and a run gives the value itself.
+int32_t BaseType(int32_t type) {
+  constexpr int32_t kFirstReference = 100;
+  return type > kFirstReference ? type - kFirstReference : type;
+}
+
+// Why tensors of this type cannot be sent or received; empty if they can.
+std::string WhyNotServed(int32_t type) {
+  if (type >= PENSTOCK_FLOAT32 && type <= PENSTOCK_UINT64 && type != TF_RESOURCE &&
+      type != TF_VARIANT) {
+    return {};
+  }
+  if (type == TF_RESOURCE) return "has the type resource";
+  if (type == TF_VARIANT) return "has the type variant";
+  return "has the type " + std::to_string(type) + " of TensorFlow's DataType";
+}
+
+// One input or output and its tensor in the graph. One thread at a time.
+struct Bound {
   plugin::TensorSpec spec;
+  TF_Output tensor;
+};
+
+// Reads one TensorInfo. Returns why no request could use it; empty if one can.
+std::string ReadInfo(const TfApi& api, TF_Graph* graph, const MapEntry& entry, Bound& bound) {
+  plugin::TensorSpec& spec = bound.spec;
   spec.name = entry.key;
   spec.unknown_rank = true;  // unless there is a shape
   for (WireReader reader(entry.value); reader.Next();) {
+    if (reader.field() == kInfoSparse) return "is sparse";
+    if (reader.field() == kInfoComposite) return "is composite, as ragged tensors are";
     if (reader.field() == kInfoName) spec.backend_name = reader.bytes();
     if (reader.field() == kInfoType) spec.dtype = static_cast<int32_t>(reader.number());
     if (reader.field() == kInfoShape) {
@@ -86,9 +118,13 @@ std::optional<plugin::TensorSpec> ReadInfo(const MapEntry& entry) {
       ReadShape(reader.bytes(), spec);
     }
   }
-  if (spec.backend_name.empty()) return std::nullopt;
   SetBatchAxis(spec);
-  return spec;
+  const std::optional<TF_Output> tensor = FindTensor(api, graph, spec.backend_name);
+  if (!tensor) return "is the tensor '" + spec.backend_name + "', which the graph does not have";
+  bound.tensor = *tensor;
+  if (spec.dtype == 0) spec.dtype = api.OperationOutputType(*tensor);
+  spec.dtype = BaseType(spec.dtype);
+  return WhyNotServed(spec.dtype);
 }
 
 TensorPtr ReadTensor(const TfApi& api, std::string_view tensor_proto) {
@@ -99,12 +135,6 @@ TensorPtr ReadTensor(const TfApi& api, std::string_view tensor_proto) {
   status.Check();
   return tensor;
 }
-
-// One input or output and its tensor in the graph. One thread at a time.
-struct Bound {
-  plugin::TensorSpec spec;
-  TF_Output tensor;
-};
 
 // Appends the lists sorted by name: the file has them in any order, another one at each export.
 void AppendSorted(std::vector<Bound> bound, std::vector<plugin::TensorSpec>& specs,
@@ -117,50 +147,72 @@ void AppendSorted(std::vector<Bound> bound, std::vector<plugin::TensorSpec>& spe
   }
 }
 
-std::optional<BoundSignature> ReadSignature(const TfApi& api, TF_Graph* graph,
-                                            const MapEntry& definition) {
-  BoundSignature result;
+bool Same(const TF_Output& a, const TF_Output& b) { return a.oper == b.oper && a.index == b.index; }
+
+// A tensor with the values of `tensor`. It gets an operation of its own: TensorFlow refuses to
+// fetch what is fed.
+TF_Output CopyOf(const TfApi& api, TF_Graph* graph, TF_Output tensor) {
+  std::string name;
+  for (int i = 0; name.empty() || api.GraphOperationByName(graph, name.c_str()) != nullptr; ++i) {
+    name = "penstock_identity_" + std::to_string(i);
+  }
+  TF_OperationDescription* const operation = api.NewOperation(graph, "Identity", name.c_str());
+  api.AddInput(operation, tensor);
+  CallStatus status(api);
+  const TF_Output copy{api.FinishOperation(operation, status.get()), 0};
+  status.Check();
+  return copy;
+}
+
+// Sets `feeds` and `feed_of`, as two inputs may name one tensor, and replaces outputs that are
+// inputs. `inputs` holds the tensors of signature.inputs.
+void BindInputs(const TfApi& api, TF_Graph* graph, const std::vector<TF_Output>& inputs,
+                BoundSignature& signature) {
+  for (const TF_Output& input : inputs) {
+    const auto found = std::find_if(signature.feeds.begin(), signature.feeds.end(),
+                                    [&](const TF_Output& feed) { return Same(feed, input); });
+    signature.feed_of.push_back(static_cast<uint32_t>(found - signature.feeds.begin()));
+    if (found == signature.feeds.end()) signature.feeds.push_back(input);
+  }
+  for (TF_Output& output : signature.outputs) {
+    const bool is_fed = std::any_of(inputs.begin(), inputs.end(),
+                                    [&](const TF_Output& input) { return Same(input, output); });
+    if (is_fed) output = CopyOf(api, graph, output);
+  }
+}
+
+// Reads one SignatureDef. Returns why no request could use it; empty if one can.
+std::string ReadSignature(const TfApi& api, TF_Graph* graph, const MapEntry& definition,
+                          BoundSignature& result) {
   result.signature.name = definition.key;
   std::map<std::string_view, std::string_view> defaults;
   std::vector<Bound> inputs;
   std::vector<Bound> outputs;
-  const auto add = [&](std::string_view entry, std::vector<Bound>& to) {
-    std::optional<plugin::TensorSpec> spec = ReadInfo(ReadEntry(entry));
-    const auto tensor = spec ? FindTensor(api, graph, spec->backend_name) : std::nullopt;
-    if (!tensor) return false;
-    to.push_back({*std::move(spec), *tensor});
-    return true;
-  };
   for (WireReader reader(definition.value); reader.Next();) {
-    bool plain = true;
-    switch (reader.field()) {
-      case kSignatureInputs:
-        plain = add(reader.bytes(), inputs);
-        break;
-      case kSignatureOutputs:
-        plain = add(reader.bytes(), outputs);
-        break;
-      case kSignatureMethod:
-        result.signature.method_name = reader.bytes();
-        break;
-      case kSignatureDefaults: {
-        const MapEntry entry = ReadEntry(reader.bytes());
-        defaults[entry.key] = entry.value;
-        break;
-      }
-      default:
-        break;
+    const uint32_t field = reader.field();
+    if (field == kSignatureMethod) result.signature.method_name = reader.bytes();
+    if (field == kSignatureMethod || field > kSignatureDefaults) continue;
+    const MapEntry entry = ReadEntry(reader.bytes());
+    if (field == kSignatureDefaults) {
+      defaults[entry.key] = entry.value;
+      continue;
     }
-    if (!plain) return std::nullopt;
+    std::vector<Bound>& to = field == kSignatureInputs ? inputs : outputs;
+    const std::string reason = ReadInfo(api, graph, entry, to.emplace_back());
+    if (reason.empty()) continue;
+    return std::string(field == kSignatureInputs ? "the input '" : "the output '") +
+           std::string(entry.key) + "' " + reason;
   }
-  AppendSorted(std::move(inputs), result.signature.inputs, result.inputs);
+  std::vector<TF_Output> input_tensors;
+  AppendSorted(std::move(inputs), result.signature.inputs, input_tensors);
   AppendSorted(std::move(outputs), result.signature.outputs, result.outputs);
   for (plugin::TensorSpec& input : result.signature.inputs) {
     const auto found = defaults.find(input.name);
     input.optional = found != defaults.end();
     result.defaults.push_back(input.optional ? ReadTensor(api, found->second) : TensorPtr());
   }
-  return result;
+  BindInputs(api, graph, input_tensors, result);
+  return {};
 }
 
 // "name=op:1", or "op:1", which is its own name.
@@ -177,7 +229,14 @@ void AddNamed(const TfApi& api, TF_Graph* graph, std::string_view text,
   plugin::TensorSpec spec;
   spec.name = text.substr(0, equals);
   spec.backend_name = tensor_name;
-  spec.dtype = api.OperationOutputType(*tensor);
+  spec.dtype = BaseType(api.OperationOutputType(*tensor));
+  const std::string reason = WhyNotServed(spec.dtype);
+  if (!reason.empty()) {
+    throw Error(PENSTOCK_INVALID_ARGUMENT,
+                "the tensor '" + spec.backend_name + "' " + reason +
+                    ", which cannot be served: name other tensors with the options \"inputs\" and "
+                    "\"outputs\"");
+  }
   CallStatus status(api);
   const int rank = api.GraphGetTensorNumDims(graph, *tensor, status.get());
   status.Check();
@@ -212,28 +271,37 @@ void Guess(const TfApi& api, TF_Graph* graph, std::string& inputs, std::string& 
     int consumers = 0;
     for (int i = 0; i < count; ++i) consumers += api.OperationOutputNumConsumers({operation, i});
     if (consumers > 0) continue;
-    for (int i = 0; i < count; ++i) append(outputs, i == 0 ? name : name + ":" + std::to_string(i));
+    for (int i = 0; i < count; ++i) {
+      if (!WhyNotServed(BaseType(api.OperationOutputType({operation, i}))).empty()) continue;
+      append(outputs, i == 0 ? name : name + ":" + std::to_string(i));
+    }
   }
 }
 
 }  // namespace
 
-std::vector<BoundSignature> ReadSignatures(const TfApi& api, TF_Graph* graph,
-                                           std::string_view meta_graph) {
-  std::vector<BoundSignature> result;
+ModelSignatures ReadSignatures(const TfApi& api, TF_Graph* graph, std::string_view meta_graph) {
+  ModelSignatures result;
   for (WireReader reader(meta_graph); reader.Next();) {
     if (reader.field() != kMetaGraphSignatureDef) continue;
+    AppendBytesField(result.signature_def_map, kMapSignatureDef, reader.bytes());
     const MapEntry entry = ReadEntry(reader.bytes());
     if (entry.key == "__saved_model_init_op" || entry.key == "__saved_model_train_op") continue;
-    std::optional<BoundSignature> signature = ReadSignature(api, graph, entry);
-    if (signature) result.push_back(*std::move(signature));
+    BoundSignature signature;
+    const std::string reason = ReadSignature(api, graph, entry, signature);
+    if (reason.empty()) {
+      result.bound.push_back(std::move(signature));
+    } else {
+      result.notes.push_back("the signature '" + std::string(entry.key) +
+                             "' cannot be served and is left out: " + reason);
+    }
   }
-  std::sort(result.begin(), result.end(), [](const BoundSignature& a, const BoundSignature& b) {
-    return a.signature.name < b.signature.name;
-  });
-  if (result.empty()) {
-    throw Error(PENSTOCK_INVALID_ARGUMENT,
-                "the SavedModel has no signature with plain tensors; export it with signatures");
+  std::sort(result.bound.begin(), result.bound.end(),
+            [](const auto& a, const auto& b) { return a.signature.name < b.signature.name; });
+  if (result.bound.empty()) {
+    result.notes.emplace_back(
+        "the SavedModel has no signature that can be served, so every request to it will fail: "
+        "export it with signatures");
   }
   return result;
 }
@@ -253,9 +321,11 @@ BoundSignature MakeSignature(const TfApi& api, TF_Graph* graph, std::string_view
       list.remove_prefix(std::min(comma + 1, list.size()));
     }
   };
-  add_all(input_list, result.signature.inputs, result.inputs);
+  std::vector<TF_Output> input_tensors;
+  add_all(input_list, result.signature.inputs, input_tensors);
   add_all(output_list, result.signature.outputs, result.outputs);
-  result.defaults.resize(result.inputs.size());
+  result.defaults.resize(input_tensors.size());
+  BindInputs(api, graph, input_tensors, result);
   if (result.outputs.empty()) {
     throw Error(PENSTOCK_INVALID_ARGUMENT,
                 "the graph has no output that nobody consumes; name them "

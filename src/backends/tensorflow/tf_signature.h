@@ -15,15 +15,23 @@ namespace penstock::tensorflow {
 // A signature, and its tensors in the graph. Immutable after loading.
 struct BoundSignature {
   plugin::Signature signature;
-  std::vector<TF_Output> inputs;    // as signature.inputs
   std::vector<TF_Output> outputs;   // as signature.outputs
   std::vector<TensorPtr> defaults;  // as signature.inputs; null: the input must be given
+  std::vector<uint32_t> feed_of;    // as signature.inputs: position in `feeds`
+  std::vector<TF_Output> feeds;     // tensors of the inputs, each once
 };
 
-// The signatures of `meta_graph`, a serialized MetaGraphDef. Those of SavedModel's own initialiser
-// are left out, and those with sparse or composite tensors. Throws Error.
-std::vector<BoundSignature> ReadSignatures(const TfApi& api, TF_Graph* graph,
-                                           std::string_view meta_graph);
+// All signatures of a model. Immutable after loading.
+struct ModelSignatures {
+  std::vector<BoundSignature> bound;
+  std::vector<std::string> notes;  // one for each signature that is left out, with the reason
+  std::string signature_def_map;   // as the file has them; empty for a frozen graph
+};
+
+// The signatures of `meta_graph`, a serialized MetaGraphDef. Left out are those of SavedModel's own
+// initialiser, and those that no request could use: with sparse, composite or variant tensors, say.
+// Throws Error.
+ModelSignatures ReadSignatures(const TfApi& api, TF_Graph* graph, std::string_view meta_graph);
 
 // The signature "serving_default" of a frozen graph. `inputs` and `outputs` list tensors as
 // "op", "op:1" or "name=op:1", separated by commas. If empty: the placeholders; and the outputs

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tf_tensor.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -63,6 +64,18 @@ TensorPtr ToTensorFlow(const TfApi& api, const PenstockTensor& tensor) {
       const_cast<void*>(tensor.data), tensor.bytes, release, owner.release());
   if (result == nullptr) throw Error(PENSTOCK_INTERNAL, "TensorFlow refused an input");
   return TensorPtr(result, {&api});
+}
+
+bool SameValues(const PenstockTensor& a, const PenstockTensor& b) {
+  if (a.dtype != b.dtype || a.bytes != b.bytes) return false;
+  if (!std::equal(a.shape, a.shape + a.rank, b.shape, b.shape + b.rank)) return false;
+  if (a.dtype != PENSTOCK_STRING) return a.bytes == 0 || std::memcmp(a.data, b.data, a.bytes) == 0;
+  const auto* const of_a = static_cast<const PenstockString*>(a.data);
+  const auto* const of_b = static_cast<const PenstockString*>(b.data);
+  return std::equal(of_a, of_a + a.bytes / sizeof(PenstockString), of_b,
+                    [](const PenstockString& one, const PenstockString& other) {
+                      return plugin::View(one) == plugin::View(other);
+                    });
 }
 
 PenstockTensor FromTensorFlow(const TfApi& api, TensorPtr value, OutputSizes& sizes) {

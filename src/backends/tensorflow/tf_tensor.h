@@ -21,4 +21,7 @@ struct OutputSizes {
 // Takes over `value`: the result's owner keeps it. `sizes` keeps the shape. Throws Error.
 PenstockTensor FromTensorFlow(const TfApi& api, TensorPtr value, OutputSizes& sizes);
 
+// True if both hold the same: type, shape and elements.
+bool SameValues(const PenstockTensor& a, const PenstockTensor& b);
+
 }  // namespace penstock::tensorflow

@@ -71,14 +71,22 @@ class WireReader final {
   std::string_view bytes_;
 };
 
+inline void AppendVarint(std::string& to, uint64_t rest) {
+  for (; rest >= 0x80; rest >>= 7) to.push_back(static_cast<char>(rest | 0x80));
+  to.push_back(static_cast<char>(rest));
+}
+
 // Appends a varint field.
 inline void AppendVarintField(std::string& to, uint32_t field, int64_t value) {
-  const auto append = [&to](uint64_t rest) {
-    for (; rest >= 0x80; rest >>= 7) to.push_back(static_cast<char>(rest | 0x80));
-    to.push_back(static_cast<char>(rest));
-  };
-  append(field << 3);
-  append(static_cast<uint64_t>(value));
+  AppendVarint(to, field << 3);
+  AppendVarint(to, static_cast<uint64_t>(value));
+}
+
+// Appends a length-delimited field.
+inline void AppendBytesField(std::string& to, uint32_t field, std::string_view bytes) {
+  AppendVarint(to, field << 3 | 2);
+  AppendVarint(to, bytes.size());
+  to += bytes;
 }
 
 }  // namespace penstock::tensorflow

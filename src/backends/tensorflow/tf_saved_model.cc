@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tf_saved_model.h"
+
+#include <algorithm>
+#include <fstream>
+
+#include "wire.h"
+
+namespace penstock::tensorflow {
+namespace {
+
+// Field numbers of TensorFlow's messages.
+enum : uint32_t { kSavedModelMetaGraphs = 2 };
+enum : uint32_t { kMetaGraphInfo = 1, kMetaGraphGraph = 2, kMetaGraphSaver = 3 };
+enum : uint32_t { kInfoTags = 4 };
+enum : uint32_t { kSaverRestoreOperation = 3 };
+enum : uint32_t { kGraphNode = 1, kNodeOperation = 2 };
+
+// Sorted.
+std::vector<std::string> TagsOf(std::string_view meta_graph) {
+  std::vector<std::string> tags;
+  for (WireReader reader(meta_graph); reader.Next();) {
+    if (reader.field() != kMetaGraphInfo) continue;
+    for (WireReader info(reader.bytes()); info.Next();) {
+      if (info.field() == kInfoTags) tags.emplace_back(info.bytes());
+    }
+  }
+  std::sort(tags.begin(), tags.end());
+  return tags;
+}
+
+bool HasRestoreOperation(std::string_view saver) {
+  for (WireReader reader(saver); reader.Next();) {
+    if (reader.field() == kSaverRestoreOperation && !reader.bytes().empty()) return true;
+  }
+  return false;
+}
+
+bool HasVariable(std::string_view graph) {
+  for (WireReader reader(graph); reader.Next();) {
+    if (reader.field() != kGraphNode) continue;
+    for (WireReader node(reader.bytes()); node.Next();) {
+      if (node.field() != kNodeOperation) continue;
+      const std::string_view type = node.bytes();
+      if (type == "VarHandleOp" || type == "VariableV2" || type == "Variable") return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+bool StartsAsGraph(const std::string& file) {
+  // A GraphDef begins with its first node; a SavedModel has a number in field 1.
+  constexpr char kFirstNode = kGraphNode << 3 | 2;
+  std::ifstream stream(file, std::ios::binary);
+  return stream.get() == kFirstNode;
+}
+
+std::string_view FindMetaGraph(std::string_view saved_model, const std::vector<std::string>& tags) {
+  std::vector<std::string> wanted = tags;
+  std::sort(wanted.begin(), wanted.end());
+  for (WireReader reader(saved_model); reader.Next();) {
+    if (reader.field() == kSavedModelMetaGraphs && TagsOf(reader.bytes()) == wanted) {
+      return reader.bytes();
+    }
+  }
+  return {};
+}
+
+std::string TagSetText(const std::vector<std::string>& tags) {
+  std::string text = "{";
+  for (const std::string& tag : tags) text += (text.size() > 1 ? ", " : "") + tag;
+  return text + "}";
+}
+
+std::string ListTagSets(std::string_view saved_model) {
+  std::string text;
+  for (WireReader reader(saved_model); reader.Next();) {
+    if (reader.field() != kSavedModelMetaGraphs) continue;
+    text += (text.empty() ? "" : ", ") + TagSetText(TagsOf(reader.bytes()));
+  }
+  return text;
+}
+
+bool NeedsVariables(std::string_view meta_graph) {
+  bool restores = false;
+  bool has_variable = false;
+  for (WireReader reader(meta_graph); reader.Next();) {
+    if (reader.field() == kMetaGraphSaver) restores = HasRestoreOperation(reader.bytes());
+    if (reader.field() == kMetaGraphGraph) has_variable = HasVariable(reader.bytes());
+  }
+  return restores && has_variable;
+}
+
+}  // namespace penstock::tensorflow

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What models of TensorFlow bring with them: declared shapes, odd signatures, tags, libraries of operations."""
+import json
+import os
+import shutil
+import subprocess
+import sysconfig
+
+import pytest
+
+from conftest import TEST_MODELS
+from penstock_server import BINARY, SLOWNESS
+
+pytestmark = pytest.mark.runtimes
+TEXT_LIBRARIES = os.path.join(sysconfig.get_path('purelib'), 'tensorflow_text/python/ops')
+CASE_FOLD = f'{TEST_MODELS}/op_libraries/case_fold'
+
+
+def predict(server, model, **body):
+    return server.rest_predict(model, body)
+
+
+def test_rows_without_the_declared_dimension(models_server):
+    """The signature declares [-1,1]; the graph takes any shape."""
+    code, answer = predict(models_server, 'declared_shapes', instances=[1.0, 2.0, 5.0])
+    assert (code, answer) == (200, {'predictions': [2.5, 3.0, 4.5]})
+    code, answer = predict(models_server, 'declared_shapes', inputs=[[1.0, 2.0, 5.0]])
+    assert (code, answer) == (200, {'outputs': [[2.5, 3.0, 4.5]]})
+
+
+def test_a_shape_that_tensorflow_refuses(models_server):
+    code, answer = predict(models_server, 'declared_shapes', signature_name='product', instances=[1.0, 2.0, 5.0])
+    assert code == 400
+    assert answer['error'].endswith('; the signature declares x: [-1,1], the request has [3]')
+
+
+def test_a_warm_up_of_such_a_shape(tmp_path, start):
+    version = tmp_path / 'm' / '1'
+    shutil.copytree(f'{TEST_MODELS}/declared_shapes/1', version)
+    os.makedirs(version / 'warmup')
+    (version / 'warmup' / 'rows.json').write_text('{"instances": [1.0, 2.0, 5.0]}')
+    server = start({'m': str(version.parent)})
+    assert predict(server, 'm', instances=[1.0]) == (200, {'predictions': [2.5]})
+
+
+def test_signatures_that_cannot_be_served_are_left_out(models_server):
+    assert predict(models_server, 'odd_signatures', instances=[1.5]) == (200, {'predictions': [3.0]})
+    code, answer = predict(models_server, 'odd_signatures', signature_name='ragged', instances=[1])
+    assert code == 400 and '"ragged" not found' in answer['error']
+    for name, reason in (('int4', "the input 'x' has the type 29"), ('sparse', "the input 's' is sparse"),
+                         ('ragged', "the input 'r' is composite"), ('variant', "the output 'list' has the type variant")):
+        assert f"the signature '{name}' cannot be served and is left out: {reason}" in models_server.log()
+
+
+def test_metadata_has_the_signatures_as_the_file_has_them(models_server):
+    code, answer = models_server.get('/v1/models/odd_signatures/metadata')
+    assert code == 200
+    signatures = json.loads(answer)['metadata']['signature_def']['signature_def']
+    assert set(signatures) == {'__saved_model_init_op', 'count', 'int4', 'missing', 'ragged', 'resource',
+                               'serving_default', 'sparse', 'variant'}
+    assert signatures['__saved_model_init_op']['outputs']['__saved_model_init_op']['name'] == 'init'
+    assert signatures['sparse']['inputs']['s']['coo_sparse']['values_tensor_name'] == 'sparse/values:0'
+    assert len(signatures['ragged']['inputs']['r']['composite_tensor']['components']) == 2
+    assert signatures['count']['outputs']['total']['dtype'] == 'DT_FLOAT_REF'
+
+
+def test_a_graph_without_tags(start):
+    server = start({'tags': f'{TEST_MODELS}/tags'}, flags=['--saved_model_tags='])
+    assert predict(server, 'tags', instances=[1.0]) == (200, {'predictions': [5.0]})
+
+
+def test_operations_of_tensorflow_text(start):
+    server = start({'m': CASE_FOLD}, flags=[f'--tensorflow_op_libraries={TEXT_LIBRARIES}/_normalize_ops.so'])
+    assert predict(server, 'm', instances=['Größe', 'ABC']) == (200, {'predictions': ['grösse', 'abc']})
+
+
+def test_a_model_whose_operations_are_missing(tmp_path):
+    def inspect(*flags):
+        return subprocess.run([BINARY, 'inspect', *flags, CASE_FOLD], capture_output=True, text=True,
+                              timeout=60 * SLOWNESS, check=False)
+    assert "Op type not registered 'CaseFoldUTF8'" in inspect().stderr
+    assert '--tensorflow_op_libraries' in inspect().stderr
+    (tmp_path / 'bad.so').write_text('no code')
+    bad = inspect(f'--tensorflow_op_libraries={tmp_path}')
+    assert f'cannot load the operations of {tmp_path}/bad.so' in bad.stderr
+    assert f'(--tensorflow_op_libraries={tmp_path})' in bad.stderr
