@@ -62,7 +62,7 @@ TEST_F(CheckInputsTest, AnyShapeIfTheModelDecides) {
   request_.inputs[1] = Input("a", DType::kInt32, {1, 1});
   EXPECT_TRUE(CheckInputs(signature_, traits_, request_).ok());
   request_.inputs[0] = Input("b", DType::kInt64, {2, 3});
-  EXPECT_EQ(Message(), "input \"b\": got type int64, expected float32");
+  EXPECT_EQ(Message(), "Expects input \"b\" to be float but int64 is provided");
 }
 
 TEST_F(CheckInputsTest, WrongTypeAndShape) {

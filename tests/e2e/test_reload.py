@@ -106,7 +106,7 @@ def test_the_log_says_who_changed_the_list(start):
                      r'half, same: in force\n', server.log())
     assert re.search(r'replace the list of models by 2: half, same: done\n', server.log())
     assert reload(server, {'half': '/somewhere'}) is not None
-    assert re.search(r'\): replace the list of models by 1: half: INVALID_ARGUMENT: ', server.log())
+    assert re.search(r'\): replace the list of models by 1: half: FAILED_PRECONDITION: ', server.log())
     server.process.send_signal(signal.SIGHUP)
     eventually('it is logged', lambda: f'SIGHUP from process {os.getpid()} of user {os.getuid()}: ' in server.log())
 
