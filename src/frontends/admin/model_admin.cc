@@ -8,9 +8,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 #include "base/percent.h"
+#include "base/process_memory.h"
 #include "frontends/admin/admin_json.h"
 #include "frontends/admin/model_json.h"
 #include "net/request_id.h"
@@ -87,6 +89,25 @@ Status CheckFields(const Struct& object, std::initializer_list<std::string_view>
       return InvalidArgument("unknown field '{:.100}'; known: {}", field, fmt::join(known, ", "));
   }
   return OkStatus();
+}
+
+// What is reserved for models, beside what the whole process has. Loads that ran side by side are
+// estimated from their files, and a runtime's own memory belongs to no model: the two differ.
+std::string MemoryJson(const core::Manager& manager) {
+  const core::Manager::Memory memory = manager.MemoryUse();
+  uint64_t measured_bytes = 0;
+  for (const std::string& model : manager.ModelNames()) {
+    for (const core::VersionStatus& version : manager.VersionStatuses(model))
+      measured_bytes += version.is_memory_measured ? version.memory_bytes : 0;
+  }
+  // The two sums are taken one after the other, while loads go on.
+  measured_bytes = std::min(measured_bytes, memory.reserved_bytes);
+  const std::optional<ProcessMemory> process = ReadProcessMemory("");
+  return fmt::format(
+      R"({{"reserved_bytes":{},"measured_bytes":{},"estimated_bytes":{},"limit_bytes":{},)"
+      R"("process_bytes":{}}})",
+      memory.reserved_bytes, measured_bytes, memory.reserved_bytes - measured_bytes,
+      memory.limit_bytes, process ? process->own_bytes : 0);
 }
 
 StatusOr<core::VersionNumber> VersionIn(const Struct& object) {
@@ -237,9 +258,7 @@ std::string ModelAdminFrontend::ListJson() const {
   const char* separator = "";
   for (const auto& [name, place] : places_())
     json += std::exchange(separator, ",") + ModelJson(name, place);
-  const core::Manager::Memory memory = manager_.MemoryUse();
-  return json + fmt::format(R"(],"memory":{{"reserved_bytes":{},"limit_bytes":{}}}}})",
-                            memory.reserved_bytes, memory.limit_bytes);
+  return json + "],\"memory\":" + MemoryJson(manager_) + "}";
 }
 
 std::string ModelAdminFrontend::ModelJson(const std::string& name, const ModelPlace& place) const {
