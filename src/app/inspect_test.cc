@@ -97,6 +97,14 @@ TEST_F(InspectTest, DescribesBuiltinModels) {
   EXPECT_THAT(err_, HasSubstr("builtin:identity"));
 }
 
+TEST_F(InspectTest, TakesAFileUrl) {
+  AddVersion("1", "identity");
+  EXPECT_EQ(Inspect({"--json", "file://" + base_.path()}), 0);
+  EXPECT_THAT(out_, HasSubstr(R"("described_path":")" + base_ / "1"));
+  EXPECT_EQ(Inspect({"gs://bucket/m"}), 1);
+  EXPECT_THAT(err_, HasSubstr("there is no source for gs://"));
+}
+
 TEST_F(InspectTest, SaysWhatIsWrongWithTheFolder) {
   EXPECT_EQ(Inspect({base_ / "nowhere"}), 1);
   EXPECT_THAT(err_, HasSubstr("penstock inspect: "));

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "infer/builtin_folder.h"
 #include "infer/builtin_models.h"
+#include "protocols/tfs/config_files.h"
 #include "sources/directory/version_folders.h"
 
 namespace penstock {
@@ -81,9 +82,10 @@ std::string TensorsJson(const std::vector<TensorSpec>& tensors) {
 
 }  // namespace
 
-StatusOr<ModelReport> InspectModel(const std::string& path, const LoadOptions& options,
+StatusOr<ModelReport> InspectModel(const std::string& asked, const LoadOptions& options,
                                    BackendHost& backends) {
-  ModelReport report{path, {}, path, {}};
+  ASSIGN_OR_RETURN(const std::string path, tfs::ReadBasePath(asked));
+  ModelReport report{asked, {}, path, {}};
   if (IsBuiltinPath(path)) {
     ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, MakeBuiltinModel(path));
     report.versions = {{1}};

@@ -22,9 +22,10 @@ struct ModelReport {
 };
 
 // Looks at a base path, whose newest version it describes, at the folder of one version, or at
-// builtin:NAME. Loads the model. Errors, with the path and the reason: no such folder, nothing in
-// it that is a version or that a backend takes, and what the backend says when it loads.
-StatusOr<ModelReport> InspectModel(const std::string& path, const LoadOptions& options,
+// builtin:NAME; also as a file:// URL. Loads the model. Errors, with the path and the reason: no
+// such folder, nothing in it that is a version or that a backend takes, and what the backend says
+// when it loads.
+StatusOr<ModelReport> InspectModel(const std::string& asked, const LoadOptions& options,
                                    BackendHost& backends);
 
 std::string ReportText(const ModelReport& report);

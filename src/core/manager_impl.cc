@@ -23,8 +23,8 @@ Status AbsentByMode(const ModelConfig& config) {
                    config.name);
     case LoadMode::kNever:
       return Error(StatusCode::kUnavailable,
-                   "model {} has been unloaded by an operator, and is not served until it is "
-                   "loaded again",
+                   "model {} has been unloaded by an operator, or its configuration names no "
+                   "version: it is not served until that changes",
                    config.name);
   }
   return OkStatus();

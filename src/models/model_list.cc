@@ -45,7 +45,7 @@ StatusOr<std::vector<ConfiguredModel>> ReadModelList(const Settings& settings) {
   }
   std::vector<ConfiguredModel> models(1);
   models[0].name = settings.model_name;
-  models[0].base_path = settings.model_base_path;
+  ASSIGN_OR_RETURN(models[0].base_path, tfs::ReadBasePath(settings.model_base_path));
   return models;
 }
 
@@ -86,7 +86,10 @@ core::ModelConfig ManagerConfig(const ConfiguredModel& model) {
   config.name = model.name;
   config.labels = model.labels;
   if (model.preserves_resources) config.policy = &core::ResourcePreservingPolicy();
-  config.load_mode = model.load_mode;
+  // Asked for no version, it has nothing to load and keeps nobody from being ready.
+  const bool wants_none =
+      model.versions == ConfiguredModel::Versions::kSpecific && model.specific.empty();
+  config.load_mode = wants_none ? core::LoadMode::kNever : model.load_mode;
   config.unload_after_idle = model.unload_after_idle;
   config.keep_loaded = model.keep_loaded;
   config.load_timeout = model.load_timeout;

@@ -47,6 +47,21 @@ TEST_F(ModelListTest, ModelsByFile) {
   EXPECT_TRUE(std::holds_alternative<core::AllVersions>(DirectoryConfig((*models)[1]).selection));
 }
 
+TEST_F(ModelListTest, AFileUrlIsAFolder) {
+  settings_.model_base_path = "file:///models/m";
+  const auto models = ReadModelList(settings_);
+  ASSERT_TRUE(models.ok()) << models.status();
+  EXPECT_EQ(models->at(0).base_path, "/models/m");
+}
+
+TEST_F(ModelListTest, AModelThatAsksForNoVersionKeepsNobodyFromBeingReady) {
+  ConfiguredModel model;
+  model.versions = ConfiguredModel::Versions::kSpecific;
+  EXPECT_EQ(ManagerConfig(model).load_mode, core::LoadMode::kNever);
+  model.specific = {core::VersionNumber{1}};
+  EXPECT_EQ(ManagerConfig(model).load_mode, core::LoadMode::kAlways);
+}
+
 TEST_F(ModelListTest, AByteOrderMarkIsNoPartOfAFile) {
   settings_.model_config_file = folder_.Write(
       "file", "\xEF\xBB\xBFmodel_config_list {\r\n  config { name: 'a' base_path: '/a' } }\r\n");

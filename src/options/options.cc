@@ -167,9 +167,9 @@ Status CheckTogether(const Settings& settings) {
     return InvalidArgument("no model: give --model_base_path or --model_config_file");
   if (settings.model_config_file.empty() && settings.model_name.empty())
     return InvalidArgument("--model_name is empty");
-  const Status path = tfs::CheckBasePath(settings.model_base_path);
+  const auto path = tfs::ReadBasePath(settings.model_base_path);
   if (settings.model_config_file.empty() && !path.ok())
-    return InvalidArgument("--model_base_path={}", MessageOf(path));
+    return InvalidArgument("--model_base_path={}", MessageOf(path.status()));
   if (settings.port == 0 && settings.rest_api_port == 0 && settings.grpc_socket_path.empty())
     return InvalidArgument(
         "nothing to listen at: --port and --rest_api_port are 0 and there is no "

@@ -114,7 +114,10 @@ std::optional<bool> HealthFrontend::IsServing(std::string_view service) const {
   if (service.empty()) return readiness_.IsServerReady();
   if (const std::optional<bool> model = readiness_.IsModelReady(service)) return model;
   const std::vector<std::string> services = router_->GrpcServices();
-  if (std::find(services.begin(), services.end(), service) == services.end()) return std::nullopt;
+  const bool is_known = std::any_of(services.begin(), services.end(), [&](std::string_view name) {
+    return name == service || name.substr(name.rfind('.') + 1) == service;
+  });
+  if (!is_known) return std::nullopt;
   return readiness_.IsServerReady();
 }
 

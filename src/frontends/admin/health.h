@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // grpc.health.v1.Health: what Kubernetes and gRPC clients ask before they send requests.
 //   ""                    the server
-//   a gRPC service        the server too
+//   a gRPC service        the server too; also without the package, as "PredictionService": the
+//   names
+//                         that tensorflow_model_server answers for
 //   a model               that model
 //   anything else         Check: NOT_FOUND; Watch: SERVICE_UNKNOWN, until it becomes known
 #pragma once

@@ -88,6 +88,15 @@ TEST_F(HealthTest, ServerAndServicesServeWhenReady) {
   EXPECT_EQ(CheckStatus("nobody"), -5);
 }
 
+TEST_F(HealthTest, ServicesAreKnownWithoutTheirPackageToo) {
+  for (const char* method : {"/tensorflow.serving.PredictionService/Predict",
+                             "/tensorflow.serving.ModelService/GetModelStatus"})
+    router_.AddGrpc({.method = method, .handler = [](net::GrpcCallRef) {}});
+  EXPECT_EQ(CheckStatus("PredictionService"), HealthCheckResponse::SERVING);
+  EXPECT_EQ(CheckStatus("ModelService"), HealthCheckResponse::SERVING);
+  EXPECT_EQ(CheckStatus("serving.ModelService"), -5);
+}
+
 TEST_F(HealthTest, ModelThatIsNotLoadedDoesNotServe) {
   Configure("slow");
   EXPECT_EQ(CheckStatus("slow"), HealthCheckResponse::NOT_SERVING);

@@ -58,9 +58,6 @@ Status SetPolicy(const VersionPolicy& from, ConfiguredModel& model) {
         ASSIGN_OR_RETURN(const core::VersionNumber version, CheckVersion(number));
         model.specific.push_back(version);
       }
-      if (model.specific.empty()) {
-        return InvalidArgument("has the policy 'specific' without versions");
-      }
       break;
     case VersionPolicy::kLatest:
       model.latest_count = std::max<uint32_t>(from.latest().num_versions(), 1);
@@ -105,10 +102,10 @@ Status SetLifecycle(const penstock::config::ModelOptions& from, ConfiguredModel&
 StatusOr<ConfiguredModel> ConvertModel(const tensorflow::serving::ModelConfig& from) {
   ConfiguredModel model;
   model.name = from.name();
-  model.base_path = from.base_path();
-  if (model.base_path.empty()) return InvalidArgument("has no base_path");
-  if (const Status path = CheckBasePath(model.base_path); !path.ok())
-    return InvalidArgument("has the base_path {}", MessageOf(path));
+  if (from.base_path().empty()) return InvalidArgument("has no base_path");
+  StatusOr<std::string> path = ReadBasePath(from.base_path());
+  if (!path.ok()) return InvalidArgument("has the base_path {}", MessageOf(path.status()));
+  model.base_path = *std::move(path);
   if (from.has_logging_config()) {
     return InvalidArgument("has a logging_config, but requests are not logged; remove it");
   }
@@ -122,6 +119,19 @@ StatusOr<ConfiguredModel> ConvertModel(const tensorflow::serving::ModelConfig& f
     ASSIGN_OR_RETURN(model.labels[label], CheckVersion(number));
   }
   return model;
+}
+
+// The path of file:///path or file://localhost/path. Nothing is unescaped, as in TensorFlow.
+StatusOr<std::string> ReadFileUrl(std::string_view url) {
+  constexpr std::string_view kScheme = "file://";
+  const std::string_view rest = url.substr(kScheme.size());
+  const size_t slash = std::min(rest.find('/'), rest.size());
+  const std::string_view host = rest.substr(0, slash);
+  const std::string_view path = rest.substr(slash);
+  if (!path.empty() && (host.empty() || host == "localhost")) return std::string(path);
+  if (rest.empty()) return InvalidArgument("'{}': it names no folder", url);
+  return InvalidArgument("'{}': a file URL has three slashes before its path; say file:///{}", url,
+                         rest);
 }
 
 template <typename Wrapper>
@@ -159,12 +169,12 @@ Status CheckBatching(const BatchingSettings& settings, std::string_view file) {
 
 }  // namespace
 
-Status CheckBasePath(std::string_view path) {
+StatusOr<std::string> ReadBasePath(std::string_view path) {
   const size_t colon = path.find("://");
-  if (colon == std::string_view::npos || path.find('/') < colon) return OkStatus();
+  if (colon == std::string_view::npos || path.find('/') < colon) return std::string(path);
   const std::string_view scheme = path.substr(0, colon);
-  if (scheme == "s3") return OkStatus();
-  if (scheme == "file") return InvalidArgument("'{}': leave out file://", path);
+  if (scheme == "s3") return std::string(path);
+  if (scheme == "file") return ReadFileUrl(path);
   return InvalidArgument(
       "'{}': there is no source for {}://, only folders and s3://; mount it as a folder, or name"
       " its S3 interface with S3_ENDPOINT",
@@ -172,9 +182,12 @@ Status CheckBasePath(std::string_view path) {
 }
 
 StatusOr<std::vector<ConfiguredModel>> ParseModelConfig(std::string_view text,
-                                                        std::string_view file) {
-  ASSIGN_OR_RETURN(const auto config,
-                   ParseText<tensorflow::serving::ModelServerConfig>(text, file));
+                                                        std::string_view file,
+                                                        EmptyFile empty_file) {
+  using tensorflow::serving::ModelServerConfig;
+  ASSIGN_OR_RETURN(const auto config, ParseText<ModelServerConfig>(text, file));
+  const bool is_empty = config.config_case() == ModelServerConfig::CONFIG_NOT_SET;
+  if (is_empty && empty_file == EmptyFile::kNoModels) return std::vector<ConfiguredModel>();
   return ConvertModelConfig(config, file);
 }
 

@@ -31,7 +31,7 @@ struct ConfiguredModel {
   std::string platform;  // as "tensorflow"; empty if the file does not say
   Versions versions = Versions::kLatest;
   uint32_t latest_count = 1;                  // of kLatest, at least 1
-  std::vector<core::VersionNumber> specific;  // of kSpecific
+  std::vector<core::VersionNumber> specific;  // of kSpecific; empty: no version is served
   std::map<std::string, core::VersionNumber> labels;
   // What `penstock { ... }` says of it.
   bool preserves_resources = false;  // rather than availability
@@ -45,14 +45,20 @@ struct ConfiguredModel {
   ExperimentOptions experiment;
 };
 
-// INVALID_ARGUMENT, with what to do instead, if no source can read such a base path: gs://bucket/a.
-Status CheckBasePath(std::string_view path);
+// The base path as the sources take it: file:///a is /a, all others stay as they are.
+// INVALID_ARGUMENT, with what to do instead, if no source can read it: gs://bucket/a,
+// file://host/a.
+StatusOr<std::string> ReadBasePath(std::string_view path);
+
+// What a file without model_config_list is.
+enum class EmptyFile { kError, kNoModels };
 
 // A ModelServerConfig. `file` is for messages. Errors: INVALID_ARGUMENT: syntax, no or two models
 // of a name, no base path, model_type together with model_platform, negative versions, and what is
 // not supported (custom_model_config, logging_config).
 StatusOr<std::vector<ConfiguredModel>> ParseModelConfig(std::string_view text,
-                                                        std::string_view file);
+                                                        std::string_view file,
+                                                        EmptyFile empty_file = EmptyFile::kError);
 // The same of a message that was received; `where` is for messages.
 StatusOr<std::vector<ConfiguredModel>> ConvertModelConfig(
     const tensorflow::serving::ModelServerConfig& config, std::string_view where);

@@ -118,8 +118,6 @@ TEST(ModelConfig, RefusesWhatCannotBeServed) {
   EXPECT_THAT(ErrorOfModel(a + "model_type: OTHER"), HasSubstr("say model_platform"));
   EXPECT_THAT(ErrorOfModel(a + "logging_config {}"),
               HasSubstr("requests are not logged; remove it"));
-  EXPECT_THAT(ErrorOfModel(a + "model_version_policy { specific {} }"),
-              HasSubstr("'specific' without versions"));
   EXPECT_THAT(ErrorOfModel(a + "model_version_policy { specific { versions: -1 } }"),
               HasSubstr("version -1"));
   EXPECT_THAT(ErrorOfModel(a + "version_labels { key: 'l' value: -2 }"), HasSubstr("version -2"));
@@ -129,12 +127,46 @@ TEST(ModelConfig, RefusesWhatCannotBeServed) {
 TEST(ModelConfig, RefusesPlacesThatNoSourceReads) {
   for (const char* path :
        {"/models/a", "models/a", "s3://bucket/a", "builtin:identity", "/models/gs://a", "a:b"})
-    EXPECT_TRUE(CheckBasePath(path).ok()) << path;
+    EXPECT_EQ(ReadBasePath(path).value_or("?"), path);
   EXPECT_THAT(
       ErrorOfModel("name: 'a' base_path: 'gs://bucket/a'"),
       HasSubstr("model 'a' has the base_path 'gs://bucket/a': there is no source for gs://"));
-  EXPECT_THAT(ErrorOfModel("name: 'a' base_path: 'file:///a'"),
-              HasSubstr("'file:///a': leave out file://"));
+}
+
+TEST(ModelConfig, FileUrlsAreFolders) {
+  for (const auto& [url, path] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"file:///models/a", "/models/a"},
+           {"file://localhost/models/a", "/models/a"},
+           {"file:///a%20b", "/a%20b"}}) {
+    EXPECT_EQ(ReadBasePath(url).value_or("?"), path) << url;
+  }
+  const auto models = ParseModelConfig(
+      "model_config_list { config { name: 'a' base_path: 'file:///models/a' } }", "f");
+  ASSERT_TRUE(models.ok()) << models.status();
+  EXPECT_EQ(models->at(0).base_path, "/models/a");
+  EXPECT_THAT(ErrorOfModel("name: 'a' base_path: 'file://models/a'"),
+              HasSubstr("'file://models/a': a file URL has three slashes before its path; say "
+                        "file:///models/a"));
+  EXPECT_THAT(ErrorOfModel("name: 'a' base_path: 'file://'"), HasSubstr("it names no folder"));
+}
+
+TEST(ModelConfig, AnEmptyFileIsNoModelsOnlyIfAllowed) {
+  EXPECT_FALSE(ParseModelConfig("# nothing yet\n", "f").ok());
+  const auto models = ParseModelConfig("# nothing yet\n", "f", EmptyFile::kNoModels);
+  ASSERT_TRUE(models.ok()) << models.status();
+  EXPECT_TRUE(models->empty());
+  EXPECT_FALSE(
+      ParseModelConfig("custom_model_config { type_url: 'x' }", "f", EmptyFile::kNoModels).ok());
+}
+
+TEST(ModelConfig, TakesAPolicyThatNamesNoVersion) {
+  const auto models = ParseModelConfig(
+      "model_config_list { config { name: 'a' base_path: '/a'"
+      " model_version_policy { specific {} } } }",
+      "f");
+  ASSERT_TRUE(models.ok()) << models.status();
+  EXPECT_EQ(models->at(0).versions, ConfiguredModel::Versions::kSpecific);
+  EXPECT_TRUE(models->at(0).specific.empty());
 }
 
 TEST(MonitoringConfig, ReadsPathAndSwitch) {
