@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <string_view>
 #include <vector>
 
@@ -46,6 +47,13 @@ int HelpCommand(std::span<const std::string>) {
 
 std::string VersionText() { return PENSTOCK_VERSION; }
 
+std::string TfsVersionText() {
+  // The release whose protocol and flags are served, and the one that the backend is tested with.
+  constexpr std::string_view kServing = "2.20.0", kTensorFlow = "2.21.0";
+  return fmt::format("TensorFlow ModelServer: {}+penstock.{}\nTensorFlow Library: {}\n", kServing,
+                     VersionText(), kTensorFlow);
+}
+
 int VersionCommand(std::span<const std::string>) {
   fmt::print("penstock {}\n", VersionText());
   return 0;
@@ -62,6 +70,16 @@ int OptionsCommand(std::span<const std::string> arguments) {
   }
   fmt::print("{}", OptionsMarkdown());
   return 0;
+}
+
+int RunProgram(std::span<const std::string> command_line) {
+  if (command_line.empty()) return RunCommand({});
+  const std::span<const std::string> arguments = command_line.subspan(1);
+  if (std::filesystem::path(command_line[0]).filename() != kTfsProgram)
+    return RunCommand(arguments);
+  std::vector<std::string> flags = {fmt::format("--compat={}", kTfsProgram)};
+  flags.insert(flags.end(), arguments.begin(), arguments.end());
+  return ServeCommand(flags);
 }
 
 int RunCommand(std::span<const std::string> arguments) {

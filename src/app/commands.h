@@ -9,6 +9,9 @@
 
 namespace penstock {
 
+// The whole command line. Under the name tensorflow_model_server the program serves, as that one.
+int RunProgram(std::span<const std::string> command_line);
+
 // Finds the subcommand that the first argument names and runs it.
 int RunCommand(std::span<const std::string> arguments);
 
@@ -19,5 +22,8 @@ int OptionsCommand(std::span<const std::string> arguments);
 
 // As "0.1.0".
 std::string VersionText();
+// What tensorflow_model_server --version prints, for --compat: a line for the server, which says
+// what it is, and a line for TensorFlow.
+std::string TfsVersionText();
 
 }  // namespace penstock

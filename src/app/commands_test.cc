@@ -42,6 +42,20 @@ TEST(CommandsTest, WithoutOrWithAnUnknownCommandItFails) {
   EXPECT_THAT(RunCaptured({"zzzzzzzz"}).err, HasSubstr("`penstock help` lists all"));
 }
 
+TEST(CommandsTest, TheNameOfTensorFlowsServerIsServeWithItsDefaults) {
+  testing::internal::CaptureStdout();
+  EXPECT_EQ(RunProgram(std::vector<std::string>{"/usr/bin/tensorflow_model_server", "--version"}),
+            0);
+  std::fflush(stdout);
+  EXPECT_EQ(testing::internal::GetCapturedStdout(), TfsVersionText());
+  EXPECT_THAT(TfsVersionText(), testing::MatchesRegex("TensorFlow ModelServer: [0-9.]+\\+penstock"
+                                                      "\\.[0-9.]+\nTensorFlow Library: [0-9.]+\n"));
+  testing::internal::CaptureStdout();
+  EXPECT_EQ(RunProgram(std::vector<std::string>{"./penstock", "version"}), 0);
+  std::fflush(stdout);
+  EXPECT_EQ(testing::internal::GetCapturedStdout(), "penstock " + VersionText() + "\n");
+}
+
 TEST(CommandsTest, Options) {
   EXPECT_THAT(RunCaptured({"options", "--markdown"}).out, HasSubstr("# Configuration\n"));
   EXPECT_THAT(RunCaptured({"options"}).out, HasSubstr("Usage: penstock serve"));

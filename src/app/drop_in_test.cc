@@ -8,6 +8,7 @@
 #include <set>
 #include <sstream>
 
+#include "options/compat.h"
 #include "options/options.h"
 
 namespace penstock {
@@ -117,6 +118,22 @@ TEST(DropInTest, EveryFlagIsKnownWithItsDefault) {
     if (flag.name == "model_base_path" || flag.default_text.empty()) continue;
     const auto parsed = Parse(flag, flag.default_text);
     EXPECT_TRUE(parsed.ok()) << parsed.status();
+  }
+}
+
+TEST(DropInTest, CompatHasEveryDefaultOfTheirs) {
+  const Settings settings = TfsDefaults();
+  for (const TheirFlag& flag : kFlags) {
+    const auto* const field = std::get_if<OptionField>(&Find(flag.name)->target);
+    if (field == nullptr) continue;
+    SCOPED_TRACE(flag.name);
+    if (const auto* const number = std::get_if<int64_t Settings::*>(field)) {
+      EXPECT_EQ(std::to_string(settings.**number), flag.default_text);
+    } else if (const auto* const text = std::get_if<std::string Settings::*>(field)) {
+      EXPECT_EQ(settings.**text, flag.default_text);
+    } else {
+      EXPECT_EQ(settings.*std::get<bool Settings::*>(*field), flag.default_text == "true");
+    }
   }
 }
 

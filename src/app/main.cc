@@ -2,6 +2,5 @@
 #include "app/commands.h"
 
 int main(int argc, char** argv) {
-  const std::vector<std::string> arguments(argv + 1, argv + argc);
-  return penstock::RunCommand(arguments);
+  return penstock::RunProgram(std::vector<std::string>(argv, argv + argc));
 }

@@ -13,9 +13,11 @@
 #include "app/builtins.h"
 #include "app/commands.h"
 #include "base/executor.h"
+#include "base/log.h"
 #include "base/process_metrics.h"
 #include "infer/experiments.h"
 #include "loading/model_observer.h"
+#include "models/initial_load.h"
 #include "models/model_reloader.h"
 #include "models/model_set.h"
 #include "options/component_options.h"
@@ -39,13 +41,21 @@ EngineOptions EngineOptionsWith(const Settings& settings, const Experiments& exp
   return options;
 }
 
+// As tensorflow_model_server says it: scripts wait for this line, too.
+void LogLoadedAsTfs(const core::ManagerEvent& event) {
+  if (!event.version || event.version->state != core::VersionState::kAvailable) return;
+  PENSTOCK_LOG(kInfo, "Successfully loaded servable version {{name: {} version: {}}}", event.model,
+               event.version->id.version.value);
+}
+
 }  // namespace
 
 // Members in the order in which they are needed; destroyed in the opposite one.
 class ModelServer::Impl final {
  public:
-  explicit Impl(const Settings& from)
+  Impl(const Settings& from, OpenedCallback opened_callback)
       : settings(from),
+        on_opened(std::move(opened_callback)),
         metrics(static_cast<size_t>(from.metric_series_max)),
         compute_pool(MakeComputeOptions(from)),
         backends(HostOptions(settings, compute_pool, metrics)),
@@ -55,18 +65,24 @@ class ModelServer::Impl final {
         observer(manager, metrics),
         engine(EngineOptionsWith(from, experiments), manager, compute_pool),
         models(settings, backends, metrics, manager, experiments),
-        reloader(settings, models, manager) {}
+        reloader(settings, models, manager),
+        initial_load(manager, [this](const Status& status) { OpenAfterLoad(status); }) {}
   ~Impl() {
     if (!stopped) Stop();
   }
 
   Status Start();
+  Status StartHealthServer();
+  Status StartServer(net::ServerOptions options);
+  void OpenAfterLoad(const Status& loaded);
+  BoundPorts ports() const;
   bool Stop();
   // Runs a step of Stop that may hang, on a thread of its own. If it does not end in time it is
   // left running, under this name.
   void EndOrLeave(std::string name, std::function<void()> step);
 
   const Settings settings;
+  const OpenedCallback on_opened;
   MetricsRegistry metrics;
   ThreadPool compute_pool;
   BackendHost backends;
@@ -78,8 +94,9 @@ class ModelServer::Impl final {
   ModelSet models;
   ModelReloader reloader;
   std::vector<std::unique_ptr<Frontend>> frontends;
-  net::Router router;
-  std::unique_ptr<net::Server> server;
+  net::Router router, health_router;
+  std::unique_ptr<net::Server> server, health_server;
+  InitialLoad initial_load;
   bool stopped = false;
   std::vector<std::string> left_running;
 };
@@ -94,21 +111,59 @@ Status ModelServer::Impl::Start() {
         "operator's browser could change the models");
   }
   AddProcessMetrics(metrics, VersionText());
+  if (StandsInForTfs(settings)) manager.AddListener(LogLoadedAsTfs);
   const Foundations foundations{settings, metrics, manager, readiness, engine, reloader};
   ASSIGN_OR_RETURN(frontends, MakeFrontends(foundations));
   for (const auto& frontend : frontends) frontend->Register(router);
 
-  // The manager knows the models before anyone can ask whether the server is ready; the server
-  // listens before anything is loaded.
+  // The manager knows the models before anyone can ask whether the server is ready; the ports are
+  // bound before anything is loaded.
   TRY(reloader.ApplyFirst(std::move(list), ModelListPlace(settings)));
-  ASSIGN_OR_RETURN(server, net::Server::Start(std::move(net_options), router, metrics));
+  if (settings.health_port != 0) TRY(StartHealthServer());
+  TRY(StartServer(std::move(net_options)));
   models.Start();
   reloader.Start();
   return OkStatus();
 }
 
+Status ModelServer::Impl::StartHealthServer() {
+  for (const auto& frontend : frontends) frontend->RegisterProbes(health_router);
+  ASSIGN_OR_RETURN(health_server,
+                   net::Server::Start(HealthNetOptions(settings), health_router, metrics));
+  return OkStatus();
+}
+
+Status ModelServer::Impl::StartServer(net::ServerOptions options) {
+  const bool is_open = options.listens_at_start;
+  ASSIGN_OR_RETURN(server, net::Server::Start(std::move(options), router, metrics));
+  if (is_open) {
+    on_opened(ports());
+  } else {
+    initial_load.Start(manager.ModelNames());
+  }
+  return OkStatus();
+}
+
+void ModelServer::Impl::OpenAfterLoad(const Status& loaded) {
+  if (!loaded.ok()) PENSTOCK_LOG(kError, "the initial load is over: {}", MessageOf(loaded));
+  if (const Status status = server->Listen(); !status.ok()) return on_opened(status);
+  on_opened(ports());
+}
+
+BoundPorts ModelServer::Impl::ports() const {
+  const std::vector<int> bound = server->ports();
+  const PortPositions positions = FindPorts(settings);
+  const auto at = [&](int position) {
+    return position < 0 ? 0 : bound[static_cast<size_t>(position)];
+  };
+  return {.port = at(positions.port),
+          .rest_api_port = at(positions.rest_api_port),
+          .health_port = health_server == nullptr ? 0 : health_server->ports()[0]};
+}
+
 bool ModelServer::Impl::Stop() {
   stopped = true;
+  initial_load.Stop();
   observer.EndLoadProgress();
   readiness.StartDraining();
   // Before loads end unfinished, which those who wait there would take for errors.
@@ -117,7 +172,11 @@ bool ModelServer::Impl::Stop() {
   EndOrLeave("the look at the models' base paths", [this] { models.Stop(); });
   const bool all_answered = server == nullptr || server->Drain();
   server.reset();
-  if (manager.Stop(Clock::Real().Now() + kEndTime)) return all_answered;
+  const bool is_unloaded = manager.Stop(Clock::Real().Now() + kEndTime);
+  // Last, so that probes and metrics answer to the end.
+  if (health_server != nullptr) health_server->Drain();
+  health_server.reset();
+  if (is_unloaded) return all_answered;
   manager.WaitUntilUnloaded();
   for (const core::RunningLoad& load : manager.RunningLoads()) {
     left_running.push_back(
@@ -145,23 +204,19 @@ ModelServer::~ModelServer() {
   if (!impl_->left_running.empty()) std::ignore = impl_.release();  // those threads use it
 }
 
-StatusOr<std::unique_ptr<ModelServer>> ModelServer::Start(const Settings& settings) {
+StatusOr<std::unique_ptr<ModelServer>> ModelServer::Start(const Settings& settings,
+                                                          OpenedCallback on_opened) {
   TRY(CheckPaths(settings));
-  auto impl = std::make_unique<Impl>(settings);
+  auto impl = std::make_unique<Impl>(settings, std::move(on_opened));
   TRY(impl->Start());
   return std::unique_ptr<ModelServer>(new ModelServer(std::move(impl)));
 }
 
-BoundPorts ModelServer::ports() const {
-  const std::vector<int> bound = impl_->server->ports();
-  const PortPositions positions = FindPorts(impl_->settings);
-  const auto at = [&](int position) {
-    return position < 0 ? 0 : bound[static_cast<size_t>(position)];
-  };
-  return {at(positions.port), at(positions.rest_api_port)};
-}
+BoundPorts ModelServer::ports() const { return impl_->ports(); }
 
 void ModelServer::ReloadConfigFile() { impl_->reloader.ReloadFile(); }
+
+void ModelServer::StartDraining() { impl_->readiness.StartDraining(); }
 
 bool ModelServer::Stop() { return impl_->Stop(); }
 

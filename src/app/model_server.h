@@ -2,6 +2,7 @@
 // The whole server in one object: what `penstock serve` runs, and what a test can run in itself.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -11,18 +12,24 @@
 
 namespace penstock {
 
-// The ports that listen; 0: none.
+// The ports of the server; 0: none.
 struct BoundPorts {
   int port = 0;
   int rest_api_port = 0;
+  int health_port = 0;
 };
+
+// Hears once that the serving ports take connections, or why they cannot: within Start, or, with
+// --listen=after_load, on any thread.
+using OpenedCallback = std::function<void(const StatusOr<BoundPorts>&)>;
 
 // Thread-safe.
 class ModelServer final {
  public:
-  // Listens, then begins to load the models, and returns without waiting for them. Errors:
+  // Binds the ports, begins to load the models, and returns without waiting for them. Errors:
   // configuration files, addresses, certificates.
-  static StatusOr<std::unique_ptr<ModelServer>> Start(const Settings& settings);
+  static StatusOr<std::unique_ptr<ModelServer>> Start(const Settings& settings,
+                                                      OpenedCallback on_opened);
 
   // As by Stop, if that was not called.
   ~ModelServer();
@@ -31,6 +38,9 @@ class ModelServer final {
 
   // Reads --model_config_file again, and returns at once; what is wrong with it is logged.
   void ReloadConfigFile();
+
+  // Not ready from now on, as probes and health watches see it; all else goes on.
+  void StartDraining();
 
   // Not ready from now on; no new connections; waits for the requests in flight (bounded by
   // drain_timeout_ms), then unloads every model. True if all requests were answered. Call it once.

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -22,6 +23,7 @@
 #include "base/executor.h"
 #include "base/log.h"
 #include "base/log_queue.h"
+#include "options/compat.h"
 #include "options/component_options.h"
 #include "options/options.h"
 
@@ -103,7 +105,8 @@ Status WritePortFile(const std::string& path, const BoundPorts& ports) {
   const std::string temporary = fmt::format("{}.{}", path, getpid());
   errno = 0;
   std::ofstream file(temporary);
-  file << fmt::format("{{\"port\": {}, \"rest_api_port\": {}}}\n", ports.port, ports.rest_api_port);
+  file << fmt::format("{{\"port\": {}, \"rest_api_port\": {}, \"health_port\": {}}}\n", ports.port,
+                      ports.rest_api_port, ports.health_port);
   file.close();
   std::error_code error(errno, std::generic_category());
   if (file) {
@@ -112,6 +115,29 @@ Status WritePortFile(const std::string& path, const BoundPorts& ports) {
     std::filesystem::remove(temporary, std::error_code() = {});
   }
   return InvalidArgument("--port_file: cannot write {}: {}", path, error.message());
+}
+
+// The lines of tensorflow_model_server that scripts and people wait for, word by word.
+void LogOpenedAsTfs(const Settings& settings, const BoundPorts& ports) {
+  const std::string address = settings.address == "::" ? "0.0.0.0" : settings.address;
+  if (ports.port != 0)
+    PENSTOCK_LOG(kInfo, "Running gRPC ModelServer at {}:{} ...", address, ports.port);
+  if (!settings.grpc_socket_path.empty())
+    PENSTOCK_LOG(kInfo, "Running gRPC ModelServer at UNIX socket {} ...",
+                 settings.grpc_socket_path);
+  if (ports.rest_api_port == 0) return;
+  PENSTOCK_LOG(kInfo, "Exporting HTTP/REST API at:localhost:{} ...", ports.rest_api_port);
+  PENSTOCK_LOG(kInfo, "Entering the event loop ...");
+}
+
+void LogOpened(const Settings& settings, const BoundPorts& ports) {
+  std::vector<std::string> places;
+  if (ports.port != 0) places.push_back(fmt::format("port {}", ports.port));
+  if (ports.rest_api_port != 0 && ports.rest_api_port != ports.port)
+    places.push_back(fmt::format("REST port {}", ports.rest_api_port));
+  if (!settings.grpc_socket_path.empty()) places.push_back(settings.grpc_socket_path);
+  PENSTOCK_LOG(kInfo, "listening: {}", fmt::join(places, ", "));
+  if (StandsInForTfs(settings)) LogOpenedAsTfs(settings, ports);
 }
 
 int FailStart(const Status& status) {
@@ -132,11 +158,21 @@ int Serve(const ParsedOptions& options) {
   const LogQueue log_queue;
   TakeLibraryLogs();
   PENSTOCK_LOG(kInfo, "penstock {} starts", VersionText());
-  StatusOr<std::unique_ptr<ModelServer>> server = ModelServer::Start(settings);
+  if (StandsInForTfs(settings))
+    PENSTOCK_LOG(kInfo, "standing in for {} (--compat): the defaults are {}", kTfsProgram,
+                 TfsDefaultsText());
+  std::atomic<bool> cannot_open = false;
+  const auto on_opened = [&](const StatusOr<BoundPorts>& ports) {
+    if (ports.ok()) return LogOpened(settings, *ports);
+    FailStart(ports.status());
+    cannot_open = true;
+    kill(getpid(), SIGTERM);
+  };
+  StatusOr<std::unique_ptr<ModelServer>> server = ModelServer::Start(settings, on_opened);
   if (!server.ok()) return FailStart(server.status());
   const BoundPorts ports = (*server)->ports();
-  PENSTOCK_LOG(kInfo, "listening: port {}, REST port {}{}", ports.port, ports.rest_api_port,
-               settings.grpc_socket_path.empty() ? "" : ", " + settings.grpc_socket_path);
+  if (ports.health_port != 0)
+    PENSTOCK_LOG(kInfo, "listening: port {} for probes and metrics", ports.health_port);
   if (!settings.port_file.empty()) {
     if (const Status status = WritePortFile(settings.port_file, ports); !status.ok())
       return FailStart(status);
@@ -144,19 +180,26 @@ int Serve(const ParsedOptions& options) {
 
   int number = signals.Wait();
   for (; number == SIGHUP; number = signals.Wait()) (*server)->ReloadConfigFile();
+  const bool delays = number == SIGTERM && !cannot_open && settings.shutdown_delay_ms > 0;
+  const int64_t delay_ms = delays ? settings.shutdown_delay_ms : 0;
+  signals.ExitOnNextOrAfter((delay_ms + settings.drain_timeout_ms) / 1000 + 1 + kUnloadSeconds);
+  if (delays) {
+    PENSTOCK_LOG(kInfo, "SIGTERM: not ready any more, and serving for {} ms", delay_ms);
+    (*server)->StartDraining();
+    std::this_thread::sleep_for(std::chrono::milliseconds(delay_ms));
+  }
   PENSTOCK_LOG(kInfo, "{}: draining", number == SIGTERM ? "SIGTERM" : "SIGINT");
-  signals.ExitOnNextOrAfter(settings.drain_timeout_ms / 1000 + 1 + kUnloadSeconds);
   if (!(*server)->Stop())
     PENSTOCK_LOG(kWarning, "some requests were not answered within {} ms",
                  settings.drain_timeout_ms);
   if (const std::vector<std::string> left = (*server)->LeftRunning(); !left.empty()) {
     PENSTOCK_LOG(kWarning, "stopped; did not end, and is given up: {}", fmt::join(left, "; "));
     FlushLog();
-    _exit(0);  // it cannot be interrupted, and all else is done
+    _exit(cannot_open ? 1 : 0);  // it cannot be interrupted, and all else is done
   }
   server->reset();
   PENSTOCK_LOG(kInfo, "stopped");
-  return 0;
+  return cannot_open ? 1 : 0;
 }
 
 }  // namespace
@@ -171,7 +214,11 @@ int ServeCommand(std::span<const std::string> arguments) {
     fmt::print("{}", OptionsHelp());
     return 0;
   }
-  if (options->settings.version) return VersionCommand({});
+  if (options->settings.version) {
+    if (!StandsInForTfs(options->settings)) return VersionCommand({});
+    fmt::print("{}", TfsVersionText());
+    return 0;
+  }
   return Serve(*options);
 }
 

@@ -18,6 +18,9 @@ class Frontend {
   virtual std::string_view name() const = 0;
   // Adds its paths and methods. Called once, before the server starts.
   virtual void Register(net::Router& router) = 0;
+  // Adds what --health_port serves: probes and metrics, nothing that changes or runs a model.
+  // Called at most once, after Register.
+  virtual void RegisterProbes(net::Router& router) { static_cast<void>(router); }
 };
 
 }  // namespace penstock

@@ -41,7 +41,9 @@ StatusOr<std::vector<ConfiguredModel>> ReadModelList(const Settings& settings) {
   if (!settings.model_config_file.empty()) {
     ASSIGN_OR_RETURN(const std::string text,
                      ReadConfigFile("model_config_file", settings.model_config_file));
-    return tfs::ParseModelConfig(text, settings.model_config_file);
+    const auto empty_file =
+        StandsInForTfs(settings) ? tfs::EmptyFile::kNoModels : tfs::EmptyFile::kError;
+    return tfs::ParseModelConfig(text, settings.model_config_file, empty_file);
   }
   std::vector<ConfiguredModel> models(1);
   models[0].name = settings.model_name;

@@ -60,8 +60,7 @@ StatusOr<BoundSocket> BindIp(const std::string& ip, int port) {
   setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
   if (address.storage.ss_family == AF_INET6)
     setsockopt(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof no);
-  if (bind(socket.get(), address.get(), address.size) != 0 || listen(socket.get(), kBacklog) != 0)
-    return SystemError(errno, where);
+  if (bind(socket.get(), address.get(), address.size) != 0) return SystemError(errno, where);
   sockaddr_in6 bound = {};
   socklen_t size = sizeof bound;
   getsockname(socket.get(), reinterpret_cast<sockaddr*>(&bound), &size);
@@ -97,8 +96,7 @@ StatusOr<BoundSocket> BindUnix(const std::string& path) {
     unlink(path.c_str());  // left behind by a server that was killed
   }
   OwnedSocket socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
-      listen(socket.get(), kBacklog) != 0)
+  if (bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
     return SystemError(errno, path);
   return BoundSocket{std::move(socket), 0};
 }
@@ -115,6 +113,14 @@ StatusOr<BoundSocket> Bind(const ListenOptions& options) {
     return InvalidArgument("{} is not a port; ports are 0 to 65535", options.port);
   if (options.address == "::" && !HasIpv6()) return BindIp("0.0.0.0", options.port);
   return BindIp(options.address, options.port);
+}
+
+Status Listen(int socket, const ListenOptions& options) {
+  if (listen(socket, kBacklog) == 0) return OkStatus();
+  const int error = errno;
+  return SystemError(error, options.unix_path.empty()
+                                ? fmt::format("{} port {}", options.address, options.port)
+                                : options.unix_path);
 }
 
 }  // namespace penstock::net

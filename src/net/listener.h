@@ -35,7 +35,7 @@ class OwnedSocket final {
   int socket_ = -1;
 };
 
-// A bound and listening socket.
+// A bound socket.
 struct BoundSocket {
   OwnedSocket socket;
   int port = 0;  // 0 for unix sockets
@@ -43,6 +43,9 @@ struct BoundSocket {
 
 // Errors: UNAVAILABLE (address in use), INVALID_ARGUMENT (no such address), with the address.
 StatusOr<BoundSocket> Bind(const ListenOptions& options);
+// Clients can connect to the bound socket from now on. Errors as for Bind: on Linux another process
+// may have bound the same port, and listened first.
+Status Listen(int socket, const ListenOptions& options);
 
 // Accepts. Owned by its loop; destroyed on the loop or after it has ended.
 class Listener final {
@@ -54,7 +57,9 @@ class Listener final {
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
 
+  // Accepts, once Listen has returned.
   void Start();
+  int socket() { return socket_.native_handle(); }
 
  private:
   void OnReadable();

@@ -30,21 +30,31 @@ struct Server::Impl {
     return std::accumulate(loops.begin(), loops.end(), 0,
                            [](int sum, auto& loop) { return sum + loop->connection_count(); });
   }
-  void Listen(std::vector<BoundSocket> bound);
+  void AddListeners(std::vector<BoundSocket> bound);
+  void StartListeners();
 };
 
-void Server::Impl::Listen(std::vector<BoundSocket> bound) {
+void Server::Impl::AddListeners(std::vector<BoundSocket> bound) {
   for (size_t i = 0; i < bound.size(); ++i) {
     ports.push_back(bound[i].port);
     listeners.push_back(
         std::make_unique<Listener>(std::move(bound[i]), state->options.listen[i], loops, *state));
   }
+}
+
+void Server::Impl::StartListeners() {
   loops[0]->Post([this] {
     for (auto& listener : listeners) listener->Start();
   });
 }
 
 namespace {
+
+// Says which setting asked for the address.
+Status Blame(const ListenOptions& listen, Status status) {
+  if (status.ok() || listen.asked_by.empty()) return status;
+  return Error(status.code(), "{}: {}", listen.asked_by, MessageOf(status));
+}
 
 Status Check(const ServerOptions& options) {
   if (options.listen.empty()) return InvalidArgument("the server has no address to listen on");
@@ -71,16 +81,17 @@ StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options, const Rou
   std::vector<BoundSocket> bound;
   for (const ListenOptions& listen : options.listen) {
     StatusOr<BoundSocket> socket = Bind(listen);
-    if (!socket.ok() && !listen.asked_by.empty())
-      return Error(socket.status().code(), "{}: {}", listen.asked_by, MessageOf(socket.status()));
-    TRY(socket.status());
+    TRY(Blame(listen, socket.status()));
+    if (options.listens_at_start) TRY(Blame(listen, net::Listen(socket->socket.get(), listen)));
     bound.push_back(*std::move(socket));
   }
+  const bool listens_at_start = options.listens_at_start;
   impl->state =
       std::make_shared<ServerState>(WithDefaults(std::move(options)), router, metrics, clock);
   for (int i = 0; i < impl->state->options.loops; ++i)
     impl->loops.push_back(std::make_unique<EventLoop>(impl->state, impl->tls.get(), i));
-  impl->Listen(std::move(bound));
+  impl->AddListeners(std::move(bound));
+  if (listens_at_start) impl->StartListeners();
   return std::unique_ptr<Server>(new Server(std::move(impl)));
 }
 
@@ -91,6 +102,15 @@ Server::~Server() {
   // Listeners hand connections to any loop, so loop 0, which runs them, ends first.
   for (auto& loop : impl_->loops) loop->Stop();
   impl_->loops.clear();
+}
+
+Status Server::Listen() {
+  for (size_t i = 0; i < impl_->listeners.size(); ++i) {
+    const ListenOptions& options = impl_->state->options.listen[i];
+    TRY(Blame(options, net::Listen(impl_->listeners[i]->socket(), options)));
+  }
+  impl_->StartListeners();
+  return OkStatus();
 }
 
 std::vector<int> Server::ports() const { return impl_->ports; }

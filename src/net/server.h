@@ -43,6 +43,8 @@ struct ListenOptions {
 
 struct ServerOptions {
   std::vector<ListenOptions> listen;
+  // False: the addresses are only bound, and refuse connections until Server::Listen.
+  bool listens_at_start = true;
   TlsOptions tls;
   int loops = 0;  // event loops, one thread each; 0 = usable CPUs
 
@@ -82,6 +84,10 @@ class Server final {
                                                  const Clock& clock = Clock::Real());
   // Ends what Drain has not ended, at once.
   ~Server();
+
+  // Takes connections from now on. Once, before Drain, and only without `listens_at_start`.
+  // UNAVAILABLE if another process has taken an address meanwhile.
+  Status Listen();
 
   // The ports in the order of ServerOptions::listen; 0 for unix sockets.
   std::vector<int> ports() const;

@@ -98,6 +98,34 @@ TEST_F(ServerTest, ServesSeveralAddressesAndUnixSockets) {
   EXPECT_FALSE(std::filesystem::exists(path));
 }
 
+TEST_F(ServerTest, WithoutListeningAtStartItRefusesConnectionsUntilListen) {
+  const TestFolder folder;
+  const std::string path = folder / "socket";
+  options_.listen.push_back({.unix_path = path});
+  options_.listens_at_start = false;
+  Start();
+  EXPECT_FALSE(Connect().is_connected());
+  EXPECT_FALSE(SocketClient(path).is_connected());
+  ASSERT_EQ(server_->Listen(), OkStatus());
+  EXPECT_THAT(Connect().Ask(Get("/peer")), HasSubstr("\r\n\r\n127.0.0.1:"));
+  EXPECT_THAT(SocketClient(path).Ask(Get("/peer")), HasSubstr("unix"));
+  EXPECT_TRUE(server_->Drain());
+}
+
+TEST_F(ServerTest, SaysThatAnotherTookThePortBeforeListen) {
+  options_.listens_at_start = false;
+  options_.listen[0].asked_by = "--port=1";
+  Start();
+  ServerOptions other;
+  other.loops = 1;
+  other.listen = {{.address = "127.0.0.1", .port = server_->ports()[0]}};
+  const auto second = Server::Start(other, router_, metrics_);
+  ASSERT_TRUE(second.ok()) << second.status();
+  const Status status = server_->Listen();
+  EXPECT_EQ(status.code(), StatusCode::kUnavailable);
+  EXPECT_THAT(MessageOf(status), AllOf(StartsWith("--port=1: "), HasSubstr("127.0.0.1 port ")));
+}
+
 TEST_F(ServerTest, SaysWhyItCannotStart) {
   Start();
   ServerOptions other;

@@ -67,6 +67,7 @@ void ConfigureLog(const Settings& settings) {
 StatusOr<net::ServerOptions> NetOptions(const Settings& settings) {
   net::ServerOptions options;
   ASSIGN_OR_RETURN(options.tls, MakeTlsOptions(settings));
+  options.listens_at_start = settings.listen == "at_start";
   const bool tls_everywhere = !options.tls.certificate_file.empty();
   if (settings.port != 0)
     options.listen.push_back(Listen(settings, "port", settings.port, options.tls.enabled()));
@@ -100,6 +101,24 @@ StatusOr<net::ServerOptions> NetOptions(const Settings& settings) {
   options.http2_connection_window_bytes =
       static_cast<uint64_t>(settings.http2_connection_window_bytes);
   options.cors = settings.rest_api_enable_cors_support;
+  return options;
+}
+
+net::ServerOptions HealthNetOptions(const Settings& settings) {
+  net::ServerOptions options;
+  options.listen.push_back(Listen(settings, "health_port", settings.health_port, /*tls=*/false));
+  options.loops = 1;
+  // More than all probes and scrapers of a cluster need.
+  options.connections_max = 100;
+  options.streams_per_connection_max = 100;
+  options.body_bytes_max = 64 * 1024;
+  options.inflight_bytes_max = 16 << 20;
+  options.idle_timeout = milliseconds(settings.idle_timeout_ms);
+  options.header_timeout = milliseconds(settings.header_timeout_ms);
+  options.body_timeout = milliseconds(settings.body_timeout_ms);
+  options.write_timeout = milliseconds(settings.write_timeout_ms);
+  options.keepalive_interval = milliseconds(settings.keepalive_interval_ms);
+  options.drain_timeout = seconds(1);
   return options;
 }
 

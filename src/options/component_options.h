@@ -33,6 +33,8 @@ struct PortPositions {
 // Errors: a configuration file that cannot be read or understood.
 StatusOr<net::ServerOptions> NetOptions(const Settings& settings);
 PortPositions FindPorts(const Settings& settings);
+// Of the server for --health_port, which must not be 0.
+net::ServerOptions HealthNetOptions(const Settings& settings);
 
 EngineOptions MakeEngineOptions(const Settings& settings);
 InlineOptions MakeInlineOptions(const Settings& settings);

@@ -78,6 +78,24 @@ TEST_F(ComponentOptionsTest, DefaultsAreThoseOfTheParts) {
   EXPECT_EQ(MakeDirectoryOptions(settings_).poll_period, DirectorySourceOptions().poll_period);
 }
 
+TEST_F(ComponentOptionsTest, TheHealthPortIsAServerOfItsOwnInClearText) {
+  settings_.tls_certificate_file = "/c";
+  settings_.tls_key_file = "/k";
+  settings_.health_port = 9090;
+  const net::ServerOptions options = HealthNetOptions(settings_);
+  ASSERT_EQ(options.listen.size(), 1u);
+  EXPECT_EQ(options.listen[0].port, 9090);
+  EXPECT_FALSE(options.listen[0].tls);
+  EXPECT_TRUE(options.listens_at_start);
+  EXPECT_EQ(NetOptions(settings_)->listen.size(), 2u);
+}
+
+TEST_F(ComponentOptionsTest, PortsListenAfterTheLoadOnlyIfAsked) {
+  EXPECT_TRUE(NetOptions(settings_)->listens_at_start);
+  settings_.listen = "after_load";
+  EXPECT_FALSE(NetOptions(settings_)->listens_at_start);
+}
+
 TEST_F(ComponentOptionsTest, EqualPortsListenOnce) {
   settings_.rest_api_port = settings_.port;
   EXPECT_EQ(NetOptions(settings_)->listen.size(), 1u);

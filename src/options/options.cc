@@ -5,7 +5,7 @@
 #include <charconv>
 #include <optional>
 
-#include "options/nearest_name.h"
+#include "options/compat.h"
 #include "protocols/tfs/config_files.h"
 
 namespace penstock {
@@ -51,13 +51,15 @@ const OptionRow* FindRow(std::string_view name) {
   return nullptr;
 }
 
-Status UnknownFlag(std::string_view flag) {
-  std::vector<std::string_view> names;
-  for (const OptionRow& row : OptionTable()) names.push_back(row.name);
-  const std::string_view nearest = NearestName(flag, names);
+// Of an argument that is no flag.
+Status UnknownArgument(std::string_view argument) {
+  if (!argument.starts_with("--"))
+    return InvalidArgument("unexpected argument '{}': flags look like --name=value", argument);
+  const std::string_view name = argument.substr(2, argument.find('=') - 2);
+  const std::string_view nearest = NearestFlag(name);
   if (nearest.empty())
-    return InvalidArgument("unknown flag --{}; `penstock serve --help` lists all flags", flag);
-  return InvalidArgument("unknown flag --{}; did you mean --{}?", flag, nearest);
+    return InvalidArgument("unknown flag --{}; `penstock serve --help` lists all flags", name);
+  return InvalidArgument("unknown flag --{}; did you mean --{}?", name, nearest);
 }
 
 Status WrongType(const OptionRow& row, std::string_view text) {
@@ -121,12 +123,11 @@ struct Flag {
   std::string value;
 };
 
-// Reads the flag at `arguments[next]` and moves `next` behind it.
-StatusOr<Flag> ReadFlag(std::span<const std::string> arguments, size_t& next) {
+// Reads the flag at `arguments[next]` and moves `next` behind it. None: it is no flag.
+StatusOr<std::optional<Flag>> ReadFlag(std::span<const std::string> arguments, size_t& next) {
   std::string_view argument = arguments[next++];
   if (argument == "-h") argument = "--help";
-  if (!argument.starts_with("--"))
-    return InvalidArgument("unexpected argument '{}': flags look like --name=value", argument);
+  if (!argument.starts_with("--")) return std::nullopt;
   argument.remove_prefix(2);
   const size_t equals = argument.find('=');
   const std::string_view name = argument.substr(0, equals);
@@ -143,7 +144,7 @@ StatusOr<Flag> ReadFlag(std::span<const std::string> arguments, size_t& next) {
     row = FindRow(name.substr(2));
     if (row != nullptr && row->type() == OptionType::kBool) return Flag{row, "false"};
   }
-  return UnknownFlag(name);
+  return std::nullopt;
 }
 
 Status CheckTls(const Settings& settings) {
@@ -174,6 +175,10 @@ Status CheckTogether(const Settings& settings) {
     return InvalidArgument(
         "nothing to listen at: --port and --rest_api_port are 0 and there is no "
         "--grpc_socket_path");
+  for (const int64_t port : {settings.port, settings.rest_api_port})
+    if (settings.health_port > 0 && settings.health_port == port)
+      return InvalidArgument("--health_port={} must be a port of its own: others serve there, too",
+                             port);
   if (settings.tensorflow_session_parallelism != 0 &&
       (settings.tensorflow_intra_op_parallelism != 0 ||
        settings.tensorflow_inter_op_parallelism != 0))
@@ -217,13 +222,20 @@ std::string OptionRow::DefaultText() const {
 
 StatusOr<ParsedOptions> ParseFlags(std::span<const std::string> arguments) {
   ParsedOptions parsed;
+  const bool stands_in_for_tfs = AsksForTfs(arguments);
+  if (stands_in_for_tfs) parsed.settings = TfsDefaults();
   for (size_t next = 0; next < arguments.size();) {
-    ASSIGN_OR_RETURN(const Flag flag, ReadFlag(arguments, next));
-    if (const auto* foreign = std::get_if<ForeignOption>(&flag.row->target)) {
-      TRY(CheckForeign(*flag.row, *foreign, flag.value, parsed.warnings));
-      parsed.foreign[flag.row->name] = flag.value;
+    const std::string& argument = arguments[next];
+    ASSIGN_OR_RETURN(const std::optional<Flag> flag, ReadFlag(arguments, next));
+    if (!flag) {
+      if (!stands_in_for_tfs) return UnknownArgument(argument);
+      ASSIGN_OR_RETURN(std::string warning, WarningForTfsArgument(argument));
+      parsed.warnings.push_back(std::move(warning));
+    } else if (const auto* foreign = std::get_if<ForeignOption>(&flag->row->target)) {
+      TRY(CheckForeign(*flag->row, *foreign, flag->value, parsed.warnings));
+      parsed.foreign[flag->row->name] = flag->value;
     } else {
-      TRY(SetField(*flag.row, std::get<OptionField>(flag.row->target), flag.value,
+      TRY(SetField(*flag->row, std::get<OptionField>(flag->row->target), flag->value,
                    parsed.settings));
     }
   }

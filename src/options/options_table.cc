@@ -8,6 +8,8 @@ namespace penstock {
 namespace {
 
 constexpr std::array<std::string_view, 3> kAdminAccess = {"off", "read", "full"};
+constexpr std::array<std::string_view, 2> kListenTimes = {"at_start", "after_load"};
+constexpr std::array<std::string_view, 2> kCompat = {"none", kTfsProgram};
 constexpr std::array<std::string_view, 5> kLogLevels = {"debug", "info", "warning", "error", "off"};
 constexpr std::array<std::string_view, 2> kLogFormats = {"text", "json"};
 
@@ -131,8 +133,17 @@ const OptionRow kRows[] = {
      "Path of a unix socket that takes the same as the ports; empty is none."},
     {kListening, "address", &Settings::address,
      "IP address to listen at; :: takes IPv6 and IPv4 from everywhere."},
+    {kListening, "health_port", &Settings::health_port,
+     "A port for probes and metrics alone, in clear text: /healthz, /readyz, /metrics and "
+     "grpc.health.v1. It opens at once and closes last; 0 is none, -1 any free one.",
+     "", -1, 65535},
+    {kListening, "listen", &Settings::listen,
+     "When port, rest_api_port and grpc_socket_path take connections: 'at_start', or 'after_load', "
+     "which is when each model has been loaded or has failed, and one is served.",
+     "", 0, 0, kListenTimes},
     {kListening, "port_file", &Settings::port_file,
-     "File that gets the bound ports as JSON once the server listens; empty is none."},
+     "File that gets the bound ports as JSON; with listen=after_load, before they take "
+     "connections. Empty is none."},
     {kListening, "rest_api_enable_cors_support", &Settings::rest_api_enable_cors_support,
      "Adds the headers that let browsers call from pages of other origins."},
 
@@ -140,7 +151,8 @@ const OptionRow kRows[] = {
     {kTls,
      "tls_certificate_file",
      &Settings::tls_certificate_file,
-     "PEM file with the server's certificate chain; switches TLS on for all ports.",
+     "PEM file with the server's certificate chain; switches TLS on for all ports but "
+     "health_port.",
      "",
      0,
      0,
@@ -227,6 +239,10 @@ const OptionRow kRows[] = {
      "Time between HTTP/2 pings on an idle connection; 0 is never.", "ms", 0, kDayMs},
     {kTimeouts, "drain_timeout_ms", &Settings::drain_timeout_ms,
      "How long SIGTERM waits for requests in flight.", "ms", 0, kDayMs},
+    {kTimeouts, "shutdown_delay_ms", &Settings::shutdown_delay_ms,
+     "How long SIGTERM goes on serving before that, with /readyz and grpc.health.v1 saying no, so "
+     "that load balancers notice first.",
+     "ms", 0, kDayMs},
 
     // --- HTTP/2 and gRPC
     {kHttp2, "http2_stream_window_bytes", &Settings::http2_stream_window_bytes,
@@ -283,6 +299,12 @@ const OptionRow kRows[] = {
     {kObservation, "help", &Settings::help, "Prints this list and ends."},
 
     // --- Accepted for compatibility
+    {kForeign, "compat", &Settings::compat,
+     "'tensorflow_model_server' takes that program's place, and is preset where the server is "
+     "started under that name: its defaults hold (listen=after_load, no REST port, "
+     "load_retry_interval_micros=60000000), flags that it has dropped and stray words are warned "
+     "of, and an empty model_config_file waits for a reload.",
+     "", 0, 0, kCompat},
     {kForeign, "rest_api_num_threads", Ignored(OptionType::kInt, "", ""),
      "No effect: REST runs on the same event loops as gRPC (event_loops)."},
     {kForeign, "grpc_max_threads", Ignored(OptionType::kInt, "", ""),

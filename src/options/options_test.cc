@@ -95,6 +95,14 @@ TEST(OptionsTest, FlagsWhoseLossWouldChangeResultsOrSafetyAreRefused) {
   EXPECT_EQ(Problem({"--use_alts_credentials=false", "--mixed_precision="}), "");
 }
 
+TEST(OptionsTest, TheHealthPortIsNoOtherPort) {
+  for (const char* flag : {"--health_port=8500", "--health_port=8501"}) {
+    const auto parsed = ParseOptions(std::vector<std::string>{"--model_base_path=/m", flag});
+    ASSERT_FALSE(parsed.ok());
+    EXPECT_TRUE(MessageOf(parsed.status()).ends_with("others serve there, too"));
+  }
+}
+
 TEST(OptionsTest, Contradictions) {
   EXPECT_THAT(Problem({"--port=0", "--rest_api_port=0"}), HasSubstr("nothing to listen at"));
   EXPECT_EQ(Problem({"--port=0", "--rest_api_port=0", "--grpc_socket_path=/s"}), "");
@@ -121,6 +129,64 @@ TEST(OptionsTest, Contradictions) {
               HasSubstr("needs --enable_batching"));
   EXPECT_EQ(Problem({"--batching_parameters_file=b", "--enable_batching=1"}), "");
   EXPECT_EQ(Problem({"--batching_parameters_file="}), "");
+}
+
+StatusOr<ParsedOptions> ParseAsTfs(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), {"--compat=tensorflow_model_server", "--model_base_path=/m"});
+  return ParseOptions(arguments);
+}
+
+TEST(OptionsTest, CompatTakesTheDefaultsOfTensorFlowsServer) {
+  const auto parsed = ParseAsTfs({});
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_TRUE(StandsInForTfs(parsed->settings));
+  EXPECT_EQ(parsed->settings.rest_api_port, 0);
+  EXPECT_EQ(parsed->settings.listen, "after_load");
+  EXPECT_EQ(parsed->settings.load_retry_interval_micros, 60'000'000);
+  // Flags count over them, wherever they stand, and the last --compat counts.
+  EXPECT_EQ(ParseOptions(std::vector<std::string>{"--rest_api_port=8501", "--model_base_path=/m",
+                                                  "--compat", "tensorflow_model_server"})
+                ->settings.rest_api_port,
+            8501);
+  const auto native = ParseAsTfs({"--compat=none"});
+  ASSERT_TRUE(native.ok()) << native.status();
+  EXPECT_FALSE(StandsInForTfs(native->settings));
+  EXPECT_EQ(native->settings.rest_api_port, 8501);
+}
+
+TEST(OptionsTest, CompatWarnsOfRetiredAndForeignFlagsAndGoesOn) {
+  for (const char* flag :
+       {"--use_saved_model=true", "--use_saved_model", "--model_version_policy=LATEST_VERSION",
+        "--use_tflite_model=false", "--num_tflite_interpreters=4", "--rest_api_enable_cors_headers",
+        "--zz"}) {
+    const auto parsed = ParseAsTfs({flag});
+    ASSERT_TRUE(parsed.ok()) << flag << ": " << parsed.status();
+    ASSERT_EQ(parsed->warnings.size(), 1u) << flag;
+    EXPECT_TRUE(parsed->warnings[0].starts_with(std::string(flag) + ": No effect: "));
+    EXPECT_FALSE(ParseOptions(std::vector<std::string>{flag, "--model_base_path=/m"}).ok());
+  }
+}
+
+TEST(OptionsTest, CompatEndsTheStartForANearMissOfAFlag) {
+  for (const auto& [flag, meant] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"--rest_api_prt=8501", "--rest_api_port"},
+           {"--ssl_config=/s", "--ssl_config_file"},
+           {"--require_client_cert", "--tls_require_client_certificate"},
+           {"-port=8500", "--port"}}) {
+    const auto parsed = ParseAsTfs({flag});
+    ASSERT_FALSE(parsed.ok()) << flag;
+    EXPECT_EQ(MessageOf(parsed.status()),
+              fmt::format("unknown flag {}; did you mean {}?", flag, meant));
+  }
+}
+
+TEST(OptionsTest, CompatIgnoresStrayWordsAndSaysSo) {
+  const auto parsed = ParseAsTfs({"--enable_model_warmup", "false", "serve"});
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_TRUE(parsed->settings.enable_model_warmup);
+  ASSERT_EQ(parsed->warnings.size(), 2u);
+  EXPECT_EQ(parsed->warnings[0],
+            "'false' is ignored: flags look like --name=value, and --name alone means --name=true");
 }
 
 TEST(OptionsTest, HelpAndVersionNeedNoModel) {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace penstock {
 
@@ -45,6 +46,8 @@ struct Settings {
   int64_t rest_api_port = 8501;
   std::string grpc_socket_path;
   std::string address = "::";
+  int64_t health_port = 0;
+  std::string listen = "at_start";
   std::string port_file;
   bool rest_api_enable_cors_support = false;
 
@@ -78,6 +81,7 @@ struct Settings {
   int64_t half_close_grace_ms = 1000;
   int64_t keepalive_interval_ms = 7'200'000;
   int64_t drain_timeout_ms = 30'000;
+  int64_t shutdown_delay_ms = 0;
 
   // HTTP/2
   int64_t http2_stream_window_bytes = 32 << 20;
@@ -108,6 +112,14 @@ struct Settings {
 
   bool help = false;
   bool version = false;
+
+  std::string compat = "none";
 };
+
+// The program whose place --compat takes, and the value that asks for it.
+inline constexpr std::string_view kTfsProgram = "tensorflow_model_server";
+
+// True if the server stands in for TensorFlow Serving: its defaults and habits hold then.
+inline bool StandsInForTfs(const Settings& settings) { return settings.compat == kTfsProgram; }
 
 }  // namespace penstock

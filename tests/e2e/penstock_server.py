@@ -47,14 +47,14 @@ def config_text(models):
 class Server:
     """One process. Use it as a context manager: the end sends SIGTERM and asserts a clean exit."""
 
-    def __init__(self, folder, models=None, flags=(), ready=True, env=None, wrapper=()):
+    def __init__(self, folder, models=None, flags=(), ready=True, env=None, wrapper=(), program=(BINARY, 'serve')):
         """`folder`: an own one. `models` as for config_text; None: `flags` say it. `ready`: wait for all of them.
-        `wrapper`: a command that becomes the server."""
+        `wrapper`: a command that becomes the server, `program`: the one that gets the flags."""
         self.folder = str(folder)
         os.makedirs(self.folder, exist_ok=True)
         self.log_path = os.path.join(self.folder, 'server.log')
         port_file = os.path.join(self.folder, 'ports.json')
-        command = [*wrapper, BINARY, 'serve', '--port=-1', '--rest_api_port=-1', f'--port_file={port_file}',
+        command = [*wrapper, *program, '--port=-1', '--rest_api_port=-1', f'--port_file={port_file}',
                    '--address=127.0.0.1']
         if models is not None:
             config = os.path.join(self.folder, 'models.config')
@@ -66,7 +66,8 @@ class Server:
                                             env={**os.environ, **(env or {})})
         try:
             ports = eventually('the port file', lambda: self._ports(port_file))
-            self.port, self.rest_port = ports['port'], ports['rest_api_port']
+            self.port, self.rest_port, self.health_port = (
+                ports[name] for name in ('port', 'rest_api_port', 'health_port'))
             if ready:
                 eventually('readiness', lambda: self._alive() and self.get('/readyz')[0] == 200, 60)
         except BaseException:
@@ -90,9 +91,9 @@ class Server:
     def address(self):
         return f'127.0.0.1:{self.port}'
 
-    def request(self, method, path, body=None, headers=None, timeout=30):
-        """One HTTP/1.1 exchange on a connection of its own: (status, headers, body)."""
-        connection = http.client.HTTPConnection('127.0.0.1', self.rest_port, timeout=timeout * SLOWNESS)
+    def request(self, method, path, body=None, headers=None, timeout=30, port=None):
+        """One HTTP/1.1 exchange on a connection of its own, to the REST port or another: (status, headers, body)."""
+        connection = http.client.HTTPConnection('127.0.0.1', port or self.rest_port, timeout=timeout * SLOWNESS)
         try:
             connection.request(method, path, body, headers or {})
             response = connection.getresponse()
@@ -100,9 +101,9 @@ class Server:
         finally:
             connection.close()
 
-    def get(self, path):
+    def get(self, path, port=None):
         """(status, body as text)"""
-        status, _, body = self.request('GET', path)
+        status, _, body = self.request('GET', path, port=port)
         return status, body.decode()
 
     def rest_predict(self, model, body, path=''):

@@ -7,13 +7,14 @@ import signal
 import socket
 import threading
 
+import grpc
 import numpy as np
 import pytest
 from tensorflow_serving.apis import predict_pb2
 
 from clients import Client, predict_request
 from conftest import BUILTIN, TEST_MODELS
-from penstock_server import BUILD, SLOWNESS, eventually
+from penstock_server import BUILD, SLOWNESS, Server, eventually
 from raw import GrpcConnection, connect, read_all, read_response
 
 runtimes = pytest.mark.runtimes
@@ -41,6 +42,31 @@ def test_idle(start, how):
     server = start(BUILTIN)
     server.terminate(how)
     assert server.wait() == 0
+
+
+def test_with_a_delay_it_serves_on_while_probes_say_no(tmp_path):
+    """New connections too, until load balancers have noticed."""
+    server = Server(tmp_path, BUILTIN, flags=['--shutdown_delay_ms=3600000', '--health_port=-1'])
+    try:
+        server.terminate()
+        eventually('not ready', lambda: server.get('/readyz')[0] == 503)
+        assert json.loads(server.get('/readyz', port=server.health_port)[1])['draining'] is True
+        assert server.get('/healthz')[0] == 200
+        with grpc.insecure_channel(server.address) as channel:
+            check = channel.unary_unary('/grpc.health.v1.Health/Check')
+            assert check(b'', timeout=30 * SLOWNESS) == b'\x08\x02'  # NOT_SERVING
+        assert server.rest_predict('half', {'instances': [2.0]}) == (200, {'predictions': [3.0]})
+        assert 'draining' not in server.log()
+    finally:
+        server.kill()
+
+
+def test_after_the_delay_it_drains(start):
+    server = start(BUILTIN, flags=['--shutdown_delay_ms=1'])
+    server.terminate()
+    assert server.wait() == 0
+    lines = [line for line in server.log().splitlines() if 'SIGTERM: ' in line]
+    assert ['serving for 1 ms' in lines[0], 'draining' in lines[1]] == [True, True]
 
 
 @SIGNALS

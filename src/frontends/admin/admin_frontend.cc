@@ -27,15 +27,27 @@ AdminFrontend::AdminFrontend(AdminOptions options, const core::Manager& manager,
                              const Readiness& readiness, const MetricsRegistry& metrics)
     : options_(std::move(options)), manager_(manager), readiness_(readiness), metrics_(metrics) {}
 
+namespace {
+
+// Probes and scrapes must get through when the server is full, and while it drains.
+void AddProbe(net::Router& router, std::string_view path, net::HttpHandler handler) {
+  router.AddHttp({.path = std::string(path),
+                  .methods = {"GET"},
+                  .handler = std::move(handler),
+                  .counts_as_request = false});
+}
+
+}  // namespace
+
 void AdminFrontend::Register(net::Router& router) {
-  // Probes and scrapes must get through when the server is full, and while it drains.
+  AddProbe(router, "/", [this](net::HttpCallRef call) { call->Respond(Root()); });
+  RegisterProbes(router);
+}
+
+void AdminFrontend::RegisterProbes(net::Router& router) {
   const auto add = [&router](std::string_view path, net::HttpHandler handler) {
-    router.AddHttp({.path = std::string(path),
-                    .methods = {"GET"},
-                    .handler = std::move(handler),
-                    .counts_as_request = false});
+    AddProbe(router, path, std::move(handler));
   };
-  add("/", [this](net::HttpCallRef call) { call->Respond(Root()); });
   add("/healthz",
       [](net::HttpCallRef call) { call->Respond(JsonResponse(200, R"({"status":"ok"})")); });
   add("/readyz", [this](net::HttpCallRef call) { call->Respond(ServerReadiness()); });

@@ -32,6 +32,7 @@ class AdminFrontend final : public Frontend {
 
   std::string_view name() const override { return "admin"; }
   void Register(net::Router& router) override;
+  void RegisterProbes(net::Router& router) override;
 
  private:
   net::HttpResponse Root() const;

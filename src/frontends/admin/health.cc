@@ -100,6 +100,10 @@ HealthFrontend::~HealthFrontend() { readiness_.RemoveListener(listener_); }
 
 void HealthFrontend::Register(net::Router& router) {
   router_ = &router;
+  RegisterProbes(router);
+}
+
+void HealthFrontend::RegisterProbes(net::Router& router) {
   // Probes are answered at the limit of requests and while the server drains.
   router.AddGrpc({.method = "/grpc.health.v1.Health/Check",
                   .handler = [this](net::GrpcCallRef call) { Check(std::move(call)); },

@@ -29,6 +29,7 @@ class HealthFrontend final : public Frontend {
 
   std::string_view name() const override { return "health"; }
   void Register(net::Router& router) override;
+  void RegisterProbes(net::Router& router) override;
 
  private:
   class Watcher;

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "options/compat.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "options/nearest_name.h"
+#include "options/options.h"
+
+namespace penstock {
+namespace {
+
+// A flag of an earlier release of tensorflow_model_server.
+struct RetiredFlag {
+  std::string_view name;
+  std::string_view sentence;
+};
+
+constexpr RetiredFlag kRetired[] = {
+    {"use_saved_model", "SavedModels are always taken, and nothing older."},
+    {"model_version_policy", "name the versions in model_config_file (model_version_policy)."},
+    {"use_tflite_model", "TensorFlow Lite models are not served."},
+    {"num_tflite_interpreters", "TensorFlow Lite models are not served."},
+    {"rest_api_enable_cors_headers", "the flag is called rest_api_enable_cors_support now."},
+};
+
+// A part of a name that is this long is no accident.
+constexpr size_t kTellingLength = 6;
+
+// True if one name is the other with something before or behind it.
+bool IsPartOf(std::string_view name, std::string_view other) {
+  const std::string_view shorter = name.size() < other.size() ? name : other;
+  const std::string_view longer = name.size() < other.size() ? other : name;
+  return shorter.size() >= kTellingLength && longer.find(shorter) != std::string_view::npos;
+}
+
+}  // namespace
+
+bool AsksForTfs(std::span<const std::string> arguments) {
+  constexpr std::string_view kFlag = "--compat", kFlagWithValue = "--compat=";
+  std::string_view asked;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    const std::string_view argument = arguments[i];
+    if (argument.starts_with(kFlagWithValue)) asked = argument.substr(kFlagWithValue.size());
+    if (argument == kFlag && i + 1 < arguments.size()) asked = arguments[++i];
+  }
+  return asked == kTfsProgram;
+}
+
+// Only what differs from the defaults of penstock; drop_in_test.cc compares all of them.
+Settings TfsDefaults() {
+  Settings settings;
+  settings.compat = kTfsProgram;
+  settings.listen = "after_load";
+  settings.rest_api_port = 0;
+  settings.load_retry_interval_micros = 60'000'000;
+  return settings;
+}
+
+std::string_view TfsDefaultsText() {
+  return "--listen=after_load --rest_api_port=0 --load_retry_interval_micros=60000000";
+}
+
+StatusOr<std::string> WarningForTfsArgument(std::string_view argument) {
+  if (!argument.starts_with('-')) {
+    return fmt::format(
+        "'{}' is ignored: flags look like --name=value, and --name alone means --name=true",
+        argument);
+  }
+  std::string_view name =
+      argument.substr(std::min(argument.find_first_not_of('-'), argument.size()));
+  name = name.substr(0, name.find('='));
+  for (const RetiredFlag& flag : kRetired)
+    if (flag.name == name) return fmt::format("{}: No effect: {}", argument, flag.sentence);
+  const std::string_view nearest = NearestFlag(name);
+  if (!nearest.empty())
+    return InvalidArgument("unknown flag {}; did you mean --{}?", argument, nearest);
+  for (const OptionRow& row : OptionTable())
+    if (IsPartOf(name, row.name))
+      return InvalidArgument("unknown flag {}; did you mean --{}?", argument, row.name);
+  return fmt::format("{}: No effect: neither penstock nor {} has this flag", argument, kTfsProgram);
+}
+
+std::string_view NearestFlag(std::string_view name) {
+  std::vector<std::string_view> names;
+  for (const OptionRow& row : OptionTable()) names.push_back(row.name);
+  return NearestName(name, names);
+}
+
+}  // namespace penstock
