@@ -148,8 +148,9 @@ TEST(ModelOverridesTest, FileKeepsThem) {
   folder.Write("state", "added {\n  nme: 'a' }");
   const Status status = read.Read(path);
   EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
-  EXPECT_THAT(MessageOf(status), testing::HasSubstr("--state_file: " + path));
-  EXPECT_THAT(MessageOf(status), testing::HasSubstr("line 2"));
+  EXPECT_THAT(MessageOf(status),
+              testing::HasSubstr(fmt::format("--state_file: Invalid protobuf file: '{}'", path)));
+  EXPECT_THAT(MessageOf(status), testing::HasSubstr(": 2:6: "));
   EXPECT_THAT(MessageOf(status), testing::HasSubstr("mend it, or remove it"));
   folder.Write("state", "models { key: 'm' value { pinned_version: -3 } }");
   EXPECT_THAT(MessageOf(read.Read(path)), testing::HasSubstr("model m is pinned to version -3"));
