@@ -4,6 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdint>
+#include <limits>
+
 #include "backend_fixture.h"
 
 namespace penstock {
@@ -44,6 +47,25 @@ TEST(OnnxRuntimeTest, TensorsOfUnknownRankTakeAnyShape) {
     const Tensor scalar = MakeTensor<float>(DType::kFloat32, {}, {3});
     EXPECT_EQ(Output(RunModel(*model, {{"x", scalar}}), "y").shape(), Shape());
   }
+}
+
+Tensor Int64s(const std::vector<int64_t>& values) {
+  return MakeTensor(DType::kInt64, {static_cast<int64_t>(values.size())}, values);
+}
+
+// Each of these ended the process: SIGFPE.
+TEST(OnnxRuntimeTest, IntegerDivisionsThatDoNotFitWrap) {
+  const auto model = Load(TestModel("division_onnx"));
+  constexpr int64_t kSmallest = std::numeric_limits<int64_t>::min();
+  const InferResponse response =
+      RunModel(*model, {{"a", Int64s({kSmallest, 7})}, {"b", Int64s({-1, -2})}});
+  ASSERT_TRUE(response.status.ok()) << response.status;
+  EXPECT_THAT(Values<int64_t>(Output(response, "quotient")), ElementsAre(kSmallest, -3));
+  EXPECT_THAT(Values<int64_t>(Output(response, "remainder")), ElementsAre(0, -1));
+  EXPECT_THAT(Values<int64_t>(Output(response, "sum")), ElementsAre(kSmallest, -4));
+  const InferResponse by_zero = RunModel(*model, {{"a", Int64s({7})}, {"b", Int64s({0})}});
+  EXPECT_FALSE(by_zero.status.ok());
+  EXPECT_THAT(std::string(MessageOf(by_zero.status)), HasSubstr("by zero"));
 }
 
 TEST(OnnxRuntimeTest, OutputsComeInTheOrderOfTheirNames) {

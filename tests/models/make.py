@@ -376,6 +376,20 @@ def any_rank_onnx(folder):
               edit=edit)
 
 
+@model
+def division_onnx(folder):
+    """quotient = a / b and remainder of two int64 vectors, in the graph; sum of the same two in an If body."""
+    node, info = helper.make_node, helper.make_tensor_value_info
+    body = helper.make_graph([node('Div', ['a', 'b'], ['q']), node('Mod', ['a', 'b'], ['r']), node('Add', ['q', 'r'], ['s'])],
+                             'body', [], [info('s', INT64, ['n'])])
+    save_onnx(folder, [node('Div', ['a', 'b'], ['quotient']), node('Mod', ['a', 'b'], ['remainder']),
+                       node('ReduceSum', ['b'], ['total'], keepdims=0), node('Less', ['total', 'zero'], ['is_negative']),
+                       node('If', ['is_negative'], ['sum'], then_branch=body, else_branch=body)],
+              [('a', INT64, ['n']), ('b', INT64, ['n'])],
+              [('quotient', INT64, ['n']), ('remainder', INT64, ['n']), ('sum', INT64, ['n'])],
+              [helper.make_tensor('zero', INT64, [], [0])])
+
+
 def main():
     for name in sys.argv[1:] or MODELS:
         MODELS[name](os.path.join(HERE, name, '1'))

@@ -7,6 +7,7 @@
 
 #include "backends/host/deadline_watch.h"
 #include "backends/host/detect.h"
+#include "backends/host/division_guard.h"
 #include "backends/host/plugin.h"
 
 namespace penstock {
@@ -57,7 +58,9 @@ StatusOr<Plugin*> BackendHost::Impl::PluginFor(const std::string& version_path,
 }
 
 BackendHost::BackendHost(BackendHostOptions options)
-    : impl_(std::make_unique<Impl>(std::move(options))) {}
+    : impl_(std::make_unique<Impl>(std::move(options))) {
+  GuardDivisions();
+}
 
 BackendHost::~BackendHost() = default;
 
