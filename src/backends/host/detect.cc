@@ -15,16 +15,19 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// One pattern a line; '#' starts a comment.
-std::vector<std::string> ReadPatterns(const fs::path& file) {
-  std::vector<std::string> patterns;
+// One pattern a line; '#' starts a comment, and "otherwise " a pattern that is weak.
+void ReadPatterns(const fs::path& file, InstalledBackend& backend) {
+  constexpr std::string_view kWeak = "otherwise ";
   std::ifstream stream(file);
   for (std::string line; std::getline(stream, line);) {
     line.erase(std::min(line.find('#'), line.size()));
     while (!line.empty() && std::isspace(static_cast<unsigned char>(line.back()))) line.pop_back();
-    if (!line.empty()) patterns.push_back(std::move(line));
+    if (line.starts_with(kWeak)) {
+      backend.weak_patterns.push_back(line.substr(kWeak.size()));
+    } else if (!line.empty()) {
+      backend.patterns.push_back(std::move(line));
+    }
   }
-  return patterns;
 }
 
 bool AnyFits(const std::vector<std::string>& patterns, const std::vector<std::string>& files) {
@@ -33,6 +36,17 @@ bool AnyFits(const std::vector<std::string>& patterns, const std::vector<std::st
       return fnmatch(pattern.c_str(), file.c_str(), FNM_PERIOD) == 0;
     });
   });
+}
+
+// Those of which a pattern fits a file.
+std::vector<InstalledBackend> Fitting(const std::vector<InstalledBackend>& backends,
+                                      std::vector<std::string> InstalledBackend::*patterns,
+                                      const std::vector<std::string>& files) {
+  std::vector<InstalledBackend> fitting;
+  for (const InstalledBackend& backend : backends) {
+    if (AnyFits(backend.*patterns, files)) fitting.push_back(backend);
+  }
+  return fitting;
 }
 
 std::vector<std::string> Names(const std::vector<InstalledBackend>& backends) {
@@ -58,7 +72,11 @@ std::vector<InstalledBackend> FindBackends(const std::string& folder) {
     const std::string name = entry.path().filename();
     const fs::path library = entry.path() / ("penstock_" + name + ".so");
     if (!fs::exists(library, error)) continue;
-    result.push_back({name, entry.path(), library, ReadPatterns(entry.path() / "models.txt")});
+    InstalledBackend& backend = result.emplace_back();
+    backend.name = name;
+    backend.folder = entry.path();
+    backend.library = library;
+    ReadPatterns(entry.path() / "models.txt", backend);
   }
   std::sort(result.begin(), result.end(),
             [](const auto& a, const auto& b) { return a.name < b.name; });
@@ -97,10 +115,8 @@ StatusOr<InstalledBackend> ChooseBackend(const std::vector<InstalledBackend>& ba
                            ListOrNone(Names(backends)));
   }
   ASSIGN_OR_RETURN(const std::vector<std::string> files, ListFolder(version_path));
-  std::vector<InstalledBackend> fitting;
-  for (const InstalledBackend& backend : backends) {
-    if (AnyFits(backend.patterns, files)) fitting.push_back(backend);
-  }
+  std::vector<InstalledBackend> fitting = Fitting(backends, &InstalledBackend::patterns, files);
+  if (fitting.empty()) fitting = Fitting(backends, &InstalledBackend::weak_patterns, files);
   if (fitting.empty() && std::find(files.begin(), files.end(), "variables") != files.end()) {
     return InvalidArgument(
         "the version is incomplete: {} has the folder variables of a SavedModel, but no "

@@ -14,8 +14,9 @@ namespace penstock {
 struct InstalledBackend {
   std::string name;
   std::string folder;
-  std::string library;                // penstock_<name>.so
-  std::vector<std::string> patterns;  // of file names, from models.txt
+  std::string library;                          // penstock_<name>.so
+  std::vector<std::string> patterns;            // of file names, from models.txt
+  std::vector<std::string> weak_patterns = {};  // those after "otherwise"
 };
 
 // Sorted by name; empty if there is no such folder.
@@ -28,7 +29,8 @@ std::string DefaultBackendFolder();
 StatusOr<std::vector<std::string>> ListFolder(const std::string& folder);
 
 // The backend called `platform` ("onnx" stands for "onnxruntime"), or, if that is empty, the one
-// with a pattern that fits a file of `version_path`. INVALID_ARGUMENT if there is none or several.
+// with a pattern that fits a file of `version_path`; weak patterns count only if no other fits.
+// INVALID_ARGUMENT if there is none or several.
 StatusOr<InstalledBackend> ChooseBackend(const std::vector<InstalledBackend>& backends,
                                          std::string_view platform,
                                          const std::string& version_path);

@@ -106,6 +106,19 @@ TEST_F(DetectTest, SeveralBackendsFit) {
   EXPECT_EQ(Choose("two", "a")->name, "two");
 }
 
+TEST_F(DetectTest, AWeakPatternCountsOnlyIfNoOtherFits) {
+  AddBackend("graphs", "saved.pb\notherwise *.pb\n");
+  AddBackend("one", "*.one\n");
+  root_.Write("a/model.one");
+  root_.Write("a/weights.pb");
+  root_.Write("b/frozen.pb");
+  root_.Write("c/saved.pb");
+  root_.Write("c/model.one");
+  EXPECT_EQ(Choose("", "a")->name, "one");
+  EXPECT_EQ(Choose("", "b")->name, "graphs");
+  EXPECT_EQ(Choose("", "c").status().code(), StatusCode::kInvalidArgument);
+}
+
 TEST_F(DetectTest, ThePlatformChoosesWhateverTheContent) {
   AddBackend("onnxruntime", "model.onnx\n");
   EXPECT_EQ(Choose("onnxruntime", "nowhere")->name, "onnxruntime");
