@@ -3,7 +3,9 @@
  * The border between Penstock and what computes models. A backend is a folder
  *   backends/<name>/penstock_<name>.so     exports one symbol, penstock_backend_get
  *   backends/<name>/models.txt             optional: file names, one pattern a line, by which a
- *                                          model folder is recognised ("model.onnx", "*.onnx")
+ *                                          model folder is recognised ("model.onnx", "*.onnx");
+ *                                          "otherwise *.pb" counts only if no other line of any
+ *                                          backend fits
  * opened with RTLD_NOW | RTLD_LOCAL when the first model needs it. Plain C: no C++ type and no
  * exception crosses. backend.hpp beside this file is a thin C++ wrapper; docs/add-a-backend.md is
  * the tutorial.
@@ -200,6 +202,14 @@ enum {
   PENSTOCK_ANY_SHAPE = 1u << 6 /* declared shapes bind nobody: the host checks types only, and the
                                   backend refuses the shapes that it cannot take */
 };
+/* An input or output that the model has and the signature has not, and why not. A request that
+ * names it is refused with the reason; the log and `penstock inspect` show it. */
+typedef struct PenstockLeftOut {
+  PenstockString signature;
+  PenstockString name;
+  PenstockString reason; /* as "it is a sequence, and only tensors are served" */
+} PenstockLeftOut;
+
 typedef struct PenstockModelInfo {
   size_t struct_size;
   uint32_t flags;     /* PENSTOCK_MAY_BLOCK ... */
@@ -219,6 +229,8 @@ typedef struct PenstockModelInfo {
   /* A serialized tensorflow.serving.SignatureDefMap, which GetModelMetadata answers as it is.
    * Empty: the host makes one of `signatures`. */
   PenstockString signature_def_map;
+  const PenstockLeftOut* left_out;
+  size_t left_out_count;
 } PenstockModelInfo;
 
 /* ---- One inference. The host owns it, and it lives until the backend has given the last part:

@@ -138,6 +138,13 @@ struct Signature {
   std::vector<TensorSpec> outputs;
 };
 
+// An input or output that is not served; see PenstockLeftOut. One thread at a time.
+struct LeftOut {
+  std::string signature = "serving_default";
+  std::string name;
+  std::string reason;
+};
+
 // What a model says about itself; see PenstockModelInfo. One thread at a time.
 struct Description {
   std::vector<Signature> signatures;
@@ -145,6 +152,7 @@ struct Description {
   uint32_t runs_max = 0;   // 0 = any number at once
   uint32_t alignment = 0;  // 0 = any
   std::vector<std::string> notes = {};
+  std::vector<LeftOut> left_out = {};
   std::string signature_def_map = {};  // serialized; see PenstockModelInfo
 };
 
@@ -167,6 +175,9 @@ class FrozenDescription final {
                              {}});
     }
     for (const std::string& note : description_.notes) notes_.push_back(ToC(note));
+    for (const LeftOut& each : description_.left_out) {
+      left_out_.push_back({ToC(each.signature), ToC(each.name), ToC(each.reason)});
+    }
     info_.struct_size = sizeof(info_);
     info_.flags = description_.flags;
     info_.runs_max = description_.runs_max;
@@ -175,6 +186,8 @@ class FrozenDescription final {
     info_.signature_count = signatures_.size();
     info_.notes = notes_.data();
     info_.note_count = notes_.size();
+    info_.left_out = left_out_.data();
+    info_.left_out_count = left_out_.size();
     info_.signature_def_map = ToC(description_.signature_def_map);
   }
   FrozenDescription(const FrozenDescription&) = delete;
@@ -205,6 +218,7 @@ class FrozenDescription final {
   std::vector<std::vector<PenstockTensorSpec>> specs_;
   std::vector<PenstockSignature> signatures_;
   std::vector<PenstockString> notes_;
+  std::vector<PenstockLeftOut> left_out_;
   PenstockModelInfo info_{};
 };
 

@@ -89,13 +89,21 @@ Status CheckTensor(const TensorSpec& spec, bool any_shape, const Tensor& tensor)
   return OkStatus();
 }
 
+// `text` with what separates it from the text before; nothing if it is empty.
+std::string Behind(std::string_view separator, const std::string& text) {
+  return text.empty() ? text : std::string(separator) + text;
+}
+
 // For when the names sent are not those of the signature. The sentences are those of TensorFlow
 // Serving: it tells a wrong count from wrong names, and its versions differ in the latter.
 Status NamesDiffer(const Signature& signature, const InferRequest& request) {
   std::vector<std::string_view> known, sent, extra, missing;
+  std::string reason;
   for (const NamedTensor& input : request.inputs) {
     sent.push_back(input.name);
-    if (signature.FindInput(input.name) == nullptr) extra.push_back(input.name);
+    if (signature.FindInput(input.name) != nullptr) continue;
+    extra.push_back(input.name);
+    if (reason.empty()) reason = signature.WhyLeftOut(input.name);
   }
   const TensorSpec* first_missing = nullptr;
   bool has_optional = false;
@@ -125,9 +133,9 @@ Status NamesDiffer(const Signature& signature, const InferRequest& request) {
           first_missing->backend_name.empty() ? first_missing->name : first_missing->backend_name);
     }
   }
-  return InvalidArgument("{}Sent extra: {}. Missing but required: {}. The signature is {}.", text,
+  return InvalidArgument("{}Sent extra: {}. Missing but required: {}. The signature is {}.{}", text,
                          NameSet(std::move(extra)), NameSet(std::move(missing)),
-                         Quoted(signature.name));
+                         Quoted(signature.name), Behind(" ", reason));
 }
 
 Status CheckOutputFilter(const Signature& signature, const InferRequest& request) {
@@ -140,8 +148,9 @@ Status CheckOutputFilter(const Signature& signature, const InferRequest& request
       for (const TensorSpec& output : signature.outputs) known.push_back(output.name);
       return InvalidArgument(
           "output tensor alias not found in signature: {:.100} Outputs expected to be in the set "
-          "{}. The signature is {}.",
-          name, NameSet(std::move(known)), Quoted(signature.name));
+          "{}. The signature is {}.{}",
+          name, NameSet(std::move(known)), Quoted(signature.name),
+          Behind(" ", signature.WhyLeftOut(name)));
     }
     if (!seen.Add(static_cast<size_t>(spec - signature.outputs.data()))) {
       return InvalidArgument("duplicate output tensor alias: {:.100} in output_filter", name);
@@ -158,6 +167,13 @@ const TensorSpec* Signature::FindInput(std::string_view input) const {
 
 const TensorSpec* Signature::FindOutput(std::string_view output) const {
   return FindByName(outputs, output);
+}
+
+std::string Signature::WhyLeftOut(std::string_view tensor) const {
+  for (const LeftOut& each : left_out) {
+    if (each.name == tensor) return fmt::format("{} is left out: {}", Quoted(tensor), each.reason);
+  }
+  return {};
 }
 
 const Signature* ModelInfo::FindSignature(std::string_view name) const {

@@ -27,16 +27,25 @@ struct TensorSpec {
   bool optional = false;      // may be left out of a request
 };
 
+// An input or output that the model has and its signature has not. Immutable after loading.
+struct LeftOut {
+  std::string name;
+  std::string reason;  // as "it is a sequence, and only tensors are served"
+};
+
 // One way to call a model. Inputs and outputs are sorted by name. Immutable after loading.
 struct Signature {
   std::string name;         // as "serving_default"
   std::string method_name;  // as "tensorflow/serving/predict"; may be empty
   std::vector<TensorSpec> inputs;
   std::vector<TensorSpec> outputs;
+  std::vector<LeftOut> left_out = {};
 
   // Null if there is none of that name.
   const TensorSpec* FindInput(std::string_view input) const;
   const TensorSpec* FindOutput(std::string_view output) const;
+  // Why the signature has no input or output of that name; empty if nothing is known.
+  std::string WhyLeftOut(std::string_view tensor) const;
 };
 
 // How a model wants to be run. Immutable after loading.

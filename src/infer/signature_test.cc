@@ -118,6 +118,19 @@ TEST_F(CheckInputsTest, MessageStaysShort) {
   EXPECT_LT(Message().size(), 10'000U);
 }
 
+TEST_F(CheckInputsTest, WhatIsLeftOutIsRefusedWithTheReason) {
+  signature_.left_out = {{"x", "it is a constant"}, {"q", "it is a sequence"}};
+  request_.inputs.push_back(Input("x", DType::kInt32, {}));
+  EXPECT_TRUE(Message().ends_with(
+      "The signature is \"serving_default\". \"x\" is left out: it is a constant"))
+      << Message();
+  request_.inputs.pop_back();
+  request_.output_filter = {"q"};
+  EXPECT_TRUE(Message().ends_with(
+      "The signature is \"serving_default\". \"q\" is left out: it is a sequence"))
+      << Message();
+}
+
 TEST_F(CheckInputsTest, WrongOutputFilterIsToldAsTensorFlowServingDoes) {
   request_.output_filter = {"y", "q"};
   EXPECT_EQ(Message(),

@@ -145,6 +145,11 @@ Status AppendSpecs(std::span<const PenstockTensorSpec> specs, std::span<const ui
   return OkStatus();
 }
 
+std::span<const PenstockLeftOut> LeftOutOf(const PenstockModelInfo& info) {
+  if (info.struct_size < sizeof(PenstockModelInfo)) return {};
+  return {info.left_out, info.left_out_count};
+}
+
 }  // namespace
 
 PenstockOwner OwnerOf(Buffer* buffer) {
@@ -218,6 +223,11 @@ StatusOr<Description> FromC(std::string_view platform, const PenstockModelInfo* 
     }
     result.info.signature_def_map = View(info->signature_def_map);
   }
+  for (const PenstockLeftOut& each : LeftOutOf(*info)) {
+    result.info.notes.push_back(fmt::format("{} of the signature {} is left out: {}",
+                                            ToUtf8(View(each.name)), ToUtf8(View(each.signature)),
+                                            ToUtf8(View(each.reason))));
+  }
   for (const PenstockSignature& theirs : std::span(info->signatures, info->signature_count)) {
     const std::span inputs(theirs.inputs, theirs.input_count);
     const std::span outputs(theirs.outputs, theirs.output_count);
@@ -236,6 +246,10 @@ StatusOr<Description> FromC(std::string_view platform, const PenstockModelInfo* 
     ours.method_name = View(theirs.method_name);
     TRY(AppendSpecs(inputs, order.inputs, ours.inputs));
     TRY(AppendSpecs(outputs, order.outputs, ours.outputs));
+    for (const PenstockLeftOut& each : LeftOutOf(*info)) {
+      if (View(each.signature) != ours.name) continue;
+      ours.left_out.push_back({std::string(View(each.name)), ToUtf8(View(each.reason))});
+    }
     result.orders.push_back(std::move(order));
   }
   return result;

@@ -197,6 +197,20 @@ TEST(BorderTest, DescriptionWithNotesAndAnyShape) {
   EXPECT_EQ(description.info.signature_def_map, std::string("\0\1", 2));
 }
 
+TEST(BorderTest, WhatIsLeftOutBelongsToItsSignatureAndIsANote) {
+  const Description description = *Translate([](auto& d) {
+    d.left_out = {{.name = "s", .reason = "it is a sequence"},
+                  {.signature = "other", .name = "t", .reason = "it is a map"}};
+  });
+  const Signature& signature = description.info.signatures[0];
+  ASSERT_EQ(signature.left_out.size(), 1U);
+  EXPECT_EQ(signature.WhyLeftOut("s"), "\"s\" is left out: it is a sequence");
+  EXPECT_EQ(signature.WhyLeftOut("t"), "");
+  EXPECT_THAT(description.info.notes,
+              ElementsAre("s of the signature serving_default is left out: it is a sequence",
+                          "t of the signature other is left out: it is a map"));
+}
+
 // A backend that was compiled before the description had notes.
 TEST(BorderTest, DescriptionOfAnOlderBackend) {
   PenstockModelInfo info{};

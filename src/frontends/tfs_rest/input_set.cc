@@ -56,9 +56,10 @@ InputSet::Input* InputSet::Find(std::string_view name, size_t hint) {
 InputSet::Input* InputSet::FindOrAdd(JsonCursor& cursor, std::string_view name, size_t hint) {
   if (Input* const input = Find(name, hint)) return input;
   if (signature_ != nullptr || rows_ > 0) {
-    cursor.Fail(
-        fmt::format("JSON object: does not have named input: {}, which is no input of the {}", name,
-                    signature_ != nullptr ? "signature" : "first row"));
+    const std::string why = signature_ != nullptr ? signature_->WhyLeftOut(name) : "";
+    cursor.Fail(fmt::format(
+        "JSON object: does not have named input: {}, which is no input of the {}{}{}", name,
+        signature_ != nullptr ? "signature" : "first row", why.empty() ? "" : ". ", why));
     return nullptr;
   }
   if (inputs_.size() >= inputs_max_) {
@@ -283,7 +284,11 @@ bool InputSet::ReadNamedColumns(JsonCursor& cursor) {
     // Keys that the signature has not are ignored, in this form only.
     Input* const input = signature_ != nullptr ? Find(key, hint) : FindOrAdd(cursor, key, hint);
     if (input == nullptr) {
-      if (signature_ == nullptr || !cursor.SkipValue()) return false;
+      if (signature_ == nullptr) return false;
+      if (const std::string reason = signature_->WhyLeftOut(key); !reason.empty()) {
+        return cursor.Fail(reason);
+      }
+      if (!cursor.SkipValue()) return false;
     } else {
       if (input->builder.rows() > 0)
         return cursor.Fail(fmt::format("the key '{}' comes twice", key));

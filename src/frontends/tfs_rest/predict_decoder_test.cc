@@ -95,6 +95,16 @@ TEST(PredictDecoder, ManyInputsInAnyOrder) {
   EXPECT_THAT(Values<int64_t>(decoded.tensor(7)), ElementsAre(17));
 }
 
+// Other unknown names are ignored in columns.
+TEST(PredictDecoder, AnInputThatIsLeftOutIsRefusedWithTheReason) {
+  ModelInfo info = OneInput(DType::kFloat32);
+  info.signatures[0].left_out = {{"scale", "it is a constant"}};
+  for (const char* body :
+       {R"({"inputs": {"x": [1], "scale": [2]}})", R"({"instances": [{"x": 1, "scale": 2}]})"}) {
+    EXPECT_THAT(Decode(body, info).message(), HasSubstr("\"scale\" is left out: it is a constant"));
+  }
+}
+
 TEST(PredictDecoder, Columns) {
   const ModelInfo two = FakeInfo({FakeInput("a", DType::kFloat32), FakeInput("b", DType::kInt64)});
   const Decoded named = Decode(R"({"inputs": {"b": 7, "unknown": {"x": []}, "a": [[1, 2]]}})", two);

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "protocols/tfs/model_description.h"
 
+#include <google/protobuf/struct.pb.h>
 #include <google/protobuf/util/json_util.h>
 
+#include "base/log.h"
 #include "base/utf8.h"
 #include "serving/get_model_metadata.pb.h"
 #include "serving/get_model_status.pb.h"
@@ -45,6 +47,17 @@ StatusOr<std::string> ToJson(const Message& message) {
   return json;
 }
 
+// As a further member of an object; empty if there are none.
+std::string NotesJson(const ModelInfo& info) {
+  std::string json;
+  for (const std::string& note : info.notes) {
+    json += json.empty() ? ", \"notes\": [\"" : ", \"";
+    AppendJsonEscaped(json, note);
+    json += '"';
+  }
+  return json.empty() ? json : json + ']';
+}
+
 }  // namespace
 
 void FillSignatureDefMap(const ModelInfo& info, tensorflow::serving::SignatureDefMap& map) {
@@ -71,6 +84,10 @@ void FillModelMetadata(const core::ServableId& id, const ModelInfo& info,
   tensorflow::serving::SignatureDefMap map;
   FillSignatureDefMap(info, map);
   (*response.mutable_metadata())[std::string(kSignatureDefField)].PackFrom(map);
+  if (info.notes.empty()) return;
+  google::protobuf::ListValue notes;
+  for (const std::string& note : info.notes) notes.add_values()->set_string_value(note);
+  (*response.mutable_metadata())[std::string(kNotesField)].PackFrom(notes);
 }
 
 Status NoVersionsOf(const core::Manager& manager, std::string_view name) {
@@ -103,8 +120,8 @@ StatusOr<std::string> ModelMetadataJson(const core::ServableId& id, const ModelI
   ASSIGN_OR_RETURN(const std::string spec_json, ToJson(spec));
   ASSIGN_OR_RETURN(const std::string map_json, ToJson(map));
   // Not the JSON of the response message: that would name the type of the map beside its content.
-  return fmt::format("{{\n\"model_spec\": {},\n\"metadata\": {{\"signature_def\": {}}}\n}}\n",
-                     spec_json, map_json);
+  return fmt::format("{{\n\"model_spec\": {},\n\"metadata\": {{\"signature_def\": {}{}}}\n}}\n",
+                     spec_json, map_json, NotesJson(info));
 }
 
 StatusOr<std::string> ModelStatusJson(std::string_view name,

@@ -20,8 +20,10 @@ class SignatureDefMap;
 
 namespace penstock::tfs {
 
-// The only metadata field there is.
+// The only metadata field that can be asked for.
 inline constexpr std::string_view kSignatureDefField = "signature_def";
+// One beside it: what ModelInfo::notes says, if it says anything; a google.protobuf.ListValue.
+inline constexpr std::string_view kNotesField = "notes";
 
 // The model's signatures as its file has them, or else as TensorFlow would describe them.
 void FillSignatureDefMap(const ModelInfo& info, tensorflow::serving::SignatureDefMap& map);

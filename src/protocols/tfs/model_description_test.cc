@@ -62,6 +62,21 @@ TEST(ModelDescription, AnswersWhatTheModelsFileSays) {
   EXPECT_TRUE(map.signature_def().contains("serving_default"));
 }
 
+TEST(ModelDescription, TellsNotesIfThereAreAny) {
+  ModelInfo info = SampleInfo();
+  tensorflow::serving::GetModelMetadataResponse response;
+  FillModelMetadata({"m", {3}}, info, response);
+  EXPECT_FALSE(response.metadata().contains("notes"));
+  EXPECT_THAT(*ModelMetadataJson({"m", {3}}, info), testing::Not(HasSubstr("notes")));
+  info.notes = {"one", "the \"other\""};
+  FillModelMetadata({"m", {3}}, info, response);
+  google::protobuf::ListValue notes;
+  ASSERT_TRUE(response.metadata().at("notes").UnpackTo(&notes));
+  EXPECT_EQ(notes.values(1).string_value(), "the \"other\"");
+  EXPECT_THAT(*ModelMetadataJson({"m", {3}}, info),
+              HasSubstr(R"(, "notes": ["one", "the \"other\""]})"));
+}
+
 TEST(ModelDescription, WritesMetadataAsJson) {
   const auto json = ModelMetadataJson({"m", {3}}, SampleInfo());
   ASSERT_TRUE(json.ok());
