@@ -30,13 +30,18 @@ version, or builtin:NAME. The model is loaded for it. Exit code 1 if it cannot b
   --tensorflow_library=FOLDER
   --tensorflow_op_libraries=PATHS
   --onnxruntime_library=PATH
+  --onnxruntime_custom_ops=PATHS
   --log_level=LEVEL               shows what the runtimes print meanwhile; default off
 )";
 
 // Flags of serve that mean something here.
-constexpr std::array<std::string_view, 6> kServeFlags = {
-    "saved_model_tags",        "backend_directory",   "tensorflow_library",
-    "tensorflow_op_libraries", "onnxruntime_library", "log_level"};
+constexpr std::array<std::string_view, 7> kServeFlags = {"saved_model_tags",
+                                                         "backend_directory",
+                                                         "tensorflow_library",
+                                                         "tensorflow_op_libraries",
+                                                         "onnxruntime_library",
+                                                         "onnxruntime_custom_ops",
+                                                         "log_level"};
 
 // Sends what is written to standard error into the void while it lives: what runtimes print there
 // before anyone can configure them. One thread at a time.

@@ -236,10 +236,15 @@ Status CheckPaths(const Settings& settings) {
     if (path.empty() || std::filesystem::exists(std::filesystem::status(path, error))) continue;
     return fail(flag, path, error.message());
   }
-  std::istringstream operations(settings.tensorflow_op_libraries);
-  for (std::string path; std::getline(operations, path, ',');) {
-    if (path.empty() || std::filesystem::exists(std::filesystem::status(path, error))) continue;
-    return fail("tensorflow_op_libraries", path, error.message());
+  const std::pair<std::string_view, const std::string&> lists[] = {
+      {"tensorflow_op_libraries", settings.tensorflow_op_libraries},
+      {"onnxruntime_custom_ops", settings.onnxruntime_custom_ops}};
+  for (const auto& [flag, paths] : lists) {
+    std::istringstream parts(paths);
+    for (std::string path; std::getline(parts, path, ',');) {
+      if (path.empty() || std::filesystem::exists(std::filesystem::status(path, error))) continue;
+      return fail(flag, path, error.message());
+    }
   }
   return OkStatus();
 }
@@ -262,6 +267,7 @@ BackendHostOptions MakeBackendOptions(const Settings& settings) {
   set("tensorflow", "library", settings.tensorflow_library);
   set("tensorflow", "op_libraries", settings.tensorflow_op_libraries);
   set("onnxruntime", "library", settings.onnxruntime_library);
+  set("onnxruntime", "custom_ops", settings.onnxruntime_custom_ops);
   return options;
 }
 

@@ -192,11 +192,13 @@ TEST_F(ComponentOptionsTest, RetriesFollowTheInterval) {
 TEST_F(ComponentOptionsTest, BackendsGetThreadsAndLibraries) {
   settings_.tensorflow_session_parallelism = 3;
   settings_.onnxruntime_library = "/lib/o.so";
+  settings_.onnxruntime_custom_ops = "/lib/a.so,/lib/b.so";
   const BackendHostOptions options = MakeBackendOptions(settings_);
   EXPECT_EQ(options.intra_op_threads, 3);
   EXPECT_EQ(options.inter_op_threads, 3);
   EXPECT_THAT(options.options.at("onnxruntime"),
-              ElementsAre(testing::Pair("library", "/lib/o.so")));
+              ElementsAre(testing::Pair("library", "/lib/o.so"),
+                          testing::Pair("custom_ops", "/lib/a.so,/lib/b.so")));
 }
 
 TEST_F(ComponentOptionsTest, PathsOfBackendsAreLookedAtBeforeTheStart) {
@@ -221,6 +223,9 @@ TEST_F(ComponentOptionsTest, PathsOfBackendsAreLookedAtBeforeTheStart) {
   EXPECT_EQ(problem(&Settings::tensorflow_op_libraries, file + ",,/nowhere"),
             "--tensorflow_op_libraries=/nowhere: No such file or directory");
   EXPECT_EQ(problem(&Settings::tensorflow_op_libraries, file + "," + folder_.path()), "");
+  EXPECT_EQ(problem(&Settings::onnxruntime_custom_ops, file + ",,/nowhere"),
+            "--onnxruntime_custom_ops=/nowhere: No such file or directory");
+  EXPECT_EQ(problem(&Settings::onnxruntime_custom_ops, file), "");
   settings_.tensorflow_library = "/tf";
   EXPECT_EQ(MakeBackendOptions(settings_).set_by.at("tensorflow"), "--tensorflow_library=/tf");
   settings_.tensorflow_op_libraries = "/text";

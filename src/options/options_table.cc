@@ -279,6 +279,8 @@ const OptionRow kRows[] = {
      "commas; a folder stands for all *.so in it."},
     {kBackends, "onnxruntime_library", &Settings::onnxruntime_library,
      "Path of libonnxruntime.so; empty searches the usual places."},
+    {kBackends, "onnxruntime_custom_ops", &Settings::onnxruntime_custom_ops,
+     "Shared libraries with operators for ONNX Runtime, separated by commas."},
     {kBackends, "tensorflow_session_parallelism", &Settings::tensorflow_session_parallelism,
      "Sets the next two at once.", "", 0, 1024},
     {kBackends, "tensorflow_intra_op_parallelism", &Settings::tensorflow_intra_op_parallelism,

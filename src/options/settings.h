@@ -101,6 +101,7 @@ struct Settings {
   std::string tensorflow_library;
   std::string tensorflow_op_libraries;
   std::string onnxruntime_library;
+  std::string onnxruntime_custom_ops;
   int64_t tensorflow_session_parallelism = 0;
   int64_t tensorflow_intra_op_parallelism = 0;
   int64_t tensorflow_inter_op_parallelism = 0;

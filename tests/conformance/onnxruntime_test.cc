@@ -1,23 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the ONNX Runtime backend has beyond what every backend does: it tells scalars from tensors
-// of unknown rank.
+// What the ONNX Runtime backend has beyond what every backend does.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <filesystem>
+#include <fstream>
 #include <limits>
 
 #include "backend_fixture.h"
+#include "base/test_folder.h"
 
 namespace penstock {
 namespace {
 
 using testing::ElementsAre;
+using testing::FloatNear;
 using testing::HasSubstr;
+namespace fs = std::filesystem;
 
-std::unique_ptr<Model> Load(const std::string& path) {
+BackendHost& Host() {
   static const std::unique_ptr<BackendHost> host = MakeHost("onnxruntime");
-  return *host->Load(path, {});
+  return *host;
+}
+std::unique_ptr<Model> Load(const std::string& path) { return *Host().Load(path, {}); }
+std::string LoadError(const std::string& path) {
+  const StatusOr<std::unique_ptr<Model>> model = Host().Load(path, {});
+  return model.ok() ? "loaded" : std::string(MessageOf(model.status()));
 }
 
 TEST(OnnxRuntimeTest, ScalarsAreDescribedAsScalars) {
@@ -72,6 +81,156 @@ TEST(OnnxRuntimeTest, OutputsComeInTheOrderOfTheirNames) {
   const auto model = Load(TestModel("many_outputs_onnx"));
   EXPECT_THAT(OutputNames(RunModel(*model, {{"x", Floats({1})}})),
               ElementsAre("as_int64", "half", "positive", "text", "total"));
+}
+
+// --- Data in files beside the model
+
+// A copy of a model whose numbers lie in a file of their own, and in an If body, too.
+class OnnxExternalDataTest : public testing::Test {
+ protected:
+  // In a folder below the version's folder if `below` is not empty.
+  void Copy(const std::string& below = "") {
+    const std::string folder = folder_.Make("1/" + below);
+    fs::copy(TestModel("external_onnx"), folder, fs::copy_options::recursive);
+    weights_ = folder + "/weights.pb";
+  }
+  std::unique_ptr<Model> LoadCopy() { return Load(folder_ / "1"); }
+  static std::vector<float> Run(Model& model) {
+    Tensor yes = *Tensor::Allocate(DType::kBool, {});
+    yes.mutable_as<bool>()[0] = true;
+    const Tensor ones = MakeTensor<float>(DType::kFloat32, {1, 4}, {1, 1, 1, 1});
+    return Values<float>(Output(RunModel(model, {{"is_shifted", yes}, {"x", ones}}), "y"));
+  }
+
+  TestFolder folder_;
+  std::string weights_;
+};
+
+TEST_F(OnnxExternalDataTest, IsReadBesideTheModelWhateverTheFileIsCalled) {
+  Copy();
+  EXPECT_THAT(Run(*LoadCopy()), ElementsAre(11, 22, 33, 44));
+}
+
+TEST_F(OnnxExternalDataTest, IsReadInAFolderThatIsNamedLikeAModel) {
+  Copy("model.onnx");
+  EXPECT_THAT(Run(*LoadCopy()), ElementsAre(11, 22, 33, 44));
+}
+
+TEST_F(OnnxExternalDataTest, AServedVersionDependsOnNoFile) {
+  Copy();
+  const auto model = LoadCopy();
+  std::ofstream(weights_, std::ios::in | std::ios::binary) << std::string(32, '\x42');
+  EXPECT_THAT(Run(*model), ElementsAre(11, 22, 33, 44));
+  fs::resize_file(weights_, 0);
+  EXPECT_THAT(Run(*model), ElementsAre(11, 22, 33, 44));
+  std::ifstream maps("/proc/self/maps");
+  for (std::string line; std::getline(maps, line);) {
+    EXPECT_EQ(line.find("weights.pb"), line.npos) << line;
+  }
+}
+
+TEST_F(OnnxExternalDataTest, AFileThatIsTooShortIsNamed) {
+  Copy();
+  fs::resize_file(weights_, 20);
+  const std::string error = LoadError(folder_ / "1");
+  EXPECT_THAT(error, HasSubstr("'shift' in the file 'weights.pb' is missing: 16 bytes from byte 16 "
+                               "on are needed, the file has 20"));
+  fs::remove(weights_);
+  EXPECT_THAT(LoadError(folder_ / "1"), HasSubstr("'scale' in the file 'weights.pb' is missing"));
+}
+
+TEST_F(OnnxExternalDataTest, AFileOutsideOfTheModelsFolderIsRefused) {
+  Copy();
+  std::string bytes = folder_.Read("1/model.onnx");
+  for (size_t at = bytes.find("weights.pb"); at != bytes.npos; at = bytes.find("weights.pb")) {
+    bytes.replace(at, 10, "../eights_");
+  }
+  folder_.Write("1/model.onnx", bytes);
+  folder_.Write("eights_", std::string(32, 'x'));
+  EXPECT_THAT(LoadError(folder_ / "1"), HasSubstr("lies outside of the model's folder"));
+}
+
+TEST_F(OnnxExternalDataTest, CountsTwiceInTheEstimate) {
+  Copy();
+  const uint64_t model = fs::file_size(folder_ / "1/model.onnx");
+  EXPECT_EQ(*Host().EstimateBytes(folder_ / "1", {}), model + 2 * 16);  // an If body's is not large
+}
+
+// --- Inputs and outputs that need more than a name
+
+TEST(OnnxRuntimeTest, AnInitialiserOfAnInputIsItsDefault) {
+  const auto model = Load(TestModel("defaults_onnx"));
+  EXPECT_TRUE(model->info().FindSignature("")->FindInput("factor")->optional);
+  for (int run = 0; run < 2; ++run) {
+    EXPECT_THAT(Values<float>(Output(RunModel(*model, {{"x", Floats({2, 4})}}), "y")),
+                ElementsAre(3, 4));
+    const InferResponse response =
+        RunModel(*model, {{"x", Floats({2, 4})}, {"factor", Floats({10})}});
+    EXPECT_THAT(Values<float>(Output(response, "y")), ElementsAre(22, 42));
+  }
+}
+
+TEST(OnnxRuntimeTest, BeforeIrVersion4AnInitialiserIsAConstant) {
+  const auto model = Load(TestModel("constants_onnx"));
+  EXPECT_THAT(Values<float>(Output(RunModel(*model, {{"x", Floats({2})}}), "y")), ElementsAre(3));
+  const InferResponse response = RunModel(*model, {{"x", Floats({2})}, {"factor", Floats({10})}});
+  EXPECT_EQ(response.status.code(), StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(MessageOf(response.status)),
+              HasSubstr("\"factor\" is left out: it has an initialiser, which is a constant before "
+                        "version 4"));
+}
+
+TEST(OnnxRuntimeTest, ZipMapGivesAMatrixOfProbabilities) {
+  const auto model = Load(TestModel("zipmap_onnx"));
+  EXPECT_EQ(model->info().FindSignature("")->FindOutput("output_probability")->shape,
+            (Shape{-1, 3}));
+  const Tensor rows = MakeTensor<float>(DType::kFloat32, {2, 2}, {9, 0, 0, 9});
+  const InferResponse response = RunModel(*model, {{"x", rows}});
+  const Tensor matrix = Output(response, "output_probability");
+  EXPECT_EQ(matrix.shape(), (Shape{2, 3}));
+  EXPECT_THAT(Values<float>(matrix),
+              ElementsAre(FloatNear(1, 0.01F), FloatNear(0, 0.01F), FloatNear(0, 0.01F),
+                          FloatNear(0, 0.01F), FloatNear(1, 0.01F), FloatNear(0, 0.01F)));
+  EXPECT_THAT(StringValues(Output(response, "output_label")), ElementsAre("ham", "eggs"));
+  EXPECT_THAT(model->info().notes, ElementsAre(HasSubstr("the classes ham, eggs, spam")));
+}
+
+TEST(OnnxRuntimeTest, AnOutputThatIsASequenceIsLeftOutAndSaidSo) {
+  const auto model = Load(TestModel("sequence_onnx"));
+  EXPECT_THAT(OutputNames(RunModel(*model, {{"x", Floats({1})}})), ElementsAre("y"));
+  EXPECT_THAT(model->info().notes, ElementsAre(HasSubstr("parts of the signature serving_default "
+                                                         "is left out: it is a sequence")));
+  const InferResponse response = RunModel(*model, {{"x", Floats({1})}}, {"parts"});
+  EXPECT_EQ(response.status.code(), StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(MessageOf(response.status)),
+              HasSubstr("\"parts\" is left out: it is a sequence, and only tensors are served"));
+}
+
+TEST(OnnxRuntimeTest, InputsThatNoRequestCanCarryAreNamed) {
+  const std::string error = LoadError(TestModel("sequence_input_onnx"));
+  EXPECT_THAT(error, HasSubstr("'parts': it is a sequence, and only tensors are served"));
+  EXPECT_THAT(error, HasSubstr("'maybe': it is an optional value"));
+}
+
+TEST(OnnxRuntimeTest, OperatorsOfALibrary) {
+  EXPECT_THAT(LoadError(TestModel("custom_operator_onnx")), HasSubstr("penstock.test"));
+  BackendHostOptions options;
+  options.folder = BackendFolder("onnxruntime");
+  options.options["onnxruntime"].emplace_back("custom_ops", CUSTOM_OPERATORS ",");
+  BackendHost host(options);
+  const auto model = *host.Load(TestModel("custom_operator_onnx"), {});
+  EXPECT_THAT(Values<float>(Output(RunModel(*model, {{"x", Floats({1, 2})}}), "y")),
+              ElementsAre(3, 6));
+  options.options["onnxruntime"] = {{"custom_ops", "/nowhere.so"}};
+  const Status status = BackendHost(options).Load(TestModel("custom_operator_onnx"), {}).status();
+  EXPECT_THAT(std::string(MessageOf(status)),
+              HasSubstr("cannot open the operator library /nowhere.so"));
+}
+
+TEST(OnnxRuntimeTest, ServesTheRuntimesOwnFormat) {
+  const auto model = Load(TestModel("ort_format"));
+  EXPECT_THAT(Values<float>(Output(RunModel(*model, {{"x", Floats({1, 2})}}), "y")),
+              ElementsAre(2.5, 3));
 }
 
 }  // namespace

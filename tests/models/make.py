@@ -390,6 +390,132 @@ def division_onnx(folder):
               [helper.make_tensor('zero', INT64, [], [0])])
 
 
+def _to_file(tensor, location, at):
+    """Moves the data of `tensor` to byte `at` of an external file; returns the data."""
+    data = tensor.raw_data
+    tensor.ClearField('raw_data')
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in (('location', location), ('offset', at), ('length', len(data))):
+        tensor.external_data.add(key=key, value=str(value))
+    return data
+
+
+@model
+def external_onnx(folder):
+    """y = x * [1, 2, 3, 4], plus [10, 20, 30, 40] from an If body if `is_shifted`; all numbers lie in weights.pb."""
+    node, info = helper.make_node, helper.make_tensor_value_info
+    def vector(name, factor):
+        return numpy_helper.from_array(np.arange(1, 5, dtype=np.float32) * factor, name)
+    shifted = helper.make_graph([node('Add', ['scaled', 'shift'], ['sum'])], 'shifted', [], [info('sum', FLOAT, None)],
+                                [vector('shift', 10)])
+    same = helper.make_graph([node('Identity', ['scaled'], ['same_sum'])], 'same', [], [info('same_sum', FLOAT, None)])
+    data = []
+    def edit(saved):
+        data.append(_to_file(saved.graph.initializer[0], 'weights.pb', 0))
+        branch = next(each.g for each in saved.graph.node[1].attribute if each.name == 'then_branch')
+        data.append(_to_file(branch.initializer[0], 'weights.pb', 16))
+    save_onnx(folder, [node('Mul', ['x', 'scale'], ['scaled']),
+                       node('If', ['is_shifted'], ['y'], then_branch=shifted, else_branch=same)],
+              [('x', FLOAT, ['batch', 4]), ('is_shifted', TensorProto.BOOL, [])], [('y', FLOAT, ['batch', 4])],
+              [vector('scale', 1)], edit=edit)
+    with open(os.path.join(folder, 'weights.pb'), 'wb') as file:
+        file.write(b''.join(data))
+
+
+def _defaults(folder, ir_version):
+    def edit(saved):
+        for name in ('factor', 'term'):
+            saved.graph.input.append(helper.make_tensor_value_info(name, FLOAT, [1]))
+        saved.ir_version = ir_version
+    save_onnx(folder, [helper.make_node('Mul', ['x', 'factor'], ['scaled']),
+                       helper.make_node('Add', ['scaled', 'term'], ['y'])],
+              [('x', FLOAT, ['batch'])], [('y', FLOAT, ['batch'])],
+              [helper.make_tensor('factor', FLOAT, [1], [0.5]), helper.make_tensor('term', FLOAT, [1], [2.0])],
+              edit=edit)
+
+
+@model
+def defaults_onnx(folder):
+    """As defaults: inputs with an initialiser, which may be left out since IR version 4."""
+    _defaults(folder, 8)
+
+
+@model
+def constants_onnx(folder):
+    """The same before IR version 4: the initialisers are constants."""
+    _defaults(folder, 3)
+
+
+@model
+def zipmap_onnx(folder):
+    """A classifier as scikit-learn's exporter writes it: the label, and a map from class to probability for each row."""
+    labels = ['ham', 'eggs', 'spam']
+    classifier = helper.make_node('LinearClassifier', ['x'], ['output_label', 'probabilities'], domain='ai.onnx.ml',
+                                  coefficients=[1., 0., 0., 1., -1., -1.], intercepts=[0., 0., 0.],
+                                  classlabels_strings=labels, post_transform='SOFTMAX')
+    def edit(saved):
+        saved.graph.node.append(helper.make_node('ZipMap', ['probabilities'], ['output_probability'],
+                                                 domain='ai.onnx.ml', classlabels_strings=labels))
+        output = saved.graph.output.add(name='output_probability')
+        output.type.CopyFrom(helper.make_sequence_type_proto(helper.make_map_type_proto(
+            STRING, helper.make_tensor_type_proto(FLOAT, []))))
+    save_onnx(folder, [classifier], [('x', FLOAT, ['batch', 2])], [('output_label', STRING, ['batch'])],
+              opsets=(('ai.onnx.ml', 3),), edit=edit)
+
+
+@model
+def sequence_onnx(folder):
+    """y = x + x, and `parts`, a sequence of tensors."""
+    def edit(saved):
+        saved.graph.node.append(helper.make_node('SplitToSequence', ['x'], ['parts']))
+        saved.graph.output.add(name='parts').type.CopyFrom(
+            helper.make_sequence_type_proto(helper.make_tensor_type_proto(FLOAT, None)))
+    save_onnx(folder, [helper.make_node('Add', ['x', 'x'], ['y'])], [('x', FLOAT, ['batch'])],
+              [('y', FLOAT, ['batch'])], edit=edit)
+
+
+@model
+def sequence_input_onnx(folder):
+    """Takes a sequence of tensors and an optional tensor: no request can carry either."""
+    def edit(saved):
+        tensor = helper.make_tensor_type_proto(FLOAT, ['n'])
+        saved.graph.node.append(helper.make_node('ConcatFromSequence', ['parts'], ['joined'], axis=0))
+        saved.graph.node.append(helper.make_node('OptionalHasElement', ['maybe'], ['is_there']))
+        saved.graph.input.add(name='parts').type.CopyFrom(helper.make_sequence_type_proto(tensor))
+        saved.graph.input.add(name='maybe').type.CopyFrom(helper.make_optional_type_proto(tensor))
+        saved.graph.output.append(helper.make_tensor_value_info('joined', FLOAT, ['m']))
+        saved.graph.output.append(helper.make_tensor_value_info('is_there', TensorProto.BOOL, []))
+    save_onnx(folder, [helper.make_node('Add', ['x', 'x'], ['y'])], [('x', FLOAT, ['batch'])],
+              [('y', FLOAT, ['batch'])], edit=edit)
+
+
+@model
+def custom_operator_onnx(folder):
+    """y = Triple(x), an operator of tests/conformance/custom_operators.cc."""
+    def edit(saved):
+        saved.graph.node[0].CopyFrom(helper.make_node('Triple', ['x'], ['y'], domain='penstock.test'))
+        saved.opset_import.append(helper.make_opsetid('penstock.test', 1))
+    save_onnx(folder, [helper.make_node('Identity', ['x'], ['y'])], [('x', FLOAT, ['batch'])],
+              [('y', FLOAT, ['batch'])], edit=edit)
+
+
+@model
+def ort_format(folder):
+    """y = x / 2 + 2 in ONNX Runtime's own format."""
+    import onnxruntime
+    save_onnx(folder, [helper.make_node('Mul', ['x', 'half'], ['scaled']),
+                       helper.make_node('Add', ['scaled', 'two'], ['y'])],
+              [('x', FLOAT, ['batch'])], [('y', FLOAT, ['batch'])],
+              [helper.make_tensor('half', FLOAT, [], [0.5]), helper.make_tensor('two', FLOAT, [], [2.0])])
+    source = os.path.join(folder, 'model.onnx')
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = os.path.join(folder, 'model.ort')
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.add_session_config_entry('session.save_model_format', 'ORT')
+    onnxruntime.InferenceSession(source, options)
+    os.remove(source)
+
+
 def main():
     for name in sys.argv[1:] or MODELS:
         MODELS[name](os.path.join(HERE, name, '1'))

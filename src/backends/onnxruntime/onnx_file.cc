@@ -1,142 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "onnx_file.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <array>
-#include <cerrno>
-#include <cstdint>
+#include <algorithm>
+#include <charconv>
+#include <utility>
 
 namespace penstock::onnxruntime {
 namespace {
 
-// Field numbers of ONNX's messages.
-enum : uint32_t { kModelGraph = 7 };
-enum : uint32_t { kGraphInput = 11, kGraphOutput = 12 };
-enum : uint32_t { kValueName = 1, kValueType = 2 };
-enum : uint32_t { kTypeTensor = 1 };
-enum : uint32_t { kTensorShape = 2 };
-enum : uint32_t { kShapeDim = 1 };
-
-// More than any name has; against sizes in a file that is none.
-constexpr uint64_t kNameBytesMax = 64 * 1024;
-
-// The bytes of a file, through a window: not mapped, because a mapped file that shrinks ends the
-// process. One thread at a time.
-class FileBytes final {
- public:
-  explicit FileBytes(const std::string& path) {
-    // Some network file systems let a signal end it.
-    do {
-      file_ = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    } while (file_ < 0 && errno == EINTR);
-    struct stat info = {};
-    if (file_ >= 0 && fstat(file_, &info) == 0 && S_ISREG(info.st_mode)) {
-      size_ = static_cast<uint64_t>(info.st_size);
-    }
-  }
-  ~FileBytes() {
-    if (file_ >= 0) close(file_);
-  }
-  FileBytes(const FileBytes&) = delete;
-  FileBytes& operator=(const FileBytes&) = delete;
-
-  uint64_t size() const { return size_; }
-
-  // False if there is no such byte.
-  bool Get(uint64_t at, uint8_t& byte) {
-    if (at < start_ || at - start_ >= filled_) {
-      const ssize_t got = pread(file_, window_.data(), window_.size(), static_cast<off_t>(at));
-      if (got <= 0) return false;
-      start_ = at;
-      filled_ = static_cast<uint64_t>(got);
-    }
-    byte = window_[at - start_];
-    return true;
-  }
-
- private:
-  int file_ = -1;
-  uint64_t size_ = 0;
-  uint64_t start_ = 0;
-  uint64_t filled_ = 0;
-  std::array<uint8_t, 16 * 1024> window_;
-};
-
-// The fields of the message between two positions, in order. Malformed bytes end it early. One
-// thread at a time.
-class Fields final {
- public:
-  Fields(FileBytes& file, uint64_t begin, uint64_t end) : file_(file), next_(begin), end_(end) {}
-
-  // Moves to the next field that has a length; false at the end.
-  bool Next() {
-    uint64_t key = 0;
-    while (next_ < end_ && Varint(key)) {
-      field_ = static_cast<uint32_t>(key >> 3);
-      uint64_t value = 0;
-      switch (key & 7) {
-        case 0:
-          if (!Varint(value)) return false;
-          break;
-        case 1:
-          next_ += sizeof(uint64_t);
-          break;
-        case 2:
-          if (!Varint(size_) || next_ > end_ || size_ > end_ - next_) return false;
-          begin_ = next_;
-          next_ += size_;
-          return true;
-        case 5:
-          next_ += sizeof(uint32_t);
-          break;
-        default:
-          return false;
-      }
-    }
-    return false;
-  }
-  uint32_t field() const { return field_; }
-  Fields Inside() const { return {file_, begin_, begin_ + size_}; }
-  std::string Text() const {
-    std::string text;
-    uint8_t byte = 0;
-    for (uint64_t i = 0; i < size_ && i < kNameBytesMax && file_.Get(begin_ + i, byte); ++i) {
-      text.push_back(static_cast<char>(byte));
-    }
-    return text;
-  }
-
- private:
-  bool Varint(uint64_t& value) {
-    value = 0;
-    for (int shift = 0; shift < 64; shift += 7) {
-      uint8_t byte = 0;
-      if (next_ >= end_ || !file_.Get(next_++, byte)) return false;
-      value |= static_cast<uint64_t>(byte & 0x7f) << shift;
-      if (byte < 0x80) return true;
-    }
-    return false;
-  }
-
-  FileBytes& file_;
-  uint64_t next_;
-  const uint64_t end_;
-  uint32_t field_ = 0;
-  uint64_t begin_ = 0;
-  uint64_t size_ = 0;
-};
+constexpr uint64_t kExternal = 1;           // of TensorProto.data_location
+constexpr uint64_t kOptionalInputsIr = 4;   // from here on an initialiser is an input's default
+constexpr size_t kLabelsMax = 1000 * 1000;  // of a ZipMap
+constexpr int kDepthMax = 100;              // of graphs in nodes
 
 // True if a tensor's type has a shape, and that no dimension.
 bool IsScalarType(Fields type) {
   while (type.Next()) {
-    if (type.field() != kTypeTensor) continue;
+    if (type.number() != kTypeTensor || !type.HasLength()) continue;
     for (Fields tensor = type.Inside(); tensor.Next();) {
-      if (tensor.field() != kTensorShape) continue;
+      if (tensor.number() != kTensorTypeShape || !tensor.HasLength()) continue;
       for (Fields shape = tensor.Inside(); shape.Next();) {
-        if (shape.field() == kShapeDim) return false;
+        if (shape.number() == kShapeDim) return false;
       }
       return true;
     }
@@ -144,30 +28,197 @@ bool IsScalarType(Fields type) {
   return false;
 }
 
-void AddIfScalar(Fields value, std::set<std::string, std::less<>>& scalars) {
+// The name of an input or output.
+std::string ReadValue(Fields value, bool& is_scalar) {
   std::string name;
-  bool is_scalar = false;
   while (value.Next()) {
-    if (value.field() == kValueName) name = value.Text();
-    if (value.field() == kValueType) is_scalar = IsScalarType(value.Inside());
+    if (!value.HasLength()) continue;
+    if (value.number() == kValueName) name = value.Text();
+    if (value.number() == kValueType) is_scalar = IsScalarType(value.Inside());
   }
-  if (is_scalar) scalars.insert(std::move(name));
+  return name;
+}
+
+std::string ReadTensorName(Fields tensor) {
+  while (tensor.Next()) {
+    if (tensor.number() == kTensorName && tensor.HasLength()) return tensor.Text();
+  }
+  return {};
+}
+
+void ReadDims(Fields& tensor, std::vector<int64_t>& shape) {
+  if (!tensor.HasLength()) {
+    shape.push_back(static_cast<int64_t>(tensor.value()));
+    return;
+  }
+  uint64_t size = 0;
+  for (Fields packed = tensor.Inside(); packed.NextPacked(size);) {
+    shape.push_back(static_cast<int64_t>(size));
+  }
+}
+
+uint64_t ToNumber(const std::string& text) {
+  uint64_t number = 0;
+  std::from_chars(text.data(), text.data() + text.size(), number);
+  return number;
+}
+
+// One key and value of where a tensor's data lies.
+void ReadEntry(Fields entry, ExternalTensor& tensor) {
+  std::string key;
+  std::string value;
+  while (entry.Next()) {
+    if (entry.number() == kEntryKey && entry.HasLength()) key = entry.Text();
+    if (entry.number() == kEntryValue && entry.HasLength()) value = entry.Text();
+  }
+  if (key == "location") tensor.location = value;
+  if (key == "offset") tensor.offset = ToNumber(value);
+  if (key == "length") tensor.length = ToNumber(value);
+}
+
+// What is looked for in a node.
+struct Node {
+  std::string operation;
+  std::string domain;
+  std::string output;  // the first
+  std::vector<std::string> labels;
+};
+
+bool HasExternalInside(Fields node, int depth);
+
+bool GraphHasExternal(Fields graph, int depth) {
+  while (graph.Next()) {
+    if (!graph.HasLength()) continue;
+    if (graph.number() == kGraphInitializer && ReadExternal(graph.Inside())) return true;
+    if (graph.number() == kGraphNode && HasExternalInside(graph.Inside(), depth)) return true;
+  }
+  return false;
+}
+
+// Whether an attribute of the node holds a tensor with external data, however deep.
+bool HasExternalInside(Fields node, int depth) {
+  if (depth > kDepthMax) return false;
+  while (node.Next()) {
+    if (node.number() != kNodeAttribute || !node.HasLength()) continue;
+    for (Fields attribute = node.Inside(); attribute.Next();) {
+      if (!attribute.HasLength()) continue;
+      const uint32_t number = attribute.number();
+      const bool is_tensor = number == kAttributeTensor || number == kAttributeTensors;
+      if (is_tensor && ReadExternal(attribute.Inside())) return true;
+      const bool is_graph = number == kAttributeGraph || number == kAttributeGraphs;
+      if (is_graph && GraphHasExternal(attribute.Inside(), depth + 1)) return true;
+    }
+  }
+  return false;
+}
+
+void ReadLabels(Fields attribute, std::vector<std::string>& labels) {
+  std::string name;
+  std::vector<std::string> read;
+  while (attribute.Next() && read.size() < kLabelsMax) {
+    const uint32_t number = attribute.number();
+    if (number == kAttributeName && attribute.HasLength()) name = attribute.Text();
+    if (number == kAttributeStrings && attribute.HasLength()) read.push_back(attribute.Text());
+    if (number != kAttributeInts) continue;
+    std::vector<int64_t> numbers;
+    ReadDims(attribute, numbers);
+    for (const int64_t label : numbers) read.push_back(std::to_string(label));
+  }
+  if (name == "classlabels_int64s" || name == "classlabels_strings") labels = std::move(read);
+}
+
+void ReadNode(Fields node, OnnxFile& file) {
+  if (!file.has_inner_external) file.has_inner_external = HasExternalInside(node, 0);
+  Node read;
+  Fields again = node;
+  while (again.Next()) {
+    if (!again.HasLength()) continue;
+    if (again.number() == kNodeOperator) read.operation = again.Text();
+    if (again.number() == kNodeDomain) read.domain = again.Text();
+    if (again.number() == kNodeOutput && read.output.empty()) read.output = again.Text();
+  }
+  if (read.operation != "ZipMap" || read.domain != "ai.onnx.ml") return;
+  while (node.Next()) {
+    if (node.number() == kNodeAttribute && node.HasLength()) ReadLabels(node.Inside(), read.labels);
+  }
+  file.zip_maps.push_back({std::move(read.output), std::move(read.labels)});
+}
+
+void ReadGraph(Fields graph, OnnxFile& file) {
+  Names inputs;
+  Names outputs;
+  Names initializers;
+  while (graph.Next()) {
+    if (!graph.HasLength()) continue;
+    const uint32_t number = graph.number();
+    if (number == kGraphInput || number == kGraphOutput) {
+      bool is_scalar = false;
+      std::string name = ReadValue(graph.Inside(), is_scalar);
+      if (is_scalar) file.scalars.insert(name);
+      (number == kGraphInput ? inputs : outputs).insert(std::move(name));
+    } else if (number == kGraphInitializer) {
+      initializers.insert(ReadTensorName(graph.Inside()));
+      if (auto tensor = ReadExternal(graph.Inside())) file.external.push_back(*std::move(tensor));
+    } else if (number == kGraphNode) {
+      ReadNode(graph.Inside(), file);
+    }
+  }
+  std::set_intersection(inputs.begin(), inputs.end(), initializers.begin(), initializers.end(),
+                        std::inserter(file.constant_inputs, file.constant_inputs.end()));
+  std::erase_if(file.zip_maps, [&](const ZipMap& map) { return !outputs.contains(map.output); });
+}
+
+void ReadOpset(Fields opset, OnnxFile& file) {
+  std::string domain;
+  while (opset.Next()) {
+    if (opset.number() == kOpsetDomain && opset.HasLength()) domain = opset.Text();
+  }
+  if (domain.empty() || domain == "ai.onnx") file.imports_onnx = true;
 }
 
 }  // namespace
 
-std::set<std::string, std::less<>> ReadScalars(const std::string& path) {
-  std::set<std::string, std::less<>> scalars;
-  FileBytes file(path);
-  for (Fields model(file, 0, file.size()); model.Next();) {
-    if (model.field() != kModelGraph) continue;
-    for (Fields graph = model.Inside(); graph.Next();) {
-      if (graph.field() == kGraphInput || graph.field() == kGraphOutput) {
-        AddIfScalar(graph.Inside(), scalars);
-      }
+std::optional<ExternalTensor> ReadExternal(Fields tensor) {
+  ExternalTensor result;
+  bool is_external = false;
+  while (tensor.Next()) {
+    const uint32_t number = tensor.number();
+    if (number == kTensorDims) {
+      ReadDims(tensor, result.shape);
+    } else if (number == kTensorType && !tensor.HasLength()) {
+      result.type = static_cast<int>(tensor.value());
+    } else if (number == kTensorLocation && !tensor.HasLength()) {
+      is_external = tensor.value() == kExternal;
+    } else if (number == kTensorName && tensor.HasLength()) {
+      result.name = tensor.Text();
+    } else if (number == kTensorExternal && tensor.HasLength()) {
+      ReadEntry(tensor.Inside(), result);
     }
   }
-  return scalars;
+  if (!is_external) return std::nullopt;
+  return result;
+}
+
+OnnxFile ReadOnnxFile(const std::string& path) {
+  OnnxFile result;
+  result.path = path;
+  if (path.ends_with(".ort")) return result;  // the runtime's own format
+  FileBytes file(path);
+  uint64_t ir_version = 0;
+  for (Fields model(file, 0, file.size()); model.Next();) {
+    const uint32_t number = model.number();
+    if (number == kModelIrVersion && !model.HasLength()) ir_version = model.value();
+    if (!model.HasLength()) continue;
+    if (number == kModelGraph) ReadGraph(model.Inside(), result);
+    if (number == kModelOpset) ReadOpset(model.Inside(), result);
+    if (number != kModelFunction || result.has_inner_external) continue;
+    for (Fields function = model.Inside(); function.Next();) {
+      const bool is_node = function.number() == kFunctionNode && function.HasLength();
+      if (is_node && HasExternalInside(function.Inside(), 0)) result.has_inner_external = true;
+    }
+  }
+  if (ir_version >= kOptionalInputsIr) result.constant_inputs.clear();
+  return result;
 }
 
 }  // namespace penstock::onnxruntime

@@ -1,16 +1,91 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an ONNX file says and the runtime does not pass on.
+// What an ONNX file says that the runtime does not pass on, or does not take as it is.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <set>
 #include <string>
+#include <vector>
+
+#include "proto_file.h"
 
 namespace penstock::onnxruntime {
 
-// Names of the graph's inputs and outputs that are declared as scalars: with a shape that has no
-// dimensions. The runtime reports no dimensions for them and for those without a shape, which may
-// have any. Reads only what it needs, however large the file is; of a file that is no ONNX model
-// nothing is read.
-std::set<std::string, std::less<>> ReadScalars(const std::string& path);
+using Names = std::set<std::string, std::less<>>;
+
+// The field numbers of ONNX's messages that are read or written here.
+enum : uint32_t { kModelIrVersion = 1, kModelGraph = 7, kModelOpset = 8, kModelFunction = 25 };
+enum : uint32_t { kOpsetDomain = 1, kOpsetVersion = 2 };
+enum : uint32_t { kGraphNode = 1, kGraphInitializer = 5, kGraphInput = 11, kGraphOutput = 12 };
+enum : uint32_t { kFunctionNode = 7 };
+enum : uint32_t {
+  kNodeInput = 1,
+  kNodeOutput = 2,
+  kNodeName = 3,
+  kNodeOperator = 4,
+  kNodeAttribute = 5,
+  kNodeDomain = 7
+};
+enum : uint32_t {
+  kAttributeName = 1,
+  kAttributeTensor = 5,
+  kAttributeGraph = 6,
+  kAttributeInts = 8,
+  kAttributeStrings = 9,
+  kAttributeTensors = 10,
+  kAttributeGraphs = 11
+};
+enum : uint32_t {
+  kTensorDims = 1,
+  kTensorType = 2,
+  kTensorName = 8,
+  kTensorRaw = 9,
+  kTensorExternal = 13,
+  kTensorLocation = 14
+};
+enum : uint32_t { kEntryKey = 1, kEntryValue = 2 };
+enum : uint32_t { kValueName = 1, kValueType = 2 };
+enum : uint32_t { kTypeTensor = 1 };
+enum : uint32_t { kTensorTypeElement = 1, kTensorTypeShape = 2 };
+enum : uint32_t { kShapeDim = 1 };
+enum : uint32_t { kDimValue = 1 };
+
+// A tensor whose data lies in a file of its own.
+struct ExternalTensor {
+  std::string name;
+  int type = 0;  // as ElementType
+  std::vector<int64_t> shape;
+  std::string location;  // relative to the folder of the model's file
+  uint64_t offset = 0;
+  std::optional<uint64_t> length;  // none: to the end of the file
+};
+
+// A ZipMap whose output is one of the graph's: how scikit-learn's exporters give probabilities, as
+// a sequence of maps from class label to probability.
+struct ZipMap {
+  std::string output;
+  std::vector<std::string> labels;  // as text, in the order of the columns
+};
+
+struct OnnxFile {
+  std::string path;
+  // Inputs and outputs of the graph that are declared as scalars: with a shape that has no
+  // dimensions. The runtime reports no dimensions for them and for those without a shape, which
+  // may have any.
+  Names scalars;
+  Names constant_inputs;                 // inputs with an initialiser before IR version 4
+  std::vector<ExternalTensor> external;  // of the graph's initialisers
+  bool has_inner_external = false;  // the same within a node: a constant, or the body of a loop
+  std::vector<ZipMap> zip_maps;
+  bool imports_onnx = false;  // the operators of the domain ""
+};
+
+// Reads only what it needs, however large the file is; of a file that is no ONNX model nothing is
+// read.
+OnnxFile ReadOnnxFile(const std::string& path);
+
+// A TensorProto without its data; none if that lies in the model's file.
+std::optional<ExternalTensor> ReadExternal(Fields tensor);
 
 }  // namespace penstock::onnxruntime

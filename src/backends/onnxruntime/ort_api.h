@@ -45,6 +45,10 @@ enum ElementType {
 };
 
 inline constexpr int kOnnxTypeTensor = 1;
+inline constexpr int kOnnxTypeSequence = 2;
+inline constexpr int kOnnxTypeMap = 3;
+inline constexpr int kOnnxTypeSparse = 5;
+inline constexpr int kOnnxTypeOptional = 6;
 inline constexpr int kLogWarning = 2;
 inline constexpr int kLogError = 3;
 inline constexpr int kOptimizeAll = 99;
@@ -61,6 +65,8 @@ struct OrtApi {
   X(6, OrtStatus*, DisableTelemetryEvents, (const OrtEnv*))                                       \
   X(7, OrtStatus*, CreateSession,                                                                 \
     (const OrtEnv*, const char* path, const OrtSessionOptions*, OrtSession**))                    \
+  X(8, OrtStatus*, CreateSessionFromArray,                                                        \
+    (const OrtEnv*, const void* bytes, size_t, const OrtSessionOptions*, OrtSession**))           \
   X(9, OrtStatus*, Run,                                                                           \
     (OrtSession*, const OrtRunOptions*, const char* const* input_names, const OrtValue* const*,   \
      size_t, const char* const* output_names, size_t, OrtValue**))                                \
@@ -68,10 +74,15 @@ struct OrtApi {
   X(23, OrtStatus*, SetSessionGraphOptimizationLevel, (OrtSessionOptions*, int))                  \
   X(30, OrtStatus*, SessionGetInputCount, (const OrtSession*, size_t*))                           \
   X(31, OrtStatus*, SessionGetOutputCount, (const OrtSession*, size_t*))                          \
+  X(32, OrtStatus*, SessionGetOverridableInitializerCount, (const OrtSession*, size_t*))          \
   X(33, OrtStatus*, SessionGetInputTypeInfo, (const OrtSession*, size_t, OrtTypeInfo**))          \
   X(34, OrtStatus*, SessionGetOutputTypeInfo, (const OrtSession*, size_t, OrtTypeInfo**))         \
+  X(35, OrtStatus*, SessionGetOverridableInitializerTypeInfo,                                     \
+    (const OrtSession*, size_t, OrtTypeInfo**))                                                   \
   X(36, OrtStatus*, SessionGetInputName, (const OrtSession*, size_t, OrtAllocator*, char**))      \
   X(37, OrtStatus*, SessionGetOutputName, (const OrtSession*, size_t, OrtAllocator*, char**))     \
+  X(38, OrtStatus*, SessionGetOverridableInitializerName,                                         \
+    (const OrtSession*, size_t, OrtAllocator*, char**))                                           \
   X(39, OrtStatus*, CreateRunOptions, (OrtRunOptions**))                                          \
   X(46, OrtStatus*, RunOptionsSetTerminate, (OrtRunOptions*))                                     \
   X(48, OrtStatus*, CreateTensorAsOrtValue,                                                       \
@@ -114,6 +125,9 @@ struct OrtApi {
   X(151, OrtStatus*, CreateEnvWithCustomLoggerAndGlobalThreadPools,                               \
     (LogFunction, void* parameter, int level, const char* id, const OrtThreadingOptions*,         \
      OrtEnv**))                                                                                   \
+  X(210, OrtStatus*, AddExternalInitializers,                                                     \
+    (OrtSessionOptions*, const char* const* names, const OrtValue* const*, size_t))               \
+  X(228, OrtStatus*, RegisterCustomOpsLibrary_V2, (OrtSessionOptions*, const char* path))         \
   X(252, OrtStatus*, GetResizedStringTensorElementBuffer,                                         \
     (OrtValue*, size_t index, size_t bytes, char**))
 

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // ONNX models on ONNX Runtime. Options of the backend: "library" (see FindRuntimeLibrary),
-// "intra_op_threads".
-#include <dirent.h>
-#include <sys/stat.h>
-
+// "intra_op_threads", "custom_ops" (paths of operator libraries, separated by commas).
 #include <algorithm>
 #include <charconv>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
+#include "external_data.h"
+#include "model_file.h"
+#include "onnx_rewrite.h"
 #include "ort_model.h"
 #include "penstock/backend.hpp"
 
@@ -43,28 +44,15 @@ int ThreadsOption(const PenstockHost& host) {
   return threads;
 }
 
-// "model.onnx", or the only other .onnx file.
-std::string ModelFile(const std::string& folder) {
-  std::vector<std::string> names;
-  DIR* const entries = opendir(folder.c_str());
-  if (entries == nullptr) throw Error(PENSTOCK_NOT_FOUND, "cannot read the folder");
-  while (const dirent* entry = readdir(entries)) {
-    const std::string_view name = entry->d_name;
-    if (name.ends_with(".onnx") && name.front() != '.') names.emplace_back(name);
+// The parts of a list that is separated by commas.
+std::vector<std::string> Split(std::string_view text) {
+  std::vector<std::string> parts;
+  while (!text.empty()) {
+    const size_t comma = std::min(text.find(','), text.size());
+    if (comma > 0) parts.emplace_back(text.substr(0, comma));
+    text.remove_prefix(std::min(comma + 1, text.size()));
   }
-  closedir(entries);
-  if (std::find(names.begin(), names.end(), "model.onnx") != names.end()) names = {"model.onnx"};
-  if (names.empty()) throw Error(PENSTOCK_NOT_FOUND, "the folder holds no .onnx file");
-  if (names.size() > 1) {
-    throw Error(PENSTOCK_INVALID_ARGUMENT, "the folder holds " + std::to_string(names.size()) +
-                                               " .onnx files; call the one to serve model.onnx");
-  }
-  const std::string file = folder + "/" + names.front();
-  struct stat info = {};
-  if (stat(file.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) {
-    throw Error(PENSTOCK_INVALID_ARGUMENT, file + " is no regular file");
-  }
-  return file;
+  return parts;
 }
 
 }  // namespace
@@ -93,25 +81,56 @@ class OrtBackend final : public plugin::Backend {
     api.Check(api.CreateCpuMemoryInfo(kDeviceAllocator, kDefaultMemory, &memory), "memory");
     runtime_.memory = MemoryInfoPtr(memory, {&api});
     api.Check(api.GetAllocatorWithDefaultOptions(&runtime_.allocator), "memory");
+    custom_ops_ = Split(plugin::OptionOr({host.options, host.option_count}, "custom_ops", ""));
     const std::string text = "ONNX Runtime " + api.version;
     host.log(&host, PENSTOCK_LOG_INFO, plugin::ToC(text));
   }
 
   std::unique_ptr<plugin::Model> Load(const plugin::LoadArguments& arguments) override {
     const OrtApi& api = runtime_.api;
-    const std::string file = ModelFile(std::string(arguments.folder));
+    const std::string path = FindModelFile(std::string(arguments.folder));
+    const OnnxFile file = ReadOnnxFile(path);
     OrtSessionOptions* raw_options = nullptr;
     api.Check(api.CreateSessionOptions(&raw_options), "options");
     const SessionOptionsPtr options(raw_options, {&api});
     api.Check(api.DisablePerSessionThreads(raw_options), "options");
     api.Check(api.SetSessionGraphOptimizationLevel(raw_options, kOptimizeAll), "options");
-    OrtSession* session = nullptr;
-    api.Check(api.CreateSession(runtime_.env.get(), file.c_str(), raw_options, &session),
-              ("cannot load " + file).c_str());
-    return MakeModel(runtime_, SessionPtr(session, {&api}), file);
+    for (const std::string& library : custom_ops_) {
+      api.Check(api.RegisterCustomOpsLibrary_V2(raw_options, library.c_str()),
+                ("cannot open the operator library " + library).c_str());
+    }
+    return MakeModel(runtime_, MakeSession(file, raw_options), file);
+  }
+
+  // While a model with external data is loaded, that is there twice.
+  uint64_t EstimateBytes(const plugin::LoadArguments& arguments) override {
+    const OnnxFile file = ReadOnnxFile(FindModelFile(std::string(arguments.folder)));
+    uint64_t external = 0;
+    for (const ExternalTensor& tensor : file.external) external += ExternalBytes(tensor);
+    if (external == 0) return 0;
+    constexpr uint64_t kTimes = 2;
+    return kTimes * external + FileBytes(file.path).size();
   }
 
  private:
+  SessionPtr MakeSession(const OnnxFile& file, OrtSessionOptions* options) const {
+    const OrtApi& api = runtime_.api;
+    const std::string what = "cannot load " + file.path;
+    const ExternalData data(api, runtime_.memory.get(), file, options);
+    OrtSession* session = nullptr;
+    if (NeedsRewrite(file)) {
+      const std::string bytes = RewriteModel(file);
+      api.Check(api.CreateSessionFromArray(runtime_.env.get(), bytes.data(), bytes.size(), options,
+                                           &session),
+                what.c_str());
+    } else {
+      api.Check(api.CreateSession(runtime_.env.get(), file.path.c_str(), options, &session),
+                what.c_str());
+    }
+    return SessionPtr(session, {&api});
+  }
+
+  std::vector<std::string> custom_ops_;  // paths
   Runtime runtime_;
 };
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "onnx_file.h"
 #include "ort_api.h"
 #include "penstock/backend.hpp"
 
@@ -66,6 +67,6 @@ class OrtModel final : public plugin::Model {
 
 // Reads the signature of `session`, which was made of `file`, and makes the model. Throws Error.
 std::unique_ptr<OrtModel> MakeModel(const Runtime& runtime, SessionPtr session,
-                                    const std::string& file);
+                                    const OnnxFile& file);
 
 }  // namespace penstock::onnxruntime

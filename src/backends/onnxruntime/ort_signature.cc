@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads what a session says of its inputs and outputs.
-#include <set>
+// Reads the inputs and outputs of a session.
 #include <span>
 #include <string>
 #include <utility>
 
-#include "onnx_file.h"
 #include "ort_model.h"
 
 namespace penstock::onnxruntime {
@@ -17,10 +15,9 @@ using plugin::Error;
 struct Entry {
   plugin::TensorSpec spec;
   std::vector<std::string> symbols;  // name of each unknown dimension; may be empty
-  bool is_tensor = false;
+  std::string problem;               // why it cannot be served; empty if it can
 };
 
-using Names = std::set<std::string, std::less<>>;
 using NameFunction = OrtStatus* (*)(const OrtSession*, size_t, OrtAllocator*, char**);
 using TypeFunction = OrtStatus* (*)(const OrtSession*, size_t, OrtTypeInfo**);
 
@@ -31,6 +28,21 @@ std::string ReadName(const Runtime& runtime, const OrtSession* session, size_t i
   std::string result = name;
   runtime.api.Check(runtime.api.AllocatorFree(runtime.allocator, name), "signature");
   return result;
+}
+
+std::string KindName(int kind) {
+  switch (kind) {
+    case kOnnxTypeSequence:
+      return "a sequence";
+    case kOnnxTypeMap:
+      return "a map";
+    case kOnnxTypeSparse:
+      return "a sparse tensor";
+    case kOnnxTypeOptional:
+      return "an optional value";
+    default:
+      return "of an unknown kind";
+  }
 }
 
 void ReadShape(const OrtApi& api, const OrtTensorTypeAndShapeInfo* info, const Names& scalars,
@@ -60,13 +72,19 @@ Entry ReadEntry(const Runtime& runtime, const OrtSession* session, size_t index,
   const TypeInfoPtr type(raw, {&api});
   int kind = 0;
   api.Check(api.GetOnnxTypeFromTypeInfo(raw, &kind), "signature");
-  if (kind != kOnnxTypeTensor) return entry;
+  if (kind != kOnnxTypeTensor) {
+    entry.problem = "it is " + KindName(kind) + ", and only tensors are served";
+    return entry;
+  }
   const OrtTensorTypeAndShapeInfo* info = nullptr;
   api.Check(api.CastTypeInfoToTensorInfo(raw, &info), "signature");
   int element = 0;
   api.Check(api.GetTensorElementType(info, &element), "signature");
   entry.spec.dtype = FromOrtType(element);
-  entry.is_tensor = entry.spec.dtype != 0;
+  if (entry.spec.dtype == 0) {
+    entry.problem = "its element type (number " + std::to_string(element) +
+                    " of ONNX) is not one that requests can carry";
+  }
   ReadShape(api, info, scalars, entry);
   return entry;
 }
@@ -90,44 +108,101 @@ ShapeRule MakeRule(const Entry& output, std::span<const Entry> inputs) {
   return rule;
 }
 
+// What one kind of entries is read with.
+struct Reader {
+  OrtStatus* (*count)(const OrtSession*, size_t*);
+  NameFunction name;
+  TypeFunction type;
+};
+
+std::vector<Entry> ReadEntries(const Runtime& runtime, const OrtSession* session,
+                               const Names& scalars, const Reader& reader) {
+  size_t count = 0;
+  runtime.api.Check(reader.count(session, &count), "signature");
+  std::vector<Entry> entries;
+  for (size_t i = 0; i < count; ++i) {
+    entries.push_back(ReadEntry(runtime, session, i, reader.name, reader.type, scalars));
+  }
+  return entries;
+}
+
+// Names all inputs without which no request can be answered and that none can carry.
+void CheckInputs(const std::vector<Entry>& inputs) {
+  std::string text;
+  for (const Entry& input : inputs) {
+    if (input.problem.empty()) continue;
+    text += (text.empty() ? "" : "; ") + ("'" + input.spec.name + "': ") + input.problem;
+  }
+  if (text.empty()) return;
+  throw Error(PENSTOCK_UNIMPLEMENTED, "the model needs inputs that cannot be served: " + text);
+}
+
+// The first ones, if there are very many.
+std::string Join(const std::vector<std::string>& texts) {
+  constexpr size_t kBytesMax = 16 * 1024;
+  std::string joined;
+  for (const std::string& text : texts) {
+    if (!joined.empty()) joined += ", ";
+    if (joined.size() + text.size() > kBytesMax) return joined + "...";
+    joined += text;
+  }
+  return joined;
+}
+
+void AddNotes(const OnnxFile& file, plugin::Description& description) {
+  for (const std::string& name : file.constant_inputs) {
+    plugin::LeftOut each;
+    each.name = name;
+    each.reason =
+        "it has an initialiser, which is a constant before version 4 of ONNX's format; export with "
+        "version 4 or later to make it an input that may be left out";
+    description.left_out.push_back(std::move(each));
+  }
+  for (const ZipMap& map : file.zip_maps) {
+    description.notes.push_back("the output '" + map.output +
+                                "' is served as a matrix of probabilities instead of a sequence of "
+                                "maps; its columns are the classes " +
+                                Join(map.labels));
+  }
+}
+
 }  // namespace
 
 std::unique_ptr<OrtModel> MakeModel(const Runtime& runtime, SessionPtr session,
-                                    const std::string& file) {
-  const Names scalars = ReadScalars(file);
+                                    const OnnxFile& file) {
   const OrtApi& api = runtime.api;
-  size_t input_count = 0;
-  size_t output_count = 0;
-  api.Check(api.SessionGetInputCount(session.get(), &input_count), "signature");
-  api.Check(api.SessionGetOutputCount(session.get(), &output_count), "signature");
-  plugin::Signature signature;
-  signature.method_name = "tensorflow/serving/predict";  // what clients of the metadata look for
-  std::vector<Entry> inputs;
-  for (size_t i = 0; i < input_count; ++i) {
-    Entry entry = ReadEntry(runtime, session.get(), i, api.SessionGetInputName,
-                            api.SessionGetInputTypeInfo, scalars);
-    if (!entry.is_tensor) {
-      throw Error(PENSTOCK_UNIMPLEMENTED,
-                  "the input '" + entry.spec.name + "' is not a tensor of a type that is carried");
-    }
-    signature.inputs.push_back(entry.spec);
-    inputs.push_back(std::move(entry));
+  const auto read = [&](const Reader& reader) {
+    return ReadEntries(runtime, session.get(), file.scalars, reader);
+  };
+  std::vector<Entry> inputs =
+      read({api.SessionGetInputCount, api.SessionGetInputName, api.SessionGetInputTypeInfo});
+  CheckInputs(inputs);
+  for (Entry& entry :
+       read({api.SessionGetOverridableInitializerCount, api.SessionGetOverridableInitializerName,
+             api.SessionGetOverridableInitializerTypeInfo})) {
+    entry.spec.optional = true;
+    if (entry.problem.empty()) inputs.push_back(std::move(entry));
   }
+  plugin::Description description;
+  plugin::Signature& signature = description.signatures.emplace_back();
+  signature.method_name = "tensorflow/serving/predict";  // what clients of the metadata look for
+  for (const Entry& input : inputs) signature.inputs.push_back(input.spec);
   std::vector<ShapeRule> rules;
-  for (size_t i = 0; i < output_count; ++i) {
-    const Entry entry = ReadEntry(runtime, session.get(), i, api.SessionGetOutputName,
-                                  api.SessionGetOutputTypeInfo, scalars);
-    if (!entry.is_tensor) continue;  // a map or sequence, as scikit-learn's probabilities
+  std::string problems;
+  for (const Entry& entry :
+       read({api.SessionGetOutputCount, api.SessionGetOutputName, api.SessionGetOutputTypeInfo})) {
+    if (!entry.problem.empty()) {
+      problems += "; '" + entry.spec.name + "': " + entry.problem;
+      description.left_out.push_back({signature.name, entry.spec.name, entry.problem});
+      continue;
+    }
     signature.outputs.push_back(entry.spec);
     rules.push_back(MakeRule(entry, inputs));
   }
   if (rules.empty()) {
-    throw Error(PENSTOCK_UNIMPLEMENTED,
-                "no output of the model is a tensor (maps and sequences are "
-                "not carried; export without ZipMap)");
+    throw Error(PENSTOCK_UNIMPLEMENTED, "no output of the model can be served" + problems);
   }
-  plugin::Description description;
-  description.signatures.push_back(std::move(signature));
+  AddNotes(file, description);
   return std::make_unique<OrtModel>(runtime, std::move(session), std::move(description),
                                     std::move(rules));
 }

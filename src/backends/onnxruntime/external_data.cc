@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "external_data.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+#include "penstock/backend.hpp"
+
+namespace penstock::onnxruntime {
+namespace {
+
+using plugin::Error;
+
+constexpr uint64_t kAlignment = 64;
+constexpr uint64_t kTotalMax = uint64_t{1} << 46;  // against sizes in a file that means nothing
+
+// Bits of an element; 0 if the type is not known. Types behind bfloat16 have no name in
+// ElementType.
+uint64_t ElementBits(int type) {
+  constexpr int kFirstFloat8 = 17;
+  constexpr int kLastFloat8 = 20;
+  constexpr int kUint4 = 21;
+  constexpr int kFloat4 = 23;
+  if (type >= kFirstFloat8 && type <= kLastFloat8) return 8;
+  if (type >= kUint4 && type <= kFloat4) return 4;
+  return 8 * ElementBytes(FromOrtType(type));
+}
+
+[[noreturn]] void Fail(const ExternalTensor& tensor, const std::string& what) {
+  throw Error(PENSTOCK_INVALID_ARGUMENT, "the data of the initialiser '" + tensor.name +
+                                             "' in the file '" + tensor.location + "' " + what);
+}
+
+// Whether a path leads nowhere but below the folder it starts from, symbolic links aside.
+bool StaysBelow(std::string_view path) {
+  if (path.empty() || path.front() == '/' || path.find('\0') != path.npos) return false;
+  while (!path.empty()) {
+    const size_t slash = std::min(path.find('/'), path.size());
+    if (path.substr(0, slash) == "..") return false;
+    path.remove_prefix(std::min(slash + 1, path.size()));
+  }
+  return true;
+}
+
+std::string FolderOf(const std::string& file) { return file.substr(0, file.rfind('/') + 1); }
+
+}  // namespace
+
+uint64_t ExternalBytes(const ExternalTensor& tensor) {
+  uint64_t bits = ElementBits(tensor.type);
+  if (bits == 0) {
+    if (!tensor.length) Fail(tensor, "has an element type that is not known");
+    return *tensor.length;
+  }
+  for (const int64_t size : tensor.shape) {
+    if (size < 0 || __builtin_mul_overflow(bits, static_cast<uint64_t>(size), &bits)) {
+      Fail(tensor, "has an impossible shape");
+    }
+  }
+  const uint64_t bytes = bits / 8 + (bits % 8 != 0 ? 1 : 0);
+  if (tensor.length && *tensor.length != bytes) {
+    Fail(tensor, "is " + std::to_string(*tensor.length) + " bytes long; its type and shape need " +
+                     std::to_string(bytes));
+  }
+  if (bytes > kTotalMax) Fail(tensor, "has an impossible shape");
+  return bytes;
+}
+
+void ReadExternalData(const std::string& model_file, const ExternalTensor& tensor, char* to) {
+  if (!StaysBelow(tensor.location)) {
+    Fail(tensor, "lies outside of the model's folder, which is not allowed");
+  }
+  const uint64_t bytes = ExternalBytes(tensor);
+  FileBytes file(FolderOf(model_file) + tensor.location);
+  if (tensor.offset > file.size() || bytes > file.size() - tensor.offset) {
+    Fail(tensor, "is missing: " + std::to_string(bytes) + " bytes from byte " +
+                     std::to_string(tensor.offset) + " on are needed, the file has " +
+                     std::to_string(file.size()));
+  }
+  if (!file.Read(tensor.offset, bytes, to)) Fail(tensor, "cannot be read");
+}
+
+ExternalData::ExternalData(const OrtApi& api, const OrtMemoryInfo* memory, const OnnxFile& file,
+                           OrtSessionOptions* options) {
+  if (file.external.empty()) return;
+  Reserve(file.external);
+  std::vector<const char*> names;
+  std::vector<const OrtValue*> values;
+  for (size_t i = 0; i < file.external.size(); ++i) {
+    const ExternalTensor& tensor = file.external[i];
+    char* const data = static_cast<char*>(block_.get()) + offsets_[i];
+    ReadExternalData(file.path, tensor, data);
+    OrtValue* value = nullptr;
+    api.Check(
+        api.CreateTensorWithDataAsOrtValue(memory, data, ExternalBytes(tensor), tensor.shape.data(),
+                                           tensor.shape.size(), tensor.type, &value),
+        ("initialiser '" + tensor.name + "'").c_str());
+    values_.emplace_back(value, Releaser<OrtValue, &OrtApi::ReleaseValue>{&api});
+    names.push_back(tensor.name.c_str());
+    values.push_back(value);
+  }
+  api.Check(api.AddExternalInitializers(options, names.data(), values.data(), names.size()),
+            "external data");
+}
+
+void Unmap::operator()(void* block) const { munmap(block, size); }
+
+void ExternalData::Reserve(std::span<const ExternalTensor> tensors) {
+  uint64_t size = 0;
+  for (const ExternalTensor& tensor : tensors) {
+    offsets_.push_back(size);
+    size += (ExternalBytes(tensor) + kAlignment - 1) / kAlignment * kAlignment + kAlignment;
+    if (size > kTotalMax) Fail(tensor, "has an impossible shape");
+  }
+  void* const block =
+      mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (block == MAP_FAILED) {
+    throw Error(PENSTOCK_RESOURCE_EXHAUSTED,
+                "there is no memory for " + std::to_string(size) + " bytes of external data");
+  }
+  block_ = {block, Unmap{size}};
+}
+
+}  // namespace penstock::onnxruntime

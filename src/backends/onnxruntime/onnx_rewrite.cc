@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "onnx_rewrite.h"
+
+#include <algorithm>
+
+#include "external_data.h"
+#include "penstock/backend.hpp"
+
+namespace penstock::onnxruntime {
+namespace {
+
+using plugin::Error;
+
+constexpr uint64_t kBytesMax = (uint64_t{1} << 31) - 1;  // of a protobuf message
+constexpr uint64_t kIdentityOpset = 13;  // a version that has Identity for all types
+constexpr int kDepthMax = 100;           // of graphs in nodes
+
+// Copies a model field by field. One thread at a time.
+class Rewriter final {
+ public:
+  explicit Rewriter(const OnnxFile& file) : file_(file), bytes_(file.path) {}
+
+  std::string Model();
+
+ private:
+  // What becomes of a message that a field holds.
+  enum class Kind { kOther, kMainGraph, kGraph, kNode, kFunction, kAttribute, kTensor };
+
+  // The kind of the field `number` of a message of kind `outer`.
+  static Kind KindOf(Kind outer, uint32_t number);
+  std::string Message(Fields fields, Kind kind, int depth);
+  std::string Field(Fields& field, Kind kind, int depth);
+  // The same bytes.
+  std::string Copy(uint64_t begin, uint64_t end);
+  std::string Tensor(Fields tensor);
+  // The ZipMap that gives the output called `name`, or null.
+  const ZipMap* FindZipMap(const std::string& name) const;
+  const ZipMap* ZipMapOfNode(Fields node) const;
+  std::string IdentityNode(Fields node);
+  static std::string ProbabilityOutput(const ZipMap& map);
+
+  const OnnxFile& file_;
+  FileBytes bytes_;
+};
+
+void CheckSize(uint64_t size) {
+  if (size > kBytesMax) {
+    throw Error(PENSTOCK_INVALID_ARGUMENT,
+                "the model's file must be changed before ONNX Runtime takes it (external data "
+                "within a node, or a ZipMap), and would be larger than 2 GiB then");
+  }
+}
+
+std::string Rewriter::Model() {
+  std::string result;
+  Fields model(bytes_, 0, bytes_.size());
+  while (model.Next()) {
+    const bool is_graph = model.number() == kModelGraph && model.HasLength();
+    const bool is_function = model.number() == kModelFunction && model.HasLength();
+    if (is_graph || is_function) {
+      AppendBytes(result, model.number(),
+                  Message(model.Inside(), is_graph ? Kind::kMainGraph : Kind::kFunction, 0));
+    } else {
+      result += Copy(model.start(), model.next());
+    }
+    CheckSize(result.size());
+  }
+  if (!model.IsWhole()) throw Error(PENSTOCK_INVALID_ARGUMENT, file_.path + " is no ONNX model");
+  if (!file_.imports_onnx) {
+    std::string opset;
+    AppendNumber(opset, kOpsetVersion, kIdentityOpset);
+    AppendBytes(result, kModelOpset, opset);
+  }
+  return result;
+}
+
+Rewriter::Kind Rewriter::KindOf(Kind outer, uint32_t number) {
+  switch (outer) {
+    case Kind::kGraph:
+      if (number == kGraphInitializer) return Kind::kTensor;
+      [[fallthrough]];
+    case Kind::kMainGraph:  // whose own initialisers stay as they are
+      return number == kGraphNode ? Kind::kNode : Kind::kOther;
+    case Kind::kFunction:
+      return number == kFunctionNode ? Kind::kNode : Kind::kOther;
+    case Kind::kNode:
+      return number == kNodeAttribute ? Kind::kAttribute : Kind::kOther;
+    case Kind::kAttribute:
+      if (number == kAttributeGraph || number == kAttributeGraphs) return Kind::kGraph;
+      if (number == kAttributeTensor || number == kAttributeTensors) return Kind::kTensor;
+      return Kind::kOther;
+    default:
+      return Kind::kOther;
+  }
+}
+
+std::string Rewriter::Message(Fields fields, Kind kind, int depth) {
+  if (depth > kDepthMax) throw Error(PENSTOCK_INVALID_ARGUMENT, "graphs are nested too deep");
+  std::string result;
+  while (fields.Next()) {
+    if (kind == Kind::kMainGraph && fields.HasLength()) {
+      const bool is_output = fields.number() == kGraphOutput;
+      const bool is_node = fields.number() == kGraphNode;
+      const ZipMap* map = nullptr;
+      if (is_node) map = ZipMapOfNode(fields.Inside());
+      for (Fields value = fields.Inside(); is_output && value.Next();) {
+        if (value.number() == kValueName && value.HasLength()) map = FindZipMap(value.Text());
+      }
+      if (map != nullptr) {
+        AppendBytes(result, fields.number(),
+                    is_node ? IdentityNode(fields.Inside()) : ProbabilityOutput(*map));
+        continue;
+      }
+    }
+    result += Field(fields, kind, depth);
+    CheckSize(result.size());
+  }
+  return result;
+}
+
+std::string Rewriter::Field(Fields& field, Kind outer, int depth) {
+  const Kind kind = field.HasLength() ? KindOf(outer, field.number()) : Kind::kOther;
+  if (kind == Kind::kOther) return Copy(field.start(), field.next());
+  std::string result;
+  AppendBytes(
+      result, field.number(),
+      kind == Kind::kTensor ? Tensor(field.Inside()) : Message(field.Inside(), kind, depth + 1));
+  return result;
+}
+
+std::string Rewriter::Copy(uint64_t begin, uint64_t end) {
+  CheckSize(end - begin);
+  std::string result(end - begin, '\0');
+  if (!bytes_.Read(begin, end - begin, result.data())) {
+    throw Error(PENSTOCK_INVALID_ARGUMENT, "cannot read " + file_.path);
+  }
+  return result;
+}
+
+std::string Rewriter::Tensor(Fields tensor) {
+  const std::optional<ExternalTensor> external = ReadExternal(tensor);
+  std::string result;
+  while (tensor.Next()) {
+    const bool says_where =
+        tensor.number() == kTensorExternal || tensor.number() == kTensorLocation;
+    if (!external || !says_where) result += Copy(tensor.start(), tensor.next());
+  }
+  if (!external) return result;
+  const uint64_t bytes = ExternalBytes(*external);
+  CheckSize(bytes);
+  std::string data(bytes, '\0');
+  ReadExternalData(file_.path, *external, data.data());
+  AppendBytes(result, kTensorRaw, data);
+  return result;
+}
+
+const ZipMap* Rewriter::FindZipMap(const std::string& name) const {
+  const auto found = std::find_if(file_.zip_maps.begin(), file_.zip_maps.end(),
+                                  [&](const ZipMap& map) { return map.output == name; });
+  return found == file_.zip_maps.end() ? nullptr : &*found;
+}
+
+const ZipMap* Rewriter::ZipMapOfNode(Fields node) const {
+  while (node.Next()) {
+    if (node.number() == kNodeOutput && node.HasLength()) return FindZipMap(node.Text());
+  }
+  return nullptr;
+}
+
+std::string Rewriter::IdentityNode(Fields node) {
+  std::string result;
+  while (node.Next()) {
+    const bool is_kept =
+        node.number() == kNodeInput || node.number() == kNodeOutput || node.number() == kNodeName;
+    if (is_kept) result += Copy(node.start(), node.next());
+  }
+  AppendBytes(result, kNodeOperator, "Identity");
+  return result;
+}
+
+std::string Rewriter::ProbabilityOutput(const ZipMap& map) {
+  std::string columns;
+  if (!map.labels.empty()) AppendNumber(columns, kDimValue, map.labels.size());
+  std::string shape;
+  AppendBytes(shape, kShapeDim, {});
+  AppendBytes(shape, kShapeDim, columns);
+  std::string tensor;
+  AppendNumber(tensor, kTensorTypeElement, kOrtFloat);
+  AppendBytes(tensor, kTensorTypeShape, shape);
+  std::string type;
+  AppendBytes(type, kTypeTensor, tensor);
+  std::string value;
+  AppendBytes(value, kValueName, map.output);
+  AppendBytes(value, kValueType, type);
+  return value;
+}
+
+}  // namespace
+
+bool NeedsRewrite(const OnnxFile& file) {
+  return file.has_inner_external || !file.zip_maps.empty();
+}
+
+std::string RewriteModel(const OnnxFile& file) { return Rewriter(file).Model(); }
+
+}  // namespace penstock::onnxruntime

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads the fields of a protobuf message that lies in a file, without the message's schema and
+// without holding the file in memory.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+
+namespace penstock::onnxruntime {
+
+// The bytes of a file, through a window: not mapped, because a mapped file that shrinks ends the
+// process. One thread at a time.
+class FileBytes final {
+ public:
+  // A file that cannot be read has no bytes.
+  explicit FileBytes(const std::string& path);
+  ~FileBytes();
+  FileBytes(const FileBytes&) = delete;
+  FileBytes& operator=(const FileBytes&) = delete;
+
+  uint64_t size() const { return size_; }
+  // False if there is no such byte.
+  bool Get(uint64_t at, uint8_t& byte);
+  // Copies `size` bytes. False if the file ends before, or cannot be read.
+  bool Read(uint64_t at, uint64_t size, char* to);
+
+ private:
+  int file_ = -1;
+  uint64_t size_ = 0;
+  uint64_t start_ = 0;
+  uint64_t filled_ = 0;
+  std::array<uint8_t, 16 * 1024> window_;
+};
+
+// The fields of the message between two positions, in order. Malformed bytes end it early. One
+// thread at a time.
+class Fields final {
+ public:
+  Fields(FileBytes& file, uint64_t begin, uint64_t end) : file_(file), next_(begin), end_(end) {}
+
+  // Moves to the next field; false at the end.
+  bool Next();
+  // Whether all bytes were read, or only those before a malformed one.
+  bool IsWhole() const { return next_ == end_ && !malformed_; }
+
+  uint32_t number() const { return number_; }
+  // Whether the field holds a message, a text or packed numbers.
+  bool HasLength() const { return has_length_; }
+  uint64_t value() const { return value_; }  // of a varint
+  uint64_t start() const { return start_; }  // of the field with its key
+  uint64_t next() const { return next_; }    // behind the field
+  uint64_t begin() const { return begin_; }  // of what a field with a length holds
+  uint64_t size() const { return next_ - begin_; }
+  Fields Inside() const { return {file_, begin_, next_}; }
+  // At most 64 KiB, more than any name has: a size in a file that is no model means nothing.
+  std::string Text() const;
+  // As Next, for a field of packed numbers.
+  bool NextPacked(uint64_t& value) { return next_ < end_ && Varint(value); }
+
+ private:
+  bool Varint(uint64_t& value);
+  bool Skip(uint64_t bytes);
+
+  FileBytes& file_;
+  uint64_t next_;
+  const uint64_t end_;
+  bool malformed_ = false;
+  uint32_t number_ = 0;
+  bool has_length_ = false;
+  uint64_t value_ = 0;
+  uint64_t start_ = 0;
+  uint64_t begin_ = 0;
+};
+
+// Append a field to a message.
+void AppendVarint(std::string& to, uint64_t value);
+void AppendNumber(std::string& to, uint32_t number, uint64_t value);
+void AppendBytes(std::string& to, uint32_t number, const std::string& bytes);
+
+}  // namespace penstock::onnxruntime
