@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from conftest import SAMPLES, TEST_MODELS, folders
+from conftest import REFUSED, SAMPLES, TEST_MODELS, folders
 from penstock_server import BINARY, SLOWNESS
 
 runtimes = pytest.mark.runtimes
@@ -29,12 +29,27 @@ def inspect_json(*arguments):
 
 
 @runtimes
-@pytest.mark.parametrize('name', sorted(ALL))
+@pytest.mark.parametrize('name', sorted(REFUSED))
+def test_models_that_are_refused(name):
+    code, out, err = inspect(ALL[name])
+    assert (code, out) == (1, '')
+    assert REFUSED[name] in err
+
+
+@runtimes
+def test_notes_name_what_is_left_out_and_the_classes():
+    left_out, = inspect_json(f'{TEST_MODELS}/sequence_onnx')['notes']
+    assert left_out.startswith('parts of the signature serving_default is left out: it is a sequence')
+    assert 'the classes ham, eggs, spam' in inspect(f'{TEST_MODELS}/zipmap_onnx')[1]
+
+
+@runtimes
+@pytest.mark.parametrize('name', sorted(ALL.keys() - REFUSED))
 def test_every_model(name):
     path = ALL[name]
     report = inspect_json(path)
     assert report['path'] == path
-    assert report['backend'] == ('onnxruntime' if name.endswith('_onnx') else 'tensorflow')
+    assert report['backend'] == ('onnxruntime' if name.endswith(('_onnx', 'ort_format')) else 'tensorflow')
     assert report['versions'] == sorted(int(f) for f in os.listdir(path) if f.isdigit())
     assert report['described_path'] == f'{path}/{report["versions"][-1]}'
     assert 'serving_default' in report['signatures'] or name == 'dtypes'
