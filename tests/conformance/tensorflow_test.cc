@@ -87,6 +87,17 @@ TEST_F(TensorFlowTest, ShapesAreForTensorFlowToDecide) {
               EndsWith("; the signature declares x: [-1,1], the request has [3]"));
 }
 
+TEST_F(TensorFlowTest, AWrongRankDoesNotReachAConvolution) {
+  const auto model = *Load(TestModel("convolution"), {});
+  for (const Shape& shape : {Shape{}, Shape{2}, Shape{1, 2, 2}}) {
+    const Tensor image = *Tensor::Allocate(DType::kFloat32, shape);
+    EXPECT_EQ(RunModel(*model, {{"image", image}}).status.code(), StatusCode::kInvalidArgument);
+  }
+  const Tensor image = MakeTensor<float>(DType::kFloat32, {1, 2, 2, 1}, {1, 2, 3, 4});
+  const Tensor y = Output(RunModel(*model, {{"image", image}}), "y");
+  EXPECT_THAT(Values<float>(y), ElementsAre(10, 6, 7, 4));
+}
+
 TEST_F(TensorFlowTest, SignaturesThatNoRequestCanUseAreLeftOut) {
   const auto model = *Load(TestModel("odd_signatures"), {});
   ASSERT_EQ(model->info().signatures.size(), 2U);

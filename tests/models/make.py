@@ -208,6 +208,14 @@ def declared_shapes(folder):
 
 
 @model
+def convolution(folder):
+    """A convolution in a function: TensorFlow would end the process on an image of the wrong rank."""
+    def serve(image):
+        return {'y': tf.nn.conv2d(image, tf.ones([2, 2, 1, 1]), 1, 'SAME')}
+    _save(folder, serve, spec([None, 2, 2, 1], tf.float32, 'image'))
+
+
+@model
 def odd_signatures(folder):
     """One plain signature, one with a reference variable of TensorFlow 1, and some that no request can use."""
     tf1 = tf.compat.v1

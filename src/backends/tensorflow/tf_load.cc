@@ -94,6 +94,7 @@ LoadedGraph LoadFrozen(const TfApi& api, const TF_SessionOptions* session_option
   const std::string folder(arguments.folder);
   const std::string bytes = ReadFile(file);
   LoadedGraph result;
+  result.any_shape = !AbortsOnWrongRank(bytes);
   result.graph = GraphPtr(api.NewGraph(), {&api});
   TF_ImportGraphDefOptions* const options = api.NewImportGraphDefOptions();
   CallStatus status(api);
@@ -162,6 +163,7 @@ LoadedGraph LoadSavedModel(const TfApi& api, const TF_SessionOptions* session_op
   if (!status.ok()) ThrowLoadError(api, status, folder, tags);
   const std::string_view meta(static_cast<const char*>(meta_graph->data), meta_graph->length);
   CheckVariables(meta, folder);
+  result.any_shape = !MetaGraphAbortsOnWrongRank(meta);
   result.signatures = ReadSignatures(api, result.graph.get(), meta);
   return result;
 }

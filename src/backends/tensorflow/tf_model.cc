@@ -27,12 +27,12 @@ int64_t NowNs() {
   return now.tv_sec * 1'000'000'000 + now.tv_nsec;
 }
 
-plugin::Description Describe(const ModelSignatures& signatures) {
+plugin::Description Describe(const ModelSignatures& signatures, bool any_shape) {
   plugin::Description description;
   for (const BoundSignature& bound : signatures.bound) {
     description.signatures.push_back(bound.signature);
   }
-  description.flags = PENSTOCK_ANY_SHAPE;
+  description.flags = any_shape ? PENSTOCK_ANY_SHAPE : 0;
   description.alignment = 64;
   description.notes = signatures.notes;
   description.signature_def_map = signatures.signature_def_map;
@@ -113,7 +113,7 @@ struct TfModel::Call {
 
 TfModel::TfModel(const PenstockHost& host, const TfApi& api, const TF_Buffer* inline_options,
                  LoadedGraph loaded)
-    : Model(Describe(loaded.signatures)),
+    : Model(Describe(loaded.signatures, loaded.any_shape)),
       host_(host),
       api_(api),
       loaded_(std::move(loaded)),

@@ -20,6 +20,7 @@ struct LoadedGraph {
   GraphPtr graph;
   SessionPtr session;  // goes before the graph
   ModelSignatures signatures;
+  bool any_shape = true;  // TensorFlow refuses shapes that it cannot take; false: it would abort
 };
 
 // RunOptions of a run that stays on the thread that asks for it, at that thread's priority.

@@ -14,7 +14,8 @@ enum : uint32_t { kSavedModelMetaGraphs = 2 };
 enum : uint32_t { kMetaGraphInfo = 1, kMetaGraphGraph = 2, kMetaGraphSaver = 3 };
 enum : uint32_t { kInfoTags = 4 };
 enum : uint32_t { kSaverRestoreOperation = 3 };
-enum : uint32_t { kGraphNode = 1, kNodeOperation = 2 };
+enum : uint32_t { kGraphNode = 1, kGraphLibrary = 2, kNodeOperation = 2 };
+enum : uint32_t { kLibraryFunction = 1, kFunctionNode = 3 };
 
 // Sorted.
 std::vector<std::string> TagsOf(std::string_view meta_graph) {
@@ -48,7 +49,44 @@ bool HasVariable(std::string_view graph) {
   return false;
 }
 
+std::string_view OperationOf(std::string_view node) {
+  for (WireReader reader(node); reader.Next();) {
+    if (reader.field() == kNodeOperation) return reader.bytes();
+  }
+  return {};
+}
+
+// Of nodes in the field `node_field` of `graph_or_function`.
+bool HasConvolutionOrPool(std::string_view graph_or_function, uint32_t node_field) {
+  for (WireReader reader(graph_or_function); reader.Next();) {
+    if (reader.field() != node_field) continue;
+    const std::string_view type = OperationOf(reader.bytes());
+    if (type.find("Conv") != std::string_view::npos) return true;
+    if (type.find("Pool") != std::string_view::npos) return true;
+  }
+  return false;
+}
+
 }  // namespace
+
+bool AbortsOnWrongRank(std::string_view graph) {
+  if (HasConvolutionOrPool(graph, kGraphNode)) return true;
+  for (WireReader reader(graph); reader.Next();) {
+    if (reader.field() != kGraphLibrary) continue;
+    for (WireReader library(reader.bytes()); library.Next();) {
+      if (library.field() != kLibraryFunction) continue;
+      if (HasConvolutionOrPool(library.bytes(), kFunctionNode)) return true;
+    }
+  }
+  return false;
+}
+
+bool MetaGraphAbortsOnWrongRank(std::string_view meta_graph) {
+  for (WireReader reader(meta_graph); reader.Next();) {
+    if (reader.field() == kMetaGraphGraph && AbortsOnWrongRank(reader.bytes())) return true;
+  }
+  return false;
+}
 
 bool StartsAsGraph(const std::string& file) {
   // A GraphDef begins with its first node; a SavedModel has a number in field 1.
