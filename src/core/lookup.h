@@ -112,7 +112,11 @@ struct Snapshot {
     Status absent;  // why nothing is ready although nothing is wrong; OK: for no such reason
     bool on_demand = false;  // a request has it loaded
     bool counts_as_ready = false;
-    bool is_expected = true;  // not one that shall not be loaded
+    bool is_expected = true;   // not one that shall not be loaded
+    bool is_of_start = false;  // configured before the manager was ready for the first time
+    bool has_served = false;   // has had a version ready since it was configured
+
+    bool is_established() const { return is_of_start || has_served; }
   };
   // Every configured one. Snapshots share what did not change between them, so that publishing one
   // costs the same however many models there are.

@@ -20,7 +20,7 @@ VersionEntry* FindVersion(const Snapshot::Model& model, std::optional<VersionNum
   return nullptr;
 }
 
-// Why a configured model has no such version ready: OK if it is not wanted at all, or being loaded.
+// Why a configured model has no such version ready, if the snapshot tells; else OK.
 Status WhyAbsent(const Snapshot::Model& model, std::string_view name,
                  std::optional<VersionNumber> version) {
   for (const auto& [number, reason] : model.broken) {
@@ -78,18 +78,18 @@ StatusOr<Handle> Manager::GetHandle(std::string_view name,
   {
     SnapshotCell::Reader snapshot(impl_->lookup());
     const auto model = snapshot->models.find(name);
-    if (model != snapshot->models.end()) {
-      if (VersionEntry* entry = FindVersion(*model->second, version)) {
-        entry->Ref();
-        return Handle(entry);
-      }
-      TRY(WhyAbsent(*model->second, name, version));
+    if (model == snapshot->models.end()) return ServableNotFound(name, version);
+    if (VersionEntry* entry = FindVersion(*model->second, version)) {
+      entry->Ref();
+      return Handle(entry);
     }
+    TRY(WhyAbsent(*model->second, name, version));
   }
-  return ServableNotFound(name, version);
+  return impl_->WhyNotReady(name, version);
 }
 
 StatusOr<Handle> Manager::GetHandleByLabel(std::string_view name, std::string_view label) const {
+  std::optional<VersionNumber> version;
   {
     SnapshotCell::Reader snapshot(impl_->lookup());
     const auto model = snapshot->models.find(name);
@@ -101,21 +101,19 @@ StatusOr<Handle> Manager::GetHandleByLabel(std::string_view name, std::string_vi
           return Handle(entry);
         }
         TRY(WhyAbsent(*model->second, name, found->second));
-        return ServableNotFound(name, found->second);
+        version = found->second;
       }
     }
   }
+  if (version) return impl_->WhyNotReady(name, version);
   return InvalidArgument("Unrecognized servable version label: {}", label);
 }
 
 bool Manager::LoadOnDemand(Demand demand) {
-  {
-    SnapshotCell::Reader snapshot(impl_->lookup());
-    const auto model = snapshot->models.find(demand.model);
-    if (model == snapshot->models.end() || !model->second->on_demand) return false;
-  }
-  return impl_->LoadOnDemand(std::move(demand));
+  return IsModelOnDemand(demand.model) && impl_->LoadOnDemand(std::move(demand));
 }
+
+bool Manager::AwaitFirstLoad(Demand demand) { return impl_->AwaitFirstLoad(std::move(demand)); }
 
 bool Manager::IsReady() const { return SnapshotCell::Reader(impl_->lookup())->is_ready; }
 
@@ -131,6 +129,27 @@ bool Manager::IsModelExpected(std::string_view name) const {
   const auto model = snapshot->models.find(name);
   if (model == snapshot->models.end()) return false;
   return model->second->is_expected && !model->second->on_demand;
+}
+
+bool Manager::IsModelOnDemand(std::string_view name) const {
+  SnapshotCell::Reader snapshot(impl_->lookup());
+  const auto model = snapshot->models.find(name);
+  return model != snapshot->models.end() && model->second->on_demand;
+}
+
+bool Manager::IsModelEstablished(std::string_view name) const {
+  SnapshotCell::Reader snapshot(impl_->lookup());
+  const auto model = snapshot->models.find(name);
+  if (model == snapshot->models.end()) return false;
+  return model->second->is_expected && !model->second->on_demand && model->second->is_established();
+}
+
+bool Manager::IsModelStarting(std::string_view name) const {
+  SnapshotCell::Reader snapshot(impl_->lookup());
+  const auto model = snapshot->models.find(name);
+  if (model == snapshot->models.end()) return false;
+  const Snapshot::Model& view = *model->second;
+  return view.is_expected && !view.on_demand && view.is_of_start && !view.has_served;
 }
 
 std::vector<std::string> Manager::ModelNames() const { return impl_->ModelNames(); }

@@ -36,7 +36,9 @@ std::string_view VersionStateName(VersionState state);  // as "AVAILABLE"
 struct VersionStatus {
   ServableId id;
   VersionState state = VersionState::kStart;
-  Status status;                                // why it broke, ended, waits or is being retried
+  // Why it broke, ended, waits or is being retried. With kStart: its load failed, or it broke, and
+  // it is loaded again after a pause.
+  Status status;
   std::chrono::system_clock::time_point since;  // when it entered the state
   // Of kAvailable: how long its load worked, without what it waited for a thread or for memory.
   Duration load_time{};
@@ -44,6 +46,11 @@ struct VersionStatus {
   uint64_t memory_bytes = 0;        // that are reserved for it
   bool is_memory_measured = false;  // by its load
   bool is_aspired = false;          // its source wants it loaded
+
+  // Its load failed, for good or until the next try; not while that is under way.
+  bool HasFailed() const {
+    return !status.ok() && (state == VersionState::kStart || state == VersionState::kEnd);
+  }
 };
 
 class VersionEntry;  // implementation: one loaded version and its reference counts
@@ -74,9 +81,14 @@ class Handle {
 
 // Which models must have a version ready for the manager to be ready.
 struct ReadinessRule {
-  enum class Kind { kAllModels, kAnyModel, kNamedModels };
+  enum class Kind {
+    kAllModels,    // those of the start, and those that have served since they were configured
+    kEveryModel,   // all that shall be loaded
+    kAnyModel,     // one
+    kNamedModels,  // `models`
+  };
   Kind kind = Kind::kAllModels;
-  std::set<std::string> models = {};  // of kNamedModels; they must be configured
+  std::set<std::string> models = {};  // they must be configured
 };
 
 struct ManagerOptions {
@@ -103,11 +115,14 @@ struct ManagerOptions {
   // Reads the memory of the process, to measure what loads take: on any thread, and by several at a
   // time. Null: what loaders estimate stands.
   std::function<std::optional<ProcessMemory>()> read_memory = nullptr;
-  // Requests that may wait for one model that is loaded on demand.
+  // Requests that may wait for one model: for its first load, or if it is loaded on demand.
   size_t demand_waiters_max = 1000;
   ReadinessRule readiness = {};
   // Versions that have ended and are still listed, per model.
   size_t ended_versions_max = 10;
+  // Models that were removed and the versions of which are still listed as ended, for how long.
+  size_t ended_models_max = 100;
+  Duration ended_models_time = std::chrono::minutes(10);
 };
 
 // When the aspired versions of a model are in memory.
@@ -162,13 +177,13 @@ struct ModelOutlook {
   std::map<std::string, LabelState> labels;
 };
 
-// A request that needs a model which is loaded on demand.
+// A request that needs a model which is not loaded yet.
 struct Demand {
   std::string model;
   std::optional<VersionNumber> version = std::nullopt;  // at most one of version and label;
   std::string label = "";                               // neither: any
   SteadyTime deadline = kNoDeadline;
-  // Called once, on a thread of the manager or before LoadOnDemand returns: with OK when the
+  // Called once, on a thread of the manager or before the call returns: with OK when the
   // version is ready, which stays until this has returned; with UNAVAILABLE and the reason if it
   // cannot be now; with NOT_FOUND if the source has no such version; with DEADLINE_EXCEEDED at the
   // deadline.
@@ -214,11 +229,13 @@ class Manager final : public AspiredTarget {
                   uint64_t generation = 0) override;
   void SetSourceStatus(std::string_view model, Status status, uint64_t generation = 0) override;
 
-  // --- Requests. No lock, no write to a shared cache line.
+  // --- Requests. No lock and no write to a shared cache line, unless the version is not ready.
 
-  // The newest ready version, or the one asked for. NOT_FOUND with TensorFlow Serving's texts:
-  // "Servable not found for request: Latest(NAME)" / "Specific(NAME, V)". UNAVAILABLE, with the
-  // reason, if it would be there but for having reported itself broken, or for the model's mode.
+  // The newest ready version, or the one asked for. NOT_FOUND if the model is not configured, its
+  // source has no such version, or only other versions are ready, with TensorFlow Serving's texts:
+  // "Servable not found for request: Latest(NAME)" / "Specific(NAME, V)", and then the reason.
+  // UNAVAILABLE with the reason if no version is ready: it is being loaded, could not be loaded, or
+  // the model's mode says so; also if the version has reported itself broken.
   StatusOr<Handle> GetHandle(std::string_view name,
                              std::optional<VersionNumber> version = std::nullopt) const;
   // By label. INVALID_ARGUMENT "Unrecognized servable version label: L"; others as above.
@@ -227,19 +244,32 @@ class Manager final : public AspiredTarget {
   // that is asked for. False, and nothing is done, if the model is not of that kind or nothing is
   // loaded any more.
   bool LoadOnDemand(Demand demand);
+  // Waits for the first load of a model that has had no version ready since it was configured.
+  // False, and nothing is done, if there is no such load to wait for: what GetHandle says stands.
+  bool AwaitFirstLoad(Demand demand);
   // True if the models that the rule of readiness names have a version available, or are loaded on
-  // demand; "all" are those that shall be loaded.
+  // demand.
   bool IsReady() const;
   // True if the model has a version available; none if it is not configured.
   std::optional<bool> IsModelReady(std::string_view name) const;
   // False if the model is not configured, or shall not be loaded, or only by a request.
   bool IsModelExpected(std::string_view name) const;
+  // True if the model is loaded on demand.
+  bool IsModelOnDemand(std::string_view name) const;
+  // True if the model counts for ReadinessRule::Kind::kAllModels: it is expected, and was
+  // configured before the manager was ready for the first time, or has had a version available
+  // since it was configured.
+  bool IsModelEstablished(std::string_view name) const;
+  // True if the model is expected, was configured before the manager was ready for the first time,
+  // and has had no version available yet.
+  bool IsModelStarting(std::string_view name) const;
 
   // --- What is going on.
 
   // Every configured model, sorted.
   std::vector<std::string> ModelNames() const;
-  // All known versions of a model, newest first; empty if the model is unknown.
+  // All known versions of a model, newest first, also for a while after it was removed; empty if
+  // the model is unknown.
   std::vector<VersionStatus> VersionStatuses(std::string_view name) const;
   // What the model's source last reported; NOT_FOUND if the model is unknown.
   Status SourceStatus(std::string_view name) const;

@@ -36,7 +36,7 @@ TEST_F(ManagerBrokenTest, BrokenVersionIsTakenFromServiceAndLoadedAgain) {
   EXPECT_EQ(plan->loads, 2);
   EXPECT_EQ(plan->alive, 1);
   EXPECT_TRUE(StatusOf(1).status.ok());
-  EXPECT_EQ(journal_.Take(), (Lines{"m/1 UNLOADING", "m/1 END", "m/1 LOADING", "m/1 AVAILABLE"}));
+  EXPECT_EQ(journal_.Take(), (Lines{"m/1 UNLOADING", "m/1 START", "m/1 LOADING", "m/1 AVAILABLE"}));
 }
 
 TEST_F(ManagerBrokenTest, VersionThatWasWantedAgainWhileItServedIsLoadedAgain) {
@@ -99,7 +99,8 @@ TEST_F(ManagerBrokenTest, VersionThatBreaksAgainAndAgainIsGivenUp) {
   ASSERT_TRUE(manager.WaitUntilIdle());
   EXPECT_EQ(plan->loads, 3);
   manager.SetAspired("m", {});
-  EXPECT_EQ(manager.GetHandle("m").status().code(), StatusCode::kNotFound);
+  EXPECT_EQ(manager.GetHandle("m").status(),
+            absl::UnavailableError("model m cannot be loaded: it has no version"));
   plan->breaks_at_once = false;
   manager.SetAspired("m", Aspire(FakeVersion(1, plan)));
   ASSERT_TRUE(manager.WaitUntilIdle());

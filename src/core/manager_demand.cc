@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Models that are loaded when a request needs them, and unloaded when others need the memory more.
+// Requests that wait for a model to be loaded, and models that are loaded when a request needs them
+// and unloaded when others need the memory more.
 #include <algorithm>
 #include <utility>
 
+#include "base/utf8.h"
 #include "core/manager_impl.h"
 
 namespace penstock::core {
@@ -20,9 +22,7 @@ bool Manager::Impl::LoadOnDemand(Demand demand) {
   if (model == nullptr || model->config.load_mode != LoadMode::kOnDemand || draining_) {
     return false;
   }
-  std::optional<VersionNumber> version = demand.version;
-  const auto label = model->labels.find(demand.label);
-  if (label != model->labels.end()) version = label->second;
+  const std::optional<VersionNumber> version = VersionOf(*model, demand);
   if (version && !model->versions.IsAspired(*version)) {
     // Nothing is loaded for what is not there.
     std::optional<Status> answer = AnswerFor(*model, version);
@@ -31,26 +31,73 @@ bool Manager::Impl::LoadOnDemand(Demand demand) {
       return true;
     }
   }
-  if (model->waiters.size() >= options_.demand_waiters_max) DropGoneWaiters(*model);
-  if (model->waiters.size() >= options_.demand_waiters_max) {
-    Answer(std::move(demand.done),
-           Error(StatusCode::kUnavailable,
-                 "{} requests wait already until model {} is loaded: try again later",
-                 model->waiters.size(), demand.model));
-  } else {
-    AddWaiter(*model, version, std::move(demand));
-  }
+  const SteadyTime deadline = demand.deadline;
+  if (!AddWaiter(*model, version, std::move(demand))) return true;
+  const bool was_demanded = std::exchange(model->is_demanded, true);
+  if (!was_demanded) model->versions.RetryFitting(UINT64_MAX);  // those that lacked memory then
+  RetryForRequest(*model, version);
+  Advance(*model);
+  TimeWaiters(*model, deadline);
   return true;
 }
 
-void Manager::Impl::AddWaiter(Model& model, std::optional<VersionNumber> version, Demand demand) {
+bool Manager::Impl::AwaitFirstLoad(Demand demand) {
+  const Change change(*this);
+  Model* const model = FindConfigured(demand.model);
+  if (model == nullptr || model->config.load_mode != LoadMode::kAlways) return false;
+  const std::optional<VersionNumber> version = VersionOf(*model, demand);
+  std::optional<Status> answer = AnswerFor(*model, version);
+  // It may have become ready since the request looked.
+  if (model->has_served && !(answer && answer->ok())) return false;
+  if (answer) {
+    Answer(std::move(demand.done), *std::move(answer));
+    return true;
+  }
+  const SteadyTime deadline = demand.deadline;
+  if (AddWaiter(*model, version, std::move(demand))) TimeWaiters(*model, deadline);
+  return true;
+}
+
+Status Manager::Impl::WhyNotReady(std::string_view name, std::optional<VersionNumber> version) {
+  MutexLock lock(mutex_);
+  const Model* const model = FindConfigured(name);
+  if (model == nullptr) return ServableNotFound(name, version);
+  const ModelVersions& versions = model->versions;
+  const Status problem = versions.NewestProblem(version);
+  if (version && !versions.Ready().empty()) {
+    const Status not_found = ServableNotFound(name, version);
+    if (problem.ok()) return not_found;
+    return Error(not_found.code(), "{}: it could not be loaded: {}", MessageOf(not_found),
+                 ToUtf8(MessageOf(problem)));
+  }
+  const std::optional<Status> answer = AnswerFor(*model, version);
+  if (answer && !answer->ok()) return *answer;
+  const bool waits_for_source = problem.ok() && IsSourceWaiting(*model);
+  const Status& why = waits_for_source ? model->source_status : problem;
+  if (answer || why.ok()) {
+    return Error(StatusCode::kUnavailable, "model {} is being loaded: try again later", name);
+  }
+  return Error(StatusCode::kUnavailable, "model {} is being loaded: {}", name,
+               ToUtf8(MessageOf(why)));
+}
+
+std::optional<VersionNumber> Manager::Impl::VersionOf(const Model& model, const Demand& demand) {
+  const auto label = model.labels.find(demand.label);
+  return label == model.labels.end() ? demand.version : label->second;
+}
+
+bool Manager::Impl::AddWaiter(Model& model, std::optional<VersionNumber> version, Demand demand) {
+  if (model.waiters.size() >= options_.demand_waiters_max) DropGoneWaiters(model);
+  if (model.waiters.size() >= options_.demand_waiters_max) {
+    Answer(std::move(demand.done),
+           Error(StatusCode::kUnavailable,
+                 "{} requests wait already until model {} is loaded: try again later",
+                 model.waiters.size(), demand.model));
+    return false;
+  }
   model.waiters.push_back(
       {version, demand.deadline, std::move(demand.done), std::move(demand.is_wanted)});
-  const bool was_demanded = std::exchange(model.is_demanded, true);
-  if (!was_demanded) model.versions.RetryFitting(UINT64_MAX);  // those that lacked memory then
-  RetryForRequest(model, version);
-  Advance(model);
-  TimeWaiters(model, demand.deadline);
+  return true;
 }
 
 void Manager::Impl::RetryForRequest(Model& model, std::optional<VersionNumber> version) {
@@ -90,9 +137,11 @@ std::optional<Status> Manager::Impl::AnswerFor(const Model& model,
   const Status& why = error.ok() ? model.source_status : error;
   if (!why.ok()) {
     return Error(StatusCode::kUnavailable, "model {} cannot be loaded: {}", model.config.name,
-                 MessageOf(why));
+                 ToUtf8(MessageOf(why)));
   }
-  return ServableNotFound(model.config.name, version);
+  if (version) return ServableNotFound(model.config.name, version);
+  return Error(StatusCode::kUnavailable, "model {} cannot be loaded: it has no version",
+               model.config.name);
 }
 
 void Manager::Impl::SettleWaiters(Model& model) {

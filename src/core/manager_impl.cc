@@ -79,12 +79,18 @@ Status Manager::Impl::CheckConfigs(const std::vector<ModelConfig>& configs) cons
 }
 
 void Manager::Impl::Configure(ModelConfig config) {
-  const auto [found, is_new] = models_.try_emplace(config.name, config.name, new_events_);
+  const auto [found, is_new] =
+      models_.try_emplace(config.name, config.name, new_events_, options_.load_retries_max);
   Model& model = found->second;
+  removed_.erase(config.name);
   model.source_status = OkStatus();  // of the old configuration; the source tells it anew
   model.was_told = false;
   // One that was removed may still be there, since its versions are going.
   const bool was_there = std::exchange(model.is_configured, true) && !is_new;
+  if (!was_there) {
+    model.is_of_start = !is_start_over_;
+    model.has_served = false;
+  }
   const LoadMode old_mode = std::exchange(model.config, std::move(config)).load_mode;
   // What is loaded, or being loaded, stays until it is idle.
   if (model.config.load_mode == LoadMode::kOnDemand && old_mode == LoadMode::kAlways) {
@@ -125,6 +131,20 @@ void Manager::Impl::Remove(Model& model) {
   Advance(model);
 }
 
+void Manager::Impl::Forget(Model& model) {
+  const std::string name = model.config.name;
+  model.versions.ForgetEnded(options_.ended_versions_max);
+  std::vector<VersionStatus> versions = StatusesOf(model);
+  models_.erase(models_.find(name));
+  if (stopped_ || versions.empty() || options_.ended_models_max == 0) return;
+  if (removed_.size() >= options_.ended_models_max) {
+    removed_.erase(std::min_element(removed_.begin(), removed_.end(), [](auto& a, auto& b) {
+      return a.second.since < b.second.since;
+    }));
+  }
+  removed_.insert_or_assign(name, RemovedModel{std::move(versions), background_->Now()});
+}
+
 void Manager::Impl::SetAspired(std::string_view name, std::vector<AspiredVersion> versions,
                                uint64_t generation) {
   const Change change(*this);
@@ -132,8 +152,9 @@ void Manager::Impl::SetAspired(std::string_view name, std::vector<AspiredVersion
   if (model == nullptr || draining_) return;
   model->was_told |= IsAnswer(*model, generation);
   const bool had_broken = !model->versions.Broken().empty();
+  const std::vector<VersionEntry*> ready = model->versions.Ready();
   model->versions.SetAspired(std::move(versions));
-  if (had_broken) UpdateLookup(*model);
+  if (had_broken || ready != model->versions.Ready()) UpdateLookup(*model);
   review_memory_ = true;  // for what is not wanted any more others may have been held back
   Advance(*model);
 }
@@ -174,7 +195,7 @@ void Manager::Impl::Advance(Model& model) {
   if (!model.is_configured) {
     UnloadAll(model);
     ForgetMemory(model);
-    if (!model.versions.IsBusy()) models_.erase(models_.find(model.config.name));
+    if (!model.versions.IsBusy()) Forget(model);
     return;
   }
   if (!ShallBeLoaded(model)) UnloadAll(model);
@@ -274,13 +295,17 @@ void Manager::Impl::UpdateLookup(Model& model) {
   view->on_demand = model.config.load_mode == LoadMode::kOnDemand;
   view->counts_as_ready = !view->ready.empty() || view->on_demand;
   view->is_expected = model.config.load_mode != LoadMode::kNever;
+  view->is_of_start = model.is_of_start;
+  view->has_served = model.has_served;
   SetView(model.config.name, std::move(view));
 }
 
 void Manager::Impl::SetView(const std::string& name, std::shared_ptr<const Snapshot::Model> view) {
   const auto count = [this](const Snapshot::Model& counted, size_t change) {
     if (counted.counts_as_ready) ready_count_ += change;
-    if (!counted.counts_as_ready && counted.is_expected) missing_count_ += change;
+    if (counted.counts_as_ready || !counted.is_expected) return;
+    missing_count_ += change;
+    if (counted.is_established()) missing_established_count_ += change;
   };
   lookup_changed_ = true;
   const auto* const old = lookup_models_.find(name);
@@ -294,6 +319,8 @@ bool Manager::Impl::IsReadyByRule() const {
   const ReadinessRule& rule = options_.readiness;
   switch (rule.kind) {
     case ReadinessRule::Kind::kAllModels:
+      return missing_established_count_ == 0;
+    case ReadinessRule::Kind::kEveryModel:
       return missing_count_ == 0;
     case ReadinessRule::Kind::kAnyModel:
       return lookup_models_.empty() || ready_count_ > 0;
@@ -315,6 +342,7 @@ Manager::Impl::Calls Manager::Impl::Flush() {
     auto next = std::make_unique<Snapshot>();
     next->models = lookup_models_;
     next->is_ready = !stopped_ && IsReadyByRule();
+    is_start_over_ |= next->is_ready && ready_count_ + missing_count_ > 0;
     background_->FreeSnapshot(lookup_.Publish(std::move(next)));
   }
   for (ToUnload& item : std::exchange(to_unload_, {})) {
@@ -340,8 +368,14 @@ std::vector<std::string> Manager::Impl::ModelNames() {
 
 std::vector<VersionStatus> Manager::Impl::VersionStatuses(std::string_view name) {
   MutexLock lock(mutex_);
-  const auto found = models_.find(name);
-  return found == models_.end() ? std::vector<VersionStatus>() : StatusesOf(found->second);
+  if (const auto found = models_.find(name); found != models_.end())
+    return StatusesOf(found->second);
+  const auto removed = removed_.find(name);
+  if (removed == removed_.end()) return {};
+  if (background_->Now() - removed->second.since < options_.ended_models_time)
+    return removed->second.versions;
+  removed_.erase(removed);
+  return {};
 }
 
 std::vector<VersionStatus> Manager::Impl::StatusesOf(const Model& model) const {
@@ -428,6 +462,7 @@ void Manager::Impl::StartDrain() {
   review_memory_ = true;  // what waits for memory is not loaded any more
   for (auto& [name, model] : models_) {
     model.versions.CancelLoads();
+    model.versions.EndRetries();
     SettleWaiters(model);
   }
 }

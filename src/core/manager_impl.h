@@ -43,6 +43,9 @@ class Manager::Impl final {
       EXCLUDES(mutex_);
   void SetSourceStatus(std::string_view name, Status status, uint64_t generation) EXCLUDES(mutex_);
   bool LoadOnDemand(Demand demand) EXCLUDES(mutex_);
+  bool AwaitFirstLoad(Demand demand) EXCLUDES(mutex_);
+  // What a request gets that found no such version ready.
+  Status WhyNotReady(std::string_view name, std::optional<VersionNumber> version) EXCLUDES(mutex_);
   std::vector<std::string> ModelNames() EXCLUDES(mutex_);
   std::vector<VersionStatus> VersionStatuses(std::string_view name) EXCLUDES(mutex_);
   Status SourceStatus(std::string_view name) EXCLUDES(mutex_);
@@ -59,7 +62,7 @@ class Manager::Impl final {
   EventLog& events() { return events_; }
 
  private:
-  // A request that waits for a model that is loaded on demand.
+  // A request that waits for a model to be loaded.
   struct Waiter {
     std::optional<VersionNumber> version;  // none: any
     SteadyTime deadline = kNoDeadline;
@@ -69,11 +72,14 @@ class Manager::Impl final {
 
   // One model, from SetModels until it is removed and its last version is gone. Under the mutex.
   struct Model {
-    Model(const std::string& name, std::vector<ManagerEvent>& events) : versions(name, events) {}
+    Model(const std::string& name, std::vector<ManagerEvent>& events, int retries_max)
+        : versions(name, events, retries_max) {}
 
     ModelConfig config;
     bool is_configured = true;  // false: removed, and forgotten once its versions are gone
     bool was_told = false;      // the source has said something since it was configured
+    bool is_of_start = false;   // configured before the manager was ready for the first time
+    bool has_served = false;    // has had a version ready since it was added
     Status source_status;
     ModelVersions versions;
     std::map<std::string, VersionNumber> labels;  // in force
@@ -84,6 +90,7 @@ class Manager::Impl final {
     uint64_t uses_seen = 0;    // then
     uint64_t recent_uses = 0;  // between the last two looks
     SteadyTime retried_since;  // when requests last had failed loads begun anew
+    // Of any model.
     std::vector<Waiter> waiters;
     // For the first deadline of those, or an earlier time; none: nobody who waits has one.
     std::optional<TimerId> timer;
@@ -106,6 +113,8 @@ class Manager::Impl final {
   void Configure(ModelConfig config) REQUIRES(mutex_);
   void Remove(Model& model) REQUIRES(mutex_);
 
+  // A model that was removed and has nothing in memory any more.
+  void Forget(Model& model) REQUIRES(mutex_);
   // Begins what the policy wants until it wants nothing more; forgets what is over. The model may
   // be gone then.
   void Advance(Model& model) REQUIRES(mutex_);
@@ -211,10 +220,13 @@ class Manager::Impl final {
   void MakeRoom(uint64_t bytes, const Model& for_model, Room& room) REQUIRES(mutex_);
   std::vector<Model*> MovableModels() REQUIRES(mutex_);
 
-  // --- Models that are loaded on demand (manager_demand.cc).
+  // --- Requests that wait, and models that are loaded on demand (manager_demand.cc).
 
-  void AddWaiter(Model& model, std::optional<VersionNumber> version, Demand demand)
+  // Also refuses the request if too many wait. False then.
+  bool AddWaiter(Model& model, std::optional<VersionNumber> version, Demand demand)
       REQUIRES(mutex_);
+  // The version that a demand means; none: any.
+  static std::optional<VersionNumber> VersionOf(const Model& model, const Demand& demand);
   // Has versions begun anew that failed, and that the request needs; not too often.
   void RetryForRequest(Model& model, std::optional<VersionNumber> version) REQUIRES(mutex_);
   // What there is to say to those who wait for the version, or for any; none: nothing yet.
@@ -256,12 +268,19 @@ class Manager::Impl final {
   std::vector<ManagerEvent> new_events_ GUARDED_BY(mutex_);
   Calls new_calls_ GUARDED_BY(mutex_);
   std::map<std::string, Model, std::less<>> models_ GUARDED_BY(mutex_);
+  // What is still listed of a model that was removed.
+  struct RemovedModel {
+    std::vector<VersionStatus> versions;
+    SteadyTime since;
+  };
+  std::map<std::string, RemovedModel, std::less<>> removed_ GUARDED_BY(mutex_);
   // The models of the next snapshot, and whether they differ from the published one's.
   PersistentMap<std::shared_ptr<const Snapshot::Model>> lookup_models_ GUARDED_BY(mutex_);
   // Of those: how many count as ready, and how many should but do not. So readiness is known
   // without a look at all of them.
   size_t ready_count_ GUARDED_BY(mutex_) = 0;
   size_t missing_count_ GUARDED_BY(mutex_) = 0;
+  size_t missing_established_count_ GUARDED_BY(mutex_) = 0;  // of the latter
   bool lookup_changed_ GUARDED_BY(mutex_) = false;
   std::vector<ToUnload> to_unload_ GUARDED_BY(mutex_);
   MemoryBudget memory_ GUARDED_BY(mutex_);
@@ -278,6 +297,8 @@ class Manager::Impl final {
   bool is_initial_ GUARDED_BY(mutex_) = true;  // more load threads than later
   // The model whose source was last seen to have told nothing: most of the time it still has not.
   std::string untold_ GUARDED_BY(mutex_);
+  // Models were configured, and the manager was ready.
+  bool is_start_over_ GUARDED_BY(mutex_) = false;
   bool looks_at_use_ GUARDED_BY(mutex_) = false;
   bool draining_ GUARDED_BY(mutex_) = false;
   bool stopped_ GUARDED_BY(mutex_) = false;

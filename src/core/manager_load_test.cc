@@ -43,8 +43,26 @@ TEST_F(ManagerLoadTest, FailedLoadIsRetriedUntilItSucceeds) {
   ASSERT_TRUE(manager_.WaitUntilIdle());
   EXPECT_EQ(plan->loads, 3);
   EXPECT_TRUE(StatusOf(1).status.ok());
-  EXPECT_EQ(journal_.Take(), (Lines{"m/1 START", "m/1 LOADING", "m/1 END", "m/1 LOADING", "m/1 END",
-                                    "m/1 LOADING", "m/1 AVAILABLE"}));
+  EXPECT_EQ(journal_.Take(), (Lines{"m/1 START", "m/1 LOADING", "m/1 START", "m/1 LOADING",
+                                    "m/1 START", "m/1 LOADING", "m/1 AVAILABLE"}));
+}
+
+// A client that waits for a version takes END for the end.
+TEST_F(ManagerLoadTest, WhileARetryIsLeftAFailedLoadIsNotPublishedAsEnded) {
+  for (const int retries : {0, 1}) {
+    Manager manager({.load_retries_max = retries, .load_retry_interval = std::chrono::hours(1)});
+    ASSERT_TRUE(manager.SetModel({.name = "m"}).ok());
+    auto plan = NewPlan();
+    plan->failures_left = 1;
+    manager.SetAspired("m", Aspire(FakeVersion(1, plan)));
+    ASSERT_TRUE(manager.WaitFor([&] { return manager.VersionStatuses("m")[0].HasFailed(); }));
+    const VersionStatus status = manager.VersionStatuses("m")[0];
+    EXPECT_EQ(status.state, retries > 0 ? VersionState::kStart : VersionState::kEnd);
+    EXPECT_EQ(status.status, absl::DataLossError("broken file"));
+    // Nothing is retried any more once the server stops.
+    manager.StartDrain();
+    EXPECT_EQ(manager.VersionStatuses("m")[0].state, VersionState::kEnd);
+  }
 }
 
 TEST_F(ManagerLoadTest, FailedLoadIsGivenUpAndTheOldVersionServesOn) {
@@ -115,7 +133,7 @@ TEST_F(ManagerLoadTest, WhatHangsIsTriedAgainWhenItHasEnded) {
   ModelConfig config = {.name = "m", .load_timeout = std::chrono::milliseconds(1)};
   ASSERT_TRUE(manager_.SetModel(config).ok());
   const auto plan = BeginLoad();
-  ASSERT_TRUE(manager_.WaitFor([&] { return StatusOf(1).state == VersionState::kEnd; }));
+  ASSERT_TRUE(manager_.WaitFor([&] { return StatusOf(1).HasFailed(); }));
   config.load_timeout = Duration::zero();
   config.retries_failed = true;
   ASSERT_TRUE(manager_.SetModel(config).ok());
@@ -203,7 +221,7 @@ TEST_F(ManagerLoadTest, LoaderThatThrowsOrGivesNothingIsAnError) {
   auto plan = NewPlan();
   plan->throws = true;
   manager_.SetAspired("m", Aspire(FakeVersion(1, plan)));
-  ASSERT_TRUE(manager_.WaitFor([&] { return StatusOf(1).state == VersionState::kEnd; }));
+  ASSERT_TRUE(manager_.WaitFor([&] { return StatusOf(1).HasFailed(); }));
   EXPECT_EQ(StatusOf(1).status, absl::InternalError("the loader threw: broken library"));
   auto number = NewPlan();
   number->throws_no_exception = true;
@@ -280,8 +298,7 @@ TEST(ManagerTimeoutTest, HungLoadHoldsUpNoOtherAndIsTriedAgainWhenItHasEnded) {
   manager.SetAspired("hung", Aspire(FakeVersion(1, hung)));
   manager.SetAspired("m", Aspire(FakeVersion(1, NewPlan())));
   EXPECT_TRUE(manager.WaitFor([&] { return manager.GetHandle("m").ok(); }));
-  ASSERT_TRUE(manager.WaitFor(
-      [&] { return manager.VersionStatuses("hung")[0].state == VersionState::kEnd; }));
+  ASSERT_TRUE(manager.WaitFor([&] { return manager.VersionStatuses("hung")[0].HasFailed(); }));
   EXPECT_EQ(manager.VersionStatuses("hung")[0].status.code(), StatusCode::kDeadlineExceeded);
   EXPECT_EQ(hung->cancels, 1);
   EXPECT_EQ(hung->loads, 1);

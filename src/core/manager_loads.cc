@@ -110,7 +110,7 @@ void Manager::Impl::RunLoad(const std::shared_ptr<LoadJob>& job) {
 void Manager::Impl::FinishLoad(Model& model, LoadJob& job, std::unique_ptr<Servable> servable) {
   --loads_pending_;
   auto entry = std::make_unique<VersionEntry>(job.id, std::move(servable));
-  if (!model.versions.IsAspired(job.id.version)) {
+  if (!model.versions.IsWanted(job)) {
     model.versions.CancelLoad(job);
     Release(job.id, std::move(entry), job.number, /*is_version=*/true);
     return;
@@ -119,6 +119,7 @@ void Manager::Impl::FinishLoad(Model& model, LoadJob& job, std::unique_ptr<Serva
   const SteadyTime now = background_->Now();
   model.versions.FinishLoad(job, std::move(entry), now);
   model.last_used = now;
+  model.has_served = true;
   if (model.config.load_mode == LoadMode::kOnDemand) StartLookingAtUse();
   UpdateLookup(model);
   // What it reports is acted on in the background: the thread that reports may be a request's.

@@ -14,11 +14,47 @@ namespace {
 TEST_F(ManagerTest, UnknownModelOrVersionIsNotFound) {
   EXPECT_EQ(manager_.GetHandle("nobody").status(),
             absl::NotFoundError("Servable not found for request: Latest(nobody)"));
+  manager_.SetAspired("m", {});
   EXPECT_EQ(manager_.GetHandle("m", VersionNumber{7}).status(),
             absl::NotFoundError("Servable not found for request: Specific(m, 7)"));
   EXPECT_TRUE(manager_.VersionStatuses("nobody").empty());
   EXPECT_EQ(manager_.SourceStatus("nobody").code(), StatusCode::kNotFound);
   EXPECT_EQ(manager_.IsModelReady("nobody"), std::nullopt);
+}
+
+TEST_F(ManagerTest, ARemovedModelIsListedAsEndedForAWhile) {
+  AspireAndWait(Aspire(FakeVersion(1, NewPlan()), FakeVersion(2, NewPlan())));
+  ASSERT_TRUE(manager_.SetModels({{.name = "n"}}).ok());
+  ASSERT_TRUE(manager_.WaitUntilIdle());
+  const std::vector<VersionStatus> left = manager_.VersionStatuses("m");
+  ASSERT_EQ(left.size(), 2U);
+  EXPECT_EQ(left[0].id.version.value, 2);
+  EXPECT_EQ(left[0].state, VersionState::kEnd);
+  EXPECT_EQ(left[1].state, VersionState::kEnd);
+  EXPECT_EQ(manager_.ModelNames(), std::vector<std::string>{"n"});
+  EXPECT_EQ(manager_.GetHandle("m").status().code(), StatusCode::kNotFound);
+  // Added again, it is a new one.
+  ASSERT_TRUE(manager_.SetModel({.name = "m"}).ok());
+  EXPECT_TRUE(manager_.VersionStatuses("m").empty());
+}
+
+TEST_F(ManagerTest, FewRemovedModelsAreListedAndNotForLong) {
+  for (const auto& [count_max, time, left] :
+       {std::tuple<size_t, Duration, size_t>{1, std::chrono::hours(1), 1},
+        {0, std::chrono::hours(1), 0},
+        {2, Duration::zero(), 0}}) {
+    Manager manager({.ended_models_max = count_max, .ended_models_time = time});
+    ASSERT_TRUE(manager.SetModels({{.name = "a"}, {.name = "b"}}).ok());
+    manager.SetAspired("a", Aspire(FakeVersion(1, NewPlan())));
+    manager.SetAspired("b", Aspire(FakeVersion(1, NewPlan())));
+    ASSERT_TRUE(manager.WaitUntilIdle());
+    ASSERT_TRUE(manager.RemoveModel("a").ok());
+    ASSERT_TRUE(manager.WaitUntilIdle());
+    ASSERT_TRUE(manager.RemoveModel("b").ok());
+    ASSERT_TRUE(manager.WaitUntilIdle());
+    EXPECT_TRUE(count_max == 2 || manager.VersionStatuses("a").empty());
+    EXPECT_EQ(manager.VersionStatuses("b").size(), left);
+  }
 }
 
 TEST_F(ManagerTest, LoadsServesAndUnloadsInOrder) {
@@ -214,7 +250,6 @@ TEST_F(ManagerTest, ModelsComeAndGo) {
   EXPECT_FALSE(manager_.GetHandle("m").ok());
   ASSERT_TRUE(manager_.WaitUntilIdle());
   EXPECT_EQ(plan->alive, 0);
-  EXPECT_TRUE(manager_.VersionStatuses("m").empty());
   manager_.SetAspired("m", Aspire(FakeVersion(1, plan)));  // of a model that is gone: ignored
   ASSERT_TRUE(manager_.WaitUntilIdle());
   EXPECT_EQ(plan->loads, 1);

@@ -11,9 +11,47 @@ void ModelVersions::SetAspired(std::vector<AspiredVersion> versions) {
   std::set<VersionNumber> wanted;
   for (const AspiredVersion& version : versions) wanted.insert(version.version);
   for (auto& [number, version] : versions_) {
-    if (!wanted.contains(number)) Unaspire(number, version);
+    if (wanted.contains(number)) continue;
+    if (std::exchange(version.is_reserve, false) && version.phase == VersionPhase::kNew) {
+      version.phase = VersionPhase::kDisabled;  // nobody was told that it was new
+    }
+    Unaspire(number, version);
   }
-  for (AspiredVersion& version : versions) Aspire(std::move(version));
+  for (AspiredVersion& version : versions) {
+    if (version.role == VersionRole::kReserve) {
+      Reserve(std::move(version));
+    } else {
+      Aspire(std::move(version));
+    }
+  }
+  std::erase_if(versions_, [](const auto& item) {
+    const Version& version = item.second;
+    return !version.is_aspired && !version.is_reserve && version.published.id.name.empty();
+  });
+}
+
+void ModelVersions::Reserve(AspiredVersion wanted) {
+  const auto [found, is_new] = versions_.try_emplace(wanted.version);
+  Version& version = found->second;
+  const bool was_reserve = std::exchange(version.is_reserve, true);
+  version.is_for_label = false;
+  if (is_new) version.is_aspired = false;
+  if (version.is_aspired) {
+    Unaspire(wanted.version, version);
+    if (version.phase == VersionPhase::kDisabled) version.phase = VersionPhase::kNew;
+  } else if (version.phase == VersionPhase::kDisabled ||
+             (version.phase == VersionPhase::kError && was_reserve &&
+              wanted.revision != version.revision)) {
+    version.phase = VersionPhase::kNew;
+  }
+  version.loader = std::move(wanted.loader);
+  version.revision = wanted.revision;
+  if (version.phase == VersionPhase::kNew) Rest(version);
+}
+
+void ModelVersions::Rest(Version& reserve) {
+  const bool has_loader = reserve.loader.ok() && *reserve.loader != nullptr;
+  reserve.phase = has_loader ? VersionPhase::kNew : VersionPhase::kError;
 }
 
 void ModelVersions::Aspire(AspiredVersion wanted) {
@@ -22,6 +60,8 @@ void ModelVersions::Aspire(AspiredVersion wanted) {
   StatusOr<std::unique_ptr<Loader>> loader = std::move(wanted.loader);
   version.revision = wanted.revision;
   const bool was_aspired = !is_new && std::exchange(version.is_aspired, true);
+  version.is_for_label = wanted.role == VersionRole::kLabel;
+  version.is_reserve = false;
   switch (version.phase) {
     case VersionPhase::kLoading:
     case VersionPhase::kReady:
@@ -40,7 +80,7 @@ void ModelVersions::Aspire(AspiredVersion wanted) {
       }
       break;
     case VersionPhase::kNew:
-      if (is_new) break;
+      if (!was_aspired) break;
       version.loader = std::move(loader);
       return CheckLoader(wanted.version, version);
     case VersionPhase::kDisabled:
@@ -57,7 +97,11 @@ void ModelVersions::Unaspire(VersionNumber number, Version& version) {
     version.phase = VersionPhase::kDisabled;
     Publish(number, version, VersionState::kEnd, OkStatus());
   }
-  if (version.phase == VersionPhase::kError) version.ended_order = ++ended_count_;
+  if (version.phase == VersionPhase::kError) {
+    version.ended_order = ++ended_count_;
+    if (version.published.state != VersionState::kEnd && !version.published.id.name.empty())
+      Publish(number, version, VersionState::kEnd, version.published.status);
+  }
   if (version.phase == VersionPhase::kLoading) Cancel(*version.job);
   version.loader = std::unique_ptr<Loader>();
 }
@@ -86,8 +130,12 @@ std::optional<VersionAction> ModelVersions::NextAction(const VersionPolicy& poli
     const bool is_held = version.phase == VersionPhase::kReady && held.contains(number);
     // What hangs cannot be begun anew, as if its pause after the failure were not over.
     const bool is_blocked = version.phase == VersionPhase::kNew && version.job != nullptr;
-    states.push_back(
-        {number, is_blocked ? VersionPhase::kError : version.phase, version.is_aspired || is_held});
+    states.push_back({.version = number,
+                      .phase = is_blocked ? VersionPhase::kError : version.phase,
+                      .is_aspired = version.is_aspired || is_held,
+                      .is_for_label = version.is_for_label || (is_held && !version.is_aspired),
+                      .is_reserve = version.is_reserve && !is_held,
+                      .has_failed = version.failures > 0 || version.phase == VersionPhase::kError});
   }
   const std::optional<VersionAction> action = policy.Next(states);
   if (!action) return std::nullopt;
@@ -115,6 +163,7 @@ std::shared_ptr<LoadJob> ModelVersions::StartLoad(VersionNumber number, uint64_t
   version.job->id = {name_, number};
   version.job->number = load;
   version.job->loader = std::move(version.loader).value();
+  if (version.is_reserve) Publish(number, version, VersionState::kStart, OkStatus());
   // The status stays: of a version that is loaded again it says why.
   Publish(number, version, VersionState::kLoading, version.published.status);
   return version.job;
@@ -137,7 +186,8 @@ void ModelVersions::NoteWaiting(const LoadJob& job, Status why) {
 
 void ModelVersions::TakeBack(Version& version, LoadJob& job) {
   const bool has_newer = !version.loader.ok() || *version.loader != nullptr;
-  if (version.is_aspired && !has_newer) version.loader = std::move(job.loader);
+  if ((version.is_aspired || version.is_reserve) && !has_newer)
+    version.loader = std::move(job.loader);
   version.job.reset();
 }
 
@@ -153,19 +203,40 @@ void ModelVersions::FinishLoad(LoadJob& job, std::unique_ptr<VersionEntry> entry
 
 int ModelVersions::FailLoad(LoadJob& job, const Status& error, uint64_t needed_bytes) {
   Version& version = versions_.at(job.id.version);
-  const bool is_wanted = version.is_aspired;
-  version.phase = is_wanted ? VersionPhase::kError : VersionPhase::kDisabled;
   version.load = 0;
   TakeBack(version, job);
-  Publish(job.id.version, version, VersionState::kEnd, error);
-  if (!is_wanted) return 0;
+  if (!version.is_aspired) {
+    // A reserve that cannot be loaded gives its place to the next one.
+    version.phase = version.is_reserve ? VersionPhase::kError : VersionPhase::kDisabled;
+    if (version.is_reserve && job.is_cancelled) Rest(version);
+    Publish(job.id.version, version, VersionState::kEnd, error);
+    return 0;
+  }
   // It was cancelled and is wanted again, or its files have changed.
   if (job.is_cancelled || version.revision != version.loaded_revision) {
+    if (!job.is_cancelled) Publish(job.id.version, version, VersionState::kStart, error);
     Begin(job.id.version, version);
     return 0;
   }
   version.needed_bytes = needed_bytes;
-  return needed_bytes > 0 ? 0 : ++version.failures;
+  if (needed_bytes == 0) ++version.failures;
+  Fail(job.id.version, version, error);
+  return needed_bytes > 0 ? 0 : version.failures;
+}
+
+void ModelVersions::Fail(VersionNumber number, Version& version, const Status& error) {
+  version.phase = VersionPhase::kError;
+  const bool has_retry = retries_max_ < 0 || version.failures <= retries_max_;
+  const bool is_retried = version.needed_bytes == 0 && has_retry;
+  Publish(number, version, is_retried ? VersionState::kStart : VersionState::kEnd, error);
+}
+
+void ModelVersions::EndRetries() {
+  retries_max_ = 0;
+  for (auto& [number, version] : versions_) {
+    if (version.phase == VersionPhase::kError && version.published.state != VersionState::kEnd)
+      Publish(number, version, VersionState::kEnd, version.published.status);
+  }
 }
 
 void ModelVersions::CancelLoad(LoadJob& job) {
@@ -180,9 +251,10 @@ void ModelVersions::TimeOutLoad(LoadJob& job, const Status& error) {
   Version& version = versions_.at(job.id.version);
   job.is_hung = true;
   job.loader->Cancel();
-  version.phase = version.is_aspired ? VersionPhase::kError : VersionPhase::kDisabled;
   version.load = 0;
   ++version.failures;
+  if (version.is_aspired) return Fail(job.id.version, version, error);
+  version.phase = version.is_reserve ? VersionPhase::kError : VersionPhase::kDisabled;
   Publish(job.id.version, version, VersionState::kEnd, error);
 }
 
@@ -269,19 +341,23 @@ int ModelVersions::FinishUnload(VersionNumber number) {
   Version& version = versions_.at(number);
   const bool is_retired = !version.broken.ok();  // and still aspired
   version.load = 0;
-  version.phase = is_retired ? VersionPhase::kError : VersionPhase::kDisabled;
-  Publish(number, version, VersionState::kEnd, version.end_status);
   if (!is_retired) {
+    version.phase = VersionPhase::kDisabled;
+    Publish(number, version, VersionState::kEnd, version.end_status);
     if (version.is_aspired) Begin(number, version);
+    const bool is_well = version.end_status.ok() || absl::IsCancelled(version.end_status);
+    if (version.is_reserve && is_well) Rest(version);
+    if (version.is_reserve && !is_well) version.phase = VersionPhase::kError;  // it broke
     return 0;
   }
+  Fail(number, version, version.end_status);
   if (version.failures == 0) Retry(number, 0);
   return version.failures;
 }
 
 void ModelVersions::ForgetEnded(size_t ended_max) {
   const auto is_ended = [](const Version& version) {
-    return !version.is_aspired && version.job == nullptr &&
+    return !version.is_aspired && !version.is_reserve && version.job == nullptr &&
            (version.phase == VersionPhase::kDisabled || version.phase == VersionPhase::kError);
   };
   std::vector<uint64_t> orders;
@@ -298,8 +374,12 @@ void ModelVersions::ForgetEnded(size_t ended_max) {
 
 std::vector<VersionEntry*> ModelVersions::Ready() const {
   std::vector<VersionEntry*> ready;
-  for (auto item = versions_.rbegin(); item != versions_.rend(); ++item) {
-    if (item->second.phase == VersionPhase::kReady) ready.push_back(item->second.entry.get());
+  for (const bool for_label : {false, true}) {
+    for (auto item = versions_.rbegin(); item != versions_.rend(); ++item) {
+      const Version& version = item->second;
+      if (version.phase == VersionPhase::kReady && version.is_for_label == for_label)
+        ready.push_back(version.entry.get());
+    }
   }
   return ready;
 }
@@ -323,9 +403,13 @@ std::vector<std::pair<VersionNumber, Status>> ModelVersions::Broken() const {
 std::vector<std::pair<VersionStatus, uint64_t>> ModelVersions::Statuses() const {
   std::vector<std::pair<VersionStatus, uint64_t>> statuses;
   for (auto item = versions_.rbegin(); item != versions_.rend(); ++item) {
-    VersionStatus status = item->second.published;
-    status.is_aspired = item->second.is_aspired;
-    statuses.emplace_back(std::move(status), item->second.load);
+    const Version& version = item->second;
+    if (version.published.id.name.empty()) continue;
+    VersionStatus status = version.published;
+    const bool is_used = version.is_reserve && (version.phase == VersionPhase::kLoading ||
+                                                version.phase == VersionPhase::kReady);
+    status.is_aspired = version.is_aspired || is_used;
+    statuses.emplace_back(std::move(status), version.load);
   }
   return statuses;
 }
@@ -340,7 +424,13 @@ bool ModelVersions::IsAspired(VersionNumber number) const {
   return found != versions_.end() && found->second.is_aspired;
 }
 
+bool ModelVersions::IsWanted(const LoadJob& job) const {
+  const Version& version = versions_.at(job.id.version);
+  return version.is_aspired || (version.is_reserve && !job.is_cancelled);
+}
+
 bool ModelVersions::IsComing(const Version& version) {
+  if (version.is_reserve) return version.phase == VersionPhase::kLoading;
   return version.is_aspired &&
          (version.phase == VersionPhase::kNew || version.phase == VersionPhase::kLoading ||
           version.phase == VersionPhase::kUnloading);
@@ -385,6 +475,14 @@ std::vector<const LoadJob*> ModelVersions::RunningLoads() const {
       loads.push_back(version.job.get());
   }
   return loads;
+}
+
+Status ModelVersions::NewestProblem(std::optional<VersionNumber> number) const {
+  for (auto item = versions_.rbegin(); item != versions_.rend(); ++item) {
+    if (!item->second.is_aspired || (number && item->first != *number)) continue;
+    if (const Status& problem = item->second.published.status; !problem.ok()) return problem;
+  }
+  return OkStatus();
 }
 
 bool ModelVersions::IsBusy() const {

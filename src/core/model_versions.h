@@ -25,8 +25,9 @@ namespace penstock::core {
 // mutex).
 class ModelVersions final {
  public:
-  ModelVersions(std::string name, std::vector<ManagerEvent>& events)
-      : name_(std::move(name)), events_(events) {}
+  // `retries_max` as ManagerOptions::load_retries_max.
+  ModelVersions(std::string name, std::vector<ManagerEvent>& events, int retries_max)
+      : name_(std::move(name)), events_(events), retries_max_(retries_max) {}
 
   // The complete list of wanted versions.
   void SetAspired(std::vector<AspiredVersion> versions);
@@ -49,8 +50,9 @@ class ModelVersions final {
   // kLoading -> kReady. The loader is kept in case that the version breaks.
   void FinishLoad(LoadJob& job, std::unique_ptr<VersionEntry> entry, SteadyTime now);
   // kLoading -> kError, or kDisabled if it is not aspired any more, or kNew if it was cancelled and
-  // is aspired again, or its files have changed. The loader is kept for a retry. Returns how often
-  // in a row it failed, 0 if it shall not be retried. `needed_bytes`: it failed because so much
+  // is aspired again, or its files have changed. The loader is kept for a retry; while one is left
+  // the version is published as kStart with the error, then as kEnd. Returns how often in a row it
+  // failed, 0 if no retry shall be timed. `needed_bytes`: it failed because so much
   // memory was not free, which does not count; RetryFitting tries it again.
   int FailLoad(LoadJob& job, const Status& error, uint64_t needed_bytes = 0);
   // kLoading -> kUnloading: loaded, but cancelled. It was never ready.
@@ -60,6 +62,8 @@ class ModelVersions final {
   void TimeOutLoad(LoadJob& job, const Status& error);
   // Returns how often in a row it failed, 0 if it shall not be retried.
   int EndHungLoad(LoadJob& job);
+  // From now on no failed load is retried: those that wait for it have ended.
+  void EndRetries();
   // kError -> kNew, if it still is in error after `failures` failures, and aspired.
   void Retry(VersionNumber number, int failures);
   // kError -> kNew for all that are aspired and could be loaded, however often they have failed.
@@ -97,7 +101,7 @@ class ModelVersions final {
 
   // --- What is known.
 
-  // Newest first.
+  // Newest first, but those that are there only for a label last.
   std::vector<VersionEntry*> Ready() const;
   // The numbers of the loads that gave them.
   std::vector<uint64_t> ReadyLoads() const;
@@ -106,7 +110,10 @@ class ModelVersions final {
   std::vector<std::pair<VersionStatus, uint64_t>> Statuses() const;
   bool IsReady(VersionNumber number) const;
   bool IsAspired(VersionNumber number) const;
-  // True if any version is aspired and on its way, rather than ready or in error.
+  // True if the load that has ended gave what is still wanted.
+  bool IsWanted(const LoadJob& job) const;
+  // True if any version is aspired, or a reserve that loads, and on its way, rather than ready or
+  // in error.
   bool IsAnyComing() const;
   bool IsComing(VersionNumber number) const;
   bool IsAnyLoading() const;
@@ -118,6 +125,9 @@ class ModelVersions final {
   Status ErrorOf(VersionNumber number) const;
   // Those that have a thread, or hang on one.
   std::vector<const LoadJob*> RunningLoads() const;
+  // What went wrong so far with the version, or with the newest aspired one of which that is known;
+  // also if it is being loaded again. OK: nothing did.
+  Status NewestProblem(std::optional<VersionNumber> number) const;
   // True while a version is being loaded or unloaded.
   bool IsBusy() const;
 
@@ -125,6 +135,10 @@ class ModelVersions final {
   struct Version {
     VersionPhase phase = VersionPhase::kNew;
     bool is_aspired = true;
+    bool is_for_label = false;  // aspired only for that
+    // Not aspired, but kept with its loader (kNew, or in any other phase). Told to nobody before it
+    // is loaded.
+    bool is_reserve = false;
     // For the next load. Null while it loads, unless there is a newer one.
     StatusOr<std::unique_ptr<Loader>> loader = std::unique_ptr<Loader>();
     uint64_t revision = 0;                // of the newest loader
@@ -137,12 +151,18 @@ class ModelVersions final {
     uint64_t load = 0;                    // number of the load, from its start to the unload's end
     SteadyTime ready_since;               // of `entry`
     Status broken;                        // why it was retired, until it is ready again
-    VersionStatus published;
-    uint64_t ended_order = 0;  // among the versions that ended
+    VersionStatus published;              // without a name: never
+    uint64_t ended_order = 0;             // among the versions that ended
   };
 
   void Aspire(AspiredVersion wanted);
+  // A version that is not aspired, but may be loaded.
+  void Reserve(AspiredVersion wanted);
+  // A reserve that is not loaded: -> kNew, or kError if there is no loader.
+  static void Rest(Version& reserve);
   void Unaspire(VersionNumber number, Version& version);
+  // -> kError; published as kStart if it is retried after a pause, else as kEnd.
+  void Fail(VersionNumber number, Version& version, const Status& error);
   // From a state without anything loaded, to kNew, or to kError if there is no loader.
   void Begin(VersionNumber number, Version& version);
   // kNew -> kError if there is no loader.
@@ -157,6 +177,7 @@ class ModelVersions final {
 
   const std::string name_;
   std::vector<ManagerEvent>& events_;
+  int retries_max_;
   std::map<VersionNumber, Version> versions_;
   uint64_t ended_count_ = 0;
 };

@@ -13,6 +13,14 @@
 
 namespace penstock::core {
 
+// What a version is wanted for.
+enum class VersionRole {
+  kMain,   // for all requests
+  kLabel,  // only because a label names it: requests that name no version get a main one if any is
+           // ready
+  kReserve,  // loaded only while no version is ready and the main ones could not be loaded
+};
+
 // A version that a source wants loaded, and how; or why it could make no loader, which is then the
 // version's status and harms no other.
 struct AspiredVersion {
@@ -21,6 +29,7 @@ struct AspiredVersion {
   // State of what is loaded, e.g. of the version's files. With another value a version that could
   // not be loaded is tried again at once, as if it were new; one that is loaded stays as it is.
   uint64_t revision = 0;
+  VersionRole role = VersionRole::kMain;
 };
 
 // Takes what sources find; the Manager is one. Thread-safe.

@@ -8,12 +8,26 @@ namespace {
 
 using Versions = std::span<const PolicyVersion>;
 
+bool IsMain(const PolicyVersion& version) { return version.is_aspired && !version.is_for_label; }
+
+// True if there are main versions, and the load of each has failed, also if it is being retried.
+bool HaveAllFailed(Versions versions) {
+  bool any_main = false;
+  for (const PolicyVersion& version : versions) {
+    if (!IsMain(version)) continue;
+    any_main = true;
+    if (!version.has_failed || version.phase == VersionPhase::kReady) return false;
+  }
+  return any_main;
+}
+
 // The lowest version that is ready and no longer wanted.
 std::optional<VersionAction> UnloadLowest(Versions versions) {
   for (const PolicyVersion& version : versions) {
-    if (version.phase == VersionPhase::kReady && !version.is_aspired) {
-      return VersionAction{VersionAction::Kind::kUnload, version.version};
-    }
+    if (version.phase != VersionPhase::kReady || version.is_aspired) continue;
+    // A reserve serves on while the main ones are tried again.
+    if (version.is_reserve && HaveAllFailed(versions)) continue;
+    return VersionAction{VersionAction::Kind::kUnload, version.version};
   }
   return std::nullopt;
 }
@@ -28,6 +42,20 @@ std::optional<VersionAction> LoadHighest(Versions versions) {
   return std::nullopt;
 }
 
+// The highest reserve, if one is needed and none is on its way.
+std::optional<VersionAction> LoadReserve(Versions versions) {
+  if (!HaveAllFailed(versions)) return std::nullopt;
+  const PolicyVersion* highest = nullptr;
+  for (const PolicyVersion& version : versions) {
+    if (version.phase == VersionPhase::kReady) return std::nullopt;
+    if (!version.is_reserve) continue;
+    if (version.phase == VersionPhase::kLoading) return std::nullopt;
+    if (version.phase == VersionPhase::kNew) highest = &version;
+  }
+  if (highest == nullptr) return std::nullopt;
+  return VersionAction{VersionAction::Kind::kLoad, highest->version};
+}
+
 // Immutable.
 class AvailabilityPreserving final : public VersionPolicy {
  public:
@@ -35,19 +63,21 @@ class AvailabilityPreserving final : public VersionPolicy {
     if (MayUnload(versions)) {
       if (const auto unload = UnloadLowest(versions)) return unload;
     }
-    return LoadHighest(versions);
+    if (const auto load = LoadHighest(versions)) return load;
+    return LoadReserve(versions);
   }
 
  private:
-  // True if something is left to serve, or nothing shall serve.
+  // True if something is left to serve requests that name no version, or nothing shall.
   static bool MayUnload(Versions versions) {
+    const bool any_main = std::any_of(versions.begin(), versions.end(), IsMain);
     int ready_not_aspired = 0;
     bool any_aspired = false;
     for (const PolicyVersion& version : versions) {
       const bool is_ready = version.phase == VersionPhase::kReady;
-      if (version.is_aspired && is_ready) return true;
+      if (is_ready && (any_main ? IsMain(version) : version.is_aspired)) return true;
       any_aspired |= version.is_aspired;
-      ready_not_aspired += is_ready ? 1 : 0;
+      ready_not_aspired += is_ready && !version.is_aspired ? 1 : 0;
     }
     return !any_aspired || ready_not_aspired > 1;
   }
@@ -63,7 +93,9 @@ class ResourcePreserving final : public VersionPolicy {
           return version.phase == VersionPhase::kUnloading ||
                  (version.phase == VersionPhase::kLoading && !version.is_aspired);
         });
-    return is_memory_free ? LoadHighest(versions) : std::nullopt;
+    if (!is_memory_free) return std::nullopt;
+    if (const auto load = LoadHighest(versions)) return load;
+    return LoadReserve(versions);
   }
 };
 

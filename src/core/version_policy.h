@@ -23,6 +23,10 @@ struct PolicyVersion {
   VersionNumber version;
   VersionPhase phase = VersionPhase::kNew;
   bool is_aspired = false;
+  bool is_for_label = false;  // aspired, but not for requests that name no version
+  // Not aspired, but loaded if nothing is ready and nothing that is aspired could be loaded.
+  bool is_reserve = false;
+  bool has_failed = false;  // its last load, or the one before that which is under way
 };
 
 struct VersionAction {
@@ -37,8 +41,9 @@ struct VersionAction {
 class VersionPolicy {
  public:
   virtual ~VersionPolicy() = default;
-  // `versions` holds every version of one model, ascending. Loads only aspired kNew versions,
-  // unloads only kReady ones that are not aspired. nullopt: nothing to do until a state changes.
+  // `versions` holds every version of one model, ascending. Loads only kNew versions that are
+  // aspired or a reserve, unloads only kReady ones that are not aspired. nullopt: nothing to do
+  // until a state changes.
   virtual std::optional<VersionAction> Next(std::span<const PolicyVersion> versions) const = 0;
 };
 

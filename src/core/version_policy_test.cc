@@ -103,5 +103,62 @@ TEST(VersionPolicyTest, EveryStateOfFourVersions) {
   }
 }
 
+// The roles of the versions that `text` stands for, a character each: m main, l for a label, v
+// reserve; upper case if its last load has failed.
+std::string NextOf(const VersionPolicy& policy, const std::string& text, const std::string& roles) {
+  std::vector<PolicyVersion> versions = Parse(text);
+  for (size_t i = 0; i < versions.size(); ++i) {
+    const char role = static_cast<char>(roles[i] | 0x20);
+    versions[i].has_failed = roles[i] < 'a';
+    versions[i].is_for_label = role == 'l';
+    versions[i].is_reserve = role == 'v';
+  }
+  const auto action = policy.Next(versions);
+  if (!action) return "nothing";
+  return (action->kind == VersionAction::Kind::kLoad ? "load " : "unload ") +
+         std::to_string(action->version.value);
+}
+
+TEST(VersionPolicyTest, AReserveIsLoadedWhileNothingIsReadyAndNoMainOneCouldBeLoaded) {
+  struct {
+    const char* versions;
+    const char* roles;
+    const char* available;
+    const char* resource;
+  } const rows[] = {
+      {"nN", "vm", "load 2", "load 2"},      // the main one first
+      {"nL", "vm", "nothing", "nothing"},    // it may come
+      {"nnE", "vvM", "load 2", "load 2"},    // it does not: the highest reserve
+      {"neE", "vVM", "load 1", "load 1"},    // that one does not come either
+      {"nlE", "vvM", "nothing", "nothing"},  // it comes
+      {"nrE", "vvM", "nothing", "nothing"},  // it serves
+      {"rN", "vM", "load 2", "load 2"},      // the main one is tried again beside it
+      {"rL", "vM", "nothing", "nothing"},    //
+      {"rR", "vm", "unload 1", "unload 1"},  // it is there: the reserve goes
+      {"rN", "vm", "load 2", "unload 1"},    // a new one: as the policy says
+      {"nR", "vm", "nothing", "nothing"},    // none is needed
+      {"nEE", "vMM", "load 1", "load 1"},    // of several main ones none could be loaded
+      {"nRE", "vmM", "nothing", "nothing"},  // one was
+      {"n", "v", "nothing", "nothing"},      // nothing is wanted at all
+      {"RrE", "lvM", "nothing", "nothing"},  //
+  };
+  for (const auto& row : rows) {
+    EXPECT_EQ(NextOf(AvailabilityPreservingPolicy(), row.versions, row.roles), row.available)
+        << row.versions << " " << row.roles;
+    EXPECT_EQ(NextOf(ResourcePreservingPolicy(), row.versions, row.roles), row.resource)
+        << row.versions << " " << row.roles;
+  }
+}
+
+// Else requests that name no version would get the one for the label until the new one is ready.
+TEST(VersionPolicyTest, AVersionForALabelTakesNoOthersPlace) {
+  const auto next = [](const char* versions, const char* roles) {
+    return NextOf(AvailabilityPreservingPolicy(), versions, roles);
+  };
+  EXPECT_EQ(next("RrL", "lmm"), "nothing");
+  EXPECT_EQ(next("RrR", "lmm"), "unload 2");
+  EXPECT_EQ(next("Rr", "lm"), "unload 2");  // nothing else shall serve
+}
+
 }  // namespace
 }  // namespace penstock::core

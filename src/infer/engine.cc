@@ -146,23 +146,29 @@ void Engine::DecideByInput(ModelHandle& handle, const InferRequest& request) con
 bool Engine::FindOnceLoaded(const ModelSelector& selector, const net::RequestHead* head,
                             SteadyTime deadline, CancelToken& cancel,
                             absl::AnyInvocable<void(StatusOr<ModelHandle>)> done) {
-  const SteadyTime patience_ends = clock_.Now() + options_.demand_timeout;
+  const bool is_on_demand = manager_.IsModelOnDemand(selector.name);
+  const Duration patience = is_on_demand ? options_.demand_timeout : options_.initial_load_wait;
+  if (!is_on_demand && patience <= Duration::zero()) return false;
+  const SteadyTime patience_ends = clock_.Now() + patience;
   const bool is_own_limit = patience_ends < deadline;
-  auto when_loaded = [this, selector, head, is_own_limit,
+  auto when_loaded = [this, selector, head, is_on_demand, is_own_limit,
                       done = std::move(done)](Status status) mutable {
     if (is_own_limit && status.code() == StatusCode::kDeadlineExceeded) {
+      if (!is_on_demand) return done(Find(selector));  // which says why it is not there
       status = Error(StatusCode::kUnavailable, "model {} is still being loaded: try again later",
                      selector.name);
     }
     if (!status.ok()) return done(std::move(status));
     done(head == nullptr ? Find(selector) : FindToRun(selector, *head));
   };
-  return manager_.LoadOnDemand({.model = std::string(selector.name),
-                                .version = selector.version,
-                                .label = std::string(selector.label),
-                                .deadline = std::min(deadline, patience_ends),
-                                .done = std::move(when_loaded),
-                                .is_wanted = [&cancel] { return !cancel.IsCancelled(); }});
+  core::Demand demand{.model = std::string(selector.name),
+                      .version = selector.version,
+                      .label = std::string(selector.label),
+                      .deadline = std::min(deadline, patience_ends),
+                      .done = std::move(when_loaded),
+                      .is_wanted = [&cancel] { return !cancel.IsCancelled(); }};
+  return is_on_demand ? manager_.LoadOnDemand(std::move(demand))
+                      : manager_.AwaitFirstLoad(std::move(demand));
 }
 
 bool Engine::BeginRun(const ModelHandle& handle, const InferRequest& request,

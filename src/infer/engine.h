@@ -34,6 +34,8 @@ struct EngineOptions {
   const Experiments* experiments = nullptr;  // null: none. Outlives the engine
   // A request waits no longer for a model that is loaded on demand.
   Duration demand_timeout = std::chrono::seconds(30);
+  // Nor for the first load of any other model; 0: it does not wait.
+  Duration initial_load_wait = std::chrono::seconds(10);
 };
 
 // Whether a request may still start: CANCELLED or DEADLINE_EXCEEDED if nobody waits for its answer.
@@ -89,12 +91,13 @@ class Engine final {
       DecideByInput(handle, request);
   }
 
-  // For a model that is loaded on demand and has no version ready: has it loaded, and then calls
-  // `done` with what FindToRun says, or Find if `head` is null, on a thread that shall not compute.
-  // UNAVAILABLE, with the reason, if it cannot be loaded, takes longer than demand_timeout, or if
-  // too many wait; NOT_FOUND, without a load, if there is no such version; DEADLINE_EXCEEDED at
-  // `deadline`. What `selector`, `head` and `cancel` refer to lives until then. False, and nothing
-  // is done, for other models: what Find says stands.
+  // For a model that has no version ready and is loaded on demand, or the first load of which is
+  // not over: waits for it, and then calls `done` with what FindToRun says, or Find if `head` is
+  // null, on a thread that shall not compute. UNAVAILABLE, with the reason, if it cannot be loaded,
+  // takes longer than demand_timeout or initial_load_wait, or if too many wait; NOT_FOUND, without
+  // a load, if there is no such version; DEADLINE_EXCEEDED at `deadline`. What `selector`, `head`
+  // and `cancel` refer to lives until then. False, and nothing is done, for other models: what Find
+  // says stands.
   bool FindOnceLoaded(const ModelSelector& selector, const net::RequestHead* head,
                       SteadyTime deadline, CancelToken& cancel,
                       absl::AnyInvocable<void(StatusOr<ModelHandle>)> done);

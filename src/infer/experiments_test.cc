@@ -216,9 +216,9 @@ TEST_F(ExperimentsTest, WithoutAReadyArmTheModelAnswersAsEver) {
   Split({{"old", VersionOf("m", 1), 1}}, "", "user");
   EXPECT_EQ(Ask(), "m/3");
   Serve("m", {});
-  EXPECT_EQ(Ask(), "Servable not found for request: Latest(m)");
+  EXPECT_EQ(Ask(), "model m cannot be loaded: it has no version");
   Split({{"old", VersionOf("m", 1), 1}});
-  EXPECT_EQ(Ask(), "Servable not found for request: Latest(m)");
+  EXPECT_EQ(Ask(), "model m cannot be loaded: it has no version");
 }
 
 TEST_F(ExperimentsTest, AModelThatIsLoadedOnDemandIsLoadedForAnArmOrAShadow) {

@@ -21,7 +21,8 @@ class Readiness final {
   Readiness(const Readiness&) = delete;
   Readiness& operator=(const Readiness&) = delete;
 
-  // True if every configured model has a version available and the server is not draining.
+  // True if the models that count (core::ReadinessRule) have a version available and the server is
+  // not draining.
   bool IsServerReady() const;
   // Whether a version of the model is available and the server is not draining; none if the model
   // is not configured.

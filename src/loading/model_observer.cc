@@ -54,6 +54,7 @@ void ModelObserver::OnEvent(const core::ManagerEvent& event) {
 void ModelObserver::OnVersion(const core::VersionStatus& version) {
   switch (version.state) {
     case core::VersionState::kStart:
+      OnStart(version);
       break;
     case core::VersionState::kLoading:
       OnLoading(version);
@@ -95,6 +96,12 @@ void ModelObserver::OnUnloading(const core::VersionStatus& version) {
       .Add();
   PENSTOCK_LOG(kError, "model {} is broken and taken from service: {}", version.id.ToString(),
                version.status.ToString());
+}
+
+// With an error it ends a load that is tried again.
+void ModelObserver::OnStart(const core::VersionStatus& version) {
+  if (!version.status.ok()) return OnEnd(version);
+  load_starts_.erase(version.id);
 }
 
 void ModelObserver::OnEnd(const core::VersionStatus& version) {

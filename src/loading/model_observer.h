@@ -32,6 +32,7 @@ class ModelObserver final {
   void OnVersion(const core::VersionStatus& version);
   void OnLoading(const core::VersionStatus& version);
   void OnUnloading(const core::VersionStatus& version);
+  void OnStart(const core::VersionStatus& version);
   void OnEnd(const core::VersionStatus& version);
   void OnAvailable(const core::VersionStatus& version);
   void OnSourceStatus(const std::string& model);

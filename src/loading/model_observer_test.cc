@@ -88,8 +88,7 @@ TEST_F(ModelObserverTest, ABrokenVersionIsLoggedAndCountedAndNoFailedLoad) {
   Aspire(OkStatus());
   static_cast<const FragileServable&>(manager_.GetHandle("m")->servable())
       .Break(absl::InternalError("lost"));
-  ASSERT_TRUE(manager_.WaitFor(
-      [&] { return manager_.VersionStatuses("m")[0].state == core::VersionState::kEnd; }));
+  ASSERT_TRUE(manager_.WaitFor([&] { return manager_.VersionStatuses("m")[0].HasFailed(); }));
   ASSERT_TRUE(manager_.WaitUntilIdle());
   const std::string text = metrics_.Text();
   EXPECT_THAT(text, HasSubstr("penstock_model_broken_total{model_name=\"m\"} 1\n"));

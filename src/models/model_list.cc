@@ -112,12 +112,20 @@ core::VersionSelection SelectionOf(const ConfiguredModel& model) {
       static_cast<int>(std::min<uint32_t>(model.latest_count, std::numeric_limits<int>::max()))};
 }
 
+std::set<core::VersionNumber> LabelledVersions(const ConfiguredModel& model) {
+  std::set<core::VersionNumber> versions;
+  for (const auto& [label, version] : model.labels) versions.insert(version);
+  return versions;
+}
+
 DirectoryModel DirectoryConfig(const ConfiguredModel& model) {
-  return {model.name, model.base_path, SelectionOf(model)};
+  return {model.name, model.base_path, SelectionOf(model), /*generation=*/0,
+          LabelledVersions(model)};
 }
 
 ObjectStoreModel ObjectStoreConfig(const ConfiguredModel& model) {
-  return {model.name, model.base_path, SelectionOf(model)};
+  return {model.name, model.base_path, SelectionOf(model), /*generation=*/0,
+          LabelledVersions(model)};
 }
 
 }  // namespace penstock

@@ -2,6 +2,7 @@
 // Which models the settings ask for, and what the sources and the manager are told of them.
 #pragma once
 
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,6 +34,8 @@ Status CheckModels(const std::vector<ConfiguredModel>& models, std::string_view 
 
 core::ModelConfig ManagerConfig(const ConfiguredModel& model);
 core::VersionSelection SelectionOf(const ConfiguredModel& model);
+// Versions that labels name: they are loaded though they are not selected.
+std::set<core::VersionNumber> LabelledVersions(const ConfiguredModel& model);
 DirectoryModel DirectoryConfig(const ConfiguredModel& model);
 ObjectStoreModel ObjectStoreConfig(const ConfiguredModel& model);
 

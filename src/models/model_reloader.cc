@@ -9,6 +9,7 @@
 
 #include "base/executor.h"
 #include "base/log.h"
+#include "models/unserved_arms.h"
 #include "options/config_file.h"
 
 namespace penstock {
@@ -219,8 +220,12 @@ Status ModelReloader::ApplyFirst(std::vector<tfs::ConfiguredModel> base, std::st
 }
 
 AwaitedModels::Labels ModelReloader::LabelsToAwait() const {
+  if (settings_.allow_version_labels_for_unavailable_models) return {};
+  return Labels();
+}
+
+AwaitedModels::Labels ModelReloader::Labels() const {
   AwaitedModels::Labels labels;
-  if (settings_.allow_version_labels_for_unavailable_models) return labels;
   const auto models = overrides_.Over(base_);
   if (!models.ok()) return labels;  // they are in force, so this is not so
   for (const tfs::ConfiguredModel& model : *models)
@@ -228,8 +233,38 @@ AwaitedModels::Labels ModelReloader::LabelsToAwait() const {
   return labels;
 }
 
+Status ModelReloader::CheckLabels(const std::vector<tfs::ConfiguredModel>& models) const {
+  const AwaitedModels::Labels before = Labels();
+  for (const tfs::ConfiguredModel& model : models) {
+    const auto old = before.find(model.name);
+    for (const auto& [label, version] : model.labels) {
+      const bool is_used = old != before.end() && old->second.contains(label);
+      if (is_used && old->second.at(label) == version) continue;
+      const bool may_be_missing = !is_used && settings_.allow_version_labels_for_unavailable_models;
+      if (may_be_missing || !models_.LacksVersion(model, version)) continue;
+      return Error(StatusCode::kFailedPrecondition,
+                   "Request to assign label to version {} of model {}, which is not currently "
+                   "available for inference: label \"{}\": there is no such version in {}",
+                   version.value, model.name, label, model.base_path);
+    }
+  }
+  return OkStatus();
+}
+
+void ModelReloader::RestoreLabels(const AwaitedModels::Labels& before, uint64_t list) {
+  if (list != list_) return;
+  std::vector<tfs::ConfiguredModel> base = base_;
+  for (tfs::ConfiguredModel& model : base) {
+    const auto old = before.find(model.name);
+    model.labels = old == before.end() ? std::map<std::string, core::VersionNumber>() : old->second;
+  }
+  const Status applied = Apply(std::move(base), overrides_, "ReloadConfigRequest");
+  if (!applied.ok())
+    PENSTOCK_LOG(kError, "the labels cannot be taken back: {}", MessageOf(applied));
+}
+
 void ModelReloader::WatchLabels(std::string_view where) {
-  AwaitedModels awaited{.names = {}, .labels = LabelsToAwait(), .pinned = {}};
+  AwaitedModels awaited{.names = {}, .labels = Labels(), .pinned = {}};
   if (awaited.labels.empty()) return;
   for (const auto& [name, labels] : awaited.labels) awaited.names.push_back(name);
   pending_.Add(
@@ -261,6 +296,12 @@ Status ModelReloader::Apply(std::vector<tfs::ConfiguredModel> base, ModelOverrid
   TRY(models_.Apply(models, where, retried));
   base_ = std::move(base);
   overrides_ = std::move(overrides);
+  std::vector<std::string> warnings = UnservedArms(models, models_);
+  for (const std::string& warning : warnings) {
+    if (std::ranges::find(arm_warnings_, warning) == arm_warnings_.end())
+      PENSTOCK_LOG(kWarning, "{}: {}", where, warning);
+  }
+  arm_warnings_ = std::move(warnings);
   {
     MutexLock lock(mutex_);
     places_ = std::move(places);
@@ -342,6 +383,7 @@ void ModelReloader::ReadFile(FileLook look) {
   if (status.ok()) {
     auto models = tfs::ParseModelConfig(*text, file);
     status = models.ok() ? Apply(*std::move(models), overrides_, file) : models.status();
+    if (status.ok()) ++list_;
   }
   // What is refused is tried again at the next look, since a platform's library may appear; but it
   // is said once.
@@ -362,18 +404,26 @@ void ModelReloader::Serve(tfs::ReloadRequest request) {
   for (const tfs::ConfiguredModel& model : request.models) awaited.names.push_back(model.name);
   ModelOverrides overrides = overrides_;
   overrides.ForgetList();
-  const Status applied =
-      Apply(std::move(request.models), std::move(overrides), "ReloadConfigRequest");
+  const AwaitedModels::Labels before = Labels();
+  Status applied = CheckLabels(request.models);
+  if (applied.ok())
+    applied = Apply(std::move(request.models), std::move(overrides), "ReloadConfigRequest");
   if (!applied.ok()) return request.done(applied);
   PENSTOCK_LOG(kInfo, "{}: in force", what);
   awaited.labels = LabelsToAwait();
+  if (awaited.labels.empty()) WatchLabels("ReloadConfigRequest");
   pending_.Add({.awaited = std::move(awaited),
                 .model = "",
                 .deadline = request.deadline,
                 .is_wanted = std::move(request.is_wanted),
                 .load = nullptr,
-                .done = [written = WriteState(), done = std::move(request.done)](
-                            Status waited) mutable { done(waited.ok() ? written : waited); }});
+                .done = [this, before, list = ++list_, written = WriteState(),
+                         done = std::move(request.done)](Status waited) mutable {
+                  const bool is_refused = waited.code() == StatusCode::kFailedPrecondition ||
+                                          waited.code() == StatusCode::kUnknown;
+                  if (is_refused) RestoreLabels(before, list);
+                  done(waited.ok() ? written : waited);
+                }});
 }
 
 void ModelReloader::Serve(ModelChange change) {

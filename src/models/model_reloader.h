@@ -77,8 +77,15 @@ class ModelReloader final {
   std::set<std::string> OnTheirWay(std::set<std::string> models) const;
   // OK also if there is no file.
   Status WriteState() const;
-  // Of all models, if their versions must be available.
+  // Of all models that are in force.
+  AwaitedModels::Labels Labels() const;
+  // The same, if their versions must be available.
   AwaitedModels::Labels LabelsToAwait() const;
+  // FAILED_PRECONDITION if a label of a client's list is for a version that does not exist; a label
+  // that there was not before may be, with --allow_version_labels_for_unavailable_models.
+  Status CheckLabels(const std::vector<tfs::ConfiguredModel>& models) const;
+  // The labels are as they were before the list `list` was refused, unless another one has come.
+  void RestoreLabels(const AwaitedModels::Labels& before, uint64_t list);
   // Logs it if the labels that are in force now do not get their versions: no client waits for
   // them.
   void WatchLabels(std::string_view where);
@@ -110,12 +117,14 @@ class ModelReloader final {
 
   // Set before the thread starts, then only on it, or after its end.
   std::vector<tfs::ConfiguredModel> base_;  // what the configuration, or a client, says
+  uint64_t list_ = 0;                       // how often that was replaced
   ModelOverrides overrides_;
   ChangeQueue queue_;
   PendingChanges pending_{manager_};
   SteadyTime next_file_look_ = kNoDeadline;
-  std::string last_text_;   // of the file, when it was last in force
-  std::string last_error_;  // what was last said of it
+  std::vector<std::string> arm_warnings_;  // of what is in force
+  std::string last_text_;                  // of the file, when it was last in force
+  std::string last_error_;                 // what was last said of it
   int listener_ = 0;
   std::thread thread_;
 };

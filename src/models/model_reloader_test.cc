@@ -10,6 +10,7 @@
 #include "base/test_folder.h"
 #include "core/background_threads.h"
 #include "core/loader_fake.h"
+#include "models/unserved_arms.h"
 #include "serving/model_server_config.pb.h"
 
 namespace penstock {
@@ -252,7 +253,7 @@ TEST_F(ModelReloaderTest, WhatCannotBeHadIsTakenBackAndChangesOfOthersStay) {
   for (const Kind kind : {Kind::kPin, Kind::kLabel}) {
     held_.HoldNext(1);
     Answer bad = Submit(kind, "m", 3);
-    if (kind == Kind::kPin) held_.WaitUntilHeld();  // a label loads nothing
+    held_.WaitUntilHeld();
     PassOne();
     held_.Release();
     EXPECT_EQ(bad.Get().code(), StatusCode::kFailedPrecondition);
@@ -438,6 +439,22 @@ TEST_F(ModelReloaderTest, ChangesOfOtherModelsDoNotOutdateWhatASourceFinds) {
   EXPECT_TRUE(tell(8, /*generation=*/1));
   EXPECT_EQ(Submit(Kind::kPin, "m", 2).Get(), OkStatus());
   EXPECT_FALSE(tell(9, /*generation=*/2));
+}
+
+TEST_F(ModelReloaderTest, AnArmThatNothingServesIsWarnedOf) {
+  using core::VersionNumber;
+  ConfiguredModel model = Configured();
+  model.experiment.arms = {{"gone", {"m", VersionNumber{9}, ""}},
+                           {"apart", {"m", VersionNumber{2}, ""}},
+                           {"none", {"m", std::nullopt, "next"}},
+                           {"good", {"m", VersionNumber{1}, ""}}};
+  const std::vector<std::string> warnings = UnservedArms({model}, models_);
+  ASSERT_EQ(warnings.size(), 3U);
+  EXPECT_EQ(warnings[0], "nothing serves the arm gone of model m: model m has no version 9");
+  EXPECT_EQ(warnings[1],
+            "nothing serves the arm apart of model m: version 2 of model m is not selected by its "
+            "model_version_policy");
+  EXPECT_EQ(warnings[2], "nothing serves the arm none of model m: model m has no label \"next\"");
 }
 
 TEST_F(ModelReloaderTest, AListThatTakesModelsAwayEndsTheWaitForThem) {

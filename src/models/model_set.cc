@@ -141,10 +141,11 @@ Status ModelSet::CheckPlaces(const std::vector<ConfiguredModel>& models,
 }
 
 ModelSet::Place ModelSet::PlaceOf(const ConfiguredModel& model, uint64_t generation) const {
-  Place place{model.base_path, model.platform, WarmUpOf(model), SelectionOf(model), generation};
+  Place place{model.base_path,    model.platform,          WarmUpOf(model),
+              SelectionOf(model), LabelledVersions(model), generation};
   const auto old = places_.find(model.name);
   if (old != places_.end() && old->second.base_path == place.base_path &&
-      old->second.selection == place.selection) {
+      old->second.selection == place.selection && old->second.labelled == place.labelled) {
     place.same_since = old->second.same_since;
   }
   return place;
@@ -199,6 +200,22 @@ bool ModelSet::HasVersion(const std::string& model, core::VersionNumber version)
   if (IsS3Path(base_path)) return objects_.HasVersion(model, version);
   const auto folders = ListVersions(base_path);
   return folders.ok() && folders->contains(version);
+}
+
+bool ModelSet::LacksVersion(const ConfiguredModel& model, core::VersionNumber version) const {
+  for (const core::VersionStatus& known : manager_.VersionStatuses(model.name)) {
+    if (known.id.version == version && known.is_aspired) return false;
+  }
+  if (IsBuiltinPath(model.base_path)) return version != core::VersionNumber{1};
+  if (IsS3Path(model.base_path)) {
+    MutexLock lock(mutex_);
+    const auto place = places_.find(model.name);
+    if (place == places_.end() || place->second.base_path != model.base_path) return false;
+    return manager_.IsModelReady(model.name).value_or(false) &&
+           !objects_.HasVersion(model.name, version);
+  }
+  const auto folders = ListVersions(model.base_path);
+  return folders.ok() && !folders->contains(version);
 }
 
 void ModelSet::Start() {

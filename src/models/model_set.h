@@ -4,6 +4,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -42,6 +43,9 @@ class ModelSet final {
   // True if the model, of the list that was last applied, has the version at its base path: in an
   // object store as of the last look.
   bool HasVersion(const std::string& model, core::VersionNumber version) const EXCLUDES(mutex_);
+  // True if it is known that there is no such version where the model shall be.
+  bool LacksVersion(const ConfiguredModel& model, core::VersionNumber version) const
+      EXCLUDES(mutex_);
 
   // The sources begin to tell the manager. Once.
   void Start();
@@ -54,7 +58,8 @@ class ModelSet final {
     std::string platform;
     WarmUpOptions warm_up;
     core::VersionSelection selection;
-    uint64_t same_since = 0;  // the first list that had it at this path, with this selection
+    std::set<core::VersionNumber> labelled;
+    uint64_t same_since = 0;  // the first list that had it at this path, with these versions wanted
   };
 
   // A list, as those see it who get it.

@@ -76,7 +76,8 @@ ModelWait::Progress ModelWait::OfModel(const core::ModelOutlook& model, Status& 
   for (const core::VersionStatus& version : model.versions) {
     if (!version.is_aspired) continue;
     // What loads, or is begun anew, may say why it waits, or failed before.
-    if (version.state != core::VersionState::kEnd) return Progress::kUnderWay;
+    if (version.state != core::VersionState::kEnd && !version.HasFailed())
+      return Progress::kUnderWay;
     if (version.status.ok() || progress == Progress::kFailed) continue;
     reason = version.status;  // of the newest one
     progress = Progress::kFailed;
@@ -92,8 +93,7 @@ ModelWait::Progress ModelWait::OfVersion(const core::ModelOutlook& model,
   if (is_known && version->state == core::VersionState::kAvailable) return Progress::kServed;
   if (!model.was_told) return Progress::kUnderWay;
   if (is_known && version->is_aspired) {
-    if (version->state != core::VersionState::kEnd || version->status.ok())
-      return Progress::kUnderWay;
+    if (!version->HasFailed()) return Progress::kUnderWay;
     reason = version->status;
     return Progress::kFailed;
   }

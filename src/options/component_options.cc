@@ -136,7 +136,8 @@ PortPositions FindPorts(const Settings& settings) {
 EngineOptions MakeEngineOptions(const Settings& settings) {
   return {.inline_request_bytes_max = static_cast<uint64_t>(settings.inline_request_bytes_max),
           .decoded_tensor_bytes_max = static_cast<uint64_t>(settings.decoded_tensor_bytes_max),
-          .demand_timeout = milliseconds(settings.demand_timeout_ms)};
+          .demand_timeout = milliseconds(settings.demand_timeout_ms),
+          .initial_load_wait = milliseconds(settings.initial_load_wait_ms)};
 }
 
 InlineOptions MakeInlineOptions(const Settings& settings) {
@@ -154,11 +155,13 @@ StatusOr<core::ReadinessRule> MakeReadinessRule(const Settings& settings) {
   using Kind = core::ReadinessRule::Kind;
   const std::string_view text = settings.ready_when;
   if (text == "all") return core::ReadinessRule{.kind = Kind::kAllModels};
+  if (text == "strict") return core::ReadinessRule{.kind = Kind::kEveryModel};
   if (text == "any") return core::ReadinessRule{.kind = Kind::kAnyModel};
   constexpr std::string_view kModels = "models:";
   if (!text.starts_with(kModels) || text.size() == kModels.size()) {
     return InvalidArgument(
-        "--ready_when={}: it must be 'all', 'any', or 'models:' and names separated by commas",
+        "--ready_when={}: it must be 'all', 'strict', 'any', or 'models:' and names separated by "
+        "commas",
         text);
   }
   core::ReadinessRule rule{.kind = Kind::kNamedModels};

@@ -85,9 +85,10 @@ const OptionRow kRows[] = {
      "Keeps the versions that are loaded when the last one is deleted from the base path."},
     {kModels, "allow_version_labels_for_unavailable_models",
      &Settings::allow_version_labels_for_unavailable_models,
-     "HandleReloadConfigRequest does not wait for the versions that labels name. A label stays "
-     "where "
-     "it is until its version is available, with it or without."},
+     "HandleReloadConfigRequest does not wait for the versions that labels name, and a new label "
+     "may "
+     "name one that does not exist. A label stays where it is until its version is available, with "
+     "it or without."},
     {kModels, "num_load_threads", &Settings::num_load_threads,
      "Versions loaded at the same time, of all models together; 0 is 2.", "", 0, 256},
     {kModels, "num_initial_load_threads", &Settings::num_initial_load_threads,
@@ -109,13 +110,19 @@ const OptionRow kRows[] = {
      "while something else goes, and else fails until there is room; 0 is no limit, -1 nine tenths "
      "of the memory that the process may use.",
      "bytes", -1},
+    {kModels, "initial_load_wait_ms", &Settings::initial_load_wait_ms,
+     "How long a request waits at most for the first load of its model; 0 is not at all.", "ms", 0,
+     kIntMax},
     {kModels, "demand_timeout_ms", &Settings::demand_timeout_ms,
      "How long a request waits at most for a model that is loaded on demand.", "ms", 0, kIntMax},
     {kModels, "demand_waiters_max", &Settings::demand_waiters_max,
-     "Requests that may wait for one model that is loaded on demand.", "", 0, kIntMax},
+     "Requests that may wait for one model: for its first load, or if it is loaded on demand.", "",
+     0, kIntMax},
     {kModels, "ready_when", &Settings::ready_when,
-     "When the server is ready: when 'all' models have a version available, when 'any' has, or "
-     "when those have that are named, separated by commas, after 'models:'."},
+     "When the server is ready: when 'all' models of the start, and those that have served since, "
+     "have a version available; 'strict': all models, also new ones; 'any': one; or when those "
+     "have "
+     "that are named, separated by commas, after 'models:'."},
     {kModels, "load_nice", &Settings::load_nice,
      "Nice value of the threads that load and unload, so that they slow no request.", "", 0, 19},
     {kModels, "enable_model_warmup", &Settings::enable_model_warmup,

@@ -34,6 +34,7 @@ struct Settings {
   int64_t max_num_load_retries = 5;
   int64_t load_retry_interval_micros = 1'000'000;
   int64_t model_memory_bytes_max = -1;
+  int64_t initial_load_wait_ms = 10'000;
   int64_t demand_timeout_ms = 30'000;
   int64_t demand_waiters_max = 1000;
   std::string ready_when = "all";

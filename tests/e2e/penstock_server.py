@@ -117,8 +117,15 @@ class Server:
         status, body = self.get(f'/v1/models/{model}')
         if status == 404:
             return {}
-        assert status == 200, body
-        return {int(each['version']): each['state'] for each in json.loads(body)['model_version_status']}
+        assert status in (200, 503), body  # 503: of a model of the start that has not served yet
+        return {int(each['version']): each['state'] for each in json.loads(body).get('model_version_status', [])}
+
+    def has_failed(self, model, version):
+        """True if a load of the version has failed, be it for good or until the next try."""
+        status, body = self.get(f'/v1/models/{model}')
+        versions = json.loads(body).get('model_version_status', []) if status in (200, 503) else []
+        return any(int(each['version']) == version and each['state'] in ('START', 'END')
+                   and each['status']['error_code'] != 'OK' for each in versions)
 
     def wait_for(self, model, version, state='AVAILABLE', seconds=30):
         eventually(f'{model} version {version} {state}', lambda: self.states(model).get(version) == state, seconds)

@@ -86,24 +86,28 @@ HALF_PLUS_THREE = sample('half_plus_three')
 VARIABLES = 'variables/variables.data-00000-of-00001'
 FROZEN = f'{TEST_MODELS}/frozen/1/model.pb'
 
+# Why a version is not complete, and so is none.
+NO_FILES = 'it has no files, or only empty ones'
+NO_SAVED_MODEL = 'it has variables and no saved_model.pb'
+
 # The model's name -> a text that its error must hold, and how its version comes about.
 BUILTIN = {
     'unknown_builtin': ('there is no built-in model "builtin:no_such_model"; there are builtin:half_plus_two',
                         put('model.builtin', 'no_such_model\n')),
     'garbage_builtin': ('there is no built-in model', put('model.builtin', bytes(range(255, 0, -1)) * 1000)),
-    'builtin_that_is_a_folder': ('model.builtin', directory('model.builtin')),
+    'builtin_that_is_a_folder': (NO_FILES, directory('model.builtin')),
     'builtin_that_is_a_pipe': ('model.builtin is no regular file', pipe('model.builtin')),
-    'names_that_are_no_text': ('files: caf\ufffd.bin', put(os.fsdecode(b'caf\xe9.bin'), b'')),
-    'empty_version': ('no backend takes the folder',),
+    'names_that_are_no_text': ('files: caf\ufffd.bin', put(os.fsdecode(b'caf\xe9.bin'), b'x')),
+    'empty_version': (NO_FILES,),
 }
 OF_RUNTIMES = {
     'truncated_saved_model': ('saved_model.pb', sample('half_plus_two'), cut('saved_model.pb', 0.5)),
-    'empty_saved_model': ('tags', put('saved_model.pb', b'')),
+    'empty_saved_model': (NO_FILES, put('saved_model.pb', b'')),
     'saved_model_of_zeros': ('saved_model.pb', put('saved_model.pb', bytes(100_000))),
-    'saved_model_that_is_a_folder': ('saved_model.pb', directory('saved_model.pb')),
+    'saved_model_that_is_a_folder': (NO_FILES, directory('saved_model.pb')),
     'saved_model_that_is_a_pipe': ('saved_model.pb is no regular file', pipe('saved_model.pb')),
     'pipe_among_the_variables': ('variables/more is no regular file but a pipe', HALF_PLUS_THREE, pipe('variables/more')),
-    'only_variables': ('the version is incomplete', HALF_PLUS_THREE, without('saved_model.pb')),
+    'only_variables': (NO_SAVED_MODEL, HALF_PLUS_THREE, without('saved_model.pb')),
     'no_variables': ('variables', HALF_PLUS_THREE, without('variables')),
     'no_variable_data': ('variables', HALF_PLUS_THREE, without(VARIABLES)),
     'truncated_variables': ('variables', sample('digits'), cut(VARIABLES, 0.5)),
@@ -115,9 +119,9 @@ OF_RUNTIMES = {
     'frozen_graph_without_end': ('is no regular file', link('model.pb', '/dev/zero')),
     'truncated_onnx': ('model.onnx', sample('digits_onnx'), cut('model.onnx', 0.7)),
     'garbage_onnx': ('model.onnx', put('model.onnx', np.random.default_rng(7).bytes(100_000))),
-    'empty_onnx': ('model.onnx', put('model.onnx', b'')),
+    'empty_onnx': (NO_FILES, put('model.onnx', b'')),
     'onnx_that_claims_a_huge_graph': ('model.onnx', put('model.onnx', b'\x3a\xff\xff\xff\xff\xff\xff\xff\xff\x7f')),
-    'onnx_that_is_a_folder': ('model.onnx', directory('model.onnx')),
+    'onnx_that_is_a_folder': (NO_FILES, directory('model.onnx')),
     'onnx_that_is_a_pipe': ('model.onnx is no regular file', pipe('model.onnx')),
     'onnx_that_is_a_dangling_link': ('model.onnx', link('model.onnx', 'nowhere')),
     'several_onnx': ('2 .onnx files', copied(f'{SAMPLES}/half_plus_two_onnx/1/model.onnx', 'a.onnx', 'b.onnx')),
@@ -140,12 +144,16 @@ def all_are_told(tmp_path, start, bad):
     with Client(server) as client:
         server.wait_for('good', 1)
         for name, (text, *_) in bad.items():
-            eventually(f'{name} has failed', lambda name=name: server.states(name).get(1) == 'END', 20)
-            status = client.status(name).model_version_status[0].status
-            if not status.error_code or text not in status.error_message or len(status.error_message) < 40:
-                problems.append((name, text, status.error_message))
+            if text in (NO_FILES, NO_SAVED_MODEL):
+                eventually(name, lambda name=name, text=text: text in server.get(f'/readyz/models/{name}')[1], 20)
+            else:
+                eventually(f'{name} has failed', lambda name=name: server.has_failed(name, 1), 20)
+                status = client.status(name).model_version_status[0].status
+                if not status.error_code or text not in status.error_message or len(status.error_message) < 40:
+                    problems.append((name, text, status.error_message))
             code, message = error_of(client.predict, name, {'x': np.float32([1])})
-            assert (code.name, message) == ('NOT_FOUND', f'Servable not found for request: Latest({name})')
+            assert code.name == 'UNAVAILABLE' and message.startswith(f'model {name} cannot be loaded: ')
+            assert text in message, (name, text, message)
             assert name in server.get('/readyz')[1]
             assert client.predict('good', {'x': np.float32([2])})['y'] == [3]
     assert not problems, '\n'.join(map(str, problems))

@@ -86,12 +86,12 @@ def test_the_last_version_is_deleted_under_load(start, base):
             while not stopping.is_set():
                 try:
                     outcome = ask(client, base)
-                except grpc.RpcError as error:
-                    outcome = error.code(), error.details()
+                except grpc.RpcError as error:  # which ends with why there is no version just now
+                    outcome = error.code(), error.details()[:len(gone[1])]
                 with lock:
                     outcomes.add(outcome)
     threads = [threading.Thread(target=run) for _ in range(8)]
-    gone = (grpc.StatusCode.NOT_FOUND, 'Servable not found for request: Latest(m)')
+    gone = (grpc.StatusCode.UNAVAILABLE, 'model m ')
     with Load(server, {'other': other}) as load:
         for thread in threads:
             thread.start()
@@ -163,7 +163,7 @@ def test_a_thousand_models(start, tmp_path):
         assert error_of(client.predict, 'more', {'x': np.float32([1])})[1] == 'Servable not found for request: Latest(more)'
     # Half of them go, and the others stay, in one list.
     assert reload(server, dict(list(models.items())[::2])) is None
-    eventually('the others are gone', lambda: server.states('m0001') == {})
+    eventually('the others are gone', lambda: set(server.states('m0001').values()) <= {'END'})
     assert server.rest_predict('m0002', {'instances': [1.0]})[0] == 200
     server.terminate()
     assert server.wait(30) == 0
@@ -180,6 +180,6 @@ def test_two_hundred_reloads_of_real_models_leave_nothing_behind(start, form):
         assert reload(server, {'half': HALF, f'model{i % 2}': bases[i % 2]}) is None
         status, body = server.rest_predict(f'model{i % 2}', {'instances': [1.0]})
         assert (status, body) == (200, {'predictions': [2.5 + i % 2]}), json.dumps(body)
-        eventually('the other is gone', lambda: server.states(f'model{1 - i % 2}') == {})
+        eventually('the other is gone', lambda: set(server.states(f'model{1 - i % 2}').values()) <= {'END'})
         sizes.append(server.memory_bytes())
     assert sizes[-1] < sizes[RELOADS // 4] + 4_000_000, sizes[::RELOADS // 8]

@@ -315,7 +315,7 @@ def test_a_broken_version_is_loaded_when_its_objects_change(start, store, flags)
     put_builtin(store, 1)
     server = start({'m': f's3://{BUCKET}/some/m'}, flags=flags, env=store.environment)
     put_builtin(store, 2, 'nothing that is built in')
-    eventually('version 2 has failed', lambda: server.states('m').get(2) == 'END')
+    eventually('version 2 has failed', lambda: server.has_failed('m', 2))
     assert answer(server) == [3.0]
     put_builtin(store, 2, 'identity')
     server.wait_for_only('m', [2])

@@ -105,7 +105,7 @@ def test_a_failed_version_is_loaded_when_its_files_change(start, base):
     base.add(1)
     server = start({'m': base.path}, flags=[*HOURLY, *NO_RETRIES])
     base.add_broken(2)
-    eventually('version 2 has failed', lambda: server.states('m').get(2) == 'END')
+    eventually('version 2 has failed', lambda: server.has_failed('m', 2))
     base.add(4)
     os.rename(base.folder(4), base.path + '.whole')
     for name in files_below(base.path + '.whole'):
@@ -202,7 +202,7 @@ def test_folders_that_cannot_be_read(start, plain, tmp_path):
     os.rename(plain.folder(3), plain.path + '.3')
     os.chmod(plain.path + '.3', 0)
     os.rename(plain.path + '.3', plain.folder(3))
-    eventually('version 3 has failed', lambda: server.states('m').get(3) == 'END')
+    eventually('version 3 has failed', lambda: server.has_failed('m', 3))
     with Client(server) as client:
         assert ask(client, plain) == 2
         os.chmod(plain.folder(3), 0o755)
@@ -237,7 +237,7 @@ def test_a_disk_that_fills_while_a_version_is_copied(start, small_disk):
             while True:
                 file.write(bytes(4096))
     # The copy is broken off before the file that counts; what is there fails, and the server goes on.
-    eventually('version 2 has failed', lambda: server.states('m').get(2) == 'END')
+    eventually('version 2 has failed', lambda: server.has_failed('m', 2))
     with Client(server) as client:
         assert ask(client, base) == 1
         os.remove(os.path.join(base.folder(2), 'ballast'))

@@ -73,7 +73,7 @@ def test_a_broken_version_is_retired_and_loaded_again(start, base):
         assert error_of(command, client, 'hello', version=1) == (code, text)
         status, answer = server.rest_predict('m', {'instances': [{'command': 'hello'}]})
         assert (status, answer['error']) == (503, text)
-        assert server.states('m')[1] in ('END', 'LOADING')
+        assert server.states('m')[1] in ('START', 'LOADING')
         assert client.predict('half', {'x': np.float32([2])})['y'] == [3]
         status, body = server.get('/readyz')
         assert status == 503 and 'm' in body
@@ -94,11 +94,11 @@ def test_the_state_says_why_while_it_waits_for_its_reload(start, base):
     server = start({'m': base.path}, flags=quick(interval_ms=3_600_000))
     with Client(server) as client:
         command(client, 'break')
-        server.wait_for('m', 1, 'END')
+        server.wait_for('m', 1, 'START')
         status = entry(client, 1).status
         assert status.error_code == 14 and 'broken as asked' in status.error_message
         by_rest = json.loads(server.get('/v1/models/m')[1])['model_version_status'][0]
-        assert by_rest['state'] == 'END' and by_rest['status']['error_code'] == 'UNAVAILABLE'
+        assert by_rest['state'] == 'START' and by_rest['status']['error_code'] == 'UNAVAILABLE'
         assert 'broken as asked' in by_rest['status']['error_message']
         base.set(2)  # a new version need not wait
         server.wait_for('m', 2)
@@ -113,7 +113,7 @@ def test_the_other_ready_version_takes_over(start, base):
     with Client(server) as client:
         server.wait_for_only('m', [1, 2])
         assert command(client, 'break') == (2, 'break')
-        eventually('version 1 takes over', lambda: server.states('m')[2] == 'END')
+        eventually('version 1 takes over', lambda: server.states('m')[2] == 'START')
         assert command(client, 'hello') == (1, 'hello')
         assert error_of(command, client, 'hello', version=2)[0].name == 'UNAVAILABLE'
     assert server.get('/readyz')[0] == 200
@@ -149,7 +149,7 @@ def test_a_load_that_goes_wrong_is_a_status(start, base, how, text):
     server = start({'m': base.path, 'half': 'builtin:half_plus_two'}, flags=quick(retries=1), ready=False)
     with Client(server) as client:
         server.wait_for('half', 1)
-        eventually('the load has failed', lambda: server.states('m').get(1) == 'END')
+        eventually('the load has failed', lambda: server.has_failed('m', 1))
         assert text in entry(client, 1).status.error_message
         assert base.path in entry(client, 1).status.error_message
 

@@ -277,7 +277,8 @@ def test_a_base_path_that_appears_later(start, base):
     server = start({'m': base.path}, flags=FLAGS, ready=False)
     assert server.get('/readyz')[0] == 503
     with Client(server) as client:
-        assert error_of(client.predict, 'm', {'x': np.float32([1])})[1] == 'Servable not found for request: Latest(m)'
+        code, message = error_of(client.predict, 'm', {'x': np.float32([1])})
+        assert code.name == 'UNAVAILABLE' and 'cannot list the versions in base path' in message
         os.makedirs(base.path)
         base.add(1)
         server.wait_for('m', 1)
@@ -309,7 +310,8 @@ def test_deleting_all_versions_unloads(start, base):
     base.remove(1)
     server.wait_for_only('m', [])
     with Client(server) as client:
-        assert error_of(client.predict, 'm', {'x': np.float32([1])})[1] == 'Servable not found for request: Latest(m)'
+        code, message = error_of(client.predict, 'm', {'x': np.float32([1])})
+        assert code.name == 'UNAVAILABLE' and 'there are no versions in base path' in message
         base.add(1)
         server.wait_for_only('m', [1])
         assert ask(client, base) == 1
@@ -339,14 +341,15 @@ def test_a_broken_model_says_why_and_harms_nobody(start, base, tmp_path):
     with Client(server) as client:
         for _ in range(50):
             assert ask(client, base) == 1
-        for name, version in (('broken', 5), ('empty', 1)):
-            def failed(name=name):
-                entries = client.status(name).model_version_status
-                return entries and entries[0].status.error_code and entries[0]
-            entry = eventually(f'{name} has failed', failed)
-            assert entry.version == version and str(version) in entry.status.error_message
-            assert error_of(client.predict, name, {'x': np.float32([1])})[1] == (
-                f'Servable not found for request: Latest({name})')
+        def failed():
+            entries = client.status('broken').model_version_status
+            return entries and entries[0].status.error_code and entries[0]
+        entry = eventually('it has failed', failed)
+        assert entry.version == 5 and '5' in entry.status.error_message
+        code, message = error_of(client.predict, 'broken', {'x': np.float32([1])})
+        assert code.name == 'UNAVAILABLE' and entry.status.error_message in message
+        code, message = error_of(client.predict, 'empty', {'x': np.float32([1])})
+        assert code.name == 'UNAVAILABLE' and 'version 1 is not complete: it has no files, or only empty ones' in message
     status, body = server.get('/readyz')
     assert status == 503
     for name in ('broken', 'empty', 'missing'):

@@ -69,9 +69,9 @@ def answers(server):
 def error_of(start, folder):
     """What the model's status says when the load has failed."""
     server = start({'m': str(folder.parent)}, flags=FLAGS, ready=False)
-    eventually('the end of the load', lambda: server.states('m').get(1) == 'END')
+    eventually('the end of the load', lambda: server.has_failed('m', 1))
     status, text = server.get('/v1/models/m')
-    assert status == 200
+    assert status == 503
     return text
 
 
@@ -110,7 +110,7 @@ def test_a_version_whose_warm_up_fails_leaves_the_one_before(start, version):
         shutil.copytree(version, version.parent / 'copy')
         write_file(version.parent / 'copy', 'bad.json', '{"instances": ["a"]}')
         os.rename(version.parent / 'copy', second)
-        eventually('the failure', lambda: server.states('m').get(2) == 'END')
+        eventually('the failure', lambda: server.has_failed('m', 2))
         assert server.states('m')[1] == 'AVAILABLE'
         assert answers(server)
         assert f'{second}/warmup/bad.json: ' in server.log()
@@ -230,4 +230,4 @@ def test_a_warm_up_counts_in_the_time_of_a_load(start, builtin_version):
     write_records(builtin_version, predict_log(ONE))
     base = f'base_path: "{builtin_version.parent}"'
     server = start({'m': f'{base} penstock {{ load_timeout_ms: 200 }}'}, flags=ENDLESS, ready=False)
-    eventually('the end of the load', lambda: server.states('m').get(1) == 'END')
+    eventually('the end of the load', lambda: server.has_failed('m', 1))

@@ -23,11 +23,23 @@ constexpr uint64_t kBytesMax = 40;  // of a version
 constexpr int kSettleStepsMax = 100'000;
 const char* const kLabels[] = {"stable", "canary"};
 
+std::string_view NameOf(core::VersionRole role) {
+  switch (role) {
+    case core::VersionRole::kMain:
+      break;
+    case core::VersionRole::kLabel:
+      return " (for a label)";
+    case core::VersionRole::kReserve:
+      return " (reserve)";
+  }
+  return "";
+}
+
 bool IsLegal(std::optional<VersionState> from, VersionState to) {
   switch (to) {
-    case VersionState::kStart:
-      return !from || from == VersionState::kEnd;
-    case VersionState::kLoading:  // again, if it says why it waits; from kEnd, if it is retried
+    case VersionState::kStart:  // again, with an error: it is retried after a pause
+      return from != VersionState::kAvailable;
+    case VersionState::kLoading:  // again, if it says why it waits; from kEnd, if there is room now
       return from == VersionState::kStart || from == VersionState::kEnd ||
              from == VersionState::kLoading;
     case VersionState::kAvailable:
@@ -255,6 +267,9 @@ void Simulation::SourceTells() {
   for (uint64_t i = Random(4); i > 0; --i) numbers.insert(static_cast<int64_t>(Random(kVersions)));
   std::set<int64_t> without_loader;
   std::map<int64_t, uint64_t> revisions;
+  std::map<int64_t, core::VersionRole> roles;
+  std::set<int64_t> reserves;
+  bool has_main = false;
   std::vector<core::AspiredVersion> versions;
   std::string text;
   for (const int64_t number : numbers) {
@@ -264,9 +279,17 @@ void Simulation::SourceTells() {
       without_loader.insert(number);
     }
     if (Chance(5)) version.revision = Random(3);
+    if (Chance(10)) version.role = core::VersionRole::kLabel;
+    if (has_main && Chance(20)) version.role = core::VersionRole::kReserve;
+    has_main |= version.role == core::VersionRole::kMain;
     revisions[number] = version.revision;
+    if (version.role == core::VersionRole::kReserve) {
+      reserves.insert(number);
+      without_loader.erase(number);
+    }
+    text += fmt::format(" {}{}", number, NameOf(version.role));
+    roles[number] = version.role;
     versions.push_back(std::move(version));
-    text += fmt::format(" {}", number);
   }
   const auto found = models_.find(name);
   const uint64_t current = found == models_.end() ? 0 : found->second.config.generation;
@@ -275,6 +298,8 @@ void Simulation::SourceTells() {
   if (found != models_.end() && !is_old) {
     Expected& model = found->second;
     model.aspired = numbers;
+    for (const int64_t number : reserves) model.aspired.erase(number);
+    model.roles = roles;
     model.without_loader = without_loader;
     model.revisions = revisions;
     model.was_told = true;
@@ -360,10 +385,11 @@ void Simulation::RequestOnDemand() {
       late_failure_ = name + ": a request was told that a version is not there, and it is";
     }
   };
-  const bool waits = manager_->LoadOnDemand(
-      {.model = name, .version = version, .deadline = deadline, .done = done});
-  Trace(
-      fmt::format("{}: request {} on demand {}", name, number, waits ? "waits" : "does not wait"));
+  core::Demand demand{.model = name, .version = version, .deadline = deadline, .done = done};
+  const bool waits = manager_->IsModelOnDemand(name) ? manager_->LoadOnDemand(std::move(demand))
+                                                     : manager_->AwaitFirstLoad(std::move(demand));
+  Trace(fmt::format("{}: request {} for what is not loaded {}", name, number,
+                    waits ? "waits" : "does not wait"));
   if (!waits && waiters_[number]++ != 0) Fail("a request that does not wait was answered");
 }
 
@@ -434,12 +460,28 @@ void Simulation::CheckAvailability() {
       model.labels.clear();
       continue;
     }
-    const bool is_ready = manager_->GetHandle(name).ok();
+    const StatusOr<core::Handle> handle = manager_->GetHandle(name);
+    const bool is_ready = handle.ok();
+    if (is_ready) CheckRole(name, model, handle->id().version.value);
     if (model.was_ready && !is_ready) Fail(name + " was ready and is not any more");
     const bool keeps_ready = model.config.load_mode == LoadMode::kAlways &&
                              model.config.policy != &core::ResourcePreservingPolicy();
     model.was_ready = is_ready && keeps_ready && !model.aspired.empty();
     if (keeps_ready) CheckLabels(name, model);
+  }
+}
+
+// A request that names no version gets the one for a label only if there is no other.
+void Simulation::CheckRole(const std::string& name, const Expected& model, int64_t answers) {
+  const auto is_main = [&](int64_t number) {
+    const auto role = model.roles.find(number);
+    return role != model.roles.end() && role->second == core::VersionRole::kMain;
+  };
+  const auto role = model.roles.find(answers);
+  if (role == model.roles.end() || role->second != core::VersionRole::kLabel) return;
+  for (int64_t number = 0; number < kVersions; ++number) {
+    if (is_main(number) && manager_->GetHandle(name, VersionNumber{number}).ok())
+      Fail(fmt::format("{}: version {} for a label answers in place of {}", name, answers, number));
   }
 }
 
@@ -486,9 +528,9 @@ void Simulation::Settle() {
   for (auto& [name, model] : models_) {
     if (!model.was_told) continue;
     std::vector<core::AspiredVersion> versions;
-    for (const int64_t number : model.aspired) {
+    for (const auto& [number, role] : model.roles) {
       versions.push_back({VersionNumber{number}, NewLoader({name, {number}}),
-                          has_retries ? model.revisions[number] : 1000});
+                          has_retries ? model.revisions[number] : 1000, role});
     }
     model.without_loader.clear();
     Trace(fmt::format("{} is told again: {} versions", name, versions.size()));
@@ -545,12 +587,16 @@ uint64_t Simulation::MovableBytes(const std::string& for_model) const {
 }
 
 void Simulation::CheckSettledModel(const std::string& name, const Expected& model) {
-  bool any_aspired_ready = false;
+  // What others may go for: a version that requests without a label get, if any such is aspired.
+  bool any_main = false;
+  for (const auto& [number, role] : model.roles) any_main |= role == core::VersionRole::kMain;
+  bool may_others_go = false;
   std::set<int64_t> ready;
   for (int64_t number = 0; number < kVersions; ++number) {
     if (!manager_->GetHandle(name, VersionNumber{number}).ok()) continue;
     ready.insert(number);
-    any_aspired_ready |= model.aspired.contains(number);
+    if (model.aspired.contains(number))
+      may_others_go |= !any_main || model.roles.at(number) == core::VersionRole::kMain;
   }
   if (model.config.load_mode == LoadMode::kNever && !ready.empty())
     Fail(name + " is loaded, but shall not be");
@@ -573,7 +619,7 @@ void Simulation::CheckSettledModel(const std::string& name, const Expected& mode
   if (model.was_told && manager_->VersionStatuses(name).size() < model.aspired.size())
     Fail(name + ": an aspired version is not even listed");
   for (const int64_t number : ready) {
-    if (model.aspired.contains(number) || !any_aspired_ready) continue;
+    if (model.aspired.contains(number) || !may_others_go) continue;
     const auto& labels = manager_->Labels(name);
     const bool is_held = std::any_of(labels.begin(), labels.end(), [&](const auto& label) {
       return label.second.in_force.value == number && label.second.wanted.value != number;

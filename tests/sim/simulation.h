@@ -49,12 +49,13 @@ class Simulation final {
   // What is to be known of one model to say what must hold.
   struct Expected {
     core::ModelConfig config;
-    std::set<int64_t> aspired;              // as told last
-    std::set<int64_t> without_loader;       // of those
-    std::map<int64_t, uint64_t> revisions;  // of those
-    bool was_told = false;                  // since it was added
-    bool was_ready = false;                 // and must stay so
-    std::map<std::string, int64_t> labels;  // that were answered, and by which version
+    std::map<int64_t, core::VersionRole> roles;  // as told last
+    std::set<int64_t> aspired;                   // of those: no reserves
+    std::set<int64_t> without_loader;            // of those
+    std::map<int64_t, uint64_t> revisions;       // of those
+    bool was_told = false;                       // since it was added
+    bool was_ready = false;                      // and must stay so
+    std::map<std::string, int64_t> labels;       // that were answered, and by which version
   };
   struct Version {
     uint64_t bytes = 0;        // when loaded
@@ -84,6 +85,7 @@ class Simulation final {
   // --- Checks.
   void Check();
   void CheckAvailability();
+  void CheckRole(const std::string& name, const Expected& model, int64_t answers);
   bool HasBroken(const std::string& name) const;
   void CheckLabels(const std::string& name, Expected& model);
   void CheckMemory() const;

@@ -84,14 +84,17 @@ net::HttpResponse AdminFrontend::ServerReadiness() const {
   return JsonResponse(503, json + "]}");
 }
 
-// Those that the rule of readiness names, whether or not they are configured, else those that shall
-// be loaded.
+// Those that the rule of readiness names, whether or not they are configured, else those of the
+// start or those that shall be loaded.
 std::vector<std::string> AdminFrontend::ModelsThatCount() const {
   const core::ReadinessRule& rule = options_.readiness;
   if (rule.kind == core::ReadinessRule::Kind::kNamedModels)
     return {rule.models.begin(), rule.models.end()};
   std::vector<std::string> names = manager_.ModelNames();
-  std::erase_if(names, [&](const std::string& name) { return !manager_.IsModelExpected(name); });
+  std::erase_if(names, [&](const std::string& name) {
+    return rule.kind == core::ReadinessRule::Kind::kAllModels ? !manager_.IsModelEstablished(name)
+                                                              : !manager_.IsModelExpected(name);
+  });
   return names;
 }
 

@@ -102,8 +102,8 @@ TEST_F(AdminFrontendTest, ReadyOnceEveryModelIs) {
 }
 
 TEST_F(AdminFrontendTest, ListsWhatIsNotReadyAndWhy) {
-  Load("good", OkStatus());
   Load("broken", InvalidArgument("bad \"file\""));
+  Load("good", OkStatus());
   manager_.SetSourceStatus("broken", InvalidArgument("no folder"));
   const net::HttpResponse response = Get("/readyz");
   EXPECT_EQ(response.status, 503);
@@ -117,9 +117,9 @@ TEST_F(AdminFrontendTest, ListsWhatIsNotReadyAndWhy) {
 }
 
 TEST_F(AdminFrontendTest, ListsOnlyWhatShallBeLoaded) {
+  Configure("late");
   ASSERT_TRUE(manager_.SetModel({.name = "lazy", .load_mode = core::LoadMode::kOnDemand}).ok());
   ASSERT_TRUE(manager_.SetModel({.name = "never", .load_mode = core::LoadMode::kNever}).ok());
-  Configure("late");
   const std::string body = Body(Get("/readyz"));
   EXPECT_THAT(body, HasSubstr("\"models\":[{\"name\":\"late\","));
   EXPECT_THAT(body, testing::Not(HasSubstr("lazy")));

@@ -124,7 +124,7 @@ void RestFrontend::Handle(net::HttpCallRef call) {
     case RestAction::kListModels:
       return RespondJson(*call, ByteChain(WholeSlice(CopyToBuffer(ListModels()))));
     case RestAction::kStatus:
-      return RespondText(*call, StatusText(*target));
+      return HandleStatus(*call, *target);
     case RestAction::kMetadata:
       return HandleMetadata(call, *std::move(target));
   }
@@ -142,6 +142,18 @@ void RestFrontend::HandleMetadata(const net::HttpCallRef& call, RestTarget targe
     return;
   }
   RespondText(*call, MetadataText(handle));
+}
+
+// Probes take 503 for "not yet". Once a version has served it is never sent again, whatever happens
+// to the model: a liveness probe would restart the server.
+void RestFrontend::HandleStatus(net::HttpCall& call, const RestTarget& target) const {
+  const bool is_starting = engine_.manager().IsModelStarting(target.name);
+  const StatusOr<std::string> text = StatusText(target);
+  if (text.status().code() == StatusCode::kNotFound && is_starting) {
+    return RespondError(call, Error(StatusCode::kUnavailable, "{}", MessageOf(text.status())));
+  }
+  if (!text.ok()) return RespondError(call, text.status());
+  RespondJson(call, ByteChain(WholeSlice(CopyToBuffer(*text))), is_starting ? 503 : 200);
 }
 
 StatusOr<std::string> RestFrontend::StatusText(const RestTarget& target) const {

@@ -28,6 +28,7 @@ class RestFrontend final : public Frontend {
 
   void Handle(net::HttpCallRef call);
   void HandleMetadata(const net::HttpCallRef& call, RestTarget target);
+  void HandleStatus(net::HttpCall& call, const RestTarget& target) const;
   StatusOr<std::string> StatusText(const RestTarget& target) const;
   std::string ListModels() const;
 

@@ -19,8 +19,9 @@ std::string VerbHint(const net::RequestHead& head) {
 
 }  // namespace
 
-void RespondJson(net::HttpCall& call, ByteChain body) {
+void RespondJson(net::HttpCall& call, ByteChain body, int status) {
   net::HttpResponse response;
+  response.status = status;
   response.body = std::move(body);
   call.Respond(std::move(response));
 }

@@ -10,8 +10,8 @@
 
 namespace penstock::tfs_rest {
 
-// Answers 200 with `body`, which is JSON.
-void RespondJson(net::HttpCall& call, ByteChain body);
+// Answers with `body`, which is JSON.
+void RespondJson(net::HttpCall& call, ByteChain body, int status = 200);
 // Answers {"error": "..."} with the HTTP status that TensorFlow Serving has for the code.
 void RespondError(net::HttpCall& call, const Status& status);
 // Answers 405; `allowed` as "GET, HEAD".

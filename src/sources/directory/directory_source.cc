@@ -110,7 +110,7 @@ void DirectorySource::SetModel(DirectoryModel model) {
   const uint64_t generation = model.generation;
   auto found = watched_.find(model.name);
   if (found != watched_.end() && found->second.look.model().base_path == model.base_path) {
-    found->second.look.SetSelection(std::move(model.selection));
+    found->second.look.SetSelection(std::move(model.selection), std::move(model.labelled));
   } else {
     Watched watched(model, options_.settling, watches_);
     if (found != watched_.end()) {
@@ -165,7 +165,8 @@ void DirectorySource::Tell(Watched& watched, const Found& found) const {
   const std::string& name = watched.look.model().name;
   std::vector<core::AspiredVersion> versions;
   for (const auto& [version, folder] : found.wanted) {
-    versions.push_back({version, make_loader_({name, version}, folder.path), folder.revision});
+    versions.push_back(
+        {version, make_loader_({name, version}, folder.path), folder.revision, folder.role});
   }
   watched.was_told = true;
   watched.told = found.wanted;

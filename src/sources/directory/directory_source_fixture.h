@@ -21,16 +21,21 @@ namespace penstock {
 
 namespace fs = std::filesystem;
 
-// Remembers what it was told, as "1,2" (versions), "1!" (no loader), "error: ...", and with " of 3"
-// for generation 3. Thread-safe.
+// Remembers what it was told, as "1,2" (versions), "1!" (no loader), "1L" (for a label), "error:
+// ...", and with " of 3" for generation 3; counts reserves. Thread-safe.
 class Target final : public core::AspiredTarget {
  public:
   void SetAspired(std::string_view model, std::vector<core::AspiredVersion> versions,
                   uint64_t generation = 0) override {
     std::string text;
     for (const core::AspiredVersion& version : versions) {
+      if (version.role == core::VersionRole::kReserve) {
+        ++reserves_;
+        continue;
+      }
       text += fmt::format("{}{}{}", text.empty() ? "" : ",", version.version.value,
                           version.loader.ok() ? "" : "!");
+      if (version.role == core::VersionRole::kLabel) text += "L";
     }
     Add(model, text + GenerationText(generation));
   }
@@ -53,6 +58,7 @@ class Target final : public core::AspiredTarget {
     MutexLock lock(mutex_);
     return last_message_;
   }
+  int reserves() const { return reserves_; }
   bool HasMore(const std::string& model) {
     MutexLock lock(mutex_);
     return !told_[model].empty();
@@ -73,6 +79,7 @@ class Target final : public core::AspiredTarget {
   CondVar changed_;
   std::map<std::string, std::vector<std::string>> told_ GUARDED_BY(mutex_);
   std::string last_message_ GUARDED_BY(mutex_);
+  std::atomic<int> reserves_{0};
 };
 
 // One thread at a time.
@@ -87,7 +94,17 @@ class NoLoader final : public core::Loader {
 class DirectorySourceTest : public ::testing::Test {
  protected:
   std::string Base(const std::string& model) { return root_ / model; }
-  void Make(const std::string& path) { root_.Make(path); }
+  // A folder; one named by a number gets a file, so that it is a version.
+  void Make(const std::string& path) {
+    root_.Make(path);
+    if (core::ParseVersion(fs::path(path).filename().string())) Write(path + "/content");
+  }
+  void MakeEmpty(const std::string& path) { root_.Make(path); }
+  // The same for a version, at once.
+  void Place(const std::string& path) {
+    Write(path + ".new/content");
+    Rename(path + ".new", path);
+  }
   void Write(const std::string& path, std::string_view text = "x") { root_.Write(path, text); }
   void Rename(const std::string& from, const std::string& to) {
     fs::rename(root_ / from, root_ / to);

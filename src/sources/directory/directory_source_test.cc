@@ -15,10 +15,10 @@ TEST_F(DirectorySourceTest, FollowsFoldersAsTheyComeAndGo) {
   source->Start(target_);
   EXPECT_EQ(target_.Next("m"), "error: NOT_FOUND");  // there is no version
   EXPECT_EQ(target_.Next("m"), "");
-  Make("m/1");
+  Place("m/1");
   EXPECT_EQ(target_.Next("m"), "1");
   EXPECT_EQ(target_.Next("m"), "ok");
-  Make("m/2.tmp");
+  Write("m/2.tmp/model");
   Write("m/7", "a file is no version");
   Rename("m/2.tmp", "m/2");
   EXPECT_EQ(target_.Next("m"), "2");
@@ -73,11 +73,12 @@ TEST_F(DirectorySourceTest, MissingBasePathIsToldOnceAndHarmsNoOtherModel) {
   EXPECT_EQ(target_.Next("a"), "error: NOT_FOUND");
   EXPECT_EQ(target_.Next("b"), "1");
   for (int version = 2; version < 5; ++version) {  // several looks
-    Make("b/" + std::to_string(version));
+    Place("b/" + std::to_string(version));
     EXPECT_EQ(target_.Next("b"), std::to_string(version));
   }
   EXPECT_FALSE(target_.HasMore("a"));
-  Make("a/1");
+  Write("a.new/1/model");
+  Rename("a.new", "a");
   // The base path may be seen before the version in it.
   std::string told = NextVersions("a");
   if (told.empty()) told = NextVersions("a");
@@ -100,7 +101,7 @@ TEST_F(DirectorySourceTest, ModelsAreReplacedAtRunTime) {
   ASSERT_TRUE(source->SetModels({{"b", Base("b"), {}}}).ok());
   EXPECT_EQ(target_.Next("a"), "");
   EXPECT_EQ(target_.Next("b"), "1");
-  Make("a/9");
+  Place("a/9");
   ASSERT_TRUE(source->SetModels({{"b", Base("a"), {}}}).ok());
   EXPECT_EQ(target_.Next("b"), "9");
 }
@@ -129,7 +130,8 @@ TEST_F(DirectorySourceTest, NegativePeriodNeverLooks) {
 }
 
 TEST_F(DirectorySourceTest, LoaderThatCannotBeMadeIsTriedAgainWhenTheFilesChange) {
-  Make("a/1/no_loader");
+  Write("a/1/no_loader");
+  Write("a/1/model");
   Make("a/2");
   const auto source = Source();
   ASSERT_TRUE(source->SetModels({{"a", Base("a"), core::AllVersions{}}}).ok());
@@ -137,6 +139,60 @@ TEST_F(DirectorySourceTest, LoaderThatCannotBeMadeIsTriedAgainWhenTheFilesChange
   EXPECT_EQ(target_.Next("a"), "1!,2");
   Remove("a/1/no_loader");
   EXPECT_EQ(target_.Next("a"), "1,2");
+}
+
+TEST_F(DirectorySourceTest, WhatIsNotCompleteIsNoVersion) {
+  Make("m/1");
+  MakeEmpty("m/2");
+  Write("m/3/variables/variables.index");
+  Write("m/4/_SUCCESS", "");
+  MakeEmpty("n/7");
+  const auto source = Source();
+  ASSERT_TRUE(source->SetModels({{"m", Base("m"), {}}}).ok());
+  source->Start(target_);
+  EXPECT_EQ(target_.Next("m"), "error: FAILED_PRECONDITION");
+  EXPECT_EQ(target_.LastMessage(),
+            "version 2, 3, 4 in base path " + Base("m") +
+                " is not complete yet and waits: it has no files, or only empty ones");
+  EXPECT_EQ(target_.Next("m"), "1");
+  Write("m/3/saved_model.pb");
+  EXPECT_EQ(NextVersions(), "3");
+  // Nothing else is there: an empty folder is no reason to wait.
+  ASSERT_TRUE(source->SetModels({{"n", Base("n"), {}}}).ok());
+  EXPECT_EQ(target_.Next("n"), "error: NOT_FOUND");
+  EXPECT_EQ(target_.LastMessage(),
+            "there are no versions in base path " + Base("n") +
+                ": version 7 is not complete: it has no files, or only empty ones");
+}
+
+TEST_F(DirectorySourceTest, VersionsBelowTheLatestAreReserves) {
+  for (const char* version : {"1", "2", "3", "4", "5", "6"}) Make(std::string("m/") + version);
+  const auto source = Source(Duration::zero());
+  source->Start(target_);
+  const auto reserves = [&](core::VersionSelection selection) {
+    const int before = target_.reserves();
+    EXPECT_TRUE(source->SetModels({{"m", Base("m"), std::move(selection)}}).ok());
+    target_.Next("m");
+    return target_.reserves() - before;
+  };
+  EXPECT_EQ(reserves({}), 3);
+  EXPECT_EQ(reserves(core::LatestVersions{5}), 1);
+  EXPECT_EQ(reserves(core::SpecificVersions{{{6}}}), 0);
+  EXPECT_EQ(reserves(core::AllVersions{}), 0);
+}
+
+TEST_F(DirectorySourceTest, VersionsThatLabelsNameAreWantedToo) {
+  for (const char* version : {"1", "2", "3"}) Make(std::string("m/") + version);
+  const auto source = Source(Duration::zero());
+  source->Start(target_);
+  const auto label = [&](core::VersionSelection selection, std::set<core::VersionNumber> versions) {
+    EXPECT_TRUE(
+        source->SetModels({{"m", Base("m"), std::move(selection), 0, std::move(versions)}}).ok());
+    return target_.Next("m");
+  };
+  EXPECT_EQ(label({}, {{1}}), "1L,3");
+  EXPECT_EQ(label({}, {{2}, {3}, {9}}), "2L,3");
+  EXPECT_EQ(label(core::SpecificVersions{{{1}}}, {{3}}), "1,3L");
 }
 
 TEST_F(DirectorySourceTest, BadModelsAreRefused) {

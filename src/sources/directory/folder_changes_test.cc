@@ -119,14 +119,14 @@ TEST_F(FolderChangesTest, VersionThatIsBeingCopiedWaitsAndSaysSo) {
             "version 1 in base path " + Base("m") +
                 " is not complete yet and waits: its files have changed less than 3600000 ms ago");
   // Another one is not held up, and takes its place.
-  Make("x");
+  Write("x/model");
   Rename("x", "m/2");
   EXPECT_EQ(target_.Next("m"), "2");
   EXPECT_FALSE(target_.HasMore("m"));
 }
 
 TEST_F(FolderChangesTest, NothingIsUnloadedForAVersionThatWaits) {
-  Make("x");
+  Write("x/model");
   Make("m");
   Start(std::chrono::hours(1));
   EXPECT_EQ(NextVersions(), "");
@@ -136,7 +136,7 @@ TEST_F(FolderChangesTest, NothingIsUnloadedForAVersionThatWaits) {
   Make("m/1");
   Remove("m/2");
   EXPECT_EQ(target_.Next("m"), "error: FAILED_PRECONDITION");
-  Make("y");
+  Write("y/model");
   Rename("y", "m/3");
   EXPECT_EQ(NextVersions(), "3");  // and no empty list before
 }

@@ -46,12 +46,18 @@ class Walk final {
   void Look(const std::string& path, const std::string& name) {
     ++entries_;
     struct stat info;
-    if (stat(path.c_str(), &info) != 0) return Add(fmt::format("{} {}", name, errno));
+    if (stat(path.c_str(), &info) != 0) {
+      AddContent(name, 1);
+      return Add(fmt::format("{} {}", name, errno));
+    }
     const bool is_folder = S_ISDIR(info.st_mode);
     // What is done to a file changes its ctime, and nobody can set that. That of a folder changes
     // also when it is renamed into its place, after which nothing need follow.
     const auto change = TimeOf(is_folder ? info.st_mtim : info.st_ctim);
     stamp_.newest_change = std::max(stamp_.newest_change, change);
+    // What is no file, as a pipe, is for the load to refuse.
+    if (!is_folder)
+      AddContent(name, S_ISREG(info.st_mode) ? static_cast<uint64_t>(info.st_size) : 1);
     Add(fmt::format("{} {} {} {:o} {} {}.{} {}", name, info.st_dev, info.st_ino, info.st_mode,
                     is_folder ? 0 : info.st_size, info.st_mtim.tv_sec, info.st_mtim.tv_nsec,
                     change.time_since_epoch().count()));
@@ -68,7 +74,13 @@ class Walk final {
          !error && entry != end && entries_ < kEntriesMax; entry.increment(error)) {
       Look(entry->path().string(), name + "/" + entry->path().filename().string());
     }
-    if (error) Add(fmt::format("{} {}", name, error.value()));
+    if (!error) return;
+    stamp_.content.Add("what cannot be read", 1);
+    Add(fmt::format("{} {}", name, error.value()));
+  }
+
+  void AddContent(std::string_view name, uint64_t bytes) {
+    if (!name.empty()) stamp_.content.Add(name.substr(1), bytes);
   }
 
   // A sum, as entries are listed in any order.

@@ -7,6 +7,8 @@
 #include <functional>
 #include <string>
 
+#include "core/version_content.h"
+
 namespace penstock {
 
 // Two looks at unchanged files give the same one. Of a folder that cannot be read it tells that.
@@ -14,6 +16,7 @@ struct FolderStamp {
   uint64_t hash = 0;  // of all names, sizes, permissions and times
   // By the clock of the file system. Cannot be set back by who copies files with their times.
   std::chrono::system_clock::time_point newest_change;
+  core::VersionContent content;
 };
 
 // Looks at the folder and all below it, following symbolic links; reads no contents. `on_folder`

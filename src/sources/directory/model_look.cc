@@ -12,6 +12,8 @@ namespace penstock {
 namespace {
 
 constexpr size_t kListedVersionsMax = 20;  // in a message
+// Versions below the latest ones that are told, in case that those cannot be loaded.
+constexpr int kReservesMax = 3;
 // The share of the time that is spent on looking at files that are not known to have changed.
 constexpr int kFilesShare = 200;
 
@@ -68,11 +70,10 @@ Found ModelLook::Look() {
   found.status = folders.status();
   if (folders.ok()) {
     found.can_list = true;
-    for (const core::VersionNumber version : Choose(*folders, changes, found)) {
-      found.wanted[version] = {folders->at(version), *files_.at(version).settling.complete()};
-    }
+    const std::set<core::VersionNumber> chosen = Choose(*folders, changes, found);
+    Want(*folders, chosen, found);
     if (!found.waiting.empty()) {
-      found.status = NotComplete(found.waiting);
+      found.status = NotComplete(found.waiting, !found.wanted.empty());
     } else if (found.wanted.empty()) {
       found.status = NothingWanted(model_.base_path, VersionsOf(*folders));
     }
@@ -101,13 +102,14 @@ std::set<core::VersionNumber> ModelLook::Choose(const Folders& folders, const Mo
   std::set<core::VersionNumber> looked_at;
   std::vector<SteadyTime> looks;
   // A version that is not complete gives its place to another one.
-  std::set<core::VersionNumber> chosen = core::SelectVersions(model_.selection, there);
+  std::set<core::VersionNumber> chosen = Select(there);
   for (bool is_done = false; !is_done;) {
     is_done = true;
     for (const core::VersionNumber version : chosen) {
       if (!looked_at.insert(version).second) continue;
       const auto known = files_.find(version);
-      const bool is_settled = known != files_.end() && !known->second.settling.next_look();
+      const bool is_settled = known != files_.end() && known->second.settling.complete() &&
+                              !known->second.settling.next_look();
       if (is_settled && !shall_look) {
         watches_.KeepFiles(version);
       } else if (!LookAtFiles(version, folders.at(version), changes)) {
@@ -119,12 +121,40 @@ std::set<core::VersionNumber> ModelLook::Choose(const Folders& folders, const Mo
       found.is_watched &= files.is_watched;
       if (const auto look = files.settling.next_look()) looks.push_back(*look);
     }
-    if (!is_done) chosen = core::SelectVersions(model_.selection, there);
+    if (!is_done) chosen = Select(there);
   }
   found.look_again = LastOfTheNext(looks);
   const SteadyTime end = Clock::Real().Now();
   if (shall_look) files_due_ = end + kFilesShare * (end - start);
   return chosen;
+}
+
+std::set<core::VersionNumber> ModelLook::Select(const std::set<core::VersionNumber>& there) const {
+  std::set<core::VersionNumber> selected = core::SelectVersions(model_.selection, there);
+  for (const core::VersionNumber version : model_.labelled) {
+    if (there.contains(version)) selected.insert(version);
+  }
+  return selected;
+}
+
+void ModelLook::Want(const Folders& folders, const std::set<core::VersionNumber>& chosen,
+                     Found& found) {
+  const std::set<core::VersionNumber> main = core::SelectVersions(model_.selection, chosen);
+  for (const core::VersionNumber version : chosen) {
+    found.wanted[version] = {
+        folders.at(version), *files_.at(version).settling.complete(),
+        main.contains(version) ? core::VersionRole::kMain : core::VersionRole::kLabel};
+  }
+  // Who names the versions, or wants all, gets those.
+  if (main.empty() || !std::holds_alternative<core::LatestVersions>(model_.selection)) return;
+  int count = 0;
+  for (auto folder = folders.rbegin(); folder != folders.rend() && count < kReservesMax; ++folder) {
+    const auto& [version, path] = *folder;
+    if (version >= *main.begin() || chosen.contains(version) || found.waiting.contains(version))
+      continue;
+    found.wanted[version] = {path, 0, core::VersionRole::kReserve};
+    ++count;
+  }
 }
 
 bool ModelLook::LookAtFiles(core::VersionNumber version, const std::string& path,
@@ -144,12 +174,20 @@ bool ModelLook::LookAtFiles(core::VersionNumber version, const std::string& path
   return files.settling.complete().has_value();
 }
 
-Status ModelLook::NotComplete(const std::set<core::VersionNumber>& waiting) const {
+Status ModelLook::NotComplete(const std::set<core::VersionNumber>& waiting, bool any_wanted) const {
   std::string reason = fmt::format(
       "its files have changed less than {} ms ago",
       std::chrono::duration_cast<std::chrono::milliseconds>(options_.settle_time).count());
   const core::VersionNumber highest = *waiting.rbegin();
-  if (files_.at(highest).settling.waits_for_writer()) {
+  const std::string& missing = files_.at(highest).settling.missing();
+  if (!missing.empty() && !any_wanted) {
+    return Error(StatusCode::kNotFound,
+                 "there are no versions in base path {}: version {} is not complete: {}",
+                 model_.base_path, highest.value, missing);
+  }
+  if (!missing.empty()) {
+    reason = missing;
+  } else if (files_.at(highest).settling.waits_for_writer()) {
     if (const auto file = watches_.OpenFile(model_.name, highest)) {
       reason = fmt::format("{} is open for writing", *file);
     }

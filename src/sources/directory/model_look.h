@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/status.h"
+#include "core/source.h"
 #include "core/version_selection.h"
 #include "sources/directory/folder_watches.h"
 #include "sources/directory/settling.h"
@@ -20,21 +21,24 @@ namespace penstock {
 struct DirectoryModel {
   std::string name;
   std::string base_path;
-  core::VersionSelection selection;  // default: the latest one
-  uint64_t generation = 0;           // of its configuration, told to the target; 0: none
+  core::VersionSelection selection;             // default: the latest one
+  uint64_t generation = 0;                      // of its configuration, told to the target; 0: none
+  std::set<core::VersionNumber> labelled = {};  // versions that are wanted, too, if they are there
 };
 
 // Where a version lies, and the state of its files.
 struct VersionFolder {
   std::string path;
   uint64_t revision = 0;
+  core::VersionRole role = core::VersionRole::kMain;
   bool operator==(const VersionFolder&) const = default;
 };
 
 // What one look found.
 struct Found {
   bool can_list = false;  // otherwise nothing is known of the versions
-  std::map<core::VersionNumber, VersionFolder> wanted;  // the complete ones
+  // The complete ones, and those below them that may take their place, which are taken as they are.
+  std::map<core::VersionNumber, VersionFolder> wanted;
   // Why there is nothing, or (FAILED_PRECONDITION) which versions are not complete.
   Status status;
   std::set<core::VersionNumber> waiting;  // those that are not complete
@@ -51,7 +55,10 @@ class ModelLook final {
 
   const DirectoryModel& model() const { return model_; }
   // Another selection of the same versions.
-  void SetSelection(core::VersionSelection selection) { model_.selection = std::move(selection); }
+  void SetSelection(core::VersionSelection selection, std::set<core::VersionNumber> labelled) {
+    model_.selection = std::move(selection);
+    model_.labelled = std::move(labelled);
+  }
 
   Found Look();
 
@@ -60,13 +67,18 @@ class ModelLook final {
 
   // Watches what the base path depends on. False if that cannot be watched.
   bool WatchBasePath();
+  // What of `there` is wanted.
+  std::set<core::VersionNumber> Select(const std::set<core::VersionNumber>& there) const;
+  // Fills in found.wanted.
+  void Want(const Folders& folders, const std::set<core::VersionNumber>& chosen, Found& found);
   // Chooses what is wanted and complete; fills in the rest of `found` on the way.
   std::set<core::VersionNumber> Choose(const Folders& folders, const ModelChanges& changes,
                                        Found& found);
   // True if the version is, or was, complete.
   bool LookAtFiles(core::VersionNumber version, const std::string& path,
                    const ModelChanges& changes);
-  Status NotComplete(const std::set<core::VersionNumber>& waiting) const;
+  // Why `waiting` are not wanted yet; `any_wanted`: others are.
+  Status NotComplete(const std::set<core::VersionNumber>& waiting, bool any_wanted) const;
 
   DirectoryModel model_;
   const SettlingOptions options_;

@@ -16,12 +16,16 @@ void Settling::Look(const FilesSeen& seen) {
   const Duration quiet = std::max(watched, age);
   const bool is_settled = quiet >= options_.settle_time;
   const bool has_writer = seen.has_writer && watched < options_.open_time_max;
-  const bool is_complete = complete_ == last_ || seen.is_placed ||
-                           options_.settle_time == Duration::zero() || (is_settled && !has_writer);
-  waits_for_writer_ = !is_complete && is_settled;
+  const bool is_quiet = complete_ == last_ || seen.is_placed ||
+                        options_.settle_time == Duration::zero() || (is_settled && !has_writer);
+  missing_ = is_quiet ? seen.stamp.content.Missing() : "";
+  const bool is_complete = is_quiet && missing_.empty();
+  waits_for_writer_ = !is_quiet && is_settled;
   next_look_.reset();
   if (is_complete) {
     complete_ = last_;
+  } else if (is_quiet) {
+    return;
   } else if (is_settled) {
     next_look_ = last_since_ + options_.open_time_max;
   } else {

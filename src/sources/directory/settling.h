@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 
 #include "base/clock.h"
 #include "sources/directory/folder_stamp.h"
@@ -32,7 +33,7 @@ struct FilesSeen {
 
 // Follows the files of one version: they are complete when the folder was renamed into its place,
 // or when nothing has changed for the settle time, be it by the times of the files or because that
-// was watched. One thread at a time.
+// was watched. Never while files are missing that every version has. One thread at a time.
 class Settling final {
  public:
   explicit Settling(SettlingOptions options) : options_(options) {}
@@ -42,10 +43,13 @@ class Settling final {
   // The hash of the last complete state; none yet: the version must wait. Stays when files change
   // later, until they are complete again.
   std::optional<uint64_t> complete() const { return complete_; }
-  // When to look again although nothing tells of a change; none if the last state is complete.
+  // When to look again although nothing tells of a change; none if the last state is complete, or
+  // has been given up because files are missing.
   std::optional<SteadyTime> next_look() const { return next_look_; }
   // True if it only waits for a writer.
   bool waits_for_writer() const { return waits_for_writer_; }
+  // What is missing in the last state, if nothing more seems to come; else empty.
+  const std::string& missing() const { return missing_; }
 
  private:
   const SettlingOptions options_;
@@ -54,6 +58,7 @@ class Settling final {
   std::optional<uint64_t> complete_;
   std::optional<SteadyTime> next_look_;
   bool waits_for_writer_ = false;
+  std::string missing_;
 };
 
 }  // namespace penstock

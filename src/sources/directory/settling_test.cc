@@ -18,7 +18,8 @@ class SettlingTest : public ::testing::Test {
     FilesSeen seen;
     seen.now = now_;
     seen.wall_now = std::chrono::system_clock::time_point(std::chrono::hours(1000));
-    seen.stamp = {hash, seen.wall_now - age};
+    seen.stamp = {hash, seen.wall_now - age, {}};
+    seen.stamp.content.Add("model", 1);
     return seen;
   }
 

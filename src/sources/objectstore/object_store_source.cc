@@ -12,6 +12,11 @@ namespace {
 // A listing waits no longer for an answer: its pages are small, and others wait for its turn.
 constexpr Duration kStallMax = std::chrono::seconds(10);
 
+// True if the same versions are wanted of both.
+bool AsksForSame(const ObjectStoreModel& a, const ObjectStoreModel& b) {
+  return a.selection == b.selection && a.labelled == b.labelled;
+}
+
 }  // namespace
 
 struct ObjectStoreSource::Look {
@@ -153,9 +158,9 @@ void ObjectStoreSource::RunLook(Look& look) const {
   options.http.stall_timeout = std::min(options.http.stall_timeout, kStallMax);
   options.on_page = [&turn = *look.turn] { turn.heard = Clock::Real().Now(); };
   S3Client client(*settings_, look.location.bucket, options, look.turn->is_cancelled);
-  look.found = LookForVersions(
-      {look.location.prefix, look.model.selection, std::move(look.told), options_.settle_time},
-      client, look.seen);
+  look.found = LookForVersions({look.location.prefix, look.model.selection, look.model.labelled,
+                                std::move(look.told), options_.settle_time},
+                               client, look.seen);
 }
 
 void ObjectStoreSource::TakeLooks() {
@@ -178,7 +183,7 @@ void ObjectStoreSource::TakeLooks() {
 void ObjectStoreSource::TakeLook(Watched& watched, Look& look, bool is_due_again) {
   const bool was_changed = watched.changed_since_look;
   // If other versions are wanted now, what was found of those before says nothing.
-  if (was_changed && look.model.selection != watched.model.selection) return;
+  if (was_changed && !AsksForSame(look.model, watched.model)) return;
   if (is_due_again) watched.due = std::min(watched.due, Clock::Real().Now());
   TakeFound(watched, std::move(look.found), look.model.generation);
   // It is no answer to the configuration of now, which has a look of its own.
@@ -209,7 +214,7 @@ void ObjectStoreSource::TakeModels() {
     if (watched.model.base_path != model.base_path) watched = Watched();
     // First those of which something else is wanted; then, as lists may come faster than looks
     // end, those that have been due for longest.
-    const bool asks_for_same = watched.model.selection == model.selection;
+    const bool asks_for_same = AsksForSame(watched.model, model);
     watched.due = asks_for_same ? std::min(watched.due, now) : SteadyTime();
     watched.location = *ParseS3Path(model.base_path);
     watched.model = std::move(model);
@@ -236,21 +241,34 @@ void ObjectStoreSource::TakeFound(Watched& watched, StatusOr<FoundVersions> foun
   const bool is_empty = found->wanted.empty();
   const bool holds = is_empty && (!found->waiting.empty() ||
                                   (options_.keeps_last_versions && !watched.told.empty()));
-  Status status;
-  if (!found->waiting.empty()) {
-    watched.due = std::min(watched.due, now + options_.settle_time);
-    status = Error(StatusCode::kFailedPrecondition,
-                   "version {} in {} is not complete yet and waits: an object has changed lately",
-                   found->waiting.rbegin()->value, watched.model.base_path);
-  } else if (is_empty) {
-    status =
-        Error(StatusCode::kNotFound, "{} in {}: a version is a folder named by a number",
-              found->prefixes.empty() ? "there are no versions" : "none of the wanted versions is",
-              watched.model.base_path);
-  }
+  const Status status = StatusOf(watched, *found);
   if (!status.ok()) TellStatus(watched, status, generation);
   if (!holds) Tell(watched, *found, generation);
   if (status.ok()) TellStatus(watched, status, generation);
+}
+
+Status ObjectStoreSource::StatusOf(Watched& watched, const FoundVersions& found) const {
+  const std::string& base_path = watched.model.base_path;
+  bool may_change = false;
+  for (const core::VersionNumber version : found.waiting)
+    may_change |= watched.seen.at(version).missing.empty();
+  if (may_change) watched.due = std::min(watched.due, Clock::Real().Now() + options_.settle_time);
+  if (!found.waiting.empty()) {
+    const core::VersionNumber highest = *found.waiting.rbegin();
+    const std::string& missing = watched.seen.at(highest).missing;
+    if (found.wanted.empty() && !missing.empty()) {
+      return Error(StatusCode::kNotFound,
+                   "there are no versions in {}: version {} is not complete: {}", base_path,
+                   highest.value, missing);
+    }
+    return Error(StatusCode::kFailedPrecondition,
+                 "version {} in {} is not complete yet and waits: {}", highest.value, base_path,
+                 missing.empty() ? "an object has changed lately" : missing);
+  }
+  if (!found.wanted.empty()) return OkStatus();
+  return Error(StatusCode::kNotFound, "{} in {}: a version is a folder named by a number",
+               found.prefixes.empty() ? "there are no versions" : "none of the wanted versions is",
+               base_path);
 }
 
 void ObjectStoreSource::NoteVersions(const std::string& model, const FoundVersions& found) {
@@ -264,14 +282,17 @@ void ObjectStoreSource::Tell(Watched& watched, const FoundVersions& found, uint6
     wanted[version] = watched.seen.at(version).revision;
   }
   watched.has_looked = true;
-  if (watched.was_told && wanted == watched.told) return;
+  const bool is_same = wanted == watched.told && found.for_labels == watched.told_for_labels;
+  if (watched.was_told && is_same) return;
   watched.was_told = true;
   watched.told = std::move(wanted);
+  watched.told_for_labels = found.for_labels;
   KeepFolders();  // before anything is downloaded to them
   std::vector<core::AspiredVersion> versions;
   for (const auto& [version, revision] : watched.told) {
-    versions.push_back(
-        {version, MakeLoader(watched, version, found.prefixes.at(version)), revision});
+    versions.push_back({version, MakeLoader(watched, version, found.prefixes.at(version)), revision,
+                        found.for_labels.contains(version) ? core::VersionRole::kLabel
+                                                           : core::VersionRole::kMain});
   }
   target_->SetAspired(watched.model.name, std::move(versions), generation);
 }

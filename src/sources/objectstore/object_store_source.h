@@ -27,7 +27,8 @@ struct ObjectStoreModel {
   std::string name;
   std::string base_path;  // s3://bucket/path
   core::VersionSelection selection;
-  uint64_t generation = 0;  // of its configuration, told to the target; 0: none
+  uint64_t generation = 0;                      // of its configuration, told to the target; 0: none
+  std::set<core::VersionNumber> labelled = {};  // versions that are wanted, too, if they are there
 };
 
 struct ObjectStoreSourceOptions {
@@ -76,6 +77,7 @@ class ObjectStoreSource final : public core::Source {
     bool has_looked = false;  // and found out what there is
     bool was_told = false;
     std::map<core::VersionNumber, uint64_t> told;  // versions and their revisions
+    std::set<core::VersionNumber> told_for_labels;
     Status status;
     bool shall_tell_status = false;
     SteadyTime due;
@@ -99,6 +101,8 @@ class ObjectStoreSource final : public core::Source {
   // What was found for the configuration `generation`.
   void TakeFound(Watched& watched, StatusOr<FoundVersions> found, uint64_t generation)
       EXCLUDES(mutex_);
+  // Why some versions are not wanted yet, or none is.
+  Status StatusOf(Watched& watched, const FoundVersions& found) const;
   void NoteVersions(const std::string& model, const FoundVersions& found) EXCLUDES(mutex_);
   void Tell(Watched& watched, const FoundVersions& found, uint64_t generation) EXCLUDES(mutex_);
   StatusOr<std::unique_ptr<core::Loader>> MakeLoader(const Watched& watched,

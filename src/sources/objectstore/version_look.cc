@@ -8,6 +8,8 @@
 #include <string_view>
 #include <utility>
 
+#include "core/version_content.h"
+
 namespace penstock {
 namespace {
 
@@ -38,12 +40,19 @@ std::map<core::VersionNumber, std::string> VersionsOf(std::vector<std::string> f
   return versions;
 }
 
-// Takes in the objects of a version. True if they are complete.
-bool See(SeenVersion& seen, S3Listing listing, Duration settle_time) {
+std::string Missing(const std::vector<S3Object>& objects, const std::string& prefix) {
+  core::VersionContent content;
+  for (const S3Object& object : objects)
+    content.Add(std::string_view(object.key).substr(prefix.size()), object.size);
+  return content.Missing();
+}
+
+// Takes in the objects of a version, below `prefix`. True if they are complete.
+bool See(SeenVersion& seen, S3Listing listing, const std::string& prefix, Duration settle_time) {
   const SteadyTime now = Clock::Real().Now();
   const uint64_t revision = RevisionOf(listing.objects);
   if (seen.objects.empty() || revision != seen.revision) {
-    seen = {revision, now, false, std::move(listing.objects), OkStatus()};
+    seen = {revision, now, false, "", std::move(listing.objects), OkStatus()};
   }
   Duration age = now - seen.since;
   if (listing.now && !seen.objects.empty()) {
@@ -53,14 +62,17 @@ bool See(SeenVersion& seen, S3Listing listing, Duration settle_time) {
     }
     if (newest) age = std::max<Duration>(age, *listing.now - *newest - kTimeStep);
   }
-  seen.is_complete = seen.is_complete || age >= settle_time;
+  if (!seen.is_complete && age >= settle_time) {
+    seen.missing = Missing(seen.objects, prefix);
+    seen.is_complete = seen.missing.empty();
+  }
   return seen.is_complete;
 }
 
 // The same of a version whose objects are too many.
 bool See(SeenVersion& seen, Status problem) {
   const uint64_t revision = std::hash<std::string_view>()(MessageOf(problem));
-  seen = {revision, Clock::Real().Now(), true, {}, std::move(problem)};
+  seen = {revision, Clock::Real().Now(), true, "", {}, std::move(problem)};
   return true;
 }
 
@@ -82,16 +94,24 @@ StatusOr<FoundVersions> LookForVersions(const VersionLook& look, S3Client& clien
   std::set<core::VersionNumber> looked_at;
   // A version that is not complete gives its place to another one.
   while (true) {
-    found.wanted = core::SelectVersions(look.selection, there);
+    found.for_labels.clear();
+    const std::set<core::VersionNumber> main = core::SelectVersions(look.selection, there);
+    found.wanted = main;
+    for (const core::VersionNumber version : look.labelled) {
+      if (there.contains(version) && !main.contains(version)) {
+        found.wanted.insert(version);
+        found.for_labels.insert(version);
+      }
+    }
     const size_t waiting = found.waiting.size();
     for (const core::VersionNumber version : found.wanted) {
       if (!looked_at.insert(version).second) continue;
       auto objects = client.List(found.prefixes.at(version), /*stops_at_folders=*/false);
       const bool has_too_many = objects.status().code() == StatusCode::kResourceExhausted;
       if (!objects.ok() && !has_too_many) return objects.status();
-      const bool is_complete = has_too_many
-                                   ? See(seen[version], objects.status())
-                                   : See(seen[version], *std::move(objects), look.settle_time);
+      const bool is_complete = has_too_many ? See(seen[version], objects.status())
+                                            : See(seen[version], *std::move(objects),
+                                                  found.prefixes.at(version), look.settle_time);
       // One that was told stays, and is loaded anew if it could not be.
       if (is_complete || look.told.contains(version)) continue;
       found.waiting.insert(version);

@@ -21,6 +21,7 @@ struct SeenVersion {
   uint64_t revision = 0;  // another one for other keys, sizes, ETags or times
   SteadyTime since;
   bool is_complete = false;
+  std::string missing;  // what is missing in it though nothing changes any more; else empty
   std::vector<S3Object> objects;
   Status problem;  // there are too many of them to be listed: the version cannot be loaded
 };
@@ -30,7 +31,8 @@ using SeenVersions = std::map<core::VersionNumber, SeenVersion>;
 struct VersionLook {
   std::string prefix;  // below which the versions are
   core::VersionSelection selection;
-  std::set<core::VersionNumber> told;  // they stay wanted while they are there
+  std::set<core::VersionNumber> labelled;  // wanted, too, if they are there
+  std::set<core::VersionNumber> told;      // they stay wanted while they are there
   // A version is complete when no object of it has changed for this time.
   Duration settle_time;
 };
@@ -38,6 +40,7 @@ struct VersionLook {
 struct FoundVersions {
   std::map<core::VersionNumber, std::string> prefixes;  // of all versions
   std::set<core::VersionNumber> wanted;                 // and complete
+  std::set<core::VersionNumber> for_labels;             // those that are wanted only for that
   std::set<core::VersionNumber> waiting;                // not complete
   std::set<core::VersionNumber> Numbers() const;        // of all versions
 };
