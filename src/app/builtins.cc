@@ -17,11 +17,11 @@ StatusOr<std::vector<std::unique_ptr<Frontend>>> MakeFrontends(const Foundations
   ASSIGN_OR_RETURN(std::vector<std::string> metrics_paths, MetricsPaths(with.settings));
   ASSIGN_OR_RETURN(core::ReadinessRule readiness, MakeReadinessRule(with.settings));
   std::vector<std::unique_ptr<Frontend>> frontends;
-  frontends.push_back(
-      std::make_unique<tfs::TfsGrpc>(MakePredictOptions(with.settings), with.engine, with.metrics,
-                                     [&reloader = with.reloader](tfs::ReloadRequest request) {
-                                       reloader.Submit(std::move(request));
-                                     }));
+  frontends.push_back(std::make_unique<tfs::TfsGrpc>(
+      MakePredictOptions(with.settings), with.engine, with.metrics, MakeReloadAccess(with.settings),
+      [&reloader = with.reloader](tfs::ReloadRequest request) {
+        reloader.Submit(std::move(request));
+      }));
   frontends.push_back(std::make_unique<tfs_rest::RestFrontend>(MakeRestOptions(with.settings),
                                                                with.engine, with.metrics));
   frontends.push_back(

@@ -319,7 +319,9 @@ std::set<std::string> ModelReloader::OnTheirWay(std::set<std::string> models) co
 }
 
 Status ModelReloader::WriteState() const {
-  return settings_.state_file.empty() ? OkStatus() : overrides_.Write(settings_.state_file);
+  // A server that takes no changes from operators leaves the file to one that does.
+  if (settings_.state_file.empty() || settings_.admin_api != "full") return OkStatus();
+  return overrides_.Write(settings_.state_file);
 }
 
 void ModelReloader::RunThread() {

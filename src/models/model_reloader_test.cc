@@ -177,6 +177,7 @@ class ModelReloaderTest : public testing::Test {
   Settings settings_ = [this] {
     Settings settings;
     settings.state_file = folder_ / "state";
+    settings.admin_api = "full";
     settings.version_settle_ms = 0;
     return settings;
   }();
@@ -265,6 +266,16 @@ TEST_F(ModelReloaderTest, WhatCannotBeHadIsTakenBackAndChangesOfOthersStay) {
     EXPECT_EQ(kept.PinOf("m"), std::nullopt);
     EXPECT_EQ(kept.Over({Configured()})->size(), 2U);
   }
+}
+
+TEST_F(ModelReloaderTest, AServerThatTakesNoChangesLeavesTheStateFileAsItIs) {
+  ASSERT_EQ(Submit(Kind::kPut, "added").Get(), OkStatus());
+  settings_.admin_api = "read";
+  EXPECT_EQ(SubmitList({Configured()}).Get(), OkStatus());
+  EXPECT_FALSE(reloader_.Places().contains("added"));
+  ModelOverrides kept;
+  ASSERT_EQ(kept.Read(settings_.state_file), OkStatus());
+  EXPECT_EQ(kept.Over({Configured()})->size(), 2U);
 }
 
 TEST_F(ModelReloaderTest, AVersionThatWasMendedCanBePinned) {

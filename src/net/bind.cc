@@ -76,12 +76,6 @@ bool HasIpv6() {
   return bind(socket.get(), reinterpret_cast<const sockaddr*>(&any), sizeof any) == 0;
 }
 
-// True if a server answers at the unix socket.
-bool IsInUse(const sockaddr_un& address) {
-  const OwnedSocket probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  return connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
-}
-
 StatusOr<BoundSocket> BindUnix(const std::string& path) {
   sockaddr_un address = {};
   address.sun_family = AF_UNIX;
@@ -92,19 +86,29 @@ StatusOr<BoundSocket> BindUnix(const std::string& path) {
   struct stat info = {};
   if (lstat(path.c_str(), &info) == 0) {
     if (!S_ISSOCK(info.st_mode)) return InvalidArgument("{} exists and is not a socket", path);
-    if (IsInUse(address)) return SystemError(EADDRINUSE, path);
-    unlink(path.c_str());  // left behind by a server that was killed
+    // Of a server that was killed, or of one that this one takes the place of: that one keeps its
+    // connections, and gets no new ones.
+    unlink(path.c_str());
   }
   OwnedSocket socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
     return SystemError(errno, path);
-  return BoundSocket{std::move(socket), 0};
+  lstat(path.c_str(), &info);
+  return BoundSocket{std::move(socket), 0, info.st_ino};
 }
 
 }  // namespace
 
 OwnedSocket::~OwnedSocket() {
   if (socket_ >= 0) close(socket_);
+}
+
+bool IsLoopback(const std::string& address) {
+  in6_addr v6 = {};
+  if (inet_pton(AF_INET6, address.c_str(), &v6) == 1)
+    return IN6_IS_ADDR_LOOPBACK(&v6) || (IN6_IS_ADDR_V4MAPPED(&v6) && v6.s6_addr[12] == 127);
+  in_addr v4 = {};
+  return inet_pton(AF_INET, address.c_str(), &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127;
 }
 
 StatusOr<BoundSocket> Bind(const ListenOptions& options) {

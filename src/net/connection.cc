@@ -35,14 +35,15 @@ using boost::system::error_code;
 
 }  // namespace
 
-Connection::Connection(EventLoop& loop, int socket, bool is_tls, std::string peer)
+Connection::Connection(EventLoop& loop, int socket, const Endpoint& endpoint, std::string peer)
     : loop_(loop),
       // Asio does not look at the family of a socket that exists already.
       socket_(loop.io(), boost::asio::generic::stream_protocol(AF_UNSPEC, 0), socket),
+      endpoint_(endpoint),
       peer_(std::move(peer)) {
   error_code ignored;
   socket_.native_non_blocking(true, ignored);
-  if (is_tls) tls_ = loop.tls()->NewFilter();
+  if (endpoint.is_tls) tls_ = loop.tls()->NewFilter();
 }
 
 Connection::~Connection() {

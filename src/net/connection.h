@@ -17,7 +17,7 @@ class TlsFilter;
 // Owned by loop.
 class Connection final : public SessionHost, private FlushTarget {
  public:
-  Connection(EventLoop& loop, int socket, bool is_tls, std::string peer);
+  Connection(EventLoop& loop, int socket, const Endpoint& endpoint, std::string peer);
   ~Connection() override;
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -39,7 +39,7 @@ class Connection final : public SessionHost, private FlushTarget {
   Loop& loop() override { return loop_.loop(); }
   ServerState& server() override { return loop_.loop().server(); }
   std::string_view peer() const override { return peer_; }
-  bool is_tls() const override { return tls_ != nullptr; }
+  const Endpoint& endpoint() const override { return endpoint_; }
 
  private:
   // How a read went.
@@ -72,6 +72,7 @@ class Connection final : public SessionHost, private FlushTarget {
 
   EventLoop& loop_;
   boost::asio::generic::stream_protocol::socket socket_;
+  const Endpoint& endpoint_;
   const std::string peer_;
   std::unique_ptr<TlsFilter> tls_;
   std::unique_ptr<Session> session_;

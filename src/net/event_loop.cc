@@ -78,9 +78,9 @@ void EventLoop::ReserveRecords() {
   }
 }
 
-void EventLoop::Adopt(int socket, bool is_tls, std::string peer) {
+void EventLoop::Adopt(int socket, const Endpoint& endpoint, std::string peer) {
   if (connections_.size() >= records_) ReserveRecords();
-  auto connection = std::make_unique<Connection>(*this, socket, is_tls, std::move(peer));
+  auto connection = std::make_unique<Connection>(*this, socket, endpoint, std::move(peer));
   connection->set_index(connections_.size());
   Connection& added = *connection;
   connections_.push_back(std::move(connection));

@@ -37,8 +37,8 @@ class EventLoop final {
   void Stop();
   // Has the loop run `task`; false if it has ended. Thread-safe.
   bool Post(Loop::Task task) { return loop_->Post(std::move(task)); }
-  // Serves an accepted socket, which it owns from now on.
-  void Adopt(int socket, bool is_tls, std::string peer);
+  // Serves an accepted socket, which it owns from now on. `endpoint` outlives the calls.
+  void Adopt(int socket, const Endpoint& endpoint, std::string peer);
   // Connections that are open or on their way. Thread-safe.
   int connection_count() const { return connection_count_.load(std::memory_order_relaxed); }
   // To be called before Adopt is posted. Thread-safe.

@@ -142,6 +142,9 @@ void GrpcCallImpl::OnHead(const GrpcRoute* route, const GrpcHeadFields& fields) 
   start_ = stream_->session().now();
   if (route == nullptr)
     return Fail(Error(StatusCode::kUnimplemented, "this server has no method {}", head_.path));
+  if (const std::string_view refusal = head_.endpoint->grpc_refusal;
+      !refusal.empty() && !route->on_every_port)
+    return Fail(Error(StatusCode::kUnimplemented, "{}", refusal));
   if (!ReadHeadFields(fields)) return;
   if (!AdmitRequest()) return;
   if (deadline_ != kNoDeadline) loop_->timers().Arm(*this, deadline_);

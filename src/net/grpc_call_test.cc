@@ -128,6 +128,18 @@ TEST_F(GrpcCallTest, UnknownMethodIsUnimplemented) {
   EXPECT_NE(answer.Field("grpc-message").find("/t.T/Nope"), std::string::npos);
 }
 
+TEST_F(GrpcCallTest, APortThatRefusesGrpcAnswersOnlyRoutesOfEveryPort) {
+  router_.AddGrpc({.method = "/t.T/Everywhere",
+                   .handler = [](GrpcCallRef call) { call->Respond(ByteChain(call->message())); },
+                   .on_every_port = true});
+  Start();
+  server_->host.where.grpc_refusal = "ask the other port";
+  const FakeAnswer& refused = client_->answer(client_->Call("/t.T/Echo", "x"));
+  EXPECT_EQ(refused.grpc_status(), 12);
+  EXPECT_EQ(refused.Field("grpc-message"), "ask the other port");
+  EXPECT_EQ(client_->answer(client_->Call("/t.T/Everywhere", "x")).grpc_status(), 0);
+}
+
 TEST_F(GrpcCallTest, OtherContentTypeOnAGrpcMethodIs415) {
   Start();
   FakeFields fields = {{":method", "POST"},

@@ -23,6 +23,17 @@ std::string_view FindHeader(std::span<const Header> headers, std::string_view na
 
 enum class Protocol { kHttp1, kHttp2 };
 
+// What is known of a listening socket. Immutable; alive as long as the calls that came through it.
+struct Endpoint {
+  bool is_tls = false;
+  bool demands_client_certificate = false;
+  // A unix socket, or an address of the loopback interface. This says where the server listens, and
+  // not where the client is: behind a proxy on this host every client has a loopback address.
+  bool is_local = false;
+  std::string_view grpc_refusal = {};  // see ListenOptions
+};
+inline constexpr Endpoint kUnknownEndpoint{};
+
 // A request without its body. Immutable; alive as long as the call.
 struct RequestHead {
   std::string_view method;  // as "POST"
@@ -31,7 +42,7 @@ struct RequestHead {
   std::string_view authority;       // Host or :authority
   std::span<const Header> headers;  // without pseudo-headers
   Protocol protocol = Protocol::kHttp1;
-  bool is_tls = false;
+  const Endpoint* endpoint = &kUnknownEndpoint;  // never null
   std::string_view peer;  // the client's address, as "127.0.0.1:40122" or "unix"
 };
 

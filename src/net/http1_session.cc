@@ -220,7 +220,7 @@ void Http1Session::BeginRequest() {
   sent_continue_ = false;
   RequestHead& head = call_->mutable_head();
   parser_.FillHead(head);
-  head.is_tls = host_.is_tls();
+  head.endpoint = &host_.endpoint();
   head.peer = host_.peer();
 
   const bool is_chunked = parser_.is_chunked();

@@ -159,7 +159,7 @@ void Http2Stream::FillHead() {
   head.authority =
       View(fields_.Has(FieldKind::kAuthority) ? FieldKind::kAuthority : FieldKind::kHost);
   head.protocol = Protocol::kHttp2;
-  head.is_tls = session_->host().is_tls();
+  head.endpoint = &session_->host().endpoint();
   head.peer = storage.View(peer_at, peer.size());
 }
 

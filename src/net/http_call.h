@@ -95,7 +95,7 @@ class HeadStorage final {
 class HttpCallImpl final : public HttpCall, private WheelTimer {
  public:
   // Filled in by the session before OnHead: method, path, query, authority, headers, protocol,
-  // is_tls, peer.
+  // endpoint, peer.
   HeadStorage& head_storage() { return head_storage_; }
   RequestHead& mutable_head() { return head_; }
 

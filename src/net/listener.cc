@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -40,16 +41,23 @@ std::string PeerName(const sockaddr_storage& address) {
 
 }  // namespace
 
-Listener::Listener(BoundSocket bound, const ListenOptions& options,
+Listener::Listener(BoundSocket bound, const ListenOptions& options, const Endpoint& endpoint,
                    std::span<const std::unique_ptr<EventLoop>> loops, ServerState& server)
     : options_(options),
+      endpoint_(endpoint),
+      file_(bound.file),
       loops_(loops),
       server_(server),
       socket_(loops[0]->io(), bound.socket.Release()),
       retry_(loops[0]->io()) {}
 
-Listener::~Listener() {
-  if (!options_.unix_path.empty()) unlink(options_.unix_path.c_str());
+Listener::~Listener() { RemoveFile(); }
+
+// Unless a later server has taken the path over.
+void Listener::RemoveFile() const {
+  struct stat info = {};
+  if (options_.unix_path.empty() || lstat(options_.unix_path.c_str(), &info) != 0) return;
+  if (info.st_ino == file_) unlink(options_.unix_path.c_str());
 }
 
 void Listener::Start() {
@@ -103,8 +111,8 @@ void Listener::HandOver(OwnedSocket socket, std::string peer) {
   ++next_loop_;
   best->CountConnection();
   best->Post(
-      [best, socket = std::move(socket), is_tls = options_.tls, peer = std::move(peer)]() mutable {
-        best->Adopt(socket.Release(), is_tls, std::move(peer));
+      [best, socket = std::move(socket), &endpoint = endpoint_, peer = std::move(peer)]() mutable {
+        best->Adopt(socket.Release(), endpoint, std::move(peer));
       });
 }
 

@@ -2,6 +2,8 @@
 // Sockets that wait for connections, and hand each to the loop that has the fewest.
 #pragma once
 
+#include <sys/types.h>
+
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <memory>
@@ -39,9 +41,13 @@ class OwnedSocket final {
 struct BoundSocket {
   OwnedSocket socket;
   int port = 0;  // 0 for unix sockets
+  // The file of a unix socket. No other file gets the number while the socket is open.
+  ino_t file = 0;
 };
 
-// Errors: UNAVAILABLE (address in use), INVALID_ARGUMENT (no such address), with the address.
+// Replaces the unix socket of an earlier server, also of one that still runs, as gRPC servers do.
+// Errors: UNAVAILABLE (address in use), INVALID_ARGUMENT (no such address, a path that is no
+// socket), with the address.
 StatusOr<BoundSocket> Bind(const ListenOptions& options);
 // Clients can connect to the bound socket from now on. Errors as for Bind: on Linux another process
 // may have bound the same port, and listened first.
@@ -50,8 +56,8 @@ Status Listen(int socket, const ListenOptions& options);
 // Accepts. Owned by its loop; destroyed on the loop or after it has ended.
 class Listener final {
  public:
-  // Accepts on `loops[0]`, for all of `loops`, which outlive it.
-  Listener(BoundSocket bound, const ListenOptions& options,
+  // Accepts on `loops[0]`, for all of `loops`, which outlive it. `endpoint` outlives the calls.
+  Listener(BoundSocket bound, const ListenOptions& options, const Endpoint& endpoint,
            std::span<const std::unique_ptr<EventLoop>> loops, ServerState& server);
   ~Listener();
   Listener(const Listener&) = delete;
@@ -67,7 +73,11 @@ class Listener final {
   bool AcceptOne();
   void HandOver(OwnedSocket socket, std::string peer);
 
+  void RemoveFile() const;
+
   const ListenOptions options_;
+  const Endpoint& endpoint_;
+  const ino_t file_;
   const std::span<const std::unique_ptr<EventLoop>> loops_;
   ServerState& server_;
   boost::asio::posix::stream_descriptor socket_;

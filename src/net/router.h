@@ -33,6 +33,7 @@ struct GrpcRoute {
                           // send gzip
   bool counts_as_request =
       true;  // false for probes: no request limit; streams end when the server drains
+  bool on_every_port = false;  // also on those that refuse other gRPC calls
 };
 
 struct HttpRoute {

@@ -37,8 +37,8 @@ struct Server::Impl {
 void Server::Impl::AddListeners(std::vector<BoundSocket> bound) {
   for (size_t i = 0; i < bound.size(); ++i) {
     ports.push_back(bound[i].port);
-    listeners.push_back(
-        std::make_unique<Listener>(std::move(bound[i]), state->options.listen[i], loops, *state));
+    listeners.push_back(std::make_unique<Listener>(std::move(bound[i]), state->options.listen[i],
+                                                   state->endpoints[i], loops, *state));
   }
 }
 

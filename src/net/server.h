@@ -39,7 +39,12 @@ struct ListenOptions {
   std::string unix_path = {};
   bool tls = false;
   std::string asked_by = {};  // the setting, for messages
+  // Not empty: gRPC calls are refused with this sentence, but for those of routes that are
+  // `on_every_port`.
+  std::string grpc_refusal = {};
 };
+// True if no other host reaches the IP address.
+bool IsLoopback(const std::string& address);
 
 struct ServerOptions {
   std::vector<ListenOptions> listen;

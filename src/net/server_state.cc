@@ -21,6 +21,18 @@ Counter& LimitCounter(MetricsRegistry& registry, const char* limit) {
                              {{"limit", limit}});
 }
 
+std::vector<Endpoint> EndpointsOf(const ServerOptions& options) {
+  std::vector<Endpoint> endpoints;
+  for (const ListenOptions& listen : options.listen) {
+    endpoints.push_back(
+        {.is_tls = listen.tls,
+         .demands_client_certificate = listen.tls && options.tls.require_client_certificate,
+         .is_local = !listen.unix_path.empty() || IsLoopback(listen.address),
+         .grpc_refusal = listen.grpc_refusal});
+  }
+  return endpoints;
+}
+
 }  // namespace
 
 NetMetrics::NetMetrics(MetricsRegistry& registry)
@@ -46,6 +58,7 @@ NetMetrics::NetMetrics(MetricsRegistry& registry)
 ServerState::ServerState(ServerOptions server_options, const Router& routes,
                          MetricsRegistry& registry, const Clock& time)
     : options(std::move(server_options)),
+      endpoints(EndpointsOf(options)),
       router(routes),
       clock(time),
       metrics(registry),

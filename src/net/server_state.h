@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <memory>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/metrics.h"
@@ -49,6 +50,7 @@ class ServerState final {
   ~ServerState();
 
   const ServerOptions options;
+  const std::vector<Endpoint> endpoints;  // of options.listen, in that order
   const Router& router;
   const Clock& clock;
   NetMetrics metrics;

@@ -42,7 +42,7 @@ class ServerTest : public testing::Test {
     router_.AddHttp({.path = "/peer", .handler = [](HttpCallRef call) {
                        HttpResponse response;
                        response.body.AppendCopy(
-                           fmt::format("{} {}", call->head().peer, call->head().is_tls));
+                           fmt::format("{} {}", call->head().peer, call->head().endpoint->is_tls));
                        call->Respond(std::move(response));
                      }});
     router_.AddHttp({.path = "/later", .handler = [this](HttpCallRef call) {
@@ -148,7 +148,7 @@ TEST_F(ServerTest, SaysWhyItCannotStart) {
   EXPECT_FALSE(Server::Start(other, router_, metrics_).ok());
 }
 
-TEST_F(ServerTest, TakesOverAStaleUnixSocketButNotALiveOne) {
+TEST_F(ServerTest, TakesOverTheUnixSocketOfAServerThatWasKilled) {
   const TestFolder folder;
   const std::string path = folder / "socket";
   sockaddr_un address = {};
@@ -159,8 +159,38 @@ TEST_F(ServerTest, TakesOverAStaleUnixSocketButNotALiveOne) {
   close(stale);
   options_.listen = {{.unix_path = path}};
   Start();
-  EXPECT_EQ(Server::Start(options_, router_, metrics_).status().code(), StatusCode::kUnavailable);
   EXPECT_THAT(SocketClient(path).Ask(Get("/peer")), HasSubstr("unix"));
+}
+
+TEST_F(ServerTest, TakesOverTheUnixSocketOfARunningServerWhichKeepsItsConnections) {
+  const TestFolder folder;
+  const std::string path = folder / "socket";
+  options_.listen = {{.unix_path = path}};
+  Start();
+  SocketClient old_client(path);
+  EXPECT_THAT(old_client.Ask(Get("/peer")), HasSubstr("unix"));
+
+  MetricsRegistry metrics;
+  auto second = Server::Start(options_, router_, metrics);
+  ASSERT_TRUE(second.ok()) << second.status();
+  EXPECT_THAT(SocketClient(path).Ask(Get("/peer")), HasSubstr("unix"));
+  EXPECT_THAT(metrics.Text(), HasSubstr("\npenstock_net_connections_total 1\n"));
+  EXPECT_THAT(old_client.Ask(Get("/peer")), HasSubstr("unix"));
+
+  // The first one ends, and leaves the path to the second one.
+  EXPECT_TRUE(server_->Drain());
+  server_.reset();
+  EXPECT_THAT(SocketClient(path).Ask(Get("/peer")), HasSubstr("unix"));
+  EXPECT_TRUE((*second)->Drain());
+  EXPECT_FALSE(std::filesystem::exists(path));
+}
+
+TEST(IsLoopbackTest, KnowsBothFamilies) {
+  for (const char* local : {"127.0.0.1", "127.8.9.1", "::1", "::ffff:127.0.0.1"})
+    EXPECT_TRUE(IsLoopback(local)) << local;
+  for (const char* open :
+       {"0.0.0.0", "::", "10.0.0.1", "128.0.0.1", "::ffff:10.0.0.1", "fe80::1", ""})
+    EXPECT_FALSE(IsLoopback(open)) << open;
 }
 
 TEST_F(ServerTest, EchoesAHundredMegabytes) {

@@ -10,6 +10,7 @@
 
 #include "base/buffer.h"
 #include "base/clock.h"
+#include "net/headers.h"
 #include "net/server.h"
 
 namespace penstock::net {
@@ -31,7 +32,8 @@ class SessionHost {
   virtual Loop& loop() = 0;
   virtual ServerState& server() = 0;
   virtual std::string_view peer() const = 0;
-  virtual bool is_tls() const = 0;
+  // Outlives the calls.
+  virtual const Endpoint& endpoint() const = 0;
 };
 
 // Owned by its connection; every call on the loop's thread. It is destroyed when the connection is

@@ -31,11 +31,12 @@ class FakeSessionHost final : public SessionHost {
   Loop& loop() override { return loop_; }
   ServerState& server() override { return server_; }
   std::string_view peer() const override { return "127.0.0.1:1"; }
-  bool is_tls() const override { return false; }
+  const Endpoint& endpoint() const override { return where; }
 
   bool wants_flush = false;
   bool is_paused = false;
   bool wants_close = false;
+  Endpoint where;
 
  private:
   Loop& loop_;

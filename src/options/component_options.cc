@@ -34,6 +34,15 @@ bool HasRestPort(const Settings& settings) {
          (settings.rest_api_port != settings.port || settings.port < 0);
 }
 
+// Why --rest_api_port refuses gRPC calls; empty: it answers them.
+std::string GrpcRefusal(const Settings& settings, bool is_less_safe) {
+  if (settings.grpc_on_rest_port == "off")
+    return "--grpc_on_rest_port=off: ask the gRPC port of this server";
+  if (settings.grpc_on_rest_port == "on" || !is_less_safe) return {};
+  return "this port has no TLS, and the gRPC port has: ask that one, or start the server with "
+         "--grpc_on_rest_port=on";
+}
+
 StatusOr<net::TlsOptions> MakeTlsOptions(const Settings& settings) {
   net::TlsOptions tls;
   tls.certificate_file = settings.tls_certificate_file;
@@ -71,9 +80,12 @@ StatusOr<net::ServerOptions> NetOptions(const Settings& settings) {
   const bool tls_everywhere = !options.tls.certificate_file.empty();
   if (settings.port != 0)
     options.listen.push_back(Listen(settings, "port", settings.port, options.tls.enabled()));
-  if (HasRestPort(settings))
+  if (HasRestPort(settings)) {
     options.listen.push_back(
         Listen(settings, "rest_api_port", settings.rest_api_port, tls_everywhere));
+    const bool is_less_safe = options.tls.enabled() && !tls_everywhere;
+    options.listen.back().grpc_refusal = GrpcRefusal(settings, is_less_safe);
+  }
   if (!settings.grpc_socket_path.empty()) {
     net::ListenOptions listen;
     listen.asked_by = "--grpc_socket_path";
@@ -149,6 +161,11 @@ InlineOptions MakeInlineOptions(const Settings& settings) {
 AdminAccess MakeAdminAccess(const Settings& settings) {
   if (settings.admin_api == "off") return AdminAccess::kOff;
   return settings.admin_api == "full" ? AdminAccess::kFull : AdminAccess::kRead;
+}
+
+tfs::ReloadAccess MakeReloadAccess(const Settings& settings) {
+  if (settings.reload_rpc == "off") return tfs::ReloadAccess::kNone;
+  return settings.reload_rpc == "on" ? tfs::ReloadAccess::kAll : tfs::ReloadAccess::kProtected;
 }
 
 StatusOr<core::ReadinessRule> MakeReadinessRule(const Settings& settings) {

@@ -10,6 +10,7 @@
 #include "core/manager.h"
 #include "frontends/admin/model_admin.h"
 #include "frontends/tfs_grpc/predict_call.h"
+#include "frontends/tfs_grpc/reload.h"
 #include "frontends/tfs_rest/rest_frontend.h"
 #include "infer/engine.h"
 #include "infer/run_times.h"
@@ -39,6 +40,7 @@ net::ServerOptions HealthNetOptions(const Settings& settings);
 EngineOptions MakeEngineOptions(const Settings& settings);
 InlineOptions MakeInlineOptions(const Settings& settings);
 AdminAccess MakeAdminAccess(const Settings& settings);
+tfs::ReloadAccess MakeReloadAccess(const Settings& settings);
 // INVALID_ARGUMENT if --ready_when is not understood.
 StatusOr<core::ReadinessRule> MakeReadinessRule(const Settings& settings);
 core::ManagerOptions MakeManagerOptions(const Settings& settings);

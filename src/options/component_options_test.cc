@@ -147,6 +147,34 @@ TEST_F(ComponentOptionsTest, SslConfigFileCoversGrpcOnlyAsInTensorFlowServing) {
   EXPECT_TRUE(options->tls.require_client_certificate);
 }
 
+TEST_F(ComponentOptionsTest, TheRestPortServesGrpcUnlessOnlyTheOtherPortHasTls) {
+  const auto refusals = [&] {
+    const auto options = NetOptions(settings_);
+    return std::pair(options->listen[0].grpc_refusal, options->listen[1].grpc_refusal);
+  };
+  EXPECT_EQ(refusals().second, "");
+  settings_.grpc_on_rest_port = "off";
+  EXPECT_THAT(refusals().second, HasSubstr("--grpc_on_rest_port=off"));
+  settings_.grpc_on_rest_port = "auto";
+  settings_.ssl_config_file = folder_.Write("file", "server_key: 'K' server_cert: 'C'");
+  EXPECT_THAT(refusals().second, HasSubstr("--grpc_on_rest_port=on"));
+  EXPECT_EQ(refusals().first, "");
+  settings_.grpc_on_rest_port = "on";
+  EXPECT_EQ(refusals().second, "");
+  settings_.grpc_on_rest_port = "auto";
+  settings_.ssl_config_file = {};
+  settings_.tls_certificate_file = settings_.tls_key_file = "f";
+  EXPECT_EQ(refusals().second, "");
+}
+
+TEST_F(ComponentOptionsTest, ReloadAccessIsThatOfTheFlag) {
+  EXPECT_EQ(MakeReloadAccess(settings_), tfs::ReloadAccess::kProtected);
+  settings_.reload_rpc = "on";
+  EXPECT_EQ(MakeReloadAccess(settings_), tfs::ReloadAccess::kAll);
+  settings_.reload_rpc = "off";
+  EXPECT_EQ(MakeReloadAccess(settings_), tfs::ReloadAccess::kNone);
+}
+
 TEST_F(ComponentOptionsTest, FilesThatCannotBeRead) {
   settings_.ssl_config_file = folder_ / "none";
   EXPECT_THAT(std::string(MessageOf(NetOptions(settings_).status())),

@@ -10,6 +10,7 @@ namespace {
 constexpr std::array<std::string_view, 3> kAdminAccess = {"off", "read", "full"};
 constexpr std::array<std::string_view, 2> kListenTimes = {"at_start", "after_load"};
 constexpr std::array<std::string_view, 2> kCompat = {"none", kTfsProgram};
+constexpr std::array<std::string_view, 3> kAutoOnOff = {"auto", "on", "off"};
 constexpr std::array<std::string_view, 5> kLogLevels = {"debug", "info", "warning", "error", "off"};
 constexpr std::array<std::string_view, 2> kLogFormats = {"text", "json"};
 
@@ -62,6 +63,11 @@ const OptionRow kRows[] = {
      "What /admin/v1/models allows: 'off' nothing, 'read' to look at the models, 'full' to add, "
      "remove, load, unload, label and pin them.",
      "", 0, 0, kAdminAccess},
+    {kModels, "reload_rpc", &Settings::reload_rpc,
+     "Where HandleReloadConfigRequest is answered: 'on' on every port, 'off' nowhere, 'auto' on "
+     "ports that demand client certificates, on loopback addresses and on unix sockets. It is the "
+     "address that the server listens at that counts, not the client's.",
+     "", 0, 0, kAutoOnOff},
     {kModels, "state_file", &Settings::state_file,
      "File that keeps what the admin API has changed, for the next start of the server; empty "
      "keeps "
@@ -136,8 +142,13 @@ const OptionRow kRows[] = {
      65535},
     {kListening, "rest_api_port", &Settings::rest_api_port,
      "A second port that takes the same as the first; 0 is none, -1 any free one.", "", -1, 65535},
+    {kListening, "grpc_on_rest_port", &Settings::grpc_on_rest_port,
+     "Whether rest_api_port answers gRPC calls, other than health checks and reflection: 'auto' "
+     "unless only the other port has TLS.",
+     "", 0, 0, kAutoOnOff},
     {kListening, "grpc_socket_path", &Settings::grpc_socket_path,
-     "Path of a unix socket that takes the same as the ports; empty is none."},
+     "Path of a unix socket that takes the same as the ports; empty is none. The socket of an "
+     "earlier server is taken over, also if that one still runs."},
     {kListening, "address", &Settings::address,
      "IP address to listen at; :: takes IPv6 and IPv4 from everywhere."},
     {kListening, "health_port", &Settings::health_port,

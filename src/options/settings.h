@@ -19,6 +19,7 @@ struct Settings {
   int64_t model_config_file_poll_wait_seconds = 0;
   int64_t reload_timeout_seconds = 120;
   std::string admin_api = "read";
+  std::string reload_rpc = "auto";
   std::string state_file;
   int64_t file_system_poll_wait_seconds = 1;
   int64_t version_settle_ms = 1000;
@@ -45,6 +46,7 @@ struct Settings {
   // Listening
   int64_t port = 8500;
   int64_t rest_api_port = 8501;
+  std::string grpc_on_rest_port = "auto";
   std::string grpc_socket_path;
   std::string address = "::";
   int64_t health_port = 0;

@@ -11,9 +11,11 @@ import grpc
 import numpy as np
 import pytest
 from google.protobuf import text_format
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import model_management_pb2, model_service_pb2_grpc
 
 from clients import Client, error_of
+from net_fixtures import make_certificate
 from penstock_server import PASSING_SLOWNESS, SLOWNESS, config_text, eventually
 
 HALF, SAME = 'builtin:half_plus_two', 'builtin:identity'
@@ -51,6 +53,36 @@ def reload(server, models, seconds=60 * SLOWNESS):
             return error
         assert response.status.error_code == 0
         return None
+
+
+def test_a_port_that_is_open_to_other_hosts_takes_no_reload(start):
+    server = start({'half': HALF}, flags=['--address=0.0.0.0'])
+    error = reload(server, {'same': SAME})
+    assert error.code() == grpc.StatusCode.PERMISSION_DENIED and '--reload_rpc=on' in error.details()
+    missing = reload(server, {'secret': '/etc/shadow'})
+    assert missing.details() == error.details()
+    assert answers(server, 'half')
+
+
+def test_reload_rpc_on_takes_reloads_on_every_port(start):
+    server = start({'half': HALF}, flags=['--address=0.0.0.0', '--reload_rpc=on'])
+    assert reload(server, {'same': SAME}) is None
+    assert not answers(server, 'half')
+
+
+def test_the_rest_port_takes_no_grpc_where_only_the_other_port_has_tls(start, tmp_path):
+    certificate, key = tmp_path / 'cert.pem', tmp_path / 'key.pem'
+    make_certificate(certificate, key)
+    ssl = tmp_path / 'ssl.config'
+    ssl.write_text(f'server_key: {json.dumps(key.read_text())} server_cert: {json.dumps(certificate.read_text())}')
+    server = start({'half': HALF}, flags=[f'--ssl_config_file={ssl}'])
+    server.port = server.rest_port
+    error = reload(server, {'same': SAME})
+    assert error.code() == grpc.StatusCode.UNIMPLEMENTED and '--grpc_on_rest_port=on' in error.details()
+    with grpc.insecure_channel(server.address) as channel:
+        check = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=30)
+        assert check.status == health_pb2.HealthCheckResponse.SERVING
+    assert answers(server, 'half')
 
 
 def answers(server, model):

@@ -107,11 +107,13 @@ void HealthFrontend::RegisterProbes(net::Router& router) {
   // Probes are answered at the limit of requests and while the server drains.
   router.AddGrpc({.method = "/grpc.health.v1.Health/Check",
                   .handler = [this](net::GrpcCallRef call) { Check(std::move(call)); },
-                  .counts_as_request = false});
+                  .counts_as_request = false,
+                  .on_every_port = true});
   router.AddGrpc({.method = "/grpc.health.v1.Health/Watch",
                   .is_unary = false,
                   .handler = [this](net::GrpcCallRef call) { Watch(std::move(call)); },
-                  .counts_as_request = false});
+                  .counts_as_request = false,
+                  .on_every_port = true});
 }
 
 std::optional<bool> HealthFrontend::IsServing(std::string_view service) const {

@@ -144,7 +144,8 @@ void AddMethod(net::Router& router, std::string version) {
            [&router](net::GrpcCallRef call) {
              std::make_shared<Conversation<Request, Response>>(router, std::move(call))->Next();
            },
-       .counts_as_request = false});
+       .counts_as_request = false,
+       .on_every_port = true});
 }
 
 }  // namespace

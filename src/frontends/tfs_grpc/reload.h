@@ -23,6 +23,14 @@ struct ReloadRequest {
   absl::AnyInvocable<void(Status)> done;
 };
 
+// On which ports HandleReloadConfigRequest is answered. It names any path of the host, so whoever
+// may call it may replace every model.
+enum class ReloadAccess {
+  kNone,
+  kProtected,  // those that demand client certificates, loopback addresses, unix sockets
+  kAll,
+};
+
 // Takes a request and returns at once. Thread-safe.
 using ReloadFunction = std::function<void(ReloadRequest)>;
 

@@ -110,8 +110,25 @@ void GetModelMetadata(Engine& engine, const net::GrpcCallRef& call) {
   RespondMetadata(call, model);
 }
 
+// PERMISSION_DENIED if clients of this port may not replace the models.
+Status CheckReloadAccess(ReloadAccess access, const net::Endpoint& endpoint) {
+  if (access == ReloadAccess::kAll) return OkStatus();
+  if (access == ReloadAccess::kNone) {
+    return Error(StatusCode::kPermissionDenied,
+                 "HandleReloadConfigRequest is turned off by --reload_rpc=off");
+  }
+  if (endpoint.demands_client_certificate || endpoint.is_local) return OkStatus();
+  return Error(StatusCode::kPermissionDenied,
+               "HandleReloadConfigRequest is not allowed on this port: --reload_rpc=auto allows it "
+               "on ports that demand client certificates, on loopback addresses and on unix "
+               "sockets; start the server with --reload_rpc=on to allow it on every port");
+}
+
 // Answers when the models are there, or when it is clear that they will not be.
-void Reload(const ReloadFunction& reload, const net::GrpcCallRef& call) {
+void Reload(const ReloadFunction& reload, ReloadAccess access, const net::GrpcCallRef& call) {
+  // First, so that a client without the right learns nothing from the other errors.
+  if (const Status status = CheckReloadAccess(access, *call->head().endpoint); !status.ok())
+    return call->Finish(status);
   const std::string_view message = call->message().view();
   ReloadConfigRequest request;
   if (!request.ParseFromArray(message.data(), static_cast<int>(message.size()))) {
@@ -145,8 +162,11 @@ std::string MethodName(const google::protobuf::ServiceDescriptor& service, std::
 }  // namespace
 
 TfsGrpc::TfsGrpc(const PredictOptions& options, Engine& engine, MetricsRegistry& metrics,
-                 ReloadFunction reload)
-    : engine_(engine), predict_(options, engine, metrics), reload_(std::move(reload)) {}
+                 ReloadAccess reload_access, ReloadFunction reload)
+    : engine_(engine),
+      predict_(options, engine, metrics),
+      reload_access_(reload_access),
+      reload_(std::move(reload)) {}
 
 void TfsGrpc::Register(net::Router& router) {
   const auto& prediction = *tensorflow::serving::PredictionService::descriptor();
@@ -171,7 +191,7 @@ void TfsGrpc::Register(net::Router& router) {
 
   net::GrpcRoute reload;
   reload.method = MethodName(model, "HandleReloadConfigRequest");
-  reload.handler = [this](const net::GrpcCallRef& call) { Reload(reload_, call); };
+  reload.handler = [this](const net::GrpcCallRef& call) { Reload(reload_, reload_access_, call); };
   router.AddGrpc(std::move(reload));
 }
 

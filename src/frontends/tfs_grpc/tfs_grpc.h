@@ -18,7 +18,7 @@ namespace penstock::tfs {
 class TfsGrpc final : public Frontend {
  public:
   TfsGrpc(const PredictOptions& options, Engine& engine, MetricsRegistry& metrics,
-          ReloadFunction reload);
+          ReloadAccess reload_access, ReloadFunction reload);
 
   std::string_view name() const override { return "tfs_grpc"; }
   void Register(net::Router& router) override;
@@ -26,6 +26,7 @@ class TfsGrpc final : public Frontend {
  private:
   Engine& engine_;
   PredictService predict_;
+  const ReloadAccess reload_access_;
   const ReloadFunction reload_;
 };
 

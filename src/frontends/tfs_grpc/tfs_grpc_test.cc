@@ -41,7 +41,10 @@ struct Answer {
 // A call without a connection. One thread at a time.
 class FakeGrpcCall final : public net::GrpcCall {
  public:
-  FakeGrpcCall(const std::string& message, Answer& answer, SteadyTime deadline) : answer_(answer) {
+  FakeGrpcCall(const std::string& message, Answer& answer, SteadyTime deadline,
+               const net::Endpoint& endpoint)
+      : answer_(answer) {
+    head_.endpoint = &endpoint;
     message_ = WholeSlice(CopyToBuffer(message));
     deadline_ = deadline;
   }
@@ -102,7 +105,7 @@ class TfsGrpcTest : public testing::Test {
               SteadyTime deadline = kNoDeadline) {
     Answer answer;
     router_.FindGrpc(method)->handler(
-        net::GrpcCallRef(new FakeGrpcCall(message, answer, deadline)));
+        net::GrpcCallRef(new FakeGrpcCall(message, answer, deadline, endpoint_)));
     EXPECT_EQ(answer.answers, 1);
     return answer;
   }
@@ -127,10 +130,12 @@ class TfsGrpcTest : public testing::Test {
   Engine engine_{{}, manager_, pool_};
   net::Router router_;
   std::vector<ReloadRequest> reloads_;
-  TfsGrpc frontend_{{}, engine_, registry_, [this](ReloadRequest request) {
-                      request.done(reload_status_);
-                      reloads_.push_back(std::move(request));
-                    }};
+  const ReloadFunction reload_ = [this](ReloadRequest request) {
+    request.done(reload_status_);
+    reloads_.push_back(std::move(request));
+  };
+  net::Endpoint endpoint_{.is_local = true};
+  TfsGrpc frontend_{{}, engine_, registry_, ReloadAccess::kProtected, reload_};
 };
 
 PredictRequest HalfRequest(float x) {
@@ -339,6 +344,34 @@ TEST_F(TfsGrpcTest, RefusesReloadsThatNameNoList) {
                 "ReloadConfigRequest: Illegal to list model m multiple times in config list"));
   EXPECT_EQ(Send(kReload, "\xff").status.code(), StatusCode::kInvalidArgument);
   EXPECT_TRUE(reloads_.empty());
+}
+
+TEST_F(TfsGrpcTest, ReloadsNeedAProtectedPortUnlessTheyAreAllowedOnAll) {
+  ReloadConfigRequest request;
+  request.mutable_config()->mutable_model_config_list();
+  const auto status_with = [&](ReloadAccess access, const net::Endpoint& endpoint) {
+    net::Router router;
+    TfsGrpc frontend({}, engine_, registry_, access, reload_);
+    frontend.Register(router);
+    Answer answer;
+    router.FindGrpc(kReload)->handler(net::GrpcCallRef(
+        new FakeGrpcCall(request.SerializeAsString(), answer, kNoDeadline, endpoint)));
+    return answer.status;
+  };
+  constexpr net::Endpoint kOpen, kTls{.is_tls = true};
+  constexpr net::Endpoint kKnown{.is_tls = true, .demands_client_certificate = true};
+  constexpr net::Endpoint kLocal{.is_local = true};
+  for (const net::Endpoint& endpoint : {kOpen, kTls}) {
+    const Status refused = status_with(ReloadAccess::kProtected, endpoint);
+    EXPECT_EQ(refused.code(), StatusCode::kPermissionDenied);
+    EXPECT_THAT(MessageOf(refused), HasSubstr("--reload_rpc=on"));
+  }
+  EXPECT_TRUE(reloads_.empty());
+  EXPECT_EQ(status_with(ReloadAccess::kProtected, kKnown), OkStatus());
+  EXPECT_EQ(status_with(ReloadAccess::kProtected, kLocal), OkStatus());
+  EXPECT_EQ(status_with(ReloadAccess::kAll, kOpen), OkStatus());
+  EXPECT_EQ(reloads_.size(), 3u);
+  EXPECT_THAT(MessageOf(status_with(ReloadAccess::kNone, kLocal)), HasSubstr("--reload_rpc=off"));
 }
 
 TEST_F(TfsGrpcTest, LeavesOtherMethodsUnregistered) {
