@@ -19,6 +19,11 @@ constexpr size_t kInflateStep = 64 * 1024;
 constexpr size_t kFirstGuess = 1024;  // for a body of unknown length
 constexpr size_t kGrowth = 8;         // so that copies add up to a seventh of the body
 
+// A body that announces more gets address space in steps: at most so many times what has come.
+// Clients may announce gigabytes and send a byte, and address space has an end, too.
+constexpr size_t kReservedAtOnce = 1 << 20;
+constexpr size_t kReserveFactor = 64;  // so that copies add up to a sixtieth of the body
+
 alignas(kBufferAlignment) constexpr std::byte kEmptyBody[kBufferSlack] = {};
 
 }  // namespace
@@ -64,7 +69,9 @@ std::span<std::byte> BodyReceiver::Target() {
   const auto rest = static_cast<size_t>(*options_.length) - size_;
   if (rest < kTargetBytesMin) return {};
   // Growing with what has come, so that a stalled body is not counted with what it might have sent.
-  const size_t size = std::min({rest, std::max(size_, kSmallBodyBytes), kTargetBytesMax});
+  const size_t room = buffer_->size() - start_ - size_;
+  if (room < kTargetBytesMin) return {};  // Append finds a bigger buffer
+  const size_t size = std::min({rest, room, std::max(size_, kSmallBodyBytes), kTargetBytesMax});
   if (!buffer_->Commit(start_ + size_ + size)) return {};
   return {buffer_->data() + start_ + size_, size};
 }
@@ -118,13 +125,20 @@ void BodyReceiver::Land(std::span<const std::byte> prefix) {
   if (size_ > 0 && start_ > 0) std::memmove(buffer_->data() + start_, buffer_->data(), size_);
 }
 
+size_t BodyReceiver::CapacityFor(size_t bytes) const {
+  if (!options_.length.has_value() || options_.gzip) {
+    return std::max(bytes, buffer_ == nullptr ? kFirstGuess : buffer_->size() * kGrowth);
+  }
+  size_t capacity = static_cast<size_t>(*options_.length) + kBufferAlignment;
+  while (capacity > kReservedAtOnce && capacity / kReserveFactor >= bytes + kBufferAlignment)
+    capacity /= kReserveFactor;
+  return capacity;
+}
+
 // Makes room for `bytes` more.
 Status BodyReceiver::Reserve(size_t bytes) {
   if (buffer_ == nullptr) {
-    const size_t capacity = options_.length.has_value() && !options_.gzip
-                                ? static_cast<size_t>(*options_.length) + kBufferAlignment
-                                : std::max(bytes, kFirstGuess);
-    buffer_ = NewBodyBuffer(loop_, capacity);
+    buffer_ = NewBodyBuffer(loop_, CapacityFor(bytes));
     if (buffer_ == nullptr) return OverBudget();
   }
   if (start_ + size_ + bytes > buffer_->size()) TRY(Grow(size_ + bytes));
@@ -133,10 +147,10 @@ Status BodyReceiver::Reserve(size_t bytes) {
 }
 
 Status BodyReceiver::Grow(size_t bytes) {
-  BodyBuffer* bigger = NewBodyBuffer(loop_, std::max(bytes, buffer_->size() * kGrowth));
+  BodyBuffer* bigger = NewBodyBuffer(loop_, CapacityFor(bytes));
   BufferRef bigger_owner(bigger);
-  if (bigger == nullptr || !bigger->Commit(bytes)) return OverBudget();
-  std::memcpy(bigger->data(), buffer_->data(), size_);
+  if (bigger == nullptr || !bigger->Commit(start_ + bytes)) return OverBudget();
+  std::memcpy(bigger->data(), buffer_->data(), start_ + size_);
   buffer_->Unref();
   buffer_ = bigger;
   bigger_owner.Release();

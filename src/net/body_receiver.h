@@ -54,6 +54,8 @@ class BodyReceiver final {
   [[nodiscard]] Status Store(std::span<const std::byte> bytes);
   [[nodiscard]] Status Reserve(size_t bytes);
   [[nodiscard]] Status Grow(size_t bytes);
+  // Of a buffer that is to hold `bytes` of the body, and is not too small to land it.
+  size_t CapacityFor(size_t bytes) const;
   void Land(std::span<const std::byte> prefix);
   // Errors, which are counted.
   Status OverBudget() const;

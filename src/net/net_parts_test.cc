@@ -4,13 +4,16 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <fstream>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "net/allowance.h"
 #include "net/body_buffer.h"
+#include "net/body_receiver.h"
 #include "net/content_coding.h"
 #include "net/gzip.h"
 #include "net/headers.h"
@@ -260,6 +263,52 @@ TEST_F(BodyBufferTest, StalledBodiesShareAMapping) {
       [](BodyBuffer* a, BodyBuffer* b) { return std::less<>()(a->data(), b->data()); });
   EXPECT_LT(MappingsBetween((*first)->data(), (*last)->data()), 50);
   for (BodyBuffer* buffer : stalled) buffer->Unref();
+}
+
+TEST_F(BodyBufferTest, AnnouncedBytesTakeLittleAddressSpaceUntilTheyCome) {
+  const auto mapped_bytes = [] {
+    size_t pages = 0;
+    std::ifstream("/proc/self/statm") >> pages;
+    return pages * 4096;
+  };
+  const size_t before = mapped_bytes();
+  std::vector<std::unique_ptr<BodyReceiver>> stalled;
+  for (int i = 0; i < 500; ++i) {
+    stalled.push_back(std::make_unique<BodyReceiver>(server_.loop()));
+    ASSERT_TRUE(stalled.back()->Start({.length = 2'000'000'000, .bytes_max = 1u << 31}).ok());
+    ASSERT_TRUE(stalled.back()->Append({std::array<std::byte, 1>()}).ok());
+  }
+  EXPECT_LT(mapped_bytes() - before, size_t{600} << 20);
+}
+
+TEST_F(BodyBufferTest, BodiesThatGrowInStepsComeWholeAndLanded) {
+  std::vector<std::byte> body(5'000'001);
+  for (size_t i = 0; i < body.size(); ++i) body[i] = static_cast<std::byte>(i * 7 + i / 251);
+  for (const size_t piece : {1000u, 16'384u, 1'000'000u}) {
+    BodyReceiver receiver(server_.loop());
+    ASSERT_TRUE(
+        receiver
+            .Start({.length = body.size(),
+                    .bytes_max = 1 << 30,
+                    .landing = [](std::span<const std::byte>, uint64_t) -> size_t { return 37; }})
+            .ok());
+    for (size_t at = 0; at < body.size();) {
+      size_t size = std::min(piece, body.size() - at);
+      std::span<std::byte> target = receiver.Target();
+      std::span<const std::byte> next = std::span<const std::byte>(body).subspan(at, size);
+      if (!target.empty()) {
+        size = std::min(size, target.size());
+        std::copy_n(next.begin(), size, target.begin());
+        next = target.first(size);
+      }
+      ASSERT_TRUE(receiver.Append(next).ok());
+      at += size;
+    }
+    const StatusOr<Slice> slice = receiver.Finish();
+    ASSERT_TRUE(slice.ok());
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(slice->data + 37) % kBufferAlignment, 0u);
+    EXPECT_TRUE(std::equal(body.begin(), body.end(), slice->data, slice->data + slice->size));
+  }
 }
 
 TEST_F(BodyBufferTest, PoolsShrink) {
