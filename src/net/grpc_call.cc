@@ -146,7 +146,7 @@ void GrpcCallImpl::OnHead(const GrpcRoute* route, const GrpcHeadFields& fields) 
       !refusal.empty() && !route->on_every_port)
     return Fail(Error(StatusCode::kUnimplemented, "{}", refusal));
   if (!ReadHeadFields(fields)) return;
-  if (!AdmitRequest()) return;
+  if (!(route->is_unary ? AdmitBody() : AdmitRequest())) return;
   if (deadline_ != kNoDeadline) loop_->timers().Arm(*this, deadline_);
   if (!route->is_unary) StartHandler();
 }
@@ -176,14 +176,32 @@ bool GrpcCallImpl::ReadHeadFields(const GrpcHeadFields& fields) {
   return true;
 }
 
+// The head of a unary call has come.
+bool GrpcCallImpl::AdmitBody() {
+  if (stream_->BeginReceiving()) return true;
+  Fail(Error(StatusCode::kUnavailable,
+             "too many calls are begun and not sent whole, several of them by this connection; try "
+             "again later"));
+  return false;
+}
+
+// A unary call is complete, or the head of a streaming one has come.
 bool GrpcCallImpl::AdmitRequest() {
-  if (!route_->counts_as_request) return true;
+  if (!route_->counts_as_request) return route_->is_unary || AdmitUncounted();
   if (loop_->TryBeginRequest()) {
     stream_->counts_ = true;
     return true;
   }
   Fail(Error(StatusCode::kUnavailable, "the server is at its limit of {} requests at the same time",
              loop_->server().options.requests_max));
+  return false;
+}
+
+bool GrpcCallImpl::AdmitUncounted() {
+  if (stream_->BeginUncounted()) return true;
+  Fail(Error(StatusCode::kResourceExhausted,
+             "this connection has {} streams of this kind open, which is the limit",
+             kUncountedStreamsMax));
   return false;
 }
 
@@ -222,6 +240,7 @@ void GrpcCallImpl::OnEnd() {
   if (!has_message_)
     return Fail(
         Error(StatusCode::kInternal, "no message was sent to {}, which takes one", head_.path));
+  if (!AdmitRequest()) return;
   StartHandler();
 }
 

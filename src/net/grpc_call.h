@@ -76,7 +76,9 @@ class GrpcCallImpl final : public GrpcCall, private WheelTimer {
   void OnTimer() override;
 
   bool ReadHeadFields(const GrpcHeadFields& fields);
+  bool AdmitBody();
   bool AdmitRequest();
+  bool AdmitUncounted();
   void StartHandler();
   void ReceiveUnary(std::span<const std::byte> bytes);
   void Pump();

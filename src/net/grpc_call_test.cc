@@ -3,11 +3,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 #include <thread>
 
 #include "net/gzip.h"
 #include "net/http2_client_fake.h"
+#include "net/http2_session.h"
 
 namespace penstock::net {
 namespace {
@@ -418,6 +420,48 @@ TEST_F(GrpcCallTest, RequestLimitIsUnavailable) {
   client_->Run();
   EXPECT_EQ(client_->answer(first).grpc_status(), 0);
   EXPECT_EQ(client_->answer(client_->Call("/t.T/Echo", "")).grpc_status(), 0);
+}
+
+TEST_F(GrpcCallTest, CallsThatAreOnlyBegunKeepNobodyFromBeingServed) {
+  ServerOptions options = FakeHttp2Server::DefaultOptions();
+  options.requests_max = 20;
+  Start(options);
+  std::vector<int32_t> begun;
+  for (int i = 0; i < 100; ++i)
+    begun.push_back(client_->Open(FakeHttp2Client::GrpcFields("/t.T/Echo")));
+  EXPECT_EQ(server_->loop().open_requests(), 0);
+  const auto refused = std::count_if(begun.begin(), begun.end(), [&](int32_t id) {
+    return client_->answer(id).grpc_status() == 14;
+  });
+  EXPECT_EQ(refused, 80);
+
+  // Another connection of the same loop may begin a few, and is served.
+  FakeSessionHost host(server_->loop(), server_->state());
+  const auto other = MakeHttp2Session(host);
+  auto& session = static_cast<Http2Session&>(*other);
+  for (int i = 0; i < kReceivingAlways; ++i) EXPECT_TRUE(session.BeginReceiving());
+  EXPECT_FALSE(session.BeginReceiving());
+  for (int i = 0; i < kReceivingAlways; ++i) session.EndReceiving();
+
+  client_->Data(begun[0], FakeHttp2Client::Framed("late"), true);
+  EXPECT_EQ(client_->answer(begun[0]).grpc_status(), 0);
+}
+
+TEST_F(GrpcCallTest, StreamsThatCountAsNoRequestAreFewForEachConnection) {
+  std::vector<GrpcCallRef> open;
+  router_.AddGrpc({.method = "/t.T/Watch",
+                   .is_unary = false,
+                   .handler = [&](GrpcCallRef call) { open.push_back(std::move(call)); },
+                   .counts_as_request = false});
+  Start();
+  std::vector<int32_t> ids;
+  for (int i = 0; i <= kUncountedStreamsMax; ++i)
+    ids.push_back(client_->Open(FakeHttp2Client::GrpcFields("/t.T/Watch")));
+  EXPECT_EQ(client_->answer(ids[kUncountedStreamsMax - 1]).grpc_status(), -1);
+  EXPECT_EQ(client_->answer(ids[kUncountedStreamsMax]).grpc_status(), 8);
+  client_->Reset(ids[0]);
+  const int32_t next = client_->Open(FakeHttp2Client::GrpcFields("/t.T/Watch"));
+  EXPECT_EQ(client_->answer(next).grpc_status(), -1);
 }
 
 TEST_F(GrpcCallTest, StreamEchoesInOrder) {

@@ -21,6 +21,8 @@ class Table final {
     nghttp2_session_callbacks_set_on_header_callback2(table_, Http2Callbacks::OnHeader);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(table_, Http2Callbacks::OnData);
     nghttp2_session_callbacks_set_on_frame_recv_callback(table_, Http2Callbacks::OnFrame);
+    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(table_,
+                                                                 Http2Callbacks::OnInvalidFrame);
     nghttp2_session_callbacks_set_on_frame_send_callback(table_, Http2Callbacks::OnFrameSent);
     nghttp2_session_callbacks_set_on_stream_close_callback(table_, Http2Callbacks::OnStreamClose);
     nghttp2_session_callbacks_set_send_callback(table_, Http2Callbacks::Send);
@@ -75,6 +77,14 @@ int Http2Callbacks::OnData(nghttp2_session*, uint8_t, int32_t id, const uint8_t*
 
 int Http2Callbacks::OnFrame(nghttp2_session*, const nghttp2_frame* frame, void* user_data) {
   return SessionOf(user_data).OnFrame(*frame);
+}
+
+// Called before the reset is queued. Streams over the limit, which nghttp2 refuses, are no mistake:
+// the client may not have seen the limit yet.
+int Http2Callbacks::OnInvalidFrame(nghttp2_session*, const nghttp2_frame*, int error,
+                                   void* user_data) {
+  if (error != NGHTTP2_ERR_REFUSED_STREAM) SessionOf(user_data).OnMistake();
+  return 0;
 }
 
 int Http2Callbacks::OnFrameSent(nghttp2_session*, const nghttp2_frame* frame, void* user_data) {

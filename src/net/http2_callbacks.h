@@ -21,6 +21,8 @@ struct Http2Callbacks {
                     size_t size, void* user_data);
   static int OnFrame(nghttp2_session* ng, const nghttp2_frame* frame, void* user_data);
   static int OnFrameSent(nghttp2_session* ng, const nghttp2_frame* frame, void* user_data);
+  static int OnInvalidFrame(nghttp2_session*, const nghttp2_frame* frame, int error,
+                            void* user_data);
   static int OnStreamClose(nghttp2_session* ng, int32_t id, uint32_t error_code, void* user_data);
   static ssize_t Send(nghttp2_session* ng, const uint8_t* data, size_t size, int flags,
                       void* user_data);

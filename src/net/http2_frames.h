@@ -51,7 +51,7 @@ class Http2FrameCheck final {
   void OnFrameSent(bool is_data);
   // A stream was answered in full: explains a later reset.
   void OnAnswered() { resets_.Earn(1); }
-  // The server reset a stream for a mistake of the client. False: once too often.
+  // The server is about to reset a stream for a mistake of the client. False: once too often.
   [[nodiscard]] bool OnStreamRefused() { return resets_.Spend(); }
   void OnSecond();
   // True in the middle of a header block: more of it must come.

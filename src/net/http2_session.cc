@@ -189,6 +189,7 @@ bool Http2Session::OnBytes(std::span<const std::byte> bytes) {
     if (violation->error_code == NGHTTP2_ENHANCE_YOUR_CALM) server().metrics.limit_floods.Add();
     Terminate(violation->error_code, violation->reason);
   }
+  CheckQueue();
   if (!frames_.is_inside_header_block()) head_since_ = now_;
   UpdateReading();
   if (HasOutput()) {
@@ -197,6 +198,47 @@ bool Http2Session::OnBytes(std::span<const std::byte> bytes) {
     CloseIfDone();
   }
   return !is_terminated_;
+}
+
+// What a client makes nghttp2 answer: a reset for each stream that it refuses, acknowledgements.
+void Http2Session::CheckQueue() {
+  const auto streams = static_cast<size_t>(server().options.streams_per_connection_max);
+  if (nghttp2_session_get_outbound_queue_size(ng_) <=
+          kFramesQueuedMax + kFramesQueuedPerStream * streams ||
+      is_terminated_)
+    return;
+  server().metrics.limit_floods.Add();
+  Terminate(NGHTTP2_ENHANCE_YOUR_CALM, "too many frames wait to be sent");
+}
+
+void Http2Session::OnMistake() {
+  if (is_terminated_ || frames_.OnStreamRefused()) return;
+  server().metrics.limit_floods.Add();
+  Terminate(NGHTTP2_ENHANCE_YOUR_CALM, "too many streams had to be reset");
+}
+
+bool Http2Session::BeginReceiving() {
+  if (receiving_ >= kReceivingAlways && loop_.IsReceivingMany()) {
+    server().metrics.limit_requests.Add();
+    return false;
+  }
+  ++receiving_;
+  loop_.BeginReceiving();
+  return true;
+}
+
+void Http2Session::EndReceiving() {
+  --receiving_;
+  loop_.EndReceiving();
+}
+
+bool Http2Session::BeginUncounted() {
+  if (uncounted_ >= kUncountedStreamsMax) {
+    server().metrics.limit_requests.Add();
+    return false;
+  }
+  ++uncounted_;
+  return true;
 }
 
 bool Http2Session::OnReceiveError(int error) {
@@ -258,14 +300,7 @@ int Http2Session::OnFrame(const nghttp2_frame& frame) {
 // --- out
 
 int Http2Session::OnFrameWritten(const nghttp2_frame& frame) {
-  if (frame.hd.type == NGHTTP2_RST_STREAM) {
-    const uint32_t code = frame.rst_stream.error_code;
-    if (code != NGHTTP2_NO_ERROR && code != NGHTTP2_REFUSED_STREAM && code != NGHTTP2_CANCEL &&
-        !frames_.OnStreamRefused()) {
-      server().metrics.limit_floods.Add();
-      Terminate(NGHTTP2_ENHANCE_YOUR_CALM, "too many streams had to be reset");
-    }
-  } else if (frame.hd.type == NGHTTP2_GOAWAY) {
+  if (frame.hd.type == NGHTTP2_GOAWAY) {
     if (frame.goaway.error_code != NGHTTP2_NO_ERROR) server().metrics.protocol_errors.Add();
   } else if (early_ends_ > 0 && (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) != 0 &&
              (frame.hd.type == NGHTTP2_DATA || frame.hd.type == NGHTTP2_HEADERS)) {

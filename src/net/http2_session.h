@@ -23,6 +23,16 @@ inline constexpr size_t kHeaderBombFactor = 4;
 // How long a keep-alive ping may go unanswered.
 inline constexpr Duration kPingAnswerTimeout = std::chrono::seconds(20);
 
+// Requests that a connection may always have begun and not sent whole, however many others have.
+inline constexpr int kReceivingAlways = 8;
+// Streams that a connection may keep open without their counting as requests: health watches and
+// reflection.
+inline constexpr int kUncountedStreamsMax = 16;
+// Frames that wait to be sent, beyond a few for each stream: a client that is not going to read
+// them gets no more.
+inline constexpr size_t kFramesQueuedMax = 20'000;
+inline constexpr size_t kFramesQueuedPerStream = 4;
+
 // Streams in the order in which they were opened. Owned by loop.
 class StreamList final {
  public:
@@ -91,6 +101,14 @@ class Http2Session final : public Session {
   // A stream ended before its request did, and is to be reset once its end was sent.
   void OnEarlyEnd() { ++early_ends_; }
   void OnEarlyEndDone() { --early_ends_; }
+  // A stream is reset for a mistake of the client.
+  void OnMistake();
+  // The body of a request is still to come. False: too many are in that state.
+  [[nodiscard]] bool BeginReceiving();
+  void EndReceiving();
+  // A stream that counts as no request stays open. False: the connection has too many of them.
+  [[nodiscard]] bool BeginUncounted();
+  void EndUncounted() { --uncounted_; }
   // Ends the connection because of what the client does, and tells it the reason, which is static.
   void Terminate(uint32_t error_code, const char* reason);
 
@@ -105,6 +123,7 @@ class Http2Session final : public Session {
 
   void Configure();
   bool OnReceiveError(int error);
+  void CheckQueue();
   void ReturnConsumed();
   void UpdateReading();
   void CloseIfDone();
@@ -130,7 +149,9 @@ class Http2Session final : public Session {
   uint32_t flush_number_ = 0;  // of those that sent all that could be sent
   size_t consumed_ = 0;
   size_t early_ends_ = 0;
-  int depth_ = 0;  // of calls into nghttp2
+  int receiving_ = 0;  // streams
+  int uncounted_ = 0;  // streams
+  int depth_ = 0;      // of calls into nghttp2
   bool is_reading_paused_ = false;
   bool has_ended_input_ = false;
   bool is_terminated_ = false;

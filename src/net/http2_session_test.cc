@@ -299,6 +299,37 @@ TEST_F(Http2SessionTest, RapidResetEndsTheConnection) {
   EXPECT_EQ(Goaway(), NGHTTP2_ENHANCE_YOUR_CALM);
 }
 
+TEST_F(Http2SessionTest, ResetsThatNobodyReadsEndTheConnection) {
+  ServerOptions options = FakeHttp2Server::DefaultOptions();
+  options.streams_per_connection_max = 1;
+  FakeHttp2Server server(router_, options);
+  ASSERT_TRUE(
+      server.Receive("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + FrameHeader(0, NGHTTP2_SETTINGS, 0, 0)));
+  // The client has not acknowledged the limit of streams, so each of these is refused by a reset.
+  const auto open = [&](uint32_t first, uint32_t count) {
+    std::string flood;
+    for (uint32_t i = 0; i < count; ++i)
+      flood += FrameHeader(1, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, first + 2 * i) + "\x82";
+    return server.Receive(flood);
+  };
+  uint32_t next = 1;
+  for (; next < 10'000; next += 2000) EXPECT_TRUE(open(next, 1000));
+  bool is_open = true;
+  for (; is_open && next < 1'000'000; next += 2000) is_open = open(next, 1000);
+  EXPECT_FALSE(is_open);
+  EXPECT_TRUE(server.host.wants_flush);
+}
+
+TEST_F(Http2SessionTest, MistakesCountWhenTheirResetsAreQueued) {
+  Start();
+  std::string flood;
+  for (uint32_t i = 0; i <= kResetsAllowed.at_once; ++i)
+    flood += FrameHeader(1, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM,
+                         1 + 2 * i) +
+             "\x82";  // no path
+  EXPECT_FALSE(server_->Receive(flood));
+}
+
 TEST_F(Http2SessionTest, AllowancesGrowAgainWithTime) {
   Start();
   const std::string settings = FrameHeader(0, NGHTTP2_SETTINGS, 0, 0);

@@ -59,6 +59,8 @@ void Http2Stream::Close() {
   }
   if (http_ != nullptr) std::exchange(http_, nullptr)->Close();
   if (counts_) session_->loop().EndRequest();
+  EndReceiving();
+  if (std::exchange(is_uncounted_, false)) session_->EndUncounted();
   session_->ConsumeConnection(unconsumed_);
   if (segments_.capacity() > kSegmentsKept) {
     segments_ = {};
@@ -128,6 +130,7 @@ void Http2Stream::RefuseHead(bool is_grpc) {
 // RFC 9113, section 8.1.1: a malformed request is a stream error.
 void Http2Stream::OnMalformed() {
   if (std::exchange(is_malformed_, true)) return;
+  session_->OnMistake();
   nghttp2_submit_rst_stream(session_->ng(), NGHTTP2_FLAG_NONE, id_, NGHTTP2_PROTOCOL_ERROR);
   session_->OnOutput();
 }
@@ -206,6 +209,10 @@ void Http2Stream::StartHttp(int refused_status, std::string_view why) {
   std::swap(http_->head_storage(), grpc_->head_storage());
   std::swap(http_->mutable_head(), grpc_->mutable_head());
   std::exchange(grpc_, nullptr)->Abandon();
+  if (refused_status == 0 && !BeginReceiving()) {
+    refused_status = 503;
+    why = "too many requests are begun and not sent whole; try again later";
+  }
   if (refused_status != 0) return http_->Refuse(refused_status, why);
   http_->OnHead(content_length_ == kUnknown ? std::nullopt : std::optional(content_length_));
   if (expects && !http_->is_answered()) {
@@ -228,10 +235,25 @@ void Http2Stream::OnData(std::span<const std::byte> bytes) {
   Consume(bytes.size());
 }
 
+bool Http2Stream::BeginReceiving() {
+  is_receiving_ = session_->BeginReceiving();
+  return is_receiving_;
+}
+
+void Http2Stream::EndReceiving() {
+  if (std::exchange(is_receiving_, false)) session_->EndReceiving();
+}
+
+bool Http2Stream::BeginUncounted() {
+  is_uncounted_ = session_->BeginUncounted();
+  return is_uncounted_;
+}
+
 void Http2Stream::OnEnd() {
   if (content_length_ != kUnknown && body_bytes_ != content_length_) OnMalformed();
   if (is_malformed_) return;
   has_received_end_ = true;
+  EndReceiving();
   if (grpc_ != nullptr) return grpc_->OnEnd();
   if (http_ != nullptr) http_->OnBodyEnd();
 }

@@ -57,6 +57,9 @@ class Http2Stream final : public HttpCallOwner {
   void Consume(size_t bytes);
   // Has OnRoom called when there is room for another message.
   void AskForRoom();
+  // As in Http2Session.
+  [[nodiscard]] bool BeginReceiving();
+  [[nodiscard]] bool BeginUncounted();
   // The call has ended: what still arrives is dropped.
   void DetachCall();
 
@@ -100,6 +103,7 @@ class Http2Stream final : public HttpCallOwner {
   void Resume();
   void SubmitTrailers(uint32_t* flags);
   void OnFirstOutput();
+  void EndReceiving();
 
   Http2Session* session_ = nullptr;
   int32_t id_ = 0;
@@ -109,6 +113,8 @@ class Http2Stream final : public HttpCallOwner {
   GrpcCallImpl* grpc_ = nullptr;  // until it has ended
   HttpCallImpl* http_ = nullptr;  // until the stream closes
   bool counts_ = false;           // as a request in flight, for gRPC
+  bool is_receiving_ = false;     // counted by the session
+  bool is_uncounted_ = false;     // counted by the session
   friend class GrpcCallImpl;
 
   // the request

@@ -214,13 +214,6 @@ void HttpCallImpl::AnswerOptions() {
 }
 
 void HttpCallImpl::AdmitBody(std::optional<uint64_t> content_length) {
-  if (route_->counts_as_request) {
-    if (!loop_->TryBeginRequest()) {
-      return Refuse(503, "the server is serving as many requests as it may; try again later",
-                    {{"retry-after", "1"}});
-    }
-    has_slot_ = true;
-  }
   std::string_view encoding;
   const Coding coding = BodyCoding(head_.headers, encoding);
   if (coding == Coding::kOther)
@@ -265,6 +258,14 @@ void HttpCallImpl::OnBodyEnd() {
   StatusOr<Slice> body = receiver_.Finish();
   if (!body.ok()) return RefuseBody(body.status());
   body_ = *std::move(body);
+  if (route_->counts_as_request) {
+    // Only now, so that clients that send half a request keep nobody else from being served.
+    if (!loop_->TryBeginRequest()) {
+      return Refuse(503, "the server is serving as many requests as it may; try again later",
+                    {{"retry-after", "1"}});
+    }
+    has_slot_ = true;
+  }
   RunHandler(route_->handler);
 }
 

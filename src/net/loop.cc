@@ -24,7 +24,8 @@ Loop::Loop(std::shared_ptr<ServerState> server, std::function<void()> wake)
     : server_(std::move(server)),
       wake_(std::move(wake)),
       requests_(server_->requests, server_->options.loops, kRequestLot),
-      body_bytes_(server_->body_bytes, server_->options.loops, kBodyBytesLot) {}
+      body_bytes_(server_->body_bytes, server_->options.loops, kBodyBytesLot),
+      receiving_max_(std::max(server_->options.requests_max / server_->options.loops, 1)) {}
 
 Loop::~Loop() = default;
 

@@ -95,6 +95,13 @@ class Loop final : public std::enable_shared_from_this<Loop> {
   // Requests that have begun and not ended. Thread-safe.
   int64_t open_requests() const { return open_requests_.load(std::memory_order_relaxed); }
 
+  // Requests over HTTP/2 whose head has come and whose body has not. They do not count as being
+  // served: clients that only begin requests keep nobody else from being served.
+  void BeginReceiving() { ++receiving_; }
+  void EndReceiving() { --receiving_; }
+  // So many that a connection with more than a few of them may begin no other.
+  bool IsReceivingMany() const { return receiving_ >= receiving_max_; }
+
   // Unique in the server.
   uint64_t NextRequestId();
   // How many of them were given.
@@ -113,6 +120,8 @@ class Loop final : public std::enable_shared_from_this<Loop> {
   LocalAllowance requests_;
   LocalAllowance body_bytes_;
   std::array<std::unique_ptr<LoopLocal>, static_cast<size_t>(LoopLocalKey::kCount)> locals_;
+  const int64_t receiving_max_;
+  int64_t receiving_ = 0;
   uint64_t next_request_id_ = 0;
   uint64_t request_ids_left_ = 0;
   uint64_t request_count_ = 0;

@@ -11,21 +11,45 @@
 #include "net/error_response.h"
 
 namespace penstock::net {
+namespace {
+
+// Each costs the server new keys and an answer, and a peer needs one in terabytes: so many it may
+// send, and one more for each of so many bytes.
+constexpr uint64_t kKeyUpdatesFree = 100;
+constexpr uint64_t kBytesPerKeyUpdate = 64 * 1024;
+
+void CountKeyUpdates(int is_write, int /*version*/, int content_type, const void* data, size_t size,
+                     SSL* /*ssl*/, void* count) {
+  if (is_write != 0 || content_type != SSL3_RT_HANDSHAKE || size == 0) return;
+  if (*static_cast<const unsigned char*>(data) == SSL3_MT_KEY_UPDATE)
+    ++*static_cast<uint64_t*>(count);
+}
+
+}  // namespace
+
 TlsFilter::TlsFilter(ssl_st* ssl) : ssl_(ssl) {
   SSL_set_bio(ssl_, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
   SSL_set_accept_state(ssl_);
+  SSL_set_msg_callback(ssl_, CountKeyUpdates);
+  SSL_set_msg_callback_arg(ssl_, &key_updates_);
 }
 
 TlsFilter::~TlsFilter() { SSL_free(ssl_); }
 
 void TlsFilter::Feed(std::span<const std::byte> bytes) {
   was_fed_ = true;
+  bytes_fed_ += bytes.size();
   BIO_write(SSL_get_rbio(ssl_), bytes.data(), static_cast<int>(bytes.size()));
 }
 
 TlsFilter::Result TlsFilter::Read(std::span<std::byte> to, size_t& bytes) {
   ERR_clear_error();
-  if (SSL_read_ex(ssl_, to.data(), to.size(), &bytes) == 1) return Result::kOk;
+  const bool has_read = SSL_read_ex(ssl_, to.data(), to.size(), &bytes) == 1;
+  if (key_updates_ > kKeyUpdatesFree + bytes_fed_ / kBytesPerKeyUpdate) {
+    bytes = 0;
+    return Result::kFailed;
+  }
+  if (has_read) return Result::kOk;
   bytes = 0;
   const int error = SSL_get_error(ssl_, 0);
   ERR_clear_error();

@@ -53,6 +53,8 @@ class TlsFilter final {
  private:
   ssl_st* const ssl_;
   bool was_fed_ = false;
+  uint64_t bytes_fed_ = 0;
+  uint64_t key_updates_ = 0;  // that the peer has sent
   bool close_started_ = false;
 };
 

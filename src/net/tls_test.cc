@@ -112,6 +112,10 @@ class TlsClient final {
     SSL_get0_alpn_selected(ssl_, &name, &size);
     return {reinterpret_cast<const char*>(name), size};
   }
+  // Asks for new keys on both sides. False: the server has closed.
+  bool UpdateKeys() {
+    return SSL_key_update(ssl_, SSL_KEY_UPDATE_REQUESTED) == 1 && SSL_do_handshake(ssl_) == 1;
+  }
   // All that comes until the server closes; empty if the request was refused.
   std::string AskAndClose(std::string_view request) {
     SSL_write(ssl_, request.data(), static_cast<int>(request.size()));
@@ -222,6 +226,18 @@ TEST_F(TlsTest, TellsClientsInClearText) {
   EXPECT_EQ(answer("G"), text);
   for (const char* other : {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "rubbish, as it were"})
     EXPECT_THAT(answer(other), testing::Not(HasSubstr("HTTP")));
+}
+
+TEST_F(TlsTest, AFewKeyUpdatesAreServedAndAFloodEndsTheConnection) {
+  Start();
+  TlsClient calm(port());
+  for (int i = 0; i < 10; ++i) EXPECT_TRUE(calm.UpdateKeys());
+  EXPECT_THAT(calm.AskAndClose(Post("hi")), HasSubstr("200 OK"));
+  TlsClient flood(port());
+  // The first ones past the limit may still be written: the server has not read them.
+  for (int i = 0; i < 2000 && flood.UpdateKeys(); ++i) {
+  }
+  EXPECT_EQ(flood.AskAndClose(Post("hi")), "");
 }
 
 TEST_F(TlsTest, ChecksClientCertificates) {

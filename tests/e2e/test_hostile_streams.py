@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clients that begin calls and do not send them, or keep streams open: others are served, and little is held for them."""
+import numpy as np
+from grpc_health.v1 import health_pb2
+
+from clients import predict_request
+from raw import GrpcConnection
+from penstock_server import eventually
+
+OK, RESOURCE_EXHAUSTED, UNAVAILABLE = 0, 8, 14
+GOOD = predict_request('half', {'x': np.array([1, 2], np.float32)}).SerializeToString()
+WATCH = '/grpc.health.v1.Health/Watch'
+GIGABYTE = 1 << 30
+
+
+def address_space(server):
+    with open(f'/proc/{server.process.pid}/statm', encoding='ascii') as file:
+        return int(file.read().split()[0]) * 4096
+
+
+def is_served(server):
+    with GrpcConnection(server) as connection:
+        return connection.call(connection.frame(GOOD))[0] == OK
+
+
+def test_announced_messages_reserve_little_address_space(start):
+    server = start({'half': 'builtin:half_plus_two'})
+    before = address_space(server)
+    with GrpcConnection(server) as connection:
+        for _ in range(900):
+            connection.send(connection.begin(), connection.frame(GOOD, length=2 * GIGABYTE - 1)[:6])
+        assert connection.call(connection.frame(GOOD))[0] == OK  # so the server has seen the others
+        assert address_space(server) - before < 3 * GIGABYTE
+        assert is_served(server)
+
+
+def test_calls_that_are_only_begun_use_up_no_requests(start):
+    server = start({'half': 'builtin:half_plus_two'}, flags=['--requests_max=50', '--event_loops=1'])
+    with GrpcConnection(server) as hostile:
+        streams = [hostile.begin() for _ in range(500)]
+        status, text, _ = hostile.finish(streams[-1])
+        assert status == UNAVAILABLE and 'begun' in text
+        assert is_served(server)
+        assert server.rest_predict('half', {'instances': [1.0]})[0] == 200
+        hostile.send(streams[0], hostile.frame(GOOD), end=True)
+        assert hostile.finish(streams[0])[0] == OK
+
+
+def test_health_watches_are_few_for_each_connection(start):
+    server = start({'half': 'builtin:half_plus_two'}, flags=['--requests_max=100'])
+    request = health_pb2.HealthCheckRequest().SerializeToString()
+    with GrpcConnection(server) as hostile:
+        streams = [hostile.begin(path=WATCH) for _ in range(50)]
+        status, text, _ = hostile.finish(streams[-1])
+        assert status == RESOURCE_EXHAUSTED and 'the limit' in text
+        with GrpcConnection(server) as other:
+            stream = other.begin(path=WATCH)
+            other.send(stream, other.frame(request))
+            eventually('the status', lambda: other._receive() or other.events[stream])
+        assert is_served(server)
