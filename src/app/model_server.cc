@@ -35,9 +35,11 @@ BackendHostOptions HostOptions(const Settings& settings, Executor& pool, Metrics
   return options;
 }
 
-EngineOptions EngineOptionsWith(const Settings& settings, const Experiments& experiments) {
+EngineOptions EngineOptionsWith(const Settings& settings, const Experiments& experiments,
+                                RequestBudget budget) {
   EngineOptions options = MakeEngineOptions(settings);
   options.experiments = &experiments;
+  options.request_budget = std::move(budget);
   return options;
 }
 
@@ -57,13 +59,14 @@ class ModelServer::Impl final {
       : settings(from),
         on_opened(std::move(opened_callback)),
         metrics(static_cast<size_t>(from.metric_series_max)),
+        request_budget(std::make_shared<Allowance>(InflightBytesMax(from))),
         compute_pool(MakeComputeOptions(from)),
         backends(HostOptions(settings, compute_pool, metrics)),
         experiments(metrics),
         manager(MakeManagerOptions(from)),
         readiness(manager),
         observer(manager, metrics),
-        engine(EngineOptionsWith(from, experiments), manager, compute_pool),
+        engine(EngineOptionsWith(from, experiments, request_budget), manager, compute_pool),
         models(settings, backends, metrics, manager, experiments),
         reloader(settings, models, manager),
         initial_load(manager, [this](const Status& status) { OpenAfterLoad(status); }) {}
@@ -84,6 +87,7 @@ class ModelServer::Impl final {
   const Settings settings;
   const OpenedCallback on_opened;
   MetricsRegistry metrics;
+  const RequestBudget request_budget;
   ThreadPool compute_pool;
   BackendHost backends;
   Experiments experiments;
@@ -112,6 +116,7 @@ Status ModelServer::Impl::Start() {
   }
   AddProcessMetrics(metrics, VersionText());
   if (StandsInForTfs(settings)) manager.AddListener(LogLoadedAsTfs);
+  net_options.request_budget = request_budget;
   const Foundations foundations{settings, metrics, manager, readiness, engine, reloader};
   ASSIGN_OR_RETURN(frontends, MakeFrontends(foundations));
   for (const auto& frontend : frontends) frontend->Register(router);

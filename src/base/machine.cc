@@ -2,6 +2,7 @@
 #include "base/machine.h"
 
 #include <sched.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -164,7 +165,11 @@ int UsableCpus() {
 uint64_t UsableMemoryBytes() {
   const uint64_t machine =
       static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-  return std::min(machine, ReadCgroupLimits("").memory_bytes.value_or(machine));
+  uint64_t usable = std::min(machine, ReadCgroupLimits("").memory_bytes.value_or(machine));
+  // No process uses all of its address space, but none can use more.
+  rlimit limit{};
+  if (getrlimit(RLIMIT_AS, &limit) == 0) usable = std::min<uint64_t>(usable, limit.rlim_cur);
+  return usable;
 }
 
 }  // namespace penstock

@@ -12,7 +12,8 @@ namespace penstock {
 // CPUs that may be used, at least 1: the smaller of the CPU set and the cgroup's quota, rounded up.
 int UsableCpus();
 
-// Bytes of memory that may be used: the smaller of the machine's memory and the cgroup's limit.
+// Bytes of memory that may be used: the smallest of the machine's memory, the cgroup's limit, and
+// the limit of the process's address space (ulimit -v).
 uint64_t UsableMemoryBytes();
 
 // The tightest limits of a process's cgroup and all of the groups above it; none = unlimited.

@@ -2,12 +2,59 @@
 #include "base/request_memory.h"
 
 #include <new>
+#include <utility>
 
 namespace penstock {
+namespace {
+
+// Keeps another buffer, and gives the bytes back to the budget when it is dropped. Thread-safe as
+// Buffer is.
+class CountingBuffer final : public CountedBuffer {
+ public:
+  // `counted` bytes were taken from `budget`.
+  CountingBuffer(BufferRef kept, RequestBudget budget, uint64_t counted)
+      : CountedBuffer(kept->data(), kept->size()),
+        kept_(std::move(kept)),
+        budget_(std::move(budget)),
+        counted_(counted) {}
+  ~CountingBuffer() override {
+    kept_ = {};
+    budget_->Give(counted_);
+  }
+
+ private:
+  BufferRef kept_;
+  const RequestBudget budget_;
+  const uint64_t counted_;
+};
+
+// Takes `bytes` from the budget for the buffer that `make` returns.
+template <typename Make>
+StatusOr<BufferRef> MakeCounted(const RequestBudget& budget, uint64_t bytes, Make make) {
+  if (!budget->TryTake(bytes)) return OverBudget();
+  try {
+    return BufferRef(new CountingBuffer(make(), budget, bytes));
+  } catch (const std::bad_alloc&) {
+    budget->Give(bytes);
+    return OutOfMemory(fmt::format("a buffer of {} bytes", bytes));
+  }
+}
+
+bool IsCounted(const Slice& slice) {
+  return dynamic_cast<const CountedBuffer*>(slice.owner.get()) != nullptr;
+}
+
+}  // namespace
 
 Status OutOfMemory(std::string_view what) {
   return Error(StatusCode::kResourceExhausted,
                "the server has no memory for {} now: try again later", what);
+}
+
+Status OverBudget() {
+  return absl::ResourceExhaustedError(
+      "the requests in flight hold as much memory as they may (--inflight_bytes_max): try again "
+      "later");
 }
 
 StatusOr<BufferRef> RequestMemory::Allocate(size_t bytes) {
@@ -16,11 +63,25 @@ StatusOr<BufferRef> RequestMemory::Allocate(size_t bytes) {
     return OutOfMemory("a request of this size on an event loop");
   }
   if (inline_bytes_left_ != UINT64_MAX) inline_bytes_left_ -= bytes;
+  if (bytes < kCountedBytesMin) return AllocateBuffer(bytes);
+  if (budget_ != nullptr && *budget_ != nullptr) {
+    return MakeCounted(*budget_, bytes, [bytes] { return AllocateBuffer(bytes); });
+  }
   try {
     return AllocateBuffer(bytes);
   } catch (const std::bad_alloc&) {
-    return OutOfMemory(fmt::format("a tensor of {} bytes", bytes));
+    return OutOfMemory(fmt::format("a buffer of {} bytes", bytes));
   }
+}
+
+Status RequestMemory::Count(ByteChain& answer) {
+  if (budget_ == nullptr || *budget_ == nullptr) return OkStatus();
+  for (Slice& slice : answer.mutable_slices()) {
+    if (slice.size < kCountedBytesMin || !slice.owner || IsCounted(slice)) continue;
+    ASSIGN_OR_RETURN(slice.owner,
+                     MakeCounted(*budget_, slice.size, [&slice] { return slice.owner; }));
+  }
+  return OkStatus();
 }
 
 }  // namespace penstock

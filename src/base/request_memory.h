@@ -2,11 +2,12 @@
 // Counts the memory that requests make the server hold, before it is allocated.
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string_view>
 
+#include "base/allowance.h"
 #include "base/buffer.h"
 #include "base/status.h"
 
@@ -16,13 +17,32 @@ namespace penstock {
 // bytes can ask for any number of equal elements.
 inline constexpr uint64_t kDecodedTensorBytesMax = uint64_t{1} << 30;
 
+// Smaller buffers are not counted: the request that they belong to takes more than they do, and the
+// number of requests is limited.
+inline constexpr size_t kCountedBytesMin = 4096;
+
+// The bytes that all requests of a server together may hold: bodies, decoded tensors, unsent
+// answers. Shared, as buffers may outlive the server.
+using RequestBudget = std::shared_ptr<Allowance>;
+
 // RESOURCE_EXHAUSTED: the system refused an allocation. `what` was to be allocated.
 Status OutOfMemory(std::string_view what);
+// RESOURCE_EXHAUSTED: the requests in flight hold all that they may.
+Status OverBudget();
 
-// What one request may still allocate for its tensors. One thread at a time.
+// A buffer that is counted in a budget as long as it lives. Thread-safe as Buffer is.
+class CountedBuffer : public Buffer {
+ protected:
+  using Buffer::Buffer;
+};
+
+// What one request may still allocate. One thread at a time.
 class RequestMemory final {
  public:
-  explicit RequestMemory(uint64_t bytes_max = kDecodedTensorBytesMax) : bytes_left_(bytes_max) {}
+  // `budget` null: counted nowhere else. Outlives this.
+  explicit RequestMemory(uint64_t bytes_max = kDecodedTensorBytesMax,
+                         const RequestBudget* budget = nullptr)
+      : bytes_left_(bytes_max), budget_(budget) {}
 
   // Refuses the allocation that takes the sum over `bytes_max`, and sets is_too_large_inline. An
   // event loop sets this, to hand a request that expands to the compute pool.
@@ -35,11 +55,16 @@ class RequestMemory final {
   void Take(uint64_t bytes) { bytes_left_ -= bytes; }
   void GiveBack(uint64_t bytes) { bytes_left_ += bytes; }
 
-  // A buffer of `bytes`, without a look at bytes_left(). Errors: RESOURCE_EXHAUSTED.
+  // A buffer of `bytes`, which the budget counts as long as it lives. The request's own limit is
+  // the caller's business. Errors: RESOURCE_EXHAUSTED.
   StatusOr<BufferRef> Allocate(size_t bytes);
+  // Has the budget count the parts of `answer` that nobody counts yet, until they are sent. Errors:
+  // RESOURCE_EXHAUSTED; part of it may be counted then.
+  Status Count(ByteChain& answer);
 
  private:
   uint64_t bytes_left_;
+  const RequestBudget* const budget_;
   uint64_t inline_bytes_left_ = UINT64_MAX;
   bool is_too_large_inline_ = false;
 };

@@ -31,6 +31,8 @@ struct EngineOptions {
   uint64_t inline_request_bytes_max = 64 * 1024;
   // What the tensors of one request may take beyond its message.
   uint64_t decoded_tensor_bytes_max = kDecodedTensorBytesMax;
+  // Counts the tensors and answers of all requests. Null: nothing does.
+  RequestBudget request_budget = {};
   const Experiments* experiments = nullptr;  // null: none. Outlives the engine
   // A request waits no longer for a model that is loaded on demand.
   Duration demand_timeout = std::chrono::seconds(30);
@@ -121,8 +123,13 @@ class Engine final {
   Executor& pool() const { return pool_; }
   const Clock& clock() const { return clock_; }
   uint64_t inline_request_bytes_max() const { return options_.inline_request_bytes_max; }
-  // What a new request may allocate for its tensors.
-  RequestMemory MemoryOfRequest() const { return RequestMemory(options_.decoded_tensor_bytes_max); }
+  // What a new request may allocate for its tensors, and its answer.
+  RequestMemory MemoryOfRequest() const {
+    return RequestMemory(options_.decoded_tensor_bytes_max, &options_.request_budget);
+  }
+  RequestMemory MemoryOfAnswer() const {
+    return RequestMemory(UINT64_MAX, &options_.request_budget);
+  }
 
  private:
   struct PoolRun;

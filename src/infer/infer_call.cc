@@ -101,7 +101,9 @@ void InferCall::OnPart(InferResponse&& part) {
 }
 
 Status InferCall::Answer(const NamedTensors& outputs) {
-  ASSIGN_OR_RETURN(ByteChain answer, Encode(outputs));
+  RequestMemory memory = engine_->MemoryOfAnswer();
+  ASSIGN_OR_RETURN(ByteChain answer, Encode(outputs, memory));
+  TRY(memory.Count(answer));
   Send(std::move(answer));
   return OkStatus();
 }

@@ -41,6 +41,9 @@ struct CallInfo {
 // A small request stays on the event loop up to the run. One with a large body, or that becomes
 // large when it is decoded, moves to the compute pool: it is decoded and run there, in one go.
 //
+// What the request makes the server hold counts in its budget: decoded tensors before they are
+// allocated, and answers until they are sent. A request that does not fit is refused.
+//
 // No step is called twice, but for Decode. One thread at a time.
 class InferCall {
  public:
@@ -69,8 +72,8 @@ class InferCall {
   // allocates for tensors from `memory`. Called a second time, on the compute pool, if `memory`
   // says that the request is too large for an event loop.
   virtual Status Decode(const ModelInfo& info, RequestMemory& memory, InferRequest& request) = 0;
-  // The bytes of the answer.
-  virtual StatusOr<ByteChain> Encode(const NamedTensors& outputs) = 0;
+  // The bytes of the answer. Takes what it allocates for them from `memory`.
+  virtual StatusOr<ByteChain> Encode(const NamedTensors& outputs, RequestMemory& memory) = 0;
   virtual void Send(ByteChain answer) = 0;
   virtual void SendError(const Status& status) = 0;
   // Counts the outcome. `model` is empty if none was found: clients could make up any name.

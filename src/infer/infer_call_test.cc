@@ -32,6 +32,8 @@ struct Script {
   std::string steps;
   std::string model = "m";
   size_t tensor_bytes = 8;  // that decoding allocates
+  size_t answer_bytes = 0;
+  std::vector<ByteChain> unsent;
   bool decode_throws = false;
   bool encode_throws = false;
   Status error;
@@ -61,12 +63,15 @@ class FakeCall final : public InferCall {
     request.inputs.push_back({"x", std::move(tensor)});
     return OkStatus();
   }
-  StatusOr<ByteChain> Encode(const NamedTensors&) override {
+  StatusOr<ByteChain> Encode(const NamedTensors&, RequestMemory&) override {
     script_.steps += 'E';
     if (script_.encode_throws) throw std::bad_alloc();
-    return ByteChain();
+    return ByteChain(WholeSlice(AllocateBuffer(script_.answer_bytes)));
   }
-  void Send(ByteChain) override { script_.steps += 'W'; }
+  void Send(ByteChain answer) override {
+    script_.steps += 'W';
+    script_.unsent.push_back(std::move(answer));
+  }
   void SendError(const Status& status) override {
     script_.steps += 'F';
     script_.error = status;
@@ -132,7 +137,10 @@ class InferCallTest : public testing::Test {
   MetricsRegistry metrics_;
   FakePool pool_;
   core::Manager manager_;
-  Engine engine_{{.inline_request_bytes_max = 1000, .decoded_tensor_bytes_max = 5000},
+  RequestBudget budget_ = std::make_shared<Allowance>(20'000);
+  Engine engine_{{.inline_request_bytes_max = 1000,
+                  .decoded_tensor_bytes_max = 5000,
+                  .request_budget = budget_},
                  manager_,
                  pool_,
                  clock_};
@@ -198,6 +206,32 @@ TEST_F(InferCallTest, AFailedAllocationEndsOnlyTheRequest) {
   EXPECT_EQ(script_.steps, "SDEFCR");
   EXPECT_EQ(script_.error.code(), StatusCode::kResourceExhausted);
   script_.encode_throws = false;
+  Run();
+  EXPECT_EQ(script_.counted, StatusCode::kOk);
+}
+
+TEST_F(InferCallTest, TensorsCountAsLongAsTheyLive) {
+  script_.tensor_bytes = 5000;
+  while_queued_ = [this] { EXPECT_EQ(budget_->left(), 20'000U) << "nothing is decoded yet"; };
+  Run();
+  EXPECT_EQ(script_.counted, StatusCode::kOk);
+  EXPECT_EQ(budget_->left(), 20'000U);
+  while_queued_ = [] {};
+  ASSERT_TRUE(budget_->TryTake(16'000));
+  Run();
+  EXPECT_EQ(script_.error, OverBudget());
+  EXPECT_EQ(script_.steps, "SDDFCR");
+}
+
+TEST_F(InferCallTest, AnswersCountUntilTheyAreSent) {
+  script_.answer_bytes = 8000;
+  Run();
+  Run();
+  EXPECT_EQ(budget_->left(), 4000U);
+  Run();
+  EXPECT_EQ(script_.steps, "SDEFCR");
+  EXPECT_EQ(script_.error, OverBudget());
+  script_.unsent.clear();
   Run();
   EXPECT_EQ(script_.counted, StatusCode::kOk);
 }

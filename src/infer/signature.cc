@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <cctype>
 
+#include "absl/container/flat_hash_set.h"
+#include "base/string_map.h"
+
 namespace penstock {
 namespace {
 
@@ -159,6 +162,18 @@ Status CheckOutputFilter(const Signature& signature, const InferRequest& request
   return OkStatus();
 }
 
+// For a model without fixed outputs. A name that comes again would have the output sent again.
+Status CheckNamedOnce(const InferRequest& request) {
+  if (request.output_filter.size() < 2) [[likely]]
+    return OkStatus();
+  absl::flat_hash_set<std::string_view, StringViewHash> seen;
+  for (const std::string_view name : request.output_filter) {
+    if (seen.insert(name).second) continue;
+    return InvalidArgument("output filter: output {} is named twice", Quoted(name));
+  }
+  return OkStatus();
+}
+
 }  // namespace
 
 const TensorSpec* Signature::FindInput(std::string_view input) const {
@@ -217,7 +232,7 @@ Status CheckInputs(const Signature& signature, const ModelTraits& traits,
 }
 
 Status CheckRequest(const ModelInfo& info, const InferRequest& request) {
-  if (info.traits.any_signature) return OkStatus();
+  if (info.traits.any_signature) return CheckNamedOnce(request);
   const Signature* signature = info.FindSignature(request.signature_name);
   if (signature == nullptr) [[unlikely]] {
     const std::string_view name =

@@ -13,6 +13,7 @@
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/mutex.h"
+#include "base/request_memory.h"
 #include "net/loop.h"
 
 namespace penstock::net {
@@ -56,14 +57,14 @@ class BigBufferPool final {
 
 // A buffer for one body that is being received: `capacity` bytes may be written, kBufferSlack more
 // may be read. One thread at a time until it is shared; then immutable.
-class BodyBuffer : public Buffer {
+class BodyBuffer : public CountedBuffer {
  public:
   // Makes [0, bytes) usable: counts the memory against the budget. False if the budget does not
   // have it. On the loop.
   [[nodiscard]] virtual bool Commit(size_t bytes) = 0;
 
  protected:
-  using Buffer::Buffer;
+  using CountedBuffer::CountedBuffer;
 };
 
 // A buffer of `capacity` bytes, aligned to kBufferAlignment. Null if there is no address space, or

@@ -30,8 +30,7 @@ alignas(kBufferAlignment) constexpr std::byte kEmptyBody[kBufferSlack] = {};
 
 Status BodyReceiver::OverBudget() const {
   loop_.server().metrics.limit_inflight_bytes.Add();
-  return Error(StatusCode::kResourceExhausted,
-               "the server has no memory left for request bodies now; try again later");
+  return penstock::OverBudget();
 }
 
 Status BodyReceiver::OverLimit(std::string message) const {

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "base/request_memory.h"
 #include "base/status.h"
 #include "net/router.h"
 
@@ -55,6 +56,7 @@ struct ServerOptions {
 
   uint64_t body_bytes_max = (uint64_t{2} << 30) - 1;  // one body or message, also after inflating
   uint64_t inflight_bytes_max = 0;      // all bodies together; 0 = a quarter of the usable memory
+  RequestBudget request_budget;         // counts them, with what else it counts; null: its own
   size_t header_bytes_max = 64 * 1024;  // one request's head
   int connections_max = 100'000;
   int requests_max = 100'000;  // being served at the same time, over all connections

@@ -63,7 +63,10 @@ ServerState::ServerState(ServerOptions server_options, const Router& routes,
       clock(time),
       metrics(registry),
       requests(static_cast<uint64_t>(options.requests_max)),
-      body_bytes(options.inflight_bytes_max),
+      request_budget(options.request_budget != nullptr
+                         ? options.request_budget
+                         : std::make_shared<Allowance>(options.inflight_bytes_max)),
+      body_bytes(*request_budget),
       big_buffers(std::make_shared<BigBufferPool>(
           std::min(kPoolBytesMax, options.inflight_bytes_max / 4))) {}
 

@@ -55,7 +55,8 @@ class ServerState final {
   const Clock& clock;
   NetMetrics metrics;
   Allowance requests;
-  Allowance body_bytes;
+  const RequestBudget request_budget;
+  Allowance& body_bytes;  // the same
   const std::shared_ptr<BigBufferPool> big_buffers;
   IdleMemory idle_memory;
 

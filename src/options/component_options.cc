@@ -95,7 +95,7 @@ StatusOr<net::ServerOptions> NetOptions(const Settings& settings) {
   }
   options.loops = static_cast<int>(settings.event_loops);
   options.body_bytes_max = static_cast<uint64_t>(settings.body_bytes_max);
-  options.inflight_bytes_max = static_cast<uint64_t>(settings.inflight_bytes_max);
+  options.inflight_bytes_max = InflightBytesMax(settings);
   options.header_bytes_max = static_cast<size_t>(settings.header_bytes_max);
   options.connections_max = static_cast<int>(settings.connections_max);
   options.requests_max = static_cast<int>(settings.requests_max);
@@ -145,11 +145,20 @@ PortPositions FindPorts(const Settings& settings) {
   return positions;
 }
 
+uint64_t InflightBytesMax(const Settings& settings) {
+  const auto wanted = static_cast<uint64_t>(settings.inflight_bytes_max);
+  return wanted > 0 ? wanted : UsableMemoryBytes() / 4;
+}
+
+uint64_t DecodedTensorBytesMax(const Settings& settings) {
+  const auto wanted = static_cast<uint64_t>(settings.decoded_tensor_bytes_max);
+  return wanted > 0 ? wanted : std::min(kDecodedTensorBytesMax, InflightBytesMax(settings) / 2);
+}
+
 EngineOptions MakeEngineOptions(const Settings& settings) {
   return {.inline_request_bytes_max = static_cast<uint64_t>(settings.inline_request_bytes_max),
-          .decoded_tensor_bytes_max = static_cast<uint64_t>(settings.decoded_tensor_bytes_max),
-          .demand_timeout = milliseconds(settings.demand_timeout_ms),
-          .initial_load_wait = milliseconds(settings.initial_load_wait_ms)};
+          .decoded_tensor_bytes_max = DecodedTensorBytesMax(settings),
+          .demand_timeout = milliseconds(settings.demand_timeout_ms)};
 }
 
 InlineOptions MakeInlineOptions(const Settings& settings) {
@@ -309,8 +318,7 @@ WarmUpOptions MakeWarmUpOptions(const Settings& settings) {
 
 tfs::PredictOptions MakePredictOptions(const Settings& settings) {
   tfs::PredictOptions options;
-  options.limits.decoded_tensor_bytes_max =
-      static_cast<uint64_t>(settings.decoded_tensor_bytes_max);
+  options.limits.decoded_tensor_bytes_max = DecodedTensorBytesMax(settings);
   options.write.as_tensor_content = settings.enable_serialization_as_tensor_content;
   return options;
 }
@@ -318,7 +326,7 @@ tfs::PredictOptions MakePredictOptions(const Settings& settings) {
 tfs_rest::RestOptions MakeRestOptions(const Settings& settings) {
   tfs_rest::RestOptions options;
   options.decoder.depth_max = static_cast<int>(settings.json_depth_max);
-  options.decoder.tensor_bytes_max = static_cast<uint64_t>(settings.decoded_tensor_bytes_max);
+  options.decoder.tensor_bytes_max = DecodedTensorBytesMax(settings);
   return options;
 }
 

@@ -37,6 +37,12 @@ PortPositions FindPorts(const Settings& settings);
 // Of the server for --health_port, which must not be 0.
 net::ServerOptions HealthNetOptions(const Settings& settings);
 
+// What all requests together may hold, and the decoded tensors of one. The default follows the
+// memory that the process may use.
+uint64_t InflightBytesMax(const Settings& settings);
+uint64_t DecodedTensorBytesMax(const Settings& settings);
+
+// Without experiments and budget.
 EngineOptions MakeEngineOptions(const Settings& settings);
 InlineOptions MakeInlineOptions(const Settings& settings);
 AdminAccess MakeAdminAccess(const Settings& settings);

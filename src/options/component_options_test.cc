@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/machine.h"
 #include "base/test_folder.h"
 
 namespace penstock {
@@ -208,6 +209,18 @@ TEST_F(ComponentOptionsTest, FrontendsGetTheirLimits) {
   EXPECT_TRUE(MakePredictOptions(settings_).write.as_tensor_content);
   EXPECT_EQ(MakeRestOptions(settings_).decoder.tensor_bytes_max, 2000U);
   EXPECT_EQ(MakeRestOptions(settings_).decoder.depth_max, 7);
+}
+
+TEST_F(ComponentOptionsTest, MemoryOfRequestsFollowsTheMemoryOfTheProcess) {
+  EXPECT_EQ(InflightBytesMax(settings_), UsableMemoryBytes() / 4);
+  settings_.inflight_bytes_max = 1 << 20;
+  EXPECT_EQ(NetOptions(settings_)->inflight_bytes_max, 1U << 20);
+  EXPECT_EQ(MakeEngineOptions(settings_).decoded_tensor_bytes_max, 1U << 19);
+  EXPECT_EQ(MakeWarmUpOptions(settings_).json.tensor_bytes_max, 1U << 19);
+  settings_.inflight_bytes_max = int64_t{1} << 40;
+  EXPECT_EQ(DecodedTensorBytesMax(settings_), kDecodedTensorBytesMax);
+  settings_.decoded_tensor_bytes_max = int64_t{1} << 35;
+  EXPECT_EQ(DecodedTensorBytesMax(settings_), uint64_t{1} << 35);
 }
 
 TEST_F(ComponentOptionsTest, RetriesFollowTheInterval) {

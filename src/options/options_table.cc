@@ -209,13 +209,13 @@ const OptionRow kRows[] = {
      "Largest request body or gRPC message, also after decompression; a larger one is refused.",
      "bytes", 1024, (int64_t{1} << 31) - 1},
     {kLimits, "inflight_bytes_max", &Settings::inflight_bytes_max,
-     "Memory for the bodies, and HTTP/2 heads over 4 KiB, of all requests together; 0 is a quarter "
-     "of what the process may use.",
+     "Memory for all requests together: bodies, HTTP/2 heads over 4 KiB, decoded tensors, unsent "
+     "answers; 0 is a quarter of what the process may use.",
      "bytes"},
     {kLimits, "decoded_tensor_bytes_max", &Settings::decoded_tensor_bytes_max,
      "Memory for the tensors of one request, as far as they do not lie in its body: those of JSON, "
-     "and of typed fields.",
-     "bytes", 1024},
+     "and of typed fields; 0 is half of inflight_bytes_max, at most 1 GiB.",
+     "bytes"},
     {kLimits, "json_depth_max", &Settings::json_depth_max,
      "Levels of lists and objects in a JSON body.", "", 1, 1000},
     {kLimits, "header_bytes_max", &Settings::header_bytes_max, "Largest head of one request.",

@@ -62,8 +62,9 @@ StatusOr<Tensor> StringsFromC(Shape shape, const PenstockTensor& tensor, BufferR
     total += element.size;
   }
   if (!array) {
-    array = AllocateBuffer(tensor.bytes);
-    characters = AllocateBuffer(total);
+    RequestMemory memory(UINT64_MAX);
+    ASSIGN_OR_RETURN(array, memory.Allocate(tensor.bytes));
+    ASSIGN_OR_RETURN(characters, memory.Allocate(total));
     auto* to = reinterpret_cast<StringElement*>(array->data());
     char* at = reinterpret_cast<char*>(characters->data());
     for (const StringElement& element : elements) {

@@ -2,10 +2,12 @@
 #include "backends/host/hosted_model.h"
 
 #include <exception>
+#include <new>
 #include <utility>
 #include <vector>
 
 #include "backends/host/hosted_run.h"
+#include "base/request_memory.h"
 
 namespace penstock {
 
@@ -118,6 +120,8 @@ void HostedModel::Start(HostedRun* run) noexcept {
     // A C function may still be left by an exception, if its author forgot the wrapper.
     try {
       backend_.run(model_, run);
+    } catch (const std::bad_alloc&) {
+      run->Fail(OutOfMemory("the model's run"));
     } catch (const std::exception& error) {
       run->Fail(Error(StatusCode::kInternal, "the backend threw: {}", error.what()));
     } catch (...) {

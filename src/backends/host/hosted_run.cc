@@ -157,8 +157,9 @@ Status HostedRun::AppendOutput(const PenstockNamedTensor& output, InferResponse&
     }
   }
   if (!tensor.ok()) {
-    return Error(StatusCode::kInternal, "the backend gave a bad output '{}': {}", name,
-                 MessageOf(tensor.status()));
+    const bool is_memory = tensor.status().code() == StatusCode::kResourceExhausted;
+    return Error(is_memory ? StatusCode::kResourceExhausted : StatusCode::kInternal,
+                 "the backend gave a bad output '{}': {}", name, MessageOf(tensor.status()));
   }
   response.outputs.push_back({name, *std::move(tensor)});
   return OkStatus();

@@ -32,11 +32,12 @@ Status PredictCall::Decode(const ModelInfo&, RequestMemory& memory, InferRequest
   return scan_.ReadTensors(memory, request);
 }
 
-StatusOr<ByteChain> PredictCall::Encode(const NamedTensors& outputs) {
+StatusOr<ByteChain> PredictCall::Encode(const NamedTensors& outputs, RequestMemory& memory) {
   const std::string_view signature = request().signature_name;
   const AnsweringModel answering{model().id().name, model().id().version,
                                  signature.empty() ? kDefaultSignatureName : signature};
-  return WritePredictResponse({outputs.data(), outputs.size()}, answering, service_->options.write);
+  return WritePredictResponse({outputs.data(), outputs.size()}, answering, service_->options.write,
+                              &memory);
 }
 
 void PredictCall::Send(ByteChain answer) { call_->Respond(std::move(answer)); }

@@ -176,7 +176,14 @@ void JsonWriter::StartBlock() {
     const size_t used = static_cast<size_t>(next_ - reinterpret_cast<char*>(block_->data()));
     chain_.Append(Slice{block_->data(), used, std::move(block_)});
   }
-  block_ = AllocateBuffer(std::clamp(next_block_bytes_, kBlockBytesMin, kBlockBytesMax));
+  const size_t bytes = std::clamp(next_block_bytes_, kBlockBytesMin, kBlockBytesMax);
+  if (memory_ == nullptr) {
+    block_ = AllocateBuffer(bytes);
+  } else {
+    StatusOr<BufferRef> block = memory_->Allocate(bytes);
+    if (!block.ok()) throw NoMemory{block.status()};
+    block_ = *std::move(block);
+  }
   next_block_bytes_ = kBlockBytesMax;
   next_ = reinterpret_cast<char*>(block_->data());
   limit_ = next_ + block_->size();

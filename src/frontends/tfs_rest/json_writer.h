@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/buffer.h"
+#include "base/request_memory.h"
 
 namespace penstock::tfs_rest {
 
@@ -23,8 +24,15 @@ char* WriteFloat(char* to, double value);
 // One thread at a time.
 class JsonWriter {
  public:
-  // `bytes_expected`: about how long the text will be.
-  explicit JsonWriter(size_t bytes_expected) : next_block_bytes_(bytes_expected) {}
+  // Thrown by whatever writes when `memory` has no more blocks: it may be deep inside lists.
+  struct NoMemory {
+    Status status;
+  };
+
+  // `bytes_expected`: about how long the text will be. `memory`: where the blocks come from, or
+  // null; outlives this.
+  explicit JsonWriter(size_t bytes_expected, RequestMemory* memory = nullptr)
+      : next_block_bytes_(bytes_expected), memory_(memory) {}
 
   // Room for `bytes`, to be followed by Commit(). `bytes` is at most kBlockBytesMin.
   char* Reserve(size_t bytes) {
@@ -58,6 +66,7 @@ class JsonWriter {
 
   ByteChain chain_;
   size_t next_block_bytes_;
+  RequestMemory* const memory_;
   BufferRef block_;
   char* next_ = nullptr;
   char* limit_ = nullptr;

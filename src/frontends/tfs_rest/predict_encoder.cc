@@ -219,12 +219,15 @@ size_t ExpectedBytes(const NamedTensors& outputs) {
 
 }  // namespace
 
-StatusOr<ByteChain> EncodePredictResponse(PredictFormat format, const NamedTensors& outputs) {
-  JsonWriter writer(ExpectedBytes(outputs));
+StatusOr<ByteChain> EncodePredictResponse(PredictFormat format, const NamedTensors& outputs,
+                                          RequestMemory* memory) try {
+  JsonWriter writer(ExpectedBytes(outputs), memory);
   writer.Raw(format == PredictFormat::kRow ? "{\"predictions\":" : "{\"outputs\":");
   TRY(format == PredictFormat::kRow ? WriteRows(outputs, writer) : WriteColumns(outputs, writer));
   writer.Raw("}\n");
   return writer.Finish();
+} catch (const JsonWriter::NoMemory& error) {
+  return error.status;
 }
 
 }  // namespace penstock::tfs_rest

@@ -38,7 +38,7 @@ class RestFrontend::PredictCall final : public InferCall {
  private:
   Status ReadSelector(ModelSelector& selector, InferRequest& request) override;
   Status Decode(const ModelInfo& info, RequestMemory& memory, InferRequest& request) override;
-  StatusOr<ByteChain> Encode(const NamedTensors& outputs) override;
+  StatusOr<ByteChain> Encode(const NamedTensors& outputs, RequestMemory& memory) override;
   void Send(ByteChain answer) override;
   void SendError(const Status& status) override;
   void Record(std::string_view model, StatusCode code, Duration latency) override;
@@ -77,8 +77,9 @@ Status RestFrontend::PredictCall::Decode(const ModelInfo& info, RequestMemory& m
   return OkStatus();
 }
 
-StatusOr<ByteChain> RestFrontend::PredictCall::Encode(const NamedTensors& outputs) {
-  return EncodePredictResponse(format_, outputs);
+StatusOr<ByteChain> RestFrontend::PredictCall::Encode(const NamedTensors& outputs,
+                                                      RequestMemory& memory) {
+  return EncodePredictResponse(format_, outputs, &memory);
 }
 
 void RestFrontend::PredictCall::Send(ByteChain answer) { RespondJson(*call_, std::move(answer)); }

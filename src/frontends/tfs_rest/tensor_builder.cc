@@ -29,7 +29,8 @@ bool TensorBuilder::Grow(JsonCursor& cursor) {
   const size_t more = std::min<uint64_t>(bytes - used, memory_->bytes_left());
   if (more < element_bytes_) {
     return cursor.Fail(StatusCode::kResourceExhausted,
-                       "the tensors of this request take more memory than one request may");
+                       "the tensors of this request take more memory than one request may "
+                       "(--decoded_tensor_bytes_max)");
   }
   const size_t room = (used + more) / element_bytes_ * element_bytes_;
   StatusOr<BufferRef> grown = memory_->Allocate(room);

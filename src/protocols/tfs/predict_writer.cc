@@ -37,7 +37,7 @@ void WriteSpec(const AnsweringModel& model, const SpecPlan& plan, WireWriter& ou
 
 StatusOr<ByteChain> WritePredictResponse(std::span<const NamedTensor> outputs,
                                          const AnsweringModel& model,
-                                         const TensorWriteOptions& options) {
+                                         const TensorWriteOptions& options, RequestMemory* memory) {
   TensorPlans plans;
   const SpecPlan spec(model);
   uint64_t bytes = LengthFieldBytes(2, spec.bytes);
@@ -56,7 +56,10 @@ StatusOr<ByteChain> WritePredictResponse(std::span<const NamedTensor> outputs,
                  "the answer takes {} bytes; a PredictResponse holds at most {}", bytes,
                  kLengthMax);
   }
-  ChainWriter out(bytes - gathered_bytes);
+  RequestMemory uncounted(UINT64_MAX);
+  RequestMemory& source = memory != nullptr ? *memory : uncounted;
+  ASSIGN_OR_RETURN(BufferRef buffer, source.Allocate(bytes - gathered_bytes));
+  ChainWriter out(std::move(buffer));
   for (size_t i = 0; i < outputs.size(); ++i) {
     out.wire().LengthHeader(1, EntryBytes(outputs[i], plans[i]));
     out.wire().BytesField(1, outputs[i].name);

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/buffer.h"
+#include "base/request_memory.h"
 #include "base/status.h"
 #include "core/servable.h"
 #include "infer/request.h"
@@ -22,10 +23,12 @@ struct AnsweringModel {
   std::string_view signature_name;
 };
 
-// Errors: INTERNAL if an output's type has no wire form; RESOURCE_EXHAUSTED if the answer would
-// exceed what a protobuf message may hold (2 GiB).
+// `memory`: where it takes the copied part from, or null. Errors: INTERNAL if an output's type has
+// no wire form; RESOURCE_EXHAUSTED if the answer would exceed what a protobuf message may hold
+// (2 GiB), or what `memory` has.
 StatusOr<ByteChain> WritePredictResponse(std::span<const NamedTensor> outputs,
                                          const AnsweringModel& model,
-                                         const TensorWriteOptions& options = {});
+                                         const TensorWriteOptions& options = {},
+                                         RequestMemory* memory = nullptr);
 
 }  // namespace penstock::tfs

@@ -64,9 +64,9 @@ class WireWriter {
 // at a time.
 class ChainWriter {
  public:
-  // `copied_bytes`: exactly what will be written through wire().
-  explicit ChainWriter(size_t copied_bytes)
-      : buffer_(AllocateBuffer(copied_bytes)), start_(buffer_->data()), wire_(start_) {}
+  // `buffer` has room for what will be written through wire().
+  explicit ChainWriter(BufferRef buffer)
+      : buffer_(std::move(buffer)), start_(buffer_->data()), wire_(start_) {}
 
   WireWriter& wire() { return wire_; }
   void Gather(Slice slice) {
