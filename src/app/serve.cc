@@ -140,6 +140,16 @@ void LogOpened(const Settings& settings, const BoundPorts& ports) {
   if (StandsInForTfs(settings)) LogOpenedAsTfs(settings, ports);
 }
 
+void LogCompat(const Settings& settings) {
+  PENSTOCK_LOG(kInfo, "standing in for {} (--compat): the defaults are {}", kTfsProgram,
+               TfsDefaultsText());
+  if (settings.reload_rpc != "auto") return;
+  PENSTOCK_LOG(kWarning,
+               "HandleReloadConfigRequest is answered on every port, as by {}: whoever reaches one "
+               "may replace the models; --reload_rpc=off refuses it",
+               kTfsProgram);
+}
+
 int FailStart(const Status& status) {
   PENSTOCK_LOG(kError, "cannot start: {}", MessageOf(status));
   return 1;
@@ -158,9 +168,7 @@ int Serve(const ParsedOptions& options) {
   const LogQueue log_queue;
   TakeLibraryLogs();
   PENSTOCK_LOG(kInfo, "penstock {} starts", VersionText());
-  if (StandsInForTfs(settings))
-    PENSTOCK_LOG(kInfo, "standing in for {} (--compat): the defaults are {}", kTfsProgram,
-                 TfsDefaultsText());
+  if (StandsInForTfs(settings)) LogCompat(settings);
   std::atomic<bool> cannot_open = false;
   const auto on_opened = [&](const StatusOr<BoundPorts>& ports) {
     if (ports.ok()) return LogOpened(settings, *ports);

@@ -176,6 +176,13 @@ TEST_F(ComponentOptionsTest, ReloadAccessIsThatOfTheFlag) {
   EXPECT_EQ(MakeReloadAccess(settings_), tfs::ReloadAccess::kNone);
 }
 
+TEST_F(ComponentOptionsTest, ReloadsAreTakenOnEveryPortWhenItStandsInForTensorFlowServing) {
+  settings_.compat = kTfsProgram;
+  EXPECT_EQ(MakeReloadAccess(settings_), tfs::ReloadAccess::kAll);
+  settings_.reload_rpc = "off";
+  EXPECT_EQ(MakeReloadAccess(settings_), tfs::ReloadAccess::kNone);
+}
+
 TEST_F(ComponentOptionsTest, FilesThatCannotBeRead) {
   settings_.ssl_config_file = folder_ / "none";
   EXPECT_THAT(std::string(MessageOf(NetOptions(settings_).status())),

@@ -65,8 +65,8 @@ const OptionRow kRows[] = {
      "", 0, 0, kAdminAccess},
     {kModels, "reload_rpc", &Settings::reload_rpc,
      "Where HandleReloadConfigRequest is answered: 'on' on every port, 'off' nowhere, 'auto' on "
-     "ports that demand client certificates, on loopback addresses and on unix sockets. It is the "
-     "address that the server listens at that counts, not the client's.",
+     "ports that demand client certificates, on loopback addresses and on unix sockets, and with "
+     "compat on every port. The address that the server listens at counts, not the client's.",
      "", 0, 0, kAutoOnOff},
     {kModels, "state_file", &Settings::state_file,
      "File that keeps what the admin API has changed, for the next start of the server; empty "
