@@ -23,12 +23,16 @@ std::atomic<LogSink> log_sink{nullptr};
 // Of one message: names, paths and errors that clients and models send may be of any length.
 constexpr size_t kMessageBytesMax = 3000;
 
-// The message, or its start and how much is left out.
+constexpr size_t kMessageEndBytes = 1000;  // of a cut message: the reason often stands last
+
+// The message, or its start, how much is left out, and its end.
 struct Shortened {
   explicit Shortened(std::string_view message) : text(message) {
     if (message.size() <= kMessageBytesMax) return;
-    cut = fmt::format("{} ... and {} bytes more", message.substr(0, kMessageBytesMax),
-                      message.size() - kMessageBytesMax);
+    cut = fmt::format("{} ... {} bytes are left out ... {}",
+                      message.substr(0, kMessageBytesMax - kMessageEndBytes),
+                      message.size() - kMessageBytesMax,
+                      message.substr(message.size() - kMessageEndBytes));
     text = cut;
   }
   std::string cut;

@@ -71,10 +71,11 @@ TEST_F(LogQueueTest, LinesBeyondTheBoundAreDroppedAndCounted) {
 }
 
 TEST_F(LogQueueTest, ALongMessageIsCut) {
-  PENSTOCK_LOG(kError, "{}", std::string(100'000, 'x'));
+  PENSTOCK_LOG(kError, "{}", std::string(99'997, 'x') + "end");
   const std::string text = ReadAll();
   EXPECT_LT(text.size(), 4096u);
-  EXPECT_THAT(text, HasSubstr("xxx ... and 97000 bytes more\n"));
+  EXPECT_THAT(text, HasSubstr("xxxend\n"));
+  EXPECT_THAT(text, HasSubstr("xxx ... 97000 bytes are left out ... xxx"));
 }
 
 }  // namespace

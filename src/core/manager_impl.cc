@@ -301,7 +301,7 @@ void Manager::Impl::UpdateLookup(Model& model) {
 }
 
 void Manager::Impl::SetView(const std::string& name, std::shared_ptr<const Snapshot::Model> view) {
-  const auto count = [this](const Snapshot::Model& counted, size_t change) {
+  const auto count = [this](const Snapshot::Model& counted, size_t change) REQUIRES(mutex_) {
     if (counted.counts_as_ready) ready_count_ += change;
     if (counted.counts_as_ready || !counted.is_expected) return;
     missing_count_ += change;

@@ -11,7 +11,7 @@ namespace penstock {
 namespace {
 
 // Runs what is submitted when Run is called, or refuses it.
-class FakePool final : public Executor {
+class QueuedPool final : public Executor {
  public:
   bool Submit(Task task) override {
     if (refuses) return false;
@@ -135,7 +135,7 @@ class InferCallTest : public testing::Test {
 
   FakeClock clock_;
   MetricsRegistry metrics_;
-  FakePool pool_;
+  QueuedPool pool_;
   core::Manager manager_;
   RequestBudget budget_ = std::make_shared<Allowance>(20'000);
   Engine engine_{{.inline_request_bytes_max = 1000,

@@ -158,7 +158,8 @@ uint64_t DecodedTensorBytesMax(const Settings& settings) {
 EngineOptions MakeEngineOptions(const Settings& settings) {
   return {.inline_request_bytes_max = static_cast<uint64_t>(settings.inline_request_bytes_max),
           .decoded_tensor_bytes_max = DecodedTensorBytesMax(settings),
-          .demand_timeout = milliseconds(settings.demand_timeout_ms)};
+          .demand_timeout = milliseconds(settings.demand_timeout_ms),
+          .initial_load_wait = milliseconds(settings.initial_load_wait_ms)};
 }
 
 InlineOptions MakeInlineOptions(const Settings& settings) {
@@ -174,7 +175,9 @@ AdminAccess MakeAdminAccess(const Settings& settings) {
 
 tfs::ReloadAccess MakeReloadAccess(const Settings& settings) {
   if (settings.reload_rpc == "off") return tfs::ReloadAccess::kNone;
-  return settings.reload_rpc == "on" ? tfs::ReloadAccess::kAll : tfs::ReloadAccess::kProtected;
+  // The program that it stands in for takes reloads on every port.
+  const bool is_open = settings.reload_rpc == "on" || StandsInForTfs(settings);
+  return is_open ? tfs::ReloadAccess::kAll : tfs::ReloadAccess::kProtected;
 }
 
 StatusOr<core::ReadinessRule> MakeReadinessRule(const Settings& settings) {

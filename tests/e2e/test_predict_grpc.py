@@ -325,8 +325,7 @@ def test_metadata_is_that_of_the_saved_model(models, model):
         saved.ParseFromString(file.read())
     response = models.metadata(model, version=1)
     assert (response.model_spec.name, response.model_spec.version.value) == (model, 1)
-    expected = {name: signature for name, signature in saved.meta_graphs[0].signature_def.items()
-                if name != '__saved_model_init_op'}
+    expected = dict(saved.meta_graphs[0].signature_def)
     got = signatures_of(response)
     assert sorted(got) == sorted(expected)
     for name, signature in expected.items():

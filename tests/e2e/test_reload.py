@@ -262,7 +262,7 @@ def test_a_label_for_a_version_that_is_not_there_is_refused_and_stays(start, tmp
 @pytest.mark.parametrize('path, said', [('/1', 'this one is a version itself: give the folder above'),
                                         ('/1/assets', 'a version is a folder named by a number')])
 def test_a_base_path_without_versions_says_so(start, tmp_path, path, said):
-    server = start({'half': HALF})
+    server = start({'half': HALF}, flags=['--ready_when=strict'])
     base = folder(tmp_path / 'more', [1])
     os.makedirs(base + '/1/assets')
     error = reload(server, {'half': HALF, 'more': base + path})

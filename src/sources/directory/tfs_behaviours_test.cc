@@ -17,7 +17,7 @@ TEST_F(Behaviours, B50_NoVersionsAtStartupFilesAppearLater) {
   source->Start(target_);
   EXPECT_EQ(target_.Next("m"), "error: NOT_FOUND");
   EXPECT_EQ(target_.Next("m"), "");
-  Make("m/3");
+  Place("m/3");
   EXPECT_EQ(target_.Next("m"), "3");
   EXPECT_EQ(target_.Next("m"), "ok");
 }
