@@ -9,7 +9,7 @@
 //   fail, throw    does so
 //   no_model       loads nothing, without an error
 //   break          reports the model as broken at once
-//   wait           waits until the file says something else
+//   wait           logs "this load waits", and waits until the file says something else
 #include <chrono>
 #include <cstdlib>
 #include <fstream>
@@ -84,6 +84,7 @@ class TroubledBackend final : public Backend {
 
   std::unique_ptr<Model> Load(const LoadArguments& arguments) override {
     std::string text = Text(arguments.folder);
+    if (text == "wait") host_.log(&host_, PENSTOCK_LOG_INFO, ToC("this load waits"));
     for (; text == "wait"; text = Text(arguments.folder))
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
     if (text == "fail") throw Error(PENSTOCK_DATA_LOSS, "failed as asked");

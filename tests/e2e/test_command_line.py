@@ -150,11 +150,11 @@ def test_a_configuration_file_that_is_a_pipe_is_read(tmp_path):
     """As a shell gives it: --model_config_file=<(make_config)."""
     pipe = tmp_path / 'models.config'
     os.mkfifo(pipe)
-    with open(os.open(pipe, os.O_RDWR), 'wb', buffering=0) as writer:
-        writer.write(config_text(BUILTIN).encode())
-        threading.Timer(0.2, writer.close).start()
-        with Server(tmp_path / 'server', flags=[f'--model_config_file={pipe}']) as server:
-            assert server.states('half') == {1: 'AVAILABLE'}
+    writer = threading.Thread(target=pipe.write_text, args=[config_text(BUILTIN)])  # waits for the server to open it
+    writer.start()
+    with Server(tmp_path / 'server', flags=[f'--model_config_file={pipe}']) as server:
+        assert server.states('half') == {1: 'AVAILABLE'}
+    writer.join()
 
 
 def test_closed_standard_files_are_not_taken_by_sockets(start):
