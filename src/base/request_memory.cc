@@ -57,13 +57,12 @@ Status OverBudget() {
       "later");
 }
 
-StatusOr<BufferRef> RequestMemory::Allocate(size_t bytes) {
+StatusOr<BufferRef> RequestMemory::AllocateLarge(size_t bytes) {
   if (bytes > inline_bytes_left_) [[unlikely]] {
     is_too_large_inline_ = true;
     return OutOfMemory("a request of this size on an event loop");
   }
   if (inline_bytes_left_ != UINT64_MAX) inline_bytes_left_ -= bytes;
-  if (bytes < kCountedBytesMin) return AllocateBuffer(bytes);
   if (budget_ != nullptr && *budget_ != nullptr) {
     return MakeCounted(*budget_, bytes, [bytes] { return AllocateBuffer(bytes); });
   }
@@ -74,7 +73,7 @@ StatusOr<BufferRef> RequestMemory::Allocate(size_t bytes) {
   }
 }
 
-Status RequestMemory::Count(ByteChain& answer) {
+Status RequestMemory::CountSlices(ByteChain& answer) {
   if (budget_ == nullptr || *budget_ == nullptr) return OkStatus();
   for (Slice& slice : answer.mutable_slices()) {
     if (slice.size < kCountedBytesMin || !slice.owner || IsCounted(slice)) continue;

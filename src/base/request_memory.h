@@ -57,12 +57,22 @@ class RequestMemory final {
 
   // A buffer of `bytes`, which the budget counts as long as it lives. The request's own limit is
   // the caller's business. Errors: RESOURCE_EXHAUSTED.
-  StatusOr<BufferRef> Allocate(size_t bytes);
+  StatusOr<BufferRef> Allocate(size_t bytes) {
+    if (bytes >= kCountedBytesMin || bytes > inline_bytes_left_) return AllocateLarge(bytes);
+    if (inline_bytes_left_ != UINT64_MAX) inline_bytes_left_ -= bytes;
+    return AllocateBuffer(bytes);
+  }
   // Has the budget count the parts of `answer` that nobody counts yet, until they are sent. Errors:
   // RESOURCE_EXHAUSTED; part of it may be counted then.
-  Status Count(ByteChain& answer);
+  Status Count(ByteChain& answer) {
+    return answer.bytes() < kCountedBytesMin ? OkStatus() : CountSlices(answer);
+  }
 
  private:
+  // Of kCountedBytesMin or more, or of more than an event loop may allocate.
+  StatusOr<BufferRef> AllocateLarge(size_t bytes);
+  Status CountSlices(ByteChain& answer);
+
   uint64_t bytes_left_;
   const RequestBudget* const budget_;
   uint64_t inline_bytes_left_ = UINT64_MAX;

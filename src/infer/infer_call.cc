@@ -102,9 +102,10 @@ void InferCall::OnPart(InferResponse&& part) {
 
 Status InferCall::Answer(const NamedTensors& outputs) {
   RequestMemory memory = engine_->MemoryOfAnswer();
-  ASSIGN_OR_RETURN(ByteChain answer, Encode(outputs, memory));
-  TRY(memory.Count(answer));
-  Send(std::move(answer));
+  StatusOr<ByteChain> answer = Encode(outputs, memory);
+  if (!answer.ok()) return answer.status();
+  TRY(memory.Count(*answer));
+  Send(*std::move(answer));
   return OkStatus();
 }
 

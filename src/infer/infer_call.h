@@ -74,7 +74,7 @@ class InferCall {
   virtual Status Decode(const ModelInfo& info, RequestMemory& memory, InferRequest& request) = 0;
   // The bytes of the answer. Takes what it allocates for them from `memory`.
   virtual StatusOr<ByteChain> Encode(const NamedTensors& outputs, RequestMemory& memory) = 0;
-  virtual void Send(ByteChain answer) = 0;
+  virtual void Send(ByteChain&& answer) = 0;
   virtual void SendError(const Status& status) = 0;
   // Counts the outcome. `model` is empty if none was found: clients could make up any name.
   virtual void Record(std::string_view model, StatusCode code, Duration latency) = 0;

@@ -68,7 +68,7 @@ class FakeCall final : public InferCall {
     if (script_.encode_throws) throw std::bad_alloc();
     return ByteChain(WholeSlice(AllocateBuffer(script_.answer_bytes)));
   }
-  void Send(ByteChain answer) override {
+  void Send(ByteChain&& answer) override {
     script_.steps += 'W';
     script_.unsent.push_back(std::move(answer));
   }

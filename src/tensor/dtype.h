@@ -36,7 +36,39 @@ enum class DType : uint8_t {
 };
 
 // Bytes of one element; 0 for kString (variable) and kInvalid.
-size_t DTypeBytes(DType type);
+constexpr size_t DTypeBytes(DType type) {
+  switch (type) {
+    case DType::kUint8:
+    case DType::kInt8:
+    case DType::kBool:
+    case DType::kQint8:
+    case DType::kQuint8:
+      return 1;
+    case DType::kInt16:
+    case DType::kBfloat16:
+    case DType::kQint16:
+    case DType::kQuint16:
+    case DType::kUint16:
+    case DType::kFloat16:
+      return 2;
+    case DType::kFloat32:
+    case DType::kInt32:
+    case DType::kQint32:
+    case DType::kUint32:
+      return 4;
+    case DType::kFloat64:
+    case DType::kComplex64:
+    case DType::kInt64:
+    case DType::kUint64:
+      return 8;
+    case DType::kComplex128:
+      return 16;
+    case DType::kString:
+    case DType::kInvalid:
+      break;
+  }
+  return 0;
+}
 
 // The type's lower-case name, as "float32", "string"; "invalid" for anything else.
 std::string_view DTypeName(DType type);

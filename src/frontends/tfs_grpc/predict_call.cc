@@ -40,7 +40,7 @@ StatusOr<ByteChain> PredictCall::Encode(const NamedTensors& outputs, RequestMemo
                               &memory);
 }
 
-void PredictCall::Send(ByteChain answer) { call_->Respond(std::move(answer)); }
+void PredictCall::Send(ByteChain&& answer) { call_->Respond(std::move(answer)); }
 
 void PredictCall::SendError(const Status& status) { call_->Finish(Truncated(status)); }
 

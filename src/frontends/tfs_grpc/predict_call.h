@@ -41,7 +41,7 @@ class PredictCall final : public InferCall {
   Status ReadSelector(ModelSelector& selector, InferRequest& request) override;
   Status Decode(const ModelInfo& info, RequestMemory& memory, InferRequest& request) override;
   StatusOr<ByteChain> Encode(const NamedTensors& outputs, RequestMemory& memory) override;
-  void Send(ByteChain answer) override;
+  void Send(ByteChain&& answer) override;
   void SendError(const Status& status) override;
   void Record(std::string_view model, StatusCode code, Duration latency) override;
   void Release() override;

@@ -39,7 +39,7 @@ class RestFrontend::PredictCall final : public InferCall {
   Status ReadSelector(ModelSelector& selector, InferRequest& request) override;
   Status Decode(const ModelInfo& info, RequestMemory& memory, InferRequest& request) override;
   StatusOr<ByteChain> Encode(const NamedTensors& outputs, RequestMemory& memory) override;
-  void Send(ByteChain answer) override;
+  void Send(ByteChain&& answer) override;
   void SendError(const Status& status) override;
   void Record(std::string_view model, StatusCode code, Duration latency) override;
   void Release() override;
@@ -82,7 +82,7 @@ StatusOr<ByteChain> RestFrontend::PredictCall::Encode(const NamedTensors& output
   return EncodePredictResponse(format_, outputs, &memory);
 }
 
-void RestFrontend::PredictCall::Send(ByteChain answer) { RespondJson(*call_, std::move(answer)); }
+void RestFrontend::PredictCall::Send(ByteChain&& answer) { RespondJson(*call_, std::move(answer)); }
 
 void RestFrontend::PredictCall::SendError(const Status& status) { RespondError(*call_, status); }
 

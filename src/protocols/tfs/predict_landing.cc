@@ -30,6 +30,7 @@ Step StepFor(Level level, uint32_t field) {
 // Enters the first big input and never leaves it again: whatever follows it is beyond the prefix or
 // not worth aligning.
 size_t PredictLanding(std::span<const std::byte> prefix, uint64_t body_bytes) {
+  if (body_bytes < kBigBytes) return 0;
   const std::string_view bytes(reinterpret_cast<const char*>(prefix.data()), prefix.size());
   WireError error;
   WireReader reader(bytes, error);
