@@ -5,6 +5,8 @@
 #include <cstring>
 #include <new>
 
+#include "base/sanitized.h"
+
 namespace penstock {
 namespace {
 
@@ -41,15 +43,6 @@ class HeapBuffer final : public Buffer {
 constexpr size_t kSmallBytes = 256;
 constexpr size_t kSmallKept = 64;  // per thread
 
-// A sanitizer shall see the end of every buffer.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kKeepsSmall = false;
-#elif defined(__has_feature)
-constexpr bool kKeepsSmall = !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer);
-#else
-constexpr bool kKeepsSmall = true;
-#endif
-
 // Memory for small buffers. One thread; without a destructor, so that it can be asked at any time.
 struct SmallBlocks {
   std::array<void*, kSmallKept> blocks;
@@ -80,7 +73,8 @@ class alignas(kBufferAlignment) SmallBuffer final : public Buffer {
   void Destroy() noexcept override {
     this->~SmallBuffer();
     SmallBlocks& kept = small_blocks;
-    if (!kKeepsSmall || kept.count == kSmallKept || kept.thread_is_ending) return Free(this);
+    // A sanitizer shall see the end of every buffer.
+    if (kIsSanitized || kept.count == kSmallKept || kept.thread_is_ending) return Free(this);
     static thread_local const SmallBlocksEnd end;
     kept.blocks[kept.count++] = this;
   }
