@@ -151,7 +151,7 @@ void ModelObserver::OnSourceStatus(const std::string& model) {
   if (status.code() == StatusCode::kFailedPrecondition) {
     PENSTOCK_LOG(kInfo, "model {}: {}", model, MessageOf(status));
   } else if (error.empty() && was_waiting) {
-    PENSTOCK_LOG(kInfo, "model {}: no version is waited for any more", model);
+    PENSTOCK_LOG(kInfo, "model {}: no version is incomplete any more", model);
   } else if (error.empty()) {
     PENSTOCK_LOG(kInfo, "the versions of model {} can be read again", model);
   } else {

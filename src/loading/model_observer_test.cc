@@ -123,6 +123,15 @@ TEST_F(ModelObserverTest, AnUnloadIsLogged) {
   EXPECT_THAT(log, HasSubstr("model m version 3 is unloaded\n"));
 }
 
+TEST_F(ModelObserverTest, TheEndOfAnIncompleteVersionIsLogged) {
+  Configure();
+  manager_.SetSourceStatus("m", absl::FailedPreconditionError("version 2 is not complete"));
+  manager_.SetSourceStatus("m", OkStatus());
+  const std::string log = Log();
+  EXPECT_THAT(log, HasSubstr("model m: version 2 is not complete\n"));
+  EXPECT_THAT(log, HasSubstr("model m: no version is incomplete any more\n"));
+}
+
 TEST_F(ModelObserverTest, ASourceThatFailsIsLoggedOnceAndItsReturnToo) {
   Configure();
   manager_.SetSourceStatus("m", InvalidArgument("no folder"));

@@ -29,7 +29,9 @@ Status Call(Function&& function) {
 }
 
 Status WithContext(const Status& status, std::string_view backend, std::string_view path) {
-  return Error(status.code(), "{}: {} (backend {})", path, MessageOf(status), backend);
+  std::string_view reason = MessageOf(status);
+  if (reason.ends_with('.')) reason.remove_suffix(1);
+  return Error(status.code(), "{}: {} (backend {})", path, reason, backend);
 }
 
 std::vector<PenstockOption> ToC(const BackendOptions& options) {

@@ -32,6 +32,7 @@ void CallStatus::Check(std::string_view context, std::string_view after) const {
   for (const std::string_view trace : {"\n\t [[", "\n\nErrors may have originated", "\n\nStack"}) {
     text = text.substr(0, text.find(trace));
   }
+  if (!after.empty() && text.ends_with('.')) text.remove_suffix(1);
   throw plugin::Error(static_cast<int32_t>(api_.GetCode(status_)),
                       std::string(context) + std::string(text) + std::string(after));
 }

@@ -92,7 +92,7 @@ TEST(ModelConfig, NamesTheLineOfASyntaxError) {
   EXPECT_THAT(error, testing::StartsWith(
                          "Invalid protobuf file: 'models.config': Error parsing text-format "
                          "tensorflow.serving.ModelServerConfig: 3:"));
-  EXPECT_THAT(error, HasSubstr("nam"));
+  EXPECT_THAT(error, testing::EndsWith("named \"nam\""));  // without a period, as all errors
   EXPECT_THAT(ModelError("model_config_list {"), HasSubstr("Config: 1:"));
 }
 

@@ -38,7 +38,9 @@ class FirstError final : public google::protobuf::io::ErrorCollector {
   void AddError(int line, google::protobuf::io::ColumnNumber column,
                 const std::string& message) override {
     if (!text_.empty()) return;
-    text_ = fmt::format("{}:{}: {}", line + 1, column + 1, message);
+    std::string_view reason = message;
+    if (reason.ends_with('.')) reason.remove_suffix(1);  // more text follows
+    text_ = fmt::format("{}:{}: {}", line + 1, column + 1, reason);
     if (TextPosition{line, column} >= end_)
       text_ += " (the text ends here: it is cut short, or a '}' is missing)";
   }
