@@ -69,6 +69,25 @@ def test_a_graph_without_tags(start):
     assert predict(server, 'tags', instances=[1.0]) == (200, {'predictions': [5.0]})
 
 
+def test_tensorflow_writes_no_lines_of_its_own(start):
+    """Every line is JSON, from the first that TensorFlow writes while its library is opened."""
+    server = start({'m': f'{TEST_MODELS}/prints'}, flags=['--log_format=json', '--log_level=debug'],
+                   env={'TF_CPP_MIN_LOG_LEVEL': '0'})
+    assert predict(server, 'm', instances=[1.5, 2.0]) == (200, {'predictions': [1.5, 2.0]})
+    server.stop()
+    lines = [json.loads(line) for line in server.log().splitlines()]
+    assert any(line['level'] == 'debug' and line['message'].startswith('tensorflow: Reading SavedModel from')
+               for line in lines)
+    assert any(line['level'] == 'info' and line['message'] == 'tensorflow: x is [1.5 2]' for line in lines)
+
+
+def test_the_log_level_holds_for_tensorflow(start):
+    server = start({'m': f'{TEST_MODELS}/prints'}, flags=['--log_level=error'], env={'TF_CPP_MIN_LOG_LEVEL': '0'})
+    assert predict(server, 'm', instances=[1.5]) == (200, {'predictions': [1.5]})
+    server.stop()
+    assert server.log() == ''
+
+
 def test_operations_of_tensorflow_text(start):
     server = start({'m': CASE_FOLD}, flags=[f'--tensorflow_op_libraries={TEXT_LIBRARIES}/_normalize_ops.so'])
     assert predict(server, 'm', instances=['Größe', 'ABC']) == (200, {'predictions': ['grösse', 'abc']})

@@ -75,6 +75,15 @@ def not_negative(folder):
 
 
 @model
+def prints(folder):
+    """Prints its input and returns it."""
+    def serve(x):
+        tf.print('x is', x)
+        return {'y': tf.identity(x)}
+    _save(folder, serve, spec([None], tf.float32, 'x'))
+
+
+@model
 def vocabulary(folder):
     """Word to id, from a file in assets/; -1 for an unknown word."""
     def edit(saved):  # the table's shared name holds an address of the Python object

@@ -27,7 +27,7 @@ namespace penstock::tensorflow {
                                   X(NewSessionOptions) X(DeleteSessionOptions) X(SetConfig)      \
                                       X(NewSession) X(LoadSessionFromSavedModel) X(CloseSession) \
                                           X(DeleteSession) X(SessionRun)         \
-                                              X(LoadLibrary) X(AddInput)
+                                              X(LoadLibrary) X(AddInput) X(RegisterLogListener)
 // clang-format on
 
 // The functions, without their prefix TF_. Immutable after Open.

@@ -10,6 +10,7 @@
 
 #include "penstock/backend.hpp"
 #include "tf_api.h"
+#include "tf_log.h"
 #include "tf_model.h"
 #include "tf_operations.h"
 #include "wire.h"
@@ -26,7 +27,8 @@ constexpr uint32_t kAllowSoftPlacement = 7;
 void SetEnvironment() {
   // Without it the memory of unloaded models never goes back to the system.
   setenv("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "true", 0);
-  // Errors only: what a call reports comes back as its status anyway.
+  // Errors only: what a call reports comes back as its status anyway, and clients can cause many
+  // warnings.
   setenv("TF_CPP_MIN_LOG_LEVEL", "2", 0);
 }
 
@@ -44,10 +46,13 @@ std::string ConfigBytes(const PenstockHost& host) {
 // Thread-safe.
 class TfBackend final : public plugin::Backend {
  public:
-  explicit TfBackend(const PenstockHost& host) : host_(host) {
+  explicit TfBackend(const PenstockHost& host) : host_(host), log_(host) {
     SetEnvironment();
-    api_ = TfApi::Open(
-        plugin::FindRuntimeLibrary(host, "PENSTOCK_TENSORFLOW_LIBRARY", "libtensorflow_cc.so*"));
+    const std::string library =
+        plugin::FindRuntimeLibrary(host, "PENSTOCK_TENSORFLOW_LIBRARY", "libtensorflow_cc.so*");
+    LibraryLog::TakeFrom(library);
+    api_ = TfApi::Open(library);
+    api_.RegisterLogListener(&LogPrint);
     LoadOperations(api_, plugin::OptionOr({host.options, host.option_count}, "op_libraries", ""));
     options_ = SessionOptionsPtr(api_.NewSessionOptions(), {&api_});
     const std::string config = ConfigBytes(host);
@@ -82,6 +87,7 @@ class TfBackend final : public plugin::Backend {
   }
 
   const PenstockHost& host_;
+  const LibraryLog log_;
   TfApi api_;
   SessionOptionsPtr options_;
   BufferPtr inline_options_;  // of loads too: they have a thread of low priority
