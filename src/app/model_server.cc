@@ -74,7 +74,7 @@ class ModelServer::Impl final {
     if (!stopped) Stop();
   }
 
-  Status Start();
+  Status Start(const StartStepCallback& on_step);
   Status StartHealthServer();
   Status StartServer(net::ServerOptions options);
   void OpenAfterLoad(const Status& loaded);
@@ -105,8 +105,10 @@ class ModelServer::Impl final {
   std::vector<std::string> left_running;
 };
 
-Status ModelServer::Impl::Start() {
+Status ModelServer::Impl::Start(const StartStepCallback& on_step) {
+  on_step("reading --model_config_file");
   ASSIGN_OR_RETURN(std::vector<ConfiguredModel> list, ReadModelList(settings));
+  on_step("reading --ssl_config_file");
   ASSIGN_OR_RETURN(net::ServerOptions net_options, NetOptions(settings));
   TRY(MakeReadinessRule(settings).status());
   if (settings.admin_api == "full" && settings.rest_api_enable_cors_support) {
@@ -118,12 +120,15 @@ Status ModelServer::Impl::Start() {
   if (StandsInForTfs(settings)) manager.AddListener(LogLoadedAsTfs);
   net_options.request_budget = request_budget;
   const Foundations foundations{settings, metrics, manager, readiness, engine, reloader};
+  on_step("reading --monitoring_config_file");
   ASSIGN_OR_RETURN(frontends, MakeFrontends(foundations));
   for (const auto& frontend : frontends) frontend->Register(router);
 
   // The manager knows the models before anyone can ask whether the server is ready; the ports are
   // bound before anything is loaded.
+  on_step("looking at the models, and reading --state_file");
   TRY(reloader.ApplyFirst(std::move(list), ModelListPlace(settings)));
+  on_step("opening ports, and reading the TLS certificate and key");
   if (settings.health_port != 0) TRY(StartHealthServer());
   TRY(StartServer(std::move(net_options)));
   models.Start();
@@ -210,10 +215,12 @@ ModelServer::~ModelServer() {
 }
 
 StatusOr<std::unique_ptr<ModelServer>> ModelServer::Start(const Settings& settings,
-                                                          OpenedCallback on_opened) {
+                                                          OpenedCallback on_opened,
+                                                          const StartStepCallback& on_step) {
+  on_step("looking at the paths that flags name");
   TRY(CheckPaths(settings));
   auto impl = std::make_unique<Impl>(settings, std::move(on_opened));
-  TRY(impl->Start());
+  TRY(impl->Start(on_step));
   return std::unique_ptr<ModelServer>(new ModelServer(std::move(impl)));
 }
 

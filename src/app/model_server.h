@@ -19,6 +19,9 @@ struct BoundPorts {
   int health_port = 0;
 };
 
+// Hears what the start does now, as "reading --x" in static text.
+using StartStepCallback = std::function<void(const char* step)>;
+
 // Hears once that the serving ports take connections, or why they cannot: within Start, or, with
 // --listen=after_load, on any thread.
 using OpenedCallback = std::function<void(const StatusOr<BoundPorts>&)>;
@@ -29,7 +32,8 @@ class ModelServer final {
   // Binds the ports, begins to load the models, and returns without waiting for them. Errors:
   // configuration files, addresses, certificates.
   static StatusOr<std::unique_ptr<ModelServer>> Start(const Settings& settings,
-                                                      OpenedCallback on_opened);
+                                                      OpenedCallback on_opened,
+                                                      const StartStepCallback& on_step);
 
   // As by Stop, if that was not called.
   ~ModelServer();

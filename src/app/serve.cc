@@ -14,12 +14,14 @@
 #include <fstream>
 #include <memory>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "app/commands.h"
 #include "app/library_logs.h"
 #include "app/model_server.h"
 #include "app/process_files.h"
+#include "app/start_watch.h"
 #include "base/executor.h"
 #include "base/log.h"
 #include "base/log_queue.h"
@@ -32,6 +34,9 @@ namespace {
 
 // What may come after drain_timeout_ms: unloading, and runs of models that cannot be stopped.
 constexpr int64_t kUnloadSeconds = 10;
+
+// How long the start may go on after a signal to stop.
+constexpr Duration kStartEndTime = std::chrono::seconds(1);
 
 // For every thread, those of the runtimes included: a request that arrives while a model is loaded
 // or computed on its CPU does not wait for long.
@@ -50,6 +55,13 @@ class Signals final {
     signal(SIGPIPE, SIG_IGN);  // a client that is gone is an error of its write
   }
 
+  // Those that stop the server.
+  sigset_t stops() const {
+    sigset_t set = set_;
+    sigdelset(&set, SIGHUP);
+    return set;
+  }
+
   // Blocks until one comes.
   int Wait() const {
     siginfo_t info{};
@@ -65,9 +77,7 @@ class Signals final {
 
   // Ends the process when a further one to stop comes, or when `seconds` have passed.
   void ExitOnNextOrAfter(int64_t seconds) const {
-    sigset_t stops = set_;
-    sigdelset(&stops, SIGHUP);
-    std::thread([set = stops, seconds] {
+    std::thread([set = stops(), seconds] {
       if (ComesWithin(set, seconds)) {
         PENSTOCK_LOG(kWarning, "second signal: exiting at once");
         FlushLog();
@@ -155,6 +165,23 @@ int FailStart(const Status& status) {
   return 1;
 }
 
+// A start that hangs does not outlive a signal to stop.
+StatusOr<std::unique_ptr<ModelServer>> StartServer(const Settings& settings, const Signals& signals,
+                                                   OpenedCallback on_opened) {
+  StartWatch watch(signals.stops(), kStartEndTime);
+  ASSIGN_OR_RETURN(
+      std::unique_ptr<ModelServer> server,
+      ModelServer::Start(settings, std::move(on_opened), [&](auto step) { watch.Enter(step); }));
+  const BoundPorts ports = server->ports();
+  if (ports.health_port != 0)
+    PENSTOCK_LOG(kInfo, "listening: port {} for probes and metrics", ports.health_port);
+  if (!settings.port_file.empty()) {
+    watch.Enter("writing --port_file");
+    TRY(WritePortFile(settings.port_file, ports));
+  }
+  return server;
+}
+
 int Serve(const ParsedOptions& options) {
   OpenStandardFiles();
   Settings settings = options.settings;
@@ -176,15 +203,8 @@ int Serve(const ParsedOptions& options) {
     cannot_open = true;
     kill(getpid(), SIGTERM);
   };
-  StatusOr<std::unique_ptr<ModelServer>> server = ModelServer::Start(settings, on_opened);
+  StatusOr<std::unique_ptr<ModelServer>> server = StartServer(settings, signals, on_opened);
   if (!server.ok()) return FailStart(server.status());
-  const BoundPorts ports = (*server)->ports();
-  if (ports.health_port != 0)
-    PENSTOCK_LOG(kInfo, "listening: port {} for probes and metrics", ports.health_port);
-  if (!settings.port_file.empty()) {
-    if (const Status status = WritePortFile(settings.port_file, ports); !status.ok())
-      return FailStart(status);
-  }
 
   int number = signals.Wait();
   for (; number == SIGHUP; number = signals.Wait()) (*server)->ReloadConfigFile();

@@ -5,16 +5,15 @@
 #include <openssl/ssl.h>
 #include <sys/stat.h>
 
-#include <cerrno>
-#include <cstring>
-#include <fstream>
-#include <sstream>
-
 #include "base/log.h"
+#include "base/read_file.h"
 #include "net/tls.h"
 
 namespace penstock::net {
 namespace {
+
+// Far more than a chain of certificates.
+constexpr size_t kPemBytesMax = 16 << 20;
 
 template <auto Free>
 struct Freer {
@@ -48,12 +47,10 @@ StatusOr<Pem> ReadPem(const std::string& file, const std::string& text,
     return Pem{text, text_source.empty() ? fmt::format("the {} given as text", what)
                                          : fmt::format("the {} in {}", what, text_source)};
   }
-  std::ifstream stream(file, std::ios::binary);
-  std::ostringstream content;
-  content << stream.rdbuf();
-  if (!stream)
-    return InvalidArgument("cannot read the {} {}: {}", what, file, std::strerror(errno));
-  return Pem{content.str(), fmt::format("the {} {}", what, file)};
+  StatusOr<std::string> content = ReadWholeFile(file, kPemBytesMax);
+  if (!content.ok())
+    return InvalidArgument("cannot read the {} {}: {}", what, file, MessageOf(content.status()));
+  return Pem{*std::move(content), fmt::format("the {} {}", what, file)};
 }
 
 BioPtr OpenPem(const Pem& pem) {
@@ -154,9 +151,10 @@ StatusOr<ContextPtr> MakeContext(const TlsOptions& options) {
   return context;
 }
 
+// Empty for a pipe: what it gave is gone, so that it is not read again.
 std::string StampOf(const std::string& file) {
   struct stat info = {};
-  if (file.empty() || stat(file.c_str(), &info) != 0) return {};
+  if (file.empty() || stat(file.c_str(), &info) != 0 || S_ISFIFO(info.st_mode)) return {};
   return fmt::format("{}.{}.{}.{}", info.st_mtim.tv_sec, info.st_mtim.tv_nsec, info.st_size,
                      info.st_ino);
 }

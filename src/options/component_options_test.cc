@@ -193,7 +193,7 @@ TEST_F(ComponentOptionsTest, FilesThatCannotBeRead) {
       HasSubstr("--monitoring_config_file: cannot read " + folder_.path() + ": Is a directory"));
   settings_.monitoring_config_file = "/dev/zero";
   EXPECT_THAT(std::string(MessageOf(MetricsPaths(settings_).status())),
-              HasSubstr("/dev/zero has more than"));
+              HasSubstr("cannot read /dev/zero: it has more than"));
 }
 
 TEST_F(ComponentOptionsTest, MetricsPathsFollowTheMonitoringConfig) {

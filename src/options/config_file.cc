@@ -1,87 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "options/config_file.h"
 
-#include <fcntl.h>
-#include <poll.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <algorithm>
-#include <array>
-#include <cerrno>
-#include <chrono>
-#include <cstring>
-
-#include "base/clock.h"
+#include "base/read_file.h"
 
 namespace penstock {
 namespace {
 
 // Against a path that never ends. Far more than the list of any server's models.
 constexpr size_t kConfigFileBytesMax = 64 << 20;
-// How long a pipe may take to give all of its text. The server does nothing else meanwhile.
-constexpr auto kPipeTime = std::chrono::seconds(2);
-
-// One thread at a time.
-class OpenFile final {
- public:
-  // A pipe that nobody writes to would block an open without O_NONBLOCK.
-  explicit OpenFile(const std::string& path)
-      : file_(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)) {}
-  ~OpenFile() {
-    if (file_ >= 0) close(file_);
-  }
-  OpenFile(const OpenFile&) = delete;
-  OpenFile& operator=(const OpenFile&) = delete;
-
-  int get() const { return file_; }
-  bool IsPipe() const {
-    struct stat info = {};
-    return fstat(file_, &info) == 0 && S_ISFIFO(info.st_mode);
-  }
-
- private:
-  const int file_;
-};
-
-// False: there was nothing to read until `end`, not even the end of the pipe.
-bool WaitForPipe(int file, SteadyTime end) {
-  pollfd waited{.fd = file, .events = POLLIN, .revents = 0};
-  for (;;) {
-    const auto left =
-        std::chrono::ceil<std::chrono::milliseconds>(end - Clock::Real().Now()).count();
-    const int ready = poll(&waited, 1, static_cast<int>(std::max<int64_t>(left, 0)));
-    if (ready > 0) return true;
-    if (ready == 0 || errno != EINTR) return false;
-  }
-}
 
 }  // namespace
 
 StatusOr<std::string> ReadConfigFile(std::string_view option, const std::string& path) {
-  const auto fail = [&](std::string_view reason) {
-    return InvalidArgument("--{}: cannot read {}: {}", option, path, reason);
-  };
-  const OpenFile file(path);
-  if (file.get() < 0) return fail(std::strerror(errno));
-  const bool is_pipe = file.IsPipe();
-  const SteadyTime end = Clock::Real().Now() + kPipeTime;
-  std::string text;
-  std::array<char, 65536> chunk;
-  for (;;) {
-    if (is_pipe && !WaitForPipe(file.get(), end))
-      return fail(
-          fmt::format("it is a pipe, and its text did not end within {} s", kPipeTime.count()));
-    const ssize_t bytes = read(file.get(), chunk.data(), chunk.size());
-    if (bytes < 0 && (errno == EINTR || (is_pipe && errno == EAGAIN))) continue;
-    if (bytes < 0) return fail(std::strerror(errno));
-    if (bytes == 0) break;
-    text.append(chunk.data(), static_cast<size_t>(bytes));
-    if (text.size() > kConfigFileBytesMax)
-      return InvalidArgument("--{}: {} has more than {} bytes", option, path, kConfigFileBytesMax);
-  }
+  StatusOr<std::string> text = ReadWholeFile(path, kConfigFileBytesMax);
+  if (!text.ok())
+    return InvalidArgument("--{}: cannot read {}: {}", option, path, MessageOf(text.status()));
   constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";  // some editors begin files with it
-  if (text.starts_with(kByteOrderMark)) text.erase(0, kByteOrderMark.size());
+  if (text->starts_with(kByteOrderMark)) text->erase(0, kByteOrderMark.size());
   return text;
 }
 

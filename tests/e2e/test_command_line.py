@@ -10,6 +10,7 @@ import threading
 import pytest
 
 from conftest import BUILTIN
+from net_fixtures import make_certificate
 from penstock_server import BINARY, SLOWNESS, Server, config_text, eventually
 from raw import connect, read_response
 from test_shutdown import BODY, POST, probe
@@ -144,6 +145,30 @@ def test_a_configuration_file_that_is_a_pipe_without_a_writer(tmp_path):
     os.mkfifo(pipe)
     assert fails(f'--model_config_file={pipe}').endswith(
         f'--model_config_file: cannot read {pipe}: it is a pipe, and its text did not end within 2 s')
+
+
+def test_no_file_that_a_flag_names_makes_the_start_hang(tmp_path):
+    """A pipe without a writer, in the place of each of them."""
+    pipe, certificate, key = tmp_path / 'pipe', tmp_path / 'cert.pem', tmp_path / 'key.pem'
+    os.mkfifo(pipe)
+    make_certificate(certificate, key)
+    tls = {'tls_certificate_file': certificate, 'tls_key_file': key}
+    errors = {}
+
+    def start(flag):
+        flags = {flag: pipe} | ({**tls, flag: pipe} if flag.startswith('tls_') else {})
+        errors[flag] = fails(*HALF, *(f'--{name}={path}' for name, path in flags.items()))
+    files = {'ssl_config_file': '--ssl_config_file: cannot read', 'tls_certificate_file': 'cannot read the certificate',
+             'tls_key_file': 'cannot read the private key',
+             'tls_client_ca_file': 'cannot read the CA certificate for clients',
+             'monitoring_config_file': '--monitoring_config_file: cannot read'}
+    threads = [threading.Thread(target=start, args=[flag]) for flag in files]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for flag, what in files.items():
+        assert f'{what} {pipe}: it is a pipe, and its text did not end within 2 s' in errors[flag]
 
 
 def test_a_configuration_file_that_is_a_pipe_is_read(tmp_path):
