@@ -156,8 +156,13 @@ void LibraryLog::TakeFrom(const std::string& path) {
       library, "18SetStderrThresholdENS0_18LogSeverityAtLeastE");
   const auto set_initialized = Find<void()>(library, "12log_internal14SetInitializedEv");
   if (add == nullptr || set_threshold == nullptr || set_initialized == nullptr) return;
-  static HostSink* const sink = new HostSink;  // used until the process ends
-  add(sink);
+  // A process may open the backend several times; abseil ends it if a sink is added again.
+  static HostSink* const sink = [add] {
+    auto* const added = new HostSink;  // used until the process ends
+    add(added);
+    return added;
+  }();
+  static_cast<void>(sink);
   // Until abseil is told that it is initialised, it writes all lines to standard error, too.
   set_threshold(absl::LogSeverityAtLeast::kFatal);
   set_initialized();
