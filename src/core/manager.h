@@ -244,7 +244,8 @@ class Manager final : public AspiredTarget {
   // that is asked for. False, and nothing is done, if the model is not of that kind or nothing is
   // loaded any more.
   bool LoadOnDemand(Demand demand);
-  // Waits for the first load of a model that has had no version ready since it was configured.
+  // Waits for the first load of a model that has had no version ready since it was configured, or
+  // for one of the versions that are loaded first while another one is ready already.
   // False, and nothing is done, if there is no such load to wait for: what GetHandle says stands.
   bool AwaitFirstLoad(Demand demand);
   // True if the models that the rule of readiness names have a version available, or are loaded on

@@ -48,7 +48,7 @@ bool Manager::Impl::AwaitFirstLoad(Demand demand) {
   const std::optional<VersionNumber> version = VersionOf(*model, demand);
   std::optional<Status> answer = AnswerFor(*model, version);
   // It may have become ready since the request looked.
-  if (model->has_served && !(answer && answer->ok())) return false;
+  if (!IsInFirstLoad(*model, version) && !(answer && answer->ok())) return false;
   if (answer) {
     Answer(std::move(demand.done), *std::move(answer));
     return true;
@@ -58,13 +58,18 @@ bool Manager::Impl::AwaitFirstLoad(Demand demand) {
   return true;
 }
 
+bool Manager::Impl::IsInFirstLoad(const Model& model, std::optional<VersionNumber> version) {
+  if (!model.has_served) return true;
+  return version && !model.is_first_load_over && model.versions.IsComing(*version);
+}
+
 Status Manager::Impl::WhyNotReady(std::string_view name, std::optional<VersionNumber> version) {
   MutexLock lock(mutex_);
   const Model* const model = FindConfigured(name);
   if (model == nullptr) return ServableNotFound(name, version);
   const ModelVersions& versions = model->versions;
   const Status problem = versions.NewestProblem(version);
-  if (version && !versions.Ready().empty()) {
+  if (version && !versions.Ready().empty() && !IsInFirstLoad(*model, version)) {
     const Status not_found = ServableNotFound(name, version);
     if (problem.ok()) return not_found;
     return Error(not_found.code(), "{}: it could not be loaded: {}", MessageOf(not_found),

@@ -124,6 +124,37 @@ TEST_F(FirstLoadTest, NobodyWaitsForAModelThatHasServed) {
   outcome.told.WaitUntilOpen();
 }
 
+TEST_F(FirstLoadTest, ARequestWaitsForAVersionThatIsLoadedAtFirstWhileAnotherServes) {
+  ASSERT_EQ(manager_.SetModel({.name = "m", .labels = {{"stable", {1}}}}), OkStatus());
+  const auto slow = NewPlan(), quick = NewPlan();
+  slow->gate = &gate_;
+  manager_.SetAspired("m", Aspire(FakeVersion(1, slow), FakeVersion(2, quick)));
+  Outcome second, first, by_label;
+  if (Request(second, VersionNumber{2})) second.told.WaitUntilOpen();
+  EXPECT_EQ(manager_.GetHandle("m")->id().version.value, 2);
+  EXPECT_EQ(manager_.GetHandle("m", VersionNumber{1}).status(),
+            absl::UnavailableError("model m is being loaded: try again later"));
+  EXPECT_EQ(manager_.GetHandle("m", VersionNumber{7}).status().code(), StatusCode::kNotFound);
+  ASSERT_TRUE(Request(first, VersionNumber{1}));
+  ASSERT_TRUE(Request(by_label, std::nullopt, "stable"));
+  gate_.Open();
+  first.told.WaitUntilOpen();
+  by_label.told.WaitUntilOpen();
+  EXPECT_EQ(first.status, OkStatus());
+  EXPECT_EQ(by_label.status, OkStatus());
+  // A version that comes later is not there until it is loaded, as the one before answers.
+  ASSERT_TRUE(manager_.WaitUntilIdle());
+  FakeGate later;
+  const auto third = NewPlan();
+  third->gate = &later;
+  manager_.SetAspired("m",
+                      Aspire(FakeVersion(1, slow), FakeVersion(2, quick), FakeVersion(3, third)));
+  EXPECT_EQ(manager_.GetHandle("m", VersionNumber{3}).status().code(), StatusCode::kNotFound);
+  Outcome outcome;
+  EXPECT_FALSE(Request(outcome, VersionNumber{3}));
+  later.Open();
+}
+
 // --- A reserve, and versions for labels.
 
 AspiredVersion As(VersionRole role, AspiredVersion version) {

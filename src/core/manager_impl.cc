@@ -90,6 +90,7 @@ void Manager::Impl::Configure(ModelConfig config) {
   if (!was_there) {
     model.is_of_start = !is_start_over_;
     model.has_served = false;
+    model.is_first_load_over = false;
   }
   const LoadMode old_mode = std::exchange(model.config, std::move(config)).load_mode;
   // What is loaded, or being loaded, stays until it is idle.
@@ -210,6 +211,7 @@ void Manager::Impl::Advance(Model& model) {
       break;
     }
   }
+  if (model.has_served && !model.versions.IsAnyComing()) model.is_first_load_over = true;
   model.versions.ForgetEnded(options_.ended_versions_max);
   NoteMemory(model);
   SettleWaiters(model);

@@ -80,6 +80,8 @@ class Manager::Impl final {
     bool was_told = false;      // the source has said something since it was configured
     bool is_of_start = false;   // configured before the manager was ready for the first time
     bool has_served = false;    // has had a version ready since it was added
+    // Of the versions that were to be loaded before it served, none is still being loaded.
+    bool is_first_load_over = false;
     Status source_status;
     ModelVersions versions;
     std::map<std::string, VersionNumber> labels;  // in force
@@ -223,6 +225,8 @@ class Manager::Impl final {
   // --- Requests that wait, and models that are loaded on demand (manager_demand.cc).
 
   // Also refuses the request if too many wait. False then.
+  // True if a request for `version` (none: for any) may wait, as what is loaded first is not there.
+  static bool IsInFirstLoad(const Model& model, std::optional<VersionNumber> version);
   bool AddWaiter(Model& model, std::optional<VersionNumber> version, Demand demand)
       REQUIRES(mutex_);
   // The version that a demand means; none: any.
