@@ -12,6 +12,7 @@ import importlib.util
 import os
 import re
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -19,7 +20,7 @@ import sys
 import pytest
 
 from conftest import SAMPLES
-from penstock_server import BINARY, BUILD, ROOT, SLOWNESS, Server
+from penstock_server import BINARY, BUILD, ROOT, SLOWNESS, Server, config_text
 from test_serve_samples import free_port
 
 pytestmark = pytest.mark.runtimes
@@ -186,6 +187,24 @@ def test_the_blocks_of_the_page_work(workspace, serve, start, page):
             check_configuration(workspace, start, text)
         else:
             pytest.fail(f'a block of the language {language!r}: see the list at the top of this file')
+
+
+def test_the_systemd_unit_starts_a_server_that_reloads(workspace, start):
+    unit = next(text for language, text in blocks('docs/operations.md') if language == 'ini').replace('\\\n', ' ')
+    command = re.search(r'^ExecStart=/opt/penstock/penstock serve (.*)$', unit, re.M).group(1).split()
+    assert 'ExecReload=/bin/kill -HUP $MAINPID' in unit
+    config = f'{workspace.folder}/etc/models.config'
+    with open(config, 'w', encoding='ascii') as file:
+        file.write(config_text({'half': 'builtin:half_plus_two'}))
+    server = start(flags=[workspace.adapt(flag) for flag in command
+                          if not re.match('--health_port|--shutdown_delay_ms|--(tensorflow|onnxruntime)_library', flag)])
+    with open(config, 'w', encoding='ascii') as file:
+        file.write(config_text({'half': 'builtin:half_plus_two', 'same': 'builtin:identity'}))
+    server.terminate(signal.SIGHUP)
+    server.wait_for('same', 1)
+    times = {name: int(value) for name, value in re.findall(r'--(\w+)_ms=(\d+)', ' '.join(command))}
+    stop_seconds = int(re.search(r'^TimeoutStopSec=(\d+)$', unit, re.M).group(1))
+    assert (times['shutdown_delay'] + times['drain_timeout']) / 1000 < stop_seconds
 
 
 @pytest.mark.parametrize('page', PAGES)
