@@ -202,8 +202,9 @@ enum {
   PENSTOCK_ANY_SHAPE = 1u << 6 /* declared shapes bind nobody: the host checks types only, and the
                                   backend refuses the shapes that it cannot take */
 };
-/* An input or output that the model has and the signature has not, and why not. A request that
- * names it is refused with the reason; the log and `penstock inspect` show it. */
+/* An input or output that the model has and the signature has not, and why not; with an empty name:
+ * a signature that is not served. A request that names it is refused with the reason; the log and
+ * `penstock inspect` show it. */
 typedef struct PenstockLeftOut {
   PenstockString signature;
   PenstockString name;

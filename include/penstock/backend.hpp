@@ -138,7 +138,8 @@ struct Signature {
   std::vector<TensorSpec> outputs;
 };
 
-// An input or output that is not served; see PenstockLeftOut. One thread at a time.
+// An input, an output or (no name) a signature that is not served; see PenstockLeftOut. One thread
+// at a time.
 struct LeftOut {
   std::string signature = "serving_default";
   std::string name;

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "options/compat.h"
 #include "options/nearest_name.h"
 #include "options/options.h"
 
@@ -33,6 +34,15 @@ constexpr Command kCommands[] = {
     {"version", "", "Prints the version.", &VersionCommand},
     {"help", "", "Prints this.", &HelpCommand},
 };
+
+// For a flag where the command should stand.
+int RunWithoutCommand(std::span<const std::string> arguments) {
+  if (AsksForTfs(arguments)) return ServeCommand(arguments);  // that program has no commands
+  fmt::print(stderr,
+             "penstock: the flag {} needs a command before it; did you mean `penstock serve {}`?\n",
+             arguments[0], arguments[0]);
+  return 1;
+}
 
 int HelpCommand(std::span<const std::string>) {
   fmt::print("Penstock serves machine-learning models over the protocols that clients speak.\n\n");
@@ -95,6 +105,7 @@ int RunCommand(std::span<const std::string> arguments) {
     if (command.name == name) return command.run(arguments.subspan(1));
     names.push_back(command.name);
   }
+  if (name.starts_with('-')) return RunWithoutCommand(arguments);
   const std::string_view nearest = NearestName(name, names);
   fmt::print(
       stderr, "penstock: unknown command '{}'; {}\n", name,

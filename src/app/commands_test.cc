@@ -56,6 +56,25 @@ TEST(CommandsTest, TheNameOfTensorFlowsServerIsServeWithItsDefaults) {
   EXPECT_EQ(testing::internal::GetCapturedStdout(), "penstock " + VersionText() + "\n");
 }
 
+TEST(CommandsTest, CompatNeedsNoCommand) {
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"--compat=tensorflow_model_server", "--version"},
+        std::vector<std::string>{"--port=0", "--compat", "tensorflow_model_server", "--version"}}) {
+    const Result result = RunCaptured(arguments);
+    EXPECT_EQ(result.code, 0) << result.err;
+    EXPECT_EQ(result.out, TfsVersionText());
+  }
+}
+
+TEST(CommandsTest, AFlagWithoutACommandNamesServe) {
+  const Result result = RunCaptured({"--model_base_path=/m"});
+  EXPECT_EQ(result.code, 1);
+  EXPECT_EQ(result.err,
+            "penstock: the flag --model_base_path=/m needs a command before it; did you mean "
+            "`penstock serve --model_base_path=/m`?\n");
+  EXPECT_EQ(RunCaptured({"--compat=", "--version"}).code, 1);
+}
+
 TEST(CommandsTest, Options) {
   EXPECT_THAT(RunCaptured({"options", "--markdown"}).out, HasSubstr("# Configuration\n"));
   EXPECT_THAT(RunCaptured({"options"}).out, HasSubstr("Usage: penstock serve"));

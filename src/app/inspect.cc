@@ -20,8 +20,8 @@ namespace {
 constexpr std::string_view kUsage = R"(Usage: penstock inspect [flags] FOLDER
 
 Describes the model in FOLDER: its backend, its versions, and the names, types and shapes of its
-inputs and outputs. FOLDER is a model's folder, whose newest version is described, the folder of one
-version, or builtin:NAME. The model is loaded for it. Exit code 1 if it cannot be.
+inputs and outputs. FOLDER is a model's folder, whose newest complete version is described, the
+folder of one version, or builtin:NAME. The model is loaded for it. Exit code 1 if it cannot be.
 
   --json                          one line of JSON
   --platform=BACKEND              the backend, where the files do not say it

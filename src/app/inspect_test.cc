@@ -44,14 +44,19 @@ ModelReport ReportOfAll() {
   TensorSpec x{"x", "serving_default_x:0", DType::kFloat32, false, {-1, 3}, false};
   TensorSpec any{"a\"b", "", DType::kString, true, {}, true};
   Signature signature{"serving_default", "tensorflow/serving/predict", {any, x}, {}};
-  return {"/m", {{1}, {12}}, "/m/12", {"tensorflow", {signature}, {}}};
+  return {"/m",
+          {{1}, {12}, {13}},
+          {12},
+          "/m/12",
+          {"tensorflow", {signature}, {}},
+          {{{13}, "it has no files"}}};
 }
 
 TEST(ModelReportTest, Text) {
   EXPECT_EQ(ReportText(ReportOfAll()),
             "/m\n"
             "  backend   tensorflow\n"
-            "  versions  1, 12\n"
+            "  versions  1, 12, 13\n"
             "  shown     12\n"
             "\n"
             "signature serving_default (tensorflow/serving/predict)\n"
@@ -59,12 +64,15 @@ TEST(ModelReportTest, Text) {
             "    a\"b  string   any shape   (may be left out)\n"
             "    x    float32  [-1,3]     serving_default_x:0\n"
             "  outputs\n"
-            "    none\n");
+            "    none\n"
+            "\n"
+            "note: version 13 is not complete: it has no files, and is not served\n");
 }
 
 TEST(ModelReportTest, Json) {
   EXPECT_EQ(ReportJson(ReportOfAll()),
-            R"({"path":"/m","backend":"tensorflow","versions":[1,12],"described_path":"/m/12",)"
+            R"({"path":"/m","backend":"tensorflow","versions":[1,12,13],)"
+            R"("incomplete":{"13":"it has no files"},"described_path":"/m/12",)"
             R"("any_signature":false,"signatures":{"serving_default":{)"
             R"("method_name":"tensorflow/serving/predict","inputs":{)"
             R"("a\"b":{"dtype":"string","shape":null,"backend_name":"","optional":true},)"
@@ -82,6 +90,24 @@ TEST_F(InspectTest, DescribesTheNewestVersion) {
   EXPECT_EQ(err_, "");
 }
 
+TEST_F(InspectTest, DescribesTheVersionThatServeWouldLoad) {
+  AddVersion("1", "identity");
+  base_.Make("2");
+  base_.Write("3/_SUCCESS");
+  base_.Write("4/variables/variables.index", "x");
+  ASSERT_EQ(Inspect({base_.path()}), 0) << err_;
+  EXPECT_THAT(out_, HasSubstr("  versions  1, 2, 3, 4\n  shown     1\n"));
+  EXPECT_THAT(out_, HasSubstr("note: version 4 is not complete: it has variables and no "
+                              "saved_model.pb, and is not served\n"
+                              "\nnote: version 3 is not complete: it has no files, or only empty "
+                              "ones, and is not served\n"));
+  std::filesystem::remove_all(base_ / "1");
+  EXPECT_EQ(Inspect({base_.path()}), 1);
+  EXPECT_EQ(err_, "penstock inspect: " + base_.path() +
+                      " has no complete version: version 4 is not complete: it has variables and "
+                      "no saved_model.pb\n");
+}
+
 TEST_F(InspectTest, DescribesOneVersion) {
   AddVersion("2", "identity");
   AddVersion("10", "half_plus_two");
@@ -92,7 +118,7 @@ TEST_F(InspectTest, DescribesOneVersion) {
 
 TEST_F(InspectTest, DescribesBuiltinModels) {
   ASSERT_EQ(Inspect({"--json", "builtin:half_plus_two"}), 0) << err_;
-  EXPECT_THAT(out_, HasSubstr(R"("backend":"builtin","versions":[1])"));
+  EXPECT_THAT(out_, HasSubstr(R"("backend":"builtin","versions":[1],)"));
   EXPECT_EQ(Inspect({"builtin:half"}), 1);
   EXPECT_THAT(err_, HasSubstr("builtin:identity"));
 }
@@ -117,7 +143,7 @@ TEST_F(InspectTest, SaysWhatIsWrongWithTheFolder) {
   EXPECT_EQ(Inspect({base_.path()}), 1);
   EXPECT_THAT(err_, HasSubstr("1/model.builtin: there is no built-in model"));
 
-  base_.Make("2");
+  base_.Write("2/model.txt", "no model");
   EXPECT_EQ(Inspect({base_.path()}), 1);
   EXPECT_THAT(err_, HasSubstr("no backend takes the folder " + base_ / "2"));
 

@@ -13,6 +13,7 @@
 #include "infer/builtin_folder.h"
 #include "infer/builtin_models.h"
 #include "protocols/tfs/config_files.h"
+#include "sources/directory/folder_stamp.h"
 #include "sources/directory/version_folders.h"
 
 namespace penstock {
@@ -30,6 +31,28 @@ Status NoVersions(const std::string& path, const Status& as_version) {
   return Error(as_version.code(),
                "{} has no versions (folders named by a number), and is no version itself: {}", path,
                MessageOf(as_version));
+}
+
+std::string IncompleteText(const IncompleteVersion& each) {
+  return fmt::format("version {} is not complete: {}", each.version.value, each.missing);
+}
+
+using Folders = std::map<core::VersionNumber, std::string>;
+
+// Fills in what to describe of a base path.
+Status ChooseVersion(const Folders& folders, ModelReport& report) {
+  report.described_path.clear();
+  for (auto folder = folders.rbegin(); folder != folders.rend(); ++folder) {
+    std::string missing = StampFolder(folder->second, [](const std::string&) {}).content.Missing();
+    if (missing.empty()) {
+      report.described_path = folder->second;
+      report.shown = folder->first;
+      return OkStatus();
+    }
+    report.incomplete.push_back({folder->first, std::move(missing)});
+  }
+  return Error(StatusCode::kNotFound, "{} has no complete version: {}", report.path,
+               IncompleteText(report.incomplete.front()));
 }
 
 std::vector<int64_t> Numbers(const std::vector<core::VersionNumber>& versions) {
@@ -85,16 +108,17 @@ std::string TensorsJson(const std::vector<TensorSpec>& tensors) {
 StatusOr<ModelReport> InspectModel(const std::string& asked, const LoadOptions& options,
                                    BackendHost& backends) {
   ASSIGN_OR_RETURN(const std::string path, tfs::ReadBasePath(asked));
-  ModelReport report{asked, {}, path, {}};
+  ModelReport report{asked, {}, {}, path, {}};
   if (IsBuiltinPath(path)) {
     ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, MakeBuiltinModel(path));
     report.versions = {{1}};
+    report.shown = {1};
     report.info = model->info();
     return report;
   }
   ASSIGN_OR_RETURN(const auto folders, ListVersions(path));
   for (const auto& [version, folder] : folders) report.versions.push_back(version);
-  if (!folders.empty()) report.described_path = folders.rbegin()->second;
+  if (!folders.empty()) TRY(ChooseVersion(folders, report));
   StatusOr<ModelInfo> info = Describe(report.described_path, options, backends);
   if (!info.ok() && folders.empty()) return NoVersions(path, info.status());
   if (!info.ok()) return std::move(info).status();
@@ -106,7 +130,7 @@ std::string ReportText(const ModelReport& report) {
   std::string text = fmt::format("{}\n  backend   {}\n", report.path, report.info.platform);
   if (!report.versions.empty()) {
     fmt::format_to(std::back_inserter(text), "  versions  {}\n  shown     {}\n",
-                   fmt::join(Numbers(report.versions), ", "), report.versions.back().value);
+                   fmt::join(Numbers(report.versions), ", "), report.shown.value);
   }
   if (report.info.traits.any_signature) text += "\ntakes any tensors\n";
   for (const Signature& signature : report.info.signatures) {
@@ -115,6 +139,10 @@ std::string ReportText(const ModelReport& report) {
     fmt::format_to(std::back_inserter(text), "\nsignature {}{}\n", signature.name, method);
     AppendTensors(text, "inputs", signature.inputs);
     AppendTensors(text, "outputs", signature.outputs);
+  }
+  for (const IncompleteVersion& each : report.incomplete) {
+    fmt::format_to(std::back_inserter(text), "\nnote: {}, and is not served\n",
+                   IncompleteText(each));
   }
   for (const std::string& note : report.info.notes) {
     fmt::format_to(std::back_inserter(text), "\nnote: {}\n", note);
@@ -132,13 +160,18 @@ std::string ReportJson(const ModelReport& report) {
   }
   std::vector<std::string> notes;
   for (const std::string& note : report.info.notes) notes.push_back(Quoted(note));
+  std::vector<std::string> incomplete;
+  for (const IncompleteVersion& each : report.incomplete) {
+    incomplete.push_back(fmt::format(R"("{}":{})", each.version.value, Quoted(each.missing)));
+  }
   return fmt::format(
-      R"({{"path":{},"backend":{},"versions":[{}],"described_path":{},"any_signature":{},)"
+      R"({{"path":{},"backend":{},"versions":[{}],"incomplete":{{{}}},"described_path":{},)"
+      R"("any_signature":{},)"
       R"("signatures":{{{}}},"notes":[{}]}})"
       "\n",
       Quoted(report.path), Quoted(report.info.platform), fmt::join(Numbers(report.versions), ","),
-      Quoted(report.described_path), report.info.traits.any_signature, fmt::join(signatures, ","),
-      fmt::join(notes, ","));
+      fmt::join(incomplete, ","), Quoted(report.described_path), report.info.traits.any_signature,
+      fmt::join(signatures, ","), fmt::join(notes, ","));
 }
 
 }  // namespace penstock

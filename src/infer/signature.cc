@@ -174,6 +174,20 @@ Status CheckNamedOnce(const InferRequest& request) {
   return OkStatus();
 }
 
+// The names of the signatures: {"a", "b"}.
+std::string ListSignatures(const ModelInfo& info) {
+  std::string text = "{";
+  for (size_t i = 0; i < info.signatures.size(); ++i) {
+    if (i > 0) text += ", ";
+    if (i == kListedNamesMax) {
+      text += "...";
+      break;
+    }
+    text += Quoted(info.signatures[i].name);
+  }
+  return text + "}";
+}
+
 }  // namespace
 
 const TensorSpec* Signature::FindInput(std::string_view input) const {
@@ -199,17 +213,23 @@ const Signature* ModelInfo::FindSignature(std::string_view name) const {
   return nullptr;
 }
 
-std::string ListSignatures(const ModelInfo& info) {
-  std::string text = "{";
-  for (size_t i = 0; i < info.signatures.size(); ++i) {
-    if (i > 0) text += ", ";
-    if (i == kListedNamesMax) {
-      text += "...";
+std::string WhyNoSignature(const ModelInfo& info, std::string_view name) {
+  constexpr size_t kNotesBytesMax = 2000;
+  const std::string has = fmt::format("The model has {}.", ListSignatures(info));
+  for (const LeftOut& each : info.left_out) {
+    if (each.name == name) return fmt::format("It is left out: {}. {}", each.reason, has);
+  }
+  if (!info.signatures.empty()) return has;
+  // Then every request fails: whoever sends one learns the cause without the log.
+  std::string notes;
+  for (const std::string& note : info.notes) {
+    if (notes.size() + note.size() > kNotesBytesMax) {
+      notes += " ...";
       break;
     }
-    text += Quoted(info.signatures[i].name);
+    notes += fmt::format(" Note: {}.", note);
   }
-  return text + "}";
+  return has + notes;
 }
 
 Status CheckInputs(const Signature& signature, const ModelTraits& traits,
@@ -237,9 +257,8 @@ Status CheckRequest(const ModelInfo& info, const InferRequest& request) {
   if (signature == nullptr) [[unlikely]] {
     const std::string_view name =
         request.signature_name.empty() ? kDefaultSignatureName : request.signature_name;
-    return Error(StatusCode::kFailedPrecondition,
-                 "Serving signature key {} not found. The model has {}.", Quoted(name),
-                 ListSignatures(info));
+    return Error(StatusCode::kFailedPrecondition, "Serving signature key {} not found. {}",
+                 Quoted(name), WhyNoSignature(info, name));
   }
   return CheckInputs(*signature, info.traits, request);
 }

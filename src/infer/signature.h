@@ -27,7 +27,8 @@ struct TensorSpec {
   bool optional = false;      // may be left out of a request
 };
 
-// An input or output that the model has and its signature has not. Immutable after loading.
+// An input or output that the model has and its signature has not, or a signature that the model's
+// files have and requests cannot use. Immutable after loading.
 struct LeftOut {
   std::string name;
   std::string reason;  // as "it is a sequence, and only tensors are served"
@@ -66,6 +67,7 @@ struct ModelInfo {
   std::vector<Signature> signatures;
   ModelTraits traits;
   std::vector<std::string> notes = {};  // for people: what is missing or odd, one sentence each
+  std::vector<LeftOut> left_out = {};   // signatures
   // A serialized tensorflow.serving.SignatureDefMap that GetModelMetadata answers as it is. Empty:
   // it is made of `signatures`.
   std::string signature_def_map = {};
@@ -74,8 +76,9 @@ struct ModelInfo {
   const Signature* FindSignature(std::string_view name) const;
 };
 
-// The names of the signatures, for messages: {"a", "b"}.
-std::string ListSignatures(const ModelInfo& info);
+// Why the model has no signature called `name`, and which it has; sentences for the end of a
+// message.
+std::string WhyNoSignature(const ModelInfo& info, std::string_view name);
 
 // Compares the request's inputs and output filter with the signature: every needed input there,
 // none unknown or twice, types equal, shapes fitting unless the model takes any (`traits`); every

@@ -150,5 +150,29 @@ TEST(ModelInfoTest, FindSignature) {
   EXPECT_EQ(info.FindSignature("none"), nullptr);
 }
 
+// Each refusal says why: whoever sends the request does not see the server's log.
+TEST(CheckRequestTest, AModelWithoutSignaturesSaysWhy) {
+  const ModelInfo info{"tensorflow", {}, {}, {"export it with signatures"}, {}};
+  EXPECT_EQ(CheckRequest(info, {}),
+            absl::FailedPreconditionError(
+                "Serving signature key \"serving_default\" not found. The model has {}. Note: "
+                "export it with signatures."));
+}
+
+TEST(CheckRequestTest, ASignatureThatIsLeftOutSaysWhy) {
+  const ModelInfo info{
+      "tensorflow", {{"a", "", {}, {}}}, {}, {"a note"}, {{"raw", "it is sparse"}}};
+  InferRequest request;
+  request.signature_name = "raw";
+  EXPECT_EQ(CheckRequest(info, request),
+            absl::FailedPreconditionError(
+                "Serving signature key \"raw\" not found. It is left out: it is sparse. The "
+                "model has {\"a\"}."));
+  request.signature_name = "b";
+  EXPECT_EQ(CheckRequest(info, request),
+            absl::FailedPreconditionError(
+                "Serving signature key \"b\" not found. The model has {\"a\"}."));
+}
+
 }  // namespace
 }  // namespace penstock

@@ -3,9 +3,12 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <filesystem>
+#include <fstream>
 #include <sstream>
 #include <string_view>
+#include <tuple>
 
 #include "base/log.h"
 #include "base/machine.h"
@@ -250,6 +253,40 @@ ThreadPoolOptions MakeComputeOptions(const Settings& settings) {
           .queue_tasks_max = static_cast<size_t>(settings.compute_queue_max)};
 }
 
+namespace {
+
+// Why `path` is neither a shared library nor a folder; empty if it is one.
+std::string WhyNoLibrary(const std::string& path) {
+  std::error_code error;
+  const std::filesystem::file_status status = std::filesystem::status(path, error);
+  if (!std::filesystem::exists(status)) return error.message();
+  if (std::filesystem::is_directory(status)) return "";
+  if (!std::filesystem::is_regular_file(status)) return "it is no file";
+  constexpr std::string_view kMagic =
+      "\x7f"
+      "ELF";
+  std::array<char, kMagic.size()> start{};
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return std::generic_category().message(errno);
+  file.read(start.data(), start.size());
+  const bool is_library = std::string_view(start.data(), start.size()) == kMagic;
+  return is_library ? "" : "it is no shared library (ELF file)";
+}
+
+// The same of one in a list.
+std::string WhyNotInList(const std::string& path, bool takes_folders) {
+  std::string why = WhyNoLibrary(path);
+  std::error_code error;
+  if (!why.empty() || !std::filesystem::is_directory(path, error)) return why;
+  if (!takes_folders) return "it is a folder; give the libraries in it";
+  for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
+    if (entry.path().extension() == ".so") return "";
+  }
+  return error ? error.message() : "the folder has no shared library (*.so)";
+}
+
+}  // namespace
+
 Status CheckPaths(const Settings& settings) {
   const auto fail = [](std::string_view flag, const std::string& path, std::string_view why) {
     return InvalidArgument("--{}={}: {}", flag, path, why);
@@ -265,17 +302,18 @@ Status CheckPaths(const Settings& settings) {
       {"tensorflow_library", settings.tensorflow_library},
       {"onnxruntime_library", settings.onnxruntime_library}};
   for (const auto& [flag, path] : libraries) {
-    if (path.empty() || std::filesystem::exists(std::filesystem::status(path, error))) continue;
-    return fail(flag, path, error.message());
+    if (path.empty()) continue;
+    if (const std::string why = WhyNoLibrary(path); !why.empty()) return fail(flag, path, why);
   }
-  const std::pair<std::string_view, const std::string&> lists[] = {
-      {"tensorflow_op_libraries", settings.tensorflow_op_libraries},
-      {"onnxruntime_custom_ops", settings.onnxruntime_custom_ops}};
-  for (const auto& [flag, paths] : lists) {
+  const std::tuple<std::string_view, const std::string&, bool> lists[] = {
+      {"tensorflow_op_libraries", settings.tensorflow_op_libraries, /*takes_folders=*/true},
+      {"onnxruntime_custom_ops", settings.onnxruntime_custom_ops, /*takes_folders=*/false}};
+  for (const auto& [flag, paths, takes_folders] : lists) {
     std::istringstream parts(paths);
     for (std::string path; std::getline(parts, path, ',');) {
-      if (path.empty() || std::filesystem::exists(std::filesystem::status(path, error))) continue;
-      return fail(flag, path, error.message());
+      if (path.empty()) continue;
+      const std::string why = WhyNotInList(path, takes_folders);
+      if (!why.empty()) return fail(flag, path, why);
     }
   }
   return OkStatus();

@@ -266,19 +266,46 @@ TEST_F(ComponentOptionsTest, PathsOfBackendsAreLookedAtBeforeTheStart) {
             "--tensorflow_library=/nowhere: No such file or directory");
   EXPECT_EQ(problem(&Settings::onnxruntime_library, folder_ / "file/x"),
             "--onnxruntime_library=" + folder_ / "file/x" + ": Not a directory");
-  EXPECT_EQ(problem(&Settings::onnxruntime_library, folder_ / "file"), "");
-  const std::string file = folder_ / "file";
-  EXPECT_EQ(problem(&Settings::tensorflow_op_libraries, file + ",,/nowhere"),
-            "--tensorflow_op_libraries=/nowhere: No such file or directory");
-  EXPECT_EQ(problem(&Settings::tensorflow_op_libraries, file + "," + folder_.path()), "");
-  EXPECT_EQ(problem(&Settings::onnxruntime_custom_ops, file + ",,/nowhere"),
-            "--onnxruntime_custom_ops=/nowhere: No such file or directory");
-  EXPECT_EQ(problem(&Settings::onnxruntime_custom_ops, file), "");
+  EXPECT_EQ(problem(&Settings::onnxruntime_library, folder_ / "file"),
+            "--onnxruntime_library=" + folder_ / "file" + ": it is no shared library (ELF file)");
+  const std::string library = folder_.Write("lib/a.so",
+                                            "\x7f"
+                                            "ELF...");
+  EXPECT_EQ(problem(&Settings::onnxruntime_library, library), "");
   settings_.tensorflow_library = "/tf";
   EXPECT_EQ(MakeBackendOptions(settings_).set_by.at("tensorflow"), "--tensorflow_library=/tf");
   settings_.tensorflow_op_libraries = "/text";
   EXPECT_EQ(MakeBackendOptions(settings_).set_by.at("tensorflow"),
             "--tensorflow_library=/tf --tensorflow_op_libraries=/text");
+}
+
+TEST_F(ComponentOptionsTest, LibrariesOfOperationsAreLookedAtBeforeTheStart) {
+  const std::string text = folder_.Write("text", "no library"), empty = folder_.Make("empty");
+  const std::string library = folder_.Write("lib/a.so",
+                                            "\x7f"
+                                            "ELF...");
+  const auto problem = [&](std::string Settings::*member, const std::string& path) {
+    Settings settings = settings_;
+    settings.*member = path;
+    return std::string(MessageOf(CheckPaths(settings)));
+  };
+  const auto tensorflow = &Settings::tensorflow_op_libraries;
+  EXPECT_EQ(problem(tensorflow, library + "," + folder_ / "lib"), "");
+  EXPECT_EQ(problem(tensorflow, library + ",,/nowhere"),
+            "--tensorflow_op_libraries=/nowhere: No such file or directory");
+  EXPECT_EQ(problem(tensorflow, text),
+            "--tensorflow_op_libraries=" + text + ": it is no shared library (ELF file)");
+  EXPECT_EQ(problem(tensorflow, empty),
+            "--tensorflow_op_libraries=" + empty + ": the folder has no shared library (*.so)");
+  EXPECT_EQ(problem(tensorflow, "/dev/null"), "--tensorflow_op_libraries=/dev/null: it is no file");
+  const auto onnx = &Settings::onnxruntime_custom_ops;
+  EXPECT_EQ(problem(onnx, library), "");
+  EXPECT_EQ(problem(onnx, library + ",,/nowhere"),
+            "--onnxruntime_custom_ops=/nowhere: No such file or directory");
+  EXPECT_EQ(problem(onnx, text),
+            "--onnxruntime_custom_ops=" + text + ": it is no shared library (ELF file)");
+  EXPECT_EQ(problem(onnx, empty),
+            "--onnxruntime_custom_ops=" + empty + ": it is a folder; give the libraries in it");
 }
 
 }  // namespace

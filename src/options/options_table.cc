@@ -43,7 +43,8 @@ const OptionRow kRows[] = {
     // --- Models
     {kModels, "model_config_file", &Settings::model_config_file,
      "File with the list of models, in TensorFlow Serving's text format; overrides model_name and "
-     "model_base_path."},
+     "model_base_path. Its model_platform is the name of a backend (tensorflow, onnxruntime or "
+     "onnx); left out, the files of a version decide."},
     {kModels, "model_name", &Settings::model_name, "Name of the model at model_base_path."},
     {kModels, "model_base_path", &Settings::model_base_path,
      "Folder whose numbered folders are the versions of the model; s3://bucket/path, or "

@@ -111,7 +111,7 @@ def test_folders_without_a_model(tmp_path):
     (tmp_path / '1').mkdir()
     code, _, err = inspect(str(tmp_path))
     assert code == 1
-    assert f'no backend takes the folder {tmp_path}/1 (files: none' in err
+    assert f'{tmp_path} has no complete version: version 1 is not complete: it has no files' in err
 
 
 def test_builtin_models(tmp_path):

@@ -47,16 +47,28 @@ def test_signatures_that_cannot_be_served_are_left_out(models_server):
     assert predict(models_server, 'odd_signatures', instances=[1.5]) == (200, {'predictions': [3.0]})
     code, answer = predict(models_server, 'odd_signatures', signature_name='ragged', instances=[1])
     assert code == 400 and '"ragged" not found' in answer['error']
-    for name, reason in (('int4', "the input 'x' has the type 29"), ('sparse', "the input 's' is sparse"),
+    assert "It is left out: the input 'r' is composite, as ragged tensors are. The model has {" in answer['error']
+    for name, reason in (('int4', "the input 'x' has the type int4"), ('none', "the input 'x' has the type number 999,"),
+                         ('sparse', "the input 's' is sparse"),
                          ('ragged', "the input 'r' is composite"), ('variant', "the output 'list' has the type variant")):
         assert f"the signature '{name}' cannot be served and is left out: {reason}" in models_server.log()
+
+
+def test_a_model_without_signatures_says_so_in_each_refusal(start):
+    """TensorFlow Serving serves it too: its metadata can be read, and each Predict is refused."""
+    server = start({'tags': f'{TEST_MODELS}/tags'}, flags=['--saved_model_tags=bare'])
+    note = ('The model has {}. Note: the SavedModel has no signatures, so every request to it fails: '
+            'export it with signatures.')
+    for name in ({}, {'signature_name': 'other'}):
+        code, answer = predict(server, 'tags', instances=[1.0], **name)
+        assert code == 400 and answer['error'].endswith(note)
 
 
 def test_metadata_has_the_signatures_as_the_file_has_them(models_server):
     code, answer = models_server.get('/v1/models/odd_signatures/metadata')
     assert code == 200
     signatures = json.loads(answer)['metadata']['signature_def']['signature_def']
-    assert set(signatures) == {'__saved_model_init_op', 'count', 'int4', 'missing', 'ragged', 'resource',
+    assert set(signatures) == {'__saved_model_init_op', 'count', 'int4', 'missing', 'none', 'ragged', 'resource',
                                'serving_default', 'sparse', 'variant'}
     assert signatures['__saved_model_init_op']['outputs']['__saved_model_init_op']['name'] == 'init'
     assert signatures['sparse']['inputs']['s']['coo_sparse']['values_tensor_name'] == 'sparse/values:0'

@@ -233,6 +233,8 @@ def odd_signatures(folder):
         signatures['__saved_model_init_op'].outputs['__saved_model_init_op'].name = 'init'
         signatures['int4'].CopyFrom(signatures['serving_default'])
         signatures['int4'].inputs['x'].dtype = 29
+        signatures['none'].CopyFrom(signatures['serving_default'])
+        signatures['none'].inputs['x'].dtype = 999
         signatures['missing'].CopyFrom(signatures['serving_default'])
         signatures['missing'].outputs['y'].name = 'nowhere:0'
     with tf1.Graph().as_default(), tf1.Session() as session:

@@ -151,6 +151,20 @@ std::span<const PenstockLeftOut> LeftOutOf(const PenstockModelInfo& info) {
   return {info.left_out, info.left_out_count};
 }
 
+// Notes what is left out, and keeps the reason for requests that name a whole signature.
+void AddLeftOut(const PenstockLeftOut& each, ModelInfo& info) {
+  const std::string signature = ToUtf8(View(each.signature));
+  std::string reason = ToUtf8(View(each.reason));
+  if (View(each.name).empty()) {
+    info.notes.push_back(
+        fmt::format("the signature '{}' cannot be served and is left out: {}", signature, reason));
+    info.left_out.push_back({signature, std::move(reason)});
+    return;
+  }
+  info.notes.push_back(fmt::format("{} of the signature {} is left out: {}",
+                                   ToUtf8(View(each.name)), signature, reason));
+}
+
 }  // namespace
 
 PenstockOwner OwnerOf(Buffer* buffer) {
@@ -224,11 +238,7 @@ StatusOr<Description> FromC(std::string_view platform, const PenstockModelInfo* 
     }
     result.info.signature_def_map = View(info->signature_def_map);
   }
-  for (const PenstockLeftOut& each : LeftOutOf(*info)) {
-    result.info.notes.push_back(fmt::format("{} of the signature {} is left out: {}",
-                                            ToUtf8(View(each.name)), ToUtf8(View(each.signature)),
-                                            ToUtf8(View(each.reason))));
-  }
+  for (const PenstockLeftOut& each : LeftOutOf(*info)) AddLeftOut(each, result.info);
   for (const PenstockSignature& theirs : std::span(info->signatures, info->signature_count)) {
     const std::span inputs(theirs.inputs, theirs.input_count);
     const std::span outputs(theirs.outputs, theirs.output_count);

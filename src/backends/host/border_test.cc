@@ -211,6 +211,21 @@ TEST(BorderTest, WhatIsLeftOutBelongsToItsSignatureAndIsANote) {
                           "t of the signature other is left out: it is a map"));
 }
 
+TEST(BorderTest, ASignatureThatIsLeftOutKeepsItsReason) {
+  const Description description = *Translate([](auto& d) {
+    d.left_out = {{.signature = "raw", .name = "", .reason = "the input 'x' has the type variant"}};
+  });
+  ASSERT_EQ(description.info.left_out.size(), 1U);
+  EXPECT_EQ(description.info.left_out[0].name, "raw");
+  EXPECT_TRUE(description.info.signatures[0].left_out.empty());
+  EXPECT_THAT(description.info.notes,
+              ElementsAre("the signature 'raw' cannot be served and is left out: the input 'x' has "
+                          "the type variant"));
+  EXPECT_EQ(WhyNoSignature(description.info, "raw"),
+            "It is left out: the input 'x' has the type variant. The model has "
+            "{\"serving_default\"}.");
+}
+
 // A backend that was compiled before the description had notes.
 TEST(BorderTest, DescriptionOfAnOlderBackend) {
   PenstockModelInfo info{};

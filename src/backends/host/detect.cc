@@ -126,12 +126,16 @@ StatusOr<InstalledBackend> ChooseBackend(const std::vector<InstalledBackend>& ba
   if (fitting.empty()) {
     return InvalidArgument(
         "no backend takes the folder {} (files: {}; installed backends: {}); a model folder holds "
-        "for example saved_model.pb or model.onnx, or its platform is configured",
+        "for example saved_model.pb or model.onnx; with other names, model_platform in "
+        "--model_config_file (for inspect: --platform) says which backend",
         version_path, ListOrNone(files), ListOrNone(Names(backends)));
   }
   if (fitting.size() > 1) {
-    return InvalidArgument("several backends take the folder {}: {}; configure its platform",
-                           version_path, ListOrNone(Names(fitting)));
+    return InvalidArgument(
+        "several backends take the folder {}: {}; keep the files of one, or name it: "
+        "model_platform: "
+        "\"{}\" in --model_config_file (for inspect: --platform={})",
+        version_path, ListOrNone(Names(fitting)), fitting.front().name, fitting.front().name);
   }
   return fitting.front();
 }

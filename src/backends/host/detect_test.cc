@@ -102,7 +102,9 @@ TEST_F(DetectTest, SeveralBackendsFit) {
   root_.Write("a/model.one");
   const Status status = Choose("", "a").status();
   EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
-  EXPECT_THAT(std::string(MessageOf(status)), HasSubstr("one, two; configure its platform"));
+  EXPECT_THAT(std::string(MessageOf(status)),
+              HasSubstr("one, two; keep the files of one, or name it: model_platform: \"one\" in "
+                        "--model_config_file (for inspect: --platform=one)"));
   EXPECT_EQ(Choose("two", "a")->name, "two");
 }
 

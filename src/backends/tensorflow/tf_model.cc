@@ -35,6 +35,7 @@ plugin::Description Describe(const ModelSignatures& signatures, bool any_shape) 
   description.flags = any_shape ? PENSTOCK_ANY_SHAPE : 0;
   description.alignment = 64;
   description.notes = signatures.notes;
+  description.left_out = signatures.left_out;
   description.signature_def_map = signatures.signature_def_map;
   return description;
 }

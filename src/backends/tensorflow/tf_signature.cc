@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <iterator>
 #include <optional>
 #include <utility>
 
@@ -82,8 +83,8 @@ std::optional<TF_Output> FindTensor(const TfApi& api, TF_Graph* graph, std::stri
 
 // The type without "reference to": only old graphs have such, and a run gives the value itself.
 int32_t BaseType(int32_t type) {
-  constexpr int32_t kFirstReference = 100;
-  return type > kFirstReference ? type - kFirstReference : type;
+  constexpr int32_t kFirst = 100, kEnd = 200;
+  return type > kFirst && type < kEnd ? type - kFirst : type;
 }
 
 // Why tensors of this type cannot be sent or received; empty if they can.
@@ -94,7 +95,15 @@ std::string WhyNotServed(int32_t type) {
   }
   if (type == TF_RESOURCE) return "has the type resource";
   if (type == TF_VARIANT) return "has the type variant";
-  return "has the type " + std::to_string(type) + " of TensorFlow's DataType";
+  // The types of DataType from 24 on.
+  constexpr std::string_view kNames[] = {
+      "float8_e5m2",     "float8_e4m3fn", "float8_e4m3fnuz", "float8_e4m3b11fnuz",
+      "float8_e5m2fnuz", "int4",          "uint4",           "int2",
+      "uint2",           "float4_e2m1fn"};
+  const int64_t index = int64_t{type} - (PENSTOCK_UINT64 + 1);
+  if (index >= 0 && index < static_cast<int64_t>(std::size(kNames)))
+    return "has the type " + std::string(kNames[index]);
+  return "has the type number " + std::to_string(type) + ", which is none of TensorFlow's";
 }
 
 // One input or output and its tensor in the graph. One thread at a time.
@@ -292,16 +301,20 @@ ModelSignatures ReadSignatures(const TfApi& api, TF_Graph* graph, std::string_vi
     if (reason.empty()) {
       result.bound.push_back(std::move(signature));
     } else {
-      result.notes.push_back("the signature '" + std::string(entry.key) +
-                             "' cannot be served and is left out: " + reason);
+      plugin::LeftOut& left_out = result.left_out.emplace_back();
+      left_out.signature = entry.key;
+      left_out.reason = reason;
     }
   }
   std::sort(result.bound.begin(), result.bound.end(),
             [](const auto& a, const auto& b) { return a.signature.name < b.signature.name; });
   if (result.bound.empty()) {
     result.notes.emplace_back(
-        "the SavedModel has no signature that can be served, so every request to it will fail: "
-        "export it with signatures");
+        result.left_out.empty()
+            ? "the SavedModel has no signatures, so every request to it fails: export it with "
+              "signatures"
+            : "none of the SavedModel's signatures can be served, so every request to it fails: "
+              "give them dense inputs and outputs of types that requests can carry");
   }
   return result;
 }

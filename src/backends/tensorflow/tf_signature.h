@@ -24,8 +24,9 @@ struct BoundSignature {
 // All signatures of a model. Immutable after loading.
 struct ModelSignatures {
   std::vector<BoundSignature> bound;
-  std::vector<std::string> notes;  // one for each signature that is left out, with the reason
-  std::string signature_def_map;   // as the file has them; empty for a frozen graph
+  std::vector<plugin::LeftOut> left_out;  // signatures
+  std::vector<std::string> notes;
+  std::string signature_def_map;  // as the file has them; empty for a frozen graph
 };
 
 // The signatures of `meta_graph`, a serialized MetaGraphDef. Left out are those of SavedModel's own

@@ -126,10 +126,9 @@ StatusOr<PredictFormat> PredictDecoder::Decode(InferRequest& request) {
     const Signature* const signature = FindSignature();
     if (signature == nullptr) {
       constexpr size_t kShownMax = 100;
-      return InvalidArgument(
-          "Serving signature name: \"{}\" not found in signature def. The model has {}.",
-          signature_name_.value_or(kDefaultSignatureName).substr(0, kShownMax),
-          ListSignatures(info_));
+      const std::string_view name = signature_name_.value_or(kDefaultSignatureName);
+      return InvalidArgument("Serving signature name: \"{}\" not found in signature def. {}",
+                             name.substr(0, kShownMax), WhyNoSignature(info_, name));
     }
     if (!have_read_ || signature != read_for_) {
       read_for_ = signature;
