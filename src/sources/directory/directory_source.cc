@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/executor.h"
+#include "base/log.h"
 
 namespace penstock {
 namespace {
@@ -141,6 +142,8 @@ void DirectorySource::LookAt(Watched& watched) const {
   if (!is_ok) TellStatus(watched, found.status);
   if (found.can_list && !(watched.was_told && found.wanted == watched.told)) Tell(watched, found);
   if (is_ok) TellStatus(watched, found.status);
+  if (std::exchange(watched.left_out, found.left_out) != found.left_out && !found.left_out.empty())
+    PENSTOCK_LOG(kWarning, "model {}: {}", watched.look.model().name, found.left_out);
   const SteadyTime end = Clock::Real().Now();
   watched.busy_until = end + std::min(kLookPauseMax, kLookShare * (end - start));
 }

@@ -71,6 +71,7 @@ class DirectorySource final : public core::Source {
     bool was_told = false;
     std::map<core::VersionNumber, VersionFolder> told;  // as of the last SetAspired
     std::string error;                                  // as of the last SetSourceStatus; empty: OK
+    std::string left_out;                               // as Found::left_out of the last look
     bool shall_tell_error = false;                      // also if it is the same as before
   };
 

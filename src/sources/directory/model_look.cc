@@ -6,14 +6,13 @@
 #include <utility>
 #include <vector>
 
+#include "core/reserves.h"
 #include "sources/directory/version_folders.h"
 
 namespace penstock {
 namespace {
 
 constexpr size_t kListedVersionsMax = 20;  // in a message
-// Versions below the latest ones that are told, in case that those cannot be loaded.
-constexpr int kReservesMax = 3;
 // The share of the time that is spent on looking at files that are not known to have changed.
 constexpr int kFilesShare = 200;
 
@@ -73,7 +72,7 @@ Found ModelLook::Look() {
     const std::set<core::VersionNumber> chosen = Choose(*folders, changes, found);
     Want(*folders, chosen, found);
     if (!found.waiting.empty()) {
-      found.status = NotComplete(found.waiting, !found.wanted.empty());
+      TellWaiting(found);
     } else if (found.wanted.empty()) {
       found.status = NothingWanted(model_.base_path, VersionsOf(*folders));
     }
@@ -145,15 +144,12 @@ void ModelLook::Want(const Folders& folders, const std::set<core::VersionNumber>
         folders.at(version), *files_.at(version).settling.complete(),
         main.contains(version) ? core::VersionRole::kMain : core::VersionRole::kLabel};
   }
-  // Who names the versions, or wants all, gets those.
-  if (main.empty() || !std::holds_alternative<core::LatestVersions>(model_.selection)) return;
-  int count = 0;
-  for (auto folder = folders.rbegin(); folder != folders.rend() && count < kReservesMax; ++folder) {
-    const auto& [version, path] = *folder;
-    if (version >= *main.begin() || chosen.contains(version) || found.waiting.contains(version))
-      continue;
-    found.wanted[version] = {path, 0, core::VersionRole::kReserve};
-    ++count;
+  std::set<core::VersionNumber> others = VersionsOf(folders);
+  std::erase_if(others, [&](const core::VersionNumber version) {
+    return chosen.contains(version) || found.waiting.contains(version);
+  });
+  for (const core::VersionNumber version : core::ReservesOf(model_.selection, main, others)) {
+    found.wanted[version] = {folders.at(version), 0, core::VersionRole::kReserve};
   }
 }
 
@@ -174,27 +170,41 @@ bool ModelLook::LookAtFiles(core::VersionNumber version, const std::string& path
   return files.settling.complete().has_value();
 }
 
-Status ModelLook::NotComplete(const std::set<core::VersionNumber>& waiting, bool any_wanted) const {
-  std::string reason = fmt::format(
+void ModelLook::TellWaiting(Found& found) const {
+  std::set<core::VersionNumber> coming;
+  for (const core::VersionNumber version : found.waiting) {
+    if (files_.at(version).settling.missing().empty()) coming.insert(version);
+  }
+  if (!coming.empty()) {
+    const bool is_one = coming.size() == 1;
+    found.status = Error(StatusCode::kFailedPrecondition,
+                         "version{} {} in base path {} {} not complete yet and wait{}: {}",
+                         is_one ? "" : "s", Listed(coming), model_.base_path, is_one ? "is" : "are",
+                         is_one ? "s" : "", WhyItWaits(*coming.rbegin()));
+    return;
+  }
+  const core::VersionNumber highest = *found.waiting.rbegin();
+  const std::string& missing = files_.at(highest).settling.missing();
+  if (found.wanted.empty()) {
+    found.status = Error(StatusCode::kNotFound,
+                         "there are no versions in base path {}: version {} is not complete: {}",
+                         model_.base_path, highest.value, missing);
+    return;
+  }
+  const bool is_one = found.waiting.size() == 1;
+  found.left_out = fmt::format("version{} {} in base path {} {} not complete and left out: {}",
+                               is_one ? "" : "s", Listed(found.waiting), model_.base_path,
+                               is_one ? "is" : "are", missing);
+}
+
+std::string ModelLook::WhyItWaits(core::VersionNumber version) const {
+  if (files_.at(version).settling.waits_for_writer()) {
+    if (const auto file = watches_.OpenFile(model_.name, version))
+      return fmt::format("{} is open for writing", *file);
+  }
+  return fmt::format(
       "its files have changed less than {} ms ago",
       std::chrono::duration_cast<std::chrono::milliseconds>(options_.settle_time).count());
-  const core::VersionNumber highest = *waiting.rbegin();
-  const std::string& missing = files_.at(highest).settling.missing();
-  if (!missing.empty() && !any_wanted) {
-    return Error(StatusCode::kNotFound,
-                 "there are no versions in base path {}: version {} is not complete: {}",
-                 model_.base_path, highest.value, missing);
-  }
-  if (!missing.empty()) {
-    reason = missing;
-  } else if (files_.at(highest).settling.waits_for_writer()) {
-    if (const auto file = watches_.OpenFile(model_.name, highest)) {
-      reason = fmt::format("{} is open for writing", *file);
-    }
-  }
-  return Error(StatusCode::kFailedPrecondition,
-               "version {} in base path {} is not complete yet and waits: {}", Listed(waiting),
-               model_.base_path, reason);
 }
 
 }  // namespace penstock

@@ -39,8 +39,9 @@ struct Found {
   bool can_list = false;  // otherwise nothing is known of the versions
   // The complete ones, and those below them that may take their place, which are taken as they are.
   std::map<core::VersionNumber, VersionFolder> wanted;
-  // Why there is nothing, or (FAILED_PRECONDITION) which versions are not complete.
+  // Why there is nothing, or (FAILED_PRECONDITION) which versions are not complete yet.
   Status status;
+  std::string left_out;  // which versions will never be complete as they are, and why; else empty
   std::set<core::VersionNumber> waiting;  // those that are not complete
   SteadyTime look_again = kNoDeadline;    // for versions that are not complete
   bool is_watched = false;  // all changes will be heard of; otherwise looks are needed
@@ -77,8 +78,10 @@ class ModelLook final {
   // True if the version is, or was, complete.
   bool LookAtFiles(core::VersionNumber version, const std::string& path,
                    const ModelChanges& changes);
-  // Why `waiting` are not wanted yet; `any_wanted`: others are.
-  Status NotComplete(const std::set<core::VersionNumber>& waiting, bool any_wanted) const;
+  // Fills in found.status and found.left_out, if some versions are not complete.
+  void TellWaiting(Found& found) const;
+  // Of a version whose files may still change.
+  std::string WhyItWaits(core::VersionNumber version) const;
 
   DirectoryModel model_;
   const SettlingOptions options_;

@@ -2,9 +2,11 @@
 #include "sources/objectstore/object_store_source.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "base/check.h"
+#include "base/log.h"
 
 namespace penstock {
 namespace {
@@ -144,6 +146,7 @@ void ObjectStoreSource::BeginLook(Watched& watched) {
   look->turn = turns_.Begin(watched.location.bucket, Clock::Real().Now());
   look->seen = std::move(watched.seen);
   for (const auto& [version, revision] : watched.told) look->told.insert(version);
+  for (const auto& [version, revision] : watched.told_reserves) look->told.insert(version);
   const bool is_taken = lookers_->Submit([this, taken = std::move(look)]() mutable {
     RunLook(*taken);
     MutexLock lock(mutex_);
@@ -249,21 +252,28 @@ void ObjectStoreSource::TakeFound(Watched& watched, StatusOr<FoundVersions> foun
 
 Status ObjectStoreSource::StatusOf(Watched& watched, const FoundVersions& found) const {
   const std::string& base_path = watched.model.base_path;
-  bool may_change = false;
-  for (const core::VersionNumber version : found.waiting)
-    may_change |= watched.seen.at(version).missing.empty();
-  if (may_change) watched.due = std::min(watched.due, Clock::Real().Now() + options_.settle_time);
-  if (!found.waiting.empty()) {
+  std::optional<core::VersionNumber> coming;  // the highest that may still be completed
+  for (const core::VersionNumber version : found.waiting) {
+    if (watched.seen.at(version).missing.empty()) coming = version;
+  }
+  std::string left_out;
+  if (!found.waiting.empty() && !coming && !found.wanted.empty()) {
     const core::VersionNumber highest = *found.waiting.rbegin();
-    const std::string& missing = watched.seen.at(highest).missing;
-    if (found.wanted.empty() && !missing.empty()) {
-      return Error(StatusCode::kNotFound,
-                   "there are no versions in {}: version {} is not complete: {}", base_path,
-                   highest.value, missing);
-    }
+    left_out = fmt::format("version {} in {} is not complete and left out: {}", highest.value,
+                           base_path, watched.seen.at(highest).missing);
+  }
+  LogLeftOut(watched, std::move(left_out));
+  if (coming) {
+    watched.due = std::min(watched.due, Clock::Real().Now() + options_.settle_time);
     return Error(StatusCode::kFailedPrecondition,
-                 "version {} in {} is not complete yet and waits: {}", highest.value, base_path,
-                 missing.empty() ? "an object has changed lately" : missing);
+                 "version {} in {} is not complete yet and waits: an object has changed lately",
+                 coming->value, base_path);
+  }
+  if (!found.waiting.empty() && found.wanted.empty()) {
+    const core::VersionNumber highest = *found.waiting.rbegin();
+    return Error(StatusCode::kNotFound,
+                 "there are no versions in {}: version {} is not complete: {}", base_path,
+                 highest.value, watched.seen.at(highest).missing);
   }
   if (!found.wanted.empty()) return OkStatus();
   return Error(StatusCode::kNotFound, "{} in {}: a version is a folder named by a number",
@@ -271,9 +281,17 @@ Status ObjectStoreSource::StatusOf(Watched& watched, const FoundVersions& found)
                base_path);
 }
 
+void ObjectStoreSource::LogLeftOut(Watched& watched, std::string text) {
+  if (text != watched.left_out && !text.empty())
+    PENSTOCK_LOG(kWarning, "model {}: {}", watched.model.name, text);
+  watched.left_out = std::move(text);
+}
+
 void ObjectStoreSource::NoteVersions(const std::string& model, const FoundVersions& found) {
+  std::set<core::VersionNumber> versions = found.Numbers();
+  for (const core::VersionNumber version : found.without_model) versions.erase(version);
   MutexLock lock(mutex_);
-  versions_[model] = found.Numbers();
+  versions_[model] = std::move(versions);
 }
 
 void ObjectStoreSource::Tell(Watched& watched, const FoundVersions& found, uint64_t generation) {
@@ -281,11 +299,17 @@ void ObjectStoreSource::Tell(Watched& watched, const FoundVersions& found, uint6
   for (const core::VersionNumber version : found.wanted) {
     wanted[version] = watched.seen.at(version).revision;
   }
+  std::map<core::VersionNumber, uint64_t> reserves;
+  for (const core::VersionNumber version : found.reserves) {
+    reserves[version] = watched.seen.at(version).revision;
+  }
   watched.has_looked = true;
-  const bool is_same = wanted == watched.told && found.for_labels == watched.told_for_labels;
+  const bool is_same = wanted == watched.told && reserves == watched.told_reserves &&
+                       found.for_labels == watched.told_for_labels;
   if (watched.was_told && is_same) return;
   watched.was_told = true;
   watched.told = std::move(wanted);
+  watched.told_reserves = std::move(reserves);
   watched.told_for_labels = found.for_labels;
   KeepFolders();  // before anything is downloaded to them
   std::vector<core::AspiredVersion> versions;
@@ -293,6 +317,10 @@ void ObjectStoreSource::Tell(Watched& watched, const FoundVersions& found, uint6
     versions.push_back({version, MakeLoader(watched, version, found.prefixes.at(version)), revision,
                         found.for_labels.contains(version) ? core::VersionRole::kLabel
                                                            : core::VersionRole::kMain});
+  }
+  for (const auto& [version, revision] : watched.told_reserves) {
+    versions.push_back({version, MakeLoader(watched, version, found.prefixes.at(version)), revision,
+                        core::VersionRole::kReserve});
   }
   target_->SetAspired(watched.model.name, std::move(versions), generation);
 }

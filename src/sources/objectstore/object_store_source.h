@@ -65,7 +65,8 @@ class ObjectStoreSource final : public core::Source {
   // a negative version.
   static Status CheckModels(const std::vector<ObjectStoreModel>& models);
 
-  // True if the last look at the model found the version, wanted or not.
+  // True if the last look at the model found the version, wanted or not. Of a folder whose objects
+  // were not listed, as they are not for old versions, it is taken for granted that there are some.
   bool HasVersion(const std::string& model, core::VersionNumber version) const EXCLUDES(mutex_);
 
  private:
@@ -77,7 +78,9 @@ class ObjectStoreSource final : public core::Source {
     bool has_looked = false;  // and found out what there is
     bool was_told = false;
     std::map<core::VersionNumber, uint64_t> told;  // versions and their revisions
+    std::map<core::VersionNumber, uint64_t> told_reserves;
     std::set<core::VersionNumber> told_for_labels;
+    std::string left_out;  // which version was last said to be left out, and why
     Status status;
     bool shall_tell_status = false;
     SteadyTime due;
@@ -101,8 +104,9 @@ class ObjectStoreSource final : public core::Source {
   // What was found for the configuration `generation`.
   void TakeFound(Watched& watched, StatusOr<FoundVersions> found, uint64_t generation)
       EXCLUDES(mutex_);
-  // Why some versions are not wanted yet, or none is.
+  // Why some versions are not wanted yet, or none is. Logs which ones are left out.
   Status StatusOf(Watched& watched, const FoundVersions& found) const;
+  static void LogLeftOut(Watched& watched, std::string text);
   void NoteVersions(const std::string& model, const FoundVersions& found) EXCLUDES(mutex_);
   void Tell(Watched& watched, const FoundVersions& found, uint64_t generation) EXCLUDES(mutex_);
   StatusOr<std::unique_ptr<core::Loader>> MakeLoader(const Watched& watched,

@@ -250,6 +250,49 @@ TEST_F(ObjectStoreSourceTest, VersionThatIsBeingUploadedWaits) {
   EXPECT_EQ(manager_->VersionStatuses("m").size(), 1U);
 }
 
+TEST_F(ObjectStoreSourceTest, LowerVersionServesIfTheNewestCannotBeLoaded) {
+  for (const char* version : {"1", "2", "3", "4"})
+    bucket_.Put(fmt::format("m/{}/model", version), "good");
+  bucket_.Put("m/5/model", "bad");
+  bucket_.Put("m/4/model", "bad");
+  bucket_.Put("m/3/", "");  // its marker does not count
+  Start();
+  WaitForServing(3);
+  bucket_.Put("m/6/model", "good");
+  WaitForServing(6);
+  EXPECT_EQ(Loaded(), std::vector<std::string>(2, "good"));
+}
+
+TEST_F(ObjectStoreSourceTest, OnlyTheLatestVersionsHaveReserves) {
+  bucket_.Put("m/1/model", "good");
+  bucket_.Put("m/2/model", "bad");
+  Start(core::SpecificVersions{{{2}}});
+  ASSERT_TRUE(manager_->WaitFor([&] {
+    const auto versions = manager_->VersionStatuses("m");
+    return versions.size() == 1 && versions[0].state == core::VersionState::kEnd;
+  }));
+  bucket_.WaitForLook();
+  EXPECT_EQ(Serving(), 0);
+}
+
+// Nothing is on its way: it is left out, and harms neither the status nor other versions.
+TEST_F(ObjectStoreSourceTest, FolderWithAMarkerAloneIsNoVersion) {
+  bucket_.Put("m/1/model", "good");
+  bucket_.Put("m/2/variables/variables.index", "part");
+  bucket_.Put("m/3/", "");
+  testing::internal::CaptureStderr();
+  Start();
+  WaitForServing(1);
+  bucket_.WaitForLook();
+  EXPECT_EQ(manager_->SourceStatus("m"), OkStatus());
+  EXPECT_TRUE(source_->HasVersion("m", {1}));
+  EXPECT_FALSE(source_->HasVersion("m", {2}) || source_->HasVersion("m", {3}));
+  Stop();
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              testing::ContainsRegex("model m: version 3 in s3://models/m is not complete and left "
+                                     "out: it has no files, or only empty ones\n"));
+}
+
 TEST_F(ObjectStoreSourceTest, FailedVersionIsLoadedWhenItsObjectsChange) {
   bucket_.Put("m/1/model", "bad");
   Start();

@@ -8,10 +8,15 @@
 #include <string_view>
 #include <utility>
 
+#include "core/reserves.h"
 #include "core/version_content.h"
 
 namespace penstock {
 namespace {
+
+// Objects of reserves are listed again only after this time: reserves are seldom needed, and each
+// list costs a request.
+constexpr Duration kReserveAge = std::chrono::minutes(10);
 
 // Times of objects are whole seconds.
 constexpr Duration kTimeStep = std::chrono::seconds(1);
@@ -52,8 +57,9 @@ bool See(SeenVersion& seen, S3Listing listing, const std::string& prefix, Durati
   const SteadyTime now = Clock::Real().Now();
   const uint64_t revision = RevisionOf(listing.objects);
   if (seen.objects.empty() || revision != seen.revision) {
-    seen = {revision, now, false, "", std::move(listing.objects), OkStatus()};
+    seen = {revision, now, now, false, "", std::move(listing.objects), OkStatus()};
   }
+  seen.listed = now;
   Duration age = now - seen.since;
   if (listing.now && !seen.objects.empty()) {
     std::optional<std::chrono::system_clock::time_point> newest;
@@ -72,8 +78,36 @@ bool See(SeenVersion& seen, S3Listing listing, const std::string& prefix, Durati
 // The same of a version whose objects are too many.
 bool See(SeenVersion& seen, Status problem) {
   const uint64_t revision = std::hash<std::string_view>()(MessageOf(problem));
-  seen = {revision, Clock::Real().Now(), true, "", {}, std::move(problem)};
+  const SteadyTime now = Clock::Real().Now();
+  seen = {revision, now, now, true, "", {}, std::move(problem)};
   return true;
+}
+
+// Lists the objects of a version. True if it is, or was, complete.
+StatusOr<bool> LookAtObjects(const VersionLook& look, const std::string& prefix, S3Client& client,
+                             SeenVersion& seen) {
+  StatusOr<S3Listing> objects = client.List(prefix, /*stops_at_folders=*/false);
+  if (objects.status().code() == StatusCode::kResourceExhausted)
+    return See(seen, std::move(objects).status());
+  TRY(objects.status());
+  return See(seen, *std::move(objects), prefix, look.settle_time);
+}
+
+// Fills in found.reserves.
+Status LookForReserves(const VersionLook& look, const std::set<core::VersionNumber>& main,
+                       S3Client& client, SeenVersions& seen, FoundVersions& found) {
+  std::set<core::VersionNumber> others = found.Numbers();
+  std::erase_if(others, [&](const core::VersionNumber version) {
+    return found.wanted.contains(version) || found.waiting.contains(version);
+  });
+  for (const core::VersionNumber version : core::ReservesOf(look.selection, main, others)) {
+    SeenVersion& reserve = seen[version];
+    if (!reserve.is_complete || Clock::Real().Now() - reserve.listed >= kReserveAge)
+      TRY(LookAtObjects(look, found.prefixes.at(version), client, reserve).status());
+    const bool is_usable = reserve.is_complete && reserve.problem.ok();
+    if (is_usable || look.told.contains(version)) found.reserves.insert(version);
+  }
+  return OkStatus();
 }
 
 }  // namespace
@@ -106,19 +140,22 @@ StatusOr<FoundVersions> LookForVersions(const VersionLook& look, S3Client& clien
     const size_t waiting = found.waiting.size();
     for (const core::VersionNumber version : found.wanted) {
       if (!looked_at.insert(version).second) continue;
-      auto objects = client.List(found.prefixes.at(version), /*stops_at_folders=*/false);
-      const bool has_too_many = objects.status().code() == StatusCode::kResourceExhausted;
-      if (!objects.ok() && !has_too_many) return objects.status();
-      const bool is_complete = has_too_many ? See(seen[version], objects.status())
-                                            : See(seen[version], *std::move(objects),
-                                                  found.prefixes.at(version), look.settle_time);
+      ASSIGN_OR_RETURN(const bool is_complete,
+                       LookAtObjects(look, found.prefixes.at(version), client, seen[version]));
       // One that was told stays, and is loaded anew if it could not be.
       if (is_complete || look.told.contains(version)) continue;
       found.waiting.insert(version);
       there.erase(version);
     }
-    if (found.waiting.size() == waiting) return found;
+    if (found.waiting.size() > waiting) continue;
+    TRY(LookForReserves(look, main, client, seen, found));
+    break;
   }
+  for (const auto& [version, state] : seen) {
+    if (state.problem.ok() && !Missing(state.objects, found.prefixes.at(version)).empty())
+      found.without_model.insert(version);
+  }
+  return found;
 }
 
 }  // namespace penstock
