@@ -33,6 +33,17 @@ Status WhyAbsent(const Snapshot::Model& model, std::string_view name,
 
 }  // namespace
 
+std::string SayVersions(std::vector<VersionNumber> versions) {
+  if (versions.empty()) return "the model has no version";
+  constexpr size_t kNamedMax = 10;
+  std::sort(versions.begin(), versions.end());
+  std::string names;
+  for (size_t i = versions.size() - std::min(versions.size(), kNamedMax); i < versions.size(); ++i)
+    names += fmt::format("{}{}", names.empty() ? "" : ", ", versions[i].value);
+  return fmt::format("the model has version{} {}{}", versions.size() == 1 ? "" : "s",
+                     versions.size() > kNamedMax ? "..., " : "", names);
+}
+
 Handle::~Handle() {
   if (entry_ != nullptr) entry_->Unref();
 }
@@ -105,8 +116,22 @@ StatusOr<Handle> Manager::GetHandleByLabel(std::string_view name, std::string_vi
       }
     }
   }
-  if (version) return impl_->WhyNotReady(name, version);
-  return InvalidArgument("Unrecognized servable version label: {}", label);
+  if (version) return impl_->WhyNotReady(name, version, label);
+  return UnknownLabel(name, label);
+}
+
+Status Manager::UnknownLabel(std::string_view name, std::string_view label) const {
+  constexpr size_t kNamedMax = 10;
+  std::string names;
+  size_t count = 0;
+  for (const auto& [known, state] : Labels(name)) {
+    if (++count <= kNamedMax) names += fmt::format("{}\"{}\"", count == 1 ? "" : ", ", known);
+  }
+  if (count > kNamedMax) names += ", ...";
+  if (count == 0 && IsModelReady(name)) names = "no label";
+  return InvalidArgument("Unrecognized servable version label: {}{}{}{}", label,
+                         names.empty() ? "" : ": the model has ",
+                         count == 0 ? "" : (count == 1 ? "label " : "labels "), names);
 }
 
 bool Manager::LoadOnDemand(Demand demand) {

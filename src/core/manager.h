@@ -158,12 +158,16 @@ struct ModelConfig {
   bool retries_failed = false;
 };
 
+// For messages: which versions a model has, ascending, the newest ten.
+std::string SayVersions(std::vector<VersionNumber> versions);
+
 // Where a label stands.
 struct LabelState {
   VersionNumber wanted;    // as configured
   VersionNumber in_force;  // what requests get: the last wanted one that was ready
   // The wanted version is ready or aspired, or the source has not yet said that it is not.
   bool is_coming = false;
+  bool is_ready = false;  // `in_force` is
 };
 
 // What is known of a model, all at one moment.
@@ -238,7 +242,8 @@ class Manager final : public AspiredTarget {
   // the model's mode says so; also if the version has reported itself broken.
   StatusOr<Handle> GetHandle(std::string_view name,
                              std::optional<VersionNumber> version = std::nullopt) const;
-  // By label. INVALID_ARGUMENT "Unrecognized servable version label: L"; others as above.
+  // By label. As UnknownLabel; UNAVAILABLE if the version that the label names is not ready; others
+  // as above.
   StatusOr<Handle> GetHandleByLabel(std::string_view name, std::string_view label) const;
   // Has a model loaded that is loaded on demand, unless its source is known not to have the version
   // that is asked for. False, and nothing is done, if the model is not of that kind or nothing is
@@ -275,6 +280,8 @@ class Manager final : public AspiredTarget {
   // What the model's source last reported; NOT_FOUND if the model is unknown.
   Status SourceStatus(std::string_view name) const;
   std::map<std::string, LabelState> Labels(std::string_view name) const;
+  // INVALID_ARGUMENT "Unrecognized servable version label: L", and the labels that the model has.
+  Status UnknownLabel(std::string_view name, std::string_view label) const;
   // All that together; none if the model is not configured.
   std::optional<ModelOutlook> Outlook(std::string_view name) const;
   // Sum of what is reserved for all models, and the limit (0: none), in bytes.

@@ -25,7 +25,7 @@ bool Manager::Impl::LoadOnDemand(Demand demand) {
   const std::optional<VersionNumber> version = VersionOf(*model, demand);
   if (version && !model->versions.IsAspired(*version)) {
     // Nothing is loaded for what is not there.
-    std::optional<Status> answer = AnswerFor(*model, version);
+    std::optional<Status> answer = AnswerFor(*model, version, demand.label);
     if (answer && !answer->ok()) {
       Answer(std::move(demand.done), *std::move(answer));
       return true;
@@ -46,7 +46,7 @@ bool Manager::Impl::AwaitFirstLoad(Demand demand) {
   Model* const model = FindConfigured(demand.model);
   if (model == nullptr || model->config.load_mode != LoadMode::kAlways) return false;
   const std::optional<VersionNumber> version = VersionOf(*model, demand);
-  std::optional<Status> answer = AnswerFor(*model, version);
+  std::optional<Status> answer = AnswerFor(*model, version, demand.label);
   // It may have become ready since the request looked.
   if (!IsInFirstLoad(*model, version) && !(answer && answer->ok())) return false;
   if (answer) {
@@ -63,19 +63,16 @@ bool Manager::Impl::IsInFirstLoad(const Model& model, std::optional<VersionNumbe
   return version && !model.is_first_load_over && model.versions.IsComing(*version);
 }
 
-Status Manager::Impl::WhyNotReady(std::string_view name, std::optional<VersionNumber> version) {
+Status Manager::Impl::WhyNotReady(std::string_view name, std::optional<VersionNumber> version,
+                                  std::string_view label) {
   MutexLock lock(mutex_);
   const Model* const model = FindConfigured(name);
   if (model == nullptr) return ServableNotFound(name, version);
   const ModelVersions& versions = model->versions;
+  if (version && !versions.Ready().empty() && !IsInFirstLoad(*model, version))
+    return VersionAbsent(*model, *version, label);
   const Status problem = versions.NewestProblem(version);
-  if (version && !versions.Ready().empty() && !IsInFirstLoad(*model, version)) {
-    const Status not_found = ServableNotFound(name, version);
-    if (problem.ok()) return not_found;
-    return Error(not_found.code(), "{}: it could not be loaded: {}", MessageOf(not_found),
-                 ToUtf8(MessageOf(problem)));
-  }
-  const std::optional<Status> answer = AnswerFor(*model, version);
+  const std::optional<Status> answer = AnswerFor(*model, version, label);
   if (answer && !answer->ok()) return *answer;
   const bool waits_for_source = problem.ok() && IsSourceWaiting(*model);
   const Status& why = waits_for_source ? model->source_status : problem;
@@ -100,8 +97,8 @@ bool Manager::Impl::AddWaiter(Model& model, std::optional<VersionNumber> version
                  model.waiters.size(), demand.model));
     return false;
   }
-  model.waiters.push_back(
-      {version, demand.deadline, std::move(demand.done), std::move(demand.is_wanted)});
+  model.waiters.push_back({version, std::move(demand.label), demand.deadline,
+                           std::move(demand.done), std::move(demand.is_wanted)});
   return true;
 }
 
@@ -128,8 +125,35 @@ void Manager::Impl::DropGoneWaiters(Model& model) {
   TimeWaiters(model, kNoDeadline);
 }
 
+Status Manager::Impl::VersionAbsent(const Model& model, VersionNumber version,
+                                    std::string_view label) {
+  const std::string& name = model.config.name;
+  const std::string what = label.empty()
+                               ? std::string(MessageOf(ServableNotFound(name, version)))
+                               : fmt::format("label \"{}\" of model {} waits for version {}", label,
+                                             name, version.value);
+  std::string why;
+  if (const Status problem = model.versions.NewestProblem(version); !problem.ok()) {
+    why = fmt::format("it could not be loaded: {}", ToUtf8(MessageOf(problem)));
+  } else if (model.versions.IsComing(version)) {
+    why = "it is being loaded";
+  } else {
+    std::vector<VersionNumber> known;
+    for (const auto& [status, load] : model.versions.Statuses()) {
+      if (status.is_aspired || status.state == VersionState::kAvailable)
+        known.push_back(status.id.version);
+    }
+    why = SayVersions(std::move(known));
+    if (!model.source_status.ok())
+      why += fmt::format("; {}", ToUtf8(MessageOf(model.source_status)));
+  }
+  return Error(label.empty() ? StatusCode::kNotFound : StatusCode::kUnavailable, "{}: {}", what,
+               why);
+}
+
 std::optional<Status> Manager::Impl::AnswerFor(const Model& model,
-                                               std::optional<VersionNumber> version) const {
+                                               std::optional<VersionNumber> version,
+                                               std::string_view label) const {
   const ModelVersions& versions = model.versions;
   if (version ? versions.IsReady(*version) : !versions.Ready().empty()) return OkStatus();
   if (draining_) {
@@ -144,19 +168,20 @@ std::optional<Status> Manager::Impl::AnswerFor(const Model& model,
     return Error(StatusCode::kUnavailable, "model {} cannot be loaded: {}", model.config.name,
                  ToUtf8(MessageOf(why)));
   }
-  if (version) return ServableNotFound(model.config.name, version);
+  if (version) return VersionAbsent(model, *version, label);
   return Error(StatusCode::kUnavailable, "model {} cannot be loaded: it has no version",
                model.config.name);
 }
 
 void Manager::Impl::SettleWaiters(Model& model) {
   if (model.waiters.empty()) return;
-  std::map<std::optional<VersionNumber>, std::optional<Status>> answers;
+  using Wanted = std::pair<std::optional<VersionNumber>, std::string>;  // and the label
+  std::map<Wanted, std::optional<Status>> answers;
   std::vector<Waiter> staying;
   bool any_ready = false;
   for (Waiter& waiter : model.waiters) {
-    const auto [answer, is_new] = answers.try_emplace(waiter.version);
-    if (is_new) answer->second = AnswerFor(model, waiter.version);
+    const auto [answer, is_new] = answers.try_emplace(Wanted(waiter.version, waiter.label));
+    if (is_new) answer->second = AnswerFor(model, waiter.version, waiter.label);
     if (!answer->second) {
       staying.push_back(std::move(waiter));
       continue;

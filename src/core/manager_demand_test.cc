@@ -43,9 +43,12 @@ class DemandTest : public ManagerTest {
 TEST_F(DemandTest, NothingIsLoadedForAVersionThatIsNotThere) {
   const auto plan = NewPlan();
   AspireAndWait(Aspire(FakeVersion(1, plan)));
-  const Status not_there = absl::NotFoundError("Servable not found for request: Specific(m, 7)");
-  EXPECT_EQ(Ask(VersionNumber{7}), not_there);
-  EXPECT_EQ(Ask(std::nullopt, "lost"), not_there);
+  EXPECT_EQ(Ask(VersionNumber{7}),
+            absl::NotFoundError(
+                "Servable not found for request: Specific(m, 7): the model has version 1"));
+  EXPECT_EQ(Ask(std::nullopt, "lost"),
+            absl::UnavailableError(
+                "label \"lost\" of model m waits for version 7: the model has version 1"));
   ASSERT_TRUE(manager_.WaitUntilIdle());
   EXPECT_EQ(plan->loads, 0);
   EXPECT_EQ(manager_.GetHandleByLabel("m", "unknown").status().code(),

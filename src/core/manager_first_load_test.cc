@@ -66,7 +66,8 @@ TEST_F(FirstLoadTest, ALoadThatFailsIsTheReasonForThoseWhoWaitAndThoseWhoComeLat
   EXPECT_EQ(manager.GetHandle("m").status(), reason);
   EXPECT_EQ(manager.GetHandle("m", VersionNumber{1}).status(), reason);
   EXPECT_EQ(manager.GetHandle("m", VersionNumber{2}).status(),
-            absl::NotFoundError("Servable not found for request: Specific(m, 2)"));
+            absl::NotFoundError(
+                "Servable not found for request: Specific(m, 2): the model has version 1"));
 }
 
 TEST_F(FirstLoadTest, ASourceThatCannotTellIsTheReason) {

@@ -408,7 +408,7 @@ std::map<std::string, LabelState> Manager::Impl::LabelsOf(const Model& model) {
     const VersionNumber wanted = model.config.labels.at(label);
     const bool is_coming = !model.was_told || IsSourceWaiting(model) ||
                            model.versions.IsReady(wanted) || model.versions.IsAspired(wanted);
-    labels.emplace(label, LabelState{wanted, version, is_coming});
+    labels.emplace(label, LabelState{wanted, version, is_coming, model.versions.IsReady(version)});
   }
   return labels;
 }

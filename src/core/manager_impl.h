@@ -44,8 +44,9 @@ class Manager::Impl final {
   void SetSourceStatus(std::string_view name, Status status, uint64_t generation) EXCLUDES(mutex_);
   bool LoadOnDemand(Demand demand) EXCLUDES(mutex_);
   bool AwaitFirstLoad(Demand demand) EXCLUDES(mutex_);
-  // What a request gets that found no such version ready.
-  Status WhyNotReady(std::string_view name, std::optional<VersionNumber> version) EXCLUDES(mutex_);
+  // What a request gets that found no such version ready. `label`: by which it named the version.
+  Status WhyNotReady(std::string_view name, std::optional<VersionNumber> version,
+                     std::string_view label = "") EXCLUDES(mutex_);
   std::vector<std::string> ModelNames() EXCLUDES(mutex_);
   std::vector<VersionStatus> VersionStatuses(std::string_view name) EXCLUDES(mutex_);
   Status SourceStatus(std::string_view name) EXCLUDES(mutex_);
@@ -65,6 +66,7 @@ class Manager::Impl final {
   // A request that waits for a model to be loaded.
   struct Waiter {
     std::optional<VersionNumber> version;  // none: any
+    std::string label;                     // by which the request named it; may be empty
     SteadyTime deadline = kNoDeadline;
     OnLoaded done;
     std::function<bool()> is_wanted;  // null: yes
@@ -233,9 +235,13 @@ class Manager::Impl final {
   static std::optional<VersionNumber> VersionOf(const Model& model, const Demand& demand);
   // Has versions begun anew that failed, and that the request needs; not too often.
   void RetryForRequest(Model& model, std::optional<VersionNumber> version) REQUIRES(mutex_);
-  // What there is to say to those who wait for the version, or for any; none: nothing yet.
-  std::optional<Status> AnswerFor(const Model& model, std::optional<VersionNumber> version) const
-      REQUIRES(mutex_);
+  // What there is to say to those who wait for the version, or for any; none: nothing yet. `label`
+  // as for WhyNotReady.
+  std::optional<Status> AnswerFor(const Model& model, std::optional<VersionNumber> version,
+                                  std::string_view label) const REQUIRES(mutex_);
+  // Why the model does not have the version, and which it has: NOT_FOUND, or UNAVAILABLE if a label
+  // names the version, since then the configuration is wrong and not the request.
+  static Status VersionAbsent(const Model& model, VersionNumber version, std::string_view label);
   // Calls those who wait if there is something to say.
   void SettleWaiters(Model& model) REQUIRES(mutex_);
   // Calls all with an error.

@@ -16,7 +16,8 @@ TEST_F(ManagerTest, UnknownModelOrVersionIsNotFound) {
             absl::NotFoundError("Servable not found for request: Latest(nobody)"));
   manager_.SetAspired("m", {});
   EXPECT_EQ(manager_.GetHandle("m", VersionNumber{7}).status(),
-            absl::NotFoundError("Servable not found for request: Specific(m, 7)"));
+            absl::NotFoundError(
+                "Servable not found for request: Specific(m, 7): the model has no version"));
   EXPECT_TRUE(manager_.VersionStatuses("nobody").empty());
   EXPECT_EQ(manager_.SourceStatus("nobody").code(), StatusCode::kNotFound);
   EXPECT_EQ(manager_.IsModelReady("nobody"), std::nullopt);
@@ -192,10 +193,14 @@ TEST_F(ManagerTest, Labels) {
   AspireAndWait(Aspire(FakeVersion(1, plan), FakeVersion(2, plan)));
   EXPECT_EQ(manager_.GetHandleByLabel("m", "stable")->id().version.value, 1);
   EXPECT_EQ(manager_.GetHandleByLabel("m", "beta").status(),
-            absl::InvalidArgumentError("Unrecognized servable version label: beta"));
+            absl::InvalidArgumentError("Unrecognized servable version label: beta: the model has "
+                                       "labels \"next\", \"stable\""));
   EXPECT_EQ(manager_.GetHandleByLabel("x", "stable").status().code(), StatusCode::kInvalidArgument);
   EXPECT_EQ(manager_.GetHandleByLabel("m", "next").status(),
-            absl::NotFoundError("Servable not found for request: Specific(m, 9)"));
+            absl::UnavailableError(
+                "label \"next\" of model m waits for version 9: the model has versions 1, 2"));
+  EXPECT_FALSE(manager_.Labels("m").at("next").is_ready);
+  EXPECT_TRUE(manager_.Labels("m").at("stable").is_ready);
   ASSERT_TRUE(manager_.SetModel({.name = "m", .labels = {{"stable", {2}}}}).ok());
   EXPECT_EQ(manager_.GetHandleByLabel("m", "stable")->id().version.value, 2);
   EXPECT_EQ(manager_.Labels("m").size(), 1U);
@@ -239,7 +244,8 @@ TEST_F(ManagerTest, LabelOfAVersionThatWillNotComeHoldsNothing) {
   AspireAndWait(Aspire(FakeVersion(2, NewPlan())));
   EXPECT_EQ(StatusOf(1).state, VersionState::kEnd);
   EXPECT_EQ(manager_.GetHandleByLabel("m", "stable").status(),
-            absl::NotFoundError("Servable not found for request: Specific(m, 9)"));
+            absl::UnavailableError(
+                "label \"stable\" of model m waits for version 9: the model has version 2"));
 }
 
 TEST_F(ManagerTest, ModelsComeAndGo) {

@@ -94,7 +94,8 @@ TEST_F(EngineTest, Find) {
   EXPECT_EQ(find({.name = "", .version = {}, .label = {}}),
             absl::InvalidArgumentError("ModelSpec has no name specified."));
   EXPECT_EQ(find({.name = "m", .version = core::VersionNumber{2}, .label = {}}),
-            absl::NotFoundError("Servable not found for request: Specific(m, 2)"));
+            absl::NotFoundError(
+                "Servable not found for request: Specific(m, 2): the model has version 1"));
   EXPECT_EQ(find({.name = "n", .version = {}, .label = {}}).code(), StatusCode::kNotFound);
   EXPECT_EQ(find({.name = "m", .version = {}, .label = "beta"}).code(),
             StatusCode::kInvalidArgument);

@@ -193,7 +193,8 @@ TEST_F(ExperimentsTest, WhoNamesAVersionOrLabelGetsIt) {
   Serve("m", {1, 2});
   Split({{"old", VersionOf("m", 1), 1}});
   EXPECT_EQ(Ask("", Select("m", core::VersionNumber{2})), "m/2");
-  EXPECT_EQ(Ask("", Select("m", {}, "none")), "Unrecognized servable version label: none");
+  EXPECT_EQ(Ask("", Select("m", {}, "none")),
+            "Unrecognized servable version label: none: the model has no label");
   EXPECT_EQ(Ask("", Select("")), "ModelSpec has no name specified.");
   EXPECT_EQ(Ask(), "m/1");
   EXPECT_EQ(engine_.Find(Select("m"))->id().version.value, 2);  // metadata

@@ -233,6 +233,14 @@ AwaitedModels::Labels ModelReloader::Labels() const {
   return labels;
 }
 
+Status ModelReloader::ApplyList(std::vector<tfs::ConfiguredModel> base, ModelOverrides overrides,
+                                std::string_view where) {
+  ASSIGN_OR_RETURN(const std::vector<tfs::ConfiguredModel> models, overrides.Over(base));
+  if (const Status status = CheckLabels(models); !status.ok())
+    return Error(status.code(), "{}: {}", where, MessageOf(status));
+  return Apply(std::move(base), std::move(overrides), where);
+}
+
 Status ModelReloader::CheckLabels(const std::vector<tfs::ConfiguredModel>& models) const {
   const AwaitedModels::Labels before = Labels();
   for (const tfs::ConfiguredModel& model : models) {
@@ -384,7 +392,7 @@ void ModelReloader::ReadFile(FileLook look) {
   Status status = text.status();
   if (status.ok()) {
     auto models = tfs::ParseModelConfig(*text, file);
-    status = models.ok() ? Apply(*std::move(models), overrides_, file) : models.status();
+    status = models.ok() ? ApplyList(*std::move(models), overrides_, file) : models.status();
     if (status.ok()) ++list_;
   }
   // What is refused is tried again at the next look, since a platform's library may appear; but it
@@ -407,9 +415,8 @@ void ModelReloader::Serve(tfs::ReloadRequest request) {
   ModelOverrides overrides = overrides_;
   overrides.ForgetList();
   const AwaitedModels::Labels before = Labels();
-  Status applied = CheckLabels(request.models);
-  if (applied.ok())
-    applied = Apply(std::move(request.models), std::move(overrides), "ReloadConfigRequest");
+  const Status applied =
+      ApplyList(std::move(request.models), std::move(overrides), "ReloadConfigRequest");
   if (!applied.ok()) return request.done(applied);
   PENSTOCK_LOG(kInfo, "{}: in force", what);
   awaited.labels = LabelsToAwait();

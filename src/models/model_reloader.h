@@ -71,6 +71,9 @@ class ModelReloader final {
   // ModelSet::Apply; nothing is changed then.
   Status Apply(std::vector<tfs::ConfiguredModel> base, ModelOverrides overrides,
                std::string_view where, std::string_view retried = "") EXCLUDES(mutex_);
+  // The same with a new list, of the file or of a client, whose labels are checked first.
+  Status ApplyList(std::vector<tfs::ConfiguredModel> base, ModelOverrides overrides,
+                   std::string_view where);
   // Adds a change to what is in force. As Apply.
   Status ApplyChange(const ModelChange& change);
   // Those of `models` that are not there yet, or of which a change, or a version, is pending.
@@ -81,8 +84,8 @@ class ModelReloader final {
   AwaitedModels::Labels Labels() const;
   // The same, if their versions must be available.
   AwaitedModels::Labels LabelsToAwait() const;
-  // FAILED_PRECONDITION if a label of a client's list is for a version that does not exist; a label
-  // that there was not before may be, with --allow_version_labels_for_unavailable_models.
+  // FAILED_PRECONDITION if a label of a new list is for a version that does not exist. A label that
+  // is in force stays, and a new one may be, with --allow_version_labels_for_unavailable_models.
   Status CheckLabels(const std::vector<tfs::ConfiguredModel>& models) const;
   // The labels are as they were before the list `list` was refused, unless another one has come.
   void RestoreLabels(const AwaitedModels::Labels& before, uint64_t list);

@@ -532,6 +532,31 @@ TEST_F(ModelReloaderTest, TheFileIsReadWhileOthersWait) {
   EXPECT_EQ(slow.Get(), OkStatus());
 }
 
+TEST_F(ModelReloaderTest, AFileWithALabelForAVersionThatDoesNotExistChangesNothing) {
+  const std::string list = "model_config_list {{ config {{ name: 'm' base_path: '" +
+                           (folder_ / "m") +
+                           "' model_version_policy {{ specific {{ versions: 1 }} }} "
+                           "version_labels {{ key: 'stable' value: {} }} }} "
+                           "config {{ name: '{}' base_path: 'builtin:identity' }} }}";
+  const auto reload = [&](int version, const std::string& model) {
+    settings_.model_config_file =
+        folder_.Write("models", fmt::format(fmt::runtime(list), version, model));
+    reloader_.ReloadFile();
+    PassOne();
+  };
+  reload(1, "first");
+  EXPECT_TRUE(reloader_.Places().contains("first"));
+  for (const bool is_allowed : {false, true}) {
+    settings_.allow_version_labels_for_unavailable_models = is_allowed;
+    reload(7, "second");  // a label that is in use, so the flag does not matter
+    EXPECT_FALSE(reloader_.Places().contains("second"));
+    EXPECT_EQ(manager_.Labels("m").at("stable").wanted.value, 1);
+  }
+  reload(2, "third");  // a version that is there and not served is loaded for it
+  EXPECT_TRUE(reloader_.Places().contains("third"));
+  EXPECT_EQ(manager_.Labels("m").at("stable").wanted.value, 2);
+}
+
 TEST_F(ModelReloaderTest, TheEndAnswersAll) {
   held_.HoldNext(2);
   Answer put = Submit(Kind::kPut, "slow");

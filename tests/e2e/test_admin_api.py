@@ -253,6 +253,9 @@ def test_a_configured_label_whose_version_is_missing_is_said_in_the_log(start, t
     server = start({'m': f'base_path: "{base}" version_labels {{ key: "a" value: 9 }}'})
     eventually('the log says it', lambda: 'label "a"' in server.log() and 'version 9 of model m' in server.log())
     assert version_of(server, 'm') == 3
+    assert call(server, 'GET', '/m')[1]['labels'] == {'a': {'version': None, 'wanted': 9}}
+    assert server.rest_predict('m', {'instances': [1.0]}, path='/labels/a') == (
+        503, {'error': 'label "a" of model m waits for version 9: the model has version 3'})
 
 
 def test_a_body_that_is_too_long_is_refused(unchanged):

@@ -58,12 +58,12 @@ def test_unknown_model(client):
 def test_unknown_version(client):
     for version in (2, 0, 2 ** 62):
         assert error_of(client[0].predict, client[1], {'x': X}, version=version) == (
-            Code.NOT_FOUND, f'Servable not found for request: Specific({client[1]}, {version})')
+            Code.NOT_FOUND, f'Servable not found for request: Specific({client[1]}, {version}): the model has version 1')
 
 
 def test_unknown_label(client):
     assert error_of(client[0].predict, client[1], {'x': X}, label='moon') == (
-        Code.INVALID_ARGUMENT, 'Unrecognized servable version label: moon')
+        Code.INVALID_ARGUMENT, 'Unrecognized servable version label: moon: the model has no label')
 
 
 def test_unknown_signature(client):
@@ -158,7 +158,7 @@ def test_status_errors(client):
         Code.INVALID_ARGUMENT, 'Missing ModelSpec')
     assert error_of(stub.status, 'nobody') == (Code.NOT_FOUND, 'Could not find any versions of model nobody')
     assert error_of(stub.status, name, version=77) == (
-        Code.NOT_FOUND, f'Could not find version 77 of model {name}')
+        Code.NOT_FOUND, f'Could not find version 77 of model {name}: the model has version 1')
 
 
 @pytest.mark.parametrize('method', ['/tensorflow.serving.PredictionService/Nothing', '/nobody.Service/Predict',

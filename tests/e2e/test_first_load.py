@@ -142,7 +142,7 @@ def test_labels_of_versions_that_are_not_selected_or_do_not_exist(start, tmp_pat
             error = reload(server, labelled(base, stable=1, ahead=9))
             assert (error is None) == bool(flags)
             assert error_of(client.predict_raw, 'm', X, label='ahead')[0] == (
-                grpc.StatusCode.NOT_FOUND if flags else grpc.StatusCode.INVALID_ARGUMENT)
+                grpc.StatusCode.UNAVAILABLE if flags else grpc.StatusCode.INVALID_ARGUMENT)
             if flags:
                 eventually('the log warns', lambda: 'label "ahead"' in server.log())
 

@@ -4,6 +4,7 @@ bad one says what is wrong with it; the good ones beside it serve."""
 import os
 import shutil
 
+import grpc
 import numpy as np
 import pytest
 
@@ -254,5 +255,7 @@ def test_a_label_of_a_version_that_is_not_there(start):
     with Client(server) as client:
         x = {'x': np.float32([2])}
         assert client.predict('m', x, label='stable')['y'] == [3]
-        assert error_of(client.predict, 'm', x, label='next')[1] == 'Servable not found for request: Specific(m, 9)'
-        assert error_of(client.predict, 'm', x, label='none')[1] == 'Unrecognized servable version label: none'
+        assert error_of(client.predict, 'm', x, label='next') == (
+            grpc.StatusCode.UNAVAILABLE, 'label "next" of model m waits for version 9: the model has version 1')
+        assert error_of(client.predict, 'm', x, label='none')[1] == (
+            'Unrecognized servable version label: none: the model has labels "next", "stable"')

@@ -175,13 +175,14 @@ def test_metadata_loads_the_model_and_its_status_does_not(start, tmp_path):
 def test_nothing_is_loaded_for_a_version_that_is_not_there(start, tmp_path):
     server = start({'m': f'{lazy(folder(tmp_path / "m", [1]))} version_labels {{ key: "lost" value: 7 }}'})
     eventually('the version is known', lambda: server.states('m') == {1: 'START'})
-    missing = 'Servable not found for request: Specific(m, 7)'
+    missing = 'Servable not found for request: Specific(m, 7): the model has version 1'
+    waits = 'label "lost" of model m waits for version 7: the model has version 1'
     with Client(server) as client:
         assert error_of(client.predict_raw, 'm', X, version=7) == (grpc.StatusCode.NOT_FOUND, missing)
-        assert error_of(client.predict_raw, 'm', X, label='lost') == (grpc.StatusCode.NOT_FOUND, missing)
+        assert error_of(client.predict_raw, 'm', X, label='lost') == (grpc.StatusCode.UNAVAILABLE, waits)
         assert error_of(client.predict_raw, 'm', X, label='none')[0] == grpc.StatusCode.INVALID_ARGUMENT
         assert error_of(client.metadata, 'm', version=7) == (grpc.StatusCode.NOT_FOUND, missing)
     assert server.rest_predict('m', {'instances': [1.0]}, path='/versions/7')[0] == 404
     assert server.get('/v1/models/m/versions/7/metadata')[0] == 404
-    assert server.get('/v1/models/m/labels/lost/metadata')[0] == 404
+    assert server.get('/v1/models/m/labels/lost/metadata')[0] == 503
     assert server.states('m') == {1: 'START'}

@@ -233,9 +233,9 @@ def test_a_label_in_use_stays_until_its_new_version_is_there(start, tmp_path):
     both = f'base_path: "{base}" model_version_policy {{ all {{}} }} version_labels {{ key: "stable" value: %d }}'
     server = start({'more': both % 1}, flags=['--model_config_file_poll_wait_seconds=1'])
     write(server, {'more': both % 2})
-    eventually('it is in force', lambda: 'is in force' in server.log())
+    eventually('it is refused', lambda: 'the models stay as they are' in server.log())
     assert version_of(server, 'stable') == 1
-    folder(tmp_path / 'more', [2])
+    folder(tmp_path / 'more', [2])  # the next look at the file takes it
     eventually('the label has moved', lambda: version_of(server, 'stable') == 2)
 
 
@@ -257,6 +257,10 @@ def test_a_label_for_a_version_that_is_not_there_is_refused_and_stays(start, tmp
     assert error.code() == grpc.StatusCode.FAILED_PRECONDITION
     assert 'assign label to version 7 of model more, which is not currently available' in error.details()
     assert version_of(server, 'stable') == 1
+    write(server, {'more': both % 7, 'new': HALF})
+    server.process.send_signal(signal.SIGHUP)
+    eventually('the file is refused, too', lambda: 'the models stay as they are' in server.log())
+    assert version_of(server, 'stable') == 1 and not answers(server, 'new')
 
 
 @pytest.mark.parametrize('path, said', [('/1', 'this one is a version itself: give the folder above'),

@@ -220,7 +220,7 @@ def test_only_the_latest_is_served(start, base):
         assert ask(client, base) == 10
         server.wait_for_only('m', [10])
         assert error_of(client.predict, 'm', {'x': np.float32([1])}, version=2)[1] == (
-            'Servable not found for request: Specific(m, 2)')
+            'Servable not found for request: Specific(m, 2): the model has version 10')
 
 
 def test_the_latest_two(start, base):

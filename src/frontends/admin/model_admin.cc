@@ -271,8 +271,9 @@ std::string ModelAdminFrontend::ModelJson(const std::string& name, const ModelPl
   json += ",\"labels\":{";
   const char* separator = "";
   for (const auto& [label, state] : manager_.Labels(name)) {
+    const std::string served = state.is_ready ? fmt::format("{}", state.in_force.value) : "null";
     json += fmt::format(R"({}{}:{{"version":{},"wanted":{}}})", std::exchange(separator, ","),
-                        JsonQuoted(label), state.in_force.value, state.wanted.value);
+                        JsonQuoted(label), served, state.wanted.value);
   }
   return json + "}," + VersionFields(manager_, name) + "}";
 }

@@ -46,9 +46,7 @@ StatusOr<std::optional<core::VersionNumber>> WantedVersion(const core::Manager& 
   if (spec.version_label().empty()) return SelectorOf(spec).version;
   const auto labels = manager.Labels(spec.name());
   const auto found = labels.find(spec.version_label());
-  if (found == labels.end()) {
-    return InvalidArgument("Unrecognized servable version label: {}", spec.version_label());
-  }
+  if (found == labels.end()) return manager.UnknownLabel(spec.name(), spec.version_label());
   return std::optional(found->second.in_force);
 }
 
@@ -60,7 +58,8 @@ Status GetModelStatus(const core::Manager& manager, const GetModelStatusRequest&
   const std::vector<core::VersionStatus> versions = manager.VersionStatuses(spec.name());
   if (versions.empty()) return NoVersionsOf(manager, spec.name());
   ASSIGN_OR_RETURN(const std::optional<core::VersionNumber> wanted, WantedVersion(manager, spec));
-  return FillModelStatus(spec.name(), wanted, versions, response);
+  return FillModelStatus(spec.name(), wanted, versions, manager.SourceStatus(spec.name()),
+                         response);
 }
 
 template <typename Message>

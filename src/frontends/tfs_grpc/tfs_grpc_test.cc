@@ -199,11 +199,14 @@ TEST_F(TfsGrpcTest, SaysWhatIsWrongAsTensorFlowServingDoes) {
             Error(StatusCode::kNotFound, "Servable not found for request: Latest(none)"));
   request = HalfRequest(1);
   request.mutable_model_spec()->mutable_version()->set_value(9);
-  EXPECT_EQ(ErrorOf(kPredict, request),
-            Error(StatusCode::kNotFound, "Servable not found for request: Specific(half, 9)"));
+  EXPECT_EQ(
+      ErrorOf(kPredict, request),
+      Error(StatusCode::kNotFound,
+            "Servable not found for request: Specific(half, 9): the model has versions 1, 2"));
   request.mutable_model_spec()->set_version_label("other");
   EXPECT_EQ(ErrorOf(kPredict, request),
-            InvalidArgument("Unrecognized servable version label: other"));
+            InvalidArgument(
+                "Unrecognized servable version label: other: the model has label \"stable\""));
   request = HalfRequest(1);
   request.mutable_model_spec()->set_signature_name("sig");
   EXPECT_EQ(
@@ -306,10 +309,12 @@ TEST_F(TfsGrpcTest, TellsTheStatesOfVersions) {
   EXPECT_EQ(response.model_version_status(0).version(), 1);
   request.mutable_model_spec()->set_version_label("bogus");
   EXPECT_EQ(ErrorOf(kStatus, request),
-            InvalidArgument("Unrecognized servable version label: bogus"));
+            InvalidArgument(
+                "Unrecognized servable version label: bogus: the model has label \"stable\""));
   request.mutable_model_spec()->mutable_version()->set_value(7);
   EXPECT_EQ(ErrorOf(kStatus, request),
-            Error(StatusCode::kNotFound, "Could not find version 7 of model half"));
+            Error(StatusCode::kNotFound,
+                  "Could not find version 7 of model half: the model has versions 1, 2"));
 }
 
 TEST_F(TfsGrpcTest, HandsReloadsOn) {

@@ -165,12 +165,10 @@ StatusOr<std::string> RestFrontend::StatusText(const RestTarget& target) const {
   if (!target.label.empty()) {
     const auto labels = manager.Labels(target.name);
     const auto found = labels.find(target.label);
-    if (found == labels.end()) {
-      return InvalidArgument("Unrecognized servable version label: {}", target.label);
-    }
+    if (found == labels.end()) return manager.UnknownLabel(target.name, target.label);
     version = found->second.in_force;
   }
-  return tfs::ModelStatusJson(target.name, version, versions);
+  return tfs::ModelStatusJson(target.name, version, versions, manager.SourceStatus(target.name));
 }
 
 std::string RestFrontend::ListModels() const {

@@ -98,15 +98,18 @@ Status NoVersionsOf(const core::Manager& manager, std::string_view name) {
 }
 
 Status FillModelStatus(std::string_view name, std::optional<core::VersionNumber> version,
-                       std::span<const core::VersionStatus> versions,
+                       std::span<const core::VersionStatus> versions, const Status& source,
                        tensorflow::serving::GetModelStatusResponse& response) {
   for (const core::VersionStatus& status : versions) {
     if (version && status.id.version != *version) continue;
     FillVersionStatus(status, *response.add_model_version_status());
   }
   if (version && response.model_version_status().empty()) {
-    return Error(StatusCode::kNotFound, "Could not find version {} of model {}", version->value,
-                 name);
+    std::vector<core::VersionNumber> known;
+    for (const core::VersionStatus& status : versions) known.push_back(status.id.version);
+    return Error(StatusCode::kNotFound, "Could not find version {} of model {}: {}{}{}",
+                 version->value, name, core::SayVersions(std::move(known)), source.ok() ? "" : "; ",
+                 MessageOf(source));
   }
   return OkStatus();
 }
@@ -126,9 +129,10 @@ StatusOr<std::string> ModelMetadataJson(const core::ServableId& id, const ModelI
 
 StatusOr<std::string> ModelStatusJson(std::string_view name,
                                       std::optional<core::VersionNumber> version,
-                                      std::span<const core::VersionStatus> versions) {
+                                      std::span<const core::VersionStatus> versions,
+                                      const Status& source) {
   tensorflow::serving::GetModelStatusResponse response;
-  TRY(FillModelStatus(name, version, versions, response));
+  TRY(FillModelStatus(name, version, versions, source, response));
   return ToJson(response);
 }
 

@@ -36,16 +36,18 @@ void FillModelMetadata(const core::ServableId& id, const ModelInfo& info,
 Status NoVersionsOf(const core::Manager& manager, std::string_view name);
 
 // The states of all versions of the model `name`, or of `version` alone. `versions` is what
-// core::Manager::VersionStatuses says, not empty. Errors: NOT_FOUND with TensorFlow Serving's text
-// if the model has not that version.
+// core::Manager::VersionStatuses says, not empty, and `source` what SourceStatus says. Errors:
+// NOT_FOUND with TensorFlow Serving's text if the model has not that version, and behind it which
+// it has, and `source`.
 Status FillModelStatus(std::string_view name, std::optional<core::VersionNumber> version,
-                       std::span<const core::VersionStatus> versions,
+                       std::span<const core::VersionStatus> versions, const Status& source,
                        tensorflow::serving::GetModelStatusResponse& response);
 
 // The JSON that REST clients get.
 StatusOr<std::string> ModelMetadataJson(const core::ServableId& id, const ModelInfo& info);
 StatusOr<std::string> ModelStatusJson(std::string_view name,
                                       std::optional<core::VersionNumber> version,
-                                      std::span<const core::VersionStatus> versions);
+                                      std::span<const core::VersionStatus> versions,
+                                      const Status& source);
 
 }  // namespace penstock::tfs

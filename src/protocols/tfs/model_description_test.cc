@@ -104,13 +104,14 @@ TEST(ModelDescription, AMessageThatQuotesAnyBytesIsStillUtf8) {
   const std::vector<core::VersionStatus> versions = {
       {{"m", {1}}, core::VersionState::kEnd, InvalidArgument("files: a\xFF"), {}}};
   tensorflow::serving::GetModelStatusResponse response;
-  ASSERT_TRUE(FillModelStatus("m", std::nullopt, versions, response).ok());
+  ASSERT_TRUE(FillModelStatus("m", std::nullopt, versions, OkStatus(), response).ok());
   EXPECT_EQ(response.model_version_status(0).status().error_message(), "files: a\uFFFD");
-  EXPECT_THAT(*ModelStatusJson("m", std::nullopt, versions), HasSubstr("files: a\uFFFD"));
+  EXPECT_THAT(*ModelStatusJson("m", std::nullopt, versions, OkStatus()),
+              HasSubstr("files: a\uFFFD"));
 }
 
 TEST(ModelDescription, WritesStatusAsJson) {
-  const auto json = ModelStatusJson("m", std::nullopt, SampleVersions());
+  const auto json = ModelStatusJson("m", std::nullopt, SampleVersions(), OkStatus());
   ASSERT_TRUE(json.ok());
   EXPECT_THAT(*json, HasSubstr("\"model_version_status\""));
   EXPECT_THAT(*json, HasSubstr("\"version\": \"2\""));
@@ -123,7 +124,8 @@ TEST(ModelDescription, WritesStatusAsJson) {
 
 TEST(ModelDescription, TellsOneVersion) {
   tensorflow::serving::GetModelStatusResponse response;
-  ASSERT_TRUE(FillModelStatus("m", core::VersionNumber{1}, SampleVersions(), response).ok());
+  ASSERT_TRUE(
+      FillModelStatus("m", core::VersionNumber{1}, SampleVersions(), OkStatus(), response).ok());
   ASSERT_EQ(response.model_version_status_size(), 1);
   EXPECT_EQ(response.model_version_status(0).state(), tensorflow::serving::ModelVersionStatus::END);
 }
@@ -137,8 +139,12 @@ TEST(ModelDescription, SaysWhatIsNotThere) {
   manager.SetSourceStatus("m", absl::NotFoundError("there is no /m"));
   EXPECT_EQ(NoVersionsOf(manager, "m"),
             Error(StatusCode::kNotFound, "Could not find any versions of model m: there is no /m"));
-  EXPECT_EQ(ModelStatusJson("m", core::VersionNumber{7}, SampleVersions()).status(),
-            Error(StatusCode::kNotFound, "Could not find version 7 of model m"));
+  EXPECT_EQ(ModelStatusJson("m", core::VersionNumber{7}, SampleVersions(),
+                            absl::FailedPreconditionError("version 7 is not complete"))
+                .status(),
+            Error(StatusCode::kNotFound,
+                  "Could not find version 7 of model m: the model has versions 1, 2; version 7 "
+                  "is not complete"));
 }
 
 }  // namespace
