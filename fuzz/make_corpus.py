@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the seeds of the fuzz targets http1_fuzz, http2_fuzz, record_fuzz, s3_listing_fuzz and s3_answer_fuzz: one
-input for each form that the bytes take.
+"""Writes the seeds of the fuzz targets http1_fuzz, http2_fuzz, record_fuzz, s3_listing_fuzz, s3_answer_fuzz and onnx_fuzz:
+one input for each form that the bytes take.
 
     fuzz/make_corpus.py [folder]     the default is fuzz/corpus
 
@@ -428,6 +428,21 @@ def s3_answer_seeds():
     }
 
 
+# ------------------------------------------------------------------------------------------ ONNX
+
+def onnx_seeds():
+    """The smaller models of the tests."""
+    models = os.path.join(HERE, '../tests/models')
+    seeds = {}
+    for name in ('any_rank_onnx', 'constants_onnx', 'defaults_onnx', 'external_onnx', 'loop_onnx', 'scalars_onnx',
+                 'sequence_onnx', 'zipmap_onnx'):
+        with open(os.path.join(models, name, '1/model.onnx'), 'rb') as file:
+            seeds[name.removesuffix('_onnx')] = file.read()
+    seeds['two_graphs'] = seeds['external'] + seeds['zipmap']
+    seeds['nothing'] = b''
+    return seeds
+
+
 def write(folder, seeds):
     os.makedirs(folder, exist_ok=True)
     for name, data in seeds.items():
@@ -444,6 +459,7 @@ def main():
     write(os.path.join(corpus, 'record_fuzz'), record_seeds())
     write(os.path.join(corpus, 's3_listing_fuzz'), s3_listing_seeds())
     write(os.path.join(corpus, 's3_answer_fuzz'), s3_answer_seeds())
+    write(os.path.join(corpus, 'onnx_fuzz'), onnx_seeds())
 
 
 if __name__ == '__main__':

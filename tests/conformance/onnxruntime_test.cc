@@ -83,6 +83,18 @@ TEST(OnnxRuntimeTest, OutputsComeInTheOrderOfTheirNames) {
               ElementsAre("as_int64", "half", "positive", "text", "total"));
 }
 
+// Protobuf would merge the graphs; the one that is looked at for what must be rewritten is another.
+TEST(OnnxRuntimeTest, AFileWithTwoGraphsIsRefused) {
+  const TestFolder folder;
+  std::string bytes;
+  for (const char* name : {"zipmap_onnx", "zipmap_onnx"}) {
+    std::ifstream file(TestModel(name) + "/model.onnx", std::ios::binary);
+    bytes.append(std::istreambuf_iterator<char>(file), {});
+  }
+  folder.Write("1/model.onnx", bytes);
+  EXPECT_THAT(LoadError(folder / "1"), HasSubstr("model.onnx has two graphs"));
+}
+
 // --- Data in files beside the model
 
 // A copy of a model whose numbers lie in a file of their own, and in an If body, too.

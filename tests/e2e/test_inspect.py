@@ -114,6 +114,15 @@ def test_folders_without_a_model(tmp_path):
     assert f'{tmp_path} has no complete version: version 1 is not complete: it has no files' in err
 
 
+@runtimes
+def test_a_split_saved_model(tmp_path):
+    (tmp_path / '1').mkdir()
+    (tmp_path / '1' / 'saved_model.cpb').write_bytes(b'split')
+    code, _, err = inspect(str(tmp_path))
+    assert code == 1
+    assert 'saved_model.cpb, the split form of a SavedModel, is not served: save the model as saved_model.pb' in err
+
+
 def test_builtin_models(tmp_path):
     assert inspect_json('builtin:half_plus_two')['signatures']['serving_default']['inputs']['x']['shape'] is None
     for version, name in (('3', 'identity'), ('20', 'half_plus_two')):

@@ -45,7 +45,21 @@ bool StaysBelow(std::string_view path) {
   return true;
 }
 
-std::string FolderOf(const std::string& file) { return file.substr(0, file.rfind('/') + 1); }
+// Where the data lies.
+std::string PathOf(const std::string& model_file, const ExternalTensor& tensor) {
+  if (!StaysBelow(tensor.location)) {
+    Fail(tensor, "lies outside of the model's folder, which is not allowed");
+  }
+  return model_file.substr(0, model_file.rfind('/') + 1) + tensor.location;
+}
+
+void CheckHolds(const FileBytes& file, const ExternalTensor& tensor) {
+  const uint64_t bytes = ExternalBytes(tensor);
+  if (tensor.offset <= file.size() && bytes <= file.size() - tensor.offset) return;
+  Fail(tensor, "is missing: " + std::to_string(bytes) + " bytes from byte " +
+                   std::to_string(tensor.offset) + " on are needed, the file has " +
+                   std::to_string(file.size()));
+}
 
 }  // namespace
 
@@ -69,23 +83,20 @@ uint64_t ExternalBytes(const ExternalTensor& tensor) {
   return bytes;
 }
 
+void CheckExternalData(const std::string& model_file, const ExternalTensor& tensor) {
+  CheckHolds(FileBytes(PathOf(model_file, tensor)), tensor);
+}
+
 void ReadExternalData(const std::string& model_file, const ExternalTensor& tensor, char* to) {
-  if (!StaysBelow(tensor.location)) {
-    Fail(tensor, "lies outside of the model's folder, which is not allowed");
-  }
-  const uint64_t bytes = ExternalBytes(tensor);
-  FileBytes file(FolderOf(model_file) + tensor.location);
-  if (tensor.offset > file.size() || bytes > file.size() - tensor.offset) {
-    Fail(tensor, "is missing: " + std::to_string(bytes) + " bytes from byte " +
-                     std::to_string(tensor.offset) + " on are needed, the file has " +
-                     std::to_string(file.size()));
-  }
-  if (!file.Read(tensor.offset, bytes, to)) Fail(tensor, "cannot be read");
+  FileBytes file(PathOf(model_file, tensor));
+  CheckHolds(file, tensor);
+  if (!file.Read(tensor.offset, ExternalBytes(tensor), to)) Fail(tensor, "cannot be read");
 }
 
 ExternalData::ExternalData(const OrtApi& api, const OrtMemoryInfo* memory, const OnnxFile& file,
                            OrtSessionOptions* options) {
   if (file.external.empty()) return;
+  for (const ExternalTensor& tensor : file.external) CheckExternalData(file.path, tensor);
   Reserve(file.external);
   std::vector<const char*> names;
   std::vector<const OrtValue*> values;

@@ -17,8 +17,12 @@ namespace penstock::onnxruntime {
 // not known here. Throws Error.
 uint64_t ExternalBytes(const ExternalTensor& tensor);
 
-// Copies the tensor's data, ExternalBytes of it, to `to`. `model_file` is the model's path. Throws
-// Error: the location leads out of the model's folder, or the file is too short or unreadable.
+// Looks whether the data is there, before memory is taken for it. `model_file` is the model's path.
+// Throws Error: the location leads out of the model's folder, or the file is too short.
+void CheckExternalData(const std::string& model_file, const ExternalTensor& tensor);
+
+// Copies the tensor's data, ExternalBytes of it, to `to`. Throws Error as above, or if the file is
+// unreadable.
 void ReadExternalData(const std::string& model_file, const ExternalTensor& tensor, char* to);
 
 // Gives pages back to the system.

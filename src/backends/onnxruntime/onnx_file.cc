@@ -130,12 +130,14 @@ void ReadLabels(Fields attribute, std::vector<std::string>& labels) {
 void ReadNode(Fields node, OnnxFile& file) {
   if (!file.has_inner_external) file.has_inner_external = HasExternalInside(node, 0);
   Node read;
+  bool has_output = false;
   Fields again = node;
   while (again.Next()) {
     if (!again.HasLength()) continue;
     if (again.number() == kNodeOperator) read.operation = again.Text();
     if (again.number() == kNodeDomain) read.domain = again.Text();
-    if (again.number() == kNodeOutput && read.output.empty()) read.output = again.Text();
+    if (again.number() == kNodeOutput && !std::exchange(has_output, true))
+      read.output = again.Text();
   }
   if (read.operation != "ZipMap" || read.domain != "ai.onnx.ml") return;
   while (node.Next()) {

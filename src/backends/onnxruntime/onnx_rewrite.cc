@@ -2,6 +2,7 @@
 #include "onnx_rewrite.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "external_data.h"
 #include "penstock/backend.hpp"
@@ -30,6 +31,9 @@ class Rewriter final {
   static Kind KindOf(Kind outer, uint32_t number);
   std::string Message(Fields fields, Kind kind, int depth);
   std::string Field(Fields& field, Kind kind, int depth);
+  [[noreturn]] void Refuse(const std::string& what) const {
+    throw Error(PENSTOCK_INVALID_ARGUMENT, file_.path + " " + what);
+  }
   // The same bytes.
   std::string Copy(uint64_t begin, uint64_t end);
   std::string Tensor(Fields tensor);
@@ -53,10 +57,13 @@ void CheckSize(uint64_t size) {
 
 std::string Rewriter::Model() {
   std::string result;
+  bool has_graph = false;
   Fields model(bytes_, 0, bytes_.size());
   while (model.Next()) {
     const bool is_graph = model.number() == kModelGraph && model.HasLength();
     const bool is_function = model.number() == kModelFunction && model.HasLength();
+    // Protobuf would merge them, and one that was looked at alone means something else then.
+    if (is_graph && std::exchange(has_graph, true)) Refuse("has two graphs");
     if (is_graph || is_function) {
       AppendBytes(result, model.number(),
                   Message(model.Inside(), is_graph ? Kind::kMainGraph : Kind::kFunction, 0));
@@ -65,7 +72,7 @@ std::string Rewriter::Model() {
     }
     CheckSize(result.size());
   }
-  if (!model.IsWhole()) throw Error(PENSTOCK_INVALID_ARGUMENT, file_.path + " is no ONNX model");
+  if (!model.IsWhole()) Refuse("is no ONNX model");
   if (!file_.imports_onnx) {
     std::string opset;
     AppendNumber(opset, kOpsetVersion, kIdentityOpset);
@@ -95,7 +102,7 @@ Rewriter::Kind Rewriter::KindOf(Kind outer, uint32_t number) {
 }
 
 std::string Rewriter::Message(Fields fields, Kind kind, int depth) {
-  if (depth > kDepthMax) throw Error(PENSTOCK_INVALID_ARGUMENT, "graphs are nested too deep");
+  if (depth > kDepthMax) Refuse("has graphs that are nested too deep");
   std::string result;
   while (fields.Next()) {
     if (kind == Kind::kMainGraph && fields.HasLength()) {
@@ -115,6 +122,7 @@ std::string Rewriter::Message(Fields fields, Kind kind, int depth) {
     result += Field(fields, kind, depth);
     CheckSize(result.size());
   }
+  if (!fields.IsWhole()) Refuse("is no ONNX model");  // the rest must not just go
   return result;
 }
 
@@ -132,7 +140,7 @@ std::string Rewriter::Copy(uint64_t begin, uint64_t end) {
   CheckSize(end - begin);
   std::string result(end - begin, '\0');
   if (!bytes_.Read(begin, end - begin, result.data())) {
-    throw Error(PENSTOCK_INVALID_ARGUMENT, "cannot read " + file_.path);
+    Refuse("cannot be read");
   }
   return result;
 }
@@ -145,9 +153,11 @@ std::string Rewriter::Tensor(Fields tensor) {
         tensor.number() == kTensorExternal || tensor.number() == kTensorLocation;
     if (!external || !says_where) result += Copy(tensor.start(), tensor.next());
   }
+  if (!tensor.IsWhole()) Refuse("is no ONNX model");
   if (!external) return result;
   const uint64_t bytes = ExternalBytes(*external);
   CheckSize(bytes);
+  CheckExternalData(file_.path, *external);
   std::string data(bytes, '\0');
   ReadExternalData(file_.path, *external, data.data());
   AppendBytes(result, kTensorRaw, data);
@@ -174,6 +184,7 @@ std::string Rewriter::IdentityNode(Fields node) {
         node.number() == kNodeInput || node.number() == kNodeOutput || node.number() == kNodeName;
     if (is_kept) result += Copy(node.start(), node.next());
   }
+  if (!node.IsWhole()) Refuse("is no ONNX model");
   AppendBytes(result, kNodeOperator, "Identity");
   return result;
 }

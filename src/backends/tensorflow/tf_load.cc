@@ -183,6 +183,11 @@ LoadedGraph LoadGraph(const TfApi& api, const TF_SessionOptions* session_options
   if (IsFile(folder + "/saved_model.pb") || IsFile(folder + "/saved_model.pbtxt")) {
     return LoadSavedModel(api, session_options, run_options, arguments);
   }
+  if (IsFile(folder + "/saved_model.cpb")) {
+    throw Error(PENSTOCK_UNIMPLEMENTED,
+                "saved_model.cpb, the split form of a SavedModel, is not served: save the model as "
+                "saved_model.pb (tf.saved_model.SaveOptions with experimental_image_format=False)");
+  }
   return LoadFrozen(api, session_options, arguments, FrozenGraphFile(folder));
 }
 
