@@ -24,7 +24,7 @@ std::string DrawBar(size_t done, size_t all, int length, char rest) {
 
 void LoadProgress::Note(const std::string& model, State state) {
   MutexLock lock(mutex_);
-  if (is_over_) return;
+  if (is_over_) return NoteLate(model, state);
   if (state == State::kExpected) {
     if (models_.emplace(model, state).second) ++counts_[static_cast<size_t>(state)];
     return Tell();
@@ -43,10 +43,19 @@ void LoadProgress::Note(const std::string& model, State state) {
 void LoadProgress::Forget(const std::string& model) {
   MutexLock lock(mutex_);
   const auto found = models_.find(model);
-  if (is_over_ || found == models_.end()) return;
+  if (found == models_.end()) return;
   --counts_[static_cast<size_t>(found->second)];
   models_.erase(found);
-  Tell();
+  if (!is_over_) Tell();
+}
+
+void LoadProgress::NoteLate(const std::string& model, State state) {
+  const auto found = models_.find(model);
+  if (state != State::kReady || found == models_.end() || found->second != State::kFailed) return;
+  --counts_[static_cast<size_t>(State::kFailed)];
+  ++counts_[static_cast<size_t>(state)];
+  found->second = state;
+  if (models_.size() > 1) PENSTOCK_LOG(kInfo, "{}", Line());
 }
 
 void LoadProgress::End() {

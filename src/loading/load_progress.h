@@ -26,7 +26,7 @@ class LoadProgress final {
 
   // What has become of a model; one that has failed is not said to be loaded again. The others do
   // nothing for a model that was not kExpected first. Once each is ready or has failed, the initial
-  // load is over, and nothing does anything any more.
+  // load is over. After that only a model that had failed and becomes ready gives a line.
   void Note(const std::string& model, State state) EXCLUDES(mutex_);
   // It is not, or no longer, one that shall be loaded.
   void Forget(const std::string& model) EXCLUDES(mutex_);
@@ -35,6 +35,8 @@ class LoadProgress final {
 
  private:
   void Tell() REQUIRES(mutex_);
+  // After the initial load.
+  void NoteLate(const std::string& model, State state) REQUIRES(mutex_);
   size_t Count(State state) const REQUIRES(mutex_) { return counts_[static_cast<size_t>(state)]; }
   std::string Line() const REQUIRES(mutex_);
   std::string Bar(int columns) const REQUIRES(mutex_);

@@ -64,6 +64,16 @@ TEST_F(LoadProgressTest, OneThatIsTriedAgainDoesNotProlongIt) {
   EXPECT_THAT(Note("b", State::kReady), HasSubstr("] 1 of 2 models are ready, 1 failed\n"));
 }
 
+TEST_F(LoadProgressTest, AModelThatIsServedAfterAFailureIsCounted) {
+  Expect({"a", "b"});
+  EXPECT_EQ(Note("a", State::kReady), "");
+  EXPECT_THAT(Note("b", State::kFailed), HasSubstr("] 1 of 2 models are ready, 1 failed\n"));
+  EXPECT_EQ(Note("b", State::kLoading), "");  // a lower version
+  EXPECT_THAT(Note("b", State::kReady), HasSubstr("] 2 of 2 models are ready\n"));
+  EXPECT_EQ(Note("b", State::kFailed), "");
+  EXPECT_EQ(Note("b", State::kReady), "");
+}
+
 TEST_F(LoadProgressTest, NothingAfterTheEnd) {
   Expect({"a", "b"});
   progress_.End();

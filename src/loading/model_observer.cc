@@ -72,6 +72,7 @@ void ModelObserver::OnVersion(const core::VersionStatus& version) {
 }
 
 void ModelObserver::OnLoading(const core::VersionStatus& version) {
+  retried_.erase(version.id);
   const bool is_new = load_starts_.try_emplace(version.id, clock_.Now()).second;
   if (is_new) {
     PENSTOCK_LOG(kInfo, "loading model {}", version.id.ToString());
@@ -100,14 +101,22 @@ void ModelObserver::OnUnloading(const core::VersionStatus& version) {
 
 // With an error it ends a load that is tried again.
 void ModelObserver::OnStart(const core::VersionStatus& version) {
-  if (!version.status.ok()) return OnEnd(version);
-  load_starts_.erase(version.id);
+  if (version.status.ok()) {
+    load_starts_.erase(version.id);
+    retried_.erase(version.id);
+    return;
+  }
+  OnEnd(version);
+  retried_.insert(version.id);
 }
 
 void ModelObserver::OnEnd(const core::VersionStatus& version) {
   load_starts_.erase(version.id);
+  const bool is_told = retried_.erase(version.id) > 0;  // the error is that of the last try
   if (unloading_.erase(version.id) > 0) {
     PENSTOCK_LOG(kInfo, "model {} is unloaded", version.id.ToString());
+  } else if (is_told) {
+    PENSTOCK_LOG(kInfo, "model {} is not tried again", version.id.ToString());
   } else if (!version.status.ok() && version.status.code() != StatusCode::kCancelled) {
     CountLoad(version.id.name, "failed");
     PENSTOCK_LOG(kError, "model {} could not be loaded: {}", version.id.ToString(),
@@ -147,6 +156,10 @@ void ModelObserver::OnSourceStatus(const std::string& model) {
   const std::string error = status.ok() ? "" : status.ToString();
   std::string& last = source_errors_[model];
   if (error == last) return;
+  if (error.empty()) {  // of a new configuration, until its source has told
+    const auto outlook = manager_.Outlook(model);
+    if (!outlook || !outlook->was_told) return;
+  }
   const bool was_waiting = last.starts_with(StatusCodeName(StatusCode::kFailedPrecondition));
   if (status.code() == StatusCode::kFailedPrecondition) {
     PENSTOCK_LOG(kInfo, "model {}: {}", model, MessageOf(status));

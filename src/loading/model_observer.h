@@ -50,6 +50,7 @@ class ModelObserver final {
   // Only in the listener.
   std::map<core::ServableId, SteadyTime> load_starts_;
   std::set<core::ServableId> unloading_;
+  std::set<core::ServableId> retried_;  // wait for their next try; the error of the last is logged
   std::map<std::string, std::string> source_errors_;  // the last one logged, by model
 };
 

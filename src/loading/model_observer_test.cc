@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <future>
+#include "core/loader_fake.h"
 
 namespace penstock {
 namespace {
@@ -126,6 +127,7 @@ TEST_F(ModelObserverTest, AnUnloadIsLogged) {
 TEST_F(ModelObserverTest, TheEndOfAnIncompleteVersionIsLogged) {
   Configure();
   manager_.SetSourceStatus("m", absl::FailedPreconditionError("version 2 is not complete"));
+  manager_.SetAspired("m", {});
   manager_.SetSourceStatus("m", OkStatus());
   const std::string log = Log();
   EXPECT_THAT(log, HasSubstr("model m: version 2 is not complete\n"));
@@ -142,6 +144,43 @@ TEST_F(ModelObserverTest, ASourceThatFailsIsLoggedOnceAndItsReturnToo) {
   ASSERT_NE(first, std::string::npos) << log;
   EXPECT_EQ(log.find("cannot be read", first + 50), std::string::npos) << log;
   EXPECT_THAT(log, HasSubstr("the versions of model m can be read again\n"));
+}
+
+TEST_F(ModelObserverTest, ANewListIsNotTakenForASourceThatCanReadAgain) {
+  Configure();
+  manager_.SetSourceStatus("m", InvalidArgument("no folder"));
+  Configure();
+  manager_.SetSourceStatus("m", InvalidArgument("no other folder"));
+  const std::string log = Log();
+  EXPECT_THAT(log, HasSubstr("no folder"));
+  EXPECT_THAT(log, HasSubstr("no other folder"));
+  EXPECT_THAT(log, Not(HasSubstr("can be read again")));
+}
+
+TEST_F(ModelObserverTest, AnErrorIsLoggedOnceThoughTheNextTryIsDropped) {
+  for (const bool is_stopped : {false, true}) {
+    core::Manager manager({.load_nice = 0, .load_retry_interval = std::chrono::hours(1)});
+    MetricsRegistry metrics;
+    const ModelObserver observer(manager, metrics, clock_);
+    ASSERT_EQ(manager.SetModel({.name = "m"}), OkStatus());
+    const auto plan = std::make_shared<core::FakePlan>();
+    plan->failures_left = 1;
+    manager.SetAspired("m", core::Aspire(core::FakeVersion(3, plan)));
+    ASSERT_TRUE(manager.WaitUntilIdle());
+    if (is_stopped) {
+      manager.StartDrain();
+    } else {
+      manager.SetAspired("m", {});
+    }
+    ASSERT_TRUE(manager.WaitUntilIdle());
+    EXPECT_THAT(metrics.Text(), HasSubstr("{model_name=\"m\",result=\"failed\"} 1\n"));
+    const std::string log = Log();
+    if (!is_stopped) testing::internal::CaptureStderr();  // for the second round
+    const size_t first = log.find("model m version 3 could not be loaded");
+    ASSERT_NE(first, std::string::npos) << log;
+    EXPECT_EQ(log.find("could not be loaded", first + 30), std::string::npos) << log;
+    EXPECT_THAT(log, HasSubstr("model m version 3 is not tried again\n"));
+  }
 }
 
 TEST_F(ModelObserverTest, ARemovedModelIsNoLongerThere) {

@@ -169,15 +169,14 @@ Status Replay::RunFile(const fs::path& path) {
 Status Replay::RunFolder(const fs::path& path) {
   std::error_code error;
   if (!fs::exists(path, error) && !error) return OkStatus();
-  std::vector<fs::path> files;
+  std::vector<fs::path> files, others;
   for (fs::directory_iterator each(path, error), end; !error && each != end;
        each.increment(error)) {
     const fs::path extension = each->path().extension();
     if (extension == ".pb" || extension == ".json") {
       files.push_back(each->path());
     } else {
-      PENSTOCK_LOG(kWarning, "warm-up: {} is not run: its name ends in neither .pb nor .json",
-                   each->path().native());
+      others.push_back(each->path());
     }
   }
   if (error) return At(CannotRead(error.value()), path.native());
@@ -187,6 +186,11 @@ Status Replay::RunFolder(const fs::path& path) {
   std::sort(files.begin(), files.end());
   for (const fs::path& file : files) {
     if (Status status = RunFile(file); !status.ok()) return At(status, file.native());
+  }
+  // Only now: a warm-up that fails is tried again, which would repeat it.
+  for (const fs::path& other : others) {
+    PENSTOCK_LOG(kWarning, "warm-up: {} is not run: its name ends in neither .pb nor .json",
+                 other.native());
   }
   return OkStatus();
 }

@@ -10,6 +10,7 @@
 #include "base/executor.h"
 #include "base/log.h"
 #include "models/unserved_arms.h"
+#include "options/component_options.h"
 #include "options/config_file.h"
 
 namespace penstock {
@@ -305,17 +306,33 @@ Status ModelReloader::Apply(std::vector<tfs::ConfiguredModel> base, ModelOverrid
   base_ = std::move(base);
   overrides_ = std::move(overrides);
   std::vector<std::string> warnings = UnservedArms(models, models_);
+  for (std::string& warning : MissingReadyModels(places)) warnings.push_back(std::move(warning));
   for (const std::string& warning : warnings) {
-    if (std::ranges::find(arm_warnings_, warning) == arm_warnings_.end())
+    if (std::ranges::find(warnings_, warning) == warnings_.end())
       PENSTOCK_LOG(kWarning, "{}: {}", where, warning);
   }
-  arm_warnings_ = std::move(warnings);
+  warnings_ = std::move(warnings);
   {
     MutexLock lock(mutex_);
     places_ = std::move(places);
   }
   pending_.Overtake(lost);
   return OkStatus();
+}
+
+std::vector<std::string> ModelReloader::MissingReadyModels(
+    const std::map<std::string, ModelPlace>& places) const {
+  std::vector<std::string> warnings;
+  const auto rule = MakeReadinessRule(settings_);
+  if (!rule.ok()) return warnings;  // the server does not start then
+  for (const std::string& name : rule->models) {
+    if (places.contains(name)) continue;
+    warnings.push_back(
+        fmt::format("--ready_when={} names model {}, which is not in the list: the server is not "
+                    "ready until it is there",
+                    settings_.ready_when, name));
+  }
+  return warnings;
 }
 
 std::set<std::string> ModelReloader::OnTheirWay(std::set<std::string> models) const {
@@ -450,6 +467,9 @@ void ModelReloader::Serve(ModelChange change) {
   if (change.kind == ModelChange::Kind::kLabel)
     awaited.labels[change.model][change.label] = change.version;
   if (change.kind == ModelChange::Kind::kPin) awaited.pinned[change.model] = change.version;
+  // What served before may serve on: that is not yet the effect.
+  if (change.kind == ModelChange::Kind::kUnpin || change.kind == ModelChange::Kind::kPut)
+    awaited.settled = change.model;
   if (change.kind == ModelChange::Kind::kPut) awaited.labels = LabelsToAwait();
   Await(std::move(change), std::move(awaited), std::move(before));
 }

@@ -76,6 +76,9 @@ class ModelReloader final {
                    std::string_view where);
   // Adds a change to what is in force. As Apply.
   Status ApplyChange(const ModelChange& change);
+  // A warning for each model that --ready_when names and that is not among `places`.
+  std::vector<std::string> MissingReadyModels(
+      const std::map<std::string, ModelPlace>& places) const;
   // Those of `models` that are not there yet, or of which a change, or a version, is pending.
   std::set<std::string> OnTheirWay(std::set<std::string> models) const;
   // OK also if there is no file.
@@ -125,9 +128,9 @@ class ModelReloader final {
   ChangeQueue queue_;
   PendingChanges pending_{manager_};
   SteadyTime next_file_look_ = kNoDeadline;
-  std::vector<std::string> arm_warnings_;  // of what is in force
-  std::string last_text_;                  // of the file, when it was last in force
-  std::string last_error_;                 // what was last said of it
+  std::vector<std::string> warnings_;  // of what is in force
+  std::string last_text_;              // of the file, when it was last in force
+  std::string last_error_;             // what was last said of it
   int listener_ = 0;
   std::thread thread_;
 };

@@ -17,6 +17,7 @@ namespace penstock {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 using tfs::ConfiguredModel;
 using Kind = ModelChange::Kind;
 
@@ -555,6 +556,48 @@ TEST_F(ModelReloaderTest, AFileWithALabelForAVersionThatDoesNotExistChangesNothi
   reload(2, "third");  // a version that is there and not served is loaded for it
   EXPECT_TRUE(reloader_.Places().contains("third"));
   EXPECT_EQ(manager_.Labels("m").at("stable").wanted.value, 2);
+}
+
+TEST_F(ModelReloaderTest, UnpinIsAnsweredOnceTheSelectedVersionIsThere) {
+  ASSERT_EQ(Submit(Kind::kPin, "m", 2).Get(), OkStatus());
+  held_.HoldNext(1);
+  Answer unpin = Submit(Kind::kUnpin, "m");
+  held_.WaitUntilHeld();
+  PassOne();
+  EXPECT_FALSE(unpin.HasCome());  // version 2 serves on meanwhile
+  held_.Release();
+  EXPECT_EQ(unpin.Get(), OkStatus());
+  EXPECT_TRUE(manager_.GetHandle("m", core::VersionNumber{1}).ok());
+}
+
+TEST_F(ModelReloaderTest, APutIsAnsweredOnceTheSelectedVersionIsThereOrHasFailed) {
+  const auto put = [this](int64_t version) {
+    ModelChange change;
+    change.kind = Kind::kPut;
+    change.model = "m";
+    tensorflow::serving::ModelConfig config;
+    config.set_name("m");
+    config.set_base_path(folder_ / "m");
+    config.mutable_model_version_policy()->mutable_specific()->add_versions(version);
+    change.config = config.SerializeAsString();
+    return Submit(std::move(change));
+  };
+  EXPECT_EQ(put(2).Get(), OkStatus());
+  EXPECT_TRUE(manager_.GetHandle("m", core::VersionNumber{2}).ok());
+  EXPECT_EQ(put(3).Get(), OkStatus());  // it cannot be loaded, and version 2 serves on
+  EXPECT_TRUE(manager_.GetHandle("m", core::VersionNumber{2}).ok());
+}
+
+TEST_F(ModelReloaderTest, AModelThatReadinessWaitsForAndThatIsNotInTheListIsWarnedOf) {
+  settings_.ready_when = "models:m,nope";
+  const std::string warning = "names model nope, which is not in the list";
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(SubmitList({Configured(), Builtin("other")}).Get(), OkStatus());
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr(warning));
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(SubmitList({Configured()}).Get(), OkStatus());
+  EXPECT_EQ(SubmitList({Configured(), Builtin("nope")}).Get(), OkStatus());
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), Not(HasSubstr(warning)));
 }
 
 TEST_F(ModelReloaderTest, TheEndAnswersAll) {

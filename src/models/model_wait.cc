@@ -56,9 +56,11 @@ ModelWait::Look ModelWait::LookAt(const std::string& name) const {
     if (pin == Progress::kFailed) look.reason = reason;
     if (pin != Progress::kServed) look.versions = pin;
   }
+  if (name == awaited_.settled && look.versions == Progress::kServed)
+    look.versions = OfSelected(*model);
   if (look.versions == Progress::kUnderWay) {
     look.reason = Error(StatusCode::kDeadlineExceeded,
-                        "a version of model {} that a label or pin names is still loading", name);
+                        "a version of model {} that shall be available is still loading", name);
   }
   return look;
 }
@@ -83,6 +85,15 @@ ModelWait::Progress ModelWait::OfModel(const core::ModelOutlook& model, Status& 
     progress = Progress::kFailed;
   }
   return progress;
+}
+
+ModelWait::Progress ModelWait::OfSelected(const core::ModelOutlook& model) {
+  if (!model.was_told) return Progress::kUnderWay;
+  const bool is_under_way = std::ranges::any_of(model.versions, [](const auto& version) {
+    return version.is_aspired && version.state != core::VersionState::kAvailable &&
+           !version.HasFailed();
+  });
+  return is_under_way ? Progress::kUnderWay : Progress::kServed;
 }
 
 ModelWait::Progress ModelWait::OfVersion(const core::ModelOutlook& model,

@@ -19,6 +19,8 @@ struct AwaitedModels {
   std::vector<std::string> names;
   Labels labels;                                      // those of other models do not count
   std::map<std::string, core::VersionNumber> pinned;  // by model
+  // A model of `names` of which each selected version is available, or cannot be; empty: none.
+  std::string settled = {};
 };
 
 // Begins when the change is in force: how loads ended before it is no answer where the source has
@@ -28,12 +30,12 @@ class ModelWait final {
   ModelWait(AwaitedModels awaited, core::Manager& manager)
       : awaited_(std::move(awaited)), manager_(manager) {}
 
-  // Has one once each model has a version available, and each label and pin its version, or cannot;
-  // and if time is up (`is_late`). OK, or why models are not served, or else why labels and pins
-  // are not.
+  // Has one once each model has a version available, and each label and pin its version, or cannot,
+  // and the selected versions of `settled` are available or have failed; and if time is up
+  // (`is_late`). OK, or why models are not served, or else why labels and pins are not.
   std::optional<Status> Outcome(bool is_late);
 
-  // True if a version that a label or pin of the model names is under way.
+  // True if a version of the model that it waits for is under way.
   bool AwaitsVersionOf(const std::string& name) const {
     return LookAt(name).versions == Progress::kUnderWay;
   }
@@ -55,6 +57,8 @@ class ModelWait final {
   static Progress OfModel(const core::ModelOutlook& model, Status& reason);
   Progress OfLabels(const std::string& name, const core::ModelOutlook& model, Status& reason) const;
   Progress OfPin(const std::string& name, const core::ModelOutlook& model, Status& reason) const;
+  // kServed once no selected version is under way, also if one has failed.
+  static Progress OfSelected(const core::ModelOutlook& model);
   static Progress OfVersion(const core::ModelOutlook& model, core::VersionNumber number,
                             Status& reason);
 

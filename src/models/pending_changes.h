@@ -66,7 +66,7 @@ class PendingChanges final {
 
   // True if a change of this one model is among them.
   bool HasChangeOf(const std::string& model) const;
-  // True if one of them waits for a version of the model that a label or pin names.
+  // True if one of them waits for a version of the model, though the model may be ready.
   bool AwaitVersionOf(const std::string& model) const;
   size_t size() const { return entries_.size(); }
 

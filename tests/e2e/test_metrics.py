@@ -172,3 +172,12 @@ def test_server_reflection(builtin):
     predict = service.FindMethodByName('Predict')
     assert predict.input_type.full_name == 'tensorflow.serving.PredictRequest'
     assert predict.input_type.fields_by_name['inputs'].number == 2
+
+
+def test_the_health_port_has_reflection(start):
+    from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+    server = start({'half': 'builtin:half_plus_two'}, flags=['--health_port=-1'])
+    with grpc.insecure_channel(f'127.0.0.1:{server.health_port}') as channel:
+        services = list(ProtoReflectionDescriptorDatabase(channel).get_services())
+    assert 'grpc.health.v1.Health' in services
+    assert not [name for name in services if name.startswith('tensorflow.')]

@@ -14,6 +14,7 @@ class ReflectionFrontend final : public Frontend {
  public:
   std::string_view name() const override { return "reflection"; }
   void Register(net::Router& router) override;
+  void RegisterProbes(net::Router& router) override { Register(router); }
 };
 
 }  // namespace penstock
