@@ -438,6 +438,8 @@ def onnx_seeds():
                  'sequence_onnx', 'zipmap_onnx'):
         with open(os.path.join(models, name, '1/model.onnx'), 'rb') as file:
             seeds[name.removesuffix('_onnx')] = file.read()
+    with open(os.path.join(models, 'shapes_ort_format/1/model.ort'), 'rb') as file:
+        seeds['ort_format'] = file.read()
     seeds['two_graphs'] = seeds['external'] + seeds['zipmap']
     seeds['nothing'] = b''
     return seeds

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// An ONNX file, beside one with external data. What is rewritten must need no rewriting.
+// An ONNX file, beside one with external data, or a file in ONNX Runtime's own format. What is
+// rewritten must need no rewriting.
 #include <stdlib.h>
 
 #include <cstddef>
@@ -47,6 +48,11 @@ class Folder final {
 
 // What a load does before it calls the runtime.
 void Load(const Folder& folder, std::string_view bytes) {
+  constexpr size_t kIdentifierAt = 4;  // of ONNX Runtime's own format
+  if (bytes.size() > kIdentifierAt && bytes.substr(kIdentifierAt).starts_with("ORTM")) {
+    penstock::onnxruntime::ReadOnnxFile(folder.Write("model.ort", bytes));
+    return;
+  }
   const OnnxFile file = penstock::onnxruntime::ReadOnnxFile(folder.Write("model.onnx", bytes));
   for (const auto& tensor : file.external) {
     penstock::onnxruntime::CheckExternalData(file.path, tensor);

@@ -239,6 +239,20 @@ TEST(OnnxRuntimeTest, OperatorsOfALibrary) {
               HasSubstr("cannot open the operator library /nowhere.so"));
 }
 
+TEST(OnnxRuntimeTest, ScalarsOfTheRuntimesOwnFormatAreDescribedAsScalars) {
+  const auto model = Load(TestModel("shapes_ort_format"));
+  const Signature* signature = model->info().FindSignature("");
+  ASSERT_NE(signature, nullptr);
+  EXPECT_FALSE(signature->FindInput("by")->unknown_rank);
+  EXPECT_FALSE(signature->FindOutput("twice")->unknown_rank);
+  EXPECT_TRUE(signature->FindInput("x")->unknown_rank);
+  EXPECT_TRUE(signature->FindOutput("y")->unknown_rank);
+  const Tensor two = MakeTensor<float>(DType::kFloat32, {}, {2});
+  const InferResponse response = RunModel(*model, {{"x", Floats({1, 2})}, {"by", two}});
+  EXPECT_THAT(Values<float>(Output(response, "y")), ElementsAre(3, 4));
+  EXPECT_EQ(Output(response, "twice").shape(), Shape());
+}
+
 TEST(OnnxRuntimeTest, ServesTheRuntimesOwnFormat) {
   const auto model = Load(TestModel("ort_format"));
   EXPECT_THAT(Values<float>(Output(RunModel(*model, {{"x", Floats({1, 2})}}), "y")),

@@ -521,11 +521,27 @@ def custom_operator_onnx(folder):
 @model
 def ort_format(folder):
     """y = x / 2 + 2 in ONNX Runtime's own format."""
-    import onnxruntime
     save_onnx(folder, [helper.make_node('Mul', ['x', 'half'], ['scaled']),
                        helper.make_node('Add', ['scaled', 'two'], ['y'])],
               [('x', FLOAT, ['batch'])], [('y', FLOAT, ['batch'])],
               [helper.make_tensor('half', FLOAT, [], [0.5]), helper.make_tensor('two', FLOAT, [], [2.0])])
+    save_ort(folder)
+
+
+@model
+def shapes_ort_format(folder):
+    """y = x + by of any shape, in ONNX Runtime's own format; `by` and twice are scalars."""
+    def edit(saved):
+        for value in (saved.graph.input[0], saved.graph.output[0]):
+            value.type.tensor_type.ClearField('shape')
+    save_onnx(folder, [helper.make_node('Add', ['x', 'by'], ['y']), helper.make_node('Add', ['by', 'by'], ['twice'])],
+              [('x', FLOAT, ['n']), ('by', FLOAT, [])], [('y', FLOAT, ['n']), ('twice', FLOAT, [])], edit=edit)
+    save_ort(folder)
+
+
+def save_ort(folder):
+    """Turns model.onnx into model.ort."""
+    import onnxruntime
     source = os.path.join(folder, 'model.onnx')
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = os.path.join(folder, 'model.ort')

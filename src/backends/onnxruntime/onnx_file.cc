@@ -5,6 +5,8 @@
 #include <charconv>
 #include <utility>
 
+#include "ort_file.h"
+
 namespace penstock::onnxruntime {
 namespace {
 
@@ -204,7 +206,10 @@ std::optional<ExternalTensor> ReadExternal(Fields tensor) {
 OnnxFile ReadOnnxFile(const std::string& path) {
   OnnxFile result;
   result.path = path;
-  if (path.ends_with(".ort")) return result;  // the runtime's own format
+  if (path.ends_with(".ort")) {  // the runtime's own format
+    result.scalars = ReadOrtScalars(path);
+    return result;
+  }
   FileBytes file(path);
   uint64_t ir_version = 0;
   for (Fields model(file, 0, file.size()); model.Next();) {
