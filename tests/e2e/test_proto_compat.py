@@ -59,7 +59,6 @@ LEFT_OUT = {
 }
 AS_BYTES = {
     "tensorflow.MetaGraphDef.graph_def": GRAPH,
-    "tensorflow.TensorInfo.CompositeTensor.type_spec": GRAPH,
     "tensorflow.serving.PredictLog.request": RECORDED,
     "tensorflow.serving.PredictLog.response": RECORDED,
     "tensorflow.serving.SessionRunLog.request": RECORDED,

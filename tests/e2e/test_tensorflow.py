@@ -72,7 +72,10 @@ def test_metadata_has_the_signatures_as_the_file_has_them(models_server):
                                'serving_default', 'sparse', 'variant'}
     assert signatures['__saved_model_init_op']['outputs']['__saved_model_init_op']['name'] == 'init'
     assert signatures['sparse']['inputs']['s']['coo_sparse']['values_tensor_name'] == 'sparse/values:0'
-    assert len(signatures['ragged']['inputs']['r']['composite_tensor']['components']) == 2
+    ragged = signatures['ragged']['inputs']['r']['composite_tensor']
+    assert len(ragged['components']) == 2
+    assert ragged['type_spec']['type_spec_class'] == 'RAGGED_TENSOR_SPEC'
+    assert ragged['type_spec']['type_state']['tuple_value']['values'][1] == {'tensor_dtype_value': 'DT_INT64'}
     assert signatures['count']['outputs']['total']['dtype'] == 'DT_FLOAT_REF'
 
 
