@@ -237,6 +237,15 @@ TEST_F(ManagerTest, LabelIsComingWhileItsVersionIsNotComplete) {
   EXPECT_TRUE(manager_.Labels("m").at("stable").is_coming);
 }
 
+TEST_F(ManagerTest, AVersionThatIsNotCompleteIsNotFoundWithItsReason) {
+  ASSERT_TRUE(manager_.SetModel({.name = "m"}).ok());
+  AspireAndWait(Aspire(FakeVersion(1, NewPlan())));
+  manager_.SetSourceStatus("m", absl::FailedPreconditionError("version 2 is being copied"));
+  EXPECT_EQ(manager_.GetHandle("m", VersionNumber{2}).status(),
+            absl::NotFoundError("Servable not found for request: Specific(m, 2): the model has "
+                                "version 1; version 2 is being copied"));
+}
+
 TEST_F(ManagerTest, LabelOfAVersionThatWillNotComeHoldsNothing) {
   ASSERT_TRUE(manager_.SetModel({.name = "m", .labels = {{"stable", {1}}}}).ok());
   AspireAndWait(Aspire(FakeVersion(1, NewPlan())));

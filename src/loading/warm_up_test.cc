@@ -123,6 +123,14 @@ TEST_F(WarmUpTest, RunsFilesByName) {
               HasSubstr("warmup/notes.txt is not run: its name ends in neither .pb nor .json"));
 }
 
+TEST_F(WarmUpTest, AWarmUpThatFailsAndIsTriedAgainDoesNotRepeatItsWarnings) {
+  version_.Write("warmup/a.json", R"({"instances": [-1]})");
+  version_.Write("warmup/notes.txt", "not a request");
+  testing::internal::CaptureStderr();
+  EXPECT_FALSE(Run().ok());
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+}
+
 TEST_F(WarmUpTest, ARunThatFailsIsNamed) {
   WriteRecords(Record(1) + Record(-1) + Record(2));
   EXPECT_EQ(Problem(StatusCode::kInternal), AtRecord(2) + "it is negative");

@@ -18,6 +18,18 @@ namespace fs = std::filesystem;
 
 constexpr int kLinksMax = 40;  // as in the kernel
 
+// What to give instead of the path of a file; empty if `path` is none.
+std::string Advice(const fs::path& path) {
+  std::error_code ignored;
+  if (!fs::is_regular_file(path, ignored)) return "";
+  const fs::path folder = path.parent_path();
+  if (core::ParseVersion(folder.filename().string())) {
+    return fmt::format("; it is a file of version {}: give the folder above that version, {}",
+                       folder.filename().string(), folder.parent_path().string());
+  }
+  return fmt::format("; it is a file: give the folder that holds 1/{}", path.filename().string());
+}
+
 Status PathError(const std::string& base_path, const std::error_code& error) {
   StatusCode code = StatusCode::kInternal;
   if (error == std::errc::no_such_file_or_directory || error == std::errc::not_a_directory) {
@@ -25,7 +37,8 @@ Status PathError(const std::string& base_path, const std::error_code& error) {
   } else if (error == std::errc::permission_denied) {
     code = StatusCode::kPermissionDenied;
   }
-  return Error(code, "cannot list the versions in base path {}: {}", base_path, error.message());
+  return Error(code, "cannot list the versions in base path {}: {}{}", base_path, error.message(),
+               error == std::errc::not_a_directory ? Advice(base_path) : "");
 }
 
 // Puts the steps of `path` before those that are left.

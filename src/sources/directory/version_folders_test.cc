@@ -27,6 +27,19 @@ TEST_F(VersionFoldersTest, BasePathErrorsSayWhichPath) {
   EXPECT_EQ(ListVersions(Base("round")).status().code(), StatusCode::kInternal);
 }
 
+TEST_F(VersionFoldersTest, AFileAsBasePathSaysWhichFolderToGive) {
+  Make("m/1");
+  for (const char* path : {"alone.onnx", "m/1/model.onnx"}) Write(path);
+  EXPECT_EQ(MessageOf(ListVersions(Base("alone.onnx")).status()),
+            "cannot list the versions in base path " + Base("alone.onnx") +
+                ": Not a directory; it is a file: give the folder that holds 1/alone.onnx");
+  EXPECT_EQ(
+      MessageOf(ListVersions(Base("m/1/model.onnx")).status()),
+      "cannot list the versions in base path " + Base("m/1/model.onnx") +
+          ": Not a directory; it is a file of version 1: give the folder above that version, " +
+          Base("m"));
+}
+
 TEST_F(VersionFoldersTest, ResolvesLinksAndNamesTheStepsThatDecide) {
   const fs::path root = fs::canonical(root_.path());
   Make("releases/5/m");
