@@ -100,7 +100,7 @@ def test_what_is_not_complete_is_no_version(start, tmp_path):
         file.write('half')
     server = start({'m': base})
     assert server.states('m') == {1: 'AVAILABLE'}
-    eventually('it says what is missing', lambda: 'and no saved_model.pb' in server.get('/readyz/models/m')[1])
+    eventually('it says what is missing', lambda: 'left out: it has variables and no saved_model.pb' in server.log())
 
 
 def test_if_the_newest_version_cannot_be_loaded_the_next_lower_one_is(start, tmp_path):
