@@ -10,7 +10,9 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/error.hpp>
 #include <cstring>
+#include <new>
 
+#include "base/log.h"
 #include "net/tls.h"
 
 namespace penstock::net {
@@ -172,7 +174,12 @@ void Connection::Decrypt() {
 void Connection::OnPlainBytes(std::span<const std::byte> bytes) {
   if (closed_ || close_after_flush_) return;
   if (session_ == nullptr) return Detect(bytes);
-  if (!session_->OnBytes(bytes)) CloseAfterFlush();
+  try {
+    if (!session_->OnBytes(bytes)) CloseAfterFlush();
+  } catch (const std::bad_alloc&) {  // of a client; the others go on
+    PENSTOCK_LOG(kWarning, "a connection is closed: the system has no memory for its request");
+    Close();
+  }
 }
 
 // The first bytes, or what ALPN has agreed on, tell the protocol.
@@ -185,8 +192,7 @@ void Connection::Detect(std::span<const std::byte> bytes) {
   session_ = may_be_http2 || alpn == "h2" ? MakeHttp2Session(*this) : MakeHttp1Session(*this);
   if (draining_) session_->StartDrain();
   const std::string first = std::exchange(prefix_, {});
-  if (!session_->OnBytes({reinterpret_cast<const std::byte*>(first.data()), first.size()}))
-    CloseAfterFlush();
+  OnPlainBytes({reinterpret_cast<const std::byte*>(first.data()), first.size()});
 }
 
 void Connection::ScheduleFlush() {

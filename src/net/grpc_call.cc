@@ -340,8 +340,9 @@ void GrpcCallImpl::RunOnLoop(Task task) {
 }
 
 void GrpcCallImpl::Respond(ByteChain&& message) {
-  if (is_answered_.exchange(true, std::memory_order_acq_rel)) return;
   Compress(message);
+  if (const Status status = CountUnsent(message); !status.ok()) return Finish(status, {});
+  if (is_answered_.exchange(true, std::memory_order_acq_rel)) return;
   if (MayRunNow()) return Answer(std::move(message));
   RunOnLoop([this, wire = std::move(message)]() mutable { Answer(std::move(wire)); });
 }
@@ -385,6 +386,10 @@ void GrpcCallImpl::SendInitialMetadata(OwnedHeaders metadata) {
 
 void GrpcCallImpl::Write(ByteChain message, absl::AnyInvocable<void(bool)> on_accepted) {
   Compress(message);
+  if (const Status status = CountUnsent(message); !status.ok()) {
+    Finish(status, {});
+    return on_accepted(false);
+  }
   RunOnLoop([this, wire = std::move(message), on_accepted = std::move(on_accepted)]() mutable {
     if (stream_ == nullptr) return on_accepted(false);
     on_accepted_ = std::move(on_accepted);
@@ -397,6 +402,10 @@ void GrpcCallImpl::OnRoom() {
   const GrpcCallRef keep(this);
   Ref();
   if (on_accepted_) std::exchange(on_accepted_, nullptr)(true);
+}
+
+Status GrpcCallImpl::CountUnsent(ByteChain& message) const {
+  return RequestMemory(UINT64_MAX, &loop_->server().request_budget).Count(message);
 }
 
 void GrpcCallImpl::Compress(ByteChain& message) const {

@@ -91,6 +91,8 @@ class GrpcCallImpl final : public GrpcCall, private WheelTimer {
   template <typename Task>
   void RunOnLoop(Task task);
   void Compress(ByteChain& message) const;
+  // Has the budget of requests count what nobody counts yet, until it is sent.
+  Status CountUnsent(ByteChain& message) const;
   void SendHead(OwnedHeaders metadata);
   void Answer(ByteChain&& message);
   void SendMessage(ByteChain&& message);

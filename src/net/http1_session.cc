@@ -17,6 +17,8 @@ namespace {
 
 // Bytes of later requests that are kept while one is being served.
 constexpr size_t kPendingBytesMax = 64 * 1024;
+// As many of them are not counted in the budget of requests.
+constexpr size_t kPendingBytesUncounted = 4096;
 // The rest of a refused body up to this size is read and dropped, so that the connection can be
 // used on.
 constexpr uint64_t kDiscardBytesMax = 64 * 1024;
@@ -46,6 +48,7 @@ class Http1Session final : public Session, private HttpCallOwner, private WheelT
         arena_(OutputArena::Of(host.loop())) {}
   ~Http1Session() override {
     if (call_ != nullptr) call_->Close();
+    host_.loop().body_bytes().Give(pending_counted_);
   }
 
   std::span<std::byte> ReadTarget() override;
@@ -73,6 +76,8 @@ class Http1Session final : public Session, private HttpCallOwner, private WheelT
   void Process();
   void Use(Bytes& input);
   void Keep(Bytes bytes);
+  // Has the budget of requests count `pending_`. False if there is no room.
+  bool CountPending();
   // Each takes what it can from `input`; false if it needs more input.
   bool TakeHead(Bytes& input);
   bool TakeBody(Bytes& input);
@@ -109,7 +114,8 @@ class Http1Session final : public Session, private HttpCallOwner, private WheelT
   bool processing_ = false;
   bool is_paused_ = false;
   uint64_t body_left_ = 0;
-  std::string pending_;  // input that has not been used yet
+  std::string pending_;           // input that has not been used yet
+  uint64_t pending_counted_ = 0;  // the part of it that the budget counts
   ByteChain out_;
 
   // Time-outs are counted from tick to tick, so that no byte costs a look at the clock.
@@ -139,11 +145,24 @@ bool Http1Session::OnBytes(Bytes bytes) {
     is_paused_ = true;
     host_.PauseReading();
   }
+  // What waits behind a request is bounded by the pause. A head goes on only if there is room.
+  if (!CountPending() && state_ == State::kHead && head_started_)
+    RefuseHead(503, MessageOf(OverBudget()));
   return true;
 }
 
 void Http1Session::Keep(Bytes bytes) {
   pending_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+}
+
+// Little is not worth to be counted: every connection may have it.
+bool Http1Session::CountPending() {
+  LocalAllowance& budget = host_.loop().body_bytes();
+  const size_t counted = pending_.size() <= kPendingBytesUncounted ? 0 : pending_.capacity();
+  if (counted > pending_counted_ && !budget.TryTake(counted - pending_counted_)) return false;
+  if (counted < pending_counted_) budget.Give(pending_counted_ - counted);
+  pending_counted_ = counted;
+  return true;
 }
 
 // Uses `input` as far as it goes, and shortens it.
@@ -172,7 +191,8 @@ void Http1Session::Process() {
     Use(input);
     processing_ = false;
     pending_.erase(0, pending_.size() - input.size());
-    if (pending_.empty() && pending_.capacity() > kPendingBytesMax) pending_ = {};
+    if (pending_.empty() && pending_.capacity() > kPendingBytesUncounted) pending_ = {};
+    CountPending();
     if (is_paused_ && pending_.size() <= kPendingBytesMax) {
       is_paused_ = false;
       host_.ResumeReading();
@@ -233,7 +253,10 @@ void Http1Session::BeginRequest() {
 
 void Http1Session::RefuseHead(int status, std::string_view message) {
   NetMetrics& metrics = host_.server().metrics;
-  (status == 431 || status == 414 ? metrics.limit_header_bytes : metrics.protocol_errors).Add();
+  (status == 503                    ? metrics.limit_inflight_bytes
+   : status == 431 || status == 414 ? metrics.limit_header_bytes
+                                    : metrics.protocol_errors)
+      .Add();
   head_started_ = false;
   keep_alive_ = false;
   call_->Refuse(status, message);

@@ -40,6 +40,9 @@ class Http1SessionTest : public testing::Test {
                        response.body.Append(call->body());
                        call->Respond(std::move(response));
                      }});
+    router_.AddHttp({.path = "/large", .handler = [](HttpCallRef call) {
+                       call->Respond(TextResponse(std::string(200'000, 'l')));
+                     }});
     router_.AddHttp({.path = "/later",
                      .handler = [this](HttpCallRef call) { waiting_.push_back(std::move(call)); }});
     router_.AddHttp({.path = "/landed",
@@ -299,6 +302,29 @@ TEST_F(Http1SessionTest, RefusesBodiesOverTheBudgetAndGoesOn) {
   EXPECT_THAT(Ask(head + std::string(2'000'000, 'x')),
               AllOf(StartsWith("HTTP/1.1 503"), HasSubstr("retry-after: 1")));
   EXPECT_EQ(server().state().metrics.limit_inflight_bytes.Value(), 1u);
+}
+
+TEST_F(Http1SessionTest, AHeadThatIsNotCompleteCountsInTheBudget) {
+  options_.inflight_bytes_max = 1 << 20;
+  const std::string begun = "GET /echo HTTP/1.1\r\nHost: a\r\nx: " + std::string(30'000, 'x');
+  ASSERT_TRUE(server().Receive(begun));
+  Allowance& budget = *server().state().request_budget;
+  EXPECT_LE(budget.left(), budget.total() - 30'000);
+  LocalAllowance& left = server().loop().body_bytes();
+  while (left.TryTake(1000)) continue;
+  server().Receive(std::string(30'000, 'x'));
+  EXPECT_THAT(server().Send(), StartsWith("HTTP/1.1 503"));
+}
+
+TEST_F(Http1SessionTest, AnAnswerThatIsNotSentCountsInTheBudget) {
+  options_.inflight_bytes_max = 1 << 20;
+  Allowance& budget = *server().state().request_budget;
+  const uint64_t rest = budget.left() - 100'000;
+  ASSERT_TRUE(budget.TryTake(rest));
+  EXPECT_THAT(Ask("GET /large HTTP/1.1\r\nHost: a\r\n\r\n"),
+              AllOf(StartsWith("HTTP/1.1 503"), HasSubstr("--inflight_bytes_max")));
+  budget.Give(rest);
+  EXPECT_THAT(Ask("GET /large HTTP/1.1\r\nHost: a\r\n\r\n"), StartsWith("HTTP/1.1 200"));
 }
 
 TEST_F(Http1SessionTest, LimitsRequestsButNotProbes) {

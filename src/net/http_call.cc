@@ -290,6 +290,12 @@ void HttpCallImpl::Respond(HttpResponse response) {
   if (!Claim()) return;
   response_ = std::move(response);
   Compress();
+  const Status status =
+      RequestMemory(UINT64_MAX, &loop_->server().request_budget).Count(response_.body);
+  if (!status.ok()) {
+    response_ = ErrorResponse(503, MessageOf(status));
+    response_.headers.emplace_back("retry-after", "1");
+  }
   if (loop_->IsCurrent()) {
     Deliver();
   } else {

@@ -65,10 +65,10 @@ net::HttpResponse AdminFrontend::Root() const {
                                   manager_.ModelNames().size()));
 }
 
-net::HttpResponse AdminFrontend::Metrics() const {
+net::HttpResponse AdminFrontend::Metrics() {
   net::HttpResponse response;
   response.content_type = "text/plain; version=0.0.4; charset=utf-8";
-  response.body.AppendCopy(metrics_.Text());
+  response.body.Append(metrics_page_.Get([this] { return metrics_.Text(); }));
   return response;
 }
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/metrics.h"
+#include "base/shared_page.h"
 #include "core/manager.h"
 #include "infer/frontend.h"
 #include "infer/readiness.h"
@@ -36,7 +37,7 @@ class AdminFrontend final : public Frontend {
 
  private:
   net::HttpResponse Root() const;
-  net::HttpResponse Metrics() const;
+  net::HttpResponse Metrics();
   net::HttpResponse ServerReadiness() const;
   std::vector<std::string> ModelsThatCount() const;
   net::HttpResponse ModelReadiness(std::string_view escaped_name) const;
@@ -45,6 +46,7 @@ class AdminFrontend final : public Frontend {
   const core::Manager& manager_;
   const Readiness& readiness_;
   const MetricsRegistry& metrics_;
+  SharedPage metrics_page_;
 };
 
 }  // namespace penstock

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "frontends/admin/admin_json.h"
 
+#include <utility>
+
 #include "base/log.h"
 #include "net/error_response.h"
 
@@ -21,9 +23,13 @@ std::string JsonQuoted(std::string_view text) {
 }
 
 net::HttpResponse JsonResponse(int status, std::string_view text) {
+  return JsonResponse(status, ByteChain(WholeSlice(CopyToBuffer(text))));
+}
+
+net::HttpResponse JsonResponse(int status, ByteChain text) {
   net::HttpResponse response;
   response.status = status;
-  response.body.AppendCopy(text);
+  response.body = std::move(text);
   response.body.AppendCopy("\n");
   return Uncached(std::move(response));
 }

@@ -14,6 +14,7 @@ std::string JsonQuoted(std::string_view text);
 
 // An answer that nobody keeps; a line feed is added.
 net::HttpResponse JsonResponse(int status, std::string_view text);
+net::HttpResponse JsonResponse(int status, ByteChain text);
 
 // The same for an error, in the layout that all of the server has.
 net::HttpResponse UncachedError(int status, std::string_view message);

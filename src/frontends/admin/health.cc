@@ -27,8 +27,15 @@ bool Parse(const Slice& bytes, HealthCheckRequest& request) {
   return request.ParseFromArray(bytes.data, static_cast<int>(bytes.size));
 }
 
-Status NoRequest() {
-  return InvalidArgument("the message is no grpc.health.v1.HealthCheckRequest");
+// A watch keeps the name as long as the client wants. No model and no service has a longer one.
+constexpr size_t kNameBytesMax = 4096;
+
+Status CheckRequest(const Slice& bytes, HealthCheckRequest& request) {
+  if (!Parse(bytes, request))
+    return InvalidArgument("the message is no grpc.health.v1.HealthCheckRequest");
+  if (request.service().size() <= kNameBytesMax) return OkStatus();
+  return InvalidArgument("the name of the service has {} bytes; at most {} are allowed",
+                         request.service().size(), kNameBytesMax);
 }
 
 }  // namespace
@@ -129,7 +136,8 @@ std::optional<bool> HealthFrontend::IsServing(std::string_view service) const {
 
 void HealthFrontend::Check(net::GrpcCallRef call) const {
   HealthCheckRequest request;
-  if (!Parse(call->message(), request)) return call->Finish(NoRequest());
+  if (const Status status = CheckRequest(call->message(), request); !status.ok())
+    return call->Finish(status);
   const std::optional<bool> serving = IsServing(request.service());
   if (!serving)
     return call->Finish(Error(StatusCode::kNotFound, "'{}' is neither a model nor a gRPC service",
@@ -141,7 +149,10 @@ void HealthFrontend::Watch(net::GrpcCallRef call) {
   net::GrpcCall& target = *call;
   target.Read([this, call = std::move(call)](std::optional<Slice> message) {
     HealthCheckRequest request;
-    if (!message || !Parse(*message, request)) return call->Finish(NoRequest());
+    const Status status = CheckRequest(message.value_or(Slice{}), request);
+    if (!message || !status.ok()) {
+      return call->Finish(message ? status : InvalidArgument("the call has no message"));
+    }
     auto watcher = std::make_shared<Watcher>(*this, call, request.service());
     Add(watcher);
     watcher->Update();

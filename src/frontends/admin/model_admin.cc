@@ -193,11 +193,14 @@ void ModelAdminFrontend::Register(net::Router& router) {
   router.AddHttp({.path = std::string(kModels) + "/*", .handler = handle});
 }
 
-void ModelAdminFrontend::Handle(net::HttpCallRef call) const {
+void ModelAdminFrontend::Handle(net::HttpCallRef call) {
   std::string_view rest = call->head().path.substr(kModels.size());
   const std::string_view method = call->head().method;
   const bool is_look = method == "GET" || method == "HEAD";
-  if (rest.empty() || (rest == "/" && is_look)) return call->Respond(JsonResponse(200, ListJson()));
+  if (rest.empty() || (rest == "/" && is_look)) {
+    return call->Respond(
+        JsonResponse(200, ByteChain(list_page_.Get([this] { return ListJson(); }))));
+  }
   rest.remove_prefix(1);
   const size_t colon = rest.rfind(':');
   std::string_view verb;

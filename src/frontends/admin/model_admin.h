@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/shared_page.h"
 #include "core/manager.h"
 #include "frontends/admin/model_change.h"
 #include "infer/frontend.h"
@@ -30,7 +31,7 @@ class ModelAdminFrontend final : public Frontend {
   void Register(net::Router& router) override;
 
  private:
-  void Handle(net::HttpCallRef call) const;
+  void Handle(net::HttpCallRef call);
   void Change(net::HttpCallRef call, std::string name, std::string_view verb) const;
   std::string ListJson() const;
   std::string ModelJson(const std::string& name, const ModelPlace& place) const;
@@ -39,6 +40,7 @@ class ModelAdminFrontend final : public Frontend {
   const core::Manager& manager_;
   const ModelChangeFunction change_;
   const ModelPlacesFunction places_;
+  SharedPage list_page_;
 };
 
 }  // namespace penstock

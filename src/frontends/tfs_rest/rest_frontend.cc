@@ -123,7 +123,7 @@ void RestFrontend::Handle(net::HttpCallRef call) {
       return RespondError(*call, absl::UnimplementedError(
                                      ":classify and :regress are not served yet; :predict is"));
     case RestAction::kListModels:
-      return RespondJson(*call, ByteChain(WholeSlice(CopyToBuffer(ListModels()))));
+      return RespondJson(*call, ByteChain(list_page_.Get([this] { return ListModels(); })));
     case RestAction::kStatus:
       return HandleStatus(*call, *target);
     case RestAction::kMetadata:

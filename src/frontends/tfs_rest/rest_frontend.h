@@ -2,6 +2,7 @@
 // TensorFlow Serving's REST API, docs/protocols.md: the paths below /v1/models.
 #pragma once
 
+#include "base/shared_page.h"
 #include "base/metrics.h"
 #include "frontends/tfs_rest/predict_decoder.h"
 #include "frontends/tfs_rest/rest_target.h"
@@ -35,6 +36,7 @@ class RestFrontend final : public Frontend {
   const RestOptions options_;
   Engine& engine_;
   tfs::RequestMetrics predict_metrics_;
+  SharedPage list_page_;
 };
 
 }  // namespace penstock::tfs_rest
