@@ -162,6 +162,20 @@ TEST_F(OnnxExternalDataTest, AFileOutsideOfTheModelsFolderIsRefused) {
   EXPECT_THAT(LoadError(folder_ / "1"), HasSubstr("lies outside of the model's folder"));
 }
 
+TEST_F(OnnxExternalDataTest, AnOffsetThatIsNoNumberIsRefused) {
+  Copy();
+  std::string bytes = folder_.Read("1/model.onnx");
+  const size_t at = bytes.find(
+      "offset\x12\x02"
+      "16");
+  ASSERT_NE(at, bytes.npos);
+  bytes.replace(at + 8, 2, "-1");
+  folder_.Write("1/model.onnx", bytes);
+  EXPECT_THAT(LoadError(folder_ / "1"),
+              HasSubstr("'shift' in the file 'weights.pb' has an offset or a length that is not a "
+                        "number"));
+}
+
 TEST_F(OnnxExternalDataTest, CountsTwiceInTheEstimate) {
   Copy();
   const uint64_t model = fs::file_size(folder_ / "1/model.onnx");

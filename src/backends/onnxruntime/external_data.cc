@@ -45,10 +45,13 @@ bool StaysBelow(std::string_view path) {
   return true;
 }
 
-// Where the data lies.
+// Where the data lies, if that makes sense.
 std::string PathOf(const std::string& model_file, const ExternalTensor& tensor) {
   if (!StaysBelow(tensor.location)) {
     Fail(tensor, "lies outside of the model's folder, which is not allowed");
+  }
+  if (tensor.offset == kNotANumber || tensor.length == kNotANumber) {
+    Fail(tensor, "has an offset or a length that is not a number");
   }
   return model_file.substr(0, model_file.rfind('/') + 1) + tensor.location;
 }

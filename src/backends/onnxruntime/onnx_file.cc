@@ -61,8 +61,9 @@ void ReadDims(Fields& tensor, std::vector<int64_t>& shape) {
 
 uint64_t ToNumber(const std::string& text) {
   uint64_t number = 0;
-  std::from_chars(text.data(), text.data() + text.size(), number);
-  return number;
+  const char* const end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, number);
+  return error == std::errc() && stop == end ? number : kNotANumber;
 }
 
 // One key and value of where a tensor's data lies.

@@ -51,6 +51,9 @@ enum : uint32_t { kTensorTypeElement = 1, kTensorTypeShape = 2 };
 enum : uint32_t { kShapeDim = 1 };
 enum : uint32_t { kDimValue = 1 };
 
+// For a text in the place of a number.
+inline constexpr uint64_t kNotANumber = UINT64_MAX;
+
 // A tensor whose data lies in a file of its own.
 struct ExternalTensor {
   std::string name;
