@@ -321,13 +321,29 @@ TEST_F(Http2SessionTest, ResetsThatNobodyReadsEndTheConnection) {
 }
 
 TEST_F(Http2SessionTest, MistakesCountWhenTheirResetsAreQueued) {
+  ServerOptions options = FakeHttp2Server::DefaultOptions();
+  // More than the streams and frames that are opened here, so that no other limit ends it.
+  options.streams_per_connection_max = 10 * static_cast<int>(kResetsAllowed.at_once);
+  Start(options);
+  auto mistake = [id = 1u]() mutable {
+    const uint8_t flags = NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM;
+    return FrameHeader(1, NGHTTP2_HEADERS, flags, std::exchange(id, id + 2)) + "\x82";  // no path
+  };
+  // The client reads nothing, so not one reset is sent.
+  for (uint32_t i = 0; i < kResetsAllowed.at_once; ++i) ASSERT_TRUE(server_->Receive(mistake()));
+  EXPECT_FALSE(server_->Receive(mistake()));
+  EXPECT_EQ(server_->state().metrics.limit_floods.Value(), 1U);
+  EXPECT_TRUE(server_->Send().ends_with("too many streams had to be reset"));
+}
+
+TEST_F(Http2SessionTest, AMistakeCountsOnce) {
   Start();
-  std::string flood;
-  for (uint32_t i = 0; i <= kResetsAllowed.at_once; ++i)
-    flood += FrameHeader(1, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM,
-                         1 + 2 * i) +
-             "\x82";  // no path
-  EXPECT_FALSE(server_->Receive(flood));
+  const uint8_t flags = NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM;
+  for (uint32_t i = 0; i < kResetsAllowed.at_once; ++i) {
+    ASSERT_TRUE(server_->Receive(FrameHeader(1, NGHTTP2_HEADERS, flags, 1 + 2 * i) + "\x82"));
+    server_->Send();
+  }
+  EXPECT_EQ(server_->state().metrics.limit_floods.Value(), 0U);
 }
 
 TEST_F(Http2SessionTest, AllowancesGrowAgainWithTime) {
