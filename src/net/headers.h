@@ -30,6 +30,8 @@ struct Endpoint {
   // A unix socket, or an address of the loopback interface. This says where the server listens, and
   // not where the client is: behind a proxy on this host every client has a loopback address.
   bool is_local = false;
+  // This port has no TLS, and another one of the server has.
+  bool bypasses_tls = false;
   std::string_view grpc_refusal = {};  // see ListenOptions
 };
 inline constexpr Endpoint kUnknownEndpoint{};

@@ -23,11 +23,14 @@ Counter& LimitCounter(MetricsRegistry& registry, const char* limit) {
 
 std::vector<Endpoint> EndpointsOf(const ServerOptions& options) {
   std::vector<Endpoint> endpoints;
+  const bool has_tls = std::any_of(options.listen.begin(), options.listen.end(),
+                                   [](const ListenOptions& listen) { return listen.tls; });
   for (const ListenOptions& listen : options.listen) {
     endpoints.push_back(
         {.is_tls = listen.tls,
          .demands_client_certificate = listen.tls && options.tls.require_client_certificate,
          .is_local = !listen.unix_path.empty() || IsLoopback(listen.address),
+         .bypasses_tls = has_tls && !listen.tls,
          .grpc_refusal = listen.grpc_refusal});
   }
   return endpoints;

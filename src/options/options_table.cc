@@ -62,7 +62,8 @@ const OptionRow kRows[] = {
      "s", 1, kIntMax},
     {kModels, "admin_api", &Settings::admin_api,
      "What /admin/v1/models allows: 'off' nothing, 'read' to look at the models, 'full' to add, "
-     "remove, load, unload, label and pin them.",
+     "remove, load, unload, label and pin them, but not on a port that has no TLS while another "
+     "one has, unless it listens at a loopback address.",
      "", 0, 0, kAdminAccess},
     {kModels, "reload_rpc", &Settings::reload_rpc,
      "Where HandleReloadConfigRequest is answered: 'on' on every port, 'off' nowhere, 'auto' on "

@@ -10,8 +10,10 @@ import subprocess
 import grpc
 import numpy as np
 import pytest
+import requests
 
 from clients import Client
+from net_fixtures import make_certificate
 from penstock_server import BINARY, Server, eventually
 from test_metrics import value
 from test_reload import HALF, SAME, answers, folder, reload, write
@@ -113,6 +115,24 @@ def test_by_default_models_may_only_be_looked_at(start):
     assert answers(server, 'half')
     server = start({'half': HALF}, flags=['--admin_api=off'])
     assert server.get('/admin/v1/models')[0] == 404
+
+
+def test_a_port_that_bypasses_tls_changes_no_models(start, tmp_path):
+    certificate, key = tmp_path / 'cert.pem', tmp_path / 'key.pem'
+    make_certificate(certificate, key)
+    ssl_config = tmp_path / 'ssl.config'
+    ssl_config.write_text(
+        f'server_key: {json.dumps(key.read_text())} server_cert: {json.dumps(certificate.read_text())}')
+    flags = [FULL, f'--ssl_config_file={ssl_config}']
+    server = start({'half': HALF}, flags=flags + ['--address=0.0.0.0'])
+    status, answer = call(server, 'PUT', '/same', {'base_path': SAME})
+    assert status == 403 and 'https://' in answer['error']
+    assert call(server, 'GET', '/half')[0] == 200
+    answer = requests.put(f'https://localhost:{server.port}/admin/v1/models/same', json={'base_path': SAME},
+                          verify=str(certificate), timeout=60)
+    assert answer.status_code == 200
+    assert answers(server, 'same')
+    assert call(start({'half': HALF}, flags=flags), 'DELETE', '/half')[0] == 200, 'only this host reaches the port'
 
 
 def test_a_model_is_added_replaced_and_removed(start, tmp_path):

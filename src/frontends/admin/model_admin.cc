@@ -219,13 +219,24 @@ void ModelAdminFrontend::Handle(net::HttpCallRef call) {
   call->Respond(JsonResponse(200, ModelJson(name, place->second)));
 }
 
+// PERMISSION_DENIED if clients of this port may not change the models.
+Status ModelAdminFrontend::CheckMayChange(const net::Endpoint& endpoint) const {
+  if (access_ != AdminAccess::kFull) {
+    return absl::PermissionDeniedError(
+        "models may only be looked at here: the server was not started with --admin_api=full");
+  }
+  if (!endpoint.bypasses_tls || endpoint.is_local) return OkStatus();
+  return absl::PermissionDeniedError(
+      "models may only be looked at on this port, which has no TLS, while another port of the "
+      "server "
+      "has: send changes by https:// to that one, or give this one TLS too with "
+      "--tls_certificate_file and --tls_key_file");
+}
+
 void ModelAdminFrontend::Change(net::HttpCallRef call, std::string name,
                                 std::string_view verb) const {
-  if (access_ != AdminAccess::kFull) {
-    return RespondStatus(*call, absl::PermissionDeniedError(
-                                    "models may only be looked at here: the server was not started "
-                                    "with --admin_api=full"));
-  }
+  if (const Status status = CheckMayChange(*call->head().endpoint); !status.ok())
+    return RespondStatus(*call, status);
   const Verb* const meant = FindVerb(call->head().method, verb);
   if (meant == nullptr) {
     return RespondNotAllowed(

@@ -31,6 +31,7 @@ class ModelAdminFrontend final : public Frontend {
   void Register(net::Router& router) override;
 
  private:
+  Status CheckMayChange(const net::Endpoint& endpoint) const;
   void Handle(net::HttpCallRef call);
   void Change(net::HttpCallRef call, std::string name, std::string_view verb) const;
   std::string ListJson() const;
