@@ -59,7 +59,7 @@ class ModelServer::Impl final {
       : settings(from),
         on_opened(std::move(opened_callback)),
         metrics(static_cast<size_t>(from.metric_series_max)),
-        request_budget(std::make_shared<Allowance>(InflightBytesMax(from))),
+        request_budget(net::MakeRequestBudget(InflightBytesMax(from), metrics)),
         compute_pool(MakeComputeOptions(from)),
         backends(HostOptions(settings, compute_pool, metrics)),
         experiments(metrics),

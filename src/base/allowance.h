@@ -8,7 +8,7 @@
 namespace penstock {
 
 // So much of something, for all loops together. Thread-safe.
-class Allowance final {
+class Allowance {
  public:
   explicit Allowance(uint64_t total) : total_(total), left_(static_cast<int64_t>(total)) {}
 

@@ -12,8 +12,10 @@ thread_local const CancelToken* running_token = nullptr;
 
 }  // namespace
 
-void CancelToken::Cancel() {
-  if (cancelled_.exchange(true, std::memory_order_acq_rel)) return;
+void CancelToken::Cancel(CancelReason reason) {
+  State open = State::kOpen;
+  const State wanted = reason == CancelReason::kDeadline ? State::kExpired : State::kAbandoned;
+  if (!state_.compare_exchange_strong(open, wanted, std::memory_order_acq_rel)) return;
   MutexLock lock(mutex_);
   if (!callback_) return;
   running_token = this;

@@ -3,19 +3,24 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 
 #include "absl/functional/any_invocable.h"
 #include "base/mutex.h"
 
 namespace penstock {
 
+enum class CancelReason : uint8_t { kClientLeft, kDeadline };
+
 // Cancelled once, never reset. Thread-safe.
 class CancelToken {
  public:
-  bool IsCancelled() const { return cancelled_.load(std::memory_order_acquire); }
+  bool IsCancelled() const { return state_.load(std::memory_order_acquire) != State::kOpen; }
+  // True if the deadline of the request was the reason.
+  bool HasExpired() const { return state_.load(std::memory_order_acquire) == State::kExpired; }
 
   // Marks it and runs the callback, if any, on this thread. Further calls do nothing.
-  void Cancel() EXCLUDES(mutex_);
+  void Cancel(CancelReason reason = CancelReason::kClientLeft) EXCLUDES(mutex_);
 
   // Has `callback` run at the time of the cancel, at once if that was before. At most one is set at
   // a time.
@@ -25,7 +30,9 @@ class CancelToken {
   void ClearCallback() EXCLUDES(mutex_);
 
  private:
-  std::atomic<bool> cancelled_{false};
+  enum class State : uint8_t { kOpen, kAbandoned, kExpired };
+
+  std::atomic<State> state_{State::kOpen};
   std::atomic<bool> has_callback_{false};
   Mutex mutex_;  // held while the callback runs, so that ClearCallback waits for it
   absl::AnyInvocable<void()> callback_ GUARDED_BY(mutex_);

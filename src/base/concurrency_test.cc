@@ -33,6 +33,18 @@ TEST(CancelTokenTest, CallbackRunsOnceAtTheCancel) {
   EXPECT_EQ(calls, 1);
 }
 
+TEST(CancelTokenTest, KeepsTheFirstReason) {
+  CancelToken left;
+  left.Cancel();
+  left.Cancel(CancelReason::kDeadline);
+  EXPECT_FALSE(left.HasExpired());
+  CancelToken expired;
+  expired.Cancel(CancelReason::kDeadline);
+  expired.Cancel();
+  EXPECT_TRUE(expired.IsCancelled());
+  EXPECT_TRUE(expired.HasExpired());
+}
+
 TEST(CancelTokenTest, CallbackSetAfterTheCancelRunsAtOnce) {
   CancelToken token;
   token.Cancel();

@@ -31,7 +31,7 @@ class CountingBuffer final : public CountedBuffer {
 // Takes `bytes` from the budget for the buffer that `make` returns.
 template <typename Make>
 StatusOr<BufferRef> MakeCounted(const RequestBudget& budget, uint64_t bytes, Make make) {
-  if (!budget->TryTake(bytes)) return OverBudget();
+  if (!budget->TryTake(bytes)) return budget->Refuse();
   try {
     return BufferRef(new CountingBuffer(make(), budget, bytes));
   } catch (const std::bad_alloc&) {
@@ -51,7 +51,8 @@ Status OutOfMemory(std::string_view what) {
                "the server has no memory for {} now: try again later", what);
 }
 
-Status OverBudget() {
+Status RequestAllowance::Refuse() {
+  refusals_.Add();
   return absl::ResourceExhaustedError(
       "the requests in flight hold as much memory as they may (--inflight_bytes_max): try again "
       "later");

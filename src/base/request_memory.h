@@ -9,6 +9,7 @@
 
 #include "base/allowance.h"
 #include "base/buffer.h"
+#include "base/metrics.h"
 #include "base/status.h"
 
 namespace penstock {
@@ -22,13 +23,25 @@ inline constexpr uint64_t kDecodedTensorBytesMax = uint64_t{1} << 30;
 inline constexpr size_t kCountedBytesMin = 4096;
 
 // The bytes that all requests of a server together may hold: bodies, decoded tensors, unsent
-// answers. Shared, as buffers may outlive the server.
-using RequestBudget = std::shared_ptr<Allowance>;
+// answers. Thread-safe.
+class RequestAllowance final : public Allowance {
+ public:
+  // `refusals` lives as long as requests are served. Giving bytes back does not use it.
+  RequestAllowance(uint64_t bytes, Counter& refusals) : Allowance(bytes), refusals_(refusals) {}
+
+  // RESOURCE_EXHAUSTED: too few bytes are left for a request. Counts the refusal, so whoever
+  // refuses a request for this reason calls it.
+  Status Refuse();
+  uint64_t refusals() const { return refusals_.Value(); }
+
+ private:
+  Counter& refusals_;
+};
+// Shared, as buffers may outlive the server.
+using RequestBudget = std::shared_ptr<RequestAllowance>;
 
 // RESOURCE_EXHAUSTED: the system refused an allocation. `what` was to be allocated.
 Status OutOfMemory(std::string_view what);
-// RESOURCE_EXHAUSTED: the requests in flight hold all that they may.
-Status OverBudget();
 
 // A buffer that is counted in a budget as long as it lives. Thread-safe as Buffer is.
 class CountedBuffer : public Buffer {

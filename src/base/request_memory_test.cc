@@ -17,7 +17,9 @@ class RequestMemoryTest : public testing::Test {
  protected:
   uint64_t Held() const { return budget_->total() - budget_->left(); }
 
-  RequestBudget budget_ = std::make_shared<Allowance>(10 * kPart);
+  MetricsRegistry metrics_;
+  Counter& refusals_ = metrics_.AddCounter("refusals", "For the budget.");
+  RequestBudget budget_ = std::make_shared<RequestAllowance>(10 * kPart, refusals_);
   RequestMemory memory_{UINT64_MAX, &budget_};
 };
 
@@ -36,6 +38,7 @@ TEST_F(RequestMemoryTest, RefusesWhatTheBudgetDoesNotHave) {
     const Status status = memory_.Allocate(2 * kPart).status();
     EXPECT_EQ(status.code(), StatusCode::kResourceExhausted);
     EXPECT_NE(MessageOf(status).find("--inflight_bytes_max"), std::string_view::npos);
+    EXPECT_EQ(budget_->refusals(), 1U);
     EXPECT_TRUE(memory_.Allocate(kPart).ok());
   }
   EXPECT_EQ(Held(), 0U);
@@ -49,7 +52,7 @@ TEST_F(RequestMemoryTest, SmallBuffersAreNotCounted) {
 
 TEST_F(RequestMemoryTest, AFailedAllocationGivesItsCountBack) {
   if (kIsSanitized) GTEST_SKIP() << "sanitizers end the program at an allocation of this size";
-  budget_ = std::make_shared<Allowance>(INT64_MAX);
+  budget_ = std::make_shared<RequestAllowance>(INT64_MAX, refusals_);
   EXPECT_EQ(memory_.Allocate(size_t{1} << 60).status().code(), StatusCode::kResourceExhausted);
   EXPECT_EQ(Held(), 0U);
   RequestMemory uncounted(UINT64_MAX);
@@ -67,7 +70,8 @@ TEST_F(RequestMemoryTest, AnUnsentAnswerIsCountedOnce) {
     ASSERT_TRUE(memory_.Count(answer).ok());
     EXPECT_EQ(Held(), 3 * kPart) << "it is counted already";
     ByteChain too_large(WholeSlice(AllocateBuffer(8 * kPart)));
-    EXPECT_EQ(memory_.Count(too_large), OverBudget());
+    EXPECT_EQ(memory_.Count(too_large).code(), StatusCode::kResourceExhausted);
+    EXPECT_EQ(budget_->refusals(), 1U);
   }
   EXPECT_EQ(Held(), kPart);
 }

@@ -116,11 +116,12 @@ void InferCall::Finish(const Status& status) {
   Release();
 }
 
-// A call whose deadline passes is answered by the network layer, which then cancels it: what the
-// client got counts, not how the run took the cancel.
+// The network layer cancels a call whose deadline passes or whose client leaves. The outcome is
+// what the client got, however and whenever the run ends after that.
 StatusCode InferCall::OutcomeOf(const Status& status) const {
-  const bool has_expired = info_.cancel->IsCancelled() && engine_->clock().Now() >= info_.deadline;
-  return has_expired ? StatusCode::kDeadlineExceeded : status.code();
+  if (!info_.cancel->IsCancelled()) [[likely]]
+    return status.code();
+  return info_.cancel->HasExpired() ? StatusCode::kDeadlineExceeded : StatusCode::kCancelled;
 }
 
 void InferCall::Reset() {

@@ -98,6 +98,7 @@ class InferCallTest : public testing::Test {
                   return std::make_unique<FakeModel>(
                       std::move(info), [this](const InferRequest& request, ResponseCallback done) {
                         run_.steps += 'X';
+                        while_running_();
                         run_.bytes = request.inputs[0].tensor.bytes();
                         for (int i = 1; i < parts_; ++i) {
                           InferResponse part;
@@ -137,7 +138,8 @@ class InferCallTest : public testing::Test {
   MetricsRegistry metrics_;
   QueuedPool pool_;
   core::Manager manager_;
-  RequestBudget budget_ = std::make_shared<Allowance>(20'000);
+  Counter& refusals_ = metrics_.AddCounter("refusals", "For the budget.");
+  RequestBudget budget_ = std::make_shared<RequestAllowance>(20'000, refusals_);
   Engine engine_{{.inline_request_bytes_max = 1000,
                   .decoded_tensor_bytes_max = 5000,
                   .request_budget = budget_},
@@ -149,6 +151,7 @@ class InferCallTest : public testing::Test {
   SteadyTime deadline_ = kNoDeadline;
   int parts_ = 1;
   std::function<void()> while_queued_ = [] {};
+  std::function<void()> while_running_ = [] {};
   Script script_;
   Runs run_;
   std::string steps_on_loop_;
@@ -219,7 +222,8 @@ TEST_F(InferCallTest, TensorsCountAsLongAsTheyLive) {
   while_queued_ = [] {};
   ASSERT_TRUE(budget_->TryTake(16'000));
   Run();
-  EXPECT_EQ(script_.error, OverBudget());
+  EXPECT_EQ(script_.error.code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(budget_->refusals(), 1U);
   EXPECT_EQ(script_.steps, "SDDFCR");
 }
 
@@ -230,7 +234,8 @@ TEST_F(InferCallTest, AnswersCountUntilTheyAreSent) {
   EXPECT_EQ(budget_->left(), 4000U);
   Run();
   EXPECT_EQ(script_.steps, "SDEFCR");
-  EXPECT_EQ(script_.error, OverBudget());
+  EXPECT_EQ(script_.error.code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(budget_->refusals(), 1U);
   script_.unsent.clear();
   Run();
   EXPECT_EQ(script_.counted, StatusCode::kOk);
@@ -254,10 +259,21 @@ TEST_F(InferCallTest, ADeadlineCountsAsDeadlineExceeded) {
   deadline_ = clock_.Now() + std::chrono::seconds(1);
   while_queued_ = [this] {
     clock_.Advance(std::chrono::seconds(1));
-    cancel_.Cancel();  // as the network layer does once it has answered
+    cancel_.Cancel(CancelReason::kDeadline);  // as the network layer does once it has answered
   };
   Run(1001);
   EXPECT_EQ(script_.counted, StatusCode::kDeadlineExceeded);
+}
+
+TEST_F(InferCallTest, AClientThatLeavesCountsAsCancelledHoweverLateTheRunEnds) {
+  deadline_ = clock_.Now() + std::chrono::seconds(1);
+  while_running_ = [this] {
+    cancel_.Cancel(CancelReason::kClientLeft);
+    clock_.Advance(std::chrono::seconds(2));
+  };
+  Run(1001);
+  EXPECT_EQ(script_.steps, "SDEWCR") << "the run takes no notice of the cancel";
+  EXPECT_EQ(script_.counted, StatusCode::kCancelled);
 }
 
 TEST_F(InferCallTest, RefusesAnswersInSeveralParts) {

@@ -28,10 +28,7 @@ alignas(kBufferAlignment) constexpr std::byte kEmptyBody[kBufferSlack] = {};
 
 }  // namespace
 
-Status BodyReceiver::OverBudget() const {
-  loop_.server().metrics.limit_inflight_bytes.Add();
-  return penstock::OverBudget();
-}
+Status BodyReceiver::OverBudget() const { return loop_.server().request_budget->Refuse(); }
 
 Status BodyReceiver::OverLimit(std::string message) const {
   loop_.server().metrics.limit_body_bytes.Add();

@@ -131,8 +131,18 @@ void GrpcCallImpl::OnStreamGone() {
   const GrpcCallRef keep(this);
   Ref();
   is_answered_.store(true, std::memory_order_release);
+  const CancelReason reason = ReasonToLeave();
   Detach();
-  cancel_.Cancel();
+  cancel_.Cancel(reason);
+}
+
+// A client that gives up at its deadline resets the stream a little before the deadline passes
+// here: its clock began earlier, and gRPC rounds the time up on the wire. So whoever leaves in the
+// last tenth of the time has seen the deadline pass.
+CancelReason GrpcCallImpl::ReasonToLeave() const {
+  if (deadline_ == kNoDeadline) return CancelReason::kClientLeft;
+  const Duration left = deadline_ - loop_->server().clock.Now();
+  return left <= (deadline_ - start_) / 10 ? CancelReason::kDeadline : CancelReason::kClientLeft;
 }
 
 // --- the request
@@ -292,14 +302,8 @@ bool GrpcCallImpl::PumpOnce() {
 }
 
 void GrpcCallImpl::KeepForLater(std::span<const std::byte> bytes) {
-  if (!loop_->body_bytes().TryTake(bytes.size())) {
-    loop_->server().metrics.limit_inflight_bytes.Add();
-    return Fail(
-        Error(StatusCode::kResourceExhausted,
-              "no memory for messages that are not read yet: all bodies together are at the "
-              "limit of {} bytes",
-              loop_->server().options.inflight_bytes_max));
-  }
+  if (!loop_->body_bytes().TryTake(bytes.size()))
+    return Fail(loop_->server().request_budget->Refuse());
   backlog_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
 }
 
@@ -317,7 +321,7 @@ void GrpcCallImpl::OnTimer() {
   const GrpcCallRef keep(this);
   Ref();
   if (is_answered_.exchange(true, std::memory_order_acq_rel)) return;  // an answer is on its way
-  cancel_.Cancel();
+  cancel_.Cancel(CancelReason::kDeadline);
   if (stream_ == nullptr) return;
   End(Error(StatusCode::kDeadlineExceeded, "the deadline passed before the call had ended"), {});
 }

@@ -72,6 +72,7 @@ class GrpcCallImpl final : public GrpcCall, private WheelTimer {
 
   void Destroy() override;
   void OnUnreferenced();
+  CancelReason ReasonToLeave() const;
   void Recycle();
   void OnTimer() override;
 

@@ -264,9 +264,29 @@ TEST_F(GrpcCallTest, DeadlineCancelsAndAnswers) {
   EXPECT_FALSE(kept_->cancel().IsCancelled());
   EXPECT_TRUE(server_->Pass(std::chrono::milliseconds(12)));
   EXPECT_TRUE(kept_->cancel().IsCancelled());
+  EXPECT_TRUE(kept_->cancel().HasExpired());
   client_->Run();
   EXPECT_EQ(client_->answer(id).grpc_status(), 4);
   kept_->Respond(Chain("too late"));
+}
+
+TEST_F(GrpcCallTest, AClientThatLeavesBeforeItsDeadlineHasNotExpired) {
+  Start();
+  const int32_t id = client_->Call("/t.T/Keep", "", {{"grpc-timeout", "1S"}});
+  EXPECT_TRUE(server_->Pass(std::chrono::milliseconds(500)));
+  client_->Reset(id);
+  EXPECT_TRUE(kept_->cancel().IsCancelled());
+  EXPECT_TRUE(server_->Pass(std::chrono::seconds(1)));
+  EXPECT_FALSE(kept_->cancel().HasExpired());
+}
+
+// Its clock began earlier than the server's.
+TEST_F(GrpcCallTest, AClientThatGivesUpAtItsDeadlineHasExpired) {
+  Start();
+  const int32_t id = client_->Call("/t.T/Keep", "", {{"grpc-timeout", "1S"}});
+  EXPECT_TRUE(server_->Pass(std::chrono::milliseconds(950)));
+  client_->Reset(id);
+  EXPECT_TRUE(kept_->cancel().HasExpired());
 }
 
 TEST_F(GrpcCallTest, DeadlineCountsWhileTheMessageIsStillComing) {
@@ -383,7 +403,7 @@ TEST_F(GrpcCallTest, BodiesOverTheBudgetAreRefusedAndTheOthersGoOn) {
   EXPECT_EQ(refused.grpc_status(), 8);
   EXPECT_NE(refused.Field("grpc-message").find("--inflight_bytes_max"), std::string::npos);
   EXPECT_EQ(refused.Field("x-request-id"), "me");
-  EXPECT_EQ(server_->state().metrics.limit_inflight_bytes.Value(), 1u);
+  EXPECT_EQ(server_->state().request_budget->refusals(), 1u);
   client_->Data(first, message.substr(most), true);
   EXPECT_EQ(client_->answer(first).grpc_status(), 0);
   EXPECT_EQ(client_->answer(client_->Call("/t.T/Echo", "small")).grpc_status(), 0);

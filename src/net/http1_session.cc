@@ -367,9 +367,10 @@ void Http1Session::OnTimer() {
   keep_alive_ = false;
   const auto grace = std::chrono::duration_cast<std::chrono::milliseconds>(
       host_.server().options.half_close_grace);
-  call_->Cancel(499, fmt::format("the client closed its side of the connection, and the answer was "
-                                 "not there within {} ms of that (half_close_grace_ms)",
-                                 grace.count()));
+  call_->Cancel(CancelReason::kClientLeft, 499,
+                fmt::format("the client closed its side of the connection, and the answer was "
+                            "not there within {} ms of that (half_close_grace_ms)",
+                            grace.count()));
 }
 
 void Http1Session::StartDrain() {

@@ -301,7 +301,7 @@ TEST_F(Http1SessionTest, RefusesBodiesOverTheBudgetAndGoesOn) {
   const std::string head = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2000000\r\n\r\n";
   EXPECT_THAT(Ask(head + std::string(2'000'000, 'x')),
               AllOf(StartsWith("HTTP/1.1 503"), HasSubstr("retry-after: 1")));
-  EXPECT_EQ(server().state().metrics.limit_inflight_bytes.Value(), 1u);
+  EXPECT_EQ(server().state().request_budget->refusals(), 1u);
 }
 
 TEST_F(Http1SessionTest, AHeadThatIsNotCompleteCountsInTheBudget) {

@@ -118,13 +118,16 @@ bool Http2Stream::ChargeHead(size_t bytes) {
 }
 
 void Http2Stream::RefuseHead(bool is_grpc) {
-  NetMetrics& metrics = session_->server().metrics;
-  (is_over_budget_ ? metrics.limit_inflight_bytes : metrics.limit_header_bytes).Add();
-  const std::string_view why =
-      is_over_budget_ ? "the server has no memory left for heads of this size now; try again later"
-                      : "the head of the request is too large";
-  if (is_grpc) return grpc_->Fail(Error(StatusCode::kResourceExhausted, "{}", why));
-  StartHttp(is_over_budget_ ? 503 : 431, why);
+  ServerState& server = session_->server();
+  Status status;
+  if (is_over_budget_) {
+    status = server.request_budget->Refuse();
+  } else {
+    server.metrics.limit_header_bytes.Add();
+    status = Error(StatusCode::kResourceExhausted, "the head of the request is too large");
+  }
+  if (is_grpc) return grpc_->Fail(status);
+  StartHttp(is_over_budget_ ? 503 : 431, MessageOf(status));
 }
 
 // RFC 9113, section 8.1.1: a malformed request is a stream error.

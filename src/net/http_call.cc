@@ -308,10 +308,10 @@ void HttpCallImpl::Refuse(int status, std::string_view message, OwnedHeaders hea
   if (Claim()) DeliverRefusal(status, message, std::move(headers));
 }
 
-void HttpCallImpl::Cancel(int status, std::string_view message) {
+void HttpCallImpl::Cancel(CancelReason reason, int status, std::string_view message) {
   const Holder alive(this);
   if (!Claim()) return;
-  cancel_.Cancel();
+  cancel_.Cancel(reason);
   DeliverRefusal(status, message, {});
 }
 
@@ -333,7 +333,9 @@ void HttpCallImpl::LogRefusal(int status, std::string_view message) const {
                        id.data() == own.data() ? "" : id);
 }
 
-void HttpCallImpl::OnTimer() { Cancel(504, "the server did not answer within its time limit"); }
+void HttpCallImpl::OnTimer() {
+  Cancel(CancelReason::kDeadline, 504, "the server did not answer within its time limit");
+}
 
 // On the thread that answers, which need not be the loop's.
 void HttpCallImpl::Compress() {

@@ -112,7 +112,7 @@ class HttpCallImpl final : public HttpCall, private WheelTimer {
   void Refuse(int status, std::string_view message, OwnedHeaders headers = {});
   // The answer is not worth waiting for any more: answers the error, and cancels the run, if there
   // is no answer yet.
-  void Cancel(int status, std::string_view message);
+  void Cancel(CancelReason reason, int status, std::string_view message);
   // Ends the session's part: drops its reference. Cancels the call if it is not answered yet.
   void Close();
 

@@ -81,6 +81,9 @@ struct ServerOptions {
   bool cors = false;  // TensorFlow Serving's --rest_api_enable_cors_support
 };
 
+// A budget of `bytes` whose refusals count among the limits that clients ran into.
+RequestBudget MakeRequestBudget(uint64_t bytes, MetricsRegistry& metrics);
+
 // Thread-safe. `router`, `metrics` and `clock` outlive it.
 class Server final {
  public:

@@ -50,7 +50,6 @@ NetMetrics::NetMetrics(MetricsRegistry& registry)
       limit_connections(LimitCounter(registry, "connections")),
       limit_requests(LimitCounter(registry, "requests")),
       limit_body_bytes(LimitCounter(registry, "body_bytes")),
-      limit_inflight_bytes(LimitCounter(registry, "inflight_bytes")),
       limit_header_bytes(LimitCounter(registry, "header_bytes")),
       limit_timeouts(LimitCounter(registry, "timeout")),
       limit_floods(LimitCounter(registry, "flood")),
@@ -68,12 +67,16 @@ ServerState::ServerState(ServerOptions server_options, const Router& routes,
       requests(static_cast<uint64_t>(options.requests_max)),
       request_budget(options.request_budget != nullptr
                          ? options.request_budget
-                         : std::make_shared<Allowance>(options.inflight_bytes_max)),
+                         : MakeRequestBudget(options.inflight_bytes_max, registry)),
       body_bytes(*request_budget),
       big_buffers(std::make_shared<BigBufferPool>(
           std::min(kPoolBytesMax, options.inflight_bytes_max / 4))) {}
 
 ServerState::~ServerState() = default;
+
+RequestBudget MakeRequestBudget(uint64_t bytes, MetricsRegistry& metrics) {
+  return std::make_shared<RequestAllowance>(bytes, LimitCounter(metrics, "inflight_bytes"));
+}
 
 void ServerState::NotifyEnd() {
   MutexLock lock(mutex_);

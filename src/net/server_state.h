@@ -32,8 +32,7 @@ struct NetMetrics {
   // Limits that a client ran into.
   Counter& limit_connections;
   Counter& limit_requests;
-  Counter& limit_body_bytes;      // one body over body_bytes_max
-  Counter& limit_inflight_bytes;  // all bodies together over inflight_bytes_max
+  Counter& limit_body_bytes;  // one body over body_bytes_max
   Counter& limit_header_bytes;
   Counter& limit_timeouts;  // idle connections do not count
   Counter& limit_floods;

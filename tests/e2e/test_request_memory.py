@@ -9,6 +9,7 @@ from tensorflow_serving.apis import predict_pb2
 from clients import predict_request, value_proto
 from penstock_server import BUILD, eventually
 from raw import GrpcConnection
+from test_metrics import value
 
 OK, INVALID_ARGUMENT, RESOURCE_EXHAUSTED = 0, 3, 8
 MEGABYTE = 1 << 20
@@ -57,6 +58,7 @@ def test_tensors_and_unsent_answers_count_in_the_budget(start):
         assert '--inflight_bytes_max' in text
         assert server.memory_bytes() - before < 100 * MEGABYTE
         assert call(server, constant(10))[0] == OK
+        assert value(server, 'penstock_net_limits_hit_total', limit='inflight_bytes') > 0
     eventually('the memory is free again', lambda: call(server, sixteen)[0] == OK)
 
 
