@@ -210,8 +210,9 @@ bool GrpcCallImpl::AdmitRequest() {
 bool GrpcCallImpl::AdmitUncounted() {
   if (stream_->BeginUncounted()) return true;
   Fail(Error(StatusCode::kResourceExhausted,
-             "this connection has {} streams of this kind open, which is the limit",
-             kUncountedStreamsMax));
+             "this connection has {} streams of this kind open, which is the limit "
+             "(--watches_per_connection_max)",
+             loop_->server().options.watches_per_connection_max));
   return false;
 }
 

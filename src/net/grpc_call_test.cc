@@ -459,9 +459,11 @@ TEST_F(GrpcCallTest, CallsThatAreOnlyBegunKeepNobodyFromBeingServed) {
   FakeSessionHost host(server_->loop(), server_->state());
   const auto other = MakeHttp2Session(host);
   auto& session = static_cast<Http2Session&>(*other);
-  for (int i = 0; i < kReceivingAlways; ++i) EXPECT_TRUE(session.BeginReceiving());
+  for (int i = 0; i < ServerOptions().incomplete_requests_per_connection_max; ++i)
+    EXPECT_TRUE(session.BeginReceiving());
   EXPECT_FALSE(session.BeginReceiving());
-  for (int i = 0; i < kReceivingAlways; ++i) session.EndReceiving();
+  for (int i = 0; i < ServerOptions().incomplete_requests_per_connection_max; ++i)
+    session.EndReceiving();
 
   client_->Data(begun[0], FakeHttp2Client::Framed("late"), true);
   EXPECT_EQ(client_->answer(begun[0]).grpc_status(), 0);
@@ -475,10 +477,10 @@ TEST_F(GrpcCallTest, StreamsThatCountAsNoRequestAreFewForEachConnection) {
                    .counts_as_request = false});
   Start();
   std::vector<int32_t> ids;
-  for (int i = 0; i <= kUncountedStreamsMax; ++i)
+  for (int i = 0; i <= ServerOptions().watches_per_connection_max; ++i)
     ids.push_back(client_->Open(FakeHttp2Client::GrpcFields("/t.T/Watch")));
-  EXPECT_EQ(client_->answer(ids[kUncountedStreamsMax - 1]).grpc_status(), -1);
-  EXPECT_EQ(client_->answer(ids[kUncountedStreamsMax]).grpc_status(), 8);
+  EXPECT_EQ(client_->answer(ids[ServerOptions().watches_per_connection_max - 1]).grpc_status(), -1);
+  EXPECT_EQ(client_->answer(ids[ServerOptions().watches_per_connection_max]).grpc_status(), 8);
   client_->Reset(ids[0]);
   const int32_t next = client_->Open(FakeHttp2Client::GrpcFields("/t.T/Watch"));
   EXPECT_EQ(client_->answer(next).grpc_status(), -1);

@@ -147,7 +147,7 @@ bool Http1Session::OnBytes(Bytes bytes) {
   }
   // What waits behind a request is bounded by the pause. A head goes on only if there is room.
   if (!CountPending() && state_ == State::kHead && head_started_)
-    RefuseHead(503, MessageOf(OverBudget()));
+    RefuseHead(503, MessageOf(host_.server().request_budget->Refuse()));
   return true;
 }
 
@@ -253,10 +253,11 @@ void Http1Session::BeginRequest() {
 
 void Http1Session::RefuseHead(int status, std::string_view message) {
   NetMetrics& metrics = host_.server().metrics;
-  (status == 503                    ? metrics.limit_inflight_bytes
-   : status == 431 || status == 414 ? metrics.limit_header_bytes
-                                    : metrics.protocol_errors)
-      .Add();
+  if (status == 431 || status == 414) {
+    metrics.limit_header_bytes.Add();
+  } else if (status != 503) {  // the budget has counted that one
+    metrics.protocol_errors.Add();
+  }
   head_started_ = false;
   keep_alive_ = false;
   call_->Refuse(status, message);

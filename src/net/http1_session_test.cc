@@ -314,6 +314,7 @@ TEST_F(Http1SessionTest, AHeadThatIsNotCompleteCountsInTheBudget) {
   while (left.TryTake(1000)) continue;
   server().Receive(std::string(30'000, 'x'));
   EXPECT_THAT(server().Send(), StartsWith("HTTP/1.1 503"));
+  EXPECT_EQ(server().state().request_budget->refusals(), 1u);
 }
 
 TEST_F(Http1SessionTest, AnAnswerThatIsNotSentCountsInTheBudget) {

@@ -218,7 +218,8 @@ void Http2Session::OnMistake() {
 }
 
 bool Http2Session::BeginReceiving() {
-  if (receiving_ >= kReceivingAlways && loop_.IsReceivingMany()) {
+  if (receiving_ >= server().options.incomplete_requests_per_connection_max &&
+      loop_.IsReceivingMany()) {
     server().metrics.limit_requests.Add();
     return false;
   }
@@ -233,7 +234,7 @@ void Http2Session::EndReceiving() {
 }
 
 bool Http2Session::BeginUncounted() {
-  if (uncounted_ >= kUncountedStreamsMax) {
+  if (uncounted_ >= server().options.watches_per_connection_max) {
     server().metrics.limit_requests.Add();
     return false;
   }

@@ -23,11 +23,6 @@ inline constexpr size_t kHeaderBombFactor = 4;
 // How long a keep-alive ping may go unanswered.
 inline constexpr Duration kPingAnswerTimeout = std::chrono::seconds(20);
 
-// Requests that a connection may always have begun and not sent whole, however many others have.
-inline constexpr int kReceivingAlways = 8;
-// Streams that a connection may keep open without their counting as requests: health watches and
-// reflection.
-inline constexpr int kUncountedStreamsMax = 16;
 // Frames that wait to be sent, beyond a few for each stream: a client that is not going to read
 // them gets no more.
 inline constexpr size_t kFramesQueuedMax = 20'000;

@@ -61,6 +61,11 @@ struct ServerOptions {
   int connections_max = 100'000;
   int requests_max = 100'000;  // being served at the same time, over all connections
   int streams_per_connection_max = 1000;
+  // Requests that a connection may always have begun and not sent whole, however many others have.
+  int incomplete_requests_per_connection_max = 8;
+  // Streams that a connection may keep open without their counting as requests: health watches and
+  // reflection.
+  int watches_per_connection_max = 16;
   size_t write_queue_bytes_max =
       64 * 1024;  // small answers queued per connection before reading pauses
   Duration idle_timeout = std::chrono::minutes(15);  // connection without a request; 0 = never

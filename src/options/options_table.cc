@@ -229,6 +229,16 @@ const OptionRow kRows[] = {
      10'000'000},
     {kLimits, "streams_per_connection_max", &Settings::streams_per_connection_max,
      "Requests at the same time on one HTTP/2 connection.", "", 1, 1'000'000},
+    {kLimits, "incomplete_requests_per_connection_max",
+     &Settings::incomplete_requests_per_connection_max,
+     "While very many requests of all connections have begun and are not complete: how many of "
+     "them "
+     "one HTTP/2 connection may have.",
+     "", 1, 1'000'000},
+    {kLimits, "watches_per_connection_max", &Settings::watches_per_connection_max,
+     "Health watches and reflection calls at the same time on one connection; a further one gets "
+     "RESOURCE_EXHAUSTED.",
+     "", 1, 1'000'000},
     {kLimits, "write_queue_bytes_max", &Settings::write_queue_bytes_max,
      "Small answers queued for one connection before no more of its requests are read.", "bytes",
      4096, 1 << 30},

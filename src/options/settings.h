@@ -71,6 +71,8 @@ struct Settings {
   int64_t connections_max = 100'000;
   int64_t requests_max = 100'000;
   int64_t streams_per_connection_max = 1000;
+  int64_t incomplete_requests_per_connection_max = 8;
+  int64_t watches_per_connection_max = 16;
   int64_t write_queue_bytes_max = 64 * 1024;
   int64_t compute_queue_max = 10'000;
   int64_t metric_series_max = 1000;
