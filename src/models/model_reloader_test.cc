@@ -506,14 +506,18 @@ TEST_F(ModelReloaderTest, AClientThatGoesFreesWhatItHeld) {
 }
 
 TEST_F(ModelReloaderTest, NobodyWaitsLongerThanItsDeadline) {
-  const auto soon = [] { return Clock::Real().Now() + std::chrono::milliseconds(10); };
+  auto patience = std::chrono::milliseconds(10);
+  const auto soon = [&patience] { return Clock::Real().Now() + patience; };
   held_.HoldNext(1);
   Answer pin = Submit(Kind::kPin, "m", 2);
   EXPECT_EQ(Submit(Kind::kLabel, "m", 2, soon()).Get().code(), StatusCode::kDeadlineExceeded);
   EXPECT_FALSE(pin.HasCome());
   held_.WaitUntilHeld();
   held_.HoldNext(1);
-  EXPECT_EQ(Submit(Kind::kPut, "slow", 0, soon()).Get().code(), StatusCode::kDeadlineExceeded);
+  // The deadline of a request that a busy machine reads late passes before the list is changed.
+  for (; !reloader_.Places().contains("slow"); patience *= 2) {
+    EXPECT_EQ(Submit(Kind::kPut, "slow", 0, soon()).Get().code(), StatusCode::kDeadlineExceeded);
+  }
   EXPECT_TRUE(reloader_.Places().contains("slow"));  // it stays in the list, and may come
 }
 
