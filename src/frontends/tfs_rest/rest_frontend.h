@@ -2,8 +2,8 @@
 // TensorFlow Serving's REST API, docs/protocols.md: the paths below /v1/models.
 #pragma once
 
-#include "base/shared_page.h"
 #include "base/metrics.h"
+#include "base/shared_page.h"
 #include "frontends/tfs_rest/predict_decoder.h"
 #include "frontends/tfs_rest/rest_target.h"
 #include "infer/engine.h"
