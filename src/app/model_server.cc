@@ -4,7 +4,9 @@
 #include <chrono>
 #include <functional>
 #include <future>
+#include <memory>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <tuple>
 #include <utility>
@@ -82,7 +84,7 @@ class ModelServer::Impl final {
   bool Stop();
   // Runs a step of Stop that may hang, on a thread of its own. If it does not end in time it is
   // left running, under this name.
-  void EndOrLeave(std::string name, std::function<void()> step);
+  void EndOrLeave(std::string name, const std::function<void()>& step);
 
   const Settings settings;
   const OpenedCallback on_opened;
@@ -196,13 +198,18 @@ bool ModelServer::Impl::Stop() {
   return all_answered;
 }
 
-void ModelServer::Impl::EndOrLeave(std::string name, std::function<void()> step) {
-  std::promise<void> promise;
-  const std::future<void> ended = promise.get_future();
-  std::thread thread([step = std::move(step), promise = std::move(promise)]() mutable {
-    step();
-    promise.set_value();
-  });
+void ModelServer::Impl::EndOrLeave(std::string name, const std::function<void()>& step) {
+  const auto promise = std::make_shared<std::promise<void>>();
+  const std::future<void> ended = promise->get_future();
+  std::thread thread;
+  try {
+    thread = std::thread([step, promise] {
+      step();
+      promise->set_value();
+    });
+  } catch (const std::system_error&) {  // no memory for a thread: then nothing limits the step
+    return step();
+  }
   if (ended.wait_for(kEndTime) == std::future_status::ready) return thread.join();
   thread.detach();
   left_running.push_back(std::move(name));

@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -77,23 +78,30 @@ class Signals final {
 
   // Ends the process when a further one to stop comes, or when `seconds` have passed.
   void ExitOnNextOrAfter(int64_t seconds) const {
-    std::thread([set = stops(), seconds] {
-      if (ComesWithin(set, seconds)) {
-        PENSTOCK_LOG(kWarning, "second signal: exiting at once");
-        FlushLog();
-        _exit(1);
-      }
-      // All that was promised has been done: what still runs is a model that cannot be stopped.
-      PENSTOCK_LOG(kError, "a model still runs after {} s: exiting without its answer", seconds);
-      FlushLog();
-      _exit(0);
-    }).detach();
+    try {
+      std::thread([set = stops(), seconds] { ExitOnNext(set, seconds); }).detach();
+    } catch (const std::system_error& error) {
+      PENSTOCK_LOG(kWarning, "cannot wait for a second signal: no thread can be started: {}",
+                   error.what());
+    }
   }
 
  private:
   // What comes this soon is the same wish to stop: whoever starts programs (a terminal and a
   // script, timeout(1)) often signals the process and also its group.
   static constexpr std::chrono::milliseconds kSameStop{500};
+
+  static void ExitOnNext(const sigset_t& set, int64_t seconds) {
+    if (ComesWithin(set, seconds)) {
+      PENSTOCK_LOG(kWarning, "second signal: exiting at once");
+      FlushLog();
+      _exit(1);
+    }
+    // All that was promised has been done: what still runs is a model that cannot be stopped.
+    PENSTOCK_LOG(kError, "a model still runs after {} s: exiting without its answer", seconds);
+    FlushLog();
+    _exit(0);
+  }
 
   static bool ComesWithin(const sigset_t& set, int64_t seconds) {
     const auto now = [] { return std::chrono::steady_clock::now(); };
