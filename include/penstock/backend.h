@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The border between Penstock and what computes models. A backend is a folder
+ * The ABI between the Penstock server (the host) and its backends, which run models. A backend is a
+ * folder with these files:
  *   backends/<name>/penstock_<name>.so     exports one symbol, penstock_backend_get
- *   backends/<name>/models.txt             optional: file names, one pattern a line, by which a
- *                                          model folder is recognised ("model.onnx", "*.onnx");
- *                                          "otherwise *.pb" counts only if no other line of any
- *                                          backend fits
- * opened with RTLD_NOW | RTLD_LOCAL when the first model needs it. Plain C: no C++ type and no
- * exception crosses. backend.hpp beside this file is a thin C++ wrapper; docs/add-a-backend.md is
- * the tutorial.
+ *   backends/<name>/models.txt             optional: patterns of file names, one a line, by which
+ *                                          the host recognises a model folder of this backend
+ *                                          ("model.onnx", "*.onnx"); "otherwise *.pb" counts only
+ *                                          if no other line of any backend fits
+ * The host opens the .so with RTLD_NOW | RTLD_LOCAL when the first model needs it. The ABI is plain
+ * C: no C++ type and no exception crosses it. backend.hpp beside this file is a thin C++ wrapper.
+ * docs/add-a-backend.md is the tutorial.
  *
- * Rules that hold everywhere:
- * - Structs that start with `struct_size` grow at their end only. Whoever makes one sets it to
- *   sizeof; whoever reads one treats what lies beyond `struct_size` as zero. Zero always means
- * "no". All other structs are frozen. Set `reserved` fields to 0.
- * - Text is UTF-8, (pointer, length), not terminated. An argument is alive until the call returns;
- *   whoever wants it for longer copies it.
- * - Every function may be called on any thread, several at once, unless it says otherwise.
+ * Rules for all parts of it:
+ * - Structs that start with `struct_size` grow at their end only. The side that fills one in sets
+ *   `struct_size` to sizeof. The side that reads one treats members beyond `struct_size` as zero.
+ *   Zero always means "no". All other structs are frozen. Set `reserved` fields to 0.
+ * - Text is UTF-8, (pointer, length), not terminated. An argument is valid until the call returns;
+ *   copy it to keep it longer.
+ * - Every function may be called on any thread, and by several at once, unless it says otherwise.
  */
 #ifndef PENSTOCK_BACKEND_H_
 #define PENSTOCK_BACKEND_H_
@@ -28,7 +29,7 @@
 extern "C" {
 #endif
 
-/* Raised only when old backends can no longer be run. */
+/* Incremented only when the host can no longer run backends of the earlier number. */
 #define PENSTOCK_BACKEND_ABI 1u
 
 /* Text, or one element of a string tensor (then any bytes). */
@@ -43,9 +44,9 @@ typedef struct PenstockOption {
   PenstockString value;
 } PenstockOption;
 
-/* ---- Errors: gRPC's canonical codes and a text that says what was wrong, where, and what would be
- * right. A function that can fail returns the code, and before that gives the text to
- * `error->set`, which copies it. */
+/* ---- Errors: gRPC's canonical codes. The text says what is wrong, where, and what would be
+ * right. A function that fails first passes the text to `error->set`, which copies it, and then
+ * returns the code. */
 enum {
   PENSTOCK_OK = 0,
   PENSTOCK_CANCELLED = 1,
@@ -97,10 +98,11 @@ enum {
   PENSTOCK_UINT64 = 23
 };
 
-/* Keeps memory alive, for either side. `calls` null: nobody keeps it beyond the current call. */
+/* Keeps memory alive; the host and the backend both use it. `calls` null: the memory is valid
+ * only until the current call returns. */
 typedef struct PenstockOwnerCalls {
-  void (*keep)(void* object);    /* one more reference */
-  void (*release)(void* object); /* one less; the last one frees */
+  void (*keep)(void* object);    /* adds a reference */
+  void (*release)(void* object); /* drops a reference; the last one frees */
 } PenstockOwnerCalls;
 typedef struct PenstockOwner {
   void* object;
@@ -113,8 +115,8 @@ typedef struct PenstockTensor {
   const int64_t* shape; /* `rank` sizes, none negative; zero-sized dimensions are fine */
   const void* data;     /* never null in an input. PENSTOCK_STRING: an array of PenstockString */
   uint64_t bytes;       /* of `data`: exactly elements * element size */
-  PenstockOwner owner;  /* of `data` */
-  PenstockOwner string_owner; /* of the characters; calls null: `owner` keeps those as well */
+  PenstockOwner owner;  /* of `data`; see PenstockOwner */
+  PenstockOwner string_owner; /* of the characters of strings; calls null: `owner` keeps them too */
 } PenstockTensor;
 
 #define PENSTOCK_NO_INDEX UINT32_MAX
@@ -125,7 +127,7 @@ typedef struct PenstockNamedTensor {
   PenstockTensor tensor;
 } PenstockNamedTensor;
 
-/* ---- What the host gives a backend. Lives until `shut_down` has returned. */
+/* ---- The services and settings that the host gives a backend. Valid until `shut_down` returns. */
 enum {
   PENSTOCK_LOG_DEBUG = 0,
   PENSTOCK_LOG_INFO = 1,
@@ -137,36 +139,36 @@ enum { PENSTOCK_METRIC_COUNT = 0, PENSTOCK_METRIC_GAUGE = 1, PENSTOCK_METRIC_HIS
 typedef struct PenstockHost {
   size_t struct_size;
   uint32_t abi;              /* PENSTOCK_BACKEND_ABI of the host */
-  uint32_t intra_op_threads; /* budget of the process for threads inside one operation, >= 1 */
-  uint32_t inter_op_threads; /* and for operations side by side, >= 1 */
+  uint32_t intra_op_threads; /* limit of the process for threads inside one operation, >= 1 */
+  uint32_t inter_op_threads; /* limit for operations that run in parallel, >= 1 */
   uint32_t reserved;
-  PenstockString folder;         /* where the backend's .so lies */
+  PenstockString folder;         /* the folder of the backend's .so */
   const PenstockOption* options; /* settings of the backend */
   size_t option_count;
   void (*log)(const struct PenstockHost* host, int32_t severity, PenstockString text);
-  /* Memory aligned to 64, from the host's allocator; `owner` gets one reference. Null if there is
-   * none. */
+  /* Allocates memory from the host, aligned to 64 bytes. `owner` gets one reference. Returns
+   * null if there is no memory. */
   void* (*allocate)(const struct PenstockHost* host, size_t bytes, PenstockOwner* owner);
-  /* Runs `task(argument)` on the compute pool. 0: refused (queue full), it will not be run. */
+  /* Runs `task(argument)` on the compute pool. Returns 0 if the queue is full; the task is then
+   * not run. */
   int32_t (*submit)(const struct PenstockHost* host, void (*task)(void*), void* argument);
-  /* Adds to a counter, sets a gauge, or records an observation (microseconds). The host prefixes
-   * the name, as in "penstock_backend_<backend>_<name>". */
+  /* Adds to a counter, sets a gauge, or records an observation in microseconds. The host adds a
+   * prefix to the name: "penstock_backend_<backend>_<name>". */
   void (*metric)(const struct PenstockHost* host, int32_t kind, PenstockString name, double value);
-  /* Says that `model`, as `load` gave it, can no longer answer: the host sends it nothing more,
-   * unloads it after its last answer, and loads its version again. Null: the whole backend can no
-   * longer answer; nothing is loaded through it any more. Returns at once. */
+  /* Reports that `model`, which `load` returned, can no longer answer. The host sends it no more
+   * requests, unloads it after its last answer, and loads the version again. Null: the whole
+   * backend can no longer answer, and the host loads no more models through it. Returns at once. */
   void (*broken)(const struct PenstockHost* host, const void* model, PenstockString reason);
 } PenstockHost;
 
-/* ---- What a model says about itself. All of it belongs to the model and is fixed while it lives.
- */
+/* ---- The description of a model. The model owns all of it, and must not change it. */
 enum {
-  PENSTOCK_SPEC_OPTIONAL = 1u << 0,    /* an input that may be left out */
+  PENSTOCK_SPEC_OPTIONAL = 1u << 0,    /* an input that a request may omit */
   PENSTOCK_SPEC_UNKNOWN_RANK = 1u << 1 /* any shape; rank is 0 */
 };
 typedef struct PenstockTensorSpec {
-  PenstockString name;         /* what clients call it */
-  PenstockString backend_name; /* what the runtime calls it; for people */
+  PenstockString name;         /* the name for clients */
+  PenstockString backend_name; /* the runtime's name, for messages and logs */
   int32_t dtype;
   uint32_t flags; /* PENSTOCK_SPEC_... */
   uint32_t rank;
@@ -185,26 +187,26 @@ typedef struct PenstockSignature {
   uint64_t reserved[2];
 } PenstockSignature;
 
-/* For batching by steps: `output` of one step is `input` of the next. */
+/* For step-wise batching: the `output` of one step becomes the `input` of the next. */
 typedef struct PenstockStatePair {
   PenstockString input;
   PenstockString output;
-  const PenstockTensor* initial; /* of one row; null: zeros */
+  const PenstockTensor* initial; /* the value for one row; null: zeros */
 } PenstockStatePair;
 
 enum {
   PENSTOCK_MAY_BLOCK = 1u << 0, /* a run may sleep or wait for I/O */
-  PENSTOCK_HAS_STATE = 1u << 1, /* an answer depends on earlier requests */
+  PENSTOCK_HAS_STATE = 1u << 1, /* an answer may depend on earlier requests */
   PENSTOCK_NOT_DETERMINISTIC = 1u << 2,
   PENSTOCK_SIDE_EFFECTS = 1u << 3,        /* a run changes something outside: never run it twice */
-  PENSTOCK_ANY_SIGNATURE = 1u << 4,       /* takes whatever it gets: the host checks no inputs */
-  PENSTOCK_DEADLINE_NEEDS_POOL = 1u << 5, /* can be stopped at a deadline only off the event loop */
-  PENSTOCK_ANY_SHAPE = 1u << 6 /* declared shapes bind nobody: the host checks types only, and the
-                                  backend refuses the shapes that it cannot take */
+  PENSTOCK_ANY_SIGNATURE = 1u << 4,       /* accepts any inputs: the host does not check them */
+  PENSTOCK_DEADLINE_NEEDS_POOL = 1u << 5, /* can stop at a deadline only off the event loop */
+  PENSTOCK_ANY_SHAPE = 1u << 6 /* declared shapes are only a hint: the host checks types only, and
+                                  the backend refuses the shapes that it cannot process */
 };
-/* An input or output that the model has and the signature has not, and why not; with an empty name:
- * a signature that is not served. A request that names it is refused with the reason; the log and
- * `penstock inspect` show it. */
+/* An input or output that the model has but the signature does not offer, and the reason. An
+ * empty name: the whole signature is not served. The host refuses a request that names it, and
+ * quotes the reason. The log and `penstock inspect` show it. */
 typedef struct PenstockLeftOut {
   PenstockString signature;
   PenstockString name;
@@ -214,70 +216,73 @@ typedef struct PenstockLeftOut {
 typedef struct PenstockModelInfo {
   size_t struct_size;
   uint32_t flags;     /* PENSTOCK_MAY_BLOCK ... */
-  uint32_t runs_max;  /* runs at the same time; 0 = any number. The host queues the others. */
-  uint32_t alignment; /* of input data, in bytes, below which the backend must copy; 0 = any */
+  uint32_t runs_max;  /* concurrent runs; 0 = any number. The host queues the others. */
+  uint32_t alignment; /* wanted alignment of input data, in bytes; the backend copies data with
+                         less; 0 = any */
   uint32_t reserved;
   const PenstockSignature* signatures;
   size_t signature_count;
-  const PenstockString* cut_points; /* inner tensors at which the graph can be cut for batching */
+  const PenstockString* cut_points; /* inner tensors where the graph can be cut for batching */
   size_t cut_point_count;
   const PenstockStatePair* state_pairs;
   size_t state_pair_count;
-  /* What people should know, as "signature 's' is left out: ...". The host logs each as a warning,
-   * and `penstock inspect` shows them. */
+  /* Notes for the operator, as "signature 's' is left out: ...". The host logs each as a
+   * warning, and `penstock inspect` shows them. */
   const PenstockString* notes;
   size_t note_count;
-  /* A serialized tensorflow.serving.SignatureDefMap, which GetModelMetadata answers as it is.
-   * Empty: the host makes one of `signatures`. */
+  /* A serialized tensorflow.serving.SignatureDefMap. GetModelMetadata returns it unchanged.
+   * Empty: the host builds one from `signatures`. */
   PenstockString signature_def_map;
   const PenstockLeftOut* left_out;
   size_t left_out_count;
 } PenstockModelInfo;
 
-/* ---- One inference. The host owns it, and it lives until the backend has given the last part:
- * exactly one part with is_last, also after an error or a cancel. Nothing of the request may be
- * touched after that call. Answers come on any thread, before or after `run` returns, one part at a
- * time. */
+/* ---- One inference. The host owns the request. It lives until the backend gives the last part.
+ * The backend must give exactly one part with is_last, also after an error or a cancel, and must
+ * not touch the request after that call. Parts may come on any thread, before or after `run`
+ * returns, but only one at a time. */
 typedef struct PenstockPart {
   size_t struct_size;
-  int32_t code; /* not PENSTOCK_OK: no outputs, and it is the last part */
+  int32_t code; /* other than PENSTOCK_OK: there are no outputs, and this is the last part */
   uint32_t is_last;
   PenstockString message;
-  /* Each owner carries one reference, which the host takes over whatever happens. A tensor without
-   * owner is copied during the call. An owner of the host's, got from `allocate` or from an input,
-   * is fine: nothing is copied. Names as in the signature; `index` spares the look-up. */
+  /* Each owner carries one reference, which the host takes over in every case. The host copies a
+   * tensor without an owner during the call. It does not copy a tensor whose owner came from
+   * `allocate` or from an input. Names are those of the signature; with `index` the host need
+   * not search for the name. */
   const PenstockNamedTensor* outputs;
   size_t output_count;
 } PenstockPart;
 
 typedef struct PenstockRequest {
   size_t struct_size;
-  uint32_t signature_index; /* PENSTOCK_NO_INDEX for a model of any signature */
+  uint32_t signature_index; /* PENSTOCK_NO_INDEX if the model has PENSTOCK_ANY_SIGNATURE */
   uint32_t reserved;
   PenstockString signature;
-  const PenstockNamedTensor* inputs; /* checked against the signature; alive as the request is, and
-                                        longer if their owner is kept */
+  const PenstockNamedTensor* inputs; /* checked against the signature; valid as long as the request,
+                                        or longer if the backend keeps their owners */
   size_t input_count;
-  const PenstockNamedTensor* outputs; /* wanted: names and indices, no data */
-  size_t output_count;                /* 0 only for a model of any signature: all */
+  const PenstockNamedTensor* outputs; /* the outputs to return: names and indices, no data */
+  size_t output_count;                /* 0 only with PENSTOCK_ANY_SIGNATURE: return all */
   int64_t deadline_ns;                /* on CLOCK_MONOTONIC; INT64_MAX = none */
   uint64_t request_id;
   const PenstockOption* options;
   size_t option_count;
-  /* Gives a part. Returns 1 if the client is slow and the backend should wait for `on_ready` before
-   * the next part, else 0. Called once with is_last. */
+  /* Gives a part of the answer. Returns 1 if the client is slow and the backend should wait for
+   * `on_ready` before the next part, else 0. The call with is_last comes exactly once. */
   int32_t (*respond)(struct PenstockRequest* request, const PenstockPart* part);
-  /* PENSTOCK_OK while the answer is wanted, then PENSTOCK_CANCELLED or
-   * PENSTOCK_DEADLINE_EXCEEDED. Cheap. */
+  /* Returns PENSTOCK_OK while the answer is wanted, and PENSTOCK_CANCELLED or
+   * PENSTOCK_DEADLINE_EXCEEDED afterwards. Cheap. */
   int32_t (*stop_reason)(const struct PenstockRequest* request);
-  /* Has `callback(argument)` called once, when stop_reason changes; at once if it has. Null takes
-   * it back: after that return it is not running and will not run. Taken back by the last part too.
-   */
+  /* Registers `callback(argument)`, which is called once when stop_reason changes, or at once if
+   * it has changed already. A null callback, and the last part, remove it: after that call
+   * returns, the callback is not running and will not run. */
   void (*on_stop)(struct PenstockRequest* request, void (*callback)(void*), void* argument);
-  /* Has `callback(argument)` called once, when a further part is welcome. */
+  /* Registers `callback(argument)`, which is called once when the host can take the next part. */
   void (*on_ready)(struct PenstockRequest* request, void (*callback)(void*), void* argument);
-  /* Memory for the elements of output `index` where they will be sent from, aligned to 64. `owner`
-   * gets one reference. Null if there is none: then use memory of your own. */
+  /* Allocates memory for the elements of output `index`, aligned to 64 bytes. The host sends
+   * from this memory, without a copy. `owner` gets one reference. Returns null if there is none;
+   * the backend then uses its own memory. */
   void* (*allocate_output)(struct PenstockRequest* request, uint32_t index, size_t bytes,
                            PenstockOwner* owner);
 } PenstockRequest;
@@ -293,31 +298,32 @@ typedef struct PenstockLoad {
 
 typedef struct PenstockBackend {
   size_t struct_size;
-  uint32_t abi; /* PENSTOCK_BACKEND_ABI that it was compiled with */
+  uint32_t abi; /* the PENSTOCK_BACKEND_ABI of its build */
   uint32_t reserved;
   PenstockString name;    /* the platform of its models, as "onnxruntime" */
-  PenstockString version; /* for people */
-  /* Once, before all others, on a thread of normal priority: create the runtime's thread pools
-   * here (threads inherit the low priority of the loading ones). `*backend` goes into the calls
-   * below. */
+  PenstockString version; /* for logs */
+  /* Called once, before all other functions, on a thread of normal priority. Create the
+   * runtime's thread pools here: threads inherit their priority, and the threads that load have
+   * a low one. The host passes `*backend` to the calls below. */
   int32_t (*initialise)(const PenstockHost* host, void** backend, PenstockError* error);
-  /* Bytes of memory that the model will take once loaded; may be null: the size of its files. */
+  /* Estimates the memory of the loaded model, in bytes. May be null: the host then takes the
+   * size of the files. */
   int32_t (*estimate)(void* backend, const PenstockLoad* load, uint64_t* bytes,
                       PenstockError* error);
-  /* On a thread of low priority; may take long. Signals interrupt it often, so that requests get
-   * the CPU: a sleep or a poll must be ready for EINTR. */
+  /* Called on a thread of low priority; may take long. The host often interrupts it with a
+   * signal, so that requests get the CPU. A sleep or a poll must therefore handle EINTR. */
   int32_t (*load)(void* backend, const PenstockLoad* load, void** model, PenstockError* error);
   const PenstockModelInfo* (*describe)(void* model);
-  /* Starts an inference; see PenstockRequest. */
+  /* Starts an inference. See PenstockRequest. */
   void (*run)(void* model, PenstockRequest* request);
-  /* After the last answer of the last run; interrupted like a load. */
+  /* Called after the last answer of the last run. Interrupted by signals, as `load` is. */
   void (*unload)(void* model);
-  /* After the last unload; may be null. The .so is never closed. */
+  /* Called after the last unload. May be null. The host never closes the .so. */
   void (*shut_down)(void* backend);
 } PenstockBackend;
 
-/* The symbol that a backend exports. `host_abi` is the host's PENSTOCK_BACKEND_ABI. Null if the two
- * cannot work together. The table lives as long as the process. */
+/* The symbol that a backend exports. `host_abi` is the host's PENSTOCK_BACKEND_ABI. Returns null
+ * if the two cannot work together. The table lives as long as the process. */
 #define PENSTOCK_BACKEND_SYMBOL "penstock_backend_get"
 typedef const PenstockBackend* (*PenstockBackendGet)(uint32_t host_abi);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A thin C++20 wrapper over backend.h, header only: derive from Model and Backend, and end one
-// source file with PENSTOCK_BACKEND(MyBackend, "my_name", "1.0"). Exceptions are caught before the
-// border.
+// A thin C++20 wrapper over backend.h, header only. Derive from Model and Backend, and end one
+// source file with PENSTOCK_BACKEND(MyBackend, "my_name", "1.0"). The wrapper catches all
+// exceptions, so that none crosses the ABI.
 #ifndef PENSTOCK_BACKEND_HPP_
 #define PENSTOCK_BACKEND_HPP_
 
@@ -25,11 +25,11 @@
 namespace penstock::plugin {
 
 inline std::string_view View(PenstockString text) { return {text.data, text.size}; }
-// A view of `text`, which the caller keeps.
+// Returns a view of `text`. The caller keeps the characters alive.
 inline PenstockString ToC(std::string_view text) { return {text.data(), text.size()}; }
 
-// What Backend and Model throw; `code` is one of PENSTOCK_CANCELLED ... Any other exception becomes
-// INTERNAL. Immutable.
+// The exception that Backend and Model throw. `code` is one of PENSTOCK_CANCELLED ... Any other
+// exception becomes INTERNAL. Immutable.
 class Error final : public std::exception {
  public:
   Error(int32_t error_code, std::string text) : code_(error_code), message_(std::move(text)) {}
@@ -41,7 +41,7 @@ class Error final : public std::exception {
   std::string message_;
 };
 
-// The value of the option called `key`, or `otherwise`.
+// Returns the value of the option `key`, or `otherwise` if it is not set.
 inline std::string_view OptionOr(std::span<const PenstockOption> options, std::string_view key,
                                  std::string_view otherwise) {
   for (const PenstockOption& option : options) {
@@ -50,7 +50,7 @@ inline std::string_view OptionOr(std::span<const PenstockOption> options, std::s
   return otherwise;
 }
 
-// A counted owner of `object`, with one reference; the last release destroys the object.
+// Moves `object` into a reference-counted owner with one reference. The last release destroys it.
 template <typename T>
 PenstockOwner MakeOwner(T object) {
   struct Box {
@@ -66,7 +66,8 @@ PenstockOwner MakeOwner(T object) {
   return {new Box(std::move(object)), &kCalls};
 }
 
-// `size` elements, without heap allocation for the usual few. One thread at a time.
+// An array of `size` elements. Up to kInline elements need no heap allocation. One thread at a
+// time.
 template <typename T, size_t kInline = 8>
 class SmallArray final {
  public:
@@ -85,10 +86,10 @@ class SmallArray final {
   std::unique_ptr<T[]> heap_;
 };
 
-// The path of the runtime's library, for backends that open theirs with dlopen: the backend's
-// option "library", else the environment variable `variable`, else the first line of the file
-// library.path beside the backend. Each may name the library or its folder, in which `pattern` then
-// picks the file (the last by name). Throws Error if there is none.
+// Finds the runtime's library, for backends that open it with dlopen. Looks in this order: the
+// backend's option "library", the environment variable `variable`, the first line of the file
+// library.path beside the backend. Each may name the library or its folder. In a folder `pattern`
+// picks the file; of several, the last by name. Throws Error if there is none.
 inline std::string FindRuntimeLibrary(const PenstockHost& host, const char* variable,
                                       const char* pattern) {
   std::string path(OptionOr({host.options, host.option_count}, "library", ""));
@@ -130,7 +131,7 @@ struct TensorSpec {
   int32_t batch_axis = -1;
 };
 
-// One way to call a model. One thread at a time.
+// One function of a model. One thread at a time.
 struct Signature {
   std::string name = "serving_default";
   std::string method_name;
@@ -138,26 +139,26 @@ struct Signature {
   std::vector<TensorSpec> outputs;
 };
 
-// An input, an output or (no name) a signature that is not served; see PenstockLeftOut. One thread
-// at a time.
+// An input, output or (with an empty name) signature that is not served. See PenstockLeftOut. One
+// thread at a time.
 struct LeftOut {
   std::string signature = "serving_default";
   std::string name;
   std::string reason;
 };
 
-// What a model says about itself; see PenstockModelInfo. One thread at a time.
+// The description of a model. See PenstockModelInfo. One thread at a time.
 struct Description {
   std::vector<Signature> signatures;
   uint32_t flags = 0;      // PENSTOCK_MAY_BLOCK ...
-  uint32_t runs_max = 0;   // 0 = any number at once
+  uint32_t runs_max = 0;   // concurrent runs; 0 = any number
   uint32_t alignment = 0;  // 0 = any
   std::vector<std::string> notes = {};
   std::vector<LeftOut> left_out = {};
   std::string signature_def_map = {};  // serialized; see PenstockModelInfo
 };
 
-// A Description and its C form. Immutable.
+// A Description together with its C form. Immutable.
 class FrozenDescription final {
  public:
   explicit FrozenDescription(Description description) : description_(std::move(description)) {
@@ -225,8 +226,7 @@ class FrozenDescription final {
 
 class Request;
 
-// The outputs of one part, collected. Without heap allocation for memory that is not the host's
-// only if every tensor is added with its owner. One thread at a time; not movable.
+// Collects the outputs of one part. One thread at a time; not movable.
 class Outputs final {
  public:
   Outputs() = default;
@@ -234,12 +234,12 @@ class Outputs final {
   Outputs& operator=(const Outputs&) = delete;
   ~Outputs() { Clear(); }
 
-  // Memory of the host for output `index`, to be filled before the part is given. `T` must be the
-  // type that `dtype` stands for. Throws Error if there is none.
+  // Allocates output `index` in the host's memory. Fill it before you give the part. `T` must be
+  // the C++ type of `dtype`. Throws Error if there is no memory.
   template <typename T>
   T* Add(Request& request, uint32_t index, int32_t dtype, std::vector<int64_t> shape);
 
-  // Strings that the host copies when the part is given.
+  // Adds an output of strings. The host copies them when the part is given.
   void AddStrings(uint32_t index, std::vector<int64_t> shape, std::vector<std::string> strings) {
     auto kept = std::make_unique<Strings>();
     kept->shape = std::move(shape);
@@ -256,7 +256,7 @@ class Outputs final {
   }
 
   std::span<const PenstockNamedTensor> tensors() const { return tensors_; }
-  // The host has taken over the owners.
+  // Forgets the outputs: the host has taken over their owners.
   void Given() { tensors_.clear(); }
 
  private:
@@ -279,8 +279,8 @@ class Outputs final {
   std::vector<std::unique_ptr<Strings>> strings_;
 };
 
-// One inference. Whoever holds it owes the last part: a Request that is destroyed without one
-// answers INTERNAL. Move-only; one thread at a time.
+// One inference. The holder must give the last part: a Request that is destroyed without it answers
+// INTERNAL. Move-only; one thread at a time.
 class Request final {
  public:
   explicit Request(PenstockRequest* raw) : raw_(raw) {}
@@ -301,7 +301,7 @@ class Request final {
   bool has_deadline() const { return raw_->deadline_ns != INT64_MAX; }
   int32_t stop_reason() const { return raw_->stop_reason(raw_); }
 
-  // The input called `name`, or null.
+  // Returns the input `name`, or null.
   const PenstockTensor* FindInput(std::string_view name) const {
     for (const PenstockNamedTensor& input : inputs()) {
       if (View(input.name) == name) return &input.tensor;
@@ -309,9 +309,10 @@ class Request final {
     return nullptr;
   }
 
-  // A part that is not the last. True if the client is slow: see PenstockRequest::on_ready.
+  // Gives a part that is not the last. Returns true if the client is slow. See
+  // PenstockRequest::on_ready.
   bool Send(Outputs& outputs) { return Give(outputs.tensors(), false, &outputs); }
-  // The last part. The Request is empty then.
+  // These give the last part, and leave the Request empty.
   void Finish(Outputs& outputs) { Give(outputs.tensors(), true, &outputs); }
   void Finish(std::span<const PenstockNamedTensor> outputs) { Give(outputs, true, nullptr); }
   void Fail(int32_t code, std::string_view message) {
@@ -366,7 +367,7 @@ class Model {
  public:
   explicit Model(Description description) : frozen_(std::move(description)) {}
   virtual ~Model() = default;
-  // Answers `request`, now or (after moving it away) later on another thread. May throw as long as
+  // Answers `request`, now, or later on another thread after moving it there. May throw only while
   // the request has not been moved.
   virtual void Run(Request&& request) = 0;
 
@@ -374,8 +375,8 @@ class Model {
   const PenstockModelInfo* info() const { return frozen_.info(); }
 
  protected:
-  // Says that this model can no longer answer. The host sends it no more requests, unloads it once
-  // it has answered those it has, and loads its version again. On any thread, also in Run.
+  // Reports that this model can no longer answer. The host sends it no more requests, unloads it
+  // after its last answer, and loads the version again. Call it on any thread, also inside Run.
   void ReportBroken(const PenstockHost& host, std::string_view reason) const {
     host.broken(&host, this, ToC(reason));
   }
@@ -384,24 +385,25 @@ class Model {
   const FrozenDescription frozen_;
 };
 
-// What to load. The views live until the call returns.
+// The arguments of a load. The views are valid until the call returns.
 struct LoadArguments {
   std::string_view folder;
   std::string_view name;
   std::span<const PenstockOption> options;
 };
 
-// Makes models. Needs a constructor from `const PenstockHost&`, which outlives it. Thread-safe.
+// Makes models. A subclass needs a constructor from `const PenstockHost&`; the host outlives the
+// backend. Thread-safe.
 class Backend {
  public:
   virtual ~Backend() = default;
-  // Never null; throws Error with what is wrong.
+  // Never returns null. Throws Error with the reason.
   virtual std::unique_ptr<Model> Load(const LoadArguments& arguments) = 0;
-  // 0: about the size of the files.
+  // Estimates the memory of the loaded model. 0: about the size of the files.
   virtual uint64_t EstimateBytes(const LoadArguments&) { return 0; }
 };
 
-// Calls `function`; an exception becomes a code, and its text goes to `set`.
+// Calls `function`. Converts an exception to a code, and passes its text to `set`.
 template <typename Function, typename Setter>
 int32_t Guard(Function&& function, Setter&& set) noexcept {
   try {
@@ -422,7 +424,7 @@ int32_t Guard(Function&& function, Setter&& set) noexcept {
   }
 }
 
-// The C table of a Backend class. Immutable.
+// The C function table of a Backend class. Immutable.
 template <typename BackendClass>
 struct Table {
   static LoadArguments Arguments(const PenstockLoad* load) {
@@ -475,7 +477,7 @@ struct Table {
 
 }  // namespace penstock::plugin
 
-// Defines the exported symbol. Once in a backend, outside of any namespace.
+// Defines the exported symbol. Use it once in a backend, outside of any namespace.
 #define PENSTOCK_BACKEND(BackendClass, name, version)                                         \
   extern "C" PENSTOCK_EXPORT const PenstockBackend* penstock_backend_get(uint32_t host_abi) { \
     return ::penstock::plugin::Table<BackendClass>::Get(host_abi, name, version);             \

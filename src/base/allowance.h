@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A limited amount of something that many threads draw from.
+// A limited amount of something, which many threads share.
 #pragma once
 
 #include <atomic>
@@ -7,12 +7,12 @@
 
 namespace penstock {
 
-// So much of something, for all loops together. Thread-safe.
+// A fixed total, which all event loops share. Thread-safe.
 class Allowance {
  public:
   explicit Allowance(uint64_t total) : total_(total), left_(static_cast<int64_t>(total)) {}
 
-  // False, and nothing taken, if there is not so much left.
+  // Returns false, and takes nothing, if less than `amount` is left.
   [[nodiscard]] bool TryTake(uint64_t amount) {
     const auto wanted = static_cast<int64_t>(amount);
     int64_t left = left_.load(std::memory_order_relaxed);
@@ -26,7 +26,7 @@ class Allowance {
   }
 
   uint64_t total() const { return total_; }
-  // What is not taken; what loops hold in reserve counts as taken.
+  // The amount that is not taken. What loops hold in reserve counts as taken.
   uint64_t left() const { return static_cast<uint64_t>(left_.load(std::memory_order_relaxed)); }
 
  private:

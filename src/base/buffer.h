@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reference-counted bytes: what a received body, a tensor and a response are made of. Nothing here
+// Reference-counted bytes. Received bodies, tensors and responses are made of them. Nothing here
 // copies unless its name says so.
 #pragma once
 
@@ -14,14 +14,13 @@
 
 namespace penstock {
 
-// Every allocated buffer starts at a multiple of this, which is what TensorFlow wants of a tensor
-// it shall not copy.
+// Alignment of every allocated buffer. TensorFlow needs it to use a tensor without a copy.
 inline constexpr size_t kBufferAlignment = 64;
-// Readable bytes behind the end of every allocated buffer (contents unspecified): simdjson reads
-// ahead.
+// Readable bytes after the end of every allocated buffer, with unspecified contents. simdjson reads
+// beyond the end.
 inline constexpr size_t kBufferSlack = 64;
 
-// A block of bytes with an owner count. Thread-safe as to the count; the bytes are immutable once
+// A reference-counted block of bytes. Thread-safe as to the count; the bytes are immutable once
 // shared. Subclass it to keep foreign memory alive (a runtime's output tensor, a pooled block).
 class Buffer {
  public:
@@ -33,7 +32,7 @@ class Buffer {
 
   void Ref() { refs_.fetch_add(1, std::memory_order_relaxed); }
   void Unref() {
-    // The sole owner needs no read-modify-write: nobody else can take a reference.
+    // The only owner needs no read-modify-write: nobody else can take a reference.
     if (refs_.load(std::memory_order_acquire) == 1 ||
         refs_.fetch_sub(1, std::memory_order_acq_rel) == 1)
       Destroy();
@@ -44,7 +43,8 @@ class Buffer {
  protected:
   Buffer(std::byte* data, size_t size) : data_(data), size_(size) {}
   virtual ~Buffer() = default;
-  // Frees the object and what it keeps; called once, on the thread that dropped the last reference.
+  // Frees the object and all that it keeps alive. Called once, on the thread that dropped the last
+  // reference.
   virtual void Destroy() noexcept { delete this; }
 
   std::byte* data_;
@@ -75,21 +75,21 @@ class BufferRef {
   Buffer* get() const { return buffer_; }
   Buffer* operator->() const { return buffer_; }
   explicit operator bool() const { return buffer_ != nullptr; }
-  // Gives the reference away; the caller must Unref.
+  // Returns the buffer without dropping the reference; the caller must call Unref.
   Buffer* Release() { return std::exchange(buffer_, nullptr); }
 
  private:
   Buffer* buffer_ = nullptr;
 };
 
-// `size` uninitialised bytes, aligned to kBufferAlignment, with kBufferSlack behind them. Never
-// null; size may be 0.
+// Allocates `size` uninitialised bytes, aligned to kBufferAlignment, with kBufferSlack bytes after
+// them. Never returns null; size may be 0.
 BufferRef AllocateBuffer(size_t size);
-// A new buffer with a copy of `bytes`.
+// Allocates a buffer and copies `bytes` into it.
 BufferRef CopyToBuffer(std::string_view bytes);
 
-// Some bytes and what keeps them alive. An empty owner means that the bytes are static. One thread
-// at a time.
+// Some bytes, and the owner that keeps them alive. Static bytes need no owner. One thread at a
+// time.
 struct Slice {
   const std::byte* data = nullptr;
   size_t size = 0;
@@ -99,10 +99,10 @@ struct Slice {
   std::span<const std::byte> span() const { return {data, size}; }
 };
 
-// All of `buffer` as a slice.
+// Returns all of `buffer` as a slice.
 Slice WholeSlice(BufferRef buffer);
 
-// A sequence of slices to be sent one after the other (gather write). One thread at a time.
+// A sequence of slices that are sent in order (gather write). One thread at a time.
 class ByteChain {
  public:
   ByteChain() = default;
@@ -116,7 +116,7 @@ class ByteChain {
   void Append(ByteChain chain) {
     for (Slice& slice : chain.slices_) Append(std::move(slice));
   }
-  // Appends a copy: for headers and other small pieces.
+  // Appends a copy. For headers and other small pieces.
   void AppendCopy(std::string_view bytes) { Append(WholeSlice(CopyToBuffer(bytes))); }
 
   size_t bytes() const { return bytes_; }
@@ -129,7 +129,7 @@ class ByteChain {
   size_t bytes_ = 0;
 };
 
-// The chain in one piece: its only slice if there is one, else a copy of all.
+// Returns the chain as one slice: without a copy if it has only one, else a copy of all.
 Slice Flatten(const ByteChain& chain);
 
 }  // namespace penstock

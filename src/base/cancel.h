@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How "the client no longer wants the answer" travels from the connection to the model.
+// Carries "the client no longer wants the answer" from the connection to the model.
 #pragma once
 
 #include <atomic>
@@ -12,21 +12,22 @@ namespace penstock {
 
 enum class CancelReason : uint8_t { kClientLeft, kDeadline };
 
-// Cancelled once, never reset. Thread-safe.
+// Can be cancelled once, and never reset. Thread-safe.
 class CancelToken {
  public:
   bool IsCancelled() const { return state_.load(std::memory_order_acquire) != State::kOpen; }
-  // True if the deadline of the request was the reason.
+  // True if the request's deadline was the reason.
   bool HasExpired() const { return state_.load(std::memory_order_acquire) == State::kExpired; }
 
-  // Marks it and runs the callback, if any, on this thread. Further calls do nothing.
+  // Cancels, and runs the callback, if any, on this thread. Further calls do nothing.
   void Cancel(CancelReason reason = CancelReason::kClientLeft) EXCLUDES(mutex_);
 
-  // Has `callback` run at the time of the cancel, at once if that was before. At most one is set at
-  // a time.
+  // Sets the function that Cancel runs. Runs it at once if the token is cancelled already. There is
+  // at most one at a time.
   void SetCallback(absl::AnyInvocable<void()> callback) EXCLUDES(mutex_);
 
-  // After the return the callback is not running (unless this is called from it) and will not run.
+  // Removes the callback. After this returns, the callback is not running (unless it is the caller)
+  // and will not run.
   void ClearCallback() EXCLUDES(mutex_);
 
  private:

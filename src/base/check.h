@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// For what only a mistake in this program can break; never for input, network, disk or plug-ins.
+// Checks for mistakes in this program. Never for errors of input, network, disk or plug-ins.
 #pragma once
 
 #include <string_view>
@@ -11,7 +11,7 @@ namespace penstock {
 
 }  // namespace penstock
 
-// Stops the program with `message` if `condition` does not hold.
+// Aborts the program with `message` if `condition` is false.
 #define PENSTOCK_CHECK(condition, message)                                                \
   do {                                                                                    \
     if (!(condition)) [[unlikely]]                                                        \

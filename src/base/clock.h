@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Time, passed in so that tests can set it.
+// A source of time that tests can replace.
 #pragma once
 
 #include <atomic>
@@ -13,17 +13,17 @@ using Duration = std::chrono::steady_clock::duration;
 // "No deadline".
 inline constexpr SteadyTime kNoDeadline = SteadyTime::max();
 
-// Where the time comes from. Thread-safe.
+// A source of time. Thread-safe.
 class Clock {
  public:
   virtual ~Clock() = default;
   // Monotonic: for deadlines and durations.
   virtual SteadyTime Now() const = 0;
-  // The machine's clock. The process lives as long as it.
+  // The machine's clock. It lives as long as the process.
   static const Clock& Real();
 };
 
-// A clock that moves only when told. Thread-safe.
+// A clock that moves only when a test advances it. Thread-safe.
 class FakeClock final : public Clock {
  public:
   SteadyTime Now() const override { return SteadyTime(Duration(ticks_.load())); }

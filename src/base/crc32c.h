@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// CRC32C: the checksum (polynomial of Castagnoli) of TFRecord files and object stores.
+// CRC32C, the checksum with Castagnoli's polynomial. TFRecord files and object stores use it.
 #pragma once
 
 #include <cstdint>
@@ -7,12 +7,12 @@
 
 namespace penstock {
 
-// With the processor's own instruction where it has one. `before`: the checksum of the bytes that
-// stand before these.
+// Uses the processor's CRC instruction if there is one. `before` is the checksum of the bytes
+// before these, to compute a checksum in pieces.
 uint32_t Crc32c(std::string_view bytes, uint32_t before = 0);
 
 namespace crc32c_internal {
-// The same without that instruction.
+// Computes the same without that instruction.
 uint32_t Portable(std::string_view bytes, uint32_t before = 0);
 }  // namespace crc32c_internal
 

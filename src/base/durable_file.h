@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files that survive a power cut.
+// Writes files that survive a power cut.
 #pragma once
 
 #include <string>
@@ -9,9 +9,9 @@
 
 namespace penstock {
 
-// Replaces the file at `path`, whole or not at all, and returns when the disk has it; writes
-// `path`.new meanwhile. INTERNAL: what could not be done, and why. The new content may be there
-// although the disk has not confirmed it. One thread at a time for each path.
+// Replaces the file at `path` atomically. Returns when the data is on the disk. Uses `path`.new as
+// a temporary file. INTERNAL: which step failed, and why. After an error the new content may be in
+// place although the disk has not confirmed it. One thread at a time for each path.
 Status ReplaceFileDurably(const std::string& path, std::string_view text);
 
 }  // namespace penstock

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Something that runs tasks: a pool of threads, or the caller itself in tests.
+// Runs tasks: on a pool of threads, or in the caller itself for tests.
 #pragma once
 
 #include <deque>
@@ -19,8 +19,7 @@ using Task = absl::AnyInvocable<void()>;
 class Executor {
  public:
   virtual ~Executor() = default;
-  // False if the queue is full or the executor is stopping: `task` then was not and will not be
-  // run.
+  // Returns false if the queue is full or the executor is stopping; `task` is then never run.
   [[nodiscard]] virtual bool Submit(Task task) = 0;
 };
 
@@ -34,14 +33,14 @@ class InlineExecutor final : public Executor {
 };
 
 struct ThreadPoolOptions {
-  std::string name;  // of the threads, as seen in top; at most 15 characters count
+  std::string name;  // of the threads, as top shows it; the first 15 characters count
   int threads = 1;
   size_t queue_tasks_max = 10'000;
   int nice = 0;  // OS priority of the threads: 0 normal, 19 lowest
 };
 
-// A fixed number of threads and one bounded queue, first come first served. Thread-safe. Idle
-// threads sleep. The destructor runs what is queued and joins.
+// A fixed number of threads with one bounded FIFO queue. Thread-safe. Idle threads sleep. The
+// destructor runs all queued tasks and joins the threads.
 class ThreadPool final : public Executor {
  public:
   explicit ThreadPool(ThreadPoolOptions options);
@@ -61,16 +60,17 @@ class ThreadPool final : public Executor {
   std::vector<std::thread> threads_;
 };
 
-// Names the calling thread, as seen in top and in a debugger.
+// Names the calling thread, for top and debuggers.
 void SetThreadName(const std::string& name);
 
-// Lowers the calling thread's OS priority to this: 0 normal, 19 lowest; one that is lower already
-// stays. Threads that it starts inherit it.
+// Lowers the OS priority of the calling thread to `nice`: 0 normal, 19 lowest. Does not raise it if
+// it is lower already. Threads that it starts inherit the priority.
 void SetThreadNice(int nice);
 
-// Asks the kernel to let the calling thread, and those that it starts, run for this time before
-// another one that wants the CPU has its turn. The usual 3 ms are how long a thread of low priority
-// keeps a request waiting. Linux before 6.12 has one value for all threads: no effect then.
+// Sets the time slice of the calling thread, and of the threads that it starts: how long it runs
+// before another thread that wants the CPU gets its turn. With the usual slice a thread of low
+// priority delays a request by 3 ms. No effect on Linux before 6.12, which has one value for all
+// threads.
 void SetThreadSlice(Duration slice);
 
 }  // namespace penstock

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How long a computation in the background may keep a CPU from a request.
+// Limits how long a background computation keeps a CPU from a request.
 #pragma once
 
 #include <time.h>
@@ -8,12 +8,14 @@
 
 namespace penstock {
 
-// While it lives, the calling thread offers its CPU several thousand times a second to whoever
-// waits for it. For long computations of low priority in code that is not ours: a thread that the
-// kernel has chosen may run to the next tick of the clock, up to 10 ms, even where it is owed far
-// less. Costs about 1 % of the computation. The means is a timer that sends the thread SIGURG: a
-// system call that signals end for good (sleep, poll) may return EINTR. Where the system gives no
-// timer, it does nothing. Destroyed on the thread that made it.
+// While it exists, the calling thread yields its CPU several thousand times a second if another
+// thread waits for it. The kernel may let a thread run until the next clock tick, up to 10 ms, even
+// if the thread has used up its share. This is for long computations of low priority in code that
+// is not ours. It costs about 1 % of the computation.
+//
+// It works with a timer that sends the thread SIGURG. So system calls that are not restarted after
+// a signal (sleep, poll) may return EINTR. Does nothing if the system gives no timer. Destroy it on
+// the thread that made it.
 class GiveWay final {
  public:
   GiveWay();

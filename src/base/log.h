@@ -22,28 +22,29 @@ enum class LogFormat { kText, kJson };
 namespace log_internal {
 extern std::atomic<LogLevel> level;
 
-// What is written for one message, with the line end.
+// Formats one message, with the line end.
 std::string FormatLine(LogFormat format, LogLevel level, std::chrono::system_clock::time_point time,
                        std::string_view message, std::optional<uint64_t> request_id);
 void Write(LogLevel level, std::string_view message,
            std::optional<uint64_t> request_id = std::nullopt);
 }  // namespace log_internal
 
-// Sets what is written and how. Call it before other threads start.
+// Sets the level and the format. Call it before other threads start.
 void ConfigureLog(LogLevel level, LogFormat format);
 
-// The width of the terminal on which SetLogStatus shows something; 0: it does not, since standard
-// error is no such terminal (see terminal_line.h), or lines are JSON, or those of kInfo not wanted.
+// Returns the width of the terminal that shows the status line. 0 if there is no status line:
+// standard error is not a terminal that can show one (see terminal_line.h), the format is JSON, or
+// kInfo is not logged.
 int LogStatusColumns();
-// Shows a line below the log lines for as long as it holds, redrawn in place; empty: none.
+// Shows a status line below the log lines, and redraws it in place. Empty: shows none.
 void SetLogStatus(std::string line);
 
 inline bool LogEnabled(LogLevel level) {
   return level >= log_internal::level.load(std::memory_order_relaxed);
 }
 
-// Appends `text` as it stands between the quotes of a JSON string; bytes that are not UTF-8 become
-// U+FFFD.
+// Appends `text` in the form that it has between the quotes of a JSON string. Bytes that are not
+// UTF-8 become U+FFFD.
 void AppendJsonEscaped(std::string& to, std::string_view text);
 
 }  // namespace penstock
@@ -55,7 +56,7 @@ void AppendJsonEscaped(std::string& to, std::string_view text);
     }                                                                                              \
   } while (false)
 
-// The same, with the id of the request that it is about.
+// Logs a message about the request with this id.
 #define PENSTOCK_LOG_REQUEST(severity, request_id, ...)                                           \
   do {                                                                                            \
     if (::penstock::LogEnabled(::penstock::LogLevel::severity)) {                                 \

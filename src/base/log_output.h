@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where lines of the log go; for log_queue.cc.
+// The output of the log; used by log_queue.cc.
 #pragma once
 
 #include <string>
@@ -7,11 +7,11 @@
 
 namespace penstock {
 
-// Writes a whole line to standard error, above the status line if there is one. Waits for whoever
-// reads it. Thread-safe.
+// Writes a whole line to standard error, above the status line if there is one. Blocks if the
+// reader is slow. Thread-safe.
 void WriteLogOutput(std::string_view line);
 
-// Has lines given to this function instead; null: written by WriteLogOutput. Thread-safe.
+// Sends lines to this function instead. Null: WriteLogOutput writes them. Thread-safe.
 using LogSink = void (*)(std::string line);
 void SetLogSink(LogSink sink);
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keeps the threads that log from waiting for whoever reads standard error.
+// Keeps a slow reader of standard error from blocking the threads that log.
 #pragma once
 
 namespace penstock {
 
-// While it lives, a line that standard error cannot take at once is queued, and written by a thread
-// as soon as it can be. The queue is bounded: further lines are dropped, and their number is logged
-// once there is room. Without it, or while all is read, lines are written by who logs them. The
-// destructor is FlushLog. One at a time in a process.
+// While it exists, a thread writes the lines that standard error cannot take at once. The queue
+// between is bounded: further lines are dropped, and their number is logged once the queue has
+// space. Without a LogQueue, or while the reader keeps up, the thread that logs writes the line
+// itself. The destructor calls FlushLog. One at a time in a process.
 class LogQueue final {
  public:
   LogQueue();
@@ -16,7 +16,7 @@ class LogQueue final {
   LogQueue& operator=(const LogQueue&) = delete;
 };
 
-// Waits until what is queued has been written; not for long if nobody reads it. Call it before
+// Waits until the queue has been written, but not for long if nobody reads it. Call it before
 // _exit. Thread-safe.
 void FlushLog();
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The numbers behind counters and histograms. Each number has an index; each thread has its own
-// cell for each index, which it alone writes, so that counting costs neither a lock nor a shared
-// cache line.
+// The numbers behind counters and histograms. Each number has an index. Each thread has its own
+// cell for each index and is its only writer, so counting needs no lock and shares no cache line.
 #pragma once
 
 #include <cstddef>
@@ -13,34 +12,36 @@
 
 namespace penstock {
 
-// The cells of one registry, of all threads; T is uint64_t or double. Thread-safe.
+// The cells of one registry, for all threads. T is uint64_t or double. Thread-safe.
 template <typename T>
 class MetricCells final : public std::enable_shared_from_this<MetricCells<T>> {
  public:
-  // Numbers that one registry can have.
+  // The most numbers that one registry can have.
   static constexpr size_t kCellsMax = size_t{1} << 20;
 
-  MetricCells();  // only by std::make_shared: threads that end later look whether it is still there
+  MetricCells();  // create it with std::make_shared: threads that end later check whether it still
+                  // exists
   ~MetricCells();
 
-  // The first of `count` adjacent cells, all zero. If there are none left: the first of some cells
-  // that all such share and Totals never shows; so `count` is at most kSharedCells.
+  // Allocates `count` adjacent cells, all zero, and returns the first. If none are left, returns
+  // cells that all further callers share and that Total never shows. So `count` is at most
+  // kSharedCells.
   static constexpr size_t kSharedCells = 256;
   size_t Allocate(size_t count) EXCLUDES(mutex_);
 
   void Add(size_t cell, T amount) EXCLUDES(mutex_);
 
-  // The sum over all threads, living and ended: of one cell, and of all that were allocated.
+  // These sum over all threads, living and ended: one cell, and all cells that were allocated.
   T Total(size_t cell) const EXCLUDES(mutex_);
   std::vector<T> Totals() const EXCLUDES(mutex_);
 
  private:
-  struct ThreadCells;  // what one thread has
-  class ThreadHolder;  // a thread's cells of all registries
+  struct ThreadCells;  // the cells of one thread
+  class ThreadHolder;  // the cells of one thread in all registries
 
   void AddSlowly(size_t cell, T amount) EXCLUDES(mutex_);
   ThreadCells& AddThread() EXCLUDES(mutex_);
-  // The thread has ended: what it counted becomes part of `ended_`.
+  // Called when a thread ends. Adds its counts to `ended_`.
   void RemoveThread(const ThreadCells& cells) EXCLUDES(mutex_);
 
   const uint64_t id_;  // unlike an address, never used for another registry

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Counters, gauges and histograms that cost the hot path no shared cache line, and their Prometheus
-// text. The registry is made in app and passed down; there is no global one.
+// Counters, gauges and histograms, and their Prometheus text. They cost the hot path no shared
+// cache line. The app creates the registry and passes it down; there is no global one.
 #pragma once
 
 #include <cstddef>
@@ -18,7 +18,7 @@ namespace penstock {
 // Label names and values, in the order in which they are printed.
 using MetricLabels = std::vector<std::pair<std::string, std::string>>;
 
-// Only grows. Thread-safe: each thread adds to its own cell, a scrape sums them.
+// A number that only grows. Thread-safe: each thread adds to its own cell, a scrape sums them.
 class Counter {
  public:
   virtual ~Counter() = default;
@@ -26,7 +26,7 @@ class Counter {
   virtual uint64_t Value() const = 0;
 };
 
-// Goes up and down. Thread-safe; one shared cell, so not for the hot path.
+// A number that goes up and down. Thread-safe; one shared cell, so not for the hot path.
 class Gauge {
  public:
   virtual ~Gauge() = default;
@@ -45,16 +45,16 @@ class Histogram {
 
 enum class MetricKind { kCounter, kGauge, kHistogram };
 
-// One value of a family that is computed when it is asked for.
+// One value of a family that is computed for each scrape.
 struct MetricSample {
   MetricLabels labels;
   double value = 0;
 };
 
-// All metrics of one server. Thread-safe. Metrics live as long as the registry.
-// A name has one kind and one help text; a second call with the same name and labels returns the
-// same metric. At most `series_max` label sets a name: further ones share a series whose label
-// values are all "other", so that clients cannot grow memory.
+// All metrics of one server. Thread-safe. Metrics live as long as the registry. A name has one kind
+// and one help text; a second call with the same name and labels returns the same metric. A name
+// has at most `series_max` label sets. Further ones share a series whose label values are all
+// "other", so that clients cannot make the memory grow.
 class MetricsRegistry {
  public:
   explicit MetricsRegistry(size_t series_max = 1000);
@@ -63,14 +63,14 @@ class MetricsRegistry {
   Counter& AddCounter(std::string_view name, std::string_view help,
                       const MetricLabels& labels = {});
   Gauge& AddGauge(std::string_view name, std::string_view help, const MetricLabels& labels = {});
-  // `bounds`: ascending upper bounds of the buckets, without +Inf; at most 200. All series of a
-  // name have the same.
+  // `bounds` are the ascending upper limits of the buckets, without +Inf; at most 200. All series
+  // of a name have the same bounds.
   Histogram& AddHistogram(std::string_view name, std::string_view help,
                           std::span<const double> bounds, const MetricLabels& labels = {});
 
-  // A counter or gauge whose samples `collect` computes for each Text(), on its thread. What it
-  // refers to must outlive the last call of Text(); it must not call the registry. Sample sets are
-  // cut to `series_max`.
+  // Adds a counter or gauge whose samples `collect` computes for each Text(), on its thread. The
+  // objects that it uses must outlive the last call of Text(). It must not call the registry. At
+  // most `series_max` samples are shown.
   void AddCollector(std::string_view name, std::string_view help, MetricKind kind,
                     std::function<std::vector<MetricSample>()> collect);
 

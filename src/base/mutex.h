@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // std::mutex with clang's thread-safety annotations. Not absl::Mutex: Debian's is built without the
-// sanitizer's instrumentation, and ThreadSanitizer then reports races that are none.
+// sanitizer's instrumentation, so ThreadSanitizer would report false races.
 #pragma once
 
 #include <chrono>
@@ -9,7 +9,7 @@
 
 #include "absl/base/thread_annotations.h"
 
-// absl brings GUARDED_BY; the other two are shorter names for its macros.
+// absl defines GUARDED_BY. The other two are shorter names for its macros.
 #define REQUIRES(...) ABSL_EXCLUSIVE_LOCKS_REQUIRED(__VA_ARGS__)
 #define EXCLUDES(...) ABSL_LOCKS_EXCLUDED(__VA_ARGS__)
 #ifndef GUARDED_BY
@@ -51,7 +51,7 @@ class CondVar {
     condition_.wait(lock);
     lock.release();
   }
-  // False if the time ran out first.
+  // Returns false if the time ran out first.
   bool WaitUntil(Mutex& mutex, std::chrono::steady_clock::time_point until) REQUIRES(mutex) {
     std::unique_lock<std::mutex> lock(mutex.mutex_, std::adopt_lock);
     const bool notified = condition_.wait_until(lock, until) == std::cv_status::no_timeout;

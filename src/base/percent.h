@@ -8,10 +8,10 @@
 
 namespace penstock {
 
-// With each %XX replaced by its byte; a '%' without two hexadecimal digits stays as it is.
+// Replaces each %XX with its byte. A '%' without two hexadecimal digits stays as it is.
 std::string PercentDecoded(std::string_view text);
 
-// The same, but none if there is such a '%'.
+// Does the same, but returns none if there is such a '%'.
 std::optional<std::string> PercentDecodedStrictly(std::string_view text);
 
 }  // namespace penstock

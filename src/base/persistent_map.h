@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A map whose copies share what they have in common, so that a copy costs nothing and a change
-// costs the same however many entries there are.
+// A map with cheap copies: copies share their common nodes. So a copy costs nothing, and a change
+// costs the same for any number of entries.
 #pragma once
 
 #include <array>
@@ -17,15 +17,16 @@
 namespace penstock {
 
 // A trie over the hash of the key. A change copies the nodes between the root and the entry, a few
-// hundred bytes; all others are shared with the copies made before. Copies are independent: one
-// thread may change one while others read another. One thread at a time for each copy; const
-// functions are safe from several.
+// hundred bytes, and shares all others with earlier copies. Copies are independent: one thread may
+// change one while others read another. One thread at a time for each copy; const functions are
+// safe from several.
 template <typename Value>
 class PersistentMap final {
  public:
   using Entry = std::pair<const std::string, Value>;
 
-  // Null if there is none. Holds as long as this map, unless the entry is replaced or erased.
+  // Returns null if there is no such key. The pointer is valid as long as this map, unless the
+  // entry is replaced or erased.
   const Entry* find(std::string_view key) const {
     const size_t hash = Hash(key);
     const Node* node = root_.get();
@@ -40,13 +41,13 @@ class PersistentMap final {
     }
     return nullptr;
   }
-  // What find gives for a key that is not there.
+  // The result of find for a key that is not in the map.
   static constexpr const Entry* end() { return nullptr; }
   bool contains(std::string_view key) const { return find(key) != end(); }
   size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
 
-  // Adds the entry, or replaces the one with this key.
+  // Adds the entry, or replaces the entry with this key.
   void insert_or_assign(std::string key, Value value) {
     if (!contains(key)) ++size_;
     const size_t hash = Hash(key);
@@ -101,7 +102,7 @@ class PersistentMap final {
       return copy;
     }
     copy->entries.push_back(std::move(added));
-    // Keys that share their whole hash stay in one leaf.
+    // Keys with the same whole hash stay in one leaf.
     if (copy->entries.size() <= kLeafEntriesMax || shift >= kHashBits) return copy;
     copy->children = std::make_unique<std::array<NodePointer, kSlots>>();
     for (HashedEntry& entry : std::exchange(copy->entries, {})) {
@@ -111,7 +112,7 @@ class PersistentMap final {
     return copy;
   }
 
-  // Null: nothing is left. The key is there.
+  // Removes the key, which must be there. Returns null if nothing is left.
   static NodePointer Without(const Node& node, size_t hash, std::string_view key, int shift) {
     auto copy = Copy(node);
     if (!copy->children) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How much memory this process has in RAM, by its kind.
+// The resident memory of this process, by kind.
 #pragma once
 
 #include <cstdint>
@@ -10,13 +10,13 @@ namespace penstock {
 
 // Bytes of one process. Immutable.
 struct ProcessMemory {
-  uint64_t own_bytes = 0;  // that no file backs: only the end of the process, or itself, frees them
-  uint64_t file_bytes = 0;  // of files that it maps, programs included
-  uint64_t peak_bytes = 0;  // the most that both were together, since it began
+  uint64_t own_bytes = 0;   // anonymous memory: only the process can free it
+  uint64_t file_bytes = 0;  // of mapped files, programs included
+  uint64_t peak_bytes = 0;  // the largest sum of both so far
 };
 
-// Reads them from the files of a system whose root folder is `root` ("" for this one). None if they
-// cannot be read.
+// Reads the numbers from the files of a system whose root folder is `root` ("" for this machine).
+// Returns none if they cannot be read.
 std::optional<ProcessMemory> ReadProcessMemory(const std::string& root);
 
 }  // namespace penstock

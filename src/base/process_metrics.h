@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What this process uses of the machine, as metrics.
+// Metrics of this process's CPU, memory, threads and files.
 #pragma once
 
 #include <cstdint>
@@ -21,12 +21,12 @@ struct ProcessUse {
   double start_seconds = 0;  // since 1970
 };
 
-// Reads them from the files of a system whose root folder is `root` ("" for this one). None if they
-// cannot be read.
+// Reads the numbers from the files of a system whose root folder is `root` ("" for this machine).
+// Returns none if they cannot be read.
 std::optional<ProcessUse> ReadProcessUse(const std::string& root);
 
-// Adds process_* gauges and counters, under the names that Prometheus clients use, and
-// penstock_build_info.
+// Adds penstock_build_info, and process_* gauges and counters with the names of the Prometheus
+// client libraries.
 void AddProcessMetrics(MetricsRegistry& metrics, std::string_view version);
 
 }  // namespace penstock

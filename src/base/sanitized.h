@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whether a sanitizer watches this program's memory or threads.
+// Tells whether a sanitizer watches this program's memory or threads.
 #pragma once
 
 namespace penstock {
 
-// With AddressSanitizer or ThreadSanitizer: they replace the allocator.
+// AddressSanitizer and ThreadSanitizer replace the allocator.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)  // gcc
 inline constexpr bool kIsSanitized = true;
 #elif defined(__has_feature)  // clang

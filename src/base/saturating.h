@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Counts of bytes whose sums may go beyond what fits: they end there, and differences at 0.
+// Arithmetic on byte counts that stops at the limits: results above the maximum become the maximum,
+// and negative differences become 0.
 #pragma once
 
 #include <cstdint>

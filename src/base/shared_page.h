@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A text about the whole server, as its metrics, that is made when somebody asks for it.
+// A text about the whole server, such as its metrics, that is made on request.
 #pragma once
 
 #include <string>
@@ -11,9 +11,9 @@
 
 namespace penstock {
 
-// Gives the text as bytes that all who ask share. A large text takes long to make, so it is used
-// again for ten times as long as it took: clients that ask without a pause cost a tenth of a thread
-// and the memory of one text. A small text is made anew each time. Thread-safe.
+// Makes the text, and shares its bytes among all callers. A large text takes long to make, so it is
+// reused for ten times as long as it took. Clients that ask without a pause then cost a tenth of a
+// thread and the memory of one text. A small text is made anew for each call. Thread-safe.
 class SharedPage final {
  public:
   static constexpr size_t kLargeBytes = 64 * 1024;
@@ -38,7 +38,8 @@ class SharedPage final {
   static constexpr int kReuse = 10;
 
   const Clock& clock_;
-  Mutex mutex_;  // held while the text is made: others wait for it rather than make another one
+  Mutex mutex_;  // held while the text is made, so that others wait for it and do not make another
+                 // one
   Slice page_ GUARDED_BY(mutex_);
   SteadyTime good_until_ GUARDED_BY(mutex_){};
 };

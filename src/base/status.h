@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Status and StatusOr<T>: how every function here reports failure. The 16 canonical codes are those
-// of gRPC.
+// Status and StatusOr<T>: all functions here report failures with them. The 16 canonical codes are
+// those of gRPC.
 #pragma once
 
 #include <fmt/format.h>
@@ -22,7 +22,7 @@ using absl::StatusOr;
 // The code's canonical name, as in "INVALID_ARGUMENT".
 inline std::string StatusCodeName(StatusCode code) { return absl::StatusCodeToString(code); }
 
-// The text of a status. Debian's absl has a string_view of its own; the rest of the code sees only
+// Returns the text of a status. Debian's absl has its own string_view; all other code uses only
 // std's.
 inline std::string_view MessageOf(const Status& status) {
   return {status.message().data(), status.message().size()};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A hash map keyed by strings that is searched with string views, without making a string.
+// A hash map with string keys. Searching it with a string view makes no string.
 #pragma once
 
 #include <functional>
@@ -10,7 +10,8 @@
 
 namespace penstock {
 
-// Hashes strings and views alike. Immutable. (absl's own hash takes only absl's string_view.)
+// Hashes strings and views to the same value. Immutable. (absl's own hash takes only absl's
+// string_view.)
 struct StringViewHash {
   using is_transparent = void;
   size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A line at the bottom of a terminal that is redrawn in place, below what else is written there.
+// A status line at the bottom of a terminal. It is redrawn in place, below all other output.
 #pragma once
 
 #include <string>
@@ -9,26 +9,26 @@
 
 namespace penstock {
 
-// Writes all of `text`; if nobody can read it, that is so.
+// Writes all of `text`. Ignores errors: there may be no reader.
 void WriteToFile(int file, std::string_view text);
 
-// Thread-safe.
+// Draws the line and the output above it. Thread-safe.
 class TerminalLine final {
  public:
-  // `file`: see IsPossible. It stays open.
+  // IsPossible(file) must be true. The file stays open.
   explicit TerminalLine(int file) : file_(file) {}
 
   // True if the file is a terminal that can erase a line: TERM is set and not "dumb".
   static bool IsPossible(int file);
 
   int Columns() const;
-  // Shows `line`, of ASCII characters, as far as the terminal is wide; empty: none.
+  // Shows `line`, which must be ASCII, cut to the width of the terminal. Empty: shows none.
   void Set(std::string line) EXCLUDES(mutex_);
-  // Writes whole lines above it.
+  // Writes whole lines above the status line.
   void WriteAbove(std::string_view lines) EXCLUDES(mutex_);
 
  private:
-  // Erases the line, writes `lines`, and draws it again.
+  // Erases the status line, writes `lines`, and draws the status line again.
   void Redraw(std::string_view lines) REQUIRES(mutex_);
 
   const int file_;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The files of one test.
+// Temporary files of one test.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -15,7 +15,7 @@
 
 namespace penstock {
 
-// A folder of its own, which goes with it. Thread-safe, as far as the file system is.
+// A temporary folder. The destructor removes it. Thread-safe, as far as the file system is.
 class TestFolder final {
  public:
   TestFolder() : path_(testing::TempDir() + "penstock_test_XXXXXX") {
@@ -26,10 +26,10 @@ class TestFolder final {
   TestFolder& operator=(const TestFolder&) = delete;
 
   const std::string& path() const { return path_; }
-  // The path of what is, or may be, in it.
+  // The path of the file `name` in the folder. The file need not exist.
   std::string operator/(std::string_view name) const { return path_ + "/" + std::string(name); }
 
-  // These make the folders above, too, and return the path. A file is overwritten.
+  // These also create the parent folders, and return the path. An existing file is overwritten.
   std::string Make(std::string_view folder) const {
     std::string path = *this / folder;
     std::filesystem::create_directories(path);
@@ -41,7 +41,7 @@ class TestFolder final {
     std::ofstream(path, std::ios::binary) << bytes;
     return path;
   }
-  // What a file holds; nothing if it is not there.
+  // Returns the contents of a file; empty if it does not exist.
   std::string Read(std::string_view file) const {
     std::ifstream stream(*this / file, std::ios::binary);
     return {std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};

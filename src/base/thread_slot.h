@@ -4,8 +4,8 @@
 
 namespace penstock {
 
-// Slots are 0 .. kThreadSlots - 1. The last one is shared by all threads that came when the others
-// were taken, so a slot may be written by several threads: use atomics.
+// Slots are 0 .. kThreadSlots - 1. Threads that find no free slot share the last one, so several
+// threads may write to a slot: use atomics.
 inline constexpr int kThreadSlots = 128;
 
 namespace internal {
@@ -13,7 +13,8 @@ inline constinit thread_local int thread_slot = -1;  // not taken yet
 int TakeThreadSlot();
 }  // namespace internal
 
-// This thread's slot, the same until the thread ends; then another thread may get it.
+// This thread's slot. It stays the same until the thread ends; another thread may get it
+// afterwards.
 inline int ThreadSlot() {
   const int slot = internal::thread_slot;
   return slot >= 0 ? slot : internal::TakeThreadSlot();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Text from outside (file names, messages of libraries) may be any bytes; protobuf's strings and
-// JSON may not.
+// Checks for UTF-8. Text from outside (file names, messages of libraries) may be any bytes, but
+// protobuf strings and JSON must be UTF-8.
 #pragma once
 
 #include <cstddef>
@@ -9,11 +9,11 @@
 
 namespace penstock {
 
-// The length of the UTF-8 character that `text`, which is not empty, starts with, or 0 if it does
-// not start with one. Overlong forms, surrogates and what lies above U+10FFFF are none.
+// Returns the length of the UTF-8 character at the start of `text`, or 0 if there is no valid one.
+// `text` must not be empty. Overlong forms, surrogates and values above U+10FFFF are not valid.
 size_t Utf8Length(std::string_view text);
 
-// `text` with U+FFFD in the place of each byte that belongs to no character.
+// Replaces each byte that belongs to no valid character with U+FFFD.
 std::string ToUtf8(std::string_view text);
 
 }  // namespace penstock
