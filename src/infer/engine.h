@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Finds the version that a request means and runs it, on the caller's thread if the model is cheap,
-// else on the compute pool. Front ends reach it through InferCall.
+// The engine finds the version for a request and runs it. A cheap model runs on the caller's
+// thread, any other model on the compute pool. Front ends use the engine through InferCall.
 #pragma once
 
 #include <cstdint>
@@ -26,35 +26,35 @@ class Experiments;
 struct Trial;
 
 struct EngineOptions {
-  // Requests with a larger body, or more input bytes, than this are never decoded or run on an
-  // event loop.
+  // A request with a larger body or more input bytes is never decoded or run on an event loop.
   uint64_t inline_request_bytes_max = 64 * 1024;
-  // What the tensors of one request may take beyond its message.
+  // The most bytes that the tensors of one request may take in addition to its message.
   uint64_t decoded_tensor_bytes_max = kDecodedTensorBytesMax;
-  // Counts the tensors and answers of all requests. Null: nothing does.
+  // Limits the tensors and answers of all requests together. Null: there is no such limit.
   RequestBudget request_budget = {};
   const Experiments* experiments = nullptr;  // null: none. Outlives the engine
-  // A request waits no longer for a model that is loaded on demand.
+  // The longest time that a request waits for a model on demand to load.
   Duration demand_timeout = std::chrono::seconds(30);
-  // Nor for the first load of any other model; 0: it does not wait.
+  // The longest time that a request waits for the first load of any other model. 0: no wait.
   Duration initial_load_wait = std::chrono::seconds(10);
 };
 
-// Whether a request may still start: CANCELLED or DEADLINE_EXCEEDED if nobody waits for its answer.
+// Returns CANCELLED or DEADLINE_EXCEEDED if nobody waits for the answer of a request any more. Such
+// a request must not start.
 Status CheckStillWanted(const CancelToken* cancel, SteadyTime deadline, SteadyTime now);
 
-// UNAVAILABLE: the compute pool takes no more requests.
+// The UNAVAILABLE error for a request that the compute pool refuses because its queue is full.
 Status PoolIsFull();
 
-// What a loader of a model returns: the model with its run-time statistics and metrics. The engine
-// runs only servables made by this. `metrics` outlives the servable.
+// Wraps a model with its run-time statistics and metrics. Every loader of a model must return such
+// a servable, because the engine runs no others. `metrics` must outlive the servable.
 std::unique_ptr<core::Servable> MakeServedModel(const core::ServableId& id,
                                                 std::unique_ptr<Model> model,
                                                 MetricsRegistry& metrics,
                                                 const InlineOptions& inline_options = {});
 
-// A version that cannot be unloaded while this lives. Move-only; one thread at a time; may be
-// destroyed on any.
+// Keeps one version loaded while a request uses it. Can be moved, but not copied. One thread at a
+// time; any thread may destroy it.
 class ModelHandle {
  public:
   const Model& model() const;
@@ -72,58 +72,64 @@ class ModelHandle {
   std::unique_ptr<Trial, TrialDeleter> trial_;  // null: the model has no experiment
 };
 
-// Thread-safe. `manager`, `pool` and `clock` outlive it.
+// Runs requests on the versions that the manager has loaded. Thread-safe. `manager`, `pool` and
+// `clock` must outlive it.
 class Engine final {
  public:
   Engine(EngineOptions options, core::Manager& manager, Executor& pool,
          const Clock& clock = Clock::Real());
 
-  // No lock and no write to a shared cache line.
+  // Finds a version. It takes no lock and writes to no shared cache line, so it scales with the
+  // number of threads.
   // Errors, with TensorFlow Serving's texts: INVALID_ARGUMENT (no name, unknown label), NOT_FOUND
   // (model, version).
   StatusOr<ModelHandle> Find(const ModelSelector& selector) const;
-  // The same for a request that is to be run, and whose head is this: if it names neither version
-  // nor label, the experiment on its model decides which version it gets.
+  // As Find, for a request that will run. If the selector has neither version nor label, and the
+  // model has an experiment, the experiment chooses the version. `head` is the head of the request.
   StatusOr<ModelHandle> FindToRun(const ModelSelector& selector,
                                   const net::RequestHead& head) const;
-  // Call it when the request has been read, before Run: an experiment whose requests stick to an
-  // input decides only now. What was read by the signature of the version before stays valid.
+  // Call it after the request has been decoded and before Run. An experiment with a sticky input
+  // can choose the arm only now. If the version changes, `handle` also keeps the former one, so
+  // names from the signature by which the request was decoded stay valid.
   void Decide(ModelHandle& handle, const InferRequest& request) const {
     if (handle.trial_ != nullptr) [[unlikely]]
       DecideByInput(handle, request);
   }
 
-  // For a model that has no version ready and is loaded on demand, or the first load of which is
-  // not over: waits for it, and then calls `done` with what FindToRun says, or Find if `head` is
-  // null, on a thread that shall not compute. UNAVAILABLE, with the reason, if it cannot be loaded,
-  // takes longer than demand_timeout or initial_load_wait, or if too many wait; NOT_FOUND, without
-  // a load, if there is no such version; DEADLINE_EXCEEDED at `deadline`. What `selector`, `head`
-  // and `cancel` refer to lives until then. False, and nothing is done, for other models: what Find
-  // says stands.
+  // Waits for a model that has no version ready, if it is a model on demand or if its first load is
+  // not over. Then calls `done` with the result of FindToRun, or of Find if `head` is null. The
+  // thread that calls `done` must not be used to compute. Errors:
+  //   UNAVAILABLE: the load failed (the message has the reason), it takes longer than
+  //     demand_timeout or initial_load_wait, or too many requests wait;
+  //   NOT_FOUND: there is no such version; nothing is loaded;
+  //   DEADLINE_EXCEEDED: `deadline` has passed.
+  // The objects that `selector`, `head` and `cancel` refer to must live until `done` is called.
+  // Returns false, and does nothing, for all other models: then the result of Find is final.
   bool FindOnceLoaded(const ModelSelector& selector, const net::RequestHead* head,
                       SteadyTime deadline, CancelToken& cancel,
                       absl::AnyInvocable<void(StatusOr<ModelHandle>)> done);
 
-  // Checks the request against the signature, then runs it: inline if the model is cheap and
-  // `may_run_inline` (the caller is an event loop), else on the pool, whose thread then calls
-  // `done`. `done` as for Model::Run; it may run before this returns.
-  // The caller keeps `handle` until the last part, in which it may drop it. Errors beside the
-  // model's own: FAILED_PRECONDITION (unknown signature), INVALID_ARGUMENT (inputs),
-  // DEADLINE_EXCEEDED (passed before the start), CANCELLED, UNAVAILABLE (pool's queue full).
+  // Checks the request against the signature, then runs it. It runs inline if the model is cheap
+  // and the caller, an event loop, sets `may_run_inline`. Otherwise it runs on the pool.
+  // `done` gets the parts of the answer as in Model::Run. It may be called before this returns.
+  // The caller keeps `handle` until the call of `done` with the last part, which may drop it.
+  // Errors in addition to those of the model: FAILED_PRECONDITION (unknown signature),
+  // INVALID_ARGUMENT (inputs), DEADLINE_EXCEEDED (passed before the start), CANCELLED,
+  // UNAVAILABLE (the pool's queue is full).
   void Run(const ModelHandle& handle, const InferRequest& request, bool may_run_inline,
            ResponseCallback done);
-  // The same for a caller that is on a thread of the pool already: runs it there. `pool_wait`: how
-  // long the caller waited for the thread.
+  // As Run, for a caller that is already on a thread of the pool: the model runs on this thread.
+  // `pool_wait` is the time that the caller waited for the thread.
   void RunHere(const ModelHandle& handle, const InferRequest& request, Duration pool_wait,
                ResponseCallback done);
 
-  // The lifecycle side: states of versions, names, readiness.
+  // Has the lifecycle of the models: states of versions, names, readiness.
   const core::Manager& manager() const { return manager_; }
-  // Where the models run: for a front end's work that is too long for an event loop.
+  // The pool that runs the models. Front ends use it for work that is too long for an event loop.
   Executor& pool() const { return pool_; }
   const Clock& clock() const { return clock_; }
   uint64_t inline_request_bytes_max() const { return options_.inline_request_bytes_max; }
-  // What a new request may allocate for its tensors, and its answer.
+  // The memory that a new request may allocate for its tensors, and for its answer.
   RequestMemory MemoryOfRequest() const {
     return RequestMemory(options_.decoded_tensor_bytes_max, &options_.request_budget);
   }
@@ -138,7 +144,8 @@ class Engine final {
                                          const net::RequestHead& head) const;
   void DecideByInput(ModelHandle& handle, const InferRequest& request) const;
 
-  // Checks the request, and has what an experiment wants of it done. False: `done` got an error.
+  // Checks the request, starts its shadow copies, and wraps `done` to measure the arm. Returns
+  // false if `done` got an error.
   bool BeginRun(const ModelHandle& handle, const InferRequest& request, ResponseCallback& done);
   void RunInline(const ModelHandle& handle, const InferRequest& request, ResponseCallback&& done);
   void RunOnPool(const ModelHandle& handle, const InferRequest& request, ResponseCallback&& done);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a model's configuration says of its experiments: a split of its traffic, and shadows.
+// The experiment options in the configuration of a model: a split of its traffic, and shadows.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,8 @@
 
 namespace penstock {
 
-// Which version of which model. Of version and label at most one; neither: the newest ready one.
+// A model and one of its versions. At most one of version and label is set. If none is, the newest
+// ready version is used.
 struct ExperimentTarget {
   std::string model;
   std::optional<core::VersionNumber> version;
@@ -19,28 +20,29 @@ struct ExperimentTarget {
   bool operator==(const ExperimentTarget&) const = default;
 };
 
-// Takes a share of the requests: its weight of the sum of all weights.
+// An arm gets a part of the requests: its weight divided by the sum of all weights.
 struct ArmOptions {
-  std::string name;  // in metrics; and requests stick to names
+  std::string name;  // the label in metrics. Assignments depend on it, so a new name moves requests
   ExperimentTarget target;
-  uint32_t weight = 1;  // 0: none
+  uint32_t weight = 1;  // 0: it gets no requests
   bool operator==(const ArmOptions&) const = default;
 };
 
-// Gets a copy of some requests; its answers are dropped.
+// A shadow gets copies of some requests. Its answers are dropped.
 struct ShadowOptions {
-  std::string name;  // in metrics
+  std::string name;  // the label in metrics
   ExperimentTarget target;
-  double fraction = 1;     // of the requests: above 0, up to 1
-  int in_flight_max = 16;  // copies at a time, with those that wait for a thread; at least 1
+  double fraction = 1;     // the part of the requests that is copied: above 0, at most 1
+  int in_flight_max = 16;  // copies at a time that run or wait for a thread; at least 1
   bool operator==(const ShadowOptions&) const = default;
 };
 
-// Of one model. Names are unique among arms and among shadows.
+// The experiment of one model. Names are unique among the arms, and among the shadows.
 struct ExperimentOptions {
-  std::vector<ArmOptions> arms;  // none: no split; else one of them has a weight
-  // What a request is known by, so that the same one always gets the same arm: the value of a
-  // header, or the first element of an input. At most one; neither: each request is on its own.
+  std::vector<ArmOptions> arms;  // empty: no split; otherwise at least one arm has a weight
+  // The sticky key: requests with equal keys always get the same arm. The key is the value of a
+  // header, or the first element of an input. At most one of these is set. If none is, each request
+  // gets a random arm.
   std::string sticky_header;
   std::string sticky_input;
   std::vector<ShadowOptions> shadows;

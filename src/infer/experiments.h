@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The experiments of all models: which are in force, their metrics, and the threads of the shadows.
+// The experiments that are in force, their metrics, and the threads that run the shadow copies.
 #pragma once
 
 #include <atomic>
@@ -19,19 +19,20 @@
 
 namespace penstock {
 
-// One model's. Immutable but for its metrics and the counts in flight, so thread-safe.
+// The experiment of one model. Immutable but for its metrics and the counts in flight, so
+// thread-safe.
 class Experiment final {
  public:
   struct Arm {
     Arm(MetricsRegistry& metrics, const std::string& model, const std::string& name);
     OutcomeMetrics outcomes;
-    Counter& fallbacks;  // requests that it should have had, but it was not ready
+    Counter& fallbacks;  // requests that belong to this arm, but it was not ready
   };
   struct Shadow {
     Shadow(MetricsRegistry& metrics, const std::string& model, const std::string& name);
     OutcomeMetrics outcomes;
-    Counter& busy;       // copies dropped for want of a thread
-    Counter& not_ready;  // and because the target was not ready
+    Counter& busy;       // copies dropped because too many were in flight or queued
+    Counter& not_ready;  // copies dropped because the target was not ready
     std::atomic<int> in_flight{0};
   };
 
@@ -39,7 +40,7 @@ class Experiment final {
 
   const std::string& model() const { return model_; }
   const ExperimentOptions& options() const { return options_; }
-  // As in the options.
+  // The positions are those of the arms and shadows in the options.
   Arm& arm(size_t position) const { return *arms_[position]; }
   Shadow& shadow(size_t position) const { return *shadows_[position]; }
 
@@ -51,29 +52,31 @@ class Experiment final {
 };
 using ExperimentRef = std::shared_ptr<const Experiment>;
 
-// By name of the model.
+// The key is the name of the model.
 using ExperimentList = std::map<std::string, ExperimentOptions, std::less<>>;
 
-// Thread-safe. `metrics` outlives it and every ExperimentRef.
+// The table of all experiments. Every request searches it, so reading takes no lock. Thread-safe.
+// `metrics` must outlive it and every ExperimentRef.
 class Experiments final {
  public:
   explicit Experiments(MetricsRegistry& metrics);
-  // Waits for the copies in flight.
+  // Waits for the shadow copies in flight.
   ~Experiments();
   Experiments(const Experiments&) = delete;
   Experiments& operator=(const Experiments&) = delete;
 
-  // True if there is an experiment on any model: all that a request costs if there is none.
+  // True if any model has an experiment. If none has, this load is the only cost for a request.
   bool any() const { return table_.load(std::memory_order_relaxed) != nullptr; }
 
-  // Null if there is none on the model. No lock.
+  // Returns null if the model has no experiment. Takes no lock.
   ExperimentRef Find(std::string_view model) const;
 
-  // Replaces all; requests that have begun end with what they began with. An experiment that stays
-  // the same goes on, with its counts in flight. Waits, shortly, for requests inside Find.
+  // Replaces all experiments. A request that has begun keeps the experiment that it found. An
+  // experiment with the same options as before stays the same object, so its shadows keep their
+  // counts in flight. Waits, for a short time, for requests that are inside Find.
   void Set(const ExperimentList& list) EXCLUDES(mutex_);
 
-  // Where shadows run: threads of low OS priority. False if the queue is full.
+  // Runs a shadow copy on a thread of low OS priority. Returns false if the queue is full.
   [[nodiscard]] bool SubmitShadow(Task task) const;
 
  private:
@@ -81,11 +84,11 @@ class Experiments final {
 
   MetricsRegistry& metrics_;
   std::atomic<const Table*> table_{nullptr};  // owned
-  // How many requests of a thread are inside Find: a table may be freed once all were seen at 0
-  // after it was replaced (the scheme of core/lookup.h).
+  // For each thread, the number of its requests inside Find. A replaced table may be freed once
+  // every count has been seen at 0 (the scheme of core/lookup.h).
   mutable core::ThreadCells<std::atomic<int64_t>> readers_;
   Mutex mutex_;                             // held while the table is replaced
-  std::atomic<ThreadPool*> pool_{nullptr};  // owned; made when the first shadow comes
+  std::atomic<ThreadPool*> pool_{nullptr};  // owned; made when the first shadow is configured
 };
 
 }  // namespace penstock

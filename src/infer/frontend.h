@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A protocol: turns calls of the network layer into requests of the engine, and answers back into
-// bytes.
+// A front end speaks one protocol. It turns calls of the network layer into requests of the engine,
+// and answers into bytes.
 #pragma once
 
 #include <string_view>
@@ -9,17 +9,17 @@
 
 namespace penstock {
 
-// One protocol. Thread-safe once registered: its handlers run on every event loop. Outlives the
-// server.
+// One protocol. Thread-safe once registered: its handlers run on every event loop. Must outlive
+// the server.
 class Frontend {
  public:
   virtual ~Frontend() = default;
-  // As "tfs_grpc": for logs and metric labels.
+  // The name in logs and metric labels, such as "tfs_grpc".
   virtual std::string_view name() const = 0;
-  // Adds its paths and methods. Called once, before the server starts.
+  // Adds the paths and methods of the protocol. Called once, before the server starts.
   virtual void Register(net::Router& router) = 0;
-  // Adds what --health_port serves: probes and metrics, nothing that changes or runs a model.
-  // Called at most once, after Register.
+  // Adds the paths that --health_port serves: probes and metrics, but nothing that changes or runs
+  // a model. Called at most once, after Register.
   virtual void RegisterProbes(net::Router& router) { static_cast<void>(router); }
 };
 

@@ -7,8 +7,8 @@
 namespace penstock {
 namespace {
 
-// Runs a step that allocates what a client asks for. Without memory that request fails, and no
-// other one.
+// Runs a step whose allocations depend on what the client sent. If memory runs out, only this
+// request fails.
 template <typename Step>
 Status Guarded(std::string_view what, Step step) {
   try {
@@ -96,7 +96,7 @@ void InferCall::OnPart(InferResponse&& part) {
               "model {} answers in several parts, which this call cannot carry", model_->id().name);
   }
   if (status.ok()) status = Guarded("an answer", [&] { return Answer(part.outputs); });
-  part.outputs.clear();  // their names are the request's and the model's
+  part.outputs.clear();  // their names point into the request and the model, which Finish releases
   Finish(status);
 }
 
@@ -116,8 +116,8 @@ void InferCall::Finish(const Status& status) {
   Release();
 }
 
-// The network layer cancels a call whose deadline passes or whose client leaves. The outcome is
-// what the client got, however and whenever the run ends after that.
+// The network layer cancels a call when its deadline passes or its client disconnects. After that
+// the outcome is what the client has seen, no matter how or when the run ends.
 StatusCode InferCall::OutcomeOf(const Status& status) const {
   if (!info_.cancel->IsCancelled()) [[likely]]
     return status.code();

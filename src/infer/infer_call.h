@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The way of one inference through the server, the same for every protocol: find the model, decode,
-// run, encode, count.
+// The steps of one inference, which are the same for every protocol: find the model, decode, run,
+// encode, count.
 #pragma once
 
 #include <cstddef>
@@ -21,7 +21,8 @@
 
 namespace penstock {
 
-// What a call knows before its body is read. The pointers outlive the call.
+// The facts about a call that are known before its body is decoded. The pointers must outlive the
+// call.
 struct CallInfo {
   SteadyTime start;
   SteadyTime deadline = kNoDeadline;
@@ -32,19 +33,20 @@ struct CallInfo {
 };
 
 // One inference, from the bytes of its request to the bytes of its answer. A front end derives from
-// it and supplies the steps that depend on its protocol; this class puts them in order, and decides
-// on which thread each one runs:
+// this class and supplies the steps that depend on its protocol. This class calls them in order,
+// and chooses the thread for each one:
 //
-//   ReadSelector -> the model is found, perhaps once it is loaded -> Decode -> the model runs
-//   -> Encode -> Send, or SendError instead -> Record -> Release
+//   ReadSelector -> find the model, after it is loaded if necessary -> Decode -> run the model
+//   -> Encode -> Send, or SendError after any failure -> Record -> Release
 //
-// A small request stays on the event loop up to the run. One with a large body, or that becomes
-// large when it is decoded, moves to the compute pool: it is decoded and run there, in one go.
+// A small request stays on the event loop until it runs. A request with a large body, or one that
+// becomes large when it is decoded, moves to the compute pool. There it is decoded and run by the
+// same thread.
 //
-// What the request makes the server hold counts in its budget: decoded tensors before they are
-// allocated, and answers until they are sent. A request that does not fit is refused.
+// The memory of a request counts in the server's budget: decoded tensors are counted before they
+// are allocated, and answers until they are sent. A request over the budget is refused.
 //
-// No step is called twice, but for Decode. One thread at a time.
+// Each step is called at most once, except Decode. One thread at a time.
 class InferCall {
  public:
   InferCall(const InferCall&) = delete;
@@ -54,37 +56,39 @@ class InferCall {
   InferCall() = default;
   virtual ~InferCall() = default;
 
-  // Starts the sequence, on an event loop. It may have ended before this returns. `engine` outlives
-  // the call.
+  // Starts the steps. Call it on an event loop. The call may have ended before this returns.
+  // `engine` must outlive the call.
   void Start(Engine& engine, const CallInfo& info);
-  // Makes the object fit for another call: lets go of the model and of what the request refers to.
+  // Prepares the object for another call: releases the model and everything that the request
+  // refers to.
   void Reset();
 
-  // The model that was found; not before Decode.
+  // The model that was found. Valid from Decode on.
   const ModelHandle& model() const { return *model_; }
   const InferRequest& request() const { return request_; }
 
  private:
-  // Says which model is meant; `selector` may refer to memory of the call. May set parts of
-  // `request`. Cheap: it runs before the model is known to exist.
+  // Sets `selector`, which may point into memory of the call. May also set parts of `request`. Must
+  // be cheap, because it runs before the model is known to exist.
   virtual Status ReadSelector(ModelSelector& selector, InferRequest& request) = 0;
-  // Sets the signature's name, the inputs and the output filter of `request`. Takes what it
-  // allocates for tensors from `memory`. Called a second time, on the compute pool, if `memory`
-  // says that the request is too large for an event loop.
+  // Sets the signature name, the inputs and the output filter of `request`. Takes the memory for
+  // tensors from `memory`. Called a second time, on the compute pool, if `memory` reports that the
+  // request is too large for an event loop.
   virtual Status Decode(const ModelInfo& info, RequestMemory& memory, InferRequest& request) = 0;
-  // The bytes of the answer. Takes what it allocates for them from `memory`.
+  // Returns the bytes of the answer. Takes the memory for them from `memory`.
   virtual StatusOr<ByteChain> Encode(const NamedTensors& outputs, RequestMemory& memory) = 0;
   virtual void Send(ByteChain&& answer) = 0;
   virtual void SendError(const Status& status) = 0;
-  // Counts the outcome. `model` is empty if none was found: clients could make up any name.
+  // Counts the outcome. `model` is empty if no model was found, so that clients cannot create
+  // metrics with invented names.
   virtual void Record(std::string_view model, StatusCode code, Duration latency) = 0;
-  // The call has ended: frees the object, or keeps it for another call.
+  // Called at the end of the call. Frees the object, or keeps it for another call.
   virtual void Release() = 0;
 
   enum class Place { kEventLoop, kPool };
   void FindModel(Place place);
   void DecodeAndRun(Place place);
-  // Has the compute pool go on with `step`, unless nobody waits for the answer any more.
+  // Continues with `step` on the compute pool, unless nobody waits for the answer any more.
   void MoveToPool(void (InferCall::*step)(Place));
   void OnPart(InferResponse&& part);
   Status Answer(const NamedTensors& outputs);
@@ -97,10 +101,11 @@ class InferCall {
   InferRequest request_;
   std::optional<ModelHandle> model_;
   Duration pool_wait_{};
-  bool has_parts_ = false;  // before the last one
+  bool has_parts_ = false;  // the model has given parts before the last one
 };
 
-// Call objects that the thread that ended them keeps for its next calls. Each thread has its own.
+// Keeps ended call objects, so that later calls need no allocation. The thread that ends a call
+// keeps the object for its own next calls. Thread-safe, because each thread has its own pool.
 template <typename Call>
 class CallPool final {
  public:

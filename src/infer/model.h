@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one interface between the protocols and whatever computes. Backends, built-in models, and the
-// wrappers that batch, cache or log all are a Model.
+// The one interface between the protocols and everything that computes. Backends, built-in models,
+// and wrappers that batch, cache or log all implement Model.
 #pragma once
 
 #include "core/servable.h"
@@ -9,18 +9,18 @@
 
 namespace penstock {
 
-// A loaded model. A wrapper passes SetBrokenCallback on to what it wraps. Thread-safe.
+// A loaded model. A wrapper must forward SetBrokenCallback to the model that it wraps. Thread-safe.
 class Model : public core::Servable {
  public:
-  // The same object for the life of the model.
+  // Returns the same object for the whole life of the model.
   virtual const ModelInfo& info() const = 0;
 
-  // Starts an inference; `done` gets the parts of the answer, maybe before Run returns, maybe on
-  // another thread. `request` was checked against the signature, and is alive until `done` has been
-  // called with is_last. A model that calls `done` after Run has returned must not touch itself
-  // after the last call: it may be gone by then. Never throws. Errors come as a part with a status:
-  // INVALID_ARGUMENT for what the request did wrong, DEADLINE_EXCEEDED, CANCELLED, INTERNAL for
-  // what the runtime did.
+  // Starts an inference. `done` gets the parts of the answer; it may be called before Run returns,
+  // and on another thread. `request` has been checked against the signature. It lives until `done`
+  // has been called with is_last. If `done` gets the last part after Run has returned, the model
+  // must not use its own members after that call, because the call may destroy the model.
+  // Never throws. An error is a part with a status: INVALID_ARGUMENT for a fault of the request,
+  // DEADLINE_EXCEEDED, CANCELLED, INTERNAL for a fault of the runtime.
   virtual void Run(const InferRequest& request, ResponseCallback done) = 0;
 };
 

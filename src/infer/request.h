@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What every protocol turns its bytes into, and what every model answers.
+// The request and the response that all protocols and all models share.
 #pragma once
 
 #include <cstdint>
@@ -20,46 +20,47 @@
 
 namespace penstock {
 
-// A tensor and its name. The name's bytes are kept by the request's `names_owner`, by the model's
-// signature, or are static: they live as long as the request.
+// A tensor and its name. The bytes of the name live as long as the request: they belong to the
+// request's `names_owner` or to the model's signature, or are static.
 struct NamedTensor {
   std::string_view name;
   Tensor tensor;
 };
 using NamedTensors = absl::InlinedVector<NamedTensor, 2>;
 
-// Which version of which model a request means. Views into the received message.
+// The model and version that a request asks for. The strings point into the received message.
 struct ModelSelector {
   std::string_view name;
-  std::optional<core::VersionNumber> version;  // at most one of version and label;
-  std::string_view label;                      // neither: the newest ready version
+  std::optional<core::VersionNumber> version;  // at most one of version and label is set;
+  std::string_view label;                      // if none is, the newest ready version is used
 };
 
-// One inference. The front end that made it owns it and keeps it until the last response part has
-// been delivered. One thread at a time; read-only while a model runs it, but for `cancel`.
+// One inference. The front end that made it owns it, and keeps it until the last part of the
+// response has been delivered. One thread at a time; while a model runs it, it is read-only except
+// for `cancel`.
 struct InferRequest {
   std::string_view signature_name;  // empty: the default signature
   NamedTensors inputs;
   absl::InlinedVector<std::string_view, 2> output_filter;  // empty: all outputs
   SteadyTime deadline = kNoDeadline;
-  CancelToken* cancel = nullptr;  // null: cannot be cancelled. Outlives the request.
+  CancelToken* cancel = nullptr;  // null: cannot be cancelled. Must outlive the request
   uint64_t request_id = 0;
   std::vector<std::pair<std::string, std::string>> options;  // protocol extensions as text pairs
-  BufferRef names_owner;  // keeps the bytes of the names, if they need it
+  BufferRef names_owner;  // keeps the bytes of the names alive; may be empty
 };
 
-// One part of an answer. Most models give exactly one.
+// One part of an answer. Most models answer with exactly one part.
 struct InferResponse {
   Status status;         // not OK: no outputs, and this is the last part
-  NamedTensors outputs;  // names live as long as the request and the model handle
+  NamedTensors outputs;  // the names live as long as the request and the model handle
   bool is_last = true;
 };
 
-// Called once per part, in order, on any thread; exactly one call has is_last. The request may be
-// destroyed in the call with is_last, not earlier.
+// Called once for each part, in order, on any thread. Exactly one call has is_last. That call may
+// destroy the request; no earlier call may.
 using ResponseCallback = absl::AnyInvocable<void(InferResponse&&)>;
 
-// Ends a run.
+// Ends a run with an error.
 inline void AnswerError(ResponseCallback& done, Status status) {
   InferResponse response;
   response.status = std::move(status);
