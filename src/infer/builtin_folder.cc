@@ -23,7 +23,7 @@ std::string FilePath(const std::string& version_path) {
   return fmt::format("{}/{}", version_path, kFileName);
 }
 
-// One thread at a time.
+// Loads the built-in model that a version folder names. One thread at a time.
 class BuiltinFolderLoader final : public core::Loader {
  public:
   BuiltinFolderLoader(core::ServableId id, std::string version_path, MetricsRegistry& metrics,
@@ -56,7 +56,8 @@ StatusOr<std::unique_ptr<Model>> MakeBuiltinFolderModel(const std::string& versi
   const std::string path = FilePath(version_path);
   std::error_code ignored;
   if (std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored)) {
-    return Error(StatusCode::kNotFound, "{} is no regular file", path);  // a pipe would block
+    return Error(StatusCode::kNotFound, "{} is no regular file",
+                 path);  // opening a pipe would block
   }
   std::string name(kNameBytesMax, '\0');
   errno = 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A built-in model as a version in a folder: the file model.builtin holds its name, as
-// "half_plus_two". With it, versions of built-in models come and go like any others.
+// A version folder that holds a built-in model: its file model.builtin contains the name of the
+// model, such as "half_plus_two". So versions of built-in models can be added and removed like
+// any others.
 #pragma once
 
 #include <memory>
@@ -15,13 +16,15 @@
 
 namespace penstock {
 
-// True if the folder of a version holds the file.
+// True if the version folder has a file model.builtin.
 bool IsBuiltinFolder(const std::string& version_path);
 
-// The model that the file names. NOT_FOUND if the file cannot be read or names no built-in model.
+// Makes the model that the file names. NOT_FOUND if the file cannot be read, or names no built-in
+// model.
 StatusOr<std::unique_ptr<Model>> MakeBuiltinFolderModel(const std::string& version_path);
 
-// Reads the file when it loads. Errors of Load as above. `metrics` outlives what it loads.
+// Returns a loader that reads the file in Load. Load has the errors of MakeBuiltinFolderModel.
+// `metrics` must outlive the loaded model.
 std::unique_ptr<core::Loader> MakeBuiltinFolderLoader(core::ServableId id, std::string version_path,
                                                       MetricsRegistry& metrics,
                                                       InlineOptions inline_options = {});

@@ -16,7 +16,7 @@ namespace {
 constexpr std::string_view kPrefix = "builtin:";
 constexpr std::string_view kPredictMethod = "tensorflow/serving/predict";
 
-// Thread-safe.
+// Returns its inputs, or those in the output filter. Thread-safe.
 class IdentityModel final : public Model {
  public:
   const ModelInfo& info() const override { return info_; }
@@ -64,8 +64,8 @@ TensorSpec AnyShape(std::string name) {
           .optional = false};
 }
 
-// `from` need not be aligned: it lies where the message had it. In blocks of a constant size, which
-// compilers turn into vector instructions at -O2.
+// `from` need not be aligned, because it points into the received message. The loop works on blocks
+// of a constant size, because compilers turn these into vector instructions at -O2.
 void HalfPlusTwo(const std::byte* from, float* to, size_t count) {
   constexpr size_t kBlock = 16;
   std::array<float, kBlock> block;
@@ -78,7 +78,7 @@ void HalfPlusTwo(const std::byte* from, float* to, size_t count) {
   for (size_t k = 0; k < count; ++k) to[k] = block[k] * 0.5F + 2.0F;
 }
 
-// Thread-safe.
+// Computes y = x / 2 + 2. Thread-safe.
 class HalfPlusTwoModel final : public Model {
  public:
   const ModelInfo& info() const override { return info_; }
@@ -119,7 +119,7 @@ std::unique_ptr<Model> Make() {
 constexpr std::array<BuiltinRow, 2> kBuiltins = {
     {{"half_plus_two", &Make<HalfPlusTwoModel>}, {"identity", &Make<IdentityModel>}}};
 
-// Thread-safe.
+// Makes a built-in model. Thread-safe.
 class BuiltinLoader final : public core::Loader {
  public:
   BuiltinLoader(core::ServableId id, const BuiltinRow& row, MetricsRegistry& metrics,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Models that need no files, for tests, benchmarks and a first try. Addressed by base path:
-//   builtin:identity       any tensors, back under the same names
+// Models that need no files, for tests, benchmarks and a first try. The base path selects one:
+//   builtin:identity       returns any tensors under the same names
 //   builtin:half_plus_two  "x" (float32, any shape) -> "y" = x / 2 + 2
 #pragma once
 
@@ -16,13 +16,14 @@
 
 namespace penstock {
 
-// True for "builtin:..." of any kind. Such a path has the single version 1.
+// True for every path that begins with "builtin:". Such a path has the single version 1.
 bool IsBuiltinPath(std::string_view base_path);
 
-// NOT_FOUND, with the names there are, if no model is called so.
+// NOT_FOUND, with a list of the names, if there is no model of that name.
 StatusOr<std::unique_ptr<Model>> MakeBuiltinModel(std::string_view base_path);
 
-// A loader of that model, for a source. Errors as above. `metrics` outlives what it loads.
+// Returns a loader of that model, for a source. Errors as above. `metrics` must outlive the loaded
+// model.
 StatusOr<std::unique_ptr<core::Loader>> MakeBuiltinLoader(const core::ServableId& id,
                                                           std::string_view base_path,
                                                           MetricsRegistry& metrics,

@@ -32,8 +32,8 @@ bool MayRunInline(const ServedModel& served, const InferRequest& request, uint64
          IsSmall(request, bytes_max);
 }
 
-// Runs the model and records how long it took. The handle keeps the model alive until Run has
-// returned: the caller may drop its own as soon as it has the answer.
+// Runs the model and records how long it took. `handle` keeps the model alive until Run has
+// returned, because the caller may drop its own handle as soon as it has the answer.
 void RunAndRecord(core::Handle handle, const InferRequest& request, ResponseCallback&& done,
                   const Clock& clock, SteadyTime start, bool is_inline) {
   ServedModel& served = Served(handle);
@@ -71,7 +71,7 @@ Status PoolIsFull() {
       "the server is busy: its queue of requests that wait for a thread is full; try again later");
 }
 
-// A run that waits for the pool.
+// A run that waits for a thread of the pool.
 struct Engine::PoolRun {
   core::Handle handle;
   const InferRequest& request;
@@ -139,7 +139,7 @@ void Engine::DecideByInput(ModelHandle& handle, const InferRequest& request) con
       place = PlaceOf(trial.experiment->model(), input.tensor);
   }
   StatusOr<core::Handle> chosen = trial.Choose(manager_, place, clock_);
-  if (!chosen.ok()) return;  // it has the version that is ready without a split
+  if (!chosen.ok()) return;  // `handle` keeps the version that it got without a split
   trial.described_by = std::exchange(handle.handle_, *std::move(chosen));
 }
 
@@ -154,7 +154,7 @@ bool Engine::FindOnceLoaded(const ModelSelector& selector, const net::RequestHea
   auto when_loaded = [this, selector, head, is_on_demand, is_own_limit,
                       done = std::move(done)](Status status) mutable {
     if (is_own_limit && status.code() == StatusCode::kDeadlineExceeded) {
-      if (!is_on_demand) return done(Find(selector));  // which says why it is not there
+      if (!is_on_demand) return done(Find(selector));  // its error says why there is no version
       status = Error(StatusCode::kUnavailable, "model {} is still being loaded: try again later",
                      selector.name);
     }
@@ -216,7 +216,7 @@ void Engine::RunInline(const ModelHandle& handle, const InferRequest& request,
 
 void Engine::RunOnPool(const ModelHandle& handle, const InferRequest& request,
                        ResponseCallback&& done) {
-  // Not kept by the task: a task that is refused is destroyed, and `done` is needed then.
+  // The task does not own the run: a refused task is destroyed, but `done` is still needed then.
   auto run = std::make_unique<PoolRun>(
       PoolRun{handle.handle_.Share(), request, std::move(done), clock_.Now()});
   PoolRun* const raw = run.release();

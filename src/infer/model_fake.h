@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A model and a server around it, for tests of what runs models.
+// A fake model, and helpers to serve it, for tests of code that runs models.
 #pragma once
 
 #include <functional>
@@ -26,7 +26,7 @@ inline TensorSpec FakeInput(std::string name, DType dtype, bool optional = false
   return spec;
 }
 
-// A model whose one signature, the default one, takes these.
+// The info of a model with one signature, the default one, with these inputs.
 inline ModelInfo FakeInfo(std::vector<TensorSpec> inputs) {
   ModelInfo info;
   info.platform = "fake";
@@ -36,7 +36,7 @@ inline ModelInfo FakeInfo(std::vector<TensorSpec> inputs) {
   return info;
 }
 
-// A model that takes whatever it gets.
+// The info of a model that takes any inputs.
 inline ModelInfo FakeInfoOfAny() {
   ModelInfo info;
   info.platform = "fake";
@@ -44,7 +44,7 @@ inline ModelInfo FakeInfoOfAny() {
   return info;
 }
 
-// Runs a function. Thread-safe if that is.
+// A model that runs a function. Thread-safe if that function is.
 class FakeModel final : public Model {
  public:
   using RunFunction = std::function<void(const InferRequest&, ResponseCallback)>;
@@ -71,7 +71,7 @@ class FakeModelLoader final : public core::Loader {
 
   StatusOr<std::unique_ptr<core::Servable>> Load() override {
     ASSIGN_OR_RETURN(std::unique_ptr<Model> model, make_());
-    // The fake clock's runs are as long as it says, whatever the kernel does.
+    // Tests use a fake clock, so a preemption by the kernel must not change a run time.
     return MakeServedModel(id_, std::move(model), metrics_,
                            {.was_preempted = [] { return false; }});
   }
@@ -82,7 +82,7 @@ class FakeModelLoader final : public core::Loader {
   MetricsRegistry& metrics_;
 };
 
-// Adds the model `name`, with the one version `version`, and waits until it is ready.
+// Adds the model `name` with the single version `version`, and waits until it is ready.
 inline Status ServeFakeModel(core::Manager& manager, MetricsRegistry& metrics,
                              const std::string& name, FakeModelLoader::MakeFunction make,
                              core::VersionNumber version = {1}) {

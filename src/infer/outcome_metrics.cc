@@ -23,7 +23,7 @@ Counter& OutcomeMetrics::CounterFor(StatusCode code) {
   if (Counter* const found = counter.load(std::memory_order_acquire)) return *found;
   MetricLabels labels = labels_;
   labels.emplace_back("status", StatusCodeName(code));
-  // The registry gives every caller the same one.
+  // Several threads may get here at once: the registry gives all of them the same counter.
   Counter& added = metrics_.AddCounter(count_name_, help_, labels);
   counter.store(&added, std::memory_order_release);
   return added;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Requests by status, and how long those took that succeeded, of one arm or shadow.
+// Metrics of one arm or shadow: requests by status, and the latency of successful requests.
 #pragma once
 
 #include <array>
@@ -13,11 +13,12 @@
 
 namespace penstock {
 
-// Thread-safe; no lock once a status has been counted.
+// Counts the outcomes of requests. Thread-safe; it takes a lock only for the first request of each
+// status.
 class OutcomeMetrics final {
  public:
-  // Counter NAME_requests_total {labels, status}, histogram NAME_latency_us {labels}; both are
-  // there from the start. `name` and `help` are static; `metrics` outlives it.
+  // Adds the counter NAME_requests_total {labels, status} and the histogram NAME_latency_us
+  // {labels}. Both are visible at once, the counter with the status OK. `metrics` must outlive it.
   OutcomeMetrics(MetricsRegistry& metrics, std::string_view name, std::string_view help,
                  MetricLabels labels);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whether the server, and each model, wants requests: what probes and health watches ask.
+// Readiness of the server and of each model, for probes and health watches.
 #pragma once
 
 #include <atomic>
@@ -13,7 +13,8 @@
 
 namespace penstock {
 
-// Thread-safe. `manager` outlives it.
+// Combines the readiness of the models with the drain of the server. Thread-safe. `manager` must
+// outlive it.
 class Readiness final {
  public:
   explicit Readiness(core::Manager& manager);
@@ -21,21 +22,23 @@ class Readiness final {
   Readiness(const Readiness&) = delete;
   Readiness& operator=(const Readiness&) = delete;
 
-  // True if the models that count (core::ReadinessRule) have a version available and the server is
-  // not draining.
+  // True if the models that count (core::ReadinessRule) each have a version available, and the
+  // server is not draining.
   bool IsServerReady() const;
-  // Whether a version of the model is available and the server is not draining; none if the model
-  // is not configured.
+  // True if a version of the model is available and the server is not draining. nullopt if the
+  // model is not configured.
   std::optional<bool> IsModelReady(std::string_view model) const;
 
-  // Not ready from now on, so that load balancers stop sending. Cannot be undone.
+  // From now on the server is not ready, so that load balancers stop sending requests. This cannot
+  // be undone.
   void StartDraining();
   bool IsDraining() const { return draining_.load(std::memory_order_acquire); }
 
-  // `listener` runs, on any thread, after anything that may have changed an answer above; it asks
-  // what it wants to know. It must be quick and must not add or remove listeners.
+  // `listener` is called, on any thread, after each event that may have changed an answer above. It
+  // gets no details: it calls the functions above. It must be quick, and must not add or remove
+  // listeners.
   int AddListener(std::function<void()> listener);
-  // After the return the listener is not running and will not run.
+  // After this returns, the listener is not running and will not be called again.
   void RemoveListener(int id);
 
  private:

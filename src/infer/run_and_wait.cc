@@ -9,13 +9,14 @@
 namespace penstock {
 namespace {
 
-// How a run ends. Thread-safe.
+// The status with which a run ends. Thread-safe.
 class Outcome final {
  public:
   void Set(Status status) EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
     status_ = std::move(status);
-    // With the lock: whoever waits may destroy this as soon as it is free.
+    // Keep the lock here: the thread that waits may destroy this object as soon as it gets the
+    // lock.
     changed_.NotifyAll();
   }
   Status Wait() EXCLUDES(mutex_) {

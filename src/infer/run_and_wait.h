@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A run that is waited for.
+// A run of a model that blocks until the answer is there.
 #pragma once
 
 #include "base/status.h"
@@ -7,9 +7,9 @@
 
 namespace penstock {
 
-// Checks the request against the model's signature, runs it, and waits for the last part of the
-// answer, which is dropped. Blocks: for load threads, never for an event loop. Errors: as
-// CheckRequest, and the model's own.
+// Checks the request against the model's signature, runs it, and waits for the last part. Drops the
+// answer. It blocks, so use it on load threads, never on an event loop. Errors: those of
+// CheckRequest and of the model.
 Status RunAndWait(Model& model, const InferRequest& request);
 
 }  // namespace penstock

@@ -1,4 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
+// How a model moves between the pool and the event loop.
+//
+// Inline runs save the hand-over to another thread, but a slow one delays all connections of its
+// loop. The rule is that the 99th percentile must be below run_time_max. That is true if at most
+// one run in a hundred reaches it, so two counts are enough: all runs, and slow runs. Each thread
+// counts in its own cache line. After a fixed number of its own runs it sums up all threads and
+// decides. When the sum reaches kRunsRememberedMax, all counts are halved, so that old runs lose
+// weight.
+//
+// One inline run over run_time_limit sends the model back at once and doubles the number of pool
+// runs that it needs to return. Otherwise a model with rare long runs would switch back and forth.
+// On a busy machine a run may be long only because its thread waited for the CPU. So each thread is
+// excused for one long run between two decisions, if the kernel preempted it meanwhile.
 #include "infer/run_times.h"
 
 #include <sys/resource.h>
@@ -16,7 +29,7 @@ constexpr int kPatienceMax = 16;
 
 void Halve(std::atomic<uint32_t>& count) {
   uint32_t value = count.load(std::memory_order_relaxed);
-  // If somebody else changed it meanwhile, it stays for the next time.
+  // If another thread has changed the count meanwhile, the next decision halves it.
   if (value != 0) count.compare_exchange_strong(value, value / 2, std::memory_order_relaxed);
 }
 
@@ -43,7 +56,7 @@ void RunTimes::Record(Duration run_time, bool was_inline) {
   const uint32_t interval = was_inline ? kRunsPerDecisionInline : kRunsPerDecisionOnPool;
   if (runs % interval != 0) return;
   if (was_inline) {
-    options_.was_preempted();  // what was before this is no excuse
+    options_.was_preempted();  // forget earlier preemptions: they must not excuse later runs
     cell.has_excuse.store(true, std::memory_order_relaxed);
   }
   Decide();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the manager keeps of a loaded model: the model, its run-time statistics, and its metrics.
+// A loaded model as the manager keeps it: with its run-time statistics and its metrics.
 #pragma once
 
 #include <memory>
@@ -13,10 +13,10 @@
 
 namespace penstock {
 
-// Thread-safe.
+// The servable that every loader of a model returns. Thread-safe.
 class ServedModel final : public core::Servable {
  public:
-  // `metrics` outlives it.
+  // `metrics` must outlive it.
   ServedModel(const core::ServableId& id, std::unique_ptr<Model> model, MetricsRegistry& metrics,
               const InlineOptions& inline_options);
 
@@ -25,15 +25,15 @@ class ServedModel final : public core::Servable {
   }
 
   Model& model() const { return *model_; }
-  // The model's own, at hand without a virtual call.
+  // The model's info, without a virtual call.
   const ModelInfo& info() const { return info_; }
   bool MayRunInline() const { return run_times_.MayRunInline(); }
 
-  // How long a run occupied its thread.
+  // `time`: how long a run occupied its thread.
   void RecordOccupied(Duration time, bool was_inline) { run_times_.Record(time, was_inline); }
-  // Time from the start of a run to its last part.
+  // `time`: from the start of a run to its last part.
   void RecordRun(Duration time) { run_latency_.Record(ToMicroseconds(time)); }
-  // Time in the pool's queue.
+  // `time`: in the pool's queue.
   void RecordPoolWait(Duration time) { pool_wait_.Record(ToMicroseconds(time)); }
 
  private:
@@ -48,7 +48,7 @@ class ServedModel final : public core::Servable {
   RunTimes run_times_;
 };
 
-// What the handle holds.
+// Returns the servable of the handle. Every servable that the engine gets is a ServedModel.
 inline ServedModel& Served(const core::Handle& handle) {
   return static_cast<ServedModel&>(handle.servable());
 }

@@ -13,14 +13,15 @@ namespace {
 constexpr size_t kListedNamesMax = 20;
 constexpr size_t kListedNameBytesMax = 100;
 
-// A client's names may be many and long: an error message shows the first ones, and of each the
-// beginning.
+// Quotes a name for an error message. Clients may send very long names, so only the beginning is
+// shown.
 std::string Quoted(std::string_view name) {
   return fmt::format("\"{}{}\"", name.substr(0, kListedNameBytesMax),
                      name.size() > kListedNameBytesMax ? "..." : "");
 }
 
-// As {a,b}, sorted, each name once. TensorFlow Serving writes names so, and clients compare it.
+// Returns {a,b}: sorted, each name once. TensorFlow Serving uses this form, and clients compare it.
+// Clients may send very many names, so only the first ones are shown.
 std::string NameSet(std::vector<std::string_view> names) {
   std::sort(names.begin(), names.end());
   names.erase(std::unique(names.begin(), names.end()), names.end());
@@ -37,7 +38,7 @@ std::string NameSet(std::vector<std::string_view> names) {
   return text + "}";
 }
 
-// As TensorFlow names types in its messages: "float", "half", "int64".
+// The name of a type in TensorFlow's messages: "float", "half", "int64".
 std::string TypeText(DType type) {
   std::string text(TensorFlowTypeName(type).substr(std::string_view("DT_").size()));
   for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
@@ -51,11 +52,11 @@ const TensorSpec* FindByName(const std::vector<TensorSpec>& specs, std::string_v
   return found != specs.end() && found->name == name ? &*found : nullptr;
 }
 
-// Which specs were met, by index. One thread at a time.
+// Remembers which specs a request has named, by index. One thread at a time.
 class Seen {
  public:
   explicit Seen(size_t count) : seen_(count, false) {}
-  // False if it was met before.
+  // Returns false if it was added before.
   bool Add(size_t index) { return !std::exchange(seen_[index], true); }
   bool Has(size_t index) const { return seen_[index]; }
 
@@ -92,13 +93,14 @@ Status CheckTensor(const TensorSpec& spec, bool any_shape, const Tensor& tensor)
   return OkStatus();
 }
 
-// `text` with what separates it from the text before; nothing if it is empty.
+// Returns `separator` and `text`, or nothing if `text` is empty.
 std::string Behind(std::string_view separator, const std::string& text) {
   return text.empty() ? text : std::string(separator) + text;
 }
 
-// For when the names sent are not those of the signature. The sentences are those of TensorFlow
-// Serving: it tells a wrong count from wrong names, and its versions differ in the latter.
+// The error for a request whose input names differ from those of the signature. The sentences are
+// those of TensorFlow Serving, because clients compare them. It has one text for a wrong count, and
+// others for wrong names; its versions differ in the latter.
 Status NamesDiffer(const Signature& signature, const InferRequest& request) {
   std::vector<std::string_view> known, sent, extra, missing;
   std::string reason;
@@ -162,7 +164,8 @@ Status CheckOutputFilter(const Signature& signature, const InferRequest& request
   return OkStatus();
 }
 
-// For a model without fixed outputs. A name that comes again would have the output sent again.
+// Checks the output filter for a model without fixed outputs. A name must not come twice, or the
+// same output would be sent twice.
 Status CheckNamedOnce(const InferRequest& request) {
   if (request.output_filter.size() < 2) [[likely]]
     return OkStatus();
@@ -174,7 +177,7 @@ Status CheckNamedOnce(const InferRequest& request) {
   return OkStatus();
 }
 
-// The names of the signatures: {"a", "b"}.
+// Lists the names of the signatures, as {"a", "b"}.
 std::string ListSignatures(const ModelInfo& info) {
   std::string text = "{";
   for (size_t i = 0; i < info.signatures.size(); ++i) {
@@ -220,7 +223,7 @@ std::string WhyNoSignature(const ModelInfo& info, std::string_view name) {
     if (each.name == name) return fmt::format("It is left out: {}. {}", each.reason, has);
   }
   if (!info.signatures.empty()) return has;
-  // Then every request fails: whoever sends one learns the cause without the log.
+  // Without signatures every request fails. The notes show the client the cause without the log.
   std::string notes;
   for (const std::string& note : info.notes) {
     if (notes.size() + note.size() > kNotesBytesMax) {

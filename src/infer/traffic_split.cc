@@ -24,7 +24,7 @@ uint64_t Mix(uint64_t bits) {
   return bits ^ (bits >> 31);
 }
 
-// In (0, 1), from the upper 52 bits: the sum is exact.
+// Maps a hash to (0, 1). It uses only the upper 52 bits, so that adding 0.5 is exact.
 double ToFraction(uint64_t bits) { return (static_cast<double>(bits >> 12) + 0.5) * 0x1p-52; }
 
 }  // namespace
@@ -37,7 +37,7 @@ uint64_t PlaceOf(std::string_view model, std::string_view key) {
 }
 
 uint64_t RandomPlace() {
-  // splitmix64, from another start on each thread.
+  // splitmix64, with a different seed on each thread.
   thread_local uint64_t state = Mix(static_cast<uint64_t>(ThreadSlot()) + 1);
   state += 0x9E3779B97F4A7C15;
   return Mix(state);

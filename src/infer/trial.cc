@@ -10,7 +10,8 @@
 namespace penstock {
 namespace {
 
-// A model that is loaded on demand and is not there begins to load: nobody waits for it here.
+// Finds the version of an arm or shadow. A model on demand that is not loaded begins to load, but
+// this does not wait for it.
 StatusOr<core::Handle> FindTarget(core::Manager& manager, const ExperimentTarget& target,
                                   const Clock& clock) {
   StatusOr<core::Handle> handle = target.label.empty()
@@ -25,14 +26,14 @@ StatusOr<core::Handle> FindTarget(core::Manager& manager, const ExperimentTarget
   return handle;
 }
 
-// A copy of a request on its way through a shadow. One thread at a time.
+// A copy of a request for a shadow. One thread at a time.
 struct ShadowRun {
   ~ShadowRun() { shadow.in_flight.fetch_sub(1, std::memory_order_relaxed); }
 
   const ExperimentRef experiment;
   Experiment::Shadow& shadow;
-  const core::Handle main;          // names in the request may be those of its signature
-  const core::Handle described_by;  // or of this one's
+  const core::Handle main;          // keeps the names in the request alive, which may be those of
+  const core::Handle described_by;  // its signature or of this one's
   const core::Handle target;
   InferRequest request;
   const Clock& clock;
@@ -43,12 +44,12 @@ void Finish(const ShadowRun& run, const Status& status) {
   run.shadow.outcomes.Record(status.code(), run.clock.Now() - run.start);
 }
 
-// On a thread of the shadows.
+// Runs on a thread of the shadow pool.
 void Run(std::unique_ptr<ShadowRun> run) {
   run->start = run->clock.Now();
   if (run->start >= run->request.deadline)
     return Finish(*run, absl::DeadlineExceededError("waited too long for a thread"));
-  // Until Model::Run has returned, whenever it answers.
+  // Keeps the model until Model::Run has returned: the answer may come earlier, and destroys `run`.
   const core::Handle target = run->target.Share();
   Model& model = Served(target).model();
   if (const Status status = CheckRequest(model.info(), run->request); !status.ok())
@@ -57,12 +58,13 @@ void Run(std::unique_ptr<ShadowRun> run) {
   model.Run(raw->request, [raw](InferResponse&& part) {
     if (!part.is_last) return;
     Finish(*raw, part.status);
-    part.outputs.clear();  // their names are the request's and the model's
+    part.outputs.clear();  // their names point into the request and the model
     delete raw;
   });
 }
 
-// Takes one of the shadow's places in flight.
+// Counts one more copy in flight. Returns false if the shadow already has the most that it may
+// have.
 bool TakePlace(Experiment::Shadow& shadow, int in_flight_max) {
   if (shadow.in_flight.fetch_add(1, std::memory_order_relaxed) < in_flight_max) return true;
   shadow.in_flight.fetch_sub(1, std::memory_order_relaxed);
@@ -123,7 +125,7 @@ void StartShadows(const Trial& trial, const InferRequest& request, const core::H
     auto run = std::unique_ptr<ShadowRun>(new ShadowRun{trial.experiment, shadow, main.Share(),
                                                         ShareIfAny(trial.described_by),
                                                         *std::move(target), request, clock});
-    run->request.cancel = nullptr;  // the client's leaving is the main request's business
+    run->request.cancel = nullptr;  // if the client disconnects, only the main request is cancelled
     if (!experiments.SubmitShadow([run = std::move(run)]() mutable { Run(std::move(run)); }))
       shadow.busy.Add();
   }

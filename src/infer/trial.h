@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A request's part in an experiment: which arm it has got, and its copies for the shadows.
+// The assignment of a request to an arm of an experiment, and its copies for the shadows.
 #pragma once
 
 #include <cstddef>
@@ -13,27 +13,30 @@
 
 namespace penstock {
 
-// What a ModelHandle keeps if its model has an experiment. One thread at a time.
+// The assignment of one request. A ModelHandle has one if its model has an experiment. One thread
+// at a time.
 struct Trial {
-  // Which arm a request at `place` gets, and that arm's version. If no arm is ready, what the
-  // request would get without a split; errors are those of that. An arm whose model is loaded on
-  // demand is not waited for, but begins to load.
+  // Chooses the arm for a request at the hash position `place`, and returns that arm's version. If
+  // no arm is ready, returns the version, or the error, that the request would get without a split.
+  // The model of an arm may be a model on demand: then it begins to load, but nobody waits for it.
   StatusOr<core::Handle> Choose(core::Manager& manager, uint64_t place, const Clock& clock);
 
   ExperimentRef experiment;
-  std::optional<size_t> arm;  // none: there is no split, or no arm is ready
-  bool is_undecided = false;  // sticks to an input, which is not known yet
-  core::Handle described_by;  // the version by whose signature the inputs were read, if another
+  std::optional<size_t> arm;  // nullopt: there is no split, or no arm is ready
+  bool is_undecided = false;  // the sticky key is an input that is not decoded yet
+  core::Handle described_by;  // the version whose signature decoded the inputs; empty: the same one
 };
 
-// The place of a request that is known by the first element of `input`; at random if that is empty.
+// The hash position of a request whose sticky key is the first element of `input`. Random if
+// `input` is empty.
 uint64_t PlaceOf(std::string_view model, const Tensor& input);
 
-// `done`, and before its last part the outcome is recorded for the trial's arm.
+// Wraps `done` so that the outcome is recorded for the arm before the last part.
 ResponseCallback MeasureArm(const Trial& trial, ResponseCallback done, const Clock& clock);
 
-// Gives copies of the request, which shares the tensors, to the shadows that want it. Returns at
-// once. `main` and what it was read by live as long as the copies. `experiments` outlives them.
+// Gives copies of the request to the shadows that select it, and returns at once. The copies share
+// the tensors. They keep `main`, and the version whose signature decoded the request, loaded.
+// `experiments` must outlive the copies.
 void StartShadows(const Trial& trial, const InferRequest& request, const core::Handle& main,
                   core::Manager& manager, const Experiments& experiments, const Clock& clock);
 
