@@ -10,9 +10,9 @@
 namespace penstock {
 namespace {
 
-// Header and bytes in one allocation. The header takes one alignment unit, so the bytes are aligned
-// too. Aligned by hand: glibc does not keep aligned blocks in its thread caches, and a small
-// buffer then costs page faults.
+// Keeps the header and the bytes in one allocation. The header takes one alignment unit, so the
+// bytes are aligned too. We align by hand: glibc does not keep aligned blocks in its thread caches,
+// and a small buffer then costs page faults.
 class HeapBuffer final : public Buffer {
  public:
   static HeapBuffer* Create(size_t size) {
@@ -38,12 +38,13 @@ class HeapBuffer final : public Buffer {
   void* const block_;
 };
 
-// Most buffers of a small request are of this size or less; their memory goes from request to
-// request.
+// Most buffers of a small request have this size or less. Each thread keeps their memory for the
+// next request.
 constexpr size_t kSmallBytes = 256;
 constexpr size_t kSmallKept = 64;  // per thread
 
-// Memory for small buffers. One thread; without a destructor, so that it can be asked at any time.
+// Kept memory of small buffers. One thread; without a destructor, so that it can be used at any
+// time.
 struct SmallBlocks {
   std::array<void*, kSmallKept> blocks;
   size_t count;
@@ -51,12 +52,12 @@ struct SmallBlocks {
 };
 constinit thread_local SmallBlocks small_blocks = {};
 
-// Frees what the thread has kept. One thread.
+// Frees the memory that the thread has kept. One thread.
 struct SmallBlocksEnd {
   ~SmallBlocksEnd();
 };
 
-// Header, bytes and slack in one aligned block.
+// Keeps the header, the bytes and the slack in one aligned block.
 class alignas(kBufferAlignment) SmallBuffer final : public Buffer {
  public:
   static SmallBuffer* Create(size_t size) {
@@ -73,7 +74,8 @@ class alignas(kBufferAlignment) SmallBuffer final : public Buffer {
   void Destroy() noexcept override {
     this->~SmallBuffer();
     SmallBlocks& kept = small_blocks;
-    // A sanitizer shall see the end of every buffer.
+    // Under a sanitizer no buffer is reused, so that the sanitizer finds accesses beyond its end or
+    // after its life.
     if (kIsSanitized || kept.count == kSmallKept || kept.thread_is_ending) return Free(this);
     static thread_local const SmallBlocksEnd end;
     kept.blocks[kept.count++] = this;

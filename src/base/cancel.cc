@@ -6,7 +6,7 @@
 namespace penstock {
 namespace {
 
-// The token whose callback this thread is running, so that ClearCallback from inside it does not
+// The token whose callback this thread runs now. ClearCallback from inside the callback must not
 // lock again.
 thread_local const CancelToken* running_token = nullptr;
 
@@ -36,7 +36,8 @@ void CancelToken::SetCallback(absl::AnyInvocable<void()> callback) {
 }
 
 void CancelToken::ClearCallback() {
-  if (!has_callback_.load(std::memory_order_acquire)) return;  // the usual case: nobody asked
+  if (!has_callback_.load(std::memory_order_acquire))
+    return;  // the usual case: no callback was set
   if (running_token == this) return;
   MutexLock lock(mutex_);
   callback_ = nullptr;

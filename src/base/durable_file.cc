@@ -34,13 +34,13 @@ Status WriteDurably(const std::string& path, std::string_view text) {
   return error == 0 ? OkStatus() : Failed("write", path, error);
 }
 
-// Without it the disk may still have the old name for the old file.
+// Syncs the folder: without that, a power cut could bring back the old file under this name.
 Status SyncFolderOf(const std::string& path) {
   std::string folder = std::filesystem::path(path).parent_path();
   if (folder.empty()) folder = ".";
   const int file = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (file < 0) return Failed("open the folder", folder, errno);
-  // EINVAL: this file system knows no such thing for folders.
+  // EINVAL: this file system does not support fsync on folders.
   const int error = fsync(file) == 0 || errno == EINVAL ? 0 : errno;
   close(file);
   return error == 0 ? OkStatus() : Failed("write the folder", folder, error);
@@ -54,7 +54,7 @@ Status ReplaceFileDurably(const std::string& path, std::string_view text) {
   if (status.ok() && rename(temporary.c_str(), path.c_str()) != 0)
     status = Failed("rename " + temporary + " to", path, errno);
   if (status.ok()) return SyncFolderOf(path);
-  unlink(temporary.c_str());  // a full disk shall not be kept full
+  unlink(temporary.c_str());  // free the space: the disk may be full
   return status;
 }
 

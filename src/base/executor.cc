@@ -17,26 +17,27 @@ void SetThreadName(const std::string& name) {
 
 void SetThreadNice(int nice) {
   const id_t thread = static_cast<id_t>(syscall(SYS_gettid));
-  // Root could also raise it: then a load would go before the requests of a server that was started
-  // with a lower one.
+  // Never raise the priority. Root could, and then loads would run before the requests of a server
+  // that was started with a low priority.
   if (getpriority(PRIO_PROCESS, thread) < nice) setpriority(PRIO_PROCESS, thread, nice);
 }
 
 void SetThreadSlice(Duration slice) {
-  // As in linux/sched/types.h, which cannot be included beside sched.h.
+  // A copy of the struct in linux/sched/types.h, which cannot be included together with sched.h.
   struct {
     uint32_t size;
     uint32_t policy;
     uint64_t flags;
     int32_t nice;
     uint32_t priority;
-    uint64_t runtime_ns;  // with the normal policy: the slice
+    uint64_t runtime_ns;  // with the normal policy this is the slice
     uint64_t deadline_ns;
     uint64_t period_ns;
   } attributes = {};
   if (syscall(SYS_sched_getattr, 0, &attributes, sizeof(attributes), 0) != 0) return;
   attributes.runtime_ns = static_cast<uint64_t>(std::chrono::nanoseconds(slice).count());
-  syscall(SYS_sched_setattr, 0, &attributes, 0);  // a sandbox may forbid it: then all is as usual
+  syscall(SYS_sched_setattr, 0, &attributes,
+          0);  // a sandbox may forbid it; then the usual slice applies
 }
 
 ThreadPool::ThreadPool(ThreadPoolOptions options) : options_(std::move(options)) {

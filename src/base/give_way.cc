@@ -12,7 +12,7 @@ namespace penstock {
 namespace {
 
 constexpr long kPeriodNs = 200'000;
-// Ignored unless handled, and passed over by debuggers.
+// SIGURG is ignored by default, and debuggers do not stop at it.
 constexpr int kSignal = SIGURG;
 
 void Yield(int) {
@@ -24,7 +24,7 @@ void Yield(int) {
 bool HandleSignal() {
   struct sigaction action = {};
   action.sa_handler = Yield;
-  action.sa_flags = SA_RESTART | SA_ONSTACK;  // some run-times have small stacks of their own
+  action.sa_flags = SA_RESTART | SA_ONSTACK;  // threads of some runtimes have small stacks
   return sigaction(kSignal, &action, nullptr) == 0;
 }
 

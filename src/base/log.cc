@@ -15,17 +15,17 @@ namespace penstock {
 namespace {
 
 std::atomic<LogFormat> log_format{LogFormat::kText};
-// Null: log lines do not go to a terminal. Never freed: threads may log to the very end.
+// Null if log lines do not go to a terminal. Never freed: threads may log until the process ends.
 std::atomic<TerminalLine*> status_line{nullptr};
 
 std::atomic<LogSink> log_sink{nullptr};
 
-// Of one message: names, paths and errors that clients and models send may be of any length.
+// The most bytes of one message. Names, paths and errors of clients and models may have any length.
 constexpr size_t kMessageBytesMax = 3000;
 
-constexpr size_t kMessageEndBytes = 1000;  // of a cut message: the reason often stands last
+constexpr size_t kMessageEndBytes = 1000;  // of a cut message: the reason is often at the end
 
-// The message, or its start, how much is left out, and its end.
+// A message: all of it, or its start, the number of bytes left out, and its end.
 struct Shortened {
   explicit Shortened(std::string_view message) : text(message) {
     if (message.size() <= kMessageBytesMax) return;
@@ -44,7 +44,7 @@ std::string_view LevelName(LogLevel level) {
   return kNames[static_cast<size_t>(level)];
 }
 
-// As 2026-01-31T23:59:59.123Z.
+// Appends the time as 2026-01-31T23:59:59.123Z.
 void AppendTime(std::string& to, std::chrono::system_clock::time_point time) {
   const auto ms =
       std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count();
@@ -56,7 +56,7 @@ void AppendTime(std::string& to, std::chrono::system_clock::time_point time) {
                  utc.tm_sec, ms % 1000);
 }
 
-// For people: control characters escaped, all else as it is.
+// Appends text for people: escapes control characters, and keeps all else.
 void AppendPlain(std::string& to, std::string_view text) {
   for (const char c : text) {
     if (c == '\n') {
@@ -100,7 +100,7 @@ std::string FormatLine(LogFormat format, LogLevel line_level,
 }
 
 void Write(LogLevel line_level, std::string_view message, std::optional<uint64_t> request_id) {
-  // One write a line, so that lines of several threads do not mix.
+  // Writes the line with one call, so that lines of several threads do not mix.
   std::string line =
       FormatLine(log_format.load(std::memory_order_relaxed), line_level,
                  std::chrono::system_clock::now(), Shortened(message).text, request_id);

@@ -28,12 +28,12 @@ constexpr Duration kFlushTime = std::chrono::seconds(1);
 class Queue final {
  public:
   void Write(std::string line) EXCLUDES(mutex_);
-  // On the thread, for ever.
+  // The loop of the writing thread. It never returns.
   void Run() EXCLUDES(mutex_);
   void Flush() EXCLUDES(mutex_);
 
  private:
-  Mutex mutex_;  // held while a line is written that does not block
+  Mutex mutex_;  // held during writes that do not block
   CondVar changed_;
   std::deque<std::string> lines_ GUARDED_BY(mutex_);
   size_t bytes_ GUARDED_BY(mutex_) = 0;
@@ -41,7 +41,8 @@ class Queue final {
   bool is_writing_ GUARDED_BY(mutex_) = false;
 };
 
-// True if standard error takes a line now: a pipe that can be written to takes PIPE_BUF bytes.
+// True if standard error can take a line without blocking: a pipe that is ready takes PIPE_BUF
+// bytes.
 bool TakesLine(size_t bytes) {
   pollfd file{.fd = STDERR_FILENO, .events = POLLOUT, .revents = 0};
   return bytes <= PIPE_BUF && poll(&file, 1, 0) == 1;
@@ -88,7 +89,7 @@ void Queue::Flush() {
   }
 }
 
-// Never freed: threads may log to the very end.
+// Never freed: threads may log until the process ends.
 std::atomic<Queue*> queue{nullptr};
 
 }  // namespace

@@ -30,7 +30,7 @@ bool Contains(const std::vector<std::string>& list, std::string_view item) {
   return std::find(list.begin(), list.end(), item) != list.end();
 }
 
-// The number that `text` starts with; none if there is none ("max").
+// Parses the number at the start of `text`; none if there is no number ("max").
 std::optional<int64_t> ParseNumber(std::string_view text) {
   int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -61,7 +61,7 @@ std::vector<Mount> ReadMounts(const std::string& root) {
   return mounts;
 }
 
-// The folders of a group and of all above it that the mount shows, innermost first.
+// The folders of a group and of its parents, as far as the mount shows them; innermost first.
 std::vector<std::string> GroupFolders(const std::string& root, const Mount& mount,
                                       std::string group) {
   // In a container the mount may show only the container's own part of the hierarchy.
@@ -109,7 +109,7 @@ void ReadVersion1(CgroupLimits& limits, const std::string& folder, const Mount& 
     TightenMemory(limits, ParseNumber(ReadSystemFile(folder + "/memory.limit_in_bytes")));
 }
 
-// True if a line of /proc/self/cgroup with these controllers speaks of the hierarchy at `mount`.
+// True if a line of /proc/self/cgroup with these controllers is about the hierarchy at `mount`.
 bool IsOf(const Mount& mount, const std::string& controllers) {
   if (controllers.empty()) return mount.controllers.empty();
   for (const std::string& controller : Split(controllers, ',')) {
@@ -132,7 +132,7 @@ CgroupLimits ReadCgroupLimits(const std::string& root) {
   const std::vector<Mount> mounts = ReadMounts(root);
   std::istringstream lines(ReadSystemFile(root + "/proc/self/cgroup"));
   for (std::string line; std::getline(lines, line);) {
-    // hierarchy-id:controllers:group; version 2 has no controllers.
+    // The line is hierarchy-id:controllers:group. Version 2 has no controllers.
     const size_t first = line.find(':');
     const size_t second = first == std::string::npos ? first : line.find(':', first + 1);
     if (second == std::string::npos) continue;
@@ -166,7 +166,7 @@ uint64_t UsableMemoryBytes() {
   const uint64_t machine =
       static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
   uint64_t usable = std::min(machine, ReadCgroupLimits("").memory_bytes.value_or(machine));
-  // No process uses all of its address space, but none can use more.
+  // The limit of the address space is also a limit of the memory.
   rlimit limit{};
   if (getrlimit(RLIMIT_AS, &limit) == 0) usable = std::min<uint64_t>(usable, limit.rlim_cur);
   return usable;

@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+// Each thread has its own chunks of cells in each registry. Adding finds the thread's chunk through
+// a thread_local pointer and writes it without a lock or a read-modify-write, because no other
+// thread writes there. Reading sums the cells of all threads under the mutex. When a thread ends,
+// its counts move to `ended_`. A counter may also be used after that, by destructors of other
+// thread_local objects: such a count goes to `ended_` under the mutex.
 #include "base/metric_cells.h"
 
 #include <algorithm>

@@ -49,7 +49,7 @@ class AtomicGauge final : public Gauge {
 // Thread-safe.
 class CellHistogram final : public Histogram {
  public:
-  // Cells: one per bound, then the one for what is above all of them. `bounds` outlives this.
+  // Has one cell for each bound, and one for values above all bounds. `bounds` outlives this.
   CellHistogram(std::span<const double> bounds, Counts& counts, Sums& sums)
       : bounds_(bounds),
         counts_(counts),
@@ -58,7 +58,7 @@ class CellHistogram final : public Histogram {
         sum_cell_(sums.Allocate(1)) {}
 
   void Record(double value) override {
-    // A bucket takes what is at most its bound; NaN compares false and goes to the last.
+    // A bucket takes values up to its bound. NaN compares false and goes to the last bucket.
     const auto above = std::find_if(bounds_.begin(), bounds_.end(),
                                     [value](double bound) { return value <= bound; });
     counts_.Add(first_cell_ + static_cast<size_t>(above - bounds_.begin()), 1);
@@ -117,7 +117,7 @@ void AppendEscaped(std::string& to, std::string_view text, bool escape_quotes) {
   }
 }
 
-// As `a="1",b="2"`.
+// Formats labels as `a="1",b="2"`.
 std::string LabelText(const MetricLabels& labels) {
   std::string text;
   for (const auto& [name, value] : labels) {
@@ -170,8 +170,8 @@ std::string_view KindName(MetricKind kind) {
   return kNames[static_cast<size_t>(kind)];
 }
 
-// The metric with these labels: the one there is, a new one, or the one shared by those beyond the
-// bound.
+// Returns the metric with these labels: the existing one, a new one, or, above series_max, the
+// shared one.
 template <typename Metric, typename Make>
 Metric& FindOrAdd(std::map<std::string, std::unique_ptr<Metric>>& series, size_t series_max,
                   const MetricLabels& labels, Make make) {

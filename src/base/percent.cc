@@ -4,7 +4,7 @@
 namespace penstock {
 namespace {
 
-// -1: none.
+// Returns -1 if `c` is no hexadecimal digit.
 int HexDigit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;
@@ -12,7 +12,7 @@ int HexDigit(char c) {
   return -1;
 }
 
-// What the escape means that `text` starts with, if it does.
+// Decodes the escape at the start of `text`, if there is one.
 std::optional<char> EscapedByte(std::string_view text) {
   if (text.size() < 3 || text[0] != '%') return std::nullopt;
   const int high = HexDigit(text[1]);
@@ -21,7 +21,7 @@ std::optional<char> EscapedByte(std::string_view text) {
   return static_cast<char>(high * 16 + low);
 }
 
-// `bad_escapes` counts what looks like an escape and is none.
+// `bad_escapes` counts the '%' that start no valid escape.
 std::string Decoded(std::string_view text, size_t& bad_escapes) {
   std::string decoded;
   while (!text.empty()) {

@@ -45,7 +45,8 @@ void AddSingle(MetricsRegistry& metrics, std::string_view name, std::string_view
 
 std::optional<ProcessUse> ReadProcessUse(const std::string& root) {
   const std::string stat = ReadSystemFile(root + "/proc/self/stat");
-  // The name in parentheses may hold anything; fields are counted behind it, from the third on.
+  // The name in parentheses may contain any characters, so we parse the fields after it, from the
+  // third on.
   const size_t name_end = stat.rfind(')');
   if (name_end == std::string::npos) return std::nullopt;
   std::istringstream fields(stat.substr(name_end + 1));

@@ -17,13 +17,13 @@
 namespace penstock {
 namespace {
 
-// How long a pipe may take to give all of its text. The server does nothing else meanwhile.
+// The time that a pipe has to give all of its text. The server does nothing else meanwhile.
 constexpr auto kPipeTime = std::chrono::seconds(2);
 
 // One thread at a time.
 class OpenFile final {
  public:
-  // A pipe that nobody writes to would block an open without O_NONBLOCK.
+  // Without O_NONBLOCK the open of a pipe without a writer would block.
   explicit OpenFile(const std::string& path)
       : file_(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)) {}
   ~OpenFile() {
@@ -42,7 +42,7 @@ class OpenFile final {
   const int file_;
 };
 
-// False: there was nothing to read until `end`, not even the end of the pipe.
+// Returns false if there was nothing to read until `end`, not even the end of the pipe.
 bool WaitForPipe(int file, SteadyTime end) {
   pollfd waited{.fd = file, .events = POLLIN, .revents = 0};
   for (;;) {

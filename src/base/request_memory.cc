@@ -7,11 +7,11 @@
 namespace penstock {
 namespace {
 
-// Keeps another buffer, and gives the bytes back to the budget when it is dropped. Thread-safe as
+// Wraps another buffer, and gives the bytes back to the budget when it is destroyed. Thread-safe as
 // Buffer is.
 class CountingBuffer final : public CountedBuffer {
  public:
-  // `counted` bytes were taken from `budget`.
+  // The caller has taken `counted` bytes from `budget`.
   CountingBuffer(BufferRef kept, RequestBudget budget, uint64_t counted)
       : CountedBuffer(kept->data(), kept->size()),
         kept_(std::move(kept)),
@@ -28,7 +28,8 @@ class CountingBuffer final : public CountedBuffer {
   const uint64_t counted_;
 };
 
-// Takes `bytes` from the budget for the buffer that `make` returns.
+// Takes `bytes` from the budget, and wraps the buffer that `make` returns so that it gives them
+// back.
 template <typename Make>
 StatusOr<BufferRef> MakeCounted(const RequestBudget& budget, uint64_t bytes, Make make) {
   if (!budget->TryTake(bytes)) return budget->Refuse();

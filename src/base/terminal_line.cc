@@ -12,7 +12,7 @@ namespace penstock {
 namespace {
 
 constexpr int kColumnsUnknown = 80;
-// To the first column; erase to the end of the line.
+// Moves to the first column, and erases to the end of the line.
 constexpr std::string_view kErase = "\r\x1b[K";
 
 }  // namespace
@@ -21,7 +21,7 @@ void WriteToFile(int file, std::string_view text) {
   while (!text.empty()) {
     const ssize_t written = write(file, text.data(), text.size());
     if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) return;  // nobody to tell
+    if (written <= 0) return;  // nowhere to report an error
     text.remove_prefix(static_cast<size_t>(written));
   }
 }
@@ -53,7 +53,7 @@ void TerminalLine::WriteAbove(std::string_view lines) {
 void TerminalLine::Redraw(std::string_view lines) {
   std::string text(kErase);
   text += lines;
-  // A character in the last column would make some terminals go on in the next line.
+  // Leave the last column empty: a character there makes some terminals wrap to the next line.
   text += std::string_view(line_).substr(0, static_cast<size_t>(Columns() - 1));
   WriteToFile(file_, text);
 }

@@ -21,7 +21,7 @@ int TakeSlot() {
   return kThreadSlots - 1;
 }
 
-// Holds the slot while the thread lives. One thread.
+// Holds the slot until the thread ends. One thread.
 class SlotHolder final {
  public:
   ~SlotHolder() {

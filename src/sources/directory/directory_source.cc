@@ -1,4 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+// How it works: each model has a time `due` of its next scan. A poll sets it at a fixed period. A
+// change that inotify reports (FolderWatches) sets it to now. The thread loops: take over a new
+// list of models, read the changes, scan the models that are due, and sleep until the next `due` or
+// change. Two limits keep busy folders from using a whole CPU: changes are read every kReadPause at
+// most, and the scans of one model take at most 1/kLookShare of the time (`busy_until`). ModelLook
+// does the scan of one model.
 #include "sources/directory/directory_source.h"
 
 #include <algorithm>
@@ -12,13 +18,14 @@
 namespace penstock {
 namespace {
 
-// Looks at what is watched are only for what the kernel does not tell: a folder above a base path
-// that was renamed.
+// Polls of watched folders are rare. They are only for changes that the kernel does not report: a
+// folder above a base path was renamed.
 constexpr int kWatchedPeriods = 10;
 constexpr Duration kPeriodMax = std::chrono::hours(24 * 365);
-// Changes come in crowds while files are copied: they are read this often at most.
+// While files are copied, many changes come at once. Read them at most this often.
 constexpr Duration kReadPause = std::chrono::milliseconds(10);
-// A look at a model takes at most one part in this of the time, however often it changes.
+// The scans of one model take at most this fraction (one in 20) of the time, however often it
+// changes.
 constexpr int kLookShare = 20;
 constexpr Duration kLookPauseMax = std::chrono::seconds(1);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the tests of the source share: real folders, and a target that remembers.
+// Shared by the tests of the source: real folders, and a target that records the reports.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -21,8 +21,8 @@ namespace penstock {
 
 namespace fs = std::filesystem;
 
-// Remembers what it was told, as "1,2" (versions), "1!" (no loader), "1L" (for a label), "error:
-// ...", and with " of 3" for generation 3; counts reserves. Thread-safe.
+// Records each report as text: "1,2" (versions), "1!" (no loader), "1L" (for a label), "error:
+// ...", with " of 3" added for generation 3. Counts reserves. Thread-safe.
 class Target final : public core::AspiredTarget {
  public:
   void SetAspired(std::string_view model, std::vector<core::AspiredVersion> versions,
@@ -45,7 +45,7 @@ class Target final : public core::AspiredTarget {
             GenerationText(generation),
         std::string(MessageOf(status)));
   }
-  // The next thing told of `model`; waits for it.
+  // Waits for the next report about `model`, and returns it.
   std::string Next(const std::string& model) {
     MutexLock lock(mutex_);
     while (told_[model].empty()) changed_.Wait(mutex_);
@@ -90,17 +90,17 @@ class NoLoader final : public core::Loader {
   }
 };
 
-// A folder of its own for each test. One thread, beside that of the source.
+// Gives each test its own folder. One thread, beside that of the source.
 class DirectorySourceTest : public ::testing::Test {
  protected:
   std::string Base(const std::string& model) { return root_ / model; }
-  // A folder; one named by a number gets a file, so that it is a version.
+  // Makes a folder. If its name is a number, also a file in it, so that it is a version.
   void Make(const std::string& path) {
     root_.Make(path);
     if (core::ParseVersion(fs::path(path).filename().string())) Write(path + "/content");
   }
   void MakeEmpty(const std::string& path) { root_.Make(path); }
-  // The same for a version, at once.
+  // Makes the same for a version, atomically.
   void Place(const std::string& path) {
     Write(path + ".new/content");
     Rename(path + ".new", path);
@@ -114,14 +114,14 @@ class DirectorySourceTest : public ::testing::Test {
   }
   void Remove(const std::string& path) { fs::remove_all(root_ / path); }
 
-  // The next list of versions, whatever is said in between.
+  // Waits for the next list of versions, and skips other reports.
   std::string NextVersions(const std::string& model = "m") {
     std::string text = target_.Next(model);
     while (text == "ok" || text.starts_with("error")) text = target_.Next(model);
     return text;
   }
 
-  // What lies there is complete.
+  // Options with which every version is complete at once.
   static DirectorySourceOptions Options(Duration poll_period = std::chrono::milliseconds(1)) {
     DirectorySourceOptions options;
     options.poll_period = poll_period;

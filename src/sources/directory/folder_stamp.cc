@@ -19,7 +19,8 @@ namespace {
 constexpr int kEntriesMax = 100'000;
 
 std::chrono::system_clock::time_point TimeOf(const timespec& time) {
-  constexpr time_t kSecondsMax = 9'000'000'000;  // anything can be set; the clock counts in ns
+  constexpr time_t kSecondsMax =
+      9'000'000'000;  // files can have any time, but the clock counts in ns
   return std::chrono::system_clock::time_point(
       std::chrono::seconds(std::clamp<time_t>(time.tv_sec, 0, kSecondsMax)) +
       std::chrono::nanoseconds(time.tv_nsec));
@@ -42,7 +43,7 @@ class Walk final {
   }
 
  private:
-  // Takes in one entry. `name` is its path below the folder where the walk began.
+  // Adds one entry. `name` is its path below the folder where the walk began.
   void Look(const std::string& path, const std::string& name) {
     ++entries_;
     struct stat info;
@@ -51,11 +52,12 @@ class Walk final {
       return Add(fmt::format("{} {}", name, errno));
     }
     const bool is_folder = S_ISDIR(info.st_mode);
-    // What is done to a file changes its ctime, and nobody can set that. That of a folder changes
-    // also when it is renamed into its place, after which nothing need follow.
+    // For a file use ctime: every change sets it, and no program can set it back. For a folder use
+    // mtime: its ctime also changes when it is renamed into its place, after which the version is
+    // complete and need not wait.
     const auto change = TimeOf(is_folder ? info.st_mtim : info.st_ctim);
     stamp_.newest_change = std::max(stamp_.newest_change, change);
-    // What is no file, as a pipe, is for the load to refuse.
+    // The load refuses entries that are not files, such as pipes.
     if (!is_folder)
       AddContent(name, S_ISREG(info.st_mode) ? static_cast<uint64_t>(info.st_size) : 1);
     Add(fmt::format("{} {} {} {:o} {} {}.{} {}", name, info.st_dev, info.st_ino, info.st_mode,
@@ -83,7 +85,7 @@ class Walk final {
     if (!name.empty()) stamp_.content.Add(name.substr(1), bytes);
   }
 
-  // A sum, as entries are listed in any order.
+  // Adds the hashes up, because entries are listed in any order.
   void Add(std::string_view entry) { stamp_.hash += std::hash<std::string_view>()(entry); }
 
   const std::function<void(const std::string& folder)>& on_folder_;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The state of a folder's files, to see whether they change.
+// A fingerprint of a folder's files, to see whether they change.
 #pragma once
 
 #include <chrono>
@@ -11,16 +11,18 @@
 
 namespace penstock {
 
-// Two looks at unchanged files give the same one. Of a folder that cannot be read it tells that.
+// The fingerprint. It is equal for two scans of unchanged files. For a folder that cannot be read
+// it contains the error.
 struct FolderStamp {
   uint64_t hash = 0;  // of all names, sizes, permissions and times
-  // By the clock of the file system. Cannot be set back by who copies files with their times.
+  // By the clock of the file system. It counts real changes: a program that copies files and sets
+  // their times cannot set it back.
   std::chrono::system_clock::time_point newest_change;
   core::VersionContent content;
 };
 
-// Looks at the folder and all below it, following symbolic links; reads no contents. `on_folder`
-// is called with each folder before it is listed. Looks at 100,000 entries at most.
+// Scans the folder and all below it. Follows symbolic links; does not read contents. Calls
+// `on_folder` with each folder before listing it. Stops after 100,000 entries.
 FolderStamp StampFolder(const std::string& path,
                         const std::function<void(const std::string& folder)>& on_folder);
 

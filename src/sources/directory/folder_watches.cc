@@ -1,4 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+// The kernel has one watch for each folder, but several models, or several roles of one model, may
+// need it. So each Watch has a list of Uses, and is removed with the last one. A use is a step (a
+// symbolic link or folder on the way to a base path), a base path, or a folder with a version's
+// files. An event marks each model with a use of the folder as changed. Renames matter most: a
+// version that is renamed into its base path is complete at once (`placed`), and so are all
+// versions if a step of the path is switched (`all_placed`). New files count as open for writing
+// until their close is reported. If the kernel drops events, all models count as changed.
 #include "sources/directory/folder_watches.h"
 
 #include <sys/inotify.h>
@@ -17,9 +24,9 @@ namespace {
 constexpr uint32_t kEntriesMask = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO;
 constexpr uint32_t kSelfMask = IN_DELETE_SELF | IN_MOVE_SELF;
 constexpr uint32_t kGone = kSelfMask | IN_IGNORED | IN_UNMOUNT;
-constexpr size_t kOpenFilesMax = 10'000;  // in one folder; what is beyond is not followed
+constexpr size_t kOpenFilesMax = 10'000;  // in one folder; further ones are not tracked
 
-// True for a file that its creator holds open: no link to something that was there before.
+// True for a file that its creator holds open, and not a link to a file that existed before.
 bool IsNewFile(const std::filesystem::path& path) {
   std::error_code error;
   return std::filesystem::symlink_status(path, error).type() ==
@@ -133,7 +140,7 @@ void FolderWatches::Read(const std::function<void(const std::string& model)>& on
   std::set<uint32_t> open_moves;
   const bool is_complete =
       inotify_.Read([&](const InotifyEvent& event) { OnEvent(event, open_moves); });
-  if (!is_complete) {  // anything may have happened
+  if (!is_complete) {  // events were lost: anything may have changed
     for (auto& [id, watch] : watches_) {
       watch.open.clear();
       for (const Use& use : watch.uses) changes_[use.model].is_changed = true;
@@ -146,14 +153,14 @@ void FolderWatches::Read(const std::function<void(const std::string& model)>& on
 
 void FolderWatches::OnEvent(const InotifyEvent& event, std::set<uint32_t>& open_moves) {
   const auto found = watches_.find(event.watch);
-  if (found == watches_.end()) return;  // it was removed meanwhile
+  if (found == watches_.end()) return;  // it was removed in the meantime
   Watch& watch = found->second;
   FollowWriters(watch, event, open_moves);
   for (const Use& use : watch.uses) {
     const bool is_of_interest = use.role != Role::kStep || event.name == use.name;
     if (is_of_interest || (event.mask & kGone) != 0) NoteChange(watch, use, event);
   }
-  if ((event.mask & IN_IGNORED) != 0) watches_.erase(found);  // the kernel has ended it
+  if ((event.mask & IN_IGNORED) != 0) watches_.erase(found);  // the kernel has removed the watch
 }
 
 void FolderWatches::FollowWriters(Watch& watch, const InotifyEvent& event,
@@ -186,7 +193,7 @@ void FolderWatches::NoteChange(const Watch& watch, const Use& use, const Inotify
   if (const auto version = core::ParseVersion(name)) {
     changes.placed.insert(*version);
   } else if ((event.mask & IN_ISDIR) == 0 && IsLink(std::filesystem::path(watch.folder) / name)) {
-    changes.all_placed = true;  // versions may be links that lead through this one
+    changes.all_placed = true;  // versions may be links whose path leads through this one
   }
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which folders are watched for which model, and what happened in them.
+// Watches folders for models, and collects the changes in them.
 #pragma once
 
 #include <cstddef>
@@ -17,53 +17,54 @@
 
 namespace penstock {
 
-// What changed for one model since it was last asked.
+// The changes of one model since the last Take.
 struct ModelChanges {
   bool is_changed = false;
-  bool all_placed = false;               // the way to its base path was switched by a rename
-  std::set<core::VersionNumber> placed;  // folders that were renamed into their places
+  bool all_placed = false;               // a rename switched the path to the base path
+  std::set<core::VersionNumber> placed;  // version folders that were renamed into the base path
 };
 
-// One thread at a time. Holds `watches_max` watches at most. That the machine allows no more is
-// logged once.
+// One thread at a time. Holds at most `watches_max` watches. If the system's limit is reached, that
+// is logged once.
 class FolderWatches final {
  public:
   FolderWatches(bool is_on, size_t watches_max)
       : is_on_(is_on), watches_max_(watches_max), inotify_(is_on) {}
 
-  // Becomes readable when something happened; -1 if nothing can be watched.
+  // Becomes readable when there is a change. -1: nothing can be watched.
   int fd() const { return inotify_.fd(); }
 
-  // --- The folders of one model are told anew at each look, between Begin and End; End drops those
-  // that were not told again. A folder is to be added before it is listed. The functions that add
-  // return false if the folder cannot be watched.
+  // --- Each scan declares the folders of its model again, between Begin and End. End drops those
+  // that were not declared again. Add a folder before you list it, so that no change is missed. The
+  // functions that add return false if the folder cannot be watched.
   void Begin(const std::string& model);
-  // A change of the entry `name` is of interest.
+  // Watches for changes of the entry `name` only.
   bool AddStep(const std::string& folder, const std::string& name);
-  // Any change is.
+  // Watches for any change.
   bool AddBase(const std::string& folder);
-  // A folder of a version's files. Notes which of them are open for writing.
+  // Watches a folder of a version's files. Also tracks which of them are open for writing.
   bool AddFiles(const std::string& folder, core::VersionNumber version);
-  // As if all folders of the version had been added again.
+  // Declares all folders of the version again, without a scan.
   void KeepFiles(core::VersionNumber version);
   void End();
   void Remove(const std::string& model);
 
-  // Reads what happened and calls `on_change` with each model that it concerns.
+  // Reads the kernel's events, and calls `on_change` with each model that has changes.
   void Read(const std::function<void(const std::string& model)>& on_change);
-  // What Read found for the model since the last call.
+  // Returns the changes of the model that Read has found since the last call.
   ModelChanges Take(const std::string& model);
-  // A file of the version that was seen to be opened for writing and not yet to be closed.
+  // Returns a file of the version that a program has opened for writing and not closed, if there is
+  // one.
   std::optional<std::string> OpenFile(const std::string& model, core::VersionNumber version) const;
 
  private:
   enum class Role { kStep, kBase, kFiles };
-  // What a folder is watched for.
+  // Why a folder is watched.
   struct Use {
     std::string model;
     Role role;
-    std::string name;             // kStep
-    core::VersionNumber version;  // kFiles
+    std::string name;             // for kStep
+    core::VersionNumber version;  // for kFiles
     bool is_renewed = true;
     bool IsSameAs(const Use& other) const {
       return model == other.model && role == other.role && name == other.name &&
@@ -79,7 +80,7 @@ class FolderWatches final {
 
   bool Add(const std::string& folder, uint32_t mask, Use use);
   void LogLimit(std::string_view limit);
-  // Of one model: those that were not renewed, or all.
+  // Drops the uses of one model: all, or those that were not declared again.
   void DropUses(const std::string& model, bool all);
   void OnEvent(const InotifyEvent& event, std::set<uint32_t>& open_moves);
   static void FollowWriters(Watch& watch, const InotifyEvent& event,

@@ -12,7 +12,7 @@ namespace penstock {
 namespace {
 
 constexpr size_t kBufferBytes = 16 * 1024;
-constexpr int kReadsMax = 64;  // in a row; what is left is read next time
+constexpr int kReadsMax = 64;  // without a pause; the next Read continues
 
 }  // namespace
 
@@ -29,7 +29,7 @@ int Inotify::Add(const std::string& folder, uint32_t mask) {
 }
 
 void Inotify::Remove(int watch) {
-  // Fails if the folder is gone, and the watch with it.
+  // Fails if the folder is gone: the kernel has removed the watch then.
   inotify_rm_watch(fd_, watch);
 }
 

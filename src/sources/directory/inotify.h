@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernel's news of changes in folders.
+// A wrapper of the kernel's inotify, which reports changes in folders.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 
 namespace penstock {
 
-// One change. `name` is that of the entry; empty: the folder itself.
+// One change. `name` is the entry that changed; empty: the folder itself.
 struct InotifyEvent {
   int watch;
   uint32_t mask;    // IN_* of <sys/inotify.h>
@@ -20,19 +20,19 @@ struct InotifyEvent {
 // An inotify instance. One thread at a time.
 class Inotify final {
  public:
-  // Off: Add fails, and the machine's limit of instances is spared.
+  // `is_on` false: Add fails, and no instance of the system's limited number is used.
   explicit Inotify(bool is_on);
   ~Inotify();
   Inotify(const Inotify&) = delete;
   Inotify& operator=(const Inotify&) = delete;
 
-  // -1: this machine gives no instance, and Add fails.
+  // -1: the system gave no instance, and Add fails.
   int fd() const { return fd_; }
-  // Watches a folder for `mask`, beside what it is watched for already. Returns the watch, one for
-  // each folder, whatever path leads to it; or minus the errno.
+  // Watches a folder for `mask`, in addition to its earlier masks. Returns the watch, or minus the
+  // errno. A folder has one watch, whatever path leads to it.
   int Add(const std::string& folder, uint32_t mask);
   void Remove(int watch);
-  // Hands over what has happened, up to a bound. False if the kernel has dropped some of it.
+  // Passes on the events so far, up to a limit. Returns false if the kernel has dropped some.
   bool Read(const std::function<void(const InotifyEvent&)>& on_event);
 
  private:

@@ -13,7 +13,8 @@ namespace penstock {
 namespace {
 
 constexpr size_t kListedVersionsMax = 20;  // in a message
-// The share of the time that is spent on looking at files that are not known to have changed.
+// Unless a change was reported, the checks of complete files take at most one in this many parts of
+// the time.
 constexpr int kFilesShare = 200;
 
 std::string Listed(const std::set<core::VersionNumber>& versions) {
@@ -24,8 +25,9 @@ std::string Listed(const std::set<core::VersionNumber>& versions) {
   return fmt::format("{}", fmt::join(numbers, ", "));
 }
 
-// When to look at versions again. Those that were copied together are looked at together, so that
-// an older one is not loaded just because it was complete a moment earlier.
+// When to scan versions again. If several versions are due at nearly the same time, waits for the
+// last of them. They were probably copied together, and the scan must not load an older one just
+// because it was complete a moment earlier.
 SteadyTime LastOfTheNext(const std::vector<SteadyTime>& looks) {
   constexpr Duration kTogether = std::chrono::milliseconds(100);
   if (looks.empty()) return kNoDeadline;
@@ -44,7 +46,7 @@ std::set<core::VersionNumber> VersionsOf(
   return versions;
 }
 
-// Why nothing can be loaded from a base path that has the versions `there`.
+// Explains why nothing can be loaded from a base path with the versions `there`.
 Status NothingWanted(const std::string& base_path, const std::set<core::VersionNumber>& there) {
   if (!there.empty()) {
     return Error(StatusCode::kNotFound,
@@ -100,7 +102,7 @@ std::set<core::VersionNumber> ModelLook::Choose(const Folders& folders, const Mo
   std::set<core::VersionNumber> there = VersionsOf(folders);
   std::set<core::VersionNumber> looked_at;
   std::vector<SteadyTime> looks;
-  // A version that is not complete gives its place to another one.
+  // While a wanted version is not complete, select again without it: the next one takes its place.
   std::set<core::VersionNumber> chosen = Select(there);
   for (bool is_done = false; !is_done;) {
     is_done = true;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What lies at the base path of one model: which versions are wanted, and complete.
+// Scans the base path of one model: which versions are wanted and complete.
 #pragma once
 
 #include <cstdint>
@@ -17,16 +17,16 @@
 
 namespace penstock {
 
-// A model to be watched.
+// A model whose base path is scanned.
 struct DirectoryModel {
   std::string name;
   std::string base_path;
-  core::VersionSelection selection;             // default: the latest one
-  uint64_t generation = 0;                      // of its configuration, told to the target; 0: none
-  std::set<core::VersionNumber> labelled = {};  // versions that are wanted, too, if they are there
+  core::VersionSelection selection;  // default: the latest one
+  uint64_t generation = 0;           // of its configuration, for reports to the target; 0: none
+  std::set<core::VersionNumber> labelled = {};  // versions that are also wanted if they exist
 };
 
-// Where a version lies, and the state of its files.
+// The path of a version, and the state of its files.
 struct VersionFolder {
   std::string path;
   uint64_t revision = 0;
@@ -34,28 +34,29 @@ struct VersionFolder {
   bool operator==(const VersionFolder&) const = default;
 };
 
-// What one look found.
+// The result of one scan.
 struct Found {
-  bool can_list = false;  // otherwise nothing is known of the versions
-  // The complete ones, and those below them that may take their place, which are taken as they are.
+  bool can_list = false;  // false: nothing is known of the versions
+  // The complete versions, and lower ones that may replace them (reserves), whose files are not
+  // checked.
   std::map<core::VersionNumber, VersionFolder> wanted;
-  // Why there is nothing, or (FAILED_PRECONDITION) which versions are not complete yet.
+  // Why there is no version, or (FAILED_PRECONDITION) which versions are not complete yet.
   Status status;
   std::string left_out;  // which versions will never be complete as they are, and why; else empty
-  std::set<core::VersionNumber> waiting;  // those that are not complete
-  SteadyTime look_again = kNoDeadline;    // for versions that are not complete
-  bool is_watched = false;  // all changes will be heard of; otherwise looks are needed
+  std::set<core::VersionNumber> waiting;  // the versions that are not complete
+  SteadyTime look_again = kNoDeadline;    // when to scan again for versions that are not complete
+  bool is_watched = false;                // the kernel reports all changes; false: polls are needed
 };
 
-// Looks at one model again and again, and remembers which versions were complete. One thread at a
-// time. `watches` outlives it.
+// Scans one model repeatedly, and remembers which versions were complete. One thread at a time.
+// `watches` outlives it.
 class ModelLook final {
  public:
   ModelLook(DirectoryModel model, SettlingOptions options, FolderWatches& watches)
       : model_(std::move(model)), options_(options), watches_(watches) {}
 
   const DirectoryModel& model() const { return model_; }
-  // Another selection of the same versions.
+  // Sets which versions of the same base path are wanted.
   void SetSelection(core::VersionSelection selection, std::set<core::VersionNumber> labelled) {
     model_.selection = std::move(selection);
     model_.labelled = std::move(labelled);
@@ -66,21 +67,21 @@ class ModelLook final {
  private:
   using Folders = std::map<core::VersionNumber, std::string>;
 
-  // Watches what the base path depends on. False if that cannot be watched.
+  // Watches the base path and the links on the way to it. Returns false if they cannot be watched.
   bool WatchBasePath();
-  // What of `there` is wanted.
+  // Returns the versions of `there` that are wanted.
   std::set<core::VersionNumber> Select(const std::set<core::VersionNumber>& there) const;
   // Fills in found.wanted.
   void Want(const Folders& folders, const std::set<core::VersionNumber>& chosen, Found& found);
-  // Chooses what is wanted and complete; fills in the rest of `found` on the way.
+  // Returns the versions that are wanted and complete, and fills in the rest of `found`.
   std::set<core::VersionNumber> Choose(const Folders& folders, const ModelChanges& changes,
                                        Found& found);
-  // True if the version is, or was, complete.
+  // Checks the files of the version. Returns true if it is complete, or was at an earlier scan.
   bool LookAtFiles(core::VersionNumber version, const std::string& path,
                    const ModelChanges& changes);
-  // Fills in found.status and found.left_out, if some versions are not complete.
+  // Fills in found.status and found.left_out if some versions are not complete.
   void TellWaiting(Found& found) const;
-  // Of a version whose files may still change.
+  // The reason, for a version whose files may still change.
   std::string WhyItWaits(core::VersionNumber version) const;
 
   DirectoryModel model_;
@@ -92,9 +93,9 @@ class ModelLook final {
     Settling settling;
     bool is_watched = false;
   };
-  std::map<core::VersionNumber, Files> files_;  // of the versions that were once wanted
-  // Files of versions that were complete are looked at again only then, if nothing tells that they
-  // changed: so a slow file system is not kept busy.
+  std::map<core::VersionNumber, Files> files_;  // of the versions that were wanted at some time
+  // Until this time the files of complete versions are not checked again, unless a change was
+  // reported. This spares slow file systems.
   SteadyTime files_due_;
 };
 

@@ -2,6 +2,9 @@
 #include "sources/directory/settling.h"
 
 #include <algorithm>
+// Two measures say how long the files have been quiet, and the longer one counts. `watched` is the
+// time since the hash last changed, by our own clock. `age` is the time since the newest change, by
+// the clock of the file system; it lets a version that was copied long ago load at the first scan.
 
 namespace penstock {
 

@@ -12,43 +12,43 @@
 namespace penstock {
 
 struct SettlingOptions {
-  Duration settle_time = std::chrono::seconds(1);  // 0: what is there is complete
-  // How long files that are open for writing are waited for if nothing changes; their writer may
-  // keep them open without an end.
+  Duration settle_time = std::chrono::seconds(1);  // 0: all files count as complete at once
+  // How long to wait for files that are open for writing if nothing changes. Without this limit a
+  // program that never closes them would block the version for ever.
   Duration open_time_max = std::chrono::minutes(1);
-  // Times on a network file system are by another clock, and prove nothing unless they are long
-  // ago.
+  // Times on a network file system come from another clock. They prove that nothing changes only if
+  // they are this much older.
   Duration network_clock_error = std::chrono::minutes(1);
 };
 
-// What one look at the files of a version found.
+// The result of one scan of a version's files.
 struct FilesSeen {
   FolderStamp stamp;
-  bool is_placed = false;   // the folder was renamed into its place since the last look
-  bool has_writer = false;  // a file was seen to be opened for writing, and not yet to be closed
+  bool is_placed = false;   // the folder was renamed into its place since the last scan
+  bool has_writer = false;  // a file was opened for writing, and not closed yet
   bool is_on_network = false;
   SteadyTime now;
   std::chrono::system_clock::time_point wall_now;
 };
 
-// Follows the files of one version: they are complete when the folder was renamed into its place,
-// or when nothing has changed for the settle time, be it by the times of the files or because that
-// was watched. Never while files are missing that every version has. One thread at a time.
+// Decides when the files of one version are complete: when the folder was renamed into its place,
+// or when nothing has changed for the settle time. The file times can show that, or repeated scans.
+// A version is never complete while files are missing that every version has. One thread at a time.
 class Settling final {
  public:
   explicit Settling(SettlingOptions options) : options_(options) {}
 
   void Look(const FilesSeen& seen);
 
-  // The hash of the last complete state; none yet: the version must wait. Stays when files change
-  // later, until they are complete again.
+  // The hash of the last complete state; none: the version was never complete. It stays while files
+  // change later, until they are complete again.
   std::optional<uint64_t> complete() const { return complete_; }
-  // When to look again although nothing tells of a change; none if the last state is complete, or
-  // has been given up because files are missing.
+  // When to scan again although no change is reported. None if the last state is complete, or if
+  // files are missing and no longer expected.
   std::optional<SteadyTime> next_look() const { return next_look_; }
-  // True if it only waits for a writer.
+  // True if it waits only for a program that holds files open for writing.
   bool waits_for_writer() const { return waits_for_writer_; }
-  // What is missing in the last state, if nothing more seems to come; else empty.
+  // What is missing in the last state, if no more files seem to come; else empty.
   const std::string& missing() const { return missing_; }
 
  private:

@@ -16,9 +16,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kLinksMax = 40;  // as in the kernel
+constexpr int kLinksMax = 40;  // the same limit as in the kernel
 
-// What to give instead of the path of a file; empty if `path` is none.
+// Advice for a path that is a file; empty if it is not.
 std::string Advice(const fs::path& path) {
   std::error_code ignored;
   if (!fs::is_regular_file(path, ignored)) return "";
@@ -55,7 +55,7 @@ StatusOr<std::map<core::VersionNumber, std::string>> ListVersions(const std::str
   fs::directory_iterator entry(base_path, error);
   for (const fs::directory_iterator end; !error && entry != end; entry.increment(error)) {
     const auto version = core::ParseVersion(entry->path().filename().string());
-    std::error_code ignored;  // it may have gone since
+    std::error_code ignored;  // it may have been deleted since
     if (!version || !entry->is_directory(ignored)) continue;
     std::string path = entry->path().string();
     std::string& folder = folders[*version];
@@ -99,7 +99,7 @@ ResolvedPath ResolveFolder(const std::string& path) {
 }
 
 bool IsOnNetwork(const std::string& path) {
-  // Some are missing in linux/magic.h.
+  // Some numbers are missing in linux/magic.h.
   constexpr uint32_t kSmb2 = 0xFE534D42, kCifs = 0xFF534D42, kLustre = 0x0BD00BD0,
                      kGpfs = 0x47504653, kGfs2 = 0x01161970, kVirtualBox = 0x786F4256,
                      kFuse = 0x65735546;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which folders below a base path are versions, and how to get to it.
+// Finds the version folders below a base path, and follows paths with symbolic links.
 #pragma once
 
 #include <map>
@@ -11,12 +11,12 @@
 
 namespace penstock {
 
-// All versions below `base_path` and their folders. Of several folders with the same number the one
-// whose name sorts first counts. Errors: NOT_FOUND (no such folder), PERMISSION_DENIED, INTERNAL
-// (anything else), with the path.
+// Returns all versions below `base_path` and their folders. If several folder names mean the same
+// number, the one that sorts first counts. Errors: NOT_FOUND (no such folder), PERMISSION_DENIED,
+// INTERNAL (anything else), with the path.
 StatusOr<std::map<core::VersionNumber, std::string>> ListVersions(const std::string& base_path);
 
-// An entry of a folder that decides where a path leads.
+// An entry of a folder that determines where a path leads.
 struct PathStep {
   std::string folder;
   std::string name;
@@ -24,16 +24,19 @@ struct PathStep {
 };
 
 struct ResolvedPath {
-  std::string folder;  // where the path leads, without symbolic links; empty: nowhere, or unknown
-  // The symbolic links on the way; if it leads nowhere, also the first step that is no folder. With
-  // none of these changed, and no folder on the way renamed, the path leads to the same place.
+  std::string
+      folder;  // the resolved path, without symbolic links; empty: it does not exist, or is unknown
+  // The symbolic links on the way. If the path does not resolve, also the first step that is not a
+  // folder. As long as none of these changes, and no folder on the way is renamed, the path
+  // resolves to the same folder.
   std::vector<PathStep> steps;
 };
 
 // Follows a path to a folder step by step.
 ResolvedPath ResolveFolder(const std::string& path);
 
-// True if `path` lies on a file system that changes without this machine's kernel knowing.
+// True if `path` is on a network file system: other machines can change it, and this kernel does
+// not report that.
 bool IsOnNetwork(const std::string& path);
 
 }  // namespace penstock

@@ -21,7 +21,7 @@ WakeEvent::~WakeEvent() { close(fd_); }
 
 void WakeEvent::Notify() {
   const uint64_t one = 1;
-  // Fails only if it is notified more than often enough.
+  // Fails only if the counter is full, and then the wake-up is pending already.
   [[maybe_unused]] const ssize_t written = write(fd_, &one, sizeof one);
 }
 

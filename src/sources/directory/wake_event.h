@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Wakes a thread that waits for it, and for a file descriptor.
+// Lets a thread wait for a notification and a file descriptor at the same time.
 #pragma once
 
 #include "base/clock.h"
 
 namespace penstock {
 
-// Notify: thread-safe. Wait: one thread.
+// Wakes a waiting thread. Notify: thread-safe. Wait: one thread.
 class WakeEvent final {
  public:
   WakeEvent();
@@ -14,9 +14,9 @@ class WakeEvent final {
   WakeEvent(const WakeEvent&) = delete;
   WakeEvent& operator=(const WakeEvent&) = delete;
 
-  // The Wait that runs, or else the next one, returns.
+  // Wakes the current Wait, or else the next one.
   void Notify();
-  // Waits for Notify, until `until`, or for `other_fd` to be readable (-1: none).
+  // Returns after Notify, at `until`, or when `other_fd` is readable (-1: none).
   void Wait(int other_fd, SteadyTime until);
 
  private:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Models whose versions are known from the start, as the built-in ones.
+// A source of models whose versions are known from the start, such as the built-in ones.
 #pragma once
 
 #include <functional>
@@ -18,8 +18,8 @@ struct FixedVersion {
   std::function<StatusOr<std::unique_ptr<core::Loader>>()> make_loader;
 };
 
-// Tells the target a list that changes only when it is replaced. Has no thread: tells it in Start
-// and SetVersions. Thread-safe.
+// Reports a list that changes only when it is replaced. It has no thread: Start and SetVersions
+// report on the caller's thread. Thread-safe.
 class FixedSource final : public core::Source {
  public:
   explicit FixedSource(std::vector<FixedVersion> versions = {});
@@ -27,13 +27,13 @@ class FixedSource final : public core::Source {
   void Start(core::AspiredTarget& target) override EXCLUDES(mutex_);
   void Stop() override EXCLUDES(mutex_);
 
-  // The complete list. A model that is left out is told to the target as having no versions.
+  // Replaces the list. A model that is not in the new list is reported as having no versions.
   void SetVersions(std::vector<FixedVersion> versions) EXCLUDES(mutex_);
 
  private:
   void Tell() REQUIRES(mutex_);
 
-  Mutex mutex_;  // held while the target is told, so that Stop waits for it
+  Mutex mutex_;  // held during reports, so that Stop waits for them
   std::vector<FixedVersion> versions_ GUARDED_BY(mutex_);
   core::AspiredTarget* target_ GUARDED_BY(mutex_) = nullptr;
 };
