@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// One exchange with a client, as a front end sees it: an HTTP request to be answered once, or a
+// One exchange with a client, as a front end sees it: an HTTP request, which gets one answer, or a
 // gRPC call.
 //
-// Threads: a handler is started on the connection's event loop. Calls are reference-counted and may
-// be kept and answered from any thread (the answer is then handed to the loop); an answer given on
-// the loop goes out with the loop's next flush. When the client goes away or resets, the cancel
-// token fires; answers are then dropped, which is not an error. Dropping the last reference without
-// an answer answers INTERNAL / 500.
+// Threads: The event loop of the connection starts the handler. Calls are reference-counted: a
+// handler may keep a call, and answer it from any thread. An answer from another thread is posted
+// to the loop. An answer on the loop goes out with the loop's next flush.
+//
+// When the client disconnects or resets the call, the cancel token fires. Answers after that are
+// dropped, which is not an error. If the last reference goes without an answer, the client gets
+// INTERNAL or 500.
 #pragma once
 
 #include <cstdint>
@@ -27,20 +29,20 @@
 
 namespace penstock::net {
 
-// Metadata or trailers to send. Names in lower case.
+// Metadata or trailers to send. Names must be in lower case.
 using OwnedHeaders = std::vector<std::pair<std::string, std::string>>;
 
-// What both kinds of call have. Thread-safe but for what is said below.
+// The common part of HTTP and gRPC calls. Thread-safe, except where a comment below says otherwise.
 class Call {
  public:
   const RequestHead& head() const { return head_; }
-  // When the head had arrived.
+  // The time when the head was complete.
   SteadyTime start() const { return start_; }
-  // From grpc-timeout, or the configured REST timeout after the request was complete; kNoDeadline
-  // if neither.
+  // gRPC: start plus the client's grpc-timeout. HTTP: the configured timeout, which begins when the
+  // request is complete. kNoDeadline if there is none.
   SteadyTime deadline() const { return deadline_; }
-  // Fires when the client resets or leaves, and when the deadline passes on a call that is still
-  // open.
+  // Fires when the client resets the call or disconnects, or when the deadline passes before the
+  // call has ended.
   CancelToken& cancel() { return cancel_; }
   // Unique in this process.
   uint64_t request_id() const { return request_id_; }
@@ -53,9 +55,10 @@ class Call {
  protected:
   Call() = default;
   virtual ~Call() = default;
-  // The last reference is gone; on the thread that dropped it.
+  // Called when the last reference is dropped, on the thread that dropped it.
   virtual void Destroy() = 0;
-  // As new, with one reference: for pools of calls. Nobody else may know the call.
+  // Resets the call to its initial state, with one reference, so that a pool can reuse it. Nobody
+  // else may refer to the call.
   void Recycle() {
     std::destroy_at(&cancel_);
     std::construct_at(&cancel_);
@@ -102,18 +105,20 @@ class CallRef {
 
 struct HttpResponse {
   int status = 200;
-  std::string_view content_type = "application/json";  // static storage; empty = no body type
-  OwnedHeaders headers;  // further ones; content-length, date, connection are the server's business
-  ByteChain body;  // gzip-compressed by the server if the client takes it and the route allows it
+  // Static storage. Empty: no content-type field.
+  std::string_view content_type = "application/json";
+  OwnedHeaders headers;  // Further fields. The server adds content-length, date and connection.
+  // The server compresses it with gzip if the client accepts gzip and the route allows it.
+  ByteChain body;
 };
 
-// A plain HTTP request, whole: the handler starts when the body is complete (and inflated, if it
-// came gzipped). Thread-safe as Call is.
+// A complete plain HTTP request. The handler starts when the whole body has arrived and is
+// inflated. Thread-safe as Call is.
 class HttpCall : public Call {
  public:
-  // The body; kBufferSlack readable bytes behind it. The slice may be kept after the call.
+  // The body, followed by kBufferSlack readable bytes. The slice may outlive the call.
   const Slice& body() const { return body_; }
-  // Once, on any thread.
+  // Sends the answer. Call it once, on any thread.
   virtual void Respond(HttpResponse response) = 0;
 
  protected:
@@ -121,26 +126,27 @@ class HttpCall : public Call {
 };
 using HttpCallRef = CallRef<HttpCall>;
 
-// A gRPC call. Unary calls start when their only message is complete; streaming ones when the head
-// has arrived. Thread-safe as Call is; Read, Write and their callbacks one at a time.
+// A gRPC call. The handler of a unary call starts when its only message is complete; the handler of
+// a streaming call starts when the head has arrived. Thread-safe as Call is, but only one Read and
+// one Write may be under way at a time.
 class GrpcCall : public Call {
  public:
-  // The message of a unary call, decompressed, kBufferSlack readable bytes behind it. May be kept
-  // after the call.
+  // The decompressed message of a unary call, followed by kBufferSlack readable bytes. The slice
+  // may outlive the call.
   const Slice& message() const { return message_; }
 
-  // Unary: the answer and status OK. Once, on any thread; instead of Finish.
+  // Unary: sends the answer and the status OK. Call it once, on any thread, instead of Finish.
   virtual void Respond(ByteChain&& message) = 0;
 
-  // Streaming: asks for the next message. `on_message` gets it, or none when the client has
-  // half-closed or is gone; it runs on the loop. One read at a time.
+  // Streaming: requests the next message. `on_message` runs on the loop. It gets the message, or
+  // nullopt if the client has half-closed or the call has ended. One read at a time.
   virtual void Read(absl::AnyInvocable<void(std::optional<Slice>)> on_message) = 0;
-  // Streaming: sends initial metadata, before the first Write. Optional, once.
+  // Streaming: sends initial metadata. Optional; call it at most once, before the first Write.
   virtual void SendInitialMetadata(OwnedHeaders metadata) = 0;
-  // Streaming: sends a message. `on_accepted(true)` runs when there is room for the next one,
-  // (false) when the call has ended; on the loop. One write at a time.
+  // Streaming: sends a message. `on_accepted` runs on the loop: with true when the queue has space
+  // for the next message, with false when the call has ended. One write at a time.
   virtual void Write(ByteChain message, absl::AnyInvocable<void(bool)> on_accepted) = 0;
-  // Ends the call, of either kind. Once, on any thread.
+  // Ends a unary or a streaming call. Call it once, on any thread.
   virtual void Finish(const Status& status, OwnedHeaders trailers = {}) = 0;
 
  protected:

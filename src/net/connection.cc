@@ -1,4 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
+// How it works. Each event starts with one asynchronous read of 2 KiB. If that buffer is full,
+// recv() reads on without waiting, either into the buffer of a big body (Session::ReadTarget) or
+// into the scratch memory of the loop. So an idle connection needs little memory, and a big body is
+// not copied. The bytes and the time per event are bounded, so that other connections get their
+// turn.
+//
+// Output is pulled. A session only requests a flush. The loop calls Flush at the end of the event,
+// and Flush alternates between Session::Fill and sendmsg() until the session has no more output or
+// the socket is full. So one system call carries the answers of a whole burst, and a slow peer
+// holds back little more than kFillBytes.
+//
+// After its last byte a connection lingers: it shuts down its sending side, and drops input until
+// the peer closes. A close with unread input would make the kernel send a reset, and the peer could
+// lose the answer. Asio's handlers hold `this`, so a closed connection is retired only when no
+// operation is under way.
 #include "net/connection.h"
 
 #include <linux/sockios.h>
@@ -19,17 +34,18 @@ namespace penstock::net {
 namespace {
 
 constexpr std::string_view kHttp2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-constexpr size_t kSlicesMax = 256;         // of one sendmsg
-constexpr size_t kFillBytes = 512 * 1024;  // wanted of a session at a time
-// One connection reads at most so much, and for so long, before the others have their turn.
+constexpr size_t kSlicesMax = 256;         // in one sendmsg
+constexpr size_t kFillBytes = 512 * 1024;  // requested from a session at a time
+// Limits for the reads of one connection in one event, so that the others get their turn.
 constexpr size_t kReadBytesMax = 4 << 20;
 constexpr Duration kReadTimeMax = std::chrono::milliseconds(10);
-// A piece that takes longer makes the next ones smaller: bytes may inflate a thousandfold.
+// If one piece of input takes longer than this, the next pieces are smaller. Bytes may inflate a
+// thousandfold, so few bytes may mean much work.
 constexpr Duration kPieceTimeMax = std::chrono::milliseconds(4);
 constexpr size_t kPieceBytesMin = 4096;
-// How long a connection that is done waits for the peer to close: closing at once would reset it,
-// and the peer might lose the answer. The first counts from the last byte of a peer that still
-// sends the body of a request that was refused.
+// A finished connection waits this long for the peer to close. An immediate close would reset the
+// connection, and the peer could lose the answer. kLingerTime counts from the last received byte,
+// since a peer may still send the body of a refused request. kLingerTimeMax limits the whole wait.
 constexpr Duration kLingerTime = std::chrono::seconds(2);
 constexpr Duration kLingerTimeMax = std::chrono::seconds(30);
 
@@ -39,7 +55,7 @@ using boost::system::error_code;
 
 Connection::Connection(EventLoop& loop, int socket, const Endpoint& endpoint, std::string peer)
     : loop_(loop),
-      // Asio does not look at the family of a socket that exists already.
+      // Asio ignores the family of an existing socket.
       socket_(loop.io(), boost::asio::generic::stream_protocol(AF_UNSPEC, 0), socket),
       endpoint_(endpoint),
       peer_(std::move(peer)) {
@@ -82,14 +98,15 @@ void Connection::OnFirstRead(const error_code& error, size_t bytes) {
   loop_.EndEvent();
 }
 
-// `first_bytes` are in first_bytes_; if that is full, there may be more to read.
+// Handles the `first_bytes` bytes that lie in first_bytes_. If the buffer is full, there may be
+// more to read.
 void Connection::ReadRest(size_t first_bytes) {
   received_any_ = true;
   server().metrics.bytes_received.Add(first_bytes);
   Read read = first_bytes == first_bytes_.size() ? Read::kMore : Read::kAll;
   const bool in_place = tls_ == nullptr && session_ != nullptr && !session_->ReadTarget().empty();
   if (read == Read::kMore && !in_place) {
-    // In one piece, so that the session sees the burst whole.
+    // Pass all bytes in one piece, so that the session sees the whole burst.
     const std::span<std::byte> scratch = loop_.scratch().first(piece_bytes_max_);
     std::memcpy(scratch.data(), first_bytes_.data(), first_bytes);
     const size_t more = Receive(scratch.subspan(first_bytes), read);
@@ -124,7 +141,7 @@ void Connection::ReadMore(Read& read) {
 size_t Connection::Receive(std::span<std::byte> to, Read& read) {
   const ssize_t bytes = recv(socket_.native_handle(), to.data(), to.size(), MSG_DONTWAIT);
   if (bytes <= 0) {
-    // An error other than "nothing there" is seen again by the next read, and closes.
+    // The next asynchronous read reports any error other than "no data", and closes.
     read = bytes == 0 ? Read::kEnd : Read::kAll;
     return 0;
   }
@@ -140,7 +157,7 @@ void Connection::OnEndOfInput() {
 }
 
 void Connection::OnWireBytes(std::span<const std::byte> bytes) {
-  if (lingering_) return;  // nobody wants it any more
+  if (lingering_) return;  // no session is left to read it
   if (tls_ == nullptr) return OnPlainBytes(bytes);
   const std::string_view answer = tls_->was_fed() ? std::string_view() : AnswerToClearText(bytes);
   if (!answer.empty()) {
@@ -166,7 +183,7 @@ void Connection::Decrypt() {
     if (result == TlsFilter::Result::kFailed) {
       server().metrics.tls_errors.Add();
       session_.reset();
-      return CloseAfterFlush();  // an alert may be on its way
+      return CloseAfterFlush();  // a TLS alert may have to be sent
     }
   }
 }
@@ -176,13 +193,13 @@ void Connection::OnPlainBytes(std::span<const std::byte> bytes) {
   if (session_ == nullptr) return Detect(bytes);
   try {
     if (!session_->OnBytes(bytes)) CloseAfterFlush();
-  } catch (const std::bad_alloc&) {  // of a client; the others go on
+  } catch (const std::bad_alloc&) {  // Only this client fails. The others go on.
     PENSTOCK_LOG(kWarning, "a connection is closed: the system has no memory for its request");
     Close();
   }
 }
 
-// The first bytes, or what ALPN has agreed on, tell the protocol.
+// Picks the protocol by ALPN, or else by the first bytes.
 void Connection::Detect(std::span<const std::byte> bytes) {
   const std::string_view alpn = tls_ != nullptr ? tls_->alpn() : std::string_view();
   prefix_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
@@ -220,7 +237,7 @@ void Connection::Flush() {
   if (close_after_flush_ && !lingering_) Linger();
 }
 
-// Gets the next output; false if there is none.
+// Fetches the next output. Returns false if there is none.
 bool Connection::FillUnsent() {
   if (!unsent_.empty()) return true;
   next_slice_ = sent_ = 0;
@@ -285,19 +302,19 @@ void Connection::WaitWritable() {
   });
 }
 
-// Whether the peer's kernel has yet to take something that ours has got. An error says no.
+// True if the kernel holds bytes that the peer has not acknowledged. False on an error.
 bool Connection::HasUnacknowledged() {
   int bytes = 0;
   return ioctl(socket_.native_handle(), SIOCOUTQ, &bytes) == 0 && bytes > 0;
 }
 
-// A server that ends does not wait for clients that keep a connection without using it.
+// A draining server does not wait for clients that keep a connection open without using it.
 bool Connection::MayCloseAtOnce() const {
   if (!draining_ || owed_at_drain_) return false;
   return session_ != nullptr ? session_->IsUnusedSinceDrain() : tls_ == nullptr;
 }
 
-// All is sent: says so, and waits for the peer's end.
+// Called when all output is sent. Closes the sending side, then waits until the peer closes.
 void Connection::Linger() {
   if (tls_ != nullptr && tls_->StartClose()) return Flush();
   if (input_ended_ || MayCloseAtOnce()) return Close();
@@ -310,7 +327,8 @@ void Connection::Linger() {
 void Connection::Close() {
   if (closed_) return;
   closed_ = true;
-  // The session is in use if it is what closes; it goes with the connection, at the event's end.
+  // Keep the session, since it may be on the call stack. It is destroyed with the connection, at
+  // the end of the event.
   unsent_ = {};
   error_code ignored;
   socket_.close(ignored);
@@ -329,14 +347,15 @@ void Connection::Abort() {
 void Connection::StartDrain() {
   if (closed_ || draining_ || drain_awaits_read_) return;
   if (!reading_) return DrainNow();
-  // The read may be done and its handler still to come: it is told to end, with bytes or without.
+  // The read may be complete while its handler still waits to run. Cancel it, so that the handler
+  // runs soon, with bytes or without. It then drains.
   drain_awaits_read_ = true;
   error_code ignored;
   socket_.cancel(ignored);
 }
 
 void Connection::DrainNow() {
-  // A request that has arrived by now is answered.
+  // Read what has arrived by now, so that these requests are answered.
   Read read = input_ended_ || lingering_ ? Read::kAll : Read::kMore;
   ReadMore(read);
   if (read == Read::kEnd) OnEndOfInput();
@@ -356,7 +375,7 @@ void Connection::OnTick(SteadyTime now) {
   if (std::exchange(received_any_, false) || last_received_ == kNoDeadline) last_received_ = now;
   if (std::exchange(sent_any_, false) || !waiting_writable_) last_sent_ = now;
   if (!CheckTimeouts(now)) return Close();
-  // A connection that came after the drain began, and has had its tick to send something.
+  // The connection came after the drain began. It has had one tick to send something.
   if (server().is_draining() && !draining_) StartDrain();
 }
 
@@ -376,11 +395,11 @@ bool Connection::CheckTimeouts(SteadyTime now) {
   }
   if (session_ != nullptr) {
     if (!session_->OnTick(now)) return false;
-    if (close_after_flush_) return true;  // perhaps with an answer that is still to be sent
+    if (close_after_flush_) return true;  // an answer may still wait to be sent
     const bool is_idle = session_->IsIdle() && unsent_.empty();
     return !is_idle || !passed(last_received_, options.idle_timeout);
   }
-  // Neither a TLS handshake nor the first bytes of a protocol may take long.
+  // Limit the time for a TLS handshake and for the first bytes of a protocol.
   const bool has_begun = !prefix_.empty() || (tls_ != nullptr && !tls_->is_established());
   if (!has_begun) return !passed(last_received_, options.idle_timeout);
   if (busy_since_ == kNoDeadline) busy_since_ = now;

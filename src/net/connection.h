@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One accepted socket: moves bytes between the kernel and a session, through TLS or not.
+// One accepted socket. It moves bytes between the kernel and a session, with or without TLS.
 #pragma once
 
 #include <array>
@@ -14,7 +14,8 @@ namespace penstock::net {
 
 class TlsFilter;
 
-// Owned by loop.
+// An accepted connection: reads, decrypts, picks the protocol, writes, and closes. See
+// connection.cc. Owned by loop.
 class Connection final : public SessionHost, private FlushTarget {
  public:
   Connection(EventLoop& loop, int socket, const Endpoint& endpoint, std::string peer);
@@ -22,14 +23,14 @@ class Connection final : public SessionHost, private FlushTarget {
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
-  // The place in the loop's list.
+  // The index in the loop's list of connections.
   size_t index() const { return index_; }
   void set_index(size_t index) { index_ = index; }
 
   void Start();
   void StartDrain();
   void OnTick(SteadyTime now);
-  // Closes without sending what is queued.
+  // Closes at once and drops queued output.
   void Abort();
 
   void ScheduleFlush() override;
@@ -42,7 +43,8 @@ class Connection final : public SessionHost, private FlushTarget {
   const Endpoint& endpoint() const override { return endpoint_; }
 
  private:
-  // How a read went.
+  // The result of a read: kAll: the socket is empty. kMore: there may be more. kEnd: the peer has
+  // closed its side.
   enum class Read { kAll, kMore, kEnd };
 
   void StartRead();
@@ -60,7 +62,7 @@ class Connection final : public SessionHost, private FlushTarget {
 
   void Flush() override;
   bool FillUnsent();
-  // False if the socket is full or gone.
+  // Returns false if the socket is full or closed.
   bool Send();
   void WaitWritable();
   bool HasUnacknowledged();
@@ -76,18 +78,20 @@ class Connection final : public SessionHost, private FlushTarget {
   const std::string peer_;
   std::unique_ptr<TlsFilter> tls_;
   std::unique_ptr<Session> session_;
-  std::string prefix_;  // the first bytes, until they tell the protocol
+  std::string prefix_;  // The first bytes, kept until they show which protocol it is.
   size_t index_ = 0;
 
-  // What Session::Fill gave and the kernel has not taken; begins behind `sent_` in `next_slice_`.
+  // Output of Session::Fill that the kernel has not taken yet. The rest begins at offset `sent_` of
+  // slice `next_slice_`.
   ByteChain unsent_;
   size_t next_slice_ = 0;
   size_t sent_ = 0;
 
-  // Of what is read through the loop's memory at a time: more while that is quick.
+  // How much is read into the loop's scratch memory at a time. It grows while the session handles
+  // the bytes quickly.
   size_t piece_bytes_max_ = 16 * 1024;
 
-  bool reading_ = false;  // an operation is under way
+  bool reading_ = false;  // a read operation is under way
   bool waiting_writable_ = false;
   bool flush_scheduled_ = false;
   bool paused_ = false;
@@ -97,7 +101,7 @@ class Connection final : public SessionHost, private FlushTarget {
   bool closed_ = false;
   bool drain_awaits_read_ = false;
   bool draining_ = false;
-  bool owed_at_drain_ = false;  // the peer had not taken all answers when the drain began
+  bool owed_at_drain_ = false;  // The peer had not yet received all answers when the drain began.
 
   // Since the last tick.
   bool received_any_ = true;
@@ -107,7 +111,8 @@ class Connection final : public SessionHost, private FlushTarget {
   SteadyTime busy_since_ = kNoDeadline;
   SteadyTime lingering_since_ = kNoDeadline;
 
-  // So small that idle connections cost little; what does not fit goes to the loop's memory.
+  // Small, so that idle connections cost little memory. Longer input goes to the loop's scratch
+  // memory.
   std::array<std::byte, 2048> first_bytes_;
 };
 

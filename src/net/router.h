@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which handler serves which path or gRPC method. Filled by the front ends before the server
-// starts, then read by every event loop without a lock.
+// Maps paths and gRPC methods to handlers. The front ends fill it before the server starts. After
+// that every event loop reads it without a lock.
 #pragma once
 
 #include <cstdint>
@@ -16,56 +16,59 @@
 
 namespace penstock::net {
 
-// Where the body shall land: gets the first bytes of a body (at most 4 KiB, maybe all of it) and
-// its length, returns the offset in the body that shall be at a multiple of kBufferAlignment in
-// memory. No side effects; any thread.
+// Chooses the alignment of a body in memory, so that the tensor inside it needs no copy. Gets the
+// first bytes of the body (at most 4 KiB, perhaps all of it) and the length of the body. Returns
+// the offset in the body that must be at a multiple of kBufferAlignment in memory. Must have no
+// side effects. Called on any thread.
 using LandingFunction = size_t (*)(std::span<const std::byte> prefix, uint64_t body_bytes);
 
 using GrpcHandler = std::function<void(GrpcCallRef)>;
 using HttpHandler = std::function<void(HttpCallRef)>;
 
 struct GrpcRoute {
-  std::string method;  // full: "/tensorflow.serving.PredictionService/Predict"
+  std::string method;  // The full name: "/tensorflow.serving.PredictionService/Predict".
   bool is_unary = true;
   GrpcHandler handler = nullptr;
-  LandingFunction landing = nullptr;  // null: the message itself is aligned
-  bool compress = false;  // gzip answers for every client that takes it, not only for those that
-                          // send gzip
-  bool counts_as_request =
-      true;  // false for probes: no request limit; streams end when the server drains
-  bool on_every_port = false;  // also on those that refuse other gRPC calls
+  LandingFunction landing = nullptr;  // Null: the start of the message is aligned.
+  // If true, answers are compressed with gzip for every client that accepts it. If false, only for
+  // clients that also send gzip.
+  bool compress = false;
+  // False for probes: they have no request limit, and their streams end when the server drains.
+  bool counts_as_request = true;
+  // If true, ports that refuse gRPC calls serve this method nevertheless.
+  bool on_every_port = false;
 };
 
 struct HttpRoute {
-  // What must match the whole path, or, if it ends in '*', its beginning. The longest match wins.
+  // A path that must match exactly. If it ends in '*', a prefix. The longest match wins.
   std::string path;
-  // Allowed methods, as {"GET", "POST"}; GET implies HEAD. Others get 405 with an Allow header.
-  // Empty: all.
+  // The allowed methods, such as {"GET", "POST"}. GET implies HEAD. Other methods get 405 with an
+  // Allow header. Empty: all methods.
   std::vector<std::string> methods = {};
   HttpHandler handler = nullptr;
-  bool compress = true;  // the answer may be gzipped if the client takes it
-  bool counts_as_request =
-      true;  // false for probes and metrics: no request limit, served while draining
+  bool compress = true;  // The answer may be compressed with gzip if the client accepts it.
+  // False for probes and metrics: they have no request limit, and are served during a drain.
+  bool counts_as_request = true;
   bool prefix_ignores_case = false;
   LandingFunction landing = nullptr;
 };
 
-// One thread while it is filled, then immutable and thread-safe.
+// The table of all routes. One thread while it is filled, then immutable and thread-safe.
 class Router {
  public:
-  // A full gRPC method or a path that is registered already is a programming error (CHECK).
+  // Adds a route. Adding a gRPC method or a path twice is a programming error (CHECK).
   void AddGrpc(GrpcRoute route);
   void AddHttp(HttpRoute route);
-  // Answers a path that no route matches: it gets the call as soon as the head has arrived, without
-  // the body; the default answers 404 with a JSON error.
+  // Sets the handler for paths that no route matches. It gets the call as soon as the head has
+  // arrived, without the body. By default such calls get 404 with a JSON error.
   void SetHttpFallback(HttpHandler handler) { fallback_ = std::move(handler); }
 
-  // Null if there is none.
+  // Return null if there is no such route.
   const GrpcRoute* FindGrpc(std::string_view method) const;
   const HttpRoute* FindHttp(std::string_view path) const;
   const HttpHandler& fallback() const { return fallback_; }
 
-  // Full names of the gRPC services that have a method, sorted: for server reflection.
+  // The sorted full names of the gRPC services that have a method. For server reflection.
   std::vector<std::string> GrpcServices() const;
 
  private:

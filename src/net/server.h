@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The network layer: listeners, event loops, connections. Every port speaks HTTP/1.1, HTTP/2 and
+// The network layer: listeners, event loops and connections. Every port speaks HTTP/1.1, HTTP/2 and
 // gRPC.
 #pragma once
 
@@ -18,97 +18,110 @@
 namespace penstock::net {
 
 struct TlsOptions {
-  std::string certificate_file = {};  // PEM chain; empty together with key_file: no TLS
-  std::string key_file = {};          // PEM
-  std::string client_ca_file = {};    // PEM; clients' certificates are checked against it
+  // A PEM file with the certificate chain. Without certificate and key there is no TLS.
+  std::string certificate_file = {};
+  std::string key_file = {};        // PEM
+  std::string client_ca_file = {};  // PEM. The server checks clients' certificates against it.
   bool require_client_certificate = false;
-  // PEM text instead of files, as in TensorFlow Serving's ssl_config_file; used where the file name
-  // is empty.
+  // PEM text instead of files, as in TensorFlow Serving's ssl_config_file. Used only where the file
+  // name is empty.
   std::string certificate_pem = {}, key_pem = {}, client_ca_pem = {};
-  std::string pem_source = {};  // where those texts are from, for messages
-  Duration reload_interval =
-      std::chrono::seconds(10);  // how often changed files are looked for; 0 = never
+  std::string pem_source = {};  // Where these texts come from. For messages.
+  // How often the server checks whether the files have changed. 0: never.
+  Duration reload_interval = std::chrono::seconds(10);
 
   bool enabled() const { return !certificate_file.empty() || !certificate_pem.empty(); }
 };
 
-// Where to listen. Exactly one of port and unix_path counts.
+// Where to listen. Set either port or unix_path, not both.
 struct ListenOptions {
-  std::string address =
-      "::";  // IP address; "::" takes IPv4 too, and falls back to 0.0.0.0 where there is no IPv6
-  int port = -1;  // 0 = any free one
+  // An IP address. "::" accepts IPv4 too, and falls back to 0.0.0.0 on a machine without IPv6.
+  std::string address = "::";
+  int port = -1;  // 0: any free port
   std::string unix_path = {};
   bool tls = false;
-  std::string asked_by = {};  // the setting, for messages
-  // Not empty: gRPC calls are refused with this sentence, but for those of routes that are
-  // `on_every_port`.
+  std::string asked_by = {};  // The setting that asked for this address. For messages.
+  // If not empty, gRPC calls are refused with this sentence. Routes that are `on_every_port` are
+  // not refused.
   std::string grpc_refusal = {};
 };
-// True if no other host reaches the IP address.
+// Returns true if other hosts cannot reach this IP address.
 bool IsLoopback(const std::string& address);
 
 struct ServerOptions {
   std::vector<ListenOptions> listen;
-  // False: the addresses are only bound, and refuse connections until Server::Listen.
+  // If false, Start only binds the addresses. They refuse connections until Server::Listen is
+  // called.
   bool listens_at_start = true;
   TlsOptions tls;
-  int loops = 0;  // event loops, one thread each; 0 = usable CPUs
+  int loops = 0;  // Event loops, one thread each. 0: as many as there are usable CPUs.
 
-  uint64_t body_bytes_max = (uint64_t{2} << 30) - 1;  // one body or message, also after inflating
-  uint64_t inflight_bytes_max = 0;      // all bodies together; 0 = a quarter of the usable memory
-  RequestBudget request_budget;         // counts them, with what else it counts; null: its own
-  size_t header_bytes_max = 64 * 1024;  // one request's head
+  // The limit for one body or message. It also holds after inflating.
+  uint64_t body_bytes_max = (uint64_t{2} << 30) - 1;
+  // The limit for all bodies together. 0: a quarter of the usable memory.
+  uint64_t inflight_bytes_max = 0;
+  // The budget that counts the bodies. Other components may count their memory in the same budget.
+  // Null: the server makes one of its own.
+  RequestBudget request_budget;
+  size_t header_bytes_max = 64 * 1024;  // The limit for the head of one request.
   int connections_max = 100'000;
-  int requests_max = 100'000;  // being served at the same time, over all connections
+  int requests_max = 100'000;  // Requests that are served at the same time, over all connections.
   int streams_per_connection_max = 1000;
-  // Requests that a connection may always have begun and not sent whole, however many others have.
+  // A connection may always have this many requests that have begun but are not complete, even when
+  // the loop has too many of them.
   int incomplete_requests_per_connection_max = 8;
-  // Streams that a connection may keep open without their counting as requests: health watches and
+  // The limit for a connection's open streams that do not count as requests: health watches and
   // reflection.
   int watches_per_connection_max = 16;
-  size_t write_queue_bytes_max =
-      64 * 1024;  // small answers queued per connection before reading pauses
-  Duration idle_timeout = std::chrono::minutes(15);  // connection without a request; 0 = never
-  Duration header_timeout =
-      std::chrono::seconds(30);  // from the first byte of a head to its end; TLS handshake too
-  Duration body_timeout = std::chrono::seconds(60);  // without any byte of an unfinished body
+  // Reading pauses when more bytes of answers than this are queued on the connection.
+  size_t write_queue_bytes_max = 64 * 1024;
+  // How long a connection may stay open without a request. 0: for ever.
+  Duration idle_timeout = std::chrono::minutes(15);
+  // From the first byte of a head to its end. The TLS handshake has the same limit.
+  Duration header_timeout = std::chrono::seconds(30);
+  // How long an unfinished body may stall without any new byte.
+  Duration body_timeout = std::chrono::seconds(60);
   Duration write_timeout =
-      std::chrono::seconds(60);  // without the peer taking any byte of an answer
+      std::chrono::seconds(60);  // How long the peer may take no byte of an answer.
   Duration http_request_timeout =
-      std::chrono::seconds(30);  // deadline of plain HTTP calls; 0 = none
-  // How long an answer may take to begin after an HTTP/1.1 client has closed its side.
+      std::chrono::seconds(30);  // The deadline of plain HTTP calls. 0: none.
+  // After an HTTP/1.1 client has closed its sending side, an answer must begin within this time.
   Duration half_close_grace = std::chrono::seconds(1);
-  Duration drain_timeout = std::chrono::seconds(30);  // how long Drain waits for requests in flight
-  Duration keepalive_interval =
-      std::chrono::hours(2);  // HTTP/2 ping on an idle connection; 0 = never
+  // How long Drain waits for the requests in flight.
+  Duration drain_timeout = std::chrono::seconds(30);
+  // How long an HTTP/2 connection may be silent before the server pings it. 0: no pings.
+  Duration keepalive_interval = std::chrono::hours(2);
   uint64_t http2_stream_window_bytes = 32 << 20;
   uint64_t http2_connection_window_bytes = 64 << 20;
   bool cors = false;  // TensorFlow Serving's --rest_api_enable_cors_support
 };
 
-// A budget of `bytes` whose refusals count among the limits that clients ran into.
+// Makes a budget of `bytes`. Its refusals are counted in the metric of limits that clients ran
+// into.
 RequestBudget MakeRequestBudget(uint64_t bytes, MetricsRegistry& metrics);
 
-// Thread-safe. `router`, `metrics` and `clock` outlive it.
+// A running server: its listeners, event loops and connections. Its destructor ends at once
+// everything that Drain has not ended. `router`, `metrics` and `clock` must outlive it.
+// Thread-safe.
 class Server final {
  public:
-  // Binds and starts the loops. Errors: UNAVAILABLE (address in use), INVALID_ARGUMENT (options,
-  // certificates), with the address or file in the message.
+  // Binds the addresses and starts the loops. Errors: UNAVAILABLE (address in use),
+  // INVALID_ARGUMENT (options, certificates). The message names the address or file.
   static StatusOr<std::unique_ptr<Server>> Start(ServerOptions options, const Router& router,
                                                  MetricsRegistry& metrics,
                                                  const Clock& clock = Clock::Real());
-  // Ends what Drain has not ended, at once.
   ~Server();
 
-  // Takes connections from now on. Once, before Drain, and only without `listens_at_start`.
-  // UNAVAILABLE if another process has taken an address meanwhile.
+  // Begins to accept connections. Call it once, before Drain, and only if `listens_at_start` is
+  // false. UNAVAILABLE if another process has taken an address meanwhile.
   Status Listen();
 
-  // The ports in the order of ServerOptions::listen; 0 for unix sockets.
+  // Returns the ports in the order of ServerOptions::listen. The port of a unix socket is 0.
   std::vector<int> ports() const;
 
-  // Closes the listeners, tells clients to go (GOAWAY, Connection: close), and waits until the
-  // requests in flight are answered or `drain_timeout` has passed. True if all were answered.
+  // Closes the listeners and asks clients to leave (GOAWAY, Connection: close). Then waits until
+  // the requests in flight are answered or `drain_timeout` has passed. Returns true if all were
+  // answered.
   bool Drain();
 
  private:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A protocol on one connection. The connection moves bytes (plain or TLS) and knows nothing of
-// HTTP; a session turns bytes into calls and answers into bytes, and knows nothing of sockets. So a
-// session can be driven from a test or a fuzzer without I/O.
+// The interface between a connection and its protocol. The connection moves bytes (plain or TLS)
+// and knows nothing of HTTP. The session turns bytes into calls and answers into bytes, and knows
+// nothing of sockets. So a test or a fuzzer can drive a session without I/O.
 #pragma once
 
 #include <cstddef>
@@ -16,58 +16,60 @@
 namespace penstock::net {
 
 class Loop;
-class ServerState;  // what all loops share: options, router, limits, metrics, drain flag
+class ServerState;  // Shared by all loops: options, router, limits, metrics, drain flag.
 
-// What a session asks of its connection. Owned by the loop; every call on the loop's thread.
+// The functions of a connection that its session uses. Owned by the loop; every call on the loop's
+// thread.
 class SessionHost {
  public:
   virtual ~SessionHost() = default;
-  // There is output: have Session::Fill called before the loop sleeps (once per burst).
+  // Requests a call of Session::Fill before the loop sleeps. Many requests in one burst cause one
+  // flush. A session calls this when it has output.
   virtual void ScheduleFlush() = 0;
-  // Read no more until ResumeReading: back-pressure.
+  // Stops reading until ResumeReading. The session uses it for back-pressure.
   virtual void PauseReading() = 0;
   virtual void ResumeReading() = 0;
-  // Send what Fill gives, then close.
+  // Sends all output of Fill, then closes the connection.
   virtual void CloseAfterFlush() = 0;
   virtual Loop& loop() = 0;
   virtual ServerState& server() = 0;
   virtual std::string_view peer() const = 0;
-  // Outlives the calls.
+  // The endpoint outlives the calls.
   virtual const Endpoint& endpoint() const = 0;
 };
 
-// Owned by its connection; every call on the loop's thread. It is destroyed when the connection is
-// gone, and then cancels the calls that are still open.
+// One protocol on one connection. Owned by its connection; every call on the loop's thread. The
+// connection destroys it when the socket is gone; the destructor cancels the calls that are still
+// open.
 class Session {
  public:
   virtual ~Session() = default;
 
-  // Where the next bytes should be read to: the rest of a big body. Empty: the loop's scratch
-  // buffer.
+  // Where the connection should read the next bytes to. The session returns the buffer of a big
+  // body here, to save a copy. Empty: use the loop's scratch buffer.
   virtual std::span<std::byte> ReadTarget() { return {}; }
-  // `bytes` have arrived (in ReadTarget, if that is where they lie). All are consumed. False:
-  // protocol error; the connection flushes (a GOAWAY or a 400 may be queued) and closes.
+  // Handles received bytes, which may lie in ReadTarget. It consumes all of them. False: protocol
+  // error. Then the connection flushes the output, which may hold a GOAWAY or a 400, and closes.
   [[nodiscard]] virtual bool OnBytes(std::span<const std::byte> bytes) = 0;
-  // The peer sends no more: it has half-closed, or is gone. False: close now; true: answers are
-  // still to be sent.
+  // The peer sends nothing more: it has half-closed the connection, or it is gone. Returns false to
+  // close now, true if answers must still be sent.
   [[nodiscard]] virtual bool OnEndOfInput() = 0;
-  // Appends output to `out`, stopping soon after `bytes_wanted`. Called again when that has been
-  // written.
+  // Appends output to `out`, and stops soon after `bytes_wanted`. The connection calls it again
+  // when these bytes are written.
   virtual void Fill(ByteChain& out, size_t bytes_wanted) = 0;
-  // True if Fill would give something.
+  // True if Fill would append anything.
   virtual bool HasOutput() const = 0;
-  // True if no request is open: the idle time-out counts, and a draining connection may be closed.
+  // True if no request is open. Then the idle timeout runs, and a draining connection may close.
   virtual bool IsIdle() const = 0;
-  // The server drains: announce it to the peer.
+  // Announces to the peer that the server drains.
   virtual void StartDrain() = 0;
-  // True if no request was open when the drain began and none has come since: the peer waits for
-  // nothing.
+  // True if no request was open when the drain began and none has come since. Then the peer waits
+  // for no answer.
   virtual bool IsUnusedSinceDrain() const = 0;
-  // About once a second: time-outs. False: close now.
+  // Checks timeouts. Called about once a second. False: close now.
   [[nodiscard]] virtual bool OnTick(SteadyTime now) = 0;
 };
 
-// The sessions of the two protocols.
 std::unique_ptr<Session> MakeHttp1Session(SessionHost& host);
 std::unique_ptr<Session> MakeHttp2Session(SessionHost& host);
 
