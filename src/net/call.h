@@ -38,8 +38,9 @@ class Call {
   const RequestHead& head() const { return head_; }
   // The time when the head was complete.
   SteadyTime start() const { return start_; }
-  // gRPC: start plus the client's grpc-timeout. HTTP: the configured timeout, which begins when the
-  // request is complete. kNoDeadline if there is none.
+  // gRPC: start plus the client's grpc-timeout. HTTP: start plus the configured timeout, but the
+  // time for receiving a large body does not count. HTTP deadlines are set when the handler starts.
+  // kNoDeadline if there is none.
   SteadyTime deadline() const { return deadline_; }
   // Fires when the client resets the call or disconnects, or when the deadline passes before the
   // call has ended.

@@ -1,4 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
+// How it works. A handler may use the call on any thread, but the stream and nghttp2 belong to the
+// loop. So Respond and Write compress and count the message on the calling thread, because that is
+// expensive. The rest of each function runs on the loop by RunOnLoop: directly if the caller is
+// already there, otherwise as a posted task.
+//
+// The handler, the deadline, the client and an error of the stream may all end a call, at the same
+// time. `is_answered_` decides: the first to set it ends the call, and later ones do nothing. Only
+// the loss of the stream ends the call in any case. Detach then cuts the link to the stream in both
+// directions, so that late answers find no stream and are dropped. Code that may end the call first
+// takes a reference (`keep`), because the handler may drop the last one.
+//
+// A streaming call reads with Pump, at most one message ahead of the handler. The remaining bytes
+// wait in `backlog_` and keep the client's window occupied, which is the back-pressure.
 #include "net/grpc_call.h"
 
 #include <algorithm>
@@ -25,7 +38,7 @@ const std::array<nghttp2_nv, 2> kPlainHead = {StaticField(":status", "200"),
 
 }  // namespace
 
-// Calls for the next streams. Owned by loop.
+// A pool of calls for the next streams. Owned by loop.
 class GrpcCallPool final : public LoopLocal {
  public:
   static GrpcCallPool& Of(Loop& loop) {
@@ -67,12 +80,12 @@ GrpcCallImpl::GrpcCallImpl(std::shared_ptr<Loop> loop) : loop_(std::move(loop)),
 
 GrpcCallImpl::~GrpcCallImpl() = default;
 
-// --- the end of its life
+// --- the end of the call
 
 void GrpcCallImpl::Destroy() {
   if (loop_->IsCurrent()) return OnUnreferenced();
-  // The pool and the stream belong to the loop: drop the last reference there. If it does not run
-  // any more, the call goes with the task.
+  // The pool and the stream belong to the loop, so drop the last reference there. If the loop has
+  // ended, the dropped task deletes the call.
   Ref();
   const std::shared_ptr<Loop> loop = loop_;
   loop->Post([owner = std::unique_ptr<GrpcCallImpl>(this)]() mutable { owner.release()->Unref(); });
@@ -80,7 +93,7 @@ void GrpcCallImpl::Destroy() {
 
 void GrpcCallImpl::OnUnreferenced() {
   if (stream_ != nullptr && is_started_) {
-    Ref();  // so that what ends the call finds it alive
+    Ref();  // keeps the call alive while it ends
     Fail(Error(StatusCode::kInternal, "the handler of {} gave no answer", head_.path));
     return Unref();
   }
@@ -121,7 +134,7 @@ void GrpcCallImpl::Detach() {
   DropBacklog();
   stream_->DetachCall();
   stream_ = nullptr;
-  // Handlers that wait learn that there is nothing to wait for.
+  // Tell waiting handlers that nothing more will come.
   if (on_message_) std::exchange(on_message_, nullptr)(std::nullopt);
   if (on_accepted_) std::exchange(on_accepted_, nullptr)(false);
   if (!is_started_) Unref();
@@ -136,9 +149,9 @@ void GrpcCallImpl::OnStreamGone() {
   cancel_.Cancel(reason);
 }
 
-// A client that gives up at its deadline resets the stream a little before the deadline passes
-// here: its clock began earlier, and gRPC rounds the time up on the wire. So whoever leaves in the
-// last tenth of the time has seen the deadline pass.
+// A client that gives up at its deadline resets the stream shortly before the deadline passes here:
+// its clock started earlier, and gRPC rounds the time up on the wire. So a reset in the last tenth
+// of the time counts as a passed deadline.
 CancelReason GrpcCallImpl::ReasonToLeave() const {
   if (deadline_ == kNoDeadline) return CancelReason::kClientLeft;
   const Duration left = deadline_ - loop_->server().clock.Now();
@@ -186,7 +199,7 @@ bool GrpcCallImpl::ReadHeadFields(const GrpcHeadFields& fields) {
   return true;
 }
 
-// The head of a unary call has come.
+// Called when the head of a unary call has arrived.
 bool GrpcCallImpl::AdmitBody() {
   if (stream_->BeginReceiving()) return true;
   Fail(Error(StatusCode::kUnavailable,
@@ -195,7 +208,7 @@ bool GrpcCallImpl::AdmitBody() {
   return false;
 }
 
-// A unary call is complete, or the head of a streaming one has come.
+// Called when a unary call is complete, or when the head of a streaming call has arrived.
 bool GrpcCallImpl::AdmitRequest() {
   if (!route_->counts_as_request) return route_->is_unary || AdmitUncounted();
   if (loop_->TryBeginRequest()) {
@@ -257,7 +270,7 @@ void GrpcCallImpl::OnEnd() {
 
 void GrpcCallImpl::Pump() {
   if (is_receiving_) return;
-  const GrpcCallRef keep(this);  // a reader may end the call
+  const GrpcCallRef keep(this);  // the handler's callback may end the call
   Ref();
   is_receiving_ = true;
   while (stream_ != nullptr && PumpOnce()) {
@@ -267,7 +280,7 @@ void GrpcCallImpl::Pump() {
   input_ = {};
 }
 
-// Makes one step; false if there is none to make.
+// Takes one step. Returns false if nothing can be done now.
 bool GrpcCallImpl::PumpOnce() {
   if (reader_.has_message()) {
     if (!on_message_) return false;
@@ -321,7 +334,8 @@ void GrpcCallImpl::DropBacklog() {
 void GrpcCallImpl::OnTimer() {
   const GrpcCallRef keep(this);
   Ref();
-  if (is_answered_.exchange(true, std::memory_order_acq_rel)) return;  // an answer is on its way
+  // An answer was given already.
+  if (is_answered_.exchange(true, std::memory_order_acq_rel)) return;
   cancel_.Cancel(CancelReason::kDeadline);
   if (stream_ == nullptr) return;
   End(Error(StatusCode::kDeadlineExceeded, "the deadline passed before the call had ended"), {});
@@ -456,7 +470,7 @@ void GrpcCallImpl::End(const Status& status, OwnedHeaders trailers) {
   if (is_head_sent_) {
     stream->EndWith(std::move(trailers));
   } else {
-    // Nothing was sent: head and trailers in one.
+    // Nothing was sent yet, so send head and trailers in one frame.
     OwnedHeaders& kept = stream->kept_headers();
     kept.insert(kept.begin(), std::make_move_iterator(trailers.begin()),
                 std::make_move_iterator(trailers.end()));

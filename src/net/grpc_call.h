@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A gRPC call from its head to its status. The stream below moves header fields and bytes; this
-// knows messages, deadlines, compression and status.
+// A gRPC call from its head to its status. The stream moves header fields and bytes. This class
+// handles messages, deadlines, compression and status.
 #pragma once
 
 #include <atomic>
@@ -21,18 +21,20 @@ namespace penstock::net {
 
 class Http2Stream;
 
-// Fields of a request that decide how it is served, as received; empty if absent.
+// The fields of a request that decide how to serve it, as received. Empty if absent.
 struct GrpcHeadFields {
   std::string_view timeout;
   std::string_view encoding;
   std::string_view accept_encoding;
 };
 
-// Made for each stream, before it is known to be gRPC, so that the head can be gathered in it.
-// Owned by loop, but for what GrpcCall promises.
+// The implementation of GrpcCall. A stream takes one from the pool when it opens, before it knows
+// whether the request is gRPC, and collects the head in it. Owned by loop, except where GrpcCall
+// promises more.
 //
-// Two parties hold it: the stream, by a plain pointer that Detach clears, and the handler, by
-// counted references. Until the handler starts, the stream has the first of these.
+// Two parties refer to it: the stream by a plain pointer, which Detach clears, and the handler by
+// counted references. The first counted reference belongs to the stream until the handler starts,
+// and then to the handler. See grpc_call.cc.
 class GrpcCallImpl final : public GrpcCall, private WheelTimer {
  public:
   explicit GrpcCallImpl(std::shared_ptr<Loop> loop);
@@ -41,19 +43,19 @@ class GrpcCallImpl final : public GrpcCall, private WheelTimer {
   // --- for the stream
   HeadStorage& head_storage() { return head_storage_; }
   RequestHead& mutable_head() { return head_; }
-  // The head is complete: starts a streaming call; may answer at once. `route` is null if there is
-  // no such method.
+  // The head is complete. Starts the handler of a streaming call. May answer at once. `route` is
+  // null if there is no such method.
   void OnHead(const GrpcRoute* route, const GrpcHeadFields& fields);
   void OnData(std::span<const std::byte> bytes);
-  // The client has half-closed: starts a unary call.
+  // The client has half-closed. Starts the handler of a unary call.
   void OnEnd();
-  // There is room for a message again.
+  // The stream has space for a message again.
   void OnRoom();
-  // Ends the call with an error that the stream or the session found.
+  // Ends the call with an error found by the stream or the session.
   void Fail(const Status& status);
-  // The stream is gone: cancels the call.
+  // The stream is gone. Cancels the call.
   void OnStreamGone();
-  // The stream turned out to be no gRPC: the call goes back to the pool.
+  // The request is not gRPC. Returns the call to the pool.
   void Abandon();
   bool is_unary() const { return route_ == nullptr || route_->is_unary; }
   bool ends_on_drain() const { return route_ != nullptr && !route_->counts_as_request; }
@@ -87,12 +89,13 @@ class GrpcCallImpl final : public GrpcCall, private WheelTimer {
   void KeepForLater(std::span<const std::byte> bytes);
   void DropBacklog();
 
-  // Runs `task` on the loop: at once if this is its thread and nothing is on its way.
+  // MayRunNow is true on the loop's thread if no task of this call is posted. Then RunOnLoop runs
+  // `task` at once. Otherwise it posts the task, so that tasks keep their order.
   bool MayRunNow() const;
   template <typename Task>
   void RunOnLoop(Task task);
   void Compress(ByteChain& message) const;
-  // Has the budget of requests count what nobody counts yet, until it is sent.
+  // Counts memory of the message that the budget does not count yet, until the message is sent.
   Status CountUnsent(ByteChain& message) const;
   void SendHead(OwnedHeaders metadata);
   void Answer(ByteChain&& message);
@@ -106,24 +109,25 @@ class GrpcCallImpl final : public GrpcCall, private WheelTimer {
   HeadStorage head_storage_;
   GrpcMessageReader reader_;
 
-  bool is_started_ = false;           // the handler has the first reference
+  bool is_started_ = false;           // the first reference belongs to the handler
   bool is_head_sent_ = false;         // or queued
   bool compress_ = false;             // the answers
   bool has_message_ = false;          // unary: message_ is complete
   bool has_ended_ = false;            // the client has half-closed
   bool is_receiving_ = false;         // Pump is on the stack
-  std::span<const std::byte> input_;  // what Pump is to take, after the backlog
-  std::string backlog_;  // streaming: came before it was asked for; counted in the budget
+  std::span<const std::byte> input_;  // input for Pump, to be used after the backlog
+  // Streaming: bytes that arrived before the handler asked for them. The budget counts them.
+  std::string backlog_;
   size_t backlog_used_ = 0;
   absl::AnyInvocable<void(std::optional<Slice>)> on_message_;
   absl::AnyInvocable<void(bool)> on_accepted_;
 
-  std::atomic<bool> is_answered_{false};  // whoever sets it may end the call
-  std::atomic<int> on_the_way_{0};        // tasks posted to the loop
+  std::atomic<bool> is_answered_{false};  // the one that sets it first ends the call
+  std::atomic<int> on_the_way_{0};        // tasks posted to the loop that have not run
 };
 
-// A call with one reference, which the stream gives to the handler or to Abandon. From the loop's
-// pool.
+// Takes a call from the loop's pool. It has one reference, which the stream passes to the handler
+// or to Abandon.
 GrpcCallImpl* NewGrpcCall(Loop& loop);
 
 }  // namespace penstock::net

@@ -12,7 +12,7 @@ constexpr size_t kFrameHeaderBytes = 9;
 
 Http2Session& SessionOf(void* user_data) { return *static_cast<Http2Session*>(user_data); }
 
-// The table, made once. Immutable.
+// The table of callbacks, built once. Immutable.
 class Table final {
  public:
   Table() {
@@ -79,8 +79,8 @@ int Http2Callbacks::OnFrame(nghttp2_session*, const nghttp2_frame* frame, void* 
   return SessionOf(user_data).OnFrame(*frame);
 }
 
-// Called before the reset is queued. Streams over the limit, which nghttp2 refuses, are no mistake:
-// the client may not have seen the limit yet.
+// Called before the reset is queued. A stream over the limit of streams is not a mistake, since the
+// client may not have seen the limit yet. nghttp2 refuses such streams by itself.
 int Http2Callbacks::OnInvalidFrame(nghttp2_session*, const nghttp2_frame*, int error,
                                    void* user_data) {
   if (error != NGHTTP2_ERR_REFUSED_STREAM) SessionOf(user_data).OnMistake();

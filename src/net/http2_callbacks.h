@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What nghttp2 calls, passed on to the session and its streams.
+// nghttp2's callbacks, which pass each event on to the session and its streams.
 #pragma once
 
 #include <nghttp2/nghttp2.h>
@@ -11,7 +11,7 @@ namespace penstock::net {
 
 // All static; user_data is the Http2Session. Owned by loop.
 struct Http2Callbacks {
-  // The same table for all sessions.
+  // The table of callbacks, shared by all sessions.
   static const nghttp2_session_callbacks* Get();
 
   static int OnBeginHeaders(nghttp2_session* ng, const nghttp2_frame* frame, void* user_data);

@@ -12,10 +12,10 @@ namespace {
 // Classes of characters, as bits.
 enum : uint8_t { kNameChar = 1, kValueChar = 2, kVisibleChar = 4, kSchemeChar = 8, kDigit = 16 };
 
-// A byte, eight times.
+// Repeats a byte eight times.
 constexpr uint64_t Eight(uint8_t byte) { return uint64_t{0x0101010101010101} * byte; }
 
-// Whether any of the eight bytes is under `limit`, which is at most 128, or is DEL.
+// True if any of the eight bytes is less than `limit`, or is DEL. `limit` is at most 128.
 constexpr bool HasControl(uint64_t eight, uint8_t limit) {
   const uint64_t del = eight ^ Eight(0x7f);
   return (((eight - Eight(limit)) & ~eight) | ((del - Eight(1)) & ~del)) & Eight(0x80);
@@ -52,7 +52,8 @@ bool AllAre(uint8_t wanted, std::string_view text) {
 
 bool IsBlank(char c) { return c == ' ' || c == '\t'; }
 
-// Skips what is surely of the class: eight bytes at a time, none of them under `limit` or DEL.
+// Skips text that surely belongs to the class: groups of eight bytes in which none is less than
+// `limit` or is DEL.
 std::string_view SkipEights(std::string_view text, uint8_t limit) {
   while (text.size() >= sizeof(uint64_t)) {
     uint64_t eight;
@@ -90,7 +91,7 @@ FieldKind ClassifyPseudo(std::string_view name, std::string_view value) {
   return FieldKind::kMalformed;
 }
 
-// The kind by the name alone; kMalformed for what HTTP/2 does not have.
+// Returns the kind of a field by its name. kMalformed for fields that HTTP/2 does not allow.
 FieldKind KindOf(std::string_view name, std::string_view value) {
   switch (name.size()) {
     case 2:
@@ -156,7 +157,8 @@ void FieldMemo::Release(Entry& entry) {
 void FieldMemo::Learn(Entry& entry, nghttp2_rcbuf* name, nghttp2_rcbuf* value) {
   const std::string_view value_text = TextOf(value);
   Field& field = entry.field;
-  // Not from the table, but the same again, as the path is with some clients.
+  // The string is new but the text is the same. Some clients send the path this way, not by HPACK's
+  // table.
   if (entry.name == name && field.value == value_text) return;
   Release(entry);
   field.name = TextOf(name);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What RFC 9113 (sections 8.1.1 to 8.3.1) wants of the head of a request. nghttp2 is told not to
-// check it, since it checks every byte of every field of every request; here a field that comes
-// again from HPACK's table, as nearly all do, is recognised by its address.
+// The checks that RFC 9113 (sections 8.1.1 to 8.3.1) requires for the head of a request. nghttp2's
+// own checks are switched off, because they read every byte of every field of every request. Here,
+// nearly all fields come again from HPACK's table, and are recognised by their address.
 #pragma once
 
 #include <nghttp2/nghttp2.h>
@@ -13,7 +13,7 @@
 
 namespace penstock::net {
 
-// Fields that the server looks at, and what else a field can be.
+// The fields that the server uses, and two classes for all others.
 enum class FieldKind : uint8_t {
   kMethod,  // the pseudo-header fields come first
   kPath,
@@ -27,43 +27,46 @@ enum class FieldKind : uint8_t {
   kGrpcEncoding,
   kGrpcAcceptEncoding,
   kOther,
-  kMalformed,  // no request may have it: the stream is reset
+  kMalformed,  // not allowed in a request: the stream is reset
 };
-// Kinds whose value the stream keeps.
+// The number of kinds whose value the stream keeps.
 inline constexpr size_t kKeptFieldKinds = static_cast<size_t>(FieldKind::kOther);
 
 constexpr bool IsPseudo(FieldKind kind) { return kind <= FieldKind::kAuthority; }
 
-// Checks one field by itself: the characters of name and value, unknown pseudo-header fields,
-// fields that only HTTP/1.1 has.
+// Checks one field without its context: the characters of name and value, unknown pseudo-header
+// fields, and fields that only HTTP/1.1 allows.
 FieldKind ClassifyField(std::string_view name, std::string_view value);
 
-// The order of the fields of one head, and which have come. One thread at a time.
+// Checks the order of the fields of one head, and which are present. One thread at a time.
 class FieldOrder final {
   static constexpr uint32_t Bit(FieldKind kind) { return 1u << static_cast<uint32_t>(kind); }
 
  public:
   void Clear() { seen_ = 0; }
   bool Has(FieldKind kind) const { return (seen_ & Bit(kind)) != 0; }
-  // The next field. False: it is malformed, or it must not come here or not twice.
+  // Adds the next field. False: it is malformed, not allowed at this position, or not allowed
+  // twice.
   [[nodiscard]] bool Add(FieldKind kind) {
     constexpr uint32_t kPseudo = Bit(FieldKind::kHost) - 1;
     constexpr uint32_t kOnce = kPseudo | Bit(FieldKind::kHost) | Bit(FieldKind::kContentLength);
     const uint32_t bit = Bit(kind);
-    const bool is_misplaced = (bit & kPseudo) != 0 && seen_ > kPseudo;  // behind another field
+    // Pseudo-header fields must come before all others.
+    const bool is_misplaced = (bit & kPseudo) != 0 && seen_ > kPseudo;
     if (kind == FieldKind::kMalformed || (bit & kOnce & seen_) != 0 || is_misplaced) return false;
     seen_ |= bit;
     return true;
   }
-  // All fields have come. False: one is missing or does not fit another.
+  // Call it after the last field. False: a field is missing or contradicts another one.
   [[nodiscard]] bool IsComplete(std::string_view method, std::string_view path) const;
 
  private:
   uint32_t seen_ = 0;
 };
 
-// Remembers what the fields of a connection's last requests were, by their order in the head and
-// by the addresses of nghttp2's strings, which it keeps alive. Owned by loop.
+// Caches the fields of a connection's last requests, by their index in the head and by the
+// addresses of nghttp2's strings. It keeps these strings alive, so that no other string can have
+// the same address. Owned by loop.
 class FieldMemo final {
  public:
   struct Field {
@@ -76,9 +79,10 @@ class FieldMemo final {
   FieldMemo(const FieldMemo&) = delete;
   FieldMemo& operator=(const FieldMemo&) = delete;
 
-  // A head begins.
+  // Begins a new head.
   void Restart() { next_ = 0; }
-  // Its next field. It lives until the next call, and its text as long as the two strings.
+  // Returns the next field of the head. The result is valid until the next call; its text lives as
+  // long as the two strings.
   const Field& Look(nghttp2_rcbuf* name, nghttp2_rcbuf* value) {
     Entry& entry = entries_[next_++ % kEntries];
     if (entry.name != name || entry.value != value) [[unlikely]]
@@ -93,7 +97,7 @@ class FieldMemo final {
     Field field = {};
   };
   static constexpr size_t kEntries = 16;
-  static constexpr size_t kFieldBytesMax = 512;  // a longer one is not kept
+  static constexpr size_t kFieldBytesMax = 512;  // longer fields are not cached
 
   static void Learn(Entry& entry, nghttp2_rcbuf* name, nghttp2_rcbuf* value);
   static void Release(Entry& entry);

@@ -66,7 +66,7 @@ Http2FrameCheck::Verdict Http2FrameCheck::OnHeader(const unsigned char* header) 
       return OnHeaderBlock(length, flags);
     }
     case NGHTTP2_CONTINUATION:
-      // Outside of a header block nghttp2 answers it.
+      // Outside of a header block, nghttp2 reports the error.
       if (!in_header_block_) return {};
       if (++continuations_ > kContinuationsMax) return {kCalm, "too many CONTINUATION frames"};
       return OnHeaderBlock(length, flags);
@@ -104,20 +104,20 @@ Http2FrameCheck::Verdict Http2FrameCheck::OnHeader(const unsigned char* header) 
 }
 
 Http2FrameCheck::Verdict Http2FrameCheck::OnHeaderBlock(uint32_t length, uint8_t flags) {
-  if (length > kFrameBytesMax) return {};  // nghttp2 answers it
+  if (length > kFrameBytesMax) return {};  // nghttp2 reports the error
   header_block_bytes_ += length;
   in_header_block_ = (flags & NGHTTP2_FLAG_END_HEADERS) == 0;
   if (header_block_bytes_ > header_block_bytes_max_) return {kCalm, "the header block is too long"};
   return {};
 }
 
-// RFC 9113, section 5.1: a stream that the client has ended.
+// Notes that the client has ended a stream (RFC 9113, section 5.1).
 void Http2FrameCheck::NoteEnd(uint32_t id, uint8_t flags) {
   if ((flags & NGHTTP2_FLAG_END_STREAM) != 0) EndedPlace(id) = id;
 }
 
 Http2FrameCheck::Verdict Http2FrameCheck::OnStreamId(uint32_t id) {
-  if (id % 2 == 0) return {};  // nghttp2 refuses it
+  if (id % 2 == 0) return {};  // nghttp2 reports the error
   if (id > last_id_) {
     const uint32_t first = last_id_ == 0 ? 1 : last_id_ + 2;
     if (id > first) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Looks at the frame headers of a client's bytes before nghttp2 sees them: floods that nghttp2
-// would serve, and misuse that it would overlook, end the connection.
+// Checks the frame headers of a client's bytes before nghttp2 gets them. Floods that nghttp2 would
+// serve, and protocol errors that it would miss, end the connection.
 #pragma once
 
 #include <algorithm>
@@ -15,8 +15,8 @@ namespace penstock::net {
 // Largest frame that clients may send, in SETTINGS_MAX_FRAME_SIZE.
 inline constexpr uint32_t kFrameBytesMax = 1 << 20;
 
-// How many frames of a kind a client may send beyond what its useful traffic explains: so many at
-// once, and so many more each second.
+// The number of frames of one kind that a client may send in addition to those that its useful
+// traffic explains: this many at once, and this many more each second.
 struct FrameAllowance {
   uint32_t at_once;
   uint32_t per_second;
@@ -26,39 +26,43 @@ inline constexpr FrameAllowance kSettingsAllowed{100, 10};
 inline constexpr FrameAllowance kEmptyDataAllowed{200, 100};
 inline constexpr FrameAllowance kPrioritiesAllowed{2000, 1000};
 inline constexpr FrameAllowance kWindowUpdatesAllowed{10'000, 10'000};
-// Streams that the client resets, or that are reset for its mistakes, before they are answered.
+// Streams that are reset before they are answered, by the client or for its mistakes.
 inline constexpr FrameAllowance kResetsAllowed{1000, 100};
 inline constexpr uint32_t kContinuationsMax = 16;  // in one header block
-// Window updates that a DATA frame explains: the stream's and the connection's, and some in hand.
+// Window updates that one DATA frame explains: one for the stream, one for the connection, and two
+// to spare.
 inline constexpr uint32_t kWindowUpdatesPerData = 4;
 
-// Owned by loop.
+// Checks the frame headers of one connection. Owned by loop.
 class Http2FrameCheck final {
  public:
-  // `header_block_bytes_max`: of one HEADERS frame and its CONTINUATIONs together, compressed.
+  // `header_block_bytes_max` is the limit for one HEADERS frame and its CONTINUATION frames
+  // together, compressed.
   explicit Http2FrameCheck(size_t header_block_bytes_max)
       : header_block_bytes_max_(header_block_bytes_max) {}
 
   struct Violation {
-    size_t at;            // bytes in front of the offending frame; they are fine
+    size_t at;            // The number of valid bytes before the offending frame.
     uint32_t error_code;  // an HTTP/2 one
     const char* reason;
   };
-  // The next bytes of the connection. After a violation the connection is to be ended.
+  // Checks the next bytes of the connection. After a violation the connection must be ended.
   std::optional<Violation> Check(std::span<const std::byte> bytes);
 
-  // The server sent a DATA or HEADERS frame: explains a ping and window updates.
+  // The server sent a DATA or HEADERS frame. This explains one ping, and a DATA frame also explains
+  // window updates.
   void OnFrameSent(bool is_data);
-  // A stream was answered in full: explains a later reset.
+  // A stream was answered in full. This explains a later reset.
   void OnAnswered() { resets_.Earn(1); }
-  // The server is about to reset a stream for a mistake of the client. False: once too often.
+  // The server is about to reset a stream for a mistake of the client. False: the client has made
+  // too many mistakes.
   [[nodiscard]] bool OnStreamRefused() { return resets_.Spend(); }
   void OnSecond();
-  // True in the middle of a header block: more of it must come.
+  // True in the middle of a header block, when CONTINUATION frames must follow.
   bool is_inside_header_block() const { return in_header_block_; }
 
  private:
-  // So many frames left. Owned by loop.
+  // The number of frames that are left of an allowance. Owned by loop.
   class Bucket final {
    public:
     explicit constexpr Bucket(FrameAllowance allowance)
@@ -73,10 +77,10 @@ class Http2FrameCheck final {
   };
 
   struct Verdict {
-    uint32_t error_code = 0;  // 0: fine
+    uint32_t error_code = 0;  // 0: the frame is allowed
     const char* reason = nullptr;
   };
-  // Ids that the client passed over: they are closed without having been opened.
+  // Stream ids that the client skipped. They count as closed although they were never opened.
   struct IdRange {
     uint32_t first, last;
   };
@@ -99,7 +103,8 @@ class Http2FrameCheck final {
   uint32_t last_id_ = 0;
   std::array<IdRange, 16> passed_over_ = {};
   size_t passed_over_next_ = 0;
-  // The streams that the client ended last, each at its place: nothing may follow on them.
+  // The streams that the client ended last. The position is a hash of the id. No frame may follow
+  // on these streams.
   std::array<uint32_t, 64> ended_ = {};
 
   Bucket pings_{kPingsAllowed};

@@ -18,9 +18,9 @@ constexpr size_t kClasses = 32;  // blocks up to 2 KiB are kept
 constexpr size_t kKeptPerClass = 512;
 constexpr size_t kOutputBlocksKept = 64;
 
-// In front of every block.
+// The header before every block.
 struct alignas(16) BlockHeader {
-  size_t size;  // usable bytes behind the header
+  size_t size;  // usable bytes after the header
   BlockHeader* next;
 };
 
@@ -110,7 +110,7 @@ nghttp2_mem MakeMemory() {
   return memory;
 }
 
-// One thread at a time, as any Buffer that is written to.
+// A block for output. One thread at a time, as any Buffer that is written to.
 class OutputBlock final : public Buffer {
  public:
   static void* operator new(size_t size) {
@@ -125,7 +125,7 @@ class OutputBlock final : public Buffer {
   void Destroy() noexcept override;
 };
 
-// One thread at a time.
+// The free output blocks of a thread. One thread at a time.
 struct OutputBlocks {
   std::vector<void*> blocks;
   OutputBlocks() { blocks.reserve(kOutputBlocksKept); }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Memory that HTTP/2 takes and gives back thousands of times a second: nghttp2's own, and the
-// blocks in which small output is gathered. Both come from free lists of the thread.
+// Memory that HTTP/2 allocates and frees thousands of times a second: nghttp2's own memory, and the
+// blocks for small output. Both come from free lists of the thread.
 #pragma once
 
 #include <nghttp2/nghttp2.h>
@@ -11,18 +11,19 @@
 
 namespace penstock::net {
 
-// Bytes of an output block.
+// The size of an output block.
 inline constexpr size_t kOutputBlockBytes = 16 * 1024;
 
-// An allocator for nghttp2 sessions: free lists by size, one set per thread. Thread-safe.
+// An allocator for nghttp2 sessions, with free lists by size. Each thread has its own set.
+// Thread-safe.
 nghttp2_mem* Http2Memory();
 
-// kOutputBlockBytes to be written, from the free list of this thread; goes to the free list of the
-// thread that drops the last reference.
+// Returns a block of kOutputBlockBytes from this thread's free list. When the last reference is
+// dropped, the block goes to the free list of the thread that dropped it.
 BufferRef NewOutputBlock();
 
-// Frees all but `kept` blocks of each size in the free lists of this thread; how many bytes that
-// were.
+// Frees all but `kept` blocks of each size in this thread's free lists. Returns the number of freed
+// bytes.
 size_t ShrinkHttp2Memory(size_t kept);
 
 }  // namespace penstock::net

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Header fields in nghttp2's form.
+// Builds header fields in nghttp2's form.
 #pragma once
 
 #include <nghttp2/nghttp2.h>
@@ -10,7 +10,7 @@ namespace penstock::net {
 
 // A field whose text nghttp2 does not copy: it must live until the stream has closed.
 inline nghttp2_nv Field(std::string_view name, std::string_view value) {
-  // nghttp2 takes pointers to non-const bytes, which it does not write to.
+  // nghttp2 takes pointers to non-const bytes, but does not write to them.
   return {reinterpret_cast<uint8_t*>(const_cast<char*>(name.data())),
           reinterpret_cast<uint8_t*>(const_cast<char*>(value.data())), name.size(), value.size(),
           NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Puts what nghttp2 frames into the chain that the connection writes: small pieces gathered in one
-// block, big ones as references to where they lie.
+// Puts nghttp2's frames into the chain that the connection writes. Small pieces are copied into one
+// block; big pieces are added as references.
 #pragma once
 
 #include <cstddef>
@@ -11,19 +11,19 @@
 
 namespace penstock::net {
 
-// Pieces from this size on are not copied.
+// Pieces of at least this size are not copied.
 inline constexpr size_t kReferenceBytesMin = 4096;
 
-// Used from Begin to End, for one flush. Owned by loop.
+// Collects the output of one flush, between Begin and End. Owned by loop.
 class Http2Output final {
  public:
   void Begin(ByteChain& chain, size_t bytes_wanted);
   void End();
-  // Enough for this time.
+  // True if this flush has as many bytes as the connection wanted.
   bool is_full() const { return chain_->bytes() + used_ - start_ >= bytes_wanted_; }
 
   void Copy(std::span<const std::byte> bytes);
-  // `size` bytes of `slice` from `offset` on.
+  // Adds `size` bytes of `slice`, from `offset` on.
   void Add(const Slice& slice, size_t offset, size_t size);
 
  private:
@@ -32,7 +32,7 @@ class Http2Output final {
   ByteChain* chain_ = nullptr;
   size_t bytes_wanted_ = 0;
   BufferRef block_;
-  size_t start_ = 0;  // of what is in the block but not in the chain
+  size_t start_ = 0;  // offset of the bytes in the block that are not yet in the chain
   size_t used_ = 0;
 };
 

@@ -1,4 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
+// How it works. nghttp2 parses and writes frames; this class decides what is allowed. OnBytes
+// passes input through Http2FrameCheck, then to nghttp2, up to the first frame that breaks a rule.
+// nghttp2 calls Http2Callbacks, which passes each event on to its stream. Output is pulled: calls
+// only submit heads and bodies to nghttp2, and Fill lets nghttp2 frame as much as the connection
+// wants. So a burst of answers is framed and sent together. `depth_` shows that nghttp2 is on the
+// call stack; output that is submitted then needs no flush of its own, since OnBytes and Fill check
+// for output afterwards.
+//
+// A client can harm the server in three ways, and each has its own limit. It may send cheap frames
+// that cause work: Http2FrameCheck counts them. It may make nghttp2 queue frames without reading
+// them: CheckQueue ends the connection. It may send requests and read no answers: UpdateReading
+// stops reading from it. The receive window of the connection is given back once per read, not for
+// each DATA frame.
+//
+// A drain has two steps (RFC 9113, section 6.8), because requests may be on their way: first a
+// GOAWAY that still accepts all streams, with a ping. After the answer to the ping, or a second, a
+// GOAWAY with the last stream that is served.
 #include "net/http2_session.h"
 
 #include <algorithm>
@@ -16,14 +33,14 @@ namespace penstock::net {
 namespace {
 
 constexpr size_t kStreamsKept = 1024;
-// Above what the frame check lets through, so that it is the one to end the connection.
+// Higher than the limit of Http2FrameCheck, so that the check ends the connection and not nghttp2.
 constexpr size_t kAcksQueuedMax = 4000;
 constexpr uint64_t kResetsUnchecked = 1'000'000'000;
-// What the ping behind the drain's announcement carries; its answer shows that the client has seen
-// both.
+// The payload of the ping that follows the drain's first GOAWAY. Its answer proves that the client
+// has seen that GOAWAY.
 constexpr std::array<uint8_t, 8> kDrainPing = {'p', 'e', 'n', 's', 't', 'o', 'c', 'k'};
 
-// nghttp2's options, the same for all sessions. Immutable.
+// nghttp2's options, shared by all sessions. Immutable.
 class SessionOptions final {
  public:
   static const nghttp2_option* Get() {
@@ -35,9 +52,9 @@ class SessionOptions final {
   SessionOptions() {
     PENSTOCK_CHECK(nghttp2_option_new(&options_) == 0, "out of memory");
     nghttp2_option_set_no_auto_window_update(options_, 1);
-    nghttp2_option_set_no_http_messaging(options_, 1);  // http2_fields.h does
-    // They would fill the processor's cache, up to MAX_CONCURRENT_STREAMS of them for a connection;
-    // what they are kept for, Http2FrameCheck does.
+    nghttp2_option_set_no_http_messaging(options_, 1);  // http2_fields.h checks instead
+    // Closed streams would fill the CPU cache: nghttp2 keeps up to MAX_CONCURRENT_STREAMS of them
+    // for a connection. Http2FrameCheck does the checks for which nghttp2 needs them.
     nghttp2_option_set_no_closed_streams(options_, 1);
     nghttp2_option_set_max_outbound_ack(options_, kAcksQueuedMax);
     nghttp2_option_set_max_continuations(options_, 2 * kContinuationsMax);
@@ -47,7 +64,7 @@ class SessionOptions final {
   nghttp2_option* options_ = nullptr;
 };
 
-// Streams for the next requests. Owned by loop.
+// A pool of streams for the next requests. Owned by loop.
 class StreamPool final : public LoopLocal {
  public:
   static StreamPool& Of(Loop& loop) {
@@ -70,7 +87,7 @@ class StreamPool final : public LoopLocal {
   std::vector<std::unique_ptr<Http2Stream>> free_;
 };
 
-// Keeps the count of calls into nghttp2 while they last. Owned by loop.
+// Counts a call into nghttp2 while the scope lasts. Owned by loop.
 class DepthScope final {
  public:
   explicit DepthScope(int& depth) : depth_(depth) { ++depth_; }
@@ -117,8 +134,8 @@ Http2Session::Http2Session(SessionHost& host)
 }
 
 Http2Session::~Http2Session() {
-  // nghttp2_session_del reports no closed streams. Handlers that hear of the cancel may do
-  // anything but reach this session.
+  // Close the streams here, because nghttp2_session_del does not report them. `depth_` keeps
+  // handlers of the cancel tokens from scheduling a flush of this session.
   ++depth_;
   while (Http2Stream* stream = streams_.first()) CloseStream(stream->id());
   nghttp2_session_del(ng_);
@@ -200,7 +217,8 @@ bool Http2Session::OnBytes(std::span<const std::byte> bytes) {
   return !is_terminated_;
 }
 
-// What a client makes nghttp2 answer: a reset for each stream that it refuses, acknowledgements.
+// Ends the connection if too many frames wait to be sent. A client can make nghttp2 queue a reset
+// for each refused stream, and acknowledgements.
 void Http2Session::CheckQueue() {
   const auto streams = static_cast<size_t>(server().options.streams_per_connection_max);
   if (nghttp2_session_get_outbound_queue_size(ng_) <=
@@ -263,7 +281,8 @@ void Http2Session::ReturnConsumed() {
   if (consumed_ > 0) nghttp2_session_consume_connection(ng_, std::exchange(consumed_, 0));
 }
 
-// HTTP/2 has no half-close: a client that sends no more is gone, and a model shall not run for it.
+// HTTP/2 has no half-close: a client that sends nothing more is gone. So its calls are cancelled,
+// and no model runs for it.
 bool Http2Session::OnEndOfInput() {
   has_ended_input_ = true;
   for (Http2Stream* stream = streams_.first(); stream != nullptr;
@@ -336,17 +355,17 @@ void Http2Session::Fill(ByteChain& out, size_t bytes_wanted) {
   CloseIfDone();
 }
 
-// Puts out a frame of nghttp2's. It ends a session by a GOAWAY that says nothing: here it gets the
-// reason.
+// Copies a frame of nghttp2 to the output. nghttp2 ends a session with a GOAWAY without a text;
+// this adds the reason.
 void Http2Session::Copy(std::span<const std::byte> frame) {
-  constexpr size_t kBareGoawayBytes = 9 + 8;  // a frame's header, and the stream and code
+  constexpr size_t kBareGoawayBytes = 9 + 8;  // the frame header; then stream and error code
   const bool is_goaway = end_reason_ != nullptr && is_terminated_ &&
                          frame.size() == kBareGoawayBytes && frame[3] == std::byte{NGHTTP2_GOAWAY};
   if (!is_goaway) return output_.Copy(frame);
   const std::string_view reason = end_reason_;
   std::array<std::byte, kBareGoawayBytes> head;
   std::copy(frame.begin(), frame.end(), head.begin());
-  head[2] = static_cast<std::byte>(8 + reason.size());  // the length's last byte
+  head[2] = static_cast<std::byte>(8 + reason.size());  // the last byte of the frame's length
   output_.Copy(head);
   output_.Copy(std::as_bytes(std::span(reason)));
 }
@@ -359,8 +378,8 @@ void Http2Session::CloseIfDone() {
 
 bool Http2Session::HasOutput() const { return nghttp2_session_want_write(ng_) != 0; }
 
-// A peer that sends requests but takes no answers is not read from. Answers that wait for the
-// peer's window only do not count, since WINDOW_UPDATE must be read.
+// Stops reading from a peer that sends requests but reads no answers. Answers that wait only for
+// the peer's window do not count, since the session must read its WINDOW_UPDATE.
 void Http2Session::UpdateReading() {
   const bool shall_pause = pending_bytes_ > server().options.write_queue_bytes_max;
   if (shall_pause == is_reading_paused_) return;
@@ -374,7 +393,7 @@ bool Http2Session::IsIdle() const { return streams_.empty() && !(drain_ == Drain
 
 void Http2Session::StartDrain() { Announce("the server stops"); }
 
-// That the connection takes no new requests soon.
+// Announces that the connection will soon accept no new requests.
 void Http2Session::Announce(const char* reason) {
   if (drain_ != Drain::kNo) return;
   end_reason_ = reason;
@@ -423,7 +442,7 @@ bool Http2Session::IsOverTime(SteadyTime now) {
   }
   if (streams_.empty() && options.idle_timeout > Duration::zero() &&
       now - idle_since_ >= options.idle_timeout)
-    Announce("the connection was idle");  // a request may be on its way
+    Announce("the connection was idle");  // announce first, since a request may be on its way
   return false;
 }
 

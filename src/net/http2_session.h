@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// HTTP/2 on one connection: nghttp2's session, the streams, the limits that protect the server.
+// HTTP/2 on one connection: nghttp2's session, the streams, and the limits that protect the server.
 #pragma once
 
 #include <nghttp2/nghttp2.h>
@@ -18,17 +18,18 @@
 
 namespace penstock::net {
 
-// A head this many times over header_bytes_max ends the connection instead of being answered.
+// A head over header_bytes_max is refused. A head over this many times that size ends the
+// connection.
 inline constexpr size_t kHeaderBombFactor = 4;
-// How long a keep-alive ping may go unanswered.
+// The connection closes if a keep-alive ping is not answered within this time.
 inline constexpr Duration kPingAnswerTimeout = std::chrono::seconds(20);
 
-// Frames that wait to be sent, beyond a few for each stream: a client that is not going to read
-// them gets no more.
+// The limit for frames that wait to be sent: a fixed number, plus a few for each stream. It stops
+// clients that make the server queue frames and never read them.
 inline constexpr size_t kFramesQueuedMax = 20'000;
 inline constexpr size_t kFramesQueuedPerStream = 4;
 
-// Streams in the order in which they were opened. Owned by loop.
+// The open streams, in the order in which they were opened. Owned by loop.
 class StreamList final {
  public:
   void Add(Http2Stream& stream);
@@ -42,7 +43,8 @@ class StreamList final {
   Http2Stream* last_ = nullptr;
 };
 
-// Owned by loop.
+// One HTTP/2 connection. It feeds input to nghttp2, passes nghttp2's events to the streams, and
+// enforces the limits. See http2_session.cc. Owned by loop.
 class Http2Session final : public Session {
  public:
   explicit Http2Session(SessionHost& host);
@@ -67,19 +69,22 @@ class Http2Session final : public Session {
   ServerState& server() { return server_; }
   size_t header_bytes_max() const { return header_bytes_max_; }
   SessionHost& host() { return host_; }
-  // When the bytes at hand were read, or the last tick was.
+  // The time of the last read or tick. Saves calls of the clock.
   SteadyTime now() const { return now_; }
-  // As Router::FindGrpc; most clients call one method again and again.
+  // As Router::FindGrpc. It remembers the last route, since most clients call one method again and
+  // again.
   const GrpcRoute* FindGrpc(std::string_view method) {
     if (last_route_ == nullptr || last_route_->method != method)
       last_route_ = server().router.FindGrpc(method);
     return last_route_;
   }
-  // Something was given to nghttp2 to send.
+  // Call this after giving nghttp2 something to send. Schedules a flush.
   void OnOutput();
-  // Answers that could be sent if the peer read, in bytes: reading pauses when they are too many.
-  // Those that a flush has come to, and only the peer's window holds back, do not count any more.
-  // Returns the flush that will come to them, for RemovePending.
+  // Counts bytes of answers that could be sent if the peer read them. Reading pauses while they
+  // exceed write_queue_bytes_max. AddPending returns the number of the next flush, for
+  // RemovePending. A flush that sends everything it may sets the count to zero: only the peer's
+  // window holds back the remaining bytes, and the session must read on to get its WINDOW_UPDATE.
+  // So RemovePending ignores bytes that such a flush has already removed.
   uint32_t AddPending(size_t bytes) {
     pending_bytes_ += bytes;
     return flush_number_;
@@ -89,22 +94,26 @@ class Http2Session final : public Session {
   }
   void OnFrameSent(bool is_data) { frames_.OnFrameSent(is_data); }
   void OnAnswered() { frames_.OnAnswered(); }
-  // Bytes of the connection's window that are used up.
+  // Bytes of the connection's receive window that can be given back to the peer.
   void ConsumeConnection(size_t bytes) { consumed_ += bytes; }
-  // Has the call told at the end of the flush that there is room.
+  // Requests a call of GrpcCallImpl::OnRoom at the end of the flush.
   void NotifyRoom(CallRef<GrpcCallImpl> call) { with_room_.push_back(std::move(call)); }
-  // A stream ended before its request did, and is to be reset once its end was sent.
+  // The answer of a stream ended before its request. The stream is reset once the end of the answer
+  // was sent.
   void OnEarlyEnd() { ++early_ends_; }
   void OnEarlyEndDone() { --early_ends_; }
-  // A stream is reset for a mistake of the client.
+  // A stream is reset because of a mistake of the client. Too many of them end the connection.
   void OnMistake();
-  // The body of a request is still to come. False: too many are in that state.
+  // A request begins whose body is still to come. False: too many requests are in that state, so
+  // refuse it.
   [[nodiscard]] bool BeginReceiving();
   void EndReceiving();
-  // A stream that counts as no request stays open. False: the connection has too many of them.
+  // A stream that does not count as a request stays open. False: the connection has too many of
+  // them.
   [[nodiscard]] bool BeginUncounted();
   void EndUncounted() { --uncounted_; }
-  // Ends the connection because of what the client does, and tells it the reason, which is static.
+  // Ends the connection because the client misbehaves. The GOAWAY contains `reason`, which must
+  // have static storage.
   void Terminate(uint32_t error_code, const char* reason);
 
  private:
@@ -131,27 +140,27 @@ class Http2Session final : public Session {
   SessionHost& host_;
   Loop& loop_;
   ServerState& server_;
-  const size_t header_bytes_max_;  // at hand for each field
+  const size_t header_bytes_max_;  // copied here, since each field needs it
   nghttp2_session* ng_ = nullptr;
   Http2FrameCheck frames_;
   FieldMemo fields_;
   Http2Output output_;
   StreamList streams_;
-  Http2Stream* recent_ = nullptr;  // the one that was looked up last
+  Http2Stream* recent_ = nullptr;  // the result of the last FindStream
   const GrpcRoute* last_route_ = nullptr;
   std::vector<CallRef<GrpcCallImpl>> with_room_;
   size_t pending_bytes_ = 0;
-  uint32_t flush_number_ = 0;  // of those that sent all that could be sent
+  uint32_t flush_number_ = 0;  // counts the flushes that sent everything they could
   size_t consumed_ = 0;
   size_t early_ends_ = 0;
   int receiving_ = 0;  // streams
   int uncounted_ = 0;  // streams
-  int depth_ = 0;      // of calls into nghttp2
+  int depth_ = 0;      // nested calls into nghttp2
   bool is_reading_paused_ = false;
   bool has_ended_input_ = false;
   bool is_terminated_ = false;
-  const char* end_reason_ = nullptr;  // for the client
-  bool has_settings_ = false;         // the client's first SETTINGS frame has come
+  const char* end_reason_ = nullptr;  // the text in GOAWAY frames
+  bool has_settings_ = false;         // the client's first SETTINGS frame has arrived
   enum class Drain : uint8_t { kNo, kAnnounced, kFinal } drain_ = Drain::kNo;
 
   SteadyTime now_;

@@ -1,4 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
+// How it works. A stream starts with a gRPC call from the pool, because most requests are gRPC and
+// their fields can then go directly into the storage of the call. OnHead decides by method and
+// content-type. For plain HTTP it swaps the storage into an HTTP call and gives the gRPC call back
+// to the pool.
+//
+// nghttp2 never touches the body of an answer. The body waits in `segments_`, as references to the
+// slices of the call. nghttp2 calls ReadBody to ask how many bytes the next DATA frame may have,
+// and then WriteBody, which moves that many bytes to the output; big slices are not copied. If
+// nothing is queued and the answer has not ended, ReadBody returns DEFERRED, and nghttp2 asks again
+// only after Resume.
+//
+// If the answer ends before the request has, the client need not send the rest: after the last
+// frame of the answer the stream is reset with NO_ERROR (RFC 9113, section 8.1). Received bytes are
+// given back to the windows in large steps, since most requests end before the first step.
 #include "net/http2_stream.h"
 
 #include <algorithm>
@@ -12,13 +26,14 @@
 namespace penstock::net {
 namespace {
 
-// A writer may go on while less than this waits to be sent.
+// A streaming writer may write the next message while at most this many bytes are queued.
 constexpr size_t kRoomBytes = 64 * 1024;
-// What an answer costs beside its body, while it waits.
+// The cost of a waiting answer, in addition to its body.
 constexpr size_t kAnswerOverheadBytes = 100;
-// A head up to this size is not counted in the budget for bodies; a larger one is, in such steps.
+// A head up to this size is free. Larger heads count in the budget for bodies, in steps of this
+// size.
 constexpr size_t kHeadBytesUncharged = 4096;
-// HTTP/2's own measure of a field's size.
+// HTTP/2's definition of a field's size adds this much (RFC 9113, section 6.5.2).
 constexpr size_t kFieldOverheadBytes = 32;
 constexpr size_t kSegmentsKept = 64;
 
@@ -50,7 +65,7 @@ void Http2Stream::Close() {
   if (pending_cost_ > 0) OnFirstOutput();
   if (early_end_) session_->OnEarlyEndDone();
   if (grpc_ != nullptr) {
-    // An unfinished head was never a call.
+    // A call whose head is incomplete has not begun.
     if (is_head_complete_) {
       grpc_->OnStreamGone();
     } else {
@@ -89,7 +104,7 @@ bool Http2Stream::OnHeader(const FieldMemo::Field& field) {
   if (head_bytes_ > bytes_max) return head_bytes_ <= kHeaderBombFactor * bytes_max;
   if (is_malformed_) return true;
   if (is_head_complete_) {
-    // Trailers mean nothing here, but must be well-formed.
+    // The server ignores trailers, but they must be well-formed.
     if (IsPseudo(field.kind) || field.kind == FieldKind::kMalformed) OnMalformed();
     return true;
   }
@@ -107,8 +122,8 @@ bool Http2Stream::OnHeader(const FieldMemo::Field& field) {
   return true;
 }
 
-// HPACK's table makes large heads of few bytes: what they take counts as bodies do. False: there is
-// no memory left, and the rest of the head is not kept.
+// Counts a large head in the budget for bodies. HPACK can expand few bytes to a large head. False:
+// the budget has no memory left, and the rest of the head is dropped.
 bool Http2Stream::ChargeHead(size_t bytes) {
   const size_t missing = bytes - kHeadBytesUncharged - head_charge_;
   const size_t charge = (missing / kHeadBytesUncharged + 1) * kHeadBytesUncharged;
@@ -178,7 +193,7 @@ void Http2Stream::OnHead(bool has_ended) {
   is_head_complete_ = true;
   FillHead();
   const RequestHead& head = grpc_->head();
-  head_bytes_ = 0;  // from here on of the trailers
+  head_bytes_ = 0;  // from here on it counts the trailers
   const bool is_grpc = IsGrpcContentType(View(FieldKind::kContentType));
   if (is_refused) {
     RefuseHead(is_grpc && head.method == "POST");
@@ -208,7 +223,8 @@ void Http2Stream::StartHttp(int refused_status, std::string_view why) {
   session_->server().metrics.http2_requests.Add();
   const bool expects = View(FieldKind::kExpect) == "100-continue";
   http_ = NewHttpCall(session_->loop(), *this);
-  // The head's views stay right: what they point to does not move with the storage.
+  // The views of the head stay valid: the bytes that they point to do not move when the storage is
+  // swapped.
   std::swap(http_->head_storage(), grpc_->head_storage());
   std::swap(http_->mutable_head(), grpc_->mutable_head());
   std::exchange(grpc_, nullptr)->Abandon();
@@ -266,7 +282,8 @@ void Http2Stream::Consume(size_t bytes) {
   session_->ConsumeConnection(bytes);
   if (has_received_end_) return;
   unreported_ += bytes;
-  // nghttp2 tells the client of half a window at a time; most requests are over before.
+  // nghttp2 sends a WINDOW_UPDATE when half a window is consumed. Most requests end before that, so
+  // fewer calls suffice.
   if (unreported_ < session_->server().options.http2_stream_window_bytes / 8) return;
   nghttp2_session_consume_stream(session_->ng(), id_, unreported_);
   unreported_ = 0;

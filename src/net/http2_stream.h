@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One stream of an HTTP/2 connection: gathers the request's head, finds out whether it is gRPC or
-// plain HTTP, and holds the answer until nghttp2 has framed it.
+// One stream of an HTTP/2 connection. It collects the head of the request, decides whether it is
+// gRPC or plain HTTP, and holds the answer until nghttp2 has framed it.
 #pragma once
 
 #include <nghttp2/nghttp2.h>
@@ -21,16 +21,17 @@ namespace penstock::net {
 
 class Http2Session;
 
-// Reused for one stream after the other. Owned by loop.
+// One stream at a time; objects are pooled. See http2_stream.cc. Owned by loop.
 class Http2Stream final : public HttpCallOwner {
  public:
   void Open(Http2Session& session, int32_t id);
-  // nghttp2 has closed the stream, or the connection is gone: cancels what is not answered, lets go
-  // of all memory.
+  // nghttp2 has closed the stream, or the connection is gone. Cancels the call if it is not
+  // answered, and frees all memory.
   void Close();
 
-  // --- what arrives
-  // One field of the head, or of the trailers. False: the head is far over the limit.
+  // --- input
+  // A field of the head or of the trailers. False: the head is far over the limit, so end the
+  // connection.
   [[nodiscard]] bool OnHeader(const FieldMemo::Field& field);
   void OnHead(bool has_ended);
   void OnTrailers(bool has_ended);
@@ -41,32 +42,32 @@ class Http2Stream final : public HttpCallOwner {
   // The server drains.
   void OnDrain();
 
-  // --- what the call sends
-  // The head of the answer. The views must live as long as the stream. `has_body`: Append and End
-  // follow.
+  // --- output, for the call
+  // Submits the head of the answer. The views must live as long as the stream. If `has_body`,
+  // EndWith or EndOk must follow.
   void SubmitHead(std::span<const nghttp2_nv> fields, bool has_body);
-  // A message with its prefix.
+  // Appends a message with its gRPC prefix.
   void AppendMessage(bool is_compressed, ByteChain&& message);
-  // No more will be appended; `trailers` (maybe none) go last. Empty for plain HTTP.
+  // Ends the answer. `trailers` are sent last; they are empty for plain HTTP.
   void EndWith(OwnedHeaders trailers);
-  // The same for a gRPC call without an error.
+  // Ends the answer of a gRPC call that succeeded.
   void EndOk();
-  // Fields that SubmitHead may point to.
+  // Storage for fields that SubmitHead points to.
   OwnedHeaders& kept_headers() { return kept_headers_; }
-  // Bytes of the body that arrived were used up: the client may send more.
+  // The call has used this many bytes of the body, so the client may send more.
   void Consume(size_t bytes);
-  // Has OnRoom called when there is room for another message.
+  // Requests a call of OnRoom when the queue has space for another message.
   void AskForRoom();
-  // As in Http2Session.
+  // As in Http2Session; ended when the stream ends.
   [[nodiscard]] bool BeginReceiving();
   [[nodiscard]] bool BeginUncounted();
-  // The call has ended: what still arrives is dropped.
+  // The call has ended. Further input is dropped.
   void DetachCall();
 
-  // --- for nghttp2
+  // --- for nghttp2's callbacks
   ssize_t ReadBody(size_t bytes_max, uint32_t* flags);
   void WriteBody(Http2Output& output, size_t bytes);
-  // The answer's last frame has been framed.
+  // nghttp2 has framed the last frame of the answer.
   void OnEndSent();
 
   void OnAnswer(HttpCallImpl& call) override;
@@ -78,13 +79,13 @@ class Http2Stream final : public HttpCallOwner {
   bool has_ended_early() const { return is_ended_ && !has_received_end_; }
   friend class StreamList;
 
-  // A part of the body: the prefix of a message, if it begins one, and a slice.
+  // A part of the answer's body: a slice, and the gRPC prefix if a message begins here.
   struct Segment {
     std::array<std::byte, kGrpcPrefixBytes> prefix;
     uint8_t prefix_bytes = 0;
     Slice slice;
   };
-  // Where a field's value lies in the head storage.
+  // The position of a field's value in the head storage.
   struct Place {
     size_t at, size;
   };
@@ -112,41 +113,42 @@ class Http2Stream final : public HttpCallOwner {
 
   GrpcCallImpl* grpc_ = nullptr;  // until it has ended
   HttpCallImpl* http_ = nullptr;  // until the stream closes
-  bool counts_ = false;           // as a request in flight, for gRPC
+  bool counts_ = false;           // gRPC: the call counts as a request in flight
   bool is_receiving_ = false;     // counted by the session
   bool is_uncounted_ = false;     // counted by the session
   friend class GrpcCallImpl;
 
   // the request
   FieldOrder fields_;
-  std::array<Place, kKeptFieldKinds> places_;  // of the fields that have come
+  std::array<Place, kKeptFieldKinds> places_;  // valid for the fields in fields_
   size_t head_bytes_ = 0;
-  size_t head_charge_ = 0;       // taken from the budget for bodies
-  bool is_over_budget_ = false;  // of which nothing was left
+  size_t head_charge_ = 0;       // bytes of the head that the budget for bodies counts
+  bool is_over_budget_ = false;  // the budget had no memory for the head
   uint64_t content_length_ = kUnknown;
-  uint64_t body_bytes_ = 0;  // received
+  uint64_t body_bytes_ = 0;  // bytes received
   bool is_head_complete_ = false;
   bool is_malformed_ = false;  // and is being reset
   bool has_received_end_ = false;
-  uint64_t unreported_ = 0;   // consumed, but the client has not been told
-  uint64_t unconsumed_ = 0;   // of the connection's window
-  SteadyTime last_received_;  // to the second
+  uint64_t unreported_ = 0;   // consumed, but not yet given back to the client's window
+  uint64_t unconsumed_ = 0;   // received bytes that still occupy the connection's window
+  SteadyTime last_received_;  // see Http2Session::now
 
   // the answer
   absl::InlinedVector<Segment, 4> segments_;
   size_t segments_used_ = 0;
   size_t queued_bytes_ = 0;
-  size_t pending_cost_ = 0;     // what the session counts until the head is framed
+  size_t pending_cost_ = 0;     // bytes that the session counts until the body is framed
   uint32_t pending_flush_ = 0;  // see Http2Session::AddPending
   bool is_submitted_ = false;
   bool is_deferred_ = false;  // nghttp2 waits for Resume
   bool is_ended_ = false;
-  bool early_end_ = false;  // the answer ends before the request: reset the stream after it
+  // The answer ends before the request, so the stream must be reset after it.
+  bool early_end_ = false;
   bool has_grpc_ok_ = false;
   bool wants_room_ = false;
   OwnedHeaders kept_headers_;
   OwnedHeaders trailers_;
-  SteadyTime last_sent_;  // to the second
+  SteadyTime last_sent_;  // see Http2Session::now
 };
 
 }  // namespace penstock::net

@@ -18,7 +18,7 @@ constexpr size_t kHeadBytesMin = 512;
 constexpr size_t kPooledHeadBytesMax = 16 * 1024;
 constexpr size_t kPooledFieldsMax = 128;
 
-// "GET, HEAD, POST": what the route allows.
+// The methods that the route allows, such as "GET, HEAD, POST".
 std::string AllowedMethods(const HttpRoute& route) {
   std::string allowed;
   for (const std::string& method : route.methods) {
@@ -65,7 +65,7 @@ void HeadStorage::Clear() {
   fields_.clear();
 }
 
-// Calls to be used again. Owned by loop.
+// A pool of calls. Owned by loop.
 class HttpCallPool final : public LoopLocal {
  public:
   ~HttpCallPool() override {
@@ -102,7 +102,7 @@ class HttpCallPool final : public LoopLocal {
   std::vector<HttpCallImpl*> free_;
 };
 
-// What keeps a call alive besides references: see holds_. One thread at a time.
+// Keeps a call alive without a reference; see holds_. One thread at a time.
 class HttpCallImpl::Holder final {
  public:
   explicit Holder(HttpCallImpl* call) : call_(call) { call->Hold(); }
@@ -151,7 +151,7 @@ void HttpCallImpl::DropHold() {
   }
 }
 
-// The handler and whom it gave the call to are done with it.
+// The handler's side has dropped its last reference.
 void HttpCallImpl::Destroy() {
   if (state_.load(std::memory_order_acquire) == State::kOpen)
     Respond(ErrorResponse(500, "the server dropped the request without an answer"));
@@ -167,7 +167,7 @@ void HttpCallImpl::OnHead(std::optional<uint64_t> content_length) {
   if (FindRoute()) AdmitBody(content_length);
 }
 
-// False if the request is answered.
+// Returns false if it has answered the request.
 bool HttpCallImpl::FindRoute() {
   const Router& router = loop_->server().router;
   route_ = router.FindHttp(head_.path);
@@ -196,7 +196,7 @@ bool HttpCallImpl::FindRoute() {
   return true;
 }
 
-// A preflight, answered as TensorFlow Serving does.
+// Answers a CORS preflight as TensorFlow Serving does.
 void HttpCallImpl::AnswerOptions() {
   const std::string_view origin = FindHeader(head_.headers, "origin");
   HttpResponse response;
@@ -207,7 +207,7 @@ void HttpCallImpl::AnswerOptions() {
                              "an OPTIONS request needs an Origin header that starts with "
                              "http:// or https://");
   }
-  // A route that takes every method leaves to its handler which of them its paths have.
+  // If a route allows all methods, its handler decides which methods a path has.
   if (route_ != nullptr && !route_->methods.empty())
     response.headers.emplace_back("allow", AllowedMethods(*route_));
   Respond(std::move(response));
@@ -248,7 +248,7 @@ std::span<std::byte> HttpCallImpl::BodyTarget() {
 }
 
 void HttpCallImpl::OnBody(std::span<const std::byte> bytes) {
-  // Without a route, the fallback handler has the call already.
+  // Without a route, the fallback handler already has the call.
   if (state_.load(std::memory_order_relaxed) != State::kOpen || route_ == nullptr) return;
   if (const Status status = receiver_.Append(bytes); !status.ok()) RefuseBody(status);
 }
@@ -259,7 +259,8 @@ void HttpCallImpl::OnBodyEnd() {
   if (!body.ok()) return RefuseBody(body.status());
   body_ = *std::move(body);
   if (route_->counts_as_request) {
-    // Only now, so that clients that send half a request keep nobody else from being served.
+    // Count the request only when it is complete. So clients that send half a request take no place
+    // from others.
     if (!loop_->TryBeginRequest()) {
       return Refuse(503, "the server is serving as many requests as it may; try again later",
                     {{"retry-after", "1"}});
@@ -272,10 +273,11 @@ void HttpCallImpl::OnBodyEnd() {
 void HttpCallImpl::RunHandler(const HttpHandler& handler) {
   const ServerState& server = loop_->server();
   const Duration timeout = server.options.http_request_timeout;
-  // A body that took long to arrive does not count.
+  // The time for receiving a large body does not count.
   if (timeout > Duration::zero()) deadline_ = (is_large_ ? server.clock.Now() : start_) + timeout;
-  const Holder alive(this);  // the handler may answer, and the session then close, at once
-  Hold();                    // for the handler's references; Destroy lets go of it
+  // The handler may answer, and the session may then close the call, at once.
+  const Holder alive(this);
+  Hold();  // for the handler's references; Destroy drops it
   handler(HttpCallRef(this));
   if (state_.load(std::memory_order_acquire) == State::kOpen && owner_ != nullptr)
     loop_->timers().Arm(*this, deadline_);
@@ -322,7 +324,7 @@ void HttpCallImpl::DeliverRefusal(int status, std::string_view message, OwnedHea
   Deliver();
 }
 
-// The head may be unknown: what is in it may be what is wrong.
+// The fields of the head may be missing, since the head may be the error.
 void HttpCallImpl::LogRefusal(int status, std::string_view message) const {
   if (!LogEnabled(LogLevel::kDebug)) return;
   RequestIdText own;
@@ -337,7 +339,7 @@ void HttpCallImpl::OnTimer() {
   Cancel(CancelReason::kDeadline, 504, "the server did not answer within its time limit");
 }
 
-// On the thread that answers, which need not be the loop's.
+// Runs on the thread that answers, which may be any thread.
 void HttpCallImpl::Compress() {
   if (route_ == nullptr || !route_->compress || response_.body.bytes() < kCompressBytesMin) return;
   for (const auto& [name, value] : response_.headers)

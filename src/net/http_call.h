@@ -29,21 +29,23 @@ namespace penstock::net {
 
 class HttpCallImpl;
 
-// The session's side of a call. Owned by loop.
+// The session's interface for a call. Owned by loop.
 class HttpCallOwner {
  public:
   virtual ~HttpCallOwner() = default;
-  // call.status(), ForEachHeader and TakeBody are ready. Called once, on the loop, perhaps inside
-  // one of the call's own functions.
+  // The answer is there: status(), ForEachHeader and TakeBody of the call may be used. Called once,
+  // on the loop, perhaps from inside a function of the call.
   virtual void OnAnswer(HttpCallImpl& call) = 0;
 };
 
-// The bytes of a request's head (less than 4 GiB: header_bytes_max is), and its fields as offsets,
-// so that the bytes may move while the head is gathered. Reused for the next call. Owned by loop.
+// The bytes of a request's head (less than 4 GiB, since header_bytes_max is). Its fields are stored
+// as offsets, because the bytes may move while the head grows. Reused for the next call. Owned by
+// loop.
 class HeadStorage final {
  public:
   void Clear();
-  // Keeps a copy; View(offset, size) gives it back once all is appended.
+  // Appends a copy of `text`, and returns its offset for View. Call View only when everything is
+  // appended.
   size_t Append(std::string_view text) {
     const size_t at = size_;
     if (text.empty()) return at;
@@ -52,7 +54,7 @@ class HeadStorage final {
     size_ += text.size();
     return at;
   }
-  // Keeps a field. Returns where its value is.
+  // Appends a field. Returns the offset of its value.
   size_t AppendField(std::string_view name, std::string_view value) {
     if (name.size() + value.size() > capacity_ - size_) Grow(name.size() + value.size());
     char* const at = bytes_.get() + size_;
@@ -63,7 +65,7 @@ class HeadStorage final {
     size_ = value_at + value.size();
     return value_at;
   }
-  // Fields that lie in the bytes already (Append).
+  // Adds a field whose bytes were already appended with Append.
   void AddField(size_t name_at, size_t name_size, size_t value_at, size_t value_size) {
     fields_.push_back({static_cast<uint32_t>(name_at), static_cast<uint32_t>(name_size),
                        static_cast<uint32_t>(value_at), static_cast<uint32_t>(value_size)});
@@ -71,10 +73,10 @@ class HeadStorage final {
   std::string_view View(size_t at, size_t size) const { return {bytes_.get() + at, size}; }
   size_t size() const { return size_; }
   size_t field_count() const { return fields_.size(); }
-  // What the head takes in memory.
+  // The memory of the head, in bytes.
   size_t memory_bytes() const { return size_ + fields_.size() * (sizeof(Field) + sizeof(Header)); }
 
-  // The fields. Valid until the next change.
+  // Returns the fields. The result is valid until the next change.
   std::span<const Header> Fields();
 
  private:
@@ -83,7 +85,7 @@ class HeadStorage final {
   };
   void Grow(size_t bytes);
 
-  // Not a string: its append, called for every field, costs several times the copy.
+  // Not a string: std::string::append costs several times the copy, and runs for every field.
   std::unique_ptr<char[]> bytes_;
   size_t size_ = 0;
   size_t capacity_ = 0;
@@ -91,41 +93,44 @@ class HeadStorage final {
   std::vector<Header> headers_;
 };
 
-// See above. Owned by loop, but for what HttpCall promises.
+// The implementation of HttpCall. Owned by loop, except where HttpCall promises more.
 class HttpCallImpl final : public HttpCall, private WheelTimer {
  public:
-  // Filled in by the session before OnHead: method, path, query, authority, headers, protocol,
+  // The session fills these in before OnHead: method, path, query, authority, headers, protocol,
   // endpoint, peer.
   HeadStorage& head_storage() { return head_storage_; }
   RequestHead& mutable_head() { return head_; }
 
-  // The head is complete. `content_length`: none if unknown or if there is no body.
+  // The head is complete. `content_length` is nullopt if it is unknown or there is no body.
   void OnHead(std::optional<uint64_t> content_length);
-  // Where the next bytes of the body may be read to; empty if not worth it.
+  // Where the session may read the next bytes of the body to. Empty if a direct read is not worth
+  // it.
   std::span<std::byte> BodyTarget();
-  // Bytes of the body, perhaps in BodyTarget. Dropped if the call is answered already.
+  // Handles bytes of the body, which may lie in BodyTarget. Drops them if the call is already
+  // answered.
   void OnBody(std::span<const std::byte> bytes);
-  // The body is complete: runs the handler, unless the call is answered already.
+  // The body is complete. Runs the handler, unless the call is already answered.
   void OnBodyEnd();
-  // Answers an error that the HTTP layer found (400, 404, 413, 431, 503 ...), if there is no answer
-  // yet.
+  // Answers with an error that the HTTP layer found (400, 404, 413, 431, 503 ...). Does nothing if
+  // there is an answer already.
   void Refuse(int status, std::string_view message, OwnedHeaders headers = {});
-  // The answer is not worth waiting for any more: answers the error, and cancels the run, if there
-  // is no answer yet.
+  // Nobody needs the answer any more. Cancels the run and answers with the error. Does nothing if
+  // there is an answer already.
   void Cancel(CancelReason reason, int status, std::string_view message);
-  // Ends the session's part: drops its reference. Cancels the call if it is not answered yet.
+  // Drops the session's reference. Cancels the call if it is not answered yet.
   void Close();
 
   // From OnAnswer on:
   int status() const { return response_.status; }
-  // Whether OnAnswer has been called.
+  // True once OnAnswer was called.
   bool is_answered() const { return state_ == State::kAnswered; }
-  // Calls `visit(name, value)` with every field but content-length and those of the connection.
+  // Calls `visit(name, value)` for every field except content-length and the fields of the
+  // connection.
   template <typename Visit>
   void ForEachHeader(Visit visit) const;
-  // Bytes of the body, for content-length; also for HEAD.
+  // The size of the body, for content-length. HEAD has it too.
   uint64_t body_bytes() const { return response_.body.bytes(); }
-  // The body to be sent: empty for HEAD. Once.
+  // Takes the body to send. Empty for HEAD. Call it once.
   ByteChain TakeBody();
 
   void Respond(HttpResponse response) override;
@@ -134,7 +139,7 @@ class HttpCallImpl final : public HttpCall, private WheelTimer {
   class Holder;
   friend HttpCallImpl* NewHttpCall(Loop& loop, HttpCallOwner& owner);
   friend class HttpCallPool;
-  // kOpen: until the handler answers. kGiven: on its way to the loop.
+  // kOpen: no answer yet. kGiven: the answer is on its way to the loop.
   enum class State : uint8_t { kOpen, kGiven, kAnswered };
 
   explicit HttpCallImpl(std::shared_ptr<Loop> loop);
@@ -148,7 +153,7 @@ class HttpCallImpl final : public HttpCall, private WheelTimer {
   void DeliverRefusal(int status, std::string_view message, OwnedHeaders headers);
   void LogRefusal(int status, std::string_view message) const;
   void RunHandler(const HttpHandler& handler);
-  // Makes the caller the one who answers; false if somebody else was first.
+  // Reserves the right to answer. Returns false if another caller was first.
   bool Claim();
   void Deliver();
   void Compress();
@@ -157,24 +162,24 @@ class HttpCallImpl final : public HttpCall, private WheelTimer {
   void Reset();
 
   const std::shared_ptr<Loop> loop_;
-  HttpCallOwner* owner_ = nullptr;  // null once the session is done with the call
+  HttpCallOwner* owner_ = nullptr;  // null after Close
   const HttpRoute* route_ = nullptr;
   HeadStorage head_storage_;
   BodyReceiver receiver_;
   std::atomic<State> state_{State::kOpen};
-  // The session, the handler's references together, and an answer on its way: the last one to let
-  // go returns the call to the pool.
+  // Counts the session, all references of the handler together, and an answer on its way. The last
+  // one to leave returns the call to the pool.
   std::atomic<uint32_t> holds_{1};
-  bool is_large_ = false;    // the body
-  bool has_slot_ = false;    // counts as a request in flight
-  bool is_gzipped_ = false;  // the answer
+  bool is_large_ = false;    // the body is over kSmallBodyBytes, or its length is unknown
+  bool has_slot_ = false;    // the call counts as a request in flight
+  bool is_gzipped_ = false;  // the answer is compressed
   bool vary_ = false;        // the answer depends on accept-encoding
   HttpResponse response_;
-  std::string_view request_id_field_;  // of the answer
+  std::string_view request_id_field_;  // the answer's x-request-id
   RequestIdText request_id_text_;
 };
 
-// A call with one reference, which Close drops. From the loop's pool.
+// Takes a call from the loop's pool. It has one reference, which Close drops.
 HttpCallImpl* NewHttpCall(Loop& loop, HttpCallOwner& owner);
 
 template <typename Visit>

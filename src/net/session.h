@@ -39,8 +39,8 @@ class SessionHost {
 };
 
 // One protocol on one connection. Owned by its connection; every call on the loop's thread. The
-// connection destroys it when the socket is gone; the destructor cancels the calls that are still
-// open.
+// connection destroys it when it needs no more output. The destructor cancels the calls that are
+// still open.
 class Session {
  public:
   virtual ~Session() = default;
