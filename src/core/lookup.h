@@ -1,29 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
-// How requests find and pin a version without a lock and without a write to a cache line that
+// How requests find and pin a version without a lock, and without a write to a cache line that
 // another thread writes.
 //
-// What is ready is one immutable Snapshot behind an atomic pointer. Two things must not be freed
-// too early: a snapshot that a thread is searching, and a version that a handle pins. Both are
-// counted in per-thread cells (base/thread_slot.h), and both are freed by one background thread
-// that sums up the cells off the request path:
+// All ready versions are in one immutable Snapshot behind an atomic pointer. Two kinds of objects
+// must not be freed too early: a snapshot that a thread searches, and a version that a handle pins.
+// The users of both are counted in per-thread cells (base/thread_slot.h). One background thread
+// reads the cells and frees the objects, so that requests never wait for this. The proof that
+// this is safe:
 //
-// 1. Snapshot. A reader adds 1 to its cell, loads the pointer, searches, and subtracts 1. Having
-//    published a new snapshot, the background thread waits until it has seen each cell at 0 once.
-//    All these operations but the last are sequentially consistent. So a reader whose addition
-//    comes after the load that saw 0 also loads the pointer after the publication: it has the new
-//    snapshot. A reader whose addition comes before has, as the cell was 0, subtracted already, and
-//    what it did happens before the load. Either way nobody searches the old snapshot. Publishing
-//    itself waits for nobody.
-// 2. Version. Taking a handle adds 1 to the version's `taken` of the thread, dropping it adds 1 to
-//    `dropped` of whichever thread does so: only the sums over all threads count. New handles come
-//    from a reader inside (1) or from copying a living handle. Once a version is in no published
-//    snapshot and (1) has been waited for, only copies are left. Then all `dropped` are summed up
-//    first and all `taken` after them. At a moment between the two sums no less had been dropped
-//    than the first says, and no more taken than the second says; so if they are equal, no handle
-//    lived at that moment, and none can come to life again. (Whoever copies a handle does so before
-//    the original is dropped; that drop is a release, its reading an acquire, so a sum that
-//    includes the drop is followed by one that includes the copy. Likewise every use of the version
-//    happens before its destruction.)
+// 1. Snapshot. A reader adds 1 to its cell, loads the pointer, searches, and subtracts 1. After a
+//    new snapshot is published, the background thread waits until it has seen each cell at 0 once.
+//    All these operations are sequentially consistent, except the subtraction, which is a release.
+//    Take one cell and the background thread's load that saw 0 in it. If a reader's addition comes
+//    after this load, then the reader also loads the pointer after the publication: it gets the new
+//    snapshot. If the addition comes before this load, then the reader has already subtracted,
+//    because the cell was 0, and its search happens before the load. In both cases nobody searches
+//    the old snapshot. Publishing itself waits for nobody.
+// 2. Version. Taking a handle adds 1 to the version's `taken` in the thread's cell. Dropping a
+//    handle adds 1 to `dropped` in the cell of the thread that drops it. So only the sums over all
+//    threads have a meaning. A new handle comes from a reader as in (1), or from a copy of a living
+//    handle. Once no published snapshot has the version, and the wait of (1) is over, only copies
+//    remain. Then the background thread sums up all `dropped` first, and all `taken` after that.
+//    Consider a moment between the two sums. At least as many handles were dropped as the first sum
+//    says, and at most as many were taken as the second sum says. So if the sums are equal, no
+//    handle lived at that moment, and none can come to life later. (Memory order: a thread copies a
+//    handle before the original is dropped. That drop is a release, and reading it is an acquire.
+//    So if the first sum includes the drop, the second sum includes the copy. In the same way every
+//    use of the version happens before its destruction.)
 #pragma once
 
 #include <array>
@@ -42,7 +45,7 @@
 
 namespace penstock::core {
 
-// One Cell per thread, each in a cache line of its own. Thread-safe.
+// One Cell per thread, each in its own cache line. Thread-safe.
 template <typename Cell>
 class ThreadCells {
  public:
@@ -78,8 +81,8 @@ class VersionEntry {
         [&](const HandleCounts& counts) { taken += counts.taken.load(std::memory_order_relaxed); });
     return taken;
   }
-  // Only meaningful once requests cannot find it any more; then false means that it may be
-  // destroyed.
+  // Call it only when requests cannot find the version any more. Then false means that the version
+  // may be destroyed.
   bool HasHandles() const {
     uint64_t dropped = 0;
     handles_.ForEach([&](const HandleCounts& counts) {
@@ -102,26 +105,26 @@ class VersionEntry {
   ThreadCells<HandleCounts> handles_;
 };
 
-// What requests can find. Immutable once published.
+// What requests can find. Immutable after it is published.
 struct Snapshot {
   struct Model {
     std::vector<VersionEntry*> ready;  // newest first
-    // Wanted, but taken from service because they broke, and why; newest first.
+    // Aspired versions that were taken from service because they broke, and why; newest first.
     std::vector<std::pair<VersionNumber, Status>> broken;
     StringMap<VersionNumber> labels;
-    Status absent;  // why nothing is ready although nothing is wrong; OK: for no such reason
-    bool on_demand = false;  // a request has it loaded
+    Status absent;           // the reason if the load mode is why nothing is ready; else OK
+    bool on_demand = false;  // a request starts its load
     bool counts_as_ready = false;
-    bool is_expected = true;   // not one that shall not be loaded
+    bool is_expected = true;   // false: its load mode is kNever
     bool is_of_start = false;  // configured before the manager was ready for the first time
     bool has_served = false;   // has had a version ready since it was configured
 
     bool is_established() const { return is_of_start || has_served; }
   };
-  // Every configured one. Snapshots share what did not change between them, so that publishing one
-  // costs the same however many models there are.
+  // Every configured model. Snapshots share the models that did not change between them. So the
+  // cost of publishing one does not depend on the number of models.
   PersistentMap<std::shared_ptr<const Model>> models;
-  bool is_ready = true;  // by the manager's rule
+  bool is_ready = true;  // by ReadinessRule
 };
 
 // The current snapshot. Thread-safe.
@@ -132,8 +135,8 @@ class SnapshotCell {
   SnapshotCell(const SnapshotCell&) = delete;
   SnapshotCell& operator=(const SnapshotCell&) = delete;
 
-  // Keeps the snapshot that was current at its construction alive. Keep it short: it delays what is
-  // freed. One thread at a time.
+  // Keeps the snapshot alive that was current at its construction. Destroy it soon, because it
+  // delays the freeing of old snapshots. One thread at a time.
   class Reader {
    public:
     explicit Reader(SnapshotCell& cell) : inside_(cell.readers_.Mine()) {
@@ -152,15 +155,15 @@ class SnapshotCell {
     const Snapshot* snapshot_;
   };
 
-  // Makes `next` the current one and returns the former, which may be destroyed after a later
-  // WaitForReaders.
+  // Makes `next` the current snapshot and returns the former one. The caller may destroy that one
+  // after a later WaitForReaders.
   std::unique_ptr<const Snapshot> Publish(std::unique_ptr<const Snapshot> next) {
     return std::unique_ptr<const Snapshot>(
         current_.exchange(next.release(), std::memory_order_seq_cst));
   }
 
-  // Returns when every Reader that may have a snapshot published before the call is gone. Waits in
-  // small sleeps: only for the background thread.
+  // Returns when no Reader can have a snapshot that was published before the call. Sleeps in short
+  // steps, so only the background thread may call it.
   void WaitForReaders() const;
 
  private:

@@ -1,6 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// The state of a Manager and its transitions; private to manager.cc, manager_impl.cc,
+// The state of a Manager and its transitions. Private to manager.cc, manager_impl.cc,
 // manager_loads.cc, manager_memory.cc and manager_demand.cc.
+//
+// How it works: one mutex guards all state. A function that changes something makes a Change, which
+// holds the mutex, edits the model, and calls Advance. Advance asks the model's policy for the next
+// action and starts it, until the policy wants nothing more. At the end of the Change, Flush
+// decides which loads get memory, publishes a new Snapshot for requests, and hands unloads to the
+// background. Only then, with the mutex free, the listeners and the waiting requests are called.
+//
+// Why so: one mutex is enough, because requests do not take it (lookup.h) and slow work never holds
+// it. Loads, unloads and listeners run as tasks of the Background, and each task reports its result
+// in a Change of its own. A version is unloaded only after the Snapshot without it is published, so
+// that no request can find it any more. A Model exists at least until its last load and unload are
+// over, so these tasks find it by name.
 #pragma once
 
 #include <deque>
@@ -25,12 +37,12 @@
 
 namespace penstock::core {
 
-// With TensorFlow Serving's texts; without a version: for the newest.
+// Has the text of TensorFlow Serving. Without a version: for the newest.
 Status ServableNotFound(std::string_view name, std::optional<VersionNumber> version);
 inline Status LoadCancelled() { return absl::CancelledError("Loading of servable cancelled"); }
 
-// All state, and what changes it. Thread-safe. Every function that changes something makes a
-// Change, and lets the models concerned advance.
+// All state and its transitions. Thread-safe. Every function that changes a model makes a Change,
+// and calls Advance for the model.
 class Manager::Impl final {
  public:
   using OnLoaded = absl::AnyInvocable<void(Status)>;
@@ -44,7 +56,8 @@ class Manager::Impl final {
   void SetSourceStatus(std::string_view name, Status status, uint64_t generation) EXCLUDES(mutex_);
   bool LoadOnDemand(Demand demand) EXCLUDES(mutex_);
   bool AwaitFirstLoad(Demand demand) EXCLUDES(mutex_);
-  // What a request gets that found no such version ready. `label`: by which it named the version.
+  // The error for a request that found no such version ready. `label`: the label that named the
+  // version.
   Status WhyNotReady(std::string_view name, std::optional<VersionNumber> version,
                      std::string_view label = "") EXCLUDES(mutex_);
   std::vector<std::string> ModelNames() EXCLUDES(mutex_);
@@ -65,51 +78,52 @@ class Manager::Impl final {
  private:
   // A request that waits for a model to be loaded.
   struct Waiter {
-    std::optional<VersionNumber> version;  // none: any
-    std::string label;                     // by which the request named it; may be empty
+    std::optional<VersionNumber> version;  // nullopt: any
+    std::string label;                     // the label in the request; may be empty
     SteadyTime deadline = kNoDeadline;
     OnLoaded done;
-    std::function<bool()> is_wanted;  // null: yes
+    std::function<bool()> is_wanted;  // null: always true
   };
 
-  // One model, from SetModels until it is removed and its last version is gone. Under the mutex.
+  // One model, from SetModels until it is removed and its last version is gone. Guarded by the
+  // mutex.
   struct Model {
     Model(const std::string& name, std::vector<ManagerEvent>& events, int retries_max)
         : versions(name, events, retries_max) {}
 
     ModelConfig config;
-    bool is_configured = true;  // false: removed, and forgotten once its versions are gone
-    bool was_told = false;      // the source has said something since it was configured
+    bool is_configured = true;  // false: removed, and erased once its versions are gone
+    bool was_told = false;      // as ModelOutlook::was_told
     bool is_of_start = false;   // configured before the manager was ready for the first time
     bool has_served = false;    // has had a version ready since it was added
-    // Of the versions that were to be loaded before it served, none is still being loaded.
+    // True once it has served and no version was still to come.
     bool is_first_load_over = false;
     Status source_status;
     ModelVersions versions;
-    std::map<std::string, VersionNumber> labels;  // in force
+    std::map<std::string, VersionNumber> labels;  // as requests find them
     uint64_t lacked_bytes = 0;                    // its entry in lacking_; 0: none
-    // Of a model that is loaded on demand.
+    // For a model on demand:
     bool is_demanded = false;
-    SteadyTime last_used;      // as far as it was looked at
-    uint64_t uses_seen = 0;    // then
-    uint64_t recent_uses = 0;  // between the last two looks
-    SteadyTime retried_since;  // when requests last had failed loads begun anew
-    // Of any model.
+    SteadyTime last_used;      // at the last check
+    uint64_t uses_seen = 0;    // at that check
+    uint64_t recent_uses = 0;  // between the last two checks
+    SteadyTime retried_since;  // when a request last caused retries of failed loads
+    // For any model:
     std::vector<Waiter> waiters;
-    // For the first deadline of those, or an earlier time; none: nobody who waits has one.
+    // Fires at the first deadline of the waiters, or earlier. None: no waiter has a deadline.
     std::optional<TimerId> timer;
-    // Of those who are being told that it is ready: until they have its handles it stays. Shared
-    // with the calls that tell them, which this model may not outlive.
+    // Not 0 while calls report OK to waiters. The model is not evicted then, so that these waiters
+    // can take their handles. Shared with the calls, as the model may be destroyed before they end.
     std::shared_ptr<int> answering = std::make_shared<int>(0);
   };
   using Calls = std::vector<Task>;
   class Change;
 
   Model* FindConfigured(std::string_view name) REQUIRES(mutex_);
-  // Null also if the source tells what it found for an earlier configuration that asked for other
-  // versions.
+  // Returns the model that a report of `generation` applies to. Null if it is not configured, or if
+  // the report is for an earlier configuration that asked for other versions.
   Model* FindToldOf(std::string_view name, uint64_t generation) REQUIRES(mutex_);
-  // True if what the source tells is its answer to the configuration in force.
+  // True if the report is the answer of the source to the configuration in force.
   static bool IsAnswer(const Model& model, uint64_t generation) {
     return generation == 0 || generation >= model.config.generation;
   }
@@ -117,45 +131,47 @@ class Manager::Impl final {
   void Configure(ModelConfig config) REQUIRES(mutex_);
   void Remove(Model& model) REQUIRES(mutex_);
 
-  // A model that was removed and has nothing in memory any more.
+  // Erases a model that was removed and has nothing in memory any more. It stays listed for a
+  // while.
   void Forget(Model& model) REQUIRES(mutex_);
-  // Begins what the policy wants until it wants nothing more; forgets what is over. The model may
-  // be gone then.
+  // Starts the actions that the policy wants, until it wants nothing more, and forgets old ended
+  // versions. May erase the model.
   void Advance(Model& model) REQUIRES(mutex_);
   static bool ShallBeLoaded(const Model& model);
-  // For a version that is not complete yet.
+  // True if the source waits for a version that is not complete yet.
   static bool IsSourceWaiting(const Model& model) {
     return model.source_status.code() == StatusCode::kFailedPrecondition;
   }
-  // Versions that labels keep, because those that they shall move to are not ready yet.
+  // The versions that labels keep loaded, because the versions that they are to move to are not
+  // ready.
   static std::set<VersionNumber> HeldByLabels(const Model& model);
   std::vector<VersionStatus> StatusesOf(const Model& model) const REQUIRES(mutex_);
   static std::map<std::string, LabelState> LabelsOf(const Model& model);
   void StartUnload(Model& model, VersionNumber number) REQUIRES(mutex_);
   void UnloadAll(Model& model) REQUIRES(mutex_);
-  // Has something unloaded when the lookup has been published. `is_version`: a version is
-  // kUnloading until then, rather than that a load gave what nobody waited for.
+  // Unloads `entry` after the lookup has been published. `is_version`: true if its version is
+  // kUnloading until then; false if a hung load gave it after the load had been given up.
   void Release(const ServableId& id, std::unique_ptr<VersionEntry> entry, uint64_t load,
                bool is_version) REQUIRES(mutex_);
   void UpdateLookup(Model& model) REQUIRES(mutex_);
   static void MoveLabels(Model& model);
   bool IsReadyByRule() const REQUIRES(mutex_);
   void EndInitialLoad() REQUIRES(mutex_);
-  // Replaces what requests find of a model; null: nothing any more.
+  // Replaces what requests find for a model; null: requests do not find it any more.
   void SetView(const std::string& name, std::shared_ptr<const Snapshot::Model> view)
       REQUIRES(mutex_);
-  // Publishes what requests can find, then queues the events. Returns what is to be called once the
-  // mutex is free.
+  // Publishes what requests can find, then queues the events. The caller must run the returned
+  // calls once the mutex is free.
   [[nodiscard]] Calls Flush() REQUIRES(mutex_);
   bool IsIdle() EXCLUDES(mutex_);
 
   // --- Loads (manager_loads.cc).
 
   void StartLoad(Model& model, VersionNumber number) REQUIRES(mutex_);
-  // On a load thread.
+  // These two run on a load thread.
   void EstimateLoad(const std::shared_ptr<LoadJob>& job) EXCLUDES(mutex_);
   void RunLoad(const std::shared_ptr<LoadJob>& job) EXCLUDES(mutex_);
-  // What the loader gives; sets `taken` to what it says of it.
+  // Calls the loader. On success, sets `taken` to the memory that the loader reports.
   StatusOr<std::unique_ptr<Servable>> CallLoad(Loader& loader, ResourceEstimate& taken)
       EXCLUDES(mutex_);
   void BeginLoad(Model& model, const std::shared_ptr<LoadJob>& job) REQUIRES(mutex_);
@@ -163,14 +179,14 @@ class Manager::Impl final {
   void FailLoad(Model& model, LoadJob& job, const Status& error, uint64_t needed_bytes = 0)
       REQUIRES(mutex_);
   void EndHungLoad(Model& model, LoadJob& job, std::unique_ptr<Servable> servable) REQUIRES(mutex_);
-  // A step of the load has a thread now, or is done with it.
+  // Called when a step of the load gets a thread, and when that step is over.
   void BeginStep(LoadJob& job) REQUIRES(mutex_);
   void EndStep(LoadJob& job) REQUIRES(mutex_);
-  // Times the step of a load that now begins.
+  // Starts the time limit of the load's next step.
   void StartTimeout(const Model& model, const std::shared_ptr<LoadJob>& job) REQUIRES(mutex_);
   void TimeOut(const std::shared_ptr<LoadJob>& job, uint64_t step, Duration timeout)
       EXCLUDES(mutex_);
-  // Has the version loaded again after a pause that grows with `failures`; 0: not at all.
+  // Schedules a retry after a pause that grows with `failures`; 0: no retry.
   void RetryLater(const ServableId& id, int failures) REQUIRES(mutex_);
   void Retry(const ServableId& id, int failures) EXCLUDES(mutex_);
   void Retire(const ServableId& id, uint64_t load, const Status& reason) EXCLUDES(mutex_);
@@ -178,88 +194,92 @@ class Manager::Impl final {
 
   // --- Memory (manager_memory.cc).
 
-  // A load that waits for memory. Its model stays while it does.
+  // A load that waits for memory. Its model exists as long as the load waits.
   struct WaitingLoad {
     Model* model = nullptr;
     std::shared_ptr<LoadJob> job;
     bool was_told = false;  // its status says that it waits
   };
-  // One that has versions in error for want of memory, by how much the smallest takes.
+  // A model with versions that failed for lack of memory, ordered by the bytes of the smallest one.
   struct Lacking {
     uint64_t bytes = 0;
     std::string name;
 
     auto operator<=>(const Lacking&) const = default;
   };
-  // What one review finds out, and changes.
+  // What one review of the memory computes.
   struct Room {
-    uint64_t movable = 0;  // what unloading all models that may be would free
-    uint64_t claimed = 0;  // by loads that go on waiting
-    // Those models, the one that was not used for longest first; null: it is being unloaded. None:
-    // not looked for yet.
+    uint64_t movable = 0;  // the bytes that evicting all evictable models would free
+    uint64_t claimed = 0;  // advance reservations (manager_memory.cc) of loads that still wait
+    // The evictable models, the least recently used first. Null: it is being unloaded. nullopt: not
+    // computed yet.
     std::optional<std::vector<Model*>> candidates;
-    LoadJob* overtakable = nullptr;  // the first that waits without a claim
-    std::set<Model*> changed;        // to be advanced at the end
+    LoadJob* overtakable = nullptr;  // the first that waits without an advance reservation
+    std::set<Model*> changed;        // ReviewMemory calls Advance for them at its end
   };
 
-  // Begins the load, or has it wait for the review that follows.
+  // Begins the load, or queues it for the next review.
   void Admit(Model& model, const std::shared_ptr<LoadJob>& job) REQUIRES(mutex_);
   bool TryReserve(const LoadJob& job, uint64_t claimed) REQUIRES(mutex_);
-  // Memory has been given back, or loads wait that did not before: those that wait may go on, or
-  // wait in vain.
+  // Decides again about the loads that wait: each begins, waits on, or fails. Called when memory
+  // was freed or a load began to wait.
   void ReviewMemory() REQUIRES(mutex_);
   void ReviewWaiting(WaitingLoad waiting, Room& room) REQUIRES(mutex_);
-  // Keeps the books of the models that lack memory, and of those that may be unloaded to make room.
+  // Update the lists of models that lack memory and of models that may be evicted.
   void NoteMemory(Model& model) REQUIRES(mutex_);
   void ForgetMemory(Model& model) REQUIRES(mutex_);
-  // Has loads tried again that failed for want of memory.
+  // Retries loads that failed for lack of memory and would fit now.
   void RetryFitting(Room& room) REQUIRES(mutex_);
   Status NoMemory(const LoadJob& job) const REQUIRES(mutex_);
-  // What is free, and what is being unloaded.
+  // The headroom, and the memory of unloads that run.
   uint64_t ComingBytes() const REQUIRES(mutex_);
   uint64_t ReadyBytes(const Model& model) const REQUIRES(mutex_);
-  // What unloading the model to make room would free.
+  // The bytes that evicting the model would free; 0 if it must not be evicted.
   uint64_t Movable(const Model& model) const REQUIRES(mutex_);
-  // Unloads models that were not used for longest, so that `bytes` come, if that can be.
+  // Evicts the least recently used models until `bytes` are free or being freed, if possible.
   void MakeRoom(uint64_t bytes, const Model& for_model, Room& room) REQUIRES(mutex_);
   std::vector<Model*> MovableModels() REQUIRES(mutex_);
 
   // --- Requests that wait, and models that are loaded on demand (manager_demand.cc).
 
-  // Also refuses the request if too many wait. False then.
-  // True if a request for `version` (none: for any) may wait, as what is loaded first is not there.
+  // True if a request for `version` (nullopt: for any) may wait because the first load of the model
+  // is not over.
   static bool IsInFirstLoad(const Model& model, std::optional<VersionNumber> version);
+  // Returns false, and refuses the request, if too many requests wait already.
   bool AddWaiter(Model& model, std::optional<VersionNumber> version, Demand demand)
       REQUIRES(mutex_);
-  // The version that a demand means; none: any.
+  // The version that a demand asks for; nullopt: any.
   static std::optional<VersionNumber> VersionOf(const Model& model, const Demand& demand);
-  // Has versions begun anew that failed, and that the request needs; not too often.
+  // Retries failed versions that the request needs; at most once per load_retry_interval_max.
   void RetryForRequest(Model& model, std::optional<VersionNumber> version) REQUIRES(mutex_);
-  // What there is to say to those who wait for the version, or for any; none: nothing yet. `label`
-  // as for WhyNotReady.
+  // The answer for requests that wait for `version` (nullopt: for any); nullopt: no answer yet.
+  // `label` as for WhyNotReady.
   std::optional<Status> AnswerFor(const Model& model, std::optional<VersionNumber> version,
                                   std::string_view label) const REQUIRES(mutex_);
-  // Why the model does not have the version, and which it has: NOT_FOUND, or UNAVAILABLE if a label
-  // names the version, since then the configuration is wrong and not the request.
+  // Says why the model does not have the version, and which versions it has. NOT_FOUND; or
+  // UNAVAILABLE if a label names the version, since then the configuration is wrong and not the
+  // request.
   static Status VersionAbsent(const Model& model, VersionNumber version, std::string_view label);
-  // Calls those who wait if there is something to say.
+  // Answers the waiters for which AnswerFor has an answer.
   void SettleWaiters(Model& model) REQUIRES(mutex_);
-  // Calls all with an error.
+  // Answers all waiters with `error`.
   void RefuseWaiters(Model& model, const Status& error) REQUIRES(mutex_);
   void Answer(OnLoaded done, Status status) REQUIRES(mutex_);
-  // Ends what SettleWaiters began with OK.
+  // Called after SettleWaiters has reported OK to waiters: the model may be evicted again.
   void FinishAnswers(int& answering) EXCLUDES(mutex_);
-  // Answers those who do not wait any more.
+  // Answers, and removes, the waiters whose client has gone.
   void DropGoneWaiters(Model& model) REQUIRES(mutex_);
-  // Sets the model's timer, unless it is for no later time; cancels it if nobody waits.
+  // Sets the model's timer to `deadline`, unless it fires earlier anyway. Cancels it if nobody
+  // waits.
   void TimeWaiters(Model& model, SteadyTime deadline) REQUIRES(mutex_);
   void TimeOutWaiters(const std::string& name) EXCLUDES(mutex_);
-  // Looks which models were used, and unloads those that were idle for long.
+  // Finds out which models were used since the last check, and unloads those that were idle too
+  // long.
   void LookAtUse() EXCLUDES(mutex_);
   void NoteUse(Model& model, SteadyTime now) REQUIRES(mutex_);
   void StartLookingAtUse() REQUIRES(mutex_);
 
-  // What requests can no longer find once the lookup has been published.
+  // A version that requests can no longer find once the lookup has been published.
   struct ToUnload {
     ServableId id;
     std::unique_ptr<VersionEntry> entry;
@@ -269,7 +289,7 @@ class Manager::Impl final {
 
   const ManagerOptions options_;
 
-  // Synchronised by themselves.
+  // Thread-safe by themselves.
   SnapshotCell lookup_;
   EventLog events_;
   MemoryMeter meter_;
@@ -278,36 +298,37 @@ class Manager::Impl final {
   std::vector<ManagerEvent> new_events_ GUARDED_BY(mutex_);
   Calls new_calls_ GUARDED_BY(mutex_);
   std::map<std::string, Model, std::less<>> models_ GUARDED_BY(mutex_);
-  // What is still listed of a model that was removed.
+  // The status of a model that was removed, which is still listed.
   struct RemovedModel {
     std::vector<VersionStatus> versions;
     SteadyTime since;
   };
   std::map<std::string, RemovedModel, std::less<>> removed_ GUARDED_BY(mutex_);
-  // The models of the next snapshot, and whether they differ from the published one's.
+  // The models of the next snapshot. lookup_changed_: they differ from those of the published one.
   PersistentMap<std::shared_ptr<const Snapshot::Model>> lookup_models_ GUARDED_BY(mutex_);
-  // Of those: how many count as ready, and how many should but do not. So readiness is known
-  // without a look at all of them.
+  // Counts over lookup_models_: models that count as ready, and models that should but do not. So
+  // the readiness of the server needs no loop over all models.
   size_t ready_count_ GUARDED_BY(mutex_) = 0;
   size_t missing_count_ GUARDED_BY(mutex_) = 0;
-  size_t missing_established_count_ GUARDED_BY(mutex_) = 0;  // of the latter
+  size_t missing_established_count_ GUARDED_BY(mutex_) = 0;  // of missing_count_
   bool lookup_changed_ GUARDED_BY(mutex_) = false;
   std::vector<ToUnload> to_unload_ GUARDED_BY(mutex_);
   MemoryBudget memory_ GUARDED_BY(mutex_);
-  std::deque<WaitingLoad> wait_for_memory_ GUARDED_BY(mutex_);  // first come, first
+  std::deque<WaitingLoad> wait_for_memory_ GUARDED_BY(mutex_);  // in order of arrival
   std::set<Lacking> lacking_ GUARDED_BY(mutex_);
-  // Models that are loaded on demand and have something loaded; a review looks at no others.
+  // Models on demand that have a version loaded. A review considers no others for eviction.
   std::map<std::string, Model*> movable_ GUARDED_BY(mutex_);
   bool review_memory_ GUARDED_BY(mutex_) = false;
   uint64_t loading_bytes_ GUARDED_BY(mutex_) = 0;  // reserved by loads that run and do not hang
-  int loads_pending_ GUARDED_BY(mutex_) = 0;       // started and not over, hung ones left out
+  int loads_pending_ GUARDED_BY(mutex_) = 0;       // started and not over; without hung ones
   int unloads_running_ GUARDED_BY(mutex_) = 0;
   uint64_t unloading_bytes_ GUARDED_BY(mutex_) = 0;
   uint64_t load_count_ GUARDED_BY(mutex_) = 0;
-  bool is_initial_ GUARDED_BY(mutex_) = true;  // more load threads than later
-  // The model whose source was last seen to have told nothing: most of the time it still has not.
+  bool is_initial_ GUARDED_BY(mutex_) = true;  // the initial load is not over
+  // The model whose source was last found not to have reported. Checked first, since most of the
+  // time it still has not.
   std::string untold_ GUARDED_BY(mutex_);
-  // Models were configured, and the manager was ready.
+  // True once models were configured and the manager was ready.
   bool is_start_over_ GUARDED_BY(mutex_) = false;
   bool looks_at_use_ GUARDED_BY(mutex_) = false;
   bool draining_ GUARDED_BY(mutex_) = false;
@@ -316,15 +337,16 @@ class Manager::Impl final {
   const std::unique_ptr<Background> background_;  // last, so that its threads are joined first
 };
 
-// One change of the state: the mutex for the scope, and at its end everything that follows from it:
-// flushes, lets go of the mutex, and then tells the events and those that waited. Where nothing was
+// One change of the state. Holds the mutex for its scope. At the end it flushes, releases the
+// mutex, and then delivers the events and answers the waiters. It does nothing if nothing was
+// changed. One thread at a time.
 // changed that is nothing. One thread at a time.
 class ABSL_SCOPED_LOCKABLE Manager::Impl::Change final {
  public:
   explicit Change(Impl& impl) ABSL_EXCLUSIVE_LOCK_FUNCTION(impl.mutex_) : impl_(impl) {
     impl.mutex_.lock();
   }
-  // The analysis cannot follow a mutex from the constructor into here.
+  // The analysis cannot follow a mutex that the constructor has locked.
   ~Change() ABSL_UNLOCK_FUNCTION() ABSL_NO_THREAD_SAFETY_ANALYSIS {
     Calls calls = impl_.Flush();
     impl_.mutex_.unlock();

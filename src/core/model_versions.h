@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The versions of one model and the transitions between their states. What shall happen is decided
-// by a VersionPolicy and carried out by the Manager; this keeps the books.
+// The versions of one model, and the transitions between their states. A VersionPolicy decides what
+// happens next, the Manager does it, and this class records it.
 #pragma once
 
 #include <map>
@@ -21,112 +21,115 @@
 
 namespace penstock::core {
 
-// Every change of a published state is appended to `events`. One thread at a time (the manager's
+// Appends every change of a published state to `events`. One thread at a time (the manager's
 // mutex).
 class ModelVersions final {
  public:
-  // `retries_max` as ManagerOptions::load_retries_max.
+  // `retries_max`: see ManagerOptions::load_retries_max.
   ModelVersions(std::string name, std::vector<ManagerEvent>& events, int retries_max)
       : name_(std::move(name)), events_(events), retries_max_(retries_max) {}
 
-  // The complete list of wanted versions.
+  // Sets the complete list of wanted versions.
   void SetAspired(std::vector<AspiredVersion> versions);
 
-  // What the policy wants done next; none also if the policy asks for what is impossible. Versions
-  // in `held` are not unloaded: to the policy they are aspired.
+  // Returns the next action of the policy; nullopt also if the policy asks for an impossible one.
+  // Versions in `held` are not unloaded: the policy sees them as aspired.
   std::optional<VersionAction> NextAction(const VersionPolicy& policy,
                                           const std::set<VersionNumber>& held) const;
-  // The lowest ready version, whether it is aspired or not.
+  // The lowest ready version, aspired or not.
   std::optional<VersionNumber> LowestReady() const;
 
   // --- Loads.
 
   // kNew -> kLoading. `load` is the number of the load.
   std::shared_ptr<LoadJob> StartLoad(VersionNumber number, uint64_t load);
-  // Asks the loads that run to end.
+  // Asks all running loads to end.
   void CancelLoads();
-  // kLoading goes on: says why it waits.
+  // Stays kLoading: publishes why the load waits.
   void NoteWaiting(const LoadJob& job, Status why);
-  // kLoading -> kReady. The loader is kept in case that the version breaks.
+  // kLoading -> kReady. The loader is kept for the case that the version breaks.
   void FinishLoad(LoadJob& job, std::unique_ptr<VersionEntry> entry, SteadyTime now);
-  // kLoading -> kError, or kDisabled if it is not aspired any more, or kNew if it was cancelled and
-  // is aspired again, or its files have changed. The loader is kept for a retry; while one is left
-  // the version is published as kStart with the error, then as kEnd. Returns how often in a row it
-  // failed, 0 if no retry shall be timed. `needed_bytes`: it failed because so much
-  // memory was not free, which does not count; RetryFitting tries it again.
+  // Records a failed load. kLoading -> kNew if the load was cancelled and the version is aspired
+  // again, or if its files have changed; else kError, or kDisabled if the version is not aspired
+  // any more. The loader is kept for a retry. The error is published with kStart while a retry is
+  // left, else with kEnd. Returns the number of failures in a row; 0 if the caller shall not
+  // schedule a retry.
+  // `needed_bytes`: not 0 if the load failed because so much memory was not free. Such a failure
+  // does not count, and RetryFitting retries it.
   int FailLoad(LoadJob& job, const Status& error, uint64_t needed_bytes = 0);
-  // kLoading -> kUnloading: loaded, but cancelled. It was never ready.
+  // kLoading -> kUnloading: the load succeeded, but was cancelled. The version was never ready.
   void CancelLoad(LoadJob& job);
-  // kLoading -> kError, and the load goes on without being waited for. The version is not loaded
+  // kLoading -> kError: the load hangs, and nobody waits for it any more. The version is not loaded
   // again before EndHungLoad.
   void TimeOutLoad(LoadJob& job, const Status& error);
-  // Returns how often in a row it failed, 0 if it shall not be retried.
+  // Returns the number of failures in a row; 0 if the version shall not be retried.
   int EndHungLoad(LoadJob& job);
-  // From now on no failed load is retried: those that wait for it have ended.
+  // Ends all retries. Failed versions that wait for a retry are published as ended.
   void EndRetries();
-  // kError -> kNew, if it still is in error after `failures` failures, and aspired.
+  // kError -> kNew, if the version is aspired and its failures are still `failures`.
   void Retry(VersionNumber number, int failures);
-  // kError -> kNew for all that are aspired and could be loaded, however often they have failed.
+  // kError -> kNew for all aspired versions that have a loader, however often they have failed.
   void RetryAll();
-  // As new for all that are aspired and in error, if the source gave a loader: their failures are
-  // forgotten. What hangs is begun when it has ended.
+  // kError -> kNew, with no failures, for all aspired versions for which the source gave a loader.
+  // A version whose load hangs is begun when that load has ended.
   void BeginFailed();
-  // kError -> kNew for what failed for want of memory and together needed no more than this.
-  // Returns how much that is.
+  // kError -> kNew for versions that failed for lack of memory and together need at most
+  // `free_bytes`. Returns the bytes that they need.
   uint64_t RetryFitting(uint64_t free_bytes);
-  // The least that a version takes which waits for RetryFitting; 0: none waits.
+  // The fewest bytes that a version needs which waits for RetryFitting; 0: no version waits.
   uint64_t LackedBytes() const;
 
   // --- Unloads.
 
-  // What requests must not find any more, and the number of the load that gave it.
+  // A version that requests must not find any more, and the number of the load that gave it.
   struct Unloading {
     std::unique_ptr<VersionEntry> entry;
     uint64_t load = 0;
   };
   // kReady -> kUnloading.
   Unloading StartUnload(VersionNumber number);
-  // kReady -> kUnloading, because what load number `load` gave is broken. Null, and nothing is
-  // changed, if that does not serve any more. If it had served for `stable_time`, this does not
-  // count as a failure, and those before are forgotten.
+  // kReady -> kUnloading, because the version that load number `load` gave is broken. Returns null,
+  // and changes nothing, if that load's version does not serve any more. If it had served for
+  // `stable_time`, this does not count as a failure, and earlier failures are forgotten.
   std::unique_ptr<VersionEntry> StartRetire(VersionNumber number, uint64_t load,
                                             const Status& reason, SteadyTime now,
                                             Duration stable_time);
-  // kUnloading -> kDisabled; kNew if it is aspired, or was retired after a stable time; kError if
-  // it was retired earlier. Returns how often in a row it failed, 0 if no retry shall be timed.
+  // kUnloading -> kNew if the version is aspired again, or was retired after `stable_time`; kError
+  // if it was retired earlier; else kDisabled. Returns the number of failures in a row; 0 if the
+  // caller shall not schedule a retry.
   int FinishUnload(VersionNumber number);
 
-  // Forgets the versions that ended first, but for the last `ended_max`.
+  // Forgets the versions that ended first, so that `ended_max` ended ones remain.
   void ForgetEnded(size_t ended_max);
 
-  // --- What is known.
+  // --- Status.
 
-  // Newest first, but those that are there only for a label last.
+  // The ready versions, newest first. Versions that are loaded only for a label come last.
   std::vector<VersionEntry*> Ready() const;
-  // The numbers of the loads that gave them.
+  // The numbers of the loads that gave the ready versions.
   std::vector<uint64_t> ReadyLoads() const;
   std::vector<std::pair<VersionNumber, Status>> Broken() const;
-  // With the number of the load that each version holds or is about; 0: none.
+  // Each status comes with the number of the load that the version holds or runs; 0: none.
   std::vector<std::pair<VersionStatus, uint64_t>> Statuses() const;
   bool IsReady(VersionNumber number) const;
   bool IsAspired(VersionNumber number) const;
-  // True if the load that has ended gave what is still wanted.
+  // True if the version of this load, which has ended, is still wanted.
   bool IsWanted(const LoadJob& job) const;
-  // True if any version is aspired, or a reserve that loads, and on its way, rather than ready or
-  // in error.
+  // True if a version will become ready without a retry: an aspired one is not ready and not in
+  // error, or a reserve is being loaded.
   bool IsAnyComing() const;
   bool IsComing(VersionNumber number) const;
   bool IsAnyLoading() const;
   // True if the version is aspired and in error.
   bool HasFailed(VersionNumber number) const;
-  // Why the newest aspired version is not there; OK if there is none in error.
+  // The error of the newest aspired version that is in error; OK if there is none.
   Status NewestError() const;
-  // The same for one version.
+  // The same for one version; OK if it is not in error.
   Status ErrorOf(VersionNumber number) const;
-  // Those that have a thread, or hang on one.
+  // Loads that run or hang on a thread.
   std::vector<const LoadJob*> RunningLoads() const;
-  // What went wrong so far with the version, or with the newest aspired one of which that is known;
-  // also if it is being loaded again. OK: nothing did.
+  // The last error of the version, or of the newest aspired version that has one. It stays while
+  // the version is loaded again. OK: there is no error.
   Status NewestProblem(std::optional<VersionNumber> number) const;
   // True while a version is being loaded or unloaded.
   bool IsBusy() const;
@@ -135,40 +138,40 @@ class ModelVersions final {
   struct Version {
     VersionPhase phase = VersionPhase::kNew;
     bool is_aspired = true;
-    bool is_for_label = false;  // aspired only for that
-    // Not aspired, but kept with its loader (kNew, or in any other phase). Told to nobody before it
-    // is loaded.
+    bool is_for_label = false;  // aspired only because a label names it
+    // Not aspired, but kept with its loader in case that no aspired version can be loaded. It is
+    // not published before its load begins.
     bool is_reserve = false;
-    // For the next load. Null while it loads, unless there is a newer one.
+    // For the next load. Null while a load has it, unless the source has given a newer one.
     StatusOr<std::unique_ptr<Loader>> loader = std::unique_ptr<Loader>();
     uint64_t revision = 0;                // of the newest loader
-    uint64_t loaded_revision = 0;         // of the one that was loaded last, or tried
-    std::shared_ptr<LoadJob> job;         // while kLoading, or while it hangs
+    uint64_t loaded_revision = 0;         // of the last load that was begun
+    std::shared_ptr<LoadJob> job;         // while kLoading, or while the load hangs
     std::unique_ptr<VersionEntry> entry;  // while kReady
-    Status end_status;                    // while kUnloading: what it will end with
-    int failures = 0;                     // in a row: loads, and loaded ones that broke soon
-    uint64_t needed_bytes = 0;            // in kError: it waits for so much memory
-    uint64_t load = 0;                    // number of the load, from its start to the unload's end
-    SteadyTime ready_since;               // of `entry`
-    Status broken;                        // why it was retired, until it is ready again
-    VersionStatus published;              // without a name: never
-    uint64_t ended_order = 0;             // among the versions that ended
+    Status end_status;          // while kUnloading: the status that will be published with kEnd
+    int failures = 0;           // in a row: failed loads, and versions that broke soon after a load
+    uint64_t needed_bytes = 0;  // in kError: the version waits for this much memory
+    uint64_t load = 0;          // number of the load, from its start to the end of the unload
+    SteadyTime ready_since;     // since when `entry` is ready
+    Status broken;              // why it was retired; OK again once it is ready
+    VersionStatus published;    // an empty name: it was never published
+    uint64_t ended_order = 0;   // the order in which versions ended
   };
 
   void Aspire(AspiredVersion wanted);
-  // A version that is not aspired, but may be loaded.
+  // Records a version that is not aspired, but may be loaded if no aspired one can be.
   void Reserve(AspiredVersion wanted);
-  // A reserve that is not loaded: -> kNew, or kError if there is no loader.
+  // For a reserve that is not loaded: -> kNew, or kError if it has no loader.
   static void Rest(Version& reserve);
   void Unaspire(VersionNumber number, Version& version);
-  // -> kError; published as kStart if it is retried after a pause, else as kEnd.
+  // -> kError. Published as kStart if a retry follows, else as kEnd.
   void Fail(VersionNumber number, Version& version, const Status& error);
-  // From a state without anything loaded, to kNew, or to kError if there is no loader.
+  // For a version with nothing loaded: -> kNew, or kError if it has no loader.
   void Begin(VersionNumber number, Version& version);
-  // kNew -> kError if there is no loader.
+  // kNew -> kError if the version has no loader.
   void CheckLoader(VersionNumber number, Version& version);
   static void Cancel(LoadJob& job);
-  // The job is over; its loader is kept unless there is a newer one.
+  // Ends the job. The version keeps its loader, unless the source has given a newer one.
   static void TakeBack(Version& version, LoadJob& job);
   static bool MayRetry(const Version& version);
   static bool IsComing(const Version& version);
