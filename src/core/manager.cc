@@ -12,7 +12,8 @@
 namespace penstock::core {
 namespace {
 
-// The version, or the newest one. Null if it is not ready. A model has few ready versions.
+// Returns the entry of `version`, or of the newest version; null if it is not ready. A linear
+// search is enough, because a model has few ready versions.
 VersionEntry* FindVersion(const Snapshot::Model& model, std::optional<VersionNumber> version) {
   for (VersionEntry* entry : model.ready) {
     if (!version || entry->id().version == *version) return entry;
@@ -20,7 +21,8 @@ VersionEntry* FindVersion(const Snapshot::Model& model, std::optional<VersionNum
   return nullptr;
 }
 
-// Why a configured model has no such version ready, if the snapshot tells; else OK.
+// Returns the reason why a configured model has no such version ready, if the snapshot has it; else
+// OK.
 Status WhyAbsent(const Snapshot::Model& model, std::string_view name,
                  std::optional<VersionNumber> version) {
   for (const auto& [number, reason] : model.broken) {

@@ -1,6 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// Requests that wait for a model to be loaded, and models that are loaded when a request needs them
-// and unloaded when others need the memory more.
+// Requests that wait for a version, and models on demand.
+//
+// A request that finds no ready version calls LoadOnDemand or AwaitFirstLoad, and becomes a Waiter
+// of its model. No thread blocks. After each transition, SettleWaiters asks AnswerFor what to
+// answer: OK, an error, or nothing yet. The answers run after the Change has released the mutex,
+// because they run the code of the request. Model::answering is not 0 meanwhile, so that the model
+// is not evicted before the requests have their handles. All waiters of a model share one
+// timer, because thousands of them may wait.
+//
+// Models on demand are unloaded when they are idle, or evicted (manager_memory.cc). Both must know
+// which models are used. Requests do not notify the manager of a use, as that would cost them a
+// lock: each version only counts its handles (lookup.h). So a timer compares these counts with
+// those of the last check (LookAtUse). It runs only while a model on demand is loaded, and if there
+// is a limit for the memory or for the idle time.
 #include <algorithm>
 #include <utility>
 
@@ -10,7 +22,7 @@
 namespace penstock::core {
 namespace {
 
-// How often the use of models is looked at, at most and at least.
+// The period of the checks which models were used, at least and at most.
 constexpr Duration kLookMin = std::chrono::milliseconds(10);
 constexpr Duration kLookMax = std::chrono::seconds(1);
 
@@ -24,7 +36,7 @@ bool Manager::Impl::LoadOnDemand(Demand demand) {
   }
   const std::optional<VersionNumber> version = VersionOf(*model, demand);
   if (version && !model->versions.IsAspired(*version)) {
-    // Nothing is loaded for what is not there.
+    // A version that the source does not have starts no load.
     std::optional<Status> answer = AnswerFor(*model, version, demand.label);
     if (answer && !answer->ok()) {
       Answer(std::move(demand.done), *std::move(answer));
@@ -34,7 +46,7 @@ bool Manager::Impl::LoadOnDemand(Demand demand) {
   const SteadyTime deadline = demand.deadline;
   if (!AddWaiter(*model, version, std::move(demand))) return true;
   const bool was_demanded = std::exchange(model->is_demanded, true);
-  if (!was_demanded) model->versions.RetryFitting(UINT64_MAX);  // those that lacked memory then
+  if (!was_demanded) model->versions.RetryFitting(UINT64_MAX);  // those that lacked memory
   RetryForRequest(*model, version);
   Advance(*model);
   TimeWaiters(*model, deadline);
@@ -47,7 +59,7 @@ bool Manager::Impl::AwaitFirstLoad(Demand demand) {
   if (model == nullptr || model->config.load_mode != LoadMode::kAlways) return false;
   const std::optional<VersionNumber> version = VersionOf(*model, demand);
   std::optional<Status> answer = AnswerFor(*model, version, demand.label);
-  // It may have become ready since the request looked.
+  // The version may have become ready since the request searched for it.
   if (!IsInFirstLoad(*model, version) && !(answer && answer->ok())) return false;
   if (answer) {
     Answer(std::move(demand.done), *std::move(answer));
@@ -175,7 +187,7 @@ std::optional<Status> Manager::Impl::AnswerFor(const Model& model,
 
 void Manager::Impl::SettleWaiters(Model& model) {
   if (model.waiters.empty()) return;
-  using Wanted = std::pair<std::optional<VersionNumber>, std::string>;  // and the label
+  using Wanted = std::pair<std::optional<VersionNumber>, std::string>;  // version and label
   std::map<Wanted, std::optional<Status>> answers;
   std::vector<Waiter> staying;
   bool any_ready = false;
@@ -241,12 +253,12 @@ void Manager::Impl::TimeOutWaiters(const std::string& name) {
                  "the deadline passed while model {} was being loaded", name));
   }
   model->waiters = std::move(staying);
-  // This timer is over, or another one has taken its place while it waited for the mutex.
+  // This timer has fired, or a new one was set while it waited for the mutex.
   if (model->timer) background_->Cancel(*std::exchange(model->timer, std::nullopt));
   TimeWaiters(*model, next);
 }
 
-// --- Use.
+// --- Checks of use.
 
 void Manager::Impl::NoteUse(Model& model, SteadyTime now) {
   uint64_t uses = 0;
@@ -256,7 +268,7 @@ void Manager::Impl::NoteUse(Model& model, SteadyTime now) {
     is_used |= entry->HasHandles();
   }
   const uint64_t seen = std::exchange(model.uses_seen, uses);
-  model.recent_uses = uses < seen ? uses : uses - seen;  // fewer: others are loaded than then
+  model.recent_uses = uses < seen ? uses : uses - seen;  // fewer: other versions are loaded now
   if (model.recent_uses > 0 || is_used) model.last_used = now;
 }
 

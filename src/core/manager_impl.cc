@@ -12,7 +12,8 @@ Status ModelNotFound(std::string_view name) {
   return Error(StatusCode::kNotFound, "there is no model called \"{}\"", name);
 }
 
-// What a request is told of a model that has no version ready, but shall have none either.
+// The error for a request to a model that has no version ready because of its load mode; OK for
+// kAlways.
 Status AbsentByMode(const ModelConfig& config) {
   switch (config.load_mode) {
     case LoadMode::kAlways:
@@ -62,7 +63,7 @@ Status Manager::Impl::SetModels(std::vector<ModelConfig> configs, bool is_comple
     }
   }
   for (ModelConfig& config : configs) Configure(std::move(config));
-  StartLookingAtUse();  // once, since it looks at all models
+  StartLookingAtUse();  // once, since it loops over all models
   return OkStatus();
 }
 
@@ -83,9 +84,9 @@ void Manager::Impl::Configure(ModelConfig config) {
       models_.try_emplace(config.name, config.name, new_events_, options_.load_retries_max);
   Model& model = found->second;
   removed_.erase(config.name);
-  model.source_status = OkStatus();  // of the old configuration; the source tells it anew
+  model.source_status = OkStatus();  // of the old configuration; the source reports again
   model.was_told = false;
-  // One that was removed may still be there, since its versions are going.
+  // A removed model may still be here while its versions are being unloaded.
   const bool was_there = std::exchange(model.is_configured, true) && !is_new;
   if (!was_there) {
     model.is_of_start = !is_start_over_;
@@ -93,7 +94,7 @@ void Manager::Impl::Configure(ModelConfig config) {
     model.is_first_load_over = false;
   }
   const LoadMode old_mode = std::exchange(model.config, std::move(config)).load_mode;
-  // What is loaded, or being loaded, stays until it is idle.
+  // Versions that are loaded, or being loaded, stay until the model is idle.
   if (model.config.load_mode == LoadMode::kOnDemand && old_mode == LoadMode::kAlways) {
     model.is_demanded = was_there && (model.versions.IsBusy() || !model.versions.Ready().empty() ||
                                       !model.waiters.empty());
@@ -106,7 +107,7 @@ void Manager::Impl::Configure(ModelConfig config) {
     model.versions.CancelLoads();
     RefuseWaiters(model, AbsentByMode(model.config));
   }
-  review_memory_ = true;  // others may be allowed to take its memory now
+  review_memory_ = true;  // its memory may be evictable now
   new_events_.push_back({model.config.name, std::nullopt});
   UpdateLookup(model);
   Advance(model);
@@ -156,7 +157,7 @@ void Manager::Impl::SetAspired(std::string_view name, std::vector<AspiredVersion
   const std::vector<VersionEntry*> ready = model->versions.Ready();
   model->versions.SetAspired(std::move(versions));
   if (had_broken || ready != model->versions.Ready()) UpdateLookup(*model);
-  review_memory_ = true;  // for what is not wanted any more others may have been held back
+  review_memory_ = true;  // loads may have waited because of versions that are not aspired any more
   Advance(*model);
 }
 
@@ -191,7 +192,7 @@ bool Manager::Impl::ShallBeLoaded(const Model& model) {
 }
 
 void Manager::Impl::Advance(Model& model) {
-  // Only now: a load that was cancelled may have waited for memory.
+  // The caller may have cancelled a load that waits for memory. The review ends that load.
   if (!wait_for_memory_.empty()) review_memory_ = true;
   if (!model.is_configured) {
     UnloadAll(model);
@@ -219,7 +220,8 @@ void Manager::Impl::Advance(Model& model) {
 
 std::set<VersionNumber> Manager::Impl::HeldByLabels(const Model& model) {
   std::set<VersionNumber> held;
-  // Who wants one version in memory at a time gets just that.
+  // This policy promises that there is only one version in memory, so labels must not keep a
+  // second.
   if (model.config.policy == &ResourcePreservingPolicy()) return held;
   for (const auto& [label, wanted] : model.config.labels) {
     const auto in_force = model.labels.find(label);
@@ -337,7 +339,7 @@ bool Manager::Impl::IsReadyByRule() const {
 }
 
 Manager::Impl::Calls Manager::Impl::Flush() {
-  // Without a limit nothing waits, and nothing lacks memory.
+  // Without a limit no load waits for memory.
   while (std::exchange(review_memory_, false) && memory_.limit() > 0) ReviewMemory();
   if (is_initial_) EndInitialLoad();
   if (std::exchange(lookup_changed_, false)) {
@@ -357,7 +359,7 @@ Manager::Impl::Calls Manager::Impl::Flush() {
   return std::exchange(new_calls_, {});
 }
 
-// --- What is going on.
+// --- Status.
 
 std::vector<std::string> Manager::Impl::ModelNames() {
   MutexLock lock(mutex_);
@@ -461,7 +463,7 @@ std::vector<RunningLoad> Manager::Impl::RunningLoads() {
 void Manager::Impl::StartDrain() {
   const Change change(*this);
   draining_ = true;
-  review_memory_ = true;  // what waits for memory is not loaded any more
+  review_memory_ = true;  // it ends the loads that wait for memory
   for (auto& [name, model] : models_) {
     model.versions.CancelLoads();
     model.versions.EndRetries();

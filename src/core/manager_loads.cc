@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The way of a version into memory: estimate, load, publish; and what may go wrong on it.
+// How a version gets into memory: estimate, load, publish; and the failures on this way.
 #include <algorithm>
 #include <exception>
 #include <new>
@@ -10,7 +10,7 @@
 namespace penstock::core {
 namespace {
 
-// Calls a function of a loader; whatever it throws becomes a status.
+// Calls a function of a loader, and turns an exception into a status.
 template <typename Function>
 auto CallLoader(Function&& function) -> decltype(function()) {
   try {
@@ -122,7 +122,7 @@ void Manager::Impl::FinishLoad(Model& model, LoadJob& job, std::unique_ptr<Serva
   model.has_served = true;
   if (model.config.load_mode == LoadMode::kOnDemand) StartLookingAtUse();
   UpdateLookup(model);
-  // What it reports is acted on in the background: the thread that reports may be a request's.
+  // The report may come on the thread of a request. So the manager acts on it in the background.
   loaded.SetBrokenCallback([this, id = job.id, load = job.number](Status reason) {
     background_->RunAt(background_->Now(),
                        [this, id, load, reason = std::move(reason)] { Retire(id, load, reason); });
@@ -132,7 +132,7 @@ void Manager::Impl::FinishLoad(Model& model, LoadJob& job, std::unique_ptr<Serva
 void Manager::Impl::FailLoad(Model& model, LoadJob& job, const Status& error,
                              uint64_t needed_bytes) {
   --loads_pending_;
-  review_memory_ = true;  // others may have been held back for it
+  review_memory_ = true;  // other loads may have waited because of this one
   RetryLater(job.id, model.versions.FailLoad(job, error, needed_bytes));
 }
 
@@ -178,7 +178,7 @@ void Manager::Impl::TimeOut(const std::shared_ptr<LoadJob>& job, uint64_t step, 
   Model& model = models_.find(job->id.name)->second;
   --loads_pending_;
   background_->NoteHungLoads(1);
-  loading_bytes_ -= memory_.TakenBy(job->number);  // nothing, if it is estimated
+  loading_bytes_ -= memory_.TakenBy(job->number);  // 0 while the estimate runs
   review_memory_ = true;
   model.versions.TimeOutLoad(
       *job, Error(StatusCode::kDeadlineExceeded,
@@ -200,7 +200,8 @@ void Manager::Impl::EndHungLoad(Model& model, LoadJob& job, std::unique_ptr<Serv
 
 void Manager::Impl::EndInitialLoad() {
   if (loads_pending_ > 0 || models_.empty()) return;
-  // From the last one on, round once: as sources tell one after the other, each is passed once.
+  // Search from the model that was found last time, once around the map. Sources report one model
+  // after another, so each model is passed only once.
   const auto start = models_.lower_bound(untold_);
   auto next = start;
   do {

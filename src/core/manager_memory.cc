@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which load gets memory, and which waits, has other models unloaded, or is refused.
+// Decides which load gets memory, and which one waits, evicts other models, or fails.
 //
-// Loads that do not fit wait in the order in which they came. One that will fit once what is being
-// unloaded, and what may be unloaded, is gone has a claim: those behind it begin only if what comes
-// is enough for all claims before them, too. So small ones cannot keep a big one waiting for ever.
-// One that can only hope, for a load that runs to fail, to take less, or to become one that may be
-// unloaded, has no claim: a slow load would hold up all others with it. But it is not overtaken
-// without end. And one that would not fit even then is refused at once, and tried again when there
-// is room.
+// Loads over the limit wait in the order in which they came. ReviewMemory goes through them
+// whenever memory may have become free. The memory that is free, being unloaded, or evictable is
+// certain to come. If it is enough for a waiting load and for the advance reservations before it,
+// the load gets an advance reservation too, and models are evicted for it, the least recently used
+// first. A later load begins only if the memory that is free or being unloaded is enough for all
+// advance reservations before it as well. Without this, small loads could keep a big one waiting
+// for ever.
+//
+// Some loads fit only if a running load fails, takes less than estimated, or becomes evictable.
+// They get no advance reservation, because then one slow load would hold up all loads. But only
+// kOvertakenMax loads may begin before such a load; then it gets one. A load that would not fit
+// even so fails at once with RESOURCE_EXHAUSTED, and RetryFitting retries it when there is
+// headroom.
 #include <algorithm>
 #include <utility>
 
@@ -17,10 +23,10 @@
 namespace penstock::core {
 namespace {
 
-// So many loads may begin before one that came earlier.
+// A waiting load gets an advance reservation after so many later loads have begun before it.
 constexpr int kOvertakenMax = 100;
 
-// What the load takes while it runs.
+// The bytes that a load needs while it runs.
 uint64_t PeakBytes(const LoadJob& job) {
   return SaturatingSum(job.estimate.ram_bytes, job.estimate.load_extra_bytes);
 }
@@ -103,13 +109,13 @@ void Manager::Impl::ForgetMemory(Model& model) {
 void Manager::Impl::RetryFitting(Room& room) {
   uint64_t left = SaturatingDifference(SaturatingSum(memory_.free(), room.movable), room.claimed);
   for (const auto& [bytes, name] : lacking_) {
-    if (bytes > left) break;  // nor do those behind it fit
+    if (bytes > left) break;  // the models after it need even more
     Model& model = models_.find(name)->second;
     if (!ShallBeLoaded(model)) continue;
     const uint64_t retried =
         model.versions.RetryFitting(SaturatingDifference(left, Movable(model)));
     if (retried == 0) continue;
-    left -= retried;  // no more than this together: the others would only be refused again
+    left -= retried;  // more than this would only fail again
     room.changed.insert(&model);
   }
 }
@@ -129,7 +135,7 @@ Status Manager::Impl::NoMemory(const LoadJob& job) const {
                needed - memory_.free());
 }
 
-// --- Making room.
+// --- Evicting models.
 
 uint64_t Manager::Impl::ReadyBytes(const Model& model) const {
   uint64_t bytes = 0;
@@ -147,7 +153,7 @@ std::vector<Manager::Impl::Model*> Manager::Impl::MovableModels() {
   const SteadyTime now = background_->Now();
   std::vector<Model*> models;
   for (const auto& [name, model] : movable_) {
-    if (Movable(*model) == 0 || *model->answering > 0) continue;  // soon
+    if (Movable(*model) == 0 || *model->answering > 0) continue;  // nothing to free, or not yet
     NoteUse(*model, now);
     models.push_back(model);
   }
@@ -167,7 +173,7 @@ void Manager::Impl::MakeRoom(uint64_t bytes, const Model& for_model, Room& room)
     room.movable -= Movable(model);
     model.is_demanded = false;
     UnloadAll(model);
-    // For another version of it than those that are ready.
+    // These wait for other versions of the model than the ready ones.
     RefuseWaiters(model, Error(StatusCode::kUnavailable,
                                "model {} is unloaded, as another one needs the memory: try again "
                                "later",

@@ -1,4 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
+// A state machine for each version of one model:
+//
+//   kNew -> kLoading -> kReady -> kUnloading -> kDisabled
+//
+// A version whose load fails, or that breaks, goes to kError, and from there to kNew for a retry. A
+// version that is aspired again goes from kDisabled to kNew. Each version has two states, because
+// they differ: `phase` is for the policy, and `published` is for clients, with the states of
+// TensorFlow Serving. For example, a version in kError is published as kStart while a retry is
+// left.
+//
+// A loader moves from the version to the LoadJob that uses it. When the job ends, TakeBack returns
+// it, unless the source has given a newer one. If a load hangs, its version goes to kError but
+// keeps the job, and is not loaded again before the job has ended. There is no lock, thread or
+// timer here: the Manager has them, so that each transition is a plain function of the recorded
+// state.
 #include "core/model_versions.h"
 
 #include <algorithm>
@@ -13,7 +28,7 @@ void ModelVersions::SetAspired(std::vector<AspiredVersion> versions) {
   for (auto& [number, version] : versions_) {
     if (wanted.contains(number)) continue;
     if (std::exchange(version.is_reserve, false) && version.phase == VersionPhase::kNew) {
-      version.phase = VersionPhase::kDisabled;  // nobody was told that it was new
+      version.phase = VersionPhase::kDisabled;  // it was never published as new
     }
     Unaspire(number, version);
   }
@@ -65,17 +80,17 @@ void ModelVersions::Aspire(AspiredVersion wanted) {
   switch (version.phase) {
     case VersionPhase::kLoading:
     case VersionPhase::kReady:
-      // As it is. The loader, of the files as they are now, is for the case that the load fails, or
-      // what was loaded breaks.
+      // The version stays as it is. The new loader is for the files as they are now. It is used if
+      // the load fails, or if the loaded version breaks.
       version.loader = std::move(loader);
       return;
     case VersionPhase::kUnloading:
-      version.loader = std::move(loader);  // begun when the unload is over
+      version.loader = std::move(loader);  // used when the unload is over
       return;
     case VersionPhase::kError:
       if (was_aspired && version.loader.ok() && loader.ok() &&
           version.revision == version.loaded_revision) {
-        version.loader = std::move(loader);  // it waits for its retry, or has had them all
+        version.loader = std::move(loader);  // it waits for its retry, or has used them all
         return;
       }
       break;
@@ -128,7 +143,8 @@ std::optional<VersionAction> ModelVersions::NextAction(const VersionPolicy& poli
   states.reserve(versions_.size());
   for (const auto& [number, version] : versions_) {
     const bool is_held = version.phase == VersionPhase::kReady && held.contains(number);
-    // What hangs cannot be begun anew, as if its pause after the failure were not over.
+    // A load that hangs blocks a new one. The policy sees the version in error, as if it waited for
+    // a retry.
     const bool is_blocked = version.phase == VersionPhase::kNew && version.job != nullptr;
     states.push_back({.version = number,
                       .phase = is_blocked ? VersionPhase::kError : version.phase,
@@ -164,7 +180,7 @@ std::shared_ptr<LoadJob> ModelVersions::StartLoad(VersionNumber number, uint64_t
   version.job->number = load;
   version.job->loader = std::move(version.loader).value();
   if (version.is_reserve) Publish(number, version, VersionState::kStart, OkStatus());
-  // The status stays: of a version that is loaded again it says why.
+  // The status stays: if the version is loaded again, it says why.
   Publish(number, version, VersionState::kLoading, version.published.status);
   return version.job;
 }
@@ -206,13 +222,13 @@ int ModelVersions::FailLoad(LoadJob& job, const Status& error, uint64_t needed_b
   version.load = 0;
   TakeBack(version, job);
   if (!version.is_aspired) {
-    // A reserve that cannot be loaded gives its place to the next one.
+    // A reserve that cannot be loaded leaves its turn to the next one.
     version.phase = version.is_reserve ? VersionPhase::kError : VersionPhase::kDisabled;
     if (version.is_reserve && job.is_cancelled) Rest(version);
     Publish(job.id.version, version, VersionState::kEnd, error);
     return 0;
   }
-  // It was cancelled and is wanted again, or its files have changed.
+  // The load was cancelled and the version is aspired again, or its files have changed.
   if (job.is_cancelled || version.revision != version.loaded_revision) {
     if (!job.is_cancelled) Publish(job.id.version, version, VersionState::kStart, error);
     Begin(job.id.version, version);
@@ -339,7 +355,7 @@ std::unique_ptr<VersionEntry> ModelVersions::StartRetire(VersionNumber number, u
 
 int ModelVersions::FinishUnload(VersionNumber number) {
   Version& version = versions_.at(number);
-  const bool is_retired = !version.broken.ok();  // and still aspired
+  const bool is_retired = !version.broken.ok();  // it broke, and is still aspired
   version.load = 0;
   if (!is_retired) {
     version.phase = VersionPhase::kDisabled;
