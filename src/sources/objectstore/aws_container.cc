@@ -24,12 +24,13 @@ constexpr size_t kAnswerBytesMax = 64 * 1024;
 constexpr size_t kTokenBytesMax = 16 * 1024;
 
 struct Place {
-  const char* variable;  // that says it
+  const char* variable;  // the variable with this address
   HttpEndpoint endpoint;
   std::string target;
 };
 
-// Hosts to which no other machine lies on the way.
+// True for hosts that are reached without passing another machine. Only these may be asked
+// without TLS.
 bool IsNear(const std::string& host) {
   if (host == "localhost" || host == "169.254.170.2" || host == "169.254.170.23") return true;
   in_addr four = {};
@@ -88,7 +89,7 @@ StatusOr<std::string> ReadTokenFile(const std::string& file) {
   return token;
 }
 
-// The value of the authorization header; empty: none.
+// Returns the value of the authorization header; empty: none.
 StatusOr<std::string> TokenOf(const AwsContainer& container) {
   std::string token = container.token;
   if (!container.token_file.empty()) {
@@ -100,7 +101,7 @@ StatusOr<std::string> TokenOf(const AwsContainer& container) {
                          container.token_file.empty() ? kToken : kTokenFile);
 }
 
-// A text of the document; empty if it is not there.
+// Returns a string member of the document; empty if it is missing.
 std::string TextOf(const simdjson::dom::element& document, const char* name) {
   std::string_view text;
   if (document[name].get(text) != simdjson::SUCCESS) return "";

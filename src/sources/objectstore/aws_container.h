@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keys that a container's host gives out over HTTP: Amazon ECS, EKS Pod Identity.
+// Gets keys over HTTP from the host of a container: Amazon ECS, EKS Pod Identity.
 #pragma once
 
 #include <atomic>
@@ -12,7 +12,7 @@
 
 namespace penstock {
 
-// What the variables say, as it stands there. Immutable.
+// The values of the environment variables, unchanged. Immutable.
 struct AwsContainer {
   std::string relative_uri = {};  // AWS_CONTAINER_CREDENTIALS_RELATIVE_URI, of ECS's host
   std::string full_uri = {};      // AWS_CONTAINER_CREDENTIALS_FULL_URI, if there is no relative one
@@ -25,13 +25,13 @@ struct AwsContainer {
   bool IsSet() const { return !relative_uri.empty() || !full_uri.empty(); }
 };
 
-// Whether the variables can be right; asks nobody. INVALID_ARGUMENT names the variable.
+// Checks the variables without a request. INVALID_ARGUMENT names the variable.
 Status CheckContainer(const AwsContainer& container);
 
-// Asks for keys. Errors name the variable with the address, and quote nothing of the answer but
-// an error's text: INVALID_ARGUMENT (a variable, or the file with the token), UNAVAILABLE and
-// DEADLINE_EXCEEDED (no answer, or none now), UNAUTHENTICATED (refused), INTERNAL (no keys in the
-// answer, or none that are valid at `now`), CANCELLED.
+// Requests keys. Errors name the variable with the address. They quote nothing of the answer except
+// an error text. INVALID_ARGUMENT: a variable or the token file is wrong. UNAVAILABLE and
+// DEADLINE_EXCEEDED: no answer, or none now. UNAUTHENTICATED: refused. INTERNAL: the answer has no
+// keys, or none that are valid at `now`. CANCELLED.
 StatusOr<AwsKeys> AskContainer(const AwsContainer& container,
                                std::chrono::system_clock::time_point now,
                                const std::atomic<bool>& is_cancelled);

@@ -13,7 +13,7 @@
 namespace penstock {
 namespace {
 
-// Keys are renewed so long before they end, and tried again so long after a failure.
+// How long before their end keys are renewed, and the pause after a failure.
 constexpr auto kEndMargin = std::chrono::minutes(5);
 constexpr auto kLookPause = std::chrono::seconds(10);
 
@@ -54,8 +54,8 @@ StatusOr<AwsKeys> KeysOfEnvironment(const AwsCredentials& credentials) {
   return keys;
 }
 
-// Sets `value`, and `name` to what it is called in messages. False if the profile does not have it,
-// or has it empty.
+// Reads `key`. Sets `name` to a name for messages that includes the position. Returns false if the
+// profile has no value, or an empty one.
 StatusOr<bool> TakeValue(const AwsProfile& profile, const char* key, std::string& value,
                          std::string& name) {
   const auto found = profile.find(key);
@@ -71,7 +71,7 @@ StatusOr<bool> TakeValue(const AwsProfile& profile, const char* key, std::string
   return !value.empty();
 }
 
-// nullopt if the profile has none.
+// Returns nullopt if the profile has no keys.
 StatusOr<std::optional<AwsKeys>> KeysOfProfile(const AwsProfile& profile) {
   AwsKeys keys;
   AwsCredentials& credentials = keys.credentials;
@@ -110,7 +110,7 @@ StatusOr<Profiles> ReadProfiles(const AwsPlaces& places) {
   return profiles;
 }
 
-// Of the variables or files; nullopt if they have none.
+// Returns the keys of the variables or files; nullopt if they have none.
 StatusOr<std::optional<AwsKeys>> KeysAtHand(const AwsPlaces& places) {
   ASSIGN_OR_RETURN(AwsKeys keys, KeysOfEnvironment(places.environment));
   if (!keys.credentials.access_key_id.empty()) return keys;
@@ -204,7 +204,7 @@ Status AwsCredentialsProvider::Look(const std::atomic<bool>& is_cancelled) {
     while (is_looking_) {
       looked_.WaitUntil(mutex_, Clock::Real().Now() + kCancelSlice);
       if (is_cancelled) return absl::CancelledError("the request was cancelled");
-      // The one that looked may have been cancelled, and this one not.
+      // If the other search was only cancelled, do our own: this call is not cancelled.
       if (looks_ != before && last_.code() != StatusCode::kCancelled) return last_;
     }
     is_looking_ = true;

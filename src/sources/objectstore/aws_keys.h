@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keys as they were found somewhere.
+// Keys together with the place where they were found.
 #pragma once
 
 #include <algorithm>
@@ -12,20 +12,20 @@
 
 namespace penstock {
 
-// Keys, and what they are called where they stand, for messages.
+// Keys, and their names at the place where they were found, for messages.
 struct AwsKeys {
   AwsCredentials credentials;
-  std::string access_key_id_name;  // without keys: all places where they could be
+  std::string access_key_id_name;  // without keys: all places that may have them
   std::string secret_access_key_name;
   std::string session_token_name;
-  // When they end; nullopt: nothing is known of it.
+  // When the keys expire; nullopt: unknown or never.
   std::optional<std::chrono::system_clock::time_point> end = {};
 };
 
-// What IsPlain is not.
+// The reason to give if IsPlain is false.
 inline constexpr std::string_view kNotPlain = "has spaces, line ends or other odd bytes";
 
-// What can stand in a header, without blanks.
+// True if the text can be part of a header and has no spaces.
 inline bool IsPlain(std::string_view text) {
   return std::ranges::all_of(text, [](char c) { return c > ' ' && c <= '~'; });
 }

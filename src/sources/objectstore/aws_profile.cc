@@ -25,7 +25,7 @@ std::string_view Trimmed(std::string_view text) {
 
 bool IsComment(std::string_view text) { return text.starts_with('#') || text.starts_with(';'); }
 
-// A "#" or ";" behind a blank begins a comment.
+// Cuts off a comment: it starts with a "#" or ";" after a space or tab.
 std::string_view WithoutComment(std::string_view text) {
   for (size_t i = 1; i < text.size(); ++i) {
     if (IsComment(text.substr(i)) && kBlanks.find(text[i - 1]) != std::string_view::npos) {
@@ -35,7 +35,7 @@ std::string_view WithoutComment(std::string_view text) {
   return text;
 }
 
-// Takes the lines of one file in their order. One thread.
+// Parses the lines of one file in order. One thread.
 class Parser final {
  public:
   Parser(const std::string& file, AwsFileKind kind, std::string_view profile)
@@ -46,7 +46,7 @@ class Parser final {
     const std::string_view text = Trimmed(line);
     if (text.empty() || IsComment(text)) return OkStatus();
     const size_t indent = line.find_first_not_of(kBlanks);
-    if (has_value_ && indent > indent_) {  // more of the value above, or settings below its name
+    if (has_value_ && indent > indent_) {  // continues the value above, or is a nested setting
       if (value_ != nullptr) value_->text += "\n" + std::string(text);
       return OkStatus();
     }
@@ -101,11 +101,11 @@ class Parser final {
   const std::string_view profile_;
   int line_ = 0;
   bool has_section_ = false;
-  bool has_value_ = false;                        // in this section
-  size_t indent_ = 0;                             // of the last value
-  AwsValue* value_ = nullptr;                     // the last one; null: of another profile
-  std::optional<AwsProfile>* section_ = nullptr;  // null: another profile
-  std::optional<AwsProfile> prefixed_;            // [profile x]: goes before [x]
+  bool has_value_ = false;     // in this section
+  size_t indent_ = 0;          // of the last value
+  AwsValue* value_ = nullptr;  // the last value; null: it belongs to another profile
+  std::optional<AwsProfile>* section_ = nullptr;  // null: the section of another profile
+  std::optional<AwsProfile> prefixed_;            // the section [profile x], preferred to [x]
   std::optional<AwsProfile> plain_;
 };
 

@@ -12,24 +12,25 @@
 
 namespace penstock {
 
-// What a profile says of one name, and where. May be a secret.
+// One value of a profile, and its position. May be a secret.
 struct AwsValue {
   std::string text;
   std::string place;  // FILE:LINE
 };
 
-// By name, in lower case.
+// Values by their names in lower case.
 using AwsProfile = std::map<std::string, AwsValue, std::less<>>;
 
-// In a config file the section of a profile x is [profile x], but for [default].
+// In a config file the section of a profile x is named [profile x], except for [default].
 enum class AwsFileKind { kCredentials, kConfig };
 
-// The profile that `text` has, or nullopt. Sections of one name are one. INVALID_ARGUMENT names
-// `file` and the line that is none, and quotes nothing of it.
+// Returns the profile in `text`, or nullopt. Sections with the same name are merged.
+// INVALID_ARGUMENT names `file` and the wrong line, and quotes nothing of it.
 StatusOr<std::optional<AwsProfile>> ParseAwsProfile(std::string_view text, const std::string& file,
                                                     AwsFileKind kind, std::string_view profile);
 
-// The same of a file; nullopt also if it is not there, and INVALID_ARGUMENT if it cannot be read.
+// Reads the profile from a file. Also returns nullopt if the file does not exist, and
+// INVALID_ARGUMENT if it cannot be read.
 StatusOr<std::optional<AwsProfile>> ReadAwsProfile(const std::string& file, AwsFileKind kind,
                                                    std::string_view profile);
 

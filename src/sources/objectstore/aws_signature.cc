@@ -46,7 +46,7 @@ bool IsUnreserved(char c) {
          c == '_' || c == '.' || c == '~';
 }
 
-// Without spaces at the ends, and with one for several in a row.
+// Removes spaces at both ends, and replaces several in a row by one.
 std::string SingleSpaced(std::string_view text) {
   std::string trimmed;
   for (const char c : text) {
@@ -79,7 +79,7 @@ std::string UriEscape(std::string_view text, bool keeps_slashes) {
 }
 
 std::string QueryText(const std::map<std::string, std::string>& query) {
-  // Sorted by the escaped name, whose order may be another one.
+  // The signature sorts by escaped names, which may have another order than the names.
   std::map<std::string, std::string> escaped;
   for (const auto& [name, value] : query) {
     escaped.emplace(UriEscape(name, false), UriEscape(value, false));

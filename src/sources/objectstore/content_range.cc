@@ -7,7 +7,7 @@
 namespace penstock {
 namespace {
 
-// Takes a number and the text behind it off the front. False if they are not there.
+// Removes a number and the text `behind` from the front. Returns false if they are not there.
 bool TakeNumber(std::string_view& text, std::string_view behind, uint64_t& number) {
   const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc()) return false;

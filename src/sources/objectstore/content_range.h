@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which part of an object an answer with status 206 holds.
+// Parses which part of an object a response with status 206 holds.
 #pragma once
 
 #include <cstdint>
@@ -9,12 +9,12 @@
 namespace penstock {
 
 struct ContentRange {
-  uint64_t first = 0;             // byte
-  uint64_t last = 0;              // byte, not before the first
+  uint64_t first = 0;             // byte offset
+  uint64_t last = 0;              // byte offset, not below `first`
   std::optional<uint64_t> total;  // bytes of the whole object, more than `last`; unknown if "*"
 };
 
-// Of a header's value, "bytes 2-4/5". nullopt if it is none.
+// Parses a header's value such as "bytes 2-4/5". Returns nullopt if it is not valid.
 std::optional<ContentRange> ParseContentRange(std::string_view text);
 
 }  // namespace penstock

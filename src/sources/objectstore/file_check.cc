@@ -23,7 +23,7 @@ struct FreeDigest {
   void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
 };
 
-// A hash of OpenSSL's over pieces. One thread.
+// Computes one of OpenSSL's hashes in pieces. One thread.
 class Digest final {
  public:
   explicit Digest(const EVP_MD* kind) : context_(EVP_MD_CTX_new()) {
@@ -42,7 +42,7 @@ class Digest final {
   const std::unique_ptr<EVP_MD_CTX, FreeDigest> context_;
 };
 
-// Empty if it is no base64.
+// Decodes base64; returns an empty text if it is not valid.
 std::string FromBase64(std::string_view text) {
   if (text.empty() || text.size() % 4 != 0) return "";
   std::string bytes(text.size() / 4 * 3, '\0');
@@ -60,9 +60,9 @@ std::string BigEndian(uint32_t value) {
           static_cast<char>(value >> 8), static_cast<char>(value)};
 }
 
-// The MD5 in an ETag; empty if it is none.
+// Returns the MD5 in an ETag; empty if the ETag is not an MD5.
 std::string Md5Of(std::string_view etag, const HttpHead& head) {
-  // Of objects under a key of the customer's or of KMS it is not the hash of what is sent.
+  // With a key of the customer or of KMS the ETag is not the hash of the plain content.
   const std::string_view encryption = head.Header("x-amz-server-side-encryption");
   const bool has_key = encryption.starts_with("aws:") ||
                        !head.Header("x-amz-server-side-encryption-customer-algorithm").empty();
@@ -80,7 +80,7 @@ std::string Md5Of(std::string_view etag, const HttpHead& head) {
   return bytes;
 }
 
-// What one pass over a file finds. One thread.
+// The size and hashes of a file, computed in one pass. One thread.
 struct Sums {
   Digest md5{EVP_md5()};
   Digest sha256{EVP_sha256()};
@@ -93,7 +93,8 @@ struct Sums {
 
 Status CheckFile(const std::string& path, const S3Object& object, const HttpHead& head) {
   const std::string md5 = Md5Of(object.etag, head);
-  // A checksum of the parts of a multi-part upload has their number behind it, and is none.
+  // A checksum of a multi-part upload ends with "-" and the number of parts. It is a checksum of
+  // checksums, so it does not decode here and is ignored.
   const std::string sha256 = FromBase64(head.Header("x-amz-checksum-sha256"));
   const std::string crc32 = FromBase64(head.Header("x-amz-checksum-crc32"));
   const std::string crc32c = FromBase64(head.Header("x-amz-checksum-crc32c"));

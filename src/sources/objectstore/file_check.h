@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whether a downloaded file is what the server has.
+// Checks that a downloaded file is equal to the server's object.
 #pragma once
 
 #include <string>
@@ -10,9 +10,9 @@
 
 namespace penstock {
 
-// Compares the file with the size of the object, its ETag if that is an MD5, and the checksums of
-// the whole object in `head` (x-amz-checksum-sha256, -crc32, -crc32c). DATA_LOSS if one differs;
-// INTERNAL if the file cannot be read.
+// Compares the file with the size of the object, with its ETag if that is an MD5, and with the
+// checksums of the whole object in `head` (x-amz-checksum-sha256, -crc32, -crc32c). DATA_LOSS if
+// one differs; INTERNAL if the file cannot be read.
 Status CheckFile(const std::string& path, const S3Object& object, const HttpHead& head);
 
 }  // namespace penstock

@@ -1,4 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+// Each request runs Asio coroutines on an io_context of its own connection, in the calling thread.
+// Connection::Run runs them in short slices. Between two slices it checks for a cancel and for
+// progress, so that neither a silent nor a very slow server can hold the thread. A name cannot be
+// resolved in slices, so a detached thread resolves it, and the caller polls for the result. If a
+// connection from an earlier request fails before the first byte of the answer, the server has
+// probably closed it in the meantime, and the request is sent again on a new one.
 #include "sources/objectstore/http_client.h"
 
 #include <boost/asio/awaitable.hpp>
@@ -34,11 +40,11 @@ using asio::ip::tcp;
 
 constexpr size_t kPieceBytes = 256 * 1024;
 constexpr uint32_t kHeadBytesMax = 64 * 1024;
-constexpr size_t kBufferBytesMax = 128 * 1024;  // what a head, or a line between chunks, may take
-constexpr size_t kSlowBytes = 16 * 1024;        // fewer in the stall time are none
+constexpr size_t kBufferBytesMax = 128 * 1024;  // limit of a head, or of a line between chunks
+constexpr size_t kSlowBytes = 16 * 1024;  // fewer bytes in the stall time count as no progress
 constexpr Duration kResolveSlice = std::chrono::milliseconds(2);
 
-// What to change when a certificate is refused for this reason.
+// Advice for the reason why a certificate was refused.
 std::string_view CertificateAdvice(long reason) {
   switch (reason) {
     case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
@@ -64,14 +70,16 @@ bool IsAddress(const std::string& host) {
   return !error;
 }
 
-// The addresses of a host. `is_done` says when the rest may be read; then nothing changes any more.
+// The addresses of a host. The resolving thread sets `is_done` last; read the other members only
+// after that.
 struct Resolution {
   std::atomic<bool> is_done = false;
   boost::system::error_code error;
   std::vector<tcp::endpoint> addresses;
 };
 
-// On a thread that nobody waits for: without an answer of a name server it takes half a minute.
+// Resolves on a detached thread: if the name servers do not answer, it takes half a minute, and
+// nobody should wait for that.
 void Resolve(const HttpEndpoint& endpoint, const std::shared_ptr<Resolution>& resolution) {
   const auto resolve = [resolution, host = endpoint.host, port = endpoint.port] {
     asio::io_context io;
@@ -81,7 +89,7 @@ void Resolve(const HttpEndpoint& endpoint, const std::shared_ptr<Resolution>& re
     }
     resolution->is_done = true;
   };
-  if (IsAddress(endpoint.host)) return resolve();  // takes no time
+  if (IsAddress(endpoint.host)) return resolve();  // returns at once
   try {
     std::thread(resolve).detach();
   } catch (const std::system_error&) {
@@ -107,7 +115,8 @@ class HttpClient::Connection final {
  public:
   explicit Connection(const HttpEndpoint& endpoint) : endpoint_(endpoint), socket_(io_) {}
 
-  // Runs `work` until it is done. Throws what it throws; a Status if it takes too long.
+  // Runs `work` until it is done. Rethrows its exceptions. Returns an error if it is cancelled or
+  // makes no progress for too long.
   Status Run(asio::awaitable<void> work, Duration stall_timeout,
              const std::atomic<bool>& is_cancelled) {
     std::optional<std::exception_ptr> result;
@@ -152,7 +161,7 @@ class HttpClient::Connection final {
     }
   }
 
-  // What is behind an error of TLS, and what to change; empty if nothing is known.
+  // Explains a TLS error, and gives advice; empty if nothing is known.
   std::string TlsReason(const boost::system::error_code& error) {
     if (!tls_ || error.category() != asio::error::get_ssl_category()) return "";
     const long reason = SSL_get_verify_result(tls_->native_handle());
@@ -165,9 +174,9 @@ class HttpClient::Connection final {
     return is_plain ? "; it does not speak TLS there: should the URL begin with http://?" : "";
   }
 
-  // After an Exchange that ended well.
+  // Valid after an Exchange without an error.
   bool keeps_alive() const { return keeps_alive_; }
-  // True once anything of the answer has come.
+  // True once any byte of the answer has arrived.
   bool has_answer() const { return has_answer_; }
 
  private:
@@ -195,7 +204,7 @@ class HttpClient::Connection final {
         return is_right;
       });
     }
-    if (IsAddress(endpoint_.host)) return;  // is no name to ask for
+    if (IsAddress(endpoint_.host)) return;  // SNI is only for names
     SSL_set_tlsext_host_name(tls_->native_handle(), endpoint_.host.c_str());
   }
 
@@ -206,7 +215,7 @@ class HttpClient::Connection final {
     co_await http::async_write(stream, request, use_awaitable);
     http::response_parser<http::buffer_body> parser;
     parser.header_limit(kHeadBytesMax);
-    parser.body_limit(boost::none);  // the sink decides
+    parser.body_limit(boost::none);  // the sink checks the size
     co_await http::async_read_header(stream, buffer_, parser, use_awaitable);
     has_answer_ = true;
     head.status = static_cast<int>(parser.get().result_int());
@@ -217,7 +226,7 @@ class HttpClient::Connection final {
           std::string(value.data(), value.size());
     }
     progress_ = Clock::Real().Now();
-    size_t bytes = 0;  // since then
+    size_t bytes = 0;  // since `progress_`
     while (!parser.is_done()) {
       parser.get().body().data = piece_.data();
       parser.get().body().size = piece_.size();
@@ -234,16 +243,16 @@ class HttpClient::Connection final {
       progress_ = Clock::Real().Now();
       bytes = 0;
     }
-    // Not if the end of the body was that of the connection, nor behind bytes that nobody asked
-    // for.
+    // Do not reuse the connection if its end marked the end of the body, or if the server sent more
+    // bytes than the answer.
     keeps_alive_ = !parser.get().need_eof() && buffer_.size() == 0;
   }
 
   const HttpEndpoint& endpoint_;
   asio::io_context io_{1};
   tcp::socket socket_;
-  std::optional<asio::ssl::context> tls_context_;       // as tls_
-  std::optional<asio::ssl::stream<tcp::socket&>> tls_;  // if the endpoint has it
+  std::optional<asio::ssl::context> tls_context_;       // set if `tls_` is
+  std::optional<asio::ssl::stream<tcp::socket&>> tls_;  // set if the endpoint uses TLS
   boost::beast::flat_buffer buffer_{kBufferBytesMax};
   std::vector<char> piece_ = std::vector<char>(kPieceBytes);
   SteadyTime progress_;
@@ -285,7 +294,7 @@ StatusOr<HttpHead> HttpClient::Get(const std::string& target,
     TRY(status);
     return head;
   } catch (const boost::system::system_error& error) {
-    // The server may have closed a connection that was kept.
+    // The server may have closed the connection since the last request.
     const bool is_stale = is_kept && !connection_->has_answer();
     const std::string reason = connection_ ? connection_->TlsReason(error.code()) : "";
     connection_.reset();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// GET over HTTP/1.1, plain or TLS, one request at a time.
+// A client for GET over HTTP/1.1, plain or TLS, with one request at a time.
 #pragma once
 
 #include <atomic>
@@ -15,44 +15,45 @@
 
 namespace penstock {
 
-inline constexpr Duration kCancelSlice = std::chrono::milliseconds(50);  // until a cancel is seen
-inline constexpr size_t kQuotedMax = 300;  // of a server's text in an error
+inline constexpr Duration kCancelSlice =
+    std::chrono::milliseconds(50);         // the longest delay until a cancel is noticed
+inline constexpr size_t kQuotedMax = 300;  // the most bytes of a server's text that an error quotes
 
 struct HttpEndpoint {
   std::string host = {};
   std::string port = {};
   bool tls = true;
   bool verifies_certificate = true;
-  std::string ca_file = {};  // PEM file with the authorities; empty: the system's
+  std::string ca_file = {};  // PEM file with certificate authorities; empty: the system's
 
-  // As in a host header: without the port if it is the usual one.
+  // In the form of a host header: without the port if it is the default one.
   std::string Authority() const;
 };
 
 struct HttpClientOptions {
   Duration connect_timeout = std::chrono::seconds(10);
-  Duration stall_timeout = std::chrono::seconds(30);  // with fewer bytes than 16 KiB
+  Duration stall_timeout = std::chrono::seconds(30);  // time without another 16 KiB of the body
 };
 
 struct HttpHead {
   int status = 0;
-  std::map<std::string, std::string> headers;  // names in lower case
-  // Empty if it is not there.
+  std::map<std::string, std::string> headers;  // names are in lower case
+  // Returns an empty value if the header is missing.
   std::string_view Header(const std::string& name) const;
 };
 
-// Takes the next piece of a body; an error ends the request with it.
+// Receives the next piece of a body. An error ends the request, which returns it.
 using HttpSink = std::function<Status(const HttpHead& head, std::string_view piece)>;
 
-// Keeps its connection for the next request. One thread at a time.
+// Keeps its connection open for the next request. One thread at a time.
 class HttpClient final {
  public:
   HttpClient(HttpEndpoint endpoint, HttpClientOptions options);
   ~HttpClient();
 
-  // Sends the request and hands the body to `sink` as it comes. Any status code is OK here. Errors:
-  // UNAVAILABLE (cannot connect, connection lost), DEADLINE_EXCEEDED (too little came for too
-  // long), INTERNAL (no HTTP), each with the server's name; CANCELLED soon after `is_cancelled` is
+  // Sends the request and passes the body to `sink` as it arrives. Any status code is OK here.
+  // Errors: UNAVAILABLE (cannot connect, connection lost), DEADLINE_EXCEEDED (too slow for too
+  // long), INTERNAL (not HTTP), each with the server's name. CANCELLED soon after `is_cancelled` is
   // set.
   StatusOr<HttpHead> Get(const std::string& target,
                          const std::map<std::string, std::string>& headers, const HttpSink& sink,
@@ -63,7 +64,7 @@ class HttpClient final {
 
   const HttpEndpoint endpoint_;
   const HttpClientOptions options_;
-  std::unique_ptr<Connection> connection_;  // null: none is open
+  std::unique_ptr<Connection> connection_;  // null: no open connection
 };
 
 }  // namespace penstock

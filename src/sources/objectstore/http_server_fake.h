@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A web server for tests that says what it is told to, also what no server should.
+// A web server for tests. It sends what the test wants, also answers that are wrong.
 #pragma once
 
 #include <arpa/inet.h>
@@ -20,24 +20,25 @@
 
 namespace penstock {
 
-// For calls that nobody cancels.
+// For calls that are never cancelled.
 inline const std::atomic<bool> kNever = false;
 
-// Answers the head of each request, in the form it came, with the bytes that `answer` gives; then
-// closes the connection, unless the answer ends with one of the marks. Each connection has a
-// thread, which calls `answer`. Thread-safe.
+// Calls `answer` with the head of each request, unchanged, and sends the bytes that it returns.
+// Then closes the connection, unless the answer ends with one of the marks below. Each connection
+// has its own thread, which calls `answer`. Thread-safe.
 class FakeHttpServer final {
  public:
   using Answer = std::function<std::string(const std::string& head)>;
-  // Written behind an answer: the connection takes a further request.
+  // At the end of an answer: the connection accepts another request.
   static constexpr std::string_view kKeepOpen = "<keep>";
-  // Written behind an answer: it is the last one, and the connection stays until the client leaves.
+  // At the end of an answer: it is the last one, and the connection stays open until the client
+  // closes it.
   static constexpr std::string_view kHalfClose = "<half>";
 
-  // For an answer: nothing is written, and the connection stays until the client leaves.
+  // As an answer: sends nothing, and keeps the connection until the client closes it.
   static constexpr std::string_view kSilence = "<silence>";
 
-  // Written behind an answer: after it a byte comes now and then, until the client leaves.
+  // At the end of an answer: sends a byte now and then, until the client closes the connection.
   static constexpr std::string_view kDrip = "<drip>";
 
   explicit FakeHttpServer(Answer answer) : answer_(std::move(answer)) {
@@ -88,7 +89,7 @@ class FakeHttpServer final {
     }
     for (std::thread& thread : connections) thread.join();
   }
-  // False: the connection is over.
+  // Returns false if the connection is over.
   bool Serve(int connection) {
     std::string head;
     char byte = 0;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where a server is, as a variable says it.
+// Parses the address of a server in an environment variable.
 #pragma once
 
 #include <string_view>
@@ -8,8 +8,8 @@
 
 namespace penstock {
 
-// Takes in [http[s]://]host[:port], without a scheme as `endpoint` has it, and sets its host, port
-// and TLS. False if `text` is nothing like it.
+// Parses [http[s]://]host[:port], and sets host, port and TLS of `endpoint`. Without a scheme its
+// TLS setting stays. Returns false if `text` has another form.
 bool ParseEndpoint(std::string_view text, HttpEndpoint& endpoint);
 
 }  // namespace penstock

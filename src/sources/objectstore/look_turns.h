@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whose bucket may be listed now, so that buckets that do not answer cannot take all the turns.
+// Decides which buckets may be listed now. Buckets that do not answer must not block the others.
 #pragma once
 
 #include <atomic>
@@ -14,57 +14,58 @@
 namespace penstock {
 
 struct LookTurnOptions {
-  size_t turns = 4;       // buckets that are listed at a time
-  size_t slow_turns = 2;  // of them, for those that were slow
-  // A bucket is slow when nothing was heard of it for this time.
+  size_t turns = 4;       // buckets that are listed at the same time
+  size_t slow_turns = 2;  // of these, for buckets that were slow
+  // A bucket is slow if it sends nothing for this time.
   Duration slow_after = std::chrono::seconds(5);
-  Duration time_limit = std::chrono::seconds(120);  // of one look
+  Duration time_limit = std::chrono::seconds(120);  // of one scan
 };
 
-// A look that is under way. Thread-safe.
+// A running scan. Thread-safe.
 struct LookTurn {
-  std::atomic<SteadyTime> heard;           // when the last page came, or it began
-  std::atomic<bool> is_cancelled = false;  // the look shall end
+  std::atomic<SteadyTime> heard;           // when the last page arrived, or the scan began
+  std::atomic<bool> is_cancelled = false;  // the scan must end
 };
 
-// One thread at a time.
+// Gives turns to scans, at most one a bucket. A bucket that is slow moves to the few turns for slow
+// ones, so most turns stay free for the others. One thread at a time.
 class LookTurns final {
  public:
   explicit LookTurns(LookTurnOptions options) : options_(options) {}
 
-  // False if the bucket is being listed, or there is no turn for it.
+  // False if the bucket is being listed, or has no turn now.
   bool MayBegin(const std::string& bucket) const;
   std::shared_ptr<LookTurn> Begin(const std::string& bucket, SteadyTime now);
 
-  // Cancels looks that take too long, and those of slow buckets for which there are no turns.
+  // Cancels scans that take too long, and scans of slow buckets for which there is no turn.
   void Check(SteadyTime now);
-  // When there will be something to check.
+  // The time of the next Check.
   SteadyTime NextCheck() const;
   void CancelAll();
 
-  // How the look ended by Check. OK: it did not.
+  // How Check ended the scan. OK: it did not.
   struct End {
     Status why;
-    bool is_due_again = false;  // it only lost its turn
+    bool is_due_again = false;  // the scan is not done: it only lost its turn
   };
   End Finish(const std::string& bucket, SteadyTime now);
 
-  // Forgets what is known of all other buckets.
+  // Forgets the state of all other buckets.
   void KeepOnly(const std::set<std::string>& buckets);
 
  private:
   struct Running {
     std::shared_ptr<LookTurn> turn;
     SteadyTime begun;
-    bool is_slow = false;     // takes one of the turns of slow ones
-    bool was_silent = false;  // was found to be slow in this look
+    bool is_slow = false;     // uses one of the turns of slow buckets
+    bool was_silent = false;  // the bucket was slow during this scan
     End end;
   };
   size_t SlowTurns() const;
 
   const LookTurnOptions options_;
   std::map<std::string, Running> running_;  // by bucket
-  std::set<std::string> slow_;              // buckets that were slow in their last look
+  std::set<std::string> slow_;              // buckets that were slow in their last scan
 };
 
 }  // namespace penstock

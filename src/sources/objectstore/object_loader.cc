@@ -17,7 +17,7 @@ constexpr size_t kPathBytesMax = 1000;
 constexpr size_t kNameBytesMax = 255;
 constexpr uint64_t kBytesMax = uint64_t{1} << 50;  // of a version
 
-// True for a key that is only there to show a folder.
+// True for a key that only marks a folder.
 bool IsFolderMarker(const S3Object& object) { return object.key.ends_with('/'); }
 
 bool IsPlainPath(std::string_view path) {
@@ -33,7 +33,7 @@ bool IsPlainPath(std::string_view path) {
   }
 }
 
-// Two objects cannot be one file, nor one a file and the other below it.
+// Two objects must not be the same file, and no object may be below another one.
 Status CheckPaths(std::vector<std::string_view> paths) {
   std::ranges::sort(paths);
   const auto twice = std::ranges::adjacent_find(paths);
@@ -92,7 +92,7 @@ StatusOr<core::ResourceEstimate> ObjectLoader::EstimateResources() {
   if (loader != nullptr) return loader->EstimateResources();
   uint64_t bytes = 0;
   for (const S3Object& object : version_.objects) bytes += object.size;
-  const uint64_t reckoned = bytes + bytes / 5;  // as TensorFlow Serving's
+  const uint64_t reckoned = bytes + bytes / 5;  // as TensorFlow Serving estimates
   if (store_->estimate) return store_->estimate(version_.id.name, reckoned);
   return core::ResourceEstimate{.ram_bytes = reckoned};
 }

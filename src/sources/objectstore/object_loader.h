@@ -17,39 +17,40 @@
 
 namespace penstock {
 
-// Makes the loader of a version that lies in the folder `path`. Thread-safe.
+// Makes the loader of the version in the folder `path`. Thread-safe.
 using FolderLoaderFactory = std::function<StatusOr<std::unique_ptr<core::Loader>>(
     const core::ServableId& id, const std::string& path)>;
 
-// What a version of a model takes in memory that is reckoned at so many bytes. Thread-safe.
+// Converts an estimate from file sizes to the memory that a version of the model will take.
+// Thread-safe.
 using MemoryEstimator =
     std::function<core::ResourceEstimate(const std::string& model, uint64_t reckoned_bytes)>;
 
-// One version, as it was listed.
+// One version and its listed objects.
 struct ObjectVersion {
   core::ServableId id;
-  S3Location location;  // of the version: the prefix of all its objects
+  S3Location location;  // the prefix of all objects of the version
   std::vector<S3Object> objects;
   std::string folder;  // in the cache
 };
 
-// What the loaders of all versions share. Immutable.
+// Shared by the loaders of all versions. Immutable.
 struct ObjectStore {
   S3Settings settings;
   S3ClientOptions client;
   FolderLoaderFactory make_loader;
-  MemoryEstimator estimate;  // null: what is reckoned
+  MemoryEstimator estimate;  // null: the estimate stays as it is
 };
 
-// INVALID_ARGUMENT if an object's key cannot be a path below the version's folder, also because of
-// another one, or if there are too many bytes.
+// INVALID_ARGUMENT if an object's key cannot be a path below the version's folder, also because
+// another object conflicts with it, or if the objects have too many bytes.
 Status CheckObjects(const ObjectVersion& version);
 
-// One thread at a time but for Cancel. What is downloaded stays until the cache removes it, so that
-// a load that is tried again goes on where the last one ended.
+// One thread at a time but for Cancel. Downloaded files stay until the cache removes them, so
+// another try of a failed load continues where the last one ended.
 class ObjectLoader final : public core::Loader {
  public:
-  // `store` and `cache` are shared with whatever outlives the source.
+  // The loaders share `store` and `cache`; they may outlive the source.
   ObjectLoader(ObjectVersion version, std::shared_ptr<const ObjectStore> store,
                std::shared_ptr<VersionCache> cache);
 
@@ -60,7 +61,7 @@ class ObjectLoader final : public core::Loader {
   void Cancel() override EXCLUDES(mutex_);
 
  private:
-  // Until the folder is there and complete.
+  // Downloads until the folder is complete.
   Status Download();
 
   const ObjectVersion version_;

@@ -1,4 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+// How it works: each model has a time `due` of its next scan. The source's thread starts scans of
+// models that are due, as far as LookTurns has a turn for their buckets. A scan runs on a thread of
+// the pool and works on a copy of the model (Look), so that it needs no lock; its result comes back
+// through `looks_done_`. SetModels may change a model while it is scanned. Then the result counts
+// only if the same versions are still wanted. It is reported, but it does not answer the new
+// configuration, which gets its own scan at once.
 #include "sources/objectstore/object_store_source.h"
 
 #include <algorithm>
@@ -11,10 +17,11 @@
 namespace penstock {
 namespace {
 
-// A listing waits no longer for an answer: its pages are small, and others wait for its turn.
+// The stall time of listings. It is shorter than that of downloads: pages are small, and other
+// models wait for the turn.
 constexpr Duration kStallMax = std::chrono::seconds(10);
 
-// True if the same versions are wanted of both.
+// True if both want the same versions.
 bool AsksForSame(const ObjectStoreModel& a, const ObjectStoreModel& b) {
   return a.selection == b.selection && a.labelled == b.labelled;
 }
@@ -25,7 +32,7 @@ struct ObjectStoreSource::Look {
   ObjectStoreModel model;
   S3Location location;
   std::set<core::VersionNumber> told;
-  SeenVersions seen;  // moved from the model and back, so that one thread has it
+  SeenVersions seen;  // moved from the model and back, so that only one thread uses it
   std::shared_ptr<LookTurn> turn;
   StatusOr<FoundVersions> found = absl::CancelledError();
 };
@@ -139,7 +146,7 @@ void ObjectStoreSource::BeginLook(Watched& watched) {
         .name = "object list", .threads = static_cast<int>(options_.turns.turns)});
   }
   watched.changed_since_look = false;
-  watched.due = kNoDeadline;  // but for what comes meanwhile
+  watched.due = kNoDeadline;  // later changes may set it again
   auto look = std::make_unique<Look>();
   look->model = watched.model;
   look->location = watched.location;
@@ -185,11 +192,11 @@ void ObjectStoreSource::TakeLooks() {
 
 void ObjectStoreSource::TakeLook(Watched& watched, Look& look, bool is_due_again) {
   const bool was_changed = watched.changed_since_look;
-  // If other versions are wanted now, what was found of those before says nothing.
+  // If other versions are wanted now, the result is about the wrong versions.
   if (was_changed && !AsksForSame(look.model, watched.model)) return;
   if (is_due_again) watched.due = std::min(watched.due, Clock::Real().Now());
   TakeFound(watched, std::move(look.found), look.model.generation);
-  // It is no answer to the configuration of now, which has a look of its own.
+  // The result does not answer the new configuration, so the next scan must report again.
   watched.was_told &= !was_changed;
   watched.shall_tell_status |= was_changed;
 }
@@ -215,8 +222,9 @@ void ObjectStoreSource::TakeModels() {
   for (auto& [name, model] : models) {
     Watched& watched = watched_[name];
     if (watched.model.base_path != model.base_path) watched = Watched();
-    // First those of which something else is wanted; then, as lists may come faster than looks
-    // end, those that have been due for longest.
+    // Models that want other versions than before come first. The others keep their `due`:
+    // SetModels may come faster than scans end, and the model that has been due for longest must
+    // have its turn.
     const bool asks_for_same = AsksForSame(watched.model, model);
     watched.due = asks_for_same ? std::min(watched.due, now) : SteadyTime();
     watched.location = *ParseS3Path(model.base_path);
@@ -240,7 +248,7 @@ void ObjectStoreSource::TakeFound(Watched& watched, StatusOr<FoundVersions> foun
   if (is_stopping_) return;
   if (!found.ok()) return TellStatus(watched, found.status(), generation);
   NoteVersions(watched.model.name, *found);
-  // Nothing is taken away for the sake of what is not complete.
+  // Keep the loaded versions while the only versions in the bucket are not complete.
   const bool is_empty = found->wanted.empty();
   const bool holds = is_empty && (!found->waiting.empty() ||
                                   (options_.keeps_last_versions && !watched.told.empty()));
@@ -252,7 +260,7 @@ void ObjectStoreSource::TakeFound(Watched& watched, StatusOr<FoundVersions> foun
 
 Status ObjectStoreSource::StatusOf(Watched& watched, const FoundVersions& found) const {
   const std::string& base_path = watched.model.base_path;
-  std::optional<core::VersionNumber> coming;  // the highest that may still be completed
+  std::optional<core::VersionNumber> coming;  // the highest version that may still become complete
   for (const core::VersionNumber version : found.waiting) {
     if (watched.seen.at(version).missing.empty()) coming = version;
   }
@@ -311,7 +319,7 @@ void ObjectStoreSource::Tell(Watched& watched, const FoundVersions& found, uint6
   watched.told = std::move(wanted);
   watched.told_reserves = std::move(reserves);
   watched.told_for_labels = found.for_labels;
-  KeepFolders();  // before anything is downloaded to them
+  KeepFolders();  // before any download into them
   std::vector<core::AspiredVersion> versions;
   for (const auto& [version, revision] : watched.told) {
     versions.push_back({version, MakeLoader(watched, version, found.prefixes.at(version)), revision,

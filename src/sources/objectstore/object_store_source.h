@@ -27,84 +27,85 @@ struct ObjectStoreModel {
   std::string name;
   std::string base_path;  // s3://bucket/path
   core::VersionSelection selection;
-  uint64_t generation = 0;                      // of its configuration, told to the target; 0: none
-  std::set<core::VersionNumber> labelled = {};  // versions that are wanted, too, if they are there
+  uint64_t generation = 0;  // of its configuration, for reports to the target; 0: none
+  std::set<core::VersionNumber> labelled = {};  // versions that are also wanted if they exist
 };
 
 struct ObjectStoreSourceOptions {
-  Duration poll_period = std::chrono::seconds(60);  // 0: one look after each SetModels
-  // A version is complete when no object of it has changed for this time.
+  Duration poll_period = std::chrono::seconds(60);  // 0: one scan after each SetModels
+  // A version is complete when none of its objects has changed for this time.
   Duration settle_time = std::chrono::seconds(1);
   bool keeps_last_versions = false;
   std::string cache_folder;
   S3ClientOptions client;
   LookTurnOptions turns;
-  MemoryEstimator estimate = nullptr;  // of versions that are not downloaded yet
+  MemoryEstimator estimate = nullptr;  // for versions that are not downloaded yet
 };
 
-// Lists the versions of its models from time to time, and tells the target when the set of wanted
-// and complete ones, or the objects of one, changed. A few buckets are listed at a time, on threads
-// of their own; all else happens on the source's thread. The loaders download. Thread-safe.
+// Lists the versions of its models periodically. Reports to the target when the set of wanted and
+// complete versions changes, or when the objects of one change. A few buckets are listed at the
+// same time, on threads of a pool; all other work is on the source's thread. The loaders download.
+// Thread-safe.
 class ObjectStoreSource final : public core::Source {
  public:
-  // `settings` may be an error, which Prepare then tells.
+  // If `settings` is an error, Prepare returns it.
   ObjectStoreSource(ObjectStoreSourceOptions options, StatusOr<S3Settings> settings,
                     FolderLoaderFactory make_loader);
   ~ObjectStoreSource() override;
 
-  // Opens the cache; needed once before there are models. INVALID_ARGUMENT or FAILED_PRECONDITION
-  // if that, or what the environment says, does not allow to serve from an object store.
+  // Opens the cache. Must succeed once before there are models. INVALID_ARGUMENT or
+  // FAILED_PRECONDITION if the cache or the environment does not allow models from an object store.
   Status Prepare() EXCLUDES(mutex_);
 
   void Start(core::AspiredTarget& target) override;
   void Stop() override EXCLUDES(mutex_);
 
-  // The complete list of models; as DirectorySource::SetModels. Errors: as Prepare and CheckModels.
+  // Replaces the list of models, as DirectorySource::SetModels. Errors: as Prepare and CheckModels.
   Status SetModels(std::vector<ObjectStoreModel> models) EXCLUDES(mutex_);
-  // INVALID_ARGUMENT for a repeated name, a base path that is no URL of a bucket, a count below 1,
-  // a negative version.
+  // INVALID_ARGUMENT for a repeated name, a base path that is not the URL of a bucket, a count
+  // below 1, or a negative version.
   static Status CheckModels(const std::vector<ObjectStoreModel>& models);
 
-  // True if the last look at the model found the version, wanted or not. Of a folder whose objects
-  // were not listed, as they are not for old versions, it is taken for granted that there are some.
+  // True if the last scan of the model found the version, wanted or not. The objects of old
+  // versions are not listed; such a version is assumed to have some.
   bool HasVersion(const std::string& model, core::VersionNumber version) const EXCLUDES(mutex_);
 
  private:
-  // What is known of one model. Only on the source's thread.
+  // The state of one model. Used only on the source's thread.
   struct Watched {
     ObjectStoreModel model;
     S3Location location;
-    SeenVersions seen;        // as of the last look; empty while there is one
-    bool has_looked = false;  // and found out what there is
+    SeenVersions seen;        // as of the last scan; empty during a scan
+    bool has_looked = false;  // a scan has succeeded
     bool was_told = false;
-    std::map<core::VersionNumber, uint64_t> told;  // versions and their revisions
+    std::map<core::VersionNumber, uint64_t> told;  // reported versions and their revisions
     std::map<core::VersionNumber, uint64_t> told_reserves;
     std::set<core::VersionNumber> told_for_labels;
-    std::string left_out;  // which version was last said to be left out, and why
+    std::string left_out;  // the last warning about versions that are left out
     Status status;
     bool shall_tell_status = false;
     SteadyTime due;
-    bool changed_since_look = false;  // while there is one
+    bool changed_since_look = false;  // since the running scan began
   };
-  // A look at one model, and what it found.
+  // A scan of one model, and its result.
   struct Look;
 
   void RunThread() EXCLUDES(mutex_);
-  // Sleeps until it is time for a look, or one is done. False: stop.
+  // Sleeps until a scan is due or has finished. Returns false to stop.
   bool Wait() EXCLUDES(mutex_);
   void TakeModels() EXCLUDES(mutex_);
-  // The one that has been due for longest; null: none is that a look may begin at.
+  // Returns the model that has been due for longest and may be scanned now; null: none.
   Watched* NextToLookAt();
   void BeginLook(Watched& watched) EXCLUDES(mutex_);
-  // On a looker's thread.
+  // Runs on a thread of the pool.
   void RunLook(Look& look) const;
   void TakeLooks() EXCLUDES(mutex_);
-  // `is_due_again`: it ended before its time.
+  // `is_due_again`: the scan lost its turn before it was done.
   void TakeLook(Watched& watched, Look& look, bool is_due_again) EXCLUDES(mutex_);
-  // What was found for the configuration `generation`.
+  // Handles the result of a scan for the configuration `generation`.
   void TakeFound(Watched& watched, StatusOr<FoundVersions> found, uint64_t generation)
       EXCLUDES(mutex_);
-  // Why some versions are not wanted yet, or none is. Logs which ones are left out.
+  // Explains why some versions, or all, are not wanted yet. Logs versions that are left out.
   Status StatusOf(Watched& watched, const FoundVersions& found) const;
   static void LogLeftOut(Watched& watched, std::string text);
   void NoteVersions(const std::string& model, const FoundVersions& found) EXCLUDES(mutex_);
@@ -113,7 +114,7 @@ class ObjectStoreSource final : public core::Source {
                                                      core::VersionNumber version,
                                                      const std::string& prefix) EXCLUDES(mutex_);
   void TellStatus(Watched& watched, Status status, uint64_t generation);
-  // Tells the cache what is wanted.
+  // Passes the wanted folders to the cache, which removes the others.
   void KeepFolders() EXCLUDES(mutex_);
 
   const ObjectStoreSourceOptions options_;
@@ -128,14 +129,14 @@ class ObjectStoreSource final : public core::Source {
   std::shared_ptr<const ObjectStore> store_ GUARDED_BY(mutex_);  // null before Prepare
   std::shared_ptr<VersionCache> cache_ GUARDED_BY(mutex_);
   std::vector<std::unique_ptr<Look>> looks_done_ GUARDED_BY(mutex_);
-  // By model, what its last look found.
+  // By model: the versions that its last scan found.
   std::map<std::string, std::set<core::VersionNumber>> versions_ GUARDED_BY(mutex_);
 
-  // Set by Start, then only on the source's thread.
+  // Set by Start, then used only on the source's thread.
   core::AspiredTarget* target_ = nullptr;
   std::map<std::string, Watched> watched_;
-  LookTurns turns_;                      // models of one bucket wait for each other
-  std::unique_ptr<ThreadPool> lookers_;  // null before the first look
+  LookTurns turns_;                      // the scans of one bucket run one after the other
+  std::unique_ptr<ThreadPool> lookers_;  // null before the first scan
   std::thread thread_;
 };
 

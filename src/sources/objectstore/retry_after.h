@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How long a server that is busy wants to be left alone.
+// Parses how long a busy server wants clients to wait.
 #pragma once
 
 #include <string_view>
@@ -8,10 +8,11 @@
 
 namespace penstock {
 
-// No server may ask for more.
+// The longest wait that a server can ask for.
 inline constexpr Duration kRetryAfterMax = std::chrono::seconds(20);
 
-// Of a Retry-After header in seconds, up to kRetryAfterMax; zero if it is none, or a date.
+// Parses a Retry-After header in seconds, up to kRetryAfterMax. Returns zero for a date, or if it
+// is not valid.
 Duration ParseRetryAfter(std::string_view text);
 
 }  // namespace penstock

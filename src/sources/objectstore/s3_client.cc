@@ -23,12 +23,14 @@ namespace {
 
 constexpr size_t kPageBytesMax = 8 << 20;  // a thousand of the longest keys take half of it
 constexpr size_t kErrorBytesMax = 64 * 1024;
-constexpr size_t kObjectsMax = 200'000;          // in one listing
-constexpr size_t kWordsBytesMax = 64 << 20;      // of the keys and ETags of one listing
-constexpr int kPagesMax = 2000;                  // of one listing; they may be empty
-constexpr uintmax_t kProgressBytes = 64 * 1024;  // a download that breaks after fewer has not moved
+constexpr size_t kObjectsMax = 200'000;      // in one listing
+constexpr size_t kWordsBytesMax = 64 << 20;  // limit of the keys and ETags of one listing
+constexpr int kPagesMax = 2000;              // of one listing; pages may be empty
+constexpr uintmax_t kProgressBytes =
+    64 * 1024;  // with fewer new bytes a broken download made no progress
 
-// Of Amazon's own hosts the bucket is a part of the name, unless TLS could not be checked then.
+// With Amazon's own hosts the bucket is part of the host name, unless it has a dot: then TLS could
+// not check the name.
 bool IsBucketInPath(const S3Settings& settings, const std::string& bucket) {
   return settings.has_bucket_in_path || bucket.find('.') != std::string::npos;
 }
@@ -39,13 +41,13 @@ HttpEndpoint EndpointOf(const S3Settings& settings, const std::string& bucket) {
   return endpoint;
 }
 
-// Errors that may pass.
+// True for temporary errors, after which a retry may succeed.
 bool MayPass(const Status& status) {
   return status.code() == StatusCode::kUnavailable ||
          status.code() == StatusCode::kDeadlineExceeded || status.code() == StatusCode::kDataLoss;
 }
 
-// Codes of errors, some of which come with other statuses than 403.
+// These check the error code, because some of the codes come with other statuses than 403.
 bool IsUnknownKey(std::string_view code) {
   return code == "InvalidAccessKeyId" || code == "XAdminUserNotFound";
 }
@@ -53,7 +55,7 @@ bool IsAboutToken(std::string_view code) {
   return code == "ExpiredToken" || code == "InvalidToken" || code == "TokenRefreshRequired";
 }
 
-// Collects a body of bounded size.
+// Collects a body of at most `bytes_max`.
 HttpSink Collect(std::string& body, size_t bytes_max) {
   return [&body, bytes_max](const HttpHead&, std::string_view piece) {
     if (body.size() + piece.size() > bytes_max) {
@@ -64,7 +66,7 @@ HttpSink Collect(std::string& body, size_t bytes_max) {
   };
 }
 
-// True if the answer holds all but the first bytes of the object.
+// True if the answer holds the object from byte `first` to its end.
 bool IsRestOf(const S3Object& object, uint64_t first, const HttpHead& answer) {
   const auto range = ParseContentRange(answer.Header("content-range"));
   return range && range->first == first && range->last + 1 == object.size &&
@@ -78,7 +80,7 @@ Status FileError(const char* what, const std::string& path) {
   return Error(code, "cannot {} {}: {}", what, path, std::strerror(error));
 }
 
-// A file that is written at its end. One thread.
+// A file that is only appended to. One thread.
 class OutputFile final {
  public:
   explicit OutputFile(const std::string& path)
@@ -89,7 +91,7 @@ class OutputFile final {
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
 
-  // Cuts it off there; further bytes follow.
+  // Truncates the file to `size`; further bytes follow there.
   Status Begin(uint64_t size) {
     if (fd_ < 0) return FileError("open", path_);
     if (ftruncate(fd_, static_cast<off_t>(size)) != 0) return FileError("write", path_);
@@ -112,7 +114,7 @@ class OutputFile final {
   const int fd_;
 };
 
-// What the keys and ETags take.
+// The bytes of all keys and ETags.
 size_t WordsBytes(const S3Listing& page) {
   size_t bytes = 0;
   for (const S3Object& object : page.objects) bytes += object.key.size() + object.etag.size();
@@ -120,7 +122,8 @@ size_t WordsBytes(const S3Listing& page) {
   return bytes;
 }
 
-// "ahead of" or "behind" the server's clock, and by how much; or what is known without its time.
+// Says how much this clock is ahead of or behind the server's; or, without the server's time, that
+// one of them is wrong.
 std::string ReasonOfSkew(const HttpHead& head) {
   const auto theirs = ParseTime(std::string(head.Header("date")), kHttpTime);
   if (!theirs) return "the clock of this machine, or of the server, is wrong";
@@ -214,7 +217,7 @@ StatusOr<HttpHead> S3Client::Get(const std::string& key,
   request.path = "/";
   if (IsBucketInPath(settings_, bucket_)) request.path += bucket_ + "/";
   request.path += UriEscape(key, /*keeps_slashes=*/true);
-  // Servers sign the path of a bucket as it is sent, but not all of them find it with a slash.
+  // Servers sign the path as it is sent. Some do not find a bucket whose path ends with a slash.
   if (key.empty() && request.path.size() > 1) request.path.pop_back();
   request.query = query;
   request.headers = headers;
@@ -235,7 +238,8 @@ Status S3Client::Download(const S3Object& object, const std::string& path) {
     const Status status = WithValidKeys([&] { return DownloadOnce(object, path); });
     if (status.ok() || !MayPass(status)) return status;
     const uintmax_t size = std::filesystem::file_size(path, error);
-    // A connection that breaks again and again still gets it done.
+    // Progress resets the retries, so that a download completes even if the connection breaks again
+    // and again.
     if (!error && size >= best + kProgressBytes) {
       best = size;
       retry = 0;
@@ -264,10 +268,10 @@ Status S3Client::DownloadOnce(const S3Object& object, const std::string& path) {
       return Collect(problem, kErrorBytesMax)(answer, piece);
     }
     if (answer.status == 206 && !IsRestOf(object, have, answer)) {
-      TRY(file.Begin(0));  // all of it, the next time
+      TRY(file.Begin(0));  // start over at the next try
       return Error(StatusCode::kDataLoss, "of {} came another part than was asked for", object.key);
     }
-    if (answer.status == 200 && have > 0) {  // it sends all of it
+    if (answer.status == 200 && have > 0) {  // the server sends the whole object
       TRY(file.Begin(0));
       end = have = 0;
     }
@@ -284,7 +288,7 @@ Status S3Client::DownloadOnce(const S3Object& object, const std::string& path) {
   }
   TRY(StatusOf(*head, object.key, problem));
   TRY(file.Sync());
-  if (head->status == 206) {  // sums of a part
+  if (head->status == 206) {  // these checksums may be of the part only
     std::erase_if(head->headers,
                   [](const auto& item) { return item.first.starts_with("x-amz-checksum-"); });
   }

@@ -16,30 +16,31 @@
 namespace penstock {
 
 struct S3ClientOptions {
-  int retries_max = 3;  // of one request, after errors that may pass
-  Duration retry_pause = std::chrono::milliseconds(200);  // twice as long each time
+  int retries_max = 3;                                    // of one request, after temporary errors
+  Duration retry_pause = std::chrono::milliseconds(200);  // doubled after each try
   HttpClientOptions http;
   std::function<void()> on_page = nullptr;  // called after each page of a listing
 };
 
-// One thread at a time, but for what sets `is_cancelled`. Errors name the bucket, and say in plain
-// words what is wrong: UNAVAILABLE (no connection, or the server is too busy), DEADLINE_EXCEEDED
-// (it does not answer), NOT_FOUND (no such bucket or object), PERMISSION_DENIED (signature,
-// rights), INVALID_ARGUMENT (settings), ABORTED (the object has changed), INTERNAL (answers that
-// make no sense), CANCELLED; never FAILED_PRECONDITION, which a source says of versions that are
-// coming.
+// One thread at a time; any thread may set `is_cancelled`. Errors name the bucket, and explain in
+// plain words what is wrong: UNAVAILABLE (no connection, or the server is too busy),
+// DEADLINE_EXCEEDED (it does not answer), NOT_FOUND (no such bucket or object), PERMISSION_DENIED
+// (signature, rights), INVALID_ARGUMENT (settings), ABORTED (the object has changed), INTERNAL
+// (answers that make no sense), CANCELLED; Never FAILED_PRECONDITION, because sources use it for
+// versions that are not complete yet.
 class S3Client final {
  public:
   // `is_cancelled` outlives the client.
   S3Client(const S3Settings& settings, std::string bucket, S3ClientOptions options,
            const std::atomic<bool>& is_cancelled);
 
-  // All pages of the objects whose keys begin with `prefix`. With `stops_at_folders`, those below a
-  // further "/" are only named as folders. RESOURCE_EXHAUSTED if there are too many.
+  // Lists all objects whose keys begin with `prefix`. With `stops_at_folders`, objects below a
+  // further "/" are listed only as folders. RESOURCE_EXHAUSTED if there are too many.
   StatusOr<S3Listing> List(const std::string& prefix, bool stops_at_folders);
 
-  // Downloads the object to `path`, going on after what is there already. Returns when the file is
-  // whole, checked and on the disk. DATA_LOSS (and the file is removed) if it is not what was sent.
+  // Downloads the object to `path`, and continues after the bytes that are already there. Returns
+  // when the file is whole, checked and on the disk. DATA_LOSS if its content is wrong; the file is
+  // removed then.
   Status Download(const S3Object& object, const std::string& path);
 
  private:
@@ -49,15 +50,15 @@ class S3Client final {
                                const std::string& token);
   Status ListPageOnce(const std::map<std::string, std::string>& query, S3Listing& page);
   Status DownloadOnce(const S3Object& object, const std::string& path);
-  // OK, or what the answer means.
+  // Converts an answer to a Status.
   Status StatusOf(const HttpHead& head, const std::string& key, std::string_view body) const;
-  // INVALID_ARGUMENT if the bucket is somewhere else. `said` is the answer in short.
+  // INVALID_ARGUMENT if the bucket is at another endpoint or region. `said` is the answer in short.
   Status StatusOfPlace(const HttpHead& head, const S3Error& error, const std::string& said) const;
-  // Why these keys were refused.
+  // Explains why the server refused these keys.
   std::string ReasonOfDenial(const HttpHead& head, const std::string& code, bool is_listing) const;
-  // Makes the request, and once more if the keys are refused and there are others now.
+  // Makes the request. If the server refuses the keys and there are other keys now, makes it again.
   Status WithValidKeys(const std::function<Status()>& request);
-  // Sleeps; false if it was cancelled.
+  // Sleeps before a retry. Returns false if cancelled.
   bool Pause(int retry) const;
 
   const S3Settings settings_;
@@ -66,7 +67,7 @@ class S3Client final {
   const std::atomic<bool>& is_cancelled_;
   HttpClient http_;
   AwsKeys keys_;                             // of the last request
-  Duration asked_pause_ = Duration::zero();  // by the last answer
+  Duration asked_pause_ = Duration::zero();  // the Retry-After of the last answer
 };
 
 }  // namespace penstock

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// For tests: a client, and a server that says what the test wants.
+// For tests: a client, and a server with answers that the test sets.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -36,7 +36,7 @@ class S3ClientTest : public ::testing::Test {
   std::string File() const { return root_ / "file"; }
   std::string Contents() const { return root_.Read("file"); }
   static S3Object Hello() { return {"m/1/a b", 5, kMd5OfHello, {}}; }
-  // The message of a listing that is answered so.
+  // Returns the error message of a listing that gets this answer.
   std::string ListError(const std::string& answer) {
     Serve([answer](const std::string&) { return answer; });
     return std::string(MessageOf(client_->List("m/", true).status()));

@@ -11,17 +11,18 @@
 namespace penstock {
 namespace {
 
-constexpr size_t kWordBytesMax = 8 * 1024;  // of an ETag, or of what names the next page
+constexpr size_t kWordBytesMax = 8 * 1024;  // of an ETag, or of the token of the next page
 constexpr size_t kKeyQuotedMax = 100;
-constexpr time_t kTimeMax = 4'102'444'800;  // 2100; nanoseconds have an end not long after
+constexpr time_t kTimeMax =
+    4'102'444'800;  // the year 2100; times in nanoseconds overflow not long after
 
-// Of a key in the encoding "url": '+' is a space.
+// Decodes a key with the encoding "url", in which '+' is a space.
 std::string Unescaped(std::string text) {
   std::replace(text.begin(), text.end(), '+', ' ');
   return PercentDecoded(text);
 }
 
-// True for what can stand in a header as it is.
+// True if the text can be in a header unchanged.
 bool IsWord(std::string_view text) {
   return text.size() <= kWordBytesMax &&
          std::ranges::all_of(text, [](char c) { return c > ' ' && c <= '~'; });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an S3 server says in XML: pages of listings, and errors.
+// Parses the XML of S3 servers: pages of listings, and errors.
 #pragma once
 
 #include <chrono>
@@ -16,34 +16,35 @@ namespace penstock {
 struct S3Object {
   std::string key;
   uint64_t size = 0;
-  std::string etag;  // with its quotes, as a header wants it; empty: none that could be there
+  std::string etag;  // with its quotes, as in a header; empty: none, or not usable
   std::optional<std::chrono::system_clock::time_point> last_modified;  // by the server's clock
 };
 
-// One page of a listing, or all of them.
+// One page of a listing, or all pages.
 struct S3Listing {
   std::vector<S3Object> objects;
   std::vector<std::string> folders;  // common prefixes, with "/" at their ends
-  std::string next_token;            // of the next page; empty: this is the last one
+  std::string next_token;            // for the next page; empty: this is the last one
   std::optional<std::chrono::system_clock::time_point> now;  // by the server's clock
 };
 
-// The formats of dates in headers and in documents.
+// The formats of times in headers and in XML documents.
 inline constexpr const char* kHttpTime = "%a, %d %b %Y %H:%M:%S";
 inline constexpr const char* kXmlTime = "%Y-%m-%dT%H:%M:%S";
 
-// With a format of strptime, in UTC. nullopt also for years before 1970 and after 2099.
+// Parses a time with a format of strptime, in UTC. Returns nullopt also for years before 1970 and
+// after 2099.
 std::optional<std::chrono::system_clock::time_point> ParseTime(const std::string& text,
                                                                const char* format);
 
-// Of a ListBucketResult (version 2) with url-encoded keys. INTERNAL if it is none.
+// Parses a ListBucketResult (version 2) with url-encoded keys. INTERNAL if it is not valid.
 StatusOr<S3Listing> ParseListing(std::string_view xml);
 
 struct S3Error {
-  std::string code;  // empty if it is no error document
+  std::string code;  // empty if it is not an error document
   std::string message;
-  std::string region;    // the right one; mostly empty
-  std::string endpoint;  // host of the right one; mostly empty
+  std::string region;    // the right region; mostly empty
+  std::string endpoint;  // host of the right endpoint; mostly empty
 };
 S3Error ParseS3Error(std::string_view xml);
 

@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::string_view kScheme = "s3://";
 
-// TensorFlow's truth values.
+// False as TensorFlow writes it.
 bool IsFalse(const std::string& text) { return text == "0" || text == "false"; }
 
 Status TakeEndpoint(const char* variable, std::string_view text, HttpEndpoint& endpoint) {
@@ -25,12 +25,12 @@ Status TakeEndpoint(const char* variable, std::string_view text, HttpEndpoint& e
   return InvalidArgument("{} is '{}', but should be http[s]://host[:port]", variable, text);
 }
 
-// Amazon's hosts for a region.
+// Amazon's host for a region.
 std::string AmazonHost(const std::string& region) {
   return fmt::format("s3.{}.amazonaws.com{}", region, region.starts_with("cn-") ? ".cn" : "");
 }
 
-// The first variable of these that is set, and else the profile, says the region.
+// Returns the region of the first variable that is set, or else of the profile.
 StatusOr<std::string> RegionOf(const Environment& environment, const AwsPlaces& places) {
   for (const char* name : {"AWS_REGION", "AWS_DEFAULT_REGION", "S3_REGION"}) {
     const std::string region = environment(name);

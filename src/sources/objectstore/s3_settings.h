@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where the object store is and who asks, as the environment says; and what an s3:// path means.
+// The settings of the object store from the environment, and the parser of s3:// paths.
 #pragma once
 
 #include <memory>
@@ -12,21 +12,21 @@
 
 namespace penstock {
 
-// Immutable.
+// The endpoint, region and keys of the object store. Immutable.
 struct S3Settings {
   HttpEndpoint endpoint;
-  // True: the bucket is the first step of the path. False: it stands before the host's name.
+  // True: the bucket is the first step of the path. False: it is a prefix of the host name.
   bool has_bucket_in_path = true;
   std::string region = "us-east-1";
-  // Shared by all clients, so that they renew it once. Never null.
+  // All clients share it, so that keys are renewed only once. Never null.
   std::shared_ptr<AwsCredentialsProvider> credentials =
       std::make_shared<AwsCredentialsProvider>(AwsPlaces());
 };
 
-// The places of AwsPlaces; AWS_REGION, AWS_DEFAULT_REGION, S3_REGION or the profile's region;
-// AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, or S3_ENDPOINT with S3_USE_HTTPS, else Amazon's own;
-// S3_VERIFY_SSL=0; AWS_CA_BUNDLE. Errors name the variable, or the file and line, that makes no
-// sense.
+// Reads the settings from these: the variables and files of AwsPlaces; AWS_REGION,
+// AWS_DEFAULT_REGION, S3_REGION or the profile's region; AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, or
+// S3_ENDPOINT with S3_USE_HTTPS, else Amazon's own; S3_VERIFY_SSL=0; AWS_CA_BUNDLE. Errors name the
+// variable, or the file and line, that is wrong.
 StatusOr<S3Settings> S3SettingsOf(const Environment& environment);
 
 struct S3Location {
@@ -36,7 +36,7 @@ struct S3Location {
 
 // True for s3://...
 bool IsS3Path(std::string_view path);
-// INVALID_ARGUMENT if there is no bucket, or one that cannot be.
+// INVALID_ARGUMENT if the bucket is missing or its name is not possible.
 StatusOr<S3Location> ParseS3Path(std::string_view path);
 
 }  // namespace penstock

@@ -22,7 +22,7 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kPart = ".part";
 constexpr const char* kLockName = "lock";
-constexpr size_t kNameMax = 200;  // of a place; file systems take 255
+constexpr size_t kNameMax = 200;  // of an escaped base path; file systems allow 255
 
 void RemoveAll(const fs::path& path) {
   std::error_code error;
@@ -33,7 +33,7 @@ void RemoveAll(const fs::path& path) {
   }
 }
 
-// What lies in a folder; nothing if it is not there.
+// Lists a folder; empty if it does not exist.
 std::vector<fs::path> EntriesOf(const fs::path& folder) {
   std::vector<fs::path> entries;
   std::error_code error;
@@ -102,7 +102,7 @@ void VersionCache::Keep(std::set<std::string> folders, bool is_all_known) {
       is_empty &= !stays;
       if (!stays) RemoveAll(entry);
     }
-    std::error_code ignored;  // another version of it may just be coming
+    std::error_code ignored;  // fails if a new version has just been added
     if (is_empty) fs::remove(place, ignored);
   }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where downloaded versions lie: a folder on this machine's disk.
+// The folder on this machine's disk that holds downloaded versions.
 #pragma once
 
 #include <map>
@@ -13,11 +13,12 @@
 
 namespace penstock {
 
-// cache/PLACE/VERSION.REVISION, and the same with ".part" while it is being downloaded. PLACE is
-// the base path that the versions come from, escaped. Belongs to one process. Thread-safe.
+// Uses the paths cache/PLACE/VERSION.REVISION, with ".part" appended during the download. PLACE is
+// the escaped base path of the versions. One process owns the cache. Thread-safe.
 class VersionCache final {
  public:
-  // Keeps a folder from being removed while it is downloaded and loaded. Thread-safe.
+  // While it exists, the cache does not remove the folder: it is being downloaded or loaded.
+  // Thread-safe.
   class Use final {
    public:
     Use(VersionCache& cache, std::string folder);
@@ -30,17 +31,18 @@ class VersionCache final {
     const std::string folder_;
   };
 
-  // Makes the folder if it is not there. FAILED_PRECONDITION if another process has it; others if
-  // it cannot be made or written.
+  // Creates the folder if it does not exist. FAILED_PRECONDITION if another process uses it; other
+  // errors if it cannot be created or written.
   static StatusOr<std::unique_ptr<VersionCache>> Open(const std::string& folder);
   ~VersionCache();
 
-  // Where the version lies once it is complete.
+  // The path of the complete version.
   std::string FolderOf(const std::string& base_path, core::VersionNumber version,
                        uint64_t revision) const;
 
-  // The folders that are wanted. With `is_all_known` all else is removed, what is in use when it no
-  // longer is; otherwise a folder of the last run may still turn out to be wanted.
+  // Sets the wanted folders. With `is_all_known` removes all others; those in use are removed when
+  // their use ends. Without it nothing is removed: a folder of the last run may still turn out to
+  // be wanted.
   void Keep(std::set<std::string> folders, bool is_all_known) EXCLUDES(mutex_);
 
  private:
@@ -50,7 +52,7 @@ class VersionCache final {
   void EndUse(const std::string& folder) EXCLUDES(mutex_);
 
   const std::string folder_;
-  const int lock_;  // a file that is locked
+  const int lock_;  // a locked file
   Mutex mutex_;
   std::map<std::string, int> uses_ GUARDED_BY(mutex_);
   std::set<std::string> kept_ GUARDED_BY(mutex_);

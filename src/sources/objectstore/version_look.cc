@@ -14,11 +14,11 @@
 namespace penstock {
 namespace {
 
-// Objects of reserves are listed again only after this time: reserves are seldom needed, and each
-// list costs a request.
+// List the objects of reserves only this often: reserves are rarely needed, and each listing costs
+// a request.
 constexpr Duration kReserveAge = std::chrono::minutes(10);
 
-// Times of objects are whole seconds.
+// The resolution of object times: whole seconds.
 constexpr Duration kTimeStep = std::chrono::seconds(1);
 
 uint64_t RevisionOf(const std::vector<S3Object>& objects) {
@@ -31,7 +31,8 @@ uint64_t RevisionOf(const std::vector<S3Object>& objects) {
   return sum;
 }
 
-// The versions among the folders below `prefix`, by the name that sorts first, with their prefixes.
+// Returns the versions among `folders`, with their prefixes. If several names mean the same
+// version, the one that sorts first counts.
 std::map<core::VersionNumber, std::string> VersionsOf(std::vector<std::string> folders,
                                                       const std::string& prefix) {
   std::sort(folders.begin(), folders.end());
@@ -52,7 +53,7 @@ std::string Missing(const std::vector<S3Object>& objects, const std::string& pre
   return content.Missing();
 }
 
-// Takes in the objects of a version, below `prefix`. True if they are complete.
+// Updates `seen` with the objects of a version. Returns true if they are complete.
 bool See(SeenVersion& seen, S3Listing listing, const std::string& prefix, Duration settle_time) {
   const SteadyTime now = Clock::Real().Now();
   const uint64_t revision = RevisionOf(listing.objects);
@@ -75,7 +76,7 @@ bool See(SeenVersion& seen, S3Listing listing, const std::string& prefix, Durati
   return seen.is_complete;
 }
 
-// The same of a version whose objects are too many.
+// Updates `seen` for a version with too many objects.
 bool See(SeenVersion& seen, Status problem) {
   const uint64_t revision = std::hash<std::string_view>()(MessageOf(problem));
   const SteadyTime now = Clock::Real().Now();
@@ -83,7 +84,7 @@ bool See(SeenVersion& seen, Status problem) {
   return true;
 }
 
-// Lists the objects of a version. True if it is, or was, complete.
+// Lists the objects of a version. Returns true if it is complete, or was at an earlier scan.
 StatusOr<bool> LookAtObjects(const VersionLook& look, const std::string& prefix, S3Client& client,
                              SeenVersion& seen) {
   StatusOr<S3Listing> objects = client.List(prefix, /*stops_at_folders=*/false);
@@ -126,7 +127,7 @@ StatusOr<FoundVersions> LookForVersions(const VersionLook& look, S3Client& clien
   std::erase_if(seen, [&](const auto& item) { return !found.prefixes.contains(item.first); });
   std::set<core::VersionNumber> there = found.Numbers();
   std::set<core::VersionNumber> looked_at;
-  // A version that is not complete gives its place to another one.
+  // While a wanted version is not complete, select again without it: the next one takes its place.
   while (true) {
     found.for_labels.clear();
     const std::set<core::VersionNumber> main = core::SelectVersions(look.selection, there);
@@ -142,7 +143,8 @@ StatusOr<FoundVersions> LookForVersions(const VersionLook& look, S3Client& clien
       if (!looked_at.insert(version).second) continue;
       ASSIGN_OR_RETURN(const bool is_complete,
                        LookAtObjects(look, found.prefixes.at(version), client, seen[version]));
-      // One that was told stays, and is loaded anew if it could not be.
+      // A version that was reported stays wanted. If its objects changed, the new revision makes
+      // the manager try it again.
       if (is_complete || look.told.contains(version)) continue;
       found.waiting.insert(version);
       there.erase(version);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One look at what versions of a model lie in a bucket.
+// Scans a bucket for the versions of a model.
 #pragma once
 
 #include <cstdint>
@@ -16,41 +16,43 @@
 
 namespace penstock {
 
-// One state of the objects of a version.
+// The state of a version's objects.
 struct SeenVersion {
-  uint64_t revision = 0;  // another one for other keys, sizes, ETags or times
+  uint64_t revision = 0;  // a hash of all keys, sizes, ETags and times
   SteadyTime since;
-  SteadyTime listed;  // when its objects were listed last
+  SteadyTime listed;  // when the objects were last listed
   bool is_complete = false;
-  std::string missing;  // what is missing in it though nothing changes any more; else empty
+  std::string missing;  // what is missing although nothing changes any more; else empty
   std::vector<S3Object> objects;
-  Status problem;  // there are too many of them to be listed: the version cannot be loaded
+  Status problem;  // too many objects to list: the version cannot be loaded
 };
 using SeenVersions = std::map<core::VersionNumber, SeenVersion>;
 
-// What is looked for.
+// The parameters of a scan.
 struct VersionLook {
-  std::string prefix;  // below which the versions are
+  std::string prefix;  // all versions are below it
   core::VersionSelection selection;
-  std::set<core::VersionNumber> labelled;  // wanted, too, if they are there
-  std::set<core::VersionNumber> told;      // they stay wanted, or reserves, while they are there
-  // A version is complete when no object of it has changed for this time.
+  std::set<core::VersionNumber> labelled;  // versions that are also wanted if they exist
+  std::set<core::VersionNumber>
+      told;  // reported versions: they stay wanted, or reserves, while they exist
+  // A version is complete when none of its objects has changed for this time.
   Duration settle_time;
 };
 
 struct FoundVersions {
   std::map<core::VersionNumber, std::string> prefixes;  // of all versions
-  std::set<core::VersionNumber> wanted;                 // and complete
-  std::set<core::VersionNumber> for_labels;             // those that are wanted only for that
-  std::set<core::VersionNumber> reserves;  // complete ones that may take the place of the wanted
+  std::set<core::VersionNumber> wanted;                 // wanted and complete versions
+  std::set<core::VersionNumber> for_labels;             // of these, wanted only for a label
+  std::set<core::VersionNumber> reserves;  // complete versions that may replace wanted ones
   std::set<core::VersionNumber> waiting;   // not complete
-  std::set<core::VersionNumber> without_model;    // folders with markers, or parts of a model
-  std::set<core::VersionNumber> Numbers() const;  // of all versions
+  std::set<core::VersionNumber>
+      without_model;  // folders with only markers, or with parts of a model
+  std::set<core::VersionNumber> Numbers() const;  // all versions
 };
 
-// Lists the versions and, of those that are wanted and now and then of reserves, the objects.
-// `seen` is as the last look left it, also after an error. Errors as of S3Client::List; a version
-// with too many objects harms no other.
+// Lists the versions, and the objects of wanted versions; sometimes also those of reserves. Pass
+// the same `seen` to each scan of a model, also after an error. Errors as of S3Client::List. A
+// version with too many objects does not affect the others.
 StatusOr<FoundVersions> LookForVersions(const VersionLook& look, S3Client& client,
                                         SeenVersions& seen);
 
