@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A manager's background on one thread and a clock that the test moves.
+// A background for tests, on one thread and a clock that the test moves.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +13,7 @@
 
 namespace penstock::core {
 
-// The manager only queues here; the test decides what runs next. One thread.
+// The manager only queues tasks here; the test decides which one runs next. One thread.
 class VirtualBackground final : public Background {
  public:
   SteadyTime Now() const override { return now_; }
@@ -39,9 +39,9 @@ class VirtualBackground final : public Background {
     retired_.emplace_back(std::move(entry), std::move(on_unloaded));
   }
 
-  // --- What the test may do. Each returns false if there is nothing of the kind to do.
+  // --- The steps of a test. Each returns false if there was nothing to do.
 
-  // Runs the next step of a load if a thread is free. While it runs, others may be run.
+  // Runs the next step of a load if a thread is free. The test may run other steps while it runs.
   bool RunLoadStep() {
     if (loads_.empty() || running_ >= threads_ + hung_) return false;
     Task task = std::move(loads_.front());
@@ -51,7 +51,7 @@ class VirtualBackground final : public Background {
     --running_;
     return true;
   }
-  // Destroys what was retired, beginning the search at `first`, if nobody uses it.
+  // Destroys a retired version that has no handles, and searches for it from position `first`.
   bool UnloadOne(size_t first) {
     for (size_t i = 0; i < retired_.size(); ++i) {
       auto& item = retired_[(first + i) % retired_.size()];

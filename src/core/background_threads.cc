@@ -15,8 +15,8 @@ BackgroundThreads::BackgroundThreads(BackgroundOptions options, SnapshotCell& lo
                     .nice = options.nice}),
       housekeeper_(lookup, unload_pool_, options.nice),
       load_pool_(options.load_threads, options.nice) {
-  // Unload threads call it, and where a sanitizer has replaced the heap the first call sets up the
-  // C library's own, which two threads must not do at once.
+  // Unload threads call malloc_trim. Where a sanitizer has replaced the heap, the first call sets
+  // up the heap of the C library, which two threads must not do at the same time. So call it here.
   malloc_trim(0);
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A manager's background on real threads.
+// The background of a manager on real threads.
 #pragma once
 
 #include <memory>
@@ -14,11 +14,12 @@ namespace penstock::core {
 
 struct BackgroundOptions {
   int load_threads = 2;    // at least 1
-  int unload_threads = 1;  // at least 1: a version that goes slowly holds up others that go
-  int nice = 10;           // OS priority of all these threads
+  int unload_threads = 1;  // at least 1; a version that unloads slowly delays the others
+  int nice = 10;           // OS priority of all threads of the background
 };
 
-// Thread-safe. Its threads sleep while there is nothing to do.
+// Runs loads, unloads and timers on its own threads. Thread-safe. The threads sleep while there is
+// nothing to do.
 class BackgroundThreads final : public Background {
  public:
   BackgroundThreads(BackgroundOptions options, SnapshotCell& lookup);
@@ -41,8 +42,8 @@ class BackgroundThreads final : public Background {
   }
 
  private:
-  // In the order in which they are needed: loads hand unloads to the housekeeper, which hands what
-  // nobody uses any more to the pool.
+  // In the order of dependency: loads hand unloads to the housekeeper, which hands unused versions
+  // to the unload pool.
   ThreadPool unload_pool_;
   Housekeeper housekeeper_;
   LoadPool load_pool_;

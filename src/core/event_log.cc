@@ -27,7 +27,7 @@ void EventLog::TellNext() {
   std::vector<int> ids;
   for (const auto& [id, listener] : listeners_) ids.push_back(id);
   for (const int id : ids) {
-    // Found anew each time: a listener that has been removed is not called any more.
+    // Search again each time, so that a listener that was removed meanwhile is not called.
     const auto found = listeners_.find(id);
     if (found == listeners_.end()) continue;
     const std::shared_ptr<ManagerListener> listener = found->second;
@@ -49,7 +49,7 @@ void EventLog::RemoveListener(int id) {
   MutexLock lock(mutex_);
   listeners_.erase(id);
   if (!delivering_ || delivering_thread_ == std::this_thread::get_id()) return;
-  // It may be running: the event that is being told now must be over.
+  // The listener may be running. Wait until the current event is delivered.
   const uint64_t seen = changes_;
   while (delivering_ && changes_ == seen) changed_.Wait(mutex_);
 }

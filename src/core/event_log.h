@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tells listeners what happened: in order, one event at a time, with no lock held.
+// Delivers events to listeners: in order, one event at a time, with no lock held.
 #pragma once
 
 #include <deque>
@@ -15,21 +15,21 @@
 
 namespace penstock::core {
 
-// Thread-safe. Whoever calls Deliver first tells everything that is queued, also what others queue
-// meanwhile; they return at once.
+// Thread-safe. The first thread that calls Deliver delivers all queued events, including those that
+// other threads queue meanwhile. Deliver returns at once on the other threads.
 class EventLog final {
  public:
-  // Queues events; the order of calls is the order of telling. The caller must call Deliver soon,
+  // Queues events. They are delivered in the order of the calls. The caller must call Deliver soon,
   // when it holds no lock.
   void Append(std::vector<ManagerEvent> events) EXCLUDES(mutex_);
   void Deliver() EXCLUDES(mutex_);
 
-  // As Manager's functions of the same names.
+  // These are Manager's functions of the same names.
   int AddListener(ManagerListener listener) EXCLUDES(mutex_);
   void RemoveListener(int id) EXCLUDES(mutex_);
   bool WaitFor(const std::function<bool()>& condition, SteadyTime until) EXCLUDES(mutex_);
 
-  // True if every event has been told.
+  // True if every event has been delivered.
   bool IsQuiet() EXCLUDES(mutex_);
 
  private:

@@ -14,8 +14,9 @@ namespace {
 
 constexpr Duration kLookAgainMin = std::chrono::milliseconds(1);
 constexpr Duration kLookAgainMax = std::chrono::milliseconds(50);
-// malloc_trim walks through the whole heap, so that one for each of thousands of unloads would take
-// longer than all else. The pause after one, in times of what it took.
+// malloc_trim walks through the whole heap. One call for each of thousands of unloads would take
+// longer than everything else. So after each call there is a pause, this many times as long as the
+// call took.
 constexpr int kReturnPause = 10;
 
 }  // namespace
@@ -53,7 +54,7 @@ TimerId Housekeeper::RunAt(SteadyTime time, Task task) {
 }
 
 void Housekeeper::Cancel(const TimerId& timer) {
-  Task dropped;  // destroyed when the mutex is free
+  Task dropped;  // declared first, so that it is destroyed after the mutex is released
   MutexLock lock(mutex_);
   const auto found = timed_.find(timer);
   if (found == timed_.end()) return;
@@ -113,7 +114,7 @@ void Housekeeper::UnloadUnused() {
             entry.reset();
             ReturnMemory();
           }
-          on_unloaded();  // listeners too, which need not be ready for signals
+          on_unloaded();  // not under GiveWay: it calls listeners, which need not expect signals
         });
   }
   std::erase_if(waiting_, [](const Retired& item) { return item.entry == nullptr; });

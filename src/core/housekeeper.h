@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Finds out when requests no longer use what a manager has retired, and wakes what waits for a
-// time.
+// Finds out when requests no longer use retired versions and snapshots, and runs timed tasks.
 #pragma once
 
 #include <map>
@@ -16,20 +15,21 @@
 
 namespace penstock::core {
 
-// Thread-safe. Sleeps while there is nothing to do; while handles of an unloaded version live it
-// looks at them every 1 to 50 ms. `lookup` and `unload_pool` outlive it; the pool refuses nothing.
+// Thread-safe. Its thread sleeps while there is nothing to do. While an unloaded version still has
+// handles, the thread checks them every 1 to 50 ms. `lookup` and `unload_pool` must outlive it, and
+// the pool must accept every task.
 class Housekeeper final {
  public:
   // `nice`: OS priority of the thread.
   Housekeeper(SnapshotCell& lookup, Executor& unload_pool, int nice);
-  // Drops timed tasks that are not due. Every unload must have been done.
+  // Drops timed tasks that are not due. All unloads must be over before.
   ~Housekeeper();
 
-  // Frees a snapshot that is no longer published once nobody searches it.
+  // Frees a snapshot that is not published any more, once nobody searches it.
   void FreeSnapshot(std::unique_ptr<const Snapshot> snapshot) EXCLUDES(mutex_);
-  // On the unload pool: destroys a version that is in no published snapshot once its last handle is
-  // gone, and then runs `on_unloaded`. Its memory goes back to the OS before that or, while many
-  // are unloaded, soon after.
+  // Destroys a version that is in no published snapshot, once its last handle is gone, and then
+  // runs `on_unloaded`. Both happen on the unload pool. The memory goes back to the OS before that,
+  // or soon after while many versions are being unloaded.
   void Unload(std::unique_ptr<VersionEntry> entry, Task on_unloaded) EXCLUDES(mutex_);
   // Runs `task` at `time` or a little later.
   TimerId RunAt(SteadyTime time, Task task) EXCLUDES(mutex_);
@@ -43,14 +43,14 @@ class Housekeeper final {
   };
 
   void RunThread(int nice) EXCLUDES(mutex_);
-  // Sleeps until there is something new, a task is due, or it is time to look at handles again.
-  // False: stop.
+  // Sleeps until there is something new, a task is due, or the next check of handles is due.
+  // Returns false if the thread shall stop.
   bool WaitForWork(Duration look_again) EXCLUDES(mutex_);
   void RunDueTasks() EXCLUDES(mutex_);
-  // True if there was something new.
+  // Returns true if a version was retired since the last call.
   bool TakeRetired() EXCLUDES(mutex_);
   void UnloadUnused();
-  // Gives freed memory back to the OS: at once, or a little later if it was done just before.
+  // Gives freed memory back to the OS: at once, or after a pause if it was done shortly before.
   void ReturnMemory() EXCLUDES(mutex_);
   void ReturnMemoryNow() EXCLUDES(mutex_);
 
@@ -63,11 +63,11 @@ class Housekeeper final {
   std::vector<Retired> retired_ GUARDED_BY(mutex_);
   std::map<TimerId, Task> timed_ GUARDED_BY(mutex_);
   uint64_t timer_count_ GUARDED_BY(mutex_) = 0;
-  SteadyTime next_return_ GUARDED_BY(mutex_);  // not before
+  SteadyTime next_return_ GUARDED_BY(mutex_);  // no return of memory before this
   bool return_is_timed_ GUARDED_BY(mutex_) = false;
   bool stopping_ GUARDED_BY(mutex_) = false;
 
-  std::vector<Retired> waiting_;  // only on the thread: retired, and no reader can take a handle
+  std::vector<Retired> waiting_;  // thread only: retired, and no reader can take a handle
   std::thread thread_;
 };
 

@@ -11,20 +11,20 @@
 
 namespace penstock::core {
 
-// Shared by the version that is being loaded and the thread that loads it. Under the manager's
-// mutex, but that the load thread calls the loader without it.
+// Shared by the version and the thread that loads it. Guarded by the manager's mutex, except that
+// the load thread calls the loader without it.
 struct LoadJob {
   ServableId id;
-  uint64_t number = 0;  // tells it from all other loads of the manager
+  uint64_t number = 0;  // unique among all loads of the manager
   std::unique_ptr<Loader> loader;
   ResourceEstimate estimate;
   SteadyTime step_start =
-      kNoDeadline;            // of the step that has a thread; kNoDeadline: it waits for one
+      kNoDeadline;            // when the step got its thread; kNoDeadline: it waits for one
   Duration worked{};          // in the steps that are over
-  uint64_t step = 0;          // grows when a step begins or ends: tells which time-out is meant
-  bool is_cancelled = false;  // not wanted any more
-  bool is_hung = false;       // its time was up; nobody waits for it
-  int overtaken = 0;          // by how many loads, while it waited for memory
+  uint64_t step = 0;          // grows when a step begins or ends; a time-out is for one value
+  bool is_cancelled = false;  // the version is not wanted any more
+  bool is_hung = false;       // it took too long, and nobody waits for it
+  int overtaken = 0;          // loads that began before it while it waited for memory
 };
 
 }  // namespace penstock::core

@@ -57,7 +57,7 @@ void LoadPool::StartMissing() {
   for (const std::thread::id id : std::exchange(ended_, {})) {
     const auto found = std::find_if(threads_.begin(), threads_.end(),
                                     [&](const std::thread& t) { return t.get_id() == id; });
-    found->join();  // it has let go of the mutex or is about to, and does nothing more
+    found->join();  // short: the thread has left the mutex, and does nothing more
     threads_.erase(found);
   }
   for (; alive_ < wanted_ + hung_; ++alive_) threads_.emplace_back([this] { RunThread(); });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How one version of a model gets into memory.
+// The interface that loads one version of a model.
 #pragma once
 
 #include <cstdint>
@@ -11,45 +11,46 @@
 
 namespace penstock::core {
 
-// Memory of one version, in bytes; 0 = unknown, then nothing is reserved.
+// The memory of one version, in bytes. 0: unknown, so nothing is reserved.
 struct ResourceEstimate {
-  uint64_t ram_bytes = 0;         // upper bound of what the loaded version takes
-  uint64_t load_extra_bytes = 0;  // what loading takes beyond that, until Load returns
-  bool is_measured = false;       // rather than reckoned
+  uint64_t ram_bytes = 0;         // upper bound for the loaded version
+  uint64_t load_extra_bytes = 0;  // needed in addition, until Load returns
+  bool is_measured = false;       // measured rather than estimated
 };
 
-// What the memory of the process grew by during a load.
+// By how much the memory of the process grew during a load.
 struct MemoryGrowth {
   uint64_t bytes = 0;
-  uint64_t peak_bytes = 0;  // the most, while it ran; 0: unknown
+  uint64_t peak_bytes = 0;  // the most at any time of the load; 0: unknown
 };
 
-// Loads one version. Cheap to make: a source makes one for every version that it aspires to,
-// whether or not it is then loaded. One thread at a time but for Cancel; the manager calls it on
-// its load threads.
+// Loads one version. It must be cheap to make: a source makes one for every aspired version, even
+// if that version is never loaded. One thread at a time, except Cancel. The manager calls it on its
+// load threads.
 class Loader {
  public:
   virtual ~Loader() = default;
 
-  // Called before Load; an error counts as a failed load. May be slow.
+  // Called before Load. An error counts as a failed load. May be slow.
   virtual StatusOr<ResourceEstimate> EstimateResources() { return ResourceEstimate{}; }
 
-  // The version, ready to serve; destroying it unloads it. Called again when the load is
-  // retried: after an error, or when what it had loaded broke and is destroyed. Slow; runs on a
-  // thread of low priority. The message of an error should say which file is wrong and why; the
-  // manager adds the version's name.
+  // Returns the version, ready to serve. The destructor of the Servable unloads it. Load is called
+  // again for a retry: after an error, or after the loaded version broke and was destroyed. It may
+  // be slow; it runs on a thread of low priority. The message of an error should say which file is
+  // wrong, and why. The manager adds the name of the version.
   virtual StatusOr<std::unique_ptr<Servable>> Load() = 0;
 
-  // Called after Load has succeeded: what is taken now; on an error, what was estimated. `growth`
-  // is there if nothing else loaded or unloaded meanwhile; what requests took is in it too. May be
-  // slow.
+  // Called after Load has succeeded. Returns the memory that the version takes now; on an error the
+  // estimate stays. `growth` is set if nothing else loaded or unloaded at that time; it includes
+  // the memory that requests took. May be slow.
   virtual StatusOr<ResourceEstimate> ResourcesTaken(
       [[maybe_unused]] const std::optional<MemoryGrowth>& growth) {
     return EstimateResources();
   }
 
-  // The version is not wanted any more, or its time is up: a Load that runs may end early, with an
-  // error. One that is called later begins afresh. On any thread; returns at once.
+  // Called if the version is not wanted any more, or if the load takes too long. A Load that runs
+  // may end early, with an error. A later Load begins from the start. Called on any thread; returns
+  // at once.
   virtual void Cancel() {}
 };
 

@@ -13,7 +13,7 @@
 
 namespace penstock::core {
 
-// Stands closed until it is opened. Thread-safe.
+// A gate that is closed until Open is called. Thread-safe.
 class FakeGate {
  public:
   void Open() EXCLUDES(mutex_) {
@@ -32,24 +32,24 @@ class FakeGate {
   bool open_ GUARDED_BY(mutex_) = false;
 };
 
-// What the loaders of one version do, and what became of them. Thread-safe.
+// Controls the loaders of one version, and counts their calls. Thread-safe.
 struct FakePlan {
   std::atomic<int> failures_left{0};  // loads that fail before one succeeds
   std::atomic<uint64_t> estimate{0};
-  std::atomic<uint64_t> loaded_estimate{0};  // when it is loaded; 0: as measured, or as before
+  std::atomic<uint64_t> loaded_estimate{0};  // once loaded; 0: measured, or `estimate`
   std::atomic<uint64_t> load_extra{0};
   std::atomic<bool> throws{false};
-  std::atomic<bool> throws_no_exception{false};  // but a number
+  std::atomic<bool> throws_no_exception{false};  // throws a number instead
   std::atomic<bool> estimate_throws{false};
-  std::atomic<bool> breaks_at_once{false};  // what is loaded reports itself broken
-  FakeGate* gate = nullptr;                 // a load waits for it
-  FakeGate* started = nullptr;              // opened by a load
+  std::atomic<bool> breaks_at_once{false};  // the servable reports itself broken when it is loaded
+  FakeGate* gate = nullptr;                 // if set, a load waits for it
+  FakeGate* started = nullptr;              // if set, a load opens it
   std::atomic<int> loads{0};
   std::atomic<int> cancels{0};
-  std::atomic<int> alive{0};  // servables
+  std::atomic<int> alive{0};  // servables that exist
 };
 
-// Counts itself. Thread-safe.
+// Counts its instances in the plan. Thread-safe.
 class FakeServable final : public Servable {
  public:
   explicit FakeServable(std::shared_ptr<FakePlan> plan) : plan_(std::move(plan)) { ++plan_->alive; }
@@ -57,7 +57,7 @@ class FakeServable final : public Servable {
     --plan_->alive;
     alive_ = false;
   }
-  // False, or an error of a sanitizer, if it was destroyed.
+  // If it was destroyed, returns false or makes a sanitizer report an error.
   bool IsAlive() const { return alive_.load(std::memory_order_relaxed); }
 
   void SetBrokenCallback(BrokenCallback callback) override {
@@ -73,7 +73,7 @@ class FakeServable final : public Servable {
   std::atomic<bool> alive_{true};
 };
 
-// One thread at a time.
+// Does what its FakePlan says. One thread at a time.
 class FakeLoader final : public Loader {
  public:
   explicit FakeLoader(std::shared_ptr<FakePlan> plan) : plan_(std::move(plan)) {}
@@ -109,7 +109,7 @@ inline AspiredVersion FakeVersion(int64_t version, std::shared_ptr<FakePlan> pla
   return {VersionNumber{version}, std::make_unique<FakeLoader>(std::move(plan))};
 }
 
-// A list of aspired versions: `Aspire(FakeVersion(1, plan), ...)`.
+// Makes a list of aspired versions: `Aspire(FakeVersion(1, plan), ...)`.
 template <typename... Versions>
 std::vector<AspiredVersion> Aspire(Versions... versions) {
   std::vector<AspiredVersion> list;

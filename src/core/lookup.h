@@ -105,7 +105,7 @@ class VersionEntry {
   ThreadCells<HandleCounts> handles_;
 };
 
-// What requests can find. Immutable after it is published.
+// The models and versions that requests can find. Immutable after it is published.
 struct Snapshot {
   struct Model {
     std::vector<VersionEntry*> ready;  // newest first

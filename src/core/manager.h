@@ -209,7 +209,7 @@ struct RunningLoad {
   Duration time{};  // since the load got its thread
 };
 
-// What a listener receives. With `version`: the version entered a state. Without: a model was
+// The argument of a listener. With `version`: the version entered a state. Without: a model was
 // added, removed or reconfigured, or the status of its source changed.
 struct ManagerEvent {
   std::string model;

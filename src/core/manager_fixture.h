@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the tests of the manager share.
+// Shared by the tests of the manager.
 #pragma once
 
 #include <fmt/format.h>
@@ -25,7 +25,7 @@ inline ManagerOptions FastRetries(int retries_max) {
           .load_retry_interval_max = std::chrono::milliseconds(2)};
 }
 
-// Collects the events as "model/version STATE". Thread-safe.
+// Records the events as "model/version STATE". Thread-safe.
 class Journal {
  public:
   explicit Journal(Manager& manager) : manager_(manager) {
@@ -62,8 +62,8 @@ class ManagerTest : public ::testing::Test {
     manager_.SetAspired("m", std::move(versions));
     ASSERT_TRUE(manager_.WaitUntilIdle());
   }
-  // Aspires to version 1 of a model; returns once its load has begun, which goes on when gate_ is
-  // opened.
+  // Aspires to version 1 of a model. Returns when its load has begun; the load waits until the test
+  // opens gate_.
   std::shared_ptr<FakePlan> BeginLoad(std::string_view model = "m", int failures = 0) {
     auto plan = NewPlan();
     plan->gate = &gate_;

@@ -207,7 +207,7 @@ class Manager::Impl final {
 
     auto operator<=>(const Lacking&) const = default;
   };
-  // What one review of the memory computes.
+  // The results of one review of the memory.
   struct Room {
     uint64_t movable = 0;  // the bytes that evicting all evictable models would free
     uint64_t claimed = 0;  // advance reservations (manager_memory.cc) of loads that still wait

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How much of the memory for models is taken, and by which loads.
+// Records how much of the memory for models is reserved, and for which loads.
 #pragma once
 
 #include <cstdint>
@@ -9,30 +9,31 @@
 
 namespace penstock::core {
 
-// The books only. One thread at a time.
+// Only records numbers; it allocates and measures nothing. One thread at a time.
 class MemoryBudget final {
  public:
-  // In bytes; 0: no limit.
+  // `limit` in bytes; 0: no limit.
   explicit MemoryBudget(uint64_t limit) : limit_(limit) {}
 
   uint64_t limit() const { return limit_; }
   uint64_t taken() const { return taken_; }
-  // What is left; without a limit all that a number can say.
+  // The headroom in bytes. UINT64_MAX if there is no limit.
   uint64_t free() const {
     if (limit_ == 0) return UINT64_MAX;
     return SaturatingDifference(limit_, taken_);
   }
-  // Of the load with this number; 0 if it has taken nothing.
+  // The bytes reserved for the load with this number; 0 if there are none.
   uint64_t TakenBy(uint64_t load) const {
     const auto found = loads_.find(load);
     return found == loads_.end() ? 0 : found->second.bytes;
   }
-  // Whether what it has taken was measured.
+  // True if the bytes of this load were measured.
   bool IsMeasured(uint64_t load) const {
     const auto found = loads_.find(load);
     return found != loads_.end() && found->second.is_measured;
   }
-  // Replaces what the load had taken. May go over the limit: the truth is told after the fact.
+  // Replaces the reservation of the load. May exceed the limit, because a measured size is known
+  // only after the load.
   void Set(uint64_t load, uint64_t bytes, bool is_measured = false) {
     taken_ += bytes - TakenBy(load);
     if (bytes == 0) {

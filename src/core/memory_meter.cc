@@ -27,11 +27,11 @@ MemoryMeter::Start MemoryMeter::BeginLoad() {
 
 std::optional<MemoryGrowth> MemoryMeter::EndLoad(const Start& start) {
   const std::optional<ProcessMemory> after = ReadNow();
-  // Its own begin is the last change, and nothing is left running: nothing ran beside it.
+  // The load ran alone if its own begin was the last change, and nothing runs now.
   if (End() != start.change || !start.memory || !after) return std::nullopt;
   MemoryGrowth growth{.bytes = SaturatingDifference(after->own_bytes, start.memory->own_bytes)};
-  // The system tells one peak, since the process began; it was during this load if it rose. How
-  // much of it was files is not told: as much as now.
+  // The system has only one peak, since the process began. If it rose, it was reached during this
+  // load. The system does not report how much of the peak was files, so assume as much as now.
   if (after->peak_bytes > start.memory->peak_bytes) {
     const uint64_t own_peak = SaturatingDifference(after->peak_bytes, after->file_bytes);
     growth.peak_bytes =

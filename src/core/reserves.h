@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which versions may take the place of the latest ones if those cannot be loaded.
+// Chooses the versions that are loaded instead if the latest ones cannot be loaded.
 #pragma once
 
 #include <set>
@@ -12,8 +12,8 @@ namespace penstock::core {
 
 inline constexpr size_t kReservesMax = 3;
 
-// The highest of `there` that are lower than all of `main`, which `selection` has selected; highest
-// first. None if the selection names its versions, or takes all.
+// Returns the highest versions in `there` that are lower than all of `main`, highest first. `main`
+// is the result of `selection`. Empty if the selection is not LatestVersions.
 inline std::vector<VersionNumber> ReservesOf(const VersionSelection& selection,
                                              const std::set<VersionNumber>& main,
                                              const std::set<VersionNumber>& there) {

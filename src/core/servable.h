@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the lifecycle core manages, without knowing what it does.
+// The interface of everything that the core loads and unloads. The core does not know what it does.
 #pragma once
 
 #include <compare>
@@ -11,7 +11,7 @@
 
 namespace penstock::core {
 
-// A version of a model: the number that its folder is named by. Higher is newer. Not negative.
+// A version of a model: the number in the name of its folder. Higher is newer. Not negative.
 struct VersionNumber {
   int64_t value = 0;
   auto operator<=>(const VersionNumber&) const = default;
@@ -25,20 +25,20 @@ struct ServableId {
   std::string ToString() const { return name + " version " + std::to_string(version.value); }
 };
 
-// Hears that a servable can no longer answer, and why. Returns at once; on any thread, also in the
-// middle of a request.
+// Called when a servable can no longer answer, with the reason. Must return at once. May be called
+// on any thread, also in the middle of a request.
 using BrokenCallback = std::function<void(Status reason)>;
 
-// Something that was loaded and can be used by many threads at once until its last handle is gone.
+// A loaded object that many threads can use at the same time, until its last handle is gone.
 // Thread-safe. Destroyed on the manager's unload thread, never in a request.
 class Servable {
  public:
   virtual ~Servable() = default;
 
-  // Gives the callback to call once if the servable finds out that it is broken: at once if it
-  // knows already. The manager then takes it from service and loads the version again. Called at
-  // most once, before requests find the servable, with a lock held: only keep it or call it. The
-  // callback may be called until the destructor returns.
+  // Sets the callback that the servable calls once if it finds out that it is broken; at once if it
+  // knows already. The manager then takes it from service and loads the version again. The manager
+  // calls SetBrokenCallback at most once, before requests find the servable, and holds a lock: so
+  // only keep or call the callback. The callback may be called until the destructor returns.
   virtual void SetBrokenCallback(BrokenCallback) {}
 };
 

@@ -9,7 +9,7 @@
 namespace penstock::core {
 namespace {
 
-// What lies beside saved_model.pb. The order in which an upload writes the files is arbitrary.
+// The files beside saved_model.pb. An upload may write them before it.
 constexpr std::array<std::string_view, 6> kSavedModelParts = {
     "variables", "assets", "assets.extra", "debug", "fingerprint.pb", "keras_metadata.pb"};
 

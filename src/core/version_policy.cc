@@ -10,7 +10,8 @@ using Versions = std::span<const PolicyVersion>;
 
 bool IsMain(const PolicyVersion& version) { return version.is_aspired && !version.is_for_label; }
 
-// True if there are main versions, and the load of each has failed, also if it is being retried.
+// True if there are main versions, none is ready, and the last load of each has failed. A retry
+// that runs does not change this.
 bool HaveAllFailed(Versions versions) {
   bool any_main = false;
   for (const PolicyVersion& version : versions) {
@@ -21,18 +22,18 @@ bool HaveAllFailed(Versions versions) {
   return any_main;
 }
 
-// The lowest version that is ready and no longer wanted.
+// Unloads the lowest version that is ready and not wanted any more.
 std::optional<VersionAction> UnloadLowest(Versions versions) {
   for (const PolicyVersion& version : versions) {
     if (version.phase != VersionPhase::kReady || version.is_aspired) continue;
-    // A reserve serves on while the main ones are tried again.
+    // A reserve goes on serving while the main versions are retried.
     if (version.is_reserve && HaveAllFailed(versions)) continue;
     return VersionAction{VersionAction::Kind::kUnload, version.version};
   }
   return std::nullopt;
 }
 
-// The highest version that is wanted and not begun.
+// Loads the highest aspired version that has not begun.
 std::optional<VersionAction> LoadHighest(Versions versions) {
   for (auto version = versions.rbegin(); version != versions.rend(); ++version) {
     if (version->phase == VersionPhase::kNew && version->is_aspired) {
@@ -42,7 +43,7 @@ std::optional<VersionAction> LoadHighest(Versions versions) {
   return std::nullopt;
 }
 
-// The highest reserve, if one is needed and none is on its way.
+// Loads the highest reserve, if one is needed, no version is ready and no reserve is being loaded.
 std::optional<VersionAction> LoadReserve(Versions versions) {
   if (!HaveAllFailed(versions)) return std::nullopt;
   const PolicyVersion* highest = nullptr;
@@ -56,7 +57,7 @@ std::optional<VersionAction> LoadReserve(Versions versions) {
   return VersionAction{VersionAction::Kind::kLoad, highest->version};
 }
 
-// Immutable.
+// Loads before it unloads. Immutable.
 class AvailabilityPreserving final : public VersionPolicy {
  public:
   std::optional<VersionAction> Next(Versions versions) const override {
@@ -68,7 +69,7 @@ class AvailabilityPreserving final : public VersionPolicy {
   }
 
  private:
-  // True if something is left to serve requests that name no version, or nothing shall.
+  // True if a version remains for requests that name none, or if no version is aspired.
   static bool MayUnload(Versions versions) {
     const bool any_main = std::any_of(versions.begin(), versions.end(), IsMain);
     int ready_not_aspired = 0;
@@ -83,7 +84,7 @@ class AvailabilityPreserving final : public VersionPolicy {
   }
 };
 
-// Immutable.
+// Unloads before it loads. Immutable.
 class ResourcePreserving final : public VersionPolicy {
  public:
   std::optional<VersionAction> Next(Versions versions) const override {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which version to load or unload next: pure functions over the states of one model's versions.
+// Decides which version to load or unload next. Pure functions of the states of one model's
+// versions.
 #pragma once
 
 #include <optional>
@@ -9,14 +10,14 @@
 
 namespace penstock::core {
 
-// Where a version stands, as far as a policy cares.
+// The state of a version, as policies see it.
 enum class VersionPhase {
-  kNew,        // nothing was done yet, or it is due for another try
-  kLoading,    // its load was begun
+  kNew,        // nothing was done yet, or a retry is due
+  kLoading,    // its load has begun
   kReady,      // serves
-  kUnloading,  // no longer found by requests; goes when its last handle is gone
+  kUnloading,  // requests do not find it; destroyed when its last handle is gone
   kDisabled,   // unloaded
-  kError,      // its load failed, or it broke; kNew again when it is due for another try
+  kError,      // its load failed, or it broke; kNew again when a retry is due
 };
 
 struct PolicyVersion {
@@ -24,9 +25,9 @@ struct PolicyVersion {
   VersionPhase phase = VersionPhase::kNew;
   bool is_aspired = false;
   bool is_for_label = false;  // aspired, but not for requests that name no version
-  // Not aspired, but loaded if nothing is ready and nothing that is aspired could be loaded.
+  // Not aspired, but loaded if no version is ready and no aspired one could be loaded.
   bool is_reserve = false;
-  bool has_failed = false;  // its last load, or the one before that which is under way
+  bool has_failed = false;  // its last load failed; while a load runs: the load before it
 };
 
 struct VersionAction {
@@ -36,23 +37,23 @@ struct VersionAction {
   bool operator==(const VersionAction&) const = default;
 };
 
-// Decides the next step for one model. Pure and stateless: same input, same answer, so a rollout is
-// tested with tables and without threads. Thread-safe.
+// Decides the next action for one model. Pure and stateless: the same input gives the same answer,
+// so tests need only tables and no threads. Thread-safe.
 class VersionPolicy {
  public:
   virtual ~VersionPolicy() = default;
-  // `versions` holds every version of one model, ascending. Loads only kNew versions that are
-  // aspired or a reserve, unloads only kReady ones that are not aspired. nullopt: nothing to do
-  // until a state changes.
+  // `versions` holds every version of one model, ascending. The policy loads only kNew versions
+  // that are aspired or a reserve, and unloads only kReady versions that are not aspired. nullopt:
+  // nothing to do until a state changes.
   virtual std::optional<VersionAction> Next(std::span<const PolicyVersion> versions) const = 0;
 };
 
-// Loads the new version first and unloads the old one when the new one is ready: some version is
-// always ready, at the price of memory for two.
+// Loads the new version first, and unloads the old one when the new one is ready. So some version
+// is always ready, but there must be memory for two.
 const VersionPolicy& AvailabilityPreservingPolicy();
 
-// Unloads what is not aspired first and loads when it is gone: memory for one version, at the price
-// of a gap.
+// Unloads versions that are not aspired first, and loads when they are gone. So there is memory for
+// one version only, but no version is ready for a while.
 const VersionPolicy& ResourcePreservingPolicy();
 
 }  // namespace penstock::core

@@ -12,7 +12,7 @@ template <typename... Functions>
 struct Overloaded : Functions... {
   using Functions::operator()...;
 };
-// clang 16 does not deduce for aggregates by itself.
+// clang 16 needs this deduction guide.
 template <typename... Functions>
 Overloaded(Functions...) -> Overloaded<Functions...>;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which of the versions that a source finds shall be loaded, and how a version is written.
+// Selects the versions to load among those that a source finds, and parses version numbers.
 #pragma once
 
 #include <optional>
@@ -21,7 +21,7 @@ struct AllVersions {
   bool operator==(const AllVersions&) const = default;
 };
 struct SpecificVersions {
-  std::vector<VersionNumber> versions;  // those of them that are there; none: nothing
+  std::vector<VersionNumber> versions;  // those that exist are selected; empty: none
   bool operator==(const SpecificVersions&) const = default;
 };
 using VersionSelection = std::variant<LatestVersions, AllVersions, SpecificVersions>;
@@ -29,12 +29,12 @@ using VersionSelection = std::variant<LatestVersions, AllVersions, SpecificVersi
 // INVALID_ARGUMENT for a count below 1 and for a negative version; the message names `model`.
 Status CheckSelection(std::string_view model, const VersionSelection& selection);
 
-// What of `there` the selection wants.
+// Returns the versions in `there` that are selected.
 std::set<VersionNumber> SelectVersions(const VersionSelection& selection,
                                        std::set<VersionNumber> there);
 
-// The version that the name of a folder stands for: digits only, leading zeros allowed, at most the
-// largest int64. None for any other name.
+// Parses the name of a version's folder: digits only, leading zeros allowed, at most the largest
+// int64. nullopt for any other name.
 std::optional<VersionNumber> ParseVersion(std::string_view name);
 
 }  // namespace penstock::core
