@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How loops draw from server-wide amounts (requests, bytes of bodies) without sharing a cache line
-// for each request.
+// Lets loops share server-wide limits (requests, bytes of bodies) without writing to a shared cache
+// line for each request.
 #pragma once
 
 #include <algorithm>
@@ -10,8 +10,8 @@
 
 namespace penstock::net {
 
-// One loop's reserve of an allowance: taken from it and given back in lots. All reserves together
-// hold back at most an eighth of the total. Owned by loop.
+// One loop's reserve of an allowance. It takes from the allowance, and gives back, in large amounts
+// ("lots"). All reserves together hold at most an eighth of the total. Owned by loop.
 class LocalAllowance final {
  public:
   LocalAllowance(Allowance& source, int loops, uint64_t lot_max)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Making listening sockets.
+// Makes listening sockets.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -64,7 +64,7 @@ StatusOr<BoundSocket> BindIp(const std::string& ip, int port) {
   sockaddr_in6 bound = {};
   socklen_t size = sizeof bound;
   getsockname(socket.get(), reinterpret_cast<sockaddr*>(&bound), &size);
-  // The port lies at the same place for both families.
+  // The port has the same offset for both address families.
   return BoundSocket{std::move(socket), ntohs(bound.sin6_port)};
 }
 
@@ -86,8 +86,8 @@ StatusOr<BoundSocket> BindUnix(const std::string& path) {
   struct stat info = {};
   if (lstat(path.c_str(), &info) == 0) {
     if (!S_ISSOCK(info.st_mode)) return InvalidArgument("{} exists and is not a socket", path);
-    // Of a server that was killed, or of one that this one takes the place of: that one keeps its
-    // connections, and gets no new ones.
+    // The file is from a server that was killed, or from one that this server replaces. The
+    // replaced server keeps its connections, but gets no new ones.
     unlink(path.c_str());
   }
   OwnedSocket socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));

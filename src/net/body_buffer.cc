@@ -1,4 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
+// How it works. There are two kinds of buffers. A small body gets a block of one of three sizes
+// from a pool of the loop, and all of the block is counted at once. A big body gets a mapping of
+// its own, with MAP_NORESERVE, so that its pages cost nothing until they are written. Commit counts
+// them in steps before they are written, so a client that announces much and sends little uses only
+// address space.
+//
+// Fresh pages must be cleared by the kernel, which costs more than copying the body. So
+// BigBufferPool keeps used mappings with their pages, and the next body of about the same size gets
+// one. Sizes are rounded to an eighth of their power of two, so that similar bodies can share
+// mappings. What the pool keeps is limited by resident bytes, and unused mappings are unmapped
+// after a while (EventLoop::OnTick).
+//
+// A buffer may be freed on any thread, even after its loop has ended. Then GiveBack returns the
+// bytes to the server-wide allowance instead of the reserve of the loop, and a small block is
+// deleted instead of pooled.
 #include "net/body_buffer.h"
 
 #include <sys/mman.h>
@@ -15,14 +30,15 @@ namespace {
 
 constexpr size_t kPageBytes = 4096;
 constexpr size_t kHugePageBytes = 2 << 20;
-// Mappings from this size on use huge pages, but not in their first part, so that a body that
-// stalls early has cost little. Asking for them splits the kernel's record of the mapping, of which
-// a process may have some 65,000, from those of its neighbours: so that is done when they are used.
+// Mappings of at least this size use huge pages, but not in their first part, so that a body that
+// stalls early costs little. madvise splits the kernel's record of the mapping from its neighbours,
+// and a process may have only about 65,000 of these records. So it is called when the huge pages
+// are first used.
 constexpr size_t kHugeFrom = 4 * kHugePageBytes;
-// Memory is counted in steps of this size in the first part.
+// In the first part, memory is counted in steps of this size.
 constexpr size_t kCommitStep = 64 * 1024;
 constexpr std::array<size_t, 3> kSmallClasses = {1024, 4096, kSmallBodyBytes + kBufferAlignment};
-constexpr size_t kFreeBlocksMax = 256;  // of each class, in a loop's pool
+constexpr size_t kFreeBlocksMax = 256;  // of each size, in a loop's pool
 
 size_t RoundUp(size_t size, size_t to) { return (size + to - 1) / to * to; }
 
@@ -34,8 +50,8 @@ void GiveBack(Loop& loop, uint64_t bytes) {
   }
 }
 
-// Object and bytes in one allocation; the object takes the first alignment unit. Pooled.
-// Threads: as BodyBuffer.
+// A small buffer from a pool. Object and bytes are one allocation; the object takes the first
+// alignment unit. Threads: as BodyBuffer.
 class SmallBodyBuffer final : public BodyBuffer {
  public:
   static SmallBodyBuffer* Create(Loop& loop, size_t size_class) {
@@ -64,7 +80,7 @@ class SmallBodyBuffer final : public BodyBuffer {
   const std::shared_ptr<Loop> loop_;
 };
 
-// Small blocks to be used again. Owned by loop.
+// A pool of small buffers. Owned by loop.
 class SmallBufferPool final : public LoopLocal {
  public:
   ~SmallBufferPool() override {
@@ -81,7 +97,7 @@ class SmallBufferPool final : public LoopLocal {
     if (free.empty()) return SmallBodyBuffer::Create(loop, size_class);
     SmallBodyBuffer* buffer = free.back();
     free.pop_back();
-    // Unref leaves the count of a sole owner at one.
+    // Unref does not always lower the count of the last owner to zero; it may still be one.
     if (!buffer->IsUnique()) buffer->Ref();
     return buffer;
   }
@@ -114,12 +130,12 @@ void SmallBodyBuffer::Destroy() noexcept {
     Delete();
 }
 
-// A mapping of its own, counted as it fills. Threads: as BodyBuffer.
+// A big buffer: a mapping of its own, counted as it fills. Threads: as BodyBuffer.
 class BigBodyBuffer final : public BodyBuffer {
  public:
   BigBodyBuffer(Mapping mapping, size_t capacity, Loop& loop)
       : BodyBuffer(mapping.data, capacity), mapping_(mapping), loop_(loop.shared_from_this()) {
-    // What an earlier body has left in memory counts at once.
+    // Pages that an earlier body has left in memory count at once.
     if (loop.body_bytes().TryTake(mapping_.resident)) {
       counted_ = mapping_.resident;
     } else {
@@ -157,7 +173,7 @@ class BigBodyBuffer final : public BodyBuffer {
   const std::shared_ptr<Loop> loop_;
 };
 
-// Sizes in steps of an eighth of their power of two, so that like bodies share mappings.
+// Rounds to steps of an eighth of the power of two, so that similar bodies can share mappings.
 size_t MappingSize(size_t size) {
   return RoundUp(size, std::max(kPageBytes, std::bit_floor(size) / 8));
 }

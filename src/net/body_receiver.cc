@@ -12,17 +12,18 @@ namespace penstock::net {
 namespace {
 
 constexpr size_t kLandingPrefixBytes = 4096;
-// A rest smaller than this is not worth a read of its own.
+// If less than this is left of the body, a direct read is not worth it.
 constexpr size_t kTargetBytesMin = 4096;
 constexpr size_t kTargetBytesMax = 1 << 20;
 constexpr size_t kInflateStep = 64 * 1024;
-constexpr size_t kFirstGuess = 1024;  // for a body of unknown length
-constexpr size_t kGrowth = 8;         // so that copies add up to a seventh of the body
+constexpr size_t kFirstGuess = 1024;  // capacity for a body of unknown length
+constexpr size_t kGrowth = 8;         // then all copies together are a seventh of the body
 
-// A body that announces more gets address space in steps: at most so many times what has come.
-// Clients may announce gigabytes and send a byte, and address space has an end, too.
+// If a body announces more than this, its address space grows in steps, and is at most this many
+// times the received bytes. Otherwise clients could announce gigabytes and send one byte, and use
+// up the address space.
 constexpr size_t kReservedAtOnce = 1 << 20;
-constexpr size_t kReserveFactor = 64;  // so that copies add up to a sixtieth of the body
+constexpr size_t kReserveFactor = 64;  // then all copies together are about a sixtieth of the body
 
 alignas(kBufferAlignment) constexpr std::byte kEmptyBody[kBufferSlack] = {};
 
@@ -48,7 +49,7 @@ Status BodyReceiver::Start(const Options& options) {
       inflater_->Reset();
     }
   }
-  // Only a body whose length is known can be landed before it is complete.
+  // A body can be aligned before it is complete only if its length is known.
   landed_ = options.landing == nullptr || options.gzip || !options.length.has_value();
   return OkStatus();
 }
@@ -64,7 +65,8 @@ std::span<std::byte> BodyReceiver::Target() {
   if (buffer_ == nullptr || !landed_ || options_.gzip || !options_.length.has_value()) return {};
   const auto rest = static_cast<size_t>(*options_.length) - size_;
   if (rest < kTargetBytesMin) return {};
-  // Growing with what has come, so that a stalled body is not counted with what it might have sent.
+  // Let the target grow with the received bytes, so that a stalled body is not charged for bytes
+  // that it never sent.
   const size_t room = buffer_->size() - start_ - size_;
   if (room < kTargetBytesMin) return {};  // Append finds a bigger buffer
   const size_t size = std::min({rest, room, std::max(size_, kSmallBodyBytes), kTargetBytesMax});
@@ -108,8 +110,8 @@ Status BodyReceiver::Store(std::span<const std::byte> bytes) {
   return OkStatus();
 }
 
-// Places the body once enough of it has come: `prefix` is what there is. What has been stored is
-// moved.
+// Aligns the body once enough of it has arrived. `prefix` is the received part. Moves bytes that
+// are already stored.
 void BodyReceiver::Land(std::span<const std::byte> prefix) {
   const uint64_t length = *options_.length;
   const size_t wanted = std::min<uint64_t>(kLandingPrefixBytes, length);
@@ -117,7 +119,8 @@ void BodyReceiver::Land(std::span<const std::byte> prefix) {
   const size_t aligned_at = options_.landing(prefix.first(wanted), length);
   start_ = (kBufferAlignment - aligned_at % kBufferAlignment) % kBufferAlignment;
   landed_ = true;
-  // At most a few KiB more than the prefix: a longer first piece was landed before it was stored.
+  // This moves at most a few KiB more than the prefix: a longer first piece is aligned before it is
+  // stored.
   if (size_ > 0 && start_ > 0) std::memmove(buffer_->data() + start_, buffer_->data(), size_);
 }
 
@@ -131,7 +134,7 @@ size_t BodyReceiver::CapacityFor(size_t bytes) const {
   return capacity;
 }
 
-// Makes room for `bytes` more.
+// Makes sure that the buffer can hold `bytes` more.
 Status BodyReceiver::Reserve(size_t bytes) {
   if (buffer_ == nullptr) {
     buffer_ = NewBodyBuffer(loop_, CapacityFor(bytes));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Gathers one body or message: puts its bytes where the tensor inside is aligned, inflates gzip,
-// keeps to the limits. Used by HTTP/1.1, HTTP/2 and gRPC alike.
+// Collects one body or message. It puts the bytes where the tensor inside is aligned, inflates
+// gzip, and enforces the limits. HTTP/1.1, HTTP/2 and gRPC all use it.
 #pragma once
 
 #include <cstdint>
@@ -17,16 +17,15 @@
 
 namespace penstock::net {
 
-// Takes the bytes of one body in order. Reusable: Start begins the next one. Owned by loop.
-// Errors: INVALID_ARGUMENT (bad gzip data), OUT_OF_RANGE (over the limit for one body),
-// RESOURCE_EXHAUSTED (over the budget for all bodies); after one of them the rest of the body must
-// be dropped by the caller.
+// Receives the bytes of one body in order. Start begins the next body. Owned by loop. Errors:
+// INVALID_ARGUMENT (bad gzip data), OUT_OF_RANGE (over the limit for one body), RESOURCE_EXHAUSTED
+// (over the budget for all bodies). After an error the caller must drop the rest of the body.
 class BodyReceiver final {
  public:
   struct Options {
-    std::optional<uint64_t> length;  // of the bytes to come, still compressed; none if unknown
+    std::optional<uint64_t> length;  // of the body as sent, perhaps compressed; nullopt if unknown
     bool gzip = false;
-    uint64_t bytes_max = 0;  // of the body, after inflating
+    uint64_t bytes_max = 0;  // the limit for the body, after inflating
     LandingFunction landing = nullptr;
   };
 
@@ -35,17 +34,17 @@ class BodyReceiver final {
   BodyReceiver(const BodyReceiver&) = delete;
   BodyReceiver& operator=(const BodyReceiver&) = delete;
 
-  // Takes no memory yet.
+  // Begins a body. Allocates no memory yet.
   [[nodiscard]] Status Start(const Options& options);
-  // Where the next bytes may be written to directly, instead of being copied by Append; empty if
-  // that does not pay or is not possible. Valid until the next call.
+  // Where the caller may write the next bytes directly, so that Append need not copy them. Empty if
+  // that is not possible or not worth it. Valid until the next call.
   std::span<std::byte> Target();
-  // The next bytes, which may lie at the start of Target.
+  // Appends the next bytes, which may lie at the start of Target.
   [[nodiscard]] Status Append(std::span<const std::byte> bytes);
-  // The body, kBufferSlack readable bytes behind it. Fewer bytes than announced are the caller's
-  // error.
+  // Returns the body, followed by kBufferSlack readable bytes. The caller must check that as many
+  // bytes came as were announced.
   [[nodiscard]] StatusOr<Slice> Finish();
-  // Drops what has been gathered.
+  // Drops the body.
   void Reset();
 
   uint64_t bytes_received() const { return received_; }
@@ -54,18 +53,18 @@ class BodyReceiver final {
   [[nodiscard]] Status Store(std::span<const std::byte> bytes);
   [[nodiscard]] Status Reserve(size_t bytes);
   [[nodiscard]] Status Grow(size_t bytes);
-  // Of a buffer that is to hold `bytes` of the body, and is not too small to land it.
+  // The capacity of a buffer for `bytes` of the body. Includes space for the alignment.
   size_t CapacityFor(size_t bytes) const;
   void Land(std::span<const std::byte> prefix);
-  // Errors, which are counted.
+  // These make an error and count it in the metrics.
   Status OverBudget() const;
   Status OverLimit(std::string message) const;
 
   Loop& loop_;
   Options options_;
-  uint64_t received_ = 0;  // as sent
-  size_t start_ = 0;       // of the body in the buffer
-  size_t size_ = 0;        // of the body so far, inflated
+  uint64_t received_ = 0;  // bytes received, before inflating
+  size_t start_ = 0;       // offset of the body in the buffer
+  size_t size_ = 0;        // size of the body so far, inflated
   bool landed_ = false;
   BodyBuffer* buffer_ = nullptr;
   std::unique_ptr<Inflater> inflater_;

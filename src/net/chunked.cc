@@ -79,7 +79,7 @@ bool ChunkedDecoder::Step(char c) {
     case State::kLastLf:
       break;
     case State::kData:
-      break;  // Decode takes data itself
+      break;  // Decode handles data itself
   }
   if (c != '\n') return Fail("a CR without LF in the chunked coding");
   if (state_ == State::kLastLf) ended_ = true;

@@ -9,18 +9,18 @@
 
 namespace penstock::net {
 
-// Decodes one chunked body, byte by byte strict: nothing is accepted that another server might read
-// differently. Owned by loop.
+// Decodes one chunked body. It is strict in every byte: it rejects everything that another server
+// might read differently. Owned by loop.
 class ChunkedDecoder final {
  public:
   enum class Result {
     kMore,  // the input is used up
     kData,  // `data` is the next piece of the body
-    kEnd,   // the body is complete; the input is what follows it
+    kEnd,   // the body is complete; `input` holds the bytes after it
     kBad,   // see error()
   };
 
-  // Extensions and trailers, which are dropped, may have so many bytes in all.
+  // The decoder drops extensions and trailers. Together they may have at most this many bytes.
   explicit ChunkedDecoder(size_t overhead_bytes_max) : overhead_bytes_max_(overhead_bytes_max) {}
 
   // Starts the next body.
@@ -30,7 +30,7 @@ class ChunkedDecoder final {
     digits_ = 0;
     overhead_ = 0;
   }
-  // Shortens `input` by what was used.
+  // Decodes the next part, and removes the used bytes from `input`.
   Result Decode(std::span<const std::byte>& input, std::span<const std::byte>& data);
   std::string_view error() const { return error_; }
 
@@ -48,7 +48,7 @@ class ChunkedDecoder final {
     kLastLf,
   };
 
-  // Takes one byte that is not data; false if it is wrong.
+  // Handles one byte that is not data. Returns false if it is wrong.
   bool Step(char c);
   bool StepSize(char c);
   bool Fail(std::string_view error) {
@@ -58,7 +58,7 @@ class ChunkedDecoder final {
 
   const size_t overhead_bytes_max_;
   State state_ = State::kSize;
-  uint64_t size_ = 0;  // of the chunk, what is left of it
+  uint64_t size_ = 0;  // the rest of the chunk
   int digits_ = 0;
   size_t overhead_ = 0;
   bool ended_ = false;

@@ -13,7 +13,7 @@ std::string_view Trimmed(std::string_view text) {
   return text;
 }
 
-// Cuts off what stands before the next `separator`, and returns it trimmed.
+// Removes the text before the next `separator` from `text`, and returns it trimmed.
 std::string_view NextPart(std::string_view& text, char separator) {
   const size_t at = std::min(text.find(separator), text.size());
   const std::string_view part = text.substr(0, at);
@@ -21,8 +21,8 @@ std::string_view NextPart(std::string_view& text, char separator) {
   return Trimmed(part);
 }
 
-// The quality of one element of Accept-Encoding behind its name, as "q=0.5", in thousandths; 1000
-// if there is none.
+// The quality in the parameters of one element of Accept-Encoding, such as "q=0.5", in thousandths.
+// 1000 if there is none.
 int Quality(std::string_view parameters) {
   while (!parameters.empty()) {
     const std::string_view parameter = NextPart(parameters, ';');
@@ -30,7 +30,7 @@ int Quality(std::string_view parameters) {
     double quality = 0;
     std::from_chars(parameter.data() + 2, parameter.data() + parameter.size(), quality,
                     std::chars_format::fixed);
-    if (!(quality > 0)) return 0;  // "nan" is one that from_chars takes
+    if (!(quality > 0)) return 0;  // also false for "nan", which from_chars accepts
     return static_cast<int>(std::min(quality, 1.0) * 1000);
   }
   return 1000;

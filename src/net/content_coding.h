@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What Content-Encoding and Accept-Encoding say.
+// Reads Content-Encoding and Accept-Encoding.
 #pragma once
 
 #include <span>
@@ -11,10 +11,10 @@ namespace penstock::net {
 
 enum class Coding { kIdentity, kGzip, kOther };
 
-// How the body of a request with these fields is coded. `named`: what its Content-Encoding says.
+// Returns the coding of a request's body. `named` gets the value of its Content-Encoding.
 Coding BodyCoding(std::span<const Header> headers, std::string_view& named);
 
-// Whether a client with this Accept-Encoding takes gzip.
+// Returns true if a client with this Accept-Encoding accepts gzip.
 bool AcceptsGzip(std::string_view accept_encoding);
 
 }  // namespace penstock::net

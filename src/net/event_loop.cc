@@ -14,13 +14,14 @@
 namespace penstock::net {
 namespace {
 
-// Memory of big bodies goes back to the system when it has not been used for so long.
+// Buffers of big bodies are unmapped when they were unused for this long.
 constexpr Duration kBufferIdleTime = std::chrono::seconds(10);
-// How often pools give up what they keep, and how many objects of each kind stay while there are
-// connections: few enough to be nothing, and taken again in no time by a busy loop.
+// How often the pools are shrunk, and how many objects of each kind stay while there are
+// connections. These few cost almost nothing, and a busy loop fills its pools again quickly.
 constexpr Duration kPoolIdleTime = std::chrono::seconds(10);
 constexpr size_t kPooledKept = 16;
-// A loop with fewer requests in a tick, and none open, does not mind a pause of some milliseconds.
+// A loop with at most this many requests in a tick, and none open, can afford a pause of some
+// milliseconds.
 constexpr uint64_t kQuietRequests = 16;
 constexpr size_t kRecordsInARow = 64;
 constexpr int kOneThread = 1;  // Asio's concurrency hint
@@ -48,7 +49,7 @@ EventLoop::~EventLoop() = default;
 
 void EventLoop::Stop() {
   loop_->Post([this] {
-    // Sessions cancel the calls that are still open, on the loop.
+    // On the loop, because sessions cancel their open calls there.
     for (auto& connection : connections_) connection->Abort();
     io_.stop();
   });
@@ -64,16 +65,17 @@ void EventLoop::Run() {
   EndEvent();
 }
 
-// Asio makes a small record for each descriptor, and keeps it for later ones for ever. Made one by
-// one, between the other memory of connections, each would keep a page from being given back when
-// the rest is freed. So they are made in rows, by descriptors that do not live.
+// Asio allocates a small record for each descriptor, and keeps it for ever. If records were
+// allocated one by one, between the memory of connections, each could keep a page from being
+// returned to the system later. So this allocates a row of records next to each other, with
+// descriptors that are closed at once.
 void EventLoop::ReserveRecords() {
   records_ += kRecordsInARow;
   std::vector<boost::asio::posix::stream_descriptor> row;
   row.reserve(kRecordsInARow);
   while (row.size() < kRecordsInARow) {
     const int handle = eventfd(0, EFD_CLOEXEC);
-    if (handle < 0) break;  // then without
+    if (handle < 0) break;  // no descriptor left: do without
     row.emplace_back(io_, handle);
   }
 }
@@ -105,7 +107,7 @@ void EventLoop::Retire(Connection& connection) {
 }
 
 void EventLoop::StartDrain() {
-  // Backwards: a connection that ends at once is replaced by the last one.
+  // Backwards, because a connection that ends at once is replaced by the last one.
   for (size_t i = connections_.size(); i-- > 0;) connections_[i]->StartDrain();
 }
 
@@ -122,7 +124,7 @@ void EventLoop::ArmTimer() {
   timer_at_ = next;
   timer_.expires_after(next - now);
   timer_.async_wait([this](const boost::system::error_code& error) {
-    if (error) return;  // set anew
+    if (error) return;  // the timer was set again
     timer_at_ = kNoDeadline;
     loop_->timers().Run(server_->clock.Now());
     EndEvent();
@@ -143,13 +145,13 @@ void EventLoop::OnTick() {
   EndEvent();
   BigBufferPool& buffers = *server_->big_buffers;
   buffers.Trim(std::chrono::steady_clock::now() - kBufferIdleTime);
-  // An idle server sleeps.
+  // Tick only while there is something to do, so that an idle server sleeps.
   const bool has_more_to_release = ReleaseMemory(now);
   is_ticking_ = !connections_.empty() || buffers.resident_bytes() > 0 || has_more_to_release;
   if (is_ticking_) ArmTick();
 }
 
-// Gives up what a peak has left in the pools. False if nothing is left to be done.
+// Frees the memory that a peak has left in the pools. Returns false if nothing is left to do.
 bool EventLoop::ReleaseMemory(SteadyTime now) {
   IdleMemory& memory = server_->idle_memory;
   if (may_shrink_ && now - shrunk_at_ >= kPoolIdleTime) {

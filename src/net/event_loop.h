@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs one Loop: its thread, Asio's io_context, its connections and their clock tick.
+// Runs one Loop: the thread, Asio's io_context, the connections and the clock tick.
 #pragma once
 
 #include <array>
@@ -21,29 +21,31 @@ namespace penstock::net {
 class Connection;
 class TlsContext;
 
-// Memory that every connection of a loop reads into: what is in it is used before the next read.
+// The size of the memory that all connections of a loop read into. Its contents must be used before
+// the next read.
 inline constexpr size_t kScratchBytes = 128 * 1024;
 
-// One loop and its thread. Owned by loop, but for what is marked thread-safe.
+// One loop and its thread. Owned by loop, except where a function says that it is thread-safe.
 class EventLoop final {
  public:
-  // `tls` may be null. `index` is for the thread's name.
+  // `tls` may be null. `index` becomes part of the thread's name.
   EventLoop(std::shared_ptr<ServerState> server, TlsContext* tls, int index);
   ~EventLoop();
   EventLoop(const EventLoop&) = delete;
   EventLoop& operator=(const EventLoop&) = delete;
 
-  // Closes what is open, and joins. Called once, before the destructor, by another thread.
+  // Closes all connections and joins the thread. Another thread calls it once, before the
+  // destructor.
   void Stop();
-  // Has the loop run `task`; false if it has ended. Thread-safe.
+  // Posts `task` to the loop. False if the loop has ended. Thread-safe.
   bool Post(Loop::Task task) { return loop_->Post(std::move(task)); }
-  // Serves an accepted socket, which it owns from now on. `endpoint` outlives the calls.
+  // Serves an accepted socket, and owns it from now on. `endpoint` must outlive the calls.
   void Adopt(int socket, const Endpoint& endpoint, std::string peer);
-  // Connections that are open or on their way. Thread-safe.
+  // The connections that are open, or posted but not adopted yet. Thread-safe.
   int connection_count() const { return connection_count_.load(std::memory_order_relaxed); }
-  // To be called before Adopt is posted. Thread-safe.
+  // Call it before Adopt is posted. Thread-safe.
   void CountConnection() { connection_count_.fetch_add(1, std::memory_order_relaxed); }
-  // Tells every connection to end when its requests are answered.
+  // Starts the drain of every connection: it ends when its requests are answered.
   void StartDrain();
 
   Loop& loop() { return *loop_; }
@@ -51,9 +53,9 @@ class EventLoop final {
   TlsContext* tls() { return tls_; }
   std::span<std::byte> scratch() { return {scratch_.get(), kScratchBytes}; }
 
-  // At the end of each event: flushes, sets the timer, frees what is closed.
+  // Call it at the end of each event. Flushes, sets the timer, and frees closed connections.
   void EndEvent();
-  // `connection` is closed and has no operation under way; it is destroyed at the event's end.
+  // `connection` is closed and has no operation under way. It is destroyed at the end of the event.
   void Retire(Connection& connection);
 
  private:
@@ -81,11 +83,11 @@ class EventLoop final {
 
   size_t records_ = 0;  // see ReserveRecords
 
-  // What a peak may have left behind.
+  // Used to free memory after a peak of load.
   bool may_shrink_ = false;
   bool is_busy_ = false;
   SteadyTime shrunk_at_;
-  size_t connections_closed_ = 0;  // since then
+  size_t connections_closed_ = 0;  // since shrunk_at_
   uint64_t requests_seen_ = 0;     // at the last tick
   std::thread thread_;
 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Cuts the bytes of a gRPC request into messages: the five bytes in front of each say how long it
-// is, so that it lands in its final buffer with one copy.
+// Splits the bytes of a gRPC request into messages. The five bytes before each message give its
+// length, so it can be received into its final buffer with one copy.
 #pragma once
 
 #include <array>
@@ -13,12 +13,13 @@
 
 namespace penstock::net {
 
-// Errors: INTERNAL (framing, bad compressed data), RESOURCE_EXHAUSTED (a message over the limit, or
-// all bodies together over the budget). After an error it takes nothing until Start. Owned by loop.
+// Reads messages one after the other. Errors: INTERNAL (framing, bad compressed data),
+// RESOURCE_EXHAUSTED (a message over the limit, or all bodies together over the budget). After an
+// error, call Start before using it again. Owned by loop.
 class GrpcMessageReader final {
  public:
   struct Options {
-    bool gzip = false;  // what grpc-encoding says
+    bool gzip = false;  // grpc-encoding is gzip
     uint64_t bytes_max = 0;
     LandingFunction landing = nullptr;
   };
@@ -26,17 +27,18 @@ class GrpcMessageReader final {
   explicit GrpcMessageReader(Loop& loop) : loop_(loop), receiver_(loop) {}
 
   void Start(const Options& options);
-  // Takes bytes up to the end of a message; returns how many. Takes none while has_message().
+  // Reads bytes up to the end of a message. Returns how many it used; 0 while has_message().
   [[nodiscard]] StatusOr<size_t> Take(std::span<const std::byte> bytes);
 
   bool has_message() const { return has_message_; }
-  // The message, kBufferSlack readable bytes behind it; the next one can be taken after that.
+  // Returns the message, followed by kBufferSlack readable bytes. After that the next message can
+  // be read.
   Slice TakeMessage();
   // True if the request may end here.
   bool is_between_messages() const { return prefix_size_ == 0 && !has_message_; }
-  // Whether any message came compressed.
+  // True if any message was compressed.
   bool has_seen_compressed() const { return has_seen_compressed_; }
-  // Drops what has been gathered.
+  // Drops the unfinished message.
   void Reset();
 
  private:
@@ -48,7 +50,7 @@ class GrpcMessageReader final {
   Options options_;
   std::array<std::byte, kGrpcPrefixBytes> prefix_ = {};
   size_t prefix_size_ = 0;
-  uint64_t left_ = 0;  // bytes of the message that are still to come, once the prefix is complete
+  uint64_t left_ = 0;  // missing bytes of the message, once the prefix is complete
   bool has_message_ = false;
   bool has_seen_compressed_ = false;
   Slice message_;

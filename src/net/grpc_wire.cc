@@ -49,12 +49,12 @@ std::string EncodeGrpcMessage(std::string_view message) {
   constexpr char kHex[] = "0123456789ABCDEF";
   std::string encoded;
   encoded.reserve(std::min(message.size() + 16, kGrpcMessageBytesMax));
-  size_t last_character = 0;  // where the encoded character that is being written begins
+  size_t last_character = 0;  // start of the encoded character that is being written
   for (const char c : message) {
     const auto byte = static_cast<unsigned char>(c);
     if ((byte & 0xc0) != 0x80) last_character = encoded.size();
     if (encoded.size() + 3 + kCut.size() > kGrpcMessageBytesMax) {
-      // Four bytes at most make a character; a longer run of continuation bytes is no UTF-8.
+      // A character has at most four bytes. A longer run of continuation bytes is not UTF-8.
       if (encoded.size() - last_character <= 3 * 3) encoded.resize(last_character);
       encoded += kCut;
       break;

@@ -9,7 +9,7 @@
 namespace penstock::net {
 namespace {
 
-constexpr int kGzipWindowBits = 15 + 16;  // 16: gzip's header and checksum
+constexpr int kGzipWindowBits = 15 + 16;  // 16 selects the header and checksum of gzip
 constexpr int kFastLevel = 1;
 constexpr int kMemoryLevel = 8;
 
@@ -86,7 +86,7 @@ bool Inflater::is_complete() const { return impl_->at_member_end; }
 StatusOr<size_t> Inflater::Inflate(std::span<const std::byte>& input, std::span<std::byte> output) {
   z_stream& stream = impl_->stream;
   size_t written = 0;
-  // Also without input: the last call may have left output behind.
+  // Run even without input, because the last call may have left output behind.
   do {
     if (impl_->at_member_end) {
       if (input.empty()) break;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// gzip, both ways.
+// Compresses and inflates gzip.
 #pragma once
 
 #include <cstddef>
@@ -12,8 +12,8 @@
 
 namespace penstock::net {
 
-// Inflates one gzip stream (several members behind one another count as one) piece by piece. One
-// thread at a time.
+// Inflates one gzip stream piece by piece. Several members in a row count as one stream. One thread
+// at a time.
 class Inflater final {
  public:
   Inflater();
@@ -23,11 +23,11 @@ class Inflater final {
 
   // Starts a new stream.
   void Reset();
-  // Inflates from `input`, which is shortened by what was used, to `output`, and returns how many
-  // bytes were written. Less than output.size() only when the input is used up.
+  // Inflates from `input` to `output`, and removes the used bytes from `input`. Returns how many
+  // bytes were written. This is less than output.size() only if the input is used up.
   [[nodiscard]] StatusOr<size_t> Inflate(std::span<const std::byte>& input,
                                          std::span<std::byte> output);
-  // True if the stream ended where a member ends.
+  // True if the input ended at the end of a member.
   bool is_complete() const;
 
  private:
@@ -35,7 +35,7 @@ class Inflater final {
   std::unique_ptr<Impl> impl_;
 };
 
-// `chain` as one gzip member, fast (level 1).
+// Compresses `chain` to one gzip member, at the fast level 1.
 ByteChain GzipCompress(const ByteChain& chain);
 
 }  // namespace penstock::net

@@ -8,10 +8,10 @@
 namespace penstock::net {
 namespace {
 
-// Bodies up to this size are copied behind their head, to be sent in one piece.
+// Bodies up to this size are copied behind their head, so that both are sent in one piece.
 constexpr size_t kCopiedBodyBytesMax = 4096;
 
-// Two searches for one character each: a search for either is many times slower.
+// Two searches for one character each are many times faster than one search for either.
 bool HasLineBreak(std::string_view text) {
   return text.find('\n') != text.npos || text.find('\r') != text.npos;
 }
@@ -24,7 +24,8 @@ void WriteHttp1Answer(HttpCallImpl& call, const Http1AnswerOptions& options, Out
   arena.Begin();
   arena.Append(StatusLine(status));
   call.ForEachHeader([&](std::string_view name, std::string_view value) {
-    // A line break in a header would let whoever chose its value write an answer of his own.
+    // Drop headers with a line break: whoever chose such a value could write an answer of their
+    // own.
     if (HasLineBreak(name) || name.find(':') != name.npos || HasLineBreak(value)) return;
     arena.Append(name);
     arena.Append(": ");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How an answer is written on an HTTP/1.1 connection.
+// Writes the answers of an HTTP/1.1 connection.
 #pragma once
 
 #include "base/buffer.h"
@@ -9,11 +9,11 @@
 namespace penstock::net {
 
 struct Http1AnswerOptions {
-  bool keeps_connection = true;  // for another request
-  bool is_http10 = false;        // the client
+  bool keeps_connection = true;  // the connection stays open for another request
+  bool is_http10 = false;        // the client speaks HTTP/1.0
 };
 
-// Appends the answer of `call`, which is given, to `out`.
+// Appends the answer of `call` to `out`. The call must be answered.
 void WriteHttp1Answer(HttpCallImpl& call, const Http1AnswerOptions& options, OutputArena& arena,
                       ByteChain& out);
 

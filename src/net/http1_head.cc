@@ -16,26 +16,27 @@ namespace http = boost::beast::http;
 using boost::beast::error_code;
 using BeastView = boost::beast::string_view;
 
-// Where a piece of the head lies.
+// The position of a piece of the head.
 struct Piece {
   size_t at = 0;
   size_t size = 0;
 };
 
-// Those of a name or an address, with a port: a comma would be two hosts, an '@' or '/' another one
-// for some servers.
+// The characters of a name or an address with a port. A comma would mean two hosts, and some
+// servers read an '@' or '/' as another host.
 bool IsHostChar(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
          std::string_view("-._~:[]%!$&'()*+;=").find(c) != std::string_view::npos;
 }
 
-// What is wrong with a request, as it is answered. Immutable.
+// The error of a request, as it is answered. Immutable.
 struct HeadError {
   int status = 400;
   std::string message;
 };
 
-// One head. Beast's parser cannot be started again, so there is one for each. Owned by loop.
+// Parses one head. Beast's parser cannot be restarted, so each head needs a new object. Owned by
+// loop.
 class OneHead final : public http::basic_parser<true> {
  public:
   OneHead(HeadStorage& storage, size_t head_bytes_max) : storage_(storage) {
@@ -54,7 +55,7 @@ class OneHead final : public http::basic_parser<true> {
   const std::optional<uint64_t>& length() const { return length_; }
   const std::optional<HeadError>& wrong() const { return wrong_; }
 
-  // What can be said only once all fields are known.
+  // Checks the rules that need all fields.
   void CheckFraming() {
     if (wrong_.has_value()) return;
     if (has_transfer_encoding() && length_.has_value())
@@ -82,7 +83,7 @@ class OneHead final : public http::basic_parser<true> {
 
   void on_field_impl(http::field field, BeastView name, BeastView value, error_code&) override {
     const Piece name_at = PieceOf(name);
-    // Beast joins folded lines in memory of its own, or skips the line break before the value.
+    // Beast copies folded lines to memory of its own, or skips the line break before the value.
     const bool is_inside = value.empty() || (value.data() >= bytes_.data() &&
                                              value.data() < bytes_.data() + bytes_.size());
     if (!is_inside) return Refuse(400, "a header folded over several lines is not accepted");
@@ -162,7 +163,7 @@ class OneHead final : public http::basic_parser<true> {
 
 }  // namespace
 
-// See the header. Owned by loop.
+// Does the work of Http1HeadParser. Owned by loop.
 class Http1HeadParser::Impl final {
  public:
   explicit Impl(size_t bytes_max) : head_bytes_max(bytes_max) {}
@@ -204,7 +205,7 @@ class Http1HeadParser::Impl final {
     return {400, fmt::format("malformed request: {}", error.message())};
   }
 
-  // Whether the first line is whole but for its version, as in "GET / HTTP/2.0".
+  // True if the first line is complete and only its version is wrong, as in "GET / HTTP/2.0".
   static bool IsOtherVersion(std::string_view bytes) {
     const std::string_view line = bytes.substr(0, bytes.find('\r'));
     const size_t target_at = line.find(' ') + 1;
@@ -216,7 +217,8 @@ class Http1HeadParser::Impl final {
            version[6] == '.' && is_digit(version[7]);
   }
 
-  // Splits the target in its forms: "/path?query", "http://host/path?query", "*" for OPTIONS.
+  // Splits the three forms of the target: "/path?query", "http://host/path?query", and "*" for
+  // OPTIONS.
   Result CheckTarget() {
     path = one->target();
     authority = one->host();

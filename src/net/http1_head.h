@@ -21,21 +21,22 @@ class Http1HeadParser final {
   Http1HeadParser(const Http1HeadParser&) = delete;
   Http1HeadParser& operator=(const Http1HeadParser&) = delete;
 
-  // Begins a new head, whose fields go to `storage`.
+  // Begins a new head. Its fields go to `storage`.
   void Start(HeadStorage& storage);
   enum class Result { kMore, kDone, kBad };
-  // `bytes`: all that has come since the first byte of the head.
+  // `bytes` must hold everything since the first byte of the head.
   Result Parse(std::string_view bytes);
 
-  // After kDone: `head` gets its views into the storage.
+  // Call these after kDone. The views in `head` point to the storage.
   void FillHead(RequestHead& head);
   size_t head_bytes() const;
   bool is_chunked() const;
-  std::optional<uint64_t> content_length() const;  // none if the request has no body, or is chunked
-  bool keep_alive() const;                         // what the client asks for
+  // nullopt if the request has no body or is chunked
+  std::optional<uint64_t> content_length() const;
+  bool keep_alive() const;  // what the client asks for
   bool is_http10() const;
   bool expects_continue() const;
-  // After kBad.
+  // Call these after kBad.
   int error_status() const;
   const std::string& error_message() const;
 

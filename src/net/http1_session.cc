@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// HTTP/1.1 on one connection: one request after the other, answers in order.
+// HTTP/1.1 on one connection. It serves one request after the other, and answers in order. While a
+// request is being served, the bytes of later requests wait in `pending_`. When too many wait, the
+// connection pauses reading. OnAnswer and Fill continue with them.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -15,12 +17,12 @@
 namespace penstock::net {
 namespace {
 
-// Bytes of later requests that are kept while one is being served.
+// The limit for bytes of later requests that wait while one is being served.
 constexpr size_t kPendingBytesMax = 64 * 1024;
-// As many of them are not counted in the budget of requests.
+// This many of them are free; the budget of requests counts the rest.
 constexpr size_t kPendingBytesUncounted = 4096;
-// The rest of a refused body up to this size is read and dropped, so that the connection can be
-// used on.
+// If the rest of a refused body is at most this long, it is read and dropped, so that the
+// connection can be used again. Otherwise the connection closes.
 constexpr uint64_t kDiscardBytesMax = 64 * 1024;
 // Empty lines before a request are allowed: old clients send them after a body. False if there is
 // nothing else, or the line feed is still to come.
@@ -38,7 +40,7 @@ bool SkipEmptyLines(std::span<const std::byte>& input) {
   return false;
 }
 
-// See the top. Owned by loop.
+// One HTTP/1.1 connection. Owned by loop.
 class Http1Session final : public Session, private HttpCallOwner, private WheelTimer {
  public:
   explicit Http1Session(SessionHost& host)
@@ -76,9 +78,9 @@ class Http1Session final : public Session, private HttpCallOwner, private WheelT
   void Process();
   void Use(Bytes& input);
   void Keep(Bytes bytes);
-  // Has the budget of requests count `pending_`. False if there is no room.
+  // Counts `pending_` in the budget of requests. False if the budget has no memory left.
   bool CountPending();
-  // Each takes what it can from `input`; false if it needs more input.
+  // Each uses as much of `input` as it can. Returns false if it needs more input.
   bool TakeHead(Bytes& input);
   bool TakeBody(Bytes& input);
   bool TakeChunks(Bytes& input);
@@ -103,7 +105,7 @@ class Http1Session final : public Session, private HttpCallOwner, private WheelT
 
   State state_ = State::kHead;
   HttpCallImpl* call_ = nullptr;  // the request being received or served
-  bool head_started_ = false;     // call_ holds what has come of a head
+  bool head_started_ = false;     // call_ holds a part of a head
   bool keep_alive_ = true;
   bool is_http10_ = false;
   bool sent_continue_ = false;
@@ -118,7 +120,7 @@ class Http1Session final : public Session, private HttpCallOwner, private WheelT
   uint64_t pending_counted_ = 0;  // the part of it that the budget counts
   ByteChain out_;
 
-  // Time-outs are counted from tick to tick, so that no byte costs a look at the clock.
+  // Timeouts are measured from tick to tick, so that received bytes need no clock call.
   bool progress_ = false;
   SteadyTime stalled_since_ = kNoDeadline;
   SteadyTime head_since_ = kNoDeadline;
@@ -145,7 +147,8 @@ bool Http1Session::OnBytes(Bytes bytes) {
     is_paused_ = true;
     host_.PauseReading();
   }
-  // What waits behind a request is bounded by the pause. A head goes on only if there is room.
+  // Waiting requests are bounded by the pause. An unfinished head goes on only if the budget has
+  // memory.
   if (!CountPending() && state_ == State::kHead && head_started_)
     RefuseHead(503, MessageOf(host_.server().request_budget->Refuse()));
   return true;
@@ -155,7 +158,7 @@ void Http1Session::Keep(Bytes bytes) {
   pending_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
 }
 
-// Little is not worth to be counted: every connection may have it.
+// Small amounts are not counted: every connection may have them.
 bool Http1Session::CountPending() {
   LocalAllowance& budget = host_.loop().body_bytes();
   const size_t counted = pending_.size() <= kPendingBytesUncounted ? 0 : pending_.capacity();
@@ -165,7 +168,7 @@ bool Http1Session::CountPending() {
   return true;
 }
 
-// Uses `input` as far as it goes, and shortens it.
+// Uses as much of `input` as possible, and removes it.
 void Http1Session::Use(Bytes& input) {
   while (!input.empty() && MayGoOn()) {
     const bool went_on = state_ == State::kHead   ? TakeHead(input)
@@ -182,7 +185,7 @@ bool Http1Session::MayGoOn() const {
          out_.bytes() <= host_.server().options.write_queue_bytes_max;
 }
 
-// Uses what is pending, as far as it goes.
+// Uses as much of `pending_` as possible.
 void Http1Session::Process() {
   if (processing_) return;
   if (!pending_.empty()) {
@@ -198,7 +201,7 @@ void Http1Session::Process() {
       host_.ResumeReading();
     }
   }
-  // What is left of an input that has ended is no request.
+  // The input has ended, so the remaining bytes never become a request.
   if (input_ended_ && state_ == State::kHead && MayGoOn()) CloseAfterAnswers();
 }
 
@@ -219,7 +222,7 @@ bool Http1Session::TakeHead(Bytes& input) {
     case Http1HeadParser::Result::kDone:
       input = input.subspan(parser_.head_bytes());
       BeginRequest();
-      // The client waits for a word only if it has not sent the body yet.
+      // The client waits for "100 Continue" only if it has not sent the body yet.
       if (call_ != nullptr && expects_continue_ && input.empty() && state_ != State::kAnswer) {
         arena_.Begin();
         arena_.Append("HTTP/1.1 100 Continue\r\n\r\n");
@@ -255,7 +258,7 @@ void Http1Session::RefuseHead(int status, std::string_view message) {
   NetMetrics& metrics = host_.server().metrics;
   if (status == 431 || status == 414) {
     metrics.limit_header_bytes.Add();
-  } else if (status != 503) {  // the budget has counted that one
+  } else if (status != 503) {  // the budget has counted this one
     metrics.protocol_errors.Add();
   }
   head_started_ = false;
@@ -297,7 +300,7 @@ void Http1Session::RefuseChunks() {
 }
 
 void Http1Session::EndBody() {
-  if (call_ == nullptr) {  // answered before its body had come
+  if (call_ == nullptr) {  // the call was answered before its body arrived
     state_ = State::kHead;
     return;
   }
@@ -306,14 +309,14 @@ void Http1Session::EndBody() {
   call_->OnBodyEnd();
 }
 
-// Whether the connection can be used for another request after this answer.
+// True if the connection can be used for another request after this answer.
 bool Http1Session::KeepAfterAnswer() {
   if (!keep_alive_ || draining_ || host_.server().is_draining()) return false;
   switch (state_) {
     case State::kAnswer:
       return true;
     case State::kBody:
-      // A client that was not told to continue may or may not send the body.
+      // A client that got no "100 Continue" may or may not send the body.
       return body_left_ == 0 ||
              (body_left_ <= kDiscardBytesMax && (!expects_continue_ || sent_continue_));
     default:
@@ -342,13 +345,12 @@ void Http1Session::CloseAfterAnswers() {
 void Http1Session::Fill(ByteChain& out, size_t) {
   for (Slice& slice : out_.mutable_slices()) out.Append(std::move(slice));
   out_ = {};
-  Process();  // requests that waited for the answers to leave
+  Process();  // continue with requests that waited until the answers left
 }
 
 bool Http1Session::OnEndOfInput() {
   input_ended_ = true;
-  // A request that is complete gets its answer, unless that takes long; one that is cut off does
-  // not.
+  // A complete request gets its answer, unless that takes long. An incomplete one gets none.
   if (state_ == State::kAnswer) {
     StartGrace();
   } else if (state_ != State::kClosed && MayGoOn()) {
@@ -357,8 +359,9 @@ bool Http1Session::OnEndOfInput() {
   return true;
 }
 
-// A client that sends no more has either half-closed its connection and waits, which is rare, or is
-// gone, which looks the same: its model shall not run on for nobody.
+// Limits the time for the answer to a client that sends nothing more. The client has half-closed
+// its connection and waits, which is rare, or it is gone. Both look the same, and the model should
+// not run on for nobody.
 void Http1Session::StartGrace() {
   ServerState& server = host_.server();
   host_.loop().timers().Arm(*this, server.clock.Now() + server.options.half_close_grace);

@@ -16,7 +16,7 @@ class FakeHttp1Server final : public FakeServer {
   explicit FakeHttp1Server(const Router& router, ServerOptions options = DefaultOptions())
       : FakeServer(router, std::move(options), MakeHttp1Session) {}
 
-  // What the session answers to `request`, given as one read.
+  // Returns the session's answer to `request`, which it gets in one read.
   std::string Ask(std::string_view request) {
     (void)Receive(request);
     return Send();

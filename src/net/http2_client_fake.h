@@ -16,7 +16,7 @@
 
 namespace penstock::net {
 
-// What came back on one stream.
+// The answer on one stream.
 struct FakeAnswer {
   std::vector<std::pair<std::string, std::string>> headers;  // trailers too
   std::string body;
@@ -33,7 +33,7 @@ struct FakeAnswer {
     const std::string status = Field("grpc-status");
     return status.empty() ? -1 : std::atoi(status.c_str());
   }
-  // The messages in the body, without their prefixes.
+  // Returns the messages in the body, without their prefixes.
   std::vector<std::string> Messages() const {
     std::vector<std::string> messages;
     for (size_t at = 0; at + kGrpcPrefixBytes <= body.size();) {
@@ -48,7 +48,7 @@ struct FakeAnswer {
 
 using FakeFields = std::vector<std::pair<std::string, std::string>>;
 
-// One thread.
+// The client side of one connection. One thread.
 class FakeHttp2Client final {
  public:
   explicit FakeHttp2Client(FakeHttp2Server& server) : server_(server) {
@@ -134,7 +134,7 @@ class FakeHttp2Client final {
     nghttp2_session_resume_data(ng_, id);
     Run();
   }
-  // A whole unary call.
+  // Sends a complete unary call. Returns its stream.
   int32_t Call(const std::string& path, std::string_view message, const FakeFields& more = {}) {
     const int32_t id = Open(GrpcFields(path, more));
     Data(id, Framed(message), true);
@@ -145,7 +145,7 @@ class FakeHttp2Client final {
     Run();
   }
 
-  // Moves bytes both ways until nothing moves.
+  // Moves bytes in both directions until nothing moves.
   void Run() {
     for (bool moved = true; moved;) {
       moved = false;
@@ -166,7 +166,7 @@ class FakeHttp2Client final {
       }
     }
   }
-  // Bytes that nghttp2 would not send.
+  // Sends bytes that nghttp2 would not send.
   void SendRaw(std::string_view bytes) {
     if (is_open) is_open = server_.Receive(bytes);
     Run();
@@ -210,7 +210,7 @@ class FakeHttp2Client final {
   std::vector<nghttp2_frame_hd> frames_;
 };
 
-// The header of a frame, to be sent raw.
+// Returns the header of a frame, for SendRaw.
 inline std::string FrameHeader(size_t length, uint8_t type, uint8_t flags, uint32_t id) {
   const auto byte = [](size_t value, int shift) { return static_cast<char>(value >> shift); };
   return {byte(length, 16),

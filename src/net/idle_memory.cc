@@ -13,7 +13,8 @@ constexpr size_t kWorthBytes = 512 * 1024;
 bool IdleMemory::TrimIfQuiet() {
   if (freed_.load(std::memory_order_relaxed) < kWorthBytes) return false;
   if (busy_loops_.load(std::memory_order_relaxed) > 0) return false;
-  if (freed_.exchange(0, std::memory_order_relaxed) < kWorthBytes) return false;  // somebody else
+  // another loop was first
+  if (freed_.exchange(0, std::memory_order_relaxed) < kWorthBytes) return false;
   malloc_trim(0);
   return true;
 }

@@ -17,8 +17,8 @@
 namespace penstock::net {
 namespace {
 
-constexpr int kAcceptsInARow = 64;  // before others of the loop have their turn
-// How long to wait when the process has no file descriptors left.
+constexpr int kAcceptsInARow = 64;  // then the other tasks of the loop get their turn
+// Wait this long if the process has no file descriptors left.
 constexpr auto kRetryTime = std::chrono::milliseconds(100);
 
 // "127.0.0.1:40122", "[::1]:40122" or "unix".
@@ -53,7 +53,7 @@ Listener::Listener(BoundSocket bound, const ListenOptions& options, const Endpoi
 
 Listener::~Listener() { RemoveFile(); }
 
-// Unless a later server has taken the path over.
+// Removes the socket's file, unless a later server has replaced it.
 void Listener::RemoveFile() const {
   struct stat info = {};
   if (options_.unix_path.empty() || lstat(options_.unix_path.c_str(), &info) != 0) return;

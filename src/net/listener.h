@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sockets that wait for connections, and hand each to the loop that has the fewest.
+// Listening sockets. Each new connection goes to the loop with the fewest connections.
 #pragma once
 
 #include <sys/types.h>
@@ -41,35 +41,37 @@ class OwnedSocket final {
 struct BoundSocket {
   OwnedSocket socket;
   int port = 0;  // 0 for unix sockets
-  // The file of a unix socket. No other file gets the number while the socket is open.
+  // The inode of a unix socket's file. No other file gets this number while the socket is open.
   ino_t file = 0;
 };
 
-// Replaces the unix socket of an earlier server, also of one that still runs, as gRPC servers do.
-// Errors: UNAVAILABLE (address in use), INVALID_ARGUMENT (no such address, a path that is no
-// socket), with the address.
+// Binds an address. Replaces the unix socket of an earlier server, even if that server still runs,
+// as gRPC servers do. Errors: UNAVAILABLE (address in use), INVALID_ARGUMENT (no such address, or a
+// path that is no socket). The message names the address.
 StatusOr<BoundSocket> Bind(const ListenOptions& options);
-// Clients can connect to the bound socket from now on. Errors as for Bind: on Linux another process
-// may have bound the same port, and listened first.
+// Lets clients connect to the bound socket. Errors as for Bind: on Linux another process may have
+// bound the same port and listened first.
 Status Listen(int socket, const ListenOptions& options);
 
-// Accepts. Owned by its loop; destroyed on the loop or after it has ended.
+// Accepts the connections of one socket. Owned by its loop; destroyed on the loop or after it has
+// ended.
 class Listener final {
  public:
-  // Accepts on `loops[0]`, for all of `loops`, which outlive it. `endpoint` outlives the calls.
+  // Accepts on `loops[0]` for all of `loops`, which must outlive it. `endpoint` must outlive the
+  // calls.
   Listener(BoundSocket bound, const ListenOptions& options, const Endpoint& endpoint,
            std::span<const std::unique_ptr<EventLoop>> loops, ServerState& server);
   ~Listener();
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
 
-  // Accepts, once Listen has returned.
+  // Starts to accept. Call it after Listen has returned.
   void Start();
   int socket() { return socket_.native_handle(); }
 
  private:
   void OnReadable();
-  // False if no more connections can be accepted now.
+  // Returns false if no more connections can be accepted now.
   bool AcceptOne();
   void HandOver(OwnedSocket socket, std::string peer);
 

@@ -35,7 +35,7 @@ bool Loop::Post(Task task) {
   MutexLock lock(mutex_);
   if (closed_) return false;
   posted_.push_back(std::move(task));
-  // Under the lock, since what `wake_` uses goes after Shutdown.
+  // Call it under the lock, because the objects that `wake_` uses are destroyed after Shutdown.
   if (posted_.size() == 1) wake_();
   return true;
 }
@@ -55,7 +55,7 @@ void Loop::ForgetFlush(FlushTarget& target) {
 }
 
 void Loop::FinishBurst() {
-  // By index: a flush may schedule others.
+  // By index, because a flush may schedule others.
   for (size_t i = 0; i < dirty_.size(); ++i)
     if (FlushTarget* target = dirty_[i]; target != nullptr) target->Flush();
   dirty_.clear();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What connections, sessions and calls of one event loop share. Knows no Asio: EventLoop runs it, a
-// test or a fuzzer calls RunPosted and FinishBurst itself.
+// The shared state of one event loop, for its connections, sessions and calls. It does not depend
+// on Asio: EventLoop runs it, and a test or a fuzzer calls RunPosted and FinishBurst itself.
 #pragma once
 
 #include <algorithm>
@@ -20,22 +20,21 @@ namespace penstock::net {
 
 class ServerState;
 
-// Something with output to be flushed at the end of the burst. Owned by loop.
+// An object with output that is flushed at the end of the burst. Owned by loop.
 class FlushTarget {
  public:
   virtual ~FlushTarget() = default;
   virtual void Flush() = 0;
 };
 
-// Something that lives as long as the loop, as a pool of objects. Owned by loop.
+// An object that lives as long as the loop, such as a pool. Owned by loop.
 class LoopLocal {
  public:
   virtual ~LoopLocal() = default;
-  // Frees what it keeps for later but for `kept` objects of each kind; about how many bytes that
-  // were.
+  // Frees all unused objects but `kept` of each kind. Returns about how many bytes it freed.
   virtual size_t Shrink(size_t kept) = 0;
 };
-// Shrinks a vector of pooled objects: the ones used last stay.
+// Shrinks a vector of pooled objects. The objects that were used last stay.
 template <typename T>
 size_t ShrinkPool(std::vector<std::unique_ptr<T>>& free, size_t kept) {
   const size_t surplus = free.size() - std::min(free.size(), kept);
@@ -45,66 +44,66 @@ size_t ShrinkPool(std::vector<std::unique_ptr<T>>& free, size_t kept) {
 }
 enum class LoopLocalKey { kHttpCalls, kGrpcCalls, kBodyBuffers, kOutput, kHttp2, kCount };
 
-// One loop. Kept alive by its thread and by the calls that were made on it, which may outlive the
-// server. Owned by loop, but for what is marked thread-safe.
+// One event loop. Its thread keeps it alive, and so do the calls made on it, which may outlive the
+// server. Owned by loop, except where a function says that it is thread-safe.
 class Loop final : public std::enable_shared_from_this<Loop> {
  public:
   using Task = absl::AnyInvocable<void()>;
 
-  // `wake` makes the loop's thread call RunPosted soon; it is called from any thread, once for a
-  // burst of tasks.
+  // `wake` must make the loop's thread call RunPosted soon. It is called from any thread, once for
+  // a burst of tasks.
   Loop(std::shared_ptr<ServerState> server, std::function<void()> wake);
   ~Loop();
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
 
-  // Has the loop run `task`. The queue needs no bound of its own: a call has at most one answer,
-  // one read and one write under way, and calls are limited. False: the loop has ended, and the
-  // task was dropped. Thread-safe.
+  // Posts `task` to the loop. False: the loop has ended, and the task was dropped. The queue needs
+  // no limit of its own: a call has at most one answer, one read and one write under way, and the
+  // number of calls is limited. Thread-safe.
   bool Post(Task task) EXCLUDES(mutex_);
-  // The loop that runs on this thread, or null. Thread-safe.
+  // Returns the loop that runs on this thread, or null. Thread-safe.
   static Loop* Current();
   bool IsCurrent() const { return Current() == this; }
 
-  // Runs what was posted, and FinishBurst.
+  // Runs the posted tasks, then FinishBurst.
   void RunPosted() EXCLUDES(mutex_);
-  // Has `target` flushed by FinishBurst. Once, until then.
+  // Makes FinishBurst flush `target`. Call it once per burst.
   void ScheduleFlush(FlushTarget& target) { dirty_.push_back(&target); }
-  // `target` is going away.
+  // `target` will be destroyed: cancels its flush.
   void ForgetFlush(FlushTarget& target);
-  // To be called at the end of each event: flushes what is to be flushed.
+  // Call it at the end of each event. Flushes all scheduled targets.
   void FinishBurst();
-  // No task runs after this; pools are emptied. Called when the loop's thread has ended.
+  // Empties the pools. No task runs after this. Call it when the loop's thread has ended.
   void Shutdown() EXCLUDES(mutex_);
   bool is_shut_down() const { return is_shut_down_; }
 
-  // The state outlives the loop; its router, metrics and clock only until Shutdown.
+  // The state outlives the loop, but its router, metrics and clock live only until Shutdown.
   ServerState& server() { return *server_; }
   TimerWheel& timers() { return timers_; }
   LocalAllowance& body_bytes() { return body_bytes_; }
   std::unique_ptr<LoopLocal>& local(LoopLocalKey key) { return locals_[static_cast<size_t>(key)]; }
 
-  // Shrinks all pools; about how many bytes that freed.
+  // Shrinks all pools. Returns about how many bytes that freed.
   size_t ShrinkPools(size_t kept);
 
-  // A request begins to be served: false if the limit of the server is reached. Each one that
-  // began must end: when its answer has been given and its handler is done with it.
+  // Counts a request that begins to be served. False if the server's limit is reached. For each
+  // true result EndRequest must follow, when the answer is given and the handler is done.
   [[nodiscard]] bool TryBeginRequest();
   // Thread-safe.
   void EndRequest();
-  // Requests that have begun and not ended. Thread-safe.
+  // The requests that have begun and not ended. Thread-safe.
   int64_t open_requests() const { return open_requests_.load(std::memory_order_relaxed); }
 
-  // Requests over HTTP/2 whose head has come and whose body has not. They do not count as being
-  // served: clients that only begin requests keep nobody else from being served.
+  // Count HTTP/2 requests whose head has arrived and whose body has not. They do not count as being
+  // served, so that clients that only begin requests do not block others.
   void BeginReceiving() { ++receiving_; }
   void EndReceiving() { --receiving_; }
-  // So many that a connection with more than a few of them may begin no other.
+  // True if there are so many that a connection with more than a few of them may begin no others.
   bool IsReceivingMany() const { return receiving_ >= receiving_max_; }
 
   // Unique in the server.
   uint64_t NextRequestId();
-  // How many of them were given.
+  // How many ids were given.
   uint64_t request_count() const { return request_count_; }
 
   // "Sun, 06 Nov 1994 08:49:37 GMT" of the current second.
@@ -126,7 +125,7 @@ class Loop final : public std::enable_shared_from_this<Loop> {
   uint64_t request_ids_left_ = 0;
   uint64_t request_count_ = 0;
   std::vector<FlushTarget*> dirty_;
-  std::vector<Task> running_;  // keeps its memory between bursts
+  std::vector<Task> running_;  // keeps its capacity between bursts
   int64_t date_second_ = -1;
   char date_[32] = {};
   std::atomic<int64_t> open_requests_{0};
@@ -137,7 +136,7 @@ class Loop final : public std::enable_shared_from_this<Loop> {
   bool closed_ GUARDED_BY(mutex_) = false;
 };
 
-// Makes `loop` the current one of this thread. One thread.
+// Makes `loop` the current loop of this thread. One thread.
 class LoopScope final {
  public:
   explicit LoopScope(Loop& loop);

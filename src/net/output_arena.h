@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where response heads and small bodies are formatted: one block of the loop, written from the
-// start again as soon as all that was in it has been sent.
+// Memory for response heads and small bodies. It is one block of the loop, and is written from the
+// start again as soon as everything in it was sent.
 #pragma once
 
 #include <cstring>
@@ -11,20 +11,20 @@
 
 namespace penstock::net {
 
-// Pieces of output, one after the other. Owned by loop.
+// Writes pieces of output, one after the other. Owned by loop.
 class OutputArena final : public LoopLocal {
  public:
   static OutputArena& Of(Loop& loop);
-  size_t Shrink(size_t) override { return 0; }  // one block
+  size_t Shrink(size_t) override { return 0; }  // it keeps only one block
 
-  // Begins a piece. One at a time.
+  // Begins a piece. Only one piece may be open.
   void Begin();
   void Append(std::string_view text) {
     if (text.size() > room()) MakeRoom(text.size());
     std::memcpy(at_, text.data(), text.size());
     at_ += text.size();
   }
-  // The piece. It keeps the block.
+  // Ends the piece and returns it. The slice keeps the block alive.
   Slice End();
 
  private:
@@ -32,7 +32,7 @@ class OutputArena final : public LoopLocal {
   void MakeRoom(size_t bytes);
 
   BufferRef block_;
-  char* begin_ = nullptr;  // of the piece
+  char* begin_ = nullptr;  // start of the piece
   char* at_ = nullptr;
   char* end_ = nullptr;
 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The id by which a request is told from others, in answers and in log lines.
+// The id of a request in answers and log lines.
 #pragma once
 
 #include <array>
@@ -12,14 +12,15 @@ namespace penstock::net {
 
 inline constexpr std::string_view kRequestIdField = "x-request-id";
 
-// Room for an id of ours.
+// Space for an id made by the server.
 using RequestIdText = std::array<char, 16>;
 
-// The client's own x-request-id if it may stand in a header and a log line (up to 128 visible ASCII
-// characters), else ours. A view of the call's head or of `own`.
+// Returns the client's x-request-id if it is safe in a header and a log line (up to 128 visible
+// ASCII characters). Otherwise returns the server's id. The result points to the call's head or to
+// `own`.
 std::string_view RequestIdOf(const Call& call, RequestIdText& own);
 
-// Who makes the call, for log lines about what it changes: "127.0.0.1:40122 (request 1f)".
+// Describes the caller in log lines about changes: "127.0.0.1:40122 (request 1f)".
 std::string CallerOf(const Call& call);
 
 }  // namespace penstock::net

@@ -18,7 +18,7 @@ struct Server::Impl {
   std::unique_ptr<TlsContext> tls;
   std::vector<std::unique_ptr<EventLoop>> loops;
   std::vector<int> ports;
-  std::vector<std::unique_ptr<Listener>> listeners;  // used by loop 0 only, once it runs
+  std::vector<std::unique_ptr<Listener>> listeners;  // once they run, only loop 0 uses them
   std::atomic<bool> is_listening{true};
 
   int64_t open_requests() const {
@@ -50,7 +50,7 @@ void Server::Impl::StartListeners() {
 
 namespace {
 
-// Says which setting asked for the address.
+// Adds the setting that asked for the address to the error.
 Status Blame(const ListenOptions& listen, Status status) {
   if (status.ok() || listen.asked_by.empty()) return status;
   return Error(status.code(), "{}: {}", listen.asked_by, MessageOf(status));
@@ -99,7 +99,7 @@ Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Server::~Server() {
   impl_->loops[0]->Post([this] { impl_->listeners.clear(); });
-  // Listeners hand connections to any loop, so loop 0, which runs them, ends first.
+  // Loop 0 ends first: it runs the listeners, which give connections to all loops.
   for (auto& loop : impl_->loops) loop->Stop();
   impl_->loops.clear();
 }
@@ -125,7 +125,7 @@ bool Server::Drain() {
     impl_->state->NotifyEnd();
   });
   for (auto& loop : impl_->loops) loop->Post([&loop] { loop->StartDrain(); });
-  // Also for the connections, so that the last answers have left.
+  // Wait for the connections too, so that the last answers have been sent.
   const auto is_quiet = [this] {
     return !impl_->is_listening && impl_->open_requests() == 0 && impl_->connections() == 0;
   };

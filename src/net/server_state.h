@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What all loops of a server share.
+// The state that all loops of a server share.
 #pragma once
 
 #include <atomic>
@@ -29,7 +29,7 @@ struct NetMetrics {
   Counter& grpc_requests;
   Counter& bytes_received;
   Counter& bytes_sent;
-  // Limits that a client ran into.
+  // Counts of the limits that clients ran into.
   Counter& limit_connections;
   Counter& limit_requests;
   Counter& limit_body_bytes;  // one body over body_bytes_max
@@ -43,7 +43,8 @@ struct NetMetrics {
 // Options, limits and the drain flag. Fixed after construction or thread-safe.
 class ServerState final {
  public:
-  // Options that are 0 for "as the machine has" must be filled in already (see WithDefaults).
+  // Options for which 0 means "depends on the machine" must be filled in already (see
+  // WithDefaults).
   ServerState(ServerOptions server_options, const Router& routes, MetricsRegistry& registry,
               const Clock& time);
   ~ServerState();
@@ -55,25 +56,24 @@ class ServerState final {
   NetMetrics metrics;
   Allowance requests;
   const RequestBudget request_budget;
-  Allowance& body_bytes;  // the same
+  Allowance& body_bytes;  // the allowance inside request_budget
   const std::shared_ptr<BigBufferPool> big_buffers;
   IdleMemory idle_memory;
 
   bool is_draining() const { return draining_.load(std::memory_order_acquire); }
   void StartDrain() { draining_.store(true, std::memory_order_release); }
 
-  // The first of `count` numbers that nobody else gets.
+  // Returns the first of `count` numbers that no other caller gets.
   uint64_t TakeRequestIds(uint64_t count) {
     return next_request_id_.fetch_add(count, std::memory_order_relaxed);
   }
 
-  // Connections and requests of all loops: WaitUntilQuiet wakes up whenever one ends while the
-  // server drains.
+  // A connection or a request has ended. Wakes WaitUntilQuiet. Called only while the server drains.
   void NotifyEnd();
-  // Waits until `is_quiet` says true or the time has come; what it last said.
+  // Waits until `is_quiet` returns true or `until` has come. Returns its last result.
   bool WaitUntilQuiet(const std::function<bool()>& is_quiet, SteadyTime until);
 
-  // How often connections look for time-outs: each second, or more often if a time-out is short.
+  // How often connections check their timeouts: each second, or more often if a timeout is short.
   Duration TickInterval() const;
 
  private:
@@ -83,7 +83,7 @@ class ServerState final {
   CondVar changed_;
 };
 
-// Fills in what depends on the machine: loops and inflight_bytes_max.
+// Fills in the options that depend on the machine: loops and inflight_bytes_max.
 ServerOptions WithDefaults(ServerOptions options);
 
 }  // namespace penstock::net

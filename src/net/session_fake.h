@@ -19,7 +19,7 @@
 
 namespace penstock::net {
 
-// Takes the place of the connection. One thread.
+// Replaces the connection. One thread.
 class FakeSessionHost final : public SessionHost {
  public:
   FakeSessionHost(Loop& loop, ServerState& server) : loop_(loop), server_(server) {}
@@ -73,11 +73,11 @@ class FakeServer {
   // The connection is lost.
   void DropConnection() { session_.reset(); }
 
-  // Gives `bytes` to the session, as one read. False: it wants to be closed.
+  // Gives `bytes` to the session in one read. False if the session asks to close.
   bool Receive(std::string_view bytes) {
     return session_->OnBytes(std::as_bytes(std::span(bytes.data(), bytes.size())));
   }
-  // What the session wants to send, in flushes of `flush_bytes`.
+  // Returns the output of the session, in flushes of `flush_bytes`.
   std::string Send(size_t flush_bytes = 64 * 1024) {
     std::string sent;
     host.wants_flush = false;
@@ -89,9 +89,10 @@ class FakeServer {
     }
     return sent;
   }
-  // Runs what other threads have posted.
+  // Runs the tasks that other threads have posted.
   void RunPosted() { loop_->RunPosted(); }
-  // Lets time pass, as the connection and the loop would notice it. False: close.
+  // Advances the clock, and ticks as the connection and the loop would. False if the session asks
+  // to close.
   bool Pass(Duration time) {
     clock.Advance(time);
     loop_->timers().Run(clock.Now());

@@ -14,7 +14,7 @@
 
 namespace penstock::net {
 
-// One connection to a server on this machine. Sending and reading may be done by two threads.
+// One connection to a server on this machine. One thread may send while another reads.
 class SocketClient final {
  public:
   explicit SocketClient(int port) : socket_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
@@ -48,7 +48,7 @@ class SocketClient final {
       bytes.remove_prefix(static_cast<size_t>(sent));
     }
   }
-  // One answer with a content-length; less if the server closes.
+  // Reads one answer with a content-length. Returns less if the server closes.
   std::string ReadAnswer() {
     std::string answer;
     size_t wanted = std::string::npos;

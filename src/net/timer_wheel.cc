@@ -1,4 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
+// How it works. This is a hashed timing wheel (Varghese and Lauck, 1987, scheme 6): an array of
+// slots, one per millisecond, and a timer is in the list of the slot `tick mod 1024`. So arming and
+// disarming take constant time. A timer that is more than 1024 ms ahead shares its slot with
+// earlier ones; Run skips it until its tick has come.
+//
+// A bit map shows which slots are in use. NextRun finds the next one with a few word operations,
+// and does not read the lists. So it may return a slot whose timers are all of a later round; then
+// Run does nothing, and the loop has been woken once too often.
+//
+// A callback may arm, disarm or destroy any timer. Therefore Run first moves all due timers to the
+// list `due_`, and then takes them from there one by one. Remove finds a timer in either list.
 #include "net/timer_wheel.h"
 
 #include <algorithm>
@@ -9,7 +20,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr int64_t kIsDue = -1;  // the tick of a timer that Run has taken out of its slot
+constexpr int64_t kIsDue = -1;  // the tick of a timer that Run has moved to due_
 
 int64_t FloorTick(SteadyTime time) {
   return std::chrono::floor<milliseconds>(time.time_since_epoch()).count();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Deadlines of calls: thousands are set and cleared each second, few ever pass. Setting and
-// clearing cost a list insertion and no system call.
+// Deadlines of calls. Thousands are set and cleared each second, and few ever pass. So setting and
+// clearing cost only a list insertion, and no system call.
 #pragma once
 
 #include <array>
@@ -12,7 +12,7 @@ namespace penstock::net {
 
 class TimerWheel;
 
-// Something that waits for a time. Embedded in the object that waits. Owned by loop.
+// A timer, embedded in the object that waits for it. Owned by loop.
 class WheelTimer {
  public:
   WheelTimer() = default;
@@ -24,7 +24,8 @@ class WheelTimer {
   bool is_armed() const { return wheel_ != nullptr; }
 
  protected:
-  // The time has come; the timer is not armed any more. May arm, disarm or destroy any timer.
+  // Called when the time has come. The timer is no longer armed. May arm, disarm or destroy any
+  // timer.
   virtual void OnTimer() = 0;
 
  private:
@@ -35,7 +36,7 @@ class WheelTimer {
   int64_t tick_ = 0;
 };
 
-// All timers of a loop, by the millisecond. Owned by loop.
+// All timers of a loop, with a resolution of one millisecond. See timer_wheel.cc. Owned by loop.
 class TimerWheel final {
  public:
   TimerWheel() = default;
@@ -43,13 +44,13 @@ class TimerWheel final {
   TimerWheel(const TimerWheel&) = delete;
   TimerWheel& operator=(const TimerWheel&) = delete;
 
-  // `timer` is called at `when` or up to a millisecond later; kNoDeadline disarms it. An armed
-  // timer is moved.
+  // Calls `timer` at `when`, or up to a millisecond later. If the timer is armed already, this
+  // moves it. kNoDeadline disarms it.
   void Arm(WheelTimer& timer, SteadyTime when);
   // Calls the timers whose time has come.
   void Run(SteadyTime now);
-  // When Run should be called next: not after the earliest timer, perhaps before it; kNoDeadline if
-  // there is none.
+  // Returns when to call Run next. This is never after the earliest timer, but may be before it.
+  // kNoDeadline if there is no timer.
   SteadyTime NextRun(SteadyTime now) const;
   bool empty() const { return count_ == 0; }
 
@@ -62,7 +63,7 @@ class TimerWheel final {
   std::array<WheelTimer*, kSlots> slots_ = {};
   std::array<uint64_t, kSlots / 64> occupied_ = {};
   size_t count_ = 0;
-  int64_t last_tick_ = 0;  // all timers up to this one have been called
+  int64_t last_tick_ = 0;  // all timers up to this tick have been called
   WheelTimer* due_ = nullptr;
 };
 

@@ -13,8 +13,8 @@
 namespace penstock::net {
 namespace {
 
-// Each costs the server new keys and an answer, and a peer needs one in terabytes: so many it may
-// send, and one more for each of so many bytes.
+// Limits the key updates of a peer: kKeyUpdatesFree, and one more for every kBytesPerKeyUpdate
+// bytes. Each costs the server new keys and an answer, but a peer needs only one in terabytes.
 constexpr uint64_t kKeyUpdatesFree = 100;
 constexpr uint64_t kBytesPerKeyUpdate = 64 * 1024;
 
@@ -103,7 +103,7 @@ std::string_view TlsFilter::alpn() const {
 std::string_view AnswerToClearText(std::span<const std::byte> first_bytes) {
   const std::string_view text(reinterpret_cast<const char*>(first_bytes.data()),
                               first_bytes.size());
-  // Records of TLS begin with a control character, methods of HTTP with a capital letter.
+  // TLS records begin with a control character, HTTP methods with a capital letter.
   const bool is_http = !text.empty() && text[0] >= 'A' && text[0] <= 'Z';
   if (!is_http || text.starts_with("PRI")) return {};
   static const std::string answer = [] {

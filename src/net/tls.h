@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// TLS through OpenSSL, in memory: bytes of the wire on one side, plain bytes on the other.
+// TLS with OpenSSL, in memory: encrypted bytes on one side, plain bytes on the other.
 #pragma once
 
 #include <cstddef>
@@ -20,54 +20,54 @@ struct ssl_ctx_st;
 
 namespace penstock::net {
 
-// One connection's TLS. Owned by loop.
+// The TLS of one connection. Owned by loop.
 class TlsFilter final {
  public:
   enum class Result {
-    kOk,      // `bytes` were read, there may be more
-    kMore,    // needs more from the wire
+    kOk,      // bytes were read, and there may be more
+    kMore,    // needs more bytes from the wire
     kEnd,     // the peer has closed its side
-    kFailed,  // handshake or record is wrong; an alert may be in Encrypt's output
+    kFailed,  // The handshake or a record is wrong. The output of Encrypt may hold an alert.
   };
 
-  // Takes over one reference of `ssl`.
+  // Takes over one reference to `ssl`.
   explicit TlsFilter(ssl_st* ssl);
   ~TlsFilter();
   TlsFilter(const TlsFilter&) = delete;
   TlsFilter& operator=(const TlsFilter&) = delete;
 
-  // Bytes from the wire.
+  // Adds bytes from the wire.
   void Feed(std::span<const std::byte> bytes);
   bool was_fed() const { return was_fed_; }
-  // Plain bytes of what was fed; also does the handshake.
+  // Decrypts fed bytes to `to`. Also does the handshake.
   Result Read(std::span<std::byte> to, size_t& bytes);
-  // What is to be sent: `plain` encrypted, behind what the protocol itself has to say.
+  // Encrypts `plain`. Returns it behind the protocol's own output, such as handshake messages.
   ByteChain Encrypt(const ByteChain& plain);
-  // Queues a close_notify, once; true if there is now something to send.
+  // Queues a close_notify, once. Returns true if there is now something to send.
   bool StartClose();
 
   bool is_established() const;
-  // The protocol agreed on, "h2" or "http/1.1"; empty if none.
+  // The negotiated protocol, "h2" or "http/1.1". Empty if there is none.
   std::string_view alpn() const;
 
  private:
   ssl_st* const ssl_;
   bool was_fed_ = false;
   uint64_t bytes_fed_ = 0;
-  uint64_t key_updates_ = 0;  // that the peer has sent
+  uint64_t key_updates_ = 0;  // received from the peer
   bool close_started_ = false;
 };
 
-// What to send, as it is, to a client whose `first_bytes` are HTTP/1.1 and not TLS: 400, and why.
-// Empty if they are anything else; so are clients of HTTP/2, as gRPC ones do not wait before they
-// come again if a connection began well.
+// Returns the answer for a client that speaks HTTP/1.1 without TLS: a 400 with the reason, to be
+// sent unencrypted. Empty if `first_bytes` are anything else. HTTP/2 clients get no answer, because
+// gRPC clients reconnect without a delay if a connection began well.
 std::string_view AnswerToClearText(std::span<const std::byte> first_bytes);
 
-// Certificates and rules for all connections. Looks for changed files when a connection comes, at
-// most once each reload interval, so that an idle server sleeps. Thread-safe.
+// The certificates and rules for all connections. It checks for changed files when a connection
+// comes, at most once each reload interval, so that an idle server sleeps. Thread-safe.
 class TlsContext final {
  public:
-  // Errors: INVALID_ARGUMENT with the file and what is wrong with it.
+  // Errors: INVALID_ARGUMENT. The message names the file and says what is wrong with it.
   static StatusOr<std::unique_ptr<TlsContext>> Load(const TlsOptions& options);
   ~TlsContext();
   TlsContext(const TlsContext&) = delete;
@@ -76,7 +76,7 @@ class TlsContext final {
   std::unique_ptr<TlsFilter> NewFilter() EXCLUDES(mutex_);
 
  private:
-  using Stamps = std::vector<std::string>;  // what tells that a file has changed
+  using Stamps = std::vector<std::string>;  // one for each file; differs after a change
 
   TlsContext(const TlsOptions& options, ssl_ctx_st* context, Stamps stamps);
   static Stamps StampsOf(const TlsOptions& options);

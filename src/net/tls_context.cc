@@ -12,7 +12,7 @@
 namespace penstock::net {
 namespace {
 
-// Far more than a chain of certificates.
+// Far more than a chain of certificates needs.
 constexpr size_t kPemBytesMax = 16 << 20;
 
 template <auto Free>
@@ -27,7 +27,7 @@ using X509Ptr = std::unique_ptr<X509, Freer<X509_free>>;
 using KeyPtr = std::unique_ptr<EVP_PKEY, Freer<EVP_PKEY_free>>;
 using ContextPtr = std::unique_ptr<SSL_CTX, Freer<SSL_CTX_free>>;
 
-// The last OpenSSL error of this thread, in words; forgets all.
+// Returns the text of this thread's last OpenSSL error, and clears all errors.
 std::string LastError() {
   const unsigned long code = ERR_peek_last_error();
   const char* const reason = ERR_reason_error_string(code);
@@ -35,7 +35,7 @@ std::string LastError() {
   return reason != nullptr ? reason : "no PEM data found";
 }
 
-// PEM text and where it is from.
+// A PEM text, and where it comes from.
 struct Pem {
   std::string text;
   std::string source;
@@ -61,14 +61,14 @@ X509Ptr NextCertificate(BIO* bio) {
   return X509Ptr(PEM_read_bio_X509(bio, nullptr, nullptr, nullptr));
 }
 
-// OpenSSL has just found nothing of this kind in the text.
+// The error when OpenSSL has found nothing of this kind in the text.
 Status NotPem(const Pem& pem, std::string_view kind) {
   return InvalidArgument(
       "{} cannot be used: {}; it must be PEM text (-----BEGIN {}-----) without passphrase",
       pem.source, LastError(), kind);
 }
 
-// A key with a passphrase is an error: OpenSSL would ask for it at the terminal.
+// Rejects keys with a passphrase: OpenSSL would ask for it at the terminal.
 int NoPassphrase(char*, int, int, void*) { return -1; }
 
 Status UseCertificate(SSL_CTX* context, const TlsOptions& options) {
@@ -81,7 +81,7 @@ Status UseCertificate(SSL_CTX* context, const TlsOptions& options) {
     return InvalidArgument("{} cannot be used: {}", pem.source, LastError());
   while (X509Ptr next = NextCertificate(bio.get()))
     if (SSL_CTX_add0_chain_cert(context, next.get()) == 1) next.release();
-  ERR_clear_error();  // the end of the text counts as an error
+  ERR_clear_error();  // OpenSSL reports the end of the text as an error
   return OkStatus();
 }
 
@@ -119,7 +119,7 @@ Status UseClientCa(SSL_CTX* context, const TlsOptions& options) {
   return OkStatus();
 }
 
-// The server's order counts: HTTP/2 first.
+// Selects the protocol in the server's order: HTTP/2 first.
 int SelectAlpn(SSL*, const unsigned char** selected, unsigned char* selected_size,
                const unsigned char* offered, unsigned int offered_size, void*) {
   static constexpr unsigned char kOurs[] = "\x02h2\x08http/1.1";
@@ -135,7 +135,7 @@ StatusOr<ContextPtr> MakeContext(const TlsOptions& options) {
   ContextPtr context(SSL_CTX_new(TLS_server_method()));
   if (context == nullptr) return Error(StatusCode::kInternal, "OpenSSL: {}", LastError());
   SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);
-  // HTTP/2 forbids compression and renegotiation; read-ahead suits memory BIOs.
+  // HTTP/2 forbids compression and renegotiation. Read-ahead suits memory BIOs.
   SSL_CTX_set_options(context.get(), SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
                                          SSL_OP_CIPHER_SERVER_PREFERENCE |
                                          SSL_OP_IGNORE_UNEXPECTED_EOF);
@@ -151,7 +151,8 @@ StatusOr<ContextPtr> MakeContext(const TlsOptions& options) {
   return context;
 }
 
-// Empty for a pipe: what it gave is gone, so that it is not read again.
+// Returns a text that changes when the file changes. Empty for a pipe, so that it is never read
+// again: its data is gone after the first read.
 std::string StampOf(const std::string& file) {
   struct stat info = {};
   if (file.empty() || stat(file.c_str(), &info) != 0 || S_ISFIFO(info.st_mode)) return {};
@@ -170,7 +171,7 @@ TlsContext::TlsContext(const TlsOptions& options, ssl_ctx_st* context, Stamps st
 TlsContext::~TlsContext() { SSL_CTX_free(context_); }
 
 StatusOr<std::unique_ptr<TlsContext>> TlsContext::Load(const TlsOptions& options) {
-  // Before the files are read, so that a change meanwhile is seen later.
+  // Take the stamps before reading the files, so that a change in between is noticed later.
   Stamps stamps = StampsOf(options);
   ASSIGN_OR_RETURN(ContextPtr context, MakeContext(options));
   return std::unique_ptr<TlsContext>(new TlsContext(options, context.release(), std::move(stamps)));
