@@ -46,7 +46,7 @@ class Deflater final {
   }
 
  private:
-  // Deflates until the input is used up (or, at the end, until all is out).
+  // Deflates until the input is used up. At the end, until all output is written.
   void Run(int flush, size_t plain_bytes, ByteChain& to) {
     int result = Z_OK;
     do {

@@ -24,8 +24,8 @@ constexpr size_t kPendingBytesUncounted = 4096;
 // If the rest of a refused body is at most this long, it is read and dropped, so that the
 // connection can be used again. Otherwise the connection closes.
 constexpr uint64_t kDiscardBytesMax = 64 * 1024;
-// Empty lines before a request are allowed: old clients send them after a body. False if there is
-// nothing else, or the line feed is still to come.
+// Skips empty lines before a request, which old clients send after a body. Returns false if there
+// is nothing else yet, or a line feed is still missing.
 bool SkipEmptyLines(std::span<const std::byte>& input) {
   constexpr std::byte kCr{'\r'}, kLf{'\n'};
   while (!input.empty()) {
@@ -67,11 +67,11 @@ class Http1Session final : public Session, private HttpCallOwner, private WheelT
 
  private:
   enum class State {
-    kHead,     // between requests, or in a head
+    kHead,     // between requests, or inside a head
     kBody,     // in a body with a length
     kChunked,  // in a chunked body
     kAnswer,   // the request is complete, the answer is not there yet
-    kClosed,   // the last answer is out or on its way; input is dropped
+    kClosed,   // the last answer is sent or queued; input is dropped
   };
   using Bytes = std::span<const std::byte>;
 
@@ -178,7 +178,7 @@ void Http1Session::Use(Bytes& input) {
   }
 }
 
-// True if the next piece of input may be used now.
+// Returns true if the session may use the next piece of input now.
 bool Http1Session::MayGoOn() const {
   if (state_ == State::kClosed || state_ == State::kAnswer) return false;
   return state_ != State::kHead || head_started_ ||

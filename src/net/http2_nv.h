@@ -8,7 +8,7 @@
 
 namespace penstock::net {
 
-// A field whose text nghttp2 does not copy: it must live until the stream has closed.
+// Makes a field whose text nghttp2 does not copy. The text must live until the stream has closed.
 inline nghttp2_nv Field(std::string_view name, std::string_view value) {
   // nghttp2 takes pointers to non-const bytes, but does not write to them.
   return {reinterpret_cast<uint8_t*>(const_cast<char*>(name.data())),
@@ -16,12 +16,12 @@ inline nghttp2_nv Field(std::string_view name, std::string_view value) {
           NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE};
 }
 
-// The same for string literals.
+// The same, for string literals.
 inline nghttp2_nv StaticField(std::string_view name, std::string_view value) {
   return Field(name, value);
 }
 
-// A field whose text nghttp2 copies.
+// Makes a field whose text nghttp2 copies.
 inline nghttp2_nv CopiedField(std::string_view name, std::string_view value) {
   nghttp2_nv field = Field(name, value);
   field.flags = NGHTTP2_NV_FLAG_NONE;

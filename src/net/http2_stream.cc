@@ -145,7 +145,7 @@ void Http2Stream::RefuseHead(bool is_grpc) {
   StartHttp(is_over_budget_ ? 503 : 431, MessageOf(status));
 }
 
-// RFC 9113, section 8.1.1: a malformed request is a stream error.
+// Resets the stream: a malformed request is a stream error (RFC 9113, section 8.1.1).
 void Http2Stream::OnMalformed() {
   if (std::exchange(is_malformed_, true)) return;
   session_->OnMistake();

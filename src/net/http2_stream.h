@@ -37,9 +37,9 @@ class Http2Stream final : public HttpCallOwner {
   void OnTrailers(bool has_ended);
   void OnData(std::span<const std::byte> bytes);
   void OnEnd();
-  // About once a second.
+  // Checks timeouts. Called about once a second.
   void OnTick(SteadyTime now);
-  // The server drains.
+  // The server drains. Ends streaming calls that do not count as requests.
   void OnDrain();
 
   // --- output, for the call

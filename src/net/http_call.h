@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A plain HTTP request from its head to its answer, the same for HTTP/1.1 and HTTP/2: routing,
-// limits, the body, deadline, CORS, compression. A session parses and formats, nothing else:
+// A plain HTTP request from its head to its answer, the same for HTTP/1.1 and HTTP/2. The call does
+// the routing, limits, body, deadline, CORS and compression. A session only parses and formats:
 //
 //   HttpCallImpl* call = NewHttpCall(loop, owner);    // head storage is empty
 //   call->head_storage()...; call->mutable_head()...  // fill in
