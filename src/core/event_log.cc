@@ -12,6 +12,7 @@ void EventLog::Append(std::vector<ManagerEvent> events) {
 
 void EventLog::Deliver() {
   MutexLock lock(mutex_);
+  // The thread that delivers takes the new events too.
   if (delivering_) return;
   delivering_ = true;
   delivering_thread_ = std::this_thread::get_id();

@@ -98,6 +98,7 @@ bool Housekeeper::TakeRetired() {
     retired.swap(retired_);
   }
   if (snapshots.empty() && retired.empty()) return false;
+  // After this no reader can take a new handle to a retired version, or searches an old snapshot.
   lookup_.WaitForReaders();
   snapshots.clear();
   for (Retired& item : retired) waiting_.push_back(std::move(item));

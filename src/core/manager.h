@@ -107,9 +107,9 @@ struct ManagerOptions {
   // Wait before the first retry. Each further wait is twice as long, up to the maximum.
   Duration load_retry_interval = std::chrono::seconds(1);
   Duration load_retry_interval_max = std::chrono::minutes(1);
-  // A load that takes longer fails; 0: no limit. The manager asks it to end, lets other loads run
-  // in its place, and retries the version once the load has ended. ModelConfig::load_timeout
-  // overrides this for one model.
+  // A load fails if its estimate or its Load takes longer; 0: no limit. The manager asks it to end,
+  // lets other loads run in its place, and retries the version once the load has ended.
+  // ModelConfig::load_timeout overrides this for one model.
   Duration load_timeout = Duration::zero();
   // Limit for the memory of all models together, in bytes; 0: none. The sum counts what the loaders
   // report. A load over the limit waits while other loads or unloads may free enough memory, else
@@ -217,8 +217,8 @@ struct ManagerEvent {
 };
 using ManagerListener = std::function<void(const ManagerEvent&)>;
 
-// Loads, publishes and unloads versions. Thread-safe. Stop can return only after sources have let
-// go of the manager and every Handle is destroyed.
+// Loads, publishes and unloads versions. Thread-safe. Stop returns true only after every Handle is
+// destroyed. Sources must be stopped before the manager is destroyed.
 class Manager final : public AspiredTarget {
  public:
   explicit Manager(ManagerOptions options = {});

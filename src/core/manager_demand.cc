@@ -116,6 +116,7 @@ bool Manager::Impl::AddWaiter(Model& model, std::optional<VersionNumber> version
 
 void Manager::Impl::RetryForRequest(Model& model, std::optional<VersionNumber> version) {
   const SteadyTime now = background_->Now();
+  // Without this limit, each request for a model that cannot be loaded would start its load again.
   if (now - model.retried_since < options_.load_retry_interval_max) return;
   const bool is_needed = version ? model.versions.HasFailed(*version)
                                  : model.versions.Ready().empty() && !model.versions.IsAnyComing();
@@ -169,6 +170,7 @@ std::optional<Status> Manager::Impl::AnswerFor(const Model& model,
   const ModelVersions& versions = model.versions;
   if (version ? versions.IsReady(*version) : !versions.Ready().empty()) return OkStatus();
   if (draining_) {
+    // A load that runs may still succeed, and then its waiters can be served.
     if (versions.IsAnyLoading()) return std::nullopt;
     return absl::UnavailableError("the server is shutting down");
   }
@@ -188,6 +190,7 @@ std::optional<Status> Manager::Impl::AnswerFor(const Model& model,
 void Manager::Impl::SettleWaiters(Model& model) {
   if (model.waiters.empty()) return;
   using Wanted = std::pair<std::optional<VersionNumber>, std::string>;  // version and label
+  // Many requests wait for the same version, so each answer is computed only once.
   std::map<Wanted, std::optional<Status>> answers;
   std::vector<Waiter> staying;
   bool any_ready = false;
@@ -280,6 +283,7 @@ void Manager::Impl::StartLookingAtUse() {
     if (model.config.load_mode != LoadMode::kOnDemand || model.versions.Ready().empty()) continue;
     any_loaded = true;
     if (model.config.unload_after_idle > Duration::zero())
+      // Four checks in the idle time, so that the model stays about a quarter too long at most.
       period = std::min(period, model.config.unload_after_idle / 4);
   }
   if (!any_loaded || period == Duration::max()) return;

@@ -139,6 +139,7 @@ void Manager::Impl::Forget(Model& model) {
   std::vector<VersionStatus> versions = StatusesOf(model);
   models_.erase(models_.find(name));
   if (stopped_ || versions.empty() || options_.ended_models_max == 0) return;
+  // The list is full: drop the model that was removed first.
   if (removed_.size() >= options_.ended_models_max) {
     removed_.erase(std::min_element(removed_.begin(), removed_.end(), [](auto& a, auto& b) {
       return a.second.since < b.second.since;
@@ -156,6 +157,8 @@ void Manager::Impl::SetAspired(std::string_view name, std::vector<AspiredVersion
   const bool had_broken = !model->versions.Broken().empty();
   const std::vector<VersionEntry*> ready = model->versions.Ready();
   model->versions.SetAspired(std::move(versions));
+  // Publish only if requests would notice: a new role changes the order of the ready versions, and
+  // a broken version may not be aspired any more.
   if (had_broken || ready != model->versions.Ready()) UpdateLookup(*model);
   review_memory_ = true;  // loads may have waited because of versions that are not aspired any more
   Advance(*model);
@@ -254,6 +257,8 @@ void Manager::Impl::Retire(const ServableId& id, uint64_t load, const Status& re
   const auto found = models_.find(id.name);
   if (found == models_.end()) return;
   Model& model = found->second;
+  // Some time has passed since the report. StartRetire returns null if that load's version does not
+  // serve any more.
   std::unique_ptr<VersionEntry> entry = model.versions.StartRetire(
       id.version, load, reason.ok() ? absl::InternalError("it gave no reason") : reason,
       background_->Now(), options_.load_retry_interval_max);
@@ -271,6 +276,7 @@ void Manager::Impl::FinishUnload(const ServableId& id, uint64_t load, bool is_ve
   meter_.EndOther();
   review_memory_ = true;
   if (is_version) {
+    // It exists: a model is not erased while one of its versions is being unloaded.
     Model& model = models_.find(id.name)->second;
     RetryLater(id, model.versions.FinishUnload(id.version));
     Advance(model);
@@ -284,6 +290,7 @@ void Manager::Impl::MoveLabels(Model& model) {
                 [&](const auto& item) { return !model.config.labels.contains(item.first); });
   for (const auto& [label, wanted] : model.config.labels) {
     VersionNumber& in_force = model.labels.try_emplace(label, wanted).first->second;
+    // A label stays where it is only while that version is ready and the wanted one is not.
     if (model.versions.IsReady(wanted) || !model.versions.IsReady(in_force)) in_force = wanted;
   }
 }
@@ -313,6 +320,7 @@ void Manager::Impl::SetView(const std::string& name, std::shared_ptr<const Snaps
   };
   lookup_changed_ = true;
   const auto* const old = lookup_models_.find(name);
+  // The counts change by the new view minus the old one, so no other model is visited.
   if (old != lookup_models_.end()) count(*old->second, size_t{0} - 1);
   if (view == nullptr) return lookup_models_.erase(name);
   count(*view, 1);
@@ -349,6 +357,7 @@ Manager::Impl::Calls Manager::Impl::Flush() {
     is_start_over_ |= next->is_ready && ready_count_ + missing_count_ > 0;
     background_->FreeSnapshot(lookup_.Publish(std::move(next)));
   }
+  // Only after Publish, so that no request can find these versions any more.
   for (ToUnload& item : std::exchange(to_unload_, {})) {
     background_->Unload(std::move(item.entry),
                         [this, id = item.id, load = item.load, is_version = item.is_version] {
@@ -378,6 +387,7 @@ std::vector<VersionStatus> Manager::Impl::VersionStatuses(std::string_view name)
   if (removed == removed_.end()) return {};
   if (background_->Now() - removed->second.since < options_.ended_models_time)
     return removed->second.versions;
+  // Its time is over. No timer removes these entries.
   removed_.erase(removed);
   return {};
 }
@@ -467,6 +477,7 @@ void Manager::Impl::StartDrain() {
   for (auto& [name, model] : models_) {
     model.versions.CancelLoads();
     model.versions.EndRetries();
+    // If no version is being loaded, the waiters get their error now.
     SettleWaiters(model);
   }
 }
@@ -476,6 +487,7 @@ bool Manager::Impl::Stop(SteadyTime until) {
     const Change change(*this);
     draining_ = true;
     stopped_ = true;
+    // Publishes that the server is not ready any more.
     lookup_changed_ = true;
     for (auto model = models_.begin(); model != models_.end();) {
       Model& current = (model++)->second;  // Remove may erase it

@@ -85,6 +85,7 @@ void Manager::Impl::RunLoad(const std::shared_ptr<LoadJob>& job) {
   {
     MutexLock lock(mutex_);
     BeginStep(*job);
+    // It may have been cancelled, or timed out, while it waited for a thread.
     is_cancelled = job->is_cancelled || job->is_hung;
   }
   ResourceEstimate taken = job->estimate;
@@ -96,6 +97,8 @@ void Manager::Impl::RunLoad(const std::shared_ptr<LoadJob>& job) {
   if (!job->is_hung) loading_bytes_ -= memory_.TakenBy(job->number);
   review_memory_ = true;
   if (model.config.memory_bytes > 0) taken = {.ram_bytes = model.config.memory_bytes};
+  // The reservation was for the peak of the load. From now on it is for the loaded version, if
+  // there is one.
   memory_.Set(job->number, servable.ok() ? taken.ram_bytes : 0, taken.is_measured);
   if (job->is_hung) {
     EndHungLoad(model, *job, servable.ok() ? *std::move(servable) : nullptr);
@@ -110,6 +113,7 @@ void Manager::Impl::RunLoad(const std::shared_ptr<LoadJob>& job) {
 void Manager::Impl::FinishLoad(Model& model, LoadJob& job, std::unique_ptr<Servable> servable) {
   --loads_pending_;
   auto entry = std::make_unique<VersionEntry>(job.id, std::move(servable));
+  // The load succeeded, but its version is not wanted any more.
   if (!model.versions.IsWanted(job)) {
     model.versions.CancelLoad(job);
     Release(job.id, std::move(entry), job.number, /*is_version=*/true);
@@ -167,6 +171,7 @@ void Manager::Impl::StartTimeout(const Model& model, const std::shared_ptr<LoadJ
   const Duration timeout = model.config.load_timeout.value_or(options_.load_timeout);
   if (timeout <= Duration::zero()) return;
   background_->RunAt(background_->Now() + timeout,
+                     // Weak, so that the timer does not keep a finished load alive.
                      [this, weak = std::weak_ptr<LoadJob>(job), step, timeout] {
                        if (const auto timed = weak.lock()) TimeOut(timed, step, timeout);
                      });
@@ -174,6 +179,7 @@ void Manager::Impl::StartTimeout(const Model& model, const std::shared_ptr<LoadJ
 
 void Manager::Impl::TimeOut(const std::shared_ptr<LoadJob>& job, uint64_t step, Duration timeout) {
   const Change change(*this);
+  // If the step has changed, the limit was for a step that is over.
   if (job->step != step || job->is_hung) return;
   Model& model = models_.find(job->id.name)->second;
   --loads_pending_;

@@ -75,6 +75,7 @@ void Manager::Impl::ReviewWaiting(WaitingLoad waiting, Room& room) {
   }
   const uint64_t bytes = PeakBytes(job);
   const uint64_t certain = SaturatingSum(ComingBytes(), room.movable - Movable(model));
+  // Even all the memory of the running loads would not be enough.
   if (bytes > SaturatingSum(certain, loading_bytes_)) {
     room.changed.insert(&model);
     return FailLoad(model, job, NoMemory(job), bytes);

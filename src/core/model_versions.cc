@@ -39,6 +39,7 @@ void ModelVersions::SetAspired(std::vector<AspiredVersion> versions) {
       Aspire(std::move(version));
     }
   }
+  // A former reserve that was never published leaves no trace.
   std::erase_if(versions_, [](const auto& item) {
     const Version& version = item.second;
     return !version.is_aspired && !version.is_reserve && version.published.id.name.empty();
@@ -158,6 +159,7 @@ std::optional<VersionAction> ModelVersions::NextAction(const VersionPolicy& poli
   const auto found = versions_.find(action->version);
   const VersionPhase needed =
       action->kind == VersionAction::Kind::kLoad ? VersionPhase::kNew : VersionPhase::kReady;
+  // Any code can be a policy, so check that the action is possible.
   if (found == versions_.end() || found->second.phase != needed) return std::nullopt;
   return action;
 }
@@ -179,6 +181,7 @@ std::shared_ptr<LoadJob> ModelVersions::StartLoad(VersionNumber number, uint64_t
   version.job->id = {name_, number};
   version.job->number = load;
   version.job->loader = std::move(version.loader).value();
+  // A reserve was not published before. START comes first for every version.
   if (version.is_reserve) Publish(number, version, VersionState::kStart, OkStatus());
   // The status stays: if the version is loaded again, it says why.
   Publish(number, version, VersionState::kLoading, version.published.status);
@@ -230,6 +233,7 @@ int ModelVersions::FailLoad(LoadJob& job, const Status& error, uint64_t needed_b
   }
   // The load was cancelled and the version is aspired again, or its files have changed.
   if (job.is_cancelled || version.revision != version.loaded_revision) {
+    // Publish the error of the old files before the version begins anew.
     if (!job.is_cancelled) Publish(job.id.version, version, VersionState::kStart, error);
     Begin(job.id.version, version);
     return 0;
@@ -344,6 +348,7 @@ std::unique_ptr<VersionEntry> ModelVersions::StartRetire(VersionNumber number, u
   const auto found = versions_.find(number);
   if (found == versions_.end()) return nullptr;
   Version& version = found->second;
+  // The version may have been unloaded, or loaded again, since it reported that it is broken.
   if (version.phase != VersionPhase::kReady || version.load != load) return nullptr;
   version.failures = now - version.ready_since >= stable_time ? 0 : version.failures + 1;
   version.phase = VersionPhase::kUnloading;
