@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // How the table of experiments is read without a lock, and still freed safely.
-//
 // All experiments are in one immutable Table behind the atomic pointer table_. Every request reads
-// it, and a lock there would be shared by all event loops. So each thread has a counter in a cache
-// line of its own. Find adds 1, loads the pointer, copies the ExperimentRef, and subtracts 1.
-//
-// Set publishes the new table first. Then it waits until it has seen the counter of each thread at
-// 0 once, and only then frees the old table. A request that adds 1 after its counter was seen at 0
-// loads the pointer after the publication, so it gets the new table. core/lookup.h has the proof
-// for the same scheme. The wait is short, because Find only searches a map. It polls every 20 us,
-// so that requests need not wake anybody.
-//
+// it, so all event loops would share a lock. Instead each thread has a counter in its own cache
+// line. Find adds 1, loads the pointer, copies the ExperimentRef, and subtracts 1.
+// Set publishes the new table, then waits until it has seen the counter of each thread at 0 once,
+// and only then frees the old table. A request that adds 1 after its counter was seen at 0 loads
+// the pointer after the publication, so it gets the new table. core/lookup.h has the proof for the
+// same scheme. The wait is short, because Find only searches a map. It polls every 20 us, so that
+// requests need not wake anybody.
 // An Experiment outlives its table: each request that found it holds an ExperimentRef.
 #include "infer/experiments.h"
 

@@ -8,7 +8,7 @@
 namespace penstock {
 namespace {
 
-// Why it need not be carried out any more; OK: it must be.
+// The error if nobody waits for the change any more. OK: the change is still wanted.
 Status Refusal(const ChangeRequest& request, SteadyTime now) {
   return std::visit(
       [now](const auto& each) {
@@ -29,7 +29,7 @@ void ChangeQueue::Add(ChangeRequest request) { requests_.push_back(std::move(req
 
 std::optional<ChangeRequest> ChangeQueue::TakeNext(
     const std::function<bool(const std::string& model)>& is_busy) {
-  std::set<std::string> held;  // what changes them is further ahead, and waits
+  std::set<std::string> held;  // models with an earlier change that waits
   for (auto request = requests_.begin(); request != requests_.end(); ++request) {
     const auto* const change = std::get_if<ModelChange>(&*request);
     const bool waits =

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The changes of the models that clients and operators have asked for and whose turn has not come.
+// The queue of changes that clients and operators have requested and that are not applied yet.
 #pragma once
 
 #include <deque>
@@ -14,26 +14,29 @@
 
 namespace penstock {
 
-// A whole list of models, or a change of one.
+// A new list of all models, or a change of one model.
 using ChangeRequest = std::variant<tfs::ReloadRequest, ModelChange>;
 
-// Keeps the order in which they came, where it matters: among changes of one model, and between
-// these and a whole list. One thread at a time.
+// Keeps the order of arrival where it matters: among changes of the same model, and between a list
+// and all other changes. Changes of different models may pass each other, so that one slow model
+// does not delay the others. One thread at a time.
 class ChangeQueue final {
  public:
   void Add(ChangeRequest request);
 
-  // The oldest one whose turn it is. A change of a model that `is_busy` waits; so does what came
-  // after it, if that changes the same model or is a list, and all that came after such a list.
+  // Removes and returns the oldest request that may be applied now; nullopt if there is none. A
+  // change of a model that `is_busy` must wait. Later changes of the same model wait behind it, and
+  // so does a later list. Everything after a list that waits must wait too.
   std::optional<ChangeRequest> TakeNext(
       const std::function<bool(const std::string& model)>& is_busy);
 
-  // True if some change will remove or unload the model.
+  // True if a queued change will remove or unload the model.
   bool Unwants(const std::string& model) const;
 
-  // Answers those whose client has gone (CANCELLED) or whose time is up (DEADLINE_EXCEEDED): they
-  // are not carried out.
+  // Drops requests whose client has disconnected (answers CANCELLED) or whose deadline has passed
+  // (answers DEADLINE_EXCEEDED).
   void AnswerGone(SteadyTime now);
+  // Answers every request with `status`, and empties the queue.
   void AnswerAll(const Status& status);
 
   size_t size() const { return requests_.size(); }

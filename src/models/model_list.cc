@@ -88,7 +88,8 @@ core::ModelConfig ManagerConfig(const ConfiguredModel& model) {
   config.name = model.name;
   config.labels = model.labels;
   if (model.preserves_resources) config.policy = &core::ResourcePreservingPolicy();
-  // Asked for no version, it has nothing to load and keeps nobody from being ready.
+  // A model without any selected version has nothing to load, so the server must not wait for it to
+  // become ready.
   const bool wants_none =
       model.versions == ConfiguredModel::Versions::kSpecific && model.specific.empty();
   config.load_mode = wants_none ? core::LoadMode::kNever : model.load_mode;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which models the settings ask for, and what the sources and the manager are told of them.
+// Reads the list of models from the settings, and converts it for the sources and the manager.
 #pragma once
 
 #include <set>
@@ -19,22 +19,22 @@ namespace penstock {
 
 using tfs::ConfiguredModel;
 
-// The models of --model_config_file, or the one of --model_name and --model_base_path. Errors name
-// the file and what is wrong in it.
+// Returns the models of --model_config_file, or the one of --model_name and --model_base_path.
+// Errors name the file and the mistake in it.
 StatusOr<std::vector<ConfiguredModel>> ReadModelList(const Settings& settings);
 
-// Where the settings configure the models, for messages.
+// The name of the file or flag that configures the models, for messages.
 std::string_view ModelListPlace(const Settings& settings);
 
-// INVALID_ARGUMENT if a name is not UTF-8, a built-in model does not exist, a model asks for a
-// platform that no installed backend has (lists those), or its experiment for a model that is not
-// in the list. `where` begins the message.
+// Checks a list of models. INVALID_ARGUMENT if a name is not UTF-8, a built-in model does not
+// exist, no installed backend has the platform of a model (the message lists the platforms), or an
+// experiment names a model that is not in the list. The message begins with `where`.
 Status CheckModels(const std::vector<ConfiguredModel>& models, std::string_view where,
                    const BackendHost& backends);
 
 core::ModelConfig ManagerConfig(const ConfiguredModel& model);
 core::VersionSelection SelectionOf(const ConfiguredModel& model);
-// Versions that labels name: they are loaded though they are not selected.
+// The versions that labels name. They are loaded even if the version policy does not select them.
 std::set<core::VersionNumber> LabelledVersions(const ConfiguredModel& model);
 DirectoryModel DirectoryConfig(const ConfiguredModel& model);
 ObjectStoreModel ObjectStoreConfig(const ConfiguredModel& model);

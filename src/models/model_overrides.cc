@@ -149,7 +149,7 @@ Status ModelOverrides::AddToModel(const ModelChange& change,
     case ModelChange::Kind::kRemove:
       break;
     case ModelChange::Kind::kLoad:
-      // The configuration itself may say NEVER.
+      // The configuration itself may have the load mode NEVER, which the operator now overrides.
       if (configured.load_mode == core::LoadMode::kNever) model.set_load(config::ALWAYS);
       break;
     case ModelChange::Kind::kUnload:

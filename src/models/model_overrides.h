@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What operators have changed about the models, over what the configuration says.
+// The changes that operators have made to the models. They apply on top of the configuration.
 #pragma once
 
 #include <map>
@@ -20,7 +20,8 @@ namespace config {
 class ServerState;
 }
 
-// One thread at a time. Copied, so that a change that is refused leaves nothing behind.
+// The changes of all operators together. To try a change, make a copy and change that: a refused
+// change then leaves no trace. One thread at a time.
 class ModelOverrides final {
  public:
   ModelOverrides();
@@ -29,21 +30,22 @@ class ModelOverrides final {
   ModelOverrides& operator=(ModelOverrides&& other) noexcept;
   ~ModelOverrides();
 
-  // From a file in protobuf's text format; one that is not there says nothing. INVALID_ARGUMENT:
-  // cannot be read or understood.
+  // Reads a file in protobuf's text format. If there is no such file, there are no changes.
+  // INVALID_ARGUMENT: the file cannot be read or has a mistake.
   Status Read(const std::string& path);
-  // Replaces the file whole, and makes sure that it is on the disk.
+  // Replaces the whole file, and makes sure that the new one is on the disk.
   Status Write(const std::string& path) const;
 
-  // `base` as the operators want it.
+  // Returns `base` with the changes of the operators.
   StatusOr<std::vector<tfs::ConfiguredModel>> Over(std::vector<tfs::ConfiguredModel> base) const;
-  // Adds a change. `base` is what the configuration says. NOT_FOUND: no such model, or no such
-  // label; INVALID_ARGUMENT: a bad ModelConfig.
+  // Adds a change. `base` is the list of models in the configuration. NOT_FOUND: no such model, or
+  // no such label; INVALID_ARGUMENT: a bad ModelConfig.
   Status Add(const ModelChange& change, const std::vector<tfs::ConfiguredModel>& base);
-  // Undoes a kPin or kLabel that was added to `before`. False: it is not there any more, because
-  // other changes have come, so that nothing is undone.
+  // Undoes a kPin or kLabel: restores the pin or label that `before` had. Returns false, and does
+  // nothing, if later changes have already replaced it.
   bool TakeBack(const ModelChange& change, const ModelOverrides& before);
-  // A client has given a whole list: only what is pinned or unloaded remains.
+  // Call it when a client replaces the whole list of models. Forgets added and removed models, and
+  // labels; keeps pins and unloaded models.
   void ForgetList();
 
   bool IsEmpty() const;

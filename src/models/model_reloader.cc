@@ -1,4 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
+// How a change of the models is applied and answered.
+// Submit puts a change into incoming_, and the thread moves it to queue_. ServeChanges takes the
+// changes that need not wait. A change goes to a copy of overrides_, or replaces base_. Apply gives
+// the combination of both to ModelSet, which accepts all of it or nothing: so a refused change
+// leaves no trace. An accepted one becomes a pending change. The thread never waits for a load,
+// because one slow model would delay the changes of all others. It checks the pending changes after
+// each event of the manager, and every 100 ms for clients that have disconnected. `done` answers
+// the client. If a pin or label cannot get its version, `done` rolls it back first. An answer may
+// free changes in the queue, so ServeChanges repeats until no change has ended.
+// base_ and overrides_ are separate, so that a new list of models does not undo the pins of
+// operators, and so that the state file has only the changes of operators.
 #include "models/model_reloader.h"
 
 #include <algorithm>
@@ -16,10 +27,11 @@
 namespace penstock {
 namespace {
 
-// Changes that have been asked for and not been answered: more than operators and their scripts
-// need. Each keeps a call open, and is looked at after the manager's events.
+// The most changes that may be unanswered at a time: more than operators and their scripts need.
+// The limit exists because each one keeps a call open and is checked after each event of the
+// manager.
 constexpr size_t kUnderWayMax = 100;
-// How often it is looked whether the clients of those are still there.
+// The interval of the checks whether their clients have disconnected.
 constexpr Duration kLookEvery = std::chrono::milliseconds(100);
 
 using PlaceMap = std::map<std::string, ModelPlace>;
@@ -38,7 +50,7 @@ std::string_view NameOf(core::LoadMode mode) {
 
 Status ShuttingDown() { return absl::UnavailableError("the server is shutting down"); }
 
-// The models for which nobody needs to wait any more: removed, moved or unloaded.
+// The models that a new list removes, moves or unloads. A change must not wait for these any more.
 std::set<std::string> Lost(const PlaceMap& before, const PlaceMap& after) {
   std::set<std::string> lost;
   for (const auto& [name, old] : before) {
@@ -55,7 +67,7 @@ bool NamesVersion(const ModelChange& change) {
   return change.kind == ModelChange::Kind::kPin || change.kind == ModelChange::Kind::kLabel;
 }
 
-// For the log: what is asked for.
+// Describes the change for the log.
 std::string What(const ModelChange& change) {
   switch (change.kind) {
     case ModelChange::Kind::kPut:
@@ -93,7 +105,7 @@ std::string Describe(const tfs::ReloadRequest& request) {
                      request.models.size() > kNamedMax ? ", ..." : "");
 }
 
-// Logs how a change ends, before `done` answers it.
+// Wraps `done` so that the outcome of a change is logged before `done` answers it.
 template <typename Done>
 Done LogEnd(std::string change, Done done) {
   return [change = std::move(change), done = std::move(done)](Status status) mutable {
@@ -107,7 +119,8 @@ Done LogEnd(std::string change, Done done) {
   };
 }
 
-// Whoever asks for it wants more than to be told how an earlier load ended.
+// True if the change makes the manager try failed loads of the model again. Its client expects a
+// new try, not the error of an earlier one.
 bool TriesAgain(const ModelChange& change) {
   return NamesVersion(change) || change.kind == ModelChange::Kind::kLoad ||
          change.kind == ModelChange::Kind::kPut;
@@ -122,7 +135,7 @@ ModelReloader::~ModelReloader() { Stop(); }
 
 void ModelReloader::Start() {
   if (!settings_.model_config_file.empty()) {
-    // What a pipe gave is gone.
+    // Only a regular file can be read a second time: the content of a pipe is gone.
     std::error_code ignored;
     if (std::filesystem::is_regular_file(settings_.model_config_file, ignored)) {
       const auto text = ReadConfigFile("model_config_file", settings_.model_config_file);
@@ -228,7 +241,7 @@ AwaitedModels::Labels ModelReloader::LabelsToAwait() const {
 AwaitedModels::Labels ModelReloader::Labels() const {
   AwaitedModels::Labels labels;
   const auto models = overrides_.Over(base_);
-  if (!models.ok()) return labels;  // they are in force, so this is not so
+  if (!models.ok()) return labels;  // cannot happen: this list is in force
   for (const tfs::ConfiguredModel& model : *models)
     if (!model.labels.empty()) labels[model.name] = model.labels;
   return labels;
@@ -284,7 +297,8 @@ void ModelReloader::WatchLabels(std::string_view where) {
        .load = nullptr,
        .done =
            [where = std::string(where)](Status status) {
-             // Another change, and the end of the server, say themselves what they do.
+             // ABORTED and UNAVAILABLE come from another change and from the end of the server,
+             // which write log lines of their own.
              if (status.ok() || status.code() == StatusCode::kAborted ||
                  status.code() == StatusCode::kUnavailable)
                return;
@@ -324,7 +338,7 @@ std::vector<std::string> ModelReloader::MissingReadyModels(
     const std::map<std::string, ModelPlace>& places) const {
   std::vector<std::string> warnings;
   const auto rule = MakeReadinessRule(settings_);
-  if (!rule.ok()) return warnings;  // the server does not start then
+  if (!rule.ok()) return warnings;  // cannot happen: the server would not have started
   for (const std::string& name : rule->models) {
     if (places.contains(name)) continue;
     warnings.push_back(
@@ -344,7 +358,7 @@ std::set<std::string> ModelReloader::OnTheirWay(std::set<std::string> models) co
 }
 
 Status ModelReloader::WriteState() const {
-  // A server that takes no changes from operators leaves the file to one that does.
+  // A server that takes no changes from operators must not write the file: another server may.
   if (settings_.state_file.empty() || settings_.admin_api != "full") return OkStatus();
   return overrides_.Write(settings_.state_file);
 }
@@ -378,8 +392,9 @@ std::optional<ModelReloader::FileLook> ModelReloader::WaitForWork() {
 }
 
 void ModelReloader::ServeChanges() {
-  // What will be removed or unloaded is not waited for: changes that came before, and lists, are
-  // applied without delay, and Apply ends them when their model does go.
+  // If a queued change will remove or unload a model, nothing waits for that model any more.
+  // Earlier changes of it, and lists, are applied at once. Apply answers them ABORTED when the
+  // model goes.
   const auto is_busy = [this](const std::string& model) {
     return pending_.HasChangeOf(model) && !queue_.Unwants(model);
   };
@@ -412,8 +427,8 @@ void ModelReloader::ReadFile(FileLook look) {
     status = models.ok() ? ApplyList(*std::move(models), overrides_, file) : models.status();
     if (status.ok()) ++list_;
   }
-  // What is refused is tried again at the next look, since a platform's library may appear; but it
-  // is said once.
+  // A refused file is tried again at the next poll, because the library of a platform may appear
+  // meanwhile. But the same error is logged only once.
   const std::string error(MessageOf(status));
   const bool is_known = std::exchange(last_error_, error) == error;
   if (status.ok()) {
@@ -467,7 +482,8 @@ void ModelReloader::Serve(ModelChange change) {
   if (change.kind == ModelChange::Kind::kLabel)
     awaited.labels[change.model][change.label] = change.version;
   if (change.kind == ModelChange::Kind::kPin) awaited.pinned[change.model] = change.version;
-  // What served before may serve on: that is not yet the effect.
+  // The former versions may still serve, so "a version is available" is not yet the effect. Wait
+  // until the selected versions have ended their loads.
   if (change.kind == ModelChange::Kind::kUnpin || change.kind == ModelChange::Kind::kPut)
     awaited.settled = change.model;
   if (change.kind == ModelChange::Kind::kPut) awaited.labels = LabelsToAwait();
@@ -493,11 +509,11 @@ void ModelReloader::Await(ModelChange change, AwaitedModels awaited,
   if (change.kind == ModelChange::Kind::kLoad) pending.load = LoadNow(change);
   pending.done = [this, change = std::move(change),
                   before = std::move(before)](Status status) mutable {
-    // Unknown: the model has no version at all.
+    // UNKNOWN: the model has no version available at all.
     const bool has_failed =
         status.code() == StatusCode::kFailedPrecondition || status.code() == StatusCode::kUnknown;
     if (before && has_failed) TakeBack(change, *before);
-    // A model that does not load is no fault of the server.
+    // UNKNOWN would look like a fault of the server, but the model is at fault.
     if (status.code() == StatusCode::kUnknown)
       status = Error(StatusCode::kFailedPrecondition, "{}", MessageOf(status));
     change.done(std::move(status));

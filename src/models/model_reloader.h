@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Changes the list of models while the server runs: because a client or an operator asks for it,
-// because --model_config_file has changed, or because of SIGHUP. On a thread of its own: changes
-// are applied one at a time, in the order in which they come; those before wait for their effect
-// meanwhile.
+// Changes the list of models while the server runs. The reason may be a client, an operator, a
+// change of --model_config_file, or SIGHUP. It has one thread, which applies one change at a time,
+// in order of arrival. Earlier changes may still wait for their effect meanwhile.
 #pragma once
 
 #include <atomic>
@@ -27,31 +26,34 @@
 
 namespace penstock {
 
-// Thread-safe. `settings`, `models` and `manager` outlive it.
+// Applies changes of the list of models, and answers each when it has its effect. See the top of
+// model_reloader.cc for the steps. Thread-safe. `settings`, `models` and `manager` must outlive it.
 class ModelReloader final {
  public:
   ModelReloader(const Settings& settings, ModelSet& models, core::Manager& manager);
   ~ModelReloader();  // stops it
 
-  // The first list, with what operators have changed over it in earlier lives of the server. Before
-  // Start. Errors: the state file, and as ModelSet::Apply.
+  // Applies the first list, with the changes that operators made before the server was restarted
+  // (--state_file). Call it before Start. Errors: a bad state file, and those of ModelSet::Apply.
   Status ApplyFirst(std::vector<tfs::ConfiguredModel> base, std::string_view where);
-  // Begins to take changes, and to look at the file if the settings want it. Once.
+  // Begins to apply changes, and to poll the file if the settings say so. Call it once.
   void Start();
-  // Clients that still wait get UNAVAILABLE. After the return the list does not change any more.
+  // Answers UNAVAILABLE to all waiting clients. After this returns, the list does not change any
+  // more.
   void Stop() EXCLUDES(mutex_);
 
-  // Reads the file again, also if it has not changed. What is wrong with it is logged, and the list
-  // stays as it is.
+  // Reads the file again, even if it has not changed. If the file has a mistake, logs it and keeps
+  // the current list.
   void ReloadFile() EXCLUDES(mutex_);
-  // Applies the list of a client, and answers when it has its effect. With too many under way:
-  // UNAVAILABLE. A list answers ABORTED if another change takes away a model that it waits for.
+  // Applies the list of a client, and answers when it has its effect. Errors: UNAVAILABLE if too
+  // many changes are under way; ABORTED if another change removes, moves or unloads a model that
+  // the list waits for.
   void Submit(tfs::ReloadRequest request) EXCLUDES(mutex_);
-  // The same with the change of an operator. It is applied once those of the same model that came
-  // before have been answered; to remove or unload a model waits for none, and once that is done
-  // they end (ABORTED).
+  // Applies the change of an operator in the same way. It is applied after all earlier changes of
+  // the same model have been answered. A removal or unload of the model does not wait for them:
+  // they are applied without delay, and answered ABORTED when the model goes.
   void Submit(ModelChange change) EXCLUDES(mutex_);
-  // What is configured now.
+  // The models that are configured now.
   std::map<std::string, ModelPlace> Places() const EXCLUDES(mutex_);
 
  private:
@@ -60,48 +62,56 @@ class ModelReloader final {
   template <typename Kind>
   void Enqueue(Kind request) EXCLUDES(mutex_);
   void RunThread() EXCLUDES(mutex_);
-  // Waits for something to do, and takes what has come. None: stop.
+  // Waits for work, and moves incoming changes to the queue. Returns whether to read the file, or
+  // nullopt if the thread must end.
   std::optional<FileLook> WaitForWork() EXCLUDES(mutex_);
-  // Applies the changes whose turn it is, and answers those that have their effect.
+  // Applies the changes that need not wait, and answers those that have their effect.
   void ServeChanges() EXCLUDES(mutex_);
   void ReadFile(FileLook look);
   void Serve(tfs::ReloadRequest request);
   void Serve(ModelChange change);
-  // Has `base` in force, as changed by `overrides`, and keeps both. `retried` and errors as
-  // ModelSet::Apply; nothing is changed then.
+  // Puts `base`, as changed by `overrides`, in force, and keeps both. `retried` and errors are
+  // those of ModelSet::Apply; after an error nothing is changed.
   Status Apply(std::vector<tfs::ConfiguredModel> base, ModelOverrides overrides,
                std::string_view where, std::string_view retried = "") EXCLUDES(mutex_);
-  // The same with a new list, of the file or of a client, whose labels are checked first.
+  // As Apply, for a new list from the file or from a client. Checks the labels of the list first.
   Status ApplyList(std::vector<tfs::ConfiguredModel> base, ModelOverrides overrides,
                    std::string_view where);
-  // Adds a change to what is in force. As Apply.
+  // Adds a change to the list in force, and applies the result. Errors as Apply.
   Status ApplyChange(const ModelChange& change);
-  // A warning for each model that --ready_when names and that is not among `places`.
+  // Returns a warning for each model that --ready_when names and that is not in `places`.
   std::vector<std::string> MissingReadyModels(
       const std::map<std::string, ModelPlace>& places) const;
-  // Those of `models` that are not there yet, or of which a change, or a version, is pending.
+  // Returns those of `models` that somebody may wait for: models that are not ready, or that have a
+  // pending change or version.
   std::set<std::string> OnTheirWay(std::set<std::string> models) const;
-  // OK also if there is no file.
+  // Writes the changes of operators to --state_file. OK, without a write, if there is no such file
+  // or this server takes no changes from operators.
   Status WriteState() const;
-  // Of all models that are in force.
+  // The labels of all models in force.
   AwaitedModels::Labels Labels() const;
-  // The same, if their versions must be available.
+  // The labels whose versions must become available: all, or none with
+  // --allow_version_labels_for_unavailable_models.
   AwaitedModels::Labels LabelsToAwait() const;
-  // FAILED_PRECONDITION if a label of a new list is for a version that does not exist. A label that
-  // is in force stays, and a new one may be, with --allow_version_labels_for_unavailable_models.
+  // FAILED_PRECONDITION if a label of a new list names a version that does not exist. Labels that
+  // do not change are not checked. New ones are not checked either with
+  // --allow_version_labels_for_unavailable_models.
   Status CheckLabels(const std::vector<tfs::ConfiguredModel>& models) const;
-  // The labels are as they were before the list `list` was refused, unless another one has come.
+  // Restores the labels to `before`, because list number `list` has failed. Does nothing if a newer
+  // list is in force.
   void RestoreLabels(const AwaitedModels::Labels& before, uint64_t list);
-  // Logs it if the labels that are in force now do not get their versions: no client waits for
-  // them.
+  // Logs a warning if labels in force do not get their versions. It is for labels for which no
+  // client waits.
   void WatchLabels(std::string_view where);
-  // Answers `change` once it has its effect, or takes it back if its version cannot be had.
+  // Answers `change` when it has its effect. If its version cannot be loaded, rolls it back to
+  // `before`.
   void Await(ModelChange change, AwaitedModels awaited, std::optional<ModelOverrides> before);
-  // All is as it was before a change whose version cannot be had.
+  // Rolls back a pin or label whose version cannot be loaded.
   void TakeBack(const ModelChange& change, const ModelOverrides& before);
-  // Has a model loaded that is loaded on demand; null if it is not of that kind.
+  // Starts the load of a model on demand. Returns null if it is not such a model.
   std::shared_ptr<DemandedLoad> LoadNow(const ModelChange& change);
-  // A version that does not exist must not be pinned: all others would go for it. Nor labelled.
+  // Checks that the version of a pin or label exists. A pin to a missing version would unload all
+  // others.
   Status CheckVersion(const ModelChange& change) const;
   bool IsStopping() const EXCLUDES(mutex_);
 
@@ -109,7 +119,7 @@ class ModelReloader final {
   ModelSet& models_;
   core::Manager& manager_;
 
-  // Changes that have not been answered. Shared with their answers.
+  // The number of changes that have not been answered. Their `done` functions share it.
   const std::shared_ptr<std::atomic<size_t>> under_way_ = std::make_shared<std::atomic<size_t>>(0);
 
   mutable Mutex mutex_;
@@ -118,19 +128,19 @@ class ModelReloader final {
   bool awaits_events_ GUARDED_BY(mutex_) = false;
   std::map<std::string, ModelPlace> places_ GUARDED_BY(mutex_);
   bool shall_read_file_ GUARDED_BY(mutex_) = false;
-  bool has_event_ GUARDED_BY(mutex_) = false;  // the manager has told one
+  bool has_event_ GUARDED_BY(mutex_) = false;  // the manager has reported an event
   bool is_stopping_ GUARDED_BY(mutex_) = false;
 
-  // Set before the thread starts, then only on it, or after its end.
-  std::vector<tfs::ConfiguredModel> base_;  // what the configuration, or a client, says
-  uint64_t list_ = 0;                       // how often that was replaced
+  // Used only before the thread starts, on the thread, and after its end.
+  std::vector<tfs::ConfiguredModel> base_;  // the list of the configuration, or of a client
+  uint64_t list_ = 0;                       // how often a new list has replaced base_
   ModelOverrides overrides_;
   ChangeQueue queue_;
   PendingChanges pending_{manager_};
   SteadyTime next_file_look_ = kNoDeadline;
-  std::vector<std::string> warnings_;  // of what is in force
-  std::string last_text_;              // of the file, when it was last in force
-  std::string last_error_;             // what was last said of it
+  std::vector<std::string> warnings_;  // about the list in force
+  std::string last_text_;              // the text of the file that was last put in force
+  std::string last_error_;             // the error of the last read of the file
   int listener_ = 0;
   std::thread thread_;
 };

@@ -22,7 +22,7 @@ std::string EnvironmentVariable(const char* name) {
   return value == nullptr ? "" : value;
 }
 
-// What tells of the versions at a base path, for messages and comparisons.
+// The kind of source for a base path, for messages and comparisons.
 std::string_view SourceOf(std::string_view base_path) {
   if (IsBuiltinPath(base_path)) return "a built-in model";
   return IsS3Path(base_path) ? "an object store" : "a folder";
@@ -73,7 +73,7 @@ Status ModelSet::Apply(const std::vector<ConfiguredModel>& models, std::string_v
   TRY(CheckPlaces(models, where));
   Parts parts = Divide(models, retried);
   TRY(CheckSources(parts, where));
-  // The manager first: it takes no versions of models that it does not know.
+  // The manager comes first, because it ignores versions of models that it does not know.
   TRY(manager_.SetModels(std::move(parts.configs)));
   ++generation_;
   experiments_.Set(parts.experiments);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The models that are served: gives a list of them to the manager, to the sources and to the
+// Applies a list of models: gives each part of it to the manager, to the sources and to the
 // engine's experiments.
 #pragma once
 
@@ -24,54 +24,58 @@
 
 namespace penstock {
 
-// Thread-safe. `backends`, `metrics`, `manager` and `experiments` outlive it.
+// Owns the sources, and the list of models that is in force. Thread-safe. `backends`, `metrics`,
+// `manager` and `experiments` must outlive it.
 class ModelSet final {
  public:
   ModelSet(const Settings& settings, BackendHost& backends, MetricsRegistry& metrics,
            core::Manager& manager, Experiments& experiments);
 
-  // Replaces the list: models that are not in it are unloaded, new ones are loaded, the others go
-  // on. All or nothing; does not wait for loads. What could not be loaded of the model `retried` is
-  // tried again. `where` begins the messages. Errors:
-  // INVALID_ARGUMENT: see CheckModels, a model that is there and changes its platform, or an object
-  // store that cannot be used with these settings;
-  // FAILED_PRECONDITION: a label moves to a version that is not available, a model moves between a
-  // folder, an object store and what is built in, or the server is shutting down.
+  // Replaces the list: unloads models that are not in it, loads new ones, and keeps the others.
+  // After an error nothing is changed. Does not wait for loads. Tries failed loads of the model
+  // `retried` again. Messages begin with `where`. Errors:
+  //   INVALID_ARGUMENT: an error of CheckModels, a model in force would change its platform, or an
+  //     object store cannot be used with these settings;
+  //   FAILED_PRECONDITION: a label would move to a version that is not available, a model would
+  //   move
+  //     between a folder, an object store and a built-in model, or the server is shutting down.
   Status Apply(const std::vector<ConfiguredModel>& models, std::string_view where,
                std::string_view retried = "") EXCLUDES(mutex_);
 
-  // True if the model, of the list that was last applied, has the version at its base path: in an
-  // object store as of the last look.
+  // True if the model is in the list in force and has the version at its base path. For an object
+  // store, the answer is that of the last scan.
   bool HasVersion(const std::string& model, core::VersionNumber version) const EXCLUDES(mutex_);
-  // True if it is known that there is no such version where the model shall be.
+  // True if it is known that the base path of `model`, which may not be in force yet, has no such
+  // version.
   bool LacksVersion(const ConfiguredModel& model, core::VersionNumber version) const
       EXCLUDES(mutex_);
 
-  // The sources begin to tell the manager. Once.
+  // The sources begin to report to the manager. Call it once.
   void Start();
   void Stop();
 
  private:
-  // What is remembered of a model in the list.
+  // The facts about a model in the list that later calls need.
   struct Place {
     std::string base_path;
     std::string platform;
     WarmUpOptions warm_up;
     core::VersionSelection selection;
     std::set<core::VersionNumber> labelled;
-    uint64_t same_since = 0;  // the first list that had it at this path, with these versions wanted
+    // The first generation with this base path, version selection and set of labelled versions.
+    uint64_t same_since = 0;
   };
 
-  // A list, as those see it who get it.
+  // One list, split by receiver: manager, sources, experiments.
   struct Parts;
 
   Parts Divide(const std::vector<ConfiguredModel>& models, std::string_view retried) const
       REQUIRES(mutex_);
-  // All that the sources could have against the list.
+  // Returns the error with which a source would refuse its part.
   Status CheckSources(const Parts& parts, std::string_view where) REQUIRES(mutex_);
   Status CheckPlaces(const std::vector<ConfiguredModel>& models, std::string_view where) const
       REQUIRES(mutex_);
-  // As of the list with this number.
+  // The entry for a model in the list with this generation.
   Place PlaceOf(const ConfiguredModel& model, uint64_t generation) const REQUIRES(mutex_);
   WarmUpOptions WarmUpOf(const ConfiguredModel& model) const;
   FixedVersion BuiltinVersion(const ConfiguredModel& model) const;
@@ -80,7 +84,7 @@ class ModelSet final {
 
   const LoadOptions load_options_;
   const InlineOptions inline_options_;
-  const WarmUpOptions warm_up_options_;  // where a model says nothing else
+  const WarmUpOptions warm_up_options_;  // defaults; the configuration of a model may override them
   BackendHost& backends_;
   MetricsRegistry& metrics_;
   core::Manager& manager_;
@@ -90,9 +94,10 @@ class ModelSet final {
   DirectorySource folders_;
   ObjectStoreSource objects_;
 
-  mutable Mutex mutex_;  // held while a list is applied, which waits for no source
+  mutable Mutex mutex_;  // held while a list is applied; that never waits for a source
   std::map<std::string, Place, std::less<>> places_ GUARDED_BY(mutex_);
-  uint64_t generation_ GUARDED_BY(mutex_) = 0;  // of the list; tells what sources say of each
+  // The number of the list in force. Reports of the sources say which list they are for.
+  uint64_t generation_ GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace penstock

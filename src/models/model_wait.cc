@@ -6,7 +6,8 @@
 namespace penstock {
 
 std::optional<Status> ModelWait::Outcome(bool is_late) {
-  // Of a thousand models one that was still under way answers for all, most of the time.
+  // Outcome runs after every event of the manager, perhaps for a thousand models. One that is under
+  // way is enough for the answer, so start with the one that was under way at the last call.
   const size_t count = awaited_.names.size();
   for (size_t i = 0; i < count && !is_late; ++i) {
     const size_t position = (under_way_ + i) % count;
@@ -14,7 +15,8 @@ std::optional<Status> ModelWait::Outcome(bool is_late) {
     under_way_ = position;
     return std::nullopt;
   }
-  // Each is looked at once more, and that look says both whether it is settled and how.
+  // No model was under way. Check each once more and collect the errors. A model may have changed
+  // meanwhile, so the same check must decide both whether it has ended and how.
   std::string missing;
   size_t missing_count = 0;
   Status version_error;
@@ -70,18 +72,19 @@ ModelWait::Progress ModelWait::OfModel(const core::ModelOutlook& model, Status& 
   if (!model.was_told) return Progress::kUnderWay;
   if (!model.source_status.ok()) {
     reason = model.source_status;
-    // The source itself waits, for a version that is not complete.
+    // FAILED_PRECONDITION: the source waits for a version that is not complete.
     const bool is_waiting = reason.code() == StatusCode::kFailedPrecondition;
     return is_waiting ? Progress::kUnderWay : Progress::kFailed;
   }
   Progress progress = Progress::kUnderWay;
   for (const core::VersionStatus& version : model.versions) {
     if (!version.is_aspired) continue;
-    // What loads, or is begun anew, may say why it waits, or failed before.
+    // The status of a version that is under way may be an error: why it waits, or why its last load
+    // failed.
     if (version.state != core::VersionState::kEnd && !version.HasFailed())
       return Progress::kUnderWay;
     if (version.status.ok() || progress == Progress::kFailed) continue;
-    reason = version.status;  // of the newest one
+    reason = version.status;  // the newest failed version comes first
     progress = Progress::kFailed;
   }
   return progress;
@@ -108,7 +111,7 @@ ModelWait::Progress ModelWait::OfVersion(const core::ModelOutlook& model,
     reason = version->status;
     return Progress::kFailed;
   }
-  // It may be the one that is not complete.
+  // FAILED_PRECONDITION: a version is not complete. It may be this one.
   if (model.source_status.code() == StatusCode::kFailedPrecondition) return Progress::kUnderWay;
   reason = model.source_status.ok() ? absl::NotFoundError("the model has no such version")
                                     : model.source_status;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How far a change of the models has come: whether what was asked for is available, or cannot be.
+// Follows a change that is in force until the models that it wants are available or have failed.
 #pragma once
 
 #include <map>
@@ -12,30 +12,33 @@
 
 namespace penstock {
 
-// What a change asked for.
+// The models and versions that a change waits for.
 struct AwaitedModels {
   using Labels = std::map<std::string, std::map<std::string, core::VersionNumber>>;  // by model
 
   std::vector<std::string> names;
-  Labels labels;                                      // those of other models do not count
+  Labels labels;                                      // only those of models in `names` count
   std::map<std::string, core::VersionNumber> pinned;  // by model
-  // A model of `names` of which each selected version is available, or cannot be; empty: none.
+  // A model of `names` whose selected versions must all be available or have failed. Empty: none.
   std::string settled = {};
 };
 
-// Begins when the change is in force: how loads ended before it is no answer where the source has
-// not told of the model since. One thread at a time. `manager` outlives it.
+// Waits for the effect of one change. Make it when the change is in force: a load that ended before
+// does not count until the source has reported the model again. One thread at a time. `manager`
+// must outlive it.
 class ModelWait final {
  public:
   ModelWait(AwaitedModels awaited, core::Manager& manager)
       : awaited_(std::move(awaited)), manager_(manager) {}
 
-  // Has one once each model has a version available, and each label and pin its version, or cannot,
-  // and the selected versions of `settled` are available or have failed; and if time is up
-  // (`is_late`). OK, or why models are not served, or else why labels and pins are not.
+  // Returns nullopt while the change is under way. It ends when three things are true: each model
+  // has a version available or has failed; each label and pin has its version or cannot get it; and
+  // each selected version of `settled` is available or has failed. It also ends if the deadline has
+  // passed (`is_late`). Returns OK, or the reasons why models are not served. If all models are
+  // served, returns the reason why a label or pin has no version.
   std::optional<Status> Outcome(bool is_late);
 
-  // True if a version of the model that it waits for is under way.
+  // True if the change waits for a version of the model that is still under way.
   bool AwaitsVersionOf(const std::string& name) const {
     return LookAt(name).versions == Progress::kUnderWay;
   }
@@ -44,11 +47,11 @@ class ModelWait final {
 
  private:
   enum class Progress { kUnderWay, kServed, kFailed };
-  // What one look at a model said.
+  // The progress of one model at one moment.
   struct Look {
     Progress model = Progress::kServed;
-    Progress versions = Progress::kServed;  // that labels and the pin name
-    Status reason;                          // of what has failed, or is under way
+    Progress versions = Progress::kServed;  // of those that labels and the pin name
+    Status reason;                          // why it has failed, or what is under way
   };
 
   Look LookAt(const std::string& name) const;
@@ -57,14 +60,14 @@ class ModelWait final {
   static Progress OfModel(const core::ModelOutlook& model, Status& reason);
   Progress OfLabels(const std::string& name, const core::ModelOutlook& model, Status& reason) const;
   Progress OfPin(const std::string& name, const core::ModelOutlook& model, Status& reason) const;
-  // kServed once no selected version is under way, also if one has failed.
+  // kServed if no selected version is under way, even if one has failed.
   static Progress OfSelected(const core::ModelOutlook& model);
   static Progress OfVersion(const core::ModelOutlook& model, core::VersionNumber number,
                             Status& reason);
 
   AwaitedModels awaited_;
   core::Manager& manager_;
-  size_t under_way_ = 0;  // the position of the name that was when Outcome looked last
+  size_t under_way_ = 0;  // the position of a name that was under way at the last Outcome
 };
 
 }  // namespace penstock

@@ -7,7 +7,8 @@
 namespace penstock {
 namespace {
 
-// Moves those for which `is_ended` holds out of `entries`, so that `done` may change that list.
+// Moves the entries that have ended out of `entries`. The caller then calls their `done`, which may
+// change `entries`.
 template <typename Entries, typename Predicate>
 Entries TakeEnded(Entries& entries, const Predicate& is_ended) {
   Entries ended;

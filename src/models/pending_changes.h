@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The changes of the models that are in force and wait for their effect.
+// The changes that are in force and wait until they have their effect.
 #pragma once
 
 #include <functional>
@@ -19,15 +19,16 @@
 
 namespace penstock {
 
-// The load of a model that is loaded on demand, for a change. Thread-safe.
+// The load of a model on demand that a change has started. Thread-safe.
 class DemandedLoad final {
  public:
-  // `on_answer` is called once there is an answer, on any thread.
+  // `on_answer` is called, on any thread, when there is an answer.
   explicit DemandedLoad(std::function<void()> on_answer) : on_answer_(std::move(on_answer)) {}
 
   void Answer(Status status) EXCLUDES(mutex_);
   std::optional<Status> answer() const EXCLUDES(mutex_);
-  // Nobody wants the answer any more. After the return `on_answer` is not running and will not run.
+  // Drops the answer, which nobody wants any more. After this returns, `on_answer` is not running
+  // and will not be called.
   void Forget() EXCLUDES(mutex_);
   bool IsWanted() const EXCLUDES(mutex_);
 
@@ -37,36 +38,40 @@ class DemandedLoad final {
   std::optional<Status> answer_ GUARDED_BY(mutex_);
 };
 
-// One of them. One thread at a time.
+// One change that waits for its effect. One thread at a time.
 struct PendingChange {
   AwaitedModels awaited;
-  std::string model;  // what it has changed; empty: a whole list
+  std::string model;  // the model that was changed; empty: the whole list was
   SteadyTime deadline = kNoDeadline;
-  std::function<bool()> is_wanted;  // false once the client has gone
-  // Has its effect when this is answered, rather than when the manager has `awaited`; or null.
+  std::function<bool()> is_wanted;  // false after the client has disconnected
+  // If not null, the change has its effect when this load is answered, rather than when the models
+  // in `awaited` are available.
   std::shared_ptr<DemandedLoad> load;
-  // Gets OK once all is as asked for, or why it is not. Called once; may add further ones.
+  // Gets OK when the change has its effect, or the reason why it has none. Called once. It may add
+  // further pending changes.
   absl::AnyInvocable<void(Status)> done;
 };
 
-// Any number of them, without a thread: its owner looks at them after the manager's events, and
-// now and then. One thread at a time. `manager` outlives it.
+// All pending changes. It has no thread: the owner calls AnswerSettled after each event of the
+// manager, and from time to time. One thread at a time. `manager` must outlive it.
 class PendingChanges final {
  public:
   explicit PendingChanges(core::Manager& manager) : manager_(manager) {}
 
   void Add(PendingChange change);
 
-  // Answers those that have what they want or cannot get it, those whose time is up
-  // (DEADLINE_EXCEEDED), and those whose client has gone (CANCELLED). False if there are none.
+  // Answers the changes that have their effect or cannot have it, those whose deadline has passed
+  // (DEADLINE_EXCEEDED), and those whose client has disconnected (CANCELLED). Returns false if it
+  // answered none.
   bool AnswerSettled();
-  // Answers ABORTED to those that wait for one of `models`, which another change has taken away.
+  // Answers ABORTED to changes that wait for one of `models`. Call it after another change has
+  // removed, moved or unloaded these models.
   void Overtake(const std::set<std::string>& models);
   void AnswerAll(const Status& status);
 
-  // True if a change of this one model is among them.
+  // True if a change of this model is pending. Lists do not count.
   bool HasChangeOf(const std::string& model) const;
-  // True if one of them waits for a version of the model, though the model may be ready.
+  // True if a pending change waits for a version of the model. The model may be ready nevertheless.
   bool AwaitVersionOf(const std::string& model) const;
   size_t size() const { return entries_.size(); }
 
@@ -74,13 +79,13 @@ class PendingChanges final {
   struct Entry {
     PendingChange change;
     ModelWait wait;
-    Status outcome;  // once it has one
+    Status outcome;  // set when the change has ended
   };
   using Entries = std::list<Entry>;
 
-  // True, and `outcome` set, if it is not pending any more.
+  // Returns true, and sets `outcome`, if the change is not pending any more.
   static bool IsSettled(Entry& entry, SteadyTime now);
-  // Tells each its outcome.
+  // Answers each change with its outcome.
   static void Answer(Entries ended);
 
   core::Manager& manager_;

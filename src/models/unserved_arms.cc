@@ -7,11 +7,11 @@
 namespace penstock {
 namespace {
 
-// Why nothing serves the target; empty: something does, or may.
+// The reason why nothing serves the target. Empty: a version serves it, or may do so later.
 std::string WhyUnserved(const ExperimentTarget& target, const std::vector<ConfiguredModel>& models,
                         const ModelSet& set) {
   const auto model = std::ranges::find(models, target.model, &ConfiguredModel::name);
-  if (model == models.end()) return "";  // such a list is refused
+  if (model == models.end()) return "";  // CheckModels refuses such a list
   if (!target.label.empty() && !model->labels.contains(target.label))
     return fmt::format("model {} has no label \"{}\"", target.model, target.label);
   if (!target.version) return "";

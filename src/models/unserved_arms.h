@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Arms and shadows of experiments that nothing serves: their requests go elsewhere, silently.
+// Finds arms and shadows of experiments that nothing serves. Their requests go elsewhere without an
+// error, so the operator needs a warning.
 #pragma once
 
 #include <string>
@@ -10,8 +11,8 @@
 
 namespace penstock {
 
-// A sentence for each that names a label which its model does not have, or a version that does not
-// exist or is not selected. `set` has the list `models`.
+// Returns one sentence for each arm or shadow whose target is a label that the model does not have,
+// or a version that does not exist or is not selected. `models` must be the list in force in `set`.
 std::vector<std::string> UnservedArms(const std::vector<ConfiguredModel>& models,
                                       const ModelSet& set);
 
