@@ -10,7 +10,7 @@ namespace {
 
 constexpr Duration kLineEvery = std::chrono::seconds(1);
 constexpr int kLineBarLength = 20;
-// Of the bar on a terminal; a shorter one would show nothing.
+// Lengths of the bar on a terminal. A shorter bar would be useless.
 constexpr int kBarLengthMin = 5;
 constexpr int kBarLengthMax = 40;
 
@@ -92,7 +92,7 @@ std::string LoadProgress::Bar(int columns) const {
   std::string end = fmt::format("{} loading", Count(State::kLoading));
   if (const size_t failed = Count(State::kFailed); failed > 0)
     end += fmt::format(", {} failed", failed);
-  // Both ends of the bar, a space, and the last column, which stays free.
+  // The two brackets of the bar, a space, and the last column, which stays free.
   constexpr int kBeside = 4;
   const int length =
       std::min(columns - static_cast<int>(start.size() + end.size()) - kBeside, kBarLengthMax);

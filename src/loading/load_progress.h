@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Says how far the load of the first list of models has come.
+// Shows the progress of the initial load on the terminal or in the log.
 #pragma once
 
 #include <array>
@@ -12,11 +12,11 @@
 
 namespace penstock {
 
-// On a terminal by a bar below the log lines, else by a log line at most once a second, and by one
-// at the end:
+// On a terminal it shows a bar below the log lines. Elsewhere it writes a log line, at most once a
+// second. At the end it writes a log line in both cases:
 //   loading models 23/64 [#######.............] 3 loading, 1 failed
 //   initial load [#######-------------] 23 of 64 models are ready, 1 failed
-// Nothing for a single model. Thread-safe.
+// It shows nothing for a single model. Thread-safe.
 class LoadProgress final {
  public:
   enum class State { kExpected, kLoading, kReady, kFailed };
@@ -24,18 +24,19 @@ class LoadProgress final {
   explicit LoadProgress(const Clock& clock) : clock_(clock), last_line_(clock.Now()) {}
   ~LoadProgress() { End(); }
 
-  // What has become of a model; one that has failed is not said to be loaded again. The others do
-  // nothing for a model that was not kExpected first. Once each is ready or has failed, the initial
-  // load is over. After that only a model that had failed and becomes ready gives a line.
+  // Sets the state of a model. The first state must be kExpected; others are ignored before it. A
+  // failed model that loads again still counts as failed until it is ready. When each model is
+  // ready or has failed, the initial load is over. After that, only a failed model that becomes
+  // ready gives a line.
   void Note(const std::string& model, State state) EXCLUDES(mutex_);
-  // It is not, or no longer, one that shall be loaded.
+  // Removes a model that must not be loaded, or not any more.
   void Forget(const std::string& model) EXCLUDES(mutex_);
-  // The initial load is over, whatever has become of it.
+  // Ends the initial load, even if some models are still loading.
   void End() EXCLUDES(mutex_);
 
  private:
   void Tell() REQUIRES(mutex_);
-  // After the initial load.
+  // Note, after the initial load.
   void NoteLate(const std::string& model, State state) REQUIRES(mutex_);
   size_t Count(State state) const REQUIRES(mutex_) { return counts_[static_cast<size_t>(state)]; }
   std::string Line() const REQUIRES(mutex_);

@@ -8,7 +8,8 @@
 namespace penstock {
 namespace {
 
-// Quantised weights may become eight times as many bytes; a runtime of its own some 100 MB.
+// Quantised weights may expand to eight times their bytes. A runtime may take some 100 MB for
+// itself.
 constexpr uint64_t kFactorMax = 8;
 constexpr uint64_t kFixedBytesMax = 256 << 20;
 
@@ -26,7 +27,7 @@ MeasuredLoad KeepPlausible(const core::MemoryGrowth& growth, uint64_t reckoned_b
   return load;
 }
 
-// What goes beyond the largest factor does not come from the model's size.
+// Bytes beyond the largest factor cannot depend on the size of the model, so they are a fixed part.
 MemoryHistory::Law MemoryHistory::Law::From(uint64_t reckoned_bytes, uint64_t bytes) {
   const uint64_t growing = std::min(bytes, SaturatingProduct(reckoned_bytes, kFactorMax));
   if (reckoned_bytes == 0) return {.factor = 0, .fixed_bytes = bytes};
@@ -36,7 +37,7 @@ MemoryHistory::Law MemoryHistory::Law::From(uint64_t reckoned_bytes, uint64_t by
 
 uint64_t MemoryHistory::Law::At(uint64_t reckoned_bytes) const {
   const double growing = static_cast<double>(reckoned_bytes) * factor;
-  constexpr double kGrowingMax = 1e18;  // fits, and is more than any machine has
+  constexpr double kGrowingMax = 1e18;  // fits into 64 bits, and is more than any machine has
   return SaturatingSum(static_cast<uint64_t>(std::min(growing, kGrowingMax)), fixed_bytes);
 }
 

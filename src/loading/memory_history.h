@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the loaded versions of a model really took, and so what its next ones will take.
+// Remembers the memory that the versions of a model took, to estimate the next versions better.
 #pragma once
 
 #include <cstdint>
@@ -15,30 +15,33 @@ namespace penstock {
 
 // One load that was measured, in bytes.
 struct MeasuredLoad {
-  uint64_t reckoned_bytes = 0;  // what its files, or its backend, made expect
+  uint64_t reckoned_bytes = 0;  // the estimate from the files or from the backend
   uint64_t taken_bytes = 0;     // by the loaded version
-  std::optional<uint64_t> extra_bytes = std::nullopt;  // by the load, beyond that; none: unknown
+  // The additional bytes while it was loaded; nullopt: unknown.
+  std::optional<uint64_t> extra_bytes = std::nullopt;
 };
 
-// Keeps what was measured in the bounds of what can be true. Requests that run meanwhile take and
-// free memory too, so that what was measured may be anything.
-// - No less than `bytes_min`, which are the version's files: what a runtime maps, or leaves for
-//   later, is in memory once requests have used it.
-// - No more than a multiple of what was reckoned and an amount beside it, which covers copies in
-//   other types and what a runtime sets up for itself at its first load. More would be others', and
-//   would keep the model's next version out for want of memory that it does not need.
+// Limits a measurement to plausible values. Requests that run during the load take and free memory
+// too, so the measured growth of the process may have any value.
+// - The result is at least `bytes_min`, the size of the version's files. A runtime may map files or
+//   read them later, but they are in memory after requests have used them.
+// - The result is at most a multiple of the estimate plus a fixed amount. That covers copies in
+//   other types, and the memory that a runtime takes for itself at its first load. More than that
+//   belongs to others. If it were counted, the next version might be refused for lack of memory
+//   that it does not need.
 MeasuredLoad KeepPlausible(const core::MemoryGrowth& growth, uint64_t reckoned_bytes,
                            uint64_t bytes_min);
 
-// By model, what was last measured. Thread-safe.
+// Keeps the last measurement of each model. Thread-safe.
 class MemoryHistory final {
  public:
   void Note(const std::string& model, const std::string& backend, const MeasuredLoad& load)
       EXCLUDES(mutex_);
 
-  // What a version takes that is reckoned at so many bytes: as much more or less as the one that
-  // was measured; if none was, just what was reckoned. Another backend's say nothing; `backend`
-  // may be empty while it is not known.
+  // Corrects the estimate `reckoned_bytes` by the ratio of measured to estimated bytes of the
+  // model's last measured version. Returns it unchanged if none was measured, or if the measurement
+  // is from another backend. `backend` may be empty if it is not known yet; then the measurement of
+  // any backend is used.
   core::ResourceEstimate Estimate(const std::string& model, const std::string& backend,
                                   uint64_t reckoned_bytes) const EXCLUDES(mutex_);
 
@@ -46,7 +49,7 @@ class MemoryHistory final {
   void KeepOnly(const std::set<std::string>& models) EXCLUDES(mutex_);
 
  private:
-  // Memory by size: a part that grows with what is reckoned, and one that does not.
+  // Computes memory from an estimate: a part that is proportional to it, and a fixed part.
   struct Law {
     double factor = 0;
     uint64_t fixed_bytes = 0;

@@ -14,7 +14,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Runtimes would wait for what nobody writes into a pipe, and cannot be told to stop.
+// Refuses pipes and devices. A runtime would wait for data that nobody writes into a pipe, and it
+// cannot be told to stop.
 Status CheckFiles(const std::string& version_path) {
   std::error_code error;
   fs::recursive_directory_iterator entries(version_path, error);
@@ -26,7 +27,7 @@ Status CheckFiles(const std::string& version_path) {
                            entries->path().string(),
                            type == fs::file_type::fifo ? "pipe" : "device");
   }
-  return OkStatus();  // what cannot be read is told by who reads it
+  return OkStatus();  // the backend reports files that it cannot read
 }
 
 }  // namespace
@@ -50,7 +51,7 @@ StatusOr<core::ResourceEstimate> HostedLoader::ResourcesTaken(
   ASSIGN_OR_RETURN(const uint64_t reckoned, host_.EstimateBytes(version_path_, options_));
   ASSIGN_OR_RETURN(const std::string backend, host_.BackendFor(version_path_, options_));
   ASSIGN_OR_RETURN(const uint64_t file_bytes, FolderBytes(version_path_));
-  // A backend that says that it takes less than its files does not hold them in memory.
+  // If the backend estimates less than the size of the files, it does not hold them all in memory.
   const MeasuredLoad load = KeepPlausible(*growth, reckoned, std::min(reckoned, file_bytes));
   history_.Note(id_.name, backend, load);
   PENSTOCK_LOG(kDebug,

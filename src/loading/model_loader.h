@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Loads a version from a folder, through the backend that its content or its configuration names.
+// Loads a version from a folder, with the backend for its files or for its configured platform.
 #pragma once
 
 #include <optional>
@@ -13,8 +13,8 @@
 
 namespace penstock {
 
-// One thread at a time. `host` and `metrics` outlive it and what it loads; `history` lives while it
-// is called.
+// The loader of versions that a backend runs. One thread at a time. `host` and `metrics` must
+// outlive it and the loaded version; `history` must outlive every call of it.
 class HostedLoader final : public core::Loader {
  public:
   HostedLoader(core::ServableId id, std::string version_path, LoadOptions options,
@@ -28,7 +28,8 @@ class HostedLoader final : public core::Loader {
         history_(history),
         inline_options_(inline_options) {}
 
-  // By the size of the files, or by what the backend says, and by what was measured of the model.
+  // Estimates the memory from the size of the files, or asks the backend. Then corrects it by the
+  // measurements of the model's former versions.
   StatusOr<core::ResourceEstimate> EstimateResources() override;
   StatusOr<std::unique_ptr<core::Servable>> Load() override;
   StatusOr<core::ResourceEstimate> ResourcesTaken(

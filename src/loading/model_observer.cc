@@ -12,10 +12,11 @@ namespace {
 constexpr std::array<double, 10> kLoadSecondsBounds = {0.01, 0.03, 0.1, 0.3, 1,
                                                        3,    10,   30,  100, 300};
 
-// How long a load waited for a thread or for memory, in ms, for its log line to say so.
+// The log line of a load has the time that it waited for a thread or for memory, if that is at
+// least this many milliseconds.
 constexpr int64_t kWaitToldMin = 10;
 
-// How many versions of each model are in each state.
+// Counts the versions of each model in each state.
 std::vector<MetricSample> VersionSamples(const core::Manager& manager) {
   std::vector<MetricSample> samples;
   for (const std::string& model : manager.ModelNames()) {
@@ -84,7 +85,7 @@ void ModelObserver::OnLoading(const core::VersionStatus& version) {
 }
 
 void ModelObserver::OnUnloading(const core::VersionStatus& version) {
-  const bool was_loading = load_starts_.erase(version.id) > 0;  // it is not wanted any more
+  const bool was_loading = load_starts_.erase(version.id) > 0;  // unloaded because no longer wanted
   unloading_.insert(version.id);
   if (version.status.ok() || was_loading) {
     PENSTOCK_LOG(kInfo, "unloading model {}", version.id.ToString());
@@ -99,7 +100,7 @@ void ModelObserver::OnUnloading(const core::VersionStatus& version) {
                version.status.ToString());
 }
 
-// With an error it ends a load that is tried again.
+// kStart with an error is the end of a failed load that will be tried again.
 void ModelObserver::OnStart(const core::VersionStatus& version) {
   if (version.status.ok()) {
     load_starts_.erase(version.id);
@@ -112,7 +113,7 @@ void ModelObserver::OnStart(const core::VersionStatus& version) {
 
 void ModelObserver::OnEnd(const core::VersionStatus& version) {
   load_starts_.erase(version.id);
-  const bool is_told = retried_.erase(version.id) > 0;  // the error is that of the last try
+  const bool is_told = retried_.erase(version.id) > 0;  // the error was logged after the last try
   if (unloading_.erase(version.id) > 0) {
     PENSTOCK_LOG(kInfo, "model {} is unloaded", version.id.ToString());
   } else if (is_told) {
@@ -148,7 +149,7 @@ void ModelObserver::OnAvailable(const core::VersionStatus& version) {
 }
 
 void ModelObserver::OnSourceStatus(const std::string& model) {
-  if (!manager_.IsModelReady(model)) {  // removed: it has no source any more
+  if (!manager_.IsModelReady(model)) {  // nullopt: the model was removed
     source_errors_.erase(model);
     return;
   }
@@ -156,7 +157,7 @@ void ModelObserver::OnSourceStatus(const std::string& model) {
   const std::string error = status.ok() ? "" : status.ToString();
   std::string& last = source_errors_[model];
   if (error == last) return;
-  if (error.empty()) {  // of a new configuration, until its source has told
+  if (error.empty()) {  // a new configuration clears the error before its source has reported
     const auto outlook = manager_.Outlook(model);
     if (!outlook || !outlook->was_told) return;
   }
@@ -177,7 +178,7 @@ void ModelObserver::NoteExpected(const std::string& model) {
   if (!manager_.IsModelExpected(model)) return progress_.Forget(model);
   progress_.Note(model, LoadProgress::State::kExpected);
   const Status source = manager_.SourceStatus(model);
-  // FAILED_PRECONDITION: a version is there, but not complete.
+  // FAILED_PRECONDITION: there is a version, but it is not complete.
   if (!source.ok() && source.code() != StatusCode::kFailedPrecondition)
     progress_.Note(model, LoadProgress::State::kFailed);
 }

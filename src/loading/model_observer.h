@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tells people and Prometheus what happens to the versions of models.
+// Reports events of model versions in the log and in metrics.
 #pragma once
 
 #include <map>
@@ -13,8 +13,8 @@
 
 namespace penstock {
 
-// Listens to a manager from construction to destruction. What the constructor gets outlives it;
-// `manager` outlives the last call of metrics.Text() too. Thread-safe.
+// Listens to a manager from construction to destruction. The arguments of the constructor must
+// outlive it; `manager` must also outlive the last call of metrics.Text(). Thread-safe.
 class ModelObserver final {
  public:
   ModelObserver(core::Manager& manager, MetricsRegistry& metrics,
@@ -23,11 +23,11 @@ class ModelObserver final {
   ModelObserver(const ModelObserver&) = delete;
   ModelObserver& operator=(const ModelObserver&) = delete;
 
-  // Says no more of how far the initial load has come.
+  // Stops showing the progress of the initial load.
   void EndLoadProgress() { progress_.End(); }
 
  private:
-  // All of these run in the manager's listener, so one at a time.
+  // All of these run in the manager's listener, so only one of them runs at a time.
   void OnEvent(const core::ManagerEvent& event);
   void OnVersion(const core::VersionStatus& version);
   void OnLoading(const core::VersionStatus& version);
@@ -36,7 +36,7 @@ class ModelObserver final {
   void OnEnd(const core::VersionStatus& version);
   void OnAvailable(const core::VersionStatus& version);
   void OnSourceStatus(const std::string& model);
-  // The model was added, changed or removed, or its source has said something.
+  // Called after a model was added, changed or removed, and after a report of its source.
   void NoteExpected(const std::string& model);
   void CountLoad(const std::string& model, const char* result);
 
@@ -47,10 +47,10 @@ class ModelObserver final {
 
   LoadProgress progress_;
 
-  // Only in the listener.
+  // Used only in the listener.
   std::map<core::ServableId, SteadyTime> load_starts_;
   std::set<core::ServableId> unloading_;
-  std::set<core::ServableId> retried_;  // wait for their next try; the error of the last is logged
+  std::set<core::ServableId> retried_;  // wait for their next try; their last error is logged
   std::map<std::string, std::string> source_errors_;  // the last one logged, by model
 };
 

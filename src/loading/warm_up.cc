@@ -26,7 +26,7 @@ constexpr std::string_view kRecordFile = "assets.extra/tf_serving_warmup_request
 constexpr std::string_view kFolder = "warmup";
 constexpr size_t kRequestsMax = 1000;
 
-// The same status with the place in front.
+// Returns the status with `place`, a file or record, before the message.
 Status At(const Status& status, std::string_view place) {
   return Error(status.code(), "warm-up: {}: {}", place, MessageOf(status));
 }
@@ -35,7 +35,7 @@ Status CannotRead(int error) {
   return Error(StatusCode::kDataLoss, "cannot be read: {}", std::strerror(error));
 }
 
-// Only what ends: a pipe would block.
+// Opens regular files only, because reading a pipe would block.
 StatusOr<std::ifstream> Open(const fs::path& path) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
@@ -62,7 +62,7 @@ StatusOr<Slice> ReadFile(const fs::path& path) {
   return WholeSlice(std::move(buffer));
 }
 
-// One warm-up. One thread at a time.
+// One warm-up of one version. One thread at a time.
 class Replay final {
  public:
   Replay(Model& model, const WarmUpOptions& options, CancelToken& cancel, WarmUpCounts& counts)
@@ -187,7 +187,7 @@ Status Replay::RunFolder(const fs::path& path) {
   for (const fs::path& file : files) {
     if (Status status = RunFile(file); !status.ok()) return At(status, file.native());
   }
-  // Only now: a warm-up that fails is tried again, which would repeat it.
+  // Warn only after success: a failed warm-up is tried again, and would repeat the warnings.
   for (const fs::path& other : others) {
     PENSTOCK_LOG(kWarning, "warm-up: {} is not run: its name ends in neither .pb nor .json",
                  other.native());

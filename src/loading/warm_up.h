@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Warm-up: a version answers recorded requests before it serves, so that its first client does not
-// pay for what a runtime does only once.
+// Warm-up: a version runs recorded requests before it serves. A runtime does some work only at its
+// first requests, and so no client has to wait for that.
 #pragma once
 
 #include <cstdint>
@@ -21,22 +21,23 @@ struct WarmUpOptions {
   tfs_rest::DecoderOptions json;
 };
 
-// What was done. One thread at a time.
+// The counts of one warm-up. One thread at a time.
 struct WarmUpCounts {
-  uint64_t requests = 0;  // that were run, however often
-  uint64_t skipped = 0;   // of kinds that are not served
+  uint64_t requests = 0;  // requests that were run; iterations do not count
+  uint64_t skipped = 0;   // requests of kinds that are not served
 };
 
-// Runs the requests that lie in the folder of a version, in this order:
+// Runs the recorded requests in the folder of a version, in this order:
 //   assets.extra/tf_serving_warmup_requests  a TFRecord file of PredictionLogs
 //   warmup/*.pb, warmup/*.json               a PredictRequest, the body of a REST :predict; by name
-// at most 1000 of each. The model's name and version in a request are not looked at. Missing and
-// empty files and folders are fine. Recorded classify, regress and multi_inference requests are
-// skipped with a warning.
+// There may be at most 1000 in each of the two. The model name and version in a request are
+// ignored. Files and folders may be missing or empty. Recorded classify, regress and
+// multi_inference requests are skipped with a warning.
 //
-// The first request that fails ends it; the error names file, record and reason. CANCELLED soon
-// after `cancel` fires; DATA_LOSS for damaged files; INVALID_ARGUMENT for what is no request, or
-// too many; UNIMPLEMENTED for recorded session runs and streams; else the model's own. Blocks.
+// The first request that fails ends the warm-up. The error names the file, the record and the
+// reason. Errors: CANCELLED soon after `cancel` fires; DATA_LOSS for damaged files;
+// INVALID_ARGUMENT for a file or record that is not a request, or for too many requests;
+// UNIMPLEMENTED for recorded session runs and streams; otherwise those of the model. Blocks.
 Status RunWarmUp(Model& model, const std::string& version_path, const WarmUpOptions& options,
                  CancelToken& cancel, WarmUpCounts& counts);
 

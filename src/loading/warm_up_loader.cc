@@ -37,7 +37,7 @@ Status WarmUpLoader::WarmUp(Model& model, CancelToken& cancel) {
   WarmUpCounts counts;
   const SteadyTime start = clock_.Now();
   Status status = RunWarmUp(model, version_path_, options_, cancel, counts);
-  // Without recorded requests there was none.
+  // A version without recorded requests has no warm-up to count.
   if (!status.ok() || counts.requests + counts.skipped > 0) {
     Record(status, counts, clock_.Now() - start);
   }
@@ -54,7 +54,7 @@ void WarmUpLoader::Record(const Status& status, const WarmUpCounts& counts, Dura
       .AddCounter(":tensorflow:serving:model_warmup_records_read",
                   "Recorded requests read to warm up a version.", {{"model_path", version_path_}})
       .Add(counts.requests + counts.skipped);
-  if (!status.ok()) return;  // the manager says why the load failed
+  if (!status.ok()) return;  // the manager reports why the load failed
   PENSTOCK_LOG(kInfo, "warmed up {}: {} requests, {} times each, in {} ms", id_.ToString(),
                counts.requests, options_.iterations,
                std::chrono::duration_cast<std::chrono::milliseconds>(time).count());

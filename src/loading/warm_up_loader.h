@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any loader, and the warm-up of what it loads.
+// Adds a warm-up to any loader of models.
 #pragma once
 
 #include <memory>
@@ -15,8 +15,8 @@
 
 namespace penstock {
 
-// One thread at a time but for Cancel. What `loader` loads is made by MakeServedModel. `metrics`
-// and `clock` outlive it.
+// Loads a version with another loader, then warms it up. One thread at a time but for Cancel.
+// `loader` must make its servables with MakeServedModel. `metrics` and `clock` must outlive it.
 class WarmUpLoader final : public core::Loader {
  public:
   WarmUpLoader(core::ServableId id, std::string version_path, WarmUpOptions options,
@@ -36,7 +36,7 @@ class WarmUpLoader final : public core::Loader {
       const std::optional<core::MemoryGrowth>& growth) override {
     return loader_->ResourcesTaken(growth);
   }
-  // Errors: the loader's own, and RunWarmUp's; what was loaded is then unloaded.
+  // Errors: those of the loader and of RunWarmUp. If the warm-up fails, the version is unloaded.
   StatusOr<std::unique_ptr<core::Servable>> Load() override EXCLUDES(mutex_);
   void Cancel() override EXCLUDES(mutex_);
 
@@ -54,7 +54,7 @@ class WarmUpLoader final : public core::Loader {
   const Clock& clock_;
 
   Mutex mutex_;
-  CancelToken* running_ GUARDED_BY(mutex_) = nullptr;  // of the load that runs
+  CancelToken* running_ GUARDED_BY(mutex_) = nullptr;  // of the load that is under way; else null
 };
 
 }  // namespace penstock
