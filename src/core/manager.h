@@ -307,7 +307,8 @@ class Manager final : public AspiredTarget {
   // the caller that caused the event. No lock is held, but the listener should be quick. It
   // receives AVAILABLE after requests can find the version. Returns the id for RemoveListener.
   int AddListener(ManagerListener listener);
-  // After the return the listener does not run any more, unless the listener itself made this call.
+  // After the return the listener is not called again. It is not running either, unless it made
+  // this call itself.
   void RemoveListener(int id);
 
   // Returns true as soon as `condition` holds, or false if `until` passes first. The condition is
@@ -323,8 +324,8 @@ class Manager final : public AspiredTarget {
   // Returns the loads that have a thread now, hung ones included, sorted by model and version.
   std::vector<RunningLoad> RunningLoads() const;
 
-  // From now on nothing new is loaded, and reports of sources are ignored. Ready versions go on
-  // serving. Loads that run are asked to end.
+  // From now on nothing new is loaded, and the version lists of sources are ignored. Ready versions
+  // go on serving. Loads that run are asked to end.
   void StartDrain();
   // Unloads everything. Returns true when the last version is gone, which needs its last handle to
   // be gone. Returns false if `until` passes first; the destructor then still waits.

@@ -8,8 +8,8 @@
 
 namespace penstock::core {
 
-// Collects the names of the files of one version, in any order. So an upload that has not
-// ended, or a folder that somebody made by hand, is not taken for a version. One thread at a time.
+// Collects the names of the files of one version, in any order. So an upload that has not ended, or
+// a folder that somebody made by hand, is not taken for a version. One thread at a time.
 class VersionContent final {
  public:
   // `name` is the path below the folder of the version. Empty files are ignored, because object
