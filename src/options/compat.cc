@@ -24,10 +24,10 @@ constexpr RetiredFlag kRetired[] = {
     {"rest_api_enable_cors_headers", "the flag is called rest_api_enable_cors_support now."},
 };
 
-// A part of a name that is this long is no accident.
+// If two names share a part of at least this length, that is no accident.
 constexpr size_t kTellingLength = 6;
 
-// True if one name is the other with something before or behind it.
+// True if the longer name contains the shorter one.
 bool IsPartOf(std::string_view name, std::string_view other) {
   const std::string_view shorter = name.size() < other.size() ? name : other;
   const std::string_view longer = name.size() < other.size() ? other : name;
@@ -47,7 +47,8 @@ bool AsksForTfs(std::span<const std::string> arguments) {
   return asked == kTfsProgram;
 }
 
-// Only what differs from the defaults of penstock; drop_in_test.cc compares all of them.
+// Sets only the values that differ from Penstock's own defaults. drop_in_test.cc compares all
+// defaults.
 Settings TfsDefaults() {
   Settings settings;
   settings.compat = kTfsProgram;

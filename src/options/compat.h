@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// --compat=tensorflow_model_server: where the server stands in for that program, its defaults hold,
-// and arguments that it would not know do not end the start.
+// --compat=tensorflow_model_server: the server replaces that program. It uses the defaults of that
+// program, and starts even if it does not know an argument.
 #pragma once
 
 #include <span>
@@ -12,19 +12,20 @@
 
 namespace penstock {
 
-// True if --compat in these arguments asks for it; the last one counts.
+// True if the arguments have --compat with this value. The last --compat counts.
 bool AsksForTfs(std::span<const std::string> arguments);
 
-// The settings before any flag. Said in the log as TfsDefaultsText.
+// The settings before any flag is applied. TfsDefaultsText describes them for the log.
 Settings TfsDefaults();
 std::string_view TfsDefaultsText();
 
-// What to warn of an argument that is no flag here. It is a flag that tensorflow_model_server once
-// had, one that neither program has, or a stray word. INVALID_ARGUMENT for a near miss of a flag of
-// ours: a mistyped flag must not open a port without what it asks for.
+// Returns the warning for an argument that is no flag of Penstock: a flag that
+// tensorflow_model_server once had, a flag that neither program has, or a stray word.
+// INVALID_ARGUMENT if it is probably a mistyped flag of Penstock. If that were ignored, the server
+// might open a port without the protection that the flag asks for.
 StatusOr<std::string> WarningForTfsArgument(std::string_view argument);
 
-// The flag of ours that was probably meant; empty if there is none.
+// Returns the flag of Penstock that was probably meant; empty if there is none.
 std::string_view NearestFlag(std::string_view name);
 
 }  // namespace penstock

@@ -26,18 +26,19 @@ net::ListenOptions Listen(const Settings& settings, std::string_view flag, int64
   net::ListenOptions listen;
   listen.asked_by = fmt::format("--address={} --{}={}", settings.address, flag, port);
   listen.address = settings.address;
-  listen.port = port < 0 ? 0 : static_cast<int>(port);  // -1 means any free one, which is net's 0
+  listen.port = port < 0 ? 0 : static_cast<int>(port);  // -1: any free port, which net calls 0
   listen.tls = tls;
   return listen;
 }
 
-// True if the second port is one of its own: an equal number means the first one, which takes all.
+// True if the server listens on a second port. If both numbers are equal, the first port serves
+// everything.
 bool HasRestPort(const Settings& settings) {
   return settings.rest_api_port != 0 &&
          (settings.rest_api_port != settings.port || settings.port < 0);
 }
 
-// Why --rest_api_port refuses gRPC calls; empty: it answers them.
+// The reason why --rest_api_port refuses gRPC calls. Empty: it accepts them.
 std::string GrpcRefusal(const Settings& settings, bool is_less_safe) {
   if (settings.grpc_on_rest_port == "off")
     return "--grpc_on_rest_port=off: ask the gRPC port of this server";
@@ -68,7 +69,7 @@ StatusOr<net::TlsOptions> MakeTlsOptions(const Settings& settings) {
 }  // namespace
 
 void ConfigureLog(const Settings& settings) {
-  // In the order of LogLevel.
+  // The order is that of LogLevel.
   constexpr std::array<std::string_view, 5> kNames = {"debug", "info", "warning", "error", "off"};
   const auto found = std::find(kNames.begin(), kNames.end(), settings.log_level);
   const LogLevel level =
@@ -126,7 +127,7 @@ net::ServerOptions HealthNetOptions(const Settings& settings) {
   net::ServerOptions options;
   options.listen.push_back(Listen(settings, "health_port", settings.health_port, /*tls=*/false));
   options.loops = 1;
-  // More than all probes and scrapers of a cluster need.
+  // These limits are more than all probes and scrapers of a cluster need.
   options.connections_max = 100;
   options.streams_per_connection_max = 100;
   options.body_bytes_max = 64 * 1024;
@@ -181,7 +182,7 @@ AdminAccess MakeAdminAccess(const Settings& settings) {
 
 tfs::ReloadAccess MakeReloadAccess(const Settings& settings) {
   if (settings.reload_rpc == "off") return tfs::ReloadAccess::kNone;
-  // The program that it stands in for takes reloads on every port.
+  // TensorFlow Serving accepts reloads on every port, and --compat must too.
   const bool is_open = settings.reload_rpc == "on" || StandsInForTfs(settings);
   return is_open ? tfs::ReloadAccess::kAll : tfs::ReloadAccess::kProtected;
 }
@@ -258,7 +259,7 @@ ThreadPoolOptions MakeComputeOptions(const Settings& settings) {
 
 namespace {
 
-// Why `path` is neither a shared library nor a folder; empty if it is one.
+// The reason why `path` is neither a shared library nor a folder. Empty: it is one of them.
 std::string WhyNoLibrary(const std::string& path) {
   std::error_code error;
   const std::filesystem::file_status status = std::filesystem::status(path, error);
@@ -276,7 +277,8 @@ std::string WhyNoLibrary(const std::string& path) {
   return is_library ? "" : "it is no shared library (ELF file)";
 }
 
-// The same of one in a list.
+// As WhyNoLibrary, for a path in a list of libraries. A folder is accepted only if `takes_folders`,
+// and only if it has a shared library.
 std::string WhyNotInList(const std::string& path, bool takes_folders) {
   std::string why = WhyNoLibrary(path);
   std::error_code error;

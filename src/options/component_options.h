@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the settings mean for each part of the server.
+// Converts the settings to the options of each component of the server.
 #pragma once
 
 #include <string>
@@ -22,47 +22,48 @@
 
 namespace penstock {
 
-// Applies log_level and log_format to the whole process; before other threads start.
+// Applies log_level and log_format to the whole process. Call it before other threads start.
 void ConfigureLog(const Settings& settings);
 
-// Where each of the two ports stands in ServerOptions::listen; -1: it does not listen.
+// The positions of the two ports in ServerOptions::listen. -1: the server does not listen on it.
 struct PortPositions {
   int port = -1;
   int rest_api_port = -1;
 };
 
-// Errors: a configuration file that cannot be read or understood.
+// Errors: a configuration file cannot be read or has a mistake.
 StatusOr<net::ServerOptions> NetOptions(const Settings& settings);
 PortPositions FindPorts(const Settings& settings);
-// Of the server for --health_port, which must not be 0.
+// The options of the server for --health_port, which must not be 0.
 net::ServerOptions HealthNetOptions(const Settings& settings);
 
-// What all requests together may hold, and the decoded tensors of one. The default follows the
-// memory that the process may use.
+// The limits for the memory of all requests together, and for the decoded tensors of one request.
+// The defaults depend on the memory that the process may use.
 uint64_t InflightBytesMax(const Settings& settings);
 uint64_t DecodedTensorBytesMax(const Settings& settings);
 
-// Without experiments and budget.
+// Does not set the experiments and the budget.
 EngineOptions MakeEngineOptions(const Settings& settings);
 InlineOptions MakeInlineOptions(const Settings& settings);
 AdminAccess MakeAdminAccess(const Settings& settings);
 tfs::ReloadAccess MakeReloadAccess(const Settings& settings);
-// INVALID_ARGUMENT if --ready_when is not understood.
+// INVALID_ARGUMENT if --ready_when has a mistake.
 StatusOr<core::ReadinessRule> MakeReadinessRule(const Settings& settings);
 core::ManagerOptions MakeManagerOptions(const Settings& settings);
 DirectorySourceOptions MakeDirectoryOptions(const Settings& settings);
 ObjectStoreSourceOptions MakeObjectStoreOptions(const Settings& settings);
 ThreadPoolOptions MakeComputeOptions(const Settings& settings);
-// Without pool, metrics and callback.
-// Whether what the flags name for backends is there; INVALID_ARGUMENT with the flag and the reason.
+// Checks the files and folders that flags name for the backends: they must exist and be of the
+// right kind. INVALID_ARGUMENT, with the flag and the reason, if one is not.
 Status CheckPaths(const Settings& settings);
+// Does not set the pool, the metrics and the callback.
 BackendHostOptions MakeBackendOptions(const Settings& settings);
-// Without the model's name and platform.
+// Does not set the model's name and platform.
 LoadOptions MakeLoadOptions(const Settings& settings);
 WarmUpOptions MakeWarmUpOptions(const Settings& settings);
 tfs::PredictOptions MakePredictOptions(const Settings& settings);
 tfs_rest::RestOptions MakeRestOptions(const Settings& settings);
-// Where the metrics are. Errors as for NetOptions.
+// The URL paths of the metrics. Errors as for NetOptions.
 StatusOr<std::vector<std::string>> MetricsPaths(const Settings& settings);
 
 }  // namespace penstock

@@ -6,7 +6,8 @@
 namespace penstock {
 namespace {
 
-// Against a path that never ends. Far more than the list of any server's models.
+// A limit, because some paths, such as devices, never end. It is far more than any list of models
+// needs.
 constexpr size_t kConfigFileBytesMax = 64 << 20;
 
 }  // namespace
@@ -15,7 +16,8 @@ StatusOr<std::string> ReadConfigFile(std::string_view option, const std::string&
   StatusOr<std::string> text = ReadWholeFile(path, kConfigFileBytesMax);
   if (!text.ok())
     return InvalidArgument("--{}: cannot read {}: {}", option, path, MessageOf(text.status()));
-  constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";  // some editors begin files with it
+  constexpr std::string_view kByteOrderMark =
+      "\xEF\xBB\xBF";  // some editors write it at the start of a file
   if (text->starts_with(kByteOrderMark)) text->erase(0, kByteOrderMark.size());
   return text;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files that options name.
+// Reads files that options name.
 #pragma once
 
 #include <string>
@@ -9,7 +9,7 @@
 
 namespace penstock {
 
-// The contents of a small file; the error names `option`, which asked for it.
+// Returns the contents of a small file. The error names `option`, the flag that has the path.
 StatusOr<std::string> ReadConfigFile(std::string_view option, const std::string& path);
 
 }  // namespace penstock

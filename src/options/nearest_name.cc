@@ -9,7 +9,7 @@
 namespace penstock {
 namespace {
 
-// Levenshtein's distance, row by row.
+// The Levenshtein distance. It keeps only one row of the matrix.
 size_t Distance(std::string_view a, std::string_view b) {
   std::vector<size_t> row(b.size() + 1);
   for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
@@ -26,7 +26,7 @@ size_t Distance(std::string_view a, std::string_view b) {
 }  // namespace
 
 std::string_view NearestName(std::string_view name, std::span<const std::string_view> names) {
-  constexpr size_t kNameMax = 200;  // longer is no typing mistake
+  constexpr size_t kNameMax = 200;  // a longer name is no typing mistake
   if (name.size() > kNameMax) return {};
   std::string_view nearest;
   size_t best = name.size() / 2 + 1;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// "Did you mean": the known name that is most like a mistyped one.
+// For "did you mean" messages: finds the known name that is most similar to a mistyped one.
 #pragma once
 
 #include <span>
@@ -7,8 +7,9 @@
 
 namespace penstock {
 
-// The first of the names that the fewest insertions, deletions and replacements of characters turn
-// `name` into; empty if all are further away than half of its length.
+// Returns the one of `names` with the smallest edit distance to `name`; the first one if several
+// have it. An edit inserts, deletes or replaces a character. Empty if all distances are more than
+// half the length of `name`.
 std::string_view NearestName(std::string_view name, std::span<const std::string_view> names);
 
 }  // namespace penstock

@@ -51,7 +51,7 @@ const OptionRow* FindRow(std::string_view name) {
   return nullptr;
 }
 
-// Of an argument that is no flag.
+// The error for an argument that is not a known flag.
 Status UnknownArgument(std::string_view argument) {
   if (!argument.starts_with("--"))
     return InvalidArgument("unexpected argument '{}': flags look like --name=value", argument);
@@ -100,7 +100,8 @@ Status SetField(const OptionRow& row, const OptionField& field, std::string_view
       field);
 }
 
-// Checks the type of a foreign option's value; warns or refuses if it asks for something.
+// Checks the type of a foreign option's value. Warns, or refuses, if the value asks for something
+// that Penstock does not do.
 Status CheckForeign(const OptionRow& row, const ForeignOption& foreign, std::string_view text,
                     std::vector<std::string>& warnings) {
   bool is_natural = text == foreign.natural_text;
@@ -123,7 +124,7 @@ struct Flag {
   std::string value;
 };
 
-// Reads the flag at `arguments[next]` and moves `next` behind it. None: it is no flag.
+// Reads the flag at `arguments[next]` and moves `next` behind it. nullopt: it is not a known flag.
 StatusOr<std::optional<Flag>> ReadFlag(std::span<const std::string> arguments, size_t& next) {
   std::string_view argument = arguments[next++];
   if (argument == "-h") argument = "--help";
@@ -192,7 +193,8 @@ Status CheckTogether(const Settings& settings) {
   return CheckTls(settings);
 }
 
-// As in TensorFlow Serving: whoever gives parameters believes that requests are batched.
+// Refuses batching parameters without --enable_batching, as TensorFlow Serving does. Users who give
+// parameters expect their requests to be batched.
 Status CheckBatching(const std::map<std::string_view, std::string>& foreign) {
   const auto file = foreign.find("batching_parameters_file");
   const auto enabled = foreign.find("enable_batching");

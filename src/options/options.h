@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The option table: one row per option makes the flags, --help, docs/configuration.md and the
-// validation.
+// The option table has one row per option. The flags, their validation, --help and
+// docs/configuration.md all come from it.
 #pragma once
 
 #include <cstdint>
@@ -19,60 +19,63 @@ namespace penstock {
 
 enum class OptionType { kBool, kInt, kString };
 
-// Where an option's value goes.
+// The field that holds the value of an option.
 using OptionField = std::variant<bool Settings::*, int64_t Settings::*, std::string Settings::*>;
 
-// An option of tensorflow_model_server that Penstock only understands.
+// An option of tensorflow_model_server that Penstock accepts, but that has no effect.
 struct ForeignOption {
   OptionType type = OptionType::kBool;
   std::string_view default_text;  // TensorFlow Serving's
-  // What Penstock does anyway; any other value gets a warning line, or is refused.
+  // The value that describes what Penstock always does. Any other value gets a warning, or is
+  // refused.
   std::string_view natural_text;
-  bool refuse = false;  // ignoring it would change results or safety
+  bool refuse = false;  // other values are refused: ignoring them would change results or safety
 };
 
 enum class OptionChange {
   kRestart,  // read once, at the start
-  kReload,   // a changed file is read again while the server runs
+  kReload,   // the option names a file, which is read again after changes while the server runs
 };
 
-// Immutable, static.
+// One option. Immutable, static.
 struct OptionRow {
   std::string_view group;
   std::string_view name;
   std::variant<OptionField, ForeignOption> target;
-  // What it means; for a foreign option why it has no effect or what to do instead. One sentence.
+  // One sentence: the meaning. For a foreign option: why it has no effect, or what to do instead.
   std::string_view sentence;
   std::string_view unit = "";
   int64_t min = 0;
   int64_t max = std::numeric_limits<int64_t>::max();
-  std::span<const std::string_view> choices = {};  // of a string; empty: any
+  std::span<const std::string_view> choices = {};  // the allowed strings; empty: all
   OptionChange change = OptionChange::kRestart;
 
   OptionType type() const;
-  // As it would stand on the command line; empty for an empty string.
+  // The default as on the command line. Empty for an empty string.
   std::string DefaultText() const;
 };
 
-// All options, groups together, in the order in which they are documented.
+// All options, sorted by group, in the order of the documentation.
 std::span<const OptionRow> OptionTable();
 
 struct ParsedOptions {
   Settings settings;
-  std::vector<std::string> warnings;                // flags that were accepted and have no effect
-  std::map<std::string_view, std::string> foreign;  // the values of such flags, by name
+  std::vector<std::string> warnings;                // about flags that have no effect
+  std::map<std::string_view, std::string> foreign;  // values of the foreign options, by name
 };
 
-// Parses flags as TensorFlow Serving takes them: --name=value, and for truth values --name,
-// --name=true, --name=false; and also --name value and --noname. The last one of a name counts.
-// INVALID_ARGUMENT, with the flag and what would be right: unknown names (with the nearest), values
-// of the wrong type or out of bounds, combinations that make no sense.
+// Parses flags in the forms of TensorFlow Serving: --name=value, and for booleans --name,
+// --name=true and --name=false. It also accepts --name value and --noname. If a flag comes more
+// than once, the last one counts. INVALID_ARGUMENT, with the flag and the correct form: unknown
+// names (with the nearest known one), values of the wrong type or out of range, combinations that
+// make no sense.
 StatusOr<ParsedOptions> ParseOptions(std::span<const std::string> arguments);
 
-// As ParseOptions, for another command: without a look at whether the flags make a server.
+// As ParseOptions, for other commands than serve: does not check whether the flags fit together for
+// a server.
 StatusOr<ParsedOptions> ParseFlags(std::span<const std::string> arguments);
 
-// What `penstock serve --help` prints, and the contents of docs/configuration.md.
+// The text of `penstock serve --help`, and the contents of docs/configuration.md.
 std::string OptionsHelp();
 std::string OptionsMarkdown();
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One row per option. Sentences are printed by --help and in docs/configuration.md.
+// One row per option. The sentences appear in --help and in docs/configuration.md.
 #include <array>
 
 #include "options/options.h"
@@ -15,7 +15,7 @@ constexpr std::array<std::string_view, 5> kLogLevels = {"debug", "info", "warnin
 constexpr std::array<std::string_view, 2> kLogFormats = {"text", "json"};
 
 constexpr int64_t kIntMax = std::numeric_limits<int32_t>::max();
-constexpr int64_t kNegative = -kIntMax - 1;  // all below 0 mean the same
+constexpr int64_t kNegative = -kIntMax - 1;  // for options whose negative values all mean the same
 constexpr int64_t kDayMs = 24 * 3'600'000;
 
 constexpr std::string_view kModels = "Models";
@@ -29,12 +29,12 @@ constexpr std::string_view kBackends = "Backends";
 constexpr std::string_view kObservation = "Observation";
 constexpr std::string_view kForeign = "Accepted for compatibility";
 
-// A flag of TensorFlow Serving that changes nothing here.
+// A flag of TensorFlow Serving that has no effect. Other values than the natural one get a warning.
 constexpr ForeignOption Ignored(OptionType type, std::string_view default_text,
                                 std::string_view natural_text) {
   return {type, default_text, natural_text, false};
 }
-// One whose natural value alone is accepted.
+// A flag of TensorFlow Serving that is accepted only with its natural value.
 constexpr ForeignOption Refused(OptionType type, std::string_view default_and_natural_text) {
   return {type, default_and_natural_text, default_and_natural_text, true};
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The option table as text for people.
+// Writes the option table as text for people.
 #include <array>
 #include <iterator>
 
@@ -43,7 +43,7 @@ std::string BoundsText(const OptionRow& row) {
                      has_max ? std::to_string(row.max) : "");
 }
 
-// Breaks `text` into lines of at most `width` characters, each after `indent` blanks.
+// Breaks `text` into lines of at most `width` characters, each indented by `indent` spaces.
 void AppendWrapped(std::string& to, std::string_view text, size_t indent, size_t width) {
   while (!text.empty()) {
     size_t length = text.size();

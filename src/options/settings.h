@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The values of all options of `penstock serve`, with their defaults. What each means stands in
-// options_table.cc, once.
+// The values of all options of `penstock serve`, with their defaults. Their meanings are in
+// options_table.cc.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 
 namespace penstock {
 
-// Plain values; units are in the names. One thread at a time while parsed, then immutable.
+// Plain values, with the units in the names. One thread at a time while parsed, then immutable.
 struct Settings {
   // Models
   std::string model_config_file;
@@ -122,10 +122,10 @@ struct Settings {
   std::string compat = "none";
 };
 
-// The program whose place --compat takes, and the value that asks for it.
+// The program that the server replaces with --compat, and the value of that flag.
 inline constexpr std::string_view kTfsProgram = "tensorflow_model_server";
 
-// True if the server stands in for TensorFlow Serving: its defaults and habits hold then.
+// True if the server replaces TensorFlow Serving, and so uses its defaults and behaviour.
 inline bool StandsInForTfs(const Settings& settings) { return settings.compat == kTfsProgram; }
 
 }  // namespace penstock
