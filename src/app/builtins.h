@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one list of the front ends that are built in. A new one is a folder and a line in
-// builtins.cc; a new backend is a shared object in the backend directory and needs none.
+// The list of all built-in front ends. A new one needs its folder and a line in builtins.cc. A new
+// backend needs no line: it is a shared object in the backend directory.
 #pragma once
 
 #include <memory>
@@ -15,7 +15,7 @@
 
 namespace penstock {
 
-// What the parts are made of. All of it outlives them.
+// The dependencies of the front ends. All of them outlive the front ends.
 struct Foundations {
   const Settings& settings;
   MetricsRegistry& metrics;
@@ -25,7 +25,7 @@ struct Foundations {
   ModelReloader& reloader;
 };
 
-// In the order in which they are registered. Errors: a configuration file.
+// Returns the front ends in the order of their registration. Errors: a configuration file is wrong.
 StatusOr<std::vector<std::unique_ptr<Frontend>>> MakeFrontends(const Foundations& with);
 
 }  // namespace penstock

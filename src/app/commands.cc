@@ -35,9 +35,10 @@ constexpr Command kCommands[] = {
     {"help", "", "Prints this.", &HelpCommand},
 };
 
-// For a flag where the command should stand.
+// Handles a flag in the place of a command.
 int RunWithoutCommand(std::span<const std::string> arguments) {
-  if (AsksForTfs(arguments)) return ServeCommand(arguments);  // that program has no commands
+  if (AsksForTfs(arguments))
+    return ServeCommand(arguments);  // tensorflow_model_server has no commands
   fmt::print(stderr,
              "penstock: the flag {} needs a command before it; did you mean `penstock serve {}`?\n",
              arguments[0], arguments[0]);
@@ -58,7 +59,8 @@ int HelpCommand(std::span<const std::string>) {
 std::string VersionText() { return PENSTOCK_VERSION; }
 
 std::string TfsVersionText() {
-  // The release whose protocol and flags are served, and the one that the backend is tested with.
+  // The release of TensorFlow Serving whose protocol and flags we serve, and the release of
+  // TensorFlow that the backend is tested with.
   constexpr std::string_view kServing = "2.20.0", kTensorFlow = "2.21.0";
   return fmt::format("TensorFlow ModelServer: {}+penstock.{}\nTensorFlow Library: {}\n", kServing,
                      VersionText(), kTensorFlow);

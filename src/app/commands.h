@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The subcommands of the program. Each gets the arguments behind its name and returns the exit
-// code: 0, or 1 after an error that it has printed to standard error.
+// The subcommands of the program. Each gets the arguments after its name and returns the exit code:
+// 0, or 1 after printing an error to standard error.
 #pragma once
 
 #include <span>
@@ -9,7 +9,8 @@
 
 namespace penstock {
 
-// The whole command line. Under the name tensorflow_model_server the program serves, as that one.
+// Runs the whole command line. If the program's name is tensorflow_model_server, it serves as that
+// program does.
 int RunProgram(std::span<const std::string> command_line);
 
 // Finds the subcommand that the first argument names and runs it.
@@ -20,10 +21,10 @@ int InspectCommand(std::span<const std::string> arguments);
 int VersionCommand(std::span<const std::string> arguments);
 int OptionsCommand(std::span<const std::string> arguments);
 
-// As "0.1.0".
+// The version, as "0.1.0".
 std::string VersionText();
-// What tensorflow_model_server --version prints, for --compat: a line for the server, which says
-// what it is, and a line for TensorFlow.
+// The output of tensorflow_model_server --version, for --compat: a line for the server, which names
+// the real program, and a line for TensorFlow.
 std::string TfsVersionText();
 
 }  // namespace penstock

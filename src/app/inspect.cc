@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// `penstock inspect`: loads one model and prints what it says about itself.
+// `penstock inspect`: loads one model and prints its description.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -34,7 +34,7 @@ folder of one version, or builtin:NAME. The model is loaded for it. Exit code 1 
   --log_level=LEVEL               shows what the runtimes print meanwhile; default off
 )";
 
-// Flags of serve that mean something here.
+// Flags of serve that also apply to inspect.
 constexpr std::array<std::string_view, 7> kServeFlags = {"saved_model_tags",
                                                          "backend_directory",
                                                          "tensorflow_library",
@@ -43,8 +43,8 @@ constexpr std::array<std::string_view, 7> kServeFlags = {"saved_model_tags",
                                                          "onnxruntime_custom_ops",
                                                          "log_level"};
 
-// Sends what is written to standard error into the void while it lives: what runtimes print there
-// before anyone can configure them. One thread at a time.
+// Discards output to standard error while it exists: runtimes print there before their logs can be
+// configured. One thread at a time.
 class QuietStderr final {
  public:
   QuietStderr() : kept_(dup(STDERR_FILENO)) {
@@ -64,7 +64,7 @@ class QuietStderr final {
   const int kept_;
 };
 
-// What is asked for.
+// The parsed command line.
 struct Request {
   std::string path;
   std::string platform;
@@ -76,7 +76,7 @@ struct Request {
 StatusOr<Request> ParseRequest(std::span<const std::string> arguments) {
   constexpr std::string_view kPlatform = "--platform=";
   Request request;
-  std::vector<std::string> flags = {"--log_level=off"};  // the last one counts
+  std::vector<std::string> flags = {"--log_level=off"};  // a later flag overrides it
   for (const std::string& argument : arguments) {
     if (argument == "--help" || argument == "-h") {
       request.help = true;

@@ -10,7 +10,8 @@
 namespace penstock {
 namespace {
 
-// May be called on any thread. A message of LOGLEVEL_FATAL is followed by an exception.
+// Writes one message of protobuf to the log. May be called on any thread. After a message of
+// LOGLEVEL_FATAL protobuf throws an exception.
 void Take(google::protobuf::LogLevel level, const char* file, int line,
           const std::string& message) {
   switch (level) {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// What libraries that are linked in write of their own.
+// The log output of linked libraries.
 #pragma once
 
 namespace penstock {
 
-// Has libprotobuf's messages written as lines of the log, in its format and from its level on. Call
-// it before other threads start.
+// Redirects the messages of libprotobuf to the log, with its format and level. Call it before other
+// threads start.
 void TakeLibraryLogs();
 
 }  // namespace penstock

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The C library's functions that read files, in its place for the runtimes in this process: threads
-// of low priority read in pieces, and offer their CPU after each. A kernel that does not preempt
-// itself (PREEMPT_NONE) would copy a tensor of 100 MB in one go: 40 ms in which no request has that
-// CPU. Runtimes read on threads of their own, too, where GiveWay does not reach.
+// Replaces the C library's functions that read files, for the runtimes in this process. On threads
+// of low priority they read in pieces, and yield the CPU after each piece. A kernel without
+// preemption (PREEMPT_NONE) would otherwise copy a tensor of 100 MB in one system call, and no
+// request could use that CPU for 40 ms. GiveWay does not help here, because runtimes also read on
+// threads of their own.
 #include <sched.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -14,9 +15,9 @@
 namespace penstock {
 namespace {
 
-constexpr size_t kPieceBytes = 128 << 10;  // 30 to 60 us
+constexpr size_t kPieceBytes = 128 << 10;  // takes 30 to 60 us
 
-// Reads as much as `read_piece(offset, size)` gives: until a piece is short.
+// Calls `read_piece(offset, size)` until a piece is short or all is read.
 template <typename ReadPiece>
 ssize_t ReadInPieces(size_t size, ReadPiece read_piece) {
   size_t done = 0;
@@ -33,7 +34,8 @@ ssize_t ReadInPieces(size_t size, ReadPiece read_piece) {
 
 bool ShallGiveWay(size_t size) { return size > kPieceBytes && getpriority(PRIO_PROCESS, 0) > 0; }
 
-// Others may have fewer bytes than are asked for, and would wait for the rest.
+// Pieces are only for regular files. Others may have fewer bytes than the caller wants, and the
+// next piece would block.
 bool IsRegular(int file) {
   struct stat info = {};
   return fstat(file, &info) == 0 && S_ISREG(info.st_mode);

@@ -26,7 +26,8 @@ StatusOr<ModelInfo> Describe(const std::string& folder, const LoadOptions& optio
   return model->info();
 }
 
-// An error of a folder without numbered ones: it was meant as a base path or as a version.
+// The error for a folder without numbered folders: the user may have meant a base path or a
+// version.
 Status NoVersions(const std::string& path, const Status& as_version) {
   return Error(as_version.code(),
                "{} has no versions (folders named by a number), and is no version itself: {}", path,
@@ -39,7 +40,7 @@ std::string IncompleteText(const IncompleteVersion& each) {
 
 using Folders = std::map<core::VersionNumber, std::string>;
 
-// Fills in what to describe of a base path.
+// Chooses the version of a base path to describe.
 Status ChooseVersion(const Folders& folders, ModelReport& report) {
   report.described_path.clear();
   for (auto folder = folders.rbegin(); folder != folders.rend(); ++folder) {

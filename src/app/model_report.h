@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What `penstock inspect` finds out about a model, and how it prints it.
+// What `penstock inspect` finds out about a model, and how it is printed.
 #pragma once
 
 #include <string>
@@ -13,31 +13,31 @@
 
 namespace penstock {
 
-// A version that serve leaves out. Immutable.
+// A version that serve would leave out. Immutable.
 struct IncompleteVersion {
   core::VersionNumber version;
   std::string missing;  // as "it has no files, or only empty ones"
 };
 
-// Immutable.
+// The findings about one model. Immutable.
 struct ModelReport {
-  std::string path;                           // as it was asked for
-  std::vector<core::VersionNumber> versions;  // ascending; empty: `path` is no base path
-  core::VersionNumber shown;                  // the one that what follows describes
-  std::string described_path;                 // where it was loaded from
+  std::string path;                           // as the user gave it
+  std::vector<core::VersionNumber> versions;  // ascending; empty: `path` is not a base path
+  core::VersionNumber shown;                  // the version that the members below describe
+  std::string described_path;                 // the folder or name that was loaded
   ModelInfo info;
-  std::vector<IncompleteVersion> incomplete = {};  // newer than the described one
+  std::vector<IncompleteVersion> incomplete = {};  // newer than the described version
 };
 
-// Looks at a base path, whose newest complete version it describes, as serve would load it; at the
-// folder of one version; or at builtin:NAME. Also as a file:// URL. Loads the model. Errors, with
-// the path and the reason: no such folder, nothing in it that is a version or that a backend takes,
-// and what the backend says when it loads.
+// Describes a base path, the folder of one version, or builtin:NAME; also as a file:// URL. Of a
+// base path it describes the newest complete version, as serve would load it. Loads the model.
+// Errors, with the path and the reason: the folder does not exist, nothing in it is a version or
+// fits a backend, or the backend cannot load it.
 StatusOr<ModelReport> InspectModel(const std::string& asked, const LoadOptions& options,
                                    BackendHost& backends);
 
 std::string ReportText(const ModelReport& report);
-// One line, an object.
+// Formats the report as a JSON object on one line.
 std::string ReportJson(const ModelReport& report);
 
 }  // namespace penstock

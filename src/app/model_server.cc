@@ -27,7 +27,7 @@
 namespace penstock {
 namespace {
 
-// How long what may hang for ever has to end, once it is asked to.
+// The time that a step has to end before it counts as hanging.
 constexpr Duration kEndTime = std::chrono::seconds(2);
 
 BackendHostOptions HostOptions(const Settings& settings, Executor& pool, MetricsRegistry& metrics) {
@@ -45,7 +45,7 @@ EngineOptions EngineOptionsWith(const Settings& settings, const Experiments& exp
   return options;
 }
 
-// As tensorflow_model_server says it: scripts wait for this line, too.
+// Logs the words of tensorflow_model_server, because scripts wait for this line.
 void LogLoadedAsTfs(const core::ManagerEvent& event) {
   if (!event.version || event.version->state != core::VersionState::kAvailable) return;
   PENSTOCK_LOG(kInfo, "Successfully loaded servable version {{name: {} version: {}}}", event.model,
@@ -54,7 +54,7 @@ void LogLoadedAsTfs(const core::ManagerEvent& event) {
 
 }  // namespace
 
-// Members in the order in which they are needed; destroyed in the opposite one.
+// Owns all parts. Members are in the order of their dependencies, and destroyed in reverse order.
 class ModelServer::Impl final {
  public:
   Impl(const Settings& from, OpenedCallback opened_callback)
@@ -82,8 +82,8 @@ class ModelServer::Impl final {
   void OpenAfterLoad(const Status& loaded);
   BoundPorts ports() const;
   bool Stop();
-  // Runs a step of Stop that may hang, on a thread of its own. If it does not end in time it is
-  // left running, under this name.
+  // Runs a step of Stop that may hang on a thread of its own. If the step does not end in time, it
+  // is left running, and `name` is noted.
   void EndOrLeave(std::string name, const std::function<void()>& step);
 
   const Settings settings;
@@ -126,8 +126,8 @@ Status ModelServer::Impl::Start(const StartStepCallback& on_step) {
   ASSIGN_OR_RETURN(frontends, MakeFrontends(foundations));
   for (const auto& frontend : frontends) frontend->Register(router);
 
-  // The manager knows the models before anyone can ask whether the server is ready; the ports are
-  // bound before anything is loaded.
+  // The order matters. The manager must know the models before anyone can ask whether the server is
+  // ready. The ports must be bound before anything is loaded.
   on_step("looking at the models, and reading --state_file");
   TRY(reloader.ApplyFirst(std::move(list), ModelListPlace(settings)));
   on_step("opening ports, and reading the TLS certificate and key");
@@ -178,14 +178,14 @@ bool ModelServer::Impl::Stop() {
   initial_load.Stop();
   observer.EndLoadProgress();
   readiness.StartDraining();
-  // Before loads end unfinished, which those who wait there would take for errors.
+  // Stop the reload before loads end early. A client that waits for it would take that for errors.
   EndOrLeave("the reading of the configuration files", [this] { reloader.Stop(); });
   manager.StartDrain();
   EndOrLeave("the look at the models' base paths", [this] { models.Stop(); });
   const bool all_answered = server == nullptr || server->Drain();
   server.reset();
   const bool is_unloaded = manager.Stop(Clock::Real().Now() + kEndTime);
-  // Last, so that probes and metrics answer to the end.
+  // Last, so that probes and metrics are answered until the end.
   if (health_server != nullptr) health_server->Drain();
   health_server.reset();
   if (is_unloaded) return all_answered;
@@ -207,7 +207,7 @@ void ModelServer::Impl::EndOrLeave(std::string name, const std::function<void()>
       step();
       promise->set_value();
     });
-  } catch (const std::system_error&) {  // no memory for a thread: then nothing limits the step
+  } catch (const std::system_error&) {  // no memory for a thread: run the step without a time limit
     return step();
   }
   if (ended.wait_for(kEndTime) == std::future_status::ready) return thread.join();
@@ -218,7 +218,8 @@ void ModelServer::Impl::EndOrLeave(std::string name, const std::function<void()>
 ModelServer::ModelServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 ModelServer::~ModelServer() {
   if (!impl_->stopped) impl_->Stop();
-  if (!impl_->left_running.empty()) std::ignore = impl_.release();  // those threads use it
+  if (!impl_->left_running.empty())
+    std::ignore = impl_.release();  // the steps that still run use it
 }
 
 StatusOr<std::unique_ptr<ModelServer>> ModelServer::Start(const Settings& settings,

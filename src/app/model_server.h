@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The whole server in one object: what `penstock serve` runs, and what a test can run in itself.
+// The whole server in one object. `penstock serve` runs it, and tests can run it in their own
+// process.
 #pragma once
 
 #include <functional>
@@ -19,40 +20,41 @@ struct BoundPorts {
   int health_port = 0;
 };
 
-// Hears what the start does now, as "reading --x" in static text.
+// Called with the current step of the start, in static text such as "reading --x".
 using StartStepCallback = std::function<void(const char* step)>;
 
-// Hears once that the serving ports take connections, or why they cannot: within Start, or, with
-// --listen=after_load, on any thread.
+// Called once when the serving ports accept connections, or with the error if they cannot. Called
+// within Start, or, with --listen=after_load, on any thread.
 using OpenedCallback = std::function<void(const StatusOr<BoundPorts>&)>;
 
 // Thread-safe.
 class ModelServer final {
  public:
-  // Binds the ports, begins to load the models, and returns without waiting for them. Errors:
-  // configuration files, addresses, certificates.
+  // Binds the ports, starts loading the models, and returns without waiting for them. Errors: a
+  // configuration file, an address or a certificate is wrong.
   static StatusOr<std::unique_ptr<ModelServer>> Start(const Settings& settings,
                                                       OpenedCallback on_opened,
                                                       const StartStepCallback& on_step);
 
-  // As by Stop, if that was not called.
+  // Does what Stop does, unless that was called.
   ~ModelServer();
 
   BoundPorts ports() const;
 
-  // Reads --model_config_file again, and returns at once; what is wrong with it is logged.
+  // Starts reading --model_config_file again, and returns at once. Errors are logged.
   void ReloadConfigFile();
 
-  // Not ready from now on, as probes and health watches see it; all else goes on.
+  // Makes probes and health watches see the server as not ready; it still serves.
   void StartDraining();
 
-  // Not ready from now on; no new connections; waits for the requests in flight (bounded by
-  // drain_timeout_ms), then unloads every model. True if all requests were answered. Call it once.
+  // Makes the server not ready, refuses new connections, waits for the requests in flight (at most
+  // drain_timeout_ms), and unloads every model. Returns true if all requests were answered. Call it
+  // once.
   bool Stop();
 
-  // What Stop has left running, since it did not end though it was asked to and given some seconds:
-  // a load that hangs, or a file system that does not answer. Empty, unless the process must now
-  // end by _exit; the destructor then frees nothing.
+  // The steps that Stop has left running because they did not end in some seconds, such as a load
+  // that hangs or a file system that does not answer. If there are any, end the process with _exit;
+  // the destructor then frees nothing.
   std::vector<std::string> LeftRunning() const;
 
  private:

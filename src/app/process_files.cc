@@ -13,8 +13,8 @@
 namespace penstock {
 namespace {
 
-// Kept free of connections: what loads on every core, object stores and reloads open at a time is
-// far less. Of a small limit a quarter.
+// Descriptors that connections cannot use. Loads on every core, object stores and reloads together
+// need far fewer at a time. If the limit is small, a quarter of it.
 constexpr uint64_t kFilesReserved = 256;
 
 }  // namespace
@@ -22,7 +22,7 @@ constexpr uint64_t kFilesReserved = 256;
 void OpenStandardFiles() {
   for (const int file : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (fcntl(file, F_GETFD) >= 0 || errno != EBADF) continue;
-    // The lowest number that is free: this one, as those below it are open.
+    // The lowest free descriptor is `file`, because all below it are open.
     if (open("/dev/null", O_RDWR) != file) return;
   }
 }

@@ -33,18 +33,18 @@
 namespace penstock {
 namespace {
 
-// What may come after drain_timeout_ms: unloading, and runs of models that cannot be stopped.
+// Time for the steps after drain_timeout_ms: unloading, and runs of models that cannot be stopped.
 constexpr int64_t kUnloadSeconds = 10;
 
-// How long the start may go on after a signal to stop.
+// How long the start may continue after a signal to stop.
 constexpr Duration kStartEndTime = std::chrono::seconds(1);
 
-// For every thread, those of the runtimes included: a request that arrives while a model is loaded
-// or computed on its CPU does not wait for long.
+// The time slice of every thread, also of the runtimes. It is short so that a request does not wait
+// long for a CPU where a model is being loaded or computed.
 constexpr Duration kThreadSlice = std::chrono::microseconds(100);
 
-// Waits for SIGTERM, SIGINT and perhaps SIGHUP, which all threads block. Made before any other
-// thread.
+// Waits for SIGTERM, SIGINT and perhaps SIGHUP. All threads block these signals, so create it
+// before any other thread. One thread at a time.
 class Signals final {
  public:
   explicit Signals(bool takes_hangup) {
@@ -53,17 +53,17 @@ class Signals final {
     sigaddset(&set_, SIGINT);
     if (takes_hangup) sigaddset(&set_, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &set_, nullptr);
-    signal(SIGPIPE, SIG_IGN);  // a client that is gone is an error of its write
+    signal(SIGPIPE, SIG_IGN);  // write errors report closed connections
   }
 
-  // Those that stop the server.
+  // The signals that stop the server.
   sigset_t stops() const {
     sigset_t set = set_;
     sigdelset(&set, SIGHUP);
     return set;
   }
 
-  // Blocks until one comes.
+  // Blocks until a signal arrives, and returns it.
   int Wait() const {
     siginfo_t info{};
     while (sigwaitinfo(&set_, &info) < 0) {
@@ -76,7 +76,7 @@ class Signals final {
     return info.si_signo;
   }
 
-  // Ends the process when a further one to stop comes, or when `seconds` have passed.
+  // Ends the process when another signal to stop arrives, or after `seconds`.
   void ExitOnNextOrAfter(int64_t seconds) const {
     try {
       std::thread([set = stops(), seconds] { ExitOnNext(set, seconds); }).detach();
@@ -87,8 +87,8 @@ class Signals final {
   }
 
  private:
-  // What comes this soon is the same wish to stop: whoever starts programs (a terminal and a
-  // script, timeout(1)) often signals the process and also its group.
+  // A second signal within this time is the same request to stop. Programs that start others (a
+  // terminal and a script, timeout(1)) often signal both the process and its group.
   static constexpr std::chrono::milliseconds kSameStop{500};
 
   static void ExitOnNext(const sigset_t& set, int64_t seconds) {
@@ -97,7 +97,8 @@ class Signals final {
       FlushLog();
       _exit(1);
     }
-    // All that was promised has been done: what still runs is a model that cannot be stopped.
+    // The drain and unload times are over, so all promises are kept: exit with 0. Only a model that
+    // cannot be stopped still runs.
     PENSTOCK_LOG(kError, "a model still runs after {} s: exiting without its answer", seconds);
     FlushLog();
     _exit(0);
@@ -118,7 +119,7 @@ class Signals final {
   sigset_t set_;
 };
 
-// Whoever reads the file sees all of it or none.
+// Writes the file atomically, so that readers never see a part of it.
 Status WritePortFile(const std::string& path, const BoundPorts& ports) {
   const std::string temporary = fmt::format("{}.{}", path, getpid());
   errno = 0;
@@ -135,7 +136,7 @@ Status WritePortFile(const std::string& path, const BoundPorts& ports) {
   return InvalidArgument("--port_file: cannot write {}: {}", path, error.message());
 }
 
-// The lines of tensorflow_model_server that scripts and people wait for, word by word.
+// Logs lines of tensorflow_model_server word for word, because scripts and people wait for them.
 void LogOpenedAsTfs(const Settings& settings, const BoundPorts& ports) {
   const std::string address = settings.address == "::" ? "0.0.0.0" : settings.address;
   if (ports.port != 0)
@@ -173,7 +174,7 @@ int FailStart(const Status& status) {
   return 1;
 }
 
-// A start that hangs does not outlive a signal to stop.
+// Starts the server. If the start hangs, a signal to stop still ends the process.
 StatusOr<std::unique_ptr<ModelServer>> StartServer(const Settings& settings, const Signals& signals,
                                                    OpenedCallback on_opened) {
   StartWatch watch(signals.stops(), kStartEndTime);
@@ -197,9 +198,9 @@ int Serve(const ParsedOptions& options) {
   ConfigureLog(settings);
   for (const std::string& warning : options.warnings) PENSTOCK_LOG(kWarning, "{}", warning);
   settings.connections_max = CapConnections(settings.connections_max, RaiseFileLimit());
-  // Without a file to read again, the end of the terminal ends the server.
+  // With no file to read again, SIGHUP keeps its meaning: the end of the terminal ends the server.
   const Signals signals(/*takes_hangup=*/!settings.model_config_file.empty());
-  // After the signals are blocked, for its thread too.
+  // After Signals, because its thread must block the signals too.
   const LogQueue log_queue;
   TakeLibraryLogs();
   PENSTOCK_LOG(kInfo, "penstock {} starts", VersionText());
@@ -231,7 +232,7 @@ int Serve(const ParsedOptions& options) {
   if (const std::vector<std::string> left = (*server)->LeftRunning(); !left.empty()) {
     PENSTOCK_LOG(kWarning, "stopped; did not end, and is given up: {}", fmt::join(left, "; "));
     FlushLog();
-    _exit(cannot_open ? 1 : 0);  // it cannot be interrupted, and all else is done
+    _exit(cannot_open ? 1 : 0);  // a hanging step cannot be interrupted, and all else is done
   }
   server->reset();
   PENSTOCK_LOG(kInfo, "stopped");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A signal to stop that comes while the server starts.
+// Handles a signal to stop that arrives while the server starts.
 #pragma once
 
 #include <signal.h>
@@ -11,24 +11,24 @@
 
 namespace penstock {
 
-// From its construction to its end, ends the process (code 0) when a signal to stop has come and
-// the start has not ended some time later: it may hang in a file system that does not answer, and
-// nothing can interrupt that. The log says in which step. A signal that the start survives stays
-// pending. Thread-safe.
+// While it exists, ends the process (exit code 0) some time after a signal to stop, if the start
+// has not ended by then. The start may hang in a file system that does not answer, and nothing can
+// interrupt that. The log says in which step. If the start ends in time, the signal stays pending.
+// Thread-safe.
 class StartWatch final {
  public:
-  // `stops`: signals that every thread blocks.
+  // All threads must block the signals `stops`.
   StartWatch(const sigset_t& stops, Duration time_to_end);
   ~StartWatch();
   StartWatch(const StartWatch&) = delete;
   StartWatch& operator=(const StartWatch&) = delete;
 
-  // What the start does now, in static text: "reading --x".
+  // Sets the current step, in static text such as "reading --x".
   void Enter(const char* step) { step_ = step; }
 
  private:
   void Watch();
-  // False: the start ended first. Takes no signal away.
+  // Waits for a signal, and leaves it pending. Returns false if the start ended first.
   bool WaitForSignal() const;
 
   const Duration time_to_end_;

@@ -19,7 +19,7 @@ class BackendHost::Impl final {
       : options(std::move(host_options)),
         folder(options.folder.empty() ? DefaultBackendFolder() : options.folder) {}
 
-  // The plugin that takes the version; opens it if need be.
+  // Finds the plugin for the version, and opens it if necessary.
   StatusOr<Plugin*> PluginFor(const std::string& version_path, const LoadOptions& load);
 
   const BackendHostOptions options;
@@ -29,9 +29,9 @@ class BackendHost::Impl final {
  private:
   StatusOr<std::unique_ptr<Plugin>> OpenOnNormalThread(const InstalledBackend& installed);
 
-  // Made by the thread that made the host, so that it has that thread's priority.
+  // The thread that constructs the host creates this one, so that it has the same priority.
   ThreadPool opener_{{.name = "backend-opener", .threads = 1}};
-  Mutex mutex_;  // held while a backend is opened: another load that needs it must wait anyway
+  Mutex mutex_;  // held while a backend is opened: other loads with it would have to wait anyway
   std::map<std::string, std::unique_ptr<Plugin>> plugins_ GUARDED_BY(mutex_);
 };
 
@@ -72,7 +72,8 @@ StatusOr<std::unique_ptr<Model>> BackendHost::Load(const std::string& version_pa
 
 StatusOr<uint64_t> BackendHost::EstimateBytes(const std::string& version_path,
                                               const LoadOptions& options) {
-  // What runtimes add to the files: TensorFlow Serving reckons the same.
+  // The factor for the memory that runtimes need beyond the files. TensorFlow Serving uses the
+  // same.
   constexpr double kFactor = 1.2;
   ASSIGN_OR_RETURN(Plugin* const plugin, impl_->PluginFor(version_path, options));
   ASSIGN_OR_RETURN(const uint64_t bytes, plugin->Estimate(version_path, options));

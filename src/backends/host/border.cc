@@ -21,13 +21,13 @@ void KeepBuffer(void* object) { static_cast<Buffer*>(object)->Ref(); }
 void ReleaseBuffer(void* object) { static_cast<Buffer*>(object)->Unref(); }
 constexpr PenstockOwnerCalls kBufferCalls = {KeepBuffer, ReleaseBuffer};
 
-// For bytes that live as long as the process.
+// The owner of bytes that live as long as the process.
 constexpr PenstockOwnerCalls kStaticCalls = {[](void*) {}, [](void*) {}};
 
-// Where empty tensors point to: never null.
+// The data of empty tensors, which must not be null.
 alignas(kBufferAlignment) constexpr std::byte kNothing[kBufferAlignment] = {};
 
-// Memory of a backend. Thread-safe as any Buffer.
+// Memory that a backend owns. Thread-safe as any Buffer.
 class ForeignBuffer final : public Buffer {
  public:
   // Takes over one reference of `owner`.
@@ -39,7 +39,8 @@ class ForeignBuffer final : public Buffer {
   const PenstockOwner owner_;
 };
 
-// The owner's reference as one of ours; empty if there is no owner.
+// Converts the owner's reference to one of ours; empty if there is no owner. If the owner is one of
+// our buffers, it is used directly.
 BufferRef Adopt(const void* data, size_t size, const PenstockOwner& owner) {
   if (owner.calls == nullptr) return {};
   if (owner.calls == &kBufferCalls) {
@@ -97,7 +98,7 @@ StatusOr<Tensor> FromC(const PenstockTensor& tensor, BufferRef elements, BufferR
 
 bool IsUtf8(PenstockString text) { return ToUtf8(View(text)) == View(text); }
 
-// Positions of `specs` in the order of their names.
+// Returns the positions of `specs`, sorted by name.
 std::vector<uint32_t> SortedOrder(std::span<const PenstockTensorSpec> specs) {
   std::vector<uint32_t> order(specs.size());
   std::iota(order.begin(), order.end(), 0);
@@ -151,7 +152,8 @@ std::span<const PenstockLeftOut> LeftOutOf(const PenstockModelInfo& info) {
   return {info.left_out, info.left_out_count};
 }
 
-// Notes what is left out, and keeps the reason for requests that name a whole signature.
+// Adds an entry to the left-out list. Also keeps the reason for requests that name a whole
+// signature.
 void AddLeftOut(const PenstockLeftOut& each, ModelInfo& info) {
   const std::string signature = ToUtf8(View(each.signature));
   std::string reason = ToUtf8(View(each.reason));
@@ -221,7 +223,7 @@ ErrorSink::ErrorSink() {
 }
 
 StatusOr<Description> FromC(std::string_view platform, const PenstockModelInfo* info) {
-  // Up to `notes` it has always been there.
+  // The members up to `notes` are in every version of the struct.
   if (info == nullptr || info->struct_size < offsetof(PenstockModelInfo, notes)) {
     return absl::InternalError("the backend does not describe the model");
   }

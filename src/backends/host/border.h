@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Translation between our types and those of include/penstock/backend.h. No tensor is copied,
-// unless a backend gives one without an owner.
+// Converts between our types and those of the ABI (include/penstock/backend.h). Tensors are not
+// copied, unless a backend gives one without an owner.
 #pragma once
 
 #include <memory>
@@ -19,43 +19,44 @@ namespace penstock::border {
 inline std::string_view View(PenstockString text) { return {text.data, text.size}; }
 inline PenstockString ToC(std::string_view text) { return {text.data(), text.size()}; }
 
-// What keeps a Buffer across the border. Does not take a reference.
+// Wraps a Buffer for the ABI. Does not take a reference.
 PenstockOwner OwnerOf(Buffer* buffer);
-// Memory that a backend fills, and `owner`, which carries the one reference to it. Null if there is
-// none left.
+// Allocates memory for a backend to fill. `owner` gets the only reference. Returns null if there is
+// no memory.
 void* Allocate(size_t bytes, PenstockOwner& owner);
-// Drops the one reference that `owner` carries, if any.
+// Drops the reference of `owner`, if it has one.
 void Release(const PenstockOwner& owner);
 
-// Views into `tensor`, which lives as long as the result is used.
+// Returns a view of `tensor`, which must outlive it.
 PenstockTensor ToC(const Tensor& tensor);
 
-// Takes over the owners' references whatever happens. INTERNAL if the tensor makes no sense.
+// Takes over the owners' references, also on an error. INTERNAL if the tensor is not valid.
 StatusOr<Tensor> FromC(const PenstockTensor& tensor);
 
-// A canonical code and a text as a status; codes that are none become UNKNOWN.
+// Converts a code and a text to a Status. An unknown code becomes UNKNOWN.
 Status ToStatus(int32_t code, std::string_view text);
 
-// Collects the text of one call's error. One thread at a time.
+// Receives the error text of one call. One thread at a time.
 struct ErrorSink final : PenstockError {
   ErrorSink();
   std::string text;
 };
 
-// A model's description, sorted by name, and where each input and output stood.
+// A model's description, sorted by name, and the original positions of inputs and outputs.
 struct Description {
-  // Positions of one signature's inputs and outputs, there and here. Immutable.
+  // Maps between our positions of one signature's inputs and outputs and those of the backend.
+  // Immutable.
   struct Order {
-    std::vector<uint32_t> inputs;       // of ours -> theirs
-    std::vector<uint32_t> outputs;      // of ours -> theirs
-    std::vector<uint32_t> our_outputs;  // of theirs -> ours
+    std::vector<uint32_t> inputs;       // from our position to theirs
+    std::vector<uint32_t> outputs;      // from our position to theirs
+    std::vector<uint32_t> our_outputs;  // from their position to ours
   };
   ModelInfo info;
-  std::vector<Order> orders;  // as info.signatures
+  std::vector<Order> orders;  // in the order of info.signatures
   uint32_t runs_max = 0;
 };
 
-// INTERNAL if it makes no sense: unknown types, repeated names, negative sizes but -1.
+// INTERNAL if it is not valid: unknown types, repeated names, negative sizes other than -1.
 StatusOr<Description> FromC(std::string_view platform, const PenstockModelInfo* info);
 
 }  // namespace penstock::border

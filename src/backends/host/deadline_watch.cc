@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+// Most deadlines are removed before they pass, so Add and Remove must be cheap. The nodes are in
+// rings, one for each shard, and a thread uses the shard of its slot; so threads rarely share a
+// lock. Rings are not sorted: the watch's thread scans all of them when it wakes. It sleeps until
+// the earliest deadline that it has seen (`next_wake_`). Add wakes it only for an earlier one,
+// which is rare, because deadlines mostly come in order.
 #include "backends/host/deadline_watch.h"
 
 #include <algorithm>
@@ -36,8 +41,7 @@ void DeadlineWatch::Add(DeadlineNode& node) {
     node.next->previous = &node;
     shard.list.next = &node;
   }
-  // The node may be gone from here on. Deadlines mostly come in order, so this is rare: the thread
-  // sleeps until the earliest one that it has seen.
+  // From here on the node may be destroyed. An earlier deadline than all others is rare.
   if (deadline >= next_wake_.load()) return;
   {
     MutexLock lock(mutex_);
@@ -78,7 +82,7 @@ SteadyTime DeadlineWatch::Scan(Shard& shard, SteadyTime now) {
       Unlink(*due);
       shard.firing = due;
     }
-    due->passed(due);  // may end the node's life
+    due->passed(due);  // may destroy the node
     {
       MutexLock lock(shard.mutex);
       shard.firing = nullptr;
@@ -90,7 +94,8 @@ SteadyTime DeadlineWatch::Scan(Shard& shard, SteadyTime now) {
 void DeadlineWatch::RunThread() {
   SetThreadName("deadlines");
   while (true) {
-    // From here on every Add tells, so that none is missed between the scan and the sleep.
+    // Until the next store every Add wakes this thread, so that no deadline added during the scan
+    // is missed.
     next_wake_.store(kNoDeadline.time_since_epoch().count());
     SteadyTime earliest = kNoDeadline;
     const SteadyTime now = Clock::Real().Now();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Calls back when deadlines pass. Cheap for the many that are taken back before: no wake-up, no
-// lock that all threads share.
+// Calls back when deadlines pass. Deadlines that are removed before cost no wake-up and no lock
+// that all threads share.
 #pragma once
 
 #include <array>
@@ -12,7 +12,7 @@
 
 namespace penstock {
 
-// One deadline; a part of what it belongs to. Guarded by the watch while it is added.
+// One deadline, as a part of the object that it belongs to. Guarded by the watch while it is added.
 struct DeadlineNode {
   SteadyTime deadline = kNoDeadline;
   void (*passed)(DeadlineNode* node) = nullptr;  // called on the watch's thread, without a lock
@@ -21,15 +21,16 @@ struct DeadlineNode {
   int shard = -1;  // -1: not added
 };
 
-// Thread-safe. Empty when destroyed.
+// Calls back on its own thread. Thread-safe. It must be empty when it is destroyed.
 class DeadlineWatch final {
  public:
   DeadlineWatch();
   ~DeadlineWatch();
 
-  // Calls `node.passed` once `node.deadline` is over.
+  // Makes the watch call `node.passed` once `node.deadline` is over.
   void Add(DeadlineNode& node);
-  // After the return `passed` is not running (unless this is called from it) and will not run.
+  // Removes the node. After this returns, `passed` is not running (unless it is the caller) and
+  // will not run.
   void Remove(DeadlineNode& node);
 
  private:
@@ -37,21 +38,21 @@ class DeadlineWatch final {
   struct alignas(64) Shard {
     Mutex mutex;
     CondVar fired;
-    DeadlineNode list GUARDED_BY(mutex);  // head of a ring
+    DeadlineNode list GUARDED_BY(mutex);  // head of the ring
     const DeadlineNode* firing GUARDED_BY(mutex) = nullptr;
   };
 
   void RunThread();
-  // Fires what has passed; returns the earliest deadline that is left.
+  // Calls back for all deadlines that have passed. Returns the earliest one left.
   SteadyTime Scan(Shard& shard, SteadyTime now);
   static void Unlink(DeadlineNode& node);
 
   std::array<Shard, kShards> shards_;
-  std::atomic<SteadyTime::rep> next_wake_;  // when the thread will look again
+  std::atomic<SteadyTime::rep> next_wake_;  // when the thread will scan next
   Mutex mutex_;
   CondVar wake_;
   bool stopping_ GUARDED_BY(mutex_) = false;
-  bool earlier_ GUARDED_BY(mutex_) = false;  // a deadline was added that comes before next_wake_
+  bool earlier_ GUARDED_BY(mutex_) = false;  // an added deadline is earlier than next_wake_
   std::thread thread_;
 };
 

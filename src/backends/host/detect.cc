@@ -15,7 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// One pattern a line; '#' starts a comment, and "otherwise " a pattern that is weak.
+// Reads one pattern a line. '#' starts a comment, and "otherwise " a weak pattern.
 void ReadPatterns(const fs::path& file, InstalledBackend& backend) {
   constexpr std::string_view kWeak = "otherwise ";
   std::ifstream stream(file);
@@ -38,7 +38,7 @@ bool AnyFits(const std::vector<std::string>& patterns, const std::vector<std::st
   });
 }
 
-// Those of which a pattern fits a file.
+// Returns the backends with a pattern that fits a file.
 std::vector<InstalledBackend> Fitting(const std::vector<InstalledBackend>& backends,
                                       std::vector<std::string> InstalledBackend::*patterns,
                                       const std::vector<std::string>& files) {

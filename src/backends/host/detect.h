@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which backends there are, and which one a model folder is for.
+// Finds the installed backends, and the one for a model folder.
 #pragma once
 
 #include <string>
@@ -10,7 +10,7 @@
 
 namespace penstock {
 
-// A folder below the backend directory. Immutable.
+// A backend's folder in the backend directory. Immutable.
 struct InstalledBackend {
   std::string name;
   std::string folder;
@@ -19,23 +19,23 @@ struct InstalledBackend {
   std::vector<std::string> weak_patterns = {};  // those after "otherwise"
 };
 
-// Sorted by name; empty if there is no such folder.
+// Returns the backends sorted by name; empty if the folder does not exist.
 std::vector<InstalledBackend> FindBackends(const std::string& folder);
 
-// `backends` beside the running executable.
+// The folder `backends` beside the running executable.
 std::string DefaultBackendFolder();
 
-// Names in the folder, sorted. NOT_FOUND if it is none.
+// Returns the names in the folder, sorted. NOT_FOUND if it is not a folder.
 StatusOr<std::vector<std::string>> ListFolder(const std::string& folder);
 
-// The backend called `platform` ("onnx" stands for "onnxruntime"), or, if that is empty, the one
-// with a pattern that fits a file of `version_path`; weak patterns count only if no other fits.
-// INVALID_ARGUMENT if there is none or several.
+// Returns the backend `platform` ("onnx" means "onnxruntime"). If `platform` is empty, returns the
+// backend with a pattern that fits a file of `version_path`; weak patterns count only if no other
+// fits. INVALID_ARGUMENT if there is none, or more than one.
 StatusOr<InstalledBackend> ChooseBackend(const std::vector<InstalledBackend>& backends,
                                          std::string_view platform,
                                          const std::string& version_path);
 
-// Sum of the sizes of all files below `folder`. NOT_FOUND if it is none.
+// Returns the sum of the sizes of all files below `folder`. NOT_FOUND if it is not a folder.
 StatusOr<uint64_t> FolderBytes(const std::string& folder);
 
 }  // namespace penstock

@@ -1,4 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+// How it works: when a division traps, the kernel calls our handler of SIGFPE with the registers of
+// the thread. The handler decodes the instruction at the program counter: prefixes, opcode, and the
+// operand that holds the divisor. If the division trapped for one of the two known reasons (a zero
+// divisor, or the smallest integer by -1), it writes the result to the registers, moves the program
+// counter to the next instruction, and returns, so that the thread continues. Otherwise it restores
+// the earlier handler, and the instruction traps again. Decision 0021 says why we do not add checks
+// to the models instead: they would miss operators of other libraries.
 #include "backends/host/division_guard.h"
 
 #if defined(__x86_64__) && defined(__linux__)
@@ -12,7 +19,7 @@
 
 #include "base/check.h"
 
-// Where the executable's own code begins and ends; the linker defines them.
+// Start and end of the executable's own code; the linker defines these symbols.
 extern "C" {
 extern const char __executable_start;
 extern const char etext;
@@ -21,20 +28,20 @@ extern const char etext;
 namespace penstock {
 namespace {
 
-// Everything below runs in a signal handler: no lock, no memory, no call that is not safe there.
+// The code below runs in a signal handler. It must not lock, allocate, or call unsafe functions.
 
-// The registers in the order in which instructions number them.
+// The registers in the order of their numbers in instructions.
 constexpr int kRegisters[] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP,
                               REG_RSI, REG_RDI, REG_R8,  REG_R9,  REG_R10, REG_R11,
                               REG_R12, REG_R13, REG_R14, REG_R15};
-constexpr unsigned kHasIndex = 4;    // in the place of a base: a byte with base and index follows
-constexpr unsigned kNoBase = 5;      // in the place of a base, if there is no displacement
-constexpr unsigned kIsRegister = 3;  // the operand is a register, not memory
-constexpr unsigned kDiv = 6;         // unsigned
-constexpr unsigned kIdiv = 7;        // signed
-constexpr uint8_t kOperandSize = 0x66;  // prefix: two bytes instead of four
-constexpr uint8_t kOpcodeByte = 0xf6;   // of divisions of one byte
-constexpr uint8_t kOpcode = 0xf7;       // and of more
+constexpr unsigned kHasIndex = 4;       // as base: another byte with base and index follows
+constexpr unsigned kNoBase = 5;         // as base without displacement: there is no base
+constexpr unsigned kIsRegister = 3;     // the operand is a register, not memory
+constexpr unsigned kDiv = 6;            // unsigned
+constexpr unsigned kIdiv = 7;           // signed
+constexpr uint8_t kOperandSize = 0x66;  // prefix: operands have two bytes, not four
+constexpr uint8_t kOpcodeByte = 0xf6;   // divisions of one byte
+constexpr uint8_t kOpcode = 0xf7;       // divisions of more bytes
 
 uint64_t ReadMemory(uint64_t address, unsigned bytes) {
   uint64_t value = 0;
@@ -46,16 +53,16 @@ uint64_t Truncate(uint64_t value, unsigned bytes) {
   return bytes == 8 ? value : value & ((uint64_t{1} << (8 * bytes)) - 1);
 }
 
-// The division at which the processor stopped. One thread at a time.
+// The division that trapped. One thread at a time.
 class Division final {
  public:
   explicit Division(greg_t* registers)
       : registers_(registers), next_(reinterpret_cast<const uint8_t*>(registers[REG_RIP])) {}
 
-  // False if the instruction is none that is known here.
+  // Decodes the instruction. Returns false if it is not a known division.
   bool Read();
-  // Puts the result into the registers and goes to the next instruction. False if the division does
-  // not trap for one of the two known reasons.
+  // Writes the result to the registers, and moves to the next instruction. Returns false if the
+  // division did not trap for one of the two known reasons.
   bool Finish();
 
  private:
@@ -100,11 +107,11 @@ bool Division::ReadDivisor() {
   const unsigned base = *next_ & 7;
   ++next_;
   if (mode == kIsRegister) {
-    // Without that prefix these are the second bytes of the first four registers.
+    // Without a REX prefix these numbers mean the second bytes of the first four registers.
     const bool is_second_byte = bytes_ == 1 && rex_ == 0 && base >= 4;
     divisor_ = is_second_byte ? Register(base - 4) >> 8 : Register(base + (HasRex(1) ? 8 : 0));
   } else {
-    // The processor has read it before it stopped, so it can be read.
+    // The processor has read this address before the trap, so reading it is safe.
     divisor_ = ReadMemory(ReadAddress(mode, base), bytes_);
   }
   divisor_ = Truncate(divisor_, bytes_);
@@ -161,14 +168,14 @@ void Division::SetResult(uint64_t quotient, uint64_t remainder) {
   } else if (bytes_ == 2) {
     rax = low_half(rax, quotient);
     rdx = low_half(rdx, remainder);
-  } else {  // four bytes clear the upper half of the register
+  } else {  // writing four bytes clears the upper half of the register
     rax = static_cast<greg_t>(quotient);
     rdx = static_cast<greg_t>(remainder);
   }
   registers_[REG_RIP] = reinterpret_cast<greg_t>(next_);
 }
 
-struct sigaction before;  // what SIGFPE did; set once, before the handler
+struct sigaction before;  // the earlier handler of SIGFPE; set once, before ours is installed
 
 void HandleTrap(int signal, siginfo_t* info, void* context) {
   greg_t* const registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
@@ -179,7 +186,8 @@ void HandleTrap(int signal, siginfo_t* info, void* context) {
     Division division(registers);
     if (division.Read() && division.Finish()) return;
   }
-  // The instruction traps again and ends the process; a signal that was sent must be sent again.
+  // The instruction traps again, and the earlier handler or the default ends the process. A signal
+  // that was sent must be sent again.
   sigaction(signal, &before, nullptr);
   if (info->si_code <= 0) raise(signal);
 }

@@ -74,7 +74,7 @@ StatusOr<bool> HostedModel::MayStart(HostedRun* run) {
     return true;
   }
   if (waiting_.size() >= kWaitingRunsMax) {
-    ++running_;  // its end gives the slot back
+    ++running_;  // the end of the run gives the slot back
     return Error(StatusCode::kUnavailable,
                  "the backend '{}' takes {} runs at once, and {} more wait already",
                  description_.info.platform, description_.runs_max, waiting_.size());
@@ -112,12 +112,12 @@ void HostedModel::StartNext(HostedRun* run) {
 
 void HostedModel::Start(HostedRun* run) noexcept {
   Status status = run->StillWanted();
-  if (status.ok()) status = NotBroken();  // it may have waited
+  if (status.ok()) status = NotBroken();  // the run may have waited in the queue
   if (status.ok()) status = run->Prepare();
   if (!status.ok()) {
     run->Fail(std::move(status));
   } else {
-    // A C function may still be left by an exception, if its author forgot the wrapper.
+    // A backend without the C++ wrapper may throw through its C function.
     try {
       backend_.run(model_, run);
     } catch (const std::bad_alloc&) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A model of a backend as a penstock::Model. Tensors pass in both directions without a copy.
+// Presents a backend's model as a penstock::Model. Tensors pass in both directions without a copy.
 #pragma once
 
 #include <atomic>
@@ -18,14 +18,15 @@ namespace penstock {
 
 class HostedRun;
 
-// Thread-safe. Destroyed after its last run has given its last part. The backend and `watch`
-// outlive it.
+// One loaded model of a backend. Thread-safe. Destroy it after its last run has given its last
+// part. The backend and `watch` outlive it.
 class HostedModel final : public Model {
  public:
-  // Runs that wait because the backend takes only so many at once; more are UNAVAILABLE.
+  // The most runs that wait if the backend limits concurrent runs. Further runs get UNAVAILABLE.
   static constexpr size_t kWaitingRunsMax = 1000;
 
-  // `model` is what the backend's `load` gave; it is unloaded by the destructor, after `on_unload`.
+  // `model` is the result of the backend's `load`. The destructor calls `on_unload`, then unloads
+  // it.
   HostedModel(const PenstockBackend& backend, void* model, border::Description description,
               DeadlineWatch& watch, absl::AnyInvocable<void()> on_unload);
   ~HostedModel() override;
@@ -35,24 +36,27 @@ class HostedModel final : public Model {
 
   void SetBrokenCallback(core::BrokenCallback callback) override EXCLUDES(mutex_);
 
-  // From now on every run answers UNAVAILABLE with `reason`, and the manager hears of it. Further
-  // calls do nothing.
+  // Makes every later run answer UNAVAILABLE with `reason`, and notifies the manager. Further calls
+  // do nothing.
   void MarkBroken(std::string_view reason) EXCLUDES(mutex_);
   const void* model() const { return model_; }
 
  private:
   friend class HostedRun;
 
-  // Why a run cannot start at all.
+  // Returns the reason why a run cannot start at all, or OK.
   Status CheckStart(const InferRequest& request) const EXCLUDES(mutex_);
   Status NotBroken() const EXCLUDES(mutex_);
-  // Hands the run to the backend, which then owes the last part; drops one reference of `run`.
+  // Passes the run to the backend, which must then give the last part. Drops one reference of
+  // `run`.
   void Start(HostedRun* run) noexcept;
-  // Takes a slot of runs_max, or queues the run. Errors: UNAVAILABLE if the queue is full.
+  // Takes a slot of runs_max, or queues the run and returns false. Errors: UNAVAILABLE if the queue
+  // is full.
   StatusOr<bool> MayStart(HostedRun* run) EXCLUDES(mutex_);
-  // Called when a run has ended: the run that gets its slot, or null.
+  // Called when a run has ended. Returns the waiting run that gets its slot, or null.
   HostedRun* TakeNext() EXCLUDES(mutex_);
-  // Starts a run that waited. Loops rather than nests if called from within itself.
+  // Starts a run that waited. If it is called from within itself, it loops instead of nesting,
+  // which bounds the stack.
   static void StartNext(HostedRun* run);
 
   const PenstockBackend& backend_;
@@ -64,7 +68,7 @@ class HostedModel final : public Model {
   mutable Mutex mutex_;
   Status broken_reason_ GUARDED_BY(mutex_);
   core::BrokenCallback broken_callback_ GUARDED_BY(mutex_);
-  uint32_t running_ GUARDED_BY(mutex_) = 0;  // counted only if runs_max is set
+  uint32_t running_ GUARDED_BY(mutex_) = 0;  // only counted if runs_max is set
   std::deque<HostedRun*> waiting_ GUARDED_BY(mutex_);
 };
 

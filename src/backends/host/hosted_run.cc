@@ -14,7 +14,7 @@ int64_t Nanoseconds(SteadyTime time) {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count();
 }
 
-// The position of `name` in a list sorted by name; -1 if it is not there.
+// Finds `name` in a list sorted by name; -1 if it is not there.
 ptrdiff_t IndexOf(const std::vector<TensorSpec>& specs, std::string_view name) {
   for (size_t i = 0; i < specs.size(); ++i) {
     if (specs[i].name == name) return static_cast<ptrdiff_t>(i);
@@ -132,7 +132,7 @@ void HostedRun::Fail(Status status) {
 void HostedRun::Finish(InferResponse response) {
   stop_.Clear();
   response.is_last = true;
-  // The callback may end the request and the model, so nothing of them is used afterwards.
+  // The callback may destroy the request and the model, so do not use them afterwards.
   ResponseCallback done = std::move(done_);
   HostedRun* const next = model_.TakeNext();
   Unref();
@@ -169,7 +169,7 @@ InferResponse HostedRun::ToResponse(const PenstockPart& part) {
   InferResponse response;
   response.status = border::ToStatus(part.code, border::View(part.message));
   response.is_last = part.is_last != 0;
-  // All are translated even after an error, because that takes over their owners.
+  // Convert all outputs, also after an error, because this takes over their owners.
   for (const PenstockNamedTensor& output : std::span(part.outputs, part.output_count)) {
     Status appended = AppendOutput(output, response);
     if (!appended.ok() && response.status.ok()) response.status = std::move(appended);
@@ -186,7 +186,7 @@ InferResponse HostedRun::ToResponse(const PenstockPart& part) {
 int32_t HostedRun::Respond(PenstockRequest* request, const PenstockPart* part) {
   auto* run = static_cast<HostedRun*>(request);
   InferResponse response = run->ToResponse(*part);
-  // The first bad part ends the stream as far as the client sees; the backend still owes the last.
+  // For the client the first bad part ends the stream. The backend must still give its last part.
   if (!run->stream_status_.ok()) response = {run->stream_status_, {}, response.is_last};
   if (part->is_last != 0 || part->code != PENSTOCK_OK) {
     if (!run->answered_.exchange(true)) run->Finish(std::move(response));
@@ -215,7 +215,7 @@ void HostedRun::OnStop(PenstockRequest* request, void (*callback)(void*), void* 
 }
 
 void HostedRun::OnReady(PenstockRequest*, void (*callback)(void*), void* argument) {
-  callback(argument);  // Respond never asks to wait
+  callback(argument);  // Respond never returns 1
 }
 
 void* HostedRun::AllocateOutput(PenstockRequest*, uint32_t, size_t bytes, PenstockOwner* owner) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One inference on its way through a backend.
+// One inference in a backend.
 #pragma once
 
 #include <atomic>
@@ -15,18 +15,18 @@ namespace penstock {
 
 class HostedModel;
 
-// What the backend sees as its PenstockRequest. Counted: one reference for the last part that the
-// backend owes, one for the call that starts it. Thread-safe as PenstockRequest says.
+// The backend sees it as its PenstockRequest. It has two references: one until the backend gives
+// the last part, and one for the call that starts it. Thread-safe as PenstockRequest says.
 class HostedRun final : public PenstockRequest {
  public:
   HostedRun(HostedModel& model, const InferRequest& request, ResponseCallback done,
             DeadlineWatch& watch);
 
-  // Translates the request. INVALID_ARGUMENT for what the signature does not have.
+  // Translates the request. INVALID_ARGUMENT for names that the signature does not have.
   Status Prepare();
-  // Gives the last part in the backend's place, if it has not done so.
+  // Gives the last part instead of the backend, unless the backend has given it.
   void Fail(Status status);
-  // CANCELLED or DEADLINE_EXCEEDED if nobody wants the answer any more.
+  // Returns CANCELLED or DEADLINE_EXCEEDED if the answer is no longer wanted.
   Status StillWanted() const;
   void Unref();
   HostedModel& model() const { return model_; }
@@ -54,8 +54,8 @@ class HostedRun final : public PenstockRequest {
   StopSignal stop_;
   std::atomic<int> references_{2};
   std::atomic<bool> answered_{false};
-  bool any_part_ = false;  // a part was given
-  Status stream_status_;   // what was wrong with an earlier part
+  bool any_part_ = false;  // some part was given
+  Status stream_status_;   // the error of an earlier part
   const Signature* signature_entry_ = nullptr;
   const border::Description::Order* order_ = nullptr;
   absl::InlinedVector<PenstockNamedTensor, 2> input_list_;

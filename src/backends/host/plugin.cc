@@ -14,7 +14,7 @@
 namespace penstock {
 namespace {
 
-// Calls a function of the backend; an exception becomes a status.
+// Calls a function of the backend, and converts an exception to a status.
 template <typename Function>
 Status Call(Function&& function) {
   border::ErrorSink error;

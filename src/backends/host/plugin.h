@@ -19,13 +19,13 @@ namespace penstock {
 
 class HostedModel;
 
-// Thread-safe. Outlives its models. Its shared object is never closed: runtimes do not survive
-// that.
+// An opened backend. Thread-safe. Outlives its models. Its shared object is never closed, because
+// runtimes do not support that.
 class Plugin final {
  public:
-  // Opens and initialises it on the calling thread, whose OS priority the threads of the runtime
-  // inherit. `options` and `watch` outlive it. FAILED_PRECONDITION, with the reason, or the
-  // backend's own error.
+  // Opens and initialises the backend on the calling thread. The threads of the runtime inherit the
+  // OS priority of this thread. `options` and `watch` outlive it. Errors: FAILED_PRECONDITION with
+  // the reason, or the backend's own.
   static StatusOr<std::unique_ptr<Plugin>> Open(const InstalledBackend& installed,
                                                 const BackendHostOptions& options,
                                                 DeadlineWatch& watch);
@@ -33,11 +33,11 @@ class Plugin final {
 
   StatusOr<std::unique_ptr<Model>> Load(const std::string& version_path,
                                         const LoadOptions& options);
-  // 0: the backend does not know.
+  // Returns the backend's estimate in bytes. 0: the backend has none.
   StatusOr<uint64_t> Estimate(const std::string& version_path, const LoadOptions& options);
 
  private:
-  // What the backend sees of the host.
+  // The host as the backend sees it.
   struct Services final : PenstockHost {
     Plugin* plugin = nullptr;
   };
@@ -46,13 +46,13 @@ class Plugin final {
          const BackendHostOptions& options, DeadlineWatch& watch);
   Status Initialise();
   void FillServices();
-  // The backend says that `model`, or with null itself, is broken.
+  // Called when the backend reports that `model` is broken, or, with null, the whole backend.
   void Broken(const void* model, std::string_view reason) EXCLUDES(mutex_);
   void BrokenAsAWhole(std::string_view reason) EXCLUDES(mutex_);
-  // UNAVAILABLE if the backend is broken as a whole.
+  // Returns UNAVAILABLE if the whole backend is broken.
   Status NotBroken() const REQUIRES(mutex_);
   StatusOr<border::Description> Describe(void* loaded) const;
-  // Has the table's `load` called, and makes a model of what it gives.
+  // Calls the backend's `load`, and makes a Model of the result.
   StatusOr<std::unique_ptr<Model>> CallLoad(const std::string& version_path,
                                             const LoadOptions& options) EXCLUDES(mutex_);
   void Forget(const void* model) EXCLUDES(mutex_);
@@ -70,7 +70,7 @@ class Plugin final {
   std::string broken_reason_ GUARDED_BY(mutex_);
   bool broken_ GUARDED_BY(mutex_) = false;
   std::map<const void*, HostedModel*> models_ GUARDED_BY(mutex_);
-  // Models may be reported as broken before their load has returned.
+  // A backend may report a model as broken before its load has returned.
   int loads_ GUARDED_BY(mutex_) = 0;  // that are going on
   std::map<const void*, std::string> broken_early_ GUARDED_BY(mutex_);
 };

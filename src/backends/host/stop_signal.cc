@@ -1,4 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+// The hard part is the end of a run inside its own callback. CancelToken::SetCallback calls back at
+// once if the token is cancelled already. The backend's callback may then end the run, which
+// destroys this signal and perhaps the token, while both are still in Set. So a thread in Set keeps
+// a Setting on its stack (they may nest). A callback that comes from the token within Set is only
+// noted there, and runs after SetCallback has returned. If Clear is called within Set, it marks the
+// Setting, and Set then touches no member any more.
 #include "backends/host/stop_signal.h"
 
 #include "penstock/backend.h"
@@ -6,13 +12,13 @@
 namespace penstock {
 namespace {
 
-// That this thread is in Set of a signal. The callback, which Set may call itself, may end the run
-// and with it the signal.
+// Notes that this thread is in Set of a signal. The callback may end the run, and with it the
+// signal, while Set still runs.
 struct Setting {
   const StopSignal* const signal;
   Setting* const outer;
-  bool has_fired = false;  // the token, at once
-  bool is_over = false;    // the signal is cleared, and may be gone
+  bool has_fired = false;  // the token called back at once
+  bool is_over = false;    // Clear was called; the signal may be destroyed
 };
 
 thread_local Setting* innermost = nullptr;
@@ -42,7 +48,8 @@ void StopSignal::Set(void (*callback)(void*), void* argument) {
   Setting setting = {this, innermost};
   innermost = &setting;
   Arrange();
-  // Not from within the token, which may not outlive the run.
+  // Not from within the token's SetCallback: the run may end here, and the token may not outlive
+  // it.
   if (setting.has_fired) Fire();
   innermost = setting.outer;
   if (setting.is_over) return;

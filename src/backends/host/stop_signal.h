@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tells a backend that an answer is no longer wanted: the client cancelled, or the deadline passed.
+// Notifies a backend that an answer is no longer wanted: the client has cancelled, or the deadline
+// has passed.
 #pragma once
 
 #include <atomic>
@@ -11,7 +12,8 @@
 
 namespace penstock {
 
-// Of one run. Thread-safe. Destroy it only after Clear. `token` (may be null) outlives Clear.
+// The stop signal of one run. Thread-safe. Destroy it only after Clear. `token` (may be null)
+// outlives Clear.
 class StopSignal final : private DeadlineNode {
  public:
   StopSignal(CancelToken* token, SteadyTime until, DeadlineWatch& watch)
@@ -19,21 +21,21 @@ class StopSignal final : private DeadlineNode {
     deadline = until;
   }
 
-  // PENSTOCK_OK, PENSTOCK_CANCELLED or PENSTOCK_DEADLINE_EXCEEDED.
+  // Returns PENSTOCK_OK, PENSTOCK_CANCELLED or PENSTOCK_DEADLINE_EXCEEDED.
   int32_t Reason() const;
 
-  // Has `callback(argument)` called once when Reason changes, at once if it has; it may end the
-  // run. Called at most once.
+  // Calls `callback(argument)` once when Reason changes, or at once if it has changed already. The
+  // callback may end the run. Call Set at most once.
   void Set(void (*callback)(void*), void* argument) EXCLUDES(mutex_);
 
-  // After the return the callback is not running (unless this is called from it) and will not run.
-  // Waits for Set, if another thread is in it.
+  // Removes the callback. After this returns, the callback is not running (unless it is the caller)
+  // and will not run. Waits if another thread is in Set.
   void Clear() EXCLUDES(mutex_);
 
  private:
-  // Tells the token and the watch what to call.
+  // Registers with the token and the watch.
   void Arrange();
-  // Runs the callback, if it has not run yet. The signal may be gone afterwards.
+  // Runs the callback, unless it has run. It may destroy the signal.
   void Fire();
 
   CancelToken* const token_;

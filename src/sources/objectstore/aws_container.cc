@@ -29,8 +29,8 @@ struct Place {
   std::string target;
 };
 
-// True for hosts that are reached without passing another machine. Only these may be asked
-// without TLS.
+// True for hosts that are reached without passing another machine. Only these are asked for keys
+// over plain HTTP.
 bool IsNear(const std::string& host) {
   if (host == "localhost" || host == "169.254.170.2" || host == "169.254.170.23") return true;
   in_addr four = {};
