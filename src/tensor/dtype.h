@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Element types of tensors, for every protocol and backend. The numbers are those of TensorFlow's
-// DataType, so that no table is needed on the hot path; include/penstock/backend.h uses the same.
+// DataType, so the hot path needs no conversion table. include/penstock/backend.h uses the same
+// numbers.
 #pragma once
 
 #include <cstddef>
@@ -76,7 +77,7 @@ std::string_view DTypeName(DType type);
 // TensorFlow's name, as "DT_FLOAT".
 std::string_view TensorFlowTypeName(DType type);
 
-// The type with TensorFlow's number `number`; none if Penstock does not carry it.
+// Returns the type with TensorFlow's number `number`; none if Penstock does not support it.
 std::optional<DType> DTypeFromTensorFlow(int number);
 
 }  // namespace penstock

@@ -12,11 +12,11 @@
 
 namespace penstock {
 
-// Rank at most this, as TensorFlow's limit is 254.
+// The highest rank. TensorFlow's limit is 254, too.
 inline constexpr size_t kRankMax = 254;
 
-// Sizes of the dimensions, outermost first; none of them negative in a tensor, -1 = unknown in a
-// signature. A scalar has rank 0. One thread at a time.
+// Sizes of the dimensions, outermost first. -1 means unknown, and is only allowed in a signature. A
+// scalar has rank 0. One thread at a time.
 class Shape {
  public:
   Shape() = default;
@@ -29,8 +29,8 @@ class Shape {
   void Append(int64_t size) { dims_.push_back(size); }
   std::span<const int64_t> dims() const { return {dims_.data(), dims_.size()}; }
 
-  // The product of the dimensions (1 for a scalar); none if a dimension is negative or the product
-  // exceeds int64. Zero-sized dimensions do not hide an overflow of the others.
+  // The product of the dimensions (1 for a scalar). None if a dimension is negative, or if the
+  // product of the non-zero dimensions exceeds int64.
   std::optional<int64_t> ElementCount() const;
 
   // As "[32,-1,3]"; "[]" for a scalar.

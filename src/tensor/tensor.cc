@@ -10,7 +10,7 @@ size_t ElementBytes(DType type) {
   return type == DType::kString ? sizeof(StringElement) : DTypeBytes(type);
 }
 
-// The bytes that `shape` elements of `type` take.
+// Returns the bytes of an array with this type and shape.
 StatusOr<uint64_t> ArrayBytes(DType type, const Shape& shape) {
   const size_t element_bytes = ElementBytes(type);
   if (element_bytes == 0) return InvalidArgument("the tensor has no valid element type");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A tensor: a view of elements and what keeps them alive. Row-major, little-endian.
+// A tensor: a view of elements and the owner that keeps them alive. Row-major, little-endian.
 #pragma once
 
 #include <cstddef>
@@ -16,8 +16,8 @@
 
 namespace penstock {
 
-// One element of a kString tensor. The bytes are kept by the tensor's string owner, or by its own
-// buffer. The same layout as PenstockString in include/penstock/backend.h.
+// One element of a kString tensor. The tensor's string owner, or its own buffer, keeps the bytes
+// alive. Has the layout of PenstockString in include/penstock/backend.h.
 struct StringElement {
   const char* data = nullptr;
   size_t size = 0;
@@ -26,36 +26,39 @@ struct StringElement {
 };
 
 // Elements of one type in one piece of memory. Copying a Tensor copies the view and takes a
-// reference, never elements. One thread at a time; the elements themselves are immutable once the
-// tensor has been handed on.
+// reference, never elements. One thread at a time; the elements are immutable once the tensor has
+// been passed on.
 class Tensor {
  public:
   Tensor() = default;
 
-  // `elements` must hold exactly ElementCount(shape) elements; its owner keeps them. Not for
-  // kString. Errors: INVALID_ARGUMENT if type, shape and size do not fit one another.
+  // Makes a tensor over `elements`, which must hold exactly ElementCount(shape) elements and an
+  // owner. Not for kString. Errors: INVALID_ARGUMENT if type, shape and size do not match.
   static StatusOr<Tensor> FromBytes(DType type, Shape shape, Slice elements);
 
-  // A kString tensor over an array of StringElement (in `array`) whose bytes `bytes_owner` keeps.
+  // Makes a kString tensor over an array of StringElement (in `array`). `bytes_owner` keeps the
+  // characters alive.
   static StatusOr<Tensor> FromStrings(Shape shape, BufferRef array, BufferRef bytes_owner);
 
-  // Uninitialised elements that the caller fills through mutable_data(). For kString an array of
-  // empty strings; set the bytes' owner with set_string_owner(). Errors: INVALID_ARGUMENT if the
-  // shape overflows; RESOURCE_EXHAUSTED if it exceeds `bytes_max`, or if there is no memory.
+  // Allocates uninitialised elements; fill them through mutable_data(). For kString allocates an
+  // array of empty strings; set the owner of the characters with set_string_owner(). Errors:
+  // INVALID_ARGUMENT if the shape overflows; RESOURCE_EXHAUSTED if it exceeds `bytes_max`, or if
+  // there is no memory.
   static StatusOr<Tensor> Allocate(DType type, Shape shape, uint64_t bytes_max = UINT64_MAX);
-  // The same for a tensor of a request: taken off what the request may still allocate.
+  // Allocates a tensor of a request, and takes its bytes off the request's memory.
   static StatusOr<Tensor> Allocate(DType type, Shape shape, RequestMemory& memory);
 
   DType dtype() const { return dtype_; }
   const Shape& shape() const { return shape_; }
-  // Number of elements.
+  // The number of elements.
   int64_t element_count() const { return element_count_; }
-  // Bytes of the element array: for kString that of the StringElement array, not of the characters.
+  // Bytes of the element array. For kString that is the StringElement array, without the
+  // characters.
   size_t bytes() const { return elements_.size; }
   const std::byte* data() const { return elements_.data; }
   const Slice& elements() const { return elements_; }
 
-  // The elements as T, which must be the type that dtype() stands for.
+  // The elements as T, which must be the C++ type of dtype().
   template <typename T>
   std::span<const T> as() const {
     return {reinterpret_cast<const T*>(elements_.data), static_cast<size_t>(element_count_)};
@@ -65,7 +68,7 @@ class Tensor {
   // Sum of the string lengths; 0 unless kString.
   uint64_t StringBytes() const;
 
-  // Only between Allocate and handing the tensor on.
+  // Only use it between Allocate and passing the tensor on.
   std::byte* mutable_data() { return const_cast<std::byte*>(elements_.data); }
   template <typename T>
   std::span<T> mutable_as() {

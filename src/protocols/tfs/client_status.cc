@@ -7,7 +7,7 @@ Status Truncated(Status status) {
   const std::string_view message = MessageOf(status);
   if (message.size() <= kMessageBytesMax) return status;
   size_t end = kMessageBytesMax;
-  while (end > 0 && (message[end] & 0xc0) == 0x80) --end;  // not before a continuation byte
+  while (end > 0 && (message[end] & 0xc0) == 0x80) --end;  // do not cut before a continuation byte
   return Error(status.code(), "{}{}", message.substr(0, end), kTruncated);
 }
 

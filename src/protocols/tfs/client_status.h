@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How TensorFlow Serving shows errors to clients, and the texts that several calls share.
+// Errors in the form that TensorFlow Serving shows to clients, and texts that several calls share.
 #pragma once
 
 #include <string_view>
@@ -8,14 +8,14 @@
 
 namespace penstock::tfs {
 
-// Longer messages are cut there, and kTruncated is put behind.
+// Longer messages are cut to this length, and kTruncated is appended.
 inline constexpr size_t kMessageBytesMax = 1024;
 inline constexpr std::string_view kTruncated = "...TRUNCATED";
 
-// `status` with a message that is short enough for a gRPC trailer; never cut within a character.
+// Shortens the message so that it fits in a gRPC trailer. Never cuts within a character.
 Status Truncated(Status status);
 
-// The HTTP status that REST clients get for a code.
+// The HTTP status of a code for REST clients.
 int HttpStatusOf(StatusCode code);
 
 // INVALID_ARGUMENT with TensorFlow Serving's text.

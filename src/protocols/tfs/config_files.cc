@@ -78,7 +78,7 @@ Status SetWarmUp(const config::WarmUp& from, ConfiguredModel& model) {
 }
 
 Status SetLifecycle(const penstock::config::ModelOptions& from, ConfiguredModel& model) {
-  // So that sums of them, and nanoseconds, are numbers still: 139 years, 1 PiB.
+  // Limits that keep sums, and values in nanoseconds, from overflowing: 139 years, 1 PiB.
   constexpr int64_t kMillisecondsMax = int64_t{1} << 42, kBytesMax = int64_t{1} << 50;
   const std::tuple<std::string_view, int64_t, int64_t> numbers[] = {
       {"unload_after_idle_ms", from.unload_after_idle_ms(), kMillisecondsMax},
@@ -121,7 +121,8 @@ StatusOr<ConfiguredModel> ConvertModel(const tensorflow::serving::ModelConfig& f
   return model;
 }
 
-// The path of file:///path or file://localhost/path. Nothing is unescaped, as in TensorFlow.
+// Returns the path of file:///path or file://localhost/path. Does not decode escapes, as
+// TensorFlow.
 StatusOr<std::string> ReadFileUrl(std::string_view url) {
   constexpr std::string_view kScheme = "file://";
   const std::string_view rest = url.substr(kScheme.size());

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The configuration files of TensorFlow Serving: messages in protobuf's text format, checked and
-// turned into plain structs. Errors name the file and, for syntax, the line and column.
+// Reads the configuration files of TensorFlow Serving: messages in protobuf's text format. Checks
+// them and converts them to plain structs. Errors name the file and, for syntax, the line and
+// column.
 #pragma once
 
 #include <chrono>
@@ -30,36 +31,35 @@ struct ConfiguredModel {
   std::string base_path;
   std::string platform;  // as "tensorflow"; empty if the file does not say
   Versions versions = Versions::kLatest;
-  uint32_t latest_count = 1;                  // of kLatest, at least 1
-  std::vector<core::VersionNumber> specific;  // of kSpecific; empty: no version is served
+  uint32_t latest_count = 1;                  // for kLatest, at least 1
+  std::vector<core::VersionNumber> specific;  // for kSpecific; empty: no version is served
   std::map<std::string, core::VersionNumber> labels;
-  // What `penstock { ... }` says of it.
-  bool preserves_resources = false;  // rather than availability
+  // The settings in `penstock { ... }`.
+  bool preserves_resources = false;  // false: preserve availability
   core::LoadMode load_mode = core::LoadMode::kAlways;
   std::chrono::milliseconds unload_after_idle{0};  // 0: never
   bool keep_loaded = false;
   std::optional<std::chrono::milliseconds> load_timeout;  // 0: none
-  uint64_t memory_bytes = 0;                              // 0: not said
+  uint64_t memory_bytes = 0;                              // 0: not set
   std::optional<bool> warm_up_enabled;
-  uint32_t warm_up_iterations = 0;  // 0: not said
+  uint32_t warm_up_iterations = 0;  // 0: not set
   ExperimentOptions experiment;
 };
 
-// The base path as the sources take it: file:///a is /a, all others stay as they are.
-// INVALID_ARGUMENT, with what to do instead, if no source can read it: gs://bucket/a,
-// file://host/a.
+// Converts a base path for the sources: file:///a becomes /a, all others stay. INVALID_ARGUMENT,
+// with advice, if no source can read it: gs://bucket/a, file://host/a.
 StatusOr<std::string> ReadBasePath(std::string_view path);
 
-// What a file without model_config_list is.
+// The meaning of a file without model_config_list.
 enum class EmptyFile { kError, kNoModels };
 
-// A ModelServerConfig. `file` is for messages. Errors: INVALID_ARGUMENT: syntax, no or two models
-// of a name, no base path, model_type together with model_platform, negative versions, and what is
-// not supported (custom_model_config, logging_config).
+// Parses a ModelServerConfig. `file` is for messages. Errors, all INVALID_ARGUMENT: wrong syntax, a
+// missing or repeated name, no base path, model_type together with model_platform, negative
+// versions, and unsupported fields (custom_model_config, logging_config).
 StatusOr<std::vector<ConfiguredModel>> ParseModelConfig(std::string_view text,
                                                         std::string_view file,
                                                         EmptyFile empty_file = EmptyFile::kError);
-// The same of a message that was received; `where` is for messages.
+// Converts a message that was received. `where` is for messages.
 StatusOr<std::vector<ConfiguredModel>> ConvertModelConfig(
     const tensorflow::serving::ModelServerConfig& config, std::string_view where);
 
@@ -70,7 +70,7 @@ struct MonitoringSettings {
 };
 StatusOr<MonitoringSettings> ParseMonitoringConfig(std::string_view text, std::string_view file);
 
-// An SSLConfig: PEM texts. Key and certificate are both there.
+// An SSLConfig, as PEM texts. The key and the certificate are always set.
 struct SslSettings {
   std::string server_key;
   std::string server_cert;
@@ -79,7 +79,7 @@ struct SslSettings {
 };
 StatusOr<SslSettings> ParseSslConfig(std::string_view text, std::string_view file);
 
-// A BatchingParameters; what the file leaves out is empty. Numbers are not negative.
+// A BatchingParameters; members that the file omits are empty. Numbers are not negative.
 struct BatchingSettings {
   std::optional<int64_t> max_batch_size;
   std::optional<int64_t> batch_timeout_micros;

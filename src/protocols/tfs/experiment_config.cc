@@ -11,7 +11,7 @@ namespace {
 
 constexpr uint32_t kInFlightMax = 10'000;
 
-// An arm's or a shadow's target. `what` is for messages.
+// Reads the target of an arm or a shadow. `what` is for messages.
 template <typename From>
 StatusOr<ExperimentTarget> ReadTarget(const From& from, const std::string& model,
                                       std::string_view what) {
@@ -29,7 +29,7 @@ StatusOr<ExperimentTarget> ReadTarget(const From& from, const std::string& model
   return target;
 }
 
-// What the target is called if it has no name of its own.
+// The name of the target. If it has none, one is made from its model and its version or label.
 std::string NameOf(const std::string& name, const ExperimentTarget& target,
                    const std::string& model) {
   if (!name.empty()) return name;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A model's experiments, as its configuration has them.
+// Reads a model's experiments from its configuration.
 #pragma once
 
 #include <string>
@@ -13,12 +13,12 @@ class ModelOptions;
 
 namespace penstock::tfs {
 
-// More would cost each request too much.
+// More arms would cost each request too much time.
 inline constexpr int kArmsMax = 100;
 inline constexpr int kShadowsMax = 16;
 
-// What `options` say of traffic and shadows of `model`. Errors: INVALID_ARGUMENT; the message goes
-// on from the model's name.
+// Reads the traffic and shadow settings of `model` from `options`. Errors: INVALID_ARGUMENT; the
+// message continues a sentence that starts with the model's name.
 StatusOr<ExperimentOptions> ReadExperiment(const config::ModelOptions& options,
                                            const std::string& model);
 

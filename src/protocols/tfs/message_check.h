@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Checks sub-messages that are accepted and not acted upon, so that a request is refused exactly
-// when protobuf would refuse it.
+// Checks sub-messages that are accepted but not used, so that we refuse a request exactly when
+// protobuf would.
 #pragma once
 
 #include <cstdint>
@@ -11,15 +11,16 @@
 
 namespace penstock::tfs {
 
-// What a length-delimited field of a message must hold; other fields need no rule. Immutable.
+// The rule for a length-delimited field of a message; other fields need no rule. Immutable.
 struct FieldRule {
   enum class Content { kString, kMessage, kPackedVarints };
   uint32_t field;
   Content content;
-  std::span<const FieldRule> message = {};  // of kMessage
+  std::span<const FieldRule> message = {};  // for kMessage
 };
 
-// True if `bytes` is a message by these rules. `nesting_left` as for WireReader::SkipField.
+// True if `bytes` is a message according to these rules. `nesting_left` as for
+// WireReader::SkipField.
 bool CheckMessage(std::string_view bytes, std::span<const FieldRule> rules, int nesting_left,
                   WireError& error);
 

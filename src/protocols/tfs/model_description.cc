@@ -15,7 +15,7 @@ namespace {
 using google::protobuf::Message;
 
 void FillTensorInfo(const TensorSpec& spec, tensorflow::TensorInfo& info) {
-  // Clients want a name; a model whose runtime has none of its own goes by the public one.
+  // Clients need a name. If the runtime has none, use the public one.
   info.set_name(spec.backend_name.empty() ? spec.name : spec.backend_name);
   info.set_dtype(static_cast<tensorflow::DataType>(spec.dtype));
   auto& shape = *info.mutable_tensor_shape();
@@ -29,7 +29,8 @@ void FillVersionStatus(const core::VersionStatus& from,
   to.set_state(static_cast<tensorflow::serving::ModelVersionStatus::State>(from.state));
   auto& status = *to.mutable_status();
   status.set_error_code(static_cast<tensorflow::error::Code>(from.status.code()));
-  // It may quote file names and runtimes; clients refuse a message with a string that is no UTF-8.
+  // The message may quote file names and runtimes. Clients refuse a message with a string that is
+  // not UTF-8.
   status.set_error_message(ToUtf8(MessageOf(from.status)));
 }
 
@@ -47,7 +48,7 @@ StatusOr<std::string> ToJson(const Message& message) {
   return json;
 }
 
-// As a further member of an object; empty if there are none.
+// Formats the notes as a further member of an object; empty if there are none.
 std::string NotesJson(const ModelInfo& info) {
   std::string json;
   for (const std::string& note : info.notes) {
@@ -122,7 +123,8 @@ StatusOr<std::string> ModelMetadataJson(const core::ServableId& id, const ModelI
   FillSignatureDefMap(info, map);
   ASSIGN_OR_RETURN(const std::string spec_json, ToJson(spec));
   ASSIGN_OR_RETURN(const std::string map_json, ToJson(map));
-  // Not the JSON of the response message: that would name the type of the map beside its content.
+  // Not the JSON of the response message, because that would name the type of the map next to its
+  // content.
   return fmt::format("{{\n\"model_spec\": {},\n\"metadata\": {{\"signature_def\": {}{}}}\n}}\n",
                      spec_json, map_json, NotesJson(info));
 }

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+// The server can place a body in memory so that one chosen byte is aligned. This function chooses
+// the byte: the first element of the first big tensor, whose elements then need no copy. It sees
+// only the prefix of the message, and walks down the levels to the tensor with the wire format's
+// tags and lengths. A wrong choice only costs a copy later, so it stops at anything unusual.
 #include "protocols/tfs/predict_reader.h"
 #include "protocols/tfs/tensor_fields.h"
 #include "protocols/tfs/wire_reader.h"
@@ -9,7 +13,7 @@ namespace {
 // Smaller runs of elements are cheap to copy.
 constexpr uint64_t kBigBytes = 1024;
 
-// The messages on the way to a tensor's elements.
+// The nested messages around a tensor's elements.
 enum class Level { kRequest, kInputEntry, kTensor };
 
 bool IsRawElements(uint32_t field) {
@@ -17,18 +21,17 @@ bool IsRawElements(uint32_t field) {
   return field == kContentField || kind == ValueKind::kFixed32 || kind == ValueKind::kFixed64;
 }
 
-// What to do with a big length-delimited field.
+// The action for a big length-delimited field.
 enum class Step { kLand, kEnter, kSkip };
 
 Step StepFor(Level level, uint32_t field) {
   if (level == Level::kTensor) return IsRawElements(field) ? Step::kLand : Step::kSkip;
-  return field == 2 ? Step::kEnter : Step::kSkip;  // `inputs`, and the value of a map entry
+  return field == 2 ? Step::kEnter : Step::kSkip;  // the map `inputs`, or the value of its entry
 }
 
 }  // namespace
 
-// Enters the first big input and never leaves it again: whatever follows it is beyond the prefix or
-// not worth aligning.
+// Enters only the first big input. Any later one is beyond the prefix, or not worth aligning.
 size_t PredictLanding(std::span<const std::byte> prefix, uint64_t body_bytes) {
   if (body_bytes < kBigBytes) return 0;
   const std::string_view bytes(reinterpret_cast<const char*>(prefix.data()), prefix.size());

@@ -9,10 +9,10 @@
 namespace penstock::tfs {
 namespace {
 
-// How deep messages may nest in a tensor, which lies in a map entry in the message.
+// The nesting limit inside a tensor, which is in a map entry, which is in the message.
 constexpr int kTensorNesting = kNestingMax - 2;
 
-// Below this many inputs a repeated name is looked for one by one.
+// With fewer inputs a repeated name is searched for one by one.
 constexpr size_t kLinearSearchMax = 16;
 
 bool ReadVersion(std::string_view bytes, int nesting_left, int64_t& version, WireError& error) {
@@ -31,8 +31,8 @@ bool ReadVersion(std::string_view bytes, int nesting_left, int64_t& version, Wir
   return true;
 }
 
-// Calls `visit` with each piece of the value of a map entry that was read without error before.
-// False if `visit` is.
+// Calls `visit` with each piece of the value in a map entry. The entry is known to be well-formed.
+// Returns false if `visit` does.
 template <typename Visitor>
 bool VisitPieces(std::string_view entry, WireError& error, Visitor visit) {
   WireReader reader(entry, error);
@@ -57,7 +57,7 @@ bool IsTensor(std::string_view bytes, WireError& error) {
 
 }  // namespace
 
-// Merges a ModelSpec into what was read before, as the protobuf rules want of repeated pieces.
+// Merges a ModelSpec into the one read before. The protobuf rules require that for repeated pieces.
 bool PredictScan::ReadModelSpec(std::string_view bytes, InferRequest& request) {
   constexpr int kNestingLeft = kNestingMax - 1;
   WireReader reader(bytes, error_);
@@ -110,7 +110,7 @@ bool PredictScan::ReadInput(std::string_view bytes, Input& input) {
                      [&](std::string_view piece) { return IsTensor(piece, error_); });
 }
 
-// The input of this name that came before, or null.
+// Returns the earlier input with this name, or null.
 PredictScan::Input* PredictScan::FindInput(std::string_view name) {
   if (inputs_.size() < kLinearSearchMax) {
     for (Input& input : inputs_) {
@@ -125,7 +125,7 @@ PredictScan::Input* PredictScan::FindInput(std::string_view name) {
   return found == index_.end() ? nullptr : &inputs_[found->second];
 }
 
-// An input whose name comes again must be well-formed all the same.
+// An input that a later one replaces must still be well-formed.
 bool PredictScan::CheckReplaced(const Input& input) {
   const auto check = [&](std::string_view tensor) {
     return IsTensor(tensor, error_) && CheckVarints(tensor, 0, error_);
@@ -133,7 +133,7 @@ bool PredictScan::CheckReplaced(const Input& input) {
   return input.entry.empty() ? check(input.tensor) : VisitPieces(input.entry, error_, check);
 }
 
-// A later entry of a name replaces an earlier one.
+// Adds an input. It replaces an earlier one with the same name.
 bool PredictScan::AddInput(const Input& input, WireReader& reader) {
   if (Input* earlier = FindInput(input.name)) {
     if (!CheckReplaced(*earlier)) {
@@ -201,8 +201,8 @@ Status PredictScan::Scan(const Slice& message, size_t names_max, InferRequest& r
   return OkStatus();
 }
 
-// Protobuf merges the pieces of a sub-message, which is the same as joining their bytes if each
-// piece is well-formed.
+// Protobuf merges the pieces of a sub-message. If each piece is well-formed, joining their bytes
+// gives the same result.
 StatusOr<Tensor> PredictScan::ReadInputTensor(const Input& input, const BufferRef& owner,
                                               RequestMemory& memory) const {
   if (input.entry.empty()) return ReadTensor(input.tensor, owner, memory, kTensorNesting);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// PredictRequest -> InferRequest, straight from the received bytes: what is accepted, and what it
-// means, is as in protobuf's own parser, but tensor bytes are viewed and not copied.
+// Converts a PredictRequest to an InferRequest, directly from the received bytes. It accepts the
+// same messages as protobuf's own parser, with the same meaning, but views tensor bytes instead of
+// copying them.
 #pragma once
 
 #include <cstddef>
@@ -21,23 +22,24 @@
 namespace penstock::tfs {
 
 struct PredictReadLimits {
-  // What all tensors of a request may take beyond the message, where ReadPredictRequest reads it.
+  // The limit for all tensors of a request beyond the message. Used by ReadPredictRequest.
   uint64_t decoded_tensor_bytes_max = kDecodedTensorBytesMax;
-  // Inputs, and entries of the output filter. More would be looked up one by one in vain.
+  // The most inputs, and the most entries of the output filter. Without a limit, names that do not
+  // exist would cost many searches.
   size_t names_max = 4096;
 };
 
-// Reads a PredictRequest in two steps: Scan says which model is meant, and allocates nothing for
-// tensors; ReadTensors makes them. Meant to be reused: Clear keeps its memory. One thread at a
-// time.
+// Reads a PredictRequest in two steps. Scan finds the model, and allocates no memory for tensors.
+// ReadTensors makes the tensors. Reuse the object: Clear keeps its memory. One thread at a time.
 class PredictScan final {
  public:
-  // Sets signature_name, output_filter and names_owner of `request`, which was cleared. Views into
-  // `message`, which names_owner keeps. Errors: INVALID_ARGUMENT: malformed bytes (what, and at
-  // which byte), more names than `names_max`.
+  // Sets signature_name, output_filter and names_owner of `request`, which must be clear. They are
+  // views into `message`, which names_owner keeps alive. Errors: INVALID_ARGUMENT for malformed
+  // bytes (what, and at which byte), or more names than `names_max`.
   Status Scan(const Slice& message, size_t names_max, InferRequest& request);
-  // Sets the inputs of `request`, the one that Scan got. May be called again. Errors: those of
-  // ReadTensor, with TensorFlow Serving's text "tensor parsing error: ALIAS" before the reason.
+  // Sets the inputs of `request`, which must be the one given to Scan. May be called again. Errors:
+  // those of ReadTensor, with TensorFlow Serving's text "tensor parsing error: ALIAS" before the
+  // reason.
   Status ReadTensors(RequestMemory& memory, InferRequest& request);
   // Forgets the message.
   void Clear();
@@ -49,8 +51,8 @@ class PredictScan final {
   // One entry of the map `inputs`.
   struct Input {
     std::string_view name;
-    std::string_view tensor;  // a TensorProto; the last piece of it if there are several
-    std::string_view entry;   // all of the entry, if there are several pieces
+    std::string_view tensor;  // a TensorProto; if it comes in several pieces, the last one
+    std::string_view entry;   // the whole entry, if there are several pieces
     size_t bytes = 0;         // of all pieces
   };
 
@@ -70,23 +72,23 @@ class PredictScan final {
   bool has_model_spec_ = false;
   ModelSelector model_;
   absl::InlinedVector<Input, 2> inputs_;
-  // Filled once there are more inputs than are searched one by one.
+  // Only used with many inputs; a few are searched one by one.
   absl::flat_hash_map<std::string_view, size_t, StringViewHash, std::equal_to<>> index_;
 };
 
-// A PredictRequest that was read in one go. Views into the message, which `request.names_owner`
-// keeps. One thread at a time.
+// A PredictRequest that was read in one step. Its views point into the message, which
+// `request.names_owner` keeps alive. One thread at a time.
 struct ReadPredict {
   bool has_model_spec = false;
   ModelSelector model;
   InferRequest request;  // signature_name, inputs, output_filter and names_owner are set
 };
 
-// Reads `message` into `out`, which is cleared first. Errors: those of the two steps.
+// Clears `out`, then reads `message` into it. Errors: those of the two steps.
 Status ReadPredictRequest(const Slice& message, const PredictReadLimits& limits, ReadPredict& out);
 
-// A net::LandingFunction for PredictRequest: where the elements of the first big tensor begin, or
-// 0.
+// A net::LandingFunction for PredictRequest. Returns the position of the first big tensor's
+// elements, or 0.
 size_t PredictLanding(std::span<const std::byte> prefix, uint64_t body_bytes);
 
 }  // namespace penstock::tfs

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// For tests and fuzzing: PredictRequest read by protobuf's own parser and by a plain transcription
-// of TensorFlow's tensor rules, to compare ReadPredictRequest with.
+// For tests and fuzzing: reads a PredictRequest with protobuf's own parser and a plain
+// transcription of TensorFlow's tensor rules, to compare the results with ReadPredictRequest.
 #pragma once
 
 #include <cstring>
@@ -15,7 +15,7 @@
 
 namespace penstock::tfs::reference {
 
-// Tensors that would take more are not compared.
+// Larger tensors are not compared.
 inline constexpr uint64_t kCompareBytesMax = 1 << 20;
 
 // A tensor's elements, each as its bytes. Immutable.
@@ -88,7 +88,7 @@ inline std::vector<std::string> TypedValues(const tensorflow::TensorProto& proto
   }
 }
 
-// The strings of tensor_content: all lengths as 32-bit varints, then all bytes.
+// Parses the strings of tensor_content: all lengths as 32-bit varints, then all bytes.
 inline std::optional<std::vector<std::string>> ContentStrings(std::string_view content,
                                                               uint64_t count) {
   std::vector<uint32_t> lengths;
@@ -164,7 +164,7 @@ inline Verdict ReadTensor(const tensorflow::TensorProto& proto, Elements& out) {
   return Verdict::kOk;
 }
 
-// What ours has read, in the same form.
+// Converts a tensor of our reader to the same form.
 inline Elements ElementsOf(const Tensor& tensor) {
   Elements elements{static_cast<int>(tensor.dtype()),
                     {tensor.shape().dims().begin(), tensor.shape().dims().end()},
@@ -181,7 +181,7 @@ inline Elements ElementsOf(const Tensor& tensor) {
   return elements;
 }
 
-// Where two readings of the same model spec and filter differ; empty if nowhere.
+// Describes how two readings of the same model spec and filter differ; empty if they do not.
 inline std::string CompareSpecs(const ReadPredict& ours,
                                 const tensorflow::serving::PredictRequest& theirs) {
   const auto& spec = theirs.model_spec();
@@ -200,7 +200,8 @@ inline std::string CompareSpecs(const ReadPredict& ours,
   return {};
 }
 
-// Reads `bytes` both ways. Empty if both refuse them, or both read the same; else what differs.
+// Reads `bytes` in both ways. Returns an empty text if both refuse them or both read the same; else
+// the difference.
 inline std::string CompareReaders(std::string_view bytes) {
   const google::protobuf::LogSilencer silencer;
   tensorflow::serving::PredictRequest theirs;

@@ -12,7 +12,7 @@ uint64_t EntryBytes(const NamedTensor& output, const TensorPlan& plan) {
   return LengthFieldBytes(1, output.name.size()) + LengthFieldBytes(2, plan.message_bytes);
 }
 
-// The sizes of a ModelSpec. Empty strings and a version number 0 take no bytes of their own.
+// The sizes of a ModelSpec. Empty strings and a version number 0 take no bytes.
 struct SpecPlan {
   explicit SpecPlan(const AnsweringModel& model) {
     const auto version = static_cast<uint64_t>(model.version.value);

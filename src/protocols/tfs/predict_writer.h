@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// InferResponse -> PredictResponse, straight into the bytes to be sent. Sizes are computed first,
-// so that all small parts share one buffer; the elements of big tensors are sent from where they
-// lie.
+// Converts an InferResponse to the bytes of a PredictResponse. Computes all sizes first, so that
+// all small parts share one buffer. The elements of big tensors are sent from their own memory,
+// without a copy.
 #pragma once
 
 #include <span>
@@ -16,16 +16,16 @@
 
 namespace penstock::tfs {
 
-// The ModelSpec of an answer.
+// The values for the ModelSpec of an answer.
 struct AnsweringModel {
   std::string_view name;
   core::VersionNumber version;
   std::string_view signature_name;
 };
 
-// `memory`: where it takes the copied part from, or null. Errors: INTERNAL if an output's type has
-// no wire form; RESOURCE_EXHAUSTED if the answer would exceed what a protobuf message may hold
-// (2 GiB), or what `memory` has.
+// `memory` provides the buffer for the small parts, and may be null. Errors: INTERNAL if an
+// output's type has no wire form; RESOURCE_EXHAUSTED if the answer would exceed protobuf's limit of
+// 2 GiB, or `memory`.
 StatusOr<ByteChain> WritePredictResponse(std::span<const NamedTensor> outputs,
                                          const AnsweringModel& model,
                                          const TensorWriteOptions& options = {},

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A recorded request: what a record of a warm-up file holds.
+// Reads recorded requests: the records of a warm-up file.
 #pragma once
 
 #include <string>
@@ -9,7 +9,7 @@
 
 namespace penstock::tfs {
 
-// One thread at a time.
+// One recorded request. One thread at a time.
 struct RecordedRequest {
   enum class Kind {
     kNone,
@@ -21,14 +21,14 @@ struct RecordedRequest {
     kPredictStreamed
   };
   Kind kind = Kind::kNone;
-  std::string predict;  // of kPredict: the bytes of a PredictRequest
+  std::string predict;  // for kPredict: the bytes of a PredictRequest
 };
 
-// As "Classify".
+// The name, such as "Classify".
 std::string_view KindName(RecordedRequest::Kind kind);
 
-// The request of a PredictionLog; its answer is not looked at. INVALID_ARGUMENT if `record` is no
-// PredictionLog.
+// Returns the request of a PredictionLog, and ignores its response. INVALID_ARGUMENT if `record` is
+// not a PredictionLog.
 StatusOr<RecordedRequest> ReadPredictionLog(std::string_view record);
 
 }  // namespace penstock::tfs

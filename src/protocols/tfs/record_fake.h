@@ -10,7 +10,7 @@
 
 namespace penstock::tfs {
 
-// The length of a record and its checksum.
+// Formats the length of a record and its checksum.
 inline std::string FakeRecordHead(uint64_t length) {
   std::string head(sizeof length, '\0');
   std::memcpy(head.data(), &length, sizeof length);

@@ -13,7 +13,8 @@ namespace {
 constexpr size_t kLengthBytes = 8;
 constexpr size_t kSumBytes = 4;
 constexpr uint32_t kMaskDelta = 0xA282EAD8;
-// Memory is taken in such steps at first, then doubled: a length may promise more than there is.
+// The first step of memory for a record; later steps double. Never trust the length for the
+// allocation: the file may be shorter.
 constexpr uint64_t kStepBytes = 64 * 1024;
 
 template <typename T>

@@ -13,11 +13,11 @@ constexpr size_t kStatusCodes = 17;
 
 }  // namespace
 
-// One model's. Thread-safe.
+// The metrics of one model. Thread-safe.
 struct RequestMetrics::Series {
   std::string model;
   Histogram* latency = nullptr;
-  std::array<std::atomic<Counter*>, kStatusCodes> counts{};  // made when first needed
+  std::array<std::atomic<Counter*>, kStatusCodes> counts{};  // created on first use
 };
 
 RequestMetrics::RequestMetrics(MetricsRegistry& metrics, std::string_view api,
@@ -33,7 +33,7 @@ RequestMetrics::~RequestMetrics() {
 RequestMetrics::Series& RequestMetrics::Find(std::string_view model) {
   if (model.empty()) model = kUnknownModel;
   const size_t first = std::hash<std::string_view>()(model) % kSlots;
-  // Half of the slots stay empty, so this ends.
+  // Ends, because half of the slots stay empty.
   for (size_t slot = first;; slot = (slot + 1) % kSlots) {
     Series* const series = slots_[slot].load(std::memory_order_acquire);
     if (series == nullptr) return Insert(model, slot);
@@ -46,7 +46,7 @@ RequestMetrics::Series& RequestMetrics::Insert(std::string_view model, size_t sl
   for (;; slot = (slot + 1) % kSlots) {
     Series* const series = slots_[slot].load(std::memory_order_acquire);
     if (series == nullptr) break;
-    if (series->model == model) return *series;  // another thread was first
+    if (series->model == model) return *series;  // another thread has added it
   }
   Series* added = other_.get();
   if (models_ < kModelsMax) {
@@ -70,7 +70,7 @@ RequestMetrics::Series& RequestMetrics::Insert(std::string_view model, size_t sl
 Counter& RequestMetrics::FindCounter(Series& series, absl::StatusCode code) {
   std::atomic<Counter*>& counter = series.counts[static_cast<size_t>(code) % kStatusCodes];
   if (Counter* const found = counter.load(std::memory_order_acquire)) return *found;
-  // The registry gives every caller the same one.
+  // Two threads may do this at once: the registry returns the same counter to both.
   Counter& added =
       metrics_.AddCounter(":tensorflow:serving:request_count", "Requests by model and status",
                           {{"model_name", series.model}, {"status", StatusCodeName(code)}});

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// TensorFlow Serving's two metrics of requests, for all front ends of its family.
+// TensorFlow Serving's two request metrics, for all front ends of its APIs.
 #pragma once
 
 #include <array>
@@ -15,26 +15,26 @@
 
 namespace penstock::tfs {
 
-// :tensorflow:serving:request_count {model_name, status} and, of those that succeed,
-// :tensorflow:serving:request_latency {model_name, API, entrypoint} in microseconds.
-// Thread-safe; a model's metrics are looked up without a lock.
+// :tensorflow:serving:request_count {model_name, status}, and for requests that succeed
+// :tensorflow:serving:request_latency {model_name, API, entrypoint} in microseconds. Thread-safe;
+// finding a model's metrics takes no lock.
 class RequestMetrics final {
  public:
-  // `api` as "predict", `entrypoint` as "REST". `metrics` outlives it.
+  // `api` is for example "predict", `entrypoint` for example "REST". `metrics` outlives it.
   RequestMetrics(MetricsRegistry& metrics, std::string_view api, std::string_view entrypoint);
   ~RequestMetrics();
   RequestMetrics(const RequestMetrics&) = delete;
   RequestMetrics& operator=(const RequestMetrics&) = delete;
 
-  // `model` must be one that is served: clients must not be able to make up names. Empty: the
-  // request named none that is; the label is then kUnknownModel.
+  // `model` must be a served model, because clients must not be able to create label values. Empty:
+  // the request named no served model; the label is then kUnknownModel.
   void Record(std::string_view model, absl::StatusCode code, Duration latency);
 
   static constexpr std::string_view kUnknownModel = "(unknown)";
 
  private:
   struct Series;
-  // Further models share a series called "other".
+  // The most models with their own series; further models share a series "other".
   static constexpr size_t kSlots = 1024;
   static constexpr size_t kModelsMax = kSlots / 2;
 
@@ -45,7 +45,8 @@ class RequestMetrics final {
   MetricsRegistry& metrics_;
   const std::string api_;
   const std::string entrypoint_;
-  std::array<std::atomic<Series*>, kSlots> slots_{};  // open addressing; owned
+  std::array<std::atomic<Series*>, kSlots>
+      slots_{};  // hash table with open addressing; owns the series
   std::unique_ptr<Series> other_;
   Mutex mutex_;  // held to add a model
   size_t models_ GUARDED_BY(mutex_) = 0;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which field of a TensorProto carries the elements of which type.
+// The fields of a TensorProto that hold the elements, by type.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 
 namespace penstock::tfs {
 
-// How a field's values are laid out on the wire.
+// The layout of a field's values on the wire.
 enum class ValueKind : uint8_t { kNone, kFixed32, kFixed64, kVarint, kBytes };
 
 // The numbers of TensorProto's fields that are not typed values.
@@ -17,7 +17,7 @@ inline constexpr uint32_t kShapeField = 2;
 inline constexpr uint32_t kVersionField = 3;
 inline constexpr uint32_t kContentField = 4;
 
-// The field with the typed values of `type`; 0 for types that are not carried.
+// The field with the typed values of `type`; 0 if the type is not supported.
 constexpr uint32_t ValueFieldOf(DType type) {
   switch (type) {
     case DType::kFloat32:
@@ -57,7 +57,7 @@ constexpr uint32_t ValueFieldOf(DType type) {
   }
 }
 
-// How the values of a TensorProto's field are laid out; kNone if it is not a field of typed values.
+// The layout of a TensorProto's field of typed values; kNone for other fields.
 constexpr ValueKind ValueKindOf(uint32_t field) {
   switch (field) {
     case 5:

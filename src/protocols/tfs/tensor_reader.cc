@@ -1,4 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+// ReadTensor works in two passes. ScanTensor notes the type, the shape, and where values are,
+// without decoding them. Then the type decides: tensor_content and whole packed runs of fixed-size
+// values are viewed in place (ViewOrCopy); all other values are decoded by a sink for their type,
+// which ignores surplus values but checks them. At the end the last value is repeated for missing
+// ones. So memory is allocated only once, with its final size, and only after the shape has been
+// checked.
 #include "protocols/tfs/tensor_reader.h"
 
 #include <algorithm>
@@ -16,7 +22,7 @@ Status Malformed(std::string_view bytes, const WireError& error) {
   return InvalidArgument("{} at byte {} of the tensor", error.what, error.where - bytes.data());
 }
 
-// What elements of `type` must be aligned to.
+// The alignment that elements of `type` need.
 size_t AlignmentOf(DType type) {
   const size_t bytes = DTypeBytes(type);
   return type == DType::kComplex64 || type == DType::kComplex128 ? bytes / 2 : bytes;
@@ -26,7 +32,7 @@ bool IsAligned(const char* data, DType type) {
   return reinterpret_cast<uintptr_t>(data) % AlignmentOf(type) == 0;
 }
 
-// The elements where they lie, or a copy if they are not aligned.
+// Views the elements in place, or copies them if they are not aligned.
 StatusOr<Tensor> ViewOrCopy(DType type, Shape shape, std::string_view elements,
                             const BufferRef& owner, RequestMemory& memory) {
   if (IsAligned(elements.data(), type)) {
@@ -39,7 +45,7 @@ StatusOr<Tensor> ViewOrCopy(DType type, Shape shape, std::string_view elements,
   return Tensor::FromBytes(type, std::move(shape), WholeSlice(std::move(copy)));
 }
 
-// tensor_content of a string tensor: all lengths, then all bytes.
+// Reads the tensor_content of a string tensor: all lengths, then all bytes.
 StatusOr<Tensor> ReadStringContent(TensorScan scan, const BufferRef& owner, RequestMemory& memory) {
   const std::optional<int64_t> count = scan.shape.ElementCount();
   if (count && static_cast<uint64_t>(*count) > scan.content.size()) {
@@ -84,8 +90,8 @@ StatusOr<Tensor> ReadContent(DType type, TensorScan scan, const BufferRef& owner
   return ViewOrCopy(type, std::move(scan.shape), content, owner, memory);
 }
 
-// Takes the values of one typed field in the order of the message: those that fit are stored, the
-// others only checked. One thread at a time.
+// Stores the values of one typed field in the order of the message. Surplus values are only
+// checked. One thread at a time.
 template <typename T>
 class VarintSink {
  public:
@@ -116,8 +122,8 @@ class VarintSink {
   size_t count_ = 0;
 };
 
-// The same for values of a fixed size, which for complex numbers are halves of elements. One thread
-// at a time.
+// Stores values of a fixed size. For complex numbers each value is half an element. One thread at a
+// time.
 template <typename T>
 class FixedSink {
  public:
@@ -141,7 +147,7 @@ class FixedSink {
   size_t count_ = 0;
 };
 
-// The same for strings. One thread at a time.
+// Stores strings. One thread at a time.
 class StringSink {
  public:
   explicit StringSink(std::span<StringElement> out) : out_(out) {}
@@ -157,7 +163,7 @@ class StringSink {
   size_t count_ = 0;
 };
 
-// Gives every value of `field` in the TensorProto `bytes` to `sink`.
+// Passes every value of `field` in the TensorProto `bytes` to `sink`.
 template <typename Sink>
 bool CollectValues(std::string_view bytes, const TensorScan& scan, uint32_t field,
                    WireType value_type, Sink& sink, WireError& error) {
@@ -182,7 +188,7 @@ bool CollectValues(std::string_view bytes, const TensorScan& scan, uint32_t fiel
   return true;
 }
 
-// Repeats the last of `count` elements up to the end; zeros if there is none.
+// Fills the rest of the tensor with the last of `count` elements, or with zeros if there is none.
 template <typename T>
 void FillRest(std::span<T> elements, size_t count) {
   if (count >= elements.size()) return;
@@ -193,7 +199,7 @@ void FillRest(std::span<T> elements, size_t count) {
   }
 }
 
-// The typed values of one TensorProto, being decoded. One thread at a time.
+// The typed values of one TensorProto during decoding. One thread at a time.
 struct ValueSource {
   std::string_view bytes;
   const TensorScan& scan;
@@ -212,7 +218,7 @@ bool DecodeVarints(const ValueSource& source, Tensor& tensor) {
   return true;
 }
 
-// `kParts` values of type T make one element.
+// Each element consists of `kParts` values of type T.
 template <typename T, size_t kParts>
 bool DecodeFixed(const ValueSource& source, Tensor& tensor) {
   struct Element {
@@ -267,7 +273,7 @@ bool DecodeValues(DType type, const ValueSource& source, Tensor& tensor) {
   }
 }
 
-// True if the only values are one packed run that is, byte for byte, the tensor's elements.
+// True if the only values are one packed run whose bytes are exactly the tensor's elements.
 bool IsWholePackedRun(DType type, const TensorScan& scan, uint32_t field) {
   const ValueKind kind = ValueKindOf(field);
   if (scan.value_pieces != 1 || scan.packed_field != field) return false;

@@ -49,7 +49,7 @@ bool IsPackedSizeValid(ValueKind kind, size_t bytes) {
   return true;
 }
 
-// A field of typed values, packed or not, of which only the place is noted.
+// Notes where a field of typed values is, packed or not.
 bool ScanValues(WireReader& reader, uint32_t tag, int nesting_left, TensorScan& scan) {
   const uint32_t field = tag >> 3;
   const ValueKind kind = ValueKindOf(field);
@@ -67,7 +67,7 @@ bool ScanValues(WireReader& reader, uint32_t tag, int nesting_left, TensorScan& 
         (kind == ValueKind::kFixed64 && tag == MakeTag(field, WireType::kFixed64)) ||
         (kind == ValueKind::kVarint && tag == MakeTag(field, WireType::kVarint));
     if (!reader.SkipField(tag, nesting_left)) return false;
-    if (!is_value) return true;  // an unknown field that has the number of a known one
+    if (!is_value) return true;  // an unknown field with the number of a known one
   }
   scan.value_fields |= 1u << field;
   ++scan.value_pieces;

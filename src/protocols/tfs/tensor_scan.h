@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The first look at a TensorProto: what it says of itself, and where its elements are.
+// The first pass over a TensorProto: finds its type and shape, and where its elements are.
 #pragma once
 
 #include <cstdint>
@@ -10,25 +10,25 @@
 
 namespace penstock::tfs {
 
-// What was found. Views into the message. One thread at a time.
+// The results. Views into the message. One thread at a time.
 struct TensorScan {
   int32_t dtype = 0;  // TensorFlow's number
-  Shape shape;        // of at most kRankMax + 1 dimensions: one too many is kept, to be refused
+  Shape shape;  // has at most kRankMax + 1 dimensions; a shape with that many is refused later
   bool unknown_rank = false;
   std::string_view content;
   uint32_t value_fields = 0;  // bit f: field f of typed values has at least one piece
-  uint32_t value_pieces = 0;  // packed runs and single values of all typed fields
+  uint32_t value_pieces = 0;  // packed runs and single values in all typed fields
   std::string_view packed;    // the last packed run, and its field
   uint32_t packed_field = 0;
 };
 
-// Reads the fields of a TensorProto up to its end. False, with the reader's error set, if they are
-// malformed. Packed varints are not looked into: the fields that are not decoded afterwards must
-// pass CheckVarints.
+// Reads the fields of a TensorProto to its end. Returns false, and sets the reader's error, if they
+// are malformed. Does not check packed varints: call CheckVarints for the fields that are not
+// decoded later.
 bool ScanTensor(WireReader& reader, int nesting_left, TensorScan& scan);
 
-// Looks into the packed varints of all fields of the TensorProto `bytes` but those in the mask
-// `fields_not_checked`. False if one is malformed.
+// Checks the packed varints of all fields of the TensorProto `bytes`, except those in the mask
+// `fields_not_checked`. Returns false if one is malformed.
 bool CheckVarints(std::string_view bytes, uint32_t fields_not_checked, WireError& error);
 
 }  // namespace penstock::tfs

@@ -24,7 +24,7 @@ void WriteShape(const Shape& shape, uint64_t shape_bytes, WireWriter& out) {
   }
 }
 
-// Calls `visit` with each element as it goes into a varint: signed types are sign-extended.
+// Calls `visit` with each element as its varint value: signed types are sign-extended.
 template <typename T, typename Visitor>
 void VisitAs(const Tensor& tensor, Visitor& visit) {
   for (const T element : tensor.as<T>()) {
@@ -66,7 +66,7 @@ bool IsRaw(const Tensor& tensor, const TensorWriteOptions& options) {
   return options.as_tensor_content || kind == ValueKind::kFixed32 || kind == ValueKind::kFixed64;
 }
 
-// The strings that are long enough to be sent from where they lie.
+// True for strings that are long enough to be sent without a copy.
 bool IsGathered(size_t bytes, const TensorWriteOptions& options) {
   return bytes >= options.gather_bytes_min;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tensor -> TensorProto, in two steps: sizes first, then bytes.
+// Converts a Tensor to a TensorProto in two steps: first the sizes, then the bytes.
 #pragma once
 
 #include <cstddef>
@@ -12,26 +12,26 @@
 namespace penstock::tfs {
 
 struct TensorWriteOptions {
-  // Elements as tensor_content rather than in typed fields. TensorFlow Serving's
+  // True: writes elements as tensor_content instead of typed fields. This is TensorFlow Serving's
   // --enable_serialization_as_tensor_content.
   bool as_tensor_content = false;
-  // Runs of elements, and strings, of at least this many bytes are not copied.
+  // Runs of elements, and strings, with at least this many bytes are sent without a copy.
   size_t gather_bytes_min = 4096;
 };
 
-// How a tensor will be written.
+// The sizes of a tensor on the wire.
 struct TensorPlan {
-  uint32_t field = 0;           // that takes the elements
+  uint32_t field = 0;           // the field for the elements
   uint64_t shape_bytes = 0;     // of the TensorShapeProto
   uint64_t payload_bytes = 0;   // of that field's content; for typed strings, of all its fields
   uint64_t message_bytes = 0;   // of the TensorProto
-  uint64_t gathered_bytes = 0;  // of these, not copied
+  uint64_t gathered_bytes = 0;  // the part of these that is not copied
 };
 
 // Errors: INTERNAL if the type has no wire form.
 StatusOr<TensorPlan> PlanTensor(const Tensor& tensor, const TensorWriteOptions& options);
 
-// Writes what was planned with the same options.
+// Writes the tensor. `plan` must come from the same options.
 void WriteTensor(const Tensor& tensor, const TensorPlan& plan, const TensorWriteOptions& options,
                  ChainWriter& out);
 

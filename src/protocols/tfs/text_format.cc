@@ -10,14 +10,14 @@
 namespace penstock::tfs {
 namespace {
 
-// As protobuf counts: from 0, a tab to the next multiple of 8.
+// A position as protobuf counts it: from 0, and a tab moves to the next multiple of 8.
 struct TextPosition {
   int line = 0;
   int column = 0;
   auto operator<=>(const TextPosition&) const = default;
 };
 
-// Behind the last character that is not white space.
+// The position after the last character that is not white space.
 TextPosition EndOf(std::string_view text) {
   text = text.substr(0, text.find_last_not_of(" \t\r\n") + 1);
   TextPosition end;
@@ -39,7 +39,7 @@ class FirstError final : public google::protobuf::io::ErrorCollector {
                 const std::string& message) override {
     if (!text_.empty()) return;
     std::string_view reason = message;
-    if (reason.ends_with('.')) reason.remove_suffix(1);  // more text follows
+    if (reason.ends_with('.')) reason.remove_suffix(1);  // the caller appends more text
     text_ = fmt::format("{}:{}: {}", line + 1, column + 1, reason);
     if (TextPosition{line, column} >= end_)
       text_ += " (the text ends here: it is cut short, or a '}' is missing)";
@@ -59,7 +59,8 @@ Status ParseTextFormat(std::string_view text, std::string_view file,
   google::protobuf::TextFormat::Parser parser;
   parser.RecordErrorsTo(&error);
   if (parser.ParseFromString(std::string(text), &message)) return OkStatus();
-  // Two sentences of TensorFlow Serving: those who start it look for either.
+  // The message has two sentences of TensorFlow Serving, because scripts that start it search for
+  // either.
   return InvalidArgument("Invalid protobuf file: '{}': Error parsing text-format {}: {}", file,
                          message.GetDescriptor()->full_name(), error.text());
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Messages in protobuf's text format.
+// Parses protobuf's text format.
 #pragma once
 
 #include <string_view>
@@ -12,8 +12,8 @@ class Message;
 
 namespace penstock::tfs {
 
-// Fills `message` from `text`. INVALID_ARGUMENT, with `file`, line and column: syntax, or a field
-// that the message does not have. Thread-safe.
+// Parses `text` into `message`. INVALID_ARGUMENT, with `file`, line and column: wrong syntax, or a
+// field that the message does not have. Thread-safe.
 Status ParseTextFormat(std::string_view text, std::string_view file,
                        google::protobuf::Message& message);
 

@@ -7,7 +7,7 @@ namespace {
 constexpr int kVarintBytesMax = 10;
 constexpr int kTagBytesMax = 5;
 
-// How many bytes the UTF-8 sequence at `at` has; 0 if it is none.
+// The length of the UTF-8 sequence at `at`; 0 if it is not valid.
 size_t SequenceBytes(const unsigned char* at, size_t left) {
   const auto continues = [&](size_t i) { return i < left && (at[i] & 0xc0) == 0x80; };
   const unsigned char lead = at[0];
@@ -69,7 +69,7 @@ bool WireReader::ReadOtherTag(uint32_t& tag) {
   return true;
 }
 
-// Bits over 64 are dropped, as protobuf does.
+// Drops bits above 64, as protobuf does.
 bool WireReader::ReadLongVarint(uint64_t& value) {
   uint64_t result = 0;
   for (int i = 0; i < kVarintBytesMax; ++i) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads protobuf's wire format from a piece of memory, without copying. Accepts and refuses exactly
-// what protobuf's own parser does.
+// Reads protobuf's wire format in place, without copying. Accepts and refuses exactly what
+// protobuf's own parser does.
 #pragma once
 
 #include <cstddef>
@@ -23,9 +23,9 @@ constexpr uint32_t MakeTag(uint32_t field, WireType type) {
   return field << 3 | static_cast<uint32_t>(type);
 }
 
-// Sub-messages and groups may nest this deep, as in protobuf.
+// The nesting limit for sub-messages and groups, as in protobuf.
 inline constexpr int kNestingMax = 100;
-// No string, message or packed field is longer, as in protobuf (INT_MAX less its read-ahead).
+// The limit for strings, messages and packed fields, as in protobuf (INT_MAX less its read-ahead).
 inline constexpr uint64_t kLengthMax = 0x7fffffff - 16;
 
 // Why and where reading stopped. One thread at a time.
@@ -34,8 +34,8 @@ struct WireError {
   const char* where = nullptr;
 };
 
-// A cursor over the bytes of one message. Every Read returns false, and notes why in the WireError,
-// if the bytes are malformed; the cursor is then of no further use. One thread at a time.
+// A cursor over the bytes of one message. If the bytes are malformed, every Read returns false and
+// writes the reason to the WireError; do not use the cursor after that. One thread at a time.
 class WireReader {
  public:
   WireReader(std::string_view bytes, WireError& error)
@@ -45,8 +45,8 @@ class WireReader {
   const char* cursor() const { return cursor_; }
   size_t bytes_left() const { return static_cast<size_t>(end_ - cursor_); }
 
-  // The tag of the next field. Group ends are errors: SkipField consumes those that belong to a
-  // group.
+  // Reads the tag of the next field. The end of a group is an error here, because SkipField
+  // consumes groups with their ends.
   bool ReadTag(uint32_t& tag) {
     if (cursor_ != end_) {
       const auto byte = static_cast<uint8_t>(*cursor_);
@@ -66,7 +66,7 @@ class WireReader {
     }
     return ReadLongVarint(value);
   }
-  // A length and that many bytes.
+  // Reads a length and that many bytes.
   bool ReadBytes(std::string_view& bytes) {
     if (cursor_ != end_) {
       const auto length = static_cast<uint8_t>(*cursor_);
@@ -78,9 +78,9 @@ class WireReader {
     }
     return ReadOtherBytes(bytes);
   }
-  // As ReadBytes, and the bytes must be UTF-8.
+  // Reads a length and that many bytes, which must be UTF-8.
   bool ReadString(std::string_view& text);
-  // 4 or 8 bytes, by T.
+  // Reads 4 or 8 bytes, depending on T.
   template <typename T>
   bool ReadFixed(T& value) {
     if (bytes_left() < sizeof(T)) return Fail("a fixed-size value is cut off");
@@ -88,7 +88,7 @@ class WireReader {
     cursor_ += sizeof(T);
     return true;
   }
-  // The rest of a field whose tag was read. `nesting_left`: how many groups may still nest.
+  // Skips the rest of a field whose tag was read. `nesting_left` limits how deep groups may nest.
   bool SkipField(uint32_t tag, int nesting_left);
 
   bool Fail(const char* what) {
@@ -111,7 +111,7 @@ class WireReader {
   WireError* error_;
 };
 
-// True if `text` is UTF-8 without overlong forms, surrogates and values over U+10FFFF.
+// True if `text` is UTF-8, without overlong forms, surrogates or values above U+10FFFF.
 bool IsUtf8(std::string_view text);
 
 }  // namespace penstock::tfs

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writes protobuf's wire format into memory whose size was computed before.
+// Writes protobuf's wire format into memory whose size the caller has computed.
 #pragma once
 
 #include <bit>
@@ -14,18 +14,18 @@
 
 namespace penstock::tfs {
 
-// Bytes of a varint: one for each 7 bits.
+// The bytes of a varint: one for each 7 bits.
 constexpr size_t VarintBytes(uint64_t value) {
   return (static_cast<size_t>(std::bit_width(value | 1)) * 9 + 64) / 64;
 }
 
-// Bytes of a length-delimited field: tag, length, content.
+// The bytes of a length-delimited field: tag, length, content.
 constexpr uint64_t LengthFieldBytes(uint32_t field, uint64_t content_bytes) {
   return VarintBytes(MakeTag(field, WireType::kLength)) + VarintBytes(content_bytes) +
          content_bytes;
 }
 
-// A cursor that writes. The caller has made sure of the room. One thread at a time.
+// A cursor that writes. The caller makes sure that there is enough space. One thread at a time.
 class WireWriter {
  public:
   explicit WireWriter(std::byte* at) : at_(at) {}
@@ -42,7 +42,7 @@ class WireWriter {
     Varint(MakeTag(field, WireType::kVarint));
     Varint(value);
   }
-  // The tag and length; the content follows.
+  // Writes the tag and the length; write the content next.
   void LengthHeader(uint32_t field, uint64_t content_bytes) {
     Varint(MakeTag(field, WireType::kLength));
     Varint(content_bytes);
@@ -60,11 +60,11 @@ class WireWriter {
   std::byte* at_;
 };
 
-// Writes small parts into one buffer, between slices that are sent from where they lie. One thread
-// at a time.
+// Writes small parts into one buffer, between slices that are sent without a copy. One thread at a
+// time.
 class ChainWriter {
  public:
-  // `buffer` has room for what will be written through wire().
+  // `buffer` must have space for all that is written through wire().
   explicit ChainWriter(BufferRef buffer)
       : buffer_(std::move(buffer)), start_(buffer_->data()), wire_(start_) {}
 
@@ -85,7 +85,7 @@ class ChainWriter {
   }
 
   BufferRef buffer_;
-  std::byte* start_;  // of what was not yet appended to the chain
+  std::byte* start_;  // start of the bytes not yet appended to the chain
   WireWriter wire_;
   ByteChain chain_;
 };
