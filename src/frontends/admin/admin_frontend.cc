@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::string_view kModelPath = "/readyz/models/";
 
-// The model, with what keeps it from being ready.
+// Formats the model, and what keeps it from being ready.
 std::string ModelJson(const core::Manager& manager, std::string_view name, bool is_ready) {
   return fmt::format(R"({{"name":{},"ready":{},{}}})", JsonQuoted(name), is_ready,
                      VersionFields(manager, name));
@@ -29,7 +29,8 @@ AdminFrontend::AdminFrontend(AdminOptions options, const core::Manager& manager,
 
 namespace {
 
-// Probes and scrapes must get through when the server is full, and while it drains.
+// Adds a page that works even when the server is full, and while it drains: probes and scrapes must
+// get through.
 void AddProbe(net::Router& router, std::string_view path, net::HttpHandler handler) {
   router.AddHttp({.path = std::string(path),
                   .methods = {"GET"},
@@ -84,8 +85,8 @@ net::HttpResponse AdminFrontend::ServerReadiness() const {
   return JsonResponse(503, json + "]}");
 }
 
-// Those that the rule of readiness names, whether or not they are configured, else those of the
-// start or those that shall be loaded.
+// The models that readiness depends on: those that the rule names, configured or not; else those of
+// the start, or those that are expected to be loaded.
 std::vector<std::string> AdminFrontend::ModelsThatCount() const {
   const core::ReadinessRule& rule = options_.readiness;
   if (rule.kind == core::ReadinessRule::Kind::kNamedModels)

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The pages for those who run the server: metrics, liveness, readiness.
-//   GET /                     what this is, as JSON
+// The pages for operators: metrics, liveness, readiness.
+//   GET /                     the name and version of the program, as JSON
 //   GET /healthz              200 while the process can answer at all
-//   GET /readyz               200 if the models that count are available, else 503 and what is
-//   missing GET /readyz/models/NAME   the same for one model; 404 if it is not configured GET
-//   /metrics, and the path of the monitoring configuration: Prometheus text
+//   GET /readyz               200 if the models that count are available,
+//                             else 503 and what is missing
+//   GET /readyz/models/NAME   the same for one model; 404 if it is not configured
+//   GET /metrics              Prometheus text; also at the path of the
+//                             monitoring configuration
 #pragma once
 
 #include <string>
@@ -22,10 +24,10 @@ namespace penstock {
 struct AdminOptions {
   std::vector<std::string> metrics_paths = {"/metrics", "/monitoring/prometheus/metrics"};
   std::string version = {};            // of the program
-  core::ReadinessRule readiness = {};  // as the manager's
+  core::ReadinessRule readiness = {};  // the same as the manager's
 };
 
-// Thread-safe. What the constructor gets outlives it.
+// Serves the pages above. Thread-safe. The constructor's arguments outlive it.
 class AdminFrontend final : public Frontend {
  public:
   AdminFrontend(AdminOptions options, const core::Manager& manager, const Readiness& readiness,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the pages of this folder have in common. Thread-safe.
+// Helpers for the pages of this folder. Thread-safe.
 #pragma once
 
 #include <string>
@@ -9,14 +9,14 @@
 
 namespace penstock {
 
-// As a JSON string, with its quotes.
+// Formats a JSON string with its quotes.
 std::string JsonQuoted(std::string_view text);
 
-// An answer that nobody keeps; a line feed is added.
+// Makes an answer that must not be cached, and appends a line feed.
 net::HttpResponse JsonResponse(int status, std::string_view text);
 net::HttpResponse JsonResponse(int status, ByteChain text);
 
-// The same for an error, in the layout that all of the server has.
+// Makes an error that must not be cached, in the layout of all errors of the server.
 net::HttpResponse UncachedError(int status, std::string_view message);
 
 }  // namespace penstock

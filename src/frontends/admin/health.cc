@@ -27,7 +27,8 @@ bool Parse(const Slice& bytes, HealthCheckRequest& request) {
   return request.ParseFromArray(bytes.data, static_cast<int>(bytes.size));
 }
 
-// A watch keeps the name as long as the client wants. No model and no service has a longer one.
+// The longest name. A watch keeps its name as long as the client wants, and no model or service has
+// a longer one.
 constexpr size_t kNameBytesMax = 4096;
 
 Status CheckRequest(const Slice& bytes, HealthCheckRequest& request) {
@@ -40,7 +41,7 @@ Status CheckRequest(const Slice& bytes, HealthCheckRequest& request) {
 
 }  // namespace
 
-// One Watch call: sends the status, and again whenever it has changed. Thread-safe.
+// One Watch call. Sends the status at once and after each change. Thread-safe.
 class HealthFrontend::Watcher final : public std::enable_shared_from_this<Watcher> {
  public:
   Watcher(const HealthFrontend& health, net::GrpcCallRef call, std::string service)
@@ -48,7 +49,7 @@ class HealthFrontend::Watcher final : public std::enable_shared_from_this<Watche
 
   net::GrpcCall& call() { return *call_; }
 
-  // Sends the status if it is not what the client has.
+  // Sends the status if it differs from the last one sent.
   void Update() EXCLUDES(mutex_) {
     if (!Claim()) return;
     for (;;) {
@@ -69,8 +70,8 @@ class HealthFrontend::Watcher final : public std::enable_shared_from_this<Watche
     if (!serving) return HealthCheckResponse::SERVICE_UNKNOWN;
     return *serving ? HealthCheckResponse::SERVING : HealthCheckResponse::NOT_SERVING;
   }
-  // True if the caller is to look at the status; if another one does so already, that one looks
-  // again.
+  // Returns true if the caller must send the status. If another thread is at it, that one checks
+  // the status again.
   bool Claim() EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
     is_stale_ = is_busy_;
@@ -111,7 +112,7 @@ void HealthFrontend::Register(net::Router& router) {
 }
 
 void HealthFrontend::RegisterProbes(net::Router& router) {
-  // Probes are answered at the limit of requests and while the server drains.
+  // Probes are answered also at the limit of requests, and while the server drains.
   router.AddGrpc({.method = "/grpc.health.v1.Health/Check",
                   .handler = [this](net::GrpcCallRef call) { Check(std::move(call)); },
                   .counts_as_request = false,

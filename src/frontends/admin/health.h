@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// grpc.health.v1.Health: what Kubernetes and gRPC clients ask before they send requests.
-//   ""                    the server
-//   a gRPC service        the server too; also without the package, as "PredictionService": the
-//   names
-//                         that tensorflow_model_server answers for
-//   a model               that model
-//   anything else         Check: NOT_FOUND; Watch: SERVICE_UNKNOWN, until it becomes known
+// grpc.health.v1.Health. Kubernetes and gRPC clients call it before they send requests.
+// The name in the request means:
+//   ""                the server
+//   a gRPC service    the server; also without the package, as "PredictionService",
+//                     because tensorflow_model_server answers for such names
+//   a model           that model
+//   anything else     Check: NOT_FOUND; Watch: SERVICE_UNKNOWN, until it becomes known
 #pragma once
 
 #include <memory>
@@ -19,7 +19,7 @@
 
 namespace penstock {
 
-// Thread-safe. `readiness` outlives it.
+// Serves Check and Watch. Thread-safe. `readiness` outlives it.
 class HealthFrontend final : public Frontend {
  public:
   explicit HealthFrontend(Readiness& readiness);
@@ -34,7 +34,7 @@ class HealthFrontend final : public Frontend {
  private:
   class Watcher;
 
-  // None if `service` is unknown.
+  // Returns none if `service` is unknown.
   std::optional<bool> IsServing(std::string_view service) const;
   void Check(net::GrpcCallRef call) const;
   void Watch(net::GrpcCallRef call);
@@ -43,10 +43,10 @@ class HealthFrontend final : public Frontend {
   void UpdateWatchers() EXCLUDES(mutex_);
 
   Readiness& readiness_;
-  const net::Router* router_ = nullptr;  // fixed once registered
+  const net::Router* router_ = nullptr;  // set at the registration, then constant
   Mutex mutex_;
   std::set<std::shared_ptr<Watcher>> watchers_ GUARDED_BY(mutex_);
-  int listener_ = 0;  // fixed after construction
+  int listener_ = 0;  // constant after the construction
 };
 
 }  // namespace penstock

@@ -27,7 +27,7 @@ using google::protobuf::util::JsonStringToMessage;
 using tensorflow::serving::ModelConfig;
 
 constexpr std::string_view kModels = "/admin/v1/models";
-// It is read on an event loop.
+// The limit of a body. It is parsed on an event loop, so it must be small.
 constexpr size_t kBodyBytesMax = 256 << 10;
 
 void RespondStatus(net::HttpCall& call, const Status& status) {
@@ -41,7 +41,7 @@ void RespondNotAllowed(net::HttpCall& call, std::string_view allowed) {
   call.Respond(std::move(response));
 }
 
-// A page of another site can make a browser send forms here, but not JSON.
+// Requires JSON. A page of another site can make a browser send forms to us, but not JSON.
 Status CheckContentType(const net::RequestHead& head) {
   const std::string_view type = net::FindHeader(head.headers, "content-type");
   if (type == "application/json" || type.starts_with("application/json;")) return OkStatus();
@@ -59,12 +59,12 @@ Status CheckName(std::string_view name) {
   return OkStatus();
 }
 
-// `what`: for the error.
+// Parses a body. `what` names it in the error.
 Status ReadJson(std::string_view body, std::string_view what, google::protobuf::Message& message) {
   const auto parsed = JsonStringToMessage({body.data(), body.size()}, &message);
   if (parsed.ok()) return OkStatus();
   std::string_view why(parsed.message().data(), parsed.message().size());
-  // It begins with the path of the wrong field, which may be empty.
+  // The error begins with the path of the wrong field, which may be empty.
   why.remove_prefix(std::min(why.find_first_not_of(": "), why.size()));
   return InvalidArgument("the body is not {}: {:.300}", what, why);
 }
@@ -82,7 +82,7 @@ StatusOr<Struct> ParseObject(std::string_view body) {
   return object;
 }
 
-// Only fields that are known may be there.
+// Refuses unknown fields.
 Status CheckFields(const Struct& object, std::initializer_list<std::string_view> known) {
   for (const auto& [field, value] : object.fields()) {
     if (std::find(known.begin(), known.end(), field) == known.end())
@@ -91,8 +91,8 @@ Status CheckFields(const Struct& object, std::initializer_list<std::string_view>
   return OkStatus();
 }
 
-// What is reserved for models, beside what the whole process has. Loads that ran side by side are
-// estimated from their files, and a runtime's own memory belongs to no model: the two differ.
+// The memory that is reserved for models, and that of the whole process. They differ: loads that
+// ran at the same time have only estimates, and a runtime's own memory belongs to no model.
 std::string MemoryJson(const core::Manager& manager) {
   const core::Manager::Memory memory = manager.MemoryUse();
   uint64_t measured_bytes = 0;
@@ -100,7 +100,7 @@ std::string MemoryJson(const core::Manager& manager) {
     for (const core::VersionStatus& version : manager.VersionStatuses(model))
       measured_bytes += version.is_memory_measured ? version.memory_bytes : 0;
   }
-  // The two sums are taken one after the other, while loads go on.
+  // Loads continue between the two sums, so the first may be larger.
   measured_bytes = std::min(measured_bytes, memory.reserved_bytes);
   const std::optional<ProcessMemory> process = ReadProcessMemory("");
   return fmt::format(
@@ -157,7 +157,7 @@ Status ReadPin(std::string_view body, ModelChange& change) {
 struct Verb {
   std::string_view name;
   ModelChange::Kind kind;
-  Status (*read)(std::string_view body, ModelChange& change);  // null: no body
+  Status (*read)(std::string_view body, ModelChange& change);  // null: the verb has no body
 };
 constexpr Verb kVerbs[] = {
     {"load", ModelChange::Kind::kLoad, nullptr},
@@ -167,7 +167,7 @@ constexpr Verb kVerbs[] = {
     {"unpin", ModelChange::Kind::kUnpin, nullptr},
 };
 
-// What the method and the verb after the name mean; none: nothing.
+// Finds the verb for the method and the text after the name; null if there is none.
 const Verb* FindVerb(std::string_view method, std::string_view verb) {
   static constexpr Verb kPut{"", ModelChange::Kind::kPut, ReadConfig};
   static constexpr Verb kRemove{"", ModelChange::Kind::kRemove, nullptr};
@@ -219,7 +219,7 @@ void ModelAdminFrontend::Handle(net::HttpCallRef call) {
   call->Respond(JsonResponse(200, ModelJson(name, place->second)));
 }
 
-// PERMISSION_DENIED if clients of this port may not change the models.
+// Returns PERMISSION_DENIED if clients of this port must not change models.
 Status ModelAdminFrontend::CheckMayChange(const net::Endpoint& endpoint) const {
   if (access_ != AdminAccess::kFull) {
     return absl::PermissionDeniedError(

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The pages by which operators look at models and change them (docs/admin-api.md):
+// The pages with which operators inspect and change models (docs/admin-api.md):
 //   GET    /admin/v1/models             all models
-//   GET    /admin/v1/models/NAME        one: place, mode, labels, pin, versions
+//   GET    /admin/v1/models/NAME        one: base path, mode, labels, pin, versions
 //   PUT    /admin/v1/models/NAME        adds or replaces it: a ModelConfig as JSON
 //   DELETE /admin/v1/models/NAME
 //   POST   /admin/v1/models/NAME:VERB   load, unload, unpin; pin: {"version": 3};
@@ -21,7 +21,7 @@ namespace penstock {
 
 enum class AdminAccess { kOff, kRead, kFull };
 
-// Thread-safe. `manager` outlives it.
+// Serves the pages above. Thread-safe. `manager` outlives it.
 class ModelAdminFrontend final : public Frontend {
  public:
   ModelAdminFrontend(AdminAccess access, const core::Manager& manager, ModelChangeFunction change,

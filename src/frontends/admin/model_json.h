@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the manager knows of a model, as JSON. Thread-safe.
+// The status of a model as JSON. Thread-safe.
 #pragma once
 
 #include <string>
@@ -9,7 +9,8 @@
 
 namespace penstock {
 
-// Fields of an object; newest version first, "source_error" and "error" only if there is one:
+// Returns fields of an object, newest version first. "source_error" and "error" are only there if
+// there is an error:
 //   "source_error":"...","versions":[{"version":3,"state":"AVAILABLE",
 //     "since":"2026-01-31T23:59:59.123Z","memory_bytes":400,"memory_measured":true,
 //     "error":"..."}]

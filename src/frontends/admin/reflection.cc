@@ -25,7 +25,7 @@ using google::protobuf::FileDescriptorProto;
 
 const DescriptorPool& Pool() { return *DescriptorPool::generated_pool(); }
 
-// Appends the file and all that it imports, each once.
+// Appends the file and all its imports, each once.
 template <typename FileResponse>
 void AppendFiles(const FileDescriptor& file, std::set<const FileDescriptor*>& seen,
                  FileResponse& response) {
@@ -37,8 +37,8 @@ void AppendFiles(const FileDescriptor& file, std::set<const FileDescriptor*>& se
     AppendFiles(*file.dependency(i), seen, response);
 }
 
-// The two versions have the same messages in different packages: `Request` and `Response` are those
-// of one of them. Immutable.
+// Answers requests of one version. The two versions have the same messages in different packages:
+// `Request` and `Response` are those of one of them. Immutable.
 template <typename Request, typename Response>
 class Answerer final {
  public:
@@ -109,7 +109,7 @@ class Answerer final {
   const net::Router& router_;
 };
 
-// One call: answers each request before it reads the next. One thread at a time.
+// One call. Answers each request before it reads the next. One thread at a time.
 template <typename Request, typename Response>
 class Conversation final : public std::enable_shared_from_this<Conversation<Request, Response>> {
  public:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// gRPC server reflection, v1 and v1alpha: how grpcurl and its like learn the services and messages.
-// The answers come from the descriptors that are linked into the program.
+// gRPC server reflection, v1 and v1alpha. Clients such as grpcurl use it to learn the services and
+// messages. The answers come from the descriptors that are linked into the program.
 #pragma once
 
 #include <string_view>
@@ -9,7 +9,7 @@
 
 namespace penstock {
 
-// Thread-safe.
+// Serves both versions of reflection. Thread-safe.
 class ReflectionFrontend final : public Frontend {
  public:
   std::string_view name() const override { return "reflection"; }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The hot path: one Predict call from its bytes to its answer's bytes, without protobuf objects. A
-// small call takes memory from the heap for its answer only.
+// The hot path: one Predict call, from the bytes of the request to the bytes of the answer, without
+// protobuf objects. A small call allocates memory only for its answer.
 #pragma once
 
 #include <string_view>
@@ -19,7 +19,7 @@ struct PredictOptions {
   TensorWriteOptions write;
 };
 
-// What all Predict calls share. Thread-safe. `engine` and `metrics` outlive it.
+// Shared by all Predict calls. Thread-safe. `engine` and `metrics` outlive it.
 struct PredictService {
   PredictService(const PredictOptions& predict_options, Engine& the_engine,
                  MetricsRegistry& registry)
@@ -33,8 +33,8 @@ struct PredictService {
 // One call. One thread at a time.
 class PredictCall final : public InferCall {
  public:
-  // Reads the request and runs it; the answer is given to `call`, perhaps before this returns,
-  // perhaps later on another thread. `service` outlives the call.
+  // Reads the request and runs it. The answer goes to `call`, either before this returns or later
+  // on another thread. `service` outlives the call.
   static void Start(PredictService& service, net::GrpcCallRef call);
 
  private:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a client wants with ModelService.HandleReloadConfigRequest.
+// A request of ModelService.HandleReloadConfigRequest.
 #pragma once
 
 #include <functional>
@@ -13,25 +13,26 @@
 
 namespace penstock::tfs {
 
-// A list of models that replaces the one that is served. One thread at a time.
+// A list of models that replaces the configuration. One thread at a time.
 struct ReloadRequest {
-  std::string by = "a client";  // who asks for it, for the log
+  std::string by = "a client";  // who made the request, for the log
   std::vector<ConfiguredModel> models;
   SteadyTime deadline = kNoDeadline;
-  std::function<bool()> is_wanted;  // false once the client has gone; any thread
-  // Gets OK once every model has a version available, or why not. Called once, on any thread.
+  std::function<bool()> is_wanted;  // false once the client has left; call it on any thread
+  // Gets OK once every model has an available version, or the reason for the failure. Called once,
+  // on any thread.
   absl::AnyInvocable<void(Status)> done;
 };
 
-// On which ports HandleReloadConfigRequest is answered. It names any path of the host, so whoever
-// may call it may replace every model.
+// The ports that answer HandleReloadConfigRequest. The request can name any path of the host, and
+// its sender can replace every model, so access must be limited.
 enum class ReloadAccess {
   kNone,
-  kProtected,  // those that demand client certificates, loopback addresses, unix sockets
+  kProtected,  // ports that require client certificates, loopback addresses, unix sockets
   kAll,
 };
 
-// Takes a request and returns at once. Thread-safe.
+// Accepts a request, and returns at once. Thread-safe.
 using ReloadFunction = std::function<void(ReloadRequest)>;
 
 }  // namespace penstock::tfs

@@ -40,7 +40,7 @@ Status CheckMetadataRequest(const GetModelMetadataRequest& request) {
   return OkStatus();
 }
 
-// The version that a spec asks for; none: all of them.
+// Returns the version that a spec selects; none: all of them.
 StatusOr<std::optional<core::VersionNumber>> WantedVersion(const core::Manager& manager,
                                                            const ModelSpec& spec) {
   if (spec.version_label().empty()) return SelectorOf(spec).version;
@@ -91,7 +91,7 @@ void RespondMetadata(const net::GrpcCallRef& call, const StatusOr<ModelHandle>& 
   Respond(call, response);
 }
 
-// A model that is loaded on demand is loaded for it.
+// Loads a model on demand, as a Predict call does.
 void GetModelMetadata(Engine& engine, const net::GrpcCallRef& call) {
   const auto request = std::make_shared<GetModelMetadataRequest>();
   Status status = Parse(call, *request);
@@ -109,7 +109,7 @@ void GetModelMetadata(Engine& engine, const net::GrpcCallRef& call) {
   RespondMetadata(call, model);
 }
 
-// PERMISSION_DENIED if clients of this port may not replace the models.
+// Returns PERMISSION_DENIED if clients of this port must not replace the models.
 Status CheckReloadAccess(ReloadAccess access, const net::Endpoint& endpoint) {
   if (access == ReloadAccess::kAll) return OkStatus();
   if (access == ReloadAccess::kNone) {
@@ -123,9 +123,9 @@ Status CheckReloadAccess(ReloadAccess access, const net::Endpoint& endpoint) {
                "sockets; start the server with --reload_rpc=on to allow it on every port");
 }
 
-// Answers when the models are there, or when it is clear that they will not be.
+// Answers when the models are available, or when it is certain that they will not be.
 void Reload(const ReloadFunction& reload, ReloadAccess access, const net::GrpcCallRef& call) {
-  // First, so that a client without the right learns nothing from the other errors.
+  // Check this first, so that a client without the right learns nothing from the other errors.
   if (const Status status = CheckReloadAccess(access, *call->head().endpoint); !status.ok())
     return call->Finish(status);
   const std::string_view message = call->message().view();
@@ -149,11 +149,11 @@ void Reload(const ReloadFunction& reload, ReloadAccess access, const net::GrpcCa
           .done =
               [call](const Status& status) {
                 if (!status.ok()) return call->Finish(Truncated(status));
-                call->Respond({});  // a ReloadConfigResponse with the status 0
+                call->Respond({});  // an empty ReloadConfigResponse: its status is 0
               }});
 }
 
-// The descriptor also makes sure that reflection can find the service in this program.
+// Using the descriptor also links it into the program, so that reflection can find the service.
 std::string MethodName(const google::protobuf::ServiceDescriptor& service, std::string_view name) {
   return fmt::format("/{}/{}", service.full_name(), name);
 }

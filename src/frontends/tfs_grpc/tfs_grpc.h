@@ -14,7 +14,7 @@
 
 namespace penstock::tfs {
 
-// Thread-safe. `engine`, `metrics` and what `reload` uses outlive it.
+// Serves both services. Thread-safe. `engine`, `metrics` and what `reload` uses outlive it.
 class TfsGrpc final : public Frontend {
  public:
   TfsGrpc(const PredictOptions& options, Engine& engine, MetricsRegistry& metrics,

@@ -7,11 +7,11 @@
 namespace penstock::tfs_rest {
 namespace {
 
-// With more inputs than this they are found by hashing.
+// More inputs than this are found by hashing.
 constexpr size_t kLinearMax = 8;
 
-// Puts where in the list the cursor's error happened before it. What is no JSON has no elements.
-// TensorFlow Serving writes `lead` before all errors but that of wrong keys.
+// Prefixes the cursor's error with the position in the list. Not for text that is not JSON: it has
+// no elements. TensorFlow Serving writes `lead` before all errors except that of wrong keys.
 bool PrefixRowError(JsonCursor& cursor, int64_t row, std::string_view key,
                     std::string_view lead = "Error: ") {
   if (cursor.has_bad_syntax()) return false;
@@ -72,7 +72,7 @@ InputSet::Input* InputSet::FindOrAdd(JsonCursor& cursor, std::string_view name, 
 InputSet::Input* InputSet::FindUnnamed(JsonCursor& cursor, std::string_view plain) {
   if (signature_ == nullptr) return &Add(kUnnamedInput, DType::kInvalid, false);
   if (inputs_.size() == 1) return &inputs_[0];
-  // One that must be given, beside others that need not be.
+  // The only input that is not optional, if there is exactly one.
   Input* only = nullptr;
   size_t needed = 0;
   for (Input& input : inputs_) {
@@ -113,7 +113,7 @@ bool InputSet::ReadUnnamedRows(JsonCursor& cursor) {
   return true;
 }
 
-// The rows, whose list is at `start`, could be read up to `row`. Says why it could not.
+// Explains why the row `row` could not be read. The list of rows begins at `start`.
 bool InputSet::FailUnnamedRow(JsonCursor& cursor, const Input& input, const char* start,
                               int64_t row) {
   if (cursor.has_bad_syntax()) return false;
@@ -138,8 +138,9 @@ bool InputSet::FailUnnamedRow(JsonCursor& cursor, const Input& input, const char
   return PrefixRowError(cursor, row, {});
 }
 
-// TensorFlow Serving reads each row alone and then compares it with those before. So does this, for
-// the error: either the row is wrong by itself, or its shape differs from `dims`.
+// Finds TensorFlow Serving's error for a wrong row. It reads each row alone, and then compares it
+// with those before. So we read the row again: either it is wrong by itself, or its shape differs
+// from `dims`.
 void InputSet::ExplainRow(JsonCursor& cursor, const Input& input, const char* row_at, int64_t row,
                           std::span<const int64_t> dims) {
   if (cursor.has_bad_syntax() || cursor.error().code() != StatusCode::kInvalidArgument) return;
@@ -230,7 +231,7 @@ bool InputSet::ReadRowEntry(JsonCursor& cursor, size_t hint) {
   return true;
 }
 
-// Looks for inputs that the row, which began at `row_at` and has just ended, does not have.
+// Checks that the row, which began at `row_at` and has just ended, has all inputs.
 bool InputSet::CheckRow(JsonCursor& cursor, const char* row_at) {
   for (const Input& input : inputs_) {
     const int64_t rows = input.builder.rows();
@@ -240,7 +241,7 @@ bool InputSet::CheckRow(JsonCursor& cursor, const char* row_at) {
   return true;
 }
 
-// The row at `row_at` has not the keys that it must have.
+// Reports that the row at `row_at` does not have the right keys.
 bool InputSet::FailKeys(JsonCursor& cursor, const char* row_at, std::string_view missing) {
   constexpr size_t kListedMax = 20;
   cursor.set_at(row_at);
@@ -281,7 +282,7 @@ bool InputSet::ReadNamedColumns(JsonCursor& cursor) {
   for (size_t hint = 0;; ++hint) {
     std::string_view key;
     if (!cursor.ReadString(key) || !cursor.Expect(':', "':'")) return false;
-    // Keys that the signature has not are ignored, in this form only.
+    // Only this form ignores keys that the signature does not have.
     Input* const input = signature_ != nullptr ? Find(key, hint) : FindOrAdd(cursor, key, hint);
     if (input == nullptr) {
       if (signature_ == nullptr) return false;
@@ -320,7 +321,7 @@ bool InputSet::CheckColumns(JsonCursor& cursor) {
 Status InputSet::Finish(const BufferRef& string_owner, NamedTensors& inputs) {
   inputs.clear();
   for (Input& input : inputs_) {
-    if (input.builder.rows() == 0) continue;  // optional, and left out
+    if (input.builder.rows() == 0) continue;  // an optional input that is absent
     ASSIGN_OR_RETURN(Tensor tensor, input.builder.Finish(string_owner, has_rows_));
     inputs.push_back({input.name, std::move(tensor)});
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The inputs of one request while they are read: which there are, by name, and their tensors.
+// The inputs of one request while they are parsed: their names and tensors.
 #pragma once
 
 #include <span>
@@ -13,18 +13,21 @@
 
 namespace penstock::tfs_rest {
 
-// One thread at a time. Functions that return false have set the cursor's error.
+// Collects the inputs. One thread at a time. Functions that return false have set the cursor's
+// error.
 class InputSet {
  public:
-  // `signature` null: the model takes any inputs, and their types come from the values. Both
+  // `signature` null: the model accepts any inputs, and the values determine their types. Both
   // outlive this, as does `memory`.
   InputSet(const Signature* signature, const DecoderOptions& options, RequestMemory& memory);
 
-  // The value of "instances": a list of values, of lists, or of objects with a key for each input.
+  // Reads the value of "instances": a list of values, of lists, or of objects with a key for each
+  // input.
   bool ReadRows(JsonCursor& cursor);
-  // The value of "inputs": the only input's value, or an object with a key for each.
+  // Reads the value of "inputs": the value of the only input, or an object with a key for each
+  // input.
   bool ReadColumns(JsonCursor& cursor);
-  // Hands the tensors over.
+  // Moves the tensors to `inputs`.
   Status Finish(const BufferRef& string_owner, NamedTensors& inputs);
 
  private:
@@ -37,12 +40,13 @@ class InputSet {
   };
 
   Input& Add(std::string_view name, DType dtype, bool optional);
-  // Null if the signature has none of that name. `hint` is where it may be.
+  // Returns null if the signature has no such input. `hint` is the position to try first.
   Input* Find(std::string_view name, size_t hint);
-  // Adds it where the model takes any. Null, with an error: it cannot be had.
+  // Finds the input, or adds it if the model accepts any. Null, with an error, if neither is
+  // possible.
   Input* FindOrAdd(JsonCursor& cursor, std::string_view name, size_t hint);
-  // The value of the only input, which the request does not name.
-  // `plain`: what the request is instead, for the error.
+  // Returns the only input, which the request does not name. `plain` describes the request for the
+  // error.
   Input* FindUnnamed(JsonCursor& cursor, std::string_view plain);
   bool ReadUnnamedRows(JsonCursor& cursor);
   bool ReadNamedRows(JsonCursor& cursor);
@@ -60,10 +64,10 @@ class InputSet {
   const size_t inputs_max_;
   RequestMemory& memory_;
   absl::InlinedVector<Input, 2> inputs_;
-  // Only with more than a few inputs.
+  // Used only with many inputs.
   absl::flat_hash_map<std::string_view, size_t, StringViewHash> index_;
-  int64_t rows_ = 0;       // complete ones
-  bool has_rows_ = false;  // each row is a value of its own: the count is not in the builders
+  int64_t rows_ = 0;       // complete rows
+  bool has_rows_ = false;  // each row is a separate value, so the builders do not count the rows
 };
 
 }  // namespace penstock::tfs_rest

@@ -13,11 +13,11 @@ namespace penstock::tfs_rest {
 namespace {
 
 constexpr size_t kArenaBlockBytes = 4096;
-constexpr size_t kQuotedValueBytesMax = 256;  // of a value that is quoted in a message
+constexpr size_t kQuotedValueBytesMax = 256;  // of a value in a message
 
 bool IsSpace(char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
 
-// Writes `code_point` as UTF-8.
+// Appends `code_point` as UTF-8.
 char* AppendUtf8(uint32_t code_point, char* to) {
   if (code_point < 0x80) {
     *to++ = static_cast<char>(code_point);
@@ -32,7 +32,7 @@ char* AppendUtf8(uint32_t code_point, char* to) {
   return to;
 }
 
-// The kind of value that starts with `first`, in TensorFlow Serving's words.
+// The kind of the value that starts with `first`, in TensorFlow Serving's words.
 std::string_view KindOf(char first) {
   switch (first) {
     case '{':
@@ -126,7 +126,7 @@ bool JsonCursor::ReadString(std::string_view& out) {
   return true;
 }
 
-// A string with at least one escape: copied to the arena, where it takes no more bytes.
+// Reads a string with at least one escape, and copies it to the arena. The copy is never longer.
 bool JsonCursor::ReadEscapedString(const char* first, std::string_view& out) {
   const char* close = first;
   bool has_high_bit = false;
@@ -156,7 +156,7 @@ bool JsonCursor::ReadEscapedString(const char* first, std::string_view& out) {
   return true;
 }
 
-// `at` is at a backslash, and a closing quote follows somewhere.
+// Reads an escape. `at` is at its backslash, and a closing quote follows somewhere.
 bool JsonCursor::ReadEscape(const char*& at, char*& to) {
   static constexpr std::string_view kNames = "\"\\/bfnrt";
   static constexpr std::string_view kValues = "\"\\/\b\f\n\r\t";
@@ -267,7 +267,7 @@ bool JsonCursor::SkipScalar() {
 }
 
 bool JsonCursor::SkipValue() {
-  std::string open;  // one '{' or '[' a level
+  std::string open;  // one '{' or '[' for each open level
   for (;;) {
     const char first = Peek();
     bool is_empty = false;
@@ -280,7 +280,7 @@ bool JsonCursor::SkipValue() {
       return false;
     }
     if (is_empty || (first != '{' && first != '[')) {
-      // A value is complete: close what ends here.
+      // A value is complete: close the levels that end here.
       while (!open.empty() && Peek() == (open.back() == '{' ? '}' : ']')) {
         Advance();
         open.pop_back();

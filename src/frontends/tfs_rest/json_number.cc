@@ -10,12 +10,12 @@ namespace number_internal {
 namespace {
 
 constexpr int kDigitsMax = 19;  // any 19 digits fit in 64 bits
-// No number that fits in memory needs a larger one to be infinite or zero.
+// A larger exponent makes any number that fits in memory infinite or zero.
 constexpr int64_t kExponentMax = int64_t{1} << 40;
 
 bool IsDigit(char c) { return static_cast<unsigned char>(c - '0') < 10; }
 
-// Appends the digits at `at` to `digits` (modulo 2^64), returns where they end.
+// Appends the digits at `at` to `digits` (modulo 2^64), and returns their end.
 const char* ReadDigits(const char* at, const char* end, uint64_t& digits) {
   while (end - at >= 8) {
     uint64_t bytes;
@@ -30,7 +30,7 @@ const char* ReadDigits(const char* at, const char* end, uint64_t& digits) {
   return at;
 }
 
-// The digits between `begin` and `end` without the zeros in front.
+// Counts the digits between `begin` and `end` without leading zeros.
 int64_t SignificantDigits(const char* begin, const char* end) {
   int64_t count = end - begin;
   bool has_point = false;
@@ -42,7 +42,7 @@ int64_t SignificantDigits(const char* begin, const char* end) {
   return count;
 }
 
-// Reads what follows an 'e'. Null if it is not an exponent.
+// Reads the text after an 'e'. Returns null if it is not an exponent.
 const char* ReadExponent(const char* at, const char* end, int64_t& exponent) {
   const bool negative = at < end && *at == '-';
   if (at < end && (*at == '-' || *at == '+')) ++at;
@@ -55,7 +55,8 @@ const char* ReadExponent(const char* at, const char* end, int64_t& exponent) {
   return at;
 }
 
-// The power of ten of the first digit that is not 0: decides between infinity and zero.
+// True if the first digit that is not 0 has a positive power of ten. Decides between infinity and
+// zero.
 bool IsLarge(const Decimal& decimal) {
   int64_t power = 0;
   bool behind_point = false;
@@ -142,11 +143,12 @@ uint16_t Float16FromDouble(double value) {
   const uint16_t sign = static_cast<uint16_t>(bits >> 48 & 0x8000);
   if (std::isnan(value)) return sign | 0x7E00;
   const double magnitude = std::fabs(value);
-  if (magnitude >= 65520) return sign | 0x7C00;  // where rounding leaves the largest, 65504
-  // nearbyint rounds to even; below 2^-14 the steps no longer shrink.
+  if (magnitude >= 65520)
+    return sign | 0x7C00;  // from here on numbers round beyond the largest half, 65504
+  // nearbyint rounds ties to even. Below 2^-14 the steps stay the same size.
   const int exponent = magnitude < 0x1p-14 ? -14 : std::ilogb(magnitude);
   const int steps = static_cast<int>(std::nearbyint(std::ldexp(magnitude, 10 - exponent)));
-  // 1024 steps are the hidden bit: adding carries into the exponent where rounding did.
+  // 1024 steps are the hidden bit. So the addition carries into the exponent if the rounding did.
   return static_cast<uint16_t>(sign + ((exponent + 14) << 10) + steps);
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Numbers of a JSON text: read to digits and a power of ten, then turned into the type that is
-// wanted. Correctly rounded. The first part of a number is taken 16 bytes at a time and without a
-// branch per digit, since the digits' count is what a CPU cannot predict.
+// Parses the numbers of a JSON text to digits and a power of ten, and converts them to the wanted
+// type with correct rounding. The first part of a number is read 16 bytes at a time, without a
+// branch for each digit: a CPU cannot predict the number of digits.
 #pragma once
 
 #include <bit>
@@ -15,28 +15,28 @@
 
 namespace penstock::tfs_rest {
 
-// A number as it was written: digits * 10^exponent. One thread at a time.
+// A number in its written form: digits * 10^exponent. One thread at a time.
 struct Decimal {
-  const char* begin = nullptr;  // at the sign or the first digit
-  const char* end = nullptr;    // behind the last character
-  uint64_t digits = 0;          // all digits in a row; meaningless unless `exact`
+  const char* begin = nullptr;  // the sign or the first digit
+  const char* end = nullptr;    // after the last character
+  uint64_t digits = 0;          // all digits as one number; only valid if `exact`
   int exponent = 0;
   bool negative = false;
-  bool integer = false;  // neither point nor exponent
-  bool exact = false;    // the digits fit
+  bool integer = false;  // has neither a point nor an exponent
+  bool exact = false;    // the digits fit in 64 bits
 
   std::string_view text() const { return {begin, static_cast<size_t>(end - begin)}; }
 };
 
 namespace number_internal {
 
-// 10^0 .. 10^22: those that a double holds exactly.
+// 10^0 .. 10^22, the powers that a double represents exactly.
 inline constexpr int kExactPowers = 22;
 inline constexpr double kPowersOfTen[kExactPowers + 1] = {
     1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
     1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 
-// The value of eight digits (0 to 9, not '0' to '9'), the first one in the lowest byte.
+// The value of eight digits (0 to 9, not '0' to '9'). The first digit is in the lowest byte.
 inline uint64_t EightDigits(uint64_t bytes) {
   bytes = bytes * 10 + (bytes >> 8);  // pairs, in the even bytes
   constexpr uint64_t kPair = 0x000000FF000000FF;
@@ -45,18 +45,18 @@ inline uint64_t EightDigits(uint64_t bytes) {
          32;
 }
 
-// Any number. False: not a JSON number.
+// Reads any number. Returns false if it is not a JSON number.
 bool ReadAnyDecimal(const char* at, const char* end, Decimal& out);
 
-// For what the quick ways below cannot decide.
+// These convert the numbers that the fast paths below cannot decide.
 float ToFloat32Slow(const Decimal& decimal);
 double ToFloat64Slow(const Decimal& decimal);
 
 }  // namespace number_internal
 
-// Reads the JSON number at `at`, which is before `end`; 32 bytes behind `end` are readable. False:
-// there is none (a NaN or Infinity is none either), or it is not written as JSON wants it. The
-// number may run on behind `end`: compare Decimal::end.
+// Reads the JSON number at `at`, which is before `end`; 32 bytes after `end` must be readable.
+// Returns false if there is no number (NaN and Infinity are none), or if JSON does not allow its
+// form. The number may extend beyond `end`: compare Decimal::end.
 inline bool ReadDecimal(const char* at, const char* end, Decimal& out) {
 #if defined(__SSE2__)
   using number_internal::EightDigits;
@@ -77,7 +77,7 @@ inline bool ReadDecimal(const char* at, const char* end, Decimal& out) {
     length = std::countr_zero(others & (others - 1));
     fraction = length - whole - 1;
     if (fraction == 0) return false;
-    // Closes the gap that the point leaves.
+    // Remove the gap of the decimal point.
     const unsigned __int128 before =
         digits & ((static_cast<unsigned __int128>(1) << (8 * whole)) - 1);
     const unsigned __int128 behind = digits >> (8 * whole + 8) << (8 * whole + 8);
@@ -107,18 +107,18 @@ inline bool ReadDecimal(const char* at, const char* end, Decimal& out) {
 #endif
 }
 
-// The nearest float; infinity and zero where it is out of range.
+// Rounds to the nearest float. Out of range: infinity or zero.
 inline float ToFloat32(const Decimal& decimal) {
   using namespace number_internal;
-  // Whole numbers that a float holds exactly, as of pixels.
+  // A fast path for whole numbers that a float represents exactly, such as pixels.
   if (decimal.integer && decimal.exact && decimal.digits <= uint64_t{1} << 24) {
     const auto value = static_cast<float>(static_cast<int32_t>(decimal.digits));
     return decimal.negative ? -value : value;
   }
   if (decimal.exact && static_cast<int64_t>(decimal.digits) >= 0 && decimal.exponent <= 0 &&
       decimal.exponent >= -kExactPowers) [[likely]] {
-    // Two roundings, so within 2 units of the double's last place: right unless that is about where
-    // the float's rounding changes direction.
+    // The double has two roundings, so it is within 2 units of its last place. It is right unless
+    // it is about halfway between two floats.
     const double value =
         static_cast<double>(static_cast<int64_t>(decimal.digits)) / kPowersOfTen[-decimal.exponent];
     const uint64_t cut_bits = std::bit_cast<uint64_t>(value) & 0x1FFFFFFF;
@@ -129,7 +129,7 @@ inline float ToFloat32(const Decimal& decimal) {
   return ToFloat32Slow(decimal);
 }
 
-// The nearest double; infinity and zero where it is out of range.
+// Rounds to the nearest double. Out of range: infinity or zero.
 inline double ToFloat64(const Decimal& decimal) {
   using namespace number_internal;
   if (decimal.exact && decimal.digits <= uint64_t{1} << 53 && decimal.exponent <= 0 &&
@@ -141,12 +141,12 @@ inline double ToFloat64(const Decimal& decimal) {
   return ToFloat64Slow(decimal);
 }
 
-// False if it is not an integer or does not fit.
+// Returns false if it is not an integer, or does not fit.
 bool ToInt64(const Decimal& decimal, int64_t& out);
 bool ToUint64(const Decimal& decimal, uint64_t& out);
 
-// Rounds to the nearest, ties to even; overflow gives infinity. The bit patterns of IEEE half
-// precision and of bfloat16, and back.
+// Convert between double and the bit patterns of IEEE half precision and of bfloat16. They round to
+// the nearest, ties to even; overflow gives infinity.
 uint16_t Float16FromDouble(double value);
 uint16_t Bfloat16FromDouble(double value);
 float Float16ToFloat(uint16_t bits);

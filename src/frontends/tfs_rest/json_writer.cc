@@ -35,7 +35,7 @@ void EightDigits(char* to, uint32_t value) {
   std::memcpy(to + 6, &kPairs[2 * (low % 100)], 2);
 }
 
-// Digits of a number from the left, in an array that may be copied from in whole blocks.
+// The digits of a number from the left. The array is long enough to copy whole blocks from it.
 struct Digits {
   static constexpr int kWidth = 24;
   char text[kWidth + 16];
@@ -63,14 +63,14 @@ int CountDigits(uint64_t value) {
                                          10000000000000000,
                                          100000000000000000};
   const int bits = 64 - std::countl_zero(value | 1);
-  const int low = bits * 1233 >> 12;  // log10(2), a little too small: at most one off
+  const int low = bits * 1233 >> 12;  // log10(2), rounded down: at most one too small
   return std::max(low + (value >= kPowers[low] ? 1 : 0), 1);
 }
 
 template <typename Significand>
 void MakeDigits(Significand value, Digits& out) {
   out.count = CountDigits(value);
-  // 24 places: more than 17 digits never come.
+  // Space for 24 digits; there are at most 17.
   EightDigits(out.text + 16, static_cast<uint32_t>(value % 100000000));
   const uint64_t upper = value / 100000000;
   EightDigits(out.text + 8, static_cast<uint32_t>(upper % 100000000));
@@ -89,8 +89,9 @@ char* WriteExponent(char* to, int exponent) {
   return to + 2;
 }
 
-// `point`: how many of the digits stand before the point; may be negative or more than there are.
-// Copies have fixed sizes: cheaper than exact ones, and there is room.
+// `point` is the number of digits before the point; it may be negative, or larger than the number
+// of digits. Copies have fixed sizes, because those are cheaper than exact ones, and there is
+// enough space.
 char* WriteDigits(char* to, const Digits& digits, int point) {
   if (point > kPlainMin && point <= 0) {
     std::memcpy(to, "0.000000", 8);
@@ -129,15 +130,16 @@ char* Write(char* to, Float value) {
   }
   if (!std::isfinite(value)) return WriteText(to, std::isnan(value) ? "NaN" : "Infinity");
   if (value == 0) return WriteText(to, "0.0");
-  // The fastest search for the shortest digits at hand (bench/json_bench.cc compares). It is fmt's
-  // own, behind fmt::format("{}", value).
+  // The fastest available algorithm for the shortest digits (see bench/json_bench.cc). It is
+  // internal to fmt, behind fmt::format("{}", value).
   const auto decimal = fmt::detail::dragonbox::to_decimal(value);
   Digits digits;
   MakeDigits(decimal.significand, digits);
   return WriteDigits(to, digits, digits.count + decimal.exponent);
 }
 
-// What must be escaped in a string: 0 for no, 'u' for \u00XX, else the letter behind the backslash.
+// How to escape each character of a string: 0 for not, 'u' for \u00XX, else the letter after the
+// backslash.
 constexpr std::array<char, 256> MakeEscapes() {
   std::array<char, 256> escapes{};
   for (size_t i = 0; i < 0x20; ++i) escapes[i] = 'u';
@@ -152,7 +154,7 @@ constexpr std::array<char, 256> MakeEscapes() {
 }
 constexpr std::array<char, 256> kEscapes = MakeEscapes();
 
-// Appends `bytes`, at least one and at most three, as four characters.
+// Appends one to three `bytes` as four characters.
 char* WriteBase64Group(char* to, const unsigned char* bytes, size_t count) {
   static constexpr char kAlphabet[] =
       "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writes compact JSON into blocks that are sent as they are: nothing is moved when the text grows.
+// Writes compact JSON into blocks that are sent without a copy. Growing the text moves nothing.
 #pragma once
 
 #include <charconv>
@@ -12,29 +12,30 @@
 
 namespace penstock::tfs_rest {
 
-// The room that one number needs while it is written; the text itself is at most 25 long.
+// The space that the writer of one number needs. The text itself has at most 25 bytes.
 inline constexpr size_t kNumberBytesMax = 40;
 
-// The shortest text that reads back as the same value, with ".0" behind a whole number; NaN,
-// Infinity and -Infinity for what JSON has no word for, as TensorFlow Serving does. Returns the
-// end; `to` has room for kNumberBytesMax.
+// Write the shortest text that reads back as the same value, with ".0" after a whole number. Values
+// that JSON cannot represent become NaN, Infinity and -Infinity, as in TensorFlow Serving. Return
+// the end. `to` must have space for kNumberBytesMax.
 char* WriteFloat(char* to, float value);
 char* WriteFloat(char* to, double value);
 
-// One thread at a time.
+// Writes one JSON text. One thread at a time.
 class JsonWriter {
  public:
-  // Thrown by whatever writes when `memory` has no more blocks: it may be deep inside lists.
+  // The functions that write throw this when `memory` has no more blocks. It is an exception
+  // because they may be deep inside lists.
   struct NoMemory {
     Status status;
   };
 
-  // `bytes_expected`: about how long the text will be. `memory`: where the blocks come from, or
-  // null; outlives this.
+  // `bytes_expected` is an estimate of the text's length. `memory` provides the blocks; it may be
+  // null, and outlives this.
   explicit JsonWriter(size_t bytes_expected, RequestMemory* memory = nullptr)
       : next_block_bytes_(bytes_expected), memory_(memory) {}
 
-  // Room for `bytes`, to be followed by Commit(). `bytes` is at most kBlockBytesMin.
+  // Returns space for `bytes`, at most kBlockBytesMin. Call Commit() after writing.
   char* Reserve(size_t bytes) {
     if (static_cast<size_t>(limit_ - next_) < bytes) StartBlock();
     return next_;
@@ -45,20 +46,21 @@ class JsonWriter {
     *Reserve(1) = c;
     ++next_;
   }
-  // Text that is JSON already.
+  // Appends text that is JSON already.
   void Raw(std::string_view text);
-  // A quoted and escaped string. False, with nothing written, if it is not valid UTF-8.
+  // Writes a quoted and escaped string. Returns false, and writes nothing, if it is not valid
+  // UTF-8.
   [[nodiscard]] bool String(std::string_view text);
-  // A quoted and escaped string; what is not UTF-8 in it becomes '?'.
+  // Writes a quoted and escaped string. Bytes that are not UTF-8 become '?'.
   void LossyString(std::string_view text);
-  // {"b64": "..."}
+  // Writes {"b64": "..."}.
   void Base64Object(std::string_view bytes);
 
   ByteChain Finish();
 
  private:
   static constexpr size_t kBlockBytesMin = 256;
-  // Small enough for the allocator to keep such blocks at hand.
+  // Small enough that the allocator keeps freed blocks for reuse.
   static constexpr size_t kBlockBytesMax = 64 * 1024;
 
   void StartBlock();

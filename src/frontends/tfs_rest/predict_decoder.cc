@@ -37,8 +37,8 @@ class PredictDecoder {
   JsonCursor cursor_;
   std::optional<std::string_view> signature_name_;
   std::optional<PredictFormat> format_;
-  const char* tensors_at_ = nullptr;     // where their value starts
-  const Signature* read_for_ = nullptr;  // the signature by which the tensors were read
+  const char* tensors_at_ = nullptr;     // where the value of "instances" or "inputs" starts
+  const Signature* read_for_ = nullptr;  // the signature that the tensors were read with
   bool have_read_ = false;
   Status tensors_error_;
   std::optional<InputSet> inputs_;
@@ -59,7 +59,7 @@ bool PredictDecoder::ReadSignatureName() {
 
 bool PredictDecoder::ReadTensors() {
   cursor_.set_at(tensors_at_);
-  inputs_.reset();  // an earlier attempt
+  inputs_.reset();  // drop an earlier try
   memory_.GiveBack(bytes_max_ - memory_.bytes_left());
   inputs_.emplace(info_.traits.any_signature ? nullptr : read_for_, options_, memory_);
   have_read_ = true;
@@ -67,9 +67,10 @@ bool PredictDecoder::ReadTensors() {
                                          : inputs_->ReadColumns(cursor_);
 }
 
-// The signature's name may come behind the tensors. So they are read for the default one; should
-// another name follow, they are read again. What is wrong with them counts only when that is known,
-// and when the rest of the document is right; but what is no JSON is no tensor of any signature.
+// The signature's name may come after the tensors. So we first read them for the default signature.
+// If another name follows, we read them again. Their errors count only when the signature is known
+// and the rest of the document is valid. Text that is not JSON is an error at once, because no
+// signature accepts it.
 bool PredictDecoder::ReadTensorsOrSkip(PredictFormat format) {
   if (format_) {
     return cursor_.Fail(*format_ == format

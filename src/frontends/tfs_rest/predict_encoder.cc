@@ -20,9 +20,9 @@ class TensorWriter {
     dims_ = tensor_.shape().dims();
   }
 
-  // The whole tensor.
+  // Writes the whole tensor.
   Status WriteAll() { return WriteLists(dims_, 0); }
-  // What lies at `row` of the first dimension.
+  // Writes the part at `row` of the first dimension.
   Status WriteRow(int64_t row) {
     return WriteLists(dims_.subspan(1), row * (tensor_.element_count() / dims_[0]));
   }
@@ -41,11 +41,11 @@ class TensorWriter {
   std::span<const int64_t> dims_;
 };
 
-// Lists of `dims`, whose elements start at `first`. Counts like an odometer over all dimensions but
-// the innermost, which is written in one go.
+// Writes nested lists of `dims`, whose elements start at `first`. Counts like an odometer over all
+// dimensions except the innermost, whose elements are written in one loop.
 Status TensorWriter::WriteLists(std::span<const int64_t> dims, int64_t first) {
   if (dims.empty()) return WriteElements(first, 1);
-  // Lists of no elements: what would be inside them is not written.
+  // If a dimension is 0, its lists are empty, and the dimensions inside them are not written.
   const auto empty = std::find(dims.begin(), dims.end(), 0);
   if (empty != dims.end()) dims = dims.first(static_cast<size_t>(empty - dims.begin()) + 1);
   const size_t outer = dims.size() - 1;
@@ -156,7 +156,7 @@ void WriteName(std::string_view name, bool is_first, JsonWriter& writer) {
   writer.Raw(':');
 }
 
-// The rows that all outputs agree on.
+// Returns the number of rows, which must be the same for all outputs.
 StatusOr<int64_t> CountRows(const NamedTensors& outputs) {
   for (const NamedTensor& output : outputs) {
     const Shape& shape = output.tensor.shape();
@@ -206,7 +206,7 @@ Status WriteColumns(const NamedTensors& outputs, JsonWriter& writer) {
   return OkStatus();
 }
 
-// Good for one allocation where the answer is small.
+// Large enough that a small answer needs one allocation.
 size_t ExpectedBytes(const NamedTensors& outputs) {
   constexpr size_t kElementTextBytes = 12;
   size_t bytes = 64;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Output tensors -> the body of a :predict answer. No I/O.
+// Encodes output tensors as the body of a :predict answer. It does no I/O.
 #pragma once
 
 #include "base/buffer.h"
@@ -10,11 +10,11 @@
 
 namespace penstock::tfs_rest {
 
-// {"predictions": [...]} for rows, {"outputs": ...} for columns; one output stands alone, several
-// are objects by name. Errors: INVALID_ARGUMENT (rows: an output without a first dimension, or of
-// another size than the others'; a string that is not UTF-8 in an output whose name does not end in
-// "_bytes"), and a type that JSON has no form for; RESOURCE_EXHAUSTED: `memory`, where the text's
-// blocks come from unless it is null, does not have it.
+// The body is {"predictions": [...]} for rows and {"outputs": ...} for columns. A single output has
+// no name; several are objects by name. `memory` provides the text's blocks, and may be null.
+// Errors: INVALID_ARGUMENT (for rows: an output without a first dimension, or with another size
+// than the others; a string that is not UTF-8 in an output whose name does not end in "_bytes"; a
+// type that JSON cannot represent). RESOURCE_EXHAUSTED: `memory` is used up.
 StatusOr<ByteChain> EncodePredictResponse(PredictFormat format, const NamedTensors& outputs,
                                           RequestMemory* memory = nullptr);
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads JSON values into a TensorBuilder: one tight loop a type for the innermost lists, and around
-// it the walk over the outer ones.
+// Reads JSON values into a TensorBuilder. The innermost lists hold nearly all of the elements, so
+// each type has its own tight loop for them (ReadInnermost). A walk over the outer lists surrounds
+// it (ReadLists). It keeps a count for each open list instead of recursing, because the text is
+// untrusted.
 #include <limits>
 #include <type_traits>
 
@@ -11,7 +13,7 @@ namespace {
 
 enum class Read { kOk, kFailed, kTypeChanged };
 
-// Each of these reads one element of one type. `to` has room for it.
+// Each of these structs reads one element of one type. `to` has space for it.
 struct Float32Element {
   using Type = float;
   static Read Take(JsonCursor& cursor, TensorBuilder&, std::byte* to) {
@@ -160,7 +162,8 @@ struct StringItem {
   }
 };
 
-// Reads elements from the first character of one until something else than a comma follows.
+// Reads elements until something other than a comma follows one. Starts at the first character of
+// an element.
 template <typename Element>
 Read ReadElements(JsonCursor& cursor, TensorBuilder& builder, int64_t& count, bool only_one) {
   for (;;) {
@@ -177,7 +180,7 @@ Read ReadElements(JsonCursor& cursor, TensorBuilder& builder, int64_t& count, bo
   }
 }
 
-// The type for a tensor that has none yet, from the first character of its first element.
+// Chooses the type of a tensor from the first character of its first element.
 DType InferType(char first) {
   if (first == '"' || first == '{') return DType::kString;
   if (first == 't' || first == 'f') return DType::kBool;
@@ -233,7 +236,7 @@ Read ReadTyped(JsonCursor& cursor, TensorBuilder& builder, int64_t& count, bool 
   return Read::kFailed;
 }
 
-// The elements of the innermost list, or the one element outside of lists.
+// Reads the elements of the innermost list, or the only element if there is no list.
 bool ReadInnermost(JsonCursor& cursor, TensorBuilder& builder, int64_t& count, bool only_one) {
   if (builder.dtype() == DType::kInvalid) builder.SetType(InferType(cursor.Peek()));
   Read result = ReadTyped(cursor, builder, count, only_one);
@@ -244,13 +247,13 @@ bool ReadInnermost(JsonCursor& cursor, TensorBuilder& builder, int64_t& count, b
   return result == Read::kOk;
 }
 
-// Where the walk over the lists is.
+// The state of the walk over the lists.
 struct Walk {
   int depth = 0;
-  int64_t counts[kRankMax + 1];  // of what each open list has got so far
+  int64_t counts[kRankMax + 1];  // elements of each open list so far
 };
 
-// Takes a '[' and, if it is empty, fixes the rank. Sets `is_empty`.
+// Consumes a '['. If the list is empty, sets `is_empty` and fixes the rank.
 bool EnterList(JsonCursor& cursor, TensorBuilder& builder, Walk& walk, bool& is_empty) {
   if (!builder.OpenList(cursor, walk.depth)) return false;
   cursor.Advance();
@@ -259,7 +262,8 @@ bool EnterList(JsonCursor& cursor, TensorBuilder& builder, Walk& walk, bool& is_
   return !is_empty || builder.SetRank(cursor, walk.depth);
 }
 
-// Behind a complete value: leaves the lists that end here and takes the comma, if one is left open.
+// Called after a complete value. Closes the lists that end here, and consumes the comma if a list
+// stays open.
 bool LeaveLists(JsonCursor& cursor, TensorBuilder& builder, Walk& walk) {
   while (walk.depth > 0) {
     const char next = cursor.Peek();

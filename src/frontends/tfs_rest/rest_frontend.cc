@@ -52,7 +52,8 @@ class RestFrontend::PredictCall final : public InferCall {
 
 void RestFrontend::PredictCall::Start(RestFrontend& frontend, net::HttpCallRef call,
                                       RestTarget target) {
-  PredictCall* const self = CallPool<PredictCall>::Take().release();  // Release takes it back
+  PredictCall* const self =
+      CallPool<PredictCall>::Take().release();  // Release gives it back to the pool
   self->frontend_ = &frontend;
   self->call_ = std::move(call);
   self->target_ = std::move(target);
@@ -131,7 +132,7 @@ void RestFrontend::Handle(net::HttpCallRef call) {
   }
 }
 
-// A model that is loaded on demand is loaded for it.
+// Loads a model on demand, as :predict does.
 void RestFrontend::HandleMetadata(const net::HttpCallRef& call, RestTarget target) {
   const auto kept = std::make_shared<const RestTarget>(std::move(target));
   const StatusOr<ModelHandle> handle = engine_.Find(SelectorOf(*kept));
@@ -145,8 +146,9 @@ void RestFrontend::HandleMetadata(const net::HttpCallRef& call, RestTarget targe
   RespondText(*call, MetadataText(handle));
 }
 
-// Probes take 503 for "not yet". Once a version has served it is never sent again, whatever happens
-// to the model: a liveness probe would restart the server.
+// While the model starts, the status is 503, which probes take for "not ready yet". Once a version
+// has served, 503 is never sent again, whatever happens to the model: otherwise a liveness probe
+// would restart the server.
 void RestFrontend::HandleStatus(net::HttpCall& call, const RestTarget& target) const {
   const bool is_starting = engine_.manager().IsModelStarting(target.name);
   const StatusOr<std::string> text = StatusText(target);
@@ -183,7 +185,7 @@ std::string RestFrontend::ListModels() const {
     bool is_first_version = true;
     for (const core::VersionStatus& status : manager.VersionStatuses(name)) {
       if (!std::exchange(is_first_version, false)) writer.Raw(',');
-      // The number as text, as in the status of a model.
+      // The number is text, as in the status of a model.
       writer.Raw(fmt::format("{{\"version\":\"{}\",\"state\":\"{}\"}}", status.id.version.value,
                              core::VersionStateName(status.state)));
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// TensorFlow Serving's REST API, docs/protocols.md: the paths below /v1/models.
+// TensorFlow Serving's REST API (docs/protocols.md): the paths below /v1/models.
 #pragma once
 
 #include "base/metrics.h"
@@ -16,7 +16,7 @@ struct RestOptions {
   DecoderOptions decoder;
 };
 
-// Thread-safe. `engine` and `metrics` outlive it.
+// Serves the REST API. Thread-safe. `engine` and `metrics` outlive it.
 class RestFrontend final : public Frontend {
  public:
   RestFrontend(RestOptions options, Engine& engine, MetricsRegistry& metrics);

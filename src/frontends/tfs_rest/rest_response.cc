@@ -10,7 +10,7 @@
 namespace penstock::tfs_rest {
 namespace {
 
-// What a client that sends POST to the page of a model most likely wants; empty for other pages.
+// Advice for a client that sends POST to the page of a model; empty for other pages.
 std::string VerbHint(const net::RequestHead& head) {
   const StatusOr<RestTarget> target = ParseRestPath(head.method, head.path);
   if (!target.ok() || target->action != RestAction::kStatus || head.method != "POST") return {};
@@ -29,7 +29,7 @@ void RespondJson(net::HttpCall& call, ByteChain body, int status) {
 void RespondError(net::HttpCall& call, const Status& status) {
   net::HttpResponse response =
       net::ErrorResponse(tfs::HttpStatusOf(status.code()), MessageOf(tfs::Truncated(status)));
-  // It is over before long, or will not be soon: a second is how often to ask.
+  // The state either ends soon or lasts for long, so a retry each second is right.
   if (status.code() == StatusCode::kUnavailable) response.headers.emplace_back("retry-after", "1");
   call.Respond(std::move(response));
 }

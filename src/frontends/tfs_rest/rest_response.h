@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What goes back to a client of the REST API.
+// Answers to clients of the REST API.
 #pragma once
 
 #include <string_view>
@@ -14,7 +14,7 @@ namespace penstock::tfs_rest {
 void RespondJson(net::HttpCall& call, ByteChain body, int status = 200);
 // Answers {"error": "..."} with the HTTP status that TensorFlow Serving has for the code.
 void RespondError(net::HttpCall& call, const Status& status);
-// Answers 405; `allowed` as "GET, HEAD".
+// Answers 405. `allowed` is for example "GET, HEAD".
 void RespondMethodNotAllowed(net::HttpCall& call, std::string_view allowed);
 
 }  // namespace penstock::tfs_rest

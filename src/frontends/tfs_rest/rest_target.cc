@@ -11,7 +11,7 @@ namespace {
 
 char ToLower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
 
-// Takes `prefix` (lower case) off the front of `path`, in any case.
+// Removes `prefix` (lower case) from the front of `path`, ignoring case.
 bool TakePrefix(std::string_view& path, std::string_view prefix) {
   if (path.size() < prefix.size() ||
       !std::equal(prefix.begin(), prefix.end(), path.begin(),
@@ -28,7 +28,7 @@ StatusOr<std::string> PercentDecode(std::string_view text) {
   return InvalidArgument("'%' must be followed by two hexadecimal digits in: {}", text);
 }
 
-// The part of `path` before the next '/' or ':', which stay.
+// Removes and returns the part of `path` before the next '/' or ':'.
 std::string_view TakeSegment(std::string_view& path) {
   const std::string_view segment = path.substr(0, path.find_first_of("/:"));
   path.remove_prefix(segment.size());
@@ -59,8 +59,8 @@ constexpr Verb kVerbs[] = {{"predict", RestAction::kPredict},
                            {"classify", RestAction::kClassify},
                            {"regress", RestAction::kRegress}};
 
-// Some clients percent-encode the colon before the verb: takes such an end off `path`. Only with
-// POST, so that a model whose name ends like that can still be looked at.
+// Some clients percent-encode the colon before the verb. Removes such an end from `path`. Only for
+// POST, so that the status of a model with such a name can still be read.
 std::optional<RestAction> TakeEncodedVerb(std::string_view method, std::string_view& path) {
   if (method != "POST" || path.find(':') != std::string_view::npos) return std::nullopt;
   for (const Verb& verb : kVerbs) {
@@ -73,7 +73,7 @@ std::optional<RestAction> TakeEncodedVerb(std::string_view method, std::string_v
   return std::nullopt;
 }
 
-// What is behind the model, version or label.
+// Parses the rest of the path, after the model and its version or label.
 std::optional<RestAction> FindAction(std::string_view rest) {
   if (rest.empty()) return RestAction::kStatus;
   if (std::string_view tail = rest; TakePrefix(tail, "/metadata") && tail.empty()) {

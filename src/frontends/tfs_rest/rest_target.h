@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a path of the REST API asks for.
+// Parses the paths of the REST API.
 #pragma once
 
 #include <optional>
@@ -13,7 +13,7 @@ namespace penstock::tfs_rest {
 
 enum class RestAction { kPredict, kClassify, kRegress, kStatus, kMetadata, kListModels };
 
-// True for those that are asked for with POST; the others want GET.
+// True for actions that need POST; the others need GET.
 inline bool IsPost(RestAction action) {
   return action == RestAction::kPredict || action == RestAction::kClassify ||
          action == RestAction::kRegress;
@@ -26,8 +26,9 @@ struct RestTarget {
   std::string label;  // decoded; at most one of version and label
 };
 
-// `path` starts with "/v1/", in any case, and is as received. Errors: NOT_FOUND (no such path),
-// INVALID_ARGUMENT (a version that is no number or too large, wrong percent-encoding).
+// Parses a path as it was received. It must start with "/v1/", in upper or lower case. Errors:
+// NOT_FOUND (no such path), INVALID_ARGUMENT (a version that is not a number or is too large, wrong
+// percent-encoding).
 StatusOr<RestTarget> ParseRestPath(std::string_view method, std::string_view path);
 
 }  // namespace penstock::tfs_rest

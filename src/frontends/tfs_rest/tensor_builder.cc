@@ -7,12 +7,13 @@ namespace penstock::tfs_rest {
 namespace {
 
 constexpr size_t kFirstElements = 16;
-// An element and its comma take at least this much text.
+// The least text of an element and its comma.
 constexpr size_t kElementTextBytesMin = 2;
 
 }  // namespace
 
-// Takes from the text that is left how many elements may come: nearly always one growth is enough.
+// Estimates the number of further elements from the length of the remaining text, so that nearly
+// always one growth is enough.
 bool TensorBuilder::Grow(JsonCursor& cursor) {
   const size_t used = buffer_ ? static_cast<size_t>(next_ - buffer_->data()) : 0;
   const size_t count = used / element_bytes_;
@@ -47,7 +48,7 @@ bool TensorBuilder::Grow(JsonCursor& cursor) {
 
 void TensorBuilder::ConvertInt64ToFloat32() {
   const size_t count = buffer_ ? static_cast<size_t>(next_ - buffer_->data()) / sizeof(int64_t) : 0;
-  // In place: an element's new bytes never reach past its old ones.
+  // Converts in place: an element's new bytes never reach past its old ones.
   for (size_t i = 0; i < count; ++i) {
     int64_t integer;
     std::memcpy(&integer, buffer_->data() + i * sizeof(integer), sizeof(integer));
@@ -78,15 +79,15 @@ bool TensorBuilder::FailCount(JsonCursor& cursor, int depth, int64_t count) {
 StatusOr<Tensor> TensorBuilder::Finish(const BufferRef& string_owner, bool has_rows) {
   Shape shape;
   if (has_rows) shape.Append(rows_);
-  // Behind an empty list nothing is known of the inner sizes, and nothing is needed.
+  // The sizes inside an empty list are unknown, and do not matter.
   for (const int64_t dim : dims_) shape.Append(std::max<int64_t>(dim, 0));
   if (!buffer_) buffer_ = AllocateBuffer(0);
-  // Lists with nothing in them have no type of their own.
+  // Lists without elements have no type.
   if (dtype_ == DType::kInvalid) SetType(DType::kFloat32);
   const size_t bytes = next_ == nullptr ? 0 : static_cast<size_t>(next_ - buffer_->data());
   const Slice elements{buffer_->data(), bytes, buffer_};
   if (dtype_ != DType::kString) return Tensor::FromBytes(dtype_, std::move(shape), elements);
-  // The array must have just the right size.
+  // The array must have exactly the right size.
   ASSIGN_OR_RETURN(BufferRef array, memory_->Allocate(bytes));
   if (bytes > 0) std::memcpy(array->data(), elements.data, bytes);
   return Tensor::FromStrings(std::move(shape), std::move(array), string_owner);

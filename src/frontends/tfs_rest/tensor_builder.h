@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A tensor that grows while its elements are read, and learns its shape from the nesting of lists.
+// A tensor that grows while its elements are parsed. The nesting of lists determines its shape.
 #pragma once
 
 #include <cstring>
@@ -13,12 +13,13 @@
 
 namespace penstock::tfs_rest {
 
-// One thread at a time. Functions that return false have set the cursor's error.
+// Collects elements and the shape. One thread at a time. Functions that return false have set the
+// cursor's error.
 class TensorBuilder {
  public:
-  // kInvalid: take the type from the first element. Integers then become int64, and change to
-  // float32 when a number with a point, an exponent or too many digits comes.
-  // `memory`: what all tensors of the request together may still take; outlives this.
+  // kInvalid: the first element determines the type. Integers become int64, and change to float32
+  // when a number with a point, an exponent or too many digits follows. `memory` is what all
+  // tensors of the request together may still take; it outlives this.
   TensorBuilder(DType dtype, RequestMemory& memory)
       : dtype_(dtype), is_inferred_(dtype == DType::kInvalid), memory_(&memory) {
     element_bytes_ = ElementBytes();
@@ -26,21 +27,21 @@ class TensorBuilder {
 
   DType dtype() const { return dtype_; }
   bool is_inferred() const { return is_inferred_; }
-  // Decides the type of a tensor without one.
+  // Sets the type of a tensor that has none yet.
   void SetType(DType dtype) {
     dtype_ = dtype;
     element_bytes_ = ElementBytes();
   }
   void ConvertInt64ToFloat32();
 
-  // Room for one element, to be followed by Commit(). Null: see above.
+  // Returns space for one element; call Commit() after writing. Returns null on an error.
   std::byte* Next(JsonCursor& cursor) {
     if (next_ == limit_ && !Grow(cursor)) return nullptr;
     return next_;
   }
   void Commit(size_t element_bytes) { next_ += element_bytes; }
 
-  // A list is opened inside `depth` others.
+  // Call it when a list opens inside `depth` others.
   bool OpenList(JsonCursor& cursor, int depth) {
     if (rank_ >= 0 && depth >= rank_) [[unlikely]]
       return FailRank(cursor, depth);
@@ -49,7 +50,7 @@ class TensorBuilder {
     }
     return true;
   }
-  // An element, or the end of an empty list, comes inside `depth` lists.
+  // Call it for an element, or the end of an empty list, inside `depth` lists.
   bool SetRank(JsonCursor& cursor, int depth) {
     if (rank_ == depth) [[likely]]
       return true;
@@ -58,7 +59,7 @@ class TensorBuilder {
     dims_.assign(static_cast<size_t>(depth), -1);
     return true;
   }
-  // A list inside `depth` others has ended.
+  // Call it when a list inside `depth` others ends.
   bool CloseList(JsonCursor& cursor, int depth, int64_t count) {
     int64_t& dim = dims_[static_cast<size_t>(depth)];
     if (dim < 0) dim = count;
@@ -67,20 +68,20 @@ class TensorBuilder {
     return FailCount(cursor, depth, count);
   }
 
-  // No more elements come: gives back the memory that was counted but not used.
+  // Call it after the last element. Gives back the memory that was counted but not used.
   void ReturnUnused() {
     memory_->GiveBack(static_cast<uint64_t>(limit_ - next_));
     limit_ = next_;
   }
 
-  // The sizes of the lists, from the outermost; -1: not known yet.
+  // The sizes of the lists, outermost first; -1: not known yet.
   std::span<const int64_t> dims() const { return dims_; }
 
-  // Rows that were read, where each row is a value of its own.
+  // The number of rows, if each row is a separate value.
   int64_t rows() const { return rows_; }
   void CountRow() { ++rows_; }
 
-  // The tensor: of the shape that was read, with the count of rows in front if `has_rows`.
+  // Returns the tensor. With `has_rows` the number of rows is its first dimension.
   StatusOr<Tensor> Finish(const BufferRef& string_owner, bool has_rows);
 
  private:
@@ -95,17 +96,17 @@ class TensorBuilder {
   const bool is_inferred_;
   size_t element_bytes_ = 0;
   RequestMemory* const memory_;
-  int rank_ = -1;                         // unknown until the first element
+  int rank_ = -1;                         // not known before the first element
   absl::InlinedVector<int64_t, 4> dims_;  // -1 until the first list of that depth ends
   int64_t rows_ = 0;
   BufferRef buffer_;
   std::byte* next_ = nullptr;
   std::byte* limit_ = nullptr;
-  const char* start_ = nullptr;  // where the text was when the first element came
+  const char* start_ = nullptr;  // position in the text at the first element
 };
 
-// Reads one value, a scalar or lists of them, and appends its elements. On failure `*row` (if not
-// null) is the index in the outermost list.
+// Reads one value, a scalar or nested lists, and appends its elements. On failure `*row`, if not
+// null, is the index in the outermost list.
 bool ReadValue(JsonCursor& cursor, TensorBuilder& builder, int64_t* row = nullptr);
 
 }  // namespace penstock::tfs_rest
