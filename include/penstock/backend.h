@@ -217,8 +217,7 @@ typedef struct PenstockModelInfo {
   size_t struct_size;
   uint32_t flags;     /* PENSTOCK_MAY_BLOCK ... */
   uint32_t runs_max;  /* concurrent runs; 0 = any number. The host queues the others. */
-  uint32_t alignment; /* wanted alignment of input data, in bytes; the backend copies data with
-                         less; 0 = any */
+  uint32_t alignment; /* of input data, in bytes; with less, the backend must copy; 0 = any */
   uint32_t reserved;
   const PenstockSignature* signatures;
   size_t signature_count;

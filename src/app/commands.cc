@@ -37,8 +37,7 @@ constexpr Command kCommands[] = {
 
 // Handles a flag in the place of a command.
 int RunWithoutCommand(std::span<const std::string> arguments) {
-  if (AsksForTfs(arguments))
-    return ServeCommand(arguments);  // tensorflow_model_server has no commands
+  if (AsksForTfs(arguments)) return ServeCommand(arguments);  // it has no commands
   fmt::print(stderr,
              "penstock: the flag {} needs a command before it; did you mean `penstock serve {}`?\n",
              arguments[0], arguments[0]);

@@ -218,8 +218,7 @@ void ModelServer::Impl::EndOrLeave(std::string name, const std::function<void()>
 ModelServer::ModelServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 ModelServer::~ModelServer() {
   if (!impl_->stopped) impl_->Stop();
-  if (!impl_->left_running.empty())
-    std::ignore = impl_.release();  // the steps that still run use it
+  if (!impl_->left_running.empty()) std::ignore = impl_.release();  // running steps use it
 }
 
 StatusOr<std::unique_ptr<ModelServer>> ModelServer::Start(const Settings& settings,

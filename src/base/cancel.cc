@@ -36,8 +36,7 @@ void CancelToken::SetCallback(absl::AnyInvocable<void()> callback) {
 }
 
 void CancelToken::ClearCallback() {
-  if (!has_callback_.load(std::memory_order_acquire))
-    return;  // the usual case: no callback was set
+  if (!has_callback_.load(std::memory_order_acquire)) return;  // usual: no callback was set
   if (running_token == this) return;
   MutexLock lock(mutex_);
   callback_ = nullptr;

@@ -36,8 +36,8 @@ void SetThreadSlice(Duration slice) {
   } attributes = {};
   if (syscall(SYS_sched_getattr, 0, &attributes, sizeof(attributes), 0) != 0) return;
   attributes.runtime_ns = static_cast<uint64_t>(std::chrono::nanoseconds(slice).count());
-  syscall(SYS_sched_setattr, 0, &attributes,
-          0);  // a sandbox may forbid it; then the usual slice applies
+  // A sandbox may forbid it; then the usual slice applies.
+  syscall(SYS_sched_setattr, 0, &attributes, 0);
 }
 
 ThreadPool::ThreadPool(ThreadPoolOptions options) : options_(std::move(options)) {

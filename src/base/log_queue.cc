@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+// A line takes one of two ways. If nothing is queued and standard error can take the line at once,
+// the thread that logs writes it, under the mutex, so that lines keep their order and no other
+// thread wakes up. Else the line is queued, and the writing thread takes the whole queue and writes
+// it without the mutex: it may block for as long as the reader sleeps. The queue and its thread are
+// never destroyed, because threads may log until the process ends.
 #include "base/log_queue.h"
 
 #include <poll.h>

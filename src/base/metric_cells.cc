@@ -23,7 +23,8 @@ uint64_t NextId() {
 
 }  // namespace
 
-// Written by its thread, read by whoever sums. Chunks come as cells are first used.
+// The cells of one thread. The thread writes them; any thread that sums reads them. Chunks are
+// allocated when a cell in them is first used.
 template <typename T>
 struct MetricCells<T>::ThreadCells {
   using Chunk = std::array<std::atomic<T>, kChunkCells>;
@@ -50,12 +51,12 @@ struct MetricCells<T>::ThreadCells {
   std::array<std::atomic<Chunk*>, kCellsMax / kChunkCells> chunks = {};
 };
 
-// One thread. Its destructor, at the end of the thread, hands over what was counted.
+// Finds the thread's cells. One thread. The destructor runs when the thread ends, and adds its
+// counts to `ended_` of each registry.
 template <typename T>
 class MetricCells<T>::ThreadHolder final {
  public:
-  // The cells last used by this thread; without a destructor, so that they can be asked for at any
-  // time.
+  // The cells that this thread used last. It has no destructor, so that it can be used at any time.
   struct Last {
     uint64_t registry_id = 0;
     ThreadCells* cells = nullptr;
@@ -115,7 +116,7 @@ void MetricCells<T>::Add(size_t cell, T amount) {
 template <typename T>
 void MetricCells<T>::AddSlowly(size_t cell, T amount) {
   auto& last = ThreadHolder::last;
-  if (last.thread_is_ending) {  // some other thread_local's destructor counts
+  if (last.thread_is_ending) {  // the destructor of another thread_local counts
     MutexLock lock(mutex_);
     if (ended_.size() <= cell) ended_.resize(cell + 1);
     ended_[cell] += amount;

@@ -1,4 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+// The life of a run: HostedModel::Run creates it with two references. One belongs to the call that
+// starts it, because the backend may give the last part, and so end the run, before its `run`
+// function returns. The other belongs to the last part. `answered_` makes sure that only one last
+// part reaches the client, whether it comes from the backend or from Fail. If a part is bad
+// (`stream_status_`), the client gets no further outputs, and the error as its last part; the run
+// itself ends only when the backend gives its last part.
 #include "backends/host/hosted_run.h"
 
 #include <algorithm>

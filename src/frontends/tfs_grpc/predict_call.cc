@@ -9,8 +9,8 @@
 namespace penstock::tfs {
 
 void PredictCall::Start(PredictService& service, net::GrpcCallRef call) {
-  PredictCall* const self =
-      CallPool<PredictCall>::Take().release();  // Release gives it back to the pool
+  // Release gives it back to the pool.
+  PredictCall* const self = CallPool<PredictCall>::Take().release();
   self->service_ = &service;
   self->call_ = std::move(call);
   net::GrpcCall& started = *self->call_;

@@ -143,8 +143,8 @@ uint16_t Float16FromDouble(double value) {
   const uint16_t sign = static_cast<uint16_t>(bits >> 48 & 0x8000);
   if (std::isnan(value)) return sign | 0x7E00;
   const double magnitude = std::fabs(value);
-  if (magnitude >= 65520)
-    return sign | 0x7C00;  // from here on numbers round beyond the largest half, 65504
+  // Such numbers round beyond the largest half, 65504.
+  if (magnitude >= 65520) return sign | 0x7C00;
   // nearbyint rounds ties to even. Below 2^-14 the steps stay the same size.
   const int exponent = magnitude < 0x1p-14 ? -14 : std::ilogb(magnitude);
   const int steps = static_cast<int>(std::nearbyint(std::ldexp(magnitude, 10 - exponent)));

@@ -52,8 +52,8 @@ class RestFrontend::PredictCall final : public InferCall {
 
 void RestFrontend::PredictCall::Start(RestFrontend& frontend, net::HttpCallRef call,
                                       RestTarget target) {
-  PredictCall* const self =
-      CallPool<PredictCall>::Take().release();  // Release gives it back to the pool
+  // Release gives it back to the pool.
+  PredictCall* const self = CallPool<PredictCall>::Take().release();
   self->frontend_ = &frontend;
   self->call_ = std::move(call);
   self->target_ = std::move(target);

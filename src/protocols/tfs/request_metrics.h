@@ -45,8 +45,7 @@ class RequestMetrics final {
   MetricsRegistry& metrics_;
   const std::string api_;
   const std::string entrypoint_;
-  std::array<std::atomic<Series*>, kSlots>
-      slots_{};  // hash table with open addressing; owns the series
+  std::array<std::atomic<Series*>, kSlots> slots_{};  // open addressing; owns them
   std::unique_ptr<Series> other_;
   Mutex mutex_;  // held to add a model
   size_t models_ GUARDED_BY(mutex_) = 0;

@@ -141,10 +141,10 @@ void DirectorySource::LookAt(Watched& watched) const {
   watched.due = NextLook(found);
   const bool is_empty = found.can_list && found.wanted.empty();
   if (is_empty && options_.keeps_last_versions && !watched.told.empty()) found.can_list = false;
-  // Nothing is taken away for the sake of what is not complete.
+  // Keep the loaded versions while the only versions on disk are not complete.
   if (is_empty && !found.waiting.empty()) found.can_list = false;
-  // Why there is nothing is told before that there is nothing, and that all is well after what
-  // there is: who waits for the model must not take a failure of before for the answer.
+  // The order of the reports matters: an error before the versions, OK after them. Otherwise a
+  // request that waits for the model could take an old error for the answer.
   const bool is_ok = found.status.ok();
   if (!is_ok) TellStatus(watched, found.status);
   if (found.can_list && !(watched.was_told && found.wanted == watched.told)) Tell(watched, found);
@@ -164,7 +164,7 @@ void DirectorySource::TellStatus(Watched& watched, const Status& status) const {
 
 SteadyTime DirectorySource::NextLook(const Found& found) const {
   if (options_.poll_period <= Duration::zero()) return found.look_again;
-  // At whole multiples, so that one wake-up does for all models.
+  // Polls are at whole multiples of the period, so that one wake-up serves all models.
   const Duration period =
       std::min(options_.poll_period, kPeriodMax) * (found.is_watched ? kWatchedPeriods : 1);
   const SteadyTime next((Clock::Real().Now().time_since_epoch() / period + 1) * period);

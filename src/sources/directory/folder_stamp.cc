@@ -19,8 +19,7 @@ namespace {
 constexpr int kEntriesMax = 100'000;
 
 std::chrono::system_clock::time_point TimeOf(const timespec& time) {
-  constexpr time_t kSecondsMax =
-      9'000'000'000;  // files can have any time, but the clock counts in ns
+  constexpr time_t kSecondsMax = 9'000'000'000;  // a file can have any time; the clock counts in ns
   return std::chrono::system_clock::time_point(
       std::chrono::seconds(std::clamp<time_t>(time.tv_sec, 0, kSecondsMax)) +
       std::chrono::nanoseconds(time.tv_nsec));

@@ -24,8 +24,8 @@ struct PathStep {
 };
 
 struct ResolvedPath {
-  std::string
-      folder;  // the resolved path, without symbolic links; empty: it does not exist, or is unknown
+  // The resolved path, without symbolic links. Empty: it does not exist, or is unknown.
+  std::string folder;
   // The symbolic links on the way. If the path does not resolve, also the first step that is not a
   // folder. As long as none of these changes, and no folder on the way is renamed, the path
   // resolves to the same folder.

@@ -16,7 +16,7 @@
 namespace penstock {
 
 inline constexpr Duration kCancelSlice =
-    std::chrono::milliseconds(50);         // the longest delay until a cancel is noticed
+    std::chrono::milliseconds(50);         // delay until a cancel is seen
 inline constexpr size_t kQuotedMax = 300;  // the most bytes of a server's text that an error quotes
 
 struct HttpEndpoint {

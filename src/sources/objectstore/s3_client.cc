@@ -26,8 +26,8 @@ constexpr size_t kErrorBytesMax = 64 * 1024;
 constexpr size_t kObjectsMax = 200'000;      // in one listing
 constexpr size_t kWordsBytesMax = 64 << 20;  // limit of the keys and ETags of one listing
 constexpr int kPagesMax = 2000;              // of one listing; pages may be empty
-constexpr uintmax_t kProgressBytes =
-    64 * 1024;  // with fewer new bytes a broken download made no progress
+// A download that breaks after fewer new bytes has made no progress.
+constexpr uintmax_t kProgressBytes = 64 * 1024;
 
 // With Amazon's own hosts the bucket is part of the host name, unless it has a dot: then TLS could
 // not check the name.

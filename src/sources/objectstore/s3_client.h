@@ -26,7 +26,7 @@ struct S3ClientOptions {
 // plain words what is wrong: UNAVAILABLE (no connection, or the server is too busy),
 // DEADLINE_EXCEEDED (it does not answer), NOT_FOUND (no such bucket or object), PERMISSION_DENIED
 // (signature, rights), INVALID_ARGUMENT (settings), ABORTED (the object has changed), INTERNAL
-// (answers that make no sense), CANCELLED; Never FAILED_PRECONDITION, because sources use it for
+// (answers that make no sense), CANCELLED. Never FAILED_PRECONDITION, because sources use it for
 // versions that are not complete yet.
 class S3Client final {
  public:

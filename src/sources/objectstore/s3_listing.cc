@@ -13,8 +13,7 @@ namespace {
 
 constexpr size_t kWordBytesMax = 8 * 1024;  // of an ETag, or of the token of the next page
 constexpr size_t kKeyQuotedMax = 100;
-constexpr time_t kTimeMax =
-    4'102'444'800;  // the year 2100; times in nanoseconds overflow not long after
+constexpr time_t kTimeMax = 4'102'444'800;  // the year 2100; nanoseconds overflow not long after
 
 // Decodes a key with the encoding "url", in which '+' is a space.
 std::string Unescaped(std::string text) {

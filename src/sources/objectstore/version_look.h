@@ -33,20 +33,19 @@ struct VersionLook {
   std::string prefix;  // all versions are below it
   core::VersionSelection selection;
   std::set<core::VersionNumber> labelled;  // versions that are also wanted if they exist
-  std::set<core::VersionNumber>
-      told;  // reported versions: they stay wanted, or reserves, while they exist
+  // Reported versions. They stay wanted, or reserves, while they exist.
+  std::set<core::VersionNumber> told;
   // A version is complete when none of its objects has changed for this time.
   Duration settle_time;
 };
 
 struct FoundVersions {
   std::map<core::VersionNumber, std::string> prefixes;  // of all versions
-  std::set<core::VersionNumber> wanted;                 // wanted and complete versions
+  std::set<core::VersionNumber> wanted;                 // complete versions to load
   std::set<core::VersionNumber> for_labels;             // of these, wanted only for a label
-  std::set<core::VersionNumber> reserves;  // complete versions that may replace wanted ones
-  std::set<core::VersionNumber> waiting;   // not complete
-  std::set<core::VersionNumber>
-      without_model;  // folders with only markers, or with parts of a model
+  std::set<core::VersionNumber> reserves;         // complete versions that may replace wanted ones
+  std::set<core::VersionNumber> waiting;          // not complete
+  std::set<core::VersionNumber> without_model;    // have only markers, or parts of a model
   std::set<core::VersionNumber> Numbers() const;  // all versions
 };
 
