@@ -37,7 +37,7 @@ class Buffer {
         refs_.fetch_sub(1, std::memory_order_acq_rel) == 1)
       Destroy();
   }
-  // True if the caller's reference is the only one, so that it may write into the bytes.
+  // True if the caller holds the only reference, and so may write to the bytes.
   bool IsUnique() const { return refs_.load(std::memory_order_acquire) == 1; }
 
  protected:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Log lines, as text or JSON, to standard error. Thread-safe. One line a message: control
-// characters are escaped, so that what a client sends cannot forge a line.
+// Writes log lines to standard error, as text or JSON. Thread-safe. A message is always one line:
+// control characters are escaped, so that a client cannot forge a line.
 //   PENSTOCK_LOG(kInfo, "loaded {} version {}", name, version);
 //   PENSTOCK_LOG_REQUEST(kWarning, call->request_id(), "cannot decode: {}", error);
 #pragma once

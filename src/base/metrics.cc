@@ -87,7 +87,7 @@ struct Family {
   MetricKind kind = MetricKind::kCounter;
   std::string help;
   std::vector<double> bounds;
-  // At most one of these three maps is filled, by kind; keyed by the labels as they are printed.
+  // At most one of these three maps is used, depending on the kind. The key is the printed labels.
   std::map<std::string, std::unique_ptr<CellCounter>> counters;
   std::map<std::string, std::unique_ptr<AtomicGauge>> gauges;
   std::map<std::string, std::unique_ptr<CellHistogram>> histograms;

@@ -12,7 +12,7 @@
 namespace penstock {
 namespace {
 
-// When the machine started, in seconds since 1970; 0 if unknown.
+// The start time of the machine, in seconds since 1970; 0 if unknown.
 double BootSeconds(const std::string& root) {
   std::istringstream lines(ReadSystemFile(root + "/proc/stat"));
   for (std::string line; std::getline(lines, line);) {

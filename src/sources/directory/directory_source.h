@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The versions of a model are the numeric folders below its base path, as in TensorFlow Serving.
+// A source for models on disk: the versions are the numeric folders below the base path, as in
+// TensorFlow Serving.
 #pragma once
 
 #include <functional>

@@ -90,7 +90,7 @@ class NoLoader final : public core::Loader {
   }
 };
 
-// Gives each test its own folder. One thread, beside that of the source.
+// Gives each test its own folder. One thread, in addition to that of the source.
 class DirectorySourceTest : public ::testing::Test {
  protected:
   std::string Base(const std::string& model) { return root_ / model; }

@@ -41,7 +41,7 @@ Status PathError(const std::string& base_path, const std::error_code& error) {
                error == std::errc::not_a_directory ? Advice(base_path) : "");
 }
 
-// Puts the steps of `path` before those that are left.
+// Puts the steps of `path` before the remaining ones.
 void Prepend(const fs::path& path, std::deque<fs::path>& left) {
   const fs::path steps = path.relative_path();
   left.insert(left.begin(), steps.begin(), steps.end());

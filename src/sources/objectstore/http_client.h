@@ -15,8 +15,8 @@
 
 namespace penstock {
 
-inline constexpr Duration kCancelSlice =
-    std::chrono::milliseconds(50);         // delay until a cancel is seen
+// The longest delay until a cancel is noticed.
+inline constexpr Duration kCancelSlice = std::chrono::milliseconds(50);
 inline constexpr size_t kQuotedMax = 300;  // the most bytes of a server's text that an error quotes
 
 struct HttpEndpoint {

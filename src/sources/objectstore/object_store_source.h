@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The versions of a model are the numeric "folders" below a path in an S3 bucket.
+// A source for models in an S3 bucket: the versions are the numeric "folders" below a path.
 #pragma once
 
 #include <atomic>
