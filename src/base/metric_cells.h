@@ -24,7 +24,7 @@ class MetricCells final : public std::enable_shared_from_this<MetricCells<T>> {
   ~MetricCells();
 
   // Allocates `count` adjacent cells, all zero, and returns the first. If none are left, returns
-  // cells that all further callers share and that Total never shows. So `count` is at most
+  // cells that all further callers share; Totals shows them as zero. So `count` is at most
   // kSharedCells.
   static constexpr size_t kSharedCells = 256;
   size_t Allocate(size_t count) EXCLUDES(mutex_);
