@@ -25,7 +25,7 @@ struct BackendHostOptions {
   int intra_op_threads = 0;  // limit for threads inside one operation; 0 = UsableCpus()
   int inter_op_threads = 0;  // limit for operations in parallel; 0 = UsableCpus()
   std::map<std::string, BackendOptions> options;  // by name of the backend
-  std::map<std::string, std::string> set_by;      // where each setting comes from, for messages
+  std::map<std::string, std::string> set_by;      // the flags of each backend, for messages
   Executor* pool = nullptr;                       // for tasks of backends; null: they are refused
   MetricsRegistry* metrics = nullptr;             // for metrics of backends; null: they are dropped
 };
