@@ -56,7 +56,9 @@ def test_tensors_and_unsent_answers_count_in_the_budget(start):
         status, text = eventually('a refusal', refused)
         assert status == RESOURCE_EXHAUSTED
         assert '--inflight_bytes_max' in text
-        assert server.memory_bytes() - before < 100 * MEGABYTE
+        # ThreadSanitizer keeps two bytes and more about each byte that is used.
+        bytes_max = 100 * MEGABYTE * (4 if os.path.basename(BUILD) == 'tsan' else 1)
+        assert server.memory_bytes() - before < bytes_max
         assert call(server, constant(10))[0] == OK
         assert value(server, 'penstock_net_limits_hit_total', limit='inflight_bytes') > 0
     eventually('the memory is free again', lambda: call(server, sixteen)[0] == OK)
