@@ -271,7 +271,7 @@ def test_a_base_path_without_versions_says_so(start, tmp_path, path, said):
     os.makedirs(base + '/1/assets')
     error = reload(server, {'half': HALF, 'more': base + path})
     assert said in error.details(), error.details()
-    assert said in server.get('/readyz/models/more')[1]
+    eventually('the reason', lambda: said in server.get('/readyz/models/more')[1])
     with Client(server) as client:
         status = error_of(client.status, 'more')
     assert status[0] == grpc.StatusCode.NOT_FOUND
