@@ -391,6 +391,17 @@ TEST(PredictDecoder, RowsThatDifferAreToldAsTensorFlowServingDoes) {
               HasSubstr("Expecting tensor size: 1 but got: 2"));
 }
 
+// The reader took such a bracket for the end of a list outside the value.
+TEST(PredictDecoder, ABracketInPlaceOfAValueIsNoJson) {
+  for (const char* body : {R"({"instances": [{"x": [1, 2]}, {"x": ]}]})",
+                           R"({"instances": [{"x": [[1]]}, {"x": [[1], ]}]})", R"({"inputs": ]})",
+                           R"({"instances": [[1], ]})"}) {
+    EXPECT_THAT(Decode(body, OneInput(DType::kFloat32)).message(),
+                HasSubstr("JSON Parse error: Invalid value."))
+        << body;
+  }
+}
+
 TEST(PredictDecoder, ByteOrderMarkBeforeTheDocumentIsSkipped) {
   const Decoded decoded = Decode("\xEF\xBB\xBF {\"instances\": [1, 2]}", OneInput(DType::kFloat32));
   ASSERT_TRUE(decoded.status.ok()) << decoded.message();

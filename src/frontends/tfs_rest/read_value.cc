@@ -290,6 +290,9 @@ bool ReadLists(JsonCursor& cursor, TensorBuilder& builder, Walk& walk) {
     } else {
       int64_t lone = 0;
       const bool only_one = walk.depth == 0;
+      // Not the end of an empty list: EnterList sees that one.
+      if (cursor.Peek() == ']') [[unlikely]]
+        return cursor.FailSyntax("Invalid value.");
       int64_t& count = only_one ? lone : walk.counts[walk.depth - 1];
       if (!builder.SetRank(cursor, walk.depth) ||
           !ReadInnermost(cursor, builder, count, only_one)) {
