@@ -16,10 +16,10 @@
 #include <string>
 #include <vector>
 
-#include "frontends/tfs_rest/predict_decoder.h"
-#include "frontends/tfs_rest/predict_encoder.h"
+#include "protocols/tfs_json/predict_decoder.h"
+#include "protocols/tfs_json/predict_encoder.h"
 
-namespace penstock::tfs_rest {
+namespace penstock::tfs_json {
 namespace {
 
 constexpr int kRows = 32;
@@ -195,6 +195,6 @@ void RunAll() {
 }
 
 }  // namespace
-}  // namespace penstock::tfs_rest
+}  // namespace penstock::tfs_json
 
-int main() { penstock::tfs_rest::RunAll(); }
+int main() { penstock::tfs_json::RunAll(); }

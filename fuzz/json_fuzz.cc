@@ -5,10 +5,10 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "frontends/tfs_rest/predict_decoder.h"
-#include "frontends/tfs_rest/predict_encoder.h"
+#include "protocols/tfs_json/predict_decoder.h"
+#include "protocols/tfs_json/predict_encoder.h"
 
-namespace penstock::tfs_rest {
+namespace penstock::tfs_json {
 namespace {
 
 ModelInfo MakeInfo(std::initializer_list<DType> types) {
@@ -77,11 +77,11 @@ void TryModel(const Slice& body, const ModelInfo& info, bool round_trip) {
 }
 
 }  // namespace
-}  // namespace penstock::tfs_rest
+}  // namespace penstock::tfs_json
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace penstock;
-  using namespace penstock::tfs_rest;
+  using namespace penstock::tfs_json;
   static const ModelInfo one_float = MakeInfo({DType::kFloat32});
   static const ModelInfo one_string = MakeInfo({DType::kString});
   static const ModelInfo several = MakeInfo({DType::kFloat64, DType::kUint8, DType::kInt64,

@@ -9,9 +9,9 @@
 #include <string>
 #include <string_view>
 
+#include "loading/prediction_log.h"
+#include "loading/record_reader.h"
 #include "protocols/tfs/predict_reader.h"
-#include "protocols/tfs/prediction_log.h"
-#include "protocols/tfs/record_reader.h"
 
 namespace {
 
@@ -19,7 +19,7 @@ constexpr size_t kHeadBytes = 12;
 constexpr size_t kSumBytes = 4;
 
 void PutSum(std::string& file, size_t at, std::string_view of) {
-  const uint32_t sum = penstock::tfs::MaskedCrc32c(of);
+  const uint32_t sum = penstock::MaskedCrc32c(of);
   std::memcpy(file.data() + at, &sum, sizeof sum);
 }
 
@@ -42,14 +42,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::string file(reinterpret_cast<const char*>(data + 1), size - 1);
   if (data[0] % 2 == 1) MakeSumsRight(file);
   std::istringstream stream(file);
-  penstock::tfs::RecordReader reader(stream);
+  penstock::RecordReader reader(stream);
   std::string record;
   size_t bytes = 0;
   while (true) {
     const auto more = reader.Next(record);
     if (!more.ok() || !*more) break;
     bytes += kHeadBytes + record.size() + kSumBytes;
-    const auto recorded = penstock::tfs::ReadPredictionLog(record);
+    const auto recorded = penstock::ReadPredictionLog(record);
     if (!recorded.ok()) continue;
     penstock::tfs::ReadPredict read;
     (void)penstock::tfs::ReadPredictRequest(

@@ -10,9 +10,9 @@
 #include <utility>
 
 #include "base/log.h"
+#include "config/config_files.h"
 #include "infer/builtin_folder.h"
 #include "infer/builtin_models.h"
-#include "protocols/tfs/config_files.h"
 #include "sources/directory/folder_stamp.h"
 #include "sources/directory/version_folders.h"
 
@@ -108,7 +108,7 @@ std::string TensorsJson(const std::vector<TensorSpec>& tensors) {
 
 StatusOr<ModelReport> InspectModel(const std::string& asked, const LoadOptions& options,
                                    BackendHost& backends) {
-  ASSIGN_OR_RETURN(const std::string path, tfs::ReadBasePath(asked));
+  ASSIGN_OR_RETURN(const std::string path, ReadBasePath(asked));
   ModelReport report{asked, {}, {}, path, {}};
   if (IsBuiltinPath(path)) {
     ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, MakeBuiltinModel(path));

@@ -12,14 +12,13 @@
 
 #include "base/log.h"
 #include "infer/run_and_wait.h"
-#include "protocols/tfs/prediction_log.h"
-#include "protocols/tfs/record_reader.h"
+#include "loading/prediction_log.h"
+#include "loading/record_reader.h"
 
 namespace penstock {
 namespace {
 
 namespace fs = std::filesystem;
-using tfs::RecordedRequest;
 using Kind = RecordedRequest::Kind;
 
 constexpr std::string_view kRecordFile = "assets.extra/tf_serving_warmup_requests";
@@ -102,12 +101,12 @@ Status Replay::RunPredict(const Slice& message) {
 
 Status Replay::RunJson(const Slice& body) {
   InferRequest request;
-  TRY(tfs_rest::DecodePredictRequest(body, model_.info(), options_.json, request).status());
+  TRY(tfs_json::DecodePredictRequest(body, model_.info(), options_.json, request).status());
   return RunRequest(request);
 }
 
 Status Replay::RunRecord(const std::string& record, std::map<Kind, int>& skipped) {
-  ASSIGN_OR_RETURN(RecordedRequest recorded, tfs::ReadPredictionLog(record));
+  ASSIGN_OR_RETURN(RecordedRequest recorded, ReadPredictionLog(record));
   switch (recorded.kind) {
     case Kind::kPredict:
       return RunPredict(WholeSlice(CopyToBuffer(recorded.predict)));
@@ -122,7 +121,7 @@ Status Replay::RunRecord(const std::string& record, std::map<Kind, int>& skipped
       return Error(StatusCode::kUnimplemented,
                    "Unsupported log_type for warmup: {}; Predict, Classify, Regress and "
                    "MultiInference can be replayed",
-                   tfs::KindName(recorded.kind));
+                   KindName(recorded.kind));
     case Kind::kNone:
       break;
   }
@@ -134,7 +133,7 @@ Status Replay::RunRecords(const fs::path& path) {
   if (!fs::exists(path, error) && !error) return OkStatus();
   StatusOr<std::ifstream> file = Open(path);
   if (!file.ok()) return At(file.status(), path.native());
-  tfs::RecordReader reader(*file);
+  RecordReader reader(*file);
   std::map<Kind, int> skipped;
   std::string record;
   for (size_t number = 1;; ++number) {
@@ -156,7 +155,7 @@ Status Replay::RunRecords(const fs::path& path) {
   }
   for (const auto& [kind, count] : skipped) {
     PENSTOCK_LOG(kWarning, "warm-up: {}: skipped {} {} requests, which are not served",
-                 path.native(), count, tfs::KindName(kind));
+                 path.native(), count, KindName(kind));
   }
   return OkStatus();
 }

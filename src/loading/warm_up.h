@@ -8,9 +8,9 @@
 
 #include "base/cancel.h"
 #include "base/status.h"
-#include "frontends/tfs_rest/predict_decoder.h"
 #include "infer/model.h"
 #include "protocols/tfs/predict_reader.h"
+#include "protocols/tfs_json/predict_decoder.h"
 
 namespace penstock {
 
@@ -18,7 +18,7 @@ struct WarmUpOptions {
   bool enabled = true;
   int iterations = 1;  // runs of each request
   tfs::PredictReadLimits predict;
-  tfs_rest::DecoderOptions json;
+  tfs_json::DecoderOptions json;
 };
 
 // The counts of one warm-up. One thread at a time.

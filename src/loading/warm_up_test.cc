@@ -8,8 +8,8 @@
 
 #include "base/test_folder.h"
 #include "infer/model_fake.h"
+#include "loading/record_fake.h"
 #include "loading/warm_up_loader.h"
-#include "protocols/tfs/record_fake.h"
 #include "serving/predict.pb.h"
 #include "serving/prediction_log.pb.h"
 
@@ -38,10 +38,10 @@ std::string Predict(float x) {
 std::string Record(float x) {
   PredictionLog log;
   log.mutable_predict_log()->set_request(Predict(x));
-  return tfs::FakeRecord(log.SerializeAsString());
+  return FakeRecord(log.SerializeAsString());
 }
 
-std::string Record(const PredictionLog& log) { return tfs::FakeRecord(log.SerializeAsString()); }
+std::string Record(const PredictionLog& log) { return FakeRecord(log.SerializeAsString()); }
 
 ModelInfo InfoOfX() { return FakeInfo({FakeInput("x", DType::kFloat32)}); }
 
@@ -175,7 +175,7 @@ TEST_F(WarmUpTest, DamagedFilesAreErrors) {
   EXPECT_THAT(Problem(StatusCode::kDataLoss),
               AllOf(HasSubstr("the checksum of the record at byte 0"),
                     HasSubstr("Please verify your warmup data is in TFRecord format.")));
-  WriteRecords(tfs::FakeRecord("\x32\x05 cut"));
+  WriteRecords(FakeRecord("\x32\x05 cut"));
   EXPECT_EQ(
       Problem(StatusCode::kInvalidArgument),
       AtRecord(1) + "Failed to parse warmup record: it is no tensorflow.serving.PredictionLog");

@@ -41,13 +41,12 @@ StatusOr<std::vector<ConfiguredModel>> ReadModelList(const Settings& settings) {
   if (!settings.model_config_file.empty()) {
     ASSIGN_OR_RETURN(const std::string text,
                      ReadConfigFile("model_config_file", settings.model_config_file));
-    const auto empty_file =
-        StandsInForTfs(settings) ? tfs::EmptyFile::kNoModels : tfs::EmptyFile::kError;
-    return tfs::ParseModelConfig(text, settings.model_config_file, empty_file);
+    const auto empty_file = StandsInForTfs(settings) ? EmptyFile::kNoModels : EmptyFile::kError;
+    return ParseModelConfig(text, settings.model_config_file, empty_file);
   }
   std::vector<ConfiguredModel> models(1);
   models[0].name = settings.model_name;
-  ASSIGN_OR_RETURN(models[0].base_path, tfs::ReadBasePath(settings.model_base_path));
+  ASSIGN_OR_RETURN(models[0].base_path, ReadBasePath(settings.model_base_path));
   return models;
 }
 

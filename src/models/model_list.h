@@ -9,15 +9,13 @@
 
 #include "backends/host/backend_host.h"
 #include "base/status.h"
+#include "config/config_files.h"
 #include "core/manager.h"
 #include "options/settings.h"
-#include "protocols/tfs/config_files.h"
 #include "sources/directory/directory_source.h"
 #include "sources/objectstore/object_store_source.h"
 
 namespace penstock {
-
-using tfs::ConfiguredModel;
 
 // Returns the models of --model_config_file, or the one of --model_name and --model_base_path.
 // Errors name the file and the mistake in it.

@@ -8,15 +8,14 @@
 #include <utility>
 
 #include "base/durable_file.h"
+#include "config/text_format.h"
 #include "options/config_file.h"
 #include "penstock/server_state.pb.h"
-#include "protocols/tfs/text_format.h"
 
 namespace penstock {
 namespace {
 
 using tensorflow::serving::ModelConfig;
-using tfs::ConfiguredModel;
 
 template <typename List>
 auto FindModel(List& models, std::string_view name) {
@@ -27,8 +26,7 @@ auto FindModel(List& models, std::string_view name) {
 StatusOr<ConfiguredModel> Converted(const ModelConfig& config) {
   tensorflow::serving::ModelServerConfig list;
   *list.mutable_model_config_list()->add_config() = config;
-  ASSIGN_OR_RETURN(std::vector<ConfiguredModel> models,
-                   tfs::ConvertModelConfig(list, "the admin API"));
+  ASSIGN_OR_RETURN(std::vector<ConfiguredModel> models, ConvertModelConfig(list, "the admin API"));
   return std::move(models[0]);
 }
 
@@ -54,7 +52,7 @@ Status ModelOverrides::Read(const std::string& path) {
     return InvalidArgument("--state_file: {} is not a file that can be read", path);
   ASSIGN_OR_RETURN(const std::string text, ReadConfigFile("state_file", path));
   config::ServerState state;
-  if (const Status parsed = tfs::ParseTextFormat(text, path, state); !parsed.ok()) {
+  if (const Status parsed = ParseTextFormat(text, path, state); !parsed.ok()) {
     return InvalidArgument(
         "--state_file: {}: mend it, or remove it to forget what the admin API has changed",
         MessageOf(parsed));

@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "base/status.h"
+#include "config/config_files.h"
 #include "core/servable.h"
 #include "frontends/admin/model_change.h"
-#include "protocols/tfs/config_files.h"
 
 namespace penstock {
 
@@ -37,10 +37,10 @@ class ModelOverrides final {
   Status Write(const std::string& path) const;
 
   // Returns `base` with the changes of the operators.
-  StatusOr<std::vector<tfs::ConfiguredModel>> Over(std::vector<tfs::ConfiguredModel> base) const;
+  StatusOr<std::vector<ConfiguredModel>> Over(std::vector<ConfiguredModel> base) const;
   // Adds a change. `base` is the list of models in the configuration. NOT_FOUND: no such model, or
   // no such label; INVALID_ARGUMENT: a bad ModelConfig.
-  Status Add(const ModelChange& change, const std::vector<tfs::ConfiguredModel>& base);
+  Status Add(const ModelChange& change, const std::vector<ConfiguredModel>& base);
   // Undoes a kPin or kLabel: restores the pin or label that `before` had. Returns false, and does
   // nothing, if later changes have already replaced it.
   bool TakeBack(const ModelChange& change, const ModelOverrides& before);
@@ -52,7 +52,7 @@ class ModelOverrides final {
   std::optional<core::VersionNumber> PinOf(const std::string& model) const;
 
  private:
-  Status AddToModel(const ModelChange& change, const std::vector<tfs::ConfiguredModel>& base);
+  Status AddToModel(const ModelChange& change, const std::vector<ConfiguredModel>& base);
 
   std::unique_ptr<config::ServerState> state_;
 };

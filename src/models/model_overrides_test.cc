@@ -10,7 +10,6 @@
 namespace penstock {
 namespace {
 
-using tfs::ConfiguredModel;
 using Kind = ModelChange::Kind;
 
 std::vector<ConfiguredModel> Base() {

@@ -221,7 +221,7 @@ std::map<std::string, ModelPlace> ModelReloader::Places() const {
   return places_;
 }
 
-Status ModelReloader::ApplyFirst(std::vector<tfs::ConfiguredModel> base, std::string_view where) {
+Status ModelReloader::ApplyFirst(std::vector<ConfiguredModel> base, std::string_view where) {
   ModelOverrides overrides;
   std::string both(where);
   if (!settings_.state_file.empty()) {
@@ -242,22 +242,22 @@ AwaitedModels::Labels ModelReloader::Labels() const {
   AwaitedModels::Labels labels;
   const auto models = overrides_.Over(base_);
   if (!models.ok()) return labels;  // cannot happen: this list is in force
-  for (const tfs::ConfiguredModel& model : *models)
+  for (const ConfiguredModel& model : *models)
     if (!model.labels.empty()) labels[model.name] = model.labels;
   return labels;
 }
 
-Status ModelReloader::ApplyList(std::vector<tfs::ConfiguredModel> base, ModelOverrides overrides,
+Status ModelReloader::ApplyList(std::vector<ConfiguredModel> base, ModelOverrides overrides,
                                 std::string_view where) {
-  ASSIGN_OR_RETURN(const std::vector<tfs::ConfiguredModel> models, overrides.Over(base));
+  ASSIGN_OR_RETURN(const std::vector<ConfiguredModel> models, overrides.Over(base));
   if (const Status status = CheckLabels(models); !status.ok())
     return Error(status.code(), "{}: {}", where, MessageOf(status));
   return Apply(std::move(base), std::move(overrides), where);
 }
 
-Status ModelReloader::CheckLabels(const std::vector<tfs::ConfiguredModel>& models) const {
+Status ModelReloader::CheckLabels(const std::vector<ConfiguredModel>& models) const {
   const AwaitedModels::Labels before = Labels();
-  for (const tfs::ConfiguredModel& model : models) {
+  for (const ConfiguredModel& model : models) {
     const auto old = before.find(model.name);
     for (const auto& [label, version] : model.labels) {
       const bool is_used = old != before.end() && old->second.contains(label);
@@ -275,8 +275,8 @@ Status ModelReloader::CheckLabels(const std::vector<tfs::ConfiguredModel>& model
 
 void ModelReloader::RestoreLabels(const AwaitedModels::Labels& before, uint64_t list) {
   if (list != list_) return;
-  std::vector<tfs::ConfiguredModel> base = base_;
-  for (tfs::ConfiguredModel& model : base) {
+  std::vector<ConfiguredModel> base = base_;
+  for (ConfiguredModel& model : base) {
     const auto old = before.find(model.name);
     model.labels = old == before.end() ? std::map<std::string, core::VersionNumber>() : old->second;
   }
@@ -306,11 +306,11 @@ void ModelReloader::WatchLabels(std::string_view where) {
            }});
 }
 
-Status ModelReloader::Apply(std::vector<tfs::ConfiguredModel> base, ModelOverrides overrides,
+Status ModelReloader::Apply(std::vector<ConfiguredModel> base, ModelOverrides overrides,
                             std::string_view where, std::string_view retried) {
-  ASSIGN_OR_RETURN(const std::vector<tfs::ConfiguredModel> models, overrides.Over(base));
+  ASSIGN_OR_RETURN(const std::vector<ConfiguredModel> models, overrides.Over(base));
   PlaceMap places;
-  for (const tfs::ConfiguredModel& model : models) {
+  for (const ConfiguredModel& model : models) {
     places.emplace(model.name,
                    ModelPlace{model.base_path, model.platform, std::string(NameOf(model.load_mode)),
                               overrides.PinOf(model.name)});
@@ -423,7 +423,7 @@ void ModelReloader::ReadFile(FileLook look) {
   if (text.ok() && *text == last_text_ && !is_forced) return;
   Status status = text.status();
   if (status.ok()) {
-    auto models = tfs::ParseModelConfig(*text, file);
+    auto models = ParseModelConfig(*text, file);
     status = models.ok() ? ApplyList(*std::move(models), overrides_, file) : models.status();
     if (status.ok()) ++list_;
   }
@@ -443,7 +443,7 @@ void ModelReloader::ReadFile(FileLook look) {
 void ModelReloader::Serve(tfs::ReloadRequest request) {
   AwaitedModels awaited;
   const std::string what = Describe(request);
-  for (const tfs::ConfiguredModel& model : request.models) awaited.names.push_back(model.name);
+  for (const ConfiguredModel& model : request.models) awaited.names.push_back(model.name);
   ModelOverrides overrides = overrides_;
   overrides.ForgetList();
   const AwaitedModels::Labels before = Labels();

@@ -35,7 +35,7 @@ class ModelReloader final {
 
   // Applies the first list, with the changes that operators made before the server was restarted
   // (--state_file). Call it before Start. Errors: a bad state file, and those of ModelSet::Apply.
-  Status ApplyFirst(std::vector<tfs::ConfiguredModel> base, std::string_view where);
+  Status ApplyFirst(std::vector<ConfiguredModel> base, std::string_view where);
   // Begins to apply changes, and to poll the file if the settings say so. Call it once.
   void Start();
   // Answers UNAVAILABLE to all waiting clients. After this returns, the list does not change any
@@ -72,10 +72,10 @@ class ModelReloader final {
   void Serve(ModelChange change);
   // Puts `base`, as changed by `overrides`, in force, and keeps both. `retried` and errors are
   // those of ModelSet::Apply; after an error nothing is changed.
-  Status Apply(std::vector<tfs::ConfiguredModel> base, ModelOverrides overrides,
-               std::string_view where, std::string_view retried = "") EXCLUDES(mutex_);
+  Status Apply(std::vector<ConfiguredModel> base, ModelOverrides overrides, std::string_view where,
+               std::string_view retried = "") EXCLUDES(mutex_);
   // As Apply, for a new list from the file or from a client. Checks the labels of the list first.
-  Status ApplyList(std::vector<tfs::ConfiguredModel> base, ModelOverrides overrides,
+  Status ApplyList(std::vector<ConfiguredModel> base, ModelOverrides overrides,
                    std::string_view where);
   // Adds a change to the list in force, and applies the result. Errors as Apply.
   Status ApplyChange(const ModelChange& change);
@@ -96,7 +96,7 @@ class ModelReloader final {
   // FAILED_PRECONDITION if a label of a new list names a version that does not exist. Labels that
   // do not change are not checked. New ones are not checked either with
   // --allow_version_labels_for_unavailable_models.
-  Status CheckLabels(const std::vector<tfs::ConfiguredModel>& models) const;
+  Status CheckLabels(const std::vector<ConfiguredModel>& models) const;
   // Restores the labels to `before`, because list number `list` has failed. Does nothing if a newer
   // list is in force.
   void RestoreLabels(const AwaitedModels::Labels& before, uint64_t list);
@@ -132,8 +132,8 @@ class ModelReloader final {
   bool is_stopping_ GUARDED_BY(mutex_) = false;
 
   // Used only before the thread starts, on the thread, and after its end.
-  std::vector<tfs::ConfiguredModel> base_;  // the list of the configuration, or of a client
-  uint64_t list_ = 0;                       // how often a new list has replaced base_
+  std::vector<ConfiguredModel> base_;  // the list of the configuration, or of a client
+  uint64_t list_ = 0;                  // how often a new list has replaced base_
   ModelOverrides overrides_;
   ChangeQueue queue_;
   PendingChanges pending_{manager_};

@@ -18,7 +18,6 @@ namespace {
 
 using testing::HasSubstr;
 using testing::Not;
-using tfs::ConfiguredModel;
 using Kind = ModelChange::Kind;
 
 // Keeps loads from beginning. Thread-safe.

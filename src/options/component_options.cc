@@ -12,8 +12,8 @@
 
 #include "base/log.h"
 #include "base/machine.h"
+#include "config/config_files.h"
 #include "options/config_file.h"
-#include "protocols/tfs/config_files.h"
 
 namespace penstock {
 namespace {
@@ -57,7 +57,7 @@ StatusOr<net::TlsOptions> MakeTlsOptions(const Settings& settings) {
   if (settings.ssl_config_file.empty()) return tls;
   ASSIGN_OR_RETURN(const std::string text,
                    ReadConfigFile("ssl_config_file", settings.ssl_config_file));
-  ASSIGN_OR_RETURN(tfs::SslSettings ssl, tfs::ParseSslConfig(text, settings.ssl_config_file));
+  ASSIGN_OR_RETURN(SslSettings ssl, ParseSslConfig(text, settings.ssl_config_file));
   tls.pem_source = fmt::format("--ssl_config_file {}", settings.ssl_config_file);
   tls.certificate_pem = std::move(ssl.server_cert);
   tls.key_pem = std::move(ssl.server_key);
@@ -384,8 +384,8 @@ StatusOr<std::vector<std::string>> MetricsPaths(const Settings& settings) {
   }
   ASSIGN_OR_RETURN(const std::string text,
                    ReadConfigFile("monitoring_config_file", settings.monitoring_config_file));
-  ASSIGN_OR_RETURN(const tfs::MonitoringSettings monitoring,
-                   tfs::ParseMonitoringConfig(text, settings.monitoring_config_file));
+  ASSIGN_OR_RETURN(const MonitoringSettings monitoring,
+                   ParseMonitoringConfig(text, settings.monitoring_config_file));
   if (!monitoring.enable) return std::vector<std::string>();
   if (monitoring.path != paths[0]) paths.push_back(monitoring.path);
   return paths;

@@ -5,8 +5,8 @@
 #include <charconv>
 #include <optional>
 
+#include "config/config_files.h"
 #include "options/compat.h"
-#include "protocols/tfs/config_files.h"
 
 namespace penstock {
 namespace {
@@ -169,7 +169,7 @@ Status CheckTogether(const Settings& settings) {
     return InvalidArgument("no model: give --model_base_path or --model_config_file");
   if (settings.model_config_file.empty() && settings.model_name.empty())
     return InvalidArgument("--model_name is empty");
-  const auto path = tfs::ReadBasePath(settings.model_base_path);
+  const auto path = ReadBasePath(settings.model_base_path);
   if (settings.model_config_file.empty() && !path.ok())
     return InvalidArgument("--model_base_path={}", MessageOf(path.status()));
   if (settings.port == 0 && settings.rest_api_port == 0 && settings.grpc_socket_path.empty())

@@ -9,7 +9,7 @@
 #include "absl/functional/any_invocable.h"
 #include "base/clock.h"
 #include "base/status.h"
-#include "protocols/tfs/config_files.h"
+#include "config/config_files.h"
 
 namespace penstock::tfs {
 

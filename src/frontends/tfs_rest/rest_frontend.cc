@@ -4,11 +4,11 @@
 #include <optional>
 #include <utility>
 
-#include "frontends/tfs_rest/json_writer.h"
-#include "frontends/tfs_rest/predict_encoder.h"
 #include "frontends/tfs_rest/rest_response.h"
 #include "infer/infer_call.h"
 #include "protocols/tfs/model_description.h"
+#include "protocols/tfs_json/json_writer.h"
+#include "protocols/tfs_json/predict_encoder.h"
 
 namespace penstock::tfs_rest {
 namespace {
@@ -47,7 +47,7 @@ class RestFrontend::PredictCall final : public InferCall {
   RestFrontend* frontend_ = nullptr;
   net::HttpCallRef call_;
   RestTarget target_;
-  PredictFormat format_ = PredictFormat::kRow;
+  tfs_json::PredictFormat format_ = tfs_json::PredictFormat::kRow;
 };
 
 void RestFrontend::PredictCall::Start(RestFrontend& frontend, net::HttpCallRef call,
@@ -73,14 +73,14 @@ Status RestFrontend::PredictCall::ReadSelector(ModelSelector& selector, InferReq
 
 Status RestFrontend::PredictCall::Decode(const ModelInfo& info, RequestMemory& memory,
                                          InferRequest& request) {
-  ASSIGN_OR_RETURN(format_, DecodePredictRequest(call_->body(), info, frontend_->options_.decoder,
-                                                 memory, request));
+  ASSIGN_OR_RETURN(format_, tfs_json::DecodePredictRequest(
+                                call_->body(), info, frontend_->options_.decoder, memory, request));
   return OkStatus();
 }
 
 StatusOr<ByteChain> RestFrontend::PredictCall::Encode(const NamedTensors& outputs,
                                                       RequestMemory& memory) {
-  return EncodePredictResponse(format_, outputs, &memory);
+  return tfs_json::EncodePredictResponse(format_, outputs, &memory);
 }
 
 void RestFrontend::PredictCall::Send(ByteChain&& answer) { RespondJson(*call_, std::move(answer)); }
@@ -175,7 +175,7 @@ StatusOr<std::string> RestFrontend::StatusText(const RestTarget& target) const {
 
 std::string RestFrontend::ListModels() const {
   const core::Manager& manager = engine_.manager();
-  JsonWriter writer(256);
+  tfs_json::JsonWriter writer(256);
   writer.Raw("{\"models\":[");
   bool is_first_model = true;
   for (const std::string& name : manager.ModelNames()) {

@@ -4,16 +4,16 @@
 
 #include "base/metrics.h"
 #include "base/shared_page.h"
-#include "frontends/tfs_rest/predict_decoder.h"
 #include "frontends/tfs_rest/rest_target.h"
 #include "infer/engine.h"
 #include "infer/frontend.h"
 #include "protocols/tfs/request_metrics.h"
+#include "protocols/tfs_json/predict_decoder.h"
 
 namespace penstock::tfs_rest {
 
 struct RestOptions {
-  DecoderOptions decoder;
+  tfs_json::DecoderOptions decoder;
 };
 
 // Serves the REST API. Thread-safe. `engine` and `metrics` outlive it.

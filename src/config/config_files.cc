@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/config_files.h"
+
+#include <algorithm>
+#include <set>
+#include <tuple>
+
+#include "config/experiment_config.h"
+#include "config/text_format.h"
+#include "penstock/model_options.pb.h"
+#include "serving/batching_parameters.pb.h"
+#include "serving/model_server_config.pb.h"
+#include "serving/monitoring_config.pb.h"
+#include "serving/ssl_config.pb.h"
+
+namespace penstock {
+namespace {
+
+using tensorflow::serving::FileSystemStoragePathSourceConfig;
+using VersionPolicy = FileSystemStoragePathSourceConfig::ServableVersionPolicy;
+
+constexpr std::string_view kPrometheusPath = "/monitoring/prometheus/metrics";
+
+template <typename Message>
+StatusOr<Message> ParseText(std::string_view text, std::string_view file) {
+  Message message;
+  TRY(ParseTextFormat(text, file, message));
+  return message;
+}
+
+Status SetPlatform(const tensorflow::serving::ModelConfig& from, ConfiguredModel& model) {
+  model.platform = from.model_platform();
+  const auto type = from.model_type();
+  if (type == tensorflow::serving::MODEL_TYPE_UNSPECIFIED) return OkStatus();
+  if (!model.platform.empty()) {
+    return InvalidArgument("has both model_type and model_platform; remove model_type");
+  }
+  if (type != tensorflow::serving::TENSORFLOW) {
+    return InvalidArgument("has the model_type OTHER; say model_platform instead");
+  }
+  model.platform = "tensorflow";
+  return OkStatus();
+}
+
+StatusOr<core::VersionNumber> CheckVersion(int64_t number) {
+  if (number < 0) return InvalidArgument("names the version {}, which is negative", number);
+  return core::VersionNumber{number};
+}
+
+Status SetPolicy(const VersionPolicy& from, ConfiguredModel& model) {
+  switch (from.policy_choice_case()) {
+    case VersionPolicy::kAll:
+      model.versions = ConfiguredModel::Versions::kAll;
+      break;
+    case VersionPolicy::kSpecific:
+      model.versions = ConfiguredModel::Versions::kSpecific;
+      for (const int64_t number : from.specific().versions()) {
+        ASSIGN_OR_RETURN(const core::VersionNumber version, CheckVersion(number));
+        model.specific.push_back(version);
+      }
+      break;
+    case VersionPolicy::kLatest:
+      model.latest_count = std::max<uint32_t>(from.latest().num_versions(), 1);
+      break;
+    case VersionPolicy::POLICY_CHOICE_NOT_SET:
+      break;
+  }
+  return OkStatus();
+}
+
+Status SetWarmUp(const config::WarmUp& from, ConfiguredModel& model) {
+  if (from.has_enabled()) model.warm_up_enabled = from.enabled();
+  if (from.iterations() < 0) {
+    return InvalidArgument("has warm_up with {} iterations, below 0", from.iterations());
+  }
+  model.warm_up_iterations = static_cast<uint32_t>(from.iterations());
+  return OkStatus();
+}
+
+Status SetLifecycle(const penstock::config::ModelOptions& from, ConfiguredModel& model) {
+  // Limits that keep sums, and values in nanoseconds, from overflowing: 139 years, 1 PiB.
+  constexpr int64_t kMillisecondsMax = int64_t{1} << 42, kBytesMax = int64_t{1} << 50;
+  const std::tuple<std::string_view, int64_t, int64_t> numbers[] = {
+      {"unload_after_idle_ms", from.unload_after_idle_ms(), kMillisecondsMax},
+      {"load_timeout_ms", from.load_timeout_ms(), kMillisecondsMax},
+      {"memory_bytes", from.memory_bytes(), kBytesMax}};
+  for (const auto& [name, value, most] : numbers) {
+    if (value < 0) return InvalidArgument("has a {} of {}, below 0", name, value);
+    if (value > most) return InvalidArgument("has a {} of {}, above {}", name, value, most);
+  }
+  model.preserves_resources = from.transition() == penstock::config::RESOURCE_PRESERVING;
+  if (from.load() == penstock::config::ON_DEMAND) model.load_mode = core::LoadMode::kOnDemand;
+  if (from.load() == penstock::config::NEVER) model.load_mode = core::LoadMode::kNever;
+  model.unload_after_idle = std::chrono::milliseconds(from.unload_after_idle_ms());
+  model.keep_loaded = from.keep_loaded();
+  if (from.has_load_timeout_ms())
+    model.load_timeout = std::chrono::milliseconds(from.load_timeout_ms());
+  model.memory_bytes = static_cast<uint64_t>(from.memory_bytes());
+  return OkStatus();
+}
+
+StatusOr<ConfiguredModel> ConvertModel(const tensorflow::serving::ModelConfig& from) {
+  ConfiguredModel model;
+  model.name = from.name();
+  if (from.base_path().empty()) return InvalidArgument("has no base_path");
+  StatusOr<std::string> path = ReadBasePath(from.base_path());
+  if (!path.ok()) return InvalidArgument("has the base_path {}", MessageOf(path.status()));
+  model.base_path = *std::move(path);
+  if (from.has_logging_config()) {
+    return InvalidArgument("has a logging_config, but requests are not logged; remove it");
+  }
+  TRY(SetPlatform(from, model));
+  TRY(SetPolicy(from.model_version_policy(), model));
+  TRY(SetLifecycle(from.penstock(), model));
+  TRY(SetWarmUp(from.penstock().warm_up(), model));
+  ASSIGN_OR_RETURN(model.experiment, ReadExperiment(from.penstock(), model.name));
+  for (const auto& [label, number] : from.version_labels()) {
+    if (label.empty()) return InvalidArgument("has an empty version label");
+    ASSIGN_OR_RETURN(model.labels[label], CheckVersion(number));
+  }
+  return model;
+}
+
+// Returns the path of file:///path or file://localhost/path. Does not decode escapes, as
+// TensorFlow.
+StatusOr<std::string> ReadFileUrl(std::string_view url) {
+  constexpr std::string_view kScheme = "file://";
+  const std::string_view rest = url.substr(kScheme.size());
+  const size_t slash = std::min(rest.find('/'), rest.size());
+  const std::string_view host = rest.substr(0, slash);
+  const std::string_view path = rest.substr(slash);
+  if (!path.empty() && (host.empty() || host == "localhost")) return std::string(path);
+  if (rest.empty()) return InvalidArgument("'{}': it names no folder", url);
+  return InvalidArgument("'{}': a file URL has three slashes before its path; say file:///{}", url,
+                         rest);
+}
+
+template <typename Wrapper>
+std::optional<int64_t> NumberIn(bool has, const Wrapper& wrapper) {
+  return has ? std::optional<int64_t>(wrapper.value()) : std::nullopt;
+}
+
+Status CheckBatching(const BatchingSettings& settings, std::string_view file) {
+  const std::pair<std::string_view, std::optional<int64_t>> numbers[] = {
+      {"max_batch_size", settings.max_batch_size},
+      {"batch_timeout_micros", settings.batch_timeout_micros},
+      {"max_enqueued_batches", settings.max_enqueued_batches},
+      {"num_batch_threads", settings.num_batch_threads},
+      {"max_execution_batch_size", settings.max_execution_batch_size}};
+  for (const auto& [name, value] : numbers) {
+    if (value && *value < 0) return InvalidArgument("{}: {} is {}, below 0", file, name, *value);
+  }
+  const std::vector<int64_t>& sizes = settings.allowed_batch_sizes;
+  if (sizes.empty()) return OkStatus();
+  if (sizes.front() < 1 ||
+      std::adjacent_find(sizes.begin(), sizes.end(), std::greater_equal<>()) != sizes.end()) {
+    return InvalidArgument("{}: allowed_batch_sizes must be positive and ascending", file);
+  }
+  const std::optional<int64_t> largest = settings.max_execution_batch_size
+                                             ? settings.max_execution_batch_size
+                                             : settings.max_batch_size;
+  if (largest && sizes.back() != *largest) {
+    return InvalidArgument(
+        "{}: the last of allowed_batch_sizes is {}; it must be {}, the largest"
+        " batch that is run",
+        file, sizes.back(), *largest);
+  }
+  return OkStatus();
+}
+
+}  // namespace
+
+StatusOr<std::string> ReadBasePath(std::string_view path) {
+  const size_t colon = path.find("://");
+  if (colon == std::string_view::npos || path.find('/') < colon) return std::string(path);
+  const std::string_view scheme = path.substr(0, colon);
+  if (scheme == "s3") return std::string(path);
+  if (scheme == "file") return ReadFileUrl(path);
+  return InvalidArgument(
+      "'{}': there is no source for {}://, only folders and s3://; mount it as a folder, or name"
+      " its S3 interface with S3_ENDPOINT",
+      path, scheme);
+}
+
+StatusOr<std::vector<ConfiguredModel>> ParseModelConfig(std::string_view text,
+                                                        std::string_view file,
+                                                        EmptyFile empty_file) {
+  using tensorflow::serving::ModelServerConfig;
+  ASSIGN_OR_RETURN(const auto config, ParseText<ModelServerConfig>(text, file));
+  const bool is_empty = config.config_case() == ModelServerConfig::CONFIG_NOT_SET;
+  if (is_empty && empty_file == EmptyFile::kNoModels) return std::vector<ConfiguredModel>();
+  return ConvertModelConfig(config, file);
+}
+
+StatusOr<std::vector<ConfiguredModel>> ConvertModelConfig(
+    const tensorflow::serving::ModelServerConfig& config, std::string_view where) {
+  if (config.has_custom_model_config()) {
+    return InvalidArgument("{}: custom_model_config is not supported; use model_config_list",
+                           where);
+  }
+  if (!config.has_model_config_list()) {
+    return InvalidArgument(
+        "{}: there is no model_config_list; for no models write"
+        " 'model_config_list {{}}'",
+        where);
+  }
+  std::vector<ConfiguredModel> models;
+  std::set<std::string, std::less<>> names;
+  for (const auto& entry : config.model_config_list().config()) {
+    if (entry.name().empty()) {
+      return InvalidArgument("{}: model {} of the list has no name", where, models.size() + 1);
+    }
+    if (!names.insert(entry.name()).second) {
+      return InvalidArgument("{}: Illegal to list model {} multiple times in config list", where,
+                             entry.name());
+    }
+    StatusOr<ConfiguredModel> model = ConvertModel(entry);
+    if (!model.ok()) {
+      return InvalidArgument("{}: model '{}' {}", where, entry.name(), MessageOf(model.status()));
+    }
+    models.push_back(*std::move(model));
+  }
+  return models;
+}
+
+StatusOr<MonitoringSettings> ParseMonitoringConfig(std::string_view text, std::string_view file) {
+  ASSIGN_OR_RETURN(const auto config, ParseText<tensorflow::serving::MonitoringConfig>(text, file));
+  const auto& prometheus = config.prometheus_config();
+  MonitoringSettings settings{prometheus.enable(), prometheus.path()};
+  if (settings.path.empty()) settings.path = kPrometheusPath;
+  if (settings.path.front() != '/') {
+    return InvalidArgument("{}: the path '{}' must begin with '/'", file, settings.path);
+  }
+  return settings;
+}
+
+StatusOr<SslSettings> ParseSslConfig(std::string_view text, std::string_view file) {
+  ASSIGN_OR_RETURN(const auto config, ParseText<tensorflow::serving::SSLConfig>(text, file));
+  if (config.server_key().empty() || config.server_cert().empty()) {
+    return InvalidArgument("{}: server_key and server_cert are both needed, as PEM text", file);
+  }
+  if (config.client_verify() && config.custom_ca().empty()) {
+    return InvalidArgument("{}: client_verify needs custom_ca, as PEM text", file);
+  }
+  return SslSettings{config.server_key(), config.server_cert(), config.custom_ca(),
+                     config.client_verify()};
+}
+
+StatusOr<BatchingSettings> ParseBatchingParameters(std::string_view text, std::string_view file) {
+  ASSIGN_OR_RETURN(const auto from, ParseText<tensorflow::serving::BatchingParameters>(text, file));
+  BatchingSettings settings;
+  settings.max_batch_size = NumberIn(from.has_max_batch_size(), from.max_batch_size());
+  settings.batch_timeout_micros =
+      NumberIn(from.has_batch_timeout_micros(), from.batch_timeout_micros());
+  settings.max_enqueued_batches =
+      NumberIn(from.has_max_enqueued_batches(), from.max_enqueued_batches());
+  settings.num_batch_threads = NumberIn(from.has_num_batch_threads(), from.num_batch_threads());
+  if (from.has_thread_pool_name()) settings.thread_pool_name = from.thread_pool_name().value();
+  settings.allowed_batch_sizes.assign(from.allowed_batch_sizes().begin(),
+                                      from.allowed_batch_sizes().end());
+  settings.pad_variable_length_inputs = from.pad_variable_length_inputs();
+  if (from.has_enable_large_batch_splitting()) {
+    settings.enable_large_batch_splitting = from.enable_large_batch_splitting().value();
+  }
+  settings.max_execution_batch_size =
+      NumberIn(from.has_max_execution_batch_size(), from.max_execution_batch_size());
+  TRY(CheckBatching(settings, file));
+  return settings;
+}
+
+}  // namespace penstock

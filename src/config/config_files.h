@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads the configuration files of TensorFlow Serving: messages in protobuf's text format. Checks
+// them and converts them to plain structs. Errors name the file and, for syntax, the line and
+// column.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "core/manager.h"
+#include "core/servable.h"
+#include "infer/experiment_options.h"
+
+namespace tensorflow::serving {
+class ModelServerConfig;
+}
+
+namespace penstock {
+
+// One model of --model_config_file.
+struct ConfiguredModel {
+  enum class Versions { kLatest, kAll, kSpecific };
+
+  std::string name;
+  std::string base_path;
+  std::string platform;  // as "tensorflow"; empty if the file does not say
+  Versions versions = Versions::kLatest;
+  uint32_t latest_count = 1;                  // for kLatest, at least 1
+  std::vector<core::VersionNumber> specific;  // for kSpecific; empty: no version is served
+  std::map<std::string, core::VersionNumber> labels;
+  // The settings in `penstock { ... }`.
+  bool preserves_resources = false;  // false: preserve availability
+  core::LoadMode load_mode = core::LoadMode::kAlways;
+  std::chrono::milliseconds unload_after_idle{0};  // 0: never
+  bool keep_loaded = false;
+  std::optional<std::chrono::milliseconds> load_timeout;  // 0: none
+  uint64_t memory_bytes = 0;                              // 0: not set
+  std::optional<bool> warm_up_enabled;
+  uint32_t warm_up_iterations = 0;  // 0: not set
+  ExperimentOptions experiment;
+};
+
+// Converts a base path for the sources: file:///a becomes /a, all others stay. INVALID_ARGUMENT,
+// with advice, if no source can read it: gs://bucket/a, file://host/a.
+StatusOr<std::string> ReadBasePath(std::string_view path);
+
+// The meaning of a file without model_config_list.
+enum class EmptyFile { kError, kNoModels };
+
+// Parses a ModelServerConfig. `file` is for messages. Errors, all INVALID_ARGUMENT: wrong syntax, a
+// missing or repeated name, no base path, model_type together with model_platform, negative
+// versions, and unsupported fields (custom_model_config, logging_config).
+StatusOr<std::vector<ConfiguredModel>> ParseModelConfig(std::string_view text,
+                                                        std::string_view file,
+                                                        EmptyFile empty_file = EmptyFile::kError);
+// Converts a message that was received. `where` is for messages.
+StatusOr<std::vector<ConfiguredModel>> ConvertModelConfig(
+    const tensorflow::serving::ModelServerConfig& config, std::string_view where);
+
+// The Prometheus part of a MonitoringConfig.
+struct MonitoringSettings {
+  bool enable = false;
+  std::string path;  // "/monitoring/prometheus/metrics" if the file does not say
+};
+StatusOr<MonitoringSettings> ParseMonitoringConfig(std::string_view text, std::string_view file);
+
+// An SSLConfig, as PEM texts. The key and the certificate are always set.
+struct SslSettings {
+  std::string server_key;
+  std::string server_cert;
+  std::string custom_ca;
+  bool client_verify = false;
+};
+StatusOr<SslSettings> ParseSslConfig(std::string_view text, std::string_view file);
+
+// A BatchingParameters; members that the file omits are empty. Numbers are not negative.
+struct BatchingSettings {
+  std::optional<int64_t> max_batch_size;
+  std::optional<int64_t> batch_timeout_micros;
+  std::optional<int64_t> max_enqueued_batches;
+  std::optional<int64_t> num_batch_threads;
+  std::optional<std::string> thread_pool_name;
+  std::vector<int64_t> allowed_batch_sizes;  // ascending, the last one equal to max_batch_size
+  bool pad_variable_length_inputs = false;
+  std::optional<bool> enable_large_batch_splitting;
+  std::optional<int64_t> max_execution_batch_size;
+};
+StatusOr<BatchingSettings> ParseBatchingParameters(std::string_view text, std::string_view file);
+
+}  // namespace penstock

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/config_files.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+namespace penstock {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+TEST(ModelConfig, ReadsAllOfAModel) {
+  const auto models = ParseModelConfig(R"(
+    model_config_list {
+      config {
+        name: "a" base_path: "/models/a" model_platform: "tensorflow"
+        model_version_policy { latest { num_versions: 2 } }
+        version_labels { key: "stable" value: 1 }
+        version_labels { key: "canary" value: 2 }
+      }
+      config: {
+        name: 'b', base_path: '/models/b'  # a comment
+        model_version_policy: { specific { versions: 3 versions: 5 } }
+      }
+      config { name: "c" base_path: "/c" model_version_policy { all {} } model_type: TENSORFLOW }
+      config { name: "d" base_path: "/d" model_version_policy { latest {} } }
+    })",
+                                       "models.config");
+  ASSERT_TRUE(models.ok()) << models.status();
+  ASSERT_EQ(models->size(), 4u);
+  const ConfiguredModel& a = (*models)[0];
+  EXPECT_EQ(a.name, "a");
+  EXPECT_EQ(a.base_path, "/models/a");
+  EXPECT_EQ(a.platform, "tensorflow");
+  EXPECT_EQ(a.versions, ConfiguredModel::Versions::kLatest);
+  EXPECT_EQ(a.latest_count, 2u);
+  EXPECT_EQ(a.labels.at("canary").value, 2);
+  const ConfiguredModel& b = (*models)[1];
+  EXPECT_EQ(b.versions, ConfiguredModel::Versions::kSpecific);
+  EXPECT_EQ(b.specific.at(1).value, 5);
+  EXPECT_EQ((*models)[2].versions, ConfiguredModel::Versions::kAll);
+  EXPECT_EQ((*models)[2].platform, "tensorflow");
+  EXPECT_EQ((*models)[3].latest_count, 1u);
+}
+
+TEST(ModelConfig, ReadsOptionsOfOurOwn) {
+  const auto models = ParseModelConfig(R"(
+    model_config_list {
+      config { name: "a" base_path: "/a" penstock { warm_up { enabled: false iterations: 3 }
+        transition: RESOURCE_PRESERVING load: ON_DEMAND unload_after_idle_ms: 5 keep_loaded: true
+        load_timeout_ms: 0 memory_bytes: 7 } }
+      config { name: "b" base_path: "/b" }
+    })",
+                                       "f");
+  ASSERT_TRUE(models.ok()) << models.status();
+  EXPECT_EQ((*models)[0].warm_up_enabled, false);
+  EXPECT_EQ((*models)[0].warm_up_iterations, 3u);
+  EXPECT_TRUE((*models)[0].preserves_resources);
+  EXPECT_EQ((*models)[0].load_mode, core::LoadMode::kOnDemand);
+  EXPECT_EQ((*models)[0].unload_after_idle, std::chrono::milliseconds(5));
+  EXPECT_TRUE((*models)[0].keep_loaded);
+  EXPECT_EQ((*models)[0].load_timeout, std::chrono::milliseconds(0));
+  EXPECT_EQ((*models)[0].memory_bytes, 7u);
+  EXPECT_FALSE((*models)[1].preserves_resources);
+  EXPECT_EQ((*models)[1].load_mode, core::LoadMode::kAlways);
+  EXPECT_EQ((*models)[1].load_timeout, std::nullopt);
+  EXPECT_EQ((*models)[1].warm_up_enabled, std::nullopt);
+  EXPECT_EQ((*models)[1].warm_up_iterations, 0u);
+}
+
+TEST(ModelConfig, TakesNoModels) {
+  const auto models = ParseModelConfig("model_config_list {}", "f");
+  ASSERT_TRUE(models.ok());
+  EXPECT_TRUE(models->empty());
+}
+
+std::string ModelError(std::string_view text) {
+  const auto models = ParseModelConfig(text, "models.config");
+  EXPECT_EQ(models.status().code(), StatusCode::kInvalidArgument);
+  return std::string(MessageOf(models.status()));
+}
+
+std::string ErrorOfModel(const std::string& fields) {
+  return ModelError("model_config_list { config { " + fields + " } }");
+}
+
+TEST(ModelConfig, NamesTheLineOfASyntaxError) {
+  const std::string error = ModelError("model_config_list {\n  config {\n    nam: \"a\"\n  }\n}\n");
+  EXPECT_THAT(error, testing::StartsWith(
+                         "Invalid protobuf file: 'models.config': Error parsing text-format "
+                         "tensorflow.serving.ModelServerConfig: 3:"));
+  EXPECT_THAT(error, testing::EndsWith("named \"nam\""));  // without a period, as all errors
+  EXPECT_THAT(ModelError("model_config_list {"), HasSubstr("Config: 1:"));
+}
+
+TEST(ModelConfig, RefusesWhatCannotBeServed) {
+  EXPECT_THAT(ModelError(""), HasSubstr("there is no model_config_list"));
+  EXPECT_THAT(ModelError("custom_model_config { type_url: \"x\" }"), HasSubstr("not supported"));
+  EXPECT_THAT(ErrorOfModel("base_path: '/a'"), HasSubstr("model 1 of the list has no name"));
+  EXPECT_THAT(ErrorOfModel("name: 'a'"), HasSubstr("model 'a' has no base_path"));
+  EXPECT_THAT(ModelError("model_config_list { config { name: 'a' base_path: '/a' }"
+                         " config { name: 'a' base_path: '/b' } }"),
+              HasSubstr("models.config: Illegal to list model a multiple times in config list"));
+  const std::string a = "name: 'a' base_path: '/a' ";
+  EXPECT_THAT(ErrorOfModel(a + "penstock { memory_bytes: -1 }"),
+              HasSubstr("model 'a' has a memory_bytes of -1, below 0"));
+  EXPECT_THAT(ErrorOfModel(a + "penstock { memory_bytes: 9223372036854775807 }"),
+              HasSubstr("memory_bytes of 9223372036854775807, above 1125899906842624"));
+  EXPECT_THAT(ErrorOfModel(a + "penstock { load_timeout_ms: 9223372036854775807 }"),
+              HasSubstr("load_timeout_ms of 9223372036854775807, above 4398046511104"));
+  EXPECT_THAT(ErrorOfModel(a + "penstock { warm_up { iterations: -1 } }"),
+              HasSubstr("model 'a' has warm_up with -1 iterations, below 0"));
+  EXPECT_THAT(ErrorOfModel(a + "model_type: TENSORFLOW model_platform: 'x'"),
+              HasSubstr("both model_type and model_platform"));
+  EXPECT_THAT(ErrorOfModel(a + "model_type: OTHER"), HasSubstr("say model_platform"));
+  EXPECT_THAT(ErrorOfModel(a + "logging_config {}"),
+              HasSubstr("requests are not logged; remove it"));
+  EXPECT_THAT(ErrorOfModel(a + "model_version_policy { specific { versions: -1 } }"),
+              HasSubstr("version -1"));
+  EXPECT_THAT(ErrorOfModel(a + "version_labels { key: 'l' value: -2 }"), HasSubstr("version -2"));
+  EXPECT_THAT(ErrorOfModel(a + "version_labels { value: 2 }"), HasSubstr("empty version label"));
+}
+
+TEST(ModelConfig, RefusesPlacesThatNoSourceReads) {
+  for (const char* path :
+       {"/models/a", "models/a", "s3://bucket/a", "builtin:identity", "/models/gs://a", "a:b"})
+    EXPECT_EQ(ReadBasePath(path).value_or("?"), path);
+  EXPECT_THAT(
+      ErrorOfModel("name: 'a' base_path: 'gs://bucket/a'"),
+      HasSubstr("model 'a' has the base_path 'gs://bucket/a': there is no source for gs://"));
+}
+
+TEST(ModelConfig, FileUrlsAreFolders) {
+  for (const auto& [url, path] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"file:///models/a", "/models/a"},
+           {"file://localhost/models/a", "/models/a"},
+           {"file:///a%20b", "/a%20b"}}) {
+    EXPECT_EQ(ReadBasePath(url).value_or("?"), path) << url;
+  }
+  const auto models = ParseModelConfig(
+      "model_config_list { config { name: 'a' base_path: 'file:///models/a' } }", "f");
+  ASSERT_TRUE(models.ok()) << models.status();
+  EXPECT_EQ(models->at(0).base_path, "/models/a");
+  EXPECT_THAT(ErrorOfModel("name: 'a' base_path: 'file://models/a'"),
+              HasSubstr("'file://models/a': a file URL has three slashes before its path; say "
+                        "file:///models/a"));
+  EXPECT_THAT(ErrorOfModel("name: 'a' base_path: 'file://'"), HasSubstr("it names no folder"));
+}
+
+TEST(ModelConfig, AnEmptyFileIsNoModelsOnlyIfAllowed) {
+  EXPECT_FALSE(ParseModelConfig("# nothing yet\n", "f").ok());
+  const auto models = ParseModelConfig("# nothing yet\n", "f", EmptyFile::kNoModels);
+  ASSERT_TRUE(models.ok()) << models.status();
+  EXPECT_TRUE(models->empty());
+  EXPECT_FALSE(
+      ParseModelConfig("custom_model_config { type_url: 'x' }", "f", EmptyFile::kNoModels).ok());
+}
+
+TEST(ModelConfig, TakesAPolicyThatNamesNoVersion) {
+  const auto models = ParseModelConfig(
+      "model_config_list { config { name: 'a' base_path: '/a'"
+      " model_version_policy { specific {} } } }",
+      "f");
+  ASSERT_TRUE(models.ok()) << models.status();
+  EXPECT_EQ(models->at(0).versions, ConfiguredModel::Versions::kSpecific);
+  EXPECT_TRUE(models->at(0).specific.empty());
+}
+
+TEST(MonitoringConfig, ReadsPathAndSwitch) {
+  auto settings = ParseMonitoringConfig("prometheus_config { enable: true path: '/m' }", "f");
+  ASSERT_TRUE(settings.ok());
+  EXPECT_TRUE(settings->enable);
+  EXPECT_EQ(settings->path, "/m");
+  settings = ParseMonitoringConfig("", "f");
+  ASSERT_TRUE(settings.ok());
+  EXPECT_FALSE(settings->enable);
+  EXPECT_EQ(settings->path, "/monitoring/prometheus/metrics");
+  EXPECT_THAT(std::string(MessageOf(
+                  ParseMonitoringConfig("prometheus_config { path: 'm' }", "f").status())),
+              HasSubstr("must begin with '/'"));
+}
+
+TEST(SslConfig, ReadsPemTexts) {
+  const auto settings = ParseSslConfig(
+      "server_key: 'KEY\\n' server_cert: 'CERT' custom_ca: 'CA' client_verify: true", "f");
+  ASSERT_TRUE(settings.ok());
+  EXPECT_EQ(settings->server_key, "KEY\n");
+  EXPECT_EQ(settings->server_cert, "CERT");
+  EXPECT_EQ(settings->custom_ca, "CA");
+  EXPECT_TRUE(settings->client_verify);
+}
+
+TEST(SslConfig, RefusesHalfOfIt) {
+  const auto error = [](std::string_view text) {
+    return std::string(MessageOf(ParseSslConfig(text, "ssl.config").status()));
+  };
+  EXPECT_THAT(error("server_key: 'k'"), HasSubstr("both needed"));
+  EXPECT_THAT(error("server_key: 'k' server_cert: 'c' client_verify: true"),
+              HasSubstr("needs custom_ca"));
+  EXPECT_THAT(error("server_key 'k'"),
+              HasSubstr("Invalid protobuf file: 'ssl.config': Error parsing text-format "
+                        "tensorflow.serving.SSLConfig: 1:"));
+}
+
+TEST(BatchingParameters, ReadsAllOfThem) {
+  const auto settings = ParseBatchingParameters(R"(
+    max_batch_size { value: 128 } batch_timeout_micros { value: 0 }
+    max_enqueued_batches { value: 10 } num_batch_threads { value: 4 }
+    thread_pool_name { value: "pool" } allowed_batch_sizes: 32 allowed_batch_sizes: 128
+    pad_variable_length_inputs: true enable_large_batch_splitting { value: true }
+    max_execution_batch_size { value: 128 })",
+                                                "f");
+  ASSERT_TRUE(settings.ok()) << settings.status();
+  EXPECT_EQ(settings->max_batch_size, 128);
+  EXPECT_EQ(settings->batch_timeout_micros, 0);
+  EXPECT_EQ(settings->max_enqueued_batches, 10);
+  EXPECT_EQ(settings->num_batch_threads, 4);
+  EXPECT_EQ(settings->thread_pool_name, "pool");
+  EXPECT_EQ(settings->allowed_batch_sizes, (std::vector<int64_t>{32, 128}));
+  EXPECT_TRUE(settings->pad_variable_length_inputs);
+  EXPECT_EQ(settings->enable_large_batch_splitting, true);
+  EXPECT_EQ(settings->max_execution_batch_size, 128);
+}
+
+TEST(BatchingParameters, LeavesOutWhatTheFileDoes) {
+  const auto settings = ParseBatchingParameters("", "f");
+  ASSERT_TRUE(settings.ok());
+  EXPECT_FALSE(settings->max_batch_size);
+  EXPECT_FALSE(settings->thread_pool_name);
+  EXPECT_FALSE(settings->enable_large_batch_splitting);
+}
+
+TEST(BatchingParameters, RefusesImpossibleSizes) {
+  const auto error = [](std::string_view text) {
+    return std::string(MessageOf(ParseBatchingParameters(text, "f").status()));
+  };
+  EXPECT_THAT(error("num_batch_threads { value: -1 }"), HasSubstr("num_batch_threads is -1"));
+  EXPECT_THAT(error("allowed_batch_sizes: 8 allowed_batch_sizes: 4"), HasSubstr("ascending"));
+  EXPECT_THAT(error("allowed_batch_sizes: 0"), HasSubstr("positive"));
+  EXPECT_THAT(error("max_batch_size { value: 16 } allowed_batch_sizes: 8"),
+              HasSubstr("is 8; it must be 16"));
+}
+
+TEST(ConfigFilesTest, AFileThatIsCutShortSaysSo) {
+  const auto error = [](std::string_view text) {
+    return std::string(MessageOf(ParseModelConfig(text, "f").status()));
+  };
+  const std::string_view whole =
+      "model_config_list {\n\tconfig { name: \"a\" base_path: \"/a\" }\n}\n";
+  EXPECT_TRUE(ParseModelConfig(whole, "f").ok());
+  for (const char* last :
+       {"list ", "list {", "\tconf", "name: ", "\"a", "base_", "\"/a\"", "}\n"}) {
+    const std::string_view start = whole.substr(0, whole.find(last) + std::strlen(last));
+    EXPECT_THAT(error(start), HasSubstr("the text ends here: it is cut short")) << start;
+    EXPECT_THAT(error(std::string(start) + " \n\n"), HasSubstr("the text ends here")) << start;
+  }
+  EXPECT_THAT(error(std::string(whole) + "}"), Not(HasSubstr("cut short")));
+  EXPECT_THAT(error("model_config_list { config { nme: 'a' } }"), Not(HasSubstr("cut short")));
+}
+
+}  // namespace
+}  // namespace penstock

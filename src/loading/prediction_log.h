@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads recorded requests: the records of a warm-up file.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+
+namespace penstock {
+
+// One recorded request. One thread at a time.
+struct RecordedRequest {
+  enum class Kind {
+    kNone,
+    kPredict,
+    kClassify,
+    kRegress,
+    kMultiInference,
+    kSessionRun,
+    kPredictStreamed
+  };
+  Kind kind = Kind::kNone;
+  std::string predict;  // for kPredict: the bytes of a PredictRequest
+};
+
+// The name, such as "Classify".
+std::string_view KindName(RecordedRequest::Kind kind);
+
+// Returns the request of a PredictionLog, and ignores its response. INVALID_ARGUMENT if `record` is
+// not a PredictionLog.
+StatusOr<RecordedRequest> ReadPredictionLog(std::string_view record);
+
+}  // namespace penstock

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "protocols/tfs_json/json_number.h"
+
+#include <charconv>
+#include <cmath>
+#include <limits>
+
+namespace penstock::tfs_json {
+namespace number_internal {
+namespace {
+
+constexpr int kDigitsMax = 19;  // any 19 digits fit in 64 bits
+// A larger exponent makes any number that fits in memory infinite or zero.
+constexpr int64_t kExponentMax = int64_t{1} << 40;
+
+bool IsDigit(char c) { return static_cast<unsigned char>(c - '0') < 10; }
+
+// Appends the digits at `at` to `digits` (modulo 2^64), and returns their end.
+const char* ReadDigits(const char* at, const char* end, uint64_t& digits) {
+  while (end - at >= 8) {
+    uint64_t bytes;
+    std::memcpy(&bytes, at, 8);
+    if constexpr (std::endian::native != std::endian::little) break;
+    const uint64_t values = bytes ^ 0x3030303030303030;
+    if (((values + 0x7676767676767676) | values) & 0x8080808080808080) break;
+    digits = digits * 100000000 + EightDigits(values);
+    at += 8;
+  }
+  for (; at < end && IsDigit(*at); ++at) digits = digits * 10 + static_cast<uint64_t>(*at - '0');
+  return at;
+}
+
+// Counts the digits between `begin` and `end` without leading zeros.
+int64_t SignificantDigits(const char* begin, const char* end) {
+  int64_t count = end - begin;
+  bool has_point = false;
+  for (const char* at = begin; at < end && (*at == '0' || *at == '.'); ++at) {
+    has_point |= *at == '.';
+    --count;
+  }
+  if (!has_point && std::memchr(begin, '.', static_cast<size_t>(end - begin)) != nullptr) --count;
+  return count;
+}
+
+// Reads the text after an 'e'. Returns null if it is not an exponent.
+const char* ReadExponent(const char* at, const char* end, int64_t& exponent) {
+  const bool negative = at < end && *at == '-';
+  if (at < end && (*at == '-' || *at == '+')) ++at;
+  if (at >= end || !IsDigit(*at)) return nullptr;
+  int64_t value = 0;
+  for (; at < end && IsDigit(*at); ++at) {
+    if (value < kExponentMax) value = value * 10 + (*at - '0');
+  }
+  exponent += negative ? -value : value;
+  return at;
+}
+
+// True if the first digit that is not 0 has a positive power of ten. Decides between infinity and
+// zero.
+bool IsLarge(const Decimal& decimal) {
+  int64_t power = 0;
+  bool behind_point = false;
+  bool seen = false;
+  const char* at = decimal.begin + decimal.negative;
+  for (; at < decimal.end && (*at | 0x20) != 'e'; ++at) {
+    if (*at == '.') {
+      behind_point = true;
+      continue;
+    }
+    seen |= *at != '0';
+    if (seen && !behind_point) ++power;
+    if (!seen && behind_point) --power;
+  }
+  int64_t exponent = 0;
+  if (at < decimal.end) ReadExponent(at + 1, decimal.end, exponent);
+  return seen && power + exponent > 0;
+}
+
+template <typename Float>
+Float FromText(const Decimal& decimal) {
+  Float value = 0;
+  const auto result = std::from_chars(decimal.begin, decimal.end, value);
+  if (result.ec != std::errc::result_out_of_range) return value;
+  value = IsLarge(decimal) ? std::numeric_limits<Float>::infinity() : Float{0};
+  return decimal.negative ? -value : value;
+}
+
+}  // namespace
+
+bool ReadAnyDecimal(const char* at, const char* end, Decimal& out) {
+  out.begin = at;
+  out.negative = *at == '-';
+  const char* const first = at + out.negative;
+  out.digits = 0;
+  at = ReadDigits(first, end, out.digits);
+  if (at == first || (*first == '0' && at - first > 1)) return false;
+  int64_t exponent = 0;
+  out.integer = true;
+  if (at < end && *at == '.') {
+    const char* const fraction = ++at;
+    at = ReadDigits(fraction, end, out.digits);
+    if (at == fraction) return false;
+    exponent = -(at - fraction);
+    out.integer = false;
+  }
+  out.exact = at - first <= kDigitsMax || SignificantDigits(first, at) <= kDigitsMax;
+  if (at < end && (*at | 0x20) == 'e') {
+    at = ReadExponent(at + 1, end, exponent);
+    if (at == nullptr) return false;
+    out.integer = false;
+  }
+  out.end = at;
+  constexpr int64_t kIntMax = std::numeric_limits<int>::max();
+  out.exact = out.exact && exponent >= -kIntMax && exponent <= kIntMax;
+  out.exponent = out.exact ? static_cast<int>(exponent) : 0;
+  return true;
+}
+
+float ToFloat32Slow(const Decimal& decimal) { return FromText<float>(decimal); }
+double ToFloat64Slow(const Decimal& decimal) { return FromText<double>(decimal); }
+
+}  // namespace number_internal
+
+bool ToInt64(const Decimal& decimal, int64_t& out) {
+  if (!decimal.integer || !decimal.exact) return false;
+  constexpr uint64_t kMax = std::numeric_limits<int64_t>::max();
+  if (decimal.digits > kMax + (decimal.negative ? 1 : 0)) return false;
+  out = static_cast<int64_t>(decimal.negative ? -decimal.digits : decimal.digits);
+  return true;
+}
+
+bool ToUint64(const Decimal& decimal, uint64_t& out) {
+  if (!decimal.integer) return false;
+  if (decimal.exact) {
+    out = decimal.digits;
+    return !decimal.negative || decimal.digits == 0;
+  }
+  return std::from_chars(decimal.begin, decimal.end, out).ec == std::errc{};
+}
+
+uint16_t Float16FromDouble(double value) {
+  const uint64_t bits = std::bit_cast<uint64_t>(value);
+  const uint16_t sign = static_cast<uint16_t>(bits >> 48 & 0x8000);
+  if (std::isnan(value)) return sign | 0x7E00;
+  const double magnitude = std::fabs(value);
+  // Such numbers round beyond the largest half, 65504.
+  if (magnitude >= 65520) return sign | 0x7C00;
+  // nearbyint rounds ties to even. Below 2^-14 the steps stay the same size.
+  const int exponent = magnitude < 0x1p-14 ? -14 : std::ilogb(magnitude);
+  const int steps = static_cast<int>(std::nearbyint(std::ldexp(magnitude, 10 - exponent)));
+  // 1024 steps are the hidden bit. So the addition carries into the exponent if the rounding did.
+  return static_cast<uint16_t>(sign + ((exponent + 14) << 10) + steps);
+}
+
+uint16_t Bfloat16FromDouble(double value) {
+  if (std::isnan(value)) return std::signbit(value) ? 0xFFC0 : 0x7FC0;
+  const double magnitude = std::fabs(value);
+  const uint16_t sign = std::signbit(value) ? 0x8000 : 0;
+  if (magnitude >= 0x1.FFp127) return sign | 0x7F80;
+  const int exponent = magnitude < 0x1p-126 ? -126 : std::ilogb(magnitude);
+  const int steps = static_cast<int>(std::nearbyint(std::ldexp(magnitude, 7 - exponent)));
+  return static_cast<uint16_t>(sign + ((exponent + 126) << 7) + steps);
+}
+
+float Float16ToFloat(uint16_t bits) {
+  const int exponent = bits >> 10 & 0x1F;
+  const int steps = bits & 0x3FF;
+  float magnitude;
+  if (exponent == 0x1F) {
+    magnitude = steps == 0 ? std::numeric_limits<float>::infinity()
+                           : std::numeric_limits<float>::quiet_NaN();
+  } else if (exponent == 0) {
+    magnitude = std::ldexp(static_cast<float>(steps), -24);
+  } else {
+    magnitude = std::ldexp(static_cast<float>(steps + 1024), exponent - 25);
+  }
+  return (bits & 0x8000) != 0 ? -magnitude : magnitude;
+}
+
+}  // namespace penstock::tfs_json

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "protocols/tfs_json/json_writer.h"
+
+#include <fmt/format.h>
+#include <simdjson.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+
+namespace penstock::tfs_json {
+namespace {
+
+// Numbers from 10^kPlainMin up to below 10^kPlainMax are written without an exponent.
+constexpr int kPlainMin = -5;
+constexpr int kPlainMax = 17;
+
+constexpr std::array<char, 200> MakePairs() {
+  std::array<char, 200> pairs{};
+  for (size_t i = 0; i < 100; ++i) {
+    pairs[2 * i] = static_cast<char>('0' + i / 10);
+    pairs[2 * i + 1] = static_cast<char>('0' + i % 10);
+  }
+  return pairs;
+}
+constexpr std::array<char, 200> kPairs = MakePairs();
+
+void EightDigits(char* to, uint32_t value) {
+  const uint32_t high = value / 10000;
+  const uint32_t low = value % 10000;
+  std::memcpy(to, &kPairs[2 * (high / 100)], 2);
+  std::memcpy(to + 2, &kPairs[2 * (high % 100)], 2);
+  std::memcpy(to + 4, &kPairs[2 * (low / 100)], 2);
+  std::memcpy(to + 6, &kPairs[2 * (low % 100)], 2);
+}
+
+// The digits of a number from the left. The array is long enough to copy whole blocks from it.
+struct Digits {
+  static constexpr int kWidth = 24;
+  char text[kWidth + 16];
+  const char* first;
+  int count;
+};
+
+int CountDigits(uint64_t value) {
+  static constexpr uint64_t kPowers[] = {0,
+                                         10,
+                                         100,
+                                         1000,
+                                         10000,
+                                         100000,
+                                         1000000,
+                                         10000000,
+                                         100000000,
+                                         1000000000,
+                                         10000000000,
+                                         100000000000,
+                                         1000000000000,
+                                         10000000000000,
+                                         100000000000000,
+                                         1000000000000000,
+                                         10000000000000000,
+                                         100000000000000000};
+  const int bits = 64 - std::countl_zero(value | 1);
+  const int low = bits * 1233 >> 12;  // log10(2), rounded down: at most one too small
+  return std::max(low + (value >= kPowers[low] ? 1 : 0), 1);
+}
+
+template <typename Significand>
+void MakeDigits(Significand value, Digits& out) {
+  out.count = CountDigits(value);
+  // Space for 24 digits; there are at most 17.
+  EightDigits(out.text + 16, static_cast<uint32_t>(value % 100000000));
+  const uint64_t upper = value / 100000000;
+  EightDigits(out.text + 8, static_cast<uint32_t>(upper % 100000000));
+  if constexpr (sizeof(Significand) > 4) {
+    EightDigits(out.text, static_cast<uint32_t>(upper / 100000000));
+  }
+  out.first = out.text + Digits::kWidth - out.count;
+}
+
+char* WriteExponent(char* to, int exponent) {
+  *to++ = 'e';
+  *to++ = exponent < 0 ? '-' : '+';
+  const uint32_t magnitude = static_cast<uint32_t>(std::abs(exponent));
+  if (magnitude >= 100) *to++ = static_cast<char>('0' + magnitude / 100);
+  std::memcpy(to, &kPairs[2 * (magnitude % 100)], 2);
+  return to + 2;
+}
+
+// `point` is the number of digits before the point; it may be negative, or larger than the number
+// of digits. Copies have fixed sizes, because those are cheaper than exact ones, and there is
+// enough space.
+char* WriteDigits(char* to, const Digits& digits, int point) {
+  if (point > kPlainMin && point <= 0) {
+    std::memcpy(to, "0.000000", 8);
+    to += 2 - point;
+    std::memcpy(to, digits.first, 17);
+    return to + digits.count;
+  }
+  if (point > 0 && point < digits.count) {
+    std::memcpy(to, digits.first, 17);
+    std::memcpy(to + point + 1, digits.first + point, 17);
+    to[point] = '.';
+    return to + digits.count + 1;
+  }
+  if (point > 0 && point <= kPlainMax) {
+    std::memset(to, '0', static_cast<size_t>(point));
+    std::memcpy(to, digits.first, static_cast<size_t>(digits.count));
+    std::memcpy(to + point, ".0", 2);
+    return to + point + 2;
+  }
+  *to++ = digits.first[0];
+  if (digits.count > 1) {
+    *to++ = '.';
+    std::memcpy(to, digits.first + 1, 16);
+    to += digits.count - 1;
+  }
+  return WriteExponent(to, point - 1);
+}
+
+char* WriteText(char* to, std::string_view text) { return std::copy(text.begin(), text.end(), to); }
+
+template <typename Float>
+char* Write(char* to, Float value) {
+  if (std::signbit(value) && !std::isnan(value)) {
+    *to++ = '-';
+    value = -value;
+  }
+  if (!std::isfinite(value)) return WriteText(to, std::isnan(value) ? "NaN" : "Infinity");
+  if (value == 0) return WriteText(to, "0.0");
+  // The fastest available algorithm for the shortest digits (see bench/json_bench.cc). It is
+  // internal to fmt, behind fmt::format("{}", value).
+  const auto decimal = fmt::detail::dragonbox::to_decimal(value);
+  Digits digits;
+  MakeDigits(decimal.significand, digits);
+  return WriteDigits(to, digits, digits.count + decimal.exponent);
+}
+
+// How to escape each character of a string: 0 for not, 'u' for \u00XX, else the letter after the
+// backslash.
+constexpr std::array<char, 256> MakeEscapes() {
+  std::array<char, 256> escapes{};
+  for (size_t i = 0; i < 0x20; ++i) escapes[i] = 'u';
+  escapes['"'] = '"';
+  escapes['\\'] = '\\';
+  escapes['\b'] = 'b';
+  escapes['\f'] = 'f';
+  escapes['\n'] = 'n';
+  escapes['\r'] = 'r';
+  escapes['\t'] = 't';
+  return escapes;
+}
+constexpr std::array<char, 256> kEscapes = MakeEscapes();
+
+// Appends one to three `bytes` as four characters.
+char* WriteBase64Group(char* to, const unsigned char* bytes, size_t count) {
+  static constexpr char kAlphabet[] =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  const uint32_t second = count > 1 ? bytes[1] : 0;
+  const uint32_t third = count > 2 ? bytes[2] : 0;
+  const uint32_t group = uint32_t{bytes[0]} << 16 | second << 8 | third;
+  *to++ = kAlphabet[group >> 18];
+  *to++ = kAlphabet[group >> 12 & 63];
+  *to++ = count > 1 ? kAlphabet[group >> 6 & 63] : '=';
+  *to++ = count > 2 ? kAlphabet[group & 63] : '=';
+  return to;
+}
+
+}  // namespace
+
+char* WriteFloat(char* to, float value) { return Write(to, value); }
+char* WriteFloat(char* to, double value) { return Write(to, value); }
+
+void JsonWriter::StartBlock() {
+  if (block_) {
+    const size_t used = static_cast<size_t>(next_ - reinterpret_cast<char*>(block_->data()));
+    chain_.Append(Slice{block_->data(), used, std::move(block_)});
+  }
+  const size_t bytes = std::clamp(next_block_bytes_, kBlockBytesMin, kBlockBytesMax);
+  if (memory_ == nullptr) {
+    block_ = AllocateBuffer(bytes);
+  } else {
+    StatusOr<BufferRef> block = memory_->Allocate(bytes);
+    if (!block.ok()) throw NoMemory{block.status()};
+    block_ = *std::move(block);
+  }
+  next_block_bytes_ = kBlockBytesMax;
+  next_ = reinterpret_cast<char*>(block_->data());
+  limit_ = next_ + block_->size();
+}
+
+void JsonWriter::Raw(std::string_view text) {
+  while (!text.empty()) {
+    char* const to = Reserve(1);
+    const size_t count = std::min(text.size(), static_cast<size_t>(limit_ - to));
+    std::memcpy(to, text.data(), count);
+    next_ += count;
+    text.remove_prefix(count);
+  }
+}
+
+void JsonWriter::Escaped(std::string_view text) {
+  Raw('"');
+  while (!text.empty()) {
+    size_t plain = 0;
+    while (plain < text.size() && kEscapes[static_cast<unsigned char>(text[plain])] == 0) ++plain;
+    Raw(text.substr(0, plain));
+    if (plain == text.size()) break;
+    const unsigned char c = static_cast<unsigned char>(text[plain]);
+    char* to = Reserve(6);
+    *to++ = '\\';
+    *to++ = kEscapes[c];
+    if (kEscapes[c] == 'u') {
+      to = WriteText(to, c < 0x10 ? "000" : "001");
+      *to++ = "0123456789abcdef"[c & 15];
+    }
+    Commit(to);
+    text.remove_prefix(plain + 1);
+  }
+  Raw('"');
+}
+
+bool JsonWriter::String(std::string_view text) {
+  if (!simdjson::validate_utf8(text.data(), text.size())) return false;
+  Escaped(text);
+  return true;
+}
+
+void JsonWriter::LossyString(std::string_view text) {
+  if (String(text)) return;
+  std::string ascii(text);
+  for (char& c : ascii) {
+    if ((c & 0x80) != 0) c = '?';
+  }
+  Escaped(ascii);
+}
+
+void JsonWriter::Base64Object(std::string_view bytes) {
+  Raw("{\"b64\":\"");
+  const auto* from = reinterpret_cast<const unsigned char*>(bytes.data());
+  for (size_t left = bytes.size(); left > 0;) {
+    const size_t count = std::min<size_t>(left, 3);
+    Commit(WriteBase64Group(Reserve(4), from, count));
+    from += count;
+    left -= count;
+  }
+  Raw("\"}");
+}
+
+ByteChain JsonWriter::Finish() {
+  if (block_) {
+    const size_t used = static_cast<size_t>(next_ - reinterpret_cast<char*>(block_->data()));
+    chain_.Append(Slice{block_->data(), used, std::move(block_)});
+  }
+  next_ = limit_ = nullptr;
+  return std::move(chain_);
+}
+
+}  // namespace penstock::tfs_json
