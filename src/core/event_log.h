@@ -11,7 +11,7 @@
 
 #include "base/clock.h"
 #include "base/mutex.h"
-#include "core/manager.h"
+#include "core/model_status.h"
 
 namespace penstock::core {
 

@@ -187,8 +187,8 @@ Status Manager::SourceStatus(std::string_view name) const { return impl_->Source
 std::map<std::string, LabelState> Manager::Labels(std::string_view name) const {
   return impl_->Labels(name);
 }
-std::optional<ModelOutlook> Manager::Outlook(std::string_view name) const {
-  return impl_->Outlook(name);
+std::optional<ModelStatus> Manager::StatusOf(std::string_view name) const {
+  return impl_->StatusOf(name);
 }
 Manager::Memory Manager::MemoryUse() const { return impl_->MemoryUse(); }
 int Manager::AddListener(ManagerListener listener) {

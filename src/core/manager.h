@@ -5,217 +5,26 @@
 // hold up the others.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
-#include "absl/functional/any_invocable.h"
 #include "base/clock.h"
-#include "base/process_memory.h"
 #include "base/status.h"
 #include "core/background.h"
-#include "core/servable.h"
+#include "core/demand.h"
+#include "core/handle.h"
+#include "core/manager_options.h"
+#include "core/model_config.h"
+#include "core/model_status.h"
 #include "core/source.h"
-#include "core/version_policy.h"
 
 namespace penstock::core {
-
-// The published states. The numbers are those of TensorFlow Serving.
-enum class VersionState { kStart = 10, kLoading = 20, kAvailable = 30, kUnloading = 40, kEnd = 50 };
-
-std::string_view VersionStateName(VersionState state);  // as "AVAILABLE"
-
-// The state of one version.
-struct VersionStatus {
-  ServableId id;
-  VersionState state = VersionState::kStart;
-  // The reason why the version broke, ended, waits or is retried. With kStart, an error means that
-  // its load failed, or that it broke, and that it is loaded again after a pause.
-  Status status;
-  std::chrono::system_clock::time_point since;  // when it entered the state
-  // With kAvailable: the time that the load ran, without its waits for a thread and for memory.
-  Duration load_time{};
-  // Events do not set the members from here on.
-  uint64_t memory_bytes = 0;        // reserved for this version
-  bool is_memory_measured = false;  // its load was measured
-  bool is_aspired = false;          // its source wants it loaded
-
-  // True if its last load failed, for good or until a retry. False while the retry runs.
-  bool HasFailed() const {
-    return !status.ok() && (state == VersionState::kStart || state == VersionState::kEnd);
-  }
-};
-
-class VersionEntry;  // internal: one loaded version and its reference counts
-
-// Pins one loaded version: the version is not unloaded while a handle to it exists. A handle costs
-// no write to a shared cache line. It can be moved, and is copied only by Share. One thread at a
-// time; any thread may destroy it.
-class Handle {
- public:
-  Handle() = default;
-  Handle(Handle&& other) noexcept : entry_(std::exchange(other.entry_, nullptr)) {}
-  Handle& operator=(Handle&& other) noexcept {
-    std::swap(entry_, other.entry_);
-    return *this;
-  }
-  ~Handle();
-
-  // Returns another handle to the same version. Requires that *this has a version.
-  Handle Share() const;
-  Servable& servable() const;
-  const ServableId& id() const;
-  explicit operator bool() const { return entry_ != nullptr; }
-
- private:
-  friend class Manager;
-  explicit Handle(VersionEntry* entry) : entry_(entry) {}  // takes over one reference
-  VersionEntry* entry_ = nullptr;
-};
-
-// The rule that says which models need a ready version before the manager is ready.
-struct ReadinessRule {
-  enum class Kind {
-    kAllModels,    // those of the start, and those that have served since they were configured
-    kEveryModel,   // all that are to be loaded
-    kAnyModel,     // at least one
-    kNamedModels,  // those in `models`
-  };
-  Kind kind = Kind::kAllModels;
-  std::set<std::string> models = {};  // each must be configured
-};
-
-struct ManagerOptions {
-  int load_threads = 2;    // loads at the same time, over all models
-  int unload_threads = 1;  // unloads at the same time
-  // Loads at the same time until every model of the first list has been loaded or has failed. 0:
-  // use load_threads.
-  int initial_load_threads = 0;
-  int load_nice = 10;  // OS priority of the load and unload threads; requests go first
-  // Retries of a failed load while its version stays aspired; negative: no limit. A version that
-  // breaks while it serves counts as failed too. But if it had served for load_retry_interval_max,
-  // it is loaded again at once, and the count of its failures starts at 0.
-  int load_retries_max = 5;
-  // Wait before the first retry. Each further wait is twice as long, up to the maximum.
-  Duration load_retry_interval = std::chrono::seconds(1);
-  Duration load_retry_interval_max = std::chrono::minutes(1);
-  // A load fails if its estimate or its Load takes longer; 0: no limit. The manager asks it to end,
-  // lets other loads run in its place, and retries the version once the load has ended.
-  // ModelConfig::load_timeout overrides this for one model.
-  Duration load_timeout = Duration::zero();
-  // Limit for the memory of all models together, in bytes; 0: none. The sum counts what the loaders
-  // report. A load over the limit waits while other loads or unloads may free enough memory, else
-  // it fails with RESOURCE_EXHAUSTED. The manager retries it as soon as there is headroom.
-  uint64_t ram_bytes_max = 0;
-  // Reads the memory of the process, to measure loads. Called on any thread, and by several at the
-  // same time. Null: the estimates of the loaders are used.
-  std::function<std::optional<ProcessMemory>()> read_memory = nullptr;
-  // Limit for the requests that wait for one model: for its first load, or for a load on demand.
-  size_t demand_waiters_max = 1000;
-  ReadinessRule readiness = {};
-  // Limit for the versions of one model that have ended and are still listed.
-  size_t ended_versions_max = 10;
-  // Models that were removed stay listed, with their ended versions: at most so many, for so long.
-  size_t ended_models_max = 100;
-  Duration ended_models_time = std::chrono::minutes(10);
-};
-
-// When the aspired versions of a model are loaded.
-enum class LoadMode {
-  kAlways,
-  kOnDemand,  // from the first request, until it is idle for long or others need the memory
-  kNever,     // not loaded until the mode changes
-};
-
-// The configuration of one model.
-struct ModelConfig {
-  std::string name;
-  const VersionPolicy* policy = &AvailabilityPreservingPolicy();  // outlives the manager
-  // A label may name a version that is not ready. If the label pointed to a ready version before,
-  // it stays there until the new one is ready. It keeps that version loaded meanwhile, except under
-  // ResourcePreservingPolicy.
-  std::map<std::string, VersionNumber> labels = {};
-  LoadMode load_mode = LoadMode::kAlways;
-  // For kOnDemand: the model is unloaded after this time without a request. 0: no limit.
-  Duration unload_after_idle = Duration::zero();
-  bool keep_loaded = false;                             // for kOnDemand: it is never evicted
-  std::optional<Duration> load_timeout = std::nullopt;  // overrides ManagerOptions; 0: no limit
-  // Overrides the loader's figure for the memory of a loaded version, in bytes. 0: use the
-  // loader's.
-  uint64_t memory_bytes = 0;
-  // Grows from one configuration to the next. A source that knows the generation passes it with its
-  // report. So a report for an earlier configuration does not count as the answer to this one. 0:
-  // none.
-  uint64_t generation = 0;
-  // Oldest generation with the same base path and selection of versions. A report for it, or for a
-  // later one, is still applied, but does not count as the answer to the current configuration.
-  // Without this, a slow source would be ignored for as long as other models keep changing. 0:
-  // `generation`.
-  uint64_t same_since = 0;
-  // True: versions that failed to load are begun anew, even if they have used all their retries. A
-  // change from kNever to another mode does the same.
-  bool retries_failed = false;
-};
-
-// For messages: lists the versions of a model, ascending, the newest ten.
-std::string SayVersions(std::vector<VersionNumber> versions);
-
-// The state of a label.
-struct LabelState {
-  VersionNumber wanted;    // from the configuration
-  VersionNumber in_force;  // what requests get: the last wanted version that was ready
-  // The wanted version is ready or aspired, or it may still become so: the source has not reported
-  // yet, or waits until a version is complete.
-  bool is_coming = false;
-  bool is_ready = false;  // true if `in_force` is ready
-};
-
-// A snapshot of one model.
-struct ModelOutlook {
-  bool is_ready = false;     // as IsModelReady
-  bool is_expected = false;  // as IsModelExpected
-  // The source has reported versions, or an error, since the model was configured. A report that a
-  // version is not complete does not count.
-  bool was_told = false;
-  Status source_status;
-  std::vector<VersionStatus> versions;  // newest first
-  std::map<std::string, LabelState> labels;
-};
-
-// A request that needs a version which is not loaded yet.
-struct Demand {
-  std::string model;
-  std::optional<VersionNumber> version = std::nullopt;  // set at most one of version and label;
-  std::string label = "";                               // none of them: any version
-  SteadyTime deadline = kNoDeadline;
-  // Called once, on a thread of the manager or before the call returns. OK: the version is ready,
-  // and stays loaded until `done` returns. UNAVAILABLE, with the reason: the version cannot be
-  // ready now. NOT_FOUND: the source has no such version. DEADLINE_EXCEEDED: the deadline passed.
-  absl::AnyInvocable<void(Status)> done;
-  std::function<bool()> is_wanted = nullptr;  // false once the client has gone; null: always true
-};
-
-// A load that runs or hangs on a thread.
-struct RunningLoad {
-  ServableId id;
-  Duration time{};  // since the load got its thread
-};
-
-// The argument of a listener. With `version`: the version entered a state. Without: a model was
-// added, removed or reconfigured, or the status of its source changed.
-struct ManagerEvent {
-  std::string model;
-  std::optional<VersionStatus> version;
-};
-using ManagerListener = std::function<void(const ManagerEvent&)>;
 
 // Loads, publishes and unloads versions. Thread-safe. Stop returns true only after every Handle is
 // destroyed. Sources must be stopped before the manager is destroyed.
@@ -295,7 +104,7 @@ class Manager final : public AspiredTarget {
   // Returns INVALID_ARGUMENT "Unrecognized servable version label: L" with the labels of the model.
   Status UnknownLabel(std::string_view name, std::string_view label) const;
   // Returns all of these together; nullopt if the model is not configured.
-  std::optional<ModelOutlook> Outlook(std::string_view name) const;
+  std::optional<ModelStatus> StatusOf(std::string_view name) const;
   // The memory that is reserved for all models together, and the limit (0: none), in bytes.
   struct Memory {
     uint64_t reserved_bytes = 0;
@@ -337,5 +146,8 @@ class Manager final : public AspiredTarget {
   class Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+// For messages: lists the versions of a model, ascending, the newest ten.
+std::string SayVersions(std::vector<VersionNumber> versions);
 
 }  // namespace penstock::core

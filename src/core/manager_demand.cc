@@ -174,7 +174,7 @@ std::optional<Status> Manager::Impl::AnswerFor(const Model& model,
     if (versions.IsAnyLoading()) return std::nullopt;
     return absl::UnavailableError("the server is shutting down");
   }
-  if (!model.was_told || IsSourceWaiting(model)) return std::nullopt;
+  if (!model.has_report || IsSourceWaiting(model)) return std::nullopt;
   if (version ? versions.IsComing(*version) : versions.IsAnyComing()) return std::nullopt;
   const Status error = version ? versions.ErrorOf(*version) : versions.NewestError();
   const Status& why = error.ok() ? model.source_status : error;

@@ -85,7 +85,7 @@ void Manager::Impl::Configure(ModelConfig config) {
   Model& model = found->second;
   removed_.erase(config.name);
   model.source_status = OkStatus();  // of the old configuration; the source reports again
-  model.was_told = false;
+  model.has_report = false;
   // A removed model may still be here while its versions are being unloaded.
   const bool was_there = std::exchange(model.is_configured, true) && !is_new;
   if (!was_there) {
@@ -153,7 +153,7 @@ void Manager::Impl::SetAspired(std::string_view name, std::vector<AspiredVersion
   const Change change(*this);
   Model* model = FindToldOf(name, generation);
   if (model == nullptr || draining_) return;
-  model->was_told |= IsAnswer(*model, generation);
+  model->has_report |= IsAnswer(*model, generation);
   const bool had_broken = !model->versions.Broken().empty();
   const std::vector<VersionEntry*> ready = model->versions.Ready();
   model->versions.SetAspired(std::move(versions));
@@ -170,7 +170,7 @@ void Manager::Impl::SetSourceStatus(std::string_view name, Status status, uint64
   if (model == nullptr) return;
   model->source_status = std::move(status);
   if (!model->source_status.ok() && !IsSourceWaiting(*model))
-    model->was_told |= IsAnswer(*model, generation);
+    model->has_report |= IsAnswer(*model, generation);
   new_events_.push_back({std::string(name), std::nullopt});
   SettleWaiters(*model);
 }
@@ -418,23 +418,23 @@ std::map<std::string, LabelState> Manager::Impl::LabelsOf(const Model& model) {
   std::map<std::string, LabelState> labels;
   for (const auto& [label, version] : model.labels) {
     const VersionNumber wanted = model.config.labels.at(label);
-    const bool is_coming = !model.was_told || IsSourceWaiting(model) ||
+    const bool is_coming = !model.has_report || IsSourceWaiting(model) ||
                            model.versions.IsReady(wanted) || model.versions.IsAspired(wanted);
     labels.emplace(label, LabelState{wanted, version, is_coming, model.versions.IsReady(version)});
   }
   return labels;
 }
 
-std::optional<ModelOutlook> Manager::Impl::Outlook(std::string_view name) {
+std::optional<ModelStatus> Manager::Impl::StatusOf(std::string_view name) {
   MutexLock lock(mutex_);
   const Model* model = FindConfigured(name);
   if (model == nullptr) return std::nullopt;
-  return ModelOutlook{.is_ready = !model->versions.Ready().empty(),
-                      .is_expected = model->config.load_mode == LoadMode::kAlways,
-                      .was_told = model->was_told,
-                      .source_status = model->source_status,
-                      .versions = StatusesOf(*model),
-                      .labels = LabelsOf(*model)};
+  return ModelStatus{.is_ready = !model->versions.Ready().empty(),
+                     .is_expected = model->config.load_mode == LoadMode::kAlways,
+                     .has_report = model->has_report,
+                     .source_status = model->source_status,
+                     .versions = StatusesOf(*model),
+                     .labels = LabelsOf(*model)};
 }
 
 Manager::Memory Manager::Impl::MemoryUse() {

@@ -64,7 +64,7 @@ class Manager::Impl final {
   std::vector<VersionStatus> VersionStatuses(std::string_view name) EXCLUDES(mutex_);
   Status SourceStatus(std::string_view name) EXCLUDES(mutex_);
   std::map<std::string, LabelState> Labels(std::string_view name) EXCLUDES(mutex_);
-  std::optional<ModelOutlook> Outlook(std::string_view name) EXCLUDES(mutex_);
+  std::optional<ModelStatus> StatusOf(std::string_view name) EXCLUDES(mutex_);
   Memory MemoryUse() EXCLUDES(mutex_);
   bool WaitUntilIdle(SteadyTime until) EXCLUDES(mutex_);
   std::vector<RunningLoad> RunningLoads() EXCLUDES(mutex_);
@@ -93,7 +93,7 @@ class Manager::Impl final {
 
     ModelConfig config;
     bool is_configured = true;  // false: removed, and erased once its versions are gone
-    bool was_told = false;      // as ModelOutlook::was_told
+    bool has_report = false;    // as ModelStatus::has_report
     bool is_of_start = false;   // configured before the manager was ready for the first time
     bool has_served = false;    // has had a version ready since it was added
     // True once it has served and no version was still to come.

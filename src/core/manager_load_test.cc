@@ -163,18 +163,18 @@ TEST_F(ManagerLoadTest, WhatWasFoundForAnEarlierConfigurationIsLeftAlone) {
   manager_.SetSourceStatus("m", absl::NotFoundError("no folder"), 1);
   EXPECT_TRUE(manager_.VersionStatuses("m").empty());
   EXPECT_TRUE(manager_.SourceStatus("m").ok());
-  EXPECT_FALSE(manager_.Outlook("m")->was_told);
+  EXPECT_FALSE(manager_.StatusOf("m")->has_report);
   manager_.SetAspired("m", Aspire(FakeVersion(2, NewPlan())), 2);
   ASSERT_TRUE(manager_.WaitUntilIdle());
-  const ModelOutlook outlook = *manager_.Outlook("m");
-  EXPECT_TRUE(outlook.was_told && outlook.is_ready && outlook.is_expected);
-  ASSERT_EQ(outlook.versions.size(), 1U);
-  EXPECT_TRUE(outlook.versions[0].is_aspired);
+  const ModelStatus status = *manager_.StatusOf("m");
+  EXPECT_TRUE(status.has_report && status.is_ready && status.is_expected);
+  ASSERT_EQ(status.versions.size(), 1U);
+  EXPECT_TRUE(status.versions[0].is_aspired);
   ASSERT_TRUE(manager_.SetModel({.name = "m", .generation = 3}).ok());
-  EXPECT_FALSE(manager_.Outlook("m")->was_told);
+  EXPECT_FALSE(manager_.StatusOf("m")->has_report);
   manager_.SetSourceStatus("m", absl::NotFoundError("no folder"));  // whichever it is
-  EXPECT_TRUE(manager_.Outlook("m")->was_told);
-  EXPECT_FALSE(manager_.Outlook("unknown"));
+  EXPECT_TRUE(manager_.StatusOf("m")->has_report);
+  EXPECT_FALSE(manager_.StatusOf("unknown"));
 }
 
 TEST_F(ManagerLoadTest, WhatWasFoundForAnEarlierConfigurationThatAskedForTheSameIsNoAnswerButTrue) {
@@ -186,9 +186,9 @@ TEST_F(ManagerLoadTest, WhatWasFoundForAnEarlierConfigurationThatAskedForTheSame
   EXPECT_EQ(Serving(), 2);
   manager_.SetSourceStatus("m", absl::NotFoundError("no folder"), 8);
   EXPECT_FALSE(manager_.SourceStatus("m").ok());
-  EXPECT_FALSE(manager_.Outlook("m")->was_told);
+  EXPECT_FALSE(manager_.StatusOf("m")->has_report);
   manager_.SetSourceStatus("m", absl::NotFoundError("no folder"), 9);
-  EXPECT_TRUE(manager_.Outlook("m")->was_told);
+  EXPECT_TRUE(manager_.StatusOf("m")->has_report);
 }
 
 TEST_F(ManagerLoadTest, FilesThatChangeDuringALoadThatFailsAreLoadedAtOnce) {

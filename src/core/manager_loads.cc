@@ -215,7 +215,7 @@ void Manager::Impl::EndInitialLoad() {
       next = models_.begin();
       continue;
     }
-    if (next->second.is_configured && !next->second.was_told) {
+    if (next->second.is_configured && !next->second.has_report) {
       untold_ = next->first;
       return;
     }

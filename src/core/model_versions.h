@@ -15,7 +15,7 @@
 #include "base/status.h"
 #include "core/load_job.h"
 #include "core/lookup.h"
-#include "core/manager.h"
+#include "core/model_status.h"
 #include "core/source.h"
 #include "core/version_policy.h"
 

@@ -158,8 +158,8 @@ void ModelObserver::OnSourceStatus(const std::string& model) {
   std::string& last = source_errors_[model];
   if (error == last) return;
   if (error.empty()) {  // a new configuration clears the error before its source has reported
-    const auto outlook = manager_.Outlook(model);
-    if (!outlook || !outlook->was_told) return;
+    const auto current = manager_.StatusOf(model);
+    if (!current || !current->has_report) return;
   }
   const bool was_waiting = last.starts_with(StatusCodeName(StatusCode::kFailedPrecondition));
   if (status.code() == StatusCode::kFailedPrecondition) {

@@ -439,7 +439,7 @@ TEST_F(ModelReloaderTest, AModelThatGoesEndsTheWaitForAnotherVersionOfIt) {
 
 // A source that is slower than changes of other models come would never be heard.
 TEST_F(ModelReloaderTest, ChangesOfOtherModelsDoNotOutdateWhatASourceFinds) {
-  const auto told = [this] { return manager_.Outlook("m")->was_told; };
+  const auto told = [this] { return manager_.StatusOf("m")->has_report; };
   const auto tell = [this](int64_t version, uint64_t generation) {
     manager_.SetAspired("m", Aspire(core::FakeVersion(version, std::make_shared<core::FakePlan>())),
                         generation);

@@ -47,7 +47,7 @@ bool ModelWait::IsUnderWay(const std::string& name) const {
 
 ModelWait::Look ModelWait::LookAt(const std::string& name) const {
   Look look;
-  const std::optional<core::ModelOutlook> model = manager_.Outlook(name);
+  const std::optional<core::ModelStatus> model = manager_.StatusOf(name);
   if (!model || !model->is_expected) return look;
   look.model = OfModel(*model, look.reason);
   if (look.model == Progress::kFailed) return look;
@@ -67,9 +67,9 @@ ModelWait::Look ModelWait::LookAt(const std::string& name) const {
   return look;
 }
 
-ModelWait::Progress ModelWait::OfModel(const core::ModelOutlook& model, Status& reason) {
+ModelWait::Progress ModelWait::OfModel(const core::ModelStatus& model, Status& reason) {
   if (model.is_ready) return Progress::kServed;
-  if (!model.was_told) return Progress::kUnderWay;
+  if (!model.has_report) return Progress::kUnderWay;
   if (!model.source_status.ok()) {
     reason = model.source_status;
     // FAILED_PRECONDITION: the source waits for a version that is not complete.
@@ -90,8 +90,8 @@ ModelWait::Progress ModelWait::OfModel(const core::ModelOutlook& model, Status& 
   return progress;
 }
 
-ModelWait::Progress ModelWait::OfSelected(const core::ModelOutlook& model) {
-  if (!model.was_told) return Progress::kUnderWay;
+ModelWait::Progress ModelWait::OfSelected(const core::ModelStatus& model) {
+  if (!model.has_report) return Progress::kUnderWay;
   const bool is_under_way = std::ranges::any_of(model.versions, [](const auto& version) {
     return version.is_aspired && version.state != core::VersionState::kAvailable &&
            !version.HasFailed();
@@ -99,13 +99,13 @@ ModelWait::Progress ModelWait::OfSelected(const core::ModelOutlook& model) {
   return is_under_way ? Progress::kUnderWay : Progress::kServed;
 }
 
-ModelWait::Progress ModelWait::OfVersion(const core::ModelOutlook& model,
-                                         core::VersionNumber number, Status& reason) {
+ModelWait::Progress ModelWait::OfVersion(const core::ModelStatus& model, core::VersionNumber number,
+                                         Status& reason) {
   const auto version = std::ranges::find_if(
       model.versions, [&](const auto& status) { return status.id.version == number; });
   const bool is_known = version != model.versions.end();
   if (is_known && version->state == core::VersionState::kAvailable) return Progress::kServed;
-  if (!model.was_told) return Progress::kUnderWay;
+  if (!model.has_report) return Progress::kUnderWay;
   if (is_known && version->is_aspired) {
     if (!version->HasFailed()) return Progress::kUnderWay;
     reason = version->status;
@@ -118,7 +118,7 @@ ModelWait::Progress ModelWait::OfVersion(const core::ModelOutlook& model,
   return Progress::kFailed;
 }
 
-ModelWait::Progress ModelWait::OfLabels(const std::string& name, const core::ModelOutlook& model,
+ModelWait::Progress ModelWait::OfLabels(const std::string& name, const core::ModelStatus& model,
                                         Status& reason) const {
   const auto wanted = awaited_.labels.find(name);
   if (wanted == awaited_.labels.end()) return Progress::kServed;
@@ -142,7 +142,7 @@ ModelWait::Progress ModelWait::OfLabels(const std::string& name, const core::Mod
   return all;
 }
 
-ModelWait::Progress ModelWait::OfPin(const std::string& name, const core::ModelOutlook& model,
+ModelWait::Progress ModelWait::OfPin(const std::string& name, const core::ModelStatus& model,
                                      Status& reason) const {
   const auto pinned = awaited_.pinned.find(name);
   if (pinned == awaited_.pinned.end()) return Progress::kServed;

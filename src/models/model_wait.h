@@ -57,12 +57,12 @@ class ModelWait final {
   Look LookAt(const std::string& name) const;
   bool IsUnderWay(const std::string& name) const;
   // These set `reason` for kFailed.
-  static Progress OfModel(const core::ModelOutlook& model, Status& reason);
-  Progress OfLabels(const std::string& name, const core::ModelOutlook& model, Status& reason) const;
-  Progress OfPin(const std::string& name, const core::ModelOutlook& model, Status& reason) const;
+  static Progress OfModel(const core::ModelStatus& model, Status& reason);
+  Progress OfLabels(const std::string& name, const core::ModelStatus& model, Status& reason) const;
+  Progress OfPin(const std::string& name, const core::ModelStatus& model, Status& reason) const;
   // kServed if no selected version is under way, even if one has failed.
-  static Progress OfSelected(const core::ModelOutlook& model);
-  static Progress OfVersion(const core::ModelOutlook& model, core::VersionNumber number,
+  static Progress OfSelected(const core::ModelStatus& model);
+  static Progress OfVersion(const core::ModelStatus& model, core::VersionNumber number,
                             Status& reason);
 
   AwaitedModels awaited_;

@@ -523,9 +523,9 @@ TEST_F(ObjectStoreSourceTest, ModelsAreHeardOfThoughTheListChangesInEachLook) {
   bucket_.WaitForLook();
   bucket_.Put("m/2/model", "good");
   WaitForServing(2);
-  EXPECT_FALSE(manager_->Outlook("m")->was_told);
+  EXPECT_FALSE(manager_->StatusOf("m")->has_report);
   bucket_.OnList(nullptr);
-  EXPECT_TRUE(manager_->WaitFor([&] { return manager_->Outlook("m")->was_told; }));
+  EXPECT_TRUE(manager_->WaitFor([&] { return manager_->StatusOf("m")->has_report; }));
 }
 
 TEST_F(ObjectStoreSourceTest, BucketThatDoesNotAnswerIsSaidAndTriedAgain) {

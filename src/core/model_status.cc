@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/manager.h"
+#include "core/model_status.h"
 
 namespace penstock::core {
 
