@@ -13,10 +13,10 @@
 #include "options/component_options.h"
 
 namespace penstock {
-StatusOr<std::vector<std::unique_ptr<Frontend>>> MakeFrontends(const Foundations& with) {
+StatusOr<std::vector<std::unique_ptr<net::Frontend>>> MakeFrontends(const Foundations& with) {
   ASSIGN_OR_RETURN(std::vector<std::string> metrics_paths, MetricsPaths(with.settings));
   ASSIGN_OR_RETURN(core::ReadinessRule readiness, MakeReadinessRule(with.settings));
-  std::vector<std::unique_ptr<Frontend>> frontends;
+  std::vector<std::unique_ptr<net::Frontend>> frontends;
   frontends.push_back(std::make_unique<tfs::TfsGrpc>(
       MakePredictOptions(with.settings), with.engine, with.metrics, MakeReloadAccess(with.settings),
       [&reloader = with.reloader](tfs::ReloadRequest request) {

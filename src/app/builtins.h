@@ -8,9 +8,9 @@
 
 #include "base/metrics.h"
 #include "infer/engine.h"
-#include "infer/frontend.h"
 #include "infer/readiness.h"
 #include "models/model_reloader.h"
+#include "net/frontend.h"
 #include "options/settings.h"
 
 namespace penstock {
@@ -26,6 +26,6 @@ struct Foundations {
 };
 
 // Returns the front ends in the order of their registration. Errors: a configuration file is wrong.
-StatusOr<std::vector<std::unique_ptr<Frontend>>> MakeFrontends(const Foundations& with);
+StatusOr<std::vector<std::unique_ptr<net::Frontend>>> MakeFrontends(const Foundations& with);
 
 }  // namespace penstock

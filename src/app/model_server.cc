@@ -99,7 +99,7 @@ class ModelServer::Impl final {
   Engine engine;
   ModelSet models;
   ModelReloader reloader;
-  std::vector<std::unique_ptr<Frontend>> frontends;
+  std::vector<std::unique_ptr<net::Frontend>> frontends;
   net::Router router, health_router;
   std::unique_ptr<net::Server> server, health_server;
   InitialLoad initial_load;

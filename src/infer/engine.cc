@@ -99,15 +99,15 @@ StatusOr<ModelHandle> Engine::Find(const ModelSelector& selector) const {
 }
 
 StatusOr<ModelHandle> Engine::FindToRun(const ModelSelector& selector,
-                                        const net::RequestHead& head) const {
+                                        const RequestHeaders& headers) const {
   if (options_.experiments == nullptr || !options_.experiments->any()) [[likely]]
     return Find(selector);
   if (selector.version || !selector.label.empty()) return Find(selector);
-  return FindInExperiment(selector, head);
+  return FindInExperiment(selector, headers);
 }
 
 StatusOr<ModelHandle> Engine::FindInExperiment(const ModelSelector& selector,
-                                               const net::RequestHead& head) const {
+                                               const RequestHeaders& headers) const {
   ExperimentRef experiment = options_.experiments->Find(selector.name);
   if (experiment == nullptr) return Find(selector);
   const ExperimentOptions& options = experiment->options();
@@ -118,9 +118,8 @@ StatusOr<ModelHandle> Engine::FindInExperiment(const ModelSelector& selector,
   if (options.arms.empty() || trial->is_undecided) {
     handle = manager_.GetHandle(selector.name);
   } else {
-    const std::string_view key = options.sticky_header.empty()
-                                     ? std::string_view()
-                                     : net::FindHeader(head.headers, options.sticky_header);
+    const std::string_view key =
+        options.sticky_header.empty() ? std::string_view() : headers.Header(options.sticky_header);
     handle =
         trial->Choose(manager_, key.empty() ? RandomPlace() : PlaceOf(selector.name, key), clock_);
   }
@@ -143,7 +142,7 @@ void Engine::DecideByInput(ModelHandle& handle, const InferRequest& request) con
   trial.described_by = std::exchange(handle.handle_, *std::move(chosen));
 }
 
-bool Engine::FindOnceLoaded(const ModelSelector& selector, const net::RequestHead* head,
+bool Engine::FindOnceLoaded(const ModelSelector& selector, const RequestHeaders* headers,
                             SteadyTime deadline, CancelToken& cancel,
                             absl::AnyInvocable<void(StatusOr<ModelHandle>)> done) {
   const bool is_on_demand = manager_.IsModelOnDemand(selector.name);
@@ -151,7 +150,7 @@ bool Engine::FindOnceLoaded(const ModelSelector& selector, const net::RequestHea
   if (!is_on_demand && patience <= Duration::zero()) return false;
   const SteadyTime patience_ends = clock_.Now() + patience;
   const bool is_own_limit = patience_ends < deadline;
-  auto when_loaded = [this, selector, head, is_on_demand, is_own_limit,
+  auto when_loaded = [this, selector, headers, is_on_demand, is_own_limit,
                       done = std::move(done)](Status status) mutable {
     if (is_own_limit && status.code() == StatusCode::kDeadlineExceeded) {
       if (!is_on_demand) return done(Find(selector));  // its error says why there is no version
@@ -159,7 +158,7 @@ bool Engine::FindOnceLoaded(const ModelSelector& selector, const net::RequestHea
                      selector.name);
     }
     if (!status.ok()) return done(std::move(status));
-    done(head == nullptr ? Find(selector) : FindToRun(selector, *head));
+    done(headers == nullptr ? Find(selector) : FindToRun(selector, *headers));
   };
   core::Demand demand{.model = std::string(selector.name),
                       .version = selector.version,

@@ -18,7 +18,6 @@
 #include "infer/model.h"
 #include "infer/request.h"
 #include "infer/run_times.h"
-#include "net/headers.h"
 
 namespace penstock {
 
@@ -85,9 +84,10 @@ class Engine final {
   // (model, version).
   StatusOr<ModelHandle> Find(const ModelSelector& selector) const;
   // As Find, for a request that will run. If the selector has neither version nor label, and the
-  // model has an experiment, the experiment chooses the version. `head` is the head of the request.
+  // model has an experiment, the experiment chooses the version. `headers` are those of the
+  // request.
   StatusOr<ModelHandle> FindToRun(const ModelSelector& selector,
-                                  const net::RequestHead& head) const;
+                                  const RequestHeaders& headers) const;
   // Call it after the request has been decoded and before Run. An experiment with a sticky input
   // can choose the arm only now. If the version changes, `handle` also keeps the former one, so
   // names from the signature by which the request was decoded stay valid.
@@ -97,15 +97,15 @@ class Engine final {
   }
 
   // Waits for a model that has no version ready, if it is a model on demand or if its first load is
-  // not over. Then calls `done` with the result of FindToRun, or of Find if `head` is null. The
+  // not over. Then calls `done` with the result of FindToRun, or of Find if `headers` is null. The
   // thread that calls `done` must not be used to compute. Errors:
   //   UNAVAILABLE: the load failed (the message has the reason), it takes longer than
   //     demand_timeout or initial_load_wait, or too many requests wait;
   //   NOT_FOUND: there is no such version; nothing is loaded;
   //   DEADLINE_EXCEEDED: `deadline` has passed.
-  // The objects that `selector`, `head` and `cancel` refer to must live until `done` is called.
+  // The objects that `selector`, `headers` and `cancel` refer to must live until `done` is called.
   // Returns false, and does nothing, for all other models: then the result of Find is final.
-  bool FindOnceLoaded(const ModelSelector& selector, const net::RequestHead* head,
+  bool FindOnceLoaded(const ModelSelector& selector, const RequestHeaders* headers,
                       SteadyTime deadline, CancelToken& cancel,
                       absl::AnyInvocable<void(StatusOr<ModelHandle>)> done);
 
@@ -141,7 +141,7 @@ class Engine final {
   struct PoolRun;
 
   StatusOr<ModelHandle> FindInExperiment(const ModelSelector& selector,
-                                         const net::RequestHead& head) const;
+                                         const RequestHeaders& headers) const;
   void DecideByInput(ModelHandle& handle, const InferRequest& request) const;
 
   // Checks the request, starts its shadow copies, and wraps `done` to measure the arm. Returns

@@ -4,9 +4,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <thread>
 
+#include "absl/strings/ascii.h"
 #include "base/executor.h"
 #include "core/loader_fake.h"
 #include "infer/engine.h"
@@ -31,6 +33,20 @@ ModelSelector Select(std::string_view name, std::optional<core::VersionNumber> v
 ExperimentTarget VersionOf(const std::string& model, int64_t version) {
   return {model, core::VersionNumber{version}, ""};
 }
+
+// The headers of a request by this user. An empty name stands for no headers.
+class UserHeader final : public RequestHeaders {
+ public:
+  explicit UserHeader(std::string_view user) : user_(user) {}
+  std::string_view Header(std::string_view name) const override {
+    constexpr std::string_view kName = "x-user";
+    const bool is_same = std::ranges::equal(name, kName, {}, absl::ascii_tolower);
+    return is_same ? user_ : std::string_view();
+  }
+
+ private:
+  const std::string_view user_;
+};
 
 // Versions of two models behind an engine, each of which gives its name as the output.
 class ExperimentsTest : public testing::Test {
@@ -103,10 +119,7 @@ class ExperimentsTest : public testing::Test {
   }
   // One request with the header "x-user" (none if empty): which version answers.
   std::string Ask(const std::string& user = "", const ModelSelector& selector = Select("m")) {
-    const net::Header header{"x-user", user};
-    net::RequestHead head;
-    if (!user.empty()) head.headers = {&header, 1};
-    StatusOr<ModelHandle> handle = engine_.FindToRun(selector, head);
+    StatusOr<ModelHandle> handle = engine_.FindToRun(selector, UserHeader(user));
     if (!handle.ok()) return std::string(MessageOf(handle.status()));
     engine_.Decide(*handle, request_);
     engine_.Run(*handle, request_, true, [this](InferResponse&& part) { status_ = part.status; });
@@ -286,7 +299,7 @@ TEST_F(ExperimentsTest, ChangesWhileRequestsRun) {
   for (int i = 0; i < 3; ++i) {
     threads.emplace_back([&] {
       while (!stop) {
-        StatusOr<ModelHandle> handle = engine_.FindToRun(Select("m"), {});
+        StatusOr<ModelHandle> handle = engine_.FindToRun(Select("m"), UserHeader(""));
         if (!handle.ok()) ADD_FAILURE() << handle.status();
         engine_.Run(*handle, request_, true, [](InferResponse&&) {});
       }

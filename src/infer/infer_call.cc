@@ -46,14 +46,14 @@ void InferCall::FindModel(Place place) {
   const Status status =
       Guarded("the names of a request", [&] { return ReadSelector(selector_, request_); });
   if (!status.ok()) return Finish(status);
-  StatusOr<ModelHandle> model = engine_->FindToRun(selector_, *info_.head);
+  StatusOr<ModelHandle> model = engine_->FindToRun(selector_, *this);
   if (model.status().code() == StatusCode::kUnavailable) [[unlikely]] {
     auto when_loaded = [this](StatusOr<ModelHandle> loaded) {
       if (!loaded.ok()) return Finish(loaded.status());
       model_.emplace(*std::move(loaded));
       MoveToPool(&InferCall::DecodeAndRun);
     };
-    if (engine_->FindOnceLoaded(selector_, info_.head, info_.deadline, *info_.cancel,
+    if (engine_->FindOnceLoaded(selector_, this, info_.deadline, *info_.cancel,
                                 std::move(when_loaded))) {
       return;
     }

@@ -17,17 +17,14 @@
 #include "base/status.h"
 #include "infer/engine.h"
 #include "infer/request.h"
-#include "net/headers.h"
 
 namespace penstock {
 
-// The facts about a call that are known before its body is decoded. The pointers must outlive the
-// call.
+// The facts about a call that are known before its body is decoded. `cancel` must outlive the call.
 struct CallInfo {
   SteadyTime start;
   SteadyTime deadline = kNoDeadline;
-  CancelToken* cancel = nullptr;           // never null
-  const net::RequestHead* head = nullptr;  // never null
+  CancelToken* cancel = nullptr;  // never null
   uint64_t request_id = 0;
   size_t body_bytes = 0;
 };
@@ -47,7 +44,7 @@ struct CallInfo {
 // are allocated, and answers until they are sent. A request over the budget is refused.
 //
 // Each step is called at most once, except Decode. One thread at a time.
-class InferCall {
+class InferCall : private RequestHeaders {
  public:
   InferCall(const InferCall&) = delete;
   InferCall& operator=(const InferCall&) = delete;

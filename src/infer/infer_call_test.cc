@@ -48,6 +48,7 @@ class FakeCall final : public InferCall {
   using InferCall::Start;
 
  private:
+  std::string_view Header(std::string_view) const override { return {}; }
   Status ReadSelector(ModelSelector& selector, InferRequest&) override {
     script_.steps += 'S';
     selector.name = script_.model;
@@ -120,7 +121,6 @@ class InferCallTest : public testing::Test {
     call->Start(engine_, {.start = clock_.Now(),
                           .deadline = deadline_,
                           .cancel = &cancel_,
-                          .head = &head_,
                           .request_id = 1,
                           .body_bytes = body_bytes});
     steps_on_loop_ = script_.steps;
@@ -146,7 +146,6 @@ class InferCallTest : public testing::Test {
                  manager_,
                  pool_,
                  clock_};
-  net::RequestHead head_;
   CancelToken cancel_;
   SteadyTime deadline_ = kNoDeadline;
   int parts_ = 1;

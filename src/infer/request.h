@@ -35,6 +35,17 @@ struct ModelSelector {
   std::string_view label;                      // if none is, the newest ready version is used
 };
 
+// The header fields, or the metadata, of a request. One thread at a time.
+class RequestHeaders {
+ public:
+  // Returns the value of the first field with this name, in any case, or an empty view. The view is
+  // valid as long as the request.
+  virtual std::string_view Header(std::string_view name) const = 0;
+
+ protected:
+  ~RequestHeaders() = default;
+};
+
 // One inference. The front end that made it owns it, and keeps it until the last part of the
 // response has been delivered. One thread at a time; while a model runs it, it is read-only except
 // for `cancel`.

@@ -16,8 +16,8 @@
 #include "base/metrics.h"
 #include "base/shared_page.h"
 #include "core/manager.h"
-#include "infer/frontend.h"
 #include "infer/readiness.h"
+#include "net/frontend.h"
 
 namespace penstock {
 
@@ -28,7 +28,7 @@ struct AdminOptions {
 };
 
 // Serves the pages above. Thread-safe. The constructor's arguments outlive it.
-class AdminFrontend final : public Frontend {
+class AdminFrontend final : public net::Frontend {
  public:
   AdminFrontend(AdminOptions options, const core::Manager& manager, const Readiness& readiness,
                 const MetricsRegistry& metrics);

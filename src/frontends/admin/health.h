@@ -14,13 +14,13 @@
 #include <string_view>
 
 #include "base/mutex.h"
-#include "infer/frontend.h"
 #include "infer/readiness.h"
+#include "net/frontend.h"
 
 namespace penstock {
 
 // Serves Check and Watch. Thread-safe. `readiness` outlives it.
-class HealthFrontend final : public Frontend {
+class HealthFrontend final : public net::Frontend {
  public:
   explicit HealthFrontend(Readiness& readiness);
   ~HealthFrontend() override;

@@ -15,14 +15,14 @@
 #include "base/shared_page.h"
 #include "core/manager.h"
 #include "frontends/admin/model_change.h"
-#include "infer/frontend.h"
+#include "net/frontend.h"
 
 namespace penstock {
 
 enum class AdminAccess { kOff, kRead, kFull };
 
 // Serves the pages above. Thread-safe. `manager` outlives it.
-class ModelAdminFrontend final : public Frontend {
+class ModelAdminFrontend final : public net::Frontend {
  public:
   ModelAdminFrontend(AdminAccess access, const core::Manager& manager, ModelChangeFunction change,
                      ModelPlacesFunction places);

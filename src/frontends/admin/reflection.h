@@ -5,12 +5,12 @@
 
 #include <string_view>
 
-#include "infer/frontend.h"
+#include "net/frontend.h"
 
 namespace penstock {
 
 // Serves both versions of reflection. Thread-safe.
-class ReflectionFrontend final : public Frontend {
+class ReflectionFrontend final : public net::Frontend {
  public:
   std::string_view name() const override { return "reflection"; }
   void Register(net::Router& router) override;

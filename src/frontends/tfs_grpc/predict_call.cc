@@ -12,18 +12,12 @@ void PredictCall::Start(PredictService& service, net::GrpcCallRef call) {
   // Release gives it back to the pool.
   PredictCall* const self = CallPool<PredictCall>::Take().release();
   self->service_ = &service;
-  self->call_ = std::move(call);
-  net::GrpcCall& started = *self->call_;
-  self->InferCall::Start(service.engine, {.start = started.start(),
-                                          .deadline = started.deadline(),
-                                          .cancel = &started.cancel(),
-                                          .head = &started.head(),
-                                          .request_id = started.request_id(),
-                                          .body_bytes = started.message().size});
+  const Slice& message = call->message();
+  self->NetCall::Start(service.engine, std::move(call), message);
 }
 
 Status PredictCall::ReadSelector(ModelSelector& selector, InferRequest& request) {
-  TRY(scan_.Scan(call_->message(), service_->options.limits.names_max, request));
+  TRY(scan_.Scan(call().message(), service_->options.limits.names_max, request));
   if (!scan_.has_model_spec()) return MissingModelSpec();
   selector = scan_.model();
   return OkStatus();
@@ -41,9 +35,9 @@ StatusOr<ByteChain> PredictCall::Encode(const NamedTensors& outputs, RequestMemo
                               &memory);
 }
 
-void PredictCall::Send(ByteChain&& answer) { call_->Respond(std::move(answer)); }
+void PredictCall::Send(ByteChain&& answer) { call().Respond(std::move(answer)); }
 
-void PredictCall::SendError(const Status& status) { call_->Finish(Truncated(status)); }
+void PredictCall::SendError(const Status& status) { call().Finish(Truncated(status)); }
 
 void PredictCall::Record(std::string_view model, StatusCode code, Duration latency) {
   service_->metrics.Record(model, code, latency);
@@ -52,7 +46,6 @@ void PredictCall::Record(std::string_view model, StatusCode code, Duration laten
 void PredictCall::Release() {
   Reset();
   scan_.Clear();
-  call_ = {};
   CallPool<PredictCall>::Give(std::unique_ptr<PredictCall>(this));
 }
 

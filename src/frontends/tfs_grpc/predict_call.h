@@ -6,8 +6,7 @@
 #include <string_view>
 
 #include "base/metrics.h"
-#include "infer/infer_call.h"
-#include "net/call.h"
+#include "calls/net_call.h"
 #include "protocols/tfs/predict_reader.h"
 #include "protocols/tfs/predict_writer.h"
 #include "protocols/tfs/request_metrics.h"
@@ -31,7 +30,7 @@ struct PredictService {
 };
 
 // One call. One thread at a time.
-class PredictCall final : public InferCall {
+class PredictCall final : public NetCall<net::GrpcCallRef> {
  public:
   // Reads the request and runs it. The answer goes to `call`, either before this returns or later
   // on another thread. `service` outlives the call.
@@ -47,7 +46,6 @@ class PredictCall final : public InferCall {
   void Release() override;
 
   PredictService* service_ = nullptr;
-  net::GrpcCallRef call_;
   PredictScan scan_;
 };
 

@@ -100,7 +100,7 @@ void GetModelMetadata(Engine& engine, const net::GrpcCallRef& call) {
   const ModelSelector selector = SelectorOf(request->model_spec());
   const StatusOr<ModelHandle> model = engine.Find(selector);
   if (model.status().code() == StatusCode::kUnavailable &&
-      engine.FindOnceLoaded(selector, /*head=*/nullptr, call->deadline(), call->cancel(),
+      engine.FindOnceLoaded(selector, /*headers=*/nullptr, call->deadline(), call->cancel(),
                             [call, request](const StatusOr<ModelHandle>& loaded) {
                               RespondMetadata(call, loaded);
                             })) {

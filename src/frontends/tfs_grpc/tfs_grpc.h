@@ -10,12 +10,12 @@
 #include "frontends/tfs_grpc/predict_call.h"
 #include "frontends/tfs_grpc/reload.h"
 #include "infer/engine.h"
-#include "infer/frontend.h"
+#include "net/frontend.h"
 
 namespace penstock::tfs {
 
 // Serves both services. Thread-safe. `engine`, `metrics` and what `reload` uses outlive it.
-class TfsGrpc final : public Frontend {
+class TfsGrpc final : public net::Frontend {
  public:
   TfsGrpc(const PredictOptions& options, Engine& engine, MetricsRegistry& metrics,
           ReloadAccess reload_access, ReloadFunction reload);

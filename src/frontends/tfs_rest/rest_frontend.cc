@@ -4,8 +4,8 @@
 #include <optional>
 #include <utility>
 
+#include "calls/net_call.h"
 #include "frontends/tfs_rest/rest_response.h"
-#include "infer/infer_call.h"
 #include "protocols/tfs/model_description.h"
 #include "protocols/tfs_json/json_writer.h"
 #include "protocols/tfs_json/predict_encoder.h"
@@ -30,7 +30,7 @@ void RespondText(net::HttpCall& call, const StatusOr<std::string>& text) {
 }  // namespace
 
 // One :predict call. One thread at a time.
-class RestFrontend::PredictCall final : public InferCall {
+class RestFrontend::PredictCall final : public NetCall<net::HttpCallRef> {
  public:
   // `frontend` outlives the call.
   static void Start(RestFrontend& frontend, net::HttpCallRef call, RestTarget target);
@@ -45,7 +45,6 @@ class RestFrontend::PredictCall final : public InferCall {
   void Release() override;
 
   RestFrontend* frontend_ = nullptr;
-  net::HttpCallRef call_;
   RestTarget target_;
   tfs_json::PredictFormat format_ = tfs_json::PredictFormat::kRow;
 };
@@ -55,15 +54,9 @@ void RestFrontend::PredictCall::Start(RestFrontend& frontend, net::HttpCallRef c
   // Release gives it back to the pool.
   PredictCall* const self = CallPool<PredictCall>::Take().release();
   self->frontend_ = &frontend;
-  self->call_ = std::move(call);
   self->target_ = std::move(target);
-  net::HttpCall& started = *self->call_;
-  self->InferCall::Start(frontend.engine_, {.start = started.start(),
-                                            .deadline = started.deadline(),
-                                            .cancel = &started.cancel(),
-                                            .head = &started.head(),
-                                            .request_id = started.request_id(),
-                                            .body_bytes = started.body().size});
+  const Slice& body = call->body();
+  self->NetCall::Start(frontend.engine_, std::move(call), body);
 }
 
 Status RestFrontend::PredictCall::ReadSelector(ModelSelector& selector, InferRequest&) {
@@ -73,8 +66,7 @@ Status RestFrontend::PredictCall::ReadSelector(ModelSelector& selector, InferReq
 
 Status RestFrontend::PredictCall::Decode(const ModelInfo& info, RequestMemory& memory,
                                          InferRequest& request) {
-  ASSIGN_OR_RETURN(format_, tfs_json::DecodePredictRequest(
-                                call_->body(), info, frontend_->options_.decoder, memory, request));
+#include "calls/net_call.h"
   return OkStatus();
 }
 
@@ -83,9 +75,9 @@ StatusOr<ByteChain> RestFrontend::PredictCall::Encode(const NamedTensors& output
   return tfs_json::EncodePredictResponse(format_, outputs, &memory);
 }
 
-void RestFrontend::PredictCall::Send(ByteChain&& answer) { RespondJson(*call_, std::move(answer)); }
+void RestFrontend::PredictCall::Send(ByteChain&& answer) { RespondJson(call(), std::move(answer)); }
 
-void RestFrontend::PredictCall::SendError(const Status& status) { RespondError(*call_, status); }
+void RestFrontend::PredictCall::SendError(const Status& status) { RespondError(call(), status); }
 
 void RestFrontend::PredictCall::Record(std::string_view model, StatusCode code, Duration latency) {
   frontend_->predict_metrics_.Record(model, code, latency);
@@ -93,7 +85,6 @@ void RestFrontend::PredictCall::Record(std::string_view model, StatusCode code, 
 
 void RestFrontend::PredictCall::Release() {
   Reset();
-  call_ = {};
   CallPool<PredictCall>::Give(std::unique_ptr<PredictCall>(this));
 }
 
@@ -137,8 +128,8 @@ void RestFrontend::HandleMetadata(const net::HttpCallRef& call, RestTarget targe
   const auto kept = std::make_shared<const RestTarget>(std::move(target));
   const StatusOr<ModelHandle> handle = engine_.Find(SelectorOf(*kept));
   if (handle.status().code() == StatusCode::kUnavailable &&
-      engine_.FindOnceLoaded(SelectorOf(*kept), /*head=*/nullptr, call->deadline(), call->cancel(),
-                             [call, kept](const StatusOr<ModelHandle>& loaded) {
+      engine_.FindOnceLoaded(SelectorOf(*kept), /*headers=*/nullptr, call->deadline(),
+                             call->cancel(), [call, kept](const StatusOr<ModelHandle>& loaded) {
                                RespondText(*call, MetadataText(loaded));
                              })) {
     return;

@@ -6,7 +6,7 @@
 #include "base/shared_page.h"
 #include "frontends/tfs_rest/rest_target.h"
 #include "infer/engine.h"
-#include "infer/frontend.h"
+#include "net/frontend.h"
 #include "protocols/tfs/request_metrics.h"
 #include "protocols/tfs_json/predict_decoder.h"
 
@@ -17,7 +17,7 @@ struct RestOptions {
 };
 
 // Serves the REST API. Thread-safe. `engine` and `metrics` outlive it.
-class RestFrontend final : public Frontend {
+class RestFrontend final : public net::Frontend {
  public:
   RestFrontend(RestOptions options, Engine& engine, MetricsRegistry& metrics);
 

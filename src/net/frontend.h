@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// A front end speaks one protocol. It turns calls of the network layer into requests of the engine,
-// and answers into bytes.
+// A front end speaks one protocol. It registers the paths and methods that it answers.
 #pragma once
 
 #include <string_view>
 
 #include "net/router.h"
 
-namespace penstock {
+namespace penstock::net {
 
 // One protocol. Thread-safe once registered: its handlers run on every event loop. Must outlive
 // the server.
@@ -17,10 +16,10 @@ class Frontend {
   // The name in logs and metric labels, such as "tfs_grpc".
   virtual std::string_view name() const = 0;
   // Adds the paths and methods of the protocol. Called once, before the server starts.
-  virtual void Register(net::Router& router) = 0;
+  virtual void Register(Router& router) = 0;
   // Adds the paths that --health_port serves: probes and metrics, but nothing that changes or runs
   // a model. Called at most once, after Register.
-  virtual void RegisterProbes(net::Router& router) { static_cast<void>(router); }
+  virtual void RegisterProbes(Router& router) { static_cast<void>(router); }
 };
 
-}  // namespace penstock
+}  // namespace penstock::net

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "calls/net_call.h"
+
+namespace penstock {
+
+CallInfo InfoOf(net::Call& call, size_t body_bytes) {
+  return {.start = call.start(),
+          .deadline = call.deadline(),
+          .cancel = &call.cancel(),
+          .request_id = call.request_id(),
+          .body_bytes = body_bytes};
+}
+
+}  // namespace penstock
