@@ -66,7 +66,8 @@ Status RestFrontend::PredictCall::ReadSelector(ModelSelector& selector, InferReq
 
 Status RestFrontend::PredictCall::Decode(const ModelInfo& info, RequestMemory& memory,
                                          InferRequest& request) {
-#include "calls/net_call.h"
+  ASSIGN_OR_RETURN(format_, tfs_json::DecodePredictRequest(
+                                call().body(), info, frontend_->options_.decoder, memory, request));
   return OkStatus();
 }
 
