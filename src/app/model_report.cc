@@ -9,10 +9,10 @@
 #include <iterator>
 #include <utility>
 
+#include "backends/builtin/builtin_folder.h"
+#include "backends/builtin/builtin_models.h"
 #include "base/log.h"
 #include "config/config_files.h"
-#include "infer/builtin_folder.h"
-#include "infer/builtin_models.h"
 #include "sources/directory/folder_stamp.h"
 #include "sources/directory/version_folders.h"
 

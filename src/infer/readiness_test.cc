@@ -5,7 +5,6 @@
 
 #include <atomic>
 
-#include "infer/builtin_models.h"
 #include "infer/model_fake.h"
 
 namespace penstock {
@@ -24,7 +23,7 @@ TEST(ReadinessTest, FollowsTheManagerUntilDraining) {
   EXPECT_FALSE(readiness.IsServerReady());
   EXPECT_EQ(readiness.IsModelReady("m"), false);
   ASSERT_TRUE(ServeFakeModel(manager, metrics, "m", [] {
-                return MakeBuiltinModel("builtin:identity");
+                return std::make_unique<FakeModel>(FakeInfoOfAny(), nullptr);
               }).ok());
   EXPECT_GT(calls, 2);
   EXPECT_TRUE(readiness.IsServerReady());

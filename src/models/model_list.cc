@@ -6,8 +6,8 @@
 #include <set>
 #include <utility>
 
+#include "backends/builtin/builtin_models.h"
 #include "base/utf8.h"
-#include "infer/builtin_models.h"
 #include "options/config_file.h"
 
 namespace penstock {

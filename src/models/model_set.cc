@@ -6,9 +6,9 @@
 #include <set>
 #include <utility>
 
+#include "backends/builtin/builtin_folder.h"
+#include "backends/builtin/builtin_models.h"
 #include "base/check.h"
-#include "infer/builtin_folder.h"
-#include "infer/builtin_models.h"
 #include "loading/model_loader.h"
 #include "loading/warm_up_loader.h"
 #include "options/component_options.h"

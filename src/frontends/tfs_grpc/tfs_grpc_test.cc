@@ -6,7 +6,7 @@
 
 #include <memory>
 
-#include "infer/builtin_models.h"
+#include "backends/builtin/builtin_models.h"
 #include "infer/model_fake.h"
 #include "serving/get_model_metadata.pb.h"
 #include "serving/get_model_status.pb.h"

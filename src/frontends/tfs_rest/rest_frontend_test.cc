@@ -6,7 +6,7 @@
 
 #include <deque>
 
-#include "infer/builtin_models.h"
+#include "backends/builtin/builtin_models.h"
 #include "infer/model_fake.h"
 
 namespace penstock::tfs_rest {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "infer/builtin_models.h"
+#include "backends/builtin/builtin_models.h"
 
 #include <algorithm>
 #include <array>

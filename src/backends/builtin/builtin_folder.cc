@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "infer/builtin_folder.h"
+#include "backends/builtin/builtin_folder.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -10,7 +10,7 @@
 #include <system_error>
 #include <utility>
 
-#include "infer/builtin_models.h"
+#include "backends/builtin/builtin_models.h"
 #include "infer/engine.h"
 
 namespace penstock {

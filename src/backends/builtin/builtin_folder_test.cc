@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "infer/builtin_folder.h"
+#include "backends/builtin/builtin_folder.h"
 
 #include <gtest/gtest.h>
 
