@@ -16,12 +16,13 @@ namespace penstock {
 StatusOr<std::vector<std::unique_ptr<net::Frontend>>> MakeFrontends(const Foundations& with) {
   ASSIGN_OR_RETURN(std::vector<std::string> metrics_paths, MetricsPaths(with.settings));
   ASSIGN_OR_RETURN(core::ReadinessRule readiness, MakeReadinessRule(with.settings));
+  const ChangeFunction submit = [&reloader = with.reloader](ChangeRequest request) {
+    reloader.Submit(std::move(request));
+  };
   std::vector<std::unique_ptr<net::Frontend>> frontends;
-  frontends.push_back(std::make_unique<tfs::TfsGrpc>(
-      MakePredictOptions(with.settings), with.engine, with.metrics, MakeReloadAccess(with.settings),
-      [&reloader = with.reloader](tfs::ReloadRequest request) {
-        reloader.Submit(std::move(request));
-      }));
+  frontends.push_back(std::make_unique<tfs::TfsGrpc>(MakePredictOptions(with.settings), with.engine,
+                                                     with.metrics, MakeReloadAccess(with.settings),
+                                                     submit));
   frontends.push_back(std::make_unique<tfs_rest::RestFrontend>(MakeRestOptions(with.settings),
                                                                with.engine, with.metrics));
   frontends.push_back(
@@ -30,9 +31,8 @@ StatusOr<std::vector<std::unique_ptr<net::Frontend>>> MakeFrontends(const Founda
                                                    .readiness = std::move(readiness)},
                                       with.manager, with.readiness, with.metrics));
   frontends.push_back(std::make_unique<ModelAdminFrontend>(
-      MakeAdminAccess(with.settings), with.manager,
-      [&reloader = with.reloader](ModelChange change) { reloader.Submit(std::move(change)); },
-      [&reloader = with.reloader] { return reloader.Places(); }));
+      MakeAdminAccess(with.settings), with.manager, submit,
+      [&reloader = with.reloader] { return reloader.Entries(); }));
   frontends.push_back(std::make_unique<HealthFrontend>(with.readiness));
   frontends.push_back(std::make_unique<ReflectionFrontend>());
   return frontends;

@@ -10,17 +10,9 @@ namespace {
 
 // The error if nobody waits for the change any more. OK: the change is still wanted.
 Status Refusal(const ChangeRequest& request, SteadyTime now) {
-  return std::visit(
-      [now](const auto& each) {
-        if (!each.is_wanted()) return absl::CancelledError("the client has gone");
-        if (now >= each.deadline) return absl::DeadlineExceededError("other changes took the time");
-        return OkStatus();
-      },
-      request);
-}
-
-void Answer(ChangeRequest& request, const Status& status) {
-  std::visit([&](auto& each) { each.done(status); }, request);
+  if (!request.is_wanted()) return absl::CancelledError("the client has gone");
+  if (now >= request.deadline) return absl::DeadlineExceededError("other changes took the time");
+  return OkStatus();
 }
 
 }  // namespace
@@ -31,7 +23,7 @@ std::optional<ChangeRequest> ChangeQueue::TakeNext(
     const std::function<bool(const std::string& model)>& is_busy) {
   std::set<std::string> held;  // models with an earlier change that waits
   for (auto request = requests_.begin(); request != requests_.end(); ++request) {
-    const auto* const change = std::get_if<ModelChange>(&*request);
+    const auto* const change = std::get_if<ModelChange>(&request->change);
     const bool waits =
         change == nullptr ? !held.empty() : held.contains(change->model) || is_busy(change->model);
     if (!waits) {
@@ -47,7 +39,7 @@ std::optional<ChangeRequest> ChangeQueue::TakeNext(
 
 bool ChangeQueue::Unwants(const std::string& model) const {
   return std::ranges::any_of(requests_, [&](const ChangeRequest& request) {
-    const auto* const change = std::get_if<ModelChange>(&request);
+    const auto* const change = std::get_if<ModelChange>(&request.change);
     return change != nullptr && change->model == model &&
            (change->kind == ModelChange::Kind::kRemove ||
             change->kind == ModelChange::Kind::kUnload);
@@ -58,7 +50,7 @@ void ChangeQueue::AnswerGone(SteadyTime now) {
   std::deque<ChangeRequest> left;
   for (ChangeRequest& request : requests_) {
     if (const Status status = Refusal(request, now); !status.ok()) {
-      Answer(request, status);
+      request.done(status);
     } else {
       left.push_back(std::move(request));
     }
@@ -67,7 +59,7 @@ void ChangeQueue::AnswerGone(SteadyTime now) {
 }
 
 void ChangeQueue::AnswerAll(const Status& status) {
-  for (ChangeRequest& request : std::exchange(requests_, {})) Answer(request, status);
+  for (ChangeRequest& request : std::exchange(requests_, {})) request.done(status);
 }
 
 }  // namespace penstock

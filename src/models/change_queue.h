@@ -6,16 +6,11 @@
 #include <functional>
 #include <optional>
 #include <string>
-#include <variant>
 
 #include "base/clock.h"
-#include "frontends/admin/model_change.h"
-#include "frontends/tfs_grpc/reload.h"
+#include "config/change_request.h"
 
 namespace penstock {
-
-// A new list of all models, or a change of one model.
-using ChangeRequest = std::variant<tfs::ReloadRequest, ModelChange>;
 
 // Keeps the order of arrival where it matters: among changes of the same model, and between a list
 // and all other changes. Changes of different models may pass each other, so that one slow model

@@ -18,26 +18,20 @@ class ChangeQueueTest : public testing::Test {
       answers_ += what + ":" + std::string(StatusCodeName(status.code())) + " ";
     };
     const auto is_wanted = [this, what] { return what != gone_; };
-    if (what == "*") {
-      queue_.Add(tfs::ReloadRequest{
-          .models = {}, .deadline = deadline, .is_wanted = is_wanted, .done = done});
-    } else {
-      queue_.Add(ModelChange{.kind = kind,
-                             .model = what.substr(0, 1),
-                             .config = "",
-                             .label = what,
-                             .version = {},
-                             .deadline = deadline,
-                             .is_wanted = is_wanted,
-                             .done = done});
+    ChangeRequest request{
+        .change = ModelListChange(), .deadline = deadline, .is_wanted = is_wanted, .done = done};
+    if (what != "*") {
+      request.change = ModelChange{
+          .kind = kind, .model = what.substr(0, 1), .config = "", .label = what, .version = {}};
     }
+    queue_.Add(std::move(request));
   }
   // All whose turn it is, while the models in `busy` have changes pending.
   std::string Take(const std::string& busy = "") {
     std::string taken;
     const auto is_busy = [&](const std::string& model) { return busy.find(model) != busy.npos; };
     while (const auto next = queue_.TakeNext(is_busy)) {
-      const auto* const change = std::get_if<ModelChange>(&*next);
+      const auto* const change = std::get_if<ModelChange>(&next->change);
       taken += (change == nullptr ? "*" : change->label) + " ";
     }
     return taken;

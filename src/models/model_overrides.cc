@@ -176,7 +176,7 @@ Status ModelOverrides::AddToModel(const ModelChange& change,
   return OkStatus();
 }
 
-bool ModelOverrides::TakeBack(const ModelChange& change, const ModelOverrides& before) {
+bool ModelOverrides::RollBack(const ModelChange& change, const ModelOverrides& before) {
   const auto found = state_->mutable_models()->find(change.model);
   if (found == state_->mutable_models()->end()) return false;
   config::ModelOverride& model = found->second;

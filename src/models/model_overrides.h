@@ -10,9 +10,8 @@
 #include <vector>
 
 #include "base/status.h"
-#include "config/config_files.h"
+#include "config/change_request.h"
 #include "core/servable.h"
-#include "frontends/admin/model_change.h"
 
 namespace penstock {
 
@@ -43,7 +42,7 @@ class ModelOverrides final {
   Status Add(const ModelChange& change, const std::vector<ConfiguredModel>& base);
   // Undoes a kPin or kLabel: restores the pin or label that `before` had. Returns false, and does
   // nothing, if later changes have already replaced it.
-  bool TakeBack(const ModelChange& change, const ModelOverrides& before);
+  bool RollBack(const ModelChange& change, const ModelOverrides& before);
   // Call it when a client replaces the whole list of models. Forgets added and removed models, and
   // labels; keeps pins and unloaded models.
   void ForgetList();

@@ -94,19 +94,19 @@ TEST(ModelOverridesTest, LabelsAndPins) {
   EXPECT_EQ(overrides.PinOf("a"), std::nullopt);
 }
 
-TEST(ModelOverridesTest, APinOrLabelIsTakenBackAndNothingElse) {
+TEST(ModelOverridesTest, APinOrLabelIsRolledBackAndNothingElse) {
   ModelOverrides overrides;
   ASSERT_TRUE(overrides.Add(Change(Kind::kUnlabel, "a", 0, "stable"), Base()).ok());
   const ModelChange pin = Change(Kind::kPin, "a", 3);
   const ModelChange label = Change(Kind::kLabel, "a", 3, "stable");
   const ModelOverrides before = overrides;
-  EXPECT_FALSE(overrides.TakeBack(pin, before));  // it is not there
-  EXPECT_FALSE(overrides.TakeBack(label, before));
+  EXPECT_FALSE(overrides.RollBack(pin, before));  // it is not there
+  EXPECT_FALSE(overrides.RollBack(label, before));
   ASSERT_TRUE(overrides.Add(pin, Base()).ok());
   ASSERT_TRUE(overrides.Add(label, Base()).ok());
   ASSERT_TRUE(overrides.Add(Change(Kind::kPut, "new"), Base()).ok());
-  EXPECT_TRUE(overrides.TakeBack(pin, before));
-  EXPECT_TRUE(overrides.TakeBack(label, before));
+  EXPECT_TRUE(overrides.RollBack(pin, before));
+  EXPECT_TRUE(overrides.RollBack(label, before));
   EXPECT_EQ(overrides.PinOf("a"), std::nullopt);
   EXPECT_TRUE(After(overrides, "a")->labels.empty());
   EXPECT_TRUE(After(overrides, "new"));
@@ -117,7 +117,7 @@ TEST(ModelOverridesTest, APinOrLabelIsTakenBackAndNothingElse) {
   const ModelOverrides once = overrides;
   for (const ModelChange* change : {&pin, &label}) {
     ASSERT_TRUE(overrides.Add(*change, Base()).ok());
-    EXPECT_TRUE(overrides.TakeBack(*change, once));
+    EXPECT_TRUE(overrides.RollBack(*change, once));
   }
   EXPECT_EQ(overrides.PinOf("a")->value, 1);
   EXPECT_EQ(After(overrides, "a")->labels.at("stable").value, 1);
@@ -125,10 +125,10 @@ TEST(ModelOverridesTest, APinOrLabelIsTakenBackAndNothingElse) {
   // Another change has come.
   ASSERT_TRUE(overrides.Add(label, Base()).ok());
   overrides.ForgetList();
-  EXPECT_FALSE(overrides.TakeBack(label, once));
+  EXPECT_FALSE(overrides.RollBack(label, once));
   ASSERT_TRUE(overrides.Add(pin, Base()).ok());
   ASSERT_TRUE(overrides.Add(Change(Kind::kRemove, "a"), Base()).ok());
-  EXPECT_FALSE(overrides.TakeBack(pin, once));
+  EXPECT_FALSE(overrides.RollBack(pin, once));
 }
 
 TEST(ModelOverridesTest, FileKeepsThem) {

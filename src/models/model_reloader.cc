@@ -32,9 +32,9 @@ namespace {
 // manager.
 constexpr size_t kUnderWayMax = 100;
 // The interval of the checks whether their clients have disconnected.
-constexpr Duration kLookEvery = std::chrono::milliseconds(100);
+constexpr Duration kGoneCheckPeriod = std::chrono::milliseconds(100);
 
-using PlaceMap = std::map<std::string, ModelPlace>;
+using EntryMap = std::map<std::string, ModelEntry>;
 
 std::string_view NameOf(core::LoadMode mode) {
   switch (mode) {
@@ -51,7 +51,7 @@ std::string_view NameOf(core::LoadMode mode) {
 Status ShuttingDown() { return absl::UnavailableError("the server is shutting down"); }
 
 // The models that a new list removes, moves or unloads. A change must not wait for these any more.
-std::set<std::string> Lost(const PlaceMap& before, const PlaceMap& after) {
+std::set<std::string> Lost(const EntryMap& before, const EntryMap& after) {
   std::set<std::string> lost;
   for (const auto& [name, old] : before) {
     const auto found = after.find(name);
@@ -65,44 +65,6 @@ std::set<std::string> Lost(const PlaceMap& before, const PlaceMap& after) {
 
 bool NamesVersion(const ModelChange& change) {
   return change.kind == ModelChange::Kind::kPin || change.kind == ModelChange::Kind::kLabel;
-}
-
-// Describes the change for the log.
-std::string What(const ModelChange& change) {
-  switch (change.kind) {
-    case ModelChange::Kind::kPut:
-      return fmt::format("put model {}", change.model);
-    case ModelChange::Kind::kRemove:
-      return fmt::format("remove model {}", change.model);
-    case ModelChange::Kind::kLoad:
-      return fmt::format("load model {}", change.model);
-    case ModelChange::Kind::kUnload:
-      return fmt::format("unload model {}", change.model);
-    case ModelChange::Kind::kLabel:
-      return fmt::format("set label \"{}\" of model {} to version {}", change.label, change.model,
-                         change.version.value);
-    case ModelChange::Kind::kUnlabel:
-      return fmt::format("remove label \"{}\" of model {}", change.label, change.model);
-    case ModelChange::Kind::kPin:
-      return fmt::format("pin model {} to version {}", change.model, change.version.value);
-    case ModelChange::Kind::kUnpin:
-      return fmt::format("unpin model {}", change.model);
-  }
-  return fmt::format("change model {}", change.model);
-}
-
-std::string Describe(const ModelChange& change) {
-  return fmt::format("admin API, {}: {}", change.by, What(change));
-}
-
-std::string Describe(const tfs::ReloadRequest& request) {
-  constexpr size_t kNamedMax = 10;
-  std::string names;
-  for (size_t i = 0; i < std::min(request.models.size(), kNamedMax); ++i)
-    names += (i == 0 ? ": " : ", ") + request.models[i].name;
-  return fmt::format("HandleReloadConfigRequest, {}: replace the list of models by {}{}{}",
-                     request.by, request.models.size(), names,
-                     request.models.size() > kNamedMax ? ", ..." : "");
 }
 
 // Wraps `done` so that the outcome of a change is logged before `done` answers it.
@@ -142,7 +104,7 @@ void ModelReloader::Start() {
       if (text.ok()) last_text_ = *text;
     }
     const auto period = std::chrono::seconds(settings_.model_config_file_poll_wait_seconds);
-    if (period > Duration::zero()) next_file_look_ = Clock::Real().Now() + period;
+    if (period > Duration::zero()) next_file_poll_ = Clock::Real().Now() + period;
   }
   listener_ = manager_.AddListener([this](const core::ManagerEvent&) {
     MutexLock lock(mutex_);
@@ -179,8 +141,8 @@ void ModelReloader::ReloadFile() {
   wake_.NotifyOne();
 }
 
-template <typename Kind>
-void ModelReloader::Enqueue(Kind request) {
+void ModelReloader::Submit(ChangeRequest request) {
+  request.done = LogEnd(Describe(request), std::move(request.done));
   request.deadline =
       std::min(request.deadline,
                Clock::Real().Now() + std::chrono::seconds(settings_.reload_timeout_seconds));
@@ -199,26 +161,16 @@ void ModelReloader::Enqueue(Kind request) {
         --*under_way;
         done(std::move(status));
       };
-      incoming_.emplace_back(std::move(request));
+      incoming_.push_back(std::move(request));
     }
   }
   if (!refused.ok()) return request.done(std::move(refused));
   wake_.NotifyOne();
 }
 
-void ModelReloader::Submit(tfs::ReloadRequest request) {
-  request.done = LogEnd(Describe(request), std::move(request.done));
-  Enqueue(std::move(request));
-}
-
-void ModelReloader::Submit(ModelChange change) {
-  change.done = LogEnd(Describe(change), std::move(change.done));
-  Enqueue(std::move(change));
-}
-
-std::map<std::string, ModelPlace> ModelReloader::Places() const {
+std::map<std::string, ModelEntry> ModelReloader::Entries() const {
   MutexLock lock(mutex_);
-  return places_;
+  return entries_;
 }
 
 Status ModelReloader::ApplyFirst(std::vector<ConfiguredModel> base, std::string_view where) {
@@ -309,18 +261,18 @@ void ModelReloader::WatchLabels(std::string_view where) {
 Status ModelReloader::Apply(std::vector<ConfiguredModel> base, ModelOverrides overrides,
                             std::string_view where, std::string_view retried) {
   ASSIGN_OR_RETURN(const std::vector<ConfiguredModel> models, overrides.Over(base));
-  PlaceMap places;
+  EntryMap entries;
   for (const ConfiguredModel& model : models) {
-    places.emplace(model.name,
-                   ModelPlace{model.base_path, model.platform, std::string(NameOf(model.load_mode)),
-                              overrides.PinOf(model.name)});
+    entries.emplace(model.name,
+                    ModelEntry{model.base_path, model.platform,
+                               std::string(NameOf(model.load_mode)), overrides.PinOf(model.name)});
   }
-  const std::set<std::string> lost = OnTheirWay(Lost(Places(), places));
+  const std::set<std::string> lost = OnTheirWay(Lost(Entries(), entries));
   TRY(models_.Apply(models, where, retried));
   base_ = std::move(base);
   overrides_ = std::move(overrides);
   std::vector<std::string> warnings = UnservedArms(models, models_);
-  for (std::string& warning : MissingReadyModels(places)) warnings.push_back(std::move(warning));
+  for (std::string& warning : MissingReadyModels(entries)) warnings.push_back(std::move(warning));
   for (const std::string& warning : warnings) {
     if (std::ranges::find(warnings_, warning) == warnings_.end())
       PENSTOCK_LOG(kWarning, "{}: {}", where, warning);
@@ -328,19 +280,19 @@ Status ModelReloader::Apply(std::vector<ConfiguredModel> base, ModelOverrides ov
   warnings_ = std::move(warnings);
   {
     MutexLock lock(mutex_);
-    places_ = std::move(places);
+    entries_ = std::move(entries);
   }
   pending_.Overtake(lost);
   return OkStatus();
 }
 
 std::vector<std::string> ModelReloader::MissingReadyModels(
-    const std::map<std::string, ModelPlace>& places) const {
+    const std::map<std::string, ModelEntry>& entries) const {
   std::vector<std::string> warnings;
   const auto rule = MakeReadinessRule(settings_);
   if (!rule.ok()) return warnings;  // cannot happen: the server would not have started
   for (const std::string& name : rule->models) {
-    if (places.contains(name)) continue;
+    if (entries.contains(name)) continue;
     warnings.push_back(
         fmt::format("--ready_when={} names model {}, which is not in the list: the server is not "
                     "ready until it is there",
@@ -365,16 +317,17 @@ Status ModelReloader::WriteState() const {
 
 void ModelReloader::RunThread() {
   SetThreadName("reload");
-  while (const std::optional<FileLook> look = WaitForWork()) {
-    if (*look != FileLook::kNone) ReadFile(*look);
+  while (const std::optional<FileRead> read = WaitForWork()) {
+    if (*read != FileRead::kNone) ReadFile(*read);
     ServeChanges();
   }
 }
 
-std::optional<ModelReloader::FileLook> ModelReloader::WaitForWork() {
+std::optional<ModelReloader::FileRead> ModelReloader::WaitForWork() {
   const SteadyTime now = Clock::Real().Now();
   const bool has_work = queue_.size() + pending_.size() > 0;
-  const SteadyTime until = has_work ? std::min(next_file_look_, now + kLookEvery) : next_file_look_;
+  const SteadyTime until =
+      has_work ? std::min(next_file_poll_, now + kGoneCheckPeriod) : next_file_poll_;
   MutexLock lock(mutex_);
   awaits_events_ = has_work;
   while (!is_stopping_ && !shall_read_file_ && incoming_.empty() && !(has_event_ && has_work)) {
@@ -387,8 +340,8 @@ std::optional<ModelReloader::FileLook> ModelReloader::WaitForWork() {
   if (is_stopping_) return std::nullopt;
   has_event_ = false;
   for (ChangeRequest& request : std::exchange(incoming_, {})) queue_.Add(std::move(request));
-  if (std::exchange(shall_read_file_, false)) return FileLook::kAlways;
-  return Clock::Real().Now() < next_file_look_ ? FileLook::kNone : FileLook::kIfChanged;
+  if (std::exchange(shall_read_file_, false)) return FileRead::kAlways;
+  return Clock::Real().Now() < next_file_poll_ ? FileRead::kNone : FileRead::kIfChanged;
 }
 
 void ModelReloader::ServeChanges() {
@@ -401,8 +354,12 @@ void ModelReloader::ServeChanges() {
   do {
     queue_.AnswerGone(Clock::Real().Now());
     while (std::optional<ChangeRequest> request = queue_.TakeNext(is_busy)) {
-      if (IsStopping()) return std::visit([](auto& each) { each.done(ShuttingDown()); }, *request);
-      std::visit([this](auto& each) { Serve(std::move(each)); }, *request);
+      if (IsStopping()) return request->done(ShuttingDown());
+      if (std::holds_alternative<ModelChange>(request->change)) {
+        ServeChange(*std::move(request));
+      } else {
+        ServeList(*std::move(request));
+      }
     }
   } while (pending_.AnswerSettled());
 }
@@ -412,12 +369,12 @@ bool ModelReloader::IsStopping() const {
   return is_stopping_;
 }
 
-void ModelReloader::ReadFile(FileLook look) {
-  if (look == FileLook::kIfChanged) {
-    next_file_look_ =
+void ModelReloader::ReadFile(FileRead read) {
+  if (read == FileRead::kIfChanged) {
+    next_file_poll_ =
         Clock::Real().Now() + std::chrono::seconds(settings_.model_config_file_poll_wait_seconds);
   }
-  const bool is_forced = look == FileLook::kAlways;
+  const bool is_forced = read == FileRead::kAlways;
   const std::string& file = settings_.model_config_file;
   const StatusOr<std::string> text = ReadConfigFile("model_config_file", file);
   if (text.ok() && *text == last_text_ && !is_forced) return;
@@ -440,15 +397,15 @@ void ModelReloader::ReadFile(FileLook look) {
   }
 }
 
-void ModelReloader::Serve(tfs::ReloadRequest request) {
+void ModelReloader::ServeList(ChangeRequest request) {
   AwaitedModels awaited;
   const std::string what = Describe(request);
-  for (const ConfiguredModel& model : request.models) awaited.names.push_back(model.name);
+  auto& models = std::get<ModelListChange>(request.change).models;
+  for (const ConfiguredModel& model : models) awaited.names.push_back(model.name);
   ModelOverrides overrides = overrides_;
   overrides.ForgetList();
   const AwaitedModels::Labels before = Labels();
-  const Status applied =
-      ApplyList(std::move(request.models), std::move(overrides), "ReloadConfigRequest");
+  const Status applied = ApplyList(std::move(models), std::move(overrides), "ReloadConfigRequest");
   if (!applied.ok()) return request.done(applied);
   PENSTOCK_LOG(kInfo, "{}: in force", what);
   awaited.labels = LabelsToAwait();
@@ -467,16 +424,17 @@ void ModelReloader::Serve(tfs::ReloadRequest request) {
                 }});
 }
 
-void ModelReloader::Serve(ModelChange change) {
+void ModelReloader::ServeChange(ChangeRequest request) {
+  const ModelChange& change = std::get<ModelChange>(request.change);
   AwaitedModels awaited;
   std::optional<ModelOverrides> before;
   if (NamesVersion(change)) before = overrides_;
-  if (const Status status = ApplyChange(change); !status.ok()) return change.done(status);
-  PENSTOCK_LOG(kInfo, "{}: in force", Describe(change));
+  if (const Status status = ApplyChange(change); !status.ok()) return request.done(status);
+  PENSTOCK_LOG(kInfo, "{}: in force", Describe(request));
   if (const Status status = WriteState(); !status.ok()) {
-    return change.done(Error(status.code(),
-                             "the change is in force, but will not outlive the server: {}",
-                             MessageOf(status)));
+    return request.done(Error(status.code(),
+                              "the change is in force, but will not outlive the server: {}",
+                              MessageOf(status)));
   }
   if (change.kind != ModelChange::Kind::kRemove) awaited.names.push_back(change.model);
   if (change.kind == ModelChange::Kind::kLabel)
@@ -487,7 +445,7 @@ void ModelReloader::Serve(ModelChange change) {
   if (change.kind == ModelChange::Kind::kUnpin || change.kind == ModelChange::Kind::kPut)
     awaited.settled = change.model;
   if (change.kind == ModelChange::Kind::kPut) awaited.labels = LabelsToAwait();
-  Await(std::move(change), std::move(awaited), std::move(before));
+  Await(std::move(request), std::move(awaited), std::move(before));
 }
 
 Status ModelReloader::ApplyChange(const ModelChange& change) {
@@ -498,32 +456,33 @@ Status ModelReloader::ApplyChange(const ModelChange& change) {
                TriesAgain(change) ? change.model : std::string());
 }
 
-void ModelReloader::Await(ModelChange change, AwaitedModels awaited,
+void ModelReloader::Await(ChangeRequest request, AwaitedModels awaited,
                           std::optional<ModelOverrides> before) {
+  ModelChange& change = std::get<ModelChange>(request.change);
   PendingChange pending{.awaited = std::move(awaited),
                         .model = change.model,
-                        .deadline = change.deadline,
-                        .is_wanted = change.is_wanted,
+                        .deadline = request.deadline,
+                        .is_wanted = request.is_wanted,
                         .load = nullptr,
                         .done = nullptr};
-  if (change.kind == ModelChange::Kind::kLoad) pending.load = LoadNow(change);
-  pending.done = [this, change = std::move(change),
-                  before = std::move(before)](Status status) mutable {
+  if (change.kind == ModelChange::Kind::kLoad) pending.load = LoadNow(request, change.model);
+  pending.done = [this, change = std::move(change), before = std::move(before),
+                  done = std::move(request.done)](Status status) mutable {
     // UNKNOWN: the model has no version available at all.
     const bool has_failed =
         status.code() == StatusCode::kFailedPrecondition || status.code() == StatusCode::kUnknown;
-    if (before && has_failed) TakeBack(change, *before);
+    if (before && has_failed) RollBack(change, *before);
     // UNKNOWN would look like a fault of the server, but the model is at fault.
     if (status.code() == StatusCode::kUnknown)
       status = Error(StatusCode::kFailedPrecondition, "{}", MessageOf(status));
-    change.done(std::move(status));
+    done(std::move(status));
   };
   pending_.Add(std::move(pending));
 }
 
-void ModelReloader::TakeBack(const ModelChange& change, const ModelOverrides& before) {
+void ModelReloader::RollBack(const ModelChange& change, const ModelOverrides& before) {
   ModelOverrides overrides = overrides_;
-  if (!overrides.TakeBack(change, before)) return;
+  if (!overrides.RollBack(change, before)) return;
   if (const Status status = Apply(base_, std::move(overrides), "the admin API"); !status.ok()) {
     PENSTOCK_LOG(kError, "the change of model {} cannot be taken back: {}", change.model,
                  MessageOf(status));
@@ -535,18 +494,19 @@ void ModelReloader::TakeBack(const ModelChange& change, const ModelOverrides& be
   }
 }
 
-std::shared_ptr<DemandedLoad> ModelReloader::LoadNow(const ModelChange& change) {
+std::shared_ptr<DemandedLoad> ModelReloader::LoadNow(const ChangeRequest& request,
+                                                     const std::string& model) {
   auto load = std::make_shared<DemandedLoad>([this] {
     MutexLock lock(mutex_);
     has_event_ = true;
     wake_.NotifyOne();
   });
   const bool is_on_demand = manager_.LoadOnDemand(
-      {.model = change.model,
-       .deadline = change.deadline,
+      {.model = model,
+       .deadline = request.deadline,
        .done = [load](Status status) { load->Answer(std::move(status)); },
        .is_wanted = [load,
-                     is_wanted = change.is_wanted] { return load->IsWanted() && is_wanted(); }});
+                     is_wanted = request.is_wanted] { return load->IsWanted() && is_wanted(); }});
   return is_on_demand ? load : nullptr;
 }
 
@@ -555,8 +515,8 @@ Status ModelReloader::CheckVersion(const ModelChange& change) const {
     if (version.id.version == change.version && version.state != core::VersionState::kEnd)
       return OkStatus();
   }
-  const auto places = Places();
-  const std::string& base_path = places.at(change.model).base_path;
+  const auto entries = Entries();
+  const std::string& base_path = entries.at(change.model).base_path;
   if (models_.HasVersion(change.model, change.version)) return OkStatus();
   if (change.kind == ModelChange::Kind::kPin) {
     return Error(StatusCode::kNotFound,

@@ -16,8 +16,7 @@
 
 #include "base/clock.h"
 #include "base/mutex.h"
-#include "frontends/admin/model_change.h"
-#include "frontends/tfs_grpc/reload.h"
+#include "config/change_request.h"
 #include "models/change_queue.h"
 #include "models/model_overrides.h"
 #include "models/model_set.h"
@@ -45,31 +44,27 @@ class ModelReloader final {
   // Reads the file again, even if it has not changed. If the file has a mistake, logs it and keeps
   // the current list.
   void ReloadFile() EXCLUDES(mutex_);
-  // Applies the list of a client, and answers when it has its effect. Errors: UNAVAILABLE if too
-  // many changes are under way; ABORTED if another change removes, moves or unloads a model that
-  // the list waits for.
-  void Submit(tfs::ReloadRequest request) EXCLUDES(mutex_);
-  // Applies the change of an operator in the same way. It is applied after all earlier changes of
-  // the same model have been answered. A removal or unload of the model does not wait for them:
-  // they are applied without delay, and answered ABORTED when the model goes.
-  void Submit(ModelChange change) EXCLUDES(mutex_);
+  // Applies the change, and answers when it has its effect. A change of one model is applied after
+  // all earlier changes of the same model have been answered. A removal or unload of the model does
+  // not wait for them: they are applied without delay, and answered ABORTED when the model goes.
+  // Errors: UNAVAILABLE if too many changes are under way; ABORTED if another change removes, moves
+  // or unloads a model that this one waits for.
+  void Submit(ChangeRequest request) EXCLUDES(mutex_);
   // The models that are configured now.
-  std::map<std::string, ModelPlace> Places() const EXCLUDES(mutex_);
+  std::map<std::string, ModelEntry> Entries() const EXCLUDES(mutex_);
 
  private:
-  enum class FileLook { kNone, kIfChanged, kAlways };
+  enum class FileRead { kNone, kIfChanged, kAlways };
 
-  template <typename Kind>
-  void Enqueue(Kind request) EXCLUDES(mutex_);
   void RunThread() EXCLUDES(mutex_);
   // Waits for work, and moves incoming changes to the queue. Returns whether to read the file, or
   // nullopt if the thread must end.
-  std::optional<FileLook> WaitForWork() EXCLUDES(mutex_);
+  std::optional<FileRead> WaitForWork() EXCLUDES(mutex_);
   // Applies the changes that need not wait, and answers those that have their effect.
   void ServeChanges() EXCLUDES(mutex_);
-  void ReadFile(FileLook look);
-  void Serve(tfs::ReloadRequest request);
-  void Serve(ModelChange change);
+  void ReadFile(FileRead read);
+  void ServeList(ChangeRequest request);
+  void ServeChange(ChangeRequest request);
   // Puts `base`, as changed by `overrides`, in force, and keeps both. `retried` and errors are
   // those of ModelSet::Apply; after an error nothing is changed.
   Status Apply(std::vector<ConfiguredModel> base, ModelOverrides overrides, std::string_view where,
@@ -79,9 +74,9 @@ class ModelReloader final {
                    std::string_view where);
   // Adds a change to the list in force, and applies the result. Errors as Apply.
   Status ApplyChange(const ModelChange& change);
-  // Returns a warning for each model that --ready_when names and that is not in `places`.
+  // Returns a warning for each model that --ready_when names and that is not in `entries`.
   std::vector<std::string> MissingReadyModels(
-      const std::map<std::string, ModelPlace>& places) const;
+      const std::map<std::string, ModelEntry>& entries) const;
   // Returns those of `models` that somebody may wait for: models that are not ready, or that have a
   // pending change or version.
   std::set<std::string> OnTheirWay(std::set<std::string> models) const;
@@ -103,13 +98,13 @@ class ModelReloader final {
   // Logs a warning if labels in force do not get their versions. It is for labels for which no
   // client waits.
   void WatchLabels(std::string_view where);
-  // Answers `change` when it has its effect. If its version cannot be loaded, rolls it back to
-  // `before`.
-  void Await(ModelChange change, AwaitedModels awaited, std::optional<ModelOverrides> before);
+  // Answers the change of a model when it has its effect. If its version cannot be loaded, rolls it
+  // back to `before`.
+  void Await(ChangeRequest request, AwaitedModels awaited, std::optional<ModelOverrides> before);
   // Rolls back a pin or label whose version cannot be loaded.
-  void TakeBack(const ModelChange& change, const ModelOverrides& before);
+  void RollBack(const ModelChange& change, const ModelOverrides& before);
   // Starts the load of a model on demand. Returns null if it is not such a model.
-  std::shared_ptr<DemandedLoad> LoadNow(const ModelChange& change);
+  std::shared_ptr<DemandedLoad> LoadNow(const ChangeRequest& request, const std::string& model);
   // Checks that the version of a pin or label exists. A pin to a missing version would unload all
   // others.
   Status CheckVersion(const ModelChange& change) const;
@@ -126,7 +121,7 @@ class ModelReloader final {
   CondVar wake_;
   std::vector<ChangeRequest> incoming_ GUARDED_BY(mutex_);
   bool awaits_events_ GUARDED_BY(mutex_) = false;
-  std::map<std::string, ModelPlace> places_ GUARDED_BY(mutex_);
+  std::map<std::string, ModelEntry> entries_ GUARDED_BY(mutex_);
   bool shall_read_file_ GUARDED_BY(mutex_) = false;
   bool has_event_ GUARDED_BY(mutex_) = false;  // the manager has reported an event
   bool is_stopping_ GUARDED_BY(mutex_) = false;
@@ -137,7 +132,7 @@ class ModelReloader final {
   ModelOverrides overrides_;
   ChangeQueue queue_;
   PendingChanges pending_{manager_};
-  SteadyTime next_file_look_ = kNoDeadline;
+  SteadyTime next_file_poll_ = kNoDeadline;
   std::vector<std::string> warnings_;  // about the list in force
   std::string last_text_;              // the text of the file that was last put in force
   std::string last_error_;             // the error of the last read of the file

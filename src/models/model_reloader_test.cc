@@ -138,8 +138,7 @@ class ModelReloaderTest : public testing::Test {
     Status Get() { return status.get(); }
   };
 
-  template <typename Request>
-  Answer Submit(Request request) {
+  Answer Submit(ChangeRequest request) {
     std::promise<Status> promise;
     Answer answer{promise.get_future()};
     request.is_wanted = [is_wanted = answer.is_wanted] { return is_wanted->load(); };
@@ -156,19 +155,16 @@ class ModelReloaderTest : public testing::Test {
     change.model = std::move(model);
     change.version = {version};
     change.label = "stable";
-    change.deadline = deadline;
     if (kind == Kind::kPut) {
       tensorflow::serving::ModelConfig config;
       config.set_name(change.model);
       config.set_base_path("builtin:half_plus_two");
       change.config = config.SerializeAsString();
     }
-    return Submit(std::move(change));
+    return Submit({.change = std::move(change), .deadline = deadline});
   }
   Answer SubmitList(std::vector<ConfiguredModel> models) {
-    tfs::ReloadRequest request;
-    request.models = std::move(models);
-    return Submit(std::move(request));
+    return Submit({.change = ModelListChange{std::move(models)}});
   }
   // A change of a model of its own, so that all that came before have been looked at.
   void PassOne() { EXPECT_EQ(Submit(Kind::kPut, "passing").Get(), OkStatus()); }
@@ -224,13 +220,13 @@ TEST_F(ModelReloaderTest, ChangesOfOneModelGoOneAfterTheOther) {
   held_.WaitUntilHeld();
   PassOne();
   Answer list = SubmitList({Configured()});  // behind them, since it is about all models
-  EXPECT_EQ(reloader_.Places()["m"].pinned_version, core::VersionNumber{2});
+  EXPECT_EQ(reloader_.Entries()["m"].pinned_version, core::VersionNumber{2});
   EXPECT_FALSE(pin.HasCome() || unpin.HasCome() || list.HasCome());
   held_.Release();
   EXPECT_EQ(pin.Get(), OkStatus());
   EXPECT_EQ(unpin.Get(), OkStatus());
   EXPECT_EQ(list.Get(), OkStatus());
-  EXPECT_EQ(reloader_.Places()["m"].pinned_version, std::nullopt);
+  EXPECT_EQ(reloader_.Entries()["m"].pinned_version, std::nullopt);
 }
 
 TEST_F(ModelReloaderTest, ToPutAModelWithALabelWhoseVersionIsMissingIsAnError) {
@@ -243,13 +239,13 @@ TEST_F(ModelReloaderTest, ToPutAModelWithALabelWhoseVersionIsMissingIsAnError) {
   config.mutable_model_version_policy()->mutable_specific()->add_versions(1);
   (*config.mutable_version_labels())["stable"] = 9;
   change.config = config.SerializeAsString();
-  const Status status = Submit(std::move(change)).Get();
+  const Status status = Submit({.change = std::move(change)}).Get();
   EXPECT_EQ(status.code(), StatusCode::kFailedPrecondition);
   EXPECT_THAT(MessageOf(status), HasSubstr("label \"stable\""));
-  EXPECT_EQ(reloader_.Places().size(), 1U);  // it stays, as one that cannot be loaded
+  EXPECT_EQ(reloader_.Entries().size(), 1U);  // it stays, as one that cannot be loaded
 }
 
-TEST_F(ModelReloaderTest, WhatCannotBeHadIsTakenBackAndChangesOfOthersStay) {
+TEST_F(ModelReloaderTest, WhatCannotBeHadIsRolledBackAndChangesOfOthersStay) {
   ASSERT_EQ(Submit(Kind::kLabel, "m", 1).Get(), OkStatus());
   for (const Kind kind : {Kind::kPin, Kind::kLabel}) {
     held_.HoldNext(1);
@@ -258,9 +254,9 @@ TEST_F(ModelReloaderTest, WhatCannotBeHadIsTakenBackAndChangesOfOthersStay) {
     PassOne();
     held_.Release();
     EXPECT_EQ(bad.Get().code(), StatusCode::kFailedPrecondition);
-    EXPECT_EQ(reloader_.Places()["m"].pinned_version, std::nullopt);
+    EXPECT_EQ(reloader_.Entries()["m"].pinned_version, std::nullopt);
     EXPECT_EQ(manager_.Labels("m").at("stable").wanted.value, 1);
-    EXPECT_TRUE(reloader_.Places().contains("passing"));
+    EXPECT_TRUE(reloader_.Entries().contains("passing"));
     ModelOverrides kept;
     ASSERT_EQ(kept.Read(settings_.state_file), OkStatus());
     EXPECT_EQ(kept.PinOf("m"), std::nullopt);
@@ -272,7 +268,7 @@ TEST_F(ModelReloaderTest, AServerThatTakesNoChangesLeavesTheStateFileAsItIs) {
   ASSERT_EQ(Submit(Kind::kPut, "added").Get(), OkStatus());
   settings_.admin_api = "read";
   EXPECT_EQ(SubmitList({Configured()}).Get(), OkStatus());
-  EXPECT_FALSE(reloader_.Places().contains("added"));
+  EXPECT_FALSE(reloader_.Entries().contains("added"));
   ModelOverrides kept;
   ASSERT_EQ(kept.Read(settings_.state_file), OkStatus());
   EXPECT_EQ(kept.Over({Configured()})->size(), 2U);
@@ -282,7 +278,7 @@ TEST_F(ModelReloaderTest, AVersionThatWasMendedCanBePinned) {
   EXPECT_EQ(Submit(Kind::kPin, "m", 3).Get().code(), StatusCode::kFailedPrecondition);
   WriteVersion("3", "half_plus_two");
   EXPECT_EQ(Submit(Kind::kPin, "m", 3).Get(), OkStatus());
-  EXPECT_EQ(reloader_.Places().at("m").pinned_version, core::VersionNumber{3});
+  EXPECT_EQ(reloader_.Entries().at("m").pinned_version, core::VersionNumber{3});
 }
 
 TEST_F(ModelReloaderTest, ToRemoveOrUnloadAModelWaitsForNothing) {
@@ -297,18 +293,17 @@ TEST_F(ModelReloaderTest, ToRemoveOrUnloadAModelWaitsForNothing) {
     EXPECT_EQ(again.Get().code(), StatusCode::kAborted);
     held_.Release();
   }
-  EXPECT_FALSE(reloader_.Places().contains("slow"));
+  EXPECT_FALSE(reloader_.Entries().contains("slow"));
 }
 
 TEST_F(ModelReloaderTest, WhoIsOvertakenIsToldOnceItIsTrue) {
   held_.HoldNext(1);
   bool was_there = true;
-  tfs::ReloadRequest list;
-  list.models = {Configured(), Builtin("slow")};
+  ChangeRequest list{.change = ModelListChange{{Configured(), Builtin("slow")}}};
   list.is_wanted = [] { return true; };
   std::promise<Status> told;
   list.done = [&](Status status) {
-    was_there = reloader_.Places().contains("slow");
+    was_there = reloader_.Entries().contains("slow");
     told.set_value(std::move(status));
   };
   reloader_.Submit(std::move(list));
@@ -399,7 +394,7 @@ TEST_F(ModelReloaderTest, AListThatASourceRefusesChangesNothing) {
   EXPECT_EQ(manager_.ModelNames(), std::vector<std::string>{"m"});
 }
 
-TEST_F(ModelReloaderTest, WhatIsTakenBackIsSoThoughTheStateFileCannotBeWritten) {
+TEST_F(ModelReloaderTest, WhatIsRolledBackIsSoThoughTheStateFileCannotBeWritten) {
   held_.HoldNext(1);
   Answer pin = Submit(Kind::kPin, "m", 3);
   held_.WaitUntilHeld();
@@ -411,17 +406,17 @@ TEST_F(ModelReloaderTest, WhatIsTakenBackIsSoThoughTheStateFileCannotBeWritten) 
   EXPECT_EQ(pin.Get().code(), StatusCode::kFailedPrecondition);
   EXPECT_THAT(testing::internal::GetCapturedStderr(),
               HasSubstr("the change of model m is taken back, but the next start of the server"));
-  EXPECT_EQ(reloader_.Places()["m"].pinned_version, std::nullopt);
+  EXPECT_EQ(reloader_.Entries()["m"].pinned_version, std::nullopt);
 }
 
-TEST_F(ModelReloaderTest, APinThatFailsIsTakenBackThoughNothingElseIsThere) {
+TEST_F(ModelReloaderTest, APinThatFailsIsRolledBackThoughNothingElseIsThere) {
   WriteVersion("4", "nonsense");
   ConfiguredModel third = Configured();
   third.name = "third";
   third.specific = {{3}};
   EXPECT_EQ(SubmitList({Configured(), third}).Get().code(), StatusCode::kUnknown);
   EXPECT_EQ(Submit(Kind::kPin, "third", 4).Get().code(), StatusCode::kFailedPrecondition);
-  EXPECT_EQ(reloader_.Places().at("third").pinned_version, std::nullopt);
+  EXPECT_EQ(reloader_.Entries().at("third").pinned_version, std::nullopt);
   EXPECT_EQ(Submit(Kind::kLabel, "third", 3).Get().code(), StatusCode::kFailedPrecondition);
   EXPECT_TRUE(manager_.Labels("third").empty());
 }
@@ -514,10 +509,10 @@ TEST_F(ModelReloaderTest, NobodyWaitsLongerThanItsDeadline) {
   held_.WaitUntilHeld();
   held_.HoldNext(1);
   // The deadline of a request that a busy machine reads late passes before the list is changed.
-  for (; !reloader_.Places().contains("slow"); patience *= 2) {
+  for (; !reloader_.Entries().contains("slow"); patience *= 2) {
     EXPECT_EQ(Submit(Kind::kPut, "slow", 0, soon()).Get().code(), StatusCode::kDeadlineExceeded);
   }
-  EXPECT_TRUE(reloader_.Places().contains("slow"));  // it stays in the list, and may come
+  EXPECT_TRUE(reloader_.Entries().contains("slow"));  // it stays in the list, and may come
 }
 
 TEST_F(ModelReloaderTest, TheFileIsReadWhileOthersWait) {
@@ -549,15 +544,15 @@ TEST_F(ModelReloaderTest, AFileWithALabelForAVersionThatDoesNotExistChangesNothi
     PassOne();
   };
   reload(1, "first");
-  EXPECT_TRUE(reloader_.Places().contains("first"));
+  EXPECT_TRUE(reloader_.Entries().contains("first"));
   for (const bool is_allowed : {false, true}) {
     settings_.allow_version_labels_for_unavailable_models = is_allowed;
     reload(7, "second");  // a label that is in use, so the flag does not matter
-    EXPECT_FALSE(reloader_.Places().contains("second"));
+    EXPECT_FALSE(reloader_.Entries().contains("second"));
     EXPECT_EQ(manager_.Labels("m").at("stable").wanted.value, 1);
   }
   reload(2, "third");  // a version that is there and not served is loaded for it
-  EXPECT_TRUE(reloader_.Places().contains("third"));
+  EXPECT_TRUE(reloader_.Entries().contains("third"));
   EXPECT_EQ(manager_.Labels("m").at("stable").wanted.value, 2);
 }
 
@@ -583,7 +578,7 @@ TEST_F(ModelReloaderTest, APutIsAnsweredOnceTheSelectedVersionIsThereOrHasFailed
     config.set_base_path(folder_ / "m");
     config.mutable_model_version_policy()->mutable_specific()->add_versions(version);
     change.config = config.SerializeAsString();
-    return Submit(std::move(change));
+    return Submit({.change = std::move(change)});
   };
   EXPECT_EQ(put(2).Get(), OkStatus());
   EXPECT_TRUE(manager_.GetHandle("m", core::VersionNumber{2}).ok());

@@ -10,7 +10,7 @@
 #include "core/manager.h"
 #include "frontends/admin/model_admin.h"
 #include "frontends/tfs_grpc/predict_call.h"
-#include "frontends/tfs_grpc/reload.h"
+#include "frontends/tfs_grpc/reload_access.h"
 #include "frontends/tfs_rest/rest_frontend.h"
 #include "infer/engine.h"
 #include "infer/run_times.h"

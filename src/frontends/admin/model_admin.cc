@@ -183,8 +183,11 @@ const Verb* FindVerb(std::string_view method, std::string_view verb) {
 }  // namespace
 
 ModelAdminFrontend::ModelAdminFrontend(AdminAccess access, const core::Manager& manager,
-                                       ModelChangeFunction change, ModelPlacesFunction places)
-    : access_(access), manager_(manager), change_(std::move(change)), places_(std::move(places)) {}
+                                       ChangeFunction change, ModelEntriesFunction entries)
+    : access_(access),
+      manager_(manager),
+      change_(std::move(change)),
+      entries_(std::move(entries)) {}
 
 void ModelAdminFrontend::Register(net::Router& router) {
   if (access_ == AdminAccess::kOff) return;
@@ -211,12 +214,12 @@ void ModelAdminFrontend::Handle(net::HttpCallRef call) {
   std::string name = PercentDecoded(rest);
   if (!is_look) return Change(std::move(call), std::move(name), verb);
   if (!verb.empty()) return RespondNotAllowed(*call, "POST");
-  const auto places = places_();
-  const auto place = places.find(name);
-  if (place == places.end()) {
+  const auto entries = entries_();
+  const auto entry = entries.find(name);
+  if (entry == entries.end()) {
     return RespondStatus(*call, Error(StatusCode::kNotFound, "no model is called '{:.200}'", name));
   }
-  call->Respond(JsonResponse(200, ModelJson(name, place->second)));
+  call->Respond(JsonResponse(200, ModelJson(name, entry->second)));
 }
 
 // Returns PERMISSION_DENIED if clients of this port must not change models.
@@ -246,7 +249,6 @@ void ModelAdminFrontend::Change(net::HttpCallRef call, std::string name,
   }
   ModelChange change;
   change.kind = meant->kind;
-  change.by = net::CallerOf(*call);
   change.model = name;
   Status status = CheckName(name);
   if (status.ok() && call->head().method != "DELETE") status = CheckContentType(call->head());
@@ -256,32 +258,35 @@ void ModelAdminFrontend::Change(net::HttpCallRef call, std::string name,
   }
   if (status.ok() && meant->read != nullptr) status = meant->read(TextOf(call->body()), change);
   if (!status.ok()) return RespondStatus(*call, status);
-  change.deadline = call->deadline();
-  change.is_wanted = [call] { return !call->cancel().IsCancelled(); };
-  change.done = [this, call, name = std::move(name)](const Status& done) {
-    if (!done.ok()) return RespondStatus(*call, done);
-    const auto places = places_();
-    const auto place = places.find(name);
-    call->Respond(JsonResponse(200, place == places.end() ? "{}" : ModelJson(name, place->second)));
+  const auto done = [this, call, name = std::move(name)](const Status& applied) {
+    if (!applied.ok()) return RespondStatus(*call, applied);
+    const auto entries = entries_();
+    const auto entry = entries.find(name);
+    call->Respond(
+        JsonResponse(200, entry == entries.end() ? "{}" : ModelJson(name, entry->second)));
   };
-  change_(std::move(change));
+  change_({.by = net::CallerOf(*call),
+           .change = std::move(change),
+           .deadline = call->deadline(),
+           .is_wanted = [call] { return !call->cancel().IsCancelled(); },
+           .done = done});
 }
 
 std::string ModelAdminFrontend::ListJson() const {
   std::string json = R"({"models":[)";
   const char* separator = "";
-  for (const auto& [name, place] : places_())
-    json += std::exchange(separator, ",") + ModelJson(name, place);
+  for (const auto& [name, entry] : entries_())
+    json += std::exchange(separator, ",") + ModelJson(name, entry);
   return json + "],\"memory\":" + MemoryJson(manager_) + "}";
 }
 
-std::string ModelAdminFrontend::ModelJson(const std::string& name, const ModelPlace& place) const {
+std::string ModelAdminFrontend::ModelJson(const std::string& name, const ModelEntry& entry) const {
   std::string json =
       fmt::format(R"({{"name":{},"base_path":{},"platform":{},"load":"{}","ready":{})",
-                  JsonQuoted(name), JsonQuoted(place.base_path), JsonQuoted(place.platform),
-                  place.load, manager_.IsModelReady(name).value_or(false));
-  if (place.pinned_version)
-    json += fmt::format(R"(,"pinned_version":{})", place.pinned_version->value);
+                  JsonQuoted(name), JsonQuoted(entry.base_path), JsonQuoted(entry.platform),
+                  entry.load, manager_.IsModelReady(name).value_or(false));
+  if (entry.pinned_version)
+    json += fmt::format(R"(,"pinned_version":{})", entry.pinned_version->value);
   json += ",\"labels\":{";
   const char* separator = "";
   for (const auto& [label, state] : manager_.Labels(name)) {

@@ -13,8 +13,8 @@
 #include <string_view>
 
 #include "base/shared_page.h"
+#include "config/change_request.h"
 #include "core/manager.h"
-#include "frontends/admin/model_change.h"
 #include "net/frontend.h"
 
 namespace penstock {
@@ -24,8 +24,8 @@ enum class AdminAccess { kOff, kRead, kFull };
 // Serves the pages above. Thread-safe. `manager` outlives it.
 class ModelAdminFrontend final : public net::Frontend {
  public:
-  ModelAdminFrontend(AdminAccess access, const core::Manager& manager, ModelChangeFunction change,
-                     ModelPlacesFunction places);
+  ModelAdminFrontend(AdminAccess access, const core::Manager& manager, ChangeFunction change,
+                     ModelEntriesFunction entries);
 
   std::string_view name() const override { return "model admin"; }
   void Register(net::Router& router) override;
@@ -35,12 +35,12 @@ class ModelAdminFrontend final : public net::Frontend {
   void Handle(net::HttpCallRef call);
   void Change(net::HttpCallRef call, std::string name, std::string_view verb) const;
   std::string ListJson() const;
-  std::string ModelJson(const std::string& name, const ModelPlace& place) const;
+  std::string ModelJson(const std::string& name, const ModelEntry& entry) const;
 
   const AdminAccess access_;
   const core::Manager& manager_;
-  const ModelChangeFunction change_;
-  const ModelPlacesFunction places_;
+  const ChangeFunction change_;
+  const ModelEntriesFunction entries_;
   SharedPage list_page_;
 };
 

@@ -124,7 +124,7 @@ Status CheckReloadAccess(ReloadAccess access, const net::Endpoint& endpoint) {
 }
 
 // Answers when the models are available, or when it is certain that they will not be.
-void Reload(const ReloadFunction& reload, ReloadAccess access, const net::GrpcCallRef& call) {
+void Reload(const ChangeFunction& reload, ReloadAccess access, const net::GrpcCallRef& call) {
   // Check this first, so that a client without the right learns nothing from the other errors.
   if (const Status status = CheckReloadAccess(access, *call->head().endpoint); !status.ok())
     return call->Finish(status);
@@ -143,7 +143,7 @@ void Reload(const ReloadFunction& reload, ReloadAccess access, const net::GrpcCa
       ConvertModelConfig(request.config(), "ReloadConfigRequest");
   if (!models.ok()) return call->Finish(Truncated(models.status()));
   reload({.by = net::CallerOf(*call),
-          .models = *std::move(models),
+          .change = ModelListChange{*std::move(models)},
           .deadline = call->deadline(),
           .is_wanted = [call] { return !call->cancel().IsCancelled(); },
           .done =
@@ -161,7 +161,7 @@ std::string MethodName(const google::protobuf::ServiceDescriptor& service, std::
 }  // namespace
 
 TfsGrpc::TfsGrpc(const PredictOptions& options, Engine& engine, MetricsRegistry& metrics,
-                 ReloadAccess reload_access, ReloadFunction reload)
+                 ReloadAccess reload_access, ChangeFunction reload)
     : engine_(engine),
       predict_(options, engine, metrics),
       reload_access_(reload_access),

@@ -7,8 +7,9 @@
 #include <string_view>
 
 #include "base/metrics.h"
+#include "config/change_request.h"
 #include "frontends/tfs_grpc/predict_call.h"
-#include "frontends/tfs_grpc/reload.h"
+#include "frontends/tfs_grpc/reload_access.h"
 #include "infer/engine.h"
 #include "net/frontend.h"
 
@@ -18,7 +19,7 @@ namespace penstock::tfs {
 class TfsGrpc final : public net::Frontend {
  public:
   TfsGrpc(const PredictOptions& options, Engine& engine, MetricsRegistry& metrics,
-          ReloadAccess reload_access, ReloadFunction reload);
+          ReloadAccess reload_access, ChangeFunction reload);
 
   std::string_view name() const override { return "tfs_grpc"; }
   void Register(net::Router& router) override;
@@ -27,7 +28,7 @@ class TfsGrpc final : public net::Frontend {
   Engine& engine_;
   PredictService predict_;
   const ReloadAccess reload_access_;
-  const ReloadFunction reload_;
+  const ChangeFunction reload_;
 };
 
 }  // namespace penstock::tfs

@@ -129,8 +129,8 @@ class TfsGrpcTest : public testing::Test {
   InlineExecutor pool_;
   Engine engine_{{}, manager_, pool_};
   net::Router router_;
-  std::vector<ReloadRequest> reloads_;
-  const ReloadFunction reload_ = [this](ReloadRequest request) {
+  std::vector<ChangeRequest> reloads_;
+  const ChangeFunction reload_ = [this](ChangeRequest request) {
     request.done(reload_status_);
     reloads_.push_back(std::move(request));
   };
@@ -325,9 +325,10 @@ TEST_F(TfsGrpcTest, HandsReloadsOn) {
   const auto response = Expect<ReloadConfigResponse>(kReload, request);
   EXPECT_EQ(response.status().error_code(), 0);
   ASSERT_EQ(reloads_.size(), 1u);
-  ASSERT_EQ(reloads_[0].models.size(), 1u);
-  EXPECT_EQ(reloads_[0].models[0].name, "new");
-  EXPECT_EQ(reloads_[0].models[0].base_path, "/models/new");
+  const std::vector<ConfiguredModel>& models = std::get<ModelListChange>(reloads_[0].change).models;
+  ASSERT_EQ(models.size(), 1u);
+  EXPECT_EQ(models[0].name, "new");
+  EXPECT_EQ(models[0].base_path, "/models/new");
   EXPECT_TRUE(reloads_[0].is_wanted());
   reload_status_ = absl::UnknownError("1 model(s) did not become available: {new: why}");
   EXPECT_EQ(ErrorOf(kReload, request), reload_status_);
