@@ -17,7 +17,7 @@
 #include "base/executor.h"
 #include "base/log.h"
 #include "base/process_metrics.h"
-#include "infer/experiments.h"
+#include "infer/experiments/experiments.h"
 #include "loading/model_observer.h"
 #include "models/initial_load.h"
 #include "models/model_reloader.h"
@@ -40,7 +40,7 @@ BackendHostOptions HostOptions(const Settings& settings, Executor& pool, Metrics
 EngineOptions EngineOptionsWith(const Settings& settings, const Experiments& experiments,
                                 RequestBudget budget) {
   EngineOptions options = MakeEngineOptions(settings);
-  options.experiments = &experiments;
+  options.traffic = &experiments;
   options.request_budget = std::move(budget);
   return options;
 }

@@ -15,7 +15,7 @@
 #include "base/status.h"
 #include "core/manager.h"
 #include "core/servable.h"
-#include "infer/experiment_options.h"
+#include "infer/experiments/experiment_options.h"
 
 namespace tensorflow::serving {
 class ModelServerConfig;

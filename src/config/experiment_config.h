@@ -5,7 +5,7 @@
 #include <string>
 
 #include "base/status.h"
-#include "infer/experiment_options.h"
+#include "infer/experiments/experiment_options.h"
 
 namespace penstock::config {
 class ModelOptions;

@@ -5,8 +5,6 @@
 #include <utility>
 
 #include "infer/served_model.h"
-#include "infer/traffic_split.h"
-#include "infer/trial.h"
 
 namespace penstock {
 namespace {
@@ -79,8 +77,6 @@ struct Engine::PoolRun {
   SteadyTime queued;
 };
 
-void ModelHandle::TrialDeleter::operator()(Trial* trial) const { delete trial; }
-
 const Model& ModelHandle::model() const { return Served(handle_).model(); }
 
 Engine::Engine(EngineOptions options, core::Manager& manager, Executor& pool, const Clock& clock)
@@ -100,7 +96,7 @@ StatusOr<ModelHandle> Engine::Find(const ModelSelector& selector) const {
 
 StatusOr<ModelHandle> Engine::FindToRun(const ModelSelector& selector,
                                         const RequestHeaders& headers) const {
-  if (options_.experiments == nullptr || !options_.experiments->any()) [[likely]]
+  if (options_.traffic == nullptr || !options_.traffic->any()) [[likely]]
     return Find(selector);
   if (selector.version || !selector.label.empty()) return Find(selector);
   return FindInExperiment(selector, headers);
@@ -108,38 +104,14 @@ StatusOr<ModelHandle> Engine::FindToRun(const ModelSelector& selector,
 
 StatusOr<ModelHandle> Engine::FindInExperiment(const ModelSelector& selector,
                                                const RequestHeaders& headers) const {
-  ExperimentRef experiment = options_.experiments->Find(selector.name);
-  if (experiment == nullptr) return Find(selector);
-  const ExperimentOptions& options = experiment->options();
-  std::unique_ptr<Trial, ModelHandle::TrialDeleter> trial(new Trial);
-  trial->experiment = std::move(experiment);
-  trial->is_undecided = !options.sticky_input.empty();
   StatusOr<core::Handle> handle;
-  if (options.arms.empty() || trial->is_undecided) {
-    handle = manager_.GetHandle(selector.name);
-  } else {
-    const std::string_view key =
-        options.sticky_header.empty() ? std::string_view() : headers.Header(options.sticky_header);
-    handle =
-        trial->Choose(manager_, key.empty() ? RandomPlace() : PlaceOf(selector.name, key), clock_);
-  }
+  std::unique_ptr<Assignment> assignment =
+      options_.traffic->Assign(selector.name, headers, manager_, clock_, handle);
+  if (assignment == nullptr) return Find(selector);
   if (!handle.ok()) return handle.status();
   ModelHandle found(*std::move(handle));
-  found.trial_ = std::move(trial);
+  found.assignment_ = std::move(assignment);
   return found;
-}
-
-void Engine::DecideByInput(ModelHandle& handle, const InferRequest& request) const {
-  Trial& trial = *handle.trial_;
-  if (!std::exchange(trial.is_undecided, false)) return;
-  uint64_t place = RandomPlace();
-  for (const NamedTensor& input : request.inputs) {
-    if (input.name == trial.experiment->options().sticky_input)
-      place = PlaceOf(trial.experiment->model(), input.tensor);
-  }
-  StatusOr<core::Handle> chosen = trial.Choose(manager_, place, clock_);
-  if (!chosen.ok()) return;  // `handle` keeps the version that it got without a split
-  trial.described_by = std::exchange(handle.handle_, *std::move(chosen));
 }
 
 bool Engine::FindOnceLoaded(const ModelSelector& selector, const RequestHeaders* headers,
@@ -172,16 +144,15 @@ bool Engine::FindOnceLoaded(const ModelSelector& selector, const RequestHeaders*
 
 bool Engine::BeginRun(const ModelHandle& handle, const InferRequest& request,
                       ResponseCallback& done) {
-  if (handle.trial_ != nullptr) [[unlikely]]
-    done = MeasureArm(*handle.trial_, std::move(done), clock_);
+  if (handle.assignment_ != nullptr) [[unlikely]]
+    done = handle.assignment_->Measure(std::move(done));
   if (Status status = CheckRequest(Served(handle.handle_).info(), request); !status.ok())
       [[unlikely]] {
     AnswerError(done, std::move(status));
     return false;
   }
-  if (handle.trial_ != nullptr) [[unlikely]] {
-    StartShadows(*handle.trial_, request, handle.handle_, manager_, *options_.experiments, clock_);
-  }
+  if (handle.assignment_ != nullptr) [[unlikely]]
+    handle.assignment_->StartShadows(request, handle.handle_);
   return true;
 }
 

@@ -18,11 +18,9 @@
 #include "infer/model.h"
 #include "infer/request.h"
 #include "infer/run_times.h"
+#include "infer/traffic.h"
 
 namespace penstock {
-
-class Experiments;
-struct Trial;
 
 struct EngineOptions {
   // A request with a larger body or more input bytes is never decoded or run on an event loop.
@@ -31,7 +29,7 @@ struct EngineOptions {
   uint64_t decoded_tensor_bytes_max = kDecodedTensorBytesMax;
   // Limits the tensors and answers of all requests together. Null: there is no such limit.
   RequestBudget request_budget = {};
-  const Experiments* experiments = nullptr;  // null: none. Outlives the engine
+  const Traffic* traffic = nullptr;  // null: no experiments. Must outlive the engine
   // The longest time that a request waits for a model on demand to load.
   Duration demand_timeout = std::chrono::seconds(30);
   // The longest time that a request waits for the first load of any other model. 0: no wait.
@@ -63,12 +61,9 @@ class ModelHandle {
  private:
   friend class Engine;
   friend class ServedModel;
-  struct TrialDeleter {
-    void operator()(Trial* trial) const;
-  };
   explicit ModelHandle(core::Handle handle) : handle_(std::move(handle)) {}
   core::Handle handle_;
-  std::unique_ptr<Trial, TrialDeleter> trial_;  // null: the model has no experiment
+  std::unique_ptr<Assignment> assignment_;  // null: the model has no experiment
 };
 
 // Runs requests on the versions that the manager has loaded. Thread-safe. `manager`, `pool` and
@@ -92,8 +87,8 @@ class Engine final {
   // can choose the arm only now. If the version changes, `handle` also keeps the former one, so
   // names from the signature by which the request was decoded stay valid.
   void Decide(ModelHandle& handle, const InferRequest& request) const {
-    if (handle.trial_ != nullptr) [[unlikely]]
-      DecideByInput(handle, request);
+    if (handle.assignment_ != nullptr) [[unlikely]]
+      handle.assignment_->DecideByInput(request, handle.handle_);
   }
 
   // Waits for a model that has no version ready, if it is a model on demand or if its first load is
@@ -142,7 +137,6 @@ class Engine final {
 
   StatusOr<ModelHandle> FindInExperiment(const ModelSelector& selector,
                                          const RequestHeaders& headers) const;
-  void DecideByInput(ModelHandle& handle, const InferRequest& request) const;
 
   // Checks the request, starts its shadow copies, and wraps `done` to measure the arm. Returns
   // false if `done` got an error.

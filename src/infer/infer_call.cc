@@ -26,23 +26,23 @@ void InferCall::Start(Engine& engine, const CallInfo& info) {
   if (info.body_bytes > engine.inline_request_bytes_max()) {
     MoveToPool(&InferCall::FindModel);
   } else {
-    FindModel(Place::kEventLoop);
+    FindModel(Runner::kEventLoop);
   }
 }
 
-void InferCall::MoveToPool(void (InferCall::*step)(Place)) {
+void InferCall::MoveToPool(void (InferCall::*step)(Runner)) {
   const SteadyTime queued = engine_->clock().Now();
   const bool accepted = engine_->pool().Submit([this, step, queued] {
     const SteadyTime now = engine_->clock().Now();
     pool_wait_ = now - queued;
     const Status status = CheckStillWanted(info_.cancel, info_.deadline, now);
     if (!status.ok()) return Finish(status);
-    (this->*step)(Place::kPool);
+    (this->*step)(Runner::kPool);
   });
   if (!accepted) Finish(PoolIsFull());
 }
 
-void InferCall::FindModel(Place place) {
+void InferCall::FindModel(Runner runner) {
   const Status status =
       Guarded("the names of a request", [&] { return ReadSelector(selector_, request_); });
   if (!status.ok()) return Finish(status);
@@ -60,12 +60,12 @@ void InferCall::FindModel(Place place) {
   }
   if (!model.ok()) return Finish(model.status());
   model_.emplace(*std::move(model));
-  DecodeAndRun(place);
+  DecodeAndRun(runner);
 }
 
-void InferCall::DecodeAndRun(Place place) {
+void InferCall::DecodeAndRun(Runner runner) {
   RequestMemory memory = engine_->MemoryOfRequest();
-  if (place == Place::kEventLoop) memory.LimitInline(engine_->inline_request_bytes_max());
+  if (runner == Runner::kEventLoop) memory.LimitInline(engine_->inline_request_bytes_max());
   const Status status =
       Guarded("the tensors of a request", [&] { return Decode(model_->info(), memory, request_); });
   if (!status.ok()) {
@@ -77,7 +77,7 @@ void InferCall::DecodeAndRun(Place place) {
   request_.cancel = info_.cancel;
   request_.request_id = info_.request_id;
   auto on_part = [this](InferResponse&& part) { OnPart(std::move(part)); };
-  if (place == Place::kPool) {
+  if (runner == Runner::kPool) {
     engine_->RunHere(*model_, request_, pool_wait_, std::move(on_part));
   } else {
     engine_->Run(*model_, request_, /*may_run_inline=*/true, std::move(on_part));

@@ -82,11 +82,11 @@ class InferCall : private RequestHeaders {
   // Called at the end of the call. Frees the object, or keeps it for another call.
   virtual void Release() = 0;
 
-  enum class Place { kEventLoop, kPool };
-  void FindModel(Place place);
-  void DecodeAndRun(Place place);
+  enum class Runner { kEventLoop, kPool };
+  void FindModel(Runner runner);
+  void DecodeAndRun(Runner runner);
   // Continues with `step` on the compute pool, unless nobody waits for the answer any more.
-  void MoveToPool(void (InferCall::*step)(Place));
+  void MoveToPool(void (InferCall::*step)(Runner));
   void OnPart(InferResponse&& part);
   Status Answer(const NamedTensors& outputs);
   void Finish(const Status& status);

@@ -12,7 +12,7 @@
 #include "base/metrics.h"
 #include "base/mutex.h"
 #include "core/version_selection.h"
-#include "infer/experiments.h"
+#include "infer/experiments/experiments.h"
 #include "infer/run_times.h"
 #include "loading/memory_history.h"
 #include "loading/warm_up.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "infer/traffic_split.h"
+#include "infer/experiments/traffic_split.h"
 
 #include <algorithm>
 #include <cmath>
@@ -31,31 +31,31 @@ double ToFraction(uint64_t bits) { return (static_cast<double>(bits >> 12) + 0.5
 
 uint64_t StableHash(std::string_view text) { return Mix(AddFnv(kFnvOffset, text)); }
 
-uint64_t PlaceOf(std::string_view model, std::string_view key) {
+uint64_t PositionOf(std::string_view model, std::string_view key) {
   using namespace std::string_view_literals;
   return Mix(AddFnv(AddFnv(AddFnv(kFnvOffset, model), "\0"sv), key));
 }
 
-uint64_t RandomPlace() {
+uint64_t RandomPosition() {
   // splitmix64, with a different seed on each thread.
   thread_local uint64_t state = Mix(static_cast<uint64_t>(ThreadSlot()) + 1);
   state += 0x9E3779B97F4A7C15;
   return Mix(state);
 }
 
-ArmOrder OrderArms(std::span<const ArmOptions> arms, uint64_t place) {
+ArmOrder OrderArms(std::span<const ArmOptions> arms, uint64_t position) {
   absl::InlinedVector<std::pair<double, uint32_t>, 4> scores;
   for (uint32_t i = 0; i < arms.size(); ++i) {
     if (arms[i].weight == 0) continue;
-    const double fraction = ToFraction(Mix(place ^ StableHash(arms[i].name)));
+    const double fraction = ToFraction(Mix(position ^ StableHash(arms[i].name)));
     scores.emplace_back(-std::log(fraction) / arms[i].weight, i);
   }
   std::sort(scores.begin(), scores.end());
   ArmOrder order;
-  for (const auto& [score, position] : scores) order.push_back(position);
+  for (const auto& [score, arm] : scores) order.push_back(arm);
   return order;
 }
 
-bool IsAmong(double fraction, uint64_t place) { return ToFraction(place) < fraction; }
+bool IsAmong(double fraction, uint64_t position) { return ToFraction(position) < fraction; }
 
 }  // namespace penstock

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "infer/experiments.h"
+#include "infer/experiments/experiments.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -12,9 +12,9 @@
 #include "base/executor.h"
 #include "core/loader_fake.h"
 #include "infer/engine.h"
+#include "infer/experiments/assignment.h"
+#include "infer/experiments/traffic_split.h"
 #include "infer/model_fake.h"
-#include "infer/traffic_split.h"
-#include "infer/trial.h"
 
 namespace penstock {
 namespace {
@@ -131,7 +131,7 @@ class ExperimentsTest : public testing::Test {
   Experiments experiments_{metrics_};
   core::Manager manager_;
   InlineExecutor pool_;
-  Engine engine_{{.experiments = &experiments_}, manager_, pool_};
+  Engine engine_{{.traffic = &experiments_}, manager_, pool_};
   InferRequest request_;
   Status status_;        // of the last run
   std::string blocked_;  // this version waits for the gate
@@ -175,7 +175,7 @@ TEST_F(ExperimentsTest, SticksToAHeader) {
   EXPECT_NEAR(Runs("m/1"), 100, 40);
   const auto arms = experiments_.Find("m")->options().arms;
   EXPECT_EQ(Ask("someone") == "m/2",
-            arms[OrderArms(arms, PlaceOf("m", "someone"))[0]].name == "new");
+            arms[OrderArms(arms, PositionOf("m", "someone"))[0]].name == "new");
   for (int i = 0; i < 100; ++i) Ask();  // without the header: at random
   EXPECT_NEAR(Runs("m/1"), 150, 50);
 }
@@ -199,7 +199,7 @@ TEST_F(ExperimentsTest, AnInputThatIsNotThereIsAtRandom) {
   for (int i = 0; i < 200; ++i) Ask();
   EXPECT_NEAR(Runs("m/1"), 100, 50);
   request_.inputs[0].tensor = *Tensor::Allocate(DType::kInt64, {0});
-  EXPECT_NE(PlaceOf("m", request_.inputs[0].tensor), PlaceOf("m", request_.inputs[0].tensor));
+  EXPECT_NE(PositionOf("m", request_.inputs[0].tensor), PositionOf("m", request_.inputs[0].tensor));
 }
 
 TEST_F(ExperimentsTest, WhoNamesAVersionOrLabelGetsIt) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "infer/traffic_split.h"
+#include "infer/experiments/traffic_split.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -21,7 +21,7 @@ std::vector<ArmOptions> Arms(const std::vector<std::pair<std::string, uint32_t>>
 }
 
 std::string FirstArm(const std::vector<ArmOptions>& arms, const std::string& key) {
-  const ArmOrder order = OrderArms(arms, PlaceOf("m", key));
+  const ArmOrder order = OrderArms(arms, PositionOf("m", key));
   return order.empty() ? "" : arms[order[0]].name;
 }
 
@@ -37,7 +37,7 @@ std::map<std::string, int> Shares(const std::vector<ArmOptions>& arms) {
 TEST(TrafficSplitTest, HashesAreForEver) {
   EXPECT_EQ(StableHash(""), 0xf52a15e9a9b5e89bu);
   EXPECT_EQ(StableHash("user-1"), 0xc499b5f8a721df58u);
-  EXPECT_EQ(PlaceOf("model", "user-1"), 0x5a1fbcb97350f601u);
+  EXPECT_EQ(PositionOf("model", "user-1"), 0x5a1fbcb97350f601u);
   const auto arms = Arms({{"a", 1}, {"b", 2}, {"c", 3}});
   std::string text;
   for (int i = 0; i < 40; ++i) text += FirstArm(arms, fmt::format("user-{}", i));
@@ -78,7 +78,7 @@ TEST(TrafficSplitTest, TheNextArmIsSpreadByWeightToo) {
   std::map<uint32_t, int> next;
   int of_a = 0;
   for (int i = 0; i < 20'000; ++i) {
-    const ArmOrder order = OrderArms(arms, PlaceOf("m", fmt::format("user-{}", i)));
+    const ArmOrder order = OrderArms(arms, PositionOf("m", fmt::format("user-{}", i)));
     ASSERT_EQ(order.size(), 3u);
     if (order[0] != 0) continue;
     ++of_a;
@@ -93,18 +93,18 @@ TEST(TrafficSplitTest, ModelsDivideTheSameKeysInDifferentWays) {
   int same = 0;
   for (int i = 0; i < 10'000; ++i) {
     const std::string key = fmt::format("user-{}", i);
-    same += OrderArms(arms, PlaceOf("m", key))[0] == OrderArms(arms, PlaceOf("n", key))[0];
+    same += OrderArms(arms, PositionOf("m", key))[0] == OrderArms(arms, PositionOf("n", key))[0];
   }
   EXPECT_NEAR(same, 5000, 200);
 }
 
-TEST(TrafficSplitTest, RandomPlacesAreEven) {
+TEST(TrafficSplitTest, RandomPositionsAreEven) {
   int among = 0;
   int first = 0;
   const auto arms = Arms({{"a", 3}, {"b", 1}});
   for (int i = 0; i < 100'000; ++i) {
-    among += IsAmong(0.1, RandomPlace());
-    first += OrderArms(arms, RandomPlace())[0] == 0;
+    among += IsAmong(0.1, RandomPosition());
+    first += OrderArms(arms, RandomPosition())[0] == 0;
   }
   EXPECT_NEAR(among, 10'000, 400);
   EXPECT_NEAR(first, 75'000, 600);

@@ -14,8 +14,9 @@
 #include "base/metrics.h"
 #include "base/mutex.h"
 #include "core/lookup.h"
-#include "infer/experiment_options.h"
-#include "infer/outcome_metrics.h"
+#include "infer/experiments/experiment_options.h"
+#include "infer/experiments/outcome_metrics.h"
+#include "infer/traffic.h"
 
 namespace penstock {
 
@@ -57,16 +58,17 @@ using ExperimentList = std::map<std::string, ExperimentOptions, std::less<>>;
 
 // The table of all experiments. Every request searches it, so reading takes no lock. Thread-safe.
 // `metrics` must outlive it and every ExperimentRef.
-class Experiments final {
+class Experiments final : public Traffic {
  public:
   explicit Experiments(MetricsRegistry& metrics);
   // Waits for the shadow copies in flight.
-  ~Experiments();
+  ~Experiments() override;
   Experiments(const Experiments&) = delete;
   Experiments& operator=(const Experiments&) = delete;
 
-  // True if any model has an experiment. If none has, this load is the only cost for a request.
-  bool any() const { return table_.load(std::memory_order_relaxed) != nullptr; }
+  std::unique_ptr<Assignment> Assign(std::string_view model, const RequestHeaders& headers,
+                                     core::Manager& manager, const Clock& clock,
+                                     StatusOr<core::Handle>& handle) const override;
 
   // Returns null if the model has no experiment. Takes no lock.
   ExperimentRef Find(std::string_view model) const;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "infer/outcome_metrics.h"
+#include "infer/experiments/outcome_metrics.h"
 
 #include <utility>
 

@@ -9,7 +9,7 @@
 // same scheme. The wait is short, because Find only searches a map. It polls every 20 us, so that
 // requests need not wake anybody.
 // An Experiment outlives its table: each request that found it holds an ExperimentRef.
-#include "infer/experiments.h"
+#include "infer/experiments/experiments.h"
 
 #include <chrono>
 #include <thread>
@@ -17,6 +17,7 @@
 
 #include "base/machine.h"
 #include "base/string_map.h"
+#include "infer/experiments/assignment.h"
 
 namespace penstock {
 namespace {
@@ -86,6 +87,18 @@ ExperimentRef Experiments::Find(std::string_view model) const {
   return found;
 }
 
+std::unique_ptr<Assignment> Experiments::Assign(std::string_view model,
+                                                const RequestHeaders& headers,
+                                                core::Manager& manager, const Clock& clock,
+                                                StatusOr<core::Handle>& handle) const {
+  ExperimentRef experiment = Find(model);
+  if (experiment == nullptr) return nullptr;
+  auto assignment =
+      std::make_unique<ExperimentAssignment>(std::move(experiment), *this, manager, clock);
+  handle = assignment->DecideByHeader(headers);
+  return assignment;
+}
+
 void Experiments::Set(const ExperimentList& list) {
   const MutexLock lock(mutex_);
   auto next = std::make_unique<Table>();
@@ -105,6 +118,7 @@ void Experiments::Set(const ExperimentList& list) {
                             .nice = kShadowNice});
   }
   if (next->experiments.empty()) next.reset();
+  set_any(next != nullptr);
   const std::unique_ptr<const Table> former(
       table_.exchange(next.release(), std::memory_order_seq_cst));
   if (former == nullptr) return;

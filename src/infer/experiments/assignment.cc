@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "infer/experiments/assignment.h"
+
+#include <memory>
+#include <utility>
+
+#include "infer/experiments/traffic_split.h"
+#include "infer/served_model.h"
+
+namespace penstock {
+namespace {
+
+// Finds the version of an arm or shadow. A model on demand that is not loaded begins to load, but
+// this does not wait for it.
+StatusOr<core::Handle> FindTarget(core::Manager& manager, const ExperimentTarget& target,
+                                  const Clock& clock) {
+  StatusOr<core::Handle> handle = target.label.empty()
+                                      ? manager.GetHandle(target.model, target.version)
+                                      : manager.GetHandleByLabel(target.model, target.label);
+  if (handle.status().code() == StatusCode::kUnavailable)
+    manager.LoadOnDemand({.model = target.model,
+                          .version = target.version,
+                          .label = target.label,
+                          .deadline = clock.Now(),
+                          .done = [](const Status&) {}});
+  return handle;
+}
+
+// A copy of a request for a shadow. One thread at a time.
+struct ShadowRun {
+  ~ShadowRun() { shadow.in_flight.fetch_sub(1, std::memory_order_relaxed); }
+
+  const ExperimentRef experiment;
+  Experiment::Shadow& shadow;
+  const core::Handle main;          // keeps the names in the request alive, which may be those of
+  const core::Handle described_by;  // its signature or of this one's
+  const core::Handle target;
+  InferRequest request;
+  const Clock& clock;
+  SteadyTime start = {};
+};
+
+void Finish(const ShadowRun& run, const Status& status) {
+  run.shadow.outcomes.Record(status.code(), run.clock.Now() - run.start);
+}
+
+// Runs on a thread of the shadow pool.
+void Run(std::unique_ptr<ShadowRun> run) {
+  run->start = run->clock.Now();
+  if (run->start >= run->request.deadline)
+    return Finish(*run, absl::DeadlineExceededError("waited too long for a thread"));
+  // Keeps the model until Model::Run has returned: the answer may come earlier, and destroys `run`.
+  const core::Handle target = run->target.Share();
+  Model& model = Served(target).model();
+  if (const Status status = CheckRequest(model.info(), run->request); !status.ok())
+    return Finish(*run, status);
+  ShadowRun* const raw = run.release();
+  model.Run(raw->request, [raw](InferResponse&& part) {
+    if (!part.is_last) return;
+    Finish(*raw, part.status);
+    part.outputs.clear();  // their names point into the request and the model
+    delete raw;
+  });
+}
+
+// Counts one more copy in flight. Returns false if the shadow already has the most that it may
+// have.
+bool BeginCopy(Experiment::Shadow& shadow, int in_flight_max) {
+  if (shadow.in_flight.fetch_add(1, std::memory_order_relaxed) < in_flight_max) return true;
+  shadow.in_flight.fetch_sub(1, std::memory_order_relaxed);
+  return false;
+}
+
+core::Handle ShareIfAny(const core::Handle& handle) {
+  return handle ? handle.Share() : core::Handle();
+}
+
+}  // namespace
+
+StatusOr<core::Handle> ExperimentAssignment::DecideByHeader(const RequestHeaders& headers) {
+  const ExperimentOptions& options = experiment_->options();
+  is_undecided_ = !options.sticky_input.empty();
+  if (options.arms.empty() || is_undecided_) return manager_.GetHandle(experiment_->model());
+  const std::string_view key =
+      options.sticky_header.empty() ? std::string_view() : headers.Header(options.sticky_header);
+  return Choose(key.empty() ? RandomPosition() : PositionOf(experiment_->model(), key));
+}
+
+StatusOr<core::Handle> ExperimentAssignment::Choose(uint64_t position) {
+  const std::vector<ArmOptions>& arms = experiment_->options().arms;
+  const ArmOrder order = OrderArms(arms, position);
+  for (const uint32_t arm : order) {
+    StatusOr<core::Handle> handle = FindTarget(manager_, arms[arm].target, clock_);
+    if (!handle.ok()) continue;
+    arm_ = arm;
+    if (arm != order[0]) experiment_->arm(order[0]).fallbacks.Add();
+    return handle;
+  }
+  if (!order.empty()) experiment_->arm(order[0]).fallbacks.Add();
+  return manager_.GetHandle(experiment_->model());
+}
+
+void ExperimentAssignment::DecideByInput(const InferRequest& request, core::Handle& handle) {
+  if (!std::exchange(is_undecided_, false)) return;
+  uint64_t position = RandomPosition();
+  for (const NamedTensor& input : request.inputs) {
+    if (input.name == experiment_->options().sticky_input)
+      position = PositionOf(experiment_->model(), input.tensor);
+  }
+  StatusOr<core::Handle> chosen = Choose(position);
+  if (!chosen.ok()) return;  // `handle` keeps the version that it got without a split
+  described_by_ = std::exchange(handle, *std::move(chosen));
+}
+
+ResponseCallback ExperimentAssignment::Measure(ResponseCallback done) const {
+  if (!arm_) return done;
+  return [experiment = experiment_, arm = *arm_, start = clock_.Now(), &clock = clock_,
+          done = std::move(done)](InferResponse&& part) mutable {
+    if (part.is_last) experiment->arm(arm).outcomes.Record(part.status.code(), clock.Now() - start);
+    done(std::move(part));
+  };
+}
+
+void ExperimentAssignment::StartShadows(const InferRequest& request,
+                                        const core::Handle& main) const {
+  const std::vector<ShadowOptions>& all = experiment_->options().shadows;
+  for (size_t i = 0; i < all.size(); ++i) {
+    if (IsAmong(all[i].fraction, RandomPosition())) StartShadow(i, request, main);
+  }
+}
+
+void ExperimentAssignment::StartShadow(size_t number, const InferRequest& request,
+                                       const core::Handle& main) const {
+  const ShadowOptions& options = experiment_->options().shadows[number];
+  Experiment::Shadow& shadow = experiment_->shadow(number);
+  StatusOr<core::Handle> target = FindTarget(manager_, options.target, clock_);
+  if (!target.ok()) return shadow.not_ready.Add();
+  if (!BeginCopy(shadow, options.in_flight_max)) return shadow.busy.Add();
+  auto run = std::unique_ptr<ShadowRun>(new ShadowRun{experiment_, shadow, main.Share(),
+                                                      ShareIfAny(described_by_), *std::move(target),
+                                                      request, clock_});
+  run->request.cancel = nullptr;  // if the client disconnects, only the main request is cancelled
+  if (!experiments_.SubmitShadow([run = std::move(run)]() mutable { Run(std::move(run)); }))
+    shadow.busy.Add();
+}
+
+uint64_t PositionOf(std::string_view model, const Tensor& input) {
+  if (input.element_count() == 0) return RandomPosition();
+  if (input.dtype() == DType::kString) return PositionOf(model, input.strings()[0].view());
+  const size_t bytes = input.bytes() / static_cast<size_t>(input.element_count());
+  return PositionOf(model, std::string_view(reinterpret_cast<const char*>(input.data()), bytes));
+}
+
+}  // namespace penstock

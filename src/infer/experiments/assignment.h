@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// The assignment of a request to an arm of an experiment, and its copies for the shadows.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "base/clock.h"
+#include "core/manager.h"
+#include "infer/experiments/experiments.h"
+#include "infer/request.h"
+#include "infer/traffic.h"
+
+namespace penstock {
+
+// The assignment of a request for a model with an experiment. One thread at a time.
+class ExperimentAssignment final : public Assignment {
+ public:
+  // `experiments`, `manager` and `clock` must outlive it and the copies for the shadows.
+  ExperimentAssignment(ExperimentRef experiment, const Experiments& experiments,
+                       core::Manager& manager, const Clock& clock)
+      : experiment_(std::move(experiment)),
+        experiments_(experiments),
+        manager_(manager),
+        clock_(clock) {}
+
+  // Chooses the arm by the sticky header, or at random, and returns that arm's version. With a
+  // sticky input the choice waits for DecideByInput: until then the version is the one that a
+  // request without a split gets. If no arm is ready, returns the version, or the error, that the
+  // request would get without a split. The model of an arm may be a model on demand: then it begins
+  // to load, but nobody waits for it.
+  StatusOr<core::Handle> DecideByHeader(const RequestHeaders& headers);
+
+  void DecideByInput(const InferRequest& request, core::Handle& handle) override;
+  ResponseCallback Measure(ResponseCallback done) const override;
+  void StartShadows(const InferRequest& request, const core::Handle& main) const override;
+
+ private:
+  // Chooses the arm for the hash position `position`.
+  StatusOr<core::Handle> Choose(uint64_t position);
+  void StartShadow(size_t number, const InferRequest& request, const core::Handle& main) const;
+
+  const ExperimentRef experiment_;
+  const Experiments& experiments_;
+  core::Manager& manager_;
+  const Clock& clock_;
+  std::optional<size_t> arm_;  // nullopt: there is no split, or no arm is ready
+  bool is_undecided_ = false;  // the sticky key is an input that is not decoded yet
+  core::Handle described_by_;  // the version whose signature decoded the inputs; empty: the same
+};
+
+// The hash position of a request whose sticky key is the first element of `input`. Random if
+// `input` is empty.
+uint64_t PositionOf(std::string_view model, const Tensor& input);
+
+}  // namespace penstock
