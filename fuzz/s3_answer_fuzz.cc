@@ -20,7 +20,7 @@
 #include <thread>
 
 #include "base/mutex.h"
-#include "sources/objectstore/s3_client.h"
+#include "s3/s3_client.h"
 
 namespace penstock {
 namespace {

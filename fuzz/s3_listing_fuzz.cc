@@ -11,8 +11,8 @@
 #include <string>
 #include <string_view>
 
+#include "s3/s3_listing.h"
 #include "sources/objectstore/object_loader.h"
-#include "sources/objectstore/s3_listing.h"
 
 namespace penstock {
 namespace {

@@ -12,7 +12,7 @@
 
 #include "base/mutex.h"
 #include "core/loader.h"
-#include "sources/objectstore/s3_client.h"
+#include "s3/s3_client.h"
 #include "sources/objectstore/version_cache.h"
 
 namespace penstock {

@@ -14,7 +14,7 @@
 #include "base/test_folder.h"
 #include "core/loader_fake.h"
 #include "core/manager.h"
-#include "sources/objectstore/http_server_fake.h"
+#include "s3/http_server_fake.h"
 
 namespace penstock {
 namespace {

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "base/log.h"
-#include "sources/objectstore/aws_signature.h"
+#include "s3/aws_signature.h"
 
 namespace penstock {
 namespace {

@@ -11,8 +11,8 @@
 #include "base/clock.h"
 #include "base/status.h"
 #include "core/version_selection.h"
-#include "sources/objectstore/s3_client.h"
-#include "sources/objectstore/s3_listing.h"
+#include "s3/s3_client.h"
+#include "s3/s3_listing.h"
 
 namespace penstock {
 

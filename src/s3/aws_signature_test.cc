@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The values are those that AWS publishes: "Signature Calculations for the Authorization Header" of
 // the S3 reference, and the test suite of Signature Version 4.
-#include "sources/objectstore/aws_signature.h"
+#include "s3/aws_signature.h"
 
 #include <gtest/gtest.h>
 

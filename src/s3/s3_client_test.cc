@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "sources/objectstore/s3_client.h"
+#include "s3/s3_client.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -7,8 +7,8 @@
 #include <filesystem>
 #include <memory>
 
-#include "sources/objectstore/file_check.h"
-#include "sources/objectstore/s3_client_fixture.h"
+#include "s3/file_check.h"
+#include "s3/s3_client_fixture.h"
 
 namespace penstock {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "sources/objectstore/http_url.h"
+#include "s3/http_url.h"
 
 #include <algorithm>
 #include <string>

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "sources/objectstore/s3_settings.h"
+#include "s3/s3_settings.h"
 
 #include <gtest/gtest.h>
 
 #include <map>
 
-#include "sources/objectstore/http_server_fake.h"
+#include "s3/http_server_fake.h"
 
 namespace penstock {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "sources/objectstore/aws_credentials.h"
+#include "s3/aws_credentials.h"
 
 #include <algorithm>
 #include <string_view>
@@ -7,8 +7,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "sources/objectstore/aws_profile.h"
-#include "sources/objectstore/http_client.h"
+#include "s3/aws_profile.h"
+#include "s3/http_client.h"
 
 namespace penstock {
 namespace {

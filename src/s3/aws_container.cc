@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "sources/objectstore/aws_container.h"
+#include "s3/aws_container.h"
 
 #include <arpa/inet.h>
 #include <simdjson.h>
@@ -10,8 +10,8 @@
 #include <map>
 #include <utility>
 
-#include "sources/objectstore/http_url.h"
-#include "sources/objectstore/s3_listing.h"
+#include "s3/http_url.h"
+#include "s3/s3_listing.h"
 
 namespace penstock {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "sources/objectstore/s3_client.h"
+#include "s3/s3_client.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -14,9 +14,9 @@
 #include <thread>
 #include <utility>
 
-#include "sources/objectstore/content_range.h"
-#include "sources/objectstore/file_check.h"
-#include "sources/objectstore/retry_after.h"
+#include "s3/content_range.h"
+#include "s3/file_check.h"
+#include "s3/retry_after.h"
 
 namespace penstock {
 namespace {

@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-#include "sources/objectstore/aws_signature.h"
+#include "s3/aws_signature.h"
 
 namespace penstock {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "sources/objectstore/retry_after.h"
+#include "s3/retry_after.h"
 
 #include <algorithm>
 #include <charconv>

@@ -5,7 +5,7 @@
 // resolved in slices, so a detached thread resolves it, and the caller polls for the result. If a
 // connection from an earlier request fails before the first byte of the answer, the server has
 // probably closed it in the meantime, and the request is sent again on a new one.
-#include "sources/objectstore/http_client.h"
+#include "s3/http_client.h"
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>

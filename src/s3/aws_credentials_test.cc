@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "sources/objectstore/aws_credentials.h"
+#include "s3/aws_credentials.h"
 
 #include <gtest/gtest.h>
 
 #include <map>
 
 #include "base/test_folder.h"
-#include "sources/objectstore/http_server_fake.h"
+#include "s3/http_server_fake.h"
 
 namespace penstock {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "sources/objectstore/s3_settings.h"
+#include "s3/s3_settings.h"
 
 #include <openssl/err.h>
 #include <openssl/x509.h>
@@ -8,7 +8,7 @@
 #include <memory>
 #include <utility>
 
-#include "sources/objectstore/http_url.h"
+#include "s3/http_url.h"
 
 namespace penstock {
 namespace {

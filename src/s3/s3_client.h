@@ -9,9 +9,9 @@
 
 #include "base/clock.h"
 #include "base/status.h"
-#include "sources/objectstore/http_client.h"
-#include "sources/objectstore/s3_listing.h"
-#include "sources/objectstore/s3_settings.h"
+#include "s3/http_client.h"
+#include "s3/s3_listing.h"
+#include "s3/s3_settings.h"
 
 namespace penstock {
 

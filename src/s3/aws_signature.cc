@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "sources/objectstore/aws_signature.h"
+#include "s3/aws_signature.h"
 
 #include <fmt/chrono.h>
 #include <openssl/evp.h>

@@ -10,8 +10,8 @@
 #include <utility>
 
 #include "base/test_folder.h"
-#include "sources/objectstore/http_server_fake.h"
-#include "sources/objectstore/s3_client.h"
+#include "s3/http_server_fake.h"
+#include "s3/s3_client.h"
 
 namespace penstock {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "sources/objectstore/aws_container.h"
+#include "s3/aws_container.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -10,9 +10,9 @@
 #include <utility>
 
 #include "base/test_folder.h"
-#include "sources/objectstore/aws_credentials.h"
-#include "sources/objectstore/http_server_fake.h"
-#include "sources/objectstore/s3_listing.h"
+#include "s3/aws_credentials.h"
+#include "s3/http_server_fake.h"
+#include "s3/s3_listing.h"
 
 namespace penstock {
 namespace {

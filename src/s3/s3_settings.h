@@ -7,8 +7,8 @@
 #include <string_view>
 
 #include "base/status.h"
-#include "sources/objectstore/aws_credentials.h"
-#include "sources/objectstore/http_client.h"
+#include "s3/aws_credentials.h"
+#include "s3/http_client.h"
 
 namespace penstock {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "sources/objectstore/content_range.h"
+#include "s3/content_range.h"
 
 #include <gtest/gtest.h>
 

@@ -4,7 +4,7 @@
 
 #include <string_view>
 
-#include "sources/objectstore/http_client.h"
+#include "s3/http_client.h"
 
 namespace penstock {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "sources/objectstore/file_check.h"
+#include "s3/file_check.h"
 
 #include <openssl/evp.h>
 #include <zlib.h>

@@ -5,7 +5,7 @@
 
 #include <filesystem>
 
-#include "sources/objectstore/s3_client_fixture.h"
+#include "s3/s3_client_fixture.h"
 
 namespace penstock {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "sources/objectstore/aws_profile.h"
+#include "s3/aws_profile.h"
 
 #include <gtest/gtest.h>
 

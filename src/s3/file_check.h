@@ -5,8 +5,8 @@
 #include <string>
 
 #include "base/status.h"
-#include "sources/objectstore/http_client.h"
-#include "sources/objectstore/s3_listing.h"
+#include "s3/http_client.h"
+#include "s3/s3_listing.h"
 
 namespace penstock {
 

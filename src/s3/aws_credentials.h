@@ -12,9 +12,9 @@
 
 #include "base/mutex.h"
 #include "base/status.h"
-#include "sources/objectstore/aws_container.h"
-#include "sources/objectstore/aws_keys.h"
-#include "sources/objectstore/aws_signature.h"
+#include "s3/aws_container.h"
+#include "s3/aws_keys.h"
+#include "s3/aws_signature.h"
 
 namespace penstock {
 

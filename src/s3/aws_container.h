@@ -7,8 +7,8 @@
 #include <string>
 
 #include "base/status.h"
-#include "sources/objectstore/aws_keys.h"
-#include "sources/objectstore/http_client.h"
+#include "s3/aws_keys.h"
+#include "s3/http_client.h"
 
 namespace penstock {
 

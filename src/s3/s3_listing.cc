@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "sources/objectstore/s3_listing.h"
+#include "s3/s3_listing.h"
 
 #include <algorithm>
 #include <charconv>
