@@ -2,8 +2,9 @@
 // How it works. Each event starts with one asynchronous read of 2 KiB. If that buffer is full,
 // recv() reads on without waiting, either into the buffer of a big body (Session::ReadTarget) or
 // into the scratch memory of the loop. So an idle connection needs little memory, and a big body is
-// not copied. The bytes and the time per event are bounded, so that other connections get their
-// turn.
+// not copied. The bytes and the time per event are bounded. A connection with more input then waits
+// for its next turn (EventLoop::ContinueLater) behind the connections that have had none yet. So a
+// flood on many connections does not delay the few bytes of another one.
 //
 // Output is pulled. A session only requests a flush. The loop calls Flush at the end of the event,
 // and Flush alternates between Session::Fill and sendmsg() until the session has no more output or
@@ -72,7 +73,9 @@ Connection::~Connection() {
 void Connection::Start() { StartRead(); }
 
 void Connection::StartRead() {
-  if (reading_ || input_ended_ || closed_ || (paused_ && !lingering_)) return;
+  if (reading_ || input_ended_ || closed_ || has_yielded_ || waits_for_turn_ ||
+      (paused_ && !lingering_))
+    return;
   reading_ = true;
   socket_.async_read_some(
       boost::asio::buffer(first_bytes_),
@@ -81,26 +84,60 @@ void Connection::StartRead() {
 
 void Connection::OnFirstRead(const error_code& error, size_t bytes) {
   reading_ = false;
+  Read read = Read::kAll;
   if (closed_) {
-    if (!waiting_writable_) loop_.Retire(*this);
+    if (!HasOperation()) loop_.Retire(*this);
   } else if (error == boost::asio::error::eof) {
     OnEndOfInput();
   } else if (error && error != boost::asio::error::operation_aborted) {
     Close();
   } else if (!error) {
-    ReadRest(bytes);
+    loop().turn().Begin();
+    read = ReadRest(bytes);
   }
   if (std::exchange(drain_awaits_read_, false) && !closed_) DrainNow();
-  if (!closed_) {
-    Flush();
+  EndTurn(read);
+  loop_.EndEvent();
+}
+
+void Connection::EndTurn(Read read) {
+  if (closed_) return;
+  Flush();
+  if (read == Read::kMore && !closed_ && !paused_ && !input_ended_) {
+    WaitForTurn();
+  } else {
     StartRead();
   }
-  loop_.EndEvent();
+}
+
+void Connection::WaitForTurn() {
+  if (std::exchange(waits_for_turn_, true)) return;
+  loop_.ContinueLater(*this);
+}
+
+void Connection::Continue() {
+  waits_for_turn_ = false;
+  if (closed_) {
+    if (!HasOperation()) loop_.Retire(*this);
+    return;
+  }
+  loop().turn().Begin();
+  UseKeptInput();
+  Read read = reading_ || input_ended_ ? Read::kAll : Read::kMore;
+  ReadMore(read);
+  if (read == Read::kEnd && !closed_) OnEndOfInput();
+  EndTurn(read);
+}
+
+void Connection::UseKeptInput() {
+  if (!std::exchange(has_yielded_, false) || session_ == nullptr) return;
+  HandleInput([](Session& session) { return session.Continue(); });
+  if (tls_ != nullptr) Decrypt();
 }
 
 // Handles the `first_bytes` bytes that lie in first_bytes_. If the buffer is full, there may be
 // more to read.
-void Connection::ReadRest(size_t first_bytes) {
+Connection::Read Connection::ReadRest(size_t first_bytes) {
   received_any_ = true;
   server().metrics.bytes_received.Add(first_bytes);
   Read read = first_bytes == first_bytes_.size() ? Read::kMore : Read::kAll;
@@ -116,12 +153,16 @@ void Connection::ReadRest(size_t first_bytes) {
   }
   if (read == Read::kMore) ReadMore(read);
   if (read == Read::kEnd && !closed_) OnEndOfInput();
+  return read;
 }
 
 void Connection::ReadMore(Read& read) {
   SteadyTime now = std::chrono::steady_clock::now();
   const SteadyTime until = now + kReadTimeMax;
-  for (size_t total = 0; read == Read::kMore && !closed_ && !paused_ && total < kReadBytesMax;) {
+  const auto may_read = [&] {
+    return read == Read::kMore && !closed_ && !paused_ && !has_yielded_;
+  };
+  for (size_t total = 0; may_read() && total < kReadBytesMax;) {
     std::span<std::byte> target;
     if (tls_ == nullptr && session_ != nullptr) target = session_->ReadTarget();
     if (target.empty()) target = loop_.scratch().first(piece_bytes_max_);
@@ -172,6 +213,7 @@ void Connection::OnWireBytes(std::span<const std::byte> bytes) {
 
 void Connection::Decrypt() {
   while (!closed_) {
+    if (has_yielded_) return ScheduleFlush();
     std::span<std::byte> target;
     if (session_ != nullptr) target = session_->ReadTarget();
     if (target.empty()) target = loop_.scratch();
@@ -191,8 +233,13 @@ void Connection::Decrypt() {
 void Connection::OnPlainBytes(std::span<const std::byte> bytes) {
   if (closed_ || close_after_flush_) return;
   if (session_ == nullptr) return Detect(bytes);
+  HandleInput([bytes](Session& session) { return session.OnBytes(bytes); });
+}
+
+template <typename Handle>
+void Connection::HandleInput(Handle handle) {
   try {
-    if (!session_->OnBytes(bytes)) CloseAfterFlush();
+    if (!handle(*session_)) CloseAfterFlush();
   } catch (const std::bad_alloc&) {  // Only this client fails. The others go on.
     PENSTOCK_LOG(kWarning, "a connection is closed: the system has no memory for its request");
     Close();
@@ -222,6 +269,11 @@ void Connection::ResumeReading() {
   if (!paused_) return;
   paused_ = false;
   StartRead();
+}
+
+void Connection::Yield() {
+  has_yielded_ = true;
+  WaitForTurn();
 }
 
 void Connection::CloseAfterFlush() {
@@ -292,7 +344,7 @@ void Connection::WaitWritable() {
   socket_.async_wait(boost::asio::socket_base::wait_write, [this](const error_code& error) {
     waiting_writable_ = false;
     if (closed_) {
-      if (!reading_) loop_.Retire(*this);
+      if (!HasOperation()) loop_.Retire(*this);
     } else if (error && error != boost::asio::error::operation_aborted) {
       Close();
     } else {
@@ -319,6 +371,7 @@ void Connection::Linger() {
   if (tls_ != nullptr && tls_->StartClose()) return Flush();
   if (input_ended_ || MayCloseAtOnce()) return Close();
   lingering_ = true;
+  has_yielded_ = false;
   session_.reset();
   shutdown(socket_.native_handle(), SHUT_WR);
   StartRead();
@@ -332,7 +385,7 @@ void Connection::Close() {
   unsent_ = {};
   error_code ignored;
   socket_.close(ignored);
-  if (!reading_ && !waiting_writable_) loop_.Retire(*this);
+  if (!HasOperation()) loop_.Retire(*this);
 }
 
 void Connection::Abort() {

@@ -30,12 +30,15 @@ class Connection final : public SessionHost, private FlushTarget {
   void Start();
   void StartDrain();
   void OnTick(SteadyTime now);
+  // Takes the next turn. The loop calls it after EventLoop::ContinueLater.
+  void Continue();
   // Closes at once and drops queued output.
   void Abort();
 
   void ScheduleFlush() override;
   void PauseReading() override { paused_ = true; }
   void ResumeReading() override;
+  void Yield() override;
   void CloseAfterFlush() override;
   Loop& loop() override { return loop_.loop(); }
   ServerState& server() override { return loop_.loop().server(); }
@@ -49,14 +52,20 @@ class Connection final : public SessionHost, private FlushTarget {
 
   void StartRead();
   void OnFirstRead(const boost::system::error_code& error, size_t bytes);
-  void ReadRest(size_t first_bytes);
+  Read ReadRest(size_t first_bytes);
   void ReadMore(Read& read);
+  void EndTurn(Read read);
+  void WaitForTurn();
+  bool HasOperation() const { return reading_ || waiting_writable_ || waits_for_turn_; }
+  void UseKeptInput();
   size_t Receive(std::span<std::byte> to, Read& read);
   void OnEndOfInput();
 
   void OnWireBytes(std::span<const std::byte> bytes);
   void Decrypt();
   void OnPlainBytes(std::span<const std::byte> bytes);
+  template <typename Handle>
+  void HandleInput(Handle handle);
   void Detect(std::span<const std::byte> bytes);
   void SetSession(std::unique_ptr<Session> session);
 
@@ -93,6 +102,8 @@ class Connection final : public SessionHost, private FlushTarget {
 
   bool reading_ = false;  // a read operation is under way
   bool waiting_writable_ = false;
+  bool waits_for_turn_ = false;  // the loop will call Continue
+  bool has_yielded_ = false;     // the session has kept input
   bool flush_scheduled_ = false;
   bool paused_ = false;
   bool input_ended_ = false;

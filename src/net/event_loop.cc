@@ -61,6 +61,7 @@ void EventLoop::Stop() {
 }
 
 void EventLoop::Run() {
+  loop_->turn().Begin();
   loop_->RunPosted();
   EndEvent();
 }
@@ -104,6 +105,20 @@ void EventLoop::Retire(Connection& connection) {
   server_->metrics.connections_open.Add(-1);
   connection_count_.fetch_sub(1, std::memory_order_release);
   if (server_->is_draining()) server_->NotifyEnd();
+}
+
+void EventLoop::ContinueLater(Connection& connection) {
+  waiting_.push_back(&connection);
+  if (waiting_.size() == 1) boost::asio::post(io_, [this] { ContinueOne(); });
+}
+
+void EventLoop::ContinueOne() {
+  Connection& connection = *waiting_.front();
+  waiting_.pop_front();
+  const bool has_more = !waiting_.empty();
+  connection.Continue();
+  if (has_more) boost::asio::post(io_, [this] { ContinueOne(); });
+  EndEvent();
 }
 
 void EventLoop::StartDrain() {

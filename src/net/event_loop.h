@@ -7,6 +7,7 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <deque>
 #include <memory>
 #include <span>
 #include <string>
@@ -57,9 +58,13 @@ class EventLoop final {
   void EndEvent();
   // `connection` is closed and has no operation under way. It is destroyed at the end of the event.
   void Retire(Connection& connection);
+  // Calls `connection.Continue()` when its turn comes: after the connections that wait already, and
+  // one of them for each look at the sockets. It must not be destroyed before.
+  void ContinueLater(Connection& connection);
 
  private:
   void Run();
+  void ContinueOne();
   void ArmTimer();
   void ArmTick();
   void OnTick();
@@ -79,6 +84,7 @@ class EventLoop final {
   const Duration tick_interval_;
   std::vector<std::unique_ptr<Connection>> connections_;
   std::vector<std::unique_ptr<Connection>> retired_;
+  std::deque<Connection*> waiting_;  // for their next turn
   std::atomic<int> connection_count_{0};
 
   size_t records_ = 0;  // see ReserveRecords

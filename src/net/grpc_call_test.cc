@@ -455,18 +455,48 @@ TEST_F(GrpcCallTest, CallsThatAreOnlyBegunKeepNobodyFromBeingServed) {
   });
   EXPECT_EQ(refused, 80);
 
-  // Another connection of the same loop may begin a few, and is served.
+  client_->Data(begun[0], FakeHttp2Client::Framed("late"), true);
+  EXPECT_EQ(client_->answer(begun[0]).grpc_status(), 0);
+  begun.push_back(client_->Open(FakeHttp2Client::GrpcFields("/t.T/Echo")));
+
+  // Another connection of the same loop gets a place. The first one has completed a call, so it
+  // loses only its incomplete calls.
   FakeSessionHost host(server_->loop(), server_->state());
   const auto other = MakeHttp2Session(host);
   auto& session = static_cast<Http2Session&>(*other);
-  for (int i = 0; i < ServerOptions().incomplete_requests_per_connection_max; ++i)
-    EXPECT_TRUE(session.BeginReceiving());
-  EXPECT_FALSE(session.BeginReceiving());
-  for (int i = 0; i < ServerOptions().incomplete_requests_per_connection_max; ++i)
-    session.EndReceiving();
+  EXPECT_TRUE(session.BeginReceiving());
+  client_->Run();
+  EXPECT_TRUE(client_->answer(begun.back()).is_closed);
+  EXPECT_EQ(client_->answer(begun.back()).error_code, NGHTTP2_REFUSED_STREAM);
+  EXPECT_EQ(client_->answer(client_->Call("/t.T/Echo", "again")).grpc_status(), 0);
+  session.EndReceiving(/*is_complete=*/true);
+}
 
-  client_->Data(begun[0], FakeHttp2Client::Framed("late"), true);
-  EXPECT_EQ(client_->answer(begun[0]).grpc_status(), 0);
+TEST_F(GrpcCallTest, AConnectionThatOnlyBeginsCallsEndsWhenOthersNeedThePlaces) {
+  ServerOptions options = FakeHttp2Server::DefaultOptions();
+  options.incomplete_requests_max = 20;
+  Start(options);
+  for (int i = 0; i < 20; ++i) client_->Open(FakeHttp2Client::GrpcFields("/t.T/Echo"));
+  FakeSessionHost host(server_->loop(), server_->state());
+  const auto other = MakeHttp2Session(host);
+  EXPECT_TRUE(static_cast<Http2Session&>(*other).BeginReceiving());
+  client_->Run();
+  ASSERT_EQ(client_->goaway_codes.size(), 1u);
+  EXPECT_EQ(client_->goaway_codes[0], NGHTTP2_ENHANCE_YOUR_CALM);
+  EXPECT_EQ(client_->goaway_texts[0],
+            "the server has too many incomplete requests, and this connection completed none");
+}
+
+TEST_F(GrpcCallTest, AConnectionWithManyRefusedCallsEnds) {
+  ServerOptions options = FakeHttp2Server::DefaultOptions();
+  options.incomplete_requests_max = 20;
+  Start(options);
+  for (uint32_t i = 0; i < 20 + kBeginsRefusedAllowed.at_once; ++i)
+    client_->Open(FakeHttp2Client::GrpcFields("/t.T/Echo"));
+  EXPECT_TRUE(client_->goaway_codes.empty());
+  client_->Open(FakeHttp2Client::GrpcFields("/t.T/Echo"));
+  ASSERT_EQ(client_->goaway_codes.size(), 1u);
+  EXPECT_EQ(client_->goaway_texts[0], "too many requests were begun and not completed");
 }
 
 TEST_F(GrpcCallTest, StreamsThatCountAsNoRequestAreFewForEachConnection) {

@@ -55,6 +55,7 @@ class Http1Session final : public Session, private HttpCallOwner, private WheelT
 
   std::span<std::byte> ReadTarget() override;
   bool OnBytes(std::span<const std::byte> bytes) override;
+  bool Continue() override;
   bool OnEndOfInput() override;
   void Fill(ByteChain& out, size_t bytes_wanted) override;
   bool HasOutput() const override { return !out_.empty(); }
@@ -114,6 +115,7 @@ class Http1Session final : public Session, private HttpCallOwner, private WheelT
   bool draining_ = false;
   bool is_unused_since_drain_ = false;
   bool processing_ = false;
+  bool has_yielded_ = false;  // Continue will be called
   bool is_paused_ = false;
   uint64_t body_left_ = 0;
   std::string pending_;           // input that has not been used yet
@@ -154,6 +156,12 @@ bool Http1Session::OnBytes(Bytes bytes) {
   return true;
 }
 
+bool Http1Session::Continue() {
+  has_yielded_ = false;
+  Process();
+  return true;
+}
+
 void Http1Session::Keep(Bytes bytes) {
   pending_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
 }
@@ -171,6 +179,11 @@ bool Http1Session::CountPending() {
 // Uses as much of `input` as possible, and removes it.
 void Http1Session::Use(Bytes& input) {
   while (!input.empty() && MayGoOn()) {
+    if (state_ == State::kHead && !head_started_ && host_.loop().turn().CountRequest()) {
+      has_yielded_ = true;
+      host_.Yield();
+      break;
+    }
     const bool went_on = state_ == State::kHead   ? TakeHead(input)
                          : state_ == State::kBody ? TakeBody(input)
                                                   : TakeChunks(input);
@@ -202,7 +215,7 @@ void Http1Session::Process() {
     }
   }
   // The input has ended, so the remaining bytes never become a request.
-  if (input_ended_ && state_ == State::kHead && MayGoOn()) CloseAfterAnswers();
+  if (input_ended_ && !has_yielded_ && state_ == State::kHead && MayGoOn()) CloseAfterAnswers();
 }
 
 bool Http1Session::TakeHead(Bytes& input) {
@@ -353,7 +366,7 @@ bool Http1Session::OnEndOfInput() {
   // A complete request gets its answer, unless that takes long. An incomplete one gets none.
   if (state_ == State::kAnswer) {
     StartGrace();
-  } else if (state_ != State::kClosed && MayGoOn()) {
+  } else if (state_ != State::kClosed && MayGoOn() && !has_yielded_) {
     CloseAfterAnswers();
   }
   return true;

@@ -105,6 +105,25 @@ TEST_F(Http1SessionTest, AnswersPipelinedRequestsInOrder) {
   EXPECT_THAT(server().Send(), testing::ContainsRegex("late(.|\n|\r)*two(.|\n|\r)*three$"));
 }
 
+TEST_F(Http1SessionTest, RequestsAfterTheEndOfATurnWaitForTheNext) {
+  std::string requests;
+  for (int i = 0; i < 50; ++i) requests += Post("/echo", "x");
+  server().loop().turn().Begin(Duration::zero());
+  EXPECT_TRUE(server().Receive(requests));
+  EXPECT_TRUE(server().session().OnEndOfInput());  // must not lose them
+  size_t turns = 1;
+  for (; std::exchange(server().host.has_yielded, false); ++turns) {
+    EXPECT_FALSE(server().session().IsIdle());
+    server().loop().turn().Begin(Duration::zero());
+    EXPECT_TRUE(server().session().Continue());
+  }
+  EXPECT_EQ(turns, 1 + 50 / (2 * kRequestsPerClockRead));
+  const std::string answers = server().Send();
+  size_t count = 0;
+  for (size_t at = 0; (at = answers.find("HTTP/1.1 200", at)) != answers.npos; ++at) ++count;
+  EXPECT_EQ(count, 50u);
+}
+
 TEST_F(Http1SessionTest, PausesReadingWhenTooMuchIsPipelined) {
   (void)Ask(Get("/later"));
   (void)Ask(std::string(70'000, '\n') + Get("/echo"));

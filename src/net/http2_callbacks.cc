@@ -61,7 +61,10 @@ int Http2Callbacks::OnHeader(nghttp2_session*, const nghttp2_frame* frame, nghtt
     session.Terminate(NGHTTP2_ENHANCE_YOUR_CALM, "the head of a request is far too large");
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
   }
-  return 0;
+  if (!session.wants_pause_) return 0;
+  session.wants_pause_ = false;
+  session.has_paused_ = true;
+  return NGHTTP2_ERR_PAUSE;
 }
 
 int Http2Callbacks::OnData(nghttp2_session*, uint8_t, int32_t id, const uint8_t* data, size_t size,

@@ -140,8 +140,8 @@ void Http2FrameCheck::OnFrameSent(bool is_data) {
 }
 
 void Http2FrameCheck::OnSecond() {
-  for (Bucket* bucket :
-       {&pings_, &settings_, &empty_data_, &priorities_, &window_updates_, &resets_})
+  for (Bucket* bucket : {&pings_, &settings_, &empty_data_, &priorities_, &window_updates_,
+                         &resets_, &begins_refused_})
     bucket->OnSecond();
 }
 

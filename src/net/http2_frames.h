@@ -28,6 +28,9 @@ inline constexpr FrameAllowance kPrioritiesAllowed{2000, 1000};
 inline constexpr FrameAllowance kWindowUpdatesAllowed{10'000, 10'000};
 // Streams that are reset before they are answered, by the client or for its mistakes.
 inline constexpr FrameAllowance kResetsAllowed{1000, 100};
+// Requests that are refused because the server has too many incomplete ones. Each complete request
+// explains one more.
+inline constexpr FrameAllowance kBeginsRefusedAllowed{100, 10};
 inline constexpr uint32_t kContinuationsMax = 16;  // in one header block
 // Window updates that one DATA frame explains: one for the stream, one for the connection, and two
 // to spare.
@@ -57,6 +60,10 @@ class Http2FrameCheck final {
   // The server is about to reset a stream for a mistake of the client. False: the client has made
   // too many mistakes.
   [[nodiscard]] bool OnStreamRefused() { return resets_.Spend(); }
+  // A request was refused because the server has too many incomplete ones. False: the client has
+  // begun too many.
+  [[nodiscard]] bool OnBeginRefused() { return begins_refused_.Spend(); }
+  void OnRequestComplete() { begins_refused_.Earn(1); }
   void OnSecond();
   // True in the middle of a header block, when CONTINUATION frames must follow.
   bool is_inside_header_block() const { return in_header_block_; }
@@ -113,6 +120,7 @@ class Http2FrameCheck final {
   Bucket priorities_{kPrioritiesAllowed};
   Bucket window_updates_{kWindowUpdatesAllowed};
   Bucket resets_{kResetsAllowed};
+  Bucket begins_refused_{kBeginsRefusedAllowed};
 };
 
 }  // namespace penstock::net

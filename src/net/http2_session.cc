@@ -7,6 +7,9 @@
 // call stack; output that is submitted then needs no flush of its own, since OnBytes and Fill check
 // for output afterwards.
 //
+// The turn of a connection may be over while input is left. OnHeader then makes nghttp2 return
+// (NGHTTP2_ERR_PAUSE), and the rest waits in `rest_` until the connection calls Continue.
+//
 // A client can harm the server in three ways, and each has its own limit. It may send cheap frames
 // that cause work: Http2FrameCheck counts them. It may make nghttp2 queue frames without reading
 // them: CheckQueue ends the connection. It may send requests and read no answers: UpdateReading
@@ -33,6 +36,8 @@ namespace penstock::net {
 namespace {
 
 constexpr size_t kStreamsKept = 1024;
+// Input of up to this size may wait for the next turn for free. The budget for bodies counts more.
+constexpr size_t kRestBytesUncounted = 4096;
 // Higher than the limit of Http2FrameCheck, so that the check ends the connection and not nghttp2.
 constexpr size_t kAcksQueuedMax = 4000;
 constexpr uint64_t kResetsUnchecked = 1'000'000'000;
@@ -105,19 +110,6 @@ std::unique_ptr<Session> MakeHttp2Session(SessionHost& host) {
   return std::make_unique<Http2Session>(host);
 }
 
-void StreamList::Add(Http2Stream& stream) {
-  stream.previous_ = last_;
-  stream.next_ = nullptr;
-  (last_ != nullptr ? last_->next_ : first_) = &stream;
-  last_ = &stream;
-}
-
-void StreamList::Remove(Http2Stream& stream) {
-  (stream.previous_ != nullptr ? stream.previous_->next_ : first_) = stream.next_;
-  (stream.next_ != nullptr ? stream.next_->previous_ : last_) = stream.previous_;
-  stream.previous_ = stream.next_ = nullptr;
-}
-
 // --- life
 
 Http2Session::Http2Session(SessionHost& host)
@@ -139,6 +131,7 @@ Http2Session::~Http2Session() {
   ++depth_;
   while (Http2Stream* stream = streams_.first()) CloseStream(stream->id());
   nghttp2_session_del(ng_);
+  loop_.body_bytes().Give(rest_counted_);
 }
 
 void Http2Session::Configure() {
@@ -174,6 +167,7 @@ Http2Stream& Http2Session::OpenStream(int32_t id) {
   streams_.Add(stream);
   nghttp2_session_set_stream_user_data(ng_, id, &stream);
   recent_ = &stream;
+  wants_pause_ = loop_.turn().CountRequest();
   return stream;
 }
 
@@ -193,18 +187,41 @@ void Http2Session::CloseStream(int32_t id) {
 bool Http2Session::OnBytes(std::span<const std::byte> bytes) {
   has_received_ = true;
   now_ = server().clock.Now();
-  const auto violation = frames_.Check(bytes);
-  const size_t size = violation ? violation->at : bytes.size();
-  ssize_t taken;
-  {
-    const DepthScope scope(depth_);
-    taken = nghttp2_session_mem_recv(ng_, reinterpret_cast<const uint8_t*>(bytes.data()), size);
-    ReturnConsumed();
+  violation_ = frames_.Check(bytes);
+  return Feed(bytes.first(violation_ ? violation_->at : bytes.size()));
+}
+
+bool Http2Session::Continue() {
+  if (is_reading_paused_) return true;  // UpdateReading yields again
+  has_paused_ = false;
+  const std::string rest = std::exchange(rest_, {});
+  loop_.body_bytes().Give(std::exchange(rest_counted_, 0));
+  return Feed(std::as_bytes(std::span(rest)));
+}
+
+// Gives `bytes` to nghttp2. If the turn ends before all are used, the rest waits for Continue.
+bool Http2Session::Feed(std::span<const std::byte> bytes) {
+  bool is_paused = true;
+  while (is_paused) {
+    ssize_t taken;
+    {
+      const DepthScope scope(depth_);
+      taken = nghttp2_session_mem_recv(ng_, reinterpret_cast<const uint8_t*>(bytes.data()),
+                                       bytes.size());
+      ReturnConsumed();
+    }
+    if (taken < 0) return OnReceiveError(static_cast<int>(taken));
+    is_paused = has_paused_;
+    bytes = bytes.subspan(static_cast<size_t>(taken));
+    if (is_paused && KeepRest(bytes)) {
+      host_.Yield();
+      break;
+    }
+    has_paused_ = false;
   }
-  if (taken < 0) return OnReceiveError(static_cast<int>(taken));
-  if (violation && !is_terminated_) {
-    if (violation->error_code == NGHTTP2_ENHANCE_YOUR_CALM) server().metrics.limit_floods.Add();
-    Terminate(violation->error_code, violation->reason);
+  if (!is_paused && violation_ && !is_terminated_) {
+    if (violation_->error_code == NGHTTP2_ENHANCE_YOUR_CALM) server().metrics.limit_floods.Add();
+    Terminate(violation_->error_code, violation_->reason);
   }
   CheckQueue();
   if (!frames_.is_inside_header_block()) head_since_ = now_;
@@ -236,19 +253,35 @@ void Http2Session::OnMistake() {
 }
 
 bool Http2Session::BeginReceiving() {
-  if (receiving_ >= server().options.incomplete_requests_per_connection_max &&
-      loop_.IsReceivingMany()) {
-    server().metrics.limit_requests.Add();
-    return false;
+  if (loop_.incomplete_requests().Begin(*this)) return true;
+  server().metrics.limit_requests.Add();
+  if (!frames_.OnBeginRefused() && !is_terminated_) {
+    server().metrics.limit_floods.Add();
+    Terminate(NGHTTP2_ENHANCE_YOUR_CALM, "too many requests were begun and not completed");
   }
-  ++receiving_;
-  loop_.BeginReceiving();
-  return true;
+  return false;
 }
 
-void Http2Session::EndReceiving() {
-  --receiving_;
-  loop_.EndReceiving();
+void Http2Session::EndReceiving(bool is_complete) {
+  loop_.incomplete_requests().End(*this, is_complete);
+  if (is_complete) frames_.OnRequestComplete();
+}
+
+// A connection that has completed requests goes on, since it is probably a client with large
+// bodies. Otherwise it ends.
+void Http2Session::DropIncomplete() {
+  server().metrics.limit_requests.Add();
+  for (Http2Stream *next, *stream = streams_.first(); stream != nullptr; stream = next) {
+    next = StreamList::Next(*stream);
+    if (!stream->is_receiving()) continue;
+    stream->DropIncomplete();
+    // Free its memory now, because the peer may not read the reset. nghttp2 may still hold a part
+    // of an answer.
+    if (depth_ == 0 && !stream->has_answer()) CloseStream(stream->id());
+  }
+  if (!has_completed())
+    Terminate(NGHTTP2_ENHANCE_YOUR_CALM,
+              "the server has too many incomplete requests, and this connection completed none");
 }
 
 bool Http2Session::BeginUncounted() {
@@ -281,10 +314,20 @@ void Http2Session::ReturnConsumed() {
   if (consumed_ > 0) nghttp2_session_consume_connection(ng_, std::exchange(consumed_, 0));
 }
 
+// Returns false if the budget has no memory for it.
+bool Http2Session::KeepRest(std::span<const std::byte> rest) {
+  const size_t counted = rest.size() > kRestBytesUncounted ? rest.size() : 0;
+  if (counted > 0 && !loop_.body_bytes().TryTake(counted)) return false;
+  rest_counted_ = counted;
+  rest_.assign(reinterpret_cast<const char*>(rest.data()), rest.size());
+  return true;
+}
+
 // HTTP/2 has no half-close: a client that sends nothing more is gone. So its calls are cancelled,
 // and no model runs for it.
 bool Http2Session::OnEndOfInput() {
   has_ended_input_ = true;
+  rest_.clear();
   for (Http2Stream* stream = streams_.first(); stream != nullptr;
        stream = StreamList::Next(*stream))
     nghttp2_submit_rst_stream(ng_, NGHTTP2_FLAG_NONE, stream->id(), NGHTTP2_CANCEL);
@@ -384,12 +427,16 @@ void Http2Session::UpdateReading() {
   const bool shall_pause = pending_bytes_ > server().options.write_queue_bytes_max;
   if (shall_pause == is_reading_paused_) return;
   is_reading_paused_ = shall_pause;
-  shall_pause ? host_.PauseReading() : host_.ResumeReading();
+  if (shall_pause) return host_.PauseReading();
+  if (has_paused_) host_.Yield();  // before other input is read
+  host_.ResumeReading();
 }
 
 // --- the connection's course
 
-bool Http2Session::IsIdle() const { return streams_.empty() && !(drain_ == Drain::kAnnounced); }
+bool Http2Session::IsIdle() const {
+  return streams_.empty() && rest_.empty() && drain_ != Drain::kAnnounced;
+}
 
 void Http2Session::StartDrain() { Announce("the server stops"); }
 
@@ -399,7 +446,7 @@ void Http2Session::Announce(const char* reason) {
   end_reason_ = reason;
   drain_ = Drain::kAnnounced;
   drain_since_ = now_;
-  is_unused_since_drain_ = streams_.empty();
+  is_unused_since_drain_ = streams_.empty() && rest_.empty();
   nghttp2_submit_shutdown_notice(ng_);
   nghttp2_submit_ping(ng_, NGHTTP2_FLAG_NONE, kDrainPing.data());
   for (Http2Stream* stream = streams_.first(); stream != nullptr;

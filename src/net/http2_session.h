@@ -5,13 +5,16 @@
 #include <nghttp2/nghttp2.h>
 
 #include <cstdint>
+#include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "net/http2_fields.h"
 #include "net/http2_frames.h"
 #include "net/http2_output.h"
 #include "net/http2_stream.h"
+#include "net/incomplete_requests.h"
 #include "net/loop.h"
 #include "net/router.h"
 #include "net/session.h"
@@ -29,23 +32,11 @@ inline constexpr Duration kPingAnswerTimeout = std::chrono::seconds(20);
 inline constexpr size_t kFramesQueuedMax = 20'000;
 inline constexpr size_t kFramesQueuedPerStream = 4;
 
-// The open streams, in the order in which they were opened. Owned by loop.
-class StreamList final {
- public:
-  void Add(Http2Stream& stream);
-  void Remove(Http2Stream& stream);
-  Http2Stream* first() const { return first_; }
-  static Http2Stream* Next(const Http2Stream& stream) { return stream.next_; }
-  bool empty() const { return first_ == nullptr; }
-
- private:
-  Http2Stream* first_ = nullptr;
-  Http2Stream* last_ = nullptr;
-};
+using StreamList = LinkedList<Http2Stream>;
 
 // One HTTP/2 connection. It feeds input to nghttp2, passes nghttp2's events to the streams, and
 // enforces the limits. See http2_session.cc. Owned by loop.
-class Http2Session final : public Session {
+class Http2Session final : public Session, private RequestSender {
  public:
   explicit Http2Session(SessionHost& host);
   ~Http2Session() override;
@@ -53,6 +44,7 @@ class Http2Session final : public Session {
   Http2Session& operator=(const Http2Session&) = delete;
 
   bool OnBytes(std::span<const std::byte> bytes) override;
+  bool Continue() override;
   bool OnEndOfInput() override;
   void Fill(ByteChain& out, size_t bytes_wanted) override;
   bool HasOutput() const override;
@@ -107,7 +99,7 @@ class Http2Session final : public Session {
   // A request begins whose body is still to come. False: too many requests are in that state, so
   // refuse it.
   [[nodiscard]] bool BeginReceiving();
-  void EndReceiving();
+  void EndReceiving(bool is_complete);
   // A stream that does not count as a request stays open. False: the connection has too many of
   // them.
   [[nodiscard]] bool BeginUncounted();
@@ -126,6 +118,9 @@ class Http2Session final : public Session {
   int OnFrameWritten(const nghttp2_frame& frame);
 
   void Configure();
+  bool Feed(std::span<const std::byte> bytes);
+  bool KeepRest(std::span<const std::byte> rest);
+  void DropIncomplete() override;
   bool OnReceiveError(int error);
   void CheckQueue();
   void ReturnConsumed();
@@ -145,7 +140,11 @@ class Http2Session final : public Session {
   Http2FrameCheck frames_;
   FieldMemo fields_;
   Http2Output output_;
-  StreamList streams_;
+  StreamList streams_;  // in the order in which they were opened
+  // Input that was left for the next turn, and the violation that ends it, if there is one.
+  std::string rest_;
+  size_t rest_counted_ = 0;  // bytes of rest_ that the budget for bodies counts
+  std::optional<Http2FrameCheck::Violation> violation_;
   Http2Stream* recent_ = nullptr;  // the result of the last FindStream
   const GrpcRoute* last_route_ = nullptr;
   std::vector<CallRef<GrpcCallImpl>> with_room_;
@@ -153,9 +152,10 @@ class Http2Session final : public Session {
   uint32_t flush_number_ = 0;  // counts the flushes that sent everything they could
   size_t consumed_ = 0;
   size_t early_ends_ = 0;
-  int receiving_ = 0;  // streams
-  int uncounted_ = 0;  // streams
-  int depth_ = 0;      // nested calls into nghttp2
+  int uncounted_ = 0;         // streams
+  int depth_ = 0;             // nested calls into nghttp2
+  bool wants_pause_ = false;  // the turn is over, so nghttp2 shall return early
+  bool has_paused_ = false;   // it has, and rest_ waits for Continue
   bool is_reading_paused_ = false;
   bool has_ended_input_ = false;
   bool is_terminated_ = false;

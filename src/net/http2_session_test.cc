@@ -240,6 +240,54 @@ TEST_F(Http2SessionTest, HeaderBombEndsTheConnection) {
   EXPECT_EQ(client_->goaway_texts.back(), "the head of a request is far too large");
 }
 
+// Makes the client submit 50 requests. Returns what it sends.
+std::string SubmitBurst(FakeHttp2Client& client, const FakeFields& fields) {
+  std::vector<nghttp2_nv> nv;
+  for (const auto& [name, value] : fields) nv.push_back(CopiedField(name, value));
+  for (int i = 0; i < 50; ++i)
+    nghttp2_submit_request(client.ng(), nullptr, nv.data(), nv.size(), nullptr, nullptr);
+  std::string burst;
+  const uint8_t* data;
+  while (const ssize_t size = nghttp2_session_mem_send(client.ng(), &data))
+    burst.append(reinterpret_cast<const char*>(data), static_cast<size_t>(size));
+  return burst;
+}
+
+TEST_F(Http2SessionTest, RequestsAfterTheEndOfATurnWaitForTheNext) {
+  Start();
+  const std::string burst = SubmitBurst(*client_, Fields("GET", "/echo"));
+  server_->loop().turn().Begin(Duration::zero());
+  EXPECT_TRUE(server_->Receive(burst));
+  size_t turns = 1;
+  for (; std::exchange(server_->host.has_yielded, false); ++turns) {
+    EXPECT_FALSE(server_->session().IsIdle());
+    server_->loop().turn().Begin(Duration::zero());
+    EXPECT_TRUE(server_->session().Continue());
+  }
+  EXPECT_EQ(turns, 1 + 50 / (2 * kRequestsPerClockRead));
+  client_->Run();
+  for (int32_t id = 1; id < 100; id += 2) EXPECT_EQ(client_->answer(id).http_status(), 200);
+}
+
+TEST_F(Http2SessionTest, KeptInputWaitsWhileTheClientTakesNoAnswers) {
+  ServerOptions options = FakeHttp2Server::DefaultOptions();
+  options.write_queue_bytes_max = 100;
+  Start(options);
+  server_->loop().turn().Begin(Duration::zero());
+  EXPECT_TRUE(server_->Receive(SubmitBurst(*client_, Fields("GET", "/echo"))));
+  EXPECT_TRUE(std::exchange(server_->host.has_yielded, false));
+  EXPECT_TRUE(server_->host.is_paused);
+  EXPECT_TRUE(server_->session().Continue());
+  EXPECT_FALSE(server_->host.has_yielded);
+  for (int turns = 0; turns < 10 && !server_->session().IsIdle(); ++turns) {
+    client_->Run();  // takes the answers
+    if (!std::exchange(server_->host.has_yielded, false)) continue;
+    server_->loop().turn().Begin(Duration::zero());
+    EXPECT_TRUE(server_->session().Continue());
+  }
+  for (int32_t id = 1; id < 100; id += 2) EXPECT_EQ(client_->answer(id).http_status(), 200);
+}
+
 TEST_F(Http2SessionTest, PingFloodEndsTheConnection) {
   Start();
   const std::string ping = FrameHeader(8, NGHTTP2_PING, 0, 0) + "12345678";

@@ -74,7 +74,7 @@ void Http2Stream::Close() {
   }
   if (http_ != nullptr) std::exchange(http_, nullptr)->Close();
   if (counts_) session_->loop().EndRequest();
-  EndReceiving();
+  EndReceiving(/*is_complete=*/false);
   if (std::exchange(is_uncounted_, false)) session_->EndUncounted();
   session_->ConsumeConnection(unconsumed_);
   if (segments_.capacity() > kSegmentsKept) {
@@ -259,8 +259,14 @@ bool Http2Stream::BeginReceiving() {
   return is_receiving_;
 }
 
-void Http2Stream::EndReceiving() {
-  if (std::exchange(is_receiving_, false)) session_->EndReceiving();
+void Http2Stream::EndReceiving(bool is_complete) {
+  if (std::exchange(is_receiving_, false)) session_->EndReceiving(is_complete);
+}
+
+void Http2Stream::DropIncomplete() {
+  EndReceiving(/*is_complete=*/false);
+  nghttp2_submit_rst_stream(session_->ng(), NGHTTP2_FLAG_NONE, id_, NGHTTP2_REFUSED_STREAM);
+  session_->OnOutput();
 }
 
 bool Http2Stream::BeginUncounted() {
@@ -272,7 +278,7 @@ void Http2Stream::OnEnd() {
   if (content_length_ != kUnknown && body_bytes_ != content_length_) OnMalformed();
   if (is_malformed_) return;
   has_received_end_ = true;
-  EndReceiving();
+  EndReceiving(/*is_complete=*/true);
   if (grpc_ != nullptr) return grpc_->OnEnd();
   if (http_ != nullptr) http_->OnBodyEnd();
 }

@@ -22,7 +22,7 @@ namespace penstock::net {
 class Http2Session;
 
 // One stream at a time; objects are pooled. See http2_stream.cc. Owned by loop.
-class Http2Stream final : public HttpCallOwner {
+class Http2Stream final : public HttpCallOwner, public LinkedItem<Http2Stream> {
  public:
   void Open(Http2Session& session, int32_t id);
   // nghttp2 has closed the stream, or the connection is gone. Cancels the call if it is not
@@ -41,6 +41,8 @@ class Http2Stream final : public HttpCallOwner {
   void OnTick(SteadyTime now);
   // The server drains. Ends streaming calls that do not count as requests.
   void OnDrain();
+  // Resets a request whose body is still to come, because others need its place.
+  void DropIncomplete();
 
   // --- output, for the call
   // Submits the head of the answer. The views must live as long as the stream. If `has_body`,
@@ -73,11 +75,13 @@ class Http2Stream final : public HttpCallOwner {
   void OnAnswer(HttpCallImpl& call) override;
 
   int32_t id() const { return id_; }
+  // The request counts as incomplete.
+  bool is_receiving() const { return is_receiving_; }
+  bool has_answer() const { return is_submitted_; }
   Http2Session& session() { return *session_; }
 
  private:
   bool has_ended_early() const { return is_ended_ && !has_received_end_; }
-  friend class StreamList;
 
   // A part of the answer's body: a slice, and the gRPC prefix if a message begins here.
   struct Segment {
@@ -104,12 +108,10 @@ class Http2Stream final : public HttpCallOwner {
   void Resume();
   void SubmitTrailers(uint32_t* flags);
   void OnFirstOutput();
-  void EndReceiving();
+  void EndReceiving(bool is_complete);
 
   Http2Session* session_ = nullptr;
   int32_t id_ = 0;
-  Http2Stream* previous_ = nullptr;
-  Http2Stream* next_ = nullptr;
 
   GrpcCallImpl* grpc_ = nullptr;  // until it has ended
   HttpCallImpl* http_ = nullptr;  // until the stream closes

@@ -25,7 +25,8 @@ Loop::Loop(std::shared_ptr<ServerState> server, std::function<void()> wake)
       wake_(std::move(wake)),
       requests_(server_->requests, server_->options.loops, kRequestLot),
       body_bytes_(server_->body_bytes, server_->options.loops, kBodyBytesLot),
-      receiving_max_(std::max(server_->options.requests_max / server_->options.loops, 1)) {}
+      incomplete_requests_(server_->incomplete_requests, server_->options.loops,
+                           server_->options.incomplete_requests_per_connection_max) {}
 
 Loop::~Loop() = default;
 

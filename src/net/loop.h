@@ -14,7 +14,9 @@
 #include "absl/functional/any_invocable.h"
 #include "base/mutex.h"
 #include "net/allowance.h"
+#include "net/incomplete_requests.h"
 #include "net/timer_wheel.h"
+#include "net/turn.h"
 
 namespace penstock::net {
 
@@ -94,12 +96,8 @@ class Loop final : public std::enable_shared_from_this<Loop> {
   // The requests that have begun and not ended. Thread-safe.
   int64_t open_requests() const { return open_requests_.load(std::memory_order_relaxed); }
 
-  // Count HTTP/2 requests whose head has arrived and whose body has not. They do not count as being
-  // served, so that clients that only begin requests do not block others.
-  void BeginReceiving() { ++receiving_; }
-  void EndReceiving() { --receiving_; }
-  // True if there are so many that a connection with more than a few of them may begin no others.
-  bool IsReceivingMany() const { return receiving_ >= receiving_max_; }
+  IncompleteRequests& incomplete_requests() { return incomplete_requests_; }
+  Turn& turn() { return turn_; }
 
   // Unique in the server.
   uint64_t NextRequestId();
@@ -118,9 +116,9 @@ class Loop final : public std::enable_shared_from_this<Loop> {
   TimerWheel timers_;
   LocalAllowance requests_;
   LocalAllowance body_bytes_;
+  IncompleteRequests incomplete_requests_;
+  Turn turn_;
   std::array<std::unique_ptr<LoopLocal>, static_cast<size_t>(LoopLocalKey::kCount)> locals_;
-  const int64_t receiving_max_;
-  int64_t receiving_ = 0;
   uint64_t next_request_id_ = 0;
   uint64_t request_ids_left_ = 0;
   uint64_t request_count_ = 0;

@@ -67,8 +67,10 @@ struct ServerOptions {
   int connections_max = 100'000;
   int requests_max = 100'000;  // Requests that are served at the same time, over all connections.
   int streams_per_connection_max = 1000;
-  // A connection may always have this many requests that have begun but are not complete, even when
-  // the loop has too many of them.
+  // HTTP/2 requests that have begun but are not complete, over all connections. 0: requests_max,
+  // but at most one for 32 KiB of inflight_bytes_max.
+  int incomplete_requests_max = 0;
+  // A connection may always have this many of them, even when there are incomplete_requests_max.
   int incomplete_requests_per_connection_max = 8;
   // The limit for a connection's open streams that do not count as requests: health watches and
   // reflection.

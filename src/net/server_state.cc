@@ -10,6 +10,9 @@ namespace penstock::net {
 namespace {
 
 constexpr uint64_t kPoolBytesMax = 512 << 20;
+// An incomplete request takes about 5 KiB. So all of them take at most about a sixth of the memory
+// for bodies.
+constexpr uint64_t kBodyBytesPerIncompleteRequest = 32 * 1024;
 
 Counter& RequestCounter(MetricsRegistry& registry, const char* protocol) {
   return registry.AddCounter("penstock_net_requests_total", "Requests by protocol.",
@@ -65,6 +68,7 @@ ServerState::ServerState(ServerOptions server_options, const Router& routes,
       clock(time),
       metrics(registry),
       requests(static_cast<uint64_t>(options.requests_max)),
+      incomplete_requests(static_cast<uint64_t>(options.incomplete_requests_max)),
       request_budget(options.request_budget != nullptr
                          ? options.request_budget
                          : MakeRequestBudget(options.inflight_bytes_max, registry)),
@@ -101,6 +105,11 @@ Duration ServerState::TickInterval() const {
 ServerOptions WithDefaults(ServerOptions options) {
   if (options.loops <= 0) options.loops = UsableCpus();
   if (options.inflight_bytes_max == 0) options.inflight_bytes_max = UsableMemoryBytes() / 4;
+  if (options.incomplete_requests_max == 0) {
+    const uint64_t by_memory = options.inflight_bytes_max / kBodyBytesPerIncompleteRequest;
+    options.incomplete_requests_max = static_cast<int>(
+        std::clamp<uint64_t>(by_memory, 1, static_cast<uint64_t>(options.requests_max)));
+  }
   return options;
 }
 

@@ -55,6 +55,7 @@ class ServerState final {
   const Clock& clock;
   NetMetrics metrics;
   Allowance requests;
+  Allowance incomplete_requests;
   const RequestBudget request_budget;
   Allowance& body_bytes;  // the allowance inside request_budget
   const std::shared_ptr<BigBufferPool> big_buffers;
@@ -83,7 +84,7 @@ class ServerState final {
   CondVar changed_;
 };
 
-// Fills in the options that depend on the machine: loops and inflight_bytes_max.
+// Fills in the options for which 0 means "depends on the machine".
 ServerOptions WithDefaults(ServerOptions options);
 
 }  // namespace penstock::net

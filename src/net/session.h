@@ -29,6 +29,9 @@ class SessionHost {
   // Stops reading until ResumeReading. The session uses it for back-pressure.
   virtual void PauseReading() = 0;
   virtual void ResumeReading() = 0;
+  // The turn is over (Loop::turn), and the session has kept input. Session::Continue is called in a
+  // later turn, and no more input is read until then.
+  virtual void Yield() = 0;
   // Sends all output of Fill, then closes the connection.
   virtual void CloseAfterFlush() = 0;
   virtual Loop& loop() = 0;
@@ -48,9 +51,12 @@ class Session {
   // Where the connection should read the next bytes to. The session returns the buffer of a big
   // body here, to save a copy. Empty: use the loop's scratch buffer.
   virtual std::span<std::byte> ReadTarget() { return {}; }
-  // Handles received bytes, which may lie in ReadTarget. It consumes all of them. False: protocol
-  // error. Then the connection flushes the output, which may hold a GOAWAY or a 400, and closes.
+  // Handles received bytes, which may lie in ReadTarget. It takes all of them, but may keep some
+  // for Continue (see SessionHost::Yield). False: protocol error. Then the connection flushes the
+  // output, which may hold a GOAWAY or a 400, and closes.
   [[nodiscard]] virtual bool OnBytes(std::span<const std::byte> bytes) = 0;
+  // Handles the kept input, in a new turn. Returns as OnBytes does.
+  [[nodiscard]] virtual bool Continue() = 0;
   // The peer sends nothing more: it has half-closed the connection, or it is gone. Returns false to
   // close now, true if answers must still be sent.
   [[nodiscard]] virtual bool OnEndOfInput() = 0;

@@ -27,6 +27,7 @@ class FakeSessionHost final : public SessionHost {
   void ScheduleFlush() override { wants_flush = true; }
   void PauseReading() override { is_paused = true; }
   void ResumeReading() override { is_paused = false; }
+  void Yield() override { has_yielded = true; }
   void CloseAfterFlush() override { wants_close = true; }
   Loop& loop() override { return loop_; }
   ServerState& server() override { return server_; }
@@ -35,6 +36,7 @@ class FakeSessionHost final : public SessionHost {
 
   bool wants_flush = false;
   bool is_paused = false;
+  bool has_yielded = false;
   bool wants_close = false;
   Endpoint where;
 
@@ -48,7 +50,8 @@ class FakeServer {
  public:
   using MakeSession = std::unique_ptr<Session> (*)(SessionHost&);
   FakeServer(const Router& router, ServerOptions options, MakeSession make_session)
-      : state_(std::make_shared<ServerState>(std::move(options), router, metrics_, clock)),
+      : state_(std::make_shared<ServerState>(WithDefaults(std::move(options)), router, metrics_,
+                                             clock)),
         loop_(std::make_shared<Loop>(state_, [] {})),
         scope_(std::make_unique<LoopScope>(*loop_)),
         host(*loop_, *state_),

@@ -104,6 +104,7 @@ StatusOr<net::ServerOptions> NetOptions(const Settings& settings) {
   options.connections_max = static_cast<int>(settings.connections_max);
   options.requests_max = static_cast<int>(settings.requests_max);
   options.streams_per_connection_max = static_cast<int>(settings.streams_per_connection_max);
+  options.incomplete_requests_max = static_cast<int>(settings.incomplete_requests_max);
   options.incomplete_requests_per_connection_max =
       static_cast<int>(settings.incomplete_requests_per_connection_max);
   options.watches_per_connection_max = static_cast<int>(settings.watches_per_connection_max);

@@ -229,11 +229,14 @@ const OptionRow kRows[] = {
      10'000'000},
     {kLimits, "streams_per_connection_max", &Settings::streams_per_connection_max,
      "Requests at the same time on one HTTP/2 connection.", "", 1, 1'000'000},
+    {kLimits, "incomplete_requests_max", &Settings::incomplete_requests_max,
+     "HTTP/2 requests over all connections that have begun and are not complete; at the limit a "
+     "connection loses them to those that come after it. 0 is requests_max, at most one for 32 KiB "
+     "of inflight_bytes_max.",
+     "", 0, 10'000'000},
     {kLimits, "incomplete_requests_per_connection_max",
      &Settings::incomplete_requests_per_connection_max,
-     "While very many requests of all connections have begun and are not complete: how many of "
-     "them "
-     "one HTTP/2 connection may have.",
+     "How many of these one HTTP/2 connection may have while there are incomplete_requests_max.",
      "", 1, 1'000'000},
     {kLimits, "watches_per_connection_max", &Settings::watches_per_connection_max,
      "Health watches and reflection calls at the same time on one connection; a further one gets "

@@ -71,6 +71,7 @@ struct Settings {
   int64_t connections_max = 100'000;
   int64_t requests_max = 100'000;
   int64_t streams_per_connection_max = 1000;
+  int64_t incomplete_requests_max = 0;
   int64_t incomplete_requests_per_connection_max = 8;
   int64_t watches_per_connection_max = 16;
   int64_t write_queue_bytes_max = 64 * 1024;

@@ -4,6 +4,7 @@ import gzip
 import json
 import re
 import struct
+import threading
 import time
 
 import pytest
@@ -170,6 +171,19 @@ def test_pipelined_requests_are_answered_in_order(server):
 
 
 # ------------------------------------------------------------------------------------------ JSON bodies
+
+def test_thousands_of_pipelined_requests_are_all_answered(server):
+    count = 3000
+    with connect(server.rest_port) as sock:
+        sender = threading.Thread(target=sock.sendall, args=[b'GET /v1/models/half HTTP/1.1\r\nHost: h\r\n\r\n' * count])
+        sender.start()
+        answers = b''
+        while answers.count(b'HTTP/1.1 200 OK') < count:
+            piece = sock.recv(1 << 20)
+            assert piece, answers[-500:]
+            answers += piece
+        sender.join()
+
 
 def predict(server, body, headers=(), model='half'):
     """(status, parsed answer)"""

@@ -37,13 +37,31 @@ def test_announced_messages_reserve_little_address_space(start):
 def test_calls_that_are_only_begun_use_up_no_requests(start):
     server = start({'half': 'builtin:half_plus_two'}, flags=['--requests_max=50', '--event_loops=1'])
     with GrpcConnection(server) as hostile:
-        streams = [hostile.begin() for _ in range(500)]
+        streams = [hostile.begin() for _ in range(100)]
         status, text, _ = hostile.finish(streams[-1])
         assert status == UNAVAILABLE and 'begun' in text
-        assert is_served(server)
-        assert server.rest_predict('half', {'instances': [1.0]})[0] == 200
         hostile.send(streams[0], hostile.frame(GOOD), end=True)
         assert hostile.finish(streams[0])[0] == OK
+        hostile.begin()
+        assert is_served(server)
+        assert server.rest_predict('half', {'instances': [1.0]})[0] == 200
+        assert hostile.call(hostile.frame(GOOD))[0] == OK  # it has completed a call, so it goes on
+
+
+def test_connections_that_only_begin_calls_leave_places_for_others(start):
+    flags = ['--incomplete_requests_max=100', '--event_loops=1']
+    server = start({'half': 'builtin:half_plus_two'}, flags=flags)
+    hostile = [GrpcConnection(server) for _ in range(40)]
+    for connection in hostile:
+        for _ in range(20):
+            connection.begin()
+    assert is_served(server)
+    received = b''
+    while piece := hostile[0].sock.recv(1 << 16):  # until the server closes
+        received += piece
+    assert received.endswith(b'this connection completed none')
+    for connection in hostile:
+        connection.sock.close()
 
 
 def test_health_watches_are_few_for_each_connection(start):
