@@ -124,7 +124,7 @@ TEST(ModelConfig, RefusesWhatCannotBeServed) {
   EXPECT_THAT(ErrorOfModel(a + "version_labels { value: 2 }"), HasSubstr("empty version label"));
 }
 
-TEST(ModelConfig, RefusesPlacesThatNoSourceReads) {
+TEST(ModelConfig, RefusesPathsThatNoSourceReads) {
   for (const char* path :
        {"/models/a", "models/a", "s3://bucket/a", "builtin:identity", "/models/gs://a", "a:b"})
     EXPECT_EQ(ReadBasePath(path).value_or("?"), path);

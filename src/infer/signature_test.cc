@@ -83,7 +83,7 @@ TEST_F(CheckInputsTest, RepeatedName) {
 }
 
 // TensorFlow Serving's sentences come first, since clients compare them.
-TEST_F(CheckInputsTest, WrongCountOfInputsIsToldAsTensorFlowServingDoes) {
+TEST_F(CheckInputsTest, AWrongNumberOfInputsGetsTheErrorOfTensorFlowServing) {
   signature_.inputs.pop_back();
   request_.inputs.pop_back();
   EXPECT_EQ(Message(),
@@ -97,7 +97,7 @@ TEST_F(CheckInputsTest, WrongCountOfInputsIsToldAsTensorFlowServingDoes) {
             "{y1,y2}. Missing but required: {a}. The signature is \"serving_default\".");
 }
 
-TEST_F(CheckInputsTest, WrongNamesOfInputsAreToldAsTensorFlowServingDoes) {
+TEST_F(CheckInputsTest, WrongInputNamesGetTheErrorOfTensorFlowServing) {
   signature_.inputs[0].backend_name = "serving_default_a:0";
   request_.inputs[1] = Input("x", DType::kInt32, {});
   EXPECT_EQ(Message(),
@@ -131,7 +131,7 @@ TEST_F(CheckInputsTest, WhatIsLeftOutIsRefusedWithTheReason) {
       << Message();
 }
 
-TEST_F(CheckInputsTest, WrongOutputFilterIsToldAsTensorFlowServingDoes) {
+TEST_F(CheckInputsTest, AWrongOutputFilterGetsTheErrorOfTensorFlowServing) {
   request_.output_filter = {"y", "q"};
   EXPECT_EQ(Message(),
             "output tensor alias not found in signature: q Outputs expected to be in the set "

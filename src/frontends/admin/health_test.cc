@@ -108,7 +108,7 @@ TEST_F(HealthTest, MalformedRequestIsRefused) {
   EXPECT_EQ(client_->answer(id).grpc_status(), 3);
 }
 
-TEST_F(HealthTest, WatchTellsEveryChangeOnce) {
+TEST_F(HealthTest, WatchReportsEveryChangeOnce) {
   const int32_t id = client_->Open(FakeHttp2Client::GrpcFields("/grpc.health.v1.Health/Watch"));
   client_->Data(id, FakeHttp2Client::Framed(Request("late")), true);
   EXPECT_EQ(Watched(id), (std::vector<int>{HealthCheckResponse::SERVICE_UNKNOWN}));

@@ -199,8 +199,8 @@ void ModelAdminFrontend::Register(net::Router& router) {
 void ModelAdminFrontend::Handle(net::HttpCallRef call) {
   std::string_view rest = call->head().path.substr(kModels.size());
   const std::string_view method = call->head().method;
-  const bool is_look = method == "GET" || method == "HEAD";
-  if (rest.empty() || (rest == "/" && is_look)) {
+  const bool is_read = method == "GET" || method == "HEAD";
+  if (rest.empty() || (rest == "/" && is_read)) {
     return call->Respond(
         JsonResponse(200, ByteChain(list_page_.Get([this] { return ListJson(); }))));
   }
@@ -212,7 +212,7 @@ void ModelAdminFrontend::Handle(net::HttpCallRef call) {
     rest = rest.substr(0, colon);
   }
   std::string name = PercentDecoded(rest);
-  if (!is_look) return Change(std::move(call), std::move(name), verb);
+  if (!is_read) return Change(std::move(call), std::move(name), verb);
   if (!verb.empty()) return RespondNotAllowed(*call, "POST");
   const auto entries = entries_();
   const auto entry = entries.find(name);
@@ -226,11 +226,11 @@ void ModelAdminFrontend::Handle(net::HttpCallRef call) {
 Status ModelAdminFrontend::CheckMayChange(const net::Endpoint& endpoint) const {
   if (access_ != AdminAccess::kFull) {
     return absl::PermissionDeniedError(
-        "models may only be looked at here: the server was not started with --admin_api=full");
+        "models can only be read here: the server was not started with --admin_api=full");
   }
   if (!endpoint.bypasses_tls || endpoint.is_local) return OkStatus();
   return absl::PermissionDeniedError(
-      "models may only be looked at on this port, which has no TLS, while another port of the "
+      "models can only be read on this port, which has no TLS, while another port of the "
       "server "
       "has: send changes by https:// to that one, or give this one TLS too with "
       "--tls_certificate_file and --tls_key_file");

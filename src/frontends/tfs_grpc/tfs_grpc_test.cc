@@ -289,7 +289,7 @@ TEST_F(TfsGrpcTest, DescribesSignatures) {
               HasSubstr("not a well-formed tensorflow.serving.GetModelMetadataRequest"));
 }
 
-TEST_F(TfsGrpcTest, TellsTheStatesOfVersions) {
+TEST_F(TfsGrpcTest, ReportsTheStatesOfVersions) {
   GetModelStatusRequest request;
   EXPECT_EQ(ErrorOf(kStatus, request), InvalidArgument("Missing ModelSpec"));
   request.mutable_model_spec();

@@ -62,7 +62,7 @@ void AnswerInTwoParts(const InferRequest&, ResponseCallback done) {
   done({});
 }
 
-// Keeps tasks until told, or refuses them. One thread at a time.
+// Keeps tasks until it is asked to run them, or refuses them. One thread at a time.
 class ManualExecutor final : public Executor {
  public:
   bool Submit(Task task) override {

@@ -78,7 +78,7 @@ TEST(RestTarget, ColonBeforeTheVerbMayBeEncoded) {
   const auto describe = [](std::string_view method, std::string_view path) {
     const StatusOr<RestTarget> target = ParseRestPath(method, path);
     if (!target.ok()) return StatusCodeName(target.status().code());
-    return fmt::format("{}{} '{}'", IsPost(target->action) ? "run " : "look at ", target->name,
+    return fmt::format("{}{} '{}'", IsPost(target->action) ? "run " : "read ", target->name,
                        target->label);
   };
   EXPECT_EQ(describe("POST", "/v1/models/m%3Apredict"), "run m ''");
@@ -87,7 +87,7 @@ TEST(RestTarget, ColonBeforeTheVerbMayBeEncoded) {
   EXPECT_EQ(describe("POST", "/v1/models/a%3Apredict%3Apredict"), "run a:predict ''");
   // Names may have a colon: one before the verb that is no encoded one, and without POST.
   EXPECT_EQ(describe("POST", "/v1/models/a%3Apredict:predict"), "run a:predict ''");
-  EXPECT_EQ(describe("GET", "/v1/models/a%3Apredict"), "look at a:predict ''");
+  EXPECT_EQ(describe("GET", "/v1/models/a%3Apredict"), "read a:predict ''");
   EXPECT_EQ(describe("POST", "/v1/models/m/metadata%3Apredict"), "NOT_FOUND");
   EXPECT_EQ(describe("POST", "/v1/models%3Apredict"), "NOT_FOUND");
   EXPECT_EQ(describe("POST", "/v1/models/%3Apredict"), "NOT_FOUND");

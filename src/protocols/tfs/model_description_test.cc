@@ -62,7 +62,7 @@ TEST(ModelDescription, AnswersWhatTheModelsFileSays) {
   EXPECT_TRUE(map.signature_def().contains("serving_default"));
 }
 
-TEST(ModelDescription, TellsNotesIfThereAreAny) {
+TEST(ModelDescription, IncludesNotesIfThereAreAny) {
   ModelInfo info = SampleInfo();
   tensorflow::serving::GetModelMetadataResponse response;
   FillModelMetadata({"m", {3}}, info, response);
@@ -122,7 +122,7 @@ TEST(ModelDescription, WritesStatusAsJson) {
   EXPECT_THAT(*json, HasSubstr("\"error_message\": \"no file\""));
 }
 
-TEST(ModelDescription, TellsOneVersion) {
+TEST(ModelDescription, DescribesOneVersion) {
   tensorflow::serving::GetModelStatusResponse response;
   ASSERT_TRUE(
       FillModelStatus("m", core::VersionNumber{1}, SampleVersions(), OkStatus(), response).ok());

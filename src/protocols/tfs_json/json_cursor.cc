@@ -293,7 +293,7 @@ bool JsonCursor::SkipValue() {
   }
 }
 
-std::string JsonCursor::Place() const {
+std::string JsonCursor::Position() const {
   const char* const at = std::min(at_, end_);
   const int64_t lines = std::count(begin_, at, '\n');
   const char* line_start = at;
@@ -302,7 +302,7 @@ std::string JsonCursor::Place() const {
 }
 
 bool JsonCursor::Fail(StatusCode code, std::string message) {
-  error_ = Error(code, "{} ({})", message, Place());
+  error_ = Error(code, "{} ({})", message, Position());
   has_bad_syntax_ = false;
   return false;
 }

@@ -120,7 +120,7 @@ class JsonCursor {
   bool ReadHex4(const char*& at, uint32_t& out);
   bool SkipScalar();
   // The position of `at_`: "at line 1, column 17".
-  std::string Place() const;
+  std::string Position() const;
 
   const char* begin_;
   const char* at_;

@@ -333,8 +333,8 @@ TEST(PredictDecoder, RequestErrors) {
               HasSubstr("keys must be equal to: a,b; the row has no input 'b'"));
 }
 
-// Rows are read as one tensor; errors are told as if each had been read alone and then compared.
-TEST(PredictDecoder, RowsThatDifferAreToldAsTensorFlowServingDoes) {
+// Rows are read as one tensor; the errors are those of rows that were read alone and then compared.
+TEST(PredictDecoder, RowsThatDifferGetTheErrorsOfTensorFlowServing) {
   const std::vector<std::pair<std::string, std::string>> cases = {
       {"[[1,2],[3,4],[5,6,7]]",
        "element: 2 of 'instances' list. Error: Expecting tensor size: 2 but got: 3; the rows "
@@ -416,7 +416,7 @@ TEST(PredictDecoder, ByteOrderMarkBeforeTheDocumentIsSkipped) {
   }
 }
 
-TEST(PredictDecoder, WhatIsNoJsonIsToldAsThat) {
+TEST(PredictDecoder, TextThatIsNoJsonIsASyntaxError) {
   // Without the element: the text has none.
   for (const char* body :
        {R"({"instances": [1})", R"({"instances": [1 2]})", R"({"instances": [-]})",
