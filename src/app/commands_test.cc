@@ -34,7 +34,7 @@ TEST(CommandsTest, VersionAndHelp) {
   EXPECT_EQ(RunCaptured({"-h"}).code, 0);
 }
 
-TEST(CommandsTest, WithoutOrWithAnUnknownCommandItFails) {
+TEST(CommandsTest, AMissingOrUnknownCommandFails) {
   EXPECT_EQ(RunCaptured({}).code, 1);
   const Result unknown = RunCaptured({"verison"});
   EXPECT_EQ(unknown.code, 1);
@@ -42,7 +42,7 @@ TEST(CommandsTest, WithoutOrWithAnUnknownCommandItFails) {
   EXPECT_THAT(RunCaptured({"zzzzzzzz"}).err, HasSubstr("`penstock help` lists all"));
 }
 
-TEST(CommandsTest, TheNameOfTensorFlowsServerIsServeWithItsDefaults) {
+TEST(CommandsTest, TheNameOfTensorFlowsServerSelectsItsDefaults) {
   testing::internal::CaptureStdout();
   EXPECT_EQ(RunProgram(std::vector<std::string>{"/usr/bin/tensorflow_model_server", "--version"}),
             0);

@@ -104,7 +104,7 @@ std::string WarningOf(const ParsedOptions& parsed, const TheirFlag& flag) {
   return "";
 }
 
-TEST(DropInTest, NoOptionIsThereTwice) {
+TEST(DropInTest, NoOptionAppearsTwice) {
   std::set<std::string_view> names;
   for (const OptionRow& row : OptionTable()) EXPECT_TRUE(names.insert(row.name).second) << row.name;
 }
@@ -137,7 +137,7 @@ TEST(DropInTest, CompatHasEveryDefaultOfTheirs) {
   }
 }
 
-TEST(DropInTest, EveryFlagIsTakenOrRefusedWithASentence) {
+TEST(DropInTest, EveryFlagIsAcceptedOrRefusedWithAReason) {
   for (const TheirFlag& flag : kFlags) {
     SCOPED_TRACE(flag.name);
     const auto parsed = Parse(flag, flag.value);
@@ -153,7 +153,7 @@ TEST(DropInTest, EveryFlagIsTakenOrRefusedWithASentence) {
   }
 }
 
-TEST(DropInTest, WhatEndsTheirStartOrOursEndsItWithASentence) {
+TEST(DropInTest, EveryRefusedStartGivesAReason) {
   const auto problem = [](std::vector<std::string> arguments) {
     const auto parsed = ParseOptions(arguments);
     return parsed.ok() ? "" : std::string(MessageOf(parsed.status()));

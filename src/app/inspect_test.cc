@@ -131,7 +131,7 @@ TEST_F(InspectTest, TakesAFileUrl) {
   EXPECT_THAT(err_, HasSubstr("there is no source for gs://"));
 }
 
-TEST_F(InspectTest, SaysWhatIsWrongWithTheFolder) {
+TEST_F(InspectTest, ExplainsErrorsInTheFolder) {
   EXPECT_EQ(Inspect({base_ / "nowhere"}), 1);
   EXPECT_THAT(err_, HasSubstr("penstock inspect: "));
   EXPECT_THAT(err_, HasSubstr(base_ / "nowhere"));
@@ -152,7 +152,7 @@ TEST_F(InspectTest, SaysWhatIsWrongWithTheFolder) {
   EXPECT_EQ(out_, "");
 }
 
-TEST_F(InspectTest, SaysWhatIsWrongWithTheArguments) {
+TEST_F(InspectTest, ExplainsErrorsInTheArguments) {
   EXPECT_EQ(Inspect({}), 1);
   EXPECT_THAT(err_, HasSubstr("which model?"));
   EXPECT_EQ(Inspect({"a", "b"}), 1);

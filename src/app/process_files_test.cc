@@ -26,7 +26,7 @@ TEST(ProcessFilesTest, TheSoftLimitIsRaisedToTheHardOne) {
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
 }
 
-TEST(ProcessFilesTest, ClosedStandardFilesAreOpenedOnNothing) {
+TEST(ProcessFilesTest, ClosedStandardFilesAreOpenedOnDevNull) {
   const pid_t child = fork();
   ASSERT_GE(child, 0);
   if (child == 0) {

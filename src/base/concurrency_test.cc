@@ -206,7 +206,7 @@ TEST(ThreadSlotTest, ThreadsBeyondTheLastSlotShareIt) {
   for (const int slot : slots) EXPECT_TRUE(slot >= 0 && slot < kThreadSlots);
 }
 
-TEST(ClockTest, FakeClockMovesOnlyWhenTold) {
+TEST(ClockTest, FakeClockMovesOnlyWhenAdvanced) {
   FakeClock clock;
   const SteadyTime start = clock.Now();
   EXPECT_EQ(clock.Now(), start);

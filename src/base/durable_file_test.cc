@@ -21,7 +21,7 @@ class DurableFileTest : public testing::Test {
   const std::string path_ = folder_ / "file";
 };
 
-TEST_F(DurableFileTest, TheFileIsReplacedAndNothingLeftBeside) {
+TEST_F(DurableFileTest, ReplacesTheFileAndLeavesNoOther) {
   for (const std::string& text :
        {std::string(3'000'000, 'x'), std::string("short"), std::string()}) {
     ASSERT_EQ(ReplaceFileDurably(path_, text), OkStatus());
@@ -30,7 +30,7 @@ TEST_F(DurableFileTest, TheFileIsReplacedAndNothingLeftBeside) {
   EXPECT_EQ(std::distance(fs::directory_iterator(folder_.path()), fs::directory_iterator()), 1);
 }
 
-TEST_F(DurableFileTest, APathWithoutAFolderIsOfTheWorkingOne) {
+TEST_F(DurableFileTest, APathWithoutAFolderIsInTheWorkingFolder) {
   const fs::path before = fs::current_path();
   fs::current_path(folder_.path());
   EXPECT_EQ(ReplaceFileDurably("file", "here"), OkStatus());
@@ -49,7 +49,7 @@ TEST_F(DurableFileTest, ErrorsSayWhatAndWhy) {
   EXPECT_FALSE(fs::exists(path_ + ".new"));
 }
 
-TEST_F(DurableFileTest, AFullDiskLeavesTheOldFileAndNothingBeside) {
+TEST_F(DurableFileTest, AFullDiskKeepsTheOldFile) {
   ASSERT_EQ(ReplaceFileDurably(path_, "old"), OkStatus());
   fs::create_symlink("/dev/full", path_ + ".new");
   EXPECT_THAT(MessageOf(ReplaceFileDurably(path_, "new")), HasSubstr("No space left on device"));

@@ -52,7 +52,7 @@ TEST(GiveWay, AReadGoesOnAndErrnoStays) {
   close(ends[1]);
 }
 
-TEST(GiveWay, TheSignalTakesTheStackThatAThreadHasForSignals) {
+TEST(GiveWay, TheSignalUsesTheAlternateStack) {
   const GiveWay to_others;
   struct sigaction action = {};
   ASSERT_EQ(sigaction(SIGURG, nullptr, &action), 0);

@@ -52,7 +52,7 @@ class LogQueueTest : public testing::Test {
   std::array<int, 2> pipe_{};
 };
 
-TEST_F(LogQueueTest, LinesThatNobodyReadsAreKeptInTheirOrder) {
+TEST_F(LogQueueTest, UnreadLinesKeepTheirOrder) {
   for (int i = 0; i < 100; ++i)
     PENSTOCK_LOG(kError, "line {} {}", i, std::string(100, 'x'));  // far more than the pipe takes
   const std::string text = ReadAll();

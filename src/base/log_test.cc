@@ -41,7 +41,7 @@ TEST(LogTest, JsonEscapesControlCharactersAndBackslashes) {
   EXPECT_EQ(Escaped(std::string_view("\0\x1f\\", 3)), "\\u0000\\u001f\\\\");
 }
 
-TEST(LogTest, JsonKeepsUtf8AndReplacesWhatIsNone) {
+TEST(LogTest, JsonKeepsUtf8AndReplacesOtherBytes) {
   EXPECT_EQ(Escaped("\u00e9\u20ac\U0001F600"), "\u00e9\u20ac\U0001F600");
   EXPECT_EQ(Escaped("a\xff"), "a\uFFFD");
   EXPECT_EQ(Escaped("\xc3"), "\uFFFD");                      // cut off

@@ -62,7 +62,7 @@ TEST_F(MachineTest, Version1InContainerSeesOnlyItsPartOfTheHierarchy) {
   EXPECT_EQ(ReadCgroupLimits(root_.path()).cpus, 3.0);
 }
 
-TEST_F(MachineTest, WhatCannotBeReadLimitsNothing) {
+TEST_F(MachineTest, UnreadableFilesSetNoLimit) {
   EXPECT_FALSE(ReadCgroupLimits(root_.path()).cpus);
   root_.Write("proc/self/mountinfo", std::string("nonsense\n1 - 2\n") + kMounts2);
   root_.Write("proc/self/cgroup", "garbage\n0::/../..\n");
@@ -73,7 +73,7 @@ TEST_F(MachineTest, WhatCannotBeReadLimitsNothing) {
   EXPECT_FALSE(limits.memory_bytes);
 }
 
-TEST_F(MachineTest, ThisMachineHasSomething) {
+TEST_F(MachineTest, ThisMachineHasCpusAndMemory) {
   EXPECT_GE(UsableCpus(), 1);
   EXPECT_GT(UsableMemoryBytes(), 1u << 20);
 }

@@ -61,7 +61,7 @@ TEST(MetricsTest, HistogramBucketsAreCumulativeAndIncludeTheirBound) {
             "h_count{model=\"m\"} 4\n");
 }
 
-TEST(MetricsTest, TextEscapesWhatLabelsAndHelpMayNotHold) {
+TEST(MetricsTest, TextEscapesLabelsAndHelp) {
   MetricsRegistry registry;
   registry.AddGauge("g", "one\ntwo \\ \"three\"", {{"m", "a\"b\\c\nd"}});
   EXPECT_EQ(registry.Text(),
@@ -88,7 +88,7 @@ TEST(MetricsTest, LabelSetsBeyondTheBoundShareOneSeries) {
   EXPECT_EQ(text.find("model=\"c\""), std::string::npos);
 }
 
-TEST(MetricsTest, CollectorsAreAskedForEachText) {
+TEST(MetricsTest, CollectorsRunForEachPage) {
   MetricsRegistry registry(2);
   double value = 1;
   registry.AddCollector("seconds_total", "h", MetricKind::kCounter, [&] {

@@ -6,7 +6,7 @@
 namespace penstock {
 namespace {
 
-TEST(PercentTest, EscapesBecomeTheirBytes) {
+TEST(PercentTest, DecodesEscapes) {
   const std::pair<std::string_view, std::string_view> kTexts[] = {
       {"", ""},
       {"plain+text", "plain+text"},
@@ -20,7 +20,7 @@ TEST(PercentTest, EscapesBecomeTheirBytes) {
   }
 }
 
-TEST(PercentTest, WhatIsNoEscapeStaysOrIsAnError) {
+TEST(PercentTest, OtherPercentSignsStayOrAreErrors) {
   for (const std::string_view text : {"%", "100%", "%4", "%zz", "%4g", "%g4", "a%-1"}) {
     EXPECT_EQ(PercentDecoded(text), text);
     EXPECT_EQ(PercentDecodedStrictly(text), std::nullopt) << text;

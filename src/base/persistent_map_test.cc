@@ -18,7 +18,7 @@ TEST(PersistentMapTest, AnEmptyMapFindsNothing) {
   EXPECT_EQ(map.size(), 0u);
 }
 
-TEST(PersistentMapTest, ACopyKeepsWhatItHadWhenTheOtherChanges) {
+TEST(PersistentMapTest, ACopyDoesNotChangeWithTheOriginal) {
   PersistentMap<int> map;
   for (int i = 0; i < 100; ++i) map.insert_or_assign("k" + std::to_string(i), i);
   const PersistentMap<int> before = map;

@@ -10,7 +10,7 @@
 namespace penstock {
 namespace {
 
-TEST(ProcessMemoryTest, ReadsTheKindsApart) {
+TEST(ProcessMemoryTest, ReadsEachKindOfMemory) {
   const TestFolder root;
   root.Write("proc/self/status",
              "Name:\tRssAnon: 7\nVmHWM:\t    9000 kB\n"
@@ -23,14 +23,14 @@ TEST(ProcessMemoryTest, ReadsTheKindsApart) {
   EXPECT_EQ(memory->peak_bytes, 9000U * 1024);
 }
 
-TEST(ProcessMemoryTest, NoneIfAnyIsMissing) {
+TEST(ProcessMemoryTest, ReturnsNothingIfAFieldIsMissing) {
   const TestFolder root;
   EXPECT_FALSE(ReadProcessMemory(root.path()).has_value());
   root.Write("proc/self/status", "VmHWM:\t 9000 kB\nRssAnon:\t 5000 kB\n");
   EXPECT_FALSE(ReadProcessMemory(root.path()).has_value());
 }
 
-TEST(ProcessMemoryTest, SeesWhatThisProcessTakes) {
+TEST(ProcessMemoryTest, ReadsTheMemoryOfThisProcess) {
   const auto before = ReadProcessMemory("");
   ASSERT_TRUE(before.has_value());
   EXPECT_GE(before->peak_bytes, before->own_bytes);

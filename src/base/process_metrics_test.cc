@@ -12,7 +12,7 @@ namespace {
 
 using testing::HasSubstr;
 
-TEST(ProcessMetricsTest, ReadsTheFieldsWhateverTheProcessIsCalled) {
+TEST(ProcessMetricsTest, ReadsTheFieldsForAnyProcessName) {
   const TestFolder root;
   for (const char* fd : {"0", "1", "2"}) root.Write(std::string("proc/self/fd/") + fd);
   root.Write("proc/stat", "cpu 1 2 3\nbtime 1700000000\n");
@@ -29,14 +29,14 @@ TEST(ProcessMetricsTest, ReadsTheFieldsWhateverTheProcessIsCalled) {
   EXPECT_EQ(use->open_files, 3);
 }
 
-TEST(ProcessMetricsTest, NothingIfTheFilesAreNotThereOrCutOff) {
+TEST(ProcessMetricsTest, ReturnsNothingForMissingOrShortFiles) {
   const TestFolder root;
   EXPECT_FALSE(ReadProcessUse(root.path()));
   root.Write("proc/self/stat", "77 (a) S 1 77");
   EXPECT_FALSE(ReadProcessUse(root.path()));
 }
 
-TEST(ProcessMetricsTest, TextHasThem) {
+TEST(ProcessMetricsTest, TheMetricsPageIncludesThem) {
   MetricsRegistry metrics;
   AddProcessMetrics(metrics, "1.2.3");
   const std::string text = metrics.Text();

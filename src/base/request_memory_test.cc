@@ -32,7 +32,7 @@ TEST_F(RequestMemoryTest, CountsABufferAsLongAsItLives) {
   EXPECT_EQ(Held(), kPart);
 }
 
-TEST_F(RequestMemoryTest, RefusesWhatTheBudgetDoesNotHave) {
+TEST_F(RequestMemoryTest, RefusesMoreThanTheBudget) {
   {
     const BufferRef most = *memory_.Allocate(9 * kPart);
     const Status status = memory_.Allocate(2 * kPart).status();
@@ -76,7 +76,7 @@ TEST_F(RequestMemoryTest, AnUnsentAnswerIsCountedOnce) {
   EXPECT_EQ(Held(), kPart);
 }
 
-TEST_F(RequestMemoryTest, AnEventLoopAllocatesOnlyWhatIsSmall) {
+TEST_F(RequestMemoryTest, AnEventLoopAllocatesOnlySmallBuffers) {
   memory_.LimitInline(1000);
   EXPECT_TRUE(memory_.Allocate(600).ok());
   EXPECT_FALSE(memory_.is_too_large_inline());

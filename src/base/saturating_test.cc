@@ -8,7 +8,7 @@ namespace {
 
 constexpr uint64_t kMax = UINT64_MAX;
 
-TEST(SaturatingTest, SumsEndAtTheMost) {
+TEST(SaturatingTest, SumsSaturateAtTheMaximum) {
   EXPECT_EQ(SaturatingSum(2, 3), 5U);
   EXPECT_EQ(SaturatingSum(kMax - 3, 3), kMax);
   EXPECT_EQ(SaturatingSum(kMax - 3, 2), kMax - 1);
@@ -16,7 +16,7 @@ TEST(SaturatingTest, SumsEndAtTheMost) {
   EXPECT_EQ(SaturatingSum(kMax, kMax), kMax);
 }
 
-TEST(SaturatingTest, DifferencesEndAtNothing) {
+TEST(SaturatingTest, DifferencesSaturateAtZero) {
   EXPECT_EQ(SaturatingDifference(5, 3), 2U);
   EXPECT_EQ(SaturatingDifference(3, 3), 0U);
   EXPECT_EQ(SaturatingDifference(3, 5), 0U);
@@ -24,7 +24,7 @@ TEST(SaturatingTest, DifferencesEndAtNothing) {
   EXPECT_EQ(SaturatingDifference(kMax, 0), kMax);
 }
 
-TEST(SaturatingTest, ProductsEndAtTheMost) {
+TEST(SaturatingTest, ProductsSaturateAtTheMaximum) {
   EXPECT_EQ(SaturatingProduct(6, 7), 42U);
   EXPECT_EQ(SaturatingProduct(kMax, 0), 0U);
   EXPECT_EQ(SaturatingProduct(0, kMax), 0U);

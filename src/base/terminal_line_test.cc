@@ -53,7 +53,7 @@ class TerminalLineTest : public testing::Test {
   int terminal_ = -1;
 };
 
-TEST_F(TerminalLineTest, IsRedrawnBelowWhatIsWritten) {
+TEST_F(TerminalLineTest, IsRedrawnBelowOtherOutput) {
   TerminalLine line(terminal_);
   line.WriteAbove("first\n");
   EXPECT_EQ(Written(), "first\n");
@@ -69,7 +69,7 @@ TEST_F(TerminalLineTest, IsRedrawnBelowWhatIsWritten) {
   EXPECT_EQ(Written(), "third\n");
 }
 
-TEST_F(TerminalLineTest, IsNoLongerThanTheTerminalIsWide) {
+TEST_F(TerminalLineTest, IsCutToTheWidthOfTheTerminal) {
   TerminalLine line(terminal_);
   EXPECT_EQ(line.Columns(), 80);  // a size that nobody has set
   SetColumns(5);

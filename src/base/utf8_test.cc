@@ -12,7 +12,7 @@ TEST(Utf8Test, TextThatIsUtf8StaysAsItIs) {
   }
 }
 
-TEST(Utf8Test, BytesOfNoCharacterAreReplacedOneByOne) {
+TEST(Utf8Test, InvalidBytesAreReplacedOneByOne) {
   const std::pair<std::string_view, std::string_view> kTexts[] = {
       {"a\xFF"
        "b",

@@ -46,7 +46,7 @@ TEST(ModelConfig, ReadsAllOfAModel) {
   EXPECT_EQ((*models)[3].latest_count, 1u);
 }
 
-TEST(ModelConfig, ReadsOptionsOfOurOwn) {
+TEST(ModelConfig, ReadsPenstockOptions) {
   const auto models = ParseModelConfig(R"(
     model_config_list {
       config { name: "a" base_path: "/a" penstock { warm_up { enabled: false iterations: 3 }
@@ -71,7 +71,7 @@ TEST(ModelConfig, ReadsOptionsOfOurOwn) {
   EXPECT_EQ((*models)[1].warm_up_iterations, 0u);
 }
 
-TEST(ModelConfig, TakesNoModels) {
+TEST(ModelConfig, AcceptsAnEmptyList) {
   const auto models = ParseModelConfig("model_config_list {}", "f");
   ASSERT_TRUE(models.ok());
   EXPECT_TRUE(models->empty());
@@ -96,7 +96,7 @@ TEST(ModelConfig, NamesTheLineOfASyntaxError) {
   EXPECT_THAT(ModelError("model_config_list {"), HasSubstr("Config: 1:"));
 }
 
-TEST(ModelConfig, RefusesWhatCannotBeServed) {
+TEST(ModelConfig, RefusesModelsThatCannotBeServed) {
   EXPECT_THAT(ModelError(""), HasSubstr("there is no model_config_list"));
   EXPECT_THAT(ModelError("custom_model_config { type_url: \"x\" }"), HasSubstr("not supported"));
   EXPECT_THAT(ErrorOfModel("base_path: '/a'"), HasSubstr("model 1 of the list has no name"));
@@ -150,7 +150,7 @@ TEST(ModelConfig, FileUrlsAreFolders) {
   EXPECT_THAT(ErrorOfModel("name: 'a' base_path: 'file://'"), HasSubstr("it names no folder"));
 }
 
-TEST(ModelConfig, AnEmptyFileIsNoModelsOnlyIfAllowed) {
+TEST(ModelConfig, AnEmptyFileIsAnEmptyListOnlyIfAllowed) {
   EXPECT_FALSE(ParseModelConfig("# nothing yet\n", "f").ok());
   const auto models = ParseModelConfig("# nothing yet\n", "f", EmptyFile::kNoModels);
   ASSERT_TRUE(models.ok()) << models.status();
@@ -159,7 +159,7 @@ TEST(ModelConfig, AnEmptyFileIsNoModelsOnlyIfAllowed) {
       ParseModelConfig("custom_model_config { type_url: 'x' }", "f", EmptyFile::kNoModels).ok());
 }
 
-TEST(ModelConfig, TakesAPolicyThatNamesNoVersion) {
+TEST(ModelConfig, AcceptsAPolicyThatNamesNoVersion) {
   const auto models = ParseModelConfig(
       "model_config_list { config { name: 'a' base_path: '/a'"
       " model_version_policy { specific {} } } }",
@@ -193,7 +193,7 @@ TEST(SslConfig, ReadsPemTexts) {
   EXPECT_TRUE(settings->client_verify);
 }
 
-TEST(SslConfig, RefusesHalfOfIt) {
+TEST(SslConfig, RefusesIncompleteConfigs) {
   const auto error = [](std::string_view text) {
     return std::string(MessageOf(ParseSslConfig(text, "ssl.config").status()));
   };
@@ -225,7 +225,7 @@ TEST(BatchingParameters, ReadsAllOfThem) {
   EXPECT_EQ(settings->max_execution_batch_size, 128);
 }
 
-TEST(BatchingParameters, LeavesOutWhatTheFileDoes) {
+TEST(BatchingParameters, KeepsDefaultsForMissingFields) {
   const auto settings = ParseBatchingParameters("", "f");
   ASSERT_TRUE(settings.ok());
   EXPECT_FALSE(settings->max_batch_size);
@@ -244,7 +244,7 @@ TEST(BatchingParameters, RefusesImpossibleSizes) {
               HasSubstr("is 8; it must be 16"));
 }
 
-TEST(ConfigFilesTest, AFileThatIsCutShortSaysSo) {
+TEST(ConfigFilesTest, ATruncatedFileIsNamedAsSuch) {
   const auto error = [](std::string_view text) {
     return std::string(MessageOf(ParseModelConfig(text, "f").status()));
   };

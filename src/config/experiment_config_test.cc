@@ -24,7 +24,7 @@ std::string Problem(const std::string& text) {
   return std::string(MessageOf(experiment.status()));
 }
 
-TEST(ExperimentConfigTest, NothingIsNoExperiment) {
+TEST(ExperimentConfigTest, AnEmptyConfigIsNoExperiment) {
   const auto experiment = Read("warm_up {}");
   ASSERT_TRUE(experiment.ok());
   EXPECT_TRUE(experiment->empty());
@@ -63,7 +63,7 @@ TEST(ExperimentConfigTest, ReadsShadows) {
   EXPECT_EQ(experiment->shadows, expected);
 }
 
-TEST(ExperimentConfigTest, RefusesWhatMakesNoSense) {
+TEST(ExperimentConfigTest, RefusesContradictions) {
   EXPECT_THAT(Problem("traffic {}"), HasSubstr("no arm with a weight above 0"));
   EXPECT_THAT(Problem("traffic { arm { version: 1 } }"), HasSubstr("no arm with a weight above 0"));
   EXPECT_THAT(Problem("traffic { arm { version: 1 label: 'a' weight: 1 } }"),

@@ -190,7 +190,7 @@ TEST_F(InferCallTest, TheModelIsFoundBeforeAnythingIsDecoded) {
   }
 }
 
-TEST_F(InferCallTest, RefusesWhatDecodesToMoreThanARequestMayHold) {
+TEST_F(InferCallTest, RefusesARequestThatDecodesToTooMuch) {
   script_.tensor_bytes = 5001;
   Run();
   EXPECT_EQ(script_.counted, StatusCode::kResourceExhausted);
@@ -264,7 +264,7 @@ TEST_F(InferCallTest, ADeadlineCountsAsDeadlineExceeded) {
   EXPECT_EQ(script_.counted, StatusCode::kDeadlineExceeded);
 }
 
-TEST_F(InferCallTest, AClientThatLeavesCountsAsCancelledHoweverLateTheRunEnds) {
+TEST_F(InferCallTest, AClientThatLeavesCountsAsCancelledEvenIfTheRunEndsLater) {
   deadline_ = clock_.Now() + std::chrono::seconds(1);
   while_running_ = [this] {
     cancel_.Cancel(CancelReason::kClientLeft);
@@ -282,7 +282,7 @@ TEST_F(InferCallTest, RefusesAnswersInSeveralParts) {
   EXPECT_EQ(script_.counted, StatusCode::kUnimplemented);
 }
 
-TEST(CallPool, GivesWhatItWasGiven) {
+TEST(CallPool, ReturnsTheObjectsItGot) {
   auto first = CallPool<int>::Take();
   const int* const address = first.get();
   CallPool<int>::Give(std::move(first));

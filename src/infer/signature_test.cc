@@ -118,7 +118,7 @@ TEST_F(CheckInputsTest, MessageStaysShort) {
   EXPECT_LT(Message().size(), 10'000U);
 }
 
-TEST_F(CheckInputsTest, WhatIsLeftOutIsRefusedWithTheReason) {
+TEST_F(CheckInputsTest, LeftOutTensorsAreRefusedWithTheReason) {
   signature_.left_out = {{"x", "it is a constant"}, {"q", "it is a sequence"}};
   request_.inputs.push_back(Input("x", DType::kInt32, {}));
   EXPECT_TRUE(Message().ends_with(

@@ -49,7 +49,7 @@ TEST_F(LoadProgressTest, OneModelNeedsNoBar) {
   EXPECT_EQ(Note("a", State::kReady), "");
 }
 
-TEST_F(LoadProgressTest, ModelsThatNeedNotBeThereDoNotCount) {
+TEST_F(LoadProgressTest, ModelsOnDemandDoNotCount) {
   Expect({"a", "b", "c"});
   EXPECT_EQ(Note("on demand", State::kReady), "");
   EXPECT_EQ(Note("a", State::kReady), "");
@@ -57,7 +57,7 @@ TEST_F(LoadProgressTest, ModelsThatNeedNotBeThereDoNotCount) {
   EXPECT_THAT(Note("b", State::kFailed), HasSubstr("] 1 of 2 models are ready, 1 failed\n"));
 }
 
-TEST_F(LoadProgressTest, OneThatIsTriedAgainDoesNotProlongIt) {
+TEST_F(LoadProgressTest, ARetryDoesNotProlongIt) {
   Expect({"a", "b"});
   EXPECT_EQ(Note("a", State::kFailed), "");
   EXPECT_EQ(Note("a", State::kLoading), "");

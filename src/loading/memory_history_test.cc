@@ -9,7 +9,7 @@ namespace {
 constexpr uint64_t kMegabyte = 1 << 20;
 constexpr uint64_t kGigabyte = 1 << 30;
 
-TEST(KeepPlausibleTest, WhatCanBeTrueStays) {
+TEST(KeepPlausibleTest, KeepsPlausibleValues) {
   const MeasuredLoad load = KeepPlausible({.bytes = 150, .peak_bytes = 210}, 120, 100);
   EXPECT_EQ(load.reckoned_bytes, 120U);
   EXPECT_EQ(load.taken_bytes, 150U);
@@ -17,13 +17,13 @@ TEST(KeepPlausibleTest, WhatCanBeTrueStays) {
 }
 
 // Weights that are mapped do not show; nor do those that took memory which was free already.
-TEST(KeepPlausibleTest, NoLessThanTheFiles) {
+TEST(KeepPlausibleTest, RaisesAValueToTheSizeOfTheFiles) {
   const MeasuredLoad load = KeepPlausible({.bytes = 7, .peak_bytes = 20}, 120, 100);
   EXPECT_EQ(load.taken_bytes, 100U);
   EXPECT_EQ(load.extra_bytes, 0U);
 }
 
-TEST(KeepPlausibleTest, NoMoreThanARuntimeMakesOfTheFiles) {
+TEST(KeepPlausibleTest, LowersAValueThatNoRuntimeReaches) {
   const MeasuredLoad load =
       KeepPlausible({.bytes = 100 * kGigabyte, .peak_bytes = 200 * kGigabyte}, kGigabyte, 0);
   EXPECT_EQ(load.taken_bytes, 8 * kGigabyte + 256 * kMegabyte);
@@ -34,7 +34,7 @@ TEST(KeepPlausibleTest, NoMoreThanARuntimeMakesOfTheFiles) {
   EXPECT_EQ(KeepPlausible({.bytes = UINT64_MAX}, UINT64_MAX, 0).taken_bytes, UINT64_MAX);
 }
 
-TEST(MemoryHistoryTest, WithoutAMeasurementWhatIsReckonedStands) {
+TEST(MemoryHistoryTest, WithoutAMeasurementTheEstimateStands) {
   const MemoryHistory history;
   const core::ResourceEstimate estimate = history.Estimate("m", "onnx", 100);
   EXPECT_EQ(estimate.ram_bytes, 100U);
@@ -42,7 +42,7 @@ TEST(MemoryHistoryTest, WithoutAMeasurementWhatIsReckonedStands) {
   EXPECT_FALSE(estimate.is_measured);
 }
 
-TEST(MemoryHistoryTest, NextVersionsTakeInProportionToWhatWasMeasured) {
+TEST(MemoryHistoryTest, ScalesLaterEstimatesByTheMeasurement) {
   MemoryHistory history;
   history.Note("m", "onnx", {.reckoned_bytes = 100, .taken_bytes = 150, .extra_bytes = 50});
   EXPECT_EQ(history.Estimate("m", "onnx", 100).ram_bytes, 150U);

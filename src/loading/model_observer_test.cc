@@ -146,7 +146,7 @@ TEST_F(ModelObserverTest, ASourceThatFailsIsLoggedOnceAndItsReturnToo) {
   EXPECT_THAT(log, HasSubstr("the versions of model m can be read again\n"));
 }
 
-TEST_F(ModelObserverTest, ANewListIsNotTakenForASourceThatCanReadAgain) {
+TEST_F(ModelObserverTest, AReloadIsNotLoggedAsARecoveredSource) {
   Configure();
   manager_.SetSourceStatus("m", InvalidArgument("no folder"));
   Configure();
@@ -157,7 +157,7 @@ TEST_F(ModelObserverTest, ANewListIsNotTakenForASourceThatCanReadAgain) {
   EXPECT_THAT(log, Not(HasSubstr("can be read again")));
 }
 
-TEST_F(ModelObserverTest, AnErrorIsLoggedOnceThoughTheNextTryIsDropped) {
+TEST_F(ModelObserverTest, AnErrorIsLoggedOnceEvenIfTheRetryIsDropped) {
   for (const bool is_stopped : {false, true}) {
     core::Manager manager({.load_nice = 0, .load_retry_interval = std::chrono::hours(1)});
     MetricsRegistry metrics;
@@ -183,7 +183,7 @@ TEST_F(ModelObserverTest, AnErrorIsLoggedOnceThoughTheNextTryIsDropped) {
   }
 }
 
-TEST_F(ModelObserverTest, ARemovedModelIsNoLongerThere) {
+TEST_F(ModelObserverTest, ARemovedModelLeavesTheMetrics) {
   Configure();
   Aspire(OkStatus());
   ASSERT_TRUE(manager_.RemoveModel("m").ok());
@@ -192,7 +192,7 @@ TEST_F(ModelObserverTest, ARemovedModelIsNoLongerThere) {
   EXPECT_THAT(Log(), Not(HasSubstr("cannot be read")));
 }
 
-TEST_F(ModelObserverTest, AModelThatIsRemovedIsNotSaidToBeReadAgain) {
+TEST_F(ModelObserverTest, ARemovedModelIsNotLoggedAsReadableAgain) {
   Configure();
   manager_.SetSourceStatus("m", InvalidArgument("no folder"));
   ASSERT_TRUE(manager_.RemoveModel("m").ok());
@@ -200,7 +200,7 @@ TEST_F(ModelObserverTest, AModelThatIsRemovedIsNotSaidToBeReadAgain) {
   EXPECT_THAT(Log(), Not(HasSubstr("again")));
 }
 
-TEST_F(ModelObserverTest, TheInitialLoadIsOverWhenAllThatShallBeLoadedHasBeenHeardOf) {
+TEST_F(ModelObserverTest, TheInitialLoadEndsOnceEveryModelIsReadyOrFailed) {
   ASSERT_TRUE(manager_
                   .SetModels({{.name = "m"},
                               {.name = "lazy", .load_mode = core::LoadMode::kOnDemand},

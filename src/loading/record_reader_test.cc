@@ -61,7 +61,7 @@ TEST(RecordReaderTest, RecordsOfAllSizes) {
   EXPECT_EQ(ReadAll(""), "0 records");
 }
 
-TEST(RecordReaderTest, EveryCutIsNoticed) {
+TEST(RecordReaderTest, DetectsEveryCut) {
   const std::string two = FakeRecord("first") + FakeRecord("second");
   for (size_t size = 1; size < two.size(); ++size) {
     const std::string message = ReadAll(two.substr(0, size));
@@ -73,7 +73,7 @@ TEST(RecordReaderTest, EveryCutIsNoticed) {
   }
 }
 
-TEST(RecordReaderTest, EveryChangedBitIsNoticed) {
+TEST(RecordReaderTest, DetectsEveryChangedBit) {
   const std::string good = FakeRecord("some data");
   for (size_t bit = 0; bit < good.size() * 8; ++bit) {
     std::string bad = good;
@@ -91,7 +91,7 @@ TEST(RecordReaderTest, SaysWhereTheFaultIs) {
   EXPECT_EQ(ReadAll(bad), "the checksum of the record at byte 23 is wrong: the file is damaged");
 }
 
-TEST(RecordReaderTest, LengthsThatCannotBe) {
+TEST(RecordReaderTest, RefusesImpossibleLengths) {
   EXPECT_EQ(ReadAll(FakeRecordHead(~uint64_t{0})),
             fmt::format("the record at byte 0 has {} bytes: more than {}", ~uint64_t{0},
                         tfs::kLengthMax));

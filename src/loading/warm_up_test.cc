@@ -102,7 +102,7 @@ TEST_F(WarmUpTest, RunsRecordsInOrder) {
   EXPECT_EQ(counts_.requests, 3u);
 }
 
-TEST_F(WarmUpTest, RunsEachAsOftenAsIsAsked) {
+TEST_F(WarmUpTest, RunsEachRecordAsOftenAsConfigured) {
   options_.iterations = 3;
   WriteRecords(Record(1) + Record(2));
   ASSERT_TRUE(Run().ok());
@@ -181,7 +181,7 @@ TEST_F(WarmUpTest, DamagedFilesAreErrors) {
       AtRecord(1) + "Failed to parse warmup record: it is no tensorflow.serving.PredictionLog");
 }
 
-TEST_F(WarmUpTest, KindsThatAreNotServedAreSkippedAloud) {
+TEST_F(WarmUpTest, KindsThatAreNotServedAreSkippedWithAWarning) {
   PredictionLog classify;
   classify.mutable_classify_log()->mutable_request();
   PredictionLog multi;
@@ -197,7 +197,7 @@ TEST_F(WarmUpTest, KindsThatAreNotServedAreSkippedAloud) {
   EXPECT_EQ(counts_.skipped, 3u);
 }
 
-TEST_F(WarmUpTest, KindsThatNobodyReplaysAreErrors) {
+TEST_F(WarmUpTest, KindsThatCannotBeReplayedAreErrors) {
   PredictionLog log;
   WriteRecords(Record(1) + Record(log));
   EXPECT_EQ(Problem(StatusCode::kInvalidArgument),
@@ -212,7 +212,7 @@ TEST_F(WarmUpTest, KindsThatNobodyReplaysAreErrors) {
               HasSubstr("Unsupported log_type for warmup: PredictStreamed"));
 }
 
-TEST_F(WarmUpTest, AThousandAreTheMost) {
+TEST_F(WarmUpTest, RunsAtMostAThousandRecords) {
   std::string records;
   for (int i = 0; i < 1000; ++i) records += Record(1);
   WriteRecords(records);
@@ -227,7 +227,7 @@ TEST_F(WarmUpTest, AThousandAreTheMost) {
               HasSubstr("warmup: has more than 1000 requests"));
 }
 
-TEST_F(WarmUpTest, WhatIsNoFileIsNotOpened) {
+TEST_F(WarmUpTest, OpensRegularFilesOnly) {
   version_.Make("assets.extra/tf_serving_warmup_requests");
   EXPECT_THAT(Problem(StatusCode::kDataLoss), HasSubstr("is no regular file"));
   std::filesystem::remove_all(version_ / "assets.extra");
@@ -277,7 +277,7 @@ class WarmUpLoaderTest : public WarmUpTest {
   MetricsRegistry metrics_;
 };
 
-TEST_F(WarmUpLoaderTest, MeasuresAndTells) {
+TEST_F(WarmUpLoaderTest, MeasuresAndReports) {
   WriteRecords(Record(1) + Record(2));
   testing::internal::CaptureStderr();
   const auto servable = Load();

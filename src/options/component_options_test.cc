@@ -176,7 +176,7 @@ TEST_F(ComponentOptionsTest, ReloadAccessIsThatOfTheFlag) {
   EXPECT_EQ(MakeReloadAccess(settings_), tfs::ReloadAccess::kNone);
 }
 
-TEST_F(ComponentOptionsTest, ReloadsAreTakenOnEveryPortWhenItStandsInForTensorFlowServing) {
+TEST_F(ComponentOptionsTest, CompatAllowsReloadsOnEveryPort) {
   settings_.compat = kTfsProgram;
   EXPECT_EQ(MakeReloadAccess(settings_), tfs::ReloadAccess::kAll);
   settings_.reload_rpc = "off";
@@ -249,7 +249,7 @@ TEST_F(ComponentOptionsTest, BackendsGetThreadsAndLibraries) {
                           testing::Pair("custom_ops", "/lib/a.so,/lib/b.so")));
 }
 
-TEST_F(ComponentOptionsTest, PathsOfBackendsAreLookedAtBeforeTheStart) {
+TEST_F(ComponentOptionsTest, PathsOfBackendsAreCheckedBeforeTheStart) {
   folder_.Write("file");
   EXPECT_TRUE(CheckPaths(settings_).ok());
   const auto problem = [&](std::string Settings::*member, const std::string& path) {
@@ -279,7 +279,7 @@ TEST_F(ComponentOptionsTest, PathsOfBackendsAreLookedAtBeforeTheStart) {
             "--tensorflow_library=/tf --tensorflow_op_libraries=/text");
 }
 
-TEST_F(ComponentOptionsTest, LibrariesOfOperationsAreLookedAtBeforeTheStart) {
+TEST_F(ComponentOptionsTest, LibrariesOfOperationsAreCheckedBeforeTheStart) {
   const std::string text = folder_.Write("text", "no library"), empty = folder_.Make("empty");
   const std::string library = folder_.Write("lib/a.so",
                                             "\x7f"

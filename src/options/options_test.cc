@@ -78,7 +78,7 @@ TEST(OptionsTest, ValuesAreChecked) {
   EXPECT_EQ(Problem({"--port"}), "--port lacks a value: expected a whole number");
 }
 
-TEST(OptionsTest, FlagsThatHaveNoEffectWarnOnlyIfTheyAskForSomething) {
+TEST(OptionsTest, FlagsWithoutEffectWarnOnlyIfTheyChangeADefault) {
   const auto parsed = Parse({"--enable_batching", "--rest_api_num_threads=4",
                              "--enable_profiler=false", "--enable_grpc_healthcheck_service"});
   ASSERT_TRUE(parsed.ok()) << parsed.status();
@@ -89,13 +89,13 @@ TEST(OptionsTest, FlagsThatHaveNoEffectWarnOnlyIfTheyAskForSomething) {
   EXPECT_THAT(Problem({"--grpc_max_threads=many"}), HasSubstr("expected a whole number"));
 }
 
-TEST(OptionsTest, FlagsWhoseLossWouldChangeResultsOrSafetyAreRefused) {
+TEST(OptionsTest, UnsupportedFlagsThatChangeResultsOrSafetyAreRefused) {
   EXPECT_THAT(Problem({"--use_alts_credentials"}), HasSubstr("use tls_certificate_file"));
   EXPECT_THAT(Problem({"--mixed_precision=bfloat16"}), HasSubstr("convert the model"));
   EXPECT_EQ(Problem({"--use_alts_credentials=false", "--mixed_precision="}), "");
 }
 
-TEST(OptionsTest, TheHealthPortIsNoOtherPort) {
+TEST(OptionsTest, TheHealthPortMustDifferFromTheOthers) {
   for (const char* flag : {"--health_port=8500", "--health_port=8501"}) {
     const auto parsed = ParseOptions(std::vector<std::string>{"--model_base_path=/m", flag});
     ASSERT_FALSE(parsed.ok());
@@ -180,7 +180,7 @@ TEST(OptionsTest, CompatEndsTheStartForANearMissOfAFlag) {
   }
 }
 
-TEST(OptionsTest, CompatIgnoresStrayWordsAndSaysSo) {
+TEST(OptionsTest, CompatIgnoresStrayWordsWithAWarning) {
   const auto parsed = ParseAsTfs({"--enable_model_warmup", "false", "serve"});
   ASSERT_TRUE(parsed.ok()) << parsed.status();
   EXPECT_TRUE(parsed->settings.enable_model_warmup);

@@ -39,7 +39,7 @@ TEST_F(BuiltinFolderTest, LoadsTheModelOfThatName) {
   }
 }
 
-TEST_F(BuiltinFolderTest, SaysWhichFileIsWrongAndWhatThereIs) {
+TEST_F(BuiltinFolderTest, NamesTheWrongFileAndTheKnownModels) {
   Write("nothing");
   const auto servable = Load();
   EXPECT_EQ(servable.status().code(), StatusCode::kNotFound);
@@ -52,7 +52,7 @@ TEST_F(BuiltinFolderTest, FailsWithoutTheFile) {
   EXPECT_EQ(Load().status().code(), StatusCode::kNotFound);
 }
 
-TEST_F(BuiltinFolderTest, ReadsNoMoreThanANameCanBe) {
+TEST_F(BuiltinFolderTest, ReadsAtMostTheLengthOfAName) {
   Write(std::string(10'000'000, 'x'));
   EXPECT_LT(MessageOf(Load().status()).size(), 1000U);
 }

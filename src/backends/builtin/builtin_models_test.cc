@@ -49,7 +49,7 @@ TEST(BuiltinModelsTest, HalfPlusTwoOfAnySizeAndAlignment) {
   }
 }
 
-TEST(BuiltinModelsTest, IdentityGivesTheSameBytesBack) {
+TEST(BuiltinModelsTest, IdentityReturnsTheSameBytes) {
   const auto model = MakeBuiltinModel("builtin:identity");
   ASSERT_TRUE(model.ok());
   InferRequest request;

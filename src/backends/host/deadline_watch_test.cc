@@ -29,7 +29,7 @@ struct Node final : DeadlineNode {
 
 SteadyTime In(Duration time) { return Clock::Real().Now() + time; }
 
-TEST(DeadlineWatchTest, FiresWhatHasPassed) {
+TEST(DeadlineWatchTest, FiresPassedDeadlines) {
   DeadlineWatch watch;
   Node past;
   past.deadline = In(-std::chrono::hours(1));
@@ -62,7 +62,7 @@ TEST(DeadlineWatchTest, AnEarlierDeadlineIsNotHeldUpByALaterOne) {
   EXPECT_EQ(late.calls, 0);
 }
 
-TEST(DeadlineWatchTest, WhatIsRemovedDoesNotFire) {
+TEST(DeadlineWatchTest, ARemovedDeadlineDoesNotFire) {
   DeadlineWatch watch;
   Node removed;
   removed.deadline = In(std::chrono::hours(1));

@@ -119,7 +119,7 @@ TEST_F(PluginTest, RunThatThrowsIsAStatus) {
   EXPECT_TRUE(Run(*model, "hello").status.ok());
 }
 
-TEST_F(PluginTest, BrokenModelIsUnavailableAndTheManagerHearsOnce) {
+TEST_F(PluginTest, ABrokenModelIsUnavailableAndReportedOnce) {
   const auto plugin = *Open();
   const auto model = *Load(*plugin);
   const auto other = *Load(*plugin);

@@ -80,7 +80,7 @@ class AdminFrontendTest : public testing::Test {
   net::Router router_;
 };
 
-TEST_F(AdminFrontendTest, RootSaysWhatThisIs) {
+TEST_F(AdminFrontendTest, RootDescribesTheServer) {
   Load("a", OkStatus());
   const net::HttpResponse response = Get("/");
   EXPECT_EQ(response.status, 200);
@@ -88,7 +88,7 @@ TEST_F(AdminFrontendTest, RootSaysWhatThisIs) {
             "{\"name\":\"penstock\",\"version\":\"1.2.3\",\"ready\":true,\"models\":1}\n");
 }
 
-TEST_F(AdminFrontendTest, AliveWhateverTheModelsDo) {
+TEST_F(AdminFrontendTest, IsAliveWhileModelsFail) {
   Load("broken", InvalidArgument("bad file"));
   EXPECT_EQ(Get("/healthz").status, 200);
 }
@@ -101,7 +101,7 @@ TEST_F(AdminFrontendTest, ReadyOnceEveryModelIs) {
   EXPECT_EQ(Body(Get("/readyz")), "{\"ready\":true}\n");
 }
 
-TEST_F(AdminFrontendTest, ListsWhatIsNotReadyAndWhy) {
+TEST_F(AdminFrontendTest, ListsModelsThatAreNotReadyWithReasons) {
   Load("broken", InvalidArgument("bad \"file\""));
   Load("good", OkStatus());
   manager_.SetSourceStatus("broken", InvalidArgument("no folder"));
@@ -116,7 +116,7 @@ TEST_F(AdminFrontendTest, ListsWhatIsNotReadyAndWhy) {
   EXPECT_THAT(body, testing::Not(HasSubstr("good")));
 }
 
-TEST_F(AdminFrontendTest, ListsOnlyWhatShallBeLoaded) {
+TEST_F(AdminFrontendTest, ListsOnlyModelsThatLoadAtTheStart) {
   Configure("late");
   ASSERT_TRUE(manager_.SetModel({.name = "lazy", .load_mode = core::LoadMode::kOnDemand}).ok());
   ASSERT_TRUE(manager_.SetModel({.name = "never", .load_mode = core::LoadMode::kNever}).ok());

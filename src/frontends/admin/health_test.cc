@@ -88,7 +88,7 @@ TEST_F(HealthTest, ServerAndServicesServeWhenReady) {
   EXPECT_EQ(CheckStatus("nobody"), -5);
 }
 
-TEST_F(HealthTest, ServicesAreKnownWithoutTheirPackageToo) {
+TEST_F(HealthTest, ServicesAreFoundWithoutTheirPackage) {
   for (const char* method : {"/tensorflow.serving.PredictionService/Predict",
                              "/tensorflow.serving.ModelService/GetModelStatus"})
     router_.AddGrpc({.method = method, .handler = [](net::GrpcCallRef) {}});

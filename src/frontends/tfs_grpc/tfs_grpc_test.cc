@@ -172,7 +172,7 @@ TEST_F(TfsGrpcTest, ReusesItsStateAfterErrors) {
   }
 }
 
-TEST_F(TfsGrpcTest, GivesTensorsBackAsTheyCame) {
+TEST_F(TfsGrpcTest, AnswersTensorsUnchanged) {
   PredictRequest request;
   request.mutable_model_spec()->set_name("same");
   auto& strings = (*request.mutable_inputs())["s"];
@@ -189,7 +189,7 @@ TEST_F(TfsGrpcTest, GivesTensorsBackAsTheyCame) {
   EXPECT_THAT(response.outputs().at("c").int64_val(), testing::ElementsAre(1, 2));
 }
 
-TEST_F(TfsGrpcTest, SaysWhatIsWrongAsTensorFlowServingDoes) {
+TEST_F(TfsGrpcTest, GivesTheErrorsOfTensorFlowServing) {
   PredictRequest request;
   EXPECT_EQ(ErrorOf(kPredict, request), InvalidArgument("Missing ModelSpec"));
   request.mutable_model_spec();
@@ -234,7 +234,7 @@ TEST_F(TfsGrpcTest, DoesNotRunAfterTheDeadline) {
   EXPECT_EQ(answer.status.code(), StatusCode::kDeadlineExceeded);
 }
 
-TEST_F(TfsGrpcTest, PassesTheModelsErrorOn) {
+TEST_F(TfsGrpcTest, ReturnsTheErrorOfTheModel) {
   InferResponse failed;
   failed.status = absl::DataLossError("broken");
   LoadScript({failed});
@@ -317,7 +317,7 @@ TEST_F(TfsGrpcTest, ReportsTheStatesOfVersions) {
                   "Could not find version 7 of model half: the model has versions 1, 2"));
 }
 
-TEST_F(TfsGrpcTest, HandsReloadsOn) {
+TEST_F(TfsGrpcTest, ForwardsReloads) {
   ReloadConfigRequest request;
   auto& model = *request.mutable_config()->mutable_model_config_list()->add_config();
   model.set_name("new");
@@ -334,7 +334,7 @@ TEST_F(TfsGrpcTest, HandsReloadsOn) {
   EXPECT_EQ(ErrorOf(kReload, request), reload_status_);
 }
 
-TEST_F(TfsGrpcTest, RefusesReloadsThatNameNoList) {
+TEST_F(TfsGrpcTest, RefusesReloadsWithoutAList) {
   EXPECT_THAT(std::string(MessageOf(ErrorOf(kReload, ReloadConfigRequest()))),
               testing::StartsWith("ServerModelConfig type not supported by "
                                   "HandleReloadConfigRequest. Only ModelConfigList is currently "

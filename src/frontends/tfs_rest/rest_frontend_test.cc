@@ -151,7 +151,7 @@ TEST_F(RestFrontendTest, Predict) {
   EXPECT_THAT(text, HasSubstr("model_name=\"half\",API=\"predict\",entrypoint=\"REST\""));
 }
 
-TEST_F(RestFrontendTest, ModelsThatTakeAnything) {
+TEST_F(RestFrontendTest, ModelsWithoutASignature) {
   EXPECT_EQ(
       Post("/v1/models/identity:predict",
            R"({"instances": [{"a": 1, "b_bytes": {"b64": "/w=="}}, {"a": 2, "b_bytes": "x"}]})")

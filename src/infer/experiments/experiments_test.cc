@@ -144,7 +144,7 @@ class ExperimentsTest : public testing::Test {
   std::map<std::string, int64_t> users_ GUARDED_BY(mutex_);
 };
 
-TEST_F(ExperimentsTest, WithoutOneTheNewestVersionAnswers) {
+TEST_F(ExperimentsTest, WithoutAnExperimentTheNewestVersionAnswers) {
   Serve("m", {1, 2});
   EXPECT_FALSE(experiments_.any());
   EXPECT_EQ(Ask("user"), "m/2");
@@ -193,7 +193,7 @@ TEST_F(ExperimentsTest, SticksToAnInput) {
   EXPECT_NEAR(answers["m/1"], 100, 40);
 }
 
-TEST_F(ExperimentsTest, AnInputThatIsNotThereIsAtRandom) {
+TEST_F(ExperimentsTest, AMissingStickyInputMeansARandomArm) {
   Serve("m", {1, 2});
   Split({{"old", VersionOf("m", 1), 1}, {"new", VersionOf("m", 2), 1}}, "", "nobody");
   for (int i = 0; i < 200; ++i) Ask();
@@ -202,7 +202,7 @@ TEST_F(ExperimentsTest, AnInputThatIsNotThereIsAtRandom) {
   EXPECT_NE(PositionOf("m", request_.inputs[0].tensor), PositionOf("m", request_.inputs[0].tensor));
 }
 
-TEST_F(ExperimentsTest, WhoNamesAVersionOrLabelGetsIt) {
+TEST_F(ExperimentsTest, ARequestWithAVersionOrLabelGetsIt) {
   Serve("m", {1, 2});
   Split({{"old", VersionOf("m", 1), 1}});
   EXPECT_EQ(Ask("", Select("m", core::VersionNumber{2})), "m/2");
@@ -213,7 +213,7 @@ TEST_F(ExperimentsTest, WhoNamesAVersionOrLabelGetsIt) {
   EXPECT_EQ(engine_.Find(Select("m"))->id().version.value, 2);  // metadata
 }
 
-TEST_F(ExperimentsTest, AnArmThatIsNotReadyIsMadeUpForByTheOthers) {
+TEST_F(ExperimentsTest, OtherArmsServeForAnArmThatIsNotReady) {
   Serve("m", {2});
   Split({{"old", VersionOf("m", 1), 1}, {"new", VersionOf("m", 2), 1}}, "x-user");
   for (int i = 0; i < 100; ++i) EXPECT_EQ(Ask(fmt::format("user-{}", i)), "m/2");
@@ -223,7 +223,7 @@ TEST_F(ExperimentsTest, AnArmThatIsNotReadyIsMadeUpForByTheOthers) {
             Not(HasSubstr("penstock_arm_fallbacks_total{model_name=\"m\",arm=\"old\"} 0"))));
 }
 
-TEST_F(ExperimentsTest, WithoutAReadyArmTheModelAnswersAsEver) {
+TEST_F(ExperimentsTest, WithoutAReadyArmTheModelAnswersAsUsual) {
   Serve("m", {3});
   Split({{"old", VersionOf("m", 1), 1}, {"new", {"m", {}, "canary"}, 1}});
   EXPECT_EQ(Ask(), "m/3");
@@ -235,7 +235,7 @@ TEST_F(ExperimentsTest, WithoutAReadyArmTheModelAnswersAsEver) {
   EXPECT_EQ(Ask(), "model m cannot be loaded: it has no version");
 }
 
-TEST_F(ExperimentsTest, AModelThatIsLoadedOnDemandIsLoadedForAnArmOrAShadow) {
+TEST_F(ExperimentsTest, AModelOnDemandLoadsForAnArmOrAShadow) {
   core::ModelConfig lazy;
   lazy.name = "other";
   lazy.load_mode = core::LoadMode::kOnDemand;
@@ -276,7 +276,7 @@ TEST_F(ExperimentsTest, EachArmIsMeasured) {
   EXPECT_THAT(text, HasSubstr("penstock_arm_latency_us_count{model_name=\"m\",arm=\"old\"} 1"));
 }
 
-TEST_F(ExperimentsTest, AnExperimentThatStaysTheSameGoesOn) {
+TEST_F(ExperimentsTest, AnUnchangedExperimentKeepsItsState) {
   const ExperimentOptions options{{{"a", VersionOf("m", 1), 1}}, "x-user", "", {}};
   experiments_.Set({{"m", options}});
   const ExperimentRef first = experiments_.Find("m");
@@ -416,7 +416,7 @@ TEST_F(ExperimentsTest, AShadowThatTakesOtherInputsFailsAlone) {
   EXPECT_THAT(metrics_.Text(), HasSubstr("shadow=\"s\",status=\"INVALID_ARGUMENT\"} 1"));
 }
 
-TEST_F(ExperimentsTest, ACopyWhoseTimeIsUpIsNotRun) {
+TEST_F(ExperimentsTest, ACopyPastItsDeadlineIsNotRun) {
   Serve("m", {1, 2});
   info_.traits = {};
   experiments_.Set({{"m", {{}, "", "", {{"s", VersionOf("m", 1), 1, 3}}}}});

@@ -34,7 +34,7 @@ std::map<std::string, int> Shares(const std::vector<ArmOptions>& arms) {
 }
 
 // Whoever changes these numbers moves users of running experiments to other arms.
-TEST(TrafficSplitTest, HashesAreForEver) {
+TEST(TrafficSplitTest, HashesNeverChange) {
   EXPECT_EQ(StableHash(""), 0xf52a15e9a9b5e89bu);
   EXPECT_EQ(StableHash("user-1"), 0xc499b5f8a721df58u);
   EXPECT_EQ(PositionOf("model", "user-1"), 0x5a1fbcb97350f601u);
@@ -73,7 +73,7 @@ TEST(TrafficSplitTest, AChangeOfAWeightMovesOnlyToOrFromItsArm) {
   EXPECT_NEAR(moved, 10'000 * (20.0 / 115 - 5.0 / 100), 150);
 }
 
-TEST(TrafficSplitTest, TheNextArmIsSpreadByWeightToo) {
+TEST(TrafficSplitTest, TheNextArmFollowsTheWeightsToo) {
   const auto arms = Arms({{"a", 50}, {"b", 30}, {"c", 10}});
   std::map<uint32_t, int> next;
   int of_a = 0;

@@ -45,7 +45,7 @@ TEST(ModelDescription, DescribesSignatures) {
 }
 
 // Sparse and ragged inputs, an initialiser: whatever our signatures cannot say.
-TEST(ModelDescription, AnswersWhatTheModelsFileSays) {
+TEST(ModelDescription, AnswersTheSignaturesOfTheFile) {
   tensorflow::serving::SignatureDefMap of_file;
   auto& inputs = *(*of_file.mutable_signature_def())["sparse"].mutable_inputs();
   inputs["s"].mutable_coo_sparse()->set_values_tensor_name("values:0");
@@ -130,7 +130,7 @@ TEST(ModelDescription, DescribesOneVersion) {
   EXPECT_EQ(response.model_version_status(0).state(), tensorflow::serving::ModelVersionStatus::END);
 }
 
-TEST(ModelDescription, SaysWhatIsNotThere) {
+TEST(ModelDescription, NamesWhatIsMissing) {
   core::Manager manager;
   const auto none = Error(StatusCode::kNotFound, "Could not find any versions of model m");
   EXPECT_EQ(NoVersionsOf(manager, "m"), none);

@@ -150,7 +150,7 @@ TEST(PredictReader, SaysWhatIsWrongWithStringContent) {
   EXPECT_NE(ErrorOf(proto).find("cut off or too long"), std::string::npos);
 }
 
-TEST(PredictReader, CapsWhatOneValueCanAskFor) {
+TEST(PredictReader, LimitsTheMemoryOfARepeatedValue) {
   constexpr StatusCode kCode = StatusCode::kResourceExhausted;
   const PredictReadLimits limits{.decoded_tensor_bytes_max = 1000};
   EXPECT_NE(ErrorOf(FloatProto({1 << 20, 1 << 20}, {1}), {}, kCode).find("the limit is"),
@@ -164,7 +164,7 @@ TEST(PredictReader, CapsWhatOneValueCanAskFor) {
             std::string::npos);
 }
 
-TEST(PredictScan, SaysWhichModelIsMeantBeforeItAllocatesForTensors) {
+TEST(PredictScan, FindsTheModelBeforeItAllocatesTensors) {
   PredictRequest request = OneInput(FloatProto({1 << 10, 1 << 10}, {1}));
   request.mutable_model_spec()->set_name("big");
   PredictScan scan;
@@ -405,7 +405,7 @@ TEST(PredictReaderAgainstProtobuf, ReadsUnpackedValuesTheSame) {
   }
 }
 
-TEST(PredictLanding, FindsNothingWhereThereIsNothingBig) {
+TEST(PredictLanding, FindsNothingWithoutABigTensor) {
   const std::string small = OneInput(FloatProto({1}, {1})).SerializeAsString();
   EXPECT_EQ(PredictLanding(std::as_bytes(std::span(small)), small.size()), 0u);
   EXPECT_EQ(PredictLanding({}, 0), 0u);

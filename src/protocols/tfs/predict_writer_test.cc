@@ -90,7 +90,7 @@ TEST(PredictWriter, FillsTheModelSpec) {
   EXPECT_EQ(response.model_spec().signature_name(), "s");
 }
 
-TEST(PredictWriter, SendsBigElementsFromWhereTheyLie) {
+TEST(PredictWriter, SendsBigElementsWithoutACopy) {
   std::mt19937 random(3);
   const NamedTensor outputs[] = {{"a", RandomTensor(DType::kFloat32, {10000}, random)},
                                  {"b", RandomTensor(DType::kFloat64, {10000}, random)}};
@@ -102,7 +102,7 @@ TEST(PredictWriter, SendsBigElementsFromWhereTheyLie) {
   EXPECT_EQ(chain.slices()[0].owner.get(), chain.slices()[4].owner.get());
 }
 
-TEST(PredictWriter, SendsBigStringsFromWhereTheyLie) {
+TEST(PredictWriter, SendsBigStringsWithoutACopy) {
   Tensor tensor = *Tensor::Allocate(DType::kString, {2});
   const BufferRef characters = CopyToBuffer(std::string(5000, 'c'));
   const char* data = reinterpret_cast<const char*>(characters->data());
@@ -126,7 +126,7 @@ TEST(PredictWriter, WritesBoolsAsZeroOrOne) {
   EXPECT_TRUE(response.outputs().at("b").bool_val(0));
 }
 
-TEST(PredictWriter, RefusesWhatHasNoWireForm) {
+TEST(PredictWriter, RefusesTypesWithoutAWireForm) {
   const NamedTensor output{"none", Tensor()};
   const auto chain = WritePredictResponse({&output, 1}, {"m", {1}, ""});
   EXPECT_EQ(chain.status(),

@@ -42,7 +42,7 @@ double Float64(std::string_view text) {
   return ToFloat64(decimal);
 }
 
-TEST(JsonNumber, RejectsWhatIsNotANumber) {
+TEST(JsonNumber, RejectsTextThatIsNoNumber) {
   Decimal decimal;
   for (const char* text : {"",
                            "-",
@@ -71,7 +71,7 @@ TEST(JsonNumber, RejectsWhatIsNotANumber) {
   }
 }
 
-TEST(JsonNumber, StopsBehindTheNumber) {
+TEST(JsonNumber, StopsAfterTheNumber) {
   Decimal decimal;
   ASSERT_TRUE(Read("12,3", decimal));
   EXPECT_EQ(decimal.text(), "12");

@@ -96,7 +96,7 @@ TEST(PredictDecoder, ManyInputsInAnyOrder) {
 }
 
 // Other unknown names are ignored in columns.
-TEST(PredictDecoder, AnInputThatIsLeftOutIsRefusedWithTheReason) {
+TEST(PredictDecoder, ALeftOutInputIsRefusedWithTheReason) {
   ModelInfo info = OneInput(DType::kFloat32);
   info.signatures[0].left_out = {{"scale", "it is a constant"}};
   for (const char* body :
@@ -127,7 +127,7 @@ TEST(PredictDecoder, Columns) {
   EXPECT_THAT(Texts(bytes.tensor()), ElementsAre(std::string("\0\xff", 2)));
 }
 
-TEST(PredictDecoder, OptionalInputsMayBeLeftOut) {
+TEST(PredictDecoder, OptionalInputsMayBeOmitted) {
   const ModelInfo info =
       FakeInfo({FakeInput("a", DType::kFloat32), FakeInput("b", DType::kFloat32, true)});
   for (const char* body : {R"({"inputs": {"a": [1]}})", R"({"inputs": [1]})",
@@ -437,7 +437,7 @@ TEST(PredictDecoder, RowsWithoutKeysAreNoRows) {
   }
 }
 
-TEST(PredictDecoder, EveryPrefixOfABodyIsAnErrorAndReadsNothingBehind) {
+TEST(PredictDecoder, EveryPrefixOfABodyIsAnErrorAndReadsNoFurther) {
   const std::string body =
       R"({"a": [true, null, {"b": -1.5e+3}], "signature_name": "serving_default", "instances": )"
       R"([{"x": ["\u0041\n", {"b64": "YQ=="}]}, {"x": ["äöü", "0123456789abcdef0123456789"]}]})";
@@ -452,11 +452,11 @@ TEST(PredictDecoder, EveryPrefixOfABodyIsAnErrorAndReadsNothingBehind) {
   }
 }
 
-TEST(PredictDecoder, BytesBehindTheObjectAreIgnored) {
+TEST(PredictDecoder, BytesAfterTheObjectAreIgnored) {
   EXPECT_TRUE(Decode(R"({"instances": [1]} trailing])", OneInput(DType::kFloat32)).status.ok());
 }
 
-TEST(PredictDecoder, TheSignatureMayBeNamedBehindTheTensors) {
+TEST(PredictDecoder, TheSignatureNameMayFollowTheTensors) {
   ModelInfo info = OneInput(DType::kFloat32);
   Signature other;
   other.name = "text";
@@ -479,7 +479,7 @@ TEST(PredictDecoder, TheSignatureMayBeNamedBehindTheTensors) {
   EXPECT_THAT(Decode(R"({"instances": ["a"]})", info).message(), HasSubstr("\"serving_default\""));
 }
 
-TEST(PredictDecoder, TypesAreInferredWhereTheModelTakesAny) {
+TEST(PredictDecoder, TypesAreInferredIfTheModelTakesAnyType) {
   const Decoded integers = Decode(R"({"instances": [[1, 2], [3, -4]]})", FakeInfoOfAny());
   ASSERT_TRUE(integers.status.ok()) << integers.message();
   EXPECT_EQ(integers.request.inputs[0].name, kUnnamedInput);
