@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "base/clock.h"
+#include "base/status.h"
 #include "core/loader.h"
 #include "core/servable.h"
 
@@ -26,5 +27,8 @@ struct LoadJob {
   bool is_hung = false;       // it took too long, and nobody waits for it
   int overtaken = 0;          // loads that began before it while it waited for memory
 };
+
+// The error of a load that is not wanted any more.
+inline Status LoadCancelled() { return absl::CancelledError("Loading of servable cancelled"); }
 
 }  // namespace penstock::core

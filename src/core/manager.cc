@@ -1,60 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
+// How it works: one mutex guards all state. A function that changes something makes a Change, which
+// holds the mutex, edits the model, and calls Advance. Advance asks the model's policy for the next
+// action and starts it, until the policy wants nothing more. At the end of the Change, Flush
+// decides which loads get memory, publishes a new Snapshot for requests, and hands unloads to the
+// background. Only then, with the mutex free, the listeners and the waiting requests are called.
+//
+// Why so: one mutex is enough, because requests do not take it (lookup.h) and slow work never holds
+// it. Loads, unloads and listeners run as tasks of the Background, and each task reports its result
+// in a Change of its own. A version is unloaded only after the Snapshot without it is published, so
+// that no request can find it any more. A ModelRecord exists at least until its last load and
+// unload are over, so these tasks find it by name.
 #include "core/manager.h"
 
 #include <algorithm>
-#include <memory>
+#include <set>
 #include <utility>
 
 #include "core/background_threads.h"
-#include "core/lookup.h"
-#include "core/manager_impl.h"
+#include "core/request_errors.h"
 
 namespace penstock::core {
-namespace {
-
-// Returns the entry of `version`, or of the newest version; null if it is not ready. A linear
-// search is enough, because a model has few ready versions.
-VersionEntry* FindVersion(const Snapshot::Model& model, std::optional<VersionNumber> version) {
-  for (VersionEntry* entry : model.ready) {
-    if (!version || entry->id().version == *version) return entry;
-  }
-  return nullptr;
-}
-
-// Returns the reason why a configured model has no such version ready, if the snapshot has it; else
-// OK.
-Status WhyAbsent(const Snapshot::Model& model, std::string_view name,
-                 std::optional<VersionNumber> version) {
-  for (const auto& [number, reason] : model.broken) {
-    if (version && number != *version) continue;
-    return Error(StatusCode::kUnavailable, "Servable {} version {} was taken from service: {}",
-                 name, number.value, MessageOf(reason));
-  }
-  return model.ready.empty() ? model.absent : OkStatus();
-}
-
-}  // namespace
-
-std::string SayVersions(std::vector<VersionNumber> versions) {
-  if (versions.empty()) return "the model has no version";
-  constexpr size_t kNamedMax = 10;
-  std::sort(versions.begin(), versions.end());
-  std::string names;
-  for (size_t i = versions.size() - std::min(versions.size(), kNamedMax); i < versions.size(); ++i)
-    names += fmt::format("{}{}", names.empty() ? "" : ", ", versions[i].value);
-  return fmt::format("the model has version{} {}{}", versions.size() == 1 ? "" : "s",
-                     versions.size() > kNamedMax ? "..., " : "", names);
-}
-
-Handle::~Handle() {
-  if (entry_ != nullptr) entry_->Unref();
-}
-Handle Handle::Share() const {
-  entry_->Ref();
-  return Handle(entry_);
-}
-Servable& Handle::servable() const { return entry_->servable(); }
-const ServableId& Handle::id() const { return entry_->id(); }
 
 Manager::Manager(ManagerOptions options)
     : Manager(options, [&options](SnapshotCell& lookup) {
@@ -65,143 +30,321 @@ Manager::Manager(ManagerOptions options)
                 .nice = options.load_nice},
             lookup);
       }) {}
+
 Manager::Manager(ManagerOptions options, const BackgroundFactory& make_background)
-    : impl_(std::make_unique<Impl>(std::move(options), make_background)) {}
+    : options_(std::move(options)),
+      meter_(options_.read_memory),
+      background_(*make_background(lookup_).release()),
+      removed_(options_.ended_models_max, options_.ended_models_time),
+      snapshots_(options_.readiness),
+      memory_(options_.ram_bytes_max),
+      demands_(background_, options_.demand_waiters_max,
+               {.on_deadline = [this](const std::string& model) { TimeOutWaiters(model); },
+                .on_answered =
+                    [this](const std::shared_ptr<int>& answering) { FinishAnswers(answering); }}),
+      loads_(options_, background_, meter_, *this),
+      background_owner_(&background_) {
+  if (options_.initial_load_threads > 0) background_.SetLoadThreads(options_.initial_load_threads);
+}
+
 Manager::~Manager() { Stop(); }
 
+// --- Configuration.
+
 Status Manager::SetModels(std::vector<ModelConfig> models) {
-  return impl_->SetModels(std::move(models), /*is_complete_list=*/true);
+  return Configure(std::move(models), /*is_complete_list=*/true);
 }
+
 Status Manager::SetModel(ModelConfig model) {
   std::vector<ModelConfig> models;
   models.push_back(std::move(model));
-  return impl_->SetModels(std::move(models), /*is_complete_list=*/false);
+  return Configure(std::move(models), /*is_complete_list=*/false);
 }
-Status Manager::RemoveModel(std::string_view name) { return impl_->RemoveModel(name); }
-void Manager::SetAspired(std::string_view model, std::vector<AspiredVersion> versions,
+
+Status Manager::Configure(std::vector<ModelConfig> configs, bool is_complete_list) {
+  const Change change(*this);
+  TRY(CheckConfigs(configs));
+  if (is_complete_list) {
+    std::set<std::string_view> names;
+    for (const ModelConfig& config : configs) names.insert(config.name);
+    for (auto model = models_.begin(); model != models_.end();) {
+      Model& current = (model++)->second;  // Remove may erase it
+      if (current.is_configured && !names.contains(current.config.name)) Remove(current);
+    }
+  }
+  for (ModelConfig& config : configs) ConfigureModel(std::move(config));
+  SchedulePoll();  // once, since it loops over all models
+  return OkStatus();
+}
+
+Status Manager::CheckConfigs(const std::vector<ModelConfig>& configs) const {
+  if (draining_) return Error(StatusCode::kFailedPrecondition, "the server is shutting down");
+  std::set<std::string_view> names;
+  for (const ModelConfig& config : configs) {
+    if (config.name.empty()) return InvalidArgument("a model has no name");
+    if (!names.insert(config.name).second) {
+      return InvalidArgument("the model \"{}\" is configured twice", config.name);
+    }
+  }
+  return OkStatus();
+}
+
+void Manager::ConfigureModel(ModelConfig config) {
+  const auto [found, is_new] =
+      models_.try_emplace(config.name, config.name, new_events_, options_.load_retries_max);
+  Model& model = found->second;
+  removed_.Erase(config.name);
+  model.source_status = OkStatus();  // of the old configuration; the source reports again
+  model.has_report = false;
+  // A removed model may still be here while its versions are being unloaded.
+  const bool was_there = std::exchange(model.is_configured, true) && !is_new;
+  if (!was_there) {
+    model.is_of_start = !snapshots_.is_start_over();
+    model.has_served = false;
+    model.is_first_load_over = false;
+  }
+  const LoadMode old_mode = std::exchange(model.config, std::move(config)).load_mode;
+  // Versions that are loaded, or being loaded, stay until the model is idle.
+  if (model.config.load_mode == LoadMode::kOnDemand && old_mode == LoadMode::kAlways) {
+    model.is_demanded = was_there && (model.versions.IsBusy() || !model.versions.Ready().empty() ||
+                                      demands_.HasWaiters(model.config.name));
+  }
+  const bool is_wanted_again =
+      old_mode == LoadMode::kNever && model.config.load_mode != LoadMode::kNever;
+  if (model.config.retries_failed || is_wanted_again) model.versions.BeginFailed();
+  if (model.config.load_mode == LoadMode::kNever) {
+    model.is_demanded = false;
+    model.versions.CancelLoads();
+    demands_.Refuse(model.config.name, model.AbsentByMode());
+  }
+  memory_.RequestReview();  // its memory may be evictable now
+  new_events_.push_back({model.config.name, std::nullopt});
+  UpdateView(model);
+  Advance(model);
+}
+
+Status Manager::RemoveModel(std::string_view name) {
+  const Change change(*this);
+  Model* model = FindConfigured(name);
+  if (model == nullptr) return ModelNotFound(name);
+  Remove(*model);
+  return OkStatus();
+}
+
+void Manager::Remove(Model& model) {
+  const std::string& name = model.config.name;
+  model.is_configured = false;
+  model.is_demanded = false;
+  model.labels.clear();
+  new_events_.push_back({name, std::nullopt});
+  demands_.Refuse(name, Error(StatusCode::kUnavailable, "model {} is no longer served", name));
+  model.versions.SetAspired({});
+  UpdateView(model);
+  Advance(model);
+}
+
+void Manager::Forget(Model& model) {
+  const std::string name = model.config.name;
+  model.versions.ForgetEnded(options_.ended_versions_max);
+  std::vector<VersionStatus> versions = StatusesOf(model);
+  models_.erase(models_.find(name));
+  demands_.Forget(name);
+  if (!stopped_) removed_.Add(name, std::move(versions), background_.Now());
+}
+
+void Manager::SetAspired(std::string_view name, std::vector<AspiredVersion> versions,
                          uint64_t generation) {
-  impl_->SetAspired(model, std::move(versions), generation);
-}
-void Manager::SetSourceStatus(std::string_view model, Status status, uint64_t generation) {
-  impl_->SetSourceStatus(model, std::move(status), generation);
+  const Change change(*this);
+  Model* model = FindConfigured(name);
+  if (model == nullptr || !model->Accepts(generation) || draining_) return;
+  model->has_report |= model->IsAnswer(generation);
+  const bool had_broken = !model->versions.Broken().empty();
+  const std::vector<VersionEntry*> ready = model->versions.Ready();
+  model->versions.SetAspired(std::move(versions));
+  // Publish only if requests would notice: a new role changes the order of the ready versions, and
+  // a broken version may not be aspired any more.
+  if (had_broken || ready != model->versions.Ready()) UpdateView(*model);
+  // Loads may have waited because of versions that are not aspired any more.
+  memory_.RequestReview();
+  Advance(*model);
 }
 
-StatusOr<Handle> Manager::GetHandle(std::string_view name,
-                                    std::optional<VersionNumber> version) const {
-  {
-    SnapshotCell::Reader snapshot(impl_->lookup());
-    const auto model = snapshot->models.find(name);
-    if (model == snapshot->models.end()) return ServableNotFound(name, version);
-    if (VersionEntry* entry = FindVersion(*model->second, version)) {
-      entry->Ref();
-      return Handle(entry);
+void Manager::SetSourceStatus(std::string_view name, Status status, uint64_t generation) {
+  const Change change(*this);
+  Model* model = FindConfigured(name);
+  if (model == nullptr || !model->Accepts(generation)) return;
+  model->source_status = std::move(status);
+  if (!model->source_status.ok() && !model->IsSourceWaiting())
+    model->has_report |= model->IsAnswer(generation);
+  new_events_.push_back({std::string(name), std::nullopt});
+  SettleWaiters(*model);
+}
+
+ModelRecord* Manager::FindConfigured(std::string_view name) {
+  const auto found = models_.find(name);
+  return found != models_.end() && found->second.is_configured ? &found->second : nullptr;
+}
+
+const ModelRecord* Manager::FindConfigured(std::string_view name) const {
+  const auto found = models_.find(name);
+  return found != models_.end() && found->second.is_configured ? &found->second : nullptr;
+}
+
+// --- Transitions.
+
+void Manager::Advance(Model& model) {
+  // The caller may have cancelled a load that waits for memory. The review ends that load.
+  memory_.RequestReviewOfWaiting();
+  if (!model.is_configured) {
+    UnloadAll(model);
+    memory_.SetLacking(model.config.name, 0);
+    if (!model.versions.IsBusy()) Forget(model);
+    return;
+  }
+  if (!model.ShallBeLoaded()) UnloadAll(model);
+  while (model.ShallBeLoaded()) {
+    const auto action = model.versions.NextAction(*model.config.policy, model.HeldByLabels());
+    if (!action) break;
+    if (action->kind == VersionAction::Kind::kUnload) {
+      StartUnload(model, action->version);
+    } else if (!draining_) {
+      loads_.Start(model.versions.StartLoad(action->version, loads_.NextNumber()));
+    } else {
+      break;
     }
-    TRY(WhyAbsent(*model->second, name, version));
   }
-  return impl_->WhyNotReady(name, version);
+  if (model.has_served && !model.versions.IsAnyComing()) model.is_first_load_over = true;
+  model.versions.ForgetEnded(options_.ended_versions_max);
+  memory_.SetLacking(model.config.name, model.ShallBeLoaded() ? model.versions.LackedBytes() : 0);
+  SettleWaiters(model);
 }
 
-StatusOr<Handle> Manager::GetHandleByLabel(std::string_view name, std::string_view label) const {
-  std::optional<VersionNumber> version;
+void Manager::UnloadAll(Model& model) {
+  while (const auto version = model.versions.LowestReady()) StartUnload(model, *version);
+}
+
+void Manager::StartUnload(Model& model, VersionNumber number) {
+  auto [entry, load] = model.versions.StartUnload(number);
+  Release({{model.config.name, number}, std::move(entry), load});
+  UpdateView(model);
+}
+
+void Manager::Release(ToUnload item) {
+  memory_.BeginUnload(item.load);
+  to_unload_.push_back(std::move(item));
+  ++unloads_running_;
+  meter_.BeginOther();
+}
+
+void Manager::Retire(const ServableId& id, uint64_t load, const Status& reason) {
+  const Change change(*this);
+  const auto found = models_.find(id.name);
+  if (found == models_.end()) return;
+  Model& model = found->second;
+  // Some time has passed since the report. StartRetire returns null if that load's version does not
+  // serve any more.
+  std::unique_ptr<VersionEntry> entry = model.versions.StartRetire(
+      id.version, load, reason.ok() ? absl::InternalError("it gave no reason") : reason,
+      background_.Now(), options_.load_retry_interval_max);
+  if (entry == nullptr) return;
+  Release({id, std::move(entry), load});
+  UpdateView(model);
+  Advance(model);
+}
+
+void Manager::FinishUnload(const ServableId& id, uint64_t load, bool is_version) {
+  const Change change(*this);
+  memory_.EndUnload(load);
+  --unloads_running_;
+  meter_.EndOther();
+  if (is_version) {
+    // It exists: a model is not erased while one of its versions is being unloaded.
+    Model& model = models_.find(id.name)->second;
+    loads_.RetryLater(id, model.versions.FinishUnload(id.version));
+    Advance(model);
+  }
+}
+
+void Manager::UpdateView(Model& model) {
+  const std::string& name = model.config.name;
+  uint64_t evictable_bytes = 0;
+  if (model.IsEvictable()) {
+    for (const uint64_t load : model.versions.ReadyLoads())
+      evictable_bytes += memory_.ReservedBy(load);
+  }
+  memory_.SetEvictable(name, evictable_bytes);
+  if (!model.is_configured) return snapshots_.Set(name, nullptr);
+  model.MoveLabels();
+  snapshots_.Set(name, model.MakeView());
+}
+
+std::vector<Task> Manager::Flush() {
+  while (memory_.TakeReviewRequest()) ReviewMemory();
+  if (is_initial_) EndInitialLoad();
+  if (std::unique_ptr<const Snapshot> next = snapshots_.Build())
+    background_.FreeSnapshot(lookup_.Publish(std::move(next)));
+  // Only after Publish, so that no request can find these versions any more.
+  for (ToUnload& item : std::exchange(to_unload_, {})) {
+    background_.Unload(std::move(item.entry),
+                       [this, id = item.id, load = item.load, is_version = item.is_version] {
+                         FinishUnload(id, load, is_version);
+                       });
+  }
+  events_.Append(std::exchange(new_events_, {}));
+  return demands_.TakeCalls();
+}
+
+// --- The end.
+
+void Manager::StartDrain() {
+  const Change change(*this);
+  draining_ = true;
+  loads_.EndRetries();
+  memory_.RequestReview();  // it ends the loads that wait for memory
+  for (auto& [name, model] : models_) {
+    model.versions.CancelLoads();
+    model.versions.EndRetries();
+    // If no version is being loaded, the waiters get their error now.
+    SettleWaiters(model);
+  }
+}
+
+bool Manager::Stop(SteadyTime until) {
   {
-    SnapshotCell::Reader snapshot(impl_->lookup());
-    const auto model = snapshot->models.find(name);
-    if (model != snapshot->models.end()) {
-      const auto found = model->second->labels.find(label);
-      if (found != model->second->labels.end()) {
-        if (VersionEntry* entry = FindVersion(*model->second, found->second)) {
-          entry->Ref();
-          return Handle(entry);
-        }
-        TRY(WhyAbsent(*model->second, name, found->second));
-        version = found->second;
-      }
+    const Change change(*this);
+    draining_ = true;
+    stopped_ = true;
+    loads_.EndRetries();
+    snapshots_.Stop();
+    for (auto model = models_.begin(); model != models_.end();) {
+      Model& current = (model++)->second;  // Remove may erase it
+      if (current.is_configured) Remove(current);
     }
   }
-  if (version) return impl_->WhyNotReady(name, version, label);
-  return UnknownLabel(name, label);
+  return WaitUntilIdle(until);
 }
 
-Status Manager::UnknownLabel(std::string_view name, std::string_view label) const {
-  constexpr size_t kNamedMax = 10;
-  std::string names;
-  size_t count = 0;
-  for (const auto& [known, state] : Labels(name)) {
-    if (++count <= kNamedMax) names += fmt::format("{}\"{}\"", count == 1 ? "" : ", ", known);
+void Manager::WaitUntilUnloaded() const {
+  const auto is_unloaded = [this] {
+    MutexLock lock(mutex_);
+    return unloads_running_ == 0;
+  };
+  events_.WaitFor([&] { return is_unloaded() && events_.IsQuiet(); }, kNoDeadline);
+}
+
+bool Manager::IsIdle() const {
+  {
+    MutexLock lock(mutex_);
+    if (unloads_running_ > 0 || loads_.pending() > 0) return false;
+    for (const auto& [name, model] : models_) {
+      if (model.versions.IsBusy()) return false;
+    }
   }
-  if (count > kNamedMax) names += ", ...";
-  if (count == 0 && IsModelReady(name)) names = "no label";
-  return InvalidArgument("Unrecognized servable version label: {}{}{}{}", label,
-                         names.empty() ? "" : ": the model has ",
-                         count == 0 ? "" : (count == 1 ? "label " : "labels "), names);
+  return events_.IsQuiet();
 }
 
-bool Manager::LoadOnDemand(Demand demand) {
-  return IsModelOnDemand(demand.model) && impl_->LoadOnDemand(std::move(demand));
+bool Manager::WaitUntilIdle(SteadyTime until) const {
+  return events_.WaitFor([this] { return IsIdle(); }, until);
 }
-
-bool Manager::AwaitFirstLoad(Demand demand) { return impl_->AwaitFirstLoad(std::move(demand)); }
-
-bool Manager::IsReady() const { return SnapshotCell::Reader(impl_->lookup())->is_ready; }
-
-std::optional<bool> Manager::IsModelReady(std::string_view name) const {
-  SnapshotCell::Reader snapshot(impl_->lookup());
-  const auto model = snapshot->models.find(name);
-  if (model == snapshot->models.end()) return std::nullopt;
-  return !model->second->ready.empty();
-}
-
-bool Manager::IsModelExpected(std::string_view name) const {
-  SnapshotCell::Reader snapshot(impl_->lookup());
-  const auto model = snapshot->models.find(name);
-  if (model == snapshot->models.end()) return false;
-  return model->second->is_expected && !model->second->on_demand;
-}
-
-bool Manager::IsModelOnDemand(std::string_view name) const {
-  SnapshotCell::Reader snapshot(impl_->lookup());
-  const auto model = snapshot->models.find(name);
-  return model != snapshot->models.end() && model->second->on_demand;
-}
-
-bool Manager::IsModelEstablished(std::string_view name) const {
-  SnapshotCell::Reader snapshot(impl_->lookup());
-  const auto model = snapshot->models.find(name);
-  if (model == snapshot->models.end()) return false;
-  return model->second->is_expected && !model->second->on_demand && model->second->is_established();
-}
-
-bool Manager::IsModelStarting(std::string_view name) const {
-  SnapshotCell::Reader snapshot(impl_->lookup());
-  const auto model = snapshot->models.find(name);
-  if (model == snapshot->models.end()) return false;
-  const Snapshot::Model& view = *model->second;
-  return view.is_expected && !view.on_demand && view.is_of_start && !view.has_served;
-}
-
-std::vector<std::string> Manager::ModelNames() const { return impl_->ModelNames(); }
-std::vector<VersionStatus> Manager::VersionStatuses(std::string_view name) const {
-  return impl_->VersionStatuses(name);
-}
-Status Manager::SourceStatus(std::string_view name) const { return impl_->SourceStatus(name); }
-std::map<std::string, LabelState> Manager::Labels(std::string_view name) const {
-  return impl_->Labels(name);
-}
-std::optional<ModelStatus> Manager::StatusOf(std::string_view name) const {
-  return impl_->StatusOf(name);
-}
-Manager::Memory Manager::MemoryUse() const { return impl_->MemoryUse(); }
-int Manager::AddListener(ManagerListener listener) {
-  return impl_->events().AddListener(std::move(listener));
-}
-void Manager::RemoveListener(int id) { impl_->events().RemoveListener(id); }
-bool Manager::WaitFor(const std::function<bool()>& condition, SteadyTime until) const {
-  return impl_->events().WaitFor(condition, until);
-}
-bool Manager::WaitUntilIdle(SteadyTime until) const { return impl_->WaitUntilIdle(until); }
-std::vector<RunningLoad> Manager::RunningLoads() const { return impl_->RunningLoads(); }
-void Manager::WaitUntilUnloaded() const { impl_->WaitUntilUnloaded(); }
-void Manager::StartDrain() { impl_->StartDrain(); }
-bool Manager::Stop(SteadyTime until) { return impl_->Stop(until); }
 
 }  // namespace penstock::core

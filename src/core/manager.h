@@ -15,20 +15,31 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/executor.h"
+#include "base/mutex.h"
 #include "base/status.h"
 #include "core/background.h"
 #include "core/demand.h"
+#include "core/demand_queue.h"
+#include "core/event_log.h"
 #include "core/handle.h"
+#include "core/load_runner.h"
+#include "core/lookup.h"
 #include "core/manager_options.h"
+#include "core/memory_admission.h"
+#include "core/memory_meter.h"
 #include "core/model_config.h"
+#include "core/model_record.h"
 #include "core/model_status.h"
+#include "core/removed_models.h"
+#include "core/snapshot_builder.h"
 #include "core/source.h"
 
 namespace penstock::core {
 
 // Loads, publishes and unloads versions. Thread-safe. Stop returns true only after every Handle is
 // destroyed. Sources must be stopped before the manager is destroyed.
-class Manager final : public AspiredTarget {
+class Manager final : public AspiredTarget, private LoadRunner::Owner {
  public:
   explicit Manager(ManagerOptions options = {});
   // Runs on the background that `make_background` makes, for tests and simulators.
@@ -143,11 +154,145 @@ class Manager final : public AspiredTarget {
   void WaitUntilUnloaded() const;
 
  private:
-  class Impl;
-  std::unique_ptr<Impl> impl_;
+  using Model = ModelRecord;
+  class Change;
+  // A version that requests can no longer find once the next snapshot is published.
+  struct ToUnload {
+    ServableId id;
+    std::unique_ptr<VersionEntry> entry;
+    uint64_t load = 0;
+    // True if its version is kUnloading until the unload is over; false if a hung load gave it
+    // after the load had been given up.
+    bool is_version = true;
+  };
+
+  // --- Configuration and reports (manager.cc).
+
+  Status Configure(std::vector<ModelConfig> configs, bool is_complete_list) EXCLUDES(mutex_);
+  Status CheckConfigs(const std::vector<ModelConfig>& configs) const REQUIRES(mutex_);
+  void ConfigureModel(ModelConfig config) REQUIRES(mutex_);
+  void Remove(Model& model) REQUIRES(mutex_);
+  // Erases a model that was removed and has nothing in memory any more. It stays listed for a
+  // while.
+  void Forget(Model& model) REQUIRES(mutex_);
+  Model* FindConfigured(std::string_view name) REQUIRES(mutex_);
+  const Model* FindConfigured(std::string_view name) const REQUIRES(mutex_);
+
+  // --- Transitions (manager.cc).
+
+  // Starts the actions that the policy wants, until it wants nothing more, and forgets old ended
+  // versions. May erase the model.
+  void Advance(Model& model) REQUIRES(mutex_);
+  void StartUnload(Model& model, VersionNumber number) REQUIRES(mutex_);
+  void UnloadAll(Model& model) REQUIRES(mutex_);
+  // Unloads the entry after the next snapshot is published.
+  void Release(ToUnload item) REQUIRES(mutex_);
+  // Takes a version that reported itself broken from service. `load`: the load that gave it.
+  void Retire(const ServableId& id, uint64_t load, const Status& reason) EXCLUDES(mutex_);
+  void FinishUnload(const ServableId& id, uint64_t load, bool is_version) EXCLUDES(mutex_);
+  // Call it whenever the ready versions or the configuration have changed: updates what requests
+  // find, and how much memory evicting the model would free.
+  void UpdateView(Model& model) REQUIRES(mutex_);
+  // The end of each Change: reviews the memory, publishes what requests can find, and queues the
+  // unloads and events. The caller must run the returned calls once the mutex is free.
+  [[nodiscard]] std::vector<Task> Flush() REQUIRES(mutex_);
+  bool IsIdle() const EXCLUDES(mutex_);
+
+  // --- Loads and memory (manager_loads.cc).
+
+  bool BeginEstimate(const std::shared_ptr<LoadJob>& job) override EXCLUDES(mutex_);
+  void EndEstimate(const std::shared_ptr<LoadJob>& job,
+                   StatusOr<ResourceEstimate> estimate) override EXCLUDES(mutex_);
+  bool BeginLoad(const std::shared_ptr<LoadJob>& job) override EXCLUDES(mutex_);
+  void EndLoad(const std::shared_ptr<LoadJob>& job, StatusOr<std::unique_ptr<Servable>> servable,
+               const ResourceEstimate& taken) override EXCLUDES(mutex_);
+  void EndTimeLimit(const std::shared_ptr<LoadJob>& job, uint64_t step, Duration limit) override
+      EXCLUDES(mutex_);
+  void Retry(const ServableId& id, int failures) override EXCLUDES(mutex_);
+  void FinishLoad(Model& model, LoadJob& job, std::unique_ptr<Servable> servable) REQUIRES(mutex_);
+  // `needed_bytes`: as for ModelVersions::FailLoad.
+  void FailLoad(Model& model, LoadJob& job, const Status& error, uint64_t needed_bytes = 0)
+      REQUIRES(mutex_);
+  void EndHungLoad(Model& model, LoadJob& job, std::unique_ptr<Servable> servable) REQUIRES(mutex_);
+  // Goes back to the usual number of load threads, if every model of the first list has been loaded
+  // or has failed.
+  void EndInitialLoad() REQUIRES(mutex_);
+  // Decides again about the loads that wait for memory, or failed for lack of it.
+  void ReviewMemory() REQUIRES(mutex_);
+  void Evict(Model& model) REQUIRES(mutex_);
+  std::vector<std::string> EvictionOrder() REQUIRES(mutex_);
+  // Finds out which models were used since the last poll, and unloads those that were idle too
+  // long. The polls run only while a model on demand is loaded, and if there is a limit for the
+  // memory or for the idle time.
+  void PollUse() EXCLUDES(mutex_);
+  void SchedulePoll() REQUIRES(mutex_);
+  void PollUseOf(Model& model, SteadyTime now) REQUIRES(mutex_);
+
+  // --- Requests and status (manager_requests.cc).
+
+  // The error for a request that found no such version ready. `label`: the label that named the
+  // version.
+  Status ErrorFor(std::string_view name, std::optional<VersionNumber> version,
+                  std::string_view label = "") const EXCLUDES(mutex_);
+  // Retries failed versions that the request needs; at most once per load_retry_interval_max.
+  void RetryForRequest(Model& model, std::optional<VersionNumber> version) REQUIRES(mutex_);
+  // Answers the requests that wait for the model and need not wait any more.
+  void SettleWaiters(const Model& model) REQUIRES(mutex_);
+  void FinishAnswers(const std::shared_ptr<int>& answering) EXCLUDES(mutex_);
+  void TimeOutWaiters(const std::string& model) EXCLUDES(mutex_);
+  std::vector<VersionStatus> StatusesOf(const Model& model) const REQUIRES(mutex_);
+
+  const ManagerOptions options_;
+
+  // Thread-safe by themselves.
+  mutable SnapshotCell lookup_;
+  mutable EventLog events_;
+  MemoryMeter meter_;
+  Background& background_;  // owned by background_owner_
+
+  mutable Mutex mutex_;
+  std::vector<ManagerEvent> new_events_ GUARDED_BY(mutex_);
+  std::map<std::string, Model, std::less<>> models_ GUARDED_BY(mutex_);
+  RemovedModels removed_ GUARDED_BY(mutex_);
+  SnapshotBuilder snapshots_ GUARDED_BY(mutex_);
+  MemoryAdmission memory_ GUARDED_BY(mutex_);
+  DemandQueue demands_ GUARDED_BY(mutex_);
+  LoadRunner loads_ GUARDED_BY(mutex_);
+  std::vector<ToUnload> to_unload_ GUARDED_BY(mutex_);
+  int unloads_running_ GUARDED_BY(mutex_) = 0;
+  bool is_initial_ GUARDED_BY(mutex_) = true;  // the initial load is not over
+  // The model whose source was last found not to have reported. Checked first, since most of the
+  // time it still has not.
+  std::string unreported_ GUARDED_BY(mutex_);
+  bool is_polling_use_ GUARDED_BY(mutex_) = false;
+  bool draining_ GUARDED_BY(mutex_) = false;
+  bool stopped_ GUARDED_BY(mutex_) = false;
+
+  // Last, so that the threads are joined before anything that they use is destroyed.
+  const std::unique_ptr<Background> background_owner_;
 };
 
-// For messages: lists the versions of a model, ascending, the newest ten.
-std::string SayVersions(std::vector<VersionNumber> versions);
+// One change of the state. Holds the mutex for its scope. At the end it flushes, releases the
+// mutex, and then delivers the events and answers the waiters. It does nothing if nothing was
+// changed. One thread at a time.
+class ABSL_SCOPED_LOCKABLE Manager::Change final {
+ public:
+  explicit Change(Manager& manager) ABSL_EXCLUSIVE_LOCK_FUNCTION(manager.mutex_)
+      : manager_(manager) {
+    manager.mutex_.lock();
+  }
+  // The analysis cannot follow a mutex that the constructor has locked.
+  ~Change() ABSL_UNLOCK_FUNCTION() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    std::vector<Task> calls = manager_.Flush();
+    manager_.mutex_.unlock();
+    manager_.events_.Deliver();
+    for (Task& call : calls) call();
+  }
+  Change(const Change&) = delete;
+  Change& operator=(const Change&) = delete;
+
+ private:
+  Manager& manager_;
+};
 
 }  // namespace penstock::core

@@ -154,6 +154,7 @@ TEST_F(FirstLoadTest, ARequestWaitsForAVersionThatIsLoadedAtFirstWhileAnotherSer
   Outcome outcome;
   EXPECT_FALSE(Request(outcome, VersionNumber{3}));
   later.Open();
+  ASSERT_TRUE(manager_.WaitUntilIdle());  // the load waits for the gate, which ends before manager_
 }
 
 // --- A reserve, and versions for labels.

@@ -1,54 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a version gets into memory: estimate, load, publish; and the failures on this way.
+// What the manager does when a step of a load begins or ends, when memory becomes free, and when
+// models on demand are idle. LoadRunner runs the steps, and MemoryAdmission decides which load gets
+// memory.
 #include <algorithm>
-#include <exception>
-#include <new>
+#include <set>
 #include <utility>
 
-#include "core/manager_impl.h"
+#include "core/manager.h"
 
 namespace penstock::core {
 namespace {
 
-// Calls a function of a loader, and turns an exception into a status.
-template <typename Function>
-auto CallLoader(Function&& function) -> decltype(function()) {
-  try {
-    return function();
-  } catch (const std::bad_alloc&) {
-    return absl::ResourceExhaustedError("out of memory");
-  } catch (const std::exception& error) {
-    return Error(StatusCode::kInternal, "the loader threw: {}", error.what());
-  } catch (...) {
-    return absl::InternalError("the loader threw");
-  }
-}
+// The period of the polls which models were used, at least and at most.
+constexpr Duration kPollMin = std::chrono::milliseconds(10);
+constexpr Duration kPollMax = std::chrono::seconds(1);
 
 }  // namespace
 
-void Manager::Impl::StartLoad(Model& model, VersionNumber number) {
-  const std::shared_ptr<LoadJob> job = model.versions.StartLoad(number, ++load_count_);
-  ++loads_pending_;
-  background_->RunLoad([this, job] { EstimateLoad(job); }, /*continues=*/false);
+// --- The steps of a load.
+
+bool Manager::BeginEstimate(const std::shared_ptr<LoadJob>& job) {
+  MutexLock lock(mutex_);
+  loads_.BeginStep(*job);
+  if (job->is_cancelled || draining_) return false;
+  loads_.LimitStep(job, models_.find(job->id.name)->second.config.load_timeout);
+  return true;
 }
 
-void Manager::Impl::EstimateLoad(const std::shared_ptr<LoadJob>& job) {
-  bool is_cancelled = false;
-  {
-    MutexLock lock(mutex_);
-    BeginStep(*job);
-    is_cancelled = job->is_cancelled || draining_;
-    if (!is_cancelled) StartTimeout(models_.find(job->id.name)->second, job);
-  }
-  StatusOr<ResourceEstimate> estimate = LoadCancelled();
-  if (!is_cancelled) {
-    meter_.BeginOther();  // it may open a runtime
-    estimate = CallLoader([&] { return job->loader->EstimateResources(); });
-    meter_.EndOther();
-  }
+void Manager::EndEstimate(const std::shared_ptr<LoadJob>& job,
+                          StatusOr<ResourceEstimate> estimate) {
   const Change change(*this);
   Model& model = models_.find(job->id.name)->second;
-  EndStep(*job);
+  loads_.EndStep(*job);
   if (job->is_hung) {
     EndHungLoad(model, *job, nullptr);
   } else if (job->is_cancelled || draining_) {
@@ -58,48 +41,26 @@ void Manager::Impl::EstimateLoad(const std::shared_ptr<LoadJob>& job) {
   } else {
     job->estimate = *estimate;
     if (model.config.memory_bytes > 0) job->estimate = {.ram_bytes = model.config.memory_bytes};
-    Admit(model, job);
+    if (memory_.Admit(job)) loads_.Continue(job, model.config.load_timeout);
   }
   Advance(model);
 }
 
-void Manager::Impl::BeginLoad(Model& model, const std::shared_ptr<LoadJob>& job) {
-  StartTimeout(model, job);
-  background_->RunLoad([this, job] { RunLoad(job); }, /*continues=*/true);
+bool Manager::BeginLoad(const std::shared_ptr<LoadJob>& job) {
+  MutexLock lock(mutex_);
+  loads_.BeginStep(*job);
+  // It may have been cancelled, or timed out, while it waited for a thread.
+  return !job->is_cancelled && !job->is_hung;
 }
 
-StatusOr<std::unique_ptr<Servable>> Manager::Impl::CallLoad(Loader& loader,
-                                                            ResourceEstimate& taken) {
-  const MemoryMeter::Start start = meter_.BeginLoad();
-  StatusOr<std::unique_ptr<Servable>> servable = CallLoader([&] { return loader.Load(); });
-  const std::optional<MemoryGrowth> growth = meter_.EndLoad(start);
-  if (!servable.ok()) return servable;
-  if (*servable == nullptr) return absl::InternalError("the loader gave nothing");
-  const auto told = CallLoader([&] { return loader.ResourcesTaken(growth); });
-  if (told.ok()) taken = *told;
-  return servable;
-}
-
-void Manager::Impl::RunLoad(const std::shared_ptr<LoadJob>& job) {
-  bool is_cancelled = false;
-  {
-    MutexLock lock(mutex_);
-    BeginStep(*job);
-    // It may have been cancelled, or timed out, while it waited for a thread.
-    is_cancelled = job->is_cancelled || job->is_hung;
-  }
-  ResourceEstimate taken = job->estimate;
-  StatusOr<std::unique_ptr<Servable>> servable = LoadCancelled();
-  if (!is_cancelled) servable = CallLoad(*job->loader, taken);
+void Manager::EndLoad(const std::shared_ptr<LoadJob>& job,
+                      StatusOr<std::unique_ptr<Servable>> servable, const ResourceEstimate& taken) {
   const Change change(*this);
   Model& model = models_.find(job->id.name)->second;
-  EndStep(*job);
-  if (!job->is_hung) loading_bytes_ -= memory_.TakenBy(job->number);
-  review_memory_ = true;
-  if (model.config.memory_bytes > 0) taken = {.ram_bytes = model.config.memory_bytes};
-  // The reservation was for the peak of the load. From now on it is for the loaded version, if
-  // there is one.
-  memory_.Set(job->number, servable.ok() ? taken.ram_bytes : 0, taken.is_measured);
+  loads_.EndStep(*job);
+  const bool is_configured_size = model.config.memory_bytes > 0;
+  const uint64_t bytes = is_configured_size ? model.config.memory_bytes : taken.ram_bytes;
+  memory_.EndLoad(*job, servable.ok() ? bytes : 0, taken.is_measured && !is_configured_size);
   if (job->is_hung) {
     EndHungLoad(model, *job, servable.ok() ? *std::move(servable) : nullptr);
   } else if (servable.ok()) {
@@ -110,46 +71,58 @@ void Manager::Impl::RunLoad(const std::shared_ptr<LoadJob>& job) {
   Advance(model);
 }
 
-void Manager::Impl::FinishLoad(Model& model, LoadJob& job, std::unique_ptr<Servable> servable) {
-  --loads_pending_;
+void Manager::FinishLoad(Model& model, LoadJob& job, std::unique_ptr<Servable> servable) {
+  loads_.End(job);
   auto entry = std::make_unique<VersionEntry>(job.id, std::move(servable));
   // The load succeeded, but its version is not wanted any more.
   if (!model.versions.IsWanted(job)) {
     model.versions.CancelLoad(job);
-    Release(job.id, std::move(entry), job.number, /*is_version=*/true);
-    return;
+    return Release({job.id, std::move(entry), job.number});
   }
   Servable& loaded = entry->servable();
-  const SteadyTime now = background_->Now();
+  const SteadyTime now = background_.Now();
   model.versions.FinishLoad(job, std::move(entry), now);
-  model.last_used = now;
+  model.use.NoteReady(now);
   model.has_served = true;
-  if (model.config.load_mode == LoadMode::kOnDemand) StartLookingAtUse();
-  UpdateLookup(model);
+  if (model.config.load_mode == LoadMode::kOnDemand) SchedulePoll();
+  UpdateView(model);
   // The report may come on the thread of a request. So the manager acts on it in the background.
   loaded.SetBrokenCallback([this, id = job.id, load = job.number](Status reason) {
-    background_->RunAt(background_->Now(),
-                       [this, id, load, reason = std::move(reason)] { Retire(id, load, reason); });
+    background_.RunAt(background_.Now(),
+                      [this, id, load, reason = std::move(reason)] { Retire(id, load, reason); });
   });
 }
 
-void Manager::Impl::FailLoad(Model& model, LoadJob& job, const Status& error,
-                             uint64_t needed_bytes) {
-  --loads_pending_;
-  review_memory_ = true;  // other loads may have waited because of this one
-  RetryLater(job.id, model.versions.FailLoad(job, error, needed_bytes));
+void Manager::FailLoad(Model& model, LoadJob& job, const Status& error, uint64_t needed_bytes) {
+  loads_.End(job);
+  memory_.RequestReview();  // other loads may have waited because of this one
+  loads_.RetryLater(job.id, model.versions.FailLoad(job, error, needed_bytes));
 }
 
-void Manager::Impl::RetryLater(const ServableId& id, int failures) {
-  const bool has_retry = options_.load_retries_max < 0 || failures <= options_.load_retries_max;
-  if (failures == 0 || !has_retry || draining_) return;
-  Duration delay = options_.load_retry_interval;
-  for (int i = 1; i < failures && delay < options_.load_retry_interval_max; ++i) delay *= 2;
-  delay = std::min(delay, options_.load_retry_interval_max);
-  background_->RunAt(background_->Now() + delay, [this, id, failures] { Retry(id, failures); });
+void Manager::EndTimeLimit(const std::shared_ptr<LoadJob>& job, uint64_t step, Duration limit) {
+  const Change change(*this);
+  if (!loads_.GiveUp(*job, step)) return;
+  Model& model = models_.find(job->id.name)->second;
+  memory_.NoteHung(*job);
+  model.versions.TimeOutLoad(
+      *job, Error(StatusCode::kDeadlineExceeded,
+                  "loading did not end within {} ms: it was asked to, and is tried again once it "
+                  "has ended",
+                  std::chrono::duration_cast<std::chrono::milliseconds>(limit).count()));
+  Advance(model);
 }
 
-void Manager::Impl::Retry(const ServableId& id, int failures) {
+void Manager::EndHungLoad(Model& model, LoadJob& job, std::unique_ptr<Servable> servable) {
+  loads_.End(job);
+  memory_.RequestReview();
+  if (servable != nullptr) {
+    Release({job.id, std::make_unique<VersionEntry>(job.id, std::move(servable)), job.number,
+             /*is_version=*/false});
+  }
+  loads_.RetryLater(job.id, model.versions.EndHungLoad(job));
+}
+
+void Manager::Retry(const ServableId& id, int failures) {
   const Change change(*this);
   Model* model = FindConfigured(id.name);
   if (model == nullptr || draining_) return;
@@ -157,58 +130,11 @@ void Manager::Impl::Retry(const ServableId& id, int failures) {
   Advance(*model);
 }
 
-// --- Time.
-
-void Manager::Impl::BeginStep(LoadJob& job) { job.step_start = background_->Now(); }
-
-void Manager::Impl::EndStep(LoadJob& job) {
-  ++job.step;
-  job.worked += background_->Now() - std::exchange(job.step_start, kNoDeadline);
-}
-
-void Manager::Impl::StartTimeout(const Model& model, const std::shared_ptr<LoadJob>& job) {
-  const uint64_t step = ++job->step;
-  const Duration timeout = model.config.load_timeout.value_or(options_.load_timeout);
-  if (timeout <= Duration::zero()) return;
-  background_->RunAt(background_->Now() + timeout,
-                     // Weak, so that the timer does not keep a finished load alive.
-                     [this, weak = std::weak_ptr<LoadJob>(job), step, timeout] {
-                       if (const auto timed = weak.lock()) TimeOut(timed, step, timeout);
-                     });
-}
-
-void Manager::Impl::TimeOut(const std::shared_ptr<LoadJob>& job, uint64_t step, Duration timeout) {
-  const Change change(*this);
-  // If the step has changed, the limit was for a step that is over.
-  if (job->step != step || job->is_hung) return;
-  Model& model = models_.find(job->id.name)->second;
-  --loads_pending_;
-  background_->NoteHungLoads(1);
-  loading_bytes_ -= memory_.TakenBy(job->number);  // 0 while the estimate runs
-  review_memory_ = true;
-  model.versions.TimeOutLoad(
-      *job, Error(StatusCode::kDeadlineExceeded,
-                  "loading did not end within {} ms: it was asked to, and is tried again once it "
-                  "has ended",
-                  std::chrono::duration_cast<std::chrono::milliseconds>(timeout).count()));
-  Advance(model);
-}
-
-void Manager::Impl::EndHungLoad(Model& model, LoadJob& job, std::unique_ptr<Servable> servable) {
-  background_->NoteHungLoads(-1);
-  review_memory_ = true;
-  if (servable != nullptr) {
-    Release(job.id, std::make_unique<VersionEntry>(job.id, std::move(servable)), job.number,
-            /*is_version=*/false);
-  }
-  RetryLater(job.id, model.versions.EndHungLoad(job));
-}
-
-void Manager::Impl::EndInitialLoad() {
-  if (loads_pending_ > 0 || models_.empty()) return;
+void Manager::EndInitialLoad() {
+  if (loads_.pending() > 0 || models_.empty()) return;
   // Search from the model that was found last time, once around the map. Sources report one model
   // after another, so each model is passed only once.
-  const auto start = models_.lower_bound(untold_);
+  const auto start = models_.lower_bound(unreported_);
   auto next = start;
   do {
     if (next == models_.end()) {
@@ -216,13 +142,125 @@ void Manager::Impl::EndInitialLoad() {
       continue;
     }
     if (next->second.is_configured && !next->second.has_report) {
-      untold_ = next->first;
+      unreported_ = next->first;
       return;
     }
     ++next;
   } while (next != start);
   is_initial_ = false;
-  if (options_.initial_load_threads > 0) background_->SetLoadThreads(options_.load_threads);
+  if (options_.initial_load_threads > 0) background_.SetLoadThreads(options_.load_threads);
+}
+
+// --- Memory.
+
+void Manager::ReviewMemory() {
+  std::set<Model*> changed;
+  for (const MemoryAdmission::Action& action :
+       memory_.ReviewWaiting([this]() REQUIRES(mutex_) { return EvictionOrder(); })) {
+    using Kind = MemoryAdmission::Action::Kind;
+    const std::string& name = action.job != nullptr ? action.job->id.name : action.model;
+    Model& model = models_.find(name)->second;  // it exists as long as its load waits
+    switch (action.kind) {
+      case Kind::kBegin:
+        loads_.Continue(action.job, model.config.load_timeout);
+        break;
+      case Kind::kReport:
+        model.versions.NoteWaiting(*action.job, action.status);
+        break;
+      case Kind::kFail:
+        FailLoad(model, *action.job, action.status, action.needed_bytes);
+        changed.insert(&model);
+        break;
+      case Kind::kEvict:
+        Evict(model);
+        break;
+    }
+  }
+  if (!draining_) {
+    memory_.RetryLacking([&](const std::string& name, uint64_t headroom) REQUIRES(mutex_) {
+      Model& model = models_.find(name)->second;
+      if (!model.ShallBeLoaded()) return uint64_t{0};
+      const uint64_t retried = model.versions.RetryFitting(headroom);
+      if (retried > 0) changed.insert(&model);
+      return retried;
+    });
+  }
+  for (Model* const model : changed) Advance(*model);
+}
+
+std::vector<std::string> Manager::EvictionOrder() {
+  const SteadyTime now = background_.Now();
+  std::vector<Model*> models;
+  for (const auto& [name, bytes] : memory_.evictable()) {
+    if (demands_.IsAnswering(name)) continue;
+    Model& model = models_.find(name)->second;
+    PollUseOf(model, now);
+    models.push_back(&model);
+  }
+  std::sort(models.begin(), models.end(), [](const Model* a, const Model* b) {
+    return a->use.EvictionRank() < b->use.EvictionRank();
+  });
+  std::vector<std::string> names;
+  names.reserve(models.size());
+  for (const Model* model : models) names.push_back(model->config.name);
+  return names;
+}
+
+void Manager::Evict(Model& model) {
+  const std::string& name = model.config.name;
+  model.is_demanded = false;
+  UnloadAll(model);
+  // These wait for other versions of the model than the ready ones.
+  demands_.Refuse(
+      name, Error(StatusCode::kUnavailable,
+                  "model {} is unloaded, as another one needs the memory: try again later", name));
+}
+
+// --- Polls of use.
+
+void Manager::PollUseOf(Model& model, SteadyTime now) {
+  const std::string& name = model.config.name;
+  uint64_t uses = 0;
+  bool is_in_use = demands_.HasWaiters(name) || demands_.IsAnswering(name);
+  for (const VersionEntry* entry : model.versions.Ready()) {
+    uses += entry->Uses();
+    is_in_use |= entry->HasHandles();
+  }
+  model.use.Poll(uses, is_in_use, now);
+}
+
+void Manager::SchedulePoll() {
+  if (is_polling_use_) return;
+  Duration period = options_.ram_bytes_max > 0 ? kPollMax : Duration::max();
+  bool any_loaded = false;
+  for (const auto& [name, model] : models_) {
+    if (model.config.load_mode != LoadMode::kOnDemand || model.versions.Ready().empty()) continue;
+    any_loaded = true;
+    if (model.config.unload_after_idle > Duration::zero())
+      // Four polls in the idle time, so that the model stays about a quarter too long at most.
+      period = std::min(period, model.config.unload_after_idle / 4);
+  }
+  if (!any_loaded || period == Duration::max()) return;
+  is_polling_use_ = true;
+  background_.RunAt(background_.Now() + std::clamp(period, kPollMin, kPollMax),
+                    [this] { PollUse(); });
+}
+
+void Manager::PollUse() {
+  const Change change(*this);
+  is_polling_use_ = false;
+  const SteadyTime now = background_.Now();
+  for (auto& [name, model] : models_) {
+    if (model.config.load_mode != LoadMode::kOnDemand || !model.is_configured) continue;
+    PollUseOf(model, now);
+    const Duration idle_max = model.config.unload_after_idle;
+    const bool is_idle = idle_max > Duration::zero() && model.use.IdleTime(now) >= idle_max;
+    if (is_idle && !model.versions.Ready().empty()) {
+      model.is_demanded = false;
+      UnloadAll(model);
+    }
+  }
+  if (!stopped_) SchedulePoll();
 }
 
 }  // namespace penstock::core

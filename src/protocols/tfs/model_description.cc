@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/utf8.h"
+#include "core/name_list.h"
 #include "serving/get_model_metadata.pb.h"
 #include "serving/get_model_status.pb.h"
 
@@ -109,8 +110,8 @@ Status FillModelStatus(std::string_view name, std::optional<core::VersionNumber>
     std::vector<core::VersionNumber> known;
     for (const core::VersionStatus& status : versions) known.push_back(status.id.version);
     return Error(StatusCode::kNotFound, "Could not find version {} of model {}: {}{}{}",
-                 version->value, name, core::SayVersions(std::move(known)), source.ok() ? "" : "; ",
-                 MessageOf(source));
+                 version->value, name, core::DescribeVersions(std::move(known)),
+                 source.ok() ? "" : "; ", MessageOf(source));
   }
   return OkStatus();
 }

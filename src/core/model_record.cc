@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/model_record.h"
+
+#include <utility>
+
+namespace penstock::core {
+
+Status ModelRecord::AbsentByMode() const {
+  switch (config.load_mode) {
+    case LoadMode::kAlways:
+      break;
+    case LoadMode::kOnDemand:
+      return Error(StatusCode::kUnavailable,
+                   "model {} is loaded on demand and is not loaded yet: try again later",
+                   config.name);
+    case LoadMode::kNever:
+      return Error(StatusCode::kUnavailable,
+                   "model {} has been unloaded by an operator, or its configuration names no "
+                   "version: it is not served until that changes",
+                   config.name);
+  }
+  return OkStatus();
+}
+
+bool ModelRecord::IsInFirstLoad(std::optional<VersionNumber> version) const {
+  if (!has_served) return true;
+  return version && !is_first_load_over && versions.IsComing(*version);
+}
+
+std::optional<VersionNumber> ModelRecord::VersionFor(std::string_view label,
+                                                     std::optional<VersionNumber> version) const {
+  const auto found = labels.find(std::string(label));
+  return found == labels.end() ? version : found->second;
+}
+
+std::set<VersionNumber> ModelRecord::HeldByLabels() const {
+  std::set<VersionNumber> held;
+  // This policy promises that there is only one version in memory, so labels must not keep a
+  // second.
+  if (config.policy == &ResourcePreservingPolicy()) return held;
+  for (const auto& [label, wanted] : config.labels) {
+    const auto in_force = labels.find(label);
+    if (in_force == labels.end() || in_force->second == wanted) continue;
+    if (versions.IsAspired(wanted)) held.insert(in_force->second);
+  }
+  return held;
+}
+
+void ModelRecord::MoveLabels() {
+  std::erase_if(labels, [&](const auto& item) { return !config.labels.contains(item.first); });
+  for (const auto& [label, wanted] : config.labels) {
+    VersionNumber& in_force = labels.try_emplace(label, wanted).first->second;
+    // A label stays where it is only while that version is ready and the wanted one is not.
+    if (versions.IsReady(wanted) || !versions.IsReady(in_force)) in_force = wanted;
+  }
+}
+
+std::map<std::string, LabelState> ModelRecord::LabelStates() const {
+  std::map<std::string, LabelState> states;
+  for (const auto& [label, version] : labels) {
+    const VersionNumber wanted = config.labels.at(label);
+    const bool is_coming =
+        !has_report || IsSourceWaiting() || versions.IsReady(wanted) || versions.IsAspired(wanted);
+    states.emplace(label, LabelState{wanted, version, is_coming, versions.IsReady(version)});
+  }
+  return states;
+}
+
+std::shared_ptr<const Snapshot::Model> ModelRecord::MakeView() const {
+  auto view = std::make_shared<Snapshot::Model>();
+  view->ready = versions.Ready();
+  view->broken = versions.Broken();
+  for (const auto& [label, version] : labels) view->labels.emplace(label, version);
+  view->absent = AbsentByMode();
+  view->on_demand = config.load_mode == LoadMode::kOnDemand;
+  view->counts_as_ready = !view->ready.empty() || view->on_demand;
+  view->is_expected = config.load_mode != LoadMode::kNever;
+  view->is_of_start = is_of_start;
+  view->has_served = has_served;
+  return view;
+}
+
+}  // namespace penstock::core

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// All that the manager knows of one model.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/status.h"
+#include "core/lookup.h"
+#include "core/model_config.h"
+#include "core/model_status.h"
+#include "core/model_use.h"
+#include "core/model_versions.h"
+
+namespace penstock::core {
+
+// Exists from SetModels until the model is removed and its last version is gone. The functions
+// answer questions about the model, and change nothing but its labels. One thread at a time (the
+// manager's mutex).
+struct ModelRecord {
+  // As for ModelVersions.
+  ModelRecord(const std::string& name, std::vector<ManagerEvent>& events, int retries_max)
+      : versions(name, events, retries_max) {}
+
+  // True if a report of `generation` is the answer of the source to the configuration in force.
+  bool IsAnswer(uint64_t generation) const {
+    return generation == 0 || generation >= config.generation;
+  }
+  // True if the report applies to the model. False if it is for an earlier configuration that asked
+  // for other versions.
+  bool Accepts(uint64_t generation) const {
+    return IsAnswer(generation) || (config.same_since != 0 && generation >= config.same_since);
+  }
+  // True if the source waits for a version that is not complete yet.
+  bool IsSourceWaiting() const { return source_status.code() == StatusCode::kFailedPrecondition; }
+  // True if the load mode, and the requests so far, want its versions loaded.
+  bool ShallBeLoaded() const {
+    return config.load_mode == LoadMode::kAlways ||
+           (config.load_mode == LoadMode::kOnDemand && is_demanded);
+  }
+  // True if the model may be unloaded because others need its memory.
+  bool IsEvictable() const {
+    return config.load_mode == LoadMode::kOnDemand && !config.keep_loaded && is_configured;
+  }
+  // The error if the load mode is why the model has no version ready; OK for kAlways.
+  Status AbsentByMode() const;
+  // True if a request for `version` (nullopt: for any) may wait because the first load of the model
+  // is not over.
+  bool IsInFirstLoad(std::optional<VersionNumber> version) const;
+  // The version of a request that names `label`, or else `version` (nullopt: any).
+  std::optional<VersionNumber> VersionFor(std::string_view label,
+                                          std::optional<VersionNumber> version) const;
+
+  // The versions that labels keep loaded, because the versions that they are to move to are not
+  // ready.
+  std::set<VersionNumber> HeldByLabels() const;
+  // Moves each label to the version that it wants, if that is possible now.
+  void MoveLabels();
+  std::map<std::string, LabelState> LabelStates() const;
+  // Returns what requests find for the model.
+  std::shared_ptr<const Snapshot::Model> MakeView() const;
+
+  ModelConfig config;
+  bool is_configured = true;  // false: removed, and erased once its versions are gone
+  bool has_report = false;    // as ModelStatus::has_report
+  bool is_of_start = false;   // configured before the manager was ready for the first time
+  bool has_served = false;    // has had a version ready since it was added
+  // True once it has served and no version was still to come.
+  bool is_first_load_over = false;
+  Status source_status;
+  ModelVersions versions;
+  std::map<std::string, VersionNumber> labels;  // as requests find them
+  // For a model on demand:
+  bool is_demanded = false;
+  ModelUse use;
+  SteadyTime retried_since;  // when a request last caused retries of failed loads
+};
+
+}  // namespace penstock::core
