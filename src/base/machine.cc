@@ -165,11 +165,15 @@ int UsableCpus() {
 uint64_t UsableMemoryBytes() {
   const uint64_t machine =
       static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-  uint64_t usable = std::min(machine, ReadCgroupLimits("").memory_bytes.value_or(machine));
+  const uint64_t usable = std::min(machine, ReadCgroupLimits("").memory_bytes.value_or(machine));
   // The limit of the address space is also a limit of the memory.
+  return std::min(usable, AddressSpaceBytesMax());
+}
+
+uint64_t AddressSpaceBytesMax() {
   rlimit limit{};
-  if (getrlimit(RLIMIT_AS, &limit) == 0) usable = std::min<uint64_t>(usable, limit.rlim_cur);
-  return usable;
+  const bool has_limit = getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+  return has_limit ? limit.rlim_cur : UINT64_MAX;
 }
 
 }  // namespace penstock

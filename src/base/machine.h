@@ -16,6 +16,9 @@ int UsableCpus();
 // of the process's address space (ulimit -v).
 uint64_t UsableMemoryBytes();
 
+// The limit of the process's address space (ulimit -v). UINT64_MAX: none.
+uint64_t AddressSpaceBytesMax();
+
 // The tightest limits of a process's cgroup and all groups above it; none = unlimited.
 struct CgroupLimits {
   std::optional<double> cpus;

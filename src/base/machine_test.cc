@@ -76,6 +76,7 @@ TEST_F(MachineTest, UnreadableFilesSetNoLimit) {
 TEST_F(MachineTest, ThisMachineHasCpusAndMemory) {
   EXPECT_GE(UsableCpus(), 1);
   EXPECT_GT(UsableMemoryBytes(), 1u << 20);
+  EXPECT_GE(AddressSpaceBytesMax(), UsableMemoryBytes());
 }
 
 }  // namespace

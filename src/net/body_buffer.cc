@@ -5,12 +5,6 @@
 // them in steps before they are written, so a client that announces much and sends little uses only
 // address space.
 //
-// Fresh pages must be cleared by the kernel, which costs more than copying the body. So
-// BigBufferPool keeps used mappings with their pages, and the next body of about the same size gets
-// one. Sizes are rounded to an eighth of their power of two, so that similar bodies can share
-// mappings. What the pool keeps is limited by resident bytes, and unused mappings are unmapped
-// after a while (EventLoop::OnTick).
-//
 // A buffer may be freed on any thread, even after its loop has ended. Then GiveBack returns the
 // bytes to the server-wide allowance instead of the reserve of the loop, and a small block is
 // deleted instead of pooled.
@@ -20,7 +14,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <new>
 
 #include "net/server_state.h"
@@ -28,7 +21,6 @@
 namespace penstock::net {
 namespace {
 
-constexpr size_t kPageBytes = 4096;
 constexpr size_t kHugePageBytes = 2 << 20;
 // Mappings of at least this size use huge pages, but not in their first part, so that a body that
 // stalls early costs little. madvise splits the kernel's record of the mapping from its neighbours,
@@ -173,76 +165,7 @@ class BigBodyBuffer final : public BodyBuffer {
   const std::shared_ptr<Loop> loop_;
 };
 
-// Rounds to steps of an eighth of the power of two, so that similar bodies can share mappings.
-size_t MappingSize(size_t size) {
-  return RoundUp(size, std::max(kPageBytes, std::bit_floor(size) / 8));
-}
-
-void Unmap(const Mapping& mapping) { munmap(mapping.data, mapping.size); }
-
 }  // namespace
-
-BigBufferPool::~BigBufferPool() {
-  for (const Kept& kept : kept_) Unmap(kept.mapping);
-}
-
-Mapping BigBufferPool::Take(size_t size) {
-  size = MappingSize(size);
-  {
-    MutexLock lock(mutex_);
-    auto best = kept_.end();
-    for (auto it = kept_.begin(); it != kept_.end(); ++it) {
-      if (it->mapping.size < size || it->mapping.size / 2 > size) continue;
-      if (best == kept_.end() || it->mapping.size <= best->mapping.size) best = it;
-    }
-    if (best != kept_.end()) {
-      const Mapping mapping = best->mapping;
-      resident_ -= mapping.resident;
-      kept_.erase(best);
-      return mapping;
-    }
-  }
-  void* data = mmap(nullptr, size, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (data == MAP_FAILED) return {};
-  return {.data = static_cast<std::byte*>(data), .size = size};
-}
-
-void BigBufferPool::Give(Mapping mapping, SteadyTime now) {
-  if (mapping.resident > resident_bytes_max_ || mapping.resident == 0) return Unmap(mapping);
-  std::vector<Kept> dropped;
-  {
-    MutexLock lock(mutex_);
-    auto it = kept_.begin();
-    while (resident_ + mapping.resident > resident_bytes_max_) {
-      resident_ -= it->mapping.resident;
-      dropped.push_back(*it++);
-    }
-    kept_.erase(kept_.begin(), it);
-    kept_.push_back({mapping, now});
-    resident_ += mapping.resident;
-  }
-  for (const Kept& kept : dropped) Unmap(kept.mapping);
-}
-
-void BigBufferPool::Trim(SteadyTime before) {
-  std::vector<Kept> dropped;
-  {
-    MutexLock lock(mutex_);
-    auto it = kept_.begin();
-    for (; it != kept_.end() && it->since <= before; ++it) {
-      resident_ -= it->mapping.resident;
-      dropped.push_back(*it);
-    }
-    kept_.erase(kept_.begin(), it);
-  }
-  for (const Kept& kept : dropped) Unmap(kept.mapping);
-}
-
-uint64_t BigBufferPool::resident_bytes() const {
-  MutexLock lock(mutex_);
-  return resident_;
-}
 
 BodyBuffer* NewBodyBuffer(Loop& loop, size_t capacity) {
   for (size_t i = 0; i < kSmallClasses.size(); ++i) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "net/big_buffer_pool.h"
 #include "net/server_state.h"
 
 namespace penstock::net {
@@ -24,12 +25,26 @@ constexpr size_t kGrowth = 8;         // then all copies together are a seventh 
 // up the address space.
 constexpr size_t kReservedAtOnce = 1 << 20;
 constexpr size_t kReserveFactor = 64;  // then all copies together are about a sixtieth of the body
+// The same when address space is scarce (BigBufferPool::is_scarce). The memory that a body takes at
+// once is as large.
+constexpr size_t kReservedAtOnceScarce = 64 * 1024;
+constexpr size_t kReserveFactorScarce = 2;
 
 alignas(kBufferAlignment) constexpr std::byte kEmptyBody[kBufferSlack] = {};
 
 }  // namespace
 
 Status BodyReceiver::OverBudget() const { return loop_.server().request_budget->Refuse(); }
+
+// NewBodyBuffer has refused a buffer of this capacity.
+Status BodyReceiver::NoBuffer(size_t capacity) const {
+  if (capacity <= kSmallBodyBytes) return OverBudget();
+  loop_.server().metrics.limit_body_reservation.Add();
+  return Error(StatusCode::kResourceExhausted,
+               "the server has no address space left for a body of this size; the bodies of all "
+               "requests may reserve {} bytes (--body_reservation_bytes_max)",
+               loop_.server().options.body_reservation_bytes_max);
+}
 
 Status BodyReceiver::OverLimit(std::string message) const {
   loop_.server().metrics.limit_body_bytes.Add();
@@ -125,20 +140,24 @@ void BodyReceiver::Land(std::span<const std::byte> prefix) {
 }
 
 size_t BodyReceiver::CapacityFor(size_t bytes) const {
+  const bool is_scarce = loop_.server().big_buffers->is_scarce();
   if (!options_.length.has_value() || options_.gzip) {
-    return std::max(bytes, buffer_ == nullptr ? kFirstGuess : buffer_->size() * kGrowth);
+    const size_t growth = is_scarce ? kReserveFactorScarce : kGrowth;
+    return std::max(bytes, buffer_ == nullptr ? kFirstGuess : buffer_->size() * growth);
   }
+  const size_t at_once = is_scarce ? kReservedAtOnceScarce : kReservedAtOnce;
+  const size_t factor = is_scarce ? kReserveFactorScarce : kReserveFactor;
   size_t capacity = static_cast<size_t>(*options_.length) + kBufferAlignment;
-  while (capacity > kReservedAtOnce && capacity / kReserveFactor >= bytes + kBufferAlignment)
-    capacity /= kReserveFactor;
+  while (capacity > at_once && capacity / factor >= bytes + kBufferAlignment) capacity /= factor;
   return capacity;
 }
 
 // Makes sure that the buffer can hold `bytes` more.
 Status BodyReceiver::Reserve(size_t bytes) {
   if (buffer_ == nullptr) {
-    buffer_ = NewBodyBuffer(loop_, CapacityFor(bytes));
-    if (buffer_ == nullptr) return OverBudget();
+    const size_t capacity = CapacityFor(bytes);
+    buffer_ = NewBodyBuffer(loop_, capacity);
+    if (buffer_ == nullptr) return NoBuffer(capacity);
   }
   if (start_ + size_ + bytes > buffer_->size()) TRY(Grow(size_ + bytes));
   if (!buffer_->Commit(start_ + size_ + bytes)) return OverBudget();
@@ -146,9 +165,11 @@ Status BodyReceiver::Reserve(size_t bytes) {
 }
 
 Status BodyReceiver::Grow(size_t bytes) {
-  BodyBuffer* bigger = NewBodyBuffer(loop_, CapacityFor(bytes));
+  const size_t capacity = CapacityFor(bytes);
+  BodyBuffer* bigger = NewBodyBuffer(loop_, capacity);
+  if (bigger == nullptr) return NoBuffer(capacity);
   BufferRef bigger_owner(bigger);
-  if (bigger == nullptr || !bigger->Commit(start_ + bytes)) return OverBudget();
+  if (!bigger->Commit(start_ + bytes)) return OverBudget();
   std::memcpy(bigger->data(), buffer_->data(), start_ + size_);
   buffer_->Unref();
   buffer_ = bigger;

@@ -58,6 +58,7 @@ class BodyReceiver final {
   void Land(std::span<const std::byte> prefix);
   // These make an error and count it in the metrics.
   Status OverBudget() const;
+  Status NoBuffer(size_t capacity) const;
   Status OverLimit(std::string message) const;
 
   Loop& loop_;

@@ -8,7 +8,7 @@
 #include <boost/asio/post.hpp>
 
 #include "base/executor.h"
-#include "net/body_buffer.h"
+#include "net/big_buffer_pool.h"
 #include "net/connection.h"
 
 namespace penstock::net {
@@ -160,9 +160,10 @@ void EventLoop::OnTick() {
   EndEvent();
   BigBufferPool& buffers = *server_->big_buffers;
   buffers.Trim(std::chrono::steady_clock::now() - kBufferIdleTime);
+  const uint64_t reserved = buffers.Report(server_->metrics.body_reserved_bytes);
   // Tick only while there is something to do, so that an idle server sleeps.
   const bool has_more_to_release = ReleaseMemory(now);
-  is_ticking_ = !connections_.empty() || buffers.resident_bytes() > 0 || has_more_to_release;
+  is_ticking_ = !connections_.empty() || reserved > 0 || has_more_to_release;
   if (is_ticking_) ArmTick();
 }
 

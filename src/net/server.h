@@ -60,6 +60,9 @@ struct ServerOptions {
   uint64_t body_bytes_max = (uint64_t{2} << 30) - 1;
   // The limit for all bodies together. 0: a quarter of the usable memory.
   uint64_t inflight_bytes_max = 0;
+  // The limit for the address space that all bodies reserve. 0: 8 times inflight_bytes_max, at most
+  // half of what the process may use (ulimit -v).
+  uint64_t body_reservation_bytes_max = 0;
   // The budget that counts the bodies. Other components may count their memory in the same budget.
   // Null: the server makes one of its own.
   RequestBudget request_budget;

@@ -4,12 +4,15 @@
 #include <algorithm>
 
 #include "base/machine.h"
-#include "net/body_buffer.h"
+#include "net/big_buffer_pool.h"
 
 namespace penstock::net {
 namespace {
 
 constexpr uint64_t kPoolBytesMax = 512 << 20;
+// Bodies may reserve this many times the memory that they may take. A body that reserves no more
+// than twice its received bytes takes less than half of that, so that scarcity refuses nobody.
+constexpr uint64_t kReservationFactor = 8;
 // An incomplete request takes about 5 KiB. So all of them take at most about a sixth of the memory
 // for bodies.
 constexpr uint64_t kBodyBytesPerIncompleteRequest = 32 * 1024;
@@ -44,6 +47,10 @@ std::vector<Endpoint> EndpointsOf(const ServerOptions& options) {
 NetMetrics::NetMetrics(MetricsRegistry& registry)
     : connections(registry.AddCounter("penstock_net_connections_total", "Connections accepted.")),
       connections_open(registry.AddGauge("penstock_net_connections_open", "Open connections.")),
+      body_reserved_bytes(registry.AddGauge(
+          "penstock_net_body_reserved_bytes",
+          "Address space that the bodies of requests have reserved. Only a part of it takes "
+          "memory.")),
       http1_requests(RequestCounter(registry, "http/1.1")),
       http2_requests(RequestCounter(registry, "http/2")),
       grpc_requests(RequestCounter(registry, "grpc")),
@@ -52,6 +59,7 @@ NetMetrics::NetMetrics(MetricsRegistry& registry)
       bytes_sent(registry.AddCounter("penstock_net_bytes_sent_total", "Bytes sent, below TLS.")),
       limit_connections(LimitCounter(registry, "connections")),
       limit_requests(LimitCounter(registry, "requests")),
+      limit_body_reservation(LimitCounter(registry, "body_reservation")),
       limit_body_bytes(LimitCounter(registry, "body_bytes")),
       limit_header_bytes(LimitCounter(registry, "header_bytes")),
       limit_timeouts(LimitCounter(registry, "timeout")),
@@ -73,8 +81,9 @@ ServerState::ServerState(ServerOptions server_options, const Router& routes,
                          ? options.request_budget
                          : MakeRequestBudget(options.inflight_bytes_max, registry)),
       body_bytes(*request_budget),
-      big_buffers(std::make_shared<BigBufferPool>(
-          std::min(kPoolBytesMax, options.inflight_bytes_max / 4))) {}
+      big_buffers(
+          std::make_shared<BigBufferPool>(std::min(kPoolBytesMax, options.inflight_bytes_max / 4),
+                                          options.body_reservation_bytes_max)) {}
 
 ServerState::~ServerState() = default;
 
@@ -105,6 +114,11 @@ Duration ServerState::TickInterval() const {
 ServerOptions WithDefaults(ServerOptions options) {
   if (options.loops <= 0) options.loops = UsableCpus();
   if (options.inflight_bytes_max == 0) options.inflight_bytes_max = UsableMemoryBytes() / 4;
+  if (options.body_reservation_bytes_max == 0) {
+    options.body_reservation_bytes_max = std::min(
+        kReservationFactor * std::min(options.inflight_bytes_max, UINT64_MAX / kReservationFactor),
+        AddressSpaceBytesMax() / 2);
+  }
   if (options.incomplete_requests_max == 0) {
     const uint64_t by_memory = options.inflight_bytes_max / kBodyBytesPerIncompleteRequest;
     options.incomplete_requests_max = static_cast<int>(

@@ -24,6 +24,7 @@ struct NetMetrics {
 
   Counter& connections;
   Gauge& connections_open;
+  Gauge& body_reserved_bytes;  // see BigBufferPool::Report
   Counter& http1_requests;
   Counter& http2_requests;  // plain HTTP over HTTP/2
   Counter& grpc_requests;
@@ -32,6 +33,7 @@ struct NetMetrics {
   // Counts of the limits that clients ran into.
   Counter& limit_connections;
   Counter& limit_requests;
+  Counter& limit_body_reservation;
   Counter& limit_body_bytes;  // one body over body_bytes_max
   Counter& limit_header_bytes;
   Counter& limit_timeouts;  // idle connections do not count

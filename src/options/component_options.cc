@@ -100,6 +100,7 @@ StatusOr<net::ServerOptions> NetOptions(const Settings& settings) {
   options.loops = static_cast<int>(settings.event_loops);
   options.body_bytes_max = static_cast<uint64_t>(settings.body_bytes_max);
   options.inflight_bytes_max = InflightBytesMax(settings);
+  options.body_reservation_bytes_max = static_cast<uint64_t>(settings.body_reservation_bytes_max);
   options.header_bytes_max = static_cast<size_t>(settings.header_bytes_max);
   options.connections_max = static_cast<int>(settings.connections_max);
   options.requests_max = static_cast<int>(settings.requests_max);

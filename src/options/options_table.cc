@@ -214,6 +214,10 @@ const OptionRow kRows[] = {
      "Memory for all requests together: bodies, HTTP/2 heads over 4 KiB, decoded tensors, unsent "
      "answers; 0 is a quarter of what the process may use.",
      "bytes"},
+    {kLimits, "body_reservation_bytes_max", &Settings::body_reservation_bytes_max,
+     "Address space that all bodies reserve for the lengths that clients announce; 0 is 8 times "
+     "inflight_bytes_max, at most half of what the process may use (ulimit -v).",
+     "bytes"},
     {kLimits, "decoded_tensor_bytes_max", &Settings::decoded_tensor_bytes_max,
      "Memory for the tensors of one request, as far as they do not lie in its body: those of JSON, "
      "and of typed fields; 0 is half of inflight_bytes_max, at most 1 GiB.",

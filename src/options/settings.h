@@ -65,6 +65,7 @@ struct Settings {
   // Limits
   int64_t body_bytes_max = (int64_t{1} << 31) - 1;
   int64_t inflight_bytes_max = 0;
+  int64_t body_reservation_bytes_max = 0;
   int64_t decoded_tensor_bytes_max = 0;
   int64_t json_depth_max = 100;
   int64_t header_bytes_max = 64 * 1024;

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clients that begin calls and do not send them, or keep streams open: others are served, and little is held for them."""
+import re
+
 import numpy as np
 from grpc_health.v1 import health_pb2
 
@@ -18,6 +20,10 @@ def address_space(server):
         return int(file.read().split()[0]) * 4096
 
 
+def reserved_bytes(server):
+    return float(re.search(r'^penstock_net_body_reserved_bytes (\S+)', server.get('/metrics')[1], re.MULTILINE).group(1))
+
+
 def is_served(server):
     with GrpcConnection(server) as connection:
         return connection.call(connection.frame(GOOD))[0] == OK
@@ -32,6 +38,8 @@ def test_announced_messages_reserve_little_address_space(start):
         assert connection.call(connection.frame(GOOD))[0] == OK  # so the server has seen the others
         assert address_space(server) - before < 3 * GIGABYTE
         assert is_served(server)
+        eventually('the gauge', lambda: reserved_bytes(server) >= 900 << 16)  # 64 KiB is the least
+    eventually('its end', lambda: reserved_bytes(server) == 0)
 
 
 def test_calls_that_are_only_begun_use_up_no_requests(start):
