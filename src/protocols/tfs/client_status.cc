@@ -11,6 +11,7 @@ Status Truncated(Status status) {
   return Error(status.code(), "{}{}", message.substr(0, end), kTruncated);
 }
 
+// The mapping is that of TensorFlow Serving, because the retry rules of clients depend on it.
 int HttpStatusOf(StatusCode code) {
   switch (code) {
     case StatusCode::kOk:

@@ -6,6 +6,8 @@ namespace {
 
 using Content = FieldRule::Content;
 
+// Only fields whose content can be malformed have a rule. For all others the wire type is enough,
+// and unknown fields are skipped, as protobuf does.
 constexpr FieldRule kSplitDimensionsEntry[] = {{1, Content::kString}};
 constexpr FieldRule kPredictStreamedOptions[] = {{2, Content::kMessage, kSplitDimensionsEntry}};
 constexpr FieldRule kRequestOptions[] = {{4, Content::kPackedVarints}, {13, Content::kMessage}};
@@ -40,6 +42,7 @@ bool CheckMessage(std::string_view bytes, std::span<const FieldRule> rules, int 
     if (!reader.ReadTag(tag)) return false;
     const FieldRule* rule = nullptr;
     for (const FieldRule& candidate : rules) {
+      // For protobuf, a known number with another wire type is an unknown field.
       if (tag == MakeTag(candidate.field, WireType::kLength)) rule = &candidate;
     }
     if (rule == nullptr) {

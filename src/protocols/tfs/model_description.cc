@@ -18,6 +18,8 @@ using google::protobuf::Message;
 void FillTensorInfo(const TensorSpec& spec, tensorflow::TensorInfo& info) {
   // Clients need a name. If the runtime has none, use the public one.
   info.set_name(spec.backend_name.empty() ? spec.name : spec.backend_name);
+  // DType has TensorFlow's numbers, so a cast is enough. The same holds for the state and the code
+  // of a version's status below.
   info.set_dtype(static_cast<tensorflow::DataType>(spec.dtype));
   auto& shape = *info.mutable_tensor_shape();
   if (spec.unknown_rank) shape.set_unknown_rank(true);
@@ -38,6 +40,8 @@ void FillVersionStatus(const core::VersionStatus& from,
 StatusOr<std::string> ToJson(const Message& message) {
   google::protobuf::util::JsonPrintOptions options;
   options.add_whitespace = true;
+  // Clients know the form of TensorFlow Serving, which prints fields that have their default value,
+  // such as "error_code": "OK".
   options.always_print_primitive_fields = true;
   options.preserve_proto_field_names = true;
   std::string json;
@@ -64,6 +68,7 @@ std::string NotesJson(const ModelInfo& info) {
 
 void FillSignatureDefMap(const ModelInfo& info, tensorflow::serving::SignatureDefMap& map) {
   if (!info.signature_def_map.empty()) {
+    // The map in the file has details that Signature lacks, so it is passed on unchanged.
     if (map.ParseFromString(info.signature_def_map)) return;
     map.Clear();  // a name in the file is not UTF-8
   }
@@ -93,6 +98,7 @@ void FillModelMetadata(const core::ServableId& id, const ModelInfo& info,
 }
 
 Status NoVersionsOf(const core::Manager& manager, std::string_view name) {
+  // The source knows why there are no versions, for example that the folder is missing.
   const bool is_known = manager.IsModelReady(name).has_value();
   const Status source = is_known ? manager.SourceStatus(name) : OkStatus();
   return Error(StatusCode::kNotFound, "Could not find any versions of model {}{}{}", name,

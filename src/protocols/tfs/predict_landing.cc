@@ -16,6 +16,8 @@ constexpr uint64_t kBigBytes = 1024;
 // The nested messages around a tensor's elements.
 enum class Level { kRequest, kInputEntry, kTensor };
 
+// Only these can be used in place, without a copy. So only for them is the alignment worth
+// anything.
 bool IsRawElements(uint32_t field) {
   const ValueKind kind = ValueKindOf(field);
   return field == kContentField || kind == ValueKind::kFixed32 || kind == ValueKind::kFixed64;
@@ -45,14 +47,19 @@ size_t PredictLanding(std::span<const std::byte> prefix, uint64_t body_bytes) {
       if (!reader.SkipField(tag, kNestingMax)) return 0;
       continue;
     }
+    // The prefix may end within this field: then its length can be read, but its bytes cannot be
+    // skipped. So a copy reads the length, and the reader stays before it.
     WireReader peek = reader;
     uint64_t length = 0;
     if (!peek.ReadVarint(length)) return 0;
     const Step step = length < kBigBytes ? Step::kSkip : StepFor(level, tag >> 3);
     const auto offset = static_cast<size_t>(peek.cursor() - bytes.data());
+    // A length that reaches beyond the body is malformed. The decoder reports that later.
     if (step == Step::kLand) return offset + length <= body_bytes ? offset : 0;
     if (step == Step::kEnter) {
       level = level == Level::kRequest ? Level::kInputEntry : Level::kTensor;
+      // From here on nothing marks the end of the nested message, so fields that follow it may be
+      // taken for its own. The worst result is an alignment that helps nobody, and one copy.
       reader = peek;
     } else if (std::string_view skipped; !reader.ReadBytes(skipped)) {
       return 0;

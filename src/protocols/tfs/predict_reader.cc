@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+// How a PredictRequest is read. Protobuf's own parser would copy each tensor, and allocate memory
+// for each name. This reader walks the bytes and keeps views of them. It must accept and refuse
+// what protobuf does; tests and a fuzz target compare the two. The rules that are easy to miss: the
+// last one of a repeated scalar field wins, repeated sub-messages are merged, a later map entry
+// replaces an earlier one with the same key, and unknown fields are skipped.
 #include "protocols/tfs/predict_reader.h"
 
 #include <optional>
@@ -69,9 +74,11 @@ bool PredictScan::ReadModelSpec(std::string_view bytes, InferRequest& request) {
       ok = reader.ReadString(model_.name);
     } else if (tag == MakeTag(2, WireType::kLength)) {
       std::string_view wrapper;
+      // A further piece of the wrapper may lack the value. Then the earlier value stays.
       int64_t version = model_.version ? model_.version->value : 0;
       ok = reader.ReadBytes(wrapper) && ReadVersion(wrapper, kNestingLeft - 1, version, error_);
       model_.version = core::VersionNumber{version};
+      // Version and label are alternatives (a `oneof`): the last one wins.
       model_.label = {};
     } else if (tag == MakeTag(3, WireType::kLength)) {
       ok = reader.ReadString(request.signature_name);
@@ -104,6 +111,8 @@ bool PredictScan::ReadInput(std::string_view bytes, Input& input) {
     }
     if (!ok) return false;
   }
+  // A single piece is checked when its tensor is read. Several pieces are joined for that, and the
+  // joined bytes could be well-formed although a piece is not. So each one is checked here.
   if (pieces <= 1) return true;
   input.entry = bytes;
   return VisitPieces(bytes, error_,
@@ -112,6 +121,8 @@ bool PredictScan::ReadInput(std::string_view bytes, Input& input) {
 
 // Returns the earlier input with this name, or null.
 PredictScan::Input* PredictScan::FindInput(std::string_view name) {
+  // A table would cost most requests an allocation for nothing. Without a table, a request with
+  // thousands of inputs would take quadratic time.
   if (inputs_.size() < kLinearSearchMax) {
     for (Input& input : inputs_) {
       if (input.name == name) return &input;
@@ -146,6 +157,7 @@ bool PredictScan::AddInput(const Input& input, WireReader& reader) {
     has_too_many_names_ = true;
     return reader.Fail("too many inputs");
   }
+  // If the index is empty, FindInput has not built it yet, and will add all inputs when it does.
   if (!index_.empty()) index_.emplace(input.name, inputs_.size());
   inputs_.push_back(input);
   return true;
@@ -174,6 +186,7 @@ bool PredictScan::ReadField(uint32_t tag, WireReader& reader, InferRequest& requ
     }
     case MakeTag(3, WireType::kLength):
       return AddFilter(reader, request);
+    // The server does not use these options, but protobuf would refuse malformed ones.
     case MakeTag(5, WireType::kLength):
       return reader.ReadBytes(bytes) &&
              CheckMessage(bytes, kPredictStreamedOptionsRules, kNestingMax - 1, error_);
@@ -192,6 +205,7 @@ Status PredictScan::Scan(const Slice& message, size_t names_max, InferRequest& r
   while (!reader.AtEnd()) {
     uint32_t tag = 0;
     if (reader.ReadTag(tag) && ReadField(tag, reader, request)) continue;
+    // This limit is the server's own: the error must not say that the message is malformed.
     if (has_too_many_names_) {
       return InvalidArgument("PredictRequest has {}: more than {}", error_.what, names_max);
     }
@@ -207,6 +221,7 @@ StatusOr<Tensor> PredictScan::ReadInputTensor(const Input& input, const BufferRe
                                               RequestMemory& memory) const {
   if (input.entry.empty()) return ReadTensor(input.tensor, owner, memory, kTensorNesting);
   ASSIGN_OR_RETURN(const BufferRef joined, memory.Allocate(input.bytes));
+  // The scan has checked all pieces, so this visit cannot fail.
   std::byte* at = joined->data();
   WireError error;
   VisitPieces(input.entry, error, [&](std::string_view piece) {
@@ -219,6 +234,7 @@ StatusOr<Tensor> PredictScan::ReadInputTensor(const Input& input, const BufferRe
 }
 
 Status PredictScan::ReadTensors(RequestMemory& memory, InferRequest& request) {
+  // A run on an event loop that was too large has added inputs. This is its second try.
   request.inputs.clear();
   for (const Input& input : inputs_) {
     StatusOr<Tensor> tensor = ReadInputTensor(input, request.names_owner, memory);

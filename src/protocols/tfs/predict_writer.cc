@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+// Protobuf puts the length of a nested message before its content. So a first pass plans all sizes,
+// from the inside out. A second pass writes into one buffer of exactly the planned size, and refers
+// to large runs of elements where they lie.
 #include "protocols/tfs/predict_writer.h"
 
 #include "absl/container/inlined_vector.h"
@@ -51,6 +54,7 @@ StatusOr<ByteChain> WritePredictResponse(std::span<const NamedTensor> outputs,
     gathered_bytes += plan->gathered_bytes;
     plans.push_back(*plan);
   }
+  // The protobuf libraries of clients cannot read a larger message.
   if (bytes > kLengthMax) {
     return Error(StatusCode::kResourceExhausted,
                  "the answer takes {} bytes; a PredictResponse holds at most {}", bytes,

@@ -27,6 +27,7 @@ RequestMetrics::RequestMetrics(MetricsRegistry& metrics, std::string_view api,
 }
 
 RequestMetrics::~RequestMetrics() {
+  // Relaxed is enough: no other thread uses the object any more.
   for (const auto& slot : slots_) delete slot.load(std::memory_order_relaxed);
 }
 
@@ -35,6 +36,8 @@ RequestMetrics::Series& RequestMetrics::Find(std::string_view model) {
   const size_t first = std::hash<std::string_view>()(model) % kSlots;
   // Ends, because half of the slots stay empty.
   for (size_t slot = first;; slot = (slot + 1) % kSlots) {
+    // Acquire pairs with the release in Insert: a thread that sees the pointer sees the whole
+    // series.
     Series* const series = slots_[slot].load(std::memory_order_acquire);
     if (series == nullptr) return Insert(model, slot);
     if (series->model == model) return *series;
@@ -42,17 +45,23 @@ RequestMetrics::Series& RequestMetrics::Find(std::string_view model) {
 }
 
 RequestMetrics::Series& RequestMetrics::Insert(std::string_view model, size_t slot) {
+  // The caller found the slot empty without the lock, and another thread may have filled it since.
+  // So search on from there.
   const MutexLock lock(mutex_);
   for (;; slot = (slot + 1) % kSlots) {
     Series* const series = slots_[slot].load(std::memory_order_acquire);
     if (series == nullptr) break;
     if (series->model == model) return *series;  // another thread has added it
   }
+  // A server may get new models as long as it runs. Without a limit the table would fill up, and
+  // Find would search forever.
   Series* added = other_.get();
   if (models_ < kModelsMax) {
     added = new Series;
     added->model = model;
   }
+  // The shared series gets its histogram only when a model needs it. So most servers show no empty
+  // series "other".
   if (added->latency == nullptr) {
     added->latency = &metrics_.AddHistogram(
         ":tensorflow:serving:request_latency",
@@ -60,6 +69,8 @@ RequestMetrics::Series& RequestMetrics::Insert(std::string_view model, size_t sl
         LatencyBucketsUs(),
         {{"model_name", added->model}, {"API", api_}, {"entrypoint", entrypoint_}});
   }
+  // A model beyond the limit gets no slot, so each of its requests takes the lock. That is slow,
+  // but correct.
   if (models_ < kModelsMax) {
     ++models_;
     slots_[slot].store(added, std::memory_order_release);
@@ -81,6 +92,8 @@ Counter& RequestMetrics::FindCounter(Series& series, absl::StatusCode code) {
 void RequestMetrics::Record(std::string_view model, absl::StatusCode code, Duration latency) {
   Series& series = Find(model);
   FindCounter(series, code).Add();
+  // As in TensorFlow Serving. Errors are often answered at once, and would make the latency look
+  // better than it is.
   if (code == absl::StatusCode::kOk) {
     series.latency->Record(std::chrono::duration<double, std::micro>(latency).count());
   }

@@ -1,4 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
+// How a TensorProto becomes a tensor. Its elements come in one of two forms: raw bytes in
+// tensor_content, or one field of typed values, packed or not, in any number of pieces. ReadTensor
+// scans the message once, and notes where the elements are.
+//
+// Usually they are one run of raw bytes that the model can use where it lies. Then the tensor is a
+// view of the message. Otherwise a sink copies the pieces, in their order, into memory that counts
+// against the limit of the request.
+//
+// What protobuf refuses is refused here too, even in fields that are not used, so that clients see
+// no difference from TensorFlow Serving.
 // ReadTensor works in two passes. ScanTensor notes the type, the shape, and where values are,
 // without decoding them. Then the type decides: tensor_content and whole packed runs of fixed-size
 // values are viewed in place (ViewOrCopy); all other values are decoded by a sink for their type,
@@ -25,6 +35,7 @@ Status Malformed(std::string_view bytes, const WireError& error) {
 // The alignment that elements of `type` need.
 size_t AlignmentOf(DType type) {
   const size_t bytes = DTypeBytes(type);
+  // A complex number is two floats, and is aligned as one of them.
   return type == DType::kComplex64 || type == DType::kComplex128 ? bytes / 2 : bytes;
 }
 
@@ -48,6 +59,8 @@ StatusOr<Tensor> ViewOrCopy(DType type, Shape shape, std::string_view elements,
 // Reads the tensor_content of a string tensor: all lengths, then all bytes.
 StatusOr<Tensor> ReadStringContent(TensorScan scan, const BufferRef& owner, RequestMemory& memory) {
   const std::optional<int64_t> count = scan.shape.ElementCount();
+  // Each string takes at least the byte of its length. This check comes before the allocation, or a
+  // tiny message could claim an array of billions of strings.
   if (count && static_cast<uint64_t>(*count) > scan.content.size()) {
     return InvalidArgument("tensor_content of {} bytes cannot hold {} strings", scan.content.size(),
                            *count);
@@ -63,13 +76,16 @@ StatusOr<Tensor> ReadStringContent(TensorScan scan, const BufferRef& owner, Requ
     if (!reader.ReadVarint(length) || reader.cursor() - start > 5) {
       return InvalidArgument("a string's length in tensor_content is cut off or too long");
     }
+    // With 32 bits each, the sum of all lengths cannot overflow.
     element.size = static_cast<uint32_t>(length);
     sum += element.size;
   }
+  // This one comparison makes sure that no string below reaches beyond the message.
   if (sum != reader.bytes_left()) {
     return InvalidArgument("the strings in tensor_content have {} bytes, but their lengths say {}",
                            reader.bytes_left(), sum);
   }
+  // The characters begin where the lengths end, so the positions are known only now.
   const char* at = reader.cursor();
   for (StringElement& element : strings) {
     element.data = at;
@@ -83,6 +99,7 @@ StatusOr<Tensor> ReadContent(DType type, TensorScan scan, const BufferRef& owner
                              RequestMemory& memory) {
   if (type == DType::kString) return ReadStringContent(std::move(scan), owner, memory);
   const std::string_view content = scan.content;
+  // The runtimes read these bytes as C++ bools, and any other value would be undefined behaviour.
   if (type == DType::kBool &&
       !std::all_of(content.begin(), content.end(), [](char c) { return (c & ~1) == 0; })) {
     return InvalidArgument("tensor_content of a bool tensor has bytes other than 0 and 1");
@@ -106,6 +123,7 @@ class VarintSink {
   bool Add(WireReader& reader) {
     uint64_t value = 0;
     if (!reader.ReadVarint(value)) return false;
+    // Surplus values are read, because protobuf refuses the message if they are malformed.
     if (count_ < out_.size()) {
       if constexpr (std::is_same_v<T, bool>) {
         out_[count_++] = value != 0;
@@ -129,6 +147,7 @@ class FixedSink {
  public:
   explicit FixedSink(std::span<T> out) : out_(out) {}
   bool AddPacked(std::string_view bytes, WireError&) {
+    // The scan has checked that this is a whole number of values.
     const size_t taken = std::min(bytes.size() / sizeof(T), out_.size() - count_);
     if (taken > 0) std::memcpy(out_.data() + count_, bytes.data(), taken * sizeof(T));
     count_ += taken;
@@ -167,6 +186,7 @@ class StringSink {
 template <typename Sink>
 bool CollectValues(std::string_view bytes, const TensorScan& scan, uint32_t field,
                    WireType value_type, Sink& sink, WireError& error) {
+  // The usual message has all values in one packed run, and the scan has found it already.
   if (scan.value_pieces == 1 && scan.packed_field == field) {
     return sink.AddPacked(scan.packed, error);
   }
@@ -195,6 +215,7 @@ void FillRest(std::span<T> elements, size_t count) {
   if (count == 0) {
     std::memset(static_cast<void*>(elements.data()), 0, elements.size_bytes());
   } else {
+    // This is TensorFlow's compact form: a constant tensor carries its value once.
     std::fill(elements.begin() + count, elements.end(), T(elements[count - 1]));
   }
 }
@@ -261,6 +282,8 @@ bool DecodeValues(DType type, const ValueSource& source, Tensor& tensor) {
     default:
       break;
   }
+  // The signed and the unsigned type of one size share a decoder, because both keep the low bits of
+  // the varint.
   switch (DTypeBytes(type)) {
     case 1:
       return DecodeVarints<uint8_t>(source, tensor);
@@ -279,6 +302,7 @@ bool IsWholePackedRun(DType type, const TensorScan& scan, uint32_t field) {
   if (scan.value_pieces != 1 || scan.packed_field != field) return false;
   if (kind != ValueKind::kFixed32 && kind != ValueKind::kFixed64) return false;
   const std::optional<int64_t> count = scan.shape.ElementCount();
+  // A run that is too short or too long needs the rules for missing and for surplus values.
   return count && *count > 0 && scan.packed.size() % DTypeBytes(type) == 0 &&
          static_cast<uint64_t>(*count) == scan.packed.size() / DTypeBytes(type);
 }
@@ -306,6 +330,8 @@ StatusOr<Tensor> ReadTensor(std::string_view bytes, const BufferRef& owner, Requ
   if (!ScanTensor(reader, nesting_left, scan)) return Malformed(bytes, error);
 
   const std::optional<DType> type = DTypeFromTensorFlow(scan.dtype);
+  // TensorFlow ignores typed values beside tensor_content. With field 0 none is decoded, so the
+  // check below covers all of them.
   const uint32_t field = type && scan.content.empty() ? ValueFieldOf(*type) : 0;
   if ((scan.value_fields & ~(1u << field)) != 0 && !CheckVarints(bytes, 1u << field, error)) {
     return Malformed(bytes, error);

@@ -43,6 +43,8 @@ bool ReadShape(std::string_view bytes, int nesting_left, TensorScan& scan, WireE
   return true;
 }
 
+// Whether packed varints are valid needs a walk over all of them. The decoder does that, so that
+// the usual message is walked once.
 bool IsPackedSizeValid(ValueKind kind, size_t bytes) {
   if (kind == ValueKind::kFixed32) return bytes % 4 == 0;
   if (kind == ValueKind::kFixed64) return bytes % 8 == 0;
@@ -89,6 +91,7 @@ bool ScanTensor(WireReader& reader, int nesting_left, TensorScan& scan) {
       std::string_view shape;
       ok = reader.ReadBytes(shape) && ReadShape(shape, nesting_left - 1, scan, reader.error());
     } else if (tag == MakeTag(kContentField, WireType::kLength)) {
+      // The last one wins: protobuf does not merge fields of bytes.
       ok = reader.ReadBytes(scan.content);
     } else if (ValueKindOf(tag >> 3) != ValueKind::kNone) {
       ok = ScanValues(reader, tag, nesting_left, scan);

@@ -6,6 +6,7 @@
 namespace penstock::tfs {
 namespace {
 
+// Protobuf leaves out a field that has its default value, so a size of 0 takes no bytes.
 uint64_t DimBytes(int64_t size) {
   return size == 0 ? 0 : 1 + VarintBytes(static_cast<uint64_t>(size));
 }
@@ -52,6 +53,7 @@ void VisitVarints(const Tensor& tensor, Visitor visit) {
       return;
     case DType::kUint32:
       return VisitAs<uint32_t>(tensor, visit);
+    // The way through int64_t keeps all bits of a uint64_t.
     case DType::kInt64:
     case DType::kUint64:
       return VisitAs<int64_t>(tensor, visit);
@@ -89,6 +91,7 @@ void WriteBytes(const Slice& bytes, const TensorWriteOptions& options, ChainWrit
 
 void WriteStrings(const Tensor& tensor, const TensorPlan& plan, const TensorWriteOptions& options,
                   ChainWriter& out) {
+  // Without an owner of their own, the strings lie in the buffer of the elements.
   const BufferRef& owner = tensor.string_owner() ? tensor.string_owner() : tensor.elements().owner;
   if (options.as_tensor_content) {
     for (const StringElement& element : tensor.strings()) out.wire().Varint(element.size);
@@ -119,8 +122,10 @@ StatusOr<TensorPlan> PlanTensor(const Tensor& tensor, const TensorWriteOptions& 
   } else {
     VisitVarints(tensor, [&](uint64_t value) { plan.payload_bytes += VarintBytes(value); });
   }
+  // 2 bytes for the dtype: its tag, and its number, which is below 128.
   plan.message_bytes = 2 + LengthFieldBytes(kShapeField, plan.shape_bytes);
   if (plan.payload_bytes > 0) {
+    // Each typed string is a field of its own, and PlanStrings has counted those headers.
     const bool has_own_headers = plan.field == ValueFieldOf(DType::kString);
     plan.message_bytes +=
         has_own_headers ? plan.payload_bytes : LengthFieldBytes(plan.field, plan.payload_bytes);

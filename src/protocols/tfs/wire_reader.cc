@@ -4,12 +4,15 @@
 namespace penstock::tfs {
 namespace {
 
+// Each byte of a varint carries 7 bits; a value has 64 bits, and a tag 32.
 constexpr int kVarintBytesMax = 10;
 constexpr int kTagBytesMax = 5;
 
 // The length of the UTF-8 sequence at `at`; 0 if it is not valid.
 size_t SequenceBytes(const unsigned char* at, size_t left) {
   const auto continues = [&](size_t i) { return i < left && (at[i] & 0xc0) == 0x80; };
+  // The bounds are those of the Unicode standard. They exclude overlong forms (C0, C1, E0 80..9F,
+  // F0 80..8F), surrogates (ED A0..BF), and values above U+10FFFF (F4 90.., F5..).
   const unsigned char lead = at[0];
   if (lead < 0x80) return 1;
   if (lead < 0xc2) return 0;
@@ -30,6 +33,7 @@ bool IsUtf8(std::string_view text) {
   const auto* at = reinterpret_cast<const unsigned char*>(text.data());
   size_t left = text.size();
   while (left > 0) {
+    // Nearly all text is ASCII. A word without high bits is eight valid characters.
     if (uint64_t word; left >= sizeof word) {
       std::memcpy(&word, at, sizeof word);
       if ((word & 0x8080808080808080) == 0) {
@@ -87,6 +91,8 @@ bool WireReader::ReadLongVarint(uint64_t& value) {
 bool WireReader::ReadLength(uint64_t& length) {
   const char* start = cursor_;
   if (!ReadVarint(length)) return false;
+  // Protobuf reads a length as a 32-bit varint, and refuses a longer one even if its value is
+  // small. What protobuf refuses must be refused here too.
   if (cursor_ - start > 5) return Fail("a length has more than 5 bytes");
   if (length > kLengthMax) return Fail("a length exceeds 2 GiB");
   return true;
@@ -124,6 +130,7 @@ bool WireReader::SkipField(uint32_t tag, int nesting_left) {
       std::string_view bytes;
       return ReadBytes(bytes);
     }
+    // Groups are obsolete, but protobuf still skips unknown ones.
     case WireType::kGroupStart:
       return SkipGroup(tag >> 3, nesting_left);
     case WireType::kFixed32:
@@ -134,9 +141,12 @@ bool WireReader::SkipField(uint32_t tag, int nesting_left) {
 }
 
 bool WireReader::SkipGroup(uint32_t field, int nesting_left) {
+  // SkipGroup and SkipField call each other. Without a limit, a body full of group tags would
+  // exhaust the stack.
   if (nesting_left <= 0) return Fail("groups are nested too deep");
   for (;;) {
     uint32_t tag = 0;
+    // Not ReadTag: it refuses the end of a group, which ends this loop.
     if (!ReadRawTag(tag)) return false;
     if (tag == MakeTag(field, WireType::kGroupEnd)) return true;
     if ((tag & 7) == static_cast<uint32_t>(WireType::kGroupEnd)) {

@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+// How the inputs are collected. Values go straight into one TensorBuilder for each input, with no
+// tree of JSON values between, so a good request is walked once. Therefore a bad request leaves
+// nothing from which to explain the error: the functions Fail... and ExplainRow walk parts of the
+// text again for that. The texts of errors are those of TensorFlow Serving, which clients and their
+// tests compare.
 #include "protocols/tfs_json/input_set.h"
 
 #include <algorithm>
@@ -43,6 +48,8 @@ InputSet::Input& InputSet::Add(std::string_view name, DType dtype, bool optional
 }
 
 InputSet::Input* InputSet::Find(std::string_view name, size_t hint) {
+  // Most clients send the keys of all rows in the same order, often that of the signature. Then one
+  // comparison is enough.
   if (hint < inputs_.size() && inputs_[hint].name == name) return &inputs_[hint];
   if (inputs_.size() > kLinearMax) {
     const auto found = index_.find(name);
@@ -55,6 +62,7 @@ InputSet::Input* InputSet::Find(std::string_view name, size_t hint) {
 
 InputSet::Input* InputSet::FindOrAdd(JsonCursor& cursor, std::string_view name, size_t hint) {
   if (Input* const input = Find(name, hint)) return input;
+  // After the first row no input may be added: it would have no value for the rows before.
   if (signature_ != nullptr || rows_ > 0) {
     const std::string why = signature_ != nullptr ? signature_->WhyLeftOut(name) : "";
     cursor.Fail(fmt::format(
@@ -96,6 +104,7 @@ bool InputSet::ReadRows(JsonCursor& cursor) {
   if (first == ']')
     return cursor.Fail("No values in 'instances' array: there are no rows to predict for");
   std::string_view encoded;
+  // An object whose only key is "b64" is a value, namely a string. Any other object is a row.
   const bool is_named = first == '{' && !cursor.ReadBase64Object(encoded);
   cursor.set_at(start);
   return is_named ? ReadNamedRows(cursor) : ReadUnnamedRows(cursor);
@@ -121,11 +130,14 @@ bool InputSet::FailUnnamedRow(JsonCursor& cursor, const Input& input, const char
   cursor.set_at(start);
   cursor.Advance();
   bool is_found = true;
+  // Nobody noted where rows begin, because that would cost all good requests time. So we count.
   for (int64_t i = 0; i < row && is_found; ++i)
     is_found = cursor.SkipValue() && cursor.Expect(',', "','");
   const char first = cursor.Peek();
   const char* const row_at = cursor.at();
   std::string_view encoded;
+  // An object among plain rows. TensorFlow Serving has an error for that, and it comes before the
+  // one that the builder has found.
   if (is_found && row > 0 && first == '{' && !cursor.ReadBase64Object(encoded)) {
     if (!cursor.SkipValue()) return false;
     cursor.set_at(row_at);
@@ -143,15 +155,19 @@ bool InputSet::FailUnnamedRow(JsonCursor& cursor, const Input& input, const char
 // from `dims`.
 void InputSet::ExplainRow(JsonCursor& cursor, const Input& input, const char* row_at, int64_t row,
                           std::span<const int64_t> dims) {
+  // Other errors, such as a lack of memory, say enough, and may not come again.
   if (cursor.has_bad_syntax() || cursor.error().code() != StatusCode::kInvalidArgument) return;
   Status error = cursor.TakeError();
   TensorBuilder alone(input.builder.is_inferred() ? DType::kInvalid : input.builder.dtype(),
                       memory_);
   cursor.set_at(row_at);
   if (!ReadValue(cursor, alone)) {
+    // The second reading takes memory of its own. If that is missing, the first error is the true
+    // one.
     if (cursor.error().code() == StatusCode::kResourceExhausted) cursor.set_error(std::move(error));
     return;
   }
+  // The row is right by itself, and agrees with those before. The first error knows more.
   if (row == 0 || std::equal(dims.begin(), dims.end(), alone.dims().begin(), alone.dims().end())) {
     cursor.set_error(std::move(error));
     return;
@@ -184,6 +200,7 @@ bool InputSet::ReadNamedRows(JsonCursor& cursor) {
 bool InputSet::ReadNamedRow(JsonCursor& cursor) {
   const char* const row_at = cursor.at();
   if (cursor.Peek() != '{') {
+    // Text that is not JSON is the more serious error, so look for that first.
     if (!cursor.SkipValue()) return false;
     cursor.set_at(row_at);
     return cursor.Fail(fmt::format(
@@ -208,6 +225,8 @@ bool InputSet::ReadNamedRow(JsonCursor& cursor) {
     if (!cursor.Expect(',', "',' or '}'")) return false;
   }
   cursor.Advance();
+  // ReadRowEntry has refused unknown keys and repeated ones. So if the number is right, no key is
+  // missing.
   return keys == inputs_.size() || CheckRow(cursor, row_at);
 }
 
@@ -216,11 +235,13 @@ bool InputSet::ReadRowEntry(JsonCursor& cursor, size_t hint) {
   if (!cursor.ReadString(key) || !cursor.Expect(':', "':'")) return false;
   Input* const input = FindOrAdd(cursor, key, hint);
   if (input == nullptr) return PrefixRowError(cursor, rows_, key);
+  // Each input has exactly one value for each row before this one.
   if (input->builder.rows() != rows_) {
     cursor.Fail(input->builder.rows() > rows_ ? "the key comes twice"
                                               : "the rows before have no such key");
     return PrefixRowError(cursor, rows_, key);
   }
+  // Skips white space, so that `value_at` is where the value begins.
   cursor.Peek();
   const char* const value_at = cursor.at();
   if (!ReadValue(cursor, input->builder)) {
@@ -235,6 +256,7 @@ bool InputSet::ReadRowEntry(JsonCursor& cursor, size_t hint) {
 bool InputSet::CheckRow(JsonCursor& cursor, const char* row_at) {
   for (const Input& input : inputs_) {
     const int64_t rows = input.builder.rows();
+    // An optional input is in all rows or in none: a tensor cannot have gaps.
     if (rows > rows_ || (input.optional && rows == 0)) continue;
     return FailKeys(cursor, row_at, input.name);
   }
@@ -243,6 +265,7 @@ bool InputSet::CheckRow(JsonCursor& cursor, const char* row_at) {
 
 // Reports that the row at `row_at` does not have the right keys.
 bool InputSet::FailKeys(JsonCursor& cursor, const char* row_at, std::string_view missing) {
+  // Some signatures have hundreds of inputs.
   constexpr size_t kListedMax = 20;
   cursor.set_at(row_at);
   const std::optional<std::string> row = cursor.QuoteValue();
@@ -286,6 +309,8 @@ bool InputSet::ReadNamedColumns(JsonCursor& cursor) {
     Input* const input = signature_ != nullptr ? Find(key, hint) : FindOrAdd(cursor, key, hint);
     if (input == nullptr) {
       if (signature_ == nullptr) return false;
+      // The model has this input, but the server cannot serve it. To ignore its value would give a
+      // wrong answer.
       if (const std::string reason = signature_->WhyLeftOut(key); !reason.empty()) {
         return cursor.Fail(reason);
       }
@@ -301,6 +326,8 @@ bool InputSet::ReadNamedColumns(JsonCursor& cursor) {
         return false;
       }
       input->builder.CountRow();
+      // The inputs share one limit of memory. What this one reserved and did not need, the next one
+      // may.
       input->builder.ReturnUnused();
     }
     if (cursor.Peek() == '}') break;

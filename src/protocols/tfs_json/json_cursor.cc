@@ -80,6 +80,8 @@ bool JsonCursor::Expect(char wanted, std::string_view instead) {
   return true;
 }
 
+// The loads may reach 15 bytes beyond the end. kBufferSlack makes that safe, and the min() below
+// discards what was found there.
 const char* JsonCursor::FindStringEnd(const char* at, bool& has_high_bit) const {
 #if defined(__SSE2__)
   const __m128i quote = _mm_set1_epi8('"');
@@ -93,6 +95,7 @@ const char* JsonCursor::FindStringEnd(const char* at, bool& has_high_bit) const 
     const uint32_t stops = static_cast<uint32_t>(_mm_movemask_epi8(special));
     const uint32_t high = static_cast<uint32_t>(_mm_movemask_epi8(bytes));
     if (stops != 0) {
+      // Only bytes before the first stop belong to the string.
       has_high_bit |= (high & (stops - 1) & ~stops) != 0;
       return std::min(at + std::countr_zero(stops), end_);
     }
@@ -119,6 +122,7 @@ bool JsonCursor::ReadString(std::string_view& out) {
                                   : "the string that starts here has no end");
   }
   out = {first, static_cast<size_t>(stop - first)};
+  // Without high bits the string is ASCII, which is always valid.
   if (has_high_bit && !simdjson::validate_utf8(out.data(), out.size())) {
     return FailSyntax("the string that starts here is not valid UTF-8");
   }
@@ -128,12 +132,16 @@ bool JsonCursor::ReadString(std::string_view& out) {
 
 // Reads a string with at least one escape, and copies it to the arena. The copy is never longer.
 bool JsonCursor::ReadEscapedString(const char* first, std::string_view& out) {
+  // Find the closing quote first: it gives the size for the arena. It also lets ReadEscape read
+  // ahead without a check, because a quote is no part of an escape's digits.
   const char* close = first;
   bool has_high_bit = false;
   for (;;) {
     close = FindStringEnd(close, has_high_bit);
     if (close >= end_) return FailSyntax("the string that starts here has no end");
     if (*close == '"') break;
+    // The character after a backslash is never the end. Control characters are reported below, with
+    // their position.
     close += *close == '\\' ? 2 : 1;
   }
   char* const begin = arena().Allocate(static_cast<size_t>(close - first));
@@ -148,6 +156,7 @@ bool JsonCursor::ReadEscapedString(const char* first, std::string_view& out) {
     if (!ReadEscape(from, to)) return false;
   }
   out = {begin, static_cast<size_t>(to - begin)};
+  // Errors about the whole string point to its start.
   at_ = first - 1;
   if (has_high_bit && !simdjson::validate_utf8(out.data(), out.size())) {
     return FailSyntax("the string that starts here is not valid UTF-8");
@@ -169,6 +178,7 @@ bool JsonCursor::ReadEscape(const char*& at, char*& to) {
   if (name != 'u') return FailSyntax("unknown escape in a string");
   uint32_t code = 0;
   if (!ReadHex4(at, code)) return false;
+  // JSON writes characters beyond U+FFFF as two escapes, a high and a low surrogate.
   if (code >= 0xD800 && code < 0xDC00 && at[0] == '\\' && at[1] == 'u') {
     at += 2;
     uint32_t low = 0;
@@ -199,6 +209,7 @@ bool JsonCursor::ReadHex4(const char*& at, uint32_t& out) {
 }
 
 bool JsonCursor::ReadBase64Object(std::string_view& out) {
+  // To find something else here is no error. So all that ReadString may have changed is restored.
   const char* const start = at_;
   Status error = error_;
   const bool had_bad_syntax = has_bad_syntax_;
@@ -233,6 +244,8 @@ bool JsonCursor::ReadNonFinite(double& out) {
   std::string_view rest(at_, bytes_left());
   const bool negative = rest.starts_with('-');
   if (negative) rest.remove_prefix(1);
+  // These words are not JSON, but TensorFlow Serving reads them. Infinity comes before Inf, which
+  // it starts with.
   for (const std::string_view word : {"NaN", "Infinity", "Inf"}) {
     if (!rest.starts_with(word)) continue;
     out = word == "NaN" ? std::numeric_limits<double>::quiet_NaN()
@@ -308,6 +321,7 @@ bool JsonCursor::Fail(StatusCode code, std::string message) {
 }
 
 bool JsonCursor::FailSyntax(std::string_view message) {
+  // Whatever was expected: the cause is that the text is cut off.
   if (AtEnd()) {
     Fail("JSON Parse error: the document ends too early");
   } else {
@@ -324,6 +338,7 @@ std::optional<std::string> JsonCursor::QuoteValue() {
   const size_t size = std::min(static_cast<size_t>(at_ - start), kQuotedValueBytesMax);
   at_ = start;
   std::string value(start, size);
+  // The cut may be within a character.
   while (!simdjson::validate_utf8(value.data(), value.size())) value.pop_back();
   return value;
 }

@@ -20,8 +20,11 @@ const char* ReadDigits(const char* at, const char* end, uint64_t& digits) {
   while (end - at >= 8) {
     uint64_t bytes;
     std::memcpy(&bytes, at, 8);
+    // EightDigits expects the first digit in the lowest byte.
     if constexpr (std::endian::native != std::endian::little) break;
     const uint64_t values = bytes ^ 0x3030303030303030;
+    // A byte above 9 is no digit. Adding 0x76 sets its high bit, unless it is so large that it has
+    // that bit itself. Only such a byte carries into the next one, so no byte is missed.
     if (((values + 0x7676767676767676) | values) & 0x8080808080808080) break;
     digits = digits * 100000000 + EightDigits(values);
     at += 8;
@@ -49,6 +52,7 @@ const char* ReadExponent(const char* at, const char* end, int64_t& exponent) {
   if (at >= end || !IsDigit(*at)) return nullptr;
   int64_t value = 0;
   for (; at < end && IsDigit(*at); ++at) {
+    // Further digits are skipped, so that the value cannot overflow.
     if (value < kExponentMax) value = value * 10 + (*at - '0');
   }
   exponent += negative ? -value : value;
@@ -80,6 +84,7 @@ template <typename Float>
 Float FromText(const Decimal& decimal) {
   Float value = 0;
   const auto result = std::from_chars(decimal.begin, decimal.end, value);
+  // from_chars does not say whether the number is too large or too small.
   if (result.ec != std::errc::result_out_of_range) return value;
   value = IsLarge(decimal) ? std::numeric_limits<Float>::infinity() : Float{0};
   return decimal.negative ? -value : value;
@@ -93,6 +98,7 @@ bool ReadAnyDecimal(const char* at, const char* end, Decimal& out) {
   const char* const first = at + out.negative;
   out.digits = 0;
   at = ReadDigits(first, end, out.digits);
+  // JSON forbids a leading zero.
   if (at == first || (*first == '0' && at - first > 1)) return false;
   int64_t exponent = 0;
   out.integer = true;
@@ -103,6 +109,8 @@ bool ReadAnyDecimal(const char* at, const char* end, Decimal& out) {
     exponent = -(at - fraction);
     out.integer = false;
   }
+  // The first test is cheap and enough for nearly all numbers. The second one is for numbers with
+  // many zeros in front, such as 0.0000000000000000000012.
   out.exact = at - first <= kDigitsMax || SignificantDigits(first, at) <= kDigitsMax;
   if (at < end && (*at | 0x20) == 'e') {
     at = ReadExponent(at + 1, end, exponent);
@@ -124,6 +132,7 @@ double ToFloat64Slow(const Decimal& decimal) { return FromText<double>(decimal);
 bool ToInt64(const Decimal& decimal, int64_t& out) {
   if (!decimal.integer || !decimal.exact) return false;
   constexpr uint64_t kMax = std::numeric_limits<int64_t>::max();
+  // The smallest int64 has no positive counterpart.
   if (decimal.digits > kMax + (decimal.negative ? 1 : 0)) return false;
   out = static_cast<int64_t>(decimal.negative ? -decimal.digits : decimal.digits);
   return true;
@@ -133,8 +142,10 @@ bool ToUint64(const Decimal& decimal, uint64_t& out) {
   if (!decimal.integer) return false;
   if (decimal.exact) {
     out = decimal.digits;
+    // -0 is a whole number that fits.
     return !decimal.negative || decimal.digits == 0;
   }
+  // The largest uint64 has 20 digits, one more than an exact Decimal holds.
   return std::from_chars(decimal.begin, decimal.end, out).ec == std::errc{};
 }
 
@@ -156,6 +167,7 @@ uint16_t Bfloat16FromDouble(double value) {
   if (std::isnan(value)) return std::signbit(value) ? 0xFFC0 : 0x7FC0;
   const double magnitude = std::fabs(value);
   const uint16_t sign = std::signbit(value) ? 0x8000 : 0;
+  // Halfway between the largest bfloat16 and 2^128.
   if (magnitude >= 0x1.FFp127) return sign | 0x7F80;
   const int exponent = magnitude < 0x1p-126 ? -126 : std::ilogb(magnitude);
   const int steps = static_cast<int>(std::nearbyint(std::ldexp(magnitude, 7 - exponent)));

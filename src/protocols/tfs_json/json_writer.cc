@@ -16,6 +16,7 @@ namespace {
 constexpr int kPlainMin = -5;
 constexpr int kPlainMax = 17;
 
+// The texts of 00 to 99. Two digits for each division halve the number of divisions.
 constexpr std::array<char, 200> MakePairs() {
   std::array<char, 200> pairs{};
   for (size_t i = 0; i < 100; ++i) {
@@ -124,6 +125,7 @@ char* WriteText(char* to, std::string_view text) { return std::copy(text.begin()
 
 template <typename Float>
 char* Write(char* to, Float value) {
+  // signbit and not `< 0`, so that -0.0 keeps its sign. A NaN has none in JSON.
   if (std::signbit(value) && !std::isnan(value)) {
     *to++ = '-';
     value = -value;
@@ -186,6 +188,8 @@ void JsonWriter::StartBlock() {
     if (!block.ok()) throw NoMemory{block.status()};
     block_ = *std::move(block);
   }
+  // The first block has the expected size. If that is not enough, the estimate was wrong, and large
+  // blocks are safer.
   next_block_bytes_ = kBlockBytesMax;
   next_ = reinterpret_cast<char*>(block_->data());
   limit_ = next_ + block_->size();
@@ -194,6 +198,7 @@ void JsonWriter::StartBlock() {
 void JsonWriter::Raw(std::string_view text) {
   while (!text.empty()) {
     char* const to = Reserve(1);
+    // A text may be longer than any block, so it is written in parts.
     const size_t count = std::min(text.size(), static_cast<size_t>(limit_ - to));
     std::memcpy(to, text.data(), count);
     next_ += count;
@@ -229,6 +234,7 @@ bool JsonWriter::String(std::string_view text) {
 }
 
 void JsonWriter::LossyString(std::string_view text) {
+  // A model's names may have any bytes. An answer must be valid JSON all the same.
   if (String(text)) return;
   std::string ascii(text);
   for (char& c : ascii) {

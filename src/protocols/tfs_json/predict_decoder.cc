@@ -60,6 +60,7 @@ bool PredictDecoder::ReadSignatureName() {
 bool PredictDecoder::ReadTensors() {
   cursor_.set_at(tensors_at_);
   inputs_.reset();  // drop an earlier try
+  // The memory of the earlier try must not count twice.
   memory_.GiveBack(bytes_max_ - memory_.bytes_left());
   inputs_.emplace(info_.traits.any_signature ? nullptr : read_for_, options_, memory_);
   have_read_ = true;
@@ -83,6 +84,7 @@ bool PredictDecoder::ReadTensorsOrSkip(PredictFormat format) {
   cursor_.Peek();
   tensors_at_ = cursor_.at();
   read_for_ = FindSignature();
+  // If there is no default signature, the name must still follow. The tensors are read then.
   if (read_for_ != nullptr || info_.traits.any_signature) {
     if (ReadTensors()) return true;
     if (cursor_.has_bad_syntax()) return false;
@@ -115,6 +117,7 @@ bool PredictDecoder::ReadDocument() {
   if (cursor_.Peek() == '}') return true;
   for (;;) {
     if (!ReadKey()) return false;
+    // TensorFlow Serving ignores what follows the object. So does this.
     if (cursor_.Peek() == '}') return true;
     if (!cursor_.Expect(',', "',' or '}'")) return false;
   }
@@ -126,11 +129,13 @@ StatusOr<PredictFormat> PredictDecoder::Decode(InferRequest& request) {
   if (!info_.traits.any_signature) {
     const Signature* const signature = FindSignature();
     if (signature == nullptr) {
+      // The name is the client's, and may have any length.
       constexpr size_t kShownMax = 100;
       const std::string_view name = signature_name_.value_or(kDefaultSignatureName);
       return InvalidArgument("Serving signature name: \"{}\" not found in signature def. {}",
                              name.substr(0, kShownMax), WhyNoSignature(info_, name));
     }
+    // The errors of a reading with the wrong signature mean nothing.
     if (!have_read_ || signature != read_for_) {
       read_for_ = signature;
       if (!ReadTensors()) return cursor_.error();
@@ -140,6 +145,7 @@ StatusOr<PredictFormat> PredictDecoder::Decode(InferRequest& request) {
   TRY(tensors_error_);
   request.signature_name = signature_name_.value_or(std::string_view());
   TRY(inputs_->Finish(cursor_.StringOwner(), request.inputs));
+  // The names of the inputs may be views of the body.
   request.names_owner = cursor_.StringOwner();
   return *format_;
 }

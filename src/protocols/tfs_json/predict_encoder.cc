@@ -9,6 +9,7 @@
 namespace penstock::tfs_json {
 namespace {
 
+// TensorFlow Serving's rule: strings of an output with this end of its name are sent as base64.
 constexpr std::string_view kBytesSuffix = "_bytes";
 
 // Writes the elements of one tensor. One thread at a time.
@@ -72,6 +73,8 @@ void TensorWriter::WriteNumbers(int64_t first, int64_t count, ToText to_text) {
   const T* at = tensor_.as<T>().data() + first;
   for (const T* const end = at + count; at < end; ++at) {
     char* to = to_text(writer_.Reserve(kNumberBytesMax + 1), *at);
+    // The comma is written in any case, and left out at the end. So each number needs one
+    // reservation.
     *to++ = ',';
     writer_.Commit(at + 1 < end ? to : to - 1);
   }
@@ -179,6 +182,7 @@ StatusOr<int64_t> CountRows(const NamedTensors& outputs) {
 
 Status WriteRows(const NamedTensors& outputs, JsonWriter& writer) {
   ASSIGN_OR_RETURN(const int64_t rows, CountRows(outputs));
+  // With one output a row is the plain value, so the list of rows is the tensor itself.
   if (outputs.size() == 1) return TensorWriter(outputs[0], writer).WriteAll();
   absl::InlinedVector<TensorWriter, 4> tensors;
   for (const NamedTensor& output : outputs) tensors.emplace_back(output, writer);

@@ -2,7 +2,8 @@
 // Reads JSON values into a TensorBuilder. The innermost lists hold nearly all of the elements, so
 // each type has its own tight loop for them (ReadInnermost). A walk over the outer lists surrounds
 // it (ReadLists). It keeps a count for each open list instead of recursing, because the text is
-// untrusted.
+// untrusted. The first element fixes the rank, and the first list that ends at a depth fixes that
+// dimension; the builder compares all later lists with them.
 #include <limits>
 #include <type_traits>
 
@@ -111,6 +112,7 @@ struct IntElement {
         cursor.FailType(IntName<T>());
         return Read::kFailed;
       }
+      // The float loop reads this element again.
       cursor.set_at(start);
       return Read::kTypeChanged;
     }
@@ -174,6 +176,7 @@ Read ReadElements(JsonCursor& cursor, TensorBuilder& builder, int64_t& count, bo
       return result;
     builder.Commit(sizeof(typename Element::Type));
     ++count;
+    // After a scalar, a comma belongs to the object around it.
     if (only_one || cursor.Peek() != ',') return Read::kOk;
     cursor.Advance();
     cursor.Peek();
@@ -184,6 +187,7 @@ Read ReadElements(JsonCursor& cursor, TensorBuilder& builder, int64_t& count, bo
 DType InferType(char first) {
   if (first == '"' || first == '{') return DType::kString;
   if (first == 't' || first == 'f') return DType::kBool;
+  // Numbers begin as integers. The first one that is none changes the type of the whole tensor.
   return DType::kInt64;
 }
 
@@ -240,6 +244,8 @@ Read ReadTyped(JsonCursor& cursor, TensorBuilder& builder, int64_t& count, bool 
 bool ReadInnermost(JsonCursor& cursor, TensorBuilder& builder, int64_t& count, bool only_one) {
   if (builder.dtype() == DType::kInvalid) builder.SetType(InferType(cursor.Peek()));
   Read result = ReadTyped(cursor, builder, count, only_one);
+  // All elements before this one were integers. So they are converted, and the loop for floats goes
+  // on from here.
   if (result == Read::kTypeChanged) {
     builder.ConvertInt64ToFloat32();
     result = ReadTyped(cursor, builder, count, only_one);
@@ -276,6 +282,7 @@ bool LeaveLists(JsonCursor& cursor, TensorBuilder& builder, Walk& walk) {
     if (!builder.CloseList(cursor, depth, walk.counts[depth])) return false;
     cursor.Advance();
     walk.depth = depth;
+    // The list that has ended is one element of the list around it.
     if (depth > 0) ++walk.counts[depth - 1];
   }
   return true;

@@ -17,6 +17,7 @@ constexpr size_t kElementTextBytesMin = 2;
 bool TensorBuilder::Grow(JsonCursor& cursor) {
   const size_t used = buffer_ ? static_cast<size_t>(next_ - buffer_->data()) : 0;
   const size_t count = used / element_bytes_;
+  // The rest of the text cannot hold more elements than this, whatever the estimate says.
   const size_t count_max = count + cursor.bytes_left() / kElementTextBytesMin + 1;
   size_t wanted = kFirstElements;
   if (count == 0) {
@@ -24,9 +25,12 @@ bool TensorBuilder::Grow(JsonCursor& cursor) {
   } else {
     const double density = static_cast<double>(count) / static_cast<double>(cursor.at() - start_);
     const double expected = density * static_cast<double>(cursor.bytes_left()) * 1.05;
+    // The elements so far predict the density of the rest. If the rest is denser, growth by a
+    // quarter still keeps the number of copies small.
     wanted = count + std::max(count / 4, static_cast<size_t>(expected)) + kFirstElements;
   }
   const size_t bytes = std::min(wanted, count_max) * element_bytes_;
+  // Take what the limit leaves, even if it is less than wanted: the estimate may be too high.
   const size_t more = std::min<uint64_t>(bytes - used, memory_->bytes_left());
   if (more < element_bytes_) {
     return cursor.Fail(StatusCode::kResourceExhausted,
