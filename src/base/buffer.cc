@@ -19,6 +19,7 @@ class HeapBuffer final : public Buffer {
     void* const block = ::operator new(kBufferAlignment - 1 + kHeaderBytes + size + kBufferSlack);
     const auto address = reinterpret_cast<uintptr_t>(block);
     const uintptr_t aligned = (address + kBufferAlignment - 1) & ~(kBufferAlignment - 1);
+    // The header fills one unit, so the bytes behind it are aligned as the header is.
     auto* const header = static_cast<std::byte*>(block) + (aligned - address);
     return new (header) HeapBuffer(header + kHeaderBytes, size, block);
   }
@@ -30,6 +31,7 @@ class HeapBuffer final : public Buffer {
     static_assert(sizeof(HeapBuffer) <= kHeaderBytes);
   }
   void Destroy() noexcept override {
+    // The destructor ends the life of the member, so it is copied before.
     void* const block = block_;
     this->~HeapBuffer();
     ::operator delete(block);
@@ -77,6 +79,8 @@ class alignas(kBufferAlignment) SmallBuffer final : public Buffer {
     // Under a sanitizer no buffer is reused, so that the sanitizer finds accesses beyond its end or
     // after its life.
     if (kIsSanitized || kept.count == kSmallKept || kept.thread_is_ending) return Free(this);
+    // Its construction registers a destructor with the thread. So only threads that keep blocks pay
+    // for it.
     static thread_local const SmallBlocksEnd end;
     kept.blocks[kept.count++] = this;
   }
@@ -85,6 +89,8 @@ class alignas(kBufferAlignment) SmallBuffer final : public Buffer {
 };
 
 SmallBlocksEnd::~SmallBlocksEnd() {
+  // Buffers may still die after this, in destructors of other thread_local objects. Nobody would
+  // free blocks that were kept then.
   small_blocks.thread_is_ending = true;
   while (small_blocks.count > 0) SmallBuffer::Free(small_blocks.blocks[--small_blocks.count]);
 }

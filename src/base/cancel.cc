@@ -15,7 +15,10 @@ thread_local const CancelToken* running_token = nullptr;
 void CancelToken::Cancel(CancelReason reason) {
   State open = State::kOpen;
   const State wanted = reason == CancelReason::kDeadline ? State::kExpired : State::kAbandoned;
+  // The first reason wins: a client that leaves after the deadline does not change the outcome.
   if (!state_.compare_exchange_strong(open, wanted, std::memory_order_acq_rel)) return;
+  // The state changes before the lock is taken. So a SetCallback at the same time either sees the
+  // state and runs its callback, or leaves the callback for this thread. It is never lost.
   MutexLock lock(mutex_);
   if (!callback_) return;
   running_token = this;
@@ -25,6 +28,7 @@ void CancelToken::Cancel(CancelReason reason) {
 
 void CancelToken::SetCallback(absl::AnyInvocable<void()> callback) {
   MutexLock lock(mutex_);
+  // Cancel will not come again, so the callback runs here.
   if (IsCancelled()) {
     running_token = this;
     callback();
@@ -37,6 +41,7 @@ void CancelToken::SetCallback(absl::AnyInvocable<void()> callback) {
 
 void CancelToken::ClearCallback() {
   if (!has_callback_.load(std::memory_order_acquire)) return;  // usual: no callback was set
+  // The callback itself calls this: its thread holds the lock, and the callback is gone already.
   if (running_token == this) return;
   MutexLock lock(mutex_);
   callback_ = nullptr;

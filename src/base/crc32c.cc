@@ -11,6 +11,8 @@
 namespace penstock {
 namespace {
 
+// The Castagnoli polynomial, with its bits reversed, because bytes enter the sum with their lowest
+// bit first.
 constexpr uint32_t kPolynomialReflected = 0x82F63B78;
 
 constexpr std::array<uint32_t, 256> MakeTable() {
@@ -26,7 +28,11 @@ constexpr std::array<uint32_t, 256> MakeTable() {
 constexpr std::array<uint32_t, 256> kTable = MakeTable();
 
 #ifdef __x86_64__
+// The attribute lets this one function use the instruction, while the program still runs on
+// processors without it.
 __attribute__((target("sse4.2"))) uint32_t Hardware(std::string_view bytes, uint32_t before) {
+  // The algorithm starts from all ones and inverts the result. To continue a sum, undo the
+  // inversion.
   uint64_t crc = ~before;
   while (bytes.size() >= sizeof(uint64_t)) {
     uint64_t word = 0;

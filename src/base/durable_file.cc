@@ -29,6 +29,8 @@ bool WriteAll(int file, std::string_view text) {
 Status WriteDurably(const std::string& path, std::string_view text) {
   const int file = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (file < 0) return Failed("write", path, errno);
+  // Sync before the rename. Otherwise, after a power cut, the name could lead to an empty file.
+  // Read errno before close() can change it.
   const int error = WriteAll(file, text) && fsync(file) == 0 ? 0 : errno;
   close(file);
   return error == 0 ? OkStatus() : Failed("write", path, error);
@@ -49,6 +51,7 @@ Status SyncFolderOf(const std::string& path) {
 }  // namespace
 
 Status ReplaceFileDurably(const std::string& path, std::string_view text) {
+  // The same folder, because a rename within one file system is atomic.
   const std::string temporary = path + ".new";
   Status status = WriteDurably(temporary, text);
   if (status.ok() && rename(temporary.c_str(), path.c_str()) != 0)

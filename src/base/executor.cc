@@ -12,6 +12,7 @@
 namespace penstock {
 
 void SetThreadName(const std::string& name) {
+  // Linux refuses longer names.
   pthread_setname_np(pthread_self(), name.substr(0, 15).c_str());
 }
 
@@ -59,8 +60,11 @@ bool ThreadPool::Submit(Task task) {
     MutexLock lock(mutex_);
     if (stopping_ || queue_.size() >= options_.queue_tasks_max) return false;
     queue_.push_back(std::move(task));
+    // If all threads are busy, the next one that is done takes the task anyway. A wake-up would be
+    // a wasted system call.
     notify = idle_ > 0;
   }
+  // Without the lock, so that the woken thread does not have to wait for it at once.
   if (notify) wake_.NotifyOne();
   return true;
 }
@@ -75,6 +79,7 @@ void ThreadPool::RunThread() {
       ++idle_;
       while (queue_.empty() && !stopping_) wake_.Wait(mutex_);
       --idle_;
+      // Only a stopping pool gets here with an empty queue: accepted tasks run even then.
       if (queue_.empty()) return;
       task = std::move(queue_.front());
       queue_.pop_front();

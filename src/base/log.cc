@@ -56,7 +56,8 @@ void AppendTime(std::string& to, std::chrono::system_clock::time_point time) {
                  utc.tm_sec, ms % 1000);
 }
 
-// Appends text for people: escapes control characters, and keeps all else.
+// Appends text for people: escapes control characters, and keeps all else. Names and errors come
+// from clients. Without escapes they could forge log lines, or send commands to the terminal.
 void AppendPlain(std::string& to, std::string_view text) {
   for (const char c : text) {
     if (c == '\n') {
@@ -73,6 +74,7 @@ void AppendPlain(std::string& to, std::string_view text) {
 
 namespace log_internal {
 
+// Relaxed order is enough: ConfigureLog sets the level before other threads start.
 std::atomic<LogLevel> level{LogLevel::kInfo};
 
 std::string FormatLine(LogFormat format, LogLevel line_level,
@@ -144,6 +146,7 @@ void AppendJsonEscaped(std::string& to, std::string_view text) {
     const size_t length = Utf8Length(text);
     const char c = text[0];
     if (length == 0) {
+      // U+FFFD, the replacement character.
       to += "\xEF\xBF\xBD";
     } else if (c == '"' || c == '\\') {
       to += '\\';
@@ -155,6 +158,7 @@ void AppendJsonEscaped(std::string& to, std::string_view text) {
     } else {
       to.append(text.substr(0, length));
     }
+    // After a bad byte go on with the next one: valid text may follow.
     text.remove_prefix(length == 0 ? 1 : length);
   }
 }

@@ -26,6 +26,7 @@
 namespace penstock {
 namespace {
 
+// Enough for some ten thousand lines, while the reader of a pipe pauses.
 constexpr size_t kQueueBytesMax = 4 << 20;
 constexpr Duration kFlushTime = std::chrono::seconds(1);
 
@@ -81,12 +82,14 @@ void Queue::Run() {
       dropped = std::exchange(dropped_, 0);
     }
     for (const std::string& line : lines) WriteLogOutput(line);
+    // This line goes through the queue too, so it follows the lines that were kept.
     if (dropped > 0)
       PENSTOCK_LOG(kWarning, "{} log lines were dropped, as nobody read standard error", dropped);
   }
 }
 
 void Queue::Flush() {
+  // With a limit: a reader that has stopped must not keep the process from ending.
   const SteadyTime end = Clock::Real().Now() + kFlushTime;
   MutexLock lock(mutex_);
   while (!lines_.empty() || is_writing_) {

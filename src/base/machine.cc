@@ -50,6 +50,7 @@ std::vector<Mount> ReadMounts(const std::string& root) {
   std::istringstream lines(ReadSystemFile(root + "/proc/self/mountinfo"));
   for (std::string line; std::getline(lines, line);) {
     // id parent device root-of-mount mount-point options... - type source super-options
+    // The number of options before the dash varies, so the fields after it are counted from there.
     const size_t dash = line.find(" - ");
     if (dash == std::string::npos) continue;
     const std::vector<std::string> left = Split(std::string_view(line).substr(0, dash), ' ');
@@ -69,6 +70,8 @@ std::vector<std::string> GroupFolders(const std::string& root, const Mount& moun
     const bool inside = group == mount.group || group.starts_with(mount.group + "/");
     group = inside ? group.substr(mount.group.size()) : "";
   }
+  // A group outside the namespace of this process is shown with "..". Its folder is not visible
+  // here, so read the limits of what is.
   if (group == "/" || group.find("..") != std::string::npos) group.clear();
   std::vector<std::string> folders;
   for (;;) {
@@ -86,6 +89,7 @@ void Tighten(std::optional<T>& limit, T value) {
 
 void TightenCpus(CgroupLimits& limits, std::optional<int64_t> quota,
                  std::optional<int64_t> period) {
+  // A quota of "max" is no number, and -1 in version 1: both mean no limit.
   if (quota.value_or(0) <= 0 || period.value_or(0) <= 0) return;
   Tighten(limits.cpus, static_cast<double>(*quota) / static_cast<double>(*period));
 }
@@ -139,6 +143,7 @@ CgroupLimits ReadCgroupLimits(const std::string& root) {
     const std::string controllers = line.substr(first + 1, second - first - 1);
     for (const Mount& mount : mounts) {
       if (!IsOf(mount, controllers)) continue;
+      // A parent's limit applies to all groups below it, so the tightest one counts.
       for (const std::string& folder : GroupFolders(root, mount, line.substr(second + 1))) {
         if (mount.controllers.empty()) {
           ReadVersion2(limits, folder);
@@ -154,10 +159,12 @@ CgroupLimits ReadCgroupLimits(const std::string& root) {
 int UsableCpus() {
   cpu_set_t set;
   CPU_ZERO(&set);
+  // The call fails on machines with more CPUs than the set can hold.
   int cpus = sched_getaffinity(0, sizeof(set), &set) == 0
                  ? CPU_COUNT(&set)
                  : static_cast<int>(std::thread::hardware_concurrency());
   if (const auto quota = ReadCgroupLimits("").cpus)
+    // Rounded up, so that part of a CPU still gets a thread.
     cpus = static_cast<int>(std::min(std::ceil(*quota), static_cast<double>(cpus)));
   return std::max(cpus, 1);
 }

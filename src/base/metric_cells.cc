@@ -14,6 +14,8 @@
 namespace penstock {
 namespace {
 
+// A thread that counts little needs little memory: a chunk of 4 KiB for each range of cells that it
+// uses.
 constexpr size_t kChunkCells = 512;
 
 uint64_t NextId() {
@@ -37,9 +39,13 @@ struct MetricCells<T>::ThreadCells {
     Chunk* chunk = chunks[cell / kChunkCells].load(std::memory_order_relaxed);
     if (chunk == nullptr) [[unlikely]] {
       chunk = new Chunk();
+      // Release, so that a thread that sums sees zeros in the new chunk, and not what was in the
+      // memory before.
       chunks[cell / kChunkCells].store(chunk, std::memory_order_release);
     }
     std::atomic<T>& sum = (*chunk)[cell % kChunkCells];
+    // A load and a store are enough, because no other thread writes here. They are atomic only so
+    // that a scrape reads whole values.
     sum.store(sum.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
   }
 
@@ -67,6 +73,7 @@ class MetricCells<T>::ThreadHolder final {
   ~ThreadHolder() {
     last = {0, nullptr, true};
     for (const Entry& entry : entries_) {
+      // The registry may have been destroyed before the thread. It has freed the cells then.
       if (const auto registry = entry.registry.lock()) registry->RemoveThread(*entry.cells);
     }
   }
@@ -75,6 +82,8 @@ class MetricCells<T>::ThreadHolder final {
     for (const Entry& entry : entries_) {
       if (entry.registry_id == registry.id_) return *entry.cells;
     }
+    // This path is rare, so it also forgets registries that are gone. Otherwise the list of a
+    // long-lived thread would only grow.
     std::erase_if(entries_, [](const Entry& entry) { return entry.registry.expired(); });
     ThreadCells& cells = registry.AddThread();
     entries_.push_back({registry.id_, registry.weak_from_this(), &cells});
@@ -106,6 +115,8 @@ size_t MetricCells<T>::Allocate(size_t count) {
 template <typename T>
 void MetricCells<T>::Add(size_t cell, T amount) {
   const auto& last = ThreadHolder::last;
+  // A server has one registry, so the last one used is nearly always the right one. The id is
+  // compared, not the address: a new registry may lie where an old one was.
   if (last.registry_id == id_) [[likely]] {
     last.cells->Add(cell, amount);
   } else {
@@ -154,6 +165,7 @@ std::vector<T> MetricCells<T>::Totals() const {
   MutexLock lock(mutex_);
   std::vector<T> totals = ended_;
   totals.resize(allocated_);
+  // The shared cells mix the counts of unrelated metrics, so their sums mean nothing.
   std::fill_n(totals.begin(), kSharedCells, T());
   for (const auto& thread : threads_) {
     for (size_t cell = kSharedCells; cell < allocated_; ++cell) totals[cell] += thread->Value(cell);

@@ -20,6 +20,7 @@ namespace {
 using Counts = MetricCells<uint64_t>;
 using Sums = MetricCells<double>;
 
+// With the bucket above all bounds, a histogram must fit into MetricCells::kSharedCells.
 constexpr size_t kBoundsMax = 200;
 
 // Thread-safe.
@@ -155,6 +156,8 @@ void AppendHistogram(std::string& to, std::string_view name, const std::string& 
   const std::string before = labels.empty() ? "" : labels + ",";
   uint64_t cumulative = 0;
   for (size_t i = 0; i <= histogram.bounds().size(); ++i) {
+    // A bucket of Prometheus counts all values up to its bound. The cells count each value once, so
+    // that Record adds to one cell only.
     cumulative += counts[histogram.first_cell() + i];
     const std::string bound =
         i < histogram.bounds().size() ? NumberText(histogram.bounds()[i]) : "+Inf";
@@ -177,6 +180,8 @@ Metric& FindOrAdd(std::map<std::string, std::unique_ptr<Metric>>& series, size_t
                   const MetricLabels& labels, Make make) {
   std::string key = LabelText(labels);
   auto found = series.find(key);
+  // Existing series stay as they are; only a new one goes to the shared series, which does not
+  // count against the limit.
   if (found == series.end() && series.size() >= series_max) {
     key = OtherLabelText(labels);
     found = series.find(key);
@@ -236,6 +241,8 @@ Histogram& MetricsRegistry::AddHistogram(std::string_view name, std::string_view
   PENSTOCK_CHECK(std::is_sorted(bounds.begin(), bounds.end()), "bucket bounds must ascend");
   MutexLock lock(impl_->mutex);
   Family& family = impl_->FindFamily(name, help, MetricKind::kHistogram);
+  // The family keeps the bounds, and its histograms refer to them. They never change after the
+  // first histogram.
   if (family.histograms.empty()) family.bounds.assign(bounds.begin(), bounds.end());
   PENSTOCK_CHECK(
       std::equal(bounds.begin(), bounds.end(), family.bounds.begin(), family.bounds.end()),
@@ -254,6 +261,7 @@ void MetricsRegistry::AddCollector(std::string_view name, std::string_view help,
 
 std::string MetricsRegistry::Text() const {
   MutexLock lock(impl_->mutex);
+  // One pass over the threads for all metrics, instead of one for each.
   const std::vector<uint64_t> counts = impl_->counts->Totals();
   const std::vector<double> sums = impl_->sums->Totals();
   std::string text;

@@ -22,6 +22,8 @@ std::optional<ProcessMemory> ReadProcessMemory(const std::string& root) {
     }
     status.ignore(std::numeric_limits<std::streamsize>::max(), '\n');
   }
+  // All four, or the sums would be wrong without a sign of it. Kernels before 4.5 lack the Rss
+  // fields.
   if (found != 4) return std::nullopt;
   return memory;
 }

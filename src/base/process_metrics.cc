@@ -35,6 +35,8 @@ int64_t CountEntries(const std::string& folder) {
 void AddSingle(MetricsRegistry& metrics, std::string_view name, std::string_view help,
                MetricKind kind, double (*value)(const ProcessUse&)) {
   metrics.AddCollector(name, help, kind, [value]() -> std::vector<MetricSample> {
+    // Each metric reads the files again. That is cheap enough for a scrape, and the collectors stay
+    // independent.
     const std::optional<ProcessUse> use = ReadProcessUse("");
     if (!use) return {};
     return {{{}, value(*use)}};

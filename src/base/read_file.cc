@@ -69,10 +69,12 @@ StatusOr<std::string> ReadWholeFile(const std::string& path, size_t bytes_max) {
                              kPipeTime.count());
     }
     const ssize_t bytes = read(file.get(), chunk.data(), chunk.size());
+    // EAGAIN: another reader of the pipe was faster, or poll woke up for nothing.
     if (bytes < 0 && (errno == EINTR || (is_pipe && errno == EAGAIN))) continue;
     if (bytes < 0) return InvalidArgument("{}", std::strerror(errno));
     if (bytes == 0) return text;
     text.append(chunk.data(), static_cast<size_t>(bytes));
+    // Checked while reading: the size of a pipe, or of a file in /proc, is not known before.
     if (text.size() > bytes_max) return InvalidArgument("it has more than {} bytes", bytes_max);
   }
 }

@@ -18,6 +18,8 @@ class CountingBuffer final : public CountedBuffer {
         budget_(std::move(budget)),
         counted_(counted) {}
   ~CountingBuffer() override {
+    // Free the memory first. Otherwise another request could take the budget while the memory is
+    // still in use.
     kept_ = {};
     budget_->Give(counted_);
   }
@@ -36,12 +38,14 @@ StatusOr<BufferRef> MakeCounted(const RequestBudget& budget, uint64_t bytes, Mak
   try {
     return BufferRef(new CountingBuffer(make(), budget, bytes));
   } catch (const std::bad_alloc&) {
+    // The system may run out of memory before the budget does. Then only this request fails.
     budget->Give(bytes);
     return OutOfMemory(fmt::format("a buffer of {} bytes", bytes));
   }
 }
 
 bool IsCounted(const Slice& slice) {
+  // A buffer that the budget counts already must not count twice.
   return dynamic_cast<const CountedBuffer*>(slice.owner.get()) != nullptr;
 }
 
@@ -64,6 +68,7 @@ StatusOr<BufferRef> RequestMemory::AllocateLarge(size_t bytes) {
     is_too_large_inline_ = true;
     return OutOfMemory("a request of this size on an event loop");
   }
+  // UINT64_MAX stands for no limit, and must stay that value.
   if (inline_bytes_left_ != UINT64_MAX) inline_bytes_left_ -= bytes;
   if (budget_ != nullptr && *budget_ != nullptr) {
     return MakeCounted(*budget_, bytes, [bytes] { return AllocateBuffer(bytes); });
@@ -78,6 +83,7 @@ StatusOr<BufferRef> RequestMemory::AllocateLarge(size_t bytes) {
 Status RequestMemory::CountSlices(ByteChain& answer) {
   if (budget_ == nullptr || *budget_ == nullptr) return OkStatus();
   for (Slice& slice : answer.mutable_slices()) {
+    // Without an owner the bytes are static.
     if (slice.size < kCountedBytesMin || !slice.owner || IsCounted(slice)) continue;
     ASSIGN_OR_RETURN(slice.owner,
                      MakeCounted(*budget_, slice.size, [&slice] { return slice.owner; }));

@@ -51,6 +51,7 @@ void TerminalLine::WriteAbove(std::string_view lines) {
 }
 
 void TerminalLine::Redraw(std::string_view lines) {
+  // One write for all, so that the line does not flicker.
   std::string text(kErase);
   text += lines;
   // Leave the last column empty: a character there makes some terminals wrap to the next line.

@@ -9,6 +9,7 @@ namespace penstock {
 namespace {
 
 Mutex slots_mutex;
+// The last slot is not in the list, because it is the one that threads share.
 std::array<bool, kThreadSlots - 1> slots_taken GUARDED_BY(slots_mutex) = {};
 
 int TakeSlot() {
@@ -26,6 +27,8 @@ class SlotHolder final {
  public:
   ~SlotHolder() {
     MutexLock lock(slots_mutex);
+    // Slots are used again, so that a server that starts and ends many threads does not run out of
+    // them.
     if (slot_ < kThreadSlots - 1) slots_taken[static_cast<size_t>(slot_)] = false;
   }
   int slot() const { return slot_; }
@@ -37,6 +40,8 @@ class SlotHolder final {
 }  // namespace
 
 int internal::TakeThreadSlot() {
+  // `thread_slot` itself has no destructor, so ThreadSlot() is a plain load. The holder gives the
+  // slot back.
   thread_local const SlotHolder holder;
   return thread_slot = holder.slot();
 }

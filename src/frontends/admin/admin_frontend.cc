@@ -78,6 +78,7 @@ net::HttpResponse AdminFrontend::ServerReadiness() const {
   std::string json =
       fmt::format(R"({{"ready":false,"draining":{},"models":[)", readiness_.IsDraining());
   const char* separator = "";
+  // Only what is not ready: the list tells the operator what the server waits for.
   for (const std::string& name : ModelsThatCount()) {
     if (manager_.IsModelReady(name).value_or(false)) continue;
     json += std::exchange(separator, ",") + ModelJson(manager_, name, false);

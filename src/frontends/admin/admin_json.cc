@@ -10,6 +10,7 @@ namespace penstock {
 namespace {
 
 net::HttpResponse Uncached(net::HttpResponse response) {
+  // A proxy that answered probes from its cache would hide a server that is not ready.
   response.headers.emplace_back("cache-control", "no-store");
   return response;
 }

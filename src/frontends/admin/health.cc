@@ -51,10 +51,15 @@ class HealthFrontend::Watcher final : public std::enable_shared_from_this<Watche
 
   // Sends the status if it differs from the last one sent.
   void Update() EXCLUDES(mutex_) {
+    // Only one thread at a time sends, so that the messages have the order of the changes, and the
+    // queue of the call holds at most one. A change that comes meanwhile marks the watcher as
+    // stale.
     if (!Claim()) return;
     for (;;) {
       const HealthCheckResponse::ServingStatus status = Current();
       if (IsNews(status)) {
+        // The claim is kept until the message is out. Then Update compares again, and sends what
+        // has changed since. A slow client gets the newest status, not all of them.
         return call_->Write(Answer(status), [self = shared_from_this()](bool ok) {
           self->Release();
           if (ok) self->Update();
@@ -126,6 +131,8 @@ void HealthFrontend::RegisterProbes(net::Router& router) {
 
 std::optional<bool> HealthFrontend::IsServing(std::string_view service) const {
   if (service.empty()) return readiness_.IsServerReady();
+  // A model comes before a service of the same name: users choose the names of models, and ask for
+  // them.
   if (const std::optional<bool> model = readiness_.IsModelReady(service)) return model;
   const std::vector<std::string> services = router_->GrpcServices();
   const bool is_known = std::any_of(services.begin(), services.end(), [&](std::string_view name) {
@@ -155,6 +162,9 @@ void HealthFrontend::Watch(net::GrpcCallRef call) {
       return call->Finish(message ? status : InvalidArgument("the call has no message"));
     }
     auto watcher = std::make_shared<Watcher>(*this, call, request.service());
+    // Add it before the first status is read. Otherwise a change between the two would be lost. The
+    // cancel callback comes last, and runs at once if the client has gone: so every watcher that
+    // was added is removed.
     Add(watcher);
     watcher->Update();
     call->cancel().SetCallback([this, watcher] { Remove(watcher); });
@@ -175,6 +185,7 @@ void HealthFrontend::UpdateWatchers() {
   std::vector<std::shared_ptr<Watcher>> watchers;
   {
     MutexLock lock(mutex_);
+    // A copy, because Update writes to a call, and the end of a call takes this lock (Remove).
     watchers.assign(watchers_.begin(), watchers_.end());
   }
   for (const auto& watcher : watchers) watcher->Update();

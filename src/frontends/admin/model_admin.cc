@@ -51,6 +51,7 @@ Status CheckContentType(const net::RequestHead& head) {
 Status CheckName(std::string_view name) {
   if (name.empty()) return InvalidArgument("the path names no model");
   for (const char c : name) {
+    // In the paths of the REST and the admin API, '/' and ':' separate the parts.
     if (c == '/' || c == ':' || static_cast<unsigned char>(c) < ' ' || c == 127) {
       return InvalidArgument("a model's name has no '/', ':' or control characters: '{:.100}'",
                              name);
@@ -114,6 +115,7 @@ StatusOr<core::VersionNumber> VersionIn(const Struct& object) {
   const auto found = object.fields().find("version");
   if (found == object.fields().end()) return InvalidArgument("the field 'version' is missing");
   constexpr double kWholeMax = 9007199254740992;  // 2^53: JSON numbers are exact up to here
+  // A Struct holds every number as a double.
   const double number = found->second.number_value();
   const bool is_number = found->second.has_number_value();
   if (!is_number || number < 0 || number > kWholeMax || number != std::floor(number))
@@ -124,6 +126,7 @@ StatusOr<core::VersionNumber> VersionIn(const Struct& object) {
 Status ReadConfig(std::string_view body, ModelChange& change) {
   ModelConfig config;
   TRY(ReadJson(body, "a ModelConfig as JSON", config));
+  // The path decides. A body that names another model is most likely a mistake.
   if (!config.name().empty() && config.name() != change.model) {
     return InvalidArgument("the body names the model '{:.100}', the path '{:.100}'", config.name(),
                            change.model);
@@ -142,6 +145,7 @@ Status ReadLabel(std::string_view body, ModelChange& change) {
   if (object.fields().contains("version")) {
     ASSIGN_OR_RETURN(change.version, VersionIn(object));
   } else {
+    // A label without a version is removed.
     change.kind = ModelChange::Kind::kUnlabel;
   }
   return OkStatus();
@@ -228,6 +232,8 @@ Status ModelAdminFrontend::CheckMayChange(const net::Endpoint& endpoint) const {
     return absl::PermissionDeniedError(
         "models can only be read here: the server was not started with --admin_api=full");
   }
+  // TLS on another port shows that the operator wants encryption. A change must not go around it,
+  // except from this machine.
   if (!endpoint.bypasses_tls || endpoint.is_local) return OkStatus();
   return absl::PermissionDeniedError(
       "models can only be read on this port, which has no TLS, while another port of the "
@@ -251,6 +257,7 @@ void ModelAdminFrontend::Change(net::HttpCallRef call, std::string name,
   change.kind = meant->kind;
   change.model = name;
   Status status = CheckName(name);
+  // DELETE has no body, and a page of another site cannot send it without asking first (CORS).
   if (status.ok() && call->head().method != "DELETE") status = CheckContentType(call->head());
   if (status.ok() && call->body().size > kBodyBytesMax) {
     status =
@@ -290,6 +297,7 @@ std::string ModelAdminFrontend::ModelJson(const std::string& name, const ModelEn
   json += ",\"labels\":{";
   const char* separator = "";
   for (const auto& [label, state] : manager_.Labels(name)) {
+    // A label may wait for its version. Until then it leads to the former version, or to none.
     const std::string served = state.is_ready ? fmt::format("{}", state.in_force.value) : "null";
     json += fmt::format(R"({}{}:{{"version":{},"wanted":{}}})", std::exchange(separator, ","),
                         JsonQuoted(label), served, state.wanted.value);

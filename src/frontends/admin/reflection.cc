@@ -29,6 +29,8 @@ const DescriptorPool& Pool() { return *DescriptorPool::generated_pool(); }
 template <typename FileResponse>
 void AppendFiles(const FileDescriptor& file, std::set<const FileDescriptor*>& seen,
                  FileResponse& response) {
+  // Clients cannot use a file without its imports. To send them all saves a round trip for each.
+  // The recursion is no danger: the files are the program's own.
   if (!seen.insert(&file).second) return;
   FileDescriptorProto proto;
   file.CopyTo(&proto);
@@ -124,6 +126,8 @@ class Conversation final : public std::enable_shared_from_this<Conversation<Requ
         return self->call_->Finish(InvalidArgument("the message is no ServerReflectionRequest"));
       ByteChain answer;
       answer.AppendCopy(self->answerer_.Answer(request).SerializeAsString());
+      // Read the next request only after the answer is out. So a client that sends requests and
+      // reads nothing holds one answer, not thousands.
       self->call_->Write(std::move(answer), [self](bool ok) {
         if (ok) self->Next();
       });
@@ -144,6 +148,7 @@ void AddMethod(net::Router& router, std::string version) {
            [&router](net::GrpcCallRef call) {
              std::make_shared<Conversation<Request, Response>>(router, std::move(call))->Next();
            },
+       // As probes: an operator may need it while the server is full.
        .counts_as_request = false,
        .on_every_port = true});
 }

@@ -12,6 +12,7 @@ void PredictCall::Start(PredictService& service, net::GrpcCallRef call) {
   // Release gives it back to the pool.
   PredictCall* const self = CallPool<PredictCall>::Take().release();
   self->service_ = &service;
+  // The message belongs to the call, so this reference stays valid when `call` is moved.
   const Slice& message = call->message();
   self->NetCall::Start(service.engine, std::move(call), message);
 }
@@ -30,6 +31,8 @@ Status PredictCall::Decode(const ModelInfo&, RequestMemory& memory, InferRequest
 StatusOr<ByteChain> PredictCall::Encode(const NamedTensors& outputs, RequestMemory& memory) {
   const std::string_view signature = request().signature_name;
   const AnsweringModel answering{model().id().name, model().id().version,
+                                 // TensorFlow Serving's answer names the signature that was used,
+                                 // also if the request did not.
                                  signature.empty() ? kDefaultSignatureName : signature};
   return WritePredictResponse({outputs.data(), outputs.size()}, answering, service_->options.write,
                               &memory);

@@ -71,6 +71,7 @@ Status Parse(const net::GrpcCallRef& call, Message& message) {
 
 void Respond(const net::GrpcCallRef& call, const google::protobuf::Message& response) {
   const BufferRef bytes = AllocateBuffer(response.ByteSizeLong());
+  // ByteSizeLong has cached the sizes of all nested messages, so they are not computed twice.
   response.SerializeWithCachedSizesToArray(reinterpret_cast<uint8_t*>(bytes->data()));
   call->Respond(ByteChain(WholeSlice(bytes)));
 }
@@ -93,6 +94,8 @@ void RespondMetadata(const net::GrpcCallRef& call, const StatusOr<ModelHandle>& 
 
 // Loads a model on demand, as a Predict call does.
 void GetModelMetadata(Engine& engine, const net::GrpcCallRef& call) {
+  // The selector refers to the request. The callback of FindOnceLoaded keeps it until the model is
+  // loaded.
   const auto request = std::make_shared<GetModelMetadataRequest>();
   Status status = Parse(call, *request);
   if (status.ok()) status = CheckMetadataRequest(*request);
@@ -175,6 +178,7 @@ void TfsGrpc::Register(net::Router& router) {
   predict.handler = [this](net::GrpcCallRef call) {
     PredictCall::Start(predict_, std::move(call));
   };
+  // Only Predict has large messages whose tensors the model may use in place.
   predict.landing = &PredictLanding;
   router.AddGrpc(std::move(predict));
 

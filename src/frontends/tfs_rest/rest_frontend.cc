@@ -55,6 +55,7 @@ void RestFrontend::PredictCall::Start(RestFrontend& frontend, net::HttpCallRef c
   PredictCall* const self = CallPool<PredictCall>::Take().release();
   self->frontend_ = &frontend;
   self->target_ = std::move(target);
+  // The body belongs to the call, so this reference stays valid when `call` is moved.
   const Slice& body = call->body();
   self->NetCall::Start(frontend.engine_, std::move(call), body);
 }
@@ -95,6 +96,7 @@ RestFrontend::RestFrontend(RestOptions options, Engine& engine, MetricsRegistry&
 void RestFrontend::Register(net::Router& router) {
   net::HttpRoute route;
   route.path = "/v1/*";
+  // TensorFlow Serving's patterns ignore the case of the path.
   route.prefix_ignores_case = true;
   route.handler = [this](net::HttpCallRef call) { Handle(std::move(call)); };
   router.AddHttp(std::move(route));
@@ -126,6 +128,7 @@ void RestFrontend::Handle(net::HttpCallRef call) {
 
 // Loads a model on demand, as :predict does.
 void RestFrontend::HandleMetadata(const net::HttpCallRef& call, RestTarget target) {
+  // The selector refers to the target. The callback keeps it until the model is loaded.
   const auto kept = std::make_shared<const RestTarget>(std::move(target));
   const StatusOr<ModelHandle> handle = engine_.Find(SelectorOf(*kept));
   if (handle.status().code() == StatusCode::kUnavailable &&
@@ -142,6 +145,8 @@ void RestFrontend::HandleMetadata(const net::HttpCallRef& call, RestTarget targe
 // has served, 503 is never sent again, whatever happens to the model: otherwise a liveness probe
 // would restart the server.
 void RestFrontend::HandleStatus(net::HttpCall& call, const RestTarget& target) const {
+  // Ask this first. If the model becomes available in between, a probe gets 503 once more, and
+  // repeats it. In the other order it could get 200 with a text that shows no available version.
   const bool is_starting = engine_.manager().IsModelStarting(target.name);
   const StatusOr<std::string> text = StatusText(target);
   if (text.status().code() == StatusCode::kNotFound && is_starting) {

@@ -36,6 +36,8 @@ std::string_view TakeSegment(std::string_view& path) {
 }
 
 StatusOr<core::VersionNumber> ParseVersion(std::string_view text) {
+  // from_chars would accept a minus sign. The two errors below have the texts of TensorFlow
+  // Serving.
   if (text.find_first_not_of("0123456789") != std::string_view::npos) {
     return InvalidArgument(
         "Malformed request: the model's version must be a number from 0 to 2^63 - 1, but is: "
@@ -122,6 +124,7 @@ StatusOr<RestTarget> ParseRestPath(std::string_view method, std::string_view pat
   if (!version.empty()) {
     ASSIGN_OR_RETURN(target.version, ParseVersion(version));
   }
+  // Decode last, when the path is split: a name may contain an encoded '/' or ':'.
   ASSIGN_OR_RETURN(target.name, PercentDecode(name));
   ASSIGN_OR_RETURN(target.label, PercentDecode(label));
   return target;
