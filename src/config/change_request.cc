@@ -33,6 +33,7 @@ std::string Describe(const ModelChange& change) {
 }
 
 std::string Describe(const std::vector<ConfiguredModel>& models) {
+  // A list may have thousands of models, and this is one line of the log.
   constexpr size_t kNamedMax = 10;
   std::string names;
   for (size_t i = 0; i < std::min(models.size(), kNamedMax); ++i)

@@ -19,6 +19,7 @@ namespace {
 using tensorflow::serving::FileSystemStoragePathSourceConfig;
 using VersionPolicy = FileSystemStoragePathSourceConfig::ServableVersionPolicy;
 
+// TensorFlow Serving's default.
 constexpr std::string_view kPrometheusPath = "/monitoring/prometheus/metrics";
 
 template <typename Message>
@@ -31,6 +32,7 @@ StatusOr<Message> ParseText(std::string_view text, std::string_view file) {
 Status SetPlatform(const tensorflow::serving::ModelConfig& from, ConfiguredModel& model) {
   model.platform = from.model_platform();
   const auto type = from.model_type();
+  // The old field model_type is still in files of users. Only its value TENSORFLOW says something.
   if (type == tensorflow::serving::MODEL_TYPE_UNSPECIFIED) return OkStatus();
   if (!model.platform.empty()) {
     return InvalidArgument("has both model_type and model_platform; remove model_type");
@@ -60,6 +62,7 @@ Status SetPolicy(const VersionPolicy& from, ConfiguredModel& model) {
       }
       break;
     case VersionPolicy::kLatest:
+      // 0 means that the number is not set. The default is one version.
       model.latest_count = std::max<uint32_t>(from.latest().num_versions(), 1);
       break;
     case VersionPolicy::POLICY_CHOICE_NOT_SET:
@@ -106,6 +109,7 @@ StatusOr<ConfiguredModel> ConvertModel(const tensorflow::serving::ModelConfig& f
   StatusOr<std::string> path = ReadBasePath(from.base_path());
   if (!path.ok()) return InvalidArgument("has the base_path {}", MessageOf(path.status()));
   model.base_path = *std::move(path);
+  // An error, not a warning: a user who believes that requests are logged would notice too late.
   if (from.has_logging_config()) {
     return InvalidArgument("has a logging_config, but requests are not logged; remove it");
   }
@@ -152,6 +156,7 @@ Status CheckBatching(const BatchingSettings& settings, std::string_view file) {
   }
   const std::vector<int64_t>& sizes = settings.allowed_batch_sizes;
   if (sizes.empty()) return OkStatus();
+  // These are the rules of TensorFlow Serving.
   if (sizes.front() < 1 ||
       std::adjacent_find(sizes.begin(), sizes.end(), std::greater_equal<>()) != sizes.end()) {
     return InvalidArgument("{}: allowed_batch_sizes must be positive and ascending", file);
@@ -172,6 +177,7 @@ Status CheckBatching(const BatchingSettings& settings, std::string_view file) {
 
 StatusOr<std::string> ReadBasePath(std::string_view path) {
   const size_t colon = path.find("://");
+  // Only a scheme at the start makes a URL. "/models/a://b" is a folder.
   if (colon == std::string_view::npos || path.find('/') < colon) return std::string(path);
   const std::string_view scheme = path.substr(0, colon);
   if (scheme == "s3") return std::string(path);

@@ -9,6 +9,7 @@
 namespace penstock {
 namespace {
 
+// Each copy in flight holds the tensors of its request.
 constexpr uint32_t kInFlightMax = 10'000;
 
 // Reads the target of an arm or a shadow. `what` is for messages.
@@ -55,6 +56,7 @@ Status CheckHeaderName(std::string_view name) {
 
 Status ReadTraffic(const config::Traffic& from, const std::string& model, ExperimentOptions& to) {
   std::set<std::string> names;
+  // 64 bits, because a sum of 32-bit weights could overflow to 0.
   uint64_t weights = 0;
   for (const config::TrafficArm& arm : from.arm()) {
     ASSIGN_OR_RETURN(ExperimentTarget target, ReadTarget(arm, model, "an arm"));
@@ -81,6 +83,7 @@ StatusOr<ShadowOptions> ReadShadow(const config::Shadow& from, const std::string
   ASSIGN_OR_RETURN(shadow.target, ReadTarget(from, model, "a shadow"));
   shadow.name = NameOf(from.name(), shadow.target, model);
   if (from.has_fraction()) shadow.fraction = from.fraction();
+  // In this form the test also refuses NaN.
   if (!(shadow.fraction > 0 && shadow.fraction <= 1)) {
     return InvalidArgument("has the shadow '{}' with the fraction {}; it must be above 0, up to 1",
                            shadow.name, shadow.fraction);

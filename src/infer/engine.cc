@@ -16,6 +16,8 @@ Status CheckStart(const InferRequest& request, SteadyTime now) {
 bool IsSmall(const InferRequest& request, uint64_t bytes_max) {
   uint64_t bytes = 0;
   for (const NamedTensor& input : request.inputs) {
+    // The array of a string tensor has only views. Its characters count too, but to sum them up
+    // means to visit every string. So the cheap number is tested first.
     bytes += input.tensor.bytes();
     if (bytes > bytes_max) return false;
     bytes += input.tensor.StringBytes();
@@ -36,6 +38,8 @@ void RunAndRecord(core::Handle handle, const InferRequest& request, ResponseCall
                   const Clock& clock, SteadyTime start, bool is_inline) {
   ServedModel& served = Served(handle);
   Model& model = served.model();
+  // Most models answer before Run returns. For them `done` needs no wrapper, which would cost an
+  // allocation.
   if (served.info().traits.answers_in_run) {
     model.Run(request, std::move(done));
     const Duration time = clock.Now() - start;
@@ -43,6 +47,8 @@ void RunAndRecord(core::Handle handle, const InferRequest& request, ResponseCall
     served.RecordOccupied(time, is_inline);
     return;
   }
+  // The answer may come after this function has returned, and later than Run. So the callback and
+  // this frame each keep the model.
   core::Handle shared = handle.Share();
   model.Run(request, [shared = std::move(shared), done = std::move(done), &clock,
                       start](InferResponse part) mutable {
@@ -96,8 +102,10 @@ StatusOr<ModelHandle> Engine::Find(const ModelSelector& selector) const {
 
 StatusOr<ModelHandle> Engine::FindToRun(const ModelSelector& selector,
                                         const RequestHeaders& headers) const {
+  // Most servers have no experiments. They pay one load for the question.
   if (options_.traffic == nullptr || !options_.traffic->any()) [[likely]]
     return Find(selector);
+  // A client that names a version gets it. Only the other requests are divided.
   if (selector.version || !selector.label.empty()) return Find(selector);
   return FindInExperiment(selector, headers);
 }
@@ -107,6 +115,7 @@ StatusOr<ModelHandle> Engine::FindInExperiment(const ModelSelector& selector,
   StatusOr<core::Handle> handle;
   std::unique_ptr<Assignment> assignment =
       options_.traffic->Assign(selector.name, headers, manager_, clock_, handle);
+  // The experiment has just been removed, or it is of another model.
   if (assignment == nullptr) return Find(selector);
   if (!handle.ok()) return handle.status();
   ModelHandle found(*std::move(handle));
@@ -121,6 +130,8 @@ bool Engine::FindOnceLoaded(const ModelSelector& selector, const RequestHeaders*
   const Duration patience = is_on_demand ? options_.demand_timeout : options_.initial_load_wait;
   if (!is_on_demand && patience <= Duration::zero()) return false;
   const SteadyTime patience_ends = clock_.Now() + patience;
+  // Who ended the wait decides about the error. If it was the server, the client may try again:
+  // UNAVAILABLE. If it was the client's own deadline, that is the error.
   const bool is_own_limit = patience_ends < deadline;
   auto when_loaded = [this, selector, headers, is_on_demand, is_own_limit,
                       done = std::move(done)](Status status) mutable {
@@ -130,6 +141,7 @@ bool Engine::FindOnceLoaded(const ModelSelector& selector, const RequestHeaders*
                      selector.name);
     }
     if (!status.ok()) return done(std::move(status));
+    // Search again: since it was loaded, the version may have been replaced or unloaded.
     done(headers == nullptr ? Find(selector) : FindToRun(selector, *headers));
   };
   core::Demand demand{.model = std::string(selector.name),
@@ -144,6 +156,7 @@ bool Engine::FindOnceLoaded(const ModelSelector& selector, const RequestHeaders*
 
 bool Engine::BeginRun(const ModelHandle& handle, const InferRequest& request,
                       ResponseCallback& done) {
+  // Before the check, so that requests with wrong inputs count for their arm too.
   if (handle.assignment_ != nullptr) [[unlikely]]
     done = handle.assignment_->Measure(std::move(done));
   if (Status status = CheckRequest(Served(handle.handle_).info(), request); !status.ok())

@@ -23,6 +23,7 @@ Status Guarded(std::string_view what, Step step) {
 void InferCall::Start(Engine& engine, const CallInfo& info) {
   engine_ = &engine;
   info_ = info;
+  // The time to decode grows with the body, and an event loop must not stop for long.
   if (info.body_bytes > engine.inline_request_bytes_max()) {
     MoveToPool(&InferCall::FindModel);
   } else {
@@ -35,6 +36,7 @@ void InferCall::MoveToPool(void (InferCall::*step)(Runner)) {
   const bool accepted = engine_->pool().Submit([this, step, queued] {
     const SteadyTime now = engine_->clock().Now();
     pool_wait_ = now - queued;
+    // The queue may have been long. Work that nobody waits for would make it longer for others.
     const Status status = CheckStillWanted(info_.cancel, info_.deadline, now);
     if (!status.ok()) return Finish(status);
     (this->*step)(Runner::kPool);
@@ -51,6 +53,7 @@ void InferCall::FindModel(Runner runner) {
     auto when_loaded = [this](StatusOr<ModelHandle> loaded) {
       if (!loaded.ok()) return Finish(loaded.status());
       model_.emplace(*std::move(loaded));
+      // Other requests wait for the thread that calls this, so it must not compute.
       MoveToPool(&InferCall::DecodeAndRun);
     };
     if (engine_->FindOnceLoaded(selector_, this, info_.deadline, *info_.cancel,
@@ -65,6 +68,7 @@ void InferCall::FindModel(Runner runner) {
 
 void InferCall::DecodeAndRun(Runner runner) {
   RequestMemory memory = engine_->MemoryOfRequest();
+  // A small body may hold a large tensor: one value can stand for millions of equal ones.
   if (runner == Runner::kEventLoop) memory.LimitInline(engine_->inline_request_bytes_max());
   const Status status =
       Guarded("the tensors of a request", [&] { return Decode(model_->info(), memory, request_); });
@@ -76,6 +80,8 @@ void InferCall::DecodeAndRun(Runner runner) {
   request_.deadline = info_.deadline;
   request_.cancel = info_.cancel;
   request_.request_id = info_.request_id;
+  // A pointer is small enough to be kept in the callback without an allocation. The object lives
+  // until Release.
   auto on_part = [this](InferResponse&& part) { OnPart(std::move(part)); };
   if (runner == Runner::kPool) {
     engine_->RunHere(*model_, request_, pool_wait_, std::move(on_part));
@@ -127,6 +133,7 @@ StatusCode InferCall::OutcomeOf(const Status& status) const {
 void InferCall::Reset() {
   model_.reset();
   selector_ = {};
+  // Field by field, and not `request_ = {}`: the lists keep their memory for the next call.
   request_.signature_name = {};
   request_.inputs.clear();
   request_.output_filter.clear();

@@ -16,6 +16,7 @@ bool Readiness::IsServerReady() const { return !IsDraining() && manager_.IsReady
 std::optional<bool> Readiness::IsModelReady(std::string_view model) const {
   const std::optional<bool> is_ready = manager_.IsModelReady(model);
   if (!is_ready) return std::nullopt;
+  // Load balancers stop sending requests to a server that is not ready. That is what a drain needs.
   return *is_ready && !IsDraining();
 }
 

@@ -22,6 +22,9 @@
 namespace penstock {
 namespace {
 
+// A decision reads the counts of all threads. A run on the pool costs so much that frequent
+// decisions do not matter, and a fast model should move soon. Inline runs are short, so decisions
+// are rare.
 constexpr uint32_t kRunsPerDecisionOnPool = 10;
 constexpr uint32_t kRunsPerDecisionInline = 256;
 constexpr uint64_t kRunsRememberedMax = 4096;
@@ -39,12 +42,14 @@ bool WasPreempted() {
   thread_local long seen = -1;  // -1: never asked
   rusage usage = {};
   getrusage(RUSAGE_THREAD, &usage);
+  // Switches that the thread did not ask for: the kernel gave its CPU to another thread.
   const long before = std::exchange(seen, usage.ru_nivcsw);
   return before >= 0 && before != usage.ru_nivcsw;
 }
 
 void RunTimes::Record(Duration run_time, bool was_inline) {
   Cell& cell = cells_[static_cast<size_t>(ThreadSlot())];
+  // Relaxed, here and below: the counts are statistics, and nothing else depends on their order.
   const uint32_t runs = cell.runs.fetch_add(1, std::memory_order_relaxed) + 1;
   if (run_time >= options_.run_time_max) {
     cell.slow_runs.fetch_add(1, std::memory_order_relaxed);
@@ -63,6 +68,7 @@ void RunTimes::Record(Duration run_time, bool was_inline) {
 }
 
 bool RunTimes::IsExcused(Cell& cell) {
+  // Ask first, even if there is no excuse left: the question also forgets the preemptions so far.
   return options_.was_preempted() && cell.has_excuse.exchange(false, std::memory_order_relaxed);
 }
 
@@ -79,6 +85,8 @@ void RunTimes::Decide() {
   const uint64_t runs_needed = static_cast<uint64_t>(options_.after_runs) *
                                static_cast<uint64_t>(patience_.load(std::memory_order_relaxed));
   const bool shall_be_inline = is_fast && (is_inline || runs >= runs_needed);
+  // Every run reads this value. A store without a change would still take the cache line from all
+  // other CPUs.
   if (shall_be_inline != is_inline) {
     may_run_inline_.store(shall_be_inline, std::memory_order_relaxed);
   }
@@ -94,6 +102,7 @@ void RunTimes::SendBack() {
   const int patience = patience_.load(std::memory_order_relaxed);
   patience_.store(std::min(patience * 2, kPatienceMax), std::memory_order_relaxed);
   for (Cell& cell : cells_) {
+    // The model must prove again that it is fast, with runs from now on.
     cell.runs.store(0, std::memory_order_relaxed);
     cell.slow_runs.store(0, std::memory_order_relaxed);
   }

@@ -46,6 +46,7 @@ std::string TypeText(DType type) {
 }
 
 const TensorSpec* FindByName(const std::vector<TensorSpec>& specs, std::string_view name) {
+  // Backends give inputs and outputs sorted by name.
   const auto found = std::lower_bound(
       specs.begin(), specs.end(), name,
       [](const TensorSpec& spec, std::string_view wanted) { return spec.name < wanted; });
@@ -68,6 +69,7 @@ bool ShapeFits(const TensorSpec& spec, const Shape& shape) {
   if (spec.unknown_rank) return true;
   if (shape.rank() != spec.shape.rank()) return false;
   for (size_t axis = 0; axis < shape.rank(); ++axis) {
+    // A negative size in the signature stands for any size.
     if (spec.shape.dim(axis) >= 0 && spec.shape.dim(axis) != shape.dim(axis)) return false;
   }
   return true;
@@ -120,6 +122,7 @@ Status NamesDiffer(const Signature& signature, const InferRequest& request) {
     if (first_missing == nullptr) first_missing = &spec;
   }
   std::string text;
+  // With optional inputs a smaller number may be right, so the number alone is no error.
   if (sent.size() > known.size() || (sent.size() < known.size() && !has_optional)) {
     text = fmt::format("input size does not match signature: {}!={} len({}) != len({}). ",
                        sent.size(), known.size(), NameSet(sent), NameSet(known));
@@ -240,6 +243,7 @@ Status CheckInputs(const Signature& signature, const ModelTraits& traits,
   Seen seen(signature.inputs.size());
   for (const NamedTensor& input : request.inputs) {
     const TensorSpec* spec = signature.FindInput(input.name);
+    // Only now build the lists of names that the error needs: a good request must not pay for them.
     if (spec == nullptr) [[unlikely]]
       return NamesDiffer(signature, request);
     if (!seen.Add(static_cast<size_t>(spec - signature.inputs.data()))) [[unlikely]] {

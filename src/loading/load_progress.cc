@@ -33,6 +33,7 @@ void LoadProgress::Note(const std::string& model, State state) {
   if (found == models_.end()) return;
   State& known = found->second;
   if (known == State::kReady) return;
+  // Otherwise the initial load would not end while a broken model is tried again and again.
   if (known == State::kFailed && state == State::kLoading) return;
   --counts_[static_cast<size_t>(known)];
   ++counts_[static_cast<size_t>(state)];
@@ -71,6 +72,7 @@ void LoadProgress::Tell() {
   SetLogStatus(shows_bar ? Bar(columns) : "");
   if (models_.size() < 2) return;
   const SteadyTime now = clock_.Now();
+  // The bar shows the same, so with a bar only the last line is logged.
   if (!is_over_ && (shows_bar || now - last_line_ < kLineEvery)) return;
   last_line_ = now;
   PENSTOCK_LOG(kInfo, "{}", Line());

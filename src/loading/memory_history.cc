@@ -21,6 +21,7 @@ MeasuredLoad KeepPlausible(const core::MemoryGrowth& growth, uint64_t reckoned_b
       bytes_min, SaturatingSum(SaturatingProduct(reckoned_bytes, kFactorMax), kFixedBytesMax));
   MeasuredLoad load{.reckoned_bytes = reckoned_bytes,
                     .taken_bytes = std::clamp(growth.bytes, bytes_min, bytes_max)};
+  // Zero means that the peak is not known.
   if (growth.peak_bytes > 0)
     load.extra_bytes =
         std::clamp(growth.peak_bytes, load.taken_bytes, bytes_max) - load.taken_bytes;
@@ -30,6 +31,7 @@ MeasuredLoad KeepPlausible(const core::MemoryGrowth& growth, uint64_t reckoned_b
 // Bytes beyond the largest factor cannot depend on the size of the model, so they are a fixed part.
 MemoryHistory::Law MemoryHistory::Law::From(uint64_t reckoned_bytes, uint64_t bytes) {
   const uint64_t growing = std::min(bytes, SaturatingProduct(reckoned_bytes, kFactorMax));
+  // No ratio to nothing.
   if (reckoned_bytes == 0) return {.factor = 0, .fixed_bytes = bytes};
   return {.factor = static_cast<double>(growing) / static_cast<double>(reckoned_bytes),
           .fixed_bytes = bytes - growing};
@@ -45,6 +47,7 @@ void MemoryHistory::Note(const std::string& model, const std::string& backend,
                          const MeasuredLoad& load) {
   MutexLock lock(mutex_);
   Known& known = models_[model];
+  // Another backend has its own ratio of memory to files.
   if (known.backend != backend) known = {};
   known.backend = backend;
   known.taken = Law::From(load.reckoned_bytes, load.taken_bytes);

@@ -40,6 +40,7 @@ StatusOr<core::ResourceEstimate> HostedLoader::EstimateResources() {
 }
 
 StatusOr<std::unique_ptr<core::Servable>> HostedLoader::Load() {
+  // A load may compute for long, in code of the runtime that never yields.
   const GiveWay to_requests;
   ASSIGN_OR_RETURN(std::unique_ptr<Model> model, host_.Load(version_path_, options_));
   return MakeServedModel(id_, std::move(model), metrics_, inline_options_);
@@ -47,6 +48,7 @@ StatusOr<std::unique_ptr<core::Servable>> HostedLoader::Load() {
 
 StatusOr<core::ResourceEstimate> HostedLoader::ResourcesTaken(
     const std::optional<core::MemoryGrowth>& growth) {
+  // Other loads ran at the same time, so the growth of the process belongs to nobody alone.
   if (!growth) return EstimateResources();
   ASSIGN_OR_RETURN(const uint64_t reckoned, host_.EstimateBytes(version_path_, options_));
   ASSIGN_OR_RETURN(const std::string backend, host_.BackendFor(version_path_, options_));

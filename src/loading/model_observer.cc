@@ -20,6 +20,7 @@ constexpr int64_t kWaitToldMin = 10;
 std::vector<MetricSample> VersionSamples(const core::Manager& manager) {
   std::vector<MetricSample> samples;
   for (const std::string& model : manager.ModelNames()) {
+    // AVAILABLE is always there, so that an alert on 0 has a series to watch.
     std::map<core::VersionState, int> counts = {{core::VersionState::kAvailable, 0}};
     for (const core::VersionStatus& version : manager.VersionStatuses(model))
       ++counts[version.state];
@@ -74,6 +75,7 @@ void ModelObserver::OnVersion(const core::VersionStatus& version) {
 
 void ModelObserver::OnLoading(const core::VersionStatus& version) {
   retried_.erase(version.id);
+  // The state is reported again when the load waits for memory. That is no second start.
   const bool is_new = load_starts_.try_emplace(version.id, clock_.Now()).second;
   if (is_new) {
     PENSTOCK_LOG(kInfo, "loading model {}", version.id.ToString());
@@ -156,11 +158,14 @@ void ModelObserver::OnSourceStatus(const std::string& model) {
   const Status status = manager_.SourceStatus(model);
   const std::string error = status.ok() ? "" : status.ToString();
   std::string& last = source_errors_[model];
+  // A source reports with every poll. Only a change is worth a line.
   if (error == last) return;
   if (error.empty()) {  // a new configuration clears the error before its source has reported
     const auto current = manager_.StatusOf(model);
     if (!current || !current->has_report) return;
   }
+  // FAILED_PRECONDITION: a version is not complete yet. That is usual while files are copied, so it
+  // is no warning.
   const bool was_waiting = last.starts_with(StatusCodeName(StatusCode::kFailedPrecondition));
   if (status.code() == StatusCode::kFailedPrecondition) {
     PENSTOCK_LOG(kInfo, "model {}: {}", model, MessageOf(status));

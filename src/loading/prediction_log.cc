@@ -56,6 +56,7 @@ std::string_view KindName(Kind kind) {
 
 StatusOr<RecordedRequest> ReadPredictionLog(std::string_view record) {
   PredictionLog log;
+  // ParseFromArray takes an int, so a larger size would turn negative.
   if (record.size() > tfs::kLengthMax ||
       !log.ParseFromArray(record.data(), static_cast<int>(record.size()))) {
     return InvalidArgument(

@@ -10,6 +10,8 @@
 namespace penstock {
 namespace {
 
+// A TFRecord file is a sequence of records: the length (8 bytes), its checksum (4), the data, and
+// its checksum (4), all little-endian.
 constexpr size_t kLengthBytes = 8;
 constexpr size_t kSumBytes = 4;
 constexpr uint32_t kMaskDelta = 0xA282EAD8;
@@ -27,6 +29,7 @@ T ReadLittleEndian(const char* bytes) {
 
 }  // namespace
 
+// The format masks its checksums, because the CRC of data that contains CRCs is weak.
 uint32_t MaskedCrc32c(std::string_view bytes) { return std::rotr(Crc32c(bytes), 15) + kMaskDelta; }
 
 uint64_t RecordReader::Read(uint64_t bytes, std::string& to) {
@@ -55,6 +58,7 @@ Status RecordReader::CutOff(std::string_view what) const {
 Status RecordReader::ReadLength(std::string& head, uint64_t& length) {
   if (head.size() < kLengthBytes + kSumBytes) return CutOff("length");
   length = ReadLittleEndian<uint64_t>(head.data());
+  // Check this before the length is used: a damaged length could be of any size.
   if (ReadLittleEndian<uint32_t>(head.data() + kLengthBytes) !=
       MaskedCrc32c(std::string_view(head).substr(0, kLengthBytes))) {
     return Error(StatusCode::kDataLoss,
@@ -73,6 +77,7 @@ StatusOr<bool> RecordReader::Next(std::string& record) {
   record.clear();
   begin_ = offset_;
   std::string head;
+  // The file may end only between two records.
   if (Read(kLengthBytes + kSumBytes, head) == 0 && !file_.bad()) return false;
   uint64_t length = 0;
   TRY(ReadLength(head, length));

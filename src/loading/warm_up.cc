@@ -23,6 +23,7 @@ using Kind = RecordedRequest::Kind;
 
 constexpr std::string_view kRecordFile = "assets.extra/tf_serving_warmup_requests";
 constexpr std::string_view kFolder = "warmup";
+// TensorFlow Serving's limit.
 constexpr size_t kRequestsMax = 1000;
 
 // Returns the status with `place`, a file or record, before the message.
@@ -40,6 +41,7 @@ StatusOr<std::ifstream> Open(const fs::path& path) {
   const fs::file_status status = fs::status(path, error);
   if (error) return CannotRead(error.value());
   if (!fs::is_regular_file(status)) return Error(StatusCode::kDataLoss, "is no regular file");
+  // Streams do not report the reason of a failure, but the system call below them leaves it here.
   errno = 0;
   std::ifstream file(path, std::ios::binary);
   if (!file) return CannotRead(errno);
@@ -87,6 +89,7 @@ Status Replay::RunRequest(InferRequest& request) {
   request.cancel = &cancel_;
   ++counts_.requests;
   for (int i = 0; i < options_.iterations; ++i) {
+    // Between two runs, because a run itself may not be able to stop.
     if (cancel_.IsCancelled()) return absl::CancelledError("the version is no longer wanted");
     TRY(RunAndWait(model_, request));
   }
@@ -109,7 +112,10 @@ Status Replay::RunRecord(const std::string& record, std::map<Kind, int>& skipped
   ASSIGN_OR_RETURN(RecordedRequest recorded, ReadPredictionLog(record));
   switch (recorded.kind) {
     case Kind::kPredict:
+      // Tensors may be views of the message, so it needs an owner.
       return RunPredict(WholeSlice(CopyToBuffer(recorded.predict)));
+    // Warm-up files of TensorFlow Serving often contain these. A version must not fail because of
+    // them.
     case Kind::kClassify:
     case Kind::kRegress:
     case Kind::kMultiInference:
@@ -130,6 +136,8 @@ Status Replay::RunRecord(const std::string& record, std::map<Kind, int>& skipped
 
 Status Replay::RunRecords(const fs::path& path) {
   std::error_code error;
+  // A missing file means that there is no warm-up. An error, such as missing rights, is reported by
+  // Open.
   if (!fs::exists(path, error) && !error) return OkStatus();
   StatusOr<std::ifstream> file = Open(path);
   if (!file.ok()) return At(file.status(), path.native());
@@ -182,6 +190,7 @@ Status Replay::RunFolder(const fs::path& path) {
   if (files.size() > kRequestsMax) {
     return At(InvalidArgument("has more than {} requests", kRequestsMax), path.native());
   }
+  // The order in a folder is arbitrary. Sorted names let users choose it.
   std::sort(files.begin(), files.end());
   for (const fs::path& file : files) {
     if (Status status = RunFile(file); !status.ok()) return At(status, file.native());

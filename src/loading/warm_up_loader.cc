@@ -16,6 +16,7 @@ StatusOr<std::unique_ptr<core::Servable>> WarmUpLoader::Load() {
 }
 
 void WarmUpLoader::Cancel() {
+  // The load is in one of the two steps. Which one is not known here, so both get the cancel.
   loader_->Cancel();
   MutexLock lock(mutex_);
   if (running_ != nullptr) running_->Cancel();
@@ -28,11 +29,13 @@ void WarmUpLoader::SetRunning(CancelToken* cancel) {
 
 StatusOr<std::unique_ptr<core::Servable>> WarmUpLoader::LoadAndWarmUp(CancelToken& cancel) {
   ASSIGN_OR_RETURN(std::unique_ptr<core::Servable> servable, loader_->Load());
+  // All loaders return what MakeServedModel makes, so the cast is safe.
   TRY(WarmUp(static_cast<ServedModel&>(*servable).model(), cancel));
   return servable;
 }
 
 Status WarmUpLoader::WarmUp(Model& model, CancelToken& cancel) {
+  // Warm-up runs the model for long in a thread of low priority, while other versions serve.
   const GiveWay to_requests;
   WarmUpCounts counts;
   const SteadyTime start = clock_.Now();

@@ -18,6 +18,8 @@ StatusOr<core::Handle> FindTarget(core::Manager& manager, const ExperimentTarget
                                       ? manager.GetHandle(target.model, target.version)
                                       : manager.GetHandleByLabel(target.model, target.label);
   if (handle.status().code() == StatusCode::kUnavailable)
+    // The deadline has passed already, so nobody waits. The load itself goes on, and later requests
+    // find the arm ready.
     manager.LoadOnDemand({.model = target.model,
                           .version = target.version,
                           .label = target.label,
@@ -66,6 +68,8 @@ void Run(std::unique_ptr<ShadowRun> run) {
 // Counts one more copy in flight. Returns false if the shadow already has the most that it may
 // have.
 bool BeginCopy(Experiment::Shadow& shadow, int in_flight_max) {
+  // Add first and test then. Two threads that test first could both take the last place. Relaxed is
+  // enough for a limit.
   if (shadow.in_flight.fetch_add(1, std::memory_order_relaxed) < in_flight_max) return true;
   shadow.in_flight.fetch_sub(1, std::memory_order_relaxed);
   return false;
@@ -79,6 +83,8 @@ core::Handle ShareIfAny(const core::Handle& handle) {
 
 StatusOr<core::Handle> ExperimentAssignment::DecideByHeader(const RequestHeaders& headers) {
   const ExperimentOptions& options = experiment_->options();
+  // A sticky input is known only after decoding, and decoding needs a signature. So the request
+  // gets the version that it would get without a split, for now.
   is_undecided_ = !options.sticky_input.empty();
   if (options.arms.empty() || is_undecided_) return manager_.GetHandle(experiment_->model());
   const std::string_view key =
@@ -93,6 +99,7 @@ StatusOr<core::Handle> ExperimentAssignment::Choose(uint64_t position) {
     StatusOr<core::Handle> handle = FindTarget(manager_, arms[arm].target, clock_);
     if (!handle.ok()) continue;
     arm_ = arm;
+    // The arm that lost the request counts it. Its owner wants to see that it was not ready.
     if (arm != order[0]) experiment_->arm(order[0]).fallbacks.Add();
     return handle;
   }
@@ -109,10 +116,13 @@ void ExperimentAssignment::DecideByInput(const InferRequest& request, core::Hand
   }
   StatusOr<core::Handle> chosen = Choose(position);
   if (!chosen.ok()) return;  // `handle` keeps the version that it got without a split
+  // The names of the inputs point into the signature of the former version, so that one must stay
+  // loaded.
   described_by_ = std::exchange(handle, *std::move(chosen));
 }
 
 ResponseCallback ExperimentAssignment::Measure(ResponseCallback done) const {
+  // Without an arm there is nothing to count, and the wrapper would cost an allocation.
   if (!arm_) return done;
   return [experiment = experiment_, arm = *arm_, start = clock_.Now(), &clock = clock_,
           done = std::move(done)](InferResponse&& part) mutable {
@@ -134,8 +144,10 @@ void ExperimentAssignment::StartShadow(size_t number, const InferRequest& reques
   const ShadowOptions& options = experiment_->options().shadows[number];
   Experiment::Shadow& shadow = experiment_->shadow(number);
   StatusOr<core::Handle> target = FindTarget(manager_, options.target, clock_);
+  // A shadow never delays or fails the main request. What cannot run now is dropped, and counted.
   if (!target.ok()) return shadow.not_ready.Add();
   if (!BeginCopy(shadow, options.in_flight_max)) return shadow.busy.Add();
+  // The copy of the request shares the buffers of its tensors.
   auto run = std::unique_ptr<ShadowRun>(new ShadowRun{experiment_, shadow, main.Share(),
                                                       ShareIfAny(described_by_), *std::move(target),
                                                       request, clock_});

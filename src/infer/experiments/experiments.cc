@@ -83,6 +83,7 @@ ExperimentRef Experiments::Find(std::string_view model) const {
     const auto at = table->experiments.find(model);
     if (at != table->experiments.end()) found = at->second;
   }
+  // Release: the copy above is complete before Set may see 0 and free the table.
   inside.fetch_sub(1, std::memory_order_release);
   return found;
 }
@@ -92,6 +93,7 @@ std::unique_ptr<Assignment> Experiments::Assign(std::string_view model,
                                                 core::Manager& manager, const Clock& clock,
                                                 StatusOr<core::Handle>& handle) const {
   ExperimentRef experiment = Find(model);
+  // The table may have changed since the caller asked any().
   if (experiment == nullptr) return nullptr;
   auto assignment =
       std::make_unique<ExperimentAssignment>(std::move(experiment), *this, manager, clock);
@@ -107,10 +109,14 @@ void Experiments::Set(const ExperimentList& list) {
     if (options.empty()) continue;
     has_shadow |= !options.shadows.empty();
     ExperimentRef experiment = Find(model);
+    // An unchanged experiment stays the same object, because its shadows count their copies in
+    // flight.
     if (experiment == nullptr || experiment->options() != options)
       experiment = std::make_shared<const Experiment>(model, options, metrics_);
     next->experiments.emplace(model, std::move(experiment));
   }
+  // Few servers have shadows, so the threads start with the first one. They stay, because requests
+  // use the pool without a lock.
   if (has_shadow && pool_.load() == nullptr) {
     pool_ = new ThreadPool({.name = "shadow",
                             .threads = UsableCpus(),

@@ -10,6 +10,8 @@
 namespace penstock {
 namespace {
 
+// These numbers and functions must never change: clients with a sticky key would move to another
+// arm.
 constexpr uint64_t kFnvOffset = 0xCBF29CE484222325;
 constexpr uint64_t kFnvPrime = 0x100000001B3;
 
@@ -18,6 +20,8 @@ uint64_t AddFnv(uint64_t hash, std::string_view text) {
   return hash;
 }
 
+// FNV spreads short texts badly over the upper bits, which ToFraction uses. This mixer lets each
+// bit of the input change half of all bits.
 uint64_t Mix(uint64_t bits) {
   bits = (bits ^ (bits >> 30)) * 0xBF58476D1CE4E5B9;
   bits = (bits ^ (bits >> 27)) * 0x94D049BB133111EB;
@@ -33,6 +37,7 @@ uint64_t StableHash(std::string_view text) { return Mix(AddFnv(kFnvOffset, text)
 
 uint64_t PositionOf(std::string_view model, std::string_view key) {
   using namespace std::string_view_literals;
+  // Without the zero byte, model "a" with key "bc" would hash as model "ab" with key "c".
   return Mix(AddFnv(AddFnv(AddFnv(kFnvOffset, model), "\0"sv), key));
 }
 
@@ -48,6 +53,7 @@ ArmOrder OrderArms(std::span<const ArmOptions> arms, uint64_t position) {
   for (uint32_t i = 0; i < arms.size(); ++i) {
     if (arms[i].weight == 0) continue;
     const double fraction = ToFraction(Mix(position ^ StableHash(arms[i].name)));
+    // Negated, so that ascending order puts the best arm first.
     scores.emplace_back(-std::log(fraction) / arms[i].weight, i);
   }
   std::sort(scores.begin(), scores.end());
