@@ -2,6 +2,9 @@
 // A small dense number for each living thread, so that counters can have one cache line per thread.
 #pragma once
 
+#include <array>
+#include <cstddef>
+
 namespace penstock {
 
 // Slots are 0 .. kThreadSlots - 1. Threads that find no free slot share the last one, so several
@@ -19,5 +22,23 @@ inline int ThreadSlot() {
   const int slot = internal::thread_slot;
   return slot >= 0 ? slot : internal::TakeThreadSlot();
 }
+
+// One Cell per slot, each in its own cache line. Thread-safe if Cell is.
+template <typename Cell>
+class ThreadCells {
+ public:
+  Cell& Mine() { return cells_[static_cast<size_t>(ThreadSlot())].cell; }
+
+  template <typename Function>
+  void ForEach(Function function) const {
+    for (const Line& line : cells_) function(line.cell);
+  }
+
+ private:
+  struct alignas(64) Line {
+    Cell cell{};
+  };
+  std::array<Line, kThreadSlots> cells_;
+};
 
 }  // namespace penstock

@@ -23,48 +23,9 @@ TEST(VersionEntryTest, HandleDroppedOnAnotherThreadCounts) {
   EXPECT_FALSE(entry.HasHandles());
 }
 
-TEST(SnapshotCellTest, ReaderKeepsWhatItFound) {
-  SnapshotCell cell;
-  auto first = std::make_unique<Snapshot>();
-  first->models.insert_or_assign("a", std::make_shared<Snapshot::Model>());
-  EXPECT_NE(cell.Publish(std::move(first)), nullptr);
-  std::unique_ptr<const Snapshot> old;
-  {
-    SnapshotCell::Reader reader(cell);
-    EXPECT_TRUE(reader->models.contains("a"));
-    old = cell.Publish(std::make_unique<Snapshot>());  // waits for nobody
-    EXPECT_TRUE(reader->models.contains("a"));
-    SnapshotCell::Reader second(cell);
-    EXPECT_FALSE(second->models.contains("a"));
-  }
-  cell.WaitForReaders();
-  EXPECT_TRUE(old->models.contains("a"));
-}
-
-TEST(SnapshotCellTest, WaitForReadersWaits) {
-  SnapshotCell cell;
-  FakeGate inside;
-  FakeGate leave;
-  std::atomic<bool> left{false};
-  std::thread thread([&] {
-    SnapshotCell::Reader reader(cell);
-    inside.Open();
-    leave.WaitUntilOpen();
-    left = true;
-  });
-  inside.WaitUntilOpen();
-  std::thread waiter([&] {
-    cell.WaitForReaders();
-    EXPECT_TRUE(left);
-  });
-  leave.Open();
-  waiter.join();
-  thread.join();
-}
-
 // Readers search while snapshots are replaced and freed: a sanitizer sees a use after free.
 TEST(SnapshotCellTest, ReadersAndPublisherRace) {
-  SnapshotCell cell;
+  SnapshotCell cell(std::make_unique<Snapshot>());
   std::atomic<bool> stop{false};
   std::vector<std::thread> readers;
   for (int i = 0; i < 3; ++i) {
@@ -82,8 +43,7 @@ TEST(SnapshotCellTest, ReadersAndPublisherRace) {
     model->labels.emplace("stable", VersionNumber{1});
     next->models.insert_or_assign(std::string(40, static_cast<char>('a' + i % 4)),
                                   std::move(model));
-    const auto old = cell.Publish(std::move(next));
-    cell.WaitForReaders();
+    cell.Set(std::move(next));
   }
   stop = true;
   for (std::thread& reader : readers) reader.join();

@@ -33,6 +33,7 @@ Manager::Manager(ManagerOptions options)
 
 Manager::Manager(ManagerOptions options, const BackgroundFactory& make_background)
     : options_(std::move(options)),
+      lookup_(std::make_unique<Snapshot>()),
       meter_(options_.read_memory),
       background_(*make_background(lookup_).release()),
       removed_(options_.ended_models_max, options_.ended_models_time),
@@ -282,7 +283,7 @@ std::vector<Task> Manager::Flush() {
   while (memory_.TakeReviewRequest()) ReviewMemory();
   if (is_initial_) EndInitialLoad();
   if (std::unique_ptr<const Snapshot> next = snapshots_.Build())
-    background_.FreeSnapshot(lookup_.Publish(std::move(next)));
+    background_.FreeSnapshot(lookup_.Exchange(std::move(next)));
   // Only after Publish, so that no request can find these versions any more.
   for (ToUnload& item : std::exchange(to_unload_, {})) {
     background_.Unload(std::move(item.entry),

@@ -1,18 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How the table of experiments is read without a lock, and still freed safely.
-// All experiments are in one immutable Table behind the atomic pointer table_. Every request reads
-// it, so all event loops would share a lock. Instead each thread has a counter in its own cache
-// line. Find adds 1, loads the pointer, copies the ExperimentRef, and subtracts 1.
-// Set publishes the new table, then waits until it has seen the counter of each thread at 0 once,
-// and only then frees the old table. A request that adds 1 after its counter was seen at 0 loads
-// the pointer after the publication, so it gets the new table. core/lookup.h has the proof for the
-// same scheme. The wait is short, because Find only searches a map. It polls every 20 us, so that
-// requests need not wake anybody.
-// An Experiment outlives its table: each request that found it holds an ExperimentRef.
 #include "infer/experiments/experiments.h"
 
-#include <chrono>
-#include <thread>
 #include <utility>
 
 #include "base/machine.h"
@@ -70,22 +58,13 @@ struct Experiments::Table {
 
 Experiments::Experiments(MetricsRegistry& metrics) : metrics_(metrics) {}
 
-Experiments::~Experiments() {
-  delete pool_.load();
-  delete table_.load();
-}
+Experiments::~Experiments() { delete pool_.load(); }
 
 ExperimentRef Experiments::Find(std::string_view model) const {
-  std::atomic<int64_t>& inside = readers_.Mine();
-  inside.fetch_add(1, std::memory_order_seq_cst);
-  ExperimentRef found;
-  if (const Table* const table = table_.load(std::memory_order_seq_cst)) {
-    const auto at = table->experiments.find(model);
-    if (at != table->experiments.end()) found = at->second;
-  }
-  // Release: the copy above is complete before Set may see 0 and free the table.
-  inside.fetch_sub(1, std::memory_order_release);
-  return found;
+  const ReadMostly<Table>::Reader table(table_);
+  if (table.get() == nullptr) return nullptr;
+  const auto found = table->experiments.find(model);
+  return found == table->experiments.end() ? nullptr : found->second;
 }
 
 std::unique_ptr<Assignment> Experiments::Assign(std::string_view model,
@@ -125,13 +104,7 @@ void Experiments::Set(const ExperimentList& list) {
   }
   if (next->experiments.empty()) next.reset();
   set_any(next != nullptr);
-  const std::unique_ptr<const Table> former(
-      table_.exchange(next.release(), std::memory_order_seq_cst));
-  if (former == nullptr) return;
-  readers_.ForEach([](const std::atomic<int64_t>& inside) {
-    while (inside.load(std::memory_order_seq_cst) != 0)
-      std::this_thread::sleep_for(std::chrono::microseconds(20));
-  });
+  table_.Set(std::move(next));
 }
 
 bool Experiments::SubmitShadow(Task task) const { return pool_.load()->Submit(std::move(task)); }

@@ -13,7 +13,7 @@
 #include "base/executor.h"
 #include "base/metrics.h"
 #include "base/mutex.h"
-#include "core/lookup.h"
+#include "base/read_mostly.h"
 #include "infer/experiments/experiment_options.h"
 #include "infer/experiments/outcome_metrics.h"
 #include "infer/traffic.h"
@@ -85,10 +85,9 @@ class Experiments final : public Traffic {
   struct Table;
 
   MetricsRegistry& metrics_;
-  std::atomic<const Table*> table_{nullptr};  // owned
-  // For each thread, the number of its requests inside Find. A replaced table may be freed once
-  // every count has been seen at 0 (the scheme of core/lookup.h).
-  mutable core::ThreadCells<std::atomic<int64_t>> readers_;
+  // Every request reads it. An Experiment outlives its table: each request that found it holds an
+  // ExperimentRef.
+  ReadMostly<Table> table_;
   Mutex mutex_;                             // held while the table is replaced
   std::atomic<ThreadPool*> pool_{nullptr};  // owned; made when the first shadow is configured
 };
