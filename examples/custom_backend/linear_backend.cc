@@ -53,6 +53,8 @@ class LinearModel final : public Model {
     } else {
       RunReverse(request, outputs);
     }
+    // Here the answer comes before Run returns. A backend may also keep the request, and finish it
+    // later on another thread.
     request.Finish(outputs);
   }
 

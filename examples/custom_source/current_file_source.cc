@@ -28,13 +28,14 @@ void CurrentFileSource::Stop() {
   if (thread_.joinable()) thread_.join();
 }
 
-// Tells the target only what is new: the manager would take the same list again, but a loader is
+// Reports only what is new: the manager would take the same list again, but a loader is
 // made for every version of every list.
 void CurrentFileSource::RunThread(core::AspiredTarget& target) {
   std::optional<std::vector<core::VersionNumber>> told;
   Status told_status;
   while (true) {
     StatusOr<std::vector<core::VersionNumber>> versions = ReadVersions();
+    // Also when the error is over: the manager shows the last status until it gets another.
     if (versions.status() != told_status) {
       told_status = versions.status();
       target.SetSourceStatus(model_, told_status);
@@ -59,6 +60,7 @@ StatusOr<std::vector<core::VersionNumber>> CurrentFileSource::ReadVersions() con
     core::VersionNumber version;
     const char* const end = line.data() + line.size();
     const auto [stopped, error] = std::from_chars(line.data(), end, version.value);
+    // An error, and not a line to skip: a file that is half written must not unload versions.
     if (error != std::errc() || stopped != end || version.value < 0) {
       return InvalidArgument("{} has the line '{}', which is no version number", path, line);
     }

@@ -48,6 +48,8 @@ int Serve(const char* folder) {
   std::fflush(stdout);
 
   while (std::cin.get() != std::char_traits<char>::eof()) continue;  // until standard input ends
+  // The source first, because it calls the manager. The server next, because its requests use the
+  // models. The manager unloads them last.
   source.Stop();
   (*server)->Drain();
   server->reset();

@@ -17,6 +17,7 @@ namespace {
 
 using namespace penstock::plugin;
 
+// With this and std::equal_to<> the table finds a view without making a string of it.
 struct Hash : std::hash<std::string_view> {
   using is_transparent = void;
 };
@@ -74,6 +75,7 @@ class TableModel final : public Model {
 
  private:
   Table::const_iterator Find(PenstockString key) const {
+    // The entry of the empty key is the default, not a key that clients can find.
     return key.size == 0 ? table_.end() : table_.find(View(key));
   }
 
@@ -93,6 +95,7 @@ class TableBackend final : public Backend {
     Table table;
     size_t number = 1;
     for (std::string line; std::getline(file, line); ++number) {
+      // Files from Windows end their lines with \r\n.
       if (line.ends_with('\r')) line.pop_back();
       if (line.empty() || AddLine(line, table)) continue;
       throw Error(PENSTOCK_INVALID_ARGUMENT, path + ", line " + std::to_string(number) +

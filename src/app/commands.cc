@@ -86,9 +86,11 @@ int OptionsCommand(std::span<const std::string> arguments) {
 int RunProgram(std::span<const std::string> command_line) {
   if (command_line.empty()) return RunCommand({});
   const std::span<const std::string> arguments = command_line.subspan(1);
+  // A link with this name makes Penstock a drop-in replacement: scripts start it without a change.
   if (std::filesystem::path(command_line[0]).filename() != kTfsProgram)
     return RunCommand(arguments);
   std::vector<std::string> flags = {fmt::format("--compat={}", kTfsProgram)};
+  // After --compat, so that the user's own flags win.
   flags.insert(flags.end(), arguments.begin(), arguments.end());
   return ServeCommand(flags);
 }

@@ -91,6 +91,7 @@ StatusOr<Request> ParseRequest(std::span<const std::string> arguments) {
       const bool is_known = std::any_of(kServeFlags.begin(), kServeFlags.end(), [&](auto known) {
         return name == fmt::format("--{}", known);
       });
+      // A flag without '=' would take the next argument as its value, which may be the folder.
       if (!is_known || name == argument)
         return InvalidArgument(
             "unknown flag {}; `penstock inspect --help` lists them, as "

@@ -24,6 +24,8 @@ ssize_t ReadInPieces(size_t size, ReadPiece read_piece) {
   while (done < size) {
     const size_t wanted = std::min(size - done, kPieceBytes);
     const ssize_t got = read_piece(done, wanted);
+    // As read() does: bytes that were read are reported first, and the error comes with the next
+    // call.
     if (got < 0) return done > 0 ? static_cast<ssize_t>(done) : got;
     done += static_cast<size_t>(got);
     if (static_cast<size_t>(got) < wanted) break;
@@ -32,6 +34,7 @@ ssize_t ReadInPieces(size_t size, ReadPiece read_piece) {
   return static_cast<ssize_t>(done);
 }
 
+// The size is tested first, because the second test is a system call, and most reads are small.
 bool ShallGiveWay(size_t size) { return size > kPieceBytes && getpriority(PRIO_PROCESS, 0) > 0; }
 
 // Pieces are only for regular files. Others may have fewer bytes than the caller wants, and the
@@ -49,6 +52,7 @@ bool IsRegular(int file) {
 extern "C" {
 
 PENSTOCK_EXPORT ssize_t read(int file, void* to, size_t size) {
+  // syscall() and not read(): this function has replaced that one.
   if (!penstock::ShallGiveWay(size) || !penstock::IsRegular(file))
     return syscall(SYS_read, file, to, size);
   return penstock::ReadInPieces(size, [&](size_t done, size_t piece) {

@@ -43,6 +43,7 @@ using Folders = std::map<core::VersionNumber, std::string>;
 // Chooses the version of a base path to describe.
 Status ChooseVersion(const Folders& folders, ModelReport& report) {
   report.described_path.clear();
+  // From the newest down, as serve would choose.
   for (auto folder = folders.rbegin(); folder != folders.rend(); ++folder) {
     std::string missing = StampFolder(folder->second, [](const std::string&) {}).content.Missing();
     if (missing.empty()) {
@@ -121,6 +122,8 @@ StatusOr<ModelReport> InspectModel(const std::string& asked, const LoadOptions& 
   for (const auto& [version, folder] : folders) report.versions.push_back(version);
   if (!folders.empty()) TRY(ChooseVersion(folders, report));
   StatusOr<ModelInfo> info = Describe(report.described_path, options, backends);
+  // Without numbered folders, `path` was taken for a version. It may be a base path by mistake, so
+  // the error says both.
   if (!info.ok() && folders.empty()) return NoVersions(path, info.status());
   if (!info.ok()) return std::move(info).status();
   report.info = *std::move(info);

@@ -146,6 +146,8 @@ Status ModelServer::Impl::StartHealthServer() {
 }
 
 Status ModelServer::Impl::StartServer(net::ServerOptions options) {
+  // With --listen=after_load the sockets are bound now, so that a port in use is an error at the
+  // start. They accept connections only after the load.
   const bool is_open = options.listens_at_start;
   ASSIGN_OR_RETURN(server, net::Server::Start(std::move(options), router, metrics));
   if (is_open) {
@@ -175,13 +177,16 @@ BoundPorts ModelServer::Impl::ports() const {
 
 bool ModelServer::Impl::Stop() {
   stopped = true;
+  // Otherwise it could open the ports of a server that stops.
   initial_load.Stop();
   observer.EndLoadProgress();
+  // Before anything is refused, so that load balancers send no further requests.
   readiness.StartDraining();
   // Stop the reload before loads end early. A client that waits for it would take that for errors.
   EndOrLeave("the reading of the configuration files", [this] { reloader.Stop(); });
   manager.StartDrain();
   EndOrLeave("the look at the models' base paths", [this] { models.Stop(); });
+  // Models stay loaded until the requests in flight are answered.
   const bool all_answered = server == nullptr || server->Drain();
   server.reset();
   const bool is_unloaded = manager.Stop(Clock::Real().Now() + kEndTime);
@@ -189,6 +194,8 @@ bool ModelServer::Impl::Stop() {
   if (health_server != nullptr) health_server->Drain();
   health_server.reset();
   if (is_unloaded) return all_answered;
+  // Loads that hang cannot be waited for. Versions that are being unloaded can, and must: their
+  // runtimes use objects that end with the process.
   manager.WaitUntilUnloaded();
   for (const core::RunningLoad& load : manager.RunningLoads()) {
     left_running.push_back(
@@ -199,6 +206,8 @@ bool ModelServer::Impl::Stop() {
 }
 
 void ModelServer::Impl::EndOrLeave(std::string name, const std::function<void()>& step) {
+  // Shared, because the thread may outlive this call. The Impl that the step uses is never freed
+  // then.
   const auto promise = std::make_shared<std::promise<void>>();
   const std::future<void> ended = promise->get_future();
   std::thread thread;

@@ -30,6 +30,7 @@ void OpenStandardFiles() {
 uint64_t RaiseFileLimit() {
   rlimit limit = {};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return UINT64_MAX;
+  // The soft limit is usually 1024, for old programs that use select(). This one does not.
   const rlimit raised = {limit.rlim_max, limit.rlim_max};
   if (limit.rlim_cur < limit.rlim_max && setrlimit(RLIMIT_NOFILE, &raised) == 0) limit = raised;
   return limit.rlim_cur;

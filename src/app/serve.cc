@@ -52,6 +52,8 @@ class Signals final {
     sigaddset(&set_, SIGTERM);
     sigaddset(&set_, SIGINT);
     if (takes_hangup) sigaddset(&set_, SIGHUP);
+    // Blocked signals stay pending until Wait takes them. So no handler interrupts code that holds
+    // a lock.
     pthread_sigmask(SIG_BLOCK, &set_, nullptr);
     signal(SIGPIPE, SIG_IGN);  // write errors report closed connections
   }
@@ -66,6 +68,7 @@ class Signals final {
   // Blocks until a signal arrives, and returns it.
   int Wait() const {
     siginfo_t info{};
+    // It fails only when another signal interrupts it.
     while (sigwaitinfo(&set_, &info) < 0) {
     }
     if (info.si_signo == SIGHUP) {
@@ -121,6 +124,7 @@ class Signals final {
 
 // Writes the file atomically, so that readers never see a part of it.
 Status WritePortFile(const std::string& path, const BoundPorts& ports) {
+  // With the process id, so that two servers that start at once do not write to one file.
   const std::string temporary = fmt::format("{}.{}", path, getpid());
   errno = 0;
   std::ofstream file(temporary);
@@ -192,8 +196,10 @@ StatusOr<std::unique_ptr<ModelServer>> StartServer(const Settings& settings, con
 }
 
 int Serve(const ParsedOptions& options) {
+  // First of all: the next file that is opened would get a number of these.
   OpenStandardFiles();
   Settings settings = options.settings;
+  // Before any thread starts, because threads inherit the slice.
   SetThreadSlice(kThreadSlice);
   ConfigureLog(settings);
   for (const std::string& warning : options.warnings) PENSTOCK_LOG(kWarning, "{}", warning);
@@ -210,6 +216,7 @@ int Serve(const ParsedOptions& options) {
     if (ports.ok()) return LogOpened(settings, *ports);
     FailStart(ports.status());
     cannot_open = true;
+    // This may be any thread. The signal makes the main thread stop the server in the usual way.
     kill(getpid(), SIGTERM);
   };
   StatusOr<std::unique_ptr<ModelServer>> server = StartServer(settings, signals, on_opened);
@@ -217,8 +224,11 @@ int Serve(const ParsedOptions& options) {
 
   int number = signals.Wait();
   for (; number == SIGHUP; number = signals.Wait()) (*server)->ReloadConfigFile();
+  // SIGINT is a person at a terminal, who does not want to wait. SIGTERM comes from an orchestrator
+  // that needs time to take the server out of its load balancer.
   const bool delays = number == SIGTERM && !cannot_open && settings.shutdown_delay_ms > 0;
   const int64_t delay_ms = delays ? settings.shutdown_delay_ms : 0;
+  // Started before the delay, so that a second signal also ends that.
   signals.ExitOnNextOrAfter((delay_ms + settings.drain_timeout_ms) / 1000 + 1 + kUnloadSeconds);
   if (delays) {
     PENSTOCK_LOG(kInfo, "SIGTERM: not ready any more, and serving for {} ms", delay_ms);

@@ -36,6 +36,7 @@ void StartWatch::Watch() {
   const SteadyTime end = Clock::Real().Now() + limit;
   for (Duration left = limit; left > Duration::zero(); left = end - Clock::Real().Now()) {
     const auto wait = std::chrono::ceil<std::chrono::milliseconds>(left).count();
+    // The start ended in time. The signal is still pending, and the server takes it.
     if (poll(&ended, 1, static_cast<int>(wait)) > 0) return;
   }
   PENSTOCK_LOG(kWarning,
@@ -51,6 +52,8 @@ bool StartWatch::WaitForSignal() const {
   while (poll(files.data(), files.size(), -1) < 0) {
     if (errno != EINTR) return false;
   }
+  // The signal is not read from the descriptor, so it stays pending for Signals::Wait. If the start
+  // has ended too, that counts.
   return files[1].revents == 0;
 }
 

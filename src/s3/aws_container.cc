@@ -20,6 +20,7 @@ constexpr const char* kRelativeUri = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
 constexpr const char* kFullUri = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
 constexpr const char* kToken = "AWS_CONTAINER_AUTHORIZATION_TOKEN";
 constexpr const char* kTokenFile = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
+// An answer has about a kilobyte. The address comes from a variable, so any server may answer.
 constexpr size_t kAnswerBytesMax = 64 * 1024;
 constexpr size_t kTokenBytesMax = 16 * 1024;
 
@@ -32,11 +33,13 @@ struct Place {
 // True for hosts that are reached without passing another machine. Only these are asked for keys
 // over plain HTTP.
 bool IsNear(const std::string& host) {
+  // The link-local addresses of ECS and EKS, which lead to an agent on the same machine.
   if (host == "localhost" || host == "169.254.170.2" || host == "169.254.170.23") return true;
   in_addr four = {};
   if (inet_pton(AF_INET, host.c_str(), &four) == 1) return ntohl(four.s_addr) >> 24 == 127;
   in6_addr six = {};
   in6_addr eks = {};
+  // Addresses are compared as bytes: an IPv6 address has many spellings.
   inet_pton(AF_INET6, "fd00:ec2::23", &eks);
   if (inet_pton(AF_INET6, host.c_str(), &six) != 1) return false;
   return IN6_IS_ADDR_LOOPBACK(&six) || std::memcmp(&six, &eks, sizeof six) == 0;
@@ -45,6 +48,7 @@ bool IsNear(const std::string& host) {
 StatusOr<Place> PlaceOf(const AwsContainer& container) {
   if (!container.relative_uri.empty()) {
     const std::string& path = container.relative_uri;
+    // The path goes into the request line unchanged. A line end in it would begin another header.
     if (!path.starts_with('/') || !IsPlain(path)) {
       return InvalidArgument("{} is '{}', but should be a path like /v2/credentials/id",
                              kRelativeUri, path);
@@ -73,6 +77,7 @@ StatusOr<Place> PlaceOf(const AwsContainer& container) {
 StatusOr<std::string> ReadTokenFile(const std::string& file) {
   errno = 0;
   std::ifstream stream(file, std::ios::binary);
+  // One byte more than allowed shows that the file is too long.
   std::string token(kTokenBytesMax + 1, '\0');
   stream.read(token.data(), static_cast<std::streamsize>(token.size()));
   if (!stream.is_open() || stream.bad()) {
@@ -84,6 +89,7 @@ StatusOr<std::string> ReadTokenFile(const std::string& file) {
     return InvalidArgument("{} is '{}', which has more than {} bytes", kTokenFile, file,
                            kTokenBytesMax);
   }
+  // Most programs that write such a file end it with a line end.
   while (token.ends_with('\n') || token.ends_with('\r')) token.pop_back();
   if (token.empty()) return InvalidArgument("{} is '{}', which is empty", kTokenFile, file);
   return token;
@@ -129,6 +135,7 @@ StatusOr<AwsKeys> KeysOfDocument(const simdjson::dom::element& document, const c
   }
   const std::string end = TextOf(document, "Expiration");
   if (end.empty()) return keys;
+  // Without the Z the time zone is unknown, and the keys could end hours earlier.
   if (end.ends_with('Z')) keys.end = ParseTime(end, kXmlTime);
   if (!keys.end) {
     return Error(StatusCode::kInternal,
@@ -147,6 +154,7 @@ Status StatusOfAnswer(const Place& place, int status, const std::string& body) {
   simdjson::dom::element document;
   std::string said;
   if (parser.parse(body).get(document) == simdjson::SUCCESS) {
+    // Some agents write the name with a capital letter.
     said = TextOf(document, "message");
     if (said.empty()) said = TextOf(document, "Message");
   }

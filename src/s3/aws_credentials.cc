@@ -42,6 +42,7 @@ std::string AllPlaces(const AwsPlaces& places) {
 
 StatusOr<AwsKeys> KeysOfEnvironment(const AwsCredentials& credentials) {
   AwsKeys keys{credentials, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"};
+  // Half of a pair is a mistake. To go on to the next source would hide it.
   if (credentials.access_key_id.empty() != credentials.secret_access_key.empty()) {
     return InvalidArgument(
         "only one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY is set; both or none are needed");
@@ -115,6 +116,7 @@ StatusOr<std::optional<AwsKeys>> KeysAtHand(const AwsPlaces& places) {
   ASSIGN_OR_RETURN(AwsKeys keys, KeysOfEnvironment(places.environment));
   if (!keys.credentials.access_key_id.empty()) return keys;
   ASSIGN_OR_RETURN(const Profiles profiles, ReadProfiles(places));
+  // The credentials file comes first, as in the AWS command line.
   for (const auto* profile : {&profiles.credentials, &profiles.config}) {
     if (!*profile) continue;
     ASSIGN_OR_RETURN(std::optional<AwsKeys> found, KeysOfProfile(**profile));
@@ -126,8 +128,10 @@ StatusOr<std::optional<AwsKeys>> KeysAtHand(const AwsPlaces& places) {
 StatusOr<AwsKeys> KeysOf(const AwsPlaces& places, std::chrono::system_clock::time_point now,
                          const std::atomic<bool>& is_cancelled) {
   ASSIGN_OR_RETURN(std::optional<AwsKeys> keys, KeysAtHand(places));
+  // The container comes last, because it costs a request.
   if (keys) return *std::move(keys);
   if (places.container.IsSet()) return AskContainer(places.container, now, is_cancelled);
+  // No keys is no error: a bucket may be public. The names tell an error later where keys could be.
   return AwsKeys{{}, AllPlaces(places), "", ""};
 }
 
@@ -171,6 +175,7 @@ Status AwsCredentialsProvider::Check() {
 StatusOr<AwsKeys> AwsCredentialsProvider::Get(const std::atomic<bool>& is_cancelled) {
   {
     MutexLock lock(mutex_);
+    // Valid keys are used while another thread renews them, so a renewal delays nobody.
     if (AreValid() && (is_looking_ || now_() < due_)) return *keys_;
   }
   const Status looked = Look(is_cancelled);
@@ -202,6 +207,7 @@ Status AwsCredentialsProvider::Look(const std::atomic<bool>& is_cancelled) {
     MutexLock lock(mutex_);
     const uint64_t before = looks_;
     while (is_looking_) {
+      // In slices, because nobody notifies this thread of its cancel.
       looked_.WaitUntil(mutex_, Clock::Real().Now() + kCancelSlice);
       if (is_cancelled) return absl::CancelledError("the request was cancelled");
       // If the other search was only cancelled, do our own: this call is not cancelled.
@@ -220,6 +226,7 @@ Status AwsCredentialsProvider::Take(StatusOr<AwsKeys> keys) {
   looked_.NotifyAll();
   const Time soon = now_() + kLookPause;
   if (!keys.ok()) {
+    // A pause, so that a container that does not answer does not delay every request.
     if (keys_ && keys_->end) due_ = soon;
     return last_;
   }
@@ -229,6 +236,8 @@ Status AwsCredentialsProvider::Take(StatusOr<AwsKeys> keys) {
                  keys->access_key_id_name);
   }
   keys_ = *std::move(keys);
+  // Keys that live shorter than the margin would be due at once, again and again. Keys without an
+  // end are read again only when the server refuses them.
   due_ = keys_->end ? std::max(soon, *keys_->end - kEndMargin) : Time::max();
   return OkStatus();
 }

@@ -46,6 +46,8 @@ class Parser final {
     const std::string_view text = Trimmed(line);
     if (text.empty() || IsComment(text)) return OkStatus();
     const size_t indent = line.find_first_not_of(kBlanks);
+    // The format is that of Python's configparser, which the AWS command line uses: a line with a
+    // deeper indent continues the one above.
     if (has_value_ && indent > indent_) {  // continues the value above, or is a nested setting
       if (value_ != nullptr) value_->text += "\n" + std::string(text);
       return OkStatus();
@@ -67,6 +69,7 @@ class Parser final {
     }
     std::string_view name = Trimmed(text.substr(1, end - 1));
     const std::string_view behind = name.substr(std::min(name.size(), kProfile.size()));
+    // Only the config file has this prefix. In the credentials file "profile x" is a name.
     const bool is_prefixed = kind_ == AwsFileKind::kConfig && name.starts_with(kProfile) &&
                              behind.find_first_of(kBlanks) == 0;
     if (is_prefixed) name = Trimmed(behind);
@@ -89,6 +92,8 @@ class Parser final {
     has_value_ = true;
     indent_ = indent;
     value_ = nullptr;
+    // The line belongs to another profile. It is parsed all the same, so that a mistake anywhere in
+    // the file is found.
     if (section_ == nullptr) return OkStatus();
     value_ = &(**section_)[absl::AsciiStrToLower({name.data(), name.size()})];
     *value_ = {std::string(Trimmed(WithoutComment(text.substr(equals + 1)))),
@@ -126,6 +131,7 @@ StatusOr<std::optional<AwsProfile>> ParseAwsProfile(std::string_view text, const
 StatusOr<std::optional<AwsProfile>> ReadAwsProfile(const std::string& file, AwsFileKind kind,
                                                    std::string_view profile) {
   if (file.empty()) return std::nullopt;
+  // Streams do not report the reason of a failure, but the system call below them leaves it here.
   errno = 0;
   std::ifstream stream(file, std::ios::binary);
   if (!stream.is_open()) {

@@ -103,6 +103,8 @@ std::string SignedHeaderNames(const SignedRequest& request) {
 
 std::string CanonicalRequest(std::string_view method, const SignedRequest& request,
                              std::string_view payload_hash) {
+  // The server builds the same text from the request that it receives. So each byte matters, also
+  // the order of the headers: a std::map sorts them by name, as the signature wants.
   std::string text = fmt::format("{}\n{}\n{}\n", method, request.path, QueryText(request.query));
   for (const auto& [name, value] : request.headers) {
     text += fmt::format("{}:{}\n", name, SingleSpaced(value));
@@ -117,6 +119,8 @@ std::string Authorization(const AwsCredentials& credentials, std::string_view re
   const std::string scope = fmt::format("{}/{}/{}/aws4_request", date, region, service);
   const std::string to_sign =
       fmt::format("AWS4-HMAC-SHA256\n{}\n{}\n{}", date_time, scope, Sha256Hex(canonical_request));
+  // The secret never signs a request itself. A key that is good for one day, region and service is
+  // derived from it step by step.
   std::string key = HmacSha256("AWS4" + credentials.secret_access_key, date);
   for (const std::string_view part : {region, service, std::string_view("aws4_request")}) {
     key = HmacSha256(key, part);
@@ -129,6 +133,7 @@ std::string Authorization(const AwsCredentials& credentials, std::string_view re
 void SignRequest(const AwsCredentials& credentials, std::string_view region,
                  std::chrono::system_clock::time_point now, SignedRequest& request) {
   if (credentials.access_key_id.empty()) return;
+  // The requests have no body.
   const std::string payload_hash = Sha256Hex("");
   const std::string date_time =
       fmt::format("{:%Y%m%dT%H%M%SZ}", fmt::gmtime(std::chrono::system_clock::to_time_t(now)));

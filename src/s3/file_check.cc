@@ -50,11 +50,13 @@ std::string FromBase64(std::string_view text) {
       EVP_DecodeBlock(reinterpret_cast<uint8_t*>(bytes.data()),
                       reinterpret_cast<const uint8_t*>(text.data()), static_cast<int>(text.size()));
   if (size < 0) return "";
+  // OpenSSL decodes the padding to zero bytes, and counts them.
   const auto padding = static_cast<size_t>(std::count(text.begin(), text.end(), '='));
   bytes.resize(static_cast<size_t>(size) - std::min<size_t>(padding, 2));
   return bytes;
 }
 
+// The checksums in the headers have this byte order.
 std::string BigEndian(uint32_t value) {
   return {static_cast<char>(value >> 24), static_cast<char>(value >> 16),
           static_cast<char>(value >> 8), static_cast<char>(value)};
@@ -72,6 +74,7 @@ std::string Md5Of(std::string_view etag, const HttpHead& head) {
   const bool is_hex = etag.size() == 32 && std::all_of(etag.begin(), etag.end(), [](char c) {
                         return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
                       });
+  // The ETag of a multi-part upload has a "-", so it is no MD5 either.
   if (has_key || !is_hex) return "";
   std::string bytes;
   for (size_t i = 0; i < etag.size(); i += 2) {
@@ -105,6 +108,7 @@ Status CheckFile(const std::string& path, const S3Object& object, const HttpHead
     file.read(buffer.data(), static_cast<std::streamsize>(buffer.size()));
     const std::string_view piece(buffer.data(), static_cast<size_t>(file.gcount()));
     sums.bytes += piece.size();
+    // Compute only what can be compared: a model may have many gigabytes.
     if (!md5.empty()) sums.md5.Add(piece);
     if (!sha256.empty()) sums.sha256.Add(piece);
     if (!crc32.empty()) {
@@ -113,6 +117,7 @@ Status CheckFile(const std::string& path, const S3Object& object, const HttpHead
     if (!crc32c.empty()) sums.crc32c = Crc32c(piece, sums.crc32c);
   }
   if (!file.eof()) return Error(StatusCode::kInternal, "cannot read {}", path);
+  // The size first: its error says more than a wrong checksum.
   if (sums.bytes != object.size) {
     return Error(StatusCode::kDataLoss, "{} came with {} bytes, but has {}", object.key, sums.bytes,
                  object.size);

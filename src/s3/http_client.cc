@@ -119,9 +119,12 @@ class HttpClient::Connection final {
   // makes no progress for too long.
   Status Run(asio::awaitable<void> work, Duration stall_timeout,
              const std::atomic<bool>& is_cancelled) {
+    // If this returns an error, the coroutine is still suspended, and refers to variables of the
+    // caller. The caller must destroy the connection before they go.
     std::optional<std::exception_ptr> result;
     progress_ = Clock::Real().Now();
     asio::co_spawn(io_, std::move(work), [&](std::exception_ptr error) { result = error; });
+    // The context stopped when the work of the last request ran out.
     io_.restart();
     while (!result) {
       io_.run_one_for(kCancelSlice);
@@ -146,6 +149,8 @@ class HttpClient::Connection final {
     }
     if (resolution->error) throw boost::system::system_error(resolution->error);
     co_await asio::async_connect(socket_, resolution->addresses, use_awaitable);
+    // A request is one small write, and its answer is awaited. To collect more bytes would only
+    // delay it.
     socket_.set_option(tcp::no_delay(true));
     if (!endpoint_.tls) co_return;
     SetUpTls();
@@ -198,6 +203,8 @@ class HttpClient::Connection final {
       tls_->set_verify_callback([check = asio::ssl::host_name_verification(endpoint_.host)](
                                     bool is_signed, asio::ssl::verify_context& context) {
         const bool is_right = check(is_signed, context);
+        // OpenSSL has no error for this case then: the certificate itself is good. Set one, so that
+        // the message can say what is wrong.
         if (is_signed && !is_right) {
           X509_STORE_CTX_set_error(context.native_handle(), X509_V_ERR_HOSTNAME_MISMATCH);
         }
@@ -234,11 +241,13 @@ class HttpClient::Connection final {
       boost::system::error_code error;
       co_await http::async_read_some(stream, buffer_, parser,
                                      asio::redirect_error(use_awaitable, error));
+      // need_buffer: the piece is full, and the body goes on.
       if (error && error != http::error::need_buffer) throw boost::system::system_error(error);
       const std::string_view piece(piece_.data(), piece_.size() - parser.get().body().size);
       status = sink(head, piece);
       if (!status.ok()) co_return;
       bytes += piece.size();
+      // A server that sends a byte now and then makes no progress.
       if (bytes < kSlowBytes) continue;
       progress_ = Clock::Real().Now();
       bytes = 0;
@@ -289,6 +298,8 @@ StatusOr<HttpHead> HttpClient::Get(const std::string& target,
     Status status;
     const Status run = connection_->Run(connection_->Exchange(request, sink, head, status),
                                         options_.stall_timeout, is_cancelled);
+    // After an error the rest of the answer is still on its way. The next request would read it as
+    // its own answer.
     if (!run.ok() || !status.ok() || !connection_->keeps_alive()) connection_.reset();
     TRY(run);
     TRY(status);
@@ -299,6 +310,8 @@ StatusOr<HttpHead> HttpClient::Get(const std::string& target,
     const std::string reason = connection_ ? connection_->TlsReason(error.code()) : "";
     connection_.reset();
     if (is_stale) return Get(target, headers, sink, is_cancelled);
+    // An answer that is not HTTP will not change, so that is INTERNAL. A connection that breaks is
+    // UNAVAILABLE, and the request is tried again.
     const bool is_http = std::string_view(error.code().category().name()) == "beast.http" &&
                          error.code() != http::error::end_of_stream &&
                          error.code() != http::error::partial_message;

@@ -21,10 +21,12 @@ bool ParseEndpoint(std::string_view text, HttpEndpoint& endpoint) {
     text.remove_prefix(text.find("//") + 2);
   }
   const bool is_bracketed = text.starts_with('[') && text.find(']') != std::string_view::npos;
+  // An IPv6 address has colons of its own, inside brackets.
   const size_t colon = text.find(':', is_bracketed ? text.find(']') : 0);
   endpoint.host = is_bracketed ? text.substr(1, text.find(']') - 1) : text.substr(0, colon);
   endpoint.port = endpoint.tls ? "443" : "80";
   if (colon != std::string_view::npos) endpoint.port = text.substr(colon + 1);
+  // Among them '@': a user name in the URL would be taken for a part of the host.
   const bool has_odd_bytes =
       std::ranges::any_of(text, [](char c) { return c <= ' ' || c > '~' || c == '/' || c == '@'; });
   const bool has_odd_bracket = endpoint.host.find_first_of("[]") != std::string::npos;

@@ -152,6 +152,7 @@ StatusOr<S3Listing> S3Client::List(const std::string& prefix, bool stops_at_fold
   do {
     ASSIGN_OR_RETURN(S3Listing page, ListPage(prefix, stops_at_folders, token));
     if (options_.on_page) options_.on_page();
+    // A server with a mistake could send pages forever, or the same one again.
     if (++pages > kPagesMax || (!token.empty() && page.next_token == token)) {
       return Error(StatusCode::kInternal, "the listing of bucket '{}' does not end", bucket_);
     }
@@ -171,6 +172,7 @@ StatusOr<S3Listing> S3Client::List(const std::string& prefix, bool stops_at_fold
 
 StatusOr<S3Listing> S3Client::ListPage(const std::string& prefix, bool stops_at_folders,
                                        const std::string& token) {
+  // Keys may have characters that XML cannot carry, so let the server escape them.
   std::map<std::string, std::string> query = {
       {"list-type", "2"}, {"encoding-type", "url"}, {"prefix", prefix}};
   if (stops_at_folders) query["delimiter"] = "/";
@@ -198,6 +200,8 @@ Status S3Client::ListPageOnce(const std::map<std::string, std::string>& query, S
 
 Status S3Client::WithValidKeys(const std::function<Status()>& request) {
   const Status status = request();
+  // Keys may have been replaced in their file while the server runs. Then the request succeeds with
+  // the new ones.
   if (status.code() != StatusCode::kPermissionDenied) return status;
   const auto has_others = settings_.credentials->Renew(keys_.credentials, is_cancelled_);
   if (!has_others.ok()) {
@@ -211,6 +215,7 @@ StatusOr<HttpHead> S3Client::Get(const std::string& key,
                                  const std::map<std::string, std::string>& query,
                                  const std::map<std::string, std::string>& headers,
                                  const HttpSink& sink) {
+  // The pause is that of the last answer only.
   asked_pause_ = Duration::zero();
   ASSIGN_OR_RETURN(keys_, settings_.credentials->Get(is_cancelled_));
   SignedRequest request;
@@ -232,6 +237,7 @@ StatusOr<HttpHead> S3Client::Get(const std::string& key,
 
 Status S3Client::Download(const S3Object& object, const std::string& path) {
   std::error_code error;
+  // An earlier process may have left a part of the file.
   uintmax_t best = std::filesystem::file_size(path, error);
   if (error) best = 0;
   for (int retry = 0;; ++retry) {
@@ -253,17 +259,22 @@ Status S3Client::DownloadOnce(const S3Object& object, const std::string& path) {
   uint64_t have = std::filesystem::file_size(path, error);
   if (error || have > object.size) have = 0;
   if (have > 0 && have == object.size) {
+    // All bytes are there: the earlier process ended before the check. A range request for no bytes
+    // would be an error.
     if (CheckFile(path, object, {}).ok()) return OkStatus();
     have = 0;
   }
   OutputFile file(path);
   TRY(file.Begin(have));
   std::map<std::string, std::string> headers = {{"x-amz-checksum-mode", "ENABLED"}};
+  // The object may be replaced between two tries. Without this header the file would be half of
+  // each.
   if (!object.etag.empty()) headers["if-match"] = object.etag;
   if (have > 0) headers["range"] = fmt::format("bytes={}-", have);
   std::string problem;
   uint64_t end = have;
   auto head = Get(object.key, {}, headers, [&](const HttpHead& answer, std::string_view piece) {
+    // The body of an error explains it. It must not get into the file.
     if (answer.status != 200 && answer.status != 206) {
       return Collect(problem, kErrorBytesMax)(answer, piece);
     }
@@ -276,6 +287,7 @@ Status S3Client::DownloadOnce(const S3Object& object, const std::string& path) {
       end = have = 0;
     }
     end += piece.size();
+    // Stop at once: an endless body would fill the disk.
     if (end > object.size) {
       return Error(StatusCode::kAborted, "{} has more bytes than the listing says", object.key);
     }
@@ -287,12 +299,14 @@ Status S3Client::DownloadOnce(const S3Object& object, const std::string& path) {
     return Error(StatusCode::kDataLoss, "{} has fewer bytes than were downloaded", object.key);
   }
   TRY(StatusOf(*head, object.key, problem));
+  // A checked file must stay whole after a power cut, because it is not checked again.
   TRY(file.Sync());
   if (head->status == 206) {  // these checksums may be of the part only
     std::erase_if(head->headers,
                   [](const auto& item) { return item.first.starts_with("x-amz-checksum-"); });
   }
   const Status checked = CheckFile(path, object, *head);
+  // Otherwise the next try would continue after the wrong bytes.
   if (!checked.ok()) std::filesystem::remove(path, error);
   return checked;
 }
@@ -306,6 +320,7 @@ Status S3Client::StatusOf(const HttpHead& head, const std::string& key,
   const std::string said =
       fmt::format("{} {}{}{}", head.status, error.code.substr(0, kQuotedMax),
                   error.message.empty() ? "" : ": ", error.message.substr(0, kQuotedMax));
+  // First, because a wrong region can come with any status. The advice about rights would mislead.
   TRY(StatusOfPlace(head, error, said));
   const bool is_unknown_key = IsUnknownKey(error.code);
   if (error.code == "NoSuchBucket" || (head.status == 404 && error.code.empty() && key.empty())) {
@@ -371,6 +386,7 @@ std::string S3Client::ReasonOfDenial(const HttpHead& head, const std::string& co
 }
 
 bool S3Client::Pause(int retry) const {
+  // The limit keeps the shift from overflowing.
   const Duration own_pause = options_.retry_pause * (1 << std::min(retry, 10));
   const SteadyTime end = Clock::Real().Now() + std::max(own_pause, asked_pause_);
   while (!is_cancelled_ && Clock::Real().Now() < end) std::this_thread::sleep_for(kCancelSlice);

@@ -46,6 +46,7 @@ StatusOr<S3Listing> ParseListing(std::string_view xml) {
     return Error(StatusCode::kInternal, "the answer is no listing of a bucket{}{}",
                  parsed ? "" : ": ", parsed ? "" : parsed.description());
   }
+  // Some servers ignore the wish for escaped keys. They say here what they did.
   const bool is_escaped = std::string_view(root.child_value("EncodingType")) == "url";
   const auto key = [&](const char* text) { return is_escaped ? Unescaped(text) : text; };
   S3Listing listing;
@@ -59,6 +60,8 @@ StatusOr<S3Listing> ParseListing(std::string_view xml) {
                    object.key.substr(0, kKeyQuotedMax), size.substr(0, kKeyQuotedMax));
     }
     object.etag = node.child_value("ETag");
+    // The ETag goes into a header of the download. Without it, the download is not protected
+    // against a change.
     if (!IsWord(object.etag)) object.etag.clear();
     object.last_modified = ParseTime(node.child_value("LastModified"), kXmlTime);
     listing.objects.push_back(std::move(object));
@@ -68,6 +71,8 @@ StatusOr<S3Listing> ParseListing(std::string_view xml) {
   }
   if (std::string_view(root.child_value("IsTruncated")) == "true") {
     listing.next_token = root.child_value("NextContinuationToken");
+    // To end here would make the versions on further pages disappear, and the server would unload
+    // them.
     if (listing.next_token.empty()) {
       return absl::InternalError("the listing goes on, but does not say how");
     }

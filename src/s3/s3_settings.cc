@@ -32,6 +32,7 @@ std::string AmazonHost(const std::string& region) {
 
 // Returns the region of the first variable that is set, or else of the profile.
 StatusOr<std::string> RegionOf(const Environment& environment, const AwsPlaces& places) {
+  // Both AWS's names and those of TensorFlow Serving, which users may have set already.
   for (const char* name : {"AWS_REGION", "AWS_DEFAULT_REGION", "S3_REGION"}) {
     const std::string region = environment(name);
     if (region.empty()) continue;
@@ -53,6 +54,8 @@ Status CheckAuthorities(const std::string& file) {
   if (file.empty()) return OkStatus();
   const std::unique_ptr<X509_STORE, FreeStore> store(X509_STORE_new());
   const bool is_good = X509_STORE_load_file(store.get(), file.c_str()) == 1;
+  // OpenSSL's queue of errors belongs to the thread. What stays in it would show up in a later TLS
+  // error.
   ERR_clear_error();
   if (is_good) return OkStatus();
   return InvalidArgument(
@@ -78,6 +81,7 @@ StatusOr<S3Settings> S3SettingsOf(const Environment& environment) {
     TRY(TakeEndpoint(variable, text, settings.endpoint));
     return settings;
   }
+  // Only Amazon's own hosts are sure to have a DNS name for each bucket.
   settings.has_bucket_in_path = false;
   settings.endpoint.host = AmazonHost(settings.region);
   settings.endpoint.port = settings.endpoint.tls ? "443" : "80";
@@ -102,6 +106,7 @@ StatusOr<S3Location> ParseS3Path(std::string_view path) {
         path);
   }
   if (slash != std::string_view::npos) location.prefix = rest.substr(slash + 1);
+  // One slash at the end, so that "models/a" does not also match "models/ab".
   while (location.prefix.ends_with('/')) location.prefix.pop_back();
   if (!location.prefix.empty()) location.prefix += '/';
   return location;

@@ -12,6 +12,8 @@ struct TypeRow {
   std::string_view tensorflow_name = "DT_INVALID";
 };
 
+// The index is TensorFlow's number of the type. Numbers without a row are types that are not
+// served.
 constexpr size_t kRows = 24;
 
 constexpr std::array<TypeRow, kRows> MakeRows() {
@@ -47,6 +49,7 @@ constexpr std::array<TypeRow, kRows> kTypes = MakeRows();
 
 const TypeRow& Row(DType type) {
   const size_t index = static_cast<size_t>(type);
+  // Row 0 is "invalid". A backend may send any number.
   return kTypes[index < kRows ? index : 0];
 }
 

@@ -12,6 +12,8 @@ std::optional<int64_t> Shape::ElementCount() const {
   for (const int64_t size : dims_) {
     if (size < 0) return std::nullopt;
     if (size == 0) {
+      // Go on: a later size may be negative or overflow, and the shape is wrong then even without
+      // elements.
       any_zero = true;
       continue;
     }

@@ -74,12 +74,14 @@ StatusOr<Tensor> Tensor::Allocate(DType type, Shape shape, RequestMemory& memory
                  shape.ToString(), bytes, memory.bytes_left());
   }
   ASSIGN_OR_RETURN(BufferRef buffer, memory.Allocate(bytes));
+  // Only after the allocation, so that a refusal leaves the limit as it was.
   memory.Take(bytes);
   Tensor tensor;
   tensor.dtype_ = type;
   tensor.element_count_ = static_cast<int64_t>(bytes / ElementBytes(type));
   tensor.shape_ = std::move(shape);
   tensor.elements_ = WholeSlice(std::move(buffer));
+  // Views must be valid before they are filled. Numbers need no such care.
   if (type == DType::kString) std::memset(tensor.mutable_data(), 0, bytes);
   return tensor;
 }

@@ -17,6 +17,7 @@ namespace penstock {
 namespace {
 
 constexpr std::string_view kFileName = "model.builtin";
+// A file of any size may have this name. No more than this is read.
 constexpr std::streamsize kNameBytesMax = 100;
 
 std::string FilePath(const std::string& version_path) {

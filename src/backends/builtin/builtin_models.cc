@@ -24,6 +24,7 @@ class IdentityModel final : public Model {
   void Run(const InferRequest& request, ResponseCallback done) override {
     InferResponse response;
     if (request.output_filter.empty()) {
+      // Tensors are views, so this copies no elements.
       response.outputs = request.inputs;
     } else if (Status status = Filter(request, response.outputs); !status.ok()) {
       AnswerError(done, std::move(status));
@@ -52,6 +53,8 @@ class IdentityModel final : public Model {
                                            .method_name = std::string(kPredictMethod),
                                            .inputs = {},
                                            .outputs = {}}},
+                           // The model must work with any client, so it accepts all names, types
+                           // and shapes.
                            .traits = {.any_signature = true, .answers_in_run = true}};
 };
 
