@@ -14,7 +14,7 @@
 
 #include "base/status.h"
 #include "net/event_loop.h"
-#include "net/server.h"
+#include "net/options.h"
 
 namespace penstock::net {
 

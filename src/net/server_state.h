@@ -11,8 +11,8 @@
 #include "base/mutex.h"
 #include "net/allowance.h"
 #include "net/idle_memory.h"
+#include "net/options.h"
 #include "net/router.h"
-#include "net/server.h"
 
 namespace penstock::net {
 

@@ -11,7 +11,7 @@
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "net/headers.h"
-#include "net/server.h"
+#include "net/options.h"
 
 namespace penstock::net {
 

@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "base/mutex.h"
 #include "base/status.h"
-#include "net/server.h"
+#include "net/options.h"
 
 struct ssl_st;
 struct ssl_ctx_st;
