@@ -16,6 +16,7 @@
 #include <array>
 #include <new>
 
+#include "net/loop_pool.h"
 #include "net/server_state.h"
 
 namespace penstock::net {
@@ -30,7 +31,11 @@ constexpr size_t kHugeFrom = 4 * kHugePageBytes;
 // In the first part, memory is counted in steps of this size.
 constexpr size_t kCommitStep = 64 * 1024;
 constexpr std::array<size_t, 3> kSmallClasses = {1024, 4096, kSmallBodyBytes + kBufferAlignment};
-constexpr size_t kFreeBlocksMax = 256;  // of each size, in a loop's pool
+constexpr std::array<LoopPoolKind, 3> kSmallPools = {{
+    {LoopLocalKey::kBodies1K, 256, kSmallClasses[0]},
+    {LoopLocalKey::kBodies4K, 256, kSmallClasses[1]},
+    {LoopLocalKey::kBodies16K, 256, kSmallClasses[2]},
+}};
 
 size_t RoundUp(size_t size, size_t to) { return (size + to - 1) / to * to; }
 
@@ -72,54 +77,24 @@ class SmallBodyBuffer final : public BodyBuffer {
   const std::shared_ptr<Loop> loop_;
 };
 
-// A pool of small buffers. Owned by loop.
-class SmallBufferPool final : public LoopLocal {
- public:
-  ~SmallBufferPool() override {
-    for (auto& free : free_)
-      for (SmallBodyBuffer* buffer : free) buffer->Delete();
-  }
-  static SmallBufferPool& Of(Loop& loop) {
-    auto& local = loop.local(LoopLocalKey::kBodyBuffers);
-    if (local == nullptr) local = std::make_unique<SmallBufferPool>();
-    return static_cast<SmallBufferPool&>(*local);
-  }
-  SmallBodyBuffer* Take(Loop& loop, size_t size_class) {
-    auto& free = free_[size_class];
-    if (free.empty()) return SmallBodyBuffer::Create(loop, size_class);
-    SmallBodyBuffer* buffer = free.back();
-    free.pop_back();
-    // Unref does not always lower the count of the last owner to zero; it may still be one.
-    if (!buffer->IsUnique()) buffer->Ref();
-    return buffer;
-  }
-  bool Keep(SmallBodyBuffer* buffer, size_t size_class) {
-    if (free_[size_class].size() >= kFreeBlocksMax) return false;
-    free_[size_class].push_back(buffer);
-    return true;
-  }
-  size_t Shrink(size_t kept) override {
-    size_t bytes = 0;
-    for (size_t i = 0; i < free_.size(); ++i) {
-      std::vector<SmallBodyBuffer*>& free = free_[i];
-      const size_t surplus = free.size() - std::min(free.size(), kept);
-      for (size_t j = 0; j < surplus; ++j) free[j]->Delete();
-      free.erase(free.begin(), free.begin() + static_cast<ptrdiff_t>(surplus));
-      free.shrink_to_fit();
-      bytes += surplus * kSmallClasses[i];
-    }
-    return bytes;
-  }
-
- private:
-  std::array<std::vector<SmallBodyBuffer*>, kSmallClasses.size()> free_;
+struct DeleteSmallBodyBuffer {
+  void operator()(SmallBodyBuffer* buffer) const { buffer->Delete(); }
 };
+using SmallBufferPool = LoopPool<SmallBodyBuffer, DeleteSmallBodyBuffer>;
 
 void SmallBodyBuffer::Destroy() noexcept {
   GiveBack(*loop_, size());
-  if (!loop_->IsCurrent() || loop_->is_shut_down() ||
-      !SmallBufferPool::Of(*loop_).Keep(this, size_class_))
-    Delete();
+  SmallBufferPool::Object self(this);
+  if (loop_->IsCurrent() && !loop_->is_shut_down())
+    SmallBufferPool::Of(*loop_, kSmallPools[size_class_]).Give(std::move(self));
+}
+
+SmallBodyBuffer* TakeSmallBuffer(Loop& loop, size_t size_class) {
+  SmallBodyBuffer* buffer = SmallBufferPool::Of(loop, kSmallPools[size_class]).Take().release();
+  if (buffer == nullptr) return SmallBodyBuffer::Create(loop, size_class);
+  // Unref does not always lower the count of the last owner to zero; it may still be one.
+  if (!buffer->IsUnique()) buffer->Ref();
+  return buffer;
 }
 
 // A big buffer: a mapping of its own, counted as it fills. Threads: as BodyBuffer.
@@ -171,7 +146,7 @@ BodyBuffer* NewBodyBuffer(Loop& loop, size_t capacity) {
   for (size_t i = 0; i < kSmallClasses.size(); ++i) {
     if (capacity > kSmallClasses[i]) continue;
     if (!loop.body_bytes().TryTake(kSmallClasses[i])) return nullptr;
-    return SmallBufferPool::Of(loop).Take(loop, i);
+    return TakeSmallBuffer(loop, i);
   }
   const Mapping mapping = loop.server().big_buffers->Take(capacity + kBufferSlack);
   if (mapping.data == nullptr) return nullptr;

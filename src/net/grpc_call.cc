@@ -15,63 +15,29 @@
 #include "net/grpc_call.h"
 
 #include <algorithm>
-#include <array>
 #include <limits>
 #include <utility>
 #include <vector>
 
 #include "base/check.h"
-#include "net/http2_nv.h"
-#include "net/http2_session.h"
-#include "net/http2_stream.h"
+#include "net/loop_pool.h"
 #include "net/request_id.h"
 #include "net/server_state.h"
 
 namespace penstock::net {
 namespace {
 
-constexpr size_t kCallsKept = 1024;
 constexpr size_t kBacklogKept = 4096;
 
-const std::array<nghttp2_nv, 2> kPlainHead = {StaticField(":status", "200"),
-                                              StaticField("content-type", "application/grpc")};
+using GrpcCallPool = LoopPool<GrpcCallImpl>;
+constexpr LoopPoolKind kPool = {LoopLocalKey::kGrpcCalls, 1024, sizeof(GrpcCallImpl)};
 
 }  // namespace
 
-// A pool of calls for the next streams. Owned by loop.
-class GrpcCallPool final : public LoopLocal {
- public:
-  static GrpcCallPool& Of(Loop& loop) {
-    std::unique_ptr<LoopLocal>& place = loop.local(LoopLocalKey::kGrpcCalls);
-    if (!place) place = std::make_unique<GrpcCallPool>();
-    return static_cast<GrpcCallPool&>(*place);
-  }
-  GrpcCallImpl* Take() {
-    if (free_.empty()) return nullptr;
-    GrpcCallImpl* call = free_.back().release();
-    free_.pop_back();
-    return call;
-  }
-  void Give(GrpcCallImpl* call) {
-    if (free_.size() < kCallsKept) {
-      free_.emplace_back(call);
-    } else {
-      delete call;
-    }
-  }
-  size_t Shrink(size_t kept) override { return ShrinkPool(free_, kept); }
-
- private:
-  std::vector<std::unique_ptr<GrpcCallImpl>> free_;
-};
-
-GrpcCallImpl* NewGrpcCall(Loop& loop) {
-  GrpcCallImpl* call = GrpcCallPool::Of(loop).Take();
-  if (call != nullptr) {
-    call->Ref();
-  } else {
-    call = new GrpcCallImpl(loop.shared_from_this());
-  }
+GrpcCallImpl* NewGrpcCall(Loop& loop, GrpcStream& stream) {
+  GrpcCallImpl* call = GrpcCallPool::Of(loop, kPool).Take().release();
+  if (call == nullptr) call = new GrpcCallImpl(loop.shared_from_this());
+  call->stream_ = &stream;
   call->request_id_ = loop.NextRequestId();
   return call;
 }
@@ -93,24 +59,20 @@ void GrpcCallImpl::Destroy() {
 
 void GrpcCallImpl::OnUnreferenced() {
   if (stream_ != nullptr && is_started_) {
-    Ref();  // keeps the call alive while it ends
-    Fail(Error(StatusCode::kInternal, "the handler of {} gave no answer", head_.path));
-    return Unref();
+    const CallRef<GrpcCallImpl> keep = Share();
+    return Fail(Error(StatusCode::kInternal, "the handler of {} gave no answer", head_.path));
   }
-  Recycle();
+  ReturnToPool();
 }
 
-void GrpcCallImpl::Recycle() {
+void GrpcCallImpl::ReturnToPool() {
   PENSTOCK_CHECK(stream_ == nullptr, "a call outlives its stream's hold");
   Disarm();
   reader_.Reset();
   DropBacklog();
   head_storage_.Clear();
-  head_ = {};
   message_ = {};
-  deadline_ = kNoDeadline;
-  std::destroy_at(&cancel_);
-  std::construct_at(&cancel_);
+  Recycle();
   route_ = nullptr;
   is_started_ = is_head_sent_ = compress_ = has_message_ = has_ended_ = false;
   on_message_ = nullptr;
@@ -119,13 +81,8 @@ void GrpcCallImpl::Recycle() {
   if (loop_->is_shut_down()) {
     delete this;
   } else {
-    GrpcCallPool::Of(*loop_).Give(this);
+    GrpcCallPool::Of(*loop_, kPool).Give(std::unique_ptr<GrpcCallImpl>(this));
   }
-}
-
-void GrpcCallImpl::Abandon() {
-  stream_ = nullptr;
-  Unref();
 }
 
 void GrpcCallImpl::Detach() {
@@ -141,8 +98,7 @@ void GrpcCallImpl::Detach() {
 }
 
 void GrpcCallImpl::OnStreamGone() {
-  const GrpcCallRef keep(this);
-  Ref();
+  const CallRef<GrpcCallImpl> keep = Share();
   is_answered_.store(true, std::memory_order_release);
   const CancelReason reason = ReasonToLeave();
   Detach();
@@ -160,9 +116,9 @@ CancelReason GrpcCallImpl::ReasonToLeave() const {
 
 // --- the request
 
-void GrpcCallImpl::OnHead(const GrpcRoute* route, const GrpcHeadFields& fields) {
+void GrpcCallImpl::OnHead(const GrpcRoute* route, const GrpcHeadFields& fields, SteadyTime now) {
   route_ = route;
-  start_ = stream_->session().now();
+  start_ = now;
   if (route == nullptr)
     return Fail(Error(StatusCode::kUnimplemented, "this server has no method {}", head_.path));
   if (const std::string_view refusal = head_.endpoint->grpc_refusal;
@@ -177,9 +133,9 @@ void GrpcCallImpl::OnHead(const GrpcRoute* route, const GrpcHeadFields& fields) 
 bool GrpcCallImpl::ReadHeadFields(const GrpcHeadFields& fields) {
   const bool is_gzip = fields.encoding == "gzip";
   if (!is_gzip && !fields.encoding.empty() && fields.encoding != "identity") {
-    stream_->kept_headers() = {{"grpc-accept-encoding", "identity,gzip"}};
     Fail(Error(StatusCode::kUnimplemented, "messages compressed with '{}' cannot be read: use gzip",
-               fields.encoding));
+               fields.encoding),
+         {{"grpc-accept-encoding", "identity,gzip"}});
     return false;
   }
   if (!fields.timeout.empty()) {
@@ -211,10 +167,7 @@ bool GrpcCallImpl::AdmitBody() {
 // Called when a unary call is complete, or when the head of a streaming call has arrived.
 bool GrpcCallImpl::AdmitRequest() {
   if (!route_->counts_as_request) return route_->is_unary || AdmitUncounted();
-  if (loop_->TryBeginRequest()) {
-    stream_->counts_ = true;
-    return true;
-  }
+  if (stream_->BeginRequest()) return true;
   Fail(Error(StatusCode::kUnavailable, "the server is at its limit of {} requests at the same time",
              loop_->server().options.requests_max));
   return false;
@@ -270,8 +223,7 @@ void GrpcCallImpl::OnEnd() {
 
 void GrpcCallImpl::Pump() {
   if (is_receiving_) return;
-  const GrpcCallRef keep(this);  // the handler's callback may end the call
-  Ref();
+  const CallRef<GrpcCallImpl> keep = Share();  // the handler's callback may end the call
   is_receiving_ = true;
   while (stream_ != nullptr && PumpOnce()) {
   }
@@ -332,8 +284,7 @@ void GrpcCallImpl::DropBacklog() {
 // --- the deadline
 
 void GrpcCallImpl::OnTimer() {
-  const GrpcCallRef keep(this);
-  Ref();
+  const CallRef<GrpcCallImpl> keep = Share();
   // An answer was given already.
   if (is_answered_.exchange(true, std::memory_order_acq_rel)) return;
   cancel_.Cancel(CancelReason::kDeadline);
@@ -351,8 +302,7 @@ template <typename Task>
 void GrpcCallImpl::RunOnLoop(Task task) {
   if (MayRunNow()) return task();
   on_the_way_.fetch_add(1, std::memory_order_acq_rel);
-  Ref();
-  loop_->Post([keep = CallRef<GrpcCallImpl>(this), task = std::move(task)]() mutable {
+  loop_->Post([keep = Share(), task = std::move(task)]() mutable {
     keep->on_the_way_.fetch_sub(1, std::memory_order_acq_rel);
     task();
   });
@@ -381,11 +331,10 @@ void GrpcCallImpl::Finish(const Status& status, OwnedHeaders trailers) {
   });
 }
 
-void GrpcCallImpl::Fail(const Status& status) {
+void GrpcCallImpl::Fail(const Status& status, OwnedHeaders trailers) {
   if (is_answered_.exchange(true, std::memory_order_acq_rel)) return;
-  const GrpcCallRef keep(this);
-  Ref();
-  if (stream_ != nullptr) End(status, {});
+  const CallRef<GrpcCallImpl> keep = Share();
+  if (stream_ != nullptr) End(status, std::move(trailers));
   if (is_started_) cancel_.Cancel();
 }
 
@@ -418,8 +367,7 @@ void GrpcCallImpl::Write(ByteChain message, absl::AnyInvocable<void(bool)> on_ac
 }
 
 void GrpcCallImpl::OnRoom() {
-  const GrpcCallRef keep(this);
-  Ref();
+  const CallRef<GrpcCallImpl> keep = Share();
   if (on_accepted_) std::exchange(on_accepted_, nullptr)(true);
 }
 
@@ -433,13 +381,7 @@ void GrpcCallImpl::Compress(ByteChain& message) const {
 
 void GrpcCallImpl::SendHead(OwnedHeaders metadata) {
   is_head_sent_ = true;
-  if (!compress_ && metadata.empty()) return stream_->SubmitHead(kPlainHead, /*has_body=*/true);
-  absl::InlinedVector<nghttp2_nv, 8> fields(kPlainHead.begin(), kPlainHead.end());
-  if (compress_) fields.push_back(StaticField("grpc-encoding", "gzip"));
-  OwnedHeaders& kept = stream_->kept_headers();
-  kept = std::move(metadata);
-  for (const auto& [name, value] : kept) fields.push_back(Field(name, value));
-  stream_->SubmitHead({fields.data(), fields.size()}, /*has_body=*/true);
+  stream_->SendHead(compress_, std::move(metadata));
 }
 
 void GrpcCallImpl::SendMessage(ByteChain&& message) {
@@ -456,9 +398,8 @@ void GrpcCallImpl::SendMessage(ByteChain&& message) {
 }
 
 void GrpcCallImpl::End(const Status& status, OwnedHeaders trailers) {
-  Http2Stream* const stream = stream_;
   if (status.ok() && trailers.empty() && is_head_sent_) {
-    stream->EndOk();
+    stream_->EndOk();
     return Detach();
   }
   trailers.emplace(trailers.begin(), "grpc-status",
@@ -468,15 +409,9 @@ void GrpcCallImpl::End(const Status& status, OwnedHeaders trailers) {
   if (RequestIdText own; !status.ok())
     trailers.emplace_back(kRequestIdField, RequestIdOf(*this, own));
   if (is_head_sent_) {
-    stream->EndWith(std::move(trailers));
+    stream_->EndWith(std::move(trailers));
   } else {
-    // Nothing was sent yet, so send head and trailers in one frame.
-    OwnedHeaders& kept = stream->kept_headers();
-    kept.insert(kept.begin(), std::make_move_iterator(trailers.begin()),
-                std::make_move_iterator(trailers.end()));
-    absl::InlinedVector<nghttp2_nv, 8> fields(kPlainHead.begin(), kPlainHead.end());
-    for (const auto& [name, value] : kept) fields.push_back(Field(name, value));
-    stream->SubmitHead({fields.data(), fields.size()}, /*has_body=*/false);
+    stream_->SendTrailersOnly(std::move(trailers));
   }
   Detach();
 }

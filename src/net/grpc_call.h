@@ -28,9 +28,35 @@ struct GrpcHeadFields {
   std::string_view accept_encoding;
 };
 
-// The implementation of GrpcCall. A stream takes one from the pool when it opens, before it knows
-// whether the request is gRPC, and collects the head in it. Owned by loop, except where GrpcCall
-// promises more.
+// The stream's interface for a gRPC call. Owned by loop.
+class GrpcStream {
+ public:
+  virtual ~GrpcStream() = default;
+  // Sends the head of the answer. EndWith or EndOk must follow.
+  virtual void SendHead(bool is_gzip, OwnedHeaders metadata) = 0;
+  // Sends an answer without messages: the head and `trailers` in one frame.
+  virtual void SendTrailersOnly(OwnedHeaders trailers) = 0;
+  // Appends a message with its prefix.
+  virtual void AppendMessage(bool is_compressed, ByteChain&& message) = 0;
+  // Ends the answer. `trailers` are sent last.
+  virtual void EndWith(OwnedHeaders trailers) = 0;
+  // Ends the answer of a call that succeeded.
+  virtual void EndOk() = 0;
+  // The call has used this many bytes of the body, so the client may send more.
+  virtual void Consume(size_t bytes) = 0;
+  // Requests a call of OnRoom when the queue has space for another message.
+  virtual void AskForRoom() = 0;
+  // The call begins to be received, to be served, or to be open without counting as a request. It
+  // is so until the stream ends. False: the limit is reached.
+  [[nodiscard]] virtual bool BeginReceiving() = 0;
+  [[nodiscard]] virtual bool BeginRequest() = 0;
+  [[nodiscard]] virtual bool BeginUncounted() = 0;
+  // The call has ended. Further input is dropped.
+  virtual void DetachCall() = 0;
+};
+
+// The implementation of GrpcCall. A stream takes one from the pool when it knows that its request
+// is gRPC. Owned by loop, except where GrpcCall promises more.
 //
 // Two parties refer to it: the stream by a plain pointer, which Detach clears, and the handler by
 // counted references. The first counted reference belongs to the stream until the handler starts,
@@ -43,21 +69,24 @@ class GrpcCallImpl final : public GrpcCall, private WheelTimer {
   // --- for the stream
   HeadStorage& head_storage() { return head_storage_; }
   RequestHead& mutable_head() { return head_; }
-  // The head is complete. Starts the handler of a streaming call. May answer at once. `route` is
-  // null if there is no such method.
-  void OnHead(const GrpcRoute* route, const GrpcHeadFields& fields);
+  // The head is complete at `now`. Starts the handler of a streaming call. May answer at once.
+  // `route` is null if there is no such method.
+  void OnHead(const GrpcRoute* route, const GrpcHeadFields& fields, SteadyTime now);
   void OnData(std::span<const std::byte> bytes);
   // The client has half-closed. Starts the handler of a unary call.
   void OnEnd();
   // The stream has space for a message again.
   void OnRoom();
   // Ends the call with an error found by the stream or the session.
-  void Fail(const Status& status);
+  void Fail(const Status& status, OwnedHeaders trailers = {});
   // The stream is gone. Cancels the call.
   void OnStreamGone();
-  // The request is not gRPC. Returns the call to the pool.
-  void Abandon();
   bool is_unary() const { return route_ == nullptr || route_->is_unary; }
+  // A reference that keeps the call alive.
+  CallRef<GrpcCallImpl> Share() {
+    Ref();
+    return CallRef<GrpcCallImpl>(this);
+  }
   bool ends_on_drain() const { return route_ != nullptr && !route_->counts_as_request; }
 
   // --- for the handler
@@ -68,14 +97,12 @@ class GrpcCallImpl final : public GrpcCall, private WheelTimer {
   void Finish(const Status& status, OwnedHeaders trailers) override;
 
  private:
-  friend class GrpcCallPool;
-  friend class Http2Stream;
-  friend GrpcCallImpl* NewGrpcCall(Loop& loop);
+  friend GrpcCallImpl* NewGrpcCall(Loop& loop, GrpcStream& stream);
 
   void Destroy() override;
   void OnUnreferenced();
   CancelReason ReasonToLeave() const;
-  void Recycle();
+  void ReturnToPool();
   void OnTimer() override;
 
   bool ReadHeadFields(const GrpcHeadFields& fields);
@@ -104,7 +131,7 @@ class GrpcCallImpl final : public GrpcCall, private WheelTimer {
   void Detach();
 
   const std::shared_ptr<Loop> loop_;
-  Http2Stream* stream_ = nullptr;  // null once the call has ended, on either side
+  GrpcStream* stream_ = nullptr;  // null once the call has ended, on either side
   const GrpcRoute* route_ = nullptr;
   HeadStorage head_storage_;
   GrpcMessageReader reader_;
@@ -126,8 +153,7 @@ class GrpcCallImpl final : public GrpcCall, private WheelTimer {
   std::atomic<int> on_the_way_{0};        // tasks posted to the loop that have not run
 };
 
-// Takes a call from the loop's pool. It has one reference, which the stream passes to the handler
-// or to Abandon.
-GrpcCallImpl* NewGrpcCall(Loop& loop);
+// Takes a call from the loop's pool. It has one reference, which the stream passes to the handler.
+GrpcCallImpl* NewGrpcCall(Loop& loop, GrpcStream& stream);
 
 }  // namespace penstock::net

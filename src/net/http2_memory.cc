@@ -135,6 +135,20 @@ struct OutputBlocks {
 };
 thread_local OutputBlocks output_blocks;
 
+// The unused blocks of the loop's thread. Owned by loop.
+class ThreadBlocks final : public LoopLocal {
+ public:
+  size_t Shrink(size_t kept) override {
+    size_t bytes = free_lists.Shrink(kept);
+    for (std::vector<void*>& blocks = output_blocks.blocks; blocks.size() > kept;
+         blocks.pop_back()) {
+      OutputBlock::operator delete(blocks.back());
+      bytes += kOutputBlockBytes;
+    }
+    return bytes;
+  }
+};
+
 void OutputBlock::Destroy() noexcept {
   this->~OutputBlock();
   if (output_blocks.blocks.size() < kOutputBlocksKept) {
@@ -151,13 +165,9 @@ nghttp2_mem* Http2Memory() {
   return &memory;
 }
 
-size_t ShrinkHttp2Memory(size_t kept) {
-  size_t bytes = free_lists.Shrink(kept);
-  for (std::vector<void*>& blocks = output_blocks.blocks; blocks.size() > kept; blocks.pop_back()) {
-    OutputBlock::operator delete(blocks.back());
-    bytes += kOutputBlockBytes;
-  }
-  return bytes;
+void AddHttp2Memory(Loop& loop) {
+  std::unique_ptr<LoopLocal>& local = loop.local(LoopLocalKey::kHttp2Memory);
+  if (local == nullptr) local = std::make_unique<ThreadBlocks>();
 }
 
 BufferRef NewOutputBlock() {

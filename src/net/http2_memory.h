@@ -8,6 +8,7 @@
 #include <cstddef>
 
 #include "base/buffer.h"
+#include "net/loop.h"
 
 namespace penstock::net {
 
@@ -22,8 +23,7 @@ nghttp2_mem* Http2Memory();
 // dropped, the block goes to the free list of the thread that dropped it.
 BufferRef NewOutputBlock();
 
-// Frees all but `kept` blocks of each size in this thread's free lists. Returns the number of freed
-// bytes.
-size_t ShrinkHttp2Memory(size_t kept);
+// Makes Loop::ShrinkPools free the unused blocks of this thread, which must be the loop's.
+void AddHttp2Memory(Loop& loop);
 
 }  // namespace penstock::net

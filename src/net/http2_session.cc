@@ -30,12 +30,14 @@
 #include "base/log.h"
 #include "net/http2_callbacks.h"
 #include "net/http2_memory.h"
+#include "net/loop_pool.h"
 #include "net/server_state.h"
 
 namespace penstock::net {
 namespace {
 
-constexpr size_t kStreamsKept = 1024;
+using StreamPool = LoopPool<Http2Stream>;
+constexpr LoopPoolKind kStreamPool = {LoopLocalKey::kHttp2Streams, 1024, sizeof(Http2Stream)};
 // Input of up to this size may wait for the next turn for free. The budget for bodies counts more.
 constexpr size_t kRestBytesUncounted = 4096;
 // Higher than the limit of Http2FrameCheck, so that the check ends the connection and not nghttp2.
@@ -69,29 +71,6 @@ class SessionOptions final {
   nghttp2_option* options_ = nullptr;
 };
 
-// A pool of streams for the next requests. Owned by loop.
-class StreamPool final : public LoopLocal {
- public:
-  static StreamPool& Of(Loop& loop) {
-    std::unique_ptr<LoopLocal>& place = loop.local(LoopLocalKey::kHttp2);
-    if (!place) place = std::make_unique<StreamPool>();
-    return static_cast<StreamPool&>(*place);
-  }
-  std::unique_ptr<Http2Stream> Take() {
-    if (free_.empty()) return std::make_unique<Http2Stream>();
-    std::unique_ptr<Http2Stream> stream = std::move(free_.back());
-    free_.pop_back();
-    return stream;
-  }
-  void Give(std::unique_ptr<Http2Stream> stream) {
-    if (free_.size() < kStreamsKept) free_.push_back(std::move(stream));
-  }
-  size_t Shrink(size_t kept) override { return ShrinkPool(free_, kept) + ShrinkHttp2Memory(kept); }
-
- private:
-  std::vector<std::unique_ptr<Http2Stream>> free_;
-};
-
 // Counts a call into nghttp2 while the scope lasts. Owned by loop.
 class DepthScope final {
  public:
@@ -118,6 +97,7 @@ Http2Session::Http2Session(SessionHost& host)
       server_(host.server()),
       header_bytes_max_(server_.options.header_bytes_max),
       frames_(kHeaderBombFactor * header_bytes_max_) {
+  AddHttp2Memory(loop_);
   const int error = nghttp2_session_server_new3(&ng_, Http2Callbacks::Get(), this,
                                                 SessionOptions::Get(), Http2Memory());
   PENSTOCK_CHECK(error == 0, "out of memory");
@@ -162,7 +142,8 @@ Http2Stream* Http2Session::FindStream(int32_t id) {
 
 Http2Stream& Http2Session::OpenStream(int32_t id) {
   is_unused_since_drain_ = false;
-  Http2Stream& stream = *StreamPool::Of(loop()).Take().release();
+  Http2Stream* taken = StreamPool::Of(loop(), kStreamPool).Take().release();
+  Http2Stream& stream = taken != nullptr ? *taken : *new Http2Stream;
   stream.Open(*this, id);
   streams_.Add(stream);
   nghttp2_session_set_stream_user_data(ng_, id, &stream);
@@ -179,7 +160,7 @@ void Http2Session::CloseStream(int32_t id) {
   streams_.Remove(*stream);
   if (streams_.empty()) idle_since_ = now_;
   stream->Close();
-  StreamPool::Of(loop()).Give(std::unique_ptr<Http2Stream>(stream));
+  StreamPool::Of(loop(), kStreamPool).Give(std::unique_ptr<Http2Stream>(stream));
 }
 
 // --- in

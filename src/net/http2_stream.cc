@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// How it works. A stream starts with a gRPC call from the pool, because most requests are gRPC and
-// their fields can then go directly into the storage of the call. OnHead decides by method and
-// content-type. For plain HTTP it swaps the storage into an HTTP call and gives the gRPC call back
-// to the pool.
+// How it works. The stream collects the fields of the head. OnHead decides by method and
+// content-type whether the request is gRPC or plain HTTP, makes a call of that kind, and swaps the
+// storage of the head into it.
 //
 // nghttp2 never touches the body of an answer. The body waits in `segments_`, as references to the
 // slices of the call. nghttp2 calls ReadBody to ask how many bytes the next DATA frame may have,
@@ -37,6 +36,9 @@ constexpr size_t kHeadBytesUncharged = 4096;
 constexpr size_t kFieldOverheadBytes = 32;
 constexpr size_t kSegmentsKept = 64;
 
+const std::array<nghttp2_nv, 2> kGrpcHead = {StaticField(":status", "200"),
+                                             StaticField("content-type", "application/grpc")};
+
 ssize_t ReadBodyCallback(nghttp2_session*, int32_t, uint8_t*, size_t length, uint32_t* flags,
                          nghttp2_data_source* source, void*) {
   return static_cast<Http2Stream*>(source->ptr)->ReadBody(length, flags);
@@ -56,22 +58,13 @@ std::optional<uint64_t> ParseLength(std::string_view text) {
 void Http2Stream::Open(Http2Session& session, int32_t id) {
   session_ = &session;
   id_ = id;
-  grpc_ = NewGrpcCall(session.loop());
-  grpc_->stream_ = this;
   last_received_ = last_sent_ = session.now();
 }
 
 void Http2Stream::Close() {
   if (pending_cost_ > 0) OnFirstOutput();
   if (early_end_) session_->OnEarlyEndDone();
-  if (grpc_ != nullptr) {
-    // A call whose head is incomplete has not begun.
-    if (is_head_complete_) {
-      grpc_->OnStreamGone();
-    } else {
-      std::exchange(grpc_, nullptr)->Abandon();
-    }
-  }
+  if (grpc_ != nullptr) grpc_->OnStreamGone();
   if (http_ != nullptr) std::exchange(http_, nullptr)->Close();
   if (counts_) session_->loop().EndRequest();
   EndReceiving(/*is_complete=*/false);
@@ -85,6 +78,7 @@ void Http2Stream::Close() {
   kept_headers_.clear();
   trailers_.clear();
   fields_.Clear();
+  head_storage_.Clear();
   if (head_charge_ > 0) session_->loop().body_bytes().Give(std::exchange(head_charge_, 0));
   is_over_budget_ = false;
   content_length_ = kUnknown;
@@ -108,7 +102,7 @@ bool Http2Stream::OnHeader(const FieldMemo::Field& field) {
     if (IsPseudo(field.kind) || field.kind == FieldKind::kMalformed) OnMalformed();
     return true;
   }
-  HeadStorage& storage = grpc_->head_storage();
+  HeadStorage& storage = head_storage_;
   const size_t bytes = storage.memory_bytes() + field.name.size() + field.value.size();
   if (bytes > kHeadBytesUncharged + head_charge_ && !ChargeHead(bytes)) return true;
   if (!fields_.Add(field.kind)) {
@@ -141,7 +135,10 @@ void Http2Stream::RefuseHead(bool is_grpc) {
     server.metrics.limit_header_bytes.Add();
     status = Error(StatusCode::kResourceExhausted, "the head of the request is too large");
   }
-  if (is_grpc) return grpc_->Fail(status);
+  if (is_grpc) {
+    MakeGrpcCall();
+    return grpc_->Fail(status);
+  }
   StartHttp(is_over_budget_ ? 503 : 431, MessageOf(status));
 }
 
@@ -153,10 +150,15 @@ void Http2Stream::OnMalformed() {
   session_->OnOutput();
 }
 
-std::string_view Http2Stream::View(FieldKind kind) const {
+std::string_view Http2Stream::View(FieldKind kind, const HeadStorage& storage) const {
   if (!fields_.Has(kind)) return {};
   const Place place = places_[static_cast<size_t>(kind)];
-  return grpc_->head_storage_.View(place.at, place.size);
+  return storage.View(place.at, place.size);
+}
+
+std::string_view Http2Stream::Path() const {
+  const std::string_view path = View(FieldKind::kPath);
+  return path.substr(0, path.find('?'));
 }
 
 bool Http2Stream::ReadContentLength() {
@@ -166,22 +168,21 @@ bool Http2Stream::ReadContentLength() {
   return length.has_value();
 }
 
-void Http2Stream::FillHead() {
-  HeadStorage& storage = grpc_->head_storage();
-  RequestHead& head = grpc_->mutable_head();
+// The views point to the bytes of head_storage_, which do not move when it is swapped.
+void Http2Stream::FillHead(RequestHead& head) {
   const std::string_view peer = session_->host().peer();
-  const size_t peer_at = storage.Append(peer);
+  const size_t peer_at = head_storage_.Append(peer);
   const std::string_view path = View(FieldKind::kPath);
   const size_t question = path.find('?');
   head.method = View(FieldKind::kMethod);
   head.path = path.substr(0, question);
   if (question != path.npos) head.query = path.substr(question + 1);
-  head.headers = storage.Fields();
+  head.headers = head_storage_.Fields();
   head.authority =
       View(fields_.Has(FieldKind::kAuthority) ? FieldKind::kAuthority : FieldKind::kHost);
   head.protocol = Protocol::kHttp2;
   head.endpoint = &session_->host().endpoint();
-  head.peer = storage.View(peer_at, peer.size());
+  head.peer = head_storage_.View(peer_at, peer.size());
 }
 
 void Http2Stream::OnHead(bool has_ended) {
@@ -191,17 +192,16 @@ void Http2Stream::OnHead(bool has_ended) {
                       !ReadContentLength()))
     return OnMalformed();
   is_head_complete_ = true;
-  FillHead();
-  const RequestHead& head = grpc_->head();
   head_bytes_ = 0;  // from here on it counts the trailers
   const bool is_grpc = IsGrpcContentType(View(FieldKind::kContentType));
+  const bool is_post = View(FieldKind::kMethod) == "POST";
   if (is_refused) {
-    RefuseHead(is_grpc && head.method == "POST");
-  } else if (is_grpc && head.method == "POST") {
+    RefuseHead(is_grpc && is_post);
+  } else if (is_grpc && is_post) {
     StartGrpc();
   } else if (is_grpc) {
     StartHttp(405, "a gRPC call must be a POST");
-  } else if (session_->server().router.FindGrpc(head.path) != nullptr) {
+  } else if (session_->server().router.FindGrpc(Path()) != nullptr) {
     StartHttp(415, "this is a gRPC method: the content-type must be application/grpc");
   } else {
     StartHttp(0, {});
@@ -211,23 +211,29 @@ void Http2Stream::OnHead(bool has_ended) {
 
 void Http2Stream::OnTrailers(bool has_ended) { has_ended ? OnEnd() : OnMalformed(); }
 
+void Http2Stream::MakeGrpcCall() {
+  grpc_ = NewGrpcCall(session_->loop(), *this);
+  FillHead(grpc_->mutable_head());
+  std::swap(grpc_->head_storage(), head_storage_);
+}
+
 void Http2Stream::StartGrpc() {
   session_->server().metrics.grpc_requests.Add();
+  MakeGrpcCall();
+  const auto view = [this](FieldKind kind) { return View(kind, grpc_->head_storage()); };
   grpc_->OnHead(session_->FindGrpc(grpc_->head().path),
-                {.timeout = View(FieldKind::kGrpcTimeout),
-                 .encoding = View(FieldKind::kGrpcEncoding),
-                 .accept_encoding = View(FieldKind::kGrpcAcceptEncoding)});
+                {.timeout = view(FieldKind::kGrpcTimeout),
+                 .encoding = view(FieldKind::kGrpcEncoding),
+                 .accept_encoding = view(FieldKind::kGrpcAcceptEncoding)},
+                session_->now());
 }
 
 void Http2Stream::StartHttp(int refused_status, std::string_view why) {
   session_->server().metrics.http2_requests.Add();
   const bool expects = View(FieldKind::kExpect) == "100-continue";
   http_ = NewHttpCall(session_->loop(), *this);
-  // The views of the head stay valid: the bytes that they point to do not move when the storage is
-  // swapped.
-  std::swap(http_->head_storage(), grpc_->head_storage());
-  std::swap(http_->mutable_head(), grpc_->mutable_head());
-  std::exchange(grpc_, nullptr)->Abandon();
+  FillHead(http_->mutable_head());
+  std::swap(http_->head_storage(), head_storage_);
   if (refused_status == 0 && !BeginReceiving()) {
     refused_status = 503;
     why = "too many requests are begun and not sent whole; try again later";
@@ -269,6 +275,11 @@ void Http2Stream::DropIncomplete() {
   session_->OnOutput();
 }
 
+bool Http2Stream::BeginRequest() {
+  counts_ = session_->loop().TryBeginRequest();
+  return counts_;
+}
+
 bool Http2Stream::BeginUncounted() {
   is_uncounted_ = session_->BeginUncounted();
   return is_uncounted_;
@@ -307,7 +318,7 @@ void Http2Stream::OnTick(SteadyTime now) {
     if (http_ != nullptr && !http_->is_answered()) {
       session_->server().metrics.limit_timeouts.Add();
       http_->Refuse(408, "the body did not arrive in time");
-    } else if (grpc_ != nullptr && is_head_complete_ && grpc_->is_unary()) {
+    } else if (grpc_ != nullptr && grpc_->is_unary()) {
       session_->server().metrics.limit_timeouts.Add();
       grpc_->Fail(Error(StatusCode::kDeadlineExceeded, "the message did not arrive in time"));
     }
@@ -342,6 +353,25 @@ void Http2Stream::OnAnswer(HttpCallImpl& call) {
   for (Slice& slice : body.mutable_slices()) AppendSegment({{}, 0, std::move(slice)});
   SubmitHead({fields.data(), fields.size()}, has_body);
   if (has_body) EndWith({});
+}
+
+void Http2Stream::SendHead(bool is_gzip, OwnedHeaders metadata) {
+  if (!is_gzip && metadata.empty()) return SubmitHead(kGrpcHead, /*has_body=*/true);
+  kept_headers_ = std::move(metadata);
+  SubmitKept(is_gzip, /*has_body=*/true);
+}
+
+void Http2Stream::SendTrailersOnly(OwnedHeaders trailers) {
+  kept_headers_ = std::move(trailers);
+  SubmitKept(/*is_gzip=*/false, /*has_body=*/false);
+}
+
+// Submits the head of a gRPC answer with kept_headers_.
+void Http2Stream::SubmitKept(bool is_gzip, bool has_body) {
+  absl::InlinedVector<nghttp2_nv, 8> fields(kGrpcHead.begin(), kGrpcHead.end());
+  if (is_gzip) fields.push_back(StaticField("grpc-encoding", "gzip"));
+  for (const auto& [name, value] : kept_headers_) fields.push_back(Field(name, value));
+  SubmitHead({fields.data(), fields.size()}, has_body);
 }
 
 void Http2Stream::SubmitHead(std::span<const nghttp2_nv> fields, bool has_body) {
@@ -413,8 +443,7 @@ void Http2Stream::AskForRoom() {
     wants_room_ = true;
     return;
   }
-  grpc_->Ref();
-  session_->NotifyRoom(CallRef<GrpcCallImpl>(grpc_));
+  session_->NotifyRoom(grpc_->Share());
   session_->OnOutput();
 }
 

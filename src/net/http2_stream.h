@@ -22,7 +22,7 @@ namespace penstock::net {
 class Http2Session;
 
 // One stream at a time; objects are pooled. See http2_stream.cc. Owned by loop.
-class Http2Stream final : public HttpCallOwner, public LinkedItem<Http2Stream> {
+class Http2Stream final : public HttpCallOwner, public GrpcStream, public LinkedItem<Http2Stream> {
  public:
   void Open(Http2Session& session, int32_t id);
   // nghttp2 has closed the stream, or the connection is gone. Cancels the call if it is not
@@ -45,26 +45,17 @@ class Http2Stream final : public HttpCallOwner, public LinkedItem<Http2Stream> {
   void DropIncomplete();
 
   // --- output, for the call
-  // Submits the head of the answer. The views must live as long as the stream. If `has_body`,
-  // EndWith or EndOk must follow.
-  void SubmitHead(std::span<const nghttp2_nv> fields, bool has_body);
-  // Appends a message with its gRPC prefix.
-  void AppendMessage(bool is_compressed, ByteChain&& message);
-  // Ends the answer. `trailers` are sent last; they are empty for plain HTTP.
-  void EndWith(OwnedHeaders trailers);
-  // Ends the answer of a gRPC call that succeeded.
-  void EndOk();
-  // Storage for fields that SubmitHead points to.
-  OwnedHeaders& kept_headers() { return kept_headers_; }
-  // The call has used this many bytes of the body, so the client may send more.
-  void Consume(size_t bytes);
-  // Requests a call of OnRoom when the queue has space for another message.
-  void AskForRoom();
-  // As in Http2Session; ended when the stream ends.
-  [[nodiscard]] bool BeginReceiving();
-  [[nodiscard]] bool BeginUncounted();
-  // The call has ended. Further input is dropped.
-  void DetachCall();
+  void SendHead(bool is_gzip, OwnedHeaders metadata) override;
+  void SendTrailersOnly(OwnedHeaders trailers) override;
+  void AppendMessage(bool is_compressed, ByteChain&& message) override;
+  void EndWith(OwnedHeaders trailers) override;
+  void EndOk() override;
+  void Consume(size_t bytes) override;
+  void AskForRoom() override;
+  [[nodiscard]] bool BeginReceiving() override;
+  [[nodiscard]] bool BeginRequest() override;
+  [[nodiscard]] bool BeginUncounted() override;
+  void DetachCall() override;
 
   // --- for nghttp2's callbacks
   ssize_t ReadBody(size_t bytes_max, uint32_t* flags);
@@ -96,13 +87,20 @@ class Http2Stream final : public HttpCallOwner, public LinkedItem<Http2Stream> {
 
   static constexpr uint64_t kUnknown = ~uint64_t{0};
 
-  std::string_view View(FieldKind kind) const;
+  std::string_view View(FieldKind kind) const { return View(kind, head_storage_); }
+  std::string_view View(FieldKind kind, const HeadStorage& storage) const;
+  std::string_view Path() const;  // without the query
   bool ReadContentLength();
   bool ChargeHead(size_t bytes);
   void RefuseHead(bool is_grpc);
   void OnMalformed();
-  void FillHead();
+  void FillHead(RequestHead& head);
+  void MakeGrpcCall();
   void StartGrpc();
+  // Submits the head of the answer. The views must live as long as the stream. If `has_body`,
+  // EndWith or EndOk must follow.
+  void SubmitHead(std::span<const nghttp2_nv> fields, bool has_body);
+  void SubmitKept(bool is_gzip, bool has_body);
   void StartHttp(int refused_status, std::string_view why);
   void AppendSegment(Segment&& segment);
   void Resume();
@@ -113,14 +111,14 @@ class Http2Stream final : public HttpCallOwner, public LinkedItem<Http2Stream> {
   Http2Session* session_ = nullptr;
   int32_t id_ = 0;
 
-  GrpcCallImpl* grpc_ = nullptr;  // until it has ended
+  GrpcCallImpl* grpc_ = nullptr;  // from the end of the head until the call has ended
   HttpCallImpl* http_ = nullptr;  // until the stream closes
   bool counts_ = false;           // gRPC: the call counts as a request in flight
   bool is_receiving_ = false;     // counted by the session
   bool is_uncounted_ = false;     // counted by the session
-  friend class GrpcCallImpl;
 
   // the request
+  HeadStorage head_storage_;  // until the head is complete; then the call has it
   FieldOrder fields_;
   std::array<Place, kKeptFieldKinds> places_;  // valid for the fields in fields_
   size_t head_bytes_ = 0;
@@ -148,7 +146,7 @@ class Http2Stream final : public HttpCallOwner, public LinkedItem<Http2Stream> {
   bool early_end_ = false;
   bool has_grpc_ok_ = false;
   bool wants_room_ = false;
-  OwnedHeaders kept_headers_;
+  OwnedHeaders kept_headers_;  // storage for fields that SubmitHead points to
   OwnedHeaders trailers_;
   SteadyTime last_sent_;  // see Http2Session::now
 };

@@ -8,15 +8,19 @@
 #include "base/log.h"
 #include "net/content_coding.h"
 #include "net/error_response.h"
+#include "net/loop_pool.h"
 
 namespace penstock::net {
 namespace {
 
 constexpr size_t kCompressBytesMin = 1024;
-constexpr size_t kPooledCallsMax = 1024;
 constexpr size_t kHeadBytesMin = 512;
 constexpr size_t kPooledHeadBytesMax = 16 * 1024;
 constexpr size_t kPooledFieldsMax = 128;
+
+using HttpCallPool = LoopPool<HttpCallImpl>;
+constexpr LoopPoolKind kPool = {LoopLocalKey::kHttpCalls, 1024,
+                                sizeof(HttpCallImpl) + kHeadBytesMin};
 
 // The methods that the route allows, such as "GET, HEAD, POST".
 std::string AllowedMethods(const HttpRoute& route) {
@@ -65,43 +69,6 @@ void HeadStorage::Clear() {
   fields_.clear();
 }
 
-// A pool of calls. Owned by loop.
-class HttpCallPool final : public LoopLocal {
- public:
-  ~HttpCallPool() override {
-    for (HttpCallImpl* call : free_) delete call;
-  }
-  static HttpCallPool& Of(Loop& loop) {
-    auto& local = loop.local(LoopLocalKey::kHttpCalls);
-    if (local == nullptr) local = std::make_unique<HttpCallPool>();
-    return static_cast<HttpCallPool&>(*local);
-  }
-  HttpCallImpl* Take(Loop& loop) {
-    if (free_.empty()) return new HttpCallImpl(loop.shared_from_this());
-    HttpCallImpl* call = free_.back();
-    free_.pop_back();
-    return call;
-  }
-  void Give(HttpCallImpl* call) {
-    if (free_.size() >= kPooledCallsMax) {
-      delete call;
-      return;
-    }
-    call->Reset();
-    free_.push_back(call);
-  }
-  size_t Shrink(size_t kept) override {
-    const size_t surplus = free_.size() - std::min(free_.size(), kept);
-    for (size_t i = 0; i < surplus; ++i) delete free_[i];
-    free_.erase(free_.begin(), free_.begin() + static_cast<ptrdiff_t>(surplus));
-    free_.shrink_to_fit();
-    return surplus * (sizeof(HttpCallImpl) + kHeadBytesMin);
-  }
-
- private:
-  std::vector<HttpCallImpl*> free_;
-};
-
 // Keeps a call alive without a reference; see holds_. One thread at a time.
 class HttpCallImpl::Holder final {
  public:
@@ -118,7 +85,8 @@ class HttpCallImpl::Holder final {
 };
 
 HttpCallImpl* NewHttpCall(Loop& loop, HttpCallOwner& owner) {
-  HttpCallImpl* call = HttpCallPool::Of(loop).Take(loop);
+  HttpCallImpl* call = HttpCallPool::Of(loop, kPool).Take().release();
+  if (call == nullptr) call = new HttpCallImpl(loop.shared_from_this());
   call->owner_ = &owner;
   call->request_id_ = loop.NextRequestId();
   return call;
@@ -145,7 +113,8 @@ void HttpCallImpl::DropHold() {
     return;
   if (std::exchange(has_slot_, false)) loop_->EndRequest();
   if (loop_->IsCurrent() && !loop_->is_shut_down()) {
-    HttpCallPool::Of(*loop_).Give(this);
+    Reset();
+    HttpCallPool::Of(*loop_, kPool).Give(std::unique_ptr<HttpCallImpl>(this));
   } else {
     delete this;
   }

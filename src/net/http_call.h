@@ -138,7 +138,6 @@ class HttpCallImpl final : public HttpCall, private WheelTimer {
  private:
   class Holder;
   friend HttpCallImpl* NewHttpCall(Loop& loop, HttpCallOwner& owner);
-  friend class HttpCallPool;
   // kOpen: no answer yet. kGiven: the answer is on its way to the loop.
   enum class State : uint8_t { kOpen, kGiven, kAnswered };
 

@@ -36,15 +36,17 @@ class LoopLocal {
   // Frees all unused objects but `kept` of each kind. Returns about how many bytes it freed.
   virtual size_t Shrink(size_t kept) = 0;
 };
-// Shrinks a vector of pooled objects. The objects that were used last stay.
-template <typename T>
-size_t ShrinkPool(std::vector<std::unique_ptr<T>>& free, size_t kept) {
-  const size_t surplus = free.size() - std::min(free.size(), kept);
-  free.erase(free.begin(), free.begin() + static_cast<ptrdiff_t>(surplus));
-  free.shrink_to_fit();
-  return surplus * sizeof(T);
-}
-enum class LoopLocalKey { kHttpCalls, kGrpcCalls, kBodyBuffers, kOutput, kHttp2, kCount };
+enum class LoopLocalKey {
+  kHttpCalls,
+  kGrpcCalls,
+  kBodies1K,
+  kBodies4K,
+  kBodies16K,
+  kOutput,
+  kHttp2Streams,
+  kHttp2Memory,
+  kCount
+};
 
 // One event loop. Its thread keeps it alive, and so do the calls made on it, which may outlive the
 // server. Owned by loop, except where a function says that it is thread-safe.
