@@ -4,12 +4,12 @@
 #include <cstdio>
 #include <iostream>
 
+#include "backends/builtin/builtin_folder.h"
 #include "base/executor.h"
 #include "base/metrics.h"
 #include "core/manager.h"
 #include "current_file_source.h"
 #include "frontends/tfs_rest/rest_frontend.h"
-#include "infer/builtin_folder.h"
 #include "infer/engine.h"
 #include "net/server.h"
 
