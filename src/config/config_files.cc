@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+// The files have the formats of TensorFlow Serving, so that its users can keep theirs. A setting
+// of a model that this server does not follow is an error: to ignore it would be a surprise later.
+//
+// The errors of the functions that read one model begin with a verb ("has no base_path"):
+// ConvertModelConfig puts the file and the model before them.
 #include "config/config_files.h"
 
 #include <algorithm>

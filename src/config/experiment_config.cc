@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+// The errors here begin with a verb, as in config_files.cc: the caller puts the file and the model
+// before them.
 #include "config/experiment_config.h"
 
 #include <algorithm>

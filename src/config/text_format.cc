@@ -41,6 +41,7 @@ class FirstError final : public google::protobuf::io::ErrorCollector {
     std::string_view reason = message;
     if (reason.ends_with('.')) reason.remove_suffix(1);  // the caller appends more text
     text_ = fmt::format("{}:{}: {}", line + 1, column + 1, reason);
+    // Protobuf only says which token it expected. At the end of the text that hides the cause.
     if (TextPosition{line, column} >= end_)
       text_ += " (the text ends here: it is cut short, or a '}' is missing)";
   }

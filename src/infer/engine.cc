@@ -1,4 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+// A run takes one of three ways: RunInline on the event loop that calls, RunOnPool through the
+// queue of the pool, or RunHere on the thread of the pool that calls. Each of them asks just before
+// the start whether anybody still waits, and ends in RunAndRecord.
+//
+// The caller keeps its handle until it gets the last part, and may drop it within that callback.
+// But a model must not be destroyed while its Run is on the stack. So RunAndRecord holds a handle
+// of its own.
 #include "infer/engine.h"
 
 #include <algorithm>

@@ -52,6 +52,7 @@ void LoadProgress::Forget(const std::string& model) {
 
 void LoadProgress::NoteLate(const std::string& model, State state) {
   const auto found = models_.find(model);
+  // After the end only one thing is news: a model that had failed is ready after all.
   if (state != State::kReady || found == models_.end() || found->second != State::kFailed) return;
   --counts_[static_cast<size_t>(State::kFailed)];
   ++counts_[static_cast<size_t>(state)];
@@ -66,6 +67,8 @@ void LoadProgress::End() {
 }
 
 void LoadProgress::Tell() {
+  // The initial load is over as soon as no model is left to wait for. Later changes do not begin it
+  // again.
   is_over_ = !models_.empty() && Count(State::kExpected) + Count(State::kLoading) == 0;
   const int columns = LogStatusColumns();
   const bool shows_bar = columns > 0 && !is_over_ && models_.size() > 1;

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+// The manager reports each change of a version's state. Changes that look alike may have different
+// causes: END comes after an unload, after a load that failed, and after one that was given up. So
+// the observer remembers a little about each version: when its load began, whether it is being
+// unloaded, and whether it waits for its next try.
 #include "loading/model_observer.h"
 
 #include <algorithm>

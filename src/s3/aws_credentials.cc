@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+// One thread at a time searches for keys, because a container's host should get one request and not
+// one from each client; `is_looking_` marks it. Other threads use the keys that they have, and wait
+// only if these have ended or the store has refused them. `looks_` counts the searches that are
+// over, so a thread that waits knows a new result from an old one.
 #include "s3/aws_credentials.h"
 
 #include <algorithm>

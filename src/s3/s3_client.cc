@@ -1,4 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+// A request passes three layers, each of which repeats it for its own reason. Get signs it with the
+// current keys and sends it once. WithValidKeys repeats it if the store has refused the keys and
+// there are newer ones. ListPage and Download repeat it after errors that may pass, with pauses
+// that double.
+//
+// A download has no state but its file: it continues where the file ends, so it also continues
+// after a restart of the server. What could make the parts differ is excluded: the request names
+// the ETag of the listing, and the whole file is checked at the end.
 #include "s3/s3_client.h"
 
 #include <fcntl.h>

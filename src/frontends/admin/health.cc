@@ -139,6 +139,7 @@ std::optional<bool> HealthFrontend::IsServing(std::string_view service) const {
     return name == service || name.substr(name.rfind('.') + 1) == service;
   });
   if (!is_known) return std::nullopt;
+  // A service has no state of its own: it is ready when the server is.
   return readiness_.IsServerReady();
 }
 
@@ -147,6 +148,8 @@ void HealthFrontend::Check(net::GrpcCallRef call) const {
   if (const Status status = CheckRequest(call->message(), request); !status.ok())
     return call->Finish(status);
   const std::optional<bool> serving = IsServing(request.service());
+  // The health protocol wants NOT_FOUND here. A watch stays open and gets SERVICE_UNKNOWN, because
+  // the model may be added later.
   if (!serving)
     return call->Finish(Error(StatusCode::kNotFound, "'{}' is neither a model nor a gRPC service",
                               request.service()));
@@ -158,6 +161,7 @@ void HealthFrontend::Watch(net::GrpcCallRef call) {
   target.Read([this, call = std::move(call)](std::optional<Slice> message) {
     HealthCheckRequest request;
     const Status status = CheckRequest(message.value_or(Slice{}), request);
+    // A streaming call may end without a message.
     if (!message || !status.ok()) {
       return call->Finish(message ? status : InvalidArgument("the call has no message"));
     }

@@ -85,6 +85,7 @@ StatusOr<Struct> ParseObject(std::string_view body) {
 
 // Refuses unknown fields.
 Status CheckFields(const Struct& object, std::initializer_list<std::string_view> known) {
+  // A misspelt "version" that is ignored would remove the label instead of setting it.
   for (const auto& [field, value] : object.fields()) {
     if (std::find(known.begin(), known.end(), field) == known.end())
       return InvalidArgument("unknown field '{:.100}'; known: {}", field, fmt::join(known, ", "));

@@ -18,6 +18,7 @@ void PredictCall::Start(PredictService& service, net::GrpcCallRef call) {
 }
 
 Status PredictCall::ReadSelector(ModelSelector& selector, InferRequest& request) {
+  // The whole message, although only the ModelSpec is needed now: fields may have any order.
   TRY(scan_.Scan(call().message(), service_->options.limits.names_max, request));
   if (!scan_.has_model_spec()) return MissingModelSpec();
   selector = scan_.model();
@@ -25,6 +26,7 @@ Status PredictCall::ReadSelector(ModelSelector& selector, InferRequest& request)
 }
 
 Status PredictCall::Decode(const ModelInfo&, RequestMemory& memory, InferRequest& request) {
+  // A TensorProto says its own type, so the model's signature is not needed.
   return scan_.ReadTensors(memory, request);
 }
 

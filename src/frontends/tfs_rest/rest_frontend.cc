@@ -67,6 +67,7 @@ Status RestFrontend::PredictCall::ReadSelector(ModelSelector& selector, InferReq
 
 Status RestFrontend::PredictCall::Decode(const ModelInfo& info, RequestMemory& memory,
                                          InferRequest& request) {
+  // The answer will have the form of the request, rows or columns.
   ASSIGN_OR_RETURN(format_, tfs_json::DecodePredictRequest(
                                 call().body(), info, frontend_->options_.decoder, memory, request));
   return OkStatus();

@@ -13,6 +13,7 @@ namespace {
 // Advice for a client that sends POST to the page of a model; empty for other pages.
 std::string VerbHint(const net::RequestHead& head) {
   const StatusOr<RestTarget> target = ParseRestPath(head.method, head.path);
+  // A client that sends POST to the page of a model has most likely left out ":predict".
   if (!target.ok() || target->action != RestAction::kStatus || head.method != "POST") return {};
   return fmt::format("; the verb is missing: to run the model, POST {:.256}:predict", head.path);
 }

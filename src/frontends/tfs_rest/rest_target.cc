@@ -101,9 +101,11 @@ StatusOr<RestTarget> ParseRestPath(std::string_view method, std::string_view pat
   };
   RestTarget target;
   std::string_view rest = path;
+  // Before the path is split, because an encoded colon does not end a segment.
   const std::optional<RestAction> encoded_verb = TakeEncodedVerb(method, rest);
   if (!TakePrefix(rest, "/v1/models")) return malformed();
   if (rest.empty() || rest == "/") {
+    // A verb needs a model.
     if (encoded_verb) return malformed();
     target.action = RestAction::kListModels;
     return target;

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+// The engine calls an assignment in this order: DecideByHeader when it searches the model,
+// DecideByInput when the request is decoded, Measure and StartShadows when it runs. A later step
+// does nothing if the experiment does not need it.
 #include "infer/experiments/assignment.h"
 
 #include <memory>
