@@ -28,8 +28,8 @@ void CurrentFileSource::Stop() {
   if (thread_.joinable()) thread_.join();
 }
 
-// Reports only what is new: the manager would take the same list again, but a loader is
-// made for every version of every list.
+// Reports only what is new: the manager would take the same list again, but a loader is made for
+// every version of every list.
 void CurrentFileSource::RunThread(core::AspiredTarget& target) {
   std::optional<std::vector<core::VersionNumber>> told;
   Status told_status;

@@ -16,6 +16,8 @@ namespace penstock {
 StatusOr<std::vector<std::unique_ptr<net::Frontend>>> MakeFrontends(const Foundations& with) {
   ASSIGN_OR_RETURN(std::vector<std::string> metrics_paths, MetricsPaths(with.settings));
   ASSIGN_OR_RETURN(core::ReadinessRule readiness, MakeReadinessRule(with.settings));
+  // Front ends get a function and not the reloader, because they are on a lower level than
+  // `models`.
   const ChangeFunction submit = [&reloader = with.reloader](ChangeRequest request) {
     reloader.Submit(std::move(request));
   };

@@ -146,6 +146,7 @@ StatusOr<std::string> ReadFileUrl(std::string_view url) {
 
 template <typename Wrapper>
 std::optional<int64_t> NumberIn(bool has, const Wrapper& wrapper) {
+  // The file wraps each number in a message, so that 0 differs from a number that is not set.
   return has ? std::optional<int64_t>(wrapper.value()) : std::nullopt;
 }
 

@@ -35,6 +35,8 @@ StatusOr<ExperimentTarget> ReadTarget(const From& from, const std::string& model
 // The name of the target. If it has none, one is made from its model and its version or label.
 std::string NameOf(const std::string& name, const ExperimentTarget& target,
                    const std::string& model) {
+  // Each arm and shadow needs a name, because the name is a label of its metrics. For arms it also
+  // decides which requests they get.
   if (!name.empty()) return name;
   std::string which = target.label;
   if (target.version) which = fmt::format("v{}", target.version->value);
@@ -43,6 +45,7 @@ std::string NameOf(const std::string& name, const ExperimentTarget& target,
 }
 
 Status AddName(std::set<std::string>& names, const std::string& name, std::string_view what) {
+  // Two arms of one name would have the same hash, and only one of them would ever get a request.
   if (names.insert(name).second) return OkStatus();
   return InvalidArgument("has two {} called '{}'; give them names of their own", what, name);
 }

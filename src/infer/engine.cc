@@ -45,7 +45,7 @@ void RunAndRecord(core::Handle handle, const InferRequest& request, ResponseCall
                   const Clock& clock, SteadyTime start, bool is_inline) {
   ServedModel& served = Served(handle);
   Model& model = served.model();
-  // Most models answer before Run returns. For them `done` needs no wrapper, which would cost an
+  // A model that answers before Run returns needs no wrapper around `done`, which would cost an
   // allocation.
   if (served.info().traits.answers_in_run) {
     model.Run(request, std::move(done));

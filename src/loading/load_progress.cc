@@ -30,6 +30,7 @@ void LoadProgress::Note(const std::string& model, State state) {
     return Tell();
   }
   const auto found = models_.find(model);
+  // The model is no part of the initial load, for example because it loads on demand.
   if (found == models_.end()) return;
   State& known = found->second;
   if (known == State::kReady) return;

@@ -48,7 +48,7 @@ StatusOr<std::unique_ptr<core::Servable>> HostedLoader::Load() {
 
 StatusOr<core::ResourceEstimate> HostedLoader::ResourcesTaken(
     const std::optional<core::MemoryGrowth>& growth) {
-  // Other loads ran at the same time, so the growth of the process belongs to nobody alone.
+  // Others were loaded or unloaded at the same time, so the growth is not that of this version.
   if (!growth) return EstimateResources();
   ASSIGN_OR_RETURN(const uint64_t reckoned, host_.EstimateBytes(version_path_, options_));
   ASSIGN_OR_RETURN(const std::string backend, host_.BackendFor(version_path_, options_));

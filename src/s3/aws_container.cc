@@ -181,6 +181,7 @@ StatusOr<AwsKeys> AskContainer(const AwsContainer& container,
                                                 {"accept", "application/json"}};
   if (!token.empty()) headers["authorization"] = token;
   std::string body;
+  // A new connection each time: keys are asked for rarely.
   HttpClient client(place.endpoint, container.http);
   const auto head = client.Get(
       place.target, headers,

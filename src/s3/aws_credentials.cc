@@ -24,6 +24,7 @@ constexpr auto kLookPause = std::chrono::seconds(10);
 std::string FilePath(const Environment& environment, const char* variable, const char* usual) {
   const std::string home = environment("HOME");
   const std::string path = environment(variable);
+  // A shell expands this only in some places. AWS's own tools expand it too.
   if (path.starts_with("~/") && !home.empty()) return home + path.substr(1);
   if (!path.empty()) return path;
   return home.empty() ? "" : home + "/.aws/" + usual;
@@ -172,6 +173,7 @@ StatusOr<std::string> ProfileRegion(const AwsPlaces& places) {
 
 Status AwsCredentialsProvider::Check() {
   ASSIGN_OR_RETURN(std::optional<AwsKeys> keys, KeysAtHand(places_));
+  // The container is not asked yet: the start of the server must not wait for the network.
   if (!keys && places_.container.IsSet()) return CheckContainer(places_.container);
   return Take(keys ? *std::move(keys) : AwsKeys{{}, AllPlaces(places_), "", ""});
 }

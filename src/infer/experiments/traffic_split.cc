@@ -20,8 +20,8 @@ uint64_t AddFnv(uint64_t hash, std::string_view text) {
   return hash;
 }
 
-// FNV spreads short texts badly over the upper bits, which ToFraction uses. This mixer lets each
-// bit of the input change half of all bits.
+// FNV spreads short texts badly over the upper bits, which ToFraction uses. In this mixer each
+// bit of the input changes about half of all bits.
 uint64_t Mix(uint64_t bits) {
   bits = (bits ^ (bits >> 30)) * 0xBF58476D1CE4E5B9;
   bits = (bits ^ (bits >> 27)) * 0x94D049BB133111EB;
