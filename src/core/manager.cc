@@ -96,6 +96,7 @@ void Manager::ConfigureModel(ModelConfig config) {
   Model& model = found->second;
   removed_.Erase(config.name);
   model.source_status = OkStatus();  // of the old configuration; the source reports again
+  model.incomplete.clear();
   model.has_report = false;
   // A removed model may still be here while its versions are being unloaded.
   const bool was_there = std::exchange(model.is_configured, true) && !is_new;
@@ -159,6 +160,7 @@ void Manager::SetAspired(std::string_view name, std::vector<AspiredVersion> vers
   Model* model = FindConfigured(name);
   if (model == nullptr || !model->Accepts(generation) || draining_) return;
   model->has_report |= model->IsAnswer(generation);
+  for (const AspiredVersion& version : versions) model->incomplete.erase(version.version);
   const bool had_broken = !model->versions.Broken().empty();
   const std::vector<VersionEntry*> ready = model->versions.Ready();
   model->versions.SetAspired(std::move(versions));
@@ -168,6 +170,13 @@ void Manager::SetAspired(std::string_view name, std::vector<AspiredVersion> vers
   // Loads may have waited because of versions that are not aspired any more.
   memory_.RequestReview();
   Advance(*model);
+}
+
+void Manager::SetIncomplete(std::string_view name, std::map<VersionNumber, std::string> versions,
+                            uint64_t generation) {
+  const Change change(*this);
+  Model* model = FindConfigured(name);
+  if (model != nullptr && model->Accepts(generation)) model->incomplete = std::move(versions);
 }
 
 void Manager::SetSourceStatus(std::string_view name, Status status, uint64_t generation) {

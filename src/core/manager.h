@@ -61,6 +61,8 @@ class Manager final : public AspiredTarget, private LoadRunner::Owner {
   // Called by sources; see AspiredTarget.
   void SetAspired(std::string_view model, std::vector<AspiredVersion> versions,
                   uint64_t generation = 0) override;
+  void SetIncomplete(std::string_view model, std::map<VersionNumber, std::string> versions,
+                     uint64_t generation = 0) override;
   void SetSourceStatus(std::string_view model, Status status, uint64_t generation = 0) override;
 
   // --- Requests. They take no lock and write to no shared cache line, unless the version is not
@@ -109,8 +111,9 @@ class Manager final : public AspiredTarget, private LoadRunner::Owner {
   // removed. Empty if the model is unknown.
   std::vector<VersionStatus> VersionStatuses(std::string_view name) const;
   // Returns the last status that the source of the model reported; NOT_FOUND if the model is
-  // unknown.
-  Status SourceStatus(std::string_view name) const;
+  // unknown. With `version`: the reason why the source leaves it out, if there is one.
+  Status SourceStatus(std::string_view name,
+                      std::optional<VersionNumber> version = std::nullopt) const;
   std::map<std::string, LabelState> Labels(std::string_view name) const;
   // Returns INVALID_ARGUMENT "Unrecognized servable version label: L" with the labels of the model.
   Status UnknownLabel(std::string_view name, std::string_view label) const;

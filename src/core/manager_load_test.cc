@@ -9,7 +9,7 @@ namespace {
 
 using ManagerLoadTest = ManagerTest;
 
-TEST_F(ManagerLoadTest, SlowLoadHoldsUpNoOtherModel) {
+TEST_F(ManagerLoadTest, SlowLoadDoesNotDelayOtherModels) {
   ASSERT_TRUE(manager_.SetModel({.name = "slow"}).ok());
   BeginLoad("slow");
   manager_.SetAspired("m", Aspire(FakeVersion(1, NewPlan())));
@@ -21,7 +21,7 @@ TEST_F(ManagerLoadTest, SlowLoadHoldsUpNoOtherModel) {
   EXPECT_EQ(manager_.IsModelReady("slow"), true);
 }
 
-TEST_F(ManagerLoadTest, ALoadThatDoesNotEndIsNamedAndNotWaitedFor) {
+TEST_F(ManagerLoadTest, HungLoadIsListedAndDoesNotDelayUnloads) {
   const auto plan = BeginLoad();
   ASSERT_EQ(manager_.RunningLoads().size(), 1u);
   EXPECT_EQ(manager_.RunningLoads()[0].id, (ServableId{"m", {1}}));
@@ -48,7 +48,7 @@ TEST_F(ManagerLoadTest, FailedLoadIsRetriedUntilItSucceeds) {
 }
 
 // A client that waits for a version takes END for the end.
-TEST_F(ManagerLoadTest, WhileARetryIsLeftAFailedLoadIsNotPublishedAsEnded) {
+TEST_F(ManagerLoadTest, FailedLoadIsNotPublishedAsEndedWhileARetryIsLeft) {
   for (const int retries : {0, 1}) {
     Manager manager({.load_retries_max = retries, .load_retry_interval = std::chrono::hours(1)});
     ASSERT_TRUE(manager.SetModel({.name = "m"}).ok());
@@ -65,7 +65,7 @@ TEST_F(ManagerLoadTest, WhileARetryIsLeftAFailedLoadIsNotPublishedAsEnded) {
   }
 }
 
-TEST_F(ManagerLoadTest, FailedLoadIsGivenUpAndTheOldVersionServesOn) {
+TEST_F(ManagerLoadTest, OldVersionServesOnWhenTheLoadUsesUpItsRetries) {
   AspireAndWait(Aspire(FakeVersion(1, NewPlan())));
   auto broken = NewPlan();
   broken->failures_left = 1000;
@@ -86,7 +86,7 @@ AspiredVersion Revised(AspiredVersion version, uint64_t revision) {
   return version;
 }
 
-TEST_F(ManagerLoadTest, FailedVersionIsTriedAgainWhenItsFilesChange) {
+TEST_F(ManagerLoadTest, FailedVersionIsRetriedWhenItsFilesChange) {
   auto broken = NewPlan();
   broken->failures_left = 1000;
   manager_.SetAspired("m", Aspire(Revised(FakeVersion(1, broken), 10)));
@@ -94,7 +94,8 @@ TEST_F(ManagerLoadTest, FailedVersionIsTriedAgainWhenItsFilesChange) {
     return broken->loads == 3 && StatusOf(1).state == VersionState::kEnd;
   };
   ASSERT_TRUE(manager_.WaitFor(has_given_up));
-  AspireAndWait(Aspire(Revised(FakeVersion(1, broken), 10)));  // told again, but the same files
+  AspireAndWait(
+      Aspire(Revised(FakeVersion(1, broken), 10)));  // reported again, with the same files
   EXPECT_EQ(broken->loads, 3);
   broken->loads = 0;
   manager_.SetAspired("m", Aspire(Revised(FakeVersion(1, broken), 11)));
@@ -104,7 +105,7 @@ TEST_F(ManagerLoadTest, FailedVersionIsTriedAgainWhenItsFilesChange) {
   EXPECT_EQ(broken->loads, 3);
 }
 
-TEST_F(ManagerLoadTest, UnloadedAndLoadedByAnOperatorIsTriedAgain) {
+TEST_F(ManagerLoadTest, FailedVersionIsRetriedWhenAnOperatorUnloadsAndLoadsIt) {
   auto plan = NewPlan();
   plan->failures_left = 3;  // the load and its two retries
   AspireAndWait(Aspire(FakeVersion(1, plan)));
@@ -119,7 +120,7 @@ TEST_F(ManagerLoadTest, UnloadedAndLoadedByAnOperatorIsTriedAgain) {
   EXPECT_EQ(Serving(), 1);
 }
 
-TEST_F(ManagerLoadTest, AConfigurationMayHaveFailedLoadsTriedAgainWithAllTheirRetries) {
+TEST_F(ManagerLoadTest, ConfigurationWithRetriesFailedRenewsAllRetries) {
   auto plan = NewPlan();
   plan->failures_left = 5;
   AspireAndWait(Aspire(FakeVersion(1, plan)));
@@ -129,7 +130,7 @@ TEST_F(ManagerLoadTest, AConfigurationMayHaveFailedLoadsTriedAgainWithAllTheirRe
   EXPECT_TRUE(manager_.WaitFor([&] { return Serving() == 1; }));
 }
 
-TEST_F(ManagerLoadTest, WhatHangsIsTriedAgainWhenItHasEnded) {
+TEST_F(ManagerLoadTest, HungLoadIsRetriedWhenItHasEnded) {
   ModelConfig config = {.name = "m", .load_timeout = std::chrono::milliseconds(1)};
   ASSERT_TRUE(manager_.SetModel(config).ok());
   const auto plan = BeginLoad();
@@ -144,7 +145,7 @@ TEST_F(ManagerLoadTest, WhatHangsIsTriedAgainWhenItHasEnded) {
   EXPECT_EQ(plan->loads, 2);
 }
 
-TEST_F(ManagerLoadTest, AFailedLoadIsRetriedByTheNewestLoader) {
+TEST_F(ManagerLoadTest, NewestLoaderRetriesAFailedLoad) {
   BeginLoad("m", /*failures=*/1);
   auto other = NewPlan();
   other->failures_left = 1000;
@@ -157,7 +158,7 @@ TEST_F(ManagerLoadTest, AFailedLoadIsRetriedByTheNewestLoader) {
   EXPECT_EQ(other->loads, 0);
 }
 
-TEST_F(ManagerLoadTest, WhatWasFoundForAnEarlierConfigurationIsLeftAlone) {
+TEST_F(ManagerLoadTest, ReportForAnEarlierConfigurationIsIgnored) {
   ASSERT_TRUE(manager_.SetModel({.name = "m", .generation = 2}).ok());
   manager_.SetAspired("m", Aspire(FakeVersion(1, NewPlan())), 1);
   manager_.SetSourceStatus("m", absl::NotFoundError("no folder"), 1);
@@ -177,7 +178,30 @@ TEST_F(ManagerLoadTest, WhatWasFoundForAnEarlierConfigurationIsLeftAlone) {
   EXPECT_FALSE(manager_.StatusOf("unknown"));
 }
 
-TEST_F(ManagerLoadTest, WhatWasFoundForAnEarlierConfigurationThatAskedForTheSameIsNoAnswerButTrue) {
+TEST_F(ManagerLoadTest, IncompleteVersionIsNamedUntilItIsAspiredOrTheConfigurationChanges) {
+  ASSERT_TRUE(manager_.SetModel({.name = "m", .generation = 2}).ok());
+  AspireAndWait(Aspire(FakeVersion(1, NewPlan())));
+  const auto is_named = [&](int64_t version) {
+    const Status error = manager_.GetHandle("m", VersionNumber{version}).status();
+    const bool is_in_status = !manager_.SourceStatus("m", VersionNumber{version}).ok();
+    const bool is_in_error = MessageOf(error).find("it has no files") != std::string_view::npos;
+    EXPECT_EQ(is_in_status, is_in_error);
+    return is_in_error;
+  };
+  manager_.SetIncomplete("m", {{{3}, "it has no files"}, {{4}, "it has no files"}}, 1);
+  EXPECT_FALSE(is_named(3));  // the report is for an earlier configuration
+  manager_.SetIncomplete("m", {{{3}, "it has no files"}, {{4}, "it has no files"}}, 2);
+  EXPECT_TRUE(is_named(3) && is_named(4));
+  EXPECT_FALSE(is_named(5));
+  EXPECT_TRUE(manager_.SourceStatus("m").ok());
+  AspireAndWait(Aspire(FakeVersion(1, NewPlan()), FakeVersion(3, NewPlan())));
+  EXPECT_FALSE(is_named(3));
+  EXPECT_TRUE(is_named(4));
+  ASSERT_TRUE(manager_.SetModel({.name = "m", .generation = 3}).ok());
+  EXPECT_FALSE(is_named(4));
+}
+
+TEST_F(ManagerLoadTest, ReportForAnEquivalentEarlierConfigurationIsAppliedButIsNoAnswer) {
   ASSERT_TRUE(manager_.SetModel({.name = "m", .generation = 9, .same_since = 3}).ok());
   manager_.SetAspired("m", Aspire(FakeVersion(1, NewPlan())), 2);
   EXPECT_TRUE(manager_.VersionStatuses("m").empty());
@@ -191,7 +215,7 @@ TEST_F(ManagerLoadTest, WhatWasFoundForAnEarlierConfigurationThatAskedForTheSame
   EXPECT_TRUE(manager_.StatusOf("m")->has_report);
 }
 
-TEST_F(ManagerLoadTest, FilesThatChangeDuringALoadThatFailsAreLoadedAtOnce) {
+TEST_F(ManagerLoadTest, FilesThatChangeDuringAFailingLoadAreLoadedAtOnce) {
   Manager manager(FastRetries(0));
   ASSERT_TRUE(manager.SetModel({.name = "m"}).ok());
   auto half = NewPlan();
@@ -217,7 +241,7 @@ TEST_F(ManagerLoadTest, LoadedVersionStaysWhenItsFilesChange) {
   EXPECT_EQ(Serving(), 1);
 }
 
-TEST_F(ManagerLoadTest, LoaderThatThrowsOrGivesNothingIsAnError) {
+TEST_F(ManagerLoadTest, LoaderThatThrowsOrReturnsNullFailsTheLoad) {
   auto plan = NewPlan();
   plan->throws = true;
   manager_.SetAspired("m", Aspire(FakeVersion(1, plan)));
@@ -237,7 +261,7 @@ TEST_F(ManagerLoadTest, LoaderThatThrowsOrGivesNothingIsAnError) {
   EXPECT_EQ(StatusOf(2).status, absl::InternalError("the source made no loader"));
 }
 
-TEST_F(ManagerLoadTest, ErrorItemHarmsNoOtherVersion) {
+TEST_F(ManagerLoadTest, VersionWithoutALoaderDoesNotAffectOthers) {
   AspireAndWait(Aspire(FakeVersion(1, NewPlan()),
                        AspiredVersion{VersionNumber{2}, absl::NotFoundError("no model file")}));
   EXPECT_EQ(Serving(), 1);
@@ -248,7 +272,7 @@ TEST_F(ManagerLoadTest, ErrorItemHarmsNoOtherVersion) {
   EXPECT_EQ(Serving(), 2);
 }
 
-TEST_F(ManagerLoadTest, LoadThatIsNoLongerWantedIsUndone) {
+TEST_F(ManagerLoadTest, LoadThatIsNoLongerAspiredIsUnloaded) {
   const auto plan = BeginLoad();
   manager_.SetAspired("m", {});
   gate_.Open();
@@ -258,7 +282,7 @@ TEST_F(ManagerLoadTest, LoadThatIsNoLongerWantedIsUndone) {
   EXPECT_EQ(journal_.Take(), (Lines{"m/1 START", "m/1 LOADING", "m/1 UNLOADING", "m/1 END"}));
 }
 
-TEST_F(ManagerLoadTest, LoadThatFailsWhenNoLongerWantedIsNotRetried) {
+TEST_F(ManagerLoadTest, FailedLoadThatIsNoLongerAspiredIsNotRetried) {
   const auto plan = BeginLoad("m", /*failures=*/1);
   manager_.SetAspired("m", {});
   gate_.Open();
@@ -267,7 +291,7 @@ TEST_F(ManagerLoadTest, LoadThatFailsWhenNoLongerWantedIsNotRetried) {
   EXPECT_EQ(StatusOf(1).state, VersionState::kEnd);
 }
 
-TEST_F(ManagerLoadTest, WantedAgainDuringItsLoadIsLoadedOnce) {
+TEST_F(ManagerLoadTest, VersionAspiredAgainDuringItsLoadIsLoadedOnce) {
   const auto plan = BeginLoad();
   manager_.SetAspired("m", {});
   manager_.SetAspired("m", Aspire(FakeVersion(1, plan)));
@@ -277,7 +301,7 @@ TEST_F(ManagerLoadTest, WantedAgainDuringItsLoadIsLoadedOnce) {
   EXPECT_EQ(Serving(), 1);
 }
 
-TEST_F(ManagerLoadTest, WaitsEndAtTheirTime) {
+TEST_F(ManagerLoadTest, WaitForEndsAtItsDeadline) {
   EXPECT_FALSE(manager_.WaitFor([] { return false; }, Clock::Real().Now()));
   BeginLoad();
   EXPECT_FALSE(manager_.WaitUntilIdle(Clock::Real().Now()));
@@ -285,7 +309,7 @@ TEST_F(ManagerLoadTest, WaitsEndAtTheirTime) {
   EXPECT_TRUE(manager_.WaitUntilIdle());
 }
 
-TEST(ManagerTimeoutTest, HungLoadHoldsUpNoOtherAndIsTriedAgainWhenItHasEnded) {
+TEST(ManagerTimeoutTest, HungLoadDoesNotDelayOthersAndIsRetriedWhenItHasEnded) {
   ManagerOptions options = FastRetries(3);
   options.load_threads = 1;
   options.load_timeout = std::chrono::milliseconds(10);
@@ -309,7 +333,7 @@ TEST(ManagerTimeoutTest, HungLoadHoldsUpNoOtherAndIsTriedAgainWhenItHasEnded) {
   EXPECT_EQ(hung->alive, 1);
 }
 
-TEST(ManagerReadinessTest, RuleSaysWhichModelsCount) {
+TEST(ManagerReadinessTest, ReadinessRuleDecidesWhichModelsCount) {
   using Kind = ReadinessRule::Kind;
   for (const auto& [rule, ready_with_a] :
        {std::pair<ReadinessRule, bool>{{Kind::kAllModels}, false},

@@ -226,10 +226,10 @@ std::vector<VersionStatus> Manager::StatusesOf(const Model& model) const {
   return statuses;
 }
 
-Status Manager::SourceStatus(std::string_view name) const {
+Status Manager::SourceStatus(std::string_view name, std::optional<VersionNumber> version) const {
   MutexLock lock(mutex_);
   const Model* const model = FindConfigured(name);
-  return model == nullptr ? ModelNotFound(name) : model->source_status;
+  return model == nullptr ? ModelNotFound(name) : model->SourceStatusFor(version);
 }
 
 std::map<std::string, LabelState> Manager::Labels(std::string_view name) const {

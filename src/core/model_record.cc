@@ -22,6 +22,13 @@ Status ModelRecord::AbsentByMode() const {
   return OkStatus();
 }
 
+Status ModelRecord::SourceStatusFor(std::optional<VersionNumber> version) const {
+  const auto found = version ? incomplete.find(*version) : incomplete.end();
+  if (found == incomplete.end()) return source_status;
+  return Error(StatusCode::kFailedPrecondition, "version {} is there, but it is not complete: {}",
+               version->value, found->second);
+}
+
 bool ModelRecord::IsInFirstLoad(std::optional<VersionNumber> version) const {
   if (!has_served) return true;
   return version && !is_first_load_over && versions.IsComing(*version);

@@ -40,6 +40,8 @@ struct ModelRecord {
   }
   // True if the source waits for a version that is not complete yet.
   bool IsSourceWaiting() const { return source_status.code() == StatusCode::kFailedPrecondition; }
+  // The last status of the source; or the reason why it leaves `version` out, if there is one.
+  Status SourceStatusFor(std::optional<VersionNumber> version) const;
   // True if the load mode, and the requests so far, want its versions loaded.
   bool ShallBeLoaded() const {
     return config.load_mode == LoadMode::kAlways ||
@@ -75,6 +77,7 @@ struct ModelRecord {
   // True once it has served and no version was still to come.
   bool is_first_load_over = false;
   Status source_status;
+  std::map<VersionNumber, std::string> incomplete;  // as of the last SetIncomplete
   ModelVersions versions;
   std::map<std::string, VersionNumber> labels;  // as requests find them
   // For a model on demand:

@@ -30,8 +30,8 @@ Status VersionAbsent(const ModelRecord& model, VersionNumber version, std::strin
         known.push_back(status.id.version);
     }
     why = DescribeVersions(std::move(known));
-    if (!model.source_status.ok())
-      why += fmt::format("; {}", ToUtf8(MessageOf(model.source_status)));
+    if (const Status source = model.SourceStatusFor(version); !source.ok())
+      why += fmt::format("; {}", ToUtf8(MessageOf(source)));
   }
   return Error(label.empty() ? StatusCode::kNotFound : StatusCode::kUnavailable, "{}: {}", what,
                why);

@@ -91,6 +91,21 @@ TEST_F(RequestErrorsTest, ErrorNamesTheVersionsOfTheModel) {
                                         "model has versions 1, 2; disk is gone"));
 }
 
+TEST_F(RequestErrorsTest, ErrorForAnIncompleteVersionSaysWhatItLacks) {
+  Load(2);
+  model_.is_first_load_over = true;
+  model_.incomplete = {{{3}, "it has no files"}};
+  EXPECT_EQ(Why(3), absl::NotFoundError(
+                        "Servable not found for request: Specific(m, 3): the model has versions "
+                        "1, 2; version 3 is there, but it is not complete: it has no files"));
+  EXPECT_EQ(Why(3, "stable"),
+            absl::UnavailableError(
+                "label \"stable\" of model m waits for version 3: the model has versions 1, 2; "
+                "version 3 is there, but it is not complete: it has no files"));
+  EXPECT_EQ(Why(4), absl::NotFoundError("Servable not found for request: Specific(m, 4): the "
+                                        "model has versions 1, 2"));
+}
+
 TEST_F(RequestErrorsTest, UnknownLabelNamesTheLabelsOfTheModel) {
   EXPECT_EQ(UnknownLabelError("x", {}, /*is_configured=*/false),
             absl::InvalidArgumentError("Unrecognized servable version label: x"));

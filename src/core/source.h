@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -46,6 +48,13 @@ class AspiredTarget {
   // the configuration in force.
   virtual void SetAspired(std::string_view model, std::vector<AspiredVersion> versions,
                           uint64_t generation = 0) = 0;
+
+  // Sets the complete list of the versions of `model` that are there and wanted, but not complete,
+  // so that they are not aspired; with what each one lacks, such as "it has no files". Requests for
+  // such a version get the reason. `generation` as above.
+  virtual void SetIncomplete([[maybe_unused]] std::string_view model,
+                             [[maybe_unused]] std::map<VersionNumber, std::string> versions,
+                             [[maybe_unused]] uint64_t generation = 0) {}
 
   // Reports that the source cannot find out the versions of `model` (an error), or that it can
   // again (OK). Unloads nothing. FAILED_PRECONDITION: a version is not complete, and the source

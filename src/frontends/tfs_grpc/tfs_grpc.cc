@@ -58,7 +58,7 @@ Status GetModelStatus(const core::Manager& manager, const GetModelStatusRequest&
   const std::vector<core::VersionStatus> versions = manager.VersionStatuses(spec.name());
   if (versions.empty()) return NoVersionsOf(manager, spec.name());
   ASSIGN_OR_RETURN(const std::optional<core::VersionNumber> wanted, WantedVersion(manager, spec));
-  return FillModelStatus(spec.name(), wanted, versions, manager.SourceStatus(spec.name()),
+  return FillModelStatus(spec.name(), wanted, versions, manager.SourceStatus(spec.name(), wanted),
                          response);
 }
 

@@ -168,7 +168,8 @@ StatusOr<std::string> RestFrontend::StatusText(const RestTarget& target) const {
     if (found == labels.end()) return manager.UnknownLabel(target.name, target.label);
     version = found->second.in_force;
   }
-  return tfs::ModelStatusJson(target.name, version, versions, manager.SourceStatus(target.name));
+  return tfs::ModelStatusJson(target.name, version, versions,
+                              manager.SourceStatus(target.name, version));
 }
 
 std::string RestFrontend::ListModels() const {
