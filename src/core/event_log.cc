@@ -16,13 +16,13 @@ void EventLog::Deliver() {
   if (delivering_) return;
   delivering_ = true;
   delivering_thread_ = std::this_thread::get_id();
-  while (!queue_.empty()) TellNext();
+  while (!queue_.empty()) NotifyNext();
   delivering_ = false;
   ++changes_;
   changed_.NotifyAll();
 }
 
-void EventLog::TellNext() {
+void EventLog::NotifyNext() {
   const ManagerEvent event = std::move(queue_.front());
   queue_.pop_front();
   std::vector<int> ids;

@@ -33,7 +33,7 @@ class EventLog final {
   bool IsQuiet() EXCLUDES(mutex_);
 
  private:
-  void TellNext() REQUIRES(mutex_);
+  void NotifyNext() REQUIRES(mutex_);
 
   Mutex mutex_;
   CondVar changed_;

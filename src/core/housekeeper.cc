@@ -12,8 +12,8 @@
 namespace penstock::core {
 namespace {
 
-constexpr Duration kLookAgainMin = std::chrono::milliseconds(1);
-constexpr Duration kLookAgainMax = std::chrono::milliseconds(50);
+constexpr Duration kCheckMin = std::chrono::milliseconds(1);
+constexpr Duration kCheckMax = std::chrono::milliseconds(50);
 // malloc_trim walks through the whole heap. One call for each of thousands of unloads would take
 // longer than everything else. So after each call there is a pause, this many times as long as the
 // call took.
@@ -65,21 +65,21 @@ void Housekeeper::Cancel(const TimerId& timer) {
 void Housekeeper::RunThread(int nice) {
   SetThreadName("housekeeper");
   SetThreadNice(nice);
-  Duration look_again = kLookAgainMin;
-  while (WaitForWork(look_again)) {
+  Duration pause = kCheckMin;
+  while (WaitForWork(pause)) {
     const bool has_new = TakeRetired();
     UnloadUnused();
     RunDueTasks();
-    look_again = has_new ? kLookAgainMin : std::min(look_again * 2, kLookAgainMax);
+    pause = has_new ? kCheckMin : std::min(pause * 2, kCheckMax);
   }
 }
 
-bool Housekeeper::WaitForWork(Duration look_again) {
+bool Housekeeper::WaitForWork(Duration pause) {
   MutexLock lock(mutex_);
-  const SteadyTime look_at = waiting_.empty() ? kNoDeadline : Clock::Real().Now() + look_again;
+  const SteadyTime check_at = waiting_.empty() ? kNoDeadline : Clock::Real().Now() + pause;
   while (snapshots_.empty() && retired_.empty() && !stopping_) {
     const SteadyTime until =
-        timed_.empty() ? look_at : std::min(look_at, timed_.begin()->first.time);
+        timed_.empty() ? check_at : std::min(check_at, timed_.begin()->first.time);
     if (until == kNoDeadline) {
       wake_.Wait(mutex_);
     } else if (!wake_.WaitUntil(mutex_, until)) {

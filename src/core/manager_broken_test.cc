@@ -39,7 +39,7 @@ TEST_F(ManagerBrokenTest, BrokenVersionIsTakenFromServiceAndLoadedAgain) {
   EXPECT_EQ(journal_.Take(), (Lines{"m/1 UNLOADING", "m/1 START", "m/1 LOADING", "m/1 AVAILABLE"}));
 }
 
-TEST_F(ManagerBrokenTest, VersionThatWasWantedAgainWhileItServedIsLoadedAgain) {
+TEST_F(ManagerBrokenTest, VersionAspiredAgainWhileItServedIsReloadedWhenItBreaks) {
   auto plan = NewPlan();
   AspireAndWait(Aspire(FakeVersion(1, plan)));
   auto broken = NewPlan();
@@ -50,7 +50,7 @@ TEST_F(ManagerBrokenTest, VersionThatWasWantedAgainWhileItServedIsLoadedAgain) {
   EXPECT_TRUE(manager_.WaitFor([&] { return plan->loads == 2 && Serving() == 1; }));
 }
 
-TEST_F(ManagerBrokenTest, VersionIsLoadedAgainByTheNewestLoader) {
+TEST_F(ManagerBrokenTest, NewestLoaderReloadsABrokenVersion) {
   auto old_files = NewPlan();
   AspireAndWait(Aspire(FakeVersion(1, old_files)));
   auto new_files = NewPlan();
@@ -63,7 +63,7 @@ TEST_F(ManagerBrokenTest, VersionIsLoadedAgainByTheNewestLoader) {
   EXPECT_EQ(old_files->loads, 1);
 }
 
-TEST_F(ManagerBrokenTest, BrokenVersionHarmsNoOther) {
+TEST_F(ManagerBrokenTest, BrokenVersionDoesNotAffectOthers) {
   auto plan = NewPlan();
   ASSERT_TRUE(manager_.SetModel({.name = "m", .labels = {{"new", {2}}, {"old", {1}}}}).ok());
   ASSERT_TRUE(manager_.SetModel({.name = "other"}).ok());
@@ -80,7 +80,7 @@ TEST_F(ManagerBrokenTest, BrokenVersionHarmsNoOther) {
   EXPECT_EQ(plan->loads, 3);
 }
 
-TEST_F(ManagerBrokenTest, VersionThatBreaksAgainAndAgainIsGivenUp) {
+TEST_F(ManagerBrokenTest, VersionThatKeepsBreakingUsesUpItsRetries) {
   auto plan = NewPlan();
   plan->breaks_at_once = true;
   Manager manager({.load_retries_max = 2, .load_retry_interval = std::chrono::milliseconds(1)});
@@ -107,7 +107,7 @@ TEST_F(ManagerBrokenTest, VersionThatBreaksAgainAndAgainIsGivenUp) {
   EXPECT_TRUE(manager.GetHandle("m").ok());
 }
 
-TEST_F(ManagerBrokenTest, BrokenAfterServingLongIsLoadedAgainHoweverOftenThatHappens) {
+TEST_F(ManagerBrokenTest, VersionThatBreaksAfterServingLongIsAlwaysReloaded) {
   auto plan = NewPlan();
   Manager manager({.load_retries_max = 0,
                    .load_retry_interval = std::chrono::hours(1),
@@ -122,7 +122,7 @@ TEST_F(ManagerBrokenTest, BrokenAfterServingLongIsLoadedAgainHoweverOftenThatHap
   ASSERT_TRUE(manager.WaitFor([&] { return plan->loads == 6; }));
 }
 
-TEST_F(ManagerBrokenTest, ReportOfAnEarlierLoadDoesNotHarmALaterOne) {
+TEST_F(ManagerBrokenTest, BrokenReportOfAnEarlierLoadIsIgnored) {
   auto plan = NewPlan();
   AspireAndWait(Aspire(FakeVersion(1, plan)));
   Handle held = *manager_.GetHandle("m");
@@ -135,7 +135,7 @@ TEST_F(ManagerBrokenTest, ReportOfAnEarlierLoadDoesNotHarmALaterOne) {
   EXPECT_EQ(plan->loads, 2);
 }
 
-TEST_F(ManagerBrokenTest, BrokenVersionThatIsNotWantedAnyMoreIsNotLoadedAgain) {
+TEST_F(ManagerBrokenTest, BrokenVersionThatIsNoLongerAspiredIsNotReloaded) {
   auto plan = NewPlan();
   AspireAndWait(Aspire(FakeVersion(1, plan)));
   {
@@ -153,7 +153,7 @@ TEST_F(ManagerBrokenTest, BrokenVersionThatIsNotWantedAnyMoreIsNotLoadedAgain) {
   EXPECT_EQ(manager_.GetHandle("m", VersionNumber{1}).status().code(), StatusCode::kNotFound);
 }
 
-TEST_F(ManagerBrokenTest, BrokenWhileTheModelIsRemoved) {
+TEST_F(ManagerBrokenTest, VersionMayBreakWhileItsModelIsRemoved) {
   auto plan = NewPlan();
   AspireAndWait(Aspire(FakeVersion(1, plan)));
   {

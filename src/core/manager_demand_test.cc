@@ -19,9 +19,9 @@ class DemandTest : public ManagerTest {
                                .load_mode = LoadMode::kOnDemand})
                     .ok());
   }
-  // What a request is told.
+  // The answer that a request gets.
   struct Outcome {
-    FakeGate told;
+    FakeGate answered;
     Status status;
   };
   void Request(Outcome& outcome, std::optional<VersionNumber> version,
@@ -29,18 +29,18 @@ class DemandTest : public ManagerTest {
     EXPECT_TRUE(manager_.LoadOnDemand(
         {.model = "m", .version = version, .label = label, .done = [&outcome](Status status) {
            outcome.status = std::move(status);
-           outcome.told.Open();
+           outcome.answered.Open();
          }}));
   }
   Status Ask(std::optional<VersionNumber> version, const std::string& label = "") {
     Outcome outcome;
     Request(outcome, version, label);
-    outcome.told.WaitUntilOpen();
+    outcome.answered.WaitUntilOpen();
     return outcome.status;
   }
 };
 
-TEST_F(DemandTest, NothingIsLoadedForAVersionThatIsNotThere) {
+TEST_F(DemandTest, RequestForAnUnknownVersionLoadsNothing) {
   const auto plan = NewPlan();
   AspireAndWait(Aspire(FakeVersion(1, plan)));
   EXPECT_EQ(Ask(VersionNumber{7}),
@@ -57,25 +57,25 @@ TEST_F(DemandTest, NothingIsLoadedForAVersionThatIsNotThere) {
   EXPECT_EQ(plan->loads, 1);
 }
 
-TEST_F(DemandTest, UntilTheSourceHasToldItsVersionsAnyMayCome) {
+TEST_F(DemandTest, RequestWaitsUntilTheSourceHasReported) {
   Outcome outcome;
   Request(outcome, VersionNumber{7});
   manager_.SetSourceStatus("m", absl::FailedPreconditionError("version 7 is being copied"));
   manager_.SetAspired("m", Aspire(FakeVersion(1, NewPlan())));
-  EXPECT_TRUE(outcome.status.ok());  // still the initial one: nobody was told
+  EXPECT_TRUE(outcome.status.ok());  // still the initial one: there is no answer
   manager_.SetSourceStatus("m", OkStatus());
-  outcome.told.WaitUntilOpen();
+  outcome.answered.WaitUntilOpen();
   EXPECT_EQ(outcome.status.code(), StatusCode::kNotFound);
 }
 
-TEST_F(DemandTest, ASourceThatCannotTellIsTheReason) {
+TEST_F(DemandTest, SourceErrorAnswersTheRequest) {
   manager_.SetSourceStatus("m", absl::NotFoundError("no such folder"));
   EXPECT_EQ(Ask(VersionNumber{7}),
             absl::UnavailableError("model m cannot be loaded: no such folder"));
 }
 
-// Whoever waits for that must not take a handle to see it: that is a use.
-TEST_F(DemandTest, AnIdleModelGoes) {
+// The test must not take a handle to see this, because that is a use.
+TEST_F(DemandTest, IdleModelIsUnloaded) {
   ASSERT_TRUE(manager_
                   .SetModel({.name = "m",
                              .load_mode = LoadMode::kOnDemand,
@@ -84,12 +84,12 @@ TEST_F(DemandTest, AnIdleModelGoes) {
   Outcome outcome;
   Request(outcome, std::nullopt);
   manager_.SetAspired("m", Aspire(FakeVersion(1, NewPlan())));
-  outcome.told.WaitUntilOpen();
+  outcome.answered.WaitUntilOpen();
   EXPECT_TRUE(outcome.status.ok());
   EXPECT_TRUE(manager_.WaitFor([&] { return manager_.IsModelReady("m") == false; }));
 }
 
-TEST_F(DemandTest, WhatComesBackOnDemandIsNotLoadedUnasked) {
+TEST_F(DemandTest, ModelThatBecomesOnDemandIsNotLoadedWithoutARequest) {
   const ModelConfig on_demand = {.name = "m", .load_mode = LoadMode::kOnDemand};
   const auto plan = NewPlan();
   manager_.SetAspired("m", Aspire(FakeVersion(1, plan)));
@@ -98,7 +98,7 @@ TEST_F(DemandTest, WhatComesBackOnDemandIsNotLoadedUnasked) {
   ASSERT_TRUE(manager_.SetModel(on_demand).ok());
   ASSERT_TRUE(manager_.WaitUntilIdle());
   EXPECT_EQ(plan->loads, 1);
-  // Removed, and added again while its version goes.
+  // Removed, and added again while its version is unloaded.
   ASSERT_TRUE(manager_.SetModel({.name = "m"}).ok());
   ASSERT_TRUE(manager_.WaitUntilIdle());
   EXPECT_EQ(plan->loads, 2);
@@ -112,7 +112,7 @@ TEST_F(DemandTest, WhatComesBackOnDemandIsNotLoadedUnasked) {
   EXPECT_EQ(plan->loads, 2);
 }
 
-TEST_F(DemandTest, ARequestWaitsForItsVersionThoughAnotherIsReady) {
+TEST_F(DemandTest, RequestWaitsForItsVersionWhileAnotherIsReady) {
   auto first = NewPlan();
   first->gate = &gate_;
   manager_.SetAspired("m", Aspire(FakeVersion(1, first), FakeVersion(2, NewPlan())));
@@ -121,12 +121,12 @@ TEST_F(DemandTest, ARequestWaitsForItsVersionThoughAnotherIsReady) {
   EXPECT_TRUE(Ask(VersionNumber{2}).ok());
   EXPECT_FALSE(manager_.GetHandle("m", VersionNumber{1}).ok());
   gate_.Open();
-  outcome.told.WaitUntilOpen();
+  outcome.answered.WaitUntilOpen();
   EXPECT_TRUE(outcome.status.ok());
   EXPECT_TRUE(manager_.GetHandle("m", VersionNumber{1}).ok());
 }
 
-TEST_F(DemandTest, AVersionThatCannotBeLoadedSaysWhyThoughAnotherIsReady) {
+TEST_F(DemandTest, FailedVersionAnswersItsReasonWhileAnotherIsReady) {
   auto broken = NewPlan();
   broken->failures_left = 1000;
   manager_.SetAspired("m", Aspire(FakeVersion(1, NewPlan()), FakeVersion(2, broken)));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Requests that come before the first load of their model is over, and what they are told; and
-// which models count for readiness.
+// Requests that come before the first load of their model is over, and the models that count for
+// readiness.
 #include <gtest/gtest.h>
 
 #include <optional>
@@ -17,7 +17,7 @@ using std::chrono::milliseconds;
 class FirstLoadTest : public ManagerTest {
  protected:
   struct Outcome {
-    FakeGate told;
+    FakeGate answered;
     Status status;
   };
   bool Request(Outcome& outcome, std::optional<VersionNumber> version = std::nullopt,
@@ -28,13 +28,13 @@ class FirstLoadTest : public ManagerTest {
                                     .deadline = deadline,
                                     .done = [&outcome](Status status) {
                                       outcome.status = std::move(status);
-                                      outcome.told.Open();
+                                      outcome.answered.Open();
                                     }});
   }
   Status ErrorNow() { return manager_.GetHandle("m").status(); }
 };
 
-TEST_F(FirstLoadTest, ARequestWaitsForTheFirstLoad) {
+TEST_F(FirstLoadTest, RequestWaitsForTheFirstLoad) {
   EXPECT_EQ(ErrorNow(), absl::UnavailableError("model m is being loaded: try again later"));
   Outcome any, by_label;
   ASSERT_EQ(manager_.SetModel({.name = "m", .labels = {{"stable", {1}}}}), OkStatus());
@@ -43,24 +43,24 @@ TEST_F(FirstLoadTest, ARequestWaitsForTheFirstLoad) {
   BeginLoad();
   EXPECT_EQ(ErrorNow(), absl::UnavailableError("model m is being loaded: try again later"));
   gate_.Open();
-  any.told.WaitUntilOpen();
-  by_label.told.WaitUntilOpen();
+  any.answered.WaitUntilOpen();
+  by_label.answered.WaitUntilOpen();
   EXPECT_EQ(any.status, OkStatus());
   EXPECT_EQ(by_label.status, OkStatus());
 }
 
-TEST_F(FirstLoadTest, ALoadThatFailsIsTheReasonForThoseWhoWaitAndThoseWhoComeLater) {
+TEST_F(FirstLoadTest, FailedFirstLoadAnswersWaitingAndLaterRequests) {
   Manager manager({.load_retry_interval = std::chrono::hours(1)});
   ASSERT_EQ(manager.SetModel({.name = "m"}), OkStatus());
   Outcome outcome;
   ASSERT_TRUE(manager.AwaitFirstLoad({.model = "m", .done = [&outcome](Status status) {
                                         outcome.status = std::move(status);
-                                        outcome.told.Open();
+                                        outcome.answered.Open();
                                       }}));
   const auto plan = NewPlan();
   plan->failures_left = 1;
   manager.SetAspired("m", Aspire(FakeVersion(1, plan)));
-  outcome.told.WaitUntilOpen();
+  outcome.answered.WaitUntilOpen();
   const Status reason = absl::UnavailableError("model m cannot be loaded: broken file");
   EXPECT_EQ(outcome.status, reason);
   EXPECT_EQ(manager.GetHandle("m").status(), reason);
@@ -70,11 +70,11 @@ TEST_F(FirstLoadTest, ALoadThatFailsIsTheReasonForThoseWhoWaitAndThoseWhoComeLat
                 "Servable not found for request: Specific(m, 2): the model has version 1"));
 }
 
-TEST_F(FirstLoadTest, ASourceThatCannotTellIsTheReason) {
+TEST_F(FirstLoadTest, SourceErrorAnswersTheRequest) {
   Outcome outcome;
   ASSERT_TRUE(Request(outcome));
   manager_.SetSourceStatus("m", absl::NotFoundError("no such folder"));
-  outcome.told.WaitUntilOpen();
+  outcome.answered.WaitUntilOpen();
   EXPECT_EQ(outcome.status, absl::UnavailableError("model m cannot be loaded: no such folder"));
   EXPECT_EQ(ErrorNow(), outcome.status);
   manager_.SetSourceStatus("m", absl::FailedPreconditionError("version 1 is being copied"));
@@ -82,7 +82,7 @@ TEST_F(FirstLoadTest, ASourceThatCannotTellIsTheReason) {
             absl::UnavailableError("model m is being loaded: version 1 is being copied"));
 }
 
-TEST_F(FirstLoadTest, ARequestWaitsNoLongerThanItsDeadlineAndOnlySomeMayWait) {
+TEST_F(FirstLoadTest, WaitEndsAtTheDeadlineAndTheQueueIsBounded) {
   Manager manager({.demand_waiters_max = 1});
   ASSERT_EQ(manager.SetModel({.name = "m"}), OkStatus());
   Outcome first, second;
@@ -90,27 +90,27 @@ TEST_F(FirstLoadTest, ARequestWaitsNoLongerThanItsDeadlineAndOnlySomeMayWait) {
     return manager.AwaitFirstLoad(
         {.model = "m", .deadline = deadline, .done = [&outcome](Status status) {
            outcome.status = std::move(status);
-           outcome.told.Open();
+           outcome.answered.Open();
          }});
   };
   ASSERT_TRUE(request(first, kNoDeadline));
   ASSERT_TRUE(request(second, kNoDeadline));
   EXPECT_EQ(second.status.code(), StatusCode::kUnavailable);
   manager.SetAspired("m", Aspire(FakeVersion(1, NewPlan())));
-  first.told.WaitUntilOpen();
+  first.answered.WaitUntilOpen();
   EXPECT_EQ(first.status, OkStatus());
   ASSERT_EQ(manager.SetModel({.name = "late"}), OkStatus());
   Outcome late;
   ASSERT_TRUE(manager.AwaitFirstLoad(
       {.model = "late", .deadline = SteadyTime(), .done = [&late](Status status) {
          late.status = std::move(status);
-         late.told.Open();
+         late.answered.Open();
        }}));
-  late.told.WaitUntilOpen();
+  late.answered.WaitUntilOpen();
   EXPECT_EQ(late.status.code(), StatusCode::kDeadlineExceeded);
 }
 
-TEST_F(FirstLoadTest, NobodyWaitsForAModelThatHasServed) {
+TEST_F(FirstLoadTest, RequestDoesNotWaitForAModelThatHasServed) {
   AspireAndWait(Aspire(FakeVersion(1, NewPlan())));
   AspireAndWait({});
   Outcome outcome;
@@ -122,16 +122,16 @@ TEST_F(FirstLoadTest, NobodyWaitsForAModelThatHasServed) {
   ASSERT_EQ(manager_.SetModel({.name = "m"}), OkStatus());
   EXPECT_TRUE(Request(outcome));
   manager_.SetAspired("m", Aspire(FakeVersion(1, NewPlan())));
-  outcome.told.WaitUntilOpen();
+  outcome.answered.WaitUntilOpen();
 }
 
-TEST_F(FirstLoadTest, ARequestWaitsForAVersionThatIsLoadedAtFirstWhileAnotherServes) {
+TEST_F(FirstLoadTest, RequestWaitsForAFirstVersionWhileAnotherServes) {
   ASSERT_EQ(manager_.SetModel({.name = "m", .labels = {{"stable", {1}}}}), OkStatus());
   const auto slow = NewPlan(), quick = NewPlan();
   slow->gate = &gate_;
   manager_.SetAspired("m", Aspire(FakeVersion(1, slow), FakeVersion(2, quick)));
   Outcome second, first, by_label;
-  if (Request(second, VersionNumber{2})) second.told.WaitUntilOpen();
+  if (Request(second, VersionNumber{2})) second.answered.WaitUntilOpen();
   EXPECT_EQ(manager_.GetHandle("m")->id().version.value, 2);
   EXPECT_EQ(manager_.GetHandle("m", VersionNumber{1}).status(),
             absl::UnavailableError("model m is being loaded: try again later"));
@@ -139,8 +139,8 @@ TEST_F(FirstLoadTest, ARequestWaitsForAVersionThatIsLoadedAtFirstWhileAnotherSer
   ASSERT_TRUE(Request(first, VersionNumber{1}));
   ASSERT_TRUE(Request(by_label, std::nullopt, "stable"));
   gate_.Open();
-  first.told.WaitUntilOpen();
-  by_label.told.WaitUntilOpen();
+  first.answered.WaitUntilOpen();
+  by_label.answered.WaitUntilOpen();
   EXPECT_EQ(first.status, OkStatus());
   EXPECT_EQ(by_label.status, OkStatus());
   // A version that comes later is not there until it is loaded, as the one before answers.
@@ -164,7 +164,7 @@ AspiredVersion As(VersionRole role, AspiredVersion version) {
   return version;
 }
 
-TEST_F(FirstLoadTest, IfTheNewestCannotBeLoadedTheNextLowerOneServesUntilItCan) {
+TEST_F(FirstLoadTest, ReserveServesWhileTheNewestVersionCannotBeLoaded) {
   Manager manager({.load_retries_max = 0});
   ASSERT_EQ(manager.SetModel({.name = "m"}), OkStatus());
   const auto broken = NewPlan(), worse = NewPlan(), good = NewPlan(), spare = NewPlan();
@@ -173,9 +173,9 @@ TEST_F(FirstLoadTest, IfTheNewestCannotBeLoadedTheNextLowerOneServesUntilItCan) 
   Outcome outcome;
   ASSERT_TRUE(manager.AwaitFirstLoad({.model = "m", .done = [&outcome](Status status) {
                                         outcome.status = std::move(status);
-                                        outcome.told.Open();
+                                        outcome.answered.Open();
                                       }}));
-  const auto tell = [&](uint64_t revision) {
+  const auto report = [&](uint64_t revision) {
     AspiredVersion main = FakeVersion(4, broken);
     main.revision = revision;
     manager.SetAspired("m",
@@ -183,8 +183,8 @@ TEST_F(FirstLoadTest, IfTheNewestCannotBeLoadedTheNextLowerOneServesUntilItCan) 
                               As(VersionRole::kReserve, FakeVersion(2, good)),
                               As(VersionRole::kReserve, FakeVersion(3, worse)), std::move(main)));
   };
-  tell(1);
-  outcome.told.WaitUntilOpen();
+  report(1);
+  outcome.answered.WaitUntilOpen();
   EXPECT_EQ(outcome.status, OkStatus());
   ASSERT_TRUE(manager.WaitUntilIdle());
   EXPECT_EQ(manager.GetHandle("m")->id().version.value, 2);
@@ -196,7 +196,7 @@ TEST_F(FirstLoadTest, IfTheNewestCannotBeLoadedTheNextLowerOneServesUntilItCan) 
   EXPECT_EQ(statuses[2].state, VersionState::kAvailable);
   EXPECT_EQ(spare->loads, 0);
   // It is mended.
-  tell(2);
+  report(2);
   ASSERT_TRUE(manager.WaitUntilIdle());
   EXPECT_EQ(manager.GetHandle("m")->id().version.value, 4);
   EXPECT_EQ(good->alive, 0);
@@ -208,7 +208,7 @@ TEST_F(FirstLoadTest, IfTheNewestCannotBeLoadedTheNextLowerOneServesUntilItCan) 
   EXPECT_EQ(good->loads, 1);
 }
 
-TEST_F(FirstLoadTest, AVersionForALabelIsForThatAlone) {
+TEST_F(FirstLoadTest, VersionForALabelServesOnlyThatLabel) {
   ASSERT_EQ(manager_.SetModel({.name = "m", .labels = {{"canary", {5}}}}), OkStatus());
   AspireAndWait(
       Aspire(FakeVersion(3, NewPlan()), As(VersionRole::kLabel, FakeVersion(5, NewPlan()))));
@@ -226,7 +226,7 @@ TEST_F(FirstLoadTest, AVersionForALabelIsForThatAlone) {
 
 ManagerOptions WithRule(ReadinessRule::Kind kind) { return {.readiness = {kind}}; }
 
-TEST(StartReadinessTest, OnceReadyANewModelThatCannotBeLoadedChangesNothing) {
+TEST(StartReadinessTest, NewModelThatFailsDoesNotMakeAReadyManagerUnready) {
   for (const bool is_strict : {false, true}) {
     Manager manager(
         WithRule(is_strict ? ReadinessRule::Kind::kEveryModel : ReadinessRule::Kind::kAllModels));
@@ -255,7 +255,7 @@ TEST(StartReadinessTest, OnceReadyANewModelThatCannotBeLoadedChangesNothing) {
   }
 }
 
-TEST(StartReadinessTest, ModelsAreOfTheStartUntilTheManagerWasReadyWithSome) {
+TEST(StartReadinessTest, ModelsBelongToTheStartUntilTheManagerWasReadyWithOne) {
   Manager manager;
   ASSERT_EQ(manager.SetModels({}), OkStatus());
   EXPECT_TRUE(manager.IsReady());

@@ -10,7 +10,7 @@
 namespace penstock::core {
 namespace {
 
-TEST(ManagerMemoryTest, LoadOverTheLimitFailsAndSaysHowMuchIsMissing) {
+TEST(ManagerMemoryTest, LoadOverTheLimitFailsWithTheMissingBytes) {
   ManagerOptions options = FastRetries(1000);
   options.ram_bytes_max = 100;
   Manager manager(options);
@@ -28,12 +28,12 @@ TEST(ManagerMemoryTest, LoadOverTheLimitFailsAndSaysHowMuchIsMissing) {
             absl::ResourceExhaustedError(
                 "Insufficient resources to load servable b version 1: it takes 70 bytes, and 70 of "
                 "the limit of 100 are taken, so that 40 are missing"));
-  // When there is room again, the retry succeeds.
+  // When there is headroom again, the retry succeeds.
   manager.SetAspired("a", {});
   EXPECT_TRUE(manager.WaitFor([&] { return manager.GetHandle("b").ok(); }));
 }
 
-TEST(ManagerMemoryTest, WhatIsTakenAfterTheLoadCounts) {
+TEST(ManagerMemoryTest, ReservationShrinksToTheLoadedSize) {
   ManagerOptions options = FastRetries(0);
   options.ram_bytes_max = 100;
   Manager manager(options);
@@ -54,7 +54,7 @@ TEST(ManagerMemoryTest, WhatIsTakenAfterTheLoadCounts) {
   EXPECT_EQ(manager.MemoryUse().reserved_bytes, 100U);
 }
 
-TEST(ManagerMemoryTest, WhatIsMeasuredIsReservedUnlessTheConfigurationSays) {
+TEST(ManagerMemoryTest, MeasuredSizeIsReservedUnlessConfigured) {
   std::atomic<uint64_t> own_bytes = 1000;
   ManagerOptions options = FastRetries(0);
   options.read_memory = [&] {  // read twice in a load
@@ -76,7 +76,7 @@ TEST(ManagerMemoryTest, WhatIsMeasuredIsReservedUnlessTheConfigurationSays) {
 }
 
 // The unload waits for the request that holds the version.
-TEST(ManagerMemoryTest, NothingIsMeasuredWhileSomethingIsUnloaded) {
+TEST(ManagerMemoryTest, LoadIsNotMeasuredDuringAnUnload) {
   ManagerOptions options = FastRetries(0);
   options.read_memory = [] { return std::optional(ProcessMemory{}); };
   Manager manager(options);
@@ -96,7 +96,7 @@ TEST(ManagerMemoryTest, NothingIsMeasuredWhileSomethingIsUnloaded) {
   EXPECT_FALSE(manager.VersionStatuses("b")[0].is_memory_measured);
 }
 
-TEST(ManagerMemoryTest, LoadWaitsWhileAnotherMayFreeMemory) {
+TEST(ManagerMemoryTest, LoadWaitsWhileAnotherLoadMayFreeMemory) {
   ManagerOptions options = FastRetries(0);
   options.ram_bytes_max = 100;
   Manager manager(options);
@@ -174,7 +174,7 @@ class MemoryOrderTest : public ::testing::Test {
   }()};
 };
 
-TEST_F(MemoryOrderTest, WhatIsBeingUnloadedIsForTheLoadThatCameFirst) {
+TEST_F(MemoryOrderTest, UnloadedMemoryGoesToTheLoadThatWaitedLongest) {
   Add("old", 600);
   ASSERT_TRUE(WaitUntilReady("old"));
   StatusOr<Handle> held = manager_.GetHandle("old");
@@ -196,7 +196,7 @@ TEST_F(MemoryOrderTest, WhatIsBeingUnloadedIsForTheLoadThatCameFirst) {
   EXPECT_TRUE(WaitUntilRefused("small"));
 }
 
-TEST_F(MemoryOrderTest, WhoHopesForALoadToFailHoldsUpOthersOnlyAfterAWhile) {
+TEST_F(MemoryOrderTest, LoadThatWaitsForALoadToFailIsOvertakenOnlySoOften) {
   constexpr int kOvertaking = 100;
   const auto slow = Add("slow", 500, /*gated=*/true);
   slow->failures_left = 1;
@@ -215,7 +215,7 @@ TEST_F(MemoryOrderTest, WhoHopesForALoadToFailHoldsUpOthersOnlyAfterAWhile) {
   EXPECT_EQ(late->loads, 0);
 }
 
-TEST_F(MemoryOrderTest, WhatNothingThatRunsCanHelpIsRefusedAtOnce) {
+TEST_F(MemoryOrderTest, LoadThatCanNeverFitFailsAtOnce) {
   Add("here", 300);
   ASSERT_TRUE(WaitUntilReady("here"));
   Add("slow", 100, /*gated=*/true);
@@ -225,7 +225,7 @@ TEST_F(MemoryOrderTest, WhatNothingThatRunsCanHelpIsRefusedAtOnce) {
   manager_.SetAspired("here", {});
   gate_.Open();
   ASSERT_TRUE(WaitUntilReady("slow"));
-  EXPECT_TRUE(WaitUntilReady("big"));  // there is room now
+  EXPECT_TRUE(WaitUntilReady("big"));  // there is headroom now
 }
 
 #ifdef NDEBUG
@@ -234,8 +234,8 @@ constexpr int kMany = 2000;
 constexpr int kMany = 300;  // sanitizers are slow
 #endif
 
-// Reviews that look at all models for each load that waits would take minutes.
-TEST(ManyLoadsTest, ThousandsThatWaitForMemoryGetIt) {
+// Reviews that visit all models for each load that waits would take minutes.
+TEST(ManyLoadsTest, ThousandsOfWaitingLoadsGetMemory) {
   ManagerOptions options = FastRetries(0);
   options.ram_bytes_max = kMany;
   Manager manager(options);
@@ -260,7 +260,7 @@ TEST(ManyLoadsTest, ThousandsThatWaitForMemoryGetIt) {
   EXPECT_EQ(plan->alive, kMany);
 }
 
-TEST(ManyLoadsTest, ThousandsThatWereRefusedAreLoadedWhenThereIsRoom) {
+TEST(ManyLoadsTest, ThousandsOfRefusedLoadsAreRetriedWhenThereIsHeadroom) {
   ManagerOptions options = FastRetries(0);
   options.ram_bytes_max = kMany;
   Manager manager(options);

@@ -23,7 +23,7 @@ TEST_F(ManagerTest, UnknownModelOrVersionIsNotFound) {
   EXPECT_EQ(manager_.IsModelReady("nobody"), std::nullopt);
 }
 
-TEST_F(ManagerTest, ARemovedModelIsListedAsEndedForAWhile) {
+TEST_F(ManagerTest, RemovedModelStaysListedForAWhile) {
   AspireAndWait(Aspire(FakeVersion(1, NewPlan()), FakeVersion(2, NewPlan())));
   ASSERT_TRUE(manager_.SetModels({{.name = "n"}}).ok());
   ASSERT_TRUE(manager_.WaitUntilIdle());
@@ -39,7 +39,7 @@ TEST_F(ManagerTest, ARemovedModelIsListedAsEndedForAWhile) {
   EXPECT_TRUE(manager_.VersionStatuses("m").empty());
 }
 
-TEST_F(ManagerTest, FewRemovedModelsAreListedAndNotForLong) {
+TEST_F(ManagerTest, ListOfRemovedModelsIsBounded) {
   for (const auto& [count_max, time, left] :
        {std::tuple<size_t, Duration, size_t>{1, std::chrono::hours(1), 1},
         {0, std::chrono::hours(1), 0},
@@ -75,7 +75,7 @@ TEST_F(ManagerTest, LoadsServesAndUnloadsInOrder) {
   EXPECT_TRUE(StatusOf(0).status.ok());
 }
 
-TEST_F(ManagerTest, NewVersionIsPublishedBeforeTheOldOneGoes) {
+TEST_F(ManagerTest, NewVersionIsPublishedBeforeTheOldOneIsUnloaded) {
   auto plan = NewPlan();
   AspireAndWait(Aspire(FakeVersion(1, plan)));
   journal_.Take();
@@ -89,7 +89,7 @@ TEST_F(ManagerTest, NewVersionIsPublishedBeforeTheOldOneGoes) {
   EXPECT_EQ(manager_.VersionStatuses("m")[1].id.version.value, 1);
 }
 
-TEST_F(ManagerTest, AvailableIsToldOnceRequestsFindTheVersion) {
+TEST_F(ManagerTest, AvailableIsNotifiedAfterRequestsFindTheVersion) {
   std::atomic<int> found{0};
   const int id = manager_.AddListener([&](const ManagerEvent& event) {
     if (!event.version || event.version->state != VersionState::kAvailable) return;
@@ -114,7 +114,7 @@ TEST_F(ManagerTest, SmallerVersionNumberTakesOver) {
   EXPECT_EQ(Serving(), 3);
 }
 
-TEST_F(ManagerTest, PartialListUnloadsOnlyTheMissing) {
+TEST_F(ManagerTest, ShorterListUnloadsOnlyTheMissingVersions) {
   auto plan = NewPlan();
   AspireAndWait(Aspire(FakeVersion(1, plan), FakeVersion(2, plan), FakeVersion(3, plan)));
   EXPECT_EQ(plan->alive, 3);
@@ -124,7 +124,7 @@ TEST_F(ManagerTest, PartialListUnloadsOnlyTheMissing) {
   EXPECT_FALSE(manager_.GetHandle("m", VersionNumber{2}).ok());
 }
 
-TEST_F(ManagerTest, HandleKeepsTheVersionAndItGoesOffTheRequestThread) {
+TEST_F(ManagerTest, HandleKeepsTheVersionAndAnotherThreadUnloadsIt) {
   auto plan = NewPlan();
   AspireAndWait(Aspire(FakeVersion(1, plan)));
   Handle handle = *manager_.GetHandle("m");
@@ -151,7 +151,7 @@ TEST_F(ManagerTest, PublishingDoesNotWaitForHandles) {
   EXPECT_EQ(held.id().version.value, 1);
 }
 
-TEST_F(ManagerTest, WantedAgainDuringItsUnloadIsLoadedWhenThatIsOver) {
+TEST_F(ManagerTest, VersionAspiredAgainDuringItsUnloadIsReloadedAfterIt) {
   auto plan = NewPlan();
   AspireAndWait(Aspire(FakeVersion(1, plan)));
   {
@@ -177,7 +177,7 @@ TEST_F(ManagerTest, ResourcePreservingUnloadsFirst) {
             (Lines{"m/2 START", "m/1 UNLOADING", "m/1 END", "m/2 LOADING", "m/2 AVAILABLE"}));
 }
 
-TEST_F(ManagerTest, EndedVersionsAreForgottenButForTheLastTen) {
+TEST_F(ManagerTest, OnlyTheLastTenEndedVersionsStayListed) {
   for (int64_t version = 1; version <= 30; ++version) {
     AspireAndWait(Aspire(FakeVersion(version, NewPlan())));
   }
@@ -237,7 +237,7 @@ TEST_F(ManagerTest, LabelIsComingWhileItsVersionIsNotComplete) {
   EXPECT_TRUE(manager_.Labels("m").at("stable").is_coming);
 }
 
-TEST_F(ManagerTest, AVersionThatIsNotCompleteIsNotFoundWithItsReason) {
+TEST_F(ManagerTest, IncompleteVersionIsNotFoundWithItsReason) {
   ASSERT_TRUE(manager_.SetModel({.name = "m"}).ok());
   AspireAndWait(Aspire(FakeVersion(1, NewPlan())));
   manager_.SetSourceStatus("m", absl::FailedPreconditionError("version 2 is being copied"));
@@ -246,7 +246,7 @@ TEST_F(ManagerTest, AVersionThatIsNotCompleteIsNotFoundWithItsReason) {
                                 "version 1; version 2 is being copied"));
 }
 
-TEST_F(ManagerTest, LabelOfAVersionThatWillNotComeHoldsNothing) {
+TEST_F(ManagerTest, LabelOfAnUnknownVersionKeepsNothingLoaded) {
   ASSERT_TRUE(manager_.SetModel({.name = "m", .labels = {{"stable", {1}}}}).ok());
   AspireAndWait(Aspire(FakeVersion(1, NewPlan())));
   ASSERT_TRUE(manager_.SetModel({.name = "m", .labels = {{"stable", {9}}}}).ok());
@@ -257,7 +257,7 @@ TEST_F(ManagerTest, LabelOfAVersionThatWillNotComeHoldsNothing) {
                 "label \"stable\" of model m waits for version 9: the model has version 2"));
 }
 
-TEST_F(ManagerTest, ModelsComeAndGo) {
+TEST_F(ManagerTest, ModelsAreAddedAndRemoved) {
   auto plan = NewPlan();
   AspireAndWait(Aspire(FakeVersion(1, plan)));
   ASSERT_TRUE(manager_.SetModels({{.name = "b"}, {.name = "a"}}).ok());
@@ -290,14 +290,14 @@ TEST_F(ManagerTest, ModelRemovedAndAddedAgainWhileItUnloads) {
   EXPECT_EQ(plan->loads, 2);
 }
 
-TEST_F(ManagerTest, BadConfigurationIsRefused) {
+TEST_F(ManagerTest, InvalidConfigurationIsRefused) {
   EXPECT_EQ(manager_.SetModels({{.name = ""}}).code(), StatusCode::kInvalidArgument);
   const Status twice = manager_.SetModels({{.name = "a"}, {.name = "a"}});
   EXPECT_EQ(twice, absl::InvalidArgumentError("the model \"a\" is configured twice"));
   EXPECT_EQ(manager_.ModelNames(), Lines{"m"});
 }
 
-TEST_F(ManagerTest, SourceStatusIsKeptAndUnloadsNothing) {
+TEST_F(ManagerTest, SourceErrorUnloadsNothing) {
   AspireAndWait(Aspire(FakeVersion(1, NewPlan())));
   manager_.SetSourceStatus("m", absl::NotFoundError("no such folder"));
   EXPECT_EQ(manager_.SourceStatus("m"), absl::NotFoundError("no such folder"));
@@ -307,7 +307,7 @@ TEST_F(ManagerTest, SourceStatusIsKeptAndUnloadsNothing) {
   manager_.SetSourceStatus("nobody", OkStatus());
 }
 
-TEST_F(ManagerTest, DrainKeepsServingAndLoadsNothing) {
+TEST_F(ManagerTest, DrainingManagerServesAndLoadsNothing) {
   auto plan = NewPlan();
   AspireAndWait(Aspire(FakeVersion(1, plan)));
   manager_.StartDrain();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What depends on time, and on what happens while those who waited are told: over virtual time.
+// Time limits, idle models, and changes while waiters are notified, over virtual time.
 #include <gtest/gtest.h>
 
 #include <optional>
@@ -29,7 +29,7 @@ class VirtualTimeTest : public testing::Test {
                                  .unload_after_idle = milliseconds(200)}),
               OkStatus());
   }
-  void Tell() { manager_.SetAspired("m", Aspire(FakeVersion(1, plan_))); }
+  void ReportVersion() { manager_.SetAspired("m", Aspire(FakeVersion(1, plan_))); }
   void Request(absl::AnyInvocable<void(Status)> done, Duration time_left = Duration::max()) {
     const SteadyTime deadline =
         time_left == Duration::max() ? kNoDeadline : background_->Now() + time_left;
@@ -58,47 +58,47 @@ class VirtualTimeTest : public testing::Test {
                    }};
 };
 
-TEST_F(VirtualTimeTest, AModelIsNotIdleWhileThoseWhoWaitedAreTold) {
+TEST_F(VirtualTimeTest, ModelIsNotIdleWhileItsWaitersAreNotified) {
   bool was_ready = false;
   Request([&](const Status&) {
-    Pass(milliseconds(1000));  // its use is looked at
+    Pass(milliseconds(1000));  // its use is polled
     was_ready = IsReady();
   });
-  Tell();
+  ReportVersion();
   RunAll();
   EXPECT_TRUE(was_ready);
   Pass(milliseconds(1000));
   EXPECT_FALSE(IsReady());
 }
 
-// Those of the first life of the model are told until its second one has begun to tell others.
-TEST_F(VirtualTimeTest, WhoWasToldOfAModelThatIsGoneDoesNotCountForTheOneInItsPlace) {
+// The waiters of the removed model are still being notified when those of its replacement are.
+TEST_F(VirtualTimeTest, WaitersOfARemovedModelDoNotPinItsReplacement) {
   struct {
-    FakeGate told, may_end;
+    FakeGate notified, may_end;
   } first, second;
-  const auto told_in = [this](auto& phase) {
+  const auto request_in = [this](auto& phase) {
     return std::thread([this, &phase] {
       Request([&phase](const Status&) {
-        phase.told.Open();
+        phase.notified.Open();
         phase.may_end.WaitUntilOpen();
       });
     });
   };
   const auto load = [this] {
-    Tell();
+    ReportVersion();
     Request([](const Status&) {});
     RunAll();
     ASSERT_TRUE(IsReady());
   };
   load();
-  std::thread first_request = told_in(first);
-  first.told.WaitUntilOpen();
+  std::thread first_request = request_in(first);
+  first.notified.WaitUntilOpen();
   ASSERT_EQ(manager_.RemoveModel("m"), OkStatus());
   RunAll();
   Configure();
   load();
-  std::thread second_request = told_in(second);
-  second.told.WaitUntilOpen();
+  std::thread second_request = request_in(second);
+  second.notified.WaitUntilOpen();
   first.may_end.Open();
   first_request.join();
   Pass(milliseconds(1000));
@@ -109,43 +109,43 @@ TEST_F(VirtualTimeTest, WhoWasToldOfAModelThatIsGoneDoesNotCountForTheOneInItsPl
   EXPECT_FALSE(IsReady());
 }
 
-TEST_F(VirtualTimeTest, ThoseWhoWaitNeedOneTimerAndLeaveNone) {
+TEST_F(VirtualTimeTest, WaitersShareOneTimerAndLeaveNone) {
   int answers = 0;
   for (int i = 100; i > 0; --i)
     Request([&](const Status& status) { answers += status.ok() ? 1 : 0; }, std::chrono::minutes(i));
   EXPECT_EQ(background_->timer_count(), 1U);
   ASSERT_EQ(manager_.SetModel({.name = "m", .load_mode = LoadMode::kOnDemand}), OkStatus());
-  Tell();
+  ReportVersion();
   RunAll();
   EXPECT_EQ(answers, 100);
   EXPECT_EQ(background_->timer_count(), 0U);
 }
 
-TEST_F(VirtualTimeTest, EachIsToldAtItsDeadline) {
-  std::string told;
+TEST_F(VirtualTimeTest, EachWaiterIsNotifiedAtItsDeadline) {
+  std::string answers;
   for (const int time_left : {300, 100, 200}) {
     Request(
-        [&told, time_left](const Status& status) {
-          told += fmt::format("{}:{} ", time_left, StatusCodeName(status.code()));
+        [&answers, time_left](const Status& status) {
+          answers += fmt::format("{}:{} ", time_left, StatusCodeName(status.code()));
         },
         milliseconds(time_left));
   }
-  Request([&](const Status& status) { told += status.ok() ? "OK " : "error "; });
+  Request([&](const Status& status) { answers += status.ok() ? "OK " : "error "; });
   Pass(milliseconds(90));
-  EXPECT_EQ(told, "");
+  EXPECT_EQ(answers, "");
   Pass(milliseconds(20));
-  EXPECT_EQ(told, "100:DEADLINE_EXCEEDED ");
+  EXPECT_EQ(answers, "100:DEADLINE_EXCEEDED ");
   Pass(milliseconds(100));
-  EXPECT_EQ(told, "100:DEADLINE_EXCEEDED 200:DEADLINE_EXCEEDED ");
+  EXPECT_EQ(answers, "100:DEADLINE_EXCEEDED 200:DEADLINE_EXCEEDED ");
   Pass(milliseconds(100));
-  EXPECT_EQ(told, "100:DEADLINE_EXCEEDED 200:DEADLINE_EXCEEDED 300:DEADLINE_EXCEEDED ");
-  Tell();
+  EXPECT_EQ(answers, "100:DEADLINE_EXCEEDED 200:DEADLINE_EXCEEDED 300:DEADLINE_EXCEEDED ");
+  ReportVersion();
   RunAll();
-  EXPECT_EQ(told, "100:DEADLINE_EXCEEDED 200:DEADLINE_EXCEEDED 300:DEADLINE_EXCEEDED OK ");
+  EXPECT_EQ(answers, "100:DEADLINE_EXCEEDED 200:DEADLINE_EXCEEDED 300:DEADLINE_EXCEEDED OK ");
 }
 
 // Version 2 has had all its retries; version 1 could be loaded, and is idle now.
-TEST_F(VirtualTimeTest, AFailedVersionIsTriedForTheFirstRequestAfterALongTime) {
+TEST_F(VirtualTimeTest, RequestRetriesAVersionThatFailedLongAgo) {
   const auto broken = NewPlan();
   broken->failures_left = 6;
   manager_.SetAspired("m", Aspire(FakeVersion(1, plan_), FakeVersion(2, broken)));
@@ -180,7 +180,7 @@ class TimedLoader final : public Loader {
   VirtualBackground& background_;
 };
 
-TEST_F(VirtualTimeTest, LoadTimeLeavesOutTheWaitForAThread) {
+TEST_F(VirtualTimeTest, LoadTimeExcludesTheWaitForAThread) {
   std::vector<Duration> load_times;
   const int listener = manager_.AddListener([&](const ManagerEvent& event) {
     if (event.version && event.version->state == VersionState::kAvailable)

@@ -23,20 +23,20 @@ bool MemoryAdmission::Admit(const std::shared_ptr<LoadJob>& job) {
 }
 
 void MemoryAdmission::NoteHung(const LoadJob& job) {
-  loading_bytes_ -= budget_.TakenBy(job.number);  // 0 while the estimate runs
+  loading_bytes_ -= budget_.ReservedBy(job.number);  // 0 while the estimate runs
   needs_review_ = true;
 }
 
 void MemoryAdmission::EndLoad(const LoadJob& job, uint64_t bytes, bool is_measured) {
-  if (!job.is_hung) loading_bytes_ -= budget_.TakenBy(job.number);
+  if (!job.is_hung) loading_bytes_ -= budget_.ReservedBy(job.number);
   budget_.Set(job.number, bytes, is_measured);
   needs_review_ = true;
 }
 
-void MemoryAdmission::BeginUnload(uint64_t load) { unloading_bytes_ += budget_.TakenBy(load); }
+void MemoryAdmission::BeginUnload(uint64_t load) { unloading_bytes_ += budget_.ReservedBy(load); }
 
 void MemoryAdmission::EndUnload(uint64_t load) {
-  unloading_bytes_ -= budget_.TakenBy(load);
+  unloading_bytes_ -= budget_.ReservedBy(load);
   budget_.Set(load, 0);
   needs_review_ = true;
 }
@@ -74,7 +74,7 @@ uint64_t MemoryAdmission::EvictableBytes(const std::string& model) const {
 bool MemoryAdmission::TryReserve(const LoadJob& job, uint64_t advance_bytes,
                                  uint64_t evicted_bytes) {
   const uint64_t bytes = PeakBytes(job);
-  if (bytes > budget_.free()) return false;
+  if (bytes > budget_.headroom()) return false;
   if (SaturatingSum(bytes, advance_bytes) > ComingBytes(evicted_bytes)) return false;
   budget_.Set(job.number, bytes);
   loading_bytes_ += bytes;
@@ -82,7 +82,7 @@ bool MemoryAdmission::TryReserve(const LoadJob& job, uint64_t advance_bytes,
 }
 
 uint64_t MemoryAdmission::ComingBytes(uint64_t evicted_bytes) const {
-  return SaturatingSum(budget_.free(), SaturatingSum(unloading_bytes_, evicted_bytes));
+  return SaturatingSum(budget_.headroom(), SaturatingSum(unloading_bytes_, evicted_bytes));
 }
 
 std::vector<MemoryAdmission::Action> MemoryAdmission::ReviewWaiting(EvictionOrder eviction_order) {
@@ -154,7 +154,7 @@ void MemoryAdmission::Evict(uint64_t bytes, const LoadJob& job, Review& review,
 void MemoryAdmission::RetryLacking(
     absl::FunctionRef<uint64_t(const std::string& model, uint64_t headroom)> retry) const {
   uint64_t left =
-      SaturatingDifference(SaturatingSum(budget_.free(), evictable_bytes_), advance_bytes_);
+      SaturatingDifference(SaturatingSum(budget_.headroom(), evictable_bytes_), advance_bytes_);
   for (const auto& [bytes, model] : lacking_by_bytes_) {
     if (bytes > left) break;  // the models after it need even more
     left -= retry(model, SaturatingDifference(left, EvictableBytes(model)));
@@ -163,7 +163,7 @@ void MemoryAdmission::RetryLacking(
 
 Status MemoryAdmission::NoMemory(const LoadJob& job) const {
   const uint64_t needed = PeakBytes(job);
-  if (needed <= budget_.free()) {
+  if (needed <= budget_.headroom()) {
     return Error(StatusCode::kResourceExhausted,
                  "servable {} waits for memory: it takes {} bytes, and what is free is for loads "
                  "that came before it",
@@ -172,8 +172,8 @@ Status MemoryAdmission::NoMemory(const LoadJob& job) const {
   return Error(StatusCode::kResourceExhausted,
                "Insufficient resources to load servable {}: it takes {} bytes, and {} of the limit "
                "of {} are taken, so that {} are missing",
-               job.id.ToString(), needed, budget_.taken(), budget_.limit(),
-               needed - budget_.free());
+               job.id.ToString(), needed, budget_.reserved(), budget_.limit(),
+               needed - budget_.headroom());
 }
 
 }  // namespace penstock::core

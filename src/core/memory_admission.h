@@ -91,7 +91,7 @@ class MemoryAdmission final {
   using EvictionOrder = absl::FunctionRef<std::vector<std::string>()>;
   // Decides about each load that waits. A cancelled one fails.
   [[nodiscard]] std::vector<Action> ReviewWaiting(EvictionOrder eviction_order);
-  // Tells models to load again what failed for lack of memory and would fit now. `retry` gets the
+  // Asks models to load again what failed for lack of memory and would fit now. `retry` gets the
   // model and the headroom in bytes, and returns the bytes of the loads that it begins. Call it
   // after the actions of ReviewWaiting are done.
   void RetryLacking(
@@ -100,8 +100,8 @@ class MemoryAdmission final {
   // --- Status.
 
   uint64_t limit() const { return budget_.limit(); }
-  uint64_t reserved() const { return budget_.taken(); }
-  uint64_t ReservedBy(uint64_t load) const { return budget_.TakenBy(load); }
+  uint64_t reserved() const { return budget_.reserved(); }
+  uint64_t ReservedBy(uint64_t load) const { return budget_.ReservedBy(load); }
   bool IsMeasured(uint64_t load) const { return budget_.IsMeasured(load); }
   // The models that may be evicted, with the bytes that this would free.
   const std::map<std::string, uint64_t>& evictable() const { return evictable_; }

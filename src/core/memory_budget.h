@@ -16,14 +16,14 @@ class MemoryBudget final {
   explicit MemoryBudget(uint64_t limit) : limit_(limit) {}
 
   uint64_t limit() const { return limit_; }
-  uint64_t taken() const { return taken_; }
+  uint64_t reserved() const { return reserved_; }
   // The headroom in bytes. UINT64_MAX if there is no limit.
-  uint64_t free() const {
+  uint64_t headroom() const {
     if (limit_ == 0) return UINT64_MAX;
-    return SaturatingDifference(limit_, taken_);
+    return SaturatingDifference(limit_, reserved_);
   }
   // The bytes reserved for the load with this number; 0 if there are none.
-  uint64_t TakenBy(uint64_t load) const {
+  uint64_t ReservedBy(uint64_t load) const {
     const auto found = loads_.find(load);
     return found == loads_.end() ? 0 : found->second.bytes;
   }
@@ -35,7 +35,7 @@ class MemoryBudget final {
   // Replaces the reservation of the load. May exceed the limit, because a measured size is known
   // only after the load.
   void Set(uint64_t load, uint64_t bytes, bool is_measured = false) {
-    taken_ += bytes - TakenBy(load);
+    reserved_ += bytes - ReservedBy(load);
     if (bytes == 0) {
       loads_.erase(load);
     } else {
@@ -44,14 +44,14 @@ class MemoryBudget final {
   }
 
  private:
-  struct Taken {
+  struct Reservation {
     uint64_t bytes = 0;
     bool is_measured = false;
   };
 
   const uint64_t limit_;
-  uint64_t taken_ = 0;
-  std::map<uint64_t, Taken> loads_;
+  uint64_t reserved_ = 0;
+  std::map<uint64_t, Reservation> loads_;
 };
 
 }  // namespace penstock::core

@@ -22,7 +22,7 @@ TEST_F(MemoryMeterTest, LoadThatRunsAloneIsMeasured) {
   EXPECT_EQ(growth->peak_bytes, 130U);  // 290, of which 60 are files and 100 were there
 }
 
-TEST_F(MemoryMeterTest, PeakOfAnEarlierTimeIsNone) {
+TEST_F(MemoryMeterTest, PeakBeforeTheLoadDoesNotCount) {
   memory_.peak_bytes = 1000;
   const auto start = meter_.BeginLoad();
   memory_.own_bytes = 120;
@@ -36,13 +36,13 @@ TEST_F(MemoryMeterTest, PeakIsNotBelowTheGrowth) {
   EXPECT_EQ(meter_.EndLoad(start)->peak_bytes, 70U);
 }
 
-TEST_F(MemoryMeterTest, WhatShrinksDidNotGrow) {
+TEST_F(MemoryMeterTest, ShrinkingMemoryCountsAsNoGrowth) {
   const auto start = meter_.BeginLoad();
   memory_.own_bytes = 10;
   EXPECT_EQ(meter_.EndLoad(start)->bytes, 0U);
 }
 
-TEST_F(MemoryMeterTest, NoLoadThatOverlapsAnotherIsMeasured) {
+TEST_F(MemoryMeterTest, LoadThatOverlapsAnotherIsNotMeasured) {
   const auto first = meter_.BeginLoad();
   const auto second = meter_.BeginLoad();
   EXPECT_FALSE(meter_.EndLoad(first).has_value());
@@ -50,7 +50,7 @@ TEST_F(MemoryMeterTest, NoLoadThatOverlapsAnotherIsMeasured) {
   EXPECT_TRUE(meter_.EndLoad(meter_.BeginLoad()).has_value());
 }
 
-TEST_F(MemoryMeterTest, NoLoadThatOverlapsAnUnloadIsMeasured) {
+TEST_F(MemoryMeterTest, LoadThatOverlapsAnUnloadIsNotMeasured) {
   meter_.BeginOther();  // before, and ends within
   auto load = meter_.BeginLoad();
   meter_.EndOther();
@@ -68,7 +68,7 @@ TEST_F(MemoryMeterTest, NoLoadThatOverlapsAnUnloadIsMeasured) {
   EXPECT_TRUE(meter_.EndLoad(meter_.BeginLoad()).has_value());
 }
 
-TEST_F(MemoryMeterTest, NothingIsMeasuredWhereNothingCanBeRead) {
+TEST_F(MemoryMeterTest, LoadIsNotMeasuredWithoutAReader) {
   MemoryMeter without_reader(nullptr);
   EXPECT_FALSE(without_reader.EndLoad(without_reader.BeginLoad()).has_value());
   MemoryMeter failing([] { return std::optional<ProcessMemory>(); });

@@ -9,7 +9,7 @@
 namespace penstock::core {
 namespace {
 
-TEST(VersionContentTest, AnUnfinishedUploadIsNoVersion) {
+TEST(VersionContentTest, UnfinishedUploadIsNoVersion) {
   struct {
     std::vector<std::string> names;
     const char* missing;
@@ -29,7 +29,7 @@ TEST(VersionContentTest, AnUnfinishedUploadIsNoVersion) {
   }
 }
 
-TEST(VersionContentTest, AMarkerIsNoContent) {
+TEST(VersionContentTest, MarkerObjectIsNoContent) {
   VersionContent content;
   content.Add("", 0);
   content.Add("_SUCCESS", 0);

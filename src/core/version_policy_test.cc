@@ -119,7 +119,7 @@ std::string NextOf(const VersionPolicy& policy, const std::string& text, const s
          std::to_string(action->version.value);
 }
 
-TEST(VersionPolicyTest, AReserveIsLoadedWhileNothingIsReadyAndNoMainOneCouldBeLoaded) {
+TEST(VersionPolicyTest, ReserveIsLoadedWhileNoMainVersionCanBe) {
   struct {
     const char* versions;
     const char* roles;
@@ -151,7 +151,7 @@ TEST(VersionPolicyTest, AReserveIsLoadedWhileNothingIsReadyAndNoMainOneCouldBeLo
 }
 
 // Else requests that name no version would get the one for the label until the new one is ready.
-TEST(VersionPolicyTest, AVersionForALabelTakesNoOthersPlace) {
+TEST(VersionPolicyTest, VersionForALabelReplacesNoOther) {
   const auto next = [](const char* versions, const char* roles) {
     return NextOf(AvailabilityPreservingPolicy(), versions, roles);
   };

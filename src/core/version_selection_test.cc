@@ -6,7 +6,7 @@
 namespace penstock::core {
 namespace {
 
-TEST(VersionSelectionTest, LatestAllAndSpecificOnes) {
+TEST(VersionSelectionTest, SelectsLatestAllOrSpecificVersions) {
   const std::set<VersionNumber> there = {{1}, {2}, {3}, {20}};
   using Versions = std::set<VersionNumber>;
   EXPECT_EQ(SelectVersions({}, there), (Versions{{20}}));
@@ -18,7 +18,7 @@ TEST(VersionSelectionTest, LatestAllAndSpecificOnes) {
   EXPECT_EQ(SelectVersions({}, {}), Versions());
 }
 
-TEST(VersionSelectionTest, WhatMakesNoSenseIsRefused) {
+TEST(VersionSelectionTest, InvalidSelectionIsRefused) {
   EXPECT_TRUE(CheckSelection("m", {}).ok());
   EXPECT_EQ(CheckSelection("m", LatestVersions{0}),
             absl::InvalidArgumentError(
@@ -28,7 +28,7 @@ TEST(VersionSelectionTest, WhatMakesNoSenseIsRefused) {
                 "the model \"m\" shall serve version -1, but versions are not negative"));
 }
 
-TEST(ParseVersionTest, OnlyDigits) {
+TEST(ParseVersionTest, AcceptsOnlyDigits) {
   EXPECT_EQ(ParseVersion("0")->value, 0);
   EXPECT_EQ(ParseVersion("00017")->value, 17);
   EXPECT_EQ(ParseVersion("20261122061406")->value, 20261122061406);
