@@ -266,13 +266,13 @@ Status S3Client::DownloadOnce(const S3Object& object, const std::string& path) {
   std::error_code error;
   uint64_t have = std::filesystem::file_size(path, error);
   if (error || have > object.size) have = 0;
+  OutputFile file(path);
   if (have > 0 && have == object.size) {
-    // All bytes are there: the earlier process ended before the check. A range request for no bytes
-    // would be an error.
-    if (CheckFile(path, object, {}).ok()) return OkStatus();
+    // All bytes are there: the earlier process ended before the check, and perhaps before the sync.
+    // A range request for no bytes would be an error.
+    if (file.Sync().ok() && CheckFile(path, object, {}).ok()) return OkStatus();
     have = 0;
   }
-  OutputFile file(path);
   TRY(file.Begin(have));
   std::map<std::string, std::string> headers = {{"x-amz-checksum-mode", "ENABLED"}};
   // The object may be replaced between two tries. Without this header the file would be half of
