@@ -13,7 +13,7 @@ namespace penstock::core {
 namespace {
 
 using std::chrono::seconds;
-using Lines = std::vector<std::string>;
+using AnswerLines = std::vector<std::string>;
 
 // A queue for at most 3 requests a model. Records the answers as "REQUEST CODE". One thread.
 class DemandQueueTest : public ::testing::Test {
@@ -39,7 +39,7 @@ class DemandQueueTest : public ::testing::Test {
     });
   }
   // Runs the answers, and returns those that came since the last call.
-  Lines Answers() {
+  AnswerLines Answers() {
     for (Task& call : queue_.TakeCalls()) call();
     return std::exchange(answers_, {});
   }
@@ -56,7 +56,7 @@ class DemandQueueTest : public ::testing::Test {
       3,
       {.on_deadline = [this](const std::string& model) { queue_.TimeOut(model); },
        .on_answered = [this](const std::shared_ptr<int>& answering) { answering_ = answering; }}};
-  Lines answers_;
+  AnswerLines answers_;
   int questions_ = 0;
 };
 
@@ -65,11 +65,11 @@ TEST_F(DemandQueueTest, SettleAnswersOnlyRequestsThatHaveAnAnswer) {
   Add("any");
   Add("other", VersionNumber{1});
   Settle(VersionNumber{1}, OkStatus());
-  EXPECT_EQ(Answers(), (Lines{"first OK", "other OK"}));
+  EXPECT_EQ(Answers(), (AnswerLines{"first OK", "other OK"}));
   EXPECT_EQ(questions_, 2);  // one for each version
   EXPECT_TRUE(queue_.HasWaiters("m"));
   Settle(std::nullopt, absl::NotFoundError("no"));
-  EXPECT_EQ(Answers(), Lines{"any NOT_FOUND"});
+  EXPECT_EQ(Answers(), AnswerLines{"any NOT_FOUND"});
   EXPECT_FALSE(queue_.HasWaiters("m"));
 }
 
@@ -77,10 +77,10 @@ TEST_F(DemandQueueTest, RefuseAnswersAllRequests) {
   Add("a");
   Add("b", VersionNumber{1}, seconds(1));
   queue_.Refuse("m", absl::UnavailableError("gone"));
-  EXPECT_EQ(Answers(), (Lines{"a UNAVAILABLE", "b UNAVAILABLE"}));
+  EXPECT_EQ(Answers(), (AnswerLines{"a UNAVAILABLE", "b UNAVAILABLE"}));
   EXPECT_EQ(background_.timer_count(), 0U);
   queue_.Refuse("unknown", absl::UnavailableError("gone"));
-  EXPECT_EQ(Answers(), Lines{});
+  EXPECT_EQ(Answers(), AnswerLines{});
 }
 
 TEST_F(DemandQueueTest, FullQueueRefusesUnlessAClientHasGone) {
@@ -88,15 +88,15 @@ TEST_F(DemandQueueTest, FullQueueRefusesUnlessAClientHasGone) {
   EXPECT_TRUE(Add("b", std::nullopt, seconds(1), /*is_wanted=*/false));
   EXPECT_TRUE(Add("c"));
   EXPECT_TRUE(Add("d"));  // takes the position of b
-  EXPECT_EQ(Answers(), Lines{"b CANCELLED"});
+  EXPECT_EQ(Answers(), AnswerLines{"b CANCELLED"});
   EXPECT_FALSE(Add("e"));
-  EXPECT_EQ(Answers(), Lines{"e UNAVAILABLE"});
+  EXPECT_EQ(Answers(), AnswerLines{"e UNAVAILABLE"});
 }
 
 TEST_F(DemandQueueTest, OneTimerServesAllDeadlinesOfAModel) {
   struct Case {
     Duration passed;
-    Lines answers;
+    AnswerLines answers;
     size_t timers;
   };
   Add("late", std::nullopt, seconds(30));
@@ -120,7 +120,7 @@ TEST_F(DemandQueueTest, ModelIsAnsweringUntilItsAnswersEnd) {
   Add("a");
   Settle(std::nullopt, OkStatus());
   EXPECT_TRUE(queue_.IsAnswering("m"));
-  EXPECT_EQ(Answers(), Lines{"a OK"});
+  EXPECT_EQ(Answers(), AnswerLines{"a OK"});
   ASSERT_NE(answering_, nullptr);
   EXPECT_TRUE(queue_.IsAnswering("m"));
   DemandQueue::EndAnswers(answering_);

@@ -15,7 +15,7 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-using Lines = std::vector<std::string>;
+using CallLines = std::vector<std::string>;
 
 // Records the calls of a LoadRunner, and does what the manager would do. One thread.
 class LoadRunnerTest : public ::testing::Test, private LoadRunner::Owner {
@@ -27,7 +27,7 @@ class LoadRunnerTest : public ::testing::Test, private LoadRunner::Owner {
     job->loader = std::make_unique<FakeLoader>(std::move(plan));
     return job;
   }
-  Lines Calls() { return std::exchange(calls_, {}); }
+  CallLines Calls() { return std::exchange(calls_, {}); }
 
   bool BeginEstimate(const std::shared_ptr<LoadJob>& job) override { return Begin(*job); }
   void EndEstimate(const std::shared_ptr<LoadJob>& job,
@@ -66,7 +66,7 @@ class LoadRunnerTest : public ::testing::Test, private LoadRunner::Owner {
   VirtualBackground background_;
   MemoryMeter meter_{nullptr};
   LoadRunner runner_{options_, background_, meter_, *this};
-  Lines calls_;
+  CallLines calls_;
   std::optional<Duration> limit_;  // of each step of limited_
   std::shared_ptr<LoadJob> limited_;
   std::function<void()> while_running_;
@@ -80,11 +80,11 @@ TEST_F(LoadRunnerTest, LoadRunsInTwoSteps) {
   runner_.Start(job);
   EXPECT_EQ(runner_.pending(), 1);
   EXPECT_TRUE(background_.RunLoadStep());
-  EXPECT_EQ(Calls(), Lines{"estimate 70"});
+  EXPECT_EQ(Calls(), CallLines{"estimate 70"});
   EXPECT_FALSE(background_.RunLoadStep());  // until the owner continues
   runner_.Continue(job, std::nullopt);
   EXPECT_TRUE(background_.RunLoadStep());
-  EXPECT_EQ(Calls(), Lines{"loaded 50"});
+  EXPECT_EQ(Calls(), CallLines{"loaded 50"});
   EXPECT_EQ(runner_.pending(), 0);
 }
 
@@ -96,7 +96,7 @@ TEST_F(LoadRunnerTest, AdmittedLoadGoesBeforeNewOnes) {
   runner_.Continue(first, std::nullopt);
   Calls();
   background_.RunLoadStep();
-  EXPECT_EQ(Calls(), Lines{"loaded 0"});
+  EXPECT_EQ(Calls(), CallLines{"loaded 0"});
 }
 
 TEST_F(LoadRunnerTest, CancelledStepDoesNotCallTheLoader) {
@@ -107,7 +107,7 @@ TEST_F(LoadRunnerTest, CancelledStepDoesNotCallTheLoader) {
   background_.RunLoadStep();
   runner_.Continue(job, std::nullopt);
   background_.RunLoadStep();
-  EXPECT_EQ(Calls(), (Lines{"Loading of servable cancelled", "Loading of servable cancelled"}));
+  EXPECT_EQ(Calls(), (CallLines{"Loading of servable cancelled", "Loading of servable cancelled"}));
   EXPECT_EQ(plan->loads, 0);
 }
 
@@ -156,13 +156,13 @@ TEST_F(LoadRunnerTest, LoadThatHangsFreesItsThreadUntilItEnds) {
   while_running_ = [&] {
     background_.Advance(seconds(5));
     ASSERT_TRUE(background_.RunDueTimer());
-    EXPECT_EQ(Calls(), Lines{"hung after 5 s"});
+    EXPECT_EQ(Calls(), CallLines{"hung after 5 s"});
     EXPECT_EQ(runner_.pending(), 0);
     EXPECT_EQ(background_.threads(), 2);
   };
   runner_.Continue(job, seconds(5));
   background_.RunLoadStep();
-  EXPECT_EQ(Calls(), Lines{"loaded 0"});
+  EXPECT_EQ(Calls(), CallLines{"loaded 0"});
   EXPECT_EQ(runner_.pending(), 0);
   EXPECT_EQ(background_.threads(), 1);
 }
@@ -175,7 +175,7 @@ TEST_F(LoadRunnerTest, TimeLimitOfAnEarlierStepHasNoEffect) {
   background_.RunLoadStep();
   background_.Advance(seconds(10));
   EXPECT_TRUE(background_.RunDueTimer());
-  EXPECT_EQ(Calls(), Lines{"estimate 0"});
+  EXPECT_EQ(Calls(), CallLines{"estimate 0"});
   EXPECT_EQ(runner_.pending(), 1);
 }
 
@@ -194,7 +194,7 @@ TEST_F(LoadRunnerTest, PausesBeforeRetriesGrow) {
     EXPECT_FALSE(background_.RunDueTimer()) << expected.failures;
     background_.Advance(milliseconds(1));
     EXPECT_TRUE(background_.RunDueTimer()) << expected.failures;
-    EXPECT_EQ(Calls(), Lines{fmt::format("retry m version 1 after {}", expected.failures)});
+    EXPECT_EQ(Calls(), CallLines{fmt::format("retry m version 1 after {}", expected.failures)});
   }
   runner_.EndRetries();
   runner_.RetryLater({"m", {1}}, 1);

@@ -11,7 +11,7 @@
 namespace penstock::core {
 namespace {
 
-using Lines = std::vector<std::string>;
+using Decisions = std::vector<std::string>;
 
 // One step of a history. Loads are named by the model whose version they load.
 struct MemoryStep {
@@ -36,14 +36,14 @@ struct MemoryCase {
   std::vector<MemoryStep> steps;
   // What the admission decides after the last step: "begin m", "wait m", "resume m" (it does not
   // wait any more), "fail m", "cancel m", "evict m", "retry m with BYTES".
-  Lines expected;
+  Decisions expected;
 };
 
 // Performs the steps and the decisions, as the manager does, with a limit of 100 bytes. One thread.
 class MemoryAdmissionTest : public ::testing::TestWithParam<MemoryCase> {
  protected:
-  Lines Do(const MemoryStep& step) {
-    Lines decisions;
+  Decisions Do(const MemoryStep& step) {
+    Decisions decisions;
     switch (step.kind) {
       case MemoryStep::Kind::kArrive: {
         auto job = std::make_shared<LoadJob>();
@@ -87,9 +87,9 @@ class MemoryAdmissionTest : public ::testing::TestWithParam<MemoryCase> {
     return decisions;
   }
 
-  void Review(Lines& decisions) {
+  void Review(Decisions& decisions) {
     const auto in_order_of_name = [this] {
-      Lines models;
+      Decisions models;
       for (const auto& [model, bytes] : memory_.evictable()) models.push_back(model);
       return models;
     };
@@ -190,7 +190,7 @@ const MemoryCase kMemoryCases[] = {
 };
 
 TEST_P(MemoryAdmissionTest, DecidesAfterTheLastStep) {
-  Lines decisions;
+  Decisions decisions;
   for (const MemoryStep& step : GetParam().steps) decisions = Do(step);
   EXPECT_EQ(decisions, GetParam().expected);
 }
@@ -200,13 +200,13 @@ INSTANTIATE_TEST_SUITE_P(Histories, MemoryAdmissionTest, ::testing::ValuesIn(kMe
 
 TEST_F(MemoryAdmissionTest, LoadIsNotOvertakenForEver) {
   Do({kArrive, "slow", 70});
-  ASSERT_EQ(Do({kArrive, "big", 40}), Lines{"wait big"});
+  ASSERT_EQ(Do({kArrive, "big", 40}), Decisions{"wait big"});
   for (int i = 0; i < MemoryAdmission::kOvertakenMax; ++i) {
     const std::string small = fmt::format("small{}", i);
-    ASSERT_EQ(Do({kArrive, small, 10}), Lines{"begin " + small});
+    ASSERT_EQ(Do({kArrive, small, 10}), Decisions{"begin " + small});
     Do({kFailed, small});
   }
-  EXPECT_EQ(Do({kArrive, "late", 10}), Lines{"wait late"});
+  EXPECT_EQ(Do({kArrive, "late", 10}), Decisions{"wait late"});
 }
 
 TEST_F(MemoryAdmissionTest, WithoutALimitEveryLoadBegins) {

@@ -15,14 +15,14 @@ namespace penstock::core {
 namespace {
 
 using std::chrono::seconds;
-using Lines = std::vector<std::string>;
+using EventLines = std::vector<std::string>;
 
 // Version 1 of a model, with at most one retry. The steps have the names of the functions; each
 // returns the published states since the last step, as "STATE CODE". One thread.
 class ModelVersionsTest : public ::testing::Test {
  public:
-  Lines Events() {
-    Lines lines;
+  EventLines Events() {
+    EventLines lines;
     for (const ManagerEvent& event : std::exchange(events_, {})) {
       const VersionStatus& version = *event.version;
       lines.push_back(fmt::format("{} {}", VersionStateName(version.state),
@@ -30,40 +30,40 @@ class ModelVersionsTest : public ::testing::Test {
     }
     return lines;
   }
-  Lines Aspire(VersionRole role = VersionRole::kMain, uint64_t revision = 0) {
+  EventLines Aspire(VersionRole role = VersionRole::kMain, uint64_t revision = 0) {
     std::vector<AspiredVersion> list = core::Aspire(FakeVersion(1, plan_));
     list[0].role = role;
     list[0].revision = revision;
     versions_.SetAspired(std::move(list));
     return Events();
   }
-  Lines Unaspire() {
+  EventLines Unaspire() {
     versions_.SetAspired({});
     return Events();
   }
-  Lines StartLoad() {
+  EventLines StartLoad() {
     job_ = versions_.StartLoad(one_, ++loads_);
     return Events();
   }
-  Lines FinishLoad() {
+  EventLines FinishLoad() {
     auto entry = std::make_unique<VersionEntry>(job_->id, std::make_unique<FakeServable>(plan_));
     versions_.FinishLoad(*job_, std::move(entry), now_);
     return Events();
   }
-  Lines FailLoad(uint64_t needed_bytes = 0) {
+  EventLines FailLoad(uint64_t needed_bytes = 0) {
     failures_ = versions_.FailLoad(*job_, absl::DataLossError("broken"), needed_bytes);
     return Events();
   }
-  Lines StartUnload() {
+  EventLines StartUnload() {
     versions_.StartUnload(one_);
     return Events();
   }
-  Lines FinishUnload() {
+  EventLines FinishUnload() {
     failures_ = versions_.FinishUnload(one_);
     return Events();
   }
   // The version reports itself broken, `served` after its load.
-  Lines Break(Duration served) {
+  EventLines Break(Duration served) {
     const auto entry = versions_.StartRetire(one_, loads_, absl::InternalError("GPU fell off"),
                                              now_ + served, /*stable_time=*/seconds(60));
     EXPECT_NE(entry, nullptr);
@@ -92,19 +92,19 @@ class ModelVersionsTest : public ::testing::Test {
 };
 
 TEST_F(ModelVersionsTest, VersionGoesThroughAllStates) {
-  EXPECT_EQ(Aspire(), Lines{"START OK"});
+  EXPECT_EQ(Aspire(), EventLines{"START OK"});
   EXPECT_EQ(Next(), "load 1");
-  EXPECT_EQ(StartLoad(), Lines{"LOADING OK"});
+  EXPECT_EQ(StartLoad(), EventLines{"LOADING OK"});
   EXPECT_TRUE(versions_.IsBusy() && versions_.IsAnyLoading() && versions_.IsComing(one_));
-  EXPECT_EQ(FinishLoad(), Lines{"AVAILABLE OK"});
+  EXPECT_EQ(FinishLoad(), EventLines{"AVAILABLE OK"});
   EXPECT_TRUE(versions_.IsReady(one_));
   EXPECT_EQ(versions_.ReadyLoads(), std::vector<uint64_t>{1});
   EXPECT_EQ(Next(), "");
-  EXPECT_EQ(Unaspire(), Lines{});
+  EXPECT_EQ(Unaspire(), EventLines{});
   EXPECT_EQ(Next(), "unload 1");
-  EXPECT_EQ(StartUnload(), Lines{"UNLOADING OK"});
+  EXPECT_EQ(StartUnload(), EventLines{"UNLOADING OK"});
   EXPECT_TRUE(versions_.IsBusy());
-  EXPECT_EQ(FinishUnload(), Lines{"END OK"});
+  EXPECT_EQ(FinishUnload(), EventLines{"END OK"});
   EXPECT_EQ(failures_, 0);
   EXPECT_EQ(Next(), "");
   EXPECT_FALSE(versions_.IsBusy());
@@ -113,7 +113,7 @@ TEST_F(ModelVersionsTest, VersionGoesThroughAllStates) {
 TEST_F(ModelVersionsTest, FailedLoadIsRetriedUntilNoRetryIsLeft) {
   Aspire();
   StartLoad();
-  EXPECT_EQ(FailLoad(), Lines{"START DATA_LOSS"});
+  EXPECT_EQ(FailLoad(), EventLines{"START DATA_LOSS"});
   EXPECT_EQ(failures_, 1);
   EXPECT_EQ(Next(), "");  // until the retry is due
   versions_.Retry(one_, /*failures=*/7);
@@ -121,12 +121,12 @@ TEST_F(ModelVersionsTest, FailedLoadIsRetriedUntilNoRetryIsLeft) {
   versions_.Retry(one_, 1);
   EXPECT_EQ(Next(), "load 1");
   StartLoad();
-  EXPECT_EQ(FailLoad(), Lines{"END DATA_LOSS"});
+  EXPECT_EQ(FailLoad(), EventLines{"END DATA_LOSS"});
   EXPECT_EQ(failures_, 2);
   EXPECT_TRUE(versions_.HasFailed(one_));
   EXPECT_EQ(versions_.ErrorOf(one_), absl::DataLossError("broken"));
   versions_.BeginFailed();  // by an operator
-  EXPECT_EQ(Events(), Lines{"START OK"});
+  EXPECT_EQ(Events(), EventLines{"START OK"});
   EXPECT_EQ(Next(), "load 1");
 }
 
@@ -135,7 +135,7 @@ TEST_F(ModelVersionsTest, EndOfALoadDependsOnWhatHappenedMeanwhile) {
   struct Case {
     std::string name;
     std::vector<std::function<void(ModelVersionsTest&)>> meanwhile;
-    Lines events;  // when the load fails
+    EventLines events;  // when the load fails
     std::string next;
     int failures;
   };
@@ -171,15 +171,15 @@ TEST_F(ModelVersionsTest, CancelledLoadThatSucceedsIsUnloadedAndNeverReady) {
   EXPECT_EQ(plan_->cancels, 1);
   EXPECT_FALSE(versions_.IsWanted(*job_));
   versions_.CancelLoad(*job_);
-  EXPECT_EQ(Events(), Lines{"UNLOADING CANCELLED"});
-  EXPECT_EQ(FinishUnload(), Lines{"END CANCELLED"});
+  EXPECT_EQ(Events(), EventLines{"UNLOADING CANCELLED"});
+  EXPECT_EQ(FinishUnload(), EventLines{"END CANCELLED"});
 }
 
 TEST_F(ModelVersionsTest, LoadThatHangsBlocksTheNextOneUntilItEnds) {
   Aspire();
   StartLoad();
   versions_.TimeOutLoad(*job_, absl::DeadlineExceededError("slow"));
-  EXPECT_EQ(Events(), Lines{"START DEADLINE_EXCEEDED"});
+  EXPECT_EQ(Events(), EventLines{"START DEADLINE_EXCEEDED"});
   EXPECT_EQ(plan_->cancels, 1);
   versions_.BeginFailed();
   EXPECT_EQ(Next(), "");
@@ -200,7 +200,7 @@ TEST_F(ModelVersionsTest, LoadThatHungIsRetriedWhenItHasEnded) {
 TEST_F(ModelVersionsTest, LackOfMemoryDoesNotCountAsAFailure) {
   Aspire();
   StartLoad();
-  EXPECT_EQ(FailLoad(/*needed_bytes=*/70), Lines{"END DATA_LOSS"});
+  EXPECT_EQ(FailLoad(/*needed_bytes=*/70), EventLines{"END DATA_LOSS"});
   EXPECT_EQ(failures_, 0);
   EXPECT_EQ(versions_.LackedBytes(), 70U);
   EXPECT_EQ(versions_.RetryFitting(69), 0U);
@@ -213,7 +213,7 @@ TEST_F(ModelVersionsTest, LackOfMemoryDoesNotCountAsAFailure) {
 TEST_F(ModelVersionsTest, BrokenVersionIsLoadedAgain) {
   struct Case {
     Duration served;
-    Lines end;  // when it is unloaded
+    EventLines end;  // when it is unloaded
     std::string next;
     int failures;
   };
@@ -225,7 +225,7 @@ TEST_F(ModelVersionsTest, BrokenVersionIsLoadedAgain) {
     events_.clear();
     Aspire();
     Load();
-    EXPECT_EQ(Break(expected.served), Lines{"UNLOADING INTERNAL"});
+    EXPECT_EQ(Break(expected.served), EventLines{"UNLOADING INTERNAL"});
     ASSERT_EQ(versions_.Broken().size(), 1U);
     EXPECT_TRUE(versions_.Ready().empty());
     EXPECT_EQ(FinishUnload(), expected.end);
@@ -243,10 +243,10 @@ TEST_F(ModelVersionsTest, ReportOfAnEarlierLoadBreaksNothing) {
 }
 
 TEST_F(ModelVersionsTest, ReserveIsPublishedWhenItsLoadBegins) {
-  EXPECT_EQ(Aspire(VersionRole::kReserve), Lines{});
+  EXPECT_EQ(Aspire(VersionRole::kReserve), EventLines{});
   EXPECT_TRUE(versions_.Statuses().empty());
-  EXPECT_EQ(StartLoad(), (Lines{"START OK", "LOADING OK"}));
-  EXPECT_EQ(FinishLoad(), Lines{"AVAILABLE OK"});
+  EXPECT_EQ(StartLoad(), (EventLines{"START OK", "LOADING OK"}));
+  EXPECT_EQ(FinishLoad(), EventLines{"AVAILABLE OK"});
   EXPECT_TRUE(versions_.Statuses()[0].first.is_aspired);
 }
 
@@ -270,7 +270,7 @@ TEST_F(ModelVersionsTest, VersionWithoutALoaderEndsWithTheReason) {
   std::vector<AspiredVersion> list;
   list.push_back({one_, absl::NotFoundError("no backend")});
   versions_.SetAspired(std::move(list));
-  EXPECT_EQ(Events(), (Lines{"START OK", "END NOT_FOUND"}));
+  EXPECT_EQ(Events(), (EventLines{"START OK", "END NOT_FOUND"}));
   EXPECT_EQ(Next(), "");
 }
 
@@ -300,7 +300,7 @@ TEST_F(ModelVersionsTest, EndOfRetriesEndsFailedVersions) {
   StartLoad();
   FailLoad();
   versions_.EndRetries();
-  EXPECT_EQ(Events(), Lines{"END DATA_LOSS"});
+  EXPECT_EQ(Events(), EventLines{"END DATA_LOSS"});
 }
 
 }  // namespace
