@@ -60,6 +60,12 @@ function(penstock_library name)
   endif()
 endfunction()
 
+# penstock_leaf(<name> DEPS <targets...>): a penstock_library that the program links because src/app/builtins.cc names it.
+macro(penstock_leaf name)
+  penstock_library(${name} ${ARGN})
+  set_property(GLOBAL APPEND PROPERTY penstock_leaves penstock_${name})
+endmacro()
+
 # penstock_test(<name> SOURCES <files> DEPS <targets> [TIMEOUT <seconds>]): a GoogleTest program; each case is a ctest case.
 function(penstock_test name)
   cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPS" ${ARGN})

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "app/commands.h"
+#include "backends/builtin/builtin_models.h"
 #include "frontends/admin/admin_frontend.h"
 #include "frontends/admin/health.h"
 #include "frontends/admin/model_admin.h"
@@ -11,6 +12,9 @@
 #include "frontends/tfs_grpc/tfs_grpc.h"
 #include "frontends/tfs_rest/rest_frontend.h"
 #include "options/component_options.h"
+#include "sources/directory/directory_source.h"
+#include "sources/fixed/fixed_source.h"
+#include "sources/objectstore/object_store_source.h"
 
 namespace penstock {
 StatusOr<std::vector<std::unique_ptr<net::Frontend>>> MakeFrontends(const Foundations& with) {
@@ -38,6 +42,17 @@ StatusOr<std::vector<std::unique_ptr<net::Frontend>>> MakeFrontends(const Founda
   frontends.push_back(std::make_unique<HealthFrontend>(with.readiness));
   frontends.push_back(std::make_unique<ReflectionFrontend>());
   return frontends;
+}
+
+Sources MakeSources(const SourceDependencies& with) {
+  Sources sources;
+  sources.push_back(
+      std::make_unique<FixedSource>("a built-in model", IsBuiltinPath, with.make_loader));
+  sources.push_back(std::make_unique<ObjectStoreSource>(
+      MakeObjectStoreOptions(with.settings, with.estimate_memory), with.make_loader));
+  sources.push_back(
+      std::make_unique<DirectorySource>(MakeDirectoryOptions(with.settings), with.make_loader));
+  return sources;
 }
 
 }  // namespace penstock

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The list of all built-in front ends. A new one needs its folder and a line in builtins.cc. A new
-// backend needs no line: it is a shared object in the backend directory.
+// The lists of all front ends and sources. A new one needs its folder and a line in builtins.cc. A
+// new backend needs no line: it is a shared object in the backend directory.
 #pragma once
 
 #include <memory>
@@ -10,6 +10,7 @@
 #include "infer/engine.h"
 #include "infer/readiness.h"
 #include "models/model_reloader.h"
+#include "models/model_set.h"
 #include "net/frontend.h"
 #include "options/settings.h"
 
@@ -27,5 +28,8 @@ struct Foundations {
 
 // Returns the front ends in the order of their registration. Errors: a configuration file is wrong.
 StatusOr<std::vector<std::unique_ptr<net::Frontend>>> MakeFrontends(const Foundations& with);
+
+// Returns the sources. The first one that matches a base path reads it.
+Sources MakeSources(const SourceDependencies& with);
 
 }  // namespace penstock

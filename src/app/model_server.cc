@@ -69,7 +69,7 @@ class ModelServer::Impl final {
         readiness(manager),
         observer(manager, metrics),
         engine(EngineOptionsWith(from, experiments, request_budget), manager, compute_pool),
-        models(settings, backends, metrics, manager, experiments),
+        models(settings, backends, metrics, manager, experiments, MakeSources),
         reloader(settings, models, manager),
         initial_load(manager, [this](const Status& status) { OpenAfterLoad(status); }) {}
   ~Impl() {
@@ -129,7 +129,7 @@ Status ModelServer::Impl::Start(const StartStepCallback& on_step) {
   // The order matters. The manager must know the models before anyone can ask whether the server is
   // ready. The ports must be bound before anything is loaded.
   on_step("looking at the models, and reading --state_file");
-  TRY(reloader.ApplyFirst(std::move(list), ModelListPlace(settings)));
+  TRY(reloader.ApplyFirst(std::move(list), ModelListOrigin(settings)));
   on_step("opening ports, and reading the TLS certificate and key");
   if (settings.health_port != 0) TRY(StartHealthServer());
   TRY(StartServer(std::move(net_options)));

@@ -182,16 +182,8 @@ Status CheckBatching(const BatchingSettings& settings, std::string_view file) {
 }  // namespace
 
 StatusOr<std::string> ReadBasePath(std::string_view path) {
-  const size_t colon = path.find("://");
-  // Only a scheme at the start makes a URL. "/models/a://b" is a folder.
-  if (colon == std::string_view::npos || path.find('/') < colon) return std::string(path);
-  const std::string_view scheme = path.substr(0, colon);
-  if (scheme == "s3") return std::string(path);
-  if (scheme == "file") return ReadFileUrl(path);
-  return InvalidArgument(
-      "'{}': there is no source for {}://, only folders and s3://; mount it as a folder, or name"
-      " its S3 interface with S3_ENDPOINT",
-      path, scheme);
+  if (path.starts_with("file://")) return ReadFileUrl(path);
+  return std::string(path);
 }
 
 StatusOr<std::vector<ConfiguredModel>> ParseModelConfig(std::string_view text,

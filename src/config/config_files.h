@@ -47,7 +47,7 @@ struct ConfiguredModel {
 };
 
 // Converts a base path for the sources: file:///a becomes /a, all others stay. INVALID_ARGUMENT,
-// with advice, if no source can read it: gs://bucket/a, file://host/a.
+// with advice, for a file URL that names a host or no folder.
 StatusOr<std::string> ReadBasePath(std::string_view path);
 
 // The meaning of a file without model_config_list.

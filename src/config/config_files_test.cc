@@ -124,13 +124,10 @@ TEST(ModelConfig, RefusesModelsThatCannotBeServed) {
   EXPECT_THAT(ErrorOfModel(a + "version_labels { value: 2 }"), HasSubstr("empty version label"));
 }
 
-TEST(ModelConfig, RefusesPathsThatNoSourceReads) {
+TEST(ModelConfig, OtherBasePathsThanFileUrlsStay) {
   for (const char* path :
        {"/models/a", "models/a", "s3://bucket/a", "builtin:identity", "/models/gs://a", "a:b"})
     EXPECT_EQ(ReadBasePath(path).value_or("?"), path);
-  EXPECT_THAT(
-      ErrorOfModel("name: 'a' base_path: 'gs://bucket/a'"),
-      HasSubstr("model 'a' has the base_path 'gs://bucket/a': there is no source for gs://"));
 }
 
 TEST(ModelConfig, FileUrlsAreFolders) {

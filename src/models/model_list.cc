@@ -30,9 +30,25 @@ Status CheckExperiments(const std::vector<ConfiguredModel>& models, std::string_
   return OkStatus();
 }
 
+std::string WhyNoSource(const Sources& sources, std::string_view base_path) {
+  std::vector<std::string_view> kinds;
+  for (const auto& source : sources) kinds.push_back(source->kind());
+  return fmt::format(
+      "'{}': there is no source for {}://, only for {}; mount it as a folder, or name its S3 "
+      "interface with S3_ENDPOINT",
+      base_path, base_path.substr(0, base_path.find("://")), fmt::join(kinds, ", "));
+}
+
 }  // namespace
 
-std::string_view ModelListPlace(const Settings& settings) {
+core::ModelSource* FindSource(const Sources& sources, std::string_view base_path) {
+  for (const auto& source : sources) {
+    if (source->Matches(base_path)) return source.get();
+  }
+  return nullptr;
+}
+
+std::string_view ModelListOrigin(const Settings& settings) {
   if (settings.model_config_file.empty()) return "--model_base_path";
   return settings.model_config_file;
 }
@@ -51,11 +67,14 @@ StatusOr<std::vector<ConfiguredModel>> ReadModelList(const Settings& settings) {
 }
 
 Status CheckModels(const std::vector<ConfiguredModel>& models, std::string_view where,
-                   const BackendHost& backends) {
+                   const Sources& sources, const BackendHost& backends) {
   TRY(CheckExperiments(models, where));
   for (const ConfiguredModel& model : models) {
     if (const std::string name = ToUtf8(model.name); name != model.name)
       return InvalidArgument("{}: the model's name '{}' is not UTF-8", where, name);
+    if (FindSource(sources, model.base_path) == nullptr)
+      return InvalidArgument("{}: model '{}' has the base_path {}", where, model.name,
+                             WhyNoSource(sources, model.base_path));
     if (IsBuiltinPath(model.base_path)) {
       if (const auto builtin = MakeBuiltinModel(model.base_path); !builtin.ok())
         return InvalidArgument("{}: model '{}': {}", where, model.name,
@@ -64,11 +83,6 @@ Status CheckModels(const std::vector<ConfiguredModel>& models, std::string_view 
         return InvalidArgument("{}: model '{}' is built in ({}), so leave out model_platform '{}'",
                                where, model.name, model.base_path, model.platform);
       continue;
-    }
-    if (IsS3Path(model.base_path)) {
-      if (const auto location = ParseS3Path(model.base_path); !location.ok())
-        return InvalidArgument("{}: model '{}': {}", where, model.name,
-                               MessageOf(location.status()));
     }
     if (model.platform.empty()) continue;
     LoadOptions options;
@@ -118,12 +132,7 @@ std::set<core::VersionNumber> LabelledVersions(const ConfiguredModel& model) {
   return versions;
 }
 
-DirectoryModel DirectoryConfig(const ConfiguredModel& model) {
-  return {model.name, model.base_path, SelectionOf(model), /*generation=*/0,
-          LabelledVersions(model)};
-}
-
-ObjectStoreModel ObjectStoreConfig(const ConfiguredModel& model) {
+core::SourceModel SourceConfig(const ConfiguredModel& model) {
   return {model.name, model.base_path, SelectionOf(model), /*generation=*/0,
           LabelledVersions(model)};
 }

@@ -2,6 +2,7 @@
 // Reads the list of models from the settings, and converts it for the sources and the manager.
 #pragma once
 
+#include <memory>
 #include <set>
 #include <string>
 #include <string_view>
@@ -11,9 +12,8 @@
 #include "base/status.h"
 #include "config/config_files.h"
 #include "core/manager.h"
+#include "core/model_source.h"
 #include "options/settings.h"
-#include "sources/directory/directory_source.h"
-#include "sources/objectstore/object_store_source.h"
 
 namespace penstock {
 
@@ -22,19 +22,25 @@ namespace penstock {
 StatusOr<std::vector<ConfiguredModel>> ReadModelList(const Settings& settings);
 
 // The name of the file or flag that configures the models, for messages.
-std::string_view ModelListPlace(const Settings& settings);
+std::string_view ModelListOrigin(const Settings& settings);
 
-// Checks a list of models. INVALID_ARGUMENT if a name is not UTF-8, a built-in model does not
-// exist, no installed backend has the platform of a model (the message lists the platforms), or an
-// experiment names a model that is not in the list. The message begins with `where`.
+// The sources that the server is built with. The first one that matches a base path reads it.
+using Sources = std::vector<std::unique_ptr<core::ModelSource>>;
+
+// Returns the source of a base path; null: no source reads such paths.
+core::ModelSource* FindSource(const Sources& sources, std::string_view base_path);
+
+// Checks a list of models. INVALID_ARGUMENT if a name is not UTF-8, no source reads a base path, a
+// built-in model does not exist, no installed backend has the platform of a model (the message
+// lists the platforms), or an experiment names a model that is not in the list. The message begins
+// with `where`.
 Status CheckModels(const std::vector<ConfiguredModel>& models, std::string_view where,
-                   const BackendHost& backends);
+                   const Sources& sources, const BackendHost& backends);
 
 core::ModelConfig ManagerConfig(const ConfiguredModel& model);
 core::VersionSelection SelectionOf(const ConfiguredModel& model);
 // The versions that labels name. They are loaded even if the version policy does not select them.
 std::set<core::VersionNumber> LabelledVersions(const ConfiguredModel& model);
-DirectoryModel DirectoryConfig(const ConfiguredModel& model);
-ObjectStoreModel ObjectStoreConfig(const ConfiguredModel& model);
+core::SourceModel SourceConfig(const ConfiguredModel& model);
 
 }  // namespace penstock

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "base/test_folder.h"
+#include "models/sources_fixture.h"
 #include "options/component_options.h"
 
 namespace penstock {
@@ -18,6 +19,8 @@ class ModelListTest : public testing::Test {
  protected:
   const TestFolder folder_;
   Settings settings_;
+  const Sources sources_ =
+      MakeTestSources({.settings = settings_, .make_loader = nullptr, .estimate_memory = nullptr});
 };
 
 TEST_F(ModelListTest, OneModelByFlags) {
@@ -26,7 +29,7 @@ TEST_F(ModelListTest, OneModelByFlags) {
   const auto models = ReadModelList(settings_);
   ASSERT_TRUE(models.ok()) << models.status();
   ASSERT_EQ(models->size(), 1u);
-  const DirectoryModel directory = DirectoryConfig((*models)[0]);
+  const core::SourceModel directory = SourceConfig((*models)[0]);
   EXPECT_EQ(directory.name, "m");
   EXPECT_EQ(directory.base_path, "/models/m");
   EXPECT_EQ(std::get<core::LatestVersions>(directory.selection).count, 1);
@@ -40,11 +43,11 @@ TEST_F(ModelListTest, ModelsByFile) {
   const auto models = ReadModelList(settings_);
   ASSERT_TRUE(models.ok()) << models.status();
   ASSERT_EQ(models->size(), 2u);
-  const DirectoryModel directory = DirectoryConfig((*models)[0]);
+  const core::SourceModel directory = SourceConfig((*models)[0]);
   EXPECT_THAT(std::get<core::SpecificVersions>(directory.selection).versions,
               ElementsAre(core::VersionNumber{3}));
   EXPECT_EQ(ManagerConfig((*models)[0]).labels.at("stable"), core::VersionNumber{3});
-  EXPECT_TRUE(std::holds_alternative<core::AllVersions>(DirectoryConfig((*models)[1]).selection));
+  EXPECT_TRUE(std::holds_alternative<core::AllVersions>(SourceConfig((*models)[1]).selection));
 }
 
 TEST_F(ModelListTest, AFileUrlIsAFolder) {
@@ -79,7 +82,7 @@ TEST_F(ModelListTest, PlatformsMustBeInstalled) {
     model.name = "m";
     model.platform = platform;
     model.base_path = base_path;
-    return CheckModels({model}, "models.config", backends);
+    return CheckModels({model}, "models.config", sources_, backends);
   };
   EXPECT_TRUE(check("", "/m").ok());
   EXPECT_TRUE(check("onnxruntime", "/m").ok());
@@ -100,10 +103,13 @@ TEST_F(ModelListTest, ModelsThatCannotBeServed) {
     ConfiguredModel model;
     model.name = name;
     model.base_path = base_path;
-    return std::string(MessageOf(CheckModels({model}, "file", backends)));
+    return std::string(MessageOf(CheckModels({model}, "file", sources_, backends)));
   };
   EXPECT_THAT(check("a", "builtin:nothing"),
               HasSubstr("file: model 'a': there is no built-in model"));
+  EXPECT_THAT(check("a", "gs://bucket/a"),
+              HasSubstr("file: model 'a' has the base_path 'gs://bucket/a': there is no source for "
+                        "gs://, only for a built-in model, a folder"));
   EXPECT_EQ(check("a\377", "/a"), "file: the model's name 'a\uFFFD' is not UTF-8");
 }
 

@@ -10,6 +10,7 @@
 #include "base/test_folder.h"
 #include "core/background_threads.h"
 #include "core/loader_fake.h"
+#include "models/sources_fixture.h"
 #include "models/unserved_arms.h"
 #include "serving/model_server_config.pb.h"
 
@@ -184,7 +185,7 @@ class ModelReloaderTest : public testing::Test {
   core::Manager manager_{{.load_retries_max = 0}, [this](core::SnapshotCell& lookup) {
                            return std::make_unique<HoldingBackground>(held_, lookup);
                          }};
-  ModelSet models_{settings_, backends_, metrics_, manager_, experiments_};
+  ModelSet models_{settings_, backends_, metrics_, manager_, experiments_, MakeTestSources};
   ModelReloader reloader_{settings_, models_, manager_};
 };
 

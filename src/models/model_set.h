@@ -3,6 +3,7 @@
 // engine's experiments.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -18,27 +19,32 @@
 #include "loading/warm_up.h"
 #include "models/model_list.h"
 #include "options/settings.h"
-#include "sources/directory/directory_source.h"
-#include "sources/fixed/fixed_source.h"
-#include "sources/objectstore/object_store_source.h"
 
 namespace penstock {
+
+// What the sources need from the server. All of it outlives the sources.
+struct SourceDependencies {
+  const Settings& settings;
+  // Makes the loader for the files of a version. Thread-safe.
+  core::LoaderFactory make_loader;
+  core::MemoryEstimator estimate_memory;
+};
+using SourcesFactory = std::function<Sources(const SourceDependencies&)>;
 
 // Owns the sources, and the list of models that is in force. Thread-safe. `backends`, `metrics`,
 // `manager` and `experiments` must outlive it.
 class ModelSet final {
  public:
   ModelSet(const Settings& settings, BackendHost& backends, MetricsRegistry& metrics,
-           core::Manager& manager, Experiments& experiments);
+           core::Manager& manager, Experiments& experiments, const SourcesFactory& make_sources);
 
   // Replaces the list: unloads models that are not in it, loads new ones, and keeps the others.
   // After an error nothing is changed. Does not wait for loads. Tries failed loads of the model
   // `retried` again. Messages begin with `where`. Errors:
-  //   INVALID_ARGUMENT: an error of CheckModels, a model in force would change its platform, or an
-  //     object store cannot be used with these settings;
+  //   INVALID_ARGUMENT: an error of CheckModels, a model in force would change its platform, or a
+  //     source refuses its models;
   //   FAILED_PRECONDITION: a label would move to a version that is not available, a model would
-  //   move
-  //     between a folder, an object store and a built-in model, or the server is shutting down.
+  //     move from one source to another, or the server is shutting down.
   Status Apply(const std::vector<ConfiguredModel>& models, std::string_view where,
                std::string_view retried = "") EXCLUDES(mutex_);
 
@@ -56,7 +62,7 @@ class ModelSet final {
 
  private:
   // The facts about a model in the list that later calls need.
-  struct Place {
+  struct Entry {
     std::string base_path;
     std::string platform;
     WarmUpOptions warm_up;
@@ -66,19 +72,19 @@ class ModelSet final {
     uint64_t same_since = 0;
   };
 
-  // One list, split by receiver: manager, sources, experiments.
+  // One configuration, split by receiver: manager, sources, experiments.
   struct Parts;
 
   Parts Divide(const std::vector<ConfiguredModel>& models, std::string_view retried) const
       REQUIRES(mutex_);
   // Returns the error with which a source would refuse its part.
   Status CheckSources(const Parts& parts, std::string_view where) REQUIRES(mutex_);
-  Status CheckPlaces(const std::vector<ConfiguredModel>& models, std::string_view where) const
+  // Returns an error if a model would change its platform or move to another source.
+  Status CheckMoves(const std::vector<ConfiguredModel>& models, std::string_view where) const
       REQUIRES(mutex_);
   // The entry for a model in the list with this generation.
-  Place PlaceOf(const ConfiguredModel& model, uint64_t generation) const REQUIRES(mutex_);
+  Entry EntryOf(const ConfiguredModel& model, uint64_t generation) const REQUIRES(mutex_);
   WarmUpOptions WarmUpOf(const ConfiguredModel& model) const;
-  FixedVersion BuiltinVersion(const ConfiguredModel& model) const;
   StatusOr<std::unique_ptr<core::Loader>> MakeLoader(const core::ServableId& id,
                                                      const std::string& path) EXCLUDES(mutex_);
 
@@ -90,12 +96,10 @@ class ModelSet final {
   core::Manager& manager_;
   Experiments& experiments_;
   MemoryHistory memory_history_;
-  FixedSource builtins_;
-  DirectorySource folders_;
-  ObjectStoreSource objects_;
+  const Sources sources_;
 
   mutable Mutex mutex_;  // held while a list is applied; that never waits for a source
-  std::map<std::string, Place, std::less<>> places_ GUARDED_BY(mutex_);
+  std::map<std::string, Entry, std::less<>> entries_ GUARDED_BY(mutex_);
   // The number of the list in force. Reports of the sources say which list they are for.
   uint64_t generation_ GUARDED_BY(mutex_) = 0;
 };

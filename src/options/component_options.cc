@@ -242,13 +242,15 @@ DirectorySourceOptions MakeDirectoryOptions(const Settings& settings) {
   return options;
 }
 
-ObjectStoreSourceOptions MakeObjectStoreOptions(const Settings& settings) {
+ObjectStoreSourceOptions MakeObjectStoreOptions(const Settings& settings,
+                                                core::MemoryEstimator estimate) {
   ObjectStoreSourceOptions options;
   options.poll_period = seconds(settings.object_store_poll_wait_seconds);
   options.settle_time = milliseconds(settings.version_settle_ms);
   options.keeps_last_versions = settings.servable_versions_always_present;
   options.cache_folder = settings.model_cache_directory;
   options.turns.time_limit = seconds(settings.object_store_list_timeout_seconds);
+  options.estimate = std::move(estimate);
   return options;
 }
 

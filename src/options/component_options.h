@@ -51,7 +51,8 @@ tfs::ReloadAccess MakeReloadAccess(const Settings& settings);
 StatusOr<core::ReadinessRule> MakeReadinessRule(const Settings& settings);
 core::ManagerOptions MakeManagerOptions(const Settings& settings);
 DirectorySourceOptions MakeDirectoryOptions(const Settings& settings);
-ObjectStoreSourceOptions MakeObjectStoreOptions(const Settings& settings);
+ObjectStoreSourceOptions MakeObjectStoreOptions(const Settings& settings,
+                                                core::MemoryEstimator estimate);
 ThreadPoolOptions MakeComputeOptions(const Settings& settings);
 // Checks the files and folders that flags name for the backends: they must exist and be of the
 // right kind. INVALID_ARGUMENT, with the flag and the reason, if one is not.

@@ -108,9 +108,9 @@ TEST(OptionsTest, Contradictions) {
   EXPECT_EQ(Problem({"--port=0", "--rest_api_port=0", "--grpc_socket_path=/s"}), "");
   EXPECT_THAT(Problem({"--model_base_path="}), HasSubstr("no model"));
   EXPECT_THAT(Problem({"--model_name="}), HasSubstr("--model_name is empty"));
-  EXPECT_THAT(Problem({"--model_base_path=gs://bucket/a"}),
-              HasSubstr("--model_base_path='gs://bucket/a': there is no source for gs://"));
-  EXPECT_EQ(Problem({"--model_base_path=gs://bucket/a", "--model_config_file=f"}), "");
+  EXPECT_THAT(Problem({"--model_base_path=file://host/a"}),
+              HasSubstr("--model_base_path='file://host/a': a file URL has three slashes"));
+  EXPECT_EQ(Problem({"--model_base_path=file://host/a", "--model_config_file=f"}), "");
   EXPECT_THAT(Problem({"--tls_key_file=k"}), HasSubstr("needs --tls_certificate_file"));
   EXPECT_THAT(Problem({"--tls_certificate_file=c"}), HasSubstr("needs --tls_key_file"));
   EXPECT_THAT(Problem({"--tls_client_ca_file=c"}), HasSubstr("needs --tls_certificate_file"));

@@ -24,7 +24,7 @@ constexpr const char* kTokenFile = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
 constexpr size_t kAnswerBytesMax = 64 * 1024;
 constexpr size_t kTokenBytesMax = 16 * 1024;
 
-struct Place {
+struct ContainerUrl {
   const char* variable;  // the variable with this address
   HttpEndpoint endpoint;
   std::string target;
@@ -45,7 +45,7 @@ bool IsNear(const std::string& host) {
   return IN6_IS_ADDR_LOOPBACK(&six) || std::memcmp(&six, &eks, sizeof six) == 0;
 }
 
-StatusOr<Place> PlaceOf(const AwsContainer& container) {
+StatusOr<ContainerUrl> UrlOf(const AwsContainer& container) {
   if (!container.relative_uri.empty()) {
     const std::string& path = container.relative_uri;
     // The path goes into the request line unchanged. A line end in it would begin another header.
@@ -53,20 +53,20 @@ StatusOr<Place> PlaceOf(const AwsContainer& container) {
       return InvalidArgument("{} is '{}', but should be a path like /v2/credentials/id",
                              kRelativeUri, path);
     }
-    return Place{kRelativeUri, container.ecs, path};
+    return ContainerUrl{kRelativeUri, container.ecs, path};
   }
   const std::string& uri = container.full_uri;
-  Place place{kFullUri, {.ca_file = container.ca_file}, ""};
+  ContainerUrl url{kFullUri, {.ca_file = container.ca_file}, ""};
   const size_t scheme = uri.find("://");
   const size_t path = scheme == uri.npos ? uri.npos : uri.find_first_of("/?#", scheme + 3);
   const bool is_http = uri.starts_with("http://") || uri.starts_with("https://");
   if (!is_http || !IsPlain(uri) || uri.find('#') != uri.npos ||
-      !ParseEndpoint(uri.substr(0, path), place.endpoint)) {
+      !ParseEndpoint(uri.substr(0, path), url.endpoint)) {
     return InvalidArgument("{} is '{}', but should be http[s]://host[:port][/path]", kFullUri, uri);
   }
-  if (path != uri.npos) place.target = uri.substr(path);
-  if (!place.target.starts_with('/')) place.target = "/" + place.target;
-  if (place.endpoint.tls || IsNear(place.endpoint.host)) return place;
+  if (path != uri.npos) url.target = uri.substr(path);
+  if (!url.target.starts_with('/')) url.target = "/" + url.target;
+  if (url.endpoint.tls || IsNear(url.endpoint.host)) return url;
   return InvalidArgument(
       "{} is '{}', but keys are not asked for over plain http, unless of 127.0.0.0/8, [::1] or "
       "localhost, of 169.254.170.2 (ECS), or of 169.254.170.23 or [fd00:ec2::23] (EKS): it should "
@@ -148,7 +148,7 @@ StatusOr<AwsKeys> KeysOfDocument(const simdjson::dom::element& document, const c
                end.substr(0, kQuotedMax));
 }
 
-Status StatusOfAnswer(const Place& place, int status, const std::string& body) {
+Status StatusOfAnswer(const ContainerUrl& url, int status, const std::string& body) {
   if (status == 200) return OkStatus();
   simdjson::dom::parser parser;
   simdjson::dom::element document;
@@ -159,32 +159,32 @@ Status StatusOfAnswer(const Place& place, int status, const std::string& body) {
     if (said.empty()) said = TextOf(document, "Message");
   }
   const std::string what =
-      fmt::format("{}, {}, answers {}{}{}", place.variable, place.endpoint.Authority(), status,
+      fmt::format("{}, {}, answers {}{}{}", url.variable, url.endpoint.Authority(), status,
                   said.empty() ? "" : ": ", said.substr(0, kQuotedMax));
   if (status == 429 || status >= 500) return Error(StatusCode::kUnavailable, "{}", what);
   if (status == 401 || status == 403) {
     return Error(StatusCode::kUnauthenticated, "{}; check {} or {}", what, kTokenFile, kToken);
   }
-  return Error(StatusCode::kUnauthenticated, "{}; check the path '{}'", what, place.target);
+  return Error(StatusCode::kUnauthenticated, "{}; check the path '{}'", what, url.target);
 }
 
 }  // namespace
 
-Status CheckContainer(const AwsContainer& container) { return PlaceOf(container).status(); }
+Status CheckContainer(const AwsContainer& container) { return UrlOf(container).status(); }
 
 StatusOr<AwsKeys> AskContainer(const AwsContainer& container,
                                std::chrono::system_clock::time_point now,
                                const std::atomic<bool>& is_cancelled) {
-  ASSIGN_OR_RETURN(const Place place, PlaceOf(container));
+  ASSIGN_OR_RETURN(const ContainerUrl url, UrlOf(container));
   ASSIGN_OR_RETURN(const std::string token, TokenOf(container));
-  std::map<std::string, std::string> headers = {{"host", place.endpoint.Authority()},
+  std::map<std::string, std::string> headers = {{"host", url.endpoint.Authority()},
                                                 {"accept", "application/json"}};
   if (!token.empty()) headers["authorization"] = token;
   std::string body;
   // A new connection each time: keys are asked for rarely.
-  HttpClient client(place.endpoint, container.http);
+  HttpClient client(url.endpoint, container.http);
   const auto head = client.Get(
-      place.target, headers,
+      url.target, headers,
       [&](const HttpHead&, std::string_view piece) {
         body += piece;
         if (body.size() <= kAnswerBytesMax) return OkStatus();
@@ -193,16 +193,16 @@ StatusOr<AwsKeys> AskContainer(const AwsContainer& container,
       is_cancelled);
   if (head.status().code() == StatusCode::kCancelled) return head.status();
   if (!head.ok()) {
-    return Error(head.status().code(), "no keys came from {}: {}", place.variable,
+    return Error(head.status().code(), "no keys came from {}: {}", url.variable,
                  MessageOf(head.status()));
   }
-  TRY(StatusOfAnswer(place, head->status, body));
+  TRY(StatusOfAnswer(url, head->status, body));
   simdjson::dom::parser parser;
   simdjson::dom::element document;
   if (parser.parse(body).get(document) != simdjson::SUCCESS) {
-    return Error(StatusCode::kInternal, "{}: the answer is no JSON", place.variable);
+    return Error(StatusCode::kInternal, "{}: the answer is no JSON", url.variable);
   }
-  return KeysOfDocument(document, place.variable, now);
+  return KeysOfDocument(document, url.variable, now);
 }
 
 }  // namespace penstock

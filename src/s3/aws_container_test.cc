@@ -208,7 +208,7 @@ class AwsContainerRenewalTest : public AwsContainerTest {
  protected:
   void Begin(FakeHttpServer::Answer answer) {
     Serve(std::move(answer));
-    provider_ = std::make_unique<AwsCredentialsProvider>(AwsPlaces{.container = container_},
+    provider_ = std::make_unique<AwsCredentialsProvider>(AwsKeySources{.container = container_},
                                                          [this] { return now_; });
     EXPECT_EQ(provider_->Check(), OkStatus());
     EXPECT_TRUE(server_->heads().empty());
@@ -330,7 +330,8 @@ TEST_F(AwsContainerRenewalTest, VariablesAndFilesGoFirst) {
         {"file", {}, file},
         {"container", {}, root_ / "none"}}) {
     AwsCredentialsProvider provider(
-        AwsPlaces{.environment = credentials, .credentials_file = path, .container = container_},
+        AwsKeySources{
+            .environment = credentials, .credentials_file = path, .container = container_},
         [this] { return now_; });
     EXPECT_EQ(provider.Check(), OkStatus());
     const auto keys = provider.Get(is_cancelled_);

@@ -24,20 +24,20 @@ constexpr auto kLookPause = std::chrono::seconds(10);
 std::string FilePath(const Environment& environment, const char* variable, const char* usual) {
   const std::string home = environment("HOME");
   const std::string path = environment(variable);
-  // A shell expands this only in some places. AWS's own tools expand it too.
+  // A shell expands this only in some sources. AWS's own tools expand it too.
   if (path.starts_with("~/") && !home.empty()) return home + path.substr(1);
   if (!path.empty()) return path;
   return home.empty() ? "" : home + "/.aws/" + usual;
 }
 
 // "AWS_ACCESS_KEY_ID, or aws_access_key_id of profile 'x' in FILE or FILE, or ..."
-std::string AllPlaces(const AwsPlaces& places) {
+std::string DescribeSources(const AwsKeySources& sources) {
   std::string text = "AWS_ACCESS_KEY_ID";
   const char* separator = "";
-  for (const std::string* file : {&places.credentials_file, &places.config_file}) {
+  for (const std::string* file : {&sources.credentials_file, &sources.config_file}) {
     if (file->empty()) continue;
     if (*separator == '\0') {
-      text += fmt::format(", or aws_access_key_id of profile '{}' in ", places.profile);
+      text += fmt::format(", or aws_access_key_id of profile '{}' in ", sources.profile);
     }
     text += separator + *file;
     separator = " or ";
@@ -69,10 +69,10 @@ StatusOr<bool> TakeValue(const AwsProfile& profile, const char* key, std::string
     name = key;
     return false;
   }
-  name = fmt::format("{} ({})", key, found->second.place);
+  name = fmt::format("{} ({})", key, found->second.endpoint);
   value = found->second.text;
   if (!IsPlain(value)) {
-    return InvalidArgument("{}: {} {}", found->second.place, key, kNotPlain);
+    return InvalidArgument("{}: {} {}", found->second.endpoint, key, kNotPlain);
   }
   return !value.empty();
 }
@@ -103,24 +103,25 @@ struct Profiles {
   std::optional<AwsProfile> config;
 };
 
-StatusOr<Profiles> ReadProfiles(const AwsPlaces& places) {
+StatusOr<Profiles> ReadProfiles(const AwsKeySources& sources) {
   Profiles profiles;
-  ASSIGN_OR_RETURN(profiles.credentials, ReadAwsProfile(places.credentials_file,
-                                                        AwsFileKind::kCredentials, places.profile));
+  ASSIGN_OR_RETURN(
+      profiles.credentials,
+      ReadAwsProfile(sources.credentials_file, AwsFileKind::kCredentials, sources.profile));
   ASSIGN_OR_RETURN(profiles.config,
-                   ReadAwsProfile(places.config_file, AwsFileKind::kConfig, places.profile));
-  if (places.needs_profile && !profiles.credentials && !profiles.config) {
+                   ReadAwsProfile(sources.config_file, AwsFileKind::kConfig, sources.profile));
+  if (sources.needs_profile && !profiles.credentials && !profiles.config) {
     return InvalidArgument("AWS_PROFILE is '{}', but there is no such profile in '{}' or '{}'",
-                           places.profile, places.credentials_file, places.config_file);
+                           sources.profile, sources.credentials_file, sources.config_file);
   }
   return profiles;
 }
 
 // Returns the keys of the variables or files; nullopt if they have none.
-StatusOr<std::optional<AwsKeys>> KeysAtHand(const AwsPlaces& places) {
-  ASSIGN_OR_RETURN(AwsKeys keys, KeysOfEnvironment(places.environment));
+StatusOr<std::optional<AwsKeys>> KeysAtHand(const AwsKeySources& sources) {
+  ASSIGN_OR_RETURN(AwsKeys keys, KeysOfEnvironment(sources.environment));
   if (!keys.credentials.access_key_id.empty()) return keys;
-  ASSIGN_OR_RETURN(const Profiles profiles, ReadProfiles(places));
+  ASSIGN_OR_RETURN(const Profiles profiles, ReadProfiles(sources));
   // The credentials file comes first, as in the AWS command line.
   for (const auto* profile : {&profiles.credentials, &profiles.config}) {
     if (!*profile) continue;
@@ -130,37 +131,37 @@ StatusOr<std::optional<AwsKeys>> KeysAtHand(const AwsPlaces& places) {
   return std::nullopt;
 }
 
-StatusOr<AwsKeys> KeysOf(const AwsPlaces& places, std::chrono::system_clock::time_point now,
+StatusOr<AwsKeys> KeysOf(const AwsKeySources& sources, std::chrono::system_clock::time_point now,
                          const std::atomic<bool>& is_cancelled) {
-  ASSIGN_OR_RETURN(std::optional<AwsKeys> keys, KeysAtHand(places));
+  ASSIGN_OR_RETURN(std::optional<AwsKeys> keys, KeysAtHand(sources));
   // The container comes last, because it costs a request.
   if (keys) return *std::move(keys);
-  if (places.container.IsSet()) return AskContainer(places.container, now, is_cancelled);
+  if (sources.container.IsSet()) return AskContainer(sources.container, now, is_cancelled);
   // No keys is no error: a bucket may be public. The names tell an error later where keys could be.
-  return AwsKeys{{}, AllPlaces(places), "", ""};
+  return AwsKeys{{}, DescribeSources(sources), "", ""};
 }
 
 }  // namespace
 
-AwsPlaces AwsPlacesOf(const Environment& environment) {
-  AwsPlaces places;
-  places.environment = {environment("AWS_ACCESS_KEY_ID"), environment("AWS_SECRET_ACCESS_KEY"),
-                        environment("AWS_SESSION_TOKEN")};
-  places.credentials_file = FilePath(environment, "AWS_SHARED_CREDENTIALS_FILE", "credentials");
-  places.config_file = FilePath(environment, "AWS_CONFIG_FILE", "config");
+AwsKeySources FindAwsKeySources(const Environment& environment) {
+  AwsKeySources sources;
+  sources.environment = {environment("AWS_ACCESS_KEY_ID"), environment("AWS_SECRET_ACCESS_KEY"),
+                         environment("AWS_SESSION_TOKEN")};
+  sources.credentials_file = FilePath(environment, "AWS_SHARED_CREDENTIALS_FILE", "credentials");
+  sources.config_file = FilePath(environment, "AWS_CONFIG_FILE", "config");
   const std::string profile = environment("AWS_PROFILE");
-  places.needs_profile = !profile.empty();
-  if (places.needs_profile) places.profile = profile;
-  places.container.relative_uri = environment("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
-  places.container.full_uri = environment("AWS_CONTAINER_CREDENTIALS_FULL_URI");
-  places.container.token_file = environment("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
-  places.container.token = environment("AWS_CONTAINER_AUTHORIZATION_TOKEN");
-  places.container.ca_file = environment("AWS_CA_BUNDLE");
-  return places;
+  sources.needs_profile = !profile.empty();
+  if (sources.needs_profile) sources.profile = profile;
+  sources.container.relative_uri = environment("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
+  sources.container.full_uri = environment("AWS_CONTAINER_CREDENTIALS_FULL_URI");
+  sources.container.token_file = environment("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
+  sources.container.token = environment("AWS_CONTAINER_AUTHORIZATION_TOKEN");
+  sources.container.ca_file = environment("AWS_CA_BUNDLE");
+  return sources;
 }
 
-StatusOr<std::string> ProfileRegion(const AwsPlaces& places) {
-  ASSIGN_OR_RETURN(const Profiles profiles, ReadProfiles(places));
+StatusOr<std::string> ProfileRegion(const AwsKeySources& sources) {
+  ASSIGN_OR_RETURN(const Profiles profiles, ReadProfiles(sources));
   for (const auto* profile : {&profiles.credentials, &profiles.config}) {
     std::string region;
     std::string name;
@@ -172,10 +173,10 @@ StatusOr<std::string> ProfileRegion(const AwsPlaces& places) {
 }
 
 Status AwsCredentialsProvider::Check() {
-  ASSIGN_OR_RETURN(std::optional<AwsKeys> keys, KeysAtHand(places_));
+  ASSIGN_OR_RETURN(std::optional<AwsKeys> keys, KeysAtHand(sources_));
   // The container is not asked yet: the start of the server must not wait for the network.
-  if (!keys && places_.container.IsSet()) return CheckContainer(places_.container);
-  return Take(keys ? *std::move(keys) : AwsKeys{{}, AllPlaces(places_), "", ""});
+  if (!keys && sources_.container.IsSet()) return CheckContainer(sources_.container);
+  return Take(keys ? *std::move(keys) : AwsKeys{{}, DescribeSources(sources_), "", ""});
 }
 
 StatusOr<AwsKeys> AwsCredentialsProvider::Get(const std::atomic<bool>& is_cancelled) {
@@ -221,7 +222,7 @@ Status AwsCredentialsProvider::Look(const std::atomic<bool>& is_cancelled) {
     }
     is_looking_ = true;
   }
-  return Take(KeysOf(places_, now_(), is_cancelled));
+  return Take(KeysOf(sources_, now_(), is_cancelled));
 }
 
 Status AwsCredentialsProvider::Take(StatusOr<AwsKeys> keys) {

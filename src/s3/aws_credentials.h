@@ -22,7 +22,7 @@ namespace penstock {
 using Environment = std::function<std::string(const char* name)>;
 
 // Where to search for keys. Immutable.
-struct AwsPlaces {
+struct AwsKeySources {
   AwsCredentials environment = {};    // AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN
   std::string credentials_file = {};  // AWS_SHARED_CREDENTIALS_FILE; empty: none
   std::string config_file = {};       // AWS_CONFIG_FILE; empty: none
@@ -30,11 +30,11 @@ struct AwsPlaces {
   bool needs_profile = false;         // it is an error if no file has the profile
   AwsContainer container = {};
 };
-AwsPlaces AwsPlacesOf(const Environment& environment);
+AwsKeySources FindAwsKeySources(const Environment& environment);
 
 // Returns the region of the profile; empty if it has none. Errors as of
 // AwsCredentialsProvider::Check.
-StatusOr<std::string> ProfileRegion(const AwsPlaces& places);
+StatusOr<std::string> ProfileRegion(const AwsKeySources& sources);
 
 // Provides the first keys found, in this order: variables, files, the container's host. Keys that
 // expire are renewed some minutes before. If that fails, they are used until they expire.
@@ -43,8 +43,9 @@ class AwsCredentialsProvider final {
  public:
   using WallClock = std::function<std::chrono::system_clock::time_point()>;
 
-  explicit AwsCredentialsProvider(AwsPlaces places, WallClock now = &std::chrono::system_clock::now)
-      : places_(std::move(places)), now_(std::move(now)) {}
+  explicit AwsCredentialsProvider(AwsKeySources sources,
+                                  WallClock now = &std::chrono::system_clock::now)
+      : sources_(std::move(sources)), now_(std::move(now)) {}
 
   // Checks the variables and files without a request. Call it first. INVALID_ARGUMENT says which
   // variable, or which file and line, is wrong, and never quotes keys.
@@ -67,7 +68,7 @@ class AwsCredentialsProvider final {
   Status Take(StatusOr<AwsKeys> keys) EXCLUDES(mutex_);
   bool AreValid() const REQUIRES(mutex_);
 
-  const AwsPlaces places_;
+  const AwsKeySources sources_;
   const WallClock now_;
   Mutex mutex_;
   CondVar looked_;

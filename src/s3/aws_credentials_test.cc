@@ -22,8 +22,8 @@ class AwsCredentialsTest : public ::testing::Test {
   static constexpr const char* kCredentials = ".aws/credentials";
   static constexpr const char* kConfig = ".aws/config";
   std::string CredentialsFile() const { return home_ / kCredentials; }
-  AwsPlaces Places() const {
-    return AwsPlacesOf([this](const char* name) {
+  AwsKeySources Places() const {
+    return FindAwsKeySources([this](const char* name) {
       const auto found = variables_.find(name);
       return found == variables_.end() ? std::string() : found->second;
     });

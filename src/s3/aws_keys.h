@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keys together with the place where they were found.
+// Keys together with the endpoint where they were found.
 #pragma once
 
 #include <algorithm>
@@ -12,10 +12,10 @@
 
 namespace penstock {
 
-// Keys, and their names at the place where they were found, for messages.
+// Keys, and their names at the endpoint where they were found, for messages.
 struct AwsKeys {
   AwsCredentials credentials;
-  std::string access_key_id_name;  // without keys: all places that may have them
+  std::string access_key_id_name;  // without keys: all sources that may have them
   std::string secret_access_key_name;
   std::string session_token_name;
   // When the keys expire; nullopt: unknown or never.

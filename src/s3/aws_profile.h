@@ -15,7 +15,7 @@ namespace penstock {
 // One value of a profile, and its position. May be a secret.
 struct AwsValue {
   std::string text;
-  std::string place;  // FILE:LINE
+  std::string endpoint;  // FILE:LINE
 };
 
 // Values by their names in lower case.

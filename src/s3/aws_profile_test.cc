@@ -12,13 +12,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// "name=text@place;..." of a profile, or the error.
+// "name=text@endpoint;..." of a profile, or the error.
 std::string Said(const StatusOr<std::optional<AwsProfile>>& profile) {
   if (!profile.ok()) return std::string(MessageOf(profile.status()));
   if (!*profile) return "none";
   std::string text;
   for (const auto& [name, value] : **profile) {
-    text += fmt::format("{}={}@{};", name, value.text, value.place);
+    text += fmt::format("{}={}@{};", name, value.text, value.endpoint);
   }
   return text;
 }

@@ -54,7 +54,7 @@ TEST_F(S3AnswersTest, ClockThatIsWrongIsCompared) {
   }
 }
 
-TEST_F(S3AnswersTest, PlaceThatIsWrongIsNamed) {
+TEST_F(S3AnswersTest, WrongPathIsNamed) {
   EXPECT_THAT(SaidCode("301 Moved", "PermanentRedirect", "x-amz-bucket-region: eu-west-9\r\n"),
               HasSubstr("it is in region eu-west-9, so set AWS_REGION"));
   EXPECT_THAT(Said("400 Bad Request",

@@ -329,7 +329,7 @@ Status S3Client::StatusOf(const HttpHead& head, const std::string& key,
       fmt::format("{} {}{}{}", head.status, error.code.substr(0, kQuotedMax),
                   error.message.empty() ? "" : ": ", error.message.substr(0, kQuotedMax));
   // First, because a wrong region can come with any status. The advice about rights would mislead.
-  TRY(StatusOfPlace(head, error, said));
+  TRY(StatusOfRedirect(head, error, said));
   const bool is_unknown_key = IsUnknownKey(error.code);
   if (error.code == "NoSuchBucket" || (head.status == 404 && error.code.empty() && key.empty())) {
     return Error(StatusCode::kNotFound, "there is no {} ({})", where, said);
@@ -353,8 +353,8 @@ Status S3Client::StatusOf(const HttpHead& head, const std::string& key,
                ReasonOfDenial(head, error.code, /*is_listing=*/key.empty()), said);
 }
 
-Status S3Client::StatusOfPlace(const HttpHead& head, const S3Error& error,
-                               const std::string& said) const {
+Status S3Client::StatusOfRedirect(const HttpHead& head, const S3Error& error,
+                                  const std::string& said) const {
   const std::string where =
       fmt::format("bucket '{}' at {}", bucket_, settings_.endpoint.Authority());
   std::string_view region = head.Header("x-amz-bucket-region");
@@ -368,12 +368,12 @@ Status S3Client::StatusOfPlace(const HttpHead& head, const S3Error& error,
                            settings_.region, keys_.access_key_id_name, said);
   }
   if (head.status < 300 || head.status > 399) return OkStatus();
-  std::string_view place = head.Header("location");
-  if (place.empty()) place = error.endpoint;
+  std::string_view location = head.Header("location");
+  if (location.empty()) location = error.endpoint;
   return InvalidArgument(
       "{}: it sends requests on to '{}', which are not followed: set AWS_ENDPOINT_URL and "
       "AWS_REGION to where the bucket is ({})",
-      where, place.substr(0, kQuotedMax), said);
+      where, location.substr(0, kQuotedMax), said);
 }
 
 std::string S3Client::ReasonOfDenial(const HttpHead& head, const std::string& code,

@@ -53,7 +53,8 @@ class S3Client final {
   // Converts an answer to a Status.
   Status StatusOf(const HttpHead& head, const std::string& key, std::string_view body) const;
   // INVALID_ARGUMENT if the bucket is at another endpoint or region. `said` is the answer in short.
-  Status StatusOfPlace(const HttpHead& head, const S3Error& error, const std::string& said) const;
+  Status StatusOfRedirect(const HttpHead& head, const S3Error& error,
+                          const std::string& said) const;
   // Explains why the server refused these keys.
   std::string ReasonOfDenial(const HttpHead& head, const std::string& code, bool is_listing) const;
   // Makes the request. If the server refuses the keys and there are other keys now, makes it again.

@@ -45,7 +45,7 @@ class S3ClientTest : public ::testing::Test {
   const TestFolder root_;
   Duration stall_timeout_ = std::chrono::seconds(30);
   std::shared_ptr<AwsCredentialsProvider> credentials_ =
-      std::make_shared<AwsCredentialsProvider>(AwsPlaces{.environment = {"id", "secret", ""}});
+      std::make_shared<AwsCredentialsProvider>(AwsKeySources{.environment = {"id", "secret", ""}});
   std::atomic<bool> is_cancelled_ = false;
   std::unique_ptr<FakeHttpServer> server_;
   std::unique_ptr<S3Client> client_;

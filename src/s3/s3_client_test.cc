@@ -210,7 +210,7 @@ class S3ClientKeysTest : public S3ClientTest {
   S3ClientKeysTest() {
     Write("old");
     credentials_ =
-        std::make_shared<AwsCredentialsProvider>(AwsPlaces{.credentials_file = root_ / "keys"});
+        std::make_shared<AwsCredentialsProvider>(AwsKeySources{.credentials_file = root_ / "keys"});
   }
   void Write(const char* id) {
     root_.Write("keys", fmt::format("[default]\naws_access_key_id={}\n"

@@ -31,7 +31,7 @@ std::string AmazonHost(const std::string& region) {
 }
 
 // Returns the region of the first variable that is set, or else of the profile.
-StatusOr<std::string> RegionOf(const Environment& environment, const AwsPlaces& places) {
+StatusOr<std::string> RegionOf(const Environment& environment, const AwsKeySources& sources) {
   // Both AWS's names and those of TensorFlow Serving, which users may have set already.
   for (const char* name : {"AWS_REGION", "AWS_DEFAULT_REGION", "S3_REGION"}) {
     const std::string region = environment(name);
@@ -43,7 +43,7 @@ StatusOr<std::string> RegionOf(const Environment& environment, const AwsPlaces& 
     if (is_word) return region;
     return InvalidArgument("{} is '{}', but should be a word like eu-west-1", name, region);
   }
-  return ProfileRegion(places);
+  return ProfileRegion(sources);
 }
 
 struct FreeStore {
@@ -66,10 +66,10 @@ Status CheckAuthorities(const std::string& file) {
 
 StatusOr<S3Settings> S3SettingsOf(const Environment& environment) {
   S3Settings settings;
-  const AwsPlaces places = AwsPlacesOf(environment);
-  settings.credentials = std::make_shared<AwsCredentialsProvider>(places);
+  const AwsKeySources sources = FindAwsKeySources(environment);
+  settings.credentials = std::make_shared<AwsCredentialsProvider>(sources);
   TRY(settings.credentials->Check());
-  ASSIGN_OR_RETURN(const std::string region, RegionOf(environment, places));
+  ASSIGN_OR_RETURN(const std::string region, RegionOf(environment, sources));
   if (!region.empty()) settings.region = region;
   settings.endpoint.verifies_certificate = !IsFalse(environment("S3_VERIFY_SSL"));
   settings.endpoint.ca_file = environment("AWS_CA_BUNDLE");

@@ -20,10 +20,10 @@ struct S3Settings {
   std::string region = "us-east-1";
   // All clients share it, so that keys are renewed only once. Never null.
   std::shared_ptr<AwsCredentialsProvider> credentials =
-      std::make_shared<AwsCredentialsProvider>(AwsPlaces());
+      std::make_shared<AwsCredentialsProvider>(AwsKeySources());
 };
 
-// Reads the settings from these: the variables and files of AwsPlaces; AWS_REGION,
+// Reads the settings from these: the variables and files of AwsKeySources; AWS_REGION,
 // AWS_DEFAULT_REGION, S3_REGION or the profile's region; AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, or
 // S3_ENDPOINT with S3_USE_HTTPS, else Amazon's own; S3_VERIFY_SSL=0; AWS_CA_BUNDLE. Errors name the
 // variable, or the file and line, that is wrong.

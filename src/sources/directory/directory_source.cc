@@ -3,17 +3,17 @@
 // change that inotify reports (FolderWatches) sets it to now. The thread loops: take over a new
 // list of models, read the changes, scan the models that are due, and sleep until the next `due` or
 // change. Two limits keep busy folders from using a whole CPU: changes are read every kReadPause at
-// most, and the scans of one model take at most 1/kLookShare of the time (`busy_until`). ModelLook
-// does the scan of one model.
+// most, and the scans of one model take at most 1/kScanShare of the time (`busy_until`).
+// ModelScanner does the scan of one model.
 #include "sources/directory/directory_source.h"
 
 #include <algorithm>
-#include <set>
 #include <string_view>
 #include <utility>
 
 #include "base/executor.h"
 #include "base/log.h"
+#include "sources/directory/version_folders.h"
 
 namespace penstock {
 namespace {
@@ -26,22 +26,12 @@ constexpr Duration kPeriodMax = std::chrono::hours(24 * 365);
 constexpr Duration kReadPause = std::chrono::milliseconds(10);
 // The scans of one model take at most this fraction (one in 20) of the time, however often it
 // changes.
-constexpr int kLookShare = 20;
-constexpr Duration kLookPauseMax = std::chrono::seconds(1);
-
-Status CheckModel(const DirectoryModel& model) {
-  if (model.name.empty()) {
-    return InvalidArgument("the model with base path \"{}\" has no name", model.base_path);
-  }
-  if (model.base_path.empty()) {
-    return InvalidArgument("the model \"{}\" has no base path", model.name);
-  }
-  return core::CheckSelection(model.name, model.selection);
-}
+constexpr int kScanShare = 20;
+constexpr Duration kScanPauseMax = std::chrono::seconds(1);
 
 }  // namespace
 
-DirectorySource::DirectorySource(DirectorySourceOptions options, DirectoryLoaderFactory make_loader)
+DirectorySource::DirectorySource(DirectorySourceOptions options, core::LoaderFactory make_loader)
     : options_(options),
       make_loader_(std::move(make_loader)),
       watches_(options.poll_period > Duration::zero() && options.watches_max > 0,
@@ -50,7 +40,7 @@ DirectorySource::DirectorySource(DirectorySourceOptions options, DirectoryLoader
 DirectorySource::~DirectorySource() { Stop(); }
 
 void DirectorySource::Start(core::AspiredTarget& target) {
-  target_ = &target;
+  reporter_.emplace(target, options_.keeps_last_versions);
   thread_ = std::thread([this] { RunThread(); });
 }
 
@@ -63,19 +53,17 @@ void DirectorySource::Stop() {
   if (thread_.joinable()) thread_.join();
 }
 
-Status DirectorySource::CheckModels(const std::vector<DirectoryModel>& models) {
-  std::set<std::string_view> names;
-  for (const DirectoryModel& model : models) {
-    TRY(CheckModel(model));
-    if (!names.insert(model.name).second) {
-      return InvalidArgument("the model \"{}\" is configured twice", model.name);
-    }
-  }
-  return OkStatus();
+bool DirectorySource::Matches(std::string_view base_path) const {
+  const size_t scheme_end = base_path.find("://");
+  return scheme_end == std::string_view::npos || base_path.find('/') < scheme_end;
 }
 
-Status DirectorySource::SetModels(std::vector<DirectoryModel> models) {
-  TRY(CheckModels(models));
+Status DirectorySource::Check(const std::vector<core::SourceModel>& models) {
+  return core::CheckSourceModels(models);
+}
+
+Status DirectorySource::SetModels(std::vector<core::SourceModel> models) {
+  TRY(Check(models));
   {
     MutexLock lock(mutex_);
     models_ = std::move(models);
@@ -85,102 +73,78 @@ Status DirectorySource::SetModels(std::vector<DirectoryModel> models) {
   return OkStatus();
 }
 
+std::optional<bool> DirectorySource::HasVersion(const std::string&, const std::string& base_path,
+                                                core::VersionNumber version) const {
+  const auto folders = ListVersions(base_path);
+  if (!folders.ok()) return std::nullopt;
+  return folders->contains(version);
+}
+
 void DirectorySource::RunThread() {
   SetThreadName("source");
   while (TakeModels()) {
     ReadChanges();
     for (auto& [name, watched] : watched_) {
-      if (watched.due <= Clock::Real().Now()) LookAt(watched);
+      if (watched.due <= Clock::Real().Now()) Scan(watched);
     }
     Wait();
   }
 }
 
 bool DirectorySource::TakeModels() {
-  std::map<std::string, DirectoryModel> models;
+  std::vector<core::SourceModel> models;
   {
     MutexLock lock(mutex_);
     if (stopping_) return false;
     if (!std::exchange(models_changed_, false)) return true;
-    for (const DirectoryModel& model : models_) models.emplace(model.name, model);
+    models = models_;
   }
-  std::erase_if(watched_, [&](const auto& item) {
-    if (models.contains(item.first)) return false;
-    watches_.Remove(item.first);
-    target_->SetAspired(item.first, {}, item.second.generation);
-    return true;
-  });
-  for (auto& [name, model] : models) SetModel(std::move(model));
+  for (const std::string& name : reporter_->SetModels(models)) {
+    watched_.erase(name);
+    watches_.Remove(name);
+  }
+  for (core::SourceModel& model : models) SetModel(std::move(model));
   return true;
 }
 
-void DirectorySource::SetModel(DirectoryModel model) {
-  const uint64_t generation = model.generation;
+void DirectorySource::SetModel(core::SourceModel model) {
   auto found = watched_.find(model.name);
-  if (found != watched_.end() && found->second.look.model().base_path == model.base_path) {
-    found->second.look.SetSelection(std::move(model.selection), std::move(model.labelled));
+  if (found == watched_.end()) {
+    const std::string name = model.name;
+    found = watched_.emplace(name, Watched(std::move(model), options_.settling, watches_)).first;
   } else {
-    Watched watched(model, options_.settling, watches_);
-    if (found != watched_.end()) {
-      watched.error = found->second.error;
-      watched_.erase(found);
-    }
-    found = watched_.emplace(model.name, std::move(watched)).first;
+    found->second.scanner.SetSelection(std::move(model.selection), std::move(model.labelled));
   }
-  Watched& watched = found->second;
-  watched.generation = generation;
-  // The target may have forgotten a model that was removed and added again.
-  watched.was_told = false;
-  watched.shall_tell_error = true;
-  watched.due = options_.poll_period < Duration::zero() ? kNoDeadline : SteadyTime();
+  found->second.due = options_.poll_period < Duration::zero() ? kNoDeadline : SteadyTime();
 }
 
-void DirectorySource::LookAt(Watched& watched) const {
+void DirectorySource::Scan(Watched& watched) {
   const SteadyTime start = Clock::Real().Now();
-  Found found = watched.look.Look();
-  watched.due = NextLook(found);
-  const bool is_empty = found.can_list && found.wanted.empty();
-  if (is_empty && options_.keeps_last_versions && !watched.told.empty()) found.can_list = false;
-  // Keep the loaded versions while the only versions on disk are not complete.
-  if (is_empty && !found.waiting.empty()) found.can_list = false;
-  // The order of the reports matters: an error before the versions, OK after them. Otherwise a
-  // request that waits for the model could take an old error for the answer.
-  const bool is_ok = found.status.ok();
-  if (!is_ok) TellStatus(watched, found.status);
-  if (found.can_list && !(watched.was_told && found.wanted == watched.told)) Tell(watched, found);
-  if (is_ok) TellStatus(watched, found.status);
+  const std::string& name = watched.scanner.model().name;
+  const core::VersionReporter::Ticket ticket = reporter_->BeginScan(name);
+  Found found = watched.scanner.Scan();
+  watched.due = NextScan(found);
+  reporter_->Report(name, ticket,
+                    {.can_list = found.can_list,
+                     .wanted = std::move(found.wanted),
+                     .has_incomplete = !found.waiting.empty(),
+                     .status = found.status},
+                    [&](core::VersionNumber version, const core::FoundVersion& folder) {
+                      return make_loader_({name, version}, folder.path);
+                    });
   if (std::exchange(watched.left_out, found.left_out) != found.left_out && !found.left_out.empty())
-    PENSTOCK_LOG(kWarning, "model {}: {}", watched.look.model().name, found.left_out);
+    PENSTOCK_LOG(kWarning, "model {}: {}", name, found.left_out);
   const SteadyTime end = Clock::Real().Now();
-  watched.busy_until = end + std::min(kLookPauseMax, kLookShare * (end - start));
+  watched.busy_until = end + std::min(kScanPauseMax, kScanShare * (end - start));
 }
 
-void DirectorySource::TellStatus(Watched& watched, const Status& status) const {
-  const std::string error = std::string(MessageOf(status));
-  const bool is_again = std::exchange(watched.shall_tell_error, false) && !error.empty();
-  if (std::exchange(watched.error, error) == error && !is_again) return;
-  target_->SetSourceStatus(watched.look.model().name, status, watched.generation);
-}
-
-SteadyTime DirectorySource::NextLook(const Found& found) const {
-  if (options_.poll_period <= Duration::zero()) return found.look_again;
+SteadyTime DirectorySource::NextScan(const Found& found) const {
+  if (options_.poll_period <= Duration::zero()) return found.scan_again;
   // Polls are at whole multiples of the period, so that one wake-up serves all models.
   const Duration period =
       std::min(options_.poll_period, kPeriodMax) * (found.is_watched ? kWatchedPeriods : 1);
   const SteadyTime next((Clock::Real().Now().time_since_epoch() / period + 1) * period);
-  return std::min(next, found.look_again);
-}
-
-void DirectorySource::Tell(Watched& watched, const Found& found) const {
-  const std::string& name = watched.look.model().name;
-  std::vector<core::AspiredVersion> versions;
-  for (const auto& [version, folder] : found.wanted) {
-    versions.push_back(
-        {version, make_loader_({name, version}, folder.path), folder.revision, folder.role});
-  }
-  watched.was_told = true;
-  watched.told = found.wanted;
-  target_->SetAspired(name, std::move(versions), watched.generation);
+  return std::min(next, found.scan_again);
 }
 
 void DirectorySource::ReadChanges() {

@@ -48,9 +48,9 @@ class Target final : public core::AspiredTarget {
   // Waits for the next report about `model`, and returns it.
   std::string Next(const std::string& model) {
     MutexLock lock(mutex_);
-    while (told_[model].empty()) changed_.Wait(mutex_);
-    std::string text = told_[model].front();
-    told_[model].erase(told_[model].begin());
+    while (reports_[model].empty()) changed_.Wait(mutex_);
+    std::string text = reports_[model].front();
+    reports_[model].erase(reports_[model].begin());
     return text;
   }
   // The message of the last status that was not OK.
@@ -61,7 +61,7 @@ class Target final : public core::AspiredTarget {
   int reserves() const { return reserves_; }
   bool HasMore(const std::string& model) {
     MutexLock lock(mutex_);
-    return !told_[model].empty();
+    return !reports_[model].empty();
   }
 
  private:
@@ -71,13 +71,13 @@ class Target final : public core::AspiredTarget {
   void Add(std::string_view model, std::string text, std::string message = "") {
     MutexLock lock(mutex_);
     if (!message.empty()) last_message_ = std::move(message);
-    told_[std::string(model)].push_back(std::move(text));
+    reports_[std::string(model)].push_back(std::move(text));
     changed_.NotifyAll();
   }
 
   Mutex mutex_;
   CondVar changed_;
-  std::map<std::string, std::vector<std::string>> told_ GUARDED_BY(mutex_);
+  std::map<std::string, std::vector<std::string>> reports_ GUARDED_BY(mutex_);
   std::string last_message_ GUARDED_BY(mutex_);
   std::atomic<int> reserves_{0};
 };

@@ -49,7 +49,7 @@ TEST_F(DirectorySourceTest, Selections) {
   EXPECT_EQ(target_.Next("m"), "");
 }
 
-TEST_F(DirectorySourceTest, WhatIsToldNamesTheGenerationForWhichItWasFound) {
+TEST_F(DirectorySourceTest, ReportsNameTheGenerationOfTheirScan) {
   Make("m/1");
   const auto source = Source();
   source->Start(target_);
@@ -66,14 +66,14 @@ TEST_F(DirectorySourceTest, WhatIsToldNamesTheGenerationForWhichItWasFound) {
   EXPECT_EQ(target_.Next("m"), " of 5");
 }
 
-TEST_F(DirectorySourceTest, MissingBasePathIsToldOnceAndHarmsNoOtherModel) {
+TEST_F(DirectorySourceTest, MissingBasePathIsReportedOnceAndHarmsNoOtherModel) {
   Make("b/1");
   const auto source = Source();
   ASSERT_TRUE(source->SetModels({{"a", Base("a"), {}}, {"b", Base("b"), {}}}).ok());
   source->Start(target_);
   EXPECT_EQ(target_.Next("a"), "error: NOT_FOUND");
   EXPECT_EQ(target_.Next("b"), "1");
-  for (int version = 2; version < 5; ++version) {  // several looks
+  for (int version = 2; version < 5; ++version) {  // several scans
     Place("b/" + std::to_string(version));
     EXPECT_EQ(target_.Next("b"), std::to_string(version));
   }
@@ -81,15 +81,15 @@ TEST_F(DirectorySourceTest, MissingBasePathIsToldOnceAndHarmsNoOtherModel) {
   Write("a.new/1/model");
   Rename("a.new", "a");
   // The base path may be seen before the version in it.
-  std::string told = NextVersions("a");
-  if (told.empty()) told = NextVersions("a");
-  EXPECT_EQ(told, "1");
+  std::string reported = NextVersions("a");
+  if (reported.empty()) reported = NextVersions("a");
+  EXPECT_EQ(reported, "1");
   EXPECT_EQ(target_.Next("a"), "ok");
   Remove("a");
   // Gone altogether: nothing is unloaded. While it goes, it may be seen empty.
-  told = target_.Next("a");
-  if (told.empty()) told = target_.Next("a");
-  EXPECT_EQ(told, "error: NOT_FOUND");
+  reported = target_.Next("a");
+  if (reported.empty()) reported = target_.Next("a");
+  EXPECT_EQ(reported, "error: NOT_FOUND");
 }
 
 TEST_F(DirectorySourceTest, ModelsAreReplacedAtRunTime) {
@@ -107,7 +107,7 @@ TEST_F(DirectorySourceTest, ModelsAreReplacedAtRunTime) {
   EXPECT_EQ(target_.Next("b"), "9");
 }
 
-TEST_F(DirectorySourceTest, ErrorIsToldAgainToReplacedModelsAndTakenBack) {
+TEST_F(DirectorySourceTest, ErrorIsRepeatedForReplacedModelsAndCleared) {
   Make("good/1");
   const auto source = Source(std::chrono::hours(1));
   source->Start(target_);
@@ -120,7 +120,7 @@ TEST_F(DirectorySourceTest, ErrorIsToldAgainToReplacedModelsAndTakenBack) {
   EXPECT_EQ(target_.Next("a"), "ok");
 }
 
-TEST_F(DirectorySourceTest, NegativePeriodNeverLooks) {
+TEST_F(DirectorySourceTest, NegativePeriodNeverScans) {
   Make("a/1");
   const auto source = Source(-std::chrono::seconds(1));
   ASSERT_TRUE(source->SetModels({{"a", Base("a"), {}}}).ok());
@@ -197,9 +197,24 @@ TEST_F(DirectorySourceTest, VersionsThatLabelsNameAreWantedToo) {
   EXPECT_EQ(label(core::SpecificVersions{{{1}}}, {{3}}), "1,3L");
 }
 
+TEST_F(DirectorySourceTest, BasePathsAreThoseWithoutAScheme) {
+  const auto source = Source();
+  for (const char* path : {"/models/a", "models/a", "/models/gs://a", "a:b"})
+    EXPECT_TRUE(source->Matches(path)) << path;
+  EXPECT_FALSE(source->Matches("gs://bucket/a"));
+}
+
+TEST_F(DirectorySourceTest, KnowsVersionsOfFoldersThatCanBeRead) {
+  Make("m/1");
+  const auto source = Source();
+  EXPECT_EQ(source->HasVersion("m", Base("m"), {1}), true);
+  EXPECT_EQ(source->HasVersion("m", Base("m"), {2}), false);
+  EXPECT_EQ(source->HasVersion("m", Base("nowhere"), {1}), std::nullopt);
+}
+
 TEST_F(DirectorySourceTest, BadModelsAreRefused) {
   const auto source = Source();
-  const auto code = [&](std::vector<DirectoryModel> models) {
+  const auto code = [&](std::vector<core::SourceModel> models) {
     return source->SetModels(std::move(models)).code();
   };
   EXPECT_EQ(code({{"", "/x", {}}}), StatusCode::kInvalidArgument);

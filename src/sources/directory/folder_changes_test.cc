@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the source sees without looking: the polls of most tests here are an hour apart.
+// What the source sees without scanning: the polls of most tests here are an hour apart.
 #include <gtest/gtest.h>
 
 #include "sources/directory/directory_source_fixture.h"
@@ -33,9 +33,9 @@ TEST_F(FolderChangesTest, BasePathThatIsMadeLaterStepByStep) {
   Make("deep/down");
   Make("deep/down/m");
   Make("deep/down/m/1");
-  std::string told = NextVersions();
-  if (told.empty()) told = NextVersions();
-  EXPECT_EQ(told, "1");
+  std::string reported = NextVersions();
+  if (reported.empty()) reported = NextVersions();
+  EXPECT_EQ(reported, "1");
 }
 
 TEST_F(FolderChangesTest, BasePathThatIsReplacedByRenaming) {
@@ -93,7 +93,7 @@ TEST_F(FolderChangesTest, VersionsThatAreLinksThroughAnotherOne) {
   EXPECT_EQ(NextVersions(), "1");
 }
 
-TEST_F(FolderChangesTest, VersionRenamedIntoItsPlaceIsToldAtOnce) {
+TEST_F(FolderChangesTest, RenamedVersionIsReportedAtOnce) {
   Make("m/1.incoming");
   Start(std::chrono::hours(1));
   EXPECT_EQ(target_.Next("m"), "error: NOT_FOUND");
@@ -170,7 +170,7 @@ TEST_F(FolderChangesTest, FileThatIsOpenForWritingIsWaitedFor) {
   EXPECT_EQ(NextVersions(), "1");  // its files are other ones
 }
 
-TEST_F(FolderChangesTest, ChangedFilesOfAVersionAreToldWhenTheyAreComplete) {
+TEST_F(FolderChangesTest, ChangedFilesAreReportedWhenComplete) {
   Make("m/1");
   Write("m/1/model", "broken");
   Start();
@@ -181,7 +181,7 @@ TEST_F(FolderChangesTest, ChangedFilesOfAVersionAreToldWhenTheyAreComplete) {
   EXPECT_EQ(NextVersions(), "1");
 }
 
-TEST_F(FolderChangesTest, WithoutWatchesItIsFoundByLooking) {
+TEST_F(FolderChangesTest, PollFindsVersionsWithoutWatches) {
   Make("m/1");
   DirectorySourceOptions options = Options();
   options.watches_max = 1;  // the base path's; there is none left for the version
@@ -193,7 +193,7 @@ TEST_F(FolderChangesTest, WithoutWatchesItIsFoundByLooking) {
   EXPECT_EQ(NextVersions(), "2");
 }
 
-TEST_F(FolderChangesTest, LookingOnlyWaitsForACopyToo) {
+TEST_F(FolderChangesTest, PollsAloneWaitForACopyToo) {
   Make("m");
   DirectorySourceOptions options = Options();
   options.watches_max = 0;
@@ -204,7 +204,7 @@ TEST_F(FolderChangesTest, LookingOnlyWaitsForACopyToo) {
   EXPECT_EQ(NextVersions(), "1");
 }
 
-TEST_F(FolderChangesTest, LookingOnlySaysWhatWaits) {
+TEST_F(FolderChangesTest, PollsAloneReportVersionsThatWait) {
   Make("m/1");
   DirectorySourceOptions options = Options();
   options.watches_max = 0;
@@ -213,7 +213,7 @@ TEST_F(FolderChangesTest, LookingOnlySaysWhatWaits) {
   EXPECT_EQ(target_.Next("m"), "error: FAILED_PRECONDITION");
 }
 
-TEST_F(FolderChangesTest, LookingOnceWaitsForWhatItFound) {
+TEST_F(FolderChangesTest, SingleScanWaitsForIncompleteVersions) {
   Make("m/1");
   DirectorySourceOptions options = Options(Duration::zero());
   options.settling.settle_time = std::chrono::milliseconds(20);

@@ -32,7 +32,7 @@ class Walk final {
       : on_folder_(on_folder) {}
 
   FolderStamp Run(const std::string& path) {
-    Look(path, "");
+    Scan(path, "");
     while (!folders_.empty() && entries_ < kEntriesMax) {
       const auto [folder, name] = std::move(folders_.back());
       folders_.pop_back();
@@ -43,7 +43,7 @@ class Walk final {
 
  private:
   // Adds one entry. `name` is its path below the folder where the walk began.
-  void Look(const std::string& path, const std::string& name) {
+  void Scan(const std::string& path, const std::string& name) {
     ++entries_;
     struct stat info;
     if (stat(path.c_str(), &info) != 0) {
@@ -73,7 +73,7 @@ class Walk final {
     std::filesystem::directory_iterator entry(folder, error);
     for (const std::filesystem::directory_iterator end;
          !error && entry != end && entries_ < kEntriesMax; entry.increment(error)) {
-      Look(entry->path().string(), name + "/" + entry->path().filename().string());
+      Scan(entry->path().string(), name + "/" + entry->path().filename().string());
     }
     if (!error) return;
     stamp_.content.Add("what cannot be read", 1);

@@ -3,8 +3,8 @@
 // need it. So each Watch has a list of Uses, and is removed with the last one. A use is a step (a
 // symbolic link or folder on the way to a base path), a base path, or a folder with a version's
 // files. An event marks each model with a use of the folder as changed. Renames matter most: a
-// version that is renamed into its base path is complete at once (`placed`), and so are all
-// versions if a step of the path is switched (`all_placed`). New files count as open for writing
+// version that is renamed into its base path is complete at once (`renamed`), and so are all
+// versions if a step of the path is switched (`all_renamed`). New files count as open for writing
 // until their close is reported. If the kernel drops events, all models count as changed.
 #include "sources/directory/folder_watches.h"
 
@@ -94,7 +94,7 @@ void FolderWatches::LogLimit(std::string_view limit) {
   if (std::exchange(has_logged_limit_, true)) return;
   PENSTOCK_LOG(kWarning,
                "not all model folders can be watched (the limit is {}): new versions in the others "
-               "are found by looking for them",
+               "are found by scanning for them",
                limit);
 }
 
@@ -186,14 +186,14 @@ void FolderWatches::NoteChange(const Watch& watch, const Use& use, const Inotify
   changes.is_changed = true;
   if ((event.mask & IN_MOVED_TO) == 0 || use.role == Role::kFiles) return;
   if (use.role == Role::kStep) {
-    changes.all_placed = true;
+    changes.all_renamed = true;
     return;
   }
   const std::string name(event.name);
   if (const auto version = core::ParseVersion(name)) {
-    changes.placed.insert(*version);
+    changes.renamed.insert(*version);
   } else if ((event.mask & IN_ISDIR) == 0 && IsLink(std::filesystem::path(watch.folder) / name)) {
-    changes.all_placed = true;  // versions may be links whose path leads through this one
+    changes.all_renamed = true;  // versions may be links whose path leads through this one
   }
 }
 

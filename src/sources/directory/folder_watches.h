@@ -20,8 +20,8 @@ namespace penstock {
 // The changes of one model since the last Take.
 struct ModelChanges {
   bool is_changed = false;
-  bool all_placed = false;               // a rename switched the path to the base path
-  std::set<core::VersionNumber> placed;  // version folders that were renamed into the base path
+  bool all_renamed = false;               // a rename switched the path to the base path
+  std::set<core::VersionNumber> renamed;  // version folders that were renamed into the base path
 };
 
 // One thread at a time. Holds at most `watches_max` watches. If the system's limit is reached, that

@@ -26,7 +26,7 @@ class FolderWatchesTest : public DirectorySourceTest {
   FolderWatches watches_{/*is_on=*/true, /*watches_max=*/3};
 };
 
-TEST_F(FolderWatchesTest, TellsWhichModelsAFolderConcerns) {
+TEST_F(FolderWatchesTest, ReportsTheModelsOfAFolder) {
   Make("a");
   Make("b");
   WatchBase("m", "a");
@@ -62,7 +62,7 @@ TEST_F(FolderWatchesTest, WhatIsNotAddedAgainIsNotWatchedAnyMore) {
   EXPECT_EQ(Read(), std::vector<std::string>{"m"});
 }
 
-TEST_F(FolderWatchesTest, StepsTellOfTheirEntryAlone) {
+TEST_F(FolderWatchesTest, StepsReportOnlyTheirOwnEntry) {
   Make("a");
   watches_.Begin("m");
   EXPECT_TRUE(watches_.AddStep(Base("a"), "link"));
@@ -71,18 +71,18 @@ TEST_F(FolderWatchesTest, StepsTellOfTheirEntryAlone) {
   EXPECT_EQ(Read(), std::vector<std::string>());
   Rename("a/other", "a/link");
   EXPECT_EQ(Read(), std::vector<std::string>{"m"});
-  EXPECT_TRUE(watches_.Take("m").all_placed);
+  EXPECT_TRUE(watches_.Take("m").all_renamed);
   Remove("a");  // the folder itself concerns everyone
   EXPECT_EQ(Read(), std::vector<std::string>{"m"});
 }
 
-TEST_F(FolderWatchesTest, VersionsThatAreRenamedIntoTheirPlacesAreNamed) {
+TEST_F(FolderWatchesTest, ReportsVersionsRenamedIntoTheBasePath) {
   Make("a/x");
   WatchBase("m", "a");
   Make("a/1");
   Rename("a/x", "a/02");
   Read();
-  EXPECT_EQ(watches_.Take("m").placed, std::set<core::VersionNumber>{{2}});
+  EXPECT_EQ(watches_.Take("m").renamed, std::set<core::VersionNumber>{{2}});
 }
 
 TEST_F(FolderWatchesTest, KnowsTheFilesThatAreOpenForWriting) {

@@ -8,7 +8,7 @@
 
 namespace penstock {
 
-void Settling::Look(const FilesSeen& seen) {
+void Settling::Scan(const FilesSeen& seen) {
   if (last_ != seen.stamp.hash) {
     last_ = seen.stamp.hash;
     last_since_ = seen.now;
@@ -19,20 +19,20 @@ void Settling::Look(const FilesSeen& seen) {
   const Duration quiet = std::max(watched, age);
   const bool is_settled = quiet >= options_.settle_time;
   const bool has_writer = seen.has_writer && watched < options_.open_time_max;
-  const bool is_quiet = complete_ == last_ || seen.is_placed ||
+  const bool is_quiet = complete_ == last_ || seen.was_renamed ||
                         options_.settle_time == Duration::zero() || (is_settled && !has_writer);
   missing_ = is_quiet ? seen.stamp.content.Missing() : "";
   const bool is_complete = is_quiet && missing_.empty();
   waits_for_writer_ = !is_quiet && is_settled;
-  next_look_.reset();
+  next_scan_.reset();
   if (is_complete) {
     complete_ = last_;
   } else if (is_quiet) {
     return;
   } else if (is_settled) {
-    next_look_ = last_since_ + options_.open_time_max;
+    next_scan_ = last_since_ + options_.open_time_max;
   } else {
-    next_look_ = seen.now + (options_.settle_time - quiet);
+    next_scan_ = seen.now + (options_.settle_time - quiet);
   }
 }
 

@@ -24,8 +24,8 @@ struct SettlingOptions {
 // The result of one scan of a version's files.
 struct FilesSeen {
   FolderStamp stamp;
-  bool is_placed = false;   // the folder was renamed into its place since the last scan
-  bool has_writer = false;  // a file was opened for writing, and not closed yet
+  bool was_renamed = false;  // the folder was renamed into its place since the last scan
+  bool has_writer = false;   // a file was opened for writing, and not closed yet
   bool is_on_network = false;
   SteadyTime now;
   std::chrono::system_clock::time_point wall_now;
@@ -38,14 +38,14 @@ class Settling final {
  public:
   explicit Settling(SettlingOptions options) : options_(options) {}
 
-  void Look(const FilesSeen& seen);
+  void Scan(const FilesSeen& seen);
 
   // The hash of the last complete state; none: the version was never complete. It stays while files
   // change later, until they are complete again.
   std::optional<uint64_t> complete() const { return complete_; }
   // When to scan again although no change is reported. None if the last state is complete, or if
   // files are missing and no longer expected.
-  std::optional<SteadyTime> next_look() const { return next_look_; }
+  std::optional<SteadyTime> next_scan() const { return next_scan_; }
   // True if it waits only for a program that holds files open for writing.
   bool waits_for_writer() const { return waits_for_writer_; }
   // What is missing in the last state, if no more files seem to come; else empty.
@@ -56,7 +56,7 @@ class Settling final {
   std::optional<uint64_t> last_;
   SteadyTime last_since_;
   std::optional<uint64_t> complete_;
-  std::optional<SteadyTime> next_look_;
+  std::optional<SteadyTime> next_scan_;
   bool waits_for_writer_ = false;
   std::string missing_;
 };

@@ -10,10 +10,10 @@ using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
 
-// A version whose settle time is a second, looked at by a clock that the test sets. One thread.
+// A version whose settle time is a second, scanned by a clock that the test sets. One thread.
 class SettlingTest : public ::testing::Test {
  protected:
-  // What a look finds `age` after the last change of a file.
+  // What a scan finds `age` after the last change of a file.
   FilesSeen Seen(uint64_t hash, Duration age) {
     FilesSeen seen;
     seen.now = now_;
@@ -28,29 +28,29 @@ class SettlingTest : public ::testing::Test {
 };
 
 TEST_F(SettlingTest, WhatIsOldIsCompleteAtOnce) {
-  settling_.Look(Seen(1, seconds(1)));
+  settling_.Scan(Seen(1, seconds(1)));
   EXPECT_EQ(settling_.complete(), 1);
-  EXPECT_FALSE(settling_.next_look());
+  EXPECT_FALSE(settling_.next_scan());
 }
 
 TEST_F(SettlingTest, WhatChangesWaitsUntilItIsQuiet) {
-  settling_.Look(Seen(1, milliseconds(300)));
+  settling_.Scan(Seen(1, milliseconds(300)));
   EXPECT_FALSE(settling_.complete());
-  EXPECT_EQ(settling_.next_look(), now_ + milliseconds(700));
+  EXPECT_EQ(settling_.next_scan(), now_ + milliseconds(700));
   now_ += milliseconds(700);
-  settling_.Look(Seen(2, milliseconds(10)));
+  settling_.Scan(Seen(2, milliseconds(10)));
   EXPECT_FALSE(settling_.complete());
-  EXPECT_EQ(settling_.next_look(), now_ + milliseconds(990));
+  EXPECT_EQ(settling_.next_scan(), now_ + milliseconds(990));
   now_ += milliseconds(990);
-  settling_.Look(Seen(2, seconds(1)));
+  settling_.Scan(Seen(2, seconds(1)));
   EXPECT_EQ(settling_.complete(), 2);
 }
 
 TEST_F(SettlingTest, TimesInTheFutureAreNotTrusted) {
-  settling_.Look(Seen(1, -std::chrono::hours(5)));
-  EXPECT_EQ(settling_.next_look(), now_ + seconds(1));
+  settling_.Scan(Seen(1, -std::chrono::hours(5)));
+  EXPECT_EQ(settling_.next_scan(), now_ + seconds(1));
   now_ += seconds(1);
-  settling_.Look(Seen(1, -std::chrono::hours(5)));
+  settling_.Scan(Seen(1, -std::chrono::hours(5)));
   EXPECT_EQ(settling_.complete(), 1);
 }
 
@@ -60,33 +60,33 @@ TEST_F(SettlingTest, TimesOnTheNetworkMustBeLongAgo) {
     network.is_on_network = true;
     return network;
   };
-  settling_.Look(seen(seconds(30)));
+  settling_.Scan(seen(seconds(30)));
   EXPECT_FALSE(settling_.complete());
   now_ += seconds(1);
-  settling_.Look(seen(seconds(31)));
+  settling_.Scan(seen(seconds(31)));
   EXPECT_TRUE(settling_.complete());
   Settling other{SettlingOptions()};
-  other.Look(seen(seconds(61)));
+  other.Scan(seen(seconds(61)));
   EXPECT_TRUE(other.complete());
 }
 
-TEST_F(SettlingTest, FolderThatIsRenamedIntoItsPlaceIsComplete) {
+TEST_F(SettlingTest, RenamedFolderIsComplete) {
   FilesSeen seen = Seen(1, Duration::zero());
-  seen.is_placed = true;
-  settling_.Look(seen);
+  seen.was_renamed = true;
+  settling_.Scan(seen);
   EXPECT_EQ(settling_.complete(), 1);
   // It stays so, although its files are young.
-  settling_.Look(Seen(1, milliseconds(1)));
-  EXPECT_FALSE(settling_.next_look());
+  settling_.Scan(Seen(1, milliseconds(1)));
+  EXPECT_FALSE(settling_.next_scan());
 }
 
 TEST_F(SettlingTest, LaterChangesKeepTheLastCompleteState) {
-  settling_.Look(Seen(1, minutes(1)));
-  settling_.Look(Seen(2, milliseconds(1)));
+  settling_.Scan(Seen(1, minutes(1)));
+  settling_.Scan(Seen(2, milliseconds(1)));
   EXPECT_EQ(settling_.complete(), 1);
-  EXPECT_EQ(settling_.next_look(), now_ + milliseconds(999));
+  EXPECT_EQ(settling_.next_scan(), now_ + milliseconds(999));
   now_ += seconds(1);
-  settling_.Look(Seen(2, seconds(1)));
+  settling_.Scan(Seen(2, seconds(1)));
   EXPECT_EQ(settling_.complete(), 2);
 }
 
@@ -96,15 +96,15 @@ TEST_F(SettlingTest, AWriterIsWaitedForButNotForEver) {
     open.has_writer = true;
     return open;
   };
-  settling_.Look(seen(milliseconds(1)));
+  settling_.Scan(seen(milliseconds(1)));
   EXPECT_FALSE(settling_.waits_for_writer());
   now_ += seconds(5);
-  settling_.Look(seen(seconds(5)));
+  settling_.Scan(seen(seconds(5)));
   EXPECT_FALSE(settling_.complete());
   EXPECT_TRUE(settling_.waits_for_writer());
-  EXPECT_EQ(settling_.next_look(), now_ + seconds(55));
+  EXPECT_EQ(settling_.next_scan(), now_ + seconds(55));
   now_ += seconds(55);
-  settling_.Look(seen(minutes(1)));
+  settling_.Scan(seen(minutes(1)));
   EXPECT_TRUE(settling_.complete());
   EXPECT_FALSE(settling_.waits_for_writer());
 }
@@ -115,7 +115,7 @@ TEST_F(SettlingTest, WithoutSettleTimeAllIsComplete) {
   Settling settling(options);
   FilesSeen seen = Seen(1, Duration::zero());
   seen.has_writer = true;
-  settling.Look(seen);
+  settling.Scan(seen);
   EXPECT_TRUE(settling.complete());
 }
 

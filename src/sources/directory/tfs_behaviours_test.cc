@@ -117,10 +117,10 @@ TEST_F(Behaviours, B58_PollFilesystemOnlyOnce) {
   source->Start(target_);
   EXPECT_EQ(target_.Next("m"), "1");
   Make("m/2");
-  // A look at another model is a look at this one too, if it is looked at at all.
+  // A scan of another model is a scan of this one too, if it is scanned at all.
   Make("n/1");
   ASSERT_TRUE(source->SetModels({{"n", Base("n"), {}}}).ok());
-  EXPECT_EQ(target_.Next("m"), "");  // removed; version 2 was never told
+  EXPECT_EQ(target_.Next("m"), "");  // removed; version 2 was never reported
   EXPECT_EQ(target_.Next("n"), "1");
 }
 

@@ -1,45 +1,57 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sources/fixed/fixed_source.h"
 
-#include <map>
-#include <string>
 #include <utility>
 
 namespace penstock {
+namespace {
 
-FixedSource::FixedSource(std::vector<FixedVersion> versions) : versions_(std::move(versions)) {}
+constexpr core::VersionNumber kOnlyVersion{1};
+
+}  // namespace
+
+FixedSource::FixedSource(std::string_view kind, bool (*matches)(std::string_view),
+                         core::LoaderFactory make_loader)
+    : kind_(kind), matches_(matches), make_loader_(std::move(make_loader)) {}
 
 void FixedSource::Start(core::AspiredTarget& target) {
   MutexLock lock(mutex_);
-  target_ = &target;
-  Tell();
+  reporter_.emplace(target, /*keeps_last_versions=*/false);
+  Report();
 }
 
 void FixedSource::Stop() {
   MutexLock lock(mutex_);
-  target_ = nullptr;
+  reporter_.reset();
 }
 
-void FixedSource::SetVersions(std::vector<FixedVersion> versions) {
+Status FixedSource::Check(const std::vector<core::SourceModel>& models) {
+  return core::CheckSourceModels(models);
+}
+
+Status FixedSource::SetModels(std::vector<core::SourceModel> models) {
+  TRY(Check(models));
   MutexLock lock(mutex_);
-  std::map<std::string, bool> still_there;
-  for (const FixedVersion& version : versions_) still_there[version.id.name] = false;
-  for (const FixedVersion& version : versions) still_there[version.id.name] = true;
-  versions_ = std::move(versions);
-  if (target_ == nullptr) return;
-  for (const auto& [model, is_there] : still_there) {
-    if (!is_there) target_->SetAspired(model, {});
-  }
-  Tell();
+  models_ = std::move(models);
+  if (reporter_) Report();
+  return OkStatus();
 }
 
-void FixedSource::Tell() {
-  if (target_ == nullptr) return;
-  std::map<std::string, std::vector<core::AspiredVersion>> lists;
-  for (const FixedVersion& version : versions_) {
-    lists[version.id.name].push_back({version.id.version, version.make_loader()});
+void FixedSource::Report() {
+  reporter_->SetModels(models_);
+  for (const core::SourceModel& model : models_) {
+    core::ScanResult result;
+    result.wanted[kOnlyVersion] = {.path = model.base_path};
+    reporter_->Report(model.name, reporter_->BeginScan(model.name), result,
+                      [&](core::VersionNumber version, const core::FoundVersion& found) {
+                        return make_loader_({model.name, version}, found.path);
+                      });
   }
-  for (auto& [model, list] : lists) target_->SetAspired(model, std::move(list));
+}
+
+std::optional<bool> FixedSource::HasVersion(const std::string&, const std::string&,
+                                            core::VersionNumber version) const {
+  return version == kOnlyVersion;
 }
 
 }  // namespace penstock

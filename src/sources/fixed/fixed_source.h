@@ -1,41 +1,48 @@
 // SPDX-License-Identifier: Apache-2.0
-// A source of models whose versions are known from the start, such as the built-in ones.
+// A source of models that have a single version, which is known from the start, such as the
+// built-in ones.
 #pragma once
 
-#include <functional>
-#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/mutex.h"
 #include "base/status.h"
-#include "core/source.h"
+#include "core/model_source.h"
+#include "core/version_reporter.h"
 
 namespace penstock {
 
-// One version of one model, and how to make its loader.
-struct FixedVersion {
-  core::ServableId id;
-  std::function<StatusOr<std::unique_ptr<core::Loader>>()> make_loader;
-};
-
-// Reports a list that changes only when it is replaced. It has no thread: Start and SetVersions
-// report on the caller's thread. Thread-safe.
-class FixedSource final : public core::Source {
+// Reports version 1 of each of its models. It has no thread: Start and SetModels report on the
+// caller's thread. Thread-safe.
+class FixedSource final : public core::ModelSource {
  public:
-  explicit FixedSource(std::vector<FixedVersion> versions = {});
+  // `kind` and `matches`: as in ModelSource. `make_loader` gets the base path.
+  FixedSource(std::string_view kind, bool (*matches)(std::string_view base_path),
+              core::LoaderFactory make_loader);
 
   void Start(core::AspiredTarget& target) override EXCLUDES(mutex_);
   void Stop() override EXCLUDES(mutex_);
 
-  // Replaces the list. A model that is not in the new list is reported as having no versions.
-  void SetVersions(std::vector<FixedVersion> versions) EXCLUDES(mutex_);
+  std::string_view kind() const override { return kind_; }
+  bool Matches(std::string_view base_path) const override { return matches_(base_path); }
+  Status Check(const std::vector<core::SourceModel>& models) override;
+  Status SetModels(std::vector<core::SourceModel> models) override EXCLUDES(mutex_);
+  std::optional<bool> HasVersion(const std::string& model, const std::string& base_path,
+                                 core::VersionNumber version) const override;
 
  private:
-  void Tell() REQUIRES(mutex_);
+  void Report() REQUIRES(mutex_);
+
+  const std::string_view kind_;
+  bool (*const matches_)(std::string_view);
+  const core::LoaderFactory make_loader_;
 
   Mutex mutex_;  // held during reports, so that Stop waits for them
-  std::vector<FixedVersion> versions_ GUARDED_BY(mutex_);
-  core::AspiredTarget* target_ GUARDED_BY(mutex_) = nullptr;
+  std::vector<core::SourceModel> models_ GUARDED_BY(mutex_);
+  std::optional<core::VersionReporter> reporter_ GUARDED_BY(mutex_);  // empty unless started
 };
 
 }  // namespace penstock

@@ -12,19 +12,11 @@
 
 #include "base/mutex.h"
 #include "core/loader.h"
+#include "core/model_source.h"
 #include "s3/s3_client.h"
 #include "sources/objectstore/version_cache.h"
 
 namespace penstock {
-
-// Makes the loader of the version in the folder `path`. Thread-safe.
-using FolderLoaderFactory = std::function<StatusOr<std::unique_ptr<core::Loader>>(
-    const core::ServableId& id, const std::string& path)>;
-
-// Converts an estimate from file sizes to the memory that a version of the model will take.
-// Thread-safe.
-using MemoryEstimator =
-    std::function<core::ResourceEstimate(const std::string& model, uint64_t reckoned_bytes)>;
 
 // One version and its listed objects.
 struct ObjectVersion {
@@ -38,8 +30,8 @@ struct ObjectVersion {
 struct ObjectStore {
   S3Settings settings;
   S3ClientOptions client;
-  FolderLoaderFactory make_loader;
-  MemoryEstimator estimate;  // null: the estimate stays as it is
+  core::LoaderFactory make_loader;
+  core::MemoryEstimator estimate;  // null: the estimate stays as it is
 };
 
 // INVALID_ARGUMENT if an object's key cannot be a path below the version's folder, also because

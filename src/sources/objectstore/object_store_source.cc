@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // How it works: each model has a time `due` of its next scan. The source's thread starts scans of
-// models that are due, as far as LookTurns has a turn for their buckets. A scan runs on a thread of
-// the pool and works on a copy of the model (Look), so that it needs no lock; its result comes back
-// through `looks_done_`. SetModels may change a model while it is scanned. Then the result counts
+// models that are due, as far as ScanTurns has a turn for their buckets. A scan runs on a thread of
+// the pool and works on a copy of the model (Scan), so that it needs no lock; its result comes back
+// through `scans_done_`. SetModels may change a model while it is scanned. Then the result counts
 // only if the same versions are still wanted. It is reported, but it does not answer the new
 // configuration, which gets its own scan at once.
 #include "sources/objectstore/object_store_source.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <optional>
 #include <utility>
 
@@ -22,23 +23,34 @@ namespace {
 constexpr Duration kStallMax = std::chrono::seconds(10);
 
 // True if both want the same versions.
-bool AsksForSame(const ObjectStoreModel& a, const ObjectStoreModel& b) {
+bool AsksForSame(const core::SourceModel& a, const core::SourceModel& b) {
   return a.selection == b.selection && a.labelled == b.labelled;
+}
+
+std::string EnvironmentVariable(const char* name) {
+  const char* const value = std::getenv(name);
+  return value == nullptr ? "" : value;
 }
 
 }  // namespace
 
-struct ObjectStoreSource::Look {
-  ObjectStoreModel model;
+struct ObjectStoreSource::Scan {
+  core::SourceModel model;
+  core::VersionReporter::Ticket ticket;
   S3Location location;
-  std::set<core::VersionNumber> told;
+  std::set<core::VersionNumber> reported;
   SeenVersions seen;  // moved from the model and back, so that only one thread uses it
-  std::shared_ptr<LookTurn> turn;
-  StatusOr<FoundVersions> found = absl::CancelledError();
+  std::shared_ptr<ScanTurn> turn;
+  StatusOr<ScannedVersions> found = absl::CancelledError();
 };
 
 ObjectStoreSource::ObjectStoreSource(ObjectStoreSourceOptions options,
-                                     StatusOr<S3Settings> settings, FolderLoaderFactory make_loader)
+                                     core::LoaderFactory make_loader)
+    : ObjectStoreSource(std::move(options), S3SettingsOf(EnvironmentVariable),
+                        std::move(make_loader)) {}
+
+ObjectStoreSource::ObjectStoreSource(ObjectStoreSourceOptions options,
+                                     StatusOr<S3Settings> settings, core::LoaderFactory make_loader)
     : options_(std::move(options)),
       settings_(std::move(settings)),
       make_loader_(std::move(make_loader)),
@@ -61,7 +73,7 @@ Status ObjectStoreSource::Prepare() {
 }
 
 void ObjectStoreSource::Start(core::AspiredTarget& target) {
-  target_ = &target;
+  reporter_.emplace(target, options_.keeps_last_versions);
   thread_ = std::thread([this] { RunThread(); });
 }
 
@@ -74,21 +86,19 @@ void ObjectStoreSource::Stop() {
   if (thread_.joinable()) thread_.join();
 }
 
-Status ObjectStoreSource::CheckModels(const std::vector<ObjectStoreModel>& models) {
-  std::set<std::string_view> names;
-  for (const ObjectStoreModel& model : models) {
-    TRY(ParseS3Path(model.base_path).status());
-    TRY(core::CheckSelection(model.name, model.selection));
-    if (!names.insert(model.name).second) {
-      return InvalidArgument("the model \"{}\" is configured twice", model.name);
-    }
+bool ObjectStoreSource::Matches(std::string_view base_path) const { return IsS3Path(base_path); }
+
+Status ObjectStoreSource::Check(const std::vector<core::SourceModel>& models) {
+  TRY(core::CheckSourceModels(models));
+  for (const core::SourceModel& model : models) {
+    if (const auto location = ParseS3Path(model.base_path); !location.ok())
+      return InvalidArgument("model '{}': {}", model.name, MessageOf(location.status()));
   }
-  return OkStatus();
+  return models.empty() ? OkStatus() : Prepare();
 }
 
-Status ObjectStoreSource::SetModels(std::vector<ObjectStoreModel> models) {
-  TRY(CheckModels(models));
-  if (!models.empty()) TRY(Prepare());
+Status ObjectStoreSource::SetModels(std::vector<core::SourceModel> models) {
+  TRY(Check(models));
   MutexLock lock(mutex_);
   models_ = std::move(models);
   models_changed_ = true;
@@ -96,22 +106,25 @@ Status ObjectStoreSource::SetModels(std::vector<ObjectStoreModel> models) {
   return OkStatus();
 }
 
-bool ObjectStoreSource::HasVersion(const std::string& model, core::VersionNumber version) const {
+std::optional<bool> ObjectStoreSource::HasVersion(const std::string& model,
+                                                  const std::string& base_path,
+                                                  core::VersionNumber version) const {
   MutexLock lock(mutex_);
   const auto found = versions_.find(model);
-  return found != versions_.end() && found->second.contains(version);
+  if (found == versions_.end() || found->second.base_path != base_path) return std::nullopt;
+  return found->second.versions.contains(version);
 }
 
 void ObjectStoreSource::RunThread() {
   SetThreadName("objects");
   while (Wait()) {
     TakeModels();
-    TakeLooks();
+    TakeScans();
     turns_.Check(Clock::Real().Now());
-    while (Watched* const watched = NextToLookAt()) BeginLook(*watched);
+    while (Watched* const watched = NextToScan()) BeginScan(*watched);
   }
   turns_.CancelAll();
-  lookers_.reset();
+  scanners_.reset();
 }
 
 bool ObjectStoreSource::Wait() {
@@ -120,7 +133,7 @@ bool ObjectStoreSource::Wait() {
     if (turns_.MayBegin(watched.location.bucket)) until = std::min(until, watched.due);
   }
   MutexLock lock(mutex_);
-  while (!is_stopping_ && !models_changed_ && looks_done_.empty()) {
+  while (!is_stopping_ && !models_changed_ && scans_done_.empty()) {
     if (until == kNoDeadline) {
       wake_.Wait(mutex_);
     } else if (!wake_.WaitUntil(mutex_, until)) {
@@ -130,7 +143,7 @@ bool ObjectStoreSource::Wait() {
   return !is_stopping_;
 }
 
-ObjectStoreSource::Watched* ObjectStoreSource::NextToLookAt() {
+ObjectStoreSource::Watched* ObjectStoreSource::NextToScan() {
   Watched* next = nullptr;
   for (auto& [name, watched] : watched_) {
     if (!turns_.MayBegin(watched.location.bucket)) continue;
@@ -140,125 +153,126 @@ ObjectStoreSource::Watched* ObjectStoreSource::NextToLookAt() {
   return next;
 }
 
-void ObjectStoreSource::BeginLook(Watched& watched) {
-  if (lookers_ == nullptr) {
-    lookers_ = std::make_unique<ThreadPool>(ThreadPoolOptions{
+void ObjectStoreSource::BeginScan(Watched& watched) {
+  if (scanners_ == nullptr) {
+    scanners_ = std::make_unique<ThreadPool>(ThreadPoolOptions{
         .name = "object list", .threads = static_cast<int>(options_.turns.turns)});
   }
-  watched.changed_since_look = false;
-  watched.due = kNoDeadline;  // later changes may set it again
-  auto look = std::make_unique<Look>();
-  look->model = watched.model;
-  look->location = watched.location;
-  look->turn = turns_.Begin(watched.location.bucket, Clock::Real().Now());
-  look->seen = std::move(watched.seen);
-  for (const auto& [version, revision] : watched.told) look->told.insert(version);
-  for (const auto& [version, revision] : watched.told_reserves) look->told.insert(version);
-  const bool is_taken = lookers_->Submit([this, taken = std::move(look)]() mutable {
-    RunLook(*taken);
+  watched.due = kNoDeadline;  // a new list may set it again
+  auto scan = std::make_unique<Scan>();
+  scan->model = watched.model;
+  scan->ticket = reporter_->BeginScan(watched.model.name);
+  scan->location = watched.location;
+  scan->turn = turns_.Begin(watched.location.bucket, Clock::Real().Now());
+  scan->seen = std::move(watched.seen);
+  for (const auto& [version, found] : reporter_->versions(watched.model.name))
+    scan->reported.insert(version);
+  const bool is_taken = scanners_->Submit([this, taken = std::move(scan)]() mutable {
+    RunScan(*taken);
     MutexLock lock(mutex_);
-    looks_done_.push_back(std::move(taken));
+    scans_done_.push_back(std::move(taken));
     wake_.NotifyOne();
   });
-  PENSTOCK_CHECK(is_taken, "there are more looks than threads");
+  PENSTOCK_CHECK(is_taken, "there are more scans than threads");
 }
 
-void ObjectStoreSource::RunLook(Look& look) const {
+void ObjectStoreSource::RunScan(Scan& scan) const {
   S3ClientOptions options = options_.client;
   options.http.stall_timeout = std::min(options.http.stall_timeout, kStallMax);
-  options.on_page = [&turn = *look.turn] { turn.heard = Clock::Real().Now(); };
-  S3Client client(*settings_, look.location.bucket, options, look.turn->is_cancelled);
-  look.found = LookForVersions({look.location.prefix, look.model.selection, look.model.labelled,
-                                std::move(look.told), options_.settle_time},
-                               client, look.seen);
+  options.on_page = [&turn = *scan.turn] { turn.heard = Clock::Real().Now(); };
+  S3Client client(*settings_, scan.location.bucket, options, scan.turn->is_cancelled);
+  scan.found = ScanVersions({scan.location.prefix, scan.model.selection, scan.model.labelled,
+                             std::move(scan.reported), options_.settle_time},
+                            client, scan.seen);
 }
 
-void ObjectStoreSource::TakeLooks() {
-  std::vector<std::unique_ptr<Look>> looks;
+void ObjectStoreSource::TakeScans() {
+  std::vector<std::unique_ptr<Scan>> scans;
   {
     MutexLock lock(mutex_);
-    looks.swap(looks_done_);
+    scans.swap(scans_done_);
   }
-  for (const std::unique_ptr<Look>& look : looks) {
-    const LookTurns::End end = turns_.Finish(look->location.bucket, Clock::Real().Now());
-    const auto watched = watched_.find(look->model.name);
+  for (const std::unique_ptr<Scan>& scan : scans) {
+    const ScanTurns::End end = turns_.Finish(scan->location.bucket, Clock::Real().Now());
+    const auto watched = watched_.find(scan->model.name);
     if (watched == watched_.end()) continue;
-    if (watched->second.model.base_path != look->model.base_path) continue;
-    watched->second.seen = std::move(look->seen);
-    if (!look->found.ok() && !end.why.ok()) look->found = end.why;
-    TakeLook(watched->second, *look, end.is_due_again);
+    if (watched->second.model.base_path != scan->model.base_path) continue;
+    watched->second.seen = std::move(scan->seen);
+    if (!scan->found.ok() && !end.why.ok()) scan->found = end.why;
+    TakeScan(watched->second, *scan, end.is_due_again);
   }
 }
 
-void ObjectStoreSource::TakeLook(Watched& watched, Look& look, bool is_due_again) {
-  const bool was_changed = watched.changed_since_look;
+void ObjectStoreSource::TakeScan(Watched& watched, Scan& scan, bool is_due_again) {
   // If other versions are wanted now, the result is about the wrong versions.
-  if (was_changed && !AsksForSame(look.model, watched.model)) return;
-  if (is_due_again) watched.due = std::min(watched.due, Clock::Real().Now());
-  TakeFound(watched, std::move(look.found), look.model.generation);
-  // The result does not answer the new configuration, so the next scan must report again.
-  watched.was_told &= !was_changed;
-  watched.shall_tell_status |= was_changed;
+  if (!AsksForSame(scan.model, watched.model)) return;
+  const SteadyTime now = Clock::Real().Now();
+  if (is_due_again) watched.due = std::min(watched.due, now);
+  if (options_.poll_period > Duration::zero())
+    watched.due = std::min(watched.due, now + options_.poll_period);
+  if (is_stopping_) return;
+  if (scan.found.ok()) return TakeFound(watched, scan.ticket, *scan.found);
+  reporter_->Report(watched.model.name, scan.ticket,
+                    {.can_list = false, .wanted = {}, .status = scan.found.status()},
+                    /*make_loader=*/nullptr);
 }
 
 void ObjectStoreSource::TakeModels() {
-  std::map<std::string, ObjectStoreModel> models;
+  std::vector<core::SourceModel> models;
   {
     MutexLock lock(mutex_);
     if (!std::exchange(models_changed_, false)) return;
-    for (const ObjectStoreModel& model : models_) models.emplace(model.name, model);
+    models = models_;
+    std::map<std::string_view, std::string_view> base_paths;
+    for (const core::SourceModel& model : models) base_paths[model.name] = model.base_path;
+    // Before the report, so that nobody learns of the change and still finds the old versions.
     std::erase_if(versions_, [&](const auto& item) {
-      const auto model = models.find(item.first);
-      return model == models.end() ||
-             model->second.base_path != watched_.at(item.first).model.base_path;
+      const auto found = base_paths.find(item.first);
+      return found == base_paths.end() || found->second != item.second.base_path;
     });
   }
-  std::erase_if(watched_, [&](const auto& item) {
-    if (models.contains(item.first)) return false;
-    target_->SetAspired(item.first, {}, item.second.model.generation);
-    return true;
-  });
+  for (const std::string& name : reporter_->SetModels(models)) watched_.erase(name);
   const SteadyTime now = Clock::Real().Now();
-  for (auto& [name, model] : models) {
-    Watched& watched = watched_[name];
-    if (watched.model.base_path != model.base_path) watched = Watched();
+  std::set<std::string> buckets;
+  for (core::SourceModel& model : models) {
+    const auto [found, is_new] = watched_.try_emplace(model.name);
+    Watched& watched = found->second;
     // Models that want other versions than before come first. The others keep their `due`:
     // SetModels may come faster than scans end, and the model that has been due for longest must
     // have its turn.
-    const bool asks_for_same = AsksForSame(watched.model, model);
+    const bool asks_for_same = !is_new && AsksForSame(watched.model, model);
     watched.due = asks_for_same ? std::min(watched.due, now) : SteadyTime();
     watched.location = *ParseS3Path(model.base_path);
     watched.model = std::move(model);
-    // The target may have forgotten a model that was removed and added again.
-    watched.was_told = false;
-    watched.shall_tell_status = true;
-    watched.changed_since_look = true;
+    buckets.insert(watched.location.bucket);
   }
-  std::set<std::string> buckets;
-  for (const auto& [name, watched] : watched_) buckets.insert(watched.location.bucket);
   turns_.KeepOnly(buckets);
   KeepFolders();
 }
 
-void ObjectStoreSource::TakeFound(Watched& watched, StatusOr<FoundVersions> found,
-                                  uint64_t generation) {
-  const SteadyTime now = Clock::Real().Now();
-  const bool looks_again = options_.poll_period > Duration::zero();
-  if (looks_again) watched.due = std::min(watched.due, now + options_.poll_period);
-  if (is_stopping_) return;
-  if (!found.ok()) return TellStatus(watched, found.status(), generation);
-  NoteVersions(watched.model.name, *found);
-  // Keep the loaded versions while the only versions in the bucket are not complete.
-  const bool is_empty = found->wanted.empty();
-  const bool holds = is_empty && (!found->waiting.empty() ||
-                                  (options_.keeps_last_versions && !watched.told.empty()));
-  const Status status = StatusOf(watched, *found);
-  if (!status.ok()) TellStatus(watched, status, generation);
-  if (!holds) Tell(watched, *found, generation);
-  if (status.ok()) TellStatus(watched, status, generation);
+void ObjectStoreSource::TakeFound(Watched& watched, const core::VersionReporter::Ticket& ticket,
+                                  const ScannedVersions& found) {
+  NoteVersions(watched, found);
+  core::ScanResult result{
+      .wanted = {}, .has_incomplete = !found.waiting.empty(), .status = StatusOf(watched, found)};
+  const auto want = [&](core::VersionNumber version, core::VersionRole role) {
+    result.wanted[version] = {found.prefixes.at(version), watched.seen.at(version).revision, role};
+  };
+  for (const core::VersionNumber version : found.wanted) {
+    want(version,
+         found.for_labels.contains(version) ? core::VersionRole::kLabel : core::VersionRole::kMain);
+  }
+  for (const core::VersionNumber version : found.reserves)
+    want(version, core::VersionRole::kReserve);
+  reporter_->Report(
+      watched.model.name, ticket, result,
+      [&](core::VersionNumber version, const core::FoundVersion& each) {
+        return MakeLoader(watched, version, each.path);
+      },
+      [this] { KeepFolders(); });  // before any download into them
 }
 
-Status ObjectStoreSource::StatusOf(Watched& watched, const FoundVersions& found) const {
+Status ObjectStoreSource::StatusOf(Watched& watched, const ScannedVersions& found) const {
   const std::string& base_path = watched.model.base_path;
   std::optional<core::VersionNumber> coming;  // the highest version that may still become complete
   for (const core::VersionNumber version : found.waiting) {
@@ -295,42 +309,11 @@ void ObjectStoreSource::LogLeftOut(Watched& watched, std::string text) {
   watched.left_out = std::move(text);
 }
 
-void ObjectStoreSource::NoteVersions(const std::string& model, const FoundVersions& found) {
+void ObjectStoreSource::NoteVersions(const Watched& watched, const ScannedVersions& found) {
   std::set<core::VersionNumber> versions = found.Numbers();
   for (const core::VersionNumber version : found.without_model) versions.erase(version);
   MutexLock lock(mutex_);
-  versions_[model] = std::move(versions);
-}
-
-void ObjectStoreSource::Tell(Watched& watched, const FoundVersions& found, uint64_t generation) {
-  std::map<core::VersionNumber, uint64_t> wanted;
-  for (const core::VersionNumber version : found.wanted) {
-    wanted[version] = watched.seen.at(version).revision;
-  }
-  std::map<core::VersionNumber, uint64_t> reserves;
-  for (const core::VersionNumber version : found.reserves) {
-    reserves[version] = watched.seen.at(version).revision;
-  }
-  watched.has_looked = true;
-  const bool is_same = wanted == watched.told && reserves == watched.told_reserves &&
-                       found.for_labels == watched.told_for_labels;
-  if (watched.was_told && is_same) return;
-  watched.was_told = true;
-  watched.told = std::move(wanted);
-  watched.told_reserves = std::move(reserves);
-  watched.told_for_labels = found.for_labels;
-  KeepFolders();  // before any download into them
-  std::vector<core::AspiredVersion> versions;
-  for (const auto& [version, revision] : watched.told) {
-    versions.push_back({version, MakeLoader(watched, version, found.prefixes.at(version)), revision,
-                        found.for_labels.contains(version) ? core::VersionRole::kLabel
-                                                           : core::VersionRole::kMain});
-  }
-  for (const auto& [version, revision] : watched.told_reserves) {
-    versions.push_back({version, MakeLoader(watched, version, found.prefixes.at(version)), revision,
-                        core::VersionRole::kReserve});
-  }
-  target_->SetAspired(watched.model.name, std::move(versions), generation);
+  versions_[watched.model.name] = {watched.model.base_path, std::move(versions)};
 }
 
 StatusOr<std::unique_ptr<core::Loader>> ObjectStoreSource::MakeLoader(const Watched& watched,
@@ -354,13 +337,6 @@ StatusOr<std::unique_ptr<core::Loader>> ObjectStoreSource::MakeLoader(const Watc
                                         std::move(cache));
 }
 
-void ObjectStoreSource::TellStatus(Watched& watched, Status status, uint64_t generation) {
-  const bool is_again = std::exchange(watched.shall_tell_status, false) && !status.ok();
-  if (status == watched.status && !is_again) return;
-  watched.status = status;
-  target_->SetSourceStatus(watched.model.name, std::move(status), generation);
-}
-
 void ObjectStoreSource::KeepFolders() {
   std::shared_ptr<VersionCache> cache;
   {
@@ -371,9 +347,10 @@ void ObjectStoreSource::KeepFolders() {
   std::set<std::string> folders;
   bool is_all_known = true;
   for (const auto& [name, watched] : watched_) {
-    is_all_known &= watched.has_looked;
-    for (const auto& [version, revision] : watched.told) {
-      folders.insert(cache->FolderOf(watched.model.base_path, version, revision));
+    is_all_known &= reporter_->HasListed(name);
+    for (const auto& [version, found] : reporter_->versions(name)) {
+      if (found.role == core::VersionRole::kReserve) continue;
+      folders.insert(cache->FolderOf(watched.model.base_path, version, found.revision));
     }
   }
   cache->Keep(std::move(folders), is_all_known);

@@ -53,9 +53,9 @@ class Bucket final {
     on_list_ = std::move(callback);
   }
   // Until what is there now has been listed and the lists were worked on.
-  void WaitForLook() {
+  void WaitForScan() {
     MutexLock lock(mutex_);
-    const int until = lists_ + 6;  // a look takes at least one, and two if there is a version
+    const int until = lists_ + 6;  // a scan takes at least one, and two if there is a version
     while (lists_ < until) changed_.Wait(mutex_);
   }
   // Until so many requests to buckets that do not answer have come.
@@ -173,6 +173,9 @@ class ObjectStoreSourceTest : public ::testing::Test {
   void WaitForServing(int64_t version) {
     ASSERT_TRUE(manager_->WaitFor([&] { return Serving() == version; }));
   }
+  bool HasVersion(int64_t version, const std::string& base_path = "s3://models/m") const {
+    return source_->HasVersion("m", base_path, {version}).value_or(false);
+  }
   std::string WaitForSourceError(StatusCode code) {
     EXPECT_TRUE(manager_->WaitFor([&] { return manager_->SourceStatus("m").code() == code; }));
     return std::string(MessageOf(manager_->SourceStatus("m")));
@@ -229,14 +232,16 @@ TEST_F(ObjectStoreSourceTest, KnowsTheVersionsThatAreNotWantedToo) {
   for (const char* object : {"m/1/model", "m/2/model", "n/3/model"}) bucket_.Put(object, "good");
   Start();
   WaitForServing(2);
-  EXPECT_TRUE(source_->HasVersion("m", {1}) && source_->HasVersion("m", {2}));
-  EXPECT_FALSE(source_->HasVersion("m", {3}) || source_->HasVersion("n", {3}));
+  EXPECT_TRUE(HasVersion(1) && HasVersion(2));
+  EXPECT_EQ(source_->HasVersion("m", "s3://models/m", {3}), false);
+  EXPECT_EQ(source_->HasVersion("n", "s3://models/n", {3}), std::nullopt);
   ASSERT_TRUE(source_->SetModels({{"m", "s3://models/n", {}}}).ok());
   WaitForServing(3);
-  EXPECT_FALSE(source_->HasVersion("m", {1}));
+  EXPECT_TRUE(HasVersion(3, "s3://models/n"));
+  EXPECT_EQ(source_->HasVersion("m", "s3://models/m", {1}), std::nullopt);
   ASSERT_TRUE(source_->SetModels({}).ok());
   WaitForServing(0);
-  EXPECT_FALSE(source_->HasVersion("m", {3}));
+  EXPECT_FALSE(HasVersion(3, "s3://models/n"));
 }
 
 TEST_F(ObjectStoreSourceTest, VersionThatIsBeingUploadedWaits) {
@@ -271,7 +276,7 @@ TEST_F(ObjectStoreSourceTest, OnlyTheLatestVersionsHaveReserves) {
     const auto versions = manager_->VersionStatuses("m");
     return versions.size() == 1 && versions[0].state == core::VersionState::kEnd;
   }));
-  bucket_.WaitForLook();
+  bucket_.WaitForScan();
   EXPECT_EQ(Serving(), 0);
 }
 
@@ -283,14 +288,28 @@ TEST_F(ObjectStoreSourceTest, FolderWithAMarkerAloneIsNoVersion) {
   testing::internal::CaptureStderr();
   Start();
   WaitForServing(1);
-  bucket_.WaitForLook();
+  bucket_.WaitForScan();
   EXPECT_EQ(manager_->SourceStatus("m"), OkStatus());
-  EXPECT_TRUE(source_->HasVersion("m", {1}));
-  EXPECT_FALSE(source_->HasVersion("m", {2}) || source_->HasVersion("m", {3}));
+  EXPECT_TRUE(HasVersion(1));
+  EXPECT_FALSE(HasVersion(2) || HasVersion(3));
   Stop();
-  EXPECT_THAT(testing::internal::GetCapturedStderr(),
-              testing::ContainsRegex("model m: version 3 in s3://models/m is not complete and left "
-                                     "out: it has no files, or only empty ones\n"));
+  EXPECT_THAT(
+      testing::internal::GetCapturedStderr(),
+      testing::AllOf(HasSubstr("model m: version 2 in s3://models/m is not complete and left "
+                               "out: "),
+                     testing::Not(HasSubstr("version 3"))));
+}
+
+TEST_F(ObjectStoreSourceTest, VersionOfWhichOnlyTheMarkerIsLeftIsUnloaded) {
+  bucket_.Put("m/1/", "");
+  bucket_.Put("m/1/model", "good");
+  Start();
+  WaitForServing(1);
+  bucket_.Remove("m/1/model");
+  EXPECT_THAT(WaitForSourceError(StatusCode::kNotFound),
+              HasSubstr("there are no versions in s3://models/m"));
+  WaitForServing(0);
+  EXPECT_FALSE(HasVersion(1));
 }
 
 TEST_F(ObjectStoreSourceTest, FailedVersionIsLoadedWhenItsObjectsChange) {
@@ -375,7 +394,7 @@ TEST_F(ObjectStoreSourceTest, ReplacedVersionServesOnAndIsLoadedAsItIsWhenItBrea
   Start();
   WaitForServing(1);
   bucket_.Put("m/1/model", "good2");
-  bucket_.WaitForLook();
+  bucket_.WaitForScan();
   EXPECT_EQ(Loaded(), std::vector<std::string>{"good1"});
   {
     const core::Handle handle = *manager_->GetHandle("m");
@@ -446,7 +465,7 @@ TEST_F(ObjectStoreSourceTest, BucketsThatDoNotAnswerHoldUpNoOther) {
   bucket_.Put("m/1/model", "good");
   Start();
   WaitForServing(1);
-  const ObjectStoreModel m{"m", "s3://models/m", {}};
+  const core::SourceModel m{"m", "s3://models/m", {}};
   // The models of one bucket wait for each other.
   ASSERT_TRUE(source_
                   ->SetModels({m,
@@ -458,19 +477,19 @@ TEST_F(ObjectStoreSourceTest, BucketsThatDoNotAnswerHoldUpNoOther) {
   bucket_.WaitForSilence(3);
   bucket_.Put("m/2/model", "good");
   WaitForServing(2);
-  bucket_.WaitForLook();
+  bucket_.WaitForScan();
   const auto heads = server_.heads();
   EXPECT_EQ(std::ranges::count_if(
                 heads, [](const std::string& head) { return head.starts_with("GET /silent"); }),
             3);
-  Stop();  // ends the looks
+  Stop();  // ends the scans
 }
 
 TEST_F(ObjectStoreSourceTest, MoreSilentBucketsThanTurnsHoldUpNoOther) {
   options_.turns.slow_after = std::chrono::milliseconds(100);
   options_.turns.time_limit = std::chrono::seconds(1);
   bucket_.Put("m/1/model", "good");
-  std::vector<ObjectStoreModel> models = {{"m", "s3://models/m", {}}};
+  std::vector<core::SourceModel> models = {{"m", "s3://models/m", {}}};
   for (int i = 0; i < 6; ++i) {
     models.push_back({fmt::format("a{}", i), fmt::format("s3://silent{}/a", i), {}});
   }
@@ -484,7 +503,7 @@ TEST_F(ObjectStoreSourceTest, MoreSilentBucketsThanTurnsHoldUpNoOther) {
   Stop();
 }
 
-TEST_F(ObjectStoreSourceTest, LookWithoutEndIsSaidAndTriedAgain) {
+TEST_F(ObjectStoreSourceTest, EndlessScanIsReportedAndTriedAgain) {
   options_.turns.time_limit = std::chrono::milliseconds(20);
   Start();
   ASSERT_TRUE(source_->SetModels({{"m", "s3://silent/m", {}}}).ok());
@@ -493,7 +512,7 @@ TEST_F(ObjectStoreSourceTest, LookWithoutEndIsSaidAndTriedAgain) {
   bucket_.WaitForSilence(3);
 }
 
-TEST_F(ObjectStoreSourceTest, LooksAtModelsThatHaveGoneOrMovedAreNotWaitedFor) {
+TEST_F(ObjectStoreSourceTest, ScansOfRemovedOrMovedModelsAreNotAwaited) {
   bucket_.Put("m/1/model", "good");
   bucket_.Put("n/2/model", "good");
   Start();
@@ -505,8 +524,8 @@ TEST_F(ObjectStoreSourceTest, LooksAtModelsThatHaveGoneOrMovedAreNotWaitedFor) {
   WaitForServing(2);
 }
 
-// No look would ever be of the configuration in force, and those after the first never begun.
-TEST_F(ObjectStoreSourceTest, ModelsAreHeardOfThoughTheListChangesInEachLook) {
+// No scan would ever be of the configuration in force, and those after the first never begun.
+TEST_F(ObjectStoreSourceTest, ModelsAreReportedThoughTheListChangesInEachScan) {
   bucket_.Put("m/1/model", "good");
   Start();
   WaitForServing(1);
@@ -520,7 +539,7 @@ TEST_F(ObjectStoreSourceTest, ModelsAreHeardOfThoughTheListChangesInEachLook) {
                                  {"m", "s3://models/m", {}, generation}})
                     .ok());
   });
-  bucket_.WaitForLook();
+  bucket_.WaitForScan();
   bucket_.Put("m/2/model", "good");
   WaitForServing(2);
   EXPECT_FALSE(manager_->StatusOf("m")->has_report);
@@ -540,7 +559,7 @@ TEST_F(ObjectStoreSourceTest, BucketThatDoesNotAnswerIsSaidAndTriedAgain) {
 // FAILED_PRECONDITION would say that a version is coming.
 TEST_F(ObjectStoreSourceTest, KeysThatCannotBeReadAreNothingToWaitFor) {
   credentials_ =
-      std::make_shared<AwsCredentialsProvider>(AwsPlaces{.credentials_file = root_.path()});
+      std::make_shared<AwsCredentialsProvider>(AwsKeySources{.credentials_file = root_.path()});
   Start();
   EXPECT_EQ(WaitForSourceError(StatusCode::kInvalidArgument),
             "cannot read " + root_.path() + ": is it a file?");
@@ -558,9 +577,10 @@ TEST_F(ObjectStoreSourceTest, VersionWithTooManyObjectsHarmsNoOther) {
 }
 
 TEST(ObjectStoreSourceSettingsTest, WhatIsMissingIsSaid) {
-  const FolderLoaderFactory none;
+  const core::LoaderFactory none;
   ObjectStoreSource no_cache({}, S3Settings(), none);
-  EXPECT_THAT(std::string(MessageOf(no_cache.Prepare())), HasSubstr("--model_cache_directory"));
+  EXPECT_THAT(std::string(MessageOf(no_cache.Check({{"m", "s3://models", {}}}))),
+              HasSubstr("--model_cache_directory"));
   ObjectStoreSource no_settings({}, absl::InvalidArgumentError("AWS_ENDPOINT_URL is odd"), none);
   EXPECT_EQ(no_settings.SetModels({{"m", "s3://models", {}}}),
             absl::InvalidArgumentError("AWS_ENDPOINT_URL is odd"));

@@ -77,14 +77,14 @@ StatusOr<std::unique_ptr<VersionCache>> VersionCache::Open(const std::string& fo
 
 VersionCache::~VersionCache() { close(lock_); }
 
-std::string VersionCache::PlaceOf(const std::string& base_path) const {
+std::string VersionCache::BaseFolderOf(const std::string& base_path) const {
   const std::string name = UriEscape(base_path, /*keeps_slashes=*/false);
   return folder_ + "/" + (name.size() <= kNameMax ? name : Sha256Hex(base_path));
 }
 
 std::string VersionCache::FolderOf(const std::string& base_path, core::VersionNumber version,
                                    uint64_t revision) const {
-  return fmt::format("{}/{}.{:016x}", PlaceOf(base_path), version.value, revision);
+  return fmt::format("{}/{}.{:016x}", BaseFolderOf(base_path), version.value, revision);
 }
 
 void VersionCache::Keep(std::set<std::string> folders, bool is_all_known) {

@@ -13,7 +13,7 @@
 
 namespace penstock {
 
-// Uses the paths cache/PLACE/VERSION.REVISION, with ".part" appended during the download. PLACE is
+// Uses the paths cache/BASE/VERSION.REVISION, with ".part" appended during the download. BASE is
 // the escaped base path of the versions. One process owns the cache. Thread-safe.
 class VersionCache final {
  public:
@@ -48,7 +48,7 @@ class VersionCache final {
  private:
   VersionCache(std::string folder, int lock) : folder_(std::move(folder)), lock_(lock) {}
 
-  std::string PlaceOf(const std::string& base_path) const;
+  std::string BaseFolderOf(const std::string& base_path) const;
   void EndUse(const std::string& folder) EXCLUDES(mutex_);
 
   const std::string folder_;

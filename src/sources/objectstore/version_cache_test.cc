@@ -65,7 +65,7 @@ TEST_F(VersionCacheTest, WhatIsInUseGoesWhenItNoLongerIs) {
   EXPECT_TRUE(fs::exists(kept));
 }
 
-TEST_F(VersionCacheTest, BelongsToOneProcessAndNeedsAPlace) {
+TEST_F(VersionCacheTest, BelongsToOneProcessAndNeedsAFolder) {
   EXPECT_EQ(VersionCache::Open(root_ / "cache").status().code(), StatusCode::kFailedPrecondition);
   EXPECT_EQ(VersionCache::Open(root_.Write("file")).status().code(), StatusCode::kInvalidArgument);
   EXPECT_EQ(VersionCache::Open("/proc").status().code(), StatusCode::kInvalidArgument);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "sources/objectstore/version_look.h"
+#include "sources/objectstore/version_scan.h"
 
 #include <algorithm>
 #include <chrono>
@@ -53,6 +53,13 @@ std::string Missing(const std::vector<S3Object>& objects, const std::string& pre
   return content.Missing();
 }
 
+// True if the folder holds nothing but the markers that consoles make for empty folders.
+bool HoldsOnlyMarkers(const SeenVersion& seen) {
+  return seen.problem.ok() && std::ranges::all_of(seen.objects, [](const S3Object& object) {
+           return object.size == 0 && object.key.ends_with('/');
+         });
+}
+
 // Updates `seen` with the objects of a version. Returns true if they are complete.
 bool See(SeenVersion& seen, S3Listing listing, const std::string& prefix, Duration settle_time) {
   const SteadyTime now = Clock::Real().Now();
@@ -85,72 +92,89 @@ bool See(SeenVersion& seen, Status problem) {
 }
 
 // Lists the objects of a version. Returns true if it is complete, or was at an earlier scan.
-StatusOr<bool> LookAtObjects(const VersionLook& look, const std::string& prefix, S3Client& client,
-                             SeenVersion& seen) {
+StatusOr<bool> ScanObjects(const VersionScan& scan, const std::string& prefix, S3Client& client,
+                           SeenVersion& seen) {
   StatusOr<S3Listing> objects = client.List(prefix, /*stops_at_folders=*/false);
   if (objects.status().code() == StatusCode::kResourceExhausted)
     return See(seen, std::move(objects).status());
   TRY(objects.status());
-  return See(seen, *std::move(objects), prefix, look.settle_time);
+  return See(seen, *std::move(objects), prefix, scan.settle_time);
+}
+
+// Treats a folder as if it did not exist.
+void Forget(core::VersionNumber version, SeenVersions& seen, ScannedVersions& found) {
+  seen.erase(version);
+  found.prefixes.erase(version);
 }
 
 // Fills in found.reserves.
-Status LookForReserves(const VersionLook& look, const std::set<core::VersionNumber>& main,
-                       S3Client& client, SeenVersions& seen, FoundVersions& found) {
+Status ScanReserves(const VersionScan& scan, const std::set<core::VersionNumber>& main,
+                    S3Client& client, SeenVersions& seen, ScannedVersions& found) {
   std::set<core::VersionNumber> others = found.Numbers();
   std::erase_if(others, [&](const core::VersionNumber version) {
     return found.wanted.contains(version) || found.waiting.contains(version);
   });
-  for (const core::VersionNumber version : core::ReservesOf(look.selection, main, others)) {
+  for (const core::VersionNumber version : core::ReservesOf(scan.selection, main, others)) {
     SeenVersion& reserve = seen[version];
     if (!reserve.is_complete || Clock::Real().Now() - reserve.listed >= kReserveAge)
-      TRY(LookAtObjects(look, found.prefixes.at(version), client, reserve).status());
+      TRY(ScanObjects(scan, found.prefixes.at(version), client, reserve).status());
+    if (HoldsOnlyMarkers(reserve)) {
+      Forget(version, seen, found);
+      continue;
+    }
     const bool is_usable = reserve.is_complete && reserve.problem.ok();
-    if (is_usable || look.told.contains(version)) found.reserves.insert(version);
+    if (is_usable || scan.reported.contains(version)) found.reserves.insert(version);
   }
   return OkStatus();
 }
 
 }  // namespace
 
-std::set<core::VersionNumber> FoundVersions::Numbers() const {
+std::set<core::VersionNumber> ScannedVersions::Numbers() const {
   std::set<core::VersionNumber> numbers;
   for (const auto& [version, prefix] : prefixes) numbers.insert(version);
   return numbers;
 }
 
-StatusOr<FoundVersions> LookForVersions(const VersionLook& look, S3Client& client,
-                                        SeenVersions& seen) {
-  ASSIGN_OR_RETURN(S3Listing listing, client.List(look.prefix, /*stops_at_folders=*/true));
-  FoundVersions found;
-  found.prefixes = VersionsOf(std::move(listing.folders), look.prefix);
+StatusOr<ScannedVersions> ScanVersions(const VersionScan& scan, S3Client& client,
+                                       SeenVersions& seen) {
+  ASSIGN_OR_RETURN(S3Listing listing, client.List(scan.prefix, /*stops_at_folders=*/true));
+  ScannedVersions found;
+  found.prefixes = VersionsOf(std::move(listing.folders), scan.prefix);
   std::erase_if(seen, [&](const auto& item) { return !found.prefixes.contains(item.first); });
   std::set<core::VersionNumber> there = found.Numbers();
-  std::set<core::VersionNumber> looked_at;
-  // While a wanted version is not complete, select again without it: the next one takes its place.
+  std::set<core::VersionNumber> scanned;
+  // While a wanted version is not complete, select again without it: the next one replaces it.
   while (true) {
     found.for_labels.clear();
-    const std::set<core::VersionNumber> main = core::SelectVersions(look.selection, there);
+    const std::set<core::VersionNumber> main = core::SelectVersions(scan.selection, there);
     found.wanted = main;
-    for (const core::VersionNumber version : look.labelled) {
+    for (const core::VersionNumber version : scan.labelled) {
       if (there.contains(version) && !main.contains(version)) {
         found.wanted.insert(version);
         found.for_labels.insert(version);
       }
     }
-    const size_t waiting = found.waiting.size();
+    bool selects_again = false;
     for (const core::VersionNumber version : found.wanted) {
-      if (!looked_at.insert(version).second) continue;
+      if (!scanned.insert(version).second) continue;
       ASSIGN_OR_RETURN(const bool is_complete,
-                       LookAtObjects(look, found.prefixes.at(version), client, seen[version]));
+                       ScanObjects(scan, found.prefixes.at(version), client, seen[version]));
+      if (HoldsOnlyMarkers(seen.at(version))) {
+        Forget(version, seen, found);
+        there.erase(version);
+        selects_again = true;
+        continue;
+      }
       // A version that was reported stays wanted. If its objects changed, the new revision makes
       // the manager try it again.
-      if (is_complete || look.told.contains(version)) continue;
+      if (is_complete || scan.reported.contains(version)) continue;
       found.waiting.insert(version);
       there.erase(version);
+      selects_again = true;
     }
-    if (found.waiting.size() > waiting) continue;
-    TRY(LookForReserves(look, main, client, seen, found));
+    if (selects_again) continue;
+    TRY(ScanReserves(scan, main, client, seen, found));
     break;
   }
   for (const auto& [version, state] : seen) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "sources/directory/model_look.h"
+#include "sources/directory/model_scanner.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -28,13 +28,13 @@ std::string Listed(const std::set<core::VersionNumber>& versions) {
 // When to scan versions again. If several versions are due at nearly the same time, waits for the
 // last of them. They were probably copied together, and the scan must not load an older one just
 // because it was complete a moment earlier.
-SteadyTime LastOfTheNext(const std::vector<SteadyTime>& looks) {
+SteadyTime LastOfTheNext(const std::vector<SteadyTime>& scans) {
   constexpr Duration kTogether = std::chrono::milliseconds(100);
-  if (looks.empty()) return kNoDeadline;
-  const SteadyTime first = *std::min_element(looks.begin(), looks.end());
+  if (scans.empty()) return kNoDeadline;
+  const SteadyTime first = *std::min_element(scans.begin(), scans.end());
   SteadyTime last = first;
-  for (const SteadyTime look : looks) {
-    if (look - first <= kTogether) last = std::max(last, look);
+  for (const SteadyTime scan : scans) {
+    if (scan - first <= kTogether) last = std::max(last, scan);
   }
   return last;
 }
@@ -62,7 +62,7 @@ Status NothingWanted(const std::string& base_path, const std::set<core::VersionN
 
 }  // namespace
 
-Found ModelLook::Look() {
+Found ModelScanner::Scan() {
   Found found;
   const ModelChanges changes = watches_.Take(model_.name);
   watches_.Begin(model_.name);
@@ -74,7 +74,7 @@ Found ModelLook::Look() {
     const std::set<core::VersionNumber> chosen = Choose(*folders, changes, found);
     Want(*folders, chosen, found);
     if (!found.waiting.empty()) {
-      TellWaiting(found);
+      DescribeWaiting(found);
     } else if (found.wanted.empty()) {
       found.status = NothingWanted(model_.base_path, VersionsOf(*folders));
     }
@@ -83,7 +83,7 @@ Found ModelLook::Look() {
   return found;
 }
 
-bool ModelLook::WatchBasePath() {
+bool ModelScanner::WatchBasePath() {
   const ResolvedPath resolved = ResolveFolder(model_.base_path);
   is_on_network_ = IsOnNetwork(resolved.folder.empty() ? "/" : resolved.folder);
   bool is_watched = !is_on_network_ && (!resolved.folder.empty() || !resolved.steps.empty());
@@ -94,43 +94,44 @@ bool ModelLook::WatchBasePath() {
   return is_watched;
 }
 
-std::set<core::VersionNumber> ModelLook::Choose(const Folders& folders, const ModelChanges& changes,
-                                                Found& found) {
+std::set<core::VersionNumber> ModelScanner::Choose(const Folders& folders,
+                                                   const ModelChanges& changes, Found& found) {
   std::erase_if(files_, [&](const auto& item) { return !folders.contains(item.first); });
   const SteadyTime start = Clock::Real().Now();
-  const bool shall_look = changes.is_changed || start >= files_due_;
+  const bool shall_scan = changes.is_changed || start >= files_due_;
   std::set<core::VersionNumber> there = VersionsOf(folders);
-  std::set<core::VersionNumber> looked_at;
-  std::vector<SteadyTime> looks;
+  std::set<core::VersionNumber> scanned;
+  std::vector<SteadyTime> scans;
   // While a wanted version is not complete, select again without it: the next one takes its place.
   std::set<core::VersionNumber> chosen = Select(there);
   for (bool is_done = false; !is_done;) {
     is_done = true;
     for (const core::VersionNumber version : chosen) {
-      if (!looked_at.insert(version).second) continue;
+      if (!scanned.insert(version).second) continue;
       const auto known = files_.find(version);
       const bool is_settled = known != files_.end() && known->second.settling.complete() &&
-                              !known->second.settling.next_look();
-      if (is_settled && !shall_look) {
+                              !known->second.settling.next_scan();
+      if (is_settled && !shall_scan) {
         watches_.KeepFiles(version);
-      } else if (!LookAtFiles(version, folders.at(version), changes)) {
+      } else if (!ScanFiles(version, folders.at(version), changes)) {
         found.waiting.insert(version);
         there.erase(version);
         is_done = false;
       }
       const Files& files = files_.at(version);
       found.is_watched &= files.is_watched;
-      if (const auto look = files.settling.next_look()) looks.push_back(*look);
+      if (const auto scan = files.settling.next_scan()) scans.push_back(*scan);
     }
     if (!is_done) chosen = Select(there);
   }
-  found.look_again = LastOfTheNext(looks);
+  found.scan_again = LastOfTheNext(scans);
   const SteadyTime end = Clock::Real().Now();
-  if (shall_look) files_due_ = end + kFilesShare * (end - start);
+  if (shall_scan) files_due_ = end + kFilesShare * (end - start);
   return chosen;
 }
 
-std::set<core::VersionNumber> ModelLook::Select(const std::set<core::VersionNumber>& there) const {
+std::set<core::VersionNumber> ModelScanner::Select(
+    const std::set<core::VersionNumber>& there) const {
   std::set<core::VersionNumber> selected = core::SelectVersions(model_.selection, there);
   for (const core::VersionNumber version : model_.labelled) {
     if (there.contains(version)) selected.insert(version);
@@ -138,8 +139,8 @@ std::set<core::VersionNumber> ModelLook::Select(const std::set<core::VersionNumb
   return selected;
 }
 
-void ModelLook::Want(const Folders& folders, const std::set<core::VersionNumber>& chosen,
-                     Found& found) {
+void ModelScanner::Want(const Folders& folders, const std::set<core::VersionNumber>& chosen,
+                        Found& found) {
   const std::set<core::VersionNumber> main = core::SelectVersions(model_.selection, chosen);
   for (const core::VersionNumber version : chosen) {
     found.wanted[version] = {
@@ -155,24 +156,24 @@ void ModelLook::Want(const Folders& folders, const std::set<core::VersionNumber>
   }
 }
 
-bool ModelLook::LookAtFiles(core::VersionNumber version, const std::string& path,
-                            const ModelChanges& changes) {
+bool ModelScanner::ScanFiles(core::VersionNumber version, const std::string& path,
+                             const ModelChanges& changes) {
   Files& files = files_.try_emplace(version, Files{Settling(options_)}).first->second;
   files.is_watched = true;
   FilesSeen seen;
   seen.stamp = StampFolder(path, [&](const std::string& folder) {
     files.is_watched &= watches_.AddFiles(folder, version);
   });
-  seen.is_placed = changes.all_placed || changes.placed.contains(version);
+  seen.was_renamed = changes.all_renamed || changes.renamed.contains(version);
   seen.has_writer = watches_.OpenFile(model_.name, version).has_value();
   seen.is_on_network = is_on_network_;
   seen.now = Clock::Real().Now();
   seen.wall_now = std::chrono::system_clock::now();
-  files.settling.Look(seen);
+  files.settling.Scan(seen);
   return files.settling.complete().has_value();
 }
 
-void ModelLook::TellWaiting(Found& found) const {
+void ModelScanner::DescribeWaiting(Found& found) const {
   std::set<core::VersionNumber> coming;
   for (const core::VersionNumber version : found.waiting) {
     if (files_.at(version).settling.missing().empty()) coming.insert(version);
@@ -199,7 +200,7 @@ void ModelLook::TellWaiting(Found& found) const {
                                is_one ? "is" : "are", missing);
 }
 
-std::string ModelLook::WhyItWaits(core::VersionNumber version) const {
+std::string ModelScanner::WhyItWaits(core::VersionNumber version) const {
   if (files_.at(version).settling.waits_for_writer()) {
     if (const auto file = watches_.OpenFile(model_.name, version))
       return fmt::format("{} is open for writing", *file);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "sources/objectstore/look_turns.h"
+#include "sources/objectstore/scan_turns.h"
 
 #include <gtest/gtest.h>
 
@@ -9,9 +9,9 @@ namespace {
 using std::chrono::seconds;
 
 // Buckets by a clock that the test sets. One thread.
-class LookTurnsTest : public ::testing::Test {
+class ScanTurnsTest : public ::testing::Test {
  protected:
-  std::shared_ptr<LookTurn> Begin(const std::string& bucket) {
+  std::shared_ptr<ScanTurn> Begin(const std::string& bucket) {
     EXPECT_TRUE(turns_.MayBegin(bucket)) << bucket;
     return turns_.Begin(bucket, now_);
   }
@@ -24,10 +24,10 @@ class LookTurnsTest : public ::testing::Test {
   }
 
   SteadyTime now_ = SteadyTime(seconds(1000));
-  LookTurns turns_{{}};
+  ScanTurns turns_{{}};
 };
 
-TEST_F(LookTurnsTest, SomeBucketsAtATimeAndEachOnce) {
+TEST_F(ScanTurnsTest, SomeBucketsAtATimeAndEachOnce) {
   Begin("a");
   EXPECT_FALSE(turns_.MayBegin("a"));
   for (const char* bucket : {"b", "c", "d"}) Begin(bucket);
@@ -36,17 +36,17 @@ TEST_F(LookTurnsTest, SomeBucketsAtATimeAndEachOnce) {
   EXPECT_TRUE(turns_.MayBegin("b") && turns_.MayBegin("e"));
 }
 
-TEST_F(LookTurnsTest, SilentBucketsKeepHalfOfTheTurns) {
-  std::map<std::string, std::shared_ptr<LookTurn>> looks;
-  for (const char* bucket : {"a", "b", "c", "d"}) looks[bucket] = Begin(bucket);
+TEST_F(ScanTurnsTest, SilentBucketsKeepHalfOfTheTurns) {
+  std::map<std::string, std::shared_ptr<ScanTurn>> scans;
+  for (const char* bucket : {"a", "b", "c", "d"}) scans[bucket] = Begin(bucket);
   EXPECT_EQ(turns_.NextCheck(), now_ + seconds(5));
   Advance(4);
-  for (const auto& [bucket, look] : looks) EXPECT_FALSE(look->is_cancelled);
+  for (const auto& [bucket, scan] : scans) EXPECT_FALSE(scan->is_cancelled);
   Advance(1);
-  EXPECT_FALSE(looks["a"]->is_cancelled || looks["b"]->is_cancelled);
-  EXPECT_TRUE(looks["c"]->is_cancelled && looks["d"]->is_cancelled);
+  EXPECT_FALSE(scans["a"]->is_cancelled || scans["b"]->is_cancelled);
+  EXPECT_TRUE(scans["c"]->is_cancelled && scans["d"]->is_cancelled);
   EXPECT_EQ(turns_.NextCheck(), now_ + seconds(115));
-  const LookTurns::End end = turns_.Finish("c", now_);
+  const ScanTurns::End end = turns_.Finish("c", now_);
   EXPECT_TRUE(end.is_due_again);
   EXPECT_EQ(end.why, absl::DeadlineExceededError("bucket 'c' has not answered for 5 s, and now "
                                                  "waits for others that are slow, too"));
@@ -60,11 +60,11 @@ TEST_F(LookTurnsTest, SilentBucketsKeepHalfOfTheTurns) {
   EXPECT_FALSE(turns_.MayBegin("a"));
 }
 
-TEST_F(LookTurnsTest, BucketWhosePagesComeIsNotSlow) {
-  const auto look = Begin("a");
+TEST_F(ScanTurnsTest, BucketWhosePagesComeIsNotSlow) {
+  const auto scan = Begin("a");
   for (int i = 0; i < 20; ++i) {
     Advance(4);
-    look->heard = now_;
+    scan->heard = now_;
   }
   EXPECT_EQ(turns_.NextCheck(), now_ + seconds(5));
   EXPECT_EQ(Finish("a"), "");
@@ -73,7 +73,7 @@ TEST_F(LookTurnsTest, BucketWhosePagesComeIsNotSlow) {
   EXPECT_TRUE(turns_.MayBegin("a"));
 }
 
-TEST_F(LookTurnsTest, BucketThatIsQuickAgainIsNotSlowAnyMore) {
+TEST_F(ScanTurnsTest, BucketThatIsQuickAgainIsNotSlowAnyMore) {
   Begin("a");
   Advance(6);
   Finish("a");
@@ -85,25 +85,25 @@ TEST_F(LookTurnsTest, BucketThatIsQuickAgainIsNotSlowAnyMore) {
   EXPECT_TRUE(turns_.MayBegin("a"));
 }
 
-TEST_F(LookTurnsTest, LooksHaveALimit) {
-  const auto look = Begin("a");
-  look->heard = now_ + seconds(119);
+TEST_F(ScanTurnsTest, ScansHaveALimit) {
+  const auto scan = Begin("a");
+  scan->heard = now_ + seconds(119);
   Advance(119);
-  EXPECT_FALSE(look->is_cancelled);
+  EXPECT_FALSE(scan->is_cancelled);
   Advance(1);
-  EXPECT_TRUE(look->is_cancelled);
+  EXPECT_TRUE(scan->is_cancelled);
   EXPECT_EQ(turns_.NextCheck(), kNoDeadline);
-  const LookTurns::End end = turns_.Finish("a", now_);
+  const ScanTurns::End end = turns_.Finish("a", now_);
   EXPECT_FALSE(end.is_due_again);
   EXPECT_EQ(end.why,
             absl::DeadlineExceededError("bucket 'a' could not be listed in 120 s, which is "
                                         "--object_store_list_timeout_seconds"));
 }
 
-TEST_F(LookTurnsTest, AllCanBeCancelledAndForgotten) {
-  const auto look = Begin("a");
+TEST_F(ScanTurnsTest, AllCanBeCancelledAndForgotten) {
+  const auto scan = Begin("a");
   turns_.CancelAll();
-  EXPECT_TRUE(look->is_cancelled);
+  EXPECT_TRUE(scan->is_cancelled);
   Advance(200);
   EXPECT_EQ(Finish("a"), "");
   for (const char* bucket : {"b", "c"}) Begin(bucket);

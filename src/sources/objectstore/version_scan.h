@@ -29,17 +29,17 @@ struct SeenVersion {
 using SeenVersions = std::map<core::VersionNumber, SeenVersion>;
 
 // The parameters of a scan.
-struct VersionLook {
+struct VersionScan {
   std::string prefix;  // all versions are below it
   core::VersionSelection selection;
   std::set<core::VersionNumber> labelled;  // versions that are also wanted if they exist
   // Reported versions. They stay wanted, or reserves, while they exist.
-  std::set<core::VersionNumber> told;
+  std::set<core::VersionNumber> reported;
   // A version is complete when none of its objects has changed for this time.
   Duration settle_time;
 };
 
-struct FoundVersions {
+struct ScannedVersions {
   std::map<core::VersionNumber, std::string> prefixes;  // of all versions
   std::set<core::VersionNumber> wanted;                 // complete versions to load
   std::set<core::VersionNumber> for_labels;             // of these, wanted only for a label
@@ -52,7 +52,7 @@ struct FoundVersions {
 // Lists the versions, and the objects of wanted versions; sometimes also those of reserves. Pass
 // the same `seen` to each scan of a model, also after an error. Errors as of S3Client::List. A
 // version with too many objects does not affect the others.
-StatusOr<FoundVersions> LookForVersions(const VersionLook& look, S3Client& client,
-                                        SeenVersions& seen);
+StatusOr<ScannedVersions> ScanVersions(const VersionScan& scan, S3Client& client,
+                                       SeenVersions& seen);
 
 }  // namespace penstock

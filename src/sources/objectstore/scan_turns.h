@@ -13,7 +13,7 @@
 
 namespace penstock {
 
-struct LookTurnOptions {
+struct ScanTurnOptions {
   size_t turns = 4;       // buckets that are listed at the same time
   size_t slow_turns = 2;  // of these, for buckets that were slow
   // A bucket is slow if it sends nothing for this time.
@@ -22,20 +22,20 @@ struct LookTurnOptions {
 };
 
 // A running scan. Thread-safe.
-struct LookTurn {
+struct ScanTurn {
   std::atomic<SteadyTime> heard;           // when the last page arrived, or the scan began
   std::atomic<bool> is_cancelled = false;  // the scan must end
 };
 
 // Gives turns to scans, at most one a bucket. A bucket that is slow moves to the few turns for slow
 // ones, so most turns stay free for the others. One thread at a time.
-class LookTurns final {
+class ScanTurns final {
  public:
-  explicit LookTurns(LookTurnOptions options) : options_(options) {}
+  explicit ScanTurns(ScanTurnOptions options) : options_(options) {}
 
   // False if the bucket is being listed, or has no turn now.
   bool MayBegin(const std::string& bucket) const;
-  std::shared_ptr<LookTurn> Begin(const std::string& bucket, SteadyTime now);
+  std::shared_ptr<ScanTurn> Begin(const std::string& bucket, SteadyTime now);
 
   // Cancels scans that take too long, and scans of slow buckets for which there is no turn.
   void Check(SteadyTime now);
@@ -55,7 +55,7 @@ class LookTurns final {
 
  private:
   struct Running {
-    std::shared_ptr<LookTurn> turn;
+    std::shared_ptr<ScanTurn> turn;
     SteadyTime begun;
     bool is_slow = false;     // uses one of the turns of slow buckets
     bool was_silent = false;  // the bucket was slow during this scan
@@ -63,7 +63,7 @@ class LookTurns final {
   };
   size_t SlowTurns() const;
 
-  const LookTurnOptions options_;
+  const ScanTurnOptions options_;
   std::map<std::string, Running> running_;  // by bucket
   std::set<std::string> slow_;              // buckets that were slow in their last scan
 };

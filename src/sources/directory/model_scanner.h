@@ -10,59 +10,43 @@
 
 #include "base/clock.h"
 #include "base/status.h"
-#include "core/source.h"
+#include "core/model_source.h"
+#include "core/version_reporter.h"
 #include "core/version_selection.h"
 #include "sources/directory/folder_watches.h"
 #include "sources/directory/settling.h"
 
 namespace penstock {
 
-// A model whose base path is scanned.
-struct DirectoryModel {
-  std::string name;
-  std::string base_path;
-  core::VersionSelection selection;  // default: the latest one
-  uint64_t generation = 0;           // of its configuration, for reports to the target; 0: none
-  std::set<core::VersionNumber> labelled = {};  // versions that are also wanted if they exist
-};
-
-// The path of a version, and the state of its files.
-struct VersionFolder {
-  std::string path;
-  uint64_t revision = 0;
-  core::VersionRole role = core::VersionRole::kMain;
-  bool operator==(const VersionFolder&) const = default;
-};
-
 // The result of one scan.
 struct Found {
   bool can_list = false;  // false: nothing is known of the versions
   // The complete versions, and lower ones that may replace them (reserves), whose files are not
   // checked.
-  std::map<core::VersionNumber, VersionFolder> wanted;
+  core::FoundVersions wanted;
   // Why there is no version, or (FAILED_PRECONDITION) which versions are not complete yet.
   Status status;
   std::string left_out;  // which versions will never be complete as they are, and why; else empty
   std::set<core::VersionNumber> waiting;  // the versions that are not complete
-  SteadyTime look_again = kNoDeadline;    // when to scan again for versions that are not complete
+  SteadyTime scan_again = kNoDeadline;    // when to scan again for versions that are not complete
   bool is_watched = false;                // the kernel reports all changes; false: polls are needed
 };
 
 // Scans one model repeatedly, and remembers which versions were complete. One thread at a time.
 // `watches` outlives it.
-class ModelLook final {
+class ModelScanner final {
  public:
-  ModelLook(DirectoryModel model, SettlingOptions options, FolderWatches& watches)
+  ModelScanner(core::SourceModel model, SettlingOptions options, FolderWatches& watches)
       : model_(std::move(model)), options_(options), watches_(watches) {}
 
-  const DirectoryModel& model() const { return model_; }
+  const core::SourceModel& model() const { return model_; }
   // Sets which versions of the same base path are wanted.
   void SetSelection(core::VersionSelection selection, std::set<core::VersionNumber> labelled) {
     model_.selection = std::move(selection);
     model_.labelled = std::move(labelled);
   }
 
-  Found Look();
+  Found Scan();
 
  private:
   using Folders = std::map<core::VersionNumber, std::string>;
@@ -77,14 +61,13 @@ class ModelLook final {
   std::set<core::VersionNumber> Choose(const Folders& folders, const ModelChanges& changes,
                                        Found& found);
   // Checks the files of the version. Returns true if it is complete, or was at an earlier scan.
-  bool LookAtFiles(core::VersionNumber version, const std::string& path,
-                   const ModelChanges& changes);
+  bool ScanFiles(core::VersionNumber version, const std::string& path, const ModelChanges& changes);
   // Fills in found.status and found.left_out if some versions are not complete.
-  void TellWaiting(Found& found) const;
+  void DescribeWaiting(Found& found) const;
   // The reason, for a version whose files may still change.
   std::string WhyItWaits(core::VersionNumber version) const;
 
-  DirectoryModel model_;
+  core::SourceModel model_;
   const SettlingOptions options_;
   FolderWatches& watches_;
 
