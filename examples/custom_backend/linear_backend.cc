@@ -13,32 +13,64 @@
 
 namespace {
 
+using penstock::plugin::AnswerInParts;
 using penstock::plugin::Backend;
 using penstock::plugin::Description;
 using penstock::plugin::Error;
 using penstock::plugin::LoadArguments;
 using penstock::plugin::Model;
 using penstock::plugin::Outputs;
+using penstock::plugin::PartSource;
 using penstock::plugin::Request;
 using penstock::plugin::Signature;
 
 // Positions among the signatures, and among the outputs of "reverse".
-enum : uint32_t { kLinear = 0, kReverse = 1 };
+enum : uint32_t { kLinear = 0, kReverse = 1, kEachRow = 2 };
 enum : uint32_t { kReversed = 0, kWords = 1 };
 
 Description Describe() {
   Signature linear;
-  linear.inputs = {{.name = "x", .dtype = PENSTOCK_FLOAT32, .shape = {-1}, .batch_axis = 0}};
-  linear.outputs = {{.name = "y", .dtype = PENSTOCK_FLOAT32, .shape = {-1}, .batch_axis = 0}};
+  linear.inputs = {{.name = "x",
+                    .dtype = PENSTOCK_FLOAT32,
+                    .shape = {-1},
+                    .batch_axis = 0,
+                    .dimension_names = {"rows"}}};
+  linear.outputs = {{.name = "y",
+                     .dtype = PENSTOCK_FLOAT32,
+                     .shape = {-1},
+                     .batch_axis = 0,
+                     .dimension_names = {"rows"}}};
   Signature reverse;
   reverse.name = "reverse";
   reverse.inputs = {{.name = "text", .dtype = PENSTOCK_STRING, .shape = {-1}, .batch_axis = 0}};
   reverse.outputs = {{.name = "reversed", .dtype = PENSTOCK_STRING, .shape = {-1}, .batch_axis = 0},
                      {.name = "words", .dtype = PENSTOCK_INT64, .shape = {-1}, .batch_axis = 0}};
+  Signature each_row = linear;
+  each_row.name = "each_row";
   Description description;
-  description.signatures = {std::move(linear), std::move(reverse)};
+  description.signatures = {std::move(linear), std::move(reverse), std::move(each_row)};
   return description;
 }
+
+// The answer of "each_row": a part for each row. One thread at a time.
+class Rows final : public PartSource {
+ public:
+  Rows(float scale, float offset) : scale_(scale), offset_(offset) {}
+
+  // Inputs live until the last part has been given.
+  bool Next(Request& request, Outputs& outputs) override {
+    const PenstockTensor& x = request.inputs()[0].tensor;
+    const int64_t rows = x.shape[0] > 0 ? 1 : 0;
+    float* to = outputs.Add<float>(request, 0, PENSTOCK_FLOAT32, {rows});
+    if (rows == 1) *to = scale_ * static_cast<const float*>(x.data)[next_++] + offset_;
+    return next_ < x.shape[0];
+  }
+
+ private:
+  const float scale_;
+  const float offset_;
+  int64_t next_ = 0;
+};
 
 // Immutable, so thread-safe.
 class LinearModel final : public Model {
@@ -47,6 +79,10 @@ class LinearModel final : public Model {
 
   // The host has checked the inputs: they are there, and of the types and shapes described.
   void Run(Request&& request) override {
+    if (request.signature_index() == kEachRow) {
+      AnswerInParts(std::move(request), std::make_unique<Rows>(scale_, offset_));
+      return;
+    }
     Outputs outputs;
     if (request.signature_index() == kLinear) {
       RunLinear(request, outputs);

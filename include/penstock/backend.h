@@ -14,7 +14,8 @@
  * Rules for all parts of it:
  * - Structs that start with `struct_size` grow at their end only. The side that fills one in sets
  *   `struct_size` to sizeof. The side that reads one treats members beyond `struct_size` as zero.
- *   Zero always means "no". All other structs are frozen. Set `reserved` fields to 0.
+ *   Zero always means "no". An array of such structs is an array of pointers, so that its stride
+ *   does not depend on their size. All other structs are frozen. Set `reserved` fields to 0.
  * - Text is UTF-8, (pointer, length), not terminated. An argument is valid until the call returns;
  *   copy it to keep it longer.
  * - Every function may be called on any thread, and by several at once, unless it says otherwise.
@@ -30,7 +31,7 @@ extern "C" {
 #endif
 
 /* Incremented only when the host can no longer run backends of the earlier number. */
-#define PENSTOCK_BACKEND_ABI 1u
+#define PENSTOCK_BACKEND_ABI 2u
 
 /* Text, or one element of a string tensor (then any bytes). */
 typedef struct PenstockString {
@@ -122,8 +123,8 @@ typedef struct PenstockTensor {
 #define PENSTOCK_NO_INDEX UINT32_MAX
 typedef struct PenstockNamedTensor {
   PenstockString name;
-  uint32_t index; /* position among the signature's inputs or outputs, or PENSTOCK_NO_INDEX */
-  uint32_t reserved;
+  uint32_t index;     /* position among the signature's inputs or outputs, or PENSTOCK_NO_INDEX */
+  uint32_t signature; /* of an output: position among the request's `signatures`; of an input: 0 */
   PenstockTensor tensor;
 } PenstockNamedTensor;
 
@@ -166,25 +167,44 @@ enum {
   PENSTOCK_SPEC_OPTIONAL = 1u << 0,    /* an input that a request may omit */
   PENSTOCK_SPEC_UNKNOWN_RANK = 1u << 1 /* any shape; rank is 0 */
 };
+/* What a tensor is of a sparse or ragged value whose parts are inputs or outputs of their own. */
+enum {
+  PENSTOCK_PART_NONE = 0,           /* of none: the tensor is a value itself */
+  PENSTOCK_PART_SPARSE_INDICES = 1, /* int64[n, rank]: where the values are */
+  PENSTOCK_PART_SPARSE_VALUES = 2,  /* [n] */
+  PENSTOCK_PART_SPARSE_SHAPE = 3,   /* int64[rank]: the shape of the dense value */
+  PENSTOCK_PART_RAGGED_VALUES = 4,  /* all rows, one after the other */
+  PENSTOCK_PART_RAGGED_SPLITS = 5   /* int64 or int32 [rows + 1]: where each row starts and ends */
+};
 typedef struct PenstockTensorSpec {
+  size_t struct_size;
   PenstockString name;         /* the name for clients */
   PenstockString backend_name; /* the runtime's name, for messages and logs */
   int32_t dtype;
   uint32_t flags; /* PENSTOCK_SPEC_... */
   uint32_t rank;
-  int32_t batch_axis;   /* the dimension that counts rows; -1: none, or unknown */
+  int32_t batch_axis;   /* the dimension that counts rows, if the model's file says so; -1: none,
+                           or unknown. A size of -1 alone does not say so. */
   const int64_t* shape; /* -1 = any size */
-  uint64_t reserved[2];
+  /* The value that an optional input has if a request omits it. Null: unknown, or too large to be
+   * worth keeping. The host copies it. */
+  const PenstockTensor* default_value;
+  const PenstockString* dimension_names; /* `rank` names; empty: that one has none. Null: none */
+  const PenstockString* class_labels;    /* what the entries of the last dimension stand for */
+  size_t class_label_count;
+  PenstockString composite; /* the value of which this tensor is a part */
+  uint32_t part;            /* PENSTOCK_PART_... */
+  uint32_t ragged_level;    /* of PENSTOCK_PART_RAGGED_SPLITS; 0 is the outermost */
 } PenstockTensorSpec;
 
 typedef struct PenstockSignature {
+  size_t struct_size;
   PenstockString name;        /* "serving_default" is what a request without a name means */
   PenstockString method_name; /* as "tensorflow/serving/predict"; may be empty */
-  const PenstockTensorSpec* inputs;
+  const PenstockTensorSpec* const* inputs;
   size_t input_count;
-  const PenstockTensorSpec* outputs;
+  const PenstockTensorSpec* const* outputs;
   size_t output_count;
-  uint64_t reserved[2];
 } PenstockSignature;
 
 /* For step-wise batching: the `output` of one step becomes the `input` of the next. */
@@ -195,14 +215,17 @@ typedef struct PenstockStatePair {
 } PenstockStatePair;
 
 enum {
-  PENSTOCK_MAY_BLOCK = 1u << 0, /* a run may sleep or wait for I/O */
-  PENSTOCK_HAS_STATE = 1u << 1, /* an answer may depend on earlier requests */
-  PENSTOCK_NOT_DETERMINISTIC = 1u << 2,
+  PENSTOCK_MAY_BLOCK = 1u << 0,           /* a run may sleep or wait for I/O */
+  PENSTOCK_HAS_STATE = 1u << 1,           /* an answer may depend on earlier requests */
+  PENSTOCK_NOT_DETERMINISTIC = 1u << 2,   /* the same request may get different answers */
   PENSTOCK_SIDE_EFFECTS = 1u << 3,        /* a run changes something outside: never run it twice */
   PENSTOCK_ANY_SIGNATURE = 1u << 4,       /* accepts any inputs: the host does not check them */
   PENSTOCK_DEADLINE_NEEDS_POOL = 1u << 5, /* can stop at a deadline only off the event loop */
-  PENSTOCK_ANY_SHAPE = 1u << 6 /* declared shapes are only a hint: the host checks types only, and
-                                  the backend refuses the shapes that it cannot process */
+  PENSTOCK_ANY_SHAPE = 1u << 6, /* declared shapes are only a hint: the host checks types only, and
+                                   the backend refuses the shapes that it cannot process */
+  /* One run can answer for several signatures that have inputs of the same names. Without it, the
+   * host runs the model once for each signature. */
+  PENSTOCK_SEVERAL_SIGNATURES = 1u << 7
 };
 /* An input or output that the model has but the signature does not offer, and the reason. An
  * empty name: the whole signature is not served. The host refuses a request that names it, and
@@ -219,7 +242,7 @@ typedef struct PenstockModelInfo {
   uint32_t runs_max;  /* concurrent runs; 0 = any number. The host queues the others. */
   uint32_t alignment; /* of input data, in bytes; with less, the backend must copy; 0 = any */
   uint32_t reserved;
-  const PenstockSignature* signatures;
+  const PenstockSignature* const* signatures;
   size_t signature_count;
   const PenstockString* cut_points; /* inner tensors where the graph can be cut for batching */
   size_t cut_point_count;
@@ -253,22 +276,31 @@ typedef struct PenstockPart {
   size_t output_count;
 } PenstockPart;
 
+/* One signature that a request asks for. */
+typedef struct PenstockAskedSignature {
+  PenstockString name;
+  uint32_t index; /* in the model's list; PENSTOCK_NO_INDEX only with PENSTOCK_ANY_SIGNATURE */
+  uint32_t reserved;
+} PenstockAskedSignature;
+
 typedef struct PenstockRequest {
   size_t struct_size;
-  uint32_t signature_index; /* PENSTOCK_NO_INDEX if the model has PENSTOCK_ANY_SIGNATURE */
-  uint32_t reserved;
-  PenstockString signature;
-  const PenstockNamedTensor* inputs; /* checked against the signature; valid as long as the request,
-                                        or longer if the backend keeps their owners */
+  /* At least one; more only with PENSTOCK_SEVERAL_SIGNATURES. Then the inputs have the indices of
+   * the first signature, and all the others have inputs of the same names. */
+  const PenstockAskedSignature* signatures;
+  size_t signature_count;
+  const PenstockNamedTensor* inputs; /* checked against all signatures; valid as long as the
+                                        request, or longer if the backend keeps their owners */
   size_t input_count;
-  const PenstockNamedTensor* outputs; /* the outputs to return: names and indices, no data */
+  const PenstockNamedTensor* outputs; /* to return: names, indices and signatures, no data */
   size_t output_count;                /* 0 only with PENSTOCK_ANY_SIGNATURE: return all */
   int64_t deadline_ns;                /* on CLOCK_MONOTONIC; INT64_MAX = none */
   uint64_t request_id;
   const PenstockOption* options;
   size_t option_count;
-  /* Gives a part of the answer. Returns 1 if the client is slow and the backend should wait for
-   * `on_ready` before the next part, else 0. The call with is_last comes exactly once. */
+  /* Gives a part of the answer. Returns 1 if the receiver is slow: the backend should then wait
+   * for it with `on_ready` before it makes the next part. Else returns 0. The call with is_last
+   * comes exactly once. */
   int32_t (*respond)(struct PenstockRequest* request, const PenstockPart* part);
   /* Returns PENSTOCK_OK while the answer is wanted, and PENSTOCK_CANCELLED or
    * PENSTOCK_DEADLINE_EXCEEDED afterwards. Cheap. */
@@ -277,9 +309,13 @@ typedef struct PenstockRequest {
    * it has changed already. A null callback, and the last part, remove it: after that call
    * returns, the callback is not running and will not run. */
   void (*on_stop)(struct PenstockRequest* request, void (*callback)(void*), void* argument);
-  /* Registers `callback(argument)`, which is called once when the host can take the next part. */
-  void (*on_ready)(struct PenstockRequest* request, void (*callback)(void*), void* argument);
-  /* Allocates memory for the elements of output `index`, aligned to 64 bytes. The host sends
+  /* Waits for a slow receiver. Returns 1 if it is slow: `callback(argument)` is then called once
+   * when it can take the next part or stop_reason changes, perhaps before this returns. It may give
+   * parts and wait again; treat its thread like that of `run`. Returns 0 if the receiver is ready
+   * or the request has stopped: there is no callback then, and the backend goes on at once. A null
+   * callback, and the last part, remove it, as with on_stop. */
+  int32_t (*on_ready)(struct PenstockRequest* request, void (*callback)(void*), void* argument);
+  /* Allocates memory for the elements of one output, aligned to 64 bytes. The host sends
    * from this memory, without a copy. `owner` gets one reference. Returns null if there is none;
    * the backend then uses its own memory. */
   void* (*allocate_output)(struct PenstockRequest* request, uint32_t index, size_t bytes,

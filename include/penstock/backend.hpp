@@ -9,11 +9,14 @@
 #include <fnmatch.h>
 
 #include <atomic>
+#include <cstdint>
 #include <cstdlib>
+#include <deque>
 #include <exception>
 #include <fstream>
 #include <memory>
 #include <new>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -120,6 +123,22 @@ inline std::string FindRuntimeLibrary(const PenstockHost& host, const char* vari
   return path + "/" + found;
 }
 
+// A tensor with memory of its own. One thread at a time.
+struct Value {
+  int32_t dtype = 0;
+  std::vector<int64_t> shape = {};
+  std::string bytes = {};                 // of the elements, unless they are strings
+  std::vector<std::string> strings = {};  // the elements of PENSTOCK_STRING
+};
+
+// The sparse or ragged value that a tensor is a part of; see PENSTOCK_PART_... One thread at a
+// time.
+struct CompositePart {
+  std::string composite = {};
+  uint32_t part = PENSTOCK_PART_NONE;
+  uint32_t ragged_level = 0;
+};
+
 // One input or output of a signature; see PenstockTensorSpec. One thread at a time.
 struct TensorSpec {
   std::string name;
@@ -129,6 +148,10 @@ struct TensorSpec {
   bool unknown_rank = false;
   bool optional = false;
   int32_t batch_axis = -1;
+  std::optional<Value> default_value = {};        // only of an optional input
+  std::vector<std::string> dimension_names = {};  // one for each dimension, or none at all
+  std::vector<std::string> class_labels = {};
+  CompositePart part = {};
 };
 
 // One function of a model. One thread at a time.
@@ -162,21 +185,9 @@ struct Description {
 class FrozenDescription final {
  public:
   explicit FrozenDescription(Description description) : description_(std::move(description)) {
-    for (const Signature& signature : description_.signatures) {
-      specs_.push_back(ToSpecs(signature.inputs));
-      specs_.push_back(ToSpecs(signature.outputs));
-    }
-    for (size_t i = 0; i < description_.signatures.size(); ++i) {
-      const Signature& signature = description_.signatures[i];
-      signatures_.push_back({ToC(signature.name),
-                             ToC(signature.method_name),
-                             specs_[2 * i].data(),
-                             specs_[2 * i].size(),
-                             specs_[2 * i + 1].data(),
-                             specs_[2 * i + 1].size(),
-                             {}});
-    }
-    for (const std::string& note : description_.notes) notes_.push_back(ToC(note));
+    for (const Signature& signature : description_.signatures) Freeze(signature);
+    for (const PenstockSignature& signature : signatures_) signature_list_.push_back(&signature);
+    notes_ = ToTexts(description_.notes);
     for (const LeftOut& each : description_.left_out) {
       left_out_.push_back({ToC(each.signature), ToC(each.name), ToC(each.reason)});
     }
@@ -184,8 +195,8 @@ class FrozenDescription final {
     info_.flags = description_.flags;
     info_.runs_max = description_.runs_max;
     info_.alignment = description_.alignment;
-    info_.signatures = signatures_.data();
-    info_.signature_count = signatures_.size();
+    info_.signatures = signature_list_.data();
+    info_.signature_count = signature_list_.size();
     info_.notes = notes_.data();
     info_.note_count = notes_.size();
     info_.left_out = left_out_.data();
@@ -199,26 +210,80 @@ class FrozenDescription final {
   const PenstockModelInfo* info() const { return &info_; }
 
  private:
-  static std::vector<PenstockTensorSpec> ToSpecs(const std::vector<TensorSpec>& specs) {
-    std::vector<PenstockTensorSpec> result;
-    for (const TensorSpec& spec : specs) {
-      PenstockTensorSpec out{};
-      out.name = ToC(spec.name);
-      out.backend_name = ToC(spec.backend_name);
-      out.dtype = spec.dtype;
-      out.flags = (spec.optional ? PENSTOCK_SPEC_OPTIONAL : 0) |
-                  (spec.unknown_rank ? PENSTOCK_SPEC_UNKNOWN_RANK : 0);
-      out.rank = static_cast<uint32_t>(spec.shape.size());
-      out.batch_axis = spec.batch_axis;
-      out.shape = spec.shape.data();
-      result.push_back(out);
-    }
+  // A spec in its C form, and what that refers to beyond the description.
+  struct Spec {
+    PenstockTensorSpec spec{};
+    PenstockTensor default_value{};
+    std::vector<PenstockString> default_strings;
+    std::vector<PenstockString> dimension_names;
+    std::vector<PenstockString> class_labels;
+  };
+  using SpecList = std::vector<const PenstockTensorSpec*>;
+
+  static std::vector<PenstockString> ToTexts(const std::vector<std::string>& texts) {
+    std::vector<PenstockString> result;
+    for (const std::string& text : texts) result.push_back(ToC(text));
     return result;
   }
 
+  void Freeze(const Signature& signature) {
+    const SpecList& inputs = Freeze(signature.inputs);
+    const SpecList& outputs = Freeze(signature.outputs);
+    signatures_.push_back({sizeof(PenstockSignature), ToC(signature.name),
+                           ToC(signature.method_name), inputs.data(), inputs.size(), outputs.data(),
+                           outputs.size()});
+  }
+  const SpecList& Freeze(const std::vector<TensorSpec>& specs) {
+    SpecList& list = spec_lists_.emplace_back();
+    for (const TensorSpec& spec : specs) {
+      Spec& frozen = specs_.emplace_back();
+      Freeze(spec, frozen);
+      list.push_back(&frozen.spec);
+    }
+    return list;
+  }
+  static void Freeze(const TensorSpec& spec, Spec& frozen) {
+    PenstockTensorSpec& out = frozen.spec;
+    out.struct_size = sizeof(out);
+    out.name = ToC(spec.name);
+    out.backend_name = ToC(spec.backend_name);
+    out.dtype = spec.dtype;
+    out.flags = (spec.optional ? PENSTOCK_SPEC_OPTIONAL : 0) |
+                (spec.unknown_rank ? PENSTOCK_SPEC_UNKNOWN_RANK : 0);
+    out.rank = static_cast<uint32_t>(spec.shape.size());
+    out.batch_axis = spec.batch_axis;
+    out.shape = spec.shape.data();
+    if (spec.dimension_names.size() == spec.shape.size()) {
+      frozen.dimension_names = ToTexts(spec.dimension_names);
+      out.dimension_names = frozen.dimension_names.data();
+    }
+    frozen.class_labels = ToTexts(spec.class_labels);
+    out.class_labels = frozen.class_labels.data();
+    out.class_label_count = frozen.class_labels.size();
+    out.composite = ToC(spec.part.composite);
+    out.part = spec.part.part;
+    out.ragged_level = spec.part.ragged_level;
+    if (spec.default_value) Freeze(*spec.default_value, frozen);
+  }
+  static void Freeze(const Value& value, Spec& frozen) {
+    const bool is_text = value.dtype == PENSTOCK_STRING;
+    frozen.default_strings = ToTexts(value.strings);
+    PenstockTensor& out = frozen.default_value;
+    out.dtype = value.dtype;
+    out.rank = static_cast<uint32_t>(value.shape.size());
+    out.shape = value.shape.data();
+    out.data = is_text ? static_cast<const void*>(frozen.default_strings.data())
+                       : static_cast<const void*>(value.bytes.data());
+    out.bytes =
+        is_text ? frozen.default_strings.size() * sizeof(PenstockString) : value.bytes.size();
+    frozen.spec.default_value = &out;
+  }
+
   const Description description_;
-  std::vector<std::vector<PenstockTensorSpec>> specs_;
-  std::vector<PenstockSignature> signatures_;
+  std::deque<Spec> specs_;           // deques, because pointers to their elements are kept
+  std::deque<SpecList> spec_lists_;  // the inputs, then the outputs, of each signature
+  std::deque<PenstockSignature> signatures_;
+  std::vector<const PenstockSignature*> signature_list_;
   std::vector<PenstockString> notes_;
   std::vector<PenstockLeftOut> left_out_;
   PenstockModelInfo info_{};
@@ -233,6 +298,10 @@ class Outputs final {
   Outputs(const Outputs&) = delete;
   Outputs& operator=(const Outputs&) = delete;
   ~Outputs() { Clear(); }
+
+  // Says which of the request's signatures the outputs belong to that are added from here on, by
+  // its position in Request::signatures(). Without this call it is the first.
+  void SetSignature(uint32_t position) { signature_ = position; }
 
   // Allocates output `index` in the host's memory. Fill it before you give the part. `T` must be
   // the C++ type of `dtype`. Throws Error if there is no memory.
@@ -251,7 +320,7 @@ class Outputs final {
     tensor.shape = kept->shape.data();
     tensor.data = kept->elements.data();
     tensor.bytes = kept->elements.size() * sizeof(PenstockString);
-    tensors_.push_back({{}, index, 0, tensor});
+    tensors_.push_back({{}, index, signature_, tensor});
     strings_.push_back(std::move(kept));
   }
 
@@ -274,6 +343,7 @@ class Outputs final {
     tensors_.clear();
   }
 
+  uint32_t signature_ = 0;
   std::vector<PenstockNamedTensor> tensors_;
   std::vector<std::unique_ptr<std::vector<int64_t>>> shapes_;
   std::vector<std::unique_ptr<Strings>> strings_;
@@ -291,8 +361,13 @@ class Request final {
   }
 
   PenstockRequest* raw() const { return raw_; }
-  uint32_t signature_index() const { return raw_->signature_index; }
-  std::string_view signature() const { return View(raw_->signature); }
+  // The signatures that the request asks for. Only a model with PENSTOCK_SEVERAL_SIGNATURES gets
+  // more than one.
+  std::span<const PenstockAskedSignature> signatures() const {
+    return {raw_->signatures, raw_->signature_count};
+  }
+  uint32_t signature_index() const { return raw_->signatures->index; }  // of the first
+  std::string_view signature() const { return View(raw_->signatures->name); }
   std::span<const PenstockNamedTensor> inputs() const { return {raw_->inputs, raw_->input_count}; }
   std::span<const PenstockNamedTensor> outputs() const {
     return {raw_->outputs, raw_->output_count};
@@ -309,9 +384,14 @@ class Request final {
     return nullptr;
   }
 
-  // Gives a part that is not the last. Returns true if the client is slow. See
-  // PenstockRequest::on_ready.
+  // Gives a part that is not the last. Returns true if the receiver is slow. See WaitForReceiver.
   bool Send(Outputs& outputs) { return Give(outputs.tensors(), false, &outputs); }
+  // Returns false if the receiver can take the next part. Else `callback(argument)` is called when
+  // it can, perhaps before this returns, so do not use the request after that. No exception may
+  // leave the callback. See PenstockRequest::on_ready, and AnswerInParts, which does all this.
+  bool WaitForReceiver(void (*callback)(void*), void* argument) {
+    return raw_->on_ready(raw_, callback, argument) != 0;
+  }
   // These give the last part, and leave the Request empty.
   void Finish(Outputs& outputs) { Give(outputs.tensors(), true, &outputs); }
   void Finish(std::span<const PenstockNamedTensor> outputs) { Give(outputs, true, nullptr); }
@@ -358,7 +438,7 @@ T* Outputs::Add(Request& request, uint32_t index, int32_t dtype, std::vector<int
   tensor.shape = shapes_.back()->data();
   tensor.data = data;
   tensor.bytes = bytes;
-  tensors_.push_back({{}, index, 0, tensor});
+  tensors_.push_back({{}, index, signature_, tensor});
   return static_cast<T*>(data);
 }
 
@@ -422,6 +502,56 @@ int32_t Guard(Function&& function, Setter&& set) noexcept {
     set("an exception of unknown type");
     return PENSTOCK_INTERNAL;
   }
+}
+
+// Makes the parts of one answer. One thread at a time, but not always the same thread.
+class PartSource {
+ public:
+  virtual ~PartSource() = default;
+  // Adds the outputs of the next part. Returns false if that was the last part. May throw Error.
+  virtual bool Next(Request& request, Outputs& outputs) = 0;
+};
+
+// Answers `request` with the parts of `source`. Makes a part only when the receiver can take it, so
+// that few parts are in memory, and stops with the request. Returns when the answer is complete or
+// the receiver is slow.
+inline void AnswerInParts(Request&& request, std::unique_ptr<PartSource> source) {
+  struct Run {
+    Request request;
+    std::unique_ptr<PartSource> source;
+
+    // Gives one part. Returns false if it was the last.
+    bool GivePart(bool& is_slow) {
+      const int32_t reason = request.stop_reason();
+      if (reason != PENSTOCK_OK) throw Error(reason, "stopped between two parts");
+      Outputs outputs;
+      const bool is_last = !source->Next(request, outputs);
+      if (is_last) {
+        request.Finish(outputs);
+      } else {
+        is_slow = request.Send(outputs);
+      }
+      return !is_last;
+    }
+    static void Go(void* argument) noexcept {
+      std::unique_ptr<Run> run(static_cast<Run*>(argument));
+      for (;;) {
+        bool goes_on = false;
+        bool is_slow = false;
+        std::string text;
+        const int32_t code = Guard([&] { goes_on = run->GivePart(is_slow); },
+                                   [&](const char* what) { text = what; });
+        if (code != PENSTOCK_OK && run->request.raw() != nullptr) run->request.Fail(code, text);
+        if (code != PENSTOCK_OK || !goes_on) return;
+        if (!is_slow) continue;
+        // The callback owns the run as soon as it is registered.
+        Run* const waiting = run.release();
+        if (waiting->request.WaitForReceiver(&Go, waiting)) return;
+        run.reset(waiting);
+      }
+    }
+  };
+  Run::Go(new Run{std::move(request), std::move(source)});
 }
 
 // The C function table of a Backend class. Immutable.

@@ -42,14 +42,26 @@ class InspectTest : public testing::Test {
 
 ModelReport ReportOfAll() {
   TensorSpec x{"x", "serving_default_x:0", DType::kFloat32, false, {-1, 3}, false};
+  x.batch_axis = 0;
+  x.dimension_names = {"rows", ""};
   TensorSpec any{"a\"b", "", DType::kString, true, {}, true};
-  Signature signature{"serving_default", "tensorflow/serving/predict", {any, x}, {}};
-  return {"/m",
-          {{1}, {12}, {13}},
-          {12},
-          "/m/12",
-          {"tensorflow", {signature}, {}},
-          {{{13}, "it has no files"}}};
+  any.default_value = *Tensor::Allocate(DType::kString, {2});
+  any.default_value->mutable_as<StringElement>()[1] = {"q\"", 2};
+  TensorSpec y{"y", "", DType::kFloat32, false, {-1, 2}, false};
+  y.class_labels = {"ham", "spam"};
+  TensorSpec z{"z/row_splits_1", "", DType::kInt64, false, {-1}, false};
+  z.part = {CompositePart::Role::kRaggedSplits, "z", 1};
+  Signature signature{"serving_default", "tensorflow/serving/predict", {any, x}, {y, z}};
+  ModelReport report{"/m",
+                     {{1}, {12}, {13}},
+                     {12},
+                     "/m/12",
+                     {"tensorflow", {signature}, {}},
+                     {{{13}, "it has no files"}}};
+  report.info.traits.has_state = true;
+  report.info.traits.not_deterministic = true;
+  report.info.traits.has_side_effects = true;
+  return report;
 }
 
 TEST(ModelReportTest, Text) {
@@ -58,13 +70,17 @@ TEST(ModelReportTest, Text) {
             "  backend   tensorflow\n"
             "  versions  1, 12, 13\n"
             "  shown     12\n"
+            "  traits    has_state, not_deterministic, side_effects\n"
             "\n"
             "signature serving_default (tensorflow/serving/predict)\n"
             "  inputs\n"
-            "    a\"b  string   any shape   (may be left out)\n"
-            "    x    float32  [-1,3]     serving_default_x:0\n"
+            "    a\"b  string   any shape   (may be left out; default \"\", \"q\\\"\")\n"
+            "    x    float32  [rows,3]   serving_default_x:0\n"
             "  outputs\n"
-            "    none\n"
+            "    y               float32  [-1,2]  \n"
+            "      classes: ham, spam\n"
+            "    z/row_splits_1  int64    [-1]    \n"
+            "      ragged_splits of z\n"
             "\n"
             "note: version 13 is not complete: it has no files, and is not served\n");
 }
@@ -73,11 +89,18 @@ TEST(ModelReportTest, Json) {
   EXPECT_EQ(ReportJson(ReportOfAll()),
             R"({"path":"/m","backend":"tensorflow","versions":[1,12,13],)"
             R"("incomplete":{"13":"it has no files"},"described_path":"/m/12",)"
-            R"("any_signature":false,"signatures":{"serving_default":{)"
+            R"("any_signature":false,)"
+            R"("traits":["has_state","not_deterministic","side_effects"],)"
+            R"("signatures":{"serving_default":{)"
             R"("method_name":"tensorflow/serving/predict","inputs":{)"
-            R"("a\"b":{"dtype":"string","shape":null,"backend_name":"","optional":true},)"
+            R"("a\"b":{"dtype":"string","shape":null,"backend_name":"","optional":true,)"
+            R"("default":{"shape":[2],"values":["","q\""]}},)"
             R"("x":{"dtype":"float32","shape":[-1,3],"backend_name":"serving_default_x:0",)"
-            R"("optional":false}},"outputs":{}}},"notes":[]})"
+            R"("optional":false,"batch_axis":0,"dimension_names":["rows",""]}},"outputs":{)"
+            R"("y":{"dtype":"float32","shape":[-1,2],"backend_name":"","optional":false,)"
+            R"("class_labels":["ham","spam"]},)"
+            R"("z/row_splits_1":{"dtype":"int64","shape":[-1],"backend_name":"","optional":false,)"
+            R"("part":{"of":"z","role":"ragged_splits","level":1}}}}},"notes":[]})"
             "\n");
 }
 

@@ -6,12 +6,14 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <iterator>
 #include <utility>
 
 #include "backends/builtin/builtin_folder.h"
 #include "backends/builtin/builtin_models.h"
 #include "base/log.h"
+#include "base/utf8.h"
 #include "config/config_files.h"
 #include "sources/directory/folder_stamp.h"
 #include "sources/directory/version_folders.h"
@@ -63,11 +65,122 @@ std::vector<int64_t> Numbers(const std::vector<core::VersionNumber>& versions) {
   return numbers;
 }
 
+std::string Quoted(std::string_view text) {
+  std::string quoted = "\"";
+  AppendJsonEscaped(quoted, text);
+  return quoted + '"';
+}
+
+// Returns the shape with names for the sizes that have one, as [batch,3].
 std::string ShapeText(const TensorSpec& spec) {
-  return spec.unknown_rank ? "any shape" : spec.shape.ToString();
+  if (spec.unknown_rank) return "any shape";
+  if (spec.dimension_names.empty()) return spec.shape.ToString();
+  std::string text = "[";
+  for (size_t axis = 0; axis < spec.shape.rank(); ++axis) {
+    const std::string& name = spec.dimension_names[axis];
+    text += axis > 0 ? "," : "";
+    text += name.empty() ? std::to_string(spec.shape.dim(axis)) : name;
+  }
+  return text + "]";
+}
+
+constexpr std::array<std::string_view, 6> kPartNames = {
+    "", "sparse_indices", "sparse_values", "sparse_shape", "ragged_values", "ragged_splits"};
+
+std::string_view PartName(const CompositePart& part) {
+  return kPartNames[static_cast<size_t>(part.role)];
+}
+
+// What is true of a run, for people and as a JSON list.
+std::vector<std::string_view> TraitNames(const ModelTraits& traits) {
+  std::vector<std::string_view> names;
+  if (traits.has_state) names.emplace_back("has_state");
+  if (traits.not_deterministic) names.emplace_back("not_deterministic");
+  if (traits.has_side_effects) names.emplace_back("side_effects");
+  return names;
+}
+
+// The elements as JSON writes numbers. Empty for types that JSON has no numbers for.
+template <typename T>
+void AppendNumbers(const Tensor& tensor, std::vector<std::string>& to) {
+  for (const T number : tensor.as<T>()) to.push_back(fmt::format("{}", number));
+}
+
+template <typename T>
+void AppendFloats(const Tensor& tensor, std::vector<std::string>& to) {
+  for (const T number : tensor.as<T>()) {
+    to.push_back(std::isfinite(number) ? fmt::format("{}", number)
+                                       : Quoted(fmt::format("{}", number)));
+  }
+}
+
+// Returns the elements in JSON; none if the type is one that people do not write.
+std::vector<std::string> ElementsJson(const Tensor& tensor) {
+  std::vector<std::string> elements;
+  switch (tensor.dtype()) {
+    case DType::kFloat32:
+      AppendFloats<float>(tensor, elements);
+      break;
+    case DType::kFloat64:
+      AppendFloats<double>(tensor, elements);
+      break;
+    case DType::kInt8:
+      for (const int number : tensor.as<int8_t>()) elements.push_back(std::to_string(number));
+      break;
+    case DType::kUint8:
+      for (const int number : tensor.as<uint8_t>()) elements.push_back(std::to_string(number));
+      break;
+    case DType::kInt16:
+      AppendNumbers<int16_t>(tensor, elements);
+      break;
+    case DType::kUint16:
+      AppendNumbers<uint16_t>(tensor, elements);
+      break;
+    case DType::kInt32:
+      AppendNumbers<int32_t>(tensor, elements);
+      break;
+    case DType::kUint32:
+      AppendNumbers<uint32_t>(tensor, elements);
+      break;
+    case DType::kInt64:
+      AppendNumbers<int64_t>(tensor, elements);
+      break;
+    case DType::kUint64:
+      AppendNumbers<uint64_t>(tensor, elements);
+      break;
+    case DType::kBool:
+      for (const uint8_t value : tensor.as<uint8_t>())
+        elements.emplace_back(value != 0 ? "true" : "false");
+      break;
+    case DType::kString:
+      for (const StringElement& element : tensor.strings()) {
+        elements.push_back(Quoted(ToUtf8(element.view())));
+      }
+      break;
+    default:
+      break;
+  }
+  return elements;
+}
+
+// The first ones of a list that may be long.
+std::string Shortened(const std::vector<std::string>& texts) {
+  constexpr size_t kShownMax = 20;
+  const size_t shown = std::min(texts.size(), kShownMax);
+  return fmt::format("{}{}",
+                     fmt::join(texts.begin(), texts.begin() + static_cast<ptrdiff_t>(shown), ", "),
+                     shown < texts.size() ? ", ..." : "");
 }
 
 // --- Text
+
+std::string OptionalText(const TensorSpec& spec) {
+  if (!spec.optional) return {};
+  if (!spec.default_value) return " (may be left out)";
+  const std::vector<std::string> elements = ElementsJson(*spec.default_value);
+  if (elements.empty()) return " (may be left out)";
+  return fmt::format(" (may be left out; default {})", Shortened(elements));
+}
 
 void AppendTensors(std::string& text, std::string_view title,
                    const std::vector<TensorSpec>& tensors) {
@@ -81,26 +194,56 @@ void AppendTensors(std::string& text, std::string_view title,
   for (const TensorSpec& spec : tensors) {
     fmt::format_to(std::back_inserter(text), "    {:<{}}  {:<{}}  {:<{}}  {}{}\n", spec.name,
                    widths[0], DTypeName(spec.dtype), widths[1], ShapeText(spec), widths[2],
-                   spec.backend_name, spec.optional ? " (may be left out)" : "");
+                   spec.backend_name, OptionalText(spec));
+    if (!spec.class_labels.empty()) {
+      fmt::format_to(std::back_inserter(text), "      classes: {}\n", Shortened(spec.class_labels));
+    }
+    if (spec.part.role != CompositePart::Role::kNone) {
+      fmt::format_to(std::back_inserter(text), "      {} of {}\n", PartName(spec.part),
+                     spec.part.composite);
+    }
   }
   if (tensors.empty()) text += "    none\n";
 }
 
 // --- JSON
 
-std::string Quoted(std::string_view text) {
-  std::string quoted = "\"";
-  AppendJsonEscaped(quoted, text);
-  return quoted + '"';
+std::vector<std::string> QuotedAll(const std::vector<std::string>& texts) {
+  std::vector<std::string> quoted;
+  for (const std::string& text : texts) quoted.push_back(Quoted(text));
+  return quoted;
+}
+
+// The members that only some tensors have.
+std::string MoreJson(const TensorSpec& spec) {
+  std::string json;
+  if (spec.batch_axis >= 0) json += fmt::format(R"(,"batch_axis":{})", spec.batch_axis);
+  if (spec.default_value) {
+    json += fmt::format(R"(,"default":{{"shape":{},"values":[{}]}})",
+                        spec.default_value->shape().ToString(),
+                        fmt::join(ElementsJson(*spec.default_value), ","));
+  }
+  if (!spec.dimension_names.empty()) {
+    json +=
+        fmt::format(R"(,"dimension_names":[{}])", fmt::join(QuotedAll(spec.dimension_names), ","));
+  }
+  if (!spec.class_labels.empty()) {
+    json += fmt::format(R"(,"class_labels":[{}])", fmt::join(QuotedAll(spec.class_labels), ","));
+  }
+  if (spec.part.role != CompositePart::Role::kNone) {
+    json += fmt::format(R"(,"part":{{"of":{},"role":"{}","level":{}}})",
+                        Quoted(spec.part.composite), PartName(spec.part), spec.part.level);
+  }
+  return json;
 }
 
 std::string TensorsJson(const std::vector<TensorSpec>& tensors) {
   std::vector<std::string> members;
   for (const TensorSpec& spec : tensors) {
     members.push_back(fmt::format(
-        R"({}:{{"dtype":"{}","shape":{},"backend_name":{},"optional":{}}})", Quoted(spec.name),
+        R"({}:{{"dtype":"{}","shape":{},"backend_name":{},"optional":{}{}}})", Quoted(spec.name),
         DTypeName(spec.dtype), spec.unknown_rank ? "null" : spec.shape.ToString(),
-        Quoted(spec.backend_name), spec.optional));
+        Quoted(spec.backend_name), spec.optional, MoreJson(spec)));
   }
   return fmt::format("{{{}}}", fmt::join(members, ","));
 }
@@ -136,6 +279,10 @@ std::string ReportText(const ModelReport& report) {
     fmt::format_to(std::back_inserter(text), "  versions  {}\n  shown     {}\n",
                    fmt::join(Numbers(report.versions), ", "), report.shown.value);
   }
+  const std::vector<std::string_view> traits = TraitNames(report.info.traits);
+  if (!traits.empty()) {
+    fmt::format_to(std::back_inserter(text), "  traits    {}\n", fmt::join(traits, ", "));
+  }
   if (report.info.traits.any_signature) text += "\ntakes any tensors\n";
   for (const Signature& signature : report.info.signatures) {
     const std::string method =
@@ -162,20 +309,21 @@ std::string ReportJson(const ModelReport& report) {
                                      TensorsJson(signature.inputs),
                                      TensorsJson(signature.outputs)));
   }
-  std::vector<std::string> notes;
-  for (const std::string& note : report.info.notes) notes.push_back(Quoted(note));
+  std::vector<std::string> traits;
+  for (const std::string_view name : TraitNames(report.info.traits)) traits.push_back(Quoted(name));
+  const std::vector<std::string> notes = QuotedAll(report.info.notes);
   std::vector<std::string> incomplete;
   for (const IncompleteVersion& each : report.incomplete) {
     incomplete.push_back(fmt::format(R"("{}":{})", each.version.value, Quoted(each.missing)));
   }
   return fmt::format(
       R"({{"path":{},"backend":{},"versions":[{}],"incomplete":{{{}}},"described_path":{},)"
-      R"("any_signature":{},)"
+      R"("any_signature":{},"traits":[{}],)"
       R"("signatures":{{{}}},"notes":[{}]}})"
       "\n",
       Quoted(report.path), Quoted(report.info.platform), fmt::join(Numbers(report.versions), ","),
       fmt::join(incomplete, ","), Quoted(report.described_path), report.info.traits.any_signature,
-      fmt::join(signatures, ","), fmt::join(notes, ","));
+      fmt::join(traits, ","), fmt::join(signatures, ","), fmt::join(notes, ","));
 }
 
 }  // namespace penstock

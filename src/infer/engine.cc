@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "infer/served_model.h"
+#include "infer/start_run.h"
 
 namespace penstock {
 namespace {
@@ -48,7 +49,7 @@ void RunAndRecord(core::Handle handle, const InferRequest& request, ResponseCall
   // A model that answers before Run returns needs no wrapper around `done`, which would cost an
   // allocation.
   if (served.info().traits.answers_in_run) {
-    model.Run(request, std::move(done));
+    StartRun(model, request, std::move(done));
     const Duration time = clock.Now() - start;
     served.RecordRun(time);
     served.RecordOccupied(time, is_inline);
@@ -57,11 +58,12 @@ void RunAndRecord(core::Handle handle, const InferRequest& request, ResponseCall
   // The answer may come after this function has returned, and later than Run. So the callback and
   // this frame each keep the model.
   core::Handle shared = handle.Share();
-  model.Run(request, [shared = std::move(shared), done = std::move(done), &clock,
-                      start](InferResponse part) mutable {
-    if (part.is_last) Served(shared).RecordRun(clock.Now() - start);
-    done(std::move(part));
-  });
+  StartRun(model, request,
+           [shared = std::move(shared), done = std::move(done), &clock,
+            start](InferResponse part) mutable {
+             if (part.is_last) Served(shared).RecordRun(clock.Now() - start);
+             done(std::move(part));
+           });
   served.RecordOccupied(clock.Now() - start, is_inline);
 }
 

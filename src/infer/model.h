@@ -17,8 +17,9 @@ class Model : public core::Servable {
 
   // Starts an inference. `done` gets the parts of the answer; it may be called before Run returns,
   // and on another thread. `request` has been checked against the signature. It lives until `done`
-  // has been called with is_last. If `done` gets the last part after Run has returned, the model
-  // must not use its own members after that call, because the call may destroy the model.
+  // has been called with is_last. It has further signatures only if the traits allow several; all
+  // others run models through StartRun. If `done` gets the last part after Run has returned, the
+  // model must not use its own members after that call, because the call may destroy the model.
   // Never throws. An error is a part with a status: INVALID_ARGUMENT for a fault of the request,
   // DEADLINE_EXCEEDED, CANCELLED, INTERNAL for a fault of the runtime.
   virtual void Run(const InferRequest& request, ResponseCallback done) = 0;

@@ -14,6 +14,7 @@
 #include "base/buffer.h"
 #include "base/cancel.h"
 #include "base/clock.h"
+#include "base/flow_control.h"
 #include "base/status.h"
 #include "core/servable.h"
 #include "tensor/tensor.h"
@@ -25,6 +26,9 @@ namespace penstock {
 struct NamedTensor {
   std::string_view name;
   Tensor tensor;
+  // Of an output: the signature that it belongs to. 0 is the first one of the request, and n is
+  // further_signatures[n - 1].
+  uint32_t signature = 0;
 };
 using NamedTensors = absl::InlinedVector<NamedTensor, 2>;
 
@@ -46,15 +50,26 @@ class RequestHeaders {
   ~RequestHeaders() = default;
 };
 
+using OutputFilter = absl::InlinedVector<std::string_view, 2>;  // empty: all outputs
+
+// One more signature that a request asks for, with the same inputs.
+struct FurtherSignature {
+  std::string_view name;  // empty: the default signature
+  OutputFilter output_filter = {};
+};
+
 // One inference. The front end that made it owns it, and keeps it until the last part of the
 // response has been delivered. One thread at a time; while a model runs it, it is read-only except
-// for `cancel`.
+// for `cancel` and `flow`.
 struct InferRequest {
   std::string_view signature_name;  // empty: the default signature
   NamedTensors inputs;
-  absl::InlinedVector<std::string_view, 2> output_filter;  // empty: all outputs
+  OutputFilter output_filter;
+  std::vector<FurtherSignature> further_signatures;  // usually none
   SteadyTime deadline = kNoDeadline;
   CancelToken* cancel = nullptr;  // null: cannot be cancelled. Must outlive the request
+  // Says whether the receiver of the parts is slow. Null: it never is. Must outlive the request.
+  FlowControl* flow = nullptr;
   uint64_t request_id = 0;
   std::vector<std::pair<std::string, std::string>> options;  // protocol extensions as text pairs
   BufferRef names_owner;  // keeps the bytes of the names alive; may be empty

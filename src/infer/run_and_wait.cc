@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/mutex.h"
+#include "infer/start_run.h"
 
 namespace penstock {
 namespace {
@@ -36,7 +37,7 @@ class Outcome final {
 Status RunAndWait(Model& model, const InferRequest& request) {
   TRY(CheckRequest(model.info(), request));
   Outcome outcome;
-  model.Run(request, [&outcome](InferResponse&& part) {
+  StartRun(model, request, [&outcome](InferResponse&& part) {
     if (part.is_last) outcome.Set(std::move(part.status));
   });
   return outcome.Wait();

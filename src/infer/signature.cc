@@ -146,10 +146,31 @@ Status NamesDiffer(const Signature& signature, const InferRequest& request) {
                          Quoted(signature.name), Behind(" ", reason));
 }
 
-Status CheckOutputFilter(const Signature& signature, const InferRequest& request) {
-  if (request.output_filter.empty()) return OkStatus();
+// Checks names, types and shapes of the inputs, and that none is missing.
+Status CheckTensors(const Signature& signature, const ModelTraits& traits,
+                    const InferRequest& request) {
+  Seen seen(signature.inputs.size());
+  for (const NamedTensor& input : request.inputs) {
+    const TensorSpec* spec = signature.FindInput(input.name);
+    // Only now build the lists of names that the error needs: a good request must not pay for them.
+    if (spec == nullptr) [[unlikely]]
+      return NamesDiffer(signature, request);
+    if (!seen.Add(static_cast<size_t>(spec - signature.inputs.data()))) [[unlikely]] {
+      return InvalidArgument("input {} was sent twice", Quoted(input.name));
+    }
+    TRY(CheckTensor(*spec, traits.any_shape, input.tensor));
+  }
+  for (size_t i = 0; i < signature.inputs.size(); ++i) {
+    if (!seen.Has(i) && !signature.inputs[i].optional) [[unlikely]]
+      return NamesDiffer(signature, request);
+  }
+  return OkStatus();
+}
+
+Status CheckOutputFilter(const Signature& signature, const OutputFilter& filter) {
+  if (filter.empty()) return OkStatus();
   Seen seen(signature.outputs.size());
-  for (const std::string_view name : request.output_filter) {
+  for (const std::string_view name : filter) {
     const TensorSpec* spec = signature.FindOutput(name);
     if (spec == nullptr) {
       std::vector<std::string_view> known;
@@ -180,6 +201,11 @@ Status CheckNamedOnce(const InferRequest& request) {
   return OkStatus();
 }
 
+Status NoSignaturesToChoose() {
+  return absl::InvalidArgumentError(
+      "the model takes any tensors and has no signatures, so a request cannot ask for several");
+}
+
 // Lists the names of the signatures, as {"a", "b"}.
 std::string ListSignatures(const ModelInfo& info) {
   std::string text = "{";
@@ -192,6 +218,46 @@ std::string ListSignatures(const ModelInfo& info) {
     text += Quoted(info.signatures[i].name);
   }
   return text + "}";
+}
+
+// Errors: FAILED_PRECONDITION, with TensorFlow Serving's text.
+StatusOr<const Signature*> NamedSignature(const ModelInfo& info, std::string_view name) {
+  const Signature* signature = info.FindSignature(name);
+  if (signature != nullptr) [[likely]]
+    return signature;
+  if (name.empty()) name = kDefaultSignatureName;
+  return Error(StatusCode::kFailedPrecondition, "Serving signature key {} not found. {}",
+               Quoted(name), WhyNoSignature(info, name));
+}
+
+std::string InputNames(const Signature& signature) {
+  std::vector<std::string_view> names;
+  for (const TensorSpec& input : signature.inputs) names.push_back(input.name);
+  return NameSet(std::move(names));
+}
+
+// Checks the signatures of a request beyond `first`. The inputs have been checked against that one.
+Status CheckFurther(const ModelInfo& info, const Signature& first, const InferRequest& request) {
+  Seen seen(info.signatures.size());
+  seen.Add(static_cast<size_t>(&first - info.signatures.data()));
+  for (const FurtherSignature& further : request.further_signatures) {
+    ASSIGN_OR_RETURN(const Signature* const signature, NamedSignature(info, further.name));
+    if (!seen.Add(static_cast<size_t>(signature - info.signatures.data()))) {
+      return InvalidArgument("the signature {} is asked for twice", Quoted(signature->name));
+    }
+    const bool same_inputs = std::equal(
+        first.inputs.begin(), first.inputs.end(), signature->inputs.begin(),
+        signature->inputs.end(), [](const auto& a, const auto& b) { return a.name == b.name; });
+    if (!same_inputs) {
+      return InvalidArgument(
+          "the signatures {} and {} have different inputs, {} and {}, so one request cannot ask "
+          "for both",
+          Quoted(first.name), Quoted(signature->name), InputNames(first), InputNames(*signature));
+    }
+    TRY(CheckTensors(*signature, info.traits, request));
+    TRY(CheckOutputFilter(*signature, further.output_filter));
+  }
+  return OkStatus();
 }
 
 }  // namespace
@@ -240,34 +306,20 @@ std::string WhyNoSignature(const ModelInfo& info, std::string_view name) {
 
 Status CheckInputs(const Signature& signature, const ModelTraits& traits,
                    const InferRequest& request) {
-  Seen seen(signature.inputs.size());
-  for (const NamedTensor& input : request.inputs) {
-    const TensorSpec* spec = signature.FindInput(input.name);
-    // Only now build the lists of names that the error needs: a good request must not pay for them.
-    if (spec == nullptr) [[unlikely]]
-      return NamesDiffer(signature, request);
-    if (!seen.Add(static_cast<size_t>(spec - signature.inputs.data()))) [[unlikely]] {
-      return InvalidArgument("input {} was sent twice", Quoted(input.name));
-    }
-    TRY(CheckTensor(*spec, traits.any_shape, input.tensor));
-  }
-  for (size_t i = 0; i < signature.inputs.size(); ++i) {
-    if (!seen.Has(i) && !signature.inputs[i].optional) [[unlikely]]
-      return NamesDiffer(signature, request);
-  }
-  return CheckOutputFilter(signature, request);
+  TRY(CheckTensors(signature, traits, request));
+  return CheckOutputFilter(signature, request.output_filter);
 }
 
 Status CheckRequest(const ModelInfo& info, const InferRequest& request) {
-  if (info.traits.any_signature) return CheckNamedOnce(request);
-  const Signature* signature = info.FindSignature(request.signature_name);
-  if (signature == nullptr) [[unlikely]] {
-    const std::string_view name =
-        request.signature_name.empty() ? kDefaultSignatureName : request.signature_name;
-    return Error(StatusCode::kFailedPrecondition, "Serving signature key {} not found. {}",
-                 Quoted(name), WhyNoSignature(info, name));
+  if (info.traits.any_signature) {
+    if (!request.further_signatures.empty()) return NoSignaturesToChoose();
+    return CheckNamedOnce(request);
   }
-  return CheckInputs(*signature, info.traits, request);
+  ASSIGN_OR_RETURN(const Signature* const signature, NamedSignature(info, request.signature_name));
+  TRY(CheckInputs(*signature, info.traits, request));
+  if (request.further_signatures.empty()) [[likely]]
+    return OkStatus();
+  return CheckFurther(info, *signature, request);
 }
 
 }  // namespace penstock

@@ -2,6 +2,7 @@
 // The description of a model: its signatures, and how it must be run.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -11,11 +12,28 @@
 #include "infer/request.h"
 #include "tensor/dtype.h"
 #include "tensor/shape.h"
+#include "tensor/tensor.h"
 
 namespace penstock {
 
 // The signature for requests that name none.
 inline constexpr std::string_view kDefaultSignatureName = "serving_default";
+
+// What a tensor is of a sparse or ragged value, if the parts of that value are inputs or outputs of
+// their own. Immutable after loading.
+struct CompositePart {
+  enum class Role : uint8_t {  // the numbers are those of PENSTOCK_PART_...
+    kNone = 0,                 // the tensor is no part of another value
+    kSparseIndices = 1,
+    kSparseValues = 2,
+    kSparseShape = 3,
+    kRaggedValues = 4,
+    kRaggedSplits = 5,
+  };
+  Role role = Role::kNone;
+  std::string composite = {};  // the name of the whole value
+  uint32_t level = 0;          // of kRaggedSplits; 0 is the outermost
+};
 
 // One input or output of a signature. Immutable after loading.
 struct TensorSpec {
@@ -25,6 +43,11 @@ struct TensorSpec {
   bool unknown_rank = false;  // true: `shape` is empty, and any shape fits
   Shape shape;                // -1: any size
   bool optional = false;      // a request may omit it
+  int batch_axis = -1;        // the dimension that counts rows; -1: none, or the file names none
+  std::optional<Tensor> default_value = {};       // of an optional input, if it is known
+  std::vector<std::string> dimension_names = {};  // one for each dimension, or none at all
+  std::vector<std::string> class_labels = {};  // what the entries of the last dimension stand for
+  CompositePart part = {};
 };
 
 // Something that the model's files have, but requests cannot use: an input or output of a
@@ -58,6 +81,12 @@ struct ModelTraits {
   // request.
   bool answers_in_run = false;
   bool deadline_needs_pool = false;  // can stop at a deadline only if it runs on the pool
+  bool has_state = false;            // an answer may depend on earlier requests
+  bool not_deterministic = false;    // the same request may get different answers
+  bool has_side_effects = false;     // a run changes something outside of the model
+  // Run answers a request with further signatures. Without it, StartRun runs the model once for
+  // each.
+  bool several_signatures = false;
 };
 
 // The whole description. Immutable after loading.
@@ -87,8 +116,11 @@ std::string WhyNoSignature(const ModelInfo& info, std::string_view name);
 Status CheckInputs(const Signature& signature, const ModelTraits& traits,
                    const InferRequest& request);
 
-// Checks that the model has the signature that the request names, and that the inputs fit it.
-// Errors: FAILED_PRECONDITION (no such signature), and those of CheckInputs.
+// Checks that the model has the signatures that the request names, and that the inputs fit each of
+// them. Further signatures must have inputs of the same names as the first one, and no signature
+// may be named twice.
+// Errors: FAILED_PRECONDITION (no such signature), INVALID_ARGUMENT (further signatures that do not
+// go with the first), and those of CheckInputs.
 Status CheckRequest(const ModelInfo& info, const InferRequest& request);
 
 }  // namespace penstock

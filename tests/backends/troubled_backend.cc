@@ -106,9 +106,10 @@ int32_t FailToStart(const PenstockHost*, void**, PenstockError* error) {
 
 extern "C" PENSTOCK_EXPORT const PenstockBackend* penstock_backend_get(uint32_t host_abi) {
   static PenstockBackend table;
-  table = *Table<TroubledBackend>::Get(host_abi, "troubled", "1.0");
+  table = *Table<TroubledBackend>::Get(PENSTOCK_BACKEND_ABI, "troubled", "1.0");
   const char* const variable = std::getenv("PENSTOCK_TROUBLE");
   const std::string_view trouble = variable == nullptr ? "" : variable;
+  if (trouble == "old" && host_abi != 1) return nullptr;  // as a backend that was built for ABI 1
   if (trouble == "null") return nullptr;
   if (trouble == "throw") throw std::runtime_error("thrown as asked");
   if (trouble == "abi") table.abi = 99;

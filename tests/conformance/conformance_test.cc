@@ -3,11 +3,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <deque>
 #include <filesystem>
 #include <thread>
 
 #include "backend_fixture.h"
+#include "base/executor.h"
+#include "base/mutex.h"
 #include "base/test_folder.h"
+#include "infer/engine.h"
+#include "infer/model_fake.h"
 
 namespace penstock {
 namespace {
@@ -37,6 +43,14 @@ struct Subject {
     std::string input;
     DType dtype = DType::kInvalid;
   } failing;  // fails for a negative number
+  struct {
+    std::string path;
+    std::string first;   // signatures: x float[-1] -> y; the second one of `second_factor` and
+    std::string second;  // `second_term`
+    float second_factor = 1;
+    float second_term = 0;
+  } several;
+  std::string parts;  // the signature of `linear` that answers each row in a part of its own
 };
 
 void PrintTo(const Subject& subject, std::ostream* stream) { *stream << subject.backend; }
@@ -49,7 +63,9 @@ const Subject kSubjects[] = {
      TestModel("many_outputs"),
      TestModel("scalars"),
      TestModel("loop"),
-     {TestModel("not_negative"), "x", DType::kFloat32}},
+     {TestModel("not_negative"), "x", DType::kFloat32},
+     {TestModel("dtypes"), "serving_default", "float32", 1, 0},
+     ""},
     {"onnxruntime",
      SampleModel("half_plus_two_onnx"),
      "model.onnx",
@@ -57,7 +73,9 @@ const Subject kSubjects[] = {
      TestModel("many_outputs_onnx"),
      TestModel("scalars_onnx"),
      TestModel("loop_onnx"),
-     {TestModel("pick_onnx"), "index", DType::kInt64}},
+     {TestModel("pick_onnx"), "index", DType::kInt64},
+     {},
+     ""},
     {"linear",
      SOURCE_FOLDER "/examples/custom_backend/model/1",
      "model.linear",
@@ -65,7 +83,9 @@ const Subject kSubjects[] = {
      "",
      "",
      "",
-     {}},
+     {},
+     {SOURCE_FOLDER "/examples/custom_backend/model/1", "serving_default", "each_row", 0.5, 2},
+     "each_row"},
 };
 
 // One host for all cases of a process.
@@ -96,6 +116,20 @@ TEST_P(ConformanceTest, DescribesTheModel) {
   EXPECT_EQ(x->shape, Shape({-1}));
   EXPECT_NE(signature->FindOutput("y"), nullptr);
   for (const Signature& each : model->info().signatures) EXPECT_NE(each.name.substr(0, 2), "__");
+  const ModelTraits& traits = model->info().traits;
+  EXPECT_FALSE(traits.has_state || traits.not_deterministic || traits.has_side_effects);
+}
+
+// A size of -1 does not say that a dimension counts rows. Names of dimensions may.
+TEST_P(ConformanceTest, ABatchAxisOnlyWhereTheFileSaysSo) {
+  const auto model = Load(GetParam().linear);
+  ASSERT_NE(model, nullptr);
+  const Signature& signature = *model->info().FindSignature("");
+  for (const TensorSpec* spec : {signature.FindInput("x"), signature.FindOutput("y")}) {
+    const bool is_named = !spec->dimension_names.empty() && !spec->dimension_names[0].empty();
+    EXPECT_EQ(spec->batch_axis, is_named ? 0 : -1);
+    EXPECT_EQ(is_named, GetParam().backend != "tensorflow");
+  }
 }
 
 TEST_P(ConformanceTest, RunsAgainAndAgain) {
@@ -339,6 +373,179 @@ TEST_P(ConformanceTest, SaysWhyAModelDoesNotLoad) {
   EXPECT_TRUE(RunModel(*model, {{"x", Floats({1})}}).status.ok());
 }
 
+// --- Several signatures in one request, as the engine runs them
+
+class ConformanceEngineTest : public ConformanceTest {
+ protected:
+  // Answers of all parts, in order.
+  std::vector<InferResponse> Run(const InferRequest& request) {
+    std::vector<InferResponse> parts;
+    const Status served = ServeFakeModel(manager_, metrics_, "m", [this] {
+      return HostFor(GetParam().backend).Load(GetParam().several.path, {});
+    });
+    EXPECT_TRUE(served.ok()) << served;
+    const ModelHandle handle = *engine_.Find({.name = "m", .version = {}, .label = {}});
+    engine_.Run(handle, request, /*may_run_inline=*/false,
+                [&](InferResponse&& part) { parts.push_back(std::move(part)); });
+    EXPECT_TRUE(!parts.empty() && parts.back().is_last);
+    return parts;
+  }
+  // The output y of a signature, by the signature's position.
+  static std::vector<float> ValuesOf(const InferResponse& part, uint32_t signature) {
+    for (const NamedTensor& output : part.outputs) {
+      if (output.signature == signature && output.name == "y") return Values<float>(output.tensor);
+    }
+    return {};
+  }
+  void SetUp() override {
+    if (GetParam().several.path.empty()) GTEST_SKIP() << "no such model";
+    request_.inputs = {{"x", Floats({1, 2, 4})}};
+    const auto& several = GetParam().several;
+    for (const float x : {1.0F, 2.0F, 4.0F}) {
+      second_.push_back(several.second_factor * x + several.second_term);
+    }
+  }
+
+  MetricsRegistry metrics_;
+  InlineExecutor pool_;
+  core::Manager manager_;
+  Engine engine_{{}, manager_, pool_};
+  InferRequest request_;
+  std::vector<float> second_;  // the answer of the second signature
+};
+
+TEST_P(ConformanceEngineTest, SeveralSignaturesOverOneInput) {
+  const auto& several = GetParam().several;
+  for (const bool in_order : {true, false}) {
+    request_.signature_name = in_order ? several.first : several.second;
+    request_.further_signatures = {{.name = in_order ? several.second : several.first}};
+    std::vector<float> rows;  // of the second signature, if it answers in parts
+    const std::vector<InferResponse> parts = Run(request_);
+    for (const InferResponse& part : parts) {
+      ASSERT_TRUE(part.status.ok()) << part.status;
+      for (const float value : ValuesOf(part, in_order ? 1 : 0)) rows.push_back(value);
+    }
+    EXPECT_EQ(rows, second_);
+    EXPECT_EQ(ValuesOf(parts.back(), in_order ? 0 : 1).size(), 3U);
+    EXPECT_EQ(parts.back().outputs.size(), 2U);
+  }
+}
+
+TEST_P(ConformanceEngineTest, ASignatureThatDoesNotExistEndsItBeforeTheBackend) {
+  request_.signature_name = GetParam().several.first;
+  request_.further_signatures = {{.name = GetParam().several.second}, {.name = "nothing"}};
+  const std::vector<InferResponse> parts = Run(request_);
+  ASSERT_EQ(parts.size(), 1U);
+  EXPECT_EQ(parts[0].status.code(), StatusCode::kFailedPrecondition) << parts[0].status;
+}
+
+// --- Answers in parts
+
+class ConformancePartsTest : public ConformanceTest {
+ protected:
+  void SetUp() override {
+    if (GetParam().parts.empty()) GTEST_SKIP() << "no such model";
+    model_ = Load(GetParam().linear);
+    ASSERT_NE(model_, nullptr);
+    std::vector<float> x(kRows);
+    for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i);
+    request_.signature_name = GetParam().parts;
+    request_.inputs = {{"x", Floats(x)}};
+    request_.flow = &flow_;
+    request_.cancel = &cancel_;
+  }
+  void TearDown() override { request_.inputs.clear(); }
+
+  static constexpr size_t kRows = 1000;
+  std::unique_ptr<Model> model_;
+  FlowControl flow_;
+  CancelToken cancel_;
+  InferRequest request_;
+};
+
+// The receiver takes a part and is slow until it has processed it.
+TEST_P(ConformancePartsTest, NoMorePartsThanTheReceiverTakes) {
+  std::vector<float> received;
+  bool is_over = false;
+  size_t waiting = 0;  // parts that the receiver has not processed
+  size_t waiting_most = 0;
+  model_->Run(request_, [&](InferResponse&& part) {
+    ASSERT_TRUE(part.status.ok()) << part.status;
+    for (const float value : Values<float>(Output(part, "y"))) received.push_back(value);
+    flow_.SetSlow();
+    waiting_most = std::max(waiting_most, ++waiting);
+    is_over = part.is_last;
+  });
+  while (!is_over) {
+    waiting = 0;
+    flow_.SetReady();
+  }
+  ASSERT_EQ(received.size(), kRows);
+  for (size_t i = 0; i < kRows; ++i) EXPECT_EQ(received[i], static_cast<float>(i) / 2 + 2);
+  EXPECT_EQ(waiting_most, 1U);
+}
+
+// The parts wait in a queue of a few, which another thread empties.
+TEST_P(ConformancePartsTest, AQueueOfPartsHoldsABoundedNumber) {
+  constexpr size_t kQueuedMax = 4;
+  Mutex mutex;
+  CondVar changed;
+  std::deque<InferResponse> queue;
+  size_t queued_most = 0;
+  size_t parts = 0;
+  std::thread receiver([&] {
+    for (bool is_over = false; !is_over;) {
+      {
+        MutexLock lock(mutex);
+        while (queue.empty()) changed.Wait(mutex);
+        is_over = queue.front().is_last;
+        ++parts;
+        queue.pop_front();
+        if (!queue.empty()) continue;
+      }
+      if (!is_over) flow_.SetReady();
+    }
+  });
+  model_->Run(request_, [&](InferResponse&& part) {
+    MutexLock lock(mutex);
+    queue.push_back(std::move(part));
+    queued_most = std::max(queued_most, queue.size());
+    if (queue.size() >= kQueuedMax) flow_.SetSlow();
+    changed.NotifyAll();
+  });
+  receiver.join();
+  EXPECT_EQ(parts, kRows);
+  // The receiver may turn ready just after the sender has seen that it is slow.
+  EXPECT_LE(queued_most, 2 * kQueuedMax);
+}
+
+TEST_P(ConformancePartsTest, AStopEndsAnAnswerThatWaits) {
+  size_t parts = 0;
+  Status status;
+  model_->Run(request_, [&](InferResponse&& part) {
+    ++parts;
+    flow_.SetSlow();
+    if (part.is_last) status = part.status;
+  });
+  EXPECT_EQ(parts, 1U);
+  cancel_.Cancel();
+  EXPECT_EQ(parts, 2U);
+  EXPECT_EQ(status.code(), StatusCode::kCancelled) << status;
+  flow_.SetReady();
+  EXPECT_EQ(parts, 2U);
+}
+
+TEST_P(ConformancePartsTest, AnAnswerOfNoRowsIsOnePart) {
+  request_.inputs = {{"x", Floats({})}};
+  const InferResponse response = RunModel(*model_, request_);
+  ASSERT_TRUE(response.status.ok()) << response.status;
+  EXPECT_EQ(Output(response, "y").shape(), Shape({0}));
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, ConformanceEngineTest, testing::ValuesIn(kSubjects),
+                         [](const auto& subject) { return subject.param.backend; });
+INSTANTIATE_TEST_SUITE_P(Backends, ConformancePartsTest, testing::ValuesIn(kSubjects),
+                         [](const auto& subject) { return subject.param.backend; });
 INSTANTIATE_TEST_SUITE_P(Backends, ConformanceTest, testing::ValuesIn(kSubjects),
                          [](const auto& subject) { return subject.param.backend; });
 

@@ -186,7 +186,12 @@ TEST_F(OnnxExternalDataTest, CountsTwiceInTheEstimate) {
 
 TEST(OnnxRuntimeTest, AnInitialiserOfAnInputIsItsDefault) {
   const auto model = Load(TestModel("defaults_onnx"));
-  EXPECT_TRUE(model->info().FindSignature("")->FindInput("factor")->optional);
+  const TensorSpec* factor = model->info().FindSignature("")->FindInput("factor");
+  EXPECT_TRUE(factor->optional);
+  ASSERT_TRUE(factor->default_value.has_value());
+  EXPECT_EQ(factor->default_value->shape(), Shape({1}));
+  EXPECT_THAT(Values<float>(*factor->default_value), ElementsAre(0.5));
+  EXPECT_EQ(model->info().FindSignature("")->FindInput("x")->batch_axis, -1);  // `factor` has none
   for (int run = 0; run < 2; ++run) {
     EXPECT_THAT(Values<float>(Output(RunModel(*model, {{"x", Floats({2, 4})}}), "y")),
                 ElementsAre(3, 4));
@@ -208,8 +213,9 @@ TEST(OnnxRuntimeTest, BeforeIrVersion4AnInitialiserIsAConstant) {
 
 TEST(OnnxRuntimeTest, ZipMapGivesAMatrixOfProbabilities) {
   const auto model = Load(TestModel("zipmap_onnx"));
-  EXPECT_EQ(model->info().FindSignature("")->FindOutput("output_probability")->shape,
-            (Shape{-1, 3}));
+  const TensorSpec* probability = model->info().FindSignature("")->FindOutput("output_probability");
+  EXPECT_EQ(probability->shape, (Shape{-1, 3}));
+  EXPECT_THAT(probability->class_labels, ElementsAre("ham", "eggs", "spam"));
   const Tensor rows = MakeTensor<float>(DType::kFloat32, {2, 2}, {9, 0, 0, 9});
   const InferResponse response = RunModel(*model, {{"x", rows}});
   const Tensor matrix = Output(response, "output_probability");
@@ -219,6 +225,48 @@ TEST(OnnxRuntimeTest, ZipMapGivesAMatrixOfProbabilities) {
                           FloatNear(0, 0.01F), FloatNear(1, 0.01F), FloatNear(0, 0.01F)));
   EXPECT_THAT(StringValues(Output(response, "output_label")), ElementsAre("ham", "eggs"));
   EXPECT_THAT(model->info().notes, ElementsAre(HasSubstr("the classes ham, eggs, spam")));
+}
+
+TEST(OnnxRuntimeTest, TheScoresOfAClassifierHaveItsLabels) {
+  const auto model = Load(TestModel("classifier_onnx"));
+  const Signature& signature = *model->info().FindSignature("");
+  const TensorSpec* scores = signature.FindOutput("probabilities");
+  EXPECT_THAT(scores->class_labels, ElementsAre("10", "20"));
+  EXPECT_THAT(scores->dimension_names, ElementsAre("rows", ""));
+  EXPECT_EQ(scores->batch_axis, 0);
+  EXPECT_TRUE(signature.FindOutput("label")->class_labels.empty());
+}
+
+TEST(OnnxRuntimeTest, TheBatchAxisHasOneNameInAllInputsAndOutputs) {
+  const auto all = Load(TestModel("dtypes_onnx"));
+  for (const TensorSpec& spec : all->info().FindSignature("")->inputs) {
+    EXPECT_EQ(spec.batch_axis, 0);
+    EXPECT_THAT(spec.dimension_names, ElementsAre("rows", "columns"));
+  }
+  const auto total = Load(TestModel("many_outputs_onnx"));  // one output is a scalar
+  EXPECT_EQ(total->info().FindSignature("")->FindInput("x")->batch_axis, -1);
+}
+
+TEST(OnnxRuntimeTest, RandomOperatorsAreFoundInTheBodiesOfOthers) {
+  const auto noise = Load(TestModel("noise_onnx"));
+  EXPECT_TRUE(noise->info().traits.not_deterministic);
+  EXPECT_FALSE(noise->info().traits.has_state);
+  const auto seeded = Load(TestModel("seeded_noise_onnx"));
+  EXPECT_FALSE(seeded->info().traits.not_deterministic);
+  EXPECT_TRUE(seeded->info().traits.has_state);
+  for (const auto& model : {noise.get(), seeded.get()}) {
+    const auto run = [&] {
+      return Values<float>(Output(RunModel(*model, {{"x", Floats({1})}}), "y"));
+    };
+    EXPECT_NE(run(), run());
+  }
+}
+
+TEST(OnnxRuntimeTest, AnInputWithoutARankIsANote) {
+  EXPECT_THAT(Load(TestModel("any_rank_onnx"))->info().notes,
+              ElementsAre("input 'x' declares no rank: ONNX Runtime may end the process for shapes "
+                          "that an operator does not expect; see SECURITY.md"));
+  EXPECT_THAT(Load(TestModel("scalars_onnx"))->info().notes, ElementsAre());
 }
 
 TEST(OnnxRuntimeTest, AnOutputThatIsASequenceIsLeftOutAndSaidSo) {

@@ -100,7 +100,7 @@ TEST_F(TensorFlowTest, AWrongRankDoesNotReachAConvolution) {
 
 TEST_F(TensorFlowTest, SignaturesThatNoRequestCanUseAreLeftOut) {
   const auto model = *Load(TestModel("odd_signatures"), {});
-  ASSERT_EQ(model->info().signatures.size(), 2U);
+  ASSERT_EQ(model->info().signatures.size(), 4U);
   EXPECT_THAT(Run(*model, "x", "y"), ElementsAre(2, 4));
   EXPECT_THAT(
       model->info().notes,
@@ -108,10 +108,128 @@ TEST_F(TensorFlowTest, SignaturesThatNoRequestCanUseAreLeftOut) {
           HasSubstr("'int4' cannot be served and is left out: the input 'x' has the type int4"),
           HasSubstr("the input 'x' has the type number 999, which is none of TensorFlow's"),
           HasSubstr("the output 'y' is the tensor 'nowhere:0', which the graph does not have"),
-          HasSubstr("the input 's' is sparse"), HasSubstr("the input 'r' is composite"),
           HasSubstr("the output 'list' has the type variant"),
           HasSubstr("the output 'handle' has the type resource")));
   EXPECT_THAT(model->info().signature_def_map, HasSubstr("__saved_model_init_op"));
+}
+
+// As {part name, shape, element type}.
+std::vector<std::string> PartsOf(const Signature& signature) {
+  std::vector<std::string> parts;
+  for (const TensorSpec& spec : signature.inputs) {
+    EXPECT_EQ(spec.name, spec.part.composite + spec.name.substr(spec.part.composite.size()));
+    parts.push_back(fmt::format("{} {} {} {} {}", spec.name, static_cast<int>(spec.part.role),
+                                spec.part.level, spec.shape.ToString(), DTypeName(spec.dtype)));
+  }
+  return parts;
+}
+
+TEST_F(TensorFlowTest, SparseAndRaggedInputsAreServedAsTheirParts) {
+  const auto model = *Load(TestModel("odd_signatures"), {});
+  const Signature& sparse = *model->info().FindSignature("sparse");
+  EXPECT_THAT(PartsOf(sparse),
+              ElementsAre("s/dense_shape 3 0 [2] int64", "s/indices 1 0 [-1,2] int64",
+                          "s/values 2 0 [-1] float32"));
+  EXPECT_EQ(sparse.inputs[1].backend_name, "sparse/indices:0");
+  const Tensor shape = MakeTensor<int64_t>(DType::kInt64, {2}, {2, 3});
+  const Tensor indices = MakeTensor<int64_t>(DType::kInt64, {2, 2}, {0, 1, 1, 2});
+  const InferResponse sum = RunModel(
+      *model, {{"s/dense_shape", shape}, {"s/indices", indices}, {"s/values", Floats({3, 4})}}, {},
+      "sparse");
+  ASSERT_TRUE(sum.status.ok()) << sum.status;
+  EXPECT_THAT(Values<float>(Output(sum, "y")), ElementsAre(7));
+
+  const Signature& ragged = *model->info().FindSignature("ragged");
+  EXPECT_THAT(PartsOf(ragged),
+              ElementsAre("r/flat_values 4 0 [-1] int64", "r/row_splits_0 5 0 [-1] int64"));
+  const Tensor values = MakeTensor<int64_t>(DType::kInt64, {3}, {5, 6, 7});
+  const Tensor splits = MakeTensor<int64_t>(DType::kInt64, {3}, {0, 1, 3});
+  const InferResponse flat =
+      RunModel(*model, {{"r/flat_values", values}, {"r/row_splits_0", splits}}, {}, "ragged");
+  ASSERT_TRUE(flat.status.ok()) << flat.status;
+  EXPECT_THAT(Values<int64_t>(Output(flat, "y")), ElementsAre(5, 6, 7));
+}
+
+TEST_F(TensorFlowTest, DefaultsOfOptionalInputsAreDescribed) {
+  const auto model = *Load(TestModel("defaults"), {});
+  const TensorSpec* term = model->info().FindSignature("")->FindInput("term");
+  ASSERT_TRUE(term->default_value.has_value());
+  EXPECT_EQ(term->default_value->shape(), Shape());
+  EXPECT_THAT(Values<float>(*term->default_value), ElementsAre(2));
+  const auto text = *Load(TestModel("pass_through"), {});
+  const TensorSpec* note = text->info().FindSignature("")->FindInput("note");
+  ASSERT_TRUE(note->default_value.has_value());
+  EXPECT_THAT(StringValues(*note->default_value), ElementsAre("none"));
+}
+
+TEST_F(TensorFlowTest, TheOperationsSayWhatIsTrueOfARun) {
+  struct Case {
+    const char* model;
+    bool has_state = false;
+    bool not_deterministic = false;
+    bool has_side_effects = false;
+  };
+  const Case kCases[] = {{.model = "counter", .has_state = true},
+                         {.model = "mutable_table", .has_state = true},
+                         {.model = "odd_signatures", .has_state = true},
+                         {.model = "seeded_noise", .has_state = true},
+                         {.model = "noise", .not_deterministic = true},
+                         {.model = "prints", .has_side_effects = true},
+                         {.model = "vocabulary"},  // a table that nothing writes
+                         {.model = "loop"},
+                         {.model = "not_negative"},
+                         {.model = "frozen"}};
+  for (const Case& each : kCases) {
+    const auto model = *Load(TestModel(each.model), {});
+    const ModelTraits& traits = model->info().traits;
+    EXPECT_EQ(traits.has_state, each.has_state) << each.model;
+    EXPECT_EQ(traits.not_deterministic, each.not_deterministic) << each.model;
+    EXPECT_EQ(traits.has_side_effects, each.has_side_effects) << each.model;
+  }
+  // It has variables, and operations that restore and save them.
+  EXPECT_FALSE((*Load(SampleModel("digits"), {}))->info().traits.has_state);
+}
+
+TEST_F(TensorFlowTest, RandomNumbersAreOtherOnesInEachRun) {
+  for (const char* name : {"noise", "seeded_noise"}) {
+    const auto model = *Load(TestModel(name), {});
+    EXPECT_NE(Run(*model, "x", "y"), Run(*model, "x", "y")) << name;
+  }
+}
+
+// Runs a request for several signatures as the engine does; checked before.
+InferResponse RunSeveral(Model& model, NamedTensors inputs,
+                         const std::vector<std::string_view>& signatures) {
+  InferRequest request;
+  request.inputs = std::move(inputs);
+  request.signature_name = signatures[0];
+  for (size_t i = 1; i < signatures.size(); ++i) {
+    request.further_signatures.push_back({.name = signatures[i]});
+  }
+  EXPECT_EQ(CheckRequest(model.info(), request), OkStatus());
+  InferResponse response;
+  model.Run(request, [&](InferResponse&& part) { response = std::move(part); });
+  return response;
+}
+
+TEST_F(TensorFlowTest, OneRunAnswersForSeveralSignatures) {
+  const auto shared = *Load(TestModel("declared_shapes"), {});  // one placeholder
+  EXPECT_TRUE(shared->info().traits.several_signatures);
+  const Tensor x = MakeTensor<float>(DType::kFloat32, {2, 1}, {1, 2});
+  for (int run = 0; run < 2; ++run) {
+    const InferResponse response = RunSeveral(*shared, {{"x", x}}, {"product", "serving_default"});
+    ASSERT_EQ(response.outputs.size(), 2U) << response.status;
+    for (const NamedTensor& output : response.outputs) {
+      EXPECT_EQ(Values<float>(output.tensor),
+                output.signature == 0 ? std::vector<float>({3, 6}) : std::vector<float>({2.5, 3}));
+    }
+  }
+  const auto own = *Load(TestModel("dtypes"), {});  // a placeholder for each signature
+  EXPECT_TRUE(own->info().traits.several_signatures);
+  EXPECT_EQ(RunSeveral(*own, {{"x", x}}, {"serving_default", "float32"}).outputs.size(), 2U);
+  // Two inputs that are one tensor; a single signature.
+  EXPECT_FALSE((*Load(TestModel("pass_through"), {}))->info().traits.several_signatures);
+  EXPECT_FALSE((*Load(SampleModel("half_plus_three"), {}))->info().traits.several_signatures);
 }
 
 TEST_F(TensorFlowTest, AReferenceIsOfItsBaseType) {

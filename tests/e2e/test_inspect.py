@@ -72,8 +72,36 @@ def test_names_types_and_shapes():
                       'inputs': {'matrix': tensor('int32', [2, -1], 'matrix:0')},
                       'outputs': {'transposed': tensor('int32', [-1, 2], 'transpose:0')}}}
     inputs = inspect_json(f'{TEST_MODELS}/defaults')['signatures']['serving_default']['inputs']
-    assert inputs['factor'] == tensor('float32', [], 'serving_default_factor:0', optional=True)
+    assert inputs['factor'] == {**tensor('float32', [], 'serving_default_factor:0', optional=True),
+                                'default': {'shape': [], 'values': [0.5]}}
     assert not inputs['x']['optional']
+
+
+@runtimes
+def test_what_tensors_mean():
+    signature = inspect_json(f'{TEST_MODELS}/classifier_onnx')['signatures']['serving_default']
+    assert signature['inputs']['x']['dimension_names'] == ['rows', '']
+    assert signature['inputs']['x']['batch_axis'] == 0
+    assert signature['outputs']['probabilities']['class_labels'] == ['10', '20']
+    assert '[rows,2]' in inspect(f'{TEST_MODELS}/classifier_onnx')[1]
+    sparse = inspect_json(f'{TEST_MODELS}/odd_signatures')['signatures']['sparse']['inputs']
+    assert sparse['s/indices']['part'] == {'of': 's', 'role': 'sparse_indices', 'level': 0}
+    assert '(may be left out; default 0.5)' in inspect(f'{TEST_MODELS}/defaults_onnx')[1]
+
+
+@runtimes
+@pytest.mark.parametrize('name,traits', [
+    ('counter', ['has_state']), ('noise', ['not_deterministic']), ('noise_onnx', ['not_deterministic']),
+    ('prints', ['side_effects']), ('vocabulary', []), ('many_outputs_onnx', [])])
+def test_what_is_true_of_a_run(name, traits):
+    assert inspect_json(f'{TEST_MODELS}/{name}')['traits'] == traits
+    assert ('  traits    ' in inspect(f'{TEST_MODELS}/{name}')[1]) == bool(traits)
+
+
+@runtimes
+def test_an_input_without_a_rank_is_a_note():
+    note, = inspect_json(f'{TEST_MODELS}/any_rank_onnx')['notes']
+    assert note.startswith("input 'x' declares no rank: ONNX Runtime may end the process")
 
 
 @runtimes

@@ -45,13 +45,22 @@ def test_a_warm_up_of_such_a_shape(tmp_path, start):
 
 def test_signatures_that_cannot_be_served_are_left_out(models_server):
     assert predict(models_server, 'odd_signatures', instances=[1.5]) == (200, {'predictions': [3.0]})
-    code, answer = predict(models_server, 'odd_signatures', signature_name='ragged', instances=[1])
-    assert code == 400 and '"ragged" not found' in answer['error']
-    assert "It is left out: the input 'r' is composite, as ragged tensors are. The model has {" in answer['error']
+    code, answer = predict(models_server, 'odd_signatures', signature_name='int4', instances=[1])
+    assert code == 400 and '"int4" not found' in answer['error']
+    assert "It is left out: the input 'x' has the type int4. The model has {" in answer['error']
     for name, reason in (('int4', "the input 'x' has the type int4"), ('none', "the input 'x' has the type number 999,"),
-                         ('sparse', "the input 's' is sparse"),
-                         ('ragged', "the input 'r' is composite"), ('variant', "the output 'list' has the type variant")):
+                         ('variant', "the output 'list' has the type variant")):
         assert f"the signature '{name}' cannot be served and is left out: {reason}" in models_server.log()
+
+
+def test_sparse_and_ragged_inputs_are_sent_as_their_parts(models_server):
+    sparse = {'s/indices': [[0, 1], [1, 2]], 's/values': [3.0, 4.0], 's/dense_shape': [2, 3]}
+    assert predict(models_server, 'odd_signatures', signature_name='sparse', inputs=sparse) == (200, {'outputs': 7.0})
+    ragged = {'r/flat_values': [5, 6, 7], 'r/row_splits_0': [0, 1, 3]}
+    assert predict(models_server, 'odd_signatures', signature_name='ragged', inputs=ragged) == (
+        200, {'outputs': [5, 6, 7]})
+    code, answer = predict(models_server, 'odd_signatures', signature_name='sparse', inputs={'s': [1.0]})
+    assert code == 400 and 's/dense_shape' in answer['error']
 
 
 def test_a_model_without_signatures_says_so_in_each_refusal(start):

@@ -153,6 +153,34 @@ def counter(folder):
 
 
 @model
+def noise(folder):
+    """Adds noise without a seed, in a function that a branch calls."""
+    noisy = tf.function(lambda x: x + tf.random.normal(tf.shape(x)))
+    _save(folder, lambda x: {'y': tf.cond(tf.size(x) > 1, lambda: noisy(x), lambda: x)}, spec([None], tf.float32, 'x'))
+
+
+@model
+def seeded_noise(folder):
+    """Noise with a seed: the numbers go on from run to run."""
+    _save(folder, lambda x: {'y': x + tf.random.uniform(tf.shape(x), seed=7)}, spec([None], tf.float32, 'x'))
+
+
+@model
+def mutable_table(folder):
+    """A table that a signature writes, and one that only reads it."""
+    tf1 = tf.compat.v1
+    with tf1.Graph().as_default(), tf1.Session() as session:
+        predict = tf1.saved_model.predict_signature_def
+        key, value = tf1.placeholder(tf.int64, [None], 'key'), tf1.placeholder(tf.int64, [None], 'value')
+        table = tf.raw_ops.MutableHashTableV2(key_dtype=tf.int64, value_dtype=tf.int64, shared_name='numbers')
+        found = tf.raw_ops.LookupTableFindV2(table_handle=table, keys=key, default_value=tf.constant(-1, tf.int64))
+        with tf.control_dependencies([tf.raw_ops.LookupTableInsertV2(table_handle=table, keys=key, values=value)]):
+            done = tf.identity(tf.size(key), 'done')
+        save_graph(session, folder, {'serving_default': predict({'key': key}, {'value': found}),
+                                     'insert': predict({'key': key, 'value': value}, {'done': done})})
+
+
+@model
 def frozen(folder):
     """A bare GraphDef: y = x / 2 + 2, constants instead of variables."""
     with tf.Graph().as_default() as graph:
@@ -480,6 +508,38 @@ def zipmap_onnx(folder):
             STRING, helper.make_tensor_type_proto(FLOAT, []))))
     save_onnx(folder, [classifier], [('x', FLOAT, ['batch', 2])], [('output_label', STRING, ['batch'])],
               opsets=(('ai.onnx.ml', 3),), edit=edit)
+
+
+@model
+def classifier_onnx(folder):
+    """A classifier without a ZipMap: the label, and a matrix of probabilities."""
+    save_onnx(folder, [helper.make_node('LinearClassifier', ['x'], ['label', 'probabilities'], domain='ai.onnx.ml',
+                                        coefficients=[1., 0., 0., 1.], intercepts=[0., 0.], classlabels_ints=[10, 20],
+                                        post_transform='SOFTMAX')],
+              [('x', FLOAT, ['rows', 2])], [('label', INT64, ['rows']), ('probabilities', FLOAT, ['rows', 2])],
+              opsets=ML_OPSETS)
+
+
+def _noise(folder, **seed):
+    node, info = helper.make_node, helper.make_tensor_value_info
+    noisy = helper.make_graph([node('RandomUniformLike', ['x'], ['noise'], **seed), node('Add', ['x', 'noise'], ['sum'])],
+                              'noisy', [], [info('sum', FLOAT, ['n'])])
+    same = helper.make_graph([node('Identity', ['x'], ['same_x'])], 'same', [], [info('same_x', FLOAT, ['n'])])
+    save_onnx(folder, [node('ReduceMax', ['x'], ['most'], keepdims=0), node('Greater', ['most', 'zero'], ['is_noisy']),
+                       node('If', ['is_noisy'], ['y'], then_branch=noisy, else_branch=same)],
+              [('x', FLOAT, ['n'])], [('y', FLOAT, ['n'])], [helper.make_tensor('zero', FLOAT, [], [0.0])])
+
+
+@model
+def noise_onnx(folder):
+    """Adds noise without a seed, in an If body."""
+    _noise(folder)
+
+
+@model
+def seeded_noise_onnx(folder):
+    """The same with a seed: the numbers go on from run to run."""
+    _noise(folder, seed=7.0)
 
 
 @model

@@ -11,9 +11,8 @@
 
 namespace penstock {
 
-HostedModel::HostedModel(const PenstockBackend& backend, void* model,
-                         border::Description description, DeadlineWatch& watch,
-                         absl::AnyInvocable<void()> on_unload)
+HostedModel::HostedModel(const PenstockBackend& backend, void* model, abi::Description description,
+                         DeadlineWatch& watch, absl::AnyInvocable<void()> on_unload)
     : backend_(backend),
       model_(model),
       description_(std::move(description)),

@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "absl/functional/any_invocable.h"
-#include "backends/host/border.h"
+#include "backends/host/abi.h"
 #include "backends/host/deadline_watch.h"
 #include "base/mutex.h"
 #include "infer/model.h"
@@ -27,7 +27,7 @@ class HostedModel final : public Model {
 
   // `model` is the result of the backend's `load`. The destructor calls `on_unload`, then unloads
   // it.
-  HostedModel(const PenstockBackend& backend, void* model, border::Description description,
+  HostedModel(const PenstockBackend& backend, void* model, abi::Description description,
               DeadlineWatch& watch, absl::AnyInvocable<void()> on_unload);
   ~HostedModel() override;
 
@@ -61,7 +61,7 @@ class HostedModel final : public Model {
 
   const PenstockBackend& backend_;
   void* const model_;
-  const border::Description description_;
+  const abi::Description description_;
   DeadlineWatch& watch_;
   absl::AnyInvocable<void()> on_unload_;
   std::atomic<bool> broken_{false};

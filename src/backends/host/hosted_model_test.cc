@@ -4,9 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <functional>
+#include <future>
 #include <optional>
 #include <stdexcept>
+#include <thread>
 #include <vector>
 
 #include "penstock/backend.hpp"
@@ -46,7 +49,7 @@ PenstockBackend FakeTable() {
 }
 
 // Gives `z` = {1}, `y` = {2} as one part.
-void Answer(PenstockRequest* request, bool is_last = true) {
+int32_t Answer(PenstockRequest* request, bool is_last = true) {
   static const int64_t kShape[] = {1};
   static const float kValues[] = {1, 2};
   PenstockNamedTensor outputs[2] = {};
@@ -59,14 +62,15 @@ void Answer(PenstockRequest* request, bool is_last = true) {
   part.is_last = is_last ? 1 : 0;
   part.outputs = outputs;
   part.output_count = 2;
-  request->respond(request, &part);
+  return request->respond(request, &part);
 }
 
 class HostedModelTest : public testing::Test {
  protected:
-  void Make(uint32_t runs_max = 0) {
-    const plugin::FrozenDescription frozen(FakeDescription(runs_max));
-    model_.emplace(table_, &fake_, *border::FromC("fake", frozen.info()), watch_, [] {});
+  void Make(uint32_t runs_max = 0) { Make(FakeDescription(runs_max)); }
+  void Make(plugin::Description description) {
+    const plugin::FrozenDescription frozen(std::move(description));
+    model_.emplace(table_, &fake_, *abi::FromC("fake", frozen.info()), watch_, [] {});
     request_.inputs.push_back({"x", *Tensor::Allocate(DType::kFloat32, {1})});
   }
   void Run() {
@@ -77,6 +81,7 @@ class HostedModelTest : public testing::Test {
   FakeModel fake_;
   DeadlineWatch watch_;
   std::optional<HostedModel> model_;
+  FlowControl flow_;
   InferRequest request_;
   std::vector<InferResponse> parts_;
 };
@@ -217,6 +222,164 @@ TEST_F(HostedModelTest, ACancelReachesTheBackendWhichMayAnswerInIt) {
   token.Cancel();
   ASSERT_EQ(parts_.size(), 1U);
   EXPECT_EQ(parts_[0].status.code(), StatusCode::kCancelled);
+}
+
+// --- A slow receiver
+
+TEST_F(HostedModelTest, APartSaysWhetherTheReceiverIsSlow) {
+  std::vector<int32_t> slow;
+  fake_.run = [&](PenstockRequest* request) {
+    slow.push_back(Answer(request, false));
+    flow_.SetSlow();
+    slow.push_back(Answer(request, false));
+    Answer(request);
+  };
+  Make();
+  request_.flow = &flow_;
+  Run();
+  EXPECT_THAT(slow, ElementsAre(0, 1));
+  EXPECT_EQ(parts_.size(), 3U);
+}
+
+TEST_F(HostedModelTest, OnReadyCallsWhenTheReceiverIsReady) {
+  PenstockRequest* running = nullptr;
+  std::vector<int32_t> waits;
+  const auto finish = [](void* request) { Answer(static_cast<PenstockRequest*>(request)); };
+  fake_.run = [&](PenstockRequest* request) {
+    waits.push_back(request->on_ready(request, finish, request));
+    flow_.SetSlow();
+    waits.push_back(request->on_ready(request, finish, request));
+    waits.push_back(request->on_ready(request, nullptr, nullptr));
+    waits.push_back(request->on_ready(request, finish, request));
+    running = request;
+  };
+  Make();
+  request_.flow = &flow_;
+  Run();
+  EXPECT_NE(running, nullptr);
+  EXPECT_THAT(waits, ElementsAre(0, 1, 0, 1));
+  EXPECT_TRUE(parts_.empty());
+  flow_.SetReady();
+  EXPECT_EQ(parts_.size(), 1U);
+}
+
+TEST_F(HostedModelTest, WithoutFlowControlNobodyIsSlow) {
+  int32_t waits = -1;
+  fake_.run = [&](PenstockRequest* request) {
+    EXPECT_EQ(Answer(request, false), 0);
+    waits = request->on_ready(
+        request, [](void*) { ADD_FAILURE(); }, nullptr);
+    Answer(request);
+  };
+  Make();
+  Run();
+  EXPECT_EQ(waits, 0);
+}
+
+// Gives `left` parts, and throws in the last one if told so. One thread at a time.
+class CountingSource final : public plugin::PartSource {
+ public:
+  CountingSource(int left, bool throws) : left_(left), throws_(throws) {}
+  bool Next(plugin::Request& request, plugin::Outputs& outputs) override {
+    if (--left_ == 0 && throws_) throw std::runtime_error("burst");
+    *outputs.Add<float>(request, 0, PENSTOCK_FLOAT32, {1}) = static_cast<float>(left_);
+    *outputs.Add<float>(request, 1, PENSTOCK_FLOAT32, {1}) = 0;
+    return left_ > 0;
+  }
+
+ private:
+  int left_;
+  const bool throws_;
+};
+
+// A receiver on a thread of its own, which is slow after each part; sometimes the client leaves.
+TEST_F(HostedModelTest, AnAnswerInPartsWithASlowReceiver) {
+  Make();
+  enum class End { kAll, kError, kCancel };
+  for (const End end : {End::kAll, End::kError, End::kCancel}) {
+    for (int round = 0; round < 50; ++round) {
+      FlowControl flow;
+      CancelToken cancel;
+      request_.flow = &flow;
+      request_.cancel = &cancel;
+      fake_.run = [&](PenstockRequest* request) {
+        plugin::AnswerInParts(plugin::Request(request),
+                              std::make_unique<CountingSource>(20, end == End::kError));
+      };
+      std::atomic<int> parts{0};
+      std::promise<Status> ended;
+      model_->Run(request_, [&](InferResponse&& part) {
+        ++parts;
+        flow.SetSlow();
+        if (part.is_last) ended.set_value(part.status);
+      });
+      std::atomic<bool> is_over{false};
+      std::thread receiver([&] {
+        while (!is_over) flow.SetReady();
+      });
+      if (end == End::kCancel) cancel.Cancel();
+      const Status status = ended.get_future().get();
+      is_over = true;
+      receiver.join();
+      const bool is_whole = end == End::kAll && status.ok() && parts == 20;
+      const bool has_failed =
+          end == End::kError && status == absl::InternalError("burst") && parts == 20;
+      const bool may_be_cut = end == End::kCancel && (status.ok() || absl::IsCancelled(status));
+      EXPECT_TRUE(is_whole || has_failed || may_be_cut) << status << " after " << parts;
+    }
+  }
+  request_.flow = nullptr;
+  request_.cancel = nullptr;
+}
+
+// --- Several signatures
+
+TEST_F(HostedModelTest, OutputsNameTheirSignature) {
+  plugin::Description description = FakeDescription();
+  description.signatures.push_back(description.signatures[0]);
+  description.signatures[1].name = "second";
+  description.signatures[1].outputs.pop_back();
+  description.flags = PENSTOCK_SEVERAL_SIGNATURES;
+  Make(std::move(description));
+  EXPECT_TRUE(model_->info().traits.several_signatures);
+  request_.signature_name = "second";
+  request_.further_signatures = {{.name = "", .output_filter = {"y"}}};
+  fake_.run = [](PenstockRequest* raw) {
+    plugin::Request request(raw);
+    ASSERT_EQ(request.signatures().size(), 2U);
+    EXPECT_EQ(plugin::View(request.signatures()[0].name), "second");
+    EXPECT_EQ(request.signatures()[0].index, 1U);
+    EXPECT_EQ(request.signatures()[1].index, 0U);
+    ASSERT_EQ(request.outputs().size(), 2U);
+    plugin::Outputs outputs;
+    for (const PenstockNamedTensor& wanted : request.outputs()) {
+      outputs.SetSignature(wanted.signature);
+      *outputs.Add<float>(request, wanted.index, PENSTOCK_FLOAT32, {1}) = 0;
+    }
+    request.Finish(outputs);
+  };
+  Run();
+  ASSERT_TRUE(parts_[0].status.ok()) << parts_[0].status;
+  EXPECT_EQ(parts_[0].outputs[0].name, "z");
+  EXPECT_EQ(parts_[0].outputs[0].signature, 0U);
+  EXPECT_EQ(parts_[0].outputs[1].name, "y");
+  EXPECT_EQ(parts_[0].outputs[1].signature, 1U);
+}
+
+TEST_F(HostedModelTest, AnOutputOfASignatureThatWasNotAskedForIsAnError) {
+  fake_.run = [](PenstockRequest* raw) {
+    plugin::Request request(raw);
+    plugin::Outputs outputs;
+    outputs.SetSignature(1);
+    for (const uint32_t index : {0, 1}) {
+      *outputs.Add<float>(request, index, PENSTOCK_FLOAT32, {1}) = 0;
+    }
+    request.Finish(outputs);
+  };
+  Make();
+  Run();
+  EXPECT_EQ(parts_[0].status, absl::InternalError("the backend gave an output of the signature at "
+                                                  "position 1, of 1"));
 }
 
 }  // namespace

@@ -36,10 +36,8 @@ HostedRun::HostedRun(HostedModel& model, const InferRequest& request, ResponseCa
       model_(model),
       infer_request_(request),
       done_(std::move(done)),
-      stop_(request.cancel, request.deadline, watch) {
+      signals_(request.cancel, request.deadline, request.flow, watch) {
   struct_size = sizeof(PenstockRequest);
-  signature_index = PENSTOCK_NO_INDEX;
-  signature = border::ToC(request.signature_name);
   deadline_ns = Nanoseconds(request.deadline);
   request_id = request.request_id;
   respond = &Respond;
@@ -54,33 +52,47 @@ void HostedRun::Unref() {
 }
 
 Status HostedRun::Prepare() {
-  const border::Description& description = model_.description_;
-  const Signature* const found = description.info.FindSignature(infer_request_.signature_name);
-  if (found != nullptr) {
-    signature_entry_ = found;
-    signature = border::ToC(found->name);
-    signature_index = static_cast<uint32_t>(found - description.info.signatures.data());
-    order_ = &description.orders[signature_index];
-  } else if (!description.info.traits.any_signature) {
-    return InvalidArgument("the model has no signature '{}'", infer_request_.signature_name);
+  TRY(AddSignature(infer_request_.signature_name));
+  for (const FurtherSignature& further : infer_request_.further_signatures) {
+    TRY(AddSignature(further.name));
   }
-  TRY(PrepareInputs(signature_entry_, order_));
-  TRY(PrepareOutputs(signature_entry_, order_));
+  signatures = signature_list_.data();
+  signature_count = signature_list_.size();
+  TRY(PrepareInputs());
+  TRY(PrepareOutputs());
   for (const auto& [key, value] : infer_request_.options) {
-    option_list_.push_back({border::ToC(key), border::ToC(value)});
+    option_list_.push_back({abi::ToC(key), abi::ToC(value)});
   }
   options = option_list_.data();
   option_count = option_list_.size();
   return OkStatus();
 }
 
-Status HostedRun::PrepareInputs(const Signature* spec, const border::Description::Order* order) {
+Status HostedRun::AddSignature(std::string_view name) {
+  const abi::Description& description = model_.description_;
+  const Signature* const found = description.info.FindSignature(name);
+  if (found != nullptr) [[likely]] {
+    const auto index = static_cast<uint32_t>(found - description.info.signatures.data());
+    asked_.push_back({found, &description.orders[index]});
+    signature_list_.push_back({abi::ToC(found->name), index, 0});
+    return OkStatus();
+  }
+  if (!description.info.traits.any_signature) {
+    return InvalidArgument("the model has no signature '{}'", name);
+  }
+  asked_.emplace_back();
+  signature_list_.push_back({abi::ToC(name), PENSTOCK_NO_INDEX, 0});
+  return OkStatus();
+}
+
+Status HostedRun::PrepareInputs() {
   const bool any = model_.info().traits.any_signature;
+  const auto& [spec, order] = asked_.front();
   for (const NamedTensor& input : infer_request_.inputs) {
     PenstockNamedTensor& to = input_list_.emplace_back();
-    to.name = border::ToC(input.name);
+    to.name = abi::ToC(input.name);
     to.index = PENSTOCK_NO_INDEX;
-    to.tensor = border::ToC(input.tensor);
+    to.tensor = abi::ToC(input.tensor);
     if (spec == nullptr) continue;
     const ptrdiff_t index = IndexOf(spec->inputs, input.name);
     if (index >= 0) {
@@ -94,31 +106,42 @@ Status HostedRun::PrepareInputs(const Signature* spec, const border::Description
   return OkStatus();
 }
 
-Status HostedRun::PrepareOutputs(const Signature* spec, const border::Description::Order* order) {
-  const bool any = model_.info().traits.any_signature;
-  for (const std::string_view wanted : infer_request_.output_filter) {
-    const ptrdiff_t index = spec == nullptr ? -1 : IndexOf(spec->outputs, wanted);
-    if (index < 0 && !any) {
-      return InvalidArgument("the signature '{}' has no output '{}'", spec->name, wanted);
-    }
-    PenstockNamedTensor& to = output_list_.emplace_back();
-    to.name = border::ToC(wanted);
-    to.index = index < 0 ? PENSTOCK_NO_INDEX : order->outputs[static_cast<size_t>(index)];
-  }
-  if (output_list_.empty() && spec != nullptr) {
-    for (size_t i = 0; i < spec->outputs.size(); ++i) {
-      PenstockNamedTensor& to = output_list_.emplace_back();
-      to.name = border::ToC(spec->outputs[i].name);
-      to.index = order->outputs[i];
-    }
+Status HostedRun::PrepareOutputs() {
+  TRY(AddOutputs(0, infer_request_.output_filter));
+  uint32_t position = 0;
+  for (const FurtherSignature& further : infer_request_.further_signatures) {
+    TRY(AddOutputs(++position, further.output_filter));
   }
   outputs = output_list_.data();
   output_count = output_list_.size();
   return OkStatus();
 }
 
+Status HostedRun::AddOutputs(uint32_t position, const OutputFilter& filter) {
+  const bool any = model_.info().traits.any_signature;
+  const auto& [spec, order] = asked_[position];
+  for (const std::string_view wanted : filter) {
+    const ptrdiff_t index = spec == nullptr ? -1 : IndexOf(spec->outputs, wanted);
+    if (index < 0 && !any) {
+      return InvalidArgument("the signature '{}' has no output '{}'", spec->name, wanted);
+    }
+    PenstockNamedTensor& to = output_list_.emplace_back();
+    to.name = abi::ToC(wanted);
+    to.index = index < 0 ? PENSTOCK_NO_INDEX : order->outputs[static_cast<size_t>(index)];
+    to.signature = position;
+  }
+  if (!filter.empty() || spec == nullptr) return OkStatus();
+  for (size_t i = 0; i < spec->outputs.size(); ++i) {
+    PenstockNamedTensor& to = output_list_.emplace_back();
+    to.name = abi::ToC(spec->outputs[i].name);
+    to.index = order->outputs[i];
+    to.signature = position;
+  }
+  return OkStatus();
+}
+
 Status HostedRun::StillWanted() const {
-  switch (stop_.Reason()) {
+  switch (signals_.StopReason()) {
     case PENSTOCK_OK:
       return OkStatus();
     case PENSTOCK_CANCELLED:
@@ -136,7 +159,7 @@ void HostedRun::Fail(Status status) {
 }
 
 void HostedRun::Finish(InferResponse response) {
-  stop_.Clear();
+  signals_.Clear();
   response.is_last = true;
   // The callback may destroy the request and the model, so do not use them afterwards.
   ResponseCallback done = std::move(done_);
@@ -147,17 +170,22 @@ void HostedRun::Finish(InferResponse response) {
 }
 
 Status HostedRun::AppendOutput(const PenstockNamedTensor& output, InferResponse& response) const {
-  StatusOr<Tensor> tensor = border::FromC(output.tensor);
+  StatusOr<Tensor> tensor = abi::FromC(output.tensor);
+  if (output.signature >= asked_.size()) {
+    return Error(StatusCode::kInternal,
+                 "the backend gave an output of the signature at position {}, of {}",
+                 output.signature, asked_.size());
+  }
+  const auto& [spec, order] = asked_[output.signature];
   std::string_view name;
-  if (output.index != PENSTOCK_NO_INDEX && order_ != nullptr &&
-      output.index < order_->our_outputs.size()) {
-    name = signature_entry_->outputs[order_->our_outputs[output.index]].name;
+  if (output.index != PENSTOCK_NO_INDEX && order != nullptr &&
+      output.index < order->our_outputs.size()) {
+    name = spec->outputs[order->our_outputs[output.index]].name;
   } else {
-    name = border::View(output.name);
-    const ptrdiff_t index =
-        signature_entry_ == nullptr ? -1 : IndexOf(signature_entry_->outputs, name);
+    name = abi::View(output.name);
+    const ptrdiff_t index = spec == nullptr ? -1 : IndexOf(spec->outputs, name);
     if (index >= 0) {
-      name = signature_entry_->outputs[static_cast<size_t>(index)].name;
+      name = spec->outputs[static_cast<size_t>(index)].name;
     } else if (!model_.info().traits.any_signature) {
       return Error(StatusCode::kInternal, "the backend gave an output '{}' of no signature", name);
     }
@@ -167,13 +195,13 @@ Status HostedRun::AppendOutput(const PenstockNamedTensor& output, InferResponse&
     return Error(is_memory ? StatusCode::kResourceExhausted : StatusCode::kInternal,
                  "the backend gave a bad output '{}': {}", name, MessageOf(tensor.status()));
   }
-  response.outputs.push_back({name, *std::move(tensor)});
+  response.outputs.push_back({name, *std::move(tensor), output.signature});
   return OkStatus();
 }
 
 InferResponse HostedRun::ToResponse(const PenstockPart& part) {
   InferResponse response;
-  response.status = border::ToStatus(part.code, border::View(part.message));
+  response.status = abi::ToStatus(part.code, abi::View(part.message));
   response.is_last = part.is_last != 0;
   // Convert all outputs, also after an error, because this takes over their owners.
   for (const PenstockNamedTensor& output : std::span(part.outputs, part.output_count)) {
@@ -204,28 +232,31 @@ int32_t HostedRun::Respond(PenstockRequest* request, const PenstockPart* part) {
   } else {
     run->stream_status_ = std::move(response.status);
   }
-  return 0;
+  return run->signals_.IsSlow() ? 1 : 0;
 }
 
 int32_t HostedRun::StopReason(const PenstockRequest* request) {
-  return static_cast<const HostedRun*>(request)->stop_.Reason();
+  return static_cast<const HostedRun*>(request)->signals_.StopReason();
 }
 
 void HostedRun::OnStop(PenstockRequest* request, void (*callback)(void*), void* argument) {
-  StopSignal& stop = static_cast<HostedRun*>(request)->stop_;
+  RunSignals& signals = static_cast<HostedRun*>(request)->signals_;
   if (callback == nullptr) {
-    stop.Clear();
+    signals.RemoveOnStop();
   } else {
-    stop.Set(callback, argument);
+    signals.OnStop(callback, argument);
   }
 }
 
-void HostedRun::OnReady(PenstockRequest*, void (*callback)(void*), void* argument) {
-  callback(argument);  // Respond never returns 1
+int32_t HostedRun::OnReady(PenstockRequest* request, void (*callback)(void*), void* argument) {
+  RunSignals& signals = static_cast<HostedRun*>(request)->signals_;
+  if (callback != nullptr) return signals.OnReady(callback, argument) ? 1 : 0;
+  signals.RemoveOnReady();
+  return 0;
 }
 
 void* HostedRun::AllocateOutput(PenstockRequest*, uint32_t, size_t bytes, PenstockOwner* owner) {
-  return border::Allocate(bytes, *owner);
+  return abi::Allocate(bytes, *owner);
 }
 
 }  // namespace penstock

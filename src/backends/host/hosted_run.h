@@ -6,8 +6,8 @@
 #include <cstdint>
 
 #include "absl/container/inlined_vector.h"
-#include "backends/host/border.h"
-#include "backends/host/stop_signal.h"
+#include "backends/host/abi.h"
+#include "backends/host/run_signals.h"
 #include "infer/request.h"
 #include "penstock/backend.h"
 
@@ -37,12 +37,21 @@ class HostedRun final : public PenstockRequest {
   static int32_t Respond(PenstockRequest* request, const PenstockPart* part);
   static int32_t StopReason(const PenstockRequest* request);
   static void OnStop(PenstockRequest* request, void (*callback)(void*), void* argument);
-  static void OnReady(PenstockRequest* request, void (*callback)(void*), void* argument);
+  static int32_t OnReady(PenstockRequest* request, void (*callback)(void*), void* argument);
   static void* AllocateOutput(PenstockRequest* request, uint32_t index, size_t bytes,
                               PenstockOwner* owner);
 
-  Status PrepareInputs(const Signature* spec, const border::Description::Order* order);
-  Status PrepareOutputs(const Signature* spec, const border::Description::Order* order);
+  // A signature that the request asks for. Null: the model takes any signature.
+  struct Asked {
+    const Signature* spec = nullptr;
+    const abi::Description::Order* order = nullptr;
+  };
+
+  Status AddSignature(std::string_view name);
+  Status PrepareInputs();
+  Status PrepareOutputs();
+  // Adds the outputs of one signature to the list of wanted outputs.
+  Status AddOutputs(uint32_t position, const OutputFilter& filter);
   InferResponse ToResponse(const PenstockPart& part);
   Status AppendOutput(const PenstockNamedTensor& output, InferResponse& response) const;
   // Ends the run: `response` is the last part.
@@ -51,13 +60,13 @@ class HostedRun final : public PenstockRequest {
   HostedModel& model_;
   const InferRequest& infer_request_;
   ResponseCallback done_;
-  StopSignal stop_;
+  RunSignals signals_;
   std::atomic<int> references_{2};
   std::atomic<bool> answered_{false};
   bool any_part_ = false;  // some part was given
   Status stream_status_;   // the error of an earlier part
-  const Signature* signature_entry_ = nullptr;
-  const border::Description::Order* order_ = nullptr;
+  absl::InlinedVector<Asked, 1> asked_;
+  absl::InlinedVector<PenstockAskedSignature, 1> signature_list_;  // as asked_
   absl::InlinedVector<PenstockNamedTensor, 2> input_list_;
   absl::InlinedVector<PenstockNamedTensor, 2> output_list_;
   absl::InlinedVector<PenstockOption, 1> option_list_;

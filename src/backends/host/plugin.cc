@@ -6,7 +6,7 @@
 #include <exception>
 #include <utility>
 
-#include "backends/host/border.h"
+#include "backends/host/abi.h"
 #include "backends/host/hosted_model.h"
 #include "base/log.h"
 #include "base/machine.h"
@@ -17,10 +17,10 @@ namespace {
 // Calls a function of the backend, and converts an exception to a status.
 template <typename Function>
 Status Call(Function&& function) {
-  border::ErrorSink error;
+  abi::ErrorSink error;
   try {
     const int32_t code = function(&error);
-    return border::ToStatus(code, error.text.empty() ? "the backend gave no reason" : error.text);
+    return abi::ToStatus(code, error.text.empty() ? "the backend gave no reason" : error.text);
   } catch (const std::exception& thrown) {
     return Error(StatusCode::kInternal, "the backend threw: {}", thrown.what());
   } catch (...) {
@@ -37,21 +37,41 @@ Status WithContext(const Status& status, std::string_view backend, std::string_v
 std::vector<PenstockOption> ToC(const BackendOptions& options) {
   std::vector<PenstockOption> result;
   for (const auto& [key, value] : options) {
-    result.push_back({border::ToC(key), border::ToC(value)});
+    result.push_back({abi::ToC(key), abi::ToC(value)});
   }
   return result;
 }
 
+Status WrongAbi(uint32_t abi) {
+  return Error(StatusCode::kFailedPrecondition,
+               "it was built for version {} of the backend interface, and this server has version "
+               "{}: build it again with include/penstock/backend.h of this server",
+               abi, PENSTOCK_BACKEND_ABI);
+}
+
+StatusOr<const PenstockBackend*> GetTable(PenstockBackendGet get, uint32_t abi) {
+  const PenstockBackend* table = nullptr;
+  TRY(Call([&](PenstockError*) {
+    table = get(abi);
+    return PENSTOCK_OK;
+  }));
+  return table;
+}
+
+// A backend gives no table to a host of another version than its own. Finds out the backend's
+// version, for the message.
+Status NoTable(PenstockBackendGet get) {
+  for (uint32_t abi = 1; abi < PENSTOCK_BACKEND_ABI; ++abi) {
+    ASSIGN_OR_RETURN(const PenstockBackend* const table, GetTable(get, abi));
+    if (table != nullptr) return WrongAbi(abi);
+  }
+  return Error(StatusCode::kFailedPrecondition,
+               "it does not work with version {} of the backend interface, which this server has",
+               PENSTOCK_BACKEND_ABI);
+}
+
 Status CheckTable(const PenstockBackend* table) {
-  if (table == nullptr) {
-    return Error(StatusCode::kFailedPrecondition, "it does not work with interface version {}",
-                 PENSTOCK_BACKEND_ABI);
-  }
-  if (table->abi != PENSTOCK_BACKEND_ABI) {
-    return Error(StatusCode::kFailedPrecondition,
-                 "it was built for interface version {}, this server has {}", table->abi,
-                 PENSTOCK_BACKEND_ABI);
-  }
+  if (table->abi != PENSTOCK_BACKEND_ABI) return WrongAbi(table->abi);
   if (table->struct_size < sizeof(PenstockBackend)) {
     return Error(StatusCode::kFailedPrecondition,
                  "its table of functions has {} bytes, at least {} are needed", table->struct_size,
@@ -72,11 +92,8 @@ StatusOr<const PenstockBackend*> OpenTable(const std::string& library) {
   if (get == nullptr) {
     return Error(StatusCode::kFailedPrecondition, "it does not export {}", PENSTOCK_BACKEND_SYMBOL);
   }
-  const PenstockBackend* table = nullptr;
-  TRY(Call([&](PenstockError*) {
-    table = get(PENSTOCK_BACKEND_ABI);
-    return PENSTOCK_OK;
-  }));
+  ASSIGN_OR_RETURN(const PenstockBackend* const table, GetTable(get, PENSTOCK_BACKEND_ABI));
+  if (table == nullptr) return NoTable(get);
   TRY(CheckTable(table));
   return table;
 }
@@ -129,7 +146,7 @@ StatusOr<std::unique_ptr<Plugin>> Plugin::Open(const InstalledBackend& installed
                  set_by == options.set_by.end() ? "" : fmt::format(" ({})", set_by->second));
   }
   PENSTOCK_LOG(kInfo, "opened the backend {} {}", installed.name,
-               border::View(plugin->table_.version));
+               abi::View(plugin->table_.version));
   return plugin;
 }
 
@@ -149,24 +166,24 @@ void Plugin::FillServices() {
   services_.abi = PENSTOCK_BACKEND_ABI;
   services_.intra_op_threads = threads(options_.intra_op_threads);
   services_.inter_op_threads = threads(options_.inter_op_threads);
-  services_.folder = border::ToC(installed_.folder);
+  services_.folder = abi::ToC(installed_.folder);
   services_.options = option_list_.data();
   services_.option_count = option_list_.size();
   services_.log = [](const PenstockHost* host, int32_t severity, PenstockString text) {
-    Log(static_cast<const Services*>(host)->plugin->installed_.name, severity, border::View(text));
+    Log(static_cast<const Services*>(host)->plugin->installed_.name, severity, abi::View(text));
   };
   services_.allocate = [](const PenstockHost*, size_t bytes, PenstockOwner* owner) {
-    return border::Allocate(bytes, *owner);
+    return abi::Allocate(bytes, *owner);
   };
   services_.submit = [](const PenstockHost* host, void (*task)(void*), void* argument) -> int32_t {
     Executor* const pool = static_cast<const Services*>(host)->plugin->options_.pool;
     return pool != nullptr && pool->Submit([task, argument] { task(argument); }) ? 1 : 0;
   };
   services_.metric = [](const PenstockHost* host, int32_t kind, PenstockString name, double value) {
-    static_cast<const Services*>(host)->plugin->Metric(kind, border::View(name), value);
+    static_cast<const Services*>(host)->plugin->Metric(kind, abi::View(name), value);
   };
   services_.broken = [](const PenstockHost* host, const void* model, PenstockString reason) {
-    static_cast<const Services*>(host)->plugin->Broken(model, border::View(reason));
+    static_cast<const Services*>(host)->plugin->Broken(model, abi::View(reason));
   };
 }
 
@@ -224,8 +241,8 @@ void Plugin::Forget(const void* model) {
 StatusOr<uint64_t> Plugin::Estimate(const std::string& version_path, const LoadOptions& options) {
   if (table_.estimate == nullptr) return uint64_t{0};
   const std::vector<PenstockOption> list = ToC(options.options);
-  const PenstockLoad load = {sizeof(PenstockLoad), border::ToC(version_path),
-                             border::ToC(options.model_name), list.data(), list.size()};
+  const PenstockLoad load = {sizeof(PenstockLoad), abi::ToC(version_path),
+                             abi::ToC(options.model_name), list.data(), list.size()};
   uint64_t bytes = 0;
   const Status status =
       Call([&](PenstockError* error) { return table_.estimate(backend_, &load, &bytes, error); });
@@ -240,13 +257,13 @@ Status Plugin::NotBroken() const {
                installed_.name, broken_reason_);
 }
 
-StatusOr<border::Description> Plugin::Describe(void* loaded) const {
+StatusOr<abi::Description> Plugin::Describe(void* loaded) const {
   const PenstockModelInfo* info = nullptr;
   TRY(Call([&](PenstockError*) {
     info = table_.describe(loaded);
     return PENSTOCK_OK;
   }));
-  return border::FromC(border::View(table_.name), info);
+  return abi::FromC(abi::View(table_.name), info);
 }
 
 StatusOr<std::unique_ptr<Model>> Plugin::Load(const std::string& version_path,
@@ -266,8 +283,8 @@ StatusOr<std::unique_ptr<Model>> Plugin::Load(const std::string& version_path,
 StatusOr<std::unique_ptr<Model>> Plugin::CallLoad(const std::string& version_path,
                                                   const LoadOptions& options) {
   const std::vector<PenstockOption> list = ToC(options.options);
-  const PenstockLoad load = {sizeof(PenstockLoad), border::ToC(version_path),
-                             border::ToC(options.model_name), list.data(), list.size()};
+  const PenstockLoad load = {sizeof(PenstockLoad), abi::ToC(version_path),
+                             abi::ToC(options.model_name), list.data(), list.size()};
   void* loaded = nullptr;
   const Status status =
       Call([&](PenstockError* error) { return table_.load(backend_, &load, &loaded, error); });
@@ -276,7 +293,7 @@ StatusOr<std::unique_ptr<Model>> Plugin::CallLoad(const std::string& version_pat
     return WithContext(absl::InternalError("the backend's load succeeded but gave no model"),
                        installed_.name, version_path);
   }
-  StatusOr<border::Description> description = Describe(loaded);
+  StatusOr<abi::Description> description = Describe(loaded);
   if (!description.ok()) {
     table_.unload(loaded);
     return WithContext(description.status(), installed_.name, version_path);

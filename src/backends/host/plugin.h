@@ -6,8 +6,8 @@
 #include <memory>
 #include <string>
 
+#include "backends/host/abi.h"
 #include "backends/host/backend_host.h"
-#include "backends/host/border.h"
 #include "backends/host/deadline_watch.h"
 #include "backends/host/detect.h"
 #include "base/mutex.h"
@@ -51,7 +51,7 @@ class Plugin final {
   void BrokenAsAWhole(std::string_view reason) EXCLUDES(mutex_);
   // Returns UNAVAILABLE if the whole backend is broken.
   Status NotBroken() const REQUIRES(mutex_);
-  StatusOr<border::Description> Describe(void* loaded) const;
+  StatusOr<abi::Description> Describe(void* loaded) const;
   // Calls the backend's `load`, and makes a Model of the result.
   StatusOr<std::unique_ptr<Model>> CallLoad(const std::string& version_path,
                                             const LoadOptions& options) EXCLUDES(mutex_);

@@ -74,8 +74,11 @@ TEST_F(PluginTest, MissingSymbol) {
 
 TEST_F(PluginTest, TableThatDoesNotFit) {
   const std::pair<const char*, const char*> kTroubles[] = {
-      {"null", "does not work with interface version 1"},
-      {"abi", "was built for interface version 99, this server has 1"},
+      {"null", "does not work with version 2 of the backend interface"},
+      {"old",
+       "was built for version 1 of the backend interface, and this server has version 2: "
+       "build it again with include/penstock/backend.h of this server"},
+      {"abi", "was built for version 99 of the backend interface, and this server has version 2"},
       {"short", "its table of functions has 16 bytes"},
       {"no_run", "lacks one of initialise, load, describe, run, unload"},
       {"throw", "the backend threw: thrown as asked"}};

@@ -5,6 +5,8 @@
 #include <charconv>
 #include <utility>
 
+#include "onnx_node.h"
+#include "onnx_value.h"
 #include "ort_file.h"
 
 namespace penstock::onnxruntime {
@@ -48,17 +50,6 @@ std::string ReadTensorName(Fields tensor) {
   return {};
 }
 
-void ReadDims(Fields& tensor, std::vector<int64_t>& shape) {
-  if (!tensor.HasLength()) {
-    shape.push_back(static_cast<int64_t>(tensor.value()));
-    return;
-  }
-  uint64_t size = 0;
-  for (Fields packed = tensor.Inside(); packed.NextPacked(size);) {
-    shape.push_back(static_cast<int64_t>(size));
-  }
-}
-
 uint64_t ToNumber(const std::string& text) {
   uint64_t number = 0;
   const char* const end = text.data() + text.size();
@@ -83,7 +74,7 @@ void ReadEntry(Fields entry, ExternalTensor& tensor) {
 struct Node {
   std::string operation;
   std::string domain;
-  std::string output;  // the first
+  std::vector<std::string> outputs;
   std::vector<std::string> labels;
 };
 
@@ -127,32 +118,38 @@ void ReadLabels(Fields attribute, std::vector<std::string>& labels) {
     ReadDims(attribute, numbers);
     for (const int64_t label : numbers) read.push_back(std::to_string(label));
   }
-  if (name == "classlabels_int64s" || name == "classlabels_strings") labels = std::move(read);
+  // Each operator has both, one of them empty.
+  if (name.starts_with("classlabels_") && !read.empty()) labels = std::move(read);
 }
 
 void ReadNode(Fields node, OnnxFile& file) {
   if (!file.has_inner_external) file.has_inner_external = HasExternalInside(node, 0);
+  file.flags |= FlagsOfNode(node);
   Node read;
-  bool has_output = false;
   Fields again = node;
   while (again.Next()) {
     if (!again.HasLength()) continue;
     if (again.number() == kNodeOperator) read.operation = again.Text();
     if (again.number() == kNodeDomain) read.domain = again.Text();
-    if (again.number() == kNodeOutput && !std::exchange(has_output, true))
-      read.output = again.Text();
+    if (again.number() == kNodeOutput) read.outputs.push_back(again.Text());
   }
-  if (read.operation != "ZipMap" || read.domain != "ai.onnx.ml") return;
+  if (read.domain != "ai.onnx.ml" || read.outputs.empty()) return;
+  const bool is_zip_map = read.operation == "ZipMap";
+  const bool is_classifier = read.operation.ends_with("Classifier");
+  if (!is_zip_map && !is_classifier) return;
   while (node.Next()) {
     if (node.number() == kNodeAttribute && node.HasLength()) ReadLabels(node.Inside(), read.labels);
   }
-  file.zip_maps.push_back({std::move(read.output), std::move(read.labels)});
+  if (is_zip_map) file.zip_maps.push_back({read.outputs[0], read.labels});
+  // The scores; a classifier's first output is the label.
+  file.class_labels[is_zip_map ? read.outputs[0] : read.outputs.back()] = std::move(read.labels);
 }
 
 void ReadGraph(Fields graph, OnnxFile& file) {
   Names inputs;
   Names outputs;
   Names initializers;
+  std::map<std::string, Fields> values;  // of the initialisers
   while (graph.Next()) {
     if (!graph.HasLength()) continue;
     const uint32_t number = graph.number();
@@ -162,7 +159,9 @@ void ReadGraph(Fields graph, OnnxFile& file) {
       if (is_scalar) file.scalars.insert(name);
       (number == kGraphInput ? inputs : outputs).insert(std::move(name));
     } else if (number == kGraphInitializer) {
-      initializers.insert(ReadTensorName(graph.Inside()));
+      const std::string name = ReadTensorName(graph.Inside());
+      initializers.insert(name);
+      values.emplace(name, graph.Inside());
       if (auto tensor = ReadExternal(graph.Inside())) file.external.push_back(*std::move(tensor));
     } else if (number == kGraphNode) {
       ReadNode(graph.Inside(), file);
@@ -170,7 +169,11 @@ void ReadGraph(Fields graph, OnnxFile& file) {
   }
   std::set_intersection(inputs.begin(), inputs.end(), initializers.begin(), initializers.end(),
                         std::inserter(file.constant_inputs, file.constant_inputs.end()));
+  for (const std::string& name : file.constant_inputs) {
+    if (auto value = ReadSmallTensor(values.at(name))) file.defaults[name] = *std::move(value);
+  }
   std::erase_if(file.zip_maps, [&](const ZipMap& map) { return !outputs.contains(map.output); });
+  std::erase_if(file.class_labels, [&](const auto& each) { return !outputs.contains(each.first); });
 }
 
 void ReadOpset(Fields opset, OnnxFile& file) {
@@ -182,6 +185,17 @@ void ReadOpset(Fields opset, OnnxFile& file) {
 }
 
 }  // namespace
+
+void ReadDims(Fields& tensor, std::vector<int64_t>& shape) {
+  if (!tensor.HasLength()) {
+    shape.push_back(static_cast<int64_t>(tensor.value()));
+    return;
+  }
+  uint64_t size = 0;
+  for (Fields packed = tensor.Inside(); packed.NextPacked(size);) {
+    shape.push_back(static_cast<int64_t>(size));
+  }
+}
 
 std::optional<ExternalTensor> ReadExternal(Fields tensor) {
   ExternalTensor result;
@@ -219,10 +233,11 @@ OnnxFile ReadOnnxFile(const std::string& path) {
     if (!model.HasLength()) continue;
     if (number == kModelGraph) ReadGraph(model.Inside(), result);
     if (number == kModelOpset) ReadOpset(model.Inside(), result);
-    if (number != kModelFunction || result.has_inner_external) continue;
+    if (number != kModelFunction) continue;
     for (Fields function = model.Inside(); function.Next();) {
-      const bool is_node = function.number() == kFunctionNode && function.HasLength();
-      if (is_node && HasExternalInside(function.Inside(), 0)) result.has_inner_external = true;
+      if (function.number() != kFunctionNode || !function.HasLength()) continue;
+      result.flags |= FlagsOfNode(function.Inside());
+      if (HasExternalInside(function.Inside(), 0)) result.has_inner_external = true;
     }
   }
   if (ir_version >= kOptionalInputsIr) result.constant_inputs.clear();

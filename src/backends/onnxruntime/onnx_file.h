@@ -3,11 +3,13 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "penstock/backend.hpp"
 #include "proto_file.h"
 
 namespace penstock::onnxruntime {
@@ -39,8 +41,14 @@ enum : uint32_t {
 enum : uint32_t {
   kTensorDims = 1,
   kTensorType = 2,
+  kTensorInt32s = 5,
+  kTensorFloats = 4,
+  kTensorStrings = 6,
+  kTensorInt64s = 7,
   kTensorName = 8,
   kTensorRaw = 9,
+  kTensorDoubles = 10,
+  kTensorUint64s = 11,
   kTensorExternal = 13,
   kTensorLocation = 14
 };
@@ -81,12 +89,18 @@ struct OnnxFile {
   std::vector<ExternalTensor> external;  // of the graph's initialisers
   bool has_inner_external = false;  // the same within a node: a constant, or the body of a loop
   std::vector<ZipMap> zip_maps;
+  std::map<std::string, std::vector<std::string>> class_labels;  // by output, of classifiers
+  std::map<std::string, plugin::Value> defaults;  // small initialisers of inputs, by name
+  uint32_t flags = 0;  // PENSTOCK_HAS_STATE and PENSTOCK_NOT_DETERMINISTIC, from the operators
   bool imports_onnx = false;  // the operators of the domain ""
 };
 
 // Reads only what it needs, however large the file is; of a file that is no ONNX model nothing is
 // read.
 OnnxFile ReadOnnxFile(const std::string& path);
+
+// Reads a dimension, packed or not, into `shape`.
+void ReadDims(Fields& tensor, std::vector<int64_t>& shape);
 
 // A TensorProto without its data; none if that lies in the model's file.
 std::optional<ExternalTensor> ReadExternal(Fields tensor);

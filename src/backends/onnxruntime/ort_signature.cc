@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads the inputs and outputs of a session.
+#include <algorithm>
 #include <span>
 #include <string>
 #include <utility>
@@ -54,11 +55,42 @@ void ReadShape(const OrtApi& api, const OrtTensorTypeAndShapeInfo* info, const N
   api.Check(api.GetDimensions(info, entry.spec.shape.data(), rank), "signature");
   api.Check(api.GetSymbolicDimensions(info, symbols.data(), rank), "signature");
   entry.symbols.assign(symbols.begin(), symbols.end());
-  for (int64_t& size : entry.spec.shape) {
-    if (size < 0) size = -1;
-  }
   entry.spec.unknown_rank = rank == 0 && !scalars.contains(entry.spec.name);
-  entry.spec.batch_axis = rank > 0 && entry.spec.shape[0] == -1 ? 0 : -1;
+  std::vector<std::string> names(rank);
+  bool has_names = false;
+  for (size_t axis = 0; axis < rank; ++axis) {
+    int64_t& size = entry.spec.shape[axis];
+    if (size >= 0) continue;
+    size = -1;
+    // The runtime invents such names for dimensions that the file does not name.
+    if (entry.symbols[axis].empty() || entry.symbols[axis].starts_with("unk__")) continue;
+    names[axis] = entry.symbols[axis];
+    has_names = true;
+  }
+  if (has_names) entry.spec.dimension_names = std::move(names);
+}
+
+// Dimension 0 counts rows if the file gives it the same name in all inputs and outputs.
+void SetBatchAxis(plugin::Signature& signature) {
+  std::vector<plugin::TensorSpec*> specs;
+  for (plugin::TensorSpec& spec : signature.inputs) specs.push_back(&spec);
+  for (plugin::TensorSpec& spec : signature.outputs) specs.push_back(&spec);
+  const std::vector<std::string>& first = specs.front()->dimension_names;
+  const bool is_same = std::all_of(specs.begin(), specs.end(), [&](const auto* spec) {
+    const std::vector<std::string>& names = spec->dimension_names;
+    return !names.empty() && !names[0].empty() && names[0] == first[0];
+  });
+  if (!is_same) return;
+  for (plugin::TensorSpec* spec : specs) spec->batch_axis = 0;
+}
+
+// The labels of the output's last dimension, if the file has as many as that has entries.
+std::vector<std::string> ClassLabels(const OnnxFile& file, const plugin::TensorSpec& output) {
+  const auto found = file.class_labels.find(output.name);
+  if (found == file.class_labels.end() || output.shape.empty()) return {};
+  const int64_t size = output.shape.back();
+  const bool fits = size == -1 || size == static_cast<int64_t>(found->second.size());
+  return fits ? found->second : std::vector<std::string>();
 }
 
 Entry ReadEntry(const Runtime& runtime, const OrtSession* session, size_t index,
@@ -150,6 +182,12 @@ std::string Join(const std::vector<std::string>& texts) {
 }
 
 void AddNotes(const OnnxFile& file, plugin::Description& description) {
+  for (const plugin::TensorSpec& input : description.signatures.front().inputs) {
+    if (!input.unknown_rank) continue;
+    description.notes.push_back("input '" + input.name +
+                                "' declares no rank: ONNX Runtime may end the process for shapes "
+                                "that an operator does not expect; see SECURITY.md");
+  }
   for (const std::string& name : file.constant_inputs) {
     plugin::LeftOut each;
     each.name = name;
@@ -181,6 +219,9 @@ std::unique_ptr<OrtModel> MakeModel(const Runtime& runtime, SessionPtr session,
        read({api.SessionGetOverridableInitializerCount, api.SessionGetOverridableInitializerName,
              api.SessionGetOverridableInitializerTypeInfo})) {
     entry.spec.optional = true;
+    const auto value = file.defaults.find(entry.spec.name);
+    const bool is_known = value != file.defaults.end() && value->second.dtype == entry.spec.dtype;
+    if (is_known) entry.spec.default_value = value->second;
     if (entry.problem.empty()) inputs.push_back(std::move(entry));
   }
   plugin::Description description;
@@ -197,11 +238,14 @@ std::unique_ptr<OrtModel> MakeModel(const Runtime& runtime, SessionPtr session,
       continue;
     }
     signature.outputs.push_back(entry.spec);
+    signature.outputs.back().class_labels = ClassLabels(file, entry.spec);
     rules.push_back(MakeRule(entry, inputs));
   }
   if (rules.empty()) {
     throw Error(PENSTOCK_UNIMPLEMENTED, "no output of the model can be served" + problems);
   }
+  description.flags = file.flags;
+  SetBatchAxis(signature);
   AddNotes(file, description);
   return std::make_unique<OrtModel>(runtime, std::move(session), std::move(description),
                                     std::move(rules));

@@ -10,6 +10,7 @@
 #include <string>
 #include <utility>
 
+#include "tf_graph_scan.h"
 #include "tf_model.h"
 #include "tf_saved_model.h"
 
@@ -89,12 +90,19 @@ std::string_view HintFor(const TfApi& api, const CallStatus& status) {
              : " (--tensorflow_op_libraries loads libraries with further operations)";
 }
 
+// `graph` is a serialized GraphDef.
+uint32_t FlagsOf(const TfApi& api, std::string_view graph, const ModelSignatures& signatures) {
+  uint32_t flags = ScanGraph(graph, signatures.bound);
+  if (!AbortsOnWrongRank(graph)) flags |= PENSTOCK_ANY_SHAPE;
+  if (CanRunTogether(api, signatures.bound)) flags |= PENSTOCK_SEVERAL_SIGNATURES;
+  return flags;
+}
+
 LoadedGraph LoadFrozen(const TfApi& api, const TF_SessionOptions* session_options,
                        const plugin::LoadArguments& arguments, const std::string& file) {
   const std::string folder(arguments.folder);
   const std::string bytes = ReadFile(file);
   LoadedGraph result;
-  result.any_shape = !AbortsOnWrongRank(bytes);
   result.graph = GraphPtr(api.NewGraph(), {&api});
   TF_ImportGraphDefOptions* const options = api.NewImportGraphDefOptions();
   CallStatus status(api);
@@ -108,6 +116,7 @@ LoadedGraph LoadFrozen(const TfApi& api, const TF_SessionOptions* session_option
   };
   result.signatures.bound.push_back(
       MakeSignature(api, result.graph.get(), named("inputs"), named("outputs")));
+  result.flags = FlagsOf(api, bytes, result.signatures);
   result.session =
       SessionPtr(api.NewSession(result.graph.get(), session_options, status.get()), {&api});
   status.Check();
@@ -163,8 +172,8 @@ LoadedGraph LoadSavedModel(const TfApi& api, const TF_SessionOptions* session_op
   if (!status.ok()) ThrowLoadError(api, status, folder, tags);
   const std::string_view meta(static_cast<const char*>(meta_graph->data), meta_graph->length);
   CheckVariables(meta, folder);
-  result.any_shape = !MetaGraphAbortsOnWrongRank(meta);
   result.signatures = ReadSignatures(api, result.graph.get(), meta);
+  result.flags = FlagsOf(api, GraphOf(meta), result.signatures);
   return result;
 }
 

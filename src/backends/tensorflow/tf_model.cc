@@ -5,6 +5,8 @@
 #include <time.h>
 
 #include <algorithm>
+#include <deque>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -27,12 +29,12 @@ int64_t NowNs() {
   return now.tv_sec * 1'000'000'000 + now.tv_nsec;
 }
 
-plugin::Description Describe(const ModelSignatures& signatures, bool any_shape) {
+plugin::Description Describe(const ModelSignatures& signatures, uint32_t flags) {
   plugin::Description description;
   for (const BoundSignature& bound : signatures.bound) {
     description.signatures.push_back(bound.signature);
   }
-  description.flags = any_shape ? PENSTOCK_ANY_SHAPE : 0;
+  description.flags = flags;
   description.alignment = 64;
   description.notes = signatures.notes;
   description.left_out = signatures.left_out;
@@ -76,19 +78,62 @@ BufferPtr RunOptionsInline(const TfApi& api) {
   return MakeBuffer(api, options);
 }
 
-// One run. One thread at a time.
+// One run of the session, for one signature of the request or for all of them. One thread at a
+// time.
 struct TfModel::Call {
-  Call(const TfApi& tf, const BoundSignature& bound, plugin::Request& run)
-      : api(tf),
-        signature(bound),
-        request(run),
-        given(bound.feeds.size()),
-        feeds(bound.feeds.size()),
-        fetched(bound.outputs.size()),
-        tensors(bound.outputs.size()),
-        values(bound.outputs.size()),
-        sizes(bound.outputs.size()),
-        results(bound.outputs.size()) {}
+  // What several signatures need together: the union of their feeds and of their outputs. One
+  // thread at a time.
+  struct Joined {
+    Joined(const ModelSignatures& all, const plugin::Request& run) {
+      for (uint32_t i = 0; i < run.signatures().size(); ++i) order.push_back(i);
+      // In the same order for each request, because TensorFlow keeps an executor for each order.
+      std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
+        return run.signatures()[a].index < run.signatures()[b].index;
+      });
+      for (const uint32_t position : order) {
+        const BoundSignature& bound = all.bound[run.signatures()[position].index];
+        signatures.push_back(&bound);
+        for (uint32_t i = 0; i < bound.outputs.size(); ++i) origins.push_back({position, i});
+        outputs.insert(outputs.end(), bound.outputs.begin(), bound.outputs.end());
+        for (uint32_t i = 0; i < bound.feed_of.size(); ++i) {
+          const TF_Output& feed = bound.feeds[bound.feed_of[i]];
+          const bool is_there = std::any_of(feeds.begin(), feeds.end(), [&](const TF_Output& f) {
+            return f.oper == feed.oper && f.index == feed.index;
+          });
+          if (is_there) continue;
+          feeds.push_back(feed);
+          sources.push_back({&bound, i});
+        }
+      }
+    }
+
+    struct Origin {
+      uint32_t position;  // of the signature in the request
+      uint32_t index;     // of the output in the signature
+    };
+    struct Source {
+      const BoundSignature* bound;
+      uint32_t
+          input;  // index; the same in all signatures, because their inputs have the same names
+    };
+    std::vector<uint32_t> order;
+    std::vector<const BoundSignature*> signatures;  // in that order
+    std::vector<TF_Output> outputs;
+    std::vector<Origin> origins;  // as outputs
+    std::vector<TF_Output> feeds;
+    std::vector<Source> sources;  // as feeds
+  };
+
+  // For the signature at `first` in the request.
+  Call(const TfApi& tf, const BoundSignature& bound, plugin::Request& run, uint32_t first)
+      : Call(tf, bound, run, first, bound.feeds, bound.outputs) {}
+  // For all signatures.
+  Call(const TfApi& tf, plugin::Request& run, std::unique_ptr<Joined> all)
+      : Call(tf, *all->signatures.front(), run, 0, all->feeds, all->outputs) {
+    joined = std::move(all);
+  }
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
   ~Call() {
     for (TF_Tensor* value : values) {
       if (value != nullptr) api.DeleteTensor(value);
@@ -99,22 +144,61 @@ struct TfModel::Call {
     }
   }
 
+  // The position of the signature, and the index in it, of output `i` of the call.
+  Joined::Origin OriginOf(uint32_t i) const {
+    return joined == nullptr ? Joined::Origin{position, i} : joined->origins[i];
+  }
+  bool IsWanted(uint32_t i) const {
+    const Joined::Origin origin = OriginOf(i);
+    const auto wanted = request.outputs();
+    return std::any_of(wanted.begin(), wanted.end(), [&](const PenstockNamedTensor& output) {
+      return output.index == origin.index && output.signature == origin.position;
+    });
+  }
+  std::span<const PenstockNamedTensor> given() { return {results.data(), given_count}; }
+  // The host has taken over the owners of the results.
+  void ForgetResults() {
+    for (PenstockNamedTensor& result : results) result.tensor.owner = {};
+  }
+
   const TfApi& api;
-  const BoundSignature& signature;
+  const BoundSignature& signature;  // the only one, or the first
   plugin::Request& request;
-  plugin::SmallArray<TensorPtr> given;       // by feed; null: its default is fed
-  plugin::SmallArray<TF_Tensor*> feeds;      // by feed
-  plugin::SmallArray<uint32_t> fetched;      // by position: index of the output
-  plugin::SmallArray<TF_Output> tensors;     // by position
-  plugin::SmallArray<TF_Tensor*> values;     // by position
-  plugin::SmallArray<OutputSizes, 4> sizes;  // by position
+  const uint32_t position;         // of `signature` in the request, if there is no `joined`
+  std::unique_ptr<Joined> joined;  // null: the call is for one signature
+  const std::span<const TF_Output> feed_tensors;
+  const std::span<const TF_Output> outputs;
+  plugin::SmallArray<TensorPtr> given_inputs;  // by feed; null: its default is fed
+  plugin::SmallArray<TF_Tensor*> feeds;        // by feed
+  plugin::SmallArray<uint32_t> fetched;        // by position: index in `outputs`
+  plugin::SmallArray<TF_Output> tensors;       // by position
+  plugin::SmallArray<TF_Tensor*> values;       // by position
+  plugin::SmallArray<OutputSizes, 4> sizes;    // by position
   plugin::SmallArray<PenstockNamedTensor, 4> results;
   size_t fetch_count = 0;
+  size_t given_count = 0;
+
+ private:
+  Call(const TfApi& tf, const BoundSignature& bound, plugin::Request& run, uint32_t first,
+       std::span<const TF_Output> all_feeds, std::span<const TF_Output> all_outputs)
+      : api(tf),
+        signature(bound),
+        request(run),
+        position(first),
+        feed_tensors(all_feeds),
+        outputs(all_outputs),
+        given_inputs(all_feeds.size()),
+        feeds(all_feeds.size()),
+        fetched(all_outputs.size()),
+        tensors(all_outputs.size()),
+        values(all_outputs.size()),
+        sizes(all_outputs.size()),
+        results(all_outputs.size()) {}
 };
 
 TfModel::TfModel(const PenstockHost& host, const TfApi& api, const TF_Buffer* inline_options,
                  LoadedGraph loaded)
-    : Model(Describe(loaded.signatures, loaded.any_shape)),
+    : Model(Describe(loaded.signatures, loaded.flags)),
       host_(host),
       api_(api),
       loaded_(std::move(loaded)),
@@ -126,24 +210,45 @@ TfModel::~TfModel() {
 }
 
 void TfModel::Run(plugin::Request&& request) {
-  Call call(api_, loaded_.signatures.bound[request.signature_index()], request);
+  if (request.signatures().size() > 1) [[unlikely]]
+    return RunSeveral(std::move(request));
+  Call call(api_, loaded_.signatures.bound[request.signature_index()], request, 0);
+  Compute(call);
+  request.Finish(call.given());
+  call.ForgetResults();
+}
+
+void TfModel::RunSeveral(plugin::Request&& request) {
+  std::deque<Call> calls;
+  if (IsKnownCombination(request)) {
+    calls.emplace_back(api_, request, std::make_unique<Call::Joined>(loaded_.signatures, request));
+  } else {
+    for (uint32_t i = 0; i < request.signatures().size(); ++i) {
+      calls.emplace_back(api_, loaded_.signatures.bound[request.signatures()[i].index], request, i);
+    }
+  }
+  std::vector<PenstockNamedTensor> results;
+  for (Call& call : calls) {
+    Compute(call);
+    results.insert(results.end(), call.given().begin(), call.given().end());
+  }
+  request.Finish(results);
+  for (Call& call : calls) call.ForgetResults();
+}
+
+void TfModel::Compute(Call& call) {
   Feed(call);
   ChooseOutputs(call);
   RunSession(call);
-  size_t given = 0;
   for (size_t i = 0; i < call.fetch_count; ++i) {
-    const auto wanted = request.outputs();
-    const bool is_wanted = std::any_of(wanted.begin(), wanted.end(), [&](const auto& output) {
-      return output.index == call.fetched[i];
-    });
-    if (!is_wanted) continue;
-    PenstockNamedTensor& result = call.results[given++];
-    result.index = call.fetched[i];
+    if (!call.IsWanted(call.fetched[i])) continue;
+    const Call::Joined::Origin origin = call.OriginOf(call.fetched[i]);
+    PenstockNamedTensor& result = call.results[call.given_count++];
+    result.index = origin.index;
+    result.signature = origin.position;
     result.tensor = FromTensorFlow(api_, TensorPtr(std::exchange(call.values[i], nullptr), {&api_}),
                                    call.sizes[i]);
   }
-  request.Finish({call.results.data(), given});
-  for (PenstockNamedTensor& result : call.results) result.tensor.owner = {};
 }
 
 void TfModel::Feed(Call& call) const {
@@ -157,14 +262,31 @@ void TfModel::Feed(Call& call) const {
                   "the input '" + signature.signature.inputs[i].name + "' is missing");
     }
   }
+  if (call.joined != nullptr) FeedFurther(call);
+}
+
+// The feeds of the first signature come first, and have got their values.
+void TfModel::FeedFurther(Call& call) const {
+  const BoundSignature& first = call.signature;
+  for (size_t i = first.feeds.size(); i < call.feeds.size(); ++i) {
+    const Call::Joined::Source& source = call.joined->sources[i];
+    const uint32_t same_input = first.feed_of[source.input];
+    const bool is_given = call.given_inputs[same_input] != nullptr;
+    call.feeds[i] = is_given ? call.feeds[same_input] : source.bound->defaults[source.input].get();
+    if (call.feeds[i] == nullptr) {
+      throw Error(
+          PENSTOCK_INVALID_ARGUMENT,
+          "the input '" + source.bound->signature.inputs[source.input].name + "' is missing");
+    }
+  }
 }
 
 void TfModel::FeedInput(Call& call, const PenstockNamedTensor& input) const {
   const std::vector<uint32_t>& feed_of = call.signature.feed_of;
   const uint32_t feed = feed_of[input.index];
   if (call.feeds[feed] == nullptr) [[likely]] {
-    call.given[feed] = ToTensorFlow(api_, input.tensor);
-    call.feeds[feed] = call.given[feed].get();
+    call.given_inputs[feed] = ToTensorFlow(api_, input.tensor);
+    call.feeds[feed] = call.given_inputs[feed].get();
     return;
   }
   for (const PenstockNamedTensor& other : call.request.inputs()) {
@@ -186,12 +308,27 @@ bool TfModel::IsKnownSet(uint32_t signature, uint64_t outputs) {
   return true;
 }
 
+bool TfModel::IsKnownCombination(const plugin::Request& request) {
+  std::vector<uint32_t> wanted;
+  for (const PenstockAskedSignature& each : request.signatures()) wanted.push_back(each.index);
+  std::sort(wanted.begin(), wanted.end());
+  const std::lock_guard lock(sets_mutex_);
+  if (std::find(combinations_.begin(), combinations_.end(), wanted) != combinations_.end()) {
+    return true;
+  }
+  if (combinations_.size() >= kCombinationsMax) return false;
+  combinations_.push_back(std::move(wanted));
+  return true;
+}
+
 void TfModel::ChooseOutputs(Call& call) {
   constexpr size_t kBits = 64;
-  const size_t count = call.signature.outputs.size();
+  const size_t count = call.outputs.size();
   const auto wanted = call.request.outputs();
   uint64_t bits = ~uint64_t{0};
-  if (wanted.size() < count && count <= kBits) {
+  // A request for several signatures fetches all outputs of each.
+  const bool is_alone = call.request.signatures().size() == 1;
+  if (is_alone && wanted.size() < count && count <= kBits) {
     uint64_t some = 0;
     for (const PenstockNamedTensor& output : wanted) some |= uint64_t{1} << output.index;
     if (IsKnownSet(call.request.signature_index(), some)) bits = some;
@@ -199,7 +336,7 @@ void TfModel::ChooseOutputs(Call& call) {
   for (uint32_t i = 0; i < count; ++i) {
     if (count <= kBits && (bits >> i & 1) == 0) continue;
     call.fetched[call.fetch_count] = i;
-    call.tensors[call.fetch_count] = call.signature.outputs[i];
+    call.tensors[call.fetch_count] = call.outputs[i];
     ++call.fetch_count;
   }
 }
@@ -225,9 +362,9 @@ void TfModel::RunSession(Call& call) {
   CallStatus status(api_);
   api_.SessionRun(loaded_.session.get(),
                   timed_options != nullptr ? timed_options.get() : inline_options_,
-                  call.signature.feeds.data(), call.feeds.data(),
-                  static_cast<int>(call.feeds.size()), call.tensors.data(), call.values.data(),
-                  static_cast<int>(call.fetch_count), nullptr, 0, nullptr, status.get());
+                  call.feed_tensors.data(), call.feeds.data(), static_cast<int>(call.feeds.size()),
+                  call.tensors.data(), call.values.data(), static_cast<int>(call.fetch_count),
+                  nullptr, 0, nullptr, status.get());
   const uint32_t runs = short_runs_.load(std::memory_order_relaxed);
   if (NowNs() - started > kShortRunNs) {
     if (runs > 0) short_runs_.store(0, std::memory_order_relaxed);

@@ -20,7 +20,7 @@ struct LoadedGraph {
   GraphPtr graph;
   SessionPtr session;  // goes before the graph
   ModelSignatures signatures;
-  bool any_shape = true;  // TensorFlow refuses shapes that it cannot take; false: it would abort
+  uint32_t flags = 0;  // PENSTOCK_HAS_STATE ...
 };
 
 // RunOptions of a run that stays on the thread that asks for it, at that thread's priority.
@@ -42,15 +42,23 @@ class TfModel final : public plugin::Model {
 
  private:
   // TensorFlow keeps an executor for every set of fetched tensors for good. So that clients cannot
-  // grow memory, further sets than these fetch everything.
+  // grow memory, further sets than these fetch everything, and further combinations of signatures
+  // are run one signature after the other.
   static constexpr size_t kOutputSetsMax = 16;
+  static constexpr size_t kCombinationsMax = 16;
   // After this many runs in a row that took less than kShortRun, a run is expected to be short.
   static constexpr uint32_t kShortRunsWanted = 100;
   static constexpr int64_t kShortRunNs = 1'000'000;
 
   struct Call;
 
+  // Runs the graph for the signatures of a call, and collects the wanted outputs.
+  void Compute(Call& call);
+  // Answers a request for several signatures.
+  void RunSeveral(plugin::Request&& request);
+  bool IsKnownCombination(const plugin::Request& request);
   void Feed(Call& call) const;
+  void FeedFurther(Call& call) const;
   // Sets one feed, or throws if another key of the request names the same tensor with other values.
   void FeedInput(Call& call, const PenstockNamedTensor& input) const;
   // Chooses what to fetch; `call.fetched` then holds indices of the signature, ascending.
@@ -70,6 +78,7 @@ class TfModel final : public plugin::Model {
   std::atomic<uint32_t> short_runs_{0};
   std::mutex sets_mutex_;
   std::vector<std::pair<uint32_t, uint64_t>> sets_;  // guarded by sets_mutex_
+  std::vector<std::vector<uint32_t>> combinations_;  // of signatures; guarded by sets_mutex_
 };
 
 }  // namespace penstock::tensorflow

@@ -81,13 +81,6 @@ bool AbortsOnWrongRank(std::string_view graph) {
   return false;
 }
 
-bool MetaGraphAbortsOnWrongRank(std::string_view meta_graph) {
-  for (WireReader reader(meta_graph); reader.Next();) {
-    if (reader.field() == kMetaGraphGraph && AbortsOnWrongRank(reader.bytes())) return true;
-  }
-  return false;
-}
-
 bool StartsAsGraph(const std::string& file) {
   // A GraphDef begins with its first node; a SavedModel has a number in field 1.
   constexpr char kFirstNode = kGraphNode << 3 | 2;

@@ -27,7 +27,5 @@ bool NeedsVariables(std::string_view meta_graph);
 // check the rank with an assertion. `graph` is a serialized GraphDef; its functions are looked at
 // too.
 bool AbortsOnWrongRank(std::string_view graph);
-// The same of a serialized MetaGraphDef.
-bool MetaGraphAbortsOnWrongRank(std::string_view meta_graph);
 
 }  // namespace penstock::tensorflow

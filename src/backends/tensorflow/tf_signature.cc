@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "tf_tensor.h"
 #include "wire.h"
 
 namespace penstock::tensorflow {
@@ -30,7 +31,11 @@ enum : uint32_t {
   kInfoSparse = 4,
   kInfoComposite = 5
 };
-enum : uint32_t { kMapSignatureDef = 1 };  // of SignatureDefMap
+enum : uint32_t { kSparseValues = 1, kSparseIndices = 2, kSparseShape = 3 };
+enum : uint32_t { kCompositeType = 1, kCompositeComponent = 2 };
+enum : uint32_t { kTypeSpecClass = 1 };
+enum : uint64_t { kSparseTensorSpec = 1, kRaggedTensorSpec = 3 };  // of kTypeSpecClass
+enum : uint32_t { kMapSignatureDef = 1 };                          // of SignatureDefMap
 enum : uint32_t { kShapeDim = 2, kShapeUnknownRank = 3, kDimSize = 1 };
 
 struct MapEntry {
@@ -58,10 +63,6 @@ void ReadShape(std::string_view bytes, plugin::TensorSpec& spec) {
     spec.shape.push_back(size < 0 ? -1 : size);
   }
   if (spec.unknown_rank) spec.shape.clear();
-}
-
-void SetBatchAxis(plugin::TensorSpec& spec) {
-  spec.batch_axis = !spec.shape.empty() && spec.shape[0] == -1 ? 0 : -1;
 }
 
 // The tensor called "op:1" in the graph; "op" is "op:0".
@@ -112,28 +113,123 @@ struct Bound {
   TF_Output tensor;
 };
 
-// Reads one TensorInfo. Returns why no request could use it; empty if one can.
-std::string ReadInfo(const TfApi& api, TF_Graph* graph, const MapEntry& entry, Bound& bound) {
+// Finds the tensor `bound.spec.backend_name`. Returns why no request could use it; empty if one
+// can.
+std::string Bind(const TfApi& api, TF_Graph* graph, Bound& bound) {
   plugin::TensorSpec& spec = bound.spec;
-  spec.name = entry.key;
-  spec.unknown_rank = true;  // unless there is a shape
-  for (WireReader reader(entry.value); reader.Next();) {
-    if (reader.field() == kInfoSparse) return "is sparse";
-    if (reader.field() == kInfoComposite) return "is composite, as ragged tensors are";
-    if (reader.field() == kInfoName) spec.backend_name = reader.bytes();
-    if (reader.field() == kInfoType) spec.dtype = static_cast<int32_t>(reader.number());
-    if (reader.field() == kInfoShape) {
-      spec.unknown_rank = false;
-      ReadShape(reader.bytes(), spec);
-    }
-  }
-  SetBatchAxis(spec);
   const std::optional<TF_Output> tensor = FindTensor(api, graph, spec.backend_name);
   if (!tensor) return "is the tensor '" + spec.backend_name + "', which the graph does not have";
   bound.tensor = *tensor;
   if (spec.dtype == 0) spec.dtype = api.OperationOutputType(*tensor);
   spec.dtype = BaseType(spec.dtype);
   return WhyNotServed(spec.dtype);
+}
+
+// What a TensorInfo says. One thread at a time.
+struct Info {
+  plugin::TensorSpec spec;
+  std::string_view sparse;     // the message CooSparse; null data: the tensor has no such form
+  std::string_view composite;  // the message CompositeTensor
+};
+
+Info ReadInfo(std::string_view bytes) {
+  Info info;
+  info.spec.unknown_rank = true;  // unless there is a shape
+  for (WireReader reader(bytes); reader.Next();) {
+    if (reader.field() == kInfoSparse) info.sparse = reader.bytes();
+    if (reader.field() == kInfoComposite) info.composite = reader.bytes();
+    if (reader.field() == kInfoName) info.spec.backend_name = reader.bytes();
+    if (reader.field() == kInfoType) info.spec.dtype = static_cast<int32_t>(reader.number());
+    if (reader.field() == kInfoShape) {
+      info.spec.unknown_rank = false;
+      ReadShape(reader.bytes(), info.spec);
+    }
+  }
+  return info;
+}
+
+// Names `spec` as a part of the value `whole`, as "whole/indices".
+void MakePart(std::string_view whole, uint32_t part, uint32_t level, plugin::TensorSpec& spec) {
+  static constexpr std::string_view kNames[] = {
+      "", "indices", "values", "dense_shape", "flat_values", "row_splits_"};
+  spec.name = std::string(whole) + "/" + std::string(kNames[part]);
+  if (part == PENSTOCK_PART_RAGGED_SPLITS) spec.name += std::to_string(level);
+  spec.part = {std::string(whole), part, level};
+}
+
+// The three dense tensors of a sparse one in the older form.
+std::vector<Bound> SparseParts(std::string_view name, const Info& info) {
+  const int64_t rank = info.spec.unknown_rank ? -1 : static_cast<int64_t>(info.spec.shape.size());
+  std::vector<Bound> parts(3);
+  plugin::TensorSpec& indices = parts[0].spec;
+  MakePart(name, PENSTOCK_PART_SPARSE_INDICES, 0, indices);
+  indices.dtype = PENSTOCK_INT64;
+  indices.shape = {-1, rank};
+  plugin::TensorSpec& values = parts[1].spec;
+  MakePart(name, PENSTOCK_PART_SPARSE_VALUES, 0, values);
+  values.dtype = info.spec.dtype;
+  values.shape = {-1};
+  plugin::TensorSpec& shape = parts[2].spec;
+  MakePart(name, PENSTOCK_PART_SPARSE_SHAPE, 0, shape);
+  shape.dtype = PENSTOCK_INT64;
+  shape.shape = {rank};
+  for (WireReader reader(info.sparse); reader.Next();) {
+    if (reader.field() == kSparseIndices) indices.backend_name = reader.bytes();
+    if (reader.field() == kSparseValues) values.backend_name = reader.bytes();
+    if (reader.field() == kSparseShape) shape.backend_name = reader.bytes();
+  }
+  return parts;
+}
+
+// The components of a sparse or ragged tensor in the newer form. None for other composite tensors.
+std::vector<Bound> CompositeParts(std::string_view name, std::string_view composite) {
+  uint64_t type = 0;
+  std::vector<Bound> parts;
+  for (WireReader reader(composite); reader.Next();) {
+    if (reader.field() == kCompositeComponent) {
+      parts.emplace_back().spec = ReadInfo(reader.bytes()).spec;
+    }
+    if (reader.field() != kCompositeType) continue;
+    for (WireReader spec(reader.bytes()); spec.Next();) {
+      if (spec.field() == kTypeSpecClass) type = spec.number();
+    }
+  }
+  const bool is_sparse = type == kSparseTensorSpec && parts.size() == 3;
+  const bool is_ragged = type == kRaggedTensorSpec && !parts.empty();
+  if (!is_sparse && !is_ragged) return {};
+  for (uint32_t i = 0; i < parts.size(); ++i) {
+    if (is_sparse) {
+      MakePart(name, PENSTOCK_PART_SPARSE_INDICES + i, 0, parts[i].spec);
+    } else if (i == 0) {
+      MakePart(name, PENSTOCK_PART_RAGGED_VALUES, 0, parts[i].spec);
+    } else {
+      MakePart(name, PENSTOCK_PART_RAGGED_SPLITS, i - 1, parts[i].spec);
+    }
+  }
+  return parts;
+}
+
+// Reads one input or output, and appends its tensor, or the tensors that it is made of. Returns why
+// no request could use it; empty if one can.
+std::string ReadTensors(const TfApi& api, TF_Graph* graph, const MapEntry& entry,
+                        std::vector<Bound>& to) {
+  Info info = ReadInfo(entry.value);
+  std::vector<Bound> parts;
+  if (info.sparse.data() != nullptr) {
+    parts = SparseParts(entry.key, info);
+  } else if (info.composite.data() != nullptr) {
+    parts = CompositeParts(entry.key, info.composite);
+    if (parts.empty()) return "is composite, but neither sparse nor ragged";
+  } else {
+    info.spec.name = entry.key;
+    parts.push_back({std::move(info.spec), {}});
+  }
+  for (Bound& part : parts) {
+    std::string reason = Bind(api, graph, part);
+    if (!reason.empty()) return reason;
+    to.push_back(std::move(part));
+  }
+  return {};
 }
 
 TensorPtr ReadTensor(const TfApi& api, std::string_view tensor_proto) {
@@ -146,14 +242,20 @@ TensorPtr ReadTensor(const TfApi& api, std::string_view tensor_proto) {
 }
 
 // Appends the lists sorted by name: the file has them in any order, another one at each export.
-void AppendSorted(std::vector<Bound> bound, std::vector<plugin::TensorSpec>& specs,
-                  std::vector<TF_Output>& tensors) {
+// Returns a name that comes twice, because a part of a composite tensor has it too; else empty.
+std::string AppendSorted(std::vector<Bound> bound, std::vector<plugin::TensorSpec>& specs,
+                         std::vector<TF_Output>& tensors) {
   std::sort(bound.begin(), bound.end(),
             [](const Bound& a, const Bound& b) { return a.spec.name < b.spec.name; });
+  const auto twice =
+      std::adjacent_find(bound.begin(), bound.end(),
+                         [](const Bound& a, const Bound& b) { return a.spec.name == b.spec.name; });
+  if (twice != bound.end()) return twice->spec.name;
   for (Bound& each : bound) {
     specs.push_back(std::move(each.spec));
     tensors.push_back(each.tensor);
   }
+  return {};
 }
 
 bool Same(const TF_Output& a, const TF_Output& b) { return a.oper == b.oper && a.index == b.index; }
@@ -207,18 +309,26 @@ std::string ReadSignature(const TfApi& api, TF_Graph* graph, const MapEntry& def
       continue;
     }
     std::vector<Bound>& to = field == kSignatureInputs ? inputs : outputs;
-    const std::string reason = ReadInfo(api, graph, entry, to.emplace_back());
+    const std::string reason = ReadTensors(api, graph, entry, to);
     if (reason.empty()) continue;
     return std::string(field == kSignatureInputs ? "the input '" : "the output '") +
            std::string(entry.key) + "' " + reason;
   }
   std::vector<TF_Output> input_tensors;
-  AppendSorted(std::move(inputs), result.signature.inputs, input_tensors);
-  AppendSorted(std::move(outputs), result.signature.outputs, result.outputs);
+  std::string twice = AppendSorted(std::move(inputs), result.signature.inputs, input_tensors);
+  if (twice.empty()) {
+    twice = AppendSorted(std::move(outputs), result.signature.outputs, result.outputs);
+  }
+  if (!twice.empty()) return "two of its tensors have the name '" + twice + "'";
   for (plugin::TensorSpec& input : result.signature.inputs) {
     const auto found = defaults.find(input.name);
     input.optional = found != defaults.end();
     result.defaults.push_back(input.optional ? ReadTensor(api, found->second) : TensorPtr());
+    if (!input.optional) continue;
+    input.default_value = ToValue(api, result.defaults.back().get());
+    if (input.default_value && input.default_value->dtype != input.dtype) {
+      return "the default of the input '" + input.name + "' has another type than the input";
+    }
   }
   BindInputs(api, graph, input_tensors, result);
   return {};
@@ -255,7 +365,6 @@ void AddNamed(const TfApi& api, TF_Graph* graph, std::string_view text,
     api.GraphGetTensorShape(graph, *tensor, spec.shape.data(), rank, status.get());
     status.Check();
   }
-  SetBatchAxis(spec);
   specs.push_back(std::move(spec));
   tensors.push_back(*tensor);
 }
@@ -314,9 +423,28 @@ ModelSignatures ReadSignatures(const TfApi& api, TF_Graph* graph, std::string_vi
             ? "the SavedModel has no signatures, so every request to it fails: export it with "
               "signatures"
             : "none of the SavedModel's signatures can be served, so every request to it fails: "
-              "give them dense inputs and outputs of types that requests can carry");
+              "give them inputs and outputs of types that requests can carry");
   }
   return result;
+}
+
+bool CanRunTogether(const TfApi& api, const std::vector<BoundSignature>& signatures) {
+  std::map<std::pair<TF_Operation*, int>, const plugin::TensorSpec*> fed_by;
+  for (const BoundSignature& bound : signatures) {
+    if (bound.feeds.size() != bound.feed_of.size()) return false;  // two inputs are one tensor
+    for (size_t i = 0; i < bound.feed_of.size(); ++i) {
+      const TF_Output& feed = bound.feeds[bound.feed_of[i]];
+      if (std::string_view(api.OperationOpType(feed.oper)) != "Placeholder") return false;
+      const plugin::TensorSpec& input = bound.signature.inputs[i];
+      const auto [entry, is_new] = fed_by.try_emplace({feed.oper, feed.index}, &input);
+      if (is_new) continue;
+      // An omitted input could have a default of its own in each signature.
+      if (entry->second->name != input.name || input.optional || entry->second->optional) {
+        return false;
+      }
+    }
+  }
+  return signatures.size() > 1;
 }
 
 BoundSignature MakeSignature(const TfApi& api, TF_Graph* graph, std::string_view inputs,

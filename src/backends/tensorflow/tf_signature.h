@@ -30,9 +30,14 @@ struct ModelSignatures {
 };
 
 // The signatures of `meta_graph`, a serialized MetaGraphDef. Left out are those of SavedModel's own
-// initialiser, and those that no request could use: with sparse, composite or variant tensors, say.
-// Throws Error.
+// initialiser, and those that no request could use: with resource or variant tensors, say. A sparse
+// or ragged tensor is served as the dense tensors that it is made of. Throws Error.
 ModelSignatures ReadSignatures(const TfApi& api, TF_Graph* graph, std::string_view meta_graph);
+
+// True if the graph can be run once for several signatures with inputs of the same names: no
+// signature feeds a tensor that another one computes, and signatures that share a tensor feed it
+// with the same input.
+bool CanRunTogether(const TfApi& api, const std::vector<BoundSignature>& signatures);
 
 // The signature "serving_default" of a frozen graph. `inputs` and `outputs` list tensors as
 // "op", "op:1" or "name=op:1", separated by commas. If empty: the placeholders; and the outputs

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <span>
 #include <utility>
 
 #include "tensorflow/core/platform/ctstring.h"
@@ -76,6 +77,29 @@ bool SameValues(const PenstockTensor& a, const PenstockTensor& b) {
                     [](const PenstockString& one, const PenstockString& other) {
                       return plugin::View(one) == plugin::View(other);
                     });
+}
+
+std::optional<plugin::Value> ToValue(const TfApi& api, const TF_Tensor* tensor) {
+  constexpr size_t kBytesMax = 64 * 1024;
+  const size_t bytes = api.TensorByteSize(tensor);
+  plugin::Value value;
+  value.dtype = static_cast<int32_t>(api.TensorType(tensor));
+  if (bytes > kBytesMax) return std::nullopt;
+  for (int i = 0; i < api.NumDims(tensor); ++i) value.shape.push_back(api.Dim(tensor, i));
+  const void* const data = api.TensorData(tensor);
+  if (value.dtype != PENSTOCK_STRING) {
+    value.bytes.assign(static_cast<const char*>(data), bytes);
+    return value;
+  }
+  const std::span elements(static_cast<const TF_TString*>(data),
+                           static_cast<size_t>(api.TensorElementCount(tensor)));
+  size_t text_bytes = 0;
+  for (const TF_TString& element : elements) {
+    text_bytes += TF_TString_GetSize(&element);
+    if (text_bytes > kBytesMax) return std::nullopt;
+    value.strings.emplace_back(TF_TString_GetDataPointer(&element), TF_TString_GetSize(&element));
+  }
+  return value;
 }
 
 PenstockTensor FromTensorFlow(const TfApi& api, TensorPtr value, OutputSizes& sizes) {

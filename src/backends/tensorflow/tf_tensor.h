@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tensors across the border to TensorFlow: no copy of elements but of strings and of inputs that
+// Converts tensors to and from TensorFlow. Elements are not copied, except strings and inputs that
 // are not aligned as TensorFlow wants them.
 #pragma once
+
+#include <optional>
 
 #include "penstock/backend.hpp"
 #include "tf_api.h"
@@ -20,6 +22,10 @@ struct OutputSizes {
 
 // Takes over `value`: the result's owner keeps it. `sizes` keeps the shape. Throws Error.
 PenstockTensor FromTensorFlow(const TfApi& api, TensorPtr value, OutputSizes& sizes);
+
+// Returns a copy of the tensor. None if it is too large for a description, or of a type that
+// requests cannot carry.
+std::optional<plugin::Value> ToValue(const TfApi& api, const TF_Tensor* tensor);
 
 // True if both hold the same: type, shape and elements.
 bool SameValues(const PenstockTensor& a, const PenstockTensor& b);

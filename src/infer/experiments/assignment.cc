@@ -9,6 +9,7 @@
 
 #include "infer/experiments/traffic_split.h"
 #include "infer/served_model.h"
+#include "infer/start_run.h"
 
 namespace penstock {
 namespace {
@@ -60,7 +61,7 @@ void Run(std::unique_ptr<ShadowRun> run) {
   if (const Status status = CheckRequest(model.info(), run->request); !status.ok())
     return Finish(*run, status);
   ShadowRun* const raw = run.release();
-  model.Run(raw->request, [raw](InferResponse&& part) {
+  StartRun(model, raw->request, [raw](InferResponse&& part) {
     if (!part.is_last) return;
     Finish(*raw, part.status);
     part.outputs.clear();  // their names point into the request and the model
@@ -155,6 +156,7 @@ void ExperimentAssignment::StartShadow(size_t number, const InferRequest& reques
                                                       ShareIfAny(described_by_), *std::move(target),
                                                       request, clock_});
   run->request.cancel = nullptr;  // if the client disconnects, only the main request is cancelled
+  run->request.flow = nullptr;    // and nobody receives the parts of a copy
   if (!experiments_.SubmitShadow([run = std::move(run)]() mutable { Run(std::move(run)); }))
     shadow.busy.Add();
 }

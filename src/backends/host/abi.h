@@ -14,7 +14,7 @@
 #include "penstock/backend.h"
 #include "tensor/tensor.h"
 
-namespace penstock::border {
+namespace penstock::abi {
 
 inline std::string_view View(PenstockString text) { return {text.data, text.size}; }
 inline PenstockString ToC(std::string_view text) { return {text.data(), text.size()}; }
@@ -56,7 +56,8 @@ struct Description {
   uint32_t runs_max = 0;
 };
 
-// INTERNAL if it is not valid: unknown types, repeated names, negative sizes other than -1.
-StatusOr<Description> FromC(std::string_view platform, const PenstockModelInfo* info);
+// INTERNAL if it is not valid: structs that are too short, unknown types, repeated names, negative
+// sizes other than -1.
+StatusOr<Description> FromC(std::string_view platform, const PenstockModelInfo* described);
 
-}  // namespace penstock::border
+}  // namespace penstock::abi

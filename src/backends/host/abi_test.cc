@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "backends/host/border.h"
+#include "backends/host/abi.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstddef>
 #include <cstring>
 
 #include "penstock/backend.hpp"
 
-namespace penstock::border {
+namespace penstock::abi {
 namespace {
 
 using testing::ElementsAre;
@@ -32,7 +33,7 @@ PenstockTensor Floats(const float* data, const PenstockOwner& owner = {}) {
   return {PENSTOCK_FLOAT32, 1, kTwo, data, 2 * sizeof(float), owner, {}};
 }
 
-TEST(BorderTest, TensorOfOursCrossesAndComesBackAsItself) {
+TEST(AbiTest, TensorOfOursCrossesAndComesBackAsItself) {
   Tensor tensor = *Tensor::Allocate(DType::kFloat32, {2});
   tensor.mutable_as<float>()[0] = 1;
   tensor.mutable_as<float>()[1] = 2;
@@ -47,7 +48,7 @@ TEST(BorderTest, TensorOfOursCrossesAndComesBackAsItself) {
   EXPECT_EQ(back.elements().owner.get(), tensor.elements().owner.get());
 }
 
-TEST(BorderTest, PartOfATensorOfOursIsKeptByTheWhole) {
+TEST(AbiTest, PartOfATensorOfOursIsKeptByTheWhole) {
   const Tensor tensor = *Tensor::Allocate(DType::kFloat32, {4});
   PenstockTensor part = ToC(tensor);
   part.owner.calls->keep(part.owner.object);
@@ -58,7 +59,7 @@ TEST(BorderTest, PartOfATensorOfOursIsKeptByTheWhole) {
   EXPECT_EQ(back.data(), tensor.data() + 8);
 }
 
-TEST(BorderTest, NoElementsStillHaveAnAddress) {
+TEST(AbiTest, NoElementsStillHaveAnAddress) {
   const Tensor none = *Tensor::FromBytes(DType::kFloat32, {0}, {});
   const PenstockTensor there = ToC(none);
   EXPECT_NE(there.data, nullptr);
@@ -67,7 +68,7 @@ TEST(BorderTest, NoElementsStillHaveAnAddress) {
   EXPECT_EQ(FromC(there)->element_count(), 0);
 }
 
-TEST(BorderTest, ForeignMemoryIsReleasedWithItsTensor) {
+TEST(AbiTest, ForeignMemoryIsReleasedWithItsTensor) {
   Owned owned;
   const float values[] = {1, 2};
   {
@@ -79,14 +80,14 @@ TEST(BorderTest, ForeignMemoryIsReleasedWithItsTensor) {
   EXPECT_EQ(owned.references, 0);
 }
 
-TEST(BorderTest, MemoryWithoutOwnerIsCopied) {
+TEST(AbiTest, MemoryWithoutOwnerIsCopied) {
   float values[] = {1, 2};
   const Tensor tensor = *FromC(Floats(values));
   values[0] = 7;
   EXPECT_THAT(tensor.as<float>(), ElementsAre(1, 2));
 }
 
-TEST(BorderTest, StringsWithoutOwnerAreCopiedAndWithOneAreNot) {
+TEST(AbiTest, StringsWithoutOwnerAreCopiedAndWithOneAreNot) {
   std::string text = "abc";
   const PenstockString elements[] = {{text.data(), 3}, {nullptr, 0}};
   PenstockTensor strings = {PENSTOCK_STRING, 1, kTwo, elements, sizeof(elements), {}, {}};
@@ -106,7 +107,7 @@ TEST(BorderTest, StringsWithoutOwnerAreCopiedAndWithOneAreNot) {
   EXPECT_EQ(characters.references, 0);
 }
 
-TEST(BorderTest, TensorThatMakesNoSenseIsAnErrorAndIsReleased) {
+TEST(AbiTest, TensorThatMakesNoSenseIsAnErrorAndIsReleased) {
   const float values[] = {1, 2};
   const PenstockString no_data[] = {{nullptr, 3}, {nullptr, 0}};
   const int64_t negative[] = {-2};
@@ -136,14 +137,14 @@ TEST(BorderTest, TensorThatMakesNoSenseIsAnErrorAndIsReleased) {
   }
 }
 
-TEST(BorderTest, CodesBecomeStatuses) {
+TEST(AbiTest, CodesBecomeStatuses) {
   EXPECT_TRUE(ToStatus(PENSTOCK_OK, "ignored").ok());
   EXPECT_EQ(ToStatus(PENSTOCK_DATA_LOSS, "why"), absl::DataLossError("why"));
   EXPECT_EQ(ToStatus(17, "why"), absl::UnknownError("why"));
   EXPECT_EQ(ToStatus(-1, "why"), absl::UnknownError("why"));
 }
 
-TEST(BorderTest, ErrorSinkKeepsTheLastText) {
+TEST(AbiTest, ErrorSinkKeepsTheLastText) {
   ErrorSink sink;
   sink.set(&sink, ToC(std::string("first")));
   sink.set(&sink, ToC(std::string("second")));
@@ -168,7 +169,7 @@ StatusOr<Description> Translate(const std::function<void(plugin::Description&)>&
   return FromC("fake", frozen.info());
 }
 
-TEST(BorderTest, DescriptionIsSortedAndKnowsWhereThingsStood) {
+TEST(AbiTest, DescriptionIsSortedAndKnowsWhereThingsStood) {
   const Description description = *Translate();
   EXPECT_EQ(description.info.platform, "fake");
   EXPECT_EQ(description.runs_max, 4U);
@@ -185,7 +186,113 @@ TEST(BorderTest, DescriptionIsSortedAndKnowsWhereThingsStood) {
   EXPECT_THAT(description.orders[0].our_outputs, ElementsAre(1, 0));
 }
 
-TEST(BorderTest, DescriptionWithNotesAndAnyShape) {
+TEST(AbiTest, SpecsSayWhatATensorMeans) {
+  const Description description = *Translate([](auto& d) {
+    plugin::TensorSpec& a = d.signatures[0].inputs[1];
+    a.default_value = {PENSTOCK_INT64, {1}, std::string("\x07\0\0\0\0\0\0\0", 8), {}};
+    plugin::TensorSpec& b = d.signatures[0].inputs[0];
+    b.batch_axis = 0;
+    b.dimension_names = {"rows", ""};
+    d.signatures[0].outputs[0].class_labels = {"ham", "eggs \xFF"};
+    d.signatures[0].outputs[1].part = {"whole", PENSTOCK_PART_RAGGED_SPLITS, 2};
+  });
+  const Signature& signature = description.info.signatures[0];
+  const TensorSpec& a = signature.inputs[0];
+  ASSERT_TRUE(a.default_value.has_value());
+  EXPECT_EQ(a.default_value->shape(), Shape({1}));
+  EXPECT_THAT(a.default_value->as<int64_t>(), ElementsAre(7));
+  EXPECT_EQ(a.batch_axis, -1);
+  const TensorSpec& b = signature.inputs[1];
+  EXPECT_FALSE(b.default_value.has_value());
+  EXPECT_EQ(b.batch_axis, 0);
+  EXPECT_THAT(b.dimension_names, ElementsAre("rows", ""));
+  EXPECT_EQ(b.part.role, CompositePart::Role::kNone);
+  const TensorSpec& y = signature.outputs[0];
+  EXPECT_EQ(y.part.role, CompositePart::Role::kRaggedSplits);
+  EXPECT_EQ(y.part.composite, "whole");
+  EXPECT_EQ(y.part.level, 2U);
+  EXPECT_THAT(signature.outputs[1].class_labels, ElementsAre("ham", "eggs \uFFFD"));
+}
+
+TEST(AbiTest, SpecsThatMakeNoSense) {
+  const auto error = [](const std::function<void(plugin::TensorSpec&)>& change) {
+    const Status status = Translate([&](auto& d) { change(d.signatures[0].inputs[1]); }).status();
+    EXPECT_EQ(status.code(), StatusCode::kInternal);
+    return std::string(MessageOf(status));
+  };
+  EXPECT_THAT(error([](auto& a) { a.batch_axis = 0; }), HasSubstr("'a' has the batch axis 0"));
+  EXPECT_THAT(error([](auto& a) { a.batch_axis = -2; }), HasSubstr("'a' has the batch axis -2"));
+  EXPECT_THAT(error([](auto& a) { a.part.part = 6; }), HasSubstr("a part of an unknown kind: 6"));
+  EXPECT_THAT(error([](auto& a) {
+                a.default_value = {PENSTOCK_INT64, {1}, "short", {}};
+              }),
+              HasSubstr("'a' has a bad default value"));
+  EXPECT_THAT(error([](auto& a) {
+                a.default_value = {PENSTOCK_UINT8, {1}, "c", {}};
+              }),
+              HasSubstr("default value of type uint8, but is an input of type int64"));
+  EXPECT_THAT(error([](auto& a) {
+                a.default_value = {PENSTOCK_INT64, {}, "12345678", {}};
+                a.optional = false;
+              }),
+              HasSubstr("is no optional input"));
+}
+
+// The structs of a backend that knows fewer members, or more, than this host.
+TEST(AbiTest, StructsOfOtherSizes) {
+  struct LargerSpec {
+    PenstockTensorSpec spec{};
+    uint64_t more = ~uint64_t{0};
+  } x;
+  const int64_t shape[] = {-1};
+  const PenstockString names[] = {ToC("rows")};
+  x.spec.struct_size = sizeof(x);
+  x.spec.name = ToC("x");
+  x.spec.dtype = PENSTOCK_FLOAT32;
+  x.spec.rank = 1;
+  x.spec.shape = shape;
+  x.spec.dimension_names = names;
+  PenstockTensorSpec y = x.spec;
+  y.name = ToC("y");
+  y.struct_size = offsetof(PenstockTensorSpec, dimension_names);
+  const PenstockTensorSpec* const inputs[] = {&x.spec};
+  const PenstockTensorSpec* outputs[] = {&y};
+  PenstockSignature signature = {sizeof(signature), ToC("s"), {}, inputs, 1, outputs, 1};
+  const PenstockSignature* const signatures[] = {&signature};
+  PenstockModelInfo info{};
+  info.struct_size = offsetof(PenstockModelInfo, cut_points);
+  info.signatures = signatures;
+  info.signature_count = 1;
+  info.note_count = 7;  // beyond struct_size
+  const Description description = *FromC("fake", &info);
+  EXPECT_THAT(description.info.signatures[0].inputs[0].dimension_names, ElementsAre("rows"));
+  EXPECT_TRUE(description.info.signatures[0].outputs[0].dimension_names.empty());
+  EXPECT_TRUE(description.info.notes.empty());
+
+  y.struct_size = 0;
+  EXPECT_THAT(std::string(MessageOf(FromC("fake", &info).status())),
+              HasSubstr("the backend describes a tensor by a struct of 0 bytes"));
+  outputs[0] = nullptr;
+  EXPECT_EQ(FromC("fake", &info).status().code(), StatusCode::kInternal);
+  signature.struct_size = 8;
+  EXPECT_THAT(std::string(MessageOf(FromC("fake", &info).status())),
+              HasSubstr("the backend describes a signature by a struct of 8 bytes"));
+  EXPECT_THAT(std::string(MessageOf(FromC("fake", nullptr).status())),
+              HasSubstr("the backend describes the model by a struct of 0 bytes"));
+}
+
+TEST(AbiTest, FlagsAreTraits) {
+  const auto traits = [](uint32_t flags) {
+    return Translate([&](auto& d) { d.flags = flags; })->info.traits;
+  };
+  EXPECT_FALSE(traits(0).has_state || traits(0).not_deterministic || traits(0).has_side_effects);
+  EXPECT_TRUE(traits(PENSTOCK_HAS_STATE).has_state);
+  EXPECT_TRUE(traits(PENSTOCK_NOT_DETERMINISTIC).not_deterministic);
+  EXPECT_TRUE(traits(PENSTOCK_SIDE_EFFECTS).has_side_effects);
+  EXPECT_TRUE(traits(PENSTOCK_SEVERAL_SIGNATURES).several_signatures);
+}
+
+TEST(AbiTest, DescriptionWithNotesAndAnyShape) {
   EXPECT_FALSE(Translate()->info.traits.any_shape);
   const Description description = *Translate([](auto& d) {
     d.flags = PENSTOCK_ANY_SHAPE;
@@ -197,7 +304,7 @@ TEST(BorderTest, DescriptionWithNotesAndAnyShape) {
   EXPECT_EQ(description.info.signature_def_map, std::string("\0\1", 2));
 }
 
-TEST(BorderTest, WhatIsLeftOutBelongsToItsSignatureAndIsANote) {
+TEST(AbiTest, WhatIsLeftOutBelongsToItsSignatureAndIsANote) {
   const Description description = *Translate([](auto& d) {
     d.left_out = {{.name = "s", .reason = "it is a sequence"},
                   {.signature = "other", .name = "t", .reason = "it is a map"}};
@@ -211,7 +318,7 @@ TEST(BorderTest, WhatIsLeftOutBelongsToItsSignatureAndIsANote) {
                           "t of the signature other is left out: it is a map"));
 }
 
-TEST(BorderTest, ASignatureThatIsLeftOutKeepsItsReason) {
+TEST(AbiTest, ASignatureThatIsLeftOutKeepsItsReason) {
   const Description description = *Translate([](auto& d) {
     d.left_out = {{.signature = "raw", .name = "", .reason = "the input 'x' has the type variant"}};
   });
@@ -227,7 +334,7 @@ TEST(BorderTest, ASignatureThatIsLeftOutKeepsItsReason) {
 }
 
 // A backend that was compiled before the description had notes.
-TEST(BorderTest, DescriptionOfAnOlderBackend) {
+TEST(AbiTest, DescriptionOfAnOlderBackend) {
   PenstockModelInfo info{};
   info.struct_size = offsetof(PenstockModelInfo, notes);
   info.note_count = 99;  // not its memory
@@ -236,7 +343,7 @@ TEST(BorderTest, DescriptionOfAnOlderBackend) {
   EXPECT_TRUE(description->info.notes.empty());
 }
 
-TEST(BorderTest, DescriptionThatMakesNoSense) {
+TEST(AbiTest, DescriptionThatMakesNoSense) {
   const std::pair<std::function<void(plugin::Description&)>, const char*> kWrong[] = {
       {[](auto& d) { d.signatures[0].inputs[0].dtype = 77; },
        "'b' has the unknown element type 77"},
@@ -258,4 +365,4 @@ TEST(BorderTest, DescriptionThatMakesNoSense) {
 }
 
 }  // namespace
-}  // namespace penstock::border
+}  // namespace penstock::abi

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "backends/host/border.h"
+#include "backends/host/abi.h"
 
 #include <algorithm>
 #include <cstddef>
@@ -10,7 +10,7 @@
 
 #include "base/utf8.h"
 
-namespace penstock::border {
+namespace penstock::abi {
 namespace {
 
 static_assert(sizeof(StringElement) == sizeof(PenstockString));
@@ -77,7 +77,8 @@ StatusOr<Tensor> StringsFromC(Shape shape, const PenstockTensor& tensor, BufferR
   return Tensor::FromStrings(std::move(shape), std::move(array), std::move(characters));
 }
 
-StatusOr<Tensor> FromC(const PenstockTensor& tensor, BufferRef elements, BufferRef characters) {
+StatusOr<Tensor> TensorFromC(const PenstockTensor& tensor, BufferRef elements,
+                             BufferRef characters) {
   const std::optional<DType> dtype = DTypeFromTensorFlow(tensor.dtype);
   if (!dtype) return Error(StatusCode::kInternal, "unknown element type {}", tensor.dtype);
   if (tensor.rank > kRankMax || (tensor.rank > 0 && tensor.shape == nullptr)) {
@@ -98,13 +99,74 @@ StatusOr<Tensor> FromC(const PenstockTensor& tensor, BufferRef elements, BufferR
 
 bool IsUtf8(PenstockString text) { return ToUtf8(View(text)) == View(text); }
 
+// Returns a copy of a struct of the backend in which the members that the backend does not know are
+// zero. INTERNAL if it lacks members that every backend knows: those before the offset `required`.
+template <typename T>
+StatusOr<T> ReadStruct(const T* from, size_t required, std::string_view what) {
+  if (from == nullptr || from->struct_size < required) {
+    return Error(StatusCode::kInternal,
+                 "the backend describes {} by a struct of {} bytes; {} are needed", what,
+                 from == nullptr ? 0 : from->struct_size, required);
+  }
+  T result{};
+  std::memcpy(&result, from, std::min(from->struct_size, sizeof(T)));
+  return result;
+}
+
+using Specs = std::vector<PenstockTensorSpec>;
+
+StatusOr<Specs> ReadSpecs(const PenstockTensorSpec* const* specs, size_t count) {
+  Specs result;
+  for (const PenstockTensorSpec* const each : std::span(specs, count)) {
+    ASSIGN_OR_RETURN(result.emplace_back(),
+                     ReadStruct(each, offsetof(PenstockTensorSpec, default_value), "a tensor"));
+  }
+  return result;
+}
+
 // Returns the positions of `specs`, sorted by name.
-std::vector<uint32_t> SortedOrder(std::span<const PenstockTensorSpec> specs) {
+std::vector<uint32_t> SortedOrder(const Specs& specs) {
   std::vector<uint32_t> order(specs.size());
   std::iota(order.begin(), order.end(), 0);
   std::sort(order.begin(), order.end(),
             [&](uint32_t a, uint32_t b) { return View(specs[a].name) < View(specs[b].name); });
   return order;
+}
+
+// Reads names and labels, which people see. Replaces what is not UTF-8.
+std::vector<std::string> TextsFromC(const PenstockString* texts, size_t count) {
+  std::vector<std::string> result;
+  for (const PenstockString& text : std::span(texts, count)) result.push_back(ToUtf8(View(text)));
+  return result;
+}
+
+Status ReadDefault(const PenstockTensorSpec& spec, TensorSpec& result) {
+  if (spec.default_value == nullptr) return OkStatus();
+  // Without an owner, so that the value is copied.
+  StatusOr<Tensor> tensor = TensorFromC(*spec.default_value, {}, {});
+  if (!tensor.ok()) {
+    return Error(StatusCode::kInternal, "'{}' has a bad default value: {}", result.name,
+                 MessageOf(tensor.status()));
+  }
+  if (!result.optional || tensor->dtype() != result.dtype) {
+    return Error(StatusCode::kInternal,
+                 "'{}' has a default value of type {}, but is {} input of type {}", result.name,
+                 DTypeName(tensor->dtype()), result.optional ? "an" : "no optional",
+                 DTypeName(result.dtype));
+  }
+  result.default_value = *std::move(tensor);
+  return OkStatus();
+}
+
+// Reads the part of a sparse or ragged value that a tensor is.
+Status ReadPart(const PenstockTensorSpec& spec, TensorSpec& result) {
+  if (spec.part > PENSTOCK_PART_RAGGED_SPLITS) {
+    return Error(StatusCode::kInternal, "'{}' is a part of an unknown kind: {}", result.name,
+                 spec.part);
+  }
+  result.part = {static_cast<CompositePart::Role>(spec.part), ToUtf8(View(spec.composite)),
+                 spec.ragged_level};
+  return OkStatus();
 }
 
 StatusOr<TensorSpec> SpecFromC(const PenstockTensorSpec& spec) {
@@ -132,10 +194,21 @@ StatusOr<TensorSpec> SpecFromC(const PenstockTensorSpec& spec) {
                    result.shape.ToString());
     }
   }
+  result.batch_axis = spec.batch_axis;
+  if (result.batch_axis < -1 || result.batch_axis >= static_cast<int>(result.shape.rank())) {
+    return Error(StatusCode::kInternal, "'{}' has the batch axis {}, but the shape {}", result.name,
+                 result.batch_axis, result.shape.ToString());
+  }
+  if (spec.dimension_names != nullptr) {
+    result.dimension_names = TextsFromC(spec.dimension_names, result.shape.rank());
+  }
+  result.class_labels = TextsFromC(spec.class_labels, spec.class_label_count);
+  TRY(ReadPart(spec, result));
+  TRY(ReadDefault(spec, result));
   return result;
 }
 
-Status AppendSpecs(std::span<const PenstockTensorSpec> specs, std::span<const uint32_t> order,
+Status AppendSpecs(const Specs& specs, std::span<const uint32_t> order,
                    std::vector<TensorSpec>& to) {
   for (const uint32_t index : order) {
     ASSIGN_OR_RETURN(TensorSpec spec, SpecFromC(specs[index]));
@@ -145,11 +218,6 @@ Status AppendSpecs(std::span<const PenstockTensorSpec> specs, std::span<const ui
     to.push_back(std::move(spec));
   }
   return OkStatus();
-}
-
-std::span<const PenstockLeftOut> LeftOutOf(const PenstockModelInfo& info) {
-  if (info.struct_size < sizeof(PenstockModelInfo)) return {};
-  return {info.left_out, info.left_out_count};
 }
 
 // Adds an entry to the left-out list. Also keeps the reason for requests that name a whole
@@ -165,6 +233,47 @@ void AddLeftOut(const PenstockLeftOut& each, ModelInfo& info) {
   }
   info.notes.push_back(fmt::format("{} of the signature {} is left out: {}",
                                    ToUtf8(View(each.name)), signature, reason));
+}
+
+ModelTraits TraitsFromC(uint32_t flags) {
+  ModelTraits traits;
+  traits.may_block = (flags & PENSTOCK_MAY_BLOCK) != 0;
+  traits.has_state = (flags & PENSTOCK_HAS_STATE) != 0;
+  traits.not_deterministic = (flags & PENSTOCK_NOT_DETERMINISTIC) != 0;
+  traits.has_side_effects = (flags & PENSTOCK_SIDE_EFFECTS) != 0;
+  traits.any_signature = (flags & PENSTOCK_ANY_SIGNATURE) != 0;
+  traits.deadline_needs_pool = (flags & PENSTOCK_DEADLINE_NEEDS_POOL) != 0;
+  traits.any_shape = (flags & PENSTOCK_ANY_SHAPE) != 0;
+  traits.several_signatures = (flags & PENSTOCK_SEVERAL_SIGNATURES) != 0;
+  return traits;
+}
+
+// Adds a signature of `info` to `result`.
+Status AppendSignature(const PenstockSignature& theirs, const PenstockModelInfo& info,
+                       Description& result) {
+  if (!IsUtf8(theirs.name) || !IsUtf8(theirs.method_name)) {
+    return Error(StatusCode::kInternal, "the signature '{}' has a name that is not UTF-8",
+                 ToUtf8(View(theirs.name)));
+  }
+  if (result.info.FindSignature(View(theirs.name)) != nullptr) {
+    return Error(StatusCode::kInternal, "the signature '{}' stands twice", View(theirs.name));
+  }
+  ASSIGN_OR_RETURN(const Specs inputs, ReadSpecs(theirs.inputs, theirs.input_count));
+  ASSIGN_OR_RETURN(const Specs outputs, ReadSpecs(theirs.outputs, theirs.output_count));
+  Description::Order order{SortedOrder(inputs), SortedOrder(outputs), {}};
+  order.our_outputs.resize(outputs.size());
+  for (uint32_t i = 0; i < outputs.size(); ++i) order.our_outputs[order.outputs[i]] = i;
+  Signature& ours = result.info.signatures.emplace_back();
+  ours.name = View(theirs.name);
+  ours.method_name = View(theirs.method_name);
+  TRY(AppendSpecs(inputs, order.inputs, ours.inputs));
+  TRY(AppendSpecs(outputs, order.outputs, ours.outputs));
+  for (const PenstockLeftOut& each : std::span(info.left_out, info.left_out_count)) {
+    if (View(each.signature) != ours.name) continue;
+    ours.left_out.push_back({std::string(View(each.name)), ToUtf8(View(each.reason))});
+  }
+  result.orders.push_back(std::move(order));
+  return OkStatus();
 }
 
 }  // namespace
@@ -205,7 +314,7 @@ PenstockTensor ToC(const Tensor& tensor) {
 StatusOr<Tensor> FromC(const PenstockTensor& tensor) {
   BufferRef elements = Adopt(tensor.data, tensor.bytes, tensor.owner);
   BufferRef characters = Adopt(tensor.data, tensor.bytes, tensor.string_owner);
-  StatusOr<Tensor> result = FromC(tensor, std::move(elements), std::move(characters));
+  StatusOr<Tensor> result = TensorFromC(tensor, std::move(elements), std::move(characters));
   if (result.ok()) return result;
   return Error(StatusCode::kInternal, "{}", MessageOf(result.status()));
 }
@@ -222,50 +331,24 @@ ErrorSink::ErrorSink() {
   };
 }
 
-StatusOr<Description> FromC(std::string_view platform, const PenstockModelInfo* info) {
-  // The members up to `notes` are in every version of the struct.
-  if (info == nullptr || info->struct_size < offsetof(PenstockModelInfo, notes)) {
-    return absl::InternalError("the backend does not describe the model");
-  }
+StatusOr<Description> FromC(std::string_view platform, const PenstockModelInfo* described) {
+  ASSIGN_OR_RETURN(const PenstockModelInfo info,
+                   ReadStruct(described, offsetof(PenstockModelInfo, cut_points), "the model"));
   Description result;
   result.info.platform = platform;
-  result.info.traits.may_block = (info->flags & PENSTOCK_MAY_BLOCK) != 0;
-  result.info.traits.any_signature = (info->flags & PENSTOCK_ANY_SIGNATURE) != 0;
-  result.info.traits.deadline_needs_pool = (info->flags & PENSTOCK_DEADLINE_NEEDS_POOL) != 0;
-  result.info.traits.any_shape = (info->flags & PENSTOCK_ANY_SHAPE) != 0;
-  result.runs_max = info->runs_max;
-  if (info->struct_size >= sizeof(PenstockModelInfo)) {
-    for (const PenstockString& note : std::span(info->notes, info->note_count)) {
-      result.info.notes.push_back(ToUtf8(View(note)));
-    }
-    result.info.signature_def_map = View(info->signature_def_map);
+  result.info.traits = TraitsFromC(info.flags);
+  result.runs_max = info.runs_max;
+  result.info.notes = TextsFromC(info.notes, info.note_count);
+  result.info.signature_def_map = View(info.signature_def_map);
+  for (const PenstockLeftOut& each : std::span(info.left_out, info.left_out_count)) {
+    AddLeftOut(each, result.info);
   }
-  for (const PenstockLeftOut& each : LeftOutOf(*info)) AddLeftOut(each, result.info);
-  for (const PenstockSignature& theirs : std::span(info->signatures, info->signature_count)) {
-    const std::span inputs(theirs.inputs, theirs.input_count);
-    const std::span outputs(theirs.outputs, theirs.output_count);
-    Description::Order order{SortedOrder(inputs), SortedOrder(outputs), {}};
-    order.our_outputs.resize(outputs.size());
-    for (uint32_t i = 0; i < outputs.size(); ++i) order.our_outputs[order.outputs[i]] = i;
-    if (!IsUtf8(theirs.name) || !IsUtf8(theirs.method_name)) {
-      return Error(StatusCode::kInternal, "the signature '{}' has a name that is not UTF-8",
-                   ToUtf8(View(theirs.name)));
-    }
-    if (result.info.FindSignature(View(theirs.name)) != nullptr) {
-      return Error(StatusCode::kInternal, "the signature '{}' stands twice", View(theirs.name));
-    }
-    Signature& ours = result.info.signatures.emplace_back();
-    ours.name = View(theirs.name);
-    ours.method_name = View(theirs.method_name);
-    TRY(AppendSpecs(inputs, order.inputs, ours.inputs));
-    TRY(AppendSpecs(outputs, order.outputs, ours.outputs));
-    for (const PenstockLeftOut& each : LeftOutOf(*info)) {
-      if (View(each.signature) != ours.name) continue;
-      ours.left_out.push_back({std::string(View(each.name)), ToUtf8(View(each.reason))});
-    }
-    result.orders.push_back(std::move(order));
+  for (const PenstockSignature* const each : std::span(info.signatures, info.signature_count)) {
+    ASSIGN_OR_RETURN(const PenstockSignature signature,
+                     ReadStruct(each, sizeof(PenstockSignature), "a signature"));
+    TRY(AppendSignature(signature, info, result));
   }
   return result;
 }
 
-}  // namespace penstock::border
+}  // namespace penstock::abi

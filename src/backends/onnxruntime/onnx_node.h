@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+// Finds out, from the operators of an ONNX graph, what a run of it may do.
+#pragma once
+
+#include <cstdint>
+
+#include "proto_file.h"
+
+namespace penstock::onnxruntime {
+
+// PENSTOCK_HAS_STATE and PENSTOCK_NOT_DETERMINISTIC as they are true of a NodeProto and of the
+// graphs in its attributes. Operators of other libraries are not known, and count as plain ones.
+uint32_t FlagsOfNode(Fields node);
+
+}  // namespace penstock::onnxruntime
