@@ -9,7 +9,7 @@
 #include <string_view>
 #include <utility>
 
-#include "net/http1_session_fake.h"
+#include "net/http1/session_fake.h"
 #include "session_fuzz.h"
 
 namespace penstock::net {

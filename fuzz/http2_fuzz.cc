@@ -9,7 +9,7 @@
 #include <string_view>
 #include <utility>
 
-#include "net/http2_session_fake.h"
+#include "net/http2/session_fake.h"
 #include "protocols/tfs/predict_reader.h"
 #include "session_fuzz.h"
 

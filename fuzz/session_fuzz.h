@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "net/http_call.h"
+#include "net/http/call.h"
 #include "net/router.h"
 
 namespace penstock::net {

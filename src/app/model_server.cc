@@ -22,6 +22,8 @@
 #include "models/initial_load.h"
 #include "models/model_reloader.h"
 #include "models/model_set.h"
+#include "net/loop/server_state.h"
+#include "net/socket/server.h"
 #include "options/component_options.h"
 
 namespace penstock {

@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "base/metrics.h"
 #include "base/request_memory.h"
 
 namespace penstock::net {
@@ -96,9 +95,5 @@ struct ServerOptions {
   uint64_t http2_connection_window_bytes = 64 << 20;
   bool cors = false;  // TensorFlow Serving's --rest_api_enable_cors_support
 };
-
-// Makes a budget of `bytes`. Its refusals are counted in the metric of limits that clients ran
-// into.
-RequestBudget MakeRequestBudget(uint64_t bytes, MetricsRegistry& metrics);
 
 }  // namespace penstock::net

@@ -15,7 +15,7 @@
 #include "infer/engine.h"
 #include "infer/run_times.h"
 #include "loading/warm_up.h"
-#include "net/server.h"
+#include "net/options.h"
 #include "options/settings.h"
 #include "sources/directory/directory_source.h"
 #include "sources/objectstore/object_store_source.h"

@@ -16,7 +16,7 @@
 #include "frontends/admin/reflection.h"
 #include "infer/readiness.h"
 #include "net/router.h"
-#include "net/server.h"
+#include "net/socket/server.h"
 #include "test_service.h"
 
 namespace penstock {

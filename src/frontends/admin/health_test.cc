@@ -10,7 +10,7 @@
 #include "frontends/admin/reflection.h"
 #include "grpc/health/v1/health.pb.h"
 #include "grpc/reflection/v1/reflection.pb.h"
-#include "net/http2_client_fake.h"
+#include "net/http2/client_fake.h"
 
 namespace penstock {
 namespace {

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/body/body_receiver.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "net/loop/big_buffer_pool.h"
+#include "net/loop/server_state.h"
+
+namespace penstock::net {
+namespace {
+
+constexpr size_t kLandingPrefixBytes = 4096;
+// If less than this is left of the body, a direct read is not worth it.
+constexpr size_t kTargetBytesMin = 4096;
+constexpr size_t kTargetBytesMax = 1 << 20;
+constexpr size_t kInflateStep = 64 * 1024;
+constexpr size_t kFirstGuess = 1024;  // capacity for a body of unknown length
+constexpr size_t kGrowth = 8;         // then all copies together are a seventh of the body
+
+// If a body announces more than this, its address space grows in steps, and is at most this many
+// times the received bytes. Otherwise clients could announce gigabytes and send one byte, and use
+// up the address space.
+constexpr size_t kReservedAtOnce = 1 << 20;
+constexpr size_t kReserveFactor = 64;  // then all copies together are about a sixtieth of the body
+// The same when address space is scarce (BigBufferPool::is_scarce). The memory that a body takes at
+// once is as large.
+constexpr size_t kReservedAtOnceScarce = 64 * 1024;
+constexpr size_t kReserveFactorScarce = 2;
+
+alignas(kBufferAlignment) constexpr std::byte kEmptyBody[kBufferSlack] = {};
+
+}  // namespace
+
+Status BodyReceiver::OverBudget() const { return loop_.server().request_budget->Refuse(); }
+
+// NewBodyBuffer has refused a buffer of this capacity.
+Status BodyReceiver::NoBuffer(size_t capacity) const {
+  if (capacity <= kSmallBodyBytes) return OverBudget();
+  loop_.server().metrics.limit_body_reservation.Add();
+  return Error(StatusCode::kResourceExhausted,
+               "the server has no address space left for a body of this size; the bodies of all "
+               "requests may reserve {} bytes (--body_reservation_bytes_max)",
+               loop_.server().options.body_reservation_bytes_max);
+}
+
+Status BodyReceiver::OverLimit(std::string message) const {
+  loop_.server().metrics.limit_body_bytes.Add();
+  return Error(StatusCode::kOutOfRange, "{}", message);
+}
+
+Status BodyReceiver::Start(const Options& options) {
+  Reset();
+  options_ = options;
+  if (options.length.value_or(0) > options.bytes_max)
+    return OverLimit(
+        fmt::format("the body has {} bytes; the limit is {}", *options.length, options.bytes_max));
+  if (options.gzip) {
+    if (inflater_ == nullptr) {
+      inflater_ = std::make_unique<Inflater>();
+    } else {
+      inflater_->Reset();
+    }
+  }
+  // A body can be aligned before it is complete only if its length is known.
+  landed_ = options.landing == nullptr || options.gzip || !options.length.has_value();
+  return OkStatus();
+}
+
+void BodyReceiver::Reset() {
+  if (buffer_ != nullptr) buffer_->Unref();
+  buffer_ = nullptr;
+  received_ = 0;
+  start_ = size_ = 0;
+}
+
+std::span<std::byte> BodyReceiver::Target() {
+  if (buffer_ == nullptr || !landed_ || options_.gzip || !options_.length.has_value()) return {};
+  const auto rest = static_cast<size_t>(*options_.length) - size_;
+  if (rest < kTargetBytesMin) return {};
+  // Let the target grow with the received bytes, so that a stalled body is not charged for bytes
+  // that it never sent.
+  const size_t room = buffer_->size() - start_ - size_;
+  if (room < kTargetBytesMin) return {};  // Append finds a bigger buffer
+  const size_t size = std::min({rest, room, std::max(size_, kSmallBodyBytes), kTargetBytesMax});
+  if (!buffer_->Commit(start_ + size_ + size)) return {};
+  return {buffer_->data() + start_ + size_, size};
+}
+
+Status BodyReceiver::Append(std::span<const std::byte> bytes) {
+  received_ += bytes.size();
+  if (options_.length.has_value() && received_ > *options_.length)
+    return InvalidArgument("the body has more than the {} bytes announced", *options_.length);
+  if (!options_.gzip) return Store(bytes);
+  while (true) {
+    const size_t room = std::min<size_t>(kInflateStep, options_.bytes_max + 1 - size_);
+    TRY(Reserve(std::min<size_t>(room, std::max(bytes.size() * 4, kFirstGuess))));
+    const size_t free = std::min(buffer_->size() - size_, room);
+    ASSIGN_OR_RETURN(const size_t written,
+                     inflater_->Inflate(bytes, {buffer_->data() + size_, free}));
+    size_ += written;
+    if (size_ > options_.bytes_max)
+      return OverLimit(
+          fmt::format("the body inflates to more than the limit of {} bytes", options_.bytes_max));
+    if (written < free) return OkStatus();
+  }
+}
+
+Status BodyReceiver::Store(std::span<const std::byte> bytes) {
+  if (bytes.empty()) return OkStatus();
+  if (size_ + bytes.size() > options_.bytes_max)
+    return OverLimit(
+        fmt::format("the body is larger than the limit of {} bytes", options_.bytes_max));
+  const bool is_in_place = buffer_ != nullptr && bytes.data() == buffer_->data() + start_ + size_;
+  if (!is_in_place) {
+    TRY(Reserve(bytes.size()));
+    if (!landed_ && size_ == 0) Land(bytes);
+    if (!buffer_->Commit(start_ + size_ + bytes.size())) return OverBudget();
+    std::memcpy(buffer_->data() + start_ + size_, bytes.data(), bytes.size());
+  }
+  size_ += bytes.size();
+  if (!landed_) Land({buffer_->data(), size_});
+  return OkStatus();
+}
+
+// Aligns the body once enough of it has arrived. `prefix` is the received part. Moves bytes that
+// are already stored.
+void BodyReceiver::Land(std::span<const std::byte> prefix) {
+  const uint64_t length = *options_.length;
+  const size_t wanted = std::min<uint64_t>(kLandingPrefixBytes, length);
+  if (prefix.size() < wanted) return;
+  const size_t aligned_at = options_.landing(prefix.first(wanted), length);
+  start_ = (kBufferAlignment - aligned_at % kBufferAlignment) % kBufferAlignment;
+  landed_ = true;
+  // This moves at most a few KiB more than the prefix: a longer first piece is aligned before it is
+  // stored.
+  if (size_ > 0 && start_ > 0) std::memmove(buffer_->data() + start_, buffer_->data(), size_);
+}
+
+size_t BodyReceiver::CapacityFor(size_t bytes) const {
+  const bool is_scarce = loop_.server().big_buffers->is_scarce();
+  if (!options_.length.has_value() || options_.gzip) {
+    const size_t growth = is_scarce ? kReserveFactorScarce : kGrowth;
+    return std::max(bytes, buffer_ == nullptr ? kFirstGuess : buffer_->size() * growth);
+  }
+  const size_t at_once = is_scarce ? kReservedAtOnceScarce : kReservedAtOnce;
+  const size_t factor = is_scarce ? kReserveFactorScarce : kReserveFactor;
+  size_t capacity = static_cast<size_t>(*options_.length) + kBufferAlignment;
+  while (capacity > at_once && capacity / factor >= bytes + kBufferAlignment) capacity /= factor;
+  return capacity;
+}
+
+// Makes sure that the buffer can hold `bytes` more.
+Status BodyReceiver::Reserve(size_t bytes) {
+  if (buffer_ == nullptr) {
+    const size_t capacity = CapacityFor(bytes);
+    buffer_ = NewBodyBuffer(loop_, capacity);
+    if (buffer_ == nullptr) return NoBuffer(capacity);
+  }
+  if (start_ + size_ + bytes > buffer_->size()) TRY(Grow(size_ + bytes));
+  if (!buffer_->Commit(start_ + size_ + bytes)) return OverBudget();
+  return OkStatus();
+}
+
+Status BodyReceiver::Grow(size_t bytes) {
+  const size_t capacity = CapacityFor(bytes);
+  BodyBuffer* bigger = NewBodyBuffer(loop_, capacity);
+  if (bigger == nullptr) return NoBuffer(capacity);
+  BufferRef bigger_owner(bigger);
+  if (!bigger->Commit(start_ + bytes)) return OverBudget();
+  std::memcpy(bigger->data(), buffer_->data(), start_ + size_);
+  buffer_->Unref();
+  buffer_ = bigger;
+  bigger_owner.Release();
+  return OkStatus();
+}
+
+StatusOr<Slice> BodyReceiver::Finish() {
+  if (options_.gzip && received_ > 0 && !inflater_->is_complete())
+    return InvalidArgument("the gzip data of the body ends early, after {} bytes", received_);
+  if (buffer_ == nullptr) return Slice{kEmptyBody, 0, {}};
+  Slice body{buffer_->data() + start_, size_, BufferRef(std::exchange(buffer_, nullptr))};
+  Reset();
+  return body;
+}
+
+}  // namespace penstock::net

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/body/content_coding.h"
+
+#include <gtest/gtest.h>
+
+namespace penstock::net {
+namespace {
+
+TEST(AcceptsGzipTest, HonoursQualities) {
+  for (const char* yes :
+       {"gzip", "deflate, GZIP;q=0.5", "*", "x-gzip", "gzip;q=1.0, identity", " gzip ;q=0.001, br"})
+    EXPECT_TRUE(AcceptsGzip(yes)) << yes;
+  for (const char* no :
+       {"", "deflate", "gzip;q=0", "gzip;q=0.0, *", "*;q=0", "gzipped",
+        "gzip;q=0.2, identity;q=0.8", ";;,,", "gzip;q=-1", "gzip;q=nan", "gzip;q=-nan"})
+    EXPECT_FALSE(AcceptsGzip(no)) << no;
+}
+
+}  // namespace
+}  // namespace penstock::net

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/body/gzip.h"
+
+#include <zlib.h>
+
+#include <algorithm>
+#include <limits>
+
+namespace penstock::net {
+namespace {
+
+constexpr int kGzipWindowBits = 15 + 16;  // 16 selects the header and checksum of gzip
+constexpr int kFastLevel = 1;
+constexpr int kMemoryLevel = 8;
+
+unsigned ZlibSize(size_t size) {
+  return static_cast<unsigned>(std::min<size_t>(size, std::numeric_limits<unsigned>::max()));
+}
+
+// A compressor with its memory (about 260 KiB). One thread.
+class Deflater final {
+ public:
+  Deflater() {
+    deflateInit2(&stream_, kFastLevel, Z_DEFLATED, kGzipWindowBits, kMemoryLevel,
+                 Z_DEFAULT_STRATEGY);
+  }
+  ~Deflater() { deflateEnd(&stream_); }
+  Deflater(const Deflater&) = delete;
+  Deflater& operator=(const Deflater&) = delete;
+
+  ByteChain Compress(const ByteChain& chain) {
+    deflateReset(&stream_);
+    ByteChain compressed;
+    for (const Slice& slice : chain.slices()) {
+      std::span<const std::byte> left = slice.span();
+      while (!left.empty()) {
+        const unsigned piece = ZlibSize(left.size());
+        stream_.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(left.data()));
+        stream_.avail_in = piece;
+        Run(Z_NO_FLUSH, chain.bytes(), compressed);
+        left = left.subspan(piece);
+      }
+    }
+    Run(Z_FINISH, chain.bytes(), compressed);
+    return compressed;
+  }
+
+ private:
+  // Deflates until the input is used up. At the end, until all output is written.
+  void Run(int flush, size_t plain_bytes, ByteChain& to) {
+    int result = Z_OK;
+    do {
+      BufferRef block = AllocateBuffer(std::clamp<size_t>(plain_bytes / 4, 1024, 256 * 1024));
+      stream_.next_out = reinterpret_cast<Bytef*>(block->data());
+      stream_.avail_out = ZlibSize(block->size());
+      result = deflate(&stream_, flush);
+      Slice slice{block->data(), block->size() - stream_.avail_out, {}};
+      slice.owner = std::move(block);
+      to.Append(std::move(slice));
+    } while (result == Z_OK && stream_.avail_out == 0);
+  }
+
+  z_stream stream_ = {};
+};
+
+}  // namespace
+
+// zlib's state. One thread at a time.
+struct Inflater::Impl {
+  Impl() { inflateInit2(&stream, kGzipWindowBits); }
+  ~Impl() { inflateEnd(&stream); }
+  z_stream stream = {};
+  bool at_member_end = false;
+};
+
+Inflater::Inflater() : impl_(std::make_unique<Impl>()) {}
+Inflater::~Inflater() = default;
+
+void Inflater::Reset() {
+  inflateReset(&impl_->stream);
+  impl_->at_member_end = false;
+}
+
+bool Inflater::is_complete() const { return impl_->at_member_end; }
+
+StatusOr<size_t> Inflater::Inflate(std::span<const std::byte>& input, std::span<std::byte> output) {
+  z_stream& stream = impl_->stream;
+  size_t written = 0;
+  // Run even without input, because the last call may have left output behind.
+  do {
+    if (impl_->at_member_end) {
+      if (input.empty()) break;
+      Reset();
+    }
+    const unsigned in = ZlibSize(input.size());
+    const unsigned out = ZlibSize(output.size() - written);
+    stream.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(input.data()));
+    stream.avail_in = in;
+    stream.next_out = reinterpret_cast<Bytef*>(output.data() + written);
+    stream.avail_out = out;
+    const int result = inflate(&stream, Z_NO_FLUSH);
+    input = input.subspan(in - stream.avail_in);
+    written += out - stream.avail_out;
+    if (result == Z_STREAM_END) {
+      impl_->at_member_end = true;
+    } else if (result == Z_BUF_ERROR) {
+      break;  // no more output from this input
+    } else if (result != Z_OK) {
+      return InvalidArgument("the body is not valid gzip data: {}",
+                             stream.msg != nullptr ? stream.msg : "corrupt stream");
+    }
+  } while (written < output.size() && !input.empty());
+  return written;
+}
+
+ByteChain GzipCompress(const ByteChain& chain) {
+  thread_local Deflater deflater;
+  return deflater.Compress(chain);
+}
+
+}  // namespace penstock::net

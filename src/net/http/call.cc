@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/http/call.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "net/body/content_coding.h"
+#include "net/error_response.h"
+#include "net/loop/loop_pool.h"
+
+namespace penstock::net {
+namespace {
+
+constexpr size_t kCompressBytesMin = 1024;
+
+using HttpCallPool = LoopPool<HttpCallImpl>;
+constexpr LoopPoolKind kPool = {LoopLocalKey::kHttpCalls, 1024,
+                                sizeof(HttpCallImpl) + kHeadBytesMin};
+
+// The methods that the route allows, such as "GET, HEAD, POST".
+std::string AllowedMethods(const HttpRoute& route) {
+  std::string allowed;
+  for (const std::string& method : route.methods) {
+    allowed += (allowed.empty() ? "" : ", ") + method;
+    if (method == "GET") allowed += ", HEAD";
+  }
+  return allowed + (allowed.empty() ? "OPTIONS" : ", OPTIONS");
+}
+
+bool Allows(const HttpRoute& route, std::string_view method) {
+  if (route.methods.empty()) return true;
+  return std::any_of(route.methods.begin(), route.methods.end(), [&](const std::string& allowed) {
+    return allowed == method || (allowed == "GET" && method == "HEAD");
+  });
+}
+
+}  // namespace
+
+// Keeps a call alive without a reference; see holds_. One thread at a time.
+class HttpCallImpl::Holder final {
+ public:
+  explicit Holder(HttpCallImpl* call) : call_(call) { call->Hold(); }
+  Holder(Holder&& other) noexcept : call_(std::exchange(other.call_, nullptr)) {}
+  Holder& operator=(Holder&&) = delete;
+  ~Holder() {
+    if (call_ != nullptr) call_->DropHold();
+  }
+  HttpCallImpl* operator->() const { return call_; }
+
+ private:
+  HttpCallImpl* call_;
+};
+
+HttpCallImpl* NewHttpCall(Loop& loop, HttpCallOwner& owner) {
+  HttpCallImpl* call = HttpCallPool::Of(loop, kPool).Take().release();
+  if (call == nullptr) call = new HttpCallImpl(loop.shared_from_this());
+  call->owner_ = &owner;
+  call->request_id_ = loop.NextRequestId();
+  return call;
+}
+
+HttpCallImpl::HttpCallImpl(std::shared_ptr<Loop> loop)
+    : loop_(std::move(loop)), receiver_(*loop_) {}
+
+void HttpCallImpl::Reset() {
+  Recycle();
+  body_ = {};
+  receiver_.Reset();
+  head_storage_.Clear();
+  response_ = {};
+  route_ = nullptr;
+  state_.store(State::kOpen, std::memory_order_relaxed);
+  holds_.store(1, std::memory_order_relaxed);
+  is_large_ = is_gzipped_ = vary_ = false;
+}
+
+void HttpCallImpl::DropHold() {
+  if (holds_.load(std::memory_order_acquire) != 1 &&
+      holds_.fetch_sub(1, std::memory_order_acq_rel) != 1)
+    return;
+  if (std::exchange(has_slot_, false)) loop_->EndRequest();
+  if (loop_->IsCurrent() && !loop_->is_shut_down()) {
+    Reset();
+    HttpCallPool::Of(*loop_, kPool).Give(std::unique_ptr<HttpCallImpl>(this));
+  } else {
+    delete this;
+  }
+}
+
+// The handler's side has dropped its last reference.
+void HttpCallImpl::Destroy() {
+  if (state_.load(std::memory_order_acquire) == State::kOpen)
+    Respond(ErrorResponse(500, "the server dropped the request without an answer"));
+  DropHold();
+}
+
+void HttpCallImpl::OnHead(std::optional<uint64_t> content_length) {
+  ServerState& server = loop_->server();
+  start_ = server.clock.Now();
+  (head_.protocol == Protocol::kHttp1 ? server.metrics.http1_requests
+                                      : server.metrics.http2_requests)
+      .Add();
+  if (FindRoute()) AdmitBody(content_length);
+}
+
+// Returns false if it has answered the request.
+bool HttpCallImpl::FindRoute() {
+  const Router& router = loop_->server().router;
+  route_ = router.FindHttp(head_.path);
+  if (head_.method == "OPTIONS" &&
+      (route_ == nullptr || route_->methods.empty() || !Allows(*route_, head_.method))) {
+    AnswerOptions();
+    return false;
+  }
+  if (route_ == nullptr) {
+    if (router.fallback()) {
+      RunHandler(router.fallback());
+    } else if (router.FindGrpc(head_.path) != nullptr) {
+      Refuse(415, "this is a gRPC method: it takes application/grpc over HTTP/2");
+    } else {
+      Refuse(404, fmt::format("no such path: {:.256}", head_.path));
+    }
+    return false;
+  }
+  if (!Allows(*route_, head_.method)) {
+    std::string allowed = AllowedMethods(*route_);
+    const std::string message = fmt::format("{:.256} is not allowed for {:.256}; allowed: {}",
+                                            head_.method, head_.path, allowed);
+    Refuse(405, message, {{"allow", std::move(allowed)}});
+    return false;
+  }
+  return true;
+}
+
+// Answers a CORS preflight as TensorFlow Serving does.
+void HttpCallImpl::AnswerOptions() {
+  const std::string_view origin = FindHeader(head_.headers, "origin");
+  HttpResponse response;
+  if (origin.starts_with("http://") || origin.starts_with("https://")) {
+    response.content_type = {};
+  } else {
+    response = ErrorResponse(400,
+                             "an OPTIONS request needs an Origin header that starts with "
+                             "http:// or https://");
+  }
+  // If a route allows all methods, its handler decides which methods a path has.
+  if (route_ != nullptr && !route_->methods.empty())
+    response.headers.emplace_back("allow", AllowedMethods(*route_));
+  Respond(std::move(response));
+}
+
+void HttpCallImpl::AdmitBody(std::optional<uint64_t> content_length) {
+  std::string_view encoding;
+  const Coding coding = BodyCoding(head_.headers, encoding);
+  if (coding == Coding::kOther)
+    return Refuse(
+        415,
+        fmt::format("content-encoding {:.256} is not supported; supported: gzip, identity",
+                    encoding),
+        {{"accept-encoding", "gzip"}});
+  is_large_ = content_length.value_or(UINT64_MAX) > kSmallBodyBytes;
+  const Status status = receiver_.Start({.length = content_length,
+                                         .gzip = coding == Coding::kGzip,
+                                         .bytes_max = loop_->server().options.body_bytes_max,
+                                         .landing = route_->landing});
+  if (!status.ok()) RefuseBody(status);
+}
+
+void HttpCallImpl::RefuseBody(const Status& status) {
+  receiver_.Reset();
+  switch (status.code()) {
+    case StatusCode::kOutOfRange:
+      return Refuse(413, MessageOf(status));
+    case StatusCode::kResourceExhausted:
+      return Refuse(503, MessageOf(status), {{"retry-after", "1"}});
+    default:
+      return Refuse(400, MessageOf(status));
+  }
+}
+
+std::span<std::byte> HttpCallImpl::BodyTarget() {
+  if (state_.load(std::memory_order_relaxed) != State::kOpen) return {};
+  return receiver_.Target();
+}
+
+void HttpCallImpl::OnBody(std::span<const std::byte> bytes) {
+  // Without a route, the fallback handler already has the call.
+  if (state_.load(std::memory_order_relaxed) != State::kOpen || route_ == nullptr) return;
+  if (const Status status = receiver_.Append(bytes); !status.ok()) RefuseBody(status);
+}
+
+void HttpCallImpl::OnBodyEnd() {
+  if (state_.load(std::memory_order_relaxed) != State::kOpen || route_ == nullptr) return;
+  StatusOr<Slice> body = receiver_.Finish();
+  if (!body.ok()) return RefuseBody(body.status());
+  body_ = *std::move(body);
+  if (route_->counts_as_request) {
+    // Count the request only when it is complete. So clients that send half a request take no place
+    // from others.
+    if (!loop_->TryBeginRequest()) {
+      return Refuse(503, "the server is serving as many requests as it may; try again later",
+                    {{"retry-after", "1"}});
+    }
+    has_slot_ = true;
+  }
+  RunHandler(route_->handler);
+}
+
+void HttpCallImpl::RunHandler(const HttpHandler& handler) {
+  const ServerState& server = loop_->server();
+  const Duration timeout = server.options.http_request_timeout;
+  // The time for receiving a large body does not count.
+  if (timeout > Duration::zero()) deadline_ = (is_large_ ? server.clock.Now() : start_) + timeout;
+  // The handler may answer, and the session may then close the call, at once.
+  const Holder alive(this);
+  Hold();  // for the handler's references; Destroy drops it
+  handler(HttpCallRef(this));
+  if (state_.load(std::memory_order_acquire) == State::kOpen && owner_ != nullptr)
+    loop_->timers().Arm(*this, deadline_);
+}
+
+bool HttpCallImpl::Claim() {
+  State expected = State::kOpen;
+  return state_.compare_exchange_strong(expected, State::kGiven, std::memory_order_acq_rel);
+}
+
+void HttpCallImpl::Respond(HttpResponse response) {
+  if (!Claim()) return;
+  response_ = std::move(response);
+  Compress();
+  const Status status =
+      RequestMemory(UINT64_MAX, &loop_->server().request_budget).Count(response_.body);
+  if (!status.ok()) {
+    response_ = ErrorResponse(503, MessageOf(status));
+    response_.headers.emplace_back("retry-after", "1");
+  }
+  if (loop_->IsCurrent()) {
+    Deliver();
+  } else {
+    loop_->Post([holder = Holder(this)]() mutable { holder->Deliver(); });
+  }
+}
+
+void HttpCallImpl::Refuse(int status, std::string_view message, OwnedHeaders headers) {
+  const Holder alive(this);
+  if (Claim()) DeliverRefusal(status, message, std::move(headers));
+}
+
+void HttpCallImpl::Cancel(CancelReason reason, int status, std::string_view message) {
+  const Holder alive(this);
+  if (!Claim()) return;
+  cancel_.Cancel(reason);
+  DeliverRefusal(status, message, {});
+}
+
+void HttpCallImpl::DeliverRefusal(int status, std::string_view message, OwnedHeaders headers) {
+  LogRefusal(status, message);
+  response_ = ErrorResponse(status, message);
+  response_.headers = std::move(headers);
+  Deliver();
+}
+
+// The fields of the head may be missing, since the head may be the error.
+void HttpCallImpl::LogRefusal(int status, std::string_view message) const {
+  if (!LogEnabled(LogLevel::kDebug)) return;
+  RequestIdText own;
+  const std::string_view id = RequestIdOf(*this, own);
+  PENSTOCK_LOG_REQUEST(kDebug, request_id_, "{:.256} {:.256} from {} is answered {}: {}{}{}",
+                       head_.method, head_.path, head_.peer, status, message,
+                       id.data() == own.data() ? "" : "; the client calls it ",
+                       id.data() == own.data() ? "" : id);
+}
+
+void HttpCallImpl::OnTimer() {
+  Cancel(CancelReason::kDeadline, 504, "the server did not answer within its time limit");
+}
+
+// Runs on the thread that answers, which may be any thread.
+void HttpCallImpl::Compress() {
+  if (route_ == nullptr || !route_->compress || response_.body.bytes() < kCompressBytesMin) return;
+  for (const auto& [name, value] : response_.headers)
+    if (EqualsIgnoringCase(name, "content-encoding")) return;
+  vary_ = true;
+  if (!AcceptsGzip(FindHeader(head_.headers, "accept-encoding"))) return;
+  ByteChain compressed = GzipCompress(response_.body);
+  if (compressed.bytes() >= response_.body.bytes()) return;
+  response_.body = std::move(compressed);
+  is_gzipped_ = true;
+}
+
+void HttpCallImpl::Deliver() {
+  Disarm();
+  state_.store(State::kAnswered, std::memory_order_release);
+  request_id_field_ = RequestIdOf(*this, request_id_text_);
+  if (owner_ != nullptr) owner_->OnAnswer(*this);
+}
+
+ByteChain HttpCallImpl::TakeBody() {
+  if (head_.method == "HEAD") return {};
+  return std::exchange(response_.body, {});
+}
+
+void HttpCallImpl::Close() {
+  owner_ = nullptr;
+  Disarm();
+  receiver_.Reset();
+  if (state_.load(std::memory_order_acquire) == State::kOpen) cancel_.Cancel();
+  DropHold();
+}
+
+}  // namespace penstock::net

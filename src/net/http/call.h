@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+// A plain HTTP request from its head to its answer, the same for HTTP/1.1 and HTTP/2. The call does
+// the routing, limits, body, deadline, CORS and compression. A session only parses and formats:
+//
+//   HttpCallImpl* call = NewHttpCall(loop, owner);    // head storage is empty
+//   call->head_storage()...; call->mutable_head()...  // fill in
+//   call->OnHead(content_length);                     // may answer at once (404, 413, 503 ...)
+//   call->OnBody(bytes); ...  call->OnBodyEnd();      // the handler runs here
+//   owner.OnAnswer(*call)                             // when there is an answer
+//   call->Close();                                    // the session is done with the call
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "net/body/body_receiver.h"
+#include "net/call.h"
+#include "net/http/head_storage.h"
+#include "net/loop/loop.h"
+#include "net/loop/server_state.h"
+#include "net/request_id.h"
+
+namespace penstock::net {
+
+class HttpCallImpl;
+
+// The session's interface for a call. Owned by loop.
+class HttpCallOwner {
+ public:
+  virtual ~HttpCallOwner() = default;
+  // The answer is there: status(), ForEachHeader and TakeBody of the call may be used. Called once,
+  // on the loop, perhaps from inside a function of the call.
+  virtual void OnAnswer(HttpCallImpl& call) = 0;
+};
+
+// The implementation of HttpCall. Owned by loop, except where HttpCall promises more.
+class HttpCallImpl final : public HttpCall, private WheelTimer {
+ public:
+  // The session fills these in before OnHead: method, path, query, authority, headers, protocol,
+  // endpoint, peer.
+  HeadStorage& head_storage() { return head_storage_; }
+  RequestHead& mutable_head() { return head_; }
+
+  // The head is complete. `content_length` is nullopt if it is unknown or there is no body.
+  void OnHead(std::optional<uint64_t> content_length);
+  // Where the session may read the next bytes of the body to. Empty if a direct read is not worth
+  // it.
+  std::span<std::byte> BodyTarget();
+  // Handles bytes of the body, which may lie in BodyTarget. Drops them if the call is already
+  // answered.
+  void OnBody(std::span<const std::byte> bytes);
+  // The body is complete. Runs the handler, unless the call is already answered.
+  void OnBodyEnd();
+  // Answers with an error that the HTTP layer found (400, 404, 413, 431, 503 ...). Does nothing if
+  // there is an answer already.
+  void Refuse(int status, std::string_view message, OwnedHeaders headers = {});
+  // Nobody needs the answer any more. Cancels the run and answers with the error. Does nothing if
+  // there is an answer already.
+  void Cancel(CancelReason reason, int status, std::string_view message);
+  // Drops the session's reference. Cancels the call if it is not answered yet.
+  void Close();
+
+  // From OnAnswer on:
+  int status() const { return response_.status; }
+  // True once OnAnswer was called.
+  bool is_answered() const { return state_ == State::kAnswered; }
+  // Calls `visit(name, value)` for every field except content-length and the fields of the
+  // connection.
+  template <typename Visit>
+  void ForEachHeader(Visit visit) const;
+  // The size of the body, for content-length. HEAD has it too.
+  uint64_t body_bytes() const { return response_.body.bytes(); }
+  // Takes the body to send. Empty for HEAD. Call it once.
+  ByteChain TakeBody();
+
+  void Respond(HttpResponse response) override;
+
+ private:
+  class Holder;
+  friend HttpCallImpl* NewHttpCall(Loop& loop, HttpCallOwner& owner);
+  // kOpen: no answer yet. kGiven: the answer is on its way to the loop.
+  enum class State : uint8_t { kOpen, kGiven, kAnswered };
+
+  explicit HttpCallImpl(std::shared_ptr<Loop> loop);
+  void Destroy() override;
+  void OnTimer() override;  // the deadline
+
+  bool FindRoute();
+  void AdmitBody(std::optional<uint64_t> content_length);
+  void AnswerOptions();
+  void RefuseBody(const Status& status);
+  void DeliverRefusal(int status, std::string_view message, OwnedHeaders headers);
+  void LogRefusal(int status, std::string_view message) const;
+  void RunHandler(const HttpHandler& handler);
+  // Reserves the right to answer. Returns false if another caller was first.
+  bool Claim();
+  void Deliver();
+  void Compress();
+  void Hold() { holds_.fetch_add(1, std::memory_order_relaxed); }
+  void DropHold();
+  void Reset();
+
+  const std::shared_ptr<Loop> loop_;
+  HttpCallOwner* owner_ = nullptr;  // null after Close
+  const HttpRoute* route_ = nullptr;
+  HeadStorage head_storage_;
+  BodyReceiver receiver_;
+  std::atomic<State> state_{State::kOpen};
+  // Counts the session, all references of the handler together, and an answer on its way. The last
+  // one to leave returns the call to the pool.
+  std::atomic<uint32_t> holds_{1};
+  bool is_large_ = false;    // the body is over kSmallBodyBytes, or its length is unknown
+  bool has_slot_ = false;    // the call counts as a request in flight
+  bool is_gzipped_ = false;  // the answer is compressed
+  bool vary_ = false;        // the answer depends on accept-encoding
+  HttpResponse response_;
+  std::string_view request_id_field_;  // the answer's x-request-id
+  RequestIdText request_id_text_;
+};
+
+// Takes a call from the loop's pool. It has one reference, which Close drops.
+HttpCallImpl* NewHttpCall(Loop& loop, HttpCallOwner& owner);
+
+template <typename Visit>
+void HttpCallImpl::ForEachHeader(Visit visit) const {
+  if (!response_.content_type.empty()) visit("content-type", response_.content_type);
+  if (is_gzipped_) visit("content-encoding", std::string_view("gzip"));
+  if (vary_) visit("vary", std::string_view("accept-encoding"));
+  if (loop_->server().options.cors) {
+    visit("access-control-allow-origin", std::string_view("*"));
+    visit("access-control-allow-methods", std::string_view("POST, GET"));
+    visit("access-control-allow-headers", std::string_view("Content-Type"));
+  }
+  for (const auto& [name, value] : response_.headers) visit(name, std::string_view(value));
+  visit(kRequestIdField, request_id_field_);
+  visit("date", loop_->HttpDate());
+}
+
+}  // namespace penstock::net

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// A connection without I/O, for tests and fuzzing: a session on a loop that the caller runs.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "net/http/session.h"
+#include "net/loop/loop_fake.h"
+#include "net/router.h"
+
+namespace penstock::net {
+
+// Replaces the connection. One thread.
+class FakeSessionHost final : public SessionHost {
+ public:
+  FakeSessionHost(Loop& loop, ServerState& server) : loop_(loop), server_(server) {}
+
+  void ScheduleFlush() override { wants_flush = true; }
+  void PauseReading() override { is_paused = true; }
+  void ResumeReading() override { is_paused = false; }
+  void Yield() override { has_yielded = true; }
+  void CloseAfterFlush() override { wants_close = true; }
+  Loop& loop() override { return loop_; }
+  ServerState& server() override { return server_; }
+  std::string_view peer() const override { return "127.0.0.1:1"; }
+  const Endpoint& endpoint() const override { return where; }
+
+  bool wants_flush = false;
+  bool is_paused = false;
+  bool has_yielded = false;
+  bool wants_close = false;
+  Endpoint where;
+
+ private:
+  Loop& loop_;
+  ServerState& server_;
+};
+
+// A server without threads and sockets, with one connection. One thread.
+class FakeServer : public FakeLoop {
+ public:
+  using MakeSession = std::unique_ptr<Session> (*)(SessionHost&);
+  FakeServer(const Router& router, ServerOptions options, MakeSession make_session)
+      : FakeLoop(router, std::move(options)), host(loop(), state()), session_(make_session(host)) {}
+
+  Session& session() { return *session_; }
+  // The connection is lost.
+  void DropConnection() { session_.reset(); }
+
+  // Gives `bytes` to the session in one read. False if the session asks to close.
+  bool Receive(std::string_view bytes) {
+    return session_->OnBytes(std::as_bytes(std::span(bytes.data(), bytes.size())));
+  }
+  // Returns the output of the session, in flushes of `flush_bytes`.
+  std::string Send(size_t flush_bytes = 64 * 1024) {
+    std::string sent;
+    host.wants_flush = false;
+    while (session_->HasOutput()) {
+      ByteChain chain;
+      session_->Fill(chain, flush_bytes);
+      if (chain.empty()) break;
+      for (const Slice& slice : chain.slices()) sent += slice.view();
+    }
+    return sent;
+  }
+  // Advances the clock, and ticks as the connection and the loop would. False if the session asks
+  // to close.
+  bool Pass(Duration time) {
+    clock.Advance(time);
+    loop().timers().Run(clock.Now());
+    return session_->OnTick(clock.Now());
+  }
+
+  FakeSessionHost host;
+
+ private:
+  std::unique_ptr<Session> session_;
+};
+
+}  // namespace penstock::net

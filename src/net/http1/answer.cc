@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/http1/answer.h"
+
+#include <charconv>
+
+#include "net/http1/status.h"
+
+namespace penstock::net {
+namespace {
+
+// Bodies up to this size are copied behind their head, so that both are sent in one piece.
+constexpr size_t kCopiedBodyBytesMax = 4096;
+
+// Two searches for one character each are many times faster than one search for either.
+bool HasLineBreak(std::string_view text) {
+  return text.find('\n') != text.npos || text.find('\r') != text.npos;
+}
+
+}  // namespace
+
+void WriteHttp1Answer(HttpCallImpl& call, const Http1AnswerOptions& options, OutputArena& arena,
+                      ByteChain& out) {
+  const int status = call.status();
+  arena.Begin();
+  arena.Append(StatusLine(status));
+  call.ForEachHeader([&](std::string_view name, std::string_view value) {
+    // Drop headers with a line break: whoever chose such a value could write an answer of their
+    // own.
+    if (HasLineBreak(name) || name.find(':') != name.npos || HasLineBreak(value)) return;
+    arena.Append(name);
+    arena.Append(": ");
+    arena.Append(value);
+    arena.Append("\r\n");
+  });
+  const bool has_body = status >= 200 && status != 204 && status != 304;
+  if (has_body) {
+    char digits[24];
+    const auto end = std::to_chars(digits, digits + sizeof digits, call.body_bytes()).ptr;
+    arena.Append("content-length: ");
+    arena.Append({digits, static_cast<size_t>(end - digits)});
+    arena.Append("\r\n");
+  }
+  if (!options.keeps_connection) arena.Append("connection: close\r\n");
+  if (options.keeps_connection && options.is_http10) arena.Append("connection: keep-alive\r\n");
+  arena.Append("\r\n");
+  ByteChain body = call.TakeBody();
+  const bool is_copied = has_body && body.bytes() <= kCopiedBodyBytesMax;
+  if (is_copied)
+    for (const Slice& slice : body.slices()) arena.Append(slice.view());
+  out.Append(arena.End());
+  if (has_body && !is_copied) out.Append(std::move(body));
+}
+
+}  // namespace penstock::net

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+// One stream of an HTTP/2 connection. It collects the head of the request, decides whether it is
+// gRPC or plain HTTP, and holds the answer until nghttp2 has framed it.
+#pragma once
+
+#include <nghttp2/nghttp2.h>
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "absl/container/inlined_vector.h"
+#include "net/grpc/call.h"
+#include "net/grpc/wire.h"
+#include "net/http/call.h"
+#include "net/http2/fields.h"
+#include "net/http2/output.h"
+
+namespace penstock::net {
+
+class Http2Session;
+
+// One stream at a time; objects are pooled. See http2_stream.cc. Owned by loop.
+class Http2Stream final : public HttpCallOwner, public GrpcStream, public LinkedItem<Http2Stream> {
+ public:
+  void Open(Http2Session& session, int32_t id);
+  // nghttp2 has closed the stream, or the connection is gone. Cancels the call if it is not
+  // answered, and frees all memory.
+  void Close();
+
+  // --- input
+  // A field of the head or of the trailers. False: the head is far over the limit, so end the
+  // connection.
+  [[nodiscard]] bool OnHeader(const FieldMemo::Field& field);
+  void OnHead(bool has_ended);
+  void OnTrailers(bool has_ended);
+  void OnData(std::span<const std::byte> bytes);
+  void OnEnd();
+  // Checks timeouts. Called about once a second.
+  void OnTick(SteadyTime now);
+  // The server drains. Ends streaming calls that do not count as requests.
+  void OnDrain();
+  // Resets a request whose body is still to come, because others need its place.
+  void DropIncomplete();
+
+  // --- output, for the call
+  void SendHead(bool is_gzip, OwnedHeaders metadata) override;
+  void SendTrailersOnly(OwnedHeaders trailers) override;
+  void AppendMessage(bool is_compressed, ByteChain&& message) override;
+  void EndWith(OwnedHeaders trailers) override;
+  void EndOk() override;
+  void Consume(size_t bytes) override;
+  void AskForRoom() override;
+  [[nodiscard]] bool BeginReceiving() override;
+  [[nodiscard]] bool BeginRequest() override;
+  [[nodiscard]] bool BeginUncounted() override;
+  void DetachCall() override;
+
+  // --- for nghttp2's callbacks
+  ssize_t ReadBody(size_t bytes_max, uint32_t* flags);
+  void WriteBody(Http2Output& output, size_t bytes);
+  // nghttp2 has framed the last frame of the answer.
+  void OnEndSent();
+
+  void OnAnswer(HttpCallImpl& call) override;
+
+  int32_t id() const { return id_; }
+  // The request counts as incomplete.
+  bool is_receiving() const { return is_receiving_; }
+  bool has_answer() const { return is_submitted_; }
+  Http2Session& session() { return *session_; }
+
+ private:
+  bool has_ended_early() const { return is_ended_ && !has_received_end_; }
+
+  // A part of the answer's body: a slice, and the gRPC prefix if a message begins here.
+  struct Segment {
+    std::array<std::byte, kGrpcPrefixBytes> prefix;
+    uint8_t prefix_bytes = 0;
+    Slice slice;
+  };
+  // The position of a field's value in the head storage.
+  struct Place {
+    size_t at, size;
+  };
+
+  static constexpr uint64_t kUnknown = ~uint64_t{0};
+
+  std::string_view View(FieldKind kind) const { return View(kind, head_storage_); }
+  std::string_view View(FieldKind kind, const HeadStorage& storage) const;
+  std::string_view Path() const;  // without the query
+  bool ReadContentLength();
+  bool ChargeHead(size_t bytes);
+  void RefuseHead(bool is_grpc);
+  void OnMalformed();
+  void FillHead(RequestHead& head);
+  void MakeGrpcCall();
+  void StartGrpc();
+  // Submits the head of the answer. The views must live as long as the stream. If `has_body`,
+  // EndWith or EndOk must follow.
+  void SubmitHead(std::span<const nghttp2_nv> fields, bool has_body);
+  void SubmitKept(bool is_gzip, bool has_body);
+  void StartHttp(int refused_status, std::string_view why);
+  void AppendSegment(Segment&& segment);
+  void Resume();
+  void SubmitTrailers(uint32_t* flags);
+  void OnFirstOutput();
+  void EndReceiving(bool is_complete);
+
+  Http2Session* session_ = nullptr;
+  int32_t id_ = 0;
+
+  GrpcCallImpl* grpc_ = nullptr;  // from the end of the head until the call has ended
+  HttpCallImpl* http_ = nullptr;  // until the stream closes
+  bool counts_ = false;           // gRPC: the call counts as a request in flight
+  bool is_receiving_ = false;     // counted by the session
+  bool is_uncounted_ = false;     // counted by the session
+
+  // the request
+  HeadStorage head_storage_;  // until the head is complete; then the call has it
+  FieldOrder fields_;
+  std::array<Place, kKeptFieldKinds> places_;  // valid for the fields in fields_
+  size_t head_bytes_ = 0;
+  size_t head_charge_ = 0;       // bytes of the head that the budget for bodies counts
+  bool is_over_budget_ = false;  // the budget had no memory for the head
+  uint64_t content_length_ = kUnknown;
+  uint64_t body_bytes_ = 0;  // bytes received
+  bool is_head_complete_ = false;
+  bool is_malformed_ = false;  // and is being reset
+  bool has_received_end_ = false;
+  uint64_t unreported_ = 0;   // consumed, but not yet given back to the client's window
+  uint64_t unconsumed_ = 0;   // received bytes that still occupy the connection's window
+  SteadyTime last_received_;  // see Http2Session::now
+
+  // the answer
+  absl::InlinedVector<Segment, 4> segments_;
+  size_t segments_used_ = 0;
+  size_t queued_bytes_ = 0;
+  size_t pending_cost_ = 0;     // bytes that the session counts until the body is framed
+  uint32_t pending_flush_ = 0;  // see Http2Session::AddPending
+  bool is_submitted_ = false;
+  bool is_deferred_ = false;  // nghttp2 waits for Resume
+  bool is_ended_ = false;
+  // The answer ends before the request, so the stream must be reset after it.
+  bool early_end_ = false;
+  bool has_grpc_ok_ = false;
+  bool wants_room_ = false;
+  OwnedHeaders kept_headers_;  // storage for fields that SubmitHead points to
+  OwnedHeaders trailers_;
+  SteadyTime last_sent_;  // see Http2Session::now
+};
+
+}  // namespace penstock::net

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/loop/loop.h"
+
+#include <algorithm>
+#include <ctime>
+
+#include "net/loop/server_state.h"
+
+namespace penstock::net {
+namespace {
+
+constexpr uint64_t kRequestLot = 64;
+constexpr uint64_t kBodyBytesLot = 1 << 20;
+constexpr uint64_t kRequestIdLot = 1024;
+
+thread_local Loop* current_loop = nullptr;
+
+}  // namespace
+
+LoopScope::LoopScope(Loop& loop) : previous_(current_loop) { current_loop = &loop; }
+LoopScope::~LoopScope() { current_loop = previous_; }
+
+Loop::Loop(std::shared_ptr<ServerState> server, std::function<void()> wake)
+    : server_(std::move(server)),
+      wake_(std::move(wake)),
+      requests_(server_->requests, server_->options.loops, kRequestLot),
+      body_bytes_(server_->body_bytes, server_->options.loops, kBodyBytesLot),
+      incomplete_requests_(server_->incomplete_requests, server_->options.loops,
+                           server_->options.incomplete_requests_per_connection_max) {}
+
+Loop::~Loop() = default;
+
+Loop* Loop::Current() { return current_loop; }
+
+bool Loop::Post(Task task) {
+  MutexLock lock(mutex_);
+  if (closed_) return false;
+  posted_.push_back(std::move(task));
+  // Call it under the lock, because the objects that `wake_` uses are destroyed after Shutdown.
+  if (posted_.size() == 1) wake_();
+  return true;
+}
+
+void Loop::RunPosted() {
+  {
+    MutexLock lock(mutex_);
+    running_.swap(posted_);
+  }
+  for (Task& task : running_) task();
+  running_.clear();
+  FinishBurst();
+}
+
+void Loop::ForgetFlush(FlushTarget& target) {
+  std::replace(dirty_.begin(), dirty_.end(), &target, static_cast<FlushTarget*>(nullptr));
+}
+
+void Loop::FinishBurst() {
+  // By index, because a flush may schedule others.
+  for (size_t i = 0; i < dirty_.size(); ++i)
+    if (FlushTarget* target = dirty_[i]; target != nullptr) target->Flush();
+  dirty_.clear();
+}
+
+void Loop::Shutdown() {
+  std::vector<Task> dropped;
+  {
+    MutexLock lock(mutex_);
+    closed_ = true;
+    dropped.swap(posted_);
+  }
+  is_shut_down_.store(true, std::memory_order_release);
+  dropped.clear();
+  for (auto& local : locals_) local.reset();
+}
+
+size_t Loop::ShrinkPools(size_t kept) {
+  size_t bytes = 0;
+  for (auto& local : locals_)
+    if (local != nullptr) bytes += local->Shrink(kept);
+  return bytes;
+}
+
+bool Loop::TryBeginRequest() {
+  if (!requests_.TryTake(1)) {
+    server_->metrics.limit_requests.Add();
+    return false;
+  }
+  open_requests_.fetch_add(1, std::memory_order_relaxed);
+  return true;
+}
+
+void Loop::EndRequest() {
+  if (IsCurrent() && !is_shut_down_.load(std::memory_order_relaxed)) {
+    requests_.Give(1);
+  } else {
+    server_->requests.Give(1);
+  }
+  open_requests_.fetch_sub(1, std::memory_order_release);
+  if (server_->is_draining()) server_->NotifyEnd();
+}
+
+uint64_t Loop::NextRequestId() {
+  if (request_ids_left_ == 0) {
+    next_request_id_ = server_->TakeRequestIds(kRequestIdLot);
+    request_ids_left_ = kRequestIdLot;
+  }
+  --request_ids_left_;
+  ++request_count_;
+  return next_request_id_++;
+}
+
+std::string_view Loop::HttpDate() {
+  const std::time_t now = std::time(nullptr);
+  if (now != date_second_) {
+    date_second_ = now;
+    std::tm parts;
+    gmtime_r(&now, &parts);
+    std::strftime(date_, sizeof date_, "%a, %d %b %Y %H:%M:%S GMT", &parts);
+  }
+  return {date_, 29};
+}
+
+}  // namespace penstock::net

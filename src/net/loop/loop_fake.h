@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// A loop without a thread and sockets, for tests and fuzzing. The caller runs it.
+#pragma once
+
+#include <memory>
+#include <utility>
+
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "net/loop/loop.h"
+#include "net/loop/server_state.h"
+#include "net/router.h"
+
+namespace penstock::net {
+
+// The current loop of the thread that made it. One thread.
+class FakeLoop {
+ public:
+  FakeLoop(const Router& router, ServerOptions options)
+      : state_(std::make_shared<ServerState>(WithDefaults(std::move(options)), router, metrics_,
+                                             clock)),
+        loop_(std::make_shared<Loop>(state_, [] {})),
+        scope_(std::make_unique<LoopScope>(*loop_)) {}
+  ~FakeLoop() {
+    scope_.reset();
+    loop_->Shutdown();
+  }
+  FakeLoop(const FakeLoop&) = delete;
+  FakeLoop& operator=(const FakeLoop&) = delete;
+
+  static ServerOptions DefaultOptions() {
+    ServerOptions options;
+    options.loops = 1;
+    options.inflight_bytes_max = 256 << 20;
+    return options;
+  }
+
+  Loop& loop() { return *loop_; }
+  ServerState& state() { return *state_; }
+  const MetricsRegistry& metrics() const { return metrics_; }
+  // Runs the tasks that other threads have posted.
+  void RunPosted() { loop_->RunPosted(); }
+
+  FakeClock clock;
+
+ private:
+  MetricsRegistry metrics_;
+  std::shared_ptr<ServerState> state_;
+  std::shared_ptr<Loop> loop_;
+  std::unique_ptr<LoopScope> scope_;
+};
+
+}  // namespace penstock::net

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/loop/output_arena.h"
+
+#include <algorithm>
+
+namespace penstock::net {
+namespace {
+
+constexpr size_t kBlockBytes = 16 * 1024;
+
+}  // namespace
+
+OutputArena& OutputArena::Of(Loop& loop) {
+  auto& local = loop.local(LoopLocalKey::kOutput);
+  if (local == nullptr) local = std::make_unique<OutputArena>();
+  return static_cast<OutputArena&>(*local);
+}
+
+void OutputArena::Begin() {
+  if (block_ && block_->IsUnique()) at_ = reinterpret_cast<char*>(block_->data());
+  begin_ = at_;
+}
+
+void OutputArena::MakeRoom(size_t bytes) {
+  const auto begun = static_cast<size_t>(at_ - begin_);
+  BufferRef block = AllocateBuffer(std::max(kBlockBytes, 2 * (begun + bytes)));
+  auto* const start = reinterpret_cast<char*>(block->data());
+  if (begun > 0) std::memcpy(start, begin_, begun);
+  block_ = std::move(block);
+  begin_ = start;
+  at_ = start + begun;
+  end_ = start + block_->size();
+}
+
+Slice OutputArena::End() {
+  return {reinterpret_cast<const std::byte*>(begin_), static_cast<size_t>(at_ - begin_), block_};
+}
+
+}  // namespace penstock::net

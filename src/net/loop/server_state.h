@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// The state that all loops of a server share.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "base/mutex.h"
+#include "net/loop/allowance.h"
+#include "net/loop/idle_memory.h"
+#include "net/options.h"
+#include "net/router.h"
+
+namespace penstock::net {
+
+class BigBufferPool;
+
+// The metrics of the network layer. Thread-safe.
+struct NetMetrics {
+  explicit NetMetrics(MetricsRegistry& registry);
+
+  Counter& connections;
+  Gauge& connections_open;
+  Gauge& body_reserved_bytes;  // see BigBufferPool::Report
+  Counter& http1_requests;
+  Counter& http2_requests;  // plain HTTP over HTTP/2
+  Counter& grpc_requests;
+  Counter& bytes_received;
+  Counter& bytes_sent;
+  // Counts of the limits that clients ran into.
+  Counter& limit_connections;
+  Counter& limit_requests;
+  Counter& limit_body_reservation;
+  Counter& limit_body_bytes;  // one body over body_bytes_max
+  Counter& limit_header_bytes;
+  Counter& limit_timeouts;  // idle connections do not count
+  Counter& limit_floods;
+  Counter& protocol_errors;
+  Counter& tls_errors;
+};
+
+// Options, limits and the drain flag. Fixed after construction or thread-safe.
+class ServerState final {
+ public:
+  // Options for which 0 means "depends on the machine" must be filled in already (see
+  // WithDefaults).
+  ServerState(ServerOptions server_options, const Router& routes, MetricsRegistry& registry,
+              const Clock& time);
+  ~ServerState();
+
+  const ServerOptions options;
+  const std::vector<Endpoint> endpoints;  // of options.listen, in that order
+  const Router& router;
+  const Clock& clock;
+  NetMetrics metrics;
+  Allowance requests;
+  Allowance incomplete_requests;
+  const RequestBudget request_budget;
+  Allowance& body_bytes;  // the allowance inside request_budget
+  const std::shared_ptr<BigBufferPool> big_buffers;
+  IdleMemory idle_memory;
+
+  bool is_draining() const { return draining_.load(std::memory_order_acquire); }
+  void StartDrain() { draining_.store(true, std::memory_order_release); }
+
+  // Returns the first of `count` numbers that no other caller gets.
+  uint64_t TakeRequestIds(uint64_t count) {
+    return next_request_id_.fetch_add(count, std::memory_order_relaxed);
+  }
+
+  // A connection or a request has ended. Wakes WaitUntilQuiet. Called only while the server drains.
+  void NotifyEnd();
+  // Waits until `is_quiet` returns true or `until` has come. Returns its last result.
+  bool WaitUntilQuiet(const std::function<bool()>& is_quiet, SteadyTime until);
+
+  // How often connections check their timeouts: each second, or more often if a timeout is short.
+  Duration TickInterval() const;
+
+ private:
+  std::atomic<bool> draining_{false};
+  std::atomic<uint64_t> next_request_id_{1};
+  Mutex mutex_;
+  CondVar changed_;
+};
+
+// Makes a budget of `bytes`. Its refusals are counted in the metric of limits that clients ran
+// into.
+RequestBudget MakeRequestBudget(uint64_t bytes, MetricsRegistry& metrics);
+
+// Fills in the options for which 0 means "depends on the machine".
+ServerOptions WithDefaults(ServerOptions options);
+
+}  // namespace penstock::net

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+// One accepted socket. It moves bytes between the kernel and a session, with or without TLS.
+#pragma once
+
+#include <array>
+#include <boost/asio/generic/stream_protocol.hpp>
+#include <memory>
+#include <string>
+
+#include "net/http/session.h"
+#include "net/socket/event_loop.h"
+
+namespace penstock::net {
+
+class TlsFilter;
+
+// An accepted connection: reads, decrypts, picks the protocol, writes, and closes. See
+// connection.cc. Owned by loop.
+class Connection final : public SessionHost, private FlushTarget {
+ public:
+  Connection(EventLoop& loop, int socket, const Endpoint& endpoint, std::string peer);
+  ~Connection() override;
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  // The index in the loop's list of connections.
+  size_t index() const { return index_; }
+  void set_index(size_t index) { index_ = index; }
+
+  void Start();
+  void StartDrain();
+  void OnTick(SteadyTime now);
+  // Takes the next turn. The loop calls it after EventLoop::ContinueLater.
+  void Continue();
+  // Closes at once and drops queued output.
+  void Abort();
+
+  void ScheduleFlush() override;
+  void PauseReading() override { paused_ = true; }
+  void ResumeReading() override;
+  void Yield() override;
+  void CloseAfterFlush() override;
+  Loop& loop() override { return loop_.loop(); }
+  ServerState& server() override { return loop_.loop().server(); }
+  std::string_view peer() const override { return peer_; }
+  const Endpoint& endpoint() const override { return endpoint_; }
+
+ private:
+  // The result of a read: kAll: the socket is empty. kMore: there may be more. kEnd: the peer has
+  // closed its side.
+  enum class Read { kAll, kMore, kEnd };
+
+  void StartRead();
+  void OnFirstRead(const boost::system::error_code& error, size_t bytes);
+  Read ReadRest(size_t first_bytes);
+  void ReadMore(Read& read);
+  void EndTurn(Read read);
+  void WaitForTurn();
+  bool HasOperation() const { return reading_ || waiting_writable_ || waits_for_turn_; }
+  void UseKeptInput();
+  size_t Receive(std::span<std::byte> to, Read& read);
+  void OnEndOfInput();
+
+  void OnWireBytes(std::span<const std::byte> bytes);
+  void Decrypt();
+  void OnPlainBytes(std::span<const std::byte> bytes);
+  template <typename Handle>
+  void HandleInput(Handle handle);
+  void Detect(std::span<const std::byte> bytes);
+  void SetSession(std::unique_ptr<Session> session);
+
+  void Flush() override;
+  bool FillUnsent();
+  // Returns false if the socket is full or closed.
+  bool Send();
+  void WaitWritable();
+  bool HasUnacknowledged();
+  bool MayCloseAtOnce() const;
+  void DrainNow();
+  void Linger();
+  void Close();
+  bool CheckTimeouts(SteadyTime now);
+
+  EventLoop& loop_;
+  boost::asio::generic::stream_protocol::socket socket_;
+  const Endpoint& endpoint_;
+  const std::string peer_;
+  std::unique_ptr<TlsFilter> tls_;
+  std::unique_ptr<Session> session_;
+  std::string prefix_;  // The first bytes, kept until they show which protocol it is.
+  size_t index_ = 0;
+
+  // Output of Session::Fill that the kernel has not taken yet. The rest begins at offset `sent_` of
+  // slice `next_slice_`.
+  ByteChain unsent_;
+  size_t next_slice_ = 0;
+  size_t sent_ = 0;
+
+  // How much is read into the loop's scratch memory at a time. It grows while the session handles
+  // the bytes quickly.
+  size_t piece_bytes_max_ = 16 * 1024;
+
+  bool reading_ = false;  // a read operation is under way
+  bool waiting_writable_ = false;
+  bool waits_for_turn_ = false;  // the loop will call Continue
+  bool has_yielded_ = false;     // the session has kept input
+  bool flush_scheduled_ = false;
+  bool paused_ = false;
+  bool input_ended_ = false;
+  bool close_after_flush_ = false;
+  bool lingering_ = false;  // all is sent; waits for the peer to close
+  bool closed_ = false;
+  bool drain_awaits_read_ = false;
+  bool draining_ = false;
+  bool owed_at_drain_ = false;  // The peer had not yet received all answers when the drain began.
+
+  // Since the last tick.
+  bool received_any_ = true;
+  bool sent_any_ = true;
+  SteadyTime last_received_ = kNoDeadline;
+  SteadyTime last_sent_ = kNoDeadline;
+  SteadyTime busy_since_ = kNoDeadline;
+  SteadyTime lingering_since_ = kNoDeadline;
+
+  // Small, so that idle connections cost little memory. Longer input goes to the loop's scratch
+  // memory.
+  std::array<std::byte, 2048> first_bytes_;
+};
+
+}  // namespace penstock::net

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/socket/event_loop.h"
+
+#include <fmt/format.h>
+#include <sys/eventfd.h>
+
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/post.hpp>
+
+#include "base/executor.h"
+#include "net/loop/big_buffer_pool.h"
+#include "net/socket/connection.h"
+
+namespace penstock::net {
+namespace {
+
+// Buffers of big bodies are unmapped when they were unused for this long.
+constexpr Duration kBufferIdleTime = std::chrono::seconds(10);
+// How often the pools are shrunk, and how many objects of each kind stay while there are
+// connections. These few cost almost nothing, and a busy loop fills its pools again quickly.
+constexpr Duration kPoolIdleTime = std::chrono::seconds(10);
+constexpr size_t kPooledKept = 16;
+// A loop with at most this many requests in a tick, and none open, can afford a pause of some
+// milliseconds.
+constexpr uint64_t kQuietRequests = 16;
+constexpr size_t kRecordsInARow = 64;
+constexpr int kOneThread = 1;  // Asio's concurrency hint
+
+}  // namespace
+
+EventLoop::EventLoop(std::shared_ptr<ServerState> server, TlsContext* tls, int index)
+    : server_(std::move(server)),
+      tls_(tls),
+      scratch_(new std::byte[kScratchBytes + kBufferSlack]),
+      io_(kOneThread),
+      work_(boost::asio::make_work_guard(io_)),
+      loop_(std::make_shared<Loop>(server_, [this] { boost::asio::post(io_, [this] { Run(); }); })),
+      timer_(io_),
+      tick_(io_),
+      tick_interval_(server_->TickInterval()) {
+  thread_ = std::thread([this, index] {
+    SetThreadName(fmt::format("net-{}", index));
+    const LoopScope scope(*loop_);
+    io_.run();
+  });
+}
+
+EventLoop::~EventLoop() = default;
+
+void EventLoop::Stop() {
+  loop_->Post([this] {
+    // On the loop, because sessions cancel their open calls there.
+    for (auto& connection : connections_) connection->Abort();
+    io_.stop();
+  });
+  thread_.join();
+  const LoopScope scope(*loop_);
+  connections_.clear();
+  retired_.clear();
+  loop_->Shutdown();
+}
+
+void EventLoop::Run() {
+  loop_->turn().Begin();
+  loop_->RunPosted();
+  EndEvent();
+}
+
+// Asio allocates a small record for each descriptor, and keeps it for ever. If records were
+// allocated one by one, between the memory of connections, each could keep a page from being
+// returned to the system later. So this allocates a row of records next to each other, with
+// descriptors that are closed at once.
+void EventLoop::ReserveRecords() {
+  records_ += kRecordsInARow;
+  std::vector<boost::asio::posix::stream_descriptor> row;
+  row.reserve(kRecordsInARow);
+  while (row.size() < kRecordsInARow) {
+    const int handle = eventfd(0, EFD_CLOEXEC);
+    if (handle < 0) break;  // no descriptor left: do without
+    row.emplace_back(io_, handle);
+  }
+}
+
+void EventLoop::Adopt(int socket, const Endpoint& endpoint, std::string peer) {
+  if (connections_.size() >= records_) ReserveRecords();
+  auto connection = std::make_unique<Connection>(*this, socket, endpoint, std::move(peer));
+  connection->set_index(connections_.size());
+  Connection& added = *connection;
+  connections_.push_back(std::move(connection));
+  server_->metrics.connections_open.Add(1);
+  if (!is_ticking_) ArmTick();
+  may_shrink_ = true;
+  added.Start();
+}
+
+void EventLoop::Retire(Connection& connection) {
+  const size_t index = connection.index();
+  retired_.push_back(std::move(connections_[index]));
+  if (index + 1 < connections_.size()) {
+    connections_[index] = std::move(connections_.back());
+    connections_[index]->set_index(index);
+  }
+  connections_.pop_back();
+  ++connections_closed_;
+  server_->metrics.connections_open.Add(-1);
+  connection_count_.fetch_sub(1, std::memory_order_release);
+  if (server_->is_draining()) server_->NotifyEnd();
+}
+
+void EventLoop::ContinueLater(Connection& connection) {
+  waiting_.push_back(&connection);
+  if (waiting_.size() == 1) boost::asio::post(io_, [this] { ContinueOne(); });
+}
+
+void EventLoop::ContinueOne() {
+  Connection& connection = *waiting_.front();
+  waiting_.pop_front();
+  const bool has_more = !waiting_.empty();
+  connection.Continue();
+  if (has_more) boost::asio::post(io_, [this] { ContinueOne(); });
+  EndEvent();
+}
+
+void EventLoop::StartDrain() {
+  // Backwards, because a connection that ends at once is replaced by the last one.
+  for (size_t i = connections_.size(); i-- > 0;) connections_[i]->StartDrain();
+}
+
+void EventLoop::EndEvent() {
+  loop_->FinishBurst();
+  if (!loop_->timers().empty()) ArmTimer();
+  retired_.clear();
+}
+
+void EventLoop::ArmTimer() {
+  const SteadyTime now = server_->clock.Now();
+  const SteadyTime next = loop_->timers().NextRun(now);
+  if (next >= timer_at_) return;
+  timer_at_ = next;
+  timer_.expires_after(next - now);
+  timer_.async_wait([this](const boost::system::error_code& error) {
+    if (error) return;  // the timer was set again
+    timer_at_ = kNoDeadline;
+    loop_->timers().Run(server_->clock.Now());
+    EndEvent();
+  });
+}
+
+void EventLoop::ArmTick() {
+  is_ticking_ = true;
+  tick_.expires_after(tick_interval_);
+  tick_.async_wait([this](const boost::system::error_code& error) {
+    if (!error) OnTick();
+  });
+}
+
+void EventLoop::OnTick() {
+  const SteadyTime now = server_->clock.Now();
+  for (size_t i = connections_.size(); i-- > 0;) connections_[i]->OnTick(now);
+  EndEvent();
+  BigBufferPool& buffers = *server_->big_buffers;
+  buffers.Trim(std::chrono::steady_clock::now() - kBufferIdleTime);
+  const uint64_t reserved = buffers.Report(server_->metrics.body_reserved_bytes);
+  // Tick only while there is something to do, so that an idle server sleeps.
+  const bool has_more_to_release = ReleaseMemory(now);
+  is_ticking_ = !connections_.empty() || reserved > 0 || has_more_to_release;
+  if (is_ticking_) ArmTick();
+}
+
+// Frees the memory that a peak has left in the pools. Returns false if nothing is left to do.
+bool EventLoop::ReleaseMemory(SteadyTime now) {
+  IdleMemory& memory = server_->idle_memory;
+  if (may_shrink_ && now - shrunk_at_ >= kPoolIdleTime) {
+    shrunk_at_ = now;
+    may_shrink_ = !connections_.empty();
+    const size_t freed = loop_->ShrinkPools(connections_.empty() ? 0 : kPooledKept);
+    memory.NoteFreed(freed + std::exchange(connections_closed_, 0) * sizeof(Connection));
+    connections_.shrink_to_fit();
+    retired_.shrink_to_fit();
+  }
+  const uint64_t requests = loop_->request_count() - requests_seen_;
+  requests_seen_ += requests;
+  const bool is_busy = loop_->open_requests() > 0 || requests > kQuietRequests;
+  if (is_busy != is_busy_) {
+    is_busy_ = is_busy;
+    memory.NoteBusy(is_busy);
+  }
+  if (!is_busy) memory.TrimIfQuiet();
+  return may_shrink_ || is_busy;
+}
+
+}  // namespace penstock::net

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs one Loop: the thread, Asio's io_context, the connections and the clock tick.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <deque>
+#include <memory>
+#include <span>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "net/loop/loop.h"
+#include "net/loop/server_state.h"
+
+namespace penstock::net {
+
+class Connection;
+class TlsContext;
+
+// The size of the memory that all connections of a loop read into. Its contents must be used before
+// the next read.
+inline constexpr size_t kScratchBytes = 128 * 1024;
+
+// One loop and its thread. Owned by loop, except where a function says that it is thread-safe.
+class EventLoop final {
+ public:
+  // `tls` may be null. `index` becomes part of the thread's name.
+  EventLoop(std::shared_ptr<ServerState> server, TlsContext* tls, int index);
+  ~EventLoop();
+  EventLoop(const EventLoop&) = delete;
+  EventLoop& operator=(const EventLoop&) = delete;
+
+  // Closes all connections and joins the thread. Another thread calls it once, before the
+  // destructor.
+  void Stop();
+  // Posts `task` to the loop. False if the loop has ended. Thread-safe.
+  bool Post(Loop::Task task) { return loop_->Post(std::move(task)); }
+  // Serves an accepted socket, and owns it from now on. `endpoint` must outlive the calls.
+  void Adopt(int socket, const Endpoint& endpoint, std::string peer);
+  // The connections that are open, or posted but not adopted yet. Thread-safe.
+  int connection_count() const { return connection_count_.load(std::memory_order_relaxed); }
+  // Call it before Adopt is posted. Thread-safe.
+  void CountConnection() { connection_count_.fetch_add(1, std::memory_order_relaxed); }
+  // Starts the drain of every connection: it ends when its requests are answered.
+  void StartDrain();
+
+  Loop& loop() { return *loop_; }
+  boost::asio::io_context& io() { return io_; }
+  TlsContext* tls() { return tls_; }
+  std::span<std::byte> scratch() { return {scratch_.get(), kScratchBytes}; }
+
+  // Call it at the end of each event. Flushes, sets the timer, and frees closed connections.
+  void EndEvent();
+  // `connection` is closed and has no operation under way. It is destroyed at the end of the event.
+  void Retire(Connection& connection);
+  // Calls `connection.Continue()` when its turn comes: after the connections that wait already, and
+  // one of them for each look at the sockets. It must not be destroyed before.
+  void ContinueLater(Connection& connection);
+
+ private:
+  void Run();
+  void ContinueOne();
+  void ArmTimer();
+  void ArmTick();
+  void OnTick();
+  bool ReleaseMemory(SteadyTime now);
+  void ReserveRecords();
+
+  const std::shared_ptr<ServerState> server_;
+  TlsContext* const tls_;
+  const std::unique_ptr<std::byte[]> scratch_;
+  boost::asio::io_context io_;
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
+  const std::shared_ptr<Loop> loop_;
+  boost::asio::steady_timer timer_;
+  SteadyTime timer_at_ = kNoDeadline;
+  boost::asio::steady_timer tick_;
+  bool is_ticking_ = false;
+  const Duration tick_interval_;
+  std::vector<std::unique_ptr<Connection>> connections_;
+  std::vector<std::unique_ptr<Connection>> retired_;
+  std::deque<Connection*> waiting_;  // for their next turn
+  std::atomic<int> connection_count_{0};
+
+  size_t records_ = 0;  // see ReserveRecords
+
+  // Used to free memory after a peak of load.
+  bool may_shrink_ = false;
+  bool is_busy_ = false;
+  SteadyTime shrunk_at_;
+  size_t connections_closed_ = 0;  // since shrunk_at_
+  uint64_t requests_seen_ = 0;     // at the last tick
+  std::thread thread_;
+};
+
+}  // namespace penstock::net

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/socket/server.h"
+
+#include <atomic>
+#include <numeric>
+
+#include "base/log.h"
+#include "net/loop/server_state.h"
+#include "net/socket/event_loop.h"
+#include "net/socket/listener.h"
+#include "net/socket/tls.h"
+
+namespace penstock::net {
+
+// The parts of a server. Thread-safe as Server is.
+struct Server::Impl {
+  std::shared_ptr<ServerState> state;
+  std::unique_ptr<TlsContext> tls;
+  std::vector<std::unique_ptr<EventLoop>> loops;
+  std::vector<int> ports;
+  std::vector<std::unique_ptr<Listener>> listeners;  // once they run, only loop 0 uses them
+  std::atomic<bool> is_listening{true};
+
+  int64_t open_requests() const {
+    return std::accumulate(loops.begin(), loops.end(), int64_t{0}, [](int64_t sum, auto& loop) {
+      return sum + loop->loop().open_requests();
+    });
+  }
+  int connections() const {
+    return std::accumulate(loops.begin(), loops.end(), 0,
+                           [](int sum, auto& loop) { return sum + loop->connection_count(); });
+  }
+  void AddListeners(std::vector<BoundSocket> bound);
+  void StartListeners();
+};
+
+void Server::Impl::AddListeners(std::vector<BoundSocket> bound) {
+  for (size_t i = 0; i < bound.size(); ++i) {
+    ports.push_back(bound[i].port);
+    listeners.push_back(std::make_unique<Listener>(std::move(bound[i]), state->options.listen[i],
+                                                   state->endpoints[i], loops, *state));
+  }
+}
+
+void Server::Impl::StartListeners() {
+  loops[0]->Post([this] {
+    for (auto& listener : listeners) listener->Start();
+  });
+}
+
+namespace {
+
+// Adds the setting that asked for the address to the error.
+Status Blame(const ListenOptions& listen, Status status) {
+  if (status.ok() || listen.asked_by.empty()) return status;
+  return Error(status.code(), "{}: {}", listen.asked_by, MessageOf(status));
+}
+
+Status Check(const ServerOptions& options) {
+  if (options.listen.empty()) return InvalidArgument("the server has no address to listen on");
+  if (options.connections_max < 1 || options.requests_max < 1)
+    return InvalidArgument("connections_max and requests_max must be at least 1");
+  if (options.header_bytes_max < 1024)
+    return InvalidArgument("header_bytes_max is {}; the least is 1024", options.header_bytes_max);
+  for (const ListenOptions& listen : options.listen)
+    if (listen.tls && !options.tls.enabled())
+      return InvalidArgument("TLS is asked for on port {}, but there is no certificate",
+                             listen.port);
+  return OkStatus();
+}
+
+}  // namespace
+
+StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options, const Router& router,
+                                                MetricsRegistry& metrics, const Clock& clock) {
+  TRY(Check(options));
+  auto impl = std::make_unique<Impl>();
+  if (options.tls.enabled()) {
+    ASSIGN_OR_RETURN(impl->tls, TlsContext::Load(options.tls));
+  }
+  std::vector<BoundSocket> bound;
+  for (const ListenOptions& listen : options.listen) {
+    StatusOr<BoundSocket> socket = Bind(listen);
+    TRY(Blame(listen, socket.status()));
+    if (options.listens_at_start) TRY(Blame(listen, net::Listen(socket->socket.get(), listen)));
+    bound.push_back(*std::move(socket));
+  }
+  const bool listens_at_start = options.listens_at_start;
+  impl->state =
+      std::make_shared<ServerState>(WithDefaults(std::move(options)), router, metrics, clock);
+  for (int i = 0; i < impl->state->options.loops; ++i)
+    impl->loops.push_back(std::make_unique<EventLoop>(impl->state, impl->tls.get(), i));
+  impl->AddListeners(std::move(bound));
+  if (listens_at_start) impl->StartListeners();
+  return std::unique_ptr<Server>(new Server(std::move(impl)));
+}
+
+Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Server::~Server() {
+  impl_->loops[0]->Post([this] { impl_->listeners.clear(); });
+  // Loop 0 ends first: it runs the listeners, which give connections to all loops.
+  for (auto& loop : impl_->loops) loop->Stop();
+  impl_->loops.clear();
+}
+
+Status Server::Listen() {
+  for (size_t i = 0; i < impl_->listeners.size(); ++i) {
+    const ListenOptions& options = impl_->state->options.listen[i];
+    TRY(Blame(options, net::Listen(impl_->listeners[i]->socket(), options)));
+  }
+  impl_->StartListeners();
+  return OkStatus();
+}
+
+std::vector<int> Server::ports() const { return impl_->ports; }
+
+bool Server::Drain() {
+  ServerState& state = *impl_->state;
+  const SteadyTime until = std::chrono::steady_clock::now() + state.options.drain_timeout;
+  state.StartDrain();
+  impl_->loops[0]->Post([this] {
+    impl_->listeners.clear();
+    impl_->is_listening = false;
+    impl_->state->NotifyEnd();
+  });
+  for (auto& loop : impl_->loops) loop->Post([&loop] { loop->StartDrain(); });
+  // Wait for the connections too, so that the last answers have been sent.
+  const auto is_quiet = [this] {
+    return !impl_->is_listening && impl_->open_requests() == 0 && impl_->connections() == 0;
+  };
+  state.WaitUntilQuiet(is_quiet, until);
+  const int64_t unanswered = impl_->open_requests();
+  if (unanswered > 0) PENSTOCK_LOG(kWarning, "{} requests were not answered in time", unanswered);
+  return unanswered == 0;
+}
+
+}  // namespace penstock::net
