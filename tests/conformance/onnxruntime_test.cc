@@ -251,6 +251,8 @@ TEST(OnnxRuntimeTest, RandomOperatorsAreFoundInTheBodiesOfOthers) {
   const auto noise = Load(TestModel("noise_onnx"));
   EXPECT_TRUE(noise->info().traits.not_deterministic);
   EXPECT_FALSE(noise->info().traits.has_state);
+  EXPECT_TRUE(Load(TestModel("noise_ort_format"))->info().traits.not_deterministic);
+  EXPECT_FALSE(Load(TestModel("shapes_ort_format"))->info().traits.not_deterministic);
   const auto seeded = Load(TestModel("seeded_noise_onnx"));
   EXPECT_FALSE(seeded->info().traits.not_deterministic);
   EXPECT_TRUE(seeded->info().traits.has_state);

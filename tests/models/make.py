@@ -599,6 +599,13 @@ def shapes_ort_format(folder):
     save_ort(folder)
 
 
+@model
+def noise_ort_format(folder):
+    """As noise_onnx, in ONNX Runtime's own format."""
+    _noise(folder)
+    save_ort(folder)
+
+
 def save_ort(folder):
     """Turns model.onnx into model.ort."""
     import onnxruntime

@@ -169,8 +169,9 @@ void ReadGraph(Fields graph, OnnxFile& file) {
   }
   std::set_intersection(inputs.begin(), inputs.end(), initializers.begin(), initializers.end(),
                         std::inserter(file.constant_inputs, file.constant_inputs.end()));
-  for (const std::string& name : file.constant_inputs) {
-    if (auto value = ReadSmallTensor(values.at(name))) file.defaults[name] = *std::move(value);
+  for (const auto& [name, tensor] : values) {
+    if (!inputs.contains(name)) continue;
+    if (auto value = ReadSmallTensor(tensor)) file.defaults[name] = *std::move(value);
   }
   std::erase_if(file.zip_maps, [&](const ZipMap& map) { return !outputs.contains(map.output); });
   std::erase_if(file.class_labels, [&](const auto& each) { return !outputs.contains(each.first); });
@@ -222,7 +223,7 @@ OnnxFile ReadOnnxFile(const std::string& path) {
   OnnxFile result;
   result.path = path;
   if (path.ends_with(".ort")) {  // the runtime's own format
-    result.scalars = ReadOrtScalars(path);
+    ReadOrtFile(result);
     return result;
   }
   FileBytes file(path);

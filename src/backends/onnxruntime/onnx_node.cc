@@ -11,8 +11,8 @@
 namespace penstock::onnxruntime {
 namespace {
 
-constexpr int kDepthMax = 100;          // of graphs in nodes
-constexpr uint32_t kTrainingInput = 2;  // of Dropout
+constexpr int kDepthMax = 100;  // of graphs in nodes
+constexpr uint32_t kThirdInput = 2;
 
 constexpr std::string_view kRandom[] = {"RandomNormal",      "RandomNormalLike", "RandomUniform",
                                         "RandomUniformLike", "Multinomial",      "Bernoulli"};
@@ -44,7 +44,7 @@ uint32_t FlagsOfAttribute(Fields attribute, int depth, bool& is_seeded) {
 uint32_t FlagsOfNodeAt(Fields node, int depth) {
   uint32_t flags = 0;
   uint32_t inputs = 0;
-  bool may_train = false;
+  bool has_third_input = false;
   bool is_seeded = false;
   std::string operation;
   std::string domain;
@@ -53,20 +53,26 @@ uint32_t FlagsOfNodeAt(Fields node, int depth) {
     const uint32_t number = node.number();
     if (number == kNodeOperator) operation = node.Text();
     if (number == kNodeDomain) domain = node.Text();
-    if (number == kNodeInput && inputs++ == kTrainingInput) may_train = node.size() > 0;
+    if (number == kNodeInput && inputs++ == kThirdInput) has_third_input = node.size() > 0;
     if (number == kNodeAttribute) flags |= FlagsOfAttribute(node.Inside(), depth, is_seeded);
   }
-  if (!domain.empty() && domain != "ai.onnx") return flags;
-  const bool is_random =
-      std::find(std::begin(kRandom), std::end(kRandom), operation) != std::end(kRandom) ||
-      (operation == "Dropout" && may_train);
-  if (!is_random) return flags;
-  // With a seed the generator gives the same numbers after each load, but other ones to each run:
-  // the answer depends on the runs before.
-  return flags | (is_seeded ? PENSTOCK_HAS_STATE : PENSTOCK_NOT_DETERMINISTIC);
+  return flags | FlagsOfOperator(domain, operation, is_seeded, has_third_input);
 }
 
 }  // namespace
+
+uint32_t FlagsOfOperator(std::string_view domain, std::string_view operation, bool is_seeded,
+                         bool has_third_input) {
+  if (!domain.empty() && domain != "ai.onnx") return 0;
+  // The third input of Dropout makes it drop values, as in training.
+  const bool is_random =
+      std::find(std::begin(kRandom), std::end(kRandom), operation) != std::end(kRandom) ||
+      (operation == "Dropout" && has_third_input);
+  if (!is_random) return 0;
+  // With a seed the generator gives the same numbers after each load, but other ones to each run:
+  // the answer depends on the runs before.
+  return is_seeded ? PENSTOCK_HAS_STATE : PENSTOCK_NOT_DETERMINISTIC;
+}
 
 uint32_t FlagsOfNode(Fields node) { return FlagsOfNodeAt(node, 0); }
 

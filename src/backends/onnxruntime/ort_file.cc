@@ -4,13 +4,16 @@
 #include <algorithm>
 #include <optional>
 
+#include "onnx_node.h"
 #include "proto_file.h"
 
 namespace penstock::onnxruntime {
 namespace {
 
 // Positions of fields in the tables of the format (ort.fbs), which never change.
-enum : uint32_t { kSessionModel = 1, kModelGraphField = 7, kGraphNodeArgs = 1 };
+enum : uint32_t { kSessionModel = 1, kModelGraphField = 7, kGraphNodeArgs = 1, kGraphNodes = 2 };
+enum : uint32_t { kNodeDomainField = 2, kNodeType = 5, kNodeInputs = 8, kNodeAttributes = 10 };
+enum : uint32_t { kAttributeNameField = 0, kAttributeGraphField = 7, kAttributeGraphList = 12 };
 enum : uint32_t { kInfoName = 0, kInfoType = 2 };
 enum : uint32_t { kTypeKind = 1, kTypeValue = 2, kTypeKindTensor = 1 };
 enum : uint32_t { kTensorShape = 1, kShapeDims = 0 };
@@ -95,19 +98,65 @@ bool IsScalar(FlatFile& file, Place value) {
   return shape && file.Size(file.Inner(shape, kShapeDims)) == 0;
 }
 
+// Collects the flags of the nodes of a graph, and of the graphs in them. One thread at a time.
+class Scan final {
+ public:
+  explicit Scan(FlatFile& file) : file_(file), left_(file.bytes() / sizeof(uint32_t)) {}
+
+  void AddGraph(Place graph, int depth) {
+    const Place nodes = file_.Inner(graph, kGraphNodes);
+    const uint64_t count = file_.Size(nodes);
+    for (uint64_t i = 0; i < count && Take(); ++i) AddNode(file_.Element(*nodes, i), depth);
+  }
+  uint32_t flags() const { return flags_; }
+
+ private:
+  static constexpr int kDepthMax = 100;
+
+  // A file of some bytes has no more nodes, attributes and graphs: more of them are the same ones.
+  bool Take() { return left_ > 0 && left_-- > 0; }
+
+  void AddNode(Place node, int depth) {
+    const Place inputs = file_.Inner(node, kNodeInputs);
+    const bool has_third_input =
+        file_.Size(inputs) > 2 && file_.Size(file_.Element(*inputs, 2)) > 0;
+    bool is_seeded = false;
+    const Place attributes = file_.Inner(node, kNodeAttributes);
+    const uint64_t count = file_.Size(attributes);
+    for (uint64_t i = 0; i < count && Take(); ++i) {
+      const Place attribute = file_.Element(*attributes, i);
+      if (file_.Text(file_.Inner(attribute, kAttributeNameField)) == "seed") is_seeded = true;
+      if (depth >= kDepthMax) continue;
+      AddGraph(file_.Inner(attribute, kAttributeGraphField), depth + 1);
+      const Place graphs = file_.Inner(attribute, kAttributeGraphList);
+      const uint64_t graph_count = file_.Size(graphs);
+      for (uint64_t k = 0; k < graph_count && Take(); ++k) {
+        AddGraph(file_.Element(*graphs, k), depth + 1);
+      }
+    }
+    flags_ |= FlagsOfOperator(file_.Text(file_.Inner(node, kNodeDomainField)),
+                              file_.Text(file_.Inner(node, kNodeType)), is_seeded, has_third_input);
+  }
+
+  FlatFile& file_;
+  uint64_t left_;
+  uint32_t flags_ = 0;
+};
+
 }  // namespace
 
-Names ReadOrtScalars(const std::string& path) {
-  FlatFile file(path);
+void ReadOrtFile(OnnxFile& result) {
+  FlatFile file(result.path);
   const Place graph = file.Inner(file.Inner(file.Root(), kSessionModel), kModelGraphField);
   const Place values = file.Inner(graph, kGraphNodeArgs);
   const uint64_t count = std::min(file.Size(values), file.bytes() / sizeof(uint32_t));
-  Names scalars;
   for (uint64_t i = 0; i < count; ++i) {
     const Place value = file.Element(*values, i);
-    if (IsScalar(file, value)) scalars.insert(file.Text(file.Inner(value, kInfoName)));
+    if (IsScalar(file, value)) result.scalars.insert(file.Text(file.Inner(value, kInfoName)));
   }
-  return scalars;
+  Scan scan(file);
+  scan.AddGraph(graph, 0);
+  result.flags = scan.flags();
 }
 
 }  // namespace penstock::onnxruntime

@@ -8,8 +8,8 @@
 
 namespace penstock::onnxruntime {
 
-// The values that are declared as scalars; see OnnxFile::scalars. Nothing of a file that is not in
-// this format.
-Names ReadOrtScalars(const std::string& path);
+// Sets `scalars` and `flags` of `file` from the file at its path. Sets nothing if the file is not
+// in this format.
+void ReadOrtFile(OnnxFile& file);
 
 }  // namespace penstock::onnxruntime
