@@ -172,7 +172,7 @@ void Manager::SetAspired(std::string_view name, std::vector<AspiredVersion> vers
   Advance(*model);
 }
 
-void Manager::SetIncomplete(std::string_view name, std::map<VersionNumber, std::string> versions,
+void Manager::SetIncomplete(std::string_view name, IncompleteVersions versions,
                             uint64_t generation) {
   const Change change(*this);
   Model* model = FindConfigured(name);

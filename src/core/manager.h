@@ -61,7 +61,7 @@ class Manager final : public AspiredTarget, private LoadRunner::Owner {
   // Called by sources; see AspiredTarget.
   void SetAspired(std::string_view model, std::vector<AspiredVersion> versions,
                   uint64_t generation = 0) override;
-  void SetIncomplete(std::string_view model, std::map<VersionNumber, std::string> versions,
+  void SetIncomplete(std::string_view model, IncompleteVersions versions,
                      uint64_t generation = 0) override;
   void SetSourceStatus(std::string_view model, Status status, uint64_t generation = 0) override;
 

@@ -18,6 +18,7 @@
 #include "core/model_status.h"
 #include "core/model_use.h"
 #include "core/model_versions.h"
+#include "core/source.h"
 
 namespace penstock::core {
 
@@ -77,7 +78,7 @@ struct ModelRecord {
   // True once it has served and no version was still to come.
   bool is_first_load_over = false;
   Status source_status;
-  std::map<VersionNumber, std::string> incomplete;  // as of the last SetIncomplete
+  IncompleteVersions incomplete;  // as of the last SetIncomplete
   ModelVersions versions;
   std::map<std::string, VersionNumber> labels;  // as requests find them
   // For a model on demand:

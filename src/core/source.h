@@ -34,6 +34,9 @@ struct AspiredVersion {
   VersionRole role = VersionRole::kMain;
 };
 
+// Versions that are not complete, and what each one lacks, such as "it has no files".
+using IncompleteVersions = std::map<VersionNumber, std::string>;
+
 // Receives the reports of sources; the Manager implements it. Thread-safe.
 class AspiredTarget {
  public:
@@ -50,11 +53,10 @@ class AspiredTarget {
                           uint64_t generation = 0) = 0;
 
   // Sets the complete list of the versions of `model` that are there and wanted, but not complete,
-  // so that they are not aspired; with what each one lacks, such as "it has no files". Requests for
-  // such a version get the reason. `generation` as above.
-  virtual void SetIncomplete([[maybe_unused]] std::string_view model,
-                             [[maybe_unused]] std::map<VersionNumber, std::string> versions,
-                             [[maybe_unused]] uint64_t generation = 0) {}
+  // so that they are not aspired. Requests for such a version get the reason. `generation` as
+  // above.
+  virtual void SetIncomplete(std::string_view model, IncompleteVersions versions,
+                             uint64_t generation = 0) = 0;
 
   // Reports that the source cannot find out the versions of `model` (an error), or that it can
   // again (OK). Unloads nothing. FAILED_PRECONDITION: a version is not complete, and the source

@@ -25,11 +25,13 @@ std::vector<std::string> VersionReporter::SetModels(const std::vector<SourceMode
       model = Model{.base_path = from.base_path,
                     .current = {},
                     .versions = {},
-                    .status = std::move(model.status)};
+                    .status = std::move(model.status),
+                    .incomplete = {}};
     }
     model.current = {changes_, from.generation};
     model.answers = false;
     model.repeats_error = true;
+    model.repeats_incomplete = true;
   }
   return restarted;
 }
@@ -46,7 +48,9 @@ void VersionReporter::Report(const std::string& name, const Ticket& ticket,
   Model& model = found->second;
   const bool is_withheld =
       result.wanted.empty() &&
-      (result.has_incomplete || (keeps_last_versions_ && !model.versions.empty()));
+      (!result.incomplete.empty() || (keeps_last_versions_ && !model.versions.empty()));
+  // First, so that a request that the other reports answer gets the reason.
+  if (result.can_list) ReportIncomplete(name, model, ticket.generation, result.incomplete);
   if (!result.status.ok()) ReportStatus(name, model, ticket.generation, result.status);
   if (result.can_list && !is_withheld)
     ReportList(name, model, ticket.generation, result, make_loader, before_list);
@@ -55,6 +59,15 @@ void VersionReporter::Report(const std::string& name, const Ticket& ticket,
   // The result does not answer the configuration in force, so the next scan must report again.
   model.answers = false;
   model.repeats_error = true;
+  model.repeats_incomplete = true;
+}
+
+void VersionReporter::ReportIncomplete(const std::string& name, Model& model, uint64_t generation,
+                                       const IncompleteVersions& versions) {
+  const bool is_repeated = std::exchange(model.repeats_incomplete, false) && !versions.empty();
+  if (versions == model.incomplete && !is_repeated) return;
+  model.incomplete = versions;
+  target_.SetIncomplete(name, versions, generation);
 }
 
 void VersionReporter::ReportList(const std::string& name, Model& model, uint64_t generation,

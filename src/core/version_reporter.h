@@ -30,14 +30,14 @@ using FoundVersions = std::map<VersionNumber, FoundVersion>;
 
 // The findings of one scan of a base path.
 struct ScanResult {
-  bool can_list = true;         // false: nothing is known of the versions, only `status` counts
-  FoundVersions wanted;         // the versions that shall be loaded
-  bool has_incomplete = false;  // there are versions that may become complete
-  Status status;                // OK, or why versions are missing or not complete
+  bool can_list = true;  // false: nothing is known of the versions, only `status` counts
+  FoundVersions wanted;  // the versions that shall be loaded
+  IncompleteVersions incomplete = {};  // wanted versions that are not complete, and what each lacks
+  Status status;                       // OK, or why versions are missing or not complete
 };
 
 // Reports the findings about the models of one source. It follows three rules:
-// 1. It reports a list or a status only if it differs from the last one, or if the configuration
+// 1. It reports something only if it differs from the last one, or if the configuration
 //    has changed since: the target may have forgotten a model that was removed and added again.
 // 2. It reports an error before the versions, and OK after them. Otherwise a request that waits for
 //    the model could take an old error for the answer.
@@ -82,14 +82,19 @@ class VersionReporter final {
     Ticket current;        // of the configuration in force
     bool answers = false;  // the list was reported for the configuration in force
     bool has_listed = false;
-    FoundVersions versions;      // as of the last SetAspired
-    Status status;               // as of the last SetSourceStatus
-    bool repeats_error = false;  // report the status even if it is the same as before
+    FoundVersions versions;         // as of the last SetAspired
+    Status status;                  // as of the last SetSourceStatus
+    IncompleteVersions incomplete;  // as of the last SetIncomplete
+    // Report these even if they are the same as before.
+    bool repeats_error = false;
+    bool repeats_incomplete = false;
   };
 
   void ReportList(const std::string& name, Model& model, uint64_t generation,
                   const ScanResult& result, const MakeLoader& make_loader,
                   const std::function<void()>& before_list);
+  void ReportIncomplete(const std::string& name, Model& model, uint64_t generation,
+                        const IncompleteVersions& versions);
   void ReportStatus(const std::string& name, Model& model, uint64_t generation,
                     const Status& status);
 

@@ -23,6 +23,13 @@ class RecordingTarget final : public AspiredTarget {
   void SetSourceStatus(std::string_view model, Status status, uint64_t generation) override {
     Add(fmt::format("{} {}", model, status.ok() ? "ok" : MessageOf(status)), generation);
   }
+  void SetIncomplete(std::string_view model, IncompleteVersions versions,
+                     uint64_t generation) override {
+    std::string text = fmt::format("{} lacks", model);
+    for (const auto& [version, reason] : versions)
+      text += fmt::format(" {} ({})", version.value, reason);
+    Add(text, generation);
+  }
   // Returns all reports since the last call.
   std::string Take() { return std::exchange(reports_, ""); }
 
@@ -46,7 +53,10 @@ class VersionReporterTest : public testing::Test {
     return result;
   }
   static ScanResult Failed(std::string message) {
-    return {.can_list = false, .wanted = {}, .status = absl::NotFoundError(std::move(message))};
+    return {.can_list = false,
+            .wanted = {},
+            .incomplete = {},
+            .status = absl::NotFoundError(std::move(message))};
   }
   std::string Report(const ScanResult& result) {
     return ReportFor(reporter_.BeginScan("m"), result);
@@ -101,10 +111,24 @@ TEST_F(VersionReporterTest, EmptyListIsWithheldWhileVersionsAreIncomplete) {
   reporter_.SetModels({Model("m")});
   EXPECT_EQ(Report(Found({1})), "m:1!");
   ScanResult waiting = Found({});
-  waiting.has_incomplete = true;
-  EXPECT_EQ(Report(waiting), "");
+  waiting.incomplete = {{{2}, "no files"}};
+  EXPECT_EQ(Report(waiting), "m lacks 2 (no files)");
   EXPECT_EQ(reporter_.versions("m").size(), 1U);
-  EXPECT_EQ(Report(Found({})), "m:");
+  EXPECT_EQ(Report(Found({})), "m lacks; m:");
+}
+
+TEST_F(VersionReporterTest, IncompleteVersionsAreReportedFirstAndOnce) {
+  reporter_.SetModels({Model("m", 1)});
+  ScanResult result = Found({1});
+  result.incomplete = {{{2}, "no files"}};
+  EXPECT_EQ(Report(result), "m lacks 2 (no files) of 1; m:1! of 1");
+  EXPECT_EQ(Report(result), "");
+  result.incomplete = {{{2}, "no files"}, {{3}, "no files"}};
+  EXPECT_EQ(Report(result), "m lacks 2 (no files) 3 (no files) of 1");
+  EXPECT_EQ(Report(Failed("gone")), "m gone of 1");  // nothing is known of the versions
+  reporter_.SetModels({Model("m", 2)});              // the target forgets what it knew
+  EXPECT_EQ(Report(result), "m lacks 2 (no files) 3 (no files) of 2; m:1! of 2; m ok of 2");
+  EXPECT_EQ(Report(Found({1, 2, 3})), "m lacks of 2; m:1!,2!,3! of 2");
 }
 
 TEST_F(VersionReporterTest, LastVersionsAreKeptIfAsked) {

@@ -101,6 +101,12 @@ def test_what_is_not_complete_is_no_version(start, tmp_path):
     server = start({'m': base})
     assert server.states('m') == {1: 'AVAILABLE'}
     eventually('it says what is missing', lambda: 'left out: it has variables and no saved_model.pb' in server.log())
+    assert server.rest_predict('m', {'instances': [1.0]}, path='/versions/3') == (
+        404, {'error': 'Servable not found for request: Specific(m, 3): the model has version 1; version 3 is there, '
+                       'but it is not complete: it has variables and no saved_model.pb'})
+    status, body = server.get('/v1/models/m/versions/2')
+    assert status == 404
+    assert 'version 2 is there, but it is not complete: it has no files, or only empty ones' in json.loads(body)['error']
 
 
 def test_if_the_newest_version_cannot_be_loaded_the_next_lower_one_is(start, tmp_path):

@@ -127,7 +127,7 @@ void DirectorySource::Scan(Watched& watched) {
   reporter_->Report(name, ticket,
                     {.can_list = found.can_list,
                      .wanted = std::move(found.wanted),
-                     .has_incomplete = !found.waiting.empty(),
+                     .incomplete = std::move(found.incomplete),
                      .status = found.status},
                     [&](core::VersionNumber version, const core::FoundVersion& folder) {
                       return make_loader_({name, version}, folder.path);

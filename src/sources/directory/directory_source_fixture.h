@@ -45,6 +45,10 @@ class Target final : public core::AspiredTarget {
             GenerationText(generation),
         std::string(MessageOf(status)));
   }
+  void SetIncomplete(std::string_view model, core::IncompleteVersions versions, uint64_t) override {
+    MutexLock lock(mutex_);
+    incomplete_[std::string(model)] = std::move(versions);
+  }
   // Waits for the next report about `model`, and returns it.
   std::string Next(const std::string& model) {
     MutexLock lock(mutex_);
@@ -57,6 +61,11 @@ class Target final : public core::AspiredTarget {
   std::string LastMessage() {
     MutexLock lock(mutex_);
     return last_message_;
+  }
+  // The last report of incomplete versions.
+  core::IncompleteVersions Incomplete(const std::string& model) {
+    MutexLock lock(mutex_);
+    return incomplete_[model];
   }
   int reserves() const { return reserves_; }
   bool HasMore(const std::string& model) {
@@ -79,6 +88,7 @@ class Target final : public core::AspiredTarget {
   CondVar changed_;
   std::map<std::string, std::vector<std::string>> reports_ GUARDED_BY(mutex_);
   std::string last_message_ GUARDED_BY(mutex_);
+  std::map<std::string, core::IncompleteVersions> incomplete_ GUARDED_BY(mutex_);
   std::atomic<int> reserves_{0};
 };
 

@@ -153,6 +153,10 @@ TEST_F(DirectorySourceTest, WhatIsNotCompleteIsNoVersion) {
   testing::internal::CaptureStderr();
   source->Start(target_);
   EXPECT_EQ(target_.Next("m"), "1");  // and no error: nothing is on its way
+  EXPECT_EQ(target_.Incomplete("m"),
+            (core::IncompleteVersions{{{2}, "it has no files, or only empty ones"},
+                                      {{3}, "it has variables and no saved_model.pb"},
+                                      {{4}, "it has no files, or only empty ones"}}));
   Write("m/3/saved_model.pb");
   EXPECT_EQ(NextVersions(), "3");
   EXPECT_THAT(testing::internal::GetCapturedStderr(),

@@ -176,7 +176,9 @@ bool ModelScanner::ScanFiles(core::VersionNumber version, const std::string& pat
 void ModelScanner::DescribeWaiting(Found& found) const {
   std::set<core::VersionNumber> coming;
   for (const core::VersionNumber version : found.waiting) {
-    if (files_.at(version).settling.missing().empty()) coming.insert(version);
+    const std::string& missing = files_.at(version).settling.missing();
+    if (missing.empty()) coming.insert(version);
+    found.incomplete[version] = missing.empty() ? WhyItWaits(version) : missing;
   }
   if (!coming.empty()) {
     const bool is_one = coming.size() == 1;

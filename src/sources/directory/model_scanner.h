@@ -28,6 +28,7 @@ struct Found {
   Status status;
   std::string left_out;  // which versions will never be complete as they are, and why; else empty
   std::set<core::VersionNumber> waiting;  // the versions that are not complete
+  core::IncompleteVersions incomplete;    // the same, with the reasons
   SteadyTime scan_again = kNoDeadline;    // when to scan again for versions that are not complete
   bool is_watched = false;                // the kernel reports all changes; false: polls are needed
 };
@@ -62,7 +63,7 @@ class ModelScanner final {
                                        Found& found);
   // Checks the files of the version. Returns true if it is complete, or was at an earlier scan.
   bool ScanFiles(core::VersionNumber version, const std::string& path, const ModelChanges& changes);
-  // Fills in found.status and found.left_out if some versions are not complete.
+  // Fills in found.incomplete, found.status and found.left_out if some versions are not complete.
   void DescribeWaiting(Found& found) const;
   // The reason, for a version whose files may still change.
   std::string WhyItWaits(core::VersionNumber version) const;

@@ -253,8 +253,11 @@ void ObjectStoreSource::TakeModels() {
 void ObjectStoreSource::TakeFound(Watched& watched, const core::VersionReporter::Ticket& ticket,
                                   const ScannedVersions& found) {
   NoteVersions(watched, found);
-  core::ScanResult result{
-      .wanted = {}, .has_incomplete = !found.waiting.empty(), .status = StatusOf(watched, found)};
+  core::ScanResult result{.wanted = {}, .incomplete = {}, .status = StatusOf(watched, found)};
+  for (const core::VersionNumber version : found.waiting) {
+    const std::string& missing = watched.seen.at(version).missing;
+    result.incomplete[version] = missing.empty() ? "an object has changed lately" : missing;
+  }
   const auto want = [&](core::VersionNumber version, core::VersionRole role) {
     result.wanted[version] = {found.prefixes.at(version), watched.seen.at(version).revision, role};
   };

@@ -292,6 +292,10 @@ TEST_F(ObjectStoreSourceTest, FolderWithAMarkerAloneIsNoVersion) {
   EXPECT_EQ(manager_->SourceStatus("m"), OkStatus());
   EXPECT_TRUE(HasVersion(1));
   EXPECT_FALSE(HasVersion(2) || HasVersion(3));
+  EXPECT_EQ(manager_->GetHandle("m", core::VersionNumber{2}).status(),
+            absl::NotFoundError(
+                "Servable not found for request: Specific(m, 2): the model has version 1; version "
+                "2 is there, but it is not complete: it has variables and no saved_model.pb"));
   Stop();
   EXPECT_THAT(
       testing::internal::GetCapturedStderr(),
