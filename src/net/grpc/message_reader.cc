@@ -28,7 +28,6 @@ Status ToGrpcError(const Status& status, uint64_t bytes_max) {
 void GrpcMessageReader::Start(const Options& options) {
   Reset();
   options_ = options;
-  has_seen_compressed_ = false;
 }
 
 void GrpcMessageReader::Reset() {
@@ -77,7 +76,6 @@ Status GrpcMessageReader::BeginMessage() {
                  "a message of {} bytes was received; the limit is {} bytes", left_,
                  options_.bytes_max);
   }
-  has_seen_compressed_ |= is_compressed;
   const Status status = receiver_.Start({.length = left_,
                                          .gzip = is_compressed,
                                          .bytes_max = options_.bytes_max,

@@ -36,8 +36,6 @@ class GrpcMessageReader final {
   Slice TakeMessage();
   // True if the request may end here.
   bool is_between_messages() const { return prefix_size_ == 0 && !has_message_; }
-  // True if any message was compressed.
-  bool has_seen_compressed() const { return has_seen_compressed_; }
   // Drops the unfinished message.
   void Reset();
 
@@ -52,7 +50,6 @@ class GrpcMessageReader final {
   size_t prefix_size_ = 0;
   uint64_t left_ = 0;  // missing bytes of the message, once the prefix is complete
   bool has_message_ = false;
-  bool has_seen_compressed_ = false;
   Slice message_;
 };
 
