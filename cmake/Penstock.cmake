@@ -38,13 +38,13 @@ function(penstock_unite variable name)
   set(${variable} ${files} PARENT_SCOPE)
 endfunction()
 
-# penstock_library(<name> DEPS <targets...>): all .cc files of this folder but the tests and the program's main*.cc; target
-# penstock_<name>.
+# penstock_library(<name> DEPS <targets...>): all .cc files of this folder but the tests and the program's own
+# main*.cc and interposed_*.cc; target penstock_<name>.
 function(penstock_library name)
   cmake_parse_arguments(ARG "" "" "DEPS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS *.cc)
   list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
-  list(FILTER sources EXCLUDE REGEX "/main[a-z_]*\\.cc$")
+  list(FILTER sources EXCLUDE REGEX "/(main|interposed)[a-z_]*\\.cc$")
   penstock_unite(sources ${name})
   if(sources)
     add_library(penstock_${name} STATIC ${sources})
