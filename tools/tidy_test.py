@@ -64,6 +64,23 @@ class TidyTest(unittest.TestCase):
         self.assertEqual(self.problem({**files, **self.layered('net', 'base/a.h')}),
                          'src/base/b.h: it includes itself: base/b.h -> base/c.h -> base/b.h')
 
+    def test_knots_of_modules(self):
+        def ring(size):
+            files = {'src/base/CMakeLists.txt': GLOB}
+            for i in range(size):
+                files[f'src/base/m{i}.h'] = SPDX
+                files[f'src/base/m{i}.cc'] = SPDX + f'#include "base/m{(i + 1) % size}.h"\n'
+            return files
+        self.assertIn('4 modules include each other', self.problem(ring(4)))
+        self.assertEqual(self.tidy(ring(3))[0], 0)
+
+    def test_folder_sizes(self):
+        def folder(size):
+            return {'src/net/CMakeLists.txt': GLOB, **{f'src/net/m{i}{end}.cc': SPDX for i in range(size)
+                                                       for end in ('', '_test')}}
+        self.assertIn('26 modules, more than 25', self.problem(folder(26)))
+        self.assertEqual(self.tidy(folder(25))[0], 0)
+
     def test_width(self):
         files = {'src/base/CMakeLists.txt': GLOB, 'src/base/a.cc': SPDX + '// ' + 'é' * 97 + '\n// ' + 'x' * 98 + '\n'}
         self.assertEqual(self.problem(files), 'src/base/a.cc:3: 101 characters, more than 100')
