@@ -261,6 +261,10 @@ StatusOr<ModelReport> InspectModel(const std::string& asked, const LoadOptions& 
     report.info = model->info();
     return report;
   }
+  if (const size_t scheme = path.find("://"); scheme < path.find('/')) {
+    return InvalidArgument("'{}': there is no source for {}:// in this command: give a folder",
+                           path, path.substr(0, scheme));
+  }
   ASSIGN_OR_RETURN(const auto folders, ListVersions(path));
   for (const auto& [version, folder] : folders) report.versions.push_back(version);
   if (!folders.empty()) TRY(ChooseVersion(folders, report));
