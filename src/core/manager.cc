@@ -213,7 +213,7 @@ void Manager::Advance(Model& model) {
   }
   if (!model.ShallBeLoaded()) UnloadAll(model);
   while (model.ShallBeLoaded()) {
-    const auto action = model.versions.NextAction(*model.config.policy, model.HeldByLabels());
+    const auto action = model.versions.NextAction(*model.config.policy, model.Held());
     if (!action) break;
     if (action->kind == VersionAction::Kind::kUnload) {
       StartUnload(model, action->version);

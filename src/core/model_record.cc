@@ -40,16 +40,22 @@ std::optional<VersionNumber> ModelRecord::VersionFor(std::string_view label,
   return found == labels.end() ? version : found->second;
 }
 
-std::set<VersionNumber> ModelRecord::HeldByLabels() const {
+std::set<VersionNumber> ModelRecord::Held() const {
   std::set<VersionNumber> held;
-  // This policy promises that there is only one version in memory, so labels must not keep a
-  // second.
+  // This policy promises that there is only one version in memory, so nothing may keep a second.
   if (config.policy == &ResourcePreservingPolicy()) return held;
+  // A change of a label changes what the source wants. If the change is taken back, the source has
+  // not yet said that it wants the former version again.
+  const bool is_answered = has_report && source_status.ok();
   for (const auto& [label, wanted] : config.labels) {
     const auto in_force = labels.find(label);
-    if (in_force == labels.end() || in_force->second == wanted) continue;
-    if (versions.IsAspired(wanted)) held.insert(in_force->second);
+    if (in_force == labels.end()) continue;
+    const bool is_coming = versions.IsAspired(wanted) || incomplete.contains(wanted);
+    if (!is_answered || (in_force->second != wanted && is_coming)) held.insert(in_force->second);
   }
+  // Without this, requests that name no version would get one that is loaded only for a label.
+  if (!versions.HasAspiredMain() && (!has_report || !incomplete.empty()))
+    held.merge(versions.ReadyMain());
   return held;
 }
 
@@ -66,8 +72,8 @@ std::map<std::string, LabelState> ModelRecord::LabelStates() const {
   std::map<std::string, LabelState> states;
   for (const auto& [label, version] : labels) {
     const VersionNumber wanted = config.labels.at(label);
-    const bool is_coming =
-        !has_report || IsSourceWaiting() || versions.IsReady(wanted) || versions.IsAspired(wanted);
+    const bool is_coming = !has_report || IsSourceWaiting() || incomplete.contains(wanted) ||
+                           versions.IsReady(wanted) || versions.IsAspired(wanted);
     states.emplace(label, LabelState{wanted, version, is_coming, versions.IsReady(version)});
   }
   return states;

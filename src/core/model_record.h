@@ -61,9 +61,11 @@ struct ModelRecord {
   std::optional<VersionNumber> VersionFor(std::string_view label,
                                           std::optional<VersionNumber> version) const;
 
-  // The versions that labels keep loaded, because the versions that they are to move to are not
-  // ready.
-  std::set<VersionNumber> HeldByLabels() const;
+  // The versions that stay loaded if they are ready, although the source does not want them:
+  // - the version of a label, while the version that the label is to move to is coming, and until
+  //   the source has answered the configuration in force;
+  // - the versions for requests that name none, while no selected version is complete.
+  std::set<VersionNumber> Held() const;
   // Moves each label to the version that it wants, if that is possible now.
   void MoveLabels();
   std::map<std::string, LabelState> LabelStates() const;

@@ -86,15 +86,58 @@ TEST_F(ModelRecordTest, LabelMovesWhenItsVersionIsReady) {
   EXPECT_EQ(stable.in_force, VersionNumber{1});
   EXPECT_EQ(stable.wanted, VersionNumber{2});
   EXPECT_TRUE(stable.is_coming && stable.is_ready);
-  EXPECT_EQ(model_.HeldByLabels(), std::set<VersionNumber>{{1}});
+  EXPECT_EQ(model_.Held(), std::set<VersionNumber>{{1}});
   model_.config.policy = &ResourcePreservingPolicy();
-  EXPECT_TRUE(model_.HeldByLabels().empty());
+  EXPECT_TRUE(model_.Held().empty());
   Load(2);
   model_.MoveLabels();
   EXPECT_EQ(model_.LabelStates().at("stable").in_force, VersionNumber{2});
   model_.config.labels = {};
   model_.MoveLabels();
   EXPECT_TRUE(model_.LabelStates().empty());
+}
+
+TEST_F(ModelRecordTest, TheVersionOfALabelIsHeldWhileTheWantedOneIsNotComplete) {
+  Load(1);
+  model_.config.labels = {{"stable", {1}}};
+  model_.MoveLabels();
+  EXPECT_TRUE(model_.Held().empty());
+  model_.config.labels = {{"stable", {9}}};  // not complete, so the source does not list it
+  model_.incomplete = {{{9}, "it has no files"}};
+  model_.versions.SetAspired(Aspire(FakeVersion(2, plan_)));
+  model_.MoveLabels();
+  EXPECT_EQ(model_.Held(), std::set<VersionNumber>{{1}});
+  EXPECT_EQ(model_.VersionFor("stable", std::nullopt), VersionNumber{1});
+  EXPECT_TRUE(model_.LabelStates().at("stable").is_coming);
+}
+
+// The change of the label has been taken back, and the source still lists the versions of the
+// change.
+TEST_F(ModelRecordTest, TheVersionOfALabelIsHeldUntilTheSourceAnswers) {
+  Load(1);
+  model_.config.labels = {{"stable", {1}}};
+  model_.MoveLabels();
+  model_.versions.SetAspired(Aspire(FakeVersion(2, plan_)));
+  model_.has_report = false;
+  EXPECT_EQ(model_.Held(), std::set<VersionNumber>{{1}});
+  model_.has_report = true;
+  EXPECT_TRUE(model_.Held().empty());
+  model_.source_status = absl::UnavailableError("the folder cannot be read");
+  EXPECT_EQ(model_.Held(), std::set<VersionNumber>{{1}});
+}
+
+TEST_F(ModelRecordTest, WhatServedIsHeldWhileNoSelectedVersionIsComplete) {
+  Load(2);
+  AspiredVersion labelled = FakeVersion(1, plan_);
+  labelled.role = VersionRole::kLabel;
+  model_.versions.SetAspired(Aspire(std::move(labelled)));
+  Load(1);
+  model_.incomplete = {{{9}, "it has no files"}};
+  EXPECT_EQ(model_.Held(), std::set<VersionNumber>{{2}});
+  model_.incomplete = {};
+  EXPECT_TRUE(model_.Held().empty());
+  model_.has_report = false;
+  EXPECT_EQ(model_.Held(), std::set<VersionNumber>{{2}});
 }
 
 TEST_F(ModelRecordTest, FirstLoadIsOverForAVersionWhenItsModelHasServed) {

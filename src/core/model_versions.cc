@@ -405,6 +405,20 @@ std::vector<VersionEntry*> ModelVersions::Ready() const {
   return ready;
 }
 
+std::set<VersionNumber> ModelVersions::ReadyMain() const {
+  std::set<VersionNumber> ready;
+  for (const auto& [number, version] : versions_) {
+    if (version.phase == VersionPhase::kReady && !version.is_for_label) ready.insert(number);
+  }
+  return ready;
+}
+
+bool ModelVersions::HasAspiredMain() const {
+  return std::ranges::any_of(versions_, [](const auto& item) {
+    return item.second.is_aspired && !item.second.is_for_label;
+  });
+}
+
 std::vector<uint64_t> ModelVersions::ReadyLoads() const {
   std::vector<uint64_t> loads;
   for (const auto& [number, version] : versions_) {

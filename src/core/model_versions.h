@@ -106,6 +106,10 @@ class ModelVersions final {
 
   // The ready versions, newest first. Versions that are loaded only for a label come last.
   std::vector<VersionEntry*> Ready() const;
+  // The ready versions that are not only loaded for a label.
+  std::set<VersionNumber> ReadyMain() const;
+  // True if a version is aspired, and not only for a label.
+  bool HasAspiredMain() const;
   // The numbers of the loads that gave the ready versions.
   std::vector<uint64_t> ReadyLoads() const;
   std::vector<std::pair<VersionNumber, Status>> Broken() const;
