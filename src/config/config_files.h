@@ -34,6 +34,7 @@ struct ConfiguredModel {
   uint32_t latest_count = 1;                  // for kLatest, at least 1
   std::vector<core::VersionNumber> specific;  // for kSpecific; empty: no version is served
   std::map<std::string, core::VersionNumber> labels;
+  bool holds_labels = false;  // see core::ModelConfig; no file sets it
   // The settings in `penstock { ... }`.
   bool preserves_resources = false;  // false: preserve availability
   core::LoadMode load_mode = core::LoadMode::kAlways;

@@ -246,6 +246,7 @@ std::optional<ModelStatus> Manager::StatusOf(std::string_view name) const {
                      .is_expected = model->config.load_mode == LoadMode::kAlways,
                      .has_report = model->has_report,
                      .source_status = model->source_status,
+                     .incomplete = model->incomplete,
                      .versions = StatusesOf(*model),
                      .labels = model->LabelStates()};
 }

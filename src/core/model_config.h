@@ -28,6 +28,9 @@ struct ModelConfig {
   // it stays there until the new one is ready. It keeps that version loaded meanwhile, except under
   // ResourcePreservingPolicy.
   std::map<std::string, VersionNumber> labels = {};
+  // Labels stay at their versions in force, if these are ready, until the model is configured
+  // without this. The versions that they are to move to are loaded meanwhile.
+  bool holds_labels = false;
   LoadMode load_mode = LoadMode::kAlways;
   // For kOnDemand: the model is unloaded after this time without a request. 0: no limit.
   Duration unload_after_idle = Duration::zero();

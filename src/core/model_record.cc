@@ -63,6 +63,7 @@ void ModelRecord::MoveLabels() {
   std::erase_if(labels, [&](const auto& item) { return !config.labels.contains(item.first); });
   for (const auto& [label, wanted] : config.labels) {
     VersionNumber& in_force = labels.try_emplace(label, wanted).first->second;
+    if (config.holds_labels && versions.IsReady(in_force)) continue;
     // A label stays where it is only while that version is ready and the wanted one is not.
     if (versions.IsReady(wanted) || !versions.IsReady(in_force)) in_force = wanted;
   }

@@ -61,6 +61,8 @@ struct ModelStatus {
   // version is not complete does not count.
   bool has_report = false;
   Status source_status;
+  // Versions that are not complete, and what each lacks.
+  std::map<VersionNumber, std::string> incomplete;
   std::vector<VersionStatus> versions;  // newest first
   std::map<std::string, LabelState> labels;
 };

@@ -100,6 +100,7 @@ core::ModelConfig ManagerConfig(const ConfiguredModel& model) {
   core::ModelConfig config;
   config.name = model.name;
   config.labels = model.labels;
+  config.holds_labels = model.holds_labels;
   if (model.preserves_resources) config.policy = &core::ResourcePreservingPolicy();
   // A model without any selected version has nothing to load, so the server must not wait for it to
   // become ready.

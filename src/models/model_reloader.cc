@@ -225,11 +225,35 @@ Status ModelReloader::CheckLabels(const std::vector<ConfiguredModel>& models) co
   return OkStatus();
 }
 
+bool ModelReloader::HoldLabels(std::vector<ConfiguredModel>& models,
+                               const AwaitedModels::Labels& before) {
+  bool any = false;
+  for (ConfiguredModel& model : models) {
+    const auto old = before.find(model.name);
+    if (old == before.end()) continue;
+    model.holds_labels = std::ranges::any_of(model.labels, [&](const auto& label) {
+      const auto found = old->second.find(label.first);
+      return found != old->second.end() && found->second != label.second;
+    });
+    any |= model.holds_labels;
+  }
+  return any;
+}
+
+void ModelReloader::ReleaseLabels(uint64_t list) {
+  if (list != list_ || IsStopping()) return;
+  std::vector<ConfiguredModel> base = base_;
+  for (ConfiguredModel& model : base) model.holds_labels = false;
+  const Status applied = Apply(std::move(base), overrides_, "ReloadConfigRequest");
+  if (!applied.ok()) PENSTOCK_LOG(kError, "the labels cannot be moved: {}", MessageOf(applied));
+}
+
 void ModelReloader::RestoreLabels(const AwaitedModels::Labels& before, uint64_t list) {
   if (list != list_) return;
   std::vector<ConfiguredModel> base = base_;
   for (ConfiguredModel& model : base) {
     const auto old = before.find(model.name);
+    model.holds_labels = false;
     model.labels = old == before.end() ? std::map<std::string, core::VersionNumber>() : old->second;
   }
   const Status applied = Apply(std::move(base), overrides_, "ReloadConfigRequest");
@@ -405,6 +429,8 @@ void ModelReloader::ServeList(ChangeRequest request) {
   ModelOverrides overrides = overrides_;
   overrides.ForgetList();
   const AwaitedModels::Labels before = Labels();
+  const bool waits_for_labels = !settings_.allow_version_labels_for_unavailable_models;
+  const bool holds_labels = waits_for_labels && HoldLabels(models, before);
   const Status applied = ApplyList(std::move(models), std::move(overrides), "ReloadConfigRequest");
   if (!applied.ok()) return request.done(applied);
   PENSTOCK_LOG(kInfo, "{}: in force", what);
@@ -415,11 +441,15 @@ void ModelReloader::ServeList(ChangeRequest request) {
                 .deadline = request.deadline,
                 .is_wanted = std::move(request.is_wanted),
                 .load = nullptr,
-                .done = [this, before, list = ++list_, written = WriteState(),
+                .done = [this, before, holds_labels, list = ++list_, written = WriteState(),
                          done = std::move(request.done)](Status waited) mutable {
                   const bool is_refused = waited.code() == StatusCode::kFailedPrecondition ||
                                           waited.code() == StatusCode::kUnknown;
-                  if (is_refused) RestoreLabels(before, list);
+                  if (is_refused) {
+                    RestoreLabels(before, list);
+                  } else if (holds_labels) {
+                    ReleaseLabels(list);
+                  }
                   done(waited.ok() ? written : waited);
                 }});
 }

@@ -68,7 +68,9 @@ ModelWait::Look ModelWait::LookAt(const std::string& name) const {
 }
 
 ModelWait::Progress ModelWait::OfModel(const core::ModelStatus& model, Status& reason) {
-  if (model.is_ready) return Progress::kServed;
+  // Without an answer of the source, the ready versions may be those of an earlier configuration.
+  const bool is_answered = model.has_report || !model.incomplete.empty();
+  if (model.is_ready && is_answered) return Progress::kServed;
   if (!model.has_report) return Progress::kUnderWay;
   if (!model.source_status.ok()) {
     reason = model.source_status;
@@ -113,8 +115,15 @@ ModelWait::Progress ModelWait::OfVersion(const core::ModelStatus& model, core::V
   }
   // FAILED_PRECONDITION: a version is not complete. It may be this one.
   if (model.source_status.code() == StatusCode::kFailedPrecondition) return Progress::kUnderWay;
-  reason = model.source_status.ok() ? absl::NotFoundError("the model has no such version")
-                                    : model.source_status;
+  const auto incomplete = model.incomplete.find(number);
+  if (incomplete != model.incomplete.end()) {
+    reason = Error(StatusCode::kNotFound, "the version is there, but it is not complete: {}",
+                   incomplete->second);
+  } else if (model.source_status.ok()) {
+    reason = absl::NotFoundError("the model has no such version");
+  } else {
+    reason = model.source_status;
+  }
   return Progress::kFailed;
 }
 
