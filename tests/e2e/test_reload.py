@@ -263,6 +263,59 @@ def test_a_label_for_a_version_that_is_not_there_is_refused_and_stays(start, tmp
     assert version_of(server, 'stable') == 1 and not answers(server, 'new')
 
 
+def loads_of(server, model):
+    """How often a version of the model has been loaded."""
+    return int(re.search(rf'penstock_model_loads_total{{model_name="{model}",result="ok"}} (\d+)', server.get('/metrics')[1])[1])
+
+
+# These unloaded the version of the label, and loaded it again.
+@pytest.mark.parametrize('wanted, said', [(5, 'no built-in model'), (9, 'it is not complete: it has no files')])
+def test_a_refused_move_of_a_label_unloads_nothing(start, tmp_path, wanted, said):
+    base = folder(tmp_path / 'more', [1, 3])
+    folder(tmp_path / 'more', [5], kind='nonsense')
+    os.makedirs(tmp_path / 'more' / '9')
+    third = f'base_path: "{base}" model_version_policy {{ specific {{ versions: 3 }} }} ' \
+            'version_labels { key: "stable" value: %d }'
+    server = start({'more': third % 1}, flags=['--max_num_load_retries=0', '--admin_api=full'])
+    assert version_of(server, 'stable') == 1 and loads_of(server, 'more') == 2
+    error = reload(server, {'more': third % wanted})
+    assert error.code() == grpc.StatusCode.FAILED_PRECONDITION and said in error.details()
+    code, text = server.request('POST', '/admin/v1/models/more:label',
+                                json.dumps({'label': 'stable', 'version': wanted}),
+                                {'content-type': 'application/json'})[::2]
+    assert code == 400 and said in text.decode(), text
+    code, text = server.request('POST', '/admin/v1/models/more:pin', json.dumps({'version': wanted}),
+                                {'content-type': 'application/json'})[::2]
+    assert code == 400, text
+    assert version_of(server, 'stable') == 1 and version_of(server, None) == 3
+    assert loads_of(server, 'more') == 2
+
+
+def test_no_label_of_a_list_moves_if_another_cannot(start, tmp_path):
+    base = folder(tmp_path / 'more', [1, 2])
+    folder(tmp_path / 'bad', [1, 2])
+    folder(tmp_path / 'bad', [5], kind='nonsense')
+    both = f'base_path: "{base}" model_version_policy {{ all {{}} }} version_labels {{ key: "stable" value: %d }}'
+    bad = f'base_path: "{tmp_path}/bad" model_version_policy {{ specific {{ versions: 1 }} }} ' \
+          'version_labels { key: "x" value: %d }'
+    server = start({'more': both % 1, 'bad': bad % 1}, flags=['--max_num_load_retries=1', '--load_retry_interval_micros=300000'])
+    stopping, seen = threading.Event(), set()
+
+    def ask():
+        while not stopping.is_set():
+            seen.add(version_of(server, 'stable'))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    error = reload(server, {'more': both % 2, 'bad': bad % 5})
+    stopping.set()
+    thread.join()
+    assert error.code() == grpc.StatusCode.FAILED_PRECONDITION
+    assert seen == {1} and version_of(server, 'stable') == 1
+    assert reload(server, {'more': both % 2, 'bad': bad % 2}) is None
+    assert version_of(server, 'stable') == 2
+
+
 @pytest.mark.parametrize('path, said', [('/1', 'this one is a version itself: give the folder above'),
                                         ('/1/assets', 'a version is a folder named by a number')])
 def test_a_base_path_without_versions_says_so(start, tmp_path, path, said):
