@@ -12,11 +12,13 @@ class Allowance {
  public:
   explicit Allowance(uint64_t total) : total_(total), left_(static_cast<int64_t>(total)) {}
 
-  // Returns false, and takes nothing, if less than `amount` is left.
-  [[nodiscard]] bool TryTake(uint64_t amount) {
+  // Returns false, and takes nothing, if less than `amount` is left, or if then less than `kept`
+  // would be left.
+  [[nodiscard]] bool TryTake(uint64_t amount, uint64_t kept = 0) {
     const auto wanted = static_cast<int64_t>(amount);
+    const auto needed = static_cast<int64_t>(amount + kept);
     int64_t left = left_.load(std::memory_order_relaxed);
-    while (left >= wanted) {
+    while (left >= needed) {
       if (left_.compare_exchange_weak(left, left - wanted, std::memory_order_relaxed)) return true;
     }
     return false;

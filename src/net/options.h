@@ -65,7 +65,7 @@ struct ServerOptions {
   int connections_max = 100'000;
   int requests_max = 100'000;  // Requests that are served at the same time, over all connections.
   int streams_per_connection_max = 1000;
-  // HTTP/2 requests that have begun but are not complete, over all connections. 0: requests_max,
+  // Requests of which only a part has arrived, over all connections. 0: requests_max,
   // but at most one for 32 KiB of inflight_bytes_max.
   int incomplete_requests_max = 0;
   // A connection may always have this many of them, even when there are incomplete_requests_max.

@@ -211,8 +211,8 @@ const OptionRow kRows[] = {
      "Largest request body or gRPC message, also after decompression; a larger one is refused.",
      "bytes", 1024, (int64_t{1} << 31) - 1},
     {kLimits, "inflight_bytes_max", &Settings::inflight_bytes_max,
-     "Memory for all requests together: bodies, HTTP/2 heads over 4 KiB, decoded tensors, unsent "
-     "answers; 0 is a quarter of what the process may use.",
+     "Memory for all requests together: bodies, heads over 4 KiB, decoded tensors, unsent answers. "
+     "A sixteenth is kept for tensors and answers. 0 is a quarter of what the process may use.",
      "bytes"},
     {kLimits, "body_reservation_bytes_max", &Settings::body_reservation_bytes_max,
      "Address space that all bodies reserve for the lengths that clients announce; 0 is 8 times "
@@ -234,13 +234,14 @@ const OptionRow kRows[] = {
     {kLimits, "streams_per_connection_max", &Settings::streams_per_connection_max,
      "Requests at the same time on one HTTP/2 connection.", "", 1, 1'000'000},
     {kLimits, "incomplete_requests_max", &Settings::incomplete_requests_max,
-     "HTTP/2 requests over all connections that have begun and are not complete; at the limit a "
-     "connection loses them to those that come after it. 0 is requests_max, at most one for 32 KiB "
-     "of inflight_bytes_max.",
+     "Requests over all connections of which only a part has arrived; at the limit a connection "
+     "loses them to those that come after it. 0 is requests_max, at most one for 32 KiB of "
+     "inflight_bytes_max.",
      "", 0, 10'000'000},
     {kLimits, "incomplete_requests_per_connection_max",
      &Settings::incomplete_requests_per_connection_max,
-     "How many of these one HTTP/2 connection may have while there are incomplete_requests_max.",
+     "How many of these one HTTP/2 connection may have while there are incomplete_requests_max, or "
+     "while inflight_bytes_max is used up and it has completed no request.",
      "", 1, 1'000'000},
     {kLimits, "watches_per_connection_max", &Settings::watches_per_connection_max,
      "Health watches and reflection calls at the same time on one connection; a further one gets "

@@ -33,8 +33,9 @@ def test_announced_messages_reserve_little_address_space(start):
     server = start({'half': 'builtin:half_plus_two'})
     before = address_space(server)
     with GrpcConnection(server) as connection:
+        part = connection.frame(GOOD.ljust(20_000, b'\0'), length=2 * GIGABYTE - 1)
         for _ in range(900):
-            connection.send(connection.begin(), connection.frame(GOOD, length=2 * GIGABYTE - 1)[:6])
+            connection.send(connection.begin(), part)
         assert connection.call(connection.frame(GOOD))[0] == OK  # so the server has seen the others
         assert address_space(server) - before < 3 * GIGABYTE
         assert is_served(server)
@@ -68,6 +69,21 @@ def test_connections_that_only_begin_calls_leave_places_for_others(start):
     while piece := hostile[0].sock.recv(1 << 16):  # until the server closes
         received += piece
     assert received.endswith(b'this connection completed none')
+    for connection in hostile:
+        connection.sock.close()
+
+
+def test_begun_bodies_use_up_no_memory_for_others(start):
+    flags = ['--inflight_bytes_max=8388608', '--event_loops=1']
+    server = start({'half': 'builtin:half_plus_two'}, flags=flags)
+    hostile = [GrpcConnection(server) for _ in range(10)]
+    part = hostile[0].frame(GOOD.ljust(20_000, b'\0'), length=GIGABYTE)
+    for connection in hostile:
+        for _ in range(20):  # together they would take 12.5 MiB
+            connection.send(connection.begin(), part)
+    assert is_served(server)
+    assert server.rest_predict('half', {'instances': [1.0]})[0] == 200
+    assert server.get('/metrics')[0] == 200
     for connection in hostile:
         connection.sock.close()
 

@@ -31,7 +31,7 @@ constexpr size_t kHugePageBytes = 2 << 20;
 constexpr size_t kHugeFrom = 4 * kHugePageBytes;
 // In the first part, memory is counted in steps of this size.
 constexpr size_t kCommitStep = 64 * 1024;
-constexpr std::array<size_t, 3> kSmallClasses = {1024, 4096, kSmallBodyBytes + kBufferAlignment};
+constexpr std::array<size_t, 3> kSmallClasses = {1024, 4096, kSmallCapacityMax};
 constexpr std::array<LoopPoolKind, 3> kSmallPools = {{
     {LoopLocalKey::kBodies1K, 256, kSmallClasses[0]},
     {LoopLocalKey::kBodies4K, 256, kSmallClasses[1]},
@@ -116,7 +116,7 @@ class BigBodyBuffer final : public BodyBuffer {
     if (bytes <= counted_) return true;
     const size_t step = bytes > kHugePageBytes ? kHugePageBytes : kCommitStep;
     const size_t wanted = std::min(RoundUp(bytes, step), mapping_.size);
-    if (!loop_->body_bytes().TryTake(wanted - counted_)) return false;
+    if (!loop_->TryTakeBodyBytes(wanted - counted_)) return false;
     counted_ = wanted;
     mapping_.resident = std::max(mapping_.resident, wanted);
     if (bytes > kHugePageBytes) UseHugePages();
@@ -146,7 +146,7 @@ class BigBodyBuffer final : public BodyBuffer {
 BodyBuffer* NewBodyBuffer(Loop& loop, size_t capacity) {
   for (size_t i = 0; i < kSmallClasses.size(); ++i) {
     if (capacity > kSmallClasses[i]) continue;
-    if (!loop.body_bytes().TryTake(kSmallClasses[i])) return nullptr;
+    if (!loop.TryTakeBodyBytes(kSmallClasses[i])) return nullptr;
     return TakeSmallBuffer(loop, i);
   }
   const Mapping mapping = loop.server().big_buffers->Take(capacity + kBufferSlack);

@@ -15,6 +15,8 @@ namespace penstock::net {
 
 // Bodies up to this size come from blocks of the loop.
 inline constexpr size_t kSmallBodyBytes = 16 * 1024;
+// The capacity of the largest of these blocks. It has space to align the body.
+inline constexpr size_t kSmallCapacityMax = kSmallBodyBytes + kBufferAlignment;
 
 // A buffer for one body that is being received. `capacity` bytes may be written, and kBufferSlack
 // more may be read. One thread at a time until it is shared; then immutable.

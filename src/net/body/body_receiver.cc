@@ -38,7 +38,7 @@ Status BodyReceiver::OverBudget() const { return loop_.server().request_budget->
 
 // NewBodyBuffer has refused a buffer of this capacity.
 Status BodyReceiver::NoBuffer(size_t capacity) const {
-  if (capacity <= kSmallBodyBytes) return OverBudget();
+  if (capacity <= kSmallCapacityMax) return OverBudget();
   loop_.server().metrics.limit_body_reservation.Add();
   return Error(StatusCode::kResourceExhausted,
                "the server has no address space left for a body of this size; the bodies of all "
@@ -145,6 +145,9 @@ size_t BodyReceiver::CapacityFor(size_t bytes) const {
     const size_t growth = is_scarce ? kReserveFactorScarce : kGrowth;
     return std::max(bytes, buffer_ == nullptr ? kFirstGuess : buffer_->size() * growth);
   }
+  // Until more of it has come, the body gets a small block, so that a client that announces much
+  // and sends little holds little.
+  if (bytes + kBufferAlignment <= kSmallCapacityMax) return bytes + kBufferAlignment;
   const size_t at_once = is_scarce ? kReservedAtOnceScarce : kReservedAtOnce;
   const size_t factor = is_scarce ? kReserveFactorScarce : kReserveFactor;
   size_t capacity = static_cast<size_t>(*options_.length) + kBufferAlignment;
@@ -159,7 +162,8 @@ Status BodyReceiver::Reserve(size_t bytes) {
     buffer_ = NewBodyBuffer(loop_, capacity);
     if (buffer_ == nullptr) return NoBuffer(capacity);
   }
-  if (start_ + size_ + bytes > buffer_->size()) TRY(Grow(size_ + bytes));
+  const size_t alignment = landed_ ? 0 : kBufferAlignment;  // Land may move the body by this much
+  if (start_ + size_ + bytes + alignment > buffer_->size()) TRY(Grow(size_ + bytes));
   if (!buffer_->Commit(start_ + size_ + bytes)) return OverBudget();
   return OkStatus();
 }

@@ -138,9 +138,18 @@ TEST_F(BodyReceiverTest, LimitsAreErrorsOfTheirOwn) {
 
 TEST_F(BodyReceiverTest, AnnouncedBytesReserveLittleUntilTheyCome) {
   Start(uint64_t{1} << 40);
-  for (int i = 0; i < 500; ++i)
-    ASSERT_TRUE(NewReceiver(2'000'000'000).Append({std::array<std::byte, 1>()}).ok());
+  const std::vector<std::byte> part = MakeBody(20'000);
+  for (int i = 0; i < 500; ++i) ASSERT_TRUE(NewReceiver(2'000'000'000).Append(part).ok());
   EXPECT_LT(server_->state().big_buffers->reserved_bytes(), uint64_t{600} << 20);
+}
+
+TEST_F(BodyReceiverTest, ABodyOfWhichLittleHasComeCountsLittle) {
+  Start();
+  const uint64_t before = server_->state().body_bytes.left();
+  for (int i = 0; i < 1000; ++i)
+    ASSERT_TRUE(NewReceiver(2'000'000'000).Append({std::array<std::byte, 1>()}).ok());
+  EXPECT_LT(before - server_->state().body_bytes.left(), uint64_t{4} << 20);
+  EXPECT_EQ(server_->state().big_buffers->reserved_bytes(), 0u);
 }
 
 TEST_F(BodyReceiverTest, ScarceAddressSpaceRefusesNobodyWhoSendsWhatHeAnnounced) {
@@ -161,7 +170,7 @@ TEST_F(BodyReceiverTest, ScarceAddressSpaceRefusesNobodyWhoSendsWhatHeAnnounced)
 
 TEST_F(BodyReceiverTest, WithoutAddressSpaceTheErrorNamesTheOption) {
   Start(1 << 20);
-  const Status status = NewReceiver(900'000).Append(MakeBody(100));
+  const Status status = NewReceiver(900'000).Append(MakeBody(100'000));
   ASSERT_TRUE(status.ok());
   const Status refused = NewReceiver(900'000).Append(MakeBody(500'000));
   EXPECT_EQ(refused.code(), StatusCode::kResourceExhausted);

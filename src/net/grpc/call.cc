@@ -268,8 +268,7 @@ bool GrpcCallImpl::PumpOnce() {
 }
 
 void GrpcCallImpl::KeepForLater(std::span<const std::byte> bytes) {
-  if (!loop_->body_bytes().TryTake(bytes.size()))
-    return Fail(loop_->server().request_budget->Refuse());
+  if (!loop_->TryTakeBodyBytes(bytes.size())) return Fail(loop_->server().request_budget->Refuse());
   backlog_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
 }
 

@@ -41,7 +41,10 @@ bool SkipEmptyLines(std::span<const std::byte>& input) {
 }
 
 // One HTTP/1.1 connection. Owned by loop.
-class Http1Session final : public Session, private HttpCallOwner, private WheelTimer {
+class Http1Session final : public Session,
+                           private HttpCallOwner,
+                           private WheelTimer,
+                           private RequestSender {
  public:
   explicit Http1Session(SessionHost& host)
       : host_(host),
@@ -50,6 +53,7 @@ class Http1Session final : public Session, private HttpCallOwner, private WheelT
         arena_(OutputArena::Of(host.loop())) {}
   ~Http1Session() override {
     if (call_ != nullptr) call_->Close();
+    EndReceiving(/*is_complete=*/false);
     host_.loop().body_bytes().Give(pending_counted_);
   }
 
@@ -92,6 +96,11 @@ class Http1Session final : public Session, private HttpCallOwner, private WheelT
   bool MayGoOn() const;
   void NoteStall(SteadyTime now);
 
+  void NoteIncomplete();
+  void EndReceiving(bool is_complete);
+  void DropIncomplete(Shortage shortage) override;
+  void OnNoMemory() override;
+
   void StartGrace();
   void OnTimer() override;
 
@@ -115,7 +124,8 @@ class Http1Session final : public Session, private HttpCallOwner, private WheelT
   bool draining_ = false;
   bool is_unused_since_drain_ = false;
   bool processing_ = false;
-  bool has_yielded_ = false;  // Continue will be called
+  bool is_receiving_ = false;  // the loop counts the request as incomplete
+  bool has_yielded_ = false;   // Continue will be called
   bool is_paused_ = false;
   uint64_t body_left_ = 0;
   std::string pending_;           // input that has not been used yet
@@ -135,6 +145,7 @@ std::span<std::byte> Http1Session::ReadTarget() {
 }
 
 bool Http1Session::OnBytes(Bytes bytes) {
+  const SenderScope scope(host_.loop().incomplete_requests(), *this);
   progress_ = true;
   if (pending_.empty()) {
     processing_ = true;
@@ -153,6 +164,7 @@ bool Http1Session::OnBytes(Bytes bytes) {
   // memory.
   if (!CountPending() && state_ == State::kHead && head_started_)
     RefuseHead(503, MessageOf(host_.server().request_budget->Refuse()));
+  NoteIncomplete();
   return true;
 }
 
@@ -168,10 +180,11 @@ void Http1Session::Keep(Bytes bytes) {
 
 // Small amounts are not counted: every connection may have them.
 bool Http1Session::CountPending() {
-  LocalAllowance& budget = host_.loop().body_bytes();
+  Loop& loop = host_.loop();
   const size_t counted = pending_.size() <= kPendingBytesUncounted ? 0 : pending_.capacity();
-  if (counted > pending_counted_ && !budget.TryTake(counted - pending_counted_)) return false;
-  if (counted < pending_counted_) budget.Give(pending_counted_ - counted);
+  if (counted > pending_counted_ && !loop.TryTakeBodyBytes(counted - pending_counted_))
+    return false;
+  if (counted < pending_counted_) loop.body_bytes().Give(pending_counted_ - counted);
   pending_counted_ = counted;
   return true;
 }
@@ -202,6 +215,7 @@ bool Http1Session::MayGoOn() const {
 void Http1Session::Process() {
   if (processing_) return;
   if (!pending_.empty()) {
+    const SenderScope scope(host_.loop().incomplete_requests(), *this);
     processing_ = true;
     Bytes input(reinterpret_cast<const std::byte*>(pending_.data()), pending_.size());
     Use(input);
@@ -213,6 +227,7 @@ void Http1Session::Process() {
       is_paused_ = false;
       host_.ResumeReading();
     }
+    NoteIncomplete();
   }
   // The input has ended, so the remaining bytes never become a request.
   if (input_ended_ && !has_yielded_ && state_ == State::kHead && MayGoOn()) CloseAfterAnswers();
@@ -306,6 +321,46 @@ bool Http1Session::TakeChunks(Bytes& input) {
   return false;
 }
 
+// A request whose rest has not come yet counts as incomplete. One that comes in one read never
+// does.
+void Http1Session::NoteIncomplete() {
+  if (is_receiving_ || call_ == nullptr) return;
+  const bool has_body = state_ == State::kBody || state_ == State::kChunked;
+  const bool has_large_head = state_ == State::kHead && pending_counted_ > 0;
+  if (!has_body && !has_large_head) return;
+  is_receiving_ = host_.loop().incomplete_requests().Begin(*this);
+}
+
+void Http1Session::EndReceiving(bool is_complete) {
+  IncompleteRequests& requests = host_.loop().incomplete_requests();
+  if (std::exchange(is_receiving_, false)) {
+    requests.End(*this, is_complete);
+  } else if (is_complete) {
+    requests.NoteComplete(*this);
+  }
+}
+
+void Http1Session::DropIncomplete(Shortage shortage) {
+  EndReceiving(/*is_complete=*/false);
+  head_started_ = false;
+  keep_alive_ = false;
+  pending_ = {};
+  (void)CountPending();
+  ServerState& server = host_.server();
+  std::string why = "the server has too many incomplete requests; try again later";
+  if (shortage == Shortage::kMemory) {
+    why = MessageOf(server.request_budget->Refuse());
+  } else {
+    server.metrics.limit_requests.Add();
+  }
+  if (call_ != nullptr) call_->Refuse(503, why, {{"retry-after", "1"}});
+}
+
+// So a client that only begins requests must connect again for each.
+void Http1Session::OnNoMemory() {
+  if (!has_completed()) keep_alive_ = false;
+}
+
 void Http1Session::RefuseChunks() {
   host_.server().metrics.protocol_errors.Add();
   keep_alive_ = false;
@@ -318,6 +373,7 @@ void Http1Session::EndBody() {
     return;
   }
   state_ = State::kAnswer;
+  EndReceiving(/*is_complete=*/true);
   if (input_ended_) StartGrace();
   call_->OnBodyEnd();
 }
@@ -343,6 +399,7 @@ void Http1Session::OnAnswer(HttpCallImpl& call) {
   WriteHttp1Answer(call, {.keeps_connection = keep, .is_http10 = is_http10_}, arena_, out_);
   call_ = nullptr;
   call.Close();
+  if (is_receiving_) EndReceiving(/*is_complete=*/false);
   host_.ScheduleFlush();
   if (!keep) return CloseAfterAnswers();
   if (state_ == State::kAnswer) state_ = State::kHead;

@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "net/body/body_receiver.h"
 #include "net/body/gzip.h"
 #include "net/http1/session_fake.h"
 
@@ -321,6 +322,30 @@ TEST_F(Http1SessionTest, RefusesBodiesOverTheBudgetAndGoesOn) {
   EXPECT_THAT(Ask(head + std::string(2'000'000, 'x')),
               AllOf(StartsWith("HTTP/1.1 503"), HasSubstr("retry-after: 1")));
   EXPECT_EQ(server().state().request_budget->refusals(), 1u);
+}
+
+TEST_F(Http1SessionTest, AFullBudgetRefusesBodiesOfConnectionsThatCompletedNone) {
+  options_.inflight_bytes_max = 4 << 20;
+  const std::string request = Post("/echo", std::string(2'500'000, 'x'));
+  EXPECT_THAT(Ask(request.substr(0, 2'400'000)), IsEmpty());
+  BodyReceiver other(server().loop());
+  ASSERT_TRUE(other.Start({.length = 2'500'000, .bytes_max = 4 << 20}).ok());
+  EXPECT_TRUE(other.Append(std::vector<std::byte>(2'500'000)).ok());
+  EXPECT_THAT(server().Send(),
+              AllOf(StartsWith("HTTP/1.1 503"), HasSubstr("--inflight_bytes_max")));
+  EXPECT_TRUE(server().host.wants_close);
+}
+
+TEST_F(Http1SessionTest, AFullBudgetTakesNoBodyOfAConnectionThatCompletedARequest) {
+  options_.inflight_bytes_max = 4 << 20;
+  EXPECT_THAT(Ask(Post("/echo", "x")), StartsWith("HTTP/1.1 200"));
+  const std::string request = Post("/echo", std::string(2'500'000, 'x'));
+  EXPECT_THAT(Ask(request.substr(0, 2'400'000)), IsEmpty());
+  BodyReceiver other(server().loop());
+  ASSERT_TRUE(other.Start({.length = 2'500'000, .bytes_max = 4 << 20}).ok());
+  EXPECT_FALSE(other.Append(std::vector<std::byte>(2'500'000)).ok());
+  other.Reset();
+  EXPECT_THAT(Ask(request.substr(2'400'000)), StartsWith("HTTP/1.1 200"));
 }
 
 TEST_F(Http1SessionTest, AHeadThatIsNotCompleteCountsInTheBudget) {

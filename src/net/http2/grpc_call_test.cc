@@ -7,6 +7,7 @@
 #include <string>
 #include <thread>
 
+#include "net/body/body_receiver.h"
 #include "net/body/gzip.h"
 #include "net/http2/client_fake.h"
 #include "net/http2/session.h"
@@ -407,6 +408,40 @@ TEST_F(GrpcCallTest, BodiesOverTheBudgetAreRefusedAndTheOthersGoOn) {
   client_->Data(first, message.substr(most), true);
   EXPECT_EQ(client_->answer(first).grpc_status(), 0);
   EXPECT_EQ(client_->answer(client_->Call("/t.T/Echo", "small")).grpc_status(), 0);
+}
+
+TEST_F(GrpcCallTest, AFullBudgetEndsAConnectionThatHasOnlyBegunCalls) {
+  ServerOptions options = FakeHttp2Server::DefaultOptions();
+  options.inflight_bytes_max = 5 << 20;
+  Start(options);
+  const std::string message = FakeHttp2Client::Framed(std::string(3 << 20, 'x'));
+  const FakeFields fields = FakeHttp2Client::GrpcFields("/t.T/Echo");
+  client_->Data(client_->Open(fields), message.substr(0, 3 << 20));
+  BodyReceiver other(server_->loop());
+  ASSERT_TRUE(other.Start({.length = 3 << 20, .bytes_max = 4 << 20}).ok());
+  EXPECT_TRUE(other.Append(std::vector<std::byte>(3 << 20)).ok());
+  client_->Run();
+  ASSERT_EQ(client_->goaway_texts.size(), 1u);
+  EXPECT_EQ(client_->goaway_texts[0],
+            "others need the memory of incomplete requests, and this connection completed none");
+}
+
+TEST_F(GrpcCallTest, AConnectionWhoseCallsFindNoMemoryEnds) {
+  ServerOptions options = FakeHttp2Server::DefaultOptions();
+  options.inflight_bytes_max = 5 << 20;
+  Start(options);
+  Allowance& budget = server_->state().body_bytes;
+  const uint64_t taken = budget.left();
+  ASSERT_TRUE(budget.TryTake(taken));
+  const FakeFields fields = FakeHttp2Client::GrpcFields("/t.T/Echo");
+  const std::string part = FakeHttp2Client::Framed(std::string(100'000, 'x')).substr(0, 50'000);
+  for (uint32_t i = 0; i <= kBeginsRefusedAllowed.at_once; ++i) {
+    EXPECT_TRUE(client_->goaway_codes.empty());
+    client_->Data(client_->Open(fields), part);
+  }
+  budget.Give(taken);
+  ASSERT_EQ(client_->goaway_texts.size(), 1u);
+  EXPECT_EQ(client_->goaway_texts[0], "too many requests were begun and not completed");
 }
 
 TEST_F(GrpcCallTest, TruncatedMessageIsInternal) {

@@ -182,11 +182,12 @@ bool Http2Session::Continue() {
 
 // Gives `bytes` to nghttp2. If the turn ends before all are used, the rest waits for Continue.
 bool Http2Session::Feed(std::span<const std::byte> bytes) {
+  const SenderScope scope(loop_.incomplete_requests(), *this);
   bool is_paused = true;
   while (is_paused) {
     ssize_t taken;
     {
-      const DepthScope scope(depth_);
+      const DepthScope depth(depth_);
       taken = nghttp2_session_mem_recv(ng_, reinterpret_cast<const uint8_t*>(bytes.data()),
                                        bytes.size());
       ReturnConsumed();
@@ -236,11 +237,17 @@ void Http2Session::OnMistake() {
 bool Http2Session::BeginReceiving() {
   if (loop_.incomplete_requests().Begin(*this)) return true;
   server().metrics.limit_requests.Add();
-  if (!frames_.OnBeginRefused() && !is_terminated_) {
-    server().metrics.limit_floods.Add();
-    Terminate(NGHTTP2_ENHANCE_YOUR_CALM, "too many requests were begun and not completed");
-  }
+  CountRefused();
   return false;
+}
+
+// A request is refused because the server has no memory for its body.
+void Http2Session::OnNoMemory() { CountRefused(); }
+
+void Http2Session::CountRefused() {
+  if (frames_.OnBeginRefused() || is_terminated_) return;
+  server().metrics.limit_floods.Add();
+  Terminate(NGHTTP2_ENHANCE_YOUR_CALM, "too many requests were begun and not completed");
 }
 
 void Http2Session::EndReceiving(bool is_complete) {
@@ -250,8 +257,13 @@ void Http2Session::EndReceiving(bool is_complete) {
 
 // A connection that has completed requests goes on, since it is probably a client with large
 // bodies. Otherwise it ends.
-void Http2Session::DropIncomplete() {
-  server().metrics.limit_requests.Add();
+void Http2Session::DropIncomplete(Shortage shortage) {
+  const bool is_memory = shortage == Shortage::kMemory;
+  if (is_memory) {
+    (void)server().request_budget->Refuse();
+  } else {
+    server().metrics.limit_requests.Add();
+  }
   for (Http2Stream *next, *stream = streams_.first(); stream != nullptr; stream = next) {
     next = StreamList::Next(*stream);
     if (!stream->is_receiving()) continue;
@@ -261,8 +273,11 @@ void Http2Session::DropIncomplete() {
     if (depth_ == 0 && !stream->has_answer()) CloseStream(stream->id());
   }
   if (!has_completed())
-    Terminate(NGHTTP2_ENHANCE_YOUR_CALM,
-              "the server has too many incomplete requests, and this connection completed none");
+    Terminate(
+        NGHTTP2_ENHANCE_YOUR_CALM,
+        is_memory
+            ? "others need the memory of incomplete requests, and this connection completed none"
+            : "the server has too many incomplete requests, and this connection completed none");
 }
 
 bool Http2Session::BeginUncounted() {
@@ -298,7 +313,7 @@ void Http2Session::ReturnConsumed() {
 // Returns false if the budget has no memory for it.
 bool Http2Session::KeepRest(std::span<const std::byte> rest) {
   const size_t counted = rest.size() > kRestBytesUncounted ? rest.size() : 0;
-  if (counted > 0 && !loop_.body_bytes().TryTake(counted)) return false;
+  if (counted > 0 && !loop_.TryTakeBodyBytes(counted)) return false;
   rest_counted_ = counted;
   rest_.assign(reinterpret_cast<const char*>(rest.data()), rest.size());
   return true;

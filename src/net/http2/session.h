@@ -120,7 +120,9 @@ class Http2Session final : public Session, private RequestSender {
   void Configure();
   bool Feed(std::span<const std::byte> bytes);
   bool KeepRest(std::span<const std::byte> rest);
-  void DropIncomplete() override;
+  void DropIncomplete(Shortage shortage) override;
+  void OnNoMemory() override;
+  void CountRefused();
   bool OnReceiveError(int error);
   void CheckQueue();
   void ReturnConsumed();

@@ -121,7 +121,7 @@ bool Http2Stream::OnHeader(const FieldMemo::Field& field) {
 bool Http2Stream::ChargeHead(size_t bytes) {
   const size_t missing = bytes - kHeadBytesUncharged - head_charge_;
   const size_t charge = (missing / kHeadBytesUncharged + 1) * kHeadBytesUncharged;
-  is_over_budget_ = is_over_budget_ || !session_->loop().body_bytes().TryTake(charge);
+  is_over_budget_ = is_over_budget_ || !session_->loop().TryTakeBodyBytes(charge);
   if (!is_over_budget_) head_charge_ += charge;
   return !is_over_budget_;
 }

@@ -14,8 +14,10 @@ namespace penstock::net {
 // ("lots"). All reserves together hold at most an eighth of the total. Owned by loop.
 class LocalAllowance final {
  public:
-  LocalAllowance(Allowance& source, int loops, uint64_t lot_max)
+  // Leaves `kept` of the source to others.
+  LocalAllowance(Allowance& source, int loops, uint64_t lot_max, uint64_t kept = 0)
       : source_(source),
+        kept_(kept),
         lot_(std::min<uint64_t>(lot_max, source.total() / (16 * static_cast<uint64_t>(loops)))) {}
   ~LocalAllowance() { source_.Give(reserve_); }
   LocalAllowance(const LocalAllowance&) = delete;
@@ -27,11 +29,11 @@ class LocalAllowance final {
       return true;
     }
     const uint64_t missing = amount - reserve_;
-    if (missing < lot_ && source_.TryTake(lot_)) {
+    if (missing < lot_ && source_.TryTake(lot_, kept_)) {
       reserve_ += lot_ - amount;
       return true;
     }
-    if (!source_.TryTake(missing)) return false;
+    if (!source_.TryTake(missing, kept_)) return false;
     reserve_ = 0;
     return true;
   }
@@ -45,6 +47,7 @@ class LocalAllowance final {
 
  private:
   Allowance& source_;
+  const uint64_t kept_;
   const uint64_t lot_;
   uint64_t reserve_ = 0;
 };

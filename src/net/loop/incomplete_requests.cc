@@ -33,9 +33,38 @@ void IncompleteRequests::End(RequestSender& sender, bool is_complete) {
 void IncompleteRequests::DropOldest(const RequestSender& asking) {
   for (LinkedList<RequestSender>* list : {&unknown_, &known_}) {
     RequestSender* oldest = list->first();
-    if (oldest == &asking) oldest = LinkedList<RequestSender>::Next(*oldest);
-    if (oldest != nullptr) return oldest->DropIncomplete();
+    while (oldest != nullptr && (oldest == &asking || oldest->scopes_ > 0))
+      oldest = LinkedList<RequestSender>::Next(*oldest);
+    if (oldest != nullptr) return oldest->DropIncomplete(RequestSender::Shortage::kPlaces);
   }
+}
+
+bool IncompleteRequests::TryTakeBack(LocalAllowance& budget, uint64_t bytes) {
+  RequestSender* const asking = current_;
+  // Otherwise one connection with many large requests could end all others.
+  const bool may_drop =
+      asking == nullptr || asking->has_completed_ || asking->count_ <= per_sender_;
+  while (may_drop && DropUnknown()) {
+    if (budget.TryTake(bytes)) return true;
+  }
+  if (asking != nullptr) asking->OnNoMemory();
+  return false;
+}
+
+void IncompleteRequests::DropUntilLeft(const Allowance& budget, uint64_t left) {
+  while (budget.left() < left && DropUnknown()) {
+  }
+}
+
+// Drops the incomplete requests of the oldest sender that has completed none. False: there is no
+// such sender.
+bool IncompleteRequests::DropUnknown() {
+  RequestSender* oldest = unknown_.first();
+  while (oldest != nullptr && oldest->scopes_ > 0)
+    oldest = LinkedList<RequestSender>::Next(*oldest);
+  if (oldest == nullptr) return false;
+  oldest->DropIncomplete(RequestSender::Shortage::kMemory);
+  return true;
 }
 
 }  // namespace penstock::net

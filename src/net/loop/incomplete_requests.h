@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Limits the HTTP/2 requests whose head has arrived and whose body has not. They do not count as
-// being served, so that clients that only begin requests do not block others; but each takes some
-// kilobytes of memory, and a head takes only a few bytes to send. So they have a limit of their
-// own, and a client cannot use it up for the others: at the limit a connection loses its incomplete
-// requests to those that come after it, first a connection that has never completed a request.
+// Limits the requests of which only a part has arrived. They do not count as being served, so that
+// clients that only begin requests do not block others; but each takes some kilobytes of memory,
+// and a client can begin one with a few bytes. So they have a limit of their own, and a client
+// cannot use it up for the others: at the limit a connection loses its incomplete requests to those
+// that come after it, first a connection that has never completed a request. The same happens when
+// the budget for bodies is full, but then only connections that have never completed a request lose
+// theirs.
+//
+// HTTP/2 requests count from their heads on. An HTTP/1.1 request counts if a part of it is still
+// missing after a read.
 #pragma once
 
 #include "net/loop/allowance.h"
@@ -11,19 +16,28 @@
 
 namespace penstock::net {
 
+class IncompleteRequests;
+
 // A connection with incomplete requests. Owned by loop.
 class RequestSender : public LinkedItem<RequestSender> {
  public:
+  // What the server has too little of.
+  enum class Shortage { kPlaces, kMemory };
+
   virtual ~RequestSender() = default;
-  // Another connection needs the place: drops all incomplete requests. Must call
+  // Another connection needs the place or the memory: drops all incomplete requests. Must call
   // IncompleteRequests::End for each.
-  virtual void DropIncomplete() = 0;
+  virtual void DropIncomplete(Shortage shortage) = 0;
+  // There is no memory for a request of this connection, which will be refused.
+  virtual void OnNoMemory() = 0;
   bool has_completed() const { return has_completed_; }
 
  private:
   friend class IncompleteRequests;
+  friend class SenderScope;
   int count_ = 0;
   int uncounted_ = 0;  // those of count_ that the allowance does not count
+  int scopes_ = 0;     // it is on the call stack, so DropIncomplete must not be called
   bool has_completed_ = false;
 };
 
@@ -38,21 +52,57 @@ class IncompleteRequests final {
   [[nodiscard]] bool Begin(RequestSender& sender);
   // A request of `sender` is complete, or it is dropped.
   void End(RequestSender& sender, bool is_complete);
+  // `sender` has completed a request that never counted as incomplete.
+  void NoteComplete(RequestSender& sender) {
+    if (sender.count_ == 0) sender.has_completed_ = true;
+  }
+
+  // Takes `bytes` from `budget`, which has too few left: first drops incomplete requests of
+  // connections that have completed none. False: there are too few of them, or the current sender
+  // has completed no request itself and has more than its `per_sender` incomplete ones.
+  [[nodiscard]] bool TryTakeBack(LocalAllowance& budget, uint64_t bytes);
+  // Drops incomplete requests of connections that have completed none, until `budget` has at least
+  // `left`.
+  void DropUntilLeft(const Allowance& budget, uint64_t left);
 
  private:
+  friend class SenderScope;
   static constexpr uint64_t kLot = 64;
 
   LinkedList<RequestSender>& ListOf(const RequestSender& sender) {
     return sender.has_completed_ ? known_ : unknown_;
   }
   void DropOldest(const RequestSender& asking);
+  bool DropUnknown();
 
   LocalAllowance allowance_;
   const int per_sender_;
+  RequestSender* current_ = nullptr;
   // The senders with incomplete requests. `known_` have completed one; who completed one last is at
   // the end.
   LinkedList<RequestSender> unknown_;
   LinkedList<RequestSender> known_;
+};
+
+// `sender` handles input while the scope lasts. Scopes may be nested. Owned by loop.
+class SenderScope final {
+ public:
+  SenderScope(IncompleteRequests& requests, RequestSender& sender)
+      : requests_(requests), sender_(sender), outer_(requests.current_) {
+    requests_.current_ = &sender_;
+    ++sender_.scopes_;
+  }
+  ~SenderScope() {
+    requests_.current_ = outer_;
+    --sender_.scopes_;
+  }
+  SenderScope(const SenderScope&) = delete;
+  SenderScope& operator=(const SenderScope&) = delete;
+
+ private:
+  IncompleteRequests& requests_;
+  RequestSender& sender_;
+  RequestSender* const outer_;
 };
 
 }  // namespace penstock::net

@@ -12,6 +12,9 @@ namespace {
 constexpr uint64_t kRequestLot = 64;
 constexpr uint64_t kBodyBytesLot = 1 << 20;
 constexpr uint64_t kRequestIdLot = 1024;
+// Input leaves this part of the budget to tensors and answers. So complete requests and the pages
+// of the server itself are served while clients fill the budget with bodies.
+constexpr uint64_t kKeptPart = 16;
 
 thread_local Loop* current_loop = nullptr;
 
@@ -24,7 +27,8 @@ Loop::Loop(std::shared_ptr<ServerState> server, std::function<void()> wake)
     : server_(std::move(server)),
       wake_(std::move(wake)),
       requests_(server_->requests, server_->options.loops, kRequestLot),
-      body_bytes_(server_->body_bytes, server_->options.loops, kBodyBytesLot),
+      body_bytes_(server_->body_bytes, server_->options.loops, kBodyBytesLot,
+                  server_->body_bytes.total() / kKeptPart),
       incomplete_requests_(server_->incomplete_requests, server_->options.loops,
                            server_->options.incomplete_requests_per_connection_max) {}
 
@@ -79,6 +83,20 @@ size_t Loop::ShrinkPools(size_t kept) {
   for (auto& local : locals_)
     if (local != nullptr) bytes += local->Shrink(kept);
   return bytes;
+}
+
+bool Loop::TryTakeBackBodyBytes(uint64_t bytes) {
+  if (incomplete_requests_.TryTakeBack(body_bytes_, bytes)) return true;
+  server_->body_shortages.fetch_add(1, std::memory_order_relaxed);
+  return false;
+}
+
+void Loop::TakeBackForOtherLoops() {
+  const uint64_t shortages = server_->body_shortages.load(std::memory_order_relaxed);
+  if (shortages == shortages_seen_) return;
+  shortages_seen_ = shortages;
+  const Allowance& budget = server_->body_bytes;
+  incomplete_requests_.DropUntilLeft(budget, 2 * (budget.total() / kKeptPart));
 }
 
 bool Loop::TryBeginRequest() {

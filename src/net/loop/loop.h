@@ -84,7 +84,16 @@ class Loop final : public std::enable_shared_from_this<Loop> {
   // The state outlives the loop, but its router, metrics and clock live only until Shutdown.
   ServerState& server() { return *server_; }
   TimerWheel& timers() { return timers_; }
+  // Counts memory of bodies and other input in the server's budget. A full budget takes memory back
+  // from incomplete requests of connections that have never completed one. False: that was not
+  // enough, so refuse the request. Give the bytes back to body_bytes().
+  [[nodiscard]] bool TryTakeBodyBytes(uint64_t bytes) {
+    return body_bytes_.TryTake(bytes) || TryTakeBackBodyBytes(bytes);
+  }
   LocalAllowance& body_bytes() { return body_bytes_; }
+  // Another loop may have found too few of these requests to take memory from. Then this loop takes
+  // it back. Call it about once a second.
+  void TakeBackForOtherLoops();
   std::unique_ptr<LoopLocal>& local(LoopLocalKey key) { return locals_[static_cast<size_t>(key)]; }
 
   // Shrinks all pools. Returns about how many bytes that freed.
@@ -112,6 +121,8 @@ class Loop final : public std::enable_shared_from_this<Loop> {
  private:
   friend class LoopScope;
 
+  bool TryTakeBackBodyBytes(uint64_t bytes);
+
   const std::shared_ptr<ServerState> server_;
   const std::function<void()> wake_;
 
@@ -119,6 +130,7 @@ class Loop final : public std::enable_shared_from_this<Loop> {
   LocalAllowance requests_;
   LocalAllowance body_bytes_;
   IncompleteRequests incomplete_requests_;
+  uint64_t shortages_seen_ = 0;  // of ServerState::body_shortages
   Turn turn_;
   std::array<std::unique_ptr<LoopLocal>, static_cast<size_t>(LoopLocalKey::kCount)> locals_;
   uint64_t next_request_id_ = 0;

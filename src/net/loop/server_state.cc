@@ -13,8 +13,9 @@ constexpr uint64_t kPoolBytesMax = 512 << 20;
 // Bodies may reserve this many times the memory that they may take. A body that reserves no more
 // than twice its received bytes takes less than half of that, so that scarcity refuses nobody.
 constexpr uint64_t kReservationFactor = 8;
-// An incomplete request takes about 5 KiB. So all of them take at most about a sixth of the memory
-// for bodies.
+// An incomplete request takes about 5 KiB, and its body counts 1 to 16 KiB until more of it has
+// come. So the limit of incomplete requests is reached before they fill the budget, unless clients
+// send that much.
 constexpr uint64_t kBodyBytesPerIncompleteRequest = 32 * 1024;
 
 Counter& RequestCounter(MetricsRegistry& registry, const char* protocol) {

@@ -60,6 +60,8 @@ class ServerState final {
   Allowance incomplete_requests;
   const RequestBudget request_budget;
   Allowance& body_bytes;  // the allowance inside request_budget
+  // How often a loop had to refuse input because the budget was full.
+  std::atomic<uint64_t> body_shortages{0};
   const std::shared_ptr<BigBufferPool> big_buffers;
   IdleMemory idle_memory;
 

@@ -157,6 +157,7 @@ void EventLoop::ArmTick() {
 void EventLoop::OnTick() {
   const SteadyTime now = server_->clock.Now();
   for (size_t i = connections_.size(); i-- > 0;) connections_[i]->OnTick(now);
+  loop_->TakeBackForOtherLoops();
   EndEvent();
   BigBufferPool& buffers = *server_->big_buffers;
   buffers.Trim(std::chrono::steady_clock::now() - kBufferIdleTime);
