@@ -11,7 +11,7 @@
 #include "current_file_source.h"
 #include "frontends/tfs_rest/rest_frontend.h"
 #include "infer/engine.h"
-#include "net/server.h"
+#include "net/socket/server.h"
 
 namespace {
 
