@@ -82,7 +82,8 @@ Http2FrameCheck::Verdict Http2FrameCheck::OnHeader(const unsigned char* header) 
       return {};
     }
     case NGHTTP2_PING:
-      if ((flags & NGHTTP2_FLAG_ACK) == 0 && !pings_.Spend()) return {kCalm, "too many pings"};
+      // Answers count, too: a client could send any number of them without a question.
+      if (!pings_.Spend()) return {kCalm, "too many pings"};
       return {};
     case NGHTTP2_SETTINGS:
       if ((flags & NGHTTP2_FLAG_ACK) == 0 && !settings_.Spend())
@@ -99,6 +100,8 @@ Http2FrameCheck::Verdict Http2FrameCheck::OnHeader(const unsigned char* header) 
       if (!window_updates_.Spend()) return {kCalm, "too many WINDOW_UPDATE frames"};
       return {};
     default:
+      // Nothing is done for these frames either.
+      if (!priorities_.Spend()) return {kCalm, "too many frames of types that have no effect"};
       return {};
   }
 }

@@ -74,6 +74,18 @@ TEST_F(Http2FrameCheckTest, AnAllowanceComesBackWithTime) {
   EXPECT_EQ(Check(ping), NGHTTP2_ENHANCE_YOUR_CALM);
 }
 
+TEST_F(Http2FrameCheckTest, AnswersToPingsThatWereNeverSentAreAFlood) {
+  const std::string answer = Frame(8, NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0);
+  for (uint32_t i = 0; i < kPingsAllowed.at_once; ++i) ASSERT_EQ(Check(answer), 0u);
+  EXPECT_EQ(Check(answer), NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
+TEST_F(Http2FrameCheckTest, FramesOfUnknownTypesAreAFlood) {
+  const std::string unknown = Frame(8, 0xfa, 0, 0);
+  for (uint32_t i = 0; i < kPrioritiesAllowed.at_once; ++i) ASSERT_EQ(Check(unknown), 0u);
+  EXPECT_EQ(Check(unknown), NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
 TEST_F(Http2FrameCheckTest, CompleteRequestsExplainRefusedOnes) {
   for (uint32_t i = 0; i < kBeginsRefusedAllowed.at_once; ++i) ASSERT_TRUE(check_.OnBeginRefused());
   EXPECT_FALSE(check_.OnBeginRefused());
