@@ -134,6 +134,8 @@ class Http1Session final : public Session,
 
   // Timeouts are measured from tick to tick, so that received bytes need no clock call.
   bool progress_ = false;
+  uint64_t received_ = 0;  // since the last tick
+  SteadyTime last_tick_ = kNoDeadline;
   SteadyTime stalled_since_ = kNoDeadline;
   SteadyTime head_since_ = kNoDeadline;
 };
@@ -147,6 +149,7 @@ std::span<std::byte> Http1Session::ReadTarget() {
 bool Http1Session::OnBytes(Bytes bytes) {
   const SenderScope scope(host_.loop().incomplete_requests(), *this);
   progress_ = true;
+  received_ += bytes.size();
   if (pending_.empty()) {
     processing_ = true;
     Use(bytes);
@@ -457,6 +460,10 @@ void Http1Session::StartDrain() {
 bool Http1Session::OnTick(SteadyTime now) {
   const ServerOptions& options = host_.server().options;
   NoteStall(now);
+  const uint64_t received = std::exchange(received_, 0);
+  const SteadyTime last_tick = std::exchange(last_tick_, now);
+  if (is_receiving_ && last_tick != kNoDeadline && host_.server().is_memory_scarce())
+    host_.loop().incomplete_requests().NoteProgress(*this, received, now - last_tick);
   const auto passed = [&](SteadyTime since, Duration limit) {
     return limit > Duration::zero() && since != kNoDeadline && now - since >= limit;
   };

@@ -348,6 +348,22 @@ TEST_F(Http1SessionTest, AFullBudgetTakesNoBodyOfAConnectionThatCompletedAReques
   EXPECT_THAT(Ask(request.substr(2'400'000)), StartsWith("HTTP/1.1 200"));
 }
 
+TEST_F(Http1SessionTest, AByteNowAndThenKeepsNoMemoryWhenOthersNeedIt) {
+  options_.inflight_bytes_max = 4 << 20;
+  EXPECT_THAT(Ask(Post("/echo", "x")), StartsWith("HTTP/1.1 200"));
+  const std::string request = Post("/echo", std::string(2'500'000, 'x'));
+  EXPECT_THAT(Ask(request.substr(0, 2'400'000)), IsEmpty());
+  EXPECT_TRUE(server().Pass(std::chrono::seconds(1)));
+  for (int i = 0; i < kSlowTicks + 1; ++i) {
+    EXPECT_THAT(Ask("x"), IsEmpty());
+    EXPECT_TRUE(server().Pass(std::chrono::seconds(1)));
+  }
+  BodyReceiver other(server().loop());
+  ASSERT_TRUE(other.Start({.length = 2'500'000, .bytes_max = 4 << 20}).ok());
+  EXPECT_TRUE(other.Append(std::vector<std::byte>(2'500'000)).ok());
+  EXPECT_THAT(server().Send(), StartsWith("HTTP/1.1 503"));
+}
+
 TEST_F(Http1SessionTest, AHeadThatIsNotCompleteCountsInTheBudget) {
   options_.inflight_bytes_max = 1 << 20;
   const std::string begun = "GET /echo HTTP/1.1\r\nHost: a\r\nx: " + std::string(30'000, 'x');

@@ -101,7 +101,8 @@ Http2Session::Http2Session(SessionHost& host)
   const int error = nghttp2_session_server_new3(&ng_, Http2Callbacks::Get(), this,
                                                 SessionOptions::Get(), Http2Memory());
   PENSTOCK_CHECK(error == 0, "out of memory");
-  now_ = last_received_ = last_ping_ = idle_since_ = head_since_ = server().clock.Now();
+  now_ = last_tick_ = last_received_ = last_ping_ = idle_since_ = head_since_ =
+      server().clock.Now();
   Configure();
 }
 
@@ -462,6 +463,7 @@ void Http2Session::FinishDrain() {
 bool Http2Session::OnTick(SteadyTime now) {
   now_ = now;
   frames_.OnSecond();
+  NoteProgress(now - std::exchange(last_tick_, now));
   if (std::exchange(has_received_, false)) {
     last_received_ = now;
     is_ping_open_ = false;
@@ -472,6 +474,12 @@ bool Http2Session::OnTick(SteadyTime now) {
        stream = StreamList::Next(*stream))
     stream->OnTick(now);
   return KeepAlive(now);
+}
+
+void Http2Session::NoteProgress(Duration time) {
+  const uint64_t received = std::exchange(received_, 0);
+  if (has_incomplete() && server().is_memory_scarce())
+    loop_.incomplete_requests().NoteProgress(*this, received, time);
 }
 
 bool Http2Session::IsOverTime(SteadyTime now) {

@@ -100,6 +100,8 @@ class Http2Session final : public Session, private RequestSender {
   // refuse it.
   [[nodiscard]] bool BeginReceiving();
   void EndReceiving(bool is_complete);
+  // Bytes of such a request have come.
+  void NoteReceived(size_t bytes) { received_ += bytes; }
   // A stream that does not count as a request stays open. False: the connection has too many of
   // them.
   [[nodiscard]] bool BeginUncounted();
@@ -133,6 +135,7 @@ class Http2Session final : public Session, private RequestSender {
   void FinishDrain();
   bool IsOverTime(SteadyTime now);
   bool KeepAlive(SteadyTime now);
+  void NoteProgress(Duration time);
 
   SessionHost& host_;
   Loop& loop_;
@@ -165,6 +168,8 @@ class Http2Session final : public Session, private RequestSender {
   bool has_settings_ = false;         // the client's first SETTINGS frame has arrived
   enum class Drain : uint8_t { kNo, kAnnounced, kFinal } drain_ = Drain::kNo;
 
+  uint64_t received_ = 0;  // of incomplete requests, since the last tick
+  SteadyTime last_tick_;
   SteadyTime now_;
   SteadyTime drain_since_;
   bool is_unused_since_drain_ = false;

@@ -253,6 +253,7 @@ void Http2Stream::OnData(std::span<const std::byte> bytes) {
   last_received_ = session_->now();
   unconsumed_ += bytes.size();
   body_bytes_ += bytes.size();
+  if (is_receiving_) session_->NoteReceived(bytes.size());
   if (body_bytes_ > content_length_) OnMalformed();
   if (is_malformed_) return Consume(bytes.size());
   if (grpc_ != nullptr) return grpc_->OnData(bytes);

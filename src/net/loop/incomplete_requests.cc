@@ -39,6 +39,17 @@ void IncompleteRequests::DropOldest(const RequestSender& asking) {
   }
 }
 
+void IncompleteRequests::NoteProgress(RequestSender& sender, uint64_t bytes, Duration time) {
+  const auto milliseconds =
+      static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(time).count());
+  const uint64_t wanted = kSlowBytesPerSecond * static_cast<uint64_t>(sender.count_) * milliseconds;
+  sender.slow_ticks_ = bytes * 1000 < wanted ? sender.slow_ticks_ + 1 : 0;
+  if (sender.slow_ticks_ < kSlowTicks || !sender.has_completed_) return;
+  known_.Remove(sender);
+  sender.has_completed_ = false;
+  unknown_.Add(sender);
+}
+
 bool IncompleteRequests::TryTakeBack(LocalAllowance& budget, uint64_t bytes) {
   RequestSender* const asking = current_;
   // Otherwise one connection with many large requests could end all others.

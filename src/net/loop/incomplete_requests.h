@@ -11,12 +11,18 @@
 // missing after a read.
 #pragma once
 
+#include "base/clock.h"
 #include "net/loop/allowance.h"
 #include "net/loop/linked_list.h"
 
 namespace penstock::net {
 
 class IncompleteRequests;
+
+// A connection is slow if fewer bytes than this come for each of its incomplete requests in each
+// second, for so many ticks of its clock in a row.
+inline constexpr uint64_t kSlowBytesPerSecond = 1024;
+inline constexpr int kSlowTicks = 5;
 
 // A connection with incomplete requests. Owned by loop.
 class RequestSender : public LinkedItem<RequestSender> {
@@ -31,6 +37,7 @@ class RequestSender : public LinkedItem<RequestSender> {
   // There is no memory for a request of this connection, which will be refused.
   virtual void OnNoMemory() = 0;
   bool has_completed() const { return has_completed_; }
+  bool has_incomplete() const { return count_ > 0; }
 
  private:
   friend class IncompleteRequests;
@@ -38,6 +45,7 @@ class RequestSender : public LinkedItem<RequestSender> {
   int count_ = 0;
   int uncounted_ = 0;  // those of count_ that the allowance does not count
   int scopes_ = 0;     // it is on the call stack, so DropIncomplete must not be called
+  int slow_ticks_ = 0;
   bool has_completed_ = false;
 };
 
@@ -56,6 +64,11 @@ class IncompleteRequests final {
   void NoteComplete(RequestSender& sender) {
     if (sender.count_ == 0) sender.has_completed_ = true;
   }
+
+  // Call it about once a second while the budget is more than half used. `bytes` of the incomplete
+  // requests of `sender` have come in `time`. A slow sender counts from now on as one that has
+  // completed none. Otherwise it could complete one, and then keep memory with a byte now and then.
+  void NoteProgress(RequestSender& sender, uint64_t bytes, Duration time);
 
   // Takes `bytes` from `budget`, which has too few left: first drops incomplete requests of
   // connections that have completed none. False: there are too few of them, or the current sender

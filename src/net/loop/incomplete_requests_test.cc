@@ -144,6 +144,21 @@ TEST_F(IncompleteRequestsTest, ASenderThatOnlyBeginsManyTakesNoMemoryFromOthers)
   EXPECT_EQ(second_.refused, 1);
 }
 
+TEST_F(IncompleteRequestsTest, ASlowSenderCountsAsOneThatCompletedNone) {
+  for (FakeSender* sender : {&first_, &second_}) {
+    requests_.NoteComplete(*sender);
+    EXPECT_TRUE(sender->BeginWith(450));
+  }
+  const Duration second = std::chrono::seconds(1);
+  for (int i = 0; i < kSlowTicks; ++i) {
+    requests_.NoteProgress(first_, kSlowBytesPerSecond, second);
+    requests_.NoteProgress(second_, kSlowBytesPerSecond - 1, second);
+  }
+  EXPECT_TRUE(third_.BeginWith(300));
+  EXPECT_EQ(first_.begun, 1);
+  EXPECT_EQ(second_.begun, 0);
+}
+
 TEST_F(IncompleteRequestsTest, MemoryIsTakenBackForOtherLoops) {
   EXPECT_TRUE(first_.BeginWith(400));
   EXPECT_TRUE(second_.BeginWith(400));

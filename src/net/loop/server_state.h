@@ -62,6 +62,8 @@ class ServerState final {
   Allowance& body_bytes;  // the allowance inside request_budget
   // How often a loop had to refuse input because the budget was full.
   std::atomic<uint64_t> body_shortages{0};
+  // More than half of the budget is used.
+  bool is_memory_scarce() const { return body_bytes.left() < body_bytes.total() / 2; }
   const std::shared_ptr<BigBufferPool> big_buffers;
   IdleMemory idle_memory;
 
