@@ -187,7 +187,8 @@ void Manager::SetSourceStatus(std::string_view name, Status status, uint64_t gen
   if (!model->source_status.ok() && !model->IsSourceWaiting())
     model->has_report |= model->IsAnswer(generation);
   new_events_.push_back({std::string(name), std::nullopt});
-  SettleWaiters(*model);
+  // The versions that are held depend on the status. Also settles the waiters.
+  Advance(*model);
 }
 
 ModelRecord* Manager::FindConfigured(std::string_view name) {
