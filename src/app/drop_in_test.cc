@@ -122,17 +122,17 @@ TEST(DropInTest, EveryFlagIsKnownWithItsDefault) {
 }
 
 TEST(DropInTest, CompatHasEveryDefaultOfTheirs) {
-  const Settings settings = TfsDefaults();
+  Settings settings = TfsDefaults();
   for (const TheirFlag& flag : kFlags) {
     const auto* const field = std::get_if<OptionField>(&Find(flag.name)->target);
     if (field == nullptr) continue;
     SCOPED_TRACE(flag.name);
-    if (const auto* const number = std::get_if<int64_t Settings::*>(field)) {
-      EXPECT_EQ(std::to_string(settings.**number), flag.default_text);
-    } else if (const auto* const text = std::get_if<std::string Settings::*>(field)) {
-      EXPECT_EQ(settings.**text, flag.default_text);
+    if (field->type == OptionType::kInt) {
+      EXPECT_EQ(std::to_string(field->get(settings)), flag.default_text);
+    } else if (field->type == OptionType::kString) {
+      EXPECT_EQ(field->text(settings), flag.default_text);
     } else {
-      EXPECT_EQ(settings.*std::get<bool Settings::*>(*field), flag.default_text == "true");
+      EXPECT_EQ(field->get(settings) != 0, flag.default_text == "true");
     }
   }
 }

@@ -115,7 +115,7 @@ Status ModelServer::Impl::Start(const StartStepCallback& on_step) {
   on_step("reading --ssl_config_file");
   ASSIGN_OR_RETURN(net::ServerOptions net_options, NetOptions(settings));
   TRY(MakeReadinessRule(settings).status());
-  if (settings.admin_api == "full" && settings.rest_api_enable_cors_support) {
+  if (settings.admin_api == "full" && settings.net.cors) {
     return InvalidArgument(
         "--admin_api=full and --rest_api_enable_cors_support exclude each other: any page in an "
         "operator's browser could change the models");

@@ -203,7 +203,8 @@ int Serve(const ParsedOptions& options) {
   SetThreadSlice(kThreadSlice);
   ConfigureLog(settings);
   for (const std::string& warning : options.warnings) PENSTOCK_LOG(kWarning, "{}", warning);
-  settings.connections_max = CapConnections(settings.connections_max, RaiseFileLimit());
+  settings.net.connections_max =
+      static_cast<int>(CapConnections(settings.net.connections_max, RaiseFileLimit()));
   // With no file to read again, SIGHUP keeps its meaning: the end of the terminal ends the server.
   const Signals signals(/*takes_hangup=*/!settings.model_config_file.empty());
   // After Signals, because its thread must block the signals too.
@@ -229,7 +230,9 @@ int Serve(const ParsedOptions& options) {
   const bool delays = number == SIGTERM && !cannot_open && settings.shutdown_delay_ms > 0;
   const int64_t delay_ms = delays ? settings.shutdown_delay_ms : 0;
   // Started before the delay, so that a second signal also ends that.
-  signals.ExitOnNextOrAfter((delay_ms + settings.drain_timeout_ms) / 1000 + 1 + kUnloadSeconds);
+  const int64_t drain_ms =
+      std::chrono::duration_cast<std::chrono::milliseconds>(settings.net.drain_timeout).count();
+  signals.ExitOnNextOrAfter((delay_ms + drain_ms) / 1000 + 1 + kUnloadSeconds);
   if (delays) {
     PENSTOCK_LOG(kInfo, "SIGTERM: not ready any more, and serving for {} ms", delay_ms);
     (*server)->StartDraining();
@@ -237,8 +240,7 @@ int Serve(const ParsedOptions& options) {
   }
   PENSTOCK_LOG(kInfo, "{}: draining", number == SIGTERM ? "SIGTERM" : "SIGINT");
   if (!(*server)->Stop())
-    PENSTOCK_LOG(kWarning, "some requests were not answered within {} ms",
-                 settings.drain_timeout_ms);
+    PENSTOCK_LOG(kWarning, "some requests were not answered within {} ms", drain_ms);
   if (const std::vector<std::string> left = (*server)->LeftRunning(); !left.empty()) {
     PENSTOCK_LOG(kWarning, "stopped; did not end, and is given up: {}", fmt::join(left, "; "));
     FlushLog();

@@ -29,7 +29,7 @@ struct ReadinessRule {
 
 struct ManagerOptions {
   int load_threads = 2;    // loads at the same time, over all models
-  int unload_threads = 1;  // unloads at the same time
+  int unload_threads = 2;  // unloads at the same time
   // Loads at the same time until every model of the first list has been loaded or has failed. 0:
   // use load_threads.
   int initial_load_threads = 0;

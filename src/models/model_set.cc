@@ -19,7 +19,7 @@ ModelSet::ModelSet(const Settings& settings, BackendHost& backends, MetricsRegis
                    core::Manager& manager, Experiments& experiments,
                    const SourcesFactory& make_sources)
     : load_options_(MakeLoadOptions(settings)),
-      inline_options_(MakeInlineOptions(settings)),
+      inline_options_(settings.inline_runs),
       warm_up_options_(MakeWarmUpOptions(settings)),
       backends_(backends),
       metrics_(metrics),

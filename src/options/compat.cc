@@ -54,7 +54,7 @@ Settings TfsDefaults() {
   settings.compat = kTfsProgram;
   settings.listen = "after_load";
   settings.rest_api_port = 0;
-  settings.load_retry_interval_micros = 60'000'000;
+  settings.manager.load_retry_interval = std::chrono::minutes(1);
   return settings;
 }
 

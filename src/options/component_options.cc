@@ -18,7 +18,6 @@
 namespace penstock {
 namespace {
 
-using std::chrono::microseconds;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
@@ -48,12 +47,7 @@ std::string GrpcRefusal(const Settings& settings, bool is_less_safe) {
 }
 
 StatusOr<net::TlsOptions> MakeTlsOptions(const Settings& settings) {
-  net::TlsOptions tls;
-  tls.certificate_file = settings.tls_certificate_file;
-  tls.key_file = settings.tls_key_file;
-  tls.client_ca_file = settings.tls_client_ca_file;
-  tls.require_client_certificate = settings.tls_require_client_certificate;
-  tls.reload_interval = seconds(settings.tls_reload_interval_seconds);
+  net::TlsOptions tls = settings.net.tls;
   if (settings.ssl_config_file.empty()) return tls;
   ASSIGN_OR_RETURN(const std::string text,
                    ReadConfigFile("ssl_config_file", settings.ssl_config_file));
@@ -78,7 +72,7 @@ void ConfigureLog(const Settings& settings) {
 }
 
 StatusOr<net::ServerOptions> NetOptions(const Settings& settings) {
-  net::ServerOptions options;
+  net::ServerOptions options = settings.net;
   ASSIGN_OR_RETURN(options.tls, MakeTlsOptions(settings));
   options.listens_at_start = settings.listen == "at_start";
   const bool tls_everywhere = !options.tls.certificate_file.empty();
@@ -97,31 +91,7 @@ StatusOr<net::ServerOptions> NetOptions(const Settings& settings) {
     listen.tls = options.tls.enabled();
     options.listen.push_back(std::move(listen));
   }
-  options.loops = static_cast<int>(settings.event_loops);
-  options.body_bytes_max = static_cast<uint64_t>(settings.body_bytes_max);
   options.inflight_bytes_max = InflightBytesMax(settings);
-  options.body_reservation_bytes_max = static_cast<uint64_t>(settings.body_reservation_bytes_max);
-  options.header_bytes_max = static_cast<size_t>(settings.header_bytes_max);
-  options.connections_max = static_cast<int>(settings.connections_max);
-  options.requests_max = static_cast<int>(settings.requests_max);
-  options.streams_per_connection_max = static_cast<int>(settings.streams_per_connection_max);
-  options.incomplete_requests_max = static_cast<int>(settings.incomplete_requests_max);
-  options.incomplete_requests_per_connection_max =
-      static_cast<int>(settings.incomplete_requests_per_connection_max);
-  options.watches_per_connection_max = static_cast<int>(settings.watches_per_connection_max);
-  options.write_queue_bytes_max = static_cast<size_t>(settings.write_queue_bytes_max);
-  options.idle_timeout = milliseconds(settings.idle_timeout_ms);
-  options.header_timeout = milliseconds(settings.header_timeout_ms);
-  options.body_timeout = milliseconds(settings.body_timeout_ms);
-  options.write_timeout = milliseconds(settings.write_timeout_ms);
-  options.http_request_timeout = milliseconds(settings.rest_api_timeout_in_ms);
-  options.half_close_grace = milliseconds(settings.half_close_grace_ms);
-  options.drain_timeout = milliseconds(settings.drain_timeout_ms);
-  options.keepalive_interval = milliseconds(settings.keepalive_interval_ms);
-  options.http2_stream_window_bytes = static_cast<uint64_t>(settings.http2_stream_window_bytes);
-  options.http2_connection_window_bytes =
-      static_cast<uint64_t>(settings.http2_connection_window_bytes);
-  options.cors = settings.rest_api_enable_cors_support;
   return options;
 }
 
@@ -134,11 +104,11 @@ net::ServerOptions HealthNetOptions(const Settings& settings) {
   options.streams_per_connection_max = 100;
   options.body_bytes_max = 64 * 1024;
   options.inflight_bytes_max = 16 << 20;
-  options.idle_timeout = milliseconds(settings.idle_timeout_ms);
-  options.header_timeout = milliseconds(settings.header_timeout_ms);
-  options.body_timeout = milliseconds(settings.body_timeout_ms);
-  options.write_timeout = milliseconds(settings.write_timeout_ms);
-  options.keepalive_interval = milliseconds(settings.keepalive_interval_ms);
+  options.idle_timeout = settings.net.idle_timeout;
+  options.header_timeout = settings.net.header_timeout;
+  options.body_timeout = settings.net.body_timeout;
+  options.write_timeout = settings.net.write_timeout;
+  options.keepalive_interval = settings.net.keepalive_interval;
   options.drain_timeout = seconds(1);
   return options;
 }
@@ -165,16 +135,9 @@ uint64_t DecodedTensorBytesMax(const Settings& settings) {
 }
 
 EngineOptions MakeEngineOptions(const Settings& settings) {
-  return {.inline_request_bytes_max = static_cast<uint64_t>(settings.inline_request_bytes_max),
-          .decoded_tensor_bytes_max = DecodedTensorBytesMax(settings),
-          .demand_timeout = milliseconds(settings.demand_timeout_ms),
-          .initial_load_wait = milliseconds(settings.initial_load_wait_ms)};
-}
-
-InlineOptions MakeInlineOptions(const Settings& settings) {
-  return {.run_time_max = microseconds(settings.inline_run_time_max_us),
-          .run_time_limit = microseconds(settings.inline_run_time_limit_us),
-          .after_runs = static_cast<int>(settings.inline_after_runs)};
+  EngineOptions options = settings.engine;
+  options.decoded_tensor_bytes_max = DecodedTensorBytesMax(settings);
+  return options;
 }
 
 AdminAccess MakeAdminAccess(const Settings& settings) {
@@ -214,29 +177,23 @@ core::ManagerOptions MakeManagerOptions(const Settings& settings) {
   const auto threads = [](int64_t wanted, int otherwise) {
     return wanted > 0 ? static_cast<int>(wanted) : otherwise;
   };
-  core::ManagerOptions options;
-  options.load_threads = threads(settings.num_load_threads, 2);
+  core::ManagerOptions options = settings.manager;
+  options.load_threads = threads(settings.num_load_threads, options.load_threads);
   options.initial_load_threads =
       threads(settings.num_initial_load_threads, std::max(UsableCpus(), options.load_threads));
-  options.unload_threads = threads(settings.num_unload_threads, 2);
-  options.load_nice = static_cast<int>(settings.load_nice);
-  options.load_retries_max = static_cast<int>(settings.max_num_load_retries);
-  options.load_retry_interval =
-      microseconds(std::max<int64_t>(settings.load_retry_interval_micros, 0));
+  options.unload_threads = threads(settings.num_unload_threads, options.unload_threads);
+  options.load_retry_interval = std::max(options.load_retry_interval, Duration::zero());
   options.load_retry_interval_max =
       std::max(options.load_retry_interval, options.load_retry_interval_max);
-  options.load_timeout = milliseconds(settings.load_timeout_ms);
   const int64_t memory = settings.model_memory_bytes_max;
   options.ram_bytes_max = memory < 0 ? UsableMemoryBytes() / 10 * 9 : static_cast<uint64_t>(memory);
   options.read_memory = [] { return ReadProcessMemory(""); };
-  options.demand_waiters_max = static_cast<size_t>(settings.demand_waiters_max);
   options.readiness = MakeReadinessRule(settings).value_or(core::ReadinessRule());
   return options;
 }
 
 DirectorySourceOptions MakeDirectoryOptions(const Settings& settings) {
-  DirectorySourceOptions options;
-  options.poll_period = seconds(settings.file_system_poll_wait_seconds);
+  DirectorySourceOptions options = settings.folders;
   options.settling.settle_time = milliseconds(settings.version_settle_ms);
   options.keeps_last_versions = settings.servable_versions_always_present;
   return options;
@@ -244,21 +201,18 @@ DirectorySourceOptions MakeDirectoryOptions(const Settings& settings) {
 
 ObjectStoreSourceOptions MakeObjectStoreOptions(const Settings& settings,
                                                 core::MemoryEstimator estimate) {
-  ObjectStoreSourceOptions options;
-  options.poll_period = seconds(settings.object_store_poll_wait_seconds);
+  ObjectStoreSourceOptions options = settings.object_stores;
   options.settle_time = milliseconds(settings.version_settle_ms);
   options.keeps_last_versions = settings.servable_versions_always_present;
-  options.cache_folder = settings.model_cache_directory;
-  options.turns.time_limit = seconds(settings.object_store_list_timeout_seconds);
   options.estimate = std::move(estimate);
   return options;
 }
 
 ThreadPoolOptions MakeComputeOptions(const Settings& settings) {
-  return {.name = "compute",
-          .threads = settings.compute_threads > 0 ? static_cast<int>(settings.compute_threads)
-                                                  : UsableCpus(),
-          .queue_tasks_max = static_cast<size_t>(settings.compute_queue_max)};
+  ThreadPoolOptions options = settings.compute;
+  options.threads =
+      settings.compute_threads > 0 ? static_cast<int>(settings.compute_threads) : UsableCpus();
+  return options;
 }
 
 namespace {
@@ -357,8 +311,7 @@ LoadOptions MakeLoadOptions(const Settings& settings) {
 }
 
 WarmUpOptions MakeWarmUpOptions(const Settings& settings) {
-  WarmUpOptions options;
-  options.enabled = settings.enable_model_warmup;
+  WarmUpOptions options = settings.warm_up;
   if (settings.num_request_iterations_for_warmup > 0)
     options.iterations = static_cast<int>(settings.num_request_iterations_for_warmup);
   options.predict = MakePredictOptions(settings).limits;
@@ -367,15 +320,13 @@ WarmUpOptions MakeWarmUpOptions(const Settings& settings) {
 }
 
 tfs::PredictOptions MakePredictOptions(const Settings& settings) {
-  tfs::PredictOptions options;
+  tfs::PredictOptions options = settings.predict;
   options.limits.decoded_tensor_bytes_max = DecodedTensorBytesMax(settings);
-  options.write.as_tensor_content = settings.enable_serialization_as_tensor_content;
   return options;
 }
 
 tfs_rest::RestOptions MakeRestOptions(const Settings& settings) {
-  tfs_rest::RestOptions options;
-  options.decoder.depth_max = static_cast<int>(settings.json_depth_max);
+  tfs_rest::RestOptions options{.decoder = settings.json};
   options.decoder.tensor_bytes_max = DecodedTensorBytesMax(settings);
   return options;
 }

@@ -44,7 +44,6 @@ uint64_t DecodedTensorBytesMax(const Settings& settings);
 
 // Does not set the experiments and the budget.
 EngineOptions MakeEngineOptions(const Settings& settings);
-InlineOptions MakeInlineOptions(const Settings& settings);
 AdminAccess MakeAdminAccess(const Settings& settings);
 tfs::ReloadAccess MakeReloadAccess(const Settings& settings);
 // INVALID_ARGUMENT if --ready_when has a mistake.

@@ -32,9 +32,9 @@ TEST_F(ComponentOptionsTest, BothPortsListenByDefault) {
 }
 
 TEST_F(ComponentOptionsTest, WarmUpTakesTheLimitsOfRequests) {
-  settings_.enable_model_warmup = false;
+  settings_.warm_up.enabled = false;
   settings_.num_request_iterations_for_warmup = 4;
-  settings_.json_depth_max = 7;
+  settings_.json.depth_max = 7;
   settings_.decoded_tensor_bytes_max = 1000;
   const WarmUpOptions options = MakeWarmUpOptions(settings_);
   EXPECT_FALSE(options.enabled);
@@ -43,45 +43,9 @@ TEST_F(ComponentOptionsTest, WarmUpTakesTheLimitsOfRequests) {
   EXPECT_EQ(options.predict.decoded_tensor_bytes_max, 1000u);
 }
 
-TEST_F(ComponentOptionsTest, DefaultsAreThoseOfTheParts) {
-  const net::ServerOptions defaults;
-  const auto options = NetOptions(settings_);
-  ASSERT_TRUE(options.ok());
-  EXPECT_EQ(options->body_bytes_max, defaults.body_bytes_max);
-  EXPECT_EQ(options->header_bytes_max, defaults.header_bytes_max);
-  EXPECT_EQ(options->connections_max, defaults.connections_max);
-  EXPECT_EQ(options->requests_max, defaults.requests_max);
-  EXPECT_EQ(options->streams_per_connection_max, defaults.streams_per_connection_max);
-  EXPECT_EQ(options->write_queue_bytes_max, defaults.write_queue_bytes_max);
-  EXPECT_EQ(options->idle_timeout, defaults.idle_timeout);
-  EXPECT_EQ(options->header_timeout, defaults.header_timeout);
-  EXPECT_EQ(options->body_timeout, defaults.body_timeout);
-  EXPECT_EQ(options->write_timeout, defaults.write_timeout);
-  EXPECT_EQ(options->http_request_timeout, defaults.http_request_timeout);
-  EXPECT_EQ(options->half_close_grace, defaults.half_close_grace);
-  EXPECT_EQ(options->drain_timeout, defaults.drain_timeout);
-  EXPECT_EQ(options->keepalive_interval, defaults.keepalive_interval);
-  EXPECT_EQ(options->http2_stream_window_bytes, defaults.http2_stream_window_bytes);
-  EXPECT_EQ(options->http2_connection_window_bytes, defaults.http2_connection_window_bytes);
-  EXPECT_EQ(options->tls.reload_interval, defaults.tls.reload_interval);
-  EXPECT_EQ(MakeWarmUpOptions(settings_).enabled, WarmUpOptions().enabled);
-  EXPECT_EQ(MakeWarmUpOptions(settings_).iterations, WarmUpOptions().iterations);
-  EXPECT_EQ(MakeInlineOptions(settings_).run_time_max, InlineOptions().run_time_max);
-  EXPECT_EQ(MakeInlineOptions(settings_).run_time_limit, InlineOptions().run_time_limit);
-  EXPECT_EQ(MakeInlineOptions(settings_).after_runs, InlineOptions().after_runs);
-  EXPECT_EQ(MakeEngineOptions(settings_).inline_request_bytes_max,
-            EngineOptions().inline_request_bytes_max);
-  const core::ManagerOptions manager = MakeManagerOptions(settings_);
-  EXPECT_EQ(manager.load_threads, core::ManagerOptions().load_threads);
-  EXPECT_EQ(manager.load_nice, core::ManagerOptions().load_nice);
-  EXPECT_EQ(manager.load_retries_max, core::ManagerOptions().load_retries_max);
-  EXPECT_EQ(manager.load_retry_interval, core::ManagerOptions().load_retry_interval);
-  EXPECT_EQ(MakeDirectoryOptions(settings_).poll_period, DirectorySourceOptions().poll_period);
-}
-
 TEST_F(ComponentOptionsTest, TheHealthPortIsAServerOfItsOwnInClearText) {
-  settings_.tls_certificate_file = "/c";
-  settings_.tls_key_file = "/k";
+  settings_.net.tls.certificate_file = "/c";
+  settings_.net.tls.key_file = "/k";
   settings_.health_port = 9090;
   const net::ServerOptions options = HealthNetOptions(settings_);
   ASSERT_EQ(options.listen.size(), 1u);
@@ -127,8 +91,8 @@ TEST_F(ComponentOptionsTest, OnlyTheRestPortOrTheSocket) {
 }
 
 TEST_F(ComponentOptionsTest, TlsFilesCoverBothPorts) {
-  settings_.tls_certificate_file = "c";
-  settings_.tls_key_file = "k";
+  settings_.net.tls.certificate_file = "c";
+  settings_.net.tls.key_file = "k";
   const auto options = NetOptions(settings_);
   EXPECT_TRUE(options->listen[0].tls);
   EXPECT_TRUE(options->listen[1].tls);
@@ -164,7 +128,7 @@ TEST_F(ComponentOptionsTest, TheRestPortServesGrpcUnlessOnlyTheOtherPortHasTls) 
   EXPECT_EQ(refusals().second, "");
   settings_.grpc_on_rest_port = "auto";
   settings_.ssl_config_file = {};
-  settings_.tls_certificate_file = settings_.tls_key_file = "f";
+  settings_.net.tls.certificate_file = settings_.net.tls.key_file = "f";
   EXPECT_EQ(refusals().second, "");
 }
 
@@ -210,8 +174,8 @@ TEST_F(ComponentOptionsTest, MetricsPathsFollowTheMonitoringConfig) {
 
 TEST_F(ComponentOptionsTest, FrontendsGetTheirLimits) {
   settings_.decoded_tensor_bytes_max = 2000;
-  settings_.json_depth_max = 7;
-  settings_.enable_serialization_as_tensor_content = true;
+  settings_.json.depth_max = 7;
+  settings_.predict.write.as_tensor_content = true;
   EXPECT_EQ(MakePredictOptions(settings_).limits.decoded_tensor_bytes_max, 2000U);
   EXPECT_TRUE(MakePredictOptions(settings_).write.as_tensor_content);
   EXPECT_EQ(MakeRestOptions(settings_).decoder.tensor_bytes_max, 2000U);
@@ -231,9 +195,9 @@ TEST_F(ComponentOptionsTest, MemoryOfRequestsFollowsTheMemoryOfTheProcess) {
 }
 
 TEST_F(ComponentOptionsTest, RetriesFollowTheInterval) {
-  settings_.load_retry_interval_micros = 120'000'000;
+  settings_.manager.load_retry_interval = std::chrono::minutes(2);
   EXPECT_EQ(MakeManagerOptions(settings_).load_retry_interval_max, std::chrono::minutes(2));
-  settings_.load_retry_interval_micros = -1;
+  settings_.manager.load_retry_interval = std::chrono::microseconds(-1);
   EXPECT_EQ(MakeManagerOptions(settings_).load_retry_interval, Duration(0));
 }
 

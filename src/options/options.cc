@@ -11,13 +11,6 @@
 namespace penstock {
 namespace {
 
-template <typename... Ts>
-struct Overloaded : Ts... {
-  using Ts::operator()...;
-};
-template <typename... Ts>
-Overloaded(Ts...) -> Overloaded<Ts...>;
-
 std::string_view ValueName(OptionType type) {
   switch (type) {
     case OptionType::kBool:
@@ -66,12 +59,13 @@ Status WrongType(const OptionRow& row, std::string_view text) {
   return InvalidArgument("--{}={}: expected {}", row.name, text, ValueName(row.type()));
 }
 
-Status SetInt(const OptionRow& row, std::string_view text, int64_t& field) {
+Status SetInt(const OptionRow& row, const OptionField& field, std::string_view text,
+              Settings& settings) {
   const std::optional<int64_t> value = ParseInt(text);
   if (!value) return WrongType(row, text);
   if (*value < row.min || *value > row.max)
     return InvalidArgument("--{}={}: must be from {} to {}", row.name, text, row.min, row.max);
-  field = *value;
+  field.set(settings, *value);
   return OkStatus();
 }
 
@@ -87,17 +81,12 @@ Status SetString(const OptionRow& row, std::string_view text, std::string& field
 
 Status SetField(const OptionRow& row, const OptionField& field, std::string_view text,
                 Settings& settings) {
-  return std::visit(
-      Overloaded{
-          [&](bool Settings::*member) {
-            const std::optional<bool> value = ParseBool(text);
-            if (!value) return WrongType(row, text);
-            settings.*member = *value;
-            return OkStatus();
-          },
-          [&](int64_t Settings::*member) { return SetInt(row, text, settings.*member); },
-          [&](std::string Settings::*member) { return SetString(row, text, settings.*member); }},
-      field);
+  if (field.type == OptionType::kString) return SetString(row, text, field.text(settings));
+  if (field.type == OptionType::kInt) return SetInt(row, field, text, settings);
+  const std::optional<bool> value = ParseBool(text);
+  if (!value) return WrongType(row, text);
+  field.set(settings, *value ? 1 : 0);
+  return OkStatus();
 }
 
 // Checks the type of a foreign option's value. Warns, or refuses, if the value asks for something
@@ -149,15 +138,15 @@ StatusOr<std::optional<Flag>> ReadFlag(std::span<const std::string> arguments, s
 }
 
 Status CheckTls(const Settings& settings) {
-  const bool has_certificate = !settings.tls_certificate_file.empty();
-  const bool has_key = !settings.tls_key_file.empty();
+  const bool has_certificate = !settings.net.tls.certificate_file.empty();
+  const bool has_key = !settings.net.tls.key_file.empty();
   if (has_certificate && !has_key)
     return InvalidArgument("--tls_certificate_file needs --tls_key_file, its private key in PEM");
   if (has_key && !has_certificate)
     return InvalidArgument("--tls_key_file needs --tls_certificate_file, its certificate in PEM");
-  if (!settings.tls_client_ca_file.empty() && !has_certificate)
+  if (!settings.net.tls.client_ca_file.empty() && !has_certificate)
     return InvalidArgument("--tls_client_ca_file needs --tls_certificate_file");
-  if (settings.tls_require_client_certificate && settings.tls_client_ca_file.empty())
+  if (settings.net.tls.require_client_certificate && settings.net.tls.client_ca_file.empty())
     return InvalidArgument("--tls_require_client_certificate needs --tls_client_ca_file");
   if (!settings.ssl_config_file.empty() && has_certificate)
     return InvalidArgument("give either --ssl_config_file or --tls_certificate_file");
@@ -186,10 +175,10 @@ Status CheckTogether(const Settings& settings) {
     return InvalidArgument(
         "--tensorflow_session_parallelism sets both --tensorflow_intra_op_parallelism and "
         "--tensorflow_inter_op_parallelism: give it or them");
-  if (settings.http2_connection_window_bytes < settings.http2_stream_window_bytes)
+  if (settings.net.http2_connection_window_bytes < settings.net.http2_stream_window_bytes)
     return InvalidArgument(
         "--http2_connection_window_bytes={} must not be less than --http2_stream_window_bytes={}",
-        settings.http2_connection_window_bytes, settings.http2_stream_window_bytes);
+        settings.net.http2_connection_window_bytes, settings.net.http2_stream_window_bytes);
   return CheckTls(settings);
 }
 
@@ -207,19 +196,23 @@ Status CheckBatching(const std::map<std::string_view, std::string>& foreign) {
 
 OptionType OptionRow::type() const {
   if (const auto* foreign = std::get_if<ForeignOption>(&target)) return foreign->type;
-  return static_cast<OptionType>(std::get<OptionField>(target).index());
+  return std::get<OptionField>(target).type;
+}
+
+std::string_view OptionRow::UnitText() const {
+  const auto* const field = std::get_if<OptionField>(&target);
+  return field == nullptr || field->unit.empty() ? unit : field->unit;
 }
 
 std::string OptionRow::DefaultText() const {
   if (const auto* foreign = std::get_if<ForeignOption>(&target))
     return std::string(foreign->default_text);
-  static const Settings defaults;
-  return std::visit(
-      Overloaded{
-          [](bool Settings::*member) { return std::string(defaults.*member ? "true" : "false"); },
-          [](int64_t Settings::*member) { return std::to_string(defaults.*member); },
-          [](std::string Settings::*member) { return defaults.*member; }},
-      std::get<OptionField>(target));
+  Settings defaults;
+  const OptionField& field = std::get<OptionField>(target);
+  if (field.type == OptionType::kString) return field.text(defaults);
+  const int64_t value = field.get(defaults);
+  if (field.type == OptionType::kBool) return value != 0 ? "true" : "false";
+  return std::to_string(value);
 }
 
 StatusOr<ParsedOptions> ParseFlags(std::span<const std::string> arguments) {

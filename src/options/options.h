@@ -19,8 +19,15 @@ namespace penstock {
 
 enum class OptionType { kBool, kInt, kString };
 
-// The field that holds the value of an option.
-using OptionField = std::variant<bool Settings::*, int64_t Settings::*, std::string Settings::*>;
+// The field that holds the value of an option, made by Field or In (option_field.h). Immutable.
+struct OptionField {
+  OptionType type = OptionType::kInt;
+  std::string_view unit = "";  // of a duration
+  // For kBool (0 or 1) and kInt.
+  int64_t (*get)(const Settings& settings) = nullptr;
+  void (*set)(Settings& settings, int64_t value) = nullptr;
+  std::string& (*text)(Settings& settings) = nullptr;  // for kString
+};
 
 // An option of tensorflow_model_server that Penstock accepts, but that has no effect.
 struct ForeignOption {
@@ -51,6 +58,8 @@ struct OptionRow {
   OptionChange change = OptionChange::kRestart;
 
   OptionType type() const;
+  // `unit`, or that of the field.
+  std::string_view UnitText() const;
   // The default as on the command line. Empty for an empty string.
   std::string DefaultText() const;
 };

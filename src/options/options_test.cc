@@ -44,9 +44,9 @@ TEST(OptionsTest, AllFormsOfAFlag) {
   ASSERT_TRUE(parsed.ok()) << parsed.status();
   EXPECT_EQ(parsed->settings.port, 2);
   EXPECT_EQ(parsed->settings.model_name, "m");
-  EXPECT_TRUE(parsed->settings.rest_api_enable_cors_support);
-  EXPECT_TRUE(parsed->settings.enable_serialization_as_tensor_content);
-  EXPECT_FALSE(parsed->settings.tls_require_client_certificate);
+  EXPECT_TRUE(parsed->settings.net.cors);
+  EXPECT_TRUE(parsed->settings.predict.write.as_tensor_content);
+  EXPECT_FALSE(parsed->settings.net.tls.require_client_certificate);
 }
 
 TEST(OptionsTest, ATruthValueDoesNotTakeTheNextArgument) {
@@ -142,7 +142,7 @@ TEST(OptionsTest, CompatTakesTheDefaultsOfTensorFlowsServer) {
   EXPECT_TRUE(StandsInForTfs(parsed->settings));
   EXPECT_EQ(parsed->settings.rest_api_port, 0);
   EXPECT_EQ(parsed->settings.listen, "after_load");
-  EXPECT_EQ(parsed->settings.load_retry_interval_micros, 60'000'000);
+  EXPECT_EQ(parsed->settings.manager.load_retry_interval, std::chrono::minutes(1));
   // Flags count over them, wherever they stand, and the last --compat counts.
   EXPECT_EQ(ParseOptions(std::vector<std::string>{"--rest_api_port=8501", "--model_base_path=/m",
                                                   "--compat", "tensorflow_model_server"})
@@ -183,7 +183,7 @@ TEST(OptionsTest, CompatEndsTheStartForANearMissOfAFlag) {
 TEST(OptionsTest, CompatIgnoresStrayWordsWithAWarning) {
   const auto parsed = ParseAsTfs({"--enable_model_warmup", "false", "serve"});
   ASSERT_TRUE(parsed.ok()) << parsed.status();
-  EXPECT_TRUE(parsed->settings.enable_model_warmup);
+  EXPECT_TRUE(parsed->settings.warm_up.enabled);
   ASSERT_EQ(parsed->warnings.size(), 2u);
   EXPECT_EQ(parsed->warnings[0],
             "'false' is ignored: flags look like --name=value, and --name alone means --name=true");

@@ -69,7 +69,7 @@ std::string OptionsHelp() {
       fmt::format_to(std::back_inserter(help), "=<{}>", TypeName(row.type()));
     const std::string bounds = BoundsText(row);
     std::string facts = row.DefaultText().empty() ? "" : "default " + row.DefaultText();
-    if (!row.unit.empty()) facts += fmt::format(" {}", row.unit);
+    if (!row.UnitText().empty()) facts += fmt::format(" {}", row.UnitText());
     if (!bounds.empty()) facts += (facts.empty() ? "" : "; ") + bounds;
     if (!facts.empty()) fmt::format_to(std::back_inserter(help), "  ({})", facts);
     help += '\n';
@@ -92,7 +92,7 @@ std::string OptionsMarkdown() {
     const std::string default_text = row.DefaultText();
     fmt::format_to(std::back_inserter(page), "| `{}` | {} | {} | {} | {} | {} | {} |\n", row.name,
                    TypeName(row.type()), default_text.empty() ? "" : "`" + default_text + "`",
-                   row.unit, BoundsText(row),
+                   row.UnitText(), BoundsText(row),
                    IsForeign(row)                        ? ""
                    : row.change == OptionChange::kReload ? "reload"
                                                          : "restart",

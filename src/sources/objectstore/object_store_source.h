@@ -25,7 +25,7 @@
 namespace penstock {
 
 struct ObjectStoreSourceOptions {
-  Duration poll_period = std::chrono::seconds(60);  // 0: one scan after each SetModels
+  Duration poll_period = std::chrono::seconds(30);  // 0: one scan after each SetModels
   // A version is complete when none of its objects has changed for this time.
   Duration settle_time = std::chrono::seconds(1);
   bool keeps_last_versions = false;
