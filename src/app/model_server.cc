@@ -130,7 +130,7 @@ Status ModelServer::Impl::Start(const StartStepCallback& on_step) {
 
   // The order matters. The manager must know the models before anyone can ask whether the server is
   // ready. The ports must be bound before anything is loaded.
-  on_step("looking at the models, and reading --state_file");
+  on_step("checking the models, and reading --state_file");
   TRY(reloader.ApplyFirst(std::move(list), ModelListOrigin(settings)));
   on_step("opening ports, and reading the TLS certificate and key");
   if (settings.health_port != 0) TRY(StartHealthServer());
@@ -187,7 +187,7 @@ bool ModelServer::Impl::Stop() {
   // Stop the reload before loads end early. A client that waits for it would take that for errors.
   EndOrLeave("the reading of the configuration files", [this] { reloader.Stop(); });
   manager.StartDrain();
-  EndOrLeave("the look at the models' base paths", [this] { models.Stop(); });
+  EndOrLeave("the scan of the models' base paths", [this] { models.Stop(); });
   // Models stay loaded until the requests in flight are answered.
   const bool all_answered = server == nullptr || server->Drain();
   server.reset();
@@ -235,7 +235,7 @@ ModelServer::~ModelServer() {
 StatusOr<std::unique_ptr<ModelServer>> ModelServer::Start(const Settings& settings,
                                                           OpenedCallback on_opened,
                                                           const StartStepCallback& on_step) {
-  on_step("looking at the paths that flags name");
+  on_step("checking the paths that flags name");
   TRY(CheckPaths(settings));
   auto impl = std::make_unique<Impl>(settings, std::move(on_opened));
   TRY(impl->Start(on_step));

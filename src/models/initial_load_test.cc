@@ -16,7 +16,7 @@ using core::FakeVersion;
 using core::NewPlan;
 using testing::HasSubstr;
 
-// The models "a" and "b", of which no source has told. One thread.
+// The models "a" and "b", which no source has reported. One thread.
 class InitialLoadTest : public testing::Test {
  protected:
   InitialLoadTest() {

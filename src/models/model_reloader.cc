@@ -258,7 +258,7 @@ void ModelReloader::RestoreLabels(const AwaitedModels::Labels& before, uint64_t 
   }
   const Status applied = Apply(std::move(base), overrides_, "ReloadConfigRequest");
   if (!applied.ok())
-    PENSTOCK_LOG(kError, "the labels cannot be taken back: {}", MessageOf(applied));
+    PENSTOCK_LOG(kError, "the labels cannot be rolled back: {}", MessageOf(applied));
 }
 
 void ModelReloader::WatchLabels(std::string_view where) {
@@ -417,7 +417,8 @@ void ModelReloader::ReadFile(FileRead read) {
     PENSTOCK_LOG(kInfo, "{} was read again and is in force", file);
     WatchLabels(file);
   } else if (!is_known || is_forced) {
-    PENSTOCK_LOG(kError, "the models stay as they are: {}", error);
+    PENSTOCK_LOG(kError, "model_config_file rejected, keeping the current configuration: {}",
+                 error);
   }
 }
 
@@ -514,13 +515,14 @@ void ModelReloader::RollBack(const ModelChange& change, const ModelOverrides& be
   ModelOverrides overrides = overrides_;
   if (!overrides.RollBack(change, before)) return;
   if (const Status status = Apply(base_, std::move(overrides), "the admin API"); !status.ok()) {
-    PENSTOCK_LOG(kError, "the change of model {} cannot be taken back: {}", change.model,
+    PENSTOCK_LOG(kError, "the change of model {} cannot be rolled back: {}", change.model,
                  MessageOf(status));
   } else if (const Status written = WriteState(); !written.ok()) {
-    PENSTOCK_LOG(kError,
-                 "the change of model {} is taken back, but the next start of the server will have "
-                 "it in force: {}",
-                 change.model, MessageOf(written));
+    PENSTOCK_LOG(
+        kError,
+        "the change of model {} is rolled back, but the next start of the server will have "
+        "it in force: {}",
+        change.model, MessageOf(written));
   }
 }
 

@@ -297,21 +297,21 @@ TEST_F(ModelReloaderTest, ToRemoveOrUnloadAModelWaitsForNothing) {
   EXPECT_FALSE(reloader_.Entries().contains("slow"));
 }
 
-TEST_F(ModelReloaderTest, WhoIsOvertakenIsToldOnceItIsTrue) {
+TEST_F(ModelReloaderTest, OvertakenChangeIsAnsweredOnceTheModelIsGone) {
   held_.HoldNext(1);
   bool was_there = true;
   ChangeRequest list{.change = ModelListChange{{Configured(), Builtin("slow")}}};
   list.is_wanted = [] { return true; };
-  std::promise<Status> told;
+  std::promise<Status> answered;
   list.done = [&](Status status) {
     was_there = reloader_.Entries().contains("slow");
-    told.set_value(std::move(status));
+    answered.set_value(std::move(status));
   };
   reloader_.Submit(std::move(list));
   held_.WaitUntilHeld();
   Answer change = Submit(Kind::kPut, "slow");
   EXPECT_EQ(Submit(Kind::kRemove, "slow").Get(), OkStatus());
-  EXPECT_EQ(told.get_future().get().code(), StatusCode::kAborted);
+  EXPECT_EQ(answered.get_future().get().code(), StatusCode::kAborted);
   EXPECT_FALSE(was_there);
   EXPECT_EQ(change.Get().code(), StatusCode::kAborted);
 }
@@ -406,7 +406,7 @@ TEST_F(ModelReloaderTest, WhatIsRolledBackIsSoThoughTheStateFileCannotBeWritten)
   held_.Release();
   EXPECT_EQ(pin.Get().code(), StatusCode::kFailedPrecondition);
   EXPECT_THAT(testing::internal::GetCapturedStderr(),
-              HasSubstr("the change of model m is taken back, but the next start of the server"));
+              HasSubstr("the change of model m is rolled back, but the next start of the server"));
   EXPECT_EQ(reloader_.Entries()["m"].pinned_version, std::nullopt);
 }
 
@@ -435,14 +435,14 @@ TEST_F(ModelReloaderTest, AModelThatGoesEndsTheWaitForAnotherVersionOfIt) {
 
 // A source that is slower than changes of other models come would never be heard.
 TEST_F(ModelReloaderTest, ChangesOfOtherModelsDoNotOutdateWhatASourceFinds) {
-  const auto told = [this] { return manager_.StatusOf("m")->has_report; };
+  const auto answered = [this] { return manager_.StatusOf("m")->has_report; };
   const auto tell = [this](int64_t version, uint64_t generation) {
     manager_.SetAspired("m", Aspire(core::FakeVersion(version, std::make_shared<core::FakePlan>())),
                         generation);
     return manager_.VersionStatuses("m").at(0).id.version.value == version;
   };
   PassOne();
-  ASSERT_TRUE(manager_.WaitFor(told));
+  ASSERT_TRUE(manager_.WaitFor(answered));
   EXPECT_TRUE(tell(8, /*generation=*/1));
   EXPECT_EQ(Submit(Kind::kPin, "m", 2).Get(), OkStatus());
   EXPECT_FALSE(tell(9, /*generation=*/2));

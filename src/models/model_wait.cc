@@ -22,17 +22,17 @@ std::optional<Status> ModelWait::Outcome(bool is_late) {
   Status version_error;
   for (size_t i = 0; i < count; ++i) {
     const std::string& name = awaited_.names[i];
-    const Look look = LookAt(name);
-    if (!is_late && (look.model == Progress::kUnderWay || look.versions == Progress::kUnderWay)) {
+    const State state = StateOf(name);
+    if (!is_late && (state.model == Progress::kUnderWay || state.versions == Progress::kUnderWay)) {
       under_way_ = i;
       return std::nullopt;
     }
-    if (look.model != Progress::kServed) {
+    if (state.model != Progress::kServed) {
       missing +=
           fmt::format("{}{}: {}", missing_count++ == 0 ? "" : "; ", name,
-                      look.model == Progress::kFailed ? MessageOf(look.reason) : "still loading");
-    } else if (look.versions != Progress::kServed) {
-      version_error = look.reason;
+                      state.model == Progress::kFailed ? MessageOf(state.reason) : "still loading");
+    } else if (state.versions != Progress::kServed) {
+      version_error = state.reason;
     }
   }
   if (missing_count == 0) return version_error;
@@ -41,30 +41,30 @@ std::optional<Status> ModelWait::Outcome(bool is_late) {
 }
 
 bool ModelWait::IsUnderWay(const std::string& name) const {
-  const Look look = LookAt(name);
-  return look.model == Progress::kUnderWay || look.versions == Progress::kUnderWay;
+  const State state = StateOf(name);
+  return state.model == Progress::kUnderWay || state.versions == Progress::kUnderWay;
 }
 
-ModelWait::Look ModelWait::LookAt(const std::string& name) const {
-  Look look;
+ModelWait::State ModelWait::StateOf(const std::string& name) const {
+  State state;
   const std::optional<core::ModelStatus> model = manager_.StatusOf(name);
-  if (!model || !model->is_expected) return look;
-  look.model = OfModel(*model, look.reason);
-  if (look.model == Progress::kFailed) return look;
-  look.versions = OfLabels(name, *model, look.reason);
-  if (look.versions != Progress::kFailed) {
+  if (!model || !model->is_expected) return state;
+  state.model = OfModel(*model, state.reason);
+  if (state.model == Progress::kFailed) return state;
+  state.versions = OfLabels(name, *model, state.reason);
+  if (state.versions != Progress::kFailed) {
     Status reason;
     const Progress pin = OfPin(name, *model, reason);
-    if (pin == Progress::kFailed) look.reason = reason;
-    if (pin != Progress::kServed) look.versions = pin;
+    if (pin == Progress::kFailed) state.reason = reason;
+    if (pin != Progress::kServed) state.versions = pin;
   }
-  if (name == awaited_.settled && look.versions == Progress::kServed)
-    look.versions = OfSelected(*model);
-  if (look.versions == Progress::kUnderWay) {
-    look.reason = Error(StatusCode::kDeadlineExceeded,
-                        "a version of model {} that shall be available is still loading", name);
+  if (name == awaited_.settled && state.versions == Progress::kServed)
+    state.versions = OfSelected(*model);
+  if (state.versions == Progress::kUnderWay) {
+    state.reason = Error(StatusCode::kDeadlineExceeded,
+                         "a version of model {} that shall be available is still loading", name);
   }
-  return look;
+  return state;
 }
 
 ModelWait::Progress ModelWait::OfModel(const core::ModelStatus& model, Status& reason) {

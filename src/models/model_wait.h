@@ -40,7 +40,7 @@ class ModelWait final {
 
   // True if the change waits for a version of the model that is still under way.
   bool AwaitsVersionOf(const std::string& name) const {
-    return LookAt(name).versions == Progress::kUnderWay;
+    return StateOf(name).versions == Progress::kUnderWay;
   }
 
   const std::vector<std::string>& names() const { return awaited_.names; }
@@ -48,13 +48,13 @@ class ModelWait final {
  private:
   enum class Progress { kUnderWay, kServed, kFailed };
   // The progress of one model at one moment.
-  struct Look {
+  struct State {
     Progress model = Progress::kServed;
     Progress versions = Progress::kServed;  // of those that labels and the pin name
     Status reason;                          // why it has failed, or what is under way
   };
 
-  Look LookAt(const std::string& name) const;
+  State StateOf(const std::string& name) const;
   bool IsUnderWay(const std::string& name) const;
   // These set `reason` for kFailed.
   static Progress OfModel(const core::ModelStatus& model, Status& reason);

@@ -32,7 +32,7 @@ class ModelWaitTest : public testing::Test {
 
   static core::AspiredVersion First() { return FakeVersion(1, std::make_shared<FakePlan>()); }
   core::AspiredVersion Second() const { return FakeVersion(2, plan_); }
-  // The change is in force; its source has not told of it.
+  // The change is in force; its source has not reported it.
   ModelWait Pinned() {
     EXPECT_EQ(manager_.SetModel({.name = "m", .generation = ++generation_}), OkStatus());
     AwaitedModels awaited;
@@ -53,7 +53,7 @@ class ModelWaitTest : public testing::Test {
   core::Manager manager_{{.load_retries_max = 0}};
 };
 
-TEST_F(ModelWaitTest, AnEarlierFailureIsNoAnswerBeforeTheSourceHasTold) {
+TEST_F(ModelWaitTest, EarlierFailureIsNoAnswerBeforeTheSourceReports) {
   ModelWait wait = Pinned();
   EXPECT_EQ(wait.Outcome(false), std::nullopt);
   EXPECT_EQ(CodeOf(wait.Outcome(/*is_late=*/true)), StatusCode::kDeadlineExceeded);

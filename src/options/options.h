@@ -64,6 +64,10 @@ struct OptionRow {
   std::string DefaultText() const;
 };
 
+// The group of --compat and of the foreign options, which come last.
+inline constexpr std::string_view kCompatGroup = "Accepted for compatibility";
+std::span<const OptionRow> ForeignOptions();
+
 // All options, sorted by group, in the order of the documentation.
 std::span<const OptionRow> OptionTable();
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// One row per option. The sentences appear in --help and in docs/configuration.md.
+// One row per option; the options of TensorFlow Serving that have no effect are in
+// foreign_options.cc. It is long, because a row has one line for each of its facts. The sentences
+// appear in --help and in docs/configuration.md.
 #include <array>
 
 #include "options/option_field.h"
@@ -32,17 +34,6 @@ constexpr std::string_view kHttp2 = "HTTP/2 and gRPC";
 constexpr std::string_view kThreads = "Threads";
 constexpr std::string_view kBackends = "Backends";
 constexpr std::string_view kObservation = "Observation";
-constexpr std::string_view kForeign = "Accepted for compatibility";
-
-// A flag of TensorFlow Serving that has no effect. Other values than the natural one get a warning.
-constexpr ForeignOption Ignored(OptionType type, std::string_view default_text,
-                                std::string_view natural_text) {
-  return {type, default_text, natural_text, false};
-}
-// A flag of TensorFlow Serving that is accepted only with its natural value.
-constexpr ForeignOption Refused(OptionType type, std::string_view default_and_natural_text) {
-  return {type, default_and_natural_text, default_and_natural_text, true};
-}
 
 const OptionRow kRows[] = {
 
@@ -74,7 +65,7 @@ const OptionRow kRows[] = {
     {.group = kModels,
      .name = "model_config_file_poll_wait_seconds",
      .target = Field<&Settings::model_config_file_poll_wait_seconds>(),
-     .sentence = "Time between two looks whether model_config_file has changed; 0 and less is "
+     .sentence = "Time between two checks whether model_config_file has changed; 0 and less is "
                  "never. SIGHUP "
                  "reads it at once.",
      .unit = "s",
@@ -92,7 +83,7 @@ const OptionRow kRows[] = {
     {.group = kModels,
      .name = "admin_api",
      .target = Field<&Settings::admin_api>(),
-     .sentence = "What /admin/v1/models allows: 'off' nothing, 'read' to look at the models, "
+     .sentence = "What /admin/v1/models allows: 'off' nothing, 'read' to list the models, "
                  "'full' to add, "
                  "remove, load, unload, label and pin them, but not on a port that has no TLS "
                  "while another "
@@ -118,9 +109,9 @@ const OptionRow kRows[] = {
     {.group = kModels,
      .name = "file_system_poll_wait_seconds",
      .target = In<seconds, &Settings::folders, &DirectorySourceOptions::poll_period>(),
-     .sentence = "Time between two looks for new versions; 0 looks once, a negative one never. "
+     .sentence = "Time between two polls for new versions; 0 polls once, a negative value never. "
                  "Where the file "
-                 "system tells of changes they are seen at once, and looks are ten times rarer.",
+                 "system reports changes they are seen at once, and polls are ten times rarer.",
      .min = kNegative,
      .max = kIntMax},
     {.group = kModels,
@@ -128,7 +119,7 @@ const OptionRow kRows[] = {
      .target = Field<&Settings::version_settle_ms>(),
      .sentence = "A version whose files are being written is loaded when nothing has changed for "
                  "this time, or "
-                 "when its folder is renamed into its place; 0 loads what is there.",
+                 "when its folder is renamed into the base path; 0 loads what is there.",
      .unit = "ms",
      .max = kDayMs},
     {.group = kModels,
@@ -139,14 +130,14 @@ const OptionRow kRows[] = {
     {.group = kModels,
      .name = "object_store_poll_wait_seconds",
      .target = In<seconds, &Settings::object_stores, &ObjectStoreSourceOptions::poll_period>(),
-     .sentence = "Time between two looks for new versions in object stores; 0 looks once.",
+     .sentence = "Time between two polls for new versions in object stores; 0 polls once.",
      .max = kIntMax},
     {.group = kModels,
      .name = "object_store_list_timeout_seconds",
      .target = In<seconds, &Settings::object_stores, &ObjectStoreSourceOptions::turns,
                   &ScanTurnOptions::time_limit>(),
      .sentence =
-         "Time that one look at a model in an object store may take, with all its versions.",
+         "Time that one scan of a model in an object store may take, with all its versions.",
      .min = 1,
      .max = kIntMax},
     {.group = kModels,
@@ -335,7 +326,7 @@ const OptionRow kRows[] = {
      .target =
          In<seconds, &Settings::net, &net::ServerOptions::tls, &net::TlsOptions::reload_interval>(),
      .sentence =
-         "Time between two looks for changed certificate files, which new connections make; 0 is "
+         "Time between two checks for changed certificate files, which new connections make; 0 is "
          "never.",
      .max = kIntMax},
     {.group = kTls,
@@ -634,119 +625,28 @@ const OptionRow kRows[] = {
      .sentence = "Prints this list and ends."},
 
     // --- Accepted for compatibility
-    {.group = kForeign,
+    {.group = kCompatGroup,
      .name = "compat",
      .target = Field<&Settings::compat>(),
      .sentence =
-         "'tensorflow_model_server' takes that program's place, and is preset where the server is "
+         "'tensorflow_model_server' replaces that program, and is preset where the server is "
          "started under that name: its defaults hold (listen=after_load, no REST port, "
          "load_retry_interval_micros=60000000), flags that it has dropped and stray words are "
          "warned "
          "of, and an empty model_config_file waits for a reload.",
      .choices = kCompat},
-    {.group = kForeign,
-     .name = "rest_api_num_threads",
-     .target = Ignored(OptionType::kInt, "", ""),
-     .sentence = "No effect: REST runs on the same event loops as gRPC (event_loops)."},
-    {.group = kForeign,
-     .name = "grpc_max_threads",
-     .target = Ignored(OptionType::kInt, "", ""),
-     .sentence = "No effect: no thread is tied to a call (event_loops, requests_max)."},
-    {.group = kForeign,
-     .name = "grpc_channel_arguments",
-     .target = Ignored(OptionType::kString, "", ""),
-     .sentence =
-         "No effect: there is no gRPC library in the server (the groups Limits, Time-outs and "
-         "HTTP/2)."},
-    {.group = kForeign,
-     .name = "enable_grpc_healthcheck_service",
-     .target = Ignored(OptionType::kBool, "false", "true"),
-     .sentence = "No effect: the health service is always on."},
-    {.group = kForeign,
-     .name = "flush_filesystem_caches",
-     .target = Ignored(OptionType::kBool, "true", "false"),
-     .sentence = "No effect: the system's file cache is left alone."},
-    {.group = kForeign,
-     .name = "remove_unused_fields_from_bundle_metagraph",
-     .target = Ignored(OptionType::kBool, "true", "true"),
-     .sentence = "No effect: only the signatures are kept."},
-    {.group = kForeign,
-     .name = "enable_batching",
-     .target = Ignored(OptionType::kBool, "false", "false"),
-     .sentence = "No effect yet: requests are not batched."},
-    {.group = kForeign,
-     .name = "batching_parameters_file",
-     .target = Ignored(OptionType::kString, "", ""),
-     .sentence = "No effect yet: requests are not batched."},
-    {.group = kForeign,
-     .name = "enable_per_model_batching_parameters",
-     .target = Ignored(OptionType::kBool, "false", "false"),
-     .sentence = "No effect yet: requests are not batched."},
-    {.group = kForeign,
-     .name = "enable_profiler",
-     .target = Ignored(OptionType::kBool, "true", "false"),
-     .sentence = "No effect: there is no profiler service."},
-    {.group = kForeign,
-     .name = "enable_signature_method_name_check",
-     .target = Ignored(OptionType::kBool, "false", "false"),
-     .sentence = "No effect: the method name of a signature is not looked at."},
-    {.group = kForeign,
-     .name = "tensorflow_session_config_file",
-     .target = Ignored(OptionType::kString, "", ""),
-     .sentence = "No effect: set the threads with tensorflow_intra_op_parallelism and "
-                 "tensorflow_inter_op_parallelism."},
-    {.group = kForeign,
-     .name = "thread_pool_factory_config_file",
-     .target = Ignored(OptionType::kString, "", ""),
-     .sentence = "No effect: all models share one pool (compute_threads)."},
-    {.group = kForeign,
-     .name = "per_process_gpu_memory_fraction",
-     .target = Ignored(OptionType::kString, "0", "0"),
-     .sentence = "No effect: models run on the CPU."},
-    {.group = kForeign,
-     .name = "skip_initialize_tpu",
-     .target = Ignored(OptionType::kBool, "false", "true"),
-     .sentence = "No effect: models run on the CPU."},
-    {.group = kForeign,
-     .name = "xla_cpu_compilation_enabled",
-     .target = Ignored(OptionType::kBool, "false", "false"),
-     .sentence = "No effect: graphs run as they are."},
-    {.group = kForeign,
-     .name = "xla_gpu_compilation_enabled",
-     .target = Ignored(OptionType::kBool, "false", "false"),
-     .sentence = "No effect: models run on the CPU."},
-    {.group = kForeign,
-     .name = "num_tflite_pools",
-     .target = Ignored(OptionType::kInt, "", ""),
-     .sentence = "No effect: there are no TensorFlow Lite models."},
-    {.group = kForeign,
-     .name = "num_tflite_interpreters_per_pool",
-     .target = Ignored(OptionType::kInt, "1", ""),
-     .sentence = "No effect: there are no TensorFlow Lite models."},
-    {.group = kForeign,
-     .name = "prefer_tflite_model",
-     .target = Refused(OptionType::kBool, "false"),
-     .sentence = "TensorFlow Lite models are not served: remove the flag and keep the SavedModel."},
-    {.group = kForeign,
-     .name = "mixed_precision",
-     .target = Refused(OptionType::kString, ""),
-     .sentence =
-         "It would change results and is not there: remove the flag, or convert the model."},
-    {.group = kForeign,
-     .name = "platform_config_file",
-     .target = Refused(OptionType::kString, ""),
-     .sentence = "It cannot be read: set what it sets by flags (saved_model_tags, "
-                 "tensorflow_*_parallelism)."},
-    {.group = kForeign,
-     .name = "use_alts_credentials",
-     .target = Refused(OptionType::kBool, "false"),
-     .sentence =
-         "ALTS is not there, and without it the port would be open: use tls_certificate_file and "
-         "tls_client_ca_file."},
 };
 
 }  // namespace
 
-std::span<const OptionRow> OptionTable() { return kRows; }
+std::span<const OptionRow> OptionTable() {
+  static const std::vector<OptionRow> table = [] {
+    std::vector<OptionRow> rows(std::begin(kRows), std::end(kRows));
+    const std::span<const OptionRow> foreign = ForeignOptions();
+    rows.insert(rows.end(), foreign.begin(), foreign.end());
+    return rows;
+  }();
+  return table;
+}
 
 }  // namespace penstock

@@ -115,7 +115,7 @@ def test_a_wrong_file_changes_nothing(start, text):
     server = start({'half': HALF})
     write(server, text)
     server.process.send_signal(signal.SIGHUP)
-    eventually('it is logged', lambda: 'the models stay as they are' in server.log())
+    eventually('it is logged', lambda: 'keeping the current configuration' in server.log())
     assert answers(server, 'half')
     write(server, {'half': HALF, 'same': SAME})
     server.process.send_signal(signal.SIGHUP)
@@ -125,10 +125,10 @@ def test_a_wrong_file_changes_nothing(start, text):
 def test_a_file_that_is_gone_is_said_once(start):
     server = start({'half': HALF}, flags=['--model_config_file_poll_wait_seconds=1'])
     os.remove(os.path.join(server.folder, 'models.config'))
-    eventually('it is logged', lambda: 'the models stay as they are' in server.log())
+    eventually('it is logged', lambda: 'keeping the current configuration' in server.log())
     write(server, {'half': HALF, 'same': SAME})
     eventually('the file is back', lambda: answers(server, 'same'))
-    assert server.log().count('the models stay as they are') == 1
+    assert server.log().count('keeping the current configuration') == 1
 
 
 def test_the_log_says_who_changed_the_list(start):
@@ -233,7 +233,7 @@ def test_a_label_in_use_stays_until_its_new_version_is_there(start, tmp_path):
     both = f'base_path: "{base}" model_version_policy {{ all {{}} }} version_labels {{ key: "stable" value: %d }}'
     server = start({'more': both % 1}, flags=['--model_config_file_poll_wait_seconds=1'])
     write(server, {'more': both % 2})
-    eventually('it is refused', lambda: 'the models stay as they are' in server.log())
+    eventually('it is refused', lambda: 'keeping the current configuration' in server.log())
     assert version_of(server, 'stable') == 1
     folder(tmp_path / 'more', [2])  # the next look at the file takes it
     eventually('the label has moved', lambda: version_of(server, 'stable') == 2)
@@ -259,7 +259,7 @@ def test_a_label_for_a_version_that_is_not_there_is_refused_and_stays(start, tmp
     assert version_of(server, 'stable') == 1
     write(server, {'more': both % 7, 'new': HALF})
     server.process.send_signal(signal.SIGHUP)
-    eventually('the file is refused, too', lambda: 'the models stay as they are' in server.log())
+    eventually('the file is refused, too', lambda: 'keeping the current configuration' in server.log())
     assert version_of(server, 'stable') == 1 and not answers(server, 'new')
 
 
