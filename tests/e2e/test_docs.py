@@ -74,7 +74,7 @@ def levels():
 def test_the_levels_of_the_style_are_those_that_are_checked():
     block = read('STYLE.md').split('```')[1]
     told = {}
-    for level, text in re.findall(r'^(\d) (.*)$', block, re.M):
+    for level, text in re.findall(r'^(\d+) (.*)$', block, re.M):
         for folder in re.split(r' \| | ', text.split('  ')[0]):
             told[folder.replace('<family>', '*')] = level
     assert told == {folder: level for folder, level in levels().items() if level != 'plugin'}
@@ -82,7 +82,7 @@ def test_the_levels_of_the_style_are_those_that_are_checked():
 
 def test_the_levels_of_the_architecture_are_those_that_are_checked():
     told = {folder: level.replace('-', 'plugin') for level, folders in
-            re.findall(r'^\| ([\d-]) \| (`[^|]*) \|', read('docs', 'architecture.md'), re.M)
+            re.findall(r'^\| ([\d-]+) \| (`[^|]*) \|', read('docs', 'architecture.md'), re.M)
             for folder in re.findall(r'`([^`]+)`', re.sub(r'protocols/\w+', 'protocols/*', folders))}
     folders = [folder for folder in levels() if os.path.isdir(os.path.join(ROOT, 'src', folder.removesuffix('/*')))]
     assert told == {folder: levels()[folder] for folder in folders}
