@@ -204,7 +204,12 @@ Status ModelReloader::ApplyList(std::vector<ConfiguredModel> base, ModelOverride
   ASSIGN_OR_RETURN(const std::vector<ConfiguredModel> models, overrides.Over(base));
   if (const Status status = CheckLabels(models); !status.ok())
     return Error(status.code(), "{}: {}", where, MessageOf(status));
-  return Apply(std::move(base), std::move(overrides), where);
+  // Before Apply, which answers the changes that wait for a model of the former list. They must not
+  // take the new list for their own.
+  ++list_;
+  const Status applied = Apply(std::move(base), std::move(overrides), where);
+  if (!applied.ok()) --list_;
+  return applied;
 }
 
 Status ModelReloader::CheckLabels(const std::vector<ConfiguredModel>& models) const {
@@ -240,25 +245,19 @@ bool ModelReloader::HoldLabels(std::vector<ConfiguredModel>& models,
   return any;
 }
 
-void ModelReloader::ReleaseLabels(uint64_t list) {
+void ModelReloader::DecideLabels(uint64_t list, const AwaitedModels::Labels* before) {
   if (list != list_ || IsStopping()) return;
   std::vector<ConfiguredModel> base = base_;
-  for (ConfiguredModel& model : base) model.holds_labels = false;
-  const Status applied = Apply(std::move(base), overrides_, "ReloadConfigRequest");
-  if (!applied.ok()) PENSTOCK_LOG(kError, "the labels cannot be moved: {}", MessageOf(applied));
-}
-
-void ModelReloader::RestoreLabels(const AwaitedModels::Labels& before, uint64_t list) {
-  if (list != list_) return;
-  std::vector<ConfiguredModel> base = base_;
   for (ConfiguredModel& model : base) {
-    const auto old = before.find(model.name);
     model.holds_labels = false;
-    model.labels = old == before.end() ? std::map<std::string, core::VersionNumber>() : old->second;
+    if (before == nullptr) continue;
+    const auto old = before->find(model.name);
+    model.labels = old == before->end() ? AwaitedModels::Labels::mapped_type() : old->second;
   }
   const Status applied = Apply(std::move(base), overrides_, "ReloadConfigRequest");
   if (!applied.ok())
-    PENSTOCK_LOG(kError, "the labels cannot be rolled back: {}", MessageOf(applied));
+    PENSTOCK_LOG(kError, "the labels cannot be {}: {}", before == nullptr ? "moved" : "rolled back",
+                 MessageOf(applied));
 }
 
 void ModelReloader::WatchLabels(std::string_view where) {
@@ -406,7 +405,6 @@ void ModelReloader::ReadFile(FileRead read) {
   if (status.ok()) {
     auto models = ParseModelConfig(*text, file);
     status = models.ok() ? ApplyList(*std::move(models), overrides_, file) : models.status();
-    if (status.ok()) ++list_;
   }
   // A refused file is tried again at the next poll, because the library of a platform may appear
   // meanwhile. But the same error is logged only once.
@@ -442,15 +440,12 @@ void ModelReloader::ServeList(ChangeRequest request) {
                 .deadline = request.deadline,
                 .is_wanted = std::move(request.is_wanted),
                 .load = nullptr,
-                .done = [this, before, holds_labels, list = ++list_, written = WriteState(),
+                .done = [this, before, holds_labels, list = list_, written = WriteState(),
                          done = std::move(request.done)](Status waited) mutable {
                   const bool is_refused = waited.code() == StatusCode::kFailedPrecondition ||
                                           waited.code() == StatusCode::kUnknown;
-                  if (is_refused) {
-                    RestoreLabels(before, list);
-                  } else if (holds_labels) {
-                    ReleaseLabels(list);
-                  }
+                  if (is_refused || holds_labels)
+                    DecideLabels(list, is_refused ? &before : nullptr);
                   done(waited.ok() ? written : waited);
                 }});
 }

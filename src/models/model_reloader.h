@@ -92,14 +92,12 @@ class ModelReloader final {
   // do not change are not checked. New ones are not checked either with
   // --allow_version_labels_for_unavailable_models.
   Status CheckLabels(const std::vector<ConfiguredModel>& models) const;
-  // Makes the labels of `models` that move stay where they are until ReleaseLabels, so that none
+  // Makes the labels of `models` that move stay where they are until DecideLabels, so that none
   // moves if one of them cannot. Returns false, and changes nothing, if no label moves.
   static bool HoldLabels(std::vector<ConfiguredModel>& models, const AwaitedModels::Labels& before);
-  // Lets the labels of list number `list` move. Does nothing if a newer list is in force.
-  void ReleaseLabels(uint64_t list);
-  // Restores the labels to `before`, because list number `list` has failed. Does nothing if a newer
-  // list is in force.
-  void RestoreLabels(const AwaitedModels::Labels& before, uint64_t list);
+  // Lets the labels of list number `list` move; or, if the list has failed, restores them to
+  // `before`. Does nothing if a newer list is in force.
+  void DecideLabels(uint64_t list, const AwaitedModels::Labels* before);
   // Logs a warning if labels in force do not get their versions. It is for labels for which no
   // client waits.
   void WatchLabels(std::string_view where);

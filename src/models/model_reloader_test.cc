@@ -475,6 +475,32 @@ TEST_F(ModelReloaderTest, AListThatTakesModelsAwayEndsTheWaitForThem) {
   EXPECT_EQ(change.Get().code(), StatusCode::kAborted);
 }
 
+// The end of the first list released the labels of the second one.
+TEST_F(ModelReloaderTest, AnOvertakenListDoesNotMoveTheLabelsOfTheNextOne) {
+  WriteVersion("4", "half_plus_two");
+  ConfiguredModel model = Configured();
+  model.specific = {{1}, {2}, {4}};
+  model.labels["stable"] = {1};
+  ASSERT_EQ(SubmitList({model}).Get(), OkStatus());
+  ASSERT_TRUE(manager_.WaitUntilIdle());
+  held_.HoldNext(1);
+  model.labels["stable"] = {2};
+  Answer first = SubmitList({model, Builtin("slow")});
+  held_.WaitUntilHeld();
+  EXPECT_EQ(manager_.Labels("m").at("stable").in_force.value, 1);
+  held_.HoldNext(1);
+  model.labels["stable"] = {4};
+  Answer second = SubmitList({model, Builtin("other")});
+  EXPECT_EQ(first.Get().code(), StatusCode::kAborted);
+  held_.WaitUntilHeld();
+  PassOne();
+  EXPECT_FALSE(second.HasCome());
+  EXPECT_EQ(manager_.Labels("m").at("stable").in_force.value, 1);
+  held_.Release();
+  EXPECT_EQ(second.Get(), OkStatus());
+  EXPECT_EQ(manager_.Labels("m").at("stable").in_force.value, 4);
+}
+
 TEST_F(ModelReloaderTest, AModelThatWasThereAndGoesDoesNotEndTheWaitForOthers) {
   held_.HoldNext(1);
   Answer list = SubmitList({Configured(), Builtin("slow")});
