@@ -29,6 +29,10 @@ Status ModelRecord::SourceStatusFor(std::optional<VersionNumber> version) const 
                version->value, found->second);
 }
 
+bool ModelRecord::MayBecomeReady(VersionNumber version) const {
+  return versions.IsAspired(version) || incomplete.contains(version);
+}
+
 bool ModelRecord::IsInFirstLoad(std::optional<VersionNumber> version) const {
   if (!has_served) return true;
   return version && !is_first_load_over && versions.IsComing(*version);
@@ -50,8 +54,8 @@ std::set<VersionNumber> ModelRecord::Held() const {
   for (const auto& [label, wanted] : config.labels) {
     const auto in_force = labels.find(label);
     if (in_force == labels.end()) continue;
-    const bool is_coming = versions.IsAspired(wanted) || incomplete.contains(wanted);
-    if (!is_answered || (in_force->second != wanted && is_coming)) held.insert(in_force->second);
+    if (!is_answered || (in_force->second != wanted && MayBecomeReady(wanted)))
+      held.insert(in_force->second);
   }
   // Without this, requests that name no version would get one that is loaded only for a label.
   if (!versions.HasAspiredMain() && (!has_report || !incomplete.empty()))
@@ -73,8 +77,8 @@ std::map<std::string, LabelState> ModelRecord::LabelStates() const {
   std::map<std::string, LabelState> states;
   for (const auto& [label, version] : labels) {
     const VersionNumber wanted = config.labels.at(label);
-    const bool is_coming = !has_report || IsSourceWaiting() || incomplete.contains(wanted) ||
-                           versions.IsReady(wanted) || versions.IsAspired(wanted);
+    const bool is_coming =
+        !has_report || IsSourceWaiting() || versions.IsReady(wanted) || MayBecomeReady(wanted);
     states.emplace(label, LabelState{wanted, version, is_coming, versions.IsReady(version)});
   }
   return states;

@@ -61,6 +61,8 @@ struct ModelRecord {
   std::optional<VersionNumber> VersionFor(std::string_view label,
                                           std::optional<VersionNumber> version) const;
 
+  // True if the source has the version: it wants it loaded, or waits until it is complete.
+  bool MayBecomeReady(VersionNumber version) const;
   // The versions that stay loaded if they are ready, although the source does not want them:
   // - the version of a label, while the version that the label is to move to is coming, and until
   //   the source has answered the configuration in force;

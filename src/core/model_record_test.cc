@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "core/loader_fake.h"
+#include "core/model_record_fake.h"
 
 namespace penstock::core {
 namespace {
@@ -19,12 +19,7 @@ class ModelRecordTest : public ::testing::Test {
     model_.has_report = true;
     model_.versions.SetAspired(Aspire(FakeVersion(1, plan_), FakeVersion(2, plan_)));
   }
-  void Load(int64_t version) {
-    const auto job = model_.versions.StartLoad({version}, 1);
-    model_.versions.FinishLoad(
-        *job, std::make_unique<VersionEntry>(job->id, std::make_unique<FakeServable>(plan_)),
-        SteadyTime());
-  }
+  void Load(int64_t version) { LoadFakeVersion(model_, version, plan_); }
 
   std::shared_ptr<FakePlan> plan_ = std::make_shared<FakePlan>();
   std::vector<ManagerEvent> events_;

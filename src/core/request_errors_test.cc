@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "core/loader_fake.h"
+#include "core/model_record_fake.h"
 
 namespace penstock::core {
 namespace {
@@ -20,10 +20,7 @@ class RequestErrorsTest : public ::testing::Test {
     model_.versions.SetAspired(Aspire(FakeVersion(1, plan_), FakeVersion(2, plan_)));
   }
   void Load(int64_t version) {
-    const auto job = model_.versions.StartLoad({version}, 1);
-    model_.versions.FinishLoad(
-        *job, std::make_unique<VersionEntry>(job->id, std::make_unique<FakeServable>(plan_)),
-        SteadyTime());
+    LoadFakeVersion(model_, version, plan_);
     model_.has_served = true;
   }
   void Fail(int64_t version) {

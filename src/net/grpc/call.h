@@ -19,8 +19,6 @@
 
 namespace penstock::net {
 
-class Http2Stream;
-
 // The fields of a request that decide how to serve it, as received. Empty if absent.
 struct GrpcHeadFields {
   std::string_view timeout;
