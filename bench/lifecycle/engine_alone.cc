@@ -18,7 +18,7 @@
 #include <vector>
 
 #include "base/check.h"
-#include "base/metrics.h"
+#include "base/metrics/metrics.h"
 #include "core/manager.h"
 #include "infer/engine.h"
 

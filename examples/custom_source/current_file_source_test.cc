@@ -6,7 +6,7 @@
 
 #include <filesystem>
 
-#include "base/test_folder.h"
+#include "base/os/test_folder.h"
 #include "core/loader_fake.h"
 #include "core/manager.h"
 

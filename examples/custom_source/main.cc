@@ -6,7 +6,7 @@
 
 #include "backends/builtin/builtin_folder.h"
 #include "base/executor.h"
-#include "base/metrics.h"
+#include "base/metrics/metrics.h"
 #include "core/manager.h"
 #include "current_file_source.h"
 #include "frontends/tfs_rest/rest_frontend.h"

@@ -6,7 +6,7 @@
 #include <memory>
 #include <vector>
 
-#include "base/metrics.h"
+#include "base/metrics/metrics.h"
 #include "infer/engine.h"
 #include "infer/readiness.h"
 #include "models/model_reloader.h"

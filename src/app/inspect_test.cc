@@ -7,7 +7,7 @@
 #include "app/commands.h"
 #include "app/model_report.h"
 #include "base/log.h"
-#include "base/test_folder.h"
+#include "base/os/test_folder.h"
 
 namespace penstock {
 namespace {

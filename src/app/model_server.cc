@@ -16,7 +16,7 @@
 #include "app/commands.h"
 #include "base/executor.h"
 #include "base/log.h"
-#include "base/process_metrics.h"
+#include "base/metrics/process_metrics.h"
 #include "infer/experiments/experiments.h"
 #include "loading/model_observer.h"
 #include "models/initial_load.h"

@@ -9,7 +9,7 @@
 
 #include "base/allowance.h"
 #include "base/buffer.h"
-#include "base/metrics.h"
+#include "base/counter.h"
 #include "base/status.h"
 
 namespace penstock {

@@ -7,7 +7,7 @@
 #include <tuple>
 #include <utility>
 
-#include "base/give_way.h"
+#include "base/os/give_way.h"
 
 namespace penstock::core {
 namespace {

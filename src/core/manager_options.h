@@ -11,7 +11,7 @@
 #include <string>
 
 #include "base/clock.h"
-#include "base/process_memory.h"
+#include "base/os/process_memory.h"
 
 namespace penstock::core {
 

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "base/mutex.h"
-#include "base/process_memory.h"
+#include "base/os/process_memory.h"
 #include "core/loader.h"
 
 namespace penstock::core {

@@ -11,7 +11,7 @@
 
 #include "base/clock.h"
 #include "base/executor.h"
-#include "base/metrics.h"
+#include "base/metrics/metrics.h"
 #include "base/request_memory.h"
 #include "base/status.h"
 #include "core/manager.h"

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/metrics.h"
+#include "base/metrics/metrics.h"
 #include "core/loader.h"
 #include "core/manager.h"
 #include "infer/engine.h"

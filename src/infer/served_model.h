@@ -5,7 +5,7 @@
 #include <memory>
 #include <utility>
 
-#include "base/metrics.h"
+#include "base/metrics/metrics.h"
 #include "core/manager.h"
 #include "core/servable.h"
 #include "infer/model.h"

@@ -5,8 +5,8 @@
 #include <filesystem>
 
 #include "backends/host/detect.h"
-#include "base/give_way.h"
 #include "base/log.h"
+#include "base/os/give_way.h"
 #include "infer/engine.h"
 
 namespace penstock {

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "backends/host/backend_host.h"
-#include "base/metrics.h"
+#include "base/metrics/metrics.h"
 #include "core/loader.h"
 #include "infer/run_times.h"
 #include "loading/memory_history.h"

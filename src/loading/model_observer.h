@@ -7,7 +7,7 @@
 #include <string>
 
 #include "base/clock.h"
-#include "base/metrics.h"
+#include "base/metrics/metrics.h"
 #include "core/manager.h"
 #include "loading/load_progress.h"
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "loading/warm_up_loader.h"
 
-#include "base/give_way.h"
 #include "base/log.h"
+#include "base/os/give_way.h"
 #include "infer/served_model.h"
 
 namespace penstock {

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "base/clock.h"
-#include "base/metrics.h"
+#include "base/metrics/metrics.h"
 #include "base/mutex.h"
 #include "core/loader.h"
 #include "core/servable.h"

@@ -6,7 +6,7 @@
 
 #include <filesystem>
 
-#include "base/test_folder.h"
+#include "base/os/test_folder.h"
 #include "infer/model_fake.h"
 #include "loading/record_fake.h"
 #include "loading/warm_up_loader.h"

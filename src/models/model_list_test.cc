@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "base/test_folder.h"
+#include "base/os/test_folder.h"
 #include "models/sources_fixture.h"
 #include "options/component_options.h"
 

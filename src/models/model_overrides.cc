@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <utility>
 
-#include "base/durable_file.h"
+#include "base/os/durable_file.h"
 #include "config/text_format.h"
 #include "options/config_file.h"
 #include "penstock/server_state.pb.h"

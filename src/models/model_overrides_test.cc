@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "base/test_folder.h"
+#include "base/os/test_folder.h"
 #include "serving/model_server_config.pb.h"
 
 namespace penstock {

@@ -7,7 +7,7 @@
 #include <atomic>
 #include <future>
 
-#include "base/test_folder.h"
+#include "base/os/test_folder.h"
 #include "core/background_threads.h"
 #include "core/loader_fake.h"
 #include "models/sources_fixture.h"

@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "base/metrics.h"
+#include "base/metrics/metrics.h"
 #include "base/mutex.h"
 #include "core/version_selection.h"
 #include "infer/experiments/experiments.h"

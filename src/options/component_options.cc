@@ -11,7 +11,7 @@
 #include <tuple>
 
 #include "base/log.h"
-#include "base/machine.h"
+#include "base/os/machine.h"
 #include "config/config_files.h"
 #include "options/config_file.h"
 

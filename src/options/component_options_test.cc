@@ -4,8 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "base/machine.h"
-#include "base/test_folder.h"
+#include "base/os/machine.h"
+#include "base/os/test_folder.h"
 
 namespace penstock {
 namespace {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "options/config_file.h"
 
-#include "base/read_file.h"
+#include "base/os/read_file.h"
 
 namespace penstock {
 namespace {

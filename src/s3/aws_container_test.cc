@@ -9,7 +9,7 @@
 #include <thread>
 #include <utility>
 
-#include "base/test_folder.h"
+#include "base/os/test_folder.h"
 #include "s3/aws_credentials.h"
 #include "s3/http_server_fake.h"
 #include "s3/s3_listing.h"

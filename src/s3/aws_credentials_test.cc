@@ -5,7 +5,7 @@
 
 #include <map>
 
-#include "base/test_folder.h"
+#include "base/os/test_folder.h"
 #include "s3/http_server_fake.h"
 
 namespace penstock {

@@ -5,7 +5,7 @@
 
 #include <filesystem>
 
-#include "base/test_folder.h"
+#include "base/os/test_folder.h"
 
 namespace penstock {
 namespace {

@@ -9,7 +9,7 @@
 #include <string>
 #include <utility>
 
-#include "base/test_folder.h"
+#include "base/os/test_folder.h"
 #include "s3/http_server_fake.h"
 #include "s3/s3_client.h"
 

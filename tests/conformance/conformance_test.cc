@@ -11,7 +11,7 @@
 #include "backend_fixture.h"
 #include "base/executor.h"
 #include "base/mutex.h"
-#include "base/test_folder.h"
+#include "base/os/test_folder.h"
 #include "infer/engine.h"
 #include "infer/model_fake.h"
 

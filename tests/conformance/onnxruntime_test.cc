@@ -9,7 +9,7 @@
 #include <limits>
 
 #include "backend_fixture.h"
-#include "base/test_folder.h"
+#include "base/os/test_folder.h"
 
 namespace penstock {
 namespace {

@@ -10,7 +10,7 @@
 #include <string>
 #include <thread>
 
-#include "base/metrics.h"
+#include "base/metrics/metrics.h"
 #include "core/manager.h"
 #include "frontends/admin/health.h"
 #include "frontends/admin/reflection.h"

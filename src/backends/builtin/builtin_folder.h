@@ -7,7 +7,7 @@
 #include <memory>
 #include <string>
 
-#include "base/metrics.h"
+#include "base/metrics/metrics.h"
 #include "base/status.h"
 #include "core/loader.h"
 #include "core/servable.h"

@@ -5,8 +5,8 @@
 
 #include <string_view>
 
+#include "base/os/test_folder.h"
 #include "base/status.h"
-#include "base/test_folder.h"
 
 namespace penstock {
 namespace {

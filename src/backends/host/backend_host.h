@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "base/executor.h"
-#include "base/metrics.h"
+#include "base/metrics/metrics.h"
 #include "base/mutex.h"
 #include "base/status.h"
 #include "infer/model.h"

@@ -9,7 +9,7 @@
 #include "backends/host/abi.h"
 #include "backends/host/hosted_model.h"
 #include "base/log.h"
-#include "base/machine.h"
+#include "base/os/machine.h"
 
 namespace penstock {
 namespace {

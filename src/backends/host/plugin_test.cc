@@ -9,7 +9,7 @@
 #include <filesystem>
 #include <string_view>
 
-#include "base/test_folder.h"
+#include "base/os/test_folder.h"
 
 namespace penstock {
 namespace {

@@ -13,7 +13,7 @@
 #include <string_view>
 #include <vector>
 
-#include "base/metrics.h"
+#include "base/metrics/metrics.h"
 #include "base/shared_page.h"
 #include "core/manager.h"
 #include "infer/readiness.h"

@@ -11,8 +11,8 @@
 #include <optional>
 #include <utility>
 
+#include "base/os/process_memory.h"
 #include "base/percent.h"
-#include "base/process_memory.h"
 #include "frontends/admin/admin_json.h"
 #include "frontends/admin/model_json.h"
 #include "net/request_id.h"

@@ -5,7 +5,7 @@
 
 #include <string_view>
 
-#include "base/metrics.h"
+#include "base/metrics/metrics.h"
 #include "calls/net_call.h"
 #include "protocols/tfs/predict_reader.h"
 #include "protocols/tfs/predict_writer.h"

@@ -6,7 +6,7 @@
 
 #include <string_view>
 
-#include "base/metrics.h"
+#include "base/metrics/metrics.h"
 #include "config/change_request.h"
 #include "frontends/tfs_grpc/predict_call.h"
 #include "frontends/tfs_grpc/reload_access.h"

@@ -2,7 +2,7 @@
 // TensorFlow Serving's REST API (docs/protocols.md): the paths below /v1/models.
 #pragma once
 
-#include "base/metrics.h"
+#include "base/metrics/metrics.h"
 #include "base/shared_page.h"
 #include "frontends/tfs_rest/rest_target.h"
 #include "infer/engine.h"

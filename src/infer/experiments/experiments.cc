@@ -3,7 +3,7 @@
 
 #include <utility>
 
-#include "base/machine.h"
+#include "base/os/machine.h"
 #include "base/string_map.h"
 #include "infer/experiments/assignment.h"
 

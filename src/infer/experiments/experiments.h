@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "base/executor.h"
-#include "base/metrics.h"
+#include "base/metrics/metrics.h"
 #include "base/mutex.h"
 #include "base/read_mostly.h"
 #include "infer/experiments/experiment_options.h"

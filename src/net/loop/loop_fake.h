@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "base/clock.h"
-#include "base/metrics.h"
+#include "base/metrics/metrics.h"
 #include "net/loop/loop.h"
 #include "net/loop/server_state.h"
 #include "net/router.h"

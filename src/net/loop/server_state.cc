@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "base/machine.h"
+#include "base/os/machine.h"
 #include "net/loop/big_buffer_pool.h"
 
 namespace penstock::net {

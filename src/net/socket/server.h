@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "base/metrics.h"
+#include "base/metrics/metrics.h"
 #include "base/status.h"
 #include "net/options.h"
 #include "net/router.h"

@@ -16,7 +16,7 @@
 #include <string>
 
 #include "base/mutex.h"
-#include "base/test_folder.h"
+#include "base/os/test_folder.h"
 #include "net/socket/client_fake.h"
 
 namespace penstock::net {

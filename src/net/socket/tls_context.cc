@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 
 #include "base/log.h"
-#include "base/read_file.h"
+#include "base/os/read_file.h"
 #include "net/socket/tls.h"
 
 namespace penstock::net {

@@ -11,7 +11,7 @@
 #include <filesystem>
 #include <functional>
 
-#include "base/test_folder.h"
+#include "base/os/test_folder.h"
 #include "net/socket/client_fake.h"
 #include "net/socket/server.h"
 

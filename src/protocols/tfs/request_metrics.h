@@ -10,7 +10,7 @@
 
 #include "absl/status/status.h"
 #include "base/clock.h"
-#include "base/metrics.h"
+#include "base/metrics/metrics.h"
 #include "base/mutex.h"
 
 namespace penstock::tfs {

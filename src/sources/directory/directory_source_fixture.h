@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "base/mutex.h"
-#include "base/test_folder.h"
+#include "base/os/test_folder.h"
 #include "sources/directory/directory_source.h"
 
 namespace penstock {

@@ -11,7 +11,7 @@
 #include <functional>
 #include <iterator>
 
-#include "base/test_folder.h"
+#include "base/os/test_folder.h"
 #include "core/loader_fake.h"
 #include "core/manager.h"
 #include "s3/http_server_fake.h"

@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "base/test_folder.h"
+#include "base/os/test_folder.h"
 
 namespace penstock {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "base/read_file.h"
+#include "base/os/read_file.h"
 
 #include <fcntl.h>
 #include <poll.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "base/process_memory.h"
+#include "base/os/process_memory.h"
 
 #include <fstream>
 #include <limits>

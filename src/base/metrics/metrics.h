@@ -13,18 +13,12 @@
 #include <utility>
 #include <vector>
 
+#include "base/counter.h"
+
 namespace penstock {
 
 // Label names and values, in the order in which they are printed.
 using MetricLabels = std::vector<std::pair<std::string, std::string>>;
-
-// A number that only grows. Thread-safe: each thread adds to its own cell, a scrape sums them.
-class Counter {
- public:
-  virtual ~Counter() = default;
-  virtual void Add(uint64_t count = 1) = 0;
-  virtual uint64_t Value() const = 0;
-};
 
 // A number that goes up and down. Thread-safe; one shared cell, so not for the hot path.
 class Gauge {

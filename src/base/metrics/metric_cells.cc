@@ -4,7 +4,7 @@
 // thread writes there. Reading sums the cells of all threads under the mutex. When a thread ends,
 // its counts move to `ended_`. A counter may also be used after that, by destructors of other
 // thread_local objects: such a count goes to `ended_` under the mutex.
-#include "base/metric_cells.h"
+#include "base/metrics/metric_cells.h"
 
 #include <algorithm>
 #include <array>

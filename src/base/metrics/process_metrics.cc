@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "base/process_metrics.h"
+#include "base/metrics/process_metrics.h"
 
 #include <unistd.h>
 
@@ -7,7 +7,7 @@
 #include <sstream>
 #include <system_error>
 
-#include "base/machine.h"
+#include "base/os/machine.h"
 
 namespace penstock {
 namespace {

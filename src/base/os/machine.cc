@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "base/machine.h"
+#include "base/os/machine.h"
 
 #include <sched.h>
 #include <sys/resource.h>

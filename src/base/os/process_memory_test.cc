@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "base/process_memory.h"
+#include "base/os/process_memory.h"
 
 #include <gtest/gtest.h>
 
 #include <vector>
 
-#include "base/test_folder.h"
+#include "base/os/test_folder.h"
 
 namespace penstock {
 namespace {

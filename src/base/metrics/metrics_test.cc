@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "base/metrics.h"
+#include "base/metrics/metrics.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,7 +8,7 @@
 #include <limits>
 #include <thread>
 
-#include "base/metric_cells.h"
+#include "base/metrics/metric_cells.h"
 
 namespace penstock {
 namespace {

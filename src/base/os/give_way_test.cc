@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "base/give_way.h"
+#include "base/os/give_way.h"
 
 #include <gtest/gtest.h>
 #include <signal.h>

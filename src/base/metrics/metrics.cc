@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "base/metrics.h"
+#include "base/metrics/metrics.h"
 
 #include <fmt/format.h>
 
@@ -11,7 +11,7 @@
 #include <map>
 
 #include "base/check.h"
-#include "base/metric_cells.h"
+#include "base/metrics/metric_cells.h"
 #include "base/mutex.h"
 
 namespace penstock {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "base/durable_file.h"
+#include "base/os/durable_file.h"
 
 #include <fcntl.h>
 #include <unistd.h>

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/cancel.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <latch>
+#include <memory>
+#include <thread>
+
+namespace penstock {
+namespace {
+
+TEST(CancelTokenTest, CallbackRunsOnceAtTheCancel) {
+  CancelToken token;
+  int calls = 0;
+  token.SetCallback([&] { ++calls; });
+  EXPECT_FALSE(token.IsCancelled());
+  token.Cancel();
+  token.Cancel();
+  EXPECT_TRUE(token.IsCancelled());
+  EXPECT_EQ(calls, 1);
+}
+
+TEST(CancelTokenTest, KeepsTheFirstReason) {
+  CancelToken left;
+  left.Cancel();
+  left.Cancel(CancelReason::kDeadline);
+  EXPECT_FALSE(left.HasExpired());
+  CancelToken expired;
+  expired.Cancel(CancelReason::kDeadline);
+  expired.Cancel();
+  EXPECT_TRUE(expired.IsCancelled());
+  EXPECT_TRUE(expired.HasExpired());
+}
+
+TEST(CancelTokenTest, CallbackSetAfterTheCancelRunsAtOnce) {
+  CancelToken token;
+  token.Cancel();
+  int calls = 0;
+  token.SetCallback([&] { ++calls; });
+  EXPECT_EQ(calls, 1);
+}
+
+TEST(CancelTokenTest, ClearedCallbackDoesNotRun) {
+  CancelToken token;
+  token.ClearCallback();
+  int calls = 0;
+  token.SetCallback([&] { ++calls; });
+  token.ClearCallback();
+  token.Cancel();
+  EXPECT_EQ(calls, 0);
+}
+
+TEST(CancelTokenTest, CallbackMayClearItself) {
+  CancelToken token;
+  int calls = 0;
+  token.SetCallback([&] {
+    token.ClearCallback();
+    ++calls;
+  });
+  token.Cancel();
+  EXPECT_EQ(calls, 1);
+}
+
+TEST(CancelTokenTest, ClearWaitsForTheRunningCallback) {
+  CancelToken token;
+  std::latch started(1);
+  std::latch go_on(1);
+  std::atomic<bool> over{false};
+  token.SetCallback([&] {
+    started.count_down();
+    go_on.wait();
+    over = true;
+  });
+  std::thread canceller([&] { token.Cancel(); });
+  started.wait();
+  std::thread clearer([&] {
+    token.ClearCallback();
+    EXPECT_TRUE(over);
+  });
+  go_on.count_down();
+  clearer.join();
+  canceller.join();
+}
+
+// Set, clear and cancel race: the callback must not run after ClearCallback has returned.
+TEST(CancelTokenTest, Races) {
+  for (int round = 0; round < 500; ++round) {
+    CancelToken token;
+    auto owned = std::make_unique<std::atomic<int>>(0);
+    std::thread canceller([&] { token.Cancel(); });
+    token.SetCallback([raw = owned.get()] { ++*raw; });
+    token.ClearCallback();
+    EXPECT_LE(*owned, 1);
+    owned.reset();
+    canceller.join();
+  }
+}
+
+}  // namespace
+}  // namespace penstock
