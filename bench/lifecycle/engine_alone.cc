@@ -21,6 +21,7 @@
 #include "base/metrics/metrics.h"
 #include "core/manager.h"
 #include "infer/engine.h"
+#include "infer/served_model.h"
 
 namespace penstock {
 namespace {
@@ -44,7 +45,7 @@ class EmptyModel final : public Model {
   ModelInfo info_;
 };
 
-// One thread at a time.
+// Loads an EmptyModel without any work. One thread at a time.
 class EmptyLoader final : public core::Loader {
  public:
   EmptyLoader(core::ServableId id, MetricsRegistry& metrics)

@@ -41,7 +41,7 @@ grpc::Status Answer(const PredictRequest& request, PredictResponse* response) {
   return grpc::Status::OK;
 }
 
-// Thread-safe.
+// Answers on the threads of the synchronous API. Thread-safe.
 class SyncService final : public PredictionService::Service {
   grpc::Status Predict(grpc::ServerContext*, const PredictRequest* request,
                        PredictResponse* response) override {
@@ -49,7 +49,7 @@ class SyncService final : public PredictionService::Service {
   }
 };
 
-// Thread-safe.
+// Answers with the callback API. Thread-safe.
 class CallbackService final : public PredictionService::CallbackService {
   grpc::ServerUnaryReactor* Predict(grpc::CallbackServerContext* context,
                                     const PredictRequest* request,

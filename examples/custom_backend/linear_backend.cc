@@ -72,7 +72,7 @@ class Rows final : public PartSource {
   int64_t next_ = 0;
 };
 
-// Immutable, so thread-safe.
+// Computes y = scale * x + offset. Immutable, so thread-safe.
 class LinearModel final : public Model {
  public:
   LinearModel(float scale, float offset) : Model(Describe()), scale_(scale), offset_(offset) {}

@@ -44,7 +44,7 @@ bool AddLine(std::string_view line, Table& table) {
   return table.emplace(key, line.substr(end + (is_quoted ? 2 : 1))).second;
 }
 
-// Immutable, so thread-safe.
+// Answers keys with the values of a table. Immutable, so thread-safe.
 class TableModel final : public Model {
  public:
   explicit TableModel(Table table) : Model(Describe()), table_(std::move(table)) {
@@ -83,7 +83,7 @@ class TableModel final : public Model {
   std::string default_;  // fixed after construction
 };
 
-// Thread-safe.
+// Loads the tables. Thread-safe.
 class TableBackend final : public Backend {
  public:
   explicit TableBackend(const PenstockHost&) {}

@@ -27,7 +27,7 @@ using StartStepCallback = std::function<void(const char* step)>;
 // within Start, or, with --listen=after_load, on any thread.
 using OpenedCallback = std::function<void(const StatusOr<BoundPorts>&)>;
 
-// Thread-safe.
+// Owns all parts of a running server, and starts and stops them in the right order. Thread-safe.
 class ModelServer final {
  public:
   // Binds the ports, starts loading the models, and returns without waiting for them. Errors: a

@@ -4,7 +4,7 @@
 namespace penstock {
 namespace {
 
-// Thread-safe.
+// The clock of the operating system. Thread-safe.
 class RealClock final : public Clock {
  public:
   SteadyTime Now() const override { return std::chrono::steady_clock::now(); }

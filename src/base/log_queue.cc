@@ -30,7 +30,7 @@ namespace {
 constexpr size_t kQueueBytesMax = 4 << 20;
 constexpr Duration kFlushTime = std::chrono::seconds(1);
 
-// Thread-safe.
+// Keeps lines until the writing thread has written them. Thread-safe.
 class Queue final {
  public:
   void Write(std::string line) EXCLUDES(mutex_);

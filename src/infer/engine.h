@@ -43,13 +43,6 @@ Status CheckStillWanted(const CancelToken* cancel, SteadyTime deadline, SteadyTi
 // The UNAVAILABLE error for a request that the compute pool refuses because its queue is full.
 Status PoolIsFull();
 
-// Wraps a model with its run-time statistics and metrics. Every loader of a model must return such
-// a servable, because the engine runs no others. `metrics` must outlive the servable.
-std::unique_ptr<core::Servable> MakeServedModel(const core::ServableId& id,
-                                                std::unique_ptr<Model> model,
-                                                MetricsRegistry& metrics,
-                                                const InlineOptions& inline_options = {});
-
 // Keeps one version loaded while a request uses it. Can be moved, but not copied. One thread at a
 // time; any thread may destroy it.
 class ModelHandle {
@@ -60,7 +53,6 @@ class ModelHandle {
 
  private:
   friend class Engine;
-  friend class ServedModel;
   explicit ModelHandle(core::Handle handle) : handle_(std::move(handle)) {}
   core::Handle handle_;
   std::unique_ptr<Assignment> assignment_;  // null: the model has no experiment

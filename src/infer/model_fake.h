@@ -13,6 +13,7 @@
 #include "core/manager.h"
 #include "infer/engine.h"
 #include "infer/model.h"
+#include "infer/served_model.h"
 
 namespace penstock {
 

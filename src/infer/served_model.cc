@@ -3,8 +3,6 @@
 
 #include <string>
 
-#include "infer/engine.h"
-
 namespace penstock {
 namespace {
 

@@ -48,6 +48,13 @@ class ServedModel final : public core::Servable {
   RunTimes run_times_;
 };
 
+// Wraps a model with its run-time statistics and metrics. Every loader of a model must return such
+// a servable, because the engine runs no others. `metrics` must outlive the servable.
+std::unique_ptr<core::Servable> MakeServedModel(const core::ServableId& id,
+                                                std::unique_ptr<Model> model,
+                                                MetricsRegistry& metrics,
+                                                const InlineOptions& inline_options = {});
+
 // Returns the servable of the handle. Every servable that the engine gets is a ServedModel.
 inline ServedModel& Served(const core::Handle& handle) {
   return static_cast<ServedModel&>(handle.servable());

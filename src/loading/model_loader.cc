@@ -7,7 +7,7 @@
 #include "backends/host/detect.h"
 #include "base/log.h"
 #include "base/os/give_way.h"
-#include "infer/engine.h"
+#include "infer/served_model.h"
 
 namespace penstock {
 namespace {

@@ -17,7 +17,7 @@ namespace penstock {
 
 inline constexpr const char* kMd5OfHello = "\"5d41402abc4b2a76b9719d911017c592\"";  // of "hello"
 
-// One thread, in addition to the server's.
+// Tests a client against a store in the test. One thread, in addition to the server's.
 class S3ClientTest : public ::testing::Test {
  protected:
   void Serve(FakeHttpServer::Answer answer) {

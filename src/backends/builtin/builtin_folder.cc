@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "backends/builtin/builtin_models.h"
-#include "infer/engine.h"
+#include "infer/served_model.h"
 
 namespace penstock {
 namespace {

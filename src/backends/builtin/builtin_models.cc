@@ -8,7 +8,7 @@
 #include <string>
 #include <utility>
 
-#include "infer/engine.h"
+#include "infer/served_model.h"
 
 namespace penstock {
 namespace {

@@ -3,12 +3,15 @@
 
 #include <filesystem>
 #include <future>
-#include <optional>
+#include <map>
+#include <utility>
 
 #include "backends/host/deadline_watch.h"
 #include "backends/host/detect.h"
 #include "backends/host/division_guard.h"
 #include "backends/host/plugin.h"
+#include "base/executor.h"
+#include "base/mutex.h"
 
 namespace penstock {
 

@@ -3,38 +3,15 @@
 // first model needs it, and makes a penstock::Model of each model that it loads.
 #pragma once
 
-#include <map>
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
-#include "base/executor.h"
-#include "base/metrics/metrics.h"
-#include "base/mutex.h"
+#include "backends/host/host_options.h"
 #include "base/status.h"
 #include "infer/model.h"
 
 namespace penstock {
-
-// Settings of a backend or of a load, as text. Each backend documents its own.
-using BackendOptions = std::vector<std::pair<std::string, std::string>>;
-
-struct BackendHostOptions {
-  std::string folder;        // of the backends; empty: `backends` beside the executable
-  int intra_op_threads = 0;  // limit for threads inside one operation; 0 = UsableCpus()
-  int inter_op_threads = 0;  // limit for operations in parallel; 0 = UsableCpus()
-  std::map<std::string, BackendOptions> options;  // by name of the backend
-  std::map<std::string, std::string> set_by;      // the flags of each backend, for messages
-  Executor* pool = nullptr;                       // for tasks of backends; null: they are refused
-  MetricsRegistry* metrics = nullptr;             // for metrics of backends; null: they are dropped
-};
-
-struct LoadOptions {
-  std::string platform;    // name of the backend; empty: chosen by the folder's files
-  std::string model_name;  // for messages
-  BackendOptions options;  // for the backend
-};
 
 // Opens backends and loads models with them. Thread-safe. Construct it on a thread of normal OS
 // priority: the threads of the runtimes inherit that priority, whichever thread loads the first

@@ -4,7 +4,6 @@
 #include <exception>
 #include <new>
 #include <utility>
-#include <vector>
 
 #include "backends/host/hosted_run.h"
 #include "base/request_memory.h"
@@ -17,7 +16,8 @@ HostedModel::HostedModel(const PenstockBackend& backend, void* model, abi::Descr
       model_(model),
       description_(std::move(description)),
       watch_(watch),
-      on_unload_(std::move(on_unload)) {}
+      on_unload_(std::move(on_unload)),
+      queue_(description_.runs_max, [this](HostedRun* run) { Start(run); }) {}
 
 HostedModel::~HostedModel() {
   on_unload_();
@@ -55,58 +55,20 @@ Status HostedModel::NotBroken() const {
 void HostedModel::Run(const InferRequest& request, ResponseCallback done) {
   Status status = CheckStart(request);
   if (!status.ok()) return AnswerError(done, std::move(status));
-  auto* run = new HostedRun(*this, request, std::move(done), watch_);
-  StatusOr<bool> start_now = MayStart(run);
-  if (!start_now.ok()) {
-    run->Fail(std::move(start_now).status());
-    run->Unref();
-  } else if (*start_now) {
-    Start(run);
+  auto* run = new HostedRun(description_, queue_, request, std::move(done), watch_);
+  switch (queue_.Enter(run)) {
+    case RunQueue::Entry::kStart:
+      Start(run);
+      break;
+    case RunQueue::Entry::kWaits:
+      break;
+    case RunQueue::Entry::kRefused:
+      run->Fail(Error(StatusCode::kUnavailable,
+                      "the backend '{}' takes {} runs at once, and {} more wait already",
+                      description_.info.platform, description_.runs_max, RunQueue::kWaitingMax));
+      run->Unref();
+      break;
   }
-}
-
-StatusOr<bool> HostedModel::MayStart(HostedRun* run) {
-  if (description_.runs_max == 0) return true;
-  MutexLock lock(mutex_);
-  if (running_ < description_.runs_max) {
-    ++running_;
-    return true;
-  }
-  if (waiting_.size() >= kWaitingRunsMax) {
-    ++running_;  // the end of the run gives the slot back
-    return Error(StatusCode::kUnavailable,
-                 "the backend '{}' takes {} runs at once, and {} more wait already",
-                 description_.info.platform, description_.runs_max, waiting_.size());
-  }
-  waiting_.push_back(run);
-  return false;
-}
-
-HostedRun* HostedModel::TakeNext() {
-  if (description_.runs_max == 0) return nullptr;
-  MutexLock lock(mutex_);
-  if (waiting_.empty() || running_ > description_.runs_max) {
-    --running_;
-    return nullptr;
-  }
-  HostedRun* const next = waiting_.front();
-  waiting_.pop_front();
-  return next;
-}
-
-void HostedModel::StartNext(HostedRun* run) {
-  thread_local std::vector<HostedRun*>* queue = nullptr;
-  if (queue != nullptr) {
-    queue->push_back(run);
-    return;
-  }
-  std::vector<HostedRun*> mine{run};
-  queue = &mine;
-  for (size_t i = 0; i < mine.size(); ++i) {
-    HostedRun* const next = mine[i];
-    next->model().Start(next);
-  }
-  queue = nullptr;
 }
 
 void HostedModel::Start(HostedRun* run) noexcept {

@@ -3,28 +3,23 @@
 #pragma once
 
 #include <atomic>
-#include <deque>
 #include <memory>
 #include <string_view>
 
 #include "absl/functional/any_invocable.h"
 #include "backends/host/abi.h"
 #include "backends/host/deadline_watch.h"
+#include "backends/host/run_queue.h"
 #include "base/mutex.h"
 #include "infer/model.h"
 #include "penstock/backend.h"
 
 namespace penstock {
 
-class HostedRun;
-
 // One loaded model of a backend. Thread-safe. Destroy it after its last run has given its last
 // part. The backend and `watch` outlive it.
 class HostedModel final : public Model {
  public:
-  // The most runs that wait if the backend limits concurrent runs. Further runs get UNAVAILABLE.
-  static constexpr size_t kWaitingRunsMax = 1000;
-
   // `model` is the result of the backend's `load`. The destructor calls `on_unload`, then unloads
   // it.
   HostedModel(const PenstockBackend& backend, void* model, abi::Description description,
@@ -32,6 +27,8 @@ class HostedModel final : public Model {
   ~HostedModel() override;
 
   const ModelInfo& info() const override { return description_.info; }
+  // If the backend limits its runs, and RunQueue::kWaitingMax wait already, the run gets
+  // UNAVAILABLE.
   void Run(const InferRequest& request, ResponseCallback done) override;
 
   void SetBrokenCallback(core::BrokenCallback callback) override EXCLUDES(mutex_);
@@ -42,34 +39,23 @@ class HostedModel final : public Model {
   const void* model() const { return model_; }
 
  private:
-  friend class HostedRun;
-
   // Returns the reason why a run cannot start at all, or OK.
   Status CheckStart(const InferRequest& request) const EXCLUDES(mutex_);
   Status NotBroken() const EXCLUDES(mutex_);
   // Passes the run to the backend, which must then give the last part. Drops one reference of
   // `run`.
   void Start(HostedRun* run) noexcept;
-  // Takes a slot of runs_max, or queues the run and returns false. Errors: UNAVAILABLE if the queue
-  // is full.
-  StatusOr<bool> MayStart(HostedRun* run) EXCLUDES(mutex_);
-  // Called when a run has ended. Returns the waiting run that gets its slot, or null.
-  HostedRun* TakeNext() EXCLUDES(mutex_);
-  // Starts a run that waited. If it is called from within itself, it loops instead of nesting,
-  // which bounds the stack.
-  static void StartNext(HostedRun* run);
 
   const PenstockBackend& backend_;
   void* const model_;
   const abi::Description description_;
   DeadlineWatch& watch_;
   absl::AnyInvocable<void()> on_unload_;
+  RunQueue queue_;
   std::atomic<bool> broken_{false};
   mutable Mutex mutex_;
   Status broken_reason_ GUARDED_BY(mutex_);
   core::BrokenCallback broken_callback_ GUARDED_BY(mutex_);
-  uint32_t running_ GUARDED_BY(mutex_) = 0;  // only counted if runs_max is set
-  std::deque<HostedRun*> waiting_ GUARDED_BY(mutex_);
 };
 
 }  // namespace penstock

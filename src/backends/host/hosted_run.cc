@@ -10,8 +10,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "backends/host/hosted_model.h"
-
 namespace penstock {
 namespace {
 
@@ -30,10 +28,11 @@ ptrdiff_t IndexOf(const std::vector<TensorSpec>& specs, std::string_view name) {
 
 }  // namespace
 
-HostedRun::HostedRun(HostedModel& model, const InferRequest& request, ResponseCallback done,
-                     DeadlineWatch& watch)
+HostedRun::HostedRun(const abi::Description& model, RunQueue& queue, const InferRequest& request,
+                     ResponseCallback done, DeadlineWatch& watch)
     : PenstockRequest{},
       model_(model),
+      queue_(queue),
       infer_request_(request),
       done_(std::move(done)),
       signals_(request.cancel, request.deadline, request.flow, watch) {
@@ -69,15 +68,14 @@ Status HostedRun::Prepare() {
 }
 
 Status HostedRun::AddSignature(std::string_view name) {
-  const abi::Description& description = model_.description_;
-  const Signature* const found = description.info.FindSignature(name);
+  const Signature* const found = model_.info.FindSignature(name);
   if (found != nullptr) [[likely]] {
-    const auto index = static_cast<uint32_t>(found - description.info.signatures.data());
-    asked_.push_back({found, &description.orders[index]});
+    const auto index = static_cast<uint32_t>(found - model_.info.signatures.data());
+    asked_.push_back({found, &model_.orders[index]});
     signature_list_.push_back({abi::ToC(found->name), index, 0});
     return OkStatus();
   }
-  if (!description.info.traits.any_signature) {
+  if (!model_.info.traits.any_signature) {
     return InvalidArgument("the model has no signature '{}'", name);
   }
   asked_.emplace_back();
@@ -86,7 +84,7 @@ Status HostedRun::AddSignature(std::string_view name) {
 }
 
 Status HostedRun::PrepareInputs() {
-  const bool any = model_.info().traits.any_signature;
+  const bool any = model_.info.traits.any_signature;
   const auto& [spec, order] = asked_.front();
   for (const NamedTensor& input : infer_request_.inputs) {
     PenstockNamedTensor& to = input_list_.emplace_back();
@@ -118,7 +116,7 @@ Status HostedRun::PrepareOutputs() {
 }
 
 Status HostedRun::AddOutputs(uint32_t position, const OutputFilter& filter) {
-  const bool any = model_.info().traits.any_signature;
+  const bool any = model_.info.traits.any_signature;
   const auto& [spec, order] = asked_[position];
   for (const std::string_view wanted : filter) {
     const ptrdiff_t index = spec == nullptr ? -1 : IndexOf(spec->outputs, wanted);
@@ -163,10 +161,11 @@ void HostedRun::Finish(InferResponse response) {
   response.is_last = true;
   // The callback may destroy the request and the model, so do not use them afterwards.
   ResponseCallback done = std::move(done_);
-  HostedRun* const next = model_.TakeNext();
+  const RunQueue& queue = queue_;
+  HostedRun* const next = queue_.Leave();
   Unref();
   done(std::move(response));
-  if (next != nullptr) HostedModel::StartNext(next);
+  if (next != nullptr) queue.StartNext(next);  // it keeps the model, and so the queue, alive
 }
 
 Status HostedRun::AppendOutput(const PenstockNamedTensor& output, InferResponse& response) const {
@@ -186,7 +185,7 @@ Status HostedRun::AppendOutput(const PenstockNamedTensor& output, InferResponse&
     const ptrdiff_t index = spec == nullptr ? -1 : IndexOf(spec->outputs, name);
     if (index >= 0) {
       name = spec->outputs[static_cast<size_t>(index)].name;
-    } else if (!model_.info().traits.any_signature) {
+    } else if (!model_.info.traits.any_signature) {
       return Error(StatusCode::kInternal, "the backend gave an output '{}' of no signature", name);
     }
   }

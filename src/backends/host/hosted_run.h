@@ -7,20 +7,20 @@
 
 #include "absl/container/inlined_vector.h"
 #include "backends/host/abi.h"
+#include "backends/host/run_queue.h"
 #include "backends/host/run_signals.h"
 #include "infer/request.h"
 #include "penstock/backend.h"
 
 namespace penstock {
 
-class HostedModel;
-
 // The backend sees it as its PenstockRequest. It has two references: one until the backend gives
 // the last part, and one for the call that starts it. Thread-safe as PenstockRequest says.
 class HostedRun final : public PenstockRequest {
  public:
-  HostedRun(HostedModel& model, const InferRequest& request, ResponseCallback done,
-            DeadlineWatch& watch);
+  // `model` describes the model. `queue` has given the run a slot, or has let it wait for one.
+  HostedRun(const abi::Description& model, RunQueue& queue, const InferRequest& request,
+            ResponseCallback done, DeadlineWatch& watch);
 
   // Translates the request. INVALID_ARGUMENT for names that the signature does not have.
   Status Prepare();
@@ -29,7 +29,6 @@ class HostedRun final : public PenstockRequest {
   // Returns CANCELLED or DEADLINE_EXCEEDED if the answer is no longer wanted.
   Status StillWanted() const;
   void Unref();
-  HostedModel& model() const { return model_; }
 
  private:
   ~HostedRun() = default;
@@ -57,7 +56,8 @@ class HostedRun final : public PenstockRequest {
   // Ends the run: `response` is the last part.
   void Finish(InferResponse response);
 
-  HostedModel& model_;
+  const abi::Description& model_;
+  RunQueue& queue_;
   const InferRequest& infer_request_;
   ResponseCallback done_;
   RunSignals signals_;

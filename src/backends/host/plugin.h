@@ -7,9 +7,9 @@
 #include <string>
 
 #include "backends/host/abi.h"
-#include "backends/host/backend_host.h"
 #include "backends/host/deadline_watch.h"
 #include "backends/host/detect.h"
+#include "backends/host/host_options.h"
 #include "base/mutex.h"
 #include "base/status.h"
 #include "infer/model.h"

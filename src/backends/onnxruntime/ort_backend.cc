@@ -57,7 +57,7 @@ std::vector<std::string> Split(std::string_view text) {
 
 }  // namespace
 
-// Thread-safe.
+// Opens ONNX Runtime and loads models with it. Thread-safe.
 class OrtBackend final : public plugin::Backend {
  public:
   explicit OrtBackend(const PenstockHost& host) {

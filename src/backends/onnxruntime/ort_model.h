@@ -33,7 +33,7 @@ struct ShapeRule {
   std::vector<DimSource> dims;
 };
 
-// Thread-safe.
+// A model in a session of ONNX Runtime. Thread-safe.
 class OrtModel final : public plugin::Model {
  public:
   OrtModel(const Runtime& runtime, SessionPtr session, plugin::Description description,

@@ -43,7 +43,7 @@ std::string ConfigBytes(const PenstockHost& host) {
 
 }  // namespace
 
-// Thread-safe.
+// Opens TensorFlow and loads SavedModels with it. Thread-safe.
 class TfBackend final : public plugin::Backend {
  public:
   explicit TfBackend(const PenstockHost& host) : host_(host), log_(host) {

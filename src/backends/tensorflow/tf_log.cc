@@ -43,7 +43,7 @@ std::string Text(std::string_view message, std::string_view place) {
   return std::string(message) + " (" + std::string(place) + ")";
 }
 
-// Thread-safe.
+// Passes the messages of the library's log on to the host. Thread-safe.
 class HostSink final : public absl::LogSink {
  public:
   void Send(const absl::LogEntry& entry) override {

@@ -30,7 +30,7 @@ BufferPtr RunOptionsInline(const TfApi& api);
 LoadedGraph LoadGraph(const TfApi& api, const TF_SessionOptions* session_options,
                       const TF_Buffer* run_options, const plugin::LoadArguments& arguments);
 
-// Thread-safe.
+// A SavedModel in a session of TensorFlow. Thread-safe.
 class TfModel final : public plugin::Model {
  public:
   // `host`, `api` and `inline_options` (see RunOptionsInline) outlive it.

@@ -23,7 +23,7 @@ using Sums = MetricCells<double>;
 // With the bucket above all bounds, a histogram must fit into MetricCells::kSharedCells.
 constexpr size_t kBoundsMax = 200;
 
-// Thread-safe.
+// Counts in a cell of each thread, so that threads share no cache line. Thread-safe.
 class CellCounter final : public Counter {
  public:
   explicit CellCounter(Counts& counts) : counts_(counts), cell_(counts.Allocate(1)) {}
@@ -36,7 +36,7 @@ class CellCounter final : public Counter {
   const size_t cell_;
 };
 
-// Thread-safe.
+// A number that all threads set. Thread-safe.
 class AtomicGauge final : public Gauge {
  public:
   void Set(double value) override { value_.store(value, std::memory_order_relaxed); }
@@ -47,7 +47,7 @@ class AtomicGauge final : public Gauge {
   std::atomic<double> value_{0};
 };
 
-// Thread-safe.
+// Counts values by size, in cells of each thread. Thread-safe.
 class CellHistogram final : public Histogram {
  public:
   // Has one cell for each bound, and one for values above all bounds. `bounds` outlives this.

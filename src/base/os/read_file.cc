@@ -20,7 +20,7 @@ namespace {
 // The time that a pipe has to give all of its text. The server does nothing else meanwhile.
 constexpr auto kPipeTime = std::chrono::seconds(2);
 
-// One thread at a time.
+// A file that is open for reading while this exists. One thread at a time.
 class OpenFile final {
  public:
   // Without O_NONBLOCK the open of a pipe without a writer would block.

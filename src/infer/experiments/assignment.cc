@@ -157,7 +157,7 @@ void ExperimentAssignment::StartShadow(size_t number, const InferRequest& reques
                                                       request, clock_});
   run->request.cancel = nullptr;  // if the client disconnects, only the main request is cancelled
   run->request.flow = nullptr;    // and nobody receives the parts of a copy
-  if (!experiments_.SubmitShadow([run = std::move(run)]() mutable { Run(std::move(run)); }))
+  if (!shadow_pool_.Submit([run = std::move(run)]() mutable { Run(std::move(run)); }))
     shadow.busy.Add();
 }
 

@@ -9,7 +9,8 @@
 
 #include "base/clock.h"
 #include "core/manager.h"
-#include "infer/experiments/experiments.h"
+#include "infer/experiments/experiment.h"
+#include "infer/experiments/shadow_pool.h"
 #include "infer/request.h"
 #include "infer/traffic.h"
 
@@ -18,11 +19,11 @@ namespace penstock {
 // The assignment of a request for a model with an experiment. One thread at a time.
 class ExperimentAssignment final : public Assignment {
  public:
-  // `experiments`, `manager` and `clock` must outlive it and the copies for the shadows.
-  ExperimentAssignment(ExperimentRef experiment, const Experiments& experiments,
+  // `shadow_pool`, `manager` and `clock` must outlive it and the copies for the shadows.
+  ExperimentAssignment(ExperimentRef experiment, const ShadowPool& shadow_pool,
                        core::Manager& manager, const Clock& clock)
       : experiment_(std::move(experiment)),
-        experiments_(experiments),
+        shadow_pool_(shadow_pool),
         manager_(manager),
         clock_(clock) {}
 
@@ -43,7 +44,7 @@ class ExperimentAssignment final : public Assignment {
   void StartShadow(size_t number, const InferRequest& request, const core::Handle& main) const;
 
   const ExperimentRef experiment_;
-  const Experiments& experiments_;
+  const ShadowPool& shadow_pool_;
   core::Manager& manager_;
   const Clock& clock_;
   std::optional<size_t> arm_;  // nullopt: there is no split, or no arm is ready

@@ -16,24 +16,19 @@ class TlsFilter;
 
 // An accepted connection: reads, decrypts, picks the protocol, writes, and closes. See
 // connection.cc. Owned by loop.
-class Connection final : public SessionHost, private FlushTarget {
+class Connection final : public LoopConnection, public SessionHost, private FlushTarget {
  public:
+  // Owns `socket`. `endpoint` must outlive the calls.
   Connection(EventLoop& loop, int socket, const Endpoint& endpoint, std::string peer);
   ~Connection() override;
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
-  // The index in the loop's list of connections.
-  size_t index() const { return index_; }
-  void set_index(size_t index) { index_ = index; }
-
-  void Start();
-  void StartDrain();
-  void OnTick(SteadyTime now);
-  // Takes the next turn. The loop calls it after EventLoop::ContinueLater.
-  void Continue();
-  // Closes at once and drops queued output.
-  void Abort();
+  void Start() override;
+  void StartDrain() override;
+  void OnTick(SteadyTime now) override;
+  void Continue() override;
+  void Abort() override;
 
   void ScheduleFlush() override;
   void PauseReading() override { paused_ = true; }
@@ -88,7 +83,6 @@ class Connection final : public SessionHost, private FlushTarget {
   std::unique_ptr<TlsFilter> tls_;
   std::unique_ptr<Session> session_;
   std::string prefix_;  // The first bytes, kept until they show which protocol it is.
-  size_t index_ = 0;
 
   // Output of Session::Fill that the kernel has not taken yet. The rest begins at offset `sent_` of
   // slice `next_slice_`.

@@ -9,7 +9,6 @@
 
 #include "base/executor.h"
 #include "net/loop/big_buffer_pool.h"
-#include "net/socket/connection.h"
 
 namespace penstock::net {
 namespace {
@@ -24,7 +23,8 @@ constexpr size_t kPooledKept = 16;
 // milliseconds.
 constexpr uint64_t kQuietRequests = 16;
 constexpr size_t kRecordsInARow = 64;
-constexpr int kOneThread = 1;  // Asio's concurrency hint
+constexpr size_t kConnectionBytes = 2560;  // that the end of a connection frees, about
+constexpr int kOneThread = 1;              // Asio's concurrency hint
 
 }  // namespace
 
@@ -81,11 +81,10 @@ void EventLoop::ReserveRecords() {
   }
 }
 
-void EventLoop::Adopt(int socket, const Endpoint& endpoint, std::string peer) {
+void EventLoop::Adopt(std::unique_ptr<LoopConnection> connection) {
   if (connections_.size() >= records_) ReserveRecords();
-  auto connection = std::make_unique<Connection>(*this, socket, endpoint, std::move(peer));
-  connection->set_index(connections_.size());
-  Connection& added = *connection;
+  LoopConnection& added = *connection;
+  added.index_ = connections_.size();
   connections_.push_back(std::move(connection));
   server_->metrics.connections_open.Add(1);
   if (!is_ticking_) ArmTick();
@@ -93,12 +92,12 @@ void EventLoop::Adopt(int socket, const Endpoint& endpoint, std::string peer) {
   added.Start();
 }
 
-void EventLoop::Retire(Connection& connection) {
-  const size_t index = connection.index();
+void EventLoop::Retire(LoopConnection& connection) {
+  const size_t index = connection.index_;
   retired_.push_back(std::move(connections_[index]));
   if (index + 1 < connections_.size()) {
     connections_[index] = std::move(connections_.back());
-    connections_[index]->set_index(index);
+    connections_[index]->index_ = index;
   }
   connections_.pop_back();
   ++connections_closed_;
@@ -107,13 +106,13 @@ void EventLoop::Retire(Connection& connection) {
   if (server_->is_draining()) server_->NotifyEnd();
 }
 
-void EventLoop::ContinueLater(Connection& connection) {
+void EventLoop::ContinueLater(LoopConnection& connection) {
   waiting_.push_back(&connection);
   if (waiting_.size() == 1) boost::asio::post(io_, [this] { ContinueOne(); });
 }
 
 void EventLoop::ContinueOne() {
-  Connection& connection = *waiting_.front();
+  LoopConnection& connection = *waiting_.front();
   waiting_.pop_front();
   const bool has_more = !waiting_.empty();
   connection.Continue();
@@ -175,7 +174,7 @@ bool EventLoop::ReleaseMemory(SteadyTime now) {
     shrunk_at_ = now;
     may_shrink_ = !connections_.empty();
     const size_t freed = loop_->ShrinkPools(connections_.empty() ? 0 : kPooledKept);
-    memory.NoteFreed(freed + std::exchange(connections_closed_, 0) * sizeof(Connection));
+    memory.NoteFreed(freed + std::exchange(connections_closed_, 0) * kConnectionBytes);
     connections_.shrink_to_fit();
     retired_.shrink_to_fit();
   }

@@ -10,7 +10,6 @@
 #include <deque>
 #include <memory>
 #include <span>
-#include <string>
 #include <thread>
 #include <vector>
 
@@ -19,12 +18,30 @@
 
 namespace penstock::net {
 
-class Connection;
 class TlsContext;
 
 // The size of the memory that all connections of a loop read into. Its contents must be used before
 // the next read.
 inline constexpr size_t kScratchBytes = 128 * 1024;
+
+// A connection as its loop sees it. The loop owns it until it is retired. Owned by loop.
+class LoopConnection {
+ public:
+  virtual ~LoopConnection() = default;
+  virtual void Start() = 0;
+  // Ends the connection when its requests are answered.
+  virtual void StartDrain() = 0;
+  // Checks timeouts. Called about once a second.
+  virtual void OnTick(SteadyTime now) = 0;
+  // Takes the next turn, which EventLoop::ContinueLater has asked for.
+  virtual void Continue() = 0;
+  // Closes at once and drops queued output.
+  virtual void Abort() = 0;
+
+ private:
+  friend class EventLoop;
+  size_t index_ = 0;  // in the loop's list of connections
+};
 
 // One loop and its thread. Owned by loop, except where a function says that it is thread-safe.
 class EventLoop final {
@@ -40,8 +57,8 @@ class EventLoop final {
   void Stop();
   // Posts `task` to the loop. False if the loop has ended. Thread-safe.
   bool Post(Loop::Task task) { return loop_->Post(std::move(task)); }
-  // Serves an accepted socket, and owns it from now on. `endpoint` must outlive the calls.
-  void Adopt(int socket, const Endpoint& endpoint, std::string peer);
+  // Starts a connection, and owns it from now on.
+  void Adopt(std::unique_ptr<LoopConnection> connection);
   // The connections that are open, or posted but not adopted yet. Thread-safe.
   int connection_count() const { return connection_count_.load(std::memory_order_relaxed); }
   // Call it before Adopt is posted. Thread-safe.
@@ -57,10 +74,10 @@ class EventLoop final {
   // Call it at the end of each event. Flushes, sets the timer, and frees closed connections.
   void EndEvent();
   // `connection` is closed and has no operation under way. It is destroyed at the end of the event.
-  void Retire(Connection& connection);
+  void Retire(LoopConnection& connection);
   // Calls `connection.Continue()` when its turn comes: after the connections that wait already, and
   // one of them for each look at the sockets. It must not be destroyed before.
-  void ContinueLater(Connection& connection);
+  void ContinueLater(LoopConnection& connection);
 
  private:
   void Run();
@@ -82,9 +99,9 @@ class EventLoop final {
   boost::asio::steady_timer tick_;
   bool is_ticking_ = false;
   const Duration tick_interval_;
-  std::vector<std::unique_ptr<Connection>> connections_;
-  std::vector<std::unique_ptr<Connection>> retired_;
-  std::deque<Connection*> waiting_;  // for their next turn
+  std::vector<std::unique_ptr<LoopConnection>> connections_;
+  std::vector<std::unique_ptr<LoopConnection>> retired_;
+  std::deque<LoopConnection*> waiting_;  // for their next turn
   std::atomic<int> connection_count_{0};
 
   size_t records_ = 0;  // see ReserveRecords

@@ -13,6 +13,7 @@
 #include <cstring>
 
 #include "base/log.h"
+#include "net/socket/connection.h"
 
 namespace penstock::net {
 namespace {
@@ -110,10 +111,10 @@ void Listener::HandOver(OwnedSocket socket, std::string peer) {
   }
   ++next_loop_;
   best->CountConnection();
-  best->Post(
-      [best, socket = std::move(socket), &endpoint = endpoint_, peer = std::move(peer)]() mutable {
-        best->Adopt(socket.Release(), endpoint, std::move(peer));
-      });
+  best->Post([best, socket = std::move(socket), &endpoint = endpoint_,
+              peer = std::move(peer)]() mutable {
+    best->Adopt(std::make_unique<Connection>(*best, socket.Release(), endpoint, std::move(peer)));
+  });
 }
 
 }  // namespace penstock::net

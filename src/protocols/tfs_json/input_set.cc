@@ -29,8 +29,8 @@ bool PrefixRowError(JsonCursor& cursor, int64_t row, std::string_view key,
 
 }  // namespace
 
-InputSet::InputSet(const Signature* signature, const DecoderOptions& options, RequestMemory& memory)
-    : signature_(signature), inputs_max_(options.inputs_max), memory_(memory) {
+InputSet::InputSet(const Signature* signature, size_t inputs_max, RequestMemory& memory)
+    : signature_(signature), inputs_max_(inputs_max), memory_(memory) {
   if (signature == nullptr) return;
   inputs_.reserve(signature->inputs.size());
   for (const TensorSpec& spec : signature->inputs) Add(spec.name, spec.dtype, spec.optional);

@@ -7,19 +7,26 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/inlined_vector.h"
+#include "base/request_memory.h"
+#include "base/status.h"
 #include "base/string_map.h"
-#include "protocols/tfs_json/predict_decoder.h"
+#include "infer/request.h"
+#include "infer/signature.h"
+#include "protocols/tfs_json/json_cursor.h"
 #include "protocols/tfs_json/tensor_builder.h"
 
 namespace penstock::tfs_json {
+
+// The input's name if the model accepts any inputs and the request does not name it.
+inline constexpr std::string_view kUnnamedInput = "inputs";
 
 // Collects the inputs. One thread at a time. Functions that return false have set the cursor's
 // error.
 class InputSet {
  public:
   // `signature` null: the model accepts any inputs, and the values determine their types. Both
-  // outlive this, as does `memory`.
-  InputSet(const Signature* signature, const DecoderOptions& options, RequestMemory& memory);
+  // outlive this, as does `memory`. `inputs_max`: the most inputs of a model that accepts any.
+  InputSet(const Signature* signature, size_t inputs_max, RequestMemory& memory);
 
   // Reads the value of "instances": a list of values, of lists, or of objects with a key for each
   // input.

@@ -62,7 +62,7 @@ bool PredictDecoder::ReadTensors() {
   inputs_.reset();  // drop an earlier try
   // The memory of the earlier try must not count twice.
   memory_.GiveBack(bytes_max_ - memory_.bytes_left());
-  inputs_.emplace(info_.traits.any_signature ? nullptr : read_for_, options_, memory_);
+  inputs_.emplace(info_.traits.any_signature ? nullptr : read_for_, options_.inputs_max, memory_);
   have_read_ = true;
   return *format_ == PredictFormat::kRow ? inputs_->ReadRows(cursor_)
                                          : inputs_->ReadColumns(cursor_);

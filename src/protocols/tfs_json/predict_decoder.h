@@ -27,9 +27,6 @@ enum class PredictFormat {
   kColumn,  // "inputs": whole tensors; answered by "outputs"
 };
 
-// The input's name if the model accepts any inputs and the request does not name it.
-inline constexpr std::string_view kUnnamedInput = "inputs";
-
 // Fills in the signature name and the inputs of `request`; the inputs keep the body alive if they
 // need it. `info` must outlive `request`. kBufferSlack bytes after the body must be readable.
 // Errors: INVALID_ARGUMENT (not JSON, not the form, not the signature's names, types or number of

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "infer/model_fake.h"
+#include "protocols/tfs_json/input_set.h"
 
 namespace penstock::tfs_json {
 namespace {

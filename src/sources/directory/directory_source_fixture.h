@@ -92,7 +92,7 @@ class Target final : public core::AspiredTarget {
   std::atomic<int> reserves_{0};
 };
 
-// One thread at a time.
+// A loader for tests that load nothing. One thread at a time.
 class NoLoader final : public core::Loader {
  public:
   StatusOr<std::unique_ptr<core::Servable>> Load() override {
