@@ -125,9 +125,9 @@ void GrpcCallImpl::OnHead(const GrpcRoute* route, const GrpcHeadFields& fields, 
       !refusal.empty() && !route->on_every_port)
     return Fail(Error(StatusCode::kUnimplemented, "{}", refusal));
   if (!ReadHeadFields(fields)) return;
-  if (!(route->is_unary ? AdmitBody() : AdmitRequest())) return;
+  if (!route->is_unary && !AdmitRequest()) return;
   if (deadline_ != kNoDeadline) loop_->timers().Arm(*this, deadline_);
-  if (!route->is_unary) StartHandler();
+  route->is_unary ? stream_->BeginReceiving() : StartHandler();
 }
 
 bool GrpcCallImpl::ReadHeadFields(const GrpcHeadFields& fields) {
@@ -153,15 +153,6 @@ bool GrpcCallImpl::ReadHeadFields(const GrpcHeadFields& fields) {
                  .bytes_max = loop_->server().options.body_bytes_max,
                  .landing = route_->landing});
   return true;
-}
-
-// Called when the head of a unary call has arrived.
-bool GrpcCallImpl::AdmitBody() {
-  if (stream_->BeginReceiving()) return true;
-  Fail(Error(StatusCode::kUnavailable,
-             "too many calls are begun and not sent whole, several of them by this connection; try "
-             "again later"));
-  return false;
 }
 
 // Called when a unary call is complete, or when the head of a streaming call has arrived.

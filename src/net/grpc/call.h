@@ -44,9 +44,11 @@ class GrpcStream {
   virtual void Consume(size_t bytes) = 0;
   // Requests a call of OnRoom when the queue has space for another message.
   virtual void AskForRoom() = 0;
-  // The call begins to be received, to be served, or to be open without counting as a request. It
-  // is so until the stream ends. False: the limit is reached.
-  [[nodiscard]] virtual bool BeginReceiving() = 0;
+  // The message of a unary call is to come. At the limit for incomplete requests the stream makes
+  // the call fail.
+  virtual void BeginReceiving() = 0;
+  // The call begins to be served, or to be open without counting as a request. It is so until the
+  // stream ends. False: the limit is reached.
   [[nodiscard]] virtual bool BeginRequest() = 0;
   [[nodiscard]] virtual bool BeginUncounted() = 0;
   // The call has ended. Further input is dropped.
@@ -104,7 +106,6 @@ class GrpcCallImpl final : public GrpcCall, private WheelTimer {
   void OnTimer() override;
 
   bool ReadHeadFields(const GrpcHeadFields& fields);
-  bool AdmitBody();
   bool AdmitRequest();
   bool AdmitUncounted();
   void StartHandler();

@@ -114,6 +114,12 @@ class FakeHttp2Client final {
 
   // Opens a stream with `fields`; Data follows unless `is_end`.
   int32_t Open(const FakeFields& fields, bool is_end = false) {
+    const int32_t id = Submit(fields, is_end);
+    Run();
+    return id;
+  }
+  // Prepares a request, which the next Run sends.
+  int32_t Submit(const FakeFields& fields, bool is_end = false) {
     std::vector<nghttp2_nv> nv;
     for (const auto& [name, value] : fields) nv.push_back(CopiedField(name, value));
     nghttp2_data_provider provider;
@@ -122,10 +128,8 @@ class FakeHttp2Client final {
                                 uint32_t* flags, nghttp2_data_source* source, void*) -> ssize_t {
       return Self(source->ptr).ReadUpload(id, buffer, size, flags);
     };
-    const int32_t id = nghttp2_submit_request(ng_, nullptr, nv.data(), nv.size(),
-                                              is_end ? nullptr : &provider, nullptr);
-    Run();
-    return id;
+    return nghttp2_submit_request(ng_, nullptr, nv.data(), nv.size(), is_end ? nullptr : &provider,
+                                  nullptr);
   }
   void Data(int32_t id, std::string_view bytes, bool is_end = false) {
     Upload& upload = uploads_[id];
@@ -138,6 +142,18 @@ class FakeHttp2Client final {
   int32_t Call(const std::string& path, std::string_view message, const FakeFields& more = {}) {
     const int32_t id = Open(GrpcFields(path, more));
     Data(id, Framed(message), true);
+    return id;
+  }
+  // As Call, but the server reads the whole call at once.
+  int32_t CallInOneRead(const std::string& path, std::string_view message) {
+    const int32_t id = Submit(GrpcFields(path));
+    uploads_[id] = {.bytes = Framed(message), .is_end = true};
+    std::string input;
+    const uint8_t* data;
+    for (ssize_t size; (size = nghttp2_session_mem_send(ng_, &data)) > 0;)
+      input.append(reinterpret_cast<const char*>(data), static_cast<size_t>(size));
+    is_open = server_.Receive(input);
+    Run();
     return id;
   }
   void Reset(int32_t id, uint32_t code = NGHTTP2_CANCEL) {

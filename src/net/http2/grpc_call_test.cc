@@ -10,7 +10,7 @@
 #include "net/body/body_receiver.h"
 #include "net/body/gzip.h"
 #include "net/http2/client_fake.h"
-#include "net/http2/session.h"
+#include "net/http2/frames.h"
 
 namespace penstock::net {
 namespace {
@@ -24,6 +24,15 @@ ByteChain Chain(std::string_view text) {
 std::string Gzipped(std::string_view text) {
   return std::string(Flatten(GzipCompress(Chain(text))).view());
 }
+
+// Another connection of the same loop. One thread.
+class OtherConnection final : public RequestSender {
+ public:
+  void DropIncomplete(Shortage) override { ++drops; }
+  void OnNoMemory() override {}
+
+  int drops = 0;
+};
 
 // A server with some methods. One thread.
 class GrpcCallTest : public testing::Test {
@@ -496,15 +505,29 @@ TEST_F(GrpcCallTest, CallsThatAreOnlyBegunKeepNobodyFromBeingServed) {
 
   // Another connection of the same loop gets a place. The first one has completed a call, so it
   // loses only its incomplete calls.
-  FakeSessionHost host(server_->loop(), server_->state());
-  const auto other = MakeHttp2Session(host);
-  auto& session = static_cast<Http2Session&>(*other);
-  EXPECT_TRUE(session.BeginReceiving());
+  OtherConnection other;
+  IncompleteRequests& requests = server_->loop().incomplete_requests();
+  EXPECT_TRUE(requests.Begin(other));
   client_->Run();
   EXPECT_TRUE(client_->answer(begun.back()).is_closed);
   EXPECT_EQ(client_->answer(begun.back()).error_code, NGHTTP2_REFUSED_STREAM);
   EXPECT_EQ(client_->answer(client_->Call("/t.T/Echo", "again")).grpc_status(), 0);
-  session.EndReceiving(/*is_complete=*/true);
+  requests.End(other, /*is_complete=*/true);
+}
+
+TEST_F(GrpcCallTest, ACallThatComesInOneReadNeverCountsAsIncomplete) {
+  ServerOptions options = FakeHttp2Server::DefaultOptions();
+  options.incomplete_requests_max = 1;
+  Start(options);
+  OtherConnection other;
+  IncompleteRequests& requests = server_->loop().incomplete_requests();
+  EXPECT_TRUE(requests.Begin(other));
+  const int32_t whole = client_->CallInOneRead("/t.T/Echo", "a");
+  EXPECT_EQ(client_->answer(whole).grpc_status(), 0);
+  EXPECT_EQ(other.drops, 0);
+  client_->Open(FakeHttp2Client::GrpcFields("/t.T/Echo"));
+  EXPECT_EQ(other.drops, 1);
+  requests.End(other, /*is_complete=*/true);
 }
 
 TEST_F(GrpcCallTest, AConnectionThatOnlyBeginsCallsEndsWhenOthersNeedThePlaces) {
@@ -512,9 +535,8 @@ TEST_F(GrpcCallTest, AConnectionThatOnlyBeginsCallsEndsWhenOthersNeedThePlaces) 
   options.incomplete_requests_max = 20;
   Start(options);
   for (int i = 0; i < 20; ++i) client_->Open(FakeHttp2Client::GrpcFields("/t.T/Echo"));
-  FakeSessionHost host(server_->loop(), server_->state());
-  const auto other = MakeHttp2Session(host);
-  EXPECT_TRUE(static_cast<Http2Session&>(*other).BeginReceiving());
+  OtherConnection other;
+  EXPECT_TRUE(server_->loop().incomplete_requests().Begin(other));
   client_->Run();
   ASSERT_EQ(client_->goaway_codes.size(), 1u);
   EXPECT_EQ(client_->goaway_codes[0], NGHTTP2_ENHANCE_YOUR_CALM);

@@ -191,6 +191,7 @@ bool Http2Session::Feed(std::span<const std::byte> bytes) {
       const DepthScope depth(depth_);
       taken = nghttp2_session_mem_recv(ng_, reinterpret_cast<const uint8_t*>(bytes.data()),
                                        bytes.size());
+      CountBegun();
       ReturnConsumed();
     }
     if (taken < 0) return OnReceiveError(static_cast<int>(taken));
@@ -235,11 +236,14 @@ void Http2Session::OnMistake() {
   Terminate(NGHTTP2_ENHANCE_YOUR_CALM, "too many streams had to be reset");
 }
 
-bool Http2Session::BeginReceiving() {
-  if (loop_.incomplete_requests().Begin(*this)) return true;
+// The request that began last counts as incomplete from now on.
+void Http2Session::CountBegun() {
+  if (begun_ == nullptr) return;
+  Http2Stream& stream = *std::exchange(begun_, nullptr);
+  if (loop_.incomplete_requests().Begin(*this)) return;
   server().metrics.limit_requests.Add();
+  stream.RefuseIncomplete();
   CountRefused();
-  return false;
 }
 
 // A request is refused because the server has no memory for its body.
@@ -251,8 +255,14 @@ void Http2Session::CountRefused() {
   Terminate(NGHTTP2_ENHANCE_YOUR_CALM, "too many requests were begun and not completed");
 }
 
-void Http2Session::EndReceiving(bool is_complete) {
-  loop_.incomplete_requests().End(*this, is_complete);
+void Http2Session::EndReceiving(const Http2Stream& stream, bool is_complete) {
+  IncompleteRequests& requests = loop_.incomplete_requests();
+  if (begun_ != &stream) {
+    requests.End(*this, is_complete);
+  } else {
+    begun_ = nullptr;
+    if (is_complete) requests.NoteComplete(*this);
+  }
   if (is_complete) frames_.OnRequestComplete();
 }
 

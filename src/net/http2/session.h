@@ -96,10 +96,13 @@ class Http2Session final : public Session, private RequestSender {
   void OnEarlyEndDone() { --early_ends_; }
   // A stream is reset because of a mistake of the client. Too many of them end the connection.
   void OnMistake();
-  // A request begins whose body is still to come. False: too many requests are in that state, so
-  // refuse it.
-  [[nodiscard]] bool BeginReceiving();
-  void EndReceiving(bool is_complete);
+  // The body of a request is still to come. The request counts as incomplete unless it ends before
+  // the next one begins, in the same input. If too many requests are incomplete, it is refused.
+  void BeginReceiving(Http2Stream& stream) {
+    CountBegun();
+    begun_ = &stream;
+  }
+  void EndReceiving(const Http2Stream& stream, bool is_complete);
   // Bytes of such a request have come.
   void NoteReceived(size_t bytes) { received_ += bytes; }
   // A stream that does not count as a request stays open. False: the connection has too many of
@@ -124,6 +127,7 @@ class Http2Session final : public Session, private RequestSender {
   bool KeepRest(std::span<const std::byte> rest);
   void DropIncomplete(Shortage shortage) override;
   void OnNoMemory() override;
+  void CountBegun();
   void CountRefused();
   bool OnReceiveError(int error);
   void CheckQueue();
@@ -168,7 +172,8 @@ class Http2Session final : public Session, private RequestSender {
   bool has_settings_ = false;         // the client's first SETTINGS frame has arrived
   enum class Drain : uint8_t { kNo, kAnnounced, kFinal } drain_ = Drain::kNo;
 
-  uint64_t received_ = 0;  // of incomplete requests, since the last tick
+  uint64_t received_ = 0;         // of incomplete requests, since the last tick
+  Http2Stream* begun_ = nullptr;  // began last in this input, and does not count yet
   SteadyTime last_tick_;
   SteadyTime now_;
   SteadyTime drain_since_;

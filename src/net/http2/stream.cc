@@ -234,11 +234,8 @@ void Http2Stream::StartHttp(int refused_status, std::string_view why) {
   http_ = NewHttpCall(session_->loop(), *this);
   FillHead(http_->mutable_head());
   std::swap(http_->head_storage(), head_storage_);
-  if (refused_status == 0 && !BeginReceiving()) {
-    refused_status = 503;
-    why = "too many requests are begun and not sent whole; try again later";
-  }
   if (refused_status != 0) return http_->Refuse(refused_status, why);
+  BeginReceiving();
   http_->OnHead(content_length_ == kUnknown ? std::nullopt : std::optional(content_length_));
   if (expects && !http_->is_answered()) {
     const nghttp2_nv status = StaticField(":status", "100");
@@ -261,13 +258,22 @@ void Http2Stream::OnData(std::span<const std::byte> bytes) {
   Consume(bytes.size());
 }
 
-bool Http2Stream::BeginReceiving() {
-  is_receiving_ = session_->BeginReceiving();
-  return is_receiving_;
+void Http2Stream::BeginReceiving() {
+  is_receiving_ = true;
+  session_->BeginReceiving(*this);
 }
 
 void Http2Stream::EndReceiving(bool is_complete) {
-  if (std::exchange(is_receiving_, false)) session_->EndReceiving(is_complete);
+  if (std::exchange(is_receiving_, false)) session_->EndReceiving(*this, is_complete);
+}
+
+void Http2Stream::RefuseIncomplete() {
+  constexpr std::string_view kWhy =
+      "too many requests are begun and not sent whole, several of them by this connection; try "
+      "again later";
+  is_receiving_ = false;
+  if (grpc_ != nullptr) return grpc_->Fail(Error(StatusCode::kUnavailable, "{}", kWhy));
+  if (http_ != nullptr && !http_->is_answered()) http_->Refuse(503, kWhy);
 }
 
 void Http2Stream::DropIncomplete() {

@@ -43,6 +43,8 @@ class Http2Stream final : public HttpCallOwner, public GrpcStream, public Linked
   void OnDrain();
   // Resets a request whose body is still to come, because others need its place.
   void DropIncomplete();
+  // Answers such a request with an error, because there are too many of them.
+  void RefuseIncomplete();
 
   // --- output, for the call
   void SendHead(bool is_gzip, OwnedHeaders metadata) override;
@@ -52,7 +54,7 @@ class Http2Stream final : public HttpCallOwner, public GrpcStream, public Linked
   void EndOk() override;
   void Consume(size_t bytes) override;
   void AskForRoom() override;
-  [[nodiscard]] bool BeginReceiving() override;
+  void BeginReceiving() override;
   [[nodiscard]] bool BeginRequest() override;
   [[nodiscard]] bool BeginUncounted() override;
   void DetachCall() override;
@@ -66,7 +68,7 @@ class Http2Stream final : public HttpCallOwner, public GrpcStream, public Linked
   void OnAnswer(HttpCallImpl& call) override;
 
   int32_t id() const { return id_; }
-  // The request counts as incomplete.
+  // A part of the request is still to come.
   bool is_receiving() const { return is_receiving_; }
   bool has_answer() const { return is_submitted_; }
   Http2Session& session() { return *session_; }
@@ -114,7 +116,7 @@ class Http2Stream final : public HttpCallOwner, public GrpcStream, public Linked
   GrpcCallImpl* grpc_ = nullptr;  // from the end of the head until the call has ended
   HttpCallImpl* http_ = nullptr;  // until the stream closes
   bool counts_ = false;           // gRPC: the call counts as a request in flight
-  bool is_receiving_ = false;     // counted by the session
+  bool is_receiving_ = false;     // see BeginReceiving
   bool is_uncounted_ = false;     // counted by the session
 
   // the request

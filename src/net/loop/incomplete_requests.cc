@@ -23,11 +23,18 @@ void IncompleteRequests::End(RequestSender& sender, bool is_complete) {
   } else {
     allowance_.Give(1);
   }
-  const bool is_last = --sender.count_ == 0;
-  if (!is_complete && !is_last) return;
+  if (--sender.count_ == 0) {
+    ListOf(sender).Remove(sender);
+    sender.has_completed_ = sender.has_completed_ || is_complete;
+  } else if (is_complete) {
+    MoveToEnd(sender);
+  }
+}
+
+void IncompleteRequests::MoveToEnd(RequestSender& sender) {
   ListOf(sender).Remove(sender);
-  sender.has_completed_ = sender.has_completed_ || is_complete;
-  if (!is_last) ListOf(sender).Add(sender);
+  sender.has_completed_ = true;
+  known_.Add(sender);
 }
 
 void IncompleteRequests::DropOldest(const RequestSender& asking) {

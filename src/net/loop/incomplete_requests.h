@@ -7,8 +7,8 @@
 // the budget for bodies is full, but then only connections that have never completed a request lose
 // theirs.
 //
-// HTTP/2 requests count from their heads on. An HTTP/1.1 request counts if a part of it is still
-// missing after a read.
+// A request counts only if a part of it is still missing after a read, or when another request
+// begins. So requests that come in one piece cost nothing here.
 #pragma once
 
 #include "base/clock.h"
@@ -62,7 +62,8 @@ class IncompleteRequests final {
   void End(RequestSender& sender, bool is_complete);
   // `sender` has completed a request that never counted as incomplete.
   void NoteComplete(RequestSender& sender) {
-    if (sender.count_ == 0) sender.has_completed_ = true;
+    if (sender.count_ > 0) return MoveToEnd(sender);
+    sender.has_completed_ = true;
   }
 
   // Call it about once a second while the budget is more than half used. `bytes` of the incomplete
@@ -85,6 +86,8 @@ class IncompleteRequests final {
   LinkedList<RequestSender>& ListOf(const RequestSender& sender) {
     return sender.has_completed_ ? known_ : unknown_;
   }
+  // `sender`, which has incomplete requests, has just completed one.
+  void MoveToEnd(RequestSender& sender);
   void DropOldest(const RequestSender& asking);
   bool DropUnknown();
 

@@ -159,6 +159,16 @@ TEST_F(IncompleteRequestsTest, ASlowSenderCountsAsOneThatCompletedNone) {
   EXPECT_EQ(second_.begun, 0);
 }
 
+// A client with a large upload sends small requests beside it, each in one read.
+TEST_F(IncompleteRequestsTest, ARequestThatNeverCountedMakesItsSenderKnown) {
+  EXPECT_TRUE(first_.BeginWith(400));
+  EXPECT_TRUE(second_.BeginWith(400));
+  requests_.NoteComplete(first_);
+  requests_.DropUntilLeft(budget_, 300);
+  EXPECT_EQ(first_.begun, 1);
+  EXPECT_EQ(second_.begun, 0);
+}
+
 TEST_F(IncompleteRequestsTest, MemoryIsTakenBackForOtherLoops) {
   EXPECT_TRUE(first_.BeginWith(400));
   EXPECT_TRUE(second_.BeginWith(400));
