@@ -143,6 +143,18 @@ class TidyTest(unittest.TestCase):
         self.assertIn('1048577 bytes', self.problem({'tests/data': big}))
         self.assertEqual(self.tidy({'examples/data': big})[0], 0)
 
+    def test_the_cost_of_a_leaf(self):
+        leaf = {'src/leaves/a/CMakeLists.txt': 'penstock_leaf(a DEPS penstock_base)\n', 'src/leaves/a/a.h': SPDX,
+                'src/leaves/a/a.cc': SPDX + '#include "leaves/a/a.h"\n'}
+        user = {'src/app/list.cc': SPDX + '#include "leaves/a/a.h"\n',
+                'src/app/CMakeLists.txt': 'target_link_libraries(app_test PRIVATE penstock_a)\n'}
+        tests = {f'src/app/{name}': SPDX + '#include "leaves/a/a.h"\n' for name in ('x_test.cc', 'y_fixture.h')}
+        def cost(files):
+            return self.tidy({**leaf, **files}, '--report')[1][-1]
+        self.assertRegex(cost({**user, **tests}), r'^files to touch for a leaf \(leaves/a\) +its folder \+ 1 ')
+        more = {'src/net/x.h': SPDX + '#include "leaves/a/a.h"\n', 'src/net/CMakeLists.txt': 'f(x DEPS penstock_a)\n'}
+        self.assertIn('its folder + 3 ', cost({**user, **more}))
+
     def test_report(self):
         header = SPDX + '#include "base/b.h"\n// Counts. Thread-safe.\nclass Counter final {\n};\n'
         code, lines = self.tidy({'src/base/a.h': header, 'src/base/b.h': SPDX + '#include "base/a.h"\n'}, '--report')

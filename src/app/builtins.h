@@ -1,24 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-// The lists of all front ends and sources. A new one needs its folder and a line in builtins.cc. A
-// new backend needs no line: it is a shared object in the backend directory.
+// The lists of all front ends and sources, and of their options. A new leaf needs its folder and
+// its lines in builtins.cc. A new backend needs no line: it is a shared object in the backend
+// directory.
 #pragma once
 
 #include <memory>
 #include <vector>
 
 #include "base/metrics/metrics.h"
+#include "base/options/option_row.h"
+#include "base/options/option_table.h"
 #include "infer/engine.h"
 #include "infer/readiness.h"
 #include "models/model_reloader.h"
 #include "models/model_set.h"
 #include "net/frontend.h"
-#include "options/settings.h"
 
 namespace penstock {
 
-// The dependencies of the front ends. All of them outlive the front ends.
-struct Foundations {
-  const Settings& settings;
+// All options of the program, with those of the leaves.
+const OptionTable& AllOptions();
+
+// What the front ends need from the server. All of it outlives the front ends.
+struct FrontendDependencies {
+  const OptionValues& options;
   MetricsRegistry& metrics;
   core::Manager& manager;
   Readiness& readiness;
@@ -27,9 +32,10 @@ struct Foundations {
 };
 
 // Returns the front ends in the order of their registration. Errors: a configuration file is wrong.
-StatusOr<std::vector<std::unique_ptr<net::Frontend>>> MakeFrontends(const Foundations& with);
+StatusOr<std::vector<std::unique_ptr<net::Frontend>>> MakeFrontends(
+    const FrontendDependencies& with);
 
 // Returns the sources. The first one that matches a base path reads it.
-Sources MakeSources(const SourceDependencies& with);
+Sources MakeSources(const OptionValues& options, const SourceDependencies& with);
 
 }  // namespace penstock

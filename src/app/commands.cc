@@ -8,8 +8,10 @@
 #include <string_view>
 #include <vector>
 
+#include "app/builtins.h"
+#include "app/version.h"
+#include "base/options/nearest_name.h"
 #include "options/compat.h"
-#include "options/nearest_name.h"
 #include "options/options.h"
 
 namespace penstock {
@@ -55,16 +57,6 @@ int HelpCommand(std::span<const std::string>) {
 
 }  // namespace
 
-std::string VersionText() { return PENSTOCK_VERSION; }
-
-std::string TfsVersionText() {
-  // The release of TensorFlow Serving whose protocol and flags we serve, and the release of
-  // TensorFlow that the backend is tested with.
-  constexpr std::string_view kServing = "2.20.0", kTensorFlow = "2.21.0";
-  return fmt::format("TensorFlow ModelServer: {}+penstock.{}\nTensorFlow Library: {}\n", kServing,
-                     VersionText(), kTensorFlow);
-}
-
 int VersionCommand(std::span<const std::string>) {
   fmt::print("penstock {}\n", VersionText());
   return 0;
@@ -72,14 +64,14 @@ int VersionCommand(std::span<const std::string>) {
 
 int OptionsCommand(std::span<const std::string> arguments) {
   if (arguments.empty()) {
-    fmt::print("{}", OptionsHelp());
+    fmt::print("{}", OptionsHelp(AllOptions()));
     return 0;
   }
   if (arguments.size() > 1 || arguments[0] != "--markdown") {
     fmt::print(stderr, "penstock options: the only argument is --markdown\n");
     return 1;
   }
-  fmt::print("{}", OptionsMarkdown());
+  fmt::print("{}", OptionsMarkdown(AllOptions()));
   return 0;
 }
 

@@ -21,10 +21,4 @@ int InspectCommand(std::span<const std::string> arguments);
 int VersionCommand(std::span<const std::string> arguments);
 int OptionsCommand(std::span<const std::string> arguments);
 
-// The version, as "0.1.0".
-std::string VersionText();
-// The output of tensorflow_model_server --version, for --compat: a line for the server, which names
-// the real program, and a line for TensorFlow.
-std::string TfsVersionText();
-
 }  // namespace penstock

@@ -6,6 +6,8 @@
 
 #include <cstdio>
 
+#include "app/version.h"
+
 namespace penstock {
 namespace {
 

@@ -8,6 +8,7 @@
 #include <set>
 #include <sstream>
 
+#include "app/builtins.h"
 #include "options/compat.h"
 #include "options/options.h"
 
@@ -82,19 +83,13 @@ constexpr TheirFlag kFlags[] = {
     {"enable_serialization_as_tensor_content", "false", "true", Fate::kSame},
 };
 
-const OptionRow* Find(std::string_view name) {
-  for (const OptionRow& row : OptionTable())
-    if (row.name == name) return &row;
-  return nullptr;
-}
-
 StatusOr<ParsedOptions> Parse(const TheirFlag& flag, std::string_view value) {
   std::vector<std::string> arguments = {"--model_base_path=builtin:identity",
                                         fmt::format("--{}={}", flag.name, value)};
   if (flag.name == "batching_parameters_file") arguments.push_back("--enable_batching=false");
   if (flag.name == "batching_parameters_file" && !value.empty())
     arguments.back() = "--enable_batching";
-  return ParseOptions(arguments);
+  return ParseOptions(AllOptions(), arguments);
 }
 
 // The warning about `flag`; empty if there is none.
@@ -106,13 +101,14 @@ std::string WarningOf(const ParsedOptions& parsed, const TheirFlag& flag) {
 
 TEST(DropInTest, NoOptionAppearsTwice) {
   std::set<std::string_view> names;
-  for (const OptionRow& row : OptionTable()) EXPECT_TRUE(names.insert(row.name).second) << row.name;
+  for (const OptionRow& row : AllOptions().rows())
+    EXPECT_TRUE(names.insert(row.name).second) << row.name;
 }
 
 TEST(DropInTest, EveryFlagIsKnownWithItsDefault) {
   for (const TheirFlag& flag : kFlags) {
     SCOPED_TRACE(flag.name);
-    const OptionRow* const row = Find(flag.name);
+    const OptionRow* const row = AllOptions().Find(flag.name);
     ASSERT_NE(row, nullptr);
     EXPECT_EQ(row->DefaultText() == flag.default_text, flag.fate != Fate::kDiffers);
     if (flag.name == "model_base_path" || flag.default_text.empty()) continue;
@@ -122,17 +118,18 @@ TEST(DropInTest, EveryFlagIsKnownWithItsDefault) {
 }
 
 TEST(DropInTest, CompatHasEveryDefaultOfTheirs) {
-  Settings settings = TfsDefaults();
+  OptionValues values;
+  values.Mutable<Settings>() = TfsDefaults();
   for (const TheirFlag& flag : kFlags) {
-    const auto* const field = std::get_if<OptionField>(&Find(flag.name)->target);
+    const auto* const field = std::get_if<OptionField>(&AllOptions().Find(flag.name)->target);
     if (field == nullptr) continue;
     SCOPED_TRACE(flag.name);
     if (field->type == OptionType::kInt) {
-      EXPECT_EQ(std::to_string(field->get(settings)), flag.default_text);
+      EXPECT_EQ(std::to_string(field->get(values)), flag.default_text);
     } else if (field->type == OptionType::kString) {
-      EXPECT_EQ(field->text(settings), flag.default_text);
+      EXPECT_EQ(field->text(values), flag.default_text);
     } else {
-      EXPECT_EQ(field->get(settings) != 0, flag.default_text == "true");
+      EXPECT_EQ(field->get(values) != 0, flag.default_text == "true");
     }
   }
 }
@@ -155,7 +152,7 @@ TEST(DropInTest, EveryFlagIsAcceptedOrRefusedWithAReason) {
 
 TEST(DropInTest, EveryRefusedStartGivesAReason) {
   const auto problem = [](std::vector<std::string> arguments) {
-    const auto parsed = ParseOptions(arguments);
+    const auto parsed = ParseOptions(AllOptions(), arguments);
     return parsed.ok() ? "" : std::string(MessageOf(parsed.status()));
   };
   const std::string model = "--model_base_path=/m";
@@ -181,7 +178,7 @@ TEST(DropInTest, ThePageListsEveryFlagWithBothDefaults) {
     return value.empty() ? std::string() : fmt::format("`{}`", value);
   };
   for (const TheirFlag& flag : kFlags) {
-    const OptionRow* const row = Find(flag.name);
+    const OptionRow* const row = AllOptions().Find(flag.name);
     ASSERT_NE(row, nullptr) << flag.name;
     // A number of processors stands without quotes.
     const bool counts_cpus = flag.default_text.empty() && row->type() == OptionType::kInt;

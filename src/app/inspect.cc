@@ -9,6 +9,7 @@
 #include <optional>
 #include <string_view>
 
+#include "app/builtins.h"
 #include "app/commands.h"
 #include "app/model_report.h"
 #include "options/component_options.h"
@@ -106,8 +107,8 @@ StatusOr<Request> ParseRequest(std::span<const std::string> arguments) {
   }
   if (request.path.empty())
     return InvalidArgument("which model? Usage: penstock inspect [--json] FOLDER");
-  ASSIGN_OR_RETURN(ParsedOptions options, ParseFlags(flags));
-  request.settings = std::move(options.settings);
+  ASSIGN_OR_RETURN(const ParsedOptions options, ParseFlags(AllOptions(), flags));
+  request.settings = options.settings();
   return request;
 }
 

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "app/builtins.h"
-#include "app/commands.h"
+#include "app/version.h"
 #include "base/executor.h"
 #include "base/log.h"
 #include "base/metrics/process_metrics.h"
@@ -59,19 +59,21 @@ void LogLoadedAsTfs(const core::ManagerEvent& event) {
 // Owns all parts. Members are in the order of their dependencies, and destroyed in reverse order.
 class ModelServer::Impl final {
  public:
-  Impl(const Settings& from, OpenedCallback opened_callback)
-      : settings(from),
+  Impl(const OptionValues& from, OpenedCallback opened_callback)
+      : values(from),
+        settings(values.Get<Settings>()),
         on_opened(std::move(opened_callback)),
-        metrics(static_cast<size_t>(from.metric_series_max)),
-        request_budget(net::MakeRequestBudget(InflightBytesMax(from), metrics)),
-        compute_pool(MakeComputeOptions(from)),
+        metrics(static_cast<size_t>(settings.metric_series_max)),
+        request_budget(net::MakeRequestBudget(InflightBytesMax(settings), metrics)),
+        compute_pool(MakeComputeOptions(settings)),
         backends(HostOptions(settings, compute_pool, metrics)),
         experiments(metrics),
-        manager(MakeManagerOptions(from)),
+        manager(MakeManagerOptions(settings)),
         readiness(manager),
         observer(manager, metrics),
-        engine(EngineOptionsWith(from, experiments, request_budget), manager, compute_pool),
-        models(settings, backends, metrics, manager, experiments, MakeSources),
+        engine(EngineOptionsWith(settings, experiments, request_budget), manager, compute_pool),
+        models(settings, backends, metrics, manager, experiments,
+               [this](const SourceDependencies& with) { return MakeSources(values, with); }),
         reloader(settings, models, manager),
         initial_load(manager, [this](const Status& status) { OpenAfterLoad(status); }) {}
   ~Impl() {
@@ -88,7 +90,8 @@ class ModelServer::Impl final {
   // is left running, and `name` is noted.
   void EndOrLeave(std::string name, const std::function<void()>& step);
 
-  const Settings settings;
+  const OptionValues values;
+  const Settings& settings;  // in `values`
   const OpenedCallback on_opened;
   MetricsRegistry metrics;
   const RequestBudget request_budget;
@@ -123,9 +126,9 @@ Status ModelServer::Impl::Start(const StartStepCallback& on_step) {
   AddProcessMetrics(metrics, VersionText());
   if (StandsInForTfs(settings)) manager.AddListener(LogLoadedAsTfs);
   net_options.request_budget = request_budget;
-  const Foundations foundations{settings, metrics, manager, readiness, engine, reloader};
+  const FrontendDependencies dependencies{values, metrics, manager, readiness, engine, reloader};
   on_step("reading --monitoring_config_file");
-  ASSIGN_OR_RETURN(frontends, MakeFrontends(foundations));
+  ASSIGN_OR_RETURN(frontends, MakeFrontends(dependencies));
   for (const auto& frontend : frontends) frontend->Register(router);
 
   // The order matters. The manager must know the models before anyone can ask whether the server is
@@ -232,12 +235,12 @@ ModelServer::~ModelServer() {
   if (!impl_->left_running.empty()) std::ignore = impl_.release();  // running steps use it
 }
 
-StatusOr<std::unique_ptr<ModelServer>> ModelServer::Start(const Settings& settings,
+StatusOr<std::unique_ptr<ModelServer>> ModelServer::Start(const OptionValues& options,
                                                           OpenedCallback on_opened,
                                                           const StartStepCallback& on_step) {
   on_step("checking the paths that flags name");
-  TRY(CheckPaths(settings));
-  auto impl = std::make_unique<Impl>(settings, std::move(on_opened));
+  TRY(CheckPaths(options.Get<Settings>()));
+  auto impl = std::make_unique<Impl>(options, std::move(on_opened));
   TRY(impl->Start(on_step));
   return std::unique_ptr<ModelServer>(new ModelServer(std::move(impl)));
 }

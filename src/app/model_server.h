@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "base/options/option_row.h"
 #include "base/status.h"
-#include "options/settings.h"
 
 namespace penstock {
 
@@ -32,7 +32,7 @@ class ModelServer final {
  public:
   // Binds the ports, starts loading the models, and returns without waiting for them. Errors: a
   // configuration file, an address or a certificate is wrong.
-  static StatusOr<std::unique_ptr<ModelServer>> Start(const Settings& settings,
+  static StatusOr<std::unique_ptr<ModelServer>> Start(const OptionValues& options,
                                                       OpenedCallback on_opened,
                                                       const StartStepCallback& on_step);
 

@@ -23,6 +23,7 @@
 #include "app/model_server.h"
 #include "app/process_files.h"
 #include "app/start_watch.h"
+#include "app/version.h"
 #include "base/executor.h"
 #include "base/log.h"
 #include "base/log_queue.h"
@@ -179,18 +180,20 @@ int FailStart(const Status& status) {
 }
 
 // Starts the server. If the start hangs, a signal to stop still ends the process.
-StatusOr<std::unique_ptr<ModelServer>> StartServer(const Settings& settings, const Signals& signals,
+StatusOr<std::unique_ptr<ModelServer>> StartServer(const OptionValues& options,
+                                                   const Signals& signals,
                                                    OpenedCallback on_opened) {
   StartWatch watch(signals.stops(), kStartEndTime);
   ASSIGN_OR_RETURN(
       std::unique_ptr<ModelServer> server,
-      ModelServer::Start(settings, std::move(on_opened), [&](auto step) { watch.Enter(step); }));
+      ModelServer::Start(options, std::move(on_opened), [&](auto step) { watch.Enter(step); }));
   const BoundPorts ports = server->ports();
   if (ports.health_port != 0)
     PENSTOCK_LOG(kInfo, "listening: port {} for probes and metrics", ports.health_port);
-  if (!settings.port_file.empty()) {
+  const std::string& port_file = options.Get<Settings>().port_file;
+  if (!port_file.empty()) {
     watch.Enter("writing --port_file");
-    TRY(WritePortFile(settings.port_file, ports));
+    TRY(WritePortFile(port_file, ports));
   }
   return server;
 }
@@ -198,7 +201,8 @@ StatusOr<std::unique_ptr<ModelServer>> StartServer(const Settings& settings, con
 int Serve(const ParsedOptions& options) {
   // First of all: the next file that is opened would get a number of these.
   OpenStandardFiles();
-  Settings settings = options.settings;
+  OptionValues values = options.values;
+  auto& settings = values.Mutable<Settings>();
   // Before any thread starts, because threads inherit the slice.
   SetThreadSlice(kThreadSlice);
   ConfigureLog(settings);
@@ -220,7 +224,7 @@ int Serve(const ParsedOptions& options) {
     // This may be any thread. The signal makes the main thread stop the server in the usual way.
     kill(getpid(), SIGTERM);
   };
-  StatusOr<std::unique_ptr<ModelServer>> server = StartServer(settings, signals, on_opened);
+  StatusOr<std::unique_ptr<ModelServer>> server = StartServer(values, signals, on_opened);
   if (!server.ok()) return FailStart(server.status());
 
   int number = signals.Wait();
@@ -254,17 +258,17 @@ int Serve(const ParsedOptions& options) {
 }  // namespace
 
 int ServeCommand(std::span<const std::string> arguments) {
-  const StatusOr<ParsedOptions> options = ParseOptions(arguments);
+  const StatusOr<ParsedOptions> options = ParseOptions(AllOptions(), arguments);
   if (!options.ok()) {
     fmt::print(stderr, "penstock serve: {}\n", MessageOf(options.status()));
     return 1;
   }
-  if (options->settings.help) {
-    fmt::print("{}", OptionsHelp());
+  if (options->settings().help) {
+    fmt::print("{}", OptionsHelp(AllOptions()));
     return 0;
   }
-  if (options->settings.version) {
-    if (!StandsInForTfs(options->settings)) return VersionCommand({});
+  if (options->settings().version) {
+    if (!StandsInForTfs(options->settings())) return VersionCommand({});
     fmt::print("{}", TfsVersionText());
     return 0;
   }

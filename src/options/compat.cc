@@ -2,10 +2,6 @@
 #include "options/compat.h"
 
 #include <algorithm>
-#include <vector>
-
-#include "options/nearest_name.h"
-#include "options/options.h"
 
 namespace penstock {
 namespace {
@@ -62,7 +58,7 @@ std::string_view TfsDefaultsText() {
   return "--listen=after_load --rest_api_port=0 --load_retry_interval_micros=60000000";
 }
 
-StatusOr<std::string> WarningForTfsArgument(std::string_view argument) {
+StatusOr<std::string> WarningForTfsArgument(const OptionTable& table, std::string_view argument) {
   if (!argument.starts_with('-')) {
     return fmt::format(
         "'{}' is ignored: flags look like --name=value, and --name alone means --name=true",
@@ -73,19 +69,13 @@ StatusOr<std::string> WarningForTfsArgument(std::string_view argument) {
   name = name.substr(0, name.find('='));
   for (const RetiredFlag& flag : kRetired)
     if (flag.name == name) return fmt::format("{}: No effect: {}", argument, flag.sentence);
-  const std::string_view nearest = NearestFlag(name);
+  const std::string_view nearest = table.Nearest(name);
   if (!nearest.empty())
     return InvalidArgument("unknown flag {}; did you mean --{}?", argument, nearest);
-  for (const OptionRow& row : OptionTable())
+  for (const OptionRow& row : table.rows())
     if (IsPartOf(name, row.name))
       return InvalidArgument("unknown flag {}; did you mean --{}?", argument, row.name);
   return fmt::format("{}: No effect: neither penstock nor {} has this flag", argument, kTfsProgram);
-}
-
-std::string_view NearestFlag(std::string_view name) {
-  std::vector<std::string_view> names;
-  for (const OptionRow& row : OptionTable()) names.push_back(row.name);
-  return NearestName(name, names);
 }
 
 }  // namespace penstock

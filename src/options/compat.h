@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/options/option_table.h"
 #include "base/status.h"
 #include "options/settings.h"
 
@@ -23,9 +24,6 @@ std::string_view TfsDefaultsText();
 // tensorflow_model_server once had, a flag that neither program has, or a stray word.
 // INVALID_ARGUMENT if it is probably a mistyped flag of Penstock. If that were ignored, the server
 // might open a port without the protection that the flag asks for.
-StatusOr<std::string> WarningForTfsArgument(std::string_view argument);
-
-// Returns the flag of Penstock that was probably meant; empty if there is none.
-std::string_view NearestFlag(std::string_view name);
+StatusOr<std::string> WarningForTfsArgument(const OptionTable& table, std::string_view argument);
 
 }  // namespace penstock

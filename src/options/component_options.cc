@@ -18,7 +18,6 @@
 namespace penstock {
 namespace {
 
-using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 net::ListenOptions Listen(const Settings& settings, std::string_view flag, int64_t port, bool tls) {
@@ -140,18 +139,6 @@ EngineOptions MakeEngineOptions(const Settings& settings) {
   return options;
 }
 
-AdminAccess MakeAdminAccess(const Settings& settings) {
-  if (settings.admin_api == "off") return AdminAccess::kOff;
-  return settings.admin_api == "full" ? AdminAccess::kFull : AdminAccess::kRead;
-}
-
-tfs::ReloadAccess MakeReloadAccess(const Settings& settings) {
-  if (settings.reload_rpc == "off") return tfs::ReloadAccess::kNone;
-  // TensorFlow Serving accepts reloads on every port, and --compat must too.
-  const bool is_open = settings.reload_rpc == "on" || StandsInForTfs(settings);
-  return is_open ? tfs::ReloadAccess::kAll : tfs::ReloadAccess::kProtected;
-}
-
 StatusOr<core::ReadinessRule> MakeReadinessRule(const Settings& settings) {
   using Kind = core::ReadinessRule::Kind;
   const std::string_view text = settings.ready_when;
@@ -189,22 +176,6 @@ core::ManagerOptions MakeManagerOptions(const Settings& settings) {
   options.ram_bytes_max = memory < 0 ? UsableMemoryBytes() / 10 * 9 : static_cast<uint64_t>(memory);
   options.read_memory = [] { return ReadProcessMemory(""); };
   options.readiness = MakeReadinessRule(settings).value_or(core::ReadinessRule());
-  return options;
-}
-
-DirectorySourceOptions MakeDirectoryOptions(const Settings& settings) {
-  DirectorySourceOptions options = settings.folders;
-  options.settling.settle_time = milliseconds(settings.version_settle_ms);
-  options.keeps_last_versions = settings.servable_versions_always_present;
-  return options;
-}
-
-ObjectStoreSourceOptions MakeObjectStoreOptions(const Settings& settings,
-                                                core::MemoryEstimator estimate) {
-  ObjectStoreSourceOptions options = settings.object_stores;
-  options.settle_time = milliseconds(settings.version_settle_ms);
-  options.keeps_last_versions = settings.servable_versions_always_present;
-  options.estimate = std::move(estimate);
   return options;
 }
 
@@ -314,20 +285,9 @@ WarmUpOptions MakeWarmUpOptions(const Settings& settings) {
   WarmUpOptions options = settings.warm_up;
   if (settings.num_request_iterations_for_warmup > 0)
     options.iterations = static_cast<int>(settings.num_request_iterations_for_warmup);
-  options.predict = MakePredictOptions(settings).limits;
-  options.json = MakeRestOptions(settings).decoder;
-  return options;
-}
-
-tfs::PredictOptions MakePredictOptions(const Settings& settings) {
-  tfs::PredictOptions options = settings.predict;
-  options.limits.decoded_tensor_bytes_max = DecodedTensorBytesMax(settings);
-  return options;
-}
-
-tfs_rest::RestOptions MakeRestOptions(const Settings& settings) {
-  tfs_rest::RestOptions options{.decoder = settings.json};
-  options.decoder.tensor_bytes_max = DecodedTensorBytesMax(settings);
+  options.predict.decoded_tensor_bytes_max = DecodedTensorBytesMax(settings);
+  options.json = settings.json;
+  options.json.tensor_bytes_max = DecodedTensorBytesMax(settings);
   return options;
 }
 

@@ -8,17 +8,11 @@
 #include "backends/host/backend_host.h"
 #include "base/status.h"
 #include "core/manager.h"
-#include "frontends/admin/model_admin.h"
-#include "frontends/tfs_grpc/predict_call.h"
-#include "frontends/tfs_grpc/reload_access.h"
-#include "frontends/tfs_rest/rest_frontend.h"
 #include "infer/engine.h"
 #include "infer/run_times.h"
 #include "loading/warm_up.h"
 #include "net/options.h"
 #include "options/settings.h"
-#include "sources/directory/directory_source.h"
-#include "sources/objectstore/object_store_source.h"
 
 namespace penstock {
 
@@ -44,14 +38,9 @@ uint64_t DecodedTensorBytesMax(const Settings& settings);
 
 // Does not set the experiments and the budget.
 EngineOptions MakeEngineOptions(const Settings& settings);
-AdminAccess MakeAdminAccess(const Settings& settings);
-tfs::ReloadAccess MakeReloadAccess(const Settings& settings);
 // INVALID_ARGUMENT if --ready_when has a mistake.
 StatusOr<core::ReadinessRule> MakeReadinessRule(const Settings& settings);
 core::ManagerOptions MakeManagerOptions(const Settings& settings);
-DirectorySourceOptions MakeDirectoryOptions(const Settings& settings);
-ObjectStoreSourceOptions MakeObjectStoreOptions(const Settings& settings,
-                                                core::MemoryEstimator estimate);
 ThreadPoolOptions MakeComputeOptions(const Settings& settings);
 // Checks the files and folders that flags name for the backends: they must exist and be of the
 // right kind. INVALID_ARGUMENT, with the flag and the reason, if one is not.
@@ -61,8 +50,6 @@ BackendHostOptions MakeBackendOptions(const Settings& settings);
 // Does not set the model's name and platform.
 LoadOptions MakeLoadOptions(const Settings& settings);
 WarmUpOptions MakeWarmUpOptions(const Settings& settings);
-tfs::PredictOptions MakePredictOptions(const Settings& settings);
-tfs_rest::RestOptions MakeRestOptions(const Settings& settings);
 // The URL paths of the metrics. Errors as for NetOptions.
 StatusOr<std::vector<std::string>> MetricsPaths(const Settings& settings);
 

@@ -132,21 +132,6 @@ TEST_F(ComponentOptionsTest, TheRestPortServesGrpcUnlessOnlyTheOtherPortHasTls) 
   EXPECT_EQ(refusals().second, "");
 }
 
-TEST_F(ComponentOptionsTest, ReloadAccessIsThatOfTheFlag) {
-  EXPECT_EQ(MakeReloadAccess(settings_), tfs::ReloadAccess::kProtected);
-  settings_.reload_rpc = "on";
-  EXPECT_EQ(MakeReloadAccess(settings_), tfs::ReloadAccess::kAll);
-  settings_.reload_rpc = "off";
-  EXPECT_EQ(MakeReloadAccess(settings_), tfs::ReloadAccess::kNone);
-}
-
-TEST_F(ComponentOptionsTest, CompatAllowsReloadsOnEveryPort) {
-  settings_.compat = kTfsProgram;
-  EXPECT_EQ(MakeReloadAccess(settings_), tfs::ReloadAccess::kAll);
-  settings_.reload_rpc = "off";
-  EXPECT_EQ(MakeReloadAccess(settings_), tfs::ReloadAccess::kNone);
-}
-
 TEST_F(ComponentOptionsTest, FilesThatCannotBeRead) {
   settings_.ssl_config_file = folder_ / "none";
   EXPECT_THAT(std::string(MessageOf(NetOptions(settings_).status())),
@@ -170,16 +155,6 @@ TEST_F(ComponentOptionsTest, MetricsPathsFollowTheMonitoringConfig) {
   EXPECT_THAT(*MetricsPaths(settings_), ElementsAre("/metrics"));
   settings_.monitoring_config_file = folder_.Write("file", "prometheus_config { enable: false }");
   EXPECT_THAT(*MetricsPaths(settings_), IsEmpty());
-}
-
-TEST_F(ComponentOptionsTest, FrontendsGetTheirLimits) {
-  settings_.decoded_tensor_bytes_max = 2000;
-  settings_.json.depth_max = 7;
-  settings_.predict.write.as_tensor_content = true;
-  EXPECT_EQ(MakePredictOptions(settings_).limits.decoded_tensor_bytes_max, 2000U);
-  EXPECT_TRUE(MakePredictOptions(settings_).write.as_tensor_content);
-  EXPECT_EQ(MakeRestOptions(settings_).decoder.tensor_bytes_max, 2000U);
-  EXPECT_EQ(MakeRestOptions(settings_).decoder.depth_max, 7);
 }
 
 TEST_F(ComponentOptionsTest, MemoryOfRequestsFollowsTheMemoryOfTheProcess) {

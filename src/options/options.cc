@@ -37,19 +37,12 @@ std::optional<int64_t> ParseInt(std::string_view text) {
   return value;
 }
 
-const OptionRow* FindRow(std::string_view name) {
-  for (const OptionRow& row : OptionTable()) {
-    if (row.name == name) return &row;
-  }
-  return nullptr;
-}
-
 // The error for an argument that is not a known flag.
-Status UnknownArgument(std::string_view argument) {
+Status UnknownArgument(const OptionTable& table, std::string_view argument) {
   if (!argument.starts_with("--"))
     return InvalidArgument("unexpected argument '{}': flags look like --name=value", argument);
   const std::string_view name = argument.substr(2, argument.find('=') - 2);
-  const std::string_view nearest = NearestFlag(name);
+  const std::string_view nearest = table.Nearest(name);
   if (nearest.empty())
     return InvalidArgument("unknown flag --{}; `penstock serve --help` lists all flags", name);
   return InvalidArgument("unknown flag --{}; did you mean --{}?", name, nearest);
@@ -60,32 +53,33 @@ Status WrongType(const OptionRow& row, std::string_view text) {
 }
 
 Status SetInt(const OptionRow& row, const OptionField& field, std::string_view text,
-              Settings& settings) {
+              OptionValues& values) {
   const std::optional<int64_t> value = ParseInt(text);
   if (!value) return WrongType(row, text);
   if (*value < row.min || *value > row.max)
     return InvalidArgument("--{}={}: must be from {} to {}", row.name, text, row.min, row.max);
-  field.set(settings, *value);
+  field.set(values, *value);
   return OkStatus();
 }
 
-Status SetString(const OptionRow& row, std::string_view text, std::string& field) {
+Status SetString(const OptionRow& row, const OptionField& field, std::string_view text,
+                 OptionValues& values) {
   if (!row.choices.empty() &&
       std::find(row.choices.begin(), row.choices.end(), text) == row.choices.end()) {
     return InvalidArgument("--{}={}: must be one of {}", row.name, text,
                            fmt::join(row.choices, ", "));
   }
-  field = text;
+  field.set_text(values, text);
   return OkStatus();
 }
 
 Status SetField(const OptionRow& row, const OptionField& field, std::string_view text,
-                Settings& settings) {
-  if (field.type == OptionType::kString) return SetString(row, text, field.text(settings));
-  if (field.type == OptionType::kInt) return SetInt(row, field, text, settings);
+                OptionValues& values) {
+  if (field.type == OptionType::kString) return SetString(row, field, text, values);
+  if (field.type == OptionType::kInt) return SetInt(row, field, text, values);
   const std::optional<bool> value = ParseBool(text);
   if (!value) return WrongType(row, text);
-  field.set(settings, *value ? 1 : 0);
+  field.set(values, *value ? 1 : 0);
   return OkStatus();
 }
 
@@ -114,14 +108,15 @@ struct Flag {
 };
 
 // Reads the flag at `arguments[next]` and moves `next` behind it. nullopt: it is not a known flag.
-StatusOr<std::optional<Flag>> ReadFlag(std::span<const std::string> arguments, size_t& next) {
+StatusOr<std::optional<Flag>> ReadFlag(const OptionTable& table,
+                                       std::span<const std::string> arguments, size_t& next) {
   std::string_view argument = arguments[next++];
   if (argument == "-h") argument = "--help";
   if (!argument.starts_with("--")) return std::nullopt;
   argument.remove_prefix(2);
   const size_t equals = argument.find('=');
   const std::string_view name = argument.substr(0, equals);
-  const OptionRow* row = FindRow(name);
+  const OptionRow* row = table.Find(name);
   if (row != nullptr && equals != std::string_view::npos)
     return Flag{row, std::string(argument.substr(equals + 1))};
   if (row != nullptr && row->type() == OptionType::kBool) return Flag{row, "true"};
@@ -131,7 +126,7 @@ StatusOr<std::optional<Flag>> ReadFlag(std::span<const std::string> arguments, s
     return Flag{row, arguments[next++]};
   }
   if (name.starts_with("no") && equals == std::string_view::npos) {
-    row = FindRow(name.substr(2));
+    row = table.Find(name.substr(2));
     if (row != nullptr && row->type() == OptionType::kBool) return Flag{row, "false"};
   }
   return std::nullopt;
@@ -194,53 +189,41 @@ Status CheckBatching(const std::map<std::string_view, std::string>& foreign) {
 
 }  // namespace
 
-OptionType OptionRow::type() const {
-  if (const auto* foreign = std::get_if<ForeignOption>(&target)) return foreign->type;
-  return std::get<OptionField>(target).type;
+OptionTable JoinOptions(std::initializer_list<std::span<const OptionRow>> of_leaves) {
+  std::vector<std::span<const OptionRow>> parts = {ServerOptions()};
+  parts.insert(parts.end(), of_leaves);
+  parts.push_back(ForeignOptions());
+  return OptionTable(parts);
 }
 
-std::string_view OptionRow::UnitText() const {
-  const auto* const field = std::get_if<OptionField>(&target);
-  return field == nullptr || field->unit.empty() ? unit : field->unit;
-}
-
-std::string OptionRow::DefaultText() const {
-  if (const auto* foreign = std::get_if<ForeignOption>(&target))
-    return std::string(foreign->default_text);
-  Settings defaults;
-  const OptionField& field = std::get<OptionField>(target);
-  if (field.type == OptionType::kString) return field.text(defaults);
-  const int64_t value = field.get(defaults);
-  if (field.type == OptionType::kBool) return value != 0 ? "true" : "false";
-  return std::to_string(value);
-}
-
-StatusOr<ParsedOptions> ParseFlags(std::span<const std::string> arguments) {
+StatusOr<ParsedOptions> ParseFlags(const OptionTable& table,
+                                   std::span<const std::string> arguments) {
   ParsedOptions parsed;
   const bool stands_in_for_tfs = AsksForTfs(arguments);
-  if (stands_in_for_tfs) parsed.settings = TfsDefaults();
+  if (stands_in_for_tfs) parsed.values.Mutable<Settings>() = TfsDefaults();
   for (size_t next = 0; next < arguments.size();) {
     const std::string& argument = arguments[next];
-    ASSIGN_OR_RETURN(const std::optional<Flag> flag, ReadFlag(arguments, next));
+    ASSIGN_OR_RETURN(const std::optional<Flag> flag, ReadFlag(table, arguments, next));
     if (!flag) {
-      if (!stands_in_for_tfs) return UnknownArgument(argument);
-      ASSIGN_OR_RETURN(std::string warning, WarningForTfsArgument(argument));
+      if (!stands_in_for_tfs) return UnknownArgument(table, argument);
+      ASSIGN_OR_RETURN(std::string warning, WarningForTfsArgument(table, argument));
       parsed.warnings.push_back(std::move(warning));
     } else if (const auto* foreign = std::get_if<ForeignOption>(&flag->row->target)) {
       TRY(CheckForeign(*flag->row, *foreign, flag->value, parsed.warnings));
       parsed.foreign[flag->row->name] = flag->value;
     } else {
       TRY(SetField(*flag->row, std::get<OptionField>(flag->row->target), flag->value,
-                   parsed.settings));
+                   parsed.values));
     }
   }
   return parsed;
 }
 
-StatusOr<ParsedOptions> ParseOptions(std::span<const std::string> arguments) {
-  ASSIGN_OR_RETURN(ParsedOptions parsed, ParseFlags(arguments));
-  if (parsed.settings.help || parsed.settings.version) return parsed;
-  TRY(CheckTogether(parsed.settings));
+StatusOr<ParsedOptions> ParseOptions(const OptionTable& table,
+                                     std::span<const std::string> arguments) {
+  ASSIGN_OR_RETURN(ParsedOptions parsed, ParseFlags(table, arguments));
+  if (parsed.settings().help || parsed.settings().version) return parsed;
+  TRY(CheckTogether(parsed.settings()));
   TRY(CheckBatching(parsed.foreign));
   return parsed;
 }

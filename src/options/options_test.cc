@@ -4,12 +4,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <array>
-#include <fstream>
-#include <sstream>
-
-#include "options/nearest_name.h"
-
 namespace penstock {
 namespace {
 
@@ -17,9 +11,15 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
+// Without the options of the leaves.
+const OptionTable& Table() {
+  static const OptionTable table = JoinOptions({});
+  return table;
+}
+
 StatusOr<ParsedOptions> Parse(std::vector<std::string> arguments) {
   arguments.insert(arguments.begin(), "--model_base_path=builtin:identity");
-  return ParseOptions(arguments);
+  return ParseOptions(Table(), arguments);
 }
 
 // The message that these flags are refused with; empty if they are not.
@@ -31,22 +31,22 @@ std::string Problem(const std::vector<std::string>& arguments) {
 TEST(OptionsTest, DefaultsAreThoseOfTheSettings) {
   const auto parsed = Parse({});
   ASSERT_TRUE(parsed.ok()) << parsed.status();
-  EXPECT_EQ(parsed->settings.port, 8500);
-  EXPECT_EQ(parsed->settings.rest_api_port, 8501);
-  EXPECT_EQ(parsed->settings.model_name, "default");
+  EXPECT_EQ(parsed->settings().port, 8500);
+  EXPECT_EQ(parsed->settings().rest_api_port, 8501);
+  EXPECT_EQ(parsed->settings().model_name, "default");
   EXPECT_THAT(parsed->warnings, IsEmpty());
 }
 
 TEST(OptionsTest, AllFormsOfAFlag) {
-  const auto parsed = Parse({"--port=1", "--model_name", "m", "--rest_api_enable_cors_support",
-                             "--enable_serialization_as_tensor_content=true",
-                             "--notls_require_client_certificate", "--port", "2"});
+  const auto parsed =
+      Parse({"--port=1", "--model_name", "m", "--rest_api_enable_cors_support",
+             "--enable_model_warmup=false", "--notls_require_client_certificate", "--port", "2"});
   ASSERT_TRUE(parsed.ok()) << parsed.status();
-  EXPECT_EQ(parsed->settings.port, 2);
-  EXPECT_EQ(parsed->settings.model_name, "m");
-  EXPECT_TRUE(parsed->settings.net.cors);
-  EXPECT_TRUE(parsed->settings.predict.write.as_tensor_content);
-  EXPECT_FALSE(parsed->settings.net.tls.require_client_certificate);
+  EXPECT_EQ(parsed->settings().port, 2);
+  EXPECT_EQ(parsed->settings().model_name, "m");
+  EXPECT_TRUE(parsed->settings().net.cors);
+  EXPECT_FALSE(parsed->settings().warm_up.enabled);
+  EXPECT_FALSE(parsed->settings().net.tls.require_client_certificate);
 }
 
 TEST(OptionsTest, ATruthValueDoesNotTakeTheNextArgument) {
@@ -97,7 +97,8 @@ TEST(OptionsTest, UnsupportedFlagsThatChangeResultsOrSafetyAreRefused) {
 
 TEST(OptionsTest, TheHealthPortMustDifferFromTheOthers) {
   for (const char* flag : {"--health_port=8500", "--health_port=8501"}) {
-    const auto parsed = ParseOptions(std::vector<std::string>{"--model_base_path=/m", flag});
+    const auto parsed =
+        ParseOptions(Table(), std::vector<std::string>{"--model_base_path=/m", flag});
     ASSERT_FALSE(parsed.ok());
     EXPECT_TRUE(MessageOf(parsed.status()).ends_with("others serve there, too"));
   }
@@ -133,25 +134,27 @@ TEST(OptionsTest, Contradictions) {
 
 StatusOr<ParsedOptions> ParseAsTfs(std::vector<std::string> arguments) {
   arguments.insert(arguments.begin(), {"--compat=tensorflow_model_server", "--model_base_path=/m"});
-  return ParseOptions(arguments);
+  return ParseOptions(Table(), arguments);
 }
 
 TEST(OptionsTest, CompatTakesTheDefaultsOfTensorFlowsServer) {
   const auto parsed = ParseAsTfs({});
   ASSERT_TRUE(parsed.ok()) << parsed.status();
-  EXPECT_TRUE(StandsInForTfs(parsed->settings));
-  EXPECT_EQ(parsed->settings.rest_api_port, 0);
-  EXPECT_EQ(parsed->settings.listen, "after_load");
-  EXPECT_EQ(parsed->settings.manager.load_retry_interval, std::chrono::minutes(1));
+  EXPECT_TRUE(StandsInForTfs(parsed->settings()));
+  EXPECT_EQ(parsed->settings().rest_api_port, 0);
+  EXPECT_EQ(parsed->settings().listen, "after_load");
+  EXPECT_EQ(parsed->settings().manager.load_retry_interval, std::chrono::minutes(1));
   // Flags count over them, wherever they stand, and the last --compat counts.
-  EXPECT_EQ(ParseOptions(std::vector<std::string>{"--rest_api_port=8501", "--model_base_path=/m",
-                                                  "--compat", "tensorflow_model_server"})
-                ->settings.rest_api_port,
-            8501);
+  EXPECT_EQ(
+      ParseOptions(Table(), std::vector<std::string>{"--rest_api_port=8501", "--model_base_path=/m",
+                                                     "--compat", "tensorflow_model_server"})
+          ->settings()
+          .rest_api_port,
+      8501);
   const auto native = ParseAsTfs({"--compat=none"});
   ASSERT_TRUE(native.ok()) << native.status();
-  EXPECT_FALSE(StandsInForTfs(native->settings));
-  EXPECT_EQ(native->settings.rest_api_port, 8501);
+  EXPECT_FALSE(StandsInForTfs(native->settings()));
+  EXPECT_EQ(native->settings().rest_api_port, 8501);
 }
 
 TEST(OptionsTest, CompatWarnsOfRetiredAndForeignFlagsAndGoesOn) {
@@ -163,7 +166,8 @@ TEST(OptionsTest, CompatWarnsOfRetiredAndForeignFlagsAndGoesOn) {
     ASSERT_TRUE(parsed.ok()) << flag << ": " << parsed.status();
     ASSERT_EQ(parsed->warnings.size(), 1u) << flag;
     EXPECT_TRUE(parsed->warnings[0].starts_with(std::string(flag) + ": No effect: "));
-    EXPECT_FALSE(ParseOptions(std::vector<std::string>{flag, "--model_base_path=/m"}).ok());
+    EXPECT_FALSE(
+        ParseOptions(Table(), std::vector<std::string>{flag, "--model_base_path=/m"}).ok());
   }
 }
 
@@ -183,20 +187,20 @@ TEST(OptionsTest, CompatEndsTheStartForANearMissOfAFlag) {
 TEST(OptionsTest, CompatIgnoresStrayWordsWithAWarning) {
   const auto parsed = ParseAsTfs({"--enable_model_warmup", "false", "serve"});
   ASSERT_TRUE(parsed.ok()) << parsed.status();
-  EXPECT_TRUE(parsed->settings.warm_up.enabled);
+  EXPECT_TRUE(parsed->settings().warm_up.enabled);
   ASSERT_EQ(parsed->warnings.size(), 2u);
   EXPECT_EQ(parsed->warnings[0],
             "'false' is ignored: flags look like --name=value, and --name alone means --name=true");
 }
 
 TEST(OptionsTest, HelpAndVersionNeedNoModel) {
-  EXPECT_TRUE(ParseOptions(std::vector<std::string>{"--help"})->settings.help);
-  EXPECT_TRUE(ParseOptions(std::vector<std::string>{"-h"})->settings.help);
-  EXPECT_TRUE(ParseOptions(std::vector<std::string>{"--version"})->settings.version);
+  EXPECT_TRUE(ParseOptions(Table(), std::vector<std::string>{"--help"})->settings().help);
+  EXPECT_TRUE(ParseOptions(Table(), std::vector<std::string>{"-h"})->settings().help);
+  EXPECT_TRUE(ParseOptions(Table(), std::vector<std::string>{"--version"})->settings().version);
 }
 
 TEST(OptionsTest, EveryDefaultIsAllowed) {
-  for (const OptionRow& row : OptionTable()) {
+  for (const OptionRow& row : Table().rows()) {
     EXPECT_TRUE(row.sentence.ends_with('.')) << row.name;
     if (row.group == "Accepted for compatibility" || row.type() == OptionType::kBool) continue;
     if (row.name == "model_base_path" || row.name == "model_config_file") continue;
@@ -205,28 +209,11 @@ TEST(OptionsTest, EveryDefaultIsAllowed) {
 }
 
 TEST(OptionsTest, HelpNamesEveryOptionWithItsDefault) {
-  const std::string help = OptionsHelp();
-  for (const OptionRow& row : OptionTable())
+  const std::string help = OptionsHelp(Table());
+  for (const OptionRow& row : Table().rows())
     EXPECT_THAT(help, HasSubstr(fmt::format("\n  --{}", row.name)));
   EXPECT_THAT(help, HasSubstr("  --port=<int>  (default 8500; -1..65535)\n"));
   EXPECT_THAT(help, HasSubstr("  --log_format=<string>  (default text; text, json)\n"));
-}
-
-TEST(OptionsTest, ThePageInDocsIsUpToDate) {
-  std::ifstream file(PENSTOCK_SOURCE_DIR "/docs/configuration.md");
-  std::ostringstream text;
-  text << file.rdbuf();
-  EXPECT_EQ(text.str(), OptionsMarkdown())
-      << "run: build/release/penstock options --markdown > docs/configuration.md";
-}
-
-TEST(NearestNameTest, FindsTheLeastChange) {
-  constexpr std::array<std::string_view, 3> kNames = {"serve", "inspect", "version"};
-  EXPECT_EQ(NearestName("server", kNames), "serve");
-  EXPECT_EQ(NearestName("inpsect", kNames), "inspect");
-  EXPECT_EQ(NearestName("xyz", kNames), "");
-  EXPECT_EQ(NearestName("", kNames), "");
-  EXPECT_EQ(NearestName(std::string(1000, 's'), kNames), "");
 }
 
 }  // namespace

@@ -10,9 +10,7 @@ namespace {
 
 constexpr std::string_view kMarkdownHead =
     "<!-- SPDX-License-Identifier: Apache-2.0 -->\n"
-    "<!-- Made by `penstock options --markdown`. To change it, change "
-    "src/options/options_table.cc. "
-    "-->\n"
+    "<!-- Made by `penstock options --markdown`. To change it, change the row of the option. -->\n"
     "# Configuration\n"
     "\n"
     "`penstock serve` takes these flags, as `--name=value` or `--name value`; a truth value also "
@@ -58,10 +56,10 @@ void AppendWrapped(std::string& to, std::string_view text, size_t indent, size_t
 
 }  // namespace
 
-std::string OptionsHelp() {
+std::string OptionsHelp(const OptionTable& table) {
   std::string help = "Usage: penstock serve --model_base_path=FOLDER [--name=value ...]\n";
   std::string_view group;
-  for (const OptionRow& row : OptionTable()) {
+  for (const OptionRow& row : table.rows()) {
     if (row.group != group) fmt::format_to(std::back_inserter(help), "\n{}:\n", row.group);
     group = row.group;
     fmt::format_to(std::back_inserter(help), "  --{}", row.name);
@@ -78,10 +76,10 @@ std::string OptionsHelp() {
   return help;
 }
 
-std::string OptionsMarkdown() {
+std::string OptionsMarkdown(const OptionTable& table) {
   std::string page(kMarkdownHead);
   std::string_view group;
-  for (const OptionRow& row : OptionTable()) {
+  for (const OptionRow& row : table.rows()) {
     if (row.group != group) {
       fmt::format_to(std::back_inserter(page),
                      "\n## {}\n\n| Flag | Type | Default | Unit | Bounds | Change | Meaning |\n"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The values of all options of `penstock serve`, with their defaults. Their meanings are in
-// options_table.cc.
+// The values of the options of `penstock serve`, with their defaults, but for those of the leaves.
+// Their meanings are in server_options.cc.
 #pragma once
 
 #include <cstdint>
@@ -9,14 +9,11 @@
 
 #include "base/executor.h"
 #include "core/manager_options.h"
-#include "frontends/tfs_grpc/predict_call.h"
 #include "infer/engine.h"
 #include "infer/run_times.h"
 #include "loading/warm_up.h"
 #include "net/options.h"
 #include "protocols/tfs_json/predict_decoder.h"
-#include "sources/directory/directory_source.h"
-#include "sources/objectstore/object_store_source.h"
 
 namespace penstock {
 
@@ -29,11 +26,8 @@ struct Settings {
   core::ManagerOptions manager;
   EngineOptions engine;
   InlineOptions inline_runs;
-  DirectorySourceOptions folders;
-  ObjectStoreSourceOptions object_stores;
   WarmUpOptions warm_up;
   tfs_json::DecoderOptions json;
-  tfs::PredictOptions predict;
   ThreadPoolOptions compute{.name = "compute"};
 
   // Models

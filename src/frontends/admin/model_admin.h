@@ -21,6 +21,12 @@ namespace penstock {
 
 enum class AdminAccess { kOff, kRead, kFull };
 
+// The access for a value of --admin_api: "off", "read" or "full".
+inline AdminAccess AdminAccessOf(std::string_view admin_api) {
+  if (admin_api == "off") return AdminAccess::kOff;
+  return admin_api == "full" ? AdminAccess::kFull : AdminAccess::kRead;
+}
+
 // Serves the pages above. Thread-safe. `manager` outlives it.
 class ModelAdminFrontend final : public net::Frontend {
  public:

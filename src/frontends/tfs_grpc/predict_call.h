@@ -3,9 +3,11 @@
 // protobuf objects. A small call allocates memory only for its answer.
 #pragma once
 
+#include <span>
 #include <string_view>
 
 #include "base/metrics/metrics.h"
+#include "base/options/option_row.h"
 #include "calls/net_call.h"
 #include "protocols/tfs/predict_reader.h"
 #include "protocols/tfs/predict_writer.h"
@@ -17,6 +19,8 @@ struct PredictOptions {
   PredictReadLimits limits;
   TensorWriteOptions write;
 };
+
+std::span<const OptionRow> PredictOptionRows();
 
 // Shared by all Predict calls. Thread-safe. `engine` and `metrics` outlive it.
 struct PredictService {

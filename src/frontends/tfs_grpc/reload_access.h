@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+// Where HandleReloadConfigRequest is answered.
 #pragma once
+
+#include <string_view>
 
 namespace penstock::tfs {
 
@@ -10,5 +13,12 @@ enum class ReloadAccess {
   kProtected,  // ports that require client certificates, loopback addresses, unix sockets
   kAll,
 };
+
+// The access for a value of --reload_rpc: "auto", "on" or "off". TensorFlow Serving accepts reloads
+// on every port, so "auto" does too in a server that stands in for it.
+inline ReloadAccess ReloadAccessOf(std::string_view reload_rpc, bool stands_in_for_tfs) {
+  if (reload_rpc == "off") return ReloadAccess::kNone;
+  return reload_rpc == "on" || stands_in_for_tfs ? ReloadAccess::kAll : ReloadAccess::kProtected;
+}
 
 }  // namespace penstock::tfs

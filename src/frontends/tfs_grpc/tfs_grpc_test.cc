@@ -380,6 +380,17 @@ TEST_F(TfsGrpcTest, ReloadsNeedAProtectedPortUnlessTheyAreAllowedOnAll) {
   EXPECT_THAT(MessageOf(status_with(ReloadAccess::kNone, kLocal)), HasSubstr("--reload_rpc=off"));
 }
 
+TEST(ReloadAccessTest, IsThatOfTheFlag) {
+  EXPECT_EQ(ReloadAccessOf("auto", /*stands_in_for_tfs=*/false), ReloadAccess::kProtected);
+  EXPECT_EQ(ReloadAccessOf("on", /*stands_in_for_tfs=*/false), ReloadAccess::kAll);
+  EXPECT_EQ(ReloadAccessOf("off", /*stands_in_for_tfs=*/false), ReloadAccess::kNone);
+}
+
+TEST(ReloadAccessTest, CompatAllowsReloadsOnEveryPort) {
+  EXPECT_EQ(ReloadAccessOf("auto", /*stands_in_for_tfs=*/true), ReloadAccess::kAll);
+  EXPECT_EQ(ReloadAccessOf("off", /*stands_in_for_tfs=*/true), ReloadAccess::kNone);
+}
+
 TEST_F(TfsGrpcTest, LeavesOtherMethodsUnregistered) {
   EXPECT_EQ(router_.FindGrpc("/tensorflow.serving.PredictionService/Classify"), nullptr);
   EXPECT_EQ(router_.FindGrpc(kPredict)->landing, &PredictLanding);

@@ -15,23 +15,12 @@
 #include "base/status.h"
 #include "core/model_source.h"
 #include "core/version_reporter.h"
+#include "sources/directory/directory_options.h"
 #include "sources/directory/folder_watches.h"
 #include "sources/directory/model_scanner.h"
-#include "sources/directory/settling.h"
 #include "sources/directory/wake_event.h"
 
 namespace penstock {
-
-struct DirectorySourceOptions {
-  // Time between two polls of the base paths. 0: one scan after each SetModels; < 0: no scan at
-  // all. Where the kernel reports changes, they are seen at once, and polls are ten times rarer.
-  Duration poll_period = std::chrono::seconds(1);
-  // Decides when a version that is being copied is complete.
-  SettlingOptions settling;
-  // When a base path has no version left, keep the last versions, as if it could not be read.
-  bool keeps_last_versions = false;
-  size_t watches_max = 100'000;  // 0: the kernel reports no changes, only polls find them
-};
 
 // Reports to the target when the set of wanted and complete versions changes, and when the files of
 // one change. It has one thread, which sleeps until the kernel reports a change in a folder or a

@@ -19,21 +19,11 @@
 #include "core/model_source.h"
 #include "core/version_reporter.h"
 #include "sources/objectstore/object_loader.h"
+#include "sources/objectstore/object_store_options.h"
 #include "sources/objectstore/scan_turns.h"
 #include "sources/objectstore/version_scan.h"
 
 namespace penstock {
-
-struct ObjectStoreSourceOptions {
-  Duration poll_period = std::chrono::seconds(30);  // 0: one scan after each SetModels
-  // A version is complete when none of its objects has changed for this time.
-  Duration settle_time = std::chrono::seconds(1);
-  bool keeps_last_versions = false;
-  std::string cache_folder;
-  S3ClientOptions client;
-  ScanTurnOptions turns;
-  core::MemoryEstimator estimate = nullptr;  // for versions that are not downloaded yet
-};
 
 // Lists the versions of its models periodically. Reports to the target when the set of wanted and
 // complete versions changes, or when the objects of one change. A few buckets are listed at the

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "options/nearest_name.h"
+#include "base/options/nearest_name.h"
 
 #include <algorithm>
 #include <cstddef>

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// One row per option; the options of TensorFlow Serving that have no effect are in
-// foreign_options.cc. It is long, because a row has one line for each of its facts. The sentences
-// appear in --help and in docs/configuration.md.
+// One row per option. The leaves declare theirs in their own folders; the options of TensorFlow
+// Serving that have no effect are in foreign_options.cc. It is long, because a row has one line for
+// each of its facts. The sentences appear in --help and in docs/configuration.md.
 #include <array>
 
-#include "options/option_field.h"
 #include "options/options.h"
 
 namespace penstock {
@@ -25,20 +24,10 @@ constexpr int64_t kIntMax = std::numeric_limits<int32_t>::max();
 constexpr int64_t kNegative = -kIntMax - 1;  // for options whose negative values all mean the same
 constexpr int64_t kDayMs = 24 * 3'600'000;
 
-constexpr std::string_view kModels = "Models";
-constexpr std::string_view kListening = "Listening";
-constexpr std::string_view kTls = "TLS";
-constexpr std::string_view kLimits = "Limits";
-constexpr std::string_view kTimeouts = "Time-outs";
-constexpr std::string_view kHttp2 = "HTTP/2 and gRPC";
-constexpr std::string_view kThreads = "Threads";
-constexpr std::string_view kBackends = "Backends";
-constexpr std::string_view kObservation = "Observation";
-
 const OptionRow kRows[] = {
 
     // --- Models
-    {.group = kModels,
+    {.group = option_group::kModels,
      .name = "model_config_file",
      .target = Field<&Settings::model_config_file>(),
      .sentence =
@@ -46,23 +35,23 @@ const OptionRow kRows[] = {
          "and "
          "model_base_path. Its model_platform is the name of a backend (tensorflow, onnxruntime or "
          "onnx); left out, the files of a version decide."},
-    {.group = kModels,
+    {.group = option_group::kModels,
      .name = "model_name",
      .target = Field<&Settings::model_name>(),
      .sentence = "Name of the model at model_base_path."},
-    {.group = kModels,
+    {.group = option_group::kModels,
      .name = "model_base_path",
      .target = Field<&Settings::model_base_path>(),
      .sentence =
          "Folder whose numbered folders are the versions of the model; s3://bucket/path, or "
          "builtin:identity or builtin:half_plus_two."},
-    {.group = kModels,
+    {.group = option_group::kModels,
      .name = "saved_model_tags",
      .target = Field<&Settings::saved_model_tags>(),
      .sentence = "Tags of the meta graph that is loaded from a SavedModel, separated by commas; "
                  "empty is the "
                  "graph without tags."},
-    {.group = kModels,
+    {.group = option_group::kModels,
      .name = "model_config_file_poll_wait_seconds",
      .target = Field<&Settings::model_config_file_poll_wait_seconds>(),
      .sentence = "Time between two checks whether model_config_file has changed; 0 and less is "
@@ -71,7 +60,7 @@ const OptionRow kRows[] = {
      .unit = "s",
      .min = kNegative,
      .max = kIntMax},
-    {.group = kModels,
+    {.group = option_group::kModels,
      .name = "reload_timeout_seconds",
      .target = Field<&Settings::reload_timeout_seconds>(),
      .sentence = "How long HandleReloadConfigRequest and the admin API wait for their models at "
@@ -80,7 +69,7 @@ const OptionRow kRows[] = {
      .unit = "s",
      .min = 1,
      .max = kIntMax},
-    {.group = kModels,
+    {.group = option_group::kModels,
      .name = "admin_api",
      .target = Field<&Settings::admin_api>(),
      .sentence = "What /admin/v1/models allows: 'off' nothing, 'read' to list the models, "
@@ -89,7 +78,7 @@ const OptionRow kRows[] = {
                  "while another "
                  "one has, unless it listens at a loopback address.",
      .choices = kAdminAccess},
-    {.group = kModels,
+    {.group = option_group::kModels,
      .name = "reload_rpc",
      .target = Field<&Settings::reload_rpc>(),
      .sentence =
@@ -99,22 +88,14 @@ const OptionRow kRows[] = {
          "with "
          "compat on every port. The address that the server listens at counts, not the client's.",
      .choices = kAutoOnOff},
-    {.group = kModels,
+    {.group = option_group::kModels,
      .name = "state_file",
      .target = Field<&Settings::state_file>(),
      .sentence =
          "File that keeps what the admin API has changed, for the next start of the server; empty "
          "keeps "
          "nothing."},
-    {.group = kModels,
-     .name = "file_system_poll_wait_seconds",
-     .target = In<seconds, &Settings::folders, &DirectorySourceOptions::poll_period>(),
-     .sentence = "Time between two polls for new versions; 0 polls once, a negative value never. "
-                 "Where the file "
-                 "system reports changes they are seen at once, and polls are ten times rarer.",
-     .min = kNegative,
-     .max = kIntMax},
-    {.group = kModels,
+    {.group = option_group::kModels,
      .name = "version_settle_ms",
      .target = Field<&Settings::version_settle_ms>(),
      .sentence = "A version whose files are being written is loaded when nothing has changed for "
@@ -122,30 +103,12 @@ const OptionRow kRows[] = {
                  "when its folder is renamed into the base path; 0 loads what is there.",
      .unit = "ms",
      .max = kDayMs},
-    {.group = kModels,
-     .name = "model_cache_directory",
-     .target = Field<&Settings::object_stores, &ObjectStoreSourceOptions::cache_folder>(),
-     .sentence =
-         "Folder that models with s3:// base paths are downloaded to; of this server alone."},
-    {.group = kModels,
-     .name = "object_store_poll_wait_seconds",
-     .target = In<seconds, &Settings::object_stores, &ObjectStoreSourceOptions::poll_period>(),
-     .sentence = "Time between two polls for new versions in object stores; 0 polls once.",
-     .max = kIntMax},
-    {.group = kModels,
-     .name = "object_store_list_timeout_seconds",
-     .target = In<seconds, &Settings::object_stores, &ObjectStoreSourceOptions::turns,
-                  &ScanTurnOptions::time_limit>(),
-     .sentence =
-         "Time that one scan of a model in an object store may take, with all its versions.",
-     .min = 1,
-     .max = kIntMax},
-    {.group = kModels,
+    {.group = option_group::kModels,
      .name = "servable_versions_always_present",
      .target = Field<&Settings::servable_versions_always_present>(),
      .sentence =
          "Keeps the versions that are loaded when the last one is deleted from the base path."},
-    {.group = kModels,
+    {.group = option_group::kModels,
      .name = "allow_version_labels_for_unavailable_models",
      .target = Field<&Settings::allow_version_labels_for_unavailable_models>(),
      .sentence = "HandleReloadConfigRequest does not wait for the versions that labels name, and a "
@@ -154,43 +117,43 @@ const OptionRow kRows[] = {
                  "name one that does not exist. A label stays where it is until its version is "
                  "available, with "
                  "it or without."},
-    {.group = kModels,
+    {.group = option_group::kModels,
      .name = "num_load_threads",
      .target = Field<&Settings::num_load_threads>(),
      .sentence = "Versions loaded at the same time, of all models together; 0 is 2.",
      .max = 256},
-    {.group = kModels,
+    {.group = option_group::kModels,
      .name = "num_initial_load_threads",
      .target = Field<&Settings::num_initial_load_threads>(),
      .sentence =
          "The same until every model has been loaded once or has failed; 0 is one for each CPU.",
      .max = 256},
-    {.group = kModels,
+    {.group = option_group::kModels,
      .name = "num_unload_threads",
      .target = Field<&Settings::num_unload_threads>(),
      .sentence = "Versions unloaded at the same time, of all models together; 0 is 2.",
      .max = 256},
-    {.group = kModels,
+    {.group = option_group::kModels,
      .name = "load_timeout_ms",
      .target = In<milliseconds, &Settings::manager, &core::ManagerOptions::load_timeout>(),
      .sentence =
          "A load that takes longer has failed: it is asked to end, holds up no other, and is tried "
          "again once it has ended; 0 is no limit.",
      .max = kIntMax},
-    {.group = kModels,
+    {.group = option_group::kModels,
      .name = "max_num_load_retries",
      .target = Field<&Settings::manager, &core::ManagerOptions::load_retries_max>(),
      .sentence = "Retries of a load that failed; negative retries without end.",
      .min = kNegative,
      .max = kIntMax},
-    {.group = kModels,
+    {.group = option_group::kModels,
      .name = "load_retry_interval_micros",
      .target = In<microseconds, &Settings::manager, &core::ManagerOptions::load_retry_interval>(),
      .sentence = "Wait before the first retry of a load; each further one waits twice as long, up "
                  "to a minute.",
      .min = kNegative,
      .max = kIntMax * int64_t{1000}},
-    {.group = kModels,
+    {.group = option_group::kModels,
      .name = "model_memory_bytes_max",
      .target = Field<&Settings::model_memory_bytes_max>(),
      .sentence = "Limit for the memory of all loaded versions, as measured or estimated. A load "
@@ -200,24 +163,24 @@ const OptionRow kRows[] = {
                  "of the memory that the process may use.",
      .unit = "bytes",
      .min = -1},
-    {.group = kModels,
+    {.group = option_group::kModels,
      .name = "initial_load_wait_ms",
      .target = In<milliseconds, &Settings::engine, &EngineOptions::initial_load_wait>(),
      .sentence =
          "How long a request waits at most for the first load of its model; 0 is not at all.",
      .max = kIntMax},
-    {.group = kModels,
+    {.group = option_group::kModels,
      .name = "demand_timeout_ms",
      .target = In<milliseconds, &Settings::engine, &EngineOptions::demand_timeout>(),
      .sentence = "How long a request waits at most for a model that is loaded on demand.",
      .max = kIntMax},
-    {.group = kModels,
+    {.group = option_group::kModels,
      .name = "demand_waiters_max",
      .target = Field<&Settings::manager, &core::ManagerOptions::demand_waiters_max>(),
      .sentence =
          "Requests that may wait for one model: for its first load, or if it is loaded on demand.",
      .max = kIntMax},
-    {.group = kModels,
+    {.group = option_group::kModels,
      .name = "ready_when",
      .target = Field<&Settings::ready_when>(),
      .sentence =
@@ -226,54 +189,54 @@ const OptionRow kRows[] = {
          "have a version available; 'strict': all models, also new ones; 'any': one; or when those "
          "have "
          "that are named, separated by commas, after 'models:'."},
-    {.group = kModels,
+    {.group = option_group::kModels,
      .name = "load_nice",
      .target = Field<&Settings::manager, &core::ManagerOptions::load_nice>(),
      .sentence = "Nice value of the threads that load and unload, so that they slow no request.",
      .max = 19},
-    {.group = kModels,
+    {.group = option_group::kModels,
      .name = "enable_model_warmup",
      .target = Field<&Settings::warm_up, &WarmUpOptions::enabled>(),
      .sentence =
          "A version answers the requests that are recorded in its folder before it serves."},
-    {.group = kModels,
+    {.group = option_group::kModels,
      .name = "num_request_iterations_for_warmup",
      .target = Field<&Settings::num_request_iterations_for_warmup>(),
      .sentence = "How often each recorded request is run; 0 is once.",
      .max = kIntMax},
 
     // --- Listening
-    {.group = kListening,
+    {.group = option_group::kListening,
      .name = "port",
      .target = Field<&Settings::port>(),
      .sentence =
          "Port for gRPC, REST and everything else; 0 is none, -1 any free one (see port_file).",
      .min = -1,
      .max = 65535},
-    {.group = kListening,
+    {.group = option_group::kListening,
      .name = "rest_api_port",
      .target = Field<&Settings::rest_api_port>(),
      .sentence = "A second port that takes the same as the first; 0 is none, -1 any free one.",
      .min = -1,
      .max = 65535},
-    {.group = kListening,
+    {.group = option_group::kListening,
      .name = "grpc_on_rest_port",
      .target = Field<&Settings::grpc_on_rest_port>(),
      .sentence = "Whether rest_api_port answers gRPC calls, other than health checks and "
                  "reflection: 'auto' "
                  "unless only the other port has TLS.",
      .choices = kAutoOnOff},
-    {.group = kListening,
+    {.group = option_group::kListening,
      .name = "grpc_socket_path",
      .target = Field<&Settings::grpc_socket_path>(),
      .sentence =
          "Path of a unix socket that takes the same as the ports; empty is none. The socket of an "
          "earlier server is taken over, also if that one still runs."},
-    {.group = kListening,
+    {.group = option_group::kListening,
      .name = "address",
      .target = Field<&Settings::address>(),
      .sentence = "IP address to listen at; :: takes IPv6 and IPv4 from everywhere."},
-    {.group = kListening,
+    {.group = option_group::kListening,
      .name = "health_port",
      .target = Field<&Settings::health_port>(),
      .sentence =
@@ -281,47 +244,47 @@ const OptionRow kRows[] = {
          "grpc.health.v1. It opens at once and closes last; 0 is none, -1 any free one.",
      .min = -1,
      .max = 65535},
-    {.group = kListening,
+    {.group = option_group::kListening,
      .name = "listen",
      .target = Field<&Settings::listen>(),
      .sentence = "When port, rest_api_port and grpc_socket_path take connections: 'at_start', or "
                  "'after_load', "
                  "which is when each model has been loaded or has failed, and one is served.",
      .choices = kListenTimes},
-    {.group = kListening,
+    {.group = option_group::kListening,
      .name = "port_file",
      .target = Field<&Settings::port_file>(),
      .sentence = "File that gets the bound ports as JSON; with listen=after_load, before they take "
                  "connections. Empty is none."},
-    {.group = kListening,
+    {.group = option_group::kListening,
      .name = "rest_api_enable_cors_support",
      .target = Field<&Settings::net, &net::ServerOptions::cors>(),
      .sentence = "Adds the headers that let browsers call from pages of other origins."},
 
     // --- TLS
-    {.group = kTls,
+    {.group = option_group::kTls,
      .name = "tls_certificate_file",
      .target =
          Field<&Settings::net, &net::ServerOptions::tls, &net::TlsOptions::certificate_file>(),
      .sentence = "PEM file with the server's certificate chain; switches TLS on for all ports but "
                  "health_port.",
      .change = OptionChange::kReload},
-    {.group = kTls,
+    {.group = option_group::kTls,
      .name = "tls_key_file",
      .target = Field<&Settings::net, &net::ServerOptions::tls, &net::TlsOptions::key_file>(),
      .sentence = "PEM file with the private key.",
      .change = OptionChange::kReload},
-    {.group = kTls,
+    {.group = option_group::kTls,
      .name = "tls_client_ca_file",
      .target = Field<&Settings::net, &net::ServerOptions::tls, &net::TlsOptions::client_ca_file>(),
      .sentence = "PEM file with the authorities that clients' certificates are checked against.",
      .change = OptionChange::kReload},
-    {.group = kTls,
+    {.group = option_group::kTls,
      .name = "tls_require_client_certificate",
      .target = Field<&Settings::net, &net::ServerOptions::tls,
                      &net::TlsOptions::require_client_certificate>(),
      .sentence = "Turns away clients without a certificate of such an authority (mutual TLS)."},
-    {.group = kTls,
+    {.group = option_group::kTls,
      .name = "tls_reload_interval_seconds",
      .target =
          In<seconds, &Settings::net, &net::ServerOptions::tls, &net::TlsOptions::reload_interval>(),
@@ -329,7 +292,7 @@ const OptionRow kRows[] = {
          "Time between two checks for changed certificate files, which new connections make; 0 is "
          "never.",
      .max = kIntMax},
-    {.group = kTls,
+    {.group = option_group::kTls,
      .name = "ssl_config_file",
      .target = Field<&Settings::ssl_config_file>(),
      .sentence = "TensorFlow Serving's file with key, certificate and client authority in PEM; TLS "
@@ -337,7 +300,7 @@ const OptionRow kRows[] = {
                  "for port and grpc_socket_path, not for rest_api_port."},
 
     // --- Limits
-    {.group = kLimits,
+    {.group = option_group::kLimits,
      .name = "body_bytes_max",
      .target = Field<&Settings::net, &net::ServerOptions::body_bytes_max>(),
      .sentence =
@@ -345,7 +308,7 @@ const OptionRow kRows[] = {
      .unit = "bytes",
      .min = 1024,
      .max = (int64_t{1} << 31) - 1},
-    {.group = kLimits,
+    {.group = option_group::kLimits,
      .name = "inflight_bytes_max",
      .target = Field<&Settings::inflight_bytes_max>(),
      .sentence =
@@ -353,53 +316,53 @@ const OptionRow kRows[] = {
          "answers. "
          "A sixteenth is kept for tensors and answers. 0 is a quarter of what the process may use.",
      .unit = "bytes"},
-    {.group = kLimits,
+    {.group = option_group::kLimits,
      .name = "body_reservation_bytes_max",
      .target = Field<&Settings::net, &net::ServerOptions::body_reservation_bytes_max>(),
      .sentence = "Address space that all bodies reserve for the lengths that clients announce; 0 "
                  "is 8 times "
                  "inflight_bytes_max, at most half of what the process may use (ulimit -v).",
      .unit = "bytes"},
-    {.group = kLimits,
+    {.group = option_group::kLimits,
      .name = "decoded_tensor_bytes_max",
      .target = Field<&Settings::decoded_tensor_bytes_max>(),
      .sentence = "Memory for the tensors of one request, as far as they do not lie in its body: "
                  "those of JSON, "
                  "and of typed fields; 0 is half of inflight_bytes_max, at most 1 GiB.",
      .unit = "bytes"},
-    {.group = kLimits,
+    {.group = option_group::kLimits,
      .name = "json_depth_max",
      .target = Field<&Settings::json, &tfs_json::DecoderOptions::depth_max>(),
      .sentence = "Levels of lists and objects in a JSON body.",
      .min = 1,
      .max = 1000},
-    {.group = kLimits,
+    {.group = option_group::kLimits,
      .name = "header_bytes_max",
      .target = Field<&Settings::net, &net::ServerOptions::header_bytes_max>(),
      .sentence = "Largest head of one request.",
      .unit = "bytes",
      .min = 1024,
      .max = 16 << 20},
-    {.group = kLimits,
+    {.group = option_group::kLimits,
      .name = "connections_max",
      .target = Field<&Settings::net, &net::ServerOptions::connections_max>(),
      .sentence = "Open connections; a further one is closed at once.",
      .min = 1,
      .max = 10'000'000},
-    {.group = kLimits,
+    {.group = option_group::kLimits,
      .name = "requests_max",
      .target = Field<&Settings::net, &net::ServerOptions::requests_max>(),
      .sentence =
          "Requests being served over all connections; a further one gets UNAVAILABLE or 503.",
      .min = 1,
      .max = 10'000'000},
-    {.group = kLimits,
+    {.group = option_group::kLimits,
      .name = "streams_per_connection_max",
      .target = Field<&Settings::net, &net::ServerOptions::streams_per_connection_max>(),
      .sentence = "Requests at the same time on one HTTP/2 connection.",
      .min = 1,
      .max = 1'000'000},
-    {.group = kLimits,
+    {.group = option_group::kLimits,
      .name = "incomplete_requests_max",
      .target = Field<&Settings::net, &net::ServerOptions::incomplete_requests_max>(),
      .sentence =
@@ -408,7 +371,7 @@ const OptionRow kRows[] = {
          "loses them to those that come after it. 0 is requests_max, at most one for 32 KiB of "
          "inflight_bytes_max.",
      .max = 10'000'000},
-    {.group = kLimits,
+    {.group = option_group::kLimits,
      .name = "incomplete_requests_per_connection_max",
      .target = Field<&Settings::net, &net::ServerOptions::incomplete_requests_per_connection_max>(),
      .sentence = "How many of these one HTTP/2 connection may have while there are "
@@ -416,7 +379,7 @@ const OptionRow kRows[] = {
                  "while inflight_bytes_max is used up and it has completed no request.",
      .min = 1,
      .max = 1'000'000},
-    {.group = kLimits,
+    {.group = option_group::kLimits,
      .name = "watches_per_connection_max",
      .target = Field<&Settings::net, &net::ServerOptions::watches_per_connection_max>(),
      .sentence = "Health watches and reflection calls at the same time on one connection; a "
@@ -424,20 +387,20 @@ const OptionRow kRows[] = {
                  "RESOURCE_EXHAUSTED.",
      .min = 1,
      .max = 1'000'000},
-    {.group = kLimits,
+    {.group = option_group::kLimits,
      .name = "write_queue_bytes_max",
      .target = Field<&Settings::net, &net::ServerOptions::write_queue_bytes_max>(),
      .sentence = "Small answers queued for one connection before no more of its requests are read.",
      .unit = "bytes",
      .min = 4096,
      .max = 1 << 30},
-    {.group = kLimits,
+    {.group = option_group::kLimits,
      .name = "compute_queue_max",
      .target = Field<&Settings::compute, &ThreadPoolOptions::queue_tasks_max>(),
      .sentence = "Requests that wait for a compute thread; a further one gets UNAVAILABLE or 503.",
      .min = 1,
      .max = 10'000'000},
-    {.group = kLimits,
+    {.group = option_group::kLimits,
      .name = "metric_series_max",
      .target = Field<&Settings::metric_series_max>(),
      .sentence = "Label sets of one metric; further ones are counted together as \"other\".",
@@ -445,54 +408,54 @@ const OptionRow kRows[] = {
      .max = 100'000},
 
     // --- Time-outs
-    {.group = kTimeouts,
+    {.group = option_group::kTimeouts,
      .name = "rest_api_timeout_in_ms",
      .target = In<milliseconds, &Settings::net, &net::ServerOptions::http_request_timeout>(),
      .sentence = "Deadline of a REST call; 0 is none.",
      .max = kDayMs},
-    {.group = kTimeouts,
+    {.group = option_group::kTimeouts,
      .name = "idle_timeout_ms",
      .target = In<milliseconds, &Settings::net, &net::ServerOptions::idle_timeout>(),
      .sentence = "After this a connection without a request is closed; 0 is never.",
      .max = kDayMs},
-    {.group = kTimeouts,
+    {.group = option_group::kTimeouts,
      .name = "header_timeout_ms",
      .target = In<milliseconds, &Settings::net, &net::ServerOptions::header_timeout>(),
      .sentence =
          "Time from the first byte of a request's head to its end, and for the TLS handshake.",
      .min = 1,
      .max = kDayMs},
-    {.group = kTimeouts,
+    {.group = option_group::kTimeouts,
      .name = "body_timeout_ms",
      .target = In<milliseconds, &Settings::net, &net::ServerOptions::body_timeout>(),
      .sentence = "Time without any byte of an unfinished body after which the request ends.",
      .min = 1,
      .max = kDayMs},
-    {.group = kTimeouts,
+    {.group = option_group::kTimeouts,
      .name = "write_timeout_ms",
      .target = In<milliseconds, &Settings::net, &net::ServerOptions::write_timeout>(),
      .sentence =
          "Time without the client taking a byte of an answer after which the connection ends.",
      .min = 1,
      .max = kDayMs},
-    {.group = kTimeouts,
+    {.group = option_group::kTimeouts,
      .name = "half_close_grace_ms",
      .target = In<milliseconds, &Settings::net, &net::ServerOptions::half_close_grace>(),
      .sentence = "Time in which a request must be answered after its HTTP/1.1 client has closed "
                  "its side of "
                  "the connection; then its run is cancelled.",
      .max = kDayMs},
-    {.group = kTimeouts,
+    {.group = option_group::kTimeouts,
      .name = "keepalive_interval_ms",
      .target = In<milliseconds, &Settings::net, &net::ServerOptions::keepalive_interval>(),
      .sentence = "Time between HTTP/2 pings on an idle connection; 0 is never.",
      .max = kDayMs},
-    {.group = kTimeouts,
+    {.group = option_group::kTimeouts,
      .name = "drain_timeout_ms",
      .target = In<milliseconds, &Settings::net, &net::ServerOptions::drain_timeout>(),
      .sentence = "How long SIGTERM waits for requests in flight.",
      .max = kDayMs},
-    {.group = kTimeouts,
+    {.group = option_group::kTimeouts,
      .name = "shutdown_delay_ms",
      .target = Field<&Settings::shutdown_delay_ms>(),
      .sentence = "How long SIGTERM goes on serving before that, with /readyz and grpc.health.v1 "
@@ -502,98 +465,92 @@ const OptionRow kRows[] = {
      .max = kDayMs},
 
     // --- HTTP/2 and gRPC
-    {.group = kHttp2,
+    {.group = option_group::kHttp2,
      .name = "http2_stream_window_bytes",
      .target = Field<&Settings::net, &net::ServerOptions::http2_stream_window_bytes>(),
      .sentence = "Bytes that a client may send ahead on one stream.",
      .unit = "bytes",
      .min = 65535,
      .max = kIntMax},
-    {.group = kHttp2,
+    {.group = option_group::kHttp2,
      .name = "http2_connection_window_bytes",
      .target = Field<&Settings::net, &net::ServerOptions::http2_connection_window_bytes>(),
      .sentence = "Bytes that a client may send ahead on one connection.",
      .unit = "bytes",
      .min = 65535,
      .max = kIntMax},
-    {.group = kHttp2,
-     .name = "enable_serialization_as_tensor_content",
-     .target = Field<&Settings::predict, &tfs::PredictOptions::write,
-                     &tfs::TensorWriteOptions::as_tensor_content>(),
-     .sentence =
-         "Puts the tensors of Predict answers into tensor_content rather than the typed fields."},
 
     // --- Threads
-    {.group = kThreads,
+    {.group = option_group::kThreads,
      .name = "event_loops",
      .target = Field<&Settings::net, &net::ServerOptions::loops>(),
      .sentence = "Threads that serve connections; 0 is one per usable CPU.",
      .max = 1024},
-    {.group = kThreads,
+    {.group = option_group::kThreads,
      .name = "compute_threads",
      .target = Field<&Settings::compute_threads>(),
      .sentence = "Threads that run models; 0 is one per usable CPU.",
      .max = 1024},
-    {.group = kThreads,
+    {.group = option_group::kThreads,
      .name = "inline_run_time_max_us",
      .target = In<microseconds, &Settings::inline_runs, &InlineOptions::run_time_max>(),
      .sentence =
          "A model whose 99th percentile stays under this runs on the event loop; 0 is never.",
      .max = 1'000'000},
-    {.group = kThreads,
+    {.group = option_group::kThreads,
      .name = "inline_run_time_limit_us",
      .target = In<microseconds, &Settings::inline_runs, &InlineOptions::run_time_limit>(),
      .sentence =
          "One run on an event loop that takes longer sends the model back to the compute threads.",
      .min = 1,
      .max = 10'000'000},
-    {.group = kThreads,
+    {.group = option_group::kThreads,
      .name = "inline_after_runs",
      .target = Field<&Settings::inline_runs, &InlineOptions::after_runs>(),
      .sentence = "Runs on compute threads before a model may run on an event loop.",
      .min = 1,
      .max = kIntMax},
-    {.group = kThreads,
+    {.group = option_group::kThreads,
      .name = "inline_request_bytes_max",
      .target = Field<&Settings::engine, &EngineOptions::inline_request_bytes_max>(),
      .sentence = "Larger requests always run on compute threads.",
      .unit = "bytes"},
 
     // --- Backends
-    {.group = kBackends,
+    {.group = option_group::kBackends,
      .name = "backend_directory",
      .target = Field<&Settings::backend_directory>(),
      .sentence =
          "Folder with a folder for each backend; empty is the folder backends beside the program."},
-    {.group = kBackends,
+    {.group = option_group::kBackends,
      .name = "tensorflow_library",
      .target = Field<&Settings::tensorflow_library>(),
      .sentence = "Folder with TensorFlow's shared libraries; empty searches the usual places."},
-    {.group = kBackends,
+    {.group = option_group::kBackends,
      .name = "tensorflow_op_libraries",
      .target = Field<&Settings::tensorflow_op_libraries>(),
      .sentence =
          "Shared libraries with operations for TensorFlow, such as TensorFlow Text's, separated by "
          "commas; a folder stands for all *.so in it."},
-    {.group = kBackends,
+    {.group = option_group::kBackends,
      .name = "onnxruntime_library",
      .target = Field<&Settings::onnxruntime_library>(),
      .sentence = "Path of libonnxruntime.so; empty searches the usual places."},
-    {.group = kBackends,
+    {.group = option_group::kBackends,
      .name = "onnxruntime_custom_ops",
      .target = Field<&Settings::onnxruntime_custom_ops>(),
      .sentence = "Shared libraries with operators for ONNX Runtime, separated by commas."},
-    {.group = kBackends,
+    {.group = option_group::kBackends,
      .name = "tensorflow_session_parallelism",
      .target = Field<&Settings::tensorflow_session_parallelism>(),
      .sentence = "Sets the next two at once.",
      .max = 1024},
-    {.group = kBackends,
+    {.group = option_group::kBackends,
      .name = "tensorflow_intra_op_parallelism",
      .target = Field<&Settings::tensorflow_intra_op_parallelism>(),
      .sentence = "Threads with which one operation runs, in each runtime; 0 is one per usable CPU.",
      .max = 1024},
-    {.group = kBackends,
+    {.group = option_group::kBackends,
      .name = "tensorflow_inter_op_parallelism",
      .target = Field<&Settings::tensorflow_inter_op_parallelism>(),
      .sentence =
@@ -601,31 +558,31 @@ const OptionRow kRows[] = {
      .max = 1024},
 
     // --- Observation
-    {.group = kObservation,
+    {.group = option_group::kObservation,
      .name = "monitoring_config_file",
      .target = Field<&Settings::monitoring_config_file>(),
      .sentence = "TensorFlow Serving's file that says at which path the metrics are."},
-    {.group = kObservation,
+    {.group = option_group::kObservation,
      .name = "log_level",
      .target = Field<&Settings::log_level>(),
      .sentence = "What is logged: this and what is graver.",
      .choices = kLogLevels},
-    {.group = kObservation,
+    {.group = option_group::kObservation,
      .name = "log_format",
      .target = Field<&Settings::log_format>(),
      .sentence = "How log lines look.",
      .choices = kLogFormats},
-    {.group = kObservation,
+    {.group = option_group::kObservation,
      .name = "version",
      .target = Field<&Settings::version>(),
      .sentence = "Prints the version and ends."},
-    {.group = kObservation,
+    {.group = option_group::kObservation,
      .name = "help",
      .target = Field<&Settings::help>(),
      .sentence = "Prints this list and ends."},
 
     // --- Accepted for compatibility
-    {.group = kCompatGroup,
+    {.group = option_group::kCompat,
      .name = "compat",
      .target = Field<&Settings::compat>(),
      .sentence =
@@ -639,14 +596,6 @@ const OptionRow kRows[] = {
 
 }  // namespace
 
-std::span<const OptionRow> OptionTable() {
-  static const std::vector<OptionRow> table = [] {
-    std::vector<OptionRow> rows(std::begin(kRows), std::end(kRows));
-    const std::span<const OptionRow> foreign = ForeignOptions();
-    rows.insert(rows.end(), foreign.begin(), foreign.end());
-    return rows;
-  }();
-  return table;
-}
+std::span<const OptionRow> ServerOptions() { return kRows; }
 
 }  // namespace penstock
