@@ -15,7 +15,7 @@ namespace {
 using plugin::Error;
 
 constexpr uint64_t kAlignment = 64;
-constexpr uint64_t kTotalMax = uint64_t{1} << 46;  // against sizes in a file that means nothing
+constexpr uint64_t kTotalMax = uint64_t{1} << 46;  // 64 TiB; a larger sum comes from a damaged file
 
 // Bits of an element; 0 if the type is not known. Types behind bfloat16 have no name in
 // ElementType.
@@ -34,7 +34,8 @@ uint64_t ElementBits(int type) {
                                              "' in the file '" + tensor.location + "' " + what);
 }
 
-// Whether a path leads nowhere but below the folder it starts from, symbolic links aside.
+// True if a path stays below the folder it starts from. A model comes from outside, and its text
+// must not make the server read other files, such as keys. Symbolic links are not checked.
 bool StaysBelow(std::string_view path) {
   if (path.empty() || path.front() == '/' || path.find('\0') != path.npos) return false;
   while (!path.empty()) {
@@ -45,7 +46,7 @@ bool StaysBelow(std::string_view path) {
   return true;
 }
 
-// Where the data lies, if that makes sense.
+// The path of the file with the data. Throws Error if the model's text is no valid position.
 std::string PathOf(const std::string& model_file, const ExternalTensor& tensor) {
   if (!StaysBelow(tensor.location)) {
     Fail(tensor, "lies outside of the model's folder, which is not allowed");
@@ -99,6 +100,7 @@ void ReadExternalData(const std::string& model_file, const ExternalTensor& tenso
 ExternalData::ExternalData(const OrtApi& api, const OrtMemoryInfo* memory, const OnnxFile& file,
                            OrtSessionOptions* options) {
   if (file.external.empty()) return;
+  // All files are checked before the block is reserved, so that a missing file costs no memory.
   for (const ExternalTensor& tensor : file.external) CheckExternalData(file.path, tensor);
   Reserve(file.external);
   std::vector<const char*> names;
@@ -125,10 +127,14 @@ void Unmap::operator()(void* block) const { munmap(block, size); }
 void ExternalData::Reserve(std::span<const ExternalTensor> tensors) {
   uint64_t size = 0;
   for (const ExternalTensor& tensor : tensors) {
+    // One more alignment for each tensor: so even an empty tensor has an address of its own inside
+    // the block.
     offsets_.push_back(size);
     size += (ExternalBytes(tensor) + kAlignment - 1) / kAlignment * kAlignment + kAlignment;
     if (size > kTotalMax) Fail(tensor, "has an impossible shape");
   }
+  // mmap, because the memory goes back to the system as soon as the session has copied the data.
+  // The allocator could keep it.
   void* const block =
       mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (block == MAP_FAILED) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Data of initialisers that lies in files beside the model.
+// Reads the data of initialisers from the files beside the model.
 #pragma once
 
 #include <cstdint>
@@ -13,12 +13,12 @@
 
 namespace penstock::onnxruntime {
 
-// Bytes of the tensor's data, as its type and shape say, or as the file says for types that are
-// not known here. Throws Error.
+// The size of the tensor's data in bytes. It follows from type and shape; for types that are not
+// known here, it is the length that the file gives. Throws Error.
 uint64_t ExternalBytes(const ExternalTensor& tensor);
 
-// Looks whether the data is there, before memory is taken for it. `model_file` is the model's path.
-// Throws Error: the location leads out of the model's folder, or the file is too short.
+// Checks that the data is there, before memory is reserved for it. `model_file` is the model's
+// path. Throws Error: the location leads out of the model's folder, or the file is too short.
 void CheckExternalData(const std::string& model_file, const ExternalTensor& tensor);
 
 // Copies the tensor's data, ExternalBytes of it, to `to`. Throws Error as above, or if the file is
@@ -31,15 +31,15 @@ struct Unmap {
   void operator()(void* block) const;
 };
 
-// The external data of a model, read into memory. ONNX Runtime itself would map the files for as
-// long as the model lives: a file that is cut off then ends the process, and one that is written
-// over changes what a served version answers. One thread at a time.
+// The external data of a model, read into memory. ONNX Runtime itself would map the files as long
+// as the model lives. Then a file that is truncated would end the process, and a file that is
+// overwritten would change the answers of a version that is served. One thread at a time.
 class ExternalData final {
  public:
   // Reads the data and gives it to `options`, for one session. Throws Error.
   ExternalData(const OrtApi& api, const OrtMemoryInfo* memory, const OnnxFile& file,
                OrtSessionOptions* options);
-  // Destroy it after the session was made, which has copied the data then.
+  // Destroy it only after the session was made. The session has copied the data by then.
   ExternalData(const ExternalData&) = delete;
   ExternalData& operator=(const ExternalData&) = delete;
 

@@ -1,4 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+// ONNX Runtime passes on names, types and shapes of a model, but not all that the file says. This
+// reader collects the rest in one pass over the file, before the session is made: part of it
+// decides whether the model must be rewritten first (onnx_rewrite).
+//
+// The file may be larger than memory and may be damaged, so it is read through Fields, which skips
+// tensors without reading them. Whatever is malformed just ends the pass: the runtime judges
+// whether the file is a model.
 #include "onnx_file.h"
 
 #include <algorithm>
@@ -15,9 +22,10 @@ namespace {
 constexpr uint64_t kExternal = 1;           // of TensorProto.data_location
 constexpr uint64_t kOptionalInputsIr = 4;   // from here on an initialiser is an input's default
 constexpr size_t kLabelsMax = 1000 * 1000;  // of a ZipMap
-constexpr int kDepthMax = 100;              // of graphs in nodes
+constexpr int kDepthMax = 100;              // of graphs in nodes; bounds the recursion
 
-// True if a tensor's type has a shape, and that no dimension.
+// True if `type` (a TypeProto) is a tensor type whose shape has no dimensions. A type without any
+// shape is something else: it leaves the rank open.
 bool IsScalarType(Fields type) {
   while (type.Next()) {
     if (type.number() != kTypeTensor || !type.HasLength()) continue;
@@ -57,7 +65,7 @@ uint64_t ToNumber(const std::string& text) {
   return error == std::errc() && stop == end ? number : kNotANumber;
 }
 
-// One key and value of where a tensor's data lies.
+// Reads one entry of TensorProto.external_data. Unknown keys, such as a checksum, do not matter.
 void ReadEntry(Fields entry, ExternalTensor& tensor) {
   std::string key;
   std::string value;
@@ -70,7 +78,7 @@ void ReadEntry(Fields entry, ExternalTensor& tensor) {
   if (key == "length") tensor.length = ToNumber(value);
 }
 
-// What is looked for in a node.
+// The parts of a node that matter here.
 struct Node {
   std::string operation;
   std::string domain;
@@ -118,7 +126,8 @@ void ReadLabels(Fields attribute, std::vector<std::string>& labels) {
     ReadDims(attribute, numbers);
     for (const int64_t label : numbers) read.push_back(std::to_string(label));
   }
-  // Each operator has both, one of them empty.
+  // Each such operator has two attributes, classlabels_strings and classlabels_int64s, and one of
+  // them is empty.
   if (name.starts_with("classlabels_") && !read.empty()) labels = std::move(read);
 }
 
@@ -141,7 +150,8 @@ void ReadNode(Fields node, OnnxFile& file) {
     if (node.number() == kNodeAttribute && node.HasLength()) ReadLabels(node.Inside(), read.labels);
   }
   if (is_zip_map) file.zip_maps.push_back({read.outputs[0], read.labels});
-  // The scores; a classifier's first output is the label.
+  // The labels belong to the scores. A classifier has two outputs, and the first one is the chosen
+  // label itself.
   file.class_labels[is_zip_map ? read.outputs[0] : read.outputs.back()] = std::move(read.labels);
 }
 
@@ -167,12 +177,15 @@ void ReadGraph(Fields graph, OnnxFile& file) {
       ReadNode(graph.Inside(), file);
     }
   }
+  // Which initialisers are inputs is known only now, because the fields of a graph may come in any
+  // order.
   std::set_intersection(inputs.begin(), inputs.end(), initializers.begin(), initializers.end(),
                         std::inserter(file.constant_inputs, file.constant_inputs.end()));
   for (const auto& [name, tensor] : values) {
     if (!inputs.contains(name)) continue;
     if (auto value = ReadSmallTensor(tensor)) file.defaults[name] = *std::move(value);
   }
+  // Inside the graph, a ZipMap or a classifier feeds other nodes, and no client sees it.
   std::erase_if(file.zip_maps, [&](const ZipMap& map) { return !outputs.contains(map.output); });
   std::erase_if(file.class_labels, [&](const auto& each) { return !outputs.contains(each.first); });
 }
@@ -234,6 +247,8 @@ OnnxFile ReadOnnxFile(const std::string& path) {
     if (!model.HasLength()) continue;
     if (number == kModelGraph) ReadGraph(model.Inside(), result);
     if (number == kModelOpset) ReadOpset(model.Inside(), result);
+    // The functions of a model are not expanded in the file, so their nodes count as the graph's
+    // own.
     if (number != kModelFunction) continue;
     for (Fields function = model.Inside(); function.Next();) {
       if (function.number() != kFunctionNode || !function.HasLength()) continue;
@@ -241,6 +256,8 @@ OnnxFile ReadOnnxFile(const std::string& path) {
       if (HasExternalInside(function.Inside(), 0)) result.has_inner_external = true;
     }
   }
+  // From IR version 4 on, an input with an initialiser is an optional input. Before, all
+  // initialisers had to be listed as inputs, and the runtime treats them as constants.
   if (ir_version >= kOptionalInputsIr) result.constant_inputs.clear();
   return result;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an ONNX file says that the runtime does not pass on, or does not take as it is.
+// Facts in an ONNX file that the runtime does not report, or that must be changed before it gets
+// the model.
 #pragma once
 
 #include <cstdint>
@@ -59,7 +60,7 @@ enum : uint32_t { kTensorTypeElement = 1, kTensorTypeShape = 2 };
 enum : uint32_t { kShapeDim = 1 };
 enum : uint32_t { kDimValue = 1 };
 
-// For a text in the place of a number.
+// Stands for a number whose text in the file is not a number.
 inline constexpr uint64_t kNotANumber = UINT64_MAX;
 
 // A tensor whose data lies in a file of its own.
@@ -79,6 +80,7 @@ struct ZipMap {
   std::vector<std::string> labels;  // as text, in the order of the columns
 };
 
+// What was read from a model's file.
 struct OnnxFile {
   std::string path;
   // Inputs and outputs of the graph that are declared as scalars: with a shape that has no
@@ -95,14 +97,16 @@ struct OnnxFile {
   bool imports_onnx = false;  // the operators of the domain ""
 };
 
-// Reads only what it needs, however large the file is; of a file that is no ONNX model nothing is
-// read.
+// Reads only the fields it needs, so even a file of many gigabytes takes little time and memory.
+// Never fails: a file that is no ONNX model gives an empty result, and the runtime then reports
+// what is wrong with it.
 OnnxFile ReadOnnxFile(const std::string& path);
 
-// Reads a dimension, packed or not, into `shape`.
+// Appends the sizes in the current field of `tensor` to `shape`. A writer may pack them into one
+// field or give each its own.
 void ReadDims(Fields& tensor, std::vector<int64_t>& shape);
 
-// A TensorProto without its data; none if that lies in the model's file.
+// Reads a TensorProto whose data lies in another file. None if the data lies in the model's file.
 std::optional<ExternalTensor> ReadExternal(Fields tensor);
 
 }  // namespace penstock::onnxruntime

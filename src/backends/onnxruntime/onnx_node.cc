@@ -64,6 +64,7 @@ uint32_t FlagsOfNodeAt(Fields node, int depth) {
 uint32_t FlagsOfOperator(std::string_view domain, std::string_view operation, bool is_seeded,
                          bool has_third_input) {
   if (!domain.empty() && domain != "ai.onnx") return 0;
+  // Operators of other domains are not known, and count as plain ones.
   // The third input of Dropout makes it drop values, as in training.
   const bool is_random =
       std::find(std::begin(kRandom), std::end(kRandom), operation) != std::end(kRandom) ||

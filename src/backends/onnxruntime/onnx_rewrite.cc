@@ -1,4 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
+// Copies a model field by field, and writes other bytes only where the model must change.
+//
+// Two things must change. A ZipMap turns a matrix of probabilities into a sequence of maps, which
+// no tensor can carry: an Identity in its place gives the matrix itself. External data inside of
+// nodes would be mapped by the runtime, with the dangers that ExternalData names: its bytes are put
+// into the model. Data of the graph's own initialisers needs no rewrite, because ExternalData hands
+// it over.
+//
+// The copy works on protobuf's wire format, not on parsed messages. So fields that this code does
+// not know stay byte for byte as they are. A length comes before its message, so each message is
+// built in memory before it is appended to the outer one.
 #include "onnx_rewrite.h"
 
 #include <algorithm>
@@ -24,7 +35,7 @@ class Rewriter final {
   std::string Model();
 
  private:
-  // What becomes of a message that a field holds.
+  // The kinds of messages that are treated differently. kOther is copied as it is.
   enum class Kind { kOther, kMainGraph, kGraph, kNode, kFunction, kAttribute, kTensor };
 
   // The kind of the field `number` of a message of kind `outer`.
@@ -34,13 +45,16 @@ class Rewriter final {
   [[noreturn]] void Refuse(const std::string& what) const {
     throw Error(PENSTOCK_INVALID_ARGUMENT, file_.path + " " + what);
   }
-  // The same bytes.
+  // The bytes of the file from `begin` to `end`, as they are.
   std::string Copy(uint64_t begin, uint64_t end);
+  // The TensorProto with its external data, if it has any, moved into the message.
   std::string Tensor(Fields tensor);
   // The ZipMap that gives the output called `name`, or null.
   const ZipMap* FindZipMap(const std::string& name) const;
   const ZipMap* ZipMapOfNode(Fields node) const;
+  // An Identity with the name, input and output of a ZipMap node.
   std::string IdentityNode(Fields node);
+  // The declaration of the graph's output that takes the place of the ZipMap's.
   static std::string ProbabilityOutput(const ZipMap& map);
 
   const OnnxFile& file_;
@@ -62,7 +76,8 @@ std::string Rewriter::Model() {
   while (model.Next()) {
     const bool is_graph = model.number() == kModelGraph && model.HasLength();
     const bool is_function = model.number() == kModelFunction && model.HasLength();
-    // Protobuf would merge them, and one that was looked at alone means something else then.
+    // Protobuf merges repeated messages of a singular field. Two graphs that were each read alone
+    // would then mean something else together than what was checked.
     if (is_graph && std::exchange(has_graph, true)) Refuse("has two graphs");
     if (is_graph || is_function) {
       AppendBytes(result, model.number(),
@@ -73,6 +88,8 @@ std::string Rewriter::Model() {
     CheckSize(result.size());
   }
   if (!model.IsWhole()) Refuse("is no ONNX model");
+  // A model that only has operators of ai.onnx.ml need not import the standard operators, to which
+  // Identity belongs.
   if (!file_.imports_onnx) {
     std::string opset;
     AppendNumber(opset, kOpsetVersion, kIdentityOpset);
@@ -122,7 +139,8 @@ std::string Rewriter::Message(Fields fields, Kind kind, int depth) {
     result += Field(fields, kind, depth);
     CheckSize(result.size());
   }
-  if (!fields.IsWhole()) Refuse("is no ONNX model");  // the rest must not just go
+  if (!fields.IsWhole())
+    Refuse("is no ONNX model");  // otherwise the malformed rest would be lost silently
   return result;
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Changes an ONNX model where the runtime would do with it what we do not want.
+// Changes an ONNX model before the runtime gets it, where the runtime would otherwise do something
+// that the server does not want.
 #pragma once
 
 #include <string>

@@ -10,12 +10,14 @@ namespace {
 
 using plugin::Error;
 
-// What OrtGetApiBase() returns.
+// The struct that OrtGetApiBase() returns; its layout never changes.
 struct OrtApiBase {
   const void* const* (*get_api)(uint32_t version);
   const char* (*get_version)();
 };
 
+// From the runtime's OrtErrorCode. The codes without a row, such as "general failure", do not say
+// whose mistake it was.
 int32_t CodeOf(int ort_code) {
   switch (ort_code) {
     case 2:
@@ -66,6 +68,8 @@ OrtApi OrtApi::Open(const std::string& path) {
   if (get_base == nullptr) {
     throw Error(PENSTOCK_FAILED_PRECONDITION, path + " is not ONNX Runtime: no OrtGetApiBase");
   }
+  // A library that is older than the version asked for returns null. A newer one returns a table in
+  // which the known positions are the same.
   const void* const* const table = get_base()->get_api(kApiVersion);
   OrtApi api;
   api.version = get_base()->get_version();

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The part of ONNX Runtime's C interface that is called here. OrtGetApiBase() leads to a table of
-// function pointers whose order never changes, so a function is known by its position in it.
+// The part of ONNX Runtime's C interface that is called here, declared without the runtime's
+// headers, so that the plugin works with every version from 1.17 on. OrtGetApiBase() leads to a
+// table of function pointers whose order never changes, so a function is known by its position in
+// it.
 #pragma once
 
 #include <cstddef>
@@ -144,7 +146,8 @@ struct OrtApi {
   void Check(OrtStatus* status, const char* what) const;
 };
 
-// Owns an object of the runtime. One thread at a time.
+// Releases an object of the runtime through `api`, which must outlive the object. One thread at a
+// time.
 template <typename T, void (*OrtApi::*kRelease)(T*)>
 struct Releaser {
   const OrtApi* api = nullptr;
@@ -167,7 +170,8 @@ using ShapeInfoPtr =
     std::unique_ptr<OrtTensorTypeAndShapeInfo,
                     Releaser<OrtTensorTypeAndShapeInfo, &OrtApi::ReleaseTensorTypeAndShapeInfo>>;
 
-// Between the numbers of ONNX Runtime and ours; 0 if the other side has no such type.
+// Convert between the runtime's element types and PENSTOCK_FLOAT32 and so on. 0 if the other side
+// has no such type.
 int32_t FromOrtType(int type);
 int ToOrtType(int32_t dtype);
 // Bytes of an element of one of our types; 0 for strings.

@@ -25,8 +25,8 @@ constexpr int kDefaultMemory = 0;
 void Log(void* parameter, int severity, const char* /*category*/, const char* /*id*/,
          const char* /*location*/, const char* message) {
   const auto* const host = static_cast<const PenstockHost*>(parameter);
-  // Theirs: verbose 0, info 1, warning 2, error 3, fatal 4. Errors come back as statuses, and
-  // clients can cause them at will: they must not fill the log.
+  // The runtime's severities: verbose 0, info 1, warning 2, error 3, fatal 4. Errors also come back
+  // as statuses, and clients can cause them at will: they must not fill the log.
   const bool quiet = severity == kLogError || severity < kLogWarning;
   host->log(host, quiet ? PENSTOCK_LOG_DEBUG : PENSTOCK_LOG_WARNING, plugin::ToC(message));
 }
@@ -69,6 +69,8 @@ class OrtBackend final : public plugin::Backend {
     const ThreadingOptionsPtr threads(raw_threads, {&api});
     api.Check(api.SetGlobalIntraOpNumThreads(raw_threads, ThreadsOption(host)), "threads");
     api.Check(api.SetGlobalInterOpNumThreads(raw_threads, 1), "threads");
+    // Without this, idle pool threads spin on the CPU for a while after each run and take it from
+    // other requests.
     api.Check(api.SetGlobalSpinControl(raw_threads, 0), "threads");
     OrtEnv* env = nullptr;
     api.Check(
@@ -93,6 +95,8 @@ class OrtBackend final : public plugin::Backend {
     OrtSessionOptions* raw_options = nullptr;
     api.Check(api.CreateSessionOptions(&raw_options), "options");
     const SessionOptionsPtr options(raw_options, {&api});
+    // Each session would otherwise start a pool of its own: many models would mean many times more
+    // threads than cores.
     api.Check(api.DisablePerSessionThreads(raw_options), "options");
     api.Check(api.SetSessionGraphOptimizationLevel(raw_options, kOptimizeAll), "options");
     for (const std::string& library : custom_ops_) {
@@ -102,7 +106,8 @@ class OrtBackend final : public plugin::Backend {
     return MakeModel(runtime_, MakeSession(file, raw_options), file);
   }
 
-  // While a model with external data is loaded, that is there twice.
+  // 0 if the host's own estimate (the size of the files) is right. External data is in memory twice
+  // while the model loads: once as read, once as the session copies it.
   uint64_t EstimateBytes(const plugin::LoadArguments& arguments) override {
     const OnnxFile file = ReadOnnxFile(FindModelFile(std::string(arguments.folder)));
     uint64_t external = 0;
@@ -116,6 +121,7 @@ class OrtBackend final : public plugin::Backend {
   SessionPtr MakeSession(const OnnxFile& file, OrtSessionOptions* options) const {
     const OrtApi& api = runtime_.api;
     const std::string what = "cannot load " + file.path;
+    // Until the session exists, it reads external data from this object's memory.
     const ExternalData data(api, runtime_.memory.get(), file, options);
     OrtSession* session = nullptr;
     if (NeedsRewrite(file)) {

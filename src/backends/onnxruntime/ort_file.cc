@@ -1,4 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+// An .ort file is a FlatBuffer: tables point to other tables by offsets. A table starts with the
+// distance to its description (the vtable), which holds the offset of each field. The file is read
+// without the FlatBuffers library, and without its verifier.
+//
+// So nothing in it can be trusted. Every number is read with a bounds check, and a bad offset gives
+// "not there". Offsets may form a cycle or lead to the same table again and again: the depth, the
+// number of elements and the bytes of texts are limited by what a file of this size can hold.
 #include "ort_file.h"
 
 #include <algorithm>
@@ -18,7 +25,7 @@ enum : uint32_t { kInfoName = 0, kInfoType = 2 };
 enum : uint32_t { kTypeKind = 1, kTypeValue = 2, kTypeKindTensor = 1 };
 enum : uint32_t { kTensorShape = 1, kShapeDims = 0 };
 
-using Place = std::optional<uint64_t>;  // in the file; none: not there, or the file is malformed
+using Place = std::optional<uint64_t>;  // offset in the file; none: absent, or malformed
 
 // Reads a FlatBuffer. All numbers are little-endian. One thread at a time.
 class FlatFile final {
@@ -31,7 +38,8 @@ class FlatFile final {
     if (Number(sizeof(uint32_t), sizeof(uint32_t)) != kIdentifier) return std::nullopt;
     return Follow(0);
   }
-  // Where the value of a table's field lies.
+  // The offset of a field's value in the table. None if the table omits the field, because it has
+  // its default.
   Place Field(Place table, uint32_t index) {
     if (!table) return std::nullopt;
     const Place back = Number(*table, sizeof(uint32_t));
@@ -55,7 +63,7 @@ class FlatFile final {
     if (!offset) return std::nullopt;
     return *place + *offset;
   }
-  // Bytes from one place on.
+  // The little-endian number of `bytes` bytes at an offset.
   Place Number(uint64_t at, uint64_t bytes) {
     uint64_t value = 0;
     for (uint64_t i = 0; i < bytes; ++i) {
@@ -66,11 +74,12 @@ class FlatFile final {
     return value;
   }
   uint64_t Size(Place vector) { return vector ? Number(*vector, sizeof(uint32_t)).value_or(0) : 0; }
-  // The table at a place in a vector of tables.
+  // The table at an index of a vector of tables.
   Place Element(uint64_t vector, uint64_t index) {
     return Follow(vector + sizeof(uint32_t) * (1 + index));
   }
-  // All texts together have no more bytes than the file: that many may be one and the same.
+  // Limits all texts together to the size of the file. A damaged file could refer to one long text
+  // from millions of nodes.
   std::string Text(Place place) {
     const uint64_t size = std::min(Size(place), text_left_);
     text_left_ -= size;
@@ -89,7 +98,7 @@ class FlatFile final {
   uint64_t text_left_;
 };
 
-// True if the value has a shape, and that no dimension.
+// True if the value is a tensor with a shape that has no dimensions.
 bool IsScalar(FlatFile& file, Place value) {
   const Place type = file.Inner(value, kInfoType);
   const Place kind = file.Field(type, kTypeKind);
@@ -113,7 +122,8 @@ class Scan final {
  private:
   static constexpr int kDepthMax = 100;
 
-  // A file of some bytes has no more nodes, attributes and graphs: more of them are the same ones.
+  // Counts nodes, attributes and graphs. Each needs at least four bytes of the file, so if there
+  // are more, the same ones come again.
   bool Take() { return left_ > 0 && left_-- > 0; }
 
   void AddNode(Place node, int depth) {

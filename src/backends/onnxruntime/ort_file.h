@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a file in ONNX Runtime's own format (.ort) says that the runtime does not pass on.
+// Facts in a file of ONNX Runtime's own format (.ort) that the runtime does not report.
 #pragma once
 
 #include <string>

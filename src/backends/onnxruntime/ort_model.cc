@@ -1,4 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
+// How a request runs. ONNX Runtime wants arrays of names and values; a Call holds them. Inputs are
+// views of the request's memory, so only strings are copied.
+//
+// Outputs are the hard part. ONNX Runtime can write an output into memory of the caller, which
+// saves a copy, but then the caller must know the shape before the run. ShapeRule derives it from
+// the declared symbols. A model may declare symbols that its operators do not keep, so the rules
+// are not trusted at first: an early run leaves the outputs to the runtime, and Learn compares.
+// Later runs place their outputs in the host's memory. If such a run fails, the request or the rule
+// may be wrong, so it runs once more without placed outputs. If that succeeds, the rule was wrong,
+// and the model never uses the rules again.
 #include "ort_model.h"
 
 #include <algorithm>
@@ -13,8 +23,8 @@ using plugin::Error;
 
 namespace {
 
-// The sizes of one output; few on the stack, so that a run needs no heap for them. One thread at a
-// time.
+// The sizes of one output. Few of them lie inside the object, so that a run needs no heap for them.
+// One thread at a time.
 class Sizes final {
  public:
   void Resize(size_t rank) {
@@ -32,7 +42,8 @@ class Sizes final {
   std::unique_ptr<int64_t[]> heap_;
 };
 
-// Bytes of the elements; none if that overflows or the type has no fixed size.
+// Sets `bytes` to the size of all elements. False if that overflows, a size is unknown, or the type
+// has no fixed size.
 bool ArrayBytes(int32_t dtype, std::span<const int64_t> sizes, uint64_t& bytes) {
   bytes = ElementBytes(dtype);
   if (bytes == 0) return false;
@@ -43,7 +54,8 @@ bool ArrayBytes(int32_t dtype, std::span<const int64_t> sizes, uint64_t& bytes) 
   return true;
 }
 
-// What the rule says of one dimension; -1 if it says nothing.
+// The size of one output dimension by its rule, or -1 if the request omits the input that the rule
+// needs.
 int64_t SizeOf(const DimSource& source, std::span<const PenstockNamedTensor> inputs) {
   if (source.input < 0) return source.size;
   for (const PenstockNamedTensor& input : inputs) {
@@ -62,7 +74,7 @@ struct StringBlock {
 
 }  // namespace
 
-// One run: everything that the runtime wants in arrays. One thread at a time.
+// The arrays that the runtime wants for one run, and what they own. One thread at a time.
 struct OrtModel::Call {
   Call(const OrtApi& ort, plugin::Request& run)
       : api(ort),
@@ -113,6 +125,7 @@ void OrtModel::Run(plugin::Request&& request) {
   RunPlaced(call);
   for (size_t i = 0; i < call.outputs.size(); ++i) Collect(call, i);
   request.Finish({call.results.data(), call.results.size()});
+  // The host owns the results now, so the destructor of the call must not release them.
   for (PenstockNamedTensor& given : call.results) given.tensor.owner = {};
 }
 
@@ -151,6 +164,7 @@ ValuePtr OrtModel::MakeStringInput(const PenstockTensor& tensor) const {
   const std::span strings(static_cast<const PenstockString*>(tensor.data),
                           tensor.bytes / sizeof(PenstockString));
   for (size_t i = 0; i < strings.size(); ++i) {
+    // A new element is an empty string already.
     if (strings[i].size == 0) continue;
     char* to = nullptr;
     api.Check(api.GetResizedStringTensorElementBuffer(value.get(), i, strings[i].size, &to),
@@ -189,7 +203,9 @@ OrtStatus* OrtModel::RunSession(Call& call) const {
                           call.output_names.size(), call.outputs.data());
 }
 
-// The options, and with them the callback, live until after the last part, which takes it back.
+// Runs the session so that a cancel or a deadline stops it. The callback may come on another thread
+// until the host has the last part of the answer. The call lives longer than that, so the
+// callback's argument stays valid.
 void OrtModel::RunStoppable(Call& call) const {
   if (call.options == nullptr) {
     OrtRunOptions* options = nullptr;
@@ -207,6 +223,8 @@ void OrtModel::RunStoppable(Call& call) const {
   }
   OrtStatus* const status = RunSession(call);
   if (status == nullptr) return;
+  // A stopped run fails with the runtime's general error. Only the request knows whether that came
+  // from a stop.
   const int32_t reason = call.request.stop_reason();
   if (reason != PENSTOCK_OK) {
     runtime_.api.ReleaseStatus(status);
@@ -228,7 +246,9 @@ void OrtModel::RunPlaced(Call& call) {
     RunStoppable(call);
   } catch (const Error& error) {
     if (error.code() == PENSTOCK_CANCELLED || error.code() == PENSTOCK_DEADLINE_EXCEEDED) throw;
-    // Either the request is bad, or the model says one thing of its shapes and does another.
+    // Either the request is bad, or the rule is wrong: ONNX Runtime refuses to write an output into
+    // memory of another shape. A run without placed outputs tells which: for a bad request it
+    // throws here, and the rules stay in use.
     for (size_t i = 0; i < call.outputs.size(); ++i) call.DropOutput(i);
     RunStoppable(call);
     trust_.store(Trust::kRefuted);
@@ -282,6 +302,8 @@ void OrtModel::CollectStrings(Call& call, size_t position) const {
         "output");
   }
   for (size_t i = 0; i < count; ++i) {
+    // The runtime gives one block of characters and where each string starts. A string ends where
+    // the next one starts.
     const size_t end = i + 1 < count ? offsets[i + 1] : bytes;
     block.elements[i] = {block.characters.get() + offsets[i], end - offsets[i]};
   }

@@ -21,11 +21,11 @@ struct Runtime {
   OrtAllocator* allocator = nullptr;  // ONNX Runtime's; lives as long as the process
 };
 
-// Where the sizes of an output come from, so that its memory can be given to the runtime before the
-// run. Immutable.
+// Where the sizes of an output come from. With them, the host can give the runtime memory for the
+// output before the run. Immutable.
 struct DimSource {
   int64_t size = -1;  // fixed, or -1:
-  int input = -1;     // the size of dimension `axis` of this input, which bears the same symbol
+  int input = -1;     // as dimension `axis` of this input, which has the same symbol; or -1
   uint32_t axis = 0;
 };
 struct ShapeRule {
@@ -33,7 +33,8 @@ struct ShapeRule {
   std::vector<DimSource> dims;
 };
 
-// A model in a session of ONNX Runtime. Thread-safe.
+// A model in a session of ONNX Runtime. `runtime` outlives it. Runs use the calling thread and the
+// runtime's global pool. Thread-safe.
 class OrtModel final : public plugin::Model {
  public:
   OrtModel(const Runtime& runtime, SessionPtr session, plugin::Description description,
@@ -44,23 +45,30 @@ class OrtModel final : public plugin::Model {
  private:
   struct Call;
 
+  // Sets the names and the input values. The values are views of the request's memory, which
+  // outlives the run.
   void Bind(Call& call);
   ValuePtr MakeInput(const PenstockTensor& tensor) const;
   ValuePtr MakeStringInput(const PenstockTensor& tensor) const;
-  // Gives output `position` memory of the host if its shape can be told from the inputs.
+  // Gives output `position` memory of the host if its shape follows from the inputs. Otherwise does
+  // nothing, and the runtime makes the output.
   void PlaceOutput(Call& call, size_t position) const;
   OrtStatus* RunSession(Call& call) const;
   void RunStoppable(Call& call) const;
+  // Runs with placed outputs if the rules have been proved, and falls back to a run without them.
   void RunPlaced(Call& call);
+  // Turns output `position` into a result, without a copy except for strings.
   void Collect(Call& call, size_t position);
   void CollectStrings(Call& call, size_t position) const;
-  // Compares the rule of an output with what the runtime made.
+  // While the rules are unproved: compares the rule of an output with the shape that the runtime
+  // made.
   void Learn(Call& call, size_t position);
 
   const Runtime& runtime_;
   const SessionPtr session_;
   const std::vector<ShapeRule> rules_;  // as the outputs of the signature
-  // The first run compares the rules with what the runtime says; one miss ends their use.
+  // One output that fits its rule lets later runs use all rules. One that does not fit ends their
+  // use.
   enum class Trust { kUnproved, kProved, kRefuted };
   std::atomic<Trust> trust_{Trust::kUnproved};
 };

@@ -1,5 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads the inputs and outputs of a session.
+// Makes the signature of a model from three lists of the session: inputs, initialisers that a
+// request may override (they become optional inputs), and outputs. ONNX has no names for
+// signatures, so there is one, serving_default.
+//
+// An output that cannot be served is left out with its reason, because the other outputs are still
+// useful. A required input that cannot be served fails the load: no request could ever succeed.
+//
+// The runtime reports no dimensions both for a scalar and for a tensor of unknown rank.
+// OnnxFile::scalars tells them apart.
 #include <algorithm>
 #include <span>
 #include <string>
@@ -12,7 +20,7 @@ namespace {
 
 using plugin::Error;
 
-// One input or output as the session tells it. One thread at a time.
+// One input or output as the session describes it. One thread at a time.
 struct Entry {
   plugin::TensorSpec spec;
   std::vector<std::string> symbols;  // name of each unknown dimension; may be empty
@@ -62,7 +70,7 @@ void ReadShape(const OrtApi& api, const OrtTensorTypeAndShapeInfo* info, const N
     int64_t& size = entry.spec.shape[axis];
     if (size >= 0) continue;
     size = -1;
-    // The runtime invents such names for dimensions that the file does not name.
+    // The runtime invents names such as "unk__3" for dimensions that the file does not name.
     if (entry.symbols[axis].empty() || entry.symbols[axis].starts_with("unk__")) continue;
     names[axis] = entry.symbols[axis];
     has_names = true;
@@ -70,7 +78,8 @@ void ReadShape(const OrtApi& api, const OrtTensorTypeAndShapeInfo* info, const N
   if (has_names) entry.spec.dimension_names = std::move(names);
 }
 
-// Dimension 0 counts rows if the file gives it the same name in all inputs and outputs.
+// Dimension 0 counts rows if the file gives it the same name in all inputs and outputs. A dimension
+// that is merely unknown may be anything, such as the length of a sound, and must not be batched.
 void SetBatchAxis(plugin::Signature& signature) {
   std::vector<plugin::TensorSpec*> specs;
   for (plugin::TensorSpec& spec : signature.inputs) specs.push_back(&spec);
@@ -84,7 +93,8 @@ void SetBatchAxis(plugin::Signature& signature) {
   for (plugin::TensorSpec* spec : specs) spec->batch_axis = 0;
 }
 
-// The labels of the output's last dimension, if the file has as many as that has entries.
+// The labels of the output's last dimension. None if their number does not fit: wrong labels are
+// worse than none.
 std::vector<std::string> ClassLabels(const OnnxFile& file, const plugin::TensorSpec& output) {
   const auto found = file.class_labels.find(output.name);
   if (found == file.class_labels.end() || output.shape.empty()) return {};
@@ -121,6 +131,8 @@ Entry ReadEntry(const Runtime& runtime, const OrtSession* session, size_t index,
   return entry;
 }
 
+// Derives the output's shape from fixed sizes and from symbols that an input has, too. If a symbol
+// stands in several inputs, the first one is taken: the model requires all of them to be equal.
 ShapeRule MakeRule(const Entry& output, std::span<const Entry> inputs) {
   ShapeRule rule;
   rule.known = !output.spec.unknown_rank && output.spec.dtype != PENSTOCK_STRING;
@@ -140,7 +152,7 @@ ShapeRule MakeRule(const Entry& output, std::span<const Entry> inputs) {
   return rule;
 }
 
-// What one kind of entries is read with.
+// The functions that read one of the three lists.
 struct Reader {
   OrtStatus* (*count)(const OrtSession*, size_t*);
   NameFunction name;
@@ -158,7 +170,8 @@ std::vector<Entry> ReadEntries(const Runtime& runtime, const OrtSession* session
   return entries;
 }
 
-// Names all inputs without which no request can be answered and that none can carry.
+// Throws Error if a required input has a problem. Names all such inputs, so that the author of the
+// model can mend them at once.
 void CheckInputs(const std::vector<Entry>& inputs) {
   std::string text;
   for (const Entry& input : inputs) {
@@ -169,7 +182,7 @@ void CheckInputs(const std::vector<Entry>& inputs) {
   throw Error(PENSTOCK_UNIMPLEMENTED, "the model needs inputs that cannot be served: " + text);
 }
 
-// The first ones, if there are very many.
+// Joins texts for a note. It shows only the first ones if there are very many.
 std::string Join(const std::vector<std::string>& texts) {
   constexpr size_t kBytesMax = 16 * 1024;
   std::string joined;

@@ -13,7 +13,8 @@ namespace {
 
 constexpr uint64_t kNameBytesMax = 64 * 1024;
 
-// As pread; some network file systems let a signal end it.
+// Calls pread again after EINTR: a timer signals the loading thread (see base/os/give_way.h), and
+// some network file systems let a signal interrupt a read.
 ssize_t ReadAt(int file, void* to, size_t size, uint64_t at) {
   ssize_t got = 0;
   do {
@@ -26,6 +27,7 @@ ssize_t ReadAt(int file, void* to, size_t size, uint64_t at) {
 
 FileBytes::FileBytes(const std::string& path) {
   do {
+    // O_NONBLOCK: to open a pipe would otherwise wait for a writer.
     file_ = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   } while (file_ < 0 && errno == EINTR);
   struct stat info = {};
@@ -65,6 +67,7 @@ bool Fields::Next() {
   start_ = next_;
   uint64_t key = 0;
   if (next_ >= end_) return false;
+  // True until the field has been read whole. Every early return leaves it so.
   malformed_ = true;
   if (!Varint(key)) return false;
   number_ = static_cast<uint32_t>(key >> 3);

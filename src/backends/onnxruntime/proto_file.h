@@ -9,8 +9,8 @@
 
 namespace penstock::onnxruntime {
 
-// The bytes of a file, through a window: not mapped, because a mapped file that shrinks ends the
-// process. One thread at a time.
+// The bytes of a file, read through a small window. The file is not mapped, because a mapped file
+// that is truncated ends the process. One thread at a time.
 class FileBytes final {
  public:
   // A file that cannot be read has no bytes.
@@ -33,15 +33,16 @@ class FileBytes final {
   std::array<uint8_t, 16 * 1024> window_;
 };
 
-// The fields of the message between two positions, in order. Malformed bytes end it early. One
-// thread at a time.
+// Iterates over the fields of the message between two offsets of `file`, which must outlive it. A
+// copy is cheap and starts at the same field. Malformed bytes end the iteration early; see IsWhole.
+// One thread at a time.
 class Fields final {
  public:
   Fields(FileBytes& file, uint64_t begin, uint64_t end) : file_(file), next_(begin), end_(end) {}
 
   // Moves to the next field; false at the end.
   bool Next();
-  // Whether all bytes were read, or only those before a malformed one.
+  // After the last Next: true if all bytes were read, false if it stopped at malformed ones.
   bool IsWhole() const { return next_ == end_ && !malformed_; }
 
   uint32_t number() const { return number_; }
@@ -53,7 +54,8 @@ class Fields final {
   uint64_t begin() const { return begin_; }  // of what a field with a length holds
   uint64_t size() const { return next_ - begin_; }
   Fields Inside() const { return {file_, begin_, next_}; }
-  // At most 64 KiB, more than any name has: a size in a file that is no model means nothing.
+  // The contents of a field with a length, cut off at 64 KiB. No name is longer, and in a file that
+  // is no model a length means nothing: it must not make the server allocate gigabytes.
   std::string Text() const;
   // As Next, for a field of packed numbers.
   bool NextPacked(uint64_t& value) { return next_ < end_ && Varint(value); }

@@ -8,6 +8,10 @@
 namespace penstock::tensorflow {
 
 TfApi TfApi::Open(const std::string& path) {
+  // RTLD_LOCAL: TensorFlow exports symbols of libraries that the server or another backend may also
+  // contain (protobuf, abseil), and calls must not reach the other copy. RTLD_NOW: a missing symbol
+  // is an error here and not during a run. The library is never closed, because it cannot be
+  // unloaded: its threads and static objects stay.
   void* const handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (handle == nullptr) throw plugin::Error(PENSTOCK_FAILED_PRECONDITION, dlerror());
   TfApi api;
@@ -28,7 +32,8 @@ TfApi TfApi::Open(const std::string& path) {
 void CallStatus::Check(std::string_view context, std::string_view after) const {
   if (ok()) return;
   std::string_view text = api_.Message(status_);
-  // What follows names nodes of the graph and lines of the code that built it.
+  // Cuts off the trace. It names nodes of the graph and lines of the code that built it, which
+  // means nothing to a client, and it can be many kilobytes long.
   for (const std::string_view trace : {"\n\t [[", "\n\nErrors may have originated", "\n\nStack"}) {
     text = text.substr(0, text.find(trace));
   }

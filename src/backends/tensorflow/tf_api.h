@@ -40,7 +40,8 @@ struct TfApi {
   static TfApi Open(const std::string& path);
 };
 
-// Owns an object of TensorFlow. One thread at a time.
+// Deletes an object of TensorFlow through `api`, which must outlive the object. One thread at a
+// time.
 template <typename T, void (*TfApi::*kDelete)(T*)>
 struct Deleter {
   const TfApi* api = nullptr;
@@ -52,7 +53,8 @@ using GraphPtr = std::unique_ptr<TF_Graph, Deleter<TF_Graph, &TfApi::DeleteGraph
 using SessionOptionsPtr =
     std::unique_ptr<TF_SessionOptions, Deleter<TF_SessionOptions, &TfApi::DeleteSessionOptions>>;
 
-// The result of a call. One thread at a time.
+// The status argument that most functions of TensorFlow want. It can serve several calls, one after
+// the other. One thread at a time.
 class CallStatus final {
  public:
   explicit CallStatus(const TfApi& api) : api_(api), status_(api.NewStatus()) {}
@@ -78,6 +80,7 @@ struct SessionDeleter {
 };
 using SessionPtr = std::unique_ptr<TF_Session, SessionDeleter>;
 
+// A buffer with a copy of `bytes`.
 BufferPtr MakeBuffer(const TfApi& api, std::string_view bytes);
 
 }  // namespace penstock::tensorflow

@@ -23,7 +23,7 @@ constexpr uint32_t kIntraOpThreads = 2;
 constexpr uint32_t kInterOpThreads = 5;
 constexpr uint32_t kAllowSoftPlacement = 7;
 
-// TensorFlow reads these when it is opened; what the user has set stays.
+// TensorFlow reads these variables when it is opened. A value that the user has set stays.
 void SetEnvironment() {
   // Without it the memory of unloaded models never goes back to the system.
   setenv("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "true", 0);
@@ -47,6 +47,8 @@ std::string ConfigBytes(const PenstockHost& host) {
 class TfBackend final : public plugin::Backend {
  public:
   explicit TfBackend(const PenstockHost& host) : host_(host), log_(host) {
+    // The order matters: the environment and the log must be ready before the library opens, and
+    // the operations must be registered before a graph that uses them loads.
     SetEnvironment();
     const std::string library =
         plugin::FindRuntimeLibrary(host, "PENSTOCK_TENSORFLOW_LIBRARY", "libtensorflow_cc.so*");
@@ -72,7 +74,10 @@ class TfBackend final : public plugin::Backend {
   }
 
  private:
-  // The first session makes the thread pools that all share; they take this thread's priority.
+  // TensorFlow makes its thread pools with the first session and shares them among all later ones.
+  // The threads inherit the priority of the thread that makes them. Loads run at low priority, so a
+  // first load would make slow pools for all models: therefore a session with an empty graph comes
+  // first.
   void MakeThreadPools() {
     CallStatus status(api_);
     const GraphPtr graph(api_.NewGraph(), {&api_});
@@ -90,7 +95,7 @@ class TfBackend final : public plugin::Backend {
   const LibraryLog log_;
   TfApi api_;
   SessionOptionsPtr options_;
-  BufferPtr inline_options_;  // of loads too: they have a thread of low priority
+  BufferPtr inline_options_;  // loads use it too, to stay on their thread of low priority
 };
 
 }  // namespace penstock::tensorflow

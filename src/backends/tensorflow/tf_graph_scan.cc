@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// The scan starts at the outputs of each signature and follows the inputs of the nodes up to the
-// tensors that a request feeds. So operations that only initialise, save or train do not count. Of
-// a function that is called, all nodes count.
+// Finds out what a run may do, so that the server never repeats or shares runs whose answers could
+// differ.
 //
-// "State" is what a request can change and a later one can see. So writes count, and reads do not:
-// a variable that no signature writes is a constant.
+// The scan starts at the outputs of each signature and follows the inputs of the nodes up to the
+// tensors that a request feeds. So operations that only initialise, save or train do not count. In
+// a function that is called, all nodes count: TensorFlow runs its operations with side effects even
+// if no result depends on them.
+//
+// "State" is something that a request can change and a later request can see. So writes count, and
+// reads do not: a variable that no signature writes is a constant.
 #include "tf_graph_scan.h"
 
 #include <algorithm>
@@ -149,6 +153,8 @@ class Scan final {
     }
     std::unordered_set<std::string_view> seen;
     std::vector<std::string_view> to_do;
+    // "^op" is a control dependency: the operation runs, although none of its tensors is used. To
+    // feed a tensor does not prevent that.
     const auto reach = [&](std::string_view tensor) {
       if (tensor.starts_with('^')) {
         tensor.remove_prefix(1);
@@ -203,6 +209,8 @@ class Scan final {
       if (reader.field() == kNodeOperation) type = reader.bytes();
       if (reader.field() == kNodeAttribute) AddAttribute(reader.bytes(), is_seeded);
     }
+    // A node may call a function in two ways: its operation is the name of the function, or an
+    // attribute names it (If, While, PartitionedCall).
     Call(type);
     flags_ |= FlagsOf(type, is_seeded);
   }
@@ -210,6 +218,7 @@ class Scan final {
   void AddAttribute(std::string_view attribute, bool& is_seeded) {
     const std::string_view key = NameIn(attribute, kMapKey);
     for (WireReader value(NameIn(attribute, kMapValue)); value.Next();) {
+      // TensorFlow takes a generator as seeded if either number is not 0.
       const bool is_seed = key == "seed" || key == "seed2";
       if (value.field() == kValueInt && is_seed && value.number() != 0) is_seeded = true;
       if (value.field() == kValueFunction) Call(NameIn(value.bytes(), kFunctionName));

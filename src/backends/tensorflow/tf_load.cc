@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Loads SavedModels and frozen graphs.
+// Loads SavedModels and frozen graphs. TensorFlow restores the SavedModel; this file adds what
+// TensorFlow does not check or explains badly. It refuses what would block the loading thread
+// (pipes and devices in place of files) and what TensorFlow loads although no run could succeed
+// (missing variables). It recognises models that were saved under the wrong name. When a load
+// fails, it reads saved_model.pb again to say more than TensorFlow does.
 #include <dirent.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -19,7 +23,8 @@ namespace {
 
 using plugin::Error;
 
-// Empty: the graph without tags.
+// Splits `list` at its commas. An empty list is valid: it means the graph that was saved without
+// tags.
 std::vector<std::string> ReadTags(std::string_view list) {
   std::vector<std::string> tags;
   while (!list.empty()) {
@@ -32,7 +37,8 @@ std::vector<std::string> ReadTags(std::string_view list) {
 
 bool IsFile(const std::string& path) { return access(path.c_str(), F_OK) == 0; }
 
-// The only .pb file of the folder, or the one with a usual name.
+// Returns the path of the frozen graph: a usual name first, or else the only .pb file. If there are
+// several files with other names, a guess could serve the wrong model, so that is an error.
 std::string FrozenGraphFile(const std::string& folder) {
   for (const char* usual : {"frozen_inference_graph.pb", "model.pb"}) {
     if (IsFile(folder + "/" + usual)) return folder + "/" + usual;
@@ -51,7 +57,8 @@ std::string FrozenGraphFile(const std::string& folder) {
                             : "the folder holds several .pb files; call the graph model.pb");
 }
 
-// A pipe would hold up the thread for good, and /dev/zero has no end.
+// Throws if `path` is something else than a regular file: reading a pipe would block the thread for
+// ever, and /dev/zero has no end. A missing file passes; whoever reads it reports that.
 void CheckRegular(const std::string& path) {
   struct stat info = {};
   if (stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) {
@@ -82,7 +89,8 @@ std::string FromSignatureFile(const std::string& folder, const std::string& key)
   return {};
 }
 
-// What helps against an error of a load, for behind it.
+// Returns a hint to put behind TensorFlow's message about a failed load, or nothing if no hint is
+// known.
 std::string_view HintFor(const TfApi& api, const CallStatus& status) {
   const std::string_view text = api.Message(status.get());
   return text.find("Op type not registered") == std::string_view::npos
@@ -106,6 +114,7 @@ LoadedGraph LoadFrozen(const TfApi& api, const TF_SessionOptions* session_option
   result.graph = GraphPtr(api.NewGraph(), {&api});
   TF_ImportGraphDefOptions* const options = api.NewImportGraphDefOptions();
   CallStatus status(api);
+  // No deallocator: `bytes` keeps the memory, and the import is over before it goes.
   TF_Buffer graph_def{bytes.data(), bytes.size(), nullptr};
   api.GraphImportGraphDef(result.graph.get(), &graph_def, options, status.get());
   api.DeleteImportGraphDefOptions(options);
@@ -123,8 +132,9 @@ LoadedGraph LoadFrozen(const TfApi& api, const TF_SessionOptions* session_option
   return result;
 }
 
-// TensorFlow loads some SavedModels without their variables, and then each run fails: a folder that
-// was half copied must not take the place of a good version.
+// TensorFlow loads some SavedModels although their variables are missing, and then each run fails.
+// So a folder that was copied only in part must fail here: otherwise it would replace a good
+// version.
 void CheckVariables(std::string_view meta_graph, const std::string& folder) {
   const std::string index = folder + "/variables/variables.index";
   if (IsFile(index) || !NeedsVariables(meta_graph)) return;
@@ -133,8 +143,9 @@ void CheckVariables(std::string_view meta_graph, const std::string& folder) {
                   " to read them from");
 }
 
-// Throws why TensorFlow could not load the SavedModel, in better words than its own where they are
-// known.
+// Throws the reason of a failed load, in clearer words than TensorFlow's where the reason is known.
+// A wrong tag comes before missing variables: without the right graph it is unknown whether
+// variables are needed.
 void ThrowLoadError(const TfApi& api, const CallStatus& status, const std::string& folder,
                     const std::vector<std::string>& tags) {
   const std::string file = folder + "/saved_model.pb";
@@ -182,6 +193,7 @@ LoadedGraph LoadSavedModel(const TfApi& api, const TF_SessionOptions* session_op
 LoadedGraph LoadGraph(const TfApi& api, const TF_SessionOptions* session_options,
                       const TF_Buffer* run_options, const plugin::LoadArguments& arguments) {
   const std::string folder(arguments.folder);
+  // Checked here because TensorFlow itself opens this file later, and would block.
   CheckRegular(folder + "/saved_model.pb");
   if (StartsAsGraph(folder + "/saved_model.pb")) {
     LoadedGraph frozen = LoadFrozen(api, session_options, arguments, folder + "/saved_model.pb");

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// TensorFlow logs through abseil, which its shared libraries bring with them and export. A sink is
-// a C++ object, so it fits one version of abseil only. The version is a part of the names of the
-// functions: those of another version are not found. What the library logs while it is opened comes
-// before a sink can be added, so it is taken from the C library's stderr. Why not everything:
+// TensorFlow logs through abseil, which its shared libraries contain and export. To get the lines,
+// the plugin must add a sink to that abseil. A sink is a C++ object, so it fits only one version of
+// abseil. The version is a part of the mangled names of the functions: with another version, the
+// functions are not found, and the log stays as it was. A sink can be added only after the library
+// is open. So the lines that come while it opens are taken from the C library's stderr. Why
+// TensorFlow's standard error is not taken as a whole:
 // docs/decisions/0023-tensorflow-logs-through-a-sink.md.
 #include "tf_log.h"
 
@@ -29,6 +31,8 @@ namespace {
 constexpr std::string_view kFramework = "libtensorflow_framework";
 constexpr std::string_view kWhole = "libtensorflow_cc";
 
+// Global, because the sink outlives each backend, and TensorFlow's threads may log after a backend
+// was shut down. The mutex is held while the host logs, so the host cannot go away during the call.
 std::mutex mutex;
 const PenstockHost* current_host = nullptr;  // guarded by `mutex`
 
@@ -51,6 +55,7 @@ class HostSink final : public absl::LogSink {
                                                             std::to_string(entry.source_line()));
     switch (entry.log_severity()) {
       case absl::LogSeverity::kInfo:
+        // What TensorFlow calls information is of use only to its developers.
         return Say(PENSTOCK_LOG_DEBUG, text);
       case absl::LogSeverity::kWarning:
         return Say(PENSTOCK_LOG_WARNING, text);
@@ -62,8 +67,8 @@ class HostSink final : public absl::LogSink {
   }
 };
 
-// While it lives, takes what the process writes to the C library's `stderr`, line by line. Not what
-// goes to the file descriptor: that is where the host's log and the messages of a crash go. One
+// While it lives, takes what the process writes to the C library's `stderr`, line by line. It
+// leaves file descriptor 2 alone, because the host's log and the messages of a crash go there. One
 // thread at a time; any thread may write.
 class StderrLines final {
  public:
@@ -93,15 +98,16 @@ class StderrLines final {
     return static_cast<ssize_t>(size);
   }
 
-  // A line of abseil starts with its severity, the time and the place, as in
-  // "I0000 00:00:1795975366.936605   24950 port.cc:153] ".
+  // A line of abseil starts with its severity, the time and the position in the source, as in
+  // "I0000 00:00:1795975366.936605 24950 port.cc:153] ". Lines without such a beginning come from
+  // other libraries.
   static void TakeLine(std::string_view line) {
     if (line.starts_with("WARNING: All log messages before absl::InitializeLog()")) return;
     const size_t end = line.find("] ");
     const bool has_prefix = line.size() > 5 && std::isdigit(line[1]) != 0 && line[5] == ' ' &&
                             end != std::string_view::npos;
     if (!has_prefix) return Say(PENSTOCK_LOG_WARNING, line);
-    if (line[0] == 'F') {  // as for HostSink
+    if (line[0] == 'F') {  // for the reason that HostSink gives
       dprintf(STDERR_FILENO, "%.*s\n", static_cast<int>(line.size()), line.data());
       return;
     }
@@ -116,7 +122,8 @@ class StderrLines final {
   FILE* const before_;
 };
 
-// The functions of the library's abseil.
+// Finds functions of the library's abseil by their mangled names. The name contains the inline
+// namespace, which abseil changes with each release.
 #define PENSTOCK_TEXT_OF(name) #name
 #define PENSTOCK_TEXT(name) PENSTOCK_TEXT_OF(name)
 constexpr std::string_view kAbseil = PENSTOCK_TEXT(ABSL_OPTION_INLINE_NAMESPACE_NAME);
@@ -143,8 +150,8 @@ LibraryLog::~LibraryLog() {
 }
 
 void LibraryLog::TakeFrom(const std::string& path) {
-  // The library with the log, which the one at `path` needs; where there is none, the latter has
-  // it.
+  // The log lies in libtensorflow_framework, which libtensorflow_cc needs. A library that was built
+  // as one file has it itself.
   std::string framework = path;
   if (const size_t at = path.rfind(kWhole); at != std::string::npos)
     framework.replace(at, kWhole.size(), kFramework);

@@ -8,8 +8,8 @@
 
 namespace penstock::tensorflow {
 
-// Sends to the log of `host` what TensorFlow logs, for as long as this object lives; afterwards it
-// is dropped. One of them at a time. Thread-safe.
+// Connects TensorFlow's log with the log of `host` as long as this object lives. Lines that come
+// when no object lives are dropped. At most one object at a time. Thread-safe.
 class LibraryLog final {
  public:
   explicit LibraryLog(const PenstockHost& host);
@@ -18,12 +18,14 @@ class LibraryLog final {
   ~LibraryLog();
 
   // Takes over the log of the runtime whose library is at `path`. Call it before the library is
-  // opened: some lines come while that happens. Does nothing where the library's abseil is not of
-  // the version that this was compiled with: then the lines go to standard error.
+  // opened, because TensorFlow logs some lines while it opens. If the library's abseil has another
+  // version than the plugin was compiled with, this does nothing, and the lines go to standard
+  // error.
   static void TakeFrom(const std::string& path);
 };
 
-// One line of a model's Print operations. Thread-safe.
+// Logs the text of a Print operation of a model. TensorFlow calls it on any of its threads.
+// Thread-safe.
 void LogPrint(const char* text);
 
 }  // namespace penstock::tensorflow

@@ -1,4 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
+// How a request runs. TensorFlow wants three arrays for a run: the feeds (tensors of the graph that
+// get values), the values, and the tensors to fetch. A Call holds these arrays. Feed fills in the
+// values, ChooseOutputs selects the tensors to fetch, RunSession calls TensorFlow, and Compute
+// turns the fetched values into results without a copy: a result owns the TF_Tensor that holds its
+// elements.
+//
+// TensorFlow builds an executor for each set of feeds and fetched tensors, and keeps it as long as
+// the session lives. Clients choose the outputs, so they could grow the server's memory. Therefore
+// a model remembers the sets that it has seen, and after kOutputSetsMax of them it fetches all
+// outputs and drops those that the request does not want.
+//
+// A run normally stays on the calling thread, because a change of threads costs more than a small
+// model. TensorFlow can stop a run at its deadline only if the run is in TensorFlow's own pool.
+// NeedsTimer decides which of the two a run gets.
 #include "tf_model.h"
 
 #include <malloc.h>
@@ -57,7 +71,9 @@ bool ShapeFits(const plugin::TensorSpec& spec, const PenstockTensor& tensor) {
   return true;
 }
 
-// For behind TensorFlow's own words: the inputs whose shapes are not those that were declared.
+// Returns text to put behind TensorFlow's message: it names the inputs whose shapes differ from the
+// declared ones. TensorFlow's message names the operation that failed, and clients do not know the
+// graph.
 std::string ShapesThatDiffer(const plugin::Signature& signature, const plugin::Request& request) {
   std::string text;
   for (const PenstockNamedTensor& input : request.inputs()) {
@@ -78,15 +94,16 @@ BufferPtr RunOptionsInline(const TfApi& api) {
   return MakeBuffer(api, options);
 }
 
-// One run of the session, for one signature of the request or for all of them. One thread at a
-// time.
+// One run of the session, for one signature of the request or for all of them. Its arrays have
+// their largest size from the start, and short ones lie inside the object, so a small model needs
+// no allocation for them. One thread at a time.
 struct TfModel::Call {
-  // What several signatures need together: the union of their feeds and of their outputs. One
-  // thread at a time.
+  // The feeds and outputs of several signatures, each tensor once. One thread at a time.
   struct Joined {
     Joined(const ModelSignatures& all, const plugin::Request& run) {
       for (uint32_t i = 0; i < run.signatures().size(); ++i) order.push_back(i);
-      // In the same order for each request, because TensorFlow keeps an executor for each order.
+      // Sorted, so that requests that name the same signatures in another order are the same to
+      // TensorFlow: its cache of executors has an entry for each order of the tensors.
       std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
         return run.signatures()[a].index < run.signatures()[b].index;
       });
@@ -135,6 +152,8 @@ struct TfModel::Call {
   Call(const Call&) = delete;
   Call& operator=(const Call&) = delete;
   ~Call() {
+    // After an error, the values that no result owns yet, and the results that the host has not
+    // taken, are still here.
     for (TF_Tensor* value : values) {
       if (value != nullptr) api.DeleteTensor(value);
     }
@@ -156,7 +175,8 @@ struct TfModel::Call {
     });
   }
   std::span<const PenstockNamedTensor> given() { return {results.data(), given_count}; }
-  // The host has taken over the owners of the results.
+  // To be called after Finish: the host has taken over the owners of the results, so the destructor
+  // must not release them.
   void ForgetResults() {
     for (PenstockNamedTensor& result : results) result.tensor.owner = {};
   }
@@ -232,6 +252,8 @@ void TfModel::RunSeveral(plugin::Request&& request) {
     Compute(call);
     results.insert(results.end(), call.given().begin(), call.given().end());
   }
+  // All signatures have been computed. The request is answered only now, because one answer carries
+  // the outputs of all: if a later signature fails, the whole request fails.
   request.Finish(results);
   for (Call& call : calls) call.ForgetResults();
 }
@@ -256,6 +278,8 @@ void TfModel::Feed(Call& call) const {
   for (const PenstockNamedTensor& input : call.request.inputs()) FeedInput(call, input);
   for (size_t i = 0; i < signature.feed_of.size(); ++i) {
     TF_Tensor*& feed = call.feeds[signature.feed_of[i]];
+    // TensorFlow does not know the defaults of a signature, so they are fed like values of the
+    // request.
     if (feed == nullptr) feed = signature.defaults[i].get();
     if (feed == nullptr) {
       throw Error(PENSTOCK_INVALID_ARGUMENT,
@@ -265,7 +289,9 @@ void TfModel::Feed(Call& call) const {
   if (call.joined != nullptr) FeedFurther(call);
 }
 
-// The feeds of the first signature come first, and have got their values.
+// Feeds the tensors that only the later signatures have. The inputs of all signatures have the same
+// names, so the values are those that Feed set for the first signature. An omitted input gets the
+// default of the signature that the tensor belongs to.
 void TfModel::FeedFurther(Call& call) const {
   const BoundSignature& first = call.signature;
   for (size_t i = first.feeds.size(); i < call.feeds.size(); ++i) {
@@ -289,6 +315,8 @@ void TfModel::FeedInput(Call& call, const PenstockNamedTensor& input) const {
     call.feeds[feed] = call.given_inputs[feed].get();
     return;
   }
+  // Two inputs of the signature are the same tensor of the graph, and TensorFlow accepts one value
+  // for it. To take one of two different values would silently ignore what the client sent.
   for (const PenstockNamedTensor& other : call.request.inputs()) {
     if (feed_of[other.index] != feed || SameValues(other.tensor, input.tensor)) continue;
     const std::vector<plugin::TensorSpec>& specs = call.signature.signature.inputs;
@@ -322,11 +350,14 @@ bool TfModel::IsKnownCombination(const plugin::Request& request) {
 }
 
 void TfModel::ChooseOutputs(Call& call) {
+  // A set of outputs is a bit mask. A signature with more outputs than bits always fetches all of
+  // them.
   constexpr size_t kBits = 64;
   const size_t count = call.outputs.size();
   const auto wanted = call.request.outputs();
   uint64_t bits = ~uint64_t{0};
-  // A request for several signatures fetches all outputs of each.
+  // A request for several signatures fetches all outputs of each: the combinations of signatures
+  // are limited already, and subsets of their outputs would multiply them.
   const bool is_alone = call.request.signatures().size() == 1;
   if (is_alone && wanted.size() < count && count <= kBits) {
     uint64_t some = 0;
@@ -343,7 +374,8 @@ void TfModel::ChooseOutputs(Call& call) {
 
 bool TfModel::NeedsTimer(const Call& call, int64_t now_ns) const {
   if (!call.request.has_deadline()) return false;
-  // A run that always was short cannot overrun its deadline by much.
+  // A model whose last runs were all short will end long before a deadline that is ten times as far
+  // away, so the timer is not worth its cost.
   constexpr int64_t kEnough = 10 * kShortRunNs;
   return short_runs_.load(std::memory_order_relaxed) < kShortRunsWanted ||
          call.request.raw()->deadline_ns - now_ns < kEnough;
@@ -356,6 +388,7 @@ void TfModel::RunSession(Call& call) {
     std::string options;
     constexpr int64_t kNsPerMs = 1'000'000;
     const int64_t left = call.request.raw()->deadline_ns - started;
+    // At least 1: TensorFlow takes 0 as "no limit".
     AppendVarintField(options, kTimeoutInMs, std::max<int64_t>(1, left / kNsPerMs));
     timed_options = MakeBuffer(api_, options);
   }
@@ -367,6 +400,8 @@ void TfModel::RunSession(Call& call) {
                   nullptr, 0, nullptr, status.get());
   const uint32_t runs = short_runs_.load(std::memory_order_relaxed);
   if (NowNs() - started > kShortRunNs) {
+    // Stores only changes, so that threads that run the model at the same time do not fight for the
+    // cache line. A lost update does not matter: the count is only a guess.
     if (runs > 0) short_runs_.store(0, std::memory_order_relaxed);
     CheckStillWanted(call);
   } else if (runs < kShortRunsWanted) {

@@ -26,6 +26,7 @@ std::vector<fs::path> Libraries(const fs::path& path) {
     throw Error(PENSTOCK_FAILED_PRECONDITION,
                 "the folder " + path.native() + " has no library of operations (*.so)");
   }
+  // A folder lists its files in any order. A fixed order makes an error repeatable.
   std::sort(found.begin(), found.end());
   return found;
 }

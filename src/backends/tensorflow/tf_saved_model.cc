@@ -61,6 +61,8 @@ bool HasConvolutionOrPool(std::string_view graph_or_function, uint32_t node_fiel
   for (WireReader reader(graph_or_function); reader.Next();) {
     if (reader.field() != node_field) continue;
     const std::string_view type = OperationOf(reader.bytes());
+    // Parts of names, because there are many variants (Conv2D, DepthwiseConv2dNative, _FusedConv2D,
+    // MaxPoolV2). A name too many only makes the host check the shapes.
     if (type.find("Conv") != std::string_view::npos) return true;
     if (type.find("Pool") != std::string_view::npos) return true;
   }
@@ -114,6 +116,8 @@ std::string ListTagSets(std::string_view saved_model) {
   return text;
 }
 
+// A graph with a saver but without variables needs no file, and neither does one whose variables
+// only its initialiser sets.
 bool NeedsVariables(std::string_view meta_graph) {
   bool restores = false;
   bool has_variable = false;

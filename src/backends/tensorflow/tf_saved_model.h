@@ -23,9 +23,8 @@ std::string TagSetText(const std::vector<std::string>& tags);
 // True if a run of the graph needs values from the folder variables/.
 bool NeedsVariables(std::string_view meta_graph);
 
-// True if a tensor of the wrong rank could end the process: kernels of convolution and pooling
-// check the rank with an assertion. `graph` is a serialized GraphDef; its functions are looked at
-// too.
+// True if a tensor of the wrong rank could end the process: the kernels of convolution and pooling
+// check the rank with an assertion. `graph` is a serialized GraphDef. Its functions count, too.
 bool AbortsOnWrongRank(std::string_view graph);
 
 }  // namespace penstock::tensorflow

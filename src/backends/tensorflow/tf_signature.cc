@@ -1,4 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
+// Two kinds of models come here. A SavedModel says in its MetaGraphDef which tensors are the inputs
+// and outputs of each signature. A frozen graph says nothing, so MakeSignature takes the names from
+// options or guesses them.
+//
+// The MetaGraphDef is read with WireReader and not with protobuf: the process may hold only one
+// copy of protobuf's registry, and TensorFlow brings its own.
+//
+// A signature must be usable as a whole. If one of its tensors has a type that no request can
+// carry, the signature is left out with the reason, and the others are served. The graph itself
+// gets new operations in one case: see CopyOf.
 #include "tf_signature.h"
 
 #include <algorithm>
@@ -157,7 +167,8 @@ void MakePart(std::string_view whole, uint32_t part, uint32_t level, plugin::Ten
   spec.part = {std::string(whole), part, level};
 }
 
-// The three dense tensors of a sparse one in the older form.
+// The three dense tensors of a sparse one, in the older form of TensorInfo (CooSparse). It has only
+// names, so the types and shapes follow from the meaning of each part.
 std::vector<Bound> SparseParts(std::string_view name, const Info& info) {
   const int64_t rank = info.spec.unknown_rank ? -1 : static_cast<int64_t>(info.spec.shape.size());
   std::vector<Bound> parts(3);
@@ -181,7 +192,9 @@ std::vector<Bound> SparseParts(std::string_view name, const Info& info) {
   return parts;
 }
 
-// The components of a sparse or ragged tensor in the newer form. None for other composite tensors.
+// The components of a sparse or ragged tensor, in the newer form of TensorInfo (CompositeTensor).
+// TensorFlow defines their order: indices, values and dense shape; or flat values and then the row
+// splits from the outermost. Empty for other composite tensors.
 std::vector<Bound> CompositeParts(std::string_view name, std::string_view composite) {
   uint64_t type = 0;
   std::vector<Bound> parts;
@@ -234,6 +247,7 @@ std::string ReadTensors(const TfApi& api, TF_Graph* graph, const MapEntry& entry
 
 TensorPtr ReadTensor(const TfApi& api, std::string_view tensor_proto) {
   const BufferPtr buffer = MakeBuffer(api, tensor_proto);
+  // TensorFromProto replaces the contents of an existing tensor, so any small tensor will do.
   TensorPtr tensor(api.AllocateTensor(TF_FLOAT, nullptr, 0, sizeof(float)), {&api});
   CallStatus status(api);
   api.TensorFromProto(buffer.get(), tensor.get(), status.get());
@@ -241,8 +255,9 @@ TensorPtr ReadTensor(const TfApi& api, std::string_view tensor_proto) {
   return tensor;
 }
 
-// Appends the lists sorted by name: the file has them in any order, another one at each export.
-// Returns a name that comes twice, because a part of a composite tensor has it too; else empty.
+// Appends the tensors sorted by name. The file keeps them in a map, so each export writes another
+// order; clients want one that stays. Returns a name that comes twice, because a part of a
+// composite tensor has it too; otherwise empty.
 std::string AppendSorted(std::vector<Bound> bound, std::vector<plugin::TensorSpec>& specs,
                          std::vector<TF_Output>& tensors) {
   std::sort(bound.begin(), bound.end(),
@@ -334,7 +349,8 @@ std::string ReadSignature(const TfApi& api, TF_Graph* graph, const MapEntry& def
   return {};
 }
 
-// "name=op:1", or "op:1", which is its own name.
+// Appends the tensor that `text` names: "name=op:1", or "op:1" if clients shall use the name of the
+// tensor.
 void AddNamed(const TfApi& api, TF_Graph* graph, std::string_view text,
               std::vector<plugin::TensorSpec>& specs, std::vector<TF_Output>& tensors) {
   const size_t equals = text.find('=');
@@ -369,7 +385,9 @@ void AddNamed(const TfApi& api, TF_Graph* graph, std::string_view text,
   tensors.push_back(*tensor);
 }
 
-// Placeholders for the inputs, unconsumed outputs of computations for the outputs.
+// Fills in the lists that are empty: all placeholders are inputs, and results that no operation
+// consumes are outputs. Constants and assertions are never results. If one output of an operation
+// is consumed, its other outputs are taken as by-products.
 void Guess(const TfApi& api, TF_Graph* graph, std::string& inputs, std::string& outputs) {
   const bool guess_inputs = inputs.empty();
   const bool guess_outputs = outputs.empty();
@@ -404,6 +422,8 @@ ModelSignatures ReadSignatures(const TfApi& api, TF_Graph* graph, std::string_vi
     if (reader.field() != kMetaGraphSignatureDef) continue;
     AppendBytesField(result.signature_def_map, kMapSignatureDef, reader.bytes());
     const MapEntry entry = ReadEntry(reader.bytes());
+    // These two are entry points of TensorFlow's own loader and trainer, in the form of signatures.
+    // GetModelMetadata still shows them, as TensorFlow Serving does.
     if (entry.key == "__saved_model_init_op" || entry.key == "__saved_model_train_op") continue;
     BoundSignature signature;
     const std::string reason = ReadSignature(api, graph, entry, signature);
@@ -434,11 +454,14 @@ bool CanRunTogether(const TfApi& api, const std::vector<BoundSignature>& signatu
     if (bound.feeds.size() != bound.feed_of.size()) return false;  // two inputs are one tensor
     for (size_t i = 0; i < bound.feed_of.size(); ++i) {
       const TF_Output& feed = bound.feeds[bound.feed_of[i]];
+      // A placeholder computes nothing. Any other tensor could be one that another signature
+      // computes: then one run with both signatures would give that other signature the fed value.
       if (std::string_view(api.OperationOpType(feed.oper)) != "Placeholder") return false;
       const plugin::TensorSpec& input = bound.signature.inputs[i];
       const auto [entry, is_new] = fed_by.try_emplace({feed.oper, feed.index}, &input);
       if (is_new) continue;
-      // An omitted input could have a default of its own in each signature.
+      // Each signature could have its own default for an omitted input, but one run has one value
+      // for the tensor.
       if (entry->second->name != input.name || input.optional || entry->second->optional) {
         return false;
       }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a model is called: read from a MetaGraphDef, or guessed from a frozen graph.
+// The signatures of a model: read from a MetaGraphDef, or guessed from a frozen graph.
 #pragma once
 
 #include <map>
@@ -12,7 +12,8 @@
 
 namespace penstock::tensorflow {
 
-// A signature, and its tensors in the graph. Immutable after loading.
+// A signature, and its tensors in the graph. The tensors belong to the graph, which must outlive
+// this. Immutable after loading.
 struct BoundSignature {
   plugin::Signature signature;
   std::vector<TF_Output> outputs;   // as signature.outputs

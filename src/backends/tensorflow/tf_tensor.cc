@@ -38,7 +38,8 @@ TensorPtr StringsToTensorFlow(const TfApi& api, const PenstockTensor& tensor) {
   return result;
 }
 
-// What keeps a string output. One thread at a time.
+// Owns a string output: the array of views that the host reads, and the tensor that holds the
+// characters. One thread at a time.
 struct StringOutput {
   TensorPtr value;
   std::unique_ptr<PenstockString[]> elements;
@@ -49,6 +50,8 @@ struct StringOutput {
 TensorPtr ToTensorFlow(const TfApi& api, const PenstockTensor& tensor) {
   if (tensor.dtype == PENSTOCK_STRING) return StringsToTensorFlow(api, tensor);
   const bool aligned = reinterpret_cast<uintptr_t>(tensor.data) % kAlignment == 0;
+  // TensorFlow would copy an unaligned buffer anyway. Without an owner the memory is valid only
+  // until this call returns, but TensorFlow may keep the tensor longer.
   if (!aligned || tensor.bytes == 0 || tensor.owner.calls == nullptr) {
     TensorPtr copy = Allocate(api, tensor, tensor.bytes);
     if (tensor.bytes > 0) std::memcpy(api.TensorData(copy.get()), tensor.data, tensor.bytes);

@@ -9,7 +9,9 @@
 
 namespace penstock::tensorflow {
 
-// The fields of one message, in order. Malformed bytes end it early. One thread at a time.
+// Iterates over the fields of one message. The views point into `bytes`. Malformed bytes end the
+// iteration early and are no error: TensorFlow parses the same bytes, and it reports what is wrong.
+// One thread at a time.
 class WireReader final {
  public:
   explicit WireReader(std::string_view bytes) : rest_(bytes) {}
