@@ -1,4 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
+// Two rules shape this file.
+//
+// A backend is code that others wrote. Its structs come over a C interface, without types that a
+// compiler could check, and its mistakes must not crash the server. So everything it gives is
+// checked here, once, when a model loads or a run answers, and later code trusts the result. A
+// mistake of the backend is INTERNAL, never INVALID_ARGUMENT: the client cannot do anything about
+// it.
+//
+// Tensors are not copied. Both sides count references through PenstockOwner. Whoever receives a
+// tensor takes over its owners, also if the tensor turns out to be invalid; otherwise its memory
+// would leak.
 #include "backends/host/abi.h"
 
 #include <algorithm>
@@ -13,6 +24,7 @@
 namespace penstock::abi {
 namespace {
 
+// A string tensor passes without a copy because both sides lay out its elements alike.
 static_assert(sizeof(StringElement) == sizeof(PenstockString));
 static_assert(offsetof(StringElement, data) == offsetof(PenstockString, data));
 static_assert(offsetof(StringElement, size) == offsetof(PenstockString, size));
@@ -45,6 +57,8 @@ BufferRef Adopt(const void* data, size_t size, const PenstockOwner& owner) {
   if (owner.calls == nullptr) return {};
   if (owner.calls == &kBufferCalls) {
     BufferRef ours(static_cast<Buffer*>(owner.object));
+    // The backend may return a part of a buffer that it got from us, such as one row of an input.
+    // Then a view keeps the whole buffer.
     if (ours->data() == data && ours->size() == size) return ours;
     return BufferRef(new ForeignBuffer(data, size, {ours.Release(), owner.calls}));
   }
@@ -62,6 +76,8 @@ StatusOr<Tensor> StringsFromC(Shape shape, const PenstockTensor& tensor, BufferR
     }
     total += element.size;
   }
+  // Without an owner the memory is the backend's own, and valid only until the current call
+  // returns.
   if (!array) {
     RequestMemory memory(UINT64_MAX);
     ASSIGN_OR_RETURN(array, memory.Allocate(tensor.bytes));
@@ -99,8 +115,9 @@ StatusOr<Tensor> TensorFromC(const PenstockTensor& tensor, BufferRef elements,
 
 bool IsUtf8(PenstockString text) { return ToUtf8(View(text)) == View(text); }
 
-// Returns a copy of a struct of the backend in which the members that the backend does not know are
-// zero. INTERNAL if it lacks members that every backend knows: those before the offset `required`.
+// Returns a copy of a struct of the backend. A backend that was built with an older header has a
+// shorter struct: the members that it does not know are zero, which means "no". INTERNAL if it
+// lacks members that every backend knows: those before the offset `required`.
 template <typename T>
 StatusOr<T> ReadStruct(const T* from, size_t required, std::string_view what) {
   if (from == nullptr || from->struct_size < required) {
@@ -124,7 +141,8 @@ StatusOr<Specs> ReadSpecs(const PenstockTensorSpec* const* specs, size_t count) 
   return result;
 }
 
-// Returns the positions of `specs`, sorted by name.
+// Returns the positions of `specs`, sorted by name. Our lists are sorted, so that clients see the
+// same order whatever the backend's is.
 std::vector<uint32_t> SortedOrder(const Specs& specs) {
   std::vector<uint32_t> order(specs.size());
   std::iota(order.begin(), order.end(), 0);
@@ -133,7 +151,8 @@ std::vector<uint32_t> SortedOrder(const Specs& specs) {
   return order;
 }
 
-// Reads names and labels, which people see. Replaces what is not UTF-8.
+// Reads texts that only people read. Bytes that are not UTF-8 are replaced, because the texts go
+// into JSON and protobuf. Names that clients send must be UTF-8 exactly; see IsUtf8.
 std::vector<std::string> TextsFromC(const PenstockString* texts, size_t count) {
   std::vector<std::string> result;
   for (const PenstockString& text : std::span(texts, count)) result.push_back(ToUtf8(View(text)));
@@ -225,6 +244,8 @@ Status AppendSpecs(const Specs& specs, std::span<const uint32_t> order,
 void AddLeftOut(const PenstockLeftOut& each, ModelInfo& info) {
   const std::string signature = ToUtf8(View(each.signature));
   std::string reason = ToUtf8(View(each.reason));
+  // The log has no other line about what is left out, so it becomes a note. For a single input or
+  // output, AppendSignature also keeps the reason with its signature.
   if (View(each.name).empty()) {
     info.notes.push_back(
         fmt::format("the signature '{}' cannot be served and is left out: {}", signature, reason));
@@ -279,6 +300,8 @@ Status AppendSignature(const PenstockSignature& theirs, const PenstockModelInfo&
 }  // namespace
 
 PenstockOwner OwnerOf(Buffer* buffer) {
+  // A tensor without elements may have no buffer. The ABI wants an owner all the same: without one,
+  // a backend would have to copy.
   if (buffer == nullptr) return {nullptr, &kStaticCalls};
   return {buffer, &kBufferCalls};
 }
@@ -314,6 +337,7 @@ PenstockTensor ToC(const Tensor& tensor) {
 StatusOr<Tensor> FromC(const PenstockTensor& tensor) {
   BufferRef elements = Adopt(tensor.data, tensor.bytes, tensor.owner);
   BufferRef characters = Adopt(tensor.data, tensor.bytes, tensor.string_owner);
+  // Both owners have been adopted, so an error from here on releases them.
   StatusOr<Tensor> result = TensorFromC(tensor, std::move(elements), std::move(characters));
   if (result.ok()) return result;
   return Error(StatusCode::kInternal, "{}", MessageOf(result.status()));
@@ -321,6 +345,7 @@ StatusOr<Tensor> FromC(const PenstockTensor& tensor) {
 
 Status ToStatus(int32_t code, std::string_view text) {
   if (code == PENSTOCK_OK) return OkStatus();
+  // The numbers of the ABI and of absl::StatusCode are gRPC's, so a cast is enough.
   const bool canonical = code > PENSTOCK_OK && code <= PENSTOCK_UNAUTHENTICATED;
   return Error(canonical ? static_cast<StatusCode>(code) : StatusCode::kUnknown, "{}", text);
 }

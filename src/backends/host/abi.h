@@ -42,7 +42,8 @@ struct ErrorSink final : PenstockError {
   std::string text;
 };
 
-// A model's description, sorted by name, and the original positions of inputs and outputs.
+// A model's description for the server, and how its positions map to the backend's. Our inputs and
+// outputs are sorted by name; the backend has its own order. Immutable after FromC.
 struct Description {
   // Maps between our positions of one signature's inputs and outputs and those of the backend.
   // Immutable.

@@ -32,7 +32,9 @@ class BackendHost::Impl final {
  private:
   StatusOr<std::unique_ptr<Plugin>> OpenOnNormalThread(const InstalledBackend& installed);
 
-  // The thread that constructs the host creates this one, so that it has the same priority.
+  // A thread inherits the OS priority of the thread that creates it. Backends are opened on this
+  // one, created by the constructor's thread: a load thread of low priority would give the
+  // runtime's pools low priority for ever, and they run the requests of all models.
   ThreadPool opener_{{.name = "backend-opener", .threads = 1}};
   Mutex mutex_;  // held while a backend is opened: other loads with it would have to wait anyway
   std::map<std::string, std::unique_ptr<Plugin>> plugins_ GUARDED_BY(mutex_);

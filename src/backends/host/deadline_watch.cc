@@ -55,6 +55,7 @@ void DeadlineWatch::Remove(DeadlineNode& node) {
   Shard& shard = shards_[static_cast<size_t>(node.shard)];
   MutexLock lock(shard.mutex);
   if (node.next != nullptr) Unlink(node);
+  // The caller is `passed` itself, or a callback in it: to wait for it would never end.
   if (std::this_thread::get_id() == thread_.get_id()) return;
   while (shard.firing == &node) shard.fired.Wait(shard.mutex);
 }
@@ -82,6 +83,8 @@ SteadyTime DeadlineWatch::Scan(Shard& shard, SteadyTime now) {
       Unlink(*due);
       shard.firing = due;
     }
+    // Called without the lock, because the callback may add and remove deadlines. `firing` makes
+    // Remove wait for it meanwhile.
     due->passed(due);  // may destroy the node
     {
       MutexLock lock(shard.mutex);

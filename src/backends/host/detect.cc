@@ -115,8 +115,12 @@ StatusOr<InstalledBackend> ChooseBackend(const std::vector<InstalledBackend>& ba
                            ListOrNone(Names(backends)));
   }
   ASSIGN_OR_RETURN(const std::vector<std::string> files, ListFolder(version_path));
+  // A weak pattern, such as TensorFlow's "*.pb", fits files of other kinds, too. So it counts only
+  // if no sure pattern fits.
   std::vector<InstalledBackend> fitting = Fitting(backends, &InstalledBackend::patterns, files);
   if (fitting.empty()) fitting = Fitting(backends, &InstalledBackend::weak_patterns, files);
+  // A folder that is still being copied looks like this. The plain message "no backend takes it"
+  // would send the operator the wrong way.
   if (fitting.empty() && std::find(files.begin(), files.end(), "variables") != files.end()) {
     return InvalidArgument(
         "the version is incomplete: {} has the folder variables of a SavedModel, but no "

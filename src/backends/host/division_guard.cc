@@ -84,6 +84,7 @@ class Division final {
 };
 
 void Division::ReadPrefixes() {
+  // A REX prefix stands directly before the opcode, so the other one comes first.
   if (*next_ == kOperandSize) {
     bytes_ = 2;
     ++next_;
@@ -180,6 +181,7 @@ struct sigaction before;  // the earlier handler of SIGFPE; set once, before our
 void HandleTrap(int signal, siginfo_t* info, void* context) {
   greg_t* const registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
   const auto at = static_cast<uint64_t>(registers[REG_RIP]);
+  // A division that traps in the server's own code is a bug of the server. It must crash visibly.
   const bool is_ours = at >= reinterpret_cast<uint64_t>(&__executable_start) &&
                        at < reinterpret_cast<uint64_t>(&etext);
   if (info->si_code == FPE_INTDIV && !is_ours) {

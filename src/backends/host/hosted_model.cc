@@ -20,6 +20,8 @@ HostedModel::HostedModel(const PenstockBackend& backend, void* model, abi::Descr
       queue_(description_.runs_max, [this](HostedRun* run) { Start(run); }) {}
 
 HostedModel::~HostedModel() {
+  // First, so that a report of the backend that the model is broken does not reach an object that
+  // is half destroyed.
   on_unload_();
   backend_.unload(model_);
 }
@@ -55,6 +57,8 @@ Status HostedModel::NotBroken() const {
 void HostedModel::Run(const InferRequest& request, ResponseCallback done) {
   Status status = CheckStart(request);
   if (!status.ok()) return AnswerError(done, std::move(status));
+  // The run owns itself, and ends with the backend's last part, which may come long after this
+  // function returns.
   auto* run = new HostedRun(description_, queue_, request, std::move(done), watch_);
   switch (queue_.Enter(run)) {
     case RunQueue::Entry::kStart:

@@ -20,8 +20,8 @@ namespace penstock {
 // part. The backend and `watch` outlive it.
 class HostedModel final : public Model {
  public:
-  // `model` is the result of the backend's `load`. The destructor calls `on_unload`, then unloads
-  // it.
+  // `model` is the result of the backend's `load`; this object unloads it. The destructor calls
+  // `on_unload` first.
   HostedModel(const PenstockBackend& backend, void* model, abi::Description description,
               DeadlineWatch& watch, absl::AnyInvocable<void()> on_unload);
   ~HostedModel() override;

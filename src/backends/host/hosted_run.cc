@@ -18,7 +18,8 @@ int64_t Nanoseconds(SteadyTime time) {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count();
 }
 
-// Finds `name` in a list sorted by name; -1 if it is not there.
+// The position of `name` in `specs`, or -1. A linear search, because most signatures have few
+// names.
 ptrdiff_t IndexOf(const std::vector<TensorSpec>& specs, std::string_view name) {
   for (size_t i = 0; i < specs.size(); ++i) {
     if (specs[i].name == name) return static_cast<ptrdiff_t>(i);
@@ -78,6 +79,8 @@ Status HostedRun::AddSignature(std::string_view name) {
   if (!model_.info.traits.any_signature) {
     return InvalidArgument("the model has no signature '{}'", name);
   }
+  // The model answers for signatures that it has not described. It gets the name as the client sent
+  // it.
   asked_.emplace_back();
   signature_list_.push_back({abi::ToC(name), PENSTOCK_NO_INDEX, 0});
   return OkStatus();
@@ -118,6 +121,8 @@ Status HostedRun::PrepareOutputs() {
 Status HostedRun::AddOutputs(uint32_t position, const OutputFilter& filter) {
   const bool any = model_.info.traits.any_signature;
   const auto& [spec, order] = asked_[position];
+  // The backend always gets the outputs by name and position. An empty filter means all outputs, so
+  // they are listed below.
   for (const std::string_view wanted : filter) {
     const ptrdiff_t index = spec == nullptr ? -1 : IndexOf(spec->outputs, wanted);
     if (index < 0 && !any) {
@@ -162,6 +167,9 @@ void HostedRun::Finish(InferResponse response) {
   // The callback may destroy the request and the model, so do not use them afterwards.
   ResponseCallback done = std::move(done_);
   const RunQueue& queue = queue_;
+  // The slot is passed on before the answer, because the queue may be gone after it. If a run waits
+  // for the slot, it keeps the model, and so the queue, alive. It starts after the answer: it may
+  // take long, and the answer must not wait for it.
   HostedRun* const next = queue_.Leave();
   Unref();
   done(std::move(response));
@@ -190,6 +198,7 @@ Status HostedRun::AppendOutput(const PenstockNamedTensor& output, InferResponse&
     }
   }
   if (!tensor.ok()) {
+    // An answer that finds no memory is no mistake of the backend, and the client may try again.
     const bool is_memory = tensor.status().code() == StatusCode::kResourceExhausted;
     return Error(is_memory ? StatusCode::kResourceExhausted : StatusCode::kInternal,
                  "the backend gave a bad output '{}': {}", name, MessageOf(tensor.status()));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One inference in a backend.
+// One inference in a backend: translates a request and its answer between the server's types and
+// the ABI.
 #pragma once
 
 #include <atomic>
@@ -14,8 +15,9 @@
 
 namespace penstock {
 
-// The backend sees it as its PenstockRequest. It has two references: one until the backend gives
-// the last part, and one for the call that starts it. Thread-safe as PenstockRequest says.
+// The backend sees it as its PenstockRequest. It owns itself, with two references: one until the
+// backend gives the last part, and one for the call that starts it. The request that it translates
+// lives until `done` gets the last part. Thread-safe as PenstockRequest says.
 class HostedRun final : public PenstockRequest {
  public:
   // `model` describes the model. `queue` has given the run a slot, or has let it wait for one.
@@ -24,10 +26,11 @@ class HostedRun final : public PenstockRequest {
 
   // Translates the request. INVALID_ARGUMENT for names that the signature does not have.
   Status Prepare();
-  // Gives the last part instead of the backend, unless the backend has given it.
+  // Gives the last part instead of the backend, unless the backend has given it already.
   void Fail(Status status);
   // Returns CANCELLED or DEADLINE_EXCEEDED if the answer is no longer wanted.
   Status StillWanted() const;
+  // Drops a reference. The last one destroys the run.
   void Unref();
 
  private:

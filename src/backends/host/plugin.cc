@@ -1,4 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
+// A backend may report a model as broken at any moment, from any thread: while the model loads,
+// while it serves, and even while it is unloaded. `mutex_` orders these reports with the map of
+// models.
+//
+// - A report for a model in the map marks it. The lock is held meanwhile, and ~HostedModel first
+// calls Forget, which takes the same lock. So the model cannot be destroyed during the report.
+//
+// - A report during a load finds no model, because only the backend knows the pointer so far. It
+// waits in `broken_early_` until the load enters the model into the map.
+//
+// - A report that the whole backend is broken marks all models and makes all later loads fail. Only
+// a restart of the server helps, because a runtime cannot be closed and opened again.
 #include "backends/host/plugin.h"
 
 #include <dlfcn.h>
@@ -14,7 +26,8 @@
 namespace penstock {
 namespace {
 
-// Calls a function of the backend, and converts an exception to a status.
+// Calls a function of the backend, and converts an exception to a status. Only a backend that
+// breaks the ABI's rules throws, but then one request should fail and not the process.
 template <typename Function>
 Status Call(Function&& function) {
   abi::ErrorSink error;
@@ -86,6 +99,9 @@ Status CheckTable(const PenstockBackend* table) {
 }
 
 StatusOr<const PenstockBackend*> OpenTable(const std::string& library) {
+  // RTLD_LOCAL: two runtimes may contain different versions of one library, and neither may see the
+  // other's symbols. RTLD_NOW: a missing symbol fails the load and not a request. The handle is
+  // never closed, because runtimes leave threads behind.
   void* const handle = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (handle == nullptr) return absl::FailedPreconditionError(dlerror());
   const auto get = reinterpret_cast<PenstockBackendGet>(dlsym(handle, PENSTOCK_BACKEND_SYMBOL));
@@ -190,6 +206,7 @@ void Plugin::FillServices() {
 void Plugin::Metric(int32_t kind, std::string_view name, double value) {
   if (options_.metrics == nullptr) return;
   std::string full = fmt::format("penstock_backend_{}_{}", installed_.name, name);
+  // Prometheus allows only these characters, and the name is the backend's choice.
   for (char& c : full) {
     if (std::isalnum(static_cast<unsigned char>(c)) == 0) c = '_';
   }
@@ -275,7 +292,10 @@ StatusOr<std::unique_ptr<Model>> Plugin::Load(const std::string& version_path,
   }
   StatusOr<std::unique_ptr<Model>> model = CallLoad(version_path, options);
   MutexLock lock(mutex_);
+  // A report for a pointer that no load returned must not hit a later model at the same address.
   if (--loads_ == 0) broken_early_.clear();
+  // The backend may have broken during the load. If so, the model is destroyed on return, after the
+  // lock is released, because `model` is declared before `lock`. Its destructor takes the lock.
   TRY(NotBroken());
   return model;
 }

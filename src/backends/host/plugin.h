@@ -19,8 +19,8 @@ namespace penstock {
 
 class HostedModel;
 
-// An opened backend. Thread-safe. Outlives its models. Its shared object is never closed, because
-// runtimes do not support that.
+// An opened backend. It outlives its models. Its shared object is never closed, because runtimes do
+// not support that. Thread-safe.
 class Plugin final {
  public:
   // Opens and initialises the backend on the calling thread. The threads of the runtime inherit the
@@ -31,13 +31,15 @@ class Plugin final {
                                                 DeadlineWatch& watch);
   ~Plugin();
 
+  // Loads the version in the folder `version_path` on the calling thread. Slow. Errors: UNAVAILABLE
+  // if the backend has reported itself as broken, otherwise the backend's own, with the path.
   StatusOr<std::unique_ptr<Model>> Load(const std::string& version_path,
                                         const LoadOptions& options);
   // Returns the backend's estimate in bytes. 0: the backend has none.
   StatusOr<uint64_t> Estimate(const std::string& version_path, const LoadOptions& options);
 
  private:
-  // The host as the backend sees it.
+  // The host as the backend sees it: the ABI's struct, and a way back from it to the plugin.
   struct Services final : PenstockHost {
     Plugin* plugin = nullptr;
   };
@@ -55,6 +57,7 @@ class Plugin final {
   // Calls the backend's `load`, and makes a Model of the result.
   StatusOr<std::unique_ptr<Model>> CallLoad(const std::string& version_path,
                                             const LoadOptions& options) EXCLUDES(mutex_);
+  // Called when a model is about to be unloaded. After it returns, no report reaches the model.
   void Forget(const void* model) EXCLUDES(mutex_);
   void Metric(int32_t kind, std::string_view name, double value);
 

@@ -13,8 +13,9 @@ namespace penstock {
 
 class HostedRun;
 
-// Gives slots to runs. While all slots are taken, runs wait in the order in which they came.
-// Thread-safe. Destroy it after its last run has given its last part.
+// Gives slots to runs, at most `runs_max` at a time. While all slots are taken, up to kWaitingMax
+// runs wait, first come, first served. Thread-safe. Destroy it after its last run has given its
+// last part.
 class RunQueue final {
  public:
   // The most runs that wait. A further one is refused.
