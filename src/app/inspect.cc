@@ -71,7 +71,7 @@ struct Request {
   std::string platform;
   bool json = false;
   bool help = false;
-  Settings settings;
+  OptionValues values;
 };
 
 StatusOr<Request> ParseRequest(std::span<const std::string> arguments) {
@@ -108,18 +108,21 @@ StatusOr<Request> ParseRequest(std::span<const std::string> arguments) {
   if (request.path.empty())
     return InvalidArgument("which model? Usage: penstock inspect [--json] FOLDER");
   ASSIGN_OR_RETURN(const ParsedOptions options, ParseFlags(AllOptions(), flags));
-  request.settings = options.settings();
+  request.values = options.values;
   return request;
 }
 
 StatusOr<ModelReport> Inspect(const Request& request) {
-  ConfigureLog(request.settings);
+  const auto& settings = request.values.Get<Settings>();
+  ConfigureLog(settings);
   std::optional<QuietStderr> quiet;
-  if (request.settings.log_level == "off") quiet.emplace();
-  BackendHost backends(MakeBackendOptions(request.settings));
-  LoadOptions load = MakeLoadOptions(request.settings);
+  if (settings.log_level == "off") quiet.emplace();
+  BackendHost backends(MakeBackendOptions(settings));
+  LoadOptions load = MakeLoadOptions(settings);
   load.platform = request.platform;
-  return InspectModel(request.path, load, backends);
+  // They only list versions, and make no loaders.
+  const Sources sources = MakeSources(request.values, {settings, nullptr, nullptr});
+  return InspectModel(request.path, load, backends, sources);
 }
 
 int Fail(const Status& status) {

@@ -152,6 +152,8 @@ TEST_F(InspectTest, TakesAFileUrl) {
   EXPECT_THAT(out_, HasSubstr(R"("described_path":")" + base_ / "1"));
   EXPECT_EQ(Inspect({"gs://bucket/m"}), 1);
   EXPECT_THAT(err_, HasSubstr("there is no source for gs://"));
+  EXPECT_EQ(Inspect({"s3://bucket/m"}), 1);
+  EXPECT_THAT(err_, HasSubstr("'s3://bucket/m': a model in an object store can only be served"));
 }
 
 TEST_F(InspectTest, ExplainsErrorsInTheFolder) {

@@ -15,17 +15,22 @@
 #include "base/log.h"
 #include "base/utf8.h"
 #include "config/config_files.h"
-#include "sources/directory/folder_stamp.h"
-#include "sources/directory/version_folders.h"
 
 namespace penstock {
 namespace {
 
 StatusOr<ModelInfo> Describe(const std::string& folder, const LoadOptions& options,
                              BackendHost& backends) {
-  if (!IsBuiltinFolder(folder)) return backends.Describe(folder, options);
-  ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, MakeBuiltinFolderModel(folder));
-  return model->info();
+  StatusOr<std::unique_ptr<Model>> model;
+  if (IsBuiltinPath(folder)) {
+    model = MakeBuiltinModel(folder);
+  } else if (IsBuiltinFolder(folder)) {
+    model = MakeBuiltinFolderModel(folder);
+  } else {
+    return backends.Describe(folder, options);
+  }
+  if (!model.ok()) return model.status();
+  return (*model)->info();
 }
 
 // The error for a folder without numbered folders: the user may have meant a base path or a
@@ -43,11 +48,11 @@ std::string IncompleteText(const IncompleteVersion& each) {
 using Folders = std::map<core::VersionNumber, std::string>;
 
 // Chooses the version of a base path to describe.
-Status ChooseVersion(const Folders& folders, ModelReport& report) {
+Status ChooseVersion(const core::ModelSource& source, const Folders& folders, ModelReport& report) {
   report.described_path.clear();
   // From the newest down, as serve would choose.
   for (auto folder = folders.rbegin(); folder != folders.rend(); ++folder) {
-    std::string missing = StampFolder(folder->second, [](const std::string&) {}).content.Missing();
+    std::string missing = source.WhyIncomplete(folder->second);
     if (missing.empty()) {
       report.described_path = folder->second;
       report.shown = folder->first;
@@ -251,23 +256,17 @@ std::string TensorsJson(const std::vector<TensorSpec>& tensors) {
 }  // namespace
 
 StatusOr<ModelReport> InspectModel(const std::string& asked, const LoadOptions& options,
-                                   BackendHost& backends) {
+                                   BackendHost& backends, const Sources& sources) {
   ASSIGN_OR_RETURN(const std::string path, ReadBasePath(asked));
   ModelReport report{asked, {}, {}, path, {}};
-  if (IsBuiltinPath(path)) {
-    ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, MakeBuiltinModel(path));
-    report.versions = {{1}};
-    report.shown = {1};
-    report.info = model->info();
-    return report;
-  }
-  if (const size_t scheme = path.find("://"); scheme < path.find('/')) {
+  const core::ModelSource* const source = FindSource(sources, path);
+  if (source == nullptr) {
     return InvalidArgument("'{}': there is no source for {}:// in this command: give a folder",
-                           path, path.substr(0, scheme));
+                           path, path.substr(0, path.find("://")));
   }
-  ASSIGN_OR_RETURN(const auto folders, ListVersions(path));
+  ASSIGN_OR_RETURN(const Folders folders, source->ListVersions(path));
   for (const auto& [version, folder] : folders) report.versions.push_back(version);
-  if (!folders.empty()) TRY(ChooseVersion(folders, report));
+  if (!folders.empty()) TRY(ChooseVersion(*source, folders, report));
   StatusOr<ModelInfo> info = Describe(report.described_path, options, backends);
   // Without numbered folders, `path` was taken for a version. It may be a base path by mistake, so
   // the error says both.

@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "core/servable.h"
 #include "infer/signature.h"
+#include "models/model_list.h"
 
 namespace penstock {
 
@@ -30,11 +31,12 @@ struct ModelReport {
 };
 
 // Describes a base path, the folder of one version, or builtin:NAME; also as a file:// URL. Of a
-// base path it describes the newest complete version, as serve would load it. Loads the model.
+// base path it describes the newest complete version, as serve would load it. One of `sources`
+// lists the versions. Loads the model.
 // Errors, with the path and the reason: the folder does not exist, nothing in it is a version or
 // fits a backend, or the backend cannot load it.
 StatusOr<ModelReport> InspectModel(const std::string& asked, const LoadOptions& options,
-                                   BackendHost& backends);
+                                   BackendHost& backends, const Sources& sources);
 
 std::string ReportText(const ModelReport& report);
 // Formats the report as a JSON object on one line.

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -60,6 +61,15 @@ class ModelSource : public Source {
   // instance because the base path cannot be read or was not scanned yet. May read the base path.
   virtual std::optional<bool> HasVersion(const std::string& model, const std::string& base_path,
                                          VersionNumber version) const = 0;
+
+  // Lists all versions at the base path with the paths of their files, for people who look at a
+  // model that is not served. Reads the base path. UNIMPLEMENTED: the files would have to be
+  // downloaded first.
+  virtual StatusOr<std::map<VersionNumber, std::string>> ListVersions(
+      const std::string& base_path) const = 0;
+  // Returns why the version with its files at `path` would not be loaded, such as "it has no
+  // files"; empty if it would. Reads the files' names.
+  virtual std::string WhyIncomplete(const std::string& path) const = 0;
 };
 
 // The checks that all sources share. INVALID_ARGUMENT for an empty or repeated name, an empty base

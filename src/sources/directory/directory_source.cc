@@ -13,6 +13,7 @@
 
 #include "base/executor.h"
 #include "base/log.h"
+#include "sources/directory/folder_stamp.h"
 #include "sources/directory/version_folders.h"
 
 namespace penstock {
@@ -75,9 +76,18 @@ Status DirectorySource::SetModels(std::vector<core::SourceModel> models) {
 
 std::optional<bool> DirectorySource::HasVersion(const std::string&, const std::string& base_path,
                                                 core::VersionNumber version) const {
-  const auto folders = ListVersions(base_path);
+  const auto folders = ListVersionFolders(base_path);
   if (!folders.ok()) return std::nullopt;
   return folders->contains(version);
+}
+
+StatusOr<std::map<core::VersionNumber, std::string>> DirectorySource::ListVersions(
+    const std::string& base_path) const {
+  return ListVersionFolders(base_path);
+}
+
+std::string DirectorySource::WhyIncomplete(const std::string& path) const {
+  return StampFolder(path, [](const std::string&) {}).content.Missing();
 }
 
 void DirectorySource::RunThread() {

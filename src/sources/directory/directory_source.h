@@ -39,6 +39,9 @@ class DirectorySource final : public core::ModelSource {
   // Lists the folder.
   std::optional<bool> HasVersion(const std::string& model, const std::string& base_path,
                                  core::VersionNumber version) const override;
+  StatusOr<std::map<core::VersionNumber, std::string>> ListVersions(
+      const std::string& base_path) const override;
+  std::string WhyIncomplete(const std::string& path) const override;
 
   void Start(core::AspiredTarget& target) override EXCLUDES(mutex_);
   void Stop() override EXCLUDES(mutex_);

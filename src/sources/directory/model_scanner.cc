@@ -67,7 +67,7 @@ Found ModelScanner::Scan() {
   const ModelChanges changes = watches_.Take(model_.name);
   watches_.Begin(model_.name);
   found.is_watched = WatchBasePath();
-  const StatusOr<Folders> folders = ListVersions(model_.base_path);
+  const StatusOr<Folders> folders = ListVersionFolders(model_.base_path);
   found.status = folders.status();
   if (folders.ok()) {
     found.can_list = true;

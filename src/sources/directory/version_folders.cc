@@ -49,7 +49,8 @@ void Prepend(const fs::path& path, std::deque<fs::path>& left) {
 
 }  // namespace
 
-StatusOr<std::map<core::VersionNumber, std::string>> ListVersions(const std::string& base_path) {
+StatusOr<std::map<core::VersionNumber, std::string>> ListVersionFolders(
+    const std::string& base_path) {
   std::map<core::VersionNumber, std::string> folders;
   std::error_code error;
   fs::directory_iterator entry(base_path, error);

@@ -14,7 +14,8 @@ namespace penstock {
 // Returns all versions below `base_path` and their folders. If several folder names mean the same
 // number, the one that sorts first counts. Errors: NOT_FOUND (no such folder), PERMISSION_DENIED,
 // INTERNAL (anything else), with the path.
-StatusOr<std::map<core::VersionNumber, std::string>> ListVersions(const std::string& base_path);
+StatusOr<std::map<core::VersionNumber, std::string>> ListVersionFolders(
+    const std::string& base_path);
 
 // An entry of a folder that determines where a path leads.
 struct PathStep {

@@ -13,28 +13,28 @@ using VersionFoldersTest = DirectorySourceTest;
 
 TEST_F(VersionFoldersTest, SameNumberTwiceIsOneVersion) {
   for (const char* version : {"1", "01", "001"}) Make(std::string("m/") + version);
-  EXPECT_EQ(*ListVersions(Base("m")),
+  EXPECT_EQ(*ListVersionFolders(Base("m")),
             (std::map<core::VersionNumber, std::string>{{{1}, Base("m") + "/001"}}));
 }
 
 TEST_F(VersionFoldersTest, BasePathErrorsSayWhichPath) {
   Write("file");
-  const Status missing = ListVersions(Base("nowhere")).status();
+  const Status missing = ListVersionFolders(Base("nowhere")).status();
   EXPECT_EQ(missing.code(), StatusCode::kNotFound);
   EXPECT_NE(missing.message().find("nowhere"), absl::string_view::npos);
-  EXPECT_EQ(ListVersions(Base("file")).status().code(), StatusCode::kNotFound);
+  EXPECT_EQ(ListVersionFolders(Base("file")).status().code(), StatusCode::kNotFound);
   Link("round", "round");
-  EXPECT_EQ(ListVersions(Base("round")).status().code(), StatusCode::kInternal);
+  EXPECT_EQ(ListVersionFolders(Base("round")).status().code(), StatusCode::kInternal);
 }
 
 TEST_F(VersionFoldersTest, AFileAsBasePathSaysWhichFolderToGive) {
   Make("m/1");
   for (const char* path : {"alone.onnx", "m/1/model.onnx"}) Write(path);
-  EXPECT_EQ(MessageOf(ListVersions(Base("alone.onnx")).status()),
+  EXPECT_EQ(MessageOf(ListVersionFolders(Base("alone.onnx")).status()),
             "cannot list the versions in base path " + Base("alone.onnx") +
                 ": Not a directory; it is a file: give the folder that holds 1/alone.onnx");
   EXPECT_EQ(
-      MessageOf(ListVersions(Base("m/1/model.onnx")).status()),
+      MessageOf(ListVersionFolders(Base("m/1/model.onnx")).status()),
       "cannot list the versions in base path " + Base("m/1/model.onnx") +
           ": Not a directory; it is a file of version 1: give the folder above that version, " +
           Base("m"));

@@ -54,4 +54,9 @@ std::optional<bool> FixedSource::HasVersion(const std::string&, const std::strin
   return version == kOnlyVersion;
 }
 
+StatusOr<std::map<core::VersionNumber, std::string>> FixedSource::ListVersions(
+    const std::string& base_path) const {
+  return std::map<core::VersionNumber, std::string>{{kOnlyVersion, base_path}};
+}
+
 }  // namespace penstock

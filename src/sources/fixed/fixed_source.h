@@ -3,6 +3,7 @@
 // built-in ones.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -32,6 +33,9 @@ class FixedSource final : public core::ModelSource {
   Status SetModels(std::vector<core::SourceModel> models) override EXCLUDES(mutex_);
   std::optional<bool> HasVersion(const std::string& model, const std::string& base_path,
                                  core::VersionNumber version) const override;
+  StatusOr<std::map<core::VersionNumber, std::string>> ListVersions(
+      const std::string& base_path) const override;
+  std::string WhyIncomplete(const std::string&) const override { return ""; }
 
  private:
   void Report() REQUIRES(mutex_);

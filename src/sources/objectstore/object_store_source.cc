@@ -115,6 +115,15 @@ std::optional<bool> ObjectStoreSource::HasVersion(const std::string& model,
   return found->second.versions.contains(version);
 }
 
+StatusOr<std::map<core::VersionNumber, std::string>> ObjectStoreSource::ListVersions(
+    const std::string& base_path) const {
+  return Error(
+      StatusCode::kUnimplemented,
+      "'{}': a model in an object store can only be served, not inspected: download it, and "
+      "give its folder",
+      base_path);
+}
+
 void ObjectStoreSource::RunThread() {
   SetThreadName("objects");
   while (Wait()) {

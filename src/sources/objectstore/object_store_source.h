@@ -52,6 +52,10 @@ class ObjectStoreSource final : public core::ModelSource {
   // assumed to have some.
   std::optional<bool> HasVersion(const std::string& model, const std::string& base_path,
                                  core::VersionNumber version) const override EXCLUDES(mutex_);
+  // UNIMPLEMENTED.
+  StatusOr<std::map<core::VersionNumber, std::string>> ListVersions(
+      const std::string& base_path) const override;
+  std::string WhyIncomplete(const std::string&) const override { return ""; }
 
  private:
   // The state of one model. Used only on the source's thread.
