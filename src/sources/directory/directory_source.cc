@@ -2,9 +2,10 @@
 // How it works: each model has a time `due` of its next scan. A poll sets it at a fixed period. A
 // change that inotify reports (FolderWatches) sets it to now. The thread loops: take over a new
 // list of models, read the changes, scan the models that are due, and sleep until the next `due` or
-// change. Two limits keep busy folders from using a whole CPU: changes are read every kReadPause at
-// most, and the scans of one model take at most 1/kScanShare of the time (`busy_until`).
-// ModelScanner does the scan of one model.
+// change. ModelScanner does the scan of one model.
+//
+// Two limits keep busy folders from using a whole CPU: changes are read every kReadPause at most,
+// and the scans of one model take at most 1/kScanShare of the time (`busy_until`).
 #include "sources/directory/directory_source.h"
 
 #include <algorithm>
@@ -77,6 +78,7 @@ Status DirectorySource::SetModels(std::vector<core::SourceModel> models) {
 std::optional<bool> DirectorySource::HasVersion(const std::string&, const std::string& base_path,
                                                 core::VersionNumber version) const {
   const auto folders = ListVersionFolders(base_path);
+  // Unknown, and not "no": the folder may be out of reach only for a moment.
   if (!folders.ok()) return std::nullopt;
   return folders->contains(version);
 }
@@ -125,6 +127,8 @@ void DirectorySource::SetModel(core::SourceModel model) {
   } else {
     found->second.scanner.SetSelection(std::move(model.selection), std::move(model.labelled));
   }
+  // The new list needs an answer even if nothing has changed on disk, so the model is scanned at
+  // once. A negative period turns scans off, as in TensorFlow Serving.
   found->second.due = options_.poll_period < Duration::zero() ? kNoDeadline : SteadyTime();
 }
 
@@ -164,6 +168,7 @@ void DirectorySource::ReadChanges() {
     if (found == watched_.end()) return;
     Watched& watched = found->second;
     watched.due = std::min(watched.due, std::max(watched.busy_until, now));
+    // Only a change starts the pause. So the first one after a quiet time is read at once.
     next_read_ = now + kReadPause;
   });
 }
@@ -172,6 +177,8 @@ void DirectorySource::Wait() {
   SteadyTime until = kNoDeadline;
   for (const auto& [name, watched] : watched_) until = std::min(until, watched.due);
   const bool can_read = Clock::Real().Now() >= next_read_;
+  // During the pause the descriptor stays readable. To wait for it would return at once, again and
+  // again.
   if (watches_.fd() >= 0 && !can_read) until = std::min(until, next_read_);
   wake_.Wait(can_read ? watches_.fd() : -1, until);
 }

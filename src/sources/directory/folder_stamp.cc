@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+// Reading the contents of all files at each scan would cost minutes for a large model. The metadata
+// is enough: whoever changes a file also changes its size, its inode or its times.
 #include "sources/directory/folder_stamp.h"
 
 #include <fmt/format.h>
@@ -52,8 +54,8 @@ class Walk final {
     }
     const bool is_folder = S_ISDIR(info.st_mode);
     // For a file use ctime: every change sets it, and no program can set it back. For a folder use
-    // mtime: its ctime also changes when it is renamed into its place, after which the version is
-    // complete and need not wait.
+    // mtime: its ctime also changes when it is renamed to its final path, and after such a rename
+    // the version is complete and need not wait.
     const auto change = TimeOf(is_folder ? info.st_mtim : info.st_ctim);
     stamp_.newest_change = std::max(stamp_.newest_change, change);
     // The load refuses entries that are not files, such as pipes.

@@ -15,8 +15,8 @@ namespace penstock {
 // it contains the error.
 struct FolderStamp {
   uint64_t hash = 0;  // of all names, sizes, permissions and times
-  // By the clock of the file system. It counts real changes: a program that copies files and sets
-  // their times cannot set it back.
+  // By the clock of the file system. A program that copies files and sets their times cannot set it
+  // back, because it counts the real changes of the files.
   std::chrono::system_clock::time_point newest_change;
   core::VersionContent content;
 };

@@ -21,6 +21,8 @@
 namespace penstock {
 namespace {
 
+// Writes are not reported, because each one would be an event. The creation and the close of a file
+// are enough.
 constexpr uint32_t kEntriesMask = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO;
 constexpr uint32_t kSelfMask = IN_DELETE_SELF | IN_MOVE_SELF;
 constexpr uint32_t kGone = kSelfMask | IN_IGNORED | IN_UNMOUNT;
@@ -72,6 +74,7 @@ bool FolderWatches::Add(const std::string& folder, uint32_t mask, Use use) {
   const int id = inotify_.Add(folder, mask);
   const bool is_too_many =
       id == -ENOSPC || (id >= 0 && !watches_.contains(id) && watches_.size() >= watches_max_);
+  // The kernel has the watch already, because only its answer tells whether the folder is new.
   if (is_too_many) {
     if (id >= 0) inotify_.Remove(id);
     LogLimit("fs.inotify.max_user_watches");
@@ -125,6 +128,8 @@ void FolderWatches::DropUses(const std::string& model, bool all) {
     std::vector<Use>& uses = watch->second.uses;
     std::erase_if(uses,
                   [&](const Use& use) { return use.model == model && (all || !use.is_renewed); });
+    // Watches are limited for all programs of the user, so one that is not needed is given back at
+    // once.
     if (uses.empty()) {
       inotify_.Remove(id);
       watches_.erase(watch);
@@ -173,6 +178,8 @@ void FolderWatches::FollowWriters(Watch& watch, const InotifyEvent& event,
   const std::string name(event.name);
   if ((event.mask & (IN_DELETE | IN_CLOSE_WRITE | IN_MOVED_FROM)) != 0) {
     const bool was_open = watch.open.erase(name) > 0;
+    // A copy program often writes "file.tmp" and renames it while it is still open. The new name
+    // must count as open, too.
     if (was_open && (event.mask & IN_MOVED_FROM) != 0) open_moves.insert(event.cookie);
   }
   const bool is_moved = (event.mask & IN_MOVED_TO) != 0 && open_moves.erase(event.cookie) > 0;

@@ -24,8 +24,9 @@ struct ModelChanges {
   std::set<core::VersionNumber> renamed;  // version folders that were renamed into the base path
 };
 
-// One thread at a time. Holds at most `watches_max` watches. If the system's limit is reached, that
-// is logged once.
+// Watches the folders of all models with one Inotify, and sorts the events by model. Holds at most
+// `watches_max` watches. If this limit or the system's is reached, that is logged once. One thread
+// at a time.
 class FolderWatches final {
  public:
   FolderWatches(bool is_on, size_t watches_max)

@@ -24,6 +24,8 @@ Inotify::~Inotify() {
 
 int Inotify::Add(const std::string& folder, uint32_t mask) {
   if (fd_ < 0) return -ENOSYS;
+  // IN_MASK_ADD, because several roles share the watch of a folder: without it, the last mask would
+  // replace the earlier ones.
   const int watch = inotify_add_watch(fd_, folder.c_str(), mask | IN_MASK_ADD | IN_ONLYDIR);
   return watch >= 0 ? watch : -errno;
 }
@@ -43,6 +45,7 @@ bool Inotify::Read(const std::function<void(const InotifyEvent&)>& on_event) {
       inotify_event event;
       std::memcpy(&event, &buffer[at], sizeof event);
       const char* const name = &buffer[at + sizeof event];
+      // The kernel's queue was full. It does not say which events are lost.
       if ((event.mask & IN_Q_OVERFLOW) != 0) {
         is_complete = false;
       } else {

@@ -1,4 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
+// One scan has three steps: watch the folders on the way to the base path, list the version
+// folders, and choose among them.
+//
+// To choose is the hard part. The version policy says which versions are wanted, for instance the
+// two highest. A wanted version may not be complete yet. Then it is taken out of the list, and the
+// policy selects again, so that the next lower version takes its place until it is complete. This
+// repeats until all chosen versions are complete.
+//
+// To check a version means to walk over all its files, which is slow on a network file system. So a
+// version that is complete is checked again only after a reported change, or when the checks have
+// taken a small enough share of the time (kFilesShare).
 #include "sources/directory/model_scanner.h"
 
 #include <algorithm>
@@ -96,6 +107,7 @@ bool ModelScanner::WatchBasePath() {
 
 std::set<core::VersionNumber> ModelScanner::Choose(const Folders& folders,
                                                    const ModelChanges& changes, Found& found) {
+  // A version that is deleted and comes back must settle again.
   std::erase_if(files_, [&](const auto& item) { return !folders.contains(item.first); });
   const SteadyTime start = Clock::Real().Now();
   const bool shall_scan = changes.is_changed || start >= files_due_;
@@ -112,6 +124,7 @@ std::set<core::VersionNumber> ModelScanner::Choose(const Folders& folders,
       const bool is_settled = known != files_.end() && known->second.settling.complete() &&
                               !known->second.settling.next_scan();
       if (is_settled && !shall_scan) {
+        // The walk that declares the watches is left out, so they are kept as they are.
         watches_.KeepFiles(version);
       } else if (!ScanFiles(version, folders.at(version), changes)) {
         found.waiting.insert(version);
@@ -119,6 +132,7 @@ std::set<core::VersionNumber> ModelScanner::Choose(const Folders& folders,
         is_done = false;
       }
       const Files& files = files_.at(version);
+      // One folder that cannot be watched is enough to need polls for the whole model.
       found.is_watched &= files.is_watched;
       if (const auto scan = files.settling.next_scan()) scans.push_back(*scan);
     }
@@ -141,6 +155,8 @@ std::set<core::VersionNumber> ModelScanner::Select(
 
 void ModelScanner::Want(const Folders& folders, const std::set<core::VersionNumber>& chosen,
                         Found& found) {
+  // A version can be chosen for the policy, for a label, or for both. The policy comes first: the
+  // role kLabel is only for versions that nothing but a label wants.
   const std::set<core::VersionNumber> main = core::SelectVersions(model_.selection, chosen);
   for (const core::VersionNumber version : chosen) {
     found.wanted[version] = {
@@ -152,6 +168,7 @@ void ModelScanner::Want(const Folders& folders, const std::set<core::VersionNumb
     return chosen.contains(version) || found.waiting.contains(version);
   });
   for (const core::VersionNumber version : core::ReservesOf(model_.selection, main, others)) {
+    // Revision 0: the files of a reserve are not checked, so changes in them are not seen.
     found.wanted[version] = {folders.at(version), 0, core::VersionRole::kReserve};
   }
 }
@@ -180,6 +197,8 @@ void ModelScanner::DescribeWaiting(Found& found) const {
     if (missing.empty()) coming.insert(version);
     found.incomplete[version] = missing.empty() ? WhyItWaits(version) : missing;
   }
+  // Only versions that may still become complete make the model wait. If a part is missing for
+  // good, that is an error or a warning.
   if (!coming.empty()) {
     const bool is_one = coming.size() == 1;
     found.status = Error(StatusCode::kFailedPrecondition,

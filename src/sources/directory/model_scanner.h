@@ -47,6 +47,8 @@ class ModelScanner final {
     model_.labelled = std::move(labelled);
   }
 
+  // Reads the folders, which can take long on a network file system. Never fails; the result has
+  // the error.
   Found Scan();
 
  private:

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+// ResolveFolder follows a path as the kernel does, but also notes the symbolic links on the way.
+// They must be watched: operators switch a version by replacing a link, and then nothing changes in
+// the folder that the link led to. Each link can be relative and lead to further links, so its
+// target is put before the steps that are left.
 #include "sources/directory/version_folders.h"
 
 #include <linux/magic.h>
@@ -58,6 +62,7 @@ StatusOr<std::map<core::VersionNumber, std::string>> ListVersionFolders(
     const auto version = core::ParseVersion(entry->path().filename().string());
     std::error_code ignored;  // it may have been deleted since
     if (!version || !entry->is_directory(ignored)) continue;
+    // "1" and "001" are the same version. A fixed choice keeps the answer the same at each scan.
     std::string path = entry->path().string();
     std::string& folder = folders[*version];
     if (folder.empty() || path < folder) folder = std::move(path);
@@ -88,6 +93,7 @@ ResolvedPath ResolveFolder(const std::string& path) {
       current /= name;
       continue;
     }
+    // A step that does not exist yet is noted, too: its creation is the change to wait for.
     if (type != fs::file_type::none) resolved.steps.push_back({current, name});
     if (!is_link || ++links > kLinksMax) return resolved;
     const fs::path target = fs::read_symlink(current / name, error);

@@ -11,9 +11,9 @@
 
 namespace penstock {
 
-// Returns all versions below `base_path` and their folders. If several folder names mean the same
-// number, the one that sorts first counts. Errors: NOT_FOUND (no such folder), PERMISSION_DENIED,
-// INTERNAL (anything else), with the path.
+// Returns all versions below `base_path` and the paths of their folders. If several folder names
+// mean the same number, the one that sorts first counts. Errors: NOT_FOUND (no such folder),
+// PERMISSION_DENIED, INTERNAL (anything else), with the path.
 StatusOr<std::map<core::VersionNumber, std::string>> ListVersionFolders(
     const std::string& base_path);
 

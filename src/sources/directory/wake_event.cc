@@ -26,6 +26,7 @@ void WakeEvent::Notify() {
 }
 
 void WakeEvent::Wait(int other_fd, SteadyTime until) {
+  // poll ignores a descriptor of -1.
   std::array<pollfd, 2> fds = {pollfd{fd_, POLLIN, 0}, pollfd{other_fd, POLLIN, 0}};
   const timespec* timeout = nullptr;
   timespec left;
@@ -36,6 +37,8 @@ void WakeEvent::Wait(int other_fd, SteadyTime until) {
     timeout = &left;
   }
   ppoll(fds.data(), fds.size(), timeout, nullptr);
+  // Takes back the notification, if there was one. The descriptor does not block, so without one
+  // this returns at once.
   uint64_t count = 0;
   [[maybe_unused]] const ssize_t taken = read(fd_, &count, sizeof count);
 }

@@ -1,4 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+// A version is downloaded to FOLDER.part and renamed to FOLDER when it is whole. So a folder with
+// the final name is always complete, even after a crash in the middle. Afterwards the version is an
+// ordinary folder, and the loader for folders does the rest.
+//
+// Keys of objects come from outside and become paths of files. CheckObjects refuses every key that
+// could lead out of the folder or hit another file. A load that fails keeps what it has downloaded:
+// S3Client::Download continues a file where it ended.
 #include "sources/objectstore/object_loader.h"
 
 #include <algorithm>
@@ -17,7 +24,8 @@ constexpr size_t kPathBytesMax = 1000;
 constexpr size_t kNameBytesMax = 255;
 constexpr uint64_t kBytesMax = uint64_t{1} << 50;  // of a version
 
-// True for a key that only marks a folder.
+// True for a key that only marks a folder. Consoles create such an object for an empty folder; it
+// is no file.
 bool IsFolderMarker(const S3Object& object) { return object.key.ends_with('/'); }
 
 bool IsPlainPath(std::string_view path) {
@@ -89,6 +97,7 @@ StatusOr<core::ResourceEstimate> ObjectLoader::EstimateResources() {
     MutexLock lock(mutex_);
     loader = folder_loader_;
   }
+  // After the download, the loader for folders knows more than the sizes of the objects.
   if (loader != nullptr) return loader->EstimateResources();
   uint64_t bytes = 0;
   for (const S3Object& object : version_.objects) bytes += object.size;
@@ -109,6 +118,8 @@ StatusOr<core::ResourceEstimate> ObjectLoader::ResourcesTaken(
 
 StatusOr<std::unique_ptr<core::Servable>> ObjectLoader::Load() {
   is_cancelled_ = false;
+  // From here to the end of the load the cache must not remove the folder, even if the version is
+  // no longer wanted.
   const VersionCache::Use use(*cache_, version_.folder);
   TRY(Download());
   ASSIGN_OR_RETURN(std::shared_ptr<core::Loader> loader,
@@ -117,6 +128,7 @@ StatusOr<std::unique_ptr<core::Servable>> ObjectLoader::Load() {
     MutexLock lock(mutex_);
     folder_loader_ = loader;
   }
+  // Cancel may have come while there was no loader to pass it to.
   if (is_cancelled_) return absl::CancelledError("the load was cancelled");
   return loader->Load();
 }

@@ -38,8 +38,9 @@ struct ObjectStore {
 // another object conflicts with it, or if the objects have too many bytes.
 Status CheckObjects(const ObjectVersion& version);
 
-// One thread at a time but for Cancel. Downloaded files stay until the cache removes them, so
-// another try of a failed load continues where the last one ended.
+// Downloads a version to the cache if it is not there, then loads the folder. Downloaded files stay
+// until the cache removes them, so another try of a failed load continues where the last one ended.
+// One thread at a time but for Cancel.
 class ObjectLoader final : public core::Loader {
  public:
   // The loaders share `store` and `cache`; they may outlive the source.

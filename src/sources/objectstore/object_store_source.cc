@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // How it works: each model has a time `due` of its next scan. The source's thread starts scans of
-// models that are due, as far as ScanTurns has a turn for their buckets. A scan runs on a thread of
-// the pool and works on a copy of the model (Scan), so that it needs no lock; its result comes back
-// through `scans_done_`. SetModels may change a model while it is scanned. Then the result counts
-// only if the same versions are still wanted. It is reported, but it does not answer the new
-// configuration, which gets its own scan at once.
+// models that are due, as far as ScanTurns has a turn for their buckets. A scan is slow, because it
+// makes many requests over the network. So it runs on a thread of the pool and works on a copy of
+// the model (Scan), which needs no lock. Its result comes back through `scans_done_`.
+//
+// SetModels may change a model while it is scanned. Then the result counts only if the same
+// versions are still wanted. It is reported, but it does not answer the new configuration, which
+// gets its own scan at once.
 #include "sources/objectstore/object_store_source.h"
 
 #include <algorithm>
@@ -132,6 +134,8 @@ void ObjectStoreSource::RunThread() {
     turns_.Check(Clock::Real().Now());
     while (Watched* const watched = NextToScan()) BeginScan(*watched);
   }
+  // Scans refer to this object. Their threads end before it does: CancelAll makes them end soon,
+  // and the pool's destructor waits.
   turns_.CancelAll();
   scanners_.reset();
 }
@@ -163,6 +167,7 @@ ObjectStoreSource::Watched* ObjectStoreSource::NextToScan() {
 }
 
 void ObjectStoreSource::BeginScan(Watched& watched) {
+  // Most servers have no model in an object store, and need no threads for it.
   if (scanners_ == nullptr) {
     scanners_ = std::make_unique<ThreadPool>(ThreadPoolOptions{
         .name = "object list", .threads = static_cast<int>(options_.turns.turns)});
@@ -188,6 +193,8 @@ void ObjectStoreSource::BeginScan(Watched& watched) {
 void ObjectStoreSource::RunScan(Scan& scan) const {
   S3ClientOptions options = options_.client;
   options.http.stall_timeout = std::min(options.http.stall_timeout, kStallMax);
+  // Each page counts as a sign of life, so that a bucket with many objects is not taken for one
+  // that hangs.
   options.on_page = [&turn = *scan.turn] { turn.heard = Clock::Real().Now(); };
   S3Client client(*settings_, scan.location.bucket, options, scan.turn->is_cancelled);
   scan.found = ScanVersions({scan.location.prefix, scan.model.selection, scan.model.labelled,
@@ -206,6 +213,8 @@ void ObjectStoreSource::TakeScans() {
     const auto watched = watched_.find(scan->model.name);
     if (watched == watched_.end()) continue;
     if (watched->second.model.base_path != scan->model.base_path) continue;
+    // What was seen stays true even if the scan failed in the middle, so the next one need not
+    // start from nothing.
     watched->second.seen = std::move(scan->seen);
     if (!scan->found.ok() && !end.why.ok()) scan->found = end.why;
     TakeScan(watched->second, *scan, end.is_due_again);
@@ -213,7 +222,8 @@ void ObjectStoreSource::TakeScans() {
 }
 
 void ObjectStoreSource::TakeScan(Watched& watched, Scan& scan, bool is_due_again) {
-  // If other versions are wanted now, the result is about the wrong versions.
+  // If other versions are wanted now, this result is about the wrong ones. TakeModels has made the
+  // model due for a new scan.
   if (!AsksForSame(scan.model, watched.model)) return;
   const SteadyTime now = Clock::Real().Now();
   if (is_due_again) watched.due = std::min(watched.due, now);
@@ -234,7 +244,8 @@ void ObjectStoreSource::TakeModels() {
     models = models_;
     std::map<std::string_view, std::string_view> base_paths;
     for (const core::SourceModel& model : models) base_paths[model.name] = model.base_path;
-    // Before the report, so that nobody learns of the change and still finds the old versions.
+    // Before the report: whoever learns of the new configuration must not find the versions of the
+    // old base path.
     std::erase_if(versions_, [&](const auto& item) {
       const auto found = base_paths.find(item.first);
       return found == base_paths.end() || found->second != item.second.base_path;
@@ -281,7 +292,7 @@ void ObjectStoreSource::TakeFound(Watched& watched, const core::VersionReporter:
       [&](core::VersionNumber version, const core::FoundVersion& each) {
         return MakeLoader(watched, version, each.path);
       },
-      [this] { KeepFolders(); });  // before any download into them
+      [this] { KeepFolders(); });  // before any loader downloads into them
 }
 
 Status ObjectStoreSource::StatusOf(Watched& watched, const ScannedVersions& found) const {
@@ -359,8 +370,11 @@ void ObjectStoreSource::KeepFolders() {
   std::set<std::string> folders;
   bool is_all_known = true;
   for (const auto& [name, watched] : watched_) {
+    // After a restart, the folders of a model that is not listed yet look unused. To remove them
+    // would mean to download them again.
     is_all_known &= reporter_->HasListed(name);
     for (const auto& [version, found] : reporter_->versions(name)) {
+      // A reserve is not downloaded unless it is needed.
       if (found.role == core::VersionRole::kReserve) continue;
       folders.insert(cache->FolderOf(watched.model.base_path, version, found.revision));
     }

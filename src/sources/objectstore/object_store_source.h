@@ -90,7 +90,8 @@ class ObjectStoreSource final : public core::ModelSource {
   void TakeScan(Watched& watched, Scan& scan, bool is_due_again) EXCLUDES(mutex_);
   void TakeFound(Watched& watched, const core::VersionReporter::Ticket& ticket,
                  const ScannedVersions& found) EXCLUDES(mutex_);
-  // Explains why some versions, or all, are not wanted yet. Logs versions that are left out.
+  // Explains why some versions, or all, are not wanted yet. Logs versions that are left out. If a
+  // version may soon be complete, it makes the model due for an early scan.
   Status StatusOf(Watched& watched, const ScannedVersions& found) const;
   static void LogLeftOut(Watched& watched, std::string text);
   void NoteVersions(const Watched& watched, const ScannedVersions& found) EXCLUDES(mutex_);

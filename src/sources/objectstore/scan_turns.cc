@@ -1,4 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+// A bucket can hang: its host is unreachable, or it answers very slowly. With a few threads for all
+// buckets, some that hang could stop the scans of all models. So a bucket that is silent for
+// `slow_after` is slow, and slow buckets may use only some of the turns. If these are taken, the
+// scan is cancelled and starts again later.
+//
+// This class only decides; it has no thread and no clock. The source calls Check at the times that
+// NextCheck gives.
 #include "sources/objectstore/scan_turns.h"
 
 #include <algorithm>
@@ -37,6 +44,7 @@ void ScanTurns::Check(SteadyTime now) {
       scan.turn->is_cancelled = true;
     } else if (scan.was_silent && !scan.is_slow) {
       scan.is_slow = true;
+      // It moves to the turns for slow buckets, if one is free. So its own turn is free for others.
       if (SlowTurns() <= options_.slow_turns) continue;
       scan.end = {Error(StatusCode::kDeadlineExceeded,
                         "bucket '{}' has not answered for {} s, and now waits for others that are "

@@ -35,6 +35,8 @@ class ScanTurns final {
 
   // False if the bucket is being listed, or has no turn now.
   bool MayBegin(const std::string& bucket) const;
+  // Takes a turn. Call it only if MayBegin. The scan's thread updates `heard` and obeys
+  // `is_cancelled`.
   std::shared_ptr<ScanTurn> Begin(const std::string& bucket, SteadyTime now);
 
   // Cancels scans that take too long, and scans of slow buckets for which there is no turn.
@@ -48,6 +50,7 @@ class ScanTurns final {
     Status why;
     bool is_due_again = false;  // the scan is not done: it only lost its turn
   };
+  // The scan has ended. Remembers whether the bucket was slow, for its next turn.
   End Finish(const std::string& bucket, SteadyTime now);
 
   // Forgets the state of all other buckets.

@@ -67,6 +67,8 @@ StatusOr<std::unique_ptr<VersionCache>> VersionCache::Open(const std::string& fo
     const char* const reason = std::strerror(errno);
     return InvalidArgument("--model_cache_directory: cannot write {}: {}", lock_path, reason);
   }
+  // Two servers on one cache would remove each other's versions. The kernel drops the lock when the
+  // process ends, even after a crash.
   if (flock(lock, LOCK_EX | LOCK_NB) != 0) {
     close(lock);
     return Error(StatusCode::kFailedPrecondition,
@@ -79,6 +81,8 @@ VersionCache::~VersionCache() { close(lock_); }
 
 std::string VersionCache::BaseFolderOf(const std::string& base_path) const {
   const std::string name = UriEscape(base_path, /*keeps_slashes=*/false);
+  // The escaped name, so that an operator can see what a folder holds. Base paths that are too long
+  // get a hash.
   return folder_ + "/" + (name.size() <= kNameMax ? name : Sha256Hex(base_path));
 }
 
@@ -112,6 +116,7 @@ void VersionCache::EndUse(const std::string& folder) {
   const auto use = uses_.find(folder);
   if (--use->second > 0) return;
   uses_.erase(use);
+  // Keep could not remove the folder while it was used, so that is done now.
   if (!may_remove_ || kept_.contains(folder)) return;
   RemoveAll(folder);
   RemoveAll(folder + std::string(kPart));

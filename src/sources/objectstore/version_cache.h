@@ -14,7 +14,9 @@
 namespace penstock {
 
 // Uses the paths cache/BASE/VERSION.REVISION, with ".part" appended during the download. BASE is
-// the escaped base path of the versions. One process owns the cache. Thread-safe.
+// the escaped base path of the versions. The revision is a part of the path, so changed objects get
+// a new folder, and a version that is served keeps its files. One process owns the cache.
+// Thread-safe.
 class VersionCache final {
  public:
   // While it exists, the cache does not remove the folder: it is being downloaded or loaded.

@@ -1,4 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+// One scan of a model: list the "folders" below the base path, choose the wanted versions, and list
+// the objects of each. A version is complete when none of its objects has changed for the settle
+// time and no part is missing; see model_scanner.cc in sources/directory for the same rule on disk.
+// An object store has no renames, so there is no other sign of completeness.
+//
+// `seen` remembers the objects of each version between scans. Each listing is a request that costs
+// money and time, so the objects of versions that are not wanted are listed rarely (kReserveAge) or
+// not at all.
 #include "sources/objectstore/version_scan.h"
 
 #include <algorithm>
@@ -25,6 +33,7 @@ uint64_t RevisionOf(const std::vector<S3Object>& objects) {
   uint64_t sum = 0;
   for (const S3Object& object : objects) {
     const auto time = object.last_modified.value_or(std::chrono::system_clock::time_point());
+    // A sum, so that the order of the listing does not matter.
     sum += std::hash<std::string>()(fmt::format("{} {} {} {}", object.key, object.size, object.etag,
                                                 time.time_since_epoch().count()));
   }
@@ -74,6 +83,8 @@ bool See(SeenVersion& seen, S3Listing listing, const std::string& prefix, Durati
     for (const S3Object& object : seen.objects) {
       if (object.last_modified) newest = std::max(newest, object.last_modified);
     }
+    // The store's own clock on both sides, so a wrong clock of this machine does not matter. Its
+    // times are whole seconds: a change may be up to one second newer than it looks.
     if (newest) age = std::max<Duration>(age, *listing.now - *newest - kTimeStep);
   }
   if (!seen.is_complete && age >= settle_time) {
@@ -83,7 +94,8 @@ bool See(SeenVersion& seen, S3Listing listing, const std::string& prefix, Durati
   return seen.is_complete;
 }
 
-// Updates `seen` for a version with too many objects.
+// Updates `seen` for a version with too many objects. It counts as complete, so that it is
+// reported: its loader then fails with `problem`, and the operator sees why.
 bool See(SeenVersion& seen, Status problem) {
   const uint64_t revision = std::hash<std::string_view>()(MessageOf(problem));
   const SteadyTime now = Clock::Real().Now();
@@ -160,6 +172,7 @@ StatusOr<ScannedVersions> ScanVersions(const VersionScan& scan, S3Client& client
       if (!scanned.insert(version).second) continue;
       ASSIGN_OR_RETURN(const bool is_complete,
                        ScanObjects(scan, found.prefixes.at(version), client, seen[version]));
+      // A folder that holds only markers is no version, as an empty folder in a console is none.
       if (HoldsOnlyMarkers(seen.at(version))) {
         Forget(version, seen, found);
         there.erase(version);
