@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+// A change of one model waits only for earlier changes of that model. A list concerns all models,
+// so it waits for every change that came before it, and every change that came after it waits for
+// the list.
 #include "models/change_queue.h"
 
 #include <algorithm>
@@ -31,6 +34,7 @@ std::optional<ChangeRequest> ChangeQueue::TakeNext(
       requests_.erase(request);
       return next;
     }
+    // A list waits. Nothing behind it may pass it.
     if (change == nullptr) return std::nullopt;
     held.insert(change->model);
   }

@@ -13,6 +13,7 @@ void InitialLoad::Start(std::vector<std::string> names) {
     MutexLock lock(mutex_);
     wait_.emplace(AwaitedModels{.names = std::move(names), .labels = {}, .pinned = {}}, manager_);
   }
+  // Listen first, then look: a model that is ready in between causes an event.
   listener_ = manager_.AddListener([this](const core::ManagerEvent&) { Look(); });
   Look();
 }
@@ -29,6 +30,8 @@ void InitialLoad::Look() {
     if (wait_) outcome = Outcome();
     if (outcome) wait_.reset();
   }
+  // Called without the lock, because it opens the ports and may take long. It is called once: only
+  // one thread finds `wait_` set.
   if (outcome) on_end_(*outcome);
 }
 
@@ -43,6 +46,8 @@ std::optional<Status> InitialLoad::Outcome() {
 
 bool InitialLoad::IsAnyServed(const std::vector<std::string>& names) const {
   return std::ranges::any_of(names, [this](const std::string& name) {
+    // A model that nothing is expected to load, such as one with the load mode NEVER, is as good as
+    // served.
     return !manager_.IsModelExpected(name) || manager_.IsModelReady(name).value_or(false);
   });
 }

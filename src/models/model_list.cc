@@ -57,6 +57,8 @@ StatusOr<std::vector<ConfiguredModel>> ReadModelList(const Settings& settings) {
   if (!settings.model_config_file.empty()) {
     ASSIGN_OR_RETURN(const std::string text,
                      ReadConfigFile("model_config_file", settings.model_config_file));
+    // TensorFlow Serving starts with an empty file and waits for a reload. Without its name, an
+    // empty file is more likely a mistake.
     const auto empty_file = StandsInForTfs(settings) ? EmptyFile::kNoModels : EmptyFile::kError;
     return ParseModelConfig(text, settings.model_config_file, empty_file);
   }
@@ -70,12 +72,15 @@ Status CheckModels(const std::vector<ConfiguredModel>& models, std::string_view 
                    const Sources& sources, const BackendHost& backends) {
   TRY(CheckExperiments(models, where));
   for (const ConfiguredModel& model : models) {
+    // The name goes into JSON and metrics, which allow only UTF-8.
     if (const std::string name = ToUtf8(model.name); name != model.name)
       return InvalidArgument("{}: the model's name '{}' is not UTF-8", where, name);
     if (FindSource(sources, model.base_path) == nullptr)
       return InvalidArgument("{}: model '{}' has the base_path {}", where, model.name,
                              WhyNoSource(sources, model.base_path));
     if (IsBuiltinPath(model.base_path)) {
+      // Made only to get the error: a wrong name must fail the configuration now and not the load
+      // later.
       if (const auto builtin = MakeBuiltinModel(model.base_path); !builtin.ok())
         return InvalidArgument("{}: model '{}': {}", where, model.name,
                                MessageOf(builtin.status()));

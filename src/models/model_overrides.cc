@@ -1,4 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+// Operators change single models through the admin API. These changes are kept apart from the
+// configuration, as a small message (ServerState) that is laid over it: models that were added or
+// removed, and for each model its pin, its load mode and its labels. So the file with the
+// configuration can change below, and an operator's pin stays.
+//
+// A model that was removed must be noted only if the configuration has it. Otherwise it would be
+// enough to forget that it was added.
 #include "models/model_overrides.h"
 
 #include <google/protobuf/text_format.h>
@@ -44,6 +51,8 @@ Status ModelOverrides::Read(const std::string& path) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
   if (status.type() == fs::file_type::not_found) {
+    // No file yet is the normal first start. But if the folder is missing, too, the path is wrong,
+    // and no change could be written.
     const fs::path folder = fs::absolute(path).parent_path();
     if (fs::is_directory(folder, error)) return OkStatus();
     return InvalidArgument("--state_file: there is no folder {}", folder.string());
@@ -57,6 +66,8 @@ Status ModelOverrides::Read(const std::string& path) {
         "--state_file: {}: mend it, or remove it to forget what the admin API has changed",
         MessageOf(parsed));
   }
+  // All of it is checked now: a mistake must stop the start of the server, and not make the first
+  // change fail.
   for (const ModelConfig& added : state.added()) {
     if (const auto model = Converted(added); !model.ok())
       return InvalidArgument("--state_file: {}: {}", path, MessageOf(model.status()));
@@ -79,6 +90,8 @@ Status ModelOverrides::Write(const std::string& path) const {
 
 StatusOr<std::vector<ConfiguredModel>> ModelOverrides::Over(
     std::vector<ConfiguredModel> base) const {
+  // The order matters. A model can be removed and then added again with another configuration, and
+  // changes of single properties apply to added models, too.
   for (const std::string& removed : state_->removed())
     std::erase_if(base, [&](const ConfiguredModel& model) { return model.name == removed; });
   for (const ModelConfig& added : state_->added()) {
@@ -123,6 +136,8 @@ Status ModelOverrides::Add(const ModelChange& change, const std::vector<Configur
   const auto is_it = [&](const ModelConfig& config) { return config.name() == change.model; };
   added.erase(std::remove_if(added.begin(), added.end(), is_it), added.end());
   removed.erase(std::remove(removed.begin(), removed.end(), change.model), removed.end());
+  // A model that is put or removed starts anew: the old pin and labels were meant for the old
+  // model.
   state_->mutable_models()->erase(change.model);
   if (change.kind == ModelChange::Kind::kRemove) {
     if (is_in_base) *removed.Add() = change.model;
@@ -138,6 +153,7 @@ Status ModelOverrides::Add(const ModelChange& change, const std::vector<Configur
 Status ModelOverrides::AddToModel(const ModelChange& change,
                                   const std::vector<ConfiguredModel>& base) {
   config::ModelOverride& model = (*state_->mutable_models())[change.model];
+  // First, so that `configured` below has the load mode of the configuration.
   if (change.kind == ModelChange::Kind::kLoad) model.clear_load();
   ASSIGN_OR_RETURN(const std::vector<ConfiguredModel> models, Over(base));
   const ConfiguredModel& configured = *FindModel(models, change.model);
@@ -184,6 +200,7 @@ bool ModelOverrides::RollBack(const ModelChange& change, const ModelOverrides& b
   const config::ModelOverride old =
       old_model == before.state_->models().end() ? config::ModelOverride() : old_model->second;
   if (change.kind == ModelChange::Kind::kPin) {
+    // Another operator has changed the pin meanwhile. The later change counts.
     if (PinOf(change.model) != change.version) return false;
     model.clear_pinned_version();
     if (old.has_pinned_version()) model.set_pinned_version(old.pinned_version());

@@ -19,8 +19,8 @@ namespace config {
 class ServerState;
 }
 
-// The changes of all operators together. To try a change, make a copy and change that: a refused
-// change then leaves no trace. One thread at a time.
+// The changes of all operators together. To try a change, make a copy and change that: if the
+// change is refused, drop the copy, and nothing has happened. One thread at a time.
 class ModelOverrides final {
  public:
   ModelOverrides();
@@ -48,6 +48,7 @@ class ModelOverrides final {
   void ForgetList();
 
   bool IsEmpty() const;
+  // The version that an operator has pinned; nullopt: none.
   std::optional<core::VersionNumber> PinOf(const std::string& model) const;
 
  private:

@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // How a change of the models is applied and answered.
-// Submit puts a change into incoming_, and the thread moves it to queue_. ServeChanges takes the
-// changes that need not wait. A change goes to a copy of overrides_, or replaces base_. Apply gives
-// the combination of both to ModelSet, which accepts all of it or nothing: so a refused change
-// leaves no trace. An accepted one becomes a pending change. The thread never waits for a load,
-// because one slow model would delay the changes of all others. It checks the pending changes after
-// each event of the manager, and every 100 ms for clients that have disconnected. `done` answers
-// the client. If a pin or label cannot get its version, `done` rolls it back first. An answer may
-// free changes in the queue, so ServeChanges repeats until no change has ended.
+//
+// 1. Submit puts a change into incoming_, and the thread moves it to queue_. ServeChanges takes the
+// changes that need not wait.
+//
+// 2. A change goes to a copy of overrides_, or replaces base_. Apply gives the combination of both
+// to ModelSet, which accepts all of it or nothing: so a refused change leaves no trace.
+//
+// 3. An accepted change becomes a pending change. The thread never waits for a load, because one
+// slow model would delay the changes of all others. It checks the pending changes after each event
+// of the manager, and every 100 ms for clients that have disconnected.
+//
+// 4. `done` answers the client. If a pin or label cannot get its version, `done` rolls it back
+// first. An answer may free changes in the queue, so ServeChanges repeats until no change has
+// ended.
+//
 // base_ and overrides_ are separate, so that a new list of models does not undo the pins of
 // operators, and so that the state file has only the changes of operators.
 #include "models/model_reloader.h"
@@ -109,6 +116,7 @@ void ModelReloader::Start() {
   listener_ = manager_.AddListener([this](const core::ManagerEvent&) {
     MutexLock lock(mutex_);
     has_event_ = true;
+    // Events are frequent. If nothing waits for one, the thread sleeps on.
     if (awaits_events_) wake_.NotifyOne();
   });
   thread_ = std::thread([this] { RunThread(); });
@@ -120,6 +128,7 @@ void ModelReloader::Stop() {
     is_stopping_ = true;
   }
   wake_.NotifyOne();
+  // From here on this thread alone uses queue_ and pending_.
   if (thread_.joinable()) thread_.join();
   if (const int listener = std::exchange(listener_, 0); listener != 0)
     manager_.RemoveListener(listener);
@@ -164,6 +173,7 @@ void ModelReloader::Submit(ChangeRequest request) {
       incoming_.push_back(std::move(request));
     }
   }
+  // Without the lock, because `done` is foreign code.
   if (!refused.ok()) return request.done(std::move(refused));
   wake_.NotifyOne();
 }
@@ -246,6 +256,7 @@ bool ModelReloader::HoldLabels(std::vector<ConfiguredModel>& models,
 }
 
 void ModelReloader::DecideLabels(uint64_t list, const AwaitedModels::Labels* before) {
+  // A newer list has its own labels and makes its own decision.
   if (list != list_ || IsStopping()) return;
   std::vector<ConfiguredModel> base = base_;
   for (ConfiguredModel& model : base) {
@@ -290,12 +301,15 @@ Status ModelReloader::Apply(std::vector<ConfiguredModel> base, ModelOverrides ov
                     ModelEntry{model.base_path, model.platform,
                                std::string(NameOf(model.load_mode)), overrides.PinOf(model.name)});
   }
+  // Computed before the change is in force: afterwards the manager no longer knows the models that
+  // are gone.
   const std::set<std::string> lost = OnTheirWay(Lost(Entries(), entries));
   TRY(models_.Apply(models, where, retried));
   base_ = std::move(base);
   overrides_ = std::move(overrides);
   std::vector<std::string> warnings = UnservedArms(models, models_);
   for (std::string& warning : MissingReadyModels(entries)) warnings.push_back(std::move(warning));
+  // A warning that was true for the list before is not repeated at each change.
   for (const std::string& warning : warnings) {
     if (std::ranges::find(warnings_, warning) == warnings_.end())
       PENSTOCK_LOG(kWarning, "{}: {}", where, warning);
@@ -305,6 +319,7 @@ Status ModelReloader::Apply(std::vector<ConfiguredModel> base, ModelOverrides ov
     MutexLock lock(mutex_);
     entries_ = std::move(entries);
   }
+  // Last, because it answers clients, and their next request must find the new list.
   pending_.Overtake(lost);
   return OkStatus();
 }
@@ -348,6 +363,8 @@ void ModelReloader::RunThread() {
 
 std::optional<ModelReloader::FileRead> ModelReloader::WaitForWork() {
   const SteadyTime now = Clock::Real().Now();
+  // Without waiting changes nothing can happen until a new change, a poll or the end. So an idle
+  // thread does not wake up ten times a second.
   const bool has_work = queue_.size() + pending_.size() > 0;
   const SteadyTime until =
       has_work ? std::min(next_file_poll_, now + kGoneCheckPeriod) : next_file_poll_;
@@ -426,6 +443,8 @@ void ModelReloader::ServeList(ChangeRequest request) {
   auto& models = std::get<ModelListChange>(request.change).models;
   for (const ConfiguredModel& model : models) awaited.names.push_back(model.name);
   ModelOverrides overrides = overrides_;
+  // A client that sends a whole list means these models and these labels. Changes of operators to
+  // the old list would contradict it.
   overrides.ForgetList();
   const AwaitedModels::Labels before = Labels();
   const bool waits_for_labels = !settings_.allow_version_labels_for_unavailable_models;
@@ -442,6 +461,8 @@ void ModelReloader::ServeList(ChangeRequest request) {
                 .load = nullptr,
                 .done = [this, before, holds_labels, list = list_, written = WriteState(),
                          done = std::move(request.done)](Status waited) mutable {
+                  // These two codes mean that a version cannot be had. All others, such as the
+                  // deadline, say only that the client did not wait: its list stays in force.
                   const bool is_refused = waited.code() == StatusCode::kFailedPrecondition ||
                                           waited.code() == StatusCode::kUnknown;
                   if (is_refused || holds_labels)
@@ -454,6 +475,7 @@ void ModelReloader::ServeChange(ChangeRequest request) {
   const ModelChange& change = std::get<ModelChange>(request.change);
   AwaitedModels awaited;
   std::optional<ModelOverrides> before;
+  // Only a change that names a version can fail after it was applied, and must then be undone.
   if (NamesVersion(change)) before = overrides_;
   if (const Status status = ApplyChange(change); !status.ok()) return request.done(status);
   PENSTOCK_LOG(kInfo, "{}: in force", Describe(request));
@@ -539,6 +561,7 @@ std::shared_ptr<DemandedLoad> ModelReloader::LoadNow(const ChangeRequest& reques
 
 Status ModelReloader::CheckVersion(const ModelChange& change) const {
   for (const core::VersionStatus& version : manager_.VersionStatuses(change.model)) {
+    // A version that the manager knows is there, even if its source cannot be asked now.
     if (version.id.version == change.version && version.state != core::VersionState::kEnd)
       return OkStatus();
   }

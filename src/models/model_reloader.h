@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Changes the list of models while the server runs. The reason may be a client, an operator, a
-// change of --model_config_file, or SIGHUP. It has one thread, which applies one change at a time,
-// in order of arrival. Earlier changes may still wait for their effect meanwhile.
+// change of --model_config_file, or SIGHUP. It has one thread, which applies one change at a time.
+// ChangeQueue says in which order. Earlier changes may still wait for their effect meanwhile.
 #pragma once
 
 #include <atomic>

@@ -1,4 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+// A list of models has three receivers: the manager, the sources and the experiments. None of them
+// can take back what it was given. So Apply first asks everybody who could refuse, and then gives
+// each its part; from SetModels on nothing may fail.
+//
+// Each list has a number, its generation. Sources work on their own threads, so a report may arrive
+// that still answers an older list. The generation tells. A model that does not change keeps the
+// generation since which it is the same (`same_since`), so reports about it stay valid.
 #include "models/model_set.h"
 
 #include <algorithm>
@@ -135,6 +142,7 @@ WarmUpOptions ModelSet::WarmUpOf(const ConfiguredModel& model) const {
 
 StatusOr<std::unique_ptr<core::Loader>> ModelSet::MakeLoader(const core::ServableId& id,
                                                              const std::string& path) {
+  // Called on the threads of the sources, once for every version that is wanted.
   if (IsBuiltinPath(path)) return MakeBuiltinLoader(id, path, metrics_, inline_options_);
   LoadOptions options = load_options_;
   WarmUpOptions warm_up = warm_up_options_;
@@ -166,11 +174,13 @@ bool ModelSet::HasVersion(const std::string& model, core::VersionNumber version)
     if (entry == entries_.end()) return false;
     base_path = entry->second.base_path;
   }
+  // Without the lock: the source may have to read a folder of a slow file system.
   return FindSource(sources_, base_path)->HasVersion(model, base_path, version).value_or(false);
 }
 
 bool ModelSet::LacksVersion(const ConfiguredModel& model, core::VersionNumber version) const {
   for (const core::VersionStatus& known : manager_.VersionStatuses(model.name)) {
+    // The manager knows the version, so it exists, whatever the source can tell now.
     if (known.id.version == version && known.is_aspired) return false;
   }
   const core::ModelSource* const source = FindSource(sources_, model.base_path);

@@ -41,10 +41,10 @@ class ModelSet final {
   // Replaces the list: unloads models that are not in it, loads new ones, and keeps the others.
   // After an error nothing is changed. Does not wait for loads. Tries failed loads of the model
   // `retried` again. Messages begin with `where`. Errors:
-  //   INVALID_ARGUMENT: an error of CheckModels, a model in force would change its platform, or a
-  //     source refuses its models;
-  //   FAILED_PRECONDITION: a label would move to a version that is not available, a model would
-  //     move from one source to another, or the server is shutting down.
+  //   INVALID_ARGUMENT: an error of CheckModels, or a model in force would change its platform;
+  //   FAILED_PRECONDITION: a model would move from one source to another, or the server is shutting
+  //     down;
+  //   the error of a source that refuses its models.
   Status Apply(const std::vector<ConfiguredModel>& models, std::string_view where,
                std::string_view retried = "") EXCLUDES(mutex_);
 
@@ -58,6 +58,7 @@ class ModelSet final {
 
   // The sources begin to report to the manager. Call it once.
   void Start();
+  // After this returns, no source reports any more.
   void Stop();
 
  private:

@@ -1,4 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+// A change is done when the models that it names have come to rest: each is served or has failed.
+// The manager tells the state of each model and version; this file makes one answer of it.
+//
+// The difficulty is old news. A model may be ready with the versions of the former configuration,
+// or have an error of an earlier load. So a model counts as under way until its source has answered
+// the configuration in force (`has_report`).
 #include "models/model_wait.h"
 
 #include <algorithm>
@@ -48,6 +54,7 @@ bool ModelWait::IsUnderWay(const std::string& name) const {
 ModelWait::State ModelWait::StateOf(const std::string& name) const {
   State state;
   const std::optional<core::ModelStatus> model = manager_.StatusOf(name);
+  // A model that is not expected to load, such as one on demand, is done at once.
   if (!model || !model->is_expected) return state;
   state.model = OfModel(*model, state.reason);
   if (state.model == Progress::kFailed) return state;
@@ -80,6 +87,7 @@ ModelWait::Progress ModelWait::OfModel(const core::ModelStatus& model, Status& r
   }
   Progress progress = Progress::kUnderWay;
   for (const core::VersionStatus& version : model.versions) {
+    // A version on its way out says nothing about the change.
     if (!version.is_aspired) continue;
     // The status of a version that is under way may be an error: why it waits, or why its last load
     // failed.
@@ -134,6 +142,7 @@ ModelWait::Progress ModelWait::OfLabels(const std::string& name, const core::Mod
   Progress all = Progress::kServed;
   for (const auto& [label, number] : wanted->second) {
     const auto state = model.labels.find(label);
+    // The label is not what this change made it, so its effect can never be seen.
     if (state == model.labels.end() || state->second.wanted != number) {
       reason = Error(StatusCode::kAborted, "another change has moved or removed label \"{}\" of {}",
                      label, name);

@@ -25,6 +25,7 @@ Entries TakeEnded(Entries& entries, const Predicate& is_ended) {
 void DemandedLoad::Answer(Status status) {
   MutexLock lock(mutex_);
   answer_ = std::move(status);
+  // Under the lock, so that Forget waits for the call.
   if (on_answer_) on_answer_();
 }
 
@@ -54,6 +55,7 @@ bool PendingChanges::IsSettled(Entry& entry, SteadyTime now) {
     return true;
   }
   const PendingChange& change = entry.change;
+  // Even after the deadline the outcome is asked for: it says which models are still loading.
   const bool is_late = now >= change.deadline;
   std::optional<Status> outcome =
       change.load == nullptr ? entry.wait.Outcome(is_late) : change.load->answer();

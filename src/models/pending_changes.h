@@ -58,6 +58,7 @@ class PendingChanges final {
  public:
   explicit PendingChanges(core::Manager& manager) : manager_(manager) {}
 
+  // Begins to wait. Call it when the change is in force.
   void Add(PendingChange change);
 
   // Answers the changes that have their effect or cannot have it, those whose deadline has passed
@@ -67,6 +68,7 @@ class PendingChanges final {
   // Answers ABORTED to changes that wait for one of `models`. Call it after another change has
   // removed, moved or unloaded these models.
   void Overtake(const std::set<std::string>& models);
+  // Answers every change with `status`, and forgets it.
   void AnswerAll(const Status& status);
 
   // True if a change of this model is pending. Lists do not count.
