@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+// The initial load can take minutes, and a person or a log shows its progress. It ends when no
+// model is expected or loading any more, and it never begins again: a later reload is not the start
+// of the server. So a model that had failed stays failed while it is tried again; otherwise one
+// broken model would keep the initial load going for ever.
 #include "loading/load_progress.h"
 
 #include <algorithm>

@@ -1,4 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+// The size of a version's files is a poor estimate of its memory, but the ratio of memory to files
+// is much the same for all versions of a model. So the last measured version corrects the estimate
+// of the next one. A measurement is only the growth of the whole process during a load, so it is
+// limited to plausible values first.
+//
+// See docs/decisions/0015-memory-is-measured-by-loads-that-run-alone.md.
 #include "loading/memory_history.h"
 
 #include <algorithm>
@@ -9,7 +15,7 @@ namespace penstock {
 namespace {
 
 // Quantised weights may expand to eight times their bytes. A runtime may take some 100 MB for
-// itself.
+// itself when it loads its first model.
 constexpr uint64_t kFactorMax = 8;
 constexpr uint64_t kFixedBytesMax = 256 << 20;
 
@@ -31,7 +37,7 @@ MeasuredLoad KeepPlausible(const core::MemoryGrowth& growth, uint64_t reckoned_b
 // Bytes beyond the largest factor cannot depend on the size of the model, so they are a fixed part.
 MemoryHistory::Law MemoryHistory::Law::From(uint64_t reckoned_bytes, uint64_t bytes) {
   const uint64_t growing = std::min(bytes, SaturatingProduct(reckoned_bytes, kFactorMax));
-  // No ratio to nothing.
+  // There is no ratio to zero bytes.
   if (reckoned_bytes == 0) return {.factor = 0, .fixed_bytes = bytes};
   return {.factor = static_cast<double>(growing) / static_cast<double>(reckoned_bytes),
           .fixed_bytes = bytes - growing};

@@ -35,6 +35,7 @@ MeasuredLoad KeepPlausible(const core::MemoryGrowth& growth, uint64_t reckoned_b
 // Keeps the last measurement of each model. Thread-safe.
 class MemoryHistory final {
  public:
+  // Remembers a load. It replaces the last one of the model.
   void Note(const std::string& model, const std::string& backend, const MeasuredLoad& load)
       EXCLUDES(mutex_);
 
@@ -49,7 +50,7 @@ class MemoryHistory final {
   void KeepOnly(const std::set<std::string>& models) EXCLUDES(mutex_);
 
  private:
-  // Computes memory from an estimate: a part that is proportional to it, and a fixed part.
+  // How memory follows from an estimate: a part that is proportional to it, and a fixed part.
   struct Law {
     double factor = 0;
     uint64_t fixed_bytes = 0;

@@ -40,7 +40,8 @@ StatusOr<core::ResourceEstimate> HostedLoader::EstimateResources() {
 }
 
 StatusOr<std::unique_ptr<core::Servable>> HostedLoader::Load() {
-  // A load may compute for long, in code of the runtime that never yields.
+  // A load may compute for long, in code of the runtime that never yields. Without this, requests
+  // would wait for it.
   const GiveWay to_requests;
   ASSIGN_OR_RETURN(std::unique_ptr<Model> model, host_.Load(version_path_, options_));
   return MakeServedModel(id_, std::move(model), metrics_, inline_options_);

@@ -13,8 +13,8 @@
 
 namespace penstock {
 
-// The loader of versions that a backend runs. One thread at a time. `host` and `metrics` must
-// outlive it and the loaded version; `history` must outlive every call of it.
+// Loads versions that a backend runs, and remembers their memory. One thread at a time. `host` and
+// `metrics` must outlive it and the loaded version; `history` must outlive every call of it.
 class HostedLoader final : public core::Loader {
  public:
   HostedLoader(core::ServableId id, std::string version_path, LoadOptions options,

@@ -119,6 +119,8 @@ void ModelObserver::OnStart(const core::VersionStatus& version) {
 
 void ModelObserver::OnEnd(const core::VersionStatus& version) {
   load_starts_.erase(version.id);
+  // A failed load that is tried again ends with START and an error. If it is then given up, END
+  // comes with the same error, which must not be logged or counted twice.
   const bool is_told = retried_.erase(version.id) > 0;  // the error was logged after the last try
   if (unloading_.erase(version.id) > 0) {
     PENSTOCK_LOG(kInfo, "model {} is unloaded", version.id.ToString());
@@ -136,6 +138,8 @@ void ModelObserver::OnAvailable(const core::VersionStatus& version) {
   const core::ServableId& id = version.id;
   const Duration took = version.load_time;
   const auto start = load_starts_.find(id);
+  // `took` is the load itself. The rest of the time since LOADING was a wait for a thread or for
+  // memory.
   const Duration all = start == load_starts_.end() ? took : clock_.Now() - start->second;
   if (start != load_starts_.end()) load_starts_.erase(start);
   CountLoad(id.name, "ok");

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+// Two kinds of recorded requests exist: TensorFlow Serving's file, and a folder of plain requests
+// that people can write by hand. Both are decoded by the same code as requests of clients, so a
+// warm-up also proves that the version can answer. A request that fails makes the load fail: a
+// version that cannot answer its own recorded requests must not replace one that can.
 #include "loading/warm_up.h"
 
 #include <algorithm>
@@ -56,6 +60,7 @@ StatusOr<Slice> ReadFile(const fs::path& path) {
   if (bytes > tfs::kLengthMax) {
     return InvalidArgument("has {} bytes: more than {}", bytes, tfs::kLengthMax);
   }
+  // Decoded tensors may be views of the buffer, so it has the alignment that runtimes want.
   BufferRef buffer = AllocateBuffer(bytes);
   errno = 0;
   file.read(reinterpret_cast<char*>(buffer->data()), static_cast<std::streamsize>(bytes));

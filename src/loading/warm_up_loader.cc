@@ -28,6 +28,7 @@ void WarmUpLoader::SetRunning(CancelToken* cancel) {
 }
 
 StatusOr<std::unique_ptr<core::Servable>> WarmUpLoader::LoadAndWarmUp(CancelToken& cancel) {
+  // If the warm-up fails, `servable` goes out of scope, which unloads the version.
   ASSIGN_OR_RETURN(std::unique_ptr<core::Servable> servable, loader_->Load());
   // All loaders return what MakeServedModel makes, so the cast is safe.
   TRY(WarmUp(static_cast<ServedModel&>(*servable).model(), cancel));

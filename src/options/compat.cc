@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+// Whoever replaces tensorflow_model_server often cannot change its command line: it stands in a
+// manifest or an image. So the server starts with flags that neither program has any more, and only
+// warns. A mistyped flag is different. Somebody wanted its effect, which may be a protection, so it
+// still stops the start.
 #include "options/compat.h"
 
 #include <algorithm>
@@ -20,7 +24,7 @@ constexpr RetiredFlag kRetired[] = {
     {"rest_api_enable_cors_headers", "the flag is called rest_api_enable_cors_support now."},
 };
 
-// If two names share a part of at least this length, that is no accident.
+// A shorter part, such as "port" or "file", occurs in many names by accident.
 constexpr size_t kTellingLength = 6;
 
 // True if the longer name contains the shorter one.
@@ -34,6 +38,7 @@ bool IsPartOf(std::string_view name, std::string_view other) {
 
 bool AsksForTfs(std::span<const std::string> arguments) {
   constexpr std::string_view kFlag = "--compat", kFlagWithValue = "--compat=";
+  // The flags are not parsed yet, because this answer decides with which defaults to parse them.
   std::string_view asked;
   for (size_t i = 0; i < arguments.size(); ++i) {
     const std::string_view argument = arguments[i];

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+// Most flags go straight into the options of a component (see Settings). This file has the rest:
+// values that follow from several flags, from a file, or from the machine. A default that depends
+// on the machine is stored as 0 or -1 and computed here, so that --help shows the same on every
+// machine.
 #include "options/component_options.h"
 
 #include <algorithm>
@@ -74,6 +78,8 @@ StatusOr<net::ServerOptions> NetOptions(const Settings& settings) {
   net::ServerOptions options = settings.net;
   ASSIGN_OR_RETURN(options.tls, MakeTlsOptions(settings));
   options.listens_at_start = settings.listen == "at_start";
+  // --ssl_config_file comes from TensorFlow Serving, where it protects only the gRPC port.
+  // --tls_certificate_file is our own and protects all.
   const bool tls_everywhere = !options.tls.certificate_file.empty();
   if (settings.port != 0)
     options.listen.push_back(Listen(settings, "port", settings.port, options.tls.enabled()));
@@ -125,11 +131,14 @@ PortPositions FindPorts(const Settings& settings) {
 
 uint64_t InflightBytesMax(const Settings& settings) {
   const auto wanted = static_cast<uint64_t>(settings.inflight_bytes_max);
+  // The other three quarters are for the models and for what a run itself needs.
   return wanted > 0 ? wanted : UsableMemoryBytes() / 4;
 }
 
 uint64_t DecodedTensorBytesMax(const Settings& settings) {
   const auto wanted = static_cast<uint64_t>(settings.decoded_tensor_bytes_max);
+  // At most half, so that one request with a large JSON body cannot use up the memory of all
+  // others.
   return wanted > 0 ? wanted : std::min(kDecodedTensorBytesMax, InflightBytesMax(settings) / 2);
 }
 
@@ -173,8 +182,10 @@ core::ManagerOptions MakeManagerOptions(const Settings& settings) {
   options.load_retry_interval_max =
       std::max(options.load_retry_interval, options.load_retry_interval_max);
   const int64_t memory = settings.model_memory_bytes_max;
+  // A tenth is left for requests and for the server itself.
   options.ram_bytes_max = memory < 0 ? UsableMemoryBytes() / 10 * 9 : static_cast<uint64_t>(memory);
   options.read_memory = [] { return ReadProcessMemory(""); };
+  // A mistake in --ready_when has stopped the start before.
   options.readiness = MakeReadinessRule(settings).value_or(core::ReadinessRule());
   return options;
 }
@@ -221,6 +232,8 @@ std::string WhyNotInList(const std::string& path, bool takes_folders) {
 
 }  // namespace
 
+// A backend is opened when the first model needs it, which may be hours after the start. A wrong
+// path should stop the start instead.
 Status CheckPaths(const Settings& settings) {
   const auto fail = [](std::string_view flag, const std::string& path, std::string_view why) {
     return InvalidArgument("--{}={}: {}", flag, path, why);
@@ -265,6 +278,7 @@ BackendHostOptions MakeBackendOptions(const Settings& settings) {
                        const std::string& value) {
     if (value.empty()) return;
     options.options[backend].emplace_back(key, value);
+    // Kept for the message if the backend cannot be opened: the flags are the likely reason.
     std::string& set_by = options.set_by[backend];
     set_by += fmt::format("{}--{}_{}={}", set_by.empty() ? "" : " ", backend, key, value);
   };

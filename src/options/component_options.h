@@ -45,7 +45,7 @@ ThreadPoolOptions MakeComputeOptions(const Settings& settings);
 // Checks the files and folders that flags name for the backends: they must exist and be of the
 // right kind. INVALID_ARGUMENT, with the flag and the reason, if one is not.
 Status CheckPaths(const Settings& settings);
-// Does not set the pool, the metrics and the callback.
+// Does not set the pool and the metrics.
 BackendHostOptions MakeBackendOptions(const Settings& settings);
 // Does not set the model's name and platform.
 LoadOptions MakeLoadOptions(const Settings& settings);

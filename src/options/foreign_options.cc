@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// One row per option of TensorFlow Serving that is accepted, but has no effect.
+// One row for each option of TensorFlow Serving that is accepted but has no effect. A command line
+// that was written for TensorFlow Serving must work here. If a value asks for something that the
+// server does not do, it warns. It refuses to start only if the difference would be unsafe or would
+// change results.
 #include "options/options.h"
 
 namespace penstock {

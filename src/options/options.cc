@@ -1,4 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+// Parses the command line in one pass over the arguments: find the row of the flag, check the value
+// by the row, and store it in the field that the row names. What one row cannot check, such as two
+// flags that exclude each other, comes afterwards in CheckTogether. So the table is the only place
+// that knows a flag.
+//
+// Flags without an effect (foreign options) have rows, too. They are checked like the others,
+// because a typo in them is still a typo.
 #include "options/options.h"
 
 #include <algorithm>
@@ -125,6 +132,7 @@ StatusOr<std::optional<Flag>> ReadFlag(const OptionTable& table,
       return InvalidArgument("--{} lacks a value: expected {}", name, ValueName(row->type()));
     return Flag{row, arguments[next++]};
   }
+  // Only now, because the name of a flag may itself begin with "no".
   if (name.starts_with("no") && equals == std::string_view::npos) {
     row = table.Find(name.substr(2));
     if (row != nullptr && row->type() == OptionType::kBool) return Flag{row, "false"};
@@ -170,6 +178,7 @@ Status CheckTogether(const Settings& settings) {
     return InvalidArgument(
         "--tensorflow_session_parallelism sets both --tensorflow_intra_op_parallelism and "
         "--tensorflow_inter_op_parallelism: give it or them");
+  // Otherwise no stream could ever use its window, and the flag would do nothing.
   if (settings.net.http2_connection_window_bytes < settings.net.http2_stream_window_bytes)
     return InvalidArgument(
         "--http2_connection_window_bytes={} must not be less than --http2_stream_window_bytes={}",
@@ -200,6 +209,7 @@ StatusOr<ParsedOptions> ParseFlags(const OptionTable& table,
                                    std::span<const std::string> arguments) {
   ParsedOptions parsed;
   const bool stands_in_for_tfs = AsksForTfs(arguments);
+  // Before any flag, so that a flag of the user overrides these defaults.
   if (stands_in_for_tfs) parsed.values.Mutable<Settings>() = TfsDefaults();
   for (size_t next = 0; next < arguments.size();) {
     const std::string& argument = arguments[next];
@@ -222,6 +232,7 @@ StatusOr<ParsedOptions> ParseFlags(const OptionTable& table,
 StatusOr<ParsedOptions> ParseOptions(const OptionTable& table,
                                      std::span<const std::string> arguments) {
   ASSIGN_OR_RETURN(ParsedOptions parsed, ParseFlags(table, arguments));
+  // Somebody who asks for help need not give a model.
   if (parsed.settings().help || parsed.settings().version) return parsed;
   TRY(CheckTogether(parsed.settings()));
   TRY(CheckBatching(parsed.foreign));

@@ -35,6 +35,8 @@ std::string BoundsText(const OptionRow& row) {
   if (IsForeign(row)) return "";
   if (!row.choices.empty()) return fmt::format("{}", fmt::join(row.choices, ", "));
   if (row.type() != OptionType::kInt) return "";
+  // The lowest values stand for "all negative values mean the same", so as a bound they would only
+  // confuse.
   const bool has_min = row.min >= -std::numeric_limits<int32_t>::max();
   const bool has_max = row.max < std::numeric_limits<int64_t>::max();
   return fmt::format("{}..{}", has_min ? std::to_string(row.min) : "",
