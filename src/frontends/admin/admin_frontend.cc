@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+// These pages must answer when nothing else does: at the limit of requests, and while the server
+// drains. So they do not count as requests, take no locks that a load holds for long, and never
+// wait for a model.
 #include "frontends/admin/admin_frontend.h"
 
 #include <fmt/format.h>
@@ -78,7 +81,7 @@ net::HttpResponse AdminFrontend::ServerReadiness() const {
   std::string json =
       fmt::format(R"({{"ready":false,"draining":{},"models":[)", readiness_.IsDraining());
   const char* separator = "";
-  // Only what is not ready: the list tells the operator what the server waits for.
+  // Only models that are not ready: the list tells the operator what the server waits for.
   for (const std::string& name : ModelsThatCount()) {
     if (manager_.IsModelReady(name).value_or(false)) continue;
     json += std::exchange(separator, ",") + ModelJson(manager_, name, false);

@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+// Check answers once. Watch stays open: it sends the status at once and after each change. Changes
+// come on threads of the manager, and messages leave on the event loop of the call, so a Watcher
+// must keep the order, and it must not fill the memory for a client that does not read. It does
+// both with one rule: only one message of a call is on its way, and when it is out, the watcher
+// compares the newest status with the last one sent.
 #include "frontends/admin/health.h"
 
 #include <algorithm>

@@ -1,4 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+// Every change takes the same way: find the verb, check that this port may change models, check the
+// body, and hand a ModelChange to the reloader. The answer comes when the change has its effect, on
+// a thread of the reloader.
+//
+// A browser that an operator uses may also show pages of others, and such a page can send requests
+// to this server. CheckContentType stops that: without CORS, a page cannot send JSON to another
+// site.
 #include "frontends/admin/model_admin.h"
 
 #include <fmt/format.h>
@@ -245,6 +252,7 @@ Status ModelAdminFrontend::CheckMayChange(const net::Endpoint& endpoint) const {
 
 void ModelAdminFrontend::Change(net::HttpCallRef call, std::string name,
                                 std::string_view verb) const {
+  // Before anything else, so that a client without the right learns nothing from the other errors.
   if (const Status status = CheckMayChange(*call->head().endpoint); !status.ok())
     return RespondStatus(*call, status);
   const Verb* const meant = FindVerb(call->head().method, verb);

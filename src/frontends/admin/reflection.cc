@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+// The server has no generated gRPC services; its routes are texts. But the messages are linked into
+// the program, and protobuf keeps their descriptors in one pool. So reflection needs no list of its
+// own: services come from the router, and everything else from the pool.
 #include "frontends/admin/reflection.h"
 
 #include <google/protobuf/descriptor.h>

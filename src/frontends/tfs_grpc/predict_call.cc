@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+// The steps that InferCall (infer/infer_call.h) asks for, in the order of the calls: ReadSelector,
+// Decode, Encode, Send, Release. Objects come from a pool of the thread and keep the memory of
+// their last request, so a small call allocates nothing here.
 #include "frontends/tfs_grpc/predict_call.h"
 
 #include <memory>

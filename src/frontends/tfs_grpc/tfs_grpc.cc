@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+// Predict has a reader and a writer of its own (predict_call), because it is called thousands of
+// times a second and carries large tensors. The other methods are rare and small, so they use
+// protobuf's objects.
 #include "frontends/tfs_grpc/tfs_grpc.h"
 
 #include <memory>
@@ -102,6 +105,8 @@ void GetModelMetadata(Engine& engine, const net::GrpcCallRef& call) {
   if (!status.ok()) return call->Finish(Truncated(status));
   const ModelSelector selector = SelectorOf(request->model_spec());
   const StatusOr<ModelHandle> model = engine.Find(selector);
+  // Only a model that is not loaded is worth waiting for. Find answers at once for all others,
+  // without a callback.
   if (model.status().code() == StatusCode::kUnavailable &&
       engine.FindOnceLoaded(selector, /*headers=*/nullptr, call->deadline(), call->cancel(),
                             [call, request](const StatusOr<ModelHandle>& loaded) {

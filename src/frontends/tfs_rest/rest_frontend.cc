@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+// One route takes all paths below /v1/, because names of models and the verb behind the colon are
+// no fixed parts of a path. ParseRestPath decides what a path means. A wrong method gets 405 with
+// the right ones, and an unknown path 404 with the known forms.
 #include "frontends/tfs_rest/rest_frontend.h"
 
 #include <optional>

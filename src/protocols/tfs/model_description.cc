@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+// gRPC and REST answer from the same messages, so they cannot disagree. The JSON for REST is
+// printed from the message by protobuf, in the form that TensorFlow Serving prints.
 #include "protocols/tfs/model_description.h"
 
 #include <google/protobuf/struct.pb.h>

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+// Every request is recorded, so this must not take a lock that all threads share. The table has a
+// fixed size and only grows: a slot that was filled never changes again, and readers need no more
+// than an atomic load. Linear probing finds a model's slot.
 #include "protocols/tfs/request_metrics.h"
 
 #include <chrono>

@@ -1,20 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // How a TensorProto becomes a tensor. Its elements come in one of two forms: raw bytes in
-// tensor_content, or one field of typed values, packed or not, in any number of pieces. ReadTensor
-// scans the message once, and notes where the elements are.
+// tensor_content, or one field of typed values, packed or not, in any number of pieces.
 //
-// Usually they are one run of raw bytes that the model can use where it lies. Then the tensor is a
-// view of the message. Otherwise a sink copies the pieces, in their order, into memory that counts
-// against the limit of the request.
+// ReadTensor works in two passes. ScanTensor notes the type, the shape, and where the values are,
+// without decoding them. Then the type decides. tensor_content and whole packed runs of fixed-size
+// values are used where they lie, as a view of the message (ViewOrCopy). All other values are
+// decoded by a sink for their type, which ignores surplus values but checks them. At the end the
+// last value is repeated for missing ones. So memory is allocated only once, with its final size,
+// and only after the shape has been checked.
 //
 // What protobuf refuses is refused here too, even in fields that are not used, so that clients see
 // no difference from TensorFlow Serving.
-// ReadTensor works in two passes. ScanTensor notes the type, the shape, and where values are,
-// without decoding them. Then the type decides: tensor_content and whole packed runs of fixed-size
-// values are viewed in place (ViewOrCopy); all other values are decoded by a sink for their type,
-// which ignores surplus values but checks them. At the end the last value is repeated for missing
-// ones. So memory is allocated only once, with its final size, and only after the shape has been
-// checked.
 #include "protocols/tfs/tensor_reader.h"
 
 #include <algorithm>

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+// The scan must not depend on the type of the tensor, because protobuf allows the fields in any
+// order: the type may come last. So it only notes where each kind of value is. It checks everything
+// that is cheap to check, and leaves the inside of packed varints to the decoder.
 #include "protocols/tfs/tensor_scan.h"
 
 #include "protocols/tfs/tensor_fields.h"
@@ -18,6 +21,8 @@ bool ReadDim(std::string_view bytes, int nesting_left, Shape& shape, WireError& 
                                                            : reader.SkipField(tag, nesting_left);
     if (!ok) return false;
   }
+  // One more dimension than allowed is kept, so that the shape is refused later; further ones would
+  // only take memory.
   if (shape.rank() <= kRankMax) shape.Append(static_cast<int64_t>(size));
   return true;
 }

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+// PlanTensor computes sizes and WriteTensor writes the bytes. The two must agree to the byte,
+// because the buffer has exactly the planned size. So both go through the same helpers (IsRaw,
+// IsGathered, VisitVarints), which decide the form of each part.
 #include "protocols/tfs/tensor_writer.h"
 
 #include "protocols/tfs/tensor_fields.h"

@@ -1,4 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+// Strings are the only part of a JSON text that cannot always be used in place. A string without
+// escapes is a view of the text. One with escapes, or in base64, is decoded into an arena, which
+// also keeps the text alive: so one owner is enough for all strings of a request.
+//
+// The position of an error is computed only when there is one: it counts the lines from the start.
+// To count them on the way would slow every good request.
 #include "protocols/tfs_json/json_cursor.h"
 
 #include <simdjson.h>
@@ -280,6 +286,8 @@ bool JsonCursor::SkipScalar() {
 }
 
 bool JsonCursor::SkipValue() {
+  // A stack of its own and no recursion: a client could nest lists so deep that the thread's stack
+  // ends.
   std::string open;  // one '{' or '[' for each open level
   for (;;) {
     const char first = Peek();

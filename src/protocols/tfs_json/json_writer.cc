@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+// Answers are mostly floats, so WriteFloat decides how long they take. fmt's Dragonbox gives the
+// shortest digits; the text around them is written with copies of fixed size, which need no loops.
+// Therefore a caller must reserve more space (kNumberBytesMax) than the text can have.
 #include "protocols/tfs_json/json_writer.h"
 
 #include <fmt/format.h>

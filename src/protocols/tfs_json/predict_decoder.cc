@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+// The keys of the body may come in any order, and what the tensors mean depends on
+// "signature_name", which often comes last or not at all. To build a tree first would cost a copy
+// of everything. So the tensors are read for the default signature as soon as they come, and read
+// once more if another name follows.
 #include "protocols/tfs_json/predict_decoder.h"
 
 #include <optional>
@@ -68,10 +72,9 @@ bool PredictDecoder::ReadTensors() {
                                          : inputs_->ReadColumns(cursor_);
 }
 
-// The signature's name may come after the tensors. So we first read them for the default signature.
-// If another name follows, we read them again. Their errors count only when the signature is known
-// and the rest of the document is valid. Text that is not JSON is an error at once, because no
-// signature accepts it.
+// Errors of the tensors count only when the signature is known and the rest of the document is
+// valid: for another signature the same values may be right. Text that is not JSON is an error at
+// once, because no signature accepts it.
 bool PredictDecoder::ReadTensorsOrSkip(PredictFormat format) {
   if (format_) {
     return cursor_.Fail(*format_ == format

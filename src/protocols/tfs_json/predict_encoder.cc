@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+// Outputs become nested lists, without a tree of JSON values between: the writer gets brackets and
+// numbers in the order in which the elements lie in memory. With "instances" each row has the
+// values of all outputs, so several outputs are written row by row.
 #include "protocols/tfs_json/predict_encoder.h"
 
 #include <algorithm>
