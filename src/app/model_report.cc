@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+// The text is for people and the JSON for programs, but both show the same facts. `serve` and
+// `inspect` must choose the same version, so the versions and their completeness come from the
+// sources.
 #include "app/model_report.h"
 
 #include <fmt/format.h>

@@ -1,4 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+// The life of the server. Impl owns all parts; its members stand in the order of their
+// dependencies.
+//
+// The start checks first and acts later: a mistake in the configuration, or a port in use, must be
+// an error before the first model loads. The stop goes the other way round: no new requests, no new
+// loads, wait for the requests in flight, unload. Each step that may hang, because it reads a file
+// system that is gone, has a time limit. If it hangs, it is left behind, and the process ends
+// without it.
 #include "app/model_server.h"
 
 #include <chrono>

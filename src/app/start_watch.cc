@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+// The start reads files, and a file on a network file system that is gone blocks for ever. The main
+// thread blocks all signals, so without this watch only SIGKILL would end such a server. The
+// watch's thread sees the signal, gives the start a moment to end by itself, and then ends the
+// process.
 #include "app/start_watch.h"
 
 #include <poll.h>

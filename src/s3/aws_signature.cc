@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+// AWS Signature Version 4. Client and server build the same text from the request
+// (CanonicalRequest), and the client proves with a hash of it that it knows the secret key. So
+// whatever the server can see of a request must be in the text exactly as it is sent.
 #include "s3/aws_signature.h"
 
 #include <fmt/chrono.h>

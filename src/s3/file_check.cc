@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+// A download is made of parts, perhaps by several processes, so the whole file is checked at the
+// end, from the disk. Stores offer different checksums, and none is always there: the file is
+// compared with all that came.
 #include "s3/file_check.h"
 
 #include <openssl/evp.h>

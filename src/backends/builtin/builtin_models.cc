@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+// Models that need no files and no runtime. Tests use them, a new user can try the server with
+// them, and benchmarks measure the server alone with them: half_plus_two is the model that
+// TensorFlow Serving's own examples use.
 #include "backends/builtin/builtin_models.h"
 
 #include <algorithm>

@@ -29,6 +29,7 @@ std::string_view NearestName(std::string_view name, std::span<const std::string_
   constexpr size_t kNameMax = 200;  // a longer name is no typing mistake
   if (name.size() > kNameMax) return {};
   std::string_view nearest;
+  // If more than half of a name is wrong, a suggestion would only be a guess.
   size_t best = name.size() / 2 + 1;
   for (const std::string_view candidate : names) {
     const size_t distance = Distance(name, candidate);

@@ -15,6 +15,8 @@ OptionTable::OptionTable(std::span<const std::span<const OptionRow>> parts) {
   for (const OptionRow& row : parts.front()) {
     if (groups.empty() || groups.back() != row.group) groups.push_back(row.group);
   }
+  // The first part names all groups, in the order in which --help shows them. The rows of a leaf go
+  // to the end of their group, so a reader finds them beside the server's.
   for (const std::string_view group : groups) {
     for (const std::span<const OptionRow> part : parts) {
       for (const OptionRow& row : part) {

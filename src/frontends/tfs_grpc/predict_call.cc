@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The steps that InferCall (infer/infer_call.h) asks for, in the order of the calls: ReadSelector,
-// Decode, Encode, Send, Release. Objects come from a pool of the thread and keep the memory of
-// their last request, so a small call allocates nothing here.
+// Decode, Encode, Send, Release. Objects come from a pool and keep the memory of their last
+// request, so a small call allocates memory only for its answer.
 #include "frontends/tfs_grpc/predict_call.h"
 
 #include <memory>

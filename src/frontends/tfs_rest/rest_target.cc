@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// TensorFlow Serving matches paths with regular expressions; this parser accepts the same paths.
-// Parts are split while they are still encoded, and decoded last: so a name may contain an encoded
-// '/' or ':'.
+// TensorFlow Serving matches paths with regular expressions; this parser accepts all paths that
+// those accept. Parts are split while they are still encoded, and decoded last: so a name may
+// contain an encoded '/' or ':'.
 #include "frontends/tfs_rest/rest_target.h"
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The slow paths for numbers. The header reads numbers of up to 15 digits and converts those that a
-// double represents exactly, which is nearly all of them. Here are the rest: long numbers,
+// The slow paths for numbers. The header reads numbers of up to 15 characters and converts those
+// that a double represents exactly, which is nearly all of them. Here are the rest: long numbers,
 // exponents, and results that are hard to round. Those go to std::from_chars, which always rounds
 // correctly.
 #include "protocols/tfs_json/json_number.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The number of elements is not known before the last one is read, and a tensor can have hundreds
-// of megabytes. To double the memory each time would copy everything many times and take up to
-// twice as much as needed. The length of the remaining text is known, so it predicts the rest.
+// of megabytes. To double the memory again and again would copy the elements and take up to twice
+// as much as needed. The length of the remaining text is known, so it predicts the rest.
 #include "protocols/tfs_json/tensor_builder.h"
 
 #include <algorithm>
