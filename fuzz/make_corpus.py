@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the seeds of the fuzz targets http1_fuzz, http2_fuzz, record_fuzz, s3_listing_fuzz, s3_answer_fuzz and onnx_fuzz:
-one input for each form that the bytes take.
+"""Writes the seeds of the fuzz targets http1_fuzz, http2_fuzz, record_fuzz, example_fuzz, s3_listing_fuzz, s3_answer_fuzz
+and onnx_fuzz: one input for each form that the bytes take.
 
     fuzz/make_corpus.py [folder]     the default is fuzz/corpus
 
@@ -330,6 +330,36 @@ def record_seeds():
     }
 
 
+# ------------------------------------------------------------------------------------------ Examples
+
+BYTES, FLOATS, INTS = 1, 2, 3
+
+
+def feature(name, kind, values):
+    return field(1, field(1, name) + field(2, field(kind, values)))
+
+
+def example_seeds():
+    f, v = feature(b'f', FLOATS, field(1, struct.pack('<ff', 1, 2))), feature(b'v', FLOATS, field(1, bytes(8)))
+    single = feature(b'f', FLOATS, b'\x0d' + struct.pack('<f', 1) + b'\x0d' + struct.pack('<f', 2))
+    more = (feature(b'i', INTS, field(1, b'\x05')) + feature(b's', BYTES, field(1, b'text'))
+            + feature(b'o', INTS, b'\x08\x07') + feature(b'z', BYTES, b''))
+    def request(kind, *examples, context=None):
+        body = b''.join(field(1, field(1, each)) for each in examples)
+        return field(1, field(1, b'm')) + field(2, field(kind, body + (field(2, field(1, context)) if context else b'')))
+    tasks = field(1, field(1, field(1, b'm')) + field(2, b'tensorflow/serving/classify'))
+    return {
+        'plain': request(1, f + v, v + f + more, f + v),
+        'single_values': request(1, single + v),
+        'context': request(2, b'', f, context=f + v + more),
+        'replaced': request(1, f + v + feature(b'f', INTS, b'\x08\x01\x08\x02')),
+        'pieces': request(1, f + v) + request(2, f + v, context=more) + request(2, v, context=f),
+        'split_feature': request(1, field(1, field(1, b'f') + field(2, field(FLOATS, field(1, bytes(4)))) * 2) + v),
+        'tasks': tasks + request(1, f + v)[5:],
+        'none': request(1),
+    }
+
+
 # ------------------------------------------------------------------------------------------ S3
 
 
@@ -459,6 +489,7 @@ def main():
     write(os.path.join(corpus, 'http1_fuzz'), http1_seeds())
     write(os.path.join(corpus, 'http2_fuzz'), {**grpc_seeds(predict), **plain_seeds(), **frame_seeds()})
     write(os.path.join(corpus, 'record_fuzz'), record_seeds())
+    write(os.path.join(corpus, 'example_fuzz'), example_seeds())
     write(os.path.join(corpus, 's3_listing_fuzz'), s3_listing_seeds())
     write(os.path.join(corpus, 's3_answer_fuzz'), s3_answer_seeds())
     write(os.path.join(corpus, 'onnx_fuzz'), onnx_seeds())

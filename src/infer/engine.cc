@@ -93,6 +93,7 @@ struct Engine::PoolRun {
 };
 
 const Model& ModelHandle::model() const { return Served(handle_).model(); }
+const ExamplePlans& ModelHandle::examples() const { return Served(handle_).examples(); }
 
 Engine::Engine(EngineOptions options, core::Manager& manager, Executor& pool, const Clock& clock)
     : options_(options), manager_(manager), pool_(pool), clock_(clock) {}

@@ -15,6 +15,7 @@
 #include "base/request_memory.h"
 #include "base/status.h"
 #include "core/manager.h"
+#include "infer/example_plans.h"
 #include "infer/model.h"
 #include "infer/request.h"
 #include "infer/run_times.h"
@@ -49,6 +50,8 @@ class ModelHandle {
  public:
   const Model& model() const;
   const ModelInfo& info() const { return model().info(); }
+  // How the model classifies and regresses Examples. They live as long as the model is loaded.
+  const ExamplePlans& examples() const;
   const core::ServableId& id() const { return handle_.id(); }
 
  private:

@@ -137,6 +137,7 @@ void InferCall::Reset() {
   request_.signature_name = {};
   request_.inputs.clear();
   request_.output_filter.clear();
+  request_.further_signatures.clear();
   request_.options.clear();
   request_.names_owner = {};
   has_parts_ = false;

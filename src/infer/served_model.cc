@@ -29,6 +29,14 @@ ServedModel::ServedModel(const core::ServableId& id, std::unique_ptr<Model> mode
                                       LatencyBucketsUs(), Labels(id, {{"stage", "pool_wait"}}))),
       run_times_(inline_options) {}
 
+const ExamplePlans& ServedModel::examples() const {
+  std::call_once(examples_once_, [this] {
+    // Only settings can be wrong, and there are none.
+    if (!examples_) examples_ = *ExamplePlans::Make(info_);
+  });
+  return *examples_;
+}
+
 std::unique_ptr<core::Servable> MakeServedModel(const core::ServableId& id,
                                                 std::unique_ptr<Model> model,
                                                 MetricsRegistry& metrics,

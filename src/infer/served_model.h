@@ -3,11 +3,14 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <utility>
 
 #include "base/metrics/metrics.h"
 #include "core/manager.h"
 #include "core/servable.h"
+#include "infer/example_plans.h"
 #include "infer/model.h"
 #include "infer/run_times.h"
 
@@ -27,6 +30,11 @@ class ServedModel final : public core::Servable {
   Model& model() const { return *model_; }
   // The model's info, without a virtual call.
   const ModelInfo& info() const { return info_; }
+  // How the model classifies and regresses Examples. Without SetExamples, the plans are made by the
+  // first call: most models get no Examples.
+  const ExamplePlans& examples() const;
+  // Call it before the model serves.
+  void SetExamples(ExamplePlans plans) { examples_ = std::move(plans); }
   bool MayRunInline() const { return run_times_.MayRunInline(); }
 
   // `time`: how long a run occupied its thread.
@@ -46,6 +54,9 @@ class ServedModel final : public core::Servable {
   Histogram& run_latency_;
   Histogram& pool_wait_;
   RunTimes run_times_;
+
+  mutable std::once_flag examples_once_;
+  mutable std::optional<ExamplePlans> examples_;
 };
 
 // Wraps a model with its run-time statistics and metrics. Every loader of a model must return such

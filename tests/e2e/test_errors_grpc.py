@@ -4,8 +4,7 @@
 import grpc
 import numpy as np
 import pytest
-from tensorflow_serving.apis import (classification_pb2, get_model_metadata_pb2, get_model_status_pb2, input_pb2,
-                                     predict_pb2)
+from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, predict_pb2
 
 from clients import PREDICT, content_proto, error_of, predict_request
 from penstock_server import SLOWNESS, eventually, idle
@@ -165,13 +164,6 @@ def test_status_errors(client):
                                     '/tensorflow.serving.SessionService/SessionRun'])
 def test_unknown_methods(client, method):
     assert error_of(client[0].call_bytes, method, b'')[0] == Code.UNIMPLEMENTED
-
-
-def test_methods_of_later_releases_say_so(client):
-    example = input_pb2.Input()
-    request = classification_pb2.ClassificationRequest(input=example)
-    request.model_spec.name = client[1]
-    assert error_of(client[0].stub.Classify, request, timeout=30)[0] == Code.UNIMPLEMENTED
 
 
 # ------------------------------------------------------------------------------------------ deadlines, cancelling

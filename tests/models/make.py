@@ -306,6 +306,59 @@ def pass_through(folder):
             'twice': predict({'a': note, 'b': note}, {'length': tf.strings.length(note), 'again': note})}, edit)
 
 
+EXAMPLE_FEATURES = {'x': ([2], tf.float32, None), 'bonus': ([1], tf.float32, [0.5]), 'name': ([1], tf.string, ['?'])}
+
+
+def _parsed(examples):
+    """Scores of three classes, their names, and a value, of serialized Examples."""
+    parsed = tf.io.parse_example(examples, {name: tf.io.FixedLenFeature(*each)
+                                            for name, each in EXAMPLE_FEATURES.items()})
+    scores = tf.nn.softmax(tf.concat([parsed['x'], parsed['bonus']], 1))
+    classes = parsed['name'] + tf.constant([[':left', ':right', ':none']])
+    value = tf.reduce_sum(parsed['x'], 1, keepdims=True) + parsed['bonus']
+    return scores, classes, value
+
+
+@model
+def examples_tf1(folder):
+    """Signatures of TensorFlow 1 on one tensor of serialized Examples: classes and scores, one of the two, a value of
+    either shape, and outputs of the wrong form; one more on a tensor of its own."""
+    tf1 = tf.compat.v1
+    with tf1.Graph().as_default(), tf1.Session() as session:
+        classify, regress = tf1.saved_model.classification_signature_def, tf1.saved_model.regression_signature_def
+        examples, other = tf1.placeholder(tf.string, [None], 'examples'), tf1.placeholder(tf.string, [None], 'other')
+        scores, classes, value = _parsed(examples)
+        save_graph(session, folder, {
+            'serving_default': classify(examples, classes, scores), 'only_scores': classify(examples, None, scores),
+            'only_classes': classify(examples, classes, None), 'value': regress(examples, value),
+            'flat_value': regress(examples, value[:, 0]), 'wide_value': regress(examples, scores),
+            'flat_scores': classify(examples, None, scores[:, 0]), 'short_scores': classify(examples, None, scores[1:]),
+            'uneven': classify(examples, classes[:, 1:], scores), 'other_input': regress(other, _parsed(other)[2]),
+            'predict': tf1.saved_model.predict_signature_def({'examples': examples}, {'scores': scores})})
+
+
+@model
+def examples_tf2(folder):
+    """The same of TensorFlow 2: it writes the method predict for all signatures, which is changed for two of them."""
+    def edit(saved):
+        signatures = saved.meta_graphs[0].signature_def
+        signatures['serving_default'].method_name = 'tensorflow/serving/classify'
+        signatures['value'].method_name = 'tensorflow/serving/regress'
+
+    def classify(inputs):
+        scores, classes, _ = _parsed(inputs)
+        return {'scores': scores, 'classes': classes}
+    def unnamed(text):
+        return {'out': _parsed(text)[0]}
+    module = tf.Module()
+    text = spec([None], tf.string, 'inputs')
+    module.classify = tf.function(classify, [text])
+    module.value = tf.function(lambda inputs: {'outputs': _parsed(inputs)[2]}, [text])
+    module.unnamed = tf.function(unnamed, [spec([None], tf.string, 'text')])
+    save_module(module, folder, {'serving_default': module.classify, 'value': module.value,
+                                 'unnamed': module.unnamed}, edit)
+
+
 @model
 def placed_on_gpu(folder):
     """A frozen graph that asks for a GPU: y = x / 2 + 2."""
@@ -518,6 +571,25 @@ def classifier_onnx(folder):
                                         post_transform='SOFTMAX')],
               [('x', FLOAT, ['rows', 2])], [('label', INT64, ['rows']), ('probabilities', FLOAT, ['rows', 2])],
               opsets=ML_OPSETS)
+
+
+@model
+def features_onnx(folder):
+    """An input for each feature, of several types: scores of three classes, a value, and a score without a name."""
+    node = helper.make_node
+    weights = numpy_helper.from_array(np.arange(18, dtype=np.float32).reshape(6, 3) / 10, 'weights')
+    save_onnx(folder, [node('Cast', ['age'], ['age_float'], to=FLOAT), node('Cast', ['is_new'], ['new_float'], to=FLOAT),
+                       node('Reshape', ['age_float', 'column'], ['age_column']),
+                       node('Reshape', ['new_float', 'column'], ['new_column']),
+                       node('Concat', ['age_column', 'new_column', 'pixels'], ['all'], axis=1),
+                       node('MatMul', ['all', 'weights'], ['logits']), node('Softmax', ['logits'], ['scores'], axis=1),
+                       node('ReduceSum', ['pixels', 'axes'], ['value'], keepdims=1),
+                       node('Identity', ['word'], ['same_word'])],
+              [('age', INT64, ['batch']), ('is_new', TensorProto.BOOL, ['batch', 1]), ('pixels', FLOAT, ['batch', 4]),
+               ('word', STRING, ['batch', 1])],
+              [('scores', FLOAT, ['batch', 3]), ('logits', FLOAT, ['batch', 3]), ('value', FLOAT, ['batch', 1]),
+               ('same_word', STRING, ['batch', 1])],
+              [weights, helper.make_tensor('column', INT64, [2], [-1, 1]), helper.make_tensor('axes', INT64, [1], [1])])
 
 
 def _noise(folder, **seed):

@@ -172,6 +172,9 @@ TfsGrpc::TfsGrpc(const PredictOptions& options, Engine& engine, MetricsRegistry&
                  ReloadAccess reload_access, ChangeFunction reload)
     : engine_(engine),
       predict_(options, engine, metrics),
+      classify_(ExampleApi::kClassify, options.limits.names_max, engine, metrics),
+      regress_(ExampleApi::kRegress, options.limits.names_max, engine, metrics),
+      multi_inference_(ExampleApi::kMultiInference, options.limits.names_max, engine, metrics),
       reload_access_(reload_access),
       reload_(std::move(reload)) {}
 
@@ -186,6 +189,15 @@ void TfsGrpc::Register(net::Router& router) {
   // Only Predict has large messages whose tensors the model may use in place.
   predict.landing = &PredictLanding;
   router.AddGrpc(std::move(predict));
+
+  for (ExampleService* const service : {&classify_, &regress_, &multi_inference_}) {
+    net::GrpcRoute route;
+    route.method = MethodName(prediction, ApiName(service->api));
+    route.handler = [service](net::GrpcCallRef call) {
+      ExampleCall::Start(*service, std::move(call));
+    };
+    router.AddGrpc(std::move(route));
+  }
 
   net::GrpcRoute metadata;
   metadata.method = MethodName(prediction, "GetModelMetadata");

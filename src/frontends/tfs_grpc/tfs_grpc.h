@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// TensorFlow Serving's gRPC services: PredictionService (Predict, GetModelMetadata) and
-// ModelService (GetModelStatus, HandleReloadConfigRequest). Their other methods are not registered,
-// so the server answers UNIMPLEMENTED.
+// TensorFlow Serving's gRPC services: PredictionService (Predict, Classify, Regress,
+// MultiInference, GetModelMetadata) and ModelService (GetModelStatus, HandleReloadConfigRequest).
 #pragma once
 
 #include <string_view>
 
 #include "base/metrics/metrics.h"
 #include "config/change_request.h"
+#include "frontends/tfs_grpc/example_call.h"
 #include "frontends/tfs_grpc/predict_call.h"
 #include "frontends/tfs_grpc/reload_access.h"
 #include "infer/engine.h"
@@ -27,6 +27,9 @@ class TfsGrpc final : public net::Frontend {
  private:
   Engine& engine_;
   PredictService predict_;
+  ExampleService classify_;
+  ExampleService regress_;
+  ExampleService multi_inference_;
   const ReloadAccess reload_access_;
   const ChangeFunction reload_;
 };

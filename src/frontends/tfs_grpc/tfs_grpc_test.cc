@@ -8,25 +8,36 @@
 
 #include "backends/builtin/builtin_models.h"
 #include "infer/model_fake.h"
+#include "serving/classification.pb.h"
 #include "serving/get_model_metadata.pb.h"
 #include "serving/get_model_status.pb.h"
+#include "serving/inference.pb.h"
 #include "serving/model_management.pb.h"
 #include "serving/predict.pb.h"
+#include "serving/regression.pb.h"
 
 namespace penstock::tfs {
 namespace {
 
+using tensorflow::serving::ClassificationRequest;
+using tensorflow::serving::ClassificationResponse;
 using tensorflow::serving::GetModelMetadataRequest;
 using tensorflow::serving::GetModelMetadataResponse;
 using tensorflow::serving::GetModelStatusRequest;
 using tensorflow::serving::GetModelStatusResponse;
+using tensorflow::serving::MultiInferenceRequest;
 using tensorflow::serving::PredictRequest;
 using tensorflow::serving::PredictResponse;
+using tensorflow::serving::RegressionRequest;
+using tensorflow::serving::RegressionResponse;
 using tensorflow::serving::ReloadConfigRequest;
 using tensorflow::serving::ReloadConfigResponse;
 using testing::HasSubstr;
 
 constexpr std::string_view kPredict = "/tensorflow.serving.PredictionService/Predict";
+constexpr std::string_view kClassify = "/tensorflow.serving.PredictionService/Classify";
+constexpr std::string_view kRegress = "/tensorflow.serving.PredictionService/Regress";
+constexpr std::string_view kMulti = "/tensorflow.serving.PredictionService/MultiInference";
 constexpr std::string_view kMetadata = "/tensorflow.serving.PredictionService/GetModelMetadata";
 constexpr std::string_view kStatus = "/tensorflow.serving.ModelService/GetModelStatus";
 constexpr std::string_view kReload = "/tensorflow.serving.ModelService/HandleReloadConfigRequest";
@@ -391,8 +402,63 @@ TEST(ReloadAccessTest, CompatAllowsReloadsOnEveryPort) {
   EXPECT_EQ(ReloadAccessOf("off", /*stands_in_for_tfs=*/true), ReloadAccess::kNone);
 }
 
+template <typename Request>
+Request ExamplesOfX(std::initializer_list<float> values) {
+  Request request;
+  request.mutable_model_spec()->set_name("half");
+  for (const float value : values) {
+    auto& example = *request.mutable_input()->mutable_example_list()->add_examples();
+    (*example.mutable_features()->mutable_feature())["x"].mutable_float_list()->add_value(value);
+  }
+  return request;
+}
+
+TEST_F(TfsGrpcTest, ClassifiesAndRegressesExamplesWithAnyModel) {
+  const auto classified =
+      Expect<ClassificationResponse>(kClassify, ExamplesOfX<ClassificationRequest>({2, 4}));
+  ASSERT_EQ(classified.result().classifications_size(), 2);
+  EXPECT_EQ(classified.result().classifications(1).classes(0).score(), 4);
+  EXPECT_EQ(classified.model_spec().version().value(), 2);
+  auto request = ExamplesOfX<RegressionRequest>({2, 5});
+  request.mutable_model_spec()->set_version_label("stable");
+  for (int i = 0; i < 3; ++i) {
+    const auto response = Expect<RegressionResponse>(kRegress, request);
+    ASSERT_EQ(response.result().regressions_size(), 2);
+    EXPECT_EQ(response.result().regressions(1).value(), 4.5);
+    EXPECT_EQ(response.model_spec().version().value(), 1);
+    EXPECT_EQ(response.model_spec().signature_name(), "serving_default");
+    EXPECT_FALSE(ErrorOf(kRegress, RegressionRequest()).ok());
+  }
+}
+
+TEST_F(TfsGrpcTest, RunsTheTasksOfMultiInference) {
+  MultiInferenceRequest request;
+  auto& task = *request.add_tasks();
+  task.mutable_model_spec()->set_name("half");
+  task.set_method_name("tensorflow/serving/regress");
+  *request.mutable_input() = ExamplesOfX<ClassificationRequest>({6}).input();
+  const auto response = Expect<tensorflow::serving::MultiInferenceResponse>(kMulti, request);
+  EXPECT_EQ(response.results(0).regression_result().regressions(0).value(), 5);
+  EXPECT_EQ(response.results(0).model_spec().version().value(), 2);
+}
+
+TEST_F(TfsGrpcTest, GivesTheErrorsOfTensorFlowServingForExamples) {
+  EXPECT_EQ(ErrorOf(kClassify, ClassificationRequest()), InvalidArgument("Missing ModelSpec"));
+  EXPECT_EQ(ErrorOf(kClassify, ExamplesOfX<ClassificationRequest>({})),
+            InvalidArgument("Input is empty."));
+  auto request = ExamplesOfX<ClassificationRequest>({1});
+  request.mutable_model_spec()->set_signature_name("other");
+  EXPECT_THAT(MessageOf(ErrorOf(kClassify, request)),
+              testing::StartsWith("No signature was found with the name: other"));
+  request.mutable_model_spec()->set_signature_name("");
+  request.mutable_model_spec()->set_name("same");
+  EXPECT_THAT(MessageOf(ErrorOf(kClassify, request)), HasSubstr("takes any tensors"));
+  EXPECT_EQ(Send(kClassify, "\xff").status.code(), StatusCode::kInvalidArgument);
+  EXPECT_THAT(registry_.Text(), HasSubstr("request_count{model_name=\"half\",status=\"INVALID"));
+}
+
 TEST_F(TfsGrpcTest, LeavesOtherMethodsUnregistered) {
-  EXPECT_EQ(router_.FindGrpc("/tensorflow.serving.PredictionService/Classify"), nullptr);
+  EXPECT_EQ(router_.FindGrpc("/tensorflow.serving.SessionService/SessionRun"), nullptr);
   EXPECT_EQ(router_.FindGrpc(kPredict)->landing, &PredictLanding);
 }
 

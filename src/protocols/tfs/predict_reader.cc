@@ -6,9 +6,9 @@
 // replaces an earlier one with the same key, and unknown fields are skipped.
 #include "protocols/tfs/predict_reader.h"
 
-#include <optional>
-
+#include "protocols/tfs/map_entry.h"
 #include "protocols/tfs/message_check.h"
+#include "protocols/tfs/model_spec_reader.h"
 #include "protocols/tfs/tensor_scan.h"
 
 namespace penstock::tfs {
@@ -20,40 +20,6 @@ constexpr int kTensorNesting = kNestingMax - 2;
 // With fewer inputs a repeated name is searched for one by one.
 constexpr size_t kLinearSearchMax = 16;
 
-bool ReadVersion(std::string_view bytes, int nesting_left, int64_t& version, WireError& error) {
-  WireReader reader(bytes, error);
-  while (!reader.AtEnd()) {
-    uint32_t tag = 0;
-    if (!reader.ReadTag(tag)) return false;
-    if (tag == MakeTag(1, WireType::kVarint)) {
-      uint64_t value = 0;
-      if (!reader.ReadVarint(value)) return false;
-      version = static_cast<int64_t>(value);
-    } else if (!reader.SkipField(tag, nesting_left)) {
-      return false;
-    }
-  }
-  return true;
-}
-
-// Calls `visit` with each piece of the value in a map entry. The entry is known to be well-formed.
-// Returns false if `visit` does.
-template <typename Visitor>
-bool VisitPieces(std::string_view entry, WireError& error, Visitor visit) {
-  WireReader reader(entry, error);
-  while (!reader.AtEnd()) {
-    uint32_t tag = 0;
-    if (!reader.ReadTag(tag)) return false;
-    if (tag != MakeTag(2, WireType::kLength)) {
-      if (!reader.SkipField(tag, kNestingMax)) return false;
-      continue;
-    }
-    std::string_view piece;
-    if (!reader.ReadBytes(piece) || !visit(piece)) return false;
-  }
-  return true;
-}
-
 bool IsTensor(std::string_view bytes, WireError& error) {
   TensorScan scan;
   WireReader tensor(bytes, error);
@@ -61,37 +27,6 @@ bool IsTensor(std::string_view bytes, WireError& error) {
 }
 
 }  // namespace
-
-// Merges a ModelSpec into the one read before. The protobuf rules require that for repeated pieces.
-bool PredictScan::ReadModelSpec(std::string_view bytes, InferRequest& request) {
-  constexpr int kNestingLeft = kNestingMax - 1;
-  WireReader reader(bytes, error_);
-  while (!reader.AtEnd()) {
-    uint32_t tag = 0;
-    if (!reader.ReadTag(tag)) return false;
-    bool ok = true;
-    if (tag == MakeTag(1, WireType::kLength)) {
-      ok = reader.ReadString(model_.name);
-    } else if (tag == MakeTag(2, WireType::kLength)) {
-      std::string_view wrapper;
-      // A further piece of the wrapper may lack the value. Then the earlier value stays.
-      int64_t version = model_.version ? model_.version->value : 0;
-      ok = reader.ReadBytes(wrapper) && ReadVersion(wrapper, kNestingLeft - 1, version, error_);
-      model_.version = core::VersionNumber{version};
-      // Version and label are alternatives (a `oneof`): the last one wins.
-      model_.label = {};
-    } else if (tag == MakeTag(3, WireType::kLength)) {
-      ok = reader.ReadString(request.signature_name);
-    } else if (tag == MakeTag(4, WireType::kLength)) {
-      ok = reader.ReadString(model_.label);
-      model_.version.reset();
-    } else {
-      ok = reader.SkipField(tag, kNestingLeft);
-    }
-    if (!ok) return false;
-  }
-  return true;
-}
 
 bool PredictScan::ReadInput(std::string_view bytes, Input& input) {
   WireReader reader(bytes, error_);
@@ -179,7 +114,8 @@ bool PredictScan::ReadField(uint32_t tag, WireReader& reader, InferRequest& requ
   switch (tag) {
     case MakeTag(1, WireType::kLength):
       has_model_spec_ = true;
-      return reader.ReadBytes(bytes) && ReadModelSpec(bytes, request);
+      return reader.ReadBytes(bytes) &&
+             ReadModelSpec(bytes, kNestingMax - 1, model_, request.signature_name, error_);
     case MakeTag(2, WireType::kLength): {
       Input input;
       return reader.ReadBytes(bytes) && ReadInput(bytes, input) && AddInput(input, reader);

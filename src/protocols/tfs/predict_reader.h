@@ -57,7 +57,6 @@ class PredictScan final {
   };
 
   bool ReadField(uint32_t tag, WireReader& reader, InferRequest& request);
-  bool ReadModelSpec(std::string_view bytes, InferRequest& request);
   bool ReadInput(std::string_view bytes, Input& input);
   bool AddInput(const Input& input, WireReader& reader);
   bool AddFilter(WireReader& reader, InferRequest& request);

@@ -15,34 +15,13 @@ uint64_t EntryBytes(const NamedTensor& output, const TensorPlan& plan) {
   return LengthFieldBytes(1, output.name.size()) + LengthFieldBytes(2, plan.message_bytes);
 }
 
-// The sizes of a ModelSpec. Empty strings and a version number 0 take no bytes.
-struct SpecPlan {
-  explicit SpecPlan(const AnsweringModel& model) {
-    const auto version = static_cast<uint64_t>(model.version.value);
-    wrapper_bytes = version == 0 ? 0 : 1 + VarintBytes(version);
-    bytes = LengthFieldBytes(2, wrapper_bytes);
-    if (!model.name.empty()) bytes += LengthFieldBytes(1, model.name.size());
-    if (!model.signature_name.empty()) bytes += LengthFieldBytes(3, model.signature_name.size());
-  }
-  uint64_t wrapper_bytes;  // of the Int64Value
-  uint64_t bytes;
-};
-
-void WriteSpec(const AnsweringModel& model, const SpecPlan& plan, WireWriter& out) {
-  out.LengthHeader(2, plan.bytes);
-  if (!model.name.empty()) out.BytesField(1, model.name);
-  out.LengthHeader(2, plan.wrapper_bytes);
-  if (plan.wrapper_bytes > 0) out.VarintField(1, static_cast<uint64_t>(model.version.value));
-  if (!model.signature_name.empty()) out.BytesField(3, model.signature_name);
-}
-
 }  // namespace
 
 StatusOr<ByteChain> WritePredictResponse(std::span<const NamedTensor> outputs,
                                          const AnsweringModel& model,
                                          const TensorWriteOptions& options, RequestMemory* memory) {
   TensorPlans plans;
-  const SpecPlan spec(model);
+  const ModelSpecPlan spec(model);
   uint64_t bytes = LengthFieldBytes(2, spec.bytes);
   uint64_t gathered_bytes = 0;
   for (const NamedTensor& output : outputs) {
@@ -70,7 +49,7 @@ StatusOr<ByteChain> WritePredictResponse(std::span<const NamedTensor> outputs,
     out.wire().LengthHeader(2, plans[i].message_bytes);
     WriteTensor(outputs[i].tensor, plans[i], options, out);
   }
-  WriteSpec(model, spec, out.wire());
+  WriteModelSpec(2, model, spec, out.wire());
   return out.Finish();
 }
 

@@ -5,23 +5,15 @@
 #pragma once
 
 #include <span>
-#include <string_view>
 
 #include "base/buffer.h"
 #include "base/request_memory.h"
 #include "base/status.h"
-#include "core/servable.h"
 #include "infer/request.h"
+#include "protocols/tfs/model_spec_writer.h"
 #include "protocols/tfs/tensor_writer.h"
 
 namespace penstock::tfs {
-
-// The values for the ModelSpec of an answer.
-struct AnsweringModel {
-  std::string_view name;
-  core::VersionNumber version;
-  std::string_view signature_name;
-};
 
 // `memory` provides the buffer for the small parts, and may be null. Errors: INTERNAL if an
 // output's type has no wire form; RESOURCE_EXHAUSTED if the answer would exceed protobuf's limit of

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "frontends/tfs_grpc/example_call.h"
+
+#include <memory>
+#include <utility>
+
+#include "protocols/tfs/client_status.h"
+
+namespace penstock::tfs {
+
+void ExampleCall::Start(ExampleService& service, net::GrpcCallRef call) {
+  // Release gives it back to the pool.
+  ExampleCall* const self = CallPool<ExampleCall>::Take().release();
+  self->service_ = &service;
+  // The message belongs to the call, so this reference stays valid when `call` is moved.
+  const Slice& message = call->message();
+  self->NetCall::Start(service.engine, std::move(call), message);
+}
+
+Status ExampleCall::ReadSelector(ModelSelector& selector, InferRequest&) {
+  TRY(examples_.Scan(call().message(), service_->api, service_->tasks_max));
+  selector = examples_.model();
+  return OkStatus();
+}
+
+Status ExampleCall::Decode(const ModelInfo&, RequestMemory& memory, InferRequest& request) {
+  return examples_.ReadInputs(model().examples(), memory, request);
+}
+
+StatusOr<ByteChain> ExampleCall::Encode(const NamedTensors& outputs, RequestMemory& memory) {
+  return examples_.Write(outputs, model().id(), memory);
+}
+
+void ExampleCall::Send(ByteChain&& answer) { call().Respond(std::move(answer)); }
+
+void ExampleCall::SendError(const Status& status) { call().Finish(Truncated(status)); }
+
+void ExampleCall::Record(std::string_view model, StatusCode code, Duration latency) {
+  service_->metrics.Record(model, code, latency);
+}
+
+void ExampleCall::Release() {
+  Reset();
+  examples_.Clear();
+  CallPool<ExampleCall>::Give(std::unique_ptr<ExampleCall>(this));
+}
+
+}  // namespace penstock::tfs

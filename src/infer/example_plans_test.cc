@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "infer/example_plans.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace penstock {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+TensorSpec MakeSpec(std::string name, DType type, Shape shape) {
+  TensorSpec spec;
+  spec.name = std::move(name);
+  spec.dtype = type;
+  spec.shape = std::move(shape);
+  return spec;
+}
+
+TensorSpec AnyShape(std::string name, DType type) {
+  TensorSpec spec;
+  spec.name = std::move(name);
+  spec.dtype = type;
+  spec.unknown_rank = true;
+  return spec;
+}
+
+constexpr auto kFloat = DType::kFloat32;
+constexpr std::string_view kPredict = "tensorflow/serving/predict";
+
+// A model with one signature. One thread at a time.
+class ExamplePlansTest : public testing::Test {
+ protected:
+  void SetModel(std::vector<TensorSpec> inputs, std::vector<TensorSpec> outputs,
+                std::string_view method = kPredict) {
+    info_.signatures = {{std::string(kDefaultSignatureName), std::string(method), std::move(inputs),
+                         std::move(outputs)}};
+  }
+  const ExamplePlan& Plan(ExampleMethod method, const std::vector<ExampleOptions>& options = {}) {
+    auto plans = ExamplePlans::Make(info_, options);
+    EXPECT_TRUE(plans.ok()) << plans.status();
+    plans_.emplace(*std::move(plans));
+    return *plans_->Find(method, "");
+  }
+  std::string Problem(ExampleMethod method) { return std::string(MessageOf(Plan(method).problem)); }
+  std::string ConfigError(ExampleOptions options) {
+    const Status status = ExamplePlans::Make(info_, std::vector{std::move(options)}).status();
+    EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+    return std::string(MessageOf(status));
+  }
+
+  ModelInfo info_;
+  std::optional<ExamplePlans> plans_;
+};
+
+TEST_F(ExamplePlansTest, TheOnlyOutputThatFitsIsTheResult) {
+  SetModel({MakeSpec("b", kFloat, {-1, 3}), MakeSpec("a", DType::kInt64, {-1})},
+           {MakeSpec("label", DType::kInt64, {-1}), MakeSpec("probabilities", kFloat, {-1, 2})});
+  const ExamplePlan& plan = Plan(ExampleMethod::kClassify);
+  ASSERT_EQ(plan.problem, OkStatus());
+  EXPECT_EQ(plan.scores->name, "probabilities");
+  EXPECT_EQ(plan.classes, nullptr);
+  ASSERT_EQ(plan.features.size(), 2u);
+  EXPECT_EQ(plan.features[0].feature, "a");
+  EXPECT_EQ(plan.features[0].values, 1);
+  EXPECT_EQ(plan.features[1].row, (Shape{3}));
+  EXPECT_EQ(plan.features[1].values, 3);
+  EXPECT_THAT(Problem(ExampleMethod::kRegress), HasSubstr("has no output that can be the values"));
+}
+
+TEST_F(ExamplePlansTest, OutputsOfTheRightShapeComeBeforeThoseOfAnyShape) {
+  SetModel({AnyShape("x", kFloat)}, {AnyShape("any", kFloat), MakeSpec("one", kFloat, {-1, 1})});
+  EXPECT_EQ(Plan(ExampleMethod::kRegress).values->name, "one");
+  EXPECT_EQ(Plan(ExampleMethod::kClassify).scores->name, "one");
+  EXPECT_EQ(plans_->Find(ExampleMethod::kClassify, "")->features[0].values, -1);
+  SetModel({AnyShape("x", kFloat)}, {AnyShape("y", kFloat)});
+  EXPECT_EQ(Plan(ExampleMethod::kRegress).values->name, "y");
+  EXPECT_EQ(Plan(ExampleMethod::kClassify).scores->name, "y");
+}
+
+TEST_F(ExamplePlansTest, SaysWhichOutputsCouldBeMeant) {
+  SetModel({MakeSpec("x", kFloat, {-1})},
+           {MakeSpec("a", kFloat, {-1, 2}), MakeSpec("b", kFloat, {-1, 2})});
+  EXPECT_THAT(Problem(ExampleMethod::kClassify),
+              HasSubstr("'a' and 'b': name one in the model's configuration, penstock { classify { "
+                        "scores: \"...\" } }"));
+  const ExamplePlan& plan = Plan(ExampleMethod::kClassify, {{.scores = "b"}});
+  EXPECT_EQ(plan.problem, OkStatus());
+  EXPECT_EQ(plan.scores->name, "b");
+}
+
+TEST_F(ExamplePlansTest, SaysWhyAnInputCannotGetAFeature) {
+  const std::vector<TensorSpec> outputs = {MakeSpec("y", kFloat, {-1, 2})};
+  SetModel({MakeSpec("x", kFloat, {})}, outputs);
+  EXPECT_THAT(Problem(ExampleMethod::kClassify), HasSubstr("the input 'x' cannot get a feature of "
+                                                           "each Example: it is a scalar"));
+  SetModel({MakeSpec("x", DType::kComplex64, {-1})}, outputs);
+  EXPECT_THAT(Problem(ExampleMethod::kClassify), HasSubstr("no feature has its type, complex64"));
+  SetModel({MakeSpec("x", kFloat, {-1, -1, -1})}, outputs);
+  EXPECT_THAT(Problem(ExampleMethod::kClassify), HasSubstr("more than one size of its shape"));
+  SetModel({}, outputs);
+  EXPECT_THAT(Problem(ExampleMethod::kClassify), HasSubstr("has no inputs"));
+  SetModel({MakeSpec("x", kFloat, {-1}), MakeSpec("z", kFloat, {})}, outputs);
+  info_.signatures[0].inputs[1].optional = true;
+  EXPECT_EQ(Plan(ExampleMethod::kClassify).features.size(), 1u);
+}
+
+TEST_F(ExamplePlansTest, AModelOfAnyTensorsHasNoPlan) {
+  SetModel({}, {});
+  info_.traits.any_signature = true;
+  EXPECT_THAT(Problem(ExampleMethod::kClassify), HasSubstr("the model takes any tensors"));
+}
+
+TEST_F(ExamplePlansTest, DeclaredSignaturesFollowTensorFlowServing) {
+  const TensorSpec strings = MakeSpec("inputs", DType::kString, {-1});
+  const TensorSpec scores = MakeSpec("scores", kFloat, {-1, -1});
+  SetModel({strings}, {scores}, kClassifyMethodName);
+  EXPECT_EQ(Plan(ExampleMethod::kClassify).examples->name, "inputs");
+  EXPECT_EQ(Problem(ExampleMethod::kRegress),
+            "Expected regression signature method_name to be tensorflow/serving/regress. Was: "
+            "tensorflow/serving/classify");
+  SetModel({strings, strings}, {scores}, kClassifyMethodName);
+  EXPECT_EQ(Problem(ExampleMethod::kClassify), "Expected one input Tensor.");
+  SetModel({strings}, {scores, scores, scores}, kClassifyMethodName);
+  EXPECT_EQ(Problem(ExampleMethod::kClassify), "Expected one or two output Tensors, found 3");
+  SetModel({strings}, {MakeSpec("other", kFloat, {-1, -1})}, kClassifyMethodName);
+  EXPECT_EQ(Plan(ExampleMethod::kClassify).problem.code(), StatusCode::kFailedPrecondition);
+  SetModel({MakeSpec("x", DType::kString, {-1})}, {scores}, kClassifyMethodName);
+  EXPECT_EQ(Problem(ExampleMethod::kClassify),
+            "No classification inputs found in SignatureDef: serving_default");
+  SetModel({strings}, {MakeSpec("outputs", kFloat, {-1})}, kRegressMethodName);
+  EXPECT_EQ(Plan(ExampleMethod::kRegress).values->name, "outputs");
+  // Not a string: the input gets the feature of its name.
+  SetModel({MakeSpec("inputs", kFloat, {-1, 2})}, {scores}, kClassifyMethodName);
+  EXPECT_EQ(Plan(ExampleMethod::kClassify).features[0].feature, "inputs");
+}
+
+TEST_F(ExamplePlansTest, SettingsNameFeaturesAndDefaults) {
+  SetModel({MakeSpec("f", kFloat, {-1, 2}), MakeSpec("i", DType::kInt64, {-1}),
+            MakeSpec("s", DType::kString, {-1, 2})},
+           {MakeSpec("y", DType::kFloat64, {-1, 2})});
+  ExampleOptions options;
+  options.labels = {"no", "yes"};
+  options.features = {
+      {"f", "height", {"1.5"}}, {"i", "", {"9007199254740993"}}, {"s", "", {"a", "bc"}}};
+  const ExamplePlan& plan = Plan(ExampleMethod::kClassify, {options});
+  EXPECT_THAT(plan.labels, ElementsAre("no", "yes"));
+  ASSERT_EQ(plan.features.size(), 3u);
+  EXPECT_EQ(plan.features[0].feature, "height");
+  EXPECT_THAT(plan.features[0].default_row->as<float>(), ElementsAre(1.5, 1.5));
+  EXPECT_THAT(plan.features[1].default_row->as<int64_t>(), ElementsAre(9007199254740993));
+  EXPECT_EQ(plan.features[2].default_row->strings()[1].view(), "bc");
+}
+
+TEST_F(ExamplePlansTest, SettingsNameTheInputOfSerializedExamples) {
+  SetModel({MakeSpec("text", DType::kString, {-1})}, {MakeSpec("y", kFloat, {-1, 2})});
+  const ExamplePlan& plan = Plan(ExampleMethod::kClassify, {{.examples = "text"}});
+  EXPECT_EQ(plan.examples->name, "text");
+  EXPECT_THAT(plan.features, IsEmpty());
+}
+
+TEST_F(ExamplePlansTest, LabelsOfTheModelAreUsed) {
+  SetModel({MakeSpec("x", kFloat, {-1})}, {MakeSpec("y", kFloat, {-1, 2})});
+  info_.signatures[0].outputs[0].class_labels = {"ham", "spam"};
+  EXPECT_THAT(Plan(ExampleMethod::kClassify).labels, ElementsAre("ham", "spam"));
+  ExampleOptions options;
+  options.labels = {"a", "b"};
+  EXPECT_THAT(Plan(ExampleMethod::kClassify, {options}).labels, ElementsAre("a", "b"));
+}
+
+TEST_F(ExamplePlansTest, SettingsThatDoNotFitAreErrors) {
+  SetModel({MakeSpec("x", kFloat, {-1, 2})},
+           {MakeSpec("label", DType::kString, {-1, 2}), MakeSpec("y", kFloat, {-1, 2})});
+  EXPECT_EQ(ConfigError({.scores = "z"}),
+            "penstock { classify { ... } } does not fit the model: the signature 'serving_default' "
+            "has no output 'z'");
+  EXPECT_THAT(ConfigError({.scores = "label"}),
+              HasSubstr("the output 'label' is of string, and must be of float32 or float64"));
+  EXPECT_THAT(ConfigError({.signature = "other"}), HasSubstr("there is no signature 'other'"));
+  EXPECT_THAT(ConfigError({.examples = "x"}), HasSubstr("serialized Examples need one of string"));
+  EXPECT_THAT(ConfigError({.features = {{"z"}}}), HasSubstr("has no input 'z'"));
+  EXPECT_THAT(ConfigError({.features = {{"x", "", {"1", "2", "3"}}}}),
+              HasSubstr("it has 3 default values, and an Example needs 2"));
+  EXPECT_THAT(ConfigError({.features = {{"x", "", {"one"}}}}),
+              HasSubstr("the default 'one' is no float32"));
+  EXPECT_THAT(ConfigError({.labels = {"a"}}),
+              HasSubstr("1 labels for the 2 classes of the output"));
+}
+
+TEST_F(ExamplePlansTest, OneFeatureCannotFeedTwoInputs) {
+  SetModel({MakeSpec("a", kFloat, {-1}), MakeSpec("b", kFloat, {-1})},
+           {MakeSpec("y", kFloat, {-1, 2})});
+  EXPECT_THAT(ConfigError({.features = {{"a", "b"}}}),
+              HasSubstr("the feature 'b' goes to two inputs"));
+}
+
+TEST_F(ExamplePlansTest, UnknownSignaturesHaveNoPlan) {
+  SetModel({MakeSpec("a", kFloat, {-1})}, {MakeSpec("y", kFloat, {-1, 2})});
+  EXPECT_EQ(ExamplePlans::Make(info_)->Find(ExampleMethod::kClassify, "other"), nullptr);
+}
+
+}  // namespace
+}  // namespace penstock

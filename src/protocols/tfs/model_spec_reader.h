@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads the message tensorflow.serving.ModelSpec.
+#pragma once
+
+#include <string_view>
+
+#include "infer/request.h"
+#include "protocols/tfs/wire_reader.h"
+
+namespace penstock::tfs {
+
+// Merges a ModelSpec into the one read before, which protobuf's rules require for repeated pieces.
+// The results are views of `bytes`. Returns false, and sets `error`, if it is malformed.
+// `nesting_left` as for WireReader::SkipField.
+bool ReadModelSpec(std::string_view bytes, int nesting_left, ModelSelector& model,
+                   std::string_view& signature_name, WireError& error);
+
+}  // namespace penstock::tfs

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// Writes ClassificationResponse, RegressionResponse and MultiInferenceResponse.
+#pragma once
+
+#include <span>
+
+#include "base/buffer.h"
+#include "base/request_memory.h"
+#include "base/status.h"
+#include "protocols/tfs/example_result.h"
+#include "protocols/tfs/model_spec_writer.h"
+
+namespace penstock::tfs {
+
+// The result of one task, and the model that gave it.
+struct TaskResult {
+  ExampleResult result;
+  AnsweringModel model;
+};
+
+// Writes a ClassificationResponse or a RegressionResponse, by the kind of the result. `memory`
+// provides the buffer. Errors: INVALID_ARGUMENT if a label is not UTF-8, RESOURCE_EXHAUSTED.
+StatusOr<ByteChain> WriteResultResponse(const TaskResult& result, RequestMemory& memory);
+
+// Writes a MultiInferenceResponse. Errors as above.
+StatusOr<ByteChain> WriteMultiInferenceResponse(std::span<const TaskResult> results,
+                                                RequestMemory& memory);
+
+}  // namespace penstock::tfs
