@@ -105,6 +105,7 @@ void Manager::ConfigureModel(ModelConfig config) {
     model.has_served = false;
     model.is_first_load_over = false;
   }
+  model.has_found &= was_there && config.AsksForSameAs(model.config);
   const LoadMode old_mode = std::exchange(model.config, std::move(config)).load_mode;
   // Versions that are loaded, or being loaded, stay until the model is idle.
   if (model.config.load_mode == LoadMode::kOnDemand && old_mode == LoadMode::kAlways) {
@@ -154,41 +155,39 @@ void Manager::Forget(Model& model) {
   if (!stopped_) removed_.Add(name, std::move(versions), background_.Now());
 }
 
-void Manager::SetAspired(std::string_view name, std::vector<AspiredVersion> versions,
-                         uint64_t generation) {
+void Manager::Report(std::string_view name, SourceReport report, uint64_t generation) {
   const Change change(*this);
-  Model* model = FindConfigured(name);
-  if (model == nullptr || !model->Accepts(generation) || draining_) return;
-  model->has_report |= model->IsAnswer(generation);
-  for (const AspiredVersion& version : versions) model->incomplete.erase(version.version);
-  const bool had_broken = !model->versions.Broken().empty();
-  const std::vector<VersionEntry*> ready = model->versions.Ready();
-  model->versions.SetAspired(std::move(versions));
+  Model* const model = FindConfigured(name);
+  if (model == nullptr || !model->Accepts(generation)) return;
+  if (report.incomplete) model->incomplete = *std::move(report.incomplete);
+  if (report.status) {
+    model->source_status = *std::move(report.status);
+    if (!model->source_status.ok() && !model->IsSourceWaiting())
+      model->has_report |= model->IsAnswer(generation);
+    new_events_.push_back({std::string(name), std::nullopt});
+  }
+  const bool takes_versions = report.versions && !draining_;
+  if (takes_versions) {
+    model->has_report |= model->IsAnswer(generation);
+    SetVersions(*model, *std::move(report.versions));
+  }
+  // The versions that are held depend on the status, too. Also settles the waiters.
+  if (report.status || takes_versions) Advance(*model);
+}
+
+void Manager::SetVersions(Model& model, std::vector<AspiredVersion> versions) {
+  for (const AspiredVersion& version : versions) {
+    model.incomplete.erase(version.version);
+    model.has_found |= version.role != VersionRole::kReserve;
+  }
+  const bool had_broken = !model.versions.Broken().empty();
+  const std::vector<VersionEntry*> ready = model.versions.Ready();
+  model.versions.SetAspired(std::move(versions));
   // Publish only if requests would notice: a new role changes the order of the ready versions, and
   // a broken version may not be aspired any more.
-  if (had_broken || ready != model->versions.Ready()) UpdateView(*model);
+  if (had_broken || ready != model.versions.Ready()) UpdateView(model);
   // Loads may have waited because of versions that are not aspired any more.
   memory_.RequestReview();
-  Advance(*model);
-}
-
-void Manager::SetIncomplete(std::string_view name, IncompleteVersions versions,
-                            uint64_t generation) {
-  const Change change(*this);
-  Model* model = FindConfigured(name);
-  if (model != nullptr && model->Accepts(generation)) model->incomplete = std::move(versions);
-}
-
-void Manager::SetSourceStatus(std::string_view name, Status status, uint64_t generation) {
-  const Change change(*this);
-  Model* model = FindConfigured(name);
-  if (model == nullptr || !model->Accepts(generation)) return;
-  model->source_status = std::move(status);
-  if (!model->source_status.ok() && !model->IsSourceWaiting())
-    model->has_report |= model->IsAnswer(generation);
-  new_events_.push_back({std::string(name), std::nullopt});
-  // The versions that are held depend on the status. Also settles the waiters.
-  Advance(*model);
 }
 
 ModelRecord* Manager::FindConfigured(std::string_view name) {

@@ -59,11 +59,7 @@ class Manager final : public AspiredTarget, private LoadRunner::Owner {
   Status RemoveModel(std::string_view name);
 
   // Called by sources; see AspiredTarget.
-  void SetAspired(std::string_view model, std::vector<AspiredVersion> versions,
-                  uint64_t generation = 0) override;
-  void SetIncomplete(std::string_view model, IncompleteVersions versions,
-                     uint64_t generation = 0) override;
-  void SetSourceStatus(std::string_view model, Status status, uint64_t generation = 0) override;
+  void Report(std::string_view model, SourceReport report, uint64_t generation = 0) override;
 
   // --- Requests. They take no lock and write to no shared cache line, unless the version is not
   // ready.
@@ -174,6 +170,8 @@ class Manager final : public AspiredTarget, private LoadRunner::Owner {
   Status Configure(std::vector<ModelConfig> configs, bool is_complete_list) EXCLUDES(mutex_);
   Status CheckConfigs(const std::vector<ModelConfig>& configs) const REQUIRES(mutex_);
   void ConfigureModel(ModelConfig config) REQUIRES(mutex_);
+  // Takes over the list of a report.
+  void SetVersions(Model& model, std::vector<AspiredVersion> versions) REQUIRES(mutex_);
   void Remove(Model& model) REQUIRES(mutex_);
   // Erases a model that was removed and has nothing in memory any more. It stays listed for a
   // while.

@@ -245,6 +245,7 @@ std::optional<ModelStatus> Manager::StatusOf(std::string_view name) const {
   return ModelStatus{.is_ready = !model->versions.Ready().empty(),
                      .is_expected = model->config.load_mode == LoadMode::kAlways,
                      .has_report = model->has_report,
+                     .has_found = model->has_found,
                      .source_status = model->source_status,
                      .incomplete = model->incomplete,
                      .versions = StatusesOf(*model),

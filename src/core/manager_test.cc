@@ -257,6 +257,33 @@ TEST_F(ManagerTest, LabelOfAnUnknownVersionKeepsNothingLoaded) {
                 "label \"stable\" of model m waits for version 9: the model has version 2"));
 }
 
+// A version that does not exist is no reason to end the service. One that existed and is gone is.
+TEST_F(ManagerTest, VersionsServeUntilOneThatANewConfigurationSelectsIsThere) {
+  ASSERT_TRUE(manager_.SetModel({.name = "m", .generation = 1, .same_since = 1}).ok());
+  AspireAndWait(Aspire(FakeVersion(2, NewPlan())));
+  const auto report_none = [&](uint64_t generation) {
+    SourceReport report;
+    report.versions.emplace();
+    report.status = absl::NotFoundError("there are: 1, 2");
+    manager_.Report("m", std::move(report), generation);
+    ASSERT_TRUE(manager_.WaitUntilIdle());
+  };
+  ASSERT_TRUE(manager_.SetModel({.name = "m", .generation = 2, .same_since = 2}).ok());
+  report_none(2);
+  EXPECT_EQ(manager_.GetHandle("m")->id().version.value, 2);
+  // The same again, with other models.
+  ASSERT_TRUE(manager_.SetModel({.name = "m", .generation = 3, .same_since = 2}).ok());
+  report_none(3);
+  EXPECT_EQ(manager_.GetHandle("m")->id().version.value, 2);
+  EXPECT_FALSE(manager_.StatusOf("m")->has_found);
+  manager_.Report("m", {.versions = Aspire(FakeVersion(77, NewPlan())), .status = OkStatus()}, 3);
+  ASSERT_TRUE(manager_.WaitUntilIdle());
+  EXPECT_EQ(manager_.GetHandle("m")->id().version.value, 77);
+  EXPECT_EQ(StatusOf(2).state, VersionState::kEnd);
+  report_none(3);  // 77 is gone
+  EXPECT_FALSE(manager_.GetHandle("m").ok());
+}
+
 TEST_F(ManagerTest, ModelsAreAddedAndRemoved) {
   auto plan = NewPlan();
   AspireAndWait(Aspire(FakeVersion(1, plan)));

@@ -48,6 +48,11 @@ struct ModelConfig {
   // Without this, a slow source would be ignored for as long as other models keep changing. 0:
   // `generation`.
   uint64_t same_since = 0;
+  // True if the source shall find the same versions as for `earlier`, a configuration of the same
+  // model.
+  bool AsksForSameAs(const ModelConfig& earlier) const {
+    return same_since != 0 && same_since <= earlier.generation;
+  }
   // True: versions that failed to load are begun anew, even if they have used all their retries. A
   // change from kNever to another mode does the same.
   bool retries_failed = false;

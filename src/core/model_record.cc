@@ -58,7 +58,9 @@ std::set<VersionNumber> ModelRecord::Held() const {
       held.insert(in_force->second);
   }
   // Without this, requests that name no version would get one that is loaded only for a label.
-  if (!versions.HasAspiredMain() && (!has_report || !incomplete.empty()))
+  // Nor may a mistake in a new configuration, such as a version that does not exist, end the
+  // service of the model.
+  if (!versions.HasAspiredMain() && (!has_report || !incomplete.empty() || HasFoundNone()))
     held.merge(versions.ReadyMain());
   return held;
 }

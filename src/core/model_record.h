@@ -41,6 +41,8 @@ struct ModelRecord {
   }
   // True if the source waits for a version that is not complete yet.
   bool IsSourceWaiting() const { return source_status.code() == StatusCode::kFailedPrecondition; }
+  // True if none of the versions that the configuration asks for was there yet.
+  bool HasFoundNone() const { return !has_found && has_report && !source_status.ok(); }
   // The last status of the source; or the reason why it leaves `version` out, if there is one.
   Status SourceStatusFor(std::optional<VersionNumber> version) const;
   // True if the load mode, and the requests so far, want its versions loaded.
@@ -66,7 +68,8 @@ struct ModelRecord {
   // The versions that stay loaded if they are ready, although the source does not want them:
   // - the version of a label, while the version that the label is to move to is coming, and until
   //   the source has answered the configuration in force;
-  // - the versions for requests that name none, while no selected version is complete.
+  // - the versions for requests that name none, while no selected version is complete, or there was
+  //   none since the configuration asked for other versions.
   std::set<VersionNumber> Held() const;
   // Moves each label to the version that it wants, if that is possible now.
   void MoveLabels();
@@ -77,6 +80,7 @@ struct ModelRecord {
   ModelConfig config;
   bool is_configured = true;  // false: removed, and erased once its versions are gone
   bool has_report = false;    // as ModelStatus::has_report
+  bool has_found = false;     // as ModelStatus::has_found
   bool is_of_start = false;   // configured before the manager was ready for the first time
   bool has_served = false;    // has had a version ready since it was added
   // True once it has served and no version was still to come.

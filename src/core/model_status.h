@@ -60,6 +60,9 @@ struct ModelStatus {
   // The source has reported versions, or an error, since the model was configured. A report that a
   // version is not complete does not count.
   bool has_report = false;
+  // The source has found a version that the configuration asks for. False: the ready versions are
+  // those of an earlier configuration.
+  bool has_found = false;
   Status source_status;
   // Versions that are not complete, and what each lacks.
   std::map<VersionNumber, std::string> incomplete;

@@ -5,8 +5,10 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/status.h"
@@ -37,31 +39,45 @@ struct AspiredVersion {
 // Versions that are not complete, and what each one lacks, such as "it has no files".
 using IncompleteVersions = std::map<VersionNumber, std::string>;
 
+// What a source has found out about one model. A part without a value stays as it was last
+// reported.
+struct SourceReport {
+  // The complete list of the versions that shall be loaded. A version missing from it is not wanted
+  // any more. A version that is loaded already stays as it is; its new loader is used only if it
+  // must be loaded again.
+  std::optional<std::vector<AspiredVersion>> versions = std::nullopt;
+  // The complete list of the versions that are there and wanted, but not complete, so that they are
+  // not aspired. Requests for such a version get the reason.
+  std::optional<IncompleteVersions> incomplete = std::nullopt;
+  // An error: the source cannot find out the versions, or there are none that are wanted. OK: it
+  // can again. It unloads nothing. FAILED_PRECONDITION: a version is not complete, and the source
+  // waits for it.
+  std::optional<Status> status = std::nullopt;
+};
+
 // Receives the reports of sources; the Manager implements it. Thread-safe.
 class AspiredTarget {
  public:
   virtual ~AspiredTarget() = default;
 
-  // Sets the complete list of the versions of `model` that shall be loaded. A version missing from
-  // it is not wanted any more. A version that is loaded already stays as it is; its new loader is
-  // used only if it must be loaded again. Does nothing if the model is not configured. Returns at
-  // once.
+  // Takes over all parts of the report at once, so that nobody sees a new list with an old status.
+  // Does nothing if the model is not configured. Returns at once.
   // `generation`: the ModelConfig::generation that this report was made for. A report for an older
   // generation is dropped if the configuration has asked for other versions since. 0: applies to
   // the configuration in force.
-  virtual void SetAspired(std::string_view model, std::vector<AspiredVersion> versions,
-                          uint64_t generation = 0) = 0;
+  virtual void Report(std::string_view model, SourceReport report, uint64_t generation = 0) = 0;
 
-  // Sets the complete list of the versions of `model` that are there and wanted, but not complete,
-  // so that they are not aspired. Requests for such a version get the reason. `generation` as
-  // above.
-  virtual void SetIncomplete(std::string_view model, IncompleteVersions versions,
-                             uint64_t generation = 0) = 0;
-
-  // Reports that the source cannot find out the versions of `model` (an error), or that it can
-  // again (OK). Unloads nothing. FAILED_PRECONDITION: a version is not complete, and the source
-  // waits for it. `generation` as above.
-  virtual void SetSourceStatus(std::string_view model, Status status, uint64_t generation = 0) = 0;
+  // Report with one part only.
+  void SetAspired(std::string_view model, std::vector<AspiredVersion> versions,
+                  uint64_t generation = 0) {
+    Report(model, {.versions = std::move(versions)}, generation);
+  }
+  void SetIncomplete(std::string_view model, IncompleteVersions versions, uint64_t generation = 0) {
+    Report(model, {.incomplete = std::move(versions)}, generation);
+  }
+  void SetSourceStatus(std::string_view model, Status status, uint64_t generation = 0) {
+    Report(model, {.status = std::move(status)}, generation);
+  }
 };
 
 // Watches the versions of some models and reports them to a target. Thread-safe.

@@ -49,12 +49,13 @@ void VersionReporter::Report(const std::string& name, const Ticket& ticket,
   const bool is_withheld =
       result.wanted.empty() &&
       (!result.incomplete.empty() || (keeps_last_versions_ && !model.versions.empty()));
-  // First, so that a request that the other reports answer gets the reason.
-  if (result.can_list) ReportIncomplete(name, model, ticket.generation, result.incomplete);
-  if (!result.status.ok()) ReportStatus(name, model, ticket.generation, result.status);
+  SourceReport report;
+  report.status = NewStatus(model, result.status);
+  if (result.can_list) report.incomplete = NewIncomplete(model, result.incomplete);
   if (result.can_list && !is_withheld)
-    ReportList(name, model, ticket.generation, result, make_loader, before_list);
-  if (result.status.ok()) ReportStatus(name, model, ticket.generation, result.status);
+    report.versions = NewVersions(model, result.wanted, make_loader, before_list);
+  if (report.status || report.incomplete || report.versions)
+    target_.Report(name, std::move(report), ticket.generation);
   if (ticket.change == model.current.change) return;
   // The result does not answer the configuration in force, so the next scan must report again.
   model.answers = false;
@@ -62,34 +63,33 @@ void VersionReporter::Report(const std::string& name, const Ticket& ticket,
   model.repeats_incomplete = true;
 }
 
-void VersionReporter::ReportIncomplete(const std::string& name, Model& model, uint64_t generation,
-                                       const IncompleteVersions& versions) {
+std::optional<IncompleteVersions> VersionReporter::NewIncomplete(
+    Model& model, const IncompleteVersions& versions) {
   const bool is_repeated = std::exchange(model.repeats_incomplete, false) && !versions.empty();
-  if (versions == model.incomplete && !is_repeated) return;
+  if (versions == model.incomplete && !is_repeated) return std::nullopt;
   model.incomplete = versions;
-  target_.SetIncomplete(name, versions, generation);
+  return versions;
 }
 
-void VersionReporter::ReportList(const std::string& name, Model& model, uint64_t generation,
-                                 const ScanResult& result, const MakeLoader& make_loader,
-                                 const std::function<void()>& before_list) {
+std::optional<std::vector<AspiredVersion>> VersionReporter::NewVersions(
+    Model& model, const FoundVersions& wanted, const MakeLoader& make_loader,
+    const std::function<void()>& before_list) {
   model.has_listed = true;
-  if (model.answers && result.wanted == model.versions) return;
+  if (model.answers && wanted == model.versions) return std::nullopt;
   model.answers = true;
-  model.versions = result.wanted;
+  model.versions = wanted;
   if (before_list) before_list();
   std::vector<AspiredVersion> versions;
   for (const auto& [version, found] : model.versions)
     versions.push_back({version, make_loader(version, found), found.revision, found.role});
-  target_.SetAspired(name, std::move(versions), generation);
+  return versions;
 }
 
-void VersionReporter::ReportStatus(const std::string& name, Model& model, uint64_t generation,
-                                   const Status& status) {
+std::optional<Status> VersionReporter::NewStatus(Model& model, const Status& status) {
   const bool is_repeated = std::exchange(model.repeats_error, false) && !status.ok();
-  if (status == model.status && !is_repeated) return;
+  if (status == model.status && !is_repeated) return std::nullopt;
   model.status = status;
-  target_.SetSourceStatus(name, status, generation);
+  return status;
 }
 
 const FoundVersions& VersionReporter::versions(const std::string& model) const {

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -39,8 +40,8 @@ struct ScanResult {
 // Reports the findings about the models of one source. It follows three rules:
 // 1. It reports something only if it differs from the last one, or if the configuration
 //    has changed since: the target may have forgotten a model that was removed and added again.
-// 2. It reports an error before the versions, and OK after them. Otherwise a request that waits for
-//    the model could take an old error for the answer.
+// 2. It reports all that a scan has found in one call. Otherwise a request or a reload that waits
+//    for the model could take an old error, or versions that are about to go, for the answer.
 // 3. It withholds an empty list while there are versions that are not complete yet, so that nothing
 //    is unloaded while the only version is being replaced.
 // One thread at a time. `target` outlives it.
@@ -82,21 +83,21 @@ class VersionReporter final {
     Ticket current;        // of the configuration in force
     bool answers = false;  // the list was reported for the configuration in force
     bool has_listed = false;
-    FoundVersions versions;         // as of the last SetAspired
-    Status status;                  // as of the last SetSourceStatus
-    IncompleteVersions incomplete;  // as of the last SetIncomplete
+    FoundVersions versions;         // as reported last
+    Status status;                  // as reported last
+    IncompleteVersions incomplete;  // as reported last
     // Report these even if they are the same as before.
     bool repeats_error = false;
     bool repeats_incomplete = false;
   };
 
-  void ReportList(const std::string& name, Model& model, uint64_t generation,
-                  const ScanResult& result, const MakeLoader& make_loader,
-                  const std::function<void()>& before_list);
-  void ReportIncomplete(const std::string& name, Model& model, uint64_t generation,
-                        const IncompleteVersions& versions);
-  void ReportStatus(const std::string& name, Model& model, uint64_t generation,
-                    const Status& status);
+  // These return what to report; nullopt: it was reported already.
+  static std::optional<std::vector<AspiredVersion>> NewVersions(
+      Model& model, const FoundVersions& wanted, const MakeLoader& make_loader,
+      const std::function<void()>& before_list);
+  static std::optional<IncompleteVersions> NewIncomplete(Model& model,
+                                                         const IncompleteVersions& versions);
+  static std::optional<Status> NewStatus(Model& model, const Status& status);
 
   AspiredTarget& target_;
   const bool keeps_last_versions_;

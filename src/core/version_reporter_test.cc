@@ -10,8 +10,22 @@ namespace {
 // One thread at a time.
 class RecordingTarget final : public AspiredTarget {
  public:
-  void SetAspired(std::string_view model, std::vector<AspiredVersion> versions,
-                  uint64_t generation) override {
+  void Report(std::string_view model, SourceReport report, uint64_t generation) override {
+    ++count_;
+    if (report.incomplete) AddIncomplete(model, *report.incomplete, generation);
+    if (report.versions) AddVersions(model, *report.versions, generation);
+    if (!report.status) return;
+    Add(fmt::format("{} {}", model, report.status->ok() ? "ok" : MessageOf(*report.status)),
+        generation);
+  }
+  // Returns all reports since the last call.
+  std::string Take() { return std::exchange(reports_, ""); }
+  // How many reports there were since the last call.
+  int TakeCount() { return std::exchange(count_, 0); }
+
+ private:
+  void AddVersions(std::string_view model, const std::vector<AspiredVersion>& versions,
+                   uint64_t generation) {
     std::string text = fmt::format("{}:", model);
     for (const AspiredVersion& version : versions) {
       text += fmt::format("{}{}{}{}", text.ends_with(':') ? "" : ",", version.version.value,
@@ -20,25 +34,19 @@ class RecordingTarget final : public AspiredTarget {
     }
     Add(text, generation);
   }
-  void SetSourceStatus(std::string_view model, Status status, uint64_t generation) override {
-    Add(fmt::format("{} {}", model, status.ok() ? "ok" : MessageOf(status)), generation);
-  }
-  void SetIncomplete(std::string_view model, IncompleteVersions versions,
-                     uint64_t generation) override {
+  void AddIncomplete(std::string_view model, const IncompleteVersions& versions,
+                     uint64_t generation) {
     std::string text = fmt::format("{} lacks", model);
     for (const auto& [version, reason] : versions)
       text += fmt::format(" {} ({})", version.value, reason);
     Add(text, generation);
   }
-  // Returns all reports since the last call.
-  std::string Take() { return std::exchange(reports_, ""); }
-
- private:
   void Add(const std::string& text, uint64_t generation) {
     reports_ += (reports_.empty() ? "" : "; ") + text +
                 (generation == 0 ? "" : fmt::format(" of {}", generation));
   }
   std::string reports_;
+  int count_ = 0;
 };
 
 class VersionReporterTest : public testing::Test {
@@ -87,13 +95,17 @@ TEST_F(VersionReporterTest, ReportsOnlyChanges) {
   EXPECT_EQ(Report(Found({})), "");
 }
 
-TEST_F(VersionReporterTest, ErrorComesBeforeTheVersionsAndOkAfterThem) {
+TEST_F(VersionReporterTest, OneReportHasAllThatAScanHasFound) {
   reporter_.SetModels({Model("m")});
   ScanResult incomplete = Found({1});
+  incomplete.incomplete = {{{2}, "no files"}};
   incomplete.status = absl::FailedPreconditionError("2 waits");
-  EXPECT_EQ(Report(incomplete), "m 2 waits; m:1!");
+  EXPECT_EQ(Report(incomplete), "m lacks 2 (no files); m:1!; m 2 waits");
+  EXPECT_EQ(target_.TakeCount(), 1);
   EXPECT_EQ(Report(incomplete), "");
-  EXPECT_EQ(Report(Found({2})), "m:2!; m ok");
+  EXPECT_EQ(target_.TakeCount(), 0);
+  EXPECT_EQ(Report(Found({2})), "m lacks; m:2!; m ok");
+  EXPECT_EQ(target_.TakeCount(), 1);
 }
 
 TEST_F(VersionReporterTest, ErrorKeepsTheVersions) {
@@ -151,9 +163,9 @@ TEST_F(VersionReporterTest, NewConfigurationIsAnsweredAgain) {
   reporter_.SetModels({Model("m", 1)});
   ScanResult broken = Found({1});
   broken.status = absl::NotFoundError("broken");
-  EXPECT_EQ(Report(broken), "m broken of 1; m:1! of 1");
+  EXPECT_EQ(Report(broken), "m:1! of 1; m broken of 1");
   reporter_.SetModels({Model("m", 2)});
-  EXPECT_EQ(Report(broken), "m broken of 2; m:1! of 2");
+  EXPECT_EQ(Report(broken), "m:1! of 2; m broken of 2");
   EXPECT_EQ(Report(broken), "");
 }
 

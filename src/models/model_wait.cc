@@ -67,6 +67,14 @@ ModelWait::State ModelWait::StateOf(const std::string& name) const {
   }
   if (name == awaited_.settled && state.versions == Progress::kServed)
     state.versions = OfSelected(*model);
+  // The ready versions are those of an earlier configuration.
+  const bool is_waiting = model->source_status.code() == StatusCode::kFailedPrecondition;
+  if (state.versions == Progress::kServed && !is_waiting && !model->has_found &&
+      !model->source_status.ok()) {
+    state.model = Progress::kFailed;
+    state.reason = Error(model->source_status.code(), "{}; the versions that served go on serving",
+                         MessageOf(model->source_status));
+  }
   if (state.versions == Progress::kUnderWay) {
     state.reason = Error(StatusCode::kDeadlineExceeded,
                          "a version of model {} that shall be available is still loading", name);

@@ -90,6 +90,48 @@ TEST_F(ModelWaitTest, ASourceThatCannotTellIsTheAnswer) {
   EXPECT_EQ(CodeOf(wait.Outcome(false)), StatusCode::kFailedPrecondition);
 }
 
+// The outcome at every moment is either "under way" or the error: no reload may be answered OK
+// because the former version still serves when the source has reported only half of its findings.
+TEST_F(ModelWaitTest, AListThatSelectsNoVersionIsAnErrorAndTheModelGoesOnServing) {
+  ASSERT_EQ(manager_.SetModel({.name = "m", .generation = ++generation_}), OkStatus());
+  ModelWait wait({.names = {"m"}, .labels = {}, .pinned = {}}, manager_);
+  std::vector<std::optional<Status>> outcomes;
+  const int listener = manager_.AddListener(
+      [&](const core::ManagerEvent&) { outcomes.push_back(wait.Outcome(false)); });
+  EXPECT_EQ(wait.Outcome(false), std::nullopt);
+  core::SourceReport report;
+  report.versions.emplace();
+  report.status = absl::NotFoundError("none of the wanted versions is in /m");
+  manager_.Report("m", std::move(report), generation_);
+  ASSERT_TRUE(manager_.WaitUntilIdle());
+  manager_.RemoveListener(listener);
+  const Status error = absl::UnknownError(
+      "1 model(s) did not become available: {m: none of the wanted versions is in /m; the versions "
+      "that served go on serving}");
+  ASSERT_FALSE(outcomes.empty());
+  for (const auto& outcome : outcomes) EXPECT_EQ(outcome, error);
+  EXPECT_EQ(wait.Outcome(false), error);
+  EXPECT_EQ(manager_.GetHandle("m")->id().version.value, 1);
+}
+
+TEST_F(ModelWaitTest, AnUnreachableSourceIsNoErrorForAModelThatStaysAsItIs) {
+  const core::ModelConfig same{.name = "m", .generation = generation_, .same_since = generation_};
+  ASSERT_EQ(manager_.SetModel(same), OkStatus());
+  Tell(First(), generation_);
+  core::ModelConfig next = same;
+  next.generation = ++generation_;
+  ASSERT_EQ(manager_.SetModel(next), OkStatus());
+  ModelWait wait({.names = {"m"}, .labels = {}, .pinned = {}}, manager_);
+  manager_.SetSourceStatus("m", absl::UnavailableError("no answer"), generation_);
+  EXPECT_EQ(wait.Outcome(false), OkStatus());
+  // Other versions are wanted, and the source cannot tell whether they exist.
+  next.generation = next.same_since = ++generation_;
+  ASSERT_EQ(manager_.SetModel(next), OkStatus());
+  ModelWait other({.names = {"m"}, .labels = {}, .pinned = {}}, manager_);
+  manager_.SetSourceStatus("m", absl::UnavailableError("no answer"), generation_);
+  EXPECT_EQ(CodeOf(other.Outcome(false)), StatusCode::kUnknown);
+}
+
 TEST_F(ModelWaitTest, AModelHasNotFailedWhileAnotherVersionOfItComes) {
   ASSERT_EQ(manager_.SetModel({.name = "other"}), OkStatus());
   ModelWait wait({.names = {"m", "other"}, .labels = {}, .pinned = {}}, manager_);

@@ -336,6 +336,35 @@ def test_a_base_path_without_versions_says_so(start, tmp_path, path, said):
     assert 'none of the wanted versions is in' in error.details() and 'there are: 1' in error.details()
 
 
+@pytest.mark.parametrize('new', ['base_path: "%s" model_version_policy { specific { versions: 77 } }',
+                                 'base_path: "%s/1"', 'base_path: "%s/nowhere"'])
+def test_a_list_that_selects_no_version_is_an_error_and_the_model_goes_on_serving(start, tmp_path, new):
+    base = folder(tmp_path / 'more', [1, 2])
+    server = start({'more': base})
+    for _ in range(5):
+        error = reload(server, {'more': new % base})
+        assert error is not None and error.code() == grpc.StatusCode.UNKNOWN, error
+        assert 'the versions that served go on serving' in error.details()
+        if '77' in new:
+            assert 'wanted: 77; there are: 1, 2' in error.details()
+        assert server.states('more')[2] == 'AVAILABLE' and version_of(server, None) == 2
+        assert reload(server, {'more': base}) is None
+    assert loads_of(server, 'more') == 1
+    # The list is in force: a version that comes is loaded, and then the former one goes.
+    assert reload(server, {'more': new % base}) is not None
+    if '77' in new:
+        folder(tmp_path / 'new', [77])
+        os.rename(tmp_path / 'new' / '77', tmp_path / 'more' / '77')
+        server.wait_for_only('more', [77])
+
+
+def test_a_version_that_is_deleted_is_unloaded(start, tmp_path):
+    base = folder(tmp_path / 'more', [1, 2])
+    server = start({'more': f'base_path: "{base}" model_version_policy {{ specific {{ versions: 2 }} }}'})
+    os.rename(tmp_path / 'more' / '2', tmp_path / 'two')
+    eventually('it is unloaded', lambda: not answers(server, 'more'))
+
+
 def test_requests_go_on_during_reloads(start, tmp_path):
     server = start({'half': HALF, 'same': SAME})
     base = folder(tmp_path / 'more', [1])

@@ -306,7 +306,10 @@ void Simulation::SourceTells() {
     if (numbers.empty()) model.was_ready = false;
   }
   const uint64_t generation = Chance(50) ? current : 0;
-  manager_->SetAspired(name, std::move(versions), is_old ? current - 1 : generation);
+  core::SourceReport report{.versions = std::move(versions)};
+  if (numbers.empty() && Chance(50)) report.status = absl::NotFoundError("no version is wanted");
+  if (!numbers.empty() && Chance(50)) report.status = OkStatus();
+  manager_->Report(name, std::move(report), is_old ? current - 1 : generation);
 }
 
 void Simulation::SourceFails() {

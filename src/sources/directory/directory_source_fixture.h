@@ -25,29 +25,18 @@ namespace fs = std::filesystem;
 // ...", with " of 3" added for generation 3. Counts reserves. Thread-safe.
 class Target final : public core::AspiredTarget {
  public:
-  void SetAspired(std::string_view model, std::vector<core::AspiredVersion> versions,
-                  uint64_t generation = 0) override {
-    std::string text;
-    for (const core::AspiredVersion& version : versions) {
-      if (version.role == core::VersionRole::kReserve) {
-        ++reserves_;
-        continue;
-      }
-      text += fmt::format("{}{}{}", text.empty() ? "" : ",", version.version.value,
-                          version.loader.ok() ? "" : "!");
-      if (version.role == core::VersionRole::kLabel) text += "L";
+  // Records an error before the versions, and OK after them.
+  void Report(std::string_view model, core::SourceReport report, uint64_t generation) override {
+    if (report.incomplete) {
+      MutexLock lock(mutex_);
+      incomplete_[std::string(model)] = *std::move(report.incomplete);
     }
-    Add(model, text + GenerationText(generation));
-  }
-  void SetSourceStatus(std::string_view model, Status status, uint64_t generation = 0) override {
-    Add(model,
-        (status.ok() ? "ok" : "error: " + StatusCodeName(status.code())) +
-            GenerationText(generation),
-        std::string(MessageOf(status)));
-  }
-  void SetIncomplete(std::string_view model, core::IncompleteVersions versions, uint64_t) override {
-    MutexLock lock(mutex_);
-    incomplete_[std::string(model)] = std::move(versions);
+    if (report.status && !report.status->ok()) {
+      Add(model, "error: " + StatusCodeName(report.status->code()) + GenerationText(generation),
+          std::string(MessageOf(*report.status)));
+    }
+    if (report.versions) AddVersions(model, *report.versions, generation);
+    if (report.status && report.status->ok()) Add(model, "ok" + GenerationText(generation));
   }
   // Waits for the next report about `model`, and returns it.
   std::string Next(const std::string& model) {
@@ -74,6 +63,20 @@ class Target final : public core::AspiredTarget {
   }
 
  private:
+  void AddVersions(std::string_view model, const std::vector<core::AspiredVersion>& versions,
+                   uint64_t generation) {
+    std::string text;
+    for (const core::AspiredVersion& version : versions) {
+      if (version.role == core::VersionRole::kReserve) {
+        ++reserves_;
+        continue;
+      }
+      text += fmt::format("{}{}{}", text.empty() ? "" : ",", version.version.value,
+                          version.loader.ok() ? "" : "!");
+      if (version.role == core::VersionRole::kLabel) text += "L";
+    }
+    Add(model, text + GenerationText(generation));
+  }
   static std::string GenerationText(uint64_t generation) {
     return generation == 0 ? "" : fmt::format(" of {}", generation);
   }

@@ -160,9 +160,12 @@ TEST_F(DirectorySourceTest, WhatIsNotCompleteIsNoVersion) {
   Write("m/3/saved_model.pb");
   EXPECT_EQ(NextVersions(), "3");
   EXPECT_THAT(testing::internal::GetCapturedStderr(),
-              testing::HasSubstr("model m: versions 2, 3, 4 in base path " + Base("m") +
+              testing::HasSubstr("model m: versions 2, 4 in base path " + Base("m") +
                                  " are not complete and left out: it has no files, or only empty "
-                                 "ones\n"));
+                                 "ones; version 3 in base path " +
+                                 Base("m") +
+                                 " is not complete and left out: it has variables and no "
+                                 "saved_model.pb\n"));
   // Nothing else is there: an empty folder is no reason to wait.
   ASSERT_TRUE(source->SetModels({{"n", Base("n"), {}}}).ok());
   EXPECT_EQ(target_.Next("n"), "error: NOT_FOUND");

@@ -18,23 +18,15 @@
 #include <vector>
 
 #include "core/reserves.h"
+#include "core/version_messages.h"
 #include "sources/directory/version_folders.h"
 
 namespace penstock {
 namespace {
 
-constexpr size_t kListedVersionsMax = 20;  // in a message
 // Unless a change was reported, the checks of complete files take at most one in this many parts of
 // the time.
 constexpr int kFilesShare = 200;
-
-std::string Listed(const std::set<core::VersionNumber>& versions) {
-  std::vector<int64_t> numbers;
-  for (const auto& version : versions) {
-    if (numbers.size() < kListedVersionsMax) numbers.push_back(version.value);
-  }
-  return fmt::format("{}", fmt::join(numbers, ", "));
-}
 
 // When to scan versions again. If several versions are due at nearly the same time, waits for the
 // last of them. They were probably copied together, and the scan must not load an older one just
@@ -57,13 +49,10 @@ std::set<core::VersionNumber> VersionsOf(
   return versions;
 }
 
-// Explains why nothing can be loaded from a base path with the versions `there`.
-Status NothingWanted(const std::string& base_path, const std::set<core::VersionNumber>& there) {
-  if (!there.empty()) {
-    return Error(StatusCode::kNotFound,
-                 "none of the wanted versions is in base path {}; there are: {}", base_path,
-                 Listed(there));
-  }
+// Explains why nothing can be loaded for a model at whose base path are the versions `there`.
+Status NothingWanted(const core::SourceModel& model, const std::set<core::VersionNumber>& there) {
+  const std::string& base_path = model.base_path;
+  if (!there.empty()) return core::NoneSelected("base path " + base_path, model.selection, there);
   const std::string own_name = std::filesystem::path(base_path + "/").parent_path().filename();
   return Error(
       StatusCode::kNotFound,
@@ -87,7 +76,7 @@ Found ModelScanner::Scan() {
     if (!found.waiting.empty()) {
       DescribeWaiting(found);
     } else if (found.wanted.empty()) {
-      found.status = NothingWanted(model_.base_path, VersionsOf(*folders));
+      found.status = NothingWanted(model_, VersionsOf(*folders));
     }
   }
   watches_.End();
@@ -203,22 +192,18 @@ void ModelScanner::DescribeWaiting(Found& found) const {
     const bool is_one = coming.size() == 1;
     found.status = Error(StatusCode::kFailedPrecondition,
                          "version{} {} in base path {} {} not complete yet and wait{}: {}",
-                         is_one ? "" : "s", Listed(coming), model_.base_path, is_one ? "is" : "are",
-                         is_one ? "s" : "", WhyItWaits(*coming.rbegin()));
+                         is_one ? "" : "s", core::ListVersions(coming), model_.base_path,
+                         is_one ? "is" : "are", is_one ? "s" : "", WhyItWaits(*coming.rbegin()));
     return;
   }
-  const core::VersionNumber highest = *found.waiting.rbegin();
-  const std::string& missing = files_.at(highest).settling.missing();
   if (found.wanted.empty()) {
+    const auto& [highest, missing] = *found.incomplete.rbegin();
     found.status = Error(StatusCode::kNotFound,
                          "there are no versions in base path {}: version {} is not complete: {}",
                          model_.base_path, highest.value, missing);
     return;
   }
-  const bool is_one = found.waiting.size() == 1;
-  found.left_out = fmt::format("version{} {} in base path {} {} not complete and left out: {}",
-                               is_one ? "" : "s", Listed(found.waiting), model_.base_path,
-                               is_one ? "is" : "are", missing);
+  found.left_out = core::LeftOut("base path " + model_.base_path, found.incomplete);
 }
 
 std::string ModelScanner::WhyItWaits(core::VersionNumber version) const {

@@ -16,6 +16,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "core/version_messages.h"
 
 namespace penstock {
 namespace {
@@ -273,11 +274,12 @@ void ObjectStoreSource::TakeModels() {
 void ObjectStoreSource::TakeFound(Watched& watched, const core::VersionReporter::Ticket& ticket,
                                   const ScannedVersions& found) {
   NoteVersions(watched, found);
-  core::ScanResult result{.wanted = {}, .incomplete = {}, .status = StatusOf(watched, found)};
+  core::ScanResult result{.wanted = {}, .incomplete = {}, .status = OkStatus()};
   for (const core::VersionNumber version : found.waiting) {
     const std::string& missing = watched.seen.at(version).missing;
     result.incomplete[version] = missing.empty() ? "an object has changed lately" : missing;
   }
+  result.status = StatusOf(watched, found, result.incomplete);
   const auto want = [&](core::VersionNumber version, core::VersionRole role) {
     result.wanted[version] = {found.prefixes.at(version), watched.seen.at(version).revision, role};
   };
@@ -295,35 +297,33 @@ void ObjectStoreSource::TakeFound(Watched& watched, const core::VersionReporter:
       [this] { KeepFolders(); });  // before any loader downloads into them
 }
 
-Status ObjectStoreSource::StatusOf(Watched& watched, const ScannedVersions& found) const {
+Status ObjectStoreSource::StatusOf(Watched& watched, const ScannedVersions& found,
+                                   const core::IncompleteVersions& incomplete) const {
   const std::string& base_path = watched.model.base_path;
   std::optional<core::VersionNumber> coming;  // the highest version that may still become complete
   for (const core::VersionNumber version : found.waiting) {
     if (watched.seen.at(version).missing.empty()) coming = version;
   }
-  std::string left_out;
-  if (!found.waiting.empty() && !coming && !found.wanted.empty()) {
-    const core::VersionNumber highest = *found.waiting.rbegin();
-    left_out = fmt::format("version {} in {} is not complete and left out: {}", highest.value,
-                           base_path, watched.seen.at(highest).missing);
-  }
-  LogLeftOut(watched, std::move(left_out));
+  const bool is_left_out = !incomplete.empty() && !coming && !found.wanted.empty();
+  LogLeftOut(watched, is_left_out ? core::LeftOut(base_path, incomplete) : "");
   if (coming) {
     watched.due = std::min(watched.due, Clock::Real().Now() + options_.settle_time);
     return Error(StatusCode::kFailedPrecondition,
                  "version {} in {} is not complete yet and waits: an object has changed lately",
                  coming->value, base_path);
   }
-  if (!found.waiting.empty() && found.wanted.empty()) {
-    const core::VersionNumber highest = *found.waiting.rbegin();
+  if (!incomplete.empty() && found.wanted.empty()) {
+    const auto& [highest, missing] = *incomplete.rbegin();
     return Error(StatusCode::kNotFound,
                  "there are no versions in {}: version {} is not complete: {}", base_path,
-                 highest.value, watched.seen.at(highest).missing);
+                 highest.value, missing);
   }
   if (!found.wanted.empty()) return OkStatus();
-  return Error(StatusCode::kNotFound, "{} in {}: a version is a folder named by a number",
-               found.prefixes.empty() ? "there are no versions" : "none of the wanted versions is",
-               base_path);
+  std::set<core::VersionNumber> there = found.Numbers();
+  for (const core::VersionNumber version : found.without_model) there.erase(version);
+  if (!there.empty()) return core::NoneSelected(base_path, watched.model.selection, there);
+  return Error(StatusCode::kNotFound,
+               "there are no versions in {}: a version is a folder named by a number", base_path);
 }
 
 void ObjectStoreSource::LogLeftOut(Watched& watched, std::string text) {

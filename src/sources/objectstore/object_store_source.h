@@ -92,7 +92,8 @@ class ObjectStoreSource final : public core::ModelSource {
                  const ScannedVersions& found) EXCLUDES(mutex_);
   // Explains why some versions, or all, are not wanted yet. Logs versions that are left out. If a
   // version may soon be complete, it makes the model due for an early scan.
-  Status StatusOf(Watched& watched, const ScannedVersions& found) const;
+  Status StatusOf(Watched& watched, const ScannedVersions& found,
+                  const core::IncompleteVersions& incomplete) const;
   static void LogLeftOut(Watched& watched, std::string text);
   void NoteVersions(const Watched& watched, const ScannedVersions& found) EXCLUDES(mutex_);
   StatusOr<std::unique_ptr<core::Loader>> MakeLoader(const Watched& watched,
