@@ -10,9 +10,9 @@ const OptionRow kRows[] = {
     {.group = option_group::kModels,
      .name = "file_system_poll_wait_seconds",
      .target = In<std::chrono::seconds, &DirectorySourceOptions::poll_period>(),
-     .sentence = "Time between two polls for new versions; 0 polls once, a negative value never. "
-                 "Where the file "
-                 "system reports changes they are seen at once, and polls are ten times rarer.",
+     .sentence = "Time between two polls for new versions; 0 polls once; with a negative value no "
+                 "folder is ever scanned, and no model in one is loaded. Where the file system "
+                 "reports changes they are seen at once, and polls are ten times rarer.",
      .min = -kIntMax - 1,
      .max = kIntMax},
 };

@@ -68,6 +68,13 @@ Status DirectorySource::SetModels(std::vector<core::SourceModel> models) {
   TRY(Check(models));
   {
     MutexLock lock(mutex_);
+    if (options_.poll_period < Duration::zero() && !models.empty() &&
+        !std::exchange(has_warned_, true)) {
+      PENSTOCK_LOG(kWarning,
+                   "--file_system_poll_wait_seconds is negative: no folder is ever scanned, so "
+                   "model {} and all others in folders are not loaded; 0 scans each folder once",
+                   models.front().name);
+    }
     models_ = std::move(models);
     models_changed_ = true;
   }

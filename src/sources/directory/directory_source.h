@@ -77,6 +77,7 @@ class DirectorySource final : public core::ModelSource {
   std::vector<core::SourceModel> models_ GUARDED_BY(mutex_);
   bool models_changed_ GUARDED_BY(mutex_) = false;
   bool stopping_ GUARDED_BY(mutex_) = false;
+  bool has_warned_ GUARDED_BY(mutex_) = false;  // that nothing is scanned
 
   // Set by Start, then used only on the source's thread.
   std::optional<core::VersionReporter> reporter_;

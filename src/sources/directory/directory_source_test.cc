@@ -130,6 +130,20 @@ TEST_F(DirectorySourceTest, NegativePeriodNeverScans) {
   EXPECT_EQ(loaders_made_, 0);
 }
 
+TEST_F(DirectorySourceTest, NegativePeriodIsWarnedOfOnce) {
+  const auto source = Source(-std::chrono::seconds(1));
+  const auto log_of = [&](std::vector<core::SourceModel> models) {
+    testing::internal::CaptureStderr();
+    EXPECT_TRUE(source->SetModels(std::move(models)).ok());
+    return testing::internal::GetCapturedStderr();
+  };
+  EXPECT_EQ(log_of({}), "");
+  EXPECT_THAT(log_of({{"a", Base("a"), {}}}),
+              testing::HasSubstr("--file_system_poll_wait_seconds is negative: no folder is ever "
+                                 "scanned, so model a and all others in folders are not loaded"));
+  EXPECT_EQ(log_of({{"b", Base("b"), {}}}), "");
+}
+
 TEST_F(DirectorySourceTest, LoaderThatCannotBeMadeIsTriedAgainWhenTheFilesChange) {
   Write("a/1/no_loader");
   Write("a/1/model");
