@@ -72,9 +72,16 @@ TEST(OnnxRuntimeTest, IntegerDivisionsThatDoNotFitWrap) {
   EXPECT_THAT(Values<int64_t>(Output(response, "quotient")), ElementsAre(kSmallest, -3));
   EXPECT_THAT(Values<int64_t>(Output(response, "remainder")), ElementsAre(0, -1));
   EXPECT_THAT(Values<int64_t>(Output(response, "sum")), ElementsAre(kSmallest, -4));
-  const InferResponse by_zero = RunModel(*model, {{"a", Int64s({7})}, {"b", Int64s({0})}});
-  EXPECT_FALSE(by_zero.status.ok());
-  EXPECT_THAT(std::string(MessageOf(by_zero.status)), HasSubstr("by zero"));
+}
+
+TEST(OnnxRuntimeTest, AnIntegerDivisionByZeroIsAnErrorOfTheClient) {
+  const auto model = Load(TestModel("division_onnx"));
+  for (const char* output : {"quotient", "remainder", "sum"}) {
+    const Status status =
+        RunModel(*model, {{"a", Int64s({7})}, {"b", Int64s({0})}}, {output}).status;
+    EXPECT_EQ(status.code(), StatusCode::kInvalidArgument) << output << ": " << status;
+    EXPECT_THAT(std::string(MessageOf(status)), HasSubstr("by zero"));
+  }
 }
 
 TEST(OnnxRuntimeTest, OutputsComeInTheOrderOfTheirNames) {
@@ -147,8 +154,21 @@ TEST_F(OnnxExternalDataTest, AFileThatIsTooShortIsNamed) {
   const std::string error = LoadError(folder_ / "1");
   EXPECT_THAT(error, HasSubstr("'shift' in the file 'weights.pb' is missing: 16 bytes from byte 16 "
                                "on are needed, the file has 20"));
+}
+
+TEST_F(OnnxExternalDataTest, AFileThatIsNotThereIsNamedWithWhereItBelongs) {
+  Copy();
+  const auto error_with = [&](std::string_view reason) {
+    EXPECT_THAT(LoadError(folder_ / "1"),
+                HasSubstr("the data of the initialiser 'scale' in the file 'weights.pb' cannot be "
+                          "read: " +
+                          std::string(reason) +
+                          "; the file belongs into the folder of the .onnx file, under this name"));
+  };
   fs::remove(weights_);
-  EXPECT_THAT(LoadError(folder_ / "1"), HasSubstr("'scale' in the file 'weights.pb' is missing"));
+  error_with("No such file or directory");
+  fs::create_directory(weights_);
+  error_with("it is no regular file");
 }
 
 TEST_F(OnnxExternalDataTest, AFileOutsideOfTheModelsFolderIsRefused) {

@@ -281,6 +281,23 @@ TEST_F(TensorFlowTest, AFrozenGraphThatIsCalledSavedModel) {
   EXPECT_THAT(model->info().notes, ElementsAre(HasSubstr("call it model.pb")));
 }
 
+TEST_F(TensorFlowTest, AGraphInTextFormIsNamedWithWhatToDo) {
+  const char* const graph =
+      "# written by a script\nnode {\n  name: \"x\"\n  op: \"Placeholder\"\n}\n";
+  for (const char* name : {"saved_model.pbtxt", "saved_model.pb", "model.pb"}) {
+    const TestFolder folder;
+    folder.Write(name, graph);
+    EXPECT_THAT(ErrorOf(folder.path(), {}),
+                HasSubstr(folder.path() + ": " + name +
+                          " is a graph (a GraphDef) in text form, which is not served: write it in "
+                          "binary form as model.pb (tf.io.write_graph with as_text=False), or "
+                          "export a SavedModel"));
+  }
+  folder_.Write("saved_model.pb", "saved_model_schema_version: 1\n");
+  EXPECT_THAT(ErrorOf(folder_.path(), {}),
+              HasSubstr("is a SavedModel in text form: call it saved_model.pbtxt"));
+}
+
 TEST_F(TensorFlowTest, AVersionWithoutItsVariablesIsIncomplete) {
   for (const char* name : {"counter", "odd_signatures"}) {
     fs::copy_file(TestModel(name) + "/saved_model.pb", folder_ / "saved_model.pb",

@@ -58,6 +58,10 @@ std::string PathOf(const std::string& model_file, const ExternalTensor& tensor) 
 }
 
 void CheckHolds(const FileBytes& file, const ExternalTensor& tensor) {
+  if (!file.problem().empty()) {
+    Fail(tensor, "cannot be read: " + file.problem() +
+                     "; the file belongs into the folder of the .onnx file, under this name");
+  }
   const uint64_t bytes = ExternalBytes(tensor);
   if (tensor.offset <= file.size() && bytes <= file.size() - tensor.offset) return;
   Fail(tensor, "is missing: " + std::to_string(bytes) + " bytes from byte " +

@@ -3,6 +3,8 @@
 
 #include <dlfcn.h>
 
+#include <string_view>
+
 #include "penstock/backend.hpp"
 
 namespace penstock::onnxruntime {
@@ -33,6 +35,13 @@ int32_t CodeOf(int ort_code) {
     default:
       return PENSTOCK_INTERNAL;
   }
+}
+
+// ONNX Runtime has no code for values that an operator refuses. The texts of its integer Div and
+// Mod tell that a divisor, and so an input of the request, is at fault.
+bool IsDivisionByZero(std::string_view text) {
+  return text.find("Integer division by zero") != text.npos ||
+         text.find("Integer modulo by zero") != text.npos;
 }
 
 struct TypeRow {
@@ -87,8 +96,9 @@ OrtApi OrtApi::Open(const std::string& path) {
 
 void OrtApi::Check(OrtStatus* status, const char* what) const {
   if (status == nullptr) return;
-  const int32_t code = CodeOf(GetErrorCode(status));
+  int32_t code = CodeOf(GetErrorCode(status));
   std::string text = std::string(what) + ": " + GetErrorMessage(status);
+  if (code == PENSTOCK_INTERNAL && IsDivisionByZero(text)) code = PENSTOCK_INVALID_ARGUMENT;
   ReleaseStatus(status);
   throw Error(code, std::move(text));
 }

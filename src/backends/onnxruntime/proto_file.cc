@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <system_error>
 
 namespace penstock::onnxruntime {
 namespace {
@@ -31,7 +32,11 @@ FileBytes::FileBytes(const std::string& path) {
     file_ = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   } while (file_ < 0 && errno == EINTR);
   struct stat info = {};
-  if (file_ >= 0 && fstat(file_, &info) == 0 && S_ISREG(info.st_mode)) {
+  if (file_ < 0 || fstat(file_, &info) != 0) {
+    problem_ = std::system_category().message(errno);
+  } else if (!S_ISREG(info.st_mode)) {
+    problem_ = "it is no regular file";
+  } else {
     size_ = static_cast<uint64_t>(info.st_size);
   }
 }

@@ -13,13 +13,15 @@ namespace penstock::onnxruntime {
 // that is truncated ends the process. One thread at a time.
 class FileBytes final {
  public:
-  // A file that cannot be read has no bytes.
+  // A file that cannot be read has no bytes, and a problem.
   explicit FileBytes(const std::string& path);
   ~FileBytes();
   FileBytes(const FileBytes&) = delete;
   FileBytes& operator=(const FileBytes&) = delete;
 
   uint64_t size() const { return size_; }
+  // Why the file cannot be read, as "No such file or directory"; else empty.
+  const std::string& problem() const { return problem_; }
   // False if there is no such byte.
   bool Get(uint64_t at, uint8_t& byte);
   // Copies `size` bytes. False if the file ends before, or cannot be read.
@@ -28,6 +30,7 @@ class FileBytes final {
  private:
   int file_ = -1;
   uint64_t size_ = 0;
+  std::string problem_;
   uint64_t start_ = 0;
   uint64_t filled_ = 0;
   std::array<uint8_t, 16 * 1024> window_;

@@ -66,6 +66,23 @@ void CheckRegular(const std::string& path) {
   }
 }
 
+// TensorFlow's own words for a file in text form are about bytes that it cannot parse.
+void CheckForm(const std::string& file) {
+  CheckRegular(file);
+  const TextForm form = TextFormOf(file);
+  const std::string name = file.substr(file.rfind('/') + 1);
+  if (form == TextForm::kGraph) {
+    throw Error(PENSTOCK_INVALID_ARGUMENT,
+                name + " is a graph (a GraphDef) in text form, which is not served: write it in " +
+                    "binary form as model.pb (tf.io.write_graph with as_text=False), or export a " +
+                    "SavedModel");
+  }
+  if (form == TextForm::kSavedModel && !file.ends_with(".pbtxt")) {
+    throw Error(PENSTOCK_INVALID_ARGUMENT,
+                name + " is a SavedModel in text form: call it saved_model.pbtxt");
+  }
+}
+
 std::string ReadFile(const std::string& path) {
   CheckRegular(path);
   std::ifstream stream(path, std::ios::binary);
@@ -109,6 +126,7 @@ uint32_t FlagsOf(const TfApi& api, std::string_view graph, const ModelSignatures
 LoadedGraph LoadFrozen(const TfApi& api, const TF_SessionOptions* session_options,
                        const plugin::LoadArguments& arguments, const std::string& file) {
   const std::string folder(arguments.folder);
+  CheckForm(file);
   const std::string bytes = ReadFile(file);
   LoadedGraph result;
   result.graph = GraphPtr(api.NewGraph(), {&api});
@@ -202,6 +220,8 @@ LoadedGraph LoadGraph(const TfApi& api, const TF_SessionOptions* session_options
     return frozen;
   }
   if (IsFile(folder + "/saved_model.pb") || IsFile(folder + "/saved_model.pbtxt")) {
+    const bool is_binary = IsFile(folder + "/saved_model.pb");  // TensorFlow prefers it
+    CheckForm(folder + (is_binary ? "/saved_model.pb" : "/saved_model.pbtxt"));
     return LoadSavedModel(api, session_options, run_options, arguments);
   }
   if (IsFile(folder + "/saved_model.cpb")) {

@@ -2,6 +2,7 @@
 #include "tf_saved_model.h"
 
 #include <algorithm>
+#include <cctype>
 #include <fstream>
 
 #include "wire.h"
@@ -88,6 +89,22 @@ bool StartsAsGraph(const std::string& file) {
   constexpr char kFirstNode = kGraphNode << 3 | 2;
   std::ifstream stream(file, std::ios::binary);
   return stream.get() == kFirstNode;
+}
+
+TextForm TextFormOf(const std::string& file) {
+  constexpr int64_t kNameBytesMax = 32;
+  std::ifstream stream(file, std::ios::binary);
+  std::string line;
+  while (stream >> std::ws && stream.peek() == '#') std::getline(stream, line);
+  std::string name;
+  for (int64_t i = 0; i < kNameBytesMax && (std::isalpha(stream.peek()) || stream.peek() == '_');
+       ++i)
+    name += static_cast<char>(stream.get());
+  stream >> std::ws;
+  if (stream.peek() != '{' && stream.peek() != ':') return TextForm::kNone;
+  if (name == "node" || name == "library" || name == "versions") return TextForm::kGraph;
+  if (name == "saved_model_schema_version" || name == "meta_graphs") return TextForm::kSavedModel;
+  return TextForm::kNone;
 }
 
 std::string_view FindMetaGraph(std::string_view saved_model, const std::vector<std::string>& tags) {

@@ -11,6 +11,10 @@ namespace penstock::tensorflow {
 // True if the file starts as a GraphDef does: somebody saved a frozen graph under this name.
 bool StartsAsGraph(const std::string& file);
 
+// The message that a file holds in text form, as far as its first field tells.
+enum class TextForm { kNone, kGraph, kSavedModel };
+TextForm TextFormOf(const std::string& file);
+
 // The serialized MetaGraphDef of `saved_model` whose tags are `tags`, in any order. Null data if
 // there is none.
 std::string_view FindMetaGraph(std::string_view saved_model, const std::vector<std::string>& tags);
