@@ -38,7 +38,7 @@ target_link_libraries(dep_simdjson INTERFACE simdjson)
 add_library(dep_fmt INTERFACE)
 target_compile_definitions(dep_fmt INTERFACE FMT_HEADER_ONLY=1)
 
-# Asio and Beast are compiled once, in src/net/asio_impl.cc.
+# Asio and Beast are compiled once, in src/base/asio/asio_impl.cc.
 add_library(dep_boost INTERFACE)
 target_compile_definitions(dep_boost INTERFACE BOOST_ASIO_SEPARATE_COMPILATION BOOST_BEAST_SEPARATE_COMPILATION
   BOOST_ASIO_NO_DEPRECATED BOOST_ERROR_CODE_HEADER_ONLY)

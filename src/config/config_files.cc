@@ -144,41 +144,6 @@ StatusOr<std::string> ReadFileUrl(std::string_view url) {
                          rest);
 }
 
-template <typename Wrapper>
-std::optional<int64_t> NumberIn(bool has, const Wrapper& wrapper) {
-  // The file wraps each number in a message, so that 0 differs from a number that is not set.
-  return has ? std::optional<int64_t>(wrapper.value()) : std::nullopt;
-}
-
-Status CheckBatching(const BatchingSettings& settings, std::string_view file) {
-  const std::pair<std::string_view, std::optional<int64_t>> numbers[] = {
-      {"max_batch_size", settings.max_batch_size},
-      {"batch_timeout_micros", settings.batch_timeout_micros},
-      {"max_enqueued_batches", settings.max_enqueued_batches},
-      {"num_batch_threads", settings.num_batch_threads},
-      {"max_execution_batch_size", settings.max_execution_batch_size}};
-  for (const auto& [name, value] : numbers) {
-    if (value && *value < 0) return InvalidArgument("{}: {} is {}, below 0", file, name, *value);
-  }
-  const std::vector<int64_t>& sizes = settings.allowed_batch_sizes;
-  if (sizes.empty()) return OkStatus();
-  // These are the rules of TensorFlow Serving.
-  if (sizes.front() < 1 ||
-      std::adjacent_find(sizes.begin(), sizes.end(), std::greater_equal<>()) != sizes.end()) {
-    return InvalidArgument("{}: allowed_batch_sizes must be positive and ascending", file);
-  }
-  const std::optional<int64_t> largest = settings.max_execution_batch_size
-                                             ? settings.max_execution_batch_size
-                                             : settings.max_batch_size;
-  if (largest && sizes.back() != *largest) {
-    return InvalidArgument(
-        "{}: the last of allowed_batch_sizes is {}; it must be {}, the largest"
-        " batch that is run",
-        file, sizes.back(), *largest);
-  }
-  return OkStatus();
-}
-
 }  // namespace
 
 StatusOr<std::string> ReadBasePath(std::string_view path) {
@@ -248,28 +213,6 @@ StatusOr<SslSettings> ParseSslConfig(std::string_view text, std::string_view fil
   }
   return SslSettings{config.server_key(), config.server_cert(), config.custom_ca(),
                      config.client_verify()};
-}
-
-StatusOr<BatchingSettings> ParseBatchingParameters(std::string_view text, std::string_view file) {
-  ASSIGN_OR_RETURN(const auto from, ParseText<tensorflow::serving::BatchingParameters>(text, file));
-  BatchingSettings settings;
-  settings.max_batch_size = NumberIn(from.has_max_batch_size(), from.max_batch_size());
-  settings.batch_timeout_micros =
-      NumberIn(from.has_batch_timeout_micros(), from.batch_timeout_micros());
-  settings.max_enqueued_batches =
-      NumberIn(from.has_max_enqueued_batches(), from.max_enqueued_batches());
-  settings.num_batch_threads = NumberIn(from.has_num_batch_threads(), from.num_batch_threads());
-  if (from.has_thread_pool_name()) settings.thread_pool_name = from.thread_pool_name().value();
-  settings.allowed_batch_sizes.assign(from.allowed_batch_sizes().begin(),
-                                      from.allowed_batch_sizes().end());
-  settings.pad_variable_length_inputs = from.pad_variable_length_inputs();
-  if (from.has_enable_large_batch_splitting()) {
-    settings.enable_large_batch_splitting = from.enable_large_batch_splitting().value();
-  }
-  settings.max_execution_batch_size =
-      NumberIn(from.has_max_execution_batch_size(), from.max_execution_batch_size());
-  TRY(CheckBatching(settings, file));
-  return settings;
 }
 
 }  // namespace penstock

@@ -80,18 +80,4 @@ struct SslSettings {
 };
 StatusOr<SslSettings> ParseSslConfig(std::string_view text, std::string_view file);
 
-// A BatchingParameters; members that the file omits are empty. Numbers are not negative.
-struct BatchingSettings {
-  std::optional<int64_t> max_batch_size;
-  std::optional<int64_t> batch_timeout_micros;
-  std::optional<int64_t> max_enqueued_batches;
-  std::optional<int64_t> num_batch_threads;
-  std::optional<std::string> thread_pool_name;
-  std::vector<int64_t> allowed_batch_sizes;  // ascending, the last one equal to max_batch_size
-  bool pad_variable_length_inputs = false;
-  std::optional<bool> enable_large_batch_splitting;
-  std::optional<int64_t> max_execution_batch_size;
-};
-StatusOr<BatchingSettings> ParseBatchingParameters(std::string_view text, std::string_view file);
-
 }  // namespace penstock

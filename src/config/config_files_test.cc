@@ -202,45 +202,6 @@ TEST(SslConfig, RefusesIncompleteConfigs) {
                         "tensorflow.serving.SSLConfig: 1:"));
 }
 
-TEST(BatchingParameters, ReadsAllOfThem) {
-  const auto settings = ParseBatchingParameters(R"(
-    max_batch_size { value: 128 } batch_timeout_micros { value: 0 }
-    max_enqueued_batches { value: 10 } num_batch_threads { value: 4 }
-    thread_pool_name { value: "pool" } allowed_batch_sizes: 32 allowed_batch_sizes: 128
-    pad_variable_length_inputs: true enable_large_batch_splitting { value: true }
-    max_execution_batch_size { value: 128 })",
-                                                "f");
-  ASSERT_TRUE(settings.ok()) << settings.status();
-  EXPECT_EQ(settings->max_batch_size, 128);
-  EXPECT_EQ(settings->batch_timeout_micros, 0);
-  EXPECT_EQ(settings->max_enqueued_batches, 10);
-  EXPECT_EQ(settings->num_batch_threads, 4);
-  EXPECT_EQ(settings->thread_pool_name, "pool");
-  EXPECT_EQ(settings->allowed_batch_sizes, (std::vector<int64_t>{32, 128}));
-  EXPECT_TRUE(settings->pad_variable_length_inputs);
-  EXPECT_EQ(settings->enable_large_batch_splitting, true);
-  EXPECT_EQ(settings->max_execution_batch_size, 128);
-}
-
-TEST(BatchingParameters, KeepsDefaultsForMissingFields) {
-  const auto settings = ParseBatchingParameters("", "f");
-  ASSERT_TRUE(settings.ok());
-  EXPECT_FALSE(settings->max_batch_size);
-  EXPECT_FALSE(settings->thread_pool_name);
-  EXPECT_FALSE(settings->enable_large_batch_splitting);
-}
-
-TEST(BatchingParameters, RefusesImpossibleSizes) {
-  const auto error = [](std::string_view text) {
-    return std::string(MessageOf(ParseBatchingParameters(text, "f").status()));
-  };
-  EXPECT_THAT(error("num_batch_threads { value: -1 }"), HasSubstr("num_batch_threads is -1"));
-  EXPECT_THAT(error("allowed_batch_sizes: 8 allowed_batch_sizes: 4"), HasSubstr("ascending"));
-  EXPECT_THAT(error("allowed_batch_sizes: 0"), HasSubstr("positive"));
-  EXPECT_THAT(error("max_batch_size { value: 16 } allowed_batch_sizes: 8"),
-              HasSubstr("is 8; it must be 16"));
-}
-
 TEST(ConfigFilesTest, ATruncatedFileIsNamedAsSuch) {
   const auto error = [](std::string_view text) {
     return std::string(MessageOf(ParseModelConfig(text, "f").status()));

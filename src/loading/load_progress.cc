@@ -31,7 +31,7 @@ void LoadProgress::Note(const std::string& model, State state) {
   if (is_over_) return NoteLate(model, state);
   if (state == State::kExpected) {
     if (models_.emplace(model, state).second) ++counts_[static_cast<size_t>(state)];
-    return Tell();
+    return Publish();
   }
   const auto found = models_.find(model);
   // The model is no part of the initial load, for example because it loads on demand.
@@ -43,7 +43,7 @@ void LoadProgress::Note(const std::string& model, State state) {
   --counts_[static_cast<size_t>(known)];
   ++counts_[static_cast<size_t>(state)];
   known = state;
-  Tell();
+  Publish();
 }
 
 void LoadProgress::Forget(const std::string& model) {
@@ -52,7 +52,7 @@ void LoadProgress::Forget(const std::string& model) {
   if (found == models_.end()) return;
   --counts_[static_cast<size_t>(found->second)];
   models_.erase(found);
-  if (!is_over_) Tell();
+  if (!is_over_) Publish();
 }
 
 void LoadProgress::NoteLate(const std::string& model, State state) {
@@ -71,7 +71,7 @@ void LoadProgress::End() {
   is_over_ = true;
 }
 
-void LoadProgress::Tell() {
+void LoadProgress::Publish() {
   // The initial load is over as soon as no model is left to wait for. Later changes do not begin it
   // again.
   is_over_ = !models_.empty() && Count(State::kExpected) + Count(State::kLoading) == 0;

@@ -35,7 +35,7 @@ class LoadProgress final {
   void End() EXCLUDES(mutex_);
 
  private:
-  void Tell() REQUIRES(mutex_);
+  void Publish() REQUIRES(mutex_);
   // Note, after the initial load.
   void NoteLate(const std::string& model, State state) REQUIRES(mutex_);
   size_t Count(State state) const REQUIRES(mutex_) { return counts_[static_cast<size_t>(state)]; }

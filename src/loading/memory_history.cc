@@ -21,11 +21,11 @@ constexpr uint64_t kFixedBytesMax = 256 << 20;
 
 }  // namespace
 
-MeasuredLoad KeepPlausible(const core::MemoryGrowth& growth, uint64_t reckoned_bytes,
+MeasuredLoad KeepPlausible(const core::MemoryGrowth& growth, uint64_t estimated_bytes,
                            uint64_t bytes_min) {
   const uint64_t bytes_max = std::max(
-      bytes_min, SaturatingSum(SaturatingProduct(reckoned_bytes, kFactorMax), kFixedBytesMax));
-  MeasuredLoad load{.reckoned_bytes = reckoned_bytes,
+      bytes_min, SaturatingSum(SaturatingProduct(estimated_bytes, kFactorMax), kFixedBytesMax));
+  MeasuredLoad load{.estimated_bytes = estimated_bytes,
                     .taken_bytes = std::clamp(growth.bytes, bytes_min, bytes_max)};
   // Zero means that the peak is not known.
   if (growth.peak_bytes > 0)
@@ -35,16 +35,16 @@ MeasuredLoad KeepPlausible(const core::MemoryGrowth& growth, uint64_t reckoned_b
 }
 
 // Bytes beyond the largest factor cannot depend on the size of the model, so they are a fixed part.
-MemoryHistory::Law MemoryHistory::Law::From(uint64_t reckoned_bytes, uint64_t bytes) {
-  const uint64_t growing = std::min(bytes, SaturatingProduct(reckoned_bytes, kFactorMax));
+MemoryHistory::Law MemoryHistory::Law::From(uint64_t estimated_bytes, uint64_t bytes) {
+  const uint64_t growing = std::min(bytes, SaturatingProduct(estimated_bytes, kFactorMax));
   // There is no ratio to zero bytes.
-  if (reckoned_bytes == 0) return {.factor = 0, .fixed_bytes = bytes};
-  return {.factor = static_cast<double>(growing) / static_cast<double>(reckoned_bytes),
+  if (estimated_bytes == 0) return {.factor = 0, .fixed_bytes = bytes};
+  return {.factor = static_cast<double>(growing) / static_cast<double>(estimated_bytes),
           .fixed_bytes = bytes - growing};
 }
 
-uint64_t MemoryHistory::Law::At(uint64_t reckoned_bytes) const {
-  const double growing = static_cast<double>(reckoned_bytes) * factor;
+uint64_t MemoryHistory::Law::At(uint64_t estimated_bytes) const {
+  const double growing = static_cast<double>(estimated_bytes) * factor;
   constexpr double kGrowingMax = 1e18;  // fits into 64 bits, and is more than any machine has
   return SaturatingSum(static_cast<uint64_t>(std::min(growing, kGrowingMax)), fixed_bytes);
 }
@@ -56,19 +56,19 @@ void MemoryHistory::Note(const std::string& model, const std::string& backend,
   // Another backend has its own ratio of memory to files.
   if (known.backend != backend) known = {};
   known.backend = backend;
-  known.taken = Law::From(load.reckoned_bytes, load.taken_bytes);
-  if (load.extra_bytes) known.extra = Law::From(load.reckoned_bytes, *load.extra_bytes);
+  known.taken = Law::From(load.estimated_bytes, load.taken_bytes);
+  if (load.extra_bytes) known.extra = Law::From(load.estimated_bytes, *load.extra_bytes);
 }
 
 core::ResourceEstimate MemoryHistory::Estimate(const std::string& model, const std::string& backend,
-                                               uint64_t reckoned_bytes) const {
+                                               uint64_t estimated_bytes) const {
   MutexLock lock(mutex_);
   const auto found = models_.find(model);
   if (found == models_.end() || (!backend.empty() && backend != found->second.backend))
-    return {.ram_bytes = reckoned_bytes};
+    return {.ram_bytes = estimated_bytes};
   const Known& known = found->second;
-  return {.ram_bytes = known.taken.At(reckoned_bytes),
-          .load_extra_bytes = known.extra.At(reckoned_bytes)};
+  return {.ram_bytes = known.taken.At(estimated_bytes),
+          .load_extra_bytes = known.extra.At(estimated_bytes)};
 }
 
 void MemoryHistory::KeepOnly(const std::set<std::string>& models) {

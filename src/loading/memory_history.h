@@ -15,8 +15,8 @@ namespace penstock {
 
 // One load that was measured, in bytes.
 struct MeasuredLoad {
-  uint64_t reckoned_bytes = 0;  // the estimate from the files or from the backend
-  uint64_t taken_bytes = 0;     // by the loaded version
+  uint64_t estimated_bytes = 0;  // the estimate from the files or from the backend
+  uint64_t taken_bytes = 0;      // by the loaded version
   // The additional bytes while it was loaded; nullopt: unknown.
   std::optional<uint64_t> extra_bytes = std::nullopt;
 };
@@ -29,7 +29,7 @@ struct MeasuredLoad {
 //   other types, and the memory that a runtime takes for itself at its first load. More than that
 //   belongs to others. If it were counted, the next version might be refused for lack of memory
 //   that it does not need.
-MeasuredLoad KeepPlausible(const core::MemoryGrowth& growth, uint64_t reckoned_bytes,
+MeasuredLoad KeepPlausible(const core::MemoryGrowth& growth, uint64_t estimated_bytes,
                            uint64_t bytes_min);
 
 // Keeps the last measurement of each model. Thread-safe.
@@ -39,12 +39,12 @@ class MemoryHistory final {
   void Note(const std::string& model, const std::string& backend, const MeasuredLoad& load)
       EXCLUDES(mutex_);
 
-  // Corrects the estimate `reckoned_bytes` by the ratio of measured to estimated bytes of the
+  // Corrects the estimate `estimated_bytes` by the ratio of measured to estimated bytes of the
   // model's last measured version. Returns it unchanged if none was measured, or if the measurement
   // is from another backend. `backend` may be empty if it is not known yet; then the measurement of
   // any backend is used.
   core::ResourceEstimate Estimate(const std::string& model, const std::string& backend,
-                                  uint64_t reckoned_bytes) const EXCLUDES(mutex_);
+                                  uint64_t estimated_bytes) const EXCLUDES(mutex_);
 
   // Forgets all other models.
   void KeepOnly(const std::set<std::string>& models) EXCLUDES(mutex_);
@@ -55,8 +55,8 @@ class MemoryHistory final {
     double factor = 0;
     uint64_t fixed_bytes = 0;
 
-    static Law From(uint64_t reckoned_bytes, uint64_t bytes);
-    uint64_t At(uint64_t reckoned_bytes) const;
+    static Law From(uint64_t estimated_bytes, uint64_t bytes);
+    uint64_t At(uint64_t estimated_bytes) const;
   };
   struct Known {
     std::string backend;

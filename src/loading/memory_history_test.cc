@@ -11,7 +11,7 @@ constexpr uint64_t kGigabyte = 1 << 30;
 
 TEST(KeepPlausibleTest, KeepsPlausibleValues) {
   const MeasuredLoad load = KeepPlausible({.bytes = 150, .peak_bytes = 210}, 120, 100);
-  EXPECT_EQ(load.reckoned_bytes, 120U);
+  EXPECT_EQ(load.estimated_bytes, 120U);
   EXPECT_EQ(load.taken_bytes, 150U);
   EXPECT_EQ(load.extra_bytes, 60U);
 }
@@ -44,7 +44,7 @@ TEST(MemoryHistoryTest, WithoutAMeasurementTheEstimateStands) {
 
 TEST(MemoryHistoryTest, ScalesLaterEstimatesByTheMeasurement) {
   MemoryHistory history;
-  history.Note("m", "onnx", {.reckoned_bytes = 100, .taken_bytes = 150, .extra_bytes = 50});
+  history.Note("m", "onnx", {.estimated_bytes = 100, .taken_bytes = 150, .extra_bytes = 50});
   EXPECT_EQ(history.Estimate("m", "onnx", 100).ram_bytes, 150U);
   EXPECT_EQ(history.Estimate("m", "onnx", 100).load_extra_bytes, 50U);
   EXPECT_EQ(history.Estimate("m", "onnx", 300).ram_bytes, 450U);
@@ -55,29 +55,29 @@ TEST(MemoryHistoryTest, ScalesLaterEstimatesByTheMeasurement) {
 
 TEST(MemoryHistoryTest, WhatNoFactorExplainsDoesNotGrowWithTheFiles) {
   MemoryHistory history;
-  history.Note("m", "onnx", {.reckoned_bytes = 10, .taken_bytes = 5080});
+  history.Note("m", "onnx", {.estimated_bytes = 10, .taken_bytes = 5080});
   EXPECT_EQ(history.Estimate("m", "onnx", 10).ram_bytes, 5080U);
   EXPECT_EQ(history.Estimate("m", "onnx", 1000).ram_bytes, 13000U);
-  history.Note("m", "onnx", {.reckoned_bytes = 0, .taken_bytes = 50});
+  history.Note("m", "onnx", {.estimated_bytes = 0, .taken_bytes = 50});
   EXPECT_EQ(history.Estimate("m", "onnx", 1000).ram_bytes, 50U);
-  history.Note("m", "onnx", {.reckoned_bytes = 1, .taken_bytes = 8});
+  history.Note("m", "onnx", {.estimated_bytes = 1, .taken_bytes = 8});
   EXPECT_GT(history.Estimate("m", "onnx", UINT64_MAX).ram_bytes, 1000 * kGigabyte);
 }
 
 TEST(MemoryHistoryTest, TheLastMeasurementCounts) {
   MemoryHistory history;
-  history.Note("m", "onnx", {.reckoned_bytes = 100, .taken_bytes = 700, .extra_bytes = 50});
-  history.Note("m", "onnx", {.reckoned_bytes = 100, .taken_bytes = 110});
+  history.Note("m", "onnx", {.estimated_bytes = 100, .taken_bytes = 700, .extra_bytes = 50});
+  history.Note("m", "onnx", {.estimated_bytes = 100, .taken_bytes = 110});
   EXPECT_EQ(history.Estimate("m", "onnx", 100).ram_bytes, 110U);
   EXPECT_EQ(history.Estimate("m", "onnx", 100).load_extra_bytes, 50U);  // nothing newer is known
-  history.Note("m", "tensorflow", {.reckoned_bytes = 100, .taken_bytes = 120});
+  history.Note("m", "tensorflow", {.estimated_bytes = 100, .taken_bytes = 120});
   EXPECT_EQ(history.Estimate("m", "tensorflow", 100).load_extra_bytes, 0U);
 }
 
 TEST(MemoryHistoryTest, ForgetsModelsThatHaveGone) {
   MemoryHistory history;
   for (const char* const model : {"a", "b"})
-    history.Note(model, "onnx", {.reckoned_bytes = 100, .taken_bytes = 200});
+    history.Note(model, "onnx", {.estimated_bytes = 100, .taken_bytes = 200});
   history.KeepOnly({"b"});
   EXPECT_EQ(history.Estimate("a", "onnx", 100).ram_bytes, 100U);
   EXPECT_EQ(history.Estimate("b", "onnx", 100).ram_bytes, 200U);

@@ -51,16 +51,16 @@ StatusOr<core::ResourceEstimate> HostedLoader::ResourcesTaken(
     const std::optional<core::MemoryGrowth>& growth) {
   // Others were loaded or unloaded at the same time, so the growth is not that of this version.
   if (!growth) return EstimateResources();
-  ASSIGN_OR_RETURN(const uint64_t reckoned, host_.EstimateBytes(version_path_, options_));
+  ASSIGN_OR_RETURN(const uint64_t estimated, host_.EstimateBytes(version_path_, options_));
   ASSIGN_OR_RETURN(const std::string backend, host_.BackendFor(version_path_, options_));
   ASSIGN_OR_RETURN(const uint64_t file_bytes, FolderBytes(version_path_));
   // If the backend estimates less than the size of the files, it does not hold them all in memory.
-  const MeasuredLoad load = KeepPlausible(*growth, reckoned, std::min(reckoned, file_bytes));
+  const MeasuredLoad load = KeepPlausible(*growth, estimated, std::min(estimated, file_bytes));
   history_.Note(id_.name, backend, load);
   PENSTOCK_LOG(kDebug,
                "model {} takes {} bytes; its load added {} to the process, at its peak {}; it was "
-               "reckoned at {}",
-               id_.ToString(), load.taken_bytes, growth->bytes, growth->peak_bytes, reckoned);
+               "estimated at {}",
+               id_.ToString(), load.taken_bytes, growth->bytes, growth->peak_bytes, estimated);
   return core::ResourceEstimate{.ram_bytes = load.taken_bytes, .is_measured = true};
 }
 

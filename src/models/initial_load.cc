@@ -14,8 +14,8 @@ void InitialLoad::Start(std::vector<std::string> names) {
     wait_.emplace(AwaitedModels{.names = std::move(names), .labels = {}, .pinned = {}}, manager_);
   }
   // Listen first, then look: a model that is ready in between causes an event.
-  listener_ = manager_.AddListener([this](const core::ManagerEvent&) { Look(); });
-  Look();
+  listener_ = manager_.AddListener([this](const core::ManagerEvent&) { CheckIfOver(); });
+  CheckIfOver();
 }
 
 void InitialLoad::Stop() {
@@ -23,7 +23,7 @@ void InitialLoad::Stop() {
     manager_.RemoveListener(listener);
 }
 
-void InitialLoad::Look() {
+void InitialLoad::CheckIfOver() {
   std::optional<Status> outcome;
   {
     MutexLock lock(mutex_);

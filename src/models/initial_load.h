@@ -32,7 +32,7 @@ class InitialLoad final {
   void Stop();
 
  private:
-  void Look() EXCLUDES(mutex_);
+  void CheckIfOver() EXCLUDES(mutex_);
   // The status for `on_end`; nullopt if the initial load is not over.
   std::optional<Status> Outcome() REQUIRES(mutex_);
   bool IsAnyServed(const std::vector<std::string>& names) const;

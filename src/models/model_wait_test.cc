@@ -40,7 +40,7 @@ class ModelWaitTest : public testing::Test {
     awaited.pinned["m"] = {2};
     return {std::move(awaited), manager_};
   }
-  void Tell(core::AspiredVersion version, uint64_t generation) {
+  void Report(core::AspiredVersion version, uint64_t generation) {
     manager_.SetAspired("m", Aspire(std::move(version)), generation);
     ASSERT_TRUE(manager_.WaitUntilIdle());
   }
@@ -58,24 +58,24 @@ TEST_F(ModelWaitTest, EarlierFailureIsNoAnswerBeforeTheSourceReports) {
   EXPECT_EQ(wait.Outcome(false), std::nullopt);
   EXPECT_EQ(CodeOf(wait.Outcome(/*is_late=*/true)), StatusCode::kDeadlineExceeded);
   // What the source found before it knew of the pin comes late.
-  Tell(First(), generation_ - 1);
+  Report(First(), generation_ - 1);
   manager_.SetSourceStatus("m", absl::UnavailableError("no answer"), generation_ - 1);
   EXPECT_EQ(wait.Outcome(false), std::nullopt);
-  Tell(Second(), generation_);
+  Report(Second(), generation_);
   EXPECT_EQ(wait.Outcome(false), OkStatus());
 }
 
 TEST_F(ModelWaitTest, AFailureSinceThenIsTheAnswer) {
   ModelWait wait = Pinned();
   plan_->failures_left = 1;
-  Tell(Second(), generation_);
+  Report(Second(), generation_);
   EXPECT_EQ(CodeOf(wait.Outcome(false)), StatusCode::kFailedPrecondition);
 }
 
 TEST_F(ModelWaitTest, AVersionThatTheSourceDoesNotHaveIsTheAnswer) {
   ModelWait wait = Pinned();
   manager_.SetSourceStatus("m", absl::FailedPreconditionError("2 is being copied"), generation_);
-  Tell(First(), generation_);
+  Report(First(), generation_);
   EXPECT_EQ(wait.Outcome(false), std::nullopt);
   manager_.SetSourceStatus("m", OkStatus(), generation_);
   const std::optional<Status> outcome = wait.Outcome(false);

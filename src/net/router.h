@@ -59,14 +59,10 @@ class Router {
   // Adds a route. Adding a gRPC method or a path twice is a programming error (CHECK).
   void AddGrpc(GrpcRoute route);
   void AddHttp(HttpRoute route);
-  // Sets the handler for paths that no route matches. It gets the call as soon as the head has
-  // arrived, without the body. By default such calls get 404 with a JSON error.
-  void SetHttpFallback(HttpHandler handler) { fallback_ = std::move(handler); }
 
   // Return null if there is no such route.
   const GrpcRoute* FindGrpc(std::string_view method) const;
   const HttpRoute* FindHttp(std::string_view path) const;
-  const HttpHandler& fallback() const { return fallback_; }
 
   // The sorted full names of the gRPC services that have a method. For server reflection.
   std::vector<std::string> GrpcServices() const;
@@ -75,7 +71,6 @@ class Router {
   StringMap<std::unique_ptr<GrpcRoute>> grpc_;
   StringMap<std::unique_ptr<HttpRoute>> exact_;
   std::vector<std::unique_ptr<HttpRoute>> prefixes_;  // longest first
-  HttpHandler fallback_;
 };
 
 }  // namespace penstock::net

@@ -25,7 +25,6 @@ class Shape {
 
   size_t rank() const { return dims_.size(); }
   int64_t dim(size_t axis) const { return dims_[axis]; }
-  void set_dim(size_t axis, int64_t size) { dims_[axis] = size; }
   void Append(int64_t size) { dims_.push_back(size); }
   std::span<const int64_t> dims() const { return {dims_.data(), dims_.size()}; }
 

@@ -100,12 +100,4 @@ StatusOr<ModelInfo> BackendHost::Describe(const std::string& version_path,
   return model->info();
 }
 
-std::vector<std::string> BackendHost::Installed() const {
-  std::vector<std::string> names;
-  for (InstalledBackend& backend : FindBackends(impl_->folder)) {
-    names.push_back(std::move(backend.name));
-  }
-  return names;
-}
-
 }  // namespace penstock

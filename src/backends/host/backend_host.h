@@ -39,9 +39,6 @@ class BackendHost final {
   // Loads the version and returns its description, for people.
   StatusOr<ModelInfo> Describe(const std::string& version_path, const LoadOptions& options);
 
-  // Names of the backends in the folder, sorted.
-  std::vector<std::string> Installed() const;
-
  private:
   class Impl;
   std::unique_ptr<Impl> impl_;

@@ -115,9 +115,7 @@ bool HttpCallImpl::FindRoute() {
     return false;
   }
   if (route_ == nullptr) {
-    if (router.fallback()) {
-      RunHandler(router.fallback());
-    } else if (router.FindGrpc(head_.path) != nullptr) {
+    if (router.FindGrpc(head_.path) != nullptr) {
       Refuse(415, "this is a gRPC method: it takes application/grpc over HTTP/2");
     } else {
       Refuse(404, fmt::format("no such path: {:.256}", head_.path));
@@ -186,13 +184,12 @@ std::span<std::byte> HttpCallImpl::BodyTarget() {
 }
 
 void HttpCallImpl::OnBody(std::span<const std::byte> bytes) {
-  // Without a route, the fallback handler already has the call.
-  if (state_.load(std::memory_order_relaxed) != State::kOpen || route_ == nullptr) return;
+  if (state_.load(std::memory_order_relaxed) != State::kOpen) return;
   if (const Status status = receiver_.Append(bytes); !status.ok()) RefuseBody(status);
 }
 
 void HttpCallImpl::OnBodyEnd() {
-  if (state_.load(std::memory_order_relaxed) != State::kOpen || route_ == nullptr) return;
+  if (state_.load(std::memory_order_relaxed) != State::kOpen) return;
   StatusOr<Slice> body = receiver_.Finish();
   if (!body.ok()) return RefuseBody(body.status());
   body_ = *std::move(body);

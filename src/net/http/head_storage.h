@@ -50,7 +50,6 @@ class HeadStorage final {
   }
   std::string_view View(size_t at, size_t size) const { return {bytes_.get() + at, size}; }
   size_t size() const { return size_; }
-  size_t field_count() const { return fields_.size(); }
   // The memory of the head, in bytes.
   size_t memory_bytes() const { return size_ + fields_.size() * (sizeof(Field) + sizeof(Header)); }
 

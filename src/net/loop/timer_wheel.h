@@ -21,7 +21,6 @@ class WheelTimer {
   WheelTimer& operator=(const WheelTimer&) = delete;
 
   void Disarm();
-  bool is_armed() const { return wheel_ != nullptr; }
 
  protected:
   // Called when the time has come. The timer is no longer armed. May arm, disarm or destroy any

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A blocking client of raw bytes, for tests over real sockets.
+// A blocking client of raw bytes, and a route to try it with, for tests over real sockets.
 #pragma once
 
 #include <netinet/in.h>
@@ -12,7 +12,21 @@
 #include <string_view>
 #include <utility>
 
+#include "net/router.h"
+
 namespace penstock::net {
+
+// A route that answers with the body of the request.
+inline HttpRoute EchoRoute() {
+  return {.path = "/echo",
+          .handler =
+              [](HttpCallRef call) {
+                HttpResponse response;
+                response.body.Append(call->body());
+                call->Respond(std::move(response));
+              },
+          .compress = false};
+}
 
 // One connection to a server on this machine. One thread may send while another reads.
 class SocketClient final {

@@ -62,7 +62,6 @@ class Connection final : public LoopConnection, public SessionHost, private Flus
   template <typename Handle>
   void HandleInput(Handle handle);
   void Detect(std::span<const std::byte> bytes);
-  void SetSession(std::unique_ptr<Session> session);
 
   void Flush() override;
   bool FillUnsent();

@@ -31,14 +31,7 @@ using testing::StartsWith;
 class ServerTest : public testing::Test {
  protected:
   ServerTest() {
-    router_.AddHttp({.path = "/echo",
-                     .handler =
-                         [](HttpCallRef call) {
-                           HttpResponse response;
-                           response.body.Append(call->body());
-                           call->Respond(std::move(response));
-                         },
-                     .compress = false});
+    router_.AddHttp(EchoRoute());
     router_.AddHttp({.path = "/peer", .handler = [](HttpCallRef call) {
                        HttpResponse response;
                        response.body.AppendCopy(

@@ -150,14 +150,7 @@ class TlsClient final {
 class TlsTest : public testing::Test {
  protected:
   TlsTest() {
-    router_.AddHttp({.path = "/echo",
-                     .handler =
-                         [](HttpCallRef call) {
-                           HttpResponse response;
-                           response.body.Append(call->body());
-                           call->Respond(std::move(response));
-                         },
-                     .compress = false});
+    router_.AddHttp(EchoRoute());
     options_.loops = 1;
     options_.inflight_bytes_max = 256 << 20;
     options_.listen = {{.address = "127.0.0.1", .port = 0, .tls = true}};

@@ -101,9 +101,9 @@ StatusOr<core::ResourceEstimate> ObjectLoader::EstimateResources() {
   if (loader != nullptr) return loader->EstimateResources();
   uint64_t bytes = 0;
   for (const S3Object& object : version_.objects) bytes += object.size;
-  const uint64_t reckoned = bytes + bytes / 5;  // as TensorFlow Serving estimates
-  if (store_->estimate) return store_->estimate(version_.id.name, reckoned);
-  return core::ResourceEstimate{.ram_bytes = reckoned};
+  const uint64_t estimated = bytes + bytes / 5;  // as TensorFlow Serving estimates
+  if (store_->estimate) return store_->estimate(version_.id.name, estimated);
+  return core::ResourceEstimate{.ram_bytes = estimated};
 }
 
 StatusOr<core::ResourceEstimate> ObjectLoader::ResourcesTaken(
