@@ -58,7 +58,7 @@ def keeping(tmp_path):
     return [FULL, f'--state_file={tmp_path}/state']
 
 
-def test_the_list_says_what_there_is(start, tmp_path):
+def test_the_list_shows_all_models(start, tmp_path):
     base = models_with_versions(tmp_path, 2)
     server = start({'m': f'base_path: "{base}" version_labels {{ key: "stable" value: 2 }}', 'half': HALF})
     status, answer = call(server, 'GET', '')
@@ -107,7 +107,7 @@ def test_a_byte_order_mark_before_a_body_is_skipped(unchanged):
     assert call(unchanged, 'POST', '/half:label', {'label': 'a'})[0] == 200
 
 
-def test_by_default_models_may_only_be_looked_at(start):
+def test_by_default_models_can_only_be_listed(start):
     server = start({'half': HALF})
     for method, path in (('DELETE', '/half'), ('PUT', '/more'), ('POST', '/half:unload')):
         status, answer = call(server, method, path, {})
@@ -169,7 +169,7 @@ def test_a_model_is_added_replaced_and_removed(start, tmp_path):
     ('POST', '/half:label', '{"label": "none"}', 404, "no label 'none'"),
     ('POST', '/nobody:unload', '', 404, "no model is called 'nobody'"),
 ])
-def test_bad_input_is_told_what_is_wrong(unchanged, method, path, body, code, said):
+def test_bad_input_gets_an_error_that_names_the_mistake(unchanged, method, path, body, code, said):
     status, answer = call(unchanged, method, path, body)
     assert status == code and said in answer['error'], answer
 
@@ -230,7 +230,7 @@ def test_unload_and_load(start, tmp_path, keeping):
     assert status == 200 and model['ready'] and model['load'] == 'ON_DEMAND'
 
 
-def test_a_file_that_is_read_again_keeps_what_operators_changed(start, tmp_path):
+def test_a_new_reading_of_the_file_keeps_the_changes_of_operators(start, tmp_path):
     base = models_with_versions(tmp_path)
     server = start({'m': base, 'gone': HALF}, flags=[FULL])
     assert call(server, 'PUT', '/more', {'base_path': SAME})[0] == 200
@@ -268,7 +268,7 @@ def test_a_bad_start_says_why(tmp_path, what, flags, said):
     assert said in done.stderr + done.stdout
 
 
-def test_a_configured_label_whose_version_is_missing_is_said_in_the_log(start, tmp_path):
+def test_a_configured_label_whose_version_is_missing_is_logged(start, tmp_path):
     base = models_with_versions(tmp_path)
     server = start({'m': f'base_path: "{base}" version_labels {{ key: "a" value: 9 }}'})
     eventually('the log says it', lambda: 'label "a"' in server.log() and 'version 9 of model m' in server.log())
@@ -283,7 +283,7 @@ def test_a_body_that_is_too_long_is_refused(unchanged):
     assert status == 400 and 'more than' in answer['error']
 
 
-def test_a_label_that_was_refused_is_as_before_also_after_a_restart(start, tmp_path, keeping):
+def test_a_refused_label_is_unchanged_also_after_a_restart(start, tmp_path, keeping):
     base = models_with_versions(tmp_path)
     folder(tmp_path / 'm', [5], kind='nonsense')
     config = {'m': f'base_path: "{base}" model_version_policy {{ all {{}} }}'}
@@ -337,7 +337,7 @@ def put_slow(pool, server, slow):
 
 
 @pytest.mark.runtimes
-def test_a_slow_change_holds_up_no_other(start, tmp_path, pool, slow):
+def test_a_slow_change_delays_no_other(start, tmp_path, pool, slow):
     server = start({'half': HALF, 'm': models_with_versions(tmp_path)}, flags=SLOW_FLAGS)
     waiting = put_slow(pool, server, slow)
     assert call(server, 'PUT', '/quick', {'base_path': SAME})[0] == 200
@@ -353,7 +353,7 @@ def test_a_slow_change_holds_up_no_other(start, tmp_path, pool, slow):
 
 
 @pytest.mark.runtimes
-def test_to_remove_a_model_does_not_wait_for_its_load(start, pool, slow):
+def test_removing_a_model_does_not_wait_for_its_load(start, pool, slow):
     server = start({'half': HALF}, flags=SLOW_FLAGS)
     waiting = put_slow(pool, server, slow)
     assert call(server, 'DELETE', '/slow') == (200, {})
@@ -362,7 +362,7 @@ def test_to_remove_a_model_does_not_wait_for_its_load(start, pool, slow):
 
 
 @pytest.mark.runtimes
-def test_a_client_that_goes_away_holds_up_nobody(start, pool, slow):
+def test_a_client_that_leaves_delays_no_other(start, pool, slow):
     server = start({'half': HALF}, flags=[*SLOW_FLAGS, '--half_close_grace_ms=1'])
     connection = http.client.HTTPConnection('127.0.0.1', server.rest_port)
     connection.request('PUT', '/admin/v1/models/slow', json.dumps({'base_path': slow.path}),
@@ -377,7 +377,7 @@ def test_a_client_that_goes_away_holds_up_nobody(start, pool, slow):
 
 
 @pytest.mark.runtimes
-def test_the_end_answers_those_who_wait(start, pool, slow):
+def test_the_shutdown_answers_waiting_changes(start, pool, slow):
     server = start({'half': HALF}, flags=SLOW_FLAGS)
     waiting = put_slow(pool, server, slow)
     before = value(server, 'penstock_net_requests', protocol='grpc')

@@ -105,7 +105,7 @@ def test_log_lines_are_json(tmp_path):
     assert not any('again' in line['message'] for line in lines)
 
 
-def test_two_signals_at_once_are_one_wish(start):
+def test_two_signals_at_once_start_one_stop(start):
     """As from a terminal and a script, or from timeout(1): the request in flight is answered."""
     server = start(BUILTIN)
     with connect(server.rest_port) as sock:

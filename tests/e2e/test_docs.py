@@ -59,7 +59,7 @@ def test_every_proof_is_there():
                 assert test in known, (number, test)
 
 
-def test_the_decision_tells_of_what_differs():
+def test_the_decision_lists_the_differences():
     pages = [name for name in os.listdir(os.path.join(ROOT, 'docs', 'decisions')) if name.startswith('0014-')]
     told = [int(number) for number, _ in ROW.findall(read('docs', 'decisions', pages[0]))]
     assert told == [number for number, (_, is_decided) in rows().items() if is_decided]

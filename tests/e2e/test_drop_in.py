@@ -107,7 +107,7 @@ model_config_list {
 """
 
 
-def test_a_file_of_two_models_that_is_looked_at(start, models):
+def test_a_polled_file_of_two_models(start, models):
     file = written(models, 'models.config', TWO_MODELS)
     server = start(flags=[f'--model_config_file={file}', '--model_config_file_poll_wait_seconds=60'])
     answers(server, 'my_first_model', PLUS_TWO)
@@ -207,5 +207,5 @@ def test_an_ssl_file(start, models):
     ('--platform_config_file=/models/platform.config', 'set what it sets by flags'),
     ('--use_alts_credentials', 'use tls_certificate_file'),
 ])
-def test_what_is_refused_says_what_replaces_it(models, flag, said):
+def test_refused_flags_name_a_replacement(models, flag, said):
     assert said in fails('--model_name=half_plus_two', f'--model_base_path={models}/half_plus_two', flag)

@@ -57,7 +57,7 @@ def test_a_broken_table_leaves_the_one_before(start, table, line):
     assert server.states('country')[1] == 'AVAILABLE'
 
 
-def test_a_source_of_ones_own(tmp_path):
+def test_the_custom_source(tmp_path):
     def current(text):
         (tmp_path / 'next').write_text(text)
         os.rename(tmp_path / 'next', tmp_path / 'current')

@@ -135,7 +135,7 @@ def test_requests_stick_to_an_input(start, base):
     assert {*got.values()} == {1, 2}
 
 
-def test_who_names_a_version_or_a_label_gets_it(start, base):
+def test_a_request_that_names_a_version_or_label_gets_it(start, base):
     labels = 'version_labels { key: "stable" value: 1 }'
     server = start({'m': model(base, traffic('version: 2 weight: 1'), labels)})
     with Client(server) as client:
@@ -159,7 +159,7 @@ def test_arms_by_label_and_in_another_model(start, base):
     assert rest(server, name='half') == HALF
 
 
-def test_an_arm_that_is_not_ready_is_made_up_for(start, base):
+def test_another_arm_replaces_one_that_is_not_ready(start, base):
     server = start({'m': model(base, traffic('version: 1 weight: 1', 'version: 7 weight: 1', sticky=BY_HEADER))})
     assert all(rest(server, user) == IDENTITY for user in USERS)
     assert 0 < value(server, 'penstock_arm_fallbacks_total{model_name="m",arm="v7"}') < len(USERS)
@@ -171,7 +171,7 @@ def test_an_arm_that_is_not_ready_is_made_up_for(start, base):
     assert {str(rest(server, user)) for user in USERS} == {str(IDENTITY), str(HALF)}
 
 
-def test_without_a_ready_arm_the_model_answers_as_ever(start, base):
+def test_without_a_ready_arm_the_model_answers_as_usual(start, base):
     server = start({'m': model(base, traffic('version: 8 weight: 1', 'label: "none" weight: 1'))})
     assert rest(server) == HALF
 
@@ -212,7 +212,7 @@ def test_a_split_and_a_shadow_together(start, base):
     ('traffic { arm { version: 1 } }', 'no arm with a weight above 0'),
     ('traffic { arms { version: 1 } }', 'no field named "arms"'),
     ('shadow { fraction: 2 }', "the shadow 'newest' with the fraction 2; it must be above 0, up to 1")])
-def test_what_makes_no_sense_ends_the_start(tmp_path, base, penstock, text):
+def test_impossible_experiments_end_the_start(tmp_path, base, penstock, text):
     config = tmp_path / 'models.config'
     config.write_text(config_text({'m': model(base, penstock)}))
     assert text in fails(f'--model_config_file={config}')

@@ -92,7 +92,7 @@ def test_a_model_that_is_left_out_of_a_reload_shows_end(start, tmp_path):
         404, {'error': 'Servable not found for request: Latest(n)'})
 
 
-def test_what_is_not_complete_is_no_version(start, tmp_path):
+def test_incomplete_folders_are_no_versions(start, tmp_path):
     base = folder(tmp_path / 'm', [1])
     os.mkdir(base + '/2')
     os.makedirs(base + '/3/variables')

@@ -93,7 +93,7 @@ def test_what_tensors_mean():
 @pytest.mark.parametrize('name,traits', [
     ('counter', ['has_state']), ('noise', ['not_deterministic']), ('noise_onnx', ['not_deterministic']),
     ('prints', ['side_effects']), ('vocabulary', []), ('many_outputs_onnx', [])])
-def test_what_is_true_of_a_run(name, traits):
+def test_traits_of_a_run(name, traits):
     assert inspect_json(f'{TEST_MODELS}/{name}')['traits'] == traits
     assert ('  traits    ' in inspect(f'{TEST_MODELS}/{name}')[1]) == bool(traits)
 
@@ -116,7 +116,7 @@ def test_a_file_that_is_broken(tmp_path, file, backend):
 
 
 @runtimes
-def test_a_model_that_lies_in_no_version(tmp_path):
+def test_a_model_outside_a_version_folder(tmp_path):
     """It is described, without versions."""
     folder = shutil.copytree(f'{SAMPLES}/half_plus_two_onnx/1', tmp_path / 'model')
     assert inspect_json(str(folder))['versions'] == []

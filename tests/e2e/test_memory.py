@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a model takes is measured when it is loaded, and the next version is reckoned by that."""
+"""What a model takes is measured when it is loaded, and corrects the estimate for the next version."""
 import json
 import os
 import re
@@ -60,7 +60,7 @@ def version_of(server, number):
 
 
 @pytest.mark.parametrize('make, opener', [(make_onnx, 'half_plus_two_onnx'), (make_saved_model, 'half_plus_two')])
-def test_the_load_is_measured_and_the_next_version_reckoned_by_it(start, tmp_path, make, opener):
+def test_a_measured_load_corrects_the_estimate_of_the_next_version(start, tmp_path, make, opener):
     base = str(tmp_path / 'm')
     make(os.path.join(base, '1'))
     models = {'opener': os.path.join(SAMPLES, opener)}  # a runtime takes much memory for itself

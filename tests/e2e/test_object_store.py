@@ -162,7 +162,7 @@ def test_replaced_objects_are_loaded_by_the_next_run_only(start, store, flags, t
     assert (folder / 'assets/name').read_text() == 'new'
 
 
-def test_what_is_wrong_is_said_in_plain_words(start, store, flags):
+def test_errors_name_the_mistake(start, store, flags):
     put_builtin(store, 1)
     models = {'m': f's3://{BUCKET}/some/m', 'n': 's3://nowhere/m', 'half': 'builtin:half_plus_two'}
     server = start(models, flags=flags, env={**store.environment, 'AWS_SECRET_ACCESS_KEY': 'wrong'}, ready=False)
@@ -351,7 +351,7 @@ def test_over_tls_the_certificate_is_checked(start, flags, tmp_path):
     ('s3://models/m', {'AWS_CA_BUNDLE': '/dev/null'}, 'AWS_CA_BUNDLE is'),
     ('s3://models/m', {'AWS_REGION': 'eu west'}, 'AWS_REGION is'),
 ])
-def test_what_cannot_work_is_refused_at_the_start(start, base_path, flags_of, message, tmp_path):
+def test_impossible_settings_are_refused_at_the_start(start, base_path, flags_of, message, tmp_path):
     """`flags_of` may be variables instead."""
     variables = flags_of if isinstance(flags_of, dict) else {}
     with pytest.raises(AssertionError):

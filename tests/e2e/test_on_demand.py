@@ -47,7 +47,7 @@ def test_the_first_requests_wait_for_the_load(start, tmp_path):
         assert client.predict_raw('m', X).model_spec.version.value == 2
 
 
-def test_an_idle_model_goes_and_comes_back(start, tmp_path):
+def test_an_idle_model_is_unloaded_and_loaded_again(start, tmp_path):
     server = start({'m': lazy(folder(tmp_path / 'm', [1]), 'unload_after_idle_ms: 100')})
     with Client(server) as client:
         for _ in range(2):
@@ -82,7 +82,7 @@ def test_a_model_that_is_kept_is_not_unloaded_for_others(start, tmp_path):
         client.predict_raw('kept', X)
 
 
-def test_a_model_that_cannot_be_loaded_says_so_to_those_who_wait(start, tmp_path):
+def test_a_failed_load_answers_waiting_requests(start, tmp_path):
     server = start({'m': lazy(folder(tmp_path / 'm', [1], kind='nonsense'))})
     with Client(server) as client:
         error = error_of(client.predict_raw, 'm', X)
@@ -137,7 +137,7 @@ def test_no_request_is_turned_away_when_the_load_ends_as_it_comes(start, tmp_pat
             eventually('it is unloaded', lambda: not loaded(server, 'm'))
 
 
-def test_those_who_wait_are_told_of_the_shutdown(start, tmp_path):
+def test_waiting_requests_get_an_error_at_the_shutdown(start, tmp_path):
     server = start({'m': lazy(folder(tmp_path / 'm', [1]))}, flags=['--file_system_poll_wait_seconds=-1'])
     with Client(server) as client, concurrent.futures.ThreadPoolExecutor(1) as pool:
         waiting = begin_to_wait(pool, server, client)
@@ -147,7 +147,7 @@ def test_those_who_wait_are_told_of_the_shutdown(start, tmp_path):
     assert server.wait() == 0
 
 
-def test_clients_that_have_gone_take_nobodys_place(start, tmp_path):
+def test_clients_that_have_left_take_no_place(start, tmp_path):
     server = start({'m': lazy(folder(tmp_path / 'm', [1]))},
                    flags=['--file_system_poll_wait_seconds=-1', '--demand_waiters_max=2',
                           f'--demand_timeout_ms={1000 * PASSING_SLOWNESS}'])

@@ -97,7 +97,7 @@ def test_sighup_reads_the_file_again(start):
     eventually('the old one is gone', lambda: server.rest_predict('half', {'instances': [1.0]})[0] == 404)
 
 
-def test_the_file_is_looked_at(start):
+def test_the_file_is_polled(start):
     server = start({'half': HALF}, flags=['--model_config_file_poll_wait_seconds=1'])
     write(server, {'half': HALF, 'same': SAME})
     eventually('the new model answers', lambda: answers(server, 'same'))
@@ -122,7 +122,7 @@ def test_a_wrong_file_changes_nothing(start, text):
     eventually('the next file is read', lambda: answers(server, 'same'))
 
 
-def test_a_file_that_is_gone_is_said_once(start):
+def test_a_missing_file_is_logged_once(start):
     server = start({'half': HALF}, flags=['--model_config_file_poll_wait_seconds=1'])
     os.remove(os.path.join(server.folder, 'models.config'))
     eventually('it is logged', lambda: 'keeping the current configuration' in server.log())
@@ -201,7 +201,7 @@ def test_a_reload_ends_with_its_deadline(start, tmp_path):
     assert reload(server, {'half': HALF}) is None  # the next one is not held up
 
 
-def test_what_failed_before_is_no_answer_to_a_new_list(start, tmp_path):
+def test_an_earlier_failure_does_not_answer_a_new_list(start, tmp_path):
     server = start({'half': HALF})
     broken = folder(tmp_path / 'broken', [1], kind='nothing that is built in')
     for name, bad in (('first', str(tmp_path / 'missing')), ('second', broken)):

@@ -129,7 +129,7 @@ def test_gzip_with_curl(base, arguments):
     assert (status, answer) == (200, expected)
 
 
-def test_gzip_that_is_none(base, session):
+def test_a_body_that_is_not_gzip(base, session):
     response = session.post(base + HALF, BODY, headers={'Content-Encoding': 'gzip'})
     assert response.status_code == 400 and 'gzip' in response.json()['error']
     response = session.post(base + HALF, BODY, headers={'Content-Encoding': 'br'})
@@ -246,7 +246,7 @@ def test_a_client_that_half_closes_gets_its_answer(builtin_server):
 
 
 @runtimes
-def test_a_client_that_half_closes_is_told_why_it_gets_no_answer(start):
+def test_a_client_that_half_closes_learns_why_it_gets_no_answer(start):
     from conftest import TEST_MODELS
     server = start({'loop': f'{TEST_MODELS}/loop_onnx'}, flags=['--half_close_grace_ms=100'])
     answer = exchange(server.rest_port, b'POST /v1/models/loop:predict HTTP/1.1\r\nHost: a\r\nContent-Length: 21\r\n\r\n'

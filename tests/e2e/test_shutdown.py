@@ -44,7 +44,7 @@ def test_idle(start, how):
     assert server.wait() == 0
 
 
-def test_with_a_delay_it_serves_on_while_probes_say_no(tmp_path):
+def test_with_a_delay_it_serves_while_it_is_not_ready(tmp_path):
     """New connections too, until load balancers have noticed."""
     server = Server(tmp_path, BUILTIN, flags=['--shutdown_delay_ms=3600000', '--health_port=-1'])
     try:

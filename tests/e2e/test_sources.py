@@ -89,7 +89,7 @@ def test_a_version_that_waits_is_in_the_status(start, plain):
     eventually('it is forgotten', lambda: 'source_error' not in page(server))
 
 
-def test_versions_renamed_into_place_are_seen_without_looking(start, base):
+def test_versions_renamed_into_place_are_seen_without_polling(start, base):
     base.add(1)
     server = start({'m': base.path}, flags=HOURLY)
     for version in (2, 3):

@@ -133,7 +133,7 @@ def test_no_bar_where_it_would_disturb(start_in, slow, flags, term):
     assert b'\x1b' not in terminal.raw and b'loading models' not in terminal.raw
 
 
-def test_the_bar_goes_when_the_server_shall_end(start_in, slow):
+def test_the_bar_disappears_when_the_server_stops(start_in, slow):
     terminal = start_in(200)
     eventually('the bar', lambda: terminal.shows('^loading models 1/4'))
     terminal.process.send_signal(signal.SIGTERM)

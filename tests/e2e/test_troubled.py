@@ -131,7 +131,7 @@ def test_a_version_that_breaks_again_and_again_is_given_up(start, base):
         assert command(client, 'hello') == (2, 'hello')
 
 
-def test_a_broken_backend_is_out_for_good_but_the_server_is_not(start, base):
+def test_a_broken_backend_stays_broken_but_the_server_goes_on(start, base):
     base.set(1)
     server = start({'m': base.path, 'half': 'builtin:half_plus_two'}, flags=quick(interval_ms=1, retries=2))
     with Client(server) as client:

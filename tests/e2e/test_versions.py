@@ -317,7 +317,7 @@ def test_deleting_all_versions_unloads(start, base):
         assert ask(client, base) == 1
 
 
-def test_a_broken_version_is_retried_until_it_is_whole(start, base):
+def test_a_broken_version_is_retried_until_it_loads(start, base):
     base.add(1)
     server = start({'m': base.path}, flags=[*FLAGS, '--max_num_load_retries=1000'])
     base.add_broken(2)
@@ -330,7 +330,7 @@ def test_a_broken_version_is_retried_until_it_is_whole(start, base):
         assert ask(client, base) == 2
 
 
-def test_a_broken_model_says_why_and_harms_nobody(start, base, tmp_path):
+def test_a_broken_model_shows_its_error_and_harms_no_other(start, base, tmp_path):
     base.add(1)
     other = Base(tmp_path / 'other', base.kind)
     other.add_broken(5)
