@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+// A client's own id is used only if it is short and has no spaces or control characters. It goes
+// into logs and into a header of the answer, and must not be able to forge a line there.
 #include "net/request_id.h"
 
 #include <fmt/format.h>

@@ -34,6 +34,7 @@ void Router::AddHttp(HttpRoute route) {
   route.path.pop_back();
   for (const auto& other : prefixes_)
     PENSTOCK_CHECK(other->path != route.path, "a path prefix is registered twice");
+  // Longer prefixes first, so that FindHttp may take the first match.
   const auto longer = [&](const auto& other) { return other->path.size() >= route.path.size(); };
   const auto at = std::partition_point(prefixes_.begin(), prefixes_.end(), longer);
   prefixes_.insert(at, std::make_unique<HttpRoute>(std::move(route)));

@@ -114,6 +114,8 @@ class BigBodyBuffer final : public BodyBuffer {
   bool Commit(size_t bytes) override {
     if (bytes > size()) return false;
     if (bytes <= counted_) return true;
+    // With huge pages, the first byte of a page makes all of it resident. So the budget counts
+    // whole huge pages.
     const size_t step = bytes > kHugePageBytes ? kHugePageBytes : kCommitStep;
     const size_t wanted = std::min(RoundUp(bytes, step), mapping_.size);
     if (!loop_->TryTakeBodyBytes(wanted - counted_)) return false;

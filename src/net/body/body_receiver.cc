@@ -1,4 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
+// How it works. The bytes of a big body go straight to their final place: the kernel writes them
+// there, and only a small part is ever copied. Three things make this hard.
+//
+// The tensor inside the body must be aligned, but its offset depends on the body's first bytes. So
+// the receiver waits for a prefix, asks the route where the tensor will lie (LandingFunction), and
+// shifts the start of the body to fit (Land).
+//
+// The announced length cannot be trusted. A client may announce gigabytes and send one byte. So the
+// address space grows with the bytes that have come (CapacityFor), and the budget counts memory
+// just before it is written (BodyBuffer::Commit).
+//
+// The size of a gzip body is not known before its end. So it is inflated in steps into a buffer
+// that grows, and each step checks the limit. A small body that inflates a thousandfold stops
+// there.
 #include "net/body/body_receiver.h"
 
 #include <fmt/format.h>
@@ -12,6 +26,8 @@
 namespace penstock::net {
 namespace {
 
+// How much of a body the landing function gets. The names and the shape that come before a tensor
+// fit.
 constexpr size_t kLandingPrefixBytes = 4096;
 // If less than this is left of the body, a direct read is not worth it.
 constexpr size_t kTargetBytesMin = 4096;
@@ -95,6 +111,7 @@ Status BodyReceiver::Append(std::span<const std::byte> bytes) {
     return InvalidArgument("the body has more than the {} bytes announced", *options_.length);
   if (!options_.gzip) return Store(bytes);
   while (true) {
+    // One byte over the limit is enough to notice a body that is too large.
     const size_t room = std::min<size_t>(kInflateStep, options_.bytes_max + 1 - size_);
     TRY(Reserve(std::min<size_t>(room, std::max(bytes.size() * 4, kFirstGuess))));
     const size_t free = std::min(buffer_->size() - size_, room);
@@ -104,6 +121,7 @@ Status BodyReceiver::Append(std::span<const std::byte> bytes) {
     if (size_ > options_.bytes_max)
       return OverLimit(
           fmt::format("the body inflates to more than the limit of {} bytes", options_.bytes_max));
+    // A full buffer does not mean that all input is used. Only an output that ends early does.
     if (written < free) return OkStatus();
   }
 }
@@ -113,9 +131,13 @@ Status BodyReceiver::Store(std::span<const std::byte> bytes) {
   if (size_ + bytes.size() > options_.bytes_max)
     return OverLimit(
         fmt::format("the body is larger than the limit of {} bytes", options_.bytes_max));
+  // The caller has read into Target: the bytes are already where they belong, and Target has
+  // committed the memory.
   const bool is_in_place = buffer_ != nullptr && bytes.data() == buffer_->data() + start_ + size_;
   if (!is_in_place) {
     TRY(Reserve(bytes.size()));
+    // If the first piece holds the whole prefix, align before the copy, so that nothing must be
+    // moved afterwards.
     if (!landed_ && size_ == 0) Land(bytes);
     if (!buffer_->Commit(start_ + size_ + bytes.size())) return OverBudget();
     std::memcpy(buffer_->data() + start_ + size_, bytes.data(), bytes.size());
@@ -172,6 +194,7 @@ Status BodyReceiver::Grow(size_t bytes) {
   const size_t capacity = CapacityFor(bytes);
   BodyBuffer* bigger = NewBodyBuffer(loop_, capacity);
   if (bigger == nullptr) return NoBuffer(capacity);
+  // Frees the new buffer if Commit fails. The old one then stays, and Reset frees it.
   BufferRef bigger_owner(bigger);
   if (!bigger->Commit(start_ + bytes)) return OverBudget();
   std::memcpy(bigger->data(), buffer_->data(), start_ + size_);

@@ -51,6 +51,8 @@ Coding BodyCoding(std::span<const Header> headers, std::string_view& named) {
   named = {};
   for (const Header& header : headers) {
     if (!EqualsIgnoringCase(header.name, "content-encoding")) continue;
+    // Two fields together would mean a body that is encoded twice. No client needs it, and each
+    // layer could inflate a thousandfold.
     if (!named.empty()) {
       named = "in more than one field";
       return Coding::kOther;
@@ -72,7 +74,10 @@ bool AcceptsGzip(std::string_view accept_encoding) {
     if (EqualsIgnoringCase(name, "identity")) identity = quality;
     if (name == "*") any = quality;
   }
+  // "*" stands for every coding that is not named (RFC 9110, section 12.5.3).
   if (gzip < 0) gzip = any;
+  // The client may prefer no coding, as in "gzip;q=0.5, identity". Without an entry, identity is
+  // -1, and gzip wins.
   return gzip > 0 && gzip >= identity;
 }
 

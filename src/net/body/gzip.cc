@@ -1,4 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+// zlib's state is large (about 260 KiB to compress, 40 KiB to inflate). So it is reused: an
+// Inflater belongs to the receiver of a call, and comes back with it from the pool; a Deflater
+// belongs to a thread, since answers are compressed on the thread that answers.
+//
+// RFC 1952 lets a gzip body have several members one after the other. Inflate starts again after
+// the end of a member if more input follows.
 #include "net/body/gzip.h"
 
 #include <zlib.h>
@@ -10,9 +16,12 @@ namespace penstock::net {
 namespace {
 
 constexpr int kGzipWindowBits = 15 + 16;  // 16 selects the header and checksum of gzip
+// Level 1: a server compresses each answer once, so time counts more than the last percents of
+// size.
 constexpr int kFastLevel = 1;
 constexpr int kMemoryLevel = 8;
 
+// zlib counts in 32 bits. A larger piece is handled in several calls.
 unsigned ZlibSize(size_t size) {
   return static_cast<unsigned>(std::min<size_t>(size, std::numeric_limits<unsigned>::max()));
 }
@@ -50,6 +59,8 @@ class Deflater final {
   void Run(int flush, size_t plain_bytes, ByteChain& to) {
     int result = Z_OK;
     do {
+      // A guess, since the size is not known before. Too large a block wastes memory until the
+      // answer is sent; too small a one costs another block.
       BufferRef block = AllocateBuffer(std::clamp<size_t>(plain_bytes / 4, 1024, 256 * 1024));
       stream_.next_out = reinterpret_cast<Bytef*>(block->data());
       stream_.avail_out = ZlibSize(block->size());

@@ -27,6 +27,7 @@
 namespace penstock::net {
 namespace {
 
+// A pooled call keeps at most this much memory of its backlog.
 constexpr size_t kBacklogKept = 4096;
 
 using GrpcCallPool = LoopPool<GrpcCallImpl>;
@@ -58,6 +59,8 @@ void GrpcCallImpl::Destroy() {
 }
 
 void GrpcCallImpl::OnUnreferenced() {
+  // The handler has dropped the call without an answer, which is an error of the handler. The
+  // client must not wait for its deadline.
   if (stream_ != nullptr && is_started_) {
     const CallRef<GrpcCallImpl> keep = Share();
     return Fail(Error(StatusCode::kInternal, "the handler of {} gave no answer", head_.path));
@@ -100,6 +103,7 @@ void GrpcCallImpl::Detach() {
 void GrpcCallImpl::OnStreamGone() {
   const CallRef<GrpcCallImpl> keep = Share();
   is_answered_.store(true, std::memory_order_release);
+  // Detach first, then cancel: a handler that reacts to the token at once must find no stream.
   const CancelReason reason = ReasonToLeave();
   Detach();
   cancel_.Cancel(reason);
@@ -125,6 +129,8 @@ void GrpcCallImpl::OnHead(const GrpcRoute* route, const GrpcHeadFields& fields, 
       !refusal.empty() && !route->on_every_port)
     return Fail(Error(StatusCode::kUnimplemented, "{}", refusal));
   if (!ReadHeadFields(fields)) return;
+  // A unary call is counted when its message is complete (OnEnd). So a client that sends slowly
+  // takes no place.
   if (!route->is_unary && !AdmitRequest()) return;
   if (deadline_ != kNoDeadline) loop_->timers().Arm(*this, deadline_);
   route->is_unary ? stream_->BeginReceiving() : StartHandler();
@@ -185,6 +191,8 @@ void GrpcCallImpl::OnData(std::span<const std::byte> bytes) {
 }
 
 void GrpcCallImpl::ReceiveUnary(std::span<const std::byte> bytes) {
+  // Give the window back at once. The message is limited by its size and by the budget, so the
+  // window need not hold it back.
   stream_->Consume(bytes.size());
   while (!bytes.empty()) {
     if (has_message_)
@@ -302,12 +310,14 @@ void GrpcCallImpl::Respond(ByteChain&& message) {
   Compress(message);
   if (const Status status = CountUnsent(message); !status.ok()) return Finish(status, {});
   if (is_answered_.exchange(true, std::memory_order_acq_rel)) return;
+  // The usual case of a small model. It needs no closure, which RunOnLoop would build.
   if (MayRunNow()) return Answer(std::move(message));
   RunOnLoop([this, wire = std::move(message)]() mutable { Answer(std::move(wire)); });
 }
 
 void GrpcCallImpl::Answer(ByteChain&& message) {
   if (stream_ == nullptr) return;
+  // SendMessage ends the call itself if the message is too large for gRPC.
   SendMessage(std::move(message));
   if (stream_ == nullptr) return;
   stream_->EndOk();
@@ -325,6 +335,7 @@ void GrpcCallImpl::Fail(const Status& status, OwnedHeaders trailers) {
   if (is_answered_.exchange(true, std::memory_order_acq_rel)) return;
   const CallRef<GrpcCallImpl> keep = Share();
   if (stream_ != nullptr) End(status, std::move(trailers));
+  // Last, because the handler may react at once. Before it has started, nobody holds the token.
   if (is_started_) cancel_.Cancel();
 }
 

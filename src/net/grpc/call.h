@@ -60,7 +60,7 @@ class GrpcStream {
 //
 // Two parties refer to it: the stream by a plain pointer, which Detach clears, and the handler by
 // counted references. The first counted reference belongs to the stream until the handler starts,
-// and then to the handler. See grpc_call.cc.
+// and then to the handler. See call.cc.
 class GrpcCallImpl final : public GrpcCall, private WheelTimer {
  public:
   explicit GrpcCallImpl(std::shared_ptr<Loop> loop);

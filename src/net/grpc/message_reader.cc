@@ -1,4 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+// How it works. A gRPC message comes after five bytes: a flag for compression and the length
+// (big-endian). The frames of HTTP/2 do not respect these borders, so both the prefix and the
+// message may come in pieces. Take stops at the end of a message, so that a streaming call hands
+// over one message at a time and leaves the rest to the client's window.
+//
+// The codes of errors are those of gRPC's own servers: RESOURCE_EXHAUSTED for size, INTERNAL for
+// framing. Clients decide by the code whether they try again.
 #include "net/grpc/message_reader.h"
 
 #include <algorithm>

@@ -6,6 +6,7 @@
 namespace penstock::net {
 namespace {
 
+// gRPC allows at most eight digits. So the number cannot overflow below.
 constexpr size_t kTimeoutDigitsMax = 8;
 
 std::optional<Duration> UnitOf(char unit) {
@@ -40,6 +41,7 @@ std::optional<Duration> ParseGrpcTimeout(std::string_view text) {
   }
   const std::optional<Duration> unit = UnitOf(text.back());
   if (!unit) return std::nullopt;
+  // 99999999 hours do not fit into 64 bits of nanoseconds.
   if (number > kGrpcTimeoutMax / *unit) return kGrpcTimeoutMax;
   return number * *unit;
 }
@@ -79,6 +81,7 @@ bool IsGrpcContentType(std::string_view content_type) {
   constexpr std::string_view kGrpc = "application/grpc";
   if (!content_type.starts_with(kGrpc)) return false;
   if (content_type.size() == kGrpc.size()) return true;
+  // "application/grpc+proto" is gRPC, "application/grpc-web" is another protocol.
   const char next = content_type[kGrpc.size()];
   return next == '+' || next == ';' || next == ' ';
 }

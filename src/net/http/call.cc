@@ -1,4 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
+// How it works. Who may answer: the handler, the deadline, the session when the client leaves, and
+// this file when the request is bad. They may come at the same time, on different threads. Claim
+// decides: the first to move `state_` from kOpen to kGiven answers, and the others do nothing. The
+// answer is built on the thread that answers. Then Deliver runs on the loop, directly or as a
+// posted task, and tells the session.
+//
+// Who keeps the call alive: `holds_` counts the session, all of the handler's references together,
+// and an answer on its way to the loop. The handler's references have a counter of their own
+// (Call). Destroy runs when that one reaches zero, and gives up one hold. The last hold returns the
+// call to the pool if this is the loop's thread, because the pool has no lock. Otherwise it deletes
+// the call.
+//
+// The order of checks for a request: path and method, then encoding and size, and only then the
+// body. So a request that cannot be served costs no memory for its body. The limit of requests
+// comes last, when the body is there: a slow client must not take a place while it sends.
 #include "net/http/call.h"
 
 #include <fmt/format.h>
@@ -13,6 +28,7 @@
 namespace penstock::net {
 namespace {
 
+// A shorter answer fits into one packet either way.
 constexpr size_t kCompressBytesMin = 1024;
 
 using HttpCallPool = LoopPool<HttpCallImpl>;
@@ -77,9 +93,12 @@ void HttpCallImpl::Reset() {
 }
 
 void HttpCallImpl::DropHold() {
+  // If this is the only hold, nobody else can add one, so the plain load saves an atomic write.
   if (holds_.load(std::memory_order_acquire) != 1 &&
       holds_.fetch_sub(1, std::memory_order_acq_rel) != 1)
     return;
+  // Here and not at the answer: a handler that was cancelled may still run, and its work must count
+  // until it stops.
   if (std::exchange(has_slot_, false)) loop_->EndRequest();
   if (loop_->IsCurrent() && !loop_->is_shut_down()) {
     Reset();
@@ -210,10 +229,12 @@ void HttpCallImpl::RunHandler(const HttpHandler& handler) {
   const Duration timeout = server.options.http_request_timeout;
   // The time for receiving a large body does not count.
   if (timeout > Duration::zero()) deadline_ = (is_large_ ? server.clock.Now() : start_) + timeout;
-  // The handler may answer, and the session may then close the call, at once.
+  // The handler may answer at once, and the session may then close the call. `alive` keeps it.
   const Holder alive(this);
   Hold();  // for the handler's references; Destroy drops it
   handler(HttpCallRef(this));
+  // Most handlers have answered by now, and need no timer. A handler that answers on another thread
+  // after this check does no harm: its Deliver runs on this thread later, and disarms the timer.
   if (state_.load(std::memory_order_acquire) == State::kOpen && owner_ != nullptr)
     loop_->timers().Arm(*this, deadline_);
 }
@@ -227,6 +248,8 @@ void HttpCallImpl::Respond(HttpResponse response) {
   if (!Claim()) return;
   response_ = std::move(response);
   Compress();
+  // The answer takes memory until the client has read it. A client that reads slowly would
+  // otherwise hold memory that no limit counts.
   const Status status =
       RequestMemory(UINT64_MAX, &loop_->server().request_budget).Count(response_.body);
   if (!status.ok()) {
@@ -236,6 +259,8 @@ void HttpCallImpl::Respond(HttpResponse response) {
   if (loop_->IsCurrent()) {
     Deliver();
   } else {
+    // If the loop has ended, Post drops the task. The holder inside then gives up its hold, and the
+    // call is freed.
     loop_->Post([holder = Holder(this)]() mutable { holder->Deliver(); });
   }
 }
@@ -279,9 +304,12 @@ void HttpCallImpl::Compress() {
   if (route_ == nullptr || !route_->compress || response_.body.bytes() < kCompressBytesMin) return;
   for (const auto& [name, value] : response_.headers)
     if (EqualsIgnoringCase(name, "content-encoding")) return;
+  // A cache must know that another client might get another form, even when this answer stays
+  // plain.
   vary_ = true;
   if (!AcceptsGzip(FindHeader(head_.headers, "accept-encoding"))) return;
   ByteChain compressed = GzipCompress(response_.body);
+  // Random bytes do not shrink.
   if (compressed.bytes() >= response_.body.bytes()) return;
   response_.body = std::move(compressed);
   is_gzipped_ = true;
@@ -303,6 +331,8 @@ void HttpCallImpl::Close() {
   owner_ = nullptr;
   Disarm();
   receiver_.Reset();
+  // The client has left before the answer. The handler sees the token, and may stop the model
+  // early.
   if (state_.load(std::memory_order_acquire) == State::kOpen) cancel_.Cancel();
   DropHold();
 }

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+// A pooled call keeps the memory of its head for the next request. So the usual request allocates
+// nothing. A call that had a very large head gives the memory back (Clear). Otherwise one client
+// with large heads could leave a large buffer in every call of the pool.
 #include "net/http/head_storage.h"
 
 #include <algorithm>

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+// The head of an answer and a small body are written into one block (OutputArena). So the usual
+// answer is one piece for the kernel, and no allocation. A big body follows as references to the
+// memory that the front end has filled.
 #include "net/http1/answer.h"
 
 #include <charconv>
@@ -32,6 +35,8 @@ void WriteHttp1Answer(HttpCallImpl& call, const Http1AnswerOptions& options, Out
     arena.Append(value);
     arena.Append("\r\n");
   });
+  // Answers with these status codes never have a body (RFC 9110, section 6.4.1). 204 must not even
+  // have a content-length.
   const bool has_body = status >= 200 && status != 204 && status != 304;
   if (has_body) {
     char digits[24];

@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+// Why it is so strict. A proxy in front of the server may read the same bytes and decide where a
+// request ends. If the two disagree, an attacker can hide a second request in the body of the first
+// (request smuggling). The forms on which implementations differ are a bare LF, spaces around a
+// size, a size that overflows, and data longer than its size. The decoder refuses them all. It
+// handles one byte at a time, except data, so that input may be cut anywhere.
 #include "net/http1/chunked.h"
 
 #include <algorithm>
@@ -6,7 +11,7 @@
 namespace penstock::net {
 namespace {
 
-constexpr int kDigitsMax = 15;  // so that sizes cannot overflow
+constexpr int kDigitsMax = 15;  // 60 bits, so that a size cannot overflow
 
 int HexValue(char c) {
   if (c >= '0' && c <= '9') return c - '0';
@@ -68,6 +73,8 @@ bool ChunkedDecoder::Step(char c) {
         return true;
       }
       if (state_ == State::kTrailer) state_ = State::kTrailerLine;
+      // The server has no use for extensions and trailers, and no other limit counts them. Without
+      // this one, a client could send them for ever.
       if (++overhead_ > overhead_bytes_max_) return Fail("chunk extensions or trailers too long");
       return IsText(c) || Fail("a chunk extension or trailer has a control character");
     case State::kDataCr:

@@ -1,4 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+// How it works. Boost.Beast parses the lines of the head, and this file adds the checks that Beast
+// leaves out. They guard against request smuggling: a proxy and this server must agree on the
+// length of a body and on the host. So a head with two lengths, a length and a transfer coding, two
+// hosts or a folded line is refused, although RFC 9112 allows a server to repair some of them.
+//
+// The head may arrive in several reads, and its bytes may move in memory in between. So the parser
+// keeps no pointers. Every part is a Piece: an offset from the first byte of the head. When the
+// head is complete, its bytes are copied to the HeadStorage in one go, at offset 0, and the pieces
+// become views.
 #include "net/http1/head.h"
 
 #include <fmt/format.h>
@@ -41,6 +50,8 @@ class OneHead final : public http::basic_parser<true> {
  public:
   OneHead(HeadStorage& storage, size_t head_bytes_max) : storage_(storage) {
     header_limit(static_cast<uint32_t>(std::min<size_t>(head_bytes_max, UINT32_MAX)));
+    // The session reads the body itself. Beast must stop after the head, and must not refuse a
+    // large Content-Length.
     body_limit(boost::none);
     eager(false);
   }
@@ -172,6 +183,8 @@ class Http1HeadParser::Impl final {
     error_code error;
     one->set_bytes(bytes);
     parsed += one->put({bytes.data() + parsed, bytes.size() - parsed}, error);
+    // Beast applies its limit to the start line and to the fields separately. The server's limit is
+    // for both together.
     if (error == http::error::need_more) {
       if (bytes.size() < head_bytes_max) return Result::kMore;
       error = http::error::header_limit;
@@ -228,6 +241,7 @@ class Http1HeadParser::Impl final {
         EqualsIgnoringCase(target.substr(0, scheme), "https")) {
       const size_t host_at = target.find("//") + 2;
       const size_t path_at = std::min(target.find_first_of("/?", host_at), target.size());
+      // The host in the target replaces the Host header (RFC 9112, section 3.2.2).
       authority = {path.at + host_at, path_at - host_at};
       path = {path.at + path_at, path.size - path_at};
       target.remove_prefix(path_at);
@@ -283,6 +297,8 @@ bool Http1HeadParser::is_chunked() const { return impl_->one->has_transfer_encod
 std::optional<uint64_t> Http1HeadParser::content_length() const { return impl_->one->length(); }
 bool Http1HeadParser::keep_alive() const { return impl_->one->keep_alive(); }
 bool Http1HeadParser::is_http10() const { return impl_->one->version() == 10; }
+// A client of HTTP/1.0 does not know the answer 100, and would take it for the whole answer (RFC
+// 9110, section 10.1.1).
 bool Http1HeadParser::expects_continue() const {
   return impl_->one->expects_continue() && !is_http10();
 }

@@ -151,6 +151,8 @@ bool Http1Session::OnBytes(Bytes bytes) {
   progress_ = true;
   received_ += bytes.size();
   if (pending_.empty()) {
+    // Nothing waits, so use the bytes where they lie. An answer may come while Use runs;
+    // `processing_` then keeps OnAnswer from starting Process inside it.
     processing_ = true;
     Use(bytes);
     processing_ = false;
@@ -210,6 +212,8 @@ void Http1Session::Use(Bytes& input) {
 // Returns true if the session may use the next piece of input now.
 bool Http1Session::MayGoOn() const {
   if (state_ == State::kClosed || state_ == State::kAnswer) return false;
+  // A client that does not read its answers gets no new request served. A request that has begun
+  // goes on, because its memory is in use already.
   return state_ != State::kHead || head_started_ ||
          out_.bytes() <= host_.server().options.write_queue_bytes_max;
 }
@@ -238,6 +242,8 @@ void Http1Session::Process() {
 
 bool Http1Session::TakeHead(Bytes& input) {
   if (!head_started_) {
+    // The call is made at the first byte of a head, and not before: an idle connection then holds
+    // no call.
     if (!SkipEmptyLines(input)) return false;
     call_ = NewHttpCall(host_.loop(), *this);
     parser_.Start(call_->head_storage());
@@ -347,6 +353,7 @@ void Http1Session::DropIncomplete(Shortage shortage) {
   EndReceiving(/*is_complete=*/false);
   head_started_ = false;
   keep_alive_ = false;
+  // Give the memory back first: it is what the other connection waits for.
   pending_ = {};
   (void)CountPending();
   ServerState& server = host_.server();
@@ -383,6 +390,8 @@ void Http1Session::EndBody() {
 
 // True if the connection can be used for another request after this answer.
 bool Http1Session::KeepAfterAnswer() {
+  // The server's flag is set before this connection hears of the drain. A client told now need not
+  // lose a request later.
   if (!keep_alive_ || draining_ || host_.server().is_draining()) return false;
   switch (state_) {
     case State::kAnswer:
@@ -405,6 +414,7 @@ void Http1Session::OnAnswer(HttpCallImpl& call) {
   if (is_receiving_) EndReceiving(/*is_complete=*/false);
   host_.ScheduleFlush();
   if (!keep) return CloseAfterAnswers();
+  // In the state kBody the rest of the body is still to come. TakeBody drops it.
   if (state_ == State::kAnswer) state_ = State::kHead;
   Process();
 }
@@ -469,6 +479,7 @@ bool Http1Session::OnTick(SteadyTime now) {
   };
   if (passed(head_since_, options.header_timeout)) {
     host_.server().metrics.limit_timeouts.Add();
+    // Only a line break has come and no byte of a request. So there is nothing to answer.
     if (!head_started_) return false;
     head_started_ = false;
     keep_alive_ = false;
@@ -484,6 +495,9 @@ bool Http1Session::OnTick(SteadyTime now) {
 }
 
 void Http1Session::NoteStall(SteadyTime now) {
+  // The whole head must come within the time, however often bytes arrive. Otherwise a client could
+  // send a byte now and then, and keep a connection for ever. A body may be long, so only a pause
+  // counts there.
   const bool in_head =
       state_ == State::kHead && (head_started_ || (!pending_.empty() && out_.empty()));
   if (!in_head) head_since_ = kNoDeadline;

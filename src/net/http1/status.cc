@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+// The status lines are made once, since formatting one for each answer would cost more than the
+// rest of a small head.
 #include "net/http1/status.h"
 
 #include <fmt/format.h>

@@ -34,6 +34,8 @@ Mapping BigBufferPool::Take(size_t size) {
     MutexLock lock(mutex_);
     auto best = kept_.end();
     for (auto it = kept_.begin(); it != kept_.end(); ++it) {
+      // A mapping of more than twice the size would waste its resident pages, and a later big body
+      // would miss it.
       if (it->mapping.size < size || it->mapping.size / 2 > size) continue;
       if (best == kept_.end() || it->mapping.size <= best->mapping.size) best = it;
     }
@@ -72,6 +74,7 @@ void BigBufferPool::Unmap(const Mapping& mapping) {
 
 void BigBufferPool::Give(Mapping mapping, SteadyTime now) {
   if (mapping.resident > resident_bytes_max_ || mapping.resident == 0) return Unmap(mapping);
+  // munmap is slow for big mappings, so it runs after the lock is released.
   std::vector<Kept> dropped;
   {
     MutexLock lock(mutex_);

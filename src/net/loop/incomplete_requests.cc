@@ -1,4 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+// How it works. Senders with incomplete requests are in one of two lists: `unknown_` have never
+// completed a request on this connection, `known_` have. Each list begins with the sender that the
+// server drops first. A client that only begins requests, to use up the limit, stays in `unknown_`.
+// So it loses its requests before a client that works normally.
+//
+// DropIncomplete calls into a session and changes the lists. So a loop over a list starts from its
+// head again after each drop. A session on the call stack must not be dropped, because its caller
+// still uses its state; SenderScope marks it.
 #include "net/loop/incomplete_requests.h"
 
 namespace penstock::net {
@@ -6,6 +14,8 @@ namespace penstock::net {
 bool IncompleteRequests::Begin(RequestSender& sender) {
   bool is_counted = allowance_.TryTake(1);
   if (!is_counted) {
+    // At the limit. Only a sender with few requests may push others out. Otherwise one connection
+    // that opens many streams could end all others.
     if (sender.count_ >= per_sender_) return false;
     DropOldest(sender);
     is_counted = allowance_.TryTake(1);
@@ -65,6 +75,7 @@ bool IncompleteRequests::TryTakeBack(LocalAllowance& budget, uint64_t bytes) {
   while (may_drop && DropUnknown()) {
     if (budget.TryTake(bytes)) return true;
   }
+  // The session counts this refusal, and ends a connection that causes too many.
   if (asking != nullptr) asking->OnNoMemory();
   return false;
 }

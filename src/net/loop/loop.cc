@@ -1,4 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
+// How it works. A loop is a list of tasks and the state that its connections share. Other threads
+// reach it only by Post: they add a task under a lock, and the first task of a burst wakes the
+// thread. All other state of the loop has no lock, because only the loop's thread touches it.
+//
+// Some limits hold for the whole server: requests, bodies, ids. Each loop takes from them in lots
+// (LocalAllowance), so that a small request does not write to memory that other loops write to as
+// well.
+//
+// A call may outlive its loop, because a model may still run when the server stops. So the call
+// holds the Loop object. After Shutdown a task is refused, and what the call gives back goes to the
+// server's allowance and not to the loop's.
 #include "net/loop/loop.h"
 
 #include <algorithm>
@@ -9,6 +20,8 @@
 namespace penstock::net {
 namespace {
 
+// What a loop takes from a limit of the server at a time. A larger lot means fewer writes to shared
+// memory, but more that one loop holds and another cannot use.
 constexpr uint64_t kRequestLot = 64;
 constexpr uint64_t kBodyBytesLot = 1 << 20;
 constexpr uint64_t kRequestIdLot = 1024;
@@ -50,12 +63,15 @@ void Loop::RunPosted() {
     MutexLock lock(mutex_);
     running_.swap(posted_);
   }
+  // Without the lock, because a task may post another one. That one waits for the next call, so
+  // tasks that post tasks do not keep the sockets waiting.
   for (Task& task : running_) task();
   running_.clear();
   FinishBurst();
 }
 
 void Loop::ForgetFlush(FlushTarget& target) {
+  // Do not erase it: FinishBurst may be walking the list, and goes by index.
   std::replace(dirty_.begin(), dirty_.end(), &target, static_cast<FlushTarget*>(nullptr));
 }
 
@@ -73,6 +89,8 @@ void Loop::Shutdown() {
     closed_ = true;
     dropped.swap(posted_);
   }
+  // Set the flag before the dropped tasks are destroyed. A task may hold the last reference of a
+  // call, and the call then frees itself instead of going to a pool that is about to end.
   is_shut_down_.store(true, std::memory_order_release);
   dropped.clear();
   for (auto& local : locals_) local.reset();
@@ -96,6 +114,7 @@ void Loop::TakeBackForOtherLoops() {
   if (shortages == shortages_seen_) return;
   shortages_seen_ = shortages;
   const Allowance& budget = server_->body_bytes;
+  // Bodies may not use the kept part of the budget. So leave as much again for them.
   incomplete_requests_.DropUntilLeft(budget, 2 * (budget.total() / kKeptPart));
 }
 
@@ -109,12 +128,15 @@ bool Loop::TryBeginRequest() {
 }
 
 void Loop::EndRequest() {
+  // A model's thread may end the request. `requests_` has no lock, so this thread gives to the
+  // shared allowance.
   if (IsCurrent() && !is_shut_down_.load(std::memory_order_relaxed)) {
     requests_.Give(1);
   } else {
     server_->requests.Give(1);
   }
   open_requests_.fetch_sub(1, std::memory_order_release);
+  // After the count has gone down, since the thread that drains reads the count when it wakes.
   if (server_->is_draining()) server_->NotifyEnd();
 }
 
@@ -136,6 +158,7 @@ std::string_view Loop::HttpDate() {
     gmtime_r(&now, &parts);
     std::strftime(date_, sizeof date_, "%a, %d %b %Y %H:%M:%S GMT", &parts);
   }
+  // The form has the same length for every date (RFC 9110, section 5.6.7).
   return {date_, 29};
 }
 

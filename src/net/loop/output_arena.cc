@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+// Why a block may be used again: a slice keeps the block alive until the kernel has its bytes. When
+// Begin finds that no slice refers to the block, everything has been sent. Then it writes from the
+// start of the block again. A loop that answers small requests therefore allocates nothing. While
+// old output waits, the arena writes behind it, and takes a new block when this one is full.
 #include "net/loop/output_arena.h"
 
 #include <algorithm>
@@ -23,6 +27,8 @@ void OutputArena::Begin() {
 
 void OutputArena::MakeRoom(size_t bytes) {
   const auto begun = static_cast<size_t>(at_ - begin_);
+  // Twice the size, so that a long head is copied only a few times. The old block lives on in the
+  // slices that refer to it.
   BufferRef block = AllocateBuffer(std::max(kBlockBytes, 2 * (begun + bytes)));
   auto* const start = reinterpret_cast<char*>(block->data());
   if (begun > 0) std::memcpy(start, begin_, begun);

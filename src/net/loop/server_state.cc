@@ -9,6 +9,7 @@
 namespace penstock::net {
 namespace {
 
+// The most memory that the pool of big buffers keeps for later bodies.
 constexpr uint64_t kPoolBytesMax = 512 << 20;
 // Bodies may reserve this many times the memory that they may take. A body that reserves no more
 // than twice its received bytes takes less than half of that, so that scarcity refuses nobody.
@@ -93,6 +94,8 @@ RequestBudget MakeRequestBudget(uint64_t bytes, MetricsRegistry& metrics) {
 }
 
 void ServerState::NotifyEnd() {
+  // The lock closes a gap: without it, this call could come between the waiter's check and its
+  // wait, and be lost.
   MutexLock lock(mutex_);
   changed_.NotifyAll();
 }
@@ -106,6 +109,7 @@ bool ServerState::WaitUntilQuiet(const std::function<bool()>& is_quiet, SteadyTi
 
 Duration ServerState::TickInterval() const {
   Duration interval = std::chrono::seconds(1);
+  // A quarter of the shortest timeout: then a timeout is noticed at most a quarter too late.
   for (const Duration timeout : {options.idle_timeout, options.header_timeout, options.body_timeout,
                                  options.write_timeout, options.keepalive_interval})
     if (timeout > Duration::zero()) interval = std::min(interval, timeout / 4);
@@ -114,9 +118,11 @@ Duration ServerState::TickInterval() const {
 
 ServerOptions WithDefaults(ServerOptions options) {
   if (options.loops <= 0) options.loops = UsableCpus();
+  // The rest of the memory is for the models, their runs and the page cache.
   if (options.inflight_bytes_max == 0) options.inflight_bytes_max = UsableMemoryBytes() / 4;
   if (options.body_reservation_bytes_max == 0) {
     options.body_reservation_bytes_max = std::min(
+        // The inner minimum keeps the product from overflowing.
         kReservationFactor * std::min(options.inflight_bytes_max, UINT64_MAX / kReservationFactor),
         AddressSpaceBytesMax() / 2);
   }

@@ -40,6 +40,8 @@ TimerWheel::~TimerWheel() {
 void TimerWheel::Arm(WheelTimer& timer, SteadyTime when) {
   timer.Disarm();
   if (when == kNoDeadline) return;
+  // Round up, so that a timer never runs early. A time that has passed goes to the next tick, since
+  // Run will not come back to an earlier slot.
   timer.tick_ = std::max(CeilTick(when), last_tick_ + 1);
   const size_t slot = SlotOf(timer.tick_, kSlots);
   timer.wheel_ = this;
@@ -68,6 +70,7 @@ void TimerWheel::Remove(WheelTimer& timer) {
 
 void TimerWheel::Run(SteadyTime now) {
   const int64_t now_tick = FloorTick(now);
+  // After a pause of more than one round, each slot needs only one visit.
   const int64_t first = std::max(last_tick_ + 1, now_tick - kSlots + 1);
   last_tick_ = std::max(last_tick_, now_tick);
   for (int64_t tick = first; tick <= now_tick && count_ > 0; ++tick) {

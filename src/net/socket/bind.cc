@@ -15,6 +15,7 @@
 namespace penstock::net {
 namespace {
 
+// Connections that wait to be accepted. The kernel cuts it to net.core.somaxconn.
 constexpr int kBacklog = 4096;
 
 // An address to bind to. Immutable.
@@ -57,8 +58,11 @@ StatusOr<BoundSocket> BindIp(const std::string& ip, int port) {
   if (socket.get() < 0) return SystemError(errno, where);
   const int yes = 1;
   const int no = 0;
+  // Connections of the last server may be in TIME_WAIT for a minute. Without this option a restart
+  // would fail so long.
   setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
   if (address.storage.ss_family == AF_INET6)
+    // "::" shall serve IPv4 as well, whatever the system's default is.
     setsockopt(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof no);
   if (bind(socket.get(), address.get(), address.size) != 0) return SystemError(errno, where);
   sockaddr_in6 bound = {};
@@ -68,6 +72,9 @@ StatusOr<BoundSocket> BindIp(const std::string& ip, int port) {
   return BoundSocket{std::move(socket), ntohs(bound.sin6_port)};
 }
 
+// The default address is "::". Many containers have no IPv6, and the server must start there
+// without an option. A bind to any port shows it: the socket alone can be made even if IPv6 is
+// disabled.
 bool HasIpv6() {
   const OwnedSocket socket(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (socket.get() < 0) return false;
@@ -93,6 +100,8 @@ StatusOr<BoundSocket> BindUnix(const std::string& path) {
   OwnedSocket socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
     return SystemError(errno, path);
+  // Remember the file. A later server may replace it, and this one must not remove that server's
+  // file at its end.
   lstat(path.c_str(), &info);
   return BoundSocket{std::move(socket), 0, info.st_ino};
 }

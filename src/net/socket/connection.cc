@@ -251,6 +251,8 @@ void Connection::Detect(std::span<const std::byte> bytes) {
   const std::string_view alpn = tls_ != nullptr ? tls_->alpn() : std::string_view();
   prefix_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   const std::string_view compared = kHttp2Preface.substr(0, prefix_.size());
+  // A client with prior knowledge of HTTP/2 sends the preface. Only "PRI * ..." is ambiguous until
+  // it is complete: no method of HTTP/1.1 begins with it, but the bytes may come one by one.
   const bool may_be_http2 = alpn.empty() && std::string_view(prefix_).starts_with(compared);
   if (may_be_http2 && prefix_.size() < kHttp2Preface.size()) return;
   session_ = may_be_http2 || alpn == "h2" ? MakeHttp2Session(*this) : MakeHttp1Session(*this);
@@ -317,6 +319,7 @@ bool Connection::Send() {
   message.msg_iovlen = count;
   const int socket = socket_.native_handle();
   const ssize_t result =
+      // send() is a little cheaper than sendmsg(), and most answers are one slice.
       count == 1 ? send(socket, pieces[0].iov_base, pieces[0].iov_len, MSG_NOSIGNAL | MSG_DONTWAIT)
                  : sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
   if (result < 0) {
@@ -333,6 +336,8 @@ bool Connection::Send() {
   sent_ += static_cast<size_t>(result);
   while (next_slice_ < unsent_.slices().size() && sent_ >= unsent_.slices()[next_slice_].size) {
     sent_ -= unsent_.slices()[next_slice_].size;
+    // Free each slice as soon as it is sent. A big answer then gives its memory back piece by
+    // piece.
     unsent_.mutable_slices()[next_slice_++].owner = {};
   }
   if (next_slice_ == unsent_.slices().size()) unsent_ = {};

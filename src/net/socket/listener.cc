@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+// All connections of a port are accepted on loop 0 and handed to the loop with the fewest. The
+// kernel could spread them over one socket for each loop (SO_REUSEPORT). But it spreads by a hash,
+// and a gRPC client has few connections that live long, so one loop could get all the work.
 #include "net/socket/listener.h"
 
 #include <arpa/inet.h>
@@ -35,6 +38,8 @@ std::string PeerName(const sockaddr_storage& address) {
   inet_ntop(AF_INET6, &v6.sin6_addr, text, sizeof text);
   const std::string_view name(text);
   constexpr std::string_view kMappedIpv4 = "::ffff:";
+  // A socket for "::" reports IPv4 clients in this form. Logs should show the address that the
+  // client has.
   if (IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr))
     return fmt::format("{}:{}", name.substr(kMappedIpv4.size()), ntohs(v6.sin6_port));
   return fmt::format("[{}]:{}", name, ntohs(v6.sin6_port));
@@ -73,6 +78,8 @@ void Listener::Start() {
 void Listener::OnReadable() {
   for (int i = 0; i < kAcceptsInARow; ++i)
     if (!AcceptOne()) break;
+  // Without file descriptors or memory the connection stays in the kernel's queue, and the socket
+  // stays readable. Waiting for it again at once would spin.
   if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM) return Start();
   PENSTOCK_LOG(kWarning, "cannot accept connections for now: {}", std::strerror(errno));
   retry_.expires_after(kRetryTime);
@@ -87,15 +94,19 @@ bool Listener::AcceptOne() {
   errno = 0;
   OwnedSocket socket(accept4(socket_.native_handle(), reinterpret_cast<sockaddr*>(&address), &size,
                              SOCK_NONBLOCK | SOCK_CLOEXEC));
+  // The client has given up already, or a signal came: try the next one.
   if (socket.get() < 0) return errno == ECONNABORTED || errno == EINTR;
   server_.metrics.connections.Add();
   int open = 0;
   for (const auto& loop : loops_) open += loop->connection_count();
+  // Accept it and close it, so that the client sees an error at once, and does not wait in the
+  // kernel's queue.
   if (open >= server_.options.connections_max) {
     server_.metrics.limit_connections.Add();
     return true;  // closes it
   }
   if (address.ss_family != AF_UNIX) {
+    // Answers are written whole, so Nagle's algorithm could only delay them.
     const int yes = 1;
     setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
   }
@@ -110,6 +121,8 @@ void Listener::HandOver(OwnedSocket socket, std::string peer) {
     if (other->connection_count() < best->connection_count()) best = other;
   }
   ++next_loop_;
+  // Count it now. Otherwise a burst of connections would all go to the same loop before it has
+  // adopted the first.
   best->CountConnection();
   best->Post([best, socket = std::move(socket), &endpoint = endpoint_,
               peer = std::move(peer)]() mutable {

@@ -1,4 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+// The order of the start: check the options, load the certificates, bind the addresses, and only
+// then start threads. So a server that cannot start fails before it has done anything, and names
+// the setting. Accepting may begin later (Listen): an address is bound early, so that a conflict
+// shows before minutes of loading models, but no client gets in before they are loaded.
+//
+// The order of the end: the listeners end on loop 0, then each loop closes its connections and
+// joins its thread. Calls of handlers that still run keep the Loop objects and the ServerState
+// alive.
 #include "net/socket/server.h"
 
 #include <atomic>
@@ -118,9 +126,12 @@ std::vector<int> Server::ports() const { return impl_->ports; }
 bool Server::Drain() {
   ServerState& state = *impl_->state;
   const SteadyTime until = std::chrono::steady_clock::now() + state.options.drain_timeout;
+  // Set the flag first. A connection that is adopted after the loops were told sees it at its first
+  // tick.
   state.StartDrain();
   impl_->loops[0]->Post([this] {
     impl_->listeners.clear();
+    // Until here a listener may still hand over a connection. So the wait below needs this, too.
     impl_->is_listening = false;
     impl_->state->NotifyEnd();
   });

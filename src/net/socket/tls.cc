@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+// How it works. OpenSSL reads and writes memory (BIO_s_mem), and the connection moves the bytes to
+// and from the socket. So a TLS connection uses the same reads, turns and flushes as a plain one.
+// OpenSSL keeps errors in a queue of the thread. An old error there would make SSL_get_error report
+// a failure, so each function clears the queue first.
 #include "net/socket/tls.h"
 
 #include <fmt/format.h>
@@ -45,6 +49,7 @@ void TlsFilter::Feed(std::span<const std::byte> bytes) {
 TlsFilter::Result TlsFilter::Read(std::span<std::byte> to, size_t& bytes) {
   ERR_clear_error();
   const bool has_read = SSL_read_ex(ssl_, to.data(), to.size(), &bytes) == 1;
+  // Checked after the read, because the callback counts the updates while OpenSSL reads.
   if (key_updates_ > kKeyUpdatesFree + bytes_fed_ / kBytesPerKeyUpdate) {
     bytes = 0;
     return Result::kFailed;
@@ -105,6 +110,7 @@ std::string_view AnswerToClearText(std::span<const std::byte> first_bytes) {
                               first_bytes.size());
   // TLS records begin with a control character, HTTP methods with a capital letter.
   const bool is_http = !text.empty() && text[0] >= 'A' && text[0] <= 'Z';
+  // "PRI" is the preface of HTTP/2; see AnswerToClearText in tls.h.
   if (!is_http || text.starts_with("PRI")) return {};
   static const std::string answer = [] {
     const std::string body = ErrorJson("this port speaks TLS only: ask it by https://");

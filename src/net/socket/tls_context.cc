@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+// Certificates are replaced while a server runs, often by a program that writes the key and the
+// certificate one after the other. So a context is made whole from all files, or not at all. If the
+// files do not fit together, the old context stays, and the next connection after the next change
+// tries again. Open connections keep the context that they began with, since OpenSSL counts
+// references.
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -126,6 +131,8 @@ int SelectAlpn(SSL*, const unsigned char** selected, unsigned char* selected_siz
   unsigned char* chosen = nullptr;
   if (SSL_select_next_proto(&chosen, selected_size, kOurs, sizeof kOurs - 1, offered,
                             offered_size) != OPENSSL_NPN_NEGOTIATED)
+    // RFC 7301, section 3.2: without a common protocol the handshake ends. A client without ALPN
+    // does not get here.
     return SSL_TLSEXT_ERR_ALERT_FATAL;
   *selected = chosen;
   return SSL_TLSEXT_ERR_OK;
@@ -135,15 +142,22 @@ StatusOr<ContextPtr> MakeContext(const TlsOptions& options) {
   ContextPtr context(SSL_CTX_new(TLS_server_method()));
   if (context == nullptr) return Error(StatusCode::kInternal, "OpenSSL: {}", LastError());
   SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);
-  // HTTP/2 forbids compression and renegotiation. Read-ahead suits memory BIOs.
+  // HTTP/2 forbids compression and renegotiation (RFC 9113, section 9.2.1). An end of input without
+  // a close_notify counts as a normal end: HTTP has lengths of its own, and many clients just
+  // close.
   SSL_CTX_set_options(context.get(), SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
                                          SSL_OP_CIPHER_SERVER_PREFERENCE |
                                          SSL_OP_IGNORE_UNEXPECTED_EOF);
+  // Idle connections then hold no buffers, about 34 KiB each.
   SSL_CTX_set_mode(context.get(), SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                                       SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  // For TLS 1.2: only ciphers with forward secrecy and authenticated encryption, as RFC 9113
+  // (section 9.2.2) asks. TLS 1.3 has only such ones.
   SSL_CTX_set_cipher_list(context.get(), "ECDHE+AESGCM:ECDHE+CHACHA20");
   SSL_CTX_set_alpn_select_cb(context.get(), SelectAlpn, nullptr);
   static constexpr unsigned char kSessionContext[] = "penstock";
+  // OpenSSL needs an id to resume sessions if client certificates are checked. Without it such a
+  // handshake fails.
   SSL_CTX_set_session_id_context(context.get(), kSessionContext, sizeof kSessionContext - 1);
   TRY(UseCertificate(context.get(), options));
   TRY(UseKey(context.get(), options));
@@ -187,6 +201,8 @@ void TlsContext::ReloadIfChanged() {
   if (options_.reload_interval <= Duration::zero() || now < next_look_) return;
   next_look_ = now + options_.reload_interval;
   Stamps stamps = StampsOf(options_);
+  // Below, the new stamps count even if the files are bad. Otherwise each interval would repeat the
+  // same error.
   if (stamps == stamps_) return;
   stamps_ = std::move(stamps);
   StatusOr<ContextPtr> context = MakeContext(options_);
