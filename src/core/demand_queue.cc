@@ -9,6 +9,8 @@ namespace penstock::core {
 bool DemandQueue::Add(std::optional<VersionNumber> version, Demand demand) {
   const std::string& model = demand.model;
   Queue& queue = queues_[model];
+  // Only now, because to ask each waiter takes time, and a queue that is not full need not be
+  // cleaned.
   if (queue.waiters.size() >= waiters_max_) DropGone(model, queue);
   if (queue.waiters.size() >= waiters_max_) {
     Answer(std::move(demand.done),
@@ -58,6 +60,8 @@ void DemandQueue::Settle(const std::string& model, FindAnswer find) {
   queue.waiters = std::move(staying);
   SetTimer(model, queue, kNoDeadline);
   if (!any_ready) return;
+  // This call comes after the answers in `calls_`, so it runs when all of them have taken their
+  // handles.
   ++*queue.answering;
   calls_.push_back([this, answering = queue.answering] { callbacks_.on_answered(answering); });
 }
@@ -86,6 +90,8 @@ bool DemandQueue::IsAnswering(const std::string& model) const {
 }
 
 void DemandQueue::SetTimer(const std::string& model, Queue& queue, SteadyTime deadline) {
+  // A timer that fires too early is cheap: TimeOut finds nothing and sets the next one. So an
+  // earlier timer stays, even if its waiter has gone.
   if (!queue.waiters.empty() &&
       (deadline == kNoDeadline || (queue.timer && queue.timer->time <= deadline))) {
     return;

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+// Events must reach listeners in order, and no lock may be held while a listener runs, because
+// listeners call the manager. So one thread at a time delivers, and events that come meanwhile wait
+// in the queue for the same thread. A thread that queues an event may thus return before it is
+// delivered; WaitFor and IsQuiet are for those who must know.
 #include "core/event_log.h"
 
 #include <utility>
@@ -31,6 +35,7 @@ void EventLog::NotifyNext() {
     // Search again each time, so that a listener that was removed meanwhile is not called.
     const auto found = listeners_.find(id);
     if (found == listeners_.end()) continue;
+    // Shared, because RemoveListener may erase it while it runs.
     const std::shared_ptr<ManagerListener> listener = found->second;
     mutex_.unlock();
     (*listener)(event);

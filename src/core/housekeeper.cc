@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+// Requests must not wait for the end of a version, so its end has three steps on this thread and
+// the unload pool. First, no published snapshot has the version. Second, WaitForReaders returns: no
+// request is still searching an older snapshot, so no new handle can appear. Third, the counts of
+// its handles agree (lookup.h): no request uses it. Handles give no signal when they go, since that
+// would cost each request a shared write, so the thread polls their counts.
 #include "core/housekeeper.h"
 
 #include <malloc.h>
@@ -70,6 +75,8 @@ void Housekeeper::RunThread(int nice) {
     const bool has_new = TakeRetired();
     UnloadUnused();
     RunDueTasks();
+    // Most handles are gone within a millisecond. A long request is checked for less and less
+    // often.
     pause = has_new ? kCheckMin : std::min(pause * 2, kCheckMax);
   }
 }

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+// A load that hangs holds its thread, perhaps for ever, and a thread cannot be stopped from
+// outside. So the pool counts such threads (`hung_`) and starts others in their place. When a hung
+// load ends after all, there is a thread too many, and the next one that is idle ends. A thread
+// cannot join itself: it leaves its id in `ended_`, and a later call joins it.
 #include "core/load_pool.h"
 
 #include <algorithm>
@@ -71,6 +75,7 @@ void LoadPool::RunThread() {
     {
       MutexLock lock(mutex_);
       while (queue_.empty() && !stopping_ && alive_ <= wanted_ + hung_) wake_.Wait(mutex_);
+      // Not while stopping: then the threads are needed to run the queue to its end.
       if (!stopping_ && alive_ > wanted_ + hung_) {
         --alive_;
         ended_.push_back(std::this_thread::get_id());

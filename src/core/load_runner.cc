@@ -1,4 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+// The mutex of the manager guards a LoadJob, but the loader works for seconds or minutes and is
+// called without it. So each step is a sandwich: the owner begins the step under the mutex, the
+// loader works, and the owner ends the step under the mutex. Between the two anything may happen to
+// the version. That is why the owner checks the job again at each end.
+//
+// `job.step` changes at each begin and end of a step. A timer remembers the value for which it was
+// set, so a timer that fires late finds another value and does nothing.
 #include "core/load_runner.h"
 
 #include <algorithm>
@@ -65,6 +72,8 @@ StatusOr<std::unique_ptr<Servable>> LoadRunner::CallLoad(Loader& loader,
   if (!servable.ok()) return servable;
   if (*servable == nullptr) return absl::InternalError("the loader gave nothing");
   const auto reported = CallLoader([&] { return loader.ResourcesTaken(growth); });
+  // The version is loaded. That its memory is unknown is no reason to drop it, so the estimate
+  // stays.
   if (reported.ok()) taken = *reported;
   return servable;
 }

@@ -158,10 +158,14 @@ void Manager::Forget(Model& model) {
 void Manager::Report(std::string_view name, SourceReport report, uint64_t generation) {
   const Change change(*this);
   Model* const model = FindConfigured(name);
+  // A source may report about a model that was just removed, or answer an older configuration: both
+  // are normal, and no error.
   if (model == nullptr || !model->Accepts(generation)) return;
   if (report.incomplete) model->incomplete = *std::move(report.incomplete);
   if (report.status) {
     model->source_status = *std::move(report.status);
+    // An error is an answer, too. Without this, requests would wait for a source that can never
+    // list any version.
     if (!model->source_status.ok() && !model->IsSourceWaiting())
       model->has_report |= model->IsAnswer(generation);
     new_events_.push_back({std::string(name), std::nullopt});
@@ -293,7 +297,7 @@ std::vector<Task> Manager::Flush() {
   if (is_initial_) EndInitialLoad();
   if (std::unique_ptr<const Snapshot> next = snapshots_.Build())
     background_.FreeSnapshot(lookup_.Exchange(std::move(next)));
-  // Only after Publish, so that no request can find these versions any more.
+  // Only after the snapshot is published, so that no request can find these versions any more.
   for (ToUnload& item : std::exchange(to_unload_, {})) {
     background_.Unload(std::move(item.entry),
                        [this, id = item.id, load = item.load, is_version = item.is_version] {

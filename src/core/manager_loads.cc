@@ -40,6 +40,7 @@ void Manager::EndEstimate(const std::shared_ptr<LoadJob>& job,
     FailLoad(model, *job, estimate.status());
   } else {
     job->estimate = *estimate;
+    // The operator knows better than the estimate.
     if (model.config.memory_bytes > 0) job->estimate = {.ram_bytes = model.config.memory_bytes};
     if (memory_.Admit(job)) loads_.Continue(job, model.config.load_timeout);
   }
@@ -192,8 +193,10 @@ std::vector<std::string> Manager::EvictionOrder() {
   const SteadyTime now = background_.Now();
   std::vector<Model*> models;
   for (const auto& [name, bytes] : memory_.evictable()) {
+    // Requests have been promised this model and are about to take their handles.
     if (demands_.IsAnswering(name)) continue;
     Model& model = models_.find(name)->second;
+    // The last poll may be a second old. The order of eviction must be that of now.
     PollUseOf(model, now);
     models.push_back(&model);
   }

@@ -1,4 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+// The header has the rules. All sums saturate, because estimates come from files and backends and
+// can have any value.
+//
+// Four amounts decide. `headroom` is free now. `unloading_bytes_` and what this review evicts will
+// be free soon, for certain. `evictable_bytes_` can be made free. `loading_bytes_` may become free,
+// if running loads fail or take less than estimated.
 #include "core/memory_admission.h"
 
 #include "base/saturating.h"
@@ -16,6 +22,7 @@ uint64_t PeakBytes(const LoadJob& job) {
 // --- Loads and unloads.
 
 bool MemoryAdmission::Admit(const std::shared_ptr<LoadJob>& job) {
+  // Never past loads that wait already: a stream of small loads would keep a big one waiting.
   if (waiting_.empty() && TryReserve(*job, /*advance_bytes=*/0, /*evicted_bytes=*/0)) return true;
   waiting_.push_back({job});
   needs_review_ = true;
@@ -44,6 +51,7 @@ void MemoryAdmission::EndUnload(uint64_t load) {
 // --- Models.
 
 void MemoryAdmission::SetEvictable(const std::string& model, uint64_t bytes) {
+  // The difference may be negative; unsigned arithmetic wraps around and gives the right sum.
   evictable_bytes_ += bytes - EvictableBytes(model);
   if (bytes == 0) {
     evictable_.erase(model);
@@ -110,6 +118,8 @@ void MemoryAdmission::ReviewLoad(WaitingLoad waiting, Review& review,
     return;
   }
   const uint64_t bytes = PeakBytes(job);
+  // Not the memory of the model itself: to evict its ready version for its next one would leave
+  // requests without any.
   const uint64_t certain = SaturatingSum(ComingBytes(review.evicted_bytes),
                                          evictable_bytes_ - EvictableBytes(job.id.name));
   // Even all the memory of the running loads would not be enough.
@@ -126,6 +136,7 @@ void MemoryAdmission::ReviewLoad(WaitingLoad waiting, Review& review,
   } else if (review.overtakable == nullptr) {
     review.overtakable = &job;
   }
+  // Models are evicted only if that is sure to be enough. Otherwise they would go for nothing.
   if (is_certain) Evict(advance_bytes_, job, review, eviction_order);
   if (!std::exchange(waiting.is_reported, true)) {
     review.actions.push_back(

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+// Each begin and end of work is a change with a number. A load ran alone if nothing else was
+// running when it ended and its own begin was the last change before that. This needs no list of
+// what runs, and two numbers are compared under the mutex for each load.
 #include "core/memory_meter.h"
 
 #include <algorithm>
@@ -26,6 +29,7 @@ MemoryMeter::Start MemoryMeter::BeginLoad() {
 }
 
 std::optional<MemoryGrowth> MemoryMeter::EndLoad(const Start& start) {
+  // Before End, so that work that begins right after it is not measured.
   const std::optional<ProcessMemory> after = ReadNow();
   // The load ran alone if its own begin was the last change, and nothing runs now.
   if (End() != start.change || !start.memory || !after) return std::nullopt;

@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+// The rules for labels are the subtle part. A label never leads to nothing if it led to a version
+// before: it moves when the new version is ready, and until then it keeps the old one loaded
+// (Held). The source works on its own time, so for a while it answers an older configuration. Until
+// it has answered the one in force, its silence about a version does not mean that the version may
+// go.
 #include "core/model_record.h"
 
 #include <utility>
@@ -35,6 +40,8 @@ bool ModelRecord::MayBecomeReady(VersionNumber version) const {
 
 bool ModelRecord::IsInFirstLoad(std::optional<VersionNumber> version) const {
   if (!has_served) return true;
+  // Some version serves already, but the versions that are loaded first belong together: a request
+  // for one of them still waits.
   return version && !is_first_load_over && versions.IsComing(*version);
 }
 
@@ -68,6 +75,8 @@ std::set<VersionNumber> ModelRecord::Held() const {
 void ModelRecord::MoveLabels() {
   std::erase_if(labels, [&](const auto& item) { return !config.labels.contains(item.first); });
   for (const auto& [label, wanted] : config.labels) {
+    // A new label points to its version at once, even if that is not ready: there is no former
+    // version to stay at.
     VersionNumber& in_force = labels.try_emplace(label, wanted).first->second;
     if (config.holds_labels && versions.IsReady(in_force)) continue;
     // A label stays where it is only while that version is ready and the wanted one is not.

@@ -89,6 +89,8 @@ void ModelVersions::Aspire(AspiredVersion wanted) {
       version.loader = std::move(loader);  // used when the unload is over
       return;
     case VersionPhase::kError:
+      // The source only repeats what it said, and the files have not changed. So the retries go on,
+      // and the count of failures stays.
       if (was_aspired && version.loader.ok() && loader.ok() &&
           version.revision == version.loaded_revision) {
         version.loader = std::move(loader);  // it waits for its retry, or has used them all
@@ -118,6 +120,7 @@ void ModelVersions::Unaspire(VersionNumber number, Version& version) {
     if (version.published.state != VersionState::kEnd && !version.published.id.name.empty())
       Publish(number, version, VersionState::kEnd, version.published.status);
   }
+  // The load thread still uses the loader of the job, so the job stays until the load has ended.
   if (version.phase == VersionPhase::kLoading) Cancel(*version.job);
   version.loader = std::unique_ptr<Loader>();
 }
@@ -350,6 +353,8 @@ std::unique_ptr<VersionEntry> ModelVersions::StartRetire(VersionNumber number, u
   Version& version = found->second;
   // The version may have been unloaded, or loaded again, since it reported that it is broken.
   if (version.phase != VersionPhase::kReady || version.load != load) return nullptr;
+  // A version that served for long and then breaks had a working load. It gets a new one at once,
+  // without the pauses of a load that fails.
   version.failures = now - version.ready_since >= stable_time ? 0 : version.failures + 1;
   version.phase = VersionPhase::kUnloading;
   version.end_status = reason;
@@ -395,6 +400,8 @@ void ModelVersions::ForgetEnded(size_t ended_max) {
 
 std::vector<VersionEntry*> ModelVersions::Ready() const {
   std::vector<VersionEntry*> ready;
+  // Requests that name no version get the first entry. So a version that only a label wants must
+  // not come first, however new it is.
   for (const bool for_label : {false, true}) {
     for (auto item = versions_.rbegin(); item != versions_.rend(); ++item) {
       const Version& version = item->second;
@@ -441,6 +448,7 @@ std::vector<std::pair<VersionStatus, uint64_t>> ModelVersions::Statuses() const 
     const Version& version = item->second;
     if (version.published.id.name.empty()) continue;
     VersionStatus status = version.published;
+    // A reserve that is loaded or serves is what the model has, so clients see it as wanted.
     const bool is_used = version.is_reserve && (version.phase == VersionPhase::kLoading ||
                                                 version.phase == VersionPhase::kReady);
     status.is_aspired = version.is_aspired || is_used;

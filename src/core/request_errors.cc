@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+// One request can fail in many ways, and the code decides what its client does: NOT_FOUND ends its
+// retries, UNAVAILABLE asks for another try. So an error says NOT_FOUND only if another try cannot
+// help. The texts begin as those of TensorFlow Serving, which clients match, and continue with the
+// reason.
 #include "core/request_errors.h"
 
 #include <utility>
@@ -60,6 +64,7 @@ std::optional<Status> AnswerFor(const ModelRecord& model, std::optional<VersionN
     if (versions.IsAnyLoading()) return std::nullopt;
     return absl::UnavailableError("the server is shutting down");
   }
+  // The source has not answered yet, so nobody can know that there is no version.
   if (!model.has_report || model.IsSourceWaiting()) return std::nullopt;
   if (version ? versions.IsComing(*version) : versions.IsAnyComing()) return std::nullopt;
   const Status error = version ? versions.ErrorOf(*version) : versions.NewestError();

@@ -41,6 +41,7 @@ bool SnapshotBuilder::IsReadyByRule() const {
     case ReadinessRule::Kind::kEveryModel:
       return missing_ == 0;
     case ReadinessRule::Kind::kAnyModel:
+      // A server that is to have no models is ready, or else it never could be.
       return models_.empty() || ready_ > 0;
     case ReadinessRule::Kind::kNamedModels:
       for (const std::string& name : rule_.models) {

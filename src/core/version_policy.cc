@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+// A policy never sees requests, memory or time, only the states of the versions. It is asked again
+// after each change and names one action at a time, so it need not plan: what is right now follows
+// from the states alone.
 #include "core/version_policy.h"
 
 #include <algorithm>
@@ -80,6 +83,8 @@ class AvailabilityPreserving final : public VersionPolicy {
       any_aspired |= version.is_aspired;
       ready_not_aspired += is_ready && !version.is_aspired ? 1 : 0;
     }
+    // No aspired version is ready yet. One of the old ones must stay; if there are more, the lowest
+    // may go.
     return !any_aspired || ready_not_aspired > 1;
   }
 };

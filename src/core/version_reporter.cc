@@ -46,6 +46,7 @@ void VersionReporter::Report(const std::string& name, const Ticket& ticket,
   const auto found = models_.find(name);
   if (found == models_.end()) return;
   Model& model = found->second;
+  // An empty list unloads everything. So it is held back while it may be only half of the truth.
   const bool is_withheld =
       result.wanted.empty() &&
       (!result.incomplete.empty() || (keeps_last_versions_ && !model.versions.empty()));
