@@ -16,9 +16,13 @@ int RunProgram(std::span<const std::string> command_line);
 // Finds the subcommand that the first argument names and runs it.
 int RunCommand(std::span<const std::string> arguments);
 
+// Runs the server until a signal ends it.
 int ServeCommand(std::span<const std::string> arguments);
+// Loads one model and prints its signatures, without a server.
 int InspectCommand(std::span<const std::string> arguments);
+// Prints the version.
 int VersionCommand(std::span<const std::string> arguments);
+// Prints all options, as text or as the page docs/configuration.md.
 int OptionsCommand(std::span<const std::string> arguments);
 
 }  // namespace penstock

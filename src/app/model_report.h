@@ -38,6 +38,7 @@ struct ModelReport {
 StatusOr<ModelReport> InspectModel(const std::string& asked, const LoadOptions& options,
                                    BackendHost& backends, const Sources& sources);
 
+// Formats the report for people, in several lines.
 std::string ReportText(const ModelReport& report);
 // Formats the report as a JSON object on one line.
 std::string ReportJson(const ModelReport& report);

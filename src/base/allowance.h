@@ -17,6 +17,7 @@ class Allowance {
   [[nodiscard]] bool TryTake(uint64_t amount, uint64_t kept = 0) {
     const auto wanted = static_cast<int64_t>(amount);
     const auto needed = static_cast<int64_t>(amount + kept);
+    // Relaxed order is enough: the number guards no other memory.
     int64_t left = left_.load(std::memory_order_relaxed);
     while (left >= needed) {
       if (left_.compare_exchange_weak(left, left - wanted, std::memory_order_relaxed)) return true;

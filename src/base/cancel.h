@@ -10,6 +10,8 @@
 
 namespace penstock {
 
+// Why nobody waits for the answer any more. The reason decides the code of the answer: CANCELLED or
+// DEADLINE_EXCEEDED.
 enum class CancelReason : uint8_t { kClientLeft, kDeadline };
 
 // Can be cancelled once, and never reset. Thread-safe.

@@ -32,6 +32,8 @@ class InlineExecutor final : public Executor {
   }
 };
 
+// The options of a ThreadPool. The queue is bounded, so that a stalled pool refuses work instead of
+// taking all memory.
 struct ThreadPoolOptions {
   std::string name;  // of the threads, as top shows it; the first 15 characters count
   int threads = 1;

@@ -16,6 +16,7 @@
 
 namespace penstock {
 
+// Messages below the configured level are not formatted. kOff turns everything off.
 enum class LogLevel { kDebug, kInfo, kWarning, kError, kOff };
 enum class LogFormat { kText, kJson };
 
@@ -39,6 +40,8 @@ int LogStatusColumns();
 // Shows a status line below the log lines, and redraws it in place. Empty: shows none.
 void SetLogStatus(std::string line);
 
+// True if a message of this level is written. The macros ask first, so that a message that is off
+// costs one load.
 inline bool LogEnabled(LogLevel level) {
   return level >= log_internal::level.load(std::memory_order_relaxed);
 }

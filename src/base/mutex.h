@@ -47,6 +47,8 @@ class ABSL_SCOPED_LOCKABLE MutexLock {
 class CondVar {
  public:
   void Wait(Mutex& mutex) REQUIRES(mutex) {
+    // The caller holds the mutex. The unique_lock borrows it for the wait, and must not unlock it
+    // at the end.
     std::unique_lock<std::mutex> lock(mutex.mutex_, std::adopt_lock);
     condition_.wait(lock);
     lock.release();

@@ -89,6 +89,7 @@ class PersistentMap final {
     return copy;
   }
 
+  // Returns a copy of `node` with the entry. Copies only the nodes on the way to it.
   static NodePointer With(const Node* node, HashedEntry added, int shift) {
     auto copy = node == nullptr ? std::make_shared<Node>() : Copy(*node);
     if (copy->children) {

@@ -12,6 +12,7 @@ constexpr uint64_t SaturatingSum(uint64_t a, uint64_t b) {
   return __builtin_add_overflow(a, b, &sum) ? UINT64_MAX : sum;
 }
 
+// For "how much is left": estimates may exceed what there is.
 constexpr uint64_t SaturatingDifference(uint64_t more, uint64_t less) {
   return more > less ? more - less : 0;
 }

@@ -12,6 +12,8 @@
 
 namespace penstock::core {
 
+// The number and the priority of the threads. The priority is low, so that a load does not delay
+// requests.
 struct BackgroundOptions {
   int load_threads = 2;    // at least 1
   int unload_threads = 1;  // at least 1; a version that unloads slowly delays the others

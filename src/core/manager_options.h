@@ -27,6 +27,7 @@ struct ReadinessRule {
   std::set<std::string> models = {};  // each must be configured
 };
 
+// The rules for all models of a manager. A ModelConfig may override some of them for one model.
 struct ManagerOptions {
   int load_threads = 2;    // loads at the same time, over all models
   int unload_threads = 2;  // unloads at the same time

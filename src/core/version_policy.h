@@ -20,6 +20,7 @@ enum class VersionPhase {
   kError,      // its load failed, or it broke; kNew again when a retry is due
 };
 
+// One version of the model, as the policy sees it. Immutable.
 struct PolicyVersion {
   VersionNumber version;
   VersionPhase phase = VersionPhase::kNew;
@@ -30,6 +31,7 @@ struct PolicyVersion {
   bool has_failed = false;  // its last load failed; while a load runs: the load before it
 };
 
+// What the manager does next with one version. It asks again when that has changed a state.
 struct VersionAction {
   enum class Kind { kLoad, kUnload };
   Kind kind = Kind::kLoad;

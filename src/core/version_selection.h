@@ -13,6 +13,7 @@
 
 namespace penstock::core {
 
+// Which of the versions that exist are served, as in the model's configuration. Immutable.
 struct LatestVersions {
   int count = 1;  // the highest ones, at least 1
   bool operator==(const LatestVersions&) const = default;

@@ -15,6 +15,8 @@ namespace penstock {
 // first call of a thread.
 bool WasPreempted();
 
+// When a model is fast enough to run on an event loop. A slow run there delays all connections of
+// the loop.
 struct InlineOptions {
   // A model runs inline (on the event loop) while the 99th percentile of its run time is below
   // this. 0: never.

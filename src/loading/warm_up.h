@@ -14,6 +14,8 @@
 
 namespace penstock {
 
+// Whether and how often recorded requests run, and the limits for reading them. The limits are
+// those for clients' requests.
 struct WarmUpOptions {
   bool enabled = true;
   int iterations = 1;  // runs of each request

@@ -104,6 +104,8 @@ class CallRef {
   T* call_ = nullptr;
 };
 
+// The answer of a handler. The body is sent without a copy, and its slices keep their memory until
+// then.
 struct HttpResponse {
   int status = 200;
   // Static storage. Empty: no content-type field.

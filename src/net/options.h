@@ -12,6 +12,7 @@
 
 namespace penstock::net {
 
+// Certificates and keys, as files or as text. All endpoints with TLS share them.
 struct TlsOptions {
   // A PEM file with the certificate chain. Without certificate and key there is no TLS.
   std::string certificate_file = {};
@@ -43,6 +44,8 @@ struct ListenOptions {
 // Returns true if other hosts cannot reach this IP address.
 bool IsLoopback(const std::string& address);
 
+// Every limit that protects the server from its clients is here. The numbers are totals of the
+// process, unless the comment says that they hold for one connection or one request.
 struct ServerOptions {
   std::vector<ListenOptions> listen;
   // If false, Start only binds the addresses. They refuse connections until Server::Listen is
@@ -91,6 +94,9 @@ struct ServerOptions {
   Duration drain_timeout = std::chrono::seconds(30);
   // How long an HTTP/2 connection may be silent before the server pings it. 0: no pings.
   Duration keepalive_interval = std::chrono::hours(2);
+  // The bytes that an HTTP/2 client may send before it must wait for the server to take some: on
+  // one stream, and on the whole connection. A smaller window would stop large inputs for a round
+  // trip each time.
   uint64_t http2_stream_window_bytes = 32 << 20;
   uint64_t http2_connection_window_bytes = 64 << 20;
   bool cors = false;  // TensorFlow Serving's --rest_api_enable_cors_support

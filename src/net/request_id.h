@@ -10,6 +10,8 @@
 
 namespace penstock::net {
 
+// The field by which a client names its request, and by which the answer tells the name that the
+// logs use.
 inline constexpr std::string_view kRequestIdField = "x-request-id";
 
 // Space for an id made by the server.

@@ -25,6 +25,7 @@ using LandingFunction = size_t (*)(std::span<const std::byte> prefix, uint64_t b
 using GrpcHandler = std::function<void(GrpcCallRef)>;
 using HttpHandler = std::function<void(HttpCallRef)>;
 
+// How the server treats one gRPC method. Immutable once added.
 struct GrpcRoute {
   std::string method;  // The full name: "/tensorflow.serving.PredictionService/Predict".
   bool is_unary = true;
@@ -39,6 +40,7 @@ struct GrpcRoute {
   bool on_every_port = false;
 };
 
+// How the server treats one path, or all paths with one prefix. Immutable once added.
 struct HttpRoute {
   // A path that must match exactly. If it ends in '*', a prefix. The longest match wins.
   std::string path;

@@ -24,6 +24,8 @@ std::span<const OptionRow> ForeignOptions();
 // Joins all of these with the options of the leaves.
 OptionTable JoinOptions(std::initializer_list<std::span<const OptionRow>> of_leaves);
 
+// The result of parsing. Warnings are returned and not logged, because the level of the log is
+// itself an option.
 struct ParsedOptions {
   const Settings& settings() const { return values.Get<Settings>(); }
 

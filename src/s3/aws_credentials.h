@@ -30,6 +30,7 @@ struct AwsKeySources {
   bool needs_profile = false;         // it is an error if no file has the profile
   AwsContainer container = {};
 };
+// Reads the variables that the official AWS tools use, with the same defaults. Opens no file.
 AwsKeySources FindAwsKeySources(const Environment& environment);
 
 // Returns the region of the profile; empty if it has none. Errors as of

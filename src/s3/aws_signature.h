@@ -9,6 +9,7 @@
 
 namespace penstock {
 
+// A key pair, and the session token that keys with a limited life have.
 struct AwsCredentials {
   std::string access_key_id;  // empty: requests are not signed
   std::string secret_access_key;

@@ -8,6 +8,7 @@
 
 namespace penstock {
 
+// The range of bytes in one response. `last` is inside the range.
 struct ContentRange {
   uint64_t first = 0;             // byte offset
   uint64_t last = 0;              // byte offset, not below `first`

@@ -19,6 +19,7 @@ namespace penstock {
 inline constexpr Duration kCancelSlice = std::chrono::milliseconds(50);
 inline constexpr size_t kQuotedMax = 300;  // the most bytes of a server's text that an error quotes
 
+// The server to connect to, and how to check that it is the right one. Immutable.
 struct HttpEndpoint {
   std::string host = {};
   std::string port = {};
@@ -35,6 +36,7 @@ struct HttpClientOptions {
   Duration stall_timeout = std::chrono::seconds(30);  // time without another 16 KiB of the body
 };
 
+// The status line and the headers of a response. One thread at a time.
 struct HttpHead {
   int status = 0;
   std::map<std::string, std::string> headers;  // names are in lower case

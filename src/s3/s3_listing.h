@@ -13,6 +13,7 @@
 
 namespace penstock {
 
+// One object, as a listing shows it. The ETag and the time tell whether it has changed since.
 struct S3Object {
   std::string key;
   uint64_t size = 0;
@@ -40,12 +41,15 @@ std::optional<std::chrono::system_clock::time_point> ParseTime(const std::string
 // Parses a ListBucketResult (version 2) with url-encoded keys. INTERNAL if it is not valid.
 StatusOr<S3Listing> ParseListing(std::string_view xml);
 
+// The reason in an S3 error document. `region` and `endpoint` help a user who asked the wrong
+// server.
 struct S3Error {
   std::string code;  // empty if it is not an error document
   std::string message;
   std::string region;    // the right region; mostly empty
   std::string endpoint;  // host of the right endpoint; mostly empty
 };
+// Never fails: bytes that are no error document give empty members.
 S3Error ParseS3Error(std::string_view xml);
 
 }  // namespace penstock

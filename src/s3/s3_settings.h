@@ -29,6 +29,7 @@ struct S3Settings {
 // variable, or the file and line, that is wrong.
 StatusOr<S3Settings> S3SettingsOf(const Environment& environment);
 
+// The place that an s3:// URL names.
 struct S3Location {
   std::string bucket;
   std::string prefix;  // ends with "/", or is empty

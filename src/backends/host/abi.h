@@ -16,6 +16,7 @@
 
 namespace penstock::abi {
 
+// Both are views. A PenstockString has no terminating zero and no owner.
 inline std::string_view View(PenstockString text) { return {text.data, text.size}; }
 inline PenstockString ToC(std::string_view text) { return {text.data(), text.size()}; }
 

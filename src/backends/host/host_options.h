@@ -15,6 +15,7 @@ namespace penstock {
 // Settings of a backend or of a load, as text. Each backend documents its own.
 using BackendOptions = std::vector<std::pair<std::string, std::string>>;
 
+// What all backends of a server share. The pool and the metrics must outlive the host.
 struct BackendHostOptions {
   std::string folder;        // of the backends; empty: `backends` beside the executable
   int intra_op_threads = 0;  // limit for threads inside one operation; 0 = UsableCpus()

@@ -27,6 +27,8 @@ namespace penstock::onnxruntime {
 // The version of the table that is asked for: that of ONNX Runtime 1.17, and of all later ones.
 inline constexpr uint32_t kApiVersion = 17;
 
+// The values of ONNXTensorElementDataType in the runtime's header, which this plugin does not
+// include. They are a part of the runtime's ABI, so they never change.
 enum ElementType {
   kOrtFloat = 1,
   kOrtUint8 = 2,
@@ -46,6 +48,7 @@ enum ElementType {
   kOrtBfloat16 = 16,
 };
 
+// The same for ONNXType, OrtLoggingLevel and GraphOptimizationLevel.
 inline constexpr int kOnnxTypeTensor = 1;
 inline constexpr int kOnnxTypeSequence = 2;
 inline constexpr int kOnnxTypeMap = 3;

@@ -28,6 +28,7 @@ struct DimSource {
   int input = -1;     // as dimension `axis` of this input, which has the same symbol; or -1
   uint32_t axis = 0;
 };
+// How to compute the shape of one output from the shapes of the inputs. Immutable.
 struct ShapeRule {
   bool known = false;  // every dimension has a source
   std::vector<DimSource> dims;

@@ -73,12 +73,13 @@ class WireReader final {
   std::string_view bytes_;
 };
 
+// Appends an unsigned varint without a key.
 inline void AppendVarint(std::string& to, uint64_t rest) {
   for (; rest >= 0x80; rest >>= 7) to.push_back(static_cast<char>(rest | 0x80));
   to.push_back(static_cast<char>(rest));
 }
 
-// Appends a varint field.
+// Appends a varint field. A negative number takes ten bytes, as in an int64 field of protobuf.
 inline void AppendVarintField(std::string& to, uint32_t field, int64_t value) {
   AppendVarint(to, field << 3);
   AppendVarint(to, static_cast<uint64_t>(value));

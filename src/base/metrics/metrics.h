@@ -37,6 +37,7 @@ class Histogram {
   virtual uint64_t Count() const = 0;
 };
 
+// The types of the Prometheus text format that the server uses.
 enum class MetricKind { kCounter, kGauge, kHistogram };
 
 // One value of a family that is computed for each scrape.

@@ -41,6 +41,7 @@ class OptionValues final {
   std::map<std::type_index, std::any> structs_;
 };
 
+// The type of a value on the command line. A duration is a kInt with a unit.
 enum class OptionType { kBool, kInt, kString };
 
 // The member that holds the value of an option, made by Field or In. Immutable.
@@ -65,6 +66,7 @@ struct ForeignOption {
   bool refuse = false;  // other values are refused: ignoring them would change results or safety
 };
 
+// When a changed value takes effect. The documentation shows it for each option.
 enum class OptionChange {
   kRestart,  // read once, at the start
   kReload,   // the option names a file, which is read again after changes while the server runs

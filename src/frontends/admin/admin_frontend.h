@@ -21,6 +21,7 @@
 
 namespace penstock {
 
+// The options of the pages for operators and probes.
 struct AdminOptions {
   std::vector<std::string> metrics_paths = {"/metrics", "/monitoring/prometheus/metrics"};
   std::string version = {};            // of the program

@@ -19,6 +19,7 @@
 
 namespace penstock {
 
+// kRead serves the pages that only show. kFull also serves those that change models.
 enum class AdminAccess { kOff, kRead, kFull };
 
 // The access for a value of --admin_api: "off", "read" or "full".

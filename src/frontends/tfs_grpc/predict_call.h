@@ -15,6 +15,7 @@
 
 namespace penstock::tfs {
 
+// The limits for reading a request, and the form of the answer.
 struct PredictOptions {
   PredictReadLimits limits;
   TensorWriteOptions write;

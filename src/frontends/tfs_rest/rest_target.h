@@ -11,6 +11,7 @@
 
 namespace penstock::tfs_rest {
 
+// What a path asks for.
 enum class RestAction { kPredict, kClassify, kRegress, kStatus, kMetadata, kListModels };
 
 // True for actions that need POST; the others need GET.
@@ -19,6 +20,7 @@ inline bool IsPost(RestAction action) {
          action == RestAction::kRegress;
 }
 
+// The parts of a path. Without version and label, the server chooses the version.
 struct RestTarget {
   RestAction action = RestAction::kStatus;
   std::string name;  // decoded; empty only for kListModels

@@ -9,6 +9,7 @@
 
 namespace penstock::net {
 
+// What the server can read. kOther is refused with 415.
 enum class Coding { kIdentity, kGzip, kOther };
 
 // Returns the coding of a request's body. `named` gets the value of its Content-Encoding.

@@ -76,6 +76,7 @@ class Session {
   [[nodiscard]] virtual bool OnTick(SteadyTime now) = 0;
 };
 
+// Make the session of a new connection. `host` must outlive it.
 std::unique_ptr<Session> MakeHttp1Session(SessionHost& host);
 std::unique_ptr<Session> MakeHttp2Session(SessionHost& host);
 

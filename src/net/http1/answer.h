@@ -8,6 +8,7 @@
 
 namespace penstock::net {
 
+// What the answer says about the connection.
 struct Http1AnswerOptions {
   bool keeps_connection = true;  // the connection stays open for another request
   bool is_http10 = false;        // the client speaks HTTP/1.0

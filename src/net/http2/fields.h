@@ -32,6 +32,7 @@ enum class FieldKind : uint8_t {
 // The number of kinds whose value the stream keeps.
 inline constexpr size_t kKeptFieldKinds = static_cast<size_t>(FieldKind::kOther);
 
+// True for :method and the like. They have a fixed set of names, and come before all other fields.
 constexpr bool IsPseudo(FieldKind kind) { return kind <= FieldKind::kAuthority; }
 
 // Checks one field without its context: the characters of name and value, unknown pseudo-header

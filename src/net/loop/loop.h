@@ -36,6 +36,8 @@ class LoopLocal {
   // Frees all unused objects but `kept` of each kind. Returns about how many bytes it freed.
   virtual size_t Shrink(size_t kept) = 0;
 };
+// One key for each kind of pool. A new pool needs a key here, so that Shutdown and ShrinkPools
+// reach it.
 enum class LoopLocalKey {
   kHttpCalls,
   kGrpcCalls,

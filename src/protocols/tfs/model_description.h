@@ -28,6 +28,7 @@ inline constexpr std::string_view kNotesField = "notes";
 // Fills in the signatures from the model's file, or else as TensorFlow would describe them.
 void FillSignatureDefMap(const ModelInfo& info, tensorflow::serving::SignatureDefMap& map);
 
+// Fills in the whole answer: the version, the signatures and the notes.
 void FillModelMetadata(const core::ServableId& id, const ModelInfo& info,
                        tensorflow::serving::GetModelMetadataResponse& response);
 

@@ -21,6 +21,7 @@
 
 namespace penstock::tfs {
 
+// What one message may cost the server.
 struct PredictReadLimits {
   // The limit for all tensors of a request beyond the message. Used by ReadPredictRequest.
   uint64_t decoded_tensor_bytes_max = kDecodedTensorBytesMax;

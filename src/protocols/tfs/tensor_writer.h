@@ -11,6 +11,7 @@
 
 namespace penstock::tfs {
 
+// The form of the tensors in an answer.
 struct TensorWriteOptions {
   // True: writes elements as tensor_content instead of typed fields. This is TensorFlow Serving's
   // --enable_serialization_as_tensor_content.

@@ -10,6 +10,7 @@
 
 namespace penstock::tfs {
 
+// The layout of a field's value. It is the lower three bits of the tag.
 enum class WireType : uint8_t {
   kVarint = 0,
   kFixed64 = 1,
@@ -19,6 +20,7 @@ enum class WireType : uint8_t {
   kFixed32 = 5
 };
 
+// Returns the number that stands before a field in a message.
 constexpr uint32_t MakeTag(uint32_t field, WireType type) {
   return field << 3 | static_cast<uint32_t>(type);
 }

@@ -69,10 +69,12 @@ class ChainWriter {
       : buffer_(std::move(buffer)), start_(buffer_->data()), wire_(start_) {}
 
   WireWriter& wire() { return wire_; }
+  // Adds `slice` without a copy, behind all that was written so far.
   void Gather(Slice slice) {
     Flush();
     chain_.Append(std::move(slice));
   }
+  // Returns everything in order. The writer must not be used after it.
   ByteChain Finish() {
     Flush();
     return std::move(chain_);

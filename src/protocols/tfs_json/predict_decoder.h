@@ -12,6 +12,8 @@
 
 namespace penstock::tfs_json {
 
+// What one body may cost. JSON can ask for much memory with few bytes, by deep nesting or by many
+// small lists.
 struct DecoderOptions {
   // The nesting limit of lists and objects in a body.
   int depth_max = 100;

@@ -11,6 +11,7 @@
 
 namespace penstock {
 
+// The options of a DirectorySource, for all models together.
 struct DirectorySourceOptions {
   // Time between two polls of the base paths. 0: one scan after each SetModels; < 0: no scan at
   // all. Where the kernel reports changes, they are seen at once, and polls are ten times rarer.

@@ -11,6 +11,8 @@
 
 namespace penstock {
 
+// How long a version must be quiet. A longer time delays each new version; a shorter one may load
+// half a copy.
 struct SettlingOptions {
   Duration settle_time = std::chrono::seconds(1);  // 0: all files count as complete at once
   // How long to wait for files that are open for writing if nothing changes. Without this limit a

@@ -24,6 +24,7 @@ struct PathStep {
   auto operator<=>(const PathStep&) const = default;
 };
 
+// Where a path leads, and what to watch to learn that it leads elsewhere.
 struct ResolvedPath {
   // The resolved path, without symbolic links. Empty: it does not exist, or is unknown.
   std::string folder;

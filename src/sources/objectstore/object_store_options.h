@@ -13,10 +13,13 @@
 
 namespace penstock {
 
+// The options of an ObjectStoreSource, for all models together.
 struct ObjectStoreSourceOptions {
   Duration poll_period = std::chrono::seconds(30);  // 0: one scan after each SetModels
   // A version is complete when none of its objects has changed for this time.
   Duration settle_time = std::chrono::seconds(1);
+  // When a base path has no version left, keep the last versions, as if the bucket could not be
+  // read.
   bool keeps_last_versions = false;
   std::string cache_folder;
   S3ClientOptions client;

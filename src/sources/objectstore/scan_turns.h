@@ -13,6 +13,7 @@
 
 namespace penstock {
 
+// How many buckets are listed at a time, and when one counts as slow.
 struct ScanTurnOptions {
   size_t turns = 4;       // buckets that are listed at the same time
   size_t slow_turns = 2;  // of these, for buckets that were slow
