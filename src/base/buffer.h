@@ -108,11 +108,13 @@ class ByteChain {
   ByteChain() = default;
   explicit ByteChain(Slice slice) { Append(std::move(slice)); }
 
+  // An empty slice is dropped: sendmsg would take an entry for it.
   void Append(Slice slice) {
     if (slice.size == 0) return;
     bytes_ += slice.size;
     slices_.push_back(std::move(slice));
   }
+  // Appends the slices of `chain`, and copies no bytes.
   void Append(ByteChain chain) {
     for (Slice& slice : chain.slices_) Append(std::move(slice));
   }

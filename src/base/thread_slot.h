@@ -27,8 +27,12 @@ inline int ThreadSlot() {
 template <typename Cell>
 class ThreadCells {
  public:
+  // The cell of this thread. Others may read it at the same time, and threads without a slot of
+  // their own share one.
   Cell& Mine() { return cells_[static_cast<size_t>(ThreadSlot())].cell; }
 
+  // Calls `function` with every cell, used or not. The values may change meanwhile, so a sum is
+  // exact only if no thread writes.
   template <typename Function>
   void ForEach(Function function) const {
     for (const Line& line : cells_) function(line.cell);

@@ -25,6 +25,7 @@ class DemandedLoad final {
   // `on_answer` is called, on any thread, when there is an answer.
   explicit DemandedLoad(std::function<void()> on_answer) : on_answer_(std::move(on_answer)) {}
 
+  // Gives the answer, from any thread, once. answer() has none before that.
   void Answer(Status status) EXCLUDES(mutex_);
   std::optional<Status> answer() const EXCLUDES(mutex_);
   // Drops the answer, which nobody wants any more. After this returns, `on_answer` is not running

@@ -21,7 +21,6 @@ bool EqualsIgnoringCase(std::string_view a, std::string_view b);
 // Returns the value of the first field with this name, in any case, or an empty view.
 std::string_view FindHeader(std::span<const Header> headers, std::string_view name);
 
-// The protocol of a request. gRPC runs over kHttp2.
 enum class Protocol { kHttp1, kHttp2 };
 
 // The properties of a listening socket. Immutable; lives as long as the calls that came through it.
@@ -36,7 +35,6 @@ struct Endpoint {
   bool bypasses_tls = false;
   std::string_view grpc_refusal = {};  // see ListenOptions
 };
-// For heads that come from no socket, as in tests.
 inline constexpr Endpoint kUnknownEndpoint{};
 
 // A request without its body. Immutable; lives as long as the call.

@@ -55,6 +55,7 @@ class MetricsRegistry {
   explicit MetricsRegistry(size_t series_max = 1000);
   ~MetricsRegistry();
 
+  // These find or make a metric. They take a lock and search, so keep the reference for later use.
   Counter& AddCounter(std::string_view name, std::string_view help,
                       const MetricLabels& labels = {});
   Gauge& AddGauge(std::string_view name, std::string_view help, const MetricLabels& labels = {});

@@ -45,6 +45,7 @@ class Connection final : public LoopConnection, public SessionHost, private Flus
   // closed its side.
   enum class Read { kAll, kMore, kEnd };
 
+  // Reading. A turn begins with OnFirstRead or Continue, and ends with EndTurn.
   void StartRead();
   void OnFirstRead(const boost::system::error_code& error, size_t bytes);
   Read ReadRest(size_t first_bytes);
@@ -56,6 +57,8 @@ class Connection final : public LoopConnection, public SessionHost, private Flus
   size_t Receive(std::span<std::byte> to, Read& read);
   void OnEndOfInput();
 
+  // From the socket's bytes to the session: decrypted if there is TLS, then by the protocol that
+  // the first bytes show.
   void OnWireBytes(std::span<const std::byte> bytes);
   void Decrypt();
   void OnPlainBytes(std::span<const std::byte> bytes);
@@ -63,11 +66,13 @@ class Connection final : public LoopConnection, public SessionHost, private Flus
   void HandleInput(Handle handle);
   void Detect(std::span<const std::byte> bytes);
 
+  // Writing. Flush sends until the session has no more output or the socket is full.
   void Flush() override;
   bool FillUnsent();
   // Returns false if the socket is full or closed.
   bool Send();
   void WaitWritable();
+  // The end. See the top of connection.cc for why a connection lingers.
   bool HasUnacknowledged();
   bool MayCloseAtOnce() const;
   void DrainNow();

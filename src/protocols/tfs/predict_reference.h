@@ -26,6 +26,7 @@ struct Elements {
   bool operator==(const Elements&) const = default;
 };
 
+// kTooBig: the tensor is valid, but comparing it would take too much memory.
 enum class Verdict { kOk, kRefused, kTooBig };
 
 template <typename T>
@@ -33,6 +34,8 @@ std::string BytesOf(T value) {
   return std::string(reinterpret_cast<const char*>(&value), sizeof value);
 }
 
+// Each value of the field as the bytes of a `To`. TensorFlow narrows by a cast, so values out of
+// range lose bits.
 template <typename To, typename Field>
 std::vector<std::string> Narrowed(const Field& field) {
   std::vector<std::string> values;
@@ -40,6 +43,7 @@ std::vector<std::string> Narrowed(const Field& field) {
   return values;
 }
 
+// Two values of the field for each complex number. An odd last one is ignored.
 template <typename Field>
 std::vector<std::string> Pairs(const Field& field) {
   std::vector<std::string> values;
@@ -49,6 +53,8 @@ std::vector<std::string> Pairs(const Field& field) {
   return values;
 }
 
+// The elements that the typed field of the tensor's type holds. There may be fewer than the shape
+// has.
 inline std::vector<std::string> TypedValues(const tensorflow::TensorProto& proto) {
   switch (proto.dtype()) {
     case tensorflow::DT_FLOAT:
@@ -114,6 +120,7 @@ inline std::optional<std::vector<std::string>> ContentStrings(std::string_view c
   return values;
 }
 
+// Reads the elements from tensor_content. False: its size does not fit, or a bool is not 0 or 1.
 inline bool FillContent(const tensorflow::TensorProto& proto, uint64_t count, size_t element_bytes,
                         Elements& out) {
   const std::string& content = proto.tensor_content();
@@ -130,6 +137,8 @@ inline bool FillContent(const tensorflow::TensorProto& proto, uint64_t count, si
   return true;
 }
 
+// Reads a tensor by TensorFlow's rules: tensor_content wins over typed fields, and the last typed
+// value fills the rest.
 inline Verdict ReadTensor(const tensorflow::TensorProto& proto, Elements& out) {
   const std::optional<DType> type = DTypeFromTensorFlow(proto.dtype());
   if (!type || proto.tensor_shape().unknown_rank() || proto.tensor_shape().dim_size() > 254) {

@@ -17,7 +17,9 @@ inline constexpr uint32_t kShapeField = 2;
 inline constexpr uint32_t kVersionField = 3;
 inline constexpr uint32_t kContentField = 4;
 
-// The field with the typed values of `type`; 0 if the type is not supported.
+// The field with the typed values of `type`; 0 if the type is not supported. The numbers are those
+// of tensor.proto. All integers of up to 32 bits but uint32 share int_val, so the type, and not the
+// field, tells how to narrow a value.
 constexpr uint32_t ValueFieldOf(DType type) {
   switch (type) {
     case DType::kFloat32:
@@ -57,7 +59,8 @@ constexpr uint32_t ValueFieldOf(DType type) {
   }
 }
 
-// The layout of a TensorProto's field of typed values; kNone for other fields.
+// The layout of a TensorProto's field of typed values; kNone for other fields. A complex number
+// takes two values of fields 9 and 12.
 constexpr ValueKind ValueKindOf(uint32_t field) {
   switch (field) {
     case 5:

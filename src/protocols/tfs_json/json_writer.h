@@ -56,6 +56,7 @@ class JsonWriter {
   // Writes {"b64": "..."}.
   void Base64Object(std::string_view bytes);
 
+  // Returns the text. The writer must not be used after it.
   ByteChain Finish();
 
  private:
