@@ -1,4 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+// A feature is a flat list of values, and the input wants a row of some shape for each Example. So
+// the shape of a row may have at most one unknown size: the number of values in the first Example
+// then decides it. The first dimension of the input counts the Examples.
+//
+// Defaults are parsed when the model is loaded, into a tensor of one row. Filling a missing feature
+// is then one copy.
 #include "infer/example_features.h"
 
 #include <algorithm>
@@ -102,6 +108,7 @@ Status SetDefault(const std::vector<std::string>& given, FeatureInput& feature) 
   std::vector<std::string> texts = given;
   // One value stands for all values of a row.
   if (texts.size() == 1 && feature.values > 1) {
+    // A row is kept in memory with the model, for each input.
     constexpr int64_t kRepeatedMax = 1 << 20;
     if (feature.values > kRepeatedMax) {
       return InvalidArgument("one default cannot be repeated {} times, only {} times",
@@ -164,6 +171,8 @@ Status MapFeatures(const ExampleOptions* options, ExamplePlan& plan) {
     feature.input = &input;
     feature.feature = own == nullptr || own->feature.empty() ? input.name : own->feature;
     Status status = SetRow(input, feature);
+    // The model can run without it. If settings name it, somebody expects that it gets values, so
+    // that is an error.
     if (!status.ok() && input.optional && own == nullptr) continue;
     if (status.ok() && own != nullptr && !own->default_values.empty()) {
       status = SetDefault(own->default_values, feature);

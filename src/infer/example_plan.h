@@ -16,6 +16,7 @@
 
 namespace penstock {
 
+// What is asked of an Example. The numbers are positions in ExamplePlans.
 enum class ExampleMethod : uint8_t { kClassify = 0, kRegress = 1 };
 
 // The names by which a SignatureDef declares its method.

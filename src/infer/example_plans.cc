@@ -1,4 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
+// How it works. A plan is made for each signature and each method when the model is loaded, so that
+// a request only looks it up. There are three ways to a plan. A signature that declares the method
+// follows TensorFlow Serving's conventions (SetDeclared). For any other signature the outputs are
+// guessed from their types and shapes (GuessOutputs). Settings of the model replace the plan of
+// their signature (ConfiguredPlan).
+//
+// A signature that cannot serve a method is no error of the load, since the model may be meant for
+// Predict only. Its plan keeps the reason in `problem`, and a request gets that. Settings that do
+// not fit are an error of the load, because somebody has asked for them.
+//
 // The texts of errors begin with those of TensorFlow Serving, which clients compare.
 #include "infer/example_plans.h"
 
@@ -26,6 +36,7 @@ enum class Fit { kNo, kMaybe, kYes };
 
 Fit FitAsScores(const TensorSpec& output) {
   if (!IsFloat(output.dtype)) return Fit::kNo;
+  // A backend may not know the rank. Such an output is taken only if no other one fits for certain.
   if (output.unknown_rank) return Fit::kMaybe;
   return output.shape.rank() == 2 ? Fit::kYes : Fit::kNo;
 }
@@ -111,6 +122,7 @@ Status SetOutputs(const ExampleOptions& options, ExamplePlan& plan) {
   TRY(set(options.scores, IsFloat, "float32 or float64", plan.scores));
   TRY(set(options.classes, IsString, "string", plan.classes));
   TRY(set(options.values, IsFloat, "float32 or float64", plan.values));
+  // Settings that name no output leave the choice to the signature.
   if (plan.scores == nullptr && plan.classes == nullptr && plan.values == nullptr) {
     TRY(GuessOutputs(plan));
   }

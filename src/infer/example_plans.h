@@ -18,7 +18,8 @@ class ExamplePlans final {
  public:
   // Without settings, every signature gets the plan that its description makes obvious:
   //   - If it declares the method, it follows TensorFlow Serving's conventions: the input "inputs"
-  //     takes serialized Examples, and the outputs are "classes" and "scores", or "outputs".
+  //     takes serialized Examples if it is of strings, and else the feature of that name. The
+  //     outputs are "classes" and "scores", or "outputs".
   //   - Otherwise each input takes the feature of its name, and the result is the only output that
   //     can be it.
   // `info` must outlive the plans. Errors: INVALID_ARGUMENT if the settings do not fit the model.

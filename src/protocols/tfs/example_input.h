@@ -32,6 +32,7 @@ class ExampleInput final {
   // Returns false, with the reason in `error`, if the message is malformed.
   bool Scan(std::string_view message, WireError& error);
 
+  // What Scan has found. count() does not include the context.
   size_t count() const { return count_; }
   bool has_context() const { return context_pieces_ > 0; }
   size_t context_bytes() const { return context_bytes_; }
@@ -127,6 +128,7 @@ void ExampleInput::Visit(Visitor visit) const {
     Visitor& visit;
   };
   Adapter adapter{start_, visit};
+  // Scan has read these bytes without an error, so none can come now.
   WireError error;
   VisitMessage(error, adapter);
 }

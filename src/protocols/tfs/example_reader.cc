@@ -232,6 +232,8 @@ bool ExampleReader::Write(Column& column, const FeatureBytes& bytes) {
     ValueWriter writer(column.input->input->dtype,
                        column.data + static_cast<size_t>(row_) * column.row_bytes, column.values);
     if (!ReadPieces(bytes, writer, error_)) return false;
+    // The usual case. Everything else is only noted, because a later entry of the same name may
+    // replace this one.
     if (writer.is_whole()) [[likely]]
       return true;
     column.written = writer.kind() == FeatureKind::kNone ? Written::kWithoutKind : Written::kWrong;
@@ -309,6 +311,8 @@ bool ExampleReader::FillMissing() {
 // Fills the current row with the value of the context, or with the default.
 bool ExampleReader::Fill(Column& column) {
   const auto row = static_cast<size_t>(row_);
+  // Copy a row that was filled before: it costs less than reading the context again for each
+  // Example.
   if (column.filled_row >= 0) {
     std::memcpy(column.data + row * column.row_bytes,
                 column.data + static_cast<size_t>(column.filled_row) * column.row_bytes,

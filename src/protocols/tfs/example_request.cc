@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The texts of errors are those of TensorFlow Serving, which clients compare.
+// The texts of errors are those of TensorFlow Serving, which clients compare. The order of the
+// checks is its order, too: a request with several mistakes gets the error that it would get there.
+//
+// The tasks of a MultiInferenceRequest share one run of the model. Each task has a signature of its
+// own, but all of them must make the same inputs of an Example. So the Examples are read once, for
+// the first task, and the further signatures only name their outputs.
 #include "protocols/tfs/example_request.h"
 
 #include <algorithm>
@@ -95,6 +100,7 @@ bool ExampleRequest::ReadField(uint32_t tag, WireReader& reader) {
     return ReadModelSpec(bytes, kNestingMax - 1, tasks_.front().model, tasks_.front().signature,
                          error_);
   }
+  // Each task costs a search for its signature and a comparison with all tasks before it.
   if (tasks_.size() >= tasks_max_) {
     has_too_many_tasks_ = true;
     return reader.Fail("too many tasks");
@@ -112,6 +118,8 @@ Status ExampleRequest::Scan(const Slice& message, ExampleApi api, size_t tasks_m
   bool ok = true;
   while (ok && !reader.AtEnd()) {
     uint32_t tag = 0;
+    // This pass skips the Input. ExampleInput reads it below, when the bytes around it are known to
+    // be well-formed.
     ok = reader.ReadTag(tag) && ReadField(tag, reader);
   }
   if (has_too_many_tasks_) {

@@ -58,6 +58,7 @@ struct ExampleValues {
   float Value(int64_t row) const { return FloatView(*values)[static_cast<size_t>(row)]; }
 };
 
+// The result of one task: classes for Classify, values for Regress.
 using ExampleResult = std::variant<ExampleClasses, ExampleValues>;
 
 // Checks the outputs that a run for `rows` Examples has given, by the rules of TensorFlow Serving.

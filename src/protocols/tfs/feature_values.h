@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The values of one Feature of an Example, read from the wire and written as the elements of a
 // tensor.
+//
+// ReadFeature walks over the bytes and gives each value to a sink, which has the functions of
+// ValueCounter. The two sinks must agree about which values count, since the counter decides the
+// size of the row that the writer fills. Both are classes without virtual functions, so that the
+// compiler can put them into the loop over the bytes.
 #pragma once
 
 #include <cstddef>
@@ -31,11 +36,14 @@ bool IsAccepted(FeatureKind kind, DType type);
 // those before. One thread at a time.
 class ValueCounter {
  public:
+  // A list of `kind` begins. The lists are a oneof in the Feature, so a list of another kind
+  // forgets the values so far.
   void Start(FeatureKind kind) {
     if (kind != kind_) count_ = 0;
     kind_ = kind;
   }
   void Bytes(std::string_view) { ++count_; }
+  // `packed` holds whole little-endian floats: one, or all of a packed list.
   void Floats(std::string_view packed) {
     count_ += static_cast<int64_t>(packed.size() / sizeof(float));
   }
@@ -61,6 +69,8 @@ class ValueWriter final {
     kind_ = kind;
     count_ = 0;
     is_out_of_range_ = false;
+    // Values of a wrong kind, or beyond the capacity, are counted and not stored. The error message
+    // names how many came.
     room_ = IsAccepted(kind, type_) ? capacity_ : 0;
   }
   void Bytes(std::string_view bytes) {
@@ -86,8 +96,12 @@ class ValueWriter final {
   void Store(T value) {
     std::memcpy(to_ + static_cast<size_t>(count_) * sizeof(T), &value, sizeof(T));
   }
+  // Stores the value even if it does not fit, since a later list may replace it. The error comes at
+  // the end of the Example.
   template <typename T>
   void StoreInteger(int64_t value) {
+    // Only uint64 has a maximum above that of int64. For it, any value of the wire that is not
+    // negative fits.
     const bool fits = std::numeric_limits<T>::is_signed || sizeof(T) < sizeof(value)
                           ? value >= static_cast<int64_t>(std::numeric_limits<T>::min()) &&
                                 value <= static_cast<int64_t>(std::numeric_limits<T>::max())
