@@ -2,6 +2,10 @@
 // A thin C++20 wrapper over backend.h, header only. Derive from Model and Backend, and end one
 // source file with PENSTOCK_BACKEND(MyBackend, "my_name", "1.0"). The wrapper catches all
 // exceptions, so that none crosses the ABI.
+//
+// The life of a backend: the host makes the Backend when the first model needs it. It calls Load
+// for each version of a model, and Run for each request. It destroys a Model after its last answer,
+// and the Backend after its last Model. docs/add-a-backend.md is the tutorial.
 #ifndef PENSTOCK_BACKEND_HPP_
 #define PENSTOCK_BACKEND_HPP_
 
@@ -27,6 +31,7 @@
 
 namespace penstock::plugin {
 
+// Returns a view of `text`, which is valid as long as the ABI says for that text.
 inline std::string_view View(PenstockString text) { return {text.data, text.size}; }
 // Returns a view of `text`. The caller keeps the characters alive.
 inline PenstockString ToC(std::string_view text) { return {text.data(), text.size()}; }
@@ -56,6 +61,7 @@ inline std::string_view OptionOr(std::span<const PenstockOption> options, std::s
 // Moves `object` into a reference-counted owner with one reference. The last release destroys it.
 template <typename T>
 PenstockOwner MakeOwner(T object) {
+  // The count is atomic, because the host drops its references on threads of its own.
   struct Box {
     T kept;
     std::atomic<int> references{1};
@@ -109,6 +115,8 @@ inline std::string FindRuntimeLibrary(const PenstockHost& host, const char* vari
                             "environment variable ") +
                     variable + " or the file " + file);
   }
+  // What cannot be listed as a folder is taken for the library itself. dlopen then reports what is
+  // wrong with it.
   DIR* const folder = opendir(path.c_str());
   if (folder == nullptr) return path;
   std::string found;
@@ -123,7 +131,8 @@ inline std::string FindRuntimeLibrary(const PenstockHost& host, const char* vari
   return path + "/" + found;
 }
 
-// A tensor with memory of its own. One thread at a time.
+// A tensor with memory of its own, for defaults. Small: the description of a model keeps it as long
+// as the model lives. One thread at a time.
 struct Value {
   int32_t dtype = 0;
   std::vector<int64_t> shape = {};
@@ -141,15 +150,20 @@ struct CompositePart {
 
 // One input or output of a signature; see PenstockTensorSpec. One thread at a time.
 struct TensorSpec {
+  // `name` is the name for clients; `backend_name` is the runtime's, for messages.
   std::string name;
   std::string backend_name = {};
   int32_t dtype = 0;
+  // The host checks inputs against type and shape before Run, unless the flags of the description
+  // say otherwise.
   std::vector<int64_t> shape = {};  // -1 = any size
   bool unknown_rank = false;
   bool optional = false;
+  // The dimension that counts rows, if the model's file says so; -1: none, or unknown.
   int32_t batch_axis = -1;
   std::optional<Value> default_value = {};        // only of an optional input
   std::vector<std::string> dimension_names = {};  // one for each dimension, or none at all
+  // What the entries of the last dimension stand for. Empty: unknown.
   std::vector<std::string> class_labels = {};
   CompositePart part = {};
 };
@@ -157,7 +171,9 @@ struct TensorSpec {
 // One function of a model. One thread at a time.
 struct Signature {
   std::string name = "serving_default";
+  // As "tensorflow/serving/predict". May be empty.
   std::string method_name;
+  // Their order gives the indices in requests and in Outputs.
   std::vector<TensorSpec> inputs;
   std::vector<TensorSpec> outputs;
 };
@@ -167,6 +183,8 @@ struct Signature {
 struct LeftOut {
   std::string signature = "serving_default";
   std::string name;
+  // Part of a sentence for the client who asks for it, as "it is a sequence, and only tensors are
+  // served".
   std::string reason;
 };
 
@@ -176,12 +194,14 @@ struct Description {
   uint32_t flags = 0;      // PENSTOCK_MAY_BLOCK ...
   uint32_t runs_max = 0;   // concurrent runs; 0 = any number
   uint32_t alignment = 0;  // 0 = any
+  // For the operator. The host logs each as a warning when the model is loaded.
   std::vector<std::string> notes = {};
   std::vector<LeftOut> left_out = {};
   std::string signature_def_map = {};  // serialized; see PenstockModelInfo
 };
 
-// A Description together with its C form. Immutable.
+// A Description together with its C form, which points into it. So it can neither be copied nor
+// moved, and the host may read info() as long as the Model lives. Immutable.
 class FrozenDescription final {
  public:
   explicit FrozenDescription(Description description) : description_(std::move(description)) {
@@ -233,6 +253,7 @@ class FrozenDescription final {
                            ToC(signature.method_name), inputs.data(), inputs.size(), outputs.data(),
                            outputs.size()});
   }
+  // Returns the C form of `specs`, which stays where it is.
   const SpecList& Freeze(const std::vector<TensorSpec>& specs) {
     SpecList& list = spec_lists_.emplace_back();
     for (const TensorSpec& spec : specs) {
@@ -324,6 +345,7 @@ class Outputs final {
     strings_.push_back(std::move(kept));
   }
 
+  // What was added and not given yet.
   std::span<const PenstockNamedTensor> tensors() const { return tensors_; }
   // Forgets the outputs: the host has taken over their owners.
   void Given() { tensors_.clear(); }
@@ -335,6 +357,7 @@ class Outputs final {
     std::vector<PenstockString> elements;
   };
 
+  // Drops outputs that were never given, for example because Run has thrown after it added them.
   void Clear() {
     for (const PenstockNamedTensor& output : tensors_) {
       const PenstockOwner& owner = output.tensor.owner;
@@ -345,6 +368,8 @@ class Outputs final {
 
   uint32_t signature_ = 0;
   std::vector<PenstockNamedTensor> tensors_;
+  // The tensors point to shapes and strings. Each lies in an object of its own, so that it does not
+  // move when more are added.
   std::vector<std::unique_ptr<std::vector<int64_t>>> shapes_;
   std::vector<std::unique_ptr<Strings>> strings_;
 };
@@ -360,20 +385,31 @@ class Request final {
     if (raw_ != nullptr) Fail(PENSTOCK_INTERNAL, "the backend gave no answer");
   }
 
+  // The C request, for what has no function here. Null once the last part was given or the Request
+  // was moved from.
   PenstockRequest* raw() const { return raw_; }
   // The signatures that the request asks for. Only a model with PENSTOCK_SEVERAL_SIGNATURES gets
   // more than one.
   std::span<const PenstockAskedSignature> signatures() const {
     return {raw_->signatures, raw_->signature_count};
   }
+  // Position in the description, and name, of the first signature. The index may be
+  // PENSTOCK_NO_INDEX if the model accepts any signature.
   uint32_t signature_index() const { return raw_->signatures->index; }  // of the first
   std::string_view signature() const { return View(raw_->signatures->name); }
+  // The inputs that the client sent, in any order; an optional one may be missing. Their data is
+  // valid until the last part is given. To keep a tensor longer, keep its owner.
   std::span<const PenstockNamedTensor> inputs() const { return {raw_->inputs, raw_->input_count}; }
+  // The outputs that the answer must have; others need not be computed. None: all of them, which
+  // only a model with PENSTOCK_ANY_SIGNATURE is asked for.
   std::span<const PenstockNamedTensor> outputs() const {
     return {raw_->outputs, raw_->output_count};
   }
+  // Settings of this request; mostly none.
   std::span<const PenstockOption> options() const { return {raw_->options, raw_->option_count}; }
   bool has_deadline() const { return raw_->deadline_ns != INT64_MAX; }
+  // PENSTOCK_OK while the answer is wanted; then PENSTOCK_CANCELLED or PENSTOCK_DEADLINE_EXCEEDED.
+  // Cheap: a long run should ask between its steps, and end with Fail.
   int32_t stop_reason() const { return raw_->stop_reason(raw_); }
 
   // Returns the input `name`, or null.
@@ -413,6 +449,7 @@ class Request final {
     part.outputs = tensors.data();
     part.output_count = tensors.size();
     PenstockRequest* raw = last ? std::exchange(raw_, nullptr) : raw_;
+    // `raw` may be freed inside this call if the part is the last.
     const bool slow = raw->respond(raw, &part) != 0;
     if (owner != nullptr) owner->Given();
     return slow;
@@ -442,13 +479,17 @@ T* Outputs::Add(Request& request, uint32_t index, int32_t dtype, std::vector<int
   return static_cast<T*>(data);
 }
 
-// A loaded model. Thread-safe.
+// A loaded model. The host calls Run on event loops and on pool threads, for several requests at
+// once, but for at most Description::runs_max. The destructor runs after the last answer.
+// Thread-safe.
 class Model {
  public:
   explicit Model(Description description) : frozen_(std::move(description)) {}
   virtual ~Model() = default;
   // Answers `request`, now, or later on another thread after moving it there. May throw only while
-  // the request has not been moved.
+  // the request has not been moved: the wrapper then answers with the error. A model that may sleep
+  // or wait for I/O here must say so with PENSTOCK_MAY_BLOCK, or it holds up all connections of an
+  // event loop.
   virtual void Run(Request&& request) = 0;
 
   const Description& description() const { return frozen_.description(); }
@@ -465,7 +506,8 @@ class Model {
   const FrozenDescription frozen_;
 };
 
-// The arguments of a load. The views are valid until the call returns.
+// The arguments of a load: the folder of the version, the name of the model for messages, and the
+// settings of the load. The views are valid until the call returns.
 struct LoadArguments {
   std::string_view folder;
   std::string_view name;
@@ -477,9 +519,12 @@ struct LoadArguments {
 class Backend {
  public:
   virtual ~Backend() = default;
-  // Never returns null. Throws Error with the reason.
+  // Never returns null. Throws Error with the reason. Runs on a thread of low priority and may take
+  // long. The host often interrupts that thread with a signal, so a sleep or a poll must handle
+  // EINTR.
   virtual std::unique_ptr<Model> Load(const LoadArguments& arguments) = 0;
-  // Estimates the memory of the loaded model. 0: about the size of the files.
+  // Estimates the memory of the loaded model, in bytes, before Load. 0: about the size of the
+  // files. The host reserves that much, and does not begin a load that would exceed its limit.
   virtual uint64_t EstimateBytes(const LoadArguments&) { return 0; }
 };
 
@@ -563,6 +608,7 @@ struct Table {
   static auto Setter(PenstockError* error) {
     return [error](const char* text) { error->set(error, ToC(text)); };
   }
+  // Each function converts its arguments, calls the C++ object, and turns an exception into a code.
   static int32_t Initialise(const PenstockHost* host, void** backend, PenstockError* error) {
     return Guard([&] { *backend = static_cast<Backend*>(new BackendClass(*host)); }, Setter(error));
   }
@@ -578,6 +624,8 @@ struct Table {
   static const PenstockModelInfo* Describe(void* model) {
     return static_cast<Model*>(model)->info();
   }
+  // If Run throws, `request` still holds the request, unless it was moved away; then whoever has it
+  // must answer.
   static void Run(void* model, PenstockRequest* raw) {
     Request request(raw);
     std::string text;
@@ -601,6 +649,7 @@ struct Table {
                                           Run,
                                           Unload,
                                           ShutDown};
+    // Null tells the host that it is too old or too new for this backend.
     return host_abi == PENSTOCK_BACKEND_ABI ? &table : nullptr;
   }
 };

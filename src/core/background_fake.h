@@ -23,6 +23,7 @@ class VirtualBackground final : public Background {
     return timer;
   }
   void Cancel(const TimerId& timer) override { timers_.erase(timer); }
+  // In the same order as LoadPool: a step that continues goes first.
   void RunLoad(Task task, bool continues) override {
     if (continues) {
       loads_.push_front(std::move(task));
@@ -64,7 +65,10 @@ class VirtualBackground final : public Background {
     }
     return false;
   }
+  // Frees all retired snapshots. With one thread, nobody searches them.
   bool FreeSnapshots() { return !std::exchange(snapshots_, {}).empty(); }
+  // Moves the clock, and runs nothing. RunDueTimer then runs the timers that are due, one for each
+  // call.
   void Advance(Duration by) { now_ += by; }
   bool AdvanceToNextTimer() {
     if (timers_.empty()) return false;
@@ -81,6 +85,7 @@ class VirtualBackground final : public Background {
   int threads() const { return threads_ + hung_; }
   int running() const { return running_; }
   size_t timer_count() const { return timers_.size(); }
+  // True if no load and no unload is queued or runs. Timers do not count.
   bool IsQuiet() const { return loads_.empty() && running_ == 0 && retired_.empty(); }
 
  private:

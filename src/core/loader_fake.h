@@ -34,6 +34,7 @@ class FakeGate {
 
 // Controls the loaders of one version, and counts their calls. Thread-safe.
 struct FakePlan {
+  // What the loaders shall do. A test may change it while they run.
   std::atomic<int> failures_left{0};  // loads that fail before one succeeds
   std::atomic<uint64_t> estimate{0};
   std::atomic<uint64_t> loaded_estimate{0};  // once loaded; 0: measured, or `estimate`
@@ -44,6 +45,7 @@ struct FakePlan {
   std::atomic<bool> breaks_at_once{false};  // the servable reports itself broken when it is loaded
   FakeGate* gate = nullptr;                 // if set, a load waits for it
   FakeGate* started = nullptr;              // if set, a load opens it
+  // What they have done.
   std::atomic<int> loads{0};
   std::atomic<int> cancels{0};
   std::atomic<int> alive{0};  // servables that exist
@@ -91,7 +93,9 @@ class FakeLoader final : public Loader {
   StatusOr<std::unique_ptr<Servable>> Load() override {
     ++plan_->loads;
     if (plan_->started != nullptr) plan_->started->Open();
+    // Waits without looking at Cancel: it stands for a runtime that cannot be interrupted.
     if (plan_->gate != nullptr) plan_->gate->WaitUntilOpen();
+    // Code of a runtime may throw anything.
     if (plan_->throws_no_exception) throw 42;
     if (plan_->throws) throw std::runtime_error("broken library");
     if (plan_->failures_left.load() > 0) {
@@ -105,6 +109,7 @@ class FakeLoader final : public Loader {
   const std::shared_ptr<FakePlan> plan_;
 };
 
+// A version whose loader does what `plan` says. Versions may share a plan.
 inline AspiredVersion FakeVersion(int64_t version, std::shared_ptr<FakePlan> plan) {
   return {VersionNumber{version}, std::make_unique<FakeLoader>(std::move(plan))};
 }

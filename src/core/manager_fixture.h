@@ -19,6 +19,7 @@ namespace penstock::core {
 
 inline std::shared_ptr<FakePlan> NewPlan() { return std::make_shared<FakePlan>(); }
 
+// Retries so soon that a test need not wait.
 inline ManagerOptions FastRetries(int retries_max) {
   return {.load_retries_max = retries_max,
           .load_retry_interval = std::chrono::milliseconds(1),
@@ -37,6 +38,7 @@ class Journal {
     });
   }
   ~Journal() { manager_.RemoveListener(id_); }
+  // Returns the lines since the last call.
   std::vector<std::string> Take() {
     MutexLock lock(mutex_);
     return std::exchange(lines_, {});
@@ -56,8 +58,11 @@ class ManagerTest : public ::testing::Test {
  protected:
   void SetUp() override { ASSERT_TRUE(manager_.SetModel({.name = "m"}).ok()); }
 
+  // A test that fails in the middle leaves a load waiting. The manager's destructor would wait for
+  // it for ever.
   void TearDown() override { gate_.Open(); }
 
+  // Sets the versions of "m". Returns when all that follows from it is done.
   void AspireAndWait(std::vector<AspiredVersion> versions) {
     manager_.SetAspired("m", std::move(versions));
     ASSERT_TRUE(manager_.WaitUntilIdle());
@@ -78,6 +83,7 @@ class ManagerTest : public ::testing::Test {
     StatusOr<Handle> handle = manager_.GetHandle("m");
     return handle.ok() ? handle->id().version.value : 0;
   }
+  // The status of a version of "m"; an empty one if the version is unknown.
   VersionStatus StatusOf(int64_t version) {
     for (const VersionStatus& status : manager_.VersionStatuses("m")) {
       if (status.id.version.value == version) return status;

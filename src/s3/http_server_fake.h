@@ -41,6 +41,8 @@ class FakeHttpServer final {
   // At the end of an answer: sends a byte now and then, until the client closes the connection.
   static constexpr std::string_view kDrip = "<drip>";
 
+  // Listens at a free port of the loopback interface, and runs until its destructor. `answer` may
+  // be called on several threads at once.
   explicit FakeHttpServer(Answer answer) : answer_(std::move(answer)) {
     listener_ = socket(AF_INET, SOCK_STREAM, 0);
     sockaddr_in address = {};
@@ -60,11 +62,13 @@ class FakeHttpServer final {
   }
 
   int port() const { return port_; }
+  // The heads of all requests so far, in the order in which they arrived.
   std::vector<std::string> heads() const {
     MutexLock lock(mutex_);
     return heads_;
   }
 
+  // Format a correct answer. `headers` are whole lines, each with its line end.
   static std::string Ok(std::string_view body, std::string_view headers = "") {
     return Response("200 OK", body, headers);
   }
@@ -111,6 +115,8 @@ class FakeHttpServer final {
     if (stays) bytes.resize(bytes.size() - kKeepOpen.size());
     if (waits && !is_silent) bytes.resize(bytes.size() - kHalfClose.size());
     send(connection, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    // The pause is short against every time limit of the client, so the client sees a slow server
+    // and never a silent one.
     while (drips && send(connection, "x", 1, MSG_NOSIGNAL) == 1) {
       std::this_thread::sleep_for(std::chrono::milliseconds(2));
     }

@@ -20,6 +20,8 @@ inline constexpr const char* kMd5OfHello = "\"5d41402abc4b2a76b9719d911017c592\"
 // Tests a client against a store in the test. One thread, in addition to the server's.
 class S3ClientTest : public ::testing::Test {
  protected:
+  // Starts a new server with these answers, and a new client of it. Pauses between tries are 0, so
+  // that a test of retries takes no time.
   void Serve(FakeHttpServer::Answer answer) {
     client_.reset();
     server_ = std::make_unique<FakeHttpServer>(std::move(answer));
@@ -33,6 +35,7 @@ class S3ClientTest : public ::testing::Test {
     options.http.stall_timeout = stall_timeout_;
     client_ = std::make_unique<S3Client>(settings, "models", options, is_cancelled_);
   }
+  // The file that a test downloads to, its contents, and the object that it downloads.
   std::string File() const { return root_ / "file"; }
   std::string Contents() const { return root_.Read("file"); }
   static S3Object Hello() { return {"m/1/a b", 5, kMd5OfHello, {}}; }

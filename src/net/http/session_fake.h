@@ -21,6 +21,7 @@ class FakeSessionHost final : public SessionHost {
  public:
   FakeSessionHost(Loop& loop, ServerState& server) : loop_(loop), server_(server) {}
 
+  // Only notes what the session asks for. The test decides when it happens.
   void ScheduleFlush() override { wants_flush = true; }
   void PauseReading() override { is_paused = true; }
   void ResumeReading() override { is_paused = false; }
@@ -31,6 +32,7 @@ class FakeSessionHost final : public SessionHost {
   std::string_view peer() const override { return "127.0.0.1:1"; }
   const Endpoint& endpoint() const override { return where; }
 
+  // What the session has asked for, since the test has set it back.
   bool wants_flush = false;
   bool is_paused = false;
   bool has_yielded = false;
@@ -64,6 +66,7 @@ class FakeServer : public FakeLoop {
     while (session_->HasOutput()) {
       ByteChain chain;
       session_->Fill(chain, flush_bytes);
+      // The peer's window holds back the rest.
       if (chain.empty()) break;
       for (const Slice& slice : chain.slices()) sent += slice.view();
     }

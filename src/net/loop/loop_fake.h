@@ -19,6 +19,7 @@ class FakeLoop {
   FakeLoop(const Router& router, ServerOptions options)
       : state_(std::make_shared<ServerState>(WithDefaults(std::move(options)), router, metrics_,
                                              clock)),
+        // Nothing to wake: the test calls RunPosted.
         loop_(std::make_shared<Loop>(state_, [] {})),
         scope_(std::make_unique<LoopScope>(*loop_)) {}
   ~FakeLoop() {
@@ -28,6 +29,7 @@ class FakeLoop {
   FakeLoop(const FakeLoop&) = delete;
   FakeLoop& operator=(const FakeLoop&) = delete;
 
+  // Fixed numbers, so that a test gives the same result on every machine.
   static ServerOptions DefaultOptions() {
     ServerOptions options;
     options.loops = 1;

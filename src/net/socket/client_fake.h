@@ -31,6 +31,8 @@ inline HttpRoute EchoRoute() {
 // One connection to a server on this machine. One thread may send while another reads.
 class SocketClient final {
  public:
+  // Connects at once; see is_connected. Every call blocks, and there is no time limit: a server
+  // that does not answer ends the test by the time limit of the test program.
   explicit SocketClient(int port) : socket_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     sockaddr_in address = {};
     address.sin_family = AF_INET;
@@ -55,6 +57,7 @@ class SocketClient final {
   bool is_connected() const { return is_connected_; }
   int handle() const { return socket_; }
 
+  // Sends all bytes. Stops without an error if the server has closed, as tests of refusals expect.
   void Send(std::string_view bytes) {
     while (!bytes.empty()) {
       const ssize_t sent = send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
@@ -74,10 +77,12 @@ class SocketClient final {
     }
     return answer;
   }
+  // Sends a request and returns its answer, head and body.
   std::string Ask(std::string_view request) {
     Send(request);
     return ReadAnswer();
   }
+  // Returns everything until the server closes its side.
   std::string ReadUntilClosed() {
     std::string all;
     while (ReadSome(all)) {
@@ -86,6 +91,7 @@ class SocketClient final {
   }
   // Closes with a reset.
   void Reset() {
+    // With a linger time of 0, close sends a reset and no FIN.
     const linger hard = {1, 0};
     setsockopt(socket_, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
     close(std::exchange(socket_, -1));
@@ -103,6 +109,7 @@ class SocketClient final {
     to.resize(before + (bytes > 0 ? static_cast<size_t>(bytes) : 0));
     return bytes > 0;
   }
+  // Finds the field in lower case only, as the server writes it. 0 if there is none.
   static size_t ContentLength(std::string_view head) {
     constexpr std::string_view kName = "content-length: ";
     const size_t at = head.find(kName);

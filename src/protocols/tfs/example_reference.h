@@ -38,6 +38,7 @@ inline ModelInfo ExampleModel() {
   return info;
 }
 
+// The plans of that model, with the defaults.
 inline ExamplePlans PlansOf(const ModelInfo& info) {
   ExampleOptions options;
   options.features = {{"i", "", {"7"}}, {"s", "", {"none"}}};
@@ -95,6 +96,7 @@ inline bool AddRow(const tensorflow::Example& example, const FeatureInput& input
     return true;
   }
   if (!has_value) {
+    // An optional input must be left out by all Examples or by none.
     if (!input.input->optional || (!is_first && rows)) return false;
     rows.reset();
     return true;
@@ -117,6 +119,7 @@ inline std::optional<std::map<std::string, std::vector<std::string>>> Expected(
   } else if (request.input().has_example_list_with_context()) {
     for (const auto& each : request.input().example_list_with_context().examples()) {
       examples.push_back(request.input().example_list_with_context().context());
+      // This defines what a context means: protobuf merges each Example into a copy of it.
       examples.back().MergeFrom(each);
     }
   }
@@ -133,6 +136,7 @@ inline std::optional<std::map<std::string, std::vector<std::string>>> Expected(
   return expected;
 }
 
+// The elements of a tensor, each as its bytes.
 inline std::vector<std::string> ElementsOf(const Tensor& tensor) {
   std::vector<std::string> elements;
   if (tensor.dtype() == DType::kString) {
@@ -163,6 +167,7 @@ inline std::string CompareExamples(std::string_view message) {
                              : InvalidArgument("{}", error.what);
   const google::protobuf::LogSilencer silencer;
   tensorflow::serving::ClassificationRequest request;
+  // Nothing to compare with. See above for why ours may have read it.
   if (!request.ParseFromArray(message.data(), static_cast<int>(message.size()))) return {};
   if (status.code() == StatusCode::kResourceExhausted) return {};
   const auto expected = Expected(request, plan);

@@ -56,7 +56,9 @@ class Target final : public core::AspiredTarget {
     MutexLock lock(mutex_);
     return incomplete_[model];
   }
+  // How many reserves were reported, over all models and reports.
   int reserves() const { return reserves_; }
+  // True if Next would return at once.
   bool HasMore(const std::string& model) {
     MutexLock lock(mutex_);
     return !reports_[model].empty();
@@ -112,12 +114,14 @@ class DirectorySourceTest : public ::testing::Test {
     root_.Make(path);
     if (core::ParseVersion(fs::path(path).filename().string())) Write(path + "/content");
   }
+  // Makes a folder without files.
   void MakeEmpty(const std::string& path) { root_.Make(path); }
   // Makes the same for a version, atomically.
   void Place(const std::string& path) {
     Write(path + ".new/content");
     Rename(path + ".new", path);
   }
+  // All paths are below the folder of the test.
   void Write(const std::string& path, std::string_view text = "x") { root_.Write(path, text); }
   void Rename(const std::string& from, const std::string& to) {
     fs::rename(root_ / from, root_ / to);
@@ -144,6 +148,8 @@ class DirectorySourceTest : public ::testing::Test {
   std::unique_ptr<DirectorySource> Source(Duration poll_period = std::chrono::milliseconds(1)) {
     return Source(Options(poll_period));
   }
+  // A source whose versions have loaders that load nothing. A version with the file "no_loader"
+  // gets an error instead.
   std::unique_ptr<DirectorySource> Source(const DirectorySourceOptions& options) {
     return std::make_unique<DirectorySource>(
         options,
