@@ -108,7 +108,8 @@ std::vector<std::string_view> TraitNames(const ModelTraits& traits) {
   return names;
 }
 
-// The elements as JSON writes numbers. Empty for types that JSON has no numbers for.
+// Appends the elements as JSON writes numbers. fmt writes the shortest text that reads back to the
+// same number.
 template <typename T>
 void AppendNumbers(const Tensor& tensor, std::vector<std::string>& to) {
   for (const T number : tensor.as<T>()) to.push_back(fmt::format("{}", number));
@@ -117,6 +118,7 @@ void AppendNumbers(const Tensor& tensor, std::vector<std::string>& to) {
 template <typename T>
 void AppendFloats(const Tensor& tensor, std::vector<std::string>& to) {
   for (const T number : tensor.as<T>()) {
+    // JSON has no infinity and no NaN, so they become strings.
     to.push_back(std::isfinite(number) ? fmt::format("{}", number)
                                        : Quoted(fmt::format("{}", number)));
   }

@@ -230,6 +230,7 @@ int ModelVersions::FailLoad(LoadJob& job, const Status& error, uint64_t needed_b
   if (!version.is_aspired) {
     // A reserve that cannot be loaded leaves its turn to the next one.
     version.phase = version.is_reserve ? VersionPhase::kError : VersionPhase::kDisabled;
+    // A cancelled load says nothing about the files, so the reserve may be tried again.
     if (version.is_reserve && job.is_cancelled) Rest(version);
     Publish(job.id.version, version, VersionState::kEnd, error);
     return 0;
@@ -242,6 +243,8 @@ int ModelVersions::FailLoad(LoadJob& job, const Status& error, uint64_t needed_b
     return 0;
   }
   version.needed_bytes = needed_bytes;
+  // A lack of memory is not the fault of the version. It must not use up its retries while it
+  // waits.
   if (needed_bytes == 0) ++version.failures;
   Fail(job.id.version, version, error);
   return needed_bytes > 0 ? 0 : version.failures;
@@ -273,6 +276,7 @@ void ModelVersions::CancelLoad(LoadJob& job) {
 void ModelVersions::TimeOutLoad(LoadJob& job, const Status& error) {
   Version& version = versions_.at(job.id.version);
   job.is_hung = true;
+  // The loader may still notice, and end. Nobody waits for that.
   job.loader->Cancel();
   version.load = 0;
   ++version.failures;
@@ -296,6 +300,7 @@ void ModelVersions::Retry(VersionNumber number, int failures) {
   const auto found = versions_.find(number);
   if (found == versions_.end()) return;
   Version& version = found->second;
+  // Otherwise the timer belongs to an earlier failure: the version has begun anew since.
   if (MayRetry(version) && version.failures == failures) version.phase = VersionPhase::kNew;
 }
 
@@ -318,6 +323,8 @@ void ModelVersions::BeginFailed() {
 uint64_t ModelVersions::RetryFitting(uint64_t free_bytes) {
   uint64_t taken = 0;
   for (auto& [number, version] : versions_) {
+    // Each takes its share at once. Otherwise several would be retried for the same free memory,
+    // and all but one fail again.
     if (version.needed_bytes == 0 || version.needed_bytes > free_bytes - taken ||
         !MayRetry(version)) {
       continue;
@@ -383,6 +390,7 @@ int ModelVersions::FinishUnload(VersionNumber number) {
 
 void ModelVersions::ForgetEnded(size_t ended_max) {
   const auto is_ended = [](const Version& version) {
+    // A hung load still refers to its version, so that one stays.
     return !version.is_aspired && !version.is_reserve && version.job == nullptr &&
            (version.phase == VersionPhase::kDisabled || version.phase == VersionPhase::kError);
   };

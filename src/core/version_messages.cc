@@ -28,6 +28,7 @@ Status NoneSelected(std::string_view place, const VersionSelection& selection,
 }
 
 std::string LeftOut(std::string_view place, const IncompleteVersions& versions) {
+  // Versions often wait for the same reason, so name each reason once.
   std::vector<std::pair<std::string_view, std::set<VersionNumber>>> reasons;  // in order of version
   for (const auto& [version, reason] : versions) {
     auto found = std::ranges::find(reasons, std::string_view(reason),

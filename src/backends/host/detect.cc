@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+// The choice of a backend reads names of files only, and opens no library. So a folder with a model
+// of a kind that the server does not use costs nothing, and a backend with a broken runtime
+// disturbs no other one. The patterns are files beside each backend, and not code here, so that a
+// new backend needs no change of the server.
 #include "backends/host/detect.h"
 
 #include <fmt/format.h>
@@ -85,6 +89,7 @@ std::vector<InstalledBackend> FindBackends(const std::string& folder) {
 
 std::string DefaultBackendFolder() {
   std::error_code error;
+  // Not argv[0], which may be a name on the PATH or anything that the caller likes.
   const fs::path executable = fs::read_symlink("/proc/self/exe", error);
   return executable.parent_path() / "backends";
 }
@@ -154,6 +159,8 @@ StatusOr<uint64_t> FolderBytes(const std::string& folder) {
   for (; entries != fs::recursive_directory_iterator(); entries.increment(error)) {
     std::error_code ignored;
     if (entries->is_regular_file(ignored)) bytes += entries->file_size(ignored);
+    // A folder inside cannot be read. The sum is an estimate, so what is known must do; the load
+    // will say what is wrong.
     if (error) break;
   }
   return bytes;

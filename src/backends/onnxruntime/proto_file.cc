@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+// An ONNX file may have gigabytes of constants, and the plugin needs only names, shapes and a few
+// small values. So it walks over the fields by their lengths, and reads through a small window of
+// the file. Of a field that is skipped, no more is read than the window already has.
 #include "proto_file.h"
 
 #include <fcntl.h>
@@ -12,6 +15,7 @@
 namespace penstock::onnxruntime {
 namespace {
 
+// A name in a damaged file may claim any length.
 constexpr uint64_t kNameBytesMax = 64 * 1024;
 
 // Calls pread again after EINTR: a timer signals the loading thread (see base/os/give_way.h), and
@@ -112,6 +116,7 @@ std::string Fields::Text() const {
 }
 
 bool Fields::Skip(uint64_t bytes) {
+  // Compare this way round, because `next_ + bytes` may overflow for a length from a damaged file.
   if (bytes > end_ - next_) return false;
   next_ += bytes;
   return true;

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+// The declared shapes and types of outputs are only a promise of the model's file, and a run may
+// break it. So each result is checked before its elements are read. The checks and their texts are
+// those of TensorFlow Serving.
 #include "protocols/tfs/example_result.h"
 
 namespace penstock::tfs {
@@ -54,6 +57,8 @@ StatusOr<ExampleResult> ViewClasses(const ExamplePlan& plan, const NamedTensors&
   if (result.scores != nullptr) {
     TRY(CheckMatrix(*result.scores, "scores", IsFloat(*result.scores), "DT_FLOAT", rows));
     const int64_t columns = result.scores->shape().dim(1);
+    // The classes come from an output, or from the labels in the model's settings or file, or there
+    // are only scores.
     const int64_t labels = result.classes != nullptr ? result.columns
                            : plan.labels.empty()     ? columns
                                                      : static_cast<int64_t>(plan.labels.size());
