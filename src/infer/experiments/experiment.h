@@ -18,11 +18,13 @@ namespace penstock {
 // thread-safe.
 class Experiment final {
  public:
+  // What is counted for an arm: the requests that it answered, and how.
   struct Arm {
     Arm(MetricsRegistry& metrics, const std::string& model, const std::string& name);
     OutcomeMetrics outcomes;
     Counter& fallbacks;  // requests that belong to this arm, but it was not ready
   };
+  // What is counted for a shadow. Its answers are dropped, so these numbers are all that it leaves.
   struct Shadow {
     Shadow(MetricsRegistry& metrics, const std::string& model, const std::string& name);
     OutcomeMetrics outcomes;
@@ -31,6 +33,8 @@ class Experiment final {
     std::atomic<int> in_flight{0};
   };
 
+  // Registers the metrics of all arms and shadows, so that they are visible before the first
+  // request.
   Experiment(std::string model, ExperimentOptions options, MetricsRegistry& metrics);
 
   const std::string& model() const { return model_; }

@@ -35,6 +35,7 @@ class ChunkedDecoder final {
   std::string_view error() const { return error_; }
 
  private:
+  // What the next byte must be.
   enum class State {
     kSize,
     kExtension,

@@ -50,6 +50,8 @@ class WireReader {
   // Reads the tag of the next field. The end of a group is an error here, because SkipField
   // consumes groups with their ends.
   bool ReadTag(uint32_t& tag) {
+    // Field numbers below 16 have tags of one byte. Nearly all fields of requests do, so this part
+    // is inline.
     if (cursor_ != end_) {
       const auto byte = static_cast<uint8_t>(*cursor_);
       const bool is_whole = byte >= MakeTag(1, WireType::kVarint) && byte < 0x80;
@@ -72,6 +74,7 @@ class WireReader {
   bool ReadBytes(std::string_view& bytes) {
     if (cursor_ != end_) {
       const auto length = static_cast<uint8_t>(*cursor_);
+      // The length takes a byte, too. So `<` and not `<=`.
       if (length < 0x80 && length < bytes_left()) {
         bytes = {cursor_ + 1, length};
         cursor_ += 1 + length;
@@ -93,6 +96,7 @@ class WireReader {
   // Skips the rest of a field whose tag was read. `nesting_left` limits how deep groups may nest.
   bool SkipField(uint32_t tag, int nesting_left);
 
+  // Sets the error, at the cursor. Returns false, so that a reader can end with it.
   bool Fail(const char* what) {
     *error_ = {what, cursor_};
     return false;

@@ -62,9 +62,12 @@ inline bool ReadDecimal(const char* at, const char* end, Decimal& out) {
   using number_internal::EightDigits;
   const bool negative = *at == '-';
   const char* const first = at + negative;
+  // A byte is a digit if it is at most 9 after '0' was subtracted. Bytes below '0' wrap around to
+  // large values.
   const __m128i values =
       _mm_sub_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(first)), _mm_set1_epi8('0'));
   const __m128i is_digit = _mm_cmpeq_epi8(_mm_min_epu8(values, _mm_set1_epi8(9)), values);
+  // A bit for each byte that is no digit. Bit 16 stands for the end of the 16 bytes.
   const uint32_t others = (~static_cast<uint32_t>(_mm_movemask_epi8(is_digit)) & 0xFFFF) | 0x10000;
   const int whole = std::countr_zero(others);
   unsigned __int128 digits;
@@ -74,6 +77,7 @@ inline bool ReadDecimal(const char* at, const char* end, Decimal& out) {
   if (first[whole] == '.') {
     if (whole >= 15) [[unlikely]]
       return number_internal::ReadAnyDecimal(at, end, out);
+    // The first byte that is no digit is the point. So the number ends at the second one.
     length = std::countr_zero(others & (others - 1));
     fraction = length - whole - 1;
     if (fraction == 0) return false;
@@ -83,6 +87,7 @@ inline bool ReadDecimal(const char* at, const char* end, Decimal& out) {
     const unsigned __int128 behind = digits >> (8 * whole + 8) << (8 * whole + 8);
     digits = before << 8 | behind;
   }
+  // A longer number or one with an exponent is rare, and is read byte by byte.
   const bool plain = length < 16 && (first[length] | 0x20) != 'e';
   if (!plain) [[unlikely]]
     return number_internal::ReadAnyDecimal(at, end, out);
@@ -90,6 +95,7 @@ inline bool ReadDecimal(const char* at, const char* end, Decimal& out) {
     return false;
   out.begin = at;
   out.end = first + length;
+  // The shifts put zeros before the digits, because EightDigits wants exactly eight.
   if (length <= 8) {
     out.digits = EightDigits(static_cast<uint64_t>(digits) << (8 * (8 - length)));
   } else {
@@ -121,6 +127,7 @@ inline float ToFloat32(const Decimal& decimal) {
     // it is about halfway between two floats.
     const double value =
         static_cast<double>(static_cast<int64_t>(decimal.digits)) / kPowersOfTen[-decimal.exponent];
+    // A float cuts off the lower 29 bits of a double. Halfway is 0x10000000.
     const uint64_t cut_bits = std::bit_cast<uint64_t>(value) & 0x1FFFFFFF;
     if (cut_bits - (0x10000000 - 4) > 8) [[likely]] {
       return static_cast<float>(decimal.negative ? -value : value);
@@ -129,7 +136,8 @@ inline float ToFloat32(const Decimal& decimal) {
   return ToFloat32Slow(decimal);
 }
 
-// Rounds to the nearest double. Out of range: infinity or zero.
+// Rounds to the nearest double. Out of range: infinity or zero. The fast path divides two numbers
+// that a double holds exactly, so there is only one rounding, and it is right (Clinger, 1990).
 inline double ToFloat64(const Decimal& decimal) {
   using namespace number_internal;
   if (decimal.exact && decimal.digits <= uint64_t{1} << 53 && decimal.exponent <= 0 &&

@@ -32,6 +32,8 @@ class TensorBuilder {
     dtype_ = dtype;
     element_bytes_ = ElementBytes();
   }
+  // For an inferred type: a number that is no integer came after integers. Converts those that are
+  // stored already.
   void ConvertInt64ToFloat32();
 
   // Returns space for one element; call Commit() after writing. Returns null on an error.
