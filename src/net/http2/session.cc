@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How it works. nghttp2 parses and writes frames; this class decides what is allowed. OnBytes
 // passes input through Http2FrameCheck, then to nghttp2, up to the first frame that breaks a rule.
-// nghttp2 calls Http2Callbacks, which passes each event on to its stream. Output is pulled: calls
+// nghttp2 calls Callbacks, which passes each event on to its stream. Output is pulled: calls
 // only submit heads and bodies to nghttp2, and Fill lets nghttp2 frame as much as the connection
 // wants. So a burst of answers is framed and sent together. `depth_` shows that nghttp2 is on the
 // call stack; output that is submitted then needs no flush of its own, since OnBytes and Fill check
@@ -28,7 +28,6 @@
 
 #include "base/check.h"
 #include "base/log.h"
-#include "net/http2/callbacks.h"
 #include "net/http2/memory.h"
 #include "net/loop/loop_pool.h"
 #include "net/loop/server_state.h"
@@ -91,15 +90,10 @@ std::unique_ptr<Session> MakeHttp2Session(SessionHost& host) {
 
 // --- life
 
-Http2Session::Http2Session(SessionHost& host)
-    : host_(host),
-      loop_(host.loop()),
-      server_(host.server()),
-      header_bytes_max_(server_.options.header_bytes_max),
-      frames_(kHeaderBombFactor * header_bytes_max_) {
+Http2Session::Http2Session(SessionHost& host) : StreamHost(host) {
   AddHttp2Memory(loop_);
-  const int error = nghttp2_session_server_new3(&ng_, Http2Callbacks::Get(), this,
-                                                SessionOptions::Get(), Http2Memory());
+  const int error = nghttp2_session_server_new3(&ng_, CallbackTable(), this, SessionOptions::Get(),
+                                                Http2Memory());
   PENSTOCK_CHECK(error == 0, "out of memory");
   now_ = last_tick_ = last_received_ = last_ping_ = idle_since_ = head_since_ =
       server().clock.Now();
@@ -230,42 +224,6 @@ void Http2Session::CheckQueue() {
   Terminate(NGHTTP2_ENHANCE_YOUR_CALM, "too many frames wait to be sent");
 }
 
-void Http2Session::OnMistake() {
-  if (is_terminated_ || frames_.OnStreamRefused()) return;
-  server().metrics.limit_floods.Add();
-  Terminate(NGHTTP2_ENHANCE_YOUR_CALM, "too many streams had to be reset");
-}
-
-// The request that began last counts as incomplete from now on.
-void Http2Session::CountBegun() {
-  if (begun_ == nullptr) return;
-  Http2Stream& stream = *std::exchange(begun_, nullptr);
-  if (loop_.incomplete_requests().Begin(*this)) return;
-  server().metrics.limit_requests.Add();
-  stream.RefuseIncomplete();
-  CountRefused();
-}
-
-// A request is refused because the server has no memory for its body.
-void Http2Session::OnNoMemory() { CountRefused(); }
-
-void Http2Session::CountRefused() {
-  if (frames_.OnBeginRefused() || is_terminated_) return;
-  server().metrics.limit_floods.Add();
-  Terminate(NGHTTP2_ENHANCE_YOUR_CALM, "too many requests were begun and not completed");
-}
-
-void Http2Session::EndReceiving(const Http2Stream& stream, bool is_complete) {
-  IncompleteRequests& requests = loop_.incomplete_requests();
-  if (begun_ != &stream) {
-    requests.End(*this, is_complete);
-  } else {
-    begun_ = nullptr;
-    if (is_complete) requests.NoteComplete(*this);
-  }
-  if (is_complete) frames_.OnRequestComplete();
-}
-
 // A connection that has completed requests goes on, since it is probably a client with large
 // bodies. Otherwise it ends.
 void Http2Session::DropIncomplete(Shortage shortage) {
@@ -291,30 +249,12 @@ void Http2Session::DropIncomplete(Shortage shortage) {
             : "the server has too many incomplete requests, and this connection completed none");
 }
 
-bool Http2Session::BeginUncounted() {
-  if (uncounted_ >= server().options.watches_per_connection_max) {
-    server().metrics.limit_requests.Add();
-    return false;
-  }
-  ++uncounted_;
-  return true;
-}
-
 bool Http2Session::OnReceiveError(int error) {
   server().metrics.protocol_errors.Add();
   PENSTOCK_LOG(kDebug, "HTTP/2 from {}: {}", host_.peer(), nghttp2_strerror(error));
   if (error == NGHTTP2_ERR_FLOODED)
     Terminate(NGHTTP2_ENHANCE_YOUR_CALM, "too many frames that need an answer");
   return false;
-}
-
-void Http2Session::Terminate(uint32_t error_code, const char* reason) {
-  if (is_terminated_) return;
-  is_terminated_ = true;
-  end_reason_ = reason;
-  PENSTOCK_LOG(kDebug, "HTTP/2 from {}: {}", host_.peer(), reason);
-  nghttp2_session_terminate_session(ng_, error_code);
-  OnOutput();
 }
 
 void Http2Session::ReturnConsumed() {
@@ -377,10 +317,6 @@ int Http2Session::OnFrameWritten(const nghttp2_frame& frame) {
     if (Http2Stream* stream = FindStream(frame.hd.stream_id)) stream->OnEndSent();
   }
   return 0;
-}
-
-void Http2Session::OnOutput() {
-  if (depth_ == 0) host_.ScheduleFlush();
 }
 
 void Http2Session::Fill(ByteChain& out, size_t bytes_wanted) {

@@ -19,7 +19,6 @@
 #include <utility>
 
 #include "net/http2/nv.h"
-#include "net/http2/session.h"
 #include "net/loop/server_state.h"
 
 namespace penstock::net {
@@ -55,7 +54,7 @@ std::optional<uint64_t> ParseLength(std::string_view text) {
 
 // --- life
 
-void Http2Stream::Open(Http2Session& session, int32_t id) {
+void Http2Stream::Open(StreamHost& session, int32_t id) {
   session_ = &session;
   id_ = id;
   last_received_ = last_sent_ = session.now();

@@ -16,15 +16,17 @@
 #include "net/http/call.h"
 #include "net/http2/fields.h"
 #include "net/http2/output.h"
+#include "net/http2/stream_host.h"
 
 namespace penstock::net {
 
-class Http2Session;
-
-// One stream at a time; objects are pooled. See http2_stream.cc. Owned by loop.
-class Http2Stream final : public HttpCallOwner, public GrpcStream, public LinkedItem<Http2Stream> {
+// One stream at a time; objects are pooled. See stream.cc. Owned by loop.
+class Http2Stream final : public HttpCallOwner,
+                          public GrpcStream,
+                          public BegunRequest,
+                          public LinkedItem<Http2Stream> {
  public:
-  void Open(Http2Session& session, int32_t id);
+  void Open(StreamHost& session, int32_t id);
   // nghttp2 has closed the stream, or the connection is gone. Cancels the call if it is not
   // answered, and frees all memory.
   void Close();
@@ -44,7 +46,7 @@ class Http2Stream final : public HttpCallOwner, public GrpcStream, public Linked
   // Resets a request whose body is still to come, because others need its place.
   void DropIncomplete();
   // Answers such a request with an error, because there are too many of them.
-  void RefuseIncomplete();
+  void RefuseIncomplete() override;
 
   // --- output, for the call
   void SendHead(bool is_gzip, OwnedHeaders metadata) override;
@@ -71,7 +73,7 @@ class Http2Stream final : public HttpCallOwner, public GrpcStream, public Linked
   // A part of the request is still to come.
   bool is_receiving() const { return is_receiving_; }
   bool has_answer() const { return is_submitted_; }
-  Http2Session& session() { return *session_; }
+  StreamHost& session() { return *session_; }
 
  private:
   bool has_ended_early() const { return is_ended_ && !has_received_end_; }
@@ -110,7 +112,7 @@ class Http2Stream final : public HttpCallOwner, public GrpcStream, public Linked
   void OnFirstOutput();
   void EndReceiving(bool is_complete);
 
-  Http2Session* session_ = nullptr;
+  StreamHost* session_ = nullptr;
   int32_t id_ = 0;
 
   GrpcCallImpl* grpc_ = nullptr;  // from the end of the head until the call has ended
@@ -133,14 +135,14 @@ class Http2Stream final : public HttpCallOwner, public GrpcStream, public Linked
   bool has_received_end_ = false;
   uint64_t unreported_ = 0;   // consumed, but not yet given back to the client's window
   uint64_t unconsumed_ = 0;   // received bytes that still occupy the connection's window
-  SteadyTime last_received_;  // see Http2Session::now
+  SteadyTime last_received_;  // see StreamHost::now
 
   // the answer
   absl::InlinedVector<Segment, 4> segments_;
   size_t segments_used_ = 0;
   size_t queued_bytes_ = 0;
   size_t pending_cost_ = 0;     // bytes that the session counts until the body is framed
-  uint32_t pending_flush_ = 0;  // see Http2Session::AddPending
+  uint32_t pending_flush_ = 0;  // see StreamHost::AddPending
   bool is_submitted_ = false;
   bool is_deferred_ = false;  // nghttp2 waits for Resume
   bool is_ended_ = false;
@@ -150,7 +152,7 @@ class Http2Stream final : public HttpCallOwner, public GrpcStream, public Linked
   bool wants_room_ = false;
   OwnedHeaders kept_headers_;  // storage for fields that SubmitHead points to
   OwnedHeaders trailers_;
-  SteadyTime last_sent_;  // see Http2Session::now
+  SteadyTime last_sent_;  // see StreamHost::now
 };
 
 }  // namespace penstock::net
