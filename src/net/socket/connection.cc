@@ -385,8 +385,8 @@ void Connection::Linger() {
 void Connection::Close() {
   if (closed_) return;
   closed_ = true;
-  // Keep the session, since it may be on the call stack. It is destroyed with the connection, at
-  // the end of the event.
+  // Keep the session, since it may be on the call stack. It is destroyed with the connection,
+  // after the event.
   unsent_ = {};
   error_code ignored;
   socket_.close(ignored);

@@ -37,7 +37,13 @@ EventLoop::EventLoop(std::shared_ptr<ServerState> server, TlsContext* tls, int i
       loop_(std::make_shared<Loop>(server_, [this] { boost::asio::post(io_, [this] { Run(); }); })),
       timer_(io_),
       tick_(io_),
-      tick_interval_(server_->TickInterval()) {
+      tick_interval_(server_->TickInterval()),
+      retired_(server_->clock, [this](Retired<LoopConnection>::Task task) {
+        boost::asio::post(io_, [this, task = std::move(task)] {
+          task();
+          EndEvent();
+        });
+      }) {
   thread_ = std::thread([this, index] {
     SetThreadName(fmt::format("net-{}", index));
     const LoopScope scope(*loop_);
@@ -56,7 +62,7 @@ void EventLoop::Stop() {
   thread_.join();
   const LoopScope scope(*loop_);
   connections_.clear();
-  retired_.clear();
+  retired_.DestroyAll();
   loop_->Shutdown();
 }
 
@@ -94,7 +100,7 @@ void EventLoop::Adopt(std::unique_ptr<LoopConnection> connection) {
 
 void EventLoop::Retire(LoopConnection& connection) {
   const size_t index = connection.index_;
-  retired_.push_back(std::move(connections_[index]));
+  retired_.Add(std::move(connections_[index]));
   if (index + 1 < connections_.size()) {
     connections_[index] = std::move(connections_.back());
     connections_[index]->index_ = index;
@@ -128,7 +134,6 @@ void EventLoop::StartDrain() {
 void EventLoop::EndEvent() {
   loop_->FinishBurst();
   if (!loop_->timers().empty()) ArmTimer();
-  retired_.clear();
 }
 
 void EventLoop::ArmTimer() {
@@ -172,11 +177,10 @@ bool EventLoop::ReleaseMemory(SteadyTime now) {
   IdleMemory& memory = server_->idle_memory;
   if (may_shrink_ && now - shrunk_at_ >= kPoolIdleTime) {
     shrunk_at_ = now;
-    may_shrink_ = !connections_.empty();
-    const size_t freed = loop_->ShrinkPools(connections_.empty() ? 0 : kPooledKept);
+    may_shrink_ = !connections_.empty() || !retired_.empty();
+    const size_t freed = loop_->ShrinkPools(may_shrink_ ? kPooledKept : 0);
     memory.NoteFreed(freed + std::exchange(connections_closed_, 0) * kConnectionBytes);
     connections_.shrink_to_fit();
-    retired_.shrink_to_fit();
   }
   const uint64_t requests = loop_->request_count() - requests_seen_;
   requests_seen_ += requests;

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "net/loop/loop.h"
+#include "net/loop/retired.h"
 #include "net/loop/server_state.h"
 
 namespace penstock::net {
@@ -71,9 +72,9 @@ class EventLoop final {
   TlsContext* tls() { return tls_; }
   std::span<std::byte> scratch() { return {scratch_.get(), kScratchBytes}; }
 
-  // Call it at the end of each event. Flushes, sets the timer, and frees closed connections.
+  // Call it at the end of each event. Flushes, and sets the timer.
   void EndEvent();
-  // `connection` is closed and has no operation under way. It is destroyed at the end of the event.
+  // `connection` is closed and has no operation under way. It is destroyed after this event.
   void Retire(LoopConnection& connection);
   // Calls `connection.Continue()` when its turn comes: after the connections that wait already, and
   // one of them for each look at the sockets. It must not be destroyed before.
@@ -100,7 +101,7 @@ class EventLoop final {
   bool is_ticking_ = false;
   const Duration tick_interval_;
   std::vector<std::unique_ptr<LoopConnection>> connections_;
-  std::vector<std::unique_ptr<LoopConnection>> retired_;
+  Retired<LoopConnection> retired_;
   std::deque<LoopConnection*> waiting_;  // for their next turn
   std::atomic<int> connection_count_{0};
 
