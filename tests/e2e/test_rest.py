@@ -421,7 +421,7 @@ def test_errors_of_a_model(rest, model, body, texts):
     ('POST', '/v1/models/:predict', 404, None), ('POST', '/v1/models/half/versions/:predict', 404, None),
     ('POST', '/v1/models/half/versions/1/labels/a:predict', 404, None), ('GET', '/v1/models/half/', 404, None),
     ('GET', '/v1/nothing', 404, None), ('GET', '/v2', 404, None), ('GET', '/v1', 404, None),
-    ('POST', '/v1/models/half:classify', 501, None), ('POST', '/v1/models/half:regress', 501, None)])
+    ('POST', '/v1/models/half:classify', 400, None), ('POST', '/v1/models/half:regress', 400, None)])
 def test_errors_of_a_path(plain, method, path, status, allow):
     response = plain.ask(method, path, '{"instances":[1]}' if method == 'POST' else None)
     assert response.status_code == status, response.text

@@ -95,7 +95,11 @@ void RestFrontend::PredictCall::Release() {
 }
 
 RestFrontend::RestFrontend(RestOptions options, Engine& engine, MetricsRegistry& metrics)
-    : options_(options), engine_(engine), predict_metrics_(metrics, "predict", "REST") {}
+    : options_(options),
+      engine_(engine),
+      predict_metrics_(metrics, "predict", "REST"),
+      classify_(tfs::ExampleApi::kClassify, options_.decoder, engine, metrics),
+      regress_(tfs::ExampleApi::kRegress, options_.decoder, engine, metrics) {}
 
 void RestFrontend::Register(net::Router& router) {
   net::HttpRoute route;
@@ -118,9 +122,9 @@ void RestFrontend::Handle(net::HttpCallRef call) {
     case RestAction::kPredict:
       return PredictCall::Start(*this, std::move(call), *std::move(target));
     case RestAction::kClassify:
+      return ExampleCall::Start(classify_, std::move(call), *std::move(target));
     case RestAction::kRegress:
-      return RespondError(*call, absl::UnimplementedError(
-                                     ":classify and :regress are not served yet; :predict is"));
+      return ExampleCall::Start(regress_, std::move(call), *std::move(target));
     case RestAction::kListModels:
       return RespondJson(*call, ByteChain(list_page_.Get([this] { return ListModels(); })));
     case RestAction::kStatus:

@@ -4,6 +4,7 @@
 
 #include "base/metrics/metrics.h"
 #include "base/shared_page.h"
+#include "frontends/tfs_rest/example_call.h"
 #include "frontends/tfs_rest/rest_target.h"
 #include "infer/engine.h"
 #include "net/frontend.h"
@@ -36,6 +37,8 @@ class RestFrontend final : public net::Frontend {
   const RestOptions options_;
   Engine& engine_;
   tfs::RequestMetrics predict_metrics_;
+  ExampleService classify_;
+  ExampleService regress_;
   SharedPage list_page_;
 };
 

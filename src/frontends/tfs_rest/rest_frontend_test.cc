@@ -199,11 +199,33 @@ TEST_F(RestFrontendTest, Errors) {
   check("/v1/models/half/versions/x:predict", "{}", 400, "must be a number");
   check("/v1/models/half:frobnicate", "{}", 404, "Malformed request: POST /v1/models/half:frob");
   check("/v1/nothing", "{}", 404, "Malformed request: POST /v1/nothing");
-  check("/v1/models/half:classify", "{}", 501, "not served yet");
-  check("/v1/models/half:regress", "{}", 501, "not served yet");
+  check("/v1/models/half:classify", "{}", 400, "key 'examples' is expected and was not found");
+  check("/v1/models/none:regress", "{}", 404, "Servable not found for request: Latest(none)");
+  check("/v1/models/identity:regress", R"({"examples": [{}]})", 400, "takes any tensors");
+  check("/v1/models/half:regress", R"({"examples": [{}]})", 400, "example 0 has no feature");
   check("/v1/models/parts:predict", R"({"inputs": 1})", 501, "several parts");
   const std::string text = metrics_.Text();
-  EXPECT_THAT(text, HasSubstr("model_name=\"(unknown)\",status=\"NOT_FOUND\"} 2\n"));
+  EXPECT_THAT(text, HasSubstr("model_name=\"(unknown)\",status=\"NOT_FOUND\"} 3\n"));
+}
+
+TEST_F(RestFrontendTest, ClassifyAndRegress) {
+  const std::string_view body = R"({"examples": [{"x": 2.0}, {"x": [5]}], "more": null})";
+  EXPECT_EQ(Post("/v1/models/half:regress", body).body(), "{\"results\":[3.0,4.5]}\n");
+  EXPECT_EQ(Post("/v1/models/half/versions/2:classify", body).body(),
+            "{\"results\":[[[\"\",3.0]],[[\"\",4.5]]]}\n");
+  const std::string_view with_context =
+      R"({"signature_name": "serving_default", "examples": [{}, {"x": 4}], "context": {"x": 6}})";
+  EXPECT_EQ(Post("/v1/models/half:regress", with_context).body(), "{\"results\":[5.0,4.0]}\n");
+  EXPECT_THAT(metrics_.Text(), HasSubstr("API=\"regress\",entrypoint=\"REST\""));
+}
+
+TEST_F(RestFrontendTest, ManyExamplesAreReadOnThePool) {
+  // The body is small, and what becomes of it is not.
+  std::string body = R"({"examples": [{"x": 2})";
+  for (int i = 0; i < 6000; ++i) body += R"(,{"x":2})";
+  const Answer answer = Post("/v1/models/half:regress", body + "]}");
+  EXPECT_EQ(answer.response.status, 200);
+  EXPECT_THAT(answer.body(), testing::EndsWith("3.0,3.0]}\n"));
 }
 
 TEST_F(RestFrontendTest, DeadlineAndCancel) {

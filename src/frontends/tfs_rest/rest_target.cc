@@ -99,7 +99,8 @@ StatusOr<RestTarget> ParseRestPath(std::string_view method, std::string_view pat
         StatusCode::kNotFound,
         "Malformed request: {} {}{}; known are GET /v1/models and, with MODEL for "
         "/v1/models/NAME, /v1/models/NAME/versions/NUMBER or /v1/models/NAME/labels/LABEL: "
-        "GET MODEL, GET MODEL/metadata, POST MODEL:predict",
+        "GET MODEL, GET MODEL/metadata, POST MODEL:predict, POST MODEL:classify, POST "
+        "MODEL:regress",
         method, path.substr(0, kShownMax), path.size() > kShownMax ? "..." : "");
   };
   RestTarget target;

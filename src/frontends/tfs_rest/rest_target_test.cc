@@ -61,10 +61,11 @@ TEST(RestTarget, Paths) {
 }
 
 TEST(RestTarget, ErrorsNameTheRequest) {
-  EXPECT_EQ(MessageOf(ParseRestPath("POST", "/v1/nope").status()),
-            "Malformed request: POST /v1/nope; known are GET /v1/models and, with MODEL for "
-            "/v1/models/NAME, /v1/models/NAME/versions/NUMBER or /v1/models/NAME/labels/LABEL: GET "
-            "MODEL, GET MODEL/metadata, POST MODEL:predict");
+  EXPECT_EQ(
+      MessageOf(ParseRestPath("POST", "/v1/nope").status()),
+      "Malformed request: POST /v1/nope; known are GET /v1/models and, with MODEL for "
+      "/v1/models/NAME, /v1/models/NAME/versions/NUMBER or /v1/models/NAME/labels/LABEL: GET "
+      "MODEL, GET MODEL/metadata, POST MODEL:predict, POST MODEL:classify, POST MODEL:regress");
   const std::string longest(10'000, 'x');
   EXPECT_LT(MessageOf(ParseRestPath("POST", "/v1/" + longest).status()).size(), 500U);
   EXPECT_THAT(MessageOf(ParseRestPath("GET", "/v1/models/m/versions/x").status()),

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// One :classify or :regress call.
+#pragma once
+
+#include <string_view>
+
+#include "base/metrics/metrics.h"
+#include "calls/net_call.h"
+#include "frontends/tfs_rest/rest_target.h"
+#include "protocols/tfs/example_request.h"
+#include "protocols/tfs/request_metrics.h"
+#include "protocols/tfs_json/predict_decoder.h"
+
+namespace penstock::tfs_rest {
+
+// Shared by all calls of one verb. Thread-safe. `engine`, `options` and `metrics` outlive it.
+struct ExampleService {
+  ExampleService(tfs::ExampleApi the_api, const tfs_json::DecoderOptions& the_options,
+                 Engine& the_engine, MetricsRegistry& registry)
+      : api(the_api),
+        options(the_options),
+        engine(the_engine),
+        // TensorFlow Serving's label is in lower case over REST.
+        metrics(registry, the_api == tfs::ExampleApi::kClassify ? "classify" : "regress", "REST") {}
+
+  const tfs::ExampleApi api;
+  const tfs_json::DecoderOptions& options;
+  Engine& engine;
+  tfs::RequestMetrics metrics;
+};
+
+// One call. One thread at a time.
+class ExampleCall final : public NetCall<net::HttpCallRef> {
+ public:
+  // `service` outlives the call.
+  static void Start(ExampleService& service, net::HttpCallRef call, RestTarget target);
+
+ private:
+  Status ReadSelector(ModelSelector& selector, InferRequest& request) override;
+  Status Decode(const ModelInfo& info, RequestMemory& memory, InferRequest& request) override;
+  StatusOr<ByteChain> Encode(const NamedTensors& outputs, RequestMemory& memory) override;
+  void Send(ByteChain&& answer) override;
+  void SendError(const Status& status) override;
+  void Record(std::string_view model, StatusCode code, Duration latency) override;
+  void Release() override;
+
+  ExampleService* service_ = nullptr;
+  RestTarget target_;
+  tfs::ExampleRequest examples_;
+};
+
+}  // namespace penstock::tfs_rest
