@@ -10,6 +10,7 @@
 #include <set>
 #include <tuple>
 
+#include "config/example_config.h"
 #include "config/experiment_config.h"
 #include "config/text_format.h"
 #include "penstock/model_options.pb.h"
@@ -123,6 +124,7 @@ StatusOr<ConfiguredModel> ConvertModel(const tensorflow::serving::ModelConfig& f
   TRY(SetLifecycle(from.penstock(), model));
   TRY(SetWarmUp(from.penstock().warm_up(), model));
   ASSIGN_OR_RETURN(model.experiment, ReadExperiment(from.penstock(), model.name));
+  ASSIGN_OR_RETURN(model.examples, ReadExampleOptions(from.penstock()));
   for (const auto& [label, number] : from.version_labels()) {
     if (label.empty()) return InvalidArgument("has an empty version label");
     ASSIGN_OR_RETURN(model.labels[label], CheckVersion(number));

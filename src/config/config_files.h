@@ -15,6 +15,7 @@
 #include "base/status.h"
 #include "core/manager.h"
 #include "core/servable.h"
+#include "infer/example_plan.h"
 #include "infer/experiments/experiment_options.h"
 
 namespace tensorflow::serving {
@@ -45,6 +46,7 @@ struct ConfiguredModel {
   std::optional<bool> warm_up_enabled;
   uint32_t warm_up_iterations = 0;  // 0: not set
   ExperimentOptions experiment;
+  std::vector<ExampleOptions> examples;
 };
 
 // Converts a base path for the sources: file:///a becomes /a, all others stay. INVALID_ARGUMENT,

@@ -16,6 +16,7 @@
 #include "backends/builtin/builtin_folder.h"
 #include "backends/builtin/builtin_models.h"
 #include "base/check.h"
+#include "loading/example_loader.h"
 #include "loading/model_loader.h"
 #include "loading/warm_up_loader.h"
 #include "options/component_options.h"
@@ -123,7 +124,7 @@ Status ModelSet::CheckMoves(const std::vector<ConfiguredModel>& models,
 }
 
 ModelSet::Entry ModelSet::EntryOf(const ConfiguredModel& model, uint64_t generation) const {
-  Entry entry{model.base_path,    model.platform,          WarmUpOf(model),
+  Entry entry{model.base_path,    model.platform,          WarmUpOf(model), model.examples,
               SelectionOf(model), LabelledVersions(model), generation};
   const auto old = entries_.find(model.name);
   if (old != entries_.end() && old->second.base_path == entry.base_path &&
@@ -143,9 +144,9 @@ WarmUpOptions ModelSet::WarmUpOf(const ConfiguredModel& model) const {
 StatusOr<std::unique_ptr<core::Loader>> ModelSet::MakeLoader(const core::ServableId& id,
                                                              const std::string& path) {
   // Called on the threads of the sources, once for every version that is wanted.
-  if (IsBuiltinPath(path)) return MakeBuiltinLoader(id, path, metrics_, inline_options_);
   LoadOptions options = load_options_;
   WarmUpOptions warm_up = warm_up_options_;
+  std::vector<ExampleOptions> examples;
   options.model_name = id.name;
   {
     MutexLock lock(mutex_);
@@ -153,16 +154,23 @@ StatusOr<std::unique_ptr<core::Loader>> ModelSet::MakeLoader(const core::Servabl
     if (entry != entries_.end()) {
       options.platform = entry->second.platform;
       warm_up = entry->second.warm_up;
+      examples = entry->second.examples;
     }
   }
   std::unique_ptr<core::Loader> loader;
-  if (IsBuiltinFolder(path)) {
+  if (IsBuiltinPath(path)) {
+    ASSIGN_OR_RETURN(loader, MakeBuiltinLoader(id, path, metrics_, inline_options_));
+  } else if (IsBuiltinFolder(path)) {
     loader = MakeBuiltinFolderLoader(id, path, metrics_, inline_options_);
   } else {
     loader = std::make_unique<HostedLoader>(id, path, std::move(options), backends_, metrics_,
                                             memory_history_, inline_options_);
   }
-  if (!warm_up.enabled) return loader;
+  if (!examples.empty()) {
+    loader = std::make_unique<ExampleLoader>(path, std::move(examples), std::move(loader));
+  }
+  // A built-in path has no folder, and so no recorded requests.
+  if (!warm_up.enabled || IsBuiltinPath(path)) return loader;
   return std::make_unique<WarmUpLoader>(id, path, std::move(warm_up), std::move(loader), metrics_);
 }
 

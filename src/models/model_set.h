@@ -67,6 +67,7 @@ class ModelSet final {
     std::string base_path;
     std::string platform;
     WarmUpOptions warm_up;
+    std::vector<ExampleOptions> examples;
     core::VersionSelection selection;
     std::set<core::VersionNumber> labelled;
     // The first generation with this base path, version selection and set of labelled versions.
