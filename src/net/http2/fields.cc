@@ -1,4 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+// How it works. Every byte of every field must be checked, but clients send the same fields again
+// and again. HPACK's table gives such a field as the same string object of nghttp2. So FieldMemo
+// remembers the result by the address of the object, and by the position in the head, because a
+// client usually sends its fields in one order. It holds a reference, so the address cannot be
+// given to another string. A field that misses the memo is classified: by the length of its name
+// first, then by one comparison.
+//
+// The characters of a value are checked eight at a time, with the usual tricks for words ("has a
+// byte less than n"). The table of classes decides about the groups in which such a byte is found.
 #include "net/http2/fields.h"
 
 #include <algorithm>
@@ -94,6 +103,8 @@ FieldKind ClassifyPseudo(std::string_view name, std::string_view value) {
 // Returns the kind of a field by its name. kMalformed for fields that HTTP/2 does not allow.
 FieldKind KindOf(std::string_view name, std::string_view value) {
   switch (name.size()) {
+    // TE is the only field of a connection that HTTP/2 allows, and only with this value (RFC 9113,
+    // section 8.2.2).
     case 2:
       return If(name != "te" || EqualsIgnoringCase(value, "trailers"), FieldKind::kOther);
     case 4:
@@ -140,6 +151,8 @@ bool FieldOrder::IsComplete(std::string_view method, std::string_view path) cons
   if (!Has(FieldKind::kMethod)) return false;
   const bool has_path = Has(FieldKind::kPath);
   const bool has_scheme = Has(FieldKind::kScheme);
+  // RFC 9113, section 8.5: CONNECT has only an authority. It is well-formed, although no route
+  // serves it.
   if (method == "CONNECT") return !has_path && !has_scheme && Has(FieldKind::kAuthority);
   return has_path && has_scheme && (path.front() == '/' || (path == "*" && method == "OPTIONS"));
 }
@@ -164,6 +177,7 @@ void FieldMemo::Learn(Entry& entry, nghttp2_rcbuf* name, nghttp2_rcbuf* value) {
   field.name = TextOf(name);
   field.value = value_text;
   field.kind = ClassifyField(field.name, field.value);
+  // A long field is not kept: sixteen of them would hold much memory on each connection.
   if (field.name.size() + field.value.size() > kFieldBytesMax) return;
   nghttp2_rcbuf_incref(entry.name = name);
   nghttp2_rcbuf_incref(entry.value = value);

@@ -1,4 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
+// How it works. Check walks over the bytes from frame header to frame header, and skips the
+// payloads. A header may be cut by the end of a read, so a part of it is kept in `header_`.
+//
+// Floods. Some frames cost the client a few bytes and the server much more, and nghttp2 serves them
+// without end. Each kind has a bucket of tokens (FrameAllowance). A frame takes one, and time and
+// useful traffic give some back. So a busy client may send many pings and window updates, and one
+// that sends only those is stopped.
+//
+// Order of streams. nghttp2 is told to forget closed streams, because it would keep many of them.
+// So this class remembers enough to find a frame on a stream that has ended: the last ended ids in
+// a small hash table, and the ranges of ids that the client passed over. Both are small and lose
+// old entries. A wrong frame may then go unnoticed, which harms nobody.
 #include "net/http2/frames.h"
 
 #include <nghttp2/nghttp2.h>
@@ -31,6 +43,8 @@ std::optional<Http2FrameCheck::Violation> Http2FrameCheck::Check(std::span<const
       at += skipped;
       continue;
     }
+    // Where the frame begins, in these bytes. If it began in an earlier read, nghttp2 has those
+    // bytes already; then it is 0.
     const size_t frame_at = at - std::min(at, header_size_);
     const unsigned char* header = begin + at;
     if (header_size_ == 0 && bytes.size() - at >= header_.size()) {
@@ -61,6 +75,8 @@ Http2FrameCheck::Verdict Http2FrameCheck::OnHeader(const unsigned char* header) 
       const Verdict verdict = OnStreamId(id);
       if (verdict.error_code != 0) return verdict;
       NoteEnd(id, flags);
+      // A client may spread one head over any number of CONTINUATION frames. So their number and
+      // their bytes are limited.
       header_block_bytes_ = 0;
       continuations_ = 0;
       return OnHeaderBlock(length, flags);
@@ -93,6 +109,9 @@ Http2FrameCheck::Verdict Http2FrameCheck::OnHeader(const unsigned char* header) 
       if (!priorities_.Spend()) return {kCalm, "too many PRIORITY frames"};
       return {};
     case NGHTTP2_RST_STREAM:
+      // The attack "rapid reset" (CVE-2023-44487) begins requests and cancels them at once, so that
+      // they never count as open streams. A reset therefore takes a token, and an answer that was
+      // given in full returns one.
       NoteEnd(ReadStreamId(header + 5), NGHTTP2_FLAG_END_STREAM);
       if (!resets_.Spend()) return {kCalm, "too many streams were reset"};
       return {};

@@ -58,7 +58,7 @@ class SessionOptions final {
   SessionOptions() {
     PENSTOCK_CHECK(nghttp2_option_new(&options_) == 0, "out of memory");
     nghttp2_option_set_no_auto_window_update(options_, 1);
-    nghttp2_option_set_no_http_messaging(options_, 1);  // http2_fields.h checks instead
+    nghttp2_option_set_no_http_messaging(options_, 1);  // fields.h checks instead
     // Closed streams would fill the CPU cache: nghttp2 keeps up to MAX_CONCURRENT_STREAMS of them
     // for a connection. Http2FrameCheck does the checks for which nghttp2 needs them.
     nghttp2_option_set_no_closed_streams(options_, 1);
@@ -143,6 +143,8 @@ Http2Stream& Http2Session::OpenStream(int32_t id) {
   streams_.Add(stream);
   nghttp2_session_set_stream_user_data(ng_, id, &stream);
   recent_ = &stream;
+  // A few bytes can hold hundreds of requests, since HPACK shortens a head to some bytes. So
+  // requests count, and not only bytes.
   wants_pause_ = loop_.turn().CountRequest();
   return stream;
 }
@@ -170,6 +172,7 @@ bool Http2Session::OnBytes(std::span<const std::byte> bytes) {
 bool Http2Session::Continue() {
   if (is_reading_paused_) return true;  // UpdateReading yields again
   has_paused_ = false;
+  // Take the rest out first, because Feed may keep a new one.
   const std::string rest = std::exchange(rest_, {});
   loop_.body_bytes().Give(std::exchange(rest_counted_, 0));
   return Feed(std::as_bytes(std::span(rest)));
@@ -191,17 +194,22 @@ bool Http2Session::Feed(std::span<const std::byte> bytes) {
     if (taken < 0) return OnReceiveError(static_cast<int>(taken));
     is_paused = has_paused_;
     bytes = bytes.subspan(static_cast<size_t>(taken));
+    // Without memory for the rest, go on at once. This connection then takes a longer turn, but
+    // loses nothing.
     if (is_paused && KeepRest(bytes)) {
       host_.Yield();
       break;
     }
     has_paused_ = false;
   }
+  // Only now, when nghttp2 has used all bytes before the wrong frame: their requests are valid, and
+  // get their answers.
   if (!is_paused && violation_ && !is_terminated_) {
     if (violation_->error_code == NGHTTP2_ENHANCE_YOUR_CALM) server().metrics.limit_floods.Add();
     Terminate(violation_->error_code, violation_->reason);
   }
   CheckQueue();
+  // The time for a head runs only while one is unfinished.
   if (!frames_.is_inside_header_block()) head_since_ = now_;
   UpdateReading();
   if (HasOutput()) {
@@ -229,10 +237,12 @@ void Http2Session::CheckQueue() {
 void Http2Session::DropIncomplete(Shortage shortage) {
   const bool is_memory = shortage == Shortage::kMemory;
   if (is_memory) {
+    // Only for the metric: a reset has no place for the message.
     (void)server().request_budget->Refuse();
   } else {
     server().metrics.limit_requests.Add();
   }
+  // Take the next one first, because CloseStream returns this one to the pool.
   for (Http2Stream *next, *stream = streams_.first(); stream != nullptr; stream = next) {
     next = StreamList::Next(*stream);
     if (!stream->is_receiving()) continue;
@@ -325,6 +335,8 @@ void Http2Session::Fill(ByteChain& out, size_t bytes_wanted) {
     ReturnConsumed();
     output_.Begin(out, bytes_wanted);
     const int error = nghttp2_session_send(ng_);
+    // nghttp2 has sent all that the peer's windows allow. What is left waits for the peer, so it no
+    // longer counts as pending.
     if (!output_.is_full()) {
       pending_bytes_ = 0;
       ++flush_number_;
@@ -337,6 +349,7 @@ void Http2Session::Fill(ByteChain& out, size_t bytes_wanted) {
     }
   }
   UpdateReading();
+  // After nghttp2 has returned: a writer may submit its next message at once.
   for (const auto& call : std::exchange(with_room_, {})) call->OnRoom();
   CloseIfDone();
 }

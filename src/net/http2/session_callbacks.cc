@@ -45,6 +45,8 @@ int Http2Session::Callbacks::OnHeader(nghttp2_session*, const nghttp2_frame* fra
                                       void* user_data) {
   Http2Session& session = SessionOf(user_data);
   Http2Stream* stream = session.FindStream(frame->hd.stream_id);
+  // The stream was dropped already (DropIncomplete). nghttp2 decodes its fields nevertheless, to
+  // keep HPACK's table right.
   if (stream == nullptr) return 0;
   if (!stream->OnHeader(session.fields_.Look(name, value))) {
     session.server().metrics.limit_header_bytes.Add();
@@ -52,6 +54,8 @@ int Http2Session::Callbacks::OnHeader(nghttp2_session*, const nghttp2_frame* fra
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
   }
   if (!session.wants_pause_) return 0;
+  // The turn is over. Pause at the first field of the new request: nghttp2 can stop here, but not
+  // in OnBeginHeaders.
   session.wants_pause_ = false;
   session.has_paused_ = true;
   return NGHTTP2_ERR_PAUSE;
@@ -63,6 +67,7 @@ int Http2Session::Callbacks::OnData(nghttp2_session*, uint8_t, int32_t id, const
   if (Http2Stream* stream = session.FindStream(id)) {
     stream->OnData({reinterpret_cast<const std::byte*>(data), size});
   } else {
+    // The stream is closed, but its bytes still occupy the window of the connection.
     session.ConsumeConnection(size);
   }
   return 0;

@@ -94,6 +94,8 @@ void Http2Stream::Close() {
 bool Http2Stream::OnHeader(const FieldMemo::Field& field) {
   const size_t bytes_max = session_->header_bytes_max();
   head_bytes_ += field.name.size() + field.value.size() + kFieldOverheadBytes;
+  // Count on, but keep nothing more. OnHead then answers with 431. Only a head that is far too
+  // large ends the connection, since its decoding costs time.
   if (head_bytes_ > bytes_max) return head_bytes_ <= kHeaderBombFactor * bytes_max;
   if (is_malformed_) return true;
   if (is_head_complete_) {
@@ -170,6 +172,8 @@ bool Http2Stream::ReadContentLength() {
 // The views point to the bytes of head_storage_, which do not move when it is swapped.
 void Http2Stream::FillHead(RequestHead& head) {
   const std::string_view peer = session_->host().peer();
+  // The call may outlive the connection, so it needs a copy of the peer's name. Append before the
+  // first View: it may move the bytes.
   const size_t peer_at = head_storage_.Append(peer);
   const std::string_view path = View(FieldKind::kPath);
   const size_t question = path.find('?');
@@ -236,6 +240,8 @@ void Http2Stream::StartHttp(int refused_status, std::string_view why) {
   if (refused_status != 0) return http_->Refuse(refused_status, why);
   BeginReceiving();
   http_->OnHead(content_length_ == kUnknown ? std::nullopt : std::optional(content_length_));
+  // A request that is refused by its head gets the final answer only, and the client saves its
+  // body.
   if (expects && !http_->is_answered()) {
     const nghttp2_nv status = StaticField(":status", "100");
     nghttp2_submit_headers(session_->ng(), NGHTTP2_FLAG_NONE, id_, nullptr, &status, 1, nullptr);
@@ -250,6 +256,8 @@ void Http2Stream::OnData(std::span<const std::byte> bytes) {
   unconsumed_ += bytes.size();
   body_bytes_ += bytes.size();
   if (is_receiving_) session_->NoteReceived(bytes.size());
+  // RFC 9113, section 8.1.1: the DATA frames must add up to the Content-Length. The end of the
+  // stream checks for too little.
   if (body_bytes_ > content_length_) OnMalformed();
   if (is_malformed_) return Consume(bytes.size());
   if (grpc_ != nullptr) return grpc_->OnData(bytes);
@@ -462,6 +470,7 @@ ssize_t Http2Stream::ReadBody(size_t bytes_max, uint32_t* flags) {
     return NGHTTP2_ERR_DEFERRED;
   }
   const size_t bytes = std::min(queued_bytes_, bytes_max);
+  // nghttp2 then calls SendData, which adds references to the output.
   *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
   if (is_ended_ && bytes == queued_bytes_) {
     *flags |= NGHTTP2_DATA_FLAG_EOF;
@@ -508,6 +517,7 @@ void Http2Stream::WriteBody(Http2Output& output, size_t bytes) {
     ++segments_used_;
   }
   if (segments_used_ == segments_.size() || segments_used_ >= kSegmentsKept) {
+    // Used segments are removed many at a time, because each removal moves the rest.
     segments_.erase(segments_.begin(), segments_.begin() + static_cast<ptrdiff_t>(segments_used_));
     segments_used_ = 0;
   }

@@ -38,6 +38,7 @@ void StreamHost::CountRefused() {
 
 void StreamHost::EndReceiving(const BegunRequest& request, bool is_complete) {
   IncompleteRequests& requests = loop_.incomplete_requests();
+  // `begun_` has not been counted yet, so there is nothing to take back.
   if (begun_ != &request) {
     requests.End(*this, is_complete);
   } else {

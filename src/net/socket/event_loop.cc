@@ -1,4 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
+// How it works. An event is one callback of Asio: a read, a timer, a tick, or the posted tasks.
+// During an event, sessions only queue output and ask for a flush. EndEvent then flushes all of it,
+// so that a burst of requests costs few system calls. A closed connection may be on the call stack
+// of the event, so it is destroyed in a later one (Retired).
+//
+// Two clocks. `timer_` runs the timer wheel, and is set only for the earliest deadline of a call.
+// `tick_` runs about once a second, and checks the timeouts of all connections. So a received byte
+// needs no timer of its own. When there is no connection and nothing to release, the tick stops,
+// and an idle server does not wake at all.
+//
+// Fairness. A connection with more input than fits into its turn waits in `waiting_`. ContinueOne
+// serves one of them and goes back to Asio, which looks at the sockets again. So new input of other
+// connections comes in between.
 #include "net/socket/event_loop.h"
 
 #include <fmt/format.h>
@@ -22,6 +35,7 @@ constexpr size_t kPooledKept = 16;
 // A loop with at most this many requests in a tick, and none open, can afford a pause of some
 // milliseconds.
 constexpr uint64_t kQuietRequests = 16;
+// See ReserveRecords.
 constexpr size_t kRecordsInARow = 64;
 constexpr size_t kConnectionBytes = 2560;  // that the end of a connection frees, about
 constexpr int kOneThread = 1;              // Asio's concurrency hint
@@ -60,6 +74,8 @@ void EventLoop::Stop() {
     io_.stop();
   });
   thread_.join();
+  // The loop's thread has ended, and this one stands in for it. So what the connections free goes
+  // to the pools, which Shutdown then empties.
   const LoopScope scope(*loop_);
   connections_.clear();
   retired_.DestroyAll();
@@ -101,6 +117,8 @@ void EventLoop::Adopt(std::unique_ptr<LoopConnection> connection) {
 void EventLoop::Retire(LoopConnection& connection) {
   const size_t index = connection.index_;
   retired_.Add(std::move(connections_[index]));
+  // The last one takes the free position, so that closing one of thousands of connections takes
+  // constant time.
   if (index + 1 < connections_.size()) {
     connections_[index] = std::move(connections_.back());
     connections_[index]->index_ = index;
@@ -139,6 +157,8 @@ void EventLoop::EndEvent() {
 void EventLoop::ArmTimer() {
   const SteadyTime now = server_->clock.Now();
   const SteadyTime next = loop_->timers().NextRun(now);
+  // The timer that is set runs first, and sets the next one then. Setting a timer may be a system
+  // call. A call that ends long before its deadline, which is the usual case, causes none.
   if (next >= timer_at_) return;
   timer_at_ = next;
   timer_.expires_after(next - now);
@@ -184,6 +204,8 @@ bool EventLoop::ReleaseMemory(SteadyTime now) {
   }
   const uint64_t requests = loop_->request_count() - requests_seen_;
   requests_seen_ += requests;
+  // malloc_trim may delay every loop by milliseconds. So all loops report whether they are busy,
+  // and the first quiet one trims when none is.
   const bool is_busy = loop_->open_requests() > 0 || requests > kQuietRequests;
   if (is_busy != is_busy_) {
     is_busy_ = is_busy;

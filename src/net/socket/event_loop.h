@@ -76,8 +76,8 @@ class EventLoop final {
   void EndEvent();
   // `connection` is closed and has no operation under way. It is destroyed after this event.
   void Retire(LoopConnection& connection);
-  // Calls `connection.Continue()` when its turn comes: after the connections that wait already, and
-  // one of them for each look at the sockets. It must not be destroyed before.
+  // Calls `connection.Continue()` later, after the connections that wait already. The loop checks
+  // the sockets for new input between two such calls. The connection must not be destroyed before.
   void ContinueLater(LoopConnection& connection);
 
  private:
