@@ -9,7 +9,7 @@
 
 #include "base/clock.h"
 #include "core/servable.h"
-#include "core/version_policy.h"
+#include "core/transition_policy.h"
 
 namespace penstock::core {
 
@@ -23,7 +23,7 @@ enum class LoadMode {
 // The configuration of one model.
 struct ModelConfig {
   std::string name;
-  const VersionPolicy* policy = &AvailabilityPreservingPolicy();  // outlives the manager
+  const TransitionPolicy* policy = &AvailabilityPreservingPolicy();  // outlives the manager
   // A label may name a version that is not ready. If the label pointed to a ready version before,
   // it stays there until the new one is ready. It keeps that version loaded meanwhile, except under
   // ResourcePreservingPolicy.

@@ -141,7 +141,7 @@ void ModelVersions::CheckLoader(VersionNumber number, Version& version) {
   Publish(number, version, VersionState::kEnd, version.loader.status());
 }
 
-std::optional<VersionAction> ModelVersions::NextAction(const VersionPolicy& policy,
+std::optional<VersionAction> ModelVersions::NextAction(const TransitionPolicy& policy,
                                                        const std::set<VersionNumber>& held) const {
   std::vector<PolicyVersion> states;
   states.reserve(versions_.size());

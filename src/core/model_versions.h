@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The versions of one model, and the transitions between their states. A VersionPolicy decides what
-// happens next, the Manager does it, and this class records it.
+// The versions of one model, and the transitions between their states. A TransitionPolicy decides
+// what happens next, the Manager does it, and this class records it.
 #pragma once
 
 #include <map>
@@ -17,7 +17,7 @@
 #include "core/lookup.h"
 #include "core/model_status.h"
 #include "core/source.h"
-#include "core/version_policy.h"
+#include "core/transition_policy.h"
 
 namespace penstock::core {
 
@@ -34,7 +34,7 @@ class ModelVersions final {
 
   // Returns the next action of the policy; nullopt also if the policy asks for an impossible one.
   // Versions in `held` are not unloaded: the policy sees them as aspired.
-  std::optional<VersionAction> NextAction(const VersionPolicy& policy,
+  std::optional<VersionAction> NextAction(const TransitionPolicy& policy,
                                           const std::set<VersionNumber>& held) const;
   // The lowest ready version, aspired or not.
   std::optional<VersionNumber> LowestReady() const;

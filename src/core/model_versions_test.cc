@@ -276,7 +276,7 @@ TEST_F(ModelVersionsTest, VersionWithoutALoaderEndsWithTheReason) {
 
 TEST_F(ModelVersionsTest, ActionsThatAreImpossibleAreNotReturned) {
   // Always wants the same action. Thread-safe.
-  class Stubborn final : public VersionPolicy {
+  class Stubborn final : public TransitionPolicy {
    public:
     explicit Stubborn(VersionAction action) : action_(action) {}
     std::optional<VersionAction> Next(std::span<const PolicyVersion>) const override {

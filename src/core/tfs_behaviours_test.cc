@@ -155,7 +155,7 @@ TEST(BehavioursOfLoads, B23_VersionThatHasNotBegunIsGivenUpAndWantedAgain) {
 }
 
 // Keeps what it is asked about. Called with the manager's lock held, so one thread at a time.
-class RecordingPolicy final : public VersionPolicy {
+class RecordingPolicy final : public TransitionPolicy {
  public:
   std::optional<VersionAction> Next(std::span<const PolicyVersion> versions) const override {
     seen_.assign(versions.begin(), versions.end());

@@ -38,7 +38,7 @@ std::string RunSeed(SimulationOptions options) {
 }
 
 // The violations found in the seeds from 1 on, on all CPUs; ends soon after the first one.
-std::vector<std::string> RunSeeds(uint64_t seeds, const core::VersionPolicy* policy) {
+std::vector<std::string> RunSeeds(uint64_t seeds, const core::TransitionPolicy* policy) {
   std::atomic<uint64_t> next{1};
   std::atomic<bool> found{false};
   Mutex mutex;
@@ -79,7 +79,7 @@ TEST(SimulationTest, SameSeedGivesTheSameLife) {
 }
 
 // Unloads what is not aspired without looking whether anything else serves. Immutable.
-class CarelessPolicy final : public core::VersionPolicy {
+class CarelessPolicy final : public core::TransitionPolicy {
  public:
   std::optional<core::VersionAction> Next(
       std::span<const core::PolicyVersion> versions) const override {
@@ -92,7 +92,7 @@ class CarelessPolicy final : public core::VersionPolicy {
 };
 
 // Never loads the highest version if another one is ready. Immutable.
-class ForgetfulPolicy final : public core::VersionPolicy {
+class ForgetfulPolicy final : public core::TransitionPolicy {
  public:
   std::optional<core::VersionAction> Next(
       std::span<const core::PolicyVersion> versions) const override {

@@ -29,7 +29,7 @@ struct SimulationOptions {
   uint64_t seed = 0;
   int steps = 150;
   // Replaces the availability preserving policy, to see whether a wrong one is caught.
-  const core::VersionPolicy* policy = nullptr;
+  const core::TransitionPolicy* policy = nullptr;
   bool trace = false;  // prints every step
 };
 

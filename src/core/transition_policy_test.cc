@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/version_policy.h"
+#include "core/transition_policy.h"
 
 #include <gtest/gtest.h>
 
@@ -26,7 +26,7 @@ std::vector<PolicyVersion> Parse(const std::string& text) {
 }
 
 // As "load 2", "unload 1", "nothing".
-std::string Next(const VersionPolicy& policy, const std::string& text) {
+std::string Next(const TransitionPolicy& policy, const std::string& text) {
   const auto action = policy.Next(Parse(text));
   if (!action) return "nothing";
   return (action->kind == VersionAction::Kind::kLoad ? "load " : "unload ") +
@@ -38,7 +38,7 @@ struct Row {
   const char* expected;
 };
 
-TEST(VersionPolicyTest, AvailabilityPreserving) {
+TEST(TransitionPolicyTest, AvailabilityPreserving) {
   const Row rows[] = {
       {"", "nothing"},     {"N", "load 1"},     {"NN", "load 2"},  // the highest first
       {"n", "nothing"},                                            // not aspired: never loaded
@@ -62,7 +62,7 @@ TEST(VersionPolicyTest, AvailabilityPreserving) {
   }
 }
 
-TEST(VersionPolicyTest, ResourcePreserving) {
+TEST(TransitionPolicyTest, ResourcePreserving) {
   const Row rows[] = {
       {"", "nothing"},    {"N", "load 1"},    {"NN", "load 2"},  {"n", "nothing"},
       {"R", "nothing"},   {"rN", "unload 1"},  // memory first
@@ -80,14 +80,14 @@ TEST(VersionPolicyTest, ResourcePreserving) {
 
 // Every state of up to four versions: the policies ask only for what is possible, and the first one
 // never gives up the last version that serves while one is wanted.
-TEST(VersionPolicyTest, EveryStateOfFourVersions) {
+TEST(TransitionPolicyTest, EveryStateOfFourVersions) {
   const std::string letters = "nlrudeNLRUDE";
   for (int code = 0; code < 12 * 12 * 12 * 12; ++code) {
     std::string text;
     for (int rest = code, i = 0; i < 4; ++i, rest /= 12) {
       text += letters[static_cast<size_t>(rest % 12)];
     }
-    for (const VersionPolicy* policy :
+    for (const TransitionPolicy* policy :
          {&AvailabilityPreservingPolicy(), &ResourcePreservingPolicy()}) {
       const auto action = policy->Next(Parse(text));
       if (!action) continue;
@@ -105,7 +105,8 @@ TEST(VersionPolicyTest, EveryStateOfFourVersions) {
 
 // The roles of the versions that `text` stands for, a character each: m main, l for a label, v
 // reserve; upper case if its last load has failed.
-std::string NextOf(const VersionPolicy& policy, const std::string& text, const std::string& roles) {
+std::string NextOf(const TransitionPolicy& policy, const std::string& text,
+                   const std::string& roles) {
   std::vector<PolicyVersion> versions = Parse(text);
   for (size_t i = 0; i < versions.size(); ++i) {
     const char role = static_cast<char>(roles[i] | 0x20);
@@ -119,7 +120,7 @@ std::string NextOf(const VersionPolicy& policy, const std::string& text, const s
          std::to_string(action->version.value);
 }
 
-TEST(VersionPolicyTest, ReserveIsLoadedWhileNoMainVersionCanBe) {
+TEST(TransitionPolicyTest, ReserveIsLoadedWhileNoMainVersionCanBe) {
   struct {
     const char* versions;
     const char* roles;
@@ -151,7 +152,7 @@ TEST(VersionPolicyTest, ReserveIsLoadedWhileNoMainVersionCanBe) {
 }
 
 // Else requests that name no version would get the one for the label until the new one is ready.
-TEST(VersionPolicyTest, VersionForALabelReplacesNoOther) {
+TEST(TransitionPolicyTest, VersionForALabelReplacesNoOther) {
   const auto next = [](const char* versions, const char* roles) {
     return NextOf(AvailabilityPreservingPolicy(), versions, roles);
   };

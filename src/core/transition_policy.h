@@ -41,9 +41,9 @@ struct VersionAction {
 
 // Decides the next action for one model. Pure and stateless: the same input gives the same answer,
 // so tests need only tables and no threads. Thread-safe.
-class VersionPolicy {
+class TransitionPolicy {
  public:
-  virtual ~VersionPolicy() = default;
+  virtual ~TransitionPolicy() = default;
   // `versions` holds every version of one model, ascending. The policy loads only kNew versions
   // that are aspired or a reserve, and unloads only kReady versions that are not aspired. nullopt:
   // nothing to do until a state changes.
@@ -52,10 +52,10 @@ class VersionPolicy {
 
 // Loads the new version first, and unloads the old one when the new one is ready. So some version
 // is always ready, but there must be memory for two.
-const VersionPolicy& AvailabilityPreservingPolicy();
+const TransitionPolicy& AvailabilityPreservingPolicy();
 
 // Unloads versions that are not aspired first, and loads when they are gone. So there is memory for
 // one version only, but no version is ready for a while.
-const VersionPolicy& ResourcePreservingPolicy();
+const TransitionPolicy& ResourcePreservingPolicy();
 
 }  // namespace penstock::core

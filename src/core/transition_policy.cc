@@ -2,7 +2,7 @@
 // A policy never sees requests, memory or time, only the states of the versions. It is asked again
 // after each change and names one action at a time, so it need not plan: what is right now follows
 // from the states alone.
-#include "core/version_policy.h"
+#include "core/transition_policy.h"
 
 #include <algorithm>
 
@@ -61,7 +61,7 @@ std::optional<VersionAction> LoadReserve(Versions versions) {
 }
 
 // Loads before it unloads. Immutable.
-class AvailabilityPreserving final : public VersionPolicy {
+class AvailabilityPreserving final : public TransitionPolicy {
  public:
   std::optional<VersionAction> Next(Versions versions) const override {
     if (MayUnload(versions)) {
@@ -90,7 +90,7 @@ class AvailabilityPreserving final : public VersionPolicy {
 };
 
 // Unloads before it loads. Immutable.
-class ResourcePreserving final : public VersionPolicy {
+class ResourcePreserving final : public TransitionPolicy {
  public:
   std::optional<VersionAction> Next(Versions versions) const override {
     if (const auto unload = UnloadLowest(versions)) return unload;
@@ -107,12 +107,12 @@ class ResourcePreserving final : public VersionPolicy {
 
 }  // namespace
 
-const VersionPolicy& AvailabilityPreservingPolicy() {
+const TransitionPolicy& AvailabilityPreservingPolicy() {
   static const AvailabilityPreserving policy;
   return policy;
 }
 
-const VersionPolicy& ResourcePreservingPolicy() {
+const TransitionPolicy& ResourcePreservingPolicy() {
   static const ResourcePreserving policy;
   return policy;
 }
