@@ -71,6 +71,7 @@ StatusOr<std::vector<ExampleOptions>> ReadExampleOptions(const config::ModelOpti
     regress.values = each.values();
     read.push_back(std::move(regress));
   }
+  // An empty name and "serving_default" mean the same signature.
   std::set<std::pair<ExampleMethod, std::string>> signatures;
   for (const ExampleOptions& each : read) {
     const std::string name =

@@ -55,6 +55,7 @@ std::set<VersionNumber> SelectVersions(const VersionSelection& selection,
 }
 
 std::optional<VersionNumber> ParseVersion(std::string_view name) {
+  // from_chars would accept a minus sign, but "-1" is no name of a version.
   if (name.empty() || name.front() == '-') return std::nullopt;
   VersionNumber version;
   const char* const end = name.data() + name.size();

@@ -1,4 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+// How it works. The body is read once, from front to back, and each value is written at once as
+// protobuf's wire format (MessageBuilder). The result is the request that a gRPC client would have
+// sent. So the rules for Examples are in one place, and a model that parses serialized Examples
+// gets them.
+//
+// JSON has fewer types than Example, so the text of a number decides: with a point or an exponent
+// it is a float, else an int64. true and false are 1 and 0. A string is bytes, and so is {"b64":
+// ...}. The first value of a list decides for all, as in TensorFlow Serving. The texts of errors
+// are its texts, too.
 #include "frontends/tfs_rest/examples_decoder.h"
 
 #include <optional>
@@ -76,6 +85,7 @@ bool ExamplesDecoder::ReadNumber(std::string_view name, Value& value) {
     value.kind = FeatureKind::kInt64;
     return true;
   }
+  // Between the limits of int64 and uint64. As a float the value would change without a word.
   if (uint64_t too_large; decimal.integer && tfs_json::ToUint64(decimal, too_large)) {
     cursor_.set_at(start);
     return cursor_.Fail(
@@ -126,6 +136,7 @@ bool ExamplesDecoder::ReadValues(std::string_view name, bool is_list) {
   const FeatureKind kind = value.kind;
   size_t list = 0, packed = 0;
   if (!builder_.Open(static_cast<uint32_t>(kind), list)) return FailBuilder();
+  // Packed numbers need no tag for each value.
   const bool is_packed = kind != FeatureKind::kBytes;
   if (is_packed && !builder_.Open(1, packed)) return FailBuilder();
   for (;;) {
@@ -274,6 +285,8 @@ StatusOr<Slice> ExamplesDecoder::Decode() {
         "When method is classify, key 'examples' is expected and was not found");
   }
   size_t spec = 0;
+  // The ModelSpec comes last, since "signature_name" may come last. Protobuf reads fields in any
+  // order. It is written even if it is empty, because a request must have one.
   if (!builder_.Open(1, spec)) return builder_.status();
   if (signature_name_ && !builder_.BytesField(3, *signature_name_)) return builder_.status();
   builder_.Close(spec);

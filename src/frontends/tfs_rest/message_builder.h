@@ -31,6 +31,7 @@ class MessageBuilder final {
     opened = Size();
     return true;
   }
+  // Ends the sub-message, which must be the one that was opened last. Fills in its length.
   void Close(size_t opened) {
     size_t length = Size() - opened;
     std::byte* const to = buffer_->data() + opened - kLengthBytes;
@@ -38,6 +39,7 @@ class MessageBuilder final {
       to[i] = static_cast<std::byte>((length & 0x7F) | (i + 1 < kLengthBytes ? 0x80 : 0));
     }
   }
+  // These append one field or one value. Varint and Float write no tag: they are for packed lists.
   bool BytesField(uint32_t field, std::string_view bytes) {
     if (!Reserve(2 * kVarintBytesMax + bytes.size())) return false;
     tfs::WireWriter out(end_);
@@ -72,6 +74,7 @@ class MessageBuilder final {
 
   size_t Size() const { return buffer_ ? static_cast<size_t>(end_ - buffer_->data()) : 0; }
   bool Reserve(size_t bytes) { return static_cast<size_t>(limit_ - end_) >= bytes || Grow(bytes); }
+  // Moves the message to a larger buffer. So keep offsets, and no pointers into it.
   bool Grow(size_t bytes);
 
   RequestMemory& memory_;

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+// Writes {"results": [...]}: for each Example a list of [label, score] pairs, or one number. The
+// text is written directly, without a tree of JSON values, since an answer may have thousands of
+// classes for each Example.
 #include "frontends/tfs_rest/results_encoder.h"
 
 #include "protocols/tfs_json/json_writer.h"

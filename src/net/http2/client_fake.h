@@ -23,12 +23,14 @@ struct FakeAnswer {
   bool is_closed = false;
   uint32_t error_code = 0;
 
+  // The value of a header or trailer; empty if there is none.
   std::string Field(std::string_view name) const {
     for (const auto& [key, value] : headers)
       if (key == name) return value;
     return {};
   }
   int http_status() const { return std::atoi(Field(":status").c_str()); }
+  // -1: the answer has no status (yet).
   int grpc_status() const {
     const std::string status = Field("grpc-status");
     return status.empty() ? -1 : std::atoi(status.c_str());
@@ -96,6 +98,7 @@ class FakeHttp2Client final {
   FakeHttp2Client(const FakeHttp2Client&) = delete;
   FakeHttp2Client& operator=(const FakeHttp2Client&) = delete;
 
+  // The head of a gRPC call, and a message with its prefix.
   static FakeFields GrpcFields(std::string path, FakeFields more = {}) {
     FakeFields fields = {{":method", "POST"},
                          {":scheme", "http"},
@@ -131,6 +134,7 @@ class FakeHttp2Client final {
     return nghttp2_submit_request(ng_, nullptr, nv.data(), nv.size(), is_end ? nullptr : &provider,
                                   nullptr);
   }
+  // Sends bytes of the body of a stream that Open has begun.
   void Data(int32_t id, std::string_view bytes, bool is_end = false) {
     Upload& upload = uploads_[id];
     upload.bytes += bytes;
@@ -156,6 +160,7 @@ class FakeHttp2Client final {
     Run();
     return id;
   }
+  // Cancels the stream, as a client does that no longer wants the answer.
   void Reset(int32_t id, uint32_t code = NGHTTP2_CANCEL) {
     nghttp2_submit_rst_stream(ng_, NGHTTP2_FLAG_NONE, id, code);
     Run();
@@ -189,13 +194,17 @@ class FakeHttp2Client final {
   }
 
   nghttp2_session* ng() { return ng_; }
+  // What has come on the stream so far.
   const FakeAnswer& answer(int32_t id) { return answers_[id]; }
+  // The frames of this type that the server has sent, over all streams.
   size_t CountFrames(uint8_t type) const {
     return static_cast<size_t>(std::count_if(frames_.begin(), frames_.end(),
                                              [&](const auto& hd) { return hd.type == type; }));
   }
 
   bool is_open = true;  // false once the session asked to be closed
+  // Of each GOAWAY of the server, in order: the error code, the last stream that it serves, and the
+  // text.
   std::vector<uint32_t> goaway_codes;
   std::vector<int32_t> goaway_ids;
   std::vector<std::string> goaway_texts;

@@ -60,6 +60,8 @@ StatusOr<Tensor> SerializedExamples(const ExampleInput& input, const BufferRef& 
     tensor.set_string_owner(owner);
     return tensor;
   }
+  // A small request can ask for much memory here: each of many tiny Examples gets a copy of the
+  // context. So check before the allocation.
   const uint64_t bytes = uint64_t{input.count_} * input.context_bytes_ + input.example_bytes_;
   if (bytes > memory.bytes_left()) {
     return Error(StatusCode::kResourceExhausted,

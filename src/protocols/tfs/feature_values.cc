@@ -36,6 +36,7 @@ bool IsAccepted(FeatureKind kind, DType type) {
 
 void ValueWriter::Floats(std::string_view packed) {
   const auto count = static_cast<int64_t>(packed.size() / sizeof(float));
+  // All or none: if they do not fit, the count alone is enough for the error.
   if (count <= room_ - count_) {
     if (type_ == DType::kFloat32) {
       std::memcpy(to_ + static_cast<size_t>(count_) * sizeof(float), packed.data(), packed.size());
