@@ -38,11 +38,13 @@ class WarmUpLoader final : public core::Loader {
   }
   // Errors: those of the loader and of RunWarmUp. If the warm-up fails, the version is unloaded.
   StatusOr<std::unique_ptr<core::Servable>> Load() override EXCLUDES(mutex_);
+  // Ends a running load or warm-up soon. Thread-safe.
   void Cancel() override EXCLUDES(mutex_);
 
  private:
   StatusOr<std::unique_ptr<core::Servable>> LoadAndWarmUp(CancelToken& cancel);
   Status WarmUp(Model& model, CancelToken& cancel);
+  // Sets what Cancel cancels. Null: the load is over.
   void SetRunning(CancelToken* cancel) EXCLUDES(mutex_);
   void Record(const Status& status, const WarmUpCounts& counts, Duration time);
 

@@ -55,24 +55,35 @@ class Http2Session final : public Session, private StreamHost {
   struct Callbacks;
   static const nghttp2_session_callbacks* CallbackTable();
 
+  // Returns null if the stream is closed, or was never opened.
   Http2Stream* FindStream(int32_t id);
+  // Takes a stream from the pool for a new request. May ask for a pause, if the turn is over.
   Http2Stream& OpenStream(int32_t id);
+  // Closes the stream and returns it to the pool. Does nothing if there is no such stream.
   void CloseStream(int32_t id);
+  // A frame was received or written. They return 0, as nghttp2 wants.
   int OnFrame(const nghttp2_frame& frame);
   int OnFrameWritten(const nghttp2_frame& frame);
 
+  // Queues the SETTINGS of the server and the window of the connection.
   void Configure();
   bool Feed(std::span<const std::byte> bytes);
   bool KeepRest(std::span<const std::byte> rest);
   void DropIncomplete(Shortage shortage) override;
+  // nghttp2 cannot go on with the input. Returns false, as OnBytes then does.
   bool OnReceiveError(int error);
   void CheckQueue();
+  // Gives the consumed bytes back to the window of the connection, once for each read.
   void ReturnConsumed();
   void UpdateReading();
+  // Closes the connection if neither side has anything more to say.
   void CloseIfDone();
   void Copy(std::span<const std::byte> frame);
   void Announce(const char* reason);
+  // Names the last stream that is served. Later ones are refused.
   void FinishDrain();
+  // Of a tick. IsOverTime returns true if it has ended the session. KeepAlive returns false if the
+  // peer does not answer.
   bool IsOverTime(SteadyTime now);
   bool KeepAlive(SteadyTime now);
   void NoteProgress(Duration time);
@@ -92,6 +103,8 @@ class Http2Session final : public Session, private StreamHost {
   bool has_settings_ = false;  // the client's first SETTINGS frame has arrived
   enum class Drain : uint8_t { kNo, kAnnounced, kFinal } drain_ = Drain::kNo;
 
+  // Times of the last tick, drain, input, ping; since when there is no stream, and since when a
+  // head is unfinished.
   SteadyTime last_tick_;
   SteadyTime drain_since_;
   bool is_unused_since_drain_ = false;

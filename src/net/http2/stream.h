@@ -35,8 +35,12 @@ class Http2Stream final : public HttpCallOwner,
   // A field of the head or of the trailers. False: the head is far over the limit, so end the
   // connection.
   [[nodiscard]] bool OnHeader(const FieldMemo::Field& field);
+  // The head is complete; `has_ended`: nothing follows it. Makes the call, or resets the stream if
+  // the head is malformed.
   void OnHead(bool has_ended);
+  // Trailers are ignored, but they must end the request.
   void OnTrailers(bool has_ended);
+  // Bytes of the body. The client gets window for new ones as the call uses them.
   void OnData(std::span<const std::byte> bytes);
   void OnEnd();
   // Checks timeouts. Called about once a second.
@@ -62,6 +66,8 @@ class Http2Stream final : public HttpCallOwner,
   void DetachCall() override;
 
   // --- for nghttp2's callbacks
+  // ReadBody returns how many bytes the next DATA frame has, or NGHTTP2_ERR_DEFERRED. WriteBody
+  // then writes that many.
   ssize_t ReadBody(size_t bytes_max, uint32_t* flags);
   void WriteBody(Http2Output& output, size_t bytes);
   // nghttp2 has framed the last frame of the answer.
@@ -94,10 +100,12 @@ class Http2Stream final : public HttpCallOwner,
   std::string_view View(FieldKind kind) const { return View(kind, head_storage_); }
   std::string_view View(FieldKind kind, const HeadStorage& storage) const;
   std::string_view Path() const;  // without the query
+  // False: the field is there, but is no number.
   bool ReadContentLength();
   bool ChargeHead(size_t bytes);
   void RefuseHead(bool is_grpc);
   void OnMalformed();
+  // Sets all of `head`. Its views point to head_storage_, which must then move to the call.
   void FillHead(RequestHead& head);
   void MakeGrpcCall();
   void StartGrpc();
@@ -107,6 +115,7 @@ class Http2Stream final : public HttpCallOwner,
   void SubmitKept(bool is_gzip, bool has_body);
   void StartHttp(int refused_status, std::string_view why);
   void AppendSegment(Segment&& segment);
+  // Lets nghttp2 ask again after a DEFERRED.
   void Resume();
   void SubmitTrailers(uint32_t* flags);
   void OnFirstOutput();
