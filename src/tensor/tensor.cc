@@ -28,6 +28,13 @@ StatusOr<uint64_t> ArrayBytes(DType type, const Shape& shape) {
   return bytes;
 }
 
+// The alignment that elements of `type` need.
+size_t AlignmentOf(DType type) {
+  const size_t bytes = DTypeBytes(type);
+  // A complex number is two floats, and is aligned as one of them.
+  return type == DType::kComplex64 || type == DType::kComplex128 ? bytes / 2 : bytes;
+}
+
 }  // namespace
 
 StatusOr<Tensor> Tensor::FromBytes(DType type, Shape shape, Slice elements) {
@@ -43,6 +50,17 @@ StatusOr<Tensor> Tensor::FromBytes(DType type, Shape shape, Slice elements) {
   tensor.shape_ = std::move(shape);
   tensor.elements_ = std::move(elements);
   return tensor;
+}
+
+StatusOr<Tensor> Tensor::ViewOrCopy(DType type, Shape shape, Slice elements,
+                                    RequestMemory& memory) {
+  const size_t alignment = AlignmentOf(type);
+  if (alignment > 1 && reinterpret_cast<uintptr_t>(elements.data) % alignment != 0) {
+    ASSIGN_OR_RETURN(BufferRef copy, memory.Allocate(elements.size));
+    if (elements.size > 0) std::memcpy(copy->data(), elements.data, elements.size);
+    elements = WholeSlice(std::move(copy));
+  }
+  return FromBytes(type, std::move(shape), std::move(elements));
 }
 
 StatusOr<Tensor> Tensor::FromStrings(Shape shape, BufferRef array, BufferRef bytes_owner) {

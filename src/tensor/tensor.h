@@ -36,6 +36,11 @@ class Tensor {
   // owner. Not for kString. Errors: INVALID_ARGUMENT if type, shape and size do not match.
   static StatusOr<Tensor> FromBytes(DType type, Shape shape, Slice elements);
 
+  // Makes a tensor over received bytes: as FromBytes if they are aligned for `type`, else over a
+  // copy of them. Errors also: RESOURCE_EXHAUSTED, if `memory` has no buffer for the copy.
+  static StatusOr<Tensor> ViewOrCopy(DType type, Shape shape, Slice elements,
+                                     RequestMemory& memory);
+
   // Makes a kString tensor over an array of StringElement (in `array`). `bytes_owner` keeps the
   // characters alive.
   static StatusOr<Tensor> FromStrings(Shape shape, BufferRef array, BufferRef bytes_owner);

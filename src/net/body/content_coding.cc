@@ -2,39 +2,9 @@
 #include "net/body/content_coding.h"
 
 #include <algorithm>
-#include <charconv>
 
 namespace penstock::net {
 namespace {
-
-std::string_view Trimmed(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
-
-// Removes the text before the next `separator` from `text`, and returns it trimmed.
-std::string_view NextPart(std::string_view& text, char separator) {
-  const size_t at = std::min(text.find(separator), text.size());
-  const std::string_view part = text.substr(0, at);
-  text.remove_prefix(std::min(at + 1, text.size()));
-  return Trimmed(part);
-}
-
-// The quality in the parameters of one element of Accept-Encoding, such as "q=0.5", in thousandths.
-// 1000 if there is none.
-int Quality(std::string_view parameters) {
-  while (!parameters.empty()) {
-    const std::string_view parameter = NextPart(parameters, ';');
-    if (parameter.size() < 2 || (parameter[0] | 0x20) != 'q' || parameter[1] != '=') continue;
-    double quality = 0;
-    std::from_chars(parameter.data() + 2, parameter.data() + parameter.size(), quality,
-                    std::chars_format::fixed);
-    if (!(quality > 0)) return 0;  // also false for "nan", which from_chars accepts
-    return static_cast<int>(std::min(quality, 1.0) * 1000);
-  }
-  return 1000;
-}
 
 Coding CodingOf(std::string_view content_encoding) {
   if (content_encoding.empty() || EqualsIgnoringCase(content_encoding, "identity"))
@@ -67,9 +37,7 @@ bool AcceptsGzip(std::string_view accept_encoding) {
   int any = -1;
   int identity = -1;
   while (!accept_encoding.empty()) {
-    std::string_view element = NextPart(accept_encoding, ',');
-    const std::string_view name = NextPart(element, ';');
-    const int quality = Quality(element);
+    const auto [name, quality] = TakeWeighted(accept_encoding);
     if (EqualsIgnoringCase(name, "gzip") || EqualsIgnoringCase(name, "x-gzip")) gzip = quality;
     if (EqualsIgnoringCase(name, "identity")) identity = quality;
     if (name == "*") any = quality;

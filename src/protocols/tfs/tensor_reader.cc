@@ -28,28 +28,11 @@ Status Malformed(std::string_view bytes, const WireError& error) {
   return InvalidArgument("{} at byte {} of the tensor", error.what, error.where - bytes.data());
 }
 
-// The alignment that elements of `type` need.
-size_t AlignmentOf(DType type) {
-  const size_t bytes = DTypeBytes(type);
-  // A complex number is two floats, and is aligned as one of them.
-  return type == DType::kComplex64 || type == DType::kComplex128 ? bytes / 2 : bytes;
-}
-
-bool IsAligned(const char* data, DType type) {
-  return reinterpret_cast<uintptr_t>(data) % AlignmentOf(type) == 0;
-}
-
-// Views the elements in place, or copies them if they are not aligned.
 StatusOr<Tensor> ViewOrCopy(DType type, Shape shape, std::string_view elements,
                             const BufferRef& owner, RequestMemory& memory) {
-  if (IsAligned(elements.data(), type)) {
-    return Tensor::FromBytes(
-        type, std::move(shape),
-        {reinterpret_cast<const std::byte*>(elements.data()), elements.size(), owner});
-  }
-  ASSIGN_OR_RETURN(BufferRef copy, memory.Allocate(elements.size()));
-  if (!elements.empty()) std::memcpy(copy->data(), elements.data(), elements.size());
-  return Tensor::FromBytes(type, std::move(shape), WholeSlice(std::move(copy)));
+  return Tensor::ViewOrCopy(
+      type, std::move(shape),
+      {reinterpret_cast<const std::byte*>(elements.data()), elements.size(), owner}, memory);
 }
 
 // Reads the tensor_content of a string tensor: all lengths, then all bytes.
