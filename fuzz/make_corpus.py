@@ -1,18 +1,21 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the seeds of the fuzz targets http1_fuzz, http2_fuzz, record_fuzz, example_fuzz, s3_listing_fuzz, s3_answer_fuzz
-and onnx_fuzz: one input for each form that the bytes take.
+"""Writes the seeds of the fuzz targets http1_fuzz, http2_fuzz, record_fuzz, example_fuzz, s3_listing_fuzz, s3_answer_fuzz,
+onnx_fuzz and npy_fuzz: one input for each form that the bytes take.
 
     fuzz/make_corpus.py [folder]     the default is fuzz/corpus
 
 The first bytes of an input say how it is played; see the targets' sources.
 """
 import gzip
+import io
 import os
 import struct
 import sys
+import zipfile
 
 import hpack
+import numpy as np
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -475,6 +478,42 @@ def onnx_seeds():
     return seeds
 
 
+# --------------------------------------------------------------------------------------------- numpy
+
+def npy(array, version=None):
+    file = io.BytesIO()
+    np.lib.format.write_array(file, array, version=version)
+    return file.getvalue()
+
+
+def npz(method, **arrays):
+    """As numpy.savez writes it, with a fixed date, so that the seeds do not change."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, 'w', method) as archive:
+        for name, array in arrays.items():
+            archive.writestr(zipfile.ZipInfo(f'{name}.npy'), npy(array), method)
+    return file.getvalue()
+
+
+def npy_seeds():
+    x = np.arange(6, dtype='<f4').reshape(2, 3)
+    return {
+        'floats': npy(x),
+        'floats_version_3': npy(x, (3, 0)),
+        'scalar': npy(np.int64(7)),
+        'nothing': npy(np.zeros((0, 2), dtype='<u2')),
+        'fortran': npy(np.asfortranarray(x)),
+        'big_endian': npy(np.array([1 + 2j], dtype='>c16')),
+        'bools': npy(np.array([True, False])),
+        'bytes': npy(np.array([b'a', b'long'])),
+        'texts': npy(np.array(['\u00e4', '\U0001f600x'])),
+        'raw': npy(np.zeros(2, dtype='V2')),
+        'records': npy(np.zeros(1, dtype=[('a', 'i4')])),
+        'stored': npz(zipfile.ZIP_STORED, x=x, y=np.array([b'a'])),
+        'deflated': npz(zipfile.ZIP_DEFLATED, x=np.zeros(100)),
+    }
+
+
 def write(folder, seeds):
     os.makedirs(folder, exist_ok=True)
     for name, data in seeds.items():
@@ -493,6 +532,7 @@ def main():
     write(os.path.join(corpus, 's3_listing_fuzz'), s3_listing_seeds())
     write(os.path.join(corpus, 's3_answer_fuzz'), s3_answer_seeds())
     write(os.path.join(corpus, 'onnx_fuzz'), onnx_seeds())
+    write(os.path.join(corpus, 'npy_fuzz'), npy_seeds())
 
 
 if __name__ == '__main__':

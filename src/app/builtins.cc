@@ -41,7 +41,9 @@ StatusOr<std::vector<std::unique_ptr<net::Frontend>>> MakeFrontends(
       with.options.Get<tfs::PredictOptions>(), with.engine, with.metrics,
       tfs::ReloadAccessOf(settings.reload_rpc, StandsInForTfs(settings)), submit));
   frontends.push_back(std::make_unique<tfs_rest::RestFrontend>(
-      tfs_rest::RestOptions{.decoder = settings.json}, with.engine, with.metrics));
+      tfs_rest::RestOptions{.decoder = settings.json,
+                            .write = with.options.Get<tfs::PredictOptions>().write},
+      with.engine, with.metrics));
   frontends.push_back(
       std::make_unique<AdminFrontend>(AdminOptions{.metrics_paths = std::move(metrics_paths),
                                                    .version = VersionText(),

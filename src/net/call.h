@@ -111,8 +111,10 @@ struct HttpResponse {
   // Static storage. Empty: no content-type field.
   std::string_view content_type = "application/json";
   OwnedHeaders headers;  // Further fields. The server adds content-length, date and connection.
-  // The server compresses it with gzip if the client accepts gzip and the route allows it.
+  // The server compresses it with gzip if the client accepts gzip, and the route and `compress`
+  // allow it.
   ByteChain body;
+  bool compress = true;
 };
 
 // A complete plain HTTP request. The handler starts when the whole body has arrived and is

@@ -21,6 +21,17 @@ bool EqualsIgnoringCase(std::string_view a, std::string_view b);
 // Returns the value of the first field with this name, in any case, or an empty view.
 std::string_view FindHeader(std::span<const Header> headers, std::string_view name);
 
+// Returns the part of a value such as "text/plain; charset=utf-8" before its parameters.
+std::string_view WithoutParameters(std::string_view value);
+
+// One element of a list with weights, such as Accept (RFC 9110, section 12.4.2).
+struct WeightedElement {
+  std::string_view name;
+  int quality;  // in thousandths; 0: not acceptable
+};
+// Removes the first element from `list`, which must not be empty, and returns it.
+WeightedElement TakeWeighted(std::string_view& list);
+
 enum class Protocol { kHttp1, kHttp2 };
 
 // The properties of a listening socket. Immutable; lives as long as the calls that came through it.

@@ -7,18 +7,12 @@
 #include <optional>
 #include <utility>
 
-#include "calls/net_call.h"
 #include "frontends/tfs_rest/rest_response.h"
 #include "protocols/tfs/model_description.h"
 #include "protocols/tfs_json/json_writer.h"
-#include "protocols/tfs_json/predict_encoder.h"
 
 namespace penstock::tfs_rest {
 namespace {
-
-ModelSelector SelectorOf(const RestTarget& target) {
-  return {target.name, target.version, target.label};
-}
 
 StatusOr<std::string> MetadataText(const StatusOr<ModelHandle>& handle) {
   if (!handle.ok()) return handle.status();
@@ -32,80 +26,19 @@ void RespondText(net::HttpCall& call, const StatusOr<std::string>& text) {
 
 }  // namespace
 
-// One :predict call. One thread at a time.
-class RestFrontend::PredictCall final : public NetCall<net::HttpCallRef> {
- public:
-  // `frontend` outlives the call.
-  static void Start(RestFrontend& frontend, net::HttpCallRef call, RestTarget target);
-
- private:
-  Status ReadSelector(ModelSelector& selector, InferRequest& request) override;
-  Status Decode(const ModelInfo& info, RequestMemory& memory, InferRequest& request) override;
-  StatusOr<ByteChain> Encode(const NamedTensors& outputs, RequestMemory& memory) override;
-  void Send(ByteChain&& answer) override;
-  void SendError(const Status& status) override;
-  void Record(std::string_view model, StatusCode code, Duration latency) override;
-  void Release() override;
-
-  RestFrontend* frontend_ = nullptr;
-  RestTarget target_;
-  tfs_json::PredictFormat format_ = tfs_json::PredictFormat::kRow;
-};
-
-void RestFrontend::PredictCall::Start(RestFrontend& frontend, net::HttpCallRef call,
-                                      RestTarget target) {
-  // Release gives it back to the pool.
-  PredictCall* const self = CallPool<PredictCall>::Take().release();
-  self->frontend_ = &frontend;
-  self->target_ = std::move(target);
-  // The body belongs to the call, so this reference stays valid when `call` is moved.
-  const Slice& body = call->body();
-  self->NetCall::Start(frontend.engine_, std::move(call), body);
-}
-
-Status RestFrontend::PredictCall::ReadSelector(ModelSelector& selector, InferRequest&) {
-  selector = SelectorOf(target_);
-  return OkStatus();
-}
-
-Status RestFrontend::PredictCall::Decode(const ModelInfo& info, RequestMemory& memory,
-                                         InferRequest& request) {
-  // The answer will have the form of the request, rows or columns.
-  ASSIGN_OR_RETURN(format_, tfs_json::DecodePredictRequest(
-                                call().body(), info, frontend_->options_.decoder, memory, request));
-  return OkStatus();
-}
-
-StatusOr<ByteChain> RestFrontend::PredictCall::Encode(const NamedTensors& outputs,
-                                                      RequestMemory& memory) {
-  return tfs_json::EncodePredictResponse(format_, outputs, &memory);
-}
-
-void RestFrontend::PredictCall::Send(ByteChain&& answer) { RespondJson(call(), std::move(answer)); }
-
-void RestFrontend::PredictCall::SendError(const Status& status) { RespondError(call(), status); }
-
-void RestFrontend::PredictCall::Record(std::string_view model, StatusCode code, Duration latency) {
-  frontend_->predict_metrics_.Record(model, code, latency);
-}
-
-void RestFrontend::PredictCall::Release() {
-  Reset();
-  CallPool<PredictCall>::Give(std::unique_ptr<PredictCall>(this));
-}
-
 RestFrontend::RestFrontend(RestOptions options, Engine& engine, MetricsRegistry& metrics)
-    : options_(options),
-      engine_(engine),
-      predict_metrics_(metrics, "predict", "REST"),
-      classify_(tfs::ExampleApi::kClassify, options_.decoder, engine, metrics),
-      regress_(tfs::ExampleApi::kRegress, options_.decoder, engine, metrics) {}
+    : engine_(engine),
+      predict_(options, engine, metrics),
+      classify_(tfs::ExampleApi::kClassify, predict_.options.decoder, engine, metrics),
+      regress_(tfs::ExampleApi::kRegress, predict_.options.decoder, engine, metrics) {}
 
 void RestFrontend::Register(net::Router& router) {
   net::HttpRoute route;
   route.path = "/v1/*";
   // TensorFlow Serving's patterns ignore the case of the path.
   route.prefix_ignores_case = true;
+  // Finds the tensor in a protobuf body. JSON has no tensor to align, and numpy aligns its own.
+  route.landing = tfs::PredictLanding;
   route.handler = [this](net::HttpCallRef call) { Handle(std::move(call)); };
   router.AddHttp(std::move(route));
 }
@@ -120,7 +53,7 @@ void RestFrontend::Handle(net::HttpCallRef call) {
   }
   switch (target->action) {
     case RestAction::kPredict:
-      return PredictCall::Start(*this, std::move(call), *std::move(target));
+      return PredictCall::Start(predict_, std::move(call), *std::move(target));
     case RestAction::kClassify:
       return ExampleCall::Start(classify_, std::move(call), *std::move(target));
     case RestAction::kRegress:

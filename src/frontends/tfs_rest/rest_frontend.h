@@ -5,17 +5,12 @@
 #include "base/metrics/metrics.h"
 #include "base/shared_page.h"
 #include "frontends/tfs_rest/example_call.h"
+#include "frontends/tfs_rest/predict_call.h"
 #include "frontends/tfs_rest/rest_target.h"
 #include "infer/engine.h"
 #include "net/frontend.h"
-#include "protocols/tfs/request_metrics.h"
-#include "protocols/tfs_json/predict_decoder.h"
 
 namespace penstock::tfs_rest {
-
-struct RestOptions {
-  tfs_json::DecoderOptions decoder;
-};
 
 // Serves the REST API. Thread-safe. `engine` and `metrics` outlive it.
 class RestFrontend final : public net::Frontend {
@@ -26,17 +21,14 @@ class RestFrontend final : public net::Frontend {
   void Register(net::Router& router) override;
 
  private:
-  class PredictCall;
-
   void Handle(net::HttpCallRef call);
   void HandleMetadata(const net::HttpCallRef& call, RestTarget target);
   void HandleStatus(net::HttpCall& call, const RestTarget& target) const;
   StatusOr<std::string> StatusText(const RestTarget& target) const;
   std::string ListModels() const;
 
-  const RestOptions options_;
   Engine& engine_;
-  tfs::RequestMetrics predict_metrics_;
+  PredictService predict_;
   ExampleService classify_;
   ExampleService regress_;
   SharedPage list_page_;

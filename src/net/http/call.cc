@@ -301,7 +301,9 @@ void HttpCallImpl::OnTimer() {
 
 // Runs on the thread that answers, which may be any thread.
 void HttpCallImpl::Compress() {
-  if (route_ == nullptr || !route_->compress || response_.body.bytes() < kCompressBytesMin) return;
+  if (route_ == nullptr || !route_->compress || !response_.compress ||
+      response_.body.bytes() < kCompressBytesMin)
+    return;
   for (const auto& [name, value] : response_.headers)
     if (EqualsIgnoringCase(name, "content-encoding")) return;
   // A cache must know that another client might get another form, even when this answer stays

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "frontends/tfs_rest/predict_call.h"
+
+#include <memory>
+#include <utility>
+
+#include "frontends/tfs_rest/rest_response.h"
+#include "net/headers.h"
+#include "protocols/tfs_json/predict_encoder.h"
+
+namespace penstock::tfs_rest {
+
+void PredictCall::Start(PredictService& service, net::HttpCallRef call, RestTarget target) {
+  // Release gives it back to the pool.
+  PredictCall* const self = CallPool<PredictCall>::Take().release();
+  self->service_ = &service;
+  self->target_ = std::move(target);
+  const auto& headers = call->head().headers;
+  self->format_ = BodyFormatOf(net::FindHeader(headers, "content-type"));
+  self->answer_format_ = AnswerFormatFor(net::FindHeader(headers, "accept"), self->format_);
+  // The body belongs to the call, so this reference stays valid when `call` is moved.
+  const Slice& body = call->body();
+  self->NetCall::Start(service.engine, std::move(call), body);
+}
+
+Status PredictCall::ReadSelector(ModelSelector& selector, InferRequest&) {
+  selector = SelectorOf(target_);
+  return OkStatus();
+}
+
+Status PredictCall::Decode(const ModelInfo& info, RequestMemory& memory, InferRequest& request) {
+  const Slice& body = call().body();
+  switch (format_) {
+    case BodyFormat::kJson: {
+      // The answer will have the form of the request, rows or columns.
+      ASSIGN_OR_RETURN(json_form_, tfs_json::DecodePredictRequest(
+                                       body, info, service_->options.decoder, memory, request));
+      return OkStatus();
+    }
+    case BodyFormat::kProtobuf:
+      return DecodeProtobuf(memory, request);
+    case BodyFormat::kNpy:
+      TRY(ReadQuery(request));
+      return DecodeNpy(body, info, memory, request);
+    case BodyFormat::kNpz:
+      TRY(ReadQuery(request));
+      return DecodeNpz(body, memory, request);
+  }
+  return absl::InternalError("no such format");
+}
+
+// The path names the model. A message that asks for something else is a mistake of the client, and
+// an answer of the other model would hide it.
+Status PredictCall::DecodeProtobuf(RequestMemory& memory, InferRequest& request) {
+  TRY(scan_.Scan(call().body(), tfs::PredictReadLimits{}.names_max, request));
+  const ModelSelector& named = scan_.model();
+  const bool is_other_version = named.version.has_value() && named.version != target_.version;
+  if ((!named.name.empty() && named.name != target_.name) || is_other_version ||
+      (!named.label.empty() && named.label != target_.label)) {
+    return InvalidArgument(
+        "the model_spec of the PredictRequest names another model, version or label than the path "
+        "{:.256}: leave them out of the message, or say the same in both",
+        call().head().path);
+  }
+  return scan_.ReadTensors(memory, request);
+}
+
+Status PredictCall::ReadQuery(InferRequest& request) {
+  ASSIGN_OR_RETURN(query_, ParseNumpyQuery(call().head().query));
+  request.signature_name = query_.signature_name;
+  request.output_filter.assign(query_.output_filter.begin(), query_.output_filter.end());
+  return OkStatus();
+}
+
+StatusOr<ByteChain> PredictCall::Encode(const NamedTensors& outputs, RequestMemory& memory) {
+  switch (answer_format_) {
+    case BodyFormat::kJson:
+      return tfs_json::EncodePredictResponse(json_form_, outputs, &memory);
+    case BodyFormat::kProtobuf:
+      return EncodeProtobuf(outputs, memory);
+    case BodyFormat::kNpy:
+      return EncodeNpy(outputs, memory);
+    case BodyFormat::kNpz:
+      return EncodeNpz(outputs, memory);
+  }
+  return absl::InternalError("no such format");
+}
+
+StatusOr<ByteChain> PredictCall::EncodeProtobuf(const NamedTensors& outputs,
+                                                RequestMemory& memory) const {
+  const std::string_view signature = request().signature_name;
+  return tfs::WritePredictResponse(
+      {outputs.data(), outputs.size()},
+      {.name = model().id().name,
+       .version = model().id().version,
+       .signature_name = signature.empty() ? kDefaultSignatureName : signature},
+      service_->options.write, &memory);
+}
+
+void PredictCall::Send(ByteChain&& answer) {
+  const core::ServableId& id = model().id();
+  net::HttpResponse response;
+  response.content_type = ContentTypeOf(answer_format_);
+  // Most HTTP libraries accept gzip unasked. Compressing floats takes long and gains little, so a
+  // client must compress its requests to get compressed tensors.
+  response.compress = answer_format_ == BodyFormat::kJson ||
+                      !net::FindHeader(call().head().headers, "content-encoding").empty();
+  response.headers.reserve(2);
+  response.headers.emplace_back("x-penstock-model", id.name);
+  response.headers.emplace_back("x-penstock-version", fmt::format_int(id.version.value).str());
+  response.body = std::move(answer);
+  call().Respond(std::move(response));
+}
+
+void PredictCall::SendError(const Status& status) { RespondError(call(), status); }
+
+void PredictCall::Record(std::string_view model, StatusCode code, Duration latency) {
+  service_->metrics.Record(model, code, latency);
+}
+
+void PredictCall::Release() {
+  Reset();
+  scan_.Clear();
+  json_form_ = tfs_json::PredictFormat::kColumn;
+  CallPool<PredictCall>::Give(std::unique_ptr<PredictCall>(this));
+}
+
+}  // namespace penstock::tfs_rest

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// One :predict call. The body may have any of the formats of BodyFormat, and so may the answer.
+#pragma once
+
+#include <string_view>
+
+#include "base/metrics/metrics.h"
+#include "calls/net_call.h"
+#include "frontends/tfs_rest/body_format.h"
+#include "frontends/tfs_rest/numpy_body.h"
+#include "frontends/tfs_rest/rest_target.h"
+#include "protocols/tfs/predict_reader.h"
+#include "protocols/tfs/predict_writer.h"
+#include "protocols/tfs/request_metrics.h"
+#include "protocols/tfs_json/predict_decoder.h"
+
+namespace penstock::tfs_rest {
+
+struct RestOptions {
+  tfs_json::DecoderOptions decoder;
+  tfs::TensorWriteOptions write;  // for answers in protobuf
+};
+
+// Shared by all :predict calls. Thread-safe. `engine` and `metrics` outlive it.
+struct PredictService {
+  PredictService(const RestOptions& rest_options, Engine& the_engine, MetricsRegistry& registry)
+      : options(rest_options), engine(the_engine), metrics(registry, "predict", "REST") {}
+
+  const RestOptions options;
+  Engine& engine;
+  tfs::RequestMetrics metrics;
+};
+
+// The model, the version and the label of a path. The views live as long as `target`.
+inline ModelSelector SelectorOf(const RestTarget& target) {
+  return {target.name, target.version, target.label};
+}
+
+// One call. One thread at a time.
+class PredictCall final : public NetCall<net::HttpCallRef> {
+ public:
+  // Answers `call`, before this returns or later on another thread. `service` outlives the call.
+  static void Start(PredictService& service, net::HttpCallRef call, RestTarget target);
+
+ private:
+  Status ReadSelector(ModelSelector& selector, InferRequest& request) override;
+  Status Decode(const ModelInfo& info, RequestMemory& memory, InferRequest& request) override;
+  StatusOr<ByteChain> Encode(const NamedTensors& outputs, RequestMemory& memory) override;
+  void Send(ByteChain&& answer) override;
+  void SendError(const Status& status) override;
+  void Record(std::string_view model, StatusCode code, Duration latency) override;
+  void Release() override;
+
+  Status DecodeProtobuf(RequestMemory& memory, InferRequest& request);
+  Status ReadQuery(InferRequest& request);
+  StatusOr<ByteChain> EncodeProtobuf(const NamedTensors& outputs, RequestMemory& memory) const;
+
+  PredictService* service_ = nullptr;
+  RestTarget target_;
+  BodyFormat format_ = BodyFormat::kJson;  // of the request
+  BodyFormat answer_format_ = BodyFormat::kJson;
+  // The form of a JSON answer, rows or columns.
+  tfs_json::PredictFormat json_form_ = tfs_json::PredictFormat::kColumn;
+  tfs::PredictScan scan_;  // of a protobuf body
+  NumpyQuery query_;       // of a numpy body
+};
+
+}  // namespace penstock::tfs_rest
