@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bodies of :predict that are not JSON: numpy's files and protobuf, with numpy, ml_dtypes and TensorFlow Serving's messages."""
+"""Bodies of :predict that are not JSON: numpy's files and protobuf, with numpy, ml_dtypes and public messages."""
 import io
 import json
 import zipfile

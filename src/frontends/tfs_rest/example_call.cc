@@ -21,7 +21,7 @@ void ExampleCall::Start(ExampleService& service, net::HttpCallRef call, RestTarg
 }
 
 Status ExampleCall::ReadSelector(ModelSelector& selector, InferRequest&) {
-  selector = {target_.name, target_.version, target_.label};
+  selector = SelectorOf(target_);
   return OkStatus();
 }
 
@@ -37,7 +37,9 @@ StatusOr<ByteChain> ExampleCall::Encode(const NamedTensors& outputs, RequestMemo
   return EncodeResults(result, memory);
 }
 
-void ExampleCall::Send(ByteChain&& answer) { RespondJson(call(), std::move(answer)); }
+void ExampleCall::Send(ByteChain&& answer) {
+  call().Respond(AnswerOf(model().id(), std::move(answer)));
+}
 
 void ExampleCall::SendError(const Status& status) { RespondError(call(), status); }
 

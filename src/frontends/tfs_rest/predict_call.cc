@@ -98,17 +98,12 @@ StatusOr<ByteChain> PredictCall::EncodeProtobuf(const NamedTensors& outputs,
 }
 
 void PredictCall::Send(ByteChain&& answer) {
-  const core::ServableId& id = model().id();
-  net::HttpResponse response;
+  net::HttpResponse response = AnswerOf(model().id(), std::move(answer));
   response.content_type = ContentTypeOf(answer_format_);
   // Most HTTP libraries accept gzip unasked. Compressing floats takes long and gains little, so a
   // client must compress its requests to get compressed tensors.
   response.compress = answer_format_ == BodyFormat::kJson ||
                       !net::FindHeader(call().head().headers, "content-encoding").empty();
-  response.headers.reserve(2);
-  response.headers.emplace_back("x-penstock-model", id.name);
-  response.headers.emplace_back("x-penstock-version", fmt::format_int(id.version.value).str());
-  response.body = std::move(answer);
   call().Respond(std::move(response));
 }
 

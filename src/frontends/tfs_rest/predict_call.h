@@ -31,11 +31,6 @@ struct PredictService {
   tfs::RequestMetrics metrics;
 };
 
-// The model, the version and the label of a path. The views live as long as `target`.
-inline ModelSelector SelectorOf(const RestTarget& target) {
-  return {target.name, target.version, target.label};
-}
-
 // One call. One thread at a time.
 class PredictCall final : public NetCall<net::HttpCallRef> {
  public:

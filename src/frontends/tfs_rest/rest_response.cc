@@ -27,6 +27,15 @@ void RespondJson(net::HttpCall& call, ByteChain body, int status) {
   call.Respond(std::move(response));
 }
 
+net::HttpResponse AnswerOf(const core::ServableId& id, ByteChain body) {
+  net::HttpResponse response;
+  response.headers.reserve(2);
+  response.headers.emplace_back("x-penstock-model", id.name);
+  response.headers.emplace_back("x-penstock-version", fmt::format_int(id.version.value).str());
+  response.body = std::move(body);
+  return response;
+}
+
 void RespondError(net::HttpCall& call, const Status& status) {
   net::HttpResponse response =
       net::ErrorResponse(tfs::HttpStatusOf(status.code()), MessageOf(tfs::Truncated(status)));

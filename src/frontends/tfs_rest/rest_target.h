@@ -8,6 +8,7 @@
 
 #include "base/status.h"
 #include "core/servable.h"
+#include "infer/request.h"
 
 namespace penstock::tfs_rest {
 
@@ -27,6 +28,11 @@ struct RestTarget {
   std::optional<core::VersionNumber> version;
   std::string label;  // decoded; at most one of version and label
 };
+
+// The model, the version and the label of a path. The views live as long as `target`.
+inline ModelSelector SelectorOf(const RestTarget& target) {
+  return {target.name, target.version, target.label};
+}
 
 // Parses a path as it was received. It must start with "/v1/", in upper or lower case. Errors:
 // NOT_FOUND (no such path), INVALID_ARGUMENT (a version that is not a number or is too large, wrong
