@@ -9,8 +9,10 @@
 #include <string>
 #include <string_view>
 
+#include "infer/model_fake.h"
 #include "loading/prediction_log.h"
 #include "loading/record_reader.h"
+#include "loading/session_run.h"
 #include "protocols/tfs/predict_reader.h"
 
 namespace {
@@ -35,6 +37,18 @@ void MakeSumsRight(std::string& file) {
   }
 }
 
+// Reads the bytes of a request of any kind as a Predict and as a run of a session.
+void Try(const std::string& message) {
+  const penstock::Slice bytes = penstock::WholeSlice(penstock::CopyToBuffer(message));
+  penstock::tfs::ReadPredict read;
+  (void)penstock::tfs::ReadPredictRequest(bytes, {}, read);
+  static const penstock::ModelInfo info =
+      penstock::FakeInfo({penstock::FakeInput("x", penstock::DType::kFloat32)});
+  penstock::RequestMemory memory(1 << 20);
+  penstock::InferRequest request;
+  (void)penstock::ReadSessionRun(bytes, info, memory, request);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -51,9 +65,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     bytes += kHeadBytes + record.size() + kSumBytes;
     const auto recorded = penstock::ReadPredictionLog(record);
     if (!recorded.ok()) continue;
-    penstock::tfs::ReadPredict read;
-    (void)penstock::tfs::ReadPredictRequest(
-        penstock::WholeSlice(penstock::CopyToBuffer(recorded->predict)), {}, read);
+    for (const std::string& message : recorded->messages) Try(message);
   }
   if (bytes > file.size()) std::abort();  // records that are not in the file
   return 0;

@@ -150,7 +150,11 @@ Status SetRow(const TensorSpec& input, FeatureInput& feature) {
     return InvalidArgument("more than one size of its shape {} is unknown beside the first",
                            input.shape.ToString());
   }
-  feature.values = unknown > 0 ? -1 : feature.row.ElementCount().value_or(0);
+  Shape known;
+  for (const int64_t dim : dims) known.Append(dim < 0 ? 1 : dim);
+  const std::optional<int64_t> count = known.ElementCount();
+  if (!count) return InvalidArgument("its shape {} is too large", input.shape.ToString());
+  feature.values = unknown > 0 ? -1 : *count;
   return OkStatus();
 }
 

@@ -100,6 +100,8 @@ TEST_F(ExamplePlansTest, SaysWhyAnInputCannotGetAFeature) {
   EXPECT_THAT(Problem(ExampleMethod::kClassify), HasSubstr("no feature has its type, complex64"));
   SetModel({MakeSpec("x", kFloat, {-1, -1, -1})}, outputs);
   EXPECT_THAT(Problem(ExampleMethod::kClassify), HasSubstr("more than one size of its shape"));
+  SetModel({MakeSpec("x", kFloat, {-1, int64_t{1} << 40, -1, int64_t{1} << 40})}, outputs);
+  EXPECT_THAT(Problem(ExampleMethod::kClassify), HasSubstr("is too large"));
   SetModel({}, outputs);
   EXPECT_THAT(Problem(ExampleMethod::kClassify), HasSubstr("has no inputs"));
   SetModel({MakeSpec("x", kFloat, {-1}), MakeSpec("z", kFloat, {})}, outputs);

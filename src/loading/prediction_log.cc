@@ -12,24 +12,34 @@ namespace {
 using tensorflow::serving::PredictionLog;
 using Kind = RecordedRequest::Kind;
 
-Kind KindOf(const PredictionLog& log) {
+// Sets the request to the only message of `recorded`.
+template <typename Log>
+RecordedRequest Take(Kind kind, Log* log) {
+  RecordedRequest request{.kind = kind};
+  request.messages.push_back(std::move(*log->mutable_request()));
+  return request;
+}
+
+RecordedRequest TakeRequest(PredictionLog& log) {
   switch (log.log_type_case()) {
     case PredictionLog::kPredictLog:
-      return Kind::kPredict;
+      return Take(Kind::kPredict, log.mutable_predict_log());
     case PredictionLog::kClassifyLog:
-      return Kind::kClassify;
+      return Take(Kind::kClassify, log.mutable_classify_log());
     case PredictionLog::kRegressLog:
-      return Kind::kRegress;
+      return Take(Kind::kRegress, log.mutable_regress_log());
     case PredictionLog::kMultiInferenceLog:
-      return Kind::kMultiInference;
+      return Take(Kind::kMultiInference, log.mutable_multi_inference_log());
     case PredictionLog::kSessionRunLog:
-      return Kind::kSessionRun;
-    case PredictionLog::kPredictStreamedLog:
-      return Kind::kPredictStreamed;
+      return Take(Kind::kSessionRun, log.mutable_session_run_log());
+    case PredictionLog::kPredictStreamedLog: {
+      const auto& requests = log.predict_streamed_log().request();
+      return {.kind = Kind::kPredictStreamed, .messages = {requests.begin(), requests.end()}};
+    }
     case PredictionLog::LOG_TYPE_NOT_SET:
       break;
   }
-  return Kind::kNone;
+  return {};
 }
 
 }  // namespace
@@ -62,11 +72,7 @@ StatusOr<RecordedRequest> ReadPredictionLog(std::string_view record) {
     return InvalidArgument(
         "Failed to parse warmup record: it is no tensorflow.serving.PredictionLog");
   }
-  RecordedRequest request;
-  request.kind = KindOf(log);
-  if (log.has_predict_log())
-    request.predict = std::move(*log.mutable_predict_log()->mutable_request());
-  return request;
+  return TakeRequest(log);
 }
 
 }  // namespace penstock

@@ -4,6 +4,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/status.h"
 
@@ -21,14 +22,15 @@ struct RecordedRequest {
     kPredictStreamed
   };
   Kind kind = Kind::kNone;
-  std::string predict;  // for kPredict: the bytes of a PredictRequest
+  // The bytes of the request; of a stream, of each of its requests.
+  std::vector<std::string> messages = {};
 };
 
 // The name, such as "Classify".
 std::string_view KindName(RecordedRequest::Kind kind);
 
 // Returns the request of a PredictionLog, and ignores its response. INVALID_ARGUMENT if `record` is
-// not a PredictionLog.
+// not a PredictionLog. The request itself is not checked.
 StatusOr<RecordedRequest> ReadPredictionLog(std::string_view record);
 
 }  // namespace penstock

@@ -25,7 +25,7 @@ TEST(PredictionLogTest, GivesTheBytesOfThePredictRequest) {
   const auto request = ReadPredictionLog(log.SerializeAsString());
   ASSERT_TRUE(request.ok()) << request.status();
   EXPECT_EQ(request->kind, Kind::kPredict);
-  EXPECT_EQ(request->predict, "its bytes");
+  EXPECT_EQ(request->messages, std::vector<std::string>{"its bytes"});
 }
 
 TEST(PredictionLogTest, KnowsEveryKind) {
@@ -48,6 +48,14 @@ TEST(PredictionLogTest, KnowsEveryKind) {
   EXPECT_EQ(KindName(Kind::kMultiInference), "MultiInference");
   EXPECT_EQ(KindName(Kind::kSessionRun), "SessionRun");
   EXPECT_EQ(KindName(Kind::kPredictStreamed), "PredictStreamed");
+}
+
+TEST(PredictionLogTest, GivesAllRequestsOfAStream) {
+  PredictionLog log;
+  log.mutable_predict_streamed_log()->add_request("one");
+  log.mutable_predict_streamed_log()->add_request("two");
+  const std::vector<std::string> expected = {"one", "two"};
+  EXPECT_EQ(ReadPredictionLog(log.SerializeAsString())->messages, expected);
 }
 
 TEST(PredictionLogTest, RefusesOtherBytes) {

@@ -10,7 +10,6 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <map>
 #include <system_error>
 #include <vector>
 
@@ -18,6 +17,8 @@
 #include "infer/run_and_wait.h"
 #include "loading/prediction_log.h"
 #include "loading/record_reader.h"
+#include "loading/session_run.h"
+#include "protocols/tfs/example_request.h"
 
 namespace penstock {
 namespace {
@@ -71,20 +72,24 @@ StatusOr<Slice> ReadFile(const fs::path& path) {
 // One warm-up of one version. One thread at a time.
 class Replay final {
  public:
-  Replay(Model& model, const WarmUpOptions& options, CancelToken& cancel, WarmUpCounts& counts)
+  Replay(ServedModel& model, const WarmUpOptions& options, CancelToken& cancel,
+         WarmUpCounts& counts)
       : model_(model), options_(options), cancel_(cancel), counts_(counts) {}
 
   Status RunRecords(const fs::path& path);
   Status RunFolder(const fs::path& path);
 
  private:
-  Status RunRecord(const std::string& record, std::map<Kind, int>& skipped);
+  Status RunRecord(const std::string& record);
   Status RunFile(const fs::path& path);
   Status RunPredict(const Slice& message);
+  Status RunExamples(const Slice& message, tfs::ExampleApi api);
+  Status RunSession(const Slice& message);
+  Status RunMessage(Kind kind, const Slice& message);
   Status RunJson(const Slice& body);
   Status RunRequest(InferRequest& request);
 
-  Model& model_;
+  ServedModel& model_;
   const WarmUpOptions& options_;
   CancelToken& cancel_;
   WarmUpCounts& counts_;
@@ -96,7 +101,7 @@ Status Replay::RunRequest(InferRequest& request) {
   for (int i = 0; i < options_.iterations; ++i) {
     // Between two runs, because a run itself may not be able to stop.
     if (cancel_.IsCancelled()) return absl::CancelledError("the version is no longer wanted");
-    TRY(RunAndWait(model_, request));
+    TRY(RunAndWait(model_.model(), request));
   }
   return OkStatus();
 }
@@ -113,30 +118,51 @@ Status Replay::RunJson(const Slice& body) {
   return RunRequest(request);
 }
 
-Status Replay::RunRecord(const std::string& record, std::map<Kind, int>& skipped) {
-  ASSIGN_OR_RETURN(RecordedRequest recorded, ReadPredictionLog(record));
-  switch (recorded.kind) {
+Status Replay::RunExamples(const Slice& message, tfs::ExampleApi api) {
+  tfs::ExampleRequest examples;
+  TRY(examples.Scan(message, api, options_.predict.names_max));
+  RequestMemory memory(options_.predict.decoded_tensor_bytes_max);
+  InferRequest request;
+  TRY(examples.ReadInputs(model_.examples(), memory, request));
+  return RunRequest(request);
+}
+
+Status Replay::RunSession(const Slice& message) {
+  RequestMemory memory(options_.predict.decoded_tensor_bytes_max);
+  InferRequest request;
+  TRY(ReadSessionRun(message, model_.info(), memory, request));
+  return RunRequest(request);
+}
+
+Status Replay::RunMessage(Kind kind, const Slice& message) {
+  switch (kind) {
     case Kind::kPredict:
-      // Tensors may be views of the message, so it needs an owner.
-      return RunPredict(WholeSlice(CopyToBuffer(recorded.predict)));
-    // Warm-up files of TensorFlow Serving often contain these. A version must not fail because of
-    // them.
-    case Kind::kClassify:
-    case Kind::kRegress:
-    case Kind::kMultiInference:
-      ++skipped[recorded.kind];
-      ++counts_.skipped;
-      return OkStatus();
-    case Kind::kSessionRun:
     case Kind::kPredictStreamed:
-      return Error(StatusCode::kUnimplemented,
-                   "Unsupported log_type for warmup: {}; Predict, Classify, Regress and "
-                   "MultiInference can be replayed",
-                   KindName(recorded.kind));
+      return RunPredict(message);
+    case Kind::kClassify:
+      return RunExamples(message, tfs::ExampleApi::kClassify);
+    case Kind::kRegress:
+      return RunExamples(message, tfs::ExampleApi::kRegress);
+    case Kind::kMultiInference:
+      return RunExamples(message, tfs::ExampleApi::kMultiInference);
+    case Kind::kSessionRun:
+      return RunSession(message);
     case Kind::kNone:
       break;
   }
-  return InvalidArgument("Unsupported log_type for warmup: the PredictionLog has no request");
+  return OkStatus();
+}
+
+Status Replay::RunRecord(const std::string& record) {
+  ASSIGN_OR_RETURN(const RecordedRequest recorded, ReadPredictionLog(record));
+  if (recorded.messages.empty()) {
+    return InvalidArgument("Unsupported log_type for warmup: the PredictionLog has no request");
+  }
+  for (const std::string& message : recorded.messages) {
+    // Tensors may be views of the message, so it needs an owner.
+    TRY(RunMessage(recorded.kind, WholeSlice(CopyToBuffer(message))));
+  }
+  return OkStatus();
 }
 
 Status Replay::RunRecords(const fs::path& path) {
@@ -147,7 +173,6 @@ Status Replay::RunRecords(const fs::path& path) {
   StatusOr<std::ifstream> file = Open(path);
   if (!file.ok()) return At(file.status(), path.native());
   RecordReader reader(*file);
-  std::map<Kind, int> skipped;
   std::string record;
   for (size_t number = 1;; ++number) {
     const StatusOr<bool> more = reader.Next(record);
@@ -162,13 +187,9 @@ Status Replay::RunRecords(const fs::path& path) {
       return At(InvalidArgument("Number of warmup records exceeds the maximum ({})", kRequestsMax),
                 path.native());
     }
-    if (Status status = RunRecord(record, skipped); !status.ok()) {
+    if (Status status = RunRecord(record); !status.ok()) {
       return At(status, fmt::format("{}: record {}", path.native(), number));
     }
-  }
-  for (const auto& [kind, count] : skipped) {
-    PENSTOCK_LOG(kWarning, "warm-up: {}: skipped {} {} requests, which are not served",
-                 path.native(), count, KindName(kind));
   }
   return OkStatus();
 }
@@ -210,7 +231,7 @@ Status Replay::RunFolder(const fs::path& path) {
 
 }  // namespace
 
-Status RunWarmUp(Model& model, const std::string& version_path, const WarmUpOptions& options,
+Status RunWarmUp(ServedModel& model, const std::string& version_path, const WarmUpOptions& options,
                  CancelToken& cancel, WarmUpCounts& counts) {
   Replay replay(model, options, cancel, counts);
   const fs::path version(version_path);

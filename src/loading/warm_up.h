@@ -8,7 +8,7 @@
 
 #include "base/cancel.h"
 #include "base/status.h"
-#include "infer/model.h"
+#include "infer/served_model.h"
 #include "protocols/tfs/predict_reader.h"
 #include "protocols/tfs_json/predict_decoder.h"
 
@@ -26,21 +26,21 @@ struct WarmUpOptions {
 // The counts of one warm-up. One thread at a time.
 struct WarmUpCounts {
   uint64_t requests = 0;  // requests that were run; iterations do not count
-  uint64_t skipped = 0;   // requests of kinds that are not served
 };
 
 // Runs the recorded requests in the folder of a version, in this order:
 //   assets.extra/tf_serving_warmup_requests  a TFRecord file of PredictionLogs
 //   warmup/*.pb, warmup/*.json               a PredictRequest, the body of a REST :predict; by name
 // There may be at most 1000 in each of the two. The model name and version in a request are
-// ignored. Files and folders may be missing or empty. Recorded classify, regress and
-// multi_inference requests are skipped with a warning.
+// ignored. Files and folders may be missing or empty. The requests of a recorded stream are run one
+// by one. A session run is run as the signature that has its tensors.
 //
 // The first request that fails ends the warm-up. The error names the file, the record and the
 // reason. Errors: CANCELLED soon after `cancel` fires; DATA_LOSS for damaged files;
 // INVALID_ARGUMENT for a file or record that is not a request, or for too many requests;
-// UNIMPLEMENTED for recorded session runs and streams; otherwise those of the model. Blocks.
-Status RunWarmUp(Model& model, const std::string& version_path, const WarmUpOptions& options,
+// UNIMPLEMENTED for session runs that are no run of a signature; otherwise those of the model.
+// Blocks.
+Status RunWarmUp(ServedModel& model, const std::string& version_path, const WarmUpOptions& options,
                  CancelToken& cancel, WarmUpCounts& counts);
 
 }  // namespace penstock

@@ -31,18 +31,18 @@ StatusOr<std::unique_ptr<core::Servable>> WarmUpLoader::LoadAndWarmUp(CancelToke
   // If the warm-up fails, `servable` goes out of scope, which unloads the version.
   ASSIGN_OR_RETURN(std::unique_ptr<core::Servable> servable, loader_->Load());
   // All loaders return what MakeServedModel makes, so the cast is safe.
-  TRY(WarmUp(static_cast<ServedModel&>(*servable).model(), cancel));
+  TRY(WarmUp(static_cast<ServedModel&>(*servable), cancel));
   return servable;
 }
 
-Status WarmUpLoader::WarmUp(Model& model, CancelToken& cancel) {
+Status WarmUpLoader::WarmUp(ServedModel& model, CancelToken& cancel) {
   // Warm-up runs the model for long in a thread of low priority, while other versions serve.
   const GiveWay to_requests;
   WarmUpCounts counts;
   const SteadyTime start = clock_.Now();
   Status status = RunWarmUp(model, version_path_, options_, cancel, counts);
   // A version without recorded requests has no warm-up to count.
-  if (!status.ok() || counts.requests + counts.skipped > 0) {
+  if (!status.ok() || counts.requests > 0) {
     Record(status, counts, clock_.Now() - start);
   }
   return status;
@@ -57,7 +57,7 @@ void WarmUpLoader::Record(const Status& status, const WarmUpCounts& counts, Dura
   metrics_
       .AddCounter(":tensorflow:serving:model_warmup_records_read",
                   "Recorded requests read to warm up a version.", {{"model_path", version_path_}})
-      .Add(counts.requests + counts.skipped);
+      .Add(counts.requests);
   if (!status.ok()) return;  // the manager reports why the load failed
   PENSTOCK_LOG(kInfo, "warmed up {}: {} requests, {} times each, in {} ms", id_.ToString(),
                counts.requests, options_.iterations,

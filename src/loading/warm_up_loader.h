@@ -43,7 +43,7 @@ class WarmUpLoader final : public core::Loader {
 
  private:
   StatusOr<std::unique_ptr<core::Servable>> LoadAndWarmUp(CancelToken& cancel);
-  Status WarmUp(Model& model, CancelToken& cancel);
+  Status WarmUp(ServedModel& model, CancelToken& cancel);
   // Sets what Cancel cancels. Null: the load is over.
   void SetRunning(CancelToken* cancel) EXCLUDES(mutex_);
   void Record(const Status& status, const WarmUpCounts& counts, Duration time);

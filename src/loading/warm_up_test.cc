@@ -10,14 +10,20 @@
 #include "infer/model_fake.h"
 #include "loading/record_fake.h"
 #include "loading/warm_up_loader.h"
+#include "serving/classification.pb.h"
+#include "serving/inference.pb.h"
 #include "serving/predict.pb.h"
 #include "serving/prediction_log.pb.h"
+#include "serving/regression.pb.h"
 
 namespace penstock {
 namespace {
 
+using tensorflow::serving::ClassificationRequest;
+using tensorflow::serving::MultiInferenceRequest;
 using tensorflow::serving::PredictionLog;
 using tensorflow::serving::PredictRequest;
+using tensorflow::serving::RegressionRequest;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -43,18 +49,27 @@ std::string Record(float x) {
 
 std::string Record(const PredictionLog& log) { return FakeRecord(log.SerializeAsString()); }
 
-ModelInfo InfoOfX() { return FakeInfo({FakeInput("x", DType::kFloat32)}); }
+ModelInfo InfoOfX() {
+  ModelInfo info = FakeInfo({FakeInput("x", DType::kFloat32)});
+  info.signatures[0].outputs = {FakeInput("y", DType::kFloat32)};
+  return info;
+}
 
 // A version's folder, and a model that keeps what it is given.
 class WarmUpTest : public testing::Test {
  protected:
   WarmUpTest()
-      : model_(InfoOfX(), [this](const InferRequest& request, ResponseCallback done) {
-          seen_.push_back(request.inputs[0].tensor.as<float>()[0]);
-          if (cancel_on_ == seen_.back()) cancel_.Cancel();
-          done({.status = seen_.back() < 0 ? absl::InternalError("it is negative") : OkStatus(),
-                .outputs = {}});
-        }) {
+      : model_({"m", {1}},
+               std::make_unique<FakeModel>(
+                   InfoOfX(),
+                   [this](const InferRequest& request, ResponseCallback done) {
+                     seen_.push_back(request.inputs[0].tensor.as<float>()[0]);
+                     if (cancel_on_ == seen_.back()) cancel_.Cancel();
+                     done({.status = seen_.back() < 0 ? absl::InternalError("it is negative")
+                                                      : OkStatus(),
+                           .outputs = {}});
+                   }),
+               metrics_, {}) {
     version_.Make("assets.extra");
     version_.Make("warmup");
   }
@@ -80,7 +95,8 @@ class WarmUpTest : public testing::Test {
   std::vector<float> seen_;
   float cancel_on_ = -1000;
   CancelToken cancel_;
-  FakeModel model_;
+  MetricsRegistry metrics_;
+  ServedModel model_;
   WarmUpOptions options_;
   WarmUpCounts counts_;
 };
@@ -181,23 +197,43 @@ TEST_F(WarmUpTest, DamagedFilesAreErrors) {
       AtRecord(1) + "Failed to parse warmup record: it is no tensorflow.serving.PredictionLog");
 }
 
-TEST_F(WarmUpTest, KindsThatAreNotServedAreSkippedWithAWarning) {
-  PredictionLog classify;
-  classify.mutable_classify_log()->mutable_request();
-  PredictionLog multi;
-  multi.mutable_multi_inference_log()->mutable_request();
-  WriteRecords(Record(classify) + Record(1) + Record(multi) + Record(classify));
-  testing::internal::CaptureStderr();
-  ASSERT_TRUE(Run().ok());
-  const std::string log = testing::internal::GetCapturedStderr();
-  EXPECT_THAT(log, HasSubstr("skipped 2 Classify requests, which are not served"));
-  EXPECT_THAT(log, HasSubstr("skipped 1 MultiInference requests, which are not served"));
-  EXPECT_THAT(seen_, ElementsAre(1));
-  EXPECT_EQ(counts_.requests, 1u);
-  EXPECT_EQ(counts_.skipped, 3u);
+// A request with one Example, whose feature "x" has this value.
+template <typename Request>
+std::string Examples(float x) {
+  Request request;
+  auto& example = *request.mutable_input()->mutable_example_list()->add_examples();
+  (*example.mutable_features()->mutable_feature())["x"].mutable_float_list()->add_value(x);
+  return request.SerializeAsString();
 }
 
-TEST_F(WarmUpTest, KindsThatCannotBeReplayedAreErrors) {
+TEST_F(WarmUpTest, RunsExamples) {
+  PredictionLog classify, regress, multi;
+  classify.mutable_classify_log()->set_request(Examples<ClassificationRequest>(2));
+  regress.mutable_regress_log()->set_request(Examples<RegressionRequest>(3));
+  MultiInferenceRequest request;
+  ASSERT_TRUE(request.ParseFromString(Examples<MultiInferenceRequest>(4)));
+  request.add_tasks()->set_method_name("tensorflow/serving/regress");
+  request.mutable_tasks(0)->mutable_model_spec()->set_name("another model");
+  multi.mutable_multi_inference_log()->set_request(request.SerializeAsString());
+  WriteRecords(Record(classify) + Record(1) + Record(multi) + Record(regress));
+  ASSERT_EQ(Run(), OkStatus());
+  EXPECT_THAT(seen_, ElementsAre(2, 1, 4, 3));
+  EXPECT_EQ(counts_.requests, 4u);
+  classify.mutable_classify_log()->set_request("");
+  WriteRecords(Record(classify));
+  EXPECT_EQ(Problem(StatusCode::kInvalidArgument), AtRecord(1) + "Input is empty.");
+}
+
+TEST_F(WarmUpTest, RunsTheRequestsOfAStream) {
+  PredictionLog log;
+  log.mutable_predict_streamed_log()->add_request(Predict(5));
+  log.mutable_predict_streamed_log()->add_request(Predict(6));
+  WriteRecords(Record(log));
+  ASSERT_EQ(Run(), OkStatus());
+  EXPECT_THAT(seen_, ElementsAre(5, 6));
+}
+
+TEST_F(WarmUpTest, RecordsWithoutARequestAreErrors) {
   PredictionLog log;
   WriteRecords(Record(1) + Record(log));
   EXPECT_EQ(Problem(StatusCode::kInvalidArgument),
@@ -205,11 +241,7 @@ TEST_F(WarmUpTest, KindsThatCannotBeReplayedAreErrors) {
   log.mutable_session_run_log()->mutable_request();
   WriteRecords(Record(log));
   EXPECT_THAT(Problem(StatusCode::kUnimplemented),
-              HasSubstr("Unsupported log_type for warmup: SessionRun"));
-  log.mutable_predict_streamed_log()->add_request();
-  WriteRecords(Record(log));
-  EXPECT_THAT(Problem(StatusCode::kUnimplemented),
-              HasSubstr("Unsupported log_type for warmup: PredictStreamed"));
+              HasSubstr("Unsupported log_type for warmup: SessionRun, unless one signature"));
 }
 
 TEST_F(WarmUpTest, RunsAtMostAThousandRecords) {
@@ -260,7 +292,7 @@ class WarmUpLoaderTest : public WarmUpTest {
                 clock_.Advance(std::chrono::milliseconds(20));
                 if (cancels_load_) loader_->Cancel();
                 was_cancelled_ = request.cancel->IsCancelled();
-                model_.Run(request, std::move(done));
+                model_.model().Run(request, std::move(done));
               });
         },
         metrics_);

@@ -125,6 +125,23 @@ def test_regress_is_what_tensorflow_computes(models, tensorflow_models, model, s
     assert regress(models, model, EXAMPLES, signature) == expected.tolist()
 
 
+@pytest.mark.parametrize('model', ['examples_tf1', 'examples_tf2'])
+def test_random_examples_are_what_tensorflow_computes(models, tensorflow_models, model):
+    random = np.random.default_rng(4)
+    sent = []
+    for i in range(500):
+        features = {'x': random.standard_normal(2).astype(np.float32)}
+        if random.random() < 0.5:
+            features['bonus'] = float(np.float32(random.random()))
+        if random.random() < 0.5:
+            features['name'] = f'n{i}'
+        sent.append(example(**features))
+    outputs = outputs_of(tensorflow_models, model, 'serving_default', sent)
+    assert classify(models, model, sent)[1] == expected_classes(outputs)
+    values = outputs_of(tensorflow_models, model, 'value', sent)['outputs']
+    assert regress(models, model, sent, 'value') == values.ravel().tolist()
+
+
 def test_the_default_signature_is_named_in_the_answer(models):
     response, _ = classify(models, 'examples_tf1', EXAMPLES[:1])
     assert response.model_spec.signature_name == 'serving_default'

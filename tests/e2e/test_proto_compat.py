@@ -59,8 +59,8 @@ LEFT_OUT = {
 }
 AS_BYTES = {
     "tensorflow.MetaGraphDef.graph_def": GRAPH,
-    "tensorflow.serving.PredictLog.request": RECORDED,
-    "tensorflow.serving.PredictLog.response": RECORDED,
+    **{f"tensorflow.serving.{kind}Log.{part}": RECORDED for part in ("request", "response")
+       for kind in ("Classify", "Regress", "Predict", "PredictStreamed", "MultiInference")},
     "tensorflow.serving.SessionRunLog.request": RECORDED,
     "tensorflow.serving.SessionRunLog.response": RECORDED,
 }

@@ -187,23 +187,35 @@ def test_a_record_that_is_no_prediction_log(start, builtin_version):
     assert said in error_of(start, builtin_version)
 
 
-def test_recorded_session_runs_are_refused(start, builtin_version):
+def test_session_runs_of_inner_tensors_are_refused(start, builtin_version):
     log = prediction_log_pb2.PredictionLog()
     log.session_run_log.request.feed.add(name='x:0')
     write_records(builtin_version, log)
-    assert 'Unsupported log_type for warmup: SessionRun' in error_of(start, builtin_version)
+    assert 'Unsupported log_type for warmup: SessionRun, unless one signature' in error_of(start, builtin_version)
 
 
-def test_kinds_that_are_not_served_are_skipped(start, builtin_version):
-    logs = [prediction_log_pb2.PredictionLog() for _ in range(3)]
-    logs[0].classify_log.request.input.example_list.examples.add()
-    logs[1].regress_log.request.input.example_list.examples.add()
-    logs[2].multi_inference_log.request.tasks.add(method_name='tensorflow/serving/classify')
+def test_records_of_every_kind_are_run(start, builtin_version):
+    logs = [prediction_log_pb2.PredictionLog() for _ in range(5)]
+    requests = [logs[0].classify_log.request, logs[1].regress_log.request, logs[2].multi_inference_log.request]
+    for request in requests:
+        example = request.input.example_list.examples.add()
+        example.features.feature['x'].float_list.value.append(1.0)
+    task = requests[2].tasks.add(method_name='tensorflow/serving/classify')
+    task.model_spec.name = 'another'
+    run = logs[3].session_run_log.request
+    run.feed.add(name='x', tensor=tf.make_tensor_proto([1.0]))
+    run.fetch.append('y')
+    logs[4].predict_streamed_log.request.add().CopyFrom(predict_log(ONE).predict_log.request)
     write_records(builtin_version, *logs, predict_log(ONE))
     server = start({'m': str(builtin_version.parent)}, flags=FLAGS)
-    for kind in ('Classify', 'Regress', 'MultiInference'):
-        assert f'skipped 1 {kind} requests, which are not served' in server.log()
-    assert 'warmed up m version 1: 1 requests' in server.log()
+    assert 'warmed up m version 1: 6 requests' in server.log()
+
+
+def test_recorded_examples_that_the_model_refuses_fail_the_load(start, builtin_version):
+    log = prediction_log_pb2.PredictionLog()
+    log.regress_log.request.input.example_list.examples.add()
+    write_records(builtin_version, log)
+    assert 'record 1: example 0 has no feature ' in error_of(start, builtin_version)
 
 
 ENDLESS = [*FLAGS, '--num_request_iterations_for_warmup=2000000000']

@@ -19,6 +19,7 @@ void ExampleCall::Start(ExampleService& service, net::GrpcCallRef call) {
 
 Status ExampleCall::ReadSelector(ModelSelector& selector, InferRequest&) {
   TRY(examples_.Scan(call().message(), service_->api, service_->tasks_max));
+  if (!examples_.has_model_spec()) return MissingModelSpec();
   selector = examples_.model();
   return OkStatus();
 }

@@ -76,11 +76,12 @@ bool ExamplesDecoder::FailElement(std::string_view name, std::string_view kind) 
 bool ExamplesDecoder::ReadNumber(std::string_view name, Value& value) {
   const char* const start = cursor_.at();
   Decimal decimal;
-  if (double special; cursor_.ReadNonFinite(special)) {
+  if (!cursor_.ReadNumber(decimal)) {
+    double special;
+    if (!cursor_.ReadNonFinite(special)) return cursor_.FailSyntax("Invalid value.");
     value = {.kind = FeatureKind::kFloat, .number = static_cast<float>(special)};
     return true;
   }
-  if (!cursor_.ReadNumber(decimal)) return cursor_.FailSyntax("Invalid value.");
   if (decimal.integer && tfs_json::ToInt64(decimal, value.integer)) {
     value.kind = FeatureKind::kInt64;
     return true;

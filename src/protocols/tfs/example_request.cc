@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "protocols/tfs/client_status.h"
+#include "protocols/tfs/example_reader.h"
 #include "protocols/tfs/model_spec_reader.h"
 
 namespace penstock::tfs {
@@ -129,7 +130,7 @@ Status ExampleRequest::Scan(const Slice& message, ExampleApi api, size_t tasks_m
     return InvalidArgument("{} is malformed: {} at byte {} of {}", MessageName(api), error_.what,
                            error_.where - bytes.data(), bytes.size());
   }
-  return has_model_spec_ ? OkStatus() : MissingModelSpec();
+  return OkStatus();
 }
 
 // Finds the plan of a task of any of the APIs.
@@ -178,6 +179,7 @@ Status ExampleRequest::CheckTask(const ExamplePlans& plans, size_t index) {
 
 Status ExampleRequest::ReadInputs(const ExamplePlans& plans, RequestMemory& memory,
                                   InferRequest& request) {
+  if (tasks_.empty()) return MissingModelSpec();  // a MultiInference without tasks
   request.output_filter.clear();
   request.further_signatures.clear();
   for (size_t i = 0; i < tasks_.size(); ++i) {

@@ -26,10 +26,12 @@ std::string_view ApiName(ExampleApi api);
 class ExampleRequest final {
  public:
   // Finds the model, the tasks and the Examples. They are views of `message`, whose owner must keep
-  // it. Errors: INVALID_ARGUMENT for malformed bytes, for a missing ModelSpec, and for more tasks
-  // than `tasks_max`.
+  // it. Errors: INVALID_ARGUMENT for malformed bytes, and for more tasks than `tasks_max`.
   Status Scan(const Slice& message, ExampleApi api, size_t tasks_max);
-  // The model of the first task. TensorFlow Serving uses its version and label for all tasks, too.
+  // False: the request, or its first task, names no model.
+  bool has_model_spec() const { return has_model_spec_; }
+  // The model of the first task, which has a ModelSpec. TensorFlow Serving uses its version and
+  // label for all tasks, too.
   const ModelSelector& model() const { return tasks_.front().model; }
 
   // Sets the signatures, the inputs and the output filters of `request`. `plans` are those of the

@@ -74,6 +74,7 @@ class ExampleRequestTest : public testing::Test {
     request_.Clear();
     message_ = WholeSlice(CopyToBuffer(message.SerializeAsString()));
     TRY(request_.Scan(message_, api, /*tasks_max=*/10));
+    if (!request_.has_model_spec()) return InvalidArgument("Missing ModelSpec");
     RequestMemory memory(1 << 20);
     return request_.ReadInputs(plans_, memory, infer_);
   }
