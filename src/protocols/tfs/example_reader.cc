@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Each input has a column: the tensor that is filled row by row. Entries of the map in an Example
-// come in any order, but mostly in the same order in all Examples of a request. So a column is
-// found by one comparison with the name that stood at the same place in the Example before.
+// come in any order, but often in the same order in all Examples of a request. So a column is
+// looked for first at the place where its name stood in the Example before. Clients whose maps have
+// another order each time need a table.
 //
 // An entry may be replaced by a later one of the same name. So a wrong value is no error before its
 // Example ends.
 #include "protocols/tfs/example_reader.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <utility>
+#include <vector>
 
 #include "protocols/tfs/feature_values.h"
 #include "protocols/tfs/map_entry.h"
@@ -55,6 +58,51 @@ struct Column {
   int64_t filled_row = -1;  // a row with the value for Examples without the feature
 };
 
+// A hash of a name. Names of features mostly differ at their ends.
+uint64_t HashName(std::string_view name) {
+  uint64_t first = 0, last = 0;
+  if (name.size() >= sizeof first) {
+    std::memcpy(&first, name.data(), sizeof first);
+    std::memcpy(&last, name.data() + name.size() - sizeof last, sizeof last);
+  } else {
+    for (const char c : name) first = first << 8 | static_cast<unsigned char>(c);
+  }
+  const uint64_t hash = (first + name.size()) * 0x9E3779B97F4A7C15;
+  return (hash ^ hash >> 32 ^ last) * 0xFF51AFD7ED558CCD;
+}
+
+// Finds the columns of a request with many Examples by name. Open addressing; a quarter of the
+// slots is used. The names are the model's, so a client cannot choose names that collide. One
+// thread at a time.
+class ColumnTable final {
+ public:
+  template <typename Columns>
+  void Build(const Columns& columns) {
+    const int bits = std::bit_width(columns.size()) + 2;
+    shift_ = 64 - bits;
+    slots_.assign(size_t{1} << bits, 0);
+    for (size_t i = 0; i < columns.size(); ++i) {
+      size_t slot = HashName(columns[i].name()) >> shift_;
+      while (slots_[slot] != 0) slot = (slot + 1) % slots_.size();
+      slots_[slot] = static_cast<uint32_t>(i + 1);
+    }
+  }
+  bool empty() const { return slots_.empty(); }
+  // Returns null if no column takes the feature.
+  template <typename Columns>
+  Column* Find(Columns& columns, std::string_view name) const {
+    for (size_t slot = HashName(name) >> shift_;; slot = (slot + 1) % slots_.size()) {
+      if (slots_[slot] == 0) return nullptr;
+      Column& column = columns[slots_[slot] - 1];
+      if (column.name() == name) return &column;
+    }
+  }
+
+ private:
+  std::vector<uint32_t> slots_;  // the index of a column, and 1; 0: empty
+  int shift_ = 0;
+};
+
 // Reads the Examples of one request. One thread at a time.
 class ExampleReader final {
  public:
@@ -63,6 +111,8 @@ class ExampleReader final {
       : rows_(rows), owner_(owner), memory_(memory) {
     columns_.reserve(plan.features.size());
     for (const FeatureInput& each : plan.features) columns_.emplace_back(each);
+    // For few look-ups the table is not worth its cost.
+    if (rows > 4 && columns_.size() > 4) table_.Build(columns_);
   }
 
   Status Read(const ExampleInput& input);
@@ -79,6 +129,7 @@ class ExampleReader final {
   bool ReadFeatures(std::string_view features);
   bool ReadEntry(std::string_view entry);
   bool FindColumn(std::string_view name, WireReader& reader, Column*& column);
+  Column* SearchColumn(std::string_view name);
   bool Put(Column& column, const FeatureBytes& bytes);
   bool Write(Column& column, const FeatureBytes& bytes);
   bool SetValues(Column& column, const FeatureBytes& bytes, Written& result);
@@ -99,6 +150,7 @@ class ExampleReader final {
   const BufferRef& owner_;
   RequestMemory& memory_;
   absl::InlinedVector<Column, 4> columns_;  // sorted by name
+  ColumnTable table_;                       // empty: columns are found by binary search
   absl::InlinedVector<Place, 16> places_;   // of the Example before
   size_t position_ = 0;                     // of the next entry in the Example
   int64_t row_ = -1;                        // -1: the context
@@ -194,15 +246,23 @@ bool ExampleReader::FindColumn(std::string_view name, WireReader& reader, Column
     column = places_[position].column;
     return true;
   }
-  if (!IsUtf8(name)) return reader.Fail("the name of a feature is not UTF-8");
-  const auto found = std::ranges::lower_bound(columns_, name, {}, &Column::name);
-  column = found != columns_.end() && found->name() == name ? &*found : nullptr;
+  column = SearchColumn(name);
+  // The names of inputs are UTF-8.
+  if (column == nullptr && !IsUtf8(name)) {
+    return reader.Fail("the name of a feature is not UTF-8");
+  }
   if (position < places_.size()) {
     places_[position] = {name, column};
   } else if (position < kPlacesMax) {
     places_.push_back({name, column});
   }
   return true;
+}
+
+Column* ExampleReader::SearchColumn(std::string_view name) {
+  if (!table_.empty()) return table_.Find(columns_, name);
+  const auto found = std::ranges::lower_bound(columns_, name, {}, &Column::name);
+  return found != columns_.end() && found->name() == name ? &*found : nullptr;
 }
 
 bool ExampleReader::Put(Column& column, const FeatureBytes& bytes) {

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 
 #include "protocols/tfs/example_reference.h"
@@ -111,6 +112,57 @@ TEST_F(ExampleReaderTest, EachInputGetsTheFeatureOfItsName) {
   EXPECT_EQ(Input("s").strings()[1].view(), "none");
   EXPECT_THAT(Input("v").as<double>(), ElementsAre(1, 2));
   EXPECT_EQ(inputs_.size(), 4u);  // "o" is left out
+}
+
+TEST(ExampleReader, ManyFeaturesInAnyOrderReachTheirInputs) {
+  ModelInfo info;
+  Signature& signature = info.signatures.emplace_back();
+  signature.name = std::string(kDefaultSignatureName);
+  for (int i = 0; i < 60; ++i) {
+    TensorSpec& spec = signature.inputs.emplace_back();
+    // Short names and long ones, which differ at their ends or at their beginnings.
+    spec.name = i % 3 == 0   ? fmt::format("{}", i)
+                : i % 3 == 1 ? fmt::format("a_long_feature_{}", i)
+                             : fmt::format("{}_of_a_long_feature", i);
+    spec.dtype = DType::kInt64;
+    spec.shape = Shape{-1};
+  }
+  std::ranges::sort(signature.inputs, {}, &TensorSpec::name);
+  signature.outputs.emplace_back(signature.inputs[0]).dtype = DType::kFloat32;
+  const ExamplePlans plans = *ExamplePlans::Make(info);
+  std::mt19937 random(2);
+  std::vector<size_t> order(signature.inputs.size());
+  for (size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::string list;
+  constexpr int64_t kRows = 10;
+  for (int64_t row = 0; row < kRows; ++row) {
+    std::string example;
+    std::ranges::shuffle(order, random);
+    for (const size_t i : order) {
+      const auto value = static_cast<char>(row * 10 + static_cast<int64_t>(i % 10));
+      example += Entry(signature.inputs[i].name, LengthField(3, std::string{'\x08', value}));
+      example += Entry(fmt::format("unknown_{}", i), "");
+    }
+    list += LengthField(kExamplesField, LengthField(1, example));
+  }
+  const Slice message =
+      WholeSlice(CopyToBuffer(LengthField(kInputField, LengthField(kExampleListField, list))));
+  ExampleInput input;
+  WireError error;
+  ASSERT_TRUE(input.Scan(message.view(), error));
+  RequestMemory memory;
+  NamedTensors inputs;
+  ASSERT_EQ(
+      ReadExamples(input, *plans.Find(ExampleMethod::kRegress, ""), message.owner, memory, inputs),
+      OkStatus());
+  ASSERT_EQ(inputs.size(), signature.inputs.size());
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    ASSERT_EQ(inputs[i].name, signature.inputs[i].name);
+    for (int64_t row = 0; row < kRows; ++row) {
+      EXPECT_EQ(inputs[i].tensor.as<int64_t>()[static_cast<size_t>(row)],
+                row * 10 + static_cast<int64_t>(i % 10));
+    }
+  }
 }
 
 TEST_F(ExampleReaderTest, StringsAreViewsOfTheMessage) {

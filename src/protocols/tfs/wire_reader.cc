@@ -99,6 +99,16 @@ bool WireReader::ReadLength(uint64_t& length) {
 }
 
 bool WireReader::ReadOtherBytes(std::string_view& bytes) {
+  // Most messages that do not fit one byte of length fit two.
+  if (bytes_left() > 2 && static_cast<signed char>(cursor_[1]) >= 0) {
+    const size_t two = static_cast<size_t>(static_cast<uint8_t>(*cursor_) & 0x7f) |
+                       static_cast<size_t>(static_cast<uint8_t>(cursor_[1])) << 7;
+    if (static_cast<signed char>(*cursor_) < 0 && two <= bytes_left() - 2) {
+      bytes = {cursor_ + 2, two};
+      cursor_ += 2 + two;
+      return true;
+    }
+  }
   uint64_t length = 0;
   if (!ReadLength(length)) return false;
   if (length > bytes_left()) return Fail("a length exceeds what holds it");
