@@ -11,6 +11,7 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import example_calls
 import idle_and_memory
 import large_messages
 import rest_calls
@@ -22,6 +23,8 @@ from lifecycle import big_model, engine, first_answer, many_models, switches
 
 SCENARIOS = {
     "grpc_small": small_calls.run,
+    "grpc_classify": example_calls.run_small,
+    "examples": example_calls.run_reader,
     "runtimes": runtime_models.run,
     "rest_small": rest_calls.run_small,
     "rest_json": rest_calls.run_json,
