@@ -53,16 +53,24 @@ struct ModelSet::Parts {
 Status ModelSet::Apply(const std::vector<ConfiguredModel>& models, std::string_view where,
                        std::string_view retried) {
   TRY(CheckModels(models, where, sources_, backends_));
-  MutexLock lock(mutex_);
-  TRY(CheckMoves(models, where));
-  Parts parts = Divide(models, retried);
+  MutexLock applying(apply_mutex_);
+  Parts parts;
+  {
+    MutexLock lock(mutex_);
+    TRY(CheckMoves(models, where));
+    parts = Divide(models, retried);
+  }
   TRY(CheckSources(parts, where));
   // The manager comes first, because it ignores versions of models that it does not know.
   TRY(manager_.SetModels(std::move(parts.configs)));
-  ++generation_;
+  {
+    MutexLock lock(mutex_);
+    ++generation_;
+    entries_ = std::move(parts.entries);
+  }
   experiments_.Set(parts.experiments);
-  entries_ = std::move(parts.entries);
   memory_history_.KeepOnly(parts.names);
+  // Without mutex_: a source may make loaders before SetModels returns.
   for (size_t i = 0; i < sources_.size(); ++i) {
     PENSTOCK_CHECK(sources_[i]->SetModels(std::move(parts.models[i])).ok(),
                    "a source refuses a list that it has checked");
@@ -143,7 +151,7 @@ WarmUpOptions ModelSet::WarmUpOf(const ConfiguredModel& model) const {
 
 StatusOr<std::unique_ptr<core::Loader>> ModelSet::MakeLoader(const core::ServableId& id,
                                                              const std::string& path) {
-  // Called on the threads of the sources, once for every version that is wanted.
+  // Called on the threads of the sources, or by Apply, once for every version that is wanted.
   LoadOptions options = load_options_;
   WarmUpOptions warm_up = warm_up_options_;
   std::vector<ExampleOptions> examples;
@@ -177,6 +185,8 @@ StatusOr<std::unique_ptr<core::Loader>> ModelSet::MakeLoader(const core::Servabl
 bool ModelSet::HasVersion(const std::string& model, core::VersionNumber version) const {
   std::string base_path;
   {
+    // A list that is being applied counts when its sources know it.
+    MutexLock applying(apply_mutex_);
     MutexLock lock(mutex_);
     const auto entry = entries_.find(model);
     if (entry == entries_.end()) return false;

@@ -46,15 +46,16 @@ class ModelSet final {
   //     down;
   //   the error of a source that refuses its models.
   Status Apply(const std::vector<ConfiguredModel>& models, std::string_view where,
-               std::string_view retried = "") EXCLUDES(mutex_);
+               std::string_view retried = "") EXCLUDES(apply_mutex_, mutex_);
 
   // True if the model is in the list in force and has the version at its base path. For an object
   // store, the answer is that of the last scan.
-  bool HasVersion(const std::string& model, core::VersionNumber version) const EXCLUDES(mutex_);
+  bool HasVersion(const std::string& model, core::VersionNumber version) const
+      EXCLUDES(apply_mutex_, mutex_);
   // True if it is known that the base path of `model`, which may not be in force yet, has no such
   // version.
   bool LacksVersion(const ConfiguredModel& model, core::VersionNumber version) const
-      EXCLUDES(mutex_);
+      EXCLUDES(apply_mutex_, mutex_);
 
   // The sources begin to report to the manager. Call it once.
   void Start();
@@ -80,7 +81,7 @@ class ModelSet final {
   Parts Divide(const std::vector<ConfiguredModel>& models, std::string_view retried) const
       REQUIRES(mutex_);
   // Returns the error with which a source would refuse its part.
-  Status CheckSources(const Parts& parts, std::string_view where) REQUIRES(mutex_);
+  Status CheckSources(const Parts& parts, std::string_view where) REQUIRES(apply_mutex_);
   // Returns an error if a model would change its platform or move to another source.
   Status CheckMoves(const std::vector<ConfiguredModel>& models, std::string_view where) const
       REQUIRES(mutex_);
@@ -100,7 +101,9 @@ class ModelSet final {
   MemoryHistory memory_history_;
   const Sources sources_;
 
-  mutable Mutex mutex_;  // held while a list is applied; that never waits for a source
+  mutable Mutex apply_mutex_;  // held while a list is applied; that never waits for a source
+  // For the facts below. Taken after apply_mutex_, and never while a source is called.
+  mutable Mutex mutex_;
   std::map<std::string, Entry, std::less<>> entries_ GUARDED_BY(mutex_);
   // The number of the list in force. Reports of the sources say which list they are for.
   uint64_t generation_ GUARDED_BY(mutex_) = 0;

@@ -117,7 +117,7 @@ TEST_F(ModelWaitTest, AListThatSelectsNoVersionIsAnErrorAndTheModelGoesOnServing
 TEST_F(ModelWaitTest, AnUnreachableSourceIsNoErrorForAModelThatStaysAsItIs) {
   const core::ModelConfig same{.name = "m", .generation = generation_, .same_since = generation_};
   ASSERT_EQ(manager_.SetModel(same), OkStatus());
-  Tell(First(), generation_);
+  Report(First(), generation_);
   core::ModelConfig next = same;
   next.generation = ++generation_;
   ASSERT_EQ(manager_.SetModel(next), OkStatus());

@@ -36,8 +36,9 @@ std::string FindIn(const std::string& folder) {
     throw Error(PENSTOCK_NOT_FOUND, "the folder " + folder + " holds no .onnx or .ort file");
   }
   if (names.size() > 1) {
-    throw Error(PENSTOCK_INVALID_ARGUMENT, "the folder holds " + std::to_string(names.size()) +
-                                               " .onnx files; call the one to serve model.onnx");
+    throw Error(PENSTOCK_INVALID_ARGUMENT,
+                "the folder holds " + std::to_string(names.size()) +
+                    " .onnx and .ort files; call the one to serve model.onnx or model.ort");
   }
   return folder + "/" + names.front();
 }

@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cctype>
 #include <cstdio>
 #include <mutex>
 #include <string_view>
@@ -104,7 +103,7 @@ class StderrLines final {
   static void TakeLine(std::string_view line) {
     if (line.starts_with("WARNING: All log messages before absl::InitializeLog()")) return;
     const size_t end = line.find("] ");
-    const bool has_prefix = line.size() > 5 && std::isdigit(line[1]) != 0 && line[5] == ' ' &&
+    const bool has_prefix = line.size() > 5 && line[1] >= '0' && line[1] <= '9' && line[5] == ' ' &&
                             end != std::string_view::npos;
     if (!has_prefix) return Say(PENSTOCK_LOG_WARNING, line);
     if (line[0] == 'F') {  // for the reason that HostSink gives
