@@ -357,13 +357,9 @@ bool ExampleReader::FillMissing() {
       return FailWrong(column, column.last, /*is_context=*/false);
     }
     if (is_sent && column.written == Written::kLate) return FailMissing(column, 0);
-    // An entry without a value replaces that of the context, too.
-    if (is_sent) column.filled_row = -1;
-    const bool has_context = std::exchange(column.has_context, column.has_context && !is_sent);
-    const bool ok = Fill(column);
-    column.has_context = has_context;
-    if (is_sent) column.filled_row = -1;
-    if (!ok) return false;
+    // An entry without a kind, `[]` in JSON, is as good as none. TensorFlow's parser takes it so
+    // for features of a fixed length.
+    if (!Fill(column)) return false;
   }
   return true;
 }

@@ -192,12 +192,20 @@ TEST_F(ExampleReaderTest, AFeatureOfTheExampleWinsOverTheContext) {
   EXPECT_THAT(Input("v").as<double>(), ElementsAre(5, 6, 5));
 }
 
-TEST_F(ExampleReaderTest, AnEmptyFeatureOfTheExampleHidesTheContext) {
-  Example context = MakeExample({10, 20}), example = MakeExample({1, 2});
+TEST_F(ExampleReaderTest, AFeatureWithoutAKindTakesTheValueOfTheContext) {
+  Example context = MakeExample({10, 20}, {5, 6}), full = MakeExample({1, 2}, {3, 4}), empty;
   FeatureOf(context, "i").mutable_int64_list()->add_value(8);
-  FeatureOf(example, "i");
-  ASSERT_EQ(Read({MakeExample({1, 2}), example, MakeExample({1, 2})}, &context), OkStatus());
-  EXPECT_THAT(Input("i").as<int32_t>(), ElementsAre(8, 7, 8));
+  for (const char* name : {"f", "v", "i"}) FeatureOf(empty, name);
+  ASSERT_EQ(Read({empty, full, empty}, &context), OkStatus());
+  EXPECT_THAT(Input("f").as<float>(), ElementsAre(10, 20, 1, 2, 10, 20));
+  EXPECT_THAT(Input("v").as<double>(), ElementsAre(5, 6, 3, 4, 5, 6));
+  EXPECT_THAT(Input("i").as<int32_t>(), ElementsAre(8, 8, 8));
+  // Without a context it takes the default. A list without values has a kind, so it is a value.
+  FeatureOf(full, "i");
+  ASSERT_EQ(Read({full}), OkStatus());
+  EXPECT_THAT(Input("i").as<int32_t>(), ElementsAre(7));
+  FeatureOf(full, "i").mutable_int64_list();
+  EXPECT_THAT(ErrorOf({full}, &context), HasSubstr("has 0 value(s) of int64"));
 }
 
 TEST_F(ExampleReaderTest, AnInputMayBeLeftOutByAllExamplesOnly) {

@@ -118,9 +118,13 @@ inline std::optional<std::map<std::string, std::vector<std::string>>> Expected(
     examples.assign(list.begin(), list.end());
   } else if (request.input().has_example_list_with_context()) {
     for (const auto& each : request.input().example_list_with_context().examples()) {
+      // This defines what a context means: the features of each Example go into a copy of it, as
+      // protobuf merges maps. A feature without a kind has no value, so it replaces none.
       examples.push_back(request.input().example_list_with_context().context());
-      // This defines what a context means: protobuf merges each Example into a copy of it.
-      examples.back().MergeFrom(each);
+      auto& merged = *examples.back().mutable_features()->mutable_feature();
+      for (const auto& [name, feature] : each.features().feature()) {
+        if (feature.kind_case() != tensorflow::Feature::KIND_NOT_SET) merged[name] = feature;
+      }
     }
   }
   if (examples.empty()) return std::nullopt;
