@@ -9,6 +9,9 @@
 
 #include <algorithm>
 #include <charconv>
+#include <limits>
+#include <string>
+#include <type_traits>
 #include <utility>
 
 namespace penstock {
@@ -50,12 +53,26 @@ bool ParseElement(std::string_view text, T& value) {
   return ParseNumber(text, value);
 }
 
+// Says how a default of this type is written.
+template <typename T>
+std::string WantedText() {
+  if constexpr (std::is_same_v<T, bool>) {
+    return "write true, false, 1 or 0";
+  } else if constexpr (std::is_integral_v<T>) {
+    return fmt::format("write a whole number from {} to {}", std::numeric_limits<T>::min(),
+                       std::numeric_limits<T>::max());
+  } else {
+    return "write a number in its range, such as 0.5";
+  }
+}
+
 template <typename T>
 Status ParseElements(const std::vector<std::string>& texts, Tensor& row) {
   std::span<T> elements = row.mutable_as<T>();
   for (size_t i = 0; i < texts.size(); ++i) {
     if (ParseElement(texts[i], elements[i])) continue;
-    return InvalidArgument("the default '{}' is no {}", texts[i], DTypeName(row.dtype()));
+    return InvalidArgument("the default '{}' is no {}: {}", texts[i], DTypeName(row.dtype()),
+                           WantedText<T>());
   }
   return OkStatus();
 }

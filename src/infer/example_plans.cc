@@ -31,6 +31,11 @@ std::string_view ConfigName(ExampleMethod method) {
 
 bool IsFloat(DType type) { return type == DType::kFloat32 || type == DType::kFloat64; }
 
+constexpr std::string_view kScores = "the scores, which are floats of shape [examples,classes]";
+constexpr std::string_view kClasses = "the classes, which are strings of shape [examples,classes]";
+constexpr std::string_view kValues =
+    "the values, which are floats of shape [examples] or [examples,1]";
+
 // How likely an output is the result.
 enum class Fit { kNo, kMaybe, kYes };
 
@@ -83,26 +88,56 @@ Status GuessOutputs(ExamplePlan& plan) {
     plan.values = OutputOfType(signature, "outputs", IsFloat);
     if (plan.values != nullptr) return OkStatus();
     ASSIGN_OR_RETURN(plan.values,
-                     OnlyOutput(signature, FitAsValues,
-                                "the values, which are floats of shape [examples] or [examples,1]",
-                                "regress { values: \"...\" }"));
+                     OnlyOutput(signature, FitAsValues, kValues, "regress { values: \"...\" }"));
     return OkStatus();
   }
   plan.classes = OutputOfType(signature, "classes", IsString);
   plan.scores = OutputOfType(signature, "scores", IsFloat);
   if (plan.classes != nullptr || plan.scores != nullptr) return OkStatus();
-  ASSIGN_OR_RETURN(
-      plan.scores,
-      OnlyOutput(signature, FitAsScores, "the scores, which are floats of shape [examples,classes]",
-                 "classify { scores: \"...\" }"));
+  ASSIGN_OR_RETURN(plan.scores,
+                   OnlyOutput(signature, FitAsScores, kScores, "classify { scores: \"...\" }"));
   return OkStatus();
+}
+
+// Returns "; it has 'a', 'b' and 3 more", for an error about a name that is not among them.
+std::string ButHas(const std::vector<TensorSpec>& specs) {
+  constexpr size_t kShownMax = 10;
+  std::string text = specs.empty() ? "; it has none" : "; it has ";
+  for (size_t i = 0; i < specs.size() && i < kShownMax; ++i) {
+    text += fmt::format("{}'{:.100}'", i == 0 ? "" : ", ", specs[i].name);
+  }
+  if (specs.size() > kShownMax) text += fmt::format(" and {} more", specs.size() - kShownMax);
+  return text;
+}
+
+Status NoInput(const Signature& signature, std::string_view name) {
+  return InvalidArgument("the signature '{}' has no input '{}'{}", signature.name, name,
+                         ButHas(signature.inputs));
+}
+
+// Checks an output against its declared shape. With a wrong one each request would fail.
+Status CheckShape(const TensorSpec* output, bool fits, std::string_view wanted) {
+  if (output == nullptr || output->unknown_rank || fits) return OkStatus();
+  return InvalidArgument("the output '{}' of shape {} cannot be {}", output->name,
+                         output->shape.ToString(), wanted);
+}
+
+Status CheckShapes(const ExamplePlan& plan) {
+  const auto is_matrix = [](const TensorSpec* output) {
+    return output != nullptr && output->shape.rank() == 2;
+  };
+  TRY(CheckShape(plan.scores, is_matrix(plan.scores), kScores));
+  TRY(CheckShape(plan.classes, is_matrix(plan.classes), kClasses));
+  return CheckShape(plan.values, plan.values != nullptr && FitAsValues(*plan.values) != Fit::kNo,
+                    kValues);
 }
 
 StatusOr<const TensorSpec*> NamedOutput(const Signature& signature, std::string_view name,
                                         bool (*is_type)(DType), std::string_view wanted) {
   const TensorSpec* const output = signature.FindOutput(name);
   if (output == nullptr) {
-    return InvalidArgument("the signature '{}' has no output '{}'", signature.name, name);
+    return InvalidArgument("the signature '{}' has no output '{}'{}", signature.name, name,
+                           ButHas(signature.outputs));
   }
   if (!is_type(output->dtype)) {
     return InvalidArgument("the output '{}' is of {}, and must be of {}", name,
@@ -126,6 +161,7 @@ Status SetOutputs(const ExampleOptions& options, ExamplePlan& plan) {
   if (plan.scores == nullptr && plan.classes == nullptr && plan.values == nullptr) {
     TRY(GuessOutputs(plan));
   }
+  TRY(CheckShapes(plan));
   if (options.labels.empty()) return OkStatus();
   if (plan.classes != nullptr) {
     return InvalidArgument("labels are given, but the output '{}' has the classes",
@@ -220,7 +256,7 @@ ExamplePlan DefaultPlan(const ModelInfo& info, const Signature& signature, Examp
 Status CheckFeatureNames(const Signature& signature, const ExampleOptions& options) {
   for (const FeatureOptions& each : options.features) {
     if (signature.FindInput(each.input) != nullptr) continue;
-    return InvalidArgument("the signature '{}' has no input '{}'", signature.name, each.input);
+    return NoInput(signature, each.input);
   }
   return OkStatus();
 }
@@ -241,10 +277,7 @@ Status SetConfigured(const ExampleOptions& options, ExamplePlan& plan) {
     return OkStatus();
   }
   plan.examples = signature.FindInput(options.examples);
-  if (plan.examples == nullptr) {
-    return InvalidArgument("the signature '{}' has no input '{}'", signature.name,
-                           options.examples);
-  }
+  if (plan.examples == nullptr) return NoInput(signature, options.examples);
   if (plan.examples->dtype != DType::kString) {
     return InvalidArgument("the input '{}' is of {}; serialized Examples need one of string",
                            options.examples, DTypeName(plan.examples->dtype));

@@ -177,18 +177,54 @@ TEST_F(ExamplePlansTest, SettingsThatDoNotFitAreErrors) {
            {MakeSpec("label", DType::kString, {-1, 2}), MakeSpec("y", kFloat, {-1, 2})});
   EXPECT_EQ(ConfigError({.scores = "z"}),
             "penstock { classify { ... } } does not fit the model: the signature 'serving_default' "
-            "has no output 'z'");
+            "has no output 'z'; it has 'label', 'y'");
   EXPECT_THAT(ConfigError({.scores = "label"}),
               HasSubstr("the output 'label' is of string, and must be of float32 or float64"));
   EXPECT_THAT(ConfigError({.signature = "other"}), HasSubstr("there is no signature 'other'"));
   EXPECT_THAT(ConfigError({.examples = "x"}), HasSubstr("serialized Examples need one of string"));
-  EXPECT_THAT(ConfigError({.features = {{"z"}}}), HasSubstr("has no input 'z'"));
+  EXPECT_THAT(ConfigError({.features = {{"z"}}}), HasSubstr("has no input 'z'; it has 'x'"));
   EXPECT_THAT(ConfigError({.features = {{"x", "", {"1", "2", "3"}}}}),
               HasSubstr("it has 3 default values, and an Example needs 2"));
   EXPECT_THAT(ConfigError({.features = {{"x", "", {"one"}}}}),
-              HasSubstr("the default 'one' is no float32"));
+              HasSubstr("the default 'one' is no float32: write a number in its range"));
   EXPECT_THAT(ConfigError({.labels = {"a"}}),
               HasSubstr("1 labels for the 2 classes of the output"));
+}
+
+TEST_F(ExamplePlansTest, OutputsWhoseShapeCannotFitAreErrors) {
+  SetModel(
+      {MakeSpec("x", kFloat, {-1})},
+      {MakeSpec("names", DType::kString, {-1}), MakeSpec("probabilities", kFloat, {-1, 3}),
+       MakeSpec("risk", kFloat, {-1}), MakeSpec("y", kFloat, {-1, -1}), AnyShape("z", kFloat)});
+  EXPECT_THAT(ConfigError({.scores = "risk"}),
+              HasSubstr("the output 'risk' of shape [-1] cannot be the scores, which are floats of "
+                        "shape [examples,classes]"));
+  EXPECT_THAT(ConfigError({.classes = "names"}),
+              HasSubstr("the output 'names' of shape [-1] cannot be the classes"));
+  ExampleOptions regress{.method = ExampleMethod::kRegress, .values = "probabilities"};
+  EXPECT_THAT(ConfigError(regress),
+              HasSubstr("the output 'probabilities' of shape [-1,3] cannot be the values, which "
+                        "are floats of shape [examples] or [examples,1]"));
+  // Sizes and shapes that are not known may fit.
+  for (const char* values : {"risk", "y", "z"}) {
+    regress.values = values;
+    EXPECT_EQ(Plan(ExampleMethod::kRegress, {regress}).values->name, values);
+  }
+  EXPECT_EQ(Plan(ExampleMethod::kClassify, {{.scores = "z"}}).scores->name, "z");
+}
+
+TEST_F(ExamplePlansTest, ErrorsListTheNamesThatThereAre) {
+  std::vector<TensorSpec> outputs;
+  for (char name = 'a'; name < 'a' + 12; ++name) {
+    outputs.push_back(MakeSpec(std::string(1, name), kFloat, {-1, 2}));
+  }
+  SetModel({MakeSpec("x", DType::kInt32, {-1})}, outputs);
+  EXPECT_THAT(ConfigError({.scores = "zz"}),
+              HasSubstr("has no output 'zz'; it has 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', "
+                        "'i', 'j' and 2 more"));
+  EXPECT_THAT(ConfigError({.features = {{"x", "", {"1.5"}}}, .scores = "a"}),
+              HasSubstr("the default '1.5' is no int32: write a whole number from -2147483648 to "
+                        "2147483647"));
 }
 
 TEST_F(ExamplePlansTest, OneFeatureCannotFeedTwoInputs) {
