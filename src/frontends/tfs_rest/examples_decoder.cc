@@ -283,7 +283,8 @@ StatusOr<Slice> ExamplesDecoder::Decode() {
   if (!ReadDocument()) return cursor_.error();
   if (!has_examples_) {
     return absl::InvalidArgumentError(
-        "When method is classify, key 'examples' is expected and was not found");
+        "When method is classify, key 'examples' is expected and was not found. :classify and "
+        ":regress both need it, as in {\"examples\": [{\"age\": 5}]}");
   }
   size_t spec = 0;
   // The ModelSpec comes last, since "signature_name" may come last. Protobuf reads fields in any

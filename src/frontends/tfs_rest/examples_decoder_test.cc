@@ -89,7 +89,8 @@ TEST(ExamplesDecoder, ErrorsAreThoseOfTensorFlowServing) {
   EXPECT_THAT(ErrorOf(""), StartsWith("JSON Parse error: The document is empty"));
   EXPECT_THAT(ErrorOf("[]"), HasSubstr("Is not object"));
   EXPECT_THAT(ErrorOf("{}"),
-              StartsWith("When method is classify, key 'examples' is expected and was not found"));
+              StartsWith("When method is classify, key 'examples' is expected and was not found. "
+                         ":classify and :regress both need it"));
   EXPECT_THAT(ErrorOf(R"({"examples": {}})"),
               HasSubstr("Expecting 'examples' value to be an list/array"));
   EXPECT_THAT(ErrorOf(R"({"examples": []})"), StartsWith("'examples' value is an empty array"));

@@ -111,7 +111,8 @@ StatusOr<ByteChain> EncodeNpy(const NamedTensors& outputs, RequestMemory& memory
   if (outputs.size() != 1) {
     return InvalidArgument(
         "the answer has {} outputs ({}), and an .npy file is only one tensor: accept "
-        "application/x-npz, or choose one with output_filter in the query",
+        "application/x-npz, or choose one with output_filter. A body in numpy's formats has it in "
+        "the query of the URL, a body in protobuf in its message, a body in JSON has none",
         outputs.size(), NamesOf(outputs));
   }
   return npy::WriteNpy(outputs[0].tensor, &memory);
