@@ -48,6 +48,22 @@ bool HaveSameInputs(const ExamplePlan& a, const ExamplePlan& b) {
   });
 }
 
+// The error for tasks that take different inputs, with the sentence of TensorFlow Serving. One
+// tensor under two names is refused, too: the inputs are sent by name.
+Status InputsDiffer(const ExamplePlan& a, const ExamplePlan& b) {
+  constexpr std::string_view kText = "Input tensor must be the same for all Signatures.";
+  const auto first_input = [](const ExamplePlan& plan) {
+    return plan.examples != nullptr ? plan.examples : plan.features.front().input;
+  };
+  const TensorSpec &one = *first_input(a), &other = *first_input(b);
+  if (one.name == other.name || one.backend_name != other.backend_name ||
+      one.backend_name.empty()) {
+    return InvalidArgument("{}", kText);
+  }
+  return InvalidArgument("{} Its name must be, too: '{}' in the signature '{}', '{}' in '{}'",
+                         kText, one.name, a.signature->name, other.name, b.signature->name);
+}
+
 void AddFilter(const ExamplePlan& plan, OutputFilter& filter) {
   for (const TensorSpec* output : {plan.classes, plan.scores, plan.values}) {
     if (output != nullptr) filter.push_back(output->name);
@@ -172,7 +188,7 @@ Status ExampleRequest::CheckTask(const ExamplePlans& plans, size_t index) {
   }
   TRY(FindPlan(plans, task));
   if (!HaveSameInputs(*tasks_.front().plan, *task.plan)) {
-    return absl::InvalidArgumentError("Input tensor must be the same for all Signatures.");
+    return InputsDiffer(*tasks_.front().plan, *task.plan);
   }
   return OkStatus();
 }

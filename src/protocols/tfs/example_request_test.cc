@@ -47,8 +47,17 @@ ModelInfo DeclaredInfo() {
                      {"predict",
                       "tensorflow/serving/predict",
                       {MakeSpec("x", DType::kInt64, {-1})},
-                      {MakeSpec("y", DType::kInt64, {-1})}}};
+                      {MakeSpec("y", DType::kInt64, {-1})}},
+                     {"one_name",
+                      "tensorflow/serving/predict",
+                      {MakeSpec("id", DType::kInt64, {-1})},
+                      {MakeSpec("outputs", DType::kFloat32, {-1})}},
+                     {"another_name",
+                      "tensorflow/serving/predict",
+                      {MakeSpec("number", DType::kInt64, {-1})},
+                      {MakeSpec("outputs", DType::kFloat32, {-1})}}};
   info.signatures[1].inputs[0].backend_name = input.backend_name;
+  info.signatures[5].inputs[0].backend_name = info.signatures[4].inputs[0].backend_name;
   return info;
 }
 
@@ -278,6 +287,19 @@ TEST_F(ExampleRequestTest, ChecksTasksAsTensorFlowServingDoes) {
   EXPECT_EQ(MessageOf(error(task("value", kClassifyMethodName))),
             "Expected classification signature method_name to be tensorflow/serving/classify. Was: "
             "tensorflow/serving/regress");
+}
+
+TEST_F(ExampleRequestTest, SaysThatAnInputOfTasksMustHaveOneName) {
+  MultiInferenceRequest multi;
+  AddTask(multi, "one_name", kRegressMethodName);
+  AddTask(multi, "another_name", kRegressMethodName);
+  AddExample(*multi.mutable_input(), 1);
+  EXPECT_EQ(MessageOf(Read(multi, ExampleApi::kMultiInference)),
+            "Input tensor must be the same for all Signatures. Its name must be, too: 'id' in the "
+            "signature 'one_name', 'number' in 'another_name'");
+  multi.mutable_tasks(1)->mutable_model_spec()->set_signature_name("value");
+  EXPECT_EQ(MessageOf(Read(multi, ExampleApi::kMultiInference)),
+            "Input tensor must be the same for all Signatures.");
 }
 
 TEST_F(ExampleRequestTest, SaysWhyASignatureCannotBeUsed) {
