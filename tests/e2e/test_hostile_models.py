@@ -125,7 +125,7 @@ OF_RUNTIMES = {
     'onnx_that_is_a_folder': (NO_FILES, directory('model.onnx')),
     'onnx_that_is_a_pipe': ('model.onnx is no regular file', pipe('model.onnx')),
     'onnx_that_is_a_dangling_link': ('model.onnx', link('model.onnx', 'nowhere')),
-    'several_onnx': ('2 .onnx files', copied(f'{SAMPLES}/half_plus_two_onnx/1/model.onnx', 'a.onnx', 'b.onnx')),
+    'several_onnx': ('2 .onnx and .ort files', copied(f'{SAMPLES}/half_plus_two_onnx/1/model.onnx', 'a.onnx', 'b.onnx')),
     'onnx_without_its_weights': ('weights.bin', onnx_model('Add', ['x', 'w'], weights=['w'])),
     'onnx_of_the_future': ('opset', onnx_model('Identity', ['x'], opset=9999)),
     'both_runtimes': ('several backends', sample('half_plus_two'), put('model.onnx', b'x')),

@@ -2,8 +2,10 @@
 #include "frontends/tfs_rest/numpy_body.h"
 
 #include <algorithm>
+#include <set>
 
 #include "base/percent.h"
+#include "base/utf8.h"
 #include "protocols/npy/npy_reader.h"
 #include "protocols/npy/npy_writer.h"
 #include "protocols/npy/zip_reader.h"
@@ -93,13 +95,20 @@ Status DecodeNpy(const Slice& body, const ModelInfo& info, RequestMemory& memory
   return OkStatus();
 }
 
-Status DecodeNpz(const Slice& body, RequestMemory& memory, InferRequest& request) {
-  ASSIGN_OR_RETURN(const std::vector<npy::ZipEntry> arrays, npy::ReadZip(body, kNamesMax, memory));
+Status DecodeNpz(const Slice& body, const ModelInfo& info, size_t arrays_max, RequestMemory& memory,
+                 InferRequest& request) {
+  ASSIGN_OR_RETURN(const std::vector<npy::ZipEntry> arrays,
+                   npy::ReadZip(body, info.traits.any_signature ? arrays_max : kNamesMax, memory));
+  std::set<std::string_view> names;
   request.inputs.clear();
   request.names_owner = body.owner;
   for (const npy::ZipEntry& array : arrays) {
     std::string_view name = array.name;
     if (name.ends_with(kFileSuffix)) name.remove_suffix(kFileSuffix.size());
+    if (ToUtf8(name) != name)
+      return InvalidArgument("the .npz file has an array whose name is not UTF-8");
+    if (!names.insert(name).second)
+      return InvalidArgument("the .npz file has the array '{:.100}' twice", name);
     StatusOr<Tensor> tensor = npy::ReadNpy(array.data, memory);
     if (!tensor.ok()) return WithName(tensor.status(), "the array", name);
     request.inputs.push_back({name, *std::move(tensor)});

@@ -31,9 +31,11 @@ StatusOr<NumpyQuery> ParseNumpyQuery(std::string_view query);
 Status DecodeNpy(const Slice& body, const ModelInfo& info, RequestMemory& memory,
                  InferRequest& request);
 
-// Sets the inputs of `request` from an .npz file. The names are views of `body`. Errors: those of
-// ReadZip and ReadNpy, with the name of the array.
-Status DecodeNpz(const Slice& body, RequestMemory& memory, InferRequest& request);
+// Sets the inputs of `request` from an .npz file of at most 4096 arrays, or `arrays_max` for a
+// model that takes any inputs. The names are views of `body`. Errors: those of ReadZip and ReadNpy,
+// with the name of the array; INVALID_ARGUMENT for a name that is not UTF-8 or comes twice.
+Status DecodeNpz(const Slice& body, const ModelInfo& info, size_t arrays_max, RequestMemory& memory,
+                 InferRequest& request);
 
 // Writes the only output as an .npy file. Errors: INVALID_ARGUMENT if there are several, and those
 // of WriteNpy.

@@ -44,7 +44,7 @@ Status PredictCall::Decode(const ModelInfo& info, RequestMemory& memory, InferRe
       return DecodeNpy(body, info, memory, request);
     case BodyFormat::kNpz:
       TRY(ReadQuery(request));
-      return DecodeNpz(body, memory, request);
+      return DecodeNpz(body, info, service_->options.decoder.inputs_max, memory, request);
   }
   return absl::InternalError("no such format");
 }

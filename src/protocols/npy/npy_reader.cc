@@ -106,17 +106,27 @@ void SwapBytes(std::span<std::byte> data, size_t size) {
 // Copies an array whose first dimension varies fastest to one whose last dimension does.
 template <size_t kBytes>
 void CopyTransposed(const Shape& shape, const std::byte* from, Tensor& to) {
-  const size_t rank = shape.rank();
-  absl::InlinedVector<size_t, 8> strides(rank, kBytes), index(rank, 0);
-  for (size_t axis = 1; axis < rank; ++axis)
-    strides[axis] = strides[axis - 1] * static_cast<size_t>(shape.dim(axis - 1));
+  // Only dimensions of two elements or more. With the others, the loop over the axes could take 254
+  // steps for each element.
+  absl::InlinedVector<size_t, 8> sizes, strides;
+  size_t stride = kBytes;
+  for (const int64_t dim : shape.dims()) {
+    const auto size = static_cast<size_t>(dim);
+    if (size > 1) {
+      sizes.push_back(size);
+      strides.push_back(stride);
+    }
+    stride *= size;
+  }
+  const size_t rank = sizes.size();
+  absl::InlinedVector<size_t, 8> index(rank, 0);
   std::byte* out = to.mutable_data();
   size_t at = 0;  // the offset of the element `index` in `from`
   for (int64_t i = 0; i < to.element_count(); ++i, out += kBytes) {
     std::memcpy(out, from + at, kBytes);
     for (size_t axis = rank; axis-- > 0;) {
       at += strides[axis];
-      if (++index[axis] < static_cast<size_t>(shape.dim(axis))) break;
+      if (++index[axis] < sizes[axis]) break;
       at -= strides[axis] * index[axis];
       index[axis] = 0;
     }

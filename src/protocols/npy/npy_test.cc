@@ -103,6 +103,22 @@ TEST(NpyReader, ReadsFortranOrder) {
   EXPECT_THAT(cube->as<uint8_t>(), testing::ElementsAre(0, 1, 2, 3, 4, 5, 6, 7));
 }
 
+// With a step for each dimension of one element, 4 MB took seconds.
+TEST(NpyReader, DimensionsOfOneElementCostNothing) {
+  Shape shape{2};
+  std::string text = "(2, ";
+  for (size_t i = 2; i < kRankMax; ++i) {
+    shape.Append(1);
+    text += "1, ";
+  }
+  shape.Append(3);
+  const StatusOr<Tensor> tensor =
+      Read(Array("<i8", text + "3)", BytesOf<int64_t>({1, 4, 2, 5, 3, 6}), "True"));
+  ASSERT_TRUE(tensor.ok()) << tensor.status();
+  EXPECT_EQ(tensor->shape(), shape);
+  EXPECT_THAT(tensor->as<int64_t>(), testing::ElementsAre(1, 2, 3, 4, 5, 6));
+}
+
 TEST(NpyReader, ReadsStringsWithoutTheirPadding) {
   const StatusOr<Tensor> bytes = Read(Array("|S3", "(3,)", std::string("abc\0\0\0a\0c", 9)));
   ASSERT_TRUE(bytes.ok()) << bytes.status();
@@ -185,6 +201,16 @@ TEST(NpyWriter, StringsArePaddedToTheLongest) {
   small.LimitInline(4);
   tensor.mutable_as<StringElement>()[0] = {};
   EXPECT_EQ(WriteNpy(tensor, &small).status().code(), StatusCode::kResourceExhausted);
+}
+
+// 60 kB of short strings and a long one became an answer of 300 MB.
+TEST(NpyWriter, PaddingMayNotMultiplyAnAnswer) {
+  const std::string longest(30'000, 'x');
+  Tensor tensor = *Tensor::Allocate(DType::kString, Shape{10'000});
+  tensor.mutable_as<StringElement>()[0] = {longest.data(), longest.size()};
+  const Status status = WriteNpy(tensor, nullptr).status();
+  EXPECT_EQ(status.code(), StatusCode::kResourceExhausted);
+  EXPECT_THAT(MessageOf(status), HasSubstr("ask for JSON or protobuf"));
 }
 
 TEST(NpyHeader, ShapesAreTuples) {
@@ -274,6 +300,17 @@ TEST(Zip, DamageIsAnError) {
   changed = archive;
   changed[directory + 10] = 12;
   EXPECT_THAT(MessageOf(Unzip(changed).status()), HasSubstr("has the compression 12"));
+}
+
+// A directory of some kilobytes named one stored file of 20 MB four thousand times.
+TEST(Zip, EntriesMayNotOverlap) {
+  std::string archive = Archive({{"a", std::string(1000, 'x')}, {"b", ""}});
+  const size_t first = archive.find("PK\x01\x02");
+  const size_t second = archive.find("PK\x01\x02", first + 1);
+  // The second entry becomes the file of the first one.
+  archive.replace(second + 16, 12, archive, first + 16, 12);
+  archive.replace(second + 42, 4, archive, first + 42, 4);
+  EXPECT_THAT(MessageOf(Unzip(archive).status()), HasSubstr("its files overlap"));
 }
 
 TEST(Zip, HasALimitForEntries) {

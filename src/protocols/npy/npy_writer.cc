@@ -10,7 +10,10 @@
 namespace penstock::npy {
 namespace {
 
-constexpr uint64_t kStringBytesMax = uint64_t{1} << 31;
+// Padding can make an answer thousands of times as large as its strings. Above the first limit, an
+// answer may be this many times as large.
+constexpr uint64_t kPaddedBytesFree = 16 << 20;
+constexpr uint64_t kPaddedRatioMax = 16;
 
 std::string_view NumpyTypeName(DType type) {
   switch (type) {
@@ -67,11 +70,14 @@ StatusOr<ByteChain> WriteStrings(const Tensor& tensor, RequestMemory* memory) {
     longest = std::max(longest, text.size());
   }
   uint64_t bytes = 0;
-  if (__builtin_mul_overflow(longest, tensor.strings().size(), &bytes) || bytes > kStringBytesMax) {
-    return Error(StatusCode::kResourceExhausted,
-                 "{} strings, padded to the longest one of {} bytes, take more than {} bytes: ask "
-                 "for JSON or protobuf",
-                 tensor.strings().size(), longest, kStringBytesMax);
+  const bool is_countable = !__builtin_mul_overflow(longest, tensor.strings().size(), &bytes);
+  if (!is_countable ||
+      (bytes > kPaddedBytesFree && bytes / kPaddedRatioMax > tensor.StringBytes())) {
+    return Error(
+        StatusCode::kResourceExhausted,
+        "{} strings of {} bytes, padded to the longest one of {} bytes, would be more than "
+        "{} times as large: ask for JSON or protobuf",
+        tensor.strings().size(), tensor.StringBytes(), longest, kPaddedRatioMax);
   }
   BufferRef padded;
   if (memory != nullptr) {

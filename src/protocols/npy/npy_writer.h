@@ -14,7 +14,8 @@ namespace penstock::npy {
 // ones of two bytes ('V2'), as the package ml_dtypes saves them. The memory for strings comes from
 // `memory`, which may be null.
 // Errors: INVALID_ARGUMENT for a string that ends in a zero byte, which numpy would drop.
-// RESOURCE_EXHAUSTED: `memory` is used up, or the padded strings would take more than 2 GiB.
+// RESOURCE_EXHAUSTED: `memory` is used up, or the padded strings take more than 16 MiB and more
+// than 16 times the bytes of the strings.
 StatusOr<ByteChain> WriteNpy(const Tensor& tensor, RequestMemory* memory);
 
 }  // namespace penstock::npy

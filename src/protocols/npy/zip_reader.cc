@@ -157,8 +157,14 @@ StatusOr<std::vector<ZipEntry>> ReadZip(const Slice& archive, size_t entries_max
   std::string_view directory = bytes.substr(at, size);
   std::vector<ZipEntry> entries;
   entries.reserve(count);
+  // Without this check a directory of a few kilobytes could name one large file thousands of times,
+  // and each time its checksum would be computed.
+  uint64_t bytes_left = at;
   for (size_t i = 0; i < count; ++i) {
     ASSIGN_OR_RETURN(const Description file, TakeDescription(directory));
+    const uint64_t taken = kFileHeaderBytes + file.name.size() + file.packed_bytes;
+    if (taken > bytes_left) return BadArchive("its files overlap");
+    bytes_left -= taken;
     ASSIGN_OR_RETURN(Slice data, ReadFile(archive, file, memory));
     entries.push_back({file.name, std::move(data)});
   }

@@ -21,8 +21,9 @@ struct ZipEntry {
 // Returns the entries in the order of the archive's directory. The data of stored entries is viewed
 // in place; that of deflated ones is inflated into memory from `memory`. Checksums are checked. Two
 // entries may have one name.
-// Errors: INVALID_ARGUMENT for a malformed archive, more than `entries_max` entries, and features
-// that numpy does not write: encryption, several disks, ZIP64, other kinds of compression.
+// The work is linear in the bytes of the archive and of the entries, because entries may not
+// overlap. Errors: INVALID_ARGUMENT for a malformed archive, more than `entries_max` entries, and
+// features that numpy does not write: encryption, several disks, ZIP64, other kinds of compression.
 // RESOURCE_EXHAUSTED: `memory` is used up.
 StatusOr<std::vector<ZipEntry>> ReadZip(const Slice& archive, size_t entries_max,
                                         RequestMemory& memory);
