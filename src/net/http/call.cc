@@ -89,14 +89,19 @@ void HttpCallImpl::Reset() {
   route_ = nullptr;
   state_.store(State::kOpen, std::memory_order_relaxed);
   holds_.store(1, std::memory_order_relaxed);
-  is_large_ = is_gzipped_ = vary_ = false;
+  is_large_ = is_gzipped_ = vary_ = frees_head_ = false;
 }
 
 void HttpCallImpl::DropHold() {
+  // Read before the hold is gone, because the call may go with it. On the loop an owner means that
+  // the session has a hold.
+  const bool frees_head = frees_head_ && loop_->IsCurrent() && owner_ != nullptr && is_answered();
   // If this is the only hold, nobody else can add one, so the plain load saves an atomic write.
-  if (holds_.load(std::memory_order_acquire) != 1 &&
-      holds_.fetch_sub(1, std::memory_order_acq_rel) != 1)
-    return;
+  if (holds_.load(std::memory_order_acquire) != 1) {
+    const uint32_t holds = holds_.fetch_sub(1, std::memory_order_acq_rel);
+    if (holds == 2 && frees_head) owner_->OnHeadUnused(*this);
+    if (holds != 1) return;
+  }
   // Here and not at the answer: a handler that was cancelled may still run, and its work must count
   // until it stops.
   if (std::exchange(has_slot_, false)) loop_->EndRequest();
@@ -112,7 +117,12 @@ void HttpCallImpl::DropHold() {
 void HttpCallImpl::Destroy() {
   if (state_.load(std::memory_order_acquire) == State::kOpen)
     Respond(ErrorResponse(500, "the server dropped the request without an answer"));
+  if (!frees_head_ || loop_->IsCurrent()) return DropHold();
+  // Only the loop may free the head, so the last hold of the handler's side must go there.
+  const std::shared_ptr<Loop> loop = loop_;
+  Holder holder(this);
   DropHold();
+  loop->Post([holder = std::move(holder)] {});
 }
 
 void HttpCallImpl::OnHead(std::optional<uint64_t> content_length) {

@@ -35,6 +35,8 @@ class HttpCallOwner {
   // The answer is there: status(), ForEachHeader and TakeBody of the call may be used. Called once,
   // on the loop, perhaps from inside a function of the call.
   virtual void OnAnswer(HttpCallImpl& call) = 0;
+  // Nobody but the session uses the head of the answered call any more (FreeHeadWhenUnused).
+  virtual void OnHeadUnused(HttpCallImpl& /*call*/) {}
 };
 
 // The implementation of HttpCall. Owned by loop, except where HttpCall promises more.
@@ -44,6 +46,9 @@ class HttpCallImpl final : public HttpCall, private WheelTimer {
   // endpoint, peer.
   HeadStorage& head_storage() { return head_storage_; }
   RequestHead& mutable_head() { return head_; }
+  // The head is large. Calls OnHeadUnused of the owner when the answer is given and the handler has
+  // dropped the call, unless Close comes first. Call it before OnHead.
+  void FreeHeadWhenUnused() { frees_head_ = true; }
 
   // The head is complete. `content_length` is nullopt if it is unknown or there is no body.
   void OnHead(std::optional<uint64_t> content_length);
@@ -117,6 +122,7 @@ class HttpCallImpl final : public HttpCall, private WheelTimer {
   bool has_slot_ = false;    // the call counts as a request in flight
   bool is_gzipped_ = false;  // the answer is compressed
   bool vary_ = false;        // the answer depends on accept-encoding
+  bool frees_head_ = false;  // see FreeHeadWhenUnused
   HttpResponse response_;
   std::string_view request_id_field_;  // the answer's x-request-id
   RequestIdText request_id_text_;

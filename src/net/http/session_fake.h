@@ -72,6 +72,15 @@ class FakeServer : public FakeLoop {
     }
     return sent;
   }
+  // Returns how much memory the budget for bodies gives to others, in steps of 4096 bytes. Takes it
+  // as another connection would, which drops incomplete requests, and gives it back.
+  uint64_t BytesForOthers() {
+    constexpr uint64_t kStep = 4096;
+    uint64_t taken = 0;
+    while (loop().TryTakeBodyBytes(kStep)) taken += kStep;
+    loop().body_bytes().Give(taken);
+    return taken;
+  }
   // Advances the clock, and ticks as the connection and the loop would. False if the session asks
   // to close.
   bool Pass(Duration time) {

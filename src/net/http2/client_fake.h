@@ -50,6 +50,15 @@ struct FakeAnswer {
 
 using FakeFields = std::vector<std::pair<std::string, std::string>>;
 
+// Another connection of the same loop. One thread.
+class OtherConnection final : public RequestSender {
+ public:
+  void DropIncomplete(Shortage) override { ++drops; }
+  void OnNoMemory() override {}
+
+  int drops = 0;
+};
+
 // The client side of one connection. One thread.
 class FakeHttp2Client final {
  public:
@@ -133,6 +142,12 @@ class FakeHttp2Client final {
     };
     return nghttp2_submit_request(ng_, nullptr, nv.data(), nv.size(), is_end ? nullptr : &provider,
                                   nullptr);
+  }
+  // The server may send no more bodies of answers on streams that are opened later.
+  void CloseWindow() {
+    const nghttp2_settings_entry none = {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0};
+    nghttp2_submit_settings(ng_, NGHTTP2_FLAG_NONE, &none, 1);
+    Run();
   }
   // Sends bytes of the body of a stream that Open has begun.
   void Data(int32_t id, std::string_view bytes, bool is_end = false) {

@@ -25,15 +25,6 @@ std::string Gzipped(std::string_view text) {
   return std::string(Flatten(GzipCompress(Chain(text))).view());
 }
 
-// Another connection of the same loop. One thread.
-class OtherConnection final : public RequestSender {
- public:
-  void DropIncomplete(Shortage) override { ++drops; }
-  void OnNoMemory() override {}
-
-  int drops = 0;
-};
-
 // A server with some methods. One thread.
 class GrpcCallTest : public testing::Test {
  protected:
@@ -433,6 +424,19 @@ TEST_F(GrpcCallTest, AFullBudgetEndsAConnectionThatHasOnlyBegunCalls) {
   ASSERT_EQ(client_->goaway_texts.size(), 1u);
   EXPECT_EQ(client_->goaway_texts[0],
             "others need the memory of incomplete requests, and this connection completed none");
+}
+
+TEST_F(GrpcCallTest, AnswersThatWaitForTheClientKeepNoHeads) {
+  ServerOptions options = FakeHttp2Server::DefaultOptions();
+  options.inflight_bytes_max = 1 << 20;
+  Start(options);
+  const uint64_t all = server_->BytesForOthers();
+  client_->CloseWindow();
+  FakeFields more;
+  for (int i = 0; i < 15; ++i) more.emplace_back("x-large", std::string(3000, 'a'));
+  for (int i = 0; i < 10; ++i)
+    EXPECT_FALSE(client_->answer(client_->Call("/t.T/Echo", "x", more)).is_closed);
+  EXPECT_GT(server_->BytesForOthers(), all - 40'000);
 }
 
 TEST_F(GrpcCallTest, AConnectionWhoseCallsFindNoMemoryEnds) {

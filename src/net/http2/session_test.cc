@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <string>
+#include <thread>
 
 #include "net/http2/client_fake.h"
 
@@ -218,6 +219,79 @@ TEST_F(Http2SessionTest, HeadsOutOfATableAreCountedInTheBudget) {
   EXPECT_EQ(client_->answer(late).http_status(), 0);
   ASSERT_EQ(kept_.size(), 1u);
   kept_[0]->Respond({});
+}
+
+// Makes the client submit a request with `fields`. Returns what it sends.
+std::string SubmitHead(FakeHttp2Client& client, const FakeFields& fields) {
+  client.Submit(fields, true);
+  std::string sent;
+  const uint8_t* data;
+  while (const ssize_t size = nghttp2_session_mem_send(client.ng(), &data))
+    sent.append(reinterpret_cast<const char*>(data), static_cast<size_t>(size));
+  return sent;
+}
+
+TEST_F(Http2SessionTest, AHeadThatDoesNotEndLeavesItsMemoryToOthers) {
+  ServerOptions options = FakeHttp2Server::DefaultOptions();
+  options.inflight_bytes_max = 1 << 20;
+  Start(options);
+  const uint64_t all = server_->BytesForOthers();
+  const std::string head = SubmitHead(
+      *client_, Fields("GET", "/echo", {{"x-large", std::string(30'000, '~')}, {"x-last", "1"}}));
+  EXPECT_TRUE(server_->Receive(head.substr(0, head.size() - 1)));
+  EXPECT_EQ(Goaway(), std::nullopt);
+  EXPECT_EQ(server_->BytesForOthers(), all);
+  client_->Run();
+  ASSERT_EQ(client_->goaway_texts.size(), 1u);
+  EXPECT_EQ(client_->goaway_texts[0],
+            "others need the memory of incomplete requests, and this connection completed none");
+}
+
+TEST_F(Http2SessionTest, AHeadDroppedBeforeItsEndHarmsNoLaterRequest) {
+  ServerOptions options = FakeHttp2Server::DefaultOptions();
+  options.incomplete_requests_max = 1;
+  Start(options);
+  const FakeFields fields = Fields("GET", "/echo",
+                                   {{"x-table", std::string(3000, '~')},
+                                    {"x-large", std::string(30'000, '~')},
+                                    {"x-last", "1"}});
+  EXPECT_EQ(client_->answer(client_->Open(fields, true)).http_status(), 200);
+  const std::string head = SubmitHead(*client_, fields);
+  EXPECT_TRUE(server_->Receive(head.substr(0, head.size() - 1)));
+  OtherConnection other;
+  EXPECT_TRUE(server_->loop().incomplete_requests().Begin(other));
+  server_->loop().incomplete_requests().End(other, false);
+  client_->SendRaw(head.substr(head.size() - 1));
+  EXPECT_EQ(client_->answer(3).error_code, NGHTTP2_REFUSED_STREAM);
+  EXPECT_EQ(client_->answer(client_->Open(fields, true)).http_status(), 200);
+  EXPECT_EQ(Goaway(), std::nullopt);
+}
+
+TEST_F(Http2SessionTest, AnswersThatWaitForTheClientKeepNoHeads) {
+  ServerOptions options = FakeHttp2Server::DefaultOptions();
+  options.inflight_bytes_max = 1 << 20;
+  Start(options);
+  const uint64_t all = server_->BytesForOthers();
+  client_->CloseWindow();
+  FakeFields more;
+  for (int i = 0; i < 15; ++i) more.emplace_back("x-large", std::string(3000, 'a'));
+  for (int i = 0; i < 10; ++i) {
+    const int32_t echo = client_->Open(Fields("POST", "/echo", more));
+    client_->Data(echo, "x", true);
+    EXPECT_EQ(client_->answer(echo).http_status(), 200);
+    EXPECT_FALSE(client_->answer(echo).is_closed);
+  }
+  // The same for a handler on another thread, which still has the call when it has answered.
+  const int32_t kept = client_->Open(Fields("GET", "/keep", more), true);
+  ASSERT_EQ(kept_.size(), 1u);
+  EXPECT_LT(server_->BytesForOthers(), all - 40'000);
+  std::thread([&] { kept_[0]->Respond(HttpResponse{}); }).join();
+  client_->Run();
+  EXPECT_EQ(client_->answer(kept).http_status(), 200);
+  EXPECT_EQ(kept_[0]->head().headers.size(), 15u);
+  std::thread([&] { kept_.clear(); }).join();
+  client_->Run();
+  EXPECT_GT(server_->BytesForOthers(), all - 40'000);
 }
 
 TEST_F(Http2SessionTest, HeadBetweenTheLimitAndABombHarmsNoOtherCall) {

@@ -78,7 +78,7 @@ void Http2Stream::Close() {
   trailers_.clear();
   fields_.Clear();
   head_storage_.Clear();
-  if (head_charge_ > 0) session_->loop().body_bytes().Give(std::exchange(head_charge_, 0));
+  if (head_charge_ > 0) GiveHeadCharge();
   is_over_budget_ = false;
   content_length_ = kUnknown;
   body_bytes_ = 0;
@@ -118,13 +118,20 @@ bool Http2Stream::OnHeader(const FieldMemo::Field& field) {
 }
 
 // Counts a large head in the budget for bodies. HPACK can expand few bytes to a large head. False:
-// the budget has no memory left, and the rest of the head is dropped.
+// the budget has no memory left, and the rest of the head is dropped. A request with such a head
+// counts as incomplete, so that others get the memory if the head does not end.
 bool Http2Stream::ChargeHead(size_t bytes) {
   const size_t missing = bytes - kHeadBytesUncharged - head_charge_;
   const size_t charge = (missing / kHeadBytesUncharged + 1) * kHeadBytesUncharged;
   is_over_budget_ = is_over_budget_ || !session_->loop().TryTakeBodyBytes(charge);
-  if (!is_over_budget_) head_charge_ += charge;
-  return !is_over_budget_;
+  if (is_over_budget_) return false;
+  head_charge_ += charge;
+  if (!is_receiving_) BeginReceiving();
+  return true;
+}
+
+void Http2Stream::GiveHeadCharge() {
+  session_->loop().body_bytes().Give(std::exchange(head_charge_, 0));
 }
 
 void Http2Stream::RefuseHead(bool is_grpc) {
@@ -194,6 +201,8 @@ void Http2Stream::OnHead(bool has_ended) {
   if (!is_refused && (!fields_.IsComplete(View(FieldKind::kMethod), View(FieldKind::kPath)) ||
                       !ReadContentLength()))
     return OnMalformed();
+  // A large head has begun to count. The call counts again if a body is to come.
+  EndReceiving(/*is_complete=*/false);
   is_head_complete_ = true;
   head_bytes_ = 0;  // from here on it counts the trailers
   const bool is_grpc = IsGrpcContentType(View(FieldKind::kContentType));
@@ -237,6 +246,7 @@ void Http2Stream::StartHttp(int refused_status, std::string_view why) {
   http_ = NewHttpCall(session_->loop(), *this);
   FillHead(http_->mutable_head());
   std::swap(http_->head_storage(), head_storage_);
+  if (head_charge_ > 0) http_->FreeHeadWhenUnused();
   if (refused_status != 0) return http_->Refuse(refused_status, why);
   BeginReceiving();
   http_->OnHead(content_length_ == kUnknown ? std::nullopt : std::optional(content_length_));
@@ -279,12 +289,18 @@ void Http2Stream::RefuseIncomplete() {
       "too many requests are begun and not sent whole, several of them by this connection; try "
       "again later";
   is_receiving_ = false;
+  if (!is_head_complete_) return DropIncomplete();
   if (grpc_ != nullptr) return grpc_->Fail(Error(StatusCode::kUnavailable, "{}", kWhy));
   if (http_ != nullptr && !http_->is_answered()) http_->Refuse(503, kWhy);
 }
 
 void Http2Stream::DropIncomplete() {
   EndReceiving(/*is_complete=*/false);
+  if (!is_head_complete_) {
+    is_malformed_ = true;  // nghttp2 decodes the rest of the head, and nobody keeps it
+    head_storage_ = {};
+    if (head_charge_ > 0) GiveHeadCharge();
+  }
   nghttp2_submit_rst_stream(session_->ng(), NGHTTP2_FLAG_NONE, id_, NGHTTP2_REFUSED_STREAM);
   session_->OnOutput();
 }
@@ -322,6 +338,8 @@ void Http2Stream::Consume(size_t bytes) {
 
 void Http2Stream::DetachCall() {
   grpc_ = nullptr;
+  // The handler drops the call with its head, but the answer may wait for the client.
+  if (head_charge_ > 0) GiveHeadCharge();
   Consume(unconsumed_);
 }
 
@@ -367,6 +385,13 @@ void Http2Stream::OnAnswer(HttpCallImpl& call) {
   for (Slice& slice : body.mutable_slices()) AppendSegment({{}, 0, std::move(slice)});
   SubmitHead({fields.data(), fields.size()}, has_body);
   if (has_body) EndWith({});
+}
+
+// The answer may wait long for the client. Meanwhile a large head would take memory for nothing.
+void Http2Stream::OnHeadUnused(HttpCallImpl& call) {
+  call.mutable_head() = {};
+  call.head_storage() = {};
+  if (head_charge_ > 0) GiveHeadCharge();
 }
 
 void Http2Stream::SendHead(bool is_gzip, OwnedHeaders metadata) {

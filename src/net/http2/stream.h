@@ -47,7 +47,7 @@ class Http2Stream final : public HttpCallOwner,
   void OnTick(SteadyTime now);
   // The server drains. Ends streaming calls that do not count as requests.
   void OnDrain();
-  // Resets a request whose body is still to come, because others need its place.
+  // Resets a request of which a part is still to come, because others need its place or memory.
   void DropIncomplete();
   // Answers such a request with an error, because there are too many of them.
   void RefuseIncomplete() override;
@@ -74,6 +74,7 @@ class Http2Stream final : public HttpCallOwner,
   void OnEndSent();
 
   void OnAnswer(HttpCallImpl& call) override;
+  void OnHeadUnused(HttpCallImpl& call) override;
 
   int32_t id() const { return id_; }
   // A part of the request is still to come.
@@ -103,6 +104,7 @@ class Http2Stream final : public HttpCallOwner,
   // False: the field is there, but is no number.
   bool ReadContentLength();
   bool ChargeHead(size_t bytes);
+  void GiveHeadCharge();
   void RefuseHead(bool is_grpc);
   void OnMalformed();
   // Sets all of `head`. Its views point to head_storage_, which must then move to the call.
@@ -140,7 +142,7 @@ class Http2Stream final : public HttpCallOwner,
   uint64_t content_length_ = kUnknown;
   uint64_t body_bytes_ = 0;  // bytes received
   bool is_head_complete_ = false;
-  bool is_malformed_ = false;  // and is being reset
+  bool is_malformed_ = false;  // or dropped within its head; and is being reset
   bool has_received_end_ = false;
   uint64_t unreported_ = 0;   // consumed, but not yet given back to the client's window
   uint64_t unconsumed_ = 0;   // received bytes that still occupy the connection's window
