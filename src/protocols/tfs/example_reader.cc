@@ -5,7 +5,11 @@
 // another order each time need a table.
 //
 // An entry may be replaced by a later one of the same name. So a wrong value is no error before its
-// Example ends.
+// Example ends, and an entry does not decide the size of the rows before.
+//
+// A short message can hold very many Examples and entries. So the work must be linear in the bytes
+// of the message and of the tensors: read each value of the context once, and allocate each tensor
+// once.
 #include "protocols/tfs/example_reader.h"
 
 #include <algorithm>
@@ -35,8 +39,9 @@ bool ReadPieces(const FeatureBytes& bytes, Sink& sink, WireError& error) {
                      [&](std::string_view piece) { return ReadFeature(piece, sink, error); });
 }
 
-// How an entry was written. kLate: earlier Examples lack it.
-enum class Written : uint8_t { kWhole, kWithoutKind, kWrong, kLate };
+// How an entry was written. kCounted: not yet, because it may decide the size of the rows. kLate:
+// earlier Examples lack it.
+enum class Written : uint8_t { kWhole, kCounted, kWithoutKind, kWrong, kLate };
 
 // One input while it is filled. One thread at a time.
 struct Column {
@@ -45,17 +50,17 @@ struct Column {
   std::string_view name() const { return input->feature; }
 
   const FeatureInput* input;
-  int64_t values;  // in a row; -1 until the first one is read
+  int64_t values;  // in a row; -1 until the first Example ends
   Tensor tensor;   // allocated when the first row is written
   std::byte* data = nullptr;
   size_t row_bytes = 0;
   int64_t row = -1;  // the Example that wrote to it last
   Written written = Written::kWhole;
-  FeatureBytes last;       // of a row that was not written whole
-  int64_t sized_row = -1;  // the Example that decided `values`
+  FeatureBytes last;    // of a row that was not written whole
+  int64_t counted = 0;  // the values of `last`, if it is kCounted
   FeatureBytes context;
-  bool has_context = false;
-  int64_t filled_row = -1;  // a row with the value for Examples without the feature
+  bool has_context = false;  // false also if its feature proved to have no kind
+  int64_t filled_row = -1;   // a row with the value for Examples without the feature
 };
 
 // A hash of a name. Names of features mostly differ at their ends.
@@ -132,7 +137,9 @@ class ExampleReader final {
   Column* SearchColumn(std::string_view name);
   bool Put(Column& column, const FeatureBytes& bytes);
   bool Write(Column& column, const FeatureBytes& bytes);
-  bool SetValues(Column& column, const FeatureBytes& bytes, Written& result);
+  bool WriteValues(Column& column, const FeatureBytes& bytes);
+  bool Count(Column& column, const FeatureBytes& bytes);
+  bool WriteCounted(Column& column);
   bool Allocate(Column& column);
   bool FillMissing();
   bool Fill(Column& column);
@@ -278,51 +285,55 @@ bool ExampleReader::Put(Column& column, const FeatureBytes& bytes) {
   return Write(column, bytes);
 }
 
-// Writes the current row of the column.
+// Writes the current row of the column. Everything but a whole row is only noted, because a later
+// entry of the same name may replace this one.
 bool ExampleReader::Write(Column& column, const FeatureBytes& bytes) {
+  // A later Example than the first one comes too late to decide the size of the rows.
+  if (column.values < 0 || (column.data == nullptr && row_ > 0)) return Count(column, bytes);
+  if (column.data == nullptr && !Allocate(column)) return false;
+  return WriteValues(column, bytes);
+}
+
+bool ExampleReader::WriteValues(Column& column, const FeatureBytes& bytes) {
+  ValueWriter writer(column.input->input->dtype,
+                     column.data + static_cast<size_t>(row_) * column.row_bytes, column.values);
+  if (!ReadPieces(bytes, writer, error_)) return false;
   column.written = Written::kWhole;
-  // An entry that is replaced must not decide about the size of the rows. A later Example than the
-  // first one comes too late to decide.
-  if (column.values < 0 || column.sized_row == row_ || (column.data == nullptr && row_ > 0)) {
-    if (!SetValues(column, bytes, column.written)) return false;
-  } else if (column.data == nullptr && !Allocate(column)) {
-    return false;
-  }
-  if (column.written == Written::kWhole) {
-    ValueWriter writer(column.input->input->dtype,
-                       column.data + static_cast<size_t>(row_) * column.row_bytes, column.values);
-    if (!ReadPieces(bytes, writer, error_)) return false;
-    // The usual case. Everything else is only noted, because a later entry of the same name may
-    // replace this one.
-    if (writer.is_whole()) [[likely]]
-      return true;
-    column.written = writer.kind() == FeatureKind::kNone ? Written::kWithoutKind : Written::kWrong;
-  }
+  if (writer.is_whole()) [[likely]]
+    return true;
+  column.written = writer.kind() == FeatureKind::kNone ? Written::kWithoutKind : Written::kWrong;
   column.last = bytes;
   has_odd_ = true;
   return true;
 }
 
-// Decides the size of the column's rows by this feature.
-bool ExampleReader::SetValues(Column& column, const FeatureBytes& bytes, Written& result) {
+// Notes how many values the feature has, of a column whose rows have no size yet.
+bool ExampleReader::Count(Column& column, const FeatureBytes& bytes) {
   ValueCounter counter;
   if (!ReadPieces(bytes, counter, error_)) return false;
   // The sizes that are known must divide the number of values.
   int64_t known = 1;
   for (const int64_t dim : column.input->row.dims()) known *= dim < 0 ? 1 : dim;
   if (counter.kind() == FeatureKind::kNone) {
-    result = Written::kWithoutKind;
+    column.written = Written::kWithoutKind;
   } else if (row_ > 0) {
-    result = Written::kLate;
+    column.written = Written::kLate;
   } else if (!IsAccepted(counter.kind(), column.input->input->dtype) || known == 0 ||
              counter.count() % known != 0) {
-    result = Written::kWrong;
+    column.written = Written::kWrong;
   } else {
-    column.values = counter.count();
-    column.sized_row = row_;
-    return Allocate(column);
+    column.written = Written::kCounted;
+    column.counted = counter.count();
   }
+  column.last = bytes;
+  has_odd_ = true;
   return true;
+}
+
+// Decides the size of the column's rows by its last entry, and writes the first row.
+bool ExampleReader::WriteCounted(Column& column) {
+  column.values = column.counted;
+  return Allocate(column) && WriteValues(column, column.last);
 }
 
 bool ExampleReader::Allocate(Column& column) {
@@ -334,7 +345,6 @@ bool ExampleReader::Allocate(Column& column) {
     shape.Append(dim < 0 ? column.values / known : dim);
   }
   const TensorSpec& spec = *column.input->input;
-  memory_.GiveBack(column.tensor.bytes());  // of an entry that is replaced
   StatusOr<Tensor> tensor = Tensor::Allocate(spec.dtype, std::move(shape), memory_);
   if (!tensor.ok()) {
     return Fail(Error(tensor.status().code(), "the input \"{}\": {}", spec.name,
@@ -352,6 +362,7 @@ bool ExampleReader::FillMissing() {
     return true;
   for (Column& column : columns_) {
     const bool is_sent = column.row == row_;
+    if (is_sent && column.written == Written::kCounted && !WriteCounted(column)) return false;
     if (is_sent && column.written == Written::kWhole) continue;
     if (is_sent && column.written == Written::kWrong) {
       return FailWrong(column, column.last, /*is_context=*/false);
@@ -381,6 +392,7 @@ bool ExampleReader::Fill(Column& column) {
       return Fail(InvalidArgument("the context is malformed: {}, in the feature \"{:.100}\"",
                                   error_.what, column.name()));
     }
+    if (column.written == Written::kCounted && !WriteCounted(column)) return false;
     if (column.written == Written::kWrong) {
       return FailWrong(column, column.context, /*is_context=*/true);
     }
@@ -389,6 +401,7 @@ bool ExampleReader::Fill(Column& column) {
       column.filled_row = row_;
       return true;
     }
+    column.has_context = false;  // The other Examples need not read it again.
   }
   if (column.input->default_row) {
     if (column.data == nullptr && !Allocate(column)) return false;

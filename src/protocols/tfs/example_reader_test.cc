@@ -17,6 +17,7 @@ using example_reference::CompareExamples;
 using tensorflow::Example;
 using tensorflow::Feature;
 using tensorflow::serving::ClassificationRequest;
+using testing::Each;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
@@ -56,6 +57,10 @@ class ExampleReaderTest : public testing::Test {
   Status ReadBytes(std::string message) {
     // Ours must give what protobuf gives.
     EXPECT_EQ(CompareExamples(message), "");
+    return ReadWithoutReference(message);
+  }
+  // For messages that take the reference too long.
+  Status ReadWithoutReference(std::string_view message) {
     message_ = WholeSlice(CopyToBuffer(message));
     ExampleInput input;
     WireError error;
@@ -316,6 +321,82 @@ TEST_F(ExampleReaderTest, MemoryIsCountedBeforeItIsAllocated) {
   EXPECT_EQ(ReadBytes(LengthField(kInputField, LengthField(kListWithContextField, list + context)))
                 .code(),
             StatusCode::kResourceExhausted);
+}
+
+// In the tests below, work that is not linear in the bytes of the message takes minutes.
+constexpr int kManyExamples = 50'000;
+
+// A request with a context that has `features`, and "f" and "v"; and with kManyExamples Examples:
+// `first`, then those of `examples` in turns.
+std::string ManyExamples(const std::string& features, std::string_view first,
+                         std::initializer_list<std::string_view> examples) {
+  std::string context = MakeExample({1, 2}, {3}).SerializeAsString();
+  context += LengthField(1, features);
+  std::string list = LengthField(kContextField, context) + LengthField(kExamplesField, first);
+  for (size_t i = 1; i < kManyExamples; ++i) {
+    list += LengthField(kExamplesField, examples.begin()[i % examples.size()]);
+  }
+  return LengthField(kInputField, LengthField(kListWithContextField, list));
+}
+
+// Many fields that a Feature does not have.
+std::string UnknownFields() {
+  std::string fields;
+  for (int i = 0; i < 200'000; ++i) fields.append("\x20\0", 2);
+  return fields;
+}
+
+TEST_F(ExampleReaderTest, AContextWithoutAKindIsReadOnce) {
+  const std::string fields = UnknownFields();
+  bytes_max_ = 1 << 24;
+  ASSERT_EQ(
+      ReadWithoutReference(ManyExamples(Entry("o", fields) + Entry("i", fields), "", {"", ""})),
+      OkStatus());
+  EXPECT_EQ(inputs_.size(), 4U);
+  EXPECT_THAT(Input("i").as<int32_t>(), Each(7));
+}
+
+TEST_F(ExampleReaderTest, TheValueOfTheContextIsReadOnce) {
+  Feature one;
+  one.mutable_int64_list()->add_value(1);
+  const std::string value = UnknownFields() + one.SerializeAsString();
+  const std::string without_kind = LengthField(1, Entry("i", "") + Entry("o", ""));
+  bytes_max_ = 1 << 24;
+  ASSERT_EQ(ReadWithoutReference(ManyExamples(Entry("i", value) + Entry("o", value), without_kind,
+                                              {"", without_kind})),
+            OkStatus());
+  EXPECT_EQ(inputs_.size(), 5U);
+  EXPECT_THAT(Input("i").as<int32_t>(), Each(1));
+  EXPECT_THAT(Input("o").as<int64_t>(), Each(1));
+}
+
+TEST_F(ExampleReaderTest, OnlyTheLastEntryOfANameAllocates) {
+  Feature one, two;
+  one.mutable_float_list()->add_value(1);
+  two = one;
+  two.mutable_float_list()->add_value(2);
+  std::string entries;
+  for (int i = 0; i < 40'000; ++i) {
+    entries += Entry("v", two.SerializeAsString()) + Entry("v", one.SerializeAsString());
+  }
+  bytes_max_ = 1 << 24;
+  ASSERT_EQ(ReadWithoutReference(ManyExamples("", LengthField(1, entries), {""})), OkStatus());
+  EXPECT_EQ(Input("v").shape(), (Shape{kManyExamples, 1}));
+  EXPECT_EQ(Input("v").as<double>()[0], 1);
+  EXPECT_EQ(Input("v").as<double>()[1], 3);
+}
+
+TEST_F(ExampleReaderTest, AnEntryThatIsReplacedDoesNotDecideTheSize) {
+  Example example = MakeExample({}, {1, 2});
+  const std::string two = FeatureOf(example, "v").SerializeAsString();
+  // The context decides, since the last entry has no kind.
+  const std::string first = LengthField(1, Entry("v", two) + Entry("v", ""));
+  const std::string list =
+      LengthField(kContextField, MakeExample({1, 2}, {3}).SerializeAsString()) +
+      LengthField(kExamplesField, first) + LengthField(kExamplesField, "");
+  ASSERT_EQ(ReadBytes(LengthField(kInputField, LengthField(kListWithContextField, list))),
+            OkStatus());
+  EXPECT_EQ(Input("v").shape(), (Shape{2, 1}));
 }
 
 TEST_F(ExampleReaderTest, DamagedMessagesAreReadAsProtobufReadsThem) {
