@@ -34,7 +34,8 @@ struct GrpcRoute {
   // If true, answers are compressed with gzip for every client that accepts it. If false, only for
   // clients that also send gzip.
   bool compress = false;
-  // False for probes: they have no request limit, and their streams end when the server drains.
+  // False for probes: they have no request limit, and their streams end when the server drains. The
+  // handler of such a stream may use the head of the call only until it returns.
   bool counts_as_request = true;
   // If true, ports that refuse gRPC calls serve this method nevertheless.
   bool on_every_port = false;

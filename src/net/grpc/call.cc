@@ -63,7 +63,7 @@ void GrpcCallImpl::OnUnreferenced() {
   // client must not wait for its deadline.
   if (stream_ != nullptr && is_started_) {
     const CallRef<GrpcCallImpl> keep = Share();
-    return Fail(Error(StatusCode::kInternal, "the handler of {} gave no answer", head_.path));
+    return Fail(Error(StatusCode::kInternal, "the handler of {} gave no answer", route_->method));
   }
   ReturnToPool();
 }

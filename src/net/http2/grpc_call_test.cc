@@ -439,6 +439,21 @@ TEST_F(GrpcCallTest, AnswersThatWaitForTheClientKeepNoHeads) {
   EXPECT_GT(server_->BytesForOthers(), all - 40'000);
 }
 
+TEST_F(GrpcCallTest, ProbesThatStayOpenKeepNoHeads) {
+  ServerOptions options = FakeHttp2Server::DefaultOptions();
+  options.inflight_bytes_max = 1 << 20;
+  Start(options);
+  const uint64_t all = server_->BytesForOthers();
+  FakeFields more;
+  for (int i = 0; i < 15; ++i) more.emplace_back("x-large", std::string(3000, 'a'));
+  const int32_t probe = client_->Open(FakeHttp2Client::GrpcFields("/t.T/Probe", more));
+  EXPECT_EQ(server_->BytesForOthers(), all);
+  kept_ = {};  // without an answer
+  client_->Run();
+  EXPECT_EQ(client_->answer(probe).Field("grpc-message"),
+            "the handler of /t.T/Probe gave no answer");
+}
+
 TEST_F(GrpcCallTest, AConnectionWhoseCallsFindNoMemoryEnds) {
   ServerOptions options = FakeHttp2Server::DefaultOptions();
   options.inflight_bytes_max = 5 << 20;

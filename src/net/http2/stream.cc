@@ -134,6 +134,14 @@ void Http2Stream::GiveHeadCharge() {
   session_->loop().body_bytes().Give(std::exchange(head_charge_, 0));
 }
 
+// Frees the large head that `call` has taken over.
+template <typename Call>
+void Http2Stream::FreeHead(Call& call) {
+  call.mutable_head() = {};
+  call.head_storage() = {};
+  if (head_charge_ > 0) GiveHeadCharge();
+}
+
 void Http2Stream::RefuseHead(bool is_grpc) {
   ServerState& server = session_->server();
   Status status;
@@ -238,6 +246,8 @@ void Http2Stream::StartGrpc() {
                  .encoding = view(FieldKind::kGrpcEncoding),
                  .accept_encoding = view(FieldKind::kGrpcAcceptEncoding)},
                 session_->now());
+  // A probe may stay open as long as the client likes.
+  if (head_charge_ > 0 && is_uncounted_ && grpc_ != nullptr) FreeHead(*grpc_);
 }
 
 void Http2Stream::StartHttp(int refused_status, std::string_view why) {
@@ -388,11 +398,7 @@ void Http2Stream::OnAnswer(HttpCallImpl& call) {
 }
 
 // The answer may wait long for the client. Meanwhile a large head would take memory for nothing.
-void Http2Stream::OnHeadUnused(HttpCallImpl& call) {
-  call.mutable_head() = {};
-  call.head_storage() = {};
-  if (head_charge_ > 0) GiveHeadCharge();
-}
+void Http2Stream::OnHeadUnused(HttpCallImpl& call) { FreeHead(call); }
 
 void Http2Stream::SendHead(bool is_gzip, OwnedHeaders metadata) {
   if (!is_gzip && metadata.empty()) return SubmitHead(kGrpcHead, /*has_body=*/true);

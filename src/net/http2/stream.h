@@ -105,6 +105,8 @@ class Http2Stream final : public HttpCallOwner,
   bool ReadContentLength();
   bool ChargeHead(size_t bytes);
   void GiveHeadCharge();
+  template <typename Call>
+  void FreeHead(Call& call);
   void RefuseHead(bool is_grpc);
   void OnMalformed();
   // Sets all of `head`. Its views point to head_storage_, which must then move to the call.
