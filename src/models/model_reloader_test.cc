@@ -448,6 +448,36 @@ TEST_F(ModelReloaderTest, ChangesOfOtherModelsDoNotOutdateWhatASourceFinds) {
   EXPECT_FALSE(tell(9, /*generation=*/2));
 }
 
+TEST_F(ModelReloaderTest, APlatformThatIsLeftOutIsThatOfTheBackendThatServes) {
+  for (const char* backend : {"builtin", "onnxruntime"})
+    folder_.Write(fmt::format("{0}/penstock_{0}.so", backend));
+  ConfiguredModel named = Configured();
+  const auto since = manager_.VersionStatuses("m").at(0).since;
+  named.platform = "builtin";
+  EXPECT_EQ(SubmitList({named}).Get(), OkStatus());
+  EXPECT_EQ(SubmitList({Configured()}).Get(), OkStatus());
+  named.platform = "onnx";
+  EXPECT_EQ(SubmitList({named}).Get(),
+            InvalidArgument("ReloadConfigRequest: model 'm' has the platform 'builtin', which "
+                            "cannot become 'onnx': remove the model first"));
+  const core::VersionStatus now = manager_.VersionStatuses("m").at(0);
+  EXPECT_EQ(now.state, core::VersionState::kAvailable);
+  EXPECT_EQ(now.since, since) << "the version was loaded again";
+}
+
+TEST_F(ModelReloaderTest, TwoNamesOfAPlatformAreTheSame) {
+  folder_.Write("onnxruntime/penstock_onnxruntime.so");
+  ConfiguredModel model = Configured();
+  model.name = "n";
+  model.specific.clear();
+  model.platform = "onnx";
+  EXPECT_EQ(SubmitList({Configured(), model}).Get(), OkStatus());
+  model.platform = "onnxruntime";
+  EXPECT_EQ(SubmitList({Configured(), model}).Get(), OkStatus());
+  model.platform = "";
+  EXPECT_EQ(SubmitList({Configured(), model}).Get(), OkStatus());
+}
+
 TEST_F(ModelReloaderTest, AnArmThatNothingServesIsWarnedOf) {
   using core::VersionNumber;
   ConfiguredModel model = Configured();

@@ -16,6 +16,7 @@
 #include "backends/builtin/builtin_folder.h"
 #include "backends/builtin/builtin_models.h"
 #include "base/check.h"
+#include "infer/served_model.h"
 #include "loading/example_loader.h"
 #include "loading/model_loader.h"
 #include "loading/warm_up_loader.h"
@@ -115,11 +116,7 @@ Status ModelSet::CheckMoves(const std::vector<ConfiguredModel>& models,
     const auto found = entries_.find(model.name);
     if (found == entries_.end()) continue;
     const Entry& entry = found->second;
-    if (entry.platform != model.platform) {
-      return InvalidArgument(
-          "{}: model '{}' has the platform '{}', which cannot become '{}': remove the model first",
-          where, model.name, entry.platform, model.platform);
-    }
+    TRY(CheckPlatform(model, entry, where));
     const core::ModelSource* const from = FindSource(sources_, entry.base_path);
     const core::ModelSource* const to = FindSource(sources_, model.base_path);
     if (from != to) {
@@ -131,12 +128,42 @@ Status ModelSet::CheckMoves(const std::vector<ConfiguredModel>& models,
   return OkStatus();
 }
 
+Status ModelSet::CheckPlatform(const ConfiguredModel& model, const Entry& entry,
+                               std::string_view where) const {
+  // Without a platform, the files of each version decide. So a list that leaves the platform out,
+  // and one that names the backend that runs the model, mean the same.
+  if (model.platform.empty() || model.platform == entry.platform) return OkStatus();
+  const std::string old = entry.platform.empty() ? ServingPlatform(model.name) : entry.platform;
+  if (old.empty() ||
+      BackendName(model.base_path, old) == BackendName(model.base_path, model.platform))
+    return OkStatus();
+  return InvalidArgument(
+      "{}: model '{}' has the platform '{}', which cannot become '{}': remove the model first",
+      where, model.name, old, model.platform);
+}
+
+std::string ModelSet::ServingPlatform(const std::string& model) const {
+  for (const core::VersionStatus& known : manager_.VersionStatuses(model)) {
+    if (known.state != core::VersionState::kAvailable) continue;
+    const auto handle = manager_.GetHandle(model, known.id.version);
+    if (handle.ok()) return Served(*handle).info().platform;
+  }
+  return "";
+}
+
+std::string ModelSet::BackendName(const std::string& base_path, const std::string& platform) const {
+  LoadOptions options;
+  options.platform = platform;
+  return backends_.BackendFor(base_path, options).value_or(platform);
+}
+
 ModelSet::Entry ModelSet::EntryOf(const ConfiguredModel& model, uint64_t generation) const {
   Entry entry{model.base_path,    model.platform,          WarmUpOf(model), model.examples,
               SelectionOf(model), LabelledVersions(model), generation};
   const auto old = entries_.find(model.name);
   if (old != entries_.end() && old->second.base_path == entry.base_path &&
-      old->second.selection == entry.selection && old->second.labelled == entry.labelled) {
+      old->second.platform == entry.platform && old->second.selection == entry.selection &&
+      old->second.labelled == entry.labelled) {
     entry.same_since = old->second.same_since;
   }
   return entry;

@@ -71,7 +71,8 @@ class ModelSet final {
     std::vector<ExampleOptions> examples;
     core::VersionSelection selection;
     std::set<core::VersionNumber> labelled;
-    // The first generation with this base path, version selection and set of labelled versions.
+    // The first generation with this base path, platform, version selection and set of labelled
+    // versions.
     uint64_t same_since = 0;
   };
 
@@ -85,6 +86,14 @@ class ModelSet final {
   // Returns an error if a model would change its platform or move to another source.
   Status CheckMoves(const std::vector<ConfiguredModel>& models, std::string_view where) const
       REQUIRES(mutex_);
+  // Returns an error if the platform of a model in force would change.
+  Status CheckPlatform(const ConfiguredModel& model, const Entry& entry,
+                       std::string_view where) const;
+  // The platform of the backend that runs a version of the model; empty if none is available.
+  std::string ServingPlatform(const std::string& model) const;
+  // The name of the backend for `platform`: two names can mean the same one. `platform` itself if
+  // it is not installed.
+  std::string BackendName(const std::string& base_path, const std::string& platform) const;
   // The entry for a model in the list with this generation.
   Entry EntryOf(const ConfiguredModel& model, uint64_t generation) const REQUIRES(mutex_);
   WarmUpOptions WarmUpOf(const ConfiguredModel& model) const;

@@ -15,6 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import model_management_pb2, model_service_pb2_grpc
 
 from clients import Client, error_of
+from conftest import SAMPLES
 from net_fixtures import make_certificate
 from penstock_server import PASSING_SLOWNESS, SLOWNESS, config_text, eventually
 
@@ -422,6 +423,18 @@ def test_a_new_base_path_brings_its_versions_and_the_old_ones_go(start, tmp_path
 def test_a_relative_base_path_counts_from_the_working_folder(start, tmp_path):
     server = start({'more': os.path.relpath(folder(tmp_path / 'more', [1]))})
     assert server.states('more') == {1: 'AVAILABLE'}
+
+
+def test_a_list_may_name_the_platform_of_a_model_that_was_started_by_flags(start):
+    server = start(flags=['--model_name=m', f'--model_base_path={SAMPLES}/half_plus_two'])
+    of = f'base_path: "{SAMPLES}/half_plus_two"'
+    for platform in ('tensorflow', None, 'tensorflow', None):
+        assert reload(server, {'m': of + (f' model_platform: "{platform}"' if platform else '')}) is None
+        assert server.states('m') == {1: 'AVAILABLE'}
+    error = reload(server, {'m': of + ' model_platform: "onnx"'})
+    assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert "has the platform 'tensorflow', which cannot become 'onnx'" in error.details()
+    assert server.log().count('model m version 1 is available') == 1  # it was loaded once
 
 
 def test_the_platform_of_a_model_does_not_change(start, tmp_path):
