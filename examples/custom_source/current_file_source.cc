@@ -41,7 +41,7 @@ void CurrentFileSource::RunThread(core::AspiredTarget& target) {
       target.SetSourceStatus(model_, told_status);
     }
     if (versions.ok() && told != *versions) {
-      Tell(target, *versions);
+      Report(target, *versions);
       told = *std::move(versions);
     }
     MutexLock lock(mutex_);
@@ -69,8 +69,8 @@ StatusOr<std::vector<core::VersionNumber>> CurrentFileSource::ReadVersions() con
   return versions;
 }
 
-void CurrentFileSource::Tell(core::AspiredTarget& target,
-                             const std::vector<core::VersionNumber>& versions) const {
+void CurrentFileSource::Report(core::AspiredTarget& target,
+                               const std::vector<core::VersionNumber>& versions) const {
   std::vector<core::AspiredVersion> aspired;
   for (const core::VersionNumber version : versions) {
     const std::string path = folder_ + "/" + std::to_string(version.value);

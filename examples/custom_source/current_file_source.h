@@ -33,7 +33,7 @@ class CurrentFileSource final : public core::Source {
  private:
   void RunThread(core::AspiredTarget& target) EXCLUDES(mutex_);
   StatusOr<std::vector<core::VersionNumber>> ReadVersions() const;
-  void Tell(core::AspiredTarget& target, const std::vector<core::VersionNumber>& versions) const;
+  void Report(core::AspiredTarget& target, const std::vector<core::VersionNumber>& versions) const;
 
   const std::string model_;
   const std::string folder_;

@@ -69,7 +69,7 @@ TEST_F(CurrentFileSourceTest, AFileThatMakesNoSenseChangesNothing) {
   }
 }
 
-TEST_F(CurrentFileSourceTest, TellsNothingAfterTheStop) {
+TEST_F(CurrentFileSourceTest, ReportsNothingAfterTheStop) {
   WriteCurrent("1\n");
   source_.Start(manager_);
   WaitUntil([&] { return IsReady(1); });

@@ -19,7 +19,7 @@ namespace {
 
 // How long before their end keys are renewed, and the pause after a failure.
 constexpr auto kEndMargin = std::chrono::minutes(5);
-constexpr auto kLookPause = std::chrono::seconds(10);
+constexpr auto kFetchPause = std::chrono::seconds(10);
 
 std::string FilePath(const Environment& environment, const char* variable, const char* usual) {
   const std::string home = environment("HOME");
@@ -185,15 +185,16 @@ StatusOr<AwsKeys> AwsCredentialsProvider::Get(const std::atomic<bool>& is_cancel
     // Valid keys are used while another thread renews them, so a renewal delays nobody.
     if (AreValid() && (is_looking_ || now_() < due_)) return *keys_;
   }
-  const Status looked = Look(is_cancelled);
+  const Status fetched = Fetch(is_cancelled);
   MutexLock lock(mutex_);
   if (!AreValid()) {
-    return looked.ok() ? Error(StatusCode::kUnavailable, "the keys have ended meanwhile") : looked;
+    return fetched.ok() ? Error(StatusCode::kUnavailable, "the keys have ended meanwhile")
+                        : fetched;
   }
-  if (!looked.ok() && looked.code() != StatusCode::kCancelled) {
+  if (!fetched.ok() && fetched.code() != StatusCode::kCancelled) {
     PENSTOCK_LOG(kWarning,
                  "the keys for the object store are used on, and could not be renewed: {}",
-                 MessageOf(looked));
+                 MessageOf(fetched));
   }
   return *keys_;
 }
@@ -204,18 +205,18 @@ StatusOr<bool> AwsCredentialsProvider::Renew(const AwsCredentials& used,
     MutexLock lock(mutex_);
     if (keys_ && keys_->credentials != used) return true;  // another thread has renewed them
   }
-  TRY(Look(is_cancelled));
+  TRY(Fetch(is_cancelled));
   MutexLock lock(mutex_);
   return keys_->credentials != used;
 }
 
-Status AwsCredentialsProvider::Look(const std::atomic<bool>& is_cancelled) {
+Status AwsCredentialsProvider::Fetch(const std::atomic<bool>& is_cancelled) {
   {
     MutexLock lock(mutex_);
     const uint64_t before = looks_;
     while (is_looking_) {
       // In slices, because nobody notifies this thread of its cancel.
-      looked_.WaitUntil(mutex_, Clock::Real().Now() + kCancelSlice);
+      fetched_.WaitUntil(mutex_, Clock::Real().Now() + kCancelSlice);
       if (is_cancelled) return absl::CancelledError("the request was cancelled");
       // If the other search was only cancelled, do our own: this call is not cancelled.
       if (looks_ != before && last_.code() != StatusCode::kCancelled) return last_;
@@ -230,8 +231,8 @@ Status AwsCredentialsProvider::Take(StatusOr<AwsKeys> keys) {
   is_looking_ = false;
   ++looks_;
   last_ = keys.status();
-  looked_.NotifyAll();
-  const Time soon = now_() + kLookPause;
+  fetched_.NotifyAll();
+  const Time soon = now_() + kFetchPause;
   if (!keys.ok()) {
     // A pause, so that a container that does not answer does not delay every request.
     if (keys_ && keys_->end) due_ = soon;

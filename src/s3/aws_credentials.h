@@ -65,14 +65,14 @@ class AwsCredentialsProvider final {
   using Time = std::chrono::system_clock::time_point;
 
   // Searches for keys, or waits for the thread that does and shares its error.
-  Status Look(const std::atomic<bool>& is_cancelled) EXCLUDES(mutex_);
+  Status Fetch(const std::atomic<bool>& is_cancelled) EXCLUDES(mutex_);
   Status Take(StatusOr<AwsKeys> keys) EXCLUDES(mutex_);
   bool AreValid() const REQUIRES(mutex_);
 
   const AwsKeySources sources_;
   const WallClock now_;
   Mutex mutex_;
-  CondVar looked_;
+  CondVar fetched_;
   bool is_looking_ GUARDED_BY(mutex_) = false;
   uint64_t looks_ GUARDED_BY(mutex_) = 0;           // number of finished searches
   Status last_ GUARDED_BY(mutex_);                  // result of the last search

@@ -25,7 +25,7 @@ enum : uint32_t { kInfoName = 0, kInfoType = 2 };
 enum : uint32_t { kTypeKind = 1, kTypeValue = 2, kTypeKindTensor = 1 };
 enum : uint32_t { kTensorShape = 1, kShapeDims = 0 };
 
-using Place = std::optional<uint64_t>;  // offset in the file; none: absent, or malformed
+using Offset = std::optional<uint64_t>;  // offset in the file; none: absent, or malformed
 
 // Reads a FlatBuffer. All numbers are little-endian. One thread at a time.
 class FlatFile final {
@@ -33,38 +33,38 @@ class FlatFile final {
   explicit FlatFile(const std::string& path) : file_(path), text_left_(file_.size()) {}
 
   // The outermost table, if the file has the identifier "ORTM".
-  Place Root() {
+  Offset Root() {
     constexpr uint64_t kIdentifier = 0x4d54524f;
     if (Number(sizeof(uint32_t), sizeof(uint32_t)) != kIdentifier) return std::nullopt;
     return Follow(0);
   }
   // The offset of a field's value in the table. None if the table omits the field, because it has
   // its default.
-  Place Field(Place table, uint32_t index) {
+  Offset Field(Offset table, uint32_t index) {
     if (!table) return std::nullopt;
-    const Place back = Number(*table, sizeof(uint32_t));
+    const Offset back = Number(*table, sizeof(uint32_t));
     if (!back) return std::nullopt;
     const int64_t description =
         static_cast<int64_t>(*table) - static_cast<int32_t>(static_cast<uint32_t>(*back));
     if (description < 0) return std::nullopt;
     const auto start = static_cast<uint64_t>(description);
     const uint64_t entry = sizeof(uint16_t) * (2 + uint64_t{index});
-    const Place size = Number(start, sizeof(uint16_t));
+    const Offset size = Number(start, sizeof(uint16_t));
     if (!size || entry >= *size) return std::nullopt;
-    const Place offset = Number(start + entry, sizeof(uint16_t));
+    const Offset offset = Number(start + entry, sizeof(uint16_t));
     if (!offset || *offset == 0) return std::nullopt;
     return *table + *offset;
   }
   // The table, vector or text that a field refers to.
-  Place Inner(Place table, uint32_t index) { return Follow(Field(table, index)); }
-  Place Follow(Place place) {
-    if (!place) return std::nullopt;
-    const Place offset = Number(*place, sizeof(uint32_t));
+  Offset Inner(Offset table, uint32_t index) { return Follow(Field(table, index)); }
+  Offset Follow(Offset at) {
+    if (!at) return std::nullopt;
+    const Offset offset = Number(*at, sizeof(uint32_t));
     if (!offset) return std::nullopt;
-    return *place + *offset;
+    return *at + *offset;
   }
   // The little-endian number of `bytes` bytes at an offset.
-  Place Number(uint64_t at, uint64_t bytes) {
+  Offset Number(uint64_t at, uint64_t bytes) {
     uint64_t value = 0;
     for (uint64_t i = 0; i < bytes; ++i) {
       uint8_t byte = 0;
@@ -73,19 +73,21 @@ class FlatFile final {
     }
     return value;
   }
-  uint64_t Size(Place vector) { return vector ? Number(*vector, sizeof(uint32_t)).value_or(0) : 0; }
+  uint64_t Size(Offset vector) {
+    return vector ? Number(*vector, sizeof(uint32_t)).value_or(0) : 0;
+  }
   // The table at an index of a vector of tables.
-  Place Element(uint64_t vector, uint64_t index) {
+  Offset Element(uint64_t vector, uint64_t index) {
     return Follow(vector + sizeof(uint32_t) * (1 + index));
   }
   // Limits all texts together to the size of the file. A damaged file could refer to one long text
   // from millions of nodes.
-  std::string Text(Place place) {
-    const uint64_t size = std::min(Size(place), text_left_);
+  std::string Text(Offset at) {
+    const uint64_t size = std::min(Size(at), text_left_);
     text_left_ -= size;
     std::string text;
     for (uint64_t i = 0; i < size; ++i) {
-      const Place byte = Number(*place + sizeof(uint32_t) + i, 1);
+      const Offset byte = Number(*at + sizeof(uint32_t) + i, 1);
       if (!byte) break;
       text.push_back(static_cast<char>(*byte));
     }
@@ -99,11 +101,11 @@ class FlatFile final {
 };
 
 // True if the value is a tensor with a shape that has no dimensions.
-bool IsScalar(FlatFile& file, Place value) {
-  const Place type = file.Inner(value, kInfoType);
-  const Place kind = file.Field(type, kTypeKind);
+bool IsScalar(FlatFile& file, Offset value) {
+  const Offset type = file.Inner(value, kInfoType);
+  const Offset kind = file.Field(type, kTypeKind);
   if (!kind || file.Number(*kind, 1) != kTypeKindTensor) return false;
-  const Place shape = file.Inner(file.Inner(type, kTypeValue), kTensorShape);
+  const Offset shape = file.Inner(file.Inner(type, kTypeValue), kTensorShape);
   return shape && file.Size(file.Inner(shape, kShapeDims)) == 0;
 }
 
@@ -112,8 +114,8 @@ class Scan final {
  public:
   explicit Scan(FlatFile& file) : file_(file), left_(file.bytes() / sizeof(uint32_t)) {}
 
-  void AddGraph(Place graph, int depth) {
-    const Place nodes = file_.Inner(graph, kGraphNodes);
+  void AddGraph(Offset graph, int depth) {
+    const Offset nodes = file_.Inner(graph, kGraphNodes);
     const uint64_t count = file_.Size(nodes);
     for (uint64_t i = 0; i < count && Take(); ++i) AddNode(file_.Element(*nodes, i), depth);
   }
@@ -126,19 +128,19 @@ class Scan final {
   // are more, the same ones come again.
   bool Take() { return left_ > 0 && left_-- > 0; }
 
-  void AddNode(Place node, int depth) {
-    const Place inputs = file_.Inner(node, kNodeInputs);
+  void AddNode(Offset node, int depth) {
+    const Offset inputs = file_.Inner(node, kNodeInputs);
     const bool has_third_input =
         file_.Size(inputs) > 2 && file_.Size(file_.Element(*inputs, 2)) > 0;
     bool is_seeded = false;
-    const Place attributes = file_.Inner(node, kNodeAttributes);
+    const Offset attributes = file_.Inner(node, kNodeAttributes);
     const uint64_t count = file_.Size(attributes);
     for (uint64_t i = 0; i < count && Take(); ++i) {
-      const Place attribute = file_.Element(*attributes, i);
+      const Offset attribute = file_.Element(*attributes, i);
       if (file_.Text(file_.Inner(attribute, kAttributeNameField)) == "seed") is_seeded = true;
       if (depth >= kDepthMax) continue;
       AddGraph(file_.Inner(attribute, kAttributeGraphField), depth + 1);
-      const Place graphs = file_.Inner(attribute, kAttributeGraphList);
+      const Offset graphs = file_.Inner(attribute, kAttributeGraphList);
       const uint64_t graph_count = file_.Size(graphs);
       for (uint64_t k = 0; k < graph_count && Take(); ++k) {
         AddGraph(file_.Element(*graphs, k), depth + 1);
@@ -157,11 +159,11 @@ class Scan final {
 
 void ReadOrtFile(OnnxFile& result) {
   FlatFile file(result.path);
-  const Place graph = file.Inner(file.Inner(file.Root(), kSessionModel), kModelGraphField);
-  const Place values = file.Inner(graph, kGraphNodeArgs);
+  const Offset graph = file.Inner(file.Inner(file.Root(), kSessionModel), kModelGraphField);
+  const Offset values = file.Inner(graph, kGraphNodeArgs);
   const uint64_t count = std::min(file.Size(values), file.bytes() / sizeof(uint32_t));
   for (uint64_t i = 0; i < count; ++i) {
-    const Place value = file.Element(*values, i);
+    const Offset value = file.Element(*values, i);
     if (IsScalar(file, value)) result.scalars.insert(file.Text(file.Inner(value, kInfoName)));
   }
   Scan scan(file);

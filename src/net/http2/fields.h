@@ -84,7 +84,7 @@ class FieldMemo final {
   void Restart() { next_ = 0; }
   // Returns the next field of the head. The result is valid until the next call; its text lives as
   // long as the two strings.
-  const Field& Look(nghttp2_rcbuf* name, nghttp2_rcbuf* value) {
+  const Field& Next(nghttp2_rcbuf* name, nghttp2_rcbuf* value) {
     Entry& entry = entries_[next_++ % kEntries];
     if (entry.name != name || entry.value != value) [[unlikely]]
       Learn(entry, name, value);

@@ -88,7 +88,7 @@ Http2FrameCheck::Verdict Http2FrameCheck::OnHeader(const unsigned char* header) 
       return OnHeaderBlock(length, flags);
     case NGHTTP2_DATA: {
       const uint32_t id = ReadStreamId(header + 5);
-      if (id != 0 && EndedPlace(id) == id) return {NGHTTP2_STREAM_CLOSED, kAfterEnd};
+      if (id != 0 && EndedSlot(id) == id) return {NGHTTP2_STREAM_CLOSED, kAfterEnd};
       NoteEnd(id, flags);
       if (length == 0 && (flags & NGHTTP2_FLAG_END_STREAM) == 0) {
         if (!empty_data_.Spend()) return {kCalm, "too many empty DATA frames"};
@@ -135,7 +135,7 @@ Http2FrameCheck::Verdict Http2FrameCheck::OnHeaderBlock(uint32_t length, uint8_t
 
 // Notes that the client has ended a stream (RFC 9113, section 5.1).
 void Http2FrameCheck::NoteEnd(uint32_t id, uint8_t flags) {
-  if ((flags & NGHTTP2_FLAG_END_STREAM) != 0) EndedPlace(id) = id;
+  if ((flags & NGHTTP2_FLAG_END_STREAM) != 0) EndedSlot(id) = id;
 }
 
 Http2FrameCheck::Verdict Http2FrameCheck::OnStreamId(uint32_t id) {
@@ -149,7 +149,7 @@ Http2FrameCheck::Verdict Http2FrameCheck::OnStreamId(uint32_t id) {
     last_id_ = id;
     return {};
   }
-  if (EndedPlace(id) == id) return {NGHTTP2_STREAM_CLOSED, kAfterEnd};
+  if (EndedSlot(id) == id) return {NGHTTP2_STREAM_CLOSED, kAfterEnd};
   for (const IdRange& range : passed_over_)
     if (range.first <= id && id <= range.last)
       return {NGHTTP2_PROTOCOL_ERROR, "a stream was opened with a lower id than the one before it"};

@@ -95,7 +95,7 @@ class Http2FrameCheck final {
   Verdict OnHeader(const unsigned char* header);
   Verdict OnHeaderBlock(uint32_t length, uint8_t flags);
   Verdict OnStreamId(uint32_t id);
-  uint32_t& EndedPlace(uint32_t id) { return ended_[id / 2 % ended_.size()]; }
+  uint32_t& EndedSlot(uint32_t id) { return ended_[id / 2 % ended_.size()]; }
   void NoteEnd(uint32_t id, uint8_t flags);
 
   const size_t header_block_bytes_max_;

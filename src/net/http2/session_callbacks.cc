@@ -48,7 +48,7 @@ int Http2Session::Callbacks::OnHeader(nghttp2_session*, const nghttp2_frame* fra
   // The stream was dropped already (DropIncomplete). nghttp2 decodes its fields nevertheless, to
   // keep HPACK's table right.
   if (stream == nullptr) return 0;
-  if (!stream->OnHeader(session.fields_.Look(name, value))) {
+  if (!stream->OnHeader(session.fields_.Next(name, value))) {
     session.server().metrics.limit_header_bytes.Add();
     session.Terminate(NGHTTP2_ENHANCE_YOUR_CALM, "the head of a request is far too large");
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;

@@ -113,7 +113,7 @@ bool Http2Stream::OnHeader(const FieldMemo::Field& field) {
   const size_t at = IsPseudo(field.kind) ? storage.Append(field.value)
                                          : storage.AppendField(field.name, field.value);
   if (field.kind < FieldKind::kOther)
-    places_[static_cast<size_t>(field.kind)] = {at, field.value.size()};
+    positions_[static_cast<size_t>(field.kind)] = {at, field.value.size()};
   return true;
 }
 
@@ -168,8 +168,8 @@ void Http2Stream::OnMalformed() {
 
 std::string_view Http2Stream::View(FieldKind kind, const HeadStorage& storage) const {
   if (!fields_.Has(kind)) return {};
-  const Place place = places_[static_cast<size_t>(kind)];
-  return storage.View(place.at, place.size);
+  const Position position = positions_[static_cast<size_t>(kind)];
+  return storage.View(position.at, position.size);
 }
 
 std::string_view Http2Stream::Path() const {

@@ -92,7 +92,7 @@ class Http2Stream final : public HttpCallOwner,
     Slice slice;
   };
   // The position of a field's value in the head storage.
-  struct Place {
+  struct Position {
     size_t at, size;
   };
 
@@ -137,7 +137,7 @@ class Http2Stream final : public HttpCallOwner,
   // the request
   HeadStorage head_storage_;  // until the head is complete; then the call has it
   FieldOrder fields_;
-  std::array<Place, kKeptFieldKinds> places_;  // valid for the fields in fields_
+  std::array<Position, kKeptFieldKinds> positions_;  // valid for the fields in fields_
   size_t head_bytes_ = 0;
   size_t head_charge_ = 0;       // bytes of the head that the budget for bodies counts
   bool is_over_budget_ = false;  // the budget had no memory for the head

@@ -86,7 +86,7 @@ class TlsContext final {
   Mutex mutex_;
   ssl_ctx_st* context_ GUARDED_BY(mutex_);
   Stamps stamps_ GUARDED_BY(mutex_);
-  SteadyTime next_look_ GUARDED_BY(mutex_);
+  SteadyTime next_check_ GUARDED_BY(mutex_);
 };
 
 }  // namespace penstock::net

@@ -180,7 +180,7 @@ TlsContext::TlsContext(const TlsOptions& options, ssl_ctx_st* context, Stamps st
     : options_(options),
       context_(context),
       stamps_(std::move(stamps)),
-      next_look_(std::chrono::steady_clock::now() + options.reload_interval) {}
+      next_check_(std::chrono::steady_clock::now() + options.reload_interval) {}
 
 TlsContext::~TlsContext() { SSL_CTX_free(context_); }
 
@@ -198,8 +198,8 @@ TlsContext::Stamps TlsContext::StampsOf(const TlsOptions& options) {
 
 void TlsContext::ReloadIfChanged() {
   const SteadyTime now = std::chrono::steady_clock::now();
-  if (options_.reload_interval <= Duration::zero() || now < next_look_) return;
-  next_look_ = now + options_.reload_interval;
+  if (options_.reload_interval <= Duration::zero() || now < next_check_) return;
+  next_check_ = now + options_.reload_interval;
   Stamps stamps = StampsOf(options_);
   // Below, the new stamps count even if the files are bad. Otherwise each interval would repeat the
   // same error.

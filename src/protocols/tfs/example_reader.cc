@@ -125,7 +125,7 @@ class ExampleReader final {
 
  private:
   // A name, and the column that takes it; null: no input does.
-  struct Place {
+  struct NamedColumn {
     std::string_view name;
     Column* column;
   };
@@ -156,13 +156,13 @@ class ExampleReader final {
   const int64_t rows_;
   const BufferRef& owner_;
   RequestMemory& memory_;
-  absl::InlinedVector<Column, 4> columns_;  // sorted by name
-  ColumnTable table_;                       // empty: columns are found by binary search
-  absl::InlinedVector<Place, 16> places_;   // of the Example before
-  size_t position_ = 0;                     // of the next entry in the Example
-  int64_t row_ = -1;                        // -1: the context
-  size_t filled_ = 0;                       // columns that this Example has written
-  bool has_odd_ = false;                    // one of them is not whole
+  absl::InlinedVector<Column, 4> columns_;     // sorted by name
+  ColumnTable table_;                          // empty: columns are found by binary search
+  absl::InlinedVector<NamedColumn, 16> last_;  // of the Example before
+  size_t position_ = 0;                        // of the next entry in the Example
+  int64_t row_ = -1;                           // -1: the context
+  size_t filled_ = 0;                          // columns that this Example has written
+  bool has_odd_ = false;                       // one of them is not whole
   WireError error_;
   Status status_;
 };
@@ -246,11 +246,11 @@ bool ExampleReader::ReadEntry(std::string_view entry) {
 }
 
 bool ExampleReader::FindColumn(std::string_view name, WireReader& reader, Column*& column) {
-  // More places would take memory that nothing limits.
-  constexpr size_t kPlacesMax = 4096;
+  // More names would take memory that nothing limits.
+  constexpr size_t kNamesKeptMax = 4096;
   const size_t position = position_++;
-  if (position < places_.size() && places_[position].name == name) [[likely]] {
-    column = places_[position].column;
+  if (position < last_.size() && last_[position].name == name) [[likely]] {
+    column = last_[position].column;
     return true;
   }
   column = SearchColumn(name);
@@ -258,10 +258,10 @@ bool ExampleReader::FindColumn(std::string_view name, WireReader& reader, Column
   if (column == nullptr && !IsUtf8(name)) {
     return reader.Fail("the name of a feature is not UTF-8");
   }
-  if (position < places_.size()) {
-    places_[position] = {name, column};
-  } else if (position < kPlacesMax) {
-    places_.push_back({name, column});
+  if (position < last_.size()) {
+    last_[position] = {name, column};
+  } else if (position < kNamesKeptMax) {
+    last_.push_back({name, column});
   }
   return true;
 }
