@@ -54,7 +54,10 @@ def test_calls_that_are_only_begun_use_up_no_requests(start):
         hostile.begin()
         assert is_served(server)
         assert server.rest_predict('half', {'instances': [1.0]})[0] == 200
-        assert hostile.call(hostile.frame(GOOD))[0] == OK  # it has completed a call, so it goes on
+        with GrpcConnection(server) as other:
+            other.begin()  # it gets a place, so the first connection loses its begun calls
+            assert other.call(other.frame(GOOD))[0] == OK
+            assert hostile.call(hostile.frame(GOOD))[0] == OK  # it has completed a call, so it goes on
 
 
 def test_connections_that_only_begin_calls_leave_places_for_others(start):
