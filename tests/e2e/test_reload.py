@@ -425,6 +425,7 @@ def test_a_relative_base_path_counts_from_the_working_folder(start, tmp_path):
     assert server.states('more') == {1: 'AVAILABLE'}
 
 
+@pytest.mark.runtimes
 def test_a_list_may_name_the_platform_of_a_model_that_was_started_by_flags(start):
     server = start(flags=['--model_name=m', f'--model_base_path={SAMPLES}/half_plus_two'])
     of = f'base_path: "{SAMPLES}/half_plus_two"'
