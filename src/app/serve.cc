@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "app/builtins.h"
 #include "app/commands.h"
 #include "app/library_logs.h"
 #include "app/model_server.h"
