@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Writes the seeds of the fuzz targets http1_fuzz, http2_fuzz, record_fuzz, example_fuzz, s3_listing_fuzz, s3_answer_fuzz,
-onnx_fuzz and npy_fuzz: one input for each form that the bytes take.
+onnx_fuzz, npy_fuzz and token_file_fuzz: one input for each form that the bytes take.
 
     fuzz/make_corpus.py [folder]     the default is fuzz/corpus
 
@@ -514,6 +514,27 @@ def npy_seeds():
     }
 
 
+# ----------------------------------------------------------------------------------------- token files
+
+def token_file_seeds():
+    token_hash = b'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad'  # of "abc"
+    caller = (b'caller { name: "a" token_sha256: "' + token_hash + b'" certificate { dns: "client" }\n'
+              b'  allow { operation: [INFER, STATUS] model: "a" model: "b*" } allow { operation: METRICS } }\n')
+    anonymous = b'anonymous { allow { operation: STATUS model: "*" } }'
+    return {
+        'token': caller + b'\0Bearer abc',
+        'certificate': caller + b'\0',
+        'wrong_token': caller + anonymous + b'\0Bearer abd',
+        'wrong_scheme': caller + b'\0Basic abc',
+        'anonymous': anonymous,
+        'twice': caller + caller,
+        'bad_hash': b'caller { name: "a" token_sha256: "abc" allow { operation: ADMIN model: "*" } }',
+        'bad_pattern': caller.replace(b'"b*"', b'"*b"'),
+        'all_names': b'caller { name: "\\303\\244" certificate { uri: "u" } certificate { email: "e" }'
+                     b' certificate { common_name: "c" } allow { operation: ADMIN model: "*" } }',
+    }
+
+
 def write(folder, seeds):
     os.makedirs(folder, exist_ok=True)
     for name, data in seeds.items():
@@ -533,6 +554,7 @@ def main():
     write(os.path.join(corpus, 's3_answer_fuzz'), s3_answer_seeds())
     write(os.path.join(corpus, 'onnx_fuzz'), onnx_seeds())
     write(os.path.join(corpus, 'npy_fuzz'), npy_seeds())
+    write(os.path.join(corpus, 'token_file_fuzz'), token_file_seeds())
 
 
 if __name__ == '__main__':

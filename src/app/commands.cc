@@ -33,6 +33,8 @@ constexpr Command kCommands[] = {
      "Describes a model: backend, versions, signatures; --help says more.", &InspectCommand},
     {"options", "[--markdown]", "Lists the flags of serve, also as docs/configuration.md.",
      &OptionsCommand},
+    {"token", "new [--name=NAME] [--model=MODEL]", "Makes a token for --token_file.",
+     &TokenCommand},
     {"version", "", "Prints the version.", &VersionCommand},
     {"help", "", "Prints this.", &HelpCommand},
 };

@@ -20,6 +20,8 @@ int RunCommand(std::span<const std::string> arguments);
 int ServeCommand(std::span<const std::string> arguments);
 // Loads one model and prints its signatures, without a server.
 int InspectCommand(std::span<const std::string> arguments);
+// Makes a bearer token.
+int TokenCommand(std::span<const std::string> arguments);
 // Prints the version.
 int VersionCommand(std::span<const std::string> arguments);
 // Prints all options, as text or as the page docs/configuration.md.

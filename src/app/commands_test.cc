@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "app/version.h"
+#include "config/token_file.h"
 
 namespace penstock {
 namespace {
@@ -81,6 +82,25 @@ TEST(CommandsTest, Options) {
   EXPECT_THAT(RunCaptured({"options", "--markdown"}).out, HasSubstr("# Configuration\n"));
   EXPECT_THAT(RunCaptured({"options"}).out, HasSubstr("Usage: penstock serve"));
   EXPECT_EQ(RunCaptured({"options", "--html"}).code, 1);
+}
+
+TEST(CommandsTest, TokenNewPrintsATokenAndItsLine) {
+  const Result result = RunCaptured({"token", "new", "--name=ranker", "--model=r*"});
+  EXPECT_EQ(result.code, 0) << result.err;
+  const std::string token = result.out.substr(0, result.out.find('\n'));
+  EXPECT_TRUE(token.starts_with("pst_"));
+  EXPECT_EQ(result.out, token + "\n" + TokenFileLines("ranker", token, "r*"));
+}
+
+TEST(CommandsTest, TokenNewRefusesMistakes) {
+  EXPECT_EQ(RunCaptured({"token"}).code, 1);
+  EXPECT_EQ(RunCaptured({"token", "old"}).code, 1);
+  EXPECT_EQ(RunCaptured({"token", "new", "name"}).code, 1);
+  const Result pattern = RunCaptured({"token", "new", "--model=a*b"});
+  EXPECT_EQ(pattern.code, 1);
+  EXPECT_EQ(pattern.out, "");
+  EXPECT_THAT(pattern.err, HasSubstr("a '*' may only be its last character"));
+  EXPECT_THAT(RunCaptured({"token", "--help"}).out, HasSubstr("penstock token new"));
 }
 
 }  // namespace

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/token_file.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <utility>
+
+#include "access/access_control.h"
+
+namespace penstock {
+namespace {
+
+using access::AccessControl;
+using access::Operation;
+using testing::HasSubstr;
+
+// The hash of "abc".
+constexpr std::string_view kHash =
+    "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+std::string FileError(const std::string& text) {
+  const auto table = ParseTokenFile(text, "tokens");
+  EXPECT_FALSE(table.ok()) << text;
+  EXPECT_EQ(table.status().code(), StatusCode::kInvalidArgument);
+  return std::string(MessageOf(table.status()));
+}
+
+// A caller with these fields.
+std::string CallerText(const std::string& fields) { return "caller { " + fields + " }"; }
+std::string WithToken(const std::string& fields) {
+  return CallerText(fmt::format("name: \"a\" token_sha256: \"{}\" {}", kHash, fields));
+}
+constexpr char kAllow[] = " allow { operation: INFER model: \"*\" }";
+
+TEST(TokenFileTest, ReadsCallersAndTheirPermissions) {
+  auto table = ParseTokenFile(fmt::format(R"(
+        caller {{
+          name: "a"
+          token_sha256: "{}"
+          certificate {{ uri: "spiffe://prod/a" }}
+          certificate {{ common_name: "a" }}
+          allow {{ operation: [INFER, METADATA] model: "m" model: "team-*" }}
+          allow {{ operation: METRICS }}
+        }}
+        anonymous {{ allow {{ operation: STATUS model: "public" }} }})",
+                                          kHash),
+                              "tokens");
+  ASSERT_TRUE(table.ok()) << table.status();
+  const AccessControl control(*std::move(table));
+  const access::CallerPtr caller = control.Identify("Bearer abc", {});
+  EXPECT_EQ(caller->name(), "a");
+  EXPECT_TRUE(caller->May(Operation::kInfer, "m"));
+  EXPECT_TRUE(caller->May(Operation::kMetadata, "team-x"));
+  EXPECT_FALSE(caller->May(Operation::kInfer, "other"));
+  EXPECT_FALSE(caller->May(Operation::kStatus, "m"));
+  EXPECT_TRUE(caller->MayAll(Operation::kMetrics));
+  using Kind = access::CertificateName::Kind;
+  EXPECT_EQ(control.Identify({}, {{Kind::kUri, "spiffe://prod/a"}})->name(), "a");
+  EXPECT_EQ(control.Identify({}, {{Kind::kCommonName, "a"}})->name(), "a");
+  const access::CallerPtr anonymous = control.Identify({}, {});
+  EXPECT_TRUE(anonymous->May(Operation::kStatus, "public"));
+  EXPECT_FALSE(anonymous->May(Operation::kStatus, "m"));
+}
+
+TEST(TokenFileTest, RefusesMistakesWithTheirPlace) {
+  EXPECT_THAT(FileError(""), HasSubstr("tokens: the file has no caller"));
+  EXPECT_THAT(FileError("caller { nme: \"a\" }"), HasSubstr("1:13: "));
+  EXPECT_THAT(FileError(CallerText(kAllow)), HasSubstr("a caller has no name"));
+  EXPECT_THAT(FileError(CallerText(std::string("name: \"a\"") + kAllow)),
+              HasSubstr("the caller 'a' has no credentials"));
+  EXPECT_THAT(FileError(WithToken("")), HasSubstr("may do nothing"));
+  EXPECT_THAT(FileError(WithToken("allow { model: \"m\" }")), HasSubstr("without an operation"));
+  EXPECT_THAT(FileError(WithToken("allow { operation: OPERATION_UNSPECIFIED model: \"m\" }")),
+              HasSubstr("the operation 0, which is none"));
+  EXPECT_THAT(FileError(WithToken("allow { operation: INFER }")),
+              HasSubstr("allows INFER without a model; say model: \"*\""));
+  EXPECT_THAT(FileError(WithToken("allow { operation: INFER model: \"a*b\" }")),
+              HasSubstr("a '*' may only be its last character"));
+  EXPECT_THAT(FileError(WithToken("allow { operation: INFER model: \"\" }")),
+              HasSubstr("a model without a name"));
+  EXPECT_THAT(FileError(WithToken(std::string("certificate { }") + kAllow)),
+              HasSubstr("a certificate without a name"));
+  EXPECT_THAT(FileError("anonymous { }"), HasSubstr("tokens: anonymous may do nothing"));
+  EXPECT_THAT(FileError("anonymous { allow { operation: ADMIN model: \"*\" } }"),
+              HasSubstr("may not have ADMIN"));
+}
+
+TEST(TokenFileTest, RefusesSharedCredentials) {
+  const std::string one = WithToken(kAllow);
+  EXPECT_THAT(FileError(one + one), HasSubstr("the caller 'a' is there twice"));
+  std::string other = one;
+  other.replace(other.find("\"a\""), 3, "\"b\"");
+  EXPECT_THAT(FileError(one + other), HasSubstr("'b' has the token_sha256 ba7816bf..., which an "));
+}
+
+TEST(TokenFileTest, DoesNotRepeatATokenInTheErrorForIt) {
+  const std::string token = access::NewToken();
+  const std::string error =
+      FileError(CallerText("name: \"a\" token_sha256: \"" + token + "\"" + kAllow));
+  EXPECT_THAT(error, HasSubstr("not 64 hexadecimal digits"));
+  EXPECT_EQ(error.find(token), std::string::npos);
+  const std::string syntax = FileError(CallerText("name: \"a\" token_sha256: " + token));
+  EXPECT_THAT(syntax, HasSubstr("(a token, which must not stand here)"));
+  EXPECT_EQ(syntax.find(token.substr(0, 10)), std::string::npos);
+}
+
+TEST(TokenFileTest, TheLineOfANewTokenIsAFile) {
+  auto table = ParseTokenFile(TokenFileLines("a \"b\"", "abc", "m*"), "tokens");
+  ASSERT_TRUE(table.ok()) << table.status();
+  const AccessControl control(*std::move(table));
+  const access::CallerPtr caller = control.Identify("Bearer abc", {});
+  EXPECT_EQ(caller->name(), "a \"b\"");
+  EXPECT_TRUE(caller->May(Operation::kInfer, "mine"));
+}
+
+}  // namespace
+}  // namespace penstock
