@@ -169,11 +169,14 @@ bool Engine::BeginRun(const ModelHandle& handle, const InferRequest& request,
   // Before the check, so that requests with wrong inputs count for their arm too.
   if (handle.assignment_ != nullptr) [[unlikely]]
     done = handle.assignment_->Measure(std::move(done));
-  if (Status status = CheckRequest(Served(handle.handle_).info(), request); !status.ok())
-      [[unlikely]] {
+  const ServedModel& served = Served(handle.handle_);
+  if (Status status = CheckRequest(served.info(), request); !status.ok()) [[unlikely]] {
     AnswerError(done, std::move(status));
     return false;
   }
+  if (RecentRequests* const recent = served.recent(); recent != nullptr && recent->IsDue())
+      [[unlikely]]
+    done = recent->Watch(request, std::move(done));
   if (handle.assignment_ != nullptr) [[unlikely]]
     handle.assignment_->StartShadows(request, handle.handle_);
   return true;

@@ -133,8 +133,8 @@ class Engine final {
   StatusOr<ModelHandle> FindInExperiment(const ModelSelector& selector,
                                          const RequestHeaders& headers) const;
 
-  // Checks the request, starts its shadow copies, and wraps `done` to measure the arm. Returns
-  // false if `done` got an error.
+  // Checks the request, starts its shadow copies, and wraps `done` to measure the arm and to keep
+  // the request for warm-ups. Returns false if `done` got an error.
   bool BeginRun(const ModelHandle& handle, const InferRequest& request, ResponseCallback& done);
   void RunInline(const ModelHandle& handle, const InferRequest& request, ResponseCallback&& done);
   void RunOnPool(const ModelHandle& handle, const InferRequest& request, ResponseCallback&& done);

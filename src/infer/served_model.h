@@ -12,6 +12,7 @@
 #include "core/servable.h"
 #include "infer/example_plans.h"
 #include "infer/model.h"
+#include "infer/recent_requests.h"
 #include "infer/run_times.h"
 
 namespace penstock {
@@ -35,6 +36,13 @@ class ServedModel final : public core::Servable {
   const ExamplePlans& examples() const;
   // Call it before the model serves.
   void SetExamples(ExamplePlans plans) { examples_ = std::move(plans); }
+  // Keeps some of the requests that the model answers in `recent`, unless they must not run again.
+  // Call it before the model serves.
+  void KeepRecent(std::shared_ptr<RecentRequests> recent) {
+    if (RecentRequests::MayRepeat(info_.traits)) recent_ = std::move(recent);
+  }
+  // Null: none are kept.
+  RecentRequests* recent() const { return recent_.get(); }
   bool MayRunInline() const { return run_times_.MayRunInline(); }
 
   // `time`: how long a run occupied its thread.
@@ -54,6 +62,8 @@ class ServedModel final : public core::Servable {
   Histogram& run_latency_;
   Histogram& pool_wait_;
   RunTimes run_times_;
+
+  std::shared_ptr<RecentRequests> recent_;
 
   mutable std::once_flag examples_once_;
   mutable std::optional<ExamplePlans> examples_;

@@ -239,4 +239,27 @@ Status RunWarmUp(ServedModel& model, const std::string& version_path, const Warm
   return replay.RunFolder(version / kFolder);
 }
 
+Status RunRecent(ServedModel& model, const RecentRequests& recent, const WarmUpOptions& options,
+                 const core::ServableId& id, CancelToken& cancel, WarmUpCounts& counts) {
+  if (!RecentRequests::MayRepeat(model.info().traits)) return OkStatus();
+  for (const std::shared_ptr<const RecentRequest>& kept : recent.Kept()) {
+    InferRequest request = kept->request();
+    request.cancel = &cancel;
+    for (int i = 0; i < options.iterations; ++i) {
+      if (cancel.IsCancelled()) return absl::CancelledError("the version is no longer wanted");
+      const Status status = RunAndWait(model.model(), request);
+      if (cancel.IsCancelled()) return absl::CancelledError("the version is no longer wanted");
+      if (!status.ok()) {
+        PENSTOCK_LOG(kWarning,
+                     "warm-up of {}: it does not answer a request that a version before it has "
+                     "answered: {}",
+                     id.ToString(), MessageOf(status));
+        break;
+      }
+    }
+    ++counts.requests;
+  }
+  return OkStatus();
+}
+
 }  // namespace penstock

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Warm-up: a version runs recorded requests before it serves. A runtime does some work only at its
-// first requests, and so no client has to wait for that.
+// Warm-up: a version runs recorded or recent requests before it serves. A runtime does some work
+// only at its first requests, and so no client has to wait for that.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +8,8 @@
 
 #include "base/cancel.h"
 #include "base/status.h"
+#include "core/servable.h"
+#include "infer/recent_requests.h"
 #include "infer/served_model.h"
 #include "protocols/tfs/predict_reader.h"
 #include "protocols/tfs_json/predict_decoder.h"
@@ -42,5 +44,12 @@ struct WarmUpCounts {
 // Blocks.
 Status RunWarmUp(ServedModel& model, const std::string& version_path, const WarmUpOptions& options,
                  CancelToken& cancel, WarmUpCounts& counts);
+
+// Runs requests that other versions of the model have answered, each options.iterations times. A
+// request that fails is logged and left out, because the versions may differ in what they take.
+// Does nothing for a model whose requests must not run again. Errors: CANCELLED soon after `cancel`
+// fires. Blocks.
+Status RunRecent(ServedModel& model, const RecentRequests& recent, const WarmUpOptions& options,
+                 const core::ServableId& id, CancelToken& cancel, WarmUpCounts& counts);
 
 }  // namespace penstock

@@ -45,7 +45,21 @@ Status WarmUpLoader::WarmUp(ServedModel& model, CancelToken& cancel) {
   if (!status.ok() || counts.requests > 0) {
     Record(status, counts, clock_.Now() - start);
   }
-  return status;
+  if (!status.ok() || recent_ == nullptr) return status;
+  if (counts.requests == 0) TRY(WarmUpWithRecent(model, cancel));
+  model.KeepRecent(recent_);
+  return OkStatus();
+}
+
+Status WarmUpLoader::WarmUpWithRecent(ServedModel& model, CancelToken& cancel) {
+  WarmUpCounts counts;
+  const SteadyTime start = clock_.Now();
+  TRY(RunRecent(model, *recent_, options_, id_, cancel, counts));
+  if (counts.requests == 0) return OkStatus();
+  PENSTOCK_LOG(kInfo, "warmed up {} with {} recent requests of its model, {} times each, in {} ms",
+               id_.ToString(), counts.requests, options_.iterations,
+               std::chrono::duration_cast<std::chrono::milliseconds>(clock_.Now() - start).count());
+  return OkStatus();
 }
 
 void WarmUpLoader::Record(const Status& status, const WarmUpCounts& counts, Duration time) {

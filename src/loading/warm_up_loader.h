@@ -11,20 +11,25 @@
 #include "base/mutex.h"
 #include "core/loader.h"
 #include "core/servable.h"
+#include "infer/recent_requests.h"
 #include "loading/warm_up.h"
 
 namespace penstock {
 
-// Loads a version with another loader, then warms it up. One thread at a time but for Cancel.
-// `loader` must make its servables with MakeServedModel. `metrics` and `clock` must outlive it.
+// Loads a version with another loader, then warms it up: with the recorded requests in its folder,
+// or, if it has none, with `recent`, those that the model has answered before. The version adds to
+// `recent` what it answers. Null: no recent requests are kept or run. One thread at a time but for
+// Cancel. `loader` must make its servables with MakeServedModel. `metrics` and `clock` must outlive
+// it.
 class WarmUpLoader final : public core::Loader {
  public:
   WarmUpLoader(core::ServableId id, std::string version_path, WarmUpOptions options,
-               std::unique_ptr<core::Loader> loader, MetricsRegistry& metrics,
-               const Clock& clock = Clock::Real())
+               std::shared_ptr<RecentRequests> recent, std::unique_ptr<core::Loader> loader,
+               MetricsRegistry& metrics, const Clock& clock = Clock::Real())
       : id_(std::move(id)),
         version_path_(std::move(version_path)),
         options_(std::move(options)),
+        recent_(std::move(recent)),
         loader_(std::move(loader)),
         metrics_(metrics),
         clock_(clock) {}
@@ -46,11 +51,13 @@ class WarmUpLoader final : public core::Loader {
   Status WarmUp(ServedModel& model, CancelToken& cancel);
   // Sets what Cancel cancels. Null: the load is over.
   void SetRunning(CancelToken* cancel) EXCLUDES(mutex_);
+  Status WarmUpWithRecent(ServedModel& model, CancelToken& cancel);
   void Record(const Status& status, const WarmUpCounts& counts, Duration time);
 
   const core::ServableId id_;
   const std::string version_path_;
   const WarmUpOptions options_;
+  const std::shared_ptr<RecentRequests> recent_;
   const std::unique_ptr<core::Loader> loader_;
   MetricsRegistry& metrics_;
   const Clock& clock_;

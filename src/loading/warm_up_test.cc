@@ -287,8 +287,10 @@ class WarmUpLoaderTest : public WarmUpTest {
         id,
         [this]() -> StatusOr<std::unique_ptr<Model>> {
           if (!load_status_.ok()) return load_status_;
+          ModelInfo info = InfoOfX();
+          info.traits.has_state = has_state_;
           return std::make_unique<FakeModel>(
-              InfoOfX(), [this](const InferRequest& request, ResponseCallback done) {
+              std::move(info), [this](const InferRequest& request, ResponseCallback done) {
                 clock_.Advance(std::chrono::milliseconds(20));
                 if (cancels_load_) loader_->Cancel();
                 was_cancelled_ = request.cancel->IsCancelled();
@@ -296,11 +298,24 @@ class WarmUpLoaderTest : public WarmUpTest {
               });
         },
         metrics_);
-    WarmUpLoader warm_up(id, version_.path(), options_, std::move(loader), metrics_, clock_);
+    WarmUpLoader warm_up(id, version_.path(), options_, recent_, std::move(loader), metrics_,
+                         clock_);
     loader_ = &warm_up;
     return warm_up.Load();
   }
 
+  // A version that serves answers a request with this value of "x".
+  void Serve(float x) {
+    tfs::ReadPredict read;
+    const std::string message = Predict(x);
+    ASSERT_EQ(tfs::ReadPredictRequest(WholeSlice(CopyToBuffer(message)), options_.predict, read),
+              OkStatus());
+    recent_->Watch(read.request, [](InferResponse&&) {})({.status = OkStatus(), .outputs = {}});
+  }
+
+  std::shared_ptr<RecentRequests> recent_ = std::make_shared<RecentRequests>(
+      RecentRequestsOptions{}, std::make_shared<Allowance>(1 << 20));
+  bool has_state_ = false;
   Status load_status_;
   bool cancels_load_ = false;
   bool was_cancelled_ = false;  // what the last run saw
@@ -349,6 +364,54 @@ TEST_F(WarmUpLoaderTest, ACancelledLoadEnds) {
 TEST_F(WarmUpLoaderTest, WithoutRequestsNothingIsMeasured) {
   ASSERT_TRUE(Load().ok());
   EXPECT_THAT(metrics_.Text(), Not(HasSubstr("warmup")));
+}
+
+TEST_F(WarmUpLoaderTest, RunsRecentRequestsIfNoneIsRecorded) {
+  Serve(7);
+  options_.iterations = 2;
+  testing::internal::CaptureStderr();
+  const auto servable = Load();
+  const std::string log = testing::internal::GetCapturedStderr();
+  ASSERT_TRUE(servable.ok()) << servable.status();
+  EXPECT_THAT(seen_, ElementsAre(7, 7));
+  EXPECT_THAT(log,
+              HasSubstr("warmed up m version 3 with 1 recent requests of its model, 2 times each"));
+  EXPECT_THAT(metrics_.Text(), Not(HasSubstr("warmup")));
+  EXPECT_EQ(static_cast<ServedModel&>(**servable).recent(), recent_.get());
+}
+
+TEST_F(WarmUpLoaderTest, RecordedRequestsTakeThePlaceOfRecentOnes) {
+  Serve(7);
+  WriteRecords(Record(1));
+  ASSERT_TRUE(Load().ok());
+  EXPECT_THAT(seen_, ElementsAre(1));
+}
+
+TEST_F(WarmUpLoaderTest, ARecentRequestThatFailsDoesNotFailTheLoad) {
+  Serve(-1);
+  testing::internal::CaptureStderr();
+  const auto servable = Load();
+  const std::string log = testing::internal::GetCapturedStderr();
+  ASSERT_TRUE(servable.ok()) << servable.status();
+  EXPECT_THAT(log, HasSubstr("warm-up of m version 3: it does not answer a request that a version "
+                             "before it has answered: it is negative"));
+}
+
+TEST_F(WarmUpLoaderTest, ACancelEndsTheRunsOfRecentRequests) {
+  Serve(7);
+  options_.iterations = 3;
+  cancels_load_ = true;
+  EXPECT_EQ(Load().status().code(), StatusCode::kCancelled);
+  EXPECT_THAT(seen_, ElementsAre(7));
+}
+
+TEST_F(WarmUpLoaderTest, RequestsOfAModelWithStateAreNeitherRunNorKept) {
+  Serve(7);
+  has_state_ = true;
+  const auto servable = Load();
+  ASSERT_TRUE(servable.ok()) << servable.status();
+  EXPECT_THAT(seen_, IsEmpty());
+  EXPECT_EQ(static_cast<ServedModel&>(**servable).recent(), nullptr);
 }
 
 TEST_F(WarmUpLoaderTest, AFailedLoadIsNotWarmedUp) {

@@ -30,6 +30,8 @@ ModelSet::ModelSet(const Settings& settings, BackendHost& backends, MetricsRegis
     : load_options_(MakeLoadOptions(settings)),
       inline_options_(settings.inline_runs),
       warm_up_options_(MakeWarmUpOptions(settings)),
+      recent_options_(settings.recent_requests),
+      recent_bytes_(std::make_shared<Allowance>(recent_options_.total_bytes_max)),
       backends_(backends),
       metrics_(metrics),
       manager_(manager),
@@ -159,13 +161,18 @@ std::string ModelSet::BackendName(const std::string& base_path, const std::strin
 
 ModelSet::Entry ModelSet::EntryOf(const ConfiguredModel& model, uint64_t generation) const {
   Entry entry{model.base_path,    model.platform,          WarmUpOf(model), model.examples,
-              SelectionOf(model), LabelledVersions(model), generation};
-  const auto old = entries_.find(model.name);
-  if (old != entries_.end() && old->second.base_path == entry.base_path &&
-      old->second.platform == entry.platform && old->second.selection == entry.selection &&
-      old->second.labelled == entry.labelled) {
-    entry.same_since = old->second.same_since;
+              SelectionOf(model), LabelledVersions(model), nullptr,         generation};
+  const auto found = entries_.find(model.name);
+  const Entry* const old = found == entries_.end() ? nullptr : &found->second;
+  const bool has_same_files =
+      old != nullptr && old->base_path == entry.base_path && old->platform == entry.platform;
+  if (has_same_files) {
+    entry.recent = old->recent;
+  } else if (recent_options_.requests_max > 0) {
+    entry.recent = std::make_shared<RecentRequests>(recent_options_, recent_bytes_);
   }
+  if (has_same_files && old->selection == entry.selection && old->labelled == entry.labelled)
+    entry.same_since = old->same_since;
   return entry;
 }
 
@@ -182,6 +189,7 @@ StatusOr<std::unique_ptr<core::Loader>> ModelSet::MakeLoader(const core::Servabl
   LoadOptions options = load_options_;
   WarmUpOptions warm_up = warm_up_options_;
   std::vector<ExampleOptions> examples;
+  std::shared_ptr<RecentRequests> recent;
   options.model_name = id.name;
   {
     MutexLock lock(mutex_);
@@ -190,6 +198,7 @@ StatusOr<std::unique_ptr<core::Loader>> ModelSet::MakeLoader(const core::Servabl
       options.platform = entry->second.platform;
       warm_up = entry->second.warm_up;
       examples = entry->second.examples;
+      recent = entry->second.recent;
     }
   }
   std::unique_ptr<core::Loader> loader;
@@ -206,7 +215,8 @@ StatusOr<std::unique_ptr<core::Loader>> ModelSet::MakeLoader(const core::Servabl
   }
   // A built-in path has no folder, and so no recorded requests.
   if (!warm_up.enabled || IsBuiltinPath(path)) return loader;
-  return std::make_unique<WarmUpLoader>(id, path, std::move(warm_up), std::move(loader), metrics_);
+  return std::make_unique<WarmUpLoader>(id, path, std::move(warm_up), std::move(recent),
+                                        std::move(loader), metrics_);
 }
 
 bool ModelSet::HasVersion(const std::string& model, core::VersionNumber version) const {

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <string_view>
@@ -14,6 +15,7 @@
 #include "base/mutex.h"
 #include "core/version_selection.h"
 #include "infer/experiments/experiments.h"
+#include "infer/recent_requests.h"
 #include "infer/run_times.h"
 #include "loading/memory_history.h"
 #include "loading/warm_up.h"
@@ -71,6 +73,7 @@ class ModelSet final {
     std::vector<ExampleOptions> examples;
     core::VersionSelection selection;
     std::set<core::VersionNumber> labelled;
+    std::shared_ptr<RecentRequests> recent;  // of the model, for the warm-up of its next version
     // The first generation with this base path, platform, version selection and set of labelled
     // versions.
     uint64_t same_since = 0;
@@ -103,6 +106,8 @@ class ModelSet final {
   const LoadOptions load_options_;
   const InlineOptions inline_options_;
   const WarmUpOptions warm_up_options_;  // defaults; the configuration of a model may override them
+  const RecentRequestsOptions recent_options_;
+  const std::shared_ptr<Allowance> recent_bytes_;  // of all models together
   BackendHost& backends_;
   MetricsRegistry& metrics_;
   core::Manager& manager_;

@@ -204,6 +204,21 @@ const OptionRow kRows[] = {
      .target = Field<&Settings::num_request_iterations_for_warmup>(),
      .sentence = "How often each recorded request is run; 0 is once.",
      .max = kIntMax},
+    {.group = option_group::kModels,
+     .name = "warmup_recent_requests_max",
+     .target = Field<&Settings::recent_requests, &RecentRequestsOptions::requests_max>(),
+     .sentence =
+         "How many of a model's last requests are kept, to warm up a new version that has no "
+         "recorded ones; 0 is none.",
+     .max = 1000},
+    {.group = option_group::kModels,
+     .name = "warmup_recent_bytes_max",
+     .target = Field<&Settings::recent_requests, &RecentRequestsOptions::bytes_max>(),
+     .sentence = "Memory for the requests that are kept for the warm-up of one model."},
+    {.group = option_group::kModels,
+     .name = "warmup_recent_bytes_total_max",
+     .target = Field<&Settings::recent_requests, &RecentRequestsOptions::total_bytes_max>(),
+     .sentence = "Memory for the requests that are kept for the warm-ups of all models."},
 
     // --- Listening
     {.group = option_group::kListening,

@@ -10,6 +10,7 @@
 #include "base/executor.h"
 #include "core/manager_options.h"
 #include "infer/engine.h"
+#include "infer/recent_requests.h"
 #include "infer/run_times.h"
 #include "loading/warm_up.h"
 #include "net/options.h"
@@ -27,6 +28,7 @@ struct Settings {
   EngineOptions engine;
   InlineOptions inline_runs;
   WarmUpOptions warm_up;
+  RecentRequestsOptions recent_requests;
   tfs_json::DecoderOptions json;
   ThreadPoolOptions compute{.name = "compute"};
 

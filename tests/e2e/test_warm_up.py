@@ -131,6 +131,31 @@ def test_iterations(start, builtin_version):
     assert 'warmed up m version 1: 1 requests, 5 times each' in server.log()
 
 
+def add_version(version, number):
+    shutil.copytree(version, version.parent / 'copy')
+    os.rename(version.parent / 'copy', version.parent / str(number))
+
+
+def test_a_new_version_runs_what_the_one_before_has_answered(start, version):
+    server = start({'m': str(version.parent)}, flags=FLAGS)
+    assert answers(server)
+    with Client(server) as client:
+        with pytest.raises(Exception, match='no_such'):
+            client.predict('m', {'x': np.float32([1.0])}, signature='no_such')
+    add_version(version, 2)
+    eventually('version 2', lambda: 'model m version 2 is available' in server.log())
+    assert 'warmed up m version 2 with 1 recent requests of its model, 1 times each' in server.log()
+    assert answers(server)
+
+
+def test_recent_requests_can_be_turned_off(start, builtin_version):
+    server = start({'m': str(builtin_version.parent)}, flags=[*FLAGS, '--warmup_recent_requests_max=0'])
+    assert answers(server)
+    add_version(builtin_version, 2)
+    eventually('version 2', lambda: 'model m version 2 is available' in server.log())
+    assert 'warmed up' not in server.log()
+
+
 def test_iterations_of_one_model(start, builtin_version):
     write_records(builtin_version, predict_log(ONE))
     base = f'base_path: "{builtin_version.parent}"'
