@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""gRPC Classify against Predict on the same server, and the reader of Examples against protobuf's parser."""
+"""gRPC Classify against Predict on the same server and against a grpc++ server, and the reader of Examples against protobuf's."""
 import re
 import subprocess
 
@@ -7,7 +7,7 @@ from tensorflow_serving.apis import classification_pb2
 
 from messages import GRPC_HEADERS, PREDICT, framed, predict_request, stub, warm_up
 from pairs import alternate, median, ratio, row
-from servers import BUILD, CLIENT_CORE, cpu_per_request, h2load, penstock
+from servers import BUILD, CLIENT_CORE, cpu_per_request, h2load, peer, penstock
 
 REQUESTS = 60_000
 CLASSIFY = PREDICT.replace("/Predict", "/Classify")
@@ -26,19 +26,23 @@ def classify_request(features):
 def run_small(rounds):
     request = classify_request(10)
     bodies = {PREDICT: framed(predict_request([1.0])), CLASSIFY: framed(request)}
-    with penstock() as ours:
-        answer = stub(ours.port).Classify(request, timeout=30)
-        assert [each.score for each in answer.result.classifications[0].classes] == [2.5], answer
+    with penstock() as ours, peer("sync", "grpc_predict", "sync") as sync:
+        for server in (ours, sync):
+            answer = stub(server.port).Classify(request, timeout=30)
+            assert [each.score for each in answer.result.classifications[0].classes] == [2.5], answer
         warm_up(ours.port, predict_request([1.0]))
 
-        def measure(method):
-            return cpu_per_request(ours, REQUESTS, lambda: h2load(
-                f"http://127.0.0.1:{ours.port}{method}", REQUESTS, 4, 32, bodies[method], GRPC_HEADERS))
-        figures = alternate(rounds, {"predict": lambda: measure(PREDICT), "classify": lambda: measure(CLASSIFY)})
-    got = ratio(figures, "classify", "predict")
-    yield row("gRPC Classify, 1 Example of 10 features, 4x32, against Predict with 1 float",
-              f"{got:.2f}x ({median(figures, 'classify'):.2f} us against {median(figures, 'predict'):.2f})",
-              "<= 1.5x", got <= 1.5, figures=figures)
+        def measure(server, method):
+            return cpu_per_request(server, REQUESTS, lambda: h2load(
+                f"http://127.0.0.1:{server.port}{method}", REQUESTS, 4, 32, bodies[method], GRPC_HEADERS))
+        figures = alternate(rounds, {
+            "predict": lambda: measure(ours, PREDICT), "classify": lambda: measure(ours, CLASSIFY),
+            "sync": lambda: measure(sync, CLASSIFY)})
+    for other, what, limit in (("predict", "Predict with 1 float", 1.5), ("sync", "grpc++ synchronous", 1 / 5)):
+        got = ratio(figures, "classify", other)
+        yield row(f"gRPC Classify, 1 Example of 10 features, 4x32, against {what}",
+                  f"{got:.2f}x ({median(figures, 'classify'):.2f} us against {median(figures, other):.2f})",
+                  f"<= {limit}x", got <= limit, figures=figures)
 
 
 def run_reader(_rounds):

@@ -27,6 +27,7 @@ SCENARIOS = {
     "examples": example_calls.run_reader,
     "runtimes": runtime_models.run,
     "rest_small": rest_calls.run_small,
+    "rest_row": rest_calls.run_row,
     "rest_json": rest_calls.run_json,
     "grpc_large": large_messages.run,
     "idle": idle_and_memory.run_idle,

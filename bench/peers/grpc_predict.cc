@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The peer for gRPC figures: a grpc++ server that parses PredictRequest, computes y = x / 2 + 2,
-// and answers as TensorFlow Serving would. It resolves no model and keeps no metrics, which is in
-// its favour.
+// The peer for gRPC figures: a grpc++ server that parses PredictRequest or ClassificationRequest,
+// computes y = x / 2 + 2, and answers as TensorFlow Serving would. It resolves no model and keeps
+// no metrics, which is in its favour.
 //   grpc_predict sync|callback PORT
 #include <grpcpp/grpcpp.h>
 
@@ -13,9 +13,18 @@
 
 namespace {
 
+using tensorflow::serving::ClassificationRequest;
+using tensorflow::serving::ClassificationResponse;
+using tensorflow::serving::ModelSpec;
 using tensorflow::serving::PredictionService;
 using tensorflow::serving::PredictRequest;
 using tensorflow::serving::PredictResponse;
+
+void FillSpec(const ModelSpec& asked, ModelSpec& answering) {
+  answering.set_name(asked.name());
+  answering.set_signature_name("serving_default");
+  answering.mutable_version()->set_value(1);
+}
 
 // Reads the floats of either encoding and writes the answer in the default one.
 grpc::Status Answer(const PredictRequest& request, PredictResponse* response) {
@@ -35,9 +44,23 @@ grpc::Status Answer(const PredictRequest& request, PredictResponse* response) {
   } else {
     for (const float value : x.float_val()) y.add_float_val(value / 2 + 2);
   }
-  response->mutable_model_spec()->set_name(request.model_spec().name());
-  response->mutable_model_spec()->set_signature_name("serving_default");
-  response->mutable_model_spec()->mutable_version()->set_value(1);
+  FillSpec(request.model_spec(), *response->mutable_model_spec());
+  return grpc::Status::OK;
+}
+
+// Takes the feature "x" of each Example. Its result is the score.
+grpc::Status AnswerExamples(const ClassificationRequest& request,
+                            ClassificationResponse* response) {
+  for (const tensorflow::Example& example : request.input().example_list().examples()) {
+    const auto& features = example.features().feature();
+    const auto x = features.find("x");
+    if (x == features.end() || x->second.float_list().value_size() != 1) {
+      return {grpc::StatusCode::INVALID_ARGUMENT, "feature x must have one float"};
+    }
+    const float score = x->second.float_list().value(0) / 2 + 2;
+    response->mutable_result()->add_classifications()->add_classes()->set_score(score);
+  }
+  FillSpec(request.model_spec(), *response->mutable_model_spec());
   return grpc::Status::OK;
 }
 
@@ -46,6 +69,10 @@ class SyncService final : public PredictionService::Service {
   grpc::Status Predict(grpc::ServerContext*, const PredictRequest* request,
                        PredictResponse* response) override {
     return Answer(*request, response);
+  }
+  grpc::Status Classify(grpc::ServerContext*, const ClassificationRequest* request,
+                        ClassificationResponse* response) override {
+    return AnswerExamples(*request, response);
   }
 };
 
@@ -56,6 +83,13 @@ class CallbackService final : public PredictionService::CallbackService {
                                     PredictResponse* response) override {
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
     reactor->Finish(Answer(*request, response));
+    return reactor;
+  }
+  grpc::ServerUnaryReactor* Classify(grpc::CallbackServerContext* context,
+                                     const ClassificationRequest* request,
+                                     ClassificationResponse* response) override {
+    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+    reactor->Finish(AnswerExamples(*request, response));
     return reactor;
   }
 };
