@@ -43,6 +43,13 @@ void FlowControl::SetReady() {
   ended_.NotifyAll();
 }
 
+bool FlowControl::TrySetReady() {
+  MutexLock lock(mutex_);
+  if (callback_) return false;
+  slow_.store(false, std::memory_order_release);
+  return true;
+}
+
 bool FlowControl::SetCallback(absl::AnyInvocable<void()> callback) {
   MutexLock lock(mutex_);
   if (!IsSlow()) return false;

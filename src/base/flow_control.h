@@ -21,6 +21,8 @@ class FlowControl {
   // For the receiver. Runs the callback, if any, on this thread. The callback may compute the next
   // parts, and may set slow again, so do not call this on an event loop if models may be expensive.
   void SetReady() EXCLUDES(mutex_);
+  // As SetReady, but does nothing and returns false if a callback is set.
+  bool TrySetReady() EXCLUDES(mutex_);
 
   // For the sender. Sets the function that the next SetReady runs, once. Returns false, and drops
   // the function, if the receiver is ready. There is at most one function at a time.

@@ -3,6 +3,7 @@
 // the calls of net.
 #pragma once
 
+#include <memory>
 #include <string_view>
 #include <utility>
 
@@ -24,20 +25,45 @@ class NetCall : public InferCall {
     call_ = std::move(call);
     InferCall::Start(engine, InfoOf(*call_, body.size));
   }
+  // As Start, for a client that takes the answer in parts.
+  void StartInParts(Engine& engine, CallRef call, const Slice& body) {
+    call_ = std::move(call);
+    receiver_ = std::make_shared<PartReceiver>(engine.pool());
+    CallInfo info = InfoOf(*call_, body.size);
+    info.parts = receiver_.get();
+    InferCall::Start(engine, info);
+  }
   // As InferCall::Reset, and drops the reference.
   void Reset() {
     InferCall::Reset();
     call_ = {};
+    receiver_ = nullptr;
   }
 
   auto& call() const { return *call_; }
+  bool is_in_parts() const { return receiver_ != nullptr; }
+
+  // Sends a part, and makes the model wait until the network has taken it.
+  void WritePart(ByteChain&& bytes) {
+    receiver_->OnSend();
+    // The network keeps the call while it keeps the callback.
+    call_->Write(std::move(bytes), [receiver = receiver_, cancel = &call_->cancel()](bool) {
+      receiver->OnAccepted(*cancel);
+    });
+  }
 
  private:
+  // On the compute pool. If that is full, the model runs on, and its parts are dropped.
+  void StopRun() final {
+    (void)engine().pool().Submit([call = call_] { call->cancel().Cancel(); });
+  }
+
   std::string_view Header(std::string_view name) const final {
     return net::FindHeader(call_->head().headers, name);
   }
 
   CallRef call_;
+  std::shared_ptr<PartReceiver> receiver_;  // null: the answer is not in parts
 };
 
 }  // namespace penstock

@@ -4,6 +4,8 @@
 #include <new>
 #include <utility>
 
+#include "base/check.h"
+
 namespace penstock {
 namespace {
 
@@ -80,6 +82,7 @@ void InferCall::DecodeAndRun(Runner runner) {
   request_.deadline = info_.deadline;
   request_.cancel = info_.cancel;
   request_.request_id = info_.request_id;
+  request_.flow = info_.parts == nullptr ? nullptr : &info_.parts->flow();
   // A pointer is small enough to be kept in the callback without an allocation. The object lives
   // until Release.
   auto on_part = [this](InferResponse&& part) { OnPart(std::move(part)); };
@@ -91,18 +94,40 @@ void InferCall::DecodeAndRun(Runner runner) {
 }
 
 void InferCall::OnPart(InferResponse&& part) {
-  if (!part.is_last) {
-    has_parts_ = true;
-    return;
-  }
+  if (!part.is_last || info_.parts != nullptr || !failure_.ok()) [[unlikely]]
+    return OnOneOfParts(std::move(part));
   Status status = std::move(part.status);
-  if (status.ok() && has_parts_) {
-    status =
-        Error(StatusCode::kUnimplemented,
-              "model {} answers in several parts, which this call cannot carry", model_->id().name);
-  }
   if (status.ok()) status = Guarded("an answer", [&] { return Answer(part.outputs); });
   part.outputs.clear();  // their names point into the request and the model, which Finish releases
+  Finish(status);
+}
+
+// Takes a part of an answer that is, or must be, sent in parts.
+void InferCall::OnOneOfParts(InferResponse&& part) {
+  Status status = failure_.ok() ? std::move(part.status) : failure_;
+  if (status.ok() && info_.parts == nullptr) {
+    status = Error(StatusCode::kUnimplemented,
+                   "model {} answers in several parts, which this call cannot carry: use "
+                   "PredictStreamed of penstock.StreamingPredictionService, or :predict with "
+                   "\"Accept: text/event-stream\"",
+                   model_->id().name);
+  }
+  // A last part without outputs only ends the answer, unless it is all of the answer.
+  const bool is_sent = !part.is_last || !has_parts_ || !part.outputs.empty();
+  if (status.ok() && is_sent) {
+    has_parts_ = true;
+    status = Guarded("a part of an answer", [&] { return Answer(part.outputs); });
+  }
+  part.outputs.clear();  // as in OnPart
+  if (!part.is_last) {
+    if (status.ok() || !failure_.ok()) return;
+    // The client need not wait until the model has stopped.
+    failure_ = std::move(status);
+    SendError(failure_);
+    return StopRun();
+  }
+  if (info_.parts != nullptr && info_.parts->is_refused()) status = PoolIsFull();
+  if (status.ok()) EndParts();
   Finish(status);
 }
 
@@ -111,12 +136,15 @@ Status InferCall::Answer(const NamedTensors& outputs) {
   StatusOr<ByteChain> answer = Encode(outputs, memory);
   if (!answer.ok()) return answer.status();
   TRY(memory.Count(*answer));
-  Send(*std::move(answer));
+  info_.parts == nullptr ? Send(*std::move(answer)) : SendPart(*std::move(answer));
   return OkStatus();
 }
 
+void InferCall::SendPart(ByteChain&&) { PENSTOCK_CHECK(false, "this call takes no parts"); }
+void InferCall::EndParts() { PENSTOCK_CHECK(false, "this call takes no parts"); }
+
 void InferCall::Finish(const Status& status) {
-  if (!status.ok()) SendError(status);
+  if (!status.ok() && failure_.ok()) SendError(status);
   Record(model_ ? std::string_view(model_->id().name) : std::string_view(), OutcomeOf(status),
          engine_->clock().Now() - info_.start);
   Release();
@@ -125,6 +153,8 @@ void InferCall::Finish(const Status& status) {
 // The network layer cancels a call when its deadline passes or its client disconnects. After that
 // the outcome is what the client has seen, no matter how or when the run ends.
 StatusCode InferCall::OutcomeOf(const Status& status) const {
+  if (!failure_.ok()) [[unlikely]]
+    return failure_.code();
   if (!info_.cancel->IsCancelled()) [[likely]]
     return status.code();
   return info_.cancel->HasExpired() ? StatusCode::kDeadlineExceeded : StatusCode::kCancelled;
@@ -141,6 +171,7 @@ void InferCall::Reset() {
   request_.options.clear();
   request_.names_owner = {};
   has_parts_ = false;
+  failure_ = OkStatus();
 }
 
 }  // namespace penstock

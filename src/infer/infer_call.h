@@ -16,17 +16,20 @@
 #include "base/request_memory.h"
 #include "base/status.h"
 #include "infer/engine.h"
+#include "infer/part_receiver.h"
 #include "infer/request.h"
 
 namespace penstock {
 
-// The facts about a call that are known before its body is decoded. `cancel` must outlive the call.
+// The facts about a call that are known before its body is decoded. `cancel` and `parts` must
+// outlive the call.
 struct CallInfo {
   SteadyTime start;
   SteadyTime deadline = kNoDeadline;
   CancelToken* cancel = nullptr;  // never null
   uint64_t request_id = 0;
   size_t body_bytes = 0;
+  PartReceiver* parts = nullptr;  // null: the client takes one answer, which is not in parts
 };
 
 // One inference, from the bytes of its request to the bytes of its answer. A front end derives from
@@ -36,6 +39,10 @@ struct CallInfo {
 //   ReadSelector -> find the model, after it is loaded if necessary -> Decode -> run the model
 //   -> Encode -> Send, or SendError after any failure -> Record -> Release
 //
+// If the client takes the answer in parts (CallInfo::parts), Encode and SendPart follow each other
+// for each part, and EndParts or SendError ends the answer. A model that answers once gives one
+// part. If the client does not, an answer of several parts is an error.
+//
 // A small request stays on the event loop until it runs. A request with a large body, or one that
 // becomes large when it is decoded, moves to the compute pool. There it is decoded and run by the
 // same thread.
@@ -43,7 +50,7 @@ struct CallInfo {
 // The memory of a request counts in the server's budget: decoded tensors are counted before they
 // are allocated, and answers until they are sent. A request over the budget is refused.
 //
-// Each step is called at most once, except Decode. One thread at a time.
+// Each step is called at most once, except Decode, and those of parts. One thread at a time.
 class InferCall : private RequestHeaders {
  public:
   InferCall(const InferCall&) = delete;
@@ -63,6 +70,7 @@ class InferCall : private RequestHeaders {
   // The model that was found. Valid from Decode on.
   const ModelHandle& model() const { return *model_; }
   const InferRequest& request() const { return request_; }
+  Engine& engine() const { return *engine_; }
 
  private:
   // Sets `selector`, which may point into memory of the call. May also set parts of `request`. Must
@@ -75,7 +83,15 @@ class InferCall : private RequestHeaders {
   // Returns the bytes of the answer. Takes the memory for them from `memory`.
   virtual StatusOr<ByteChain> Encode(const NamedTensors& outputs, RequestMemory& memory) = 0;
   virtual void Send(ByteChain&& answer) = 0;
+  // Only for calls with CallInfo::parts. SendPart calls PartReceiver::OnSend, and has OnAccepted
+  // called later.
+  virtual void SendPart(ByteChain&& part);
+  virtual void EndParts();
+  // May come after parts.
   virtual void SendError(const Status& status) = 0;
+  // Cancels the token of the call, because nobody needs more parts. The thread may be one on which
+  // the model gives a part, so another thread must do it.
+  virtual void StopRun() = 0;
   // Counts the outcome. `model` is empty if no model was found, so that clients cannot create
   // metrics with invented names.
   virtual void Record(std::string_view model, StatusCode code, Duration latency) = 0;
@@ -88,6 +104,7 @@ class InferCall : private RequestHeaders {
   // Continues with `step` on the compute pool, unless nobody waits for the answer any more.
   void MoveToPool(void (InferCall::*step)(Runner));
   void OnPart(InferResponse&& part);
+  void OnOneOfParts(InferResponse&& part);
   Status Answer(const NamedTensors& outputs);
   void Finish(const Status& status);
   StatusCode OutcomeOf(const Status& status) const;
@@ -98,7 +115,8 @@ class InferCall : private RequestHeaders {
   InferRequest request_;
   std::optional<ModelHandle> model_;
   Duration pool_wait_{};
-  bool has_parts_ = false;  // the model has given parts before the last one
+  bool has_parts_ = false;  // a part has been sent
+  Status failure_;          // the error that was sent before the model has ended its run
 };
 
 // Keeps ended call objects, so that later calls need no allocation. The thread that ends a call

@@ -27,7 +27,7 @@ class QueuedPool final : public Executor {
 };
 
 // What a call did. Its steps are written down by their first letters: Select, Decode, Encode,
-// Write, Fail, Count, Release.
+// Write, Fail, Count, Release. Of answers in parts: Part, and '.' for the end. '!': stops the run.
 struct Script {
   std::string steps;
   std::string model = "m";
@@ -73,6 +73,12 @@ class FakeCall final : public InferCall {
     script_.steps += 'W';
     script_.unsent.push_back(std::move(answer));
   }
+  void SendPart(ByteChain&& part) override {
+    script_.steps += 'P';
+    script_.unsent.push_back(std::move(part));
+  }
+  void EndParts() override { script_.steps += '.'; }
+  void StopRun() override { script_.steps += '!'; }
   void SendError(const Status& status) override {
     script_.steps += 'F';
     script_.error = status;
@@ -105,8 +111,10 @@ class InferCallTest : public testing::Test {
                           InferResponse part;
                           part.is_last = false;
                           done(std::move(part));
+                          run_.saw_slow_receiver =
+                              request.flow != nullptr && request.flow->IsSlow();
                         }
-                        done({});
+                        done({.status = last_status_, .outputs = {}});
                       });
                 }).ok());
     // From now on the model runs inline.
@@ -122,7 +130,8 @@ class InferCallTest : public testing::Test {
                           .deadline = deadline_,
                           .cancel = &cancel_,
                           .request_id = 1,
-                          .body_bytes = body_bytes});
+                          .body_bytes = body_bytes,
+                          .parts = takes_parts_ ? receiver_.get() : nullptr});
     steps_on_loop_ = script_.steps;
     runs_on_loop_ = run_.steps;
     while_queued_();
@@ -132,6 +141,7 @@ class InferCallTest : public testing::Test {
   struct Runs {
     std::string steps;
     size_t bytes = 0;
+    bool saw_slow_receiver = false;
   };
 
   FakeClock clock_;
@@ -149,6 +159,9 @@ class InferCallTest : public testing::Test {
   CancelToken cancel_;
   SteadyTime deadline_ = kNoDeadline;
   int parts_ = 1;
+  Status last_status_;
+  bool takes_parts_ = false;
+  std::shared_ptr<PartReceiver> receiver_ = std::make_shared<PartReceiver>(pool_);
   std::function<void()> while_queued_ = [] {};
   std::function<void()> while_running_ = [] {};
   Script script_;
@@ -278,8 +291,67 @@ TEST_F(InferCallTest, AClientThatLeavesCountsAsCancelledEvenIfTheRunEndsLater) {
 TEST_F(InferCallTest, RefusesAnswersInSeveralParts) {
   parts_ = 3;
   Run();
-  EXPECT_EQ(script_.steps, "SDFCR");
+  EXPECT_EQ(script_.steps, "SDF!CR") << "the run is stopped at its first part";
   EXPECT_EQ(script_.counted, StatusCode::kUnimplemented);
+  last_status_ = absl::CancelledError("it was stopped");
+  Run();
+  EXPECT_EQ(script_.counted, StatusCode::kUnimplemented);
+}
+
+TEST_F(InferCallTest, SendsEachPartToAClientThatTakesParts) {
+  takes_parts_ = true;
+  parts_ = 3;
+  Run();
+  EXPECT_EQ(script_.steps, "SDEPEP.CR") << "the last part has no outputs, and only ends the answer";
+  EXPECT_EQ(script_.counted, StatusCode::kOk);
+}
+
+TEST_F(InferCallTest, AnAnswerThatIsNotInPartsIsOnePart) {
+  takes_parts_ = true;
+  Run();
+  EXPECT_EQ(script_.steps, "SDEP.CR");
+}
+
+TEST_F(InferCallTest, AnErrorAfterSomeParts) {
+  takes_parts_ = true;
+  parts_ = 2;
+  last_status_ = absl::InternalError("no more");
+  Run();
+  EXPECT_EQ(script_.steps, "SDEPFCR");
+  EXPECT_EQ(script_.counted, StatusCode::kInternal);
+}
+
+TEST_F(InferCallTest, APartThatFindsNoMemoryEndsTheAnswerAtOnce) {
+  takes_parts_ = true;
+  parts_ = 4;
+  script_.answer_bytes = 15'000;
+  last_status_ = absl::CancelledError("it was stopped");
+  Run();
+  EXPECT_EQ(script_.steps, "SDEPEF!CR");
+  EXPECT_EQ(script_.counted, StatusCode::kResourceExhausted);
+}
+
+TEST_F(InferCallTest, AFullPoolEndsAnAnswerWhoseModelWaits) {
+  receiver_->OnSend();
+  EXPECT_TRUE(receiver_->flow().SetCallback([] {}));
+  pool_.refuses = true;
+  receiver_->OnAccepted(cancel_);
+  EXPECT_TRUE(receiver_->is_refused());
+  EXPECT_TRUE(cancel_.IsCancelled());
+}
+
+TEST_F(InferCallTest, AModelThatWaitsForTheReceiverGoesOnOnThePool) {
+  bool goes_on = false;
+  receiver_->OnSend();
+  EXPECT_TRUE(receiver_->flow().SetCallback([&] { goes_on = true; }));
+  receiver_->OnAccepted(cancel_);
+  EXPECT_FALSE(goes_on) << "an event loop must not run the model";
+  pool_.Run();
+  EXPECT_TRUE(goes_on);
+  receiver_->OnSend();
+  receiver_->OnAccepted(cancel_);
+  EXPECT_FALSE(receiver_->flow().IsSlow());
+  EXPECT_TRUE(pool_.tasks.empty()) << "no model waits, so no thread is needed";
 }
 
 TEST(CallPool, ReturnsTheObjectsItGot) {

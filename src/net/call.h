@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One exchange with a client, as a front end sees it: an HTTP request, which gets one answer, or a
-// gRPC call.
+// One exchange with a client, as a front end sees it: an HTTP request, which gets one answer, whole
+// or in parts, or a gRPC call.
 //
 // Threads: The event loop of the connection starts the handler. Calls are reference-counted: a
 // handler may keep a call, and answer it from any thread. An answer from another thread is posted
@@ -126,14 +126,25 @@ class HttpCall : public Call {
   // Sends the answer. Call it once, on any thread.
   virtual void Respond(HttpResponse response) = 0;
 
+  // Instead of Respond: sends the head of an answer whose body follows in parts. `response` has no
+  // body. If the deadline passes first, `at_deadline` (static storage) ends the body. Write and
+  // EndBody must follow. If the last reference goes without EndBody, the client sees that the body
+  // is incomplete.
+  virtual void RespondInParts(HttpResponse response, std::string_view at_deadline) = 0;
+  // Sends a part of the body. The caller has counted its memory. `on_accepted` runs on the loop:
+  // with true when the next part may come, with false when the call has ended. A Write before that
+  // takes the place of the former one's `on_accepted`.
+  virtual void Write(ByteChain part, absl::AnyInvocable<void(bool)> on_accepted) = 0;
+  virtual void EndBody() = 0;
+
  protected:
   Slice body_;
 };
 using HttpCallRef = CallRef<HttpCall>;
 
 // A gRPC call. The handler of a unary call starts when its only message is complete; the handler of
-// a streaming call starts when the head has arrived. Thread-safe as Call is, but only one Read and
-// one Write may be under way at a time.
+// a streaming call starts when the head has arrived. Thread-safe as Call is, but only one Read may
+// be under way, and only one thread may write, at a time.
 class GrpcCall : public Call {
  public:
   // The decompressed message of a unary call, followed by kBufferSlack readable bytes. The slice
@@ -148,8 +159,10 @@ class GrpcCall : public Call {
   virtual void Read(absl::AnyInvocable<void(std::optional<Slice>)> on_message) = 0;
   // Streaming: sends initial metadata. Optional; call it at most once, before the first Write.
   virtual void SendInitialMetadata(OwnedHeaders metadata) = 0;
-  // Streaming: sends a message. `on_accepted` runs on the loop: with true when the queue has space
-  // for the next message, with false when the call has ended. One write at a time.
+  // Sends a message of an answer that has several; Finish follows the last one. Unary calls may use
+  // it too. `on_accepted` runs on the loop: with true when the queue has space for the next
+  // message, with false when the call has ended. A Write before that takes the place of the former
+  // one's `on_accepted`.
   virtual void Write(ByteChain message, absl::AnyInvocable<void(bool)> on_accepted) = 0;
   // Ends a unary or a streaming call. Call it once, on any thread.
   virtual void Finish(const Status& status, OwnedHeaders trailers = {}) = 0;

@@ -11,6 +11,7 @@
 #include <string>
 #include <utility>
 
+#include "backends/builtin/stream_model.h"
 #include "infer/served_model.h"
 
 namespace penstock {
@@ -122,8 +123,9 @@ std::unique_ptr<Model> Make() {
   return std::make_unique<T>();
 }
 
-constexpr std::array<BuiltinRow, 2> kBuiltins = {
-    {{"half_plus_two", &Make<HalfPlusTwoModel>}, {"identity", &Make<IdentityModel>}}};
+constexpr std::array<BuiltinRow, 3> kBuiltins = {{{"half_plus_two", &Make<HalfPlusTwoModel>},
+                                                  {"identity", &Make<IdentityModel>},
+                                                  {"stream", &MakeStreamModel}}};
 
 // Makes a built-in model. Thread-safe.
 class BuiltinLoader final : public core::Loader {

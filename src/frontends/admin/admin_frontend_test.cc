@@ -17,6 +17,9 @@ class FakeCall final : public net::HttpCall {
     head_.path = path;
   }
   void Respond(net::HttpResponse response) override { *response_ = std::move(response); }
+  void RespondInParts(net::HttpResponse, std::string_view) override { FAIL(); }
+  void Write(ByteChain, absl::AnyInvocable<void(bool)>) override { FAIL(); }
+  void EndBody() override { FAIL(); }
 
  private:
   void Destroy() override { delete this; }

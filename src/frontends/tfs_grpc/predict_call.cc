@@ -17,7 +17,11 @@ void PredictCall::Start(PredictService& service, net::GrpcCallRef call) {
   self->service_ = &service;
   // The message belongs to the call, so this reference stays valid when `call` is moved.
   const Slice& message = call->message();
-  self->NetCall::Start(service.engine, std::move(call), message);
+  if (service.answer == PredictAnswer::kStream) {
+    self->StartInParts(service.engine, std::move(call), message);
+  } else {
+    self->NetCall::Start(service.engine, std::move(call), message);
+  }
 }
 
 Status PredictCall::ReadSelector(ModelSelector& selector, InferRequest& request) {
@@ -44,6 +48,10 @@ StatusOr<ByteChain> PredictCall::Encode(const NamedTensors& outputs, RequestMemo
 }
 
 void PredictCall::Send(ByteChain&& answer) { call().Respond(std::move(answer)); }
+
+void PredictCall::SendPart(ByteChain&& part) { WritePart(std::move(part)); }
+
+void PredictCall::EndParts() { call().Finish(OkStatus()); }
 
 void PredictCall::SendError(const Status& status) { call().Finish(Truncated(status)); }
 

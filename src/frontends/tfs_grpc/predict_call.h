@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The hot path: one Predict call, from the bytes of the request to the bytes of the answer, without
-// protobuf objects. A small call allocates memory only for its answer.
+// The hot path: one Predict or PredictStreamed call, from the bytes of the request to the bytes of
+// the answer, without protobuf objects. A small Predict allocates memory only for its answer.
 #pragma once
 
 #include <span>
@@ -23,13 +23,21 @@ struct PredictOptions {
 
 std::span<const OptionRow> PredictOptionRows();
 
-// Shared by all Predict calls. Thread-safe. `engine` and `metrics` outlive it.
+// What a method answers with.
+enum class PredictAnswer { kMessage, kStream };
+
+// Shared by all calls of one method. Thread-safe. `engine` and `metrics` outlive it.
 struct PredictService {
-  PredictService(const PredictOptions& predict_options, Engine& the_engine,
-                 MetricsRegistry& registry)
-      : options(predict_options), engine(the_engine), metrics(registry, "Predict", "GRPC") {}
+  PredictService(const PredictOptions& predict_options, PredictAnswer the_answer,
+                 Engine& the_engine, MetricsRegistry& registry)
+      : options(predict_options),
+        answer(the_answer),
+        engine(the_engine),
+        metrics(registry, the_answer == PredictAnswer::kStream ? "PredictStreamed" : "Predict",
+                "GRPC") {}
 
   const PredictOptions options;
+  const PredictAnswer answer;
   Engine& engine;
   RequestMetrics metrics;
 };
@@ -46,6 +54,8 @@ class PredictCall final : public NetCall<net::GrpcCallRef> {
   Status Decode(const ModelInfo& info, RequestMemory& memory, InferRequest& request) override;
   StatusOr<ByteChain> Encode(const NamedTensors& outputs, RequestMemory& memory) override;
   void Send(ByteChain&& answer) override;
+  void SendPart(ByteChain&& part) override;
+  void EndParts() override;
   void SendError(const Status& status) override;
   void Record(std::string_view model, StatusCode code, Duration latency) override;
   void Release() override;

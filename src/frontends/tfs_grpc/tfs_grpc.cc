@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "net/request_id.h"
+#include "penstock/streaming_prediction.pb.h"
 #include "protocols/tfs/client_status.h"
 #include "protocols/tfs/model_description.h"
 #include "serving/model_service.pb.h"
@@ -171,7 +172,8 @@ std::string MethodName(const google::protobuf::ServiceDescriptor& service, std::
 TfsGrpc::TfsGrpc(const PredictOptions& options, Engine& engine, MetricsRegistry& metrics,
                  ReloadAccess reload_access, ChangeFunction reload)
     : engine_(engine),
-      predict_(options, engine, metrics),
+      predict_(options, PredictAnswer::kMessage, engine, metrics),
+      predict_streamed_(options, PredictAnswer::kStream, engine, metrics),
       classify_(ExampleApi::kClassify, options.limits.names_max, engine, metrics),
       regress_(ExampleApi::kRegress, options.limits.names_max, engine, metrics),
       multi_inference_(ExampleApi::kMultiInference, options.limits.names_max, engine, metrics),
@@ -181,14 +183,19 @@ TfsGrpc::TfsGrpc(const PredictOptions& options, Engine& engine, MetricsRegistry&
 void TfsGrpc::Register(net::Router& router) {
   const auto& prediction = *tensorflow::serving::PredictionService::descriptor();
   const auto& model = *tensorflow::serving::ModelService::descriptor();
-  net::GrpcRoute predict;
-  predict.method = MethodName(prediction, "Predict");
-  predict.handler = [this](net::GrpcCallRef call) {
-    PredictCall::Start(predict_, std::move(call));
+  const auto& streaming = *penstock::StreamingPredictionService::descriptor();
+  const auto add_predict = [&router](PredictService& service, std::string method) {
+    net::GrpcRoute route;
+    route.method = std::move(method);
+    route.handler = [&service](net::GrpcCallRef call) {
+      PredictCall::Start(service, std::move(call));
+    };
+    // Only these have large messages whose tensors the model may use in place.
+    route.landing = &PredictLanding;
+    router.AddGrpc(std::move(route));
   };
-  // Only Predict has large messages whose tensors the model may use in place.
-  predict.landing = &PredictLanding;
-  router.AddGrpc(std::move(predict));
+  add_predict(predict_, MethodName(prediction, "Predict"));
+  add_predict(predict_streamed_, MethodName(streaming, "PredictStreamed"));
 
   for (ExampleService* const service : {&classify_, &regress_, &multi_inference_}) {
     net::GrpcRoute route;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // TensorFlow Serving's gRPC services: PredictionService (Predict, Classify, Regress,
 // MultiInference, GetModelMetadata) and ModelService (GetModelStatus, HandleReloadConfigRequest).
+// And PredictStreamed, which TensorFlow Serving has only the messages for.
 #pragma once
 
 #include <string_view>
@@ -15,7 +16,7 @@
 
 namespace penstock::tfs {
 
-// Serves both services. Thread-safe. `engine`, `metrics` and what `reload` uses outlive it.
+// Serves these services. Thread-safe. `engine`, `metrics` and what `reload` uses outlive it.
 class TfsGrpc final : public net::Frontend {
  public:
   TfsGrpc(const PredictOptions& options, Engine& engine, MetricsRegistry& metrics,
@@ -27,6 +28,7 @@ class TfsGrpc final : public net::Frontend {
  private:
   Engine& engine_;
   PredictService predict_;
+  PredictService predict_streamed_;
   ExampleService classify_;
   ExampleService regress_;
   ExampleService multi_inference_;

@@ -35,6 +35,7 @@ using tensorflow::serving::ReloadConfigResponse;
 using testing::HasSubstr;
 
 constexpr std::string_view kPredict = "/tensorflow.serving.PredictionService/Predict";
+constexpr std::string_view kStreamed = "/penstock.StreamingPredictionService/PredictStreamed";
 constexpr std::string_view kClassify = "/tensorflow.serving.PredictionService/Classify";
 constexpr std::string_view kRegress = "/tensorflow.serving.PredictionService/Regress";
 constexpr std::string_view kMulti = "/tensorflow.serving.PredictionService/MultiInference";
@@ -47,6 +48,7 @@ struct Answer {
   int answers = 0;
   Status status;
   std::string message;
+  std::vector<std::string> parts;
 };
 
 // A call without a connection. One thread at a time.
@@ -69,7 +71,10 @@ class FakeGrpcCall final : public net::GrpcCall {
   }
   void Read(absl::AnyInvocable<void(std::optional<Slice>)>) override { FAIL(); }
   void SendInitialMetadata(net::OwnedHeaders) override { FAIL(); }
-  void Write(ByteChain, absl::AnyInvocable<void(bool)>) override { FAIL(); }
+  void Write(ByteChain message, absl::AnyInvocable<void(bool)> on_accepted) override {
+    answer_.parts.push_back(std::string(Flatten(message).view()));
+    on_accepted(true);
+  }
 
  private:
   void Destroy() override { delete this; }
@@ -173,6 +178,55 @@ TEST_F(TfsGrpcTest, PredictsByVersionAndLabel) {
   EXPECT_EQ(Expect<PredictResponse>(kPredict, request).model_spec().version().value(), 1);
   request.mutable_model_spec()->set_version_label("stable");
   EXPECT_EQ(Expect<PredictResponse>(kPredict, request).model_spec().version().value(), 1);
+}
+
+// A part of an answer of a script.
+InferResponse Part(bool is_last, Status status = OkStatus()) {
+  InferResponse part = {.status = std::move(status), .outputs = {}, .is_last = is_last};
+  if (part.status.ok()) part.outputs.push_back({"y", *Tensor::Allocate(DType::kInt8, {2})});
+  return part;
+}
+
+PredictRequest ScriptRequest() {
+  PredictRequest request;
+  request.mutable_model_spec()->set_name("script");
+  return request;
+}
+
+TEST_F(TfsGrpcTest, StreamsEachPartAsAMessage) {
+  LoadScript({Part(false), Part(false), Part(true)});
+  const Answer answer = Send(kStreamed, ScriptRequest().SerializeAsString());
+  EXPECT_TRUE(answer.status.ok()) << answer.status;
+  ASSERT_EQ(answer.parts.size(), 3U);
+  for (const std::string& part : answer.parts) {
+    PredictResponse response;
+    ASSERT_TRUE(response.ParseFromString(part));
+    EXPECT_EQ(response.outputs().at("y").tensor_shape().dim(0).size(), 2);
+    EXPECT_EQ(response.model_spec().name(), "script");
+  }
+  EXPECT_THAT(registry_.Text(), HasSubstr("API=\"PredictStreamed\",entrypoint=\"GRPC\""));
+}
+
+TEST_F(TfsGrpcTest, StreamsAModelThatAnswersOnceAsOneMessage) {
+  const Answer answer = Send(kStreamed, HalfRequest(3).SerializeAsString());
+  EXPECT_TRUE(answer.status.ok()) << answer.status;
+  ASSERT_EQ(answer.parts.size(), 1U);
+  EXPECT_EQ(answer.parts[0], Send(kPredict, HalfRequest(3).SerializeAsString()).message);
+}
+
+TEST_F(TfsGrpcTest, AnErrorEndsAStream) {
+  LoadScript({Part(false), Part(true, absl::DataLossError("torn"))});
+  const Answer answer = Send(kStreamed, ScriptRequest().SerializeAsString());
+  EXPECT_EQ(answer.parts.size(), 1U);
+  EXPECT_EQ(answer.status, absl::DataLossError("torn"));
+  EXPECT_EQ(ErrorOf(kStreamed, PredictRequest()), InvalidArgument("Missing ModelSpec"));
+}
+
+TEST_F(TfsGrpcTest, PredictSaysHowToGetAnAnswerInParts) {
+  LoadScript({Part(false), Part(true)});
+  const Status status = ErrorOf(kPredict, ScriptRequest());
+  EXPECT_EQ(status.code(), StatusCode::kUnimplemented);
+  EXPECT_THAT(status.message(), HasSubstr("use PredictStreamed"));
 }
 
 TEST_F(TfsGrpcTest, ReusesItsStateAfterErrors) {

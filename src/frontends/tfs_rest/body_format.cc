@@ -62,6 +62,19 @@ BodyFormat AnswerFormatFor(std::string_view accept, BodyFormat request) {
   return best;
 }
 
+bool WantsEvents(std::string_view accept) {
+  int events = 0, others = 0;
+  while (!accept.empty()) {
+    const auto [name, quality] = net::TakeWeighted(accept);
+    if (net::EqualsIgnoringCase(name, "text/event-stream")) {
+      events = std::max(events, quality);
+    } else if (!name.ends_with("/*")) {
+      others = std::max(others, quality);
+    }
+  }
+  return events > 0 && events >= others;
+}
+
 std::string_view ContentTypeOf(BodyFormat format) {
   const auto* const found =
       std::find_if(kMediaTypes.begin(), kMediaTypes.end(),

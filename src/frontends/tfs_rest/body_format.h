@@ -21,6 +21,10 @@ BodyFormat BodyFormatOf(std::string_view content_type);
 // that does not care, or that accepts none of the formats, gets the format of its request.
 BodyFormat AnswerFormatFor(std::string_view accept, BodyFormat request);
 
+// True if a client with this Accept header wants server-sent events: it names text/event-stream,
+// and prefers no other format that it names.
+bool WantsEvents(std::string_view accept);
+
 // The Content-Type of a body.
 std::string_view ContentTypeOf(BodyFormat format);
 

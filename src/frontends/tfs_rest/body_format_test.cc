@@ -42,5 +42,17 @@ TEST(BodyFormat, ContentTypeOfEachFormat) {
     EXPECT_EQ(BodyFormatOf(ContentTypeOf(format)), format);
 }
 
+TEST(BodyFormatTest, EventsAreForClientsThatNameThem) {
+  EXPECT_TRUE(WantsEvents("text/event-stream"));
+  EXPECT_TRUE(WantsEvents("Text/Event-Stream, */*"));
+  EXPECT_TRUE(WantsEvents("application/json, text/event-stream"));
+  EXPECT_TRUE(WantsEvents("application/json;q=0.5, text/event-stream;q=0.9"));
+  EXPECT_FALSE(WantsEvents("application/json, text/event-stream;q=0.9"));
+  EXPECT_FALSE(WantsEvents("text/event-stream;q=0"));
+  EXPECT_FALSE(WantsEvents("text/*"));
+  EXPECT_FALSE(WantsEvents("*/*"));
+  EXPECT_FALSE(WantsEvents(""));
+}
+
 }  // namespace
 }  // namespace penstock::tfs_rest

@@ -9,6 +9,13 @@
 #include "protocols/tfs_json/predict_encoder.h"
 
 namespace penstock::tfs_rest {
+namespace {
+
+Slice StaticSlice(std::string_view text) {
+  return {reinterpret_cast<const std::byte*>(text.data()), text.size(), {}};
+}
+
+}  // namespace
 
 void PredictCall::Start(PredictService& service, net::HttpCallRef call, RestTarget target) {
   // Release gives it back to the pool.
@@ -17,10 +24,16 @@ void PredictCall::Start(PredictService& service, net::HttpCallRef call, RestTarg
   self->target_ = std::move(target);
   const auto& headers = call->head().headers;
   self->format_ = BodyFormatOf(net::FindHeader(headers, "content-type"));
-  self->answer_format_ = AnswerFormatFor(net::FindHeader(headers, "accept"), self->format_);
+  const std::string_view accept = net::FindHeader(headers, "accept");
+  const bool wants_events = WantsEvents(accept);
+  self->answer_format_ = wants_events ? BodyFormat::kJson : AnswerFormatFor(accept, self->format_);
   // The body belongs to the call, so this reference stays valid when `call` is moved.
   const Slice& body = call->body();
-  self->NetCall::Start(service.engine, std::move(call), body);
+  if (wants_events) {
+    self->StartInParts(service.engine, std::move(call), body);
+  } else {
+    self->NetCall::Start(service.engine, std::move(call), body);
+  }
 }
 
 Status PredictCall::ReadSelector(ModelSelector& selector, InferRequest&) {
@@ -107,7 +120,39 @@ void PredictCall::Send(ByteChain&& answer) {
   call().Respond(std::move(response));
 }
 
-void PredictCall::SendError(const Status& status) { RespondError(call(), status); }
+// --- server-sent events: one for each part, then "end" or "error"
+
+// Sent with the first event, so that an error before it has its own HTTP status.
+void PredictCall::BeginEvents() {
+  if (std::exchange(has_begun_events_, true)) return;
+  net::HttpResponse response = AnswerOf(model().id(), {});
+  response.content_type = "text/event-stream";
+  response.headers.emplace_back("cache-control", "no-cache");
+  call().RespondInParts(std::move(response),
+                        "event: error\n"
+                        "data: {\"error\": \"the server did not answer within its time limit\", "
+                        "\"code\": \"DEADLINE_EXCEEDED\"}\n\n");
+}
+
+void PredictCall::SendPart(ByteChain&& part) {
+  BeginEvents();
+  // The JSON is one line, and ends in a line break. An empty line ends the event.
+  ByteChain event(StaticSlice("data: "));
+  event.Append(std::move(part));
+  event.Append(StaticSlice("\n"));
+  WritePart(std::move(event));
+}
+
+void PredictCall::EndParts() {
+  WritePart(ByteChain(StaticSlice("event: end\ndata: {}\n\n")));
+  call().EndBody();
+}
+
+void PredictCall::SendError(const Status& status) {
+  if (!has_begun_events_) return RespondError(call(), status);
+  WritePart(ByteChain(WholeSlice(CopyToBuffer(ErrorEvent(status)))));
+  call().EndBody();
+}
 
 void PredictCall::Record(std::string_view model, StatusCode code, Duration latency) {
   service_->metrics.Record(model, code, latency);
@@ -117,6 +162,7 @@ void PredictCall::Release() {
   Reset();
   scan_.Clear();
   json_form_ = tfs_json::PredictFormat::kColumn;
+  has_begun_events_ = false;
   CallPool<PredictCall>::Give(std::unique_ptr<PredictCall>(this));
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One :predict call. The body may have any of the formats of BodyFormat, and so may the answer.
+// One :predict call. The body may have any of the formats of BodyFormat, and so may the answer. An
+// answer in parts is a stream of server-sent events; see SendPart.
 #pragma once
 
 #include <string_view>
@@ -42,12 +43,15 @@ class PredictCall final : public NetCall<net::HttpCallRef> {
   Status Decode(const ModelInfo& info, RequestMemory& memory, InferRequest& request) override;
   StatusOr<ByteChain> Encode(const NamedTensors& outputs, RequestMemory& memory) override;
   void Send(ByteChain&& answer) override;
+  void SendPart(ByteChain&& part) override;
+  void EndParts() override;
   void SendError(const Status& status) override;
   void Record(std::string_view model, StatusCode code, Duration latency) override;
   void Release() override;
 
   Status DecodeProtobuf(RequestMemory& memory, InferRequest& request);
   Status ReadQuery(InferRequest& request);
+  void BeginEvents();
   StatusOr<ByteChain> EncodeProtobuf(const NamedTensors& outputs, RequestMemory& memory) const;
 
   PredictService* service_ = nullptr;
@@ -58,6 +62,7 @@ class PredictCall final : public NetCall<net::HttpCallRef> {
   tfs_json::PredictFormat json_form_ = tfs_json::PredictFormat::kColumn;
   tfs::PredictScan scan_;  // of a protobuf body
   NumpyQuery query_;       // of a numpy body
+  bool has_begun_events_ = false;
 };
 
 }  // namespace penstock::tfs_rest

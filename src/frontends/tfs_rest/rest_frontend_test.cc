@@ -45,6 +45,14 @@ class FakeCall final : public net::HttpCall {
     ++answer_.count;
     answer_.response = std::move(response);
   }
+  void RespondInParts(net::HttpResponse response, std::string_view) override {
+    answer_.response = std::move(response);
+  }
+  void Write(ByteChain part, absl::AnyInvocable<void(bool)> on_accepted) override {
+    answer_.response.body.Append(std::move(part));
+    on_accepted(true);
+  }
+  void EndBody() override { ++answer_.count; }
   void set_deadline(SteadyTime deadline) { deadline_ = deadline; }
 
  private:
@@ -84,7 +92,7 @@ class ManualExecutor final : public Executor {
 class RestFrontendTest : public testing::Test {
  protected:
   void SetUp() override {
-    for (const char* name : {"half", "identity", "empty"}) {
+    for (const char* name : {"half", "identity", "empty", "stream"}) {
       core::ModelConfig config;
       config.name = name;
       if (config.name == "half") config.labels = {{"stable", {2}}};
@@ -151,6 +159,35 @@ TEST_F(RestFrontendTest, Predict) {
   EXPECT_THAT(text, HasSubstr("model_name=\"half\",API=\"predict\",entrypoint=\"REST\""));
 }
 
+TEST_F(RestFrontendTest, StreamsPartsAsEvents) {
+  Aspire("stream", "builtin:stream", {7});
+  ASSERT_TRUE(manager_.WaitUntilIdle());
+  const auto stream = [this](std::string_view body) {
+    return Send("POST", "/v1/models/stream:predict", body, {{"Accept", "text/event-stream"}});
+  };
+  const Answer answer = stream(R"({"inputs": {"count": 2, "size": 1}})");
+  EXPECT_EQ(answer.response.content_type, "text/event-stream");
+  EXPECT_EQ(answer.header("cache-control"), "no-cache");
+  EXPECT_EQ(answer.header("x-penstock-version"), "7");
+  EXPECT_EQ(answer.body(),
+            "data: {\"outputs\":{\"data\":[0.0],\"index\":0}}\n\n"
+            "data: {\"outputs\":{\"data\":[1.0],\"index\":1}}\n\n"
+            "event: end\ndata: {}\n\n");
+  EXPECT_EQ(stream(R"({"inputs": {"count": 5, "fail_at": 1}})").body(),
+            "data: {\"outputs\":0}\n\n"
+            "event: error\ndata: {\"error\": \"the part 1 fails, as the input 'fail_at' asks "
+            "for\", \"code\": \"INTERNAL\"}\n\n");
+  const Answer refused = stream(R"({"inputs": {"count": 0}})");
+  EXPECT_EQ(refused.response.status, 400) << "no event has been sent yet";
+  EXPECT_THAT(refused.body(), HasSubstr("the input 'count' is 0"));
+}
+
+TEST_F(RestFrontendTest, StreamsAModelThatAnswersOnceAsOneEvent) {
+  const Answer answer = Send("POST", "/v1/models/half:predict", R"({"instances": [1.0]})",
+                             {{"Accept", "text/event-stream"}});
+  EXPECT_EQ(answer.body(), "data: {\"predictions\":[2.5]}\n\nevent: end\ndata: {}\n\n");
+}
+
 TEST_F(RestFrontendTest, ModelsWithoutASignature) {
   EXPECT_EQ(
       Post("/v1/models/identity:predict",
@@ -203,7 +240,7 @@ TEST_F(RestFrontendTest, Errors) {
   check("/v1/models/none:regress", "{}", 404, "Servable not found for request: Latest(none)");
   check("/v1/models/identity:regress", R"({"examples": [{}]})", 400, "takes any tensors");
   check("/v1/models/half:regress", R"({"examples": [{}]})", 400, "example 0 has no feature");
-  check("/v1/models/parts:predict", R"({"inputs": 1})", 501, "several parts");
+  check("/v1/models/parts:predict", R"({"inputs": 1})", 501, "Accept: text/event-stream");
   const std::string text = metrics_.Text();
   EXPECT_THAT(text, HasSubstr("model_name=\"(unknown)\",status=\"NOT_FOUND\"} 3\n"));
 }

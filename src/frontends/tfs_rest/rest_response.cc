@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "base/log.h"
 #include "frontends/tfs_rest/rest_target.h"
 #include "net/error_response.h"
 #include "protocols/tfs/client_status.h"
@@ -42,6 +43,12 @@ void RespondError(net::HttpCall& call, const Status& status) {
   // The state either ends soon or lasts for long, so a retry each second is right.
   if (status.code() == StatusCode::kUnavailable) response.headers.emplace_back("retry-after", "1");
   call.Respond(std::move(response));
+}
+
+std::string ErrorEvent(const Status& status) {
+  std::string event = "event: error\ndata: {\"error\": \"";
+  AppendJsonEscaped(event, MessageOf(tfs::Truncated(status)));
+  return event += fmt::format("\", \"code\": \"{}\"}}\n\n", StatusCodeName(status.code()));
 }
 
 void RespondMethodNotAllowed(net::HttpCall& call, std::string_view allowed) {

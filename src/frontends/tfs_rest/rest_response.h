@@ -2,6 +2,7 @@
 // Answers to clients of the REST API.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include "base/buffer.h"
@@ -17,6 +18,8 @@ void RespondJson(net::HttpCall& call, ByteChain body, int status = 200);
 net::HttpResponse AnswerOf(const core::ServableId& id, ByteChain body);
 // Answers {"error": "..."} with the HTTP status that TensorFlow Serving has for the code.
 void RespondError(net::HttpCall& call, const Status& status);
+// The server-sent event that ends a stream with an error.
+std::string ErrorEvent(const Status& status);
 // Answers 405. `allowed` is for example "GET, HEAD".
 void RespondMethodNotAllowed(net::HttpCall& call, std::string_view allowed);
 

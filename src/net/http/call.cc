@@ -90,6 +90,8 @@ void HttpCallImpl::Reset() {
   state_.store(State::kOpen, std::memory_order_relaxed);
   holds_.store(1, std::memory_order_relaxed);
   is_large_ = is_gzipped_ = vary_ = frees_head_ = false;
+  is_in_parts_ = has_given_end_ = is_body_open_ = false;
+  on_accepted_ = nullptr;
 }
 
 void HttpCallImpl::DropHold() {
@@ -117,6 +119,7 @@ void HttpCallImpl::DropHold() {
 void HttpCallImpl::Destroy() {
   if (state_.load(std::memory_order_acquire) == State::kOpen)
     Respond(ErrorResponse(500, "the server dropped the request without an answer"));
+  if (is_in_parts_ && !has_given_end_) RunOnLoop([this] { CloseBody(/*is_complete=*/false); });
   if (!frees_head_ || loop_->IsCurrent()) return DropHold();
   // Only the loop may free the head, so the last hold of the handler's side must go there.
   const std::shared_ptr<Loop> loop = loop_;
@@ -306,6 +309,15 @@ void HttpCallImpl::LogRefusal(int status, std::string_view message) const {
 }
 
 void HttpCallImpl::OnTimer() {
+  if (is_body_open_) {
+    const Holder alive(this);
+    ByteChain end;
+    end.Append({reinterpret_cast<const std::byte*>(at_deadline_.data()), at_deadline_.size(), {}});
+    if (!end.empty()) owner_->OnBodyPart(*this, std::move(end));
+    CloseBody(/*is_complete=*/true);
+    // Last, because the handler may react at once.
+    return cancel_.Cancel(CancelReason::kDeadline);
+  }
   Cancel(CancelReason::kDeadline, 504, "the server did not answer within its time limit");
 }
 
@@ -327,6 +339,59 @@ void HttpCallImpl::Compress() {
   is_gzipped_ = true;
 }
 
+// --- an answer in parts
+
+template <typename Task>
+void HttpCallImpl::RunOnLoop(Task task) {
+  if (loop_->IsCurrent() && on_the_way_.load(std::memory_order_acquire) == 0) return task();
+  on_the_way_.fetch_add(1, std::memory_order_acq_rel);
+  loop_->Post([holder = Holder(this), task = std::move(task)]() mutable {
+    holder->on_the_way_.fetch_sub(1, std::memory_order_acq_rel);
+    task();
+  });
+}
+
+void HttpCallImpl::RespondInParts(HttpResponse response, std::string_view at_deadline) {
+  if (!Claim()) return;
+  response_ = std::move(response);
+  is_in_parts_ = true;
+  at_deadline_ = at_deadline;
+  RunOnLoop([this] {
+    const Holder alive(this);
+    is_body_open_ = owner_ != nullptr;
+    Deliver();
+    // From here on the deadline ends the body.
+    if (is_body_open_) loop_->timers().Arm(*this, deadline_);
+  });
+}
+
+void HttpCallImpl::Write(ByteChain part, absl::AnyInvocable<void(bool)> on_accepted) {
+  RunOnLoop([this, part = std::move(part), on_accepted = std::move(on_accepted)]() mutable {
+    if (!is_body_open_ || part.empty()) return on_accepted(is_body_open_);
+    on_accepted_ = std::move(on_accepted);
+    owner_->OnBodyPart(*this, std::move(part));
+  });
+}
+
+void HttpCallImpl::EndBody() {
+  has_given_end_ = true;
+  RunOnLoop([this] { CloseBody(/*is_complete=*/true); });
+}
+
+void HttpCallImpl::CloseBody(bool is_complete) {
+  if (!std::exchange(is_body_open_, false)) return;
+  const Holder alive(this);
+  Disarm();
+  owner_->OnBodyEnd(*this, is_complete);
+  if (on_accepted_) std::exchange(on_accepted_, nullptr)(false);
+}
+
+void HttpCallImpl::OnRoom() {
+  if (on_accepted_) std::exchange(on_accepted_, nullptr)(true);
+}
+
+// --- the end
+
 void HttpCallImpl::Deliver() {
   Disarm();
   state_.store(State::kAnswered, std::memory_order_release);
@@ -343,9 +408,11 @@ void HttpCallImpl::Close() {
   owner_ = nullptr;
   Disarm();
   receiver_.Reset();
-  // The client has left before the answer. The handler sees the token, and may stop the model
-  // early.
-  if (state_.load(std::memory_order_acquire) == State::kOpen) cancel_.Cancel();
+  // The client has left before the end of the answer. The handler sees the token, and may stop the
+  // model early.
+  const bool has_open_body = std::exchange(is_body_open_, false);
+  if (has_open_body && on_accepted_) std::exchange(on_accepted_, nullptr)(false);
+  if (has_open_body || state_.load(std::memory_order_acquire) == State::kOpen) cancel_.Cancel();
   DropHold();
 }
 

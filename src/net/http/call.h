@@ -35,6 +35,11 @@ class HttpCallOwner {
   // The answer is there: status(), ForEachHeader and TakeBody of the call may be used. Called once,
   // on the loop, perhaps from inside a function of the call.
   virtual void OnAnswer(HttpCallImpl& call) = 0;
+  // Of an answer in parts, after OnAnswer: appends to the body. Then the session calls OnRoom once
+  // there is room for more. `part` is not empty.
+  virtual void OnBodyPart(HttpCallImpl& call, ByteChain&& part) = 0;
+  // The body is complete, or nothing more of it will come. Called once.
+  virtual void OnBodyEnd(HttpCallImpl& call, bool is_complete) = 0;
   // Nobody but the session uses the head of the answered call any more (FreeHeadWhenUnused).
   virtual void OnHeadUnused(HttpCallImpl& /*call*/) {}
 };
@@ -66,13 +71,17 @@ class HttpCallImpl final : public HttpCall, private WheelTimer {
   // Nobody needs the answer any more. Cancels the run and answers with the error. Does nothing if
   // there is an answer already.
   void Cancel(CancelReason reason, int status, std::string_view message);
-  // Drops the session's reference. Cancels the call if it is not answered yet.
+  // The session has room for another part of the body.
+  void OnRoom();
+  // Drops the session's reference. Cancels the call if it is not answered yet, or not to the end.
   void Close();
 
   // From OnAnswer on:
   int status() const { return response_.status; }
   // True once OnAnswer was called.
   bool is_answered() const { return state_ == State::kAnswered; }
+  // The body comes by OnBodyPart, and its length is unknown.
+  bool is_in_parts() const { return is_in_parts_; }
   // Calls `visit(name, value)` for every field except content-length and the fields of the
   // connection.
   template <typename Visit>
@@ -83,6 +92,9 @@ class HttpCallImpl final : public HttpCall, private WheelTimer {
   ByteChain TakeBody();
 
   void Respond(HttpResponse response) override;
+  void RespondInParts(HttpResponse response, std::string_view at_deadline) override;
+  void Write(ByteChain part, absl::AnyInvocable<void(bool)> on_accepted) override;
+  void EndBody() override;
 
  private:
   class Holder;
@@ -105,6 +117,11 @@ class HttpCallImpl final : public HttpCall, private WheelTimer {
   bool Claim();
   void Deliver();
   void Compress();
+  // Runs `task` on the loop. Tasks keep their order.
+  template <typename Task>
+  void RunOnLoop(Task task);
+  // Ends a body in parts, on the loop. Does nothing if it has ended.
+  void CloseBody(bool is_complete);
   void Hold() { holds_.fetch_add(1, std::memory_order_relaxed); }
   void DropHold();
   void Reset();
@@ -123,6 +140,13 @@ class HttpCallImpl final : public HttpCall, private WheelTimer {
   bool is_gzipped_ = false;  // the answer is compressed
   bool vary_ = false;        // the answer depends on accept-encoding
   bool frees_head_ = false;  // see FreeHeadWhenUnused
+  // Of an answer in parts.
+  bool is_in_parts_ = false;
+  bool has_given_end_ = false;  // the handler has called EndBody
+  bool is_body_open_ = false;   // on the loop: more of the body may come
+  std::string_view at_deadline_;
+  absl::AnyInvocable<void(bool)> on_accepted_;  // on the loop
+  std::atomic<int> on_the_way_{0};              // tasks posted to the loop that have not run
   HttpResponse response_;
   std::string_view request_id_field_;  // the answer's x-request-id
   RequestIdText request_id_text_;

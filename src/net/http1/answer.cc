@@ -38,7 +38,10 @@ void WriteHttp1Answer(HttpCallImpl& call, const Http1AnswerOptions& options, Out
   // Answers with these status codes never have a body (RFC 9110, section 6.4.1). 204 must not even
   // have a content-length.
   const bool has_body = status >= 200 && status != 204 && status != 304;
-  if (has_body) {
+  if (call.is_in_parts()) {
+    // HTTP/1.0 has no chunks. There the end of the connection is the end of the body.
+    if (!options.is_http10) arena.Append("transfer-encoding: chunked\r\n");
+  } else if (has_body) {
     char digits[24];
     const auto end = std::to_chars(digits, digits + sizeof digits, call.body_bytes()).ptr;
     arena.Append("content-length: ");
@@ -54,6 +57,24 @@ void WriteHttp1Answer(HttpCallImpl& call, const Http1AnswerOptions& options, Out
     for (const Slice& slice : body.slices()) arena.Append(slice.view());
   out.Append(arena.End());
   if (has_body && !is_copied) out.Append(std::move(body));
+}
+
+void WriteHttp1Chunk(ByteChain&& part, OutputArena& arena, ByteChain& out) {
+  char digits[16];
+  const auto end = std::to_chars(digits, digits + sizeof digits, part.bytes(), 16).ptr;
+  arena.Begin();
+  arena.Append({digits, static_cast<size_t>(end - digits)});
+  arena.Append("\r\n");
+  const bool is_copied = part.bytes() <= kCopiedBodyBytesMax;
+  if (is_copied) {
+    for (const Slice& slice : part.slices()) arena.Append(slice.view());
+  } else {
+    out.Append(arena.End());
+    out.Append(std::move(part));
+    arena.Begin();
+  }
+  arena.Append("\r\n");
+  out.Append(arena.End());
 }
 
 }  // namespace penstock::net

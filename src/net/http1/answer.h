@@ -2,6 +2,8 @@
 // Writes the answers of an HTTP/1.1 connection.
 #pragma once
 
+#include <string_view>
+
 #include "base/buffer.h"
 #include "net/http/call.h"
 #include "net/loop/output_arena.h"
@@ -14,8 +16,12 @@ struct Http1AnswerOptions {
   bool is_http10 = false;        // the client speaks HTTP/1.0
 };
 
-// Appends the answer of `call` to `out`. The call must be answered.
+// Appends the answer of `call` to `out`, or its head if its body comes in parts. The call must be
+// answered.
 void WriteHttp1Answer(HttpCallImpl& call, const Http1AnswerOptions& options, OutputArena& arena,
                       ByteChain& out);
+// Appends one chunk of a body in parts to `out`. `part` is not empty.
+void WriteHttp1Chunk(ByteChain&& part, OutputArena& arena, ByteChain& out);
+inline constexpr std::string_view kHttp1LastChunk = "0\r\n\r\n";
 
 }  // namespace penstock::net

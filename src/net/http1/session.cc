@@ -105,6 +105,9 @@ class Http1Session final : public Session,
   void OnTimer() override;
 
   void OnAnswer(HttpCallImpl& call) override;
+  void OnBodyPart(HttpCallImpl& call, ByteChain&& part) override;
+  void OnBodyEnd(HttpCallImpl& call, bool is_complete) override;
+  void EndAnswer(bool keep);
   bool KeepAfterAnswer();
   void CloseAfterAnswers();
 
@@ -123,6 +126,7 @@ class Http1Session final : public Session,
   bool input_ended_ = false;
   bool draining_ = false;
   bool is_unused_since_drain_ = false;
+  bool wants_room_ = false;  // a part of a body is in out_, and its call waits for OnRoom
   bool processing_ = false;
   bool is_receiving_ = false;  // the loop counts the request as incomplete
   bool has_yielded_ = false;   // Continue will be called
@@ -406,11 +410,44 @@ bool Http1Session::KeepAfterAnswer() {
 }
 
 void Http1Session::OnAnswer(HttpCallImpl& call) {
-  Disarm();
+  const bool is_in_parts = call.is_in_parts();
+  // A client that sends nothing more and has left looks the same as one that waits. Its time to
+  // wait runs on.
+  if (!is_in_parts) Disarm();
+  if (is_in_parts && is_http10_) keep_alive_ = false;
   const bool keep = KeepAfterAnswer();
   WriteHttp1Answer(call, {.keeps_connection = keep, .is_http10 = is_http10_}, arena_, out_);
-  call_ = nullptr;
-  call.Close();
+  if (is_in_parts) {
+    keep_alive_ = keep;
+    return host_.ScheduleFlush();
+  }
+  EndAnswer(keep);
+}
+
+void Http1Session::OnBodyPart(HttpCallImpl&, ByteChain&& part) {
+  if (is_http10_) {
+    out_.Append(std::move(part));
+  } else {
+    WriteHttp1Chunk(std::move(part), arena_, out_);
+  }
+  wants_room_ = true;
+  host_.ScheduleFlush();
+}
+
+void Http1Session::OnBodyEnd(HttpCallImpl&, bool is_complete) {
+  Disarm();
+  wants_room_ = false;
+  if (is_complete && !is_http10_) {
+    arena_.Begin();
+    arena_.Append(kHttp1LastChunk);
+    out_.Append(arena_.End());
+  }
+  // The end of the connection tells the client that the body is not complete.
+  EndAnswer(is_complete && KeepAfterAnswer());
+}
+
+void Http1Session::EndAnswer(bool keep) {
+  std::exchange(call_, nullptr)->Close();
   if (is_receiving_) EndReceiving(/*is_complete=*/false);
   host_.ScheduleFlush();
   if (!keep) return CloseAfterAnswers();
@@ -428,6 +465,9 @@ void Http1Session::CloseAfterAnswers() {
 void Http1Session::Fill(ByteChain& out, size_t) {
   for (Slice& slice : out_.mutable_slices()) out.Append(std::move(slice));
   out_ = {};
+  // The connection calls again when these bytes are written. So at most one part of a body waits
+  // here while another one is written.
+  if (std::exchange(wants_room_, false) && call_ != nullptr) call_->OnRoom();
   Process();  // continue with requests that waited until the answers left
 }
 
@@ -452,6 +492,7 @@ void Http1Session::StartGrace() {
 
 void Http1Session::OnTimer() {
   keep_alive_ = false;
+  if (call_->is_answered()) return CloseAfterAnswers();
   const auto grace = std::chrono::duration_cast<std::chrono::milliseconds>(
       host_.server().options.half_close_grace);
   call_->Cancel(CancelReason::kClientLeft, 499,

@@ -519,6 +519,108 @@ TEST_F(Http1SessionTest, DrainsBusyAndIdleConnections) {
   EXPECT_TRUE(server().session().IsUnusedSinceDrain());
 }
 
+// The part of an answer behind its head.
+std::string BodyOf(std::string_view answer) {
+  return std::string(answer.substr(answer.find("\r\n\r\n") + 4));
+}
+
+TEST_F(Http1SessionTest, AnAnswerInPartsIsChunked) {
+  (void)Ask(Get("/later") + Get("/probe"));
+  std::vector<bool> accepted;
+  const auto note = [&](bool is_accepted) { accepted.push_back(is_accepted); };
+  waiting_[0]->RespondInParts({}, "late");
+  waiting_[0]->Write(ByteChain(WholeSlice(CopyToBuffer("one"))), note);
+  EXPECT_THAT(accepted, IsEmpty()) << "the connection has not taken it yet";
+  const std::string head = server().Send();
+  EXPECT_THAT(head, AllOf(HasSubstr("transfer-encoding: chunked\r\n"),
+                          Not(HasSubstr("content-length")), HasSubstr("\r\n\r\n3\r\none\r\n")));
+  EXPECT_THAT(accepted, testing::ElementsAre(true));
+  waiting_[0]->Write(ByteChain(WholeSlice(CopyToBuffer(std::string(5000, 'b')))), note);
+  EXPECT_EQ(server().Send(), "1388\r\n" + std::string(5000, 'b') + "\r\n");
+  EXPECT_FALSE(server().session().IsIdle());
+  EXPECT_EQ(server().loop().open_requests(), 1);
+  waiting_[0]->EndBody();
+  EXPECT_THAT(server().Send(), AllOf(StartsWith("0\r\n\r\nHTTP/1.1 200 OK"), HasSubstr("up")))
+      << "the connection goes on with the next request";
+  waiting_.clear();
+  EXPECT_EQ(server().loop().open_requests(), 0);
+}
+
+TEST_F(Http1SessionTest, AnAnswerInPartsToHttp10EndsWithTheConnection) {
+  (void)Ask("GET /later HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+  waiting_[0]->RespondInParts({}, {});
+  waiting_[0]->Write(ByteChain(WholeSlice(CopyToBuffer("one"))), [](bool) {});
+  waiting_[0]->EndBody();
+  const std::string answer = server().Send();
+  EXPECT_THAT(answer, AllOf(HasSubstr("connection: close"), Not(HasSubstr("chunked"))));
+  EXPECT_EQ(BodyOf(answer), "one");
+  EXPECT_TRUE(server().host.wants_close);
+}
+
+TEST_F(Http1SessionTest, ADeadlineEndsAnAnswerInParts) {
+  options_.http_request_timeout = std::chrono::seconds(5);
+  (void)Ask(Get("/later"));
+  std::vector<bool> accepted;
+  waiting_[0]->RespondInParts({}, "late");
+  waiting_[0]->Write(ByteChain(WholeSlice(CopyToBuffer("one"))), [](bool) {});
+  EXPECT_TRUE(server().Pass(std::chrono::milliseconds(5001)));
+  EXPECT_EQ(BodyOf(server().Send()), "3\r\none\r\n4\r\nlate\r\n0\r\n\r\n");
+  EXPECT_TRUE(waiting_[0]->cancel().HasExpired());
+  waiting_[0]->Write(ByteChain(WholeSlice(CopyToBuffer("two"))),
+                     [&](bool is_accepted) { accepted.push_back(is_accepted); });
+  waiting_[0]->EndBody();
+  EXPECT_THAT(accepted, testing::ElementsAre(false));
+  EXPECT_EQ(server().Send(), "");
+  EXPECT_FALSE(server().host.wants_close);
+}
+
+TEST_F(Http1SessionTest, AClientThatLeavesCancelsAnAnswerInParts) {
+  std::vector<bool> accepted;
+  (void)Ask(Get("/later"));
+  waiting_[0]->RespondInParts({}, {});
+  waiting_[0]->Write(ByteChain(WholeSlice(CopyToBuffer("one"))),
+                     [&](bool is_accepted) { accepted.push_back(is_accepted); });
+  server().DropConnection();
+  EXPECT_TRUE(waiting_[0]->cancel().IsCancelled());
+  EXPECT_THAT(accepted, testing::ElementsAre(false));
+  waiting_[0]->EndBody();
+  waiting_.clear();
+  EXPECT_EQ(server().loop().open_requests(), 0);
+}
+
+TEST_F(Http1SessionTest, AClientThatClosesItsSideMayReadOnForTheGrace) {
+  options_.half_close_grace = std::chrono::seconds(1);
+  (void)Ask(Get("/later"));
+  waiting_[0]->RespondInParts({}, {});
+  EXPECT_TRUE(server().session().OnEndOfInput());
+  EXPECT_TRUE(server().Pass(std::chrono::milliseconds(900)));
+  EXPECT_FALSE(waiting_[0]->cancel().IsCancelled());
+  EXPECT_TRUE(server().Pass(std::chrono::milliseconds(200)));
+  EXPECT_TRUE(waiting_[0]->cancel().IsCancelled());
+  EXPECT_TRUE(server().host.wants_close);
+}
+
+TEST_F(Http1SessionTest, AHandlerThatDropsAnAnswerInPartsLeavesItIncomplete) {
+  (void)Ask(Get("/later"));
+  waiting_[0]->RespondInParts({}, {});
+  waiting_[0]->Write(ByteChain(WholeSlice(CopyToBuffer("one"))), [](bool) {});
+  waiting_.clear();
+  EXPECT_EQ(BodyOf(server().Send()), "3\r\none\r\n");
+  EXPECT_TRUE(server().host.wants_close);
+}
+
+TEST_F(Http1SessionTest, PartsFromOtherThreadsKeepTheirOrder) {
+  (void)Ask(Get("/later"));
+  std::thread([&] {
+    waiting_[0]->RespondInParts({}, {});
+    waiting_[0]->Write(ByteChain(WholeSlice(CopyToBuffer("one"))), [](bool) {});
+  }).join();
+  waiting_[0]->Write(ByteChain(WholeSlice(CopyToBuffer("two"))), [](bool) {});
+  waiting_[0]->EndBody();
+  server().RunPosted();
+  EXPECT_EQ(BodyOf(server().Send()), "3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n");
+}
+
 TEST_F(Http1SessionTest, RefusesWhatIsTooLong) {
   options_.header_bytes_max = 2048;
   EXPECT_THAT(Ask("GET /" + std::string(3000, 'a')), StartsWith("HTTP/1.1 414"));

@@ -350,7 +350,9 @@ void Http2Session::Fill(ByteChain& out, size_t bytes_wanted) {
   }
   UpdateReading();
   // After nghttp2 has returned: a writer may submit its next message at once.
-  for (const auto& call : std::exchange(with_room_, {})) call->OnRoom();
+  for (const int32_t id : std::exchange(with_room_, {})) {
+    if (Http2Stream* stream = FindStream(id)) stream->OnRoom();
+  }
   CloseIfDone();
 }
 

@@ -553,6 +553,55 @@ TEST_F(Http2SessionTest, DrainLetsOpenStreamsFinish) {
   EXPECT_FALSE(server_->session().IsUnusedSinceDrain());
 }
 
+TEST_F(Http2SessionTest, AnAnswerInParts) {
+  Start();
+  const int32_t id = client_->Open(Fields("GET", "/keep"), true);
+  std::vector<bool> accepted;
+  const auto note = [&](bool is_accepted) { accepted.push_back(is_accepted); };
+  kept_[0]->RespondInParts({}, {});
+  kept_[0]->Write(ByteChain(WholeSlice(CopyToBuffer("one"))), note);
+  client_->Run();
+  EXPECT_EQ(client_->answer(id).body, "one");
+  EXPECT_EQ(client_->answer(id).Field("content-length"), "");
+  EXPECT_EQ(accepted, std::vector<bool>{true});
+  kept_[0]->Write(ByteChain(WholeSlice(CopyToBuffer("two"))), note);
+  kept_[0]->EndBody();
+  client_->Run();
+  EXPECT_EQ(client_->answer(id).body, "onetwo");
+  EXPECT_TRUE(client_->answer(id).is_closed);
+  EXPECT_EQ(client_->answer(id).error_code, 0u);
+  kept_.clear();
+  EXPECT_EQ(server_->loop().open_requests(), 0);
+}
+
+TEST_F(Http2SessionTest, AnAnswerInPartsWaitsForTheWindow) {
+  Start();
+  client_->CloseWindow();
+  const int32_t id = client_->Open(Fields("GET", "/keep"), true);
+  std::vector<bool> accepted;
+  const auto note = [&](bool is_accepted) { accepted.push_back(is_accepted); };
+  kept_[0]->RespondInParts({}, {});
+  kept_[0]->Write(ByteChain(WholeSlice(AllocateBuffer(100'000))), note);
+  client_->Run();
+  EXPECT_TRUE(accepted.empty());
+  nghttp2_submit_window_update(client_->ng(), NGHTTP2_FLAG_NONE, id, 50'000);
+  client_->Run();
+  EXPECT_EQ(accepted, std::vector<bool>{true}) << "few enough bytes are left";
+  kept_[0]->Write(ByteChain(WholeSlice(AllocateBuffer(100'000))), note);
+  client_->Reset(id);
+  EXPECT_EQ(accepted, (std::vector<bool>{true, false}));
+  EXPECT_TRUE(kept_[0]->cancel().IsCancelled());
+}
+
+TEST_F(Http2SessionTest, AHandlerThatDropsAnAnswerInPartsResetsTheStream) {
+  Start();
+  const int32_t id = client_->Open(Fields("GET", "/keep"), true);
+  kept_[0]->RespondInParts({}, {});
+  kept_.clear();
+  client_->Run();
+  EXPECT_EQ(client_->answer(id).error_code, static_cast<uint32_t>(NGHTTP2_INTERNAL_ERROR));
+}
+
 TEST_F(Http2SessionTest, DrainEndsAnIdleConnectionOnceTheClientHasSeenIt) {
   Start();
   client_->Call("/echo", "");

@@ -388,13 +388,26 @@ void Http2Stream::OnAnswer(HttpCallImpl& call) {
   call.ForEachHeader([&](std::string_view name, std::string_view value) {
     fields.push_back(CopiedField(name, value));
   });
-  if (call.status() != 204 && call.status() != 304)
+  if (call.status() != 204 && call.status() != 304 && !call.is_in_parts())
     fields.push_back(CopiedField("content-length", length));
   ByteChain body = call.TakeBody();
-  const bool has_body = !body.empty();
+  const bool has_body = !body.empty() || call.is_in_parts();
   for (Slice& slice : body.mutable_slices()) AppendSegment({{}, 0, std::move(slice)});
   SubmitHead({fields.data(), fields.size()}, has_body);
-  if (has_body) EndWith({});
+  if (has_body && !call.is_in_parts()) EndWith({});
+}
+
+void Http2Stream::OnBodyPart(HttpCallImpl&, ByteChain&& part) {
+  if (queued_bytes_ == 0) last_sent_ = session_->now();
+  for (Slice& slice : part.mutable_slices()) AppendSegment({{}, 0, std::move(slice)});
+  Resume();
+  AskForRoom();
+}
+
+void Http2Stream::OnBodyEnd(HttpCallImpl&, bool is_complete) {
+  if (is_complete) return EndWith({});
+  nghttp2_submit_rst_stream(session_->ng(), NGHTTP2_FLAG_NONE, id_, NGHTTP2_INTERNAL_ERROR);
+  session_->OnOutput();
 }
 
 // The answer may wait long for the client. Meanwhile a large head would take memory for nothing.
@@ -488,8 +501,13 @@ void Http2Stream::AskForRoom() {
     wants_room_ = true;
     return;
   }
-  session_->NotifyRoom(grpc_->Share());
+  session_->NotifyRoom(id_);
   session_->OnOutput();
+}
+
+void Http2Stream::OnRoom() {
+  if (grpc_ != nullptr) return grpc_->OnRoom();
+  if (http_ != nullptr) http_->OnRoom();
 }
 
 // --- for nghttp2
@@ -552,7 +570,7 @@ void Http2Stream::WriteBody(Http2Output& output, size_t bytes) {
     segments_.erase(segments_.begin(), segments_.begin() + static_cast<ptrdiff_t>(segments_used_));
     segments_used_ = 0;
   }
-  if (wants_room_ && queued_bytes_ <= kRoomBytes && grpc_ != nullptr) {
+  if (wants_room_ && queued_bytes_ <= kRoomBytes) {
     wants_room_ = false;
     AskForRoom();
   }

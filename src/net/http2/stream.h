@@ -72,8 +72,12 @@ class Http2Stream final : public HttpCallOwner,
   void WriteBody(Http2Output& output, size_t bytes);
   // nghttp2 has framed the last frame of the answer.
   void OnEndSent();
+  // Tells the call that it may send more; see StreamHost::NotifyRoom.
+  void OnRoom();
 
   void OnAnswer(HttpCallImpl& call) override;
+  void OnBodyPart(HttpCallImpl& call, ByteChain&& part) override;
+  void OnBodyEnd(HttpCallImpl& call, bool is_complete) override;
   void OnHeadUnused(HttpCallImpl& call) override;
 
   int32_t id() const { return id_; }

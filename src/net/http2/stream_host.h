@@ -72,8 +72,8 @@ class StreamHost : public RequestSender {
   void OnAnswered() { frames_.OnAnswered(); }
   // Bytes of the connection's receive window that can be given back to the peer.
   void ConsumeConnection(size_t bytes) { consumed_ += bytes; }
-  // Requests a call of GrpcCallImpl::OnRoom at the end of the flush.
-  void NotifyRoom(CallRef<GrpcCallImpl> call) { with_room_.push_back(std::move(call)); }
+  // Requests a call of OnRoom of this stream at the end of the flush.
+  void NotifyRoom(int32_t stream) { with_room_.push_back(stream); }
   // The answer of a stream ended before its request. The stream is reset once the end of the answer
   // was sent.
   void OnEarlyEnd() { ++early_ends_; }
@@ -112,7 +112,7 @@ class StreamHost : public RequestSender {
   int depth_ = 0;  // nested calls into nghttp2
   bool is_terminated_ = false;
   const char* end_reason_ = nullptr;  // the text in GOAWAY frames
-  std::vector<CallRef<GrpcCallImpl>> with_room_;
+  std::vector<int32_t> with_room_;
   size_t pending_bytes_ = 0;
   uint32_t flush_number_ = 0;  // counts the flushes that sent everything they could
   size_t consumed_ = 0;
