@@ -21,10 +21,29 @@ std::string ListVersions(const std::set<VersionNumber>& versions) {
 Status NoneSelected(std::string_view place, const VersionSelection& selection,
                     const std::set<VersionNumber>& there) {
   std::string wanted;
-  if (const auto* specific = std::get_if<SpecificVersions>(&selection))
+  if (const auto* specific = std::get_if<SpecificVersions>(&selection)) {
+    if (specific->versions.empty()) {
+      return Error(StatusCode::kNotFound,
+                   "the configuration asks for no version; in {} there are: {}", place,
+                   ListVersions(there));
+    }
     wanted = "; wanted: " + ListVersions({specific->versions.begin(), specific->versions.end()});
+  }
   return Error(StatusCode::kNotFound, "none of the wanted versions is in {}{}; there are: {}",
                place, wanted, ListVersions(there));
+}
+
+std::string Absent(std::string_view place, const VersionSelection& selection,
+                   const std::set<VersionNumber>& there) {
+  const auto* specific = std::get_if<SpecificVersions>(&selection);
+  if (specific == nullptr) return "";
+  std::set<VersionNumber> absent(specific->versions.begin(), specific->versions.end());
+  std::erase_if(absent, [&](const VersionNumber version) { return there.contains(version); });
+  if (absent.empty()) return "";
+  const bool is_one = absent.size() == 1;
+  return fmt::format("version{} {} {} wanted and {} not in {}; there are: {}", is_one ? "" : "s",
+                     ListVersions(absent), is_one ? "is" : "are", is_one ? "is" : "are", place,
+                     ListVersions(there));
 }
 
 std::string LeftOut(std::string_view place, const IncompleteVersions& versions) {

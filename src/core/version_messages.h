@@ -22,6 +22,10 @@ std::string ListVersions(const std::set<VersionNumber>& versions);
 Status NoneSelected(std::string_view place, const VersionSelection& selection,
                     const std::set<VersionNumber>& there);
 
+// Says which versions the selection names that are not there; empty if all are.
+std::string Absent(std::string_view place, const VersionSelection& selection,
+                   const std::set<VersionNumber>& there);
+
 // Explains why the versions are left out. Versions with the same reason share a clause.
 std::string LeftOut(std::string_view place, const IncompleteVersions& versions);
 

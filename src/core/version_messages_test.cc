@@ -22,6 +22,20 @@ TEST(VersionMessagesTest, NoneSelectedSaysWhatIsWantedAndWhatIsThere) {
       absl::NotFoundError("none of the wanted versions is in /m; wanted: 7, 77; there are: 1, 2"));
 }
 
+TEST(VersionMessagesTest, NoneSelectedSaysThatNoVersionIsAskedFor) {
+  EXPECT_EQ(NoneSelected("/m", SpecificVersions{}, {{1}, {2}}),
+            absl::NotFoundError("the configuration asks for no version; in /m there are: 1, 2"));
+}
+
+TEST(VersionMessagesTest, AbsentNamesTheWantedVersionsThatAreNotThere) {
+  EXPECT_EQ(Absent("/m", SpecificVersions{{{1}, {77}}}, {{1}, {2}}),
+            "version 77 is wanted and is not in /m; there are: 1, 2");
+  EXPECT_EQ(Absent("/m", SpecificVersions{{{1}, {77}, {7}}}, {{1}, {2}}),
+            "versions 7, 77 are wanted and are not in /m; there are: 1, 2");
+  EXPECT_EQ(Absent("/m", SpecificVersions{{{1}, {2}}}, {{1}, {2}}), "");
+  EXPECT_EQ(Absent("/m", LatestVersions{5}, {{1}, {2}}), "");
+}
+
 TEST(VersionMessagesTest, LongListsAreCut) {
   std::set<VersionNumber> versions;
   for (int64_t i = 10; i < 31; ++i) versions.insert({i});

@@ -163,6 +163,11 @@ void ModelObserver::OnSourceStatus(const std::string& model) {
     source_errors_.erase(model);
     return;
   }
+  // Nobody misses the versions of a model that is not to be loaded.
+  if (!manager_.IsModelExpected(model) && !manager_.IsModelOnDemand(model)) {
+    source_errors_.erase(model);
+    return;
+  }
   const Status status = manager_.SourceStatus(model);
   const std::string error = status.ok() ? "" : status.ToString();
   std::string& last = source_errors_[model];

@@ -146,6 +146,12 @@ TEST_F(ModelObserverTest, ASourceThatFailsIsLoggedOnceAndItsReturnToo) {
   EXPECT_THAT(log, HasSubstr("the versions of model m can be read again\n"));
 }
 
+TEST_F(ModelObserverTest, AModelThatIsNotToBeLoadedMissesNoVersions) {
+  ASSERT_EQ(manager_.SetModel({.name = "m", .load_mode = core::LoadMode::kNever}), OkStatus());
+  manager_.SetSourceStatus("m", absl::NotFoundError("it asks for no version"));
+  EXPECT_THAT(Log(), Not(HasSubstr("cannot be read")));
+}
+
 TEST_F(ModelObserverTest, AReloadIsNotLoggedAsARecoveredSource) {
   Configure();
   manager_.SetSourceStatus("m", InvalidArgument("no folder"));

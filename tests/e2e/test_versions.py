@@ -247,6 +247,18 @@ def test_specific_versions_and_labels(start, base):
         assert (ask(client, base), ask(client, base, label='stable'), ask(client, base, label='canary')) == (2, 1, 2)
 
 
+def test_a_wanted_version_that_is_missing_is_named(start, base):
+    base.add(1)
+    server = start({'m': f'base_path: "{base.path}" model_version_policy {{ specific {{ versions: 1 versions: 77 }} }}'},
+                   flags=FLAGS)
+    server.wait_for_only('m', [1])
+    missing = f'model m: version 77 is wanted and is not in base path {base.path}; there are: 1'
+    eventually('the warning', lambda: missing in server.log())
+    base.add(77)
+    server.wait_for_only('m', [1, 77])
+    assert server.log().count(missing) == 1
+
+
 def test_names_that_are_not_versions_are_passed_over(start, base):
     base.add(7)
     for name in ('8.tmp', 'nine', '1x', '.10'):

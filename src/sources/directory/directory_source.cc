@@ -137,6 +137,15 @@ void DirectorySource::SetModel(core::SourceModel model) {
   // The new list needs an answer even if nothing has changed on disk, so the model is scanned at
   // once. A negative period turns scans off, as in TensorFlow Serving.
   found->second.due = options_.poll_period < Duration::zero() ? kNoDeadline : SteadyTime();
+  if (options_.poll_period >= Duration::zero()) return;
+  const std::string& name = found->first;
+  reporter_->Report(
+      name, reporter_->BeginScan(name),
+      {.can_list = false,
+       .wanted = {},
+       .status = absl::FailedPreconditionError(
+           "no folder is scanned, because --file_system_poll_wait_seconds is negative")},
+      /*make_loader=*/nullptr);
 }
 
 void DirectorySource::Scan(Watched& watched) {
@@ -155,6 +164,8 @@ void DirectorySource::Scan(Watched& watched) {
                     });
   if (std::exchange(watched.left_out, found.left_out) != found.left_out && !found.left_out.empty())
     PENSTOCK_LOG(kWarning, "model {}: {}", name, found.left_out);
+  if (std::exchange(watched.absent, found.absent) != found.absent && !found.absent.empty())
+    PENSTOCK_LOG(kWarning, "model {}: {}", name, found.absent);
   const SteadyTime end = Clock::Real().Now();
   watched.busy_until = end + std::min(kScanPauseMax, kScanShare * (end - start));
 }

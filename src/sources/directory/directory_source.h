@@ -56,6 +56,7 @@ class DirectorySource final : public core::ModelSource {
     SteadyTime due;         // of the next scan
     SteadyTime busy_until;  // no earlier scan, whatever changes
     std::string left_out;   // Found::left_out of the last scan
+    std::string absent;     // Found::absent of the last scan
   };
 
   void RunThread() EXCLUDES(mutex_);

@@ -78,6 +78,11 @@ Found ModelScanner::Scan() {
     } else if (found.wanted.empty()) {
       found.status = NothingWanted(model_, VersionsOf(*folders));
     }
+    // If no version is wanted, the status says what is absent.
+    if (!found.wanted.empty()) {
+      found.absent =
+          core::Absent("base path " + model_.base_path, model_.selection, VersionsOf(*folders));
+    }
   }
   watches_.End();
   return found;

@@ -27,6 +27,7 @@ struct Found {
   // Why there is no version, or (FAILED_PRECONDITION) which versions are not complete yet.
   Status status;
   std::string left_out;  // which versions will never be complete as they are, and why; else empty
+  std::string absent;    // which versions the configuration names that are not there; else empty
   std::set<core::VersionNumber> waiting;  // the versions that are not complete
   core::IncompleteVersions incomplete;    // the same, with the reasons
   SteadyTime scan_again = kNoDeadline;    // when to scan again for versions that are not complete

@@ -305,7 +305,12 @@ Status ObjectStoreSource::StatusOf(Watched& watched, const ScannedVersions& foun
     if (watched.seen.at(version).missing.empty()) coming = version;
   }
   const bool is_left_out = !incomplete.empty() && !coming && !found.wanted.empty();
-  LogLeftOut(watched, is_left_out ? core::LeftOut(base_path, incomplete) : "");
+  LogChange(watched, watched.left_out, is_left_out ? core::LeftOut(base_path, incomplete) : "");
+  // If no version is wanted, the status says what is absent.
+  LogChange(watched, watched.absent,
+            found.wanted.empty()
+                ? ""
+                : core::Absent(base_path, watched.model.selection, found.Numbers()));
   if (coming) {
     watched.due = std::min(watched.due, Clock::Real().Now() + options_.settle_time);
     return Error(StatusCode::kFailedPrecondition,
@@ -326,10 +331,10 @@ Status ObjectStoreSource::StatusOf(Watched& watched, const ScannedVersions& foun
                "there are no versions in {}: a version is a folder named by a number", base_path);
 }
 
-void ObjectStoreSource::LogLeftOut(Watched& watched, std::string text) {
-  if (text != watched.left_out && !text.empty())
+void ObjectStoreSource::LogChange(const Watched& watched, std::string& last, std::string text) {
+  if (text != last && !text.empty())
     PENSTOCK_LOG(kWarning, "model {}: {}", watched.model.name, text);
-  watched.left_out = std::move(text);
+  last = std::move(text);
 }
 
 void ObjectStoreSource::NoteVersions(const Watched& watched, const ScannedVersions& found) {

@@ -64,6 +64,7 @@ class ObjectStoreSource final : public core::ModelSource {
     S3Location location;
     SeenVersions seen;     // as of the last scan; empty during a scan
     std::string left_out;  // the last warning about versions that are left out
+    std::string absent;    // the last warning about versions that are not there
     SteadyTime due;        // of the next scan
   };
   // A scan of one model, and its result.
@@ -94,7 +95,8 @@ class ObjectStoreSource final : public core::ModelSource {
   // version may soon be complete, it makes the model due for an early scan.
   Status StatusOf(Watched& watched, const ScannedVersions& found,
                   const core::IncompleteVersions& incomplete) const;
-  static void LogLeftOut(Watched& watched, std::string text);
+  // Logs `text` if it is not empty and differs from `last`, which becomes `text`.
+  static void LogChange(const Watched& watched, std::string& last, std::string text);
   void NoteVersions(const Watched& watched, const ScannedVersions& found) EXCLUDES(mutex_);
   StatusOr<std::unique_ptr<core::Loader>> MakeLoader(const Watched& watched,
                                                      core::VersionNumber version,
