@@ -36,6 +36,7 @@ class ModelFilter final {
 
   bool Matches(std::string_view model) const;
   bool MatchesAll() const { return matches_all_; }
+  bool MatchesNone() const { return names_.empty() && prefixes_.empty(); }
 
  private:
   bool matches_all_ = false;
@@ -66,6 +67,9 @@ class Caller final {
   bool MayAll(Operation operation) const {
     return filters_[static_cast<size_t>(operation)].MatchesAll();
   }
+  bool MayAny(Operation operation) const {
+    return !filters_[static_cast<size_t>(operation)].MatchesNone();
+  }
 
  private:
   std::string name_;
@@ -93,6 +97,10 @@ inline Status Check(const Caller* caller, Operation operation, std::string_view 
 }
 inline Status CheckAll(const Caller* caller, Operation operation) {
   return MayAll(caller, operation) ? OkStatus() : Refusal(*caller, operation);
+}
+// OK if the caller may do it with some model.
+inline Status CheckAny(const Caller* caller, Operation operation) {
+  return caller == nullptr || caller->MayAny(operation) ? OkStatus() : Refusal(*caller, operation);
 }
 
 }  // namespace penstock::access

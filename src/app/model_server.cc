@@ -9,6 +9,8 @@
 // without it.
 #include "app/model_server.h"
 
+#include <fmt/ranges.h>
+
 #include <chrono>
 #include <functional>
 #include <future>
@@ -21,6 +23,7 @@
 #include <vector>
 
 #include "app/builtins.h"
+#include "app/token_file_watch.h"
 #include "app/version.h"
 #include "base/executor.h"
 #include "base/log.h"
@@ -53,6 +56,17 @@ EngineOptions EngineOptionsWith(const Settings& settings, const Experiments& exp
   options.traffic = &experiments;
   options.request_budget = std::move(budget);
   return options;
+}
+
+// A token that crosses a network in clear text can be read and used by others.
+void WarnOfClearText(const net::ServerOptions& options) {
+  for (const net::ListenOptions& listen : options.listen) {
+    if (listen.tls || !listen.unix_path.empty() || net::IsLoopback(listen.address)) continue;
+    PENSTOCK_LOG(kWarning,
+                 "{}: tokens reach this port in clear text, as it has no TLS; see "
+                 "--tls_certificate_file and --tls_key_file",
+                 listen.asked_by);
+  }
 }
 
 // Logs the words of tensorflow_model_server, because scripts wait for this line.
@@ -113,6 +127,7 @@ class ModelServer::Impl final {
   ModelSet models;
   ModelReloader reloader;
   std::vector<std::unique_ptr<net::Frontend>> frontends;
+  std::unique_ptr<TokenFileWatch> token_file;  // null: everybody may do everything
   net::Router router, health_router;
   std::unique_ptr<net::Server> server, health_server;
   InitialLoad initial_load;
@@ -125,6 +140,14 @@ Status ModelServer::Impl::Start(const StartStepCallback& on_step) {
   ASSIGN_OR_RETURN(std::vector<ConfiguredModel> list, ReadModelList(settings));
   on_step("reading --ssl_config_file");
   ASSIGN_OR_RETURN(net::ServerOptions net_options, NetOptions(settings));
+  if (!settings.token_file.empty()) {
+    on_step("reading --token_file");
+    ASSIGN_OR_RETURN(token_file,
+                     TokenFileWatch::Open(settings.token_file,
+                                          std::chrono::seconds(settings.token_file_poll_seconds)));
+    net_options.access = &token_file->control();
+    WarnOfClearText(net_options);
+  }
   TRY(MakeReadinessRule(settings).status());
   if (settings.admin_api == "full" && settings.net.cors) {
     return InvalidArgument(
@@ -138,6 +161,9 @@ Status ModelServer::Impl::Start(const StartStepCallback& on_step) {
   on_step("reading --monitoring_config_file");
   ASSIGN_OR_RETURN(frontends, MakeFrontends(dependencies));
   for (const auto& frontend : frontends) frontend->Register(router);
+  // A front end that has forgotten to say it is safe, but of no use.
+  if (const auto routes = router.RoutesForNobody(); token_file != nullptr && !routes.empty())
+    PENSTOCK_LOG(kError, "with --token_file nobody may use: {}", fmt::join(routes, ", "));
 
   // The order matters. The manager must know the models before anyone can ask whether the server is
   // ready. The ports must be bound before anything is loaded.
@@ -153,8 +179,9 @@ Status ModelServer::Impl::Start(const StartStepCallback& on_step) {
 
 Status ModelServer::Impl::StartHealthServer() {
   for (const auto& frontend : frontends) frontend->RegisterProbes(health_router);
-  ASSIGN_OR_RETURN(health_server,
-                   net::Server::Start(HealthNetOptions(settings), health_router, metrics));
+  net::ServerOptions options = HealthNetOptions(settings);
+  if (token_file != nullptr) options.access = &token_file->control();
+  ASSIGN_OR_RETURN(health_server, net::Server::Start(std::move(options), health_router, metrics));
   return OkStatus();
 }
 
@@ -197,6 +224,8 @@ bool ModelServer::Impl::Stop() {
   readiness.StartDraining();
   // Stop the reload before loads end early. A client that waits for it would take that for errors.
   EndOrLeave("the reading of the configuration files", [this] { reloader.Stop(); });
+  if (token_file != nullptr)
+    EndOrLeave("the reading of --token_file", [this] { token_file->Stop(); });
   manager.StartDrain();
   EndOrLeave("the scan of the models' base paths", [this] { models.Stop(); });
   // Models stay loaded until the requests in flight are answered.
@@ -255,7 +284,10 @@ StatusOr<std::unique_ptr<ModelServer>> ModelServer::Start(const OptionValues& op
 
 BoundPorts ModelServer::ports() const { return impl_->ports(); }
 
-void ModelServer::ReloadConfigFile() { impl_->reloader.ReloadFile(); }
+void ModelServer::ReloadFiles() {
+  if (!impl_->settings.model_config_file.empty()) impl_->reloader.ReloadFile();
+  if (impl_->token_file != nullptr) impl_->token_file->CheckSoon();
+}
 
 void ModelServer::StartDraining() { impl_->readiness.StartDraining(); }
 

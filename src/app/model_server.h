@@ -41,8 +41,9 @@ class ModelServer final {
 
   BoundPorts ports() const;
 
-  // Starts reading --model_config_file again, and returns at once. Errors are logged.
-  void ReloadConfigFile();
+  // Starts reading --model_config_file and --token_file again, and returns at once. Errors are
+  // logged.
+  void ReloadFiles();
 
   // Makes probes and health watches see the server as not ready; it still serves.
   void StartDraining();

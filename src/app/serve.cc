@@ -75,7 +75,7 @@ class Signals final {
     }
     if (info.si_signo == SIGHUP) {
       PENSTOCK_LOG(kInfo,
-                   "SIGHUP from process {} of user {}: the model configuration is read again",
+                   "SIGHUP from process {} of user {}: the configuration files are read again",
                    info.si_pid, info.si_uid);
     }
     return info.si_signo;
@@ -211,7 +211,8 @@ int Serve(const ParsedOptions& options) {
   settings.net.connections_max =
       static_cast<int>(CapConnections(settings.net.connections_max, RaiseFileLimit()));
   // With no file to read again, SIGHUP keeps its meaning: the end of the terminal ends the server.
-  const Signals signals(/*takes_hangup=*/!settings.model_config_file.empty());
+  const Signals signals(
+      /*takes_hangup=*/!settings.model_config_file.empty() || !settings.token_file.empty());
   // After Signals, because its thread must block the signals too.
   const LogQueue log_queue;
   TakeLibraryLogs();
@@ -229,7 +230,7 @@ int Serve(const ParsedOptions& options) {
   if (!server.ok()) return FailStart(server.status());
 
   int number = signals.Wait();
-  for (; number == SIGHUP; number = signals.Wait()) (*server)->ReloadConfigFile();
+  for (; number == SIGHUP; number = signals.Wait()) (*server)->ReloadFiles();
   // SIGINT is a person at a terminal, who does not want to wait. SIGTERM comes from an orchestrator
   // that needs time to take the server out of its load balancer.
   const bool delays = number == SIGTERM && !cannot_open && settings.shutdown_delay_ms > 0;

@@ -18,7 +18,7 @@ constexpr std::string_view kHelp =
     "Usage: penstock token new [--name=NAME] [--model=MODEL]\n\n"
     "Prints a new token, and below it a line for --token_file, which has only its hash.\n"
     "The token is not kept anywhere: give it to the client now. Edit the line to\n"
-    "change what the client may do (proto/penstock/access_rules.proto).\n\n"
+    "change what the client may do (docs/security.md).\n\n"
     "  --name=NAME    the client's name in logs; the default is 'client'\n"
     "  --model=MODEL  a model that it may use; '*' at the end stands for any text, and is\n"
     "                 the default\n";

@@ -8,7 +8,8 @@ CallInfo InfoOf(net::Call& call, size_t body_bytes) {
           .deadline = call.deadline(),
           .cancel = &call.cancel(),
           .request_id = call.request_id(),
-          .body_bytes = body_bytes};
+          .body_bytes = body_bytes,
+          .caller = call.head().caller.get()};
 }
 
 }  // namespace penstock

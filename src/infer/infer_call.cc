@@ -4,6 +4,7 @@
 #include <new>
 #include <utility>
 
+#include "access/caller.h"
 #include "base/check.h"
 
 namespace penstock {
@@ -50,6 +51,11 @@ void InferCall::FindModel(Runner runner) {
   const Status status =
       Guarded("the names of a request", [&] { return ReadSelector(selector_, request_); });
   if (!status.ok()) return Finish(status);
+  if (info_.caller != nullptr) [[unlikely]] {
+    // Before the search, so that the answer does not depend on whether the model exists.
+    const Status allowed = access::Check(info_.caller, access::Operation::kInfer, selector_.name);
+    if (!allowed.ok()) return Finish(allowed);
+  }
   StatusOr<ModelHandle> model = engine_->FindToRun(selector_, *this);
   if (model.status().code() == StatusCode::kUnavailable) [[unlikely]] {
     auto when_loaded = [this](StatusOr<ModelHandle> loaded) {

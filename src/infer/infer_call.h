@@ -19,6 +19,10 @@
 #include "infer/part_receiver.h"
 #include "infer/request.h"
 
+namespace penstock::access {
+class Caller;
+}
+
 namespace penstock {
 
 // The facts about a call that are known before its body is decoded. `cancel` and `parts` must
@@ -30,14 +34,17 @@ struct CallInfo {
   uint64_t request_id = 0;
   size_t body_bytes = 0;
   PartReceiver* parts = nullptr;  // null: the client takes one answer, which is not in parts
+  // Who may use only some models. Null: everybody may use all. Must live until the answer is sent.
+  const access::Caller* caller = nullptr;
 };
 
 // One inference, from the bytes of its request to the bytes of its answer. A front end derives from
 // this class and supplies the steps that depend on its protocol. This class calls them in order,
 // and chooses the thread for each one:
 //
-//   ReadSelector -> find the model, after it is loaded if necessary -> Decode -> run the model
-//   -> Encode -> Send, or SendError after any failure -> Record -> Release
+//   ReadSelector -> check that the caller may use the model -> find it, after it is loaded if
+//   necessary -> Decode -> run the model -> Encode -> Send, or SendError after any failure
+//   -> Record -> Release
 //
 // If the client takes the answer in parts (CallInfo::parts), Encode and SendPart follow each other
 // for each part, and EndParts or SendError ends the answer. A model that answers once gives one

@@ -2,10 +2,15 @@
 // Header fields, and the part of a request that is known before its body.
 #pragma once
 
+#include <memory>
 #include <span>
 #include <string_view>
 
 #include "absl/container/inlined_vector.h"
+
+namespace penstock::access {
+class Caller;
+}
 
 namespace penstock::net {
 
@@ -59,6 +64,8 @@ struct RequestHead {
   Protocol protocol = Protocol::kHttp1;
   const Endpoint* endpoint = &kUnknownEndpoint;  // never null
   std::string_view peer;  // the client's address, such as "127.0.0.1:40122", or "unix"
+  // Who sends the request. Null: the server has no token file, and everybody may do everything.
+  std::shared_ptr<const access::Caller> caller = nullptr;
 };
 
 }  // namespace penstock::net

@@ -10,6 +10,10 @@
 #include "base/clock.h"
 #include "base/request_memory.h"
 
+namespace penstock::access {
+class AccessControl;
+}
+
 namespace penstock::net {
 
 // Certificates and keys, as files or as text. All endpoints with TLS share them.
@@ -99,6 +103,8 @@ struct ServerOptions {
   // trip each time.
   uint64_t http2_stream_window_bytes = 32 << 20;
   uint64_t http2_connection_window_bytes = 64 << 20;
+  // Who may use the server. Null: everybody. Must outlive the server.
+  const access::AccessControl* access = nullptr;
   bool cors = false;  // TensorFlow Serving's --rest_api_enable_cors_support
 };
 

@@ -63,4 +63,16 @@ std::vector<std::string> Router::GrpcServices() const {
   return services;
 }
 
+std::vector<std::string> Router::RoutesForNobody() const {
+  std::vector<std::string> found;
+  const auto add = [&found](const auto& route, const std::string& name) {
+    if (route.access == RouteAccess::kNobody) found.push_back(name);
+  };
+  for (const auto& [method, route] : grpc_) add(*route, method);
+  for (const auto& [path, route] : exact_) add(*route, path);
+  for (const auto& route : prefixes_) add(*route, route->path + "*");
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
 }  // namespace penstock::net

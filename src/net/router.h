@@ -25,6 +25,13 @@ using LandingFunction = size_t (*)(std::span<const std::byte> prefix, uint64_t b
 using GrpcHandler = std::function<void(GrpcCallRef)>;
 using HttpHandler = std::function<void(HttpCallRef)>;
 
+// Who may use a route of a server that has a token file.
+enum class RouteAccess : uint8_t {
+  kNobody,    // The route was added without a thought about it.
+  kCallers,   // Each known caller. The handler checks what they may do.
+  kEveryone,  // Strangers too. The handler checks what they may see.
+};
+
 // How the server treats one gRPC method. Immutable once added.
 struct GrpcRoute {
   std::string method;  // The full name: "/tensorflow.serving.PredictionService/Predict".
@@ -39,6 +46,7 @@ struct GrpcRoute {
   bool counts_as_request = true;
   // If true, ports that refuse gRPC calls serve this method nevertheless.
   bool on_every_port = false;
+  RouteAccess access = RouteAccess::kNobody;
 };
 
 // How the server treats one path, or all paths with one prefix. Immutable once added.
@@ -54,6 +62,7 @@ struct HttpRoute {
   bool counts_as_request = true;
   bool prefix_ignores_case = false;
   LandingFunction landing = nullptr;
+  RouteAccess access = RouteAccess::kNobody;
 };
 
 // The table of all routes. One thread while it is filled, then immutable and thread-safe.
@@ -69,6 +78,8 @@ class Router {
 
   // The sorted full names of the gRPC services that have a method. For server reflection.
   std::vector<std::string> GrpcServices() const;
+  // The sorted methods and paths whose access is kNobody.
+  std::vector<std::string> RoutesForNobody() const;
 
  private:
   StringMap<std::unique_ptr<GrpcRoute>> grpc_;

@@ -86,7 +86,8 @@ const OptionRow kRows[] = {
          "on "
          "ports that demand client certificates, on loopback addresses and on unix sockets, and "
          "with "
-         "compat on every port. The address that the server listens at counts, not the client's.",
+         "compat on every port. The address that the server listens at counts, not the client's. "
+         "With token_file, 'auto' is every port, for callers with the permission.",
      .choices = kAutoOnOff},
     {.group = option_group::kModels,
      .name = "state_file",
@@ -313,6 +314,22 @@ const OptionRow kRows[] = {
      .sentence = "TensorFlow Serving's file with key, certificate and client authority in PEM; TLS "
                  "then is on "
                  "for port and grpc_socket_path, not for rest_api_port."},
+
+    // --- Access
+    {.group = option_group::kAccess,
+     .name = "token_file",
+     .target = Field<&Settings::token_file>(),
+     .sentence =
+         "File with the callers of the server, their tokens or certificates, and what each may do "
+         "with which models (docs/security.md); empty allows everybody everything. SIGHUP reads it "
+         "at once.",
+     .change = OptionChange::kReload},
+    {.group = option_group::kAccess,
+     .name = "token_file_poll_seconds",
+     .target = Field<&Settings::token_file_poll_seconds>(),
+     .sentence = "Time between two checks whether token_file has changed; 0 is never.",
+     .unit = "s",
+     .max = kIntMax},
 
     // --- Limits
     {.group = option_group::kLimits,

@@ -65,6 +65,10 @@ struct Settings {
   // TLS
   std::string ssl_config_file;
 
+  // Access
+  std::string token_file;
+  int64_t token_file_poll_seconds = 10;
+
   // Limits
   int64_t inflight_bytes_max = 0;
   int64_t decoded_tensor_bytes_max = 0;

@@ -77,6 +77,7 @@ namespace option_group {
 inline constexpr std::string_view kModels = "Models";
 inline constexpr std::string_view kListening = "Listening";
 inline constexpr std::string_view kTls = "TLS";
+inline constexpr std::string_view kAccess = "Access";
 inline constexpr std::string_view kLimits = "Limits";
 inline constexpr std::string_view kTimeouts = "Time-outs";
 inline constexpr std::string_view kHttp2 = "HTTP/2 and gRPC";

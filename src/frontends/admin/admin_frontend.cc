@@ -9,6 +9,7 @@
 #include <optional>
 #include <utility>
 
+#include "access/caller.h"
 #include "base/percent.h"
 #include "frontends/admin/admin_json.h"
 #include "frontends/admin/model_json.h"
@@ -34,49 +35,61 @@ namespace {
 
 // Adds a page that works even when the server is full, and while it drains: probes and scrapes must
 // get through.
-void AddProbe(net::Router& router, std::string_view path, net::HttpHandler handler) {
+void AddProbe(net::Router& router, std::string_view path, net::RouteAccess access,
+              net::HttpHandler handler) {
   router.AddHttp({.path = std::string(path),
                   .methods = {"GET"},
                   .handler = std::move(handler),
-                  .counts_as_request = false});
+                  .counts_as_request = false,
+                  .access = access});
 }
 
 }  // namespace
 
 void AdminFrontend::Register(net::Router& router) {
-  AddProbe(router, "/", [this](net::HttpCallRef call) { call->Respond(Root()); });
+  AddProbe(router, "/", net::RouteAccess::kCallers,
+           [this](net::HttpCallRef call) { call->Respond(Root(call->head().caller.get())); });
   RegisterProbes(router);
 }
 
 void AdminFrontend::RegisterProbes(net::Router& router) {
+  // Load balancers and kubelets send no token. What they see then has no model in it.
   const auto add = [&router](std::string_view path, net::HttpHandler handler) {
-    AddProbe(router, path, std::move(handler));
+    AddProbe(router, path, net::RouteAccess::kEveryone, std::move(handler));
   };
   add("/healthz",
       [](net::HttpCallRef call) { call->Respond(JsonResponse(200, R"({"status":"ok"})")); });
-  add("/readyz", [this](net::HttpCallRef call) { call->Respond(ServerReadiness()); });
+  add("/readyz",
+      [this](net::HttpCallRef call) { call->Respond(ServerReadiness(call->head().caller.get())); });
   add(std::string(kModelPath) + "*", [this](net::HttpCallRef call) {
-    call->Respond(ModelReadiness(call->head().path.substr(kModelPath.size())));
+    call->Respond(
+        ModelReadiness(call->head().path.substr(kModelPath.size()), call->head().caller.get()));
   });
   for (const std::string& path : options_.metrics_paths)
-    add(path, [this](net::HttpCallRef call) { call->Respond(Metrics()); });
+    AddProbe(router, path, net::RouteAccess::kCallers,
+             [this](net::HttpCallRef call) { call->Respond(Metrics(call->head().caller.get())); });
 }
 
-net::HttpResponse AdminFrontend::Root() const {
-  return JsonResponse(200,
-                      fmt::format(R"({{"name":"penstock","version":{},"ready":{},"models":{}}})",
-                                  JsonQuoted(options_.version), readiness_.IsServerReady(),
-                                  manager_.ModelNames().size()));
+net::HttpResponse AdminFrontend::Root(const access::Caller* caller) const {
+  std::vector<std::string> names = manager_.ModelNames();
+  std::erase_if(names, [caller](const std::string& name) {
+    return !access::May(caller, access::Operation::kStatus, name);
+  });
+  return JsonResponse(
+      200, fmt::format(R"({{"name":"penstock","version":{},"ready":{},"models":{}}})",
+                       JsonQuoted(options_.version), readiness_.IsServerReady(), names.size()));
 }
 
-net::HttpResponse AdminFrontend::Metrics() {
+net::HttpResponse AdminFrontend::Metrics(const access::Caller* caller) {
+  const Status allowed = access::CheckAll(caller, access::Operation::kMetrics);
+  if (!allowed.ok()) return UncachedError(403, MessageOf(allowed));
   net::HttpResponse response;
   response.content_type = "text/plain; version=0.0.4; charset=utf-8";
   response.body.Append(metrics_page_.Get([this] { return metrics_.Text(); }));
   return response;
 }
 
-net::HttpResponse AdminFrontend::ServerReadiness() const {
+net::HttpResponse AdminFrontend::ServerReadiness(const access::Caller* caller) const {
   if (readiness_.IsServerReady()) return JsonResponse(200, R"({"ready":true})");
   std::string json =
       fmt::format(R"({{"ready":false,"draining":{},"models":[)", readiness_.IsDraining());
@@ -84,6 +97,7 @@ net::HttpResponse AdminFrontend::ServerReadiness() const {
   // Only models that are not ready: the list tells the operator what the server waits for.
   for (const std::string& name : ModelsThatCount()) {
     if (manager_.IsModelReady(name).value_or(false)) continue;
+    if (!access::May(caller, access::Operation::kStatus, name)) continue;
     json += std::exchange(separator, ",") + ModelJson(manager_, name, false);
   }
   return JsonResponse(503, json + "]}");
@@ -103,10 +117,12 @@ std::vector<std::string> AdminFrontend::ModelsThatCount() const {
   return names;
 }
 
-net::HttpResponse AdminFrontend::ModelReadiness(std::string_view escaped_name) const {
+net::HttpResponse AdminFrontend::ModelReadiness(std::string_view escaped_name,
+                                                const access::Caller* caller) const {
   const std::string name = PercentDecoded(escaped_name);
   const std::optional<bool> is_ready = readiness_.IsModelReady(name);
-  if (!is_ready) return UncachedError(404, fmt::format("no model is called '{}'", name));
+  if (!is_ready || !access::May(caller, access::Operation::kStatus, name))
+    return UncachedError(404, fmt::format("no model is called '{}'", name));
   return JsonResponse(*is_ready ? 200 : 503, ModelJson(manager_, name, *is_ready));
 }
 

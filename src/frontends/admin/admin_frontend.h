@@ -19,6 +19,10 @@
 #include "infer/readiness.h"
 #include "net/frontend.h"
 
+namespace penstock::access {
+class Caller;
+}
+
 namespace penstock {
 
 // The options of the pages for operators and probes.
@@ -39,11 +43,13 @@ class AdminFrontend final : public net::Frontend {
   void RegisterProbes(net::Router& router) override;
 
  private:
-  net::HttpResponse Root() const;
-  net::HttpResponse Metrics();
-  net::HttpResponse ServerReadiness() const;
+  // Each shows only what the caller may see. Null: everything.
+  net::HttpResponse Root(const access::Caller* caller) const;
+  net::HttpResponse Metrics(const access::Caller* caller);
+  net::HttpResponse ServerReadiness(const access::Caller* caller) const;
   std::vector<std::string> ModelsThatCount() const;
-  net::HttpResponse ModelReadiness(std::string_view escaped_name) const;
+  net::HttpResponse ModelReadiness(std::string_view escaped_name,
+                                   const access::Caller* caller) const;
 
   const AdminOptions options_;
   const core::Manager& manager_;

@@ -11,12 +11,14 @@
 #include <utility>
 #include <vector>
 
+#include "access/caller.h"
 #include "base/status.h"
 #include "grpc/health/v1/health.pb.h"
 
 namespace penstock {
 namespace {
 
+using CallerPtr = std::shared_ptr<const access::Caller>;
 using grpc::health::v1::HealthCheckRequest;
 using grpc::health::v1::HealthCheckResponse;
 
@@ -49,8 +51,12 @@ Status CheckRequest(const Slice& bytes, HealthCheckRequest& request) {
 // One Watch call. Sends the status at once and after each change. Thread-safe.
 class HealthFrontend::Watcher final : public std::enable_shared_from_this<Watcher> {
  public:
-  Watcher(const HealthFrontend& health, net::GrpcCallRef call, std::string service)
-      : health_(health), call_(std::move(call)), service_(std::move(service)) {}
+  Watcher(const HealthFrontend& health, net::GrpcCallRef call, CallerPtr caller,
+          std::string service)
+      : health_(health),
+        call_(std::move(call)),
+        caller_(std::move(caller)),
+        service_(std::move(service)) {}
 
   net::GrpcCall& call() { return *call_; }
 
@@ -76,7 +82,7 @@ class HealthFrontend::Watcher final : public std::enable_shared_from_this<Watche
 
  private:
   HealthCheckResponse::ServingStatus Current() const {
-    const std::optional<bool> serving = health_.IsServing(service_);
+    const std::optional<bool> serving = health_.IsServing(service_, caller_.get());
     if (!serving) return HealthCheckResponse::SERVICE_UNKNOWN;
     return *serving ? HealthCheckResponse::SERVING : HealthCheckResponse::NOT_SERVING;
   }
@@ -103,6 +109,7 @@ class HealthFrontend::Watcher final : public std::enable_shared_from_this<Watche
 
   const HealthFrontend& health_;
   const net::GrpcCallRef call_;
+  const CallerPtr caller_;
   const std::string service_;
   Mutex mutex_;
   bool is_busy_ GUARDED_BY(mutex_) = false;
@@ -126,19 +133,23 @@ void HealthFrontend::RegisterProbes(net::Router& router) {
   router.AddGrpc({.method = "/grpc.health.v1.Health/Check",
                   .handler = [this](net::GrpcCallRef call) { Check(std::move(call)); },
                   .counts_as_request = false,
-                  .on_every_port = true});
+                  .on_every_port = true,
+                  .access = net::RouteAccess::kEveryone});
   router.AddGrpc({.method = "/grpc.health.v1.Health/Watch",
                   .is_unary = false,
                   .handler = [this](net::GrpcCallRef call) { Watch(std::move(call)); },
                   .counts_as_request = false,
-                  .on_every_port = true});
+                  .on_every_port = true,
+                  .access = net::RouteAccess::kEveryone});
 }
 
-std::optional<bool> HealthFrontend::IsServing(std::string_view service) const {
+std::optional<bool> HealthFrontend::IsServing(std::string_view service,
+                                              const access::Caller* caller) const {
   if (service.empty()) return readiness_.IsServerReady();
   // A model comes before a service of the same name: users choose the names of models, and ask for
   // them.
-  if (const std::optional<bool> model = readiness_.IsModelReady(service)) return model;
+  const std::optional<bool> model = readiness_.IsModelReady(service);
+  if (model && access::May(caller, access::Operation::kStatus, service)) return model;
   const std::vector<std::string> services = router_->GrpcServices();
   const bool is_known = std::any_of(services.begin(), services.end(), [&](std::string_view name) {
     return name == service || name.substr(name.rfind('.') + 1) == service;
@@ -152,7 +163,7 @@ void HealthFrontend::Check(net::GrpcCallRef call) const {
   HealthCheckRequest request;
   if (const Status status = CheckRequest(call->message(), request); !status.ok())
     return call->Finish(status);
-  const std::optional<bool> serving = IsServing(request.service());
+  const std::optional<bool> serving = IsServing(request.service(), call->head().caller.get());
   // The health protocol wants NOT_FOUND here. A watch stays open and gets SERVICE_UNKNOWN, because
   // the model may be added later.
   if (!serving)
@@ -163,21 +174,24 @@ void HealthFrontend::Check(net::GrpcCallRef call) const {
 
 void HealthFrontend::Watch(net::GrpcCallRef call) {
   net::GrpcCall& target = *call;
-  target.Read([this, call = std::move(call)](std::optional<Slice> message) {
-    HealthCheckRequest request;
-    const Status status = CheckRequest(message.value_or(Slice{}), request);
-    // A streaming call may end without a message.
-    if (!message || !status.ok()) {
-      return call->Finish(message ? status : InvalidArgument("the call has no message"));
-    }
-    auto watcher = std::make_shared<Watcher>(*this, call, request.service());
-    // Add it before the first status is read. Otherwise a change between the two would be lost. The
-    // cancel callback comes last, and runs at once if the client has gone: so every watcher that
-    // was added is removed.
-    Add(watcher);
-    watcher->Update();
-    call->cancel().SetCallback([this, watcher] { Remove(watcher); });
-  });
+  // Taken now, because the head of a watch lives only until this function returns.
+  CallerPtr caller = call->head().caller;
+  target.Read(
+      [this, call = std::move(call), caller = std::move(caller)](std::optional<Slice> message) {
+        HealthCheckRequest request;
+        const Status status = CheckRequest(message.value_or(Slice{}), request);
+        // A streaming call may end without a message.
+        if (!message || !status.ok()) {
+          return call->Finish(message ? status : InvalidArgument("the call has no message"));
+        }
+        auto watcher = std::make_shared<Watcher>(*this, call, caller, request.service());
+        // Add it before the first status is read. Otherwise a change between the two would be lost.
+        // The cancel callback comes last, and runs at once if the client has gone: so every watcher
+        // that was added is removed.
+        Add(watcher);
+        watcher->Update();
+        call->cancel().SetCallback([this, watcher] { Remove(watcher); });
+      });
 }
 
 void HealthFrontend::Add(std::shared_ptr<Watcher> watcher) {

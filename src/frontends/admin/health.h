@@ -17,6 +17,10 @@
 #include "infer/readiness.h"
 #include "net/frontend.h"
 
+namespace penstock::access {
+class Caller;
+}
+
 namespace penstock {
 
 // Serves Check and Watch. Thread-safe. `readiness` outlives it.
@@ -34,8 +38,8 @@ class HealthFrontend final : public net::Frontend {
  private:
   class Watcher;
 
-  // Returns none if `service` is unknown.
-  std::optional<bool> IsServing(std::string_view service) const;
+  // Returns none if `service` is unknown, or a model that the caller must not see.
+  std::optional<bool> IsServing(std::string_view service, const access::Caller* caller) const;
   void Check(net::GrpcCallRef call) const;
   void Watch(net::GrpcCallRef call);
   void Add(std::shared_ptr<Watcher> watcher) EXCLUDES(mutex_);

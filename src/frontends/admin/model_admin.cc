@@ -16,8 +16,11 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
+#include "access/caller.h"
 #include "base/os/process_memory.h"
 #include "base/percent.h"
 #include "frontends/admin/admin_json.h"
@@ -166,6 +169,19 @@ Status ReadPin(std::string_view body, ModelChange& change) {
   return OkStatus();
 }
 
+// An experiment sends requests to other models. So it needs the permission for them, too.
+Status CheckFurtherModels(const ModelChange& change, const access::Caller* caller) {
+  if (access::MayAll(caller, access::Operation::kAdmin)) return OkStatus();
+  ModelConfig config;  // was serialized by ReadConfig; empty for other changes
+  if (!config.ParseFromString(change.config)) return absl::InternalError("unreadable change");
+  std::vector<std::string> models;
+  for (const auto& arm : config.penstock().traffic().arm()) models.push_back(arm.model());
+  for (const auto& shadow : config.penstock().shadow()) models.push_back(shadow.model());
+  for (const std::string& model : models)
+    if (!model.empty()) TRY(access::Check(caller, access::Operation::kAdmin, model));
+  return OkStatus();
+}
+
 struct Verb {
   std::string_view name;
   ModelChange::Kind kind;
@@ -204,18 +220,17 @@ ModelAdminFrontend::ModelAdminFrontend(AdminAccess access, const core::Manager& 
 void ModelAdminFrontend::Register(net::Router& router) {
   if (access_ == AdminAccess::kOff) return;
   const auto handle = [this](net::HttpCallRef call) { Handle(std::move(call)); };
-  router.AddHttp({.path = std::string(kModels), .methods = {"GET"}, .handler = handle});
-  router.AddHttp({.path = std::string(kModels) + "/*", .handler = handle});
+  constexpr auto kAccess = net::RouteAccess::kCallers;
+  router.AddHttp(
+      {.path = std::string(kModels), .methods = {"GET"}, .handler = handle, .access = kAccess});
+  router.AddHttp({.path = std::string(kModels) + "/*", .handler = handle, .access = kAccess});
 }
 
 void ModelAdminFrontend::Handle(net::HttpCallRef call) {
   std::string_view rest = call->head().path.substr(kModels.size());
   const std::string_view method = call->head().method;
   const bool is_read = method == "GET" || method == "HEAD";
-  if (rest.empty() || (rest == "/" && is_read)) {
-    return call->Respond(
-        JsonResponse(200, ByteChain(list_page_.Get([this] { return ListJson(); }))));
-  }
+  if (rest.empty() || (rest == "/" && is_read)) return RespondList(*call);
   rest.remove_prefix(1);
   const size_t colon = rest.rfind(':');
   std::string_view verb;
@@ -224,6 +239,9 @@ void ModelAdminFrontend::Handle(net::HttpCallRef call) {
     rest = rest.substr(0, colon);
   }
   std::string name = PercentDecoded(rest);
+  // Before anything else, so that a client without the right learns nothing from the other errors.
+  const Status allowed = access::Check(call->head().caller.get(), access::Operation::kAdmin, name);
+  if (!allowed.ok()) return RespondStatus(*call, allowed);
   if (!is_read) return Change(std::move(call), std::move(name), verb);
   if (!verb.empty()) return RespondNotAllowed(*call, "POST");
   const auto entries = entries_();
@@ -232,6 +250,15 @@ void ModelAdminFrontend::Handle(net::HttpCallRef call) {
     return RespondStatus(*call, Error(StatusCode::kNotFound, "no model is called '{:.200}'", name));
   }
   call->Respond(JsonResponse(200, ModelJson(name, entry->second)));
+}
+
+void ModelAdminFrontend::RespondList(net::HttpCall& call) {
+  const access::Caller* const caller = call.head().caller.get();
+  const Status allowed = access::CheckAny(caller, access::Operation::kAdmin);
+  if (!allowed.ok()) return RespondStatus(call, allowed);
+  if (!access::MayAll(caller, access::Operation::kAdmin))
+    return call.Respond(JsonResponse(200, ListJson(caller)));
+  call.Respond(JsonResponse(200, ByteChain(list_page_.Get([this] { return ListJson(nullptr); }))));
 }
 
 // Returns PERMISSION_DENIED if clients of this port must not change models.
@@ -273,6 +300,7 @@ void ModelAdminFrontend::Change(net::HttpCallRef call, std::string name,
         InvalidArgument("the body has {} bytes, more than {}", call->body().size, kBodyBytesMax);
   }
   if (status.ok() && meant->read != nullptr) status = meant->read(TextOf(call->body()), change);
+  if (status.ok()) status = CheckFurtherModels(change, call->head().caller.get());
   if (!status.ok()) return RespondStatus(*call, status);
   const auto done = [this, call, name = std::move(name)](const Status& applied) {
     if (!applied.ok()) return RespondStatus(*call, applied);
@@ -288,11 +316,13 @@ void ModelAdminFrontend::Change(net::HttpCallRef call, std::string name,
            .done = done});
 }
 
-std::string ModelAdminFrontend::ListJson() const {
+std::string ModelAdminFrontend::ListJson(const access::Caller* caller) const {
   std::string json = R"({"models":[)";
   const char* separator = "";
-  for (const auto& [name, entry] : entries_())
+  for (const auto& [name, entry] : entries_()) {
+    if (!access::May(caller, access::Operation::kAdmin, name)) continue;
     json += std::exchange(separator, ",") + ModelJson(name, entry);
+  }
   return json + "],\"memory\":" + MemoryJson(manager_) + "}";
 }
 

@@ -17,6 +17,10 @@
 #include "core/manager.h"
 #include "net/frontend.h"
 
+namespace penstock::access {
+class Caller;
+}
+
 namespace penstock {
 
 // kRead serves the pages that only show. kFull also serves those that change models.
@@ -41,7 +45,9 @@ class ModelAdminFrontend final : public net::Frontend {
   Status CheckMayChange(const net::Endpoint& endpoint) const;
   void Handle(net::HttpCallRef call);
   void Change(net::HttpCallRef call, std::string name, std::string_view verb) const;
-  std::string ListJson() const;
+  void RespondList(net::HttpCall& call);
+  // Lists the models that the caller may change. Null: all.
+  std::string ListJson(const access::Caller* caller) const;
   std::string ModelJson(const std::string& name, const ModelEntry& entry) const;
 
   const AdminAccess access_;

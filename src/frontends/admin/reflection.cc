@@ -153,7 +153,8 @@ void AddMethod(net::Router& router, std::string version) {
            },
        // As probes: an operator may need it while the server is full.
        .counts_as_request = false,
-       .on_every_port = true});
+       .on_every_port = true,
+       .access = net::RouteAccess::kCallers});
 }
 
 }  // namespace

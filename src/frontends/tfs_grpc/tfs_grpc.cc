@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "access/caller.h"
 #include "net/request_id.h"
 #include "penstock/streaming_prediction.pb.h"
 #include "protocols/tfs/client_status.h"
@@ -84,6 +85,9 @@ void RespondStatus(const core::Manager& manager, const net::GrpcCallRef& call) {
   GetModelStatusRequest request;
   GetModelStatusResponse response;
   Status status = Parse(call, request);
+  if (status.ok())
+    status = access::Check(call->head().caller.get(), access::Operation::kStatus,
+                           request.model_spec().name());
   if (status.ok()) status = GetModelStatus(manager, request, response);
   if (!status.ok()) return call->Finish(Truncated(status));
   Respond(call, response);
@@ -103,6 +107,9 @@ void GetModelMetadata(Engine& engine, const net::GrpcCallRef& call) {
   const auto request = std::make_shared<GetModelMetadataRequest>();
   Status status = Parse(call, *request);
   if (status.ok()) status = CheckMetadataRequest(*request);
+  if (status.ok())
+    status = access::Check(call->head().caller.get(), access::Operation::kMetadata,
+                           request->model_spec().name());
   if (!status.ok()) return call->Finish(Truncated(status));
   const ModelSelector selector = SelectorOf(request->model_spec());
   const StatusOr<ModelHandle> model = engine.Find(selector);
@@ -118,13 +125,16 @@ void GetModelMetadata(Engine& engine, const net::GrpcCallRef& call) {
   RespondMetadata(call, model);
 }
 
-// Returns PERMISSION_DENIED if clients of this port must not replace the models.
-Status CheckReloadAccess(ReloadAccess access, const net::Endpoint& endpoint) {
-  if (access == ReloadAccess::kAll) return OkStatus();
+// Returns PERMISSION_DENIED if this client must not replace the models.
+Status CheckReloadAccess(ReloadAccess access, const net::RequestHead& head) {
   if (access == ReloadAccess::kNone) {
     return Error(StatusCode::kPermissionDenied,
                  "HandleReloadConfigRequest is turned off by --reload_rpc=off");
   }
+  // With a token file the caller decides, and not the port. The list has all models.
+  if (head.caller != nullptr) return access::CheckAll(head.caller.get(), access::Operation::kAdmin);
+  if (access == ReloadAccess::kAll) return OkStatus();
+  const net::Endpoint& endpoint = *head.endpoint;
   if (endpoint.demands_client_certificate || endpoint.is_local) return OkStatus();
   return Error(StatusCode::kPermissionDenied,
                "HandleReloadConfigRequest is not allowed on this port: --reload_rpc=auto allows it "
@@ -135,7 +145,7 @@ Status CheckReloadAccess(ReloadAccess access, const net::Endpoint& endpoint) {
 // Answers when the models are available, or when it is certain that they will not be.
 void Reload(const ChangeFunction& reload, ReloadAccess access, const net::GrpcCallRef& call) {
   // Check this first, so that a client without the right learns nothing from the other errors.
-  if (const Status status = CheckReloadAccess(access, *call->head().endpoint); !status.ok())
+  if (const Status status = CheckReloadAccess(access, call->head()); !status.ok())
     return call->Finish(status);
   const std::string_view message = call->message().view();
   ReloadConfigRequest request;
@@ -184,8 +194,11 @@ void TfsGrpc::Register(net::Router& router) {
   const auto& prediction = *tensorflow::serving::PredictionService::descriptor();
   const auto& model = *tensorflow::serving::ModelService::descriptor();
   const auto& streaming = *penstock::StreamingPredictionService::descriptor();
+  // Each handler checks what the caller may do with the model.
+  constexpr auto kCallers = net::RouteAccess::kCallers;
   const auto add_predict = [&router](PredictService& service, std::string method) {
     net::GrpcRoute route;
+    route.access = kCallers;
     route.method = std::move(method);
     route.handler = [&service](net::GrpcCallRef call) {
       PredictCall::Start(service, std::move(call));
@@ -199,6 +212,7 @@ void TfsGrpc::Register(net::Router& router) {
 
   for (ExampleService* const service : {&classify_, &regress_, &multi_inference_}) {
     net::GrpcRoute route;
+    route.access = kCallers;
     route.method = MethodName(prediction, ApiName(service->api));
     route.handler = [service](net::GrpcCallRef call) {
       ExampleCall::Start(*service, std::move(call));
@@ -207,16 +221,19 @@ void TfsGrpc::Register(net::Router& router) {
   }
 
   net::GrpcRoute metadata;
+  metadata.access = kCallers;
   metadata.method = MethodName(prediction, "GetModelMetadata");
   metadata.handler = [this](const net::GrpcCallRef& call) { GetModelMetadata(engine_, call); };
   router.AddGrpc(std::move(metadata));
 
   net::GrpcRoute status;
+  status.access = kCallers;
   status.method = MethodName(model, "GetModelStatus");
   status.handler = [this](const net::GrpcCallRef& call) { RespondStatus(engine_.manager(), call); };
   router.AddGrpc(std::move(status));
 
   net::GrpcRoute reload;
+  reload.access = kCallers;
   reload.method = MethodName(model, "HandleReloadConfigRequest");
   reload.handler = [this](const net::GrpcCallRef& call) { Reload(reload_, reload_access_, call); };
   router.AddGrpc(std::move(reload));

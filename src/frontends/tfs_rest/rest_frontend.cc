@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "access/caller.h"
 #include "frontends/tfs_rest/rest_response.h"
 #include "protocols/tfs/model_description.h"
 #include "protocols/tfs_json/json_writer.h"
@@ -35,6 +36,7 @@ RestFrontend::RestFrontend(RestOptions options, Engine& engine, MetricsRegistry&
 void RestFrontend::Register(net::Router& router) {
   net::HttpRoute route;
   route.path = "/v1/*";
+  route.access = net::RouteAccess::kCallers;
   // TensorFlow Serving's patterns ignore the case of the path.
   route.prefix_ignores_case = true;
   // Finds the tensor in a protobuf body. JSON has no tensor to align, and numpy aligns its own.
@@ -59,7 +61,7 @@ void RestFrontend::Handle(net::HttpCallRef call) {
     case RestAction::kRegress:
       return ExampleCall::Start(regress_, std::move(call), *std::move(target));
     case RestAction::kListModels:
-      return RespondJson(*call, ByteChain(list_page_.Get([this] { return ListModels(); })));
+      return HandleList(*call);
     case RestAction::kStatus:
       return HandleStatus(*call, *target);
     case RestAction::kMetadata:
@@ -67,8 +69,18 @@ void RestFrontend::Handle(net::HttpCallRef call) {
   }
 }
 
+void RestFrontend::HandleList(net::HttpCall& call) {
+  const access::Caller* const caller = call.head().caller.get();
+  if (access::MayAll(caller, access::Operation::kStatus))
+    return RespondJson(call, ByteChain(list_page_.Get([this] { return ListModels(nullptr); })));
+  RespondText(call, ListModels(caller));
+}
+
 // Loads a model on demand, as :predict does.
 void RestFrontend::HandleMetadata(const net::HttpCallRef& call, RestTarget target) {
+  const Status allowed =
+      access::Check(call->head().caller.get(), access::Operation::kMetadata, target.name);
+  if (!allowed.ok()) return RespondError(*call, allowed);
   // The selector refers to the target. The callback keeps it until the model is loaded.
   const auto kept = std::make_shared<const RestTarget>(std::move(target));
   const StatusOr<ModelHandle> handle = engine_.Find(SelectorOf(*kept));
@@ -86,6 +98,9 @@ void RestFrontend::HandleMetadata(const net::HttpCallRef& call, RestTarget targe
 // has served, 503 is never sent again, whatever happens to the model: otherwise a liveness probe
 // would restart the server.
 void RestFrontend::HandleStatus(net::HttpCall& call, const RestTarget& target) const {
+  const Status allowed =
+      access::Check(call.head().caller.get(), access::Operation::kStatus, target.name);
+  if (!allowed.ok()) return RespondError(call, allowed);
   // Ask this first. If the model becomes available in between, a probe gets 503 once more, and
   // repeats it. In the other order it could get 200 with a text that shows no available version.
   const bool is_starting = engine_.manager().IsModelStarting(target.name);
@@ -112,12 +127,13 @@ StatusOr<std::string> RestFrontend::StatusText(const RestTarget& target) const {
                               manager.SourceStatus(target.name, version));
 }
 
-std::string RestFrontend::ListModels() const {
+std::string RestFrontend::ListModels(const access::Caller* caller) const {
   const core::Manager& manager = engine_.manager();
   tfs_json::JsonWriter writer(256);
   writer.Raw("{\"models\":[");
   bool is_first_model = true;
   for (const std::string& name : manager.ModelNames()) {
+    if (!access::May(caller, access::Operation::kStatus, name)) continue;
     writer.Raw(std::exchange(is_first_model, false) ? "{\"name\":" : ",{\"name\":");
     writer.LossyString(name);
     writer.Raw(",\"versions\":[");

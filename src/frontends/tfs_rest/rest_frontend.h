@@ -10,6 +10,10 @@
 #include "infer/engine.h"
 #include "net/frontend.h"
 
+namespace penstock::access {
+class Caller;
+}
+
 namespace penstock::tfs_rest {
 
 // Serves the REST API. Thread-safe. `engine` and `metrics` outlive it.
@@ -22,10 +26,12 @@ class RestFrontend final : public net::Frontend {
 
  private:
   void Handle(net::HttpCallRef call);
+  void HandleList(net::HttpCall& call);
   void HandleMetadata(const net::HttpCallRef& call, RestTarget target);
   void HandleStatus(net::HttpCall& call, const RestTarget& target) const;
   StatusOr<std::string> StatusText(const RestTarget& target) const;
-  std::string ListModels() const;
+  // Lists the models whose status the caller may read. Null: all.
+  std::string ListModels(const access::Caller* caller) const;
 
   Engine& engine_;
   PredictService predict_;

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "net/access_check.h"
 #include "net/loop/loop_pool.h"
 #include "net/loop/server_state.h"
 #include "net/request_id.h"
@@ -123,6 +124,8 @@ CancelReason GrpcCallImpl::ReasonToLeave() const {
 void GrpcCallImpl::OnHead(const GrpcRoute* route, const GrpcHeadFields& fields, SteadyTime now) {
   route_ = route;
   start_ = now;
+  if (head_.caller != nullptr && !CheckAccess()) [[unlikely]]
+    return;
   if (route == nullptr)
     return Fail(Error(StatusCode::kUnimplemented, "this server has no method {}", head_.path));
   if (const std::string_view refusal = head_.endpoint->grpc_refusal;
@@ -134,6 +137,15 @@ void GrpcCallImpl::OnHead(const GrpcRoute* route, const GrpcHeadFields& fields, 
   if (!route->is_unary && !AdmitRequest()) return;
   if (deadline_ != kNoDeadline) loop_->timers().Arm(*this, deadline_);
   route->is_unary ? stream_->BeginReceiving() : StartHandler();
+}
+
+bool GrpcCallImpl::CheckAccess() {
+  const RouteAccess rule = route_ == nullptr ? RouteAccess::kCallers : route_->access;
+  const Status status = CheckRouteAccess(*head_.caller, rule);
+  if (status.ok()) return true;
+  loop_->server().metrics.access_refusals.Add();
+  Fail(status);
+  return false;
 }
 
 bool GrpcCallImpl::ReadHeadFields(const GrpcHeadFields& fields) {

@@ -105,6 +105,8 @@ class GrpcCallImpl final : public GrpcCall, private WheelTimer {
   void ReturnToPool();
   void OnTimer() override;
 
+  // Return false if they have ended the call.
+  bool CheckAccess();
   bool ReadHeadFields(const GrpcHeadFields& fields);
   bool AdmitRequest();
   bool AdmitUncounted();

@@ -21,6 +21,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "net/access_check.h"
 #include "net/body/content_coding.h"
 #include "net/error_response.h"
 #include "net/loop/loop_pool.h"
@@ -143,9 +144,11 @@ bool HttpCallImpl::FindRoute() {
   route_ = router.FindHttp(head_.path);
   if (head_.method == "OPTIONS" &&
       (route_ == nullptr || route_->methods.empty() || !Allows(*route_, head_.method))) {
+    // Without asking who it is: browsers send no credentials with a preflight.
     AnswerOptions();
     return false;
   }
+  if (head_.caller != nullptr && !CheckAccess()) return false;
   if (route_ == nullptr) {
     if (router.FindGrpc(head_.path) != nullptr) {
       Refuse(415, "this is a gRPC method: it takes application/grpc over HTTP/2");
@@ -162,6 +165,20 @@ bool HttpCallImpl::FindRoute() {
     return false;
   }
   return true;
+}
+
+// Returns false if it has answered the request.
+bool HttpCallImpl::CheckAccess() {
+  const RouteAccess rule = route_ == nullptr ? RouteAccess::kCallers : route_->access;
+  const Status status = CheckRouteAccess(*head_.caller, rule);
+  if (status.ok()) return true;
+  loop_->server().metrics.access_refusals.Add();
+  if (status.code() == StatusCode::kUnauthenticated) {
+    Refuse(401, MessageOf(status), {{"www-authenticate", "Bearer"}});
+  } else {
+    Refuse(403, MessageOf(status));
+  }
+  return false;
 }
 
 // Answers a CORS preflight as TensorFlow Serving does.

@@ -107,6 +107,7 @@ class HttpCallImpl final : public HttpCall, private WheelTimer {
   void OnTimer() override;  // the deadline
 
   bool FindRoute();
+  bool CheckAccess();
   void AdmitBody(std::optional<uint64_t> content_length);
   void AnswerOptions();
   void RefuseBody(const Status& status);
@@ -163,7 +164,9 @@ void HttpCallImpl::ForEachHeader(Visit visit) const {
   if (loop_->server().options.cors) {
     visit("access-control-allow-origin", std::string_view("*"));
     visit("access-control-allow-methods", std::string_view("POST, GET"));
-    visit("access-control-allow-headers", std::string_view("Content-Type"));
+    visit("access-control-allow-headers", loop_->server().options.access == nullptr
+                                              ? std::string_view("Content-Type")
+                                              : std::string_view("Content-Type, Authorization"));
   }
   for (const auto& [name, value] : response_.headers) visit(name, std::string_view(value));
   visit(kRequestIdField, request_id_field_);

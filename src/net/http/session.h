@@ -13,6 +13,10 @@
 #include "net/headers.h"
 #include "net/options.h"
 
+namespace penstock::access {
+class CallerMemo;
+}
+
 namespace penstock::net {
 
 class Loop;
@@ -39,6 +43,8 @@ class SessionHost {
   virtual std::string_view peer() const = 0;
   // The endpoint outlives the calls.
   virtual const Endpoint& endpoint() const = 0;
+  // Says who sends the requests of this connection. Null: the server has no token file.
+  virtual access::CallerMemo* callers() { return nullptr; }
 };
 
 // One protocol on one connection. Owned by its connection; every call on the loop's thread. The

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <utility>
 
+#include "access/access_control.h"
 #include "net/http/session.h"
 #include "net/loop/loop_fake.h"
 #include "net/router.h"
@@ -19,7 +20,11 @@ namespace penstock::net {
 // Replaces the connection. One thread.
 class FakeSessionHost final : public SessionHost {
  public:
-  FakeSessionHost(Loop& loop, ServerState& server) : loop_(loop), server_(server) {}
+  FakeSessionHost(Loop& loop, ServerState& server) : loop_(loop), server_(server) {
+    if (server.options.access != nullptr)
+      callers_ =
+          std::make_unique<access::CallerMemo>(*server.options.access, access::CertificateNames());
+  }
 
   // Only notes what the session asks for. The test decides when it happens.
   void ScheduleFlush() override { wants_flush = true; }
@@ -31,6 +36,7 @@ class FakeSessionHost final : public SessionHost {
   ServerState& server() override { return server_; }
   std::string_view peer() const override { return "127.0.0.1:1"; }
   const Endpoint& endpoint() const override { return where; }
+  access::CallerMemo* callers() override { return callers_.get(); }
 
   // What the session has asked for, since the test has set it back.
   bool wants_flush = false;
@@ -42,6 +48,7 @@ class FakeSessionHost final : public SessionHost {
  private:
   Loop& loop_;
   ServerState& server_;
+  std::unique_ptr<access::CallerMemo> callers_;
 };
 
 // A server without threads and sockets, with one connection. One thread.

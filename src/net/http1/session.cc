@@ -6,6 +6,8 @@
 
 #include <algorithm>
 
+#include "access/access_control.h"
+#include "net/access_check.h"
 #include "net/http/call.h"
 #include "net/http/session.h"
 #include "net/http1/answer.h"
@@ -286,6 +288,8 @@ void Http1Session::BeginRequest() {
   parser_.FillHead(head);
   head.endpoint = &host_.endpoint();
   head.peer = host_.peer();
+  if (access::CallerMemo* const callers = host_.callers(); callers != nullptr)
+    head.caller = callers->Identify(AuthorizationOf(head.headers));
 
   const bool is_chunked = parser_.is_chunked();
   body_left_ = parser_.content_length().value_or(0);

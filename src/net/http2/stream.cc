@@ -18,6 +18,8 @@
 #include <charconv>
 #include <utility>
 
+#include "access/access_control.h"
+#include "net/access_check.h"
 #include "net/http2/nv.h"
 #include "net/loop/server_state.h"
 
@@ -201,6 +203,8 @@ void Http2Stream::FillHead(RequestHead& head) {
   head.protocol = Protocol::kHttp2;
   head.endpoint = &session_->host().endpoint();
   head.peer = head_storage_.View(peer_at, peer.size());
+  if (access::CallerMemo* const callers = session_->callers(); callers != nullptr) [[unlikely]]
+    head.caller = callers->Identify(AuthorizationOf(head.headers));
 }
 
 void Http2Stream::OnHead(bool has_ended) {

@@ -7,6 +7,7 @@ namespace penstock::net {
 
 StreamHost::StreamHost(SessionHost& host)
     : host_(host),
+      callers_(host.callers()),
       loop_(host.loop()),
       server_(host.server()),
       header_bytes_max_(server_.options.header_bytes_max),

@@ -45,6 +45,8 @@ class StreamHost : public RequestSender {
   ServerState& server() { return server_; }
   size_t header_bytes_max() const { return header_bytes_max_; }
   SessionHost& host() { return host_; }
+  // As SessionHost::callers.
+  access::CallerMemo* callers() { return callers_; }
   // The time of the last read or tick. Saves calls of the clock.
   SteadyTime now() const { return now_; }
   // As Router::FindGrpc. It remembers the last route, since most clients call one method again and
@@ -104,6 +106,7 @@ class StreamHost : public RequestSender {
   void OnNoMemory() override;
 
   SessionHost& host_;
+  access::CallerMemo* const callers_;
   Loop& loop_;
   ServerState& server_;
   const size_t header_bytes_max_;  // copied here, since each field needs it

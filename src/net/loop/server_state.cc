@@ -68,7 +68,10 @@ NetMetrics::NetMetrics(MetricsRegistry& registry)
       limit_floods(LimitCounter(registry, "flood")),
       protocol_errors(registry.AddCounter("penstock_net_protocol_errors_total",
                                           "Connections or requests that broke the protocol.")),
-      tls_errors(registry.AddCounter("penstock_net_tls_errors_total", "TLS handshakes failed.")) {}
+      tls_errors(registry.AddCounter("penstock_net_tls_errors_total", "TLS handshakes failed.")),
+      access_refusals(registry.AddCounter("penstock_net_access_refusals_total",
+                                          "Requests refused because their credentials are missing "
+                                          "or wrong.")) {}
 
 ServerState::ServerState(ServerOptions server_options, const Router& routes,
                          MetricsRegistry& registry, const Clock& time)

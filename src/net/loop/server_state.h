@@ -40,6 +40,7 @@ struct NetMetrics {
   Counter& limit_floods;
   Counter& protocol_errors;
   Counter& tls_errors;
+  Counter& access_refusals;  // requests without good credentials
 };
 
 // Options, limits and the drain flag. Fixed after construction or thread-safe.

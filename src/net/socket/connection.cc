@@ -255,6 +255,9 @@ void Connection::Detect(std::span<const std::byte> bytes) {
   // it is complete: no method of HTTP/1.1 begins with it, but the bytes may come one by one.
   const bool may_be_http2 = alpn.empty() && std::string_view(prefix_).starts_with(compared);
   if (may_be_http2 && prefix_.size() < kHttp2Preface.size()) return;
+  if (const access::AccessControl* const control = server().options.access; control != nullptr)
+    callers_ = std::make_unique<access::CallerMemo>(
+        *control, tls_ != nullptr ? tls_->client_names() : access::CertificateNames());
   session_ = may_be_http2 || alpn == "h2" ? MakeHttp2Session(*this) : MakeHttp1Session(*this);
   if (draining_) session_->StartDrain();
   const std::string first = std::exchange(prefix_, {});

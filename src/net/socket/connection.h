@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "access/access_control.h"
 #include "net/http/session.h"
 #include "net/socket/event_loop.h"
 
@@ -39,6 +40,7 @@ class Connection final : public LoopConnection, public SessionHost, private Flus
   ServerState& server() override { return loop_.loop().server(); }
   std::string_view peer() const override { return peer_; }
   const Endpoint& endpoint() const override { return endpoint_; }
+  access::CallerMemo* callers() override { return callers_.get(); }
 
  private:
   // The result of a read: kAll: the socket is empty. kMore: there may be more. kEnd: the peer has
@@ -85,6 +87,7 @@ class Connection final : public LoopConnection, public SessionHost, private Flus
   const Endpoint& endpoint_;
   const std::string peer_;
   std::unique_ptr<TlsFilter> tls_;
+  std::unique_ptr<access::CallerMemo> callers_;  // null without a token file
   std::unique_ptr<Session> session_;
   std::string prefix_;  // The first bytes, kept until they show which protocol it is.
 

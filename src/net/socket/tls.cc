@@ -13,6 +13,7 @@
 #include <string>
 
 #include "net/error_response.h"
+#include "net/socket/client_names.h"
 
 namespace penstock::net {
 namespace {
@@ -104,6 +105,8 @@ std::string_view TlsFilter::alpn() const {
   SSL_get0_alpn_selected(ssl_, &name, &size);
   return {reinterpret_cast<const char*>(name), size};
 }
+
+access::CertificateNames TlsFilter::client_names() const { return ClientNamesOf(ssl_); }
 
 std::string_view AnswerToClearText(std::span<const std::byte> first_bytes) {
   const std::string_view text(reinterpret_cast<const char*>(first_bytes.data()),

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "access/access_table.h"
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/mutex.h"
@@ -49,6 +50,8 @@ class TlsFilter final {
   bool is_established() const;
   // The negotiated protocol, "h2" or "http/1.1". Empty if there is none.
   std::string_view alpn() const;
+  // The names in the client's certificate, once the handshake is over.
+  access::CertificateNames client_names() const;
 
  private:
   ssl_st* const ssl_;

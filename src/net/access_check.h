@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the network layer itself checks when the server has a token file: whether the caller is
+// known. Permissions for models are checked by those who know the model.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "access/caller.h"
+#include "base/status.h"
+#include "net/headers.h"
+#include "net/router.h"
+
+namespace penstock::net {
+
+// Returns the value of the authorization field, empty if there is none. If there are several, the
+// result is a text that no token file accepts, because a proxy may look at another one than we do.
+std::string_view AuthorizationOf(std::span<const Header> headers);
+
+// OK if `caller` may use a route with this rule. Else UNAUTHENTICATED or PERMISSION_DENIED. For a
+// path without a route, `rule` is kCallers: strangers do not learn which paths exist.
+Status CheckRouteAccess(const access::Caller& caller, RouteAccess rule);
+
+}  // namespace penstock::net

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads the names in a client certificate.
+#pragma once
+
+#include "access/access_table.h"
+
+struct ssl_st;
+
+namespace penstock::net {
+
+// Returns the names in the certificate that the client has shown in the handshake and that was
+// verified; none if there is no such certificate. Thread-safe.
+access::CertificateNames ClientNamesOf(const ssl_st* ssl);
+
+}  // namespace penstock::net

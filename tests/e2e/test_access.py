@@ -1,0 +1,338 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may do what (--token_file, docs/security.md), with public clients: grpcio and requests."""
+import signal
+import subprocess
+
+import grpc
+import pytest
+import requests
+from google.protobuf import text_format
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from tensorflow_serving.apis import (get_model_metadata_pb2, get_model_status_pb2, model_management_pb2,
+                                     model_service_pb2_grpc, predict_pb2, prediction_service_pb2_grpc)
+
+from net_fixtures import make_certificate
+from penstock_server import BINARY, Server, eventually
+
+MODELS = {'mine': 'builtin:half_plus_two', 'theirs': 'builtin:half_plus_two'}
+BODY = {'instances': [1.0]}
+UNAUTHENTICATED, DENIED = grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED
+NOT_FOUND = grpc.StatusCode.NOT_FOUND
+
+
+def new_token(name):
+    """(token, its hash): of `penstock token new`."""
+    run = subprocess.run([BINARY, 'token', 'new', f'--name={name}'], check=True, capture_output=True, text=True)
+    token, line = run.stdout.splitlines()
+    return token, line.split('token_sha256: "')[1].split('"')[0]
+
+
+def caller(name, credentials, *allows):
+    lines = ''.join(f'  allow {{ {allow} }}\n' for allow in allows)
+    return f'caller {{\n  name: "{name}"\n  {credentials}\n{lines}}}\n'
+
+
+class Callers:
+    """A token file and its tokens."""
+
+    def __init__(self, folder):
+        self.path = folder / 'tokens'
+        self.tokens, self.hashes = {}, {}
+        for name in ('user', 'admin', 'owner', 'scraper'):
+            self.tokens[name], self.hashes[name] = new_token(name)
+        self.write(self.text())
+
+    def token_of(self, name):
+        return f'token_sha256: "{self.hashes[name]}"'
+
+    def text(self):
+        return (caller('user', self.token_of('user'), 'operation: [INFER, METADATA, STATUS] model: "mine"') +
+                caller('admin', self.token_of('admin'), 'operation: [INFER, METADATA, STATUS, ADMIN] model: "*"') +
+                caller('owner', self.token_of('owner'), 'operation: ADMIN model: "mine" model: "new*"') +
+                caller('scraper', self.token_of('scraper'), 'operation: METRICS'))
+
+    def write(self, text):
+        # As an editor does: readers see the old file or the new one.
+        temporary = self.path.with_suffix('.new')
+        temporary.write_text(text)
+        temporary.rename(self.path)
+
+    def headers(self, name):
+        return {'authorization': f'Bearer {self.tokens[name]}'} if name else {}
+
+    def metadata(self, name):
+        return tuple(self.headers(name).items())
+
+
+@pytest.fixture(scope='module')
+def served(tmp_path_factory):
+    """(server, callers, channel)"""
+    folder = tmp_path_factory.mktemp('access')
+    callers = Callers(folder)
+    flags = [f'--token_file={callers.path}', '--admin_api=full', '--health_port=-1', '--token_file_poll_seconds=0']
+    with Server(folder / 'server', MODELS, flags) as server, grpc.insecure_channel(server.address) as channel:
+        yield server, callers, channel
+        assert 'nobody may use' not in server.log()
+
+
+def code_of(call, *args, **options):
+    """The code with which a call ends, and its message."""
+    try:
+        call(*args, timeout=30, **options)
+    except grpc.RpcError as error:
+        return error.code(), error.details()
+    return grpc.StatusCode.OK, ''
+
+
+def predict_request(model):
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = model
+    text_format.Parse('dtype: DT_FLOAT tensor_shape { dim { size: 1 } } float_val: 1', request.inputs['x'])
+    return request
+
+
+def metadata_request(model):
+    request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=['signature_def'])
+    request.model_spec.name = model
+    return request
+
+
+def status_request(model):
+    request = get_model_status_pb2.GetModelStatusRequest()
+    request.model_spec.name = model
+    return request
+
+
+def grpc_calls(channel):
+    prediction = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+    models = model_service_pb2_grpc.ModelServiceStub(channel)
+    return ((prediction.Predict, predict_request), (prediction.GetModelMetadata, metadata_request),
+            (models.GetModelStatus, status_request))
+
+
+def test_a_token_lets_its_caller_use_its_models_over_grpc(served):
+    _, callers, channel = served
+    for call, request in grpc_calls(channel):
+        assert code_of(call, request('mine'), metadata=callers.metadata('user'))[0] == grpc.StatusCode.OK
+        assert code_of(call, request('theirs'), metadata=callers.metadata('admin'))[0] == grpc.StatusCode.OK
+        for bad in ((), (('authorization', 'Bearer pst_wrong'),), (('authorization', 'Basic eDp5'),)):
+            assert code_of(call, request('mine'), metadata=bad)[0] == UNAUTHENTICATED
+        # The owner may change the model, and no more.
+        assert code_of(call, request('mine'), metadata=callers.metadata('owner'))[0] == DENIED
+
+
+def test_a_forbidden_model_answers_as_one_that_does_not_exist(served):
+    server, callers, channel = served
+    for call, request in grpc_calls(channel):
+        forbidden = code_of(call, request('theirs'), metadata=callers.metadata('user'))
+        unknown = code_of(call, request('nowhere'), metadata=callers.metadata('user'))
+        assert forbidden[0] == DENIED
+        assert unknown == (DENIED, forbidden[1].replace('theirs', 'nowhere'))
+        # One who may see all models learns the truth.
+        assert code_of(call, request('nowhere'), metadata=callers.metadata('admin'))[0] == NOT_FOUND
+    for path in (':predict', '/metadata', ''):
+        answers = []
+        for model in ('theirs', 'nowhere'):
+            answer = requests.request('POST' if path == ':predict' else 'GET',
+                                      f'http://127.0.0.1:{server.rest_port}/v1/models/{model}{path}',
+                                      json=BODY if path == ':predict' else None, headers=callers.headers('user'),
+                                      timeout=30)
+            answers.append((answer.status_code, answer.text.replace(model, 'MODEL')))
+        assert answers[0][0] == 403
+        assert answers[0] == answers[1]
+
+
+def test_rest_needs_a_token_too(served):
+    server, callers, _ = served
+    base = f'http://127.0.0.1:{server.rest_port}'
+    for path in ('/v1/models/mine', '/v1/models', '/', '/metrics', '/admin/v1/models', '/no/such/path'):
+        answer = requests.get(base + path, timeout=30)
+        assert (answer.status_code, answer.headers['www-authenticate']) == (401, 'Bearer'), path
+        assert 'Bearer TOKEN' in answer.json()['error']
+    session = requests.Session()
+    session.headers.update(callers.headers('user'))
+    assert session.post(f'{base}/v1/models/mine:predict', json=BODY, timeout=30).json() == {'predictions': [2.5]}
+    assert session.get(f'{base}/no/such/path', timeout=30).status_code == 404
+
+
+def test_lists_have_only_the_models_that_the_caller_may_see(served):
+    server, callers, _ = served
+    base = f'http://127.0.0.1:{server.rest_port}'
+
+    def names(path, name):
+        return [model['name'] for model in
+                requests.get(base + path, headers=callers.headers(name), timeout=30).json()['models']]
+    assert names('/v1/models', 'user') == ['mine']
+    assert names('/v1/models', 'admin') == ['mine', 'theirs']
+    assert names('/v1/models', 'scraper') == []
+    assert names('/admin/v1/models', 'owner') == ['mine']
+    assert names('/admin/v1/models', 'admin') == ['mine', 'theirs']
+    assert requests.get(base, headers=callers.headers('user'), timeout=30).json()['models'] == 1
+
+
+def test_metrics_need_their_permission_on_every_port(served):
+    server, callers, _ = served
+    for port in (server.port, server.rest_port, server.health_port):
+        for name, status in ((None, 401), ('user', 403), ('scraper', 200)):
+            answer = requests.get(f'http://127.0.0.1:{port}/metrics', headers=callers.headers(name), timeout=30)
+            assert answer.status_code == status, (port, name)
+    assert 'penstock_net_access_refusals_total' in answer.text
+
+
+def test_load_balancers_need_no_token_and_see_no_model(served):
+    server, callers, channel = served
+    for port in (server.rest_port, server.health_port):
+        for path in ('/healthz', '/readyz'):
+            # A wrong token must not take a server out of its load balancer.
+            for headers in ({}, {'authorization': 'Bearer wrong'}):
+                answer = requests.get(f'http://127.0.0.1:{port}{path}', headers=headers, timeout=30)
+                assert answer.status_code == 200, path
+                assert 'mine' not in answer.text
+        for model, name, status in (('mine', None, 404), ('nowhere', None, 404), ('mine', 'user', 200),
+                                    ('theirs', 'user', 404)):
+            answer = requests.get(f'http://127.0.0.1:{port}/readyz/models/{model}', headers=callers.headers(name),
+                                  timeout=30)
+            assert answer.status_code == status, (model, name)
+    health = health_pb2_grpc.HealthStub(channel)
+
+    def check(service, name=None):
+        return code_of(health.Check, health_pb2.HealthCheckRequest(service=service), metadata=callers.metadata(name))
+    assert check('')[0] == grpc.StatusCode.OK
+    assert check('mine') == (NOT_FOUND, check('nowhere')[1].replace('nowhere', 'mine'))
+    assert check('mine', 'user')[0] == grpc.StatusCode.OK
+    assert check('theirs', 'user')[0] == NOT_FOUND
+    watch = health.Watch(health_pb2.HealthCheckRequest(service='mine'), timeout=30)
+    assert next(watch).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+    watch.cancel()
+
+
+def test_reflection_is_for_callers(served):
+    _, callers, channel = served
+    stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+
+    def services(name):
+        request = reflection_pb2.ServerReflectionRequest(list_services='')
+        answer = next(stub.ServerReflectionInfo(iter([request]), timeout=30, metadata=callers.metadata(name)))
+        return [service.name for service in answer.list_services_response.service]
+    assert 'tensorflow.serving.PredictionService' in services('user')
+    with pytest.raises(grpc.RpcError) as error:
+        services(None)
+    assert error.value.code() == UNAUTHENTICATED
+
+
+def test_changes_need_the_admin_permission(served):
+    server, callers, channel = served
+    url = f'http://127.0.0.1:{server.rest_port}/admin/v1/models/'
+    new = {'base_path': 'builtin:identity'}
+
+    def put(model, name, config=new):
+        return requests.put(url + model, json=config, headers=callers.headers(name), timeout=60).status_code
+    assert put('new_one', None) == 401
+    assert put('new_one', 'user') == 403
+    assert put('new_one', 'owner') == 200
+    assert put('other', 'owner') == 403
+    assert put('theirs', 'owner') == 403
+    # An experiment would send requests to a model that is not the owner's.
+    arm = {'arm': [{'model': 'theirs', 'weight': 1}]}
+    assert put('new_two', 'owner', {**new, 'penstock': {'traffic': arm}}) == 403
+    assert put('new_two', 'owner', {**new, 'penstock': {'shadow': [{'model': 'theirs'}]}}) == 403
+    assert requests.delete(url + 'new_one', headers=callers.headers('owner'), timeout=60).status_code == 200
+
+    reload = model_service_pb2_grpc.ModelServiceStub(channel).HandleReloadConfigRequest
+    request = model_management_pb2.ReloadConfigRequest()
+    for name, path in MODELS.items():
+        request.config.model_config_list.config.add(name=name, base_path=path)
+    assert code_of(reload, request)[0] == UNAUTHENTICATED
+    for name in ('user', 'owner'):
+        assert code_of(reload, request, metadata=callers.metadata(name))[0] == DENIED
+    assert code_of(reload, request, metadata=callers.metadata('admin'))[0] == grpc.StatusCode.OK
+
+
+def test_a_changed_file_counts_for_open_connections_and_a_broken_one_does_not(served):
+    server, callers, channel = served
+    predict = prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict
+    token, token_hash = new_token('late')
+    late = (('authorization', f'Bearer {token}'),)
+    assert code_of(predict, predict_request('mine'), metadata=late)[0] == UNAUTHENTICATED
+    good = callers.text() + caller('late', f'token_sha256: "{token_hash}"', 'operation: INFER model: "*"')
+    callers.write(good)
+    server.terminate(signal.SIGHUP)
+    eventually('the new token is known',
+               lambda: code_of(predict, predict_request('mine'), metadata=late)[0] == grpc.StatusCode.OK)
+
+    callers.write(callers.text() + 'caller { name: "broken" }')
+    server.terminate(signal.SIGHUP)
+    eventually('the log has the mistake', lambda: "the caller 'broken' has no credentials" in server.log())
+    assert code_of(predict, predict_request('mine'), metadata=late)[0] == grpc.StatusCode.OK
+
+    callers.write(callers.text())
+    server.terminate(signal.SIGHUP)
+    eventually('the token is withdrawn',
+               lambda: code_of(predict, predict_request('mine'), metadata=late)[0] == UNAUTHENTICATED)
+
+
+def test_a_broken_file_stops_the_start(tmp_path):
+    path = tmp_path / 'tokens'
+    path.write_text('caller { name: "a" token_sha256: "abc" allow { operation: INFER model: "*" } }')
+    run = subprocess.run([BINARY, 'serve', '--model_base_path=builtin:identity', '--port=-1', '--rest_api_port=0',
+                          f'--token_file={path}'], capture_output=True, text=True, timeout=60, check=False)
+    assert run.returncode == 1
+    assert "the caller 'a' has a token_sha256 that is not 64 hexadecimal digits" in run.stderr
+    assert 'abc' not in run.stderr
+
+
+def client_certificate(folder, name, extensions):
+    """(certificate file, key file) of a client, signed by the authority in `folder`."""
+    files = [str(folder / f'{name}.{kind}') for kind in ('pem', 'key', 'csr', 'ext')]
+    certificate, key, request, extension_file = files
+    subprocess.run(['openssl', 'req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-subj',
+                    f'/CN={name}', '-keyout', key, '-out', request], check=True, capture_output=True)
+    with open(extension_file, 'w', encoding='ascii') as file:
+        file.write(f'subjectAltName={extensions}\n')
+    subprocess.run(['openssl', 'x509', '-req', '-in', request, '-CA', str(folder / 'ca.pem'), '-CAkey',
+                    str(folder / 'ca.key'), '-CAcreateserial', '-days', '2', '-extfile', extension_file, '-out',
+                    certificate], check=True, capture_output=True)
+    return certificate, key
+
+
+def test_a_client_certificate_names_its_caller(start, tmp_path):
+    server_pem, server_key = tmp_path / 'server.pem', tmp_path / 'server.key'
+    make_certificate(server_pem, server_key)
+    make_certificate(tmp_path / 'ca.pem', tmp_path / 'ca.key')
+    token, token_hash = new_token('token')
+    tokens = tmp_path / 'tokens'
+    tokens.write_text(
+        caller('service', 'certificate { uri: "spiffe://prod/service" }', 'operation: INFER model: "mine"') +
+        caller('host', 'certificate { common_name: "host" }', 'operation: INFER model: "theirs"') +
+        caller('token', f'token_sha256: "{token_hash}"', 'operation: INFER model: "theirs"'))
+    certificates = {'service': client_certificate(tmp_path, 'anything', 'URI:spiffe://prod/service'),
+                    'host': client_certificate(tmp_path, 'host', 'DNS:host.example'),
+                    'unknown': client_certificate(tmp_path, 'unknown', 'URI:spiffe://prod/other')}
+    server = start(MODELS, [f'--token_file={tokens}', f'--tls_certificate_file={server_pem}',
+                            f'--tls_key_file={server_key}', f'--tls_client_ca_file={tmp_path / "ca.pem"}'],
+                   ready=False)
+    url = f'https://localhost:{server.rest_port}/v1/models/'
+
+    def status(model, name, headers=None):
+        answer = requests.post(f'{url}{model}:predict', json=BODY, verify=str(server_pem), cert=certificates.get(name),
+                               headers=headers, timeout=60)
+        return answer.status_code
+    eventually('the model', lambda: status('mine', 'service') == 200)
+    assert status('theirs', 'service') == 403
+    assert status('theirs', 'host') == 200
+    assert status('mine', 'unknown') == 401
+    assert status('mine', None) == 401
+    # A token counts before the certificate.
+    bearer = {'authorization': f'Bearer {token}'}
+    assert (status('mine', 'service', bearer), status('theirs', 'service', bearer)) == (403, 200)
+
+    def grpc_code(name, model):
+        certificate, key = (open(path, 'rb').read() for path in certificates[name])
+        credentials = grpc.ssl_channel_credentials(server_pem.read_bytes(), key, certificate)
+        with grpc.secure_channel(f'localhost:{server.port}', credentials) as channel:
+            predict = prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict
+            return code_of(predict, predict_request(model))[0]
+    assert grpc_code('service', 'mine') == grpc.StatusCode.OK
+    assert grpc_code('service', 'theirs') == DENIED
+    assert grpc_code('unknown', 'mine') == UNAUTHENTICATED
