@@ -7,8 +7,12 @@ import socket
 import subprocess
 import threading
 
+import grpc
+import numpy as np
 import pytest
+from tensorflow_serving.apis import prediction_service_pb2_grpc
 
+from clients import predict_request
 from conftest import BUILTIN
 from net_fixtures import make_certificate
 from penstock_server import BINARY, SLOWNESS, Server, config_text, eventually
@@ -46,6 +50,15 @@ def test_config_files(tmp_path):
     with Server(tmp_path, models, flags=[f'--monitoring_config_file={monitoring}']) as server:
         assert server.get('/monitoring/prometheus/metrics')[0] == 200
         assert server.rest_predict('half', {'instances': [2.0]}, '/labels/stable')[0] == 200
+
+
+def test_a_unix_socket_serves_the_public_client(tmp_path_factory, start):
+    path = tmp_path_factory.mktemp('s') / 'grpc'  # at most 107 bytes
+    start(flags=[*HALF, '--port=0', f'--grpc_socket_path={path}'])
+    with grpc.insecure_channel(f'unix:{path}') as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        answer = stub.Predict(predict_request('half', {'x': np.float32([1])}), timeout=30 * SLOWNESS)
+    assert answer.outputs['y'].float_val == [2.5]
 
 
 @pytest.mark.parametrize('flags,text', [

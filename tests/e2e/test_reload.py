@@ -107,6 +107,18 @@ def test_the_file_is_polled(start):
     assert answers(server, 'half')
 
 
+def test_without_a_period_the_file_is_not_read_again(start):
+    watched = start({'half': HALF}, flags=['--model_config_file_poll_wait_seconds=1'])
+    flags = [f'--model_config_file={os.path.join(watched.folder, "models.config")}']
+    read_once = start(flags=flags)
+    # A server that watches the same file says when the other would have seen a change.
+    for number in (1, 2):
+        write(watched, {'half': HALF, f'same{number}': SAME})
+        eventually('the file is read', lambda: answers(watched, f'same{number}'))
+    assert answers(read_once, 'half')
+    assert not answers(read_once, 'same1') and not answers(read_once, 'same2')
+
+
 @pytest.mark.parametrize('text', [
     'model_config_list {', 'model_config_list { config { name: "half" } }', 'custom_model_config {}', '',
     config_text({'half': 'builtin:nothing'}), config_text({'half': f'base_path: "/x" model_platform: "none"'}),
