@@ -39,7 +39,8 @@ StatusOr<std::vector<std::unique_ptr<net::Frontend>>> MakeFrontends(
   std::vector<std::unique_ptr<net::Frontend>> frontends;
   frontends.push_back(std::make_unique<tfs::TfsGrpc>(
       with.options.Get<tfs::PredictOptions>(), with.engine, with.metrics,
-      tfs::ReloadAccessOf(settings.reload_rpc, StandsInForTfs(settings)), submit));
+      tfs::ReloadAccessOf(settings.reload_rpc, StandsInForTfs(settings), HasAdminPort(settings)),
+      submit));
   frontends.push_back(std::make_unique<tfs_rest::RestFrontend>(
       tfs_rest::RestOptions{.decoder = settings.json,
                             .write = with.options.Get<tfs::PredictOptions>().write},
@@ -47,10 +48,11 @@ StatusOr<std::vector<std::unique_ptr<net::Frontend>>> MakeFrontends(
   frontends.push_back(
       std::make_unique<AdminFrontend>(AdminOptions{.metrics_paths = std::move(metrics_paths),
                                                    .version = VersionText(),
-                                                   .readiness = std::move(readiness)},
+                                                   .readiness = std::move(readiness),
+                                                   .has_admin_port = HasAdminPort(settings)},
                                       with.manager, with.readiness, with.metrics));
   frontends.push_back(std::make_unique<ModelAdminFrontend>(
-      AdminAccessOf(settings.admin_api), with.manager, submit,
+      AdminAccessOf(settings.admin_api), HasAdminPort(settings), with.manager, submit,
       [&reloader = with.reloader] { return reloader.Entries(); }));
   frontends.push_back(std::make_unique<HealthFrontend>(with.readiness));
   frontends.push_back(std::make_unique<ReflectionFrontend>());

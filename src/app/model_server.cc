@@ -104,6 +104,10 @@ class ModelServer::Impl final {
 
   Status Start(const StartStepCallback& on_step);
   Status StartHealthServer();
+  Status StartAdminServer(const net::TlsOptions& tls);
+  const access::AccessControl* access() const {
+    return token_file == nullptr ? nullptr : &token_file->control();
+  }
   Status StartServer(net::ServerOptions options);
   void OpenAfterLoad(const Status& loaded);
   BoundPorts ports() const;
@@ -128,8 +132,8 @@ class ModelServer::Impl final {
   ModelReloader reloader;
   std::vector<std::unique_ptr<net::Frontend>> frontends;
   std::unique_ptr<TokenFileWatch> token_file;  // null: everybody may do everything
-  net::Router router, health_router;
-  std::unique_ptr<net::Server> server, health_server;
+  net::Router router, health_router, admin_router;
+  std::unique_ptr<net::Server> server, health_server, admin_server;
   InitialLoad initial_load;
   bool stopped = false;
   std::vector<std::string> left_running;
@@ -145,11 +149,11 @@ Status ModelServer::Impl::Start(const StartStepCallback& on_step) {
     ASSIGN_OR_RETURN(token_file,
                      TokenFileWatch::Open(settings.token_file,
                                           std::chrono::seconds(settings.token_file_poll_seconds)));
-    net_options.access = &token_file->control();
+    net_options.access = access();
     WarnOfClearText(net_options);
   }
   TRY(MakeReadinessRule(settings).status());
-  if (settings.admin_api == "full" && settings.net.cors) {
+  if (settings.admin_api == "full" && settings.net.cors && !HasAdminPort(settings)) {
     return InvalidArgument(
         "--admin_api=full and --rest_api_enable_cors_support exclude each other: any page in an "
         "operator's browser could change the models");
@@ -171,6 +175,7 @@ Status ModelServer::Impl::Start(const StartStepCallback& on_step) {
   TRY(reloader.ApplyFirst(std::move(list), ModelListOrigin(settings)));
   on_step("opening ports, and reading the TLS certificate and key");
   if (settings.health_port != 0) TRY(StartHealthServer());
+  if (HasAdminPort(settings)) TRY(StartAdminServer(net_options.tls));
   TRY(StartServer(std::move(net_options)));
   models.Start();
   reloader.Start();
@@ -180,8 +185,17 @@ Status ModelServer::Impl::Start(const StartStepCallback& on_step) {
 Status ModelServer::Impl::StartHealthServer() {
   for (const auto& frontend : frontends) frontend->RegisterProbes(health_router);
   net::ServerOptions options = HealthNetOptions(settings);
-  if (token_file != nullptr) options.access = &token_file->control();
+  options.access = access();
   ASSIGN_OR_RETURN(health_server, net::Server::Start(std::move(options), health_router, metrics));
+  return OkStatus();
+}
+
+Status ModelServer::Impl::StartAdminServer(const net::TlsOptions& tls) {
+  for (const auto& frontend : frontends) frontend->RegisterAdmin(admin_router);
+  net::ServerOptions options = AdminNetOptions(settings, tls);
+  options.access = access();
+  if (options.access != nullptr) WarnOfClearText(options);
+  ASSIGN_OR_RETURN(admin_server, net::Server::Start(std::move(options), admin_router, metrics));
   return OkStatus();
 }
 
@@ -212,7 +226,9 @@ BoundPorts ModelServer::Impl::ports() const {
   };
   return {.port = at(positions.port),
           .rest_api_port = at(positions.rest_api_port),
-          .health_port = health_server == nullptr ? 0 : health_server->ports()[0]};
+          .health_port = health_server == nullptr ? 0 : health_server->ports()[0],
+          // The socket has the port 0.
+          .admin_port = admin_server == nullptr ? 0 : admin_server->ports()[0]};
 }
 
 bool ModelServer::Impl::Stop() {
@@ -235,6 +251,8 @@ bool ModelServer::Impl::Stop() {
   // Last, so that probes and metrics are answered until the end.
   if (health_server != nullptr) health_server->Drain();
   health_server.reset();
+  if (admin_server != nullptr) admin_server->Drain();
+  admin_server.reset();
   if (is_unloaded) return all_answered;
   // Loads that hang cannot be waited for. Versions that are being unloaded can, and must: their
   // runtimes use objects that end with the process.

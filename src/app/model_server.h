@@ -18,6 +18,7 @@ struct BoundPorts {
   int port = 0;
   int rest_api_port = 0;
   int health_port = 0;
+  int admin_port = 0;
 };
 
 // Called with the current step of the start, in static text such as "reading --x".

@@ -130,8 +130,9 @@ Status WritePortFile(const std::string& path, const BoundPorts& ports) {
   const std::string temporary = fmt::format("{}.{}", path, getpid());
   errno = 0;
   std::ofstream file(temporary);
-  file << fmt::format("{{\"port\": {}, \"rest_api_port\": {}, \"health_port\": {}}}\n", ports.port,
-                      ports.rest_api_port, ports.health_port);
+  file << fmt::format(
+      "{{\"port\": {}, \"rest_api_port\": {}, \"health_port\": {}, \"admin_port\": {}}}\n",
+      ports.port, ports.rest_api_port, ports.health_port, ports.admin_port);
   file.close();
   std::error_code error(errno, std::generic_category());
   if (file) {
@@ -191,6 +192,8 @@ StatusOr<std::unique_ptr<ModelServer>> StartServer(const OptionValues& options,
   const BoundPorts ports = server->ports();
   if (ports.health_port != 0)
     PENSTOCK_LOG(kInfo, "listening: port {} for probes and metrics", ports.health_port);
+  if (ports.admin_port != 0)
+    PENSTOCK_LOG(kInfo, "listening: port {} for administration", ports.admin_port);
   const std::string& port_file = options.Get<Settings>().port_file;
   if (!port_file.empty()) {
     watch.Enter("writing --port_file");

@@ -20,6 +20,10 @@ class Frontend {
   // Adds the paths that --health_port serves: probes and metrics, but nothing that changes or runs
   // a model. Called at most once, after Register.
   virtual void RegisterProbes(Router& router) { static_cast<void>(router); }
+  // Adds the paths that --admin_port serves, if there is such a port: probes, metrics, and what
+  // shows and changes models. Register then leaves out what only that port shall serve. Called at
+  // most once, after Register.
+  virtual void RegisterAdmin(Router& router) { static_cast<void>(router); }
 };
 
 }  // namespace penstock::net

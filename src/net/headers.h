@@ -49,6 +49,8 @@ struct Endpoint {
   bool is_local = false;
   // True if this port has no TLS but another port of the server has.
   bool bypasses_tls = false;
+  // True for --admin_port and --admin_socket.
+  bool is_admin = false;
   std::string_view grpc_refusal = {};  // see ListenOptions
 };
 inline constexpr Endpoint kUnknownEndpoint{};

@@ -40,6 +40,8 @@ struct ListenOptions {
   int port = -1;  // 0: any free port
   std::string unix_path = {};
   bool tls = false;
+  // For operators only. The file of a unix socket then is for its owner only.
+  bool is_admin = false;
   std::string asked_by = {};  // The setting that asked for this address. For messages.
   // If not empty, gRPC calls are refused with this sentence. Routes that are `on_every_port` are
   // not refused.

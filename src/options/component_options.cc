@@ -100,21 +100,58 @@ StatusOr<net::ServerOptions> NetOptions(const Settings& settings) {
   return options;
 }
 
-net::ServerOptions HealthNetOptions(const Settings& settings) {
+namespace {
+
+// The options of a server for a few clients, without addresses.
+net::ServerOptions SmallNetOptions(const Settings& settings) {
   net::ServerOptions options;
-  options.listen.push_back(Listen(settings, "health_port", settings.health_port, /*tls=*/false));
   options.loops = 1;
   // These limits are more than all probes and scrapers of a cluster need.
   options.connections_max = 100;
   options.streams_per_connection_max = 100;
-  options.body_bytes_max = 64 * 1024;
-  options.inflight_bytes_max = 16 << 20;
   options.idle_timeout = settings.net.idle_timeout;
   options.header_timeout = settings.net.header_timeout;
   options.body_timeout = settings.net.body_timeout;
   options.write_timeout = settings.net.write_timeout;
   options.keepalive_interval = settings.net.keepalive_interval;
   options.drain_timeout = seconds(1);
+  return options;
+}
+
+}  // namespace
+
+net::ServerOptions HealthNetOptions(const Settings& settings) {
+  net::ServerOptions options = SmallNetOptions(settings);
+  options.listen.push_back(Listen(settings, "health_port", settings.health_port, /*tls=*/false));
+  options.body_bytes_max = 64 * 1024;
+  options.inflight_bytes_max = 16 << 20;
+  return options;
+}
+
+net::ServerOptions AdminNetOptions(const Settings& settings, const net::TlsOptions& tls) {
+  net::ServerOptions options = SmallNetOptions(settings);
+  options.tls = tls;
+  // A list of ten thousand models.
+  options.body_bytes_max = 16 << 20;
+  options.inflight_bytes_max = 64 << 20;
+  options.http_request_timeout = settings.net.http_request_timeout;
+  if (settings.admin_port != 0) {
+    net::ListenOptions listen = Listen(settings, "admin_port", settings.admin_port, tls.enabled());
+    if (!settings.admin_address.empty()) {
+      listen.address = settings.admin_address;
+      listen.asked_by = fmt::format("--admin_address={} --admin_port={}", settings.admin_address,
+                                    settings.admin_port);
+    }
+    listen.is_admin = true;
+    options.listen.push_back(std::move(listen));
+  }
+  if (!settings.admin_socket.empty()) {
+    net::ListenOptions listen;
+    listen.asked_by = "--admin_socket";
+    listen.unix_path = settings.admin_socket;
+    listen.is_admin = true;
+    options.listen.push_back(std::move(listen));
+  }
   return options;
 }
 

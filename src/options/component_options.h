@@ -30,6 +30,9 @@ StatusOr<net::ServerOptions> NetOptions(const Settings& settings);
 PortPositions FindPorts(const Settings& settings);
 // The options of the server for --health_port, which must not be 0.
 net::ServerOptions HealthNetOptions(const Settings& settings);
+// The options of the server for --admin_port and --admin_socket, of which at least one must be set.
+// `tls` is that of the other ports.
+net::ServerOptions AdminNetOptions(const Settings& settings, const net::TlsOptions& tls);
 
 // The limits for the memory of all requests together, and for the decoded tensors of one request.
 // The defaults depend on the memory that the process may use.

@@ -55,6 +55,24 @@ TEST_F(ComponentOptionsTest, TheHealthPortIsAServerOfItsOwnInClearText) {
   EXPECT_EQ(NetOptions(settings_)->listen.size(), 2u);
 }
 
+TEST_F(ComponentOptionsTest, TheAdminPortIsAServerOfItsOwnWithTheTlsOfTheOthers) {
+  settings_.net.tls.certificate_file = "/c";
+  settings_.admin_port = 9091;
+  settings_.admin_socket = "/s";
+  settings_.listen = "after_load";
+  const net::ServerOptions options = AdminNetOptions(settings_, settings_.net.tls);
+  ASSERT_EQ(options.listen.size(), 2u);
+  EXPECT_EQ(options.listen[0].port, 9091);
+  EXPECT_EQ(options.listen[0].address, settings_.address);
+  EXPECT_TRUE(options.listen[0].tls);
+  EXPECT_EQ(options.listen[1].unix_path, "/s");
+  EXPECT_FALSE(options.listen[1].tls);
+  EXPECT_TRUE(options.listen[0].is_admin && options.listen[1].is_admin);
+  EXPECT_TRUE(options.listens_at_start);
+  settings_.admin_address = "127.0.0.1";
+  EXPECT_EQ(AdminNetOptions(settings_, {}).listen[0].address, "127.0.0.1");
+}
+
 TEST_F(ComponentOptionsTest, PortsListenAfterTheLoadOnlyIfAsked) {
   EXPECT_TRUE(NetOptions(settings_)->listens_at_start);
   settings_.listen = "after_load";

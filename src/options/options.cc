@@ -168,10 +168,15 @@ Status CheckTogether(const Settings& settings) {
     return InvalidArgument(
         "nothing to listen at: --port and --rest_api_port are 0 and there is no "
         "--grpc_socket_path");
-  for (const int64_t port : {settings.port, settings.rest_api_port})
-    if (settings.health_port > 0 && settings.health_port == port)
-      return InvalidArgument("--health_port={} must be a port of its own: others serve there, too",
-                             port);
+  const std::pair<std::string_view, int64_t> own_ports[] = {{"health_port", settings.health_port},
+                                                            {"admin_port", settings.admin_port}};
+  for (const auto& [flag, own] : own_ports)
+    for (const int64_t port : {settings.port, settings.rest_api_port})
+      if (own > 0 && own == port)
+        return InvalidArgument("--{}={} must be a port of its own: others serve there, too", flag,
+                               port);
+  if (settings.admin_port > 0 && settings.admin_port == settings.health_port)
+    return InvalidArgument("--admin_port={} must not be --health_port, too", settings.admin_port);
   if (settings.tensorflow_session_parallelism != 0 &&
       (settings.tensorflow_intra_op_parallelism != 0 ||
        settings.tensorflow_inter_op_parallelism != 0))

@@ -96,7 +96,8 @@ TEST(OptionsTest, UnsupportedFlagsThatChangeResultsOrSafetyAreRefused) {
 }
 
 TEST(OptionsTest, TheHealthPortMustDifferFromTheOthers) {
-  for (const char* flag : {"--health_port=8500", "--health_port=8501"}) {
+  for (const char* flag :
+       {"--health_port=8500", "--health_port=8501", "--admin_port=8500", "--admin_port=8501"}) {
     const auto parsed =
         ParseOptions(Table(), std::vector<std::string>{"--model_base_path=/m", flag});
     ASSERT_FALSE(parsed.ok());

@@ -87,7 +87,9 @@ const OptionRow kRows[] = {
          "ports that demand client certificates, on loopback addresses and on unix sockets, and "
          "with "
          "compat on every port. The address that the server listens at counts, not the client's. "
-         "With token_file, 'auto' is every port, for callers with the permission.",
+         "With token_file, 'auto' is every port, for callers with the permission; with admin_port "
+         "or "
+         "admin_socket it is these.",
      .choices = kAutoOnOff},
     {.group = option_group::kModels,
      .name = "state_file",
@@ -260,6 +262,24 @@ const OptionRow kRows[] = {
          "grpc.health.v1. It opens at once and closes last; 0 is none, -1 any free one.",
      .min = -1,
      .max = 65535},
+    {.group = option_group::kListening,
+     .name = "admin_port",
+     .target = Field<&Settings::admin_port>(),
+     .sentence =
+         "A port for the admin API and the metrics, which the other ports then do not serve, and "
+         "for HandleReloadConfigRequest and probes. It has TLS if any port has, opens at once and "
+         "closes last; 0 is none, -1 any free one.",
+     .min = -1,
+     .max = 65535},
+    {.group = option_group::kListening,
+     .name = "admin_socket",
+     .target = Field<&Settings::admin_socket>(),
+     .sentence = "A unix socket for the same as admin_port, without TLS. Its file is for the "
+                 "server's user only."},
+    {.group = option_group::kListening,
+     .name = "admin_address",
+     .target = Field<&Settings::admin_address>(),
+     .sentence = "IP address for admin_port, such as 127.0.0.1; empty is that of address."},
     {.group = option_group::kListening,
      .name = "listen",
      .target = Field<&Settings::listen>(),

@@ -59,6 +59,9 @@ struct Settings {
   std::string grpc_socket_path;
   std::string address = "::";
   int64_t health_port = 0;
+  int64_t admin_port = 0;
+  std::string admin_socket;
+  std::string admin_address;
   std::string listen = "at_start";
   std::string port_file;
 
@@ -106,5 +109,10 @@ inline constexpr std::string_view kTfsProgram = "tensorflow_model_server";
 
 // True if the server replaces TensorFlow Serving, and so uses its defaults and behaviour.
 inline bool StandsInForTfs(const Settings& settings) { return settings.compat == kTfsProgram; }
+
+// True if the admin API and the metrics have an address of their own.
+inline bool HasAdminPort(const Settings& settings) {
+  return settings.admin_port != 0 || !settings.admin_socket.empty();
+}
 
 }  // namespace penstock

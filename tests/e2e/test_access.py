@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may do what (--token_file, docs/security.md), with public clients: grpcio and requests."""
 import signal
+import stat
 import subprocess
 
 import grpc
@@ -109,6 +110,20 @@ def grpc_calls(channel):
     models = model_service_pb2_grpc.ModelServiceStub(channel)
     return ((prediction.Predict, predict_request), (prediction.GetModelMetadata, metadata_request),
             (models.GetModelStatus, status_request))
+
+
+def reload_request(models):
+    request = model_management_pb2.ReloadConfigRequest()
+    for name, path in models.items():
+        request.config.model_config_list.config.add(name=name, base_path=str(path))
+    return request
+
+
+def reload_at(address, models, **options):
+    """(code, message) of HandleReloadConfigRequest."""
+    with grpc.insecure_channel(address) as channel:
+        call = model_service_pb2_grpc.ModelServiceStub(channel).HandleReloadConfigRequest
+        return code_of(call, reload_request(models), **options)
 
 
 def test_a_token_lets_its_caller_use_its_models_over_grpc(served):
@@ -240,9 +255,7 @@ def test_changes_need_the_admin_permission(served):
     assert requests.delete(url + 'new_one', headers=callers.headers('owner'), timeout=60).status_code == 200
 
     reload = model_service_pb2_grpc.ModelServiceStub(channel).HandleReloadConfigRequest
-    request = model_management_pb2.ReloadConfigRequest()
-    for name, path in MODELS.items():
-        request.config.model_config_list.config.add(name=name, base_path=path)
+    request = reload_request(MODELS)
     assert code_of(reload, request)[0] == UNAUTHENTICATED
     for name in ('user', 'owner'):
         assert code_of(reload, request, metadata=callers.metadata(name))[0] == DENIED
@@ -336,3 +349,40 @@ def test_a_client_certificate_names_its_caller(start, tmp_path):
     assert grpc_code('service', 'mine') == grpc.StatusCode.OK
     assert grpc_code('service', 'theirs') == DENIED
     assert grpc_code('unknown', 'mine') == UNAUTHENTICATED
+
+
+def test_the_admin_port_alone_serves_the_admin_api_and_the_metrics(start, tmp_path):
+    socket = tmp_path / 'admin.sock'
+    server = start(MODELS, ['--admin_port=-1', f'--admin_socket={socket}', '--admin_api=full', '--health_port=-1'])
+    for path in ('/metrics', '/monitoring/prometheus/metrics', '/admin/v1/models'):
+        statuses = [server.get(path, port=port)[0]
+                    for port in (server.port, server.rest_port, server.health_port, server.admin_port)]
+        assert statuses == [404, 404, 404, 200], path
+    assert server.get('/readyz', port=server.admin_port)[0] == 200
+    assert server.get('/v1/models', port=server.admin_port)[0] == 404
+    answer = requests.put(f'http://127.0.0.1:{server.admin_port}/admin/v1/models/new',
+                          json={'base_path': 'builtin:identity'}, timeout=60)
+    assert answer.status_code == 200, answer.text
+
+    code, message = reload_at(server.address, MODELS)
+    assert code == DENIED and '--admin_port' in message
+    assert reload_at(f'127.0.0.1:{server.admin_port}', MODELS)[0] == grpc.StatusCode.OK
+    assert reload_at(f'unix:{socket}', MODELS)[0] == grpc.StatusCode.OK
+    assert stat.S_IMODE(socket.stat().st_mode) == 0o600
+    with grpc.insecure_channel(f'127.0.0.1:{server.admin_port}') as channel:
+        predict = prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict
+        assert code_of(predict, predict_request('mine'))[0] == grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_the_admin_port_asks_for_tokens_too(start, tmp_path):
+    callers = Callers(tmp_path)
+    server = start(MODELS, ['--admin_port=-1', f'--token_file={callers.path}'])
+    for path, name, status in (('/metrics', None, 401), ('/metrics', 'user', 403), ('/metrics', 'scraper', 200),
+                               ('/admin/v1/models', 'user', 403), ('/admin/v1/models', 'admin', 200),
+                               ('/readyz', None, 200)):
+        answer = requests.get(f'http://127.0.0.1:{server.admin_port}{path}', headers=callers.headers(name), timeout=30)
+        assert answer.status_code == status, (path, name)
+    admin = f'127.0.0.1:{server.admin_port}'
+    assert reload_at(admin, MODELS, metadata=callers.metadata('user'))[0] == DENIED
+    assert reload_at(admin, MODELS, metadata=callers.metadata('admin'))[0] == grpc.StatusCode.OK
+    assert reload_at(server.address, MODELS, metadata=callers.metadata('admin'))[0] == DENIED

@@ -53,6 +53,16 @@ void AdminFrontend::Register(net::Router& router) {
 }
 
 void AdminFrontend::RegisterProbes(net::Router& router) {
+  AddHealth(router);
+  if (!options_.has_admin_port) AddMetrics(router);
+}
+
+void AdminFrontend::RegisterAdmin(net::Router& router) {
+  AddHealth(router);
+  AddMetrics(router);
+}
+
+void AdminFrontend::AddHealth(net::Router& router) {
   // Load balancers and kubelets send no token. What they see then has no model in it.
   const auto add = [&router](std::string_view path, net::HttpHandler handler) {
     AddProbe(router, path, net::RouteAccess::kEveryone, std::move(handler));
@@ -65,6 +75,9 @@ void AdminFrontend::RegisterProbes(net::Router& router) {
     call->Respond(
         ModelReadiness(call->head().path.substr(kModelPath.size()), call->head().caller.get()));
   });
+}
+
+void AdminFrontend::AddMetrics(net::Router& router) {
   for (const std::string& path : options_.metrics_paths)
     AddProbe(router, path, net::RouteAccess::kCallers,
              [this](net::HttpCallRef call) { call->Respond(Metrics(call->head().caller.get())); });

@@ -30,6 +30,7 @@ struct AdminOptions {
   std::vector<std::string> metrics_paths = {"/metrics", "/monitoring/prometheus/metrics"};
   std::string version = {};            // of the program
   core::ReadinessRule readiness = {};  // the same as the manager's
+  bool has_admin_port = false;         // only that port serves the metrics
 };
 
 // Serves the pages above. Thread-safe. The constructor's arguments outlive it.
@@ -41,8 +42,11 @@ class AdminFrontend final : public net::Frontend {
   std::string_view name() const override { return "admin"; }
   void Register(net::Router& router) override;
   void RegisterProbes(net::Router& router) override;
+  void RegisterAdmin(net::Router& router) override;
 
  private:
+  void AddHealth(net::Router& router);
+  void AddMetrics(net::Router& router);
   // Each shows only what the caller may see. Null: everything.
   net::HttpResponse Root(const access::Caller* caller) const;
   net::HttpResponse Metrics(const access::Caller* caller);

@@ -34,6 +34,7 @@ class HealthFrontend final : public net::Frontend {
   std::string_view name() const override { return "health"; }
   void Register(net::Router& router) override;
   void RegisterProbes(net::Router& router) override;
+  void RegisterAdmin(net::Router& router) override { RegisterProbes(router); }
 
  private:
   class Watcher;

@@ -210,14 +210,20 @@ const Verb* FindVerb(std::string_view method, std::string_view verb) {
 
 }  // namespace
 
-ModelAdminFrontend::ModelAdminFrontend(AdminAccess access, const core::Manager& manager,
-                                       ChangeFunction change, ModelEntriesFunction entries)
+ModelAdminFrontend::ModelAdminFrontend(AdminAccess access, bool has_admin_port,
+                                       const core::Manager& manager, ChangeFunction change,
+                                       ModelEntriesFunction entries)
     : access_(access),
+      has_admin_port_(has_admin_port),
       manager_(manager),
       change_(std::move(change)),
       entries_(std::move(entries)) {}
 
 void ModelAdminFrontend::Register(net::Router& router) {
+  if (!has_admin_port_) RegisterAdmin(router);
+}
+
+void ModelAdminFrontend::RegisterAdmin(net::Router& router) {
   if (access_ == AdminAccess::kOff) return;
   const auto handle = [this](net::HttpCallRef call) { Handle(std::move(call)); };
   constexpr auto kAccess = net::RouteAccess::kCallers;

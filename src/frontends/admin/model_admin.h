@@ -35,11 +35,13 @@ inline AdminAccess AdminAccessOf(std::string_view admin_api) {
 // Serves the pages above. Thread-safe. `manager` outlives it.
 class ModelAdminFrontend final : public net::Frontend {
  public:
-  ModelAdminFrontend(AdminAccess access, const core::Manager& manager, ChangeFunction change,
-                     ModelEntriesFunction entries);
+  // `has_admin_port`: only that port serves the pages.
+  ModelAdminFrontend(AdminAccess access, bool has_admin_port, const core::Manager& manager,
+                     ChangeFunction change, ModelEntriesFunction entries);
 
   std::string_view name() const override { return "model admin"; }
   void Register(net::Router& router) override;
+  void RegisterAdmin(net::Router& router) override;
 
  private:
   Status CheckMayChange(const net::Endpoint& endpoint) const;
@@ -51,6 +53,7 @@ class ModelAdminFrontend final : public net::Frontend {
   std::string ModelJson(const std::string& name, const ModelEntry& entry) const;
 
   const AdminAccess access_;
+  const bool has_admin_port_;
   const core::Manager& manager_;
   const ChangeFunction change_;
   const ModelEntriesFunction entries_;

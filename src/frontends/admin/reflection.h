@@ -15,6 +15,7 @@ class ReflectionFrontend final : public net::Frontend {
   std::string_view name() const override { return "reflection"; }
   void Register(net::Router& router) override;
   void RegisterProbes(net::Router& router) override { Register(router); }
+  void RegisterAdmin(net::Router& router) override { Register(router); }
 };
 
 }  // namespace penstock

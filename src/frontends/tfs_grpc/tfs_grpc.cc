@@ -131,10 +131,15 @@ Status CheckReloadAccess(ReloadAccess access, const net::RequestHead& head) {
     return Error(StatusCode::kPermissionDenied,
                  "HandleReloadConfigRequest is turned off by --reload_rpc=off");
   }
+  const net::Endpoint& endpoint = *head.endpoint;
+  if (access == ReloadAccess::kAdminPort && !endpoint.is_admin) {
+    return Error(StatusCode::kPermissionDenied,
+                 "HandleReloadConfigRequest is answered on --admin_port and --admin_socket only; "
+                 "start the server with --reload_rpc=on to allow it on every port");
+  }
   // With a token file the caller decides, and not the port. The list has all models.
   if (head.caller != nullptr) return access::CheckAll(head.caller.get(), access::Operation::kAdmin);
   if (access == ReloadAccess::kAll) return OkStatus();
-  const net::Endpoint& endpoint = *head.endpoint;
   if (endpoint.demands_client_certificate || endpoint.is_local) return OkStatus();
   return Error(StatusCode::kPermissionDenied,
                "HandleReloadConfigRequest is not allowed on this port: --reload_rpc=auto allows it "
@@ -192,7 +197,6 @@ TfsGrpc::TfsGrpc(const PredictOptions& options, Engine& engine, MetricsRegistry&
 
 void TfsGrpc::Register(net::Router& router) {
   const auto& prediction = *tensorflow::serving::PredictionService::descriptor();
-  const auto& model = *tensorflow::serving::ModelService::descriptor();
   const auto& streaming = *penstock::StreamingPredictionService::descriptor();
   // Each handler checks what the caller may do with the model.
   constexpr auto kCallers = net::RouteAccess::kCallers;
@@ -226,14 +230,19 @@ void TfsGrpc::Register(net::Router& router) {
   metadata.handler = [this](const net::GrpcCallRef& call) { GetModelMetadata(engine_, call); };
   router.AddGrpc(std::move(metadata));
 
+  RegisterAdmin(router);
+}
+
+void TfsGrpc::RegisterAdmin(net::Router& router) {
+  const auto& model = *tensorflow::serving::ModelService::descriptor();
   net::GrpcRoute status;
-  status.access = kCallers;
+  status.access = net::RouteAccess::kCallers;
   status.method = MethodName(model, "GetModelStatus");
   status.handler = [this](const net::GrpcCallRef& call) { RespondStatus(engine_.manager(), call); };
   router.AddGrpc(std::move(status));
 
   net::GrpcRoute reload;
-  reload.access = kCallers;
+  reload.access = net::RouteAccess::kCallers;
   reload.method = MethodName(model, "HandleReloadConfigRequest");
   reload.handler = [this](const net::GrpcCallRef& call) { Reload(reload_, reload_access_, call); };
   router.AddGrpc(std::move(reload));

@@ -24,6 +24,8 @@ class TfsGrpc final : public net::Frontend {
 
   std::string_view name() const override { return "tfs_grpc"; }
   void Register(net::Router& router) override;
+  // ModelService alone.
+  void RegisterAdmin(net::Router& router) override;
 
  private:
   Engine& engine_;

@@ -446,14 +446,24 @@ TEST_F(TfsGrpcTest, ReloadsNeedAProtectedPortUnlessTheyAreAllowedOnAll) {
 }
 
 TEST(ReloadAccessTest, IsThatOfTheFlag) {
-  EXPECT_EQ(ReloadAccessOf("auto", /*stands_in_for_tfs=*/false), ReloadAccess::kProtected);
-  EXPECT_EQ(ReloadAccessOf("on", /*stands_in_for_tfs=*/false), ReloadAccess::kAll);
-  EXPECT_EQ(ReloadAccessOf("off", /*stands_in_for_tfs=*/false), ReloadAccess::kNone);
+  EXPECT_EQ(ReloadAccessOf("auto", /*stands_in_for_tfs=*/false, /*has_admin_port=*/false),
+            ReloadAccess::kProtected);
+  EXPECT_EQ(ReloadAccessOf("on", /*stands_in_for_tfs=*/false, /*has_admin_port=*/false),
+            ReloadAccess::kAll);
+  EXPECT_EQ(ReloadAccessOf("off", /*stands_in_for_tfs=*/false, /*has_admin_port=*/false),
+            ReloadAccess::kNone);
 }
 
 TEST(ReloadAccessTest, CompatAllowsReloadsOnEveryPort) {
-  EXPECT_EQ(ReloadAccessOf("auto", /*stands_in_for_tfs=*/true), ReloadAccess::kAll);
-  EXPECT_EQ(ReloadAccessOf("off", /*stands_in_for_tfs=*/true), ReloadAccess::kNone);
+  EXPECT_EQ(ReloadAccessOf("auto", /*stands_in_for_tfs=*/true, /*has_admin_port=*/false),
+            ReloadAccess::kAll);
+  EXPECT_EQ(ReloadAccessOf("off", /*stands_in_for_tfs=*/true, /*has_admin_port=*/false),
+            ReloadAccess::kNone);
+  for (const bool stands_in : {false, true}) {
+    EXPECT_EQ(ReloadAccessOf("auto", stands_in, /*has_admin_port=*/true), ReloadAccess::kAdminPort);
+    EXPECT_EQ(ReloadAccessOf("on", stands_in, /*has_admin_port=*/true), ReloadAccess::kAll);
+    EXPECT_EQ(ReloadAccessOf("off", stands_in, /*has_admin_port=*/true), ReloadAccess::kNone);
+  }
 }
 
 template <typename Request>

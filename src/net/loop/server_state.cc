@@ -39,6 +39,7 @@ std::vector<Endpoint> EndpointsOf(const ServerOptions& options) {
          .demands_client_certificate = listen.tls && options.tls.require_client_certificate,
          .is_local = !listen.unix_path.empty() || IsLoopback(listen.address),
          .bypasses_tls = has_tls && !listen.tls,
+         .is_admin = listen.is_admin,
          .grpc_refusal = listen.grpc_refusal});
   }
   return endpoints;

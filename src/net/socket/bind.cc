@@ -83,7 +83,7 @@ bool HasIpv6() {
   return bind(socket.get(), reinterpret_cast<const sockaddr*>(&any), sizeof any) == 0;
 }
 
-StatusOr<BoundSocket> BindUnix(const std::string& path) {
+StatusOr<BoundSocket> BindUnix(const std::string& path, bool is_for_owner) {
   sockaddr_un address = {};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path)
@@ -98,6 +98,8 @@ StatusOr<BoundSocket> BindUnix(const std::string& path) {
     unlink(path.c_str());
   }
   OwnedSocket socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  // Before the bind, so that the file never exists with more rights.
+  if (is_for_owner) fchmod(socket.get(), S_IRUSR | S_IWUSR);
   if (bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
     return SystemError(errno, path);
   // Remember the file. A later server may replace it, and this one must not remove that server's
@@ -113,7 +115,7 @@ OwnedSocket::~OwnedSocket() {
 }
 
 StatusOr<BoundSocket> Bind(const ListenOptions& options) {
-  if (!options.unix_path.empty()) return BindUnix(options.unix_path);
+  if (!options.unix_path.empty()) return BindUnix(options.unix_path, options.is_admin);
   if (options.port < 0 || options.port > 65535)
     return InvalidArgument("{} is not a port; ports are 0 to 65535", options.port);
   if (options.address == "::" && !HasIpv6()) return BindIp("0.0.0.0", options.port);
