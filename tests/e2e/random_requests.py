@@ -42,8 +42,8 @@ class Reference:
 class RandomInputs:
     """Inputs of random shapes and values for the signatures of one model.
 
-    `values` says which numbers: "any" bits, for models that only move them; "wide" ones, whose sums and products are
-    not subnormal, as TensorFlow's threads take subnormal numbers for zero; or "narrow" ones, for models whose result
+    `values` says which numbers: "any" bits, for models that only move them; "wide" ones, whose products may
+    be next to zero or infinite; or "narrow" ones, for models whose result
     depends on the order of a sum, or that cast to integers. `examples`: strings are serialized Examples, whose x has so
     many values. `at_most`: numbers are integers below this."""
 
@@ -81,7 +81,7 @@ class RandomInputs:
         elif dtype.kind in 'iu':
             flat = self.random.integers(0, 100, count)
         elif self.values == 'wide':
-            flat = self.random.normal(size=count) * 10.0 ** self.random.integers(-15, 15, count)
+            flat = self.random.normal(size=count) * 10.0 ** self.random.integers(-25, 15, count)
             flat[self.random.random(count) < 0.1] = self.random.choice([0.0, -0.0, np.nan, np.inf, -np.inf])
         else:
             flat = self.random.integers(-8, 17, count) / 16

@@ -24,6 +24,7 @@
 #include <string>
 #include <utility>
 
+#include "flush_denormals.h"
 #include "wire.h"
 
 namespace penstock::tensorflow {
@@ -393,6 +394,7 @@ void TfModel::RunSession(Call& call) {
     timed_options = MakeBuffer(api_, options);
   }
   CallStatus status(api_);
+  const FlushDenormals as_in_pools;  // a short run stays on this thread
   api_.SessionRun(loaded_.session.get(),
                   timed_options != nullptr ? timed_options.get() : inline_options_,
                   call.feed_tensors.data(), call.feeds.data(), static_cast<int>(call.feeds.size()),

@@ -61,7 +61,11 @@ Status GetModelStatus(const core::Manager& manager, const GetModelStatusRequest&
   const ModelSpec& spec = request.model_spec();
   if (spec.name().empty()) return MissingModelName();
   const std::vector<core::VersionStatus> versions = manager.VersionStatuses(spec.name());
-  if (versions.empty()) return NoVersionsOf(manager, spec.name());
+  if (versions.empty()) {
+    std::optional<core::VersionNumber> version;
+    if (spec.has_version()) version = core::VersionNumber{spec.version().value()};
+    return NoVersionsOf(manager, spec.name(), version);
+  }
   ASSIGN_OR_RETURN(const std::optional<core::VersionNumber> wanted, WantedVersion(manager, spec));
   return FillModelStatus(spec.name(), wanted, versions, manager.SourceStatus(spec.name(), wanted),
                          response);

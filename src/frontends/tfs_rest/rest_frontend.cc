@@ -115,7 +115,7 @@ void RestFrontend::HandleStatus(net::HttpCall& call, const RestTarget& target) c
 StatusOr<std::string> RestFrontend::StatusText(const RestTarget& target) const {
   const core::Manager& manager = engine_.manager();
   const std::vector<core::VersionStatus> versions = manager.VersionStatuses(target.name);
-  if (versions.empty()) return tfs::NoVersionsOf(manager, target.name);
+  if (versions.empty()) return tfs::NoVersionsOf(manager, target.name, target.version);
   std::optional<core::VersionNumber> version = target.version;
   if (!target.label.empty()) {
     const auto labels = manager.Labels(target.name);

@@ -99,11 +99,14 @@ void FillModelMetadata(const core::ServableId& id, const ModelInfo& info,
   (*response.mutable_metadata())[std::string(kNotesField)].PackFrom(notes);
 }
 
-Status NoVersionsOf(const core::Manager& manager, std::string_view name) {
+Status NoVersionsOf(const core::Manager& manager, std::string_view name,
+                    std::optional<core::VersionNumber> version) {
   // The source knows why there are no versions, for example that the folder is missing.
   const bool is_known = manager.IsModelReady(name).has_value();
   const Status source = is_known ? manager.SourceStatus(name) : OkStatus();
-  return Error(StatusCode::kNotFound, "Could not find any versions of model {}{}{}", name,
+  const std::string what =
+      version ? fmt::format("version {}", version->value) : std::string("any versions");
+  return Error(StatusCode::kNotFound, "Could not find {} of model {}{}{}", what, name,
                source.ok() ? "" : ": ", MessageOf(source));
 }
 

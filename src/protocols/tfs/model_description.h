@@ -32,9 +32,11 @@ void FillSignatureDefMap(const ModelInfo& info, tensorflow::serving::SignatureDe
 void FillModelMetadata(const core::ServableId& id, const ModelInfo& info,
                        tensorflow::serving::GetModelMetadataResponse& response);
 
-// The error for a model without versions: NOT_FOUND with TensorFlow Serving's text, followed by the
-// report of the model's source, for example that the base path is missing.
-Status NoVersionsOf(const core::Manager& manager, std::string_view name);
+// The error for a request for the states of all versions, or of `version`, of a model without
+// versions: NOT_FOUND with TensorFlow Serving's text, followed by the report of the model's source,
+// for example that the base path is missing.
+Status NoVersionsOf(const core::Manager& manager, std::string_view name,
+                    std::optional<core::VersionNumber> version);
 
 // Fills in the states of all versions of the model `name`, or only of `version`. `versions` comes
 // from core::Manager::VersionStatuses and is not empty; `source` comes from SourceStatus. Errors:

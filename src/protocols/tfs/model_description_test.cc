@@ -133,11 +133,13 @@ TEST(ModelDescription, DescribesOneVersion) {
 TEST(ModelDescription, NamesWhatIsMissing) {
   core::Manager manager;
   const auto none = Error(StatusCode::kNotFound, "Could not find any versions of model m");
-  EXPECT_EQ(NoVersionsOf(manager, "m"), none);
+  EXPECT_EQ(NoVersionsOf(manager, "m", std::nullopt), none);
+  EXPECT_EQ(NoVersionsOf(manager, "m", core::VersionNumber{2}),
+            Error(StatusCode::kNotFound, "Could not find version 2 of model m"));
   ASSERT_TRUE(manager.SetModel({.name = "m"}).ok());
-  EXPECT_EQ(NoVersionsOf(manager, "m"), none);
+  EXPECT_EQ(NoVersionsOf(manager, "m", std::nullopt), none);
   manager.SetSourceStatus("m", absl::NotFoundError("there is no /m"));
-  EXPECT_EQ(NoVersionsOf(manager, "m"),
+  EXPECT_EQ(NoVersionsOf(manager, "m", std::nullopt),
             Error(StatusCode::kNotFound, "Could not find any versions of model m: there is no /m"));
   EXPECT_EQ(ModelStatusJson("m", core::VersionNumber{7}, SampleVersions(),
                             absl::FailedPreconditionError("version 7 is not complete"))
