@@ -53,6 +53,8 @@ class ModelHandle {
   // How the model classifies and regresses Examples. They live as long as the model is loaded.
   const ExamplePlans& examples() const;
   const core::ServableId& id() const { return handle_.id(); }
+  // The name of the experiment's arm that has chosen the version. Empty if none has.
+  std::string_view arm() const { return assignment_ == nullptr ? "" : assignment_->arm(); }
 
  private:
   friend class Engine;

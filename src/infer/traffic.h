@@ -24,6 +24,8 @@ class Assignment {
   // request has been decoded. If the version changes, the assignment keeps the former `handle`, so
   // that names from the signature by which the request was decoded stay valid.
   virtual void DecideByInput(const InferRequest& request, core::Handle& handle) = 0;
+  // The name of the arm. Empty if there is no split, or no arm is ready.
+  virtual std::string_view arm() const = 0;
   // Wraps `done` so that the outcome is recorded for the arm before the last part.
   virtual ResponseCallback Measure(ResponseCallback done) const = 0;
   // Gives copies of the request to the shadows that select it, and returns at once. The copies

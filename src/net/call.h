@@ -26,6 +26,7 @@
 #include "base/clock.h"
 #include "base/status.h"
 #include "net/headers.h"
+#include "net/ok_trailers.h"
 
 namespace penstock::net {
 
@@ -151,8 +152,10 @@ class GrpcCall : public Call {
   // may outlive the call.
   const Slice& message() const { return message_; }
 
-  // Unary: sends the answer and the status OK. Call it once, on any thread, instead of Finish.
-  virtual void Respond(ByteChain&& message) = 0;
+  // Unary: sends the answer and the status OK, with `trailers`, which need not live longer. Call it
+  // once, on any thread, instead of Finish.
+  virtual void Respond(ByteChain&& message, const OkTrailers& trailers) = 0;
+  void Respond(ByteChain&& message) { Respond(std::move(message), OkTrailers::Plain()); }
 
   // Streaming: requests the next message. `on_message` runs on the loop. It gets the message, or
   // nullopt if the client has half-closed or the call has ended. One read at a time.

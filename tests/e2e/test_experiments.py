@@ -98,6 +98,20 @@ def test_users_keep_their_arm(start, base):
     assert value(server, 'penstock_arm_latency_us_count{model_name="m",arm="v1"}') == 3 * counts[1]
 
 
+def test_answers_name_their_arm(start, base):
+    server = start({'m': model(base, traffic('name: "old" version: 1 weight: 1')), 'half': 'builtin:half_plus_two'})
+    status, headers, _ = server.request('POST', '/v1/models/m:predict', json.dumps(ASK))
+    assert status == 200
+    assert [headers[f'x-penstock-{field}'] for field in ('model', 'version', 'arm')] == ['m', '1', 'old']
+    with Client(server) as client:
+        for name, arm_name in (('m', 'old'), ('half', None)):
+            _, call = client.stub.Predict.with_call(predict_request(name, {'x': np.float32([5.0])}),
+                                                    timeout=30 * SLOWNESS)
+            trailers = dict(call.trailing_metadata())
+            assert (trailers['x-penstock-model'], trailers['x-penstock-version']) == (name, '1')
+            assert trailers.get('x-penstock-arm') == arm_name
+
+
 def test_users_keep_their_arm_over_a_restart(start, base):
     models = {'m': model(base, traffic(*HALVES, sticky=BY_HEADER))}
     first, second = start(models), start(models)

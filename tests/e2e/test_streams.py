@@ -95,6 +95,12 @@ def test_parts_come_when_they_are_made(channel):
     assert indices(call) == [1, 2]
 
 
+def test_trailers_name_the_model(channel):
+    call = streamed(channel, count=2)
+    assert indices(call) == [0, 1]
+    assert dict(call.trailing_metadata()) == {'x-penstock-model': 'stream', 'x-penstock-version': '1'}
+
+
 def test_a_model_that_answers_once_gives_one_message(channel):
     parts = list(streamed(channel, model='half', x=[1.0, 2.0]))
     assert [list(part.outputs['y'].float_val) for part in parts] == [[2.5, 3.0]]

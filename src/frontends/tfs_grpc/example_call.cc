@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include "calls/model_trailers.h"
 #include "protocols/tfs/client_status.h"
 
 namespace penstock::tfs {
@@ -32,7 +33,9 @@ StatusOr<ByteChain> ExampleCall::Encode(const NamedTensors& outputs, RequestMemo
   return examples_.Write(outputs, model().id(), memory);
 }
 
-void ExampleCall::Send(ByteChain&& answer) { call().Respond(std::move(answer)); }
+void ExampleCall::Send(ByteChain&& answer) {
+  call().Respond(std::move(answer), TrailersOf(model()));
+}
 
 void ExampleCall::SendError(const Status& status) { call().Finish(Truncated(status)); }
 

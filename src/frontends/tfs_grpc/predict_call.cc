@@ -7,6 +7,7 @@
 #include <memory>
 #include <utility>
 
+#include "calls/model_trailers.h"
 #include "protocols/tfs/client_status.h"
 
 namespace penstock::tfs {
@@ -47,11 +48,13 @@ StatusOr<ByteChain> PredictCall::Encode(const NamedTensors& outputs, RequestMemo
                               &memory);
 }
 
-void PredictCall::Send(ByteChain&& answer) { call().Respond(std::move(answer)); }
+void PredictCall::Send(ByteChain&& answer) {
+  call().Respond(std::move(answer), TrailersOf(model()));
+}
 
 void PredictCall::SendPart(ByteChain&& part) { WritePart(std::move(part)); }
 
-void PredictCall::EndParts() { call().Finish(OkStatus()); }
+void PredictCall::EndParts() { call().Finish(OkStatus(), FieldsOf(model())); }
 
 void PredictCall::SendError(const Status& status) { call().Finish(Truncated(status)); }
 

@@ -49,6 +49,7 @@ struct Answer {
   Status status;
   std::string message;
   std::vector<std::string> parts;
+  std::string trailers;
 };
 
 // A call without a connection. One thread at a time.
@@ -61,7 +62,8 @@ class FakeGrpcCall final : public net::GrpcCall {
     message_ = WholeSlice(CopyToBuffer(message));
     deadline_ = deadline;
   }
-  void Respond(ByteChain&& message) override {
+  void Respond(ByteChain&& message, const net::OkTrailers& trailers) override {
+    answer_.trailers = trailers.block();
     ++answer_.answers;
     answer_.message = std::string(Flatten(message).view());
   }
@@ -170,6 +172,17 @@ TEST_F(TfsGrpcTest, PredictsWithTheNewestVersion) {
   EXPECT_EQ(response.model_spec().name(), "half");
   EXPECT_EQ(response.model_spec().version().value(), 2);
   EXPECT_EQ(response.model_spec().signature_name(), "serving_default");
+}
+
+TEST_F(TfsGrpcTest, TrailersNameTheModelAndTheVersion) {
+  PredictRequest request = HalfRequest(3);
+  for (const int64_t version : {1, 2, 1}) {
+    request.mutable_model_spec()->mutable_version()->set_value(version);
+    EXPECT_EQ(Send(kPredict, request.SerializeAsString()).trailers,
+              net::OkTrailers(
+                  {{"x-penstock-model", "half"}, {"x-penstock-version", std::to_string(version)}})
+                  .block());
+  }
 }
 
 TEST_F(TfsGrpcTest, PredictsByVersionAndLabel) {

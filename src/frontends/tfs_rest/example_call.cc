@@ -37,9 +37,7 @@ StatusOr<ByteChain> ExampleCall::Encode(const NamedTensors& outputs, RequestMemo
   return EncodeResults(result, memory);
 }
 
-void ExampleCall::Send(ByteChain&& answer) {
-  call().Respond(AnswerOf(model().id(), std::move(answer)));
-}
+void ExampleCall::Send(ByteChain&& answer) { call().Respond(AnswerOf(model(), std::move(answer))); }
 
 void ExampleCall::SendError(const Status& status) { RespondError(call(), status); }
 

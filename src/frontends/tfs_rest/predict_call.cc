@@ -111,7 +111,7 @@ StatusOr<ByteChain> PredictCall::EncodeProtobuf(const NamedTensors& outputs,
 }
 
 void PredictCall::Send(ByteChain&& answer) {
-  net::HttpResponse response = AnswerOf(model().id(), std::move(answer));
+  net::HttpResponse response = AnswerOf(model(), std::move(answer));
   response.content_type = ContentTypeOf(answer_format_);
   // Most HTTP libraries accept gzip unasked. Compressing floats takes long and gains little, so a
   // client must compress its requests to get compressed tensors.
@@ -125,7 +125,7 @@ void PredictCall::Send(ByteChain&& answer) {
 // Sent with the first event, so that an error before it has its own HTTP status.
 void PredictCall::BeginEvents() {
   if (std::exchange(has_begun_events_, true)) return;
-  net::HttpResponse response = AnswerOf(model().id(), {});
+  net::HttpResponse response = AnswerOf(model(), {});
   response.content_type = "text/event-stream";
   response.headers.emplace_back("cache-control", "no-cache");
   call().RespondInParts(std::move(response),

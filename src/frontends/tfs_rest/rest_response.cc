@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "calls/model_trailers.h"
 #include "frontends/tfs_rest/rest_target.h"
 #include "net/error_response.h"
 #include "protocols/tfs/client_status.h"
@@ -28,11 +29,12 @@ void RespondJson(net::HttpCall& call, ByteChain body, int status) {
   call.Respond(std::move(response));
 }
 
-net::HttpResponse AnswerOf(const core::ServableId& id, ByteChain body) {
+net::HttpResponse AnswerOf(const ModelHandle& model, ByteChain body) {
   net::HttpResponse response;
   response.headers.reserve(2);
-  response.headers.emplace_back("x-penstock-model", id.name);
-  response.headers.emplace_back("x-penstock-version", fmt::format_int(id.version.value).str());
+  response.headers.emplace_back(kModelField, model.id().name);
+  response.headers.emplace_back(kVersionField, fmt::format_int(model.id().version.value).str());
+  if (!model.arm().empty()) response.headers.emplace_back(kArmField, model.arm());
   response.body = std::move(body);
   return response;
 }

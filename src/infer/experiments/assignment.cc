@@ -125,6 +125,10 @@ void ExperimentAssignment::DecideByInput(const InferRequest& request, core::Hand
   described_by_ = std::exchange(handle, *std::move(chosen));
 }
 
+std::string_view ExperimentAssignment::arm() const {
+  return arm_ ? std::string_view(experiment_->options().arms[*arm_].name) : std::string_view();
+}
+
 ResponseCallback ExperimentAssignment::Measure(ResponseCallback done) const {
   // Without an arm there is nothing to count, and the wrapper would cost an allocation.
   if (!arm_) return done;

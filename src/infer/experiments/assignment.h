@@ -35,6 +35,7 @@ class ExperimentAssignment final : public Assignment {
   StatusOr<core::Handle> DecideByHeader(const RequestHeaders& headers);
 
   void DecideByInput(const InferRequest& request, core::Handle& handle) override;
+  std::string_view arm() const override;
   ResponseCallback Measure(ResponseCallback done) const override;
   void StartShadows(const InferRequest& request, const core::Handle& main) const override;
 

@@ -318,21 +318,22 @@ void GrpcCallImpl::RunOnLoop(Task task) {
   });
 }
 
-void GrpcCallImpl::Respond(ByteChain&& message) {
+void GrpcCallImpl::Respond(ByteChain&& message, const OkTrailers& trailers) {
   Compress(message);
   if (const Status status = CountUnsent(message); !status.ok()) return Finish(status, {});
   if (is_answered_.exchange(true, std::memory_order_acq_rel)) return;
   // The usual case of a small model. It needs no closure, which RunOnLoop would build.
-  if (MayRunNow()) return Answer(std::move(message));
-  RunOnLoop([this, wire = std::move(message)]() mutable { Answer(std::move(wire)); });
+  if (MayRunNow()) return Answer(std::move(message), trailers);
+  RunOnLoop(
+      [this, wire = std::move(message), trailers]() mutable { Answer(std::move(wire), trailers); });
 }
 
-void GrpcCallImpl::Answer(ByteChain&& message) {
+void GrpcCallImpl::Answer(ByteChain&& message, const OkTrailers& trailers) {
   if (stream_ == nullptr) return;
   // SendMessage ends the call itself if the message is too large for gRPC.
   SendMessage(std::move(message));
   if (stream_ == nullptr) return;
-  stream_->EndOk();
+  stream_->EndOk(trailers);
   Detach();
 }
 
@@ -412,7 +413,7 @@ void GrpcCallImpl::SendMessage(ByteChain&& message) {
 
 void GrpcCallImpl::End(const Status& status, OwnedHeaders trailers) {
   if (status.ok() && trailers.empty() && is_head_sent_) {
-    stream_->EndOk();
+    stream_->EndOk(OkTrailers::Plain());
     return Detach();
   }
   trailers.emplace(trailers.begin(), "grpc-status",

@@ -39,7 +39,7 @@ class GrpcStream {
   // Ends the answer. `trailers` are sent last.
   virtual void EndWith(OwnedHeaders trailers) = 0;
   // Ends the answer of a call that succeeded.
-  virtual void EndOk() = 0;
+  virtual void EndOk(const OkTrailers& trailers) = 0;
   // The call has used this many bytes of the body, so the client may send more.
   virtual void Consume(size_t bytes) = 0;
   // Requests a call of OnRoom when the queue has space for another message.
@@ -90,7 +90,8 @@ class GrpcCallImpl final : public GrpcCall, private WheelTimer {
   bool ends_on_drain() const { return route_ != nullptr && !route_->counts_as_request; }
 
   // --- for the handler
-  void Respond(ByteChain&& message) override;
+  using GrpcCall::Respond;
+  void Respond(ByteChain&& message, const OkTrailers& trailers) override;
   void Read(absl::AnyInvocable<void(std::optional<Slice>)> on_message) override;
   void SendInitialMetadata(OwnedHeaders metadata) override;
   void Write(ByteChain message, absl::AnyInvocable<void(bool)> on_accepted) override;
@@ -126,7 +127,7 @@ class GrpcCallImpl final : public GrpcCall, private WheelTimer {
   // Counts memory of the message that the budget does not count yet, until the message is sent.
   Status CountUnsent(ByteChain& message) const;
   void SendHead(OwnedHeaders metadata);
-  void Answer(ByteChain&& message);
+  void Answer(ByteChain&& message, const OkTrailers& trailers);
   void SendMessage(ByteChain&& message);
   void End(const Status& status, OwnedHeaders trailers);
   void Detach();

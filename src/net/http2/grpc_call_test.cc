@@ -34,6 +34,11 @@ class GrpcCallTest : public testing::Test {
                      }});
     router_.AddGrpc(
         {.method = "/t.T/Keep", .handler = [this](GrpcCallRef call) { kept_ = std::move(call); }});
+    router_.AddGrpc({.method = "/t.T/Named", .handler = [](GrpcCallRef call) {
+                       call->Respond(
+                           ByteChain(call->message()),
+                           OkTrailers({{"x-a", "b"}, {"x-long", std::string(3000, 'l')}}));
+                     }});
     router_.AddGrpc({.method = "/t.T/Drop", .handler = [](GrpcCallRef) {}});
     router_.AddGrpc({.method = "/t.T/KeepStream",
                      .is_unary = false,
@@ -85,6 +90,32 @@ TEST_F(GrpcCallTest, UnaryIsAnswered) {
   EXPECT_TRUE(answer.is_closed);
   EXPECT_EQ(answer.error_code, 0u);
   EXPECT_EQ(server_->loop().open_requests(), 0);
+}
+
+TEST_F(GrpcCallTest, TrailersOfTheHandlerFollowTheMessage) {
+  Start();
+  for (const size_t bytes : {0, 5, 200'000}) {
+    const FakeAnswer& answer =
+        client_->answer(client_->Call("/t.T/Named", std::string(bytes, 'm')));
+    EXPECT_EQ(answer.Messages(), std::vector<std::string>{std::string(bytes, 'm')});
+    EXPECT_EQ(answer.grpc_status(), 0);
+    EXPECT_EQ(answer.Field("x-a"), "b");
+    EXPECT_EQ(answer.Field("x-long"), std::string(3000, 'l'));
+    EXPECT_EQ(answer.error_code, 0u);
+  }
+  // The table of HPACK is still right.
+  const FakeAnswer& next = client_->answer(client_->Call("/t.T/Echo", "x"));
+  EXPECT_EQ(next.Field("content-type"), "application/grpc");
+  EXPECT_EQ(next.Field("x-a"), "");
+}
+
+TEST_F(GrpcCallTest, AnswersFromOtherThreadsHaveTheirTrailers) {
+  Start();
+  const int32_t id = client_->Call("/t.T/Keep", "");
+  std::thread([&] { kept_->Respond(Chain("late"), OkTrailers({{"x-a", "b"}})); }).join();
+  client_->Run();
+  EXPECT_EQ(client_->answer(id).Field("x-a"), "b");
+  EXPECT_EQ(client_->answer(id).grpc_status(), 0);
 }
 
 TEST_F(GrpcCallTest, EmptyMessageIsAMessage) {

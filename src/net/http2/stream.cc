@@ -78,6 +78,7 @@ void Http2Stream::Close() {
   }
   kept_headers_.clear();
   trailers_.clear();
+  ok_block_.clear();
   fields_.Clear();
   head_storage_.Clear();
   if (head_charge_ > 0) GiveHeadCharge();
@@ -88,7 +89,7 @@ void Http2Stream::Close() {
   head_bytes_ = segments_used_ = queued_bytes_ = 0;
   unreported_ = unconsumed_ = 0;
   counts_ = is_head_complete_ = is_malformed_ = has_received_end_ = early_end_ = false;
-  is_submitted_ = is_deferred_ = is_ended_ = has_grpc_ok_ = wants_room_ = false;
+  is_submitted_ = is_deferred_ = is_ended_ = wants_room_ = false;
 }
 
 // --- the head
@@ -488,8 +489,8 @@ void Http2Stream::EndWith(OwnedHeaders trailers) {
   Resume();
 }
 
-void Http2Stream::EndOk() {
-  has_grpc_ok_ = true;
+void Http2Stream::EndOk(const OkTrailers& trailers) {
+  ok_block_ = trailers.block();
   EndWith({});
 }
 
@@ -537,13 +538,9 @@ ssize_t Http2Stream::ReadBody(size_t bytes_max, uint32_t* flags) {
 }
 
 void Http2Stream::SubmitTrailers(uint32_t* flags) {
-  if (!has_grpc_ok_ && trailers_.empty()) return;
+  // nghttp2 ends the stream with the DATA frame. See WriteLastFrames.
+  if (trailers_.empty()) return;
   *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-  if (has_grpc_ok_) {
-    const nghttp2_nv ok = StaticField("grpc-status", "0");
-    nghttp2_submit_trailer(session_->ng(), id_, &ok, 1);
-    return;
-  }
   absl::InlinedVector<nghttp2_nv, 4> fields;
   for (const auto& [name, value] : trailers_) fields.push_back(Field(name, value));
   nghttp2_submit_trailer(session_->ng(), id_, fields.data(), fields.size());

@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "absl/container/inlined_vector.h"
@@ -57,7 +58,7 @@ class Http2Stream final : public HttpCallOwner,
   void SendTrailersOnly(OwnedHeaders trailers) override;
   void AppendMessage(bool is_compressed, ByteChain&& message) override;
   void EndWith(OwnedHeaders trailers) override;
-  void EndOk() override;
+  void EndOk(const OkTrailers& trailers) override;
   void Consume(size_t bytes) override;
   void AskForRoom() override;
   void BeginReceiving() override;
@@ -70,6 +71,9 @@ class Http2Stream final : public HttpCallOwner,
   // then writes that many.
   ssize_t ReadBody(size_t bytes_max, uint32_t* flags);
   void WriteBody(Http2Output& output, size_t bytes);
+  // Of a gRPC answer that succeeds: the block of the trailers, which the session writes itself.
+  // Empty for all others.
+  std::string_view ok_block() const { return ok_block_; }
   // nghttp2 has framed the last frame of the answer.
   void OnEndSent();
   // Tells the call that it may send more; see StreamHost::NotifyRoom.
@@ -165,10 +169,10 @@ class Http2Stream final : public HttpCallOwner,
   bool is_ended_ = false;
   // The answer ends before the request, so the stream must be reset after it.
   bool early_end_ = false;
-  bool has_grpc_ok_ = false;
   bool wants_room_ = false;
   OwnedHeaders kept_headers_;  // storage for fields that SubmitHead points to
   OwnedHeaders trailers_;
+  std::string ok_block_;
   SteadyTime last_sent_;  // see StreamHost::now
 };
 

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tells gRPC clients which model, version and arm has answered.
+#pragma once
+
+#include "infer/engine.h"
+#include "net/call.h"
+#include "net/ok_trailers.h"
+
+namespace penstock {
+
+inline constexpr std::string_view kModelField = "x-penstock-model";
+inline constexpr std::string_view kVersionField = "x-penstock-version";
+inline constexpr std::string_view kArmField = "x-penstock-arm";
+
+// The trailers of an answer of `model`. The reference is valid until the next call on this thread.
+const net::OkTrailers& TrailersOf(const ModelHandle& model);
+
+// The same fields, for the end of a stream or an error.
+net::OwnedHeaders FieldsOf(const ModelHandle& model);
+
+}  // namespace penstock
