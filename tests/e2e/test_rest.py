@@ -387,9 +387,13 @@ def test_values_that_do_not_fit_the_type(rest, signature, value, text):
 
 @runtimes
 @pytest.mark.parametrize('name', ['complex64', 'complex128'])
-def test_complex_types_have_no_json(rest, name):
+def test_complex_elements_are_pairs(rest, name):
+    pairs = [[1.5, -2], [0, 0.25]]
+    for body in ({'inputs': pairs}, {'instances': pairs}):
+        status, answer = rest.predict('dtypes', {**body, 'signature_name': name})
+        assert status == 200 and [*answer.values()] == [pairs]
     status, text = rest.error('dtypes', {'inputs': [1], 'signature_name': name})
-    assert status == 501 and name in text and 'gRPC' in text
+    assert status == 400 and name in text and '[real, imaginary]' in text
 
 
 @runtimes

@@ -259,6 +259,20 @@ void MetricsRegistry::AddCollector(std::string_view name, std::string_view help,
   impl_->FindFamily(name, help, kind).collect = std::move(collect);
 }
 
+std::optional<int64_t> MetricsRegistry::FirstValue(std::string_view name) const {
+  MutexLock lock(impl_->mutex);
+  const auto found = impl_->families.find(std::string(name));
+  if (found == impl_->families.end()) return std::nullopt;
+  const Family& family = found->second;
+  if (!family.counters.empty())
+    return static_cast<int64_t>(family.counters.begin()->second->Value());
+  if (!family.gauges.empty()) return static_cast<int64_t>(family.gauges.begin()->second->Value());
+  if (!family.collect) return std::nullopt;
+  const std::vector<MetricSample> samples = family.collect();
+  if (samples.empty()) return std::nullopt;
+  return static_cast<int64_t>(samples.front().value);
+}
+
 std::string MetricsRegistry::Text() const {
   MutexLock lock(impl_->mutex);
   // One pass over the threads for all metrics, instead of one for each.

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -69,6 +70,10 @@ class MetricsRegistry {
   // most `series_max` samples are shown.
   void AddCollector(std::string_view name, std::string_view help, MetricKind kind,
                     std::function<std::vector<MetricSample>()> collect);
+
+  // The first series of the counter or gauge `name`, in the order in which they are printed; of a
+  // gauge without a fraction. nullopt: there is none.
+  std::optional<int64_t> FirstValue(std::string_view name) const;
 
   // Prometheus text exposition format 0.0.4, families sorted by name.
   std::string Text() const;

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "access/caller.h"
 #include "net/request_id.h"
@@ -25,6 +26,7 @@ using tensorflow::serving::GetModelStatusRequest;
 using tensorflow::serving::GetModelStatusResponse;
 using tensorflow::serving::ModelSpec;
 using tensorflow::serving::ReloadConfigRequest;
+using tensorflow::serving::ReloadConfigResponse;
 
 ModelSelector SelectorOf(const ModelSpec& spec) {
   ModelSelector selector{spec.name(), std::nullopt, spec.version_label()};
@@ -151,8 +153,35 @@ Status CheckReloadAccess(ReloadAccess access, const net::RequestHead& head) {
                "sockets; start the server with --reload_rpc=on to allow it on every port");
 }
 
+// The metrics that a ReloadConfigRequest names, with their values before the reload. TensorFlow
+// Serving answers how much the first series of each has grown. Names of no metric are left out. One
+// thread at a time.
+class NamedMetrics final {
+ public:
+  NamedMetrics(const MetricsRegistry& metrics, const ReloadConfigRequest& request)
+      : metrics_(metrics) {
+    for (const std::string& name : request.metric_names()) {
+      if (const auto value = metrics.FirstValue(name)) before_.emplace_back(name, *value);
+    }
+  }
+  ReloadConfigResponse Response() const {
+    ReloadConfigResponse response;
+    for (const auto& [name, before] : before_) {
+      auto& metric = *response.add_metric();
+      metric.set_name(name);
+      metric.set_int64_value_increase(metrics_.FirstValue(name).value_or(before) - before);
+    }
+    return response;
+  }
+
+ private:
+  const MetricsRegistry& metrics_;
+  std::vector<std::pair<std::string, int64_t>> before_;
+};
+
 // Answers when the models are available, or when it is certain that they will not be.
-void Reload(const ChangeFunction& reload, ReloadAccess access, const net::GrpcCallRef& call) {
+void Reload(const ChangeFunction& reload, ReloadAccess access, const MetricsRegistry& metrics,
+            const net::GrpcCallRef& call) {
   // Check this first, so that a client without the right learns nothing from the other errors.
   if (const Status status = CheckReloadAccess(access, call->head()); !status.ok())
     return call->Finish(status);
@@ -175,9 +204,9 @@ void Reload(const ChangeFunction& reload, ReloadAccess access, const net::GrpcCa
           .deadline = call->deadline(),
           .is_wanted = [call] { return !call->cancel().IsCancelled(); },
           .done =
-              [call](const Status& status) {
+              [call, named = NamedMetrics(metrics, request)](const Status& status) {
                 if (!status.ok()) return call->Finish(Truncated(status));
-                call->Respond({});  // an empty ReloadConfigResponse: its status is 0
+                Respond(call, named.Response());  // its status is 0
               }});
 }
 
@@ -191,6 +220,7 @@ std::string MethodName(const google::protobuf::ServiceDescriptor& service, std::
 TfsGrpc::TfsGrpc(const PredictOptions& options, Engine& engine, MetricsRegistry& metrics,
                  ReloadAccess reload_access, ChangeFunction reload)
     : engine_(engine),
+      metrics_(metrics),
       predict_(options, PredictAnswer::kMessage, engine, metrics),
       predict_streamed_(options, PredictAnswer::kStream, engine, metrics),
       classify_(ExampleApi::kClassify, options.limits.names_max, engine, metrics),
@@ -248,7 +278,9 @@ void TfsGrpc::RegisterAdmin(net::Router& router) {
   net::GrpcRoute reload;
   reload.access = net::RouteAccess::kCallers;
   reload.method = MethodName(model, "HandleReloadConfigRequest");
-  reload.handler = [this](const net::GrpcCallRef& call) { Reload(reload_, reload_access_, call); };
+  reload.handler = [this](const net::GrpcCallRef& call) {
+    Reload(reload_, reload_access_, metrics_, call);
+  };
   router.AddGrpc(std::move(reload));
 }
 

@@ -29,6 +29,7 @@ class TfsGrpc final : public net::Frontend {
 
  private:
   Engine& engine_;
+  const MetricsRegistry& metrics_;
   PredictService predict_;
   PredictService predict_streamed_;
   ExampleService classify_;

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <memory>
 
 #include "backends/builtin/builtin_models.h"
@@ -148,7 +149,9 @@ class TfsGrpcTest : public testing::Test {
   Engine engine_{{}, manager_, pool_};
   net::Router router_;
   std::vector<ChangeRequest> reloads_;
+  std::function<void()> while_reloading_ = [] {};
   const ChangeFunction reload_ = [this](ChangeRequest request) {
+    while_reloading_();
     request.done(reload_status_);
     reloads_.push_back(std::move(request));
   };
@@ -395,6 +398,25 @@ TEST_F(TfsGrpcTest, ReportsTheStatesOfVersions) {
                   "Could not find version 7 of model half: the model has versions 1, 2"));
 }
 
+TEST_F(TfsGrpcTest, AReloadAnswersHowMuchMetricsHaveGrown) {
+  registry_.AddCounter("loads", "For the test.", {{"model", "a"}}).Add(5);
+  registry_.AddCounter("loads", "For the test.", {{"model", "b"}}).Add(7);
+  registry_.AddGauge("models", "For the test.").Set(3);
+  while_reloading_ = [this] {
+    registry_.AddCounter("loads", "For the test.", {{"model", "a"}}).Add(2);
+    registry_.AddGauge("models", "For the test.").Set(1);
+  };
+  ReloadConfigRequest request;
+  request.mutable_config()->mutable_model_config_list();
+  for (const char* name : {"models", "none", "loads"}) request.add_metric_names(name);
+  const auto response = Expect<ReloadConfigResponse>(kReload, request);
+  ASSERT_EQ(response.metric_size(), 2);
+  EXPECT_EQ(response.metric(0).name(), "models");
+  EXPECT_EQ(response.metric(0).int64_value_increase(), -2);
+  EXPECT_EQ(response.metric(1).name(), "loads");
+  EXPECT_EQ(response.metric(1).int64_value_increase(), 2) << "of its first series";
+}
+
 TEST_F(TfsGrpcTest, ForwardsReloads) {
   ReloadConfigRequest request;
   auto& model = *request.mutable_config()->mutable_model_config_list()->add_config();
@@ -408,6 +430,7 @@ TEST_F(TfsGrpcTest, ForwardsReloads) {
   EXPECT_EQ(models[0].name, "new");
   EXPECT_EQ(models[0].base_path, "/models/new");
   EXPECT_TRUE(reloads_[0].is_wanted());
+  EXPECT_EQ(response.metric_size(), 0);
   reload_status_ = absl::UnknownError("1 model(s) did not become available: {new: why}");
   EXPECT_EQ(ErrorOf(kReload, request), reload_status_);
 }

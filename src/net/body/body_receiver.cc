@@ -73,15 +73,13 @@ Status BodyReceiver::Start(const Options& options) {
   if (options.length.value_or(0) > options.bytes_max)
     return OverLimit(
         fmt::format("the body has {} bytes; the limit is {}", *options.length, options.bytes_max));
-  if (options.gzip) {
-    if (inflater_ == nullptr) {
-      inflater_ = std::make_unique<Inflater>();
-    } else {
-      inflater_->Reset();
-    }
+  const bool is_compressed = options.compression != Compression::kNone;
+  if (is_compressed) {
+    if (inflater_ == nullptr) inflater_ = std::make_unique<Inflater>();
+    inflater_->Reset(options.compression);
   }
   // A body can be aligned before it is complete only if its length is known.
-  landed_ = options.landing == nullptr || options.gzip || !options.length.has_value();
+  landed_ = options.landing == nullptr || is_compressed || !options.length.has_value();
   return OkStatus();
 }
 
@@ -93,7 +91,7 @@ void BodyReceiver::Reset() {
 }
 
 std::span<std::byte> BodyReceiver::Target() {
-  if (buffer_ == nullptr || !landed_ || options_.gzip || !options_.length.has_value()) return {};
+  if (buffer_ == nullptr || !landed_ || is_compressed() || !options_.length.has_value()) return {};
   const auto rest = static_cast<size_t>(*options_.length) - size_;
   if (rest < kTargetBytesMin) return {};
   // Let the target grow with the received bytes, so that a stalled body is not charged for bytes
@@ -109,7 +107,7 @@ Status BodyReceiver::Append(std::span<const std::byte> bytes) {
   received_ += bytes.size();
   if (options_.length.has_value() && received_ > *options_.length)
     return InvalidArgument("the body has more than the {} bytes announced", *options_.length);
-  if (!options_.gzip) return Store(bytes);
+  if (!is_compressed()) return Store(bytes);
   while (true) {
     // One byte over the limit is enough to notice a body that is too large.
     const size_t room = std::min<size_t>(kInflateStep, options_.bytes_max + 1 - size_);
@@ -163,7 +161,7 @@ void BodyReceiver::Land(std::span<const std::byte> prefix) {
 
 size_t BodyReceiver::CapacityFor(size_t bytes) const {
   const bool is_scarce = loop_.server().big_buffers->is_scarce();
-  if (!options_.length.has_value() || options_.gzip) {
+  if (!options_.length.has_value() || is_compressed()) {
     const size_t growth = is_scarce ? kReserveFactorScarce : kGrowth;
     return std::max(bytes, buffer_ == nullptr ? kFirstGuess : buffer_->size() * growth);
   }
@@ -205,8 +203,8 @@ Status BodyReceiver::Grow(size_t bytes) {
 }
 
 StatusOr<Slice> BodyReceiver::Finish() {
-  if (options_.gzip && received_ > 0 && !inflater_->is_complete())
-    return InvalidArgument("the gzip data of the body ends early, after {} bytes", received_);
+  if (is_compressed() && received_ > 0 && !inflater_->is_complete())
+    return InvalidArgument("the compressed data of the body ends early, after {} bytes", received_);
   if (buffer_ == nullptr) return Slice{kEmptyBody, 0, {}};
   Slice body{buffer_->data() + start_, size_, BufferRef(std::exchange(buffer_, nullptr))};
   Reset();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Collects one body or message. It puts the bytes where the tensor inside is aligned, inflates
-// gzip, and enforces the limits. HTTP/1.1, HTTP/2 and gRPC all use it.
+// compressed ones, and enforces the limits. HTTP/1.1, HTTP/2 and gRPC all use it.
 #pragma once
 
 #include <cstdint>
@@ -18,13 +18,14 @@
 namespace penstock::net {
 
 // Receives the bytes of one body in order. Start begins the next body. Owned by loop. Errors:
-// INVALID_ARGUMENT (bad gzip data), OUT_OF_RANGE (over the limit for one body), RESOURCE_EXHAUSTED
-// (over the budget for all bodies). After an error the caller must drop the rest of the body.
+// INVALID_ARGUMENT (bad compressed data), OUT_OF_RANGE (over the limit for one body),
+// RESOURCE_EXHAUSTED (over the budget for all bodies). After an error the caller must drop the rest
+// of the body.
 class BodyReceiver final {
  public:
   struct Options {
     std::optional<uint64_t> length;  // of the body as sent, perhaps compressed; nullopt if unknown
-    bool gzip = false;
+    Compression compression = Compression::kNone;
     uint64_t bytes_max = 0;  // the limit for the body, after inflating
     LandingFunction landing = nullptr;
   };
@@ -50,6 +51,7 @@ class BodyReceiver final {
   uint64_t bytes_received() const { return received_; }
 
  private:
+  bool is_compressed() const { return options_.compression != Compression::kNone; }
   [[nodiscard]] Status Store(std::span<const std::byte> bytes);
   [[nodiscard]] Status Reserve(size_t bytes);
   [[nodiscard]] Status Grow(size_t bytes);

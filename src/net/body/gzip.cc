@@ -15,6 +15,7 @@
 namespace penstock::net {
 namespace {
 
+constexpr int kZlibWindowBits = 15;
 constexpr int kGzipWindowBits = 15 + 16;  // 16 selects the header and checksum of gzip
 // Level 1: a server compresses each answer once, so time counts more than the last percents of
 // size.
@@ -29,9 +30,8 @@ unsigned ZlibSize(size_t size) {
 // A compressor with its memory (about 260 KiB). One thread.
 class Deflater final {
  public:
-  Deflater() {
-    deflateInit2(&stream_, kFastLevel, Z_DEFLATED, kGzipWindowBits, kMemoryLevel,
-                 Z_DEFAULT_STRATEGY);
+  explicit Deflater(int window_bits) {
+    deflateInit2(&stream_, kFastLevel, Z_DEFLATED, window_bits, kMemoryLevel, Z_DEFAULT_STRATEGY);
   }
   ~Deflater() { deflateEnd(&stream_); }
   Deflater(const Deflater&) = delete;
@@ -81,14 +81,16 @@ struct Inflater::Impl {
   Impl() { inflateInit2(&stream, kGzipWindowBits); }
   ~Impl() { inflateEnd(&stream); }
   z_stream stream = {};
+  Compression form = Compression::kGzip;
   bool at_member_end = false;
 };
 
 Inflater::Inflater() : impl_(std::make_unique<Impl>()) {}
 Inflater::~Inflater() = default;
 
-void Inflater::Reset() {
-  inflateReset(&impl_->stream);
+void Inflater::Reset(Compression form) {
+  impl_->form = form;
+  inflateReset2(&impl_->stream, form == Compression::kGzip ? kGzipWindowBits : kZlibWindowBits);
   impl_->at_member_end = false;
 }
 
@@ -101,6 +103,8 @@ StatusOr<size_t> Inflater::Inflate(std::span<const std::byte>& input, std::span<
   do {
     if (impl_->at_member_end) {
       if (input.empty()) break;
+      if (impl_->form == Compression::kZlib)
+        return InvalidArgument("the body goes on after the end of its zlib data");
       Reset();
     }
     const unsigned in = ZlibSize(input.size());
@@ -117,7 +121,8 @@ StatusOr<size_t> Inflater::Inflate(std::span<const std::byte>& input, std::span<
     } else if (result == Z_BUF_ERROR) {
       break;  // no more output from this input
     } else if (result != Z_OK) {
-      return InvalidArgument("the body is not valid gzip data: {}",
+      return InvalidArgument("the body is not valid {} data: {}",
+                             impl_->form == Compression::kGzip ? "gzip" : "zlib",
                              stream.msg != nullptr ? stream.msg : "corrupt stream");
     }
   } while (written < output.size() && !input.empty());
@@ -125,7 +130,12 @@ StatusOr<size_t> Inflater::Inflate(std::span<const std::byte>& input, std::span<
 }
 
 ByteChain GzipCompress(const ByteChain& chain) {
-  thread_local Deflater deflater;
+  thread_local Deflater deflater(kGzipWindowBits);
+  return deflater.Compress(chain);
+}
+
+ByteChain ZlibCompress(const ByteChain& chain) {
+  thread_local Deflater deflater(kZlibWindowBits);
   return deflater.Compress(chain);
 }
 

@@ -78,7 +78,8 @@ void GrpcCallImpl::ReturnToPool() {
   message_ = {};
   Recycle();
   route_ = nullptr;
-  is_started_ = is_head_sent_ = compress_ = has_message_ = has_ended_ = false;
+  compression_ = Compression::kNone;
+  is_started_ = is_head_sent_ = has_message_ = has_ended_ = false;
   on_message_ = nullptr;
   on_accepted_ = nullptr;
   is_answered_.store(false, std::memory_order_relaxed);
@@ -149,11 +150,16 @@ bool GrpcCallImpl::CheckAccess() {
 }
 
 bool GrpcCallImpl::ReadHeadFields(const GrpcHeadFields& fields) {
-  const bool is_gzip = fields.encoding == "gzip";
-  if (!is_gzip && !fields.encoding.empty() && fields.encoding != "identity") {
-    Fail(Error(StatusCode::kUnimplemented, "messages compressed with '{}' cannot be read: use gzip",
-               fields.encoding),
-         {{"grpc-accept-encoding", "identity,gzip"}});
+  Compression compression = Compression::kNone;
+  if (fields.encoding == "gzip") {
+    compression = Compression::kGzip;
+  } else if (fields.encoding == "deflate") {
+    compression = Compression::kZlib;
+  } else if (!fields.encoding.empty() && fields.encoding != "identity") {
+    Fail(
+        Error(StatusCode::kUnimplemented,
+              "messages compressed with '{}' cannot be read: use gzip or deflate", fields.encoding),
+        {{"grpc-accept-encoding", "identity,deflate,gzip"}});
     return false;
   }
   if (!fields.timeout.empty()) {
@@ -166,11 +172,18 @@ bool GrpcCallImpl::ReadHeadFields(const GrpcHeadFields& fields) {
     }
     deadline_ = start_ + *timeout;
   }
-  compress_ = (is_gzip || route_->compress) && ListContains(fields.accept_encoding, "gzip");
-  reader_.Start({.gzip = is_gzip,
+  compression_ = AnswerCompression(compression, fields.accept_encoding);
+  reader_.Start({.compression = compression,
                  .bytes_max = loop_->server().options.body_bytes_max,
                  .landing = route_->landing});
   return true;
+}
+
+// Answers have the compression of the request, if the client accepts that.
+Compression GrpcCallImpl::AnswerCompression(Compression request, std::string_view accepted) const {
+  if (request == Compression::kNone && !route_->compress) return Compression::kNone;
+  if (request == Compression::kZlib && ListContains(accepted, "deflate")) return request;
+  return ListContains(accepted, "gzip") ? Compression::kGzip : Compression::kNone;
 }
 
 // Called when a unary call is complete, or when the head of a streaming call has arrived.
@@ -390,12 +403,13 @@ Status GrpcCallImpl::CountUnsent(ByteChain& message) const {
 }
 
 void GrpcCallImpl::Compress(ByteChain& message) const {
-  if (compress_ && !message.empty()) message = GzipCompress(message);
+  if (compression_ == Compression::kNone || message.empty()) return;
+  message = compression_ == Compression::kGzip ? GzipCompress(message) : ZlibCompress(message);
 }
 
 void GrpcCallImpl::SendHead(OwnedHeaders metadata) {
   is_head_sent_ = true;
-  stream_->SendHead(compress_, std::move(metadata));
+  stream_->SendHead(compression_, std::move(metadata));
 }
 
 void GrpcCallImpl::SendMessage(ByteChain&& message) {
@@ -407,7 +421,7 @@ void GrpcCallImpl::SendMessage(ByteChain&& message) {
         {});
   }
   if (!is_head_sent_) SendHead({});
-  const bool is_compressed = compress_ && !message.empty();
+  const bool is_compressed = compression_ != Compression::kNone && !message.empty();
   stream_->AppendMessage(is_compressed, std::move(message));
 }
 

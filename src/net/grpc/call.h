@@ -31,7 +31,7 @@ class GrpcStream {
  public:
   virtual ~GrpcStream() = default;
   // Sends the head of the answer. EndWith or EndOk must follow.
-  virtual void SendHead(bool is_gzip, OwnedHeaders metadata) = 0;
+  virtual void SendHead(Compression compression, OwnedHeaders metadata) = 0;
   // Sends an answer without messages: the head and `trailers` in one frame.
   virtual void SendTrailersOnly(OwnedHeaders trailers) = 0;
   // Appends a message with its prefix.
@@ -123,6 +123,7 @@ class GrpcCallImpl final : public GrpcCall, private WheelTimer {
   bool MayRunNow() const;
   template <typename Task>
   void RunOnLoop(Task task);
+  Compression AnswerCompression(Compression request, std::string_view accepted) const;
   void Compress(ByteChain& message) const;
   // Counts memory of the message that the budget does not count yet, until the message is sent.
   Status CountUnsent(ByteChain& message) const;
@@ -138,9 +139,10 @@ class GrpcCallImpl final : public GrpcCall, private WheelTimer {
   HeadStorage head_storage_;
   GrpcMessageReader reader_;
 
+  Compression compression_ = Compression::kNone;  // of the answers
+
   bool is_started_ = false;           // the first reference belongs to the handler
   bool is_head_sent_ = false;         // or queued
-  bool compress_ = false;             // the answers
   bool has_message_ = false;          // unary: message_ is complete
   bool has_ended_ = false;            // the client has half-closed
   bool is_receiving_ = false;         // Pump is on the stack

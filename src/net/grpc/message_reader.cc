@@ -74,7 +74,7 @@ Status GrpcMessageReader::BeginMessage() {
                  "a message begins with byte {}: only 0 (plain) and 1 (compressed) have a meaning",
                  byte(0));
   const bool is_compressed = byte(0) == 1;
-  if (is_compressed && !options_.gzip)
+  if (is_compressed && options_.compression == Compression::kNone)
     return Error(StatusCode::kInternal,
                  "a message is marked as compressed, but grpc-encoding names no compression");
   if (left_ > options_.bytes_max) {
@@ -83,10 +83,11 @@ Status GrpcMessageReader::BeginMessage() {
                  "a message of {} bytes was received; the limit is {} bytes", left_,
                  options_.bytes_max);
   }
-  const Status status = receiver_.Start({.length = left_,
-                                         .gzip = is_compressed,
-                                         .bytes_max = options_.bytes_max,
-                                         .landing = options_.landing});
+  const Status status =
+      receiver_.Start({.length = left_,
+                       .compression = is_compressed ? options_.compression : Compression::kNone,
+                       .bytes_max = options_.bytes_max,
+                       .landing = options_.landing});
   return status.ok() ? status : ToGrpcError(status, options_.bytes_max);
 }
 

@@ -19,7 +19,7 @@ namespace penstock::net {
 class GrpcMessageReader final {
  public:
   struct Options {
-    bool gzip = false;  // grpc-encoding is gzip
+    Compression compression = Compression::kNone;  // of grpc-encoding
     uint64_t bytes_max = 0;
     LandingFunction landing = nullptr;
   };

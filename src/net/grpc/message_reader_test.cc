@@ -31,7 +31,7 @@ std::string Gzipped(std::string_view text) {
 class GrpcMessageReaderTest : public testing::Test {
  protected:
   GrpcMessageReaderTest() : loop_(router_, FakeLoop::DefaultOptions()), reader_(loop_.loop()) {
-    reader_.Start({.gzip = false, .bytes_max = kMessageMax});
+    reader_.Start({.compression = Compression::kNone, .bytes_max = kMessageMax});
   }
 
   // Gives `text` to the reader in pieces. Returns the messages, or nullopt after an error.
@@ -77,7 +77,7 @@ TEST_F(GrpcMessageReaderTest, StopsAtAMessageUntilItIsTaken) {
 }
 
 TEST_F(GrpcMessageReaderTest, InflatesMarkedMessages) {
-  reader_.Start({.gzip = true, .bytes_max = kMessageMax});
+  reader_.Start({.compression = Compression::kGzip, .bytes_max = kMessageMax});
   const std::string text = Framed(Gzipped("packed"), true) + Framed("plain");
   EXPECT_EQ(Read(text, 7), (std::vector<std::string>{"packed", "plain"}));
 }
@@ -85,16 +85,16 @@ TEST_F(GrpcMessageReaderTest, InflatesMarkedMessages) {
 TEST_F(GrpcMessageReaderTest, ItsErrorsHaveTheCodesOfGrpc) {
   EXPECT_EQ(Read(Framed("x", true), 100), std::nullopt);  // no encoding was announced
   EXPECT_EQ(error_.code(), StatusCode::kInternal);
-  reader_.Start({.gzip = false, .bytes_max = kMessageMax});
+  reader_.Start({.compression = Compression::kNone, .bytes_max = kMessageMax});
   EXPECT_EQ(Read(std::string("\2\0\0\0\1x", 6), 100), std::nullopt);
   EXPECT_EQ(error_.code(), StatusCode::kInternal);
-  reader_.Start({.gzip = false, .bytes_max = kMessageMax});
+  reader_.Start({.compression = Compression::kNone, .bytes_max = kMessageMax});
   EXPECT_EQ(Read(std::string("\0\xff\0\0\0", 5) + "x", 100), std::nullopt);
   EXPECT_EQ(error_.code(), StatusCode::kResourceExhausted);
-  reader_.Start({.gzip = true, .bytes_max = kMessageMax});
+  reader_.Start({.compression = Compression::kGzip, .bytes_max = kMessageMax});
   EXPECT_EQ(Read(Framed("no gzip", true), 100), std::nullopt);
   EXPECT_EQ(error_.code(), StatusCode::kInternal);
-  reader_.Start({.gzip = true, .bytes_max = kMessageMax});
+  reader_.Start({.compression = Compression::kGzip, .bytes_max = kMessageMax});
   EXPECT_EQ(Read(Framed(Gzipped(std::string(kMessageMax + 1, 'x')), true), 100), std::nullopt);
   EXPECT_EQ(error_.code(), StatusCode::kResourceExhausted);
 }

@@ -208,10 +208,11 @@ void HttpCallImpl::AdmitBody(std::optional<uint64_t> content_length) {
                     encoding),
         {{"accept-encoding", "gzip"}});
   is_large_ = content_length.value_or(UINT64_MAX) > kSmallBodyBytes;
-  const Status status = receiver_.Start({.length = content_length,
-                                         .gzip = coding == Coding::kGzip,
-                                         .bytes_max = loop_->server().options.body_bytes_max,
-                                         .landing = route_->landing});
+  const Status status = receiver_.Start(
+      {.length = content_length,
+       .compression = coding == Coding::kGzip ? Compression::kGzip : Compression::kNone,
+       .bytes_max = loop_->server().options.body_bytes_max,
+       .landing = route_->landing});
   if (!status.ok()) RefuseBody(status);
 }
 

@@ -364,6 +364,25 @@ TEST_F(GrpcCallTest, GzipBothWays) {
   EXPECT_EQ(inflated.substr(0, *size), text);
 }
 
+TEST_F(GrpcCallTest, DeflateBothWays) {
+  Start();
+  const std::string text(100'000, 'z');
+  const std::string packed(Flatten(ZlibCompress(Chain(text))).view());
+  const FakeFields deflate = {{"grpc-encoding", "deflate"},
+                              {"grpc-accept-encoding", "identity, deflate, gzip"}};
+  const int32_t id = client_->Open(FakeHttp2Client::GrpcFields("/t.T/Echo", deflate));
+  client_->Data(id, FakeHttp2Client::Framed(packed, true), true);
+  const FakeAnswer& answer = client_->answer(id);
+  EXPECT_EQ(answer.grpc_status(), 0);
+  EXPECT_EQ(answer.Field("grpc-encoding"), "deflate");
+  EXPECT_EQ(answer.Messages(), std::vector<std::string>{packed});
+  for (const std::string& bad : {packed + "x", packed.substr(0, 20), Gzipped(text)}) {
+    const int32_t wrong = client_->Open(FakeHttp2Client::GrpcFields("/t.T/Echo", deflate));
+    client_->Data(wrong, FakeHttp2Client::Framed(bad, true), true);
+    EXPECT_EQ(client_->answer(wrong).grpc_status(), 13);
+  }
+}
+
 TEST_F(GrpcCallTest, CompressedAnswerOnlyIfTheClientTakesIt) {
   Start();
   const int32_t id =
@@ -378,7 +397,7 @@ TEST_F(GrpcCallTest, UnknownEncodingIsUnimplemented) {
   const FakeAnswer& answer =
       client_->answer(client_->Call("/t.T/Echo", "", {{"grpc-encoding", "snappy"}}));
   EXPECT_EQ(answer.grpc_status(), 12);
-  EXPECT_EQ(answer.Field("grpc-accept-encoding"), "identity,gzip");
+  EXPECT_EQ(answer.Field("grpc-accept-encoding"), "identity,deflate,gzip");
 }
 
 TEST_F(GrpcCallTest, CompressedFlagWithoutEncodingIsInternal) {

@@ -418,21 +418,25 @@ void Http2Stream::OnBodyEnd(HttpCallImpl&, bool is_complete) {
 // The answer may wait long for the client. Meanwhile a large head would take memory for nothing.
 void Http2Stream::OnHeadUnused(HttpCallImpl& call) { FreeHead(call); }
 
-void Http2Stream::SendHead(bool is_gzip, OwnedHeaders metadata) {
-  if (!is_gzip && metadata.empty()) return SubmitHead(kGrpcHead, /*has_body=*/true);
+void Http2Stream::SendHead(Compression compression, OwnedHeaders metadata) {
+  if (compression == Compression::kNone && metadata.empty())
+    return SubmitHead(kGrpcHead, /*has_body=*/true);
   kept_headers_ = std::move(metadata);
-  SubmitKept(is_gzip, /*has_body=*/true);
+  SubmitKept(compression, /*has_body=*/true);
 }
 
 void Http2Stream::SendTrailersOnly(OwnedHeaders trailers) {
   kept_headers_ = std::move(trailers);
-  SubmitKept(/*is_gzip=*/false, /*has_body=*/false);
+  SubmitKept(Compression::kNone, /*has_body=*/false);
 }
 
 // Submits the head of a gRPC answer with kept_headers_.
-void Http2Stream::SubmitKept(bool is_gzip, bool has_body) {
+void Http2Stream::SubmitKept(Compression compression, bool has_body) {
   absl::InlinedVector<nghttp2_nv, 8> fields(kGrpcHead.begin(), kGrpcHead.end());
-  if (is_gzip) fields.push_back(StaticField("grpc-encoding", "gzip"));
+  if (compression != Compression::kNone) {
+    const bool is_gzip = compression == Compression::kGzip;
+    fields.push_back(StaticField("grpc-encoding", is_gzip ? "gzip" : "deflate"));
+  }
   for (const auto& [name, value] : kept_headers_) fields.push_back(Field(name, value));
   SubmitHead({fields.data(), fields.size()}, has_body);
 }

@@ -54,7 +54,7 @@ class Http2Stream final : public HttpCallOwner,
   void RefuseIncomplete() override;
 
   // --- output, for the call
-  void SendHead(bool is_gzip, OwnedHeaders metadata) override;
+  void SendHead(Compression compression, OwnedHeaders metadata) override;
   void SendTrailersOnly(OwnedHeaders trailers) override;
   void AppendMessage(bool is_compressed, ByteChain&& message) override;
   void EndWith(OwnedHeaders trailers) override;
@@ -124,7 +124,7 @@ class Http2Stream final : public HttpCallOwner,
   // Submits the head of the answer. The views must live as long as the stream. If `has_body`,
   // EndWith or EndOk must follow.
   void SubmitHead(std::span<const nghttp2_nv> fields, bool has_body);
-  void SubmitKept(bool is_gzip, bool has_body);
+  void SubmitKept(Compression compression, bool has_body);
   void StartHttp(int refused_status, std::string_view why);
   void AppendSegment(Segment&& segment);
   // Lets nghttp2 ask again after a DEFERRED.

@@ -200,10 +200,36 @@ TEST(PredictDecoder, HalfTypes) {
   EXPECT_THAT(Values<uint16_t>(brain.tensor()), ElementsAre(0x3F80, 0xC020));
 }
 
-TEST(PredictDecoder, TypesWithoutAForm) {
-  const Decoded decoded = Decode(R"({"inputs": [1]})", OneInput(DType::kComplex64));
-  EXPECT_EQ(decoded.status.code(), StatusCode::kUnimplemented);
-  EXPECT_THAT(decoded.message(), HasSubstr("Conversion of JSON Value: 1 to type: complex64"));
+TEST(PredictDecoder, ComplexElementsArePairs) {
+  const auto halves = [](const Decoded& decoded) {
+    const auto* const first = reinterpret_cast<const float*>(decoded.tensor().data());
+    return std::vector<float>(first, first + 2 * decoded.tensor().element_count());
+  };
+  const Decoded columns =
+      Decode(R"({"inputs": [[[1, 2], [3, -4.5]]]})", OneInput(DType::kComplex64));
+  ASSERT_TRUE(columns.status.ok()) << columns.status;
+  EXPECT_EQ(columns.tensor().shape(), Shape({1, 2}));
+  EXPECT_THAT(halves(columns), ElementsAre(1, 2, 3, -4.5));
+  const Decoded rows = Decode(R"({"instances": [[1, 2], [3, 4]]})", OneInput(DType::kComplex64));
+  ASSERT_TRUE(rows.status.ok()) << rows.status;
+  EXPECT_EQ(rows.tensor().shape(), Shape({2}));
+  EXPECT_THAT(halves(rows), ElementsAre(1, 2, 3, 4));
+  const Decoded wide = Decode(R"({"inputs": [0.1, 1e300]})", OneInput(DType::kComplex128));
+  ASSERT_TRUE(wide.status.ok()) << wide.status;
+  EXPECT_EQ(wide.tensor().shape(), Shape({}));
+  EXPECT_EQ(reinterpret_cast<const double*>(wide.tensor().data())[1], 1e300);
+  const Decoded empty = Decode(R"({"inputs": []})", OneInput(DType::kComplex64));
+  ASSERT_TRUE(empty.status.ok()) << empty.status;
+  EXPECT_EQ(empty.tensor().shape(), Shape({0}));
+}
+
+TEST(PredictDecoder, AComplexElementThatIsNoPair) {
+  for (const char* body : {R"({"inputs": 1})", R"({"inputs": [1]})", R"({"inputs": [1, 2, 3]})",
+                           R"({"instances": [[[1], [2]]]})"}) {
+    const Decoded decoded = Decode(body, OneInput(DType::kComplex64));
+    EXPECT_EQ(decoded.status.code(), StatusCode::kInvalidArgument) << body;
+    EXPECT_THAT(decoded.message(), HasSubstr("is a list of two numbers, [real, imaginary], but"));
+  }
 }
 
 TEST(PredictDecoder, Strings) {

@@ -36,6 +36,8 @@ class TensorWriter {
   Status WriteElements(int64_t first, int64_t count);
   template <typename T, typename ToText>
   void WriteNumbers(int64_t first, int64_t count, ToText to_text);
+  template <typename T>
+  Status WritePairs(int64_t first, int64_t count);
   Status WriteStrings(int64_t first, int64_t count);
 
   const NamedTensor& output_;
@@ -81,6 +83,23 @@ void TensorWriter::WriteNumbers(int64_t first, int64_t count, ToText to_text) {
     *to++ = ',';
     writer_.Commit(at + 1 < end ? to : to - 1);
   }
+}
+
+// Writes complex elements, whose halves are of type T, as [real, imaginary].
+template <typename T>
+Status TensorWriter::WritePairs(int64_t first, int64_t count) {
+  const T* at = reinterpret_cast<const T*>(tensor_.data()) + 2 * first;
+  for (; count > 0; --count, at += 2) {
+    char* to = writer_.Reserve(2 * kNumberBytesMax + 4);
+    *to++ = '[';
+    to = WriteFloat(to, at[0]);
+    *to++ = ',';
+    to = WriteFloat(to, at[1]);
+    *to++ = ']';
+    *to++ = ',';
+    writer_.Commit(count > 1 ? to : to - 1);
+  }
+  return OkStatus();
 }
 
 Status TensorWriter::WriteStrings(int64_t first, int64_t count) {
@@ -145,6 +164,10 @@ Status TensorWriter::WriteElements(int64_t first, int64_t count) {
         const std::string_view text = value != 0 ? "true" : "false";
         return std::copy(text.begin(), text.end(), to);
       });
+    case DType::kComplex64:
+      return WritePairs<float>(first, count);
+    case DType::kComplex128:
+      return WritePairs<double>(first, count);
     case DType::kString:
       return WriteStrings(first, count);
     default:

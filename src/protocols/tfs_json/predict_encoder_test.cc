@@ -100,8 +100,20 @@ TEST(PredictEncoder, EveryType) {
   EXPECT_EQ(encode(Make<uint16_t>(DType::kFloat16, {2}, {0x3C00, 0xC100})),
             R"({"outputs":[1.0,-2.5]})");
   EXPECT_EQ(encode(Make<uint16_t>(DType::kBfloat16, {1}, {0x3F80})), R"({"outputs":[1.0]})");
-  EXPECT_THAT(encode(Tensor::Allocate(DType::kComplex64, {1}).value()),
-              HasSubstr("Failed to write JSON value for tensor type: complex64"));
+}
+
+TEST(PredictEncoder, ComplexElementsArePairs) {
+  const auto pairs = [](DType dtype, auto... values) {
+    Tensor tensor = *Tensor::Allocate(dtype, {1, static_cast<int64_t>(sizeof...(values)) / 2});
+    size_t i = 0;
+    ((std::memcpy(tensor.mutable_data() + i++ * sizeof(values), &values, sizeof(values))), ...);
+    return tensor;
+  };
+  EXPECT_EQ(
+      Encode(PredictFormat::kColumn, {{"y", pairs(DType::kComplex64, 1.0f, -2.5f, 0.f, 3.f)}}),
+      R"({"outputs":[[[1.0,-2.5],[0.0,3.0]]]})");
+  EXPECT_EQ(Encode(PredictFormat::kRow, {{"y", pairs(DType::kComplex128, 0.1, 1e300)}}),
+            R"({"predictions":[[[0.1,1e+300]]]})");
 }
 
 TEST(PredictEncoder, Strings) {

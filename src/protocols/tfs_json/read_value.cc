@@ -200,6 +200,11 @@ Read ReadTyped(JsonCursor& cursor, TensorBuilder& builder, int64_t& count, bool 
       return read(Float32Element());
     case DType::kFloat64:
       return read(Float64Element());
+    // The pairs of a complex tensor are its innermost lists.
+    case DType::kComplex64:
+      return read(Float32Element());
+    case DType::kComplex128:
+      return read(Float64Element());
     case DType::kFloat16:
       return read(HalfElement<DType::kFloat16>());
     case DType::kBfloat16:

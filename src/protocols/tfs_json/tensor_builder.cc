@@ -83,7 +83,21 @@ bool TensorBuilder::FailCount(JsonCursor& cursor, int depth, int64_t count) {
                   depth, dims_[static_cast<size_t>(depth)]));
 }
 
+Status TensorBuilder::JoinPairs() {
+  const bool is_empty = next_ == nullptr || next_ == buffer_->data();
+  if (is_empty) return OkStatus();
+  if (dims_.empty() || dims_.back() != 2) {
+    return InvalidArgument(
+        "an element of type {} is a list of two numbers, [real, imaginary], but {}",
+        DTypeName(dtype_),
+        dims_.empty() ? "a number came" : fmt::format("a list of {} came", dims_.back()));
+  }
+  dims_.pop_back();
+  return OkStatus();
+}
+
 StatusOr<Tensor> TensorBuilder::Finish(const BufferRef& string_owner, bool has_rows) {
+  if (IsComplex(dtype_)) TRY(JoinPairs());
   Shape shape;
   if (has_rows) shape.Append(rows_);
   // The sizes inside an empty list are unknown, and do not matter.

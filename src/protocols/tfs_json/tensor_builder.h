@@ -13,6 +13,10 @@
 
 namespace penstock::tfs_json {
 
+inline bool IsComplex(DType dtype) {
+  return dtype == DType::kComplex64 || dtype == DType::kComplex128;
+}
+
 // Collects elements and the shape. One thread at a time. Functions that return false have set the
 // cursor's error.
 class TensorBuilder {
@@ -87,9 +91,14 @@ class TensorBuilder {
   StatusOr<Tensor> Finish(const BufferRef& string_owner, bool has_rows);
 
  private:
+  // The bytes of what Next returns: an element, or a half of a complex element, which JSON has as a
+  // list of two numbers.
   size_t ElementBytes() const {
-    return dtype_ == DType::kString ? sizeof(StringElement) : DTypeBytes(dtype_);
+    if (dtype_ == DType::kString) return sizeof(StringElement);
+    return IsComplex(dtype_) ? DTypeBytes(dtype_) / 2 : DTypeBytes(dtype_);
   }
+  // Removes the dimension of the pairs from the shape of a complex tensor.
+  Status JoinPairs();
   bool Grow(JsonCursor& cursor);
   bool FailRank(JsonCursor& cursor, int depth);
   bool FailCount(JsonCursor& cursor, int depth, int64_t count);
