@@ -90,12 +90,14 @@ void TokenFileWatch::Check() {
     last_error_.clear();
     const size_t callers = table->size();
     control_.Replace(*std::move(table));
-    PENSTOCK_LOG(kInfo, "the changed --token_file {} is in force: {} callers", path_, callers);
+    PENSTOCK_LOG(kInfo, "audit: the operator: {} was read again and is in force: {} callers", path_,
+                 callers);
     return;
   }
   std::string error(MessageOf(table.status()));
   if (!is_new && error == last_error_) return;
-  PENSTOCK_LOG(kError, "the changed --token_file is not used, the former rules stay: {}", error);
+  PENSTOCK_LOG(kError, "audit: the operator: token_file rejected, keeping the former rules: {}",
+               error);
   last_error_ = std::move(error);
 }
 

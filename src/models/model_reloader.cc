@@ -70,6 +70,18 @@ std::set<std::string> Lost(const EntryMap& before, const EntryMap& after) {
   return lost;
 }
 
+std::map<std::string, std::string> BasePathsOf(const EntryMap& entries) {
+  std::map<std::string, std::string> paths;
+  for (const auto& [name, entry] : entries) paths[name] = entry.base_path;
+  return paths;
+}
+
+std::map<std::string, std::string> BasePathsOf(const std::vector<ConfiguredModel>& models) {
+  std::map<std::string, std::string> paths;
+  for (const ConfiguredModel& model : models) paths[model.name] = model.base_path;
+  return paths;
+}
+
 bool NamesVersion(const ModelChange& change) {
   return change.kind == ModelChange::Kind::kPin || change.kind == ModelChange::Kind::kLabel;
 }
@@ -79,9 +91,9 @@ template <typename Done>
 Done LogEnd(std::string change, Done done) {
   return [change = std::move(change), done = std::move(done)](Status status) mutable {
     if (status.ok()) {
-      PENSTOCK_LOG(kInfo, "{}: done", change);
+      PENSTOCK_LOG(kInfo, "audit: {}: done", change);
     } else {
-      PENSTOCK_LOG(kWarning, "{}: {}: {}", change, StatusCodeName(status.code()),
+      PENSTOCK_LOG(kWarning, "audit: {}: {}: {}", change, StatusCodeName(status.code()),
                    MessageOf(status));
     }
     done(std::move(status));
@@ -184,14 +196,28 @@ std::map<std::string, ModelEntry> ModelReloader::Entries() const {
 }
 
 Status ModelReloader::ApplyFirst(std::vector<ConfiguredModel> base, std::string_view where) {
+  ASSIGN_OR_RETURN(roots_, ModelRoots::Parse(settings_.model_roots));
   ModelOverrides overrides;
   std::string both(where);
   if (!settings_.state_file.empty()) {
     TRY(overrides.Read(settings_.state_file));
     if (!overrides.IsEmpty()) both += " with --state_file=" + settings_.state_file;
+    // The roots may be narrower than when a client added its model.
+    ASSIGN_OR_RETURN(const std::vector<ConfiguredModel> all, overrides.Over(base));
+    TRY(CheckRoots(all, BasePathsOf(base)));
   }
   TRY(Apply(std::move(base), std::move(overrides), both));
   WatchLabels(both);
+  return OkStatus();
+}
+
+Status ModelReloader::CheckRoots(const std::vector<ConfiguredModel>& models,
+                                 const std::map<std::string, std::string>& trusted) const {
+  for (const ConfiguredModel& model : models) {
+    const auto found = trusted.find(model.name);
+    if (found != trusted.end() && found->second == model.base_path) continue;
+    TRY(roots_.Check(model.name, model.base_path));
+  }
   return OkStatus();
 }
 
@@ -429,10 +455,12 @@ void ModelReloader::ReadFile(FileRead read) {
   const bool is_known = std::exchange(last_error_, error) == error;
   if (status.ok()) {
     last_text_ = *text;
-    PENSTOCK_LOG(kInfo, "{} was read again and is in force", file);
+    PENSTOCK_LOG(kInfo, "audit: the operator: {} was read again and is in force", file);
     WatchLabels(file);
   } else if (!is_known || is_forced) {
-    PENSTOCK_LOG(kError, "model_config_file rejected, keeping the current configuration: {}",
+    PENSTOCK_LOG(kError,
+                 "audit: the operator: model_config_file rejected, keeping the current "
+                 "configuration: {}",
                  error);
   }
 }
@@ -441,6 +469,8 @@ void ModelReloader::ServeList(ChangeRequest request) {
   AwaitedModels awaited;
   const std::string what = Describe(request);
   auto& models = std::get<ModelListChange>(request.change).models;
+  if (const Status allowed = CheckRoots(models, BasePathsOf(Entries())); !allowed.ok())
+    return request.done(allowed);
   for (const ConfiguredModel& model : models) awaited.names.push_back(model.name);
   ModelOverrides overrides = overrides_;
   // A client that sends a whole list means these models and these labels. Changes of operators to
@@ -499,6 +529,10 @@ void ModelReloader::ServeChange(ChangeRequest request) {
 Status ModelReloader::ApplyChange(const ModelChange& change) {
   ModelOverrides overrides = overrides_;
   TRY(overrides.Add(change, base_));
+  if (change.kind == ModelChange::Kind::kPut) {
+    ASSIGN_OR_RETURN(const std::vector<ConfiguredModel> all, overrides.Over(base_));
+    TRY(CheckRoots(all, BasePathsOf(Entries())));
+  }
   if (NamesVersion(change)) TRY(CheckVersion(change));
   return Apply(base_, std::move(overrides), "the admin API",
                TriesAgain(change) ? change.model : std::string());

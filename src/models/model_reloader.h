@@ -19,6 +19,7 @@
 #include "config/change_request.h"
 #include "models/change_queue.h"
 #include "models/model_overrides.h"
+#include "models/model_roots.h"
 #include "models/model_set.h"
 #include "models/pending_changes.h"
 #include "options/settings.h"
@@ -80,6 +81,10 @@ class ModelReloader final {
   // Returns those of `models` that somebody may wait for: models that are not ready, or that have a
   // pending change or version.
   std::set<std::string> OnTheirWay(std::set<std::string> models) const;
+  // PERMISSION_DENIED if one of `models` has a base path outside of --model_roots, and was not in
+  // `trusted` with the same base path.
+  Status CheckRoots(const std::vector<ConfiguredModel>& models,
+                    const std::map<std::string, std::string>& trusted) const;
   // Writes the changes of operators to --state_file. OK, without a write, if there is no such file
   // or this server takes no changes from operators.
   Status WriteState() const;
@@ -130,6 +135,7 @@ class ModelReloader final {
   bool is_stopping_ GUARDED_BY(mutex_) = false;
 
   // Used only before the thread starts, on the thread, and after its end.
+  ModelRoots roots_;
   std::vector<ConfiguredModel> base_;  // the list of the configuration, or of a client
   uint64_t list_ = 0;                  // how often a new list has replaced base_
   ModelOverrides overrides_;

@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "access/caller.h"
+
 namespace penstock::net {
 namespace {
 
@@ -27,7 +29,10 @@ std::string_view RequestIdOf(const Call& call, RequestIdText& own) {
 
 std::string CallerOf(const Call& call) {
   RequestIdText own;
-  return fmt::format("{} (request {})", call.head().peer, RequestIdOf(call, own));
+  const RequestHead& head = call.head();
+  const std::string who =
+      head.caller == nullptr ? std::string() : fmt::format("'{}' at ", head.caller->name());
+  return fmt::format("{}{} (request {})", who, head.peer, RequestIdOf(call, own));
 }
 
 }  // namespace penstock::net

@@ -22,7 +22,9 @@ using RequestIdText = std::array<char, 16>;
 // `own`.
 std::string_view RequestIdOf(const Call& call, RequestIdText& own);
 
-// Describes the caller in log lines about changes: "127.0.0.1:40122 (request 1f)".
+// Describes the caller in log lines about changes: "127.0.0.1:40122 (request 1f)"; with a token
+// file
+// "'team' at 127.0.0.1:40122 (request 1f)".
 std::string CallerOf(const Call& call);
 
 }  // namespace penstock::net

@@ -351,6 +351,15 @@ const OptionRow kRows[] = {
      .unit = "s",
      .max = kIntMax},
 
+    {.group = option_group::kAccess,
+     .name = "model_roots",
+     .target = Field<&Settings::model_roots>(),
+     .sentence =
+         "Folders and prefixes such as s3://bucket/models, separated by commas, below which the "
+         "base "
+         "paths that clients name in HandleReloadConfigRequest and to the admin API must lie, also "
+         "after symbolic links; empty allows all."},
+
     // --- Limits
     {.group = option_group::kLimits,
      .name = "body_bytes_max",

@@ -71,6 +71,7 @@ struct Settings {
   // Access
   std::string token_file;
   int64_t token_file_poll_seconds = 10;
+  std::string model_roots;
 
   // Limits
   int64_t inflight_bytes_max = 0;

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may do what (--token_file, docs/security.md), with public clients: grpcio and requests."""
+import os
+import re
 import signal
 import stat
 import subprocess
@@ -14,7 +16,7 @@ from tensorflow_serving.apis import (get_model_metadata_pb2, get_model_status_pb
                                      model_service_pb2_grpc, predict_pb2, prediction_service_pb2_grpc)
 
 from net_fixtures import make_certificate
-from penstock_server import BINARY, Server, eventually
+from penstock_server import BINARY, Server, config_text, eventually
 
 MODELS = {'mine': 'builtin:half_plus_two', 'theirs': 'builtin:half_plus_two'}
 BODY = {'instances': [1.0]}
@@ -386,3 +388,56 @@ def test_the_admin_port_asks_for_tokens_too(start, tmp_path):
     assert reload_at(admin, MODELS, metadata=callers.metadata('user'))[0] == DENIED
     assert reload_at(admin, MODELS, metadata=callers.metadata('admin'))[0] == grpc.StatusCode.OK
     assert reload_at(server.address, MODELS, metadata=callers.metadata('admin'))[0] == DENIED
+
+
+def test_clients_name_base_paths_below_the_roots_only(start, tmp_path):
+    root, outside = tmp_path / 'root', tmp_path / 'outside'
+    (root / 'empty').mkdir(parents=True)
+    outside.mkdir()
+    (root / 'link').symlink_to(outside)
+    server = start({'half': MODELS['mine']}, ['--admin_api=full', f'--model_roots={root},s3://bucket/models'])
+
+    def put(path):
+        answer = requests.put(f'http://127.0.0.1:{server.rest_port}/admin/v1/models/new',
+                              json={'base_path': str(path), 'penstock': {'load': 'NEVER'}}, timeout=60)
+        return answer.status_code, answer.json().get('error', '')
+    for path in (outside, root / 'link', root / '..' / 'outside', '/nowhere', 's3://bucket/other'):
+        status, error = put(path)
+        assert status == 403 and 'not below --model_roots' in error, path
+        code, message = reload_at(server.address, {'half': MODELS['mine'], 'new': path})
+        assert code == DENIED and 'not below --model_roots' in message, path
+    for path in (root / 'empty', root / 'not_there_yet'):
+        assert put(path)[0] == 200, path
+    assert 'new' in server.get('/admin/v1/models')[1]
+    # The operator's own file is not limited, and neither are its models in a list of a client.
+    with open(os.path.join(server.folder, 'models.config'), 'w', encoding='utf-8') as file:
+        file.write(config_text({'half': MODELS['mine'], 'own': f'base_path: "{outside}" penstock {{ load: NEVER }}'}))
+    server.terminate(signal.SIGHUP)
+    eventually('the file counts', lambda: '"own"' in server.get('/admin/v1/models')[1])
+    request = reload_request({'half': MODELS['mine'], 'own': outside})
+    assert reload_at(server.address, {'half': MODELS['mine'], 'other': outside})[0] == DENIED
+    with grpc.insecure_channel(server.address) as channel:
+        call = model_service_pb2_grpc.ModelServiceStub(channel).HandleReloadConfigRequest
+        assert 'not below' not in code_of(call, request)[1]
+
+
+def test_the_audit_log_says_who_changed_what(start, tmp_path):
+    callers = Callers(tmp_path)
+    server = start(MODELS, [f'--token_file={callers.path}', '--admin_api=full', '--token_file_poll_seconds=0'])
+    url = f'http://127.0.0.1:{server.rest_port}/admin/v1/models/new'
+    for name in ('owner', 'user'):
+        requests.put(url, json={'base_path': 'builtin:identity'}, timeout=60,
+                     headers={**callers.headers(name), 'x-request-id': f'put-{name}'})
+    reload_at(server.address, MODELS, metadata=(*callers.metadata('user'), ('x-request-id', 'reload-user')))
+    reload_at(server.address, MODELS, metadata=(*callers.metadata('admin'), ('x-request-id', 'reload-admin')))
+    callers.write(callers.text() + '# changed\n')
+    server.terminate(signal.SIGHUP)
+    peer = r'at 127\.0\.0\.1:\d+'
+    for line in (rf"admin API, 'owner' {peer} \(request put-owner\): put model new: done",
+                 rf"admin API, 'user' {peer} \(request put-user\): PUT /admin/v1/models/new: PERMISSION_DENIED: ",
+                 rf"HandleReloadConfigRequest, 'user' {peer} \(request reload-user\): PERMISSION_DENIED: ",
+                 rf"HandleReloadConfigRequest, 'admin' {peer} \(request reload-admin\): replace the list of models by 2: "
+                 'mine, theirs: done',
+                 rf'the operator: {callers.path} was read again and is in force: 4 callers'):
+        eventually(line, lambda wanted=line: re.search('audit: ' + wanted, server.log()))
+    assert not any(token in server.log() for token in callers.tokens.values())

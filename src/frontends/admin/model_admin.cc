@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "access/caller.h"
+#include "base/log.h"
 #include "base/os/process_memory.h"
 #include "base/percent.h"
 #include "frontends/admin/admin_json.h"
@@ -247,7 +248,11 @@ void ModelAdminFrontend::Handle(net::HttpCallRef call) {
   std::string name = PercentDecoded(rest);
   // Before anything else, so that a client without the right learns nothing from the other errors.
   const Status allowed = access::Check(call->head().caller.get(), access::Operation::kAdmin, name);
-  if (!allowed.ok()) return RespondStatus(*call, allowed);
+  if (!allowed.ok()) {
+    PENSTOCK_LOG(kWarning, "audit: admin API, {}: {:.64} {:.256}: {}: {}", net::CallerOf(*call),
+                 method, call->head().path, StatusCodeName(allowed.code()), MessageOf(allowed));
+    return RespondStatus(*call, allowed);
+  }
   if (!is_read) return Change(std::move(call), std::move(name), verb);
   if (!verb.empty()) return RespondNotAllowed(*call, "POST");
   const auto entries = entries_();

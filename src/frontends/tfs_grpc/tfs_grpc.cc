@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "access/caller.h"
+#include "base/log.h"
 #include "net/request_id.h"
 #include "penstock/streaming_prediction.pb.h"
 #include "protocols/tfs/client_status.h"
@@ -183,8 +184,13 @@ class NamedMetrics final {
 void Reload(const ChangeFunction& reload, ReloadAccess access, const MetricsRegistry& metrics,
             const net::GrpcCallRef& call) {
   // Check this first, so that a client without the right learns nothing from the other errors.
-  if (const Status status = CheckReloadAccess(access, call->head()); !status.ok())
+  if (const Status status = CheckReloadAccess(access, call->head()); !status.ok()) {
+    // Without a token file any client could fill the log.
+    if (call->head().caller != nullptr)
+      PENSTOCK_LOG(kWarning, "audit: HandleReloadConfigRequest, {}: {}: {}", net::CallerOf(*call),
+                   StatusCodeName(status.code()), MessageOf(status));
     return call->Finish(status);
+  }
   const std::string_view message = call->message().view();
   ReloadConfigRequest request;
   if (!request.ParseFromArray(message.data(), static_cast<int>(message.size()))) {
