@@ -40,11 +40,11 @@ StatusOr<std::vector<std::unique_ptr<net::Frontend>>> MakeFrontends(
   frontends.push_back(std::make_unique<tfs::TfsGrpc>(
       with.options.Get<tfs::PredictOptions>(), with.engine, with.metrics,
       tfs::ReloadAccessOf(settings.reload_rpc, StandsInForTfs(settings), HasAdminPort(settings)),
-      submit));
+      submit, &with.request_logs));
   frontends.push_back(std::make_unique<tfs_rest::RestFrontend>(
       tfs_rest::RestOptions{.decoder = settings.json,
                             .write = with.options.Get<tfs::PredictOptions>().write},
-      with.engine, with.metrics));
+      with.engine, with.metrics, &with.request_logs));
   frontends.push_back(
       std::make_unique<AdminFrontend>(AdminOptions{.metrics_paths = std::move(metrics_paths),
                                                    .version = VersionText(),

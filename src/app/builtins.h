@@ -15,6 +15,7 @@
 #include "models/model_reloader.h"
 #include "models/model_set.h"
 #include "net/frontend.h"
+#include "request_log/request_logs.h"
 
 namespace penstock {
 
@@ -29,6 +30,7 @@ struct FrontendDependencies {
   Readiness& readiness;
   Engine& engine;
   ModelReloader& reloader;
+  const RequestLogs& request_logs;
 };
 
 // Returns the front ends in the order of their registration. Errors: a configuration file is wrong.

@@ -36,6 +36,7 @@
 #include "net/loop/server_state.h"
 #include "net/socket/server.h"
 #include "options/component_options.h"
+#include "request_log/request_logs.h"
 
 namespace penstock {
 namespace {
@@ -90,11 +91,12 @@ class ModelServer::Impl final {
         compute_pool(MakeComputeOptions(settings)),
         backends(HostOptions(settings, compute_pool, metrics)),
         experiments(metrics),
+        request_logs(settings.request_logs, metrics),
         manager(MakeManagerOptions(settings)),
         readiness(manager),
         observer(manager, metrics),
         engine(EngineOptionsWith(settings, experiments, request_budget), manager, compute_pool),
-        models(settings, backends, metrics, manager, experiments,
+        models(settings, backends, metrics, {manager, experiments, request_logs},
                [this](const SourceDependencies& with) { return MakeSources(values, with); }),
         reloader(settings, models, manager),
         initial_load(manager, [this](const Status& status) { OpenAfterLoad(status); }) {}
@@ -124,6 +126,7 @@ class ModelServer::Impl final {
   ThreadPool compute_pool;
   BackendHost backends;
   Experiments experiments;
+  RequestLogs request_logs;
   core::Manager manager;
   Readiness readiness;
   ModelObserver observer;
@@ -161,7 +164,8 @@ Status ModelServer::Impl::Start(const StartStepCallback& on_step) {
   AddProcessMetrics(metrics, VersionText());
   if (StandsInForTfs(settings)) manager.AddListener(LogLoadedAsTfs);
   net_options.request_budget = request_budget;
-  const FrontendDependencies dependencies{values, metrics, manager, readiness, engine, reloader};
+  const FrontendDependencies dependencies{values, metrics,  manager,     readiness,
+                                          engine, reloader, request_logs};
   on_step("reading --monitoring_config_file");
   ASSIGN_OR_RETURN(frontends, MakeFrontends(dependencies));
   for (const auto& frontend : frontends) frontend->Register(router);
@@ -171,6 +175,8 @@ Status ModelServer::Impl::Start(const StartStepCallback& on_step) {
 
   // The order matters. The manager must know the models before anyone can ask whether the server is
   // ready. The ports must be bound before anything is loaded.
+  on_step("opening --request_log_directory");
+  TRY(request_logs.CheckDirectory());
   on_step("checking the models, and reading --state_file");
   TRY(reloader.ApplyFirst(std::move(list), ModelListOrigin(settings)));
   on_step("opening ports, and reading the TLS certificate and key");
@@ -247,6 +253,7 @@ bool ModelServer::Impl::Stop() {
   // Models stay loaded until the requests in flight are answered.
   const bool all_answered = server == nullptr || server->Drain();
   server.reset();
+  EndOrLeave("the request log", [this] { request_logs.Stop(); });
   const bool is_unloaded = manager.Stop(Clock::Real().Now() + kEndTime);
   // Last, so that probes and metrics are answered until the end.
   if (health_server != nullptr) health_server->Drain();

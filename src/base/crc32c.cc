@@ -2,6 +2,7 @@
 #include "base/crc32c.h"
 
 #include <array>
+#include <bit>
 #include <cstring>
 
 #ifdef __x86_64__
@@ -61,6 +62,11 @@ uint32_t Crc32c(std::string_view bytes, uint32_t before) {
   if (has_instruction) return Hardware(bytes, before);
 #endif
   return crc32c_internal::Portable(bytes, before);
+}
+
+uint32_t MaskedCrc32c(std::string_view bytes) {
+  constexpr uint32_t kMaskDelta = 0xA282EAD8;
+  return std::rotr(Crc32c(bytes), 15) + kMaskDelta;
 }
 
 }  // namespace penstock

@@ -12,6 +12,7 @@
 
 #include "config/example_config.h"
 #include "config/experiment_config.h"
+#include "config/request_log_config.h"
 #include "config/text_format.h"
 #include "penstock/model_options.pb.h"
 #include "serving/batching_parameters.pb.h"
@@ -115,9 +116,8 @@ StatusOr<ConfiguredModel> ConvertModel(const tensorflow::serving::ModelConfig& f
   StatusOr<std::string> path = ReadBasePath(from.base_path());
   if (!path.ok()) return InvalidArgument("has the base_path {}", MessageOf(path.status()));
   model.base_path = *std::move(path);
-  // An error, not a warning: a user who believes that requests are logged would notice too late.
   if (from.has_logging_config()) {
-    return InvalidArgument("has a logging_config, but requests are not logged; remove it");
+    ASSIGN_OR_RETURN(model.request_log, ReadRequestLog(from.logging_config(), model.name));
   }
   TRY(SetPlatform(from, model));
   TRY(SetPolicy(from.model_version_policy(), model));

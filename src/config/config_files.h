@@ -17,6 +17,7 @@
 #include "core/servable.h"
 #include "infer/example_plan.h"
 #include "infer/experiments/experiment_options.h"
+#include "request_log/request_log_options.h"
 
 namespace tensorflow::serving {
 class ModelServerConfig;
@@ -46,6 +47,7 @@ struct ConfiguredModel {
   std::optional<bool> warm_up_enabled;
   uint32_t warm_up_iterations = 0;  // 0: not set
   ExperimentOptions experiment;
+  std::optional<RequestLogOptions> request_log;  // of logging_config
   std::vector<ExampleOptions> examples;
 };
 
@@ -58,7 +60,7 @@ enum class EmptyFile { kError, kNoModels };
 
 // Parses a ModelServerConfig. `file` is for messages. Errors, all INVALID_ARGUMENT: wrong syntax, a
 // missing or repeated name, no base path, model_type together with model_platform, negative
-// versions, and unsupported fields (custom_model_config, logging_config).
+// versions, errors of logging_config, and custom_model_config.
 StatusOr<std::vector<ConfiguredModel>> ParseModelConfig(std::string_view text,
                                                         std::string_view file,
                                                         EmptyFile empty_file = EmptyFile::kError);

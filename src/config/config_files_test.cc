@@ -116,8 +116,8 @@ TEST(ModelConfig, RefusesModelsThatCannotBeServed) {
   EXPECT_THAT(ErrorOfModel(a + "model_type: TENSORFLOW model_platform: 'x'"),
               HasSubstr("both model_type and model_platform"));
   EXPECT_THAT(ErrorOfModel(a + "model_type: OTHER"), HasSubstr("say model_platform"));
-  EXPECT_THAT(ErrorOfModel(a + "logging_config {}"),
-              HasSubstr("requests are not logged; remove it"));
+  EXPECT_THAT(ErrorOfModel(a + "logging_config { sampling_config { sampling_rate: 2 } }"),
+              HasSubstr("model 'a' has a logging_config with a sampling_rate of 2"));
   EXPECT_THAT(ErrorOfModel(a + "model_version_policy { specific { versions: -1 } }"),
               HasSubstr("version -1"));
   EXPECT_THAT(ErrorOfModel(a + "version_labels { key: 'l' value: -2 }"), HasSubstr("version -2"));

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "loading/record_reader.h"
+#include "base/crc32c.h"
 
 namespace penstock {
 

@@ -2,7 +2,6 @@
 #include "loading/record_reader.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 
 #include "base/crc32c.h"
@@ -14,7 +13,6 @@ namespace {
 // its checksum (4), all little-endian.
 constexpr size_t kLengthBytes = 8;
 constexpr size_t kSumBytes = 4;
-constexpr uint32_t kMaskDelta = 0xA282EAD8;
 // The first step of memory for a record; later steps double. Never trust the length for the
 // allocation: the file may be shorter.
 constexpr uint64_t kStepBytes = 64 * 1024;
@@ -30,7 +28,6 @@ T ReadLittleEndian(const char* bytes) {
 }  // namespace
 
 // The format masks its checksums, because the CRC of data that contains CRCs is weak.
-uint32_t MaskedCrc32c(std::string_view bytes) { return std::rotr(Crc32c(bytes), 15) + kMaskDelta; }
 
 uint64_t RecordReader::Read(uint64_t bytes, std::string& to) {
   uint64_t done = 0;

@@ -39,7 +39,4 @@ class RecordReader final {
   uint64_t offset_ = 0;  // of the next byte
 };
 
-// The checksum of `bytes` as the file has it.
-uint32_t MaskedCrc32c(std::string_view bytes);
-
 }  // namespace penstock

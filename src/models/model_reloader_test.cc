@@ -185,7 +185,9 @@ class ModelReloaderTest : public testing::Test {
   core::Manager manager_{{.load_retries_max = 0}, [this](core::SnapshotCell& lookup) {
                            return std::make_unique<HoldingBackground>(held_, lookup);
                          }};
-  ModelSet models_{settings_, backends_, metrics_, manager_, experiments_, MakeTestSources};
+  RequestLogs request_logs_{{}, metrics_};
+  ModelSet models_{
+      settings_, backends_, metrics_, {manager_, experiments_, request_logs_}, MakeTestSources};
   ModelReloader reloader_{settings_, models_, manager_};
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A list of models has three receivers: the manager, the sources and the experiments. None of them
-// can take back what it was given. So Apply first asks everybody who could refuse, and then gives
-// each its part; from SetModels on nothing may fail.
+// A list of models has four receivers: the manager, the sources, the experiments and the request
+// logs. None of them can take back what it was given. So Apply first asks everybody who could
+// refuse, and then gives each its part; from SetModels on nothing may fail.
 //
 // Each list has a number, its generation. Sources work on their own threads, so a report may arrive
 // that still answers an older list. The generation tells. A model that does not change keeps the
@@ -25,8 +25,7 @@
 namespace penstock {
 
 ModelSet::ModelSet(const Settings& settings, BackendHost& backends, MetricsRegistry& metrics,
-                   core::Manager& manager, Experiments& experiments,
-                   const SourcesFactory& make_sources)
+                   const ListReceivers& receivers, const SourcesFactory& make_sources)
     : load_options_(MakeLoadOptions(settings)),
       inline_options_(settings.inline_runs),
       warm_up_options_(MakeWarmUpOptions(settings)),
@@ -34,8 +33,9 @@ ModelSet::ModelSet(const Settings& settings, BackendHost& backends, MetricsRegis
       recent_bytes_(std::make_shared<Allowance>(recent_options_.total_bytes_max)),
       backends_(backends),
       metrics_(metrics),
-      manager_(manager),
-      experiments_(experiments),
+      manager_(receivers.manager),
+      experiments_(receivers.experiments),
+      request_logs_(receivers.request_logs),
       sources_(make_sources(SourceDependencies{
           .settings = settings,
           .make_loader = [this](const core::ServableId& id,
@@ -50,12 +50,14 @@ struct ModelSet::Parts {
   std::vector<std::vector<core::SourceModel>> models;  // one list for each source
   std::map<std::string, Entry, std::less<>> entries;
   ExperimentList experiments;
+  RequestLogList request_logs;
   std::set<std::string> names;
 };
 
 Status ModelSet::Apply(const std::vector<ConfiguredModel>& models, std::string_view where,
                        std::string_view retried) {
   TRY(CheckModels(models, where, sources_, backends_));
+  TRY(CheckRequestLogs(models, where));
   MutexLock applying(apply_mutex_);
   Parts parts;
   {
@@ -72,6 +74,7 @@ Status ModelSet::Apply(const std::vector<ConfiguredModel>& models, std::string_v
     entries_ = std::move(parts.entries);
   }
   experiments_.Set(parts.experiments);
+  request_logs_.Set(parts.request_logs);
   memory_history_.KeepOnly(parts.names);
   // Without mutex_: a source may make loaders before SetModels returns.
   for (size_t i = 0; i < sources_.size(); ++i) {
@@ -94,6 +97,7 @@ ModelSet::Parts ModelSet::Divide(const std::vector<ConfiguredModel>& models,
     config.same_since = entry.same_since;
     parts.entries.emplace(model.name, std::move(entry));
     parts.experiments.emplace(model.name, model.experiment);
+    if (model.request_log) parts.request_logs.emplace(model.name, *model.request_log);
     parts.names.insert(model.name);
     const auto source = std::ranges::find_if(
         sources_, [&](const auto& each) { return each->Matches(model.base_path); });
@@ -102,6 +106,20 @@ ModelSet::Parts ModelSet::Divide(const std::vector<ConfiguredModel>& models,
     parts.models[static_cast<size_t>(source - sources_.begin())].push_back(std::move(source_model));
   }
   return parts;
+}
+
+// A list may come from a client, which must not choose where the server writes files.
+Status ModelSet::CheckRequestLogs(const std::vector<ConfiguredModel>& models,
+                                  std::string_view where) const {
+  if (request_logs_.has_directory()) return OkStatus();
+  for (const ConfiguredModel& model : models) {
+    if (!model.request_log) continue;
+    return InvalidArgument(
+        "{}: model '{}' has a logging_config, but the server has no directory for logs: start it "
+        "with --request_log_directory",
+        where, model.name);
+  }
+  return OkStatus();
 }
 
 Status ModelSet::CheckSources(const Parts& parts, std::string_view where) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Applies a list of models: gives each part of it to the manager, to the sources and to the
-// engine's experiments.
+// Applies a list of models: gives each part of it to the manager, to the sources, to the engine's
+// experiments and to the request logs.
 #pragma once
 
 #include <functional>
@@ -21,6 +21,7 @@
 #include "loading/warm_up.h"
 #include "models/model_list.h"
 #include "options/settings.h"
+#include "request_log/request_logs.h"
 
 namespace penstock {
 
@@ -33,17 +34,25 @@ struct SourceDependencies {
 };
 using SourcesFactory = std::function<Sources(const SourceDependencies&)>;
 
-// Owns the sources, and the list of models that is in force. Thread-safe. `backends`, `metrics`,
-// `manager` and `experiments` must outlive it.
+// The parts of the server that a list is given to. They must outlive the ModelSet.
+struct ListReceivers {
+  core::Manager& manager;
+  Experiments& experiments;
+  RequestLogs& request_logs;
+};
+
+// Owns the sources, and the list of models that is in force. Thread-safe. `backends` and `metrics`
+// must outlive it.
 class ModelSet final {
  public:
   ModelSet(const Settings& settings, BackendHost& backends, MetricsRegistry& metrics,
-           core::Manager& manager, Experiments& experiments, const SourcesFactory& make_sources);
+           const ListReceivers& receivers, const SourcesFactory& make_sources);
 
   // Replaces the list: unloads models that are not in it, loads new ones, and keeps the others.
   // After an error nothing is changed. Does not wait for loads. Tries failed loads of the model
   // `retried` again. Messages begin with `where`. Errors:
-  //   INVALID_ARGUMENT: an error of CheckModels, or a model in force would change its platform;
+  //   INVALID_ARGUMENT: an error of CheckModels, a model in force would change its platform, or a
+  //     model has a request log although there is no directory for it;
   //   FAILED_PRECONDITION: a model would move from one source to another, or the server is shutting
   //     down;
   //   the error of a source that refuses its models.
@@ -79,11 +88,12 @@ class ModelSet final {
     uint64_t same_since = 0;
   };
 
-  // One configuration, split by receiver: manager, sources, experiments.
+  // One configuration, split by receiver: manager, sources, experiments, request logs.
   struct Parts;
 
   Parts Divide(const std::vector<ConfiguredModel>& models, std::string_view retried) const
       REQUIRES(mutex_);
+  Status CheckRequestLogs(const std::vector<ConfiguredModel>& models, std::string_view where) const;
   // Returns the error with which a source would refuse its part.
   Status CheckSources(const Parts& parts, std::string_view where) REQUIRES(apply_mutex_);
   // Returns an error if a model would change its platform or move to another source.
@@ -112,6 +122,7 @@ class ModelSet final {
   MetricsRegistry& metrics_;
   core::Manager& manager_;
   Experiments& experiments_;
+  RequestLogs& request_logs_;
   MemoryHistory memory_history_;
   const Sources sources_;
 

@@ -15,6 +15,7 @@
 #include "loading/warm_up.h"
 #include "net/options.h"
 #include "protocols/tfs_json/predict_decoder.h"
+#include "request_log/request_log_options.h"
 
 namespace penstock {
 
@@ -29,6 +30,7 @@ struct Settings {
   InlineOptions inline_runs;
   WarmUpOptions warm_up;
   RecentRequestsOptions recent_requests;
+  RequestLogsOptions request_logs;
   tfs_json::DecoderOptions json;
   ThreadPoolOptions compute{.name = "compute"};
 

@@ -8,6 +8,21 @@
 #include "protocols/tfs/client_status.h"
 
 namespace penstock::tfs {
+namespace {
+
+AnswerLog::Kind KindOf(ExampleApi api) {
+  switch (api) {
+    case ExampleApi::kClassify:
+      return AnswerLog::Kind::kClassify;
+    case ExampleApi::kRegress:
+      return AnswerLog::Kind::kRegress;
+    case ExampleApi::kMultiInference:
+      break;
+  }
+  return AnswerLog::Kind::kMultiInference;
+}
+
+}  // namespace
 
 void ExampleCall::Start(ExampleService& service, net::GrpcCallRef call) {
   // Release gives it back to the pool.
@@ -34,6 +49,11 @@ StatusOr<ByteChain> ExampleCall::Encode(const NamedTensors& outputs, RequestMemo
 }
 
 void ExampleCall::Send(ByteChain&& answer) {
+  if (log_.IsSampled(service_->logs, model())) {
+    log_.Append(answer);
+    log_.Write(KindOf(service_->api), model(), request().signature_name,
+               ByteChain(call().message()));
+  }
   call().Respond(std::move(answer), TrailersOf(model()));
 }
 
@@ -46,6 +66,7 @@ void ExampleCall::Record(std::string_view model, StatusCode code, Duration laten
 void ExampleCall::Release() {
   Reset();
   examples_.Clear();
+  log_.Clear();
   CallPool<ExampleCall>::Give(std::unique_ptr<ExampleCall>(this));
 }
 

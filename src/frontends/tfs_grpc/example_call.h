@@ -6,24 +6,28 @@
 #include <string_view>
 
 #include "base/metrics/metrics.h"
+#include "calls/answer_log.h"
 #include "calls/net_call.h"
 #include "protocols/tfs/example_request.h"
 #include "protocols/tfs/request_metrics.h"
 
 namespace penstock::tfs {
 
-// Shared by all calls of one method. Thread-safe. `engine` and `metrics` outlive it.
+// Shared by all calls of one method. Thread-safe. `engine`, `metrics` and `logs` outlive
+// it.
 struct ExampleService {
   ExampleService(ExampleApi the_api, size_t tasks_limit, Engine& the_engine,
-                 MetricsRegistry& registry)
+                 MetricsRegistry& registry, const RequestLogs* request_logs)
       : api(the_api),
         tasks_max(tasks_limit),
         engine(the_engine),
+        logs(request_logs),
         metrics(registry, ApiName(the_api), "GRPC") {}
 
   const ExampleApi api;
   const size_t tasks_max;
   Engine& engine;
+  const RequestLogs* const logs;  // may be null
   RequestMetrics metrics;
 };
 
@@ -45,6 +49,7 @@ class ExampleCall final : public NetCall<net::GrpcCallRef> {
 
   ExampleService* service_ = nullptr;
   ExampleRequest examples_;
+  AnswerLog log_;
 };
 
 }  // namespace penstock::tfs

@@ -49,12 +49,24 @@ StatusOr<ByteChain> PredictCall::Encode(const NamedTensors& outputs, RequestMemo
 }
 
 void PredictCall::Send(ByteChain&& answer) {
+  if (log_.IsSampled(service_->logs, model())) {
+    log_.Append(answer);
+    log_.Write(AnswerLog::Kind::kPredict, model(), request().signature_name,
+               ByteChain(call().message()));
+  }
   call().Respond(std::move(answer), TrailersOf(model()));
 }
 
-void PredictCall::SendPart(ByteChain&& part) { WritePart(std::move(part)); }
+void PredictCall::SendPart(ByteChain&& part) {
+  if (log_.IsSampled(service_->logs, model())) log_.Append(part);
+  WritePart(std::move(part));
+}
 
-void PredictCall::EndParts() { call().Finish(OkStatus(), FieldsOf(model())); }
+void PredictCall::EndParts() {
+  log_.Write(AnswerLog::Kind::kPredictStreamed, model(), request().signature_name,
+             ByteChain(call().message()));
+  call().Finish(OkStatus(), FieldsOf(model()));
+}
 
 void PredictCall::SendError(const Status& status) { call().Finish(Truncated(status)); }
 
@@ -65,6 +77,7 @@ void PredictCall::Record(std::string_view model, StatusCode code, Duration laten
 void PredictCall::Release() {
   Reset();
   scan_.Clear();
+  log_.Clear();
   CallPool<PredictCall>::Give(std::unique_ptr<PredictCall>(this));
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/metrics/metrics.h"
 #include "base/options/option_row.h"
+#include "calls/answer_log.h"
 #include "calls/net_call.h"
 #include "protocols/tfs/predict_reader.h"
 #include "protocols/tfs/predict_writer.h"
@@ -26,19 +27,21 @@ std::span<const OptionRow> PredictOptionRows();
 // What a method answers with.
 enum class PredictAnswer { kMessage, kStream };
 
-// Shared by all calls of one method. Thread-safe. `engine` and `metrics` outlive it.
+// Shared by all calls of one method. Thread-safe. `engine`, `metrics` and `logs` outlive it.
 struct PredictService {
   PredictService(const PredictOptions& predict_options, PredictAnswer the_answer,
-                 Engine& the_engine, MetricsRegistry& registry)
+                 Engine& the_engine, MetricsRegistry& registry, const RequestLogs* request_logs)
       : options(predict_options),
         answer(the_answer),
         engine(the_engine),
+        logs(request_logs),
         metrics(registry, the_answer == PredictAnswer::kStream ? "PredictStreamed" : "Predict",
                 "GRPC") {}
 
   const PredictOptions options;
   const PredictAnswer answer;
   Engine& engine;
+  const RequestLogs* const logs;  // may be null
   RequestMetrics metrics;
 };
 
@@ -62,6 +65,7 @@ class PredictCall final : public NetCall<net::GrpcCallRef> {
 
   PredictService* service_ = nullptr;
   PredictScan scan_;
+  AnswerLog log_;
 };
 
 }  // namespace penstock::tfs

@@ -224,14 +224,15 @@ std::string MethodName(const google::protobuf::ServiceDescriptor& service, std::
 }  // namespace
 
 TfsGrpc::TfsGrpc(const PredictOptions& options, Engine& engine, MetricsRegistry& metrics,
-                 ReloadAccess reload_access, ChangeFunction reload)
+                 ReloadAccess reload_access, ChangeFunction reload, const RequestLogs* request_logs)
     : engine_(engine),
       metrics_(metrics),
-      predict_(options, PredictAnswer::kMessage, engine, metrics),
-      predict_streamed_(options, PredictAnswer::kStream, engine, metrics),
-      classify_(ExampleApi::kClassify, options.limits.names_max, engine, metrics),
-      regress_(ExampleApi::kRegress, options.limits.names_max, engine, metrics),
-      multi_inference_(ExampleApi::kMultiInference, options.limits.names_max, engine, metrics),
+      predict_(options, PredictAnswer::kMessage, engine, metrics, request_logs),
+      predict_streamed_(options, PredictAnswer::kStream, engine, metrics, request_logs),
+      classify_(ExampleApi::kClassify, options.limits.names_max, engine, metrics, request_logs),
+      regress_(ExampleApi::kRegress, options.limits.names_max, engine, metrics, request_logs),
+      multi_inference_(ExampleApi::kMultiInference, options.limits.names_max, engine, metrics,
+                       request_logs),
       reload_access_(reload_access),
       reload_(std::move(reload)) {}
 

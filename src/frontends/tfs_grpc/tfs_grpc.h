@@ -16,11 +16,13 @@
 
 namespace penstock::tfs {
 
-// Serves these services. Thread-safe. `engine`, `metrics` and what `reload` uses outlive it.
+// Serves these services. Thread-safe. `engine`, `metrics`, `request_logs` and
+// what `reload` uses outlive it.
 class TfsGrpc final : public net::Frontend {
  public:
   TfsGrpc(const PredictOptions& options, Engine& engine, MetricsRegistry& metrics,
-          ReloadAccess reload_access, ChangeFunction reload);
+          ReloadAccess reload_access, ChangeFunction reload,
+          const RequestLogs* request_logs = nullptr);
 
   std::string_view name() const override { return "tfs_grpc"; }
   void Register(net::Router& router) override;

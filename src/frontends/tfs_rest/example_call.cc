@@ -27,14 +27,26 @@ Status ExampleCall::ReadSelector(ModelSelector& selector, InferRequest&) {
 
 Status ExampleCall::Decode(const ModelInfo&, RequestMemory& memory, InferRequest& request) {
   examples_.Clear();  // of a first try on the event loop
-  ASSIGN_OR_RETURN(const Slice message, DecodeExamples(call().body(), service_->options, memory));
-  TRY(examples_.Scan(message, service_->api, /*tasks_max=*/1));
+  ASSIGN_OR_RETURN(message_, DecodeExamples(call().body(), service_->options, memory));
+  TRY(examples_.Scan(message_, service_->api, /*tasks_max=*/1));
   return examples_.ReadInputs(model().examples(), memory, request);
 }
 
 StatusOr<ByteChain> ExampleCall::Encode(const NamedTensors& outputs, RequestMemory& memory) {
   ASSIGN_OR_RETURN(const tfs::ExampleResult result, examples_.Result(/*task=*/0, outputs));
+  if (log_.IsSampled(service_->logs, model())) Log(outputs);
   return EncodeResults(result, memory);
+}
+
+// The log has the messages that a gRPC client would have sent and received.
+void ExampleCall::Log(const NamedTensors& outputs) {
+  RequestMemory uncounted(UINT64_MAX);
+  const StatusOr<ByteChain> response = examples_.Write(outputs, model().id(), uncounted);
+  if (!response.ok()) return;
+  log_.Append(*response);
+  const bool is_classify = service_->api == tfs::ExampleApi::kClassify;
+  log_.Write(is_classify ? AnswerLog::Kind::kClassify : AnswerLog::Kind::kRegress, model(),
+             request().signature_name, ByteChain(message_));
 }
 
 void ExampleCall::Send(ByteChain&& answer) { call().Respond(AnswerOf(model(), std::move(answer))); }
@@ -48,6 +60,8 @@ void ExampleCall::Record(std::string_view model, StatusCode code, Duration laten
 void ExampleCall::Release() {
   Reset();
   examples_.Clear();
+  message_ = {};
+  log_.Clear();
   CallPool<ExampleCall>::Give(std::unique_ptr<ExampleCall>(this));
 }
 

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "base/metrics/metrics.h"
+#include "calls/answer_log.h"
 #include "calls/net_call.h"
 #include "frontends/tfs_rest/rest_target.h"
 #include "protocols/tfs/example_request.h"
@@ -13,19 +14,22 @@
 
 namespace penstock::tfs_rest {
 
-// Shared by all calls of one verb. Thread-safe. `engine`, `options` and `metrics` outlive it.
+// Shared by all calls of one verb. Thread-safe. `engine`, `options`, `metrics` and `logs`
+// outlive it.
 struct ExampleService {
   ExampleService(tfs::ExampleApi the_api, const tfs_json::DecoderOptions& the_options,
-                 Engine& the_engine, MetricsRegistry& registry)
+                 Engine& the_engine, MetricsRegistry& registry, const RequestLogs* request_logs)
       : api(the_api),
         options(the_options),
         engine(the_engine),
+        logs(request_logs),
         // TensorFlow Serving's label is in lower case over REST.
         metrics(registry, the_api == tfs::ExampleApi::kClassify ? "classify" : "regress", "REST") {}
 
   const tfs::ExampleApi api;
   const tfs_json::DecoderOptions& options;
   Engine& engine;
+  const RequestLogs* const logs;  // may be null
   tfs::RequestMetrics metrics;
 };
 
@@ -44,9 +48,13 @@ class ExampleCall final : public NetCall<net::HttpCallRef> {
   void Record(std::string_view model, StatusCode code, Duration latency) override;
   void Release() override;
 
+  void Log(const NamedTensors& outputs);
+
   ExampleService* service_ = nullptr;
   RestTarget target_;
   tfs::ExampleRequest examples_;
+  Slice message_;  // the request in protobuf
+  AnswerLog log_;
 };
 
 }  // namespace penstock::tfs_rest

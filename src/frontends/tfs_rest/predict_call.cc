@@ -86,6 +86,31 @@ Status PredictCall::ReadQuery(InferRequest& request) {
 }
 
 StatusOr<ByteChain> PredictCall::Encode(const NamedTensors& outputs, RequestMemory& memory) {
+  StatusOr<ByteChain> answer = EncodeAnswer(outputs, memory);
+  if (answer.ok() && log_.IsSampled(service_->logs, model())) AppendToLog(outputs);
+  return answer;
+}
+
+// The log has the messages that a gRPC client would have sent and received.
+void PredictCall::AppendToLog(const NamedTensors& outputs) {
+  RequestMemory uncounted(UINT64_MAX);
+  const StatusOr<ByteChain> message = EncodeProtobuf(outputs, uncounted);
+  if (message.ok()) log_.Append(*message);
+}
+
+void PredictCall::WriteLog() {
+  if (!log_.has_answer()) return;
+  const NamedTensors& inputs = request().inputs;
+  const StatusOr<ByteChain> message = tfs::WritePredictRequest(
+      {inputs.data(), inputs.size()}, {.name = model().id().name,
+                                       .version = target_.version.value_or(core::VersionNumber{0}),
+                                       .signature_name = request().signature_name});
+  if (!message.ok()) return;
+  log_.Write(is_in_parts() ? AnswerLog::Kind::kPredictStreamed : AnswerLog::Kind::kPredict, model(),
+             request().signature_name, *message);
+}
+
+StatusOr<ByteChain> PredictCall::EncodeAnswer(const NamedTensors& outputs, RequestMemory& memory) {
   switch (answer_format_) {
     case BodyFormat::kJson:
       return tfs_json::EncodePredictResponse(json_form_, outputs, &memory);
@@ -117,6 +142,7 @@ void PredictCall::Send(ByteChain&& answer) {
   // client must compress its requests to get compressed tensors.
   response.compress = answer_format_ == BodyFormat::kJson ||
                       !net::FindHeader(call().head().headers, "content-encoding").empty();
+  WriteLog();
   call().Respond(std::move(response));
 }
 
@@ -144,6 +170,7 @@ void PredictCall::SendPart(ByteChain&& part) {
 }
 
 void PredictCall::EndParts() {
+  WriteLog();
   WritePart(ByteChain(StaticSlice("event: end\ndata: {}\n\n")));
   call().EndBody();
 }
@@ -163,6 +190,7 @@ void PredictCall::Release() {
   scan_.Clear();
   json_form_ = tfs_json::PredictFormat::kColumn;
   has_begun_events_ = false;
+  log_.Clear();
   CallPool<PredictCall>::Give(std::unique_ptr<PredictCall>(this));
 }
 

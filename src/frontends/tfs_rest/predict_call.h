@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "base/metrics/metrics.h"
+#include "calls/answer_log.h"
 #include "calls/net_call.h"
 #include "frontends/tfs_rest/body_format.h"
 #include "frontends/tfs_rest/numpy_body.h"
@@ -22,13 +23,19 @@ struct RestOptions {
   tfs::TensorWriteOptions write;  // for answers in protobuf
 };
 
-// Shared by all :predict calls. Thread-safe. `engine` and `metrics` outlive it.
+// Shared by all :predict calls. Thread-safe. `engine`, `metrics` and `logs` outlive
+// it.
 struct PredictService {
-  PredictService(const RestOptions& rest_options, Engine& the_engine, MetricsRegistry& registry)
-      : options(rest_options), engine(the_engine), metrics(registry, "predict", "REST") {}
+  PredictService(const RestOptions& rest_options, Engine& the_engine, MetricsRegistry& registry,
+                 const RequestLogs* request_logs)
+      : options(rest_options),
+        engine(the_engine),
+        logs(request_logs),
+        metrics(registry, "predict", "REST") {}
 
   const RestOptions options;
   Engine& engine;
+  const RequestLogs* const logs;  // may be null
   tfs::RequestMetrics metrics;
 };
 
@@ -51,6 +58,9 @@ class PredictCall final : public NetCall<net::HttpCallRef> {
 
   Status DecodeProtobuf(RequestMemory& memory, InferRequest& request);
   Status ReadQuery(InferRequest& request);
+  StatusOr<ByteChain> EncodeAnswer(const NamedTensors& outputs, RequestMemory& memory);
+  void AppendToLog(const NamedTensors& outputs);
+  void WriteLog();
   void BeginEvents();
   StatusOr<ByteChain> EncodeProtobuf(const NamedTensors& outputs, RequestMemory& memory) const;
 
@@ -63,6 +73,7 @@ class PredictCall final : public NetCall<net::HttpCallRef> {
   tfs::PredictScan scan_;  // of a protobuf body
   NumpyQuery query_;       // of a numpy body
   bool has_begun_events_ = false;
+  AnswerLog log_;
 };
 
 }  // namespace penstock::tfs_rest

@@ -27,11 +27,14 @@ void RespondText(net::HttpCall& call, const StatusOr<std::string>& text) {
 
 }  // namespace
 
-RestFrontend::RestFrontend(RestOptions options, Engine& engine, MetricsRegistry& metrics)
+RestFrontend::RestFrontend(RestOptions options, Engine& engine, MetricsRegistry& metrics,
+                           const RequestLogs* request_logs)
     : engine_(engine),
-      predict_(options, engine, metrics),
-      classify_(tfs::ExampleApi::kClassify, predict_.options.decoder, engine, metrics),
-      regress_(tfs::ExampleApi::kRegress, predict_.options.decoder, engine, metrics) {}
+      predict_(options, engine, metrics, request_logs),
+      classify_(tfs::ExampleApi::kClassify, predict_.options.decoder, engine, metrics,
+                request_logs),
+      regress_(tfs::ExampleApi::kRegress, predict_.options.decoder, engine, metrics, request_logs) {
+}
 
 void RestFrontend::Register(net::Router& router) {
   net::HttpRoute route;

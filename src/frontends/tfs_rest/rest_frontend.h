@@ -16,10 +16,12 @@ class Caller;
 
 namespace penstock::tfs_rest {
 
-// Serves the REST API. Thread-safe. `engine` and `metrics` outlive it.
+// Serves the REST API. Thread-safe. `engine`, `metrics` and `request_logs`
+// outlive it.
 class RestFrontend final : public net::Frontend {
  public:
-  RestFrontend(RestOptions options, Engine& engine, MetricsRegistry& metrics);
+  RestFrontend(RestOptions options, Engine& engine, MetricsRegistry& metrics,
+               const RequestLogs* request_logs = nullptr);
 
   std::string_view name() const override { return "tfs_rest"; }
   void Register(net::Router& router) override;

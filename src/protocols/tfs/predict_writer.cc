@@ -15,21 +15,20 @@ uint64_t EntryBytes(const NamedTensor& output, const TensorPlan& plan) {
   return LengthFieldBytes(1, output.name.size()) + LengthFieldBytes(2, plan.message_bytes);
 }
 
-}  // namespace
-
-StatusOr<ByteChain> WritePredictResponse(std::span<const NamedTensor> outputs,
-                                         const AnsweringModel& model,
-                                         const TensorWriteOptions& options, RequestMemory* memory) {
+// Writes tensors as the map in the field kTensors, and a ModelSpec as the field kSpec.
+template <uint32_t kTensors, uint32_t kSpec>
+StatusOr<ByteChain> WriteMessage(std::span<const NamedTensor> outputs, const AnsweringModel& model,
+                                 const TensorWriteOptions& options, RequestMemory* memory) {
   TensorPlans plans;
   const ModelSpecPlan spec(model);
-  uint64_t bytes = LengthFieldBytes(2, spec.bytes);
+  uint64_t bytes = LengthFieldBytes(kSpec, spec.bytes);
   uint64_t gathered_bytes = 0;
   for (const NamedTensor& output : outputs) {
     StatusOr<TensorPlan> plan = PlanTensor(output.tensor, options);
     if (!plan.ok()) {
       return Error(plan.status().code(), "output {}: {}", output.name, MessageOf(plan.status()));
     }
-    bytes += LengthFieldBytes(1, EntryBytes(output, *plan));
+    bytes += LengthFieldBytes(kTensors, EntryBytes(output, *plan));
     gathered_bytes += plan->gathered_bytes;
     plans.push_back(*plan);
   }
@@ -44,13 +43,26 @@ StatusOr<ByteChain> WritePredictResponse(std::span<const NamedTensor> outputs,
   ASSIGN_OR_RETURN(BufferRef buffer, source.Allocate(bytes - gathered_bytes));
   ChainWriter out(std::move(buffer));
   for (size_t i = 0; i < outputs.size(); ++i) {
-    out.wire().LengthHeader(1, EntryBytes(outputs[i], plans[i]));
+    out.wire().LengthHeader(kTensors, EntryBytes(outputs[i], plans[i]));
     out.wire().BytesField(1, outputs[i].name);
     out.wire().LengthHeader(2, plans[i].message_bytes);
     WriteTensor(outputs[i].tensor, plans[i], options, out);
   }
-  WriteModelSpec(2, model, spec, out.wire());
+  WriteModelSpec(kSpec, model, spec, out.wire());
   return out.Finish();
+}
+
+}  // namespace
+
+StatusOr<ByteChain> WritePredictResponse(std::span<const NamedTensor> outputs,
+                                         const AnsweringModel& model,
+                                         const TensorWriteOptions& options, RequestMemory* memory) {
+  return WriteMessage<1, 2>(outputs, model, options, memory);
+}
+
+StatusOr<ByteChain> WritePredictRequest(std::span<const NamedTensor> inputs,
+                                        const AnsweringModel& model) {
+  return WriteMessage<2, 1>(inputs, model, {}, nullptr);
 }
 
 }  // namespace penstock::tfs

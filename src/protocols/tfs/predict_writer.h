@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Converts an InferResponse to the bytes of a PredictResponse. Computes all sizes first, so that
+// Converts an InferResponse to the bytes of a PredictResponse, and the inputs of a request to those
+// of a PredictRequest. Computes all sizes first, so that
 // all small parts share one buffer. The elements of big tensors are sent from their own memory,
 // without a copy.
 #pragma once
@@ -22,5 +23,10 @@ StatusOr<ByteChain> WritePredictResponse(std::span<const NamedTensor> outputs,
                                          const AnsweringModel& model,
                                          const TensorWriteOptions& options = {},
                                          RequestMemory* memory = nullptr);
+
+// Writes the PredictRequest that asks `model` for the same. Its output filter is empty. Errors as
+// above.
+StatusOr<ByteChain> WritePredictRequest(std::span<const NamedTensor> inputs,
+                                        const AnsweringModel& model);
 
 }  // namespace penstock::tfs

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "request_log/log_file.h"
+
+#include <fcntl.h>
+#include <fmt/chrono.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdio>
+#include <ctime>
+#include <system_error>
+
+namespace penstock {
+namespace {
+
+constexpr std::string_view kOpenSuffix = ".open";
+
+// Unique in this process.
+uint64_t NextNumber() {
+  static std::atomic<uint64_t> next{1};
+  return next.fetch_add(1, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+Status LogFile::Failed(std::string_view step) {
+  const std::string why = std::generic_category().message(errno);
+  return Error(StatusCode::kInternal, "the request log {}{} could not be {}: {}", path_,
+               kOpenSuffix, step, why);
+}
+
+Status LogFile::Open() {
+  path_ = fmt::format("{}/{}-{:%Y%m%dT%H%M%SZ}-{}-{}.{}", options_.directory, prefix_,
+                      fmt::gmtime(std::time(nullptr)), getpid(), NextNumber(),
+                      format_ == RequestLogFormat::kTfRecord ? "tfrecord" : "jsonl");
+  const std::string open_path = path_ + std::string(kOpenSuffix);
+  constexpr int kFlags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+  file_ = open(open_path.c_str(), kFlags, 0600);
+  if (file_ < 0) return Failed("opened");
+  bytes_ = 0;
+  opened_ = clock_.Now();
+  return OkStatus();
+}
+
+Status LogFile::Write(std::string_view bytes) {
+  if (file_ < 0) TRY(Open());
+  for (size_t written = 0; written < bytes.size();) {
+    const ssize_t result = write(file_, bytes.data() + written, bytes.size() - written);
+    if (result < 0 && errno == EINTR) continue;
+    if (result < 0) {
+      const Status error = Failed("written");
+      // A part of a record would make the whole file unreadable.
+      if (ftruncate(file_, static_cast<off_t>(bytes_)) == 0) (void)Close();
+      if (file_ >= 0) close(std::exchange(file_, -1));
+      return error;
+    }
+    written += static_cast<size_t>(result);
+  }
+  bytes_ += bytes.size();
+  return OkStatus();
+}
+
+SteadyTime LogFile::rotation_due() const {
+  return file_ < 0 ? kNoDeadline : opened_ + options_.file_time_max;
+}
+
+Status LogFile::RotateIfDue() {
+  if (file_ < 0) return OkStatus();
+  if (bytes_ < options_.file_bytes_max && clock_.Now() < rotation_due()) return OkStatus();
+  return Close();
+}
+
+Status LogFile::Close() {
+  if (file_ < 0) return OkStatus();
+  if (close(std::exchange(file_, -1)) != 0) return Failed("closed");
+  if (std::rename((path_ + std::string(kOpenSuffix)).c_str(), path_.c_str()) != 0)
+    return Failed("renamed");
+  return OkStatus();
+}
+
+}  // namespace penstock

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "request_log/log_queue.h"
+
+#include <chrono>
+#include <cstring>
+#include <utility>
+
+#include "base/crc32c.h"
+#include "base/log.h"
+#include "request_log/log_record.h"
+
+namespace penstock {
+namespace {
+
+constexpr size_t kCopiedBytesMax = 16 * 1024;
+constexpr size_t kBatchBytes = 1 << 20;
+constexpr Duration kWarningInterval = std::chrono::minutes(1);
+
+void AppendNumber(auto number, std::string& to) {
+  char bytes[sizeof(number)];
+  std::memcpy(bytes, &number, sizeof(number));  // little-endian, as the machine
+  to.append(bytes, sizeof(bytes));
+}
+
+Counter& Dropped(MetricsRegistry& metrics, const std::string& prefix, std::string reason) {
+  return metrics.AddCounter("penstock_request_log_dropped_total",
+                            "Sampled requests that are not in the log, by reason.",
+                            {{"filename_prefix", prefix}, {"reason", std::move(reason)}});
+}
+
+}  // namespace
+
+void LogWriterState::Wake() {
+  if (has_records.load(std::memory_order_relaxed) || has_records.exchange(true)) return;
+  MutexLock lock(mutex);
+  wake.NotifyOne();
+}
+
+LogQueue::LogQueue(const RequestLogsOptions& options, const RequestLogOptions& log,
+                   std::shared_ptr<LogWriterState> writer, MetricsRegistry& metrics,
+                   const Clock& clock)
+    : prefix_(log.filename_prefix),
+      writer_(std::move(writer)),
+      records_(metrics.AddCounter("penstock_request_log_records_total",
+                                  "Requests that are in the log.", {{"filename_prefix", prefix_}})),
+      bytes_(metrics.AddCounter("penstock_request_log_bytes_total",
+                                "Bytes written to the files of the log.",
+                                {{"filename_prefix", prefix_}})),
+      dropped_full_(Dropped(metrics, prefix_, "queue_full")),
+      dropped_large_(Dropped(metrics, prefix_, "too_large")),
+      dropped_unwritten_(Dropped(metrics, prefix_, "write_failed")),
+      clock_(clock),
+      file_(options, log.filename_prefix, log.format, clock) {}
+
+void LogQueue::Append(const ByteChain& record) {
+  const uint64_t bytes = record.bytes();
+  if (writer_->queued_bytes.fetch_add(bytes, std::memory_order_relaxed) + bytes >
+      writer_->queue_bytes_max) {
+    writer_->queued_bytes.fetch_sub(bytes, std::memory_order_relaxed);
+    return dropped_full_.Add();
+  }
+  {
+    MutexLock lock(mutex_);
+    if (bytes > kCopiedBytesMax) {
+      large_.push_back(record);
+    } else {
+      AppendNumber(static_cast<uint32_t>(bytes), small_);
+      for (const Slice& slice : record.slices()) small_ += slice.view();
+    }
+  }
+  writer_->Wake();
+}
+
+bool LogQueue::IsEmpty() const {
+  MutexLock lock(mutex_);
+  return small_.empty() && large_.empty();
+}
+
+void LogQueue::WriteQueued() {
+  std::string small;
+  std::vector<ByteChain> large;
+  {
+    MutexLock lock(mutex_);
+    small.swap(small_);
+    large.swap(large_);
+  }
+  uint64_t bytes = 0;
+  for (size_t at = 0; at < small.size();) {
+    uint32_t size = 0;
+    std::memcpy(&size, small.data() + at, sizeof(size));
+    AddToBatch(std::string_view(small).substr(at + sizeof(size), size));
+    at += sizeof(size) + size;
+    bytes += size;
+  }
+  for (ByteChain& record : large) {
+    bytes += record.bytes();
+    AddToBatch(Flatten(record).view());
+    record = {};
+  }
+  WriteBatch();
+  writer_->queued_bytes.fetch_sub(bytes, std::memory_order_relaxed);
+  if (const Status status = file_.RotateIfDue(); !status.ok()) Warn(status);
+}
+
+// A record of a TFRecord file is its length, the checksum of the length, the data, and the checksum
+// of the data.
+void LogQueue::AddToBatch(std::string_view record) {
+  if (file_.format() == RequestLogFormat::kTfRecord) {
+    const size_t start = batch_.size();
+    AppendNumber(static_cast<uint64_t>(record.size()), batch_);
+    AppendNumber(MaskedCrc32c(std::string_view(batch_).substr(start)), batch_);
+    batch_ += record;
+    AppendNumber(MaskedCrc32c(record), batch_);
+  } else {
+    StatusOr<std::string> line = LogRecordToJson(record);
+    if (!line.ok()) {
+      Warn(line.status());
+      return dropped_unwritten_.Add();
+    }
+    batch_ += *line;
+  }
+  ++batch_records_;
+  if (batch_.size() >= kBatchBytes) WriteBatch();
+}
+
+void LogQueue::WriteBatch() {
+  if (batch_records_ == 0) return;
+  const Status status = file_.Write(batch_);
+  if (status.ok()) {
+    records_.Add(batch_records_);
+    bytes_.Add(batch_.size());
+  } else {
+    dropped_unwritten_.Add(batch_records_);
+    Warn(status);
+  }
+  batch_records_ = 0;
+  batch_.clear();
+  if (batch_.capacity() > 4 * kBatchBytes) batch_ = {};
+  if (const Status rotated = file_.RotateIfDue(); !rotated.ok()) Warn(rotated);
+}
+
+void LogQueue::Warn(const Status& status) {
+  const SteadyTime now = clock_.Now();
+  if (now < next_warning_) return;
+  next_warning_ = now + kWarningInterval;
+  PENSTOCK_LOG(kWarning, "{}; requests that cannot be logged are counted and dropped",
+               MessageOf(status));
+}
+
+void LogQueue::Close() {
+  if (const Status status = file_.Close(); !status.ok()) Warn(status);
+}
+
+}  // namespace penstock

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// The records that wait to be written to one request log.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/buffer.h"
+#include "base/clock.h"
+#include "base/counter.h"
+#include "base/metrics/metrics.h"
+#include "base/mutex.h"
+#include "request_log/log_file.h"
+#include "request_log/request_log_options.h"
+
+namespace penstock {
+
+// What all queues of a server share with the thread that writes them. Thread-safe.
+struct LogWriterState {
+  explicit LogWriterState(uint64_t bytes) : queue_bytes_max(bytes) {}
+  // Tells the writer that there are records. Only the first call after a pause takes the lock.
+  void Wake() EXCLUDES(mutex);
+
+  const uint64_t queue_bytes_max;
+  std::atomic<uint64_t> queued_bytes{0};
+  std::atomic<bool> has_records{false};
+  Mutex mutex;
+  CondVar wake;
+  bool is_stopping GUARDED_BY(mutex) = false;
+};
+
+// The queue and the files of one log. Append and the Drop functions are thread-safe; the rest
+// belongs to the writer's thread. `options`, `metrics` and `clock` outlive it.
+class LogQueue final {
+ public:
+  LogQueue(const RequestLogsOptions& options, const RequestLogOptions& log,
+           std::shared_ptr<LogWriterState> writer, MetricsRegistry& metrics, const Clock& clock);
+
+  bool Matches(const RequestLogOptions& log) const {
+    return log.filename_prefix == prefix_ && log.format == file_.format();
+  }
+  uint64_t queue_bytes_max() const { return writer_->queue_bytes_max; }
+
+  // Queues a record, or counts that it was dropped. A small one is copied; a large one keeps its
+  // memory until it is written.
+  void Append(const ByteChain& record) EXCLUDES(mutex_);
+  void DropTooLarge() { dropped_large_.Add(); }
+
+  // --- for the writer
+  // Writes all that is queued, and counts what could not be written.
+  void WriteQueued() EXCLUDES(mutex_);
+  bool IsEmpty() const EXCLUDES(mutex_);
+  SteadyTime rotation_due() const { return file_.rotation_due(); }
+  void Close();
+
+ private:
+  // Appends a record to batch_ in the form of the file.
+  void AddToBatch(std::string_view record);
+  void WriteBatch();
+  void Warn(const Status& status);
+
+  const std::string prefix_;
+  const std::shared_ptr<LogWriterState> writer_;
+  Counter& records_;
+  Counter& bytes_;
+  Counter& dropped_full_;
+  Counter& dropped_large_;
+  Counter& dropped_unwritten_;
+
+  mutable Mutex mutex_;
+  std::string small_ GUARDED_BY(mutex_);  // each one behind its length, of 4 bytes
+  std::vector<ByteChain> large_ GUARDED_BY(mutex_);
+
+  // The writer's.
+  const Clock& clock_;
+  LogFile file_;
+  std::string batch_;
+  uint64_t batch_records_ = 0;
+  SteadyTime next_warning_{};
+};
+
+}  // namespace penstock

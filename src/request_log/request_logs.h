@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// The logs of answered requests, as TensorFlow Serving's logging_config asks for.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/counter.h"
+#include "base/metrics/metrics.h"
+#include "base/mutex.h"
+#include "base/read_mostly.h"
+#include "base/status.h"
+#include "request_log/log_record.h"
+#include "request_log/request_log_options.h"
+
+namespace penstock {
+
+class LogQueue;
+struct LogWriterState;
+
+// The log of one model. Thread-safe.
+class RequestLog final {
+ public:
+  RequestLog(RequestLogOptions options, std::shared_ptr<LogQueue> queue)
+      : options_(std::move(options)), queue_(std::move(queue)) {}
+
+  const RequestLogOptions& options() const { return options_; }
+  const std::shared_ptr<LogQueue>& queue() const { return queue_; }
+
+  // Queues a record. Drops and counts it if the queue is full. Never waits for the disk.
+  void Append(const AnsweredRequest& answered) const;
+  // Counts a request that is not logged because its record is too large.
+  void Drop() const;
+  // The most bytes that one record may have.
+  uint64_t record_bytes_max() const;
+
+ private:
+  const RequestLogOptions options_;
+  const std::shared_ptr<LogQueue> queue_;
+};
+// Shared by the table and the requests that are sampled.
+using RequestLogRef = std::shared_ptr<const RequestLog>;
+
+// All logs of a server, and the thread that writes them. Thread-safe. `metrics` outlives it.
+class RequestLogs final {
+ public:
+  RequestLogs(RequestLogsOptions options, MetricsRegistry& metrics,
+              const Clock& clock = Clock::Real());
+  // As Stop.
+  ~RequestLogs();
+  RequestLogs(const RequestLogs&) = delete;
+  RequestLogs& operator=(const RequestLogs&) = delete;
+
+  // Makes the directory if there is none, and checks that files can be made in it.
+  Status CheckDirectory() const;
+  bool has_directory() const { return !options_.directory.empty(); }
+
+  // Replaces the logs of all models. Records that are queued are still written.
+  void Set(const RequestLogList& list) EXCLUDES(mutex_);
+
+  // True if any model has a log. If none has, this load is the only cost for a request.
+  bool any() const { return any_.load(std::memory_order_relaxed); }
+  // Decides whether a request of this model is logged. Null: it is not.
+  RequestLogRef Sample(std::string_view model) const;
+
+  // Writes what is queued, and ends all files. Nothing is logged after it.
+  void Stop() EXCLUDES(mutex_);
+
+ private:
+  struct Table;
+
+  std::shared_ptr<LogQueue> QueueFor(const RequestLogOptions& options) REQUIRES(mutex_);
+  void RunWriter();
+  SteadyTime WriteAll();
+
+  const RequestLogsOptions options_;
+  MetricsRegistry& metrics_;
+  const Clock& clock_;
+  const std::shared_ptr<LogWriterState> writer_state_;
+  std::atomic<bool> any_{false};
+  ReadMostly<Table> table_;
+  Mutex mutex_;  // held while the table is replaced
+  std::vector<std::shared_ptr<LogQueue>> queues_ GUARDED_BY(mutex_);
+  std::thread writer_ GUARDED_BY(mutex_);
+};
+
+}  // namespace penstock
