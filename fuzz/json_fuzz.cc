@@ -84,6 +84,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace penstock::tfs_json;
   static const ModelInfo one_float = MakeInfo({DType::kFloat32});
   static const ModelInfo one_string = MakeInfo({DType::kString});
+  static const ModelInfo one_complex = MakeInfo({DType::kComplex128});
   static const ModelInfo several = MakeInfo({DType::kFloat64, DType::kUint8, DType::kInt64,
                                              DType::kBool, DType::kFloat16, DType::kString});
   static const ModelInfo any = [] {
@@ -94,6 +95,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const Slice body = WholeSlice(CopyToBuffer({reinterpret_cast<const char*>(data), size}));
   TryModel(body, one_float, false);  // a NaN's sign is not written
   TryModel(body, one_string, true);
+  TryModel(body, one_complex, false);
   TryModel(body, several, false);
   TryModel(body, any, false);
   return 0;
