@@ -2,6 +2,7 @@
 """Answers in parts: PredictStreamed over gRPC and server-sent events over REST, read as public clients do."""
 import http.client
 import json
+import os
 import re
 import socket
 
@@ -12,11 +13,12 @@ import requests
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2
 
-from penstock_server import SLOWNESS, Server, eventually, idle
+from penstock_server import BUILD, ROOT, SLOWNESS, Server, eventually, idle
 
 METHOD = '/penstock.StreamingPredictionService/PredictStreamed'
 EVENTS = {'Accept': 'text/event-stream'}
 MEBIBYTE = 1 << 20
+CUSTOM_BACKEND = os.path.join(BUILD, 'custom_backend/backends')
 
 
 @pytest.fixture(scope='module')
@@ -32,9 +34,10 @@ def channel(server):
         yield made
 
 
-def predict_request(model='stream', **inputs):
+def predict_request(model='stream', signature='', **inputs):
     request = predict_pb2.PredictRequest()
     request.model_spec.name = model
+    request.model_spec.signature_name = signature
     for name, value in inputs.items():
         dtype = np.float32 if name == 'x' else np.int64
         request.inputs[name].CopyFrom(tf.make_tensor_proto(np.array(value, dtype)))
@@ -264,6 +267,19 @@ def test_a_stream_finishes_on_its_version(tmp_path):
         assert indices(parts) == list(range(100))
         assert {part.model_spec.version.value for part in parts} == {1}
         eventually('version 1 is gone', lambda: server.states('stream').get(1) in (None, 'END'))
+
+
+@pytest.mark.skipif(not os.path.isdir(CUSTOM_BACKEND), reason='this build has no example backend')
+def test_a_backend_gives_parts_and_is_told_to_stop(tmp_path):
+    model = os.path.join(ROOT, 'examples/custom_backend/model')
+    with Server(tmp_path, {'linear': model}, [f'--backend_directory={CUSTOM_BACKEND}']) as server, \
+            grpc.insecure_channel(server.address) as channel:
+        parts = list(streamed(channel, model='linear', signature='each_row', x=[1.0, 2.0, 5.0]))
+        assert [tf.make_ndarray(part.outputs['y']).tolist() for part in parts] == [[2.5], [3.0], [4.5]]
+        call = streamed(channel, model='linear', signature='each_row', x=np.zeros(1_000_000))
+        next(call)
+        call.cancel()
+        eventually('the end of the run', lambda: requests_with(server, 'CANCELLED', 'linear') == 1)
 
 
 def write_version(base, number):
