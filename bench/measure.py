@@ -11,6 +11,7 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import access_calls
 import example_calls
 import idle_and_memory
 import large_messages
@@ -23,6 +24,7 @@ from lifecycle import big_model, engine, first_answer, many_models, switches
 
 SCENARIOS = {
     "grpc_small": small_calls.run,
+    "access": access_calls.run,
     "grpc_classify": example_calls.run_small,
     "examples": example_calls.run_reader,
     "runtimes": runtime_models.run,

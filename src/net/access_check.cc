@@ -6,17 +6,18 @@ namespace penstock::net {
 std::string_view AuthorizationOf(std::span<const Header> headers) {
   const Header* found = nullptr;
   for (const Header& header : headers) {
-    if (!EqualsIgnoringCase(header.name, "authorization")) continue;
+    constexpr std::string_view kName = "authorization";
+    // Over HTTP/2 it is in lower case, so the first comparison is the usual one.
+    if (header.name.size() != kName.size()) continue;
+    if (header.name != kName && !EqualsIgnoringCase(header.name, kName)) continue;
     if (found != nullptr) return "several";
     found = &header;
   }
   return found == nullptr ? std::string_view() : found->value;
 }
 
-Status CheckRouteAccess(const access::Caller& caller, RouteAccess rule) {
-  if (rule == RouteAccess::kEveryone) return OkStatus();
+Status RouteRefusal(const access::Caller& caller) {
   if (!caller.refusal().empty()) return Error(StatusCode::kUnauthenticated, "{}", caller.refusal());
-  if (rule == RouteAccess::kCallers) return OkStatus();
   return Error(StatusCode::kPermissionDenied, "nobody may use this while there is a token file");
 }
 

@@ -17,8 +17,14 @@ namespace penstock::net {
 // result is a text that no token file accepts, because a proxy may look at another one than we do.
 std::string_view AuthorizationOf(std::span<const Header> headers);
 
-// OK if `caller` may use a route with this rule. Else UNAUTHENTICATED or PERMISSION_DENIED. For a
-// path without a route, `rule` is kCallers: strangers do not learn which paths exist.
-Status CheckRouteAccess(const access::Caller& caller, RouteAccess rule);
+// True if `caller` may use a route with this rule. For a path without a route, `rule` is kCallers:
+// strangers do not learn which paths exist.
+inline bool MayUseRoute(const access::Caller& caller, RouteAccess rule) {
+  return rule == RouteAccess::kEveryone ||
+         (rule == RouteAccess::kCallers && caller.refusal().empty());
+}
+
+// The error if they may not: UNAUTHENTICATED or PERMISSION_DENIED.
+Status RouteRefusal(const access::Caller& caller);
 
 }  // namespace penstock::net

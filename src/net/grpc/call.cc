@@ -142,10 +142,9 @@ void GrpcCallImpl::OnHead(const GrpcRoute* route, const GrpcHeadFields& fields, 
 
 bool GrpcCallImpl::CheckAccess() {
   const RouteAccess rule = route_ == nullptr ? RouteAccess::kCallers : route_->access;
-  const Status status = CheckRouteAccess(*head_.caller, rule);
-  if (status.ok()) return true;
+  if (MayUseRoute(*head_.caller, rule)) return true;
   loop_->server().metrics.access_refusals.Add();
-  Fail(status);
+  Fail(RouteRefusal(*head_.caller));
   return false;
 }
 

@@ -170,8 +170,8 @@ bool HttpCallImpl::FindRoute() {
 // Returns false if it has answered the request.
 bool HttpCallImpl::CheckAccess() {
   const RouteAccess rule = route_ == nullptr ? RouteAccess::kCallers : route_->access;
-  const Status status = CheckRouteAccess(*head_.caller, rule);
-  if (status.ok()) return true;
+  if (MayUseRoute(*head_.caller, rule)) return true;
+  const Status status = RouteRefusal(*head_.caller);
   loop_->server().metrics.access_refusals.Add();
   if (status.code() == StatusCode::kUnauthenticated) {
     Refuse(401, MessageOf(status), {{"www-authenticate", "Bearer"}});
