@@ -12,6 +12,7 @@
 #include "frontends/admin/reflection.h"
 #include "frontends/tfs_grpc/tfs_grpc.h"
 #include "frontends/tfs_rest/rest_frontend.h"
+#include "observe/access_log.h"
 #include "options/component_options.h"
 #include "options/options.h"
 #include "sources/directory/directory_source.h"
@@ -21,8 +22,8 @@
 namespace penstock {
 
 const OptionTable& AllOptions() {
-  static const OptionTable options =
-      JoinOptions({DirectoryOptionRows(), ObjectStoreOptionRows(), tfs::PredictOptionRows()});
+  static const OptionTable options = JoinOptions({DirectoryOptionRows(), ObjectStoreOptionRows(),
+                                                  tfs::PredictOptionRows(), AccessLogOptionRows()});
   return options;
 }
 

@@ -35,6 +35,7 @@
 #include "models/model_set.h"
 #include "net/loop/server_state.h"
 #include "net/socket/server.h"
+#include "observe/access_log.h"
 #include "options/component_options.h"
 #include "request_log/request_logs.h"
 
@@ -122,6 +123,7 @@ class ModelServer::Impl final {
   const Settings& settings;  // in `values`
   const OpenedCallback on_opened;
   MetricsRegistry metrics;
+  std::unique_ptr<AccessLog> access_log;  // null: off. Threads of the pool may end a call
   const RequestBudget request_budget;
   ThreadPool compute_pool;
   BackendHost backends;
@@ -164,6 +166,10 @@ Status ModelServer::Impl::Start(const StartStepCallback& on_step) {
   AddProcessMetrics(metrics, VersionText());
   if (StandsInForTfs(settings)) manager.AddListener(LogLoadedAsTfs);
   net_options.request_budget = request_budget;
+  on_step("opening --access_log_file");
+  ASSIGN_OR_RETURN(access_log,
+                   AccessLog::Make(values.Get<AccessLogOptions>(), settings.log_format, metrics));
+  net_options.observer = access_log.get();
   const FrontendDependencies dependencies{values, metrics,  manager,     readiness,
                                           engine, reloader, request_logs};
   on_step("reading --monitoring_config_file");
@@ -192,6 +198,8 @@ Status ModelServer::Impl::StartHealthServer() {
   for (const auto& frontend : frontends) frontend->RegisterProbes(health_router);
   net::ServerOptions options = HealthNetOptions(settings);
   options.access = access();
+  if (token_file != nullptr) options.access = &token_file->control();
+  options.observer = access_log.get();
   ASSIGN_OR_RETURN(health_server, net::Server::Start(std::move(options), health_router, metrics));
   return OkStatus();
 }

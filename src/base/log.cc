@@ -44,18 +44,6 @@ std::string_view LevelName(LogLevel level) {
   return kNames[static_cast<size_t>(level)];
 }
 
-// Appends the time as 2026-01-31T23:59:59.123Z.
-void AppendTime(std::string& to, std::chrono::system_clock::time_point time) {
-  const auto ms =
-      std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count();
-  const time_t seconds = ms / 1000;
-  tm utc{};
-  gmtime_r(&seconds, &utc);
-  fmt::format_to(std::back_inserter(to), "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
-                 utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min,
-                 utc.tm_sec, ms % 1000);
-}
-
 // Appends text for people: escapes control characters, and keeps all else. Names and errors come
 // from clients. Without escapes they could forge log lines, or send commands to the terminal.
 void AppendPlain(std::string& to, std::string_view text) {
@@ -83,13 +71,13 @@ std::string FormatLine(LogFormat format, LogLevel line_level,
   std::string line;
   line.reserve(message.size() + 80);
   if (format == LogFormat::kText) {
-    AppendTime(line, time);
+    AppendLogTime(line, time);
     fmt::format_to(std::back_inserter(line), " {:<7} ", LevelName(line_level));
     if (request_id) fmt::format_to(std::back_inserter(line), "request {:x}: ", *request_id);
     AppendPlain(line, message);
   } else {
     line += R"({"time":")";
-    AppendTime(line, time);
+    AppendLogTime(line, time);
     fmt::format_to(std::back_inserter(line), R"(","level":"{}",)", LevelName(line_level));
     if (request_id)
       fmt::format_to(std::back_inserter(line), R"("request_id":"{:x}",)", *request_id);
@@ -141,6 +129,31 @@ void SetLogStatus(std::string line) {
     status->Set(std::move(line));
 }
 
+void AppendLogTime(std::string& to, std::chrono::system_clock::time_point time) {
+  // Most lines of a busy server have the second of the line before.
+  struct Second {
+    time_t number = -1;
+    std::array<char, 20> text{};  // "2026-01-31T23:59:59."
+  };
+  static thread_local constinit Second last;
+  const auto since_1970 = time.time_since_epoch();
+  const auto second = std::chrono::floor<std::chrono::seconds>(since_1970);
+  if (last.number != second.count()) {
+    last.number = second.count();
+    tm utc{};
+    gmtime_r(&last.number, &utc);
+    fmt::format_to_n(last.text.data(), last.text.size(), "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.",
+                     utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min,
+                     utc.tm_sec);
+  }
+  const auto ms = std::chrono::floor<std::chrono::milliseconds>(since_1970 - second).count();
+  to.append(last.text.data(), last.text.size());
+  to += static_cast<char>('0' + ms / 100);
+  to += static_cast<char>('0' + ms / 10 % 10);
+  to += static_cast<char>('0' + ms % 10);
+  to += 'Z';
+}
+
 void AppendJsonEscaped(std::string& to, std::string_view text) {
   while (!text.empty()) {
     const size_t length = Utf8Length(text);
@@ -153,7 +166,7 @@ void AppendJsonEscaped(std::string& to, std::string_view text) {
       to += c;
     } else if (c == '\n') {
       to += "\\n";
-    } else if (length == 1 && static_cast<unsigned char>(c) < 0x20) {
+    } else if (length == 1 && (static_cast<unsigned char>(c) < 0x20 || c == 0x7F)) {
       fmt::format_to(std::back_inserter(to), "\\u{:04x}", static_cast<unsigned char>(c));
     } else {
       to.append(text.substr(0, length));

@@ -46,6 +46,9 @@ inline bool LogEnabled(LogLevel level) {
   return level >= log_internal::level.load(std::memory_order_relaxed);
 }
 
+// Appends the time as 2026-01-31T23:59:59.123Z.
+void AppendLogTime(std::string& to, std::chrono::system_clock::time_point time);
+
 // Appends `text` in the form that it has between the quotes of a JSON string. Bytes that are not
 // UTF-8 become U+FFFD.
 void AppendJsonEscaped(std::string& to, std::string_view text);

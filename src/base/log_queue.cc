@@ -33,7 +33,9 @@ constexpr Duration kFlushTime = std::chrono::seconds(1);
 // Keeps lines until the writing thread has written them. Thread-safe.
 class Queue final {
  public:
-  void Write(std::string line) EXCLUDES(mutex_);
+  // False: the queue is full, and the line is dropped. Then a later line says how many were, if
+  // `reports_drop`.
+  bool Write(std::string line, bool reports_drop) EXCLUDES(mutex_);
   // The loop of the writing thread. It never returns.
   void Run() EXCLUDES(mutex_);
   void Flush() EXCLUDES(mutex_);
@@ -54,16 +56,20 @@ bool TakesLine(size_t bytes) {
   return bytes <= PIPE_BUF && poll(&file, 1, 0) == 1;
 }
 
-void Queue::Write(std::string line) {
+bool Queue::Write(std::string line, bool reports_drop) {
   MutexLock lock(mutex_);
-  if (lines_.empty() && !is_writing_ && TakesLine(line.size())) return WriteLogOutput(line);
+  if (lines_.empty() && !is_writing_ && TakesLine(line.size())) {
+    WriteLogOutput(line);
+    return true;
+  }
   if (bytes_ + line.size() > kQueueBytesMax) {
-    ++dropped_;
-    return;
+    if (reports_drop) ++dropped_;
+    return false;
   }
   bytes_ += line.size();
   lines_.push_back(std::move(line));
   changed_.NotifyAll();
+  return true;
 }
 
 void Queue::Run() {
@@ -109,12 +115,19 @@ LogQueue::LogQueue() {
     return made;
   }();
   queue = the_queue;
-  SetLogSink([](std::string line) { queue.load()->Write(std::move(line)); });
+  SetLogSink([](std::string line) { queue.load()->Write(std::move(line), /*reports_drop=*/true); });
 }
 
 LogQueue::~LogQueue() {
   FlushLog();
   SetLogSink(nullptr);
+}
+
+bool WriteLogLines(std::string lines) {
+  if (Queue* const used = queue.load())
+    return used->Write(std::move(lines), /*reports_drop=*/false);
+  WriteLogOutput(lines);
+  return true;
 }
 
 void FlushLog() {

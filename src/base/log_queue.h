@@ -2,6 +2,8 @@
 // Keeps a slow reader of standard error from blocking the threads that log.
 #pragma once
 
+#include <string>
+
 namespace penstock {
 
 // While it exists, a thread writes the lines that standard error cannot take at once. The queue
@@ -15,6 +17,10 @@ class LogQueue final {
   LogQueue(const LogQueue&) = delete;
   LogQueue& operator=(const LogQueue&) = delete;
 };
+
+// Writes whole lines to standard error, between the lines of the log. False: the queue is full, and
+// the lines are dropped. Thread-safe.
+[[nodiscard]] bool WriteLogLines(std::string lines);
 
 // Waits until the queue has been written, but not for long if nobody reads it. Call it before
 // _exit. Thread-safe.

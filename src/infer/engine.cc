@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/calls/thread_time.h"
 #include "infer/served_model.h"
 #include "infer/start_run.h"
 
@@ -46,12 +47,15 @@ void RunAndRecord(core::Handle handle, const InferRequest& request, ResponseCall
                   const Clock& clock, SteadyTime start, bool is_inline) {
   ServedModel& served = Served(handle);
   Model& model = served.model();
+  StageTimes* const times = request.times;
+  if (times != nullptr) times->run_start = start;
   // A model that answers before Run returns needs no wrapper around `done`, which would cost an
   // allocation.
   if (served.info().traits.answers_in_run) {
     StartRun(model, request, std::move(done));
-    const Duration time = clock.Now() - start;
-    served.RecordRun(time);
+    // `done` of InferCall reads the clock when it has sent the answer.
+    const Duration time = ThreadTime::LastSince(start + Duration(1), clock) - start;
+    if (times == nullptr) served.RecordRun(time);
     served.RecordOccupied(time, is_inline);
     return;
   }
@@ -59,9 +63,9 @@ void RunAndRecord(core::Handle handle, const InferRequest& request, ResponseCall
   // this frame each keep the model.
   core::Handle shared = handle.Share();
   StartRun(model, request,
-           [shared = std::move(shared), done = std::move(done), &clock,
-            start](InferResponse part) mutable {
-             if (part.is_last) Served(shared).RecordRun(clock.Now() - start);
+           [shared = std::move(shared), done = std::move(done), &clock, start,
+            times](InferResponse part) mutable {
+             if (part.is_last && times == nullptr) Served(shared).RecordRun(clock.Now() - start);
              done(std::move(part));
            });
   served.RecordOccupied(clock.Now() - start, is_inline);
@@ -94,6 +98,9 @@ struct Engine::PoolRun {
 
 const Model& ModelHandle::model() const { return Served(handle_).model(); }
 const ExamplePlans& ModelHandle::examples() const { return Served(handle_).examples(); }
+void ModelHandle::RecordStages(const StageTimes& times) const {
+  Served(handle_).RecordStages(times);
+}
 
 Engine::Engine(EngineOptions options, core::Manager& manager, Executor& pool, const Clock& clock)
     : options_(options), manager_(manager), pool_(pool), clock_(clock) {}
@@ -202,7 +209,7 @@ void Engine::RunHere(const ModelHandle& handle, const InferRequest& request, Dur
 
 void Engine::RunInline(const ModelHandle& handle, const InferRequest& request,
                        ResponseCallback&& done) {
-  const SteadyTime now = clock_.Now();
+  const SteadyTime now = ThreadTime::Read(clock_);
   if (Status status = CheckStart(request, now); !status.ok()) [[unlikely]] {
     AnswerError(done, std::move(status));
     return;
@@ -218,8 +225,9 @@ void Engine::RunOnPool(const ModelHandle& handle, const InferRequest& request,
   PoolRun* const raw = run.release();
   const bool accepted = pool_.Submit([this, raw] {
     const std::unique_ptr<PoolRun> own(raw);
-    RunOnPoolThread(std::move(own->handle), own->request, clock_.Now() - own->queued,
-                    std::move(own->done));
+    const Duration pool_wait = clock_.Now() - own->queued;
+    if (own->request.times != nullptr) own->request.times->queued += pool_wait;
+    RunOnPoolThread(std::move(own->handle), own->request, pool_wait, std::move(own->done));
   });
   if (accepted) return;
   run.reset(raw);
@@ -229,7 +237,7 @@ void Engine::RunOnPool(const ModelHandle& handle, const InferRequest& request,
 void Engine::RunOnPoolThread(core::Handle handle, const InferRequest& request, Duration pool_wait,
                              ResponseCallback&& done) {
   Served(handle).RecordPoolWait(pool_wait);
-  const SteadyTime now = clock_.Now();
+  const SteadyTime now = ThreadTime::Read(clock_);
   if (Status status = CheckStart(request, now); !status.ok()) {
     AnswerError(done, std::move(status));
     return;

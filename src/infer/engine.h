@@ -55,6 +55,8 @@ class ModelHandle {
   const core::ServableId& id() const { return handle_.id(); }
   // The name of the experiment's arm that has chosen the version. Empty if none has.
   std::string_view arm() const { return assignment_ == nullptr ? "" : assignment_->arm(); }
+  // Counts the stages of a request in the metrics of the version. Call it once, at the end.
+  void RecordStages(const StageTimes& times) const;
 
  private:
   friend class Engine;

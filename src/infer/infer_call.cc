@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "access/caller.h"
+#include "base/calls/thread_time.h"
 #include "base/check.h"
 
 namespace penstock {
@@ -26,6 +27,8 @@ Status Guarded(std::string_view what, Step step) {
 void InferCall::Start(Engine& engine, const CallInfo& info) {
   engine_ = &engine;
   info_ = info;
+  // The clock was read when the bytes of this request came, or at the end of the request before.
+  times_.begun = ThreadTime::LastSince(info.start, engine.clock());
   // The time to decode grows with the body, and an event loop must not stop for long.
   if (info.body_bytes > engine.inline_request_bytes_max()) {
     MoveToPool(&InferCall::FindModel);
@@ -39,6 +42,7 @@ void InferCall::MoveToPool(void (InferCall::*step)(Runner)) {
   const bool accepted = engine_->pool().Submit([this, step, queued] {
     const SteadyTime now = engine_->clock().Now();
     pool_wait_ = now - queued;
+    times_.queued += pool_wait_;
     // The queue may have been long. Work that nobody waits for would make it longer for others.
     const Status status = CheckStillWanted(info_.cancel, info_.deadline, now);
     if (!status.ok()) return Finish(status);
@@ -58,7 +62,8 @@ void InferCall::FindModel(Runner runner) {
   }
   StatusOr<ModelHandle> model = engine_->FindToRun(selector_, *this);
   if (model.status().code() == StatusCode::kUnavailable) [[unlikely]] {
-    auto when_loaded = [this](StatusOr<ModelHandle> loaded) {
+    auto when_loaded = [this, since = engine_->clock().Now()](StatusOr<ModelHandle> loaded) {
+      times_.queued += engine_->clock().Now() - since;
       if (!loaded.ok()) return Finish(loaded.status());
       model_.emplace(*std::move(loaded));
       // Other requests wait for the thread that calls this, so it must not compute.
@@ -89,6 +94,7 @@ void InferCall::DecodeAndRun(Runner runner) {
   request_.cancel = info_.cancel;
   request_.request_id = info_.request_id;
   request_.flow = info_.parts == nullptr ? nullptr : &info_.parts->flow();
+  request_.times = &times_;
   // A pointer is small enough to be kept in the callback without an allocation. The object lives
   // until Release.
   auto on_part = [this](InferResponse&& part) { OnPart(std::move(part)); };
@@ -100,6 +106,8 @@ void InferCall::DecodeAndRun(Runner runner) {
 }
 
 void InferCall::OnPart(InferResponse&& part) {
+  if (part.is_last && times_.run_start != SteadyTime{})
+    times_.run_end = ThreadTime::Read(engine_->clock());
   if (!part.is_last || info_.parts != nullptr || !failure_.ok()) [[unlikely]]
     return OnOneOfParts(std::move(part));
   Status status = std::move(part.status);
@@ -151,9 +159,35 @@ void InferCall::EndParts() { PENSTOCK_CHECK(false, "this call takes no parts"); 
 
 void InferCall::Finish(const Status& status) {
   if (!status.ok() && failure_.ok()) SendError(status);
-  Record(model_ ? std::string_view(model_->id().name) : std::string_view(), OutcomeOf(status),
-         engine_->clock().Now() - info_.start);
+  times_.answered = ThreadTime::Read(engine_->clock());
+  const StatusCode outcome = OutcomeOf(status);
+  const Duration latency = times_.answered - info_.start;
+  if (info_.record != nullptr && info_.record->Wants(outcome != StatusCode::kOk, latency))
+      [[unlikely]]
+    NoteDetails(status, outcome);
+  if (model_) model_->RecordStages(times_);
+  Record(model_ ? std::string_view(model_->id().name) : std::string_view(), outcome, latency);
   Release();
+}
+
+void InferCall::NoteDetails(const Status& status, StatusCode outcome) {
+  const auto set = [](std::string& to, std::string_view text) {
+    to = text.substr(0, kRecordTextBytesMax);
+  };
+  CallDetails& details = info_.record->MakeDetails();
+  set(details.model, model_ ? std::string_view(model_->id().name) : selector_.name);
+  details.version = std::nullopt;
+  if (model_) {
+    details.version = model_->id().version.value;
+  } else if (selector_.version) {
+    details.version = selector_.version->value;
+  }
+  set(details.label, selector_.label);
+  set(details.arm, model_ ? model_->arm() : std::string_view());
+  set(details.signature, request_.signature_name);
+  set(details.error, MessageOf(status));
+  details.code = outcome;
+  details.times = times_;
 }
 
 // The network layer cancels a call when its deadline passes or its client disconnects. After that
@@ -176,6 +210,8 @@ void InferCall::Reset() {
   request_.further_signatures.clear();
   request_.options.clear();
   request_.names_owner = {};
+  times_ = {};
+  pool_wait_ = {};
   has_parts_ = false;
   failure_ = OkStatus();
 }

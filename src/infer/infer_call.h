@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/buffer.h"
+#include "base/calls/call_record.h"
 #include "base/cancel.h"
 #include "base/clock.h"
 #include "base/request_memory.h"
@@ -31,6 +32,7 @@ struct CallInfo {
   SteadyTime start;
   SteadyTime deadline = kNoDeadline;
   CancelToken* cancel = nullptr;  // never null
+  CallRecord* record = nullptr;   // null: nobody reads it. Must outlive the call
   uint64_t request_id = 0;
   size_t body_bytes = 0;
   PartReceiver* parts = nullptr;  // null: the client takes one answer, which is not in parts
@@ -115,12 +117,15 @@ class InferCall : private RequestHeaders {
   Status Answer(const NamedTensors& outputs);
   void Finish(const Status& status);
   StatusCode OutcomeOf(const Status& status) const;
+  // Adds the details of this call to its record, if somebody reads them.
+  void NoteDetails(const Status& status, StatusCode outcome);
 
   Engine* engine_ = nullptr;
   CallInfo info_;
   ModelSelector selector_;
   InferRequest request_;
   std::optional<ModelHandle> model_;
+  StageTimes times_;
   Duration pool_wait_{};
   bool has_parts_ = false;  // a part has been sent
   Status failure_;          // the error that was sent before the model has ended its run

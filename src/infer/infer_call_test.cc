@@ -125,10 +125,13 @@ class InferCallTest : public testing::Test {
   // Starts a call on the "event loop", and then has the pool run what it got.
   void Run(size_t body_bytes = 100) {
     script_.steps.clear();
+    record_.Clear();
+    record_.filter = &filter_;
     auto* call = new FakeCall(script_);
     call->Start(engine_, {.start = clock_.Now(),
                           .deadline = deadline_,
                           .cancel = &cancel_,
+                          .record = &record_,
                           .request_id = 1,
                           .body_bytes = body_bytes,
                           .parts = takes_parts_ ? receiver_.get() : nullptr});
@@ -157,6 +160,8 @@ class InferCallTest : public testing::Test {
                  pool_,
                  clock_};
   CancelToken cancel_;
+  CallFilter filter_;
+  CallRecord record_;
   SteadyTime deadline_ = kNoDeadline;
   int parts_ = 1;
   Status last_status_;
@@ -175,6 +180,44 @@ TEST_F(InferCallTest, ASmallRequestStaysOnTheEventLoop) {
   EXPECT_EQ(steps_on_loop_, "SDEWCR");
   EXPECT_EQ(script_.counted_model, "m");
   EXPECT_EQ(script_.counted, StatusCode::kOk);
+}
+
+TEST_F(InferCallTest, TheRecordGetsDetailsOnlyIfSomebodyReadsThem) {
+  Run();
+  EXPECT_FALSE(record_.has_details);
+  filter_.errors = true;
+  Run();
+  EXPECT_FALSE(record_.has_details);
+  filter_.all = true;
+  Run();
+  ASSERT_TRUE(record_.has_details);
+  EXPECT_EQ(record_.details->model, "m");
+  EXPECT_TRUE(record_.details->version.has_value());
+  EXPECT_EQ(record_.details->code, StatusCode::kOk);
+}
+
+TEST_F(InferCallTest, TheRecordOfAnErrorHasTheNameThatWasAsked) {
+  filter_.errors = true;
+  script_.model = std::string(10'000, 'n');
+  Run();
+  ASSERT_TRUE(record_.has_details);
+  EXPECT_EQ(record_.details->model, std::string(kRecordTextBytesMax, 'n'));
+  EXPECT_EQ(record_.details->version, std::nullopt);
+  EXPECT_EQ(record_.details->code, StatusCode::kNotFound);
+  EXPECT_FALSE(record_.details->error.empty());
+}
+
+TEST_F(InferCallTest, TheRecordHasTheTimesOfTheStages) {
+  filter_.all = true;
+  while_queued_ = [this] { clock_.Advance(std::chrono::milliseconds(5)); };
+  while_running_ = [this] { clock_.Advance(std::chrono::milliseconds(3)); };
+  Run(1001);
+  ASSERT_TRUE(record_.has_details);
+  const StageTimes& times = record_.details->times;
+  EXPECT_EQ(times.queued, std::chrono::milliseconds(5));
+  EXPECT_EQ(times.run_start - times.begun, times.queued);
+  EXPECT_EQ(times.run_end - times.run_start, std::chrono::milliseconds(3));
+  EXPECT_EQ(times.answered, times.run_end);
 }
 
 TEST_F(InferCallTest, ALargeBodyIsDecodedAndRunOnThePoolInOneGo) {

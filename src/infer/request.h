@@ -12,6 +12,7 @@
 #include "absl/container/inlined_vector.h"
 #include "absl/functional/any_invocable.h"
 #include "base/buffer.h"
+#include "base/calls/call_record.h"
 #include "base/cancel.h"
 #include "base/clock.h"
 #include "base/flow_control.h"
@@ -60,7 +61,7 @@ struct FurtherSignature {
 
 // One inference. The front end that made it owns it, and keeps it until the last part of the
 // response has been delivered. One thread at a time; while a model runs it, it is read-only except
-// for `cancel` and `flow`.
+// for `cancel`, `flow` and `times`.
 struct InferRequest {
   std::string_view signature_name;  // empty: the default signature
   NamedTensors inputs;
@@ -71,6 +72,9 @@ struct InferRequest {
   // Says whether the receiver of the parts is slow. Null: it never is. Must outlive the request.
   FlowControl* flow = nullptr;
   uint64_t request_id = 0;
+  // The engine notes here how long the request waited, and when it ran. Null: nobody asks. Must
+  // outlive the request.
+  StageTimes* times = nullptr;
   std::vector<std::pair<std::string, std::string>> options;  // protocol extensions as text pairs
   BufferRef names_owner;  // keeps the bytes of the names alive; may be empty
 };

@@ -29,6 +29,10 @@ ServedModel::ServedModel(const core::ServableId& id, std::unique_ptr<Model> mode
                                       LatencyBucketsUs(), Labels(id, {{"stage", "pool_wait"}}))),
       run_times_(inline_options) {}
 
+void ServedModel::RecordStages(const StageTimes& times) {
+  if (times.run_end != SteadyTime{}) RecordRun(times.run_end - times.run_start);
+}
+
 const ExamplePlans& ServedModel::examples() const {
   std::call_once(examples_once_, [this] {
     // Only settings can be wrong, and there are none.

@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/calls/call_record.h"
 #include "base/metrics/metrics.h"
 #include "core/manager.h"
 #include "core/servable.h"
@@ -49,6 +50,8 @@ class ServedModel final : public core::Servable {
   void RecordOccupied(Duration time, bool was_inline) { run_times_.Record(time, was_inline); }
   // `time`: from the start of a run to its last part.
   void RecordRun(Duration time) { run_latency_.Record(ToMicroseconds(time)); }
+  // The stages of one request, which has ended.
+  void RecordStages(const StageTimes& times);
   // `time`: in the pool's queue.
   void RecordPoolWait(Duration time) { pool_wait_.Record(ToMicroseconds(time)); }
 

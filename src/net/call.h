@@ -22,6 +22,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "base/buffer.h"
+#include "base/calls/call_record.h"
 #include "base/cancel.h"
 #include "base/clock.h"
 #include "base/status.h"
@@ -48,6 +49,10 @@ class Call {
   CancelToken& cancel() { return cancel_; }
   // Unique in this process.
   uint64_t request_id() const { return request_id_; }
+  // What the access log and the traces will say about this call. CallRecord says which thread
+  // writes what.
+  CallRecord& record() { return record_; }
+  const CallRecord& record() const { return record_; }
 
   void Ref() { refs_.fetch_add(1, std::memory_order_relaxed); }
   void Unref() {
@@ -65,7 +70,9 @@ class Call {
     std::destroy_at(&cancel_);
     std::construct_at(&cancel_);
     head_ = {};
+    start_ = {};
     deadline_ = kNoDeadline;
+    record_.Clear();
     refs_.store(1, std::memory_order_relaxed);
   }
 
@@ -74,6 +81,7 @@ class Call {
   SteadyTime deadline_ = kNoDeadline;
   CancelToken cancel_;
   uint64_t request_id_ = 0;
+  CallRecord record_;
 
  private:
   std::atomic<uint32_t> refs_{1};

@@ -16,6 +16,8 @@ class AccessControl;
 
 namespace penstock::net {
 
+class CallObserver;
+
 // Certificates and keys, as files or as text. All endpoints with TLS share them.
 struct TlsOptions {
   // A PEM file with the certificate chain. Without certificate and key there is no TLS.
@@ -107,6 +109,7 @@ struct ServerOptions {
   uint64_t http2_connection_window_bytes = 64 << 20;
   // Who may use the server. Null: everybody. Must outlive the server.
   const access::AccessControl* access = nullptr;
+  CallObserver* observer = nullptr;  // Gets the records of calls. Must outlive the server.
   bool cors = false;  // TensorFlow Serving's --rest_api_enable_cors_support
 };
 

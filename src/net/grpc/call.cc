@@ -44,7 +44,9 @@ GrpcCallImpl* NewGrpcCall(Loop& loop, GrpcStream& stream) {
   return call;
 }
 
-GrpcCallImpl::GrpcCallImpl(std::shared_ptr<Loop> loop) : loop_(std::move(loop)), reader_(*loop_) {}
+GrpcCallImpl::GrpcCallImpl(std::shared_ptr<Loop> loop) : loop_(std::move(loop)), reader_(*loop_) {
+  record_.filter = &loop_->server().call_filter;
+}
 
 GrpcCallImpl::~GrpcCallImpl() = default;
 
@@ -71,6 +73,7 @@ void GrpcCallImpl::OnUnreferenced() {
 
 void GrpcCallImpl::ReturnToPool() {
   PENSTOCK_CHECK(stream_ == nullptr, "a call outlives its stream's hold");
+  if (!loop_->is_shut_down()) loop_->server().ReportEnd(*this);
   Disarm();
   reader_.Reset();
   DropBacklog();
@@ -104,9 +107,10 @@ void GrpcCallImpl::Detach() {
 
 void GrpcCallImpl::OnStreamGone() {
   const CallRef<GrpcCallImpl> keep = Share();
-  is_answered_.store(true, std::memory_order_release);
+  const bool was_answered = is_answered_.exchange(true, std::memory_order_acq_rel);
   // Detach first, then cancel: a handler that reacts to the token at once must find no stream.
   const CancelReason reason = ReasonToLeave();
+  if (!was_answered) NoteLeft(reason);
   Detach();
   cancel_.Cancel(reason);
 }
@@ -118,6 +122,14 @@ CancelReason GrpcCallImpl::ReasonToLeave() const {
   if (deadline_ == kNoDeadline) return CancelReason::kClientLeft;
   const Duration left = deadline_ - loop_->server().clock.Now();
   return left <= (deadline_ - start_) / 10 ? CancelReason::kDeadline : CancelReason::kClientLeft;
+}
+
+// A watch ends when its client leaves, which is no error.
+void GrpcCallImpl::NoteLeft(CancelReason reason) {
+  if (record_.is_probe && !is_unary()) return;
+  record_.code =
+      reason == CancelReason::kDeadline ? StatusCode::kDeadlineExceeded : StatusCode::kCancelled;
+  record_.NoteError("the client left before the end of the answer");
 }
 
 // --- the request
@@ -205,6 +217,8 @@ bool GrpcCallImpl::AdmitUncounted() {
 
 void GrpcCallImpl::StartHandler() {
   is_started_ = true;
+  record_.bytes_in = message_.size;
+  record_.is_probe = !route_->counts_as_request;
   route_->handler(GrpcCallRef(this));
 }
 
@@ -259,7 +273,9 @@ void GrpcCallImpl::Pump() {
 bool GrpcCallImpl::PumpOnce() {
   if (reader_.has_message()) {
     if (!on_message_) return false;
-    std::exchange(on_message_, nullptr)(reader_.TakeMessage());
+    Slice message = reader_.TakeMessage();
+    record_.bytes_in += message.size;
+    std::exchange(on_message_, nullptr)(std::move(message));
     return true;
   }
   const bool has_backlog = backlog_used_ < backlog_.size();
@@ -421,10 +437,13 @@ void GrpcCallImpl::SendMessage(ByteChain&& message) {
   }
   if (!is_head_sent_) SendHead({});
   const bool is_compressed = compression_ != Compression::kNone && !message.empty();
+  record_.bytes_out += message.bytes();
   stream_->AppendMessage(is_compressed, std::move(message));
 }
 
 void GrpcCallImpl::End(const Status& status, OwnedHeaders trailers) {
+  record_.code = status.code();
+  if (!status.ok()) record_.NoteError(MessageOf(status));
   if (status.ok() && trailers.empty() && is_head_sent_) {
     stream_->EndOk(OkTrailers::Plain());
     return Detach();

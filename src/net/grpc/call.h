@@ -103,6 +103,7 @@ class GrpcCallImpl final : public GrpcCall, private WheelTimer {
   void Destroy() override;
   void OnUnreferenced();
   CancelReason ReasonToLeave() const;
+  void NoteLeft(CancelReason reason);
   void ReturnToPool();
   void OnTimer() override;
 

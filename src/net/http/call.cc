@@ -20,6 +20,7 @@
 
 #include <algorithm>
 
+#include "base/calls/thread_time.h"
 #include "base/log.h"
 #include "net/access_check.h"
 #include "net/body/content_coding.h"
@@ -31,6 +32,8 @@ namespace {
 
 // A shorter answer fits into one packet either way.
 constexpr size_t kCompressBytesMin = 1024;
+// The status of a call whose client did not wait for the answer, as nginx has it.
+constexpr int kClientLeftStatus = 499;
 
 using HttpCallPool = LoopPool<HttpCallImpl>;
 constexpr LoopPoolKind kPool = {LoopLocalKey::kHttpCalls, 1024,
@@ -78,8 +81,9 @@ HttpCallImpl* NewHttpCall(Loop& loop, HttpCallOwner& owner) {
   return call;
 }
 
-HttpCallImpl::HttpCallImpl(std::shared_ptr<Loop> loop)
-    : loop_(std::move(loop)), receiver_(*loop_) {}
+HttpCallImpl::HttpCallImpl(std::shared_ptr<Loop> loop) : loop_(std::move(loop)), receiver_(*loop_) {
+  record_.filter = &loop_->server().call_filter;
+}
 
 void HttpCallImpl::Reset() {
   Recycle();
@@ -90,7 +94,7 @@ void HttpCallImpl::Reset() {
   route_ = nullptr;
   state_.store(State::kOpen, std::memory_order_relaxed);
   holds_.store(1, std::memory_order_relaxed);
-  is_large_ = is_gzipped_ = vary_ = frees_head_ = false;
+  is_large_ = is_gzipped_ = vary_ = frees_head_ = is_reported_ = false;
   is_in_parts_ = has_given_end_ = is_body_open_ = false;
   on_accepted_ = nullptr;
 }
@@ -102,18 +106,27 @@ void HttpCallImpl::DropHold() {
   // If this is the only hold, nobody else can add one, so the plain load saves an atomic write.
   if (holds_.load(std::memory_order_acquire) != 1) {
     const uint32_t holds = holds_.fetch_sub(1, std::memory_order_acq_rel);
-    if (holds == 2 && frees_head) owner_->OnHeadUnused(*this);
+    if (holds == 2 && frees_head) {
+      ReportEnd();  // it needs the head
+      owner_->OnHeadUnused(*this);
+    }
     if (holds != 1) return;
   }
   // Here and not at the answer: a handler that was cancelled may still run, and its work must count
   // until it stops.
   if (std::exchange(has_slot_, false)) loop_->EndRequest();
+  ReportEnd();
   if (loop_->IsCurrent() && !loop_->is_shut_down()) {
     Reset();
     HttpCallPool::Of(*loop_, kPool).Give(std::unique_ptr<HttpCallImpl>(this));
   } else {
     delete this;
   }
+}
+
+void HttpCallImpl::ReportEnd() {
+  if (!std::exchange(is_reported_, true) && !loop_->is_shut_down())
+    loop_->server().ReportEnd(*this);
 }
 
 // The handler's side has dropped its last reference.
@@ -131,7 +144,7 @@ void HttpCallImpl::Destroy() {
 
 void HttpCallImpl::OnHead(std::optional<uint64_t> content_length) {
   ServerState& server = loop_->server();
-  start_ = server.clock.Now();
+  start_ = ThreadTime::Read(server.clock);
   (head_.protocol == Protocol::kHttp1 ? server.metrics.http1_requests
                                       : server.metrics.http2_requests)
       .Add();
@@ -259,9 +272,12 @@ void HttpCallImpl::RunHandler(const HttpHandler& handler) {
   const ServerState& server = loop_->server();
   const Duration timeout = server.options.http_request_timeout;
   // The time for receiving a large body does not count.
-  if (timeout > Duration::zero()) deadline_ = (is_large_ ? server.clock.Now() : start_) + timeout;
+  if (timeout > Duration::zero())
+    deadline_ = (is_large_ ? ThreadTime::Read(server.clock) : start_) + timeout;
   // The handler may answer at once, and the session may then close the call. `alive` keeps it.
   const Holder alive(this);
+  record_.bytes_in = body_.size;
+  record_.is_probe = !route_->counts_as_request;
   Hold();  // for the handler's references; Destroy drops it
   handler(HttpCallRef(this));
   // Most handlers have answered by now, and need no timer. A handler that answers on another thread
@@ -310,6 +326,7 @@ void HttpCallImpl::Cancel(CancelReason reason, int status, std::string_view mess
 
 void HttpCallImpl::DeliverRefusal(int status, std::string_view message, OwnedHeaders headers) {
   LogRefusal(status, message);
+  record_.NoteError(message);
   response_ = ErrorResponse(status, message);
   response_.headers = std::move(headers);
   Deliver();
@@ -387,6 +404,7 @@ void HttpCallImpl::Write(ByteChain part, absl::AnyInvocable<void(bool)> on_accep
   RunOnLoop([this, part = std::move(part), on_accepted = std::move(on_accepted)]() mutable {
     if (!is_body_open_ || part.empty()) return on_accepted(is_body_open_);
     on_accepted_ = std::move(on_accepted);
+    record_.bytes_out += part.bytes();
     owner_->OnBodyPart(*this, std::move(part));
   });
 }
@@ -414,7 +432,10 @@ void HttpCallImpl::Deliver() {
   Disarm();
   state_.store(State::kAnswered, std::memory_order_release);
   request_id_field_ = RequestIdOf(*this, request_id_text_);
-  if (owner_ != nullptr) owner_->OnAnswer(*this);
+  if (owner_ == nullptr) return;
+  record_.http_status = response_.status;
+  record_.bytes_out = response_.body.bytes();
+  owner_->OnAnswer(*this);
 }
 
 ByteChain HttpCallImpl::TakeBody() {
@@ -431,6 +452,10 @@ void HttpCallImpl::Close() {
   const bool has_open_body = std::exchange(is_body_open_, false);
   if (has_open_body && on_accepted_) std::exchange(on_accepted_, nullptr)(false);
   if (has_open_body || state_.load(std::memory_order_acquire) == State::kOpen) cancel_.Cancel();
+  if (record_.http_status == 0 || has_open_body) {  // the answer has not reached the client
+    record_.http_status = kClientLeftStatus;
+    record_.NoteError("the client left before the end of the answer");
+  }
   DropHold();
 }
 

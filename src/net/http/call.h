@@ -125,6 +125,7 @@ class HttpCallImpl final : public HttpCall, private WheelTimer {
   void CloseBody(bool is_complete);
   void Hold() { holds_.fetch_add(1, std::memory_order_relaxed); }
   void DropHold();
+  void ReportEnd();
   void Reset();
 
   const std::shared_ptr<Loop> loop_;
@@ -141,6 +142,7 @@ class HttpCallImpl final : public HttpCall, private WheelTimer {
   bool is_gzipped_ = false;  // the answer is compressed
   bool vary_ = false;        // the answer depends on accept-encoding
   bool frees_head_ = false;  // see FreeHeadWhenUnused
+  bool is_reported_ = false;
   // Of an answer in parts.
   bool is_in_parts_ = false;
   bool has_given_end_ = false;  // the handler has called EndBody

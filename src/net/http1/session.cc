@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "access/access_control.h"
+#include "base/calls/thread_time.h"
 #include "net/access_check.h"
 #include "net/http/call.h"
 #include "net/http/session.h"
@@ -156,6 +157,8 @@ bool Http1Session::OnBytes(Bytes bytes) {
   const SenderScope scope(host_.loop().incomplete_requests(), *this);
   progress_ = true;
   received_ += bytes.size();
+  // The rest of a request has come: its handler takes this time as its start.
+  if (call_ != nullptr) ThreadTime::Read(host_.server().clock);
   if (pending_.empty()) {
     // Nothing waits, so use the bytes where they lie. An answer may come while Use runs;
     // `processing_` then keeps OnAnswer from starting Process inside it.

@@ -4,11 +4,15 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "net/body/body_receiver.h"
 #include "net/body/gzip.h"
+#include "net/call_observer.h"
 #include "net/http2/client_fake.h"
 #include "net/http2/frames.h"
 
@@ -749,6 +753,80 @@ TEST_F(GrpcCallTest, ProbesEndWhenTheServerDrains) {
   server_->session().StartDrain();
   client_->Run();
   EXPECT_EQ(client_->answer(id).grpc_status(), 14);
+}
+
+// Keeps what it is told of each call. One thread.
+class RecordingObserver final : public CallObserver {
+ public:
+  explicit RecordingObserver(CallFilter filter) : filter_(filter) {}
+  CallFilter filter() const override { return filter_; }
+  void OnCallEnd(const Call& call) override {
+    const CallRecord& record = call.record();
+    calls.push_back({std::string(call.head().path), record.code, record.bytes_in, record.bytes_out,
+                     record.ended - call.start()});
+  }
+
+  struct Seen {
+    std::string path;
+    StatusCode code;
+    uint64_t bytes_in, bytes_out;
+    Duration time;
+  };
+  std::vector<Seen> calls;
+
+ private:
+  const CallFilter filter_;
+};
+
+// A server whose calls are observed. One thread.
+class ObservedGrpcCallTest : public GrpcCallTest {
+ protected:
+  void Observe(CallFilter filter) {
+    observer_.emplace(filter);
+    ServerOptions options = FakeHttp2Server::DefaultOptions();
+    options.observer = &*observer_;
+    Start(std::move(options));
+  }
+
+  std::optional<RecordingObserver> observer_;
+};
+
+TEST_F(ObservedGrpcCallTest, AnObserverSeesEachCallOnce) {
+  Observe({.all = true});
+  client_->Call("/t.T/Echo", "hello");
+  client_->Call("/t.T/Nope", "x");
+  client_->Call("/t.T/Drop", "x");
+  ASSERT_EQ(observer_->calls.size(), 3u);
+  EXPECT_EQ(observer_->calls[0].path, "/t.T/Echo");
+  EXPECT_EQ(observer_->calls[0].code, StatusCode::kOk);
+  EXPECT_EQ(observer_->calls[0].bytes_in, 5u);
+  EXPECT_EQ(observer_->calls[0].bytes_out, 5u);
+  EXPECT_EQ(observer_->calls[1].code, StatusCode::kUnimplemented);
+  EXPECT_EQ(observer_->calls[2].code, StatusCode::kInternal);
+}
+
+TEST_F(ObservedGrpcCallTest, AnObserverOfErrorsSeesOnlyThem) {
+  Observe({.errors = true});
+  client_->Call("/t.T/Echo", "hello");
+  const int32_t id = client_->Call("/t.T/Keep", "x");
+  client_->Reset(id);
+  kept_ = {};
+  ASSERT_EQ(observer_->calls.size(), 1u);
+  EXPECT_EQ(observer_->calls[0].path, "/t.T/Keep");
+  EXPECT_EQ(observer_->calls[0].code, StatusCode::kCancelled);
+}
+
+TEST_F(ObservedGrpcCallTest, AnObserverOfSlowCallsSeesOnlyThem) {
+  Observe({.slow_min = std::chrono::milliseconds(5)});
+  client_->Call("/t.T/Echo", "hello");
+  client_->Call("/t.T/Keep", "x");
+  server_->clock.Advance(std::chrono::milliseconds(7));
+  kept_->Respond(Chain("y"));
+  kept_ = {};
+  client_->Run();
+  ASSERT_EQ(observer_->calls.size(), 1u);
+  EXPECT_EQ(observer_->calls[0].path, "/t.T/Keep");
+  EXPECT_EQ(observer_->calls[0].time, std::chrono::milliseconds(7));
 }
 
 }  // namespace

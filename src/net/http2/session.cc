@@ -26,6 +26,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/calls/thread_time.h"
 #include "base/check.h"
 #include "base/log.h"
 #include "net/http2/memory.h"
@@ -164,7 +165,7 @@ void Http2Session::CloseStream(int32_t id) {
 
 bool Http2Session::OnBytes(std::span<const std::byte> bytes) {
   has_received_ = true;
-  now_ = server().clock.Now();
+  now_ = ThreadTime::Read(server().clock);
   violation_ = frames_.Check(bytes);
   return Feed(bytes.first(violation_ ? violation_->at : bytes.size()));
 }

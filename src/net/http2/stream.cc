@@ -67,6 +67,7 @@ void Http2Stream::Close() {
   if (early_end_) session_->OnEarlyEndDone();
   if (grpc_ != nullptr) grpc_->OnStreamGone();
   if (http_ != nullptr) std::exchange(http_, nullptr)->Close();
+  if (written_call_) written_call_ = {};
   if (counts_) session_->loop().EndRequest();
   EndReceiving(/*is_complete=*/false);
   if (std::exchange(is_uncounted_, false)) session_->EndUncounted();
@@ -352,6 +353,9 @@ void Http2Stream::Consume(size_t bytes) {
 }
 
 void Http2Stream::DetachCall() {
+  // The record of the call has the time at which the answer was written. But a large head must not
+  // wait for a client that reads nothing.
+  if (session_->server().observes_successes && head_charge_ == 0) written_call_ = grpc_->Share();
   grpc_ = nullptr;
   // The handler drops the call with its head, but the answer may wait for the client.
   if (head_charge_ > 0) GiveHeadCharge();

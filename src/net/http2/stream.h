@@ -138,6 +138,7 @@ class Http2Stream final : public HttpCallOwner,
 
   GrpcCallImpl* grpc_ = nullptr;  // from the end of the head until the call has ended
   HttpCallImpl* http_ = nullptr;  // until the stream closes
+  CallRef<GrpcCallImpl> written_call_;  // has ended, but its answer is not written
   bool counts_ = false;           // gRPC: the call counts as a request in flight
   bool is_receiving_ = false;     // see BeginReceiving
   bool is_uncounted_ = false;     // counted by the session

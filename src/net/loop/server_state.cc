@@ -3,7 +3,9 @@
 
 #include <algorithm>
 
+#include "base/calls/thread_time.h"
 #include "base/os/machine.h"
+#include "net/call_observer.h"
 #include "net/loop/big_buffer_pool.h"
 
 namespace penstock::net {
@@ -80,6 +82,8 @@ ServerState::ServerState(ServerOptions server_options, const Router& routes,
       endpoints(EndpointsOf(options)),
       router(routes),
       clock(time),
+      call_filter(options.observer != nullptr ? options.observer->filter() : CallFilter()),
+      observes_successes(call_filter.wants_successes()),
       metrics(registry),
       requests(static_cast<uint64_t>(options.requests_max)),
       incomplete_requests(static_cast<uint64_t>(options.incomplete_requests_max)),
@@ -92,6 +96,12 @@ ServerState::ServerState(ServerOptions server_options, const Router& routes,
                                           options.body_reservation_bytes_max)) {}
 
 ServerState::~ServerState() = default;
+
+void ServerState::ReportTo(CallObserver& observer, Call& call) const {
+  CallRecord& record = call.record();
+  if (record.ended == SteadyTime{}) record.ended = ThreadTime::Read(clock);
+  if (call_filter.Wants(record.IsError(), record.ended - call.start())) observer.OnCallEnd(call);
+}
 
 RequestBudget MakeRequestBudget(uint64_t bytes, MetricsRegistry& metrics) {
   return std::make_shared<RequestAllowance>(bytes, LimitCounter(metrics, "inflight_bytes"));

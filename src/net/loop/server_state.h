@@ -6,9 +6,11 @@
 #include <memory>
 #include <vector>
 
+#include "base/calls/call_record.h"
 #include "base/clock.h"
 #include "base/metrics/metrics.h"
 #include "base/mutex.h"
+#include "net/call.h"
 #include "net/loop/allowance.h"
 #include "net/loop/idle_memory.h"
 #include "net/options.h"
@@ -56,6 +58,8 @@ class ServerState final {
   const std::vector<Endpoint> endpoints;  // of options.listen, in that order
   const Router& router;
   const Clock& clock;
+  const CallFilter call_filter;   // of options.observer
+  const bool observes_successes;  // somebody reads the records of calls that succeed
   NetMetrics metrics;
   Allowance requests;
   Allowance incomplete_requests;
@@ -76,6 +80,13 @@ class ServerState final {
     return next_request_id_.fetch_add(count, std::memory_order_relaxed);
   }
 
+  // Gives the record of a call that has ended to the observer, if it wants it. Call it on the
+  // thread that ends the call, before the call is reused. Thread-safe.
+  void ReportEnd(Call& call) const {
+    if (observes_successes || (call_filter.errors && call.record().IsError())) [[unlikely]]
+      ReportTo(*options.observer, call);
+  }
+
   // A connection or a request has ended. Wakes WaitUntilQuiet. Called only while the server drains.
   void NotifyEnd();
   // Waits until `is_quiet` returns true or `until` has come. Returns its last result.
@@ -85,6 +96,8 @@ class ServerState final {
   Duration TickInterval() const;
 
  private:
+  void ReportTo(CallObserver& observer, Call& call) const;
+
   std::atomic<bool> draining_{false};
   std::atomic<uint64_t> next_request_id_{1};
   Mutex mutex_;

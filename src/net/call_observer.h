@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// Gets the record of each call that has ended: for the access log, traces and the like.
+#pragma once
+
+#include "base/calls/call_record.h"
+#include "net/call.h"
+
+namespace penstock::net {
+
+// Reads the records of calls on every protocol and port. Thread-safe.
+class CallObserver {
+ public:
+  virtual ~CallObserver() = default;
+  // The calls to read. Fixed.
+  virtual CallFilter filter() const = 0;
+  // `call` has ended, and its handler has dropped it. It gets the calls that the filter wants, and
+  // perhaps others. Must be quick, because most calls end on an event loop.
+  virtual void OnCallEnd(const Call& call) = 0;
+};
+
+}  // namespace penstock::net
