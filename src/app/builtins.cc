@@ -13,6 +13,7 @@
 #include "frontends/tfs_grpc/tfs_grpc.h"
 #include "frontends/tfs_rest/rest_frontend.h"
 #include "observe/access_log.h"
+#include "observe/tracer.h"
 #include "options/component_options.h"
 #include "options/options.h"
 #include "sources/directory/directory_source.h"
@@ -22,8 +23,9 @@
 namespace penstock {
 
 const OptionTable& AllOptions() {
-  static const OptionTable options = JoinOptions({DirectoryOptionRows(), ObjectStoreOptionRows(),
-                                                  tfs::PredictOptionRows(), AccessLogOptionRows()});
+  static const OptionTable options =
+      JoinOptions({DirectoryOptionRows(), ObjectStoreOptionRows(), tfs::PredictOptionRows(),
+                   AccessLogOptionRows(), TraceOptionRows()});
   return options;
 }
 

@@ -29,6 +29,8 @@
 #include "base/log.h"
 #include "base/metrics/process_metrics.h"
 #include "infer/experiments/experiments.h"
+#include "infer/refusals.h"
+#include "infer/served_model.h"
 #include "loading/model_observer.h"
 #include "models/initial_load.h"
 #include "models/model_reloader.h"
@@ -36,6 +38,8 @@
 #include "net/loop/server_state.h"
 #include "net/socket/server.h"
 #include "observe/access_log.h"
+#include "observe/call_observers.h"
+#include "observe/tracer.h"
 #include "options/component_options.h"
 #include "request_log/request_logs.h"
 
@@ -53,9 +57,10 @@ BackendHostOptions HostOptions(const Settings& settings, Executor& pool, Metrics
 }
 
 EngineOptions EngineOptionsWith(const Settings& settings, const Experiments& experiments,
-                                RequestBudget budget) {
+                                const Refusals& refusals, RequestBudget budget) {
   EngineOptions options = MakeEngineOptions(settings);
   options.traffic = &experiments;
+  options.refusals = &refusals;
   options.request_budget = std::move(budget);
   return options;
 }
@@ -93,19 +98,25 @@ class ModelServer::Impl final {
         backends(HostOptions(settings, compute_pool, metrics)),
         experiments(metrics),
         request_logs(settings.request_logs, metrics),
+        refusals(metrics),
         manager(MakeManagerOptions(settings)),
         readiness(manager),
         observer(manager, metrics),
-        engine(EngineOptionsWith(settings, experiments, request_budget), manager, compute_pool),
+        engine(EngineOptionsWith(settings, experiments, refusals, request_budget), manager,
+               compute_pool),
         models(settings, backends, metrics, {manager, experiments, request_logs},
                [this](const SourceDependencies& with) { return MakeSources(values, with); }),
-        reloader(settings, models, manager),
+        reloader(settings, models, manager, metrics),
         initial_load(manager, [this](const Status& status) { OpenAfterLoad(status); }) {}
   ~Impl() {
     if (!stopped) Stop();
   }
 
   Status Start(const StartStepCallback& on_step);
+  // Opens the access log, and starts the traces.
+  Status StartObservers(const StartStepCallback& on_step);
+  // Adds the metrics that no part has as its own.
+  void AddMetrics();
   Status StartHealthServer();
   Status StartAdminServer(const net::TlsOptions& tls);
   const access::AccessControl* access() const {
@@ -123,12 +134,13 @@ class ModelServer::Impl final {
   const Settings& settings;  // in `values`
   const OpenedCallback on_opened;
   MetricsRegistry metrics;
-  std::unique_ptr<AccessLog> access_log;  // null: off. Threads of the pool may end a call
+  CallObservers observers;  // threads of the pool may end a call
   const RequestBudget request_budget;
   ThreadPool compute_pool;
   BackendHost backends;
   Experiments experiments;
   RequestLogs request_logs;
+  const Refusals refusals;
   core::Manager manager;
   Readiness readiness;
   ModelObserver observer;
@@ -163,13 +175,11 @@ Status ModelServer::Impl::Start(const StartStepCallback& on_step) {
         "--admin_api=full and --rest_api_enable_cors_support exclude each other: any page in an "
         "operator's browser could change the models");
   }
-  AddProcessMetrics(metrics, VersionText());
+  AddMetrics();
   if (StandsInForTfs(settings)) manager.AddListener(LogLoadedAsTfs);
   net_options.request_budget = request_budget;
-  on_step("opening --access_log_file");
-  ASSIGN_OR_RETURN(access_log,
-                   AccessLog::Make(values.Get<AccessLogOptions>(), settings.log_format, metrics));
-  net_options.observer = access_log.get();
+  TRY(StartObservers(on_step));
+  net_options.observer = &observers;
   const FrontendDependencies dependencies{values, metrics,  manager,     readiness,
                                           engine, reloader, request_logs};
   on_step("reading --monitoring_config_file");
@@ -194,12 +204,34 @@ Status ModelServer::Impl::Start(const StartStepCallback& on_step) {
   return OkStatus();
 }
 
+Status ModelServer::Impl::StartObservers(const StartStepCallback& on_step) {
+  on_step("opening --access_log_file");
+  ASSIGN_OR_RETURN(std::unique_ptr<AccessLog> access_log,
+                   AccessLog::Make(values.Get<AccessLogOptions>(), settings.log_format, metrics));
+  ASSIGN_OR_RETURN(std::unique_ptr<Tracer> tracer,
+                   Tracer::Make(values.Get<TraceOptions>(), VersionText(), metrics));
+  observers.Add(std::move(access_log));
+  observers.Add(std::move(tracer));
+  return OkStatus();
+}
+
+void ModelServer::Impl::AddMetrics() {
+  AddProcessMetrics(metrics, VersionText());
+  metrics.AddCollector("penstock_compute_queue_length",
+                       "Requests that wait for a thread of the compute pool.", MetricKind::kGauge,
+                       [this]() -> std::vector<MetricSample> {
+                         return {{{}, static_cast<double>(compute_pool.queue_length())}};
+                       });
+  metrics.AddTotals(kRunLatencyMetric, ":tensorflow:core:graph_runs",
+                    "Runs of models, of all backends.", ":tensorflow:core:graph_run_time_usecs",
+                    "Time of all runs of models, microseconds.");
+}
+
 Status ModelServer::Impl::StartHealthServer() {
   for (const auto& frontend : frontends) frontend->RegisterProbes(health_router);
   net::ServerOptions options = HealthNetOptions(settings);
   options.access = access();
-  if (token_file != nullptr) options.access = &token_file->control();
-  options.observer = access_log.get();
+  options.observer = &observers;
   ASSIGN_OR_RETURN(health_server, net::Server::Start(std::move(options), health_router, metrics));
   return OkStatus();
 }
@@ -208,6 +240,7 @@ Status ModelServer::Impl::StartAdminServer(const net::TlsOptions& tls) {
   for (const auto& frontend : frontends) frontend->RegisterAdmin(admin_router);
   net::ServerOptions options = AdminNetOptions(settings, tls);
   options.access = access();
+  options.observer = &observers;
   if (options.access != nullptr) WarnOfClearText(options);
   ASSIGN_OR_RETURN(admin_server, net::Server::Start(std::move(options), admin_router, metrics));
   return OkStatus();
@@ -218,6 +251,11 @@ Status ModelServer::Impl::StartServer(net::ServerOptions options) {
   // start. They accept connections only after the load.
   const bool is_open = options.listens_at_start;
   ASSIGN_OR_RETURN(server, net::Server::Start(std::move(options), router, metrics));
+  metrics.AddCollector("penstock_requests_in_flight",
+                       "Requests that have begun and are not answered.", MetricKind::kGauge,
+                       [count = server->OpenRequests()]() -> std::vector<MetricSample> {
+                         return {{{}, static_cast<double>(count())}};
+                       });
   if (is_open) {
     on_opened(ports());
   } else {

@@ -7,6 +7,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "base/mutex.h"
+#include "base/status.h"
 
 namespace penstock {
 
@@ -40,5 +41,13 @@ class CancelToken {
   Mutex mutex_;  // held while the callback runs, so that ClearCallback waits for it
   absl::AnyInvocable<void()> callback_ GUARDED_BY(mutex_);
 };
+
+// Returns the outcome of a call as its client sees it. If `token` is cancelled, that is its reason,
+// no matter how or when the work ended. Otherwise it is `code`. `token` may be null.
+inline StatusCode OutcomeOf(StatusCode code, const CancelToken* token) {
+  if (token == nullptr || !token->IsCancelled()) [[likely]]
+    return code;
+  return token->HasExpired() ? StatusCode::kDeadlineExceeded : StatusCode::kCancelled;
+}
 
 }  // namespace penstock

@@ -98,5 +98,15 @@ TEST(CancelTokenTest, Races) {
   }
 }
 
+TEST(CancelTokenTest, TheOutcomeIsWhatTheClientSaw) {
+  EXPECT_EQ(OutcomeOf(StatusCode::kOk, nullptr), StatusCode::kOk);
+  CancelToken open, left, late;
+  left.Cancel();
+  late.Cancel(CancelReason::kDeadline);
+  EXPECT_EQ(OutcomeOf(StatusCode::kInternal, &open), StatusCode::kInternal);
+  EXPECT_EQ(OutcomeOf(StatusCode::kOk, &left), StatusCode::kCancelled);
+  EXPECT_EQ(OutcomeOf(StatusCode::kCancelled, &late), StatusCode::kDeadlineExceeded);
+}
+
 }  // namespace
 }  // namespace penstock

@@ -69,6 +69,11 @@ bool ThreadPool::Submit(Task task) {
   return true;
 }
 
+size_t ThreadPool::queue_length() {
+  MutexLock lock(mutex_);
+  return queue_.size();
+}
+
 void ThreadPool::RunThread() {
   SetThreadName(options_.name);
   if (options_.nice != 0) SetThreadNice(options_.nice);

@@ -49,6 +49,8 @@ class ThreadPool final : public Executor {
   ~ThreadPool() override;
 
   [[nodiscard]] bool Submit(Task task) override EXCLUDES(mutex_);
+  // The tasks that wait for a thread.
+  size_t queue_length() EXCLUDES(mutex_);
 
  private:
   void RunThread();

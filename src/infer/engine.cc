@@ -18,10 +18,6 @@
 namespace penstock {
 namespace {
 
-Status CheckStart(const InferRequest& request, SteadyTime now) {
-  return CheckStillWanted(request.cancel, request.deadline, now);
-}
-
 bool IsSmall(const InferRequest& request, uint64_t bytes_max) {
   uint64_t bytes = 0;
   for (const NamedTensor& input : request.inputs) {
@@ -73,17 +69,23 @@ void RunAndRecord(core::Handle handle, const InferRequest& request, ResponseCall
 
 }  // namespace
 
-Status CheckStillWanted(const CancelToken* cancel, SteadyTime deadline, SteadyTime now) {
-  if (cancel != nullptr && cancel->IsCancelled()) [[unlikely]] {
-    return absl::CancelledError("the request was cancelled before the model ran");
-  }
-  if (now >= deadline) [[unlikely]] {
+Status Engine::CheckStillWanted(const CancelToken* cancel, SteadyTime deadline,
+                                SteadyTime now) const {
+  const bool is_cancelled = cancel != nullptr && cancel->IsCancelled();
+  // The network layer cancels a call whose deadline passes, too.
+  if (now >= deadline || (is_cancelled && cancel->HasExpired())) [[unlikely]] {
+    if (options_.refusals != nullptr) options_.refusals->deadline_passed.Add();
     return absl::DeadlineExceededError("the deadline passed before the model ran");
+  }
+  if (is_cancelled) [[unlikely]] {
+    if (options_.refusals != nullptr) options_.refusals->client_left.Add();
+    return absl::CancelledError("the request was cancelled before the model ran");
   }
   return OkStatus();
 }
 
-Status PoolIsFull() {
+Status Engine::RefuseAsPoolIsFull() const {
+  if (options_.refusals != nullptr) options_.refusals->queue_full.Add();
   return absl::UnavailableError(
       "the server is busy: its queue of requests that wait for a thread is full; try again later");
 }
@@ -98,6 +100,7 @@ struct Engine::PoolRun {
 
 const Model& ModelHandle::model() const { return Served(handle_).model(); }
 const ExamplePlans& ModelHandle::examples() const { return Served(handle_).examples(); }
+Histogram& ModelHandle::write_times() const { return Served(handle_).write_times(); }
 void ModelHandle::RecordStages(const StageTimes& times) const {
   Served(handle_).RecordStages(times);
 }
@@ -175,7 +178,7 @@ bool Engine::BeginRun(const ModelHandle& handle, const InferRequest& request,
                       ResponseCallback& done) {
   // Before the check, so that requests with wrong inputs count for their arm too.
   if (handle.assignment_ != nullptr) [[unlikely]]
-    done = handle.assignment_->Measure(std::move(done));
+    done = handle.assignment_->Measure(request, std::move(done));
   const ServedModel& served = Served(handle.handle_);
   if (Status status = CheckRequest(served.info(), request); !status.ok()) [[unlikely]] {
     AnswerError(done, std::move(status));
@@ -201,16 +204,17 @@ void Engine::Run(const ModelHandle& handle, const InferRequest& request, bool ma
   }
 }
 
-void Engine::RunHere(const ModelHandle& handle, const InferRequest& request, Duration pool_wait,
+void Engine::RunHere(const ModelHandle& handle, const InferRequest& request,
                      ResponseCallback done) {
   if (!BeginRun(handle, request, done)) return;
-  RunOnPoolThread(handle.handle_.Share(), request, pool_wait, std::move(done));
+  RunOnPoolThread(handle.handle_.Share(), request, ThreadTime::Read(clock_), std::move(done));
 }
 
 void Engine::RunInline(const ModelHandle& handle, const InferRequest& request,
                        ResponseCallback&& done) {
   const SteadyTime now = ThreadTime::Read(clock_);
-  if (Status status = CheckStart(request, now); !status.ok()) [[unlikely]] {
+  if (Status status = CheckStillWanted(request.cancel, request.deadline, now); !status.ok())
+      [[unlikely]] {
     AnswerError(done, std::move(status));
     return;
   }
@@ -225,20 +229,18 @@ void Engine::RunOnPool(const ModelHandle& handle, const InferRequest& request,
   PoolRun* const raw = run.release();
   const bool accepted = pool_.Submit([this, raw] {
     const std::unique_ptr<PoolRun> own(raw);
-    const Duration pool_wait = clock_.Now() - own->queued;
-    if (own->request.times != nullptr) own->request.times->queued += pool_wait;
-    RunOnPoolThread(std::move(own->handle), own->request, pool_wait, std::move(own->done));
+    const SteadyTime now = ThreadTime::Read(clock_);
+    if (own->request.times != nullptr) own->request.times->queued += now - own->queued;
+    RunOnPoolThread(std::move(own->handle), own->request, now, std::move(own->done));
   });
   if (accepted) return;
   run.reset(raw);
-  AnswerError(run->done, PoolIsFull());
+  AnswerError(run->done, RefuseAsPoolIsFull());
 }
 
-void Engine::RunOnPoolThread(core::Handle handle, const InferRequest& request, Duration pool_wait,
+void Engine::RunOnPoolThread(core::Handle handle, const InferRequest& request, SteadyTime now,
                              ResponseCallback&& done) {
-  Served(handle).RecordPoolWait(pool_wait);
-  const SteadyTime now = ThreadTime::Read(clock_);
-  if (Status status = CheckStart(request, now); !status.ok()) {
+  if (Status status = CheckStillWanted(request.cancel, request.deadline, now); !status.ok()) {
     AnswerError(done, std::move(status));
     return;
   }

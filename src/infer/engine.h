@@ -17,6 +17,7 @@
 #include "core/manager.h"
 #include "infer/example_plans.h"
 #include "infer/model.h"
+#include "infer/refusals.h"
 #include "infer/request.h"
 #include "infer/run_times.h"
 #include "infer/traffic.h"
@@ -30,19 +31,13 @@ struct EngineOptions {
   uint64_t decoded_tensor_bytes_max = kDecodedTensorBytesMax;
   // Limits the tensors and answers of all requests together. Null: there is no such limit.
   RequestBudget request_budget = {};
-  const Traffic* traffic = nullptr;  // null: no experiments. Must outlive the engine
+  const Refusals* refusals = nullptr;  // null: nobody counts them. Must outlive the engine
+  const Traffic* traffic = nullptr;    // null: no experiments. Must outlive the engine
   // The longest time that a request waits for a model on demand to load.
   Duration demand_timeout = std::chrono::seconds(30);
   // The longest time that a request waits for the first load of any other model. 0: no wait.
   Duration initial_load_wait = std::chrono::seconds(10);
 };
-
-// Returns CANCELLED or DEADLINE_EXCEEDED if nobody waits for the answer of a request any more. Such
-// a request must not start.
-Status CheckStillWanted(const CancelToken* cancel, SteadyTime deadline, SteadyTime now);
-
-// The UNAVAILABLE error for a request that the compute pool refuses because its queue is full.
-Status PoolIsFull();
 
 // Keeps one version loaded while a request uses it. Can be moved, but not copied. One thread at a
 // time; any thread may destroy it.
@@ -57,6 +52,8 @@ class ModelHandle {
   std::string_view arm() const { return assignment_ == nullptr ? "" : assignment_->arm(); }
   // Counts the stages of a request in the metrics of the version. Call it once, at the end.
   void RecordStages(const StageTimes& times) const;
+  // See ServedModel.
+  Histogram& write_times() const;
 
  private:
   friend class Engine;
@@ -113,9 +110,18 @@ class Engine final {
   void Run(const ModelHandle& handle, const InferRequest& request, bool may_run_inline,
            ResponseCallback done);
   // As Run, for a caller that is already on a thread of the pool: the model runs on this thread.
-  // `pool_wait` is the time that the caller waited for the thread.
-  void RunHere(const ModelHandle& handle, const InferRequest& request, Duration pool_wait,
-               ResponseCallback done);
+  void RunHere(const ModelHandle& handle, const InferRequest& request, ResponseCallback done);
+
+  // Returns CANCELLED or DEADLINE_EXCEEDED if nobody waits for the answer of a request any more.
+  // Such a request must not start, and counts as refused.
+  Status CheckStillWanted(const CancelToken* cancel, SteadyTime deadline, SteadyTime now) const;
+  // Returns the UNAVAILABLE error for a request that the compute pool refuses because its queue is
+  // full. The request counts as refused.
+  Status RefuseAsPoolIsFull() const;
+  // A request got no model because none could be loaded in time. It counts as refused.
+  void NoteNotAvailable() const {
+    if (options_.refusals != nullptr) options_.refusals->not_available.Add();
+  }
 
   // Has the lifecycle of the models: states of versions, names, readiness.
   const core::Manager& manager() const { return manager_; }
@@ -142,7 +148,7 @@ class Engine final {
   bool BeginRun(const ModelHandle& handle, const InferRequest& request, ResponseCallback& done);
   void RunInline(const ModelHandle& handle, const InferRequest& request, ResponseCallback&& done);
   void RunOnPool(const ModelHandle& handle, const InferRequest& request, ResponseCallback&& done);
-  void RunOnPoolThread(core::Handle handle, const InferRequest& request, Duration pool_wait,
+  void RunOnPoolThread(core::Handle handle, const InferRequest& request, SteadyTime now,
                        ResponseCallback&& done);
 
   const EngineOptions options_;

@@ -214,7 +214,7 @@ TEST_F(EngineTest, MetricsPerModelAndVersion) {
             std::string::npos)
       << text;
   EXPECT_NE(text.find("penstock_stage_latency_us_count{model_name=\"m\",model_version=\"1\","
-                      "stage=\"pool_wait\"} 100"),
+                      "stage=\"run\"} 101"),
             std::string::npos);
 }
 

@@ -41,14 +41,13 @@ void InferCall::MoveToPool(void (InferCall::*step)(Runner)) {
   const SteadyTime queued = engine_->clock().Now();
   const bool accepted = engine_->pool().Submit([this, step, queued] {
     const SteadyTime now = engine_->clock().Now();
-    pool_wait_ = now - queued;
-    times_.queued += pool_wait_;
+    times_.queued += now - queued;
     // The queue may have been long. Work that nobody waits for would make it longer for others.
-    const Status status = CheckStillWanted(info_.cancel, info_.deadline, now);
+    const Status status = engine_->CheckStillWanted(info_.cancel, info_.deadline, now);
     if (!status.ok()) return Finish(status);
     (this->*step)(Runner::kPool);
   });
-  if (!accepted) Finish(PoolIsFull());
+  if (!accepted) Finish(engine_->RefuseAsPoolIsFull());
 }
 
 void InferCall::FindModel(Runner runner) {
@@ -95,11 +94,12 @@ void InferCall::DecodeAndRun(Runner runner) {
   request_.request_id = info_.request_id;
   request_.flow = info_.parts == nullptr ? nullptr : &info_.parts->flow();
   request_.times = &times_;
+  if (info_.record != nullptr) info_.record->write_times = &model_->write_times();
   // A pointer is small enough to be kept in the callback without an allocation. The object lives
   // until Release.
   auto on_part = [this](InferResponse&& part) { OnPart(std::move(part)); };
   if (runner == Runner::kPool) {
-    engine_->RunHere(*model_, request_, pool_wait_, std::move(on_part));
+    engine_->RunHere(*model_, request_, std::move(on_part));
   } else {
     engine_->Run(*model_, request_, /*may_run_inline=*/true, std::move(on_part));
   }
@@ -140,7 +140,7 @@ void InferCall::OnOneOfParts(InferResponse&& part) {
     SendError(failure_);
     return StopRun();
   }
-  if (info_.parts != nullptr && info_.parts->is_refused()) status = PoolIsFull();
+  if (info_.parts != nullptr && info_.parts->is_refused()) status = engine_->RefuseAsPoolIsFull();
   if (status.ok()) EndParts();
   Finish(status);
 }
@@ -165,7 +165,11 @@ void InferCall::Finish(const Status& status) {
   if (info_.record != nullptr && info_.record->Wants(outcome != StatusCode::kOk, latency))
       [[unlikely]]
     NoteDetails(status, outcome);
-  if (model_) model_->RecordStages(times_);
+  if (model_) {
+    model_->RecordStages(times_);
+  } else if (outcome == StatusCode::kUnavailable) {
+    engine_->NoteNotAvailable();
+  }
   Record(model_ ? std::string_view(model_->id().name) : std::string_view(), outcome, latency);
   Release();
 }
@@ -195,9 +199,7 @@ void InferCall::NoteDetails(const Status& status, StatusCode outcome) {
 StatusCode InferCall::OutcomeOf(const Status& status) const {
   if (!failure_.ok()) [[unlikely]]
     return failure_.code();
-  if (!info_.cancel->IsCancelled()) [[likely]]
-    return status.code();
-  return info_.cancel->HasExpired() ? StatusCode::kDeadlineExceeded : StatusCode::kCancelled;
+  return penstock::OutcomeOf(status.code(), info_.cancel);
 }
 
 void InferCall::Reset() {
@@ -211,7 +213,6 @@ void InferCall::Reset() {
   request_.options.clear();
   request_.names_owner = {};
   times_ = {};
-  pool_wait_ = {};
   has_parts_ = false;
   failure_ = OkStatus();
 }

@@ -126,7 +126,6 @@ class InferCall : private RequestHeaders {
   InferRequest request_;
   std::optional<ModelHandle> model_;
   StageTimes times_;
-  Duration pool_wait_{};
   bool has_parts_ = false;  // a part has been sent
   Status failure_;          // the error that was sent before the model has ended its run
 };

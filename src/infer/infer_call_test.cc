@@ -153,9 +153,11 @@ class InferCallTest : public testing::Test {
   core::Manager manager_;
   Counter& refusals_ = metrics_.AddCounter("refusals", "For the budget.");
   RequestBudget budget_ = std::make_shared<RequestAllowance>(20'000, refusals_);
+  const Refusals refused_{metrics_};
   Engine engine_{{.inline_request_bytes_max = 1000,
                   .decoded_tensor_bytes_max = 5000,
-                  .request_budget = budget_},
+                  .request_budget = budget_,
+                  .refusals = &refused_},
                  manager_,
                  pool_,
                  clock_};
@@ -218,6 +220,46 @@ TEST_F(InferCallTest, TheRecordHasTheTimesOfTheStages) {
   EXPECT_EQ(times.run_start - times.begun, times.queued);
   EXPECT_EQ(times.run_end - times.run_start, std::chrono::milliseconds(3));
   EXPECT_EQ(times.answered, times.run_end);
+}
+
+TEST_F(InferCallTest, RequestsThatDoNotRunAreCountedByReason) {
+  pool_.refuses = true;
+  Run(1001);
+  EXPECT_EQ(refused_.queue_full.Value(), 1u);
+  pool_.refuses = false;
+  deadline_ = clock_.Now();
+  Run(1001);
+  EXPECT_EQ(refused_.deadline_passed.Value(), 1u);
+  deadline_ = kNoDeadline;
+  cancel_.Cancel();
+  Run(1001);
+  EXPECT_EQ(refused_.client_left.Value(), 1u);
+  EXPECT_EQ(script_.counted, StatusCode::kCancelled);
+}
+
+TEST_F(InferCallTest, ARequestThatIsCancelledByItsDeadlineHasExceededIt) {
+  cancel_.Cancel(CancelReason::kDeadline);
+  Run(1001);
+  EXPECT_EQ(script_.counted, StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(script_.error.code(), StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(refused_.deadline_passed.Value(), 1u);
+}
+
+TEST_F(InferCallTest, TheStagesAreHistogramsOfTheVersion) {
+  while_queued_ = [this] { clock_.Advance(std::chrono::milliseconds(5)); };
+  while_running_ = [this] { clock_.Advance(std::chrono::milliseconds(3)); };
+  const std::string before = metrics_.Text();
+  Run(1001);
+  const std::string after = metrics_.Text();
+  const auto count = [](const std::string& text, const std::string& stage) {
+    const size_t at =
+        text.find("penstock_stage_latency_us_count{model_name=\"m\",model_version=\"1\",stage=\"" +
+                  stage + "\"} ");
+    return at == text.npos ? -1 : std::atoi(text.c_str() + text.find("} ", at) + 2);
+  };
+  for (const char* stage : {"decode", "queue", "run", "encode"})
+    EXPECT_EQ(count(after, stage), count(before, stage) + 1) << stage;
+  EXPECT_EQ(count(after, "write"), 0) << "an answer that need not wait does not count";
 }
 
 TEST_F(InferCallTest, ALargeBodyIsDecodedAndRunOnThePoolInOneGo) {

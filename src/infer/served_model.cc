@@ -2,6 +2,8 @@
 #include "infer/served_model.h"
 
 #include <string>
+#include <string_view>
+#include <utility>
 
 namespace penstock {
 namespace {
@@ -14,23 +16,39 @@ MetricLabels Labels(const core::ServableId& id,
   return labels;
 }
 
+constexpr std::string_view kStageName = "penstock_stage_latency_us";
+constexpr std::string_view kStageHelp = "Time that requests spend in a stage, microseconds.";
+
+Histogram& Stage(MetricsRegistry& metrics, const core::ServableId& id, std::string stage) {
+  return metrics.AddHistogram(kStageName, kStageHelp, LatencyBucketsUs(),
+                              Labels(id, {{"stage", std::move(stage)}}));
+}
+
 }  // namespace
 
 ServedModel::ServedModel(const core::ServableId& id, std::unique_ptr<Model> model,
                          MetricsRegistry& metrics, const InlineOptions& inline_options)
     : model_(std::move(model)),
       info_(model_->info()),
-      run_latency_(metrics.AddHistogram(
-          ":tensorflow:serving:runtime_latency",
-          "Time from the start of a run to its answer, microseconds.", LatencyBucketsUs(),
-          Labels(id, {{"API", "Predict"}, {"runtime", info_.platform}}))),
-      pool_wait_(metrics.AddHistogram("penstock_stage_latency_us",
-                                      "Time that requests spend in a stage, microseconds.",
-                                      LatencyBucketsUs(), Labels(id, {{"stage", "pool_wait"}}))),
-      run_times_(inline_options) {}
+      decode_(Stage(metrics, id, "decode")),
+      queue_(Stage(metrics, id, "queue")),
+      run_(metrics.AddHistogram(
+          kRunLatencyMetric, "Time from the start of a run to its answer, microseconds.",
+          LatencyBucketsUs(), Labels(id, {{"API", "Predict"}, {"runtime", info_.platform}}))),
+      encode_(Stage(metrics, id, "encode")),
+      write_(Stage(metrics, id, "write")),
+      run_times_(inline_options) {
+  // The same numbers, so that counting them once is enough.
+  metrics.AddAlias(kStageName, kStageHelp, Labels(id, {{"stage", "run"}}), run_);
+}
 
 void ServedModel::RecordStages(const StageTimes& times) {
-  if (times.run_end != SteadyTime{}) RecordRun(times.run_end - times.run_start);
+  if (times.queued != Duration::zero()) queue_.Record(ToMicroseconds(times.queued));
+  if (times.run_start == SteadyTime{}) return;
+  decode_.Record(ToMicroseconds(times.run_start - times.begun - times.queued));
+  if (times.run_end == SteadyTime{}) return;
+  RecordRun(times.run_end - times.run_start);
+  encode_.Record(ToMicroseconds(times.answered - times.run_end));
 }
 
 const ExamplePlans& ServedModel::examples() const {

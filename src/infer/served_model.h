@@ -5,6 +5,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 #include "base/calls/call_record.h"
@@ -17,6 +18,9 @@
 #include "infer/run_times.h"
 
 namespace penstock {
+
+// TensorFlow Serving's name for the time of runs.
+inline constexpr std::string_view kRunLatencyMetric = ":tensorflow:serving:runtime_latency";
 
 // The servable that every loader of a model returns. Thread-safe.
 class ServedModel final : public core::Servable {
@@ -49,11 +53,12 @@ class ServedModel final : public core::Servable {
   // `time`: how long a run occupied its thread.
   void RecordOccupied(Duration time, bool was_inline) { run_times_.Record(time, was_inline); }
   // `time`: from the start of a run to its last part.
-  void RecordRun(Duration time) { run_latency_.Record(ToMicroseconds(time)); }
+  void RecordRun(Duration time) { run_.Record(ToMicroseconds(time)); }
   // The stages of one request, which has ended.
   void RecordStages(const StageTimes& times);
-  // `time`: in the pool's queue.
-  void RecordPoolWait(Duration time) { pool_wait_.Record(ToMicroseconds(time)); }
+  // The time that answers waited until the client had room for them, in microseconds. It lives as
+  // long as the registry.
+  Histogram& write_times() { return write_; }
 
  private:
   static double ToMicroseconds(Duration time) {
@@ -62,8 +67,11 @@ class ServedModel final : public core::Servable {
 
   const std::unique_ptr<Model> model_;
   const ModelInfo& info_;
-  Histogram& run_latency_;
-  Histogram& pool_wait_;
+  Histogram& decode_;
+  Histogram& queue_;
+  Histogram& run_;
+  Histogram& encode_;
+  Histogram& write_;
   RunTimes run_times_;
 
   std::shared_ptr<RecentRequests> recent_;

@@ -26,8 +26,8 @@ class Assignment {
   virtual void DecideByInput(const InferRequest& request, core::Handle& handle) = 0;
   // The name of the arm. Empty if there is no split, or no arm is ready.
   virtual std::string_view arm() const = 0;
-  // Wraps `done` so that the outcome is recorded for the arm before the last part.
-  virtual ResponseCallback Measure(ResponseCallback done) const = 0;
+  // Wraps `done` so that the outcome of `request` is recorded for the arm before the last part.
+  virtual ResponseCallback Measure(const InferRequest& request, ResponseCallback done) const = 0;
   // Gives copies of the request to the shadows that select it, and returns at once. The copies
   // share the tensors, and keep `main` loaded.
   virtual void StartShadows(const InferRequest& request, const core::Handle& main) const = 0;

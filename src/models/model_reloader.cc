@@ -86,10 +86,19 @@ bool NamesVersion(const ModelChange& change) {
   return change.kind == ModelChange::Kind::kPin || change.kind == ModelChange::Kind::kLabel;
 }
 
-// Wraps `done` so that the outcome of a change is logged before `done` answers it.
-template <typename Done>
-Done LogEnd(std::string change, Done done) {
-  return [change = std::move(change), done = std::move(done)](Status status) mutable {
+Counter& ReloadCounter(MetricsRegistry& metrics, const char* source, const char* result) {
+  return metrics.AddCounter(
+      "penstock_reloads_total",
+      "Changes of the list of models, by where they came from and how they ended.",
+      {{"source", source}, {"result", result}});
+}
+
+// Wraps `done` so that the outcome of a change is logged, and counted by `count`, before `done`
+// answers it.
+template <typename Count, typename Done>
+Done LogEnd(std::string change, Count count, Done done) {
+  return [change = std::move(change), count, done = std::move(done)](Status status) mutable {
+    count(status);
     if (status.ok()) {
       PENSTOCK_LOG(kInfo, "audit: {}: done", change);
     } else {
@@ -109,8 +118,16 @@ bool TriesAgain(const ModelChange& change) {
 
 }  // namespace
 
-ModelReloader::ModelReloader(const Settings& settings, ModelSet& models, core::Manager& manager)
-    : settings_(settings), models_(models), manager_(manager) {}
+ModelReloader::Counts::Counts(MetricsRegistry& metrics, const char* source)
+    : ok(ReloadCounter(metrics, source, "ok")), failed(ReloadCounter(metrics, source, "failed")) {}
+
+ModelReloader::ModelReloader(const Settings& settings, ModelSet& models, core::Manager& manager,
+                             MetricsRegistry& metrics)
+    : settings_(settings),
+      models_(models),
+      manager_(manager),
+      file_reloads_(metrics, "file"),
+      requests_(metrics, "request") {}
 
 ModelReloader::~ModelReloader() { Stop(); }
 
@@ -163,7 +180,9 @@ void ModelReloader::ReloadFile() {
 }
 
 void ModelReloader::Submit(ChangeRequest request) {
-  request.done = LogEnd(Describe(request), std::move(request.done));
+  request.done = LogEnd(
+      Describe(request), [this](const Status& status) { requests_.Add(status); },
+      std::move(request.done));
   request.deadline =
       std::min(request.deadline,
                Clock::Real().Now() + std::chrono::seconds(settings_.reload_timeout_seconds));
@@ -451,6 +470,7 @@ void ModelReloader::ReadFile(FileRead read) {
   }
   // A refused file is tried again at the next poll, because the library of a platform may appear
   // meanwhile. But the same error is logged only once.
+  file_reloads_.Add(status);
   const std::string error(MessageOf(status));
   const bool is_known = std::exchange(last_error_, error) == error;
   if (status.ok()) {

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/metrics/metrics.h"
 #include "base/mutex.h"
 #include "config/change_request.h"
 #include "models/change_queue.h"
@@ -27,10 +28,12 @@
 namespace penstock {
 
 // Applies changes of the list of models, and answers each when it has its effect. See the top of
-// model_reloader.cc for the steps. Thread-safe. `settings`, `models` and `manager` must outlive it.
+// model_reloader.cc for the steps. Thread-safe. `settings`, `models`, `manager` and `metrics` must
+// outlive it.
 class ModelReloader final {
  public:
-  ModelReloader(const Settings& settings, ModelSet& models, core::Manager& manager);
+  ModelReloader(const Settings& settings, ModelSet& models, core::Manager& manager,
+                MetricsRegistry& metrics);
   ~ModelReloader();  // stops it
 
   // Applies the first list, with the changes that operators made before the server was restarted
@@ -143,8 +146,18 @@ class ModelReloader final {
   PendingChanges pending_{manager_};
   SteadyTime next_file_poll_ = kNoDeadline;
   std::vector<std::string> warnings_;  // about the list in force
-  std::string last_text_;              // the text of the file that was last put in force
-  std::string last_error_;             // the error of the last read of the file
+  // Changes of the list of models that took effect, and those that did not.
+  struct Counts {
+    Counts(MetricsRegistry& metrics, const char* source);
+    void Add(const Status& status) const { (status.ok() ? ok : failed).Add(); }
+    Counter& ok;
+    Counter& failed;
+  };
+  const Counts file_reloads_;
+  const Counts requests_;
+
+  std::string last_text_;   // the text of the file that was last put in force
+  std::string last_error_;  // the error of the last read of the file
   int listener_ = 0;
   std::thread thread_;
 };

@@ -188,7 +188,7 @@ class ModelReloaderTest : public testing::Test {
   RequestLogs request_logs_{{}, metrics_};
   ModelSet models_{
       settings_, backends_, metrics_, {manager_, experiments_, request_logs_}, MakeTestSources};
-  ModelReloader reloader_{settings_, models_, manager_};
+  ModelReloader reloader_{settings_, models_, manager_, metrics_};
 };
 
 TEST_F(ModelReloaderTest, ASlowChangeHoldsUpNoOtherModel) {

@@ -13,8 +13,12 @@ class CallObserver {
   virtual ~CallObserver() = default;
   // The calls to read. Fixed.
   virtual CallFilter filter() const = 0;
-  // `call` has ended, and its handler has dropped it. It gets the calls that the filter wants, and
-  // perhaps others. Must be quick, because most calls end on an event loop.
+  // True if OnCallStart does anything. Fixed.
+  virtual bool observes_starts() const { return false; }
+  // The handler of `call` is about to start, on this event loop. May make the call a traced one.
+  virtual void OnCallStart(Call& /*call*/) {}
+  // `call` has ended, and its handler has dropped it. It gets the calls that the filter wants,
+  // traced ones, and perhaps others. Must be quick, because most calls end on an event loop.
   virtual void OnCallEnd(const Call& call) = 0;
 };
 

@@ -83,6 +83,8 @@ void AddCall(Fields& fields, const net::Call& call) {
   const CallRecord& record = call.record();
   net::RequestIdText own;
   fields.Text("request_id", net::RequestIdOf(call, own));
+  if (record.is_traced)
+    fields.Text("trace_id", std::string_view(record.trace->TraceParent()).substr(3, 32));
   fields.Text("client", head.peer);
   if (head.caller != nullptr) fields.TextIfAny("caller", head.caller->name());
   fields.Text("protocol", ProtocolOf(call));

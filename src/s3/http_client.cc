@@ -157,7 +157,7 @@ class HttpClient::Connection final {
     co_await tls_->async_handshake(asio::ssl::stream_base::client, use_awaitable);
   }
 
-  asio::awaitable<void> Exchange(const http::request<http::empty_body>& request,
+  asio::awaitable<void> Exchange(const http::request<http::string_body>& request,
                                  const HttpSink& sink, HttpHead& head, Status& status) {
     if (tls_) {
       co_await ExchangeOver(*tls_, request, sink, head, status);
@@ -216,7 +216,8 @@ class HttpClient::Connection final {
   }
 
   template <typename Stream>
-  asio::awaitable<void> ExchangeOver(Stream& stream, const http::request<http::empty_body>& request,
+  asio::awaitable<void> ExchangeOver(Stream& stream,
+                                     const http::request<http::string_body>& request,
                                      const HttpSink& sink, HttpHead& head, Status& status) {
     has_answer_ = keeps_alive_ = false;
     co_await http::async_write(stream, request, use_awaitable);
@@ -277,8 +278,25 @@ HttpClient::~HttpClient() = default;
 StatusOr<HttpHead> HttpClient::Get(const std::string& target,
                                    const std::map<std::string, std::string>& headers,
                                    const HttpSink& sink, const std::atomic<bool>& is_cancelled) {
-  http::request<http::empty_body> request(http::verb::get, target, 11);
-  for (const auto& [name, value] : headers) request.set(name, value);
+  return Send({.target = target, .headers = headers}, sink, is_cancelled);
+}
+
+StatusOr<HttpHead> HttpClient::Post(const std::string& target,
+                                    const std::map<std::string, std::string>& headers,
+                                    const std::string& body, const HttpSink& sink,
+                                    const std::atomic<bool>& is_cancelled) {
+  return Send({.target = target, .headers = headers, .body = &body}, sink, is_cancelled);
+}
+
+StatusOr<HttpHead> HttpClient::Send(const Request& what, const HttpSink& sink,
+                                    const std::atomic<bool>& is_cancelled) {
+  http::request<http::string_body> request(
+      what.body == nullptr ? http::verb::get : http::verb::post, what.target, 11);
+  for (const auto& [name, value] : what.headers) request.set(name, value);
+  if (what.body != nullptr) {
+    request.body() = *what.body;
+    request.prepare_payload();
+  }
   const bool is_kept = connection_ != nullptr;
   const char* step = "connect to";
   try {
@@ -309,7 +327,7 @@ StatusOr<HttpHead> HttpClient::Get(const std::string& target,
     const bool is_stale = is_kept && !connection_->has_answer();
     const std::string reason = connection_ ? connection_->TlsReason(error.code()) : "";
     connection_.reset();
-    if (is_stale) return Get(target, headers, sink, is_cancelled);
+    if (is_stale) return Send(what, sink, is_cancelled);
     // An answer that is not HTTP will not change, so that is INTERNAL. A connection that breaks is
     // UNAVAILABLE, and the request is tried again.
     const bool is_http = std::string_view(error.code().category().name()) == "beast.http" &&

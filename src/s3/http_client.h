@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A client for GET over HTTP/1.1, plain or TLS, with one request at a time.
+// A client for GET and POST over HTTP/1.1, plain or TLS, with one request at a time.
 #pragma once
 
 #include <atomic>
@@ -60,9 +60,23 @@ class HttpClient final {
   StatusOr<HttpHead> Get(const std::string& target,
                          const std::map<std::string, std::string>& headers, const HttpSink& sink,
                          const std::atomic<bool>& is_cancelled);
+  // The same for a POST with this body. It may arrive twice if the server closes the connection
+  // before it answers.
+  StatusOr<HttpHead> Post(const std::string& target,
+                          const std::map<std::string, std::string>& headers,
+                          const std::string& body, const HttpSink& sink,
+                          const std::atomic<bool>& is_cancelled);
 
  private:
   class Connection;
+  struct Request {
+    const std::string& target;
+    const std::map<std::string, std::string>& headers;
+    const std::string* body = nullptr;  // null: a GET
+  };
+
+  StatusOr<HttpHead> Send(const Request& what, const HttpSink& sink,
+                          const std::atomic<bool>& is_cancelled);
 
   const HttpEndpoint endpoint_;
   const HttpClientOptions options_;

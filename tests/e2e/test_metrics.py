@@ -2,7 +2,9 @@
 """What those who run the server see: metrics by the parser of the public Prometheus client, probes, health over gRPC."""
 import json
 import math
+import os
 import queue
+import signal
 import threading
 
 import grpc
@@ -181,3 +183,54 @@ def test_the_health_port_has_reflection(start):
         services = list(ProtoReflectionDescriptorDatabase(channel).get_services())
     assert 'grpc.health.v1.Health' in services
     assert not [name for name in services if name.startswith('tensorflow.')]
+
+
+def stage(server, name, **labels):
+    return value(server, 'penstock_stage_latency_us_count', stage=name, **labels)
+
+
+def test_the_stages_of_requests_are_histograms_of_model_and_version(server):
+    with Client(server) as client:
+        for _ in range(3):
+            client.predict_raw('half', {'x': np.array([1], np.float32)})
+    server.rest_predict('half', {'instances': [1.0]})
+    for name in ('decode', 'run', 'encode'):
+        assert stage(server, name, model_name='half', model_version='1') == 4, name
+    # Few runs: they waited for a thread of the pool.
+    assert stage(server, 'queue', model_name='half', model_version='1') == 4
+    assert value(server, 'penstock_requests_in_flight') == 0
+    assert value(server, 'penstock_compute_queue_length') == 0
+
+
+def test_runs_and_examples_have_tensorflow_servings_names(start):
+    model = 'base_path: "builtin:half_plus_two" penstock { regress { } }'
+    server = start({'half': model})
+    server.rest_predict('half', {'instances': [1.0]})
+    examples = json.dumps({'examples': [{'x': 1.0}, {'x': 2.0}]})
+    status, _, body = server.request('POST', '/v1/models/half:regress', examples)
+    assert status == 200, body
+    assert value(server, ':tensorflow:core:graph_runs') == 2
+    assert value(server, ':tensorflow:core:graph_run_time_usecs') > 0
+    assert value(server, ':tensorflow:serving:request_example_count_total', model='half') == 2
+    assert value(server, ':tensorflow:serving:request_example_counts_count', model='half') == 1
+    assert value(server, ':tensorflow:serving:request_example_counts_bucket', model='half', le='2') == 1
+
+
+def test_a_deadline_that_passes_is_counted_as_one(start):
+    server = start({'stream': 'builtin:stream'})
+    with Client(server) as client:
+        request = {'count': np.array(1), 'delay_us': np.array(60_000_000)}
+        code, text = error_of(client.predict_raw, 'stream', request, timeout=0.2 / SLOWNESS)
+    assert code == Code.DEADLINE_EXCEEDED, text
+    eventually('the count', lambda: value(server, COUNT, model_name='stream', status='DEADLINE_EXCEEDED') == 1)
+    assert value(server, COUNT, model_name='stream', status='CANCELLED') == 0
+
+
+def test_changes_of_the_list_are_counted_by_their_end(start, tmp_path):
+    server = start(BUILTIN)
+    for text in ('model_config_list { config { name: "half" base_path: "builtin:half_plus_two" } }', 'nonsense'):
+        with open(os.path.join(server.folder, 'models.config'), 'w', encoding='utf-8') as file:
+            file.write(text)
+        result = 'failed' if text == 'nonsense' else 'ok'
+        server.process.send_signal(signal.SIGHUP)
+        eventually(result, lambda: value(server, 'penstock_reloads_total', source='file', result=result) == 1)

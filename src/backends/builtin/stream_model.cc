@@ -113,9 +113,10 @@ class StreamRun final {
   }
 
   Status Fill(NamedTensors& outputs) const {
-    if (request_.cancel != nullptr && request_.cancel->IsCancelled())
+    const bool is_cancelled = request_.cancel != nullptr && request_.cancel->IsCancelled();
+    if (is_cancelled && !request_.cancel->HasExpired())
       return absl::CancelledError("the request was cancelled");
-    if (Clock::Real().Now() >= request_.deadline)
+    if (is_cancelled || Clock::Real().Now() >= request_.deadline)
       return absl::DeadlineExceededError("the deadline passed before the answer was complete");
     if (next_ == plan_.fail_at) {
       return Error(StatusCode::kInternal, "the part {} fails, as the input 'fail_at' asks for",

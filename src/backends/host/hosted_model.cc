@@ -5,6 +5,7 @@
 #include <new>
 #include <utility>
 
+#include "backends/host/backend_log.h"
 #include "backends/host/hosted_run.h"
 #include "base/request_memory.h"
 
@@ -23,6 +24,7 @@ HostedModel::~HostedModel() {
   // First, so that a report of the backend that the model is broken does not reach an object that
   // is half destroyed.
   on_unload_();
+  const ModelOnThread model_on_thread(name_);
   backend_.unload(model_);
 }
 
@@ -43,7 +45,9 @@ void HostedModel::MarkBroken(std::string_view reason) {
 
 Status HostedModel::CheckStart(const InferRequest& request) const {
   if (request.cancel != nullptr && request.cancel->IsCancelled()) {
-    return absl::CancelledError("the request was cancelled");
+    return request.cancel->HasExpired()
+               ? absl::DeadlineExceededError("the deadline passed before the model was run")
+               : absl::CancelledError("the request was cancelled");
   }
   return NotBroken();
 }
@@ -84,6 +88,7 @@ void HostedModel::Start(HostedRun* run) noexcept {
   } else {
     // A backend without the C++ wrapper may throw through its C function.
     try {
+      const ModelOnThread model_on_thread(name_);
       backend_.run(model_, run);
     } catch (const std::bad_alloc&) {
       run->Fail(OutOfMemory("the model's run"));

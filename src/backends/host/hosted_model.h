@@ -4,7 +4,9 @@
 
 #include <atomic>
 #include <memory>
+#include <string>
 #include <string_view>
+#include <utility>
 
 #include "absl/functional/any_invocable.h"
 #include "backends/host/abi.h"
@@ -37,6 +39,8 @@ class HostedModel final : public Model {
   // do nothing.
   void MarkBroken(std::string_view reason) EXCLUDES(mutex_);
   const void* model() const { return model_; }
+  // The name of the model, for log lines of its backend. Call it before the first run.
+  void set_name(std::string name) { name_ = std::move(name); }
 
  private:
   // Returns the reason why a run cannot start at all, or OK.
@@ -49,6 +53,7 @@ class HostedModel final : public Model {
   const PenstockBackend& backend_;
   void* const model_;
   const abi::Description description_;
+  std::string name_;
   DeadlineWatch& watch_;
   absl::AnyInvocable<void()> on_unload_;
   RunQueue queue_;

@@ -19,6 +19,7 @@
 #include <utility>
 
 #include "backends/host/abi.h"
+#include "backends/host/backend_log.h"
 #include "backends/host/hosted_model.h"
 #include "base/log.h"
 #include "base/os/machine.h"
@@ -114,23 +115,6 @@ StatusOr<const PenstockBackend*> OpenTable(const std::string& library) {
   return table;
 }
 
-void Log(std::string_view backend, int32_t severity, std::string_view text) {
-  switch (severity) {
-    case PENSTOCK_LOG_DEBUG:
-      PENSTOCK_LOG(kDebug, "{}: {}", backend, text);
-      break;
-    case PENSTOCK_LOG_INFO:
-      PENSTOCK_LOG(kInfo, "{}: {}", backend, text);
-      break;
-    case PENSTOCK_LOG_WARNING:
-      PENSTOCK_LOG(kWarning, "{}: {}", backend, text);
-      break;
-    default:
-      PENSTOCK_LOG(kError, "{}: {}", backend, text);
-      break;
-  }
-}
-
 }  // namespace
 
 Plugin::Plugin(const PenstockBackend& table, const InstalledBackend& installed,
@@ -186,7 +170,8 @@ void Plugin::FillServices() {
   services_.options = option_list_.data();
   services_.option_count = option_list_.size();
   services_.log = [](const PenstockHost* host, int32_t severity, PenstockString text) {
-    Log(static_cast<const Services*>(host)->plugin->installed_.name, severity, abi::View(text));
+    Plugin* const plugin = static_cast<const Services*>(host)->plugin;
+    LogOfBackend(plugin->installed_.name, severity, abi::View(text), plugin->log_limit_);
   };
   services_.allocate = [](const PenstockHost*, size_t bytes, PenstockOwner* owner) {
     return abi::Allocate(bytes, *owner);
@@ -232,18 +217,18 @@ void Plugin::Broken(const void* model, std::string_view reason) {
   } else if (loads_ > 0) {
     broken_early_.try_emplace(model, reason);
   } else {
-    Log(installed_.name, PENSTOCK_LOG_WARNING,
-        fmt::format("a model that is not loaded was reported as broken: {}", reason));
+    PENSTOCK_LOG(kWarning, "{}: a model that is not loaded was reported as broken: {}",
+                 installed_.name, reason);
   }
 }
 
 void Plugin::BrokenAsAWhole(std::string_view reason) {
   MutexLock lock(mutex_);
   if (!broken_) {
-    Log(installed_.name, PENSTOCK_LOG_ERROR,
-        fmt::format("the backend reported itself as broken; it loads nothing more until the server "
-                    "is restarted: {}",
-                    reason));
+    PENSTOCK_LOG(kError,
+                 "{}: the backend reported itself as broken; it loads nothing more until the "
+                 "server is restarted: {}",
+                 installed_.name, reason);
     broken_ = true;
     broken_reason_ = reason;
   }
@@ -306,6 +291,7 @@ StatusOr<std::unique_ptr<Model>> Plugin::CallLoad(const std::string& version_pat
   const PenstockLoad load = {sizeof(PenstockLoad), abi::ToC(version_path),
                              abi::ToC(options.model_name), list.data(), list.size()};
   void* loaded = nullptr;
+  const ModelOnThread model_on_thread(options.model_name);
   const Status status =
       Call([&](PenstockError* error) { return table_.load(backend_, &load, &loaded, error); });
   if (!status.ok()) return WithContext(status, installed_.name, version_path);
@@ -323,6 +309,7 @@ StatusOr<std::unique_ptr<Model>> Plugin::CallLoad(const std::string& version_pat
   }
   auto model = std::make_unique<HostedModel>(table_, loaded, *std::move(description), watch_,
                                              [this, loaded] { Forget(loaded); });
+  model->set_name(options.model_name);
   MutexLock lock(mutex_);
   models_[loaded] = model.get();
   const auto early = broken_early_.find(loaded);

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "backends/host/abi.h"
+#include "backends/host/backend_log.h"
 #include "backends/host/deadline_watch.h"
 #include "backends/host/detect.h"
 #include "backends/host/host_options.h"
@@ -65,6 +66,7 @@ class Plugin final {
   const InstalledBackend installed_;
   const BackendHostOptions& options_;
   DeadlineWatch& watch_;
+  RepeatLimit log_limit_;
   std::vector<PenstockOption> option_list_;
   Services services_;
   void* backend_ = nullptr;

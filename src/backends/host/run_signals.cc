@@ -55,7 +55,8 @@ struct RunSignals::Frame {
 thread_local RunSignals::Frame* RunSignals::Frame::innermost = nullptr;
 
 int32_t RunSignals::StopReason() const {
-  if (token_ != nullptr && token_->IsCancelled()) return PENSTOCK_CANCELLED;
+  if (token_ != nullptr && token_->IsCancelled())
+    return token_->HasExpired() ? PENSTOCK_DEADLINE_EXCEEDED : PENSTOCK_CANCELLED;
   if (deadline != kNoDeadline && Clock::Real().Now() >= deadline) return PENSTOCK_DEADLINE_EXCEEDED;
   return PENSTOCK_OK;
 }

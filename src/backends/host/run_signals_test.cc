@@ -41,6 +41,12 @@ TEST_F(RunSignalsTest, NothingStopsARunWithoutTokenAndDeadline) {
   EXPECT_EQ(counter_.calls, 0);
 }
 
+TEST_F(RunSignalsTest, ACancelByTheDeadlineIsADeadline) {
+  RunSignals signals(&token_, kNoDeadline, nullptr, watch_);
+  token_.Cancel(CancelReason::kDeadline);
+  EXPECT_EQ(signals.StopReason(), PENSTOCK_DEADLINE_EXCEEDED);
+}
+
 TEST_F(RunSignalsTest, ACancelCallsOnce) {
   RunSignals signals(&token_, kNoDeadline, nullptr, watch_);
   signals.OnStop(&Counter::Call, &counter_);

@@ -413,9 +413,12 @@ void TfModel::RunSession(Call& call) {
 }
 
 void TfModel::CheckStillWanted(const Call& call) const {
-  if (call.request.stop_reason() != PENSTOCK_CANCELLED) return;
+  const int32_t reason = call.request.stop_reason();
+  if (reason == PENSTOCK_OK) return;
   host_.metric(&host_, PENSTOCK_METRIC_COUNT, plugin::ToC("abandoned_runs_total"), 1);
-  throw Error(PENSTOCK_CANCELLED, "cancelled during the run, which went on to its end");
+  throw Error(reason, reason == PENSTOCK_CANCELLED
+                          ? "cancelled during the run, which went on to its end"
+                          : "the deadline passed during the run, which went on to its end");
 }
 
 }  // namespace penstock::tensorflow

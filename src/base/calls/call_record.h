@@ -10,10 +10,13 @@
 #include <string>
 #include <string_view>
 
+#include "base/calls/trace_ids.h"
 #include "base/clock.h"
 #include "base/status.h"
 
 namespace penstock {
+
+class Histogram;
 
 // When the stages of an inference began. A time of zero (SteadyTime{}): the call never got there.
 struct StageTimes {
@@ -62,7 +65,12 @@ struct CallRecord {
   const CallFilter* filter = nullptr;  // null: nobody reads records. Fixed
   // Set before the handler starts.
   uint64_t bytes_in = 0;  // of the body or the message, decompressed
-  bool is_probe = false;  // a probe, a watch, or a scrape of the metrics
+  bool is_traced = false;
+  std::unique_ptr<TraceIds> trace;  // valid if is_traced. Kept for the next call
+  bool is_probe = false;            // a probe, a watch, or a scrape of the metrics
+  // Set by the handler before it answers. Gets the time that the answer waited until the client had
+  // room for it, in microseconds. Null: nobody counts it.
+  Histogram* write_times = nullptr;
   // Set at the answer.
   StatusCode code = StatusCode::kOk;  // of gRPC; over HTTP, http_status counts
   int http_status = 0;                // 0: a gRPC call
@@ -75,7 +83,12 @@ struct CallRecord {
 
   bool IsError() const { return http_status == 0 ? code != StatusCode::kOk : http_status >= 400; }
   bool Wants(bool is_error, Duration time) const {
-    return filter != nullptr && filter->Wants(is_error, time);
+    return is_traced || (filter != nullptr && filter->Wants(is_error, time));
+  }
+  TraceIds& MakeTrace() {
+    is_traced = true;
+    if (trace == nullptr) trace = std::make_unique<TraceIds>();
+    return *trace;
   }
   CallDetails& MakeDetails() {
     has_details = true;
@@ -89,11 +102,12 @@ struct CallRecord {
   // Prepares it for the next call.
   void Clear() {
     bytes_in = bytes_out = 0;
+    write_times = nullptr;
     code = StatusCode::kOk;
     http_status = 0;
     ended = {};
     error.clear();
-    is_probe = has_details = false;
+    is_probe = is_traced = has_details = false;
   }
 };
 

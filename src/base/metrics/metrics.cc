@@ -57,6 +57,8 @@ class CellHistogram final : public Histogram {
         sums_(sums),
         first_cell_(counts.Allocate(bounds.size() + 1)),
         sum_cell_(sums.Allocate(1)) {}
+  // Shows the cells of `other`.
+  CellHistogram(const CellHistogram& other) = default;
 
   void Record(double value) override {
     // A bucket takes values up to its bound. NaN compares false and goes to the last bucket.
@@ -93,6 +95,9 @@ struct Family {
   std::map<std::string, std::unique_ptr<AtomicGauge>> gauges;
   std::map<std::string, std::unique_ptr<CellHistogram>> histograms;
   std::function<std::vector<MetricSample>()> collect;
+  // Of AddTotals. Empty: not a total.
+  std::string histogram;
+  bool is_sum = false;
 };
 
 bool IsMetricName(std::string_view name) {
@@ -140,6 +145,19 @@ std::string NumberText(double value) {
   if (std::isnan(value)) return "NaN";
   if (std::isinf(value)) return value > 0 ? "+Inf" : "-Inf";
   return fmt::format("{}", value);
+}
+
+// The number of values of all histograms of a family, or their sum.
+std::string TotalText(const Family& family, bool is_sum, std::span<const uint64_t> counts,
+                      std::span<const double> sums) {
+  double sum = 0;
+  uint64_t count = 0;
+  for (const auto& [labels, histogram] : family.histograms) {
+    sum += sums[histogram->sum_cell()];
+    for (size_t i = 0; i <= histogram->bounds().size(); ++i)
+      count += counts[histogram->first_cell() + i];
+  }
+  return is_sum ? NumberText(sum) : std::to_string(count);
 }
 
 void AppendSample(std::string& to, std::string_view name, std::string_view suffix,
@@ -252,6 +270,25 @@ Histogram& MetricsRegistry::AddHistogram(std::string_view name, std::string_view
   });
 }
 
+void MetricsRegistry::AddAlias(std::string_view name, std::string_view help,
+                               const MetricLabels& labels, const Histogram& of) {
+  const auto& histogram = static_cast<const CellHistogram&>(of);  // the only kind there is
+  MutexLock lock(impl_->mutex);
+  Family& family = impl_->FindFamily(name, help, MetricKind::kHistogram);
+  FindOrAdd(family.histograms, impl_->series_max, labels,
+            [&] { return std::make_unique<CellHistogram>(histogram); });
+}
+
+void MetricsRegistry::AddTotals(std::string_view histogram, std::string_view count_name,
+                                std::string_view count_help, std::string_view sum_name,
+                                std::string_view sum_help) {
+  MutexLock lock(impl_->mutex);
+  impl_->FindFamily(count_name, count_help, MetricKind::kCounter).histogram = histogram;
+  Family& sum = impl_->FindFamily(sum_name, sum_help, MetricKind::kCounter);
+  sum.histogram = histogram;
+  sum.is_sum = true;
+}
+
 void MetricsRegistry::AddCollector(std::string_view name, std::string_view help, MetricKind kind,
                                    std::function<std::vector<MetricSample>()> collect) {
   PENSTOCK_CHECK(kind != MetricKind::kHistogram, "a collector gives single numbers");
@@ -289,6 +326,11 @@ std::string MetricsRegistry::Text() const {
       AppendSample(text, name, "", labels, NumberText(gauge->Value()));
     for (const auto& [labels, histogram] : family.histograms)
       AppendHistogram(text, name, labels, *histogram, counts, sums);
+    if (!family.histogram.empty()) {
+      const auto found = impl_->families.find(family.histogram);
+      if (found != impl_->families.end())
+        AppendSample(text, name, "", "", TotalText(found->second, family.is_sum, counts, sums));
+    }
     if (!family.collect) continue;
     std::vector<MetricSample> samples = family.collect();
     if (samples.size() > impl_->series_max) samples.resize(impl_->series_max);

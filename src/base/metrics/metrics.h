@@ -65,6 +65,15 @@ class MetricsRegistry {
   Histogram& AddHistogram(std::string_view name, std::string_view help,
                           std::span<const double> bounds, const MetricLabels& labels = {});
 
+  // Shows `of`, a histogram of this registry, also under another name.
+  void AddAlias(std::string_view name, std::string_view help, const MetricLabels& labels,
+                const Histogram& of);
+
+  // Adds counters without labels: the number and the sum of all values in the histograms called
+  // `histogram`. They are computed for each Text(), and cost nothing before.
+  void AddTotals(std::string_view histogram, std::string_view count_name,
+                 std::string_view count_help, std::string_view sum_name, std::string_view sum_help);
+
   // Adds a counter or gauge whose samples `collect` computes for each Text(), on its thread. The
   // objects that it uses must outlive the last call of Text(). It must not call the registry. At
   // most `series_max` samples are shown.

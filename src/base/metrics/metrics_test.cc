@@ -88,6 +88,28 @@ TEST(MetricsTest, LabelSetsBeyondTheBoundShareOneSeries) {
   EXPECT_EQ(text.find("model=\"c\""), std::string::npos);
 }
 
+TEST(MetricsTest, AnAliasShowsTheSameNumbers) {
+  MetricsRegistry registry;
+  constexpr std::array<double, 1> kBounds = {1};
+  Histogram& histogram = registry.AddHistogram("h", "help", kBounds, {{"m", "a"}});
+  registry.AddAlias("other", "help", {{"model", "a"}, {"stage", "run"}}, histogram);
+  histogram.Record(0.5);
+  histogram.Record(3);
+  EXPECT_THAT(registry.Text(), HasSubstr("other_bucket{model=\"a\",stage=\"run\",le=\"1\"} 1\n"));
+  EXPECT_THAT(registry.Text(), HasSubstr("other_sum{model=\"a\",stage=\"run\"} 3.5\n"));
+}
+
+TEST(MetricsTest, TotalsAreOfAllHistogramsOfAName) {
+  MetricsRegistry registry;
+  registry.AddTotals("h", "runs", "Runs.", "time", "Their time.");
+  EXPECT_THAT(registry.Text(), testing::Not(HasSubstr("\nruns "))) << "there is no histogram yet";
+  constexpr std::array<double, 1> kBounds = {1};
+  registry.AddHistogram("h", "help", kBounds, {{"m", "a"}}).Record(2);
+  registry.AddHistogram("h", "help", kBounds, {{"m", "b"}}).Record(0.5);
+  EXPECT_THAT(registry.Text(), HasSubstr("# TYPE runs counter\nruns 2\n"));
+  EXPECT_THAT(registry.Text(), HasSubstr("\ntime 2.5\n"));
+}
+
 TEST(MetricsTest, CollectorsRunForEachPage) {
   MetricsRegistry registry(2);
   double value = 1;

@@ -61,6 +61,8 @@ void ExampleCall::SendError(const Status& status) { call().Finish(Truncated(stat
 
 void ExampleCall::Record(std::string_view model, StatusCode code, Duration latency) {
   service_->metrics.Record(model, code, latency);
+  if (!model.empty() && examples_.count() > 0)
+    service_->metrics.RecordExamples(model, examples_.count());
 }
 
 void ExampleCall::Release() {

@@ -55,6 +55,8 @@ void ExampleCall::SendError(const Status& status) { RespondError(call(), status)
 
 void ExampleCall::Record(std::string_view model, StatusCode code, Duration latency) {
   service_->metrics.Record(model, code, latency);
+  if (!model.empty() && examples_.count() > 0)
+    service_->metrics.RecordExamples(model, examples_.count());
 }
 
 void ExampleCall::Release() {

@@ -129,12 +129,16 @@ std::string_view ExperimentAssignment::arm() const {
   return arm_ ? std::string_view(experiment_->options().arms[*arm_].name) : std::string_view();
 }
 
-ResponseCallback ExperimentAssignment::Measure(ResponseCallback done) const {
+ResponseCallback ExperimentAssignment::Measure(const InferRequest& request,
+                                               ResponseCallback done) const {
   // Without an arm there is nothing to count, and the wrapper would cost an allocation.
   if (!arm_) return done;
   return [experiment = experiment_, arm = *arm_, start = clock_.Now(), &clock = clock_,
-          done = std::move(done)](InferResponse&& part) mutable {
-    if (part.is_last) experiment->arm(arm).outcomes.Record(part.status.code(), clock.Now() - start);
+          cancel = request.cancel, done = std::move(done)](InferResponse&& part) mutable {
+    if (part.is_last) {
+      experiment->arm(arm).outcomes.Record(OutcomeOf(part.status.code(), cancel),
+                                           clock.Now() - start);
+    }
     done(std::move(part));
   };
 }

@@ -36,7 +36,7 @@ class ExperimentAssignment final : public Assignment {
 
   void DecideByInput(const InferRequest& request, core::Handle& handle) override;
   std::string_view arm() const override;
-  ResponseCallback Measure(ResponseCallback done) const override;
+  ResponseCallback Measure(const InferRequest& request, ResponseCallback done) const override;
   void StartShadows(const InferRequest& request, const core::Handle& main) const override;
 
  private:

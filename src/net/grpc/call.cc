@@ -21,6 +21,7 @@
 
 #include "base/check.h"
 #include "net/access_check.h"
+#include "net/call_observer.h"
 #include "net/loop/loop_pool.h"
 #include "net/loop/server_state.h"
 #include "net/request_id.h"
@@ -219,6 +220,8 @@ void GrpcCallImpl::StartHandler() {
   is_started_ = true;
   record_.bytes_in = message_.size;
   record_.is_probe = !route_->counts_as_request;
+  if (loop_->server().observes_starts) [[unlikely]]
+    loop_->server().options.observer->OnCallStart(*this);
   route_->handler(GrpcCallRef(this));
 }
 
@@ -422,8 +425,15 @@ void GrpcCallImpl::Compress(ByteChain& message) const {
   message = compression_ == Compression::kGzip ? GzipCompress(message) : ZlibCompress(message);
 }
 
+void GrpcCallImpl::AddTrace(OwnedHeaders& headers) const {
+  headers.emplace_back("traceparent", record_.trace->TraceParent());
+  if (!record_.trace->state.empty()) headers.emplace_back("tracestate", record_.trace->state);
+}
+
 void GrpcCallImpl::SendHead(OwnedHeaders metadata) {
   is_head_sent_ = true;
+  if (record_.is_traced) [[unlikely]]
+    AddTrace(metadata);
   stream_->SendHead(compression_, std::move(metadata));
 }
 
@@ -457,6 +467,7 @@ void GrpcCallImpl::End(const Status& status, OwnedHeaders trailers) {
   if (is_head_sent_) {
     stream_->EndWith(std::move(trailers));
   } else {
+    if (record_.is_traced) AddTrace(trailers);
     stream_->SendTrailersOnly(std::move(trailers));
   }
   Detach();

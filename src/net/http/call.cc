@@ -24,6 +24,7 @@
 #include "base/log.h"
 #include "net/access_check.h"
 #include "net/body/content_coding.h"
+#include "net/call_observer.h"
 #include "net/error_response.h"
 #include "net/loop/loop_pool.h"
 
@@ -278,6 +279,8 @@ void HttpCallImpl::RunHandler(const HttpHandler& handler) {
   const Holder alive(this);
   record_.bytes_in = body_.size;
   record_.is_probe = !route_->counts_as_request;
+  if (server.observes_starts) [[unlikely]]
+    server.options.observer->OnCallStart(*this);
   Hold();  // for the handler's references; Destroy drops it
   handler(HttpCallRef(this));
   // Most handlers have answered by now, and need no timer. A handler that answers on another thread
@@ -433,6 +436,11 @@ void HttpCallImpl::Deliver() {
   state_.store(State::kAnswered, std::memory_order_release);
   request_id_field_ = RequestIdOf(*this, request_id_text_);
   if (owner_ == nullptr) return;
+  if (record_.is_traced) [[unlikely]] {
+    response_.headers.emplace_back("traceparent", record_.trace->TraceParent());
+    if (!record_.trace->state.empty())
+      response_.headers.emplace_back("tracestate", record_.trace->state);
+  }
   record_.http_status = response_.status;
   record_.bytes_out = response_.body.bytes();
   owner_->OnAnswer(*this);

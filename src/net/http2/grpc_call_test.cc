@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/metrics/metrics.h"
 #include "net/body/body_receiver.h"
 #include "net/body/gzip.h"
 #include "net/call_observer.h"
@@ -827,6 +828,28 @@ TEST_F(ObservedGrpcCallTest, AnObserverOfSlowCallsSeesOnlyThem) {
   ASSERT_EQ(observer_->calls.size(), 1u);
   EXPECT_EQ(observer_->calls[0].path, "/t.T/Keep");
   EXPECT_EQ(observer_->calls[0].time, std::chrono::milliseconds(7));
+}
+
+TEST_F(GrpcCallTest, OnlyAnswersThatWaitForTheClientCountAsWritten) {
+  MetricsRegistry metrics;
+  Histogram& times = metrics.AddHistogram("write", "h", LatencyBucketsUs());
+  Start();
+  const auto answer = [&] {
+    kept_->record().write_times = &times;
+    kept_->Respond(Chain("y"));
+    kept_ = {};
+    client_->Run();
+  };
+  client_->Call("/t.T/Keep", "x");
+  answer();
+  EXPECT_EQ(times.Count(), 0u);
+  client_->CloseWindow();
+  const int32_t id = client_->Call("/t.T/Keep", "x");
+  answer();
+  EXPECT_FALSE(client_->answer(id).is_closed);
+  server_->clock.Advance(std::chrono::milliseconds(7));
+  client_->Reset(id);
+  EXPECT_EQ(times.Count(), 1u);
 }
 
 }  // namespace

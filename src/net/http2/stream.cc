@@ -19,6 +19,8 @@
 #include <utility>
 
 #include "access/access_control.h"
+#include "base/calls/thread_time.h"
+#include "base/metrics/metrics.h"
 #include "net/access_check.h"
 #include "net/http2/nv.h"
 #include "net/loop/server_state.h"
@@ -67,6 +69,7 @@ void Http2Stream::Close() {
   if (early_end_) session_->OnEarlyEndDone();
   if (grpc_ != nullptr) grpc_->OnStreamGone();
   if (http_ != nullptr) std::exchange(http_, nullptr)->Close();
+  if (write_times_ != nullptr) NoteWritten();
   if (written_call_) written_call_ = {};
   if (counts_) session_->loop().EndRequest();
   EndReceiving(/*is_complete=*/false);
@@ -355,11 +358,28 @@ void Http2Stream::Consume(size_t bytes) {
 void Http2Stream::DetachCall() {
   // The record of the call has the time at which the answer was written. But a large head must not
   // wait for a client that reads nothing.
-  if (session_->server().observes_successes && head_charge_ == 0) written_call_ = grpc_->Share();
+  const bool is_observed = session_->server().observes_successes || grpc_->record().is_traced;
+  if (is_observed && head_charge_ == 0) written_call_ = grpc_->Share();
   grpc_ = nullptr;
   // The handler drops the call with its head, but the answer may wait for the client.
   if (head_charge_ > 0) GiveHeadCharge();
   Consume(unconsumed_);
+}
+
+// Only for an answer of the handler: the handler's thread may still write the record of another.
+void Http2Stream::NoteAnswered(const CallRecord& record) {
+  write_times_ = record.write_times;
+  answered_ = ThreadTime::LastSince(session_->now(), session_->server().clock);
+}
+
+// Nearly all answers leave in the turn that made them. Only the others count, so that this costs
+// them little.
+void Http2Stream::NoteWritten() {
+  if (session_->now() > answered_) {
+    const Duration time = ThreadTime::Read(session_->server().clock) - answered_;
+    write_times_->Record(std::chrono::duration<double, std::micro>(time).count());
+  }
+  write_times_ = nullptr;
 }
 
 void Http2Stream::OnTick(SteadyTime now) {
@@ -404,6 +424,7 @@ void Http2Stream::OnAnswer(HttpCallImpl& call) {
   for (Slice& slice : body.mutable_slices()) AppendSegment({{}, 0, std::move(slice)});
   SubmitHead({fields.data(), fields.size()}, has_body);
   if (has_body && !call.is_in_parts()) EndWith({});
+  if (call.status() == 200) NoteAnswered(call.record());
 }
 
 void Http2Stream::OnBodyPart(HttpCallImpl&, ByteChain&& part) {
@@ -498,6 +519,7 @@ void Http2Stream::EndWith(OwnedHeaders trailers) {
 }
 
 void Http2Stream::EndOk(const OkTrailers& trailers) {
+  NoteAnswered(grpc_->record());
   ok_block_ = trailers.block();
   EndWith({});
 }

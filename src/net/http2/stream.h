@@ -132,16 +132,22 @@ class Http2Stream final : public HttpCallOwner,
   void SubmitTrailers(uint32_t* flags);
   void OnFirstOutput();
   void EndReceiving(bool is_complete);
+  // The answer of a call is complete.
+  void NoteAnswered(const CallRecord& record);
+  // The answer is written, or nobody wants it any more.
+  void NoteWritten();
 
   StreamHost* session_ = nullptr;
   int32_t id_ = 0;
 
-  GrpcCallImpl* grpc_ = nullptr;  // from the end of the head until the call has ended
-  HttpCallImpl* http_ = nullptr;  // until the stream closes
+  GrpcCallImpl* grpc_ = nullptr;        // from the end of the head until the call has ended
+  HttpCallImpl* http_ = nullptr;        // until the stream closes
   CallRef<GrpcCallImpl> written_call_;  // has ended, but its answer is not written
-  bool counts_ = false;           // gRPC: the call counts as a request in flight
-  bool is_receiving_ = false;     // see BeginReceiving
-  bool is_uncounted_ = false;     // counted by the session
+  Histogram* write_times_ = nullptr;    // of the record of the call, once it is answered
+  SteadyTime answered_ = {};
+  bool counts_ = false;        // gRPC: the call counts as a request in flight
+  bool is_receiving_ = false;  // see BeginReceiving
+  bool is_uncounted_ = false;  // counted by the session
 
   // the request
   HeadStorage head_storage_;  // until the head is complete; then the call has it

@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <ctime>
 
+#include "base/calls/thread_time.h"
 #include "net/loop/server_state.h"
 
 namespace penstock::net {
@@ -65,6 +66,7 @@ void Loop::RunPosted() {
   }
   // Without the lock, because a task may post another one. That one waits for the next call, so
   // tasks that post tasks do not keep the sockets waiting.
+  if (!running_.empty()) ThreadTime::Read(server_->clock);
   for (Task& task : running_) task();
   running_.clear();
   FinishBurst();

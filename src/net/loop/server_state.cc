@@ -83,6 +83,7 @@ ServerState::ServerState(ServerOptions server_options, const Router& routes,
       router(routes),
       clock(time),
       call_filter(options.observer != nullptr ? options.observer->filter() : CallFilter()),
+      observes_starts(options.observer != nullptr && options.observer->observes_starts()),
       observes_successes(call_filter.wants_successes()),
       metrics(registry),
       requests(static_cast<uint64_t>(options.requests_max)),
@@ -100,7 +101,7 @@ ServerState::~ServerState() = default;
 void ServerState::ReportTo(CallObserver& observer, Call& call) const {
   CallRecord& record = call.record();
   if (record.ended == SteadyTime{}) record.ended = ThreadTime::Read(clock);
-  if (call_filter.Wants(record.IsError(), record.ended - call.start())) observer.OnCallEnd(call);
+  if (record.Wants(record.IsError(), record.ended - call.start())) observer.OnCallEnd(call);
 }
 
 RequestBudget MakeRequestBudget(uint64_t bytes, MetricsRegistry& metrics) {

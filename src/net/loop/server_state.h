@@ -59,6 +59,7 @@ class ServerState final {
   const Router& router;
   const Clock& clock;
   const CallFilter call_filter;   // of options.observer
+  const bool observes_starts;     // options.observer wants to see calls that start
   const bool observes_successes;  // somebody reads the records of calls that succeed
   NetMetrics metrics;
   Allowance requests;
@@ -83,7 +84,9 @@ class ServerState final {
   // Gives the record of a call that has ended to the observer, if it wants it. Call it on the
   // thread that ends the call, before the call is reused. Thread-safe.
   void ReportEnd(Call& call) const {
-    if (observes_successes || (call_filter.errors && call.record().IsError())) [[unlikely]]
+    const CallRecord& record = call.record();
+    if (observes_successes || record.is_traced || (call_filter.errors && record.IsError()))
+        [[unlikely]]
       ReportTo(*options.observer, call);
   }
 

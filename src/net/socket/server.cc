@@ -11,6 +11,7 @@
 
 #include <atomic>
 #include <numeric>
+#include <utility>
 
 #include "base/log.h"
 #include "net/loop/server_state.h"
@@ -144,6 +145,18 @@ bool Server::Drain() {
   const int64_t unanswered = impl_->open_requests();
   if (unanswered > 0) PENSTOCK_LOG(kWarning, "{} requests were not answered in time", unanswered);
   return unanswered == 0;
+}
+
+std::function<int64_t()> Server::OpenRequests() const {
+  std::vector<std::weak_ptr<Loop>> loops;
+  for (const auto& loop : impl_->loops) loops.push_back(loop->loop().weak_from_this());
+  return [loops = std::move(loops)] {
+    int64_t sum = 0;
+    for (const auto& weak : loops) {
+      if (const auto loop = weak.lock()) sum += loop->open_requests();
+    }
+    return sum;
+  };
 }
 
 }  // namespace penstock::net

@@ -3,6 +3,8 @@
 // gRPC.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -37,6 +39,10 @@ class Server final {
   // the requests in flight are answered or `drain_timeout` has passed. Returns true if all were
   // answered.
   bool Drain();
+
+  // Returns a function that counts the requests that have begun and not ended. It may be called on
+  // any thread, also when the server is gone.
+  std::function<int64_t()> OpenRequests() const;
 
  private:
   struct Impl;

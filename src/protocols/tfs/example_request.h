@@ -39,6 +39,8 @@ class ExampleRequest final {
   // TensorFlow Serving for the tasks, and those of ReadExamples.
   Status ReadInputs(const ExamplePlans& plans, RequestMemory& memory, InferRequest& request);
 
+  // The number of Examples that ReadInputs has read.
+  size_t count() const { return input_.count(); }
   // Returns the result of the task at this position. It refers to `outputs`. Errors: those of
   // ViewResult.
   StatusOr<ExampleResult> Result(size_t task, const NamedTensors& outputs) const {

@@ -14,12 +14,18 @@ namespace {
 
 constexpr size_t kStatusCodes = 17;
 
+// TensorFlow Serving's buckets.
+constexpr std::array<double, 15> kExampleBuckets = {1,   2,   4,    8,    16,   32,   64,   128,
+                                                    256, 512, 1024, 2048, 4096, 8192, 16384};
+
 }  // namespace
 
 // The metrics of one model. Thread-safe.
 struct RequestMetrics::Series {
   std::string model;
   Histogram* latency = nullptr;
+  std::atomic<Histogram*> examples{nullptr};  // created on first use, and the next one before it
+  std::atomic<Counter*> examples_total{nullptr};
   std::array<std::atomic<Counter*>, kStatusCodes> counts{};  // created on first use
 };
 
@@ -90,6 +96,24 @@ Counter& RequestMetrics::FindCounter(Series& series, absl::StatusCode code) {
                           {{"model_name", series.model}, {"status", StatusCodeName(code)}});
   counter.store(&added, std::memory_order_release);
   return added;
+}
+
+void RequestMetrics::RecordExamples(std::string_view model, size_t examples) {
+  Series& series = Find(model);
+  if (series.examples.load(std::memory_order_acquire) == nullptr) {
+    // Two threads may do this at once: the registry returns the same metrics to both.
+    const MetricLabels labels = {{"model", series.model}};
+    series.examples_total.store(
+        &metrics_.AddCounter(":tensorflow:serving:request_example_count_total",
+                             "Examples of requests, by model", labels),
+        std::memory_order_relaxed);
+    series.examples.store(&metrics_.AddHistogram(":tensorflow:serving:request_example_counts",
+                                                 "Number of Examples of a request, by model",
+                                                 kExampleBuckets, labels),
+                          std::memory_order_release);
+  }
+  series.examples.load(std::memory_order_relaxed)->Record(static_cast<double>(examples));
+  series.examples_total.load(std::memory_order_relaxed)->Add(examples);
 }
 
 void RequestMetrics::Record(std::string_view model, absl::StatusCode code, Duration latency) {

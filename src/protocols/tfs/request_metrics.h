@@ -29,6 +29,9 @@ class RequestMetrics final {
   // `model` must be a served model, because clients must not be able to create label values. Empty:
   // the request named no served model; the label is then kUnknownModel.
   void Record(std::string_view model, absl::StatusCode code, Duration latency);
+  // :tensorflow:serving:request_example_counts and request_example_count_total {model}: the
+  // Examples of a request that was decoded.
+  void RecordExamples(std::string_view model, size_t examples);
 
   static constexpr std::string_view kUnknownModel = "(unknown)";
 

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// Counts the requests that the server did not run, by reason.
+#pragma once
+
+#include <string>
+#include <utility>
+
+#include "base/metrics/metrics.h"
+
+namespace penstock {
+
+// The counters of all reasons. Requests that the network layer refuses count in its own metric,
+// penstock_net_limits_hit_total. Thread-safe. `metrics` must outlive it.
+class Refusals final {
+ public:
+  explicit Refusals(MetricsRegistry& metrics)
+      : queue_full(Make(metrics, "queue_full")),
+        deadline_passed(Make(metrics, "deadline_passed")),
+        client_left(Make(metrics, "client_left")),
+        not_available(Make(metrics, "not_available")) {}
+
+  Counter& queue_full;       // the compute pool's queue
+  Counter& deadline_passed;  // before the model ran
+  Counter& client_left;      // before the model ran
+  Counter& not_available;    // the model, or the version, could not be loaded in time
+
+ private:
+  static Counter& Make(MetricsRegistry& metrics, std::string reason) {
+    return metrics.AddCounter("penstock_requests_refused_total",
+                              "Inferences that did not run, by reason.",
+                              {{"reason", std::move(reason)}});
+  }
+};
+
+}  // namespace penstock

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// Passes each call to several observers.
+#pragma once
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "net/call_observer.h"
+
+namespace penstock {
+
+// Fixed once the server has started; thread-safe as its observers are.
+class CallObservers final : public net::CallObserver {
+ public:
+  // Null: adds nothing.
+  void Add(std::unique_ptr<net::CallObserver> observer) {
+    if (observer != nullptr) observers_.push_back(std::move(observer));
+  }
+
+  CallFilter filter() const override {
+    CallFilter all;
+    for (const auto& observer : observers_) {
+      const CallFilter filter = observer->filter();
+      all.all |= filter.all;
+      all.errors |= filter.errors;
+      all.slow_min = std::min(all.slow_min, filter.slow_min);
+    }
+    return all;
+  }
+  bool observes_starts() const override {
+    return std::any_of(observers_.begin(), observers_.end(),
+                       [](const auto& observer) { return observer->observes_starts(); });
+  }
+  void OnCallStart(net::Call& call) override {
+    for (const auto& observer : observers_) observer->OnCallStart(call);
+  }
+  void OnCallEnd(const net::Call& call) override {
+    for (const auto& observer : observers_) observer->OnCallEnd(call);
+  }
+
+ private:
+  std::vector<std::unique_ptr<net::CallObserver>> observers_;
+};
+
+}  // namespace penstock

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// Appends fields of protobuf messages. Traces need few of them, and are written for few calls.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace penstock {
+
+inline void AppendVarint(std::string& to, uint64_t value) {
+  for (; value >= 0x80; value >>= 7) to += static_cast<char>(value | 0x80);
+  to += static_cast<char>(value);
+}
+
+inline void AppendVarintField(std::string& to, uint32_t field, uint64_t value) {
+  AppendVarint(to, field << 3);
+  AppendVarint(to, value);
+}
+
+inline void AppendFixed64Field(std::string& to, uint32_t field, uint64_t value) {
+  AppendVarint(to, field << 3 | 1);
+  char bytes[sizeof value];
+  std::memcpy(bytes, &value, sizeof value);  // all machines that it runs on are little-endian
+  to.append(bytes, sizeof value);
+}
+
+// A string, bytes, or a message that is encoded already.
+inline void AppendBytesField(std::string& to, uint32_t field, std::string_view bytes) {
+  AppendVarint(to, field << 3 | 2);
+  AppendVarint(to, bytes.size());
+  to += bytes;
+}
+inline void AppendBytesField(std::string& to, uint32_t field, std::span<const uint8_t> bytes) {
+  AppendBytesField(to, field, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+}
+
+}  // namespace penstock

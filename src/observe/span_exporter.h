@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sends spans to a collector, by OTLP over HTTP.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <thread>
+
+#include "base/clock.h"
+#include "base/metrics/metrics.h"
+#include "base/mutex.h"
+#include "base/status.h"
+#include "s3/http_client.h"
+
+namespace penstock {
+
+struct SpanExporterOptions {
+  HttpEndpoint endpoint;
+  std::string target = "/v1/traces";
+  std::string service = "penstock";
+  std::string version;
+  Duration interval = std::chrono::seconds(1);  // the longest time that a span waits for others
+  size_t batch_spans = 512;                     // this many are sent without waiting
+  size_t queue_spans_max = 8192;                // further spans are dropped
+  size_t queue_bytes_max = 16 << 20;
+};
+
+// Parses --trace_endpoint: http[s]://host[:port][/path]. Sets endpoint and target.
+Status ParseTraceEndpoint(std::string_view text, SpanExporterOptions& options);
+
+// Collects spans, and sends them from a thread of its own. A batch that the collector does not take
+// is dropped: a trace with gaps is better than a server that fills its memory. Thread-safe.
+class SpanExporter final {
+ public:
+  // `metrics` must outlive it.
+  SpanExporter(SpanExporterOptions options, MetricsRegistry& metrics);
+  // Sends what is left, but does not wait long for the collector.
+  ~SpanExporter();
+  SpanExporter(const SpanExporter&) = delete;
+  SpanExporter& operator=(const SpanExporter&) = delete;
+
+  // Adds `count` spans, encoded by AppendSpans. Never blocks.
+  void Add(std::string_view spans, size_t count) EXCLUDES(mutex_);
+
+ private:
+  struct Batch {
+    std::string spans;
+    size_t count = 0;
+  };
+
+  void Run() EXCLUDES(mutex_);
+  // Waits for a batch that is worth sending. Empty: the exporter ends.
+  Batch Take() EXCLUDES(mutex_);
+  void Send(const Batch& batch);
+
+  const SpanExporterOptions options_;
+  Counter& sent_;
+  Counter& dropped_by_queue_;
+  Counter& dropped_by_export_;
+  HttpClient client_;        // of the thread
+  bool has_failed_ = false;  // of the thread
+  std::atomic<bool> is_cancelled_{false};
+  Mutex mutex_;
+  CondVar changed_;
+  Batch queue_ GUARDED_BY(mutex_);
+  bool is_ending_ GUARDED_BY(mutex_) = false;
+  bool has_ended_ GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
+
+}  // namespace penstock

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// A call as spans of OpenTelemetry: one for the call, and one for each of its stages.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/calls/trace_ids.h"
+#include "net/call.h"
+
+namespace penstock {
+
+// Converts times of the steady clock to nanoseconds since 1970. Plain data.
+struct UnixTimes {
+  int64_t offset_ns = 0;  // of the steady clock's zero
+
+  static UnixTimes Now();
+  uint64_t Of(SteadyTime time) const {
+    return static_cast<uint64_t>(
+        std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count() +
+        offset_ns);
+  }
+};
+
+// Makes the ids of spans and traces. Thread-safe: each thread has its own numbers.
+uint64_t RandomId();
+
+// Appends the spans of `call`, which has ended and is traced, as fields `spans` of a ScopeSpans
+// message. Returns how many there are.
+size_t AppendSpans(std::string& to, const net::Call& call, const UnixTimes& times);
+
+// Returns an ExportTraceServiceRequest with such fields, for the service of this name.
+std::string MakeExportRequest(std::string_view spans, std::string_view service,
+                              std::string_view version);
+
+}  // namespace penstock
