@@ -110,7 +110,7 @@ struct ServerOptions {
   // Who may use the server. Null: everybody. Must outlive the server.
   const access::AccessControl* access = nullptr;
   CallObserver* observer = nullptr;  // Gets the records of calls. Must outlive the server.
-  bool cors = false;  // TensorFlow Serving's --rest_api_enable_cors_support
+  bool cors = false;                 // TensorFlow Serving's --rest_api_enable_cors_support
 };
 
 }  // namespace penstock::net

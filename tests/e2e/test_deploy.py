@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The dashboard and the alert rules in deploy/: they have the right form, and the server exports what they name.
 
-promtool does not check them: it needs the libraries of every cloud that Prometheus can ask for targets, and the set-up would build
-them for a long time."""
+promtool does not check them: it needs the libraries of every cloud that Prometheus can ask for targets, and the set-up
+would build them for a long time."""
 import json
 import os
 import re

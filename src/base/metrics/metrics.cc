@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <bit>
 #include <cmath>
 #include <iterator>
 #include <map>
@@ -56,15 +57,25 @@ class CellHistogram final : public Histogram {
         counts_(counts),
         sums_(sums),
         first_cell_(counts.Allocate(bounds.size() + 1)),
-        sum_cell_(sums.Allocate(1)) {}
+        sum_cell_(sums.Allocate(1)) {
+    for (size_t i = 0; i < first_bounds_.size(); ++i) {
+      const auto bound =
+          std::lower_bound(bounds.begin(), bounds.end(), std::ldexp(1.0, static_cast<int>(i)));
+      first_bounds_[i] = static_cast<uint8_t>(bound - bounds.begin());
+    }
+  }
   // Shows the cells of `other`.
   CellHistogram(const CellHistogram& other) = default;
 
   void Record(double value) override {
+    size_t bucket = 0;
+    if (value >= 1) {
+      const uint64_t exponent = (std::bit_cast<uint64_t>(value) >> 52) - 1023;  // of 2
+      bucket = first_bounds_[std::min<uint64_t>(exponent, first_bounds_.size() - 1)];
+    }
     // A bucket takes values up to its bound. NaN compares false and goes to the last bucket.
-    const auto above = std::find_if(bounds_.begin(), bounds_.end(),
-                                    [value](double bound) { return value <= bound; });
-    counts_.Add(first_cell_ + static_cast<size_t>(above - bounds_.begin()), 1);
+    while (bucket < bounds_.size() && !(value <= bounds_[bucket])) ++bucket;
+    counts_.Add(first_cell_ + bucket, 1);
     sums_.Add(sum_cell_, value);
   }
   uint64_t Count() const override {
@@ -83,6 +94,8 @@ class CellHistogram final : public Histogram {
   Sums& sums_;
   const size_t first_cell_;
   const size_t sum_cell_;
+  // The first bound that is not below 2^i: the search begins there.
+  std::array<uint8_t, 40> first_bounds_;
 };
 
 // All series of one name. Guarded by the registry's mutex.

@@ -5,8 +5,12 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <cmath>
+#include <cstdlib>
 #include <limits>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "base/metrics/metric_cells.h"
 
@@ -86,6 +90,35 @@ TEST(MetricsTest, LabelSetsBeyondTheBoundShareOneSeries) {
   EXPECT_THAT(text, HasSubstr("c{model=\"b\",code=\"OK\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("c{model=\"other\",code=\"other\"} 2\n"));
   EXPECT_EQ(text.find("model=\"c\""), std::string::npos);
+}
+
+TEST(MetricsTest, EachValueIsInTheBucketOfTheFirstBoundThatIsNotBelowIt) {
+  for (const double first : {1e-3, 0.7, 1.0, 10.0, 1e9}) {
+    MetricsRegistry registry;
+    std::vector<double> bounds;
+    for (int i = 0; i < 60; ++i) bounds.push_back(first * std::pow(1.7, i));
+    std::vector<uint64_t> expected(bounds.size() + 1);
+    Histogram& histogram = registry.AddHistogram("h", "help", bounds);
+    std::vector<double> values = {-1, 0, std::numeric_limits<double>::infinity(),
+                                  std::numeric_limits<double>::quiet_NaN()};
+    for (const double bound : bounds)
+      for (const double value : {std::nextafter(bound, 0), bound, std::nextafter(bound, 1e300)})
+        values.push_back(value);
+    for (const double value : values) {
+      histogram.Record(value);
+      size_t bucket = 0;
+      while (bucket < bounds.size() && !(value <= bounds[bucket])) ++bucket;
+      ++expected[bucket];
+    }
+    uint64_t sum = 0;
+    const std::string text = registry.Text();
+    size_t at = 0;
+    for (const uint64_t count : expected) {
+      sum += count;
+      at = text.find("\nh_bucket", at) + 1;
+      EXPECT_EQ(std::strtoull(text.c_str() + text.find("} ", at) + 2, nullptr, 10), sum);
+    }
+  }
 }
 
 TEST(MetricsTest, AnAliasShowsTheSameNumbers) {
