@@ -69,9 +69,7 @@ EngineOptions EngineOptionsWith(const Settings& settings, const Experiments& exp
 void WarnOfClearText(const net::ServerOptions& options) {
   for (const net::ListenOptions& listen : options.listen) {
     if (listen.tls || !listen.unix_path.empty() || net::IsLoopback(listen.address)) continue;
-    PENSTOCK_LOG(kWarning,
-                 "{}: tokens reach this port in clear text, as it has no TLS; see "
-                 "--tls_certificate_file and --tls_key_file",
+    PENSTOCK_LOG(kWarning, "{}: this port has no TLS, so tokens reach it in clear text",
                  listen.asked_by);
   }
 }
@@ -232,6 +230,7 @@ Status ModelServer::Impl::StartHealthServer() {
   net::ServerOptions options = HealthNetOptions(settings);
   options.access = access();
   options.observer = &observers;
+  if (options.access != nullptr) WarnOfClearText(options);
   ASSIGN_OR_RETURN(health_server, net::Server::Start(std::move(options), health_router, metrics));
   return OkStatus();
 }

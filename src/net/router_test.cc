@@ -36,5 +36,16 @@ TEST(RouterDeathTest, DiesOfTheSameNameTwice) {
   EXPECT_DEATH(router.AddHttp({.path = "/a"}), "registered twice");
 }
 
+TEST(RouterTest, NamesTheRoutesForNobody) {
+  Router router;
+  router.AddGrpc({.method = "/t.T/Forgotten"});
+  router.AddGrpc({.method = "/t.T/Said", .access = RouteAccess::kCallers});
+  router.AddHttp({.path = "/said", .access = RouteAccess::kEveryone});
+  router.AddHttp({.path = "/forgotten/*"});
+  router.AddHttp({.path = "/forgotten"});
+  EXPECT_EQ(router.RoutesForNobody(),
+            (std::vector<std::string>{"/forgotten", "/forgotten/*", "/t.T/Forgotten"}));
+}
+
 }  // namespace
 }  // namespace penstock::net

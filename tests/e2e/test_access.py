@@ -160,6 +160,23 @@ def test_a_forbidden_model_answers_as_one_that_does_not_exist(served):
         assert answers[0] == answers[1]
 
 
+def test_answers_in_parts_are_no_way_around(served):
+    server, callers, channel = served
+    streamed = channel.unary_stream('/penstock.StreamingPredictionService/PredictStreamed',
+                                    predict_pb2.PredictRequest.SerializeToString, predict_pb2.PredictResponse.FromString)
+
+    def code(model, name):
+        return code_of(lambda *args, **options: list(streamed(*args, **options)), predict_request(model),
+                       metadata=callers.metadata(name))[0]
+    assert code('mine', 'user') == grpc.StatusCode.OK
+    assert code('theirs', 'user') == DENIED
+    assert code('mine', None) == UNAUTHENTICATED
+    for model, name, status in (('mine', 'user', 200), ('theirs', 'user', 403), ('mine', None, 401)):
+        answer = requests.post(f'http://127.0.0.1:{server.rest_port}/v1/models/{model}:predict', json=BODY,
+                               headers={**callers.headers(name), 'accept': 'text/event-stream'}, timeout=30)
+        assert answer.status_code == status, (model, name)
+
+
 def test_rest_needs_a_token_too(served):
     server, callers, _ = served
     base = f'http://127.0.0.1:{server.rest_port}'
@@ -319,14 +336,14 @@ def test_a_client_certificate_names_its_caller(start, tmp_path):
     tokens = tmp_path / 'tokens'
     tokens.write_text(
         caller('service', 'certificate { uri: "spiffe://prod/service" }', 'operation: INFER model: "mine"') +
-        caller('host', 'certificate { common_name: "host" }', 'operation: INFER model: "theirs"') +
+        caller('host', 'certificate { common_name: "host" }', 'operation: INFER model: "theirs"', 'operation: METRICS') +
         caller('token', f'token_sha256: "{token_hash}"', 'operation: INFER model: "theirs"'))
     certificates = {'service': client_certificate(tmp_path, 'anything', 'URI:spiffe://prod/service'),
                     'host': client_certificate(tmp_path, 'host', 'DNS:host.example'),
                     'unknown': client_certificate(tmp_path, 'unknown', 'URI:spiffe://prod/other')}
     server = start(MODELS, [f'--token_file={tokens}', f'--tls_certificate_file={server_pem}',
-                            f'--tls_key_file={server_key}', f'--tls_client_ca_file={tmp_path / "ca.pem"}'],
-                   ready=False)
+                            f'--tls_key_file={server_key}', f'--tls_client_ca_file={tmp_path / "ca.pem"}',
+                            '--admin_port=-1'], ready=False)
     url = f'https://localhost:{server.rest_port}/v1/models/'
 
     def status(model, name, headers=None):
@@ -341,6 +358,11 @@ def test_a_client_certificate_names_its_caller(start, tmp_path):
     # A token counts before the certificate.
     bearer = {'authorization': f'Bearer {token}'}
     assert (status('mine', 'service', bearer), status('theirs', 'service', bearer)) == (403, 200)
+
+    for name, code in (('host', 200), ('service', 403), (None, 401)):
+        answer = requests.get(f'https://localhost:{server.admin_port}/metrics', verify=str(server_pem),
+                              cert=certificates.get(name), timeout=60)
+        assert answer.status_code == code, name
 
     def grpc_code(name, model):
         certificate, key = (open(path, 'rb').read() for path in certificates[name])
