@@ -25,6 +25,7 @@ if(CMAKE_CXX_FLAGS MATCHES "-fsanitize=thread")
 endif()
 
 penstock_static_dep(dep_zlib libz.a)
+penstock_static_dep(dep_zstd libzstd.a)
 penstock_static_dep(dep_protobuf libprotobuf.a)
 target_link_libraries(dep_protobuf INTERFACE dep_zlib Threads::Threads)
 penstock_static_dep(dep_nghttp2 libnghttp2.a)

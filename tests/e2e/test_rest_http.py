@@ -121,6 +121,21 @@ def test_gzip_both_ways(base, session):
     assert int(response.headers['content-length']) == len(response.content)
 
 
+def zstd(data, *options):
+    return subprocess.run(['zstd', '-q', '-c', *options], input=data, capture_output=True, check=True).stdout
+
+
+def test_zstd_both_ways(base, session):
+    body, expected = long_rows()
+    for options in ([], ['-19'], ['--no-content-size'], ['--no-check']):
+        response = session.post(base + HALF, zstd(body.encode(), *options), stream=True,
+                                headers={'Content-Encoding': 'zstd', 'Accept-Encoding': 'gzip, zstd'})
+        assert response.status_code == 200 and response.headers['content-encoding'] == 'zstd'
+        assert json.loads(zstd(response.raw.read(decode_content=False), '-d')) == expected
+    response = session.post(base + HALF, zstd(body.encode())[:-9], headers={'Content-Encoding': 'zstd'})
+    assert response.status_code == 400 and 'ends early' in response.json()['error']
+
+
 @pytest.mark.parametrize('arguments', [[], HTTP2], ids=['http1', 'http2'])
 def test_gzip_with_curl(base, arguments):
     body, expected = long_rows()
@@ -133,7 +148,7 @@ def test_a_body_that_is_not_gzip(base, session):
     response = session.post(base + HALF, BODY, headers={'Content-Encoding': 'gzip'})
     assert response.status_code == 400 and 'gzip' in response.json()['error']
     response = session.post(base + HALF, BODY, headers={'Content-Encoding': 'br'})
-    assert response.status_code == 415 and response.headers['accept-encoding'] == 'gzip'
+    assert response.status_code == 415 and response.headers['accept-encoding'] == 'gzip, zstd'
     assert session.post(base + HALF, BODY).json() == ANSWER
 
 

@@ -23,7 +23,9 @@ CUSTOM_BACKEND = os.path.join(BUILD, 'custom_backend/backends')
 
 @pytest.fixture(scope='module')
 def server(tmp_path_factory):
-    models = {'stream': 'builtin:stream', 'half': 'builtin:half_plus_two'}
+    # The models with names of their own are each for one test, which counts their requests.
+    models = {'half': 'builtin:half_plus_two',
+              **{name: 'builtin:stream' for name in ('stream', 'left', 'late', 'gone')}}
     with Server(tmp_path_factory.mktemp('streams'), models) as made:
         yield made
 
@@ -148,20 +150,18 @@ def test_a_slow_reader_pauses_the_model(server, channel):
 
 
 def test_a_reader_that_leaves_stops_the_run(server, channel):
-    before = requests_with(server, 'CANCELLED')
-    call = streamed(channel, count=10 ** 9, delay_us=1000)
+    call = streamed(channel, model='left', count=10 ** 9, delay_us=1000)
     next(call)
     call.cancel()
-    eventually('the end of the run', lambda: requests_with(server, 'CANCELLED') == before + 1)
+    eventually('the end of the run', lambda: requests_with(server, 'CANCELLED', 'left') == 1)
 
 
 def test_a_deadline_stops_the_run(server, channel):
-    before = requests_with(server, 'DEADLINE_EXCEEDED')
-    call = streamed(channel, timeout=0.5, count=10 ** 9, delay_us=20_000)
+    call = streamed(channel, model='late', timeout=0.5, count=10 ** 9, delay_us=20_000)
     with pytest.raises(grpc.RpcError) as error:
         list(call)
     assert error.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
-    eventually('the end of the run', lambda: requests_with(server, 'DEADLINE_EXCEEDED') == before + 1)
+    eventually('the end of the run', lambda: requests_with(server, 'DEADLINE_EXCEEDED', 'late') == 1)
 
 
 def test_many_streams_at_once(channel):
@@ -219,13 +219,12 @@ def test_a_slow_reader_of_events_pauses_the_model(server):
 
 
 def test_a_reader_of_events_that_leaves_stops_the_run(server):
-    before = requests_with(server, 'CANCELLED')
     connection = http.client.HTTPConnection('127.0.0.1', server.rest_port, timeout=30 * SLOWNESS)
-    connection.request('POST', '/v1/models/stream:predict', '{"inputs": {"count": 1000000000, "delay_us": 10000}}',
+    connection.request('POST', '/v1/models/gone:predict', '{"inputs": {"count": 1000000000, "delay_us": 10000}}',
                        EVENTS)
     assert connection.getresponse().fp.readline()
     connection.close()
-    eventually('the end of the run', lambda: requests_with(server, 'CANCELLED') == before + 1)
+    eventually('the end of the run', lambda: requests_with(server, 'CANCELLED', 'gone') == 1)
 
 
 # --- the server's course

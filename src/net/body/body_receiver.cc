@@ -19,6 +19,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "net/loop/big_buffer_pool.h"
 #include "net/loop/server_state.h"
@@ -74,7 +75,7 @@ Status BodyReceiver::Start(const Options& options) {
     return OverLimit(
         fmt::format("the body has {} bytes; the limit is {}", *options.length, options.bytes_max));
   const bool is_compressed = options.compression != Compression::kNone;
-  if (is_compressed) {
+  if (is_compressed && options.compression != Compression::kZstd) {
     if (inflater_ == nullptr) inflater_ = std::make_unique<Inflater>();
     inflater_->Reset(options.compression);
   }
@@ -87,6 +88,8 @@ void BodyReceiver::Reset() {
   if (buffer_ != nullptr) buffer_->Unref();
   buffer_ = nullptr;
   received_ = 0;
+  zstd_ = nullptr;
+  if (zstd_bytes_ > 0) loop_.body_bytes().Give(std::exchange(zstd_bytes_, 0));
   start_ = size_ = 0;
 }
 
@@ -108,13 +111,14 @@ Status BodyReceiver::Append(std::span<const std::byte> bytes) {
   if (options_.length.has_value() && received_ > *options_.length)
     return InvalidArgument("the body has more than the {} bytes announced", *options_.length);
   if (!is_compressed()) return Store(bytes);
+  if (options_.compression == Compression::kZstd && zstd_ == nullptr && !bytes.empty())
+    TRY(StartZstd(bytes));
   while (true) {
     // One byte over the limit is enough to notice a body that is too large.
     const size_t room = std::min<size_t>(kInflateStep, options_.bytes_max + 1 - size_);
     TRY(Reserve(std::min<size_t>(room, std::max(bytes.size() * 4, kFirstGuess))));
     const size_t free = std::min(buffer_->size() - size_, room);
-    ASSIGN_OR_RETURN(const size_t written,
-                     inflater_->Inflate(bytes, {buffer_->data() + size_, free}));
+    ASSIGN_OR_RETURN(const size_t written, Decompress(bytes, {buffer_->data() + size_, free}));
     size_ += written;
     if (size_ > options_.bytes_max)
       return OverLimit(
@@ -122,6 +126,28 @@ Status BodyReceiver::Append(std::span<const std::byte> bytes) {
     // A full buffer does not mean that all input is used. Only an output that ends early does.
     if (written < free) return OkStatus();
   }
+}
+
+// The window of a zstd body may be a thousand times as large as the body, so it is counted.
+Status BodyReceiver::StartZstd(std::span<const std::byte> first) {
+  ASSIGN_OR_RETURN(const size_t window, ZstdReader::WindowOf(first));
+  const size_t bytes = ZstdReader::MemoryFor(window);
+  if (!loop_.TryTakeBodyBytes(bytes)) return OverBudget();
+  zstd_bytes_ = bytes;
+  zstd_ = std::make_unique<ZstdReader>(window);
+  return OkStatus();
+}
+
+StatusOr<size_t> BodyReceiver::Decompress(std::span<const std::byte>& input,
+                                          std::span<std::byte> output) {
+  if (options_.compression != Compression::kZstd) return inflater_->Inflate(input, output);
+  if (zstd_ == nullptr) return 0;  // nothing has come yet
+  return zstd_->Read(input, output);
+}
+
+bool BodyReceiver::is_at_end() const {
+  if (options_.compression != Compression::kZstd) return inflater_->is_complete();
+  return zstd_ != nullptr && zstd_->is_complete();
 }
 
 Status BodyReceiver::Store(std::span<const std::byte> bytes) {
@@ -203,7 +229,7 @@ Status BodyReceiver::Grow(size_t bytes) {
 }
 
 StatusOr<Slice> BodyReceiver::Finish() {
-  if (is_compressed() && received_ > 0 && !inflater_->is_complete())
+  if (is_compressed() && received_ > 0 && !is_at_end())
     return InvalidArgument("the compressed data of the body ends early, after {} bytes", received_);
   if (buffer_ == nullptr) return Slice{kEmptyBody, 0, {}};
   Slice body{buffer_->data() + start_, size_, BufferRef(std::exchange(buffer_, nullptr))};

@@ -13,6 +13,7 @@
 #include "base/status.h"
 #include "net/body/body_buffer.h"
 #include "net/body/gzip.h"
+#include "net/body/zstd_codec.h"
 #include "net/router.h"
 
 namespace penstock::net {
@@ -52,6 +53,11 @@ class BodyReceiver final {
 
  private:
   bool is_compressed() const { return options_.compression != Compression::kNone; }
+  // Makes the reader of a zstd body that begins with `first`.
+  [[nodiscard]] Status StartZstd(std::span<const std::byte> first);
+  // Decompresses from `input` to `output`, as Inflater::Inflate.
+  StatusOr<size_t> Decompress(std::span<const std::byte>& input, std::span<std::byte> output);
+  bool is_at_end() const;
   [[nodiscard]] Status Store(std::span<const std::byte> bytes);
   [[nodiscard]] Status Reserve(size_t bytes);
   [[nodiscard]] Status Grow(size_t bytes);
@@ -71,6 +77,8 @@ class BodyReceiver final {
   bool landed_ = false;
   BodyBuffer* buffer_ = nullptr;
   std::unique_ptr<Inflater> inflater_;
+  std::unique_ptr<ZstdReader> zstd_;  // from the first bytes of a zstd body to its end
+  uint64_t zstd_bytes_ = 0;           // that the budget counts for it
 };
 
 }  // namespace penstock::net

@@ -10,12 +10,13 @@
 namespace penstock::net {
 
 // What the server can read. kOther is refused with 415.
-enum class Coding { kIdentity, kGzip, kOther };
+enum class Coding { kIdentity, kGzip, kZstd, kOther };
 
 // Returns the coding of a request's body. `named` gets the value of its Content-Encoding.
 Coding BodyCoding(std::span<const Header> headers, std::string_view& named);
 
-// Returns true if a client with this Accept-Encoding accepts gzip.
-bool AcceptsGzip(std::string_view accept_encoding);
+// Returns the coding of a compressed answer for a client with this Accept-Encoding: kZstd, kGzip,
+// or kIdentity if it accepts none of them.
+Coding AnswerCoding(std::string_view accept_encoding);
 
 }  // namespace penstock::net

@@ -17,6 +17,7 @@ enum class Compression : uint8_t {
   kNone,
   kGzip,
   kZlib,  // RFC 1950; gRPC calls it "deflate"
+  kZstd,  // see zstd_codec.h
 };
 
 // Inflates one stream piece by piece. Several gzip members in a row count as one stream. One thread

@@ -57,6 +57,11 @@ bool Allows(const HttpRoute& route, std::string_view method) {
   });
 }
 
+Compression CompressionOf(Coding coding) {
+  if (coding == Coding::kGzip) return Compression::kGzip;
+  return coding == Coding::kZstd ? Compression::kZstd : Compression::kNone;
+}
+
 }  // namespace
 
 // Keeps a call alive without a reference; see holds_. One thread at a time.
@@ -95,7 +100,8 @@ void HttpCallImpl::Reset() {
   route_ = nullptr;
   state_.store(State::kOpen, std::memory_order_relaxed);
   holds_.store(1, std::memory_order_relaxed);
-  is_large_ = is_gzipped_ = vary_ = frees_head_ = is_reported_ = false;
+  is_large_ = vary_ = frees_head_ = is_reported_ = false;
+  content_encoding_ = {};
   is_in_parts_ = has_given_end_ = is_body_open_ = false;
   on_accepted_ = nullptr;
 }
@@ -218,15 +224,14 @@ void HttpCallImpl::AdmitBody(std::optional<uint64_t> content_length) {
   if (coding == Coding::kOther)
     return Refuse(
         415,
-        fmt::format("content-encoding {:.256} is not supported; supported: gzip, identity",
+        fmt::format("content-encoding {:.256} is not supported; supported: gzip, zstd, identity",
                     encoding),
-        {{"accept-encoding", "gzip"}});
+        {{"accept-encoding", "gzip, zstd"}});
   is_large_ = content_length.value_or(UINT64_MAX) > kSmallBodyBytes;
-  const Status status = receiver_.Start(
-      {.length = content_length,
-       .compression = coding == Coding::kGzip ? Compression::kGzip : Compression::kNone,
-       .bytes_max = loop_->server().options.body_bytes_max,
-       .landing = route_->landing});
+  const Status status = receiver_.Start({.length = content_length,
+                                         .compression = CompressionOf(coding),
+                                         .bytes_max = loop_->server().options.body_bytes_max,
+                                         .landing = route_->landing});
   if (!status.ok()) RefuseBody(status);
 }
 
@@ -369,12 +374,14 @@ void HttpCallImpl::Compress() {
   // A cache must know that another client might get another form, even when this answer stays
   // plain.
   vary_ = true;
-  if (!AcceptsGzip(FindHeader(head_.headers, "accept-encoding"))) return;
-  ByteChain compressed = GzipCompress(response_.body);
+  const Coding coding = AnswerCoding(FindHeader(head_.headers, "accept-encoding"));
+  if (coding == Coding::kIdentity) return;
+  const bool is_zstd = coding == Coding::kZstd;
+  ByteChain compressed = is_zstd ? ZstdCompress(response_.body) : GzipCompress(response_.body);
   // Random bytes do not shrink.
   if (compressed.bytes() >= response_.body.bytes()) return;
   response_.body = std::move(compressed);
-  is_gzipped_ = true;
+  content_encoding_ = is_zstd ? "zstd" : "gzip";
 }
 
 // --- an answer in parts

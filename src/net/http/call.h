@@ -139,7 +139,6 @@ class HttpCallImpl final : public HttpCall, private WheelTimer {
   std::atomic<uint32_t> holds_{1};
   bool is_large_ = false;    // the body is over kSmallBodyBytes, or its length is unknown
   bool has_slot_ = false;    // the call counts as a request in flight
-  bool is_gzipped_ = false;  // the answer is compressed
   bool vary_ = false;        // the answer depends on accept-encoding
   bool frees_head_ = false;  // see FreeHeadWhenUnused
   bool is_reported_ = false;
@@ -151,6 +150,7 @@ class HttpCallImpl final : public HttpCall, private WheelTimer {
   absl::AnyInvocable<void(bool)> on_accepted_;  // on the loop
   std::atomic<int> on_the_way_{0};              // tasks posted to the loop that have not run
   HttpResponse response_;
+  std::string_view content_encoding_;  // of the answer. Empty: it is not compressed
   std::string_view request_id_field_;  // the answer's x-request-id
   RequestIdText request_id_text_;
 };
@@ -161,7 +161,7 @@ HttpCallImpl* NewHttpCall(Loop& loop, HttpCallOwner& owner);
 template <typename Visit>
 void HttpCallImpl::ForEachHeader(Visit visit) const {
   if (!response_.content_type.empty()) visit("content-type", response_.content_type);
-  if (is_gzipped_) visit("content-encoding", std::string_view("gzip"));
+  if (!content_encoding_.empty()) visit("content-encoding", content_encoding_);
   if (vary_) visit("vary", std::string_view("accept-encoding"));
   if (loop_->server().options.cors) {
     visit("access-control-allow-origin", std::string_view("*"));

@@ -273,6 +273,55 @@ TEST_F(Http1SessionTest, InflatesBodies) {
       AllOf(StartsWith("HTTP/1.1 415"), HasSubstr("in more than one field")));
 }
 
+TEST_F(Http1SessionTest, ReadsZstdBodies) {
+  std::string plain(5000, 'z');
+  for (size_t i = 0; i < plain.size(); i += 7) plain[i] = static_cast<char>('a' + i % 23);
+  ByteChain chain;
+  chain.AppendCopy(plain);
+  const std::string packed(Flatten(ZstdCompress(chain)).view());
+  EXPECT_LT(packed.size(), plain.size());
+  const uint64_t left = server().BytesForOthers();
+  EXPECT_THAT(Ask(Post("/echo", packed, "Content-Encoding: zstd\r\n")), HasSubstr(plain));
+  EXPECT_THAT(Ask(Post("/echo", packed + packed, "Content-Encoding: zstd\r\n")),
+              HasSubstr(plain + plain));
+  EXPECT_THAT(Ask(Post("/echo", "no zstd", "Content-Encoding: zstd\r\n")),
+              AllOf(StartsWith("HTTP/1.1 400"), HasSubstr("not valid zstd")));
+  EXPECT_THAT(Ask(Post("/echo", packed.substr(0, 20), "Content-Encoding: zstd\r\n")),
+              AllOf(StartsWith("HTTP/1.1 400"), HasSubstr("ends early")));
+  std::string broken = packed;
+  broken[broken.size() / 2] ^= 1;
+  EXPECT_THAT(Ask(Post("/echo", broken, "Content-Encoding: zstd\r\n")), StartsWith("HTTP/1.1 400"));
+  EXPECT_EQ(server().BytesForOthers(), left) << "the memory of the readers is given back";
+  // Byte by byte.
+  std::string answer;
+  for (const char c : Post("/echo", packed, "Content-Encoding: zstd\r\n"))
+    answer += Ask(std::string(1, c));
+  EXPECT_THAT(answer, HasSubstr(plain));
+}
+
+TEST_F(Http1SessionTest, StopsZstdBombs) {
+  options_.body_bytes_max = 100'000;
+  ByteChain zeros;
+  zeros.AppendCopy(std::string(10'000'000, '\0'));
+  const std::string bomb(Flatten(ZstdCompress(zeros)).view());
+  EXPECT_THAT(Ask(Post("/echo", bomb, "Content-Encoding: zstd\r\n")), StartsWith("HTTP/1.1 413"));
+  // A frame whose header asks for a window of 2 GiB, and one of 16 MiB.
+  for (const unsigned char window : {0xa8, 0x70}) {
+    const std::string frame = {
+        '\x28', '\xb5', '\x2f', '\xfd', 0, static_cast<char>(window), 1, 0, 0, 0, 0, 0, 0, 0, 0,
+        0,      0,      0,      0,      0};
+    EXPECT_THAT(Ask(Post("/echo", frame, "Content-Encoding: zstd\r\n")),
+                AllOf(StartsWith("HTTP/1.1 400"), HasSubstr("the limit is 8388608")));
+  }
+}
+
+TEST_F(Http1SessionTest, AZstdBodyFindsNoMemoryForItsWindow) {
+  options_.inflight_bytes_max = 4 << 20;
+  const std::string frame = {'\x28', '\xb5', '\x2f', '\xfd', 0, '\x68', 1, 0, 0, 0,
+                             0,      0,      0,      0,      0, 0,      0, 0, 0, 0};
+  EXPECT_THAT(Ask(Post("/echo", frame, "Content-Encoding: zstd\r\n")), StartsWith("HTTP/1.1 503"));
+}
+
 TEST_F(Http1SessionTest, StopsGzipBombs) {
   options_.body_bytes_max = 100'000;
   ByteChain zeros;
@@ -290,6 +339,9 @@ TEST_F(Http1SessionTest, CompressesForThoseWhoTakeIt) {
   EXPECT_LT(packed.size(), 1000u);
   EXPECT_THAT(Ask(Post("/echo", plain, "Accept-Encoding: gzip;q=0\r\n")), HasSubstr(plain));
   EXPECT_THAT(Ask(Post("/echo", "short", "Accept-Encoding: gzip\r\n")), HasSubstr("short"));
+  const std::string zstd = Ask(Post("/echo", plain, "Accept-Encoding: gzip, zstd\r\n"));
+  EXPECT_THAT(zstd, AllOf(HasSubstr("content-encoding: zstd"), HasSubstr("vary: ")));
+  EXPECT_LT(zstd.size(), 1000u);
 }
 
 TEST_F(Http1SessionTest, LandsBodiesWhereTheyAreAligned) {
