@@ -206,7 +206,7 @@ def test_a_load_that_hangs_is_named_and_not_waited_for(start, tmp_path):
 
 
 def test_a_pipe_that_nobody_reads_stalls_no_request(start, tmp_path):
-    """Standard error is full: every refused request writes a line of the debug log."""
+    """Standard error is full: every refused request writes a line of the debug log and one of the access log."""
     pipe = tmp_path / 'stderr'
     os.mkfifo(pipe)
     with open(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), 'rb') as reader:
@@ -220,5 +220,6 @@ def test_a_pipe_that_nobody_reads_stalls_no_request(start, tmp_path):
             server.terminate()
             lines = reader.read().decode().splitlines()
         assert server.wait() == 0
-    assert len([line for line in lines if '/nothing' in line]) == 200
+    for level in (' debug ', ' access '):
+        assert len([line for line in lines if level in line and '/nothing' in line]) == 200, level
     assert lines[-1].endswith('stopped')
