@@ -2,13 +2,17 @@
 #include "net/ok_trailers.h"
 
 #include <cstddef>
+#include <cstdint>
+#include <utility>
 
 namespace penstock::net {
 namespace {
 
+// The largest length that fits into the first byte of a string. Larger ones go on behind it.
+constexpr size_t kPrefixMax = 127;
+
 // HPACK's form of a string: a length of one or more bytes, then the text (sections 5.1 and 5.2).
 void AppendText(std::string_view text, std::string& block) {
-  constexpr size_t kPrefixMax = 127;
   size_t left = text.size();
   if (left < kPrefixMax) {
     block += static_cast<char>(left);
@@ -18,6 +22,26 @@ void AppendText(std::string_view text, std::string& block) {
     block += static_cast<char>(left);
   }
   block += text;
+}
+
+// Reads what AppendText wrote, and removes it from `block`.
+std::string TakeText(std::string_view& block) {
+  const auto take_byte = [&block] {
+    const auto byte = static_cast<uint8_t>(block.front());
+    block.remove_prefix(1);
+    return size_t{byte};
+  };
+  size_t size = take_byte();
+  if (size == kPrefixMax) {
+    int shift = 0;
+    for (size_t byte = 128; byte >= 128; shift += 7) {
+      byte = take_byte();
+      size += byte % 128 << shift;
+    }
+  }
+  std::string text(block.substr(0, size));
+  block.remove_prefix(size);
+  return text;
 }
 
 void AppendField(const OkTrailers::Field& field, std::string& block) {
@@ -33,6 +57,16 @@ OkTrailers::OkTrailers(std::initializer_list<Field> fields) {
   AppendField({"grpc-status", "0"}, block_);
   for (const Field& field : fields)
     if (!field.second.empty()) AppendField(field, block_);
+}
+
+std::vector<std::pair<std::string, std::string>> OkTrailers::FieldsOf(std::string_view block) {
+  std::vector<std::pair<std::string, std::string>> fields;
+  while (!block.empty()) {
+    block.remove_prefix(1);  // kLiteralWithoutIndexing
+    std::string name = TakeText(block);
+    fields.emplace_back(std::move(name), TakeText(block));
+  }
+  return fields;
 }
 
 const OkTrailers& OkTrailers::Plain() {

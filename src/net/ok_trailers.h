@@ -6,11 +6,13 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace penstock::net {
 
 // "grpc-status: 0" and further fields, as an HPACK block. Its fields are literals that leave the
-// dynamic table alone (RFC 7541, section 6.2.2), so it is valid on every connection. Immutable.
+// dynamic table alone (RFC 7541, section 6.2.2), so it is valid on every connection, unless a new
+// size of the table must be announced first. Immutable.
 class OkTrailers final {
  public:
   using Field = std::pair<std::string_view, std::string_view>;
@@ -23,6 +25,9 @@ class OkTrailers final {
   static const OkTrailers& Plain();
 
   std::string_view block() const { return block_; }
+
+  // The fields of such a block, which must come from block().
+  static std::vector<std::pair<std::string, std::string>> FieldsOf(std::string_view block);
 
  private:
   std::string block_;

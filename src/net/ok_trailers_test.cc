@@ -3,7 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cstddef>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace penstock::net {
 namespace {
@@ -23,6 +26,15 @@ TEST(OkTrailersTest, LongValuesHaveALengthOfSeveralBytes) {
   const std::string edge(127, 'v');
   const std::string edge_head = {0, 1, 'a', 127, 0};
   EXPECT_EQ(OkTrailers({{"a", edge}}).block(), kStatus + edge_head + edge);
+}
+
+TEST(OkTrailersTest, FieldsComeBackOutOfTheBlock) {
+  using Fields = std::vector<std::pair<std::string, std::string>>;
+  for (const size_t size : {1, 126, 127, 254, 255, 300, 16000}) {
+    const std::string value(size, 'v');
+    const Fields expected = {{"grpc-status", "0"}, {"a", value}, {"b", "c"}};
+    EXPECT_EQ(OkTrailers::FieldsOf(OkTrailers({{"a", value}, {"b", "c"}}).block()), expected);
+  }
 }
 
 }  // namespace

@@ -197,6 +197,7 @@ class FakeHttp2Client final {
       const std::string answer = server_.Send();
       if (!answer.empty()) {
         moved = true;
+        NoteBlocks(answer);
         nghttp2_session_mem_recv(ng_, reinterpret_cast<const uint8_t*>(answer.data()),
                                  answer.size());
       }
@@ -217,7 +218,8 @@ class FakeHttp2Client final {
                                              [&](const auto& hd) { return hd.type == type; }));
   }
 
-  bool is_open = true;  // false once the session asked to be closed
+  char last_block_begin = 0;  // the first byte of the last header block
+  bool is_open = true;        // false once the session asked to be closed
   // Of each GOAWAY of the server, in order: the error code, the last stream that it serves, and the
   // text.
   std::vector<uint32_t> goaway_codes;
@@ -232,6 +234,19 @@ class FakeHttp2Client final {
   };
   static FakeHttp2Client& Self(void* self) { return *static_cast<FakeHttp2Client*>(self); }
 
+  // Walks over the frames of the server. A frame may come in pieces.
+  void NoteBlocks(std::string_view bytes) {
+    constexpr size_t kHeaderBytes = 9;
+    input_ += bytes;
+    while (input_.size() >= kHeaderBytes) {
+      const auto byte = [&](size_t i) { return size_t{static_cast<unsigned char>(input_[i])}; };
+      const size_t size = kHeaderBytes + (byte(0) << 16 | byte(1) << 8 | byte(2));
+      if (input_.size() < size) return;
+      if (byte(3) == NGHTTP2_HEADERS) last_block_begin = input_[kHeaderBytes];
+      input_.erase(0, size);
+    }
+  }
+
   ssize_t ReadUpload(int32_t id, uint8_t* buffer, size_t size, uint32_t* flags) {
     Upload& upload = uploads_[id];
     const size_t left = upload.bytes.size() - upload.used;
@@ -245,6 +260,7 @@ class FakeHttp2Client final {
 
   FakeHttp2Server& server_;
   nghttp2_session* ng_ = nullptr;
+  std::string input_;  // the start of a frame that is not complete
   std::map<int32_t, FakeAnswer> answers_;
   std::map<int32_t, Upload> uploads_;
   std::vector<nghttp2_frame_hd> frames_;

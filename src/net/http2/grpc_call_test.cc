@@ -114,6 +114,32 @@ TEST_F(GrpcCallTest, TrailersOfTheHandlerFollowTheMessage) {
   EXPECT_EQ(next.Field("x-a"), "");
 }
 
+TEST_F(GrpcCallTest, TrailersAnnounceANewSizeOfTheTable) {
+  Start();
+  const auto set = [this](uint16_t id, uint32_t value) {
+    const nghttp2_settings_entry entry = {id, value};
+    nghttp2_submit_settings(client_->ng(), NGHTTP2_FLAG_NONE, &entry, 1);
+  };
+  client_->CloseWindow();
+  const int32_t id = client_->Call("/t.T/Named", "hello");
+  EXPECT_EQ(client_->answer(id).http_status(), 200);  // only the head has come
+  set(NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, 0);
+  set(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 1000);
+  client_->Run();
+  const FakeAnswer& answer = client_->answer(id);
+  EXPECT_EQ(answer.Messages(), std::vector<std::string>{"hello"});
+  EXPECT_EQ(answer.grpc_status(), 0);
+  EXPECT_EQ(answer.Field("x-a"), "b");
+  EXPECT_EQ(answer.Field("x-long"), std::string(3000, 'l'));
+  EXPECT_TRUE(answer.is_closed);
+  constexpr char kUpdateToZero = 0x20;
+  EXPECT_EQ(client_->last_block_begin, kUpdateToZero);
+  // The next head has announced the size, and the trailers behind it need not.
+  const int32_t next = client_->Call("/t.T/Named", "more");
+  EXPECT_EQ(client_->answer(next).grpc_status(), 0);
+  EXPECT_EQ(client_->last_block_begin, 0);
+}
+
 TEST_F(GrpcCallTest, AnswersFromOtherThreadsHaveTheirTrailers) {
   Start();
   const int32_t id = client_->Call("/t.T/Keep", "");

@@ -306,7 +306,7 @@ int Http2Session::OnFrame(const nghttp2_frame& frame) {
       if (Http2Stream* stream = FindStream(frame.hd.stream_id)) stream->OnEnd();
       return 0;
     case NGHTTP2_SETTINGS:
-      has_settings_ = true;
+      OnSettings(frame.settings);
       return 0;
     case NGHTTP2_PING:
       if ((frame.hd.flags & NGHTTP2_FLAG_ACK) != 0 && drain_ == Drain::kAnnounced &&
@@ -316,6 +316,12 @@ int Http2Session::OnFrame(const nghttp2_frame& frame) {
     default:
       return 0;
   }
+}
+
+void Http2Session::OnSettings(const nghttp2_settings& settings) {
+  has_settings_ = true;
+  for (const nghttp2_settings_entry& entry : std::span(settings.iv, settings.niv))
+    if (entry.settings_id == NGHTTP2_SETTINGS_HEADER_TABLE_SIZE) has_new_table_size_ = true;
 }
 
 // --- out

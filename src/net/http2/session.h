@@ -63,6 +63,7 @@ class Http2Session final : public Session, private StreamHost {
   void CloseStream(int32_t id);
   // A frame was received or written. They return 0, as nghttp2 wants.
   int OnFrame(const nghttp2_frame& frame);
+  void OnSettings(const nghttp2_settings& settings);
   int OnFrameWritten(const nghttp2_frame& frame);
 
   // Queues the SETTINGS of the server and the window of the connection.

@@ -20,7 +20,9 @@ Http2Session& SessionOf(void* user_data) { return *static_cast<Http2Session*>(us
 // Writes the last DATA frame of a gRPC answer that succeeds, and its trailers. For nghttp2 the
 // stream ends with the DATA frame. The end moves from that frame to a HEADERS frame behind it,
 // which nghttp2 does not see: a frame through nghttp2 costs about 1000 instructions, and every
-// answer has this one. nghttp2's HPACK table stays right, because the block does not use it.
+// answer has this one. nghttp2's HPACK table stays right, because the block does not use it. If the
+// client has changed the size of the table, the trailers do go through nghttp2
+// (Http2Stream::SubmitTrailers).
 void WriteLastFrames(Http2Stream& stream, std::span<const std::byte> data_header, size_t data_bytes,
                      Http2Output& output) {
   constexpr size_t kFlags = 4;
@@ -50,6 +52,7 @@ struct Http2Session::Callbacks {
   static int OnData(nghttp2_session* ng, uint8_t flags, int32_t id, const uint8_t* data,
                     size_t size, void* user_data);
   static int OnFrame(nghttp2_session* ng, const nghttp2_frame* frame, void* user_data);
+  static int OnFrameEncoded(nghttp2_session* ng, const nghttp2_frame* frame, void* user_data);
   static int OnFrameSent(nghttp2_session* ng, const nghttp2_frame* frame, void* user_data);
   static int OnInvalidFrame(nghttp2_session*, const nghttp2_frame* frame, int error,
                             void* user_data);
@@ -114,6 +117,14 @@ int Http2Session::Callbacks::OnInvalidFrame(nghttp2_session*, const nghttp2_fram
   return 0;
 }
 
+// nghttp2 has just encoded the frame, but no byte of it is written yet. OnFrameSent would be too
+// late: SETTINGS may arrive while the output is full.
+int Http2Session::Callbacks::OnFrameEncoded(nghttp2_session*, const nghttp2_frame* frame,
+                                            void* user_data) {
+  if (frame->hd.type == NGHTTP2_HEADERS) SessionOf(user_data).has_new_table_size_ = false;
+  return 0;
+}
+
 int Http2Session::Callbacks::OnFrameSent(nghttp2_session*, const nghttp2_frame* frame,
                                          void* user_data) {
   return SessionOf(user_data).OnFrameWritten(*frame);
@@ -160,6 +171,7 @@ const nghttp2_session_callbacks* Http2Session::CallbackTable() {
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(made, Callbacks::OnData);
     nghttp2_session_callbacks_set_on_frame_recv_callback(made, Callbacks::OnFrame);
     nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(made, Callbacks::OnInvalidFrame);
+    nghttp2_session_callbacks_set_before_frame_send_callback(made, Callbacks::OnFrameEncoded);
     nghttp2_session_callbacks_set_on_frame_send_callback(made, Callbacks::OnFrameSent);
     nghttp2_session_callbacks_set_on_stream_close_callback(made, Callbacks::OnStreamClose);
     nghttp2_session_callbacks_set_send_callback(made, Callbacks::Send);

@@ -568,6 +568,12 @@ ssize_t Http2Stream::ReadBody(size_t bytes_max, uint32_t* flags) {
 }
 
 void Http2Stream::SubmitTrailers(uint32_t* flags) {
+  // Only nghttp2 can announce the new size of the table. SETTINGS that come after this, and before
+  // the DATA frame is written, are acknowledged behind the trailers, so they do not apply to them.
+  if (session_->has_new_table_size() && !ok_block_.empty()) [[unlikely]] {
+    trailers_ = OkTrailers::FieldsOf(ok_block_);
+    ok_block_.clear();
+  }
   // nghttp2 ends the stream with the DATA frame. See WriteLastFrames.
   if (trailers_.empty()) return;
   *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;

@@ -70,6 +70,9 @@ class StreamHost : public RequestSender {
   void RemovePending(size_t bytes, uint32_t flush_number) {
     if (flush_number == flush_number_) pending_bytes_ -= bytes;
   }
+  // The client has changed the size of HPACK's table, and nghttp2 has written no header block
+  // since. The next block must begin by announcing the size (RFC 7541, section 4.2).
+  bool has_new_table_size() const { return has_new_table_size_; }
   void OnFrameSent(bool is_data) { frames_.OnFrameSent(is_data); }
   void OnAnswered() { frames_.OnAnswered(); }
   // Bytes of the connection's receive window that can be given back to the peer.
@@ -114,6 +117,7 @@ class StreamHost : public RequestSender {
   Http2FrameCheck frames_;
   int depth_ = 0;  // nested calls into nghttp2
   bool is_terminated_ = false;
+  bool has_new_table_size_ = false;
   const char* end_reason_ = nullptr;  // the text in GOAWAY frames
   std::vector<int32_t> with_room_;
   size_t pending_bytes_ = 0;
