@@ -169,7 +169,9 @@ void LogOpened(const Settings& settings, const BoundPorts& ports) {
 void LogCompat(const Settings& settings) {
   PENSTOCK_LOG(kInfo, "standing in for {} (--compat): the defaults are {}", kTfsProgram,
                TfsDefaultsText());
-  if (settings.reload_rpc != "auto") return;
+  // With an admin port or a token file, not everybody may replace the models.
+  if (settings.reload_rpc != "auto" || !settings.token_file.empty() || HasAdminPort(settings))
+    return;
   PENSTOCK_LOG(kWarning,
                "HandleReloadConfigRequest is answered on every port, as by {}: whoever reaches one "
                "may replace the models; --reload_rpc=off refuses it",

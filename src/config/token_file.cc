@@ -111,6 +111,8 @@ Status AddToken(const std::string& text, const access::Caller& caller, AccessTab
 Status AddCaller(const config::Caller& from, AccessTable& table) {
   if (from.token_sha256().empty() && from.certificate().empty())
     return InvalidArgument("has no credentials; say token_sha256 or certificate");
+  if (from.name() == access::kAnonymousName)
+    return InvalidArgument("has the name of requests without credentials; choose another one");
   access::Caller& caller = table.Add(from.name());
   for (const std::string& text : from.token_sha256()) TRY(AddToken(text, caller, table));
   for (const config::Certificate& certificate : from.certificate()) {
@@ -123,7 +125,7 @@ Status AddCaller(const config::Caller& from, AccessTable& table) {
 }
 
 Status AddAnonymous(const config::Anonymous& from, AccessTable& table) {
-  access::Caller& caller = table.Add("anonymous");
+  access::Caller& caller = table.Add(std::string(access::kAnonymousName));
   TRY(AddPermissions(from.allow(), caller));
   for (const config::Allow& allow : from.allow())
     for (const int number : allow.operation())

@@ -34,6 +34,12 @@ std::string WithToken(const std::string& fields) {
 }
 constexpr char kAllow[] = " allow { operation: INFER model: \"*\" }";
 
+TEST(TokenFileTest, NobodyIsCalledAnonymous) {
+  EXPECT_THAT(FileError(CallerText(
+                  fmt::format("name: \"anonymous\" token_sha256: \"{}\" {}", kHash, kAllow))),
+              HasSubstr("has the name of requests without credentials"));
+}
+
 TEST(TokenFileTest, ReadsCallersAndTheirPermissions) {
   auto table = ParseTokenFile(fmt::format(R"(
         caller {{

@@ -118,8 +118,10 @@ Status RecentRequest::CopyFrom(const InferRequest& request) {
 }
 
 ResponseCallback RecentRequests::Watch(const InferRequest& request, ResponseCallback done) {
+  uint64_t clears = 0;
   {
     MutexLock lock(mutex_);
+    clears = clears_;
     if (requests_max_ == 0 || Renew(request)) return done;
   }
   // The bytes of the request may be gone when the answer is there, so they are copied now.
@@ -129,9 +131,9 @@ ResponseCallback RecentRequests::Watch(const InferRequest& request, ResponseCall
     wants_any_.store(false, std::memory_order_relaxed);
     return done;
   }
-  return [self = shared_from_this(), copy = std::move(copy),
+  return [self = shared_from_this(), copy = std::move(copy), clears,
           done = std::move(done)](InferResponse&& part) mutable {
-    if (part.is_last && part.status.ok()) self->Keep(std::move(copy));
+    if (part.is_last && part.status.ok()) self->Keep(std::move(copy), clears);
     done(std::move(part));
   };
 }
@@ -144,9 +146,10 @@ bool RecentRequests::Renew(const InferRequest& request) {
   return true;
 }
 
-void RecentRequests::Keep(std::shared_ptr<const RecentRequest> copy) {
+void RecentRequests::Keep(std::shared_ptr<const RecentRequest> copy, uint64_t clears) {
   std::vector<std::shared_ptr<const RecentRequest>> dropped;  // freed without the lock
   MutexLock lock(mutex_);
+  if (clears != clears_) return;
   wants_any_.store(false, std::memory_order_relaxed);
   // Another thread may have kept such a request meanwhile.
   if (Renew(copy->request())) return;
@@ -158,6 +161,13 @@ void RecentRequests::Keep(std::shared_ptr<const RecentRequest> copy) {
     dropped.push_back(std::move(kept_.back()));
     kept_.pop_back();
   }
+}
+
+void RecentRequests::Clear() {
+  std::vector<std::shared_ptr<const RecentRequest>> dropped;  // freed without the lock
+  MutexLock lock(mutex_);
+  ++clears_;
+  dropped.swap(kept_);
 }
 
 std::vector<std::shared_ptr<const RecentRequest>> RecentRequests::Kept() const {

@@ -70,6 +70,8 @@ class RecentRequests final : public std::enable_shared_from_this<RecentRequests>
   // error. `request` has passed the checks of its signature.
   ResponseCallback Watch(const InferRequest& request, ResponseCallback done) EXCLUDES(mutex_);
 
+  // Drops all requests, and those that run now: one of them may have broken the model.
+  void Clear() EXCLUDES(mutex_);
   // Returns what is kept, the latest first.
   std::vector<std::shared_ptr<const RecentRequest>> Kept() const EXCLUDES(mutex_);
 
@@ -78,7 +80,8 @@ class RecentRequests final : public std::enable_shared_from_this<RecentRequests>
 
   // True if a request of this form is kept. It is the latest one then.
   bool Renew(const InferRequest& request) REQUIRES(mutex_);
-  void Keep(std::shared_ptr<const RecentRequest> copy) EXCLUDES(mutex_);
+  // `clears`: those before the request was copied.
+  void Keep(std::shared_ptr<const RecentRequest> copy, uint64_t clears) EXCLUDES(mutex_);
 
   const size_t requests_max_;
   const uint64_t bytes_max_;
@@ -86,6 +89,7 @@ class RecentRequests final : public std::enable_shared_from_this<RecentRequests>
   std::atomic<bool> wants_any_{true};
 
   mutable Mutex mutex_;
+  uint64_t clears_ GUARDED_BY(mutex_) = 0;
   std::vector<std::shared_ptr<const RecentRequest>> kept_ GUARDED_BY(mutex_);  // the latest first
 };
 

@@ -141,6 +141,17 @@ TEST_F(RecentRequestsTest, MemoryIsGivenBack) {
   EXPECT_EQ(total_->left(), kTotal);
 }
 
+TEST_F(RecentRequestsTest, AfterAClearOnlyLaterRequestsAreKept) {
+  Make({});
+  Answer(RequestOf("a", {1}));
+  ResponseCallback done = recent_->Watch(RequestOf("b", {1}), [](InferResponse&&) {});
+  recent_->Clear();
+  done({.status = OkStatus(), .outputs = {}});
+  EXPECT_THAT(Signatures(), IsEmpty());
+  Answer(RequestOf("c", {1}));
+  EXPECT_THAT(Signatures(), ElementsAre("c"));
+}
+
 TEST_F(RecentRequestsTest, WithoutRoomNoneIsKept) {
   Make({.requests_max = 0});
   Answer(RequestOf("a", {1}));

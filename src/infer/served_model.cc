@@ -51,6 +51,14 @@ void ServedModel::RecordStages(const StageTimes& times) {
   encode_.Record(ToMicroseconds(times.answered - times.run_end));
 }
 
+void ServedModel::SetBrokenCallback(core::BrokenCallback callback) {
+  if (recent_ == nullptr) return model_->SetBrokenCallback(std::move(callback));
+  model_->SetBrokenCallback([recent = recent_, callback = std::move(callback)](Status reason) {
+    recent->Clear();
+    callback(std::move(reason));
+  });
+}
+
 const ExamplePlans& ServedModel::examples() const {
   std::call_once(examples_once_, [this] {
     // Only settings can be wrong, and there are none.

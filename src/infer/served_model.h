@@ -29,9 +29,8 @@ class ServedModel final : public core::Servable {
   ServedModel(const core::ServableId& id, std::unique_ptr<Model> model, MetricsRegistry& metrics,
               const InlineOptions& inline_options);
 
-  void SetBrokenCallback(core::BrokenCallback callback) override {
-    model_->SetBrokenCallback(std::move(callback));
-  }
+  // If the model breaks, its recent requests are dropped: one of them may be the cause.
+  void SetBrokenCallback(core::BrokenCallback callback) override;
 
   Model& model() const { return *model_; }
   // The model's info, without a virtual call.

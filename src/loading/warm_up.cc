@@ -245,19 +245,20 @@ Status RunRecent(ServedModel& model, const RecentRequests& recent, const WarmUpO
   for (const std::shared_ptr<const RecentRequest>& kept : recent.Kept()) {
     InferRequest request = kept->request();
     request.cancel = &cancel;
-    for (int i = 0; i < options.iterations; ++i) {
+    Status status;
+    for (int i = 0; i < options.iterations && status.ok(); ++i) {
       if (cancel.IsCancelled()) return absl::CancelledError("the version is no longer wanted");
-      const Status status = RunAndWait(model.model(), request);
+      status = RunAndWait(model.model(), request);
       if (cancel.IsCancelled()) return absl::CancelledError("the version is no longer wanted");
-      if (!status.ok()) {
-        PENSTOCK_LOG(kWarning,
-                     "warm-up of {}: it does not answer a request that a version before it has "
-                     "answered: {}",
-                     id.ToString(), MessageOf(status));
-        break;
-      }
     }
-    ++counts.requests;
+    if (status.ok()) {
+      ++counts.requests;
+    } else {
+      PENSTOCK_LOG(kWarning,
+                   "warm-up of {}: it does not answer a request that a version before it has "
+                   "answered: {}",
+                   id.ToString(), MessageOf(status));
+    }
   }
   return OkStatus();
 }

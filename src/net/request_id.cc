@@ -8,7 +8,8 @@
 #include <algorithm>
 #include <charconv>
 
-#include "access/caller.h"
+#include "access/access_table.h"
+#include "base/log.h"
 
 namespace penstock::net {
 namespace {
@@ -33,6 +34,19 @@ std::string CallerOf(const Call& call) {
   const std::string who =
       head.caller == nullptr ? std::string() : fmt::format("'{}' at ", head.caller->name());
   return fmt::format("{}{} (request {})", who, head.peer, RequestIdOf(call, own));
+}
+
+void AuditRefusal(const Call& call, std::string_view what, const Status& status) {
+  const access::Caller* const caller = call.head().caller.get();
+  if (caller == nullptr || !caller->refusal().empty() || caller->name() == access::kAnonymousName)
+    return;
+  // The path of a gRPC call ends with its method, which `what` names already.
+  const RequestHead& head = call.head();
+  const std::string asked = head.path.ends_with(what)
+                                ? std::string()
+                                : fmt::format("{:.64} {:.256}: ", head.method, head.path);
+  PENSTOCK_LOG(kWarning, "audit: {}, {}: {}{}: {}", what, CallerOf(call), asked,
+               StatusCodeName(status.code()), MessageOf(status));
 }
 
 }  // namespace penstock::net

@@ -27,4 +27,9 @@ std::string_view RequestIdOf(const Call& call, RequestIdText& own);
 // "'team' at 127.0.0.1:40122 (request 1f)".
 std::string CallerOf(const Call& call);
 
+// Writes the audit line for a change that is refused for want of a right, if a caller of the token
+// file asks for it. Others could fill the log; they are only counted. `what` is for example "admin
+// API".
+void AuditRefusal(const Call& call, std::string_view what, const Status& status);
+
 }  // namespace penstock::net

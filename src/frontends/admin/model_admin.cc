@@ -174,7 +174,8 @@ Status ReadPin(std::string_view body, ModelChange& change) {
 Status CheckFurtherModels(const ModelChange& change, const access::Caller* caller) {
   if (access::MayAll(caller, access::Operation::kAdmin)) return OkStatus();
   ModelConfig config;  // was serialized by ReadConfig; empty for other changes
-  if (!config.ParseFromString(change.config)) return absl::InternalError("unreadable change");
+  if (!config.ParseFromString(change.config))
+    return InvalidArgument("this is no ModelConfig: its texts must be UTF-8");
   std::vector<std::string> models;
   for (const auto& arm : config.penstock().traffic().arm()) models.push_back(arm.model());
   for (const auto& shadow : config.penstock().shadow()) models.push_back(shadow.model());
@@ -249,8 +250,7 @@ void ModelAdminFrontend::Handle(net::HttpCallRef call) {
   // Before anything else, so that a client without the right learns nothing from the other errors.
   const Status allowed = access::Check(call->head().caller.get(), access::Operation::kAdmin, name);
   if (!allowed.ok()) {
-    PENSTOCK_LOG(kWarning, "audit: admin API, {}: {:.64} {:.256}: {}: {}", net::CallerOf(*call),
-                 method, call->head().path, StatusCodeName(allowed.code()), MessageOf(allowed));
+    net::AuditRefusal(*call, "admin API", allowed);
     return RespondStatus(*call, allowed);
   }
   if (!is_read) return Change(std::move(call), std::move(name), verb);
@@ -291,8 +291,10 @@ Status ModelAdminFrontend::CheckMayChange(const net::Endpoint& endpoint) const {
 void ModelAdminFrontend::Change(net::HttpCallRef call, std::string name,
                                 std::string_view verb) const {
   // Before anything else, so that a client without the right learns nothing from the other errors.
-  if (const Status status = CheckMayChange(*call->head().endpoint); !status.ok())
+  if (const Status status = CheckMayChange(*call->head().endpoint); !status.ok()) {
+    net::AuditRefusal(*call, "admin API", status);
     return RespondStatus(*call, status);
+  }
   const Verb* const meant = FindVerb(call->head().method, verb);
   if (meant == nullptr) {
     return RespondNotAllowed(
@@ -312,7 +314,11 @@ void ModelAdminFrontend::Change(net::HttpCallRef call, std::string name,
   }
   if (status.ok() && meant->read != nullptr) status = meant->read(TextOf(call->body()), change);
   if (status.ok()) status = CheckFurtherModels(change, call->head().caller.get());
-  if (!status.ok()) return RespondStatus(*call, status);
+  if (!status.ok()) {
+    if (status.code() == StatusCode::kPermissionDenied)
+      net::AuditRefusal(*call, "admin API", status);
+    return RespondStatus(*call, status);
+  }
   const auto done = [this, call, name = std::move(name)](const Status& applied) {
     if (!applied.ok()) return RespondStatus(*call, applied);
     const auto entries = entries_();

@@ -185,10 +185,7 @@ void Reload(const ChangeFunction& reload, ReloadAccess access, const MetricsRegi
             const net::GrpcCallRef& call) {
   // Check this first, so that a client without the right learns nothing from the other errors.
   if (const Status status = CheckReloadAccess(access, call->head()); !status.ok()) {
-    // Without a token file any client could fill the log.
-    if (call->head().caller != nullptr)
-      PENSTOCK_LOG(kWarning, "audit: HandleReloadConfigRequest, {}: {}: {}", net::CallerOf(*call),
-                   StatusCodeName(status.code()), MessageOf(status));
+    net::AuditRefusal(*call, "HandleReloadConfigRequest", status);
     return call->Finish(status);
   }
   const std::string_view message = call->message().view();
