@@ -32,12 +32,18 @@ enum class RouteAccess : uint8_t {
   kEveryone,  // Strangers too. The handler checks what they may see.
 };
 
+// The largest message of a method that only asks about the server or a model. The front end parses
+// it on the event loop, to objects that may be many times as large as the message.
+inline constexpr uint64_t kControlMessageBytesMax = 64 * 1024;
+
 // How the server treats one gRPC method. Immutable once added.
 struct GrpcRoute {
   std::string method;  // The full name: "/tensorflow.serving.PredictionService/Predict".
   bool is_unary = true;
   GrpcHandler handler = nullptr;
   LandingFunction landing = nullptr;  // Null: the start of the message is aligned.
+  // The largest message, also after decompression. ServerOptions::body_bytes_max applies too.
+  uint64_t message_bytes_max = UINT64_MAX;
   // If true, answers are compressed with gzip for every client that accepts it. If false, only for
   // clients that also send gzip.
   bool compress = false;

@@ -124,6 +124,25 @@ def test_gzip(connection):
     assert gzip_call(connection, gzip.compress(GOOD))[0] == OK
 
 
+CONTROL_METHODS = [
+    '/grpc.health.v1.Health/Check', '/grpc.health.v1.Health/Watch',
+    '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo',
+    '/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo',
+    '/tensorflow.serving.ModelService/GetModelStatus', '/tensorflow.serving.PredictionService/GetModelMetadata']
+
+
+@pytest.mark.parametrize('path', CONTROL_METHODS)
+def test_control_messages_are_small(connection, path):
+    """Parsed, two bytes of such a message take more than ten."""
+    unknown_fields = b'\x10\x00' * (64 * 1024 // 2 + 1)
+    status, text, _ = connection.call(connection.frame(unknown_fields), path=path)
+    assert (status, text) == (RESOURCE_EXHAUSTED, 'a message of 65538 bytes was received; the limit is 65536 bytes')
+    status, text, _ = connection.call(connection.frame(gzip.compress(unknown_fields), flag=1), path=path,
+                                      headers=[('grpc-encoding', 'gzip')])
+    assert (status, text) == (RESOURCE_EXHAUSTED, 'the message is over the limit of 65536 bytes after decompression')
+    also_good(connection)
+
+
 def test_broken_gzip(connection):
     whole = gzip.compress(GOOD)
     for data in (b'', b'\x1f\x8b', whole[:-9], whole[:-1], b'not gzip at all', whole[:20] + b'\xff' * 20,

@@ -132,12 +132,14 @@ void HealthFrontend::RegisterProbes(net::Router& router) {
   // Probes are answered also at the limit of requests, and while the server drains.
   router.AddGrpc({.method = "/grpc.health.v1.Health/Check",
                   .handler = [this](net::GrpcCallRef call) { Check(std::move(call)); },
+                  .message_bytes_max = net::kControlMessageBytesMax,
                   .counts_as_request = false,
                   .on_every_port = true,
                   .access = net::RouteAccess::kEveryone});
   router.AddGrpc({.method = "/grpc.health.v1.Health/Watch",
                   .is_unary = false,
                   .handler = [this](net::GrpcCallRef call) { Watch(std::move(call)); },
+                  .message_bytes_max = net::kControlMessageBytesMax,
                   .counts_as_request = false,
                   .on_every_port = true,
                   .access = net::RouteAccess::kEveryone});

@@ -151,6 +151,7 @@ void AddMethod(net::Router& router, std::string version) {
            [&router](net::GrpcCallRef call) {
              std::make_shared<Conversation<Request, Response>>(router, std::move(call))->Next();
            },
+       .message_bytes_max = net::kControlMessageBytesMax,
        // As probes: an operator may need it while the server is full.
        .counts_as_request = false,
        .on_every_port = true,

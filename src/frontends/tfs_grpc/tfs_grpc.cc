@@ -4,6 +4,7 @@
 // protobuf's objects.
 #include "frontends/tfs_grpc/tfs_grpc.h"
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
@@ -73,6 +74,9 @@ Status GetModelStatus(const core::Manager& manager, const GetModelStatusRequest&
   return FillModelStatus(spec.name(), wanted, versions, manager.SourceStatus(spec.name(), wanted),
                          response);
 }
+
+// The largest list of models that HandleReloadConfigRequest takes: some ten thousand models.
+constexpr uint64_t kReloadBytesMax = 16 << 20;
 
 template <typename Message>
 Status Parse(const net::GrpcCallRef& call, Message& message) {
@@ -264,6 +268,7 @@ void TfsGrpc::Register(net::Router& router) {
 
   net::GrpcRoute metadata;
   metadata.access = kCallers;
+  metadata.message_bytes_max = net::kControlMessageBytesMax;
   metadata.method = MethodName(prediction, "GetModelMetadata");
   metadata.handler = [this](const net::GrpcCallRef& call) { GetModelMetadata(engine_, call); };
   router.AddGrpc(std::move(metadata));
@@ -275,12 +280,14 @@ void TfsGrpc::RegisterAdmin(net::Router& router) {
   const auto& model = *tensorflow::serving::ModelService::descriptor();
   net::GrpcRoute status;
   status.access = net::RouteAccess::kCallers;
+  status.message_bytes_max = net::kControlMessageBytesMax;
   status.method = MethodName(model, "GetModelStatus");
   status.handler = [this](const net::GrpcCallRef& call) { RespondStatus(engine_.manager(), call); };
   router.AddGrpc(std::move(status));
 
   net::GrpcRoute reload;
   reload.access = net::RouteAccess::kCallers;
+  reload.message_bytes_max = kReloadBytesMax;
   reload.method = MethodName(model, "HandleReloadConfigRequest");
   reload.handler = [this](const net::GrpcCallRef& call) {
     Reload(reload_, reload_access_, metrics_, call);

@@ -185,9 +185,10 @@ bool GrpcCallImpl::ReadHeadFields(const GrpcHeadFields& fields) {
     deadline_ = start_ + *timeout;
   }
   compression_ = AnswerCompression(compression, fields.accept_encoding);
-  reader_.Start({.compression = compression,
-                 .bytes_max = loop_->server().options.body_bytes_max,
-                 .landing = route_->landing});
+  reader_.Start(
+      {.compression = compression,
+       .bytes_max = std::min(loop_->server().options.body_bytes_max, route_->message_bytes_max),
+       .landing = route_->landing});
   return true;
 }
 

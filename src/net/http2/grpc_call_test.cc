@@ -457,6 +457,33 @@ TEST_F(GrpcCallTest, GzipBombIsStoppedAtTheLimit) {
   EXPECT_EQ(server_->state().metrics.limit_body_bytes.Value(), 1u);
 }
 
+TEST_F(GrpcCallTest, RouteMayHaveASmallerLimitForMessages) {
+  for (const bool is_unary : {true, false}) {
+    router_.AddGrpc({.method = is_unary ? "/t.T/Small" : "/t.T/SmallStream",
+                     .is_unary = is_unary,
+                     .handler =
+                         [is_unary](GrpcCallRef call) {
+                           if (!is_unary) return EchoNext(std::move(call));
+                           call->Respond(ByteChain(call->message()));
+                         },
+                     .message_bytes_max = 100});
+  }
+  Start();
+  for (const std::string path : {"/t.T/Small", "/t.T/SmallStream"}) {
+    EXPECT_EQ(client_->answer(client_->Call(path, std::string(100, 'x'))).grpc_status(), 0);
+    const FakeAnswer& plain = client_->answer(client_->Call(path, std::string(101, 'x')));
+    EXPECT_EQ(plain.grpc_status(), 8);
+    EXPECT_NE(plain.Field("grpc-message").find("the limit is 100 bytes"), std::string::npos);
+    const int32_t id =
+        client_->Open(FakeHttp2Client::GrpcFields(path, {{"grpc-encoding", "gzip"}}));
+    client_->Data(id, FakeHttp2Client::Framed(Gzipped(std::string(101, 'x')), true), true);
+    EXPECT_EQ(client_->answer(id).grpc_status(), 8);
+    EXPECT_NE(client_->answer(id).Field("grpc-message").find("limit of 100 bytes"),
+              std::string::npos);
+  }
+  EXPECT_EQ(client_->answer(client_->Call("/t.T/Echo", std::string(101, 'x'))).grpc_status(), 0);
+}
+
 TEST_F(GrpcCallTest, MessageOverTheLimitIsRefusedByItsPrefix) {
   ServerOptions options = FakeHttp2Server::DefaultOptions();
   options.body_bytes_max = 1000;
