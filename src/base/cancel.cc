@@ -13,12 +13,19 @@ thread_local const CancelToken* running_token = nullptr;
 }  // namespace
 
 void CancelToken::Cancel(CancelReason reason) {
+  if (Mark(reason)) RunCallback();
+}
+
+bool CancelToken::Mark(CancelReason reason) {
   State open = State::kOpen;
   const State wanted = reason == CancelReason::kDeadline ? State::kExpired : State::kAbandoned;
   // The first reason wins: a client that leaves after the deadline does not change the outcome.
-  if (!state_.compare_exchange_strong(open, wanted, std::memory_order_acq_rel)) return;
-  // The state changes before the lock is taken. So a SetCallback at the same time either sees the
-  // state and runs its callback, or leaves the callback for this thread. It is never lost.
+  return state_.compare_exchange_strong(open, wanted, std::memory_order_acq_rel);
+}
+
+void CancelToken::RunCallback() {
+  // The state has changed before the lock is taken. So a SetCallback at the same time either sees
+  // the state and runs its callback, or leaves the callback for this thread. It is never lost.
   MutexLock lock(mutex_);
   if (!callback_) return;
   running_token = this;

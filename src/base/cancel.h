@@ -25,6 +25,13 @@ class CancelToken {
   // Cancels, and runs the callback, if any, on this thread. Further calls do nothing.
   void Cancel(CancelReason reason = CancelReason::kClientLeft) EXCLUDES(mutex_);
 
+  // Cancel in two steps, for a thread that the callback must not interrupt, such as one on which
+  // the model gives a part. Mark cancels without the callback. If it returns true, RunCallback must
+  // follow on another thread, or later on this one. It returns false if the token is cancelled
+  // already.
+  [[nodiscard]] bool Mark(CancelReason reason = CancelReason::kClientLeft);
+  void RunCallback() EXCLUDES(mutex_);
+
   // Sets the function that Cancel runs. Runs it at once if the token is cancelled already. There is
   // at most one at a time.
   void SetCallback(absl::AnyInvocable<void()> callback) EXCLUDES(mutex_);

@@ -34,6 +34,20 @@ TEST(CancelTokenTest, KeepsTheFirstReason) {
   EXPECT_TRUE(expired.HasExpired());
 }
 
+TEST(CancelTokenTest, AMarkCancelsAndLeavesTheCallbackForLater) {
+  CancelToken token;
+  int calls = 0;
+  token.SetCallback([&] { ++calls; });
+  EXPECT_TRUE(token.Mark());
+  EXPECT_TRUE(token.IsCancelled());
+  EXPECT_FALSE(token.Mark());
+  token.Cancel();
+  EXPECT_EQ(calls, 0);
+  token.RunCallback();
+  token.RunCallback();
+  EXPECT_EQ(calls, 1);
+}
+
 TEST(CancelTokenTest, CallbackSetAfterTheCancelRunsAtOnce) {
   CancelToken token;
   token.Cancel();

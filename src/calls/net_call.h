@@ -53,10 +53,8 @@ class NetCall : public InferCall {
   }
 
  private:
-  // On the compute pool. If that is full, the model runs on, and its parts are dropped.
-  void StopRun() final {
-    (void)engine().pool().Submit([call = call_] { call->cancel().Cancel(); });
-  }
+  // Not on the compute pool: all of its threads may run models that nobody but this stops.
+  void StopRun() final { call_->CancelFromRun(); }
 
   std::string_view Header(std::string_view name) const final {
     return net::FindHeader(call_->head().headers, name);

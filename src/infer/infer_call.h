@@ -98,8 +98,9 @@ class InferCall : private RequestHeaders {
   virtual void EndParts();
   // May come after parts.
   virtual void SendError(const Status& status) = 0;
-  // Cancels the token of the call, because nobody needs more parts. The thread may be one on which
-  // the model gives a part, so another thread must do it.
+  // Cancels the token of the call, because nobody needs more parts. The model may be giving a part
+  // on this thread, so the token's callback must run later. But the model must see at once that the
+  // token is cancelled: nothing else stops it, and it may hold the last thread that computes.
   virtual void StopRun() = 0;
   // Counts the outcome. `model` is empty if no model was found, so that clients cannot create
   // metrics with invented names.

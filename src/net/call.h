@@ -47,6 +47,10 @@ class Call {
   // Fires when the client resets the call or disconnects, or when the deadline passes before the
   // call has ended.
   CancelToken& cancel() { return cancel_; }
+  // For a handler that has answered before its model has ended: cancels the token. The callback
+  // runs later on the loop, so the model may be giving a part on this thread. Needs no other
+  // thread until then: a model that looks at the token sees it at once.
+  virtual void CancelFromRun() = 0;
   // Unique in this process.
   uint64_t request_id() const { return request_id_; }
   // What the access log and the traces will say about this call. CallRecord says which thread

@@ -25,6 +25,7 @@ class EndedCall final : public net::Call {
     record_.ended = start_ + microseconds(250);
   }
   net::RequestHead& head() { return head_; }
+  void CancelFromRun() override { cancel_.Cancel(); }
 
  private:
   void Destroy() override {}

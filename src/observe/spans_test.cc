@@ -30,6 +30,7 @@ class TracedCall final : public net::Call {
     record_.MakeTrace();
   }
   net::RequestHead& head() { return head_; }
+  void CancelFromRun() override { cancel_.Cancel(); }
 
  private:
   void Destroy() override {}

@@ -229,6 +229,43 @@ def test_a_reader_of_events_that_leaves_stops_the_run(server):
 
 # --- the server's course
 
+def test_predicts_of_endless_streams_stop_nobody(tmp_path):
+    # Each of these is refused at its first part. Then the run must end without a free compute thread.
+    models = {'half': 'builtin:half_plus_two', 'stream': 'builtin:stream'}
+    endless = {'count': 10 ** 9, 'size': 10}
+    with Server(tmp_path, models, ['--compute_threads=2']) as server, \
+            grpc.insecure_channel(server.address) as channel:
+        predict = channel.unary_unary('/tensorflow.serving.PredictionService/Predict',
+                                      predict_pb2.PredictRequest.SerializeToString,
+                                      predict_pb2.PredictResponse.FromString)
+        calls = [predict.future(predict_request(**endless), timeout=30 * SLOWNESS) for _ in range(8)]
+        assert {call.code() for call in calls} == {grpc.StatusCode.UNIMPLEMENTED}
+        for _ in range(3):
+            assert requests.post(f'http://127.0.0.1:{server.rest_port}/v1/models/stream:predict',
+                                 json={'inputs': endless}, timeout=30 * SLOWNESS).status_code == 501
+        assert indices(streamed(channel, count=3)) == [0, 1, 2]  # on the compute threads
+        answer = requests.post(f'http://127.0.0.1:{server.rest_port}/v1/models/half:predict',
+                               json={'instances': [1.0]}, timeout=30 * SLOWNESS)
+        assert answer.json() == {'predictions': [2.5]}
+        server.terminate()
+        assert server.wait() == 0
+
+
+def test_streams_that_find_no_memory_stop_nobody(tmp_path):
+    # The first part of each is larger than the budget.
+    flags = ['--compute_threads=2', '--inflight_bytes_max=4000000']
+    with Server(tmp_path, {'stream': 'builtin:stream'}, flags) as server, \
+            grpc.insecure_channel(server.address) as channel:
+        calls = [streamed(channel, count=10 ** 9, size=2 * MEBIBYTE) for _ in range(8)]
+        for call in calls:
+            with pytest.raises(grpc.RpcError) as error:
+                next(call)
+            assert error.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert indices(streamed(channel, count=3)) == [0, 1, 2]
+        server.terminate()
+        assert server.wait() == 0
+
+
 def test_a_time_limit_ends_with_an_event(tmp_path):
     flags = ['--rest_api_timeout_in_ms=500']
     with Server(tmp_path, {'stream': 'builtin:stream'}, flags) as server:

@@ -20,6 +20,7 @@ class FakeCall final : public net::HttpCall {
   void RespondInParts(net::HttpResponse, std::string_view) override { FAIL(); }
   void Write(ByteChain, absl::AnyInvocable<void(bool)>) override { FAIL(); }
   void EndBody() override { FAIL(); }
+  void CancelFromRun() override { FAIL(); }
 
  private:
   void Destroy() override { delete this; }

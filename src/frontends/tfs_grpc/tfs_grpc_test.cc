@@ -78,6 +78,7 @@ class FakeGrpcCall final : public net::GrpcCall {
     answer_.parts.push_back(std::string(Flatten(message).view()));
     on_accepted(true);
   }
+  void CancelFromRun() override { cancel_.Cancel(); }
 
  private:
   void Destroy() override { delete this; }

@@ -53,6 +53,7 @@ class FakeCall final : public net::HttpCall {
     on_accepted(true);
   }
   void EndBody() override { ++answer_.count; }
+  void CancelFromRun() override { cancel_.Cancel(); }
   void set_deadline(SteadyTime deadline) { deadline_ = deadline; }
 
  private:

@@ -402,14 +402,21 @@ void GrpcCallImpl::Write(ByteChain message, absl::AnyInvocable<void(bool)> on_ac
   Compress(message);
   if (const Status status = CountUnsent(message); !status.ok()) {
     Finish(status, {});
+    CancelFromRun();
     return on_accepted(false);
   }
   RunOnLoop([this, wire = std::move(message), on_accepted = std::move(on_accepted)]() mutable {
     if (stream_ == nullptr) return on_accepted(false);
     on_accepted_ = std::move(on_accepted);
     SendMessage(std::move(wire));
-    if (stream_ != nullptr) stream_->AskForRoom();
+    if (stream_ == nullptr) return CancelFromRun();  // the message was too large
+    stream_->AskForRoom();
   });
+}
+
+void GrpcCallImpl::CancelFromRun() {
+  if (!cancel_.Mark()) return;
+  loop_->Post([keep = Share()] { keep->cancel_.RunCallback(); });
 }
 
 void GrpcCallImpl::OnRoom() {

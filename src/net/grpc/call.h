@@ -95,6 +95,7 @@ class GrpcCallImpl final : public GrpcCall, private WheelTimer {
   void Read(absl::AnyInvocable<void(std::optional<Slice>)> on_message) override;
   void SendInitialMetadata(OwnedHeaders metadata) override;
   void Write(ByteChain message, absl::AnyInvocable<void(bool)> on_accepted) override;
+  void CancelFromRun() override;
   void Finish(const Status& status, OwnedHeaders trailers) override;
 
  private:

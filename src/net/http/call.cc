@@ -424,6 +424,11 @@ void HttpCallImpl::EndBody() {
   RunOnLoop([this] { CloseBody(/*is_complete=*/true); });
 }
 
+void HttpCallImpl::CancelFromRun() {
+  if (!cancel_.Mark()) return;
+  loop_->Post([holder = Holder(this)] { holder->cancel_.RunCallback(); });
+}
+
 void HttpCallImpl::CloseBody(bool is_complete) {
   if (!std::exchange(is_body_open_, false)) return;
   const Holder alive(this);

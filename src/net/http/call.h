@@ -95,6 +95,7 @@ class HttpCallImpl final : public HttpCall, private WheelTimer {
   void RespondInParts(HttpResponse response, std::string_view at_deadline) override;
   void Write(ByteChain part, absl::AnyInvocable<void(bool)> on_accepted) override;
   void EndBody() override;
+  void CancelFromRun() override;
 
  private:
   class Holder;

@@ -598,6 +598,18 @@ TEST_F(Http1SessionTest, AnAnswerInPartsIsChunked) {
   EXPECT_EQ(server().loop().open_requests(), 0);
 }
 
+TEST_F(Http1SessionTest, AnAnsweredCallStopsItsRunOnTheLoop) {
+  (void)Ask(Get("/later"));
+  bool is_told = false;
+  waiting_[0]->cancel().SetCallback([&] { is_told = true; });
+  waiting_[0]->Respond({});
+  waiting_[0]->CancelFromRun();
+  EXPECT_TRUE(waiting_[0]->cancel().IsCancelled()) << "the model sees it before its next part";
+  EXPECT_FALSE(is_told) << "the model may hold a lock that its callback takes";
+  server().RunPosted();
+  EXPECT_TRUE(is_told);
+}
+
 TEST_F(Http1SessionTest, AnAnswerInPartsToHttp10EndsWithTheConnection) {
   (void)Ask("GET /later HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
   waiting_[0]->RespondInParts({}, {});

@@ -290,6 +290,21 @@ TEST_F(GrpcCallTest, ResetCancelsAndTheLateAnswerIsDropped) {
   EXPECT_EQ(server_->loop().open_requests(), 0);
 }
 
+TEST_F(GrpcCallTest, AnAnsweredCallStopsItsRunOnTheLoop) {
+  Start();
+  const int32_t id = client_->Call("/t.T/Keep", "");
+  bool is_told = false;
+  kept_->cancel().SetCallback([&] { is_told = true; });
+  kept_->Finish(Error(StatusCode::kUnimplemented, "no parts here"));
+  kept_->CancelFromRun();
+  kept_->CancelFromRun();
+  EXPECT_TRUE(kept_->cancel().IsCancelled()) << "the model sees it before its next part";
+  EXPECT_FALSE(is_told) << "the model may hold a lock that its callback takes";
+  client_->Run();
+  EXPECT_TRUE(is_told);
+  EXPECT_EQ(client_->answer(id).grpc_status(), 12);
+}
+
 TEST_F(GrpcCallTest, LostConnectionCancels) {
   Start();
   client_->Call("/t.T/Keep", "");
