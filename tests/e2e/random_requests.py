@@ -45,11 +45,11 @@ class RandomInputs:
     `values` says which numbers: "any" bits, for models that only move them; "wide" ones, whose products may
     be next to zero or infinite; or "narrow" ones, for models whose result
     depends on the order of a sum, or that cast to integers. `examples`: strings are serialized Examples, whose x has so
-    many values. `at_most`: numbers are integers below this."""
+    many values."""
 
-    def __init__(self, seed, reference, values='wide', examples=0, at_most=None):
+    def __init__(self, seed, reference, values='wide', examples=0):
         self.random = np.random.default_rng(seed)
-        self.reference, self.values, self.examples, self.at_most = reference, values, examples, at_most
+        self.reference, self.values, self.examples = reference, values, examples
 
     def make(self, signature):
         """{input: array}. Inputs that are one tensor of the graph are one array."""
@@ -74,9 +74,7 @@ class RandomInputs:
         if kind == 'bool':
             return self.random.integers(0, 2, count).astype(bool).reshape(shape)
         dtype = numpy_type(kind)
-        if self.at_most is not None:
-            flat = self.random.integers(0, self.at_most, count)
-        elif self.values == 'any' and dtype.kind != 'c':
+        if self.values == 'any' and dtype.kind != 'c':
             flat = np.frombuffer(self.random.bytes(count * dtype.itemsize), dtype)
         elif dtype.kind in 'iu':
             flat = self.random.integers(0, 100, count)

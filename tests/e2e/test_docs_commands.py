@@ -124,6 +124,7 @@ def serve(workspace, start):
     """A server that answers what the pages ask: the samples and the models of the workspace."""
     def serve():
         models = {name: f'{workspace.folder}/models/{name}' for name in os.listdir(f'{workspace.folder}/models')}
+        models['stream'] = 'builtin:stream'
         server = start(models, flags=['--admin_api=full', '--health_port=-1'])
         workspace.ports.update({'8500': server.port, '8501': server.rest_port, '8502': server.health_port})
     return serve
