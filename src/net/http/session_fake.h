@@ -34,9 +34,12 @@ class FakeSessionHost final : public SessionHost {
   void CloseAfterFlush() override { wants_close = true; }
   Loop& loop() override { return loop_; }
   ServerState& server() override { return server_; }
-  std::string_view peer() const override { return "127.0.0.1:1"; }
+  std::string_view peer() const override { return peer_; }
   const Endpoint& endpoint() const override { return where; }
   access::CallerMemo* callers() override { return callers_.get(); }
+
+  // The connection of a client with this address. Its text goes with the connection.
+  void SetPeer(std::string peer) { peer_ = std::move(peer); }
 
   // What the session has asked for, since the test has set it back.
   bool wants_flush = false;
@@ -46,6 +49,7 @@ class FakeSessionHost final : public SessionHost {
   Endpoint where;
 
  private:
+  std::string peer_ = "127.0.0.1:1";
   Loop& loop_;
   ServerState& server_;
   std::unique_ptr<access::CallerMemo> callers_;

@@ -10,6 +10,7 @@
 #include "base/calls/thread_time.h"
 #include "net/access_check.h"
 #include "net/http/call.h"
+#include "net/http/head_storage.h"
 #include "net/http/session.h"
 #include "net/http1/answer.h"
 #include "net/http1/chunked.h"
@@ -288,9 +289,14 @@ void Http1Session::BeginRequest() {
   expects_continue_ = parser_.expects_continue();
   sent_continue_ = false;
   RequestHead& head = call_->mutable_head();
+  // The call may outlive the connection, so it needs a copy of the peer's name. Append before the
+  // head is filled: it may move the bytes.
+  HeadStorage& storage = call_->head_storage();
+  const std::string_view peer = host_.peer();
+  const size_t peer_at = storage.Append(peer);
   parser_.FillHead(head);
   head.endpoint = &host_.endpoint();
-  head.peer = host_.peer();
+  head.peer = storage.View(peer_at, peer.size());
   if (access::CallerMemo* const callers = host_.callers(); callers != nullptr)
     head.caller = callers->Identify(AuthorizationOf(head.headers));
 

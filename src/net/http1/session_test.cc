@@ -89,6 +89,18 @@ TEST_F(Http1SessionTest, AnswersAndKeepsTheConnection) {
   EXPECT_TRUE(server().session().IsIdle());
 }
 
+// The access log and the audit log name the client when the connection may be gone.
+TEST_F(Http1SessionTest, ACallKeepsTheAddressOfItsClient) {
+  const std::string address = "192.0.2.1:40000, longer than what fits into a string itself";
+  server().host.SetPeer(address);
+  ASSERT_TRUE(server().Receive("GET /later HTTP/1.1\r\nHost: a\r\n\r\n"));
+  ASSERT_EQ(waiting_.size(), 1u);
+  server().DropConnection();
+  server().host.SetPeer(std::string(address.size(), '?'));
+  EXPECT_EQ(waiting_[0]->head().peer, address);
+  waiting_.clear();
+}
+
 TEST_F(Http1SessionTest, TakesARequestByteByByte) {
   const std::string request = Post("/echo", "hello", "X-Some: value\r\n") + Get("/echo");
   std::string answer;
