@@ -42,6 +42,9 @@ class LogQueue final {
     return log.filename_prefix == prefix_ && log.format == file_.format();
   }
   uint64_t queue_bytes_max() const { return writer_->queue_bytes_max; }
+  // Whether no model has the log any more. A request that was sampled before may still append.
+  void set_is_retired(bool is_retired) { is_retired_.store(is_retired); }
+  bool is_retired() const { return is_retired_.load(); }
 
   // Queues a record, or counts that it was dropped. A small one is copied; a large one keeps its
   // memory until it is written.
@@ -63,6 +66,7 @@ class LogQueue final {
 
   const std::string prefix_;
   const std::shared_ptr<LogWriterState> writer_;
+  std::atomic<bool> is_retired_{false};
   Counter& records_;
   Counter& bytes_;
   Counter& dropped_full_;

@@ -13,6 +13,7 @@
 #include <ctime>
 #include <map>
 #include <random>
+#include <set>
 #include <system_error>
 #include <utility>
 
@@ -81,10 +82,14 @@ Status RequestLogs::CheckDirectory() const {
 void RequestLogs::Set(const RequestLogList& list) {
   const MutexLock lock(mutex_);
   std::unique_ptr<Table> next;
+  std::set<const LogQueue*> used;
   for (const auto& [model, options] : list) {
     if (next == nullptr) next = std::make_unique<Table>();
-    next->logs.emplace(model, std::make_shared<const RequestLog>(options, QueueFor(options)));
+    std::shared_ptr<LogQueue> queue = QueueFor(options);
+    used.insert(queue.get());
+    next->logs.emplace(model, std::make_shared<const RequestLog>(options, std::move(queue)));
   }
+  for (const auto& queue : queues_) queue->set_is_retired(!used.contains(queue.get()));
   any_.store(next != nullptr, std::memory_order_relaxed);
   const bool is_used = next != nullptr;
   table_.Set(std::move(next));
@@ -157,6 +162,8 @@ SteadyTime RequestLogs::WriteAll() {
   SteadyTime due = kNoDeadline;
   for (const auto& queue : queues) {
     queue->WriteQueued();
+    // A late record opens a new file, which ends here too.
+    if (queue->is_retired()) queue->Close();
     due = std::min(due, queue->rotation_due());
   }
   queues.clear();
