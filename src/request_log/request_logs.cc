@@ -18,7 +18,7 @@
 #include <utility>
 
 #include "base/executor.h"
-#include "request_log/log_queue.h"
+#include "request_log/record_queue.h"
 
 namespace penstock {
 namespace {
@@ -82,10 +82,10 @@ Status RequestLogs::CheckDirectory() const {
 void RequestLogs::Set(const RequestLogList& list) {
   const MutexLock lock(mutex_);
   std::unique_ptr<Table> next;
-  std::set<const LogQueue*> used;
+  std::set<const RecordQueue*> used;
   for (const auto& [model, options] : list) {
     if (next == nullptr) next = std::make_unique<Table>();
-    std::shared_ptr<LogQueue> queue = QueueFor(options);
+    std::shared_ptr<RecordQueue> queue = QueueFor(options);
     used.insert(queue.get());
     next->logs.emplace(model, std::make_shared<const RequestLog>(options, std::move(queue)));
   }
@@ -98,12 +98,12 @@ void RequestLogs::Set(const RequestLogList& list) {
 }
 
 // Returns the queue of another model with the same files, or a new one.
-std::shared_ptr<LogQueue> RequestLogs::QueueFor(const RequestLogOptions& options) {
+std::shared_ptr<RecordQueue> RequestLogs::QueueFor(const RequestLogOptions& options) {
   const auto found =
       std::ranges::find_if(queues_, [&](const auto& queue) { return queue->Matches(options); });
   if (found != queues_.end()) return *found;
   return queues_.emplace_back(
-      std::make_shared<LogQueue>(options_, options, writer_state_, metrics_, clock_));
+      std::make_shared<RecordQueue>(options_, options, writer_state_, metrics_, clock_));
 }
 
 RequestLogRef RequestLogs::Sample(std::string_view model) const {
@@ -154,7 +154,7 @@ void RequestLogs::RunWriter() {
 
 // Returns when the next file is due to end.
 SteadyTime RequestLogs::WriteAll() {
-  std::vector<std::shared_ptr<LogQueue>> queues;
+  std::vector<std::shared_ptr<RecordQueue>> queues;
   {
     const MutexLock lock(mutex_);
     queues = queues_;

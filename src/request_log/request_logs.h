@@ -20,17 +20,17 @@
 
 namespace penstock {
 
-class LogQueue;
+class RecordQueue;
 struct LogWriterState;
 
 // The log of one model. Thread-safe.
 class RequestLog final {
  public:
-  RequestLog(RequestLogOptions options, std::shared_ptr<LogQueue> queue)
+  RequestLog(RequestLogOptions options, std::shared_ptr<RecordQueue> queue)
       : options_(std::move(options)), queue_(std::move(queue)) {}
 
   const RequestLogOptions& options() const { return options_; }
-  const std::shared_ptr<LogQueue>& queue() const { return queue_; }
+  const std::shared_ptr<RecordQueue>& queue() const { return queue_; }
 
   // Queues a record. Drops and counts it if the queue is full. Never waits for the disk.
   void Append(const AnsweredRequest& answered) const;
@@ -41,7 +41,7 @@ class RequestLog final {
 
  private:
   const RequestLogOptions options_;
-  const std::shared_ptr<LogQueue> queue_;
+  const std::shared_ptr<RecordQueue> queue_;
 };
 // Shared by the table and the requests that are sampled.
 using RequestLogRef = std::shared_ptr<const RequestLog>;
@@ -74,7 +74,7 @@ class RequestLogs final {
  private:
   struct Table;
 
-  std::shared_ptr<LogQueue> QueueFor(const RequestLogOptions& options) REQUIRES(mutex_);
+  std::shared_ptr<RecordQueue> QueueFor(const RequestLogOptions& options) REQUIRES(mutex_);
   void RunWriter();
   SteadyTime WriteAll();
 
@@ -85,7 +85,7 @@ class RequestLogs final {
   std::atomic<bool> any_{false};
   ReadMostly<Table> table_;
   Mutex mutex_;  // held while the table is replaced
-  std::vector<std::shared_ptr<LogQueue>> queues_ GUARDED_BY(mutex_);
+  std::vector<std::shared_ptr<RecordQueue>> queues_ GUARDED_BY(mutex_);
   std::thread writer_ GUARDED_BY(mutex_);
 };
 

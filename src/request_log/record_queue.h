@@ -33,10 +33,10 @@ struct LogWriterState {
 
 // The queue and the files of one log. Append and the Drop functions are thread-safe; the rest
 // belongs to the writer's thread. `options`, `metrics` and `clock` outlive it.
-class LogQueue final {
+class RecordQueue final {
  public:
-  LogQueue(const RequestLogsOptions& options, const RequestLogOptions& log,
-           std::shared_ptr<LogWriterState> writer, MetricsRegistry& metrics, const Clock& clock);
+  RecordQueue(const RequestLogsOptions& options, const RequestLogOptions& log,
+              std::shared_ptr<LogWriterState> writer, MetricsRegistry& metrics, const Clock& clock);
 
   bool Matches(const RequestLogOptions& log) const {
     return log.filename_prefix == prefix_ && log.format == file_.format();

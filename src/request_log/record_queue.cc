@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "request_log/log_queue.h"
+#include "request_log/record_queue.h"
 
 #include <chrono>
 #include <cstring>
@@ -36,9 +36,9 @@ void LogWriterState::Wake() {
   wake.NotifyOne();
 }
 
-LogQueue::LogQueue(const RequestLogsOptions& options, const RequestLogOptions& log,
-                   std::shared_ptr<LogWriterState> writer, MetricsRegistry& metrics,
-                   const Clock& clock)
+RecordQueue::RecordQueue(const RequestLogsOptions& options, const RequestLogOptions& log,
+                         std::shared_ptr<LogWriterState> writer, MetricsRegistry& metrics,
+                         const Clock& clock)
     : prefix_(log.filename_prefix),
       writer_(std::move(writer)),
       records_(metrics.AddCounter("penstock_request_log_records_total",
@@ -52,7 +52,7 @@ LogQueue::LogQueue(const RequestLogsOptions& options, const RequestLogOptions& l
       clock_(clock),
       file_(options, log.filename_prefix, log.format, clock) {}
 
-void LogQueue::Append(const ByteChain& record) {
+void RecordQueue::Append(const ByteChain& record) {
   const uint64_t bytes = record.bytes();
   if (writer_->queued_bytes.fetch_add(bytes, std::memory_order_relaxed) + bytes >
       writer_->queue_bytes_max) {
@@ -71,12 +71,12 @@ void LogQueue::Append(const ByteChain& record) {
   writer_->Wake();
 }
 
-bool LogQueue::IsEmpty() const {
+bool RecordQueue::IsEmpty() const {
   MutexLock lock(mutex_);
   return small_.empty() && large_.empty();
 }
 
-void LogQueue::WriteQueued() {
+void RecordQueue::WriteQueued() {
   std::string small;
   std::vector<ByteChain> large;
   {
@@ -104,7 +104,7 @@ void LogQueue::WriteQueued() {
 
 // A record of a TFRecord file is its length, the checksum of the length, the data, and the checksum
 // of the data.
-void LogQueue::AddToBatch(std::string_view record) {
+void RecordQueue::AddToBatch(std::string_view record) {
   if (file_.format() == RequestLogFormat::kTfRecord) {
     const size_t start = batch_.size();
     AppendNumber(static_cast<uint64_t>(record.size()), batch_);
@@ -123,7 +123,7 @@ void LogQueue::AddToBatch(std::string_view record) {
   if (batch_.size() >= kBatchBytes) WriteBatch();
 }
 
-void LogQueue::WriteBatch() {
+void RecordQueue::WriteBatch() {
   if (batch_records_ == 0) return;
   const Status status = file_.Write(batch_);
   if (status.ok()) {
@@ -139,7 +139,7 @@ void LogQueue::WriteBatch() {
   if (const Status rotated = file_.RotateIfDue(); !rotated.ok()) Warn(rotated);
 }
 
-void LogQueue::Warn(const Status& status) {
+void RecordQueue::Warn(const Status& status) {
   const SteadyTime now = clock_.Now();
   if (now < next_warning_) return;
   next_warning_ = now + kWarningInterval;
@@ -147,7 +147,7 @@ void LogQueue::Warn(const Status& status) {
                MessageOf(status));
 }
 
-void LogQueue::Close() {
+void RecordQueue::Close() {
   if (const Status status = file_.Close(); !status.ok()) Warn(status);
 }
 
