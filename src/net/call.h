@@ -66,6 +66,11 @@ class Call {
  protected:
   Call() = default;
   virtual ~Call() = default;
+  // Adds the fields that tell the client the trace of this call, which is a traced one.
+  void AddTrace(OwnedHeaders& headers) const {
+    headers.emplace_back("traceparent", record_.trace->TraceParent());
+    if (!record_.trace->state.empty()) headers.emplace_back("tracestate", record_.trace->state);
+  }
   // Called when the last reference is dropped, on the thread that dropped it.
   virtual void Destroy() = 0;
   // Resets the call to its initial state, with one reference, so that a pool can reuse it. Nobody

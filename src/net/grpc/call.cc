@@ -433,11 +433,6 @@ void GrpcCallImpl::Compress(ByteChain& message) const {
   message = compression_ == Compression::kGzip ? GzipCompress(message) : ZlibCompress(message);
 }
 
-void GrpcCallImpl::AddTrace(OwnedHeaders& headers) const {
-  headers.emplace_back("traceparent", record_.trace->TraceParent());
-  if (!record_.trace->state.empty()) headers.emplace_back("tracestate", record_.trace->state);
-}
-
 void GrpcCallImpl::SendHead(OwnedHeaders metadata) {
   is_head_sent_ = true;
   if (record_.is_traced) [[unlikely]]

@@ -129,8 +129,6 @@ class GrpcCallImpl final : public GrpcCall, private WheelTimer {
   void Compress(ByteChain& message) const;
   // Counts memory of the message that the budget does not count yet, until the message is sent.
   Status CountUnsent(ByteChain& message) const;
-  // Tells the client the trace of this call.
-  void AddTrace(OwnedHeaders& headers) const;
   void SendHead(OwnedHeaders metadata);
   void Answer(ByteChain&& message, const OkTrailers& trailers);
   void SendMessage(ByteChain&& message);

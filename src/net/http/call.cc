@@ -448,11 +448,8 @@ void HttpCallImpl::Deliver() {
   state_.store(State::kAnswered, std::memory_order_release);
   request_id_field_ = RequestIdOf(*this, request_id_text_);
   if (owner_ == nullptr) return;
-  if (record_.is_traced) [[unlikely]] {
-    response_.headers.emplace_back("traceparent", record_.trace->TraceParent());
-    if (!record_.trace->state.empty())
-      response_.headers.emplace_back("tracestate", record_.trace->state);
-  }
+  if (record_.is_traced) [[unlikely]]
+    AddTrace(response_.headers);
   record_.http_status = response_.status;
   record_.bytes_out = response_.body.bytes();
   owner_->OnAnswer(*this);
