@@ -83,7 +83,7 @@ void TokenFileWatch::Check() {
   MutexLock lock(check_mutex_);
   StatusOr<std::string> text = ReadConfigFile(kFlag, path_);
   if (text.ok() && *text == last_text_ && last_error_.empty()) return;
-  // The text counts even if it has a mistake, so that the same mistake is logged once.
+  // The text counts even if it has an error, so that the same error is logged once.
   const bool is_new = text.ok() && *text != std::exchange(last_text_, *text);
   StatusOr<access::AccessTable> table = Parse(text, path_);
   if (table.ok()) {

@@ -13,24 +13,24 @@
 
 namespace penstock {
 
-// Keeps an AccessControl as the file says. A file with a mistake changes nothing: the rules in
-// force stay, and the log has the reason. It compares the text and not the time of the file, so
+// Keeps an AccessControl as the file says. A file with an error is rejected as a whole: the rules
+// in force stay, and the log has the reason. It compares the text and not the time of the file, so
 // that no change is missed. Thread-safe.
 class TokenFileWatch final {
  public:
-  // Errors: the file cannot be read or has a mistake. `interval` is the time between two looks at
-  // the file; 0: only CheckSoon looks.
+  // Errors: the file cannot be read or has an error. `interval` is the time between two readings of
+  // the file; 0: only CheckSoon reads it again.
   static StatusOr<std::unique_ptr<TokenFileWatch>> Open(std::string path, Duration interval);
   ~TokenFileWatch();  // stops it
   TokenFileWatch(const TokenFileWatch&) = delete;
   TokenFileWatch& operator=(const TokenFileWatch&) = delete;
 
   const access::AccessControl& control() const { return control_; }
-  // Looks at the file now.
+  // Reads the file now.
   void Check() EXCLUDES(check_mutex_);
-  // Looks at the file soon, and returns at once.
+  // Has the file read soon, and returns at once.
   void CheckSoon() EXCLUDES(mutex_);
-  // Looks no more. May block while a file system does not answer. Call it once.
+  // Ends the readings. May block while a file system does not answer. Call it once.
   void Stop() EXCLUDES(mutex_);
 
  private:
