@@ -6,39 +6,21 @@
 #include <memory>
 
 #include "access/caller.h"
+#include "observe/call_fake.h"
 
 namespace penstock {
 namespace {
 
 using std::chrono::microseconds;
 
-// A call that has ended. One thread.
-class EndedCall final : public net::Call {
- public:
-  EndedCall() {
-    head_.method = "POST";
-    head_.path = "/t.T/Do";
-    head_.protocol = net::Protocol::kHttp2;
-    head_.peer = "10.0.0.1:77";
-    start_ = SteadyTime(std::chrono::hours(1));
-    request_id_ = 0x1f;
-    record_.ended = start_ + microseconds(250);
-  }
-  net::RequestHead& head() { return head_; }
-  void CancelFromRun() override { cancel_.Cancel(); }
-
- private:
-  void Destroy() override {}
-};
-
-std::string Line(const EndedCall& call, LogFormat format = LogFormat::kText) {
+std::string Line(const FakeEndedCall& call, LogFormat format = LogFormat::kText) {
   std::string line;
   AppendAccessLine(line, format, call, std::chrono::system_clock::time_point());
   return line;
 }
 
 TEST(AccessLineTest, AGrpcCallHasItsMethodAndCode) {
-  EndedCall call;
+  FakeEndedCall call("10.0.0.1:77");
   call.record().code = StatusCode::kNotFound;
   call.record().bytes_in = 12;
   call.record().error = "no such model";
@@ -49,7 +31,7 @@ TEST(AccessLineTest, AGrpcCallHasItsMethodAndCode) {
 }
 
 TEST(AccessLineTest, AnHttpCallHasItsPathAndStatus) {
-  EndedCall call;
+  FakeEndedCall call("10.0.0.1:77");
   call.head().path = "/v1/models/m";
   call.head().method = "GET";
   call.record().http_status = 200;
@@ -62,7 +44,7 @@ TEST(AccessLineTest, AnHttpCallHasItsPathAndStatus) {
 }
 
 TEST(AccessLineTest, AnInferenceHasItsModelAndStages) {
-  EndedCall call;
+  FakeEndedCall call("10.0.0.1:77");
   CallDetails& details = call.record().MakeDetails();
   details.model = "m";
   details.version = 3;
@@ -83,7 +65,7 @@ TEST(AccessLineTest, AnInferenceHasItsModelAndStages) {
 }
 
 TEST(AccessLineTest, NamesOfClientsCannotForgeALineOrAField) {
-  EndedCall call;
+  FakeEndedCall call("10.0.0.1:77");
   call.head().path = "/x code=OK\nforged";
   call.record().MakeDetails().model = "a\"b\\ \x7F\xFF";
   const std::string text = Line(call);
@@ -95,14 +77,14 @@ TEST(AccessLineTest, NamesOfClientsCannotForgeALineOrAField) {
 }
 
 TEST(AccessLineTest, LongTextIsCut) {
-  EndedCall call;
+  FakeEndedCall call("10.0.0.1:77");
   const std::string path(100'000, 'p');
   call.head().path = path;
   EXPECT_LT(Line(call).size(), 1000u);
 }
 
 TEST(AccessLineTest, ACallWithoutAHeadHasNoTime) {
-  EndedCall call;
+  FakeEndedCall call("10.0.0.1:77");
   std::string line;
   call.record().ended = {};
   AppendAccessLine(line, LogFormat::kText, call, std::chrono::system_clock::time_point());
