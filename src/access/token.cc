@@ -9,19 +9,10 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "base/encoding/hex.h"
 
 namespace penstock::access {
 namespace {
-
-constexpr std::string_view kHexDigits = "0123456789abcdef";
-
-// The value of a hexadecimal digit; none for other characters.
-std::optional<uint8_t> DigitOf(char c) {
-  if (c >= 'A' && c <= 'F') c = static_cast<char>(c - 'A' + 'a');
-  const size_t at = kHexDigits.find(c);
-  if (at == kHexDigits.npos) return std::nullopt;
-  return static_cast<uint8_t>(at);
-}
 
 uint64_t Load(const char* from, size_t bytes) {
   uint64_t word = 0;
@@ -52,22 +43,17 @@ TokenHash HashOf(std::string_view token) {
 
 std::string ToHex(const TokenHash& hash) {
   std::string text;
-  for (const uint8_t byte : hash) {
-    text += kHexDigits[byte >> 4];
-    text += kHexDigits[byte & 15];
-  }
+  AppendHex(text, hash);
   return text;
 }
 
 std::optional<TokenHash> FromHex(std::string_view text) {
   TokenHash hash;
   if (text.size() != 2 * hash.size()) return std::nullopt;
-  for (size_t i = 0; i < hash.size(); ++i) {
-    const auto high = DigitOf(text[2 * i]);
-    const auto low = DigitOf(text[2 * i + 1]);
-    if (!high || !low) return std::nullopt;
-    hash[i] = static_cast<uint8_t>(*high << 4 | *low);
-  }
+  std::string lower(text);
+  for (char& c : lower)
+    if (c >= 'A' && c <= 'F') c = static_cast<char>(c - 'A' + 'a');
+  if (!ReadHex(lower, hash)) return std::nullopt;
   return hash;
 }
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "base/crc32c.h"
+#include "base/encoding/crc32c.h"
 
 namespace penstock {
 

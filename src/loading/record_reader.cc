@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "base/crc32c.h"
+#include "base/encoding/crc32c.h"
 
 namespace penstock {
 namespace {

@@ -6,13 +6,13 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <random>
 #include <span>
 
 #include "access/caller.h"
+#include "base/encoding/proto_writer.h"
+#include "base/random.h"
 #include "base/utf8.h"
 #include "net/request_id.h"
-#include "observe/proto_writer.h"
 
 namespace penstock {
 namespace {
@@ -158,7 +158,7 @@ size_t AppendStages(std::string& to, const net::Call& call, const UnixTimes& uni
     // The call did not get there, or did not stay.
     if (start <= SteadyTime{} || end <= start) continue;
     std::array<uint8_t, 8> id;
-    const uint64_t random = RandomId();
+    const uint64_t random = RandomBits();
     std::memcpy(id.data(), &random, id.size());
     AppendBytesField(
         to, 2, BeginSpan(ids, id, ids.span, SpanKind::kInternal, stage.name, unix, stage.times));
@@ -175,18 +175,6 @@ UnixTimes UnixTimes::Now() {
   const auto steady = std::chrono::steady_clock::now().time_since_epoch();
   return {std::chrono::duration_cast<nanoseconds>(unix).count() -
           std::chrono::duration_cast<nanoseconds>(steady).count()};
-}
-
-uint64_t RandomId() {
-  // xorshift64*: ids must differ, and need not be secret. Never zero, which is no valid id.
-  static thread_local uint64_t state = [] {
-    std::random_device device;
-    return (uint64_t{device()} << 32 | device()) | 1;
-  }();
-  state ^= state >> 12;
-  state ^= state << 25;
-  state ^= state >> 27;
-  return state * 0x2545F4914F6CDD1D;
 }
 
 size_t AppendSpans(std::string& to, const net::Call& call, const UnixTimes& times) {

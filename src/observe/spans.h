@@ -24,9 +24,6 @@ struct UnixTimes {
   }
 };
 
-// Makes the ids of spans and traces. Thread-safe: each thread has its own numbers.
-uint64_t RandomId();
-
 // Appends the spans of `call`, which has ended and is traced, as fields `spans` of a ScopeSpans
 // message. Returns how many there are.
 size_t AppendSpans(std::string& to, const net::Call& call, const UnixTimes& times);

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/calls/trace_ids.h"
+#include "base/random.h"
 #include "net/headers.h"
 #include "observe/spans.h"
 
@@ -47,7 +48,7 @@ StatusOr<double> ParseRate(const std::string& text) {
 template <size_t size>
 void SetRandom(std::array<uint8_t, size>& id) {
   for (size_t i = 0; i < size; i += sizeof(uint64_t)) {
-    const uint64_t random = RandomId();
+    const uint64_t random = RandomBits();
     std::memcpy(id.data() + i, &random, sizeof random);
   }
 }
@@ -80,7 +81,7 @@ void Tracer::OnCallStart(net::Call& call) {
   const std::string_view header = net::FindHeader(call.head().headers, "traceparent");
   const std::optional<RemoteParent> parent =
       header.empty() ? std::nullopt : ParseTraceParent(header);
-  if (parent ? !parent->is_sampled : !samples_all_ && RandomId() >= sampled_below_) return;
+  if (parent ? !parent->is_sampled : !samples_all_ && RandomBits() >= sampled_below_) return;
   TraceIds& ids = call.record().MakeTrace();
   SetRandom(ids.span);
   ids.state.clear();

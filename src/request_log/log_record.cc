@@ -5,8 +5,9 @@
 
 #include <google/protobuf/util/json_util.h>
 
-#include <cstring>
+#include <bit>
 
+#include "base/encoding/proto_writer.h"
 #include "serving/classification.pb.h"
 #include "serving/inference.pb.h"
 #include "serving/predict.pb.h"
@@ -19,46 +20,24 @@ namespace {
 using google::protobuf::Message;
 using tensorflow::serving::PredictionLog;
 
-void AppendVarint(uint64_t value, std::string& to) {
-  for (; value >= 0x80; value >>= 7) to += static_cast<char>(value | 0x80);
-  to += static_cast<char>(value);
-}
-
-// The tag of a length-delimited field, and the length.
-void AppendHead(uint32_t field, uint64_t bytes, std::string& to) {
-  AppendVarint(field << 3 | 2, to);
-  AppendVarint(bytes, to);
-}
-
-void AppendText(uint32_t field, std::string_view text, std::string& to) {
-  if (text.empty()) return;
-  AppendHead(field, text.size(), to);
-  to += text;
-}
-
 uint64_t HeadBytes(uint32_t field, uint64_t bytes) {
   std::string head;
-  AppendHead(field, bytes, head);
+  AppendBytesHead(head, field, bytes);
   return head.size();
 }
 
 // A LogMetadata as the first field of a PredictionLog.
 std::string Metadata(const AnsweredRequest& answered, double sampling_rate, int64_t seconds) {
   std::string version, spec, sampling, metadata, field;
-  AppendVarint(1 << 3, version);
-  AppendVarint(static_cast<uint64_t>(answered.model.version.value), version);
-  AppendText(1, answered.model.name, spec);
-  AppendText(2, version, spec);
-  AppendText(3, answered.signature, spec);
-  AppendVarint(1 << 3 | 1, sampling);  // a double
-  char rate[sizeof(sampling_rate)];
-  std::memcpy(rate, &sampling_rate, sizeof(rate));
-  sampling.append(rate, sizeof(rate));
-  AppendText(1, spec, metadata);
-  AppendText(2, sampling, metadata);
-  AppendVarint(4 << 3, metadata);
-  AppendVarint(static_cast<uint64_t>(seconds), metadata);
-  AppendText(1, metadata, field);
+  AppendVarintField(version, 1, static_cast<uint64_t>(answered.model.version.value));
+  AppendBytesField(spec, 1, answered.model.name);
+  AppendBytesField(spec, 2, version);
+  if (!answered.signature.empty()) AppendBytesField(spec, 3, answered.signature);
+  AppendFixed64Field(sampling, 1, std::bit_cast<uint64_t>(sampling_rate));
+  AppendBytesField(metadata, 1, spec);
+  AppendBytesField(metadata, 2, sampling);
+  AppendVarintField(metadata, 4, static_cast<uint64_t>(seconds));
+  AppendBytesField(field, 1, metadata);
   return field;
 }
 
@@ -125,14 +104,14 @@ ByteChain MakeLogRecord(const AnsweredRequest& answered, double sampling_rate, i
   for (const ByteChain& response : answered.responses)
     bytes += HeadBytes(2, response.bytes()) + response.bytes();
   std::string head = Metadata(answered, sampling_rate, seconds);
-  AppendHead(static_cast<uint32_t>(answered.kind), bytes, head);
-  AppendHead(1, answered.request.bytes(), head);
+  AppendBytesHead(head, static_cast<uint32_t>(answered.kind), bytes);
+  AppendBytesHead(head, 1, answered.request.bytes());
   ByteChain record;
   record.AppendCopy(head);
   record.Append(answered.request);
   for (const ByteChain& response : answered.responses) {
     std::string response_head;
-    AppendHead(2, response.bytes(), response_head);
+    AppendBytesHead(response_head, 2, response.bytes());
     record.AppendCopy(response_head);
     record.Append(response);
   }

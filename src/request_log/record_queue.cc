@@ -5,7 +5,7 @@
 #include <cstring>
 #include <utility>
 
-#include "base/crc32c.h"
+#include "base/encoding/crc32c.h"
 #include "base/log.h"
 #include "request_log/log_record.h"
 

@@ -12,12 +12,12 @@
 #include <chrono>
 #include <ctime>
 #include <map>
-#include <random>
 #include <set>
 #include <system_error>
 #include <utility>
 
 #include "base/executor.h"
+#include "base/random.h"
 #include "request_log/record_queue.h"
 
 namespace penstock {
@@ -28,12 +28,8 @@ constexpr Duration kGatherTime = std::chrono::milliseconds(50);
 // True in the part `rate` of the calls.
 bool Draw(double rate) {
   if (rate >= 1) return true;
-  thread_local uint64_t state = std::random_device()() | uint64_t{1} << 32;
-  state ^= state << 13;
-  state ^= state >> 7;
-  state ^= state << 17;
   constexpr double kRange = 1ULL << 53;
-  return static_cast<double>(state >> 11) < rate * kRange;
+  return static_cast<double>(RandomBits() >> 11) < rate * kRange;
 }
 
 }  // namespace

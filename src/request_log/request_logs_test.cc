@@ -10,7 +10,7 @@
 #include <fstream>
 #include <iterator>
 
-#include "base/crc32c.h"
+#include "base/encoding/crc32c.h"
 #include "base/os/test_folder.h"
 #include "request_log/log_file.h"
 #include "serving/predict.pb.h"

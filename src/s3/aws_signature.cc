@@ -10,18 +10,14 @@
 
 #include <array>
 
+#include "base/encoding/hex.h"
+
 namespace penstock {
 namespace {
 
-constexpr std::string_view kHexDigits = "0123456789abcdef";
-
 std::string Hex(std::string_view bytes) {
   std::string hex;
-  hex.reserve(bytes.size() * 2);
-  for (const char c : bytes) {
-    hex += kHexDigits[static_cast<uint8_t>(c) >> 4];
-    hex += kHexDigits[static_cast<uint8_t>(c) & 15];
-  }
+  AppendHex(hex, {reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
   return hex;
 }
 

@@ -15,7 +15,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/crc32c.h"
+#include "base/encoding/crc32c.h"
 
 namespace penstock {
 namespace {

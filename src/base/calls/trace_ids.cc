@@ -4,28 +4,10 @@
 #include <algorithm>
 #include <span>
 
+#include "base/encoding/hex.h"
+
 namespace penstock {
 namespace {
-
-constexpr std::string_view kDigits = "0123456789abcdef";
-
-// Reads lower-case hexadecimal digits. False: there are other characters.
-bool ReadHex(std::string_view text, std::span<uint8_t> bytes) {
-  for (size_t i = 0; i < bytes.size(); ++i) {
-    const size_t high = kDigits.find(text[2 * i]);
-    const size_t low = kDigits.find(text[2 * i + 1]);
-    if (high == kDigits.npos || low == kDigits.npos) return false;
-    bytes[i] = static_cast<uint8_t>(high << 4 | low);
-  }
-  return true;
-}
-
-void AppendHex(std::string& to, std::span<const uint8_t> bytes) {
-  for (const uint8_t byte : bytes) {
-    to += kDigits[byte >> 4];
-    to += kDigits[byte & 15];
-  }
-}
 
 bool IsZero(std::span<const uint8_t> bytes) {
   return std::all_of(bytes.begin(), bytes.end(), [](uint8_t byte) { return byte == 0; });

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Appends fields of protobuf messages. Traces need few of them, and are written for few calls.
+// Appends fields of protobuf messages to strings, for messages that few calls need. Answers of
+// calls are written by protocols/tfs/wire_writer.h, which knows their size before.
 #pragma once
 
 #include <cstddef>
@@ -28,10 +29,14 @@ inline void AppendFixed64Field(std::string& to, uint32_t field, uint64_t value) 
   to.append(bytes, sizeof value);
 }
 
+// The start of a field of `size` bytes, which the caller appends.
+inline void AppendBytesHead(std::string& to, uint32_t field, uint64_t size) {
+  AppendVarint(to, field << 3 | 2);
+  AppendVarint(to, size);
+}
 // A string, bytes, or a message that is encoded already.
 inline void AppendBytesField(std::string& to, uint32_t field, std::string_view bytes) {
-  AppendVarint(to, field << 3 | 2);
-  AppendVarint(to, bytes.size());
+  AppendBytesHead(to, field, bytes.size());
   to += bytes;
 }
 inline void AppendBytesField(std::string& to, uint32_t field, std::span<const uint8_t> bytes) {
