@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/encoding/crc32c.h"
 #include "infer/model_fake.h"
 #include "loading/prediction_log.h"
 #include "loading/record_reader.h"
