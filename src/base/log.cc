@@ -4,7 +4,9 @@
 #include <unistd.h>
 
 #include <array>
+#include <cstdint>
 #include <ctime>
+#include <iterator>
 #include <utility>
 
 #include "base/log_output.h"
@@ -44,17 +46,25 @@ std::string_view LevelName(LogLevel level) {
   return kNames[static_cast<size_t>(level)];
 }
 
-// Appends text for people: escapes control characters, and keeps all else. Names and errors come
-// from clients. Without escapes they could forge log lines, or send commands to the terminal.
+// Appends text for people: escapes control characters and bytes that are not UTF-8, and keeps all
+// else. Names and errors come from clients. Without escapes they could forge log lines, or send
+// commands to the terminal.
 void AppendPlain(std::string& to, std::string_view text) {
-  for (const char c : text) {
-    if (c == '\n') {
+  while (!text.empty()) {
+    const size_t length = Utf8Length(text);
+    const std::string_view character = text.substr(0, length);
+    if (length == 0) {
+      fmt::format_to(std::back_inserter(to), "\\x{:02x}", static_cast<unsigned char>(text[0]));
+    } else if (const char32_t value = Utf8Value(character); !IsControl(value)) {
+      to += character;
+    } else if (value == '\n') {
       to += "\\n";
-    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) {
-      fmt::format_to(std::back_inserter(to), "\\x{:02x}", static_cast<unsigned char>(c));
+    } else if (value < 0x80) {
+      fmt::format_to(std::back_inserter(to), "\\x{:02x}", static_cast<uint32_t>(value));
     } else {
-      to += c;
+      fmt::format_to(std::back_inserter(to), "\\u{:04x}", static_cast<uint32_t>(value));
     }
+    text.remove_prefix(length == 0 ? 1 : length);
   }
 }
 
@@ -157,6 +167,7 @@ void AppendLogTime(std::string& to, std::chrono::system_clock::time_point time) 
 void AppendJsonEscaped(std::string& to, std::string_view text) {
   while (!text.empty()) {
     const size_t length = Utf8Length(text);
+    const std::string_view character = text.substr(0, length);
     const char c = text[0];
     if (length == 0) {
       // U+FFFD, the replacement character.
@@ -166,10 +177,10 @@ void AppendJsonEscaped(std::string& to, std::string_view text) {
       to += c;
     } else if (c == '\n') {
       to += "\\n";
-    } else if (length == 1 && (static_cast<unsigned char>(c) < 0x20 || c == 0x7F)) {
-      fmt::format_to(std::back_inserter(to), "\\u{:04x}", static_cast<unsigned char>(c));
+    } else if (const char32_t value = Utf8Value(character); IsControl(value)) {
+      fmt::format_to(std::back_inserter(to), "\\u{:04x}", static_cast<uint32_t>(value));
     } else {
-      to.append(text.substr(0, length));
+      to += character;
     }
     // After a bad byte go on with the next one: valid text may follow.
     text.remove_prefix(length == 0 ? 1 : length);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Writes log lines to standard error, as text or JSON. Thread-safe. A message is always one line:
-// control characters are escaped, so that a client cannot forge a line.
+// control characters (see IsControl) are escaped, so that a client cannot forge a line.
 //   PENSTOCK_LOG(kInfo, "loaded {} version {}", name, version);
 //   PENSTOCK_LOG_REQUEST(kWarning, call->request_id(), "cannot decode: {}", error);
 #pragma once
@@ -49,8 +49,8 @@ inline bool LogEnabled(LogLevel level) {
 // Appends the time as 2026-01-31T23:59:59.123Z.
 void AppendLogTime(std::string& to, std::chrono::system_clock::time_point time);
 
-// Appends `text` in the form that it has between the quotes of a JSON string. Bytes that are not
-// UTF-8 become U+FFFD.
+// Appends `text` in the form that it has between the quotes of a JSON string. Control characters
+// (see IsControl) are escaped. Bytes that are not UTF-8 become U+FFFD.
 void AppendJsonEscaped(std::string& to, std::string_view text);
 
 }  // namespace penstock

@@ -25,6 +25,16 @@ TEST(LogTest, TextLineStaysOneLine) {
             "2023-11-14T22:13:20.042Z error   a\\nb\\x1b[0m\n");
 }
 
+// Some terminals end a line at U+0085 or U+2028, and U+202E shows the rest of a line backwards.
+TEST(LogTest, TextLineEscapesLineSeparatorsAndBidirectionalControls) {
+  EXPECT_EQ(FormatLine(LogFormat::kText, LogLevel::kError, kTime,
+                       "a\u0085b\u009Bc\u2028d\u2029e\u202Ef\u2066g\u200Fh\u00FC", std::nullopt),
+            "2023-11-14T22:13:20.042Z error   "
+            "a\\u0085b\\u009bc\\u2028d\\u2029e\\u202ef\\u2066g\\u200fh\u00FC\n");
+  EXPECT_EQ(FormatLine(LogFormat::kText, LogLevel::kError, kTime, "a\x9B[0m\xE2\x80", std::nullopt),
+            "2023-11-14T22:13:20.042Z error   a\\x9b[0m\\xe2\\x80\n");
+}
+
 TEST(LogTest, JsonLine) {
   EXPECT_EQ(FormatLine(LogFormat::kJson, LogLevel::kInfo, kTime, "say \"hi\"\n", 5),
             "{\"time\":\"2023-11-14T22:13:20.042Z\",\"level\":\"info\",\"request_id\":\"5\","
@@ -39,6 +49,11 @@ std::string Escaped(std::string_view text) {
 
 TEST(LogTest, JsonEscapesControlCharactersAndBackslashes) {
   EXPECT_EQ(Escaped(std::string_view("\0\x1f\\", 3)), "\\u0000\\u001f\\\\");
+}
+
+TEST(LogTest, JsonEscapesLineSeparatorsAndBidirectionalControls) {
+  EXPECT_EQ(Escaped("a\x7F\u0085b\u2028c\u202Ed\u2069e\u200E"),
+            "a\\u007f\\u0085b\\u2028c\\u202ed\\u2069e\\u200e");
 }
 
 TEST(LogTest, JsonKeepsUtf8AndReplacesOtherBytes) {

@@ -24,6 +24,24 @@ size_t Utf8Length(std::string_view text) {
   return length;
 }
 
+char32_t Utf8Value(std::string_view character) {
+  const auto first = static_cast<unsigned char>(character[0]);
+  if (character.size() == 1) return first;
+  // The first byte of n begins with n ones and a zero.
+  char32_t value = first & (0xFFu >> (character.size() + 1));
+  for (const char c : character.substr(1))
+    value = value << 6 | (static_cast<unsigned char>(c) & 0x3F);
+  return value;
+}
+
+bool IsControl(char32_t value) {
+  if (value < 0xA0) return value < 0x20 || value >= 0x7F;
+  return value == 0x61C ||                        // the Arabic letter mark
+         value == 0x200E || value == 0x200F ||    // marks of a direction
+         (value >= 0x2028 && value <= 0x202E) ||  // separators, embeddings, overrides
+         (value >= 0x2066 && value <= 0x2069);    // isolates
+}
+
 std::string ToUtf8(std::string_view text) {
   std::string result;
   while (!text.empty()) {

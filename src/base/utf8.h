@@ -13,6 +13,14 @@ namespace penstock {
 // `text` must not be empty. Overlong forms, surrogates and values above U+10FFFF are not valid.
 size_t Utf8Length(std::string_view text);
 
+// Returns the code point of `character`, which must be one valid UTF-8 character.
+char32_t Utf8Value(std::string_view character);
+
+// True for characters that end a line, command a terminal, or change the order in which the text
+// around them is shown: Unicode's controls (C0, DEL, C1), its line and paragraph separator, and its
+// bidirectional controls. Text for people shows them as escapes if it comes from outside.
+bool IsControl(char32_t value);
+
 // Replaces each byte that belongs to no valid character with U+FFFD.
 std::string ToUtf8(std::string_view text);
 

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
+
 namespace penstock {
 namespace {
 
@@ -27,6 +29,23 @@ TEST(Utf8Test, InvalidBytesAreReplacedOneByOne) {
   for (const auto& [bytes, text] : kTexts) {
     EXPECT_EQ(ToUtf8(bytes), text);
   }
+}
+
+TEST(Utf8Test, ValueIsTheCodePoint) {
+  EXPECT_EQ(Utf8Value("a"), U'a');
+  EXPECT_EQ(Utf8Value("\u0085"), 0x85u);
+  EXPECT_EQ(Utf8Value("\u00FC"), 0xFCu);
+  EXPECT_EQ(Utf8Value("\u202E"), 0x202Eu);
+  EXPECT_EQ(Utf8Value("\U0001F600"), 0x1F600u);
+}
+
+TEST(Utf8Test, ControlsEndALineOrCommandATerminalOrTurnText) {
+  for (const char32_t value : {0x00, 0x0A, 0x1B, 0x1F, 0x7F, 0x80, 0x85, 0x9B, 0x9F, 0x61C, 0x200E,
+                               0x200F, 0x2028, 0x2029, 0x202A, 0x202E, 0x2066, 0x2069})
+    EXPECT_TRUE(IsControl(value)) << static_cast<uint32_t>(value);
+  for (const char32_t value :
+       {0x20, 0x7E, 0xA0, 0xFC, 0x61B, 0x200D, 0x2010, 0x2027, 0x202F, 0x2065, 0x206A, 0x1F600})
+    EXPECT_FALSE(IsControl(value)) << static_cast<uint32_t>(value);
 }
 
 }  // namespace

@@ -76,6 +76,13 @@ TEST(AccessLineTest, NamesOfClientsCannotForgeALineOrAField) {
   EXPECT_EQ(json.find('\n'), json.size() - 1);
 }
 
+TEST(AccessLineTest, LineSeparatorsAndBidirectionalControlsAreEscaped) {
+  FakeEndedCall call("10.0.0.1:77");
+  call.record().MakeDetails().model = "a\u0085b\u2028c\u202Ed\u2067e";
+  EXPECT_NE(Line(call).find("model=\"a\\u0085b\\u2028c\\u202ed\\u2067e\" "), std::string::npos)
+      << Line(call);
+}
+
 TEST(AccessLineTest, LongTextIsCut) {
   FakeEndedCall call("10.0.0.1:77");
   const std::string path(100'000, 'p');
