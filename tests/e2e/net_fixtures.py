@@ -57,15 +57,15 @@ class TestServer:
             self.process.kill()
 
 
-def go_tool(name):
+def tool(name):
     path = CACHE / 'bin' / name
-    assert path.exists(), f'{path} is missing: run tools/setup/go-tools'
+    assert path.exists(), f'{path} is missing: run tools/setup/install test'
     return str(path)
 
 
 def run_tool(name, *arguments, seconds=60):
-    """Runs a Go tool to its end; what it printed, and its exit code."""
-    done = subprocess.run([go_tool(name), *map(str, arguments)], capture_output=True, text=True, errors='replace',
+    """Runs a program of the set-up to its end; what it printed, and its exit code."""
+    done = subprocess.run([tool(name), *map(str, arguments)], capture_output=True, text=True, errors='replace',
                           timeout=seconds * SLOWNESS)
     return done.returncode, done.stdout + done.stderr
 

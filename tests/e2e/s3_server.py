@@ -10,7 +10,7 @@ import ssl
 import subprocess
 import urllib.parse
 
-from net_fixtures import go_tool
+from net_fixtures import tool
 from penstock_server import SLOWNESS, eventually
 
 ACCESS_KEY, SECRET_KEY, REGION = 'testkey', 'testsecret', 'eu-test-1'
@@ -32,7 +32,7 @@ class S3Server:
             os.makedirs(path, exist_ok=True)
         self.certificate, self.port, self.secret = certificate, port or free_port(), secret
         tls = ['--cert', certificate[0], '--key', certificate[1]] if certificate else []
-        command = [go_tool('versitygw'), '--port', f'127.0.0.1:{self.port}', '--region', REGION, '--quiet', *tls,
+        command = [tool('versitygw'), '--port', f'127.0.0.1:{self.port}', '--region', REGION, '--quiet', *tls,
                    'posix', '--sidecar', sidecar, self.root]
         with open(os.path.join(folder, 's3.log'), 'ab') as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env={
