@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <string>
 
@@ -11,12 +12,17 @@ namespace {
 
 constexpr size_t kNameBytesMax = 1024;
 
-// A name in the form that gRPC allows in metadata: other bytes than printable ASCII are
+// True for the characters that gRPC allows in metadata, except the one that begins an escape.
+bool IsPlain(char c) { return c > ' ' && c <= '~' && c != '%'; }
+
+// A name as the value of a header field: other bytes than visible ASCII characters are
 // percent-encoded. Longer names are cut.
-std::string MetadataText(std::string_view name) {
+std::string FieldText(std::string_view name) {
+  name = name.substr(0, kNameBytesMax);
+  if (std::all_of(name.begin(), name.end(), IsPlain)) return std::string(name);
   std::string text;
-  for (const char c : name.substr(0, kNameBytesMax)) {
-    if (c > ' ' && c <= '~' && c != '%') {
+  for (const char c : name) {
+    if (IsPlain(c)) {
       text += c;
     } else {
       text += fmt::format("%{:02X}", static_cast<unsigned char>(c));
@@ -47,18 +53,18 @@ const net::OkTrailers& TrailersOf(const ModelHandle& model) {
   if (cached.id.version != id.version || cached.id.name != id.name || cached.arm != arm)
       [[unlikely]] {
     cached = {id, std::string(arm),
-              net::OkTrailers({{kModelField, MetadataText(id.name)},
+              net::OkTrailers({{kModelField, FieldText(id.name)},
                                {kVersionField, fmt::format_int(id.version.value).c_str()},
-                               {kArmField, MetadataText(arm)}})};
+                               {kArmField, FieldText(arm)}})};
   }
   return cached.trailers;
 }
 
 net::OwnedHeaders FieldsOf(const ModelHandle& model) {
   net::OwnedHeaders fields;
-  fields.emplace_back(kModelField, MetadataText(model.id().name));
+  fields.emplace_back(kModelField, FieldText(model.id().name));
   fields.emplace_back(kVersionField, fmt::format_int(model.id().version.value).str());
-  if (!model.arm().empty()) fields.emplace_back(kArmField, MetadataText(model.arm()));
+  if (!model.arm().empty()) fields.emplace_back(kArmField, FieldText(model.arm()));
   return fields;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tells gRPC clients which model, version and arm has answered.
+// Tells clients which model, version and arm has answered.
 #pragma once
 
 #include "infer/engine.h"
@@ -15,7 +15,7 @@ inline constexpr std::string_view kArmField = "x-penstock-arm";
 // The trailers of an answer of `model`. The reference is valid until the next call on this thread.
 const net::OkTrailers& TrailersOf(const ModelHandle& model);
 
-// The same fields, for the end of a stream or an error.
+// The same fields, for HTTP, the end of a stream or an error.
 net::OwnedHeaders FieldsOf(const ModelHandle& model);
 
 }  // namespace penstock

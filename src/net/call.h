@@ -20,6 +20,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/functional/any_invocable.h"
 #include "base/buffer.h"
 #include "base/calls/call_record.h"
@@ -31,8 +32,13 @@
 
 namespace penstock::net {
 
-// Metadata or trailers to send. Names must be in lower case.
-using OwnedHeaders = std::vector<std::pair<std::string, std::string>>;
+// A field to send. The name has static storage and is in lower case.
+struct OwnedHeader {
+  std::string_view name;
+  std::string value;
+};
+// Further header fields, metadata or trailers of an answer. Most answers have no more than two.
+using OwnedHeaders = absl::InlinedVector<OwnedHeader, 2>;
 
 // The common part of HTTP and gRPC calls. Thread-safe, except where a comment below says otherwise.
 class Call {

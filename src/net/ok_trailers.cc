@@ -25,7 +25,7 @@ void AppendText(std::string_view text, std::string& block) {
 }
 
 // Reads what AppendText wrote, and removes it from `block`.
-std::string TakeText(std::string_view& block) {
+std::string_view TakeText(std::string_view& block) {
   const auto take_byte = [&block] {
     const auto byte = static_cast<uint8_t>(block.front());
     block.remove_prefix(1);
@@ -39,7 +39,7 @@ std::string TakeText(std::string_view& block) {
       size += byte % 128 << shift;
     }
   }
-  std::string text(block.substr(0, size));
+  const std::string_view text = block.substr(0, size);
   block.remove_prefix(size);
   return text;
 }
@@ -59,12 +59,12 @@ OkTrailers::OkTrailers(std::initializer_list<Field> fields) {
     if (!field.second.empty()) AppendField(field, block_);
 }
 
-std::vector<std::pair<std::string, std::string>> OkTrailers::FieldsOf(std::string_view block) {
-  std::vector<std::pair<std::string, std::string>> fields;
+std::vector<OkTrailers::Field> OkTrailers::FieldsOf(std::string_view block) {
+  std::vector<Field> fields;
   while (!block.empty()) {
     block.remove_prefix(1);  // kLiteralWithoutIndexing
-    std::string name = TakeText(block);
-    fields.emplace_back(std::move(name), TakeText(block));
+    const std::string_view name = TakeText(block);
+    fields.emplace_back(name, TakeText(block));
   }
   return fields;
 }

@@ -26,8 +26,8 @@ class OkTrailers final {
 
   std::string_view block() const { return block_; }
 
-  // The fields of such a block, which must come from block().
-  static std::vector<std::pair<std::string, std::string>> FieldsOf(std::string_view block);
+  // The fields of `block`, which must come from block(). They point into it.
+  static std::vector<Field> FieldsOf(std::string_view block);
 
  private:
   std::string block_;

@@ -29,11 +29,12 @@ TEST(OkTrailersTest, LongValuesHaveALengthOfSeveralBytes) {
 }
 
 TEST(OkTrailersTest, FieldsComeBackOutOfTheBlock) {
-  using Fields = std::vector<std::pair<std::string, std::string>>;
+  using Fields = std::vector<OkTrailers::Field>;
   for (const size_t size : {1, 126, 127, 254, 255, 300, 16000}) {
     const std::string value(size, 'v');
     const Fields expected = {{"grpc-status", "0"}, {"a", value}, {"b", "c"}};
-    EXPECT_EQ(OkTrailers::FieldsOf(OkTrailers({{"a", value}, {"b", "c"}}).block()), expected);
+    const OkTrailers trailers({{"a", value}, {"b", "c"}});
+    EXPECT_EQ(OkTrailers::FieldsOf(trailers.block()), expected);
   }
 }
 

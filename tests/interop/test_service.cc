@@ -39,11 +39,11 @@ bool Parse(const Slice& bytes, Message& message) {
   return message.ParseFromArray(bytes.data, static_cast<int>(bytes.size));
 }
 
-// Initial metadata and trailers that the client wants back.
+// Initial metadata and trailers that the client wants back. The name is a literal.
 OwnedHeaders Echoed(const net::GrpcCall& call, std::string_view name) {
   const std::string_view value = net::FindHeader(call.head().headers, name);
   if (value.empty()) return {};
-  return {{std::string(name), std::string(value)}};
+  return {{name, std::string(value)}};
 }
 OwnedHeaders EchoedInitial(const net::GrpcCall& call) {
   return Echoed(call, "x-grpc-test-echo-initial");

@@ -48,7 +48,7 @@ void RespondStatus(net::HttpCall& call, const Status& status) {
 void RespondNotAllowed(net::HttpCall& call, std::string_view allowed) {
   net::HttpResponse response = UncachedError(
       405, fmt::format("{:.64} is not allowed here; allowed: {}", call.head().method, allowed));
-  response.headers.emplace_back("allow", allowed);
+  response.headers.emplace_back("allow", std::string(allowed));
   call.Respond(std::move(response));
 }
 

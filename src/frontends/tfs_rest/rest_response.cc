@@ -31,10 +31,7 @@ void RespondJson(net::HttpCall& call, ByteChain body, int status) {
 
 net::HttpResponse AnswerOf(const ModelHandle& model, ByteChain body) {
   net::HttpResponse response;
-  response.headers.reserve(2);
-  response.headers.emplace_back(kModelField, model.id().name);
-  response.headers.emplace_back(kVersionField, fmt::format_int(model.id().version.value).str());
-  if (!model.arm().empty()) response.headers.emplace_back(kArmField, model.arm());
+  response.headers = FieldsOf(model);
   response.body = std::move(body);
   return response;
 }
@@ -58,7 +55,7 @@ void RespondMethodNotAllowed(net::HttpCall& call, std::string_view allowed) {
   net::HttpResponse response =
       net::ErrorResponse(405, fmt::format("Malformed request: {:.256} {:.256}; allowed: {}{}",
                                           head.method, head.path, allowed, VerbHint(head)));
-  response.headers.emplace_back("allow", allowed);
+  response.headers.emplace_back("allow", std::string(allowed));
   call.Respond(std::move(response));
 }
 

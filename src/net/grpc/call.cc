@@ -466,7 +466,7 @@ void GrpcCallImpl::End(const Status& status, OwnedHeaders trailers) {
   if (!status.message().empty())
     trailers.emplace(trailers.begin() + 1, "grpc-message", EncodeGrpcMessage(MessageOf(status)));
   if (RequestIdText own; !status.ok())
-    trailers.emplace_back(kRequestIdField, RequestIdOf(*this, own));
+    trailers.emplace_back(kRequestIdField, std::string(RequestIdOf(*this, own)));
   if (is_head_sent_) {
     stream_->EndWith(std::move(trailers));
   } else {

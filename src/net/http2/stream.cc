@@ -570,15 +570,16 @@ ssize_t Http2Stream::ReadBody(size_t bytes_max, uint32_t* flags) {
 void Http2Stream::SubmitTrailers(uint32_t* flags) {
   // Only nghttp2 can announce the new size of the table. SETTINGS that come after this, and before
   // the DATA frame is written, are acknowledged behind the trailers, so they do not apply to them.
+  absl::InlinedVector<nghttp2_nv, 4> fields;
   if (session_->has_new_table_size() && !ok_block_.empty()) [[unlikely]] {
-    trailers_ = OkTrailers::FieldsOf(ok_block_);
+    for (const auto& [name, value] : OkTrailers::FieldsOf(ok_block_))
+      fields.push_back(CopiedField(name, value));
     ok_block_.clear();
   }
-  // nghttp2 ends the stream with the DATA frame. See WriteLastFrames.
-  if (trailers_.empty()) return;
-  *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-  absl::InlinedVector<nghttp2_nv, 4> fields;
   for (const auto& [name, value] : trailers_) fields.push_back(Field(name, value));
+  // nghttp2 ends the stream with the DATA frame. See WriteLastFrames.
+  if (fields.empty()) return;
+  *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
   nghttp2_submit_trailer(session_->ng(), id_, fields.data(), fields.size());
 }
 
