@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+// Start-time fair queueing with several slots (Goyal, Vin, Cheng 1996; Jin, Chase, Kaur 2004).
+//
+// Each flow has a virtual time: the compute time that its runs have used, divided by its weight. A
+// free slot goes to the flow with the least one. So a flow that has used little goes first, and
+// flows that always have items get compute time in proportion to their weights.
+//
+// The cost of a run is known only at its end. If a flow paid then, it could take all slots before
+// it pays for the first. So it pays the average cost of its runs at the start, and the difference
+// at the end.
+//
+// A flow without items must not save up time for later. When it gets an item again, its virtual
+// time is at least that of the flow that was started last. It keeps a debt, though: a virtual time
+// that is later stays. A flow that has items, but has as many runs as it may have, falls behind the
+// others too. It keeps as much of that advantage as the runs in the slots explain: the cost of the
+// largest one in each slot.
+//
+// Within a flow the earliest deadline goes first, and then the first that came.
+#include "schedule/fair_queue.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace penstock::schedule {
+namespace {
+
+// The largest recent charge shrinks by this with each run, so that one long run is forgotten.
+constexpr double kChargeKept = 0.99;
+
+bool Exceeds(uint64_t used, uint64_t more, uint64_t limit) {
+  return limit != 0 && (used > limit || more > limit - used);
+}
+
+}  // namespace
+
+uint32_t Flow::RunsMax() const {
+  const uint32_t configured = limits_.runs_max;
+  if (configured == 0 || declared_runs_ == 0) return std::max(configured, declared_runs_);
+  return std::min(configured, declared_runs_);
+}
+
+bool FairQueue::EarlierFlow::operator()(const Flow& a, const Flow& b) const {
+  if (a.limits_.priority != b.limits_.priority) return a.limits_.priority > b.limits_.priority;
+  if (a.virtual_time_ != b.virtual_time_) return a.virtual_time_ < b.virtual_time_;
+  return a.runs_ < b.runs_;  // until its first run ends, a flow pays nothing
+}
+
+double& FairQueue::Now(const Flow& flow) {
+  return now_[static_cast<size_t>(flow.limits_.priority - kPriorityMin)];
+}
+
+void FairQueue::SetLimits(Flow& flow, const FlowLimits& limits) {
+  PENSTOCK_CHECK(limits.priority >= kPriorityMin && limits.priority <= kPriorityMax,
+                 "a priority is out of range");
+  PENSTOCK_CHECK(limits.weight > 0, "a weight is not positive");
+  if (flow.position_ != kInNoHeap) ready_.Remove(flow);
+  const bool is_moved = limits.priority != flow.limits_.priority;
+  flow.limits_ = limits;
+  // The virtual times of two priorities have nothing to do with each other.
+  if (is_moved) flow.virtual_time_ = Now(flow);
+  Refresh(flow);
+}
+
+void FairQueue::SetDeclaredRuns(Flow& flow, uint32_t runs_max) {
+  flow.declared_runs_ = runs_max;
+  Refresh(flow);
+}
+
+Refusal FairQueue::Push(Flow& flow, QueueItem& item) {
+  PENSTOCK_CHECK(item.flow == nullptr, "an item enters the queue twice");
+  if (Exceeds(items_, 1, limits_.items_max)) return Refusal::kQueueItems;
+  if (Exceeds(bytes_, item.bytes, limits_.bytes_max)) return Refusal::kQueueBytes;
+  if (!item.is_task) {
+    if (Exceeds(flow.items(), 1, flow.limits_.items_max)) return Refusal::kFlowItems;
+    if (Exceeds(flow.bytes_, item.bytes, flow.limits_.bytes_max)) return Refusal::kFlowBytes;
+    flow.bytes_ += item.bytes;
+  }
+  if (flow.waiting_.empty() && flow.tasks_.empty())
+    flow.virtual_time_ = std::max(flow.virtual_time_, Now(flow));
+  item.flow = &flow;
+  item.arrival = arrivals_++;
+  flow.ItemsWith(item).Push(item);
+  bytes_ += item.bytes;
+  ++items_;
+  Refresh(flow);
+  return Refusal::kNone;
+}
+
+bool FairQueue::Remove(QueueItem& item) {
+  if (item.flow == nullptr) return false;
+  Flow& flow = *item.flow;
+  item.flow = nullptr;
+  flow.ItemsWith(item).Remove(item);
+  if (!item.is_task) flow.bytes_ -= item.bytes;
+  bytes_ -= item.bytes;
+  --items_;
+  Refresh(flow);
+  return true;
+}
+
+QueueItem* FairQueue::Pop(int64_t now, StartedRun& run) {
+  if (!CanPop()) return nullptr;
+  Flow& flow = ready_.top();
+  QueueItem& item = flow.tasks_.empty() ? flow.waiting_.top() : flow.tasks_.top();
+  Now(flow) = std::max(Now(flow), flow.virtual_time_);
+  run = {.flow = &flow, .charge = 0, .is_task = item.is_task, .has_slot = true};
+  ++slots_taken_;
+  if (item.is_task) {
+    ++flow.open_tasks_;
+  } else {
+    ++flow.runs_;
+    run.charge = flow.mean_cost_;
+    flow.drain_.OnStart(now, flow.items() > 1);
+  }
+  drain_.OnStart(now, items_ > 1);
+  largest_charge_ = std::max(largest_charge_ * kChargeKept, run.charge / flow.limits_.weight);
+  Charge(flow, run.charge);
+  Remove(item);
+  return &item;
+}
+
+void FairQueue::ReleaseSlot(StartedRun& run) {
+  if (!run.has_slot) return;
+  run.has_slot = false;
+  --slots_taken_;
+}
+
+void FairQueue::End(StartedRun& run, double cost) {
+  PENSTOCK_CHECK(run.flow != nullptr, "a run ends twice");
+  ReleaseSlot(run);
+  Flow& flow = *run.flow;
+  run.flow = nullptr;
+  const bool was_capped = !flow.MayStart() && !flow.waiting_.empty();
+  if (run.is_task) {
+    --flow.open_tasks_;
+  } else {
+    --flow.runs_;
+    UpdateAverage(flow.mean_cost_, cost);
+  }
+  Charge(flow, cost - run.charge);
+  if (was_capped && flow.MayStart()) {
+    const double kept = largest_charge_ * limits_.slots;
+    flow.virtual_time_ = std::max(flow.virtual_time_, Now(flow) - kept);
+  }
+  Refresh(flow);
+}
+
+void FairQueue::Charge(Flow& flow, double cost) {
+  flow.virtual_time_ += cost / flow.limits_.weight;
+  if (flow.position_ != kInNoHeap) ready_.Update(flow);
+}
+
+void FairQueue::Refresh(Flow& flow) {
+  const bool is_ready = flow.position_ != kInNoHeap;
+  if (flow.MayStart() == is_ready) return;
+  if (is_ready) {
+    ready_.Remove(flow);
+  } else {
+    ready_.Push(flow);
+  }
+}
+
+}  // namespace penstock::schedule

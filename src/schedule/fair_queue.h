@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+// The order in which requests get the compute slots. Pure: it has no clock, no lock and no thread,
+// so that tests run it in virtual time. See the top of fair_queue.cc for how it decides.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+
+#include "schedule/drain_meter.h"
+#include "schedule/indexed_heap.h"
+
+namespace penstock::schedule {
+
+inline constexpr int kPriorityMin = -10;
+inline constexpr int kPriorityMax = 10;
+inline constexpr double kWeightMin = 0.01;
+inline constexpr double kWeightMax = 100;
+
+// How the requests of one model are treated. A limit of zero means that there is none.
+struct FlowLimits {
+  double weight = 1;       // its share of compute time relative to those of other models
+  int priority = 0;        // a higher one always goes first
+  uint32_t runs_max = 0;   // at the same time
+  uint64_t items_max = 0;  // in the queue
+  uint64_t bytes_max = 0;  // in the queue
+
+  bool operator==(const FlowLimits&) const = default;
+};
+
+// What limits all models together. Zero means that there is no limit, but for slots.
+struct FairQueueLimits {
+  uint32_t slots = 1;      // runs that compute at the same time; at least 1
+  uint64_t items_max = 0;  // in the queue
+  uint64_t bytes_max = 0;  // in the queue
+};
+
+// Why Push refuses an item.
+enum class Refusal : uint8_t {
+  kNone,
+  kQueueItems,  // the queue has items_max items
+  kQueueBytes,
+  kFlowItems,  // the flow has as many as its own limit allows
+  kFlowBytes,
+};
+
+class Flow;
+
+// A request that waits. The owner sets the first three members before Push; the others belong to
+// the queue. One thread at a time.
+struct QueueItem {
+  int64_t deadline = std::numeric_limits<int64_t>::max();
+  uint64_t bytes = 0;
+  // A task continues a run that has begun. It needs a slot, but is no run of its own: it starts
+  // before the other items of its flow, and runs_max, items_max and bytes_max do not apply to it.
+  bool is_task = false;
+
+  Flow* flow = nullptr;  // null: it is not in a queue
+  uint64_t arrival = 0;
+  uint32_t position = kInNoHeap;
+};
+
+// A run that has begun. Keep it until FairQueue::End.
+struct StartedRun {
+  Flow* flow = nullptr;  // null: it has ended
+  double charge = 0;     // the compute time that the flow has paid in advance
+  bool is_task = false;
+  bool has_slot = false;
+};
+
+// One model's part of the queue. Only FairQueue changes it. Its owner destroys it when it is idle.
+// One thread at a time, together with the queue.
+class Flow final {
+ public:
+  const FlowLimits& limits() const { return limits_; }
+  // The runs that the limits and the model itself allow at the same time. 0: any number.
+  uint32_t RunsMax() const;
+  uint64_t items() const { return waiting_.size(); }  // without tasks
+  uint64_t bytes() const { return bytes_; }           // of these items
+  uint32_t runs() const { return runs_; }             // that have begun and not ended
+  double mean_cost() const { return mean_cost_; }     // of a run; 0: none has ended yet
+  double virtual_time() const { return virtual_time_; }
+  bool is_idle() const { return waiting_.empty() && tasks_.empty() && runs_ + open_tasks_ == 0; }
+  // The time in which all of its items will have begun, as measured. 0: unknown.
+  double DrainTime() const { return drain_.TimeOf(items()); }
+
+ private:
+  friend class FairQueue;
+
+  struct EarlierItem {
+    bool operator()(const QueueItem& a, const QueueItem& b) const {
+      return a.deadline != b.deadline ? a.deadline < b.deadline : a.arrival < b.arrival;
+    }
+  };
+  using Items = IndexedHeap<QueueItem, &QueueItem::position, EarlierItem>;
+
+  bool IsCapped() const { return RunsMax() != 0 && runs_ >= RunsMax(); }
+  bool MayStart() const { return !tasks_.empty() || (!waiting_.empty() && !IsCapped()); }
+  Items& ItemsWith(const QueueItem& item) { return item.is_task ? tasks_ : waiting_; }
+
+  FlowLimits limits_;
+  uint32_t declared_runs_ = 0;
+  double virtual_time_ = 0;  // compute time used, divided by the weight
+  double mean_cost_ = 0;     // moving average
+  uint32_t runs_ = 0;
+  uint32_t open_tasks_ = 0;
+  uint64_t bytes_ = 0;
+  DrainMeter drain_;
+  Items waiting_;
+  Items tasks_;
+  uint32_t position_ = kInNoHeap;  // in the queue's heap of flows
+};
+
+// Orders the items of several flows. Does not own flows and items. Times and costs are in
+// nanoseconds. All functions that change it take O(log n). One thread at a time.
+class FairQueue final {
+ public:
+  explicit FairQueue(FairQueueLimits limits) : limits_(limits) {}
+
+  // Changes the limits of a flow. Items that wait already stay, also over the new limits.
+  void SetLimits(Flow& flow, const FlowLimits& limits);
+  // Sets what the model itself allows: its runs at the same time; 0: any number.
+  void SetDeclaredRuns(Flow& flow, uint32_t runs_max);
+
+  // Adds an item, unless that would break a limit.
+  [[nodiscard]] Refusal Push(Flow& flow, QueueItem& item);
+  // Takes an item out that will not run. Returns false if it is not in the queue.
+  bool Remove(QueueItem& item);
+  // Takes out the item that runs next, and gives it a slot. Null: no slot is free, or no item may
+  // start. `now` only serves to measure how fast the queue drains.
+  QueueItem* Pop(int64_t now, StartedRun& run);
+  // True if Pop would return an item.
+  bool CanPop() const { return slots_taken_ < limits_.slots && !ready_.empty(); }
+
+  // The run no longer computes, although it has not ended. Its slot is free for another one.
+  void ReleaseSlot(StartedRun& run);
+  // The run has ended. `cost`: the compute time that it took.
+  void End(StartedRun& run, double cost);
+
+  uint64_t items() const { return items_; }  // with tasks
+  uint64_t bytes() const { return bytes_; }
+  uint32_t slots_taken() const { return slots_taken_; }
+  const FairQueueLimits& limits() const { return limits_; }
+  // The time in which all items will have begun, as measured. 0: unknown.
+  double DrainTime() const { return drain_.TimeOf(items_); }
+
+ private:
+  struct EarlierFlow {
+    bool operator()(const Flow& a, const Flow& b) const;
+  };
+  static constexpr size_t kPriorities = kPriorityMax - kPriorityMin + 1;
+
+  // The virtual time of the flow that was started last, of those with the priority of `flow`.
+  double& Now(const Flow& flow);
+  void Charge(Flow& flow, double cost);
+  // Call it when the flow may have become able to start an item, or no longer be.
+  void Refresh(Flow& flow);
+
+  const FairQueueLimits limits_;
+  IndexedHeap<Flow, &Flow::position_, EarlierFlow> ready_;  // the flows that may start an item
+  std::array<double, kPriorities> now_{};                   // see Now
+  double largest_charge_ = 0;  // of the recent runs, divided by the weights
+  uint64_t arrivals_ = 0;
+  uint64_t items_ = 0;
+  uint64_t bytes_ = 0;
+  uint32_t slots_taken_ = 0;
+  DrainMeter drain_;
+};
+
+}  // namespace penstock::schedule

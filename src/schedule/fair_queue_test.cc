@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "schedule/fair_queue.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <deque>
+#include <string>
+
+namespace penstock::schedule {
+namespace {
+
+class FairQueueTest : public ::testing::Test {
+ protected:
+  // Adds one item to the flow.
+  QueueItem& Add(Flow& flow, int64_t deadline = INT64_MAX) {
+    QueueItem& item = items_.emplace_back();
+    item.deadline = deadline;
+    EXPECT_EQ(queue_.Push(flow, item), Refusal::kNone);
+    return item;
+  }
+  // Starts the next item, which costs `cost`, and ends its run at once.
+  QueueItem* RunNext(double cost) {
+    StartedRun run;
+    QueueItem* const item = queue_.Pop(0, run);
+    if (item != nullptr) queue_.End(run, cost);
+    return item;
+  }
+  // The flows of the next `count` runs, as letters. Both flows must have enough items. `a_cost` and
+  // `b_cost` are what their runs cost.
+  std::string Order(int count, double a_cost, double b_cost) {
+    std::string order;
+    for (int i = 0; i < count; ++i) {
+      StartedRun run;
+      EXPECT_NE(queue_.Pop(0, run), nullptr);
+      const bool is_a = run.flow == &a_;
+      queue_.End(run, is_a ? a_cost : b_cost);
+      order += is_a ? 'a' : 'b';
+    }
+    return order;
+  }
+
+  FairQueue queue_{{.slots = 2, .items_max = 0, .bytes_max = 0}};
+  Flow a_, b_;
+  std::deque<QueueItem> items_;
+};
+
+TEST_F(FairQueueTest, ServesOneFlowInOrderOfArrival) {
+  QueueItem& first = Add(a_);
+  QueueItem& second = Add(a_);
+  EXPECT_EQ(RunNext(1), &first);
+  EXPECT_EQ(RunNext(1), &second);
+  EXPECT_EQ(RunNext(1), nullptr);
+}
+
+TEST_F(FairQueueTest, EarliestDeadlineGoesFirstWithinAFlow) {
+  QueueItem& none = Add(a_);
+  QueueItem& late = Add(a_, 200);
+  QueueItem& early = Add(a_, 100);
+  EXPECT_EQ(RunNext(1), &early);
+  EXPECT_EQ(RunNext(1), &late);
+  EXPECT_EQ(RunNext(1), &none);
+}
+
+TEST_F(FairQueueTest, DeadlinesDoNotCountBetweenFlows) {
+  for (int i = 0; i < 4; ++i) Add(a_, 100);
+  for (int i = 0; i < 4; ++i) Add(b_);
+  const std::string order = Order(4, 1, 1);
+  EXPECT_EQ(std::count(order.begin(), order.end(), 'a'), 2) << order;
+}
+
+TEST_F(FairQueueTest, SharesFollowCosts) {
+  for (int i = 0; i < 30; ++i) Add(a_);
+  for (int i = 0; i < 30; ++i) Add(b_);
+  // A run of a costs as much as four of b.
+  EXPECT_EQ(Order(15, 4, 1), "abbbbabbbbabbbb");
+}
+
+TEST_F(FairQueueTest, SharesFollowWeights) {
+  queue_.SetLimits(a_, {.weight = 3});
+  for (int i = 0; i < 30; ++i) Add(a_);
+  for (int i = 0; i < 30; ++i) Add(b_);
+  const std::string order = Order(20, 1, 1);
+  EXPECT_EQ(std::count(order.begin(), order.end(), 'a'), 15) << order;
+}
+
+TEST_F(FairQueueTest, HigherPriorityAlwaysGoesFirst) {
+  queue_.SetLimits(b_, {.priority = 1});
+  for (int i = 0; i < 3; ++i) Add(a_);
+  for (int i = 0; i < 3; ++i) Add(b_);
+  EXPECT_EQ(Order(6, 1, 100), "bbbaaa");
+}
+
+TEST_F(FairQueueTest, IdleFlowSavesUpNoTime) {
+  for (int i = 0; i < 40; ++i) Add(a_);
+  EXPECT_EQ(Order(20, 1, 1), std::string(20, 'a'));
+  for (int i = 0; i < 20; ++i) Add(b_);
+  // Twenty runs of a have been before; b gets none of them back.
+  const std::string order = Order(10, 1, 1);
+  EXPECT_LE(std::count(order.begin(), order.end(), 'b'), 6) << order;
+}
+
+TEST_F(FairQueueTest, FlowPaysBeforeItsRunEnds) {
+  for (int i = 0; i < 6; ++i) Add(a_);
+  RunNext(10);  // now the cost of its runs is known
+  StartedRun first, second;
+  queue_.Pop(0, first);
+  Add(b_);
+  Add(b_);
+  queue_.Pop(0, second);
+  EXPECT_EQ(first.flow, &a_);
+  EXPECT_EQ(second.flow, &b_);
+  queue_.End(second, 1);
+  queue_.Pop(0, second);
+  EXPECT_EQ(second.flow, &b_) << "the run of a is not over, but it counts already";
+}
+
+TEST_F(FairQueueTest, LightFlowGoesFirstAlsoBeforeAnyCostIsKnown) {
+  for (int i = 0; i < 6; ++i) Add(a_);
+  StartedRun first, second, light;
+  queue_.Pop(0, first);
+  queue_.Pop(0, second);
+  Add(b_);
+  EXPECT_EQ(queue_.Pop(0, light), nullptr) << "no slot is free";
+  queue_.End(first, 100);
+  queue_.Pop(0, light);
+  EXPECT_EQ(light.flow, &b_);
+}
+
+TEST_F(FairQueueTest, RunsAtATimeAreBounded) {
+  queue_.SetLimits(a_, {.runs_max = 1});
+  Add(a_);
+  Add(a_);
+  StartedRun run, other;
+  ASSERT_NE(queue_.Pop(0, run), nullptr);
+  EXPECT_FALSE(queue_.CanPop());
+  queue_.ReleaseSlot(run);
+  EXPECT_EQ(queue_.Pop(0, other), nullptr) << "the run has not ended, although its slot is free";
+  queue_.End(run, 1);
+  EXPECT_NE(queue_.Pop(0, other), nullptr);
+}
+
+TEST_F(FairQueueTest, ModelAndConfigurationBothBoundTheRuns) {
+  queue_.SetDeclaredRuns(a_, 3);
+  EXPECT_EQ(a_.RunsMax(), 3U);
+  queue_.SetLimits(a_, {.runs_max = 2});
+  EXPECT_EQ(a_.RunsMax(), 2U);
+  queue_.SetDeclaredRuns(a_, 1);
+  EXPECT_EQ(a_.RunsMax(), 1U);
+  queue_.SetDeclaredRuns(a_, 0);
+  EXPECT_EQ(a_.RunsMax(), 2U);
+}
+
+TEST_F(FairQueueTest, FlowAtItsBoundLeavesSlotsToOthers) {
+  queue_.SetLimits(a_, {.runs_max = 1});
+  Add(a_);
+  Add(a_);
+  Add(b_);
+  StartedRun first, second;
+  queue_.Pop(0, first);
+  queue_.Pop(0, second);
+  EXPECT_EQ(first.flow, &a_);
+  EXPECT_EQ(second.flow, &b_);
+}
+
+TEST_F(FairQueueTest, TaskGoesFirstAndIsNoRun) {
+  queue_.SetLimits(a_, {.runs_max = 1, .items_max = 1});
+  Add(a_);
+  StartedRun run, other;
+  queue_.Pop(0, run);
+  Add(a_);
+  QueueItem& task = items_.emplace_back();
+  task.is_task = true;
+  EXPECT_EQ(queue_.Push(a_, task), Refusal::kNone) << "the limits of the flow are for requests";
+  EXPECT_EQ(queue_.Pop(0, other), &task);
+  EXPECT_EQ(a_.runs(), 1U);
+  queue_.End(other, 5);
+  EXPECT_FALSE(a_.is_idle());
+  EXPECT_FALSE(queue_.CanPop());
+}
+
+TEST_F(FairQueueTest, RefusesWhatIsOverALimit) {
+  FairQueue queue({.slots = 1, .items_max = 3, .bytes_max = 100});
+  queue.SetLimits(a_, {.items_max = 2, .bytes_max = 60});
+  const auto push = [&](Flow& flow, uint64_t bytes) {
+    items_.emplace_back().bytes = bytes;
+    return queue.Push(flow, items_.back());
+  };
+  EXPECT_EQ(push(a_, 61), Refusal::kFlowBytes);
+  EXPECT_EQ(push(a_, 60), Refusal::kNone);
+  EXPECT_EQ(push(a_, 1), Refusal::kFlowBytes);
+  EXPECT_EQ(push(a_, 0), Refusal::kNone);
+  EXPECT_EQ(push(a_, 0), Refusal::kFlowItems);
+  EXPECT_EQ(push(b_, 41), Refusal::kQueueBytes);
+  EXPECT_EQ(push(b_, 40), Refusal::kNone);
+  EXPECT_EQ(push(b_, 0), Refusal::kQueueItems);
+  EXPECT_EQ(queue.items(), 3U);
+  EXPECT_EQ(queue.bytes(), 100U);
+}
+
+TEST_F(FairQueueTest, RemovedItemNeverRuns) {
+  QueueItem& first = Add(a_);
+  QueueItem& second = Add(a_);
+  EXPECT_TRUE(queue_.Remove(first));
+  EXPECT_FALSE(queue_.Remove(first));
+  EXPECT_EQ(RunNext(1), &second);
+  EXPECT_FALSE(queue_.Remove(second)) << "it runs already";
+  EXPECT_TRUE(a_.is_idle());
+}
+
+TEST_F(FairQueueTest, LimitsCanChangeWhileItemsWait) {
+  Add(a_);
+  Add(a_);
+  Add(b_);
+  queue_.SetLimits(a_, {.priority = -1, .items_max = 1});
+  EXPECT_EQ(Order(3, 1, 1), "baa");
+  queue_.SetLimits(a_, {.runs_max = 1});
+  Add(a_);
+  Add(a_);
+  StartedRun run, other;
+  queue_.Pop(0, run);
+  EXPECT_FALSE(queue_.CanPop());
+  queue_.SetLimits(a_, {.runs_max = 2});
+  EXPECT_NE(queue_.Pop(0, other), nullptr);
+}
+
+TEST_F(FairQueueTest, MeasuresHowFastItDrains) {
+  for (int i = 0; i < 10; ++i) Add(a_);
+  EXPECT_EQ(a_.DrainTime(), 0);
+  for (int i = 0; i < 5; ++i) {
+    StartedRun run;
+    queue_.Pop(i * 100, run);
+    queue_.End(run, 1);
+  }
+  EXPECT_DOUBLE_EQ(a_.DrainTime(), 500);
+  EXPECT_DOUBLE_EQ(queue_.DrainTime(), 500);
+}
+
+TEST_F(FairQueueTest, TimeWithoutItemsIsNotMeasuredAsDrain) {
+  const auto run_one = [&](int64_t now) {
+    StartedRun run;
+    queue_.Pop(now, run);
+    queue_.End(run, 1);
+  };
+  Add(a_);
+  Add(a_);
+  run_one(0);
+  run_one(100);
+  Add(a_);
+  Add(a_);
+  run_one(1'000'000);
+  EXPECT_DOUBLE_EQ(a_.DrainTime(), 100);
+}
+
+}  // namespace
+}  // namespace penstock::schedule
