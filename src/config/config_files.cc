@@ -98,6 +98,13 @@ Status SetLifecycle(const penstock::config::ModelOptions& from, ConfiguredModel&
     if (value < 0) return InvalidArgument("has a {} of {}, below 0", name, value);
     if (value > most) return InvalidArgument("has a {} of {}, above {}", name, value, most);
   }
+  if (!penstock::config::Transition_IsValid(from.transition()))
+    return InvalidArgument(
+        "has the transition {}, which is none; say AVAILABILITY_PRESERVING or RESOURCE_PRESERVING",
+        static_cast<int>(from.transition()));
+  if (!penstock::config::LoadMode_IsValid(from.load()))
+    return InvalidArgument("has the load {}, which is none; say ALWAYS, ON_DEMAND or NEVER",
+                           static_cast<int>(from.load()));
   model.preserves_resources = from.transition() == penstock::config::RESOURCE_PRESERVING;
   if (from.load() == penstock::config::ON_DEMAND) model.load_mode = core::LoadMode::kOnDemand;
   if (from.load() == penstock::config::NEVER) model.load_mode = core::LoadMode::kNever;
@@ -206,7 +213,8 @@ StatusOr<MonitoringSettings> ParseMonitoringConfig(std::string_view text, std::s
 }
 
 StatusOr<SslSettings> ParseSslConfig(std::string_view text, std::string_view file) {
-  ASSIGN_OR_RETURN(const auto config, ParseText<tensorflow::serving::SSLConfig>(text, file));
+  tensorflow::serving::SSLConfig config;
+  TRY(ParseTextFormat(text, file, config, TextWords::kHidden));  // it has the private key
   if (config.server_key().empty() || config.server_cert().empty()) {
     return InvalidArgument("{}: server_key and server_cert are both needed, as PEM text", file);
   }

@@ -92,8 +92,37 @@ TEST(ModelConfig, NamesTheLineOfASyntaxError) {
   EXPECT_THAT(error, testing::StartsWith(
                          "Invalid protobuf file: 'models.config': Error parsing text-format "
                          "tensorflow.serving.ModelServerConfig: 3:"));
-  EXPECT_THAT(error, testing::EndsWith("named \"nam\""));  // without a period, as all errors
+  EXPECT_THAT(error, testing::EndsWith("named \"nam\"; did you mean \"name\"?"));
   EXPECT_THAT(ModelError("model_config_list {"), HasSubstr("Config: 1:"));
+}
+
+TEST(ModelConfig, WrongNamesOfFieldsAndValuesGetTheRightOnes) {
+  EXPECT_THAT(ErrorOfModel("nam: \"a\""), HasSubstr("\"nam\"; did you mean \"name\"?"));
+  EXPECT_THAT(
+      ModelError("model_config_list {\n  config {\n    penstock {\n      load: LAZY\n"
+                 "      keep_loaded: true } } }"),
+      HasSubstr("4:13: Unknown enumeration value of \"LAZY\" for field \"load\"; say ALWAYS, "
+                "ON_DEMAND or NEVER"));
+  EXPECT_THAT(ErrorOfModel("penstock { keep_loaded: maybe }"),
+              HasSubstr("Value: \"maybe\"; say true or false"));
+  EXPECT_THAT(ErrorOfModel("penstock { xyzxyzxyz { } }"),
+              HasSubstr("; say transition, load, unload_after_idle_ms"));
+  EXPECT_THAT(ErrorOfModel("base_path: 5"),
+              HasSubstr("Expected string, got: 5, for the field \"base_path\""));
+  // A number that no value has would be taken for one.
+  EXPECT_THAT(ErrorOfModel("name: 'a' base_path: '/a' penstock { load: 7 }"),
+              HasSubstr("has the load 7, which is none; say ALWAYS, ON_DEMAND or NEVER"));
+  EXPECT_THAT(ErrorOfModel("name: 'a' base_path: '/a' penstock { transition: 7 }"),
+              HasSubstr("has the transition 7, which is none; say AVAILABILITY_PRESERVING or"));
+}
+
+// A message of the list, and one in a list of its own.
+TEST(ModelConfig, ErrorsInListsAreAboutTheirOwnField) {
+  EXPECT_THAT(ErrorOfModel("penstock { shadow: [{ name: 'a' }, { nmae: 'b' }] }"),
+              HasSubstr("\"penstock.config.Shadow\" has no field named \"nmae\"; did you mean "
+                        "\"name\"?"));
+  EXPECT_THAT(ErrorOfModel("penstock { shadow: [{ name: 'a' } 5"),
+              HasSubstr("after the field \"shadow\""));
 }
 
 TEST(ModelConfig, RefusesModelsThatCannotBeServed) {
@@ -200,6 +229,15 @@ TEST(SslConfig, RefusesIncompleteConfigs) {
   EXPECT_THAT(error("server_key 'k'"),
               HasSubstr("Invalid protobuf file: 'ssl.config': Error parsing text-format "
                         "tensorflow.serving.SSLConfig: 1:"));
+}
+
+// The file has the private key of the server, and errors go to the log.
+TEST(SslConfig, ErrorsDoNotRepeatTheKey) {
+  const auto settings = ParseSslConfig("server_key: MIIEvQ server_cert: \"C\"", "ssl");
+  ASSERT_FALSE(settings.ok());
+  EXPECT_THAT(MessageOf(settings.status()),
+              HasSubstr("1:13: Expected string, for the field \"server_key\""));
+  EXPECT_EQ(MessageOf(settings.status()).find("MIIE"), std::string_view::npos);
 }
 
 TEST(ConfigFilesTest, ATruncatedFileIsNamedAsSuch) {

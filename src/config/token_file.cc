@@ -58,7 +58,10 @@ Status AddPermissions(const Allows& allows, access::Caller& caller) {
     TRY(CheckPatterns(allow));
     for (const int number : allow.operation()) {
       const std::optional<Operation> operation = OperationOf(number);
-      if (!operation) return InvalidArgument("allows the operation {}, which is none", number);
+      if (!operation)
+        return InvalidArgument(
+            "allows the operation {}, which is none; say INFER, METADATA, STATUS, ADMIN or METRICS",
+            number);
       if (*operation == Operation::kMetrics) {
         // The page has all models, and cannot be cut to some of them.
         caller.Allow(*operation, "*");
@@ -135,14 +138,6 @@ Status AddAnonymous(const config::Anonymous& from, AccessTable& table) {
   return OkStatus();
 }
 
-// A syntax error repeats the word that is wrong there, which may be a token, and goes to the log.
-Status WithoutTokens(const Status& error) {
-  std::string text(MessageOf(error));
-  const size_t at = text.find(access::kTokenPrefix);
-  if (at != text.npos) text.replace(at, text.size(), "(a token, which must not stand here)");
-  return InvalidArgument("{}", text);
-}
-
 Status In(std::string_view file, std::string_view who, const Status& error) {
   return InvalidArgument("{}: {} {}", file, who, MessageOf(error));
 }
@@ -151,8 +146,7 @@ Status In(std::string_view file, std::string_view who, const Status& error) {
 
 StatusOr<AccessTable> ParseTokenFile(std::string_view text, std::string_view file) {
   config::AccessRules rules;
-  if (const Status status = ParseTextFormat(text, file, rules); !status.ok())
-    return WithoutTokens(status);
+  TRY(ParseTextFormat(text, file, rules, TextWords::kHidden));
   // Such a file locks everybody out. It is more likely cut short.
   if (rules.caller().empty() && !rules.has_anonymous())
     return InvalidArgument("{}: the file has no caller", file);

@@ -72,7 +72,7 @@ TEST(TokenFileTest, ReadsCallersAndTheirPermissions) {
 
 TEST(TokenFileTest, RefusesMistakesWithTheirPlace) {
   EXPECT_THAT(FileError(""), HasSubstr("tokens: the file has no caller"));
-  EXPECT_THAT(FileError("caller { nme: \"a\" }"), HasSubstr("1:13: "));
+  EXPECT_THAT(FileError("caller { nme: \"a\" }"), HasSubstr("1:10: "));
   EXPECT_THAT(FileError(CallerText(kAllow)), HasSubstr("a caller has no name"));
   EXPECT_THAT(FileError(CallerText(std::string("name: \"a\"") + kAllow)),
               HasSubstr("the caller 'a' has no credentials"));
@@ -108,8 +108,38 @@ TEST(TokenFileTest, DoesNotRepeatATokenInTheErrorForIt) {
   EXPECT_THAT(error, HasSubstr("not 64 hexadecimal digits"));
   EXPECT_EQ(error.find(token), std::string::npos);
   const std::string syntax = FileError(CallerText("name: \"a\" token_sha256: " + token));
-  EXPECT_THAT(syntax, HasSubstr("(a token, which must not stand here)"));
+  EXPECT_THAT(syntax, HasSubstr("1:34: Expected string, for the field \"token_sha256\""));
   EXPECT_EQ(syntax.find(token.substr(0, 10)), std::string::npos);
+}
+
+// A secret that does not look like a token of ours: it may stand at any place where a word can.
+TEST(TokenFileTest, NoErrorRepeatsAWordOfTheFile) {
+  for (const char* const text :
+       {"caller { name: \"a\" token_sha256: hunter2 }", "caller { token_sha256: [\"a\", hunter2] }",
+        "caller { token_sha256: \"a\" hunter2 }", "caller { token_sha256 hunter2 }",
+        "caller { token_sha256: \"a\" hunter2: \"b\" }", "hunter2", "caller hunter2",
+        "caller { [hunter2]: 1 }", "caller { [hunter2/x] { } }", "caller { name: \"a\" { hunter2",
+        "caller { allow { operation: hunter2 } }", "caller { allow { operation: \"hunter2\" } }",
+        "caller { token_sha256: 'hunter2", "caller { token_sha256: 'hunter2\n'",
+        "caller { token_sha256: \"hunter2\" \\x", "caller { name: \"a\" name: hunter2 }",
+        "caller { certificate { dns: hunter2 } }", "caller { allow { operation: -hunter2 } }"}) {
+    const std::string error = FileError(text);
+    EXPECT_EQ(error.find("hunter2"), std::string::npos) << error;
+    EXPECT_THAT(error, HasSubstr("AccessRules: 1:")) << text;
+  }
+}
+
+TEST(TokenFileTest, ErrorsSayTheFieldAndWhatIsAllowedThere) {
+  EXPECT_THAT(FileError("caller { token_sha256: [\"a\", b] }"),
+              HasSubstr("1:30: Expected string, after the field \"token_sha256\""));
+  EXPECT_THAT(FileError("caller { nme: \"a\" }"),
+              HasSubstr("1:10: Message type \"penstock.config.Caller\" has no field of this name; "
+                        "did you mean \"name\"?"));
+  EXPECT_THAT(FileError("caller { hunter2: \"a\" }"),
+              HasSubstr("of this name; say name, token_sha256, certificate or allow"));
+  EXPECT_THAT(FileError("caller { allow {\n  operation: [INFER, REED]\n} }"),
+              HasSubstr("2:22: Unknown enumeration value for field \"operation\"; say INFER, "
+                        "METADATA, STATUS, ADMIN or METRICS"));
 }
 
 TEST(TokenFileTest, TheLineOfANewTokenIsAFile) {

@@ -84,7 +84,7 @@ def test_wrong_flags(flags, text):
 
 
 @pytest.mark.parametrize('flag,content,text', [
-    ('model_config_file', 'model_config_list { config { nme: "a" } }', '1:33: '),
+    ('model_config_file', 'model_config_list { config { nme: "a" } }', '1:30: '),
     ('model_config_file', 'model_config_list { config { name: "a" } }', "model 'a' has no base_path"),
     ('model_config_file', '', 'there is no model_config_list'),
     ('monitoring_config_file', 'prometheus_config { enable: "maybe" }', '1:29: '),
