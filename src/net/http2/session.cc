@@ -45,6 +45,10 @@ constexpr size_t kAcksQueuedMax = 4000;
 constexpr uint64_t kResetsUnchecked = 1'000'000'000;
 // The payload of the ping that follows the drain's first GOAWAY. Its answer proves that the client
 // has seen that GOAWAY.
+// How long a client has to answer the announcement of the end, and how long at the end of the
+// server if no request is open.
+constexpr Duration kAnnounceTime = std::chrono::seconds(1);
+constexpr Duration kAnnounceTimeOfIdle = std::chrono::milliseconds(250);
 constexpr std::array<uint8_t, 8> kDrainPing = {'p', 'e', 'n', 's', 't', 'o', 'c', 'k'};
 
 // nghttp2's options, shared by all sessions. Immutable.
@@ -403,17 +407,24 @@ bool Http2Session::IsIdle() const {
   return streams_.empty() && rest_.empty() && drain_ != Drain::kAnnounced;
 }
 
-void Http2Session::StartDrain() { Announce("the server stops"); }
+void Http2Session::StartDrain() {
+  // Some clients read nothing while they have no request. They must not delay the end of the
+  // server.
+  const bool is_idle = streams_.empty() && rest_.empty();
+  Announce("the server stops", is_idle ? kAnnounceTimeOfIdle : kAnnounceTime);
+}
 
-// Announces that the connection will soon accept no new requests.
-void Http2Session::Announce(const char* reason) {
+// Announces that the connection will soon accept no new requests. The answer to the ping shows that
+// the client knows it, and that requests which were on their way have arrived. Waits `patience` for
+// it.
+void Http2Session::Announce(const char* reason, Duration patience) {
   if (drain_ != Drain::kNo) return;
   end_reason_ = reason;
   drain_ = Drain::kAnnounced;
-  drain_since_ = now_;
   is_unused_since_drain_ = streams_.empty() && rest_.empty();
   nghttp2_submit_shutdown_notice(ng_);
   nghttp2_submit_ping(ng_, NGHTTP2_FLAG_NONE, kDrainPing.data());
+  loop_.timers().Arm(*this, server().clock.Now() + patience);
   for (Http2Stream* stream = streams_.first(); stream != nullptr;
        stream = StreamList::Next(*stream))
     stream->OnDrain();
@@ -421,6 +432,7 @@ void Http2Session::Announce(const char* reason) {
 }
 
 void Http2Session::FinishDrain() {
+  Disarm();
   drain_ = Drain::kFinal;
   nghttp2_submit_goaway(ng_, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(ng_),
                         NGHTTP2_NO_ERROR, reinterpret_cast<const uint8_t*>(end_reason_),
@@ -436,7 +448,6 @@ bool Http2Session::OnTick(SteadyTime now) {
     last_received_ = now;
     is_ping_open_ = false;
   }
-  if (drain_ == Drain::kAnnounced && now - drain_since_ >= std::chrono::seconds(1)) FinishDrain();
   if (IsOverTime(now)) return true;
   for (Http2Stream* stream = streams_.first(); stream != nullptr;
        stream = StreamList::Next(*stream))
@@ -461,7 +472,8 @@ bool Http2Session::IsOverTime(SteadyTime now) {
   }
   if (streams_.empty() && options.idle_timeout > Duration::zero() &&
       now - idle_since_ >= options.idle_timeout)
-    Announce("the connection was idle");  // announce first, since a request may be on its way
+    // Announce first, since a request may be on its way.
+    Announce("the connection was idle", kAnnounceTime);
   return false;
 }
 

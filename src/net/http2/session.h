@@ -16,6 +16,7 @@
 #include "net/http2/output.h"
 #include "net/http2/stream.h"
 #include "net/http2/stream_host.h"
+#include "net/loop/timer_wheel.h"
 
 namespace penstock::net {
 
@@ -31,7 +32,7 @@ using StreamList = LinkedList<Http2Stream>;
 
 // One HTTP/2 connection. It feeds input to nghttp2, passes nghttp2's events to the streams, and
 // enforces the limits. See session.cc. Owned by loop.
-class Http2Session final : public Session, private StreamHost {
+class Http2Session final : public Session, private StreamHost, private WheelTimer {
  public:
   explicit Http2Session(SessionHost& host);
   ~Http2Session() override;
@@ -80,7 +81,9 @@ class Http2Session final : public Session, private StreamHost {
   // Closes the connection if neither side has anything more to say.
   void CloseIfDone();
   void Copy(std::span<const std::byte> frame);
-  void Announce(const char* reason);
+  void Announce(const char* reason, Duration patience);
+  // The client has not answered the announcement in time.
+  void OnTimer() override { FinishDrain(); }
   // Names the last stream that is served. Later ones are refused.
   void FinishDrain();
   // Of a tick. IsOverTime returns true if it has ended the session. KeepAlive returns false if the
@@ -104,10 +107,9 @@ class Http2Session final : public Session, private StreamHost {
   bool has_settings_ = false;  // the client's first SETTINGS frame has arrived
   enum class Drain : uint8_t { kNo, kAnnounced, kFinal } drain_ = Drain::kNo;
 
-  // Times of the last tick, drain, input, ping; since when there is no stream, and since when a
+  // Times of the last tick, input, ping; since when there is no stream, and since when a
   // head is unfinished.
   SteadyTime last_tick_;
-  SteadyTime drain_since_;
   bool is_unused_since_drain_ = false;
   SteadyTime last_received_;
   SteadyTime last_ping_;

@@ -613,6 +613,21 @@ TEST_F(Http2SessionTest, DrainEndsAnIdleConnectionOnceTheClientHasSeenIt) {
   EXPECT_TRUE(server_->session().IsUnusedSinceDrain());
 }
 
+// As Python's httpx, which reads only while it waits for an answer.
+TEST_F(Http2SessionTest, DrainWaitsAQuarterOfASecondForAnIdleClientThatReadsNothing) {
+  Start();
+  client_->Call("/echo", "");
+  server_->session().StartDrain();
+  server_->Send();
+  server_->Pass(std::chrono::milliseconds(240));
+  server_->Send();
+  EXPECT_FALSE(server_->host.wants_close);
+  server_->Pass(std::chrono::milliseconds(20));
+  server_->Send();
+  EXPECT_TRUE(server_->host.wants_close);
+  EXPECT_TRUE(server_->session().IsUnusedSinceDrain());
+}
+
 TEST_F(Http2SessionTest, DrainTakesRequestsThatWereOnTheirWay) {
   Start();
   server_->session().StartDrain();

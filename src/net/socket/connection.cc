@@ -368,17 +368,19 @@ bool Connection::HasUnacknowledged() {
   return ioctl(socket_.native_handle(), SIOCOUTQ, &bytes) == 0 && bytes > 0;
 }
 
-// A draining server does not wait for clients that keep a connection open without using it.
-bool Connection::MayCloseAtOnce() const {
-  if (!draining_ || owed_at_drain_) return false;
-  return session_ != nullptr ? session_->IsUnusedSinceDrain() : tls_ == nullptr;
+// True if the peer waits for no answer: no request was open when the drain began, and none has come
+// since. A draining server does not wait for clients that keep such connections open.
+bool Connection::AwaitsNothing() const {
+  return draining_ && (session_ == nullptr || session_->IsUnusedSinceDrain());
 }
 
 // Called when all output is sent. Closes the sending side, then waits until the peer closes.
 void Connection::Linger() {
   if (tls_ != nullptr && tls_->StartClose()) return Flush();
-  if (input_ended_ || MayCloseAtOnce()) return Close();
+  const bool awaits_nothing = AwaitsNothing();
+  if (input_ended_ || (awaits_nothing && !owed_at_drain_)) return Close();
   lingering_ = true;
+  closes_when_received_ = awaits_nothing;
   has_yielded_ = false;
   session_.reset();
   shutdown(socket_.native_handle(), SHUT_WR);
@@ -446,6 +448,7 @@ bool Connection::CheckTimeouts(SteadyTime now) {
     return limit > Duration::zero() && now - since >= limit;
   };
   if (lingering_) {
+    if (closes_when_received_ && !HasUnacknowledged()) return false;
     if (lingering_since_ == kNoDeadline) lingering_since_ = now;
     return now - std::max(lingering_since_, last_received_) < kLingerTime &&
            now - lingering_since_ < kLingerTimeMax;

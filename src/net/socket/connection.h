@@ -76,7 +76,7 @@ class Connection final : public LoopConnection, public SessionHost, private Flus
   void WaitWritable();
   // The end. See the top of connection.cc for why a connection lingers.
   bool HasUnacknowledged();
-  bool MayCloseAtOnce() const;
+  bool AwaitsNothing() const;
   void DrainNow();
   void Linger();
   void Close();
@@ -109,7 +109,8 @@ class Connection final : public LoopConnection, public SessionHost, private Flus
   bool paused_ = false;
   bool input_ended_ = false;
   bool close_after_flush_ = false;
-  bool lingering_ = false;  // all is sent; waits for the peer to close
+  bool lingering_ = false;             // all is sent; waits for the peer to close
+  bool closes_when_received_ = false;  // lingers only until the peer has received all
   bool closed_ = false;
   bool drain_awaits_read_ = false;
   bool draining_ = false;

@@ -8,6 +8,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <functional>
 
@@ -116,6 +117,13 @@ class TlsClient final {
   bool UpdateKeys() {
     return SSL_key_update(ssl_, SSL_KEY_UPDATE_REQUESTED) == 1 && SSL_do_handshake(ssl_) == 1;
   }
+  // The first piece of what comes.
+  std::string Ask(std::string_view request) {
+    SSL_write(ssl_, request.data(), static_cast<int>(request.size()));
+    std::string piece(16384, '\0');
+    piece.resize(static_cast<size_t>(std::max(SSL_read(ssl_, piece.data(), 16384), 0)));
+    return piece;
+  }
   // All that comes until the server closes; empty if the request was refused.
   std::string AskAndClose(std::string_view request) {
     SSL_write(ssl_, request.data(), static_cast<int>(request.size()));
@@ -158,8 +166,8 @@ class TlsTest : public testing::Test {
     options_.tls.key_pem = identity_.key;
   }
 
-  void Start() {
-    auto server = Server::Start(options_, router_, metrics_);
+  void Start(const Clock& clock = Clock::Real()) {
+    auto server = Server::Start(options_, router_, metrics_, clock);
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
   }
@@ -202,6 +210,20 @@ TEST_F(TlsTest, RefusesOldVersions) {
   Start();
   EXPECT_FALSE(TlsClient(port(), {.version_max = TLS1_1_VERSION}).is_connected());
   EXPECT_TRUE(TlsClient(port(), {.version_max = TLS1_2_VERSION}).is_connected());
+}
+
+// The clock stands still, so a connection that lingers would stay until the drain times out.
+TEST_F(TlsTest, DrainDoesNotWaitForIdleClients) {
+  const FakeClock clock;
+  options_.drain_timeout = std::chrono::seconds(20);
+  Start(clock);
+  const SocketClient without_handshake(port());
+  const TlsClient has_not_asked(port());
+  TlsClient has_asked(port());
+  EXPECT_THAT(has_asked.Ask("GET /none HTTP/1.1\r\nHost: a\r\n\r\n"), HasSubstr(" 404 "));
+  EXPECT_TRUE(server_->Drain());
+  EXPECT_THAT(metrics_.Text(), HasSubstr("\npenstock_net_connections_open 0\n"));
+  server_.reset();  // it uses the clock
 }
 
 TEST_F(TlsTest, TellsClientsInClearText) {
