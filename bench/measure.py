@@ -15,6 +15,7 @@ import access_calls
 import example_calls
 import idle_and_memory
 import large_messages
+import logged_calls
 import observed_calls
 import rest_calls
 import runtime_models
@@ -29,6 +30,7 @@ SCENARIOS = {
     "grpc_classify": example_calls.run_small,
     "examples": example_calls.run_reader,
     "observed": observed_calls.run,
+    "request_log": logged_calls.run,
     "runtimes": runtime_models.run,
     "rest_small": rest_calls.run_small,
     "rest_row": rest_calls.run_row,

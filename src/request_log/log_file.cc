@@ -3,8 +3,11 @@
 
 #include <fcntl.h>
 #include <fmt/chrono.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
@@ -15,6 +18,7 @@ namespace penstock {
 namespace {
 
 constexpr std::string_view kOpenSuffix = ".open";
+constexpr size_t kPiecesAtOnce = 64;
 
 // Unique in this process.
 uint64_t NextNumber() {
@@ -43,10 +47,18 @@ Status LogFile::Open() {
   return OkStatus();
 }
 
-Status LogFile::Write(std::string_view bytes) {
+Status LogFile::Write(std::span<const std::string_view> pieces) {
   if (file_ < 0) TRY(Open());
-  for (size_t written = 0; written < bytes.size();) {
-    const ssize_t result = write(file_, bytes.data() + written, bytes.size() - written);
+  uint64_t written = 0;
+  size_t skipped = 0;  // bytes of the first piece that are written
+  while (!pieces.empty()) {
+    std::array<iovec, kPiecesAtOnce> vector;
+    const size_t count = std::min(pieces.size(), vector.size());
+    for (size_t i = 0; i < count; ++i) {
+      const std::string_view piece = pieces[i].substr(i == 0 ? skipped : 0);
+      vector[i] = {const_cast<char*>(piece.data()), piece.size()};
+    }
+    const ssize_t result = writev(file_, vector.data(), static_cast<int>(count));
     if (result < 0 && errno == EINTR) continue;
     if (result < 0) {
       const Status error = Failed("written");
@@ -56,8 +68,13 @@ Status LogFile::Write(std::string_view bytes) {
       return error;
     }
     written += static_cast<size_t>(result);
+    skipped += static_cast<size_t>(result);
+    while (!pieces.empty() && skipped >= pieces.front().size()) {
+      skipped -= pieces.front().size();
+      pieces = pieces.subspan(1);
+    }
   }
-  bytes_ += bytes.size();
+  bytes_ += written;
   return OkStatus();
 }
 

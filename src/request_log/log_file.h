@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -26,8 +27,9 @@ class LogFile final {
   LogFile& operator=(const LogFile&) = delete;
 
   RequestLogFormat format() const { return format_; }
-  // Appends whole records. After an error none of `bytes` is in the file, which has ended.
-  Status Write(std::string_view bytes);
+  // Appends whole records, which may come in pieces. After an error none of them is in the file,
+  // which has ended.
+  Status Write(std::span<const std::string_view> pieces);
   // Ends the file if it is large or old enough.
   Status RotateIfDue();
   // Ends the file. Does nothing if none is open.

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "absl/container/inlined_vector.h"
 #include "base/encoding/crc32c.h"
 #include "base/log.h"
 #include "request_log/log_record.h"
@@ -30,8 +31,10 @@ Counter& Dropped(MetricsRegistry& metrics, const std::string& prefix, std::strin
 
 }  // namespace
 
-void LogWriterState::Wake() {
-  if (has_records.load(std::memory_order_relaxed) || has_records.exchange(true)) return;
+void LogWriterState::Wake(uint64_t before, uint64_t bytes) {
+  const bool completes = before < kWrittenAtOnce && before + bytes >= kWrittenAtOnce;
+  const bool is_first = !has_records.load(std::memory_order_relaxed) && !has_records.exchange(true);
+  if (!completes && !is_first) return;
   MutexLock lock(mutex);
   wake.NotifyOne();
 }
@@ -54,8 +57,8 @@ RecordQueue::RecordQueue(const RequestLogsOptions& options, const RequestLogOpti
 
 void RecordQueue::Append(const ByteChain& record) {
   const uint64_t bytes = record.bytes();
-  if (writer_->queued_bytes.fetch_add(bytes, std::memory_order_relaxed) + bytes >
-      writer_->queue_bytes_max) {
+  const uint64_t before = writer_->queued_bytes.fetch_add(bytes, std::memory_order_relaxed);
+  if (before + bytes > writer_->queue_bytes_max) {
     writer_->queued_bytes.fetch_sub(bytes, std::memory_order_relaxed);
     return dropped_full_.Add();
   }
@@ -68,7 +71,7 @@ void RecordQueue::Append(const ByteChain& record) {
       for (const Slice& slice : record.slices()) small_ += slice.view();
     }
   }
-  writer_->Wake();
+  writer_->Wake(before, bytes);
 }
 
 bool RecordQueue::IsEmpty() const {
@@ -92,9 +95,14 @@ void RecordQueue::WriteQueued() {
     at += sizeof(size) + size;
     bytes += size;
   }
+  WriteBatch();
   for (ByteChain& record : large) {
     bytes += record.bytes();
-    AddToBatch(Flatten(record).view());
+    if (file_.format() == RequestLogFormat::kTfRecord) {
+      WriteLarge(record);
+    } else {
+      AddToBatch(Flatten(record).view());
+    }
     record = {};
   }
   WriteBatch();
@@ -125,17 +133,36 @@ void RecordQueue::AddToBatch(std::string_view record) {
 
 void RecordQueue::WriteBatch() {
   if (batch_records_ == 0) return;
-  const Status status = file_.Write(batch_);
-  if (status.ok()) {
-    records_.Add(batch_records_);
-    bytes_.Add(batch_.size());
-  } else {
-    dropped_unwritten_.Add(batch_records_);
-    Warn(status);
-  }
-  batch_records_ = 0;
+  const std::string_view pieces[] = {batch_};
+  WritePieces(pieces, std::exchange(batch_records_, 0));
   batch_.clear();
   if (batch_.capacity() > 4 * kBatchBytes) batch_ = {};
+}
+
+void RecordQueue::WriteLarge(const ByteChain& record) {
+  std::string head, tail;
+  AppendNumber(uint64_t{record.bytes()}, head);
+  AppendNumber(MaskedCrc32c(head), head);
+  absl::InlinedVector<std::string_view, 8> pieces = {head};
+  uint32_t checksum = 0;
+  for (const Slice& slice : record.slices()) {
+    pieces.push_back(slice.view());
+    checksum = Crc32c(slice.view(), checksum);
+  }
+  AppendNumber(MaskCrc32c(checksum), tail);
+  pieces.push_back(tail);
+  WritePieces(pieces, 1);
+}
+
+void RecordQueue::WritePieces(std::span<const std::string_view> pieces, uint64_t records) {
+  const Status status = file_.Write(pieces);
+  if (status.ok()) {
+    records_.Add(records);
+    for (const std::string_view piece : pieces) bytes_.Add(piece.size());
+  } else {
+    dropped_unwritten_.Add(records);
+    Warn(status);
+  }
   if (const Status rotated = file_.RotateIfDue(); !rotated.ok()) Warn(rotated);
 }
 

@@ -4,7 +4,9 @@
 
 #include <atomic>
 #include <memory>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/buffer.h"
@@ -20,8 +22,13 @@ namespace penstock {
 // What all queues of a server share with the thread that writes them. Thread-safe.
 struct LogWriterState {
   explicit LogWriterState(uint64_t bytes) : queue_bytes_max(bytes) {}
-  // Tells the writer that there are records. Only the first call after a pause takes the lock.
-  void Wake() EXCLUDES(mutex);
+  // So many bytes are written at once, without waiting for more. They are still in the processor's
+  // cache, and the memory of large requests is soon free for the next ones.
+  static constexpr uint64_t kWrittenAtOnce = 1 << 20;
+
+  // Tells the writer that there are records: `bytes` more than `before`. Only the first call after
+  // a pause, and the one that completes kWrittenAtOnce, take the lock.
+  void Wake(uint64_t before, uint64_t bytes) EXCLUDES(mutex);
 
   const uint64_t queue_bytes_max;
   std::atomic<uint64_t> queued_bytes{0};
@@ -62,6 +69,9 @@ class RecordQueue final {
   // Appends a record to batch_ in the form of the file.
   void AddToBatch(std::string_view record);
   void WriteBatch();
+  // Writes a record of a TFRecord file from where it is.
+  void WriteLarge(const ByteChain& record);
+  void WritePieces(std::span<const std::string_view> pieces, uint64_t records);
   void Warn(const Status& status);
 
   const std::string prefix_;

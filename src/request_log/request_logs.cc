@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A request that is sampled makes its record on its own thread and appends it to a queue. One
 // thread writes all queues: the disk may be slow, and no request waits for it. The thread waits a
-// little after the first record, so that one write has many, and it sleeps while there are none.
+// little after the first record, so that one write has many, but not if they are large. It sleeps
+// while there are none.
 #include "request_log/request_logs.h"
 
 #include <sys/stat.h>
@@ -90,7 +91,7 @@ void RequestLogs::Set(const RequestLogList& list) {
   const bool is_used = next != nullptr;
   table_.Set(std::move(next));
   if (is_used && !writer_.joinable()) writer_ = std::thread([this] { RunWriter(); });
-  writer_state_->Wake();  // files of logs that are gone end
+  writer_state_->Wake(0, 0);  // files of logs that are gone end
 }
 
 // Returns the queue of another model with the same files, or a new one.
@@ -137,7 +138,8 @@ void RequestLogs::RunWriter() {
         due == kNoDeadline ? state.wake.Wait(state.mutex)
                            : (void)state.wake.WaitUntil(state.mutex, due);
       const SteadyTime until = Clock::Real().Now() + kGatherTime;
-      while (!state.is_stopping && Clock::Real().Now() < until)
+      while (!state.is_stopping && state.queued_bytes.load() < LogWriterState::kWrittenAtOnce &&
+             Clock::Real().Now() < until)
         (void)state.wake.WaitUntil(state.mutex, until);
       is_stopping = state.is_stopping;
       state.has_records.store(false);

@@ -116,6 +116,20 @@ TEST_F(RequestLogsTest, WritesPredictionLogsOfTheModelsThatHaveALog) {
               HasSubstr("penstock_request_log_records_total{filename_prefix=\"p\"} 3\n"));
 }
 
+TEST_F(RequestLogsTest, ALargeRecordOfManyPiecesIsWrittenWhole) {
+  logs().Set({{"m", {.filename_prefix = "p", .sampling_rate = 1}}});
+  const std::string part(1000, 'x');
+  Log(logs().Sample("m"), "ask", part, AnsweredRequest::Kind::kPredictStreamed, 200);
+  logs().Stop();
+  const std::vector<PredictionLog> records = Records(Files().at(0));
+  ASSERT_THAT(records, SizeIs(1));
+  EXPECT_THAT(records[0].predict_streamed_log().response(),
+              testing::AllOf(SizeIs(200), testing::Each(part)));
+  const auto bytes = fs::file_size(Files()[0]);
+  EXPECT_THAT(metrics_.Text(),
+              HasSubstr("log_bytes_total{filename_prefix=\"p\"} " + std::to_string(bytes) + "\n"));
+}
+
 TEST_F(RequestLogsTest, SamplesAPartOfTheRequests) {
   logs().Set({{"half", {.filename_prefix = "p", .sampling_rate = 0.5}},
               {"none", {.filename_prefix = "p", .sampling_rate = 0}}});
@@ -188,15 +202,16 @@ TEST_F(RequestLogsTest, FilesEndBySizeAndByTime) {
   options_.file_bytes_max = 10;
   options_.file_time_max = std::chrono::hours(1);
   LogFile file(options_, "p", RequestLogFormat::kTfRecord, clock);
-  ASSERT_TRUE(file.Write("12345").ok());
+  const auto write = [&file](std::string_view piece) { return file.Write({&piece, 1}); };
+  ASSERT_TRUE(write("12345").ok());
   ASSERT_TRUE(file.RotateIfDue().ok());
   EXPECT_THAT(Files(), ElementsAre(EndsWith(".tfrecord.open")));
-  ASSERT_TRUE(file.Write("67890").ok());
+  ASSERT_TRUE(write("67890").ok());
   ASSERT_TRUE(file.RotateIfDue().ok());
   EXPECT_THAT(Files(), ElementsAre(EndsWith(".tfrecord")));
   EXPECT_EQ(ReadAll(Files()[0]), "1234567890");
   EXPECT_EQ(file.rotation_due(), kNoDeadline);
-  ASSERT_TRUE(file.Write("1").ok());
+  ASSERT_TRUE(write("1").ok());
   EXPECT_EQ(file.rotation_due(), clock.Now() + std::chrono::hours(1));
   clock.Advance(std::chrono::hours(1));
   ASSERT_TRUE(file.RotateIfDue().ok());

@@ -2,6 +2,7 @@
 // CRC32C, the checksum with Castagnoli's polynomial. TFRecord files and object stores use it.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <string_view>
 
@@ -11,8 +12,13 @@ namespace penstock {
 // before these, to compute a checksum in pieces.
 uint32_t Crc32c(std::string_view bytes, uint32_t before = 0);
 
-// The checksum of `bytes` in the form that TFRecord files have: rotated, and with an offset.
-uint32_t MaskedCrc32c(std::string_view bytes);
+// Brings a checksum into the form that TFRecord files have: rotated, and with an offset.
+constexpr uint32_t MaskCrc32c(uint32_t checksum) {
+  constexpr uint32_t kMaskDelta = 0xA282EAD8;
+  return std::rotr(checksum, 15) + kMaskDelta;
+}
+// The checksum of `bytes` in that form.
+inline uint32_t MaskedCrc32c(std::string_view bytes) { return MaskCrc32c(Crc32c(bytes)); }
 
 namespace crc32c_internal {
 // Computes the same without that instruction.

@@ -21,6 +21,17 @@ TEST(Crc32cTest, InPieces) {
   EXPECT_EQ(crc32c_internal::Portable("6789", crc32c_internal::Portable("12345")), 0xE3069283u);
 }
 
+// Long texts are summed in several parts at the same time.
+TEST(Crc32cTest, LongTextsWithAndWithoutTheInstruction) {
+  std::string bytes;
+  for (uint32_t i = 0; i < 10'000; ++i) bytes += static_cast<char>(i * i / 7);
+  for (const size_t size : {3071u, 3072u, 3073u, 6144u, 9000u, 10'000u}) {
+    const std::string_view text = std::string_view(bytes).substr(10'000 - size);
+    EXPECT_EQ(Crc32c(text), crc32c_internal::Portable(text)) << size;
+    EXPECT_EQ(Crc32c(text, 123), crc32c_internal::Portable(text, 123)) << size;
+  }
+}
+
 TEST(Crc32cTest, WithAndWithoutTheInstruction) {
   std::string bytes;
   for (int i = 0; i < 200; ++i) {
