@@ -33,7 +33,8 @@ class Log:
         self.config = folder / "models.config"
         self.config.write_text(f"""model_config_list {{ config {{
             name: "m" base_path: "builtin:half_plus_two"
-            logging_config {{ log_collector_config {{ filename_prefix: "m" }} sampling_config {{ sampling_rate: {rate} }} }} }} }}""")
+            logging_config {{ log_collector_config {{ filename_prefix: "m" }}
+                              sampling_config {{ sampling_rate: {rate} }} }} }} }}""")
 
     def flags(self):
         # No record may be dropped: it would cost less than one that is written.
@@ -132,6 +133,6 @@ def run(rounds):
         extra = statistics.median(a - b for a, b in zip(pair["logged"], pair["plain"]))
         limit = LIMIT_PART * plain + LIMIT_NS_PER_BYTE / 1000 * count
         yield row(f"gRPC Predict, {size}, {CONNECTIONS}x{streams}, full request log, CPU beyond plain",
-                  f"{extra:.2f} us beyond {plain:.2f} ({extra / plain:.0%}; {1000 * extra / count:.2f} ns for each of the {count:,} "
-                  "bytes of a record)",
+                  f"{extra:.2f} us beyond {plain:.2f} ({extra / plain:.0%}; {1000 * extra / count:.2f} ns for each of the "
+                  f"{count:,} bytes of a record)",
                   f"<= {limit:.2f} us ({LIMIT_PART:.0%} + {LIMIT_NS_PER_BYTE} ns per byte)", extra <= limit)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Writes the seeds of the fuzz targets http1_fuzz, http2_fuzz, record_fuzz, example_fuzz, s3_listing_fuzz, s3_answer_fuzz,
-onnx_fuzz, npy_fuzz and token_file_fuzz: one input for each form that the bytes take.
+onnx_fuzz, npy_fuzz, token_file_fuzz and rest_grpc_fuzz: one input for each form that the bytes take.
 
     fuzz/make_corpus.py [folder]     the default is fuzz/corpus
 
@@ -535,6 +535,56 @@ def token_file_seeds():
     }
 
 
+# ------------------------------------------------------------------------------------- REST against gRPC
+
+# The second byte of a :predict body: the position of the model in rest_grpc_fuzz.cc.
+FLOAT, DOUBLE, INT32, UINT8, STRING, INT64, BOOL, COMPLEX64, UINT64, HALF = 0, 1, 2, 3, 6, 7, 8, 9, 18, 19
+SEVERAL, ANY = 21, 22
+
+
+def rest_grpc_seeds():
+    def predict(model, body):
+        return b'p' + bytes([model]) + body
+
+    def examples(body):
+        return b'e\0' + body
+
+    rows = [b'{"a": 1.5, "b": [1, -2], "c_bytes": {"b64": "AP8="}, "d": true}',
+            b'{"d": false, "c_bytes": "\xc3\xa4", "b": [3, 4], "a": -1e-3}']
+    return {
+        'floats': predict(FLOAT, b'{"instances": [[1, 2.5], [NaN, -Infinity], [1e39, -0]]}'),
+        'floats_named': predict(FLOAT, b'{"inputs": {"a": [0.1, 1e-50, 16777217], "other": [null]}}'),
+        'doubles': predict(DOUBLE, b'{"inputs": [2.2250738585072011e-308, 1.7976931348623157e308, 1e400]}'),
+        'int32': predict(INT32, b'{"inputs": [[2147483647], [-2147483648]]}'),
+        'int32_too_large': predict(INT32, b'{"inputs": 2147483648}'),
+        'int32_with_point': predict(INT32, b'{"inputs": [1.0]}'),
+        'uint8': predict(UINT8, b'{"instances": [0, 255, -0]}'),
+        'int64': predict(INT64, b'{"inputs": [9223372036854775807, -9223372036854775808]}'),
+        'uint64': predict(UINT64, b'{"inputs": [18446744073709551615]}'),
+        'bools': predict(BOOL, b'{"inputs": [[true], [false]]}'),
+        'strings': predict(STRING, b'{"instances": ["\\u00e4\\ud83d\\ude00\\n", {"b64": "/w"}, ""]}'),
+        'string_of_bytes': predict(STRING, b'{"inputs": {"b64": "/w=="}}'),
+        'pairs': predict(COMPLEX64, b'{"instances": [[1, -2.5], [NaN, 0]]}'),
+        'halves': predict(HALF, b'{"inputs": [65504, 65520, 5.9604644775390625e-8, 1.00048828125]}'),
+        'empty_lists': predict(FLOAT, b'{"inputs": [[], []]}'),
+        'ragged': predict(FLOAT, b'{"instances": [[1], [1, 2]]}'),
+        'rows': predict(SEVERAL, b'{"signature_name": "serving_default", "instances": [' + b','.join(rows) + b']}'),
+        'rows_without_optional': predict(SEVERAL, b'{"instances": [{"a": 1, "b": 2, "c_bytes": ""}]}'),
+        'columns': predict(SEVERAL, b'{"inputs": {"a": [1], "b": 2, "c_bytes": [[]]}, "signature_name": "x"}'),
+        'any_rows': predict(ANY, b'{"instances": [{"x": 1, "y": "a"}, {"x": 2.5, "y": "b"}]}'),
+        'any_columns': predict(ANY, b'{"inputs": {"x": [[1, 99999999999999999999]], "y": true, "z": []}}'),
+        'any_value': predict(ANY, b'\xef\xbb\xbf{"inputs": {"b64": "YQ=="}} and more'),
+        'examples': examples(b'{"examples": [{"f": [1.5, 2], "i": 3, "o": [4], "s": "a", "v": []}]}'),
+        'examples_with_context': examples(b'{"context": {"s": {"b64": "/w=="}, "f": [1.0, NaN]}, '
+                                          b'"examples": [{"v": [1.0, 2.0]}, {"v": [true, false]}], "signature_name": ""}'),
+        'examples_beyond_int64': examples(b'{"examples": [{"i": 9223372036854775808}]}'),
+        'examples_beyond_uint64': examples(b'{"examples": [{"v": [18446744073709551616, 1.0]}]}'),
+        'request': b'r' + bytes(range(256)),
+        'request_of_ones': b'r' + b'\xff' * 400,
+        'request_of_zeros': b'r' + bytes(200),
+    }
+
+
 def write(folder, seeds):
     os.makedirs(folder, exist_ok=True)
     for name, data in seeds.items():
@@ -555,6 +605,7 @@ def main():
     write(os.path.join(corpus, 'onnx_fuzz'), onnx_seeds())
     write(os.path.join(corpus, 'npy_fuzz'), npy_seeds())
     write(os.path.join(corpus, 'token_file_fuzz'), token_file_seeds())
+    write(os.path.join(corpus, 'rest_grpc_fuzz'), rest_grpc_seeds())
 
 
 if __name__ == '__main__':
