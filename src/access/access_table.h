@@ -49,6 +49,7 @@ class AccessTable final {
   const Caller* anonymous() const { return anonymous_; }
 
   size_t size() const { return callers_.size(); }
+  bool has_certificates() const { return !certificates_.empty(); }
 
  private:
   struct Token {

@@ -74,6 +74,10 @@ void WarnOfClearText(const net::ServerOptions& options) {
   }
 }
 
+bool AsksForCertificates(const net::TlsOptions& tls) {
+  return !tls.client_ca_file.empty() || !tls.client_ca_pem.empty();
+}
+
 // Logs the words of tensorflow_model_server, because scripts wait for this line.
 void LogLoadedAsTfs(const core::ManagerEvent& event) {
   if (!event.version || event.version->state != core::VersionState::kAvailable) return;
@@ -161,11 +165,18 @@ Status ModelServer::Impl::Start(const StartStepCallback& on_step) {
   ASSIGN_OR_RETURN(net::ServerOptions net_options, NetOptions(settings));
   if (!settings.token_file.empty()) {
     on_step("reading --token_file");
+    using Certificates = TokenFileWatch::Certificates;
+    const bool asks = AsksForCertificates(net_options.tls);
     ASSIGN_OR_RETURN(token_file,
                      TokenFileWatch::Open(settings.token_file,
-                                          std::chrono::seconds(settings.token_file_poll_seconds)));
+                                          std::chrono::seconds(settings.token_file_poll_seconds),
+                                          asks ? Certificates::kAsked : Certificates::kNotAsked));
     net_options.access = access();
     WarnOfClearText(net_options);
+  } else if (AsksForCertificates(net_options.tls) && !net_options.tls.require_client_certificate) {
+    PENSTOCK_LOG(kWarning,
+                 "the CA for client certificates keeps nobody out: clients may come without one; "
+                 "--tls_require_client_certificate or a --token_file changes that");
   }
   TRY(MakeReadinessRule(settings).status());
   if (settings.admin_api == "full" && settings.net.cors && !HasAdminPort(settings)) {

@@ -19,20 +19,30 @@ StatusOr<access::AccessTable> Parse(const StatusOr<std::string>& text, const std
   return ParseTokenFile(*text, path);
 }
 
+// The file may be that of several servers, so this is no error.
+void WarnOfCertificates(const access::AccessTable& table, TokenFileWatch::Certificates asked) {
+  if (asked == TokenFileWatch::Certificates::kAsked || !table.has_certificates()) return;
+  PENSTOCK_LOG(kWarning,
+               "--token_file: its certificates have no effect: this server asks clients for none; "
+               "--tls_client_ca_file makes it do so");
+}
+
 }  // namespace
 
-StatusOr<std::unique_ptr<TokenFileWatch>> TokenFileWatch::Open(std::string path,
-                                                               Duration interval) {
+StatusOr<std::unique_ptr<TokenFileWatch>> TokenFileWatch::Open(std::string path, Duration interval,
+                                                               Certificates certificates) {
   StatusOr<std::string> text = ReadConfigFile(kFlag, path);
   ASSIGN_OR_RETURN(access::AccessTable table, Parse(text, path));
-  return std::unique_ptr<TokenFileWatch>(
-      new TokenFileWatch(std::move(path), *std::move(text), std::move(table), interval));
+  WarnOfCertificates(table, certificates);
+  return std::unique_ptr<TokenFileWatch>(new TokenFileWatch(
+      std::move(path), *std::move(text), std::move(table), interval, certificates));
 }
 
 TokenFileWatch::TokenFileWatch(std::string path, std::string text, access::AccessTable table,
-                               Duration interval)
+                               Duration interval, Certificates certificates)
     : path_(std::move(path)),
       interval_(interval),
+      certificates_(certificates),
       control_(std::move(table)),
       last_text_(std::move(text)) {
   std::error_code ignored;
@@ -89,6 +99,7 @@ void TokenFileWatch::Check() {
   if (table.ok()) {
     last_error_.clear();
     const size_t callers = table->size();
+    WarnOfCertificates(*table, certificates_);
     control_.Replace(*std::move(table));
     PENSTOCK_LOG(kInfo, "audit: the operator: {} was read again and is in force: {} callers", path_,
                  callers);

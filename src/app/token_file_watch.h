@@ -18,9 +18,13 @@ namespace penstock {
 // that no change is missed. Thread-safe.
 class TokenFileWatch final {
  public:
+  // Whether the server asks clients for certificates. If not, those of the file get a warning.
+  enum class Certificates { kAsked, kNotAsked };
+
   // Errors: the file cannot be read or has an error. `interval` is the time between two readings of
   // the file; 0: only CheckSoon reads it again.
-  static StatusOr<std::unique_ptr<TokenFileWatch>> Open(std::string path, Duration interval);
+  static StatusOr<std::unique_ptr<TokenFileWatch>> Open(std::string path, Duration interval,
+                                                        Certificates certificates);
   ~TokenFileWatch();  // stops it
   TokenFileWatch(const TokenFileWatch&) = delete;
   TokenFileWatch& operator=(const TokenFileWatch&) = delete;
@@ -34,7 +38,8 @@ class TokenFileWatch final {
   void Stop() EXCLUDES(mutex_);
 
  private:
-  TokenFileWatch(std::string path, std::string text, access::AccessTable table, Duration interval);
+  TokenFileWatch(std::string path, std::string text, access::AccessTable table, Duration interval,
+                 Certificates certificates);
 
   void RunThread() EXCLUDES(mutex_);
   // Returns false when the thread must end.
@@ -42,6 +47,7 @@ class TokenFileWatch final {
 
   const std::string path_;
   const Duration interval_;
+  const Certificates certificates_;
   access::AccessControl control_;
 
   Mutex mutex_;

@@ -64,6 +64,8 @@ Status ReadTraffic(const config::Traffic& from, const std::string& model, Experi
   // 64 bits, because a sum of 32-bit weights could overflow to 0.
   uint64_t weights = 0;
   for (const config::TrafficArm& arm : from.arm()) {
+    if (arm.ByteSizeLong() == 0)
+      return InvalidArgument("has an empty arm; say a weight, and a version, a label or a model");
     ASSIGN_OR_RETURN(ExperimentTarget target, ReadTarget(arm, model, "an arm"));
     const std::string name = NameOf(arm.name(), target, model);
     TRY(AddName(names, name, "arms"));
@@ -83,8 +85,14 @@ Status ReadTraffic(const config::Traffic& from, const std::string& model, Experi
   return OkStatus();
 }
 
-StatusOr<ShadowOptions> ReadShadow(const config::Shadow& from, const std::string& model) {
+StatusOr<ShadowOptions> ReadShadow(const config::Shadow& from, const std::string& model,
+                                   bool has_traffic) {
   ShadowOptions shadow;
+  // Without a target the copies go to the newest version, which answers the requests if no arm
+  // does.
+  const bool has_target = !from.model().empty() || !from.label().empty() || from.has_version();
+  if (!has_target && !has_traffic)
+    return InvalidArgument("has a shadow without a target; say its model, version or label");
   ASSIGN_OR_RETURN(shadow.target, ReadTarget(from, model, "a shadow"));
   shadow.name = NameOf(from.name(), shadow.target, model);
   if (from.has_fraction()) shadow.fraction = from.fraction();
@@ -112,7 +120,7 @@ StatusOr<ExperimentOptions> ReadExperiment(const config::ModelOptions& options,
   }
   std::set<std::string> names;
   for (const config::Shadow& each : options.shadow()) {
-    ASSIGN_OR_RETURN(ShadowOptions shadow, ReadShadow(each, model));
+    ASSIGN_OR_RETURN(ShadowOptions shadow, ReadShadow(each, model, options.has_traffic()));
     TRY(AddName(names, shadow.name, "shadows"));
     experiment.shadows.push_back(std::move(shadow));
   }

@@ -85,10 +85,20 @@ TEST(ExperimentConfigTest, RefusesContradictions) {
   EXPECT_THAT(Problem("shadow { version: 1 fraction: 1.5 }"), HasSubstr("the fraction 1.5;"));
   EXPECT_THAT(Problem("shadow { version: 1 fraction: nan }"), HasSubstr("the fraction nan;"));
   EXPECT_THAT(Problem("shadow { version: 1 in_flight_max: 10001 }"), HasSubstr("more than 10000"));
-  EXPECT_THAT(Problem("shadow {} shadow {}"), HasSubstr("two shadows called 'newest'"));
+  EXPECT_THAT(Problem("shadow { version: 1 } shadow { version: 1 }"),
+              HasSubstr("two shadows called 'v1'"));
   std::string shadows;
   for (int i = 0; i <= kShadowsMax; ++i) shadows += fmt::format("shadow {{ version: {} }} ", i);
   EXPECT_THAT(Problem(shadows), HasSubstr("17 shadows: more than 16"));
+}
+
+TEST(ExperimentConfigTest, RefusesArmsAndShadowsThatSayNothing) {
+  EXPECT_THAT(Problem("traffic { arm { version: 1 weight: 1 } arm {} }"),
+              HasSubstr("an empty arm;"));
+  EXPECT_THAT(Problem("shadow {}"), HasSubstr("has a shadow without a target; say its model"));
+  EXPECT_THAT(Problem("shadow { name: 'a' fraction: 0.5 }"),
+              HasSubstr("a shadow without a target"));
+  EXPECT_TRUE(Read("traffic { arm { version: 1 weight: 1 } } shadow {}").ok());
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -49,6 +50,15 @@ Status CheckPatterns(const config::Allow& allow) {
   return OkStatus();
 }
 
+// The page of metrics has all models, and cannot be cut to some of them.
+Status CheckMetrics(const config::Allow& allow) {
+  if (allow.model().empty() || std::count(allow.model().begin(), allow.model().end(), "*") > 0)
+    return OkStatus();
+  return InvalidArgument(
+      "allows METRICS for some models, but the metrics have all of them; say it in an allow "
+      "without a model");
+}
+
 Status AddPermissions(const Allows& allows, access::Caller& caller) {
   if (allows.empty()) return InvalidArgument("may do nothing; say allow {{ ... }}");
   for (const config::Allow& allow : allows) {
@@ -63,7 +73,7 @@ Status AddPermissions(const Allows& allows, access::Caller& caller) {
             "allows the operation {}, which is none; say INFER, METADATA, STATUS, ADMIN or METRICS",
             number);
       if (*operation == Operation::kMetrics) {
-        // The page has all models, and cannot be cut to some of them.
+        TRY(CheckMetrics(allow));
         caller.Allow(*operation, "*");
         continue;
       }

@@ -93,6 +93,16 @@ TEST(TokenFileTest, RefusesMistakesWithTheirPlace) {
               HasSubstr("may not have ADMIN"));
 }
 
+TEST(TokenFileTest, RefusesMetricsOfSomeModels) {
+  EXPECT_THAT(FileError(WithToken("allow { operation: METRICS model: \"m\" }")),
+              HasSubstr("the caller 'a' allows METRICS for some models, but the metrics have all"));
+  // It would give the metrics of all models to somebody who shall see one.
+  EXPECT_THAT(FileError(WithToken("allow { operation: [INFER, METRICS] model: \"m\" }")),
+              HasSubstr("say it in an allow without a model"));
+  EXPECT_TRUE(
+      ParseTokenFile(WithToken("allow { operation: [INFER, METRICS] model: \"*\" }"), "f").ok());
+}
+
 TEST(TokenFileTest, RefusesSharedCredentials) {
   const std::string one = WithToken(kAllow);
   EXPECT_THAT(FileError(one + one), HasSubstr("the caller 'a' is there twice"));

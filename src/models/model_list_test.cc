@@ -118,7 +118,7 @@ TEST_F(ModelListTest, ModelListErrors) {
   EXPECT_THAT(std::string(MessageOf(ReadModelList(settings_).status())),
               HasSubstr("--model_config_file: cannot read"));
   settings_.model_config_file = folder_.Write("file", "model_config_list { config { nam: 'a' } }");
-  EXPECT_THAT(std::string(MessageOf(ReadModelList(settings_).status())), HasSubstr(": 1:33: "));
+  EXPECT_THAT(std::string(MessageOf(ReadModelList(settings_).status())), HasSubstr(": 1:30: "));
 }
 
 }  // namespace

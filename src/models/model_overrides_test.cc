@@ -149,8 +149,9 @@ TEST(ModelOverridesTest, FileKeepsThem) {
   EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
   EXPECT_THAT(MessageOf(status),
               testing::HasSubstr(fmt::format("--state_file: Invalid protobuf file: '{}'", path)));
-  EXPECT_THAT(MessageOf(status), testing::HasSubstr(": 2:6: "));
-  EXPECT_THAT(MessageOf(status), testing::HasSubstr("named \"nme\": mend it, or remove it"));
+  EXPECT_THAT(MessageOf(status), testing::HasSubstr(": 2:3: "));
+  EXPECT_THAT(MessageOf(status),
+              testing::HasSubstr("named \"nme\"; did you mean \"name\"?: mend it, or remove it"));
   folder.Write("state", "models { key: 'm' value { pinned_version: -3 } }");
   EXPECT_THAT(MessageOf(read.Read(path)), testing::HasSubstr("model m is pinned to version -3"));
   EXPECT_EQ(read.Write("/nowhere/state").code(), StatusCode::kInternal);

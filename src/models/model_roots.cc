@@ -85,6 +85,8 @@ StatusOr<ModelRoots> ModelRoots::Parse(std::string_view list) {
     if (!read.ok()) return fail(MessageOf(read.status()));
     if (read->empty()) return fail("a root is empty");
     if (IsStore(*read)) {
+      // A root that no base path can have is a mistake.
+      if (!read->starts_with("s3://")) return fail("object stores are named as s3://bucket/prefix");
       std::string store = *std::move(read);
       if (store.ends_with('/')) store.pop_back();
       const std::string_view key = KeyOf(store);

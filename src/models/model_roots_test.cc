@@ -101,6 +101,7 @@ TEST_F(ModelRootsTest, RefusesBadRoots) {
   EXPECT_THAT(error(folder_ / "none"), HasSubstr("No such file"));
   EXPECT_THAT(error(folder_.Write("file")), HasSubstr("it is no folder"));
   EXPECT_THAT(error((folder_ / "root") + ",,"), HasSubstr("a root is empty"));
+  EXPECT_THAT(error("gs://bucket/models"), HasSubstr("object stores are named as s3://"));
   EXPECT_THAT(error("s3://"), HasSubstr("it must be like s3://bucket/prefix"));
   EXPECT_THAT(error(folder_ / "root/../root"), HasSubstr("'..'"));
 }

@@ -177,6 +177,9 @@ Status CheckTogether(const Settings& settings) {
                                port);
   if (settings.admin_port > 0 && settings.admin_port == settings.health_port)
     return InvalidArgument("--admin_port={} must not be --health_port, too", settings.admin_port);
+  if (!settings.admin_address.empty() && settings.admin_port == 0)
+    return InvalidArgument("--admin_address={} needs --admin_port, which is bound to it",
+                           settings.admin_address);
   if (settings.tensorflow_session_parallelism != 0 &&
       (settings.tensorflow_intra_op_parallelism != 0 ||
        settings.tensorflow_inter_op_parallelism != 0))

@@ -124,6 +124,9 @@ TEST(OptionsTest, Contradictions) {
   EXPECT_THAT(
       Problem({"--tensorflow_session_parallelism=1", "--tensorflow_intra_op_parallelism=1"}),
       HasSubstr("give it or them"));
+  EXPECT_THAT(Problem({"--admin_address=127.0.0.1", "--admin_socket=/s"}),
+              HasSubstr("--admin_address=127.0.0.1 needs --admin_port"));
+  EXPECT_EQ(Problem({"--admin_address=127.0.0.1", "--admin_port=-1"}), "");
   EXPECT_THAT(Problem({"--http2_connection_window_bytes=65535"}), HasSubstr("must not be less"));
   EXPECT_EQ(Problem({"--batching_parameters_file=b"}),
             "--batching_parameters_file=b needs --enable_batching");

@@ -225,7 +225,7 @@ def test_a_split_and_a_shadow_together(start, base):
     ('shadow { model: "none" }', "an experiment with the model 'none', which is not in the list"),
     ('traffic { arm { version: 1 } }', 'no arm with a weight above 0'),
     ('traffic { arms { version: 1 } }', 'no field named "arms"'),
-    ('shadow { fraction: 2 }', "the shadow 'newest' with the fraction 2; it must be above 0, up to 1")])
+    ('shadow { version: 1 fraction: 2 }', "the shadow 'v1' with the fraction 2; it must be above 0, up to 1")])
 def test_impossible_experiments_end_the_start(tmp_path, base, penstock, text):
     config = tmp_path / 'models.config'
     config.write_text(config_text({'m': model(base, penstock)}))
