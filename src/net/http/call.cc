@@ -171,7 +171,9 @@ bool HttpCallImpl::FindRoute() {
   if (head_.caller != nullptr && !CheckAccess()) return false;
   if (route_ == nullptr) {
     if (router.FindGrpc(head_.path) != nullptr) {
-      Refuse(415, "this is a gRPC method: it takes application/grpc over HTTP/2");
+      Refuse(415, head_.protocol == Protocol::kHttp2
+                      ? "this is a gRPC method: the content-type must be application/grpc"
+                      : "this is a gRPC method: it takes application/grpc over HTTP/2");
     } else {
       Refuse(404, fmt::format("no such path: {:.256}", head_.path));
     }
@@ -212,8 +214,11 @@ void HttpCallImpl::AnswerOptions() {
                              "an OPTIONS request needs an Origin header that starts with "
                              "http:// or https://");
   }
-  // If a route allows all methods, its handler decides which methods a path has.
-  if (route_ != nullptr && !route_->methods.empty())
+  // If a route allows all methods, its handler decides which methods a path has. Strangers do not
+  // learn which paths exist.
+  const bool is_shown =
+      route_ != nullptr && (head_.caller == nullptr || MayUseRoute(*head_.caller, route_->access));
+  if (is_shown && !route_->methods.empty())
     response.headers.emplace_back("allow", AllowedMethods(*route_));
   Respond(std::move(response));
 }

@@ -34,6 +34,7 @@ class Http2AccessTest : public testing::Test {
         {.method = "/t.T/Everyone", .handler = answer, .access = RouteAccess::kEveryone});
     router_.AddGrpc({.method = "/t.T/Nobody", .handler = answer});
     router_.AddHttp({.path = "/callers",
+                     .methods = {"GET"},
                      .handler = [](HttpCallRef call) { call->Respond({}); },
                      .access = RouteAccess::kCallers});
   }
@@ -89,6 +90,37 @@ TEST_F(Http2AccessTest, StrangersDoNotLearnWhichMethodsExist) {
   Start(&control);
   EXPECT_EQ(Status("/t.T/None", {}), kUnauthenticated);
   EXPECT_EQ(Status("/t.T/None", {"Bearer secret"}), kUnimplemented);
+}
+
+// A gRPC method, a path and nothing at all answer the same to a stranger, for each HTTP method.
+TEST_F(Http2AccessTest, StrangersDoNotLearnWhichPathsExist) {
+  const access::AccessControl control(Table("secret"));
+  Start(&control);
+  for (const char* method : {"GET", "POST", "OPTIONS", "DELETE"}) {
+    const auto ask = [&](const char* path, const char* token) {
+      return client_->answer(client_->Open({{":method", method},
+                                            {":scheme", "http"},
+                                            {":path", path},
+                                            {":authority", "test"},
+                                            {"origin", "http://a"},
+                                            {"authorization", token}},
+                                           /*is_end=*/true));
+    };
+    const FakeAnswer none = ask("/none", "Bearer wrong");
+    for (const char* path : {"/callers", "/t.T/Callers", "/t.T/Nobody"}) {
+      const FakeAnswer answer = ask(path, "Bearer wrong");
+      EXPECT_EQ(answer.http_status(), none.http_status()) << method << path;
+      EXPECT_EQ(answer.Field("allow"), none.Field("allow")) << method << path;
+      EXPECT_EQ(answer.body, none.body) << method << path;
+    }
+  }
+  const FakeAnswer known = client_->answer(client_->Open({{":method", "POST"},
+                                                          {":scheme", "http"},
+                                                          {":path", "/t.T/Callers"},
+                                                          {":authority", "test"},
+                                                          {"authorization", "Bearer secret"}},
+                                                         /*is_end=*/true));
+  EXPECT_EQ(known.http_status(), 415);
 }
 
 TEST_F(Http2AccessTest, ATokenThatIsWithdrawnEndsOnOpenConnections) {

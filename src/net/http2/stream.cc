@@ -230,8 +230,6 @@ void Http2Stream::OnHead(bool has_ended) {
     StartGrpc();
   } else if (is_grpc) {
     StartHttp(405, "a gRPC call must be a POST");
-  } else if (session_->server().router.FindGrpc(Path()) != nullptr) {
-    StartHttp(415, "this is a gRPC method: the content-type must be application/grpc");
   } else {
     StartHttp(0, {});
   }
