@@ -12,6 +12,7 @@
 
 #include "access/caller.h"
 #include "base/log.h"
+#include "frontends/tfs_grpc/reload_size.h"
 #include "net/request_id.h"
 #include "penstock/streaming_prediction.pb.h"
 #include "protocols/tfs/client_status.h"
@@ -193,6 +194,7 @@ void Reload(const ChangeFunction& reload, ReloadAccess access, const MetricsRegi
     return call->Finish(status);
   }
   const std::string_view message = call->message().view();
+  if (const Status status = CheckReloadSize(message); !status.ok()) return call->Finish(status);
   ReloadConfigRequest request;
   if (!request.ParseFromArray(message.data(), static_cast<int>(message.size()))) {
     return call->Finish(InvalidArgument("the message is not a well-formed ReloadConfigRequest"));

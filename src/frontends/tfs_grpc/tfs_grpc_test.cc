@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "backends/builtin/builtin_models.h"
+#include "frontends/tfs_grpc/reload_size.h"
 #include "infer/model_fake.h"
 #include "serving/classification.pb.h"
 #include "serving/get_model_metadata.pb.h"
@@ -416,6 +417,41 @@ TEST_F(TfsGrpcTest, AReloadAnswersHowMuchMetricsHaveGrown) {
   EXPECT_EQ(response.metric(0).int64_value_increase(), -2);
   EXPECT_EQ(response.metric(1).name(), "loads");
   EXPECT_EQ(response.metric(1).int64_value_increase(), 2) << "of its first series";
+}
+
+TEST_F(TfsGrpcTest, AReloadHasABoundedNumberOfMetricNames) {
+  ReloadConfigRequest request;
+  request.mutable_config()->mutable_model_config_list();
+  for (size_t i = 0; i < kReloadMetricsMax; ++i) request.add_metric_names("none");
+  Expect<ReloadConfigResponse>(kReload, request);
+  request.add_metric_names("none");
+  EXPECT_EQ(ErrorOf(kReload, request),
+            InvalidArgument("ReloadConfigRequest has more than 1000 metric_names"));
+}
+
+// They are refused before they are built, so nothing is said about what they lack.
+TEST_F(TfsGrpcTest, AReloadHasABoundedNumberOfConfigs) {
+  const auto error_of = [this](size_t configs, size_t arms) {
+    ReloadConfigRequest request;
+    auto& list = *request.mutable_config()->mutable_model_config_list();
+    for (size_t i = 0; i < configs; ++i) list.add_config();
+    auto& traffic = *list.add_config()->mutable_penstock()->mutable_traffic();
+    for (size_t i = 0; i < arms; ++i) traffic.add_arm();
+    return ErrorOf(kReload, request);
+  };
+  const Status refused = Error(StatusCode::kResourceExhausted,
+                               "ReloadConfigRequest has more than 500000 fields and values");
+  EXPECT_THAT(std::string(MessageOf(error_of(kReloadFieldsMax / 2, 0))), HasSubstr("has no name"));
+  EXPECT_EQ(error_of(kReloadFieldsMax, 0), refused);
+  EXPECT_EQ(error_of(0, kReloadFieldsMax), refused);
+  ReloadConfigRequest request;
+  auto& specific = *request.mutable_config()
+                        ->mutable_model_config_list()
+                        ->add_config()
+                        ->mutable_model_version_policy()
+                        ->mutable_specific();
+  for (size_t i = 0; i < kReloadFieldsMax; ++i) specific.add_versions(1);
+  EXPECT_EQ(ErrorOf(kReload, request), refused);
 }
 
 TEST_F(TfsGrpcTest, ForwardsReloads) {
