@@ -62,6 +62,7 @@ const net::OkTrailers& TrailersOf(const ModelHandle& model) {
 
 net::OwnedHeaders FieldsOf(const ModelHandle& model) {
   net::OwnedHeaders fields;
+  fields.reserve(3);
   fields.emplace_back(kModelField, FieldText(model.id().name));
   fields.emplace_back(kVersionField, fmt::format_int(model.id().version.value).str());
   if (!model.arm().empty()) fields.emplace_back(kArmField, FieldText(model.arm()));

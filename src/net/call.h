@@ -20,7 +20,6 @@
 #include <utility>
 #include <vector>
 
-#include "absl/container/inlined_vector.h"
 #include "absl/functional/any_invocable.h"
 #include "base/buffer.h"
 #include "base/calls/call_record.h"
@@ -37,8 +36,8 @@ struct OwnedHeader {
   std::string_view name;
   std::string value;
 };
-// Further header fields, metadata or trailers of an answer. Most answers have no more than two.
-using OwnedHeaders = absl::InlinedVector<OwnedHeader, 2>;
+// Further header fields, metadata or trailers of an answer.
+using OwnedHeaders = std::vector<OwnedHeader>;
 
 // The common part of HTTP and gRPC calls. Thread-safe, except where a comment below says otherwise.
 class Call {
@@ -134,7 +133,9 @@ struct HttpResponse {
   int status = 200;
   // Static storage. Empty: no content-type field.
   std::string_view content_type = "application/json";
-  OwnedHeaders headers;  // Further fields. The server adds content-length, date and connection.
+  // Further fields. The server adds content-length, date and connection. It leaves out a field
+  // whose value has a line break.
+  OwnedHeaders headers;
   // The server compresses it with gzip if the client accepts gzip, and the route and `compress`
   // allow it.
   ByteChain body;
@@ -148,7 +149,7 @@ class HttpCall : public Call {
   // The body, followed by kBufferSlack readable bytes. The slice may outlive the call.
   const Slice& body() const { return body_; }
   // Sends the answer. Call it once, on any thread.
-  virtual void Respond(HttpResponse response) = 0;
+  virtual void Respond(HttpResponse&& response) = 0;
 
   // Instead of Respond: sends the head of an answer whose body follows in parts. `response` has no
   // body. If the deadline passes first, `at_deadline` (static storage) ends the body. Write and

@@ -40,6 +40,7 @@ int Quality(std::string_view parameters) {
 
 bool EqualsIgnoringCase(std::string_view a, std::string_view b) {
   const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
+  if (a == b) return true;  // most clients send lower case
   return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [&](char x, char y) {
            return x == y || lower(x) == lower(y);
          });
@@ -47,7 +48,8 @@ bool EqualsIgnoringCase(std::string_view a, std::string_view b) {
 
 std::string_view FindHeader(std::span<const Header> headers, std::string_view name) {
   for (const Header& header : headers)
-    if (EqualsIgnoringCase(header.name, name)) return header.value;
+    if (header.name.size() == name.size() && EqualsIgnoringCase(header.name, name))
+      return header.value;
   return {};
 }
 

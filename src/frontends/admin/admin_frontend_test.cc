@@ -16,7 +16,7 @@ class FakeCall final : public net::HttpCall {
     head_.method = "GET";
     head_.path = path;
   }
-  void Respond(net::HttpResponse response) override { *response_ = std::move(response); }
+  void Respond(net::HttpResponse&& response) override { *response_ = std::move(response); }
   void RespondInParts(net::HttpResponse, std::string_view) override { FAIL(); }
   void Write(ByteChain, absl::AnyInvocable<void(bool)>) override { FAIL(); }
   void EndBody() override { FAIL(); }

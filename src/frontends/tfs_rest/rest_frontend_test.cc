@@ -41,7 +41,7 @@ class FakeCall final : public net::HttpCall {
     request_id_ = 0x2A;
     body_ = WholeSlice(CopyToBuffer(body));
   }
-  void Respond(net::HttpResponse response) override {
+  void Respond(net::HttpResponse&& response) override {
     ++answer_.count;
     answer_.response = std::move(response);
   }

@@ -29,7 +29,7 @@ void RespondJson(net::HttpCall& call, ByteChain body, int status) {
   call.Respond(std::move(response));
 }
 
-net::HttpResponse AnswerOf(const ModelHandle& model, ByteChain body) {
+net::HttpResponse AnswerOf(const ModelHandle& model, ByteChain&& body) {
   net::HttpResponse response;
   response.headers = FieldsOf(model);
   response.body = std::move(body);

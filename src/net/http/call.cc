@@ -304,7 +304,7 @@ bool HttpCallImpl::Claim() {
   return state_.compare_exchange_strong(expected, State::kGiven, std::memory_order_acq_rel);
 }
 
-void HttpCallImpl::Respond(HttpResponse response) {
+void HttpCallImpl::Respond(HttpResponse&& response) {
   if (!Claim()) return;
   response_ = std::move(response);
   Compress();
@@ -453,6 +453,11 @@ void HttpCallImpl::Deliver() {
   state_.store(State::kAnswered, std::memory_order_release);
   request_id_field_ = RequestIdOf(*this, request_id_text_);
   if (owner_ == nullptr) return;
+  // Whoever chose such a value could write an answer of their own.
+  std::erase_if(response_.headers, [](const OwnedHeader& field) {
+    return std::any_of(field.value.begin(), field.value.end(),
+                       [](char c) { return c == '\r' || c == '\n'; });
+  });
   if (record_.is_traced) [[unlikely]]
     AddTrace(response_.headers);
   record_.http_status = response_.status;

@@ -91,7 +91,7 @@ class HttpCallImpl final : public HttpCall, private WheelTimer {
   // Takes the body to send. Empty for HEAD. Call it once.
   ByteChain TakeBody();
 
-  void Respond(HttpResponse response) override;
+  void Respond(HttpResponse&& response) override;
   void RespondInParts(HttpResponse response, std::string_view at_deadline) override;
   void Write(ByteChain part, absl::AnyInvocable<void(bool)> on_accepted) override;
   void EndBody() override;

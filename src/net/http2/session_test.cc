@@ -2,6 +2,7 @@
 #include "net/http2/session.h"
 
 #include <gtest/gtest.h>
+#include <map>
 
 #include <optional>
 #include <string>
@@ -292,6 +293,20 @@ TEST_F(Http2SessionTest, AnswersThatWaitForTheClientKeepNoHeads) {
   std::thread([&] { kept_.clear(); }).join();
   client_->Run();
   EXPECT_GT(server_->BytesForOthers(), all - 40'000);
+}
+
+TEST_F(Http2SessionTest, DropsFieldsWithALineBreak) {
+  Start();
+  const int32_t kept = client_->Open(Fields("GET", "/keep"), true);
+  HttpResponse response;
+  response.headers.emplace_back("x-evil", "a\r\nx-injected: b");
+  response.headers.emplace_back("x-good", "a");
+  kept_[0]->Respond(std::move(response));
+  client_->Run();
+  std::map<std::string, std::string> got;
+  for (const auto& [name, value] : client_->answer(kept).headers) got[name] = value;
+  EXPECT_EQ(got.count("x-evil"), 0u);
+  EXPECT_EQ(got["x-good"], "a");
 }
 
 TEST_F(Http2SessionTest, HeadBetweenTheLimitAndABombHarmsNoOtherCall) {
