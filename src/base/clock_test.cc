@@ -12,8 +12,23 @@ TEST(ClockTest, FakeClockMovesOnlyWhenAdvanced) {
   EXPECT_EQ(clock.Now(), start);
   clock.Advance(std::chrono::seconds(3));
   EXPECT_EQ(clock.Now() - start, std::chrono::seconds(3));
-  const SteadyTime real = Clock::Real().Now();
-  EXPECT_GE(Clock::Real().Now(), real);
+}
+
+TEST(ClockTest, RealClockFollowsTheSystemsClockAndNeverGoesBack) {
+  using std::chrono::steady_clock;
+  const Clock& clock = Clock::Real();
+  // Longer than it takes until the rate of the counter is known.
+  const SteadyTime end = steady_clock::now() + std::chrono::milliseconds(250);
+  int far = 0;
+  for (SteadyTime last = clock.Now(); last < end;) {
+    const SteadyTime before = steady_clock::now(), now = clock.Now(), after = steady_clock::now();
+    ASSERT_GE(now, last);
+    last = now;
+    far +=
+        now < before - std::chrono::microseconds(50) || now > after + std::chrono::microseconds(50);
+  }
+  // The thread may be interrupted while it reads both clocks.
+  EXPECT_LE(far, 100);
 }
 
 }  // namespace
