@@ -360,7 +360,8 @@ def test_paths_match_in_any_case_and_queries_are_ignored(plain):
     ('{"inputs":{"x":1,"x":2}}', 'twice'), ('{"instances":[1],"instances":[2]}', ''),
     ({'inputs': {'y': 1}}, 'Missing named input: x'), ({'inputs': {}}, 'Missing named input: x'),
     ({'instances': [{'b64': 'AAAA'}]}, 'expected type: float'),
-    ({'instances': [1], 'signature_name': 5}, "'signature_name' key must be a string value"),
+    ({'inputs': [1, [2]]}, 'Encountered list at unexpected level: 1 expected < 1'),
+    ({'instances': [1], 'signature_name': 5}, "not formatted correctly. 'signature_name' key must be a string value"),
     ({'instances': [1], 'signature_name': 'none'}, 'Serving signature name: "none" not found in signature def')],
     ids=str)
 def test_errors_of_a_body(plain, body, text):

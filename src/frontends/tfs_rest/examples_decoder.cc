@@ -248,7 +248,7 @@ bool ExamplesDecoder::ReadExamples() {
 bool ExamplesDecoder::ReadSignatureName() {
   if (signature_name_) return cursor_.Fail("the key 'signature_name' comes twice");
   std::string_view name;
-  if (cursor_.Peek() != '"') return cursor_.Fail("'signature_name' key must be a string value.");
+  if (cursor_.Peek() != '"') return cursor_.FailSignatureName();
   if (!cursor_.ReadString(name)) return false;
   signature_name_ = name;
   return true;

@@ -107,7 +107,7 @@ TEST(ExamplesDecoder, ErrorsAreThoseOfTensorFlowServing) {
               StartsWith("Feature: f has uint64 element. Only int64 is supported."));
   EXPECT_THAT(ErrorOf(R"({"examples": [{"f": {"b64": "?"}}]})"), HasSubstr("base64"));
   EXPECT_THAT(ErrorOf(R"({"signature_name": 1, "examples": [{}]})"),
-              StartsWith("'signature_name' key must be a string value."));
+              HasSubstr("not formatted correctly. 'signature_name' key must be a string value."));
   EXPECT_THAT(ErrorOf(R"({"examples": [{}], "examples": [{}]})"), HasSubstr("comes twice"));
   EXPECT_THAT(ErrorOf(R"({"context": {}, "context": {}})"), HasSubstr("comes twice"));
 }

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "absl/strings/escaping.h"
 
@@ -359,6 +360,19 @@ bool JsonCursor::FailValue(std::string_view what) {
 bool JsonCursor::FailType(std::string_view expected) {
   const std::string_view kind = KindOf(Peek());
   return FailValue(fmt::format("Type: {} is not of expected type: {}", kind, expected));
+}
+
+bool JsonCursor::FailSignatureName() {
+  const std::string_view kind = KindOf(Peek());
+  const char* const at = std::exchange(at_, begin_);
+  SkipByteOrderMark();
+  const std::optional<std::string> document = QuoteValue();
+  if (!document) return false;
+  at_ = at;
+  return Fail(
+      fmt::format("JSON Value: {} not formatted correctly. 'signature_name' key must be a string "
+                  "value. It is of Type: {}",
+                  *document, kind));
 }
 
 bool JsonCursor::FailDepth() {

@@ -98,6 +98,9 @@ class JsonCursor {
   bool FailValue(std::string_view what);
   // Reports that the value here is not of the type `expected`, for example "float".
   bool FailType(std::string_view expected);
+  // Reports that the value here, of the key "signature_name", is no string. Quotes the document, as
+  // TensorFlow Serving does.
+  bool FailSignatureName();
   bool FailDepth();
   const Status& error() const { return error_; }
   // Do not use it for text that is not JSON.

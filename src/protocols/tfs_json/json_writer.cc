@@ -11,6 +11,9 @@
 #include <array>
 #include <bit>
 #include <cmath>
+#include <cstdlib>
+
+#include "protocols/tfs_json/json_number.h"
 
 namespace penstock::tfs_json {
 namespace {
@@ -143,6 +146,59 @@ char* Write(char* to, Float value) {
   return WriteDigits(to, digits, digits.count + decimal.exponent);
 }
 
+// A number of up to ten digits.
+struct ShortDecimal {
+  uint32_t significand;
+  int exponent;
+};
+
+// Returns the value, rounded once or twice. That is exact enough: if the value of a few digits lies
+// between two 16-bit floats, right in the middle, then it has few bits and nothing is rounded.
+double ValueOf(ShortDecimal decimal) {
+  static constexpr double kPowers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                       1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                       1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+  double value = decimal.significand;
+  for (; decimal.exponent < -22; decimal.exponent += 22) value /= 1e22;
+  for (; decimal.exponent > 22; decimal.exponent -= 22) value *= 1e22;
+  return decimal.exponent < 0 ? value / kPowers[-decimal.exponent]
+                              : value * kPowers[decimal.exponent];
+}
+
+// Returns the shortest decimal for which `is_same`, near `full`. Of two it is the nearer one.
+template <typename IsSame>
+ShortDecimal Shorten(ShortDecimal full, IsSame is_same) {
+  uint32_t power = 1;
+  int dropped = 0;
+  for (; full.significand / power >= 10; power *= 10) ++dropped;
+  for (; dropped > 0; --dropped, power /= 10) {
+    const uint32_t below = full.significand / power;
+    const bool is_above_nearer = full.significand % power > power / 2;
+    for (const bool above : {is_above_nearer, !is_above_nearer}) {
+      ShortDecimal decimal{below + (above ? 1 : 0), full.exponent + dropped};
+      if (!is_same(ValueOf(decimal))) continue;
+      for (; decimal.significand % 10 == 0; decimal.significand /= 10) ++decimal.exponent;
+      return decimal;
+    }
+  }
+  return full;
+}
+
+// `value` is the value of `bits`, which `to_bits` makes of it.
+template <typename ToBits>
+char* WriteSmall(char* to, uint16_t bits, float value, ToBits to_bits) {
+  constexpr uint16_t kSign = 0x8000;
+  if (!std::isfinite(value) || value == 0) return WriteFloat(to, value);
+  if ((bits & kSign) != 0) *to++ = '-';
+  const auto full = fmt::detail::dragonbox::to_decimal(std::abs(value));
+  const ShortDecimal decimal = Shorten({full.significand, full.exponent}, [&](double shorter) {
+    return to_bits(shorter) == (bits & ~kSign);
+  });
+  Digits digits;
+  MakeDigits(decimal.significand, digits);
+  return WriteDigits(to, digits, digits.count + decimal.exponent);
+}
+
 // How to escape each character of a string: 0 for not, 'u' for \u00XX, else the letter after the
 // backslash.
 constexpr std::array<char, 256> MakeEscapes() {
@@ -177,6 +233,13 @@ char* WriteBase64Group(char* to, const unsigned char* bytes, size_t count) {
 
 char* WriteFloat(char* to, float value) { return Write(to, value); }
 char* WriteFloat(char* to, double value) { return Write(to, value); }
+
+char* WriteFloat16(char* to, uint16_t bits) {
+  return WriteSmall(to, bits, Float16ToFloat(bits), Float16FromDouble);
+}
+char* WriteBfloat16(char* to, uint16_t bits) {
+  return WriteSmall(to, bits, Bfloat16ToFloat(bits), Bfloat16FromDouble);
+}
 
 void JsonWriter::StartBlock() {
   if (block_) {

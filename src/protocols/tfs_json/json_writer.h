@@ -20,6 +20,10 @@ inline constexpr size_t kNumberBytesMax = 40;
 // the end. `to` must have space for kNumberBytesMax.
 char* WriteFloat(char* to, float value);
 char* WriteFloat(char* to, double value);
+// The same for the bits of an IEEE half precision number and of a bfloat16. The text reads back as
+// these bits, but not as the same float: it has fewer digits.
+char* WriteFloat16(char* to, uint16_t bits);
+char* WriteBfloat16(char* to, uint16_t bits);
 
 // Writes one JSON text. One thread at a time.
 class JsonWriter {

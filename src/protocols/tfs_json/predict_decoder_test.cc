@@ -173,7 +173,7 @@ TEST(PredictDecoder, TypesAndTheirRanges) {
   check(DType::kBool, "true", "null");
   check(DType::kFloat32, "1,1.5", "true");
   check(DType::kFloat32, "1", "{\"b64\":\"YQ==\"}");
-  check(DType::kFloat64, "1", "1,[2]");
+  check(DType::kFloat64, "1", "1,{}");
   check(DType::kFloat16, "1", "\"x\"");
   check(DType::kBfloat16, "1", "{}");
   check(DType::kString, "\"a\",{\"b64\":\"YQ==\"}", "1");
@@ -289,6 +289,27 @@ TEST(PredictDecoder, ShapesMustFit) {
   EXPECT_EQ(empty.tensor().shape(), Shape({2, 0}));
 }
 
+TEST(PredictDecoder, AListAmongValuesGetsTensorFlowServingsSentence) {
+  for (const DType type : {DType::kFloat32, DType::kFloat64, DType::kFloat16, DType::kInt32,
+                           DType::kBool, DType::kString}) {
+    const std::string value = type == DType::kBool     ? "true"
+                              : type == DType::kString ? R"("a")"
+                                                       : "1";
+    const auto message = [&](const std::string& inputs) {
+      return Decode(fmt::format(R"({{"inputs": {}}})", fmt::format(fmt::runtime(inputs), value)),
+                    OneInput(type))
+          .message();
+    };
+    EXPECT_EQ(message("[{0},[{0}]]"),
+              fmt::format("Encountered list at unexpected level: 1 expected < 1 (at line 1, column "
+                          "{})",
+                          14 + value.size()));
+    EXPECT_THAT(message("[{0},[]]"), HasSubstr("list at unexpected level: 1 expected < 1"));
+    EXPECT_THAT(message("[[{0}],[[{0}]]]"), HasSubstr("list at unexpected level: 2 expected < 2"));
+    EXPECT_THAT(message("[[{0},[{0}]]]"), HasSubstr("list at unexpected level: 2 expected < 2"));
+  }
+}
+
 TEST(PredictDecoder, RequestErrors) {
   const std::vector<std::pair<std::string, std::string>> cases = {
       {"", "JSON Parse error: The document is empty"},
@@ -316,11 +337,6 @@ TEST(PredictDecoder, RequestErrors) {
       {R"({"instances" [1]})", "expected ':'"},
       {R"({instances: [1]})", "expected a string"},
       {R"({"instances": [1],})", "expected a string"},
-      {R"({"signature_name": 1, "instances": [1]})",
-       "'signature_name' key must be a string value."},
-      {R"({"signature_name": "a", "signature_name": "b", "instances": [1]})", "twice"},
-      {R"({"signature_name": "nope", "instances": [1]})",
-       "Serving signature name: \"nope\" not found in signature def. The model has {"},
       {R"({"x": [1, {"a": 1 "b": 2}], "instances": [1]})", "expected ',' or '}'"},
       {R"({"x": nul, "instances": [1]})", "Invalid value"},
       {R"({"x": {"a" 1}, "instances": [1]})", "expected ':'"},
@@ -360,6 +376,24 @@ TEST(PredictDecoder, RequestErrors) {
               HasSubstr("keys must be equal to: a,b; the row has no input 'b'"));
 }
 
+TEST(PredictDecoder, SignatureNameErrors) {
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      // TensorFlow Serving's sentence quotes the document.
+      {R"({"signature_name": 1, "instances": [1]})",
+       R"(JSON Value: {"signature_name": 1, "instances": [1]} not formatted correctly. )"
+       "'signature_name' key must be a string value. It is of Type: Number (at line 1, column 20)"},
+      {R"({"signature_name": 1, "instances": [1 2]})", "expected ',' or ']'"},
+      {R"({"signature_name": "a", "signature_name": "b", "instances": [1]})", "twice"},
+      {R"({"signature_name": "nope", "instances": [1]})",
+       "Serving signature name: \"nope\" not found in signature def. The model has {"},
+  };
+  for (const auto& [body, wanted] : cases) {
+    const Decoded decoded = Decode(body, OneInput(DType::kFloat32));
+    EXPECT_EQ(decoded.status.code(), StatusCode::kInvalidArgument) << body;
+    EXPECT_THAT(decoded.message(), HasSubstr(wanted)) << body;
+  }
+}
+
 // Rows are read as one tensor; the errors are those of rows that were read alone and then compared.
 TEST(PredictDecoder, RowsThatDifferGetTheErrorsOfTensorFlowServing) {
   const std::vector<std::pair<std::string, std::string>> cases = {
@@ -382,7 +416,7 @@ TEST(PredictDecoder, RowsThatDifferGetTheErrorsOfTensorFlowServing) {
        "expected size: 2"},
       {"[[[1,2],[3,4]],[[5,6],[7]]]", "Encountered list at unexpected size: 1 at level: 1"},
       {"[[[1],[]]]", "Encountered list at unexpected size: 0 at level: 1 expected size: 1"},
-      {"[[1,[2]]]", "JSON Value: [2] Type: Array is not of expected type: float"},
+      {"[[1,[2]]]", "Encountered list at unexpected level: 1 expected < 1"},
       {"[[[],[[]]]]", "Encountered list at unexpected level: 2 expected < 2"},
       {"[[[1],2]]",
        "JSON Value: 2 found at incorrect level: 1 in the JSON DOM. Expected at level: 2"},

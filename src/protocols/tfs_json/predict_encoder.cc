@@ -6,7 +6,6 @@
 
 #include <algorithm>
 
-#include "protocols/tfs_json/json_number.h"
 #include "protocols/tfs_json/json_writer.h"
 
 namespace penstock::tfs_json {
@@ -133,11 +132,9 @@ Status TensorWriter::WriteElements(int64_t first, int64_t count) {
     case DType::kFloat64:
       return write(double(), write_float);
     case DType::kFloat16:
-      return write(uint16_t(),
-                   [](char* to, uint16_t bits) { return WriteFloat(to, Float16ToFloat(bits)); });
+      return write(uint16_t(), WriteFloat16);
     case DType::kBfloat16:
-      return write(uint16_t(),
-                   [](char* to, uint16_t bits) { return WriteFloat(to, Bfloat16ToFloat(bits)); });
+      return write(uint16_t(), WriteBfloat16);
     case DType::kInt8:
     case DType::kQint8:
       return write(int8_t(), write_int);

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "protocols/tfs_json/predict_encoder.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <limits>
 #include <random>
+#include <string>
 #include <vector>
 
+#include "protocols/tfs_json/json_number.h"
 #include "protocols/tfs_json/json_writer.h"
 
 namespace penstock::tfs_json {
@@ -160,6 +164,57 @@ TEST(WriteFloat, Forms) {
   EXPECT_EQ(Text(std::numeric_limits<float>::infinity()), "Infinity");
   EXPECT_EQ(Text(-std::numeric_limits<double>::infinity()), "-Infinity");
   EXPECT_EQ(Text(NAN), "NaN");
+}
+
+std::string Text16(uint16_t bits) {
+  char text[kNumberBytesMax];
+  return {text, WriteFloat16(text, bits)};
+}
+std::string TextB16(uint16_t bits) {
+  char text[kNumberBytesMax];
+  return {text, WriteBfloat16(text, bits)};
+}
+
+TEST(WriteFloat, SixteenBitFloatsHaveTheDigitsOfTheirOwnType) {
+  EXPECT_EQ(Text16(0x2E66), "0.1");  // 0.09997559 as float32
+  EXPECT_EQ(Text16(0xC248), "-3.14");
+  EXPECT_EQ(Text16(0x3C00), "1.0");
+  EXPECT_EQ(Text16(0x7BFF), "65500.0");
+  EXPECT_EQ(Text16(0x0001), "6e-08");
+  EXPECT_EQ(Text16(0x8000), "-0.0");
+  EXPECT_EQ(Text16(0xFC00), "-Infinity");
+  EXPECT_EQ(Text16(0x7E00), "NaN");
+  EXPECT_EQ(TextB16(0x3DCD), "0.1");  // 0.10009766 as float32
+  EXPECT_EQ(TextB16(0x4049), "3.14");
+  EXPECT_EQ(TextB16(0x7F7F), "3.39e+38");
+  EXPECT_EQ(TextB16(0x0001), "9e-41");
+}
+
+// The digits of a text without its point, its zeros at both ends and its exponent.
+size_t DigitsOf(std::string text) {
+  text = text.substr(0, text.find('e'));
+  std::erase_if(text, [](char c) { return c == '.' || c == '-'; });
+  const size_t first = text.find_first_not_of('0');
+  return first == text.npos ? 0 : text.find_last_not_of('0') - first + 1;
+}
+
+TEST(WriteFloat, AllSixteenBitFloatsReadBackAndHaveTheFewestDigits) {
+  const auto check = [](uint16_t bits, double value, const std::string& text, auto from_double) {
+    EXPECT_EQ(from_double(std::strtod(text.c_str(), nullptr)), bits) << text;
+    // The number of digits for which printf finds a text that reads back.
+    int digits = 1;
+    while (from_double(std::strtod(fmt::format("{:.{}e}", value, digits - 1).c_str(), nullptr)) !=
+           bits)
+      ++digits;
+    EXPECT_LE(DigitsOf(text), static_cast<size_t>(digits)) << text;
+  };
+  for (uint32_t i = 0; i < 0x10000; i += 3) {  // a third of them, of all exponents
+    const auto bits = static_cast<uint16_t>(i);
+    if (const float value = Float16ToFloat(bits); std::isfinite(value))
+      check(bits, value, Text16(bits), Float16FromDouble);
+    if (const float value = Bfloat16ToFloat(bits); std::isfinite(value))
+      check(bits, value, TextB16(bits), Bfloat16FromDouble);
+  }
 }
 
 TEST(WriteFloat, ReadsBackAsTheSameValue) {

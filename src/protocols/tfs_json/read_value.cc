@@ -14,10 +14,15 @@ namespace {
 
 enum class Read { kOk, kFailed, kTypeChanged };
 
+// The error for a value that is none of `type`. A list among values is an error of the shape.
+bool FailElement(JsonCursor& cursor, const TensorBuilder& builder, std::string_view type) {
+  return cursor.Peek() == '[' ? builder.FailList(cursor) : cursor.FailType(type);
+}
+
 // Each of these structs reads one element of one type. `to` has space for it.
 struct Float32Element {
   using Type = float;
-  static Read Take(JsonCursor& cursor, TensorBuilder&, std::byte* to) {
+  static Read Take(JsonCursor& cursor, TensorBuilder& builder, std::byte* to) {
     Decimal decimal;
     float value;
     if (cursor.ReadNumber(decimal)) [[likely]] {
@@ -25,7 +30,7 @@ struct Float32Element {
     } else if (double special; cursor.ReadNonFinite(special)) {
       value = static_cast<float>(special);
     } else {
-      cursor.FailType("float");
+      FailElement(cursor, builder, "float");
       return Read::kFailed;
     }
     std::memcpy(to, &value, sizeof(value));
@@ -33,20 +38,21 @@ struct Float32Element {
   }
 };
 
-bool TakeDouble(JsonCursor& cursor, std::string_view type, double& value) {
+bool TakeDouble(JsonCursor& cursor, const TensorBuilder& builder, std::string_view type,
+                double& value) {
   Decimal decimal;
   if (cursor.ReadNumber(decimal)) [[likely]] {
     value = ToFloat64(decimal);
     return true;
   }
-  return cursor.ReadNonFinite(value) || cursor.FailType(type);
+  return cursor.ReadNonFinite(value) || FailElement(cursor, builder, type);
 }
 
 struct Float64Element {
   using Type = double;
-  static Read Take(JsonCursor& cursor, TensorBuilder&, std::byte* to) {
+  static Read Take(JsonCursor& cursor, TensorBuilder& builder, std::byte* to) {
     double value;
-    if (!TakeDouble(cursor, "double", value)) return Read::kFailed;
+    if (!TakeDouble(cursor, builder, "double", value)) return Read::kFailed;
     std::memcpy(to, &value, sizeof(value));
     return Read::kOk;
   }
@@ -55,10 +61,10 @@ struct Float64Element {
 template <DType kType>
 struct HalfElement {
   using Type = uint16_t;
-  static Read Take(JsonCursor& cursor, TensorBuilder&, std::byte* to) {
+  static Read Take(JsonCursor& cursor, TensorBuilder& builder, std::byte* to) {
     constexpr bool kIsHalf = kType == DType::kFloat16;
     double value;
-    if (!TakeDouble(cursor, kIsHalf ? "half" : "bfloat16", value)) return Read::kFailed;
+    if (!TakeDouble(cursor, builder, kIsHalf ? "half" : "bfloat16", value)) return Read::kFailed;
     const uint16_t bits = kIsHalf ? Float16FromDouble(value) : Bfloat16FromDouble(value);
     std::memcpy(to, &bits, sizeof(bits));
     return Read::kOk;
@@ -109,7 +115,7 @@ struct IntElement {
       const char* const start = cursor.at();
       double special;
       if (!builder.is_inferred() || !cursor.ReadNonFinite(special)) {
-        cursor.FailType(IntName<T>());
+        FailElement(cursor, builder, IntName<T>());
         return Read::kFailed;
       }
       // The float loop reads this element again.
@@ -131,10 +137,10 @@ struct IntElement {
 
 struct BoolElement {
   using Type = bool;
-  static Read Take(JsonCursor& cursor, TensorBuilder&, std::byte* to) {
+  static Read Take(JsonCursor& cursor, TensorBuilder& builder, std::byte* to) {
     bool value;
     if (!cursor.ReadBool(value)) {
-      cursor.FailType("bool");
+      FailElement(cursor, builder, "bool");
       return Read::kFailed;
     }
     std::memcpy(to, &value, sizeof(value));
@@ -144,7 +150,7 @@ struct BoolElement {
 
 struct StringItem {
   using Type = StringElement;
-  static Read Take(JsonCursor& cursor, TensorBuilder&, std::byte* to) {
+  static Read Take(JsonCursor& cursor, TensorBuilder& builder, std::byte* to) {
     std::string_view text;
     const char first = cursor.Peek();
     if (first == '"') {
@@ -155,7 +161,7 @@ struct StringItem {
       cursor.FailValue("not formatted correctly for base64 data");
       return Read::kFailed;
     } else {
-      cursor.FailType("string");
+      FailElement(cursor, builder, "string");
       return Read::kFailed;
     }
     const StringElement element{text.data(), text.size()};

@@ -68,13 +68,15 @@ void TensorBuilder::ConvertInt64ToFloat32() {
 
 bool TensorBuilder::FailRank(JsonCursor& cursor, int depth) {
   const char next = cursor.Peek();
-  if (next == '[') {
-    return cursor.Fail(
-        fmt::format("Encountered list at unexpected level: {} expected < {}", depth, rank_));
-  }
+  if (next == '[') return FailList(cursor);
   if (next == ']') return FailCount(cursor, depth - 1, 0);
   return cursor.FailValue(fmt::format(
       "found at incorrect level: {} in the JSON DOM. Expected at level: {}", depth, rank_));
+}
+
+bool TensorBuilder::FailList(JsonCursor& cursor) const {
+  return cursor.Fail(
+      fmt::format("Encountered list at unexpected level: {} expected < {}", rank_, rank_));
 }
 
 bool TensorBuilder::FailCount(JsonCursor& cursor, int depth, int64_t count) {

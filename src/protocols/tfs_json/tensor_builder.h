@@ -87,6 +87,8 @@ class TensorBuilder {
   int64_t rows() const { return rows_; }
   void CountRow() { ++rows_; }
 
+  // Reports the list that begins here, where earlier lists have values.
+  bool FailList(JsonCursor& cursor) const;
   // Returns the tensor. With `has_rows` the number of rows is its first dimension.
   StatusOr<Tensor> Finish(const BufferRef& string_owner, bool has_rows);
 
