@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import classification_pb2, inference_pb2, regression_pb2
 
-from clients import error_of
+from clients import Client, error_of
 from conftest import TEST_MODELS
 
 pytestmark = pytest.mark.runtimes
@@ -258,6 +258,34 @@ def test_class_labels_of_an_onnx_model(models):
     _, got = classify(models, 'classifier_onnx', [example(x=[1.0, 2.0])])
     assert [label for label, _ in got[0]] == ['10', '20']
     assert sum(score for _, score in got[0]) == pytest.approx(1)
+
+
+@pytest.mark.filterwarnings('ignore::FutureWarning')  # SVC(probability=True) is going to end
+def test_class_labels_of_scikit_learn_without_a_zip_map(start, tmp_path):
+    """As docs/exporting-models.md recommends. Behind each name: the operators from which the labels come."""
+    # These take seconds to import.
+    from skl2onnx import to_onnx
+    from sklearn import datasets, ensemble, linear_model, naive_bayes, svm
+    kinds = {'normalizer': linear_model.LogisticRegression(max_iter=1000),  # LinearClassifier, Normalizer
+             'identity': ensemble.GradientBoostingClassifier(n_estimators=2),  # TreeEnsembleClassifier, Identity
+             'trees': ensemble.RandomForestClassifier(n_estimators=2),  # TreeEnsembleClassifier
+             'cast': svm.SVC(probability=True),  # SVMClassifier, Cast
+             'best': linear_model.SGDClassifier(loss='log_loss'),  # ArgMax, ArrayFeatureExtractor
+             'best_later': naive_bayes.GaussianNB()}  # the same, and operators between the scores and the probabilities
+    iris = datasets.load_iris()
+    features = iris.data.astype(np.float32)
+    for name, model in kinds.items():
+        model.fit(features, iris.target_names[iris.target])
+        os.makedirs(tmp_path / name / '1')
+        exported = to_onnx(model, features[:1], options={'zipmap': False})
+        (tmp_path / name / '1' / 'model.onnx').write_bytes(exported.SerializeToString())
+    server = start({name: str(tmp_path / name) for name in kinds})
+    with Client(server) as client:
+        for name, model in kinds.items():
+            _, got = classify(client, name, [example(X=row) for row in features[::25]])
+            assert [[label for label, _ in row] for row in got] == [list(model.classes_)] * 6, name
+            np.testing.assert_allclose([[score for _, score in row] for row in got], model.predict_proba(features[::25]),
+                                       rtol=1e-3, atol=1e-4, err_msg=name)
 
 
 def test_builtin_and_frozen_models(models):

@@ -12,6 +12,7 @@
 #include <charconv>
 #include <utility>
 
+#include "onnx_labels.h"
 #include "onnx_node.h"
 #include "onnx_value.h"
 #include "ort_file.h"
@@ -19,10 +20,9 @@
 namespace penstock::onnxruntime {
 namespace {
 
-constexpr uint64_t kExternal = 1;           // of TensorProto.data_location
-constexpr uint64_t kOptionalInputsIr = 4;   // from here on an initialiser is an input's default
-constexpr size_t kLabelsMax = 1000 * 1000;  // of a ZipMap
-constexpr int kDepthMax = 100;              // of graphs in nodes; bounds the recursion
+constexpr uint64_t kExternal = 1;          // of TensorProto.data_location
+constexpr uint64_t kOptionalInputsIr = 4;  // from here on an initialiser is an input's default
+constexpr int kDepthMax = 100;             // of graphs in nodes; bounds the recursion
 
 // True if `type` (a TypeProto) is a tensor type whose shape has no dimensions. A type without any
 // shape is something else: it leaves the rank open.
@@ -78,14 +78,6 @@ void ReadEntry(Fields entry, ExternalTensor& tensor) {
   if (key == "length") tensor.length = ToNumber(value);
 }
 
-// The parts of a node that matter here.
-struct Node {
-  std::string operation;
-  std::string domain;
-  std::vector<std::string> outputs;
-  std::vector<std::string> labels;
-};
-
 bool HasExternalInside(Fields node, int depth);
 
 bool GraphHasExternal(Fields graph, int depth) {
@@ -114,48 +106,9 @@ bool HasExternalInside(Fields node, int depth) {
   return false;
 }
 
-void ReadLabels(Fields attribute, std::vector<std::string>& labels) {
-  std::string name;
-  std::vector<std::string> read;
-  while (attribute.Next() && read.size() < kLabelsMax) {
-    const uint32_t number = attribute.number();
-    if (number == kAttributeName && attribute.HasLength()) name = attribute.Text();
-    if (number == kAttributeStrings && attribute.HasLength()) read.push_back(attribute.Text());
-    if (number != kAttributeInts) continue;
-    std::vector<int64_t> numbers;
-    ReadDims(attribute, numbers);
-    for (const int64_t label : numbers) read.push_back(std::to_string(label));
-  }
-  // Each such operator has two attributes, classlabels_strings and classlabels_int64s, and one of
-  // them is empty.
-  if (name.starts_with("classlabels_") && !read.empty()) labels = std::move(read);
-}
-
-void ReadNode(Fields node, OnnxFile& file) {
-  if (!file.has_inner_external) file.has_inner_external = HasExternalInside(node, 0);
-  file.flags |= FlagsOfNode(node);
-  Node read;
-  Fields again = node;
-  while (again.Next()) {
-    if (!again.HasLength()) continue;
-    if (again.number() == kNodeOperator) read.operation = again.Text();
-    if (again.number() == kNodeDomain) read.domain = again.Text();
-    if (again.number() == kNodeOutput) read.outputs.push_back(again.Text());
-  }
-  if (read.domain != "ai.onnx.ml" || read.outputs.empty()) return;
-  const bool is_zip_map = read.operation == "ZipMap";
-  const bool is_classifier = read.operation.ends_with("Classifier");
-  if (!is_zip_map && !is_classifier) return;
-  while (node.Next()) {
-    if (node.number() == kNodeAttribute && node.HasLength()) ReadLabels(node.Inside(), read.labels);
-  }
-  if (is_zip_map) file.zip_maps.push_back({read.outputs[0], read.labels});
-  // The labels belong to the scores. A classifier has two outputs, and the first one is the chosen
-  // label itself.
-  file.class_labels[is_zip_map ? read.outputs[0] : read.outputs.back()] = std::move(read.labels);
-}
-
 void ReadGraph(Fields graph, OnnxFile& file) {
+  const Fields whole = graph;
+  LabelReader labels;
   Names inputs;
   Names outputs;
   Names initializers;
@@ -174,7 +127,9 @@ void ReadGraph(Fields graph, OnnxFile& file) {
       values.emplace(name, graph.Inside());
       if (auto tensor = ReadExternal(graph.Inside())) file.external.push_back(*std::move(tensor));
     } else if (number == kGraphNode) {
-      ReadNode(graph.Inside(), file);
+      if (!file.has_inner_external) file.has_inner_external = HasExternalInside(graph.Inside(), 0);
+      file.flags |= FlagsOfNode(graph.Inside());
+      labels.AddNode(graph.Inside());
     }
   }
   // Which initialisers are inputs is known only now, because the fields of a graph may come in any
@@ -185,9 +140,7 @@ void ReadGraph(Fields graph, OnnxFile& file) {
     if (!inputs.contains(name)) continue;
     if (auto value = ReadSmallTensor(tensor)) file.defaults[name] = *std::move(value);
   }
-  // Inside the graph, a ZipMap or a classifier feeds other nodes, and no client sees it.
-  std::erase_if(file.zip_maps, [&](const ZipMap& map) { return !outputs.contains(map.output); });
-  std::erase_if(file.class_labels, [&](const auto& each) { return !outputs.contains(each.first); });
+  labels.Finish(whole, values, outputs, file);
 }
 
 void ReadOpset(Fields opset, OnnxFile& file) {

@@ -32,6 +32,7 @@ enum : uint32_t {
 };
 enum : uint32_t {
   kAttributeName = 1,
+  kAttributeInt = 3,
   kAttributeTensor = 5,
   kAttributeGraph = 6,
   kAttributeInts = 8,
