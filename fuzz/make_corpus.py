@@ -16,6 +16,7 @@ import zipfile
 
 import hpack
 import numpy as np
+from onnx import TensorProto, helper
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -463,6 +464,20 @@ def s3_answer_seeds():
 
 # ------------------------------------------------------------------------------------------ ONNX
 
+def labels_model():
+    """Class labels of a classifier that a Normalizer follows, and of scores among which ArgMax chooses."""
+    node, ml, value, floats = helper.make_node, {'domain': 'ai.onnx.ml'}, helper.make_tensor_value_info, TensorProto.FLOAT
+    nodes = [node('LinearClassifier', ['x'], ['a', 'b'], coefficients=[1., 0., 0., 1.], intercepts=[0., 0.],
+                  classlabels_ints=[10, 20], **ml),
+             node('Normalizer', ['b'], ['c'], norm='L1', **ml),
+             node('Exp', ['x'], ['d']), node('Softmax', ['d'], ['e']), node('ArgMax', ['d'], ['f'], axis=1),
+             node('ArrayFeatureExtractor', ['labels', 'f'], ['g'], **ml)]
+    labels = helper.make_tensor('labels', TensorProto.STRING, [2], [b'ham', b'spam'])
+    graph = helper.make_graph(nodes, 'g', [value('x', floats, ['n', 2])],
+                              [value('c', floats, ['n', 2]), value('e', floats, ['n', 2])], [labels])
+    return helper.make_model(graph).SerializeToString()
+
+
 def onnx_seeds():
     """The smaller models of the tests."""
     models = os.path.join(HERE, '../tests/models')
@@ -473,6 +488,7 @@ def onnx_seeds():
             seeds[name.removesuffix('_onnx')] = file.read()
     with open(os.path.join(models, 'shapes_ort_format/1/model.ort'), 'rb') as file:
         seeds['ort_format'] = file.read()
+    seeds['labels_behind_operators'] = labels_model()
     seeds['two_graphs'] = seeds['external'] + seeds['zipmap']
     seeds['nothing'] = b''
     return seeds
