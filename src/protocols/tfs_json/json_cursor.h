@@ -51,7 +51,14 @@ class JsonCursor {
 
   // Skips white space, and returns the next character; 0 at the end.
   char Peek() {
-    if (static_cast<unsigned char>(*at_) <= ' ') SkipSpace();
+    if (static_cast<unsigned char>(*at_) <= ' ') {
+      // Most programs write one space after each comma.
+      if (*at_ == ' ' && static_cast<unsigned char>(at_[1]) > ' ') {
+        ++at_;
+      } else {
+        SkipSpace();
+      }
+    }
     return at_ < end_ ? *at_ : '\0';
   }
   void Advance() { ++at_; }

@@ -45,6 +45,14 @@ inline uint64_t EightDigits(uint64_t bytes) {
          32;
 }
 
+// Closes the gap of the point, which is the byte at `whole`: the bytes before it move up by one,
+// and the lowest byte becomes 0. The point is not the last byte of the word.
+template <typename Word>
+Word WithoutPoint(Word digits, int whole) {
+  const Word unit = Word{1} << (8 * whole);
+  return (digits & (unit - 1)) << 8 | (digits & ~((unit << 8) - 1));
+}
+
 // Reads any number. Returns false if it is not a JSON number.
 bool ReadAnyDecimal(const char* at, const char* end, Decimal& out);
 
@@ -56,10 +64,12 @@ double ToFloat64Slow(const Decimal& decimal);
 
 // Reads the JSON number at `at`, which is before `end`; 32 bytes after `end` must be readable.
 // Returns false if there is no number (NaN and Infinity are none), or if JSON does not allow its
-// form. The number may extend beyond `end`: compare Decimal::end.
-inline bool ReadDecimal(const char* at, const char* end, Decimal& out) {
+// form. The number may extend beyond `end`: compare Decimal::end. Inlined, it keeps the parts of
+// `out` in registers.
+[[gnu::always_inline]] inline bool ReadDecimal(const char* at, const char* end, Decimal& out) {
 #if defined(__SSE2__)
   using number_internal::EightDigits;
+  using number_internal::WithoutPoint;
   const bool negative = *at == '-';
   const char* const first = at + negative;
   // A byte is a digit if it is at most 9 after '0' was subtracted. Bytes below '0' wrap around to
@@ -70,22 +80,16 @@ inline bool ReadDecimal(const char* at, const char* end, Decimal& out) {
   // A bit for each byte that is no digit. Bit 16 stands for the end of the 16 bytes.
   const uint32_t others = (~static_cast<uint32_t>(_mm_movemask_epi8(is_digit)) & 0xFFFF) | 0x10000;
   const int whole = std::countr_zero(others);
-  unsigned __int128 digits;
-  std::memcpy(&digits, &values, sizeof(digits));
   int length = whole;
   int fraction = 0;
-  if (first[whole] == '.') {
+  const bool has_point = first[whole] == '.';
+  if (has_point) {
     if (whole >= 15) [[unlikely]]
       return number_internal::ReadAnyDecimal(at, end, out);
     // The first byte that is no digit is the point. So the number ends at the second one.
     length = std::countr_zero(others & (others - 1));
     fraction = length - whole - 1;
     if (fraction == 0) return false;
-    // Remove the gap of the decimal point.
-    const unsigned __int128 before =
-        digits & ((static_cast<unsigned __int128>(1) << (8 * whole)) - 1);
-    const unsigned __int128 behind = digits >> (8 * whole + 8) << (8 * whole + 8);
-    digits = before << 8 | behind;
   }
   // A longer number or one with an exponent is rare, and is read byte by byte.
   const bool plain = length < 16 && (first[length] | 0x20) != 'e';
@@ -97,8 +101,14 @@ inline bool ReadDecimal(const char* at, const char* end, Decimal& out) {
   out.end = first + length;
   // The shifts put zeros before the digits, because EightDigits wants exactly eight.
   if (length <= 8) {
-    out.digits = EightDigits(static_cast<uint64_t>(digits) << (8 * (8 - length)));
+    uint64_t digits;
+    std::memcpy(&digits, &values, sizeof(digits));
+    if (has_point) digits = WithoutPoint(digits, whole);
+    out.digits = EightDigits(digits << (8 * (8 - length)));
   } else {
+    unsigned __int128 digits;
+    std::memcpy(&digits, &values, sizeof(digits));
+    if (has_point) digits = WithoutPoint(digits, whole);
     digits <<= 8 * (16 - length);
     out.digits = EightDigits(static_cast<uint64_t>(digits)) * 100000000 +
                  EightDigits(static_cast<uint64_t>(digits >> 64));

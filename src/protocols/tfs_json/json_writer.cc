@@ -77,12 +77,14 @@ int CountDigits(uint64_t value) {
 template <typename Significand>
 void MakeDigits(Significand value, Digits& out) {
   out.count = CountDigits(value);
-  // Space for 24 digits; there are at most 17.
+  // Space for 24 digits; there are at most 17, or 9 of a float.
   EightDigits(out.text + 16, static_cast<uint32_t>(value % 100000000));
-  const uint64_t upper = value / 100000000;
-  EightDigits(out.text + 8, static_cast<uint32_t>(upper % 100000000));
+  const Significand upper = value / 100000000;
   if constexpr (sizeof(Significand) > 4) {
-    EightDigits(out.text, static_cast<uint32_t>(upper / 100000000));
+    EightDigits(out.text + 8, static_cast<uint32_t>(upper % 100000000));
+    out.text[7] = static_cast<char>('0' + upper / 100000000);
+  } else {
+    out.text[15] = static_cast<char>('0' + upper);
   }
   out.first = out.text + Digits::kWidth - out.count;
 }
@@ -131,12 +133,15 @@ char* WriteText(char* to, std::string_view text) { return std::copy(text.begin()
 
 template <typename Float>
 char* Write(char* to, Float value) {
-  // signbit and not `< 0`, so that -0.0 keeps its sign. A NaN has none in JSON.
-  if (std::signbit(value) && !std::isnan(value)) {
+  if (std::isnan(value)) [[unlikely]]
+    return WriteText(to, "NaN");
+  // signbit and not `< 0`, so that -0.0 keeps its sign.
+  if (std::signbit(value)) {
     *to++ = '-';
     value = -value;
   }
-  if (!std::isfinite(value)) return WriteText(to, std::isnan(value) ? "NaN" : "Infinity");
+  if (std::isinf(value)) [[unlikely]]
+    return WriteText(to, "Infinity");
   if (value == 0) return WriteText(to, "0.0");
   // The fastest available algorithm for the shortest digits (see bench/json_bench.cc). It is
   // internal to fmt, behind fmt::format("{}", value).
