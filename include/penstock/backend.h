@@ -11,6 +11,20 @@
  * C: no C++ type and no exception crosses it. backend.hpp beside this file is a thin C++ wrapper.
  * docs/add-a-backend.md is the tutorial.
  *
+ * The calls of the host, in their order:
+ *   penstock_backend_get    once; the host reads the table of functions
+ *   initialise              once, on a thread of normal priority
+ *   for each version of a model, on one of the load threads:
+ *     estimate, load, describe
+ *     run                   for each request, on event loops and pool threads, several at once
+ *     unload                after the last answer of the version
+ *   shut_down               once, after the last unload
+ * A version that the server loads again gets a new `load`; `estimate` may come without a `load`.
+ *
+ * Memory. What one side passes to the other as an argument is valid until the call returns, and
+ * tensors with an owner as long as somebody keeps a reference of it (PenstockOwner). So inputs
+ * reach the runtime, and outputs the network, without a copy.
+ *
  * Rules for all parts of it:
  * - Structs that start with `struct_size` grow at their end only. The side that fills one in sets
  *   `struct_size` to sizeof. The side that reads one treats members beyond `struct_size` as zero.

@@ -1,7 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
 // A thin C++20 wrapper over backend.h, header only. Derive from Model and Backend, and end one
-// source file with PENSTOCK_BACKEND(MyBackend, "my_name", "1.0"). The wrapper catches all
-// exceptions, so that none crosses the ABI.
+// source file with PENSTOCK_BACKEND. The wrapper catches all exceptions, so that none crosses the
+// ABI. A whole backend, whose models double a vector of floats:
+//
+//   #include "penstock/backend.hpp"
+//   using namespace penstock::plugin;
+//
+//   class Doubler final : public Model {
+//    public:
+//     explicit Doubler(Description description) : Model(std::move(description)) {}
+//     void Run(Request&& request) override {
+//       const PenstockTensor& x = request.inputs()[0].tensor;  // checked against the description
+//       const size_t count = x.bytes / sizeof(float);
+//       Outputs outputs;
+//       float* y = outputs.Add<float>(request, 0, PENSTOCK_FLOAT32, {x.shape[0]});
+//       for (size_t i = 0; i < count; ++i) y[i] = 2 * static_cast<const float*>(x.data)[i];
+//       request.Finish(outputs);
+//     }
+//   };
+//
+//   class DoublerBackend final : public Backend {
+//    public:
+//     explicit DoublerBackend(const PenstockHost&) {}
+//     std::unique_ptr<Model> Load(const LoadArguments&) override {
+//       Signature signature;
+//       signature.inputs = {{.name = "x", .dtype = PENSTOCK_FLOAT32, .shape = {-1}}};
+//       signature.outputs = {{.name = "y", .dtype = PENSTOCK_FLOAT32, .shape = {-1}}};
+//       return std::make_unique<Doubler>(Description{.signatures = {signature}});
+//     }
+//   };
+//
+//   PENSTOCK_BACKEND(DoublerBackend, "doubler", "1.0")
 //
 // The life of a backend: the host makes the Backend when the first model needs it. It calls Load
 // for each version of a model, and Run for each request. It destroys a Model after its last answer,
@@ -557,9 +586,10 @@ class PartSource {
   virtual bool Next(Request& request, Outputs& outputs) = 0;
 };
 
-// Answers `request` with the parts of `source`. Makes a part only when the receiver can take it, so
-// that few parts are in memory, and stops with the request. Returns when the answer is complete or
-// the receiver is slow.
+// Answers `request` with the parts of `source`: AnswerInParts(std::move(request),
+// std::move(source)) is the whole Run of such a model. Makes a part only when the receiver can take
+// it, so that few parts are in memory, and stops with the request. Returns when the answer is
+// complete or the receiver is slow.
 inline void AnswerInParts(Request&& request, std::unique_ptr<PartSource> source) {
   struct Run {
     Request request;

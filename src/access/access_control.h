@@ -18,9 +18,16 @@ namespace penstock::access {
 // A caller, with the rules that it belongs to. Null: the server has no token file.
 using CallerPtr = std::shared_ptr<const Caller>;
 
-// The rules in force. Thread-safe.
+// The rules in force, which a reload of the token file replaces.
+//
+//   AccessControl control(table);
+//   CallerMemo memo(control, names_of_the_client_certificate);      // one for each connection
+//   head.caller = memo.Identify(net::AuthorizationOf(head.headers));  // for each request
+//
+// Thread-safe.
 class AccessControl final {
  public:
+  // `table` must be complete: it does not change any more.
   explicit AccessControl(AccessTable table);
 
   // Puts other rules in force. Requests that have begun keep the former ones.
@@ -44,7 +51,8 @@ class AccessControl final {
 };
 
 // The caller of one connection's requests. It remembers the last credentials and whose they are, so
-// that a token costs a hash only once. One thread at a time.
+// that a token costs a hash only once. It notices by the generation that the rules were replaced.
+// The former credentials are wiped from memory at its end. One thread at a time.
 class CallerMemo final {
  public:
   // `control` must outlive it.
@@ -63,6 +71,7 @@ class CallerMemo final {
   }
 
  private:
+  // Asks the control, and remembers the result.
   void Learn(std::string_view authorization, uint64_t generation);
 
   const AccessControl& control_;

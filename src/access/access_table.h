@@ -31,8 +31,14 @@ struct CertificateName {
 // and e-mail names, then the common name. Empty: the client has shown no certificate.
 using CertificateNames = std::vector<CertificateName>;
 
-// The callers of one token file, by their credentials. One thread while it is filled, then
-// immutable.
+// The callers of one token file, by their credentials. ParseTokenFile (config) fills it:
+//
+//   AccessTable table;
+//   Caller& team = table.Add("team");
+//   team.Allow(Operation::kInfer, "resnet");
+//   if (!table.AddToken(hash, team)) return Duplicate();
+//
+// It keeps only hashes of tokens. One thread while it is filled, then immutable.
 class AccessTable final {
  public:
   // Adds a caller without credentials. The result lives as long as the table.
@@ -43,7 +49,8 @@ class AccessTable final {
   // The caller for requests without credentials. Without it they are refused.
   void SetAnonymous(const Caller& caller) { anonymous_ = &caller; }
 
-  // Return null if nobody has these credentials.
+  // Return null if nobody has these credentials. `token` is the text as the client sends it,
+  // without "Bearer". The result lives as long as the table.
   const Caller* FindToken(std::string_view token) const;
   const Caller* FindCertificate(const CertificateNames& names) const;
   const Caller* anonymous() const { return anonymous_; }

@@ -44,8 +44,12 @@ class ModelFilter final {
   std::vector<std::string> prefixes_;
 };
 
-// One caller of the token file; or a stranger, who may do nothing. One thread while it is filled,
-// then immutable.
+// One caller of the token file; or a stranger, who may do nothing. A handler asks by the functions
+// below, which also take the null caller of a server without a token file:
+//
+//   TRY(access::Check(call->head().caller.get(), Operation::kInfer, model_name));
+//
+// One thread while it is filled, then immutable.
 class Caller final {
  public:
   explicit Caller(std::string name) : name_(std::move(name)) {}
@@ -61,6 +65,7 @@ class Caller final {
   // Empty: the credentials are good. Otherwise this is a stranger.
   std::string_view refusal() const { return refusal_; }
 
+  // May: for this model. MayAll: for every model, also future ones. MayAny: for at least one name.
   bool May(Operation operation, std::string_view model) const {
     return filters_[static_cast<size_t>(operation)].Matches(model);
   }
@@ -86,7 +91,7 @@ inline bool MayAll(const Caller* caller, Operation operation) {
 }
 
 // Returns UNAUTHENTICATED for a stranger, PERMISSION_DENIED for others. The text does not depend on
-// whether the model exists.
+// whether the model exists, so that it tells nobody which models there are.
 Status Refusal(const Caller& caller, Operation operation, std::string_view model);
 // The same for an operation that concerns all models.
 Status Refusal(const Caller& caller, Operation operation);

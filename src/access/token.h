@@ -17,7 +17,8 @@ using TokenHash = std::array<uint8_t, 32>;
 // The prefix by which scanners find tokens that were published by mistake.
 inline constexpr std::string_view kTokenPrefix = "pst_";
 
-// Returns a new token: the prefix, and 43 characters of base64url.
+// Returns a new token: the prefix, and 43 characters of base64url from 32 bytes of the system's
+// random generator. Aborts if the system has none.
 std::string NewToken();
 
 TokenHash HashOf(std::string_view token);

@@ -22,7 +22,7 @@ namespace penstock {
 // All options of the program, with those of the leaves.
 const OptionTable& AllOptions();
 
-// What the front ends need from the server. All of it outlives the front ends.
+// The parts of the server that the front ends use. They outlive the front ends.
 struct FrontendDependencies {
   const OptionValues& options;
   MetricsRegistry& metrics;
@@ -33,11 +33,14 @@ struct FrontendDependencies {
   const RequestLogs& request_logs;
 };
 
-// Returns the front ends in the order of their registration. Errors: a configuration file is wrong.
+// Returns the front ends in the order of their registration. To add one, append a line to this
+// function, and its #include. If it needs something of the server that FrontendDependencies lacks,
+// add a member. Errors: a configuration file is wrong.
 StatusOr<std::vector<std::unique_ptr<net::Frontend>>> MakeFrontends(
     const FrontendDependencies& with);
 
-// Returns the sources. The first one that matches a base path reads it.
+// Returns the sources. The first one that matches a base path reads it, so the order matters. To
+// add one, append a line to this function, and its #include.
 Sources MakeSources(const OptionValues& options, const SourceDependencies& with);
 
 }  // namespace penstock

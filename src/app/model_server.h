@@ -28,7 +28,15 @@ using StartStepCallback = std::function<void(const char* step)>;
 // within Start, or, with --listen=after_load, on any thread.
 using OpenedCallback = std::function<void(const StatusOr<BoundPorts>&)>;
 
-// Owns all parts of a running server, and starts and stops them in the right order. Thread-safe.
+// Owns all parts of a running server, and starts and stops them in the right order.
+//
+//   OptionValues values;
+//   values.Mutable<Settings>().model_base_path = "builtin:half_plus_two";
+//   ASSIGN_OR_RETURN(auto server, ModelServer::Start(values, on_opened, on_step));
+//   Ask(server->ports().rest_api_port);
+//   server->Stop();
+//
+// It handles no signals and never ends the process: `penstock serve` does both. Thread-safe.
 class ModelServer final {
  public:
   // Binds the ports, starts loading the models, and returns without waiting for them. Errors: a

@@ -27,6 +27,7 @@ class StartWatch final {
   void Enter(const char* step) { step_ = step; }
 
  private:
+  // The loop of the thread.
   void Watch();
   // Waits for a signal, and leaves it pending. Returns false if the start ended first.
   bool WaitForSignal() const;

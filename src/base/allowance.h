@@ -7,7 +7,13 @@
 
 namespace penstock {
 
-// A fixed total, which all event loops share. Thread-safe.
+// A fixed total, which all event loops share.
+//
+//   if (!allowance.TryTake(bytes)) return Refuse();
+//   ...
+//   allowance.Give(bytes);  // on any thread, once for each true result
+//
+// Thread-safe.
 class Allowance {
  public:
   explicit Allowance(uint64_t total) : total_(total), left_(static_cast<int64_t>(total)) {}
@@ -24,6 +30,7 @@ class Allowance {
     }
     return false;
   }
+  // Returns units that TryTake has taken. Nothing checks that they were.
   void Give(uint64_t amount) {
     left_.fetch_add(static_cast<int64_t>(amount), std::memory_order_relaxed);
   }

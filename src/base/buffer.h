@@ -21,7 +21,17 @@ inline constexpr size_t kBufferAlignment = 64;
 inline constexpr size_t kBufferSlack = 64;
 
 // A reference-counted block of bytes. Thread-safe as to the count; the bytes are immutable once
-// shared. Subclass it to keep foreign memory alive (a runtime's output tensor, a pooled block).
+// shared. Subclass it to keep foreign memory alive (a runtime's output tensor, a pooled block); the
+// constructor of the subclass passes its address and size, and Destroy gives it back:
+//
+//   class RuntimeOutput final : public Buffer {
+//    public:
+//     explicit RuntimeOutput(Value v) : Buffer(v.data(), v.bytes()), value_(std::move(v)) {}
+//    private:
+//     Value value_;  // freed with the last reference, on whichever thread drops it
+//   };
+//
+// A new buffer has one reference, which belongs to its maker: wrap it in a BufferRef.
 class Buffer {
  public:
   Buffer(const Buffer&) = delete;
@@ -88,8 +98,8 @@ BufferRef AllocateBuffer(size_t size);
 // Allocates a buffer and copies `bytes` into it.
 BufferRef CopyToBuffer(std::string_view bytes);
 
-// Some bytes, and the owner that keeps them alive. Static bytes need no owner. One thread at a
-// time.
+// Some bytes, and the owner that keeps them alive. Static bytes need no owner. Copying a slice
+// takes a reference, and never copies bytes. One thread at a time.
 struct Slice {
   const std::byte* data = nullptr;
   size_t size = 0;
@@ -102,7 +112,14 @@ struct Slice {
 // Returns all of `buffer` as a slice.
 Slice WholeSlice(BufferRef buffer);
 
-// A sequence of slices that are sent in order (gather write). One thread at a time.
+// A sequence of slices that are sent in order (gather write). An answer is one: small pieces are
+// copied, big ones are references to the tensors.
+//
+//   ByteChain answer;
+//   answer.AppendCopy(head);
+//   answer.Append(Slice{elements.data, elements.size, elements.owner});
+//
+// One thread at a time.
 class ByteChain {
  public:
   ByteChain() = default;
@@ -121,9 +138,11 @@ class ByteChain {
   // Appends a copy. For headers and other small pieces.
   void AppendCopy(std::string_view bytes) { Append(WholeSlice(CopyToBuffer(bytes))); }
 
+  // The sum of the slices' sizes.
   size_t bytes() const { return bytes_; }
   bool empty() const { return bytes_ == 0; }
   std::span<const Slice> slices() const { return {slices_.data(), slices_.size()}; }
+  // For moving slices out, or dropping their owners. bytes() does not follow such changes.
   std::span<Slice> mutable_slices() { return {slices_.data(), slices_.size()}; }
 
  private:
@@ -131,7 +150,8 @@ class ByteChain {
   size_t bytes_ = 0;
 };
 
-// Returns the chain as one slice: without a copy if it has only one, else a copy of all.
+// Returns the chain as one slice: without a copy if it has only one, else a copy of all, which no
+// budget counts.
 Slice Flatten(const ByteChain& chain);
 
 }  // namespace penstock

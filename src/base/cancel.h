@@ -15,9 +15,19 @@ namespace penstock {
 // DEADLINE_EXCEEDED.
 enum class CancelReason : uint8_t { kClientLeft, kDeadline };
 
-// Can be cancelled once, and never reset. Thread-safe.
+// Can be cancelled once, and never reset. The network cancels it; a model asks it now and then, or
+// sets a callback if it can interrupt its runtime:
+//
+//   if (cancel.IsCancelled()) return Stop();
+//   cancel.SetCallback([&] { runtime.Interrupt(); });
+//   runtime.Run();
+//   cancel.ClearCallback();  // before what the callback uses goes away
+//
+// The callback runs on the thread that cancels, often an event loop, so it must be quick.
+// Thread-safe.
 class CancelToken {
  public:
+  // Costs one load.
   bool IsCancelled() const { return state_.load(std::memory_order_acquire) != State::kOpen; }
   // True if the request's deadline was the reason.
   bool HasExpired() const { return state_.load(std::memory_order_acquire) == State::kExpired; }

@@ -13,11 +13,13 @@ using Duration = std::chrono::steady_clock::duration;
 // "No deadline".
 inline constexpr SteadyTime kNoDeadline = SteadyTime::max();
 
-// A source of time. Thread-safe.
+// A source of time. Components get one in their constructor, so that a test with a FakeClock
+// decides when time passes. Thread-safe.
 class Clock {
  public:
   virtual ~Clock() = default;
-  // Monotonic: for deadlines and durations.
+  // For deadlines and durations: it never goes back on a thread, and says nothing about the time of
+  // day. Costs about 15 ns on the real clock. See the top of clock.cc.
   virtual SteadyTime Now() const = 0;
   // The machine's clock. It lives as long as the process.
   static const Clock& Real();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a part of the server needs to count with, without the registry of metrics.
+// The interface of a counter, for parts of the server that do not know the registry of metrics.
 #pragma once
 
 #include <cstdint>

@@ -15,11 +15,12 @@ namespace penstock {
 
 using Task = absl::AnyInvocable<void()>;
 
-// Runs tasks. Thread-safe.
+// Runs tasks. Tasks may run in any order and at the same time. They must not throw. Thread-safe.
 class Executor {
  public:
   virtual ~Executor() = default;
-  // Returns false if the queue is full or the executor is stopping; `task` is then never run.
+  // Returns false if the queue is full or the executor is stopping; `task` is then never run, and
+  // is destroyed before this returns. The caller must answer whoever waits for it.
   [[nodiscard]] virtual bool Submit(Task task) = 0;
 };
 
@@ -41,8 +42,13 @@ struct ThreadPoolOptions {
   int nice = 0;  // OS priority of the threads: 0 normal, 19 lowest
 };
 
-// A fixed number of threads with one bounded FIFO queue. Thread-safe. Idle threads sleep. The
-// destructor runs all queued tasks and joins the threads.
+// A fixed number of threads with one bounded FIFO queue.
+//
+//   ThreadPool pool({.name = "compute", .threads = UsableCpus()});
+//   if (!pool.Submit([...] { ... })) return Unavailable();
+//
+// Idle threads sleep. The destructor runs all queued tasks and joins the threads, so it must not
+// run on one of them. Thread-safe.
 class ThreadPool final : public Executor {
  public:
   explicit ThreadPool(ThreadPoolOptions options);

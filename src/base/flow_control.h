@@ -10,8 +10,14 @@
 
 namespace penstock {
 
-// The state of the receiver of one answer, which the sender of its parts can wait for. Thread-safe.
-// Keep it alive until SetReady has returned, even if the callback ends the request.
+// The state of the receiver of one answer, which the sender of its parts can wait for.
+//
+//   while (has_more) {
+//     done(MakePart());                           // the receiver may set slow meanwhile
+//     if (flow.IsSlow() && flow.SetCallback([this] { MakeMore(); })) return;  // goes on there
+//   }
+//
+// Keep it alive until SetReady has returned, even if the callback ends the request. Thread-safe.
 class FlowControl {
  public:
   bool IsSlow() const { return slow_.load(std::memory_order_acquire); }

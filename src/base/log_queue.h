@@ -9,7 +9,8 @@ namespace penstock {
 // While it exists, a thread writes the lines that standard error cannot take at once. The queue
 // between is bounded: further lines are dropped, and their number is logged once the queue has
 // space. Without a LogQueue, or while the reader keeps up, the thread that logs writes the line
-// itself. The destructor calls FlushLog. One at a time in a process.
+// itself. The destructor calls FlushLog. The program's main function makes one, before other
+// threads. One at a time in a process.
 class LogQueue final {
  public:
   LogQueue();

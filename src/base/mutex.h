@@ -18,7 +18,9 @@
 
 namespace penstock {
 
-// A mutex. Thread-safe.
+// A mutex. Write GUARDED_BY(mutex_) behind each field that it guards, REQUIRES(mutex_) behind a
+// function that the holder calls, and EXCLUDES(mutex_) behind one that takes it: clang then finds
+// an access without the lock at compile time. Not recursive. Thread-safe.
 class ABSL_LOCKABLE Mutex {
  public:
   void lock() ABSL_EXCLUSIVE_LOCK_FUNCTION() { mutex_.lock(); }
@@ -43,7 +45,13 @@ class ABSL_SCOPED_LOCKABLE MutexLock {
   Mutex& mutex_;
 };
 
-// A condition variable for Mutex. Thread-safe. Wait in a loop that tests the condition.
+// A condition variable for Mutex. It may wake without a notification, so wait in a loop that tests
+// the condition:
+//
+//   MutexLock lock(mutex_);
+//   while (queue_.empty()) changed_.Wait(mutex_);
+//
+// Thread-safe.
 class CondVar {
  public:
   void Wait(Mutex& mutex) REQUIRES(mutex) {

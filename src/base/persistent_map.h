@@ -16,10 +16,16 @@
 
 namespace penstock {
 
-// A trie over the hash of the key. A change copies the nodes between the root and the entry, a few
-// hundred bytes, and shares all others with earlier copies. Copies are independent: one thread may
-// change one while others read another. One thread at a time for each copy; const functions are
-// safe from several.
+// A trie over the hash of the key, as Bagwell's hash array mapped trie ("Ideal Hash Trees", 2001)
+// without its compressed nodes. A change copies the nodes between the root and the entry, a few
+// hundred bytes, and shares all others with earlier copies.
+//
+//   PersistentMap<int> next = current;     // shares all nodes
+//   next.insert_or_assign("a", 1);         // `current` stays as it is
+//   readers.Set(std::move(next));
+//
+// Copies are independent: one thread may change one while others read another. One thread at a time
+// for each copy; const functions are safe from several.
 template <typename Value>
 class PersistentMap final {
  public:
@@ -41,7 +47,7 @@ class PersistentMap final {
     }
     return nullptr;
   }
-  // The result of find for a key that is not in the map.
+  // The result of find for a key that is not in the map. There is no order, and no iteration.
   static constexpr const Entry* end() { return nullptr; }
   bool contains(std::string_view key) const { return find(key) != end(); }
   size_t size() const { return size_; }

@@ -7,7 +7,7 @@
 namespace penstock {
 
 // Returns a random number, never zero. Thread-safe: each thread has its own numbers, and takes no
-// lock. Whoever sees some of them can guess the next ones. Source: Vigna, "An experimental
+// lock. A reader of some of them can compute the next ones. Source: Vigna, "An experimental
 // exploration of Marsaglia's xorshift generators, scrambled" (xorshift64*).
 uint64_t RandomBits();
 

@@ -29,7 +29,16 @@
 
 namespace penstock {
 
-// Holds a `const T`, or null. Thread-safe. No Reader may exist when it is destroyed.
+// Holds a `const T`, or null.
+//
+//   ReadMostly<Table> table(std::make_unique<const Table>(...));
+//   {
+//     const ReadMostly<Table>::Reader reader(table);   // on any thread, without a lock
+//     Use(*reader);                                    // do not block in here
+//   }
+//   table.Set(std::make_unique<const Table>(...));     // rare; waits for the readers
+//
+// Thread-safe. No Reader may exist when it is destroyed.
 template <typename T>
 class ReadMostly final {
  public:
@@ -75,7 +84,8 @@ class ReadMostly final {
     });
   }
 
-  // Replaces the value, and frees the former one as soon as nobody reads it.
+  // Replaces the value, and frees the former one as soon as nobody reads it. Waits for that. Not
+  // while this thread has a Reader, since it would wait for itself.
   void Set(std::unique_ptr<const T> next) {
     const std::unique_ptr<const T> former = Exchange(std::move(next));
     if (former != nullptr) WaitForReaders();

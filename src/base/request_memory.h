@@ -23,7 +23,8 @@ inline constexpr uint64_t kDecodedTensorBytesMax = uint64_t{1} << 30;
 inline constexpr size_t kCountedBytesMin = 4096;
 
 // The bytes that all requests of a server may hold together: bodies, decoded tensors, unsent
-// answers. Thread-safe.
+// answers. It is the one budget of --inflight_bytes_max. Code that allocates takes the bytes
+// before, and gives them back when the memory is freed. Thread-safe.
 class RequestAllowance final : public Allowance {
  public:
   // `refusals` must live as long as requests are served. Give does not use it.
@@ -49,7 +50,15 @@ class CountedBuffer : public Buffer {
   using Buffer::Buffer;
 };
 
-// The memory that one request may still allocate. One thread at a time.
+// The memory that one request may still allocate. It has two limits: the request's own, and the
+// budget that all requests share.
+//
+//   RequestMemory memory(decoded_tensor_bytes_max, &budget);
+//   if (on_event_loop) memory.LimitInline(64 * 1024);
+//   ASSIGN_OR_RETURN(Tensor tensor, Tensor::Allocate(type, shape, memory));
+//   TRY(memory.Count(answer));  // until the answer has been sent
+//
+// One thread at a time.
 class RequestMemory final {
  public:
   // A null `budget` counts nothing. The budget outlives this.
@@ -60,6 +69,7 @@ class RequestMemory final {
   // Refuses an allocation if the sum then exceeds `bytes_max`, and sets is_too_large_inline. An
   // event loop uses this to move a request with large tensors to the compute pool.
   void LimitInline(uint64_t bytes_max) { inline_bytes_left_ = bytes_max; }
+  // True: an allocation failed only because of LimitInline, so try again on the compute pool.
   bool is_too_large_inline() const { return is_too_large_inline_; }
 
   // The bytes left of the request's own limit.

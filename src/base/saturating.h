@@ -7,6 +7,7 @@
 
 namespace penstock {
 
+// For "how much would it take": a sum that overflows must not look small.
 constexpr uint64_t SaturatingSum(uint64_t a, uint64_t b) {
   uint64_t sum = 0;
   return __builtin_add_overflow(a, b, &sum) ? UINT64_MAX : sum;

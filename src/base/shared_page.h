@@ -21,7 +21,8 @@ class SharedPage final {
   // `clock` outlives it.
   explicit SharedPage(const Clock& clock = Clock::Real()) : clock_(clock) {}
 
-  // `make` returns the text as a std::string.
+  // `make` returns the text as a std::string. It runs under a lock, on this thread; it must not
+  // call Get. The result keeps its bytes, so it may be sent while a new text is made.
   template <typename Make>
   Slice Get(const Make& make) EXCLUDES(mutex_) {
     MutexLock lock(mutex_);

@@ -23,7 +23,8 @@ using absl::StatusOr;
 inline std::string StatusCodeName(StatusCode code) { return absl::StatusCodeToString(code); }
 
 // Returns the text of a status. Debian's absl has its own string_view; all other code uses only
-// std's.
+// std's. It lives as long as the status, so never call it with a temporary that ends before the
+// view.
 inline std::string_view MessageOf(const Status& status) {
   return {status.message().data(), status.message().size()};
 }

@@ -17,7 +17,8 @@ struct StringViewHash {
   size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
 };
 
-// A map with string keys. Not ordered: sort the keys before showing them to anyone.
+// A map with string keys. Not ordered: sort the keys before showing them to anyone. An insertion
+// moves entries, so pointers to values stay valid only until then.
 template <typename Value>
 using StringMap = absl::flat_hash_map<std::string, Value, StringViewHash, std::equal_to<>>;
 

@@ -12,7 +12,8 @@ namespace penstock {
 // Writes all of `text`. Ignores errors: there may be no reader.
 void WriteToFile(int file, std::string_view text);
 
-// Draws the line and the output above it. Thread-safe.
+// Draws the line and the output above it, with the control sequences of ECMA-48. Write errors are
+// ignored. Thread-safe.
 class TerminalLine final {
  public:
   // IsPossible(file) must be true. The file stays open.
@@ -21,6 +22,7 @@ class TerminalLine final {
   // True if the file is a terminal that can erase a line: TERM is set and not "dumb".
   static bool IsPossible(int file);
 
+  // The width of the terminal now. 80 if the system does not say.
   int Columns() const;
   // Shows `line`, which must be ASCII, cut to the width of the terminal. Empty: shows none.
   void Set(std::string line) EXCLUDES(mutex_);

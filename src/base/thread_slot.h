@@ -23,7 +23,14 @@ inline int ThreadSlot() {
   return slot >= 0 ? slot : internal::TakeThreadSlot();
 }
 
-// One Cell per slot, each in its own cache line. Thread-safe if Cell is.
+// One Cell per slot, each in its own cache line: for counters that every request changes. Takes 8
+// KiB or more (kThreadSlots lines), so it is not for thousands of objects.
+//
+//   ThreadCells<std::atomic<int64_t>> counts;
+//   counts.Mine().fetch_add(1, std::memory_order_relaxed);
+//   counts.ForEach([&](const auto& count) { sum += count.load(); });
+//
+// Thread-safe if Cell is.
 template <typename Cell>
 class ThreadCells {
  public:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What one call puts into the log of its model.
+// The entry of one call in the log of its model.
 #pragma once
 
 #include <string_view>
@@ -12,8 +12,15 @@
 
 namespace penstock {
 
-// Collects the answer of a call that is sampled, and logs it. Reuse the object: Clear ends it. One
-// thread at a time.
+// Collects the answer of a call that is sampled, and logs it.
+//
+//   if (log_.IsSampled(logs, model)) log_.Append(answer);         // for each part
+//   ...
+//   if (log_.has_answer()) log_.Write(kind, model, signature, request);
+//   log_.Clear();
+//
+// It keeps references to the answer's buffers, and no copies, until Clear. An answer over
+// the log's limit for one record is dropped and counted. One thread at a time.
 class AnswerLog final {
  public:
   using Kind = AnsweredRequest::Kind;

@@ -12,7 +12,9 @@ inline constexpr std::string_view kModelField = "x-penstock-model";
 inline constexpr std::string_view kVersionField = "x-penstock-version";
 inline constexpr std::string_view kArmField = "x-penstock-arm";
 
-// The trailers of an answer of `model`. The reference is valid until the next call on this thread.
+// The trailers of an answer of `model`. Each thread keeps those of the models that it has served
+// last, so that most answers encode nothing. The reference is valid until the next call on this
+// thread. Thread-safe.
 const net::OkTrailers& TrailersOf(const ModelHandle& model);
 
 // The same fields, for HTTP, the end of a stream or an error.

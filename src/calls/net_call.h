@@ -16,7 +16,23 @@ namespace penstock {
 CallInfo InfoOf(net::Call& call, size_t body_bytes);
 
 // The base of a front end's calls. It keeps the reference to the network's call, which is a
-// net::HttpCallRef or a net::GrpcCallRef, until the answer has been sent. One thread at a time.
+// net::HttpCallRef or a net::GrpcCallRef, until the answer has been sent.
+//
+//   class EchoCall final : public NetCall<net::GrpcCallRef> {
+//    public:
+//     static void Handle(Engine& engine, net::GrpcCallRef call) {
+//       auto* self = new EchoCall;              // or from a pool
+//       const Slice& message = call->message();
+//       self->Start(engine, std::move(call), message);
+//     }
+//    private:
+//     Status Decode(const ModelInfo&, RequestMemory&, InferRequest&) override;
+//     void Send(ByteChain&& answer) override { call().Respond(std::move(answer)); }
+//     void Release() override { delete this; }
+//     ...                                       // the other functions of InferCall
+//   };
+//
+// One thread at a time: first the event loop, then the thread on which the model answers.
 template <typename CallRef>
 class NetCall : public InferCall {
  protected:
@@ -40,10 +56,11 @@ class NetCall : public InferCall {
     receiver_ = nullptr;
   }
 
+  // REQUIRES: between Start and Reset.
   auto& call() const { return *call_; }
   bool is_in_parts() const { return receiver_ != nullptr; }
 
-  // Sends a part, and makes the model wait until the network has taken it.
+  // Sends a part, and makes the model wait until the network has taken it. REQUIRES: is_in_parts().
   void WritePart(ByteChain&& bytes) {
     receiver_->OnSend();
     // The network keeps the call while it keeps the callback.
@@ -53,7 +70,8 @@ class NetCall : public InferCall {
   }
 
  private:
-  // Not on the compute pool: all of its threads may run models that nobody but this stops.
+  // This must not wait for the compute pool: all of its threads may run models that only this can
+  // stop.
   void StopRun() final { call_->CancelFromRun(); }
 
   std::string_view Header(std::string_view name) const final {

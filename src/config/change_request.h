@@ -33,7 +33,14 @@ struct ModelChange {
   core::VersionNumber version;  // for kLabel and kPin
 };
 
-// One request. One thread at a time.
+// One request, from a gRPC reload or the admin API. The receiver queues it:
+// changes are made one after the other, on a thread of their own.
+//
+//   ChangeRequest request{.by = net::CallerOf(*call), .change = ModelListChange{models}};
+//   request.done = [call](Status status) { Answer(*call, status); };
+//   change_models(std::move(request));   // a ChangeFunction; returns at once
+//
+// One thread at a time.
 struct ChangeRequest {
   std::string by = "a client";  // who made the request, for the log
   std::variant<ModelListChange, ModelChange> change;
@@ -47,7 +54,7 @@ struct ChangeRequest {
 // Describes the request for the log: who asks for what.
 std::string Describe(const ChangeRequest& request);
 
-// Accepts a request, and returns at once. Thread-safe.
+// Accepts a request, and returns at once. Refuses it through `done` if too many wait. Thread-safe.
 using ChangeFunction = std::function<void(ChangeRequest)>;
 
 // The configuration of a model that the manager does not have.

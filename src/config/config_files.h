@@ -25,7 +25,8 @@ class ModelServerConfig;
 
 namespace penstock {
 
-// One model of --model_config_file.
+// One model of --model_config_file, or of a reload. Plain data: nothing here is checked against the
+// file system or the model.
 struct ConfiguredModel {
   enum class Versions { kLatest, kAll, kSpecific };
 
@@ -73,6 +74,8 @@ struct MonitoringSettings {
   bool enable = false;
   std::string path;  // "/monitoring/prometheus/metrics" if the file does not say
 };
+// Parses a MonitoringConfig (--monitoring_config_file). INVALID_ARGUMENT for wrong syntax, or a
+// path that does not begin with '/'.
 StatusOr<MonitoringSettings> ParseMonitoringConfig(std::string_view text, std::string_view file);
 
 // An SSLConfig, as PEM texts. The key and the certificate are always set.
@@ -82,6 +85,8 @@ struct SslSettings {
   std::string custom_ca;
   bool client_verify = false;
 };
+// Parses an SSLConfig (--ssl_config_file). INVALID_ARGUMENT for wrong syntax, or without a key or
+// certificate. Whether the PEM texts are good is found when they are loaded (net/socket/tls.h).
 StatusOr<SslSettings> ParseSslConfig(std::string_view text, std::string_view file);
 
 }  // namespace penstock

@@ -14,6 +14,7 @@ namespace penstock {
 // Parses a token file. `file` is for messages. Errors, all INVALID_ARGUMENT: wrong syntax; no
 // caller at all; a missing or repeated name; a hash that is none; credentials that two callers
 // share; a caller without credentials or without a permission; a '*' that is not at the end.
+// No message quotes a token, or more than the start of a hash. Thread-safe.
 StatusOr<access::AccessTable> ParseTokenFile(std::string_view text, std::string_view file);
 
 // The lines of a token file for a new caller, who may use `model`.

@@ -13,7 +13,19 @@
 
 namespace penstock::core {
 
-// The manager only queues tasks here; the test decides which one runs next. One thread.
+// The manager only queues tasks here; the test decides which one runs next, and so tries orders
+// that real threads would rarely take.
+//
+//   VirtualBackground* background = nullptr;
+//   Manager manager({}, [&](SnapshotCell&) {
+//     auto made = std::make_unique<VirtualBackground>();
+//     background = made.get();
+//     return made;
+//   });
+//   manager.SetAspired("m", Aspire(FakeVersion(1, plan)));
+//   while (background->RunLoadStep() || background->UnloadOne(0)) {}
+//
+// One thread.
 class VirtualBackground final : public Background {
  public:
   SteadyTime Now() const override { return now_; }

@@ -15,8 +15,10 @@
 
 namespace penstock::core {
 
-// Thread-safe. The first thread that calls Deliver delivers all queued events, including those that
-// other threads queue meanwhile. Deliver returns at once on the other threads.
+// The first thread that calls Deliver delivers all queued events, including those that other
+// threads queue meanwhile. Deliver returns at once on the other threads. So listeners see the
+// events in order and never two at a time, and need no lock for that; but an event may be delivered
+// on a thread that has not caused it. Thread-safe.
 class EventLog final {
  public:
   // Queues events. They are delivered in the order of the calls. The caller must call Deliver soon,

@@ -10,9 +10,10 @@ namespace penstock::core {
 
 class VersionEntry;  // internal: one loaded version and its reference counts
 
-// Pins one loaded version: the version is not unloaded while a handle to it exists. A handle costs
-// no write to a shared cache line. It can be moved, and is copied only by Share. One thread at a
-// time; any thread may destroy it.
+// Pins one loaded version: the version is not unloaded while a handle to it exists. Keep it for one
+// request, and not longer: an unload, and with it a new version that needs the memory, waits for
+// it. A handle costs no write to a shared cache line. It can be moved, and is copied only by Share.
+// One thread at a time; any thread may destroy it.
 class Handle {
  public:
   Handle() = default;

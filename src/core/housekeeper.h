@@ -44,7 +44,7 @@ class Housekeeper final {
 
   void RunThread(int nice) EXCLUDES(mutex_);
   // Sleeps until there is something new, a task is due, or the next check of handles is due.
-  // Returns false if the thread shall stop.
+  // Returns false if the thread must stop.
   bool WaitForWork(Duration pause) EXCLUDES(mutex_);
   void RunDueTasks() EXCLUDES(mutex_);
   // Returns true if a version was retired since the last call.

@@ -12,8 +12,9 @@
 
 namespace penstock::core {
 
-// Shared by the version and the thread that loads it. Guarded by the manager's mutex, except that
-// the load thread calls the loader without it.
+// One load, from its start until its loader has returned for the last time. A hung load lives on
+// after its version was given up. Shared by the version and the thread that loads it. Guarded by
+// the manager's mutex, except that the load thread calls the loader without it.
 struct LoadJob {
   ServableId id;
   uint64_t number = 0;  // unique among all loads of the manager

@@ -25,8 +25,13 @@ struct MemoryGrowth {
 };
 
 // Loads one version. It must be cheap to make: a source makes one for every aspired version, even
-// if that version is never loaded. One thread at a time, except Cancel. The manager calls it on its
-// load threads.
+// if that version is never loaded. Opening files belongs into Load.
+//
+// The order of calls: EstimateResources, then Load as soon as so much memory is reserved, then
+// ResourcesTaken. Wrappers add a step to any loader (loading/warm_up_loader.h); they must pass on
+// Cancel.
+//
+// One thread at a time, except Cancel. The manager calls it on its load threads.
 class Loader {
  public:
   virtual ~Loader() = default;

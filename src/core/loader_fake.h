@@ -13,7 +13,8 @@
 
 namespace penstock::core {
 
-// A gate that is closed until Open is called. Thread-safe.
+// A gate that is closed until Open is called. It makes a load wait without a sleep, so that a test
+// can look at the state meanwhile. It cannot be closed again. Thread-safe.
 class FakeGate {
  public:
   void Open() EXCLUDES(mutex_) {
@@ -32,7 +33,16 @@ class FakeGate {
   bool open_ GUARDED_BY(mutex_) = false;
 };
 
-// Controls the loaders of one version, and counts their calls. Thread-safe.
+// Controls the loaders of one version, and counts their calls. The test and the loaders share it:
+//
+//   auto plan = std::make_shared<FakePlan>();
+//   plan->failures_left = 1;
+//   manager.SetAspired("m", Aspire(FakeVersion(1, plan)));
+//   ...
+//   EXPECT_EQ(plan->loads, 2);   // the failure, and the retry
+//   EXPECT_EQ(plan->alive, 1);
+//
+// Thread-safe.
 struct FakePlan {
   // What the loaders shall do. A test may change it while they run.
   std::atomic<int> failures_left{0};  // loads that fail before one succeeds

@@ -3,6 +3,10 @@
 // unloads the others, and gives requests handles to the versions that are ready. It decides for
 // each model separately, on events. So one slow load, one broken model or one slow request does not
 // hold up the others.
+//
+// Where the versions come from: a source reports them through AspiredTarget. The server's sources
+// are folders in src/sources that implement ModelSource (docs/add-a-source.md). What is in a
+// version is the business of its Loader.
 #pragma once
 
 #include <cstdint>
@@ -37,8 +41,19 @@
 
 namespace penstock::core {
 
-// Loads, publishes and unloads versions. Thread-safe. Stop returns true only after every Handle is
-// destroyed. Sources must be stopped before the manager is destroyed.
+// Loads, publishes and unloads versions.
+//
+//   Manager manager({.load_threads = 4});
+//   TRY(manager.SetModels({{.name = "resnet"}}));
+//   manager.SetAspired("resnet", std::move(versions));   // usually a source does this
+//   manager.WaitUntilIdle();                             // tests only; events tell the same
+//   StatusOr<Handle> handle = manager.GetHandle("resnet");
+//   if (handle.ok()) Use(handle->servable());            // loaded for as long as the handle lives
+//
+// Two things drive it: reports of sources, and the ends of loads and unloads. After each, the
+// model's TransitionPolicy says what to do next (Advance). A new source or a new kind of model
+// needs no change here. Thread-safe. Stop returns true only after every Handle is destroyed.
+// Sources must be stopped before the manager is destroyed.
 class Manager final : public AspiredTarget, private LoadRunner::Owner {
  public:
   explicit Manager(ManagerOptions options = {});

@@ -53,13 +53,20 @@ class Journal {
 
 using Lines = std::vector<std::string>;
 
-// A manager with the model "m". One thread.
+// A manager with the model "m", and a journal of its events.
+//
+//   TEST_F(ManagerTest, ServesTheNewestVersion) {
+//     AspireAndWait(Aspire(FakeVersion(1, NewPlan()), FakeVersion(2, NewPlan())));
+//     EXPECT_EQ(Serving(), 2);
+//   }
+//
+// One thread.
 class ManagerTest : public ::testing::Test {
  protected:
   void SetUp() override { ASSERT_TRUE(manager_.SetModel({.name = "m"}).ok()); }
 
   // A test that fails in the middle leaves a load waiting. The manager's destructor would wait for
-  // it for ever.
+  // it forever.
   void TearDown() override { gate_.Open(); }
 
   // Sets the versions of "m". Returns when all that follows from it is done.

@@ -6,7 +6,7 @@
 // come. If it is enough for a waiting load and for the advance reservations before it, the load
 // gets an advance reservation too, and models are evicted for it, the least recently used first. A
 // later load begins only if the memory that is free or being unloaded is enough for all advance
-// reservations before it as well. Without this, small loads could keep a big one waiting for ever.
+// reservations before it as well. Without this, small loads could keep a big one waiting forever.
 //
 // Some loads fit only if a running load fails, takes less than estimated, or becomes evictable.
 // They get no advance reservation, because then one slow load would hold up all loads. But only

@@ -9,7 +9,9 @@
 
 namespace penstock::core {
 
-// Only records numbers; it allocates and measures nothing. One thread at a time.
+// Only records numbers; it allocates and measures nothing, and refuses nothing: MemoryAdmission
+// decides by the headroom. A load is known by its number, so that a version that is loaded again
+// has a new reservation. One thread at a time.
 class MemoryBudget final {
  public:
   // `limit` in bytes; 0: no limit.

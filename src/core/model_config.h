@@ -48,7 +48,7 @@ struct ModelConfig {
   // Without this, a slow source would be ignored for as long as other models keep changing. 0:
   // `generation`.
   uint64_t same_since = 0;
-  // True if the source shall find the same versions as for `earlier`, a configuration of the same
+  // True if the source should find the same versions as for `earlier`, a configuration of the same
   // model.
   bool AsksForSameAs(const ModelConfig& earlier) const {
     return same_since != 0 && same_since <= earlier.generation;

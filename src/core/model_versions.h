@@ -53,7 +53,7 @@ class ModelVersions final {
   // again, or if its files have changed; else kError, or kDisabled if the version is not aspired
   // any more. A reserve goes to kError, or to kNew if its load was cancelled. The loader is kept
   // for a retry. The error is published with kStart while a retry is left, else with kEnd. Returns
-  // the number of failures in a row; 0 if the caller shall not schedule a retry. `needed_bytes`:
+  // the number of failures in a row; 0 if the caller must not schedule a retry. `needed_bytes`:
   // not 0 if the load failed because so much memory was not free. Such a failure does not count,
   // and RetryFitting retries it.
   int FailLoad(LoadJob& job, const Status& error, uint64_t needed_bytes = 0);
@@ -62,7 +62,7 @@ class ModelVersions final {
   // kLoading -> kError, or kDisabled if the version is not wanted any more: the load hangs, and
   // nobody waits for it any more. The version is not loaded again before EndHungLoad.
   void TimeOutLoad(LoadJob& job, const Status& error);
-  // Returns the number of failures in a row; 0 if the version shall not be retried.
+  // Returns the number of failures in a row; 0 if the version must not be retried.
   int EndHungLoad(LoadJob& job);
   // Ends all retries. Failed versions that wait for a retry are published as ended.
   void EndRetries();
@@ -96,7 +96,7 @@ class ModelVersions final {
                                             Duration stable_time);
   // kUnloading -> kNew if the version is aspired again, or was retired after `stable_time`; kError
   // if it was retired earlier; else kDisabled. A reserve goes to kNew, or to kError if it broke.
-  // Returns the number of failures in a row; 0 if the caller shall not schedule a retry.
+  // Returns the number of failures in a row; 0 if the caller must not schedule a retry.
   int FinishUnload(VersionNumber number);
 
   // Forgets the versions that ended first, so that `ended_max` ended ones remain.

@@ -21,6 +21,7 @@ class RemovedModels final {
 
   // If the list is full, drops the model that was removed first.
   void Add(const std::string& name, std::vector<VersionStatus> versions, SteadyTime now);
+  // A model of this name was added again, so its own versions count.
   void Erase(std::string_view name);
   // Returns the versions of the model; empty if it is not listed any more.
   std::vector<VersionStatus> Find(std::string_view name, SteadyTime now) const;

@@ -39,10 +39,10 @@ struct AspiredVersion {
 // Versions that are not complete, and what each one lacks, such as "it has no files".
 using IncompleteVersions = std::map<VersionNumber, std::string>;
 
-// What a source has found out about one model. A part without a value stays as it was last
+// The findings of a source about one model. A part without a value stays as it was last
 // reported.
 struct SourceReport {
-  // The complete list of the versions that shall be loaded. A version missing from it is not wanted
+  // The complete list of the versions to load. A version missing from it is not wanted
   // any more. A version that is loaded already stays as it is; its new loader is used only if it
   // must be loaded again.
   std::optional<std::vector<AspiredVersion>> versions = std::nullopt;
@@ -80,7 +80,19 @@ class AspiredTarget {
   }
 };
 
-// Watches the versions of some models and reports them to a target. Thread-safe.
+// Watches the versions of some models and reports them to a target. A source decides what exists
+// and what is wanted; the target decides when to load it. It may report from any thread, as often
+// as it likes: the target compares with what it has.
+//
+//   void FolderSource::Scan() {
+//     std::vector<AspiredVersion> versions;
+//     for (const auto& [number, path] : ListFolder(base_path_))
+//       versions.push_back({.version = number, .loader = make_loader_({model_, number}, path)});
+//     target_->SetAspired(model_, std::move(versions));   // the complete list, each time
+//   }
+//
+// A source for the server implements ModelSource (model_source.h), in a folder of src/sources, with
+// one line in app/builtins.cc. Thread-safe.
 class Source {
  public:
   virtual ~Source() = default;
@@ -88,7 +100,8 @@ class Source {
   // Starts to report to `target`, on a thread of the source. `target` must outlive the source, or
   // its Stop. Call it once.
   virtual void Start(AspiredTarget& target) = 0;
-  // After the return the target is not called any more.
+  // Ends the reports. After the return the target is not called any more. Waits for a report that
+  // is under way. May be called without Start, and twice.
   virtual void Stop() = 0;
 };
 

@@ -40,7 +40,9 @@ struct VersionAction {
 };
 
 // Decides the next action for one model. Pure and stateless: the same input gives the same answer,
-// so tests need only tables and no threads. Thread-safe.
+// so tests need only tables and no threads. The manager asks again after each change of a state, so
+// a policy answers with one step and never plans ahead. The two policies below are TensorFlow
+// Serving's. Thread-safe.
 class TransitionPolicy {
  public:
   virtual ~TransitionPolicy() = default;

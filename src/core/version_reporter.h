@@ -32,7 +32,7 @@ using FoundVersions = std::map<VersionNumber, FoundVersion>;
 // The findings of one scan of a base path.
 struct ScanResult {
   bool can_list = true;  // false: nothing is known of the versions, only `status` counts
-  FoundVersions wanted;  // the versions that shall be loaded
+  FoundVersions wanted;  // the versions to load
   IncompleteVersions incomplete = {};  // wanted versions that are not complete, and what each lacks
   Status status;                       // OK, or why versions are missing or not complete
 };

@@ -21,6 +21,7 @@ struct LatestVersions {
 struct AllVersions {
   bool operator==(const AllVersions&) const = default;
 };
+// For a pin, or the policy `specific`.
 struct SpecificVersions {
   std::vector<VersionNumber> versions;  // those that exist are selected; empty: none
   bool operator==(const SpecificVersions&) const = default;
@@ -35,7 +36,7 @@ std::set<VersionNumber> SelectVersions(const VersionSelection& selection,
                                        std::set<VersionNumber> there);
 
 // Parses the name of a version's folder: digits only, leading zeros allowed, at most the largest
-// int64. nullopt for any other name.
+// int64. nullopt for any other name. Object stores and folders have the same rule.
 std::optional<VersionNumber> ParseVersion(std::string_view name);
 
 }  // namespace penstock::core

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The engine finds the version for a request and runs it. A cheap model runs on the caller's
 // thread, any other model on the compute pool. Front ends use the engine through InferCall.
+//
+// Neither a new protocol nor a new runtime changes this file: a protocol is a net::Frontend in
+// src/frontends (docs/add-a-frontend.md), and a runtime is a backend behind
+// include/penstock/backend.h (docs/add-a-backend.md). What is known about a model, such as its
+// signatures, is in signature.h.
 #pragma once
 
 #include <cstdint>
@@ -62,8 +67,16 @@ class ModelHandle {
   std::unique_ptr<Assignment> assignment_;  // null: the model has no experiment
 };
 
-// Runs requests on the versions that the manager has loaded. Thread-safe. `manager`, `pool` and
-// `clock` must outlive it.
+// Runs requests on the versions that the manager has loaded. Front ends use it through InferCall,
+// which calls it in this order:
+//
+//   ASSIGN_OR_RETURN(ModelHandle model, engine.FindToRun(selector, headers));
+//   TRY(Decode(body, model.info(), request));
+//   engine.Decide(model, request);
+//   engine.Run(model, request, may_run_inline, [&](InferResponse&& part) { ... });
+//
+// Nothing here knows a protocol or a runtime. Thread-safe. `manager`, `pool` and `clock` must
+// outlive it.
 class Engine final {
  public:
   Engine(EngineOptions options, core::Manager& manager, Executor& pool,

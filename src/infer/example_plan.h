@@ -16,7 +16,7 @@
 
 namespace penstock {
 
-// What is asked of an Example. The numbers are positions in ExamplePlans.
+// The question to the model about an Example. The numbers are positions in ExamplePlans.
 enum class ExampleMethod : uint8_t { kClassify = 0, kRegress = 1 };
 
 // The names by which a SignatureDef declares its method.
@@ -30,8 +30,9 @@ struct FeatureOptions {
   std::vector<std::string> default_values = {};  // as text; empty: an Example must have the feature
 };
 
-// The settings of one model for one method and one signature. An empty name means that the
-// signature has to make it obvious.
+// The settings of one model for one method and one signature, from `classify` and `regress` in its
+// configuration. An empty name means that the signature has to make it obvious. Nothing is checked
+// here: ExamplePlans::Make compares the settings with the model.
 struct ExampleOptions {
   ExampleMethod method = ExampleMethod::kClassify;
   std::string signature = {};  // empty: the default signature
@@ -54,7 +55,9 @@ struct FeatureInput {
   std::optional<Tensor> default_row = {};  // for Examples without the feature
 };
 
-// The plan for one method and one signature. It points into the model's info. Immutable.
+// The plan for one method and one signature. It points into the model's info, which must outlive
+// it. A plan exists also for a signature that cannot be used; `problem` is then the error of a
+// request for it. Immutable.
 struct ExamplePlan {
   ExampleMethod method = ExampleMethod::kClassify;
   const Signature* signature = nullptr;

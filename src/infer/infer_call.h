@@ -91,6 +91,8 @@ class InferCall : private RequestHeaders {
   virtual Status Decode(const ModelInfo& info, RequestMemory& memory, InferRequest& request) = 0;
   // Returns the bytes of the answer. Takes the memory for them from `memory`.
   virtual StatusOr<ByteChain> Encode(const NamedTensors& outputs, RequestMemory& memory) = 0;
+  // Sends the whole answer. It is the last step but Record and Release; the client may be gone
+  // already, which is no error.
   virtual void Send(ByteChain&& answer) = 0;
   // Only for calls with CallInfo::parts. SendPart calls PartReceiver::OnSend, and has OnAccepted
   // called later.
@@ -109,6 +111,8 @@ class InferCall : private RequestHeaders {
   virtual void Release() = 0;
 
   enum class Runner { kEventLoop, kPool };
+  // The steps, in this order. Each one goes on to the next, or ends the call with Finish. `runner`
+  // says on which kind of thread it runs.
   void FindModel(Runner runner);
   void DecodeAndRun(Runner runner);
   // Continues with `step` on the compute pool, unless nobody waits for the answer any more.

@@ -9,7 +9,21 @@
 
 namespace penstock {
 
-// A loaded model. A wrapper must forward SetBrokenCallback to the model that it wraps. Thread-safe.
+// A loaded model. Backends, built-in models and wrappers implement it.
+//
+//   class Doubler final : public Model {
+//    public:
+//     const ModelInfo& info() const override { return info_; }
+//     void Run(const InferRequest& request, ResponseCallback done) override {
+//       InferResponse answer;
+//       answer.outputs.push_back({"y", Doubled(request.inputs.front().tensor)});
+//       done(std::move(answer));
+//     }
+//     ...
+//   };
+//
+// A wrapper must forward SetBrokenCallback to the model that it wraps. Thread-safe: several runs
+// may be under way at the same time.
 class Model : public core::Servable {
  public:
   // Returns the same object for the whole life of the model.

@@ -45,7 +45,8 @@ inline ModelInfo FakeInfoOfAny() {
   return info;
 }
 
-// A model that runs a function. Thread-safe if that function is.
+// A model that runs a function, on the thread that calls Run. The function must give the last part,
+// as every model. Thread-safe if that function is.
 class FakeModel final : public Model {
  public:
   using RunFunction = std::function<void(const InferRequest&, ResponseCallback)>;
@@ -62,7 +63,8 @@ class FakeModel final : public Model {
   const RunFunction run_;
 };
 
-// Makes a model by calling a function. One thread at a time.
+// Makes a model by calling a function, once for each load, so that a test can make loads fail. One
+// thread at a time.
 class FakeModelLoader final : public core::Loader {
  public:
   using MakeFunction = std::function<StatusOr<std::unique_ptr<Model>>()>;
@@ -84,6 +86,10 @@ class FakeModelLoader final : public core::Loader {
 };
 
 // Adds the model `name` with the single version `version`, and waits until it is ready.
+//
+//   TRY(ServeFakeModel(manager, metrics, "m", [] {
+//     return std::make_unique<FakeModel>(FakeInfo({FakeInput("x", DType::kFloat32)}), Echo);
+//   }));
 inline Status ServeFakeModel(core::Manager& manager, MetricsRegistry& metrics,
                              const std::string& name, FakeModelLoader::MakeFunction make,
                              core::VersionNumber version = {1}) {

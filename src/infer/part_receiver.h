@@ -20,7 +20,7 @@ class PartReceiver final : public std::enable_shared_from_this<PartReceiver> {
   // Tells the model whether the receiver is slow.
   FlowControl& flow() { return flow_; }
 
-  // A part is on its way to the network. The model shall wait until OnAccepted.
+  // A part is on its way to the network. The model should wait until OnAccepted.
   void OnSend() { flow_.SetSlow(); }
   // The network can take the next part, or has ended the call. Usually called on an event loop. A
   // model that waits for this goes on, on the compute pool. If the pool is full, the run is

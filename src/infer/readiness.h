@@ -13,7 +13,8 @@
 
 namespace penstock {
 
-// Combines the readiness of the models with the drain of the server. Thread-safe. `manager` must
+// Combines the readiness of the models with the drain of the server. It keeps no state of the
+// models: each question goes to the manager's snapshot, without a lock. Thread-safe. `manager` must
 // outlive it.
 class Readiness final {
  public:

@@ -9,8 +9,9 @@
 
 namespace penstock {
 
-// The counters of all reasons. Requests that the network layer refuses count in its own metric,
-// penstock_net_limits_hit_total. Thread-safe. `metrics` must outlive it.
+// The counters of all reasons, as penstock_requests_refused_total{reason}. Requests that the
+// network layer refuses count in its own metric, penstock_net_limits_hit_total. Thread-safe.
+// `metrics` must outlive it.
 class Refusals final {
  public:
   explicit Refusals(MetricsRegistry& metrics)

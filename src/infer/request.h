@@ -27,7 +27,7 @@ namespace penstock {
 struct NamedTensor {
   std::string_view name;
   Tensor tensor;
-  // Of an output: the signature that it belongs to. 0 is the first one of the request, and n is
+  // For an output: the signature that it belongs to. 0 is the first one of the request, and n is
   // further_signatures[n - 1].
   uint32_t signature = 0;
 };

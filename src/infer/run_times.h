@@ -41,6 +41,7 @@ class RunTimes final {
   void Record(Duration run_time, bool was_inline);
 
  private:
+  // The counts of one thread, so that Record writes to no shared cache line.
   struct alignas(64) Cell {
     std::atomic<uint32_t> runs{0};
     std::atomic<uint32_t> slow_runs{0};

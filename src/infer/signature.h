@@ -19,8 +19,8 @@ namespace penstock {
 // The signature for requests that name none.
 inline constexpr std::string_view kDefaultSignatureName = "serving_default";
 
-// What a tensor is of a sparse or ragged value, if the parts of that value are inputs or outputs of
-// their own. Immutable after loading.
+// The part that a tensor plays in a sparse or ragged value, if the parts of that value are inputs
+// or outputs of their own. Immutable after loading.
 struct CompositePart {
   enum class Role : uint8_t {  // the numbers are those of PENSTOCK_PART_...
     kNone = 0,                 // the tensor is no part of another value

@@ -13,8 +13,9 @@
 namespace penstock {
 
 // Loads a version with another loader, then checks the settings against the model and sets its
-// plans. One thread at a time but for Cancel. `loader` must make its servables with
-// MakeServedModel.
+// plans. So a mistake in the settings is an error of the load, which the status of the version
+// shows, and not one of each request. One thread at a time but for Cancel. `loader` must make its
+// servables with MakeServedModel.
 class ExampleLoader final : public core::Loader {
  public:
   ExampleLoader(std::string version_path, std::vector<ExampleOptions> options,

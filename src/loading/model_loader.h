@@ -13,8 +13,11 @@
 
 namespace penstock {
 
-// Loads versions that a backend runs, and remembers their memory. One thread at a time. `host` and
-// `metrics` must outlive it and the loaded version; `history` must outlive every call of it.
+// Loads versions that a backend runs, and remembers their memory. It is the innermost loader of
+// every model with files; ExampleLoader and WarmUpLoader wrap it. The size of the files is only a
+// guess of what a loaded model takes, so the measurements of former versions correct it. One thread
+// at a time. `host` and `metrics` must outlive it and the loaded version; `history` must outlive
+// every call of it.
 class HostedLoader final : public core::Loader {
  public:
   HostedLoader(core::ServableId id, std::string version_path, LoadOptions options,

@@ -27,7 +27,8 @@ class ModelObserver final {
   void EndLoadProgress() { progress_.End(); }
 
  private:
-  // All of these run in the manager's listener, so only one of them runs at a time.
+  // All of these run in the manager's listener, so only one of them runs at a time. They log and
+  // count, and change nothing.
   void OnEvent(const core::ManagerEvent& event);
   void OnVersion(const core::VersionStatus& version);
   void OnLoading(const core::VersionStatus& version);

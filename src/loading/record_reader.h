@@ -13,7 +13,18 @@
 
 namespace penstock {
 
-// Reads the records of one file. One thread at a time. `file` outlives it.
+// Reads the records of one file (tensorflow/core/lib/io/record_reader.h has the format).
+//
+//   std::ifstream file(path, std::ios::binary);
+//   RecordReader reader(file);
+//   std::string record;
+//   for (;;) {
+//     ASSIGN_OR_RETURN(const bool has_record, reader.Next(record));
+//     if (!has_record) break;
+//     Use(record);
+//   }
+//
+// One thread at a time. `file` outlives it.
 class RecordReader final {
  public:
   // A record longer than `record_bytes_max` is an error. The default is the longest possible

@@ -12,8 +12,9 @@ namespace penstock {
 
 // Converts the SessionRunRequest `message` to a request for the first signature that has all the
 // tensors that it feeds as inputs, and all that it fetches as outputs. `info` must outlive
-// `request`. Errors: INVALID_ARGUMENT for malformed bytes or tensors; UNIMPLEMENTED if no signature
-// has these tensors, or if the request runs operations without fetching them; RESOURCE_EXHAUSTED.
+// `request`, and the tensors keep `message` alive. Errors: INVALID_ARGUMENT for malformed bytes or
+// tensors; UNIMPLEMENTED if no signature has these tensors, or if the request runs operations
+// without fetching them; RESOURCE_EXHAUSTED.
 Status ReadSessionRun(const Slice& message, const ModelInfo& info, RequestMemory& memory,
                       InferRequest& request);
 

@@ -16,8 +16,9 @@
 
 namespace penstock {
 
-// Whether and how often recorded requests run, and the limits for reading them. The limits are
-// those for clients' requests.
+// The options of a warm-up: how often recorded requests run, and the limits for reading them. The
+// limits are those for clients' requests. A warm-up must not accept what a client could not send,
+// nor refuse what it could.
 struct WarmUpOptions {
   bool enabled = true;
   int iterations = 1;  // runs of each request

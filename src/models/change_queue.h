@@ -14,7 +14,14 @@ namespace penstock {
 
 // Keeps the order of arrival where it matters: among changes of the same model, and between a list
 // and all other changes. Changes of different models may pass each other, so that one slow model
-// does not delay the others. One thread at a time.
+// does not delay the others.
+//
+//   queue.Add(std::move(request));
+//   while (auto next = queue.TakeNext([&](const std::string& model) { return IsBusy(model); }))
+//     Apply(*std::move(next));
+//   queue.AnswerGone(now);   // now and then
+//
+// It sets no limit: the one who adds counts the requests. One thread at a time.
 class ChangeQueue final {
  public:
   void Add(ChangeRequest request);

@@ -38,7 +38,8 @@ Status CheckModels(const std::vector<ConfiguredModel>& models, std::string_view 
                    const Sources& sources, const BackendHost& backends);
 
 // Convert one model's configuration: to the manager's form, to the version policy, and to the form
-// of the sources. The generation is not set; ModelSet sets it.
+// of the sources. The generation is not set; ModelSet sets it. They check nothing: CheckModels has
+// done that.
 core::ModelConfig ManagerConfig(const ConfiguredModel& model);
 core::VersionSelection SelectionOf(const ConfiguredModel& model);
 // The versions that labels name. They are loaded even if the version policy does not select them.

@@ -20,7 +20,15 @@ class ServerState;
 }
 
 // The changes of all operators together. To try a change, make a copy and change that: if the
-// change is refused, drop the copy, and nothing has happened. One thread at a time.
+// change is refused, drop the copy, and nothing has happened.
+//
+//   ModelOverrides next = overrides_;
+//   TRY(next.Add(change, base_));
+//   ASSIGN_OR_RETURN(auto models, next.Over(base_));
+//   TRY(set.Apply(models, where));
+//   overrides_ = std::move(next);
+//
+// One thread at a time.
 class ModelOverrides final {
  public:
   ModelOverrides();

@@ -58,6 +58,8 @@ class ModelReloader final {
   std::map<std::string, ModelEntry> Entries() const EXCLUDES(mutex_);
 
  private:
+  // Whether the thread reads --model_config_file in this round, and applies it even if its text is
+  // the same.
   enum class FileRead { kNone, kIfChanged, kAlways };
 
   void RunThread() EXCLUDES(mutex_);
@@ -67,6 +69,7 @@ class ModelReloader final {
   // Applies the changes that need not wait, and answers those that have their effect.
   void ServeChanges() EXCLUDES(mutex_);
   void ReadFile(FileRead read);
+  // Apply one change and await its effect, or answer the error. Only ServeChanges calls them.
   void ServeList(ChangeRequest request);
   void ServeChange(ChangeRequest request);
   // Puts `base`, as changed by `overrides`, in force, and keeps both. `retried` and errors are

@@ -25,7 +25,7 @@
 
 namespace penstock {
 
-// What the sources need from the server. All of it outlives the sources.
+// The parts of the server that the sources use. They outlive the sources.
 struct SourceDependencies {
   const Settings& settings;
   // Makes the loader for the files of a version. Thread-safe.
@@ -41,8 +41,17 @@ struct ListReceivers {
   RequestLogs& request_logs;
 };
 
-// Owns the sources, and the list of models that is in force. Thread-safe. `backends` and `metrics`
-// must outlive it.
+// Owns the sources, and the list of models that is in force.
+//
+//   ModelSet set(settings, backends, metrics, {manager, experiments, request_logs}, make_sources);
+//   TRY(set.Apply(models, "models.config"));
+//   set.Start();   // from now on the sources report
+//   ...
+//   set.Stop();    // before the manager is destroyed
+//
+// Apply checks everything first, and then gives each receiver its part: the manager before the
+// sources, because it ignores versions of models that it does not know. Thread-safe. `backends` and
+// `metrics` must outlive it.
 class ModelSet final {
  public:
   ModelSet(const Settings& settings, BackendHost& backends, MetricsRegistry& metrics,
@@ -110,6 +119,8 @@ class ModelSet final {
   // The entry for a model in the list with this generation.
   Entry EntryOf(const ConfiguredModel& model, uint64_t generation) const REQUIRES(mutex_);
   WarmUpOptions WarmUpOf(const ConfiguredModel& model) const;
+  // Makes the loader of a version, and wraps it: Examples, warm-up. The sources call it on their
+  // threads. A step that every load needs is added here.
   StatusOr<std::unique_ptr<core::Loader>> MakeLoader(const core::ServableId& id,
                                                      const std::string& path) EXCLUDES(mutex_);
 

@@ -24,8 +24,14 @@ struct AwaitedModels {
 };
 
 // Waits for the effect of one change. Make it when the change is in force: a load that ended before
-// does not count until the source has reported the model again. One thread at a time. `manager`
-// must outlive it.
+// does not count until the source has reported the model again. It has no thread and no timer: the
+// owner asks for the outcome after each event of the manager.
+//
+//   ModelWait wait({.names = {"m"}}, manager);
+//   ...                                            // after each event, and at the deadline:
+//   if (const auto outcome = wait.Outcome(is_late)) Answer(*outcome);
+//
+// One thread at a time. `manager` must outlive it.
 class ModelWait final {
  public:
   ModelWait(AwaitedModels awaited, core::Manager& manager)

@@ -13,6 +13,7 @@
 
 namespace penstock {
 
+// A SourcesFactory. There is no object store, which would need a server.
 inline Sources MakeTestSources(const SourceDependencies& with) {
   DirectorySourceOptions folders;
   folders.settling.settle_time = std::chrono::milliseconds(with.settings.version_settle_ms);

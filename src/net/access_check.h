@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the network layer itself checks when the server has a token file: whether the caller is
+// The check of the network layer itself when the server has a token file: whether the caller is
 // known. Permissions for models are checked by those who know the model.
 #pragma once
 
@@ -14,7 +14,8 @@
 namespace penstock::net {
 
 // Returns the value of the authorization field, empty if there is none. If there are several, the
-// result is a text that no token file accepts, because a proxy may look at another one than we do.
+// result is a text that no token file accepts, because a proxy may read another one than this
+// server does.
 std::string_view AuthorizationOf(std::span<const Header> headers);
 
 // True if `caller` may use a route with this rule. For a path without a route, `rule` is kCallers:
@@ -24,7 +25,8 @@ inline bool MayUseRoute(const access::Caller& caller, RouteAccess rule) {
          (rule == RouteAccess::kCallers && caller.refusal().empty());
 }
 
-// The error if they may not: UNAUTHENTICATED or PERMISSION_DENIED.
+// The error if they may not: UNAUTHENTICATED if the credentials are missing or wrong,
+// PERMISSION_DENIED if nobody may use the route. REQUIRES: MayUseRoute is false.
 Status RouteRefusal(const access::Caller& caller);
 
 }  // namespace penstock::net

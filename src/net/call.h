@@ -52,17 +52,18 @@ class Call {
   // Fires when the client resets the call or disconnects, or when the deadline passes before the
   // call has ended.
   CancelToken& cancel() { return cancel_; }
-  // For a handler that has answered before its model has ended: cancels the token. The callback
-  // runs later on the loop, so the model may be giving a part on this thread. Needs no other
-  // thread until then: a model that looks at the token sees it at once.
+  // For a handler that has answered before its model has ended: cancels the token. A model that
+  // reads the token sees it at once. The callback of the token runs later, on the loop, because the
+  // model may be giving a part on this thread. So it needs no other thread until then. Thread-safe.
   virtual void CancelFromRun() = 0;
-  // Unique in this process.
+  // Unique in this process, never 0. Log lines show it in hexadecimal digits (RequestIdOf).
   uint64_t request_id() const { return request_id_; }
   // What the access log and the traces will say about this call. CallRecord says which thread
   // writes what.
   CallRecord& record() { return record_; }
   const CallRecord& record() const { return record_; }
 
+  // Count the references. Use CallRef instead.
   void Ref() { refs_.fetch_add(1, std::memory_order_relaxed); }
   void Unref() {
     if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) Destroy();
@@ -101,11 +102,13 @@ class Call {
   std::atomic<uint32_t> refs_{1};
 };
 
-// An owning reference to a call. One thread at a time.
+// An owning reference to a call. One thread at a time. Copying counts one more; a null reference is
+// allowed.
 template <typename T>
 class CallRef {
  public:
   CallRef() = default;
+  // Takes over one reference that somebody else has counted.
   explicit CallRef(T* adopted) : call_(adopted) {}
   CallRef(const CallRef& other) : call_(other.call_) {
     if (call_ != nullptr) call_->Ref();
@@ -143,12 +146,26 @@ struct HttpResponse {
 };
 
 // A complete plain HTTP request. The handler starts when the whole body has arrived and is
-// inflated. Thread-safe as Call is.
+// inflated. It must answer exactly once, now or later, with Respond or in parts:
+//
+//   void Handle(HttpCallRef call) {
+//     const bool is_queued = pool.Submit([call] {  // keeps the call; the loop goes on
+//       if (call->cancel().IsCancelled()) return;  // nobody waits any more
+//       HttpResponse response;
+//       response.body.AppendCopy(Work(call->body().view()));
+//       call->Respond(std::move(response));
+//     });
+//     if (!is_queued) call->Respond(ErrorResponse(503, "the server is busy"));
+//   }
+//
+// Thread-safe as Call is.
 class HttpCall : public Call {
  public:
   // The body, followed by kBufferSlack readable bytes. The slice may outlive the call.
   const Slice& body() const { return body_; }
-  // Sends the answer. Call it once, on any thread.
+  // Sends the answer. Call it once, on any thread. The first answer counts: after a deadline or a
+  // cancel this does nothing. If the budget has no memory for the body until it is sent, the client
+  // gets a 503 instead.
   virtual void Respond(HttpResponse&& response) = 0;
 
   // Instead of Respond: sends the head of an answer whose body follows in parts. `response` has no
@@ -160,6 +177,7 @@ class HttpCall : public Call {
   // with true when the next part may come, with false when the call has ended. A Write before that
   // takes the place of the former one's `on_accepted`.
   virtual void Write(ByteChain part, absl::AnyInvocable<void(bool)> on_accepted) = 0;
+  // Ends the body of RespondInParts. The parts that are queued are still sent.
   virtual void EndBody() = 0;
 
  protected:
@@ -168,8 +186,15 @@ class HttpCall : public Call {
 using HttpCallRef = CallRef<HttpCall>;
 
 // A gRPC call. The handler of a unary call starts when its only message is complete; the handler of
-// a streaming call starts when the head has arrived. Thread-safe as Call is, but only one Read may
-// be under way, and only one thread may write, at a time.
+// a streaming call starts when the head has arrived. It must end the call exactly once:
+//
+//   call->Respond(std::move(message));                  // unary, OK
+//   call->Finish(InvalidArgument("no such input"));     // unary or streaming, an error
+//   call->Write(std::move(message), [call](bool is_open) { ... });  // several messages,
+//   call->Finish(OkStatus());                                       // then the end
+//
+// Thread-safe as Call is, but only one Read may be under way, and only one thread may write, at a
+// time.
 class GrpcCall : public Call {
  public:
   // The decompressed message of a unary call, followed by kBufferSlack readable bytes. The slice
@@ -181,8 +206,9 @@ class GrpcCall : public Call {
   virtual void Respond(ByteChain&& message, const OkTrailers& trailers) = 0;
   void Respond(ByteChain&& message) { Respond(std::move(message), OkTrailers::Plain()); }
 
-  // Streaming: requests the next message. `on_message` runs on the loop. It gets the message, or
-  // nullopt if the client has half-closed or the call has ended. One read at a time.
+  // Streaming: requests the next message. `on_message` runs on the loop, perhaps before Read
+  // returns. It gets the message, or nullopt if the client has half-closed or the call has ended.
+  // One read at a time. Until the next Read, the client's window holds back what it sends.
   virtual void Read(absl::AnyInvocable<void(std::optional<Slice>)> on_message) = 0;
   // Streaming: sends initial metadata. Optional; call it at most once, before the first Write.
   virtual void SendInitialMetadata(OwnedHeaders metadata) = 0;
@@ -191,7 +217,9 @@ class GrpcCall : public Call {
   // message, with false when the call has ended. A Write before that takes the place of the former
   // one's `on_accepted`.
   virtual void Write(ByteChain message, absl::AnyInvocable<void(bool)> on_accepted) = 0;
-  // Ends a unary or a streaming call. Call it once, on any thread.
+  // Ends a unary or a streaming call. Call it once, on any thread. Messages that are queued are
+  // still sent. The message of `status` is cut at 4 KiB. Later calls of Finish or Respond do
+  // nothing.
   virtual void Finish(const Status& status, OwnedHeaders trailers = {}) = 0;
 
  protected:

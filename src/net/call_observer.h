@@ -7,7 +7,9 @@
 
 namespace penstock::net {
 
-// Reads the records of calls on every protocol and port. Thread-safe.
+// Reads the records of calls on every protocol and port. ServerOptions::observer names the one of a
+// server; CallObservers (observe) passes calls to several. Its functions run on event loops and on
+// threads of models, several at a time. Thread-safe.
 class CallObserver {
  public:
   virtual ~CallObserver() = default;

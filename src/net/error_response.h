@@ -14,7 +14,7 @@ namespace penstock::net {
 // U+FFFD.
 std::string ErrorJson(std::string_view message);
 
-// Returns an answer with that body. The caller may add headers.
+// Returns an answer with that body. `status` is an HTTP status. The caller may add headers.
 HttpResponse ErrorResponse(int status, std::string_view message);
 
 }  // namespace penstock::net

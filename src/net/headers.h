@@ -34,7 +34,9 @@ struct WeightedElement {
   std::string_view name;
   int quality;  // in thousandths; 0: not acceptable
 };
-// Removes the first element from `list`, which must not be empty, and returns it.
+// Removes the first element from `list`, which must not be empty, and returns it. An element
+// without "q=" has the quality 1000; one whose "q=" is no number has 0. The name is a view of the
+// list, and may be empty ("a,,b").
 WeightedElement TakeWeighted(std::string_view& list);
 
 enum class Protocol { kHttp1, kHttp2 };

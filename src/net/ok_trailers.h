@@ -26,7 +26,8 @@ class OkTrailers final {
 
   std::string_view block() const { return block_; }
 
-  // The fields of `block`, which must come from block(). They point into it.
+  // The fields of `block`, which must come from block(). They point into it. For connections on
+  // which the block is not valid.
   static std::vector<Field> FieldsOf(std::string_view block);
 
  private:

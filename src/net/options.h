@@ -86,7 +86,7 @@ struct ServerOptions {
   int watches_per_connection_max = 16;
   // Reading pauses when more bytes of answers than this are queued on the connection.
   size_t write_queue_bytes_max = 64 * 1024;
-  // How long a connection may stay open without a request. 0: for ever.
+  // How long a connection may stay open without a request. 0: without a limit.
   Duration idle_timeout = std::chrono::minutes(15);
   // From the first byte of a head to its end. The TLS handshake has the same limit.
   Duration header_timeout = std::chrono::seconds(30);

@@ -10,7 +10,7 @@
 
 namespace penstock::net {
 
-// The field by which a client names its request, and by which the answer tells the name that the
+// The field by which a client names its request, and by which the answer repeats the name that the
 // logs use.
 inline constexpr std::string_view kRequestIdField = "x-request-id";
 
@@ -22,9 +22,8 @@ using RequestIdText = std::array<char, 16>;
 // `own`.
 std::string_view RequestIdOf(const Call& call, RequestIdText& own);
 
-// Describes the caller in log lines about changes: "127.0.0.1:40122 (request 1f)"; with a token
-// file
-// "'team' at 127.0.0.1:40122 (request 1f)".
+// Describes the caller in log lines about changes: "127.0.0.1:40122 (request 1f)", or with a token
+// file "'team' at 127.0.0.1:40122 (request 1f)".
 std::string CallerOf(const Call& call);
 
 // Writes the audit line for a change that is refused for want of a right, if a caller of the token

@@ -22,6 +22,8 @@ namespace penstock::net {
 // side effects. Called on any thread.
 using LandingFunction = size_t (*)(std::span<const std::byte> prefix, uint64_t body_bytes);
 
+// Handlers run on the event loop of the connection. They must not block or throw. They answer at
+// once, or keep the reference and answer later on any thread.
 using GrpcHandler = std::function<void(GrpcCallRef)>;
 using HttpHandler = std::function<void(HttpCallRef)>;
 
@@ -72,13 +74,19 @@ struct HttpRoute {
 };
 
 // The table of all routes. One thread while it is filled, then immutable and thread-safe.
+//   Router router;
+//   router.AddGrpc({.method = "/pkg.Service/Method", .handler = Handle,
+//                   .access = RouteAccess::kCallers});
+//   router.AddHttp({.path = "/v1/*", .handler = HandleV1, .access = RouteAccess::kCallers});
+//   // A route without an access is of no use to a server with a token file: it is for nobody.
 class Router {
  public:
   // Adds a route. Adding a gRPC method or a path twice is a programming error (CHECK).
   void AddGrpc(GrpcRoute route);
   void AddHttp(HttpRoute route);
 
-  // Return null if there is no such route.
+  // Return null if there is no such route. The result lives as long as the router. `path` has no
+  // query, and is compared as it was received, without decoding.
   const GrpcRoute* FindGrpc(std::string_view method) const;
   const HttpRoute* FindHttp(std::string_view path) const;
 

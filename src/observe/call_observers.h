@@ -11,6 +11,14 @@
 
 namespace penstock {
 
+// Passes each call to several observers, in the order in which they were added. Its filter is the
+// union of theirs, so an observer may get calls that it does not want, and must check.
+//
+//   CallObservers observers;
+//   observers.Add(std::move(access_log));  // null if it is off
+//   observers.Add(std::move(tracer));
+//   net_options.observer = &observers;     // before the server starts
+//
 // Fixed once the server has started; thread-safe as its observers are.
 class CallObservers final : public net::CallObserver {
  public:

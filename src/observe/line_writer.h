@@ -23,18 +23,21 @@ struct LineWriterOptions {
 
 // Keeps lines until its thread writes them, many with one system call. A line is written within
 // some ten milliseconds. The file is opened again when another program has moved or removed it, as
-// for rotation. Thread-safe.
+// for rotation. A write error is logged once, and the lines are dropped and counted until writes
+// succeed again. Thread-safe.
 class LineWriter final {
  public:
-  // Opens or makes the file, with mode 0600. `dropped` counts lines that were not written, and must
-  // outlive the writer.
+  // Opens or makes the file, with mode 0600, and starts the thread. `dropped` counts lines that
+  // were not written, and must outlive the writer. Errors name the file and `asked_by`.
   static StatusOr<std::unique_ptr<LineWriter>> Open(LineWriterOptions options, Counter& dropped);
-  // Waits until the lines are written, but not for long if nobody reads them.
+  // Waits until the lines are written, but not for long if nobody reads them. The thread is then
+  // left behind: a write to a pipe may never return.
   ~LineWriter();
   LineWriter(const LineWriter&) = delete;
   LineWriter& operator=(const LineWriter&) = delete;
 
-  // Adds a line, with its line end. If the queue is full, drops it.
+  // Adds a copy of the line, with its line end. If the queue is full, drops it. Takes a lock for
+  // the time of the copy, and never waits for the disk.
   void Write(std::string_view line);
 
  private:

@@ -28,11 +28,13 @@ struct SpanExporterOptions {
   size_t queue_bytes_max = 16 << 20;
 };
 
-// Parses --trace_endpoint: http[s]://host[:port][/path]. Sets endpoint and target.
+// Parses --trace_endpoint: http[s]://host[:port][/path]. Sets endpoint and target. Without a path
+// the target stays that of OTLP, /v1/traces. INVALID_ARGUMENT names the flag.
 Status ParseTraceEndpoint(std::string_view text, SpanExporterOptions& options);
 
-// Collects spans, and sends them from a thread of its own. A batch that the collector does not take
-// is dropped: a trace with gaps is better than a server that fills its memory. Thread-safe.
+// Collects spans, and sends them from a thread of its own, by OTLP over HTTP with protobuf bodies
+// (OTLP specification 1.x). A batch that the collector does not take is dropped and counted, never
+// sent again: a trace with gaps is better than a server that fills its memory. Thread-safe.
 class SpanExporter final {
  public:
   // `metrics` must outlive it.
@@ -42,7 +44,8 @@ class SpanExporter final {
   SpanExporter(const SpanExporter&) = delete;
   SpanExporter& operator=(const SpanExporter&) = delete;
 
-  // Adds `count` spans, encoded by AppendSpans. Never blocks.
+  // Adds `count` spans, encoded by AppendSpans. Drops and counts them if the queue is full. Takes a
+  // lock for the time of a copy, and never waits for the network.
   void Add(std::string_view spans, size_t count) EXCLUDES(mutex_);
 
  private:
@@ -51,9 +54,12 @@ class SpanExporter final {
     size_t count = 0;
   };
 
+  // The loop of the thread.
   void Run() EXCLUDES(mutex_);
   // Waits for a batch that is worth sending. Empty: the exporter ends.
   Batch Take() EXCLUDES(mutex_);
+  // Sends one batch, and counts what becomes of it. Logs when sending begins to fail, and when it
+  // works again.
   void Send(const Batch& batch);
 
   const SpanExporterOptions options_;

@@ -25,10 +25,13 @@ struct UnixTimes {
 };
 
 // Appends the spans of `call`, which has ended and is traced, as fields `spans` of a ScopeSpans
-// message. Returns how many there are.
+// message (opentelemetry/proto/trace/v1/trace.proto). Returns how many there are: one for the call,
+// and one for each stage that it went through. Attributes have the names of OpenTelemetry's
+// semantic conventions where there are some. Thread-safe.
 size_t AppendSpans(std::string& to, const net::Call& call, const UnixTimes& times);
 
-// Returns an ExportTraceServiceRequest with such fields, for the service of this name.
+// Returns an ExportTraceServiceRequest with such fields, for the service of this name and version.
+// It is the body of one POST.
 std::string MakeExportRequest(std::string_view spans, std::string_view service,
                               std::string_view version);
 

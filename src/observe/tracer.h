@@ -16,19 +16,23 @@
 
 namespace penstock {
 
+// The member defaults are those of the flags (TraceOptionRows).
 struct TraceOptions {
   std::string endpoint;              // empty: no traces
   std::string sample_rate = "0.01";  // 0 to 1
   std::string service_name = "penstock";
 };
 
+// The flags --trace_endpoint and its relatives. Static storage.
 std::span<const OptionRow> TraceOptionRows();
 
 // Chooses the calls that are traced, and sends their spans. A call whose client says by traceparent
-// whether it traces follows the client; of the others a random part is traced. Thread-safe.
+// whether it traces (W3C Trace Context) follows the client; of the others a random part is traced.
+// Probes never are. An untraced call costs one search for a header. Thread-safe.
 class Tracer final : public net::CallObserver {
  public:
   // Returns null if there is no endpoint. `metrics` must outlive it. `version` is the server's.
+  // INVALID_ARGUMENT for a wrong endpoint or rate; the message names the flag.
   static StatusOr<std::unique_ptr<Tracer>> Make(const TraceOptions& options,
                                                 std::string_view version, MetricsRegistry& metrics);
 

@@ -39,7 +39,7 @@ net::ServerOptions AdminNetOptions(const Settings& settings, const net::TlsOptio
 uint64_t InflightBytesMax(const Settings& settings);
 uint64_t DecodedTensorBytesMax(const Settings& settings);
 
-// Does not set the experiments and the budget.
+// Does not set the experiments and the budget, which ModelServer owns.
 EngineOptions MakeEngineOptions(const Settings& settings);
 // INVALID_ARGUMENT if --ready_when has a mistake.
 StatusOr<core::ReadinessRule> MakeReadinessRule(const Settings& settings);

@@ -21,7 +21,8 @@ namespace penstock {
 std::span<const OptionRow> ServerOptions();
 // The options of tensorflow_model_server that have no effect.
 std::span<const OptionRow> ForeignOptions();
-// Joins all of these with the options of the leaves.
+// Joins all of these with the options of the folders that bring their own rows. A name that comes
+// twice is a programming error (CHECK).
 OptionTable JoinOptions(std::initializer_list<std::span<const OptionRow>> of_leaves);
 
 // The result of parsing. Warnings are returned and not logged, because the level of the log is
@@ -47,7 +48,8 @@ StatusOr<ParsedOptions> ParseOptions(const OptionTable& table,
 StatusOr<ParsedOptions> ParseFlags(const OptionTable& table,
                                    std::span<const std::string> arguments);
 
-// The text of `penstock serve --help`, and the contents of docs/configuration.md.
+// The text of `penstock serve --help`, and the contents of docs/configuration.md, which app_test
+// compares with the file.
 std::string OptionsHelp(const OptionTable& table);
 std::string OptionsMarkdown(const OptionTable& table);
 

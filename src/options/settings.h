@@ -23,7 +23,9 @@ namespace penstock {
 // its default. The other values are plain, with the units in the names: component_options.h
 // computes from them what the components take. One thread at a time while parsed, then immutable.
 struct Settings {
-  // Options of components. What no flag sets in them is computed in component_options.h.
+  // Options of components. What no flag sets in them is computed in component_options.h. A row of
+  // server_options.cc names such a member by its path: Field<&Settings::net,
+  // &net::ServerOptions::requests_max>().
   net::ServerOptions net;
   core::ManagerOptions manager;
   EngineOptions engine;

@@ -14,8 +14,14 @@
 namespace penstock {
 
 // Writes to files "<prefix>-<time>-<process>-<number>.tfrecord" (or ".jsonl") with the mode 0600.
-// While a file grows, its name has ".open" at its end. So whoever finds a file without it has a
-// complete one. Files are opened when there is something to write. One thread at a time.
+// While a file grows, its name has ".open" at its end. So a file without it is complete.
+//
+//   LogFile file(options, "resnet", RequestLogFormat::kTfRecord, clock);
+//   const std::string_view pieces[] = {head, record, tail};
+//   TRY(file.Write(pieces));       // opens a file if none is open
+//   TRY(file.RotateIfDue());       // at rotation_due(), or after a write
+//
+// A file that a crash has left keeps its ".open". One thread at a time.
 class LogFile final {
  public:
   // `options` and `clock` outlive it.
@@ -28,9 +34,10 @@ class LogFile final {
 
   RequestLogFormat format() const { return format_; }
   // Appends whole records, which may come in pieces. After an error none of them is in the file,
-  // which has ended.
+  // which has ended: half a record would make a TFRecord file unreadable. The next Write opens
+  // another file. Errors: INTERNAL, with the path and the system's reason.
   Status Write(std::span<const std::string_view> pieces);
-  // Ends the file if it is large or old enough.
+  // Ends the file if it is large or old enough (file_bytes_max, file_time_max).
   Status RotateIfDue();
   // Ends the file. Does nothing if none is open.
   Status Close();

@@ -30,12 +30,14 @@ struct AnsweredRequest {
   std::span<const ByteChain> responses;  // one; of a stream, one for each part
 };
 
-// Returns a serialized PredictionLog. It refers to the slices of the request and the responses, and
-// holds small pieces between them. `seconds` is the time since 1970.
+// Returns a serialized tensorflow.serving.PredictionLog. It refers to the slices of the request and
+// the responses, and holds small pieces between them; so it keeps their memory, and copies no
+// tensor. `seconds` is the time since 1970. REQUIRES: there is at least one response.
 ByteChain MakeLogRecord(const AnsweredRequest& answered, double sampling_rate, int64_t seconds);
 
-// Returns the same record as a line of JSON, with its line break. INVALID_ARGUMENT if `record` is
-// none.
+// Returns the same record as a line of JSON, with its line break. It parses the messages, so it is
+// for the writer's thread only. INVALID_ARGUMENT if `record` is none, or has bytes that JSON cannot
+// hold.
 StatusOr<std::string> LogRecordToJson(std::string_view record);
 
 }  // namespace penstock

@@ -19,7 +19,8 @@
 
 namespace penstock {
 
-// What all queues of a server share with the thread that writes them. Thread-safe.
+// The state that all queues of a server share with the thread that writes them. Thread-safe. The
+// queues count their bytes together, because the limit is one for all of them.
 struct LogWriterState {
   explicit LogWriterState(uint64_t bytes) : queue_bytes_max(bytes) {}
   // So many bytes are written at once, without waiting for more. They are still in the processor's
@@ -38,8 +39,10 @@ struct LogWriterState {
   bool is_stopping GUARDED_BY(mutex) = false;
 };
 
-// The queue and the files of one log. Append and the Drop functions are thread-safe; the rest
-// belongs to the writer's thread. `options`, `metrics` and `clock` outlive it.
+// The queue and the files of one log. Requests append on their own threads; the writer's thread
+// takes all that is queued and writes it in batches. Models with the same prefix and format share a
+// queue, since they share files. Append and the Drop functions are thread-safe; the rest belongs to
+// the writer's thread. `options`, `metrics` and `clock` outlive it.
 class RecordQueue final {
  public:
   RecordQueue(const RequestLogsOptions& options, const RequestLogOptions& log,
@@ -49,29 +52,35 @@ class RecordQueue final {
     return log.filename_prefix == prefix_ && log.format == file_.format();
   }
   uint64_t queue_bytes_max() const { return writer_->queue_bytes_max; }
-  // Whether no model has the log any more. A request that was sampled before may still append.
+  // Sets whether the log has no model any more. A request that was sampled before may still append.
   void set_is_retired(bool is_retired) { is_retired_.store(is_retired); }
   bool is_retired() const { return is_retired_.load(); }
 
-  // Queues a record, or counts that it was dropped. A small one is copied; a large one keeps its
-  // memory until it is written.
+  // Queues a record, or counts that it was dropped because the queues are full. A record of up to
+  // 16 KiB is copied; a larger one keeps its memory until it is written. Never waits for the disk.
   void Append(const ByteChain& record) EXCLUDES(mutex_);
+  // Counts a record that is over the limit for one record.
   void DropTooLarge() { dropped_large_.Add(); }
 
-  // --- for the writer
-  // Writes all that is queued, and counts what could not be written.
+  // Writes all that is queued, and counts what could not be written. Small records go in batches of
+  // about 1 MiB, large ones of a TFRecord file one by one. Ends the file if it is due.
   void WriteQueued() EXCLUDES(mutex_);
   bool IsEmpty() const EXCLUDES(mutex_);
   SteadyTime rotation_due() const { return file_.rotation_due(); }
   void Close();
 
  private:
-  // Appends a record to batch_ in the form of the file.
+  // Appends a record to batch_ in the form of the file: framed with lengths and masked CRC32C for
+  // TFRecord (tensorflow/core/lib/io/record_writer.h), else as a line of JSON.
   void AddToBatch(std::string_view record);
+  // Writes batch_ and empties it.
   void WriteBatch();
   // Writes a record of a TFRecord file from where it is.
   void WriteLarge(const ByteChain& record);
+  // Writes `records` whole records, and counts them as written or as dropped. Ends the file if it
+  // is due.
   void WritePieces(std::span<const std::string_view> pieces, uint64_t records);
+  // Logs the error, at most once a minute.
   void Warn(const Status& status);
 
   const std::string prefix_;

@@ -16,7 +16,7 @@ enum class RequestLogFormat {
   kJsonLines,  // one JSON object for each line
 };
 
-// The log of one model.
+// The log of one model, from its logging_config.
 struct RequestLogOptions {
   std::string filename_prefix;  // one path component. Models may share it
   RequestLogFormat format = RequestLogFormat::kTfRecord;
@@ -26,7 +26,7 @@ struct RequestLogOptions {
 // The key is the name of the model.
 using RequestLogList = std::map<std::string, RequestLogOptions, std::less<>>;
 
-// Of all logs together.
+// The options of all logs together.
 struct RequestLogsOptions {
   std::string directory;                // of the files; empty: no model may have a log
   uint64_t queue_bytes_max = 64 << 20;  // records that wait to be written; more are dropped

@@ -12,7 +12,8 @@
 
 namespace penstock {
 
-// The values of the environment variables, unchanged. Immutable.
+// Where the container's host gives keys. The values are those of the environment variables,
+// unchanged; CheckContainer says whether they can be right. Immutable.
 struct AwsContainer {
   std::string relative_uri = {};  // AWS_CONTAINER_CREDENTIALS_RELATIVE_URI, of ECS's host
   std::string full_uri = {};      // AWS_CONTAINER_CREDENTIALS_FULL_URI, if there is no relative one

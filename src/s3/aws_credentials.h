@@ -38,7 +38,14 @@ AwsKeySources FindAwsKeySources(const Environment& environment);
 StatusOr<std::string> ProfileRegion(const AwsKeySources& sources);
 
 // Provides the first keys found, in this order: variables, files, the container's host. Keys that
-// expire are renewed some minutes before. If that fails, they are used until they expire.
+// expire are renewed five minutes before. If that fails, they are used until they expire.
+//
+//   AwsCredentialsProvider provider(FindAwsKeySources(environment));
+//   TRY(provider.Check());                                        // at the start of the server
+//   ASSIGN_OR_RETURN(const AwsKeys keys, provider.Get(is_cancelled));  // for each request
+//   ...                                                           // the store refuses the keys:
+//   ASSIGN_OR_RETURN(const bool has_others, provider.Renew(keys.credentials, is_cancelled));
+//
 // Thread-safe: one thread searches for keys; the others wait for it if they have none.
 class AwsCredentialsProvider final {
  public:
@@ -66,7 +73,9 @@ class AwsCredentialsProvider final {
 
   // Searches for keys, or waits for the thread that does and shares its error.
   Status Fetch(const std::atomic<bool>& is_cancelled) EXCLUDES(mutex_);
+  // Ends a search: keeps the keys, sets the time of the next search, and wakes those that wait.
   Status Take(StatusOr<AwsKeys> keys) EXCLUDES(mutex_);
+  // True if there are keys that have not expired.
   bool AreValid() const REQUIRES(mutex_);
 
   const AwsKeySources sources_;

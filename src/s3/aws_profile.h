@@ -24,8 +24,10 @@ using AwsProfile = std::map<std::string, AwsValue, std::less<>>;
 // In a config file the section of a profile x is named [profile x], except for [default].
 enum class AwsFileKind { kCredentials, kConfig };
 
-// Returns the profile in `text`, or nullopt. Sections with the same name are merged.
-// INVALID_ARGUMENT names `file` and the wrong line, and quotes nothing of it.
+// Returns the profile in `text`, or nullopt. Sections with the same name are merged. The format is
+// that of Python's configparser, as the AWS command line reads it: a line with a deeper indent
+// continues the one above. INVALID_ARGUMENT names `file` and the wrong line, and quotes nothing of
+// it, since it may be a secret.
 StatusOr<std::optional<AwsProfile>> ParseAwsProfile(std::string_view text, const std::string& file,
                                                     AwsFileKind kind, std::string_view profile);
 

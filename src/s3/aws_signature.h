@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Signs requests for S3 with AWS Signature Version 4.
+// Signs requests for S3 with AWS Signature Version 4 ("Authenticating Requests: Using the
+// Authorization Header", in the Amazon S3 API Reference). All functions are thread-safe.
 #pragma once
 
 #include <chrono>
@@ -38,7 +39,9 @@ std::string CanonicalRequest(std::string_view method, const SignedRequest& reque
                              std::string_view payload_hash);
 
 // Adds x-amz-date, x-amz-content-sha256, x-amz-security-token and authorization to a GET without a
-// body. The headers must contain "host".
+// body. The headers must contain "host". Headers that are added later are not signed, and a changed
+// one makes the signature wrong. Does nothing without keys. A store accepts the signature for about
+// 15 minutes around `now`.
 void SignRequest(const AwsCredentials& credentials, std::string_view region,
                  std::chrono::system_clock::time_point now, SignedRequest& request);
 

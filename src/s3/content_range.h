@@ -15,7 +15,8 @@ struct ContentRange {
   std::optional<uint64_t> total;  // bytes of the whole object, more than `last`; unknown if "*"
 };
 
-// Parses a header's value such as "bytes 2-4/5". Returns nullopt if it is not valid.
+// Parses a header's value such as "bytes 2-4/5" (RFC 9110, section 14.4). Returns nullopt if it is
+// not valid, also for "bytes */5", which comes with an error.
 std::optional<ContentRange> ParseContentRange(std::string_view text);
 
 }  // namespace penstock

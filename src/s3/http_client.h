@@ -47,7 +47,19 @@ struct HttpHead {
 // Receives the next piece of a body. An error ends the request, which returns it.
 using HttpSink = std::function<Status(const HttpHead& head, std::string_view piece)>;
 
-// Keeps its connection open for the next request. One thread at a time.
+// Keeps its connection open for the next request. It blocks the calling thread, so it is not for
+// event loops.
+//
+//   HttpClient client({.host = "store", .port = "443"}, {});
+//   std::string body;
+//   const auto sink = [&](const HttpHead&, std::string_view piece) {
+//     body += piece;
+//     return OkStatus();
+//   };
+//   const auto head = client.Get("/a", {{"host", "store"}}, sink, is_cancelled);
+//
+// It follows no redirects, adds no headers, and sets no limit for the body: the sink does. One
+// thread at a time.
 class HttpClient final {
  public:
   HttpClient(HttpEndpoint endpoint, HttpClientOptions options);

@@ -24,8 +24,14 @@ namespace penstock {
 inline const std::atomic<bool> kNever = false;
 
 // Calls `answer` with the head of each request, unchanged, and sends the bytes that it returns.
-// Then closes the connection, unless the answer ends with one of the marks below. Each connection
-// has its own thread, which calls `answer`. Thread-safe.
+// Then closes the connection, unless the answer ends with one of the marks below.
+//
+//   FakeHttpServer server([](const std::string& head) { return FakeHttpServer::Ok("hello"); });
+//   Ask("127.0.0.1", server.port());
+//   EXPECT_EQ(server.heads().size(), 1);
+//
+// The bytes go out as they are, so a test can send wrong lengths, half an answer, or none. Each
+// connection has its own thread, which calls `answer`. Thread-safe.
 class FakeHttpServer final {
  public:
   using Answer = std::function<std::string(const std::string& head)>;

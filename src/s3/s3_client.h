@@ -15,6 +15,7 @@
 
 namespace penstock {
 
+// How patient a client is. The defaults suit downloads of models.
 struct S3ClientOptions {
   int retries_max = 3;                                    // of one request, after temporary errors
   Duration retry_pause = std::chrono::milliseconds(200);  // doubled after each try
@@ -22,6 +23,13 @@ struct S3ClientOptions {
   std::function<void()> on_page = nullptr;  // called after each page of a listing
 };
 
+// Lists and downloads the objects of one bucket. It blocks the calling thread; several clients may
+// share the settings.
+//
+//   S3Client client(settings, "models", {}, is_cancelled);
+//   ASSIGN_OR_RETURN(const S3Listing listing, client.List("resnet/1/", false));
+//   for (const S3Object& object : listing.objects) TRY(client.Download(object, FileOf(object)));
+//
 // One thread at a time; any thread may set `is_cancelled`. Errors name the bucket, and explain in
 // plain words what is wrong: UNAVAILABLE (no connection, or the server is too busy),
 // DEADLINE_EXCEEDED (it does not answer), NOT_FOUND (no such bucket or object), PERMISSION_DENIED
@@ -34,20 +42,25 @@ class S3Client final {
   S3Client(const S3Settings& settings, std::string bucket, S3ClientOptions options,
            const std::atomic<bool>& is_cancelled);
 
-  // Lists all objects whose keys begin with `prefix`. With `stops_at_folders`, objects below a
-  // further "/" are listed only as folders. RESOURCE_EXHAUSTED if there are too many.
+  // Lists all objects whose keys begin with `prefix` (ListObjectsV2), page by page. With
+  // `stops_at_folders`, objects below a further "/" are listed only as folders. RESOURCE_EXHAUSTED
+  // if there are more than 200,000, or their keys take more than 64 MiB.
   StatusOr<S3Listing> List(const std::string& prefix, bool stops_at_folders);
 
-  // Downloads the object to `path`, and continues after the bytes that are already there. Returns
-  // when the file is whole, checked and on the disk. DATA_LOSS if its content is wrong; the file is
-  // removed then.
+  // Downloads the object to `path`, whose folder must exist, and continues after the bytes that are
+  // already there. Returns when the file is whole, checked and on the disk. Retries as long as
+  // there is progress. ABORTED if the object is no longer the one of the listing;
+  // RESOURCE_EXHAUSTED if the disk is full; DATA_LOSS if its content is wrong; the file is removed
+  // then.
   Status Download(const S3Object& object, const std::string& path);
 
  private:
+  // Signs and sends one request, without retries. An empty `key` is the bucket itself.
   StatusOr<HttpHead> Get(const std::string& key, const std::map<std::string, std::string>& query,
                          const std::map<std::string, std::string>& headers, const HttpSink& sink);
   StatusOr<S3Listing> ListPage(const std::string& prefix, bool stops_at_folders,
                                const std::string& token);
+  // One request for a page, without retries.
   Status ListPageOnce(const std::map<std::string, std::string>& query, S3Listing& page);
   Status DownloadOnce(const S3Object& object, const std::string& path);
   // Converts an answer to a Status.

@@ -17,7 +17,12 @@ namespace penstock {
 
 inline constexpr const char* kMd5OfHello = "\"5d41402abc4b2a76b9719d911017c592\"";  // of "hello"
 
-// Tests a client against a store in the test. One thread, in addition to the server's.
+// Tests a client against a store in the test.
+//
+//   Serve([](const std::string& head) { return FakeHttpServer::Response("503 Slow Down", ""); });
+//   EXPECT_EQ(client_->List("m/", true).status().code(), StatusCode::kUnavailable);
+//
+// One thread, in addition to the server's.
 class S3ClientTest : public ::testing::Test {
  protected:
   // Starts a new server with these answers, and a new client of it. Pauses between tries are 0, so

@@ -38,7 +38,8 @@ inline constexpr const char* kXmlTime = "%Y-%m-%dT%H:%M:%S";
 std::optional<std::chrono::system_clock::time_point> ParseTime(const std::string& text,
                                                                const char* format);
 
-// Parses a ListBucketResult (version 2) with url-encoded keys. INTERNAL if it is not valid.
+// Parses a ListBucketResult (version 2) with url-encoded keys. Keys in the result are decoded.
+// INTERNAL if it is not valid.
 StatusOr<S3Listing> ParseListing(std::string_view xml);
 
 // The reason in an S3 error document. `region` and `endpoint` help a user who asked the wrong

@@ -37,7 +37,7 @@ struct S3Location {
 
 // True for s3://...
 bool IsS3Path(std::string_view path);
-// INVALID_ARGUMENT if the bucket is missing or its name is not possible.
+// Parses s3://bucket/prefix. INVALID_ARGUMENT if the bucket is missing or its name is not possible.
 StatusOr<S3Location> ParseS3Path(std::string_view path);
 
 }  // namespace penstock

@@ -11,6 +11,8 @@
 
 namespace penstock {
 
+// Values between the listed ones are types that Penstock does not support. Their elements are in
+// the machine's form: IEEE 754, two's complement, little-endian.
 enum class DType : uint8_t {
   kInvalid = 0,
   kFloat32 = 1,
@@ -36,7 +38,8 @@ enum class DType : uint8_t {
   kUint64 = 23,
 };
 
-// Bytes of one element; 0 for kString (variable) and kInvalid.
+// Bytes of one element; 0 for kString (variable) and kInvalid. A complex number has two parts, and
+// counts as one element.
 constexpr size_t DTypeBytes(DType type) {
   switch (type) {
     case DType::kUint8:

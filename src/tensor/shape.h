@@ -16,7 +16,13 @@ namespace penstock {
 inline constexpr size_t kRankMax = 254;
 
 // Sizes of the dimensions, outermost first. -1 means unknown, and is only allowed in a signature. A
-// scalar has rank 0. One thread at a time.
+// scalar has rank 0. Up to four dimensions take no allocation. Nothing here checks the sizes: a
+// shape from a client may be negative or overflow, which ElementCount finds.
+//
+//   Shape batch{32, -1, 3};           // as a signature has it
+//   Shape scalar;                     // rank 0, one element
+//
+// One thread at a time.
 class Shape {
  public:
   Shape() = default;
@@ -24,6 +30,7 @@ class Shape {
   explicit Shape(std::span<const int64_t> dims) : dims_(dims.begin(), dims.end()) {}
 
   size_t rank() const { return dims_.size(); }
+  // REQUIRES: axis < rank().
   int64_t dim(size_t axis) const { return dims_[axis]; }
   void Append(int64_t size) { dims_.push_back(size); }
   std::span<const int64_t> dims() const { return {dims_.data(), dims_.size()}; }

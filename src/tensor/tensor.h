@@ -25,15 +25,25 @@ struct StringElement {
   std::string_view view() const { return {data, size}; }
 };
 
-// Elements of one type in one piece of memory. Copying a Tensor copies the view and takes a
-// reference, never elements. One thread at a time; the elements are immutable once the tensor has
-// been passed on.
+// Elements of one type in one piece of memory, row-major and little-endian. Copying a Tensor copies
+// the view and takes a reference, never elements.
+//
+//   // A view of received bytes. Fails if 12 bytes are not what shape and type need.
+//   ASSIGN_OR_RETURN(Tensor in, Tensor::FromBytes(DType::kFloat32, Shape{3}, bytes));
+//   for (const float x : in.as<float>()) ...
+//
+//   // A new one. Fill it before it is passed on.
+//   ASSIGN_OR_RETURN(Tensor out, Tensor::Allocate(DType::kFloat32, Shape{3}, memory));
+//   std::ranges::fill(out.mutable_as<float>(), 0.0f);
+//
+// One thread at a time; the elements are immutable once the tensor has been passed on.
 class Tensor {
  public:
   Tensor() = default;
 
   // Makes a tensor over `elements`, which must hold exactly ElementCount(shape) elements and an
-  // owner. Not for kString. Errors: INVALID_ARGUMENT if type, shape and size do not match.
+  // owner, and must be aligned for `type`. Copies nothing. Not for kString. Errors:
+  // INVALID_ARGUMENT if type, shape and size do not match.
   static StatusOr<Tensor> FromBytes(DType type, Shape shape, Slice elements);
 
   // Makes a tensor over received bytes: as FromBytes if they are aligned for `type`, else over a
@@ -42,7 +52,8 @@ class Tensor {
                                      RequestMemory& memory);
 
   // Makes a kString tensor over an array of StringElement (in `array`). `bytes_owner` keeps the
-  // characters alive.
+  // characters alive; it may be null if `array` does. INVALID_ARGUMENT if the array does not fit
+  // the shape.
   static StatusOr<Tensor> FromStrings(Shape shape, BufferRef array, BufferRef bytes_owner);
 
   // Allocates uninitialised elements; fill them through mutable_data(). For kString allocates an
@@ -60,6 +71,8 @@ class Tensor {
   // Bytes of the element array. For kString that is the StringElement array, without the
   // characters.
   size_t bytes() const { return elements_.size; }
+  // The first element. Aligned for the type; to kBufferAlignment if it was allocated here, or if
+  // the message was received so.
   const std::byte* data() const { return elements_.data; }
   const Slice& elements() const { return elements_; }
 
@@ -69,6 +82,7 @@ class Tensor {
     return {reinterpret_cast<const T*>(elements_.data), static_cast<size_t>(element_count_)};
   }
   std::span<const StringElement> strings() const { return as<StringElement>(); }
+  // Keeps the characters of a kString tensor alive. Null: elements().owner does.
   const BufferRef& string_owner() const { return string_owner_; }
   // Sum of the string lengths; 0 unless kString.
   uint64_t StringBytes() const;

@@ -17,7 +17,8 @@
 
 namespace penstock {
 
-// True for every path that begins with "builtin:". Such a path has the single version 1.
+// True for every path that begins with "builtin:", also if there is no such model. Such a path has
+// the single version 1.
 bool IsBuiltinPath(std::string_view base_path);
 
 // NOT_FOUND, with a list of the names, if there is no model of that name.

@@ -31,7 +31,8 @@ void Release(const PenstockOwner& owner);
 // Returns a view of `tensor`, which must outlive it.
 PenstockTensor ToC(const Tensor& tensor);
 
-// Takes over the owners' references, also on an error. INTERNAL if the tensor is not valid.
+// Takes over the owners' references, also on an error. A tensor without an owner is copied.
+// INTERNAL if the tensor is not valid: a wrong size, an unknown type, a null pointer.
 StatusOr<Tensor> FromC(const PenstockTensor& tensor);
 
 // Converts a code and a text to a Status. An unknown code becomes UNKNOWN.

@@ -13,9 +13,14 @@
 
 namespace penstock {
 
-// Opens backends and loads models with them. Thread-safe. Construct it on a thread of normal OS
-// priority: the threads of the runtimes inherit that priority, whichever thread loads the first
-// model. It outlives the models that it loads; `pool` and `metrics` outlive it.
+// Opens backends and loads models with them.
+//
+//   BackendHost host({.folder = "backends", .pool = &pool, .metrics = &metrics});
+//   ASSIGN_OR_RETURN(std::unique_ptr<Model> model, host.Load("/models/m/1", {.model_name = "m"}));
+//
+// A backend is opened at its first load, and never closed. Thread-safe. Construct it on a thread of
+// normal OS priority: the threads of the runtimes inherit that priority, whichever thread loads the
+// first model. It outlives the models that it loads; `pool` and `metrics` outlive it.
 class BackendHost final {
  public:
   explicit BackendHost(BackendHostOptions options);

@@ -21,7 +21,9 @@ struct DeadlineNode {
   int shard = -1;  // -1: not added
 };
 
-// Calls back on its own thread. Thread-safe. It must be empty when it is destroyed.
+// Calls back on its own thread. The usual deadline is removed before it passes. So Add and Remove
+// only take the lock of one of eight lists, and Add wakes the thread only if the deadline is
+// earlier than its next scan. Thread-safe. It must be empty when it is destroyed.
 class DeadlineWatch final {
  public:
   DeadlineWatch();
@@ -34,6 +36,7 @@ class DeadlineWatch final {
   void Remove(DeadlineNode& node);
 
  private:
+  // A thread always uses the same shard, so that threads rarely wait for each other.
   static constexpr int kShards = 8;
   struct alignas(64) Shard {
     Mutex mutex;

@@ -15,7 +15,7 @@ namespace penstock {
 // Settings of a backend or of a load, as text. Each backend documents its own.
 using BackendOptions = std::vector<std::pair<std::string, std::string>>;
 
-// What all backends of a server share. The pool and the metrics must outlive the host.
+// The options that all backends of a server share. The pool and the metrics must outlive the host.
 struct BackendHostOptions {
   std::string folder;        // of the backends; empty: `backends` beside the executable
   int intra_op_threads = 0;  // limit for threads inside one operation; 0 = UsableCpus()
@@ -26,6 +26,7 @@ struct BackendHostOptions {
   MetricsRegistry* metrics = nullptr;             // for metrics of backends; null: they are dropped
 };
 
+// The arguments of the load of one version.
 struct LoadOptions {
   std::string platform;    // name of the backend; empty: chosen by the folder's files
   std::string model_name;  // for messages

@@ -36,6 +36,7 @@ class HostedRun final : public PenstockRequest {
  private:
   ~HostedRun() = default;
 
+  // The functions of PenstockRequest, as backend.h describes them.
   static int32_t Respond(PenstockRequest* request, const PenstockPart* part);
   static int32_t StopReason(const PenstockRequest* request);
   static void OnStop(PenstockRequest* request, void (*callback)(void*), void* argument);

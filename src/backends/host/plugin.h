@@ -48,6 +48,7 @@ class Plugin final {
   Plugin(const PenstockBackend& table, const InstalledBackend& installed,
          const BackendHostOptions& options, DeadlineWatch& watch);
   Status Initialise();
+  // Fills in the struct with the host's functions and settings, which the backend gets.
   void FillServices();
   // Called when the backend reports that `model` is broken, or, with null, the whole backend.
   void Broken(const void* model, std::string_view reason) EXCLUDES(mutex_);
@@ -60,6 +61,8 @@ class Plugin final {
                                             const LoadOptions& options) EXCLUDES(mutex_);
   // Called when a model is about to be unloaded. After it returns, no report reaches the model.
   void Forget(const void* model) EXCLUDES(mutex_);
+  // Records a metric of the backend. Characters that Prometheus does not allow in a name become
+  // '_'.
   void Metric(int32_t kind, std::string_view name, double value);
 
   const PenstockBackend& table_;

@@ -44,6 +44,7 @@ class ExternalData final {
   ExternalData& operator=(const ExternalData&) = delete;
 
  private:
+  // Maps one anonymous block for the data of all tensors, each at an aligned offset.
   void Reserve(std::span<const ExternalTensor> tensors);
 
   std::vector<uint64_t> offsets_;  // of each tensor's data in the block

@@ -17,7 +17,9 @@ namespace penstock::onnxruntime {
 
 using Names = std::set<std::string, std::less<>>;
 
-// The field numbers of ONNX's messages that are read or written here.
+// The field numbers of ONNX's messages (onnx/onnx.proto) that are read or written here, one enum
+// for each message: ModelProto, OperatorSetIdProto, GraphProto, FunctionProto, NodeProto,
+// AttributeProto, TensorProto, StringStringEntryProto, ValueInfoProto, TypeProto and its parts.
 enum : uint32_t { kModelIrVersion = 1, kModelGraph = 7, kModelOpset = 8, kModelFunction = 25 };
 enum : uint32_t { kOpsetDomain = 1, kOpsetVersion = 2 };
 enum : uint32_t { kGraphNode = 1, kGraphInitializer = 5, kGraphInput = 11, kGraphOutput = 12 };
@@ -81,7 +83,7 @@ struct ZipMap {
   std::vector<std::string> labels;  // as text, in the order of the columns
 };
 
-// What was read from a model's file.
+// The facts that were read from a model's file.
 struct OnnxFile {
   std::string path;
   // Inputs and outputs of the graph that are declared as scalars: with a shape that has no

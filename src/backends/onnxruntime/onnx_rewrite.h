@@ -9,7 +9,7 @@
 
 namespace penstock::onnxruntime {
 
-// Whether RewriteModel changes anything.
+// True if RewriteModel changes anything.
 bool NeedsRewrite(const OnnxFile& file);
 
 // The model's bytes with

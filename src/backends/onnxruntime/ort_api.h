@@ -62,6 +62,8 @@ using LogFunction = void (*)(void* parameter, int severity, const char* category
                              const char* location, const char* message);
 
 // The functions. All that return OrtStatus* give null for success. Immutable after Open.
+// A position is that of the member in the struct OrtApi of onnxruntime_c_api.h. The runtime
+// promises that it only appends to that struct.
 struct OrtApi {
   // X(position, return type, name, arguments)
 #define PENSTOCK_ORT_FUNCTIONS(X)                                                                 \

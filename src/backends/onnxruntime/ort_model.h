@@ -13,7 +13,7 @@
 
 namespace penstock::onnxruntime {
 
-// What all models share. Immutable; outlives them.
+// The parts of the runtime that all models share. Immutable; outlives them.
 struct Runtime {
   OrtApi api;
   EnvPtr env;
@@ -34,8 +34,10 @@ struct ShapeRule {
   std::vector<DimSource> dims;
 };
 
-// A model in a session of ONNX Runtime. `runtime` outlives it. Runs use the calling thread and the
-// runtime's global pool. Thread-safe.
+// A model in a session of ONNX Runtime. Runs use the calling thread and the runtime's global pool.
+// Inputs are views of the request's memory. Outputs are written into the host's memory if their
+// shapes are known before the run (ShapeRule), and else are the runtime's own buffers; only strings
+// are copied. `runtime` outlives it. Thread-safe.
 class OrtModel final : public plugin::Model {
  public:
   OrtModel(const Runtime& runtime, SessionPtr session, plugin::Description description,
@@ -55,6 +57,7 @@ class OrtModel final : public plugin::Model {
   // nothing, and the runtime makes the output.
   void PlaceOutput(Call& call, size_t position) const;
   OrtStatus* RunSession(Call& call) const;
+  // Runs, and asks the runtime to end when the request stops (RunOptionsSetTerminate).
   void RunStoppable(Call& call) const;
   // Runs with placed outputs if the rules have been proved, and falls back to a run without them.
   void RunPlaced(Call& call);

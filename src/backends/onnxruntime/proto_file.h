@@ -36,9 +36,14 @@ class FileBytes final {
   std::array<uint8_t, 16 * 1024> window_;
 };
 
-// Iterates over the fields of the message between two offsets of `file`, which must outlive it. A
-// copy is cheap and starts at the same field. Malformed bytes end the iteration early; see IsWhole.
-// One thread at a time.
+// Iterates over the fields of the message between two offsets of `file`, which must outlive it.
+//
+//   FileBytes file(path);
+//   for (Fields model(file, 0, file.size()); model.Next();)
+//     if (model.number() == kModelGraph) ReadGraph(model.Inside());
+//
+// A copy is cheap and starts at the same field. Malformed bytes end the iteration early; see
+// IsWhole. One thread at a time.
 class Fields final {
  public:
   Fields(FileBytes& file, uint64_t begin, uint64_t end) : file_(file), next_(begin), end_(end) {}
@@ -49,7 +54,7 @@ class Fields final {
   bool IsWhole() const { return next_ == end_ && !malformed_; }
 
   uint32_t number() const { return number_; }
-  // Whether the field holds a message, a text or packed numbers.
+  // True if the field holds a message, a text or packed numbers.
   bool HasLength() const { return has_length_; }
   uint64_t value() const { return value_; }  // of a varint
   uint64_t start() const { return start_; }  // of the field with its key

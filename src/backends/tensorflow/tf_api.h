@@ -36,7 +36,8 @@ struct TfApi {
   PENSTOCK_TF_FUNCTIONS(PENSTOCK_TF_MEMBER)
 #undef PENSTOCK_TF_MEMBER
 
-  // Opens the library at `path`, for good. Throws Error.
+  // Opens the library at `path`, for good. Throws Error. FAILED_PRECONDITION if it is no
+  // TensorFlow, or lacks one of the functions.
   static TfApi Open(const std::string& path);
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What saved_model.pb says, read without TensorFlow.
+// Reads facts from saved_model.pb without TensorFlow.
 #pragma once
 
 #include <string>
@@ -15,8 +15,8 @@ bool StartsAsGraph(const std::string& file);
 enum class TextForm { kNone, kGraph, kSavedModel };
 TextForm TextFormOf(const std::string& file);
 
-// The serialized MetaGraphDef of `saved_model` whose tags are `tags`, in any order. Null data if
-// there is none.
+// The serialized MetaGraphDef of `saved_model` whose tags are `tags`, in any order. A view of
+// `saved_model`. Null data if there is none.
 std::string_view FindMetaGraph(std::string_view saved_model, const std::vector<std::string>& tags);
 
 // The tags of each graph of `saved_model`, for messages: {serve}, {serve, gpu}.

@@ -19,7 +19,8 @@ struct BoundSignature {
   std::vector<TF_Output> outputs;   // as signature.outputs
   std::vector<TensorPtr> defaults;  // as signature.inputs; null: the input must be given
   std::vector<uint32_t> feed_of;    // as signature.inputs: position in `feeds`
-  std::vector<TF_Output> feeds;     // tensors of the inputs, each once
+  // Two inputs may be keys for one tensor.
+  std::vector<TF_Output> feeds;  // tensors of the inputs, each once
 };
 
 // All signatures of a model. Immutable after loading.

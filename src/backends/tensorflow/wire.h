@@ -9,9 +9,13 @@
 
 namespace penstock::tensorflow {
 
-// Iterates over the fields of one message. The views point into `bytes`. Malformed bytes end the
-// iteration early and are no error: TensorFlow parses the same bytes, and it reports what is wrong.
-// One thread at a time.
+// Iterates over the fields of one message. The views point into `bytes`.
+//
+//   for (WireReader reader(graph); reader.Next();)
+//     if (reader.field() == kGraphNode) ReadNode(reader.bytes());
+//
+// Malformed bytes end the iteration early and are no error: TensorFlow parses the same bytes, and
+// it reports what is wrong. One thread at a time.
 class WireReader final {
  public:
   explicit WireReader(std::string_view bytes) : rest_(bytes) {}

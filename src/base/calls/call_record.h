@@ -27,7 +27,8 @@ struct StageTimes {
   Duration queued{};     // waited between begun and run_start: for a thread, or for a load
 };
 
-// Selects the calls whose record somebody reads.
+// Selects the calls whose record somebody reads. An observer says it once (CallObserver::filter),
+// so that other calls need not be described.
 struct CallFilter {
   bool all = false;
   bool errors = false;                  // calls that failed
@@ -59,8 +60,8 @@ struct CallDetails {
 inline constexpr size_t kRecordTextBytesMax = 512;
 
 // One call. It lives in the call's object, and is reused with it. The event loop of the call writes
-// all fields but the details, which the thread of the handler writes. Whoever reads the record gets
-// it after both are done.
+// all fields but the details, which the thread of the handler writes. An observer gets the record
+// after both are done.
 struct CallRecord {
   const CallFilter* filter = nullptr;  // null: nobody reads records. Fixed
   // Set before the handler starts.

@@ -7,7 +7,13 @@
 namespace penstock {
 
 // Remembers the last reading of a clock on each thread. A step that begins where another one has
-// just ended takes that one's time. Thread-safe, as each thread has its own memory.
+// just ended takes that one's time:
+//
+//   const SteadyTime begun = ThreadTime::Read(clock);
+//   ...                                                  // nothing that takes long
+//   record.ended = ThreadTime::LastSince(begun, clock);  // perhaps without a second reading
+//
+// Thread-safe, as each thread has its own memory.
 class ThreadTime final {
  public:
   // Reads `clock`.

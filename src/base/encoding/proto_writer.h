@@ -12,16 +12,20 @@
 
 namespace penstock {
 
+// A number of 1 to 10 bytes, without a tag: 7 bits in each byte, the lowest first.
 inline void AppendVarint(std::string& to, uint64_t value) {
   for (; value >= 0x80; value >>= 7) to += static_cast<char>(value | 0x80);
   to += static_cast<char>(value);
 }
 
+// A field of type int64, uint64, bool or an enum. A negative number is cast to uint64_t, and takes
+// ten bytes.
 inline void AppendVarintField(std::string& to, uint32_t field, uint64_t value) {
   AppendVarint(to, field << 3);
   AppendVarint(to, value);
 }
 
+// A field of type fixed64; also a double, by std::bit_cast.
 inline void AppendFixed64Field(std::string& to, uint32_t field, uint64_t value) {
   AppendVarint(to, field << 3 | 1);
   char bytes[sizeof value];

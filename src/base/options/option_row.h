@@ -18,8 +18,12 @@
 
 namespace penstock {
 
-// The values of all options: one struct of each type that an option is a member of. One thread at a
-// time while the options are parsed, then immutable.
+// The values of all options: one struct of each type that an option is a member of. A component
+// reads its own struct, and knows nothing of flags:
+//
+//   const auto& options = values.Get<TraceOptions>();
+//
+// One thread at a time while the options are parsed, then immutable.
 class OptionValues final {
  public:
   // Returns the struct of this type. Before Mutable was called it has its defaults.
@@ -30,6 +34,7 @@ class OptionValues final {
     static const Options kDefaults;
     return kDefaults;
   }
+  // For the parser and for tests. The first call makes the struct with its defaults.
   template <typename Options>
   Options& Mutable() {
     std::any& value = structs_[typeid(Options)];
@@ -88,14 +93,37 @@ inline constexpr std::string_view kObservation = "Observation";
 inline constexpr std::string_view kCompat = "Accepted for compatibility";
 }  // namespace option_group
 
-// One option. Immutable, static.
+// One option. A new one is a member of a component's struct of options, with its default, and a
+// row:
+//
+//   struct TraceOptions { std::string endpoint; Duration interval = std::chrono::seconds(1); };
+//
+//   const OptionRow kRows[] = {
+//       {.group = option_group::kObservation,
+//        .name = "trace_endpoint",
+//        .target = Field<&TraceOptions::endpoint>(),
+//        .sentence = "The collector that gets traces; empty is no traces."},
+//       {.group = option_group::kObservation,
+//        .name = "trace_interval_ms",
+//        .target = In<std::chrono::milliseconds, &TraceOptions::interval>(),
+//        .sentence = "The longest time that a span waits for others.",
+//        .min = 1,
+//        .max = 60'000}};
+//
+// The default stands only in the struct. The flag, its check, --help and docs/configuration.md come
+// from the row. The rows of a source, of a front end and of observe are in their folders, and
+// AllOptions (app/builtins.cc) names each list once. All others are in options/server_options.cc,
+// as members of Settings. src/options/README.md has the steps. Immutable, static.
 struct OptionRow {
   std::string_view group;  // one of option_group
   std::string_view name;
   std::variant<OptionField, ForeignOption> target;
   // One sentence: the meaning. For a foreign option: why it has no effect, or what to do instead.
   std::string_view sentence;
+  // The unit of a number, as the documentation shows it: "bytes", "s". Empty: that of the field, or
+  // a plain number.
   std::string_view unit = "";
+  // The bounds of a number, both allowed.
   int64_t min = 0;
   int64_t max = std::numeric_limits<int64_t>::max();
   std::span<const std::string_view> choices = {};  // the allowed strings; empty: all

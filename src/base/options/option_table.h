@@ -10,11 +10,12 @@
 
 namespace penstock {
 
-// All options of a program. Immutable.
+// All options of a program, for the parser, the help and the documentation. Immutable.
 class OptionTable final {
  public:
   // The first part has all groups, in the order of the documentation. The rows of the other parts
-  // come at the end of their groups. All names differ.
+  // come at the end of their groups. All names differ; a repeated name is a programming error
+  // (CHECK).
   explicit OptionTable(std::span<const std::span<const OptionRow>> parts);
 
   // Sorted by group.

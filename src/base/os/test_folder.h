@@ -15,7 +15,13 @@
 
 namespace penstock {
 
-// A temporary folder. The destructor removes it. Thread-safe, as far as the file system is.
+// A temporary folder. The destructor removes it, with all that is in it.
+//
+//   const TestFolder folder;
+//   folder.Write("m/1/model.onnx", bytes);   // makes the parent folders
+//   Load(folder / "m/1");
+//
+// Thread-safe, as far as the file system is.
 class TestFolder final {
  public:
   TestFolder() : path_(testing::TempDir() + "penstock_test_XXXXXX") {

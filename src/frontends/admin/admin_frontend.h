@@ -45,7 +45,9 @@ class AdminFrontend final : public net::Frontend {
   void RegisterAdmin(net::Router& router) override;
 
  private:
+  // Adds the probes: they are not counted as requests, and answer during a drain.
   void AddHealth(net::Router& router);
+  // Adds the pages of metrics, for callers with the operation kMetrics.
   void AddMetrics(net::Router& router);
   // Each shows only what the caller may see. Null: everything.
   net::HttpResponse Root(const access::Caller* caller) const;

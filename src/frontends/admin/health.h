@@ -23,7 +23,9 @@ class Caller;
 
 namespace penstock {
 
-// Serves Check and Watch. Thread-safe. `readiness` outlives it.
+// Serves Check and Watch, of the gRPC health checking protocol. A watch gets a message at once, and
+// another one after each change; it ends when the server drains. Thread-safe. `readiness` outlives
+// it.
 class HealthFrontend final : public net::Frontend {
  public:
   explicit HealthFrontend(Readiness& readiness);
@@ -41,10 +43,12 @@ class HealthFrontend final : public net::Frontend {
 
   // Returns none if `service` is unknown, or a model that the caller must not see.
   std::optional<bool> IsServing(std::string_view service, const access::Caller* caller) const;
+  // Check answers once. Watch keeps the call until the client leaves.
   void Check(net::GrpcCallRef call) const;
   void Watch(net::GrpcCallRef call);
   void Add(std::shared_ptr<Watcher> watcher) EXCLUDES(mutex_);
   void Remove(const std::shared_ptr<Watcher>& watcher) EXCLUDES(mutex_);
+  // Sends their new state to the watchers whose state has changed.
   void UpdateWatchers() EXCLUDES(mutex_);
 
   Readiness& readiness_;

@@ -44,6 +44,7 @@ class ModelAdminFrontend final : public net::Frontend {
   void RegisterAdmin(net::Router& router) override;
 
  private:
+  // PERMISSION_DENIED if this port or --admin_api does not allow changes.
   Status CheckMayChange(const net::Endpoint& endpoint) const;
   void Handle(net::HttpCallRef call);
   void Change(net::HttpCallRef call, std::string name, std::string_view verb) const;

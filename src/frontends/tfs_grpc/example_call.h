@@ -31,7 +31,8 @@ struct ExampleService {
   RequestMetrics metrics;
 };
 
-// One call. One thread at a time.
+// One call. It lives from Start to Release, and then goes to the pool of its last thread. One
+// thread at a time.
 class ExampleCall final : public NetCall<net::GrpcCallRef> {
  public:
   // Reads the request and runs it. The answer goes to `call`, either before this returns or later
@@ -39,6 +40,7 @@ class ExampleCall final : public NetCall<net::GrpcCallRef> {
   static void Start(ExampleService& service, net::GrpcCallRef call);
 
  private:
+  // The steps of InferCall, which says when each one is called and on which thread.
   Status ReadSelector(ModelSelector& selector, InferRequest& request) override;
   Status Decode(const ModelInfo& info, RequestMemory& memory, InferRequest& request) override;
   StatusOr<ByteChain> Encode(const NamedTensors& outputs, RequestMemory& memory) override;

@@ -16,15 +16,16 @@
 
 namespace penstock::tfs {
 
-// The limits for reading a request, and the form of the answer.
+// The limits for reading a request, and the form of the answer. Each default is that of the flag.
 struct PredictOptions {
   PredictReadLimits limits;
   TensorWriteOptions write;
 };
 
+// The flags of this front end, for app/builtins.cc. Static storage.
 std::span<const OptionRow> PredictOptionRows();
 
-// What a method answers with.
+// kMessage: Predict, one answer. kStream: PredictStreamed, a message for each part.
 enum class PredictAnswer { kMessage, kStream };
 
 // Shared by all calls of one method. Thread-safe. `engine`, `metrics` and `logs` outlive it.
@@ -45,7 +46,8 @@ struct PredictService {
   RequestMetrics metrics;
 };
 
-// One call. One thread at a time.
+// One call. It lives from Start to Release, and then goes to the pool of its last thread. One
+// thread at a time.
 class PredictCall final : public NetCall<net::GrpcCallRef> {
  public:
   // Reads the request and runs it. The answer goes to `call`, either before this returns or later
@@ -53,6 +55,7 @@ class PredictCall final : public NetCall<net::GrpcCallRef> {
   static void Start(PredictService& service, net::GrpcCallRef call);
 
  private:
+  // The steps of InferCall, which says when each one is called and on which thread.
   Status ReadSelector(ModelSelector& selector, InferRequest& request) override;
   Status Decode(const ModelInfo& info, RequestMemory& memory, InferRequest& request) override;
   StatusOr<ByteChain> Encode(const NamedTensors& outputs, RequestMemory& memory) override;

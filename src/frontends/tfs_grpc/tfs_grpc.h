@@ -20,6 +20,8 @@ namespace penstock::tfs {
 // what `reload` uses outlive it.
 class TfsGrpc final : public net::Frontend {
  public:
+  // `reload` gets the requests to change the models, on the event loop of the call. `request_logs`
+  // may be null: nothing is logged.
   TfsGrpc(const PredictOptions& options, Engine& engine, MetricsRegistry& metrics,
           ReloadAccess reload_access, ChangeFunction reload,
           const RequestLogs* request_logs = nullptr);

@@ -6,6 +6,7 @@
 
 namespace penstock::tfs_rest {
 
+// The format of a body of :predict. The request and the answer may have different ones.
 enum class BodyFormat {
   kJson,
   kProtobuf,  // PredictRequest and PredictResponse

@@ -33,13 +33,15 @@ struct ExampleService {
   tfs::RequestMetrics metrics;
 };
 
-// One call. One thread at a time.
+// One call. DecodeExamples makes the message of a gRPC client from its body, so that both protocols
+// share the rest. One thread at a time.
 class ExampleCall final : public NetCall<net::HttpCallRef> {
  public:
   // `service` outlives the call.
   static void Start(ExampleService& service, net::HttpCallRef call, RestTarget target);
 
  private:
+  // The steps of InferCall, which says when each one is called and on which thread.
   Status ReadSelector(ModelSelector& selector, InferRequest& request) override;
   Status Decode(const ModelInfo& info, RequestMemory& memory, InferRequest& request) override;
   StatusOr<ByteChain> Encode(const NamedTensors& outputs, RequestMemory& memory) override;

@@ -16,7 +16,14 @@ namespace penstock::tfs_rest {
 
 // Protobuf writes the length of a sub-message before its content, where it is not known yet. So
 // Open leaves five bytes for it, and Close fills them: a varint may have more bytes than it needs.
-// Functions that return false have set the status. One thread at a time.
+//
+//   size_t opened = 0;
+//   if (!builder.Open(kFeatureField, opened) || !builder.BytesField(1, "name")) return false;
+//   builder.Close(opened);
+//   return builder.Finish();
+//
+// Sub-messages nest; the last opened one is closed first. Functions that return false have set the
+// status. One thread at a time.
 class MessageBuilder final {
  public:
   // `memory` outlives it.

@@ -15,7 +15,8 @@
 
 namespace penstock::tfs_rest {
 
-// What a file cannot say, so the query of the URL does. One thread at a time.
+// The facts that a file of numpy cannot hold. They come in the query of the URL. One thread at a
+// time.
 struct NumpyQuery {
   std::string signature_name;  // empty: the default signature
   std::vector<std::string> output_filter;

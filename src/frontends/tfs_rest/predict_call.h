@@ -18,6 +18,7 @@
 
 namespace penstock::tfs_rest {
 
+// The options of the REST API. Each default is that of the flag.
 struct RestOptions {
   tfs_json::DecoderOptions decoder;
   tfs::TensorWriteOptions write;  // for answers in protobuf
@@ -46,6 +47,7 @@ class PredictCall final : public NetCall<net::HttpCallRef> {
   static void Start(PredictService& service, net::HttpCallRef call, RestTarget target);
 
  private:
+  // The steps of InferCall, which says when each one is called and on which thread.
   Status ReadSelector(ModelSelector& selector, InferRequest& request) override;
   Status Decode(const ModelInfo& info, RequestMemory& memory, InferRequest& request) override;
   StatusOr<ByteChain> Encode(const NamedTensors& outputs, RequestMemory& memory) override;
@@ -56,11 +58,13 @@ class PredictCall final : public NetCall<net::HttpCallRef> {
   void Record(std::string_view model, StatusCode code, Duration latency) override;
   void Release() override;
 
+  // The parts of these steps for one format each.
   Status DecodeProtobuf(RequestMemory& memory, InferRequest& request);
   Status ReadQuery(InferRequest& request);
   StatusOr<ByteChain> EncodeAnswer(const NamedTensors& outputs, RequestMemory& memory);
   void AppendToLog(const NamedTensors& outputs);
   void WriteLog();
+  // Sends the head of an answer in server-sent events, before its first part.
   void BeginEvents();
   StatusOr<ByteChain> EncodeProtobuf(const NamedTensors& outputs, RequestMemory& memory) const;
 

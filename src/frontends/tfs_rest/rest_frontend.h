@@ -16,8 +16,8 @@ class Caller;
 
 namespace penstock::tfs_rest {
 
-// Serves the REST API. Thread-safe. `engine`, `metrics` and `request_logs`
-// outlive it.
+// Serves the REST API: parses the path, and passes the call to the class for its verb. Thread-safe.
+// `engine`, `metrics` and `request_logs` outlive it.
 class RestFrontend final : public net::Frontend {
  public:
   RestFrontend(RestOptions options, Engine& engine, MetricsRegistry& metrics,
@@ -27,6 +27,7 @@ class RestFrontend final : public net::Frontend {
   void Register(net::Router& router) override;
 
  private:
+  // Parses the path and the method, and calls one of the functions below or the class of a verb.
   void Handle(net::HttpCallRef call);
   void HandleList(net::HttpCall& call);
   void HandleMetadata(const net::HttpCallRef& call, RestTarget target);

@@ -17,7 +17,8 @@ void RespondJson(net::HttpCall& call, ByteChain body, int status = 200);
 // Returns the answer of a model, whose body is JSON. The headers name the model, the
 // version and the arm.
 net::HttpResponse AnswerOf(const ModelHandle& model, ByteChain&& body);
-// Answers {"error": "..."} with the HTTP status that TensorFlow Serving has for the code.
+// Answers {"error": "..."} with the HTTP status that TensorFlow Serving has for the code. REQUIRES:
+// the call has no answer yet.
 void RespondError(net::HttpCall& call, const Status& status);
 // The server-sent event that ends a stream with an error.
 std::string ErrorEvent(const Status& status);

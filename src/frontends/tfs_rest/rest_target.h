@@ -12,7 +12,7 @@
 
 namespace penstock::tfs_rest {
 
-// What a path asks for.
+// The action that a path names.
 enum class RestAction { kPredict, kClassify, kRegress, kStatus, kMetadata, kListModels };
 
 // True for actions that need POST; the others need GET.
@@ -34,9 +34,10 @@ inline ModelSelector SelectorOf(const RestTarget& target) {
   return {target.name, target.version, target.label};
 }
 
-// Parses a path as it was received. It must start with "/v1/", in upper or lower case. Errors:
-// NOT_FOUND (no such path), INVALID_ARGUMENT (a version that is not a number or is too large, wrong
-// percent-encoding).
+// Parses a path as it was received, such as "/v1/models/a/versions/1:predict". It must start with
+// "/v1/", in upper or lower case. Names may be percent-encoded; of a POST also the ':' of the verb.
+// Errors: NOT_FOUND (no such path), INVALID_ARGUMENT (a version that is not a number or is too
+// large, wrong percent-encoding).
 StatusOr<RestTarget> ParseRestPath(std::string_view method, std::string_view path);
 
 }  // namespace penstock::tfs_rest

@@ -18,13 +18,13 @@ namespace penstock {
 // thread-safe.
 class Experiment final {
  public:
-  // What is counted for an arm: the requests that it answered, and how.
+  // The counts of an arm: the requests that it answered, and how.
   struct Arm {
     Arm(MetricsRegistry& metrics, const std::string& model, const std::string& name);
     OutcomeMetrics outcomes;
     Counter& fallbacks;  // requests that belong to this arm, but it was not ready
   };
-  // What is counted for a shadow. Its answers are dropped, so these numbers are all that it leaves.
+  // The counts of a shadow. Its answers are dropped, so these numbers are its only result.
   struct Shadow {
     Shadow(MetricsRegistry& metrics, const std::string& model, const std::string& name);
     OutcomeMetrics outcomes;

@@ -21,8 +21,15 @@ namespace penstock {
 // The key is the name of the model.
 using ExperimentList = std::map<std::string, ExperimentOptions, std::less<>>;
 
-// The table of all experiments. Every request searches it, so reading takes no lock. Thread-safe.
-// `metrics` must outlive it and every ExperimentRef.
+// The table of all experiments. Every request searches it, so reading takes no lock, and costs one
+// load if there is no experiment.
+//
+//   Experiments experiments(metrics);
+//   experiments.Set({{"m", {.arms = {{.name = "a", .target = {.model = "m"}, .weight = 9},
+//                                    {.name = "b", .target = {.model = "m2"}, .weight = 1}}}}});
+//   engine_options.traffic = &experiments;
+//
+// Thread-safe. `metrics` must outlive it and every ExperimentRef.
 class Experiments final : public Traffic {
  public:
   explicit Experiments(MetricsRegistry& metrics);

@@ -22,6 +22,7 @@ class OutcomeMetrics final {
   OutcomeMetrics(MetricsRegistry& metrics, std::string_view name, std::string_view help,
                  MetricLabels labels);
 
+  // Counts one request. `time` counts only if the code is OK: errors are often fast.
   void Record(StatusCode code, Duration time);
 
  private:

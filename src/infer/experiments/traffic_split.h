@@ -30,6 +30,13 @@ uint64_t RandomPosition();
 // weight moves requests only to or from that arm. If an arm is not ready, its requests spread over
 // the others by weight, and return to it once it is ready.
 using ArmOrder = absl::InlinedVector<uint32_t, 4>;
+// Sorts the arms with a weight above 0 for a request at the hash position `position`, best first,
+// and returns their indices in `arms`. The request gets the first arm that is ready. The algorithm
+// is weighted rendezvous hashing (Thaler and Ravishankar, 1998; the weights as Schindelhauer and
+// Schomaker, 2005): the score of an arm is log(u) / weight, and the highest is best. u is in (0, 1)
+// and comes from the hash of `position` and the arm's name. So a change of one arm's weight moves
+// requests only to or from that arm. If an arm is not ready, its requests spread over the others by
+// weight, and return to it once it is ready.
 ArmOrder OrderArms(std::span<const ArmOptions> arms, uint64_t position);
 
 // True if a request at the random position `position` belongs to the given fraction of all

@@ -18,10 +18,18 @@
 
 namespace penstock::net {
 
-// Receives the bytes of one body in order. Start begins the next body. Owned by loop. Errors:
-// INVALID_ARGUMENT (bad compressed data), OUT_OF_RANGE (over the limit for one body),
-// RESOURCE_EXHAUSTED (over the budget for all bodies). After an error the caller must drop the rest
-// of the body.
+// Receives the bytes of one body in order. Start begins the next body.
+//
+//   TRY(receiver.Start({.length = content_length, .bytes_max = limit}));
+//   while (bytes are missing) {
+//     std::span<std::byte> target = receiver.Target();  // perhaps empty
+//     TRY(receiver.Append(ReadInto(target.empty() ? scratch : target)));
+//   }
+//   ASSIGN_OR_RETURN(Slice body, receiver.Finish());
+//
+// Errors: INVALID_ARGUMENT (bad compressed data), OUT_OF_RANGE (over the limit for one body),
+// RESOURCE_EXHAUSTED (over the budget for all bodies). They are counted in the server's metrics.
+// After an error the caller must drop the rest of the body. Owned by loop.
 class BodyReceiver final {
  public:
   struct Options {
@@ -36,19 +44,25 @@ class BodyReceiver final {
   BodyReceiver(const BodyReceiver&) = delete;
   BodyReceiver& operator=(const BodyReceiver&) = delete;
 
-  // Begins a body. Allocates no memory yet.
+  // Begins a body, and drops the former one. Allocates no memory yet. OUT_OF_RANGE if the announced
+  // length is over the limit already.
   [[nodiscard]] Status Start(const Options& options);
   // Where the caller may write the next bytes directly, so that Append need not copy them. Empty if
-  // that is not possible or not worth it. Valid until the next call.
+  // that is not possible or not worth it: the body is compressed, of unknown length, small, nearly
+  // complete, or not aligned yet. Its memory is counted already. Valid until the next call.
   std::span<std::byte> Target();
-  // Appends the next bytes, which may lie at the start of Target.
+  // Appends the next bytes, of any number. They may lie at the start of Target; then nothing is
+  // copied.
   [[nodiscard]] Status Append(std::span<const std::byte> bytes);
-  // Returns the body, followed by kBufferSlack readable bytes. The caller must check that as many
-  // bytes came as were announced.
+  // Returns the body, inflated, followed by kBufferSlack readable bytes. The slice owns it, and may
+  // go to another thread. The offset that the landing function chose is at a multiple of
+  // kBufferAlignment, if the length was known and the body is not compressed. The caller must check
+  // that as many bytes came as were announced. INVALID_ARGUMENT if compressed data ends early.
   [[nodiscard]] StatusOr<Slice> Finish();
-  // Drops the body.
+  // Drops the body and gives its memory back. Start may follow.
   void Reset();
 
+  // Bytes given to Append, before inflating.
   uint64_t bytes_received() const { return received_; }
 
  private:
@@ -57,12 +71,18 @@ class BodyReceiver final {
   [[nodiscard]] Status StartZstd(std::span<const std::byte> first);
   // Decompresses from `input` to `output`, as Inflater::Inflate.
   StatusOr<size_t> Decompress(std::span<const std::byte>& input, std::span<std::byte> output);
+  // True if the compressed data is complete.
   bool is_at_end() const;
+  // Appends bytes of a body that is not compressed.
   [[nodiscard]] Status Store(std::span<const std::byte> bytes);
+  // Makes sure that `bytes` more can be written, in a bigger buffer if need be.
   [[nodiscard]] Status Reserve(size_t bytes);
+  // Moves the body to a buffer for `bytes` in all.
   [[nodiscard]] Status Grow(size_t bytes);
   // The capacity of a buffer for `bytes` of the body. Includes space for the alignment.
   size_t CapacityFor(size_t bytes) const;
+  // Asks the landing function where the body must be aligned, once `prefix` is long enough, and
+  // moves what is stored so far.
   void Land(std::span<const std::byte> prefix);
   // These make an error and count it in the metrics.
   Status OverBudget() const;

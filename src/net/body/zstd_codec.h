@@ -14,14 +14,23 @@ namespace penstock::net {
 // A frame whose window is larger is refused, as RFC 9659 asks of HTTP.
 inline constexpr size_t kZstdWindowBytesMax = 8 << 20;
 
-// Reads one zstd body piece by piece. Several frames in a row count as one body. One thread at a
-// time.
+// Reads one zstd body piece by piece. Several frames in a row count as one body. It takes the
+// memory of the frame's window, so make it when the first bytes are there, and drop it with the
+// body:
+//
+//   ASSIGN_OR_RETURN(const size_t window, ZstdReader::WindowOf(first));
+//   if (!budget.TryTake(ZstdReader::MemoryFor(window))) return Refuse();
+//   ZstdReader reader(window);
+//   ASSIGN_OR_RETURN(const size_t written, reader.Read(first, output));
+//
+// One thread at a time.
 class ZstdReader final {
  public:
-  // Returns the window of the frame that `first` begins, in bytes. kZstdWindowBytesMax if these
-  // are too few bytes to tell. INVALID_ARGUMENT if they are no frame, or its window is larger.
+  // Returns the window of the frame that `first` begins, in bytes. kZstdWindowBytesMax if these are
+  // too few bytes to tell, or a skippable frame. INVALID_ARGUMENT if they are no frame, or its
+  // window is larger.
   static StatusOr<size_t> WindowOf(std::span<const std::byte> first);
-  // The memory that a reader with this window takes at most.
+  // The memory in bytes that a reader with this window takes at most.
   static size_t MemoryFor(size_t window_bytes);
 
   // A frame with a larger window is an error.
@@ -41,7 +50,8 @@ class ZstdReader final {
   std::unique_ptr<Impl> impl_;
 };
 
-// Compresses `chain` to one frame, at the fast level 1.
+// Compresses `chain` to one frame with a checksum, at the fast level 1. The result shares no memory
+// with `chain`. The compressor belongs to the thread. Thread-safe.
 ByteChain ZstdCompress(const ByteChain& chain);
 
 }  // namespace penstock::net

@@ -26,19 +26,23 @@ struct GrpcHeadFields {
   std::string_view accept_encoding;
 };
 
-// The stream's interface for a gRPC call. Owned by loop.
+// The stream's interface for a gRPC call. Http2Stream implements it, so that a test can put
+// something simpler in its place. Every function is called on the loop, and none after DetachCall.
+// Owned by loop.
 class GrpcStream {
  public:
   virtual ~GrpcStream() = default;
-  // Sends the head of the answer. EndWith or EndOk must follow.
+  // Sends the head of the answer. `compression` is that of the messages. EndWith or EndOk must
+  // follow.
   virtual void SendHead(Compression compression, OwnedHeaders metadata) = 0;
   // Sends an answer without messages: the head and `trailers` in one frame.
   virtual void SendTrailersOnly(OwnedHeaders trailers) = 0;
-  // Appends a message with its prefix.
+  // Appends a message with its prefix of five bytes. The stream keeps the slices until they are
+  // sent. REQUIRES: SendHead came before, and the message has less than 4 GiB.
   virtual void AppendMessage(bool is_compressed, ByteChain&& message) = 0;
   // Ends the answer. `trailers` are sent last.
   virtual void EndWith(OwnedHeaders trailers) = 0;
-  // Ends the answer of a call that succeeded.
+  // Ends the answer of a call that succeeded. `trailers` need not live longer than this call.
   virtual void EndOk(const OkTrailers& trailers) = 0;
   // The call has used this many bytes of the body, so the client may send more.
   virtual void Consume(size_t bytes) = 0;
@@ -63,6 +67,7 @@ class GrpcStream {
 // and then to the handler. See call.cc.
 class GrpcCallImpl final : public GrpcCall, private WheelTimer {
  public:
+  // For the pool: NewGrpcCall makes calls that are ready for use.
   explicit GrpcCallImpl(std::shared_ptr<Loop> loop);
   ~GrpcCallImpl() override;
 
@@ -72,6 +77,7 @@ class GrpcCallImpl final : public GrpcCall, private WheelTimer {
   // The head is complete at `now`. Starts the handler of a streaming call. May answer at once.
   // `route` is null if there is no such method.
   void OnHead(const GrpcRoute* route, const GrpcHeadFields& fields, SteadyTime now);
+  // Bytes of the body, which may be cut anywhere. May end the call.
   void OnData(std::span<const std::byte> bytes);
   // The client has half-closed. Starts the handler of a unary call.
   void OnEnd();
@@ -79,7 +85,8 @@ class GrpcCallImpl final : public GrpcCall, private WheelTimer {
   void OnRoom();
   // Ends the call with an error found by the stream or the session.
   void Fail(const Status& status, OwnedHeaders trailers = {});
-  // The stream is gone. Cancels the call.
+  // The stream is gone: the client has reset it, or the connection is lost. Cancels the call. The
+  // stream must not use the call after this.
   void OnStreamGone();
   bool is_unary() const { return route_ == nullptr || route_->is_unary; }
   // A reference that keeps the call alive.
@@ -87,6 +94,7 @@ class GrpcCallImpl final : public GrpcCall, private WheelTimer {
     Ref();
     return CallRef<GrpcCallImpl>(this);
   }
+  // True for a watch: it would hold up a drain for as long as its client likes.
   bool ends_on_drain() const { return route_ != nullptr && !route_->counts_as_request; }
 
   // --- for the handler
@@ -102,9 +110,13 @@ class GrpcCallImpl final : public GrpcCall, private WheelTimer {
   friend GrpcCallImpl* NewGrpcCall(Loop& loop, GrpcStream& stream);
 
   void Destroy() override;
+  // The last reference is gone, and this is the loop's thread. Answers INTERNAL if there is no
+  // answer.
   void OnUnreferenced();
+  // Why the client has left: at its deadline, or earlier.
   CancelReason ReasonToLeave() const;
   void NoteLeft(CancelReason reason);
+  // REQUIRES: nobody refers to the call.
   void ReturnToPool();
   void OnTimer() override;
 
@@ -113,10 +125,16 @@ class GrpcCallImpl final : public GrpcCall, private WheelTimer {
   bool ReadHeadFields(const GrpcHeadFields& fields);
   bool AdmitRequest();
   bool AdmitUncounted();
+  // Gives the stream's reference to the handler and runs it. The call may be gone when this
+  // returns.
   void StartHandler();
+  // Bytes of the only message. More than one message is an error.
   void ReceiveUnary(std::span<const std::byte> bytes);
+  // Moves bytes from the input to messages, and messages to the waiting Read, until one is missing.
   void Pump();
+  // One step of Pump. False: nothing can be done now.
   bool PumpOnce();
+  // Copies input that the handler has not asked for to the backlog.
   void KeepForLater(std::span<const std::byte> bytes);
   void DropBacklog();
 
@@ -129,10 +147,14 @@ class GrpcCallImpl final : public GrpcCall, private WheelTimer {
   void Compress(ByteChain& message) const;
   // Counts memory of the message that the budget does not count yet, until the message is sent.
   Status CountUnsent(ByteChain& message) const;
+  // The next functions run on the loop. REQUIRES: stream_ is not null.
   void SendHead(OwnedHeaders metadata);
   void Answer(ByteChain&& message, const OkTrailers& trailers);
   void SendMessage(ByteChain&& message);
+  // Ends the answer with this status and cuts the link to the stream.
   void End(const Status& status, OwnedHeaders trailers);
+  // Cuts the link to the stream in both directions. Waiting callbacks learn that nothing more
+  // comes.
   void Detach();
 
   const std::shared_ptr<Loop> loop_;

@@ -13,9 +13,18 @@
 
 namespace penstock::net {
 
-// Reads messages one after the other. Errors: INTERNAL (framing, bad compressed data),
-// RESOURCE_EXHAUSTED (a message over the limit, or all bodies together over the budget). After an
-// error, call Start before using it again. Owned by loop.
+// Reads messages one after the other.
+//
+//   reader.Start({.compression = compression, .bytes_max = limit});
+//   while (!bytes.empty()) {
+//     ASSIGN_OR_RETURN(const size_t used, reader.Take(bytes));
+//     bytes = bytes.subspan(used);
+//     if (reader.has_message()) Handle(reader.TakeMessage());
+//   }
+//
+// Errors: INTERNAL (framing, bad compressed data), RESOURCE_EXHAUSTED (a message over the limit, or
+// all bodies together over the budget). These are the codes of gRPC's own servers. After an error,
+// call Start before using it again. Owned by loop.
 class GrpcMessageReader final {
  public:
   struct Options {
@@ -26,13 +35,14 @@ class GrpcMessageReader final {
 
   explicit GrpcMessageReader(Loop& loop) : loop_(loop), receiver_(loop) {}
 
+  // Begins a new request. Drops an unfinished message.
   void Start(const Options& options);
   // Reads bytes up to the end of a message. Returns how many it used; 0 while has_message().
   [[nodiscard]] StatusOr<size_t> Take(std::span<const std::byte> bytes);
 
   bool has_message() const { return has_message_; }
-  // Returns the message, followed by kBufferSlack readable bytes. After that the next message can
-  // be read.
+  // Returns the message, followed by kBufferSlack readable bytes. The slice owns it. After that the
+  // next message can be read. REQUIRES: has_message().
   Slice TakeMessage();
   // True if the request may end here.
   bool is_between_messages() const { return prefix_size_ == 0 && !has_message_; }

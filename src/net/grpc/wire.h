@@ -20,14 +20,15 @@ inline constexpr size_t kGrpcMessageBytesMax = 4096;
 // A longer grpc-timeout is cut to this, so that adding it to the time cannot overflow.
 inline constexpr Duration kGrpcTimeoutMax = std::chrono::hours(24 * 365);
 
-// Parses a grpc-timeout value such as "250m": 1 to 8 digits and a unit of H, M, S, m, u, n. Returns
-// nullopt if it is malformed.
+// Parses a grpc-timeout value such as "250m": 1 to 8 digits and a unit of H (hours), M (minutes),
+// S, m (milliseconds), u, n. Returns nullopt if it is malformed.
 std::optional<Duration> ParseGrpcTimeout(std::string_view text);
 
 // Encodes `message` as a grpc-message value: printable ASCII, other bytes as %XX. A text that is
 // too long is cut between two characters, and ends in "...".
 std::string EncodeGrpcMessage(std::string_view message);
 
+// The prefix of a message of this many bytes: a flag, and the length in big-endian order.
 std::array<std::byte, kGrpcPrefixBytes> MakeGrpcPrefix(bool is_compressed, uint32_t bytes);
 
 // True if the content-type is that of gRPC: "application/grpc", perhaps followed by "+proto" or a

@@ -35,7 +35,7 @@ class HttpCallOwner {
   // The answer is there: status(), ForEachHeader and TakeBody of the call may be used. Called once,
   // on the loop, perhaps from inside a function of the call.
   virtual void OnAnswer(HttpCallImpl& call) = 0;
-  // Of an answer in parts, after OnAnswer: appends to the body. Then the session calls OnRoom once
+  // For an answer in parts, after OnAnswer: appends to the body. Then the session calls OnRoom once
   // there is room for more. `part` is not empty.
   virtual void OnBodyPart(HttpCallImpl& call, ByteChain&& part) = 0;
   // The body is complete, or nothing more of it will come. Called once.
@@ -48,7 +48,8 @@ class HttpCallOwner {
 class HttpCallImpl final : public HttpCall, private WheelTimer {
  public:
   // The session fills these in before OnHead: method, path, query, authority, headers, protocol,
-  // endpoint, peer.
+  // endpoint, peer, caller. Views of the head must point to the storage, because the call may
+  // outlive the connection.
   HeadStorage& head_storage() { return head_storage_; }
   RequestHead& mutable_head() { return head_; }
   // The head is large. Calls OnHeadUnused of the owner when the answer is given and the handler has
@@ -100,32 +101,40 @@ class HttpCallImpl final : public HttpCall, private WheelTimer {
  private:
   class Holder;
   friend HttpCallImpl* NewHttpCall(Loop& loop, HttpCallOwner& owner);
-  // kOpen: no answer yet. kGiven: the answer is on its way to the loop.
+  // kOpen: no answer yet. kGiven: the answer is on its way to the loop. Only Claim leaves kOpen.
   enum class State : uint8_t { kOpen, kGiven, kAnswered };
 
   explicit HttpCallImpl(std::shared_ptr<Loop> loop);
   void Destroy() override;
   void OnTimer() override;  // the deadline
 
+  // The steps of OnHead. FindRoute and CheckAccess return false if they have answered the request.
   bool FindRoute();
   bool CheckAccess();
   void AdmitBody(std::optional<uint64_t> content_length);
   void AnswerOptions();
+  // Answers the error of a BodyReceiver: 413, 503 or 400.
   void RefuseBody(const Status& status);
+  // REQUIRES: Claim has returned true, and this is the loop's thread.
   void DeliverRefusal(int status, std::string_view message, OwnedHeaders headers);
   void LogRefusal(int status, std::string_view message) const;
+  // Sets the deadline and runs the handler, which may answer and close the call at once.
   void RunHandler(const HttpHandler& handler);
   // Reserves the right to answer. Returns false if another caller was first.
   bool Claim();
+  // Gives the answer to the session, on the loop.
   void Deliver();
+  // Compresses the body of the answer, if the route and the client allow it and it becomes smaller.
   void Compress();
   // Runs `task` on the loop. Tasks keep their order.
   template <typename Task>
   void RunOnLoop(Task task);
   // Ends a body in parts, on the loop. Does nothing if it has ended.
   void CloseBody(bool is_complete);
+  // See holds_. DropHold may return the call to the pool or delete it.
   void Hold() { holds_.fetch_add(1, std::memory_order_relaxed); }
   void DropHold();
+  // Gives the record to the observers, once.
   void ReportEnd();
   void Reset();
 
@@ -143,7 +152,7 @@ class HttpCallImpl final : public HttpCall, private WheelTimer {
   bool vary_ = false;        // the answer depends on accept-encoding
   bool frees_head_ = false;  // see FreeHeadWhenUnused
   bool is_reported_ = false;
-  // Of an answer in parts.
+  // For an answer in parts.
   bool is_in_parts_ = false;
   bool has_given_end_ = false;  // the handler has called EndBody
   bool is_body_open_ = false;   // on the loop: more of the body may come

@@ -17,8 +17,15 @@ namespace penstock::net {
 inline constexpr size_t kHeadBytesMin = 512;
 
 // The bytes of a request's head (less than 4 GiB, since header_bytes_max is). Its fields are stored
-// as offsets, because the bytes may move while the head grows. Reused for the next call. Owned by
-// loop.
+// as offsets, because the bytes may move while the head grows.
+//
+//   const size_t at = storage.Append("/v1/models/a");    // pseudo-header values, in any order
+//   storage.AppendField("accept", "*/*");
+//   head.path = storage.View(at, 12);                     // only when everything is appended
+//   head.headers = storage.Fields();
+//
+// Reused for the next call: Clear keeps up to 16 KiB. It counts nothing; the caller limits the
+// size. Owned by loop.
 class HeadStorage final {
  public:
   void Clear();
@@ -48,6 +55,8 @@ class HeadStorage final {
     fields_.push_back({static_cast<uint32_t>(name_at), static_cast<uint32_t>(name_size),
                        static_cast<uint32_t>(value_at), static_cast<uint32_t>(value_size)});
   }
+  // The text at this offset. Valid until the next Append or Clear; a move of the storage keeps it
+  // valid.
   std::string_view View(size_t at, size_t size) const { return {bytes_.get() + at, size}; }
   size_t size() const { return size_; }
   // The memory of the head, in bytes.
@@ -60,6 +69,7 @@ class HeadStorage final {
   struct Field {
     uint32_t name_at, name_size, value_at, value_size;
   };
+  // Makes room for `bytes` more. Moves what is stored.
   void Grow(size_t bytes);
 
   // Not a string: std::string::append costs several times the copy, and runs for every field.

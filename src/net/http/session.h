@@ -22,8 +22,9 @@ namespace penstock::net {
 class Loop;
 class ServerState;  // Shared by all loops: options, router, limits, metrics, drain flag.
 
-// The functions of a connection that its session uses. Owned by the loop; every call on the loop's
-// thread.
+// The functions of a connection that its session uses. Connection implements it; FakeSessionHost
+// does for tests. None of them calls back into the session. Owned by the loop; every call on the
+// loop's thread.
 class SessionHost {
  public:
   virtual ~SessionHost() = default;
@@ -40,6 +41,8 @@ class SessionHost {
   virtual void CloseAfterFlush() = 0;
   virtual Loop& loop() = 0;
   virtual ServerState& server() = 0;
+  // The client's address, as RequestHead has it. Lives as long as the connection; a call needs a
+  // copy.
   virtual std::string_view peer() const = 0;
   // The endpoint outlives the calls.
   virtual const Endpoint& endpoint() const = 0;
@@ -47,9 +50,16 @@ class SessionHost {
   virtual access::CallerMemo* callers() { return nullptr; }
 };
 
-// One protocol on one connection. Owned by its connection; every call on the loop's thread. The
-// connection destroys it when it needs no more output. The destructor cancels the calls that are
-// still open.
+// One protocol on one connection. The connection drives it:
+//
+//   if (!session->OnBytes(bytes)) CloseAfterFlush();  // handlers may run in here
+//   ...                                               // at the end of the event:
+//   while (session->HasOutput()) { session->Fill(chain, bytes_wanted); Send(chain); }
+//   ...                                               // about once a second:
+//   if (!session->OnTick(now)) Close();
+//
+// Owned by its connection; every call on the loop's thread. The connection destroys it when it
+// needs no more output. The destructor cancels the calls that are still open.
 class Session {
  public:
   virtual ~Session() = default;
@@ -73,7 +83,8 @@ class Session {
   virtual bool HasOutput() const = 0;
   // True if no request is open. Then the idle timeout runs, and a draining connection may close.
   virtual bool IsIdle() const = 0;
-  // Announces to the peer that the server drains.
+  // Announces to the peer that the server drains. Requests that have begun are still answered.
+  // Called at most once.
   virtual void StartDrain() = 0;
   // True if no request was open when the drain began and none has come since. Then the peer waits
   // for no answer.

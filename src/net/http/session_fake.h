@@ -55,7 +55,15 @@ class FakeSessionHost final : public SessionHost {
   std::unique_ptr<access::CallerMemo> callers_;
 };
 
-// A server without threads and sockets, with one connection. One thread.
+// A server without threads and sockets, with one connection. The test is the network: it gives
+// bytes to the session and takes its answer, in pieces of any size.
+//
+//   FakeServer server(router, FakeLoop::DefaultOptions(), MakeHttp1Session);
+//   EXPECT_TRUE(server.Receive("GET /a HTTP/1.1\r\n"));
+//   EXPECT_TRUE(server.Receive("host: b\r\n\r\n"));
+//   EXPECT_THAT(server.Send(), StartsWith("HTTP/1.1 200 OK"));
+//
+// One thread.
 class FakeServer : public FakeLoop {
  public:
   using MakeSession = std::unique_ptr<Session> (*)(SessionHost&);

@@ -9,8 +9,18 @@
 
 namespace penstock::net {
 
-// Decodes one chunked body. It is strict in every byte: it rejects everything that another server
-// might read differently. Owned by loop.
+// Decodes one chunked body (RFC 9112, section 7.1). It is strict in every byte: it rejects
+// everything that another server might read differently, such as a bare LF or spaces around a size.
+// It copies nothing, and input may be cut anywhere.
+//
+//   for (;;) switch (decoder.Decode(input, data)) {
+//     case Result::kData: Append(data); break;
+//     case Result::kMore: return;            // wait for more input
+//     case Result::kEnd:  return Finish();   // `input` begins the next request
+//     case Result::kBad:  return Refuse(400, decoder.error());
+//   }
+//
+// Owned by loop.
 class ChunkedDecoder final {
  public:
   enum class Result {
@@ -30,12 +40,14 @@ class ChunkedDecoder final {
     digits_ = 0;
     overhead_ = 0;
   }
-  // Decodes the next part, and removes the used bytes from `input`.
+  // Decodes the next part, and removes the used bytes from `input`. `data` is a view of `input`,
+  // set only for kData. After kEnd or kBad, Start must come before the next call.
   Result Decode(std::span<const std::byte>& input, std::span<const std::byte>& data);
+  // The reason for kBad, as a text for the client. Static storage; set after kBad.
   std::string_view error() const { return error_; }
 
  private:
-  // What the next byte must be.
+  // The kind of the next byte.
   enum class State {
     kSize,
     kExtension,
@@ -59,9 +71,9 @@ class ChunkedDecoder final {
 
   const size_t overhead_bytes_max_;
   State state_ = State::kSize;
-  uint64_t size_ = 0;  // the rest of the chunk
-  int digits_ = 0;
-  size_t overhead_ = 0;
+  uint64_t size_ = 0;    // the rest of the chunk
+  int digits_ = 0;       // of the size that is being read
+  size_t overhead_ = 0;  // bytes of extensions and trailers so far
   bool ended_ = false;
   std::string_view error_;
 };

@@ -6,7 +6,8 @@
 
 namespace penstock::net {
 
-// "HTTP/1.1 404 Not Found\r\n". An unknown status reads as "Unknown".
+// "HTTP/1.1 404 Not Found\r\n". A status from 100 to 599 without a name reads as "Unknown"; any
+// other one becomes 500. Static storage. Thread-safe.
 std::string_view StatusLine(int status);
 
 }  // namespace penstock::net

@@ -59,7 +59,15 @@ class OtherConnection final : public RequestSender {
   int drops = 0;
 };
 
-// The client side of one connection. One thread.
+// The client side of one connection. Each function that sends also runs both sides until nothing
+// moves, so the answer is there when it returns, unless a handler keeps the call.
+//
+//   FakeHttp2Server server(router);
+//   FakeHttp2Client client(server);
+//   const int32_t id = client.Call("/pkg.Service/Method", "message");
+//   EXPECT_EQ(client.answer(id).grpc_status(), 0);
+//
+// One thread.
 class FakeHttp2Client final {
  public:
   explicit FakeHttp2Client(FakeHttp2Server& server) : server_(server) {
@@ -209,6 +217,7 @@ class FakeHttp2Client final {
     Run();
   }
 
+  // For frames that no function here sends. Run must follow.
   nghttp2_session* ng() { return ng_; }
   // What has come on the stream so far.
   const FakeAnswer& answer(int32_t id) { return answers_[id]; }

@@ -39,7 +39,12 @@ constexpr bool IsPseudo(FieldKind kind) { return kind <= FieldKind::kAuthority; 
 // fields, and fields that only HTTP/1.1 allows.
 FieldKind ClassifyField(std::string_view name, std::string_view value);
 
-// Checks the order of the fields of one head, and which are present. One thread at a time.
+// Checks the order of the fields of one head, and which are present: a set of kinds, as bits.
+//
+//   for (each field) if (!order.Add(kind)) return Malformed();
+//   if (!order.IsComplete(method, path)) return Malformed();
+//
+// One thread at a time.
 class FieldOrder final {
   static constexpr uint32_t Bit(FieldKind kind) { return 1u << static_cast<uint32_t>(kind); }
 
@@ -58,7 +63,9 @@ class FieldOrder final {
     seen_ |= bit;
     return true;
   }
-  // Call it after the last field. False: a field is missing or contradicts another one.
+  // Call it after the last field. False: a pseudo-header field is missing, CONNECT has one too
+  // many, or the path does not begin with '/' ("*" is allowed with OPTIONS). RFC 9113, sections
+  // 8.3.1 and 8.5.
   [[nodiscard]] bool IsComplete(std::string_view method, std::string_view path) const;
 
  private:
@@ -66,8 +73,9 @@ class FieldOrder final {
 };
 
 // Caches the fields of a connection's last requests, by their index in the head and by the
-// addresses of nghttp2's strings. It keeps these strings alive, so that no other string can have
-// the same address. Owned by loop.
+// addresses of nghttp2's strings. HPACK's table gives a repeated field as the same string, so a hit
+// costs two comparisons of pointers. It keeps these strings alive, so that no other string can have
+// the same address. It holds at most 16 fields of up to 512 bytes. Owned by loop.
 class FieldMemo final {
  public:
   struct Field {
@@ -100,7 +108,9 @@ class FieldMemo final {
   static constexpr size_t kEntries = 16;
   static constexpr size_t kFieldBytesMax = 512;  // longer fields are not cached
 
+  // Classifies the field and makes `entry` remember it, if it is not too long.
   static void Learn(Entry& entry, nghttp2_rcbuf* name, nghttp2_rcbuf* value);
+  // Drops the references to the two strings.
   static void Release(Entry& entry);
 
   std::array<Entry, kEntries> entries_;

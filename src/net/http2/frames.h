@@ -36,7 +36,14 @@ inline constexpr uint32_t kContinuationsMax = 16;  // in one header block
 // to spare.
 inline constexpr uint32_t kWindowUpdatesPerData = 4;
 
-// Checks the frame headers of one connection. Owned by loop.
+// Checks the frame headers of one connection. It sees all received bytes before nghttp2 does, and
+// the frames that were sent. It does not read payloads.
+//
+//   const auto violation = check.Check(bytes);
+//   Feed(bytes.first(violation ? violation->at : bytes.size()));  // requests before it are valid
+//   if (violation) Terminate(violation->error_code, violation->reason);
+//
+// See frames.cc for the rules. Owned by loop.
 class Http2FrameCheck final {
  public:
   // `header_block_bytes_max` is the limit for one HEADERS frame and its CONTINUATION frames
@@ -49,7 +56,8 @@ class Http2FrameCheck final {
     uint32_t error_code;  // an HTTP/2 one
     const char* reason;
   };
-  // Checks the next bytes of the connection. After a violation the connection must be ended.
+  // Checks the next bytes of the connection, from the client's preface on. Bytes may be cut
+  // anywhere. After a violation the connection must be ended, and Check not called again.
   std::optional<Violation> Check(std::span<const std::byte> bytes);
 
   // The server sent a DATA or HEADERS frame. This explains one ping, and a DATA frame also explains
@@ -63,9 +71,12 @@ class Http2FrameCheck final {
   // A request was refused because the server has too many incomplete ones. False: the client has
   // begun too many.
   [[nodiscard]] bool OnBeginRefused() { return begins_refused_.Spend(); }
+  // A request has arrived in full. This explains one more refused request.
   void OnRequestComplete() { begins_refused_.Earn(1); }
+  // Refills the allowances. Called at each tick of the connection, about once a second.
   void OnSecond();
-  // True in the middle of a header block, when CONTINUATION frames must follow.
+  // True in the middle of a header block, when CONTINUATION frames must follow. While it is true,
+  // the time for the head runs.
   bool is_inside_header_block() const { return in_header_block_; }
 
  private:
@@ -74,6 +85,7 @@ class Http2FrameCheck final {
    public:
     explicit constexpr Bucket(FrameAllowance allowance)
         : allowance_(allowance), left_(allowance.at_once) {}
+    // False: none is left.
     bool Spend() { return left_ > 0 && left_-- > 0; }
     void Earn(uint32_t count) { left_ = std::min(left_ + count, allowance_.at_once); }
     void OnSecond() { Earn(allowance_.per_second); }
@@ -92,22 +104,28 @@ class Http2FrameCheck final {
     uint32_t first, last;
   };
 
+  // `header` has the 9 bytes of a frame header (RFC 9113, section 4.1).
   Verdict OnHeader(const unsigned char* header);
+  // Counts the bytes of a HEADERS or CONTINUATION frame.
   Verdict OnHeaderBlock(uint32_t length, uint8_t flags);
+  // Checks that a HEADERS frame does not open a stream that has ended or was passed over.
   Verdict OnStreamId(uint32_t id);
+  // The place of `id` in the hash table of ended streams. Two ids may share it; the later one
+  // stays.
   uint32_t& EndedSlot(uint32_t id) { return ended_[id / 2 % ended_.size()]; }
+  // Remembers that the client has ended the stream, if `flags` have END_STREAM.
   void NoteEnd(uint32_t id, uint8_t flags);
 
   const size_t header_block_bytes_max_;
-  size_t preface_left_ = 24;
-  size_t payload_left_ = 0;
+  size_t preface_left_ = 24;  // bytes of the client's preface still to come
+  size_t payload_left_ = 0;   // bytes of the current frame to skip
   std::array<unsigned char, 9> header_ = {};
-  size_t header_size_ = 0;
+  size_t header_size_ = 0;  // bytes of a cut frame header in header_
 
   bool in_header_block_ = false;
   size_t header_block_bytes_ = 0;
   uint32_t continuations_ = 0;
-  uint32_t last_id_ = 0;
+  uint32_t last_id_ = 0;  // the highest stream that the client has opened
   std::array<IdRange, 16> passed_over_ = {};
   size_t passed_over_next_ = 0;
   // The streams that the client ended last. The position is a hash of the id. No frame may follow

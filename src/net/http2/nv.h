@@ -8,7 +8,8 @@
 
 namespace penstock::net {
 
-// Makes a field whose text nghttp2 does not copy. The text must live until the stream has closed.
+// Makes a field whose text nghttp2 does not copy. The name must be in lower case. The text must
+// live until the stream has closed.
 inline nghttp2_nv Field(std::string_view name, std::string_view value) {
   // nghttp2 takes pointers to non-const bytes, but does not write to them.
   return {reinterpret_cast<uint8_t*>(const_cast<char*>(name.data())),

@@ -21,12 +21,20 @@
 
 namespace penstock::net {
 
-// One stream at a time; objects are pooled. See stream.cc. Owned by loop.
+// One stream of a connection: one request and its answer.
+//
+// Its life: Open; OnHeader for each field; OnHead makes a GrpcCallImpl or an HttpCallImpl and gives
+// it the head; OnData and OnEnd pass on the body; the call gives the answer through the functions
+// of GrpcStream or HttpCallOwner; nghttp2 asks for its bytes by ReadBody and WriteBody; Close, when
+// nghttp2 has closed the stream. Then the object goes back to the loop's pool. See stream.cc.
+//
+// Owned by loop.
 class Http2Stream final : public HttpCallOwner,
                           public GrpcStream,
                           public BegunRequest,
                           public LinkedItem<Http2Stream> {
  public:
+  // Begins a new request. The object is fresh, or as Close left it. `session` outlives the stream.
   void Open(StreamHost& session, int32_t id);
   // nghttp2 has closed the stream, or the connection is gone. Cancels the call if it is not
   // answered, and frees all memory.
@@ -43,6 +51,7 @@ class Http2Stream final : public HttpCallOwner,
   void OnTrailers(bool has_ended);
   // Bytes of the body. The client gets window for new ones as the call uses them.
   void OnData(std::span<const std::byte> bytes);
+  // The client has half-closed. Malformed if the body is shorter than its content-length.
   void OnEnd();
   // Checks timeouts. Called about once a second.
   void OnTick(SteadyTime now);
@@ -53,7 +62,7 @@ class Http2Stream final : public HttpCallOwner,
   // Answers such a request with an error, because there are too many of them.
   void RefuseIncomplete() override;
 
-  // --- output, for the call
+  // The functions of GrpcStream: net/grpc/call.h says what they do.
   void SendHead(Compression compression, OwnedHeaders metadata) override;
   void SendTrailersOnly(OwnedHeaders trailers) override;
   void AppendMessage(bool is_compressed, ByteChain&& message) override;
@@ -71,7 +80,7 @@ class Http2Stream final : public HttpCallOwner,
   // then writes that many.
   ssize_t ReadBody(size_t bytes_max, uint32_t* flags);
   void WriteBody(Http2Output& output, size_t bytes);
-  // Of a gRPC answer that succeeds: the block of the trailers, which the session writes itself.
+  // For a gRPC answer that succeeds: the block of the trailers, which the session writes itself.
   // Empty for all others.
   std::string_view ok_block() const { return ok_block_; }
   // nghttp2 has framed the last frame of the answer.
@@ -79,6 +88,7 @@ class Http2Stream final : public HttpCallOwner,
   // Tells the call that it may send more; see StreamHost::NotifyRoom.
   void OnRoom();
 
+  // The functions of HttpCallOwner: net/http/call.h says what they do.
   void OnAnswer(HttpCallImpl& call) override;
   void OnBodyPart(HttpCallImpl& call, ByteChain&& part) override;
   void OnBodyEnd(HttpCallImpl& call, bool is_complete) override;
@@ -106,31 +116,46 @@ class Http2Stream final : public HttpCallOwner,
 
   static constexpr uint64_t kUnknown = ~uint64_t{0};
 
+  // The value of a field that the server uses, empty if it is absent. Before the head is complete,
+  // the bytes may still move.
   std::string_view View(FieldKind kind) const { return View(kind, head_storage_); }
   std::string_view View(FieldKind kind, const HeadStorage& storage) const;
   std::string_view Path() const;  // without the query
-  // False: the field is there, but is no number.
+  // Sets content_length_. False: the field is there, but is no number.
   bool ReadContentLength();
+  // Counts a head of this many bytes in the budget. False: the budget is full; the head is dropped.
   bool ChargeHead(size_t bytes);
   void GiveHeadCharge();
+  // Frees the head that the call has taken over, and its charge.
   template <typename Call>
   void FreeHead(Call& call);
+  // Answers that the head is too large, or that there is no memory for it.
   void RefuseHead(bool is_grpc);
+  // Resets the stream with PROTOCOL_ERROR, once (RFC 9113, section 8.1.1).
   void OnMalformed();
   // Sets all of `head`. Its views point to head_storage_, which must then move to the call.
   void FillHead(RequestHead& head);
+  // Takes a call from the pool and gives it the head.
   void MakeGrpcCall();
+  // The request is gRPC: makes its call, which may run its handler or answer before this returns.
   void StartGrpc();
   // Submits the head of the answer. The views must live as long as the stream. If `has_body`,
   // EndWith or EndOk must follow.
   void SubmitHead(std::span<const nghttp2_nv> fields, bool has_body);
+  // As SubmitHead, for the head of a gRPC answer with the metadata in kept_headers_.
   void SubmitKept(Compression compression, bool has_body);
+  // The request is plain HTTP. If `refused_status` is not 0, it is answered with that error at
+  // once.
   void StartHttp(int refused_status, std::string_view why);
+  // Queues a part of the body. Resume must follow if nghttp2 waits.
   void AppendSegment(Segment&& segment);
   // Lets nghttp2 ask again after a DEFERRED.
   void Resume();
+  // nghttp2 frames the last bytes of the body: gives it the trailers, if it has to write them.
   void SubmitTrailers(uint32_t* flags);
+  // nghttp2 asks for the body the first time: the answer no longer counts as pending.
   void OnFirstOutput();
+  // The request no longer counts as incomplete. Does nothing if it does not count.
   void EndReceiving(bool is_complete);
   // The answer of a call is complete.
   void NoteAnswered(const CallRecord& record);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the streams of one HTTP/2 connection share.
+// The state that the streams of one HTTP/2 connection share.
 #pragma once
 
 #include <nghttp2/nghttp2.h>
@@ -23,7 +23,7 @@ namespace penstock::net {
 // connection.
 inline constexpr size_t kHeaderBombFactor = 4;
 
-// A request whose body is still to come. Owned by loop.
+// A request whose body is still to come: the stream, as StreamHost sees it. Owned by loop.
 class BegunRequest {
  public:
   virtual ~BegunRequest() = default;
@@ -36,6 +36,7 @@ class BegunRequest {
 // call it several times for each request. Owned by loop.
 class StreamHost : public RequestSender {
  public:
+  // `host` must outlive it.
   explicit StreamHost(SessionHost& host);
   StreamHost(const StreamHost&) = delete;
   StreamHost& operator=(const StreamHost&) = delete;
@@ -83,7 +84,8 @@ class StreamHost : public RequestSender {
   // was sent.
   void OnEarlyEnd() { ++early_ends_; }
   void OnEarlyEndDone() { --early_ends_; }
-  // A stream is reset because of a mistake of the client. Too many of them end the connection.
+  // A stream is reset because of a mistake of the client. Each such reset takes one of
+  // kResetsAllowed, and too many end the connection.
   void OnMistake();
   // The body of a request is still to come. The request counts as incomplete unless it ends before
   // the next one begins, in the same input. If too many requests are incomplete, it is refused.
@@ -91,6 +93,7 @@ class StreamHost : public RequestSender {
     CountBegun();
     begun_ = &request;
   }
+  // The body of a request that BeginReceiving has reported is complete, or will not come.
   void EndReceiving(const BegunRequest& request, bool is_complete);
   // Bytes of such a request have come.
   void NoteReceived(size_t bytes) { received_ += bytes; }
@@ -98,13 +101,15 @@ class StreamHost : public RequestSender {
   // them.
   [[nodiscard]] bool BeginUncounted();
   void EndUncounted() { --uncounted_; }
-  // Ends the connection because the client misbehaves. The GOAWAY contains `reason`, which must
-  // have static storage.
+  // Ends the connection because the client misbehaves. The GOAWAY contains the HTTP/2 error code
+  // and `reason`, which must have static storage. When it has been sent, the connection closes, and
+  // with it the streams that are still open. Only the first call counts.
   void Terminate(uint32_t error_code, const char* reason);
 
  protected:
   // Makes the request that began last count as incomplete.
   void CountBegun();
+  // An incomplete request was refused. Too many of them end the connection.
   void CountRefused();
   void OnNoMemory() override;
 

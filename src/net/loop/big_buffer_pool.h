@@ -15,7 +15,8 @@
 
 namespace penstock::net {
 
-// A range of address space. Memory may back a part of it. One thread at a time.
+// A range of address space. Memory may back a part of it. One thread at a time. The first
+// `resident` bytes count in the budget of the body that has the mapping.
 struct Mapping {
   std::byte* data = nullptr;
   size_t size = 0;
@@ -24,6 +25,10 @@ struct Mapping {
 };
 
 // Makes mappings, and keeps those of earlier bodies for the next ones. Thread-safe.
+//   Mapping mapping = pool.Take(body_bytes);
+//   if (mapping.data == nullptr) return Refuse();  // no address space left
+//   ...                                             // write; raise mapping.resident
+//   pool.Give(mapping, clock.Now());                // the contents are lost
 class BigBufferPool final {
  public:
   // Keeps at most `resident_bytes_max` of memory. All mappings together, in use and kept, have at
@@ -32,12 +37,19 @@ class BigBufferPool final {
       : resident_bytes_max_(resident_bytes_max), reserved_bytes_max_(reserved_bytes_max) {}
   ~BigBufferPool();
 
-  // Returns a mapping of at least `size` bytes. A null mapping if there is no address space.
+  // Returns a mapping of at least `size` bytes, aligned to a page. Its bytes are undefined: a kept
+  // mapping still holds those of an earlier body. A null mapping if there is no address space:
+  // either `reserved_bytes_max` is reached, or the system refuses. May unmap kept mappings of other
+  // sizes to make room.
   Mapping Take(size_t size) EXCLUDES(mutex_);
-  // Keeps the mapping, or unmaps it.
+  // Keeps the mapping, or unmaps it if it has no memory or more than the pool may keep. Then the
+  // oldest kept mappings go first. `mapping` must come from Take, with `resident` set to what was
+  // written.
   void Give(Mapping mapping, SteadyTime now) EXCLUDES(mutex_);
-  // Unmaps mappings that were not used since `before`.
+  // Unmaps mappings that were not used since `before`. Each loop calls it at its tick.
   void Trim(SteadyTime before) EXCLUDES(mutex_);
+  // The memory of the kept mappings, in bytes. Mappings in use do not count here; their bodies
+  // count them.
   uint64_t resident_bytes() const EXCLUDES(mutex_);
 
   // The size of all mappings.
@@ -53,6 +65,8 @@ class BigBufferPool final {
     Mapping mapping;
     SteadyTime since;
   };
+  // Counts `size` bytes of address space. Unmaps kept mappings, oldest first, if that makes room.
+  // False: the limit is reached.
   bool TryReserve(size_t size) EXCLUDES(mutex_);
   void Unmap(const Mapping& mapping);
 

@@ -20,10 +20,12 @@ class IdleMemory final {
   }
   // Gives memory back to the system if that is worth it and no loop is busy. Returns true if it
   // did. May take milliseconds.
+  // REQUIRES: the caller's loop is not busy, since it waits while the heap is walked. The event
+  // loops call it from their tick.
   bool TrimIfQuiet();
 
  private:
-  std::atomic<size_t> freed_{0};
+  std::atomic<size_t> freed_{0};  // bytes since the last trim
   std::atomic<int> busy_loops_{0};
 };
 

@@ -27,15 +27,18 @@ inline constexpr int kSlowTicks = 5;
 // A connection with incomplete requests. Owned by loop.
 class RequestSender : public LinkedItem<RequestSender> {
  public:
-  // What the server has too little of.
+  // The resource that the server lacks.
   enum class Shortage { kPlaces, kMemory };
 
   virtual ~RequestSender() = default;
   // Another connection needs the place or the memory: drops all incomplete requests. Must call
   // IncompleteRequests::End for each.
   virtual void DropIncomplete(Shortage shortage) = 0;
-  // There is no memory for a request of this connection, which will be refused.
+  // There is no memory for a request of this connection, which will be refused. The session counts
+  // these, and ends a connection that causes too many.
   virtual void OnNoMemory() = 0;
+  // True if the connection has completed a request and has not been slow since (NoteProgress). Such
+  // a connection loses its incomplete requests last.
   bool has_completed() const { return has_completed_; }
   bool has_incomplete() const { return count_ > 0; }
 
@@ -49,7 +52,15 @@ class RequestSender : public LinkedItem<RequestSender> {
   bool has_completed_ = false;
 };
 
-// The incomplete requests of one loop. Owned by loop.
+// The incomplete requests of one loop. The limit is one for all loops, but a loop drops only
+// requests of its own connections: another loop's sessions belong to another thread.
+//
+//   if (!requests.Begin(*this)) return Refuse();  // the head has come, the body has not
+//   ...
+//   requests.End(*this, /*is_complete=*/true);    // exactly once for each true result of Begin
+//
+// The session wraps each call into its code in a SenderScope, so that it is not dropped from below.
+// See incomplete_requests.cc. Owned by loop.
 class IncompleteRequests final {
  public:
   // `allowance` is that of all loops. A sender may always have `per_sender` requests.
@@ -87,13 +98,17 @@ class IncompleteRequests final {
     return sender.has_completed_ ? known_ : unknown_;
   }
   // `sender`, which has incomplete requests, has just completed one.
+  // REQUIRES: `sender` is in one of the two lists.
   void MoveToEnd(RequestSender& sender);
+  // Makes the sender that is first in order drop its requests. Skips `asking`, and senders on the
+  // call stack. Does nothing if there is no other.
   void DropOldest(const RequestSender& asking);
+  // The same, but only for senders that have completed no request. False: there is none.
   bool DropUnknown();
 
   LocalAllowance allowance_;
   const int per_sender_;
-  RequestSender* current_ = nullptr;
+  RequestSender* current_ = nullptr;  // whose input is being handled; null: nobody's
   // The senders with incomplete requests. `known_` have completed one; who completed one last is at
   // the end.
   LinkedList<RequestSender> unknown_;

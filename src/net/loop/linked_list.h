@@ -16,16 +16,23 @@ class LinkedItem {
   T* next_ = nullptr;
 };
 
-// The items in the order in which they were added. It does not own them. Owned by loop.
+// The items in the order in which they were added. It does not own them. Owned by loop. Adding,
+// removing and finding the oldest item take constant time. An item must be removed before it is
+// destroyed.
+//
+//   class Stream : public LinkedItem<Stream> { ... };
+//   for (Stream* s = list.first(); s != nullptr; s = LinkedList<Stream>::Next(*s)) ...
 template <typename T>
 class LinkedList final {
  public:
+  // REQUIRES: `item` is in no list.
   void Add(T& item) {
     Links(item).previous_ = last_;
     Links(item).next_ = nullptr;
     (last_ != nullptr ? Links(*last_).next_ : first_) = &item;
     last_ = &item;
   }
+  // REQUIRES: `item` is in this list. An iteration must take Next(item) before it removes the item.
   void Remove(T& item) {
     LinkedItem<T>& links = Links(item);
     (links.previous_ != nullptr ? Links(*links.previous_).next_ : first_) = links.next_;
@@ -33,6 +40,7 @@ class LinkedList final {
     links.previous_ = links.next_ = nullptr;
   }
   T* first() const { return first_; }
+  // Null after the last item.
   static T* Next(const T& item) { return static_cast<const LinkedItem<T>&>(item).next_; }
   bool empty() const { return first_ == nullptr; }
 

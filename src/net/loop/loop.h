@@ -22,10 +22,11 @@ namespace penstock::net {
 
 class ServerState;
 
-// An object with output that is flushed at the end of the burst. Owned by loop.
+// An object with output that is flushed at the end of the burst: a connection. Owned by loop.
 class FlushTarget {
  public:
   virtual ~FlushTarget() = default;
+  // Writes what is queued. May schedule the flush of another target.
   virtual void Flush() = 0;
 };
 
@@ -50,8 +51,15 @@ enum class LoopLocalKey {
   kCount
 };
 
-// One event loop. Its thread keeps it alive, and so do the calls made on it, which may outlive the
-// server. Owned by loop, except where a function says that it is thread-safe.
+// One event loop: its task queue, its timers, its pools, and its shares of the server's limits.
+// Another thread reaches a loop only by Post:
+//
+//   loop->Post([call = GrpcCallRef(call)] { ... });  // the task runs on the loop's thread
+//
+// Code on the loop needs no lock for anything that the loop owns. It must not block, since all
+// connections of the loop wait meanwhile; a task of more than about a millisecond belongs on the
+// compute pool. The loop's thread keeps the object alive, and so do the calls made on it, which may
+// outlive the server. Owned by loop, except where a function says that it is thread-safe.
 class Loop final : public std::enable_shared_from_this<Loop> {
  public:
   using Task = absl::AnyInvocable<void()>;
@@ -67,19 +75,24 @@ class Loop final : public std::enable_shared_from_this<Loop> {
   // no limit of its own: a call has at most one answer, one read and one write under way, and the
   // number of calls is limited. Thread-safe.
   bool Post(Task task) EXCLUDES(mutex_);
-  // Returns the loop that runs on this thread, or null. Thread-safe.
+  // Returns the loop that runs on this thread, or null. Thread-safe. A thread has a current loop
+  // while a LoopScope lasts on it.
   static Loop* Current();
   bool IsCurrent() const { return Current() == this; }
 
-  // Runs the posted tasks, then FinishBurst.
+  // Runs the tasks that were posted before this call, in their order, then FinishBurst. Tasks that
+  // these tasks post run at the next call.
   void RunPosted() EXCLUDES(mutex_);
-  // Makes FinishBurst flush `target`. Call it once per burst.
+  // Makes FinishBurst flush `target`. The target must remember that it is scheduled: a second call
+  // in the same burst would flush it twice. It must call ForgetFlush before it is destroyed.
   void ScheduleFlush(FlushTarget& target) { dirty_.push_back(&target); }
   // `target` will be destroyed: cancels its flush.
   void ForgetFlush(FlushTarget& target);
   // Call it at the end of each event. Flushes all scheduled targets.
   void FinishBurst();
-  // Empties the pools. No task runs after this. Call it when the loop's thread has ended.
+  // Empties the pools, and destroys the tasks that have not run. From now on Post returns false,
+  // and what calls give back must not go to a pool (is_shut_down). Call it once, when the loop's
+  // thread has ended, on a thread with a LoopScope of this loop.
   void Shutdown() EXCLUDES(mutex_);
   bool is_shut_down() const { return is_shut_down_; }
 
@@ -96,6 +109,7 @@ class Loop final : public std::enable_shared_from_this<Loop> {
   // Another loop may have found too few of these requests to take memory from. Then this loop takes
   // it back. Call it about once a second.
   void TakeBackForOtherLoops();
+  // The pool with this key, null until its first user makes it. See LoopPool::Of.
   std::unique_ptr<LoopLocal>& local(LoopLocalKey key) { return locals_[static_cast<size_t>(key)]; }
 
   // Shrinks all pools. Returns about how many bytes that freed.
@@ -110,6 +124,8 @@ class Loop final : public std::enable_shared_from_this<Loop> {
   int64_t open_requests() const { return open_requests_.load(std::memory_order_relaxed); }
 
   IncompleteRequests& incomplete_requests() { return incomplete_requests_; }
+  // The turn of the connection whose input is being handled. The connection begins it; the session
+  // counts its requests in it.
   Turn& turn() { return turn_; }
 
   // Unique in the server.
@@ -123,6 +139,7 @@ class Loop final : public std::enable_shared_from_this<Loop> {
  private:
   friend class LoopScope;
 
+  // The slow half of TryTakeBodyBytes. Notes a shortage for the other loops if it fails.
   bool TryTakeBackBodyBytes(uint64_t bytes);
 
   const std::shared_ptr<ServerState> server_;
@@ -136,10 +153,10 @@ class Loop final : public std::enable_shared_from_this<Loop> {
   Turn turn_;
   std::array<std::unique_ptr<LoopLocal>, static_cast<size_t>(LoopLocalKey::kCount)> locals_;
   uint64_t next_request_id_ = 0;
-  uint64_t request_ids_left_ = 0;
+  uint64_t request_ids_left_ = 0;  // of the lot that begins at next_request_id_
   uint64_t request_count_ = 0;
-  std::vector<FlushTarget*> dirty_;
-  std::vector<Task> running_;  // keeps its capacity between bursts
+  std::vector<FlushTarget*> dirty_;  // to be flushed; null: forgotten meanwhile
+  std::vector<Task> running_;        // keeps its capacity between bursts
   int64_t date_second_ = -1;
   char date_[32] = {};
   std::atomic<int64_t> open_requests_{0};

@@ -13,7 +13,16 @@
 
 namespace penstock::net {
 
-// The current loop of the thread that made it. One thread.
+// The current loop of the thread that made it. Its clock stands still until the test moves it, and
+// posted tasks wait until the test calls RunPosted:
+//
+//   FakeLoop loop(router, FakeLoop::DefaultOptions());
+//   ...                                     // a handler answers from another thread
+//   loop.RunPosted();                       // now the answer reaches the session
+//   loop.clock.Advance(std::chrono::seconds(1));
+//   loop.loop().timers().Run(loop.clock.Now());
+//
+// One thread.
 class FakeLoop {
  public:
   FakeLoop(const Router& router, ServerOptions options)

@@ -17,17 +17,27 @@ namespace penstock::net {
 struct LoopPoolKind {
   LoopLocalKey key;
   size_t objects_max;
-  size_t object_bytes;
+  size_t object_bytes;  // about; only the report of Shrink uses it
 };
 
-// Unused objects. An object is given back in the state in which the next user needs it. Owned by
-// loop.
+// Unused objects. A pool belongs to one loop, so it needs no lock. An object is given back in the
+// state in which the next user needs it; the pool never touches it.
+//
+//   auto& pool = LoopPool<Http2Stream>::Of(loop, kStreamPool);
+//   auto stream = pool.Take();
+//   if (stream == nullptr) stream = std::make_unique<Http2Stream>();
+//   ...
+//   pool.Give(std::move(stream));
+//
+// Owned by loop.
 template <typename T, typename Deleter = std::default_delete<T>>
 class LoopPool final : public LoopLocal {
  public:
   using Object = std::unique_ptr<T, Deleter>;
 
   explicit LoopPool(const LoopPoolKind& kind) : kind_(kind) {}
+  // Returns the loop's pool with this key, and makes it at the first call. REQUIRES: all callers
+  // with one key use the same T, Deleter and kind, since the pool is found by its key alone.
   static LoopPool& Of(Loop& loop, const LoopPoolKind& kind) {
     std::unique_ptr<LoopLocal>& local = loop.local(kind.key);
     if (local == nullptr) local = std::make_unique<LoopPool>(kind);

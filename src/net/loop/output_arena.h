@@ -11,14 +11,26 @@
 
 namespace penstock::net {
 
-// Writes pieces of output, one after the other. Owned by loop.
+// Writes pieces of output, one after the other. Each piece becomes one slice of contiguous memory,
+// however often it is appended to.
+//
+//   OutputArena& arena = OutputArena::Of(loop);
+//   arena.Begin();
+//   arena.Append("HTTP/1.1 200 OK\r\n");
+//   ...
+//   out.Append(arena.End());
+//
+// Owned by loop.
 class OutputArena final : public LoopLocal {
  public:
+  // The loop's only arena, made at the first call.
   static OutputArena& Of(Loop& loop);
   size_t Shrink(size_t) override { return 0; }  // it keeps only one block
 
   // Begins a piece. Only one piece may be open.
   void Begin();
+  // REQUIRES: Begin was called, and End was not. Moves the begun piece to a larger block if this
+  // one is full.
   void Append(std::string_view text) {
     if (text.size() > room()) MakeRoom(text.size());
     std::memcpy(at_, text.data(), text.size());

@@ -25,6 +25,8 @@ class Retired final {
 
   // Takes the object over. It is not destroyed before this returns, since it may be on the call
   // stack.
+  // REQUIRES: nobody uses the object after the current event: no timer, no flush, no handler of
+  // Asio refers to it.
   void Add(std::unique_ptr<T> object) {
     objects_.push_back(std::move(object));
     if (objects_.size() == 1) RunLater();
@@ -38,6 +40,7 @@ class Retired final {
   void RunLater() {
     run_later_([this] { DestroySome(); });
   }
+  // Destroys at least one object, and more until the time is over. The rest waits for another task.
   void DestroySome() {
     const SteadyTime end = clock_.Now() + kTurnTimeMax;
     do {

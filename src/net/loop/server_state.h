@@ -45,11 +45,14 @@ struct NetMetrics {
   Counter& access_refusals;  // requests without good credentials
 };
 
-// Options, limits and the drain flag. Fixed after construction or thread-safe.
+// What the loops of a server share: its options, its router, its limits, its metrics and the drain
+// flag. Calls keep it alive, since a model may answer after the server has ended; but the router,
+// the metrics and the clock live only as long as the server. Fixed after construction or
+// thread-safe.
 class ServerState final {
  public:
-  // Options for which 0 means "depends on the machine" must be filled in already (see
-  // WithDefaults).
+  // `registry`, `routes` and `time` must outlive the server. Options for which 0 means "depends on
+  // the machine" must be filled in already (see WithDefaults).
   ServerState(ServerOptions server_options, const Router& routes, MetricsRegistry& registry,
               const Clock& time);
   ~ServerState();
@@ -62,13 +65,15 @@ class ServerState final {
   const bool observes_starts;     // options.observer wants to see calls that start
   const bool observes_successes;  // somebody reads the records of calls that succeed
   NetMetrics metrics;
+  // Limits of the whole server. The loops take from them in lots (LocalAllowance).
   Allowance requests;
   Allowance incomplete_requests;
   const RequestBudget request_budget;
   Allowance& body_bytes;  // the allowance inside request_budget
   // How often a loop had to refuse input because the budget was full.
   std::atomic<uint64_t> body_shortages{0};
-  // More than half of the budget is used.
+  // More than half of the budget is used. While this is true, slow senders lose their place
+  // (IncompleteRequests::NoteProgress).
   bool is_memory_scarce() const { return body_bytes.left() < body_bytes.total() / 2; }
   const std::shared_ptr<BigBufferPool> big_buffers;
   IdleMemory idle_memory;
@@ -92,7 +97,9 @@ class ServerState final {
 
   // A connection or a request has ended. Wakes WaitUntilQuiet. Called only while the server drains.
   void NotifyEnd();
-  // Waits until `is_quiet` returns true or `until` has come. Returns its last result.
+  // Waits until `is_quiet` returns true or `until` has come. Returns its last result. Blocks, so
+  // never call it on a loop. `is_quiet` runs on this thread, under a lock: it must be quick, and
+  // must not call NotifyEnd.
   bool WaitUntilQuiet(const std::function<bool()>& is_quiet, SteadyTime until);
 
   // How often connections check their timeouts: each second, or more often if a timeout is short.
@@ -107,11 +114,12 @@ class ServerState final {
   CondVar changed_;
 };
 
-// Makes a budget of `bytes`. Its refusals are counted in the metric of limits that clients ran
-// into.
+// Makes a budget of `bytes`. Its refusals are counted in
+// penstock_net_limits_hit_total{limit="inflight_bytes"}. `metrics` must outlive it.
 RequestBudget MakeRequestBudget(uint64_t bytes, MetricsRegistry& metrics);
 
-// Fills in the options for which 0 means "depends on the machine".
+// Fills in the options for which 0 means "depends on the machine": loops, inflight_bytes_max,
+// body_reservation_bytes_max, incomplete_requests_max.
 ServerOptions WithDefaults(ServerOptions options);
 
 }  // namespace penstock::net

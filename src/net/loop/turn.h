@@ -15,7 +15,12 @@ inline constexpr Duration kTurnTimeMax = std::chrono::milliseconds(1);
 // requests, which is the usual case, never reads it.
 inline constexpr uint32_t kRequestsPerClockRead = 8;
 
-// The current turn of a loop. Owned by loop.
+// The current turn of a loop. The connection begins it before it gives input to its session. The
+// session counts each request, and stops at a true result:
+//
+//   if (loop.turn().CountRequest()) host.Yield();  // Session::Continue is called later
+//
+// Owned by loop.
 class Turn final {
  public:
   // Begins the turn of a connection.
@@ -39,7 +44,7 @@ class Turn final {
     is_over_ = requests_ > kRequestsPerClockRead && now - since_ >= time_max_;
   }
 
-  uint32_t requests_ = 0;
+  uint32_t requests_ = 0;  // in this turn
   bool has_begun_ = false;
   bool is_over_ = false;
   Duration time_max_ = kTurnTimeMax;

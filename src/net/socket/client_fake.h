@@ -28,7 +28,14 @@ inline HttpRoute EchoRoute() {
           .compress = false};
 }
 
-// One connection to a server on this machine. One thread may send while another reads.
+// One connection to a server on this machine. Nothing is hidden: the test writes the bytes of the
+// protocol itself, so it can also write wrong ones.
+//
+//   SocketClient client(server->ports()[0]);
+//   EXPECT_THAT(client.Ask("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"), StartsWith("HTTP/1.1
+//   200"));
+//
+// One thread may send while another reads.
 class SocketClient final {
  public:
   // Connects at once; see is_connected. Every call blocks, and there is no time limit: a server
@@ -55,6 +62,7 @@ class SocketClient final {
   }
 
   bool is_connected() const { return is_connected_; }
+  // The file descriptor, for socket options. Still owned by the client.
   int handle() const { return socket_; }
 
   // Sends all bytes. Stops without an error if the server has closed, as tests of refusals expect.
@@ -82,7 +90,7 @@ class SocketClient final {
     Send(request);
     return ReadAnswer();
   }
-  // Returns everything until the server closes its side.
+  // Returns everything until the server closes its side. Blocks for ever if it does not.
   std::string ReadUntilClosed() {
     std::string all;
     while (ReadSome(all)) {

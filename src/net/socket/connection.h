@@ -15,13 +15,19 @@ namespace penstock::net {
 
 class TlsFilter;
 
-// An accepted connection: reads, decrypts, picks the protocol, writes, and closes. See
-// connection.cc. Owned by loop.
+// An accepted connection: reads, decrypts, picks the protocol, writes, and closes.
+//
+// Its life: Start begins to read. The first bytes (or ALPN) decide which Session it makes (Detect).
+// From then on bytes go to Session::OnBytes, and output comes from Session::Fill. At its end it
+// flushes, lingers until the peer closes too, and then goes to EventLoop::Retire, which destroys
+// it. See connection.cc. Owned by loop.
 class Connection final : public LoopConnection, public SessionHost, private FlushTarget {
  public:
-  // Owns `socket`. `endpoint` must outlive the calls.
+  // Owns `socket`, and makes it non-blocking. `endpoint` must outlive the calls. `peer` is the
+  // client's address as logs show it.
   Connection(EventLoop& loop, int socket, const Endpoint& endpoint, std::string peer);
   ~Connection() override;
+  // The functions of LoopConnection and SessionHost: event_loop.h and session.h say what they do.
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
@@ -47,15 +53,23 @@ class Connection final : public LoopConnection, public SessionHost, private Flus
   // closed its side.
   enum class Read { kAll, kMore, kEnd };
 
-  // Reading. A turn begins with OnFirstRead or Continue, and ends with EndTurn.
+  // Reading. A turn begins with OnFirstRead or Continue, and ends with EndTurn. Asks Asio for the
+  // next bytes, unless a read is under way or the connection must not read now.
   void StartRead();
   void OnFirstRead(const boost::system::error_code& error, size_t bytes);
+  // Handles the `first_bytes` bytes in first_bytes_, and reads on if the buffer was full. Returns
+  // what the last read found.
   Read ReadRest(size_t first_bytes);
+  // Reads without waiting until the socket is empty, or the turn has had its bytes or its time.
   void ReadMore(Read& read);
+  // Flushes, then waits for the next turn or for the next bytes.
   void EndTurn(Read read);
   void WaitForTurn();
+  // True while Asio or the loop holds `this`. A closed connection is retired only when it is false.
   bool HasOperation() const { return reading_ || waiting_writable_ || waits_for_turn_; }
+  // Lets the session use the input that it kept when it yielded.
   void UseKeptInput();
+  // One recv() without waiting. Returns how many bytes came.
   size_t Receive(std::span<std::byte> to, Read& read);
   void OnEndOfInput();
 
@@ -66,20 +80,33 @@ class Connection final : public LoopConnection, public SessionHost, private Flus
   void OnPlainBytes(std::span<const std::byte> bytes);
   template <typename Handle>
   void HandleInput(Handle handle);
+  // Collects bytes until it is clear which protocol they begin, then makes the session.
   void Detect(std::span<const std::byte> bytes);
 
   // Writing. Flush sends until the session has no more output or the socket is full.
   void Flush() override;
+  // Gets the next output of the session into unsent_, encrypted if there is TLS. False: there is
+  // none.
   bool FillUnsent();
-  // Returns false if the socket is full or closed.
+  // Writes as much of unsent_ as the kernel takes with one system call. Returns false if the socket
+  // is full or closed.
   bool Send();
+  // Makes Asio call Flush when the socket has space again.
   void WaitWritable();
-  // The end. See the top of connection.cc for why a connection lingers.
+  // The end. See the top of connection.cc for why a connection lingers. True if the kernel still
+  // holds output that the peer has not acknowledged.
   bool HasUnacknowledged();
+  // True if no request was open when the drain began, and none has come since.
   bool AwaitsNothing() const;
+  // Reads what has arrived, so that these requests are answered, then announces the drain to the
+  // peer.
   void DrainNow();
+  // Shuts down the sending side and waits for the peer to close, or closes at once where that is
+  // safe.
   void Linger();
+  // Closes the socket. The object lives on until no operation holds it.
   void Close();
+  // False: a timeout has passed, so close.
   bool CheckTimeouts(SteadyTime now);
 
   EventLoop& loop_;
@@ -106,13 +133,13 @@ class Connection final : public LoopConnection, public SessionHost, private Flus
   bool waits_for_turn_ = false;  // the loop will call Continue
   bool has_yielded_ = false;     // the session has kept input
   bool flush_scheduled_ = false;
-  bool paused_ = false;
-  bool input_ended_ = false;
+  bool paused_ = false;       // the session has asked for it
+  bool input_ended_ = false;  // the peer has closed its side
   bool close_after_flush_ = false;
   bool lingering_ = false;             // all is sent; waits for the peer to close
   bool closes_when_received_ = false;  // lingers only until the peer has received all
   bool closed_ = false;
-  bool drain_awaits_read_ = false;
+  bool drain_awaits_read_ = false;  // StartDrain has cancelled a read
   bool draining_ = false;
   bool owed_at_drain_ = false;  // The peer had not yet received all answers when the drain began.
 

@@ -18,7 +18,7 @@
 
 namespace penstock::net {
 
-// An open file descriptor. One thread at a time.
+// An open file descriptor, which the destructor closes. -1: none. One thread at a time.
 class OwnedSocket final {
  public:
   OwnedSocket() = default;
@@ -31,6 +31,7 @@ class OwnedSocket final {
   ~OwnedSocket();
 
   int get() const { return socket_; }
+  // Gives the descriptor to the caller, who must close it.
   int Release() { return std::exchange(socket_, -1); }
 
  private:
@@ -45,16 +46,20 @@ struct BoundSocket {
   ino_t file = 0;
 };
 
-// Binds an address. Replaces the unix socket of an earlier server, even if that server still runs,
-// as gRPC servers do. Errors: UNAVAILABLE (address in use), INVALID_ARGUMENT (no such address, or a
-// path that is no socket). The message names the address.
+// Binds an address, without listening. Replaces the unix socket of an earlier server, even if that
+// server still runs, as gRPC servers do. The socket is non-blocking and closed on exec. Errors:
+// UNAVAILABLE (address in use), INVALID_ARGUMENT (no such address, or a path that is no socket).
+// The message names the address.
 StatusOr<BoundSocket> Bind(const ListenOptions& options);
 // Lets clients connect to the bound socket. Errors as for Bind: on Linux another process may have
 // bound the same port and listened first.
 Status Listen(int socket, const ListenOptions& options);
 
-// Accepts the connections of one socket. Owned by its loop; destroyed on the loop or after it has
-// ended.
+// Accepts the connections of one socket, and hands each to the loop that has the fewest.
+// Connections over `connections_max` are accepted and closed at once. When the process has no file
+// descriptors left, it tries again after 100 ms. Owned by its loop; destroyed on the loop or after
+// it has ended. The destructor removes the file of a unix socket, unless a later server has
+// replaced it.
 class Listener final {
  public:
   // Accepts on `loops[0]` for all of `loops`, which must outlive it. `endpoint` must outlive the
@@ -67,12 +72,14 @@ class Listener final {
 
   // Starts to accept. Call it after Listen has returned.
   void Start();
+  // For Listen. Still owned by the listener.
   int socket() { return socket_.native_handle(); }
 
  private:
   void OnReadable();
   // Returns false if no more connections can be accepted now.
   bool AcceptOne();
+  // Gives the socket to the loop with the fewest connections.
   void HandOver(OwnedSocket socket, std::string peer);
 
   void RemoveFile() const;

@@ -16,13 +16,25 @@
 
 namespace penstock::net {
 
-// A running server: its listeners, event loops and connections. Its destructor ends at once
-// everything that Drain has not ended. `router`, `metrics` and `clock` must outlive it.
+// A running server: its listeners, event loops and connections.
+//
+//   Router router;
+//   frontend.Register(router);
+//   ServerOptions options;
+//   options.listen = {{.port = 8500}, {.port = 8501}};
+//   ASSIGN_OR_RETURN(auto server, Server::Start(std::move(options), router, metrics));
+//   ...
+//   server->Drain();  // on SIGTERM; then destroy it
+//
+// `router`, `metrics` and `clock` must outlive it; the router must not change any more. Its
+// destructor ends at once everything that Drain has not ended: open calls are cancelled, and
+// connections closed. Handlers that still run may keep their calls and answer into the void.
 // Thread-safe.
 class Server final {
  public:
-  // Binds the addresses and starts the loops. Errors: UNAVAILABLE (address in use),
-  // INVALID_ARGUMENT (options, certificates). The message names the address or file.
+  // Binds the addresses and starts the loops. Nothing has been started or changed if it fails.
+  // Errors: UNAVAILABLE (address in use), INVALID_ARGUMENT (options, certificates). The message
+  // names the address or file.
   static StatusOr<std::unique_ptr<Server>> Start(ServerOptions options, const Router& router,
                                                  MetricsRegistry& metrics,
                                                  const Clock& clock = Clock::Real());
@@ -36,8 +48,9 @@ class Server final {
   std::vector<int> ports() const;
 
   // Closes the listeners and asks clients to leave (GOAWAY, Connection: close). Then waits until
-  // the requests in flight are answered or `drain_timeout` has passed. Returns true if all were
-  // answered.
+  // the requests in flight are answered and the connections closed, or until `drain_timeout` has
+  // passed. Returns true if all requests were answered. Blocks, so never call it on a loop. Call it
+  // once.
   bool Drain();
 
   // Returns a function that counts the requests that have begun and not ended. It may be called on

@@ -21,7 +21,15 @@ struct ssl_ctx_st;
 
 namespace penstock::net {
 
-// The TLS of one connection. Owned by loop.
+// The TLS of one connection. It does no I/O: the connection feeds it the bytes from the wire, and
+// sends what Encrypt returns.
+//
+//   filter.Feed(wire_bytes);
+//   while (filter.Read(scratch, bytes) == TlsFilter::Result::kOk) session.OnBytes(...);
+//   Send(filter.Encrypt(answers));  // also when `answers` is empty: the handshake has output too
+//
+// Each Encrypt makes records of at most 16 KiB (RFC 8446, section 5.1). A peer that asks for new
+// keys too often is an error. Owned by loop.
 class TlsFilter final {
  public:
   enum class Result {
@@ -37,16 +45,19 @@ class TlsFilter final {
   TlsFilter(const TlsFilter&) = delete;
   TlsFilter& operator=(const TlsFilter&) = delete;
 
-  // Adds bytes from the wire.
+  // Adds a copy of bytes from the wire.
   void Feed(std::span<const std::byte> bytes);
+  // False until the first Feed. Only the first bytes may be clear text (AnswerToClearText).
   bool was_fed() const { return was_fed_; }
-  // Decrypts fed bytes to `to`. Also does the handshake.
+  // Decrypts fed bytes to `to`, and sets `bytes` to how many it wrote; 0 unless the result is kOk.
+  // Also does the handshake. Call Encrypt afterwards, since it may have output.
   Result Read(std::span<std::byte> to, size_t& bytes);
   // Encrypts `plain`. Returns it behind the protocol's own output, such as handshake messages.
   ByteChain Encrypt(const ByteChain& plain);
   // Queues a close_notify, once. Returns true if there is now something to send.
   bool StartClose();
 
+  // True once the handshake is over.
   bool is_established() const;
   // The negotiated protocol, "h2" or "http/1.1". Empty if there is none.
   std::string_view alpn() const;
@@ -66,8 +77,10 @@ class TlsFilter final {
 // gRPC clients reconnect without a delay if a connection began well.
 std::string_view AnswerToClearText(std::span<const std::byte> first_bytes);
 
-// The certificates and rules for all connections. It checks for changed files when a connection
-// comes, at most once each reload interval, so that an idle server sleeps. Thread-safe.
+// The certificates and rules for all connections: TLS 1.2 and 1.3, ciphers with forward secrecy
+// only, ALPN for h2 and http/1.1. It checks for changed files when a connection comes, at most once
+// each reload interval, so that an idle server sleeps. Changed files that do not fit together are
+// logged, and the old certificates stay. Thread-safe.
 class TlsContext final {
  public:
   // Errors: INVALID_ARGUMENT. The message names the file and says what is wrong with it.
@@ -76,6 +89,7 @@ class TlsContext final {
   TlsContext(const TlsContext&) = delete;
   TlsContext& operator=(const TlsContext&) = delete;
 
+  // For a new connection. It keeps its certificates when the files change.
   std::unique_ptr<TlsFilter> NewFilter() EXCLUDES(mutex_);
 
  private:
@@ -83,6 +97,8 @@ class TlsContext final {
 
   TlsContext(const TlsOptions& options, ssl_ctx_st* context, Stamps stamps);
   static Stamps StampsOf(const TlsOptions& options);
+  // Reads files under the lock. The other loops wait for it, but only when a connection comes to
+  // them, and at most once each interval.
   void ReloadIfChanged() REQUIRES(mutex_);
 
   const TlsOptions options_;

@@ -11,7 +11,14 @@
 
 namespace penstock::npy {
 
-// Collects the files of one archive. Their bytes are not copied. One thread at a time.
+// Collects the files of one archive. Their bytes are not copied; only their checksums are computed.
+//
+//   ZipWriter zip;
+//   TRY(zip.Add("scores.npy", std::move(file)));
+//   return zip.Finish();
+//
+// All files have the date 1980-01-01, so that the same tensors give the same bytes. One thread at a
+// time.
 class ZipWriter final {
  public:
   // Appends a file. Errors: RESOURCE_EXHAUSTED if the archive would exceed 4 GiB, or 65,535 files.

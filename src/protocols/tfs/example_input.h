@@ -24,7 +24,16 @@ inline constexpr uint32_t kListWithContextField = 2;
 inline constexpr uint32_t kExamplesField = 1;
 inline constexpr uint32_t kContextField = 2;
 
-// The Examples of one message. The views belong to it. One thread at a time.
+// The Examples of one message, without their content. The views belong to the message, which must
+// outlive this object.
+//
+//   WireError error;
+//   ExampleInput input;
+//   if (!input.Scan(message, error)) return Malformed(error);
+//   input.Visit([&](std::string_view example, bool is_context) { ...; return true; });
+//
+// Scan and Visit walk the same levels (request, Input, list), so that nothing must be kept for each
+// Example. One thread at a time.
 class ExampleInput final {
  public:
   // Finds the Examples. `message` is a request, with the Input in its field kInputField. Protobuf's
@@ -32,17 +41,22 @@ class ExampleInput final {
   // Returns false, with the reason in `error`, if the message is malformed.
   bool Scan(std::string_view message, WireError& error);
 
-  // What Scan has found. count() does not include the context.
+  // The results of Scan. count() does not include the context. A context may come in several
+  // pieces, which protobuf merges; context_bytes() is the sum of them.
   size_t count() const { return count_; }
   bool has_context() const { return context_pieces_ > 0; }
   size_t context_bytes() const { return context_bytes_; }
 
-  // Calls visit(bytes, is_context) for each Example and each piece of the context, in order, until
-  // it returns false. Call it after Scan.
+  // Calls visit(bytes, is_context) for each Example and each piece of the context, in the order of
+  // the message, until it returns false. The context may come behind the Examples. `bytes` is a
+  // serialized tensorflow.Example, not checked inside. REQUIRES: Scan has returned true.
   template <typename Visitor>
   void Visit(Visitor visit) const;
 
  private:
+  // Walks over the message. Calls visit.List(kind, at) for each list, whose field number is `kind`,
+  // and, if that is true, visit.Example for each field in it. False: malformed, or `visit` has
+  // stopped.
   template <typename Visitor>
   bool VisitMessage(WireError& error, Visitor& visit) const;
   template <typename Visitor>
@@ -59,9 +73,10 @@ class ExampleInput final {
                                              RequestMemory& memory);
 };
 
-// Returns a tensor of strings with the bytes of each Example, viewed in the message that `owner`
-// keeps alive. If there is a context, each string is a copy of it and of the Example behind it:
-// protobuf's parser then merges the two. Errors: RESOURCE_EXHAUSTED.
+// Returns a string tensor of the shape [count] with the bytes of each Example, viewed in the
+// message that `owner` keeps alive. If there is a context, each string is a copy of it and of the
+// Example behind it: protobuf's parser then merges the two. The tensor owns these copies, and
+// `memory` counts them. REQUIRES: Scan has returned true. Errors: RESOURCE_EXHAUSTED.
 StatusOr<Tensor> SerializedExamples(const ExampleInput& input, const BufferRef& owner,
                                     RequestMemory& memory);
 

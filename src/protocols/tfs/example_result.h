@@ -31,7 +31,8 @@ class FloatView final {
   bool is_double_;
 };
 
-// The classes of each Example. Refers to the outputs and to the plan. One thread at a time.
+// The classes of each Example: a matrix of `rows` Examples by `columns` classes, each with a label
+// and a score. Refers to the outputs and to the plan, which must outlive it. One thread at a time.
 struct ExampleClasses {
   int64_t rows = 0;
   int64_t columns = 0;
@@ -61,9 +62,11 @@ struct ExampleValues {
 // The result of one task: classes for Classify, values for Regress.
 using ExampleResult = std::variant<ExampleClasses, ExampleValues>;
 
-// Checks the outputs that a run for `rows` Examples has given, by the rules of TensorFlow Serving.
-// `signature` is the position of the plan's signature in the request. Errors: INVALID_ARGUMENT,
-// with TensorFlow Serving's texts.
+// Checks the outputs that a run for `rows` Examples has given, by the rules of TensorFlow Serving:
+// shapes [rows, classes] for Classify, [rows] or [rows, 1] for Regress. The shapes that the model's
+// file declares are no proof, so the tensors themselves are checked. `signature` is the position of
+// the plan's signature in the request. Copies nothing. Errors: INVALID_ARGUMENT, with TensorFlow
+// Serving's texts.
 StatusOr<ExampleResult> ViewResult(const ExamplePlan& plan, const NamedTensors& outputs,
                                    uint32_t signature, int64_t rows);
 

@@ -33,7 +33,15 @@ std::string_view FeatureKindName(FeatureKind kind);
 bool IsAccepted(FeatureKind kind, DType type);
 
 // Counts values. As protobuf does, it merges lists of one kind, and a list of another kind replaces
-// those before. One thread at a time.
+// those before.
+//
+//   ValueCounter counter;
+//   if (!ReadFeature(feature, counter, error)) return false;
+//   if (!IsAccepted(counter.kind(), type)) return Wrong();
+//   ValueWriter writer(type, row, counter.count());
+//   ReadFeature(feature, writer, error);  // writer.is_whole() unless a value is out of range
+//
+// One thread at a time.
 class ValueCounter {
  public:
   // A list of `kind` begins. The lists are a oneof in the Feature, so a list of another kind
@@ -60,7 +68,8 @@ class ValueCounter {
 // Writes values as elements, and merges lists as ValueCounter does. One thread at a time.
 class ValueWriter final {
  public:
-  // `to` has space for `capacity` elements of `type`.
+  // `to` has space for `capacity` elements of `type`, and is aligned for it. Strings are stored as
+  // StringElement views of the message.
   ValueWriter(DType type, std::byte* to, int64_t capacity)
       : type_(type), to_(to), capacity_(capacity) {}
 

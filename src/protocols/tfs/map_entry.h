@@ -8,7 +8,8 @@
 
 namespace penstock::tfs {
 
-// Calls `visit` with each piece of the value in a map entry. The entry is known to be well-formed.
+// Calls `visit` with each piece of the value in a map entry (field 2). A usual entry has one piece;
+// protobuf merges several. REQUIRES: the entry is well-formed, since a first scan has read it.
 // Returns false if `visit` does.
 template <typename Visitor>
 bool VisitPieces(std::string_view entry, WireError& error, Visitor visit) {

@@ -19,8 +19,8 @@ struct FieldRule {
   std::span<const FieldRule> message = {};  // for kMessage
 };
 
-// True if `bytes` is a message according to these rules. `nesting_left` as for
-// WireReader::SkipField.
+// True if `bytes` is a message according to these rules. Fields without a rule are skipped, as
+// unknown ones are. `nesting_left` as for WireReader::SkipField. False: `error` says what is wrong.
 bool CheckMessage(std::string_view bytes, std::span<const FieldRule> rules, int nesting_left,
                   WireError& error);
 

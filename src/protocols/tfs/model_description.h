@@ -25,7 +25,8 @@ inline constexpr std::string_view kSignatureDefField = "signature_def";
 // A second field in the answer: ModelInfo::notes as a google.protobuf.ListValue, if there are any.
 inline constexpr std::string_view kNotesField = "notes";
 
-// Fills in the signatures from the model's file, or else as TensorFlow would describe them.
+// Fills in the signatures from the model's file, or else as TensorFlow would describe them. `map`
+// must be empty. A file's map has details that Signature lacks, so it is passed on unchanged.
 void FillSignatureDefMap(const ModelInfo& info, tensorflow::serving::SignatureDefMap& map);
 
 // Fills in the whole answer: the version, the signatures and the notes.
@@ -46,7 +47,8 @@ Status FillModelStatus(std::string_view name, std::optional<core::VersionNumber>
                        std::span<const core::VersionStatus> versions, const Status& source,
                        tensorflow::serving::GetModelStatusResponse& response);
 
-// The JSON for REST clients.
+// The JSON for REST clients, printed from the messages above, so that both APIs say the same.
+// INTERNAL if protobuf cannot print it; ModelStatusJson has the errors of FillModelStatus, too.
 StatusOr<std::string> ModelMetadataJson(const core::ServableId& id, const ModelInfo& info);
 StatusOr<std::string> ModelStatusJson(std::string_view name,
                                       std::optional<core::VersionNumber> version,

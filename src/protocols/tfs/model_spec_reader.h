@@ -10,7 +10,8 @@
 namespace penstock::tfs {
 
 // Merges a ModelSpec into the one read before, which protobuf's rules require for repeated pieces.
-// The results are views of `bytes`. Returns false, and sets `error`, if it is malformed.
+// Version and label are alternatives, and the last one wins. `model` and `signature_name` begin
+// empty, and the results are views of `bytes`. Returns false, and sets `error`, if it is malformed.
 // `nesting_left` as for WireReader::SkipField.
 bool ReadModelSpec(std::string_view bytes, int nesting_left, ModelSelector& model,
                    std::string_view& signature_name, WireError& error);

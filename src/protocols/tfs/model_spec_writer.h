@@ -17,7 +17,14 @@ struct AnsweringModel {
   std::string_view signature_name;
 };
 
-// The sizes of a ModelSpec. Empty strings and a version number 0 take no bytes. Immutable.
+// The sizes of a ModelSpec. They are needed before the bytes, because a length comes before its
+// content:
+//
+//   const ModelSpecPlan plan(model);
+//   bytes += LengthFieldBytes(kSpecField, plan.bytes);  // then allocate
+//   WriteModelSpec(kSpecField, model, plan, out);
+//
+// Empty strings and a version number 0 take no bytes. Immutable.
 struct ModelSpecPlan {
   explicit ModelSpecPlan(const AnsweringModel& model) {
     const auto version = static_cast<uint64_t>(model.version.value);
@@ -30,7 +37,7 @@ struct ModelSpecPlan {
   uint64_t bytes;
 };
 
-// Writes it as the field `field` of another message.
+// Writes it as the field `field` of another message. `plan` must come from the same `model`.
 inline void WriteModelSpec(uint32_t field, const AnsweringModel& model, const ModelSpecPlan& plan,
                            WireWriter& out) {
   out.LengthHeader(field, plan.bytes);

@@ -21,7 +21,7 @@
 
 namespace penstock::tfs {
 
-// What one message may cost the server.
+// The limits for what one message may cost the server.
 struct PredictReadLimits {
   // The limit for all tensors of a request beyond the message. Used by ReadPredictRequest.
   uint64_t decoded_tensor_bytes_max = kDecodedTensorBytesMax;
@@ -31,7 +31,17 @@ struct PredictReadLimits {
 };
 
 // Reads a PredictRequest in two steps. Scan finds the model, and allocates no memory for tensors.
-// ReadTensors makes the tensors. Reuse the object: Clear keeps its memory. One thread at a time.
+// ReadTensors makes the tensors. Between the two, the caller finds the model, which decides whether
+// the request is worth any memory:
+//
+//   TRY(scan.Scan(message, names_max, request));
+//   if (!scan.has_model_spec()) return MissingModelSpec();
+//   ASSIGN_OR_RETURN(ModelHandle model, engine.Find(scan.model()));
+//   TRY(scan.ReadTensors(memory, request));
+//   ...                       // run it; then
+//   scan.Clear();
+//
+// Reuse the object: Clear keeps its memory. One thread at a time.
 class PredictScan final {
  public:
   // Sets signature_name, output_filter and names_owner of `request`, which must be clear. They are
@@ -46,6 +56,7 @@ class PredictScan final {
   void Clear();
 
   bool has_model_spec() const { return has_model_spec_; }
+  // A view of the message. REQUIRES: has_model_spec().
   const ModelSelector& model() const { return model_; }
 
  private:
@@ -57,11 +68,14 @@ class PredictScan final {
     size_t bytes = 0;         // of all pieces
   };
 
+  // These return false, and set error_, if the bytes are malformed or there are too many names.
   bool ReadField(uint32_t tag, WireReader& reader, InferRequest& request);
   bool ReadInput(std::string_view bytes, Input& input);
   bool AddInput(const Input& input, WireReader& reader);
   bool AddFilter(WireReader& reader, InferRequest& request);
+  // An input that a later one replaces must still be well-formed, as protobuf checks it.
   bool CheckReplaced(const Input& input);
+  // Returns the earlier input with this name, or null.
   Input* FindInput(std::string_view name);
   StatusOr<Tensor> ReadInputTensor(const Input& input, const BufferRef& owner,
                                    RequestMemory& memory) const;
@@ -88,7 +102,8 @@ struct ReadPredict {
 Status ReadPredictRequest(const Slice& message, const PredictReadLimits& limits, ReadPredict& out);
 
 // A net::LandingFunction for PredictRequest. Returns the position of the first big tensor's
-// elements, or 0.
+// elements, of at least 1 KiB, or 0. Reads only the prefix and allocates nothing. A wrong result
+// costs a copy later, and no more.
 size_t PredictLanding(std::span<const std::byte> prefix, uint64_t body_bytes);
 
 }  // namespace penstock::tfs

@@ -26,7 +26,8 @@ struct Elements {
   bool operator==(const Elements&) const = default;
 };
 
-// kTooBig: the tensor is valid, but comparing it would take too much memory.
+// kRefused: TensorFlow would refuse the tensor. kTooBig: the tensor is valid, but comparing it
+// would take too much memory.
 enum class Verdict { kOk, kRefused, kTooBig };
 
 template <typename T>
@@ -210,7 +211,8 @@ inline std::string CompareSpecs(const ReadPredict& ours,
 }
 
 // Reads `bytes` in both ways. Returns an empty text if both refuse them or both read the same; else
-// the difference.
+// the difference. The tests and the fuzz target expect an empty text for every input:
+// EXPECT_EQ(CompareReaders(bytes), "").
 inline std::string CompareReaders(std::string_view bytes) {
   const google::protobuf::LogSilencer silencer;
   tensorflow::serving::PredictRequest theirs;

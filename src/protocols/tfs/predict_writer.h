@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Converts an InferResponse to the bytes of a PredictResponse, and the inputs of a request to those
-// of a PredictRequest. Computes all sizes first, so that
-// all small parts share one buffer. The elements of big tensors are sent from their own memory,
-// without a copy.
+// of a PredictRequest. Computes all sizes first, so that all small parts share one buffer. The
+// elements of big tensors are sent from their own memory, without a copy. So the answer keeps the
+// outputs' buffers alive until it is sent.
 #pragma once
 
 #include <span>
@@ -16,7 +16,8 @@
 
 namespace penstock::tfs {
 
-// `memory` provides the buffer for the small parts, and may be null. Errors: INTERNAL if an
+// Writes one map entry for each output, in their order, and the ModelSpec. `memory` provides the
+// buffer for the small parts, and may be null: then nothing counts it. Errors: INTERNAL if an
 // output's type has no wire form; RESOURCE_EXHAUSTED if the answer would exceed protobuf's limit of
 // 2 GiB, or `memory`.
 StatusOr<ByteChain> WritePredictResponse(std::span<const NamedTensor> outputs,

@@ -29,8 +29,8 @@ class RequestMetrics final {
   // `model` must be a served model, because clients must not be able to create label values. Empty:
   // the request named no served model; the label is then kUnknownModel.
   void Record(std::string_view model, absl::StatusCode code, Duration latency);
-  // :tensorflow:serving:request_example_counts and request_example_count_total {model}: the
-  // Examples of a request that was decoded.
+  // :tensorflow:serving:request_example_counts and request_example_count_total {model}: the number
+  // of Examples of a request that was decoded. `model` as for Record.
   void RecordExamples(std::string_view model, size_t examples);
 
   static constexpr std::string_view kUnknownModel = "(unknown)";
@@ -41,8 +41,10 @@ class RequestMetrics final {
   static constexpr size_t kSlots = 1024;
   static constexpr size_t kModelsMax = kSlots / 2;
 
+  // Finds the metrics of a model, and adds them at its first request.
   Series& Find(std::string_view model);
   Series& Insert(std::string_view model, size_t slot) EXCLUDES(mutex_);
+  // The counter of answers with this code.
   Counter& FindCounter(Series& series, absl::StatusCode code);
 
   MetricsRegistry& metrics_;

@@ -18,11 +18,12 @@ struct TaskResult {
   AnsweringModel model;
 };
 
-// Writes a ClassificationResponse or a RegressionResponse, by the kind of the result. `memory`
-// provides the buffer. Errors: INVALID_ARGUMENT if a label is not UTF-8, RESOURCE_EXHAUSTED.
+// Writes a ClassificationResponse or a RegressionResponse, by the kind of the result, as one buffer
+// from `memory`. The answer does not refer to the outputs. Errors: INVALID_ARGUMENT if a label is
+// not UTF-8, RESOURCE_EXHAUSTED if `memory` is used up or the answer has 2 GiB or more.
 StatusOr<ByteChain> WriteResultResponse(const TaskResult& result, RequestMemory& memory);
 
-// Writes a MultiInferenceResponse. Errors as above.
+// Writes a MultiInferenceResponse, with the results in the order of the tasks. Errors as above.
 StatusOr<ByteChain> WriteMultiInferenceResponse(std::span<const TaskResult> results,
                                                 RequestMemory& memory);
 

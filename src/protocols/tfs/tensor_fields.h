@@ -8,10 +8,12 @@
 
 namespace penstock::tfs {
 
-// The layout of a field's values on the wire.
+// The layout of a field's values on the wire. Fixed sizes are little-endian, so a packed run of
+// them is the memory of a tensor, and can be viewed. Varints must be decoded one by one.
 enum class ValueKind : uint8_t { kNone, kFixed32, kFixed64, kVarint, kBytes };
 
-// The numbers of TensorProto's fields that are not typed values.
+// The numbers of TensorProto's fields that are not typed values
+// (tensorflow/core/framework/tensor.proto). Version is never written, and ignored when it comes.
 inline constexpr uint32_t kDtypeField = 1;
 inline constexpr uint32_t kShapeField = 2;
 inline constexpr uint32_t kVersionField = 3;

@@ -10,7 +10,8 @@
 
 namespace penstock::tfs {
 
-// The results. Views into the message. One thread at a time.
+// The results: where each form of the elements is, without knowing the type, which may come last in
+// the message. Views into the message. One thread at a time.
 struct TensorScan {
   int32_t dtype = 0;  // TensorFlow's number
   Shape shape;  // has at most kRankMax + 1 dimensions; a shape with that many is refused later
@@ -22,13 +23,14 @@ struct TensorScan {
   uint32_t packed_field = 0;
 };
 
-// Reads the fields of a TensorProto to its end. Returns false, and sets the reader's error, if they
-// are malformed. Does not check packed varints: call CheckVarints for the fields that are not
-// decoded later.
+// Reads the fields of a TensorProto to its end. `scan` must be fresh. Returns false, and sets the
+// reader's error, if they are malformed. Does not check packed varints: call CheckVarints for the
+// fields that are not decoded later.
 bool ScanTensor(WireReader& reader, int nesting_left, TensorScan& scan);
 
 // Checks the packed varints of all fields of the TensorProto `bytes`, except those in the mask
-// `fields_not_checked`. Returns false if one is malformed.
+// `fields_not_checked` (bit f: field f). Returns false if one is malformed. REQUIRES: ScanTensor
+// has returned true for these bytes.
 bool CheckVarints(std::string_view bytes, uint32_t fields_not_checked, WireError& error);
 
 }  // namespace penstock::tfs

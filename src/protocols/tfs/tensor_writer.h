@@ -20,7 +20,15 @@ struct TensorWriteOptions {
   size_t gather_bytes_min = 4096;
 };
 
-// The sizes of a tensor on the wire.
+// The sizes of a tensor on the wire, in bytes. The buffer for the answer is allocated from them, so
+// WriteTensor must write exactly as much:
+//
+//   ASSIGN_OR_RETURN(const TensorPlan plan, PlanTensor(tensor, options));
+//   buffer_bytes += plan.message_bytes - plan.gathered_bytes;
+//   ...
+//   WriteTensor(tensor, plan, options, out);
+//
+// Plain data.
 struct TensorPlan {
   uint32_t field = 0;           // the field for the elements
   uint64_t shape_bytes = 0;     // of the TensorShapeProto
@@ -29,10 +37,12 @@ struct TensorPlan {
   uint64_t gathered_bytes = 0;  // the part of these that is not copied
 };
 
-// Errors: INTERNAL if the type has no wire form.
+// Computes the sizes. Walks over the elements of types that are varints on the wire. Errors:
+// INTERNAL if the type has no wire form.
 StatusOr<TensorPlan> PlanTensor(const Tensor& tensor, const TensorWriteOptions& options);
 
-// Writes the tensor. `plan` must come from the same options.
+// Writes the fields of a TensorProto, without a tag and length around them. `plan` must come from
+// the same tensor and options. Gathered parts refer to the tensor's buffers and keep them alive.
 void WriteTensor(const Tensor& tensor, const TensorPlan& plan, const TensorWriteOptions& options,
                  ChainWriter& out);
 

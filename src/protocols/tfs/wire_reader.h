@@ -37,9 +37,24 @@ struct WireError {
 };
 
 // A cursor over the bytes of one message. If the bytes are malformed, every Read returns false and
-// writes the reason to the WireError; do not use the cursor after that. One thread at a time.
+// writes the reason to the WireError; do not use the cursor after that.
+//
+//   WireError error;
+//   WireReader reader(bytes, error);
+//   while (!reader.AtEnd()) {
+//     uint32_t tag = 0;
+//     if (!reader.ReadTag(tag)) return Malformed(error);
+//     const bool ok = tag == MakeTag(1, WireType::kLength) ? reader.ReadString(name)
+//                                                          : reader.SkipField(tag, nesting_left);
+//     if (!ok) return Malformed(error);
+//   }
+//
+// A known field number with another wire type is an unknown field, as in protobuf: it falls through
+// to SkipField. Copying the cursor makes a look-ahead. One thread at a time.
 class WireReader {
  public:
+  // Views `bytes`, which must outlive it, and so must `error`. All views that it returns point into
+  // `bytes`.
   WireReader(std::string_view bytes, WireError& error)
       : cursor_(bytes.data()), end_(bytes.data() + bytes.size()), error_(&error) {}
 
@@ -63,6 +78,7 @@ class WireReader {
     }
     return ReadOtherTag(tag);
   }
+  // Reads a varint of up to 10 bytes. Bits above 64 are dropped, as protobuf does.
   bool ReadVarint(uint64_t& value) {
     if (cursor_ != end_ && static_cast<signed char>(*cursor_) >= 0) {
       value = static_cast<uint8_t>(*cursor_++);
@@ -70,7 +86,7 @@ class WireReader {
     }
     return ReadLongVarint(value);
   }
-  // Reads a length and that many bytes.
+  // Reads a length and that many bytes. `bytes` is a view of the message.
   bool ReadBytes(std::string_view& bytes) {
     if (cursor_ != end_) {
       const auto length = static_cast<uint8_t>(*cursor_);
@@ -85,7 +101,7 @@ class WireReader {
   }
   // Reads a length and that many bytes, which must be UTF-8.
   bool ReadString(std::string_view& text);
-  // Reads 4 or 8 bytes, depending on T.
+  // Reads 4 or 8 bytes in little-endian order, depending on T. They need not be aligned.
   template <typename T>
   bool ReadFixed(T& value) {
     if (bytes_left() < sizeof(T)) return Fail("a fixed-size value is cut off");
@@ -104,12 +120,15 @@ class WireReader {
   WireError& error() const { return *error_; }
 
  private:
+  // The slow halves of the functions above, for the rare forms. They set the error.
   bool ReadOtherTag(uint32_t& tag);
   bool ReadOtherBytes(std::string_view& bytes);
   bool ReadRawTag(uint32_t& tag);
   bool ReadLongVarint(uint64_t& value);
   bool ReadLength(uint64_t& length);
   bool SkipBytes(size_t count);
+  // Skips a group to its end. Calls SkipField and is called by it, so `nesting_left` bounds the
+  // stack.
   bool SkipGroup(uint32_t field, int nesting_left);
 
   const char* cursor_;

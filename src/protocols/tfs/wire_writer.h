@@ -25,11 +25,13 @@ constexpr uint64_t LengthFieldBytes(uint32_t field, uint64_t content_bytes) {
          content_bytes;
 }
 
-// A cursor that writes. The caller makes sure that there is enough space. One thread at a time.
+// A cursor that writes. The caller makes sure that there is enough space: nothing here checks it.
+// One thread at a time.
 class WireWriter {
  public:
   explicit WireWriter(std::byte* at) : at_(at) {}
 
+  // Where the next byte goes.
   std::byte* at() const { return at_; }
   void Varint(uint64_t value) {
     while (value >= 0x80) {
@@ -38,6 +40,8 @@ class WireWriter {
     }
     *at_++ = static_cast<std::byte>(value);
   }
+  // Writes a tag and a varint. A negative int64 is cast to uint64, and takes 10 bytes, as in
+  // protobuf.
   void VarintField(uint32_t field, uint64_t value) {
     Varint(MakeTag(field, WireType::kVarint));
     Varint(value);
@@ -47,6 +51,7 @@ class WireWriter {
     Varint(MakeTag(field, WireType::kLength));
     Varint(content_bytes);
   }
+  // Copies raw bytes, without a tag.
   void Bytes(const void* data, size_t size) {
     if (size > 0) std::memcpy(at_, data, size);
     at_ += size;
@@ -60,11 +65,17 @@ class WireWriter {
   std::byte* at_;
 };
 
-// Writes small parts into one buffer, between slices that are sent without a copy. One thread at a
-// time.
+// Writes small parts into one buffer, between slices that are sent without a copy.
+//
+//   ChainWriter out(buffer);               // as large as all parts that are not gathered
+//   out.wire().LengthHeader(1, 5000);
+//   out.Gather(elements);                  // 5000 bytes that are not copied
+//   return out.Finish();
+//
+// One thread at a time.
 class ChainWriter {
  public:
-  // `buffer` must have space for all that is written through wire().
+  // `buffer` must have space for all that is written through wire(). The chain keeps it alive.
   explicit ChainWriter(BufferRef buffer)
       : buffer_(std::move(buffer)), start_(buffer_->data()), wire_(start_) {}
 

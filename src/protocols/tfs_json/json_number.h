@@ -64,8 +64,9 @@ double ToFloat64Slow(const Decimal& decimal);
 
 // Reads the JSON number at `at`, which is before `end`; 32 bytes after `end` must be readable.
 // Returns false if there is no number (NaN and Infinity are none), or if JSON does not allow its
-// form. The number may extend beyond `end`: compare Decimal::end. Inlined, it keeps the parts of
-// `out` in registers.
+// form. The number may extend beyond `end`: compare Decimal::end. It reads 16 bytes at a time with
+// SSE2, which is what makes bodies of many floats fast. Inlined, it keeps the parts of `out` in
+// registers.
 [[gnu::always_inline]] inline bool ReadDecimal(const char* at, const char* end, Decimal& out) {
 #if defined(__SSE2__)
   using number_internal::EightDigits;

@@ -25,7 +25,15 @@ char* WriteFloat(char* to, double value);
 char* WriteFloat16(char* to, uint16_t bits);
 char* WriteBfloat16(char* to, uint16_t bits);
 
-// Writes one JSON text. One thread at a time.
+// Writes one JSON text.
+//
+//   JsonWriter writer(1000, &memory);
+//   writer.Raw("{\"outputs\": [");
+//   writer.Commit(WriteFloat(writer.Reserve(kNumberBytesMax), 1.5f));
+//   writer.Raw("]}");
+//   ByteChain text = writer.Finish();
+//
+// It does not check that the pieces make valid JSON. One thread at a time.
 class JsonWriter {
  public:
   // The functions that write throw this when `memory` has no more blocks. It is an exception

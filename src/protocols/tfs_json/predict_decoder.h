@@ -12,8 +12,8 @@
 
 namespace penstock::tfs_json {
 
-// What one body may cost. JSON can ask for much memory with few bytes, by deep nesting or by many
-// small lists.
+// The limits for what one body may cost. JSON can ask for much memory with few bytes, by deep
+// nesting or by many small lists.
 struct DecoderOptions {
   // The nesting limit of lists and objects in a body.
   int depth_max = 100;
@@ -23,7 +23,8 @@ struct DecoderOptions {
   size_t inputs_max = 1000;
 };
 
-// The form of a request. The answer has the same form.
+// The form of a request ("Encoding tensors" in TensorFlow Serving's REST API). The answer has the
+// same form.
 enum class PredictFormat {
   kRow,     // "instances": a list of rows; answered by "predictions"
   kColumn,  // "inputs": whole tensors; answered by "outputs"

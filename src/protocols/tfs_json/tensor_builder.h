@@ -17,8 +17,9 @@ inline bool IsComplex(DType dtype) {
   return dtype == DType::kComplex64 || dtype == DType::kComplex128;
 }
 
-// Collects elements and the shape. One thread at a time. Functions that return false have set the
-// cursor's error.
+// Collects elements and the shape. ReadValue drives it: OpenList, elements, CloseList. The first
+// element fixes the rank, and the first list of each depth fixes a dimension; what differs later is
+// an error. One thread at a time. Functions that return false have set the cursor's error.
 class TensorBuilder {
  public:
   // kInvalid: the first element determines the type. Integers become int64, and change to float32

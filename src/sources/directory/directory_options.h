@@ -11,7 +11,7 @@
 
 namespace penstock {
 
-// The options of a DirectorySource, for all models together.
+// The options of a DirectorySource, for all models together. Each default is that of the flag.
 struct DirectorySourceOptions {
   // Time between two polls of the base paths. 0: one scan after each SetModels; < 0: no scan at
   // all. Where the kernel reports changes, they are seen at once, and polls are ten times rarer.
@@ -23,6 +23,7 @@ struct DirectorySourceOptions {
   size_t watches_max = 100'000;  // 0: the kernel reports no changes, only polls find them
 };
 
+// The flags of this source, for app/builtins.cc. Static storage.
 std::span<const OptionRow> DirectoryOptionRows();
 
 }  // namespace penstock

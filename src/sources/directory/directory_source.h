@@ -28,6 +28,8 @@ namespace penstock {
 // gives the reason; other models are not affected. Thread-safe.
 class DirectorySource final : public core::ModelSource {
  public:
+  // `make_loader` is called on the source's thread, for each version that is reported. It must be
+  // quick, and thread-safe if others use it too.
   DirectorySource(DirectorySourceOptions options, core::LoaderFactory make_loader);
   ~DirectorySource() override;
 
@@ -62,10 +64,13 @@ class DirectorySource final : public core::ModelSource {
   void RunThread() EXCLUDES(mutex_);
   // Takes over the models of SetModels, if they changed. Returns false to stop the thread.
   bool TakeModels() EXCLUDES(mutex_);
+  // Adds or changes one model, whose first scan is due at once.
   void SetModel(core::SourceModel model);
+  // Scans one model, reports what has changed, and sets the time of the next scan.
   void Scan(Watched& watched);
   // When to scan again if the kernel reports no change.
   SteadyTime NextScan(const Found& found) const;
+  // Reads the kernel's events, and makes the models with changes due.
   void ReadChanges();
   // Sleeps until there is something to do.
   void Wait();

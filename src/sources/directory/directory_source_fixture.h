@@ -105,7 +105,16 @@ class NoLoader final : public core::Loader {
   }
 };
 
-// Gives each test its own folder. One thread, in addition to that of the source.
+// Gives each test its own folder.
+//
+//   Make("m/1");
+//   auto source = Source();
+//   ASSERT_TRUE(source->SetModels({{.name = "m", .base_path = Base("m")}}).ok());
+//   source->Start(target_);
+//   EXPECT_EQ(NextVersions(), "1");
+//
+// NextVersions waits for the source's thread, so no test sleeps. One thread, in addition to that of
+// the source.
 class DirectorySourceTest : public ::testing::Test {
  protected:
   std::string Base(const std::string& model) { return root_ / model; }

@@ -21,8 +21,10 @@ struct FolderStamp {
   core::VersionContent content;
 };
 
-// Scans the folder and all below it. Follows symbolic links; does not read contents. Calls
-// `on_folder` with each folder before listing it. Stops after 100,000 entries.
+// Scans the folder and all below it. Follows symbolic links; does not read contents, so that a
+// version of many gigabytes costs only a few system calls for each file. Calls `on_folder` with
+// each folder before listing it, so that the caller can watch it first. Stops after 100,000
+// entries.
 FolderStamp StampFolder(const std::string& path,
                         const std::function<void(const std::string& folder)>& on_folder);
 

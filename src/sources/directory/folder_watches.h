@@ -24,9 +24,17 @@ struct ModelChanges {
   std::set<core::VersionNumber> renamed;  // version folders that were renamed into the base path
 };
 
-// Watches the folders of all models with one Inotify, and sorts the events by model. Holds at most
-// `watches_max` watches. If this limit or the system's is reached, that is logged once. One thread
-// at a time.
+// Watches the folders of all models with one Inotify, and sorts the events by model.
+//
+//   watches.Begin("m");
+//   watches.AddBase("/models/m");             // then list it
+//   watches.AddFiles("/models/m/1", {1});     // then scan its files
+//   watches.End();
+//   ...                                       // fd() becomes readable
+//   watches.Read([](const std::string& model) { Scan(model, watches.Take(model)); });
+//
+// Holds at most `watches_max` watches. If this limit or the system's is reached, that is logged
+// once, and polls find the changes. One thread at a time.
 class FolderWatches final {
  public:
   FolderWatches(bool is_on, size_t watches_max)
@@ -79,6 +87,7 @@ class FolderWatches final {
   };
   using OnChange = std::function<void(const std::string& model)>;
 
+  // Adds a use of a folder, and a watch if it has none yet.
   bool Add(const std::string& folder, uint32_t mask, Use use);
   void LogLimit(std::string_view limit);
   // Drops the uses of one model: all, or those that were not declared again.
@@ -86,6 +95,7 @@ class FolderWatches final {
   void OnEvent(const InotifyEvent& event, std::set<uint32_t>& open_moves);
   static void FollowWriters(Watch& watch, const InotifyEvent& event,
                             std::set<uint32_t>& open_moves);
+  // Adds what the event means for this use to changes_.
   void NoteChange(const Watch& watch, const Use& use, const InotifyEvent& event);
 
   const bool is_on_;

@@ -32,7 +32,8 @@ class Inotify final {
   // errno. A folder has one watch, whatever path leads to it.
   int Add(const std::string& folder, uint32_t mask);
   void Remove(int watch);
-  // Passes on the events so far, up to a limit. Returns false if the kernel has dropped some.
+  // Passes on the events so far, up to a limit, without waiting. The event is valid during the
+  // call. Returns false if the kernel has dropped some: then anything may have changed.
   bool Read(const std::function<void(const InotifyEvent&)>& on_event);
 
  private:

@@ -16,7 +16,7 @@ namespace penstock {
 struct SettlingOptions {
   Duration settle_time = std::chrono::seconds(1);  // 0: all files count as complete at once
   // How long to wait for files that are open for writing if nothing changes. Without this limit a
-  // program that never closes them would block the version for ever.
+  // program that never closes them would block the version forever.
   Duration open_time_max = std::chrono::minutes(1);
   // Times on a network file system come from another clock. They prove that nothing changes only if
   // they are this much older.
@@ -35,7 +35,13 @@ struct FilesSeen {
 
 // Decides when the files of one version are complete: when the folder was renamed into its place,
 // or when nothing has changed for the settle time. The file times can show that, or repeated scans.
-// A version is never complete while files are missing that every version has. One thread at a time.
+// A version is never complete while files are missing that every version has. It reads no clock and
+// no files, so its test is a table of states:
+//
+//   settling.Scan({.stamp = StampFolder(path, {}), .now = now, .wall_now = wall_now});
+//   if (settling.complete()) Load(); else ScanAgainAt(settling.next_scan());
+//
+// One thread at a time.
 class Settling final {
  public:
   explicit Settling(SettlingOptions options) : options_(options) {}
@@ -50,7 +56,7 @@ class Settling final {
   std::optional<SteadyTime> next_scan() const { return next_scan_; }
   // True if it waits only for a program that holds files open for writing.
   bool waits_for_writer() const { return waits_for_writer_; }
-  // What is missing in the last state, if no more files seem to come; else empty.
+  // The files that the last state lacks, if no more files seem to come; else empty.
   const std::string& missing() const { return missing_; }
 
  private:

@@ -6,7 +6,9 @@
 
 namespace penstock {
 
-// Wakes a waiting thread. Notify: thread-safe. Wait: one thread.
+// Wakes a waiting thread. It is an eventfd: unlike a condition variable, it can wait for a file
+// descriptor too. Notifications before a Wait are not lost; several count as one. Notify:
+// thread-safe. Wait: one thread.
 class WakeEvent final {
  public:
   WakeEvent();

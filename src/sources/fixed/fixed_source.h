@@ -16,8 +16,14 @@
 
 namespace penstock {
 
-// Reports version 1 of each of its models. It has no thread: Start and SetModels report on the
-// caller's thread. Thread-safe.
+// Reports version 1 of each of its models. It is the smallest source: read it first to write
+// another one. It has no thread: Start and SetModels report on the caller's thread.
+//
+//   FixedSource source("a built-in model", IsBuiltin, make_loader);
+//   source.Start(manager);
+//   TRY(source.SetModels({{.name = "echo", .base_path = "builtin:identity"}}));
+//
+// Thread-safe.
 class FixedSource final : public core::ModelSource {
  public:
   // `kind` and `matches`: as in ModelSource. `make_loader` gets the base path.
@@ -38,6 +44,8 @@ class FixedSource final : public core::ModelSource {
   std::string WhyIncomplete(const std::string&) const override { return ""; }
 
  private:
+  // Reports the list of all models to the target, through the reporter, which drops what is not
+  // new.
   void Report() REQUIRES(mutex_);
 
   const std::string_view kind_;

@@ -26,7 +26,8 @@ struct ObjectVersion {
   std::string folder;  // in the cache
 };
 
-// Shared by the loaders of all versions. Immutable.
+// What the loaders of all versions share: how to reach the store, and how to load a folder.
+// Immutable.
 struct ObjectStore {
   S3Settings settings;
   S3ClientOptions client;

@@ -27,6 +27,7 @@ struct ObjectStoreSourceOptions {
   core::MemoryEstimator estimate = nullptr;  // for versions that are not downloaded yet
 };
 
+// The flags of this source, for app/builtins.cc. Static storage.
 std::span<const OptionRow> ObjectStoreOptionRows();
 
 }  // namespace penstock

@@ -67,7 +67,8 @@ class ObjectStoreSource final : public core::ModelSource {
     std::string absent;    // the last warning about versions that are not there
     SteadyTime due;        // of the next scan
   };
-  // A scan of one model, and its result.
+  // A scan of one model, and its result. It belongs to a thread of the pool until it is in
+  // scans_done_.
   struct Scan;
   // The versions that the last scan of a base path has found.
   struct KnownVersions {

@@ -29,7 +29,14 @@ struct ScanTurn {
 };
 
 // Gives turns to scans, at most one a bucket. A bucket that is slow moves to the few turns for slow
-// ones, so most turns stay free for the others. One thread at a time.
+// ones, so most turns stay free for the others.
+//
+//   if (turns.MayBegin(bucket)) turn = turns.Begin(bucket, now);
+//   ...                                    // the scan's thread: turn->heard = now, after each page
+//   turns.Check(now);                      // at NextCheck()
+//   const auto end = turns.Finish(bucket, now);
+//
+// One thread at a time.
 class ScanTurns final {
  public:
   explicit ScanTurns(ScanTurnOptions options) : options_(options) {}

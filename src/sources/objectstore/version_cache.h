@@ -15,8 +15,14 @@ namespace penstock {
 
 // Uses the paths cache/BASE/VERSION.REVISION, with ".part" appended during the download. BASE is
 // the escaped base path of the versions. The revision is a part of the path, so changed objects get
-// a new folder, and a version that is served keeps its files. One process owns the cache.
-// Thread-safe.
+// a new folder, and a version that is served keeps its files.
+//
+//   const std::string folder = cache->FolderOf("s3://bucket/m", {1}, revision);
+//   const VersionCache::Use use(*cache, folder);   // before the folder is looked for
+//   if (!exists(folder)) { Download(folder + ".part"); rename(folder + ".part", folder); }
+//   Load(folder);
+//
+// One process owns the cache, which a lock on a file ensures. Thread-safe.
 class VersionCache final {
  public:
   // While it exists, the cache does not remove the folder: it is being downloaded or loaded.

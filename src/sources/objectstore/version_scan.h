@@ -16,7 +16,7 @@
 
 namespace penstock {
 
-// The state of a version's objects.
+// The state of a version's objects, from one scan to the next.
 struct SeenVersion {
   uint64_t revision = 0;  // a hash of all keys, sizes, ETags and times
   SteadyTime since;
@@ -39,6 +39,8 @@ struct VersionScan {
   Duration settle_time;
 };
 
+// The result of a scan. A version is in `prefixes`, and in at most one of the sets below it
+// (for_labels is a part of wanted).
 struct ScannedVersions {
   std::map<core::VersionNumber, std::string> prefixes;  // of all versions
   std::set<core::VersionNumber> wanted;                 // complete versions to load
