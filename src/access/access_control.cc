@@ -1,4 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+// The rules are an immutable table behind a shared pointer. Replace swaps the pointer and then
+// increments the generation. A connection compares the generation with the one that it remembers,
+// which costs one load, and asks again only after a change. A caller keeps the table alive that it
+// belongs to, so requests that have begun end by the rules with which they began.
+//
+// Nothing here depends in its time on a secret: tokens are found by their hash, and the remembered
+// credentials are compared in constant time.
 #include "access/access_control.h"
 
 #include <openssl/crypto.h>

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+// A line is formatted by the thread that logs, and written with one call, so that lines of several
+// threads do not mix. While a LogQueue exists, the call goes to its sink, which never blocks.
+// Names, paths and errors come from clients and models. So control characters are escaped in both
+// forms, and a message keeps only its first and its last bytes if it is too long.
 #include "base/log.h"
 
 #include <unistd.h>

@@ -1,4 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
+// The order of the steps, and why. The names are read first, because they are cheap, and a request
+// for an unknown model must cost no memory for tensors. The permission is checked before the
+// search, so that the answer does not depend on whether the model exists.
+//
+// The thread. A request starts on an event loop and stays there, since a hop to the pool costs more
+// than a small request. It moves to the compute pool when it could hold up the loop: if its body is
+// large, if it had to wait for a load, or if Decode runs into the limit for loops. In the last case
+// Decode runs again from the start, because half a request cannot be handed over. Once on the pool,
+// the run stays on that thread.
+//
+// Errors. Every path ends in Finish, exactly once, and then Release. If the answer fails while the
+// model still runs, the client gets the error at once (failure_), and Finish waits for the model's
+// last part: until then the model may use the request.
 #include "infer/infer_call.h"
 
 #include <new>

@@ -1,4 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+// Which requests are kept, and what that costs. A runtime prepares itself for each combination of
+// signature, names, types and shapes, so one request of each such form is enough. Only one request
+// in kSample of a thread is looked at, so the others pay an addition and a load.
+//
+// The bytes of a request are gone when its answer is there, but only an answered request is worth
+// keeping. So the request is copied before the run, and the copy is kept, or dropped, by the
+// callback of the answer. Clear increments a number that the callback compares: a request that was
+// running when the model broke is not kept, because it may be the cause.
 #include "infer/recent_requests.h"
 
 #include <algorithm>

@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+// The check runs for each request, so the usual case must be cheap: it walks over the inputs once
+// and allocates nothing for up to 16 of them. Only when something is wrong, the texts are built,
+// with the sets of names that were sent and expected. Clients compare these texts with TensorFlow
+// Serving's, so they have its words and its order. Names come from clients and may be long or many,
+// so each text is cut.
 #include "infer/signature.h"
 
 #include <algorithm>

@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+// A change is answered when it is in effect, which may take as long as a load. This list holds the
+// changes that wait for that. Three things end a wait: the models are there or have failed, the
+// deadline has passed or the client has gone, or another change has made the wait pointless
+// (Overtake). An answer runs the code of the caller, which may add another change; so the entries
+// that have ended are moved out of the list before they are answered.
 #include "models/pending_changes.h"
 
 #include <algorithm>

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+// Event loops add spans, and one thread sends them. The first span of a batch wakes the thread,
+// which then waits for more until the interval is over or the batch is full. So one request to the
+// collector carries many spans, and an idle server sends nothing. The thread holds no lock while it
+// sends. If the collector is slow, the queue fills, and further spans are dropped and counted.
 #include "observe/span_exporter.h"
 
 #include <algorithm>

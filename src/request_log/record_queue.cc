@@ -1,4 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+// Two ways through the queue. A small record is copied behind the others, because a reference would
+// keep the whole body of its request. A large record keeps its memory, because a copy would take
+// time on the thread of the request. The limit counts the bytes of all queues together and is taken
+// before the lock, so that a full queue costs a request one atomic addition.
+//
+// The writer swaps the queue with an empty one, and does everything slow without the lock: frames
+// and checksums, or JSON, and the write. Small records go in batches of about 1 MiB, so that one
+// write has many records. A large record of a TFRecord file is written from where it is. It wakes
+// the writer early (kWrittenAtOnce), since it holds the memory of a request until it is written.
 #include "request_log/record_queue.h"
 
 #include <chrono>

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+// The files are written for Python's configparser, which AWS's own tools use, and people expect the
+// same here: comments, continued lines, nested settings. All lines are parsed, not only those of
+// the profile, so that a mistake anywhere is reported, with its line. No message quotes a line,
+// because it may hold a secret.
 #include "s3/aws_profile.h"
 
 #include <algorithm>

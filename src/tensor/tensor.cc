@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+// Shapes come from clients and from runtimes, so every product of dimensions is checked for an
+// overflow before it becomes a size (ArrayBytes), and every size before it is allocated. A view is
+// made only if the data is aligned for its type: an unaligned float may not be read as one.
 #include "tensor/tensor.h"
 
 #include <cstring>

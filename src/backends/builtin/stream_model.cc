@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+// A model for trying streams, and an example of back-pressure. A run gives parts in a loop, as long
+// as the receiver is not slow. When it is slow, the run leaves itself as the callback of
+// FlowControl and returns its thread; the receiver calls it when it can take more. So a slow client
+// costs no thread and no more than one part of memory. The run owns itself, because nobody else
+// knows when the last part is given.
 #include "backends/builtin/stream_model.h"
 
 #include <algorithm>

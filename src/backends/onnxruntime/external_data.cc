@@ -1,4 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+// Why the files are read here. ONNX Runtime would map them for as long as the model lives. Somebody
+// may truncate or overwrite a file meanwhile: the first ends the process, the second changes the
+// answers of a version that is served. So the data is read once into a block, which the session
+// copies, and which is then given back.
+//
+// The positions come from the model's file, which nobody has checked. So a path must stay below the
+// model's folder, and offset, length, type and shape must fit each other and the file, before any
+// memory is reserved.
 #include "external_data.h"
 
 #include <sys/mman.h>

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+// Some facts must be known before TensorFlow gets the file, or are not in its C interface: which
+// tags there are, whether variables are needed, whether a wrong rank would end the process. They
+// are read from the bytes, field by field, with the few field numbers that are needed. Bytes that
+// are malformed end a walk early; TensorFlow parses the same bytes later and says what is wrong.
 #include "tf_saved_model.h"
 
 #include <algorithm>

@@ -1,4 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
+// How it works. A metric holds no number itself. It holds the indices of cells (metric_cells.h), of
+// which each thread has its own copy, so that counting needs no lock and shares no cache line. A
+// counter has one cell; a histogram has one for each bucket and one for the sum. A scrape sums up
+// the cells of all threads.
+//
+// A histogram finds its bucket from the exponent of the value. A double has its exponent in bits of
+// its own, and a table gives the first bucket of each power of two, so that few comparisons are
+// left. Each value counts in one bucket only; the running sums that Prometheus wants are made when
+// the text is written.
+//
+// The registry's mutex guards only the list of metrics. Callers keep the reference that they get,
+// and never search on the hot path.
 #include "base/metrics/metrics.h"
 
 #include <fmt/format.h>

@@ -1,4 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+// How the limits of a container are found. /proc/self/cgroup names the group of this process in
+// each hierarchy, and /proc/self/mountinfo says where the hierarchies are mounted, and which part
+// of them a mount shows. A limit of a group also holds for all groups below it. So the files of the
+// group and of each of its parents are read, as far as they are visible, and the tightest value
+// counts. Version 2 has one hierarchy for all controllers; version 1 has several, with other names
+// of files. What cannot be read sets no limit: too many threads are better than no start.
 #include "base/os/machine.h"
 
 #include <sched.h>

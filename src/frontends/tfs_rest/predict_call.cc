@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+// The steps that InferCall asks for, by the format of the body. The format of the request and that
+// of the answer are chosen separately, from Content-Type and Accept. A part of an answer in parts
+// is one server-sent event; the first event carries the head with it, so that an error before it
+// still has its own HTTP status. The log gets protobuf messages whatever the client sent, because
+// its readers are those of TensorFlow Serving's logs.
 #include "frontends/tfs_rest/predict_call.h"
 
 #include <memory>

@@ -17,8 +17,8 @@
 // each DATA frame.
 //
 // A drain has two steps (RFC 9113, section 6.8), because requests may be on their way: first a
-// GOAWAY that still accepts all streams, with a ping. After the answer to the ping, or a second, a
-// GOAWAY with the last stream that is served.
+// GOAWAY that still accepts all streams, with a ping. After the answer to the ping, or after
+// kAnnounceTime, a GOAWAY with the last stream that is served.
 #include "net/http2/session.h"
 
 #include <algorithm>
@@ -43,12 +43,12 @@ constexpr size_t kRestBytesUncounted = 4096;
 // Higher than the limit of Http2FrameCheck, so that the check ends the connection and not nghttp2.
 constexpr size_t kAcksQueuedMax = 4000;
 constexpr uint64_t kResetsUnchecked = 1'000'000'000;
-// The payload of the ping that follows the drain's first GOAWAY. Its answer proves that the client
-// has seen that GOAWAY.
 // How long a client has to answer the announcement of the end, and how long at the end of the
 // server if no request is open.
 constexpr Duration kAnnounceTime = std::chrono::seconds(1);
 constexpr Duration kAnnounceTimeOfIdle = std::chrono::milliseconds(250);
+// The payload of the ping that follows the drain's first GOAWAY. Its answer proves that the client
+// has seen that GOAWAY.
 constexpr std::array<uint8_t, 8> kDrainPing = {'p', 'e', 'n', 's', 't', 'o', 'c', 'k'};
 
 // nghttp2's options, shared by all sessions. Immutable.

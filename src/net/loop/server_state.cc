@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+// The defaults of the limits depend on each other. Bodies may take a quarter of the memory. They
+// may reserve eight times that in address space, because a client that announces much and sends
+// little should take nothing but address space. The number of incomplete requests follows from the
+// memory for bodies. So a client that only begins requests runs into that number first, and leaves
+// memory to the others.
 #include "net/loop/server_state.h"
 
 #include <algorithm>

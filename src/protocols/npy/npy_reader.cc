@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+// Most files are in the machine's own form: C order, little-endian, numbers. Their elements are
+// viewed where they lie. Three kinds need a copy: arrays in Fortran order, whose elements are
+// permuted; big-endian numbers, whose bytes are swapped; and texts, which numpy stores as UCS-4 and
+// tensors as UTF-8. The size of the data is compared with the shape first, so that no copy reads
+// beyond the file.
 #include "protocols/npy/npy_reader.h"
 
 #include <algorithm>

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+// The slow halves of the inline functions in the header, for forms that requests rarely have: tags
+// and lengths of several bytes, groups, long varints. What protobuf refuses is refused here too,
+// even where the value would be clear: a client must not get an answer from this server and an
+// error from another. fuzz/predict_fuzz.cc compares the two.
 #include "protocols/tfs/wire_reader.h"
 
 namespace penstock::tfs {

@@ -1,4 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+// What protects a folder from being removed. A folder stays while it is wanted (Keep) or used
+// (Use). The path has the revision of the objects, so changed objects go to another folder, and a
+// version that serves keeps its files until its last use ends. A download goes to a path with
+// ".part", and gets its name when it is complete; so a folder without it is whole, also after a
+// crash. Nothing is removed before all models were scanned once: until then nobody knows what is
+// wanted of the last run.
 #include "sources/objectstore/version_cache.h"
 
 #include <fcntl.h>
