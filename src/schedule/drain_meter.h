@@ -7,7 +7,8 @@
 
 namespace penstock::schedule {
 
-// A moving average that starts with its first value. 0: there is none yet.
+// An exponential moving average (each new value counts an eighth) that starts with its first value.
+// 0: there is none yet.
 inline void UpdateAverage(double& average, double value) {
   constexpr double kNewShare = 1.0 / 8;
   average = average == 0 ? value : average + (value - average) * kNewShare;

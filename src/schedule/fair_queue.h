@@ -50,15 +50,15 @@ class Flow;
 // A request that waits. The owner sets the first three members before Push; the others belong to
 // the queue. One thread at a time.
 struct QueueItem {
-  int64_t deadline = std::numeric_limits<int64_t>::max();
-  uint64_t bytes = 0;
+  int64_t deadline = std::numeric_limits<int64_t>::max();  // only gives the order in the flow
+  uint64_t bytes = 0;                                      // what it counts against bytes_max
   // A task continues a run that has begun. It needs a slot, but is no run of its own: it starts
-  // before the other items of its flow, and runs_max, items_max and bytes_max do not apply to it.
+  // before the other items of its flow, and FlowLimits do not apply to it. FairQueueLimits do.
   bool is_task = false;
 
-  Flow* flow = nullptr;  // null: it is not in a queue
-  uint64_t arrival = 0;
-  uint32_t position = kInNoHeap;
+  Flow* flow = nullptr;           // null: it is not in a queue
+  uint64_t arrival = 0;           // its number, which decides between equal deadlines
+  uint32_t position = kInNoHeap;  // in the flow's heap
 };
 
 // A run that has begun. Keep it until FairQueue::End.
@@ -66,7 +66,7 @@ struct StartedRun {
   Flow* flow = nullptr;  // null: it has ended
   double charge = 0;     // the compute time that the flow has paid in advance
   bool is_task = false;
-  bool has_slot = false;
+  bool has_slot = false;  // it counts among slots_taken()
 };
 
 // One model's part of the queue. Only FairQueue changes it. Its owner destroys it when it is idle.
@@ -100,11 +100,11 @@ class Flow final {
   Items& ItemsWith(const QueueItem& item) { return item.is_task ? tasks_ : waiting_; }
 
   FlowLimits limits_;
-  uint32_t declared_runs_ = 0;
-  double virtual_time_ = 0;  // compute time used, divided by the weight
-  double mean_cost_ = 0;     // moving average
+  uint32_t declared_runs_ = 0;  // see SetDeclaredRuns
+  double virtual_time_ = 0;     // compute time used, divided by the weight
+  double mean_cost_ = 0;        // moving average
   uint32_t runs_ = 0;
-  uint32_t open_tasks_ = 0;
+  uint32_t open_tasks_ = 0;  // begun and not ended
   uint64_t bytes_ = 0;
   DrainMeter drain_;
   Items waiting_;
@@ -112,30 +112,47 @@ class Flow final {
   uint32_t position_ = kInNoHeap;  // in the queue's heap of flows
 };
 
-// Orders the items of several flows. Does not own flows and items. Times and costs are in
-// nanoseconds. All functions that change it take O(log n). One thread at a time.
+// Orders the items of several flows. Its owner keeps flows and items, and runs what Pop returns:
+//
+//   FairQueue queue({.slots = 2});
+//   Flow resnet;                                             // for each model
+//   queue.SetLimits(resnet, {.weight = 2});
+//   QueueItem item;                                          // for each request
+//   if (queue.Push(resnet, item) != Refusal::kNone) return;  // the client should try later
+//   StartedRun run;                                          // for each item that Pop returns
+//   if (QueueItem* next = queue.Pop(now, run)) Start(*next);
+//   queue.End(run, cost);  // then Pop again, since a slot is free
+//
+// A flow and an item must not move or end while they are in the queue, and a flow not before its
+// last run has ended. Times and costs are in nanoseconds. All functions that change it take
+// O(log n). One thread at a time.
 class FairQueue final {
  public:
   explicit FairQueue(FairQueueLimits limits) : limits_(limits) {}
 
   // Changes the limits of a flow. Items that wait already stay, also over the new limits.
+  // REQUIRES: kPriorityMin <= limits.priority <= kPriorityMax, and limits.weight > 0.
   void SetLimits(Flow& flow, const FlowLimits& limits);
   // Sets what the model itself allows: its runs at the same time; 0: any number.
   void SetDeclaredRuns(Flow& flow, uint32_t runs_max);
 
-  // Adds an item, unless that would break a limit.
+  // Adds an item, unless that would break a limit. A refused item is as before.
+  // REQUIRES: the item is in no queue.
   [[nodiscard]] Refusal Push(Flow& flow, QueueItem& item);
   // Takes an item out that will not run. Returns false if it is not in the queue.
   bool Remove(QueueItem& item);
   // Takes out the item that runs next, and gives it a slot. Null: no slot is free, or no item may
-  // start. `now` only serves to measure how fast the queue drains.
+  // start. `now` only serves to measure how fast the queue drains. The item is then out of the
+  // queue, and `run` stands for it until End.
   QueueItem* Pop(int64_t now, StartedRun& run);
   // True if Pop would return an item.
   bool CanPop() const { return slots_taken_ < limits_.slots && !ready_.empty(); }
 
-  // The run no longer computes, although it has not ended. Its slot is free for another one.
+  // The run no longer computes, although it has not ended: it waits for its client or its runtime.
+  // Its slot is free for another one. May be called again.
   void ReleaseSlot(StartedRun& run);
-  // The run has ended. `cost`: the compute time that it took.
+  // The run has ended. Gives its slot back, and corrects what the flow has paid. `cost`: the
+  // compute time that it took. REQUIRES: End was not called for this run.
   void End(StartedRun& run, double cost);
 
   uint64_t items() const { return items_; }  // with tasks
@@ -153,6 +170,7 @@ class FairQueue final {
 
   // The virtual time of the flow that was started last, of those with the priority of `flow`.
   double& Now(const Flow& flow);
+  // Lets the flow pay for compute time. A negative cost pays back.
   void Charge(Flow& flow, double cost);
   // Call it when the flow may have become able to start an item, or no longer be.
   void Refresh(Flow& flow);

@@ -15,7 +15,7 @@ inline constexpr uint32_t kInNoHeap = UINT32_MAX;
 
 // A heap of pointers to T, the least first. `Position` is the member of T that holds its place;
 // it is kInNoHeap while the element is outside. `Less` compares two elements. The heap owns
-// nothing. One thread at a time.
+// nothing: an element must not move or end while it is inside. One thread at a time.
 template <typename T, uint32_t T::*Position, typename Less>
 class IndexedHeap final {
  public:
@@ -24,12 +24,14 @@ class IndexedHeap final {
   // The least element. The heap must not be empty.
   T& top() const { return *elements_.front(); }
 
+  // O(log n), as Remove and Update. REQUIRES: the element is in no heap.
   void Push(T& element) {
     PENSTOCK_CHECK(element.*Position == kInNoHeap, "an element enters a heap twice");
     elements_.push_back(&element);
     SiftUp(elements_.size() - 1, element);
   }
 
+  // The last element takes the place, and moves from there. REQUIRES: the element is in this heap.
   void Remove(T& element) {
     const size_t hole = element.*Position;
     PENSTOCK_CHECK(hole < elements_.size() && elements_[hole] == &element,
@@ -42,7 +44,8 @@ class IndexedHeap final {
     Update(last);
   }
 
-  // Call it after the order of `element` has changed.
+  // Call it after the order of `element` has changed, before any other function: a heap with two
+  // elements out of order cannot be repaired.
   void Update(T& element) {
     const size_t at = element.*Position;
     if (at > 0 && Less()(element, *elements_[(at - 1) / 2])) {
