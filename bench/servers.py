@@ -135,6 +135,16 @@ def h2load(url, requests, connections, streams=1, body=None, headers=(), http1=F
         raise RuntimeError(f"h2load {url}: not every request was answered\n{output}")
 
 
+def grpc_load(port, method, message, requests, connections, streams, authorization=None):
+    """Sends `message` with grpc++ on the client's core; raises unless every call succeeds."""
+    with tempfile.NamedTemporaryFile() as data:
+        data.write(message)
+        data.flush()
+        command = ["taskset", "-c", CLIENT_CORE, BUILD / "bench" / "grpc_load", str(port), method, data.name, str(requests),
+                   str(connections), str(streams)]
+        subprocess.run(command + ([authorization] if authorization else []), check=True, timeout=300)
+
+
 def cpu_per_request(server, requests, drive):
     """Microseconds of the server's CPU for each of `requests` requests that `drive` makes."""
     before = server.cpu_us()
