@@ -186,6 +186,11 @@ Status ModelServer::Impl::Start(const StartStepCallback& on_step) {
   }
   AddMetrics();
   if (StandsInForTfs(settings)) manager.AddListener(LogLoadedAsTfs);
+  // An unload waits for the copies of requests that use the version.
+  manager.AddListener([this](const core::ManagerEvent& event) {
+    if (event.version && event.version->state == core::VersionState::kUnloading)
+      experiments.EndShadowsOf(event.version->id);
+  });
   net_options.request_budget = request_budget;
   TRY(StartObservers(on_step));
   net_options.observer = &observers;
@@ -310,6 +315,7 @@ bool ModelServer::Impl::Stop() {
   const bool all_answered = server == nullptr || server->Drain();
   server.reset();
   EndOrLeave("the request log", [this] { request_logs.Stop(); });
+  experiments.EndShadows();
   const bool is_unloaded = manager.Stop(Clock::Real().Now() + kEndTime);
   // Last, so that probes and metrics are answered until the end.
   if (health_server != nullptr) health_server->Drain();

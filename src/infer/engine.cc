@@ -188,7 +188,7 @@ bool Engine::BeginRun(const ModelHandle& handle, const InferRequest& request,
       [[unlikely]]
     done = recent->Watch(request, std::move(done));
   if (handle.assignment_ != nullptr) [[unlikely]]
-    handle.assignment_->StartShadows(request, handle.handle_);
+    done = handle.assignment_->StartShadows(request, handle.handle_, std::move(done));
   return true;
 }
 

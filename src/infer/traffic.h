@@ -29,8 +29,10 @@ class Assignment {
   // Wraps `done` so that the outcome of `request` is recorded for the arm before the last part.
   virtual ResponseCallback Measure(const InferRequest& request, ResponseCallback done) const = 0;
   // Gives copies of the request to the shadows that select it, and returns at once. The copies
-  // share the tensors, and keep `main` loaded.
-  virtual void StartShadows(const InferRequest& request, const core::Handle& main) const = 0;
+  // share the tensors, and keep `main` loaded. Returns `done`, wrapped so that copies that answer
+  // in parts end with the request.
+  virtual ResponseCallback StartShadows(const InferRequest& request, const core::Handle& main,
+                                        ResponseCallback done) const = 0;
 };
 
 // Assigns the requests of all models. Thread-safe.

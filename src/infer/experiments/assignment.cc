@@ -34,7 +34,24 @@ StatusOr<core::Handle> FindTarget(core::Manager& manager, const ExperimentTarget
 
 // A copy of a request for a shadow. One thread at a time.
 struct ShadowRun {
-  ~ShadowRun() { shadow.in_flight.fetch_sub(1, std::memory_order_relaxed); }
+  ~ShadowRun() {
+    pool.copies().Remove(this);
+    shadow.in_flight.fetch_sub(1, std::memory_order_relaxed);
+  }
+
+  // Called for each part but the last. Nobody receives the parts, so a copy that never ends by
+  // itself would run until its deadline. It gets as many parts as its request got.
+  void OnPart() {
+    ++parts;
+    control->gives_parts = true;
+    if (!main_parts->has_ended || parts < main_parts->parts) return;
+    has_enough = true;
+    // The model gives a part on this thread, so the callback must run on another one. If the pool
+    // has no place, the next part tries again.
+    callback_is_due |= control->cancel.Mark();
+    if (callback_is_due && pool.Submit([control = control] { control->cancel.RunCallback(); }))
+      callback_is_due = false;
+  }
 
   const ExperimentRef experiment;
   Experiment::Shadow& shadow;
@@ -43,11 +60,18 @@ struct ShadowRun {
   const core::Handle target;
   InferRequest request;
   const Clock& clock;
+  const ShadowPool& pool;
+  const PartCountRef main_parts;
+  const std::shared_ptr<CopyControl> control = std::make_shared<CopyControl>();
   SteadyTime start = {};
+  int64_t parts = 0;
+  bool has_enough = false;
+  bool callback_is_due = false;
 };
 
 void Finish(const ShadowRun& run, const Status& status) {
-  run.shadow.outcomes.Record(status.code(), run.clock.Now() - run.start);
+  const StatusCode code = run.has_enough ? StatusCode::kOk : status.code();
+  run.shadow.outcomes.Record(code, run.clock.Now() - run.start);
 }
 
 // Runs on a thread of the shadow pool.
@@ -55,6 +79,8 @@ void Run(std::unique_ptr<ShadowRun> run) {
   run->start = run->clock.Now();
   if (run->start >= run->request.deadline)
     return Finish(*run, absl::DeadlineExceededError("waited too long for a thread"));
+  if (run->control->cancel.IsCancelled())
+    return Finish(*run, absl::CancelledError("the server stops"));
   // Keeps the model until Model::Run has returned: the answer may come earlier, and destroys `run`.
   const core::Handle target = run->target.Share();
   Model& model = Served(target).model();
@@ -62,7 +88,7 @@ void Run(std::unique_ptr<ShadowRun> run) {
     return Finish(*run, status);
   ShadowRun* const raw = run.release();
   StartRun(model, raw->request, [raw](InferResponse&& part) {
-    if (!part.is_last) return;
+    if (!part.is_last) return raw->OnPart();
     Finish(*raw, part.status);
     part.outputs.clear();  // their names point into the request and the model
     delete raw;
@@ -143,16 +169,30 @@ ResponseCallback ExperimentAssignment::Measure(const InferRequest& request,
   };
 }
 
-void ExperimentAssignment::StartShadows(const InferRequest& request,
-                                        const core::Handle& main) const {
+ResponseCallback ExperimentAssignment::StartShadows(const InferRequest& request,
+                                                    const core::Handle& main,
+                                                    ResponseCallback done) const {
   const std::vector<ShadowOptions>& all = experiment_->options().shadows;
+  PartCountRef parts;
   for (size_t i = 0; i < all.size(); ++i) {
-    if (IsAmong(all[i].fraction, RandomPosition())) StartShadow(i, request, main);
+    if (!IsAmong(all[i].fraction, RandomPosition())) continue;
+    if (parts == nullptr) parts = std::make_shared<PartCount>();
+    StartShadow(i, request, main, parts);
   }
+  if (parts == nullptr) return done;
+  return [parts, done = std::move(done)](InferResponse&& part) mutable {
+    if (part.is_last) {
+      parts->has_ended = true;
+    } else {
+      ++parts->parts;
+    }
+    done(std::move(part));
+  };
 }
 
 void ExperimentAssignment::StartShadow(size_t number, const InferRequest& request,
-                                       const core::Handle& main) const {
+                                       const core::Handle& main,
+                                       const PartCountRef& main_parts) const {
   const ShadowOptions& options = experiment_->options().shadows[number];
   Experiment::Shadow& shadow = experiment_->shadow(number);
   StatusOr<core::Handle> target = FindTarget(manager_, options.target, clock_);
@@ -162,9 +202,11 @@ void ExperimentAssignment::StartShadow(size_t number, const InferRequest& reques
   // The copy of the request shares the buffers of its tensors.
   auto run = std::unique_ptr<ShadowRun>(new ShadowRun{experiment_, shadow, main.Share(),
                                                       ShareIfAny(described_by_), *std::move(target),
-                                                      request, clock_});
-  run->request.cancel = nullptr;  // if the client disconnects, only the main request is cancelled
-  run->request.flow = nullptr;    // and nobody receives the parts of a copy
+                                                      request, clock_, shadow_pool_, main_parts});
+  // If the client disconnects, only the main request is cancelled.
+  run->request.cancel = &run->control->cancel;
+  run->request.flow = nullptr;  // nobody receives the parts of a copy
+  shadow_pool_.copies().Add(run.get(), {run->control, &run->main.id(), &run->target.id()});
   if (!shadow_pool_.Submit([run = std::move(run)]() mutable { Run(std::move(run)); }))
     shadow.busy.Add();
 }

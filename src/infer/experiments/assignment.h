@@ -16,6 +16,13 @@
 
 namespace penstock {
 
+// How many parts a request has got. Thread-safe.
+struct PartCount {
+  std::atomic<int64_t> parts{0};  // without the last one
+  std::atomic<bool> has_ended{false};
+};
+using PartCountRef = std::shared_ptr<PartCount>;  // of a request and of its copies
+
 // The assignment of a request for a model with an experiment. One thread at a time.
 class ExperimentAssignment final : public Assignment {
  public:
@@ -37,12 +44,14 @@ class ExperimentAssignment final : public Assignment {
   void DecideByInput(const InferRequest& request, core::Handle& handle) override;
   std::string_view arm() const override;
   ResponseCallback Measure(const InferRequest& request, ResponseCallback done) const override;
-  void StartShadows(const InferRequest& request, const core::Handle& main) const override;
+  ResponseCallback StartShadows(const InferRequest& request, const core::Handle& main,
+                                ResponseCallback done) const override;
 
  private:
   // Chooses the arm for the hash position `position`.
   StatusOr<core::Handle> Choose(uint64_t position);
-  void StartShadow(size_t number, const InferRequest& request, const core::Handle& main) const;
+  void StartShadow(size_t number, const InferRequest& request, const core::Handle& main,
+                   const PartCountRef& main_parts) const;
 
   const ExperimentRef experiment_;
   const ShadowPool& shadow_pool_;

@@ -50,6 +50,10 @@ class Experiments final : public Traffic {
   // counts in flight. Waits, for a short time, for requests that are inside Find.
   void Set(const ExperimentList& list) EXCLUDES(mutex_);
 
+  // Ends the shadow copies that answer in parts and keep this version loaded, or all copies.
+  void EndShadowsOf(const core::ServableId& id) { shadow_pool_.copies().EndThoseOf(id); }
+  void EndShadows() { shadow_pool_.copies().EndAll(); }
+
  private:
   struct Table;
 

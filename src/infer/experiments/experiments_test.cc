@@ -96,6 +96,19 @@ class ExperimentsTest : public testing::Test {
     const std::string name = fmt::format("{}/{}", id.name, id.version.value);
     if (name == blocked_) gate_.WaitUntilOpen();
     InferResponse response;
+    const bool is_endless = name == endless_;
+    const int parts = parts_.contains(name) ? parts_.at(name) : 0;
+    for (int i = 0; is_endless ? !request.cancel->IsCancelled() : i < parts; ++i) {
+      {
+        MutexLock lock(mutex_);
+        ++runs_[name];
+        changed_.NotifyAll();
+      }
+      InferResponse part;
+      part.is_last = false;
+      done(std::move(part));
+    }
+    if (is_endless) response.status = absl::CancelledError("nobody waits");
     if (name == failing_) response.status = absl::InternalError("it fails");
     {
       MutexLock lock(mutex_);
@@ -133,9 +146,11 @@ class ExperimentsTest : public testing::Test {
   InlineExecutor pool_;
   Engine engine_{{.traffic = &experiments_}, manager_, pool_};
   InferRequest request_;
-  Status status_;        // of the last run
-  std::string blocked_;  // this version waits for the gate
-  std::string failing_;  // and this one fails
+  Status status_;                     // of the last run
+  std::string blocked_;               // this version waits for the gate
+  std::string failing_;               // and this one fails
+  std::string endless_;               // and this one gives parts until it is cancelled
+  std::map<std::string, int> parts_;  // how many each gives before the last one
   FakeGate gate_;
 
   Mutex mutex_;
@@ -384,6 +399,48 @@ TEST_F(ExperimentsTest, ACopyOutlivesItsRequest) {
   WaitForRuns("m/1", 1);
   MutexLock lock(mutex_);
   EXPECT_EQ(users_["m/1"], 1234);
+}
+
+TEST_F(ExperimentsTest, TheCopyOfAStreamEndsWithItsRequest) {
+  Serve("m", {1, 2});
+  parts_["m/2"] = 5;
+  endless_ = "m/1";
+  experiments_.Set({{"m", {{}, "", "", {{"s", VersionOf("m", 1), 1, 3}}}}});
+  Ask();
+  manager_.Stop();  // returns when the copy has let go
+  EXPECT_GE(Runs("m/1"), 5) << "it gets as many parts as its request";
+  EXPECT_THAT(metrics_.Text(), HasSubstr("shadow=\"s\",status=\"OK\"} 1"));
+}
+
+TEST_F(ExperimentsTest, CopiesThatAnswerInPartsEndWhenTheirVersionIsUnloaded) {
+  Serve("m", {1, 2});
+  endless_ = "m/1";
+  blocked_ = "m/2";  // the request does not end
+  experiments_.Set({{"m", {{}, "", "", {{"s", VersionOf("m", 1), 1, 3}}}}});
+  std::thread asks([this] { Ask(); });
+  WaitForRuns("m/1", 2);
+  experiments_.EndShadowsOf({"m", {3}});
+  const int before = Runs("m/1");
+  WaitForRuns("m/1", before + 1);  // it runs on
+  experiments_.EndShadowsOf({"m", {1}});
+  const std::string counted = "shadow=\"s\",status=\"CANCELLED\"} 1";
+  while (metrics_.Text().find(counted) == std::string::npos) std::this_thread::yield();
+  gate_.Open();
+  asks.join();
+}
+
+TEST_F(ExperimentsTest, AllCopiesEndWithTheServer) {
+  Serve("m", {1, 2});
+  endless_ = "m/1";
+  blocked_ = "m/2";
+  experiments_.Set({{"m", {{}, "", "", {{"s", VersionOf("m", 1), 1, 3}}}}});
+  std::thread asks([this] { Ask(); });
+  WaitForRuns("m/1", 1);
+  experiments_.EndShadows();
+  const std::string counted = "shadow=\"s\",status=\"CANCELLED\"} 1";
+  while (metrics_.Text().find(counted) == std::string::npos) std::this_thread::yield();
+  gate_.Open();
+  asks.join();
 }
 
 TEST_F(ExperimentsTest, AShadowThatIsNotReadyIsCounted) {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/executor.h"
+#include "infer/experiments/running_copies.h"
 
 namespace penstock {
 
@@ -23,8 +24,11 @@ class ShadowPool final {
   void Start();
   // Returns false if the queue is full. Start must have returned.
   [[nodiscard]] bool Submit(Task task) const { return pool_.load()->Submit(std::move(task)); }
+  // The copies that are queued or run.
+  RunningCopies& copies() const { return copies_; }
 
  private:
+  mutable RunningCopies copies_;
   std::atomic<ThreadPool*> pool_{nullptr};  // owned; atomic, because requests use it without a lock
 };
 
