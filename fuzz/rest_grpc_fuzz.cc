@@ -183,8 +183,8 @@ void CompareAnswers(const NamedTensors& outputs, PredictFormat format, bool as_c
           "the key of the answer");
   const Value& answer = body->members[0].value;
 
-  const StatusOr<ByteChain> bytes =
-      tfs::WritePredictResponse(outputs, {"m", {1}, ""}, {.as_tensor_content = as_content});
+  const StatusOr<ByteChain> bytes = tfs::WritePredictResponse(
+      outputs, {"m", core::VersionNumber{1}, ""}, {.as_tensor_content = as_content});
   Require(bytes.ok(), "an answer has no form in protobuf");
   PredictResponse proto;
   Require(proto.ParseFromString(std::string(Flatten(*bytes).view())), "the answer is no protobuf");
@@ -200,7 +200,8 @@ void CompareAnswers(const NamedTensors& outputs, PredictFormat format, bool as_c
 
 // Writes what was read as a PredictRequest, and reads that with protobuf.
 void CompareWriter(const InferRequest& request) {
-  const StatusOr<ByteChain> bytes = tfs::WritePredictRequest(request.inputs, {"m", {1}, ""});
+  const StatusOr<ByteChain> bytes =
+      tfs::WritePredictRequest(request.inputs, {"m", core::VersionNumber{1}, ""});
   Require(bytes.ok(), "a request has no form in protobuf");
   PredictRequest proto;
   Require(proto.ParseFromString(std::string(Flatten(*bytes).view())), "the request is no protobuf");

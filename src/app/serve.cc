@@ -192,11 +192,13 @@ StatusOr<std::unique_ptr<ModelServer>> StartServer(const OptionValues& options,
       std::unique_ptr<ModelServer> server,
       ModelServer::Start(options, std::move(on_opened), [&](auto step) { watch.Enter(step); }));
   const BoundPorts ports = server->ports();
+  const auto& settings = options.Get<Settings>();
   if (ports.health_port != 0)
-    PENSTOCK_LOG(kInfo, "listening: port {} for probes and metrics", ports.health_port);
+    PENSTOCK_LOG(kInfo, "listening: port {} for {}", ports.health_port,
+                 HasAdminPort(settings) ? "probes" : "probes and metrics");
   if (ports.admin_port != 0)
     PENSTOCK_LOG(kInfo, "listening: port {} for administration", ports.admin_port);
-  const std::string& port_file = options.Get<Settings>().port_file;
+  const std::string& port_file = settings.port_file;
   if (!port_file.empty()) {
     watch.Enter("writing --port_file");
     TRY(WritePortFile(port_file, ports));

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/log.h"
 #include "serving/logging_config.pb.h"
 
 namespace penstock {
@@ -51,6 +52,12 @@ StatusOr<RequestLogOptions> ReadRequestLog(const tensorflow::serving::LoggingCon
   if (!(log.sampling_rate >= 0 && log.sampling_rate <= 1)) {
     return InvalidArgument("has a logging_config with a sampling_rate of {}; it must be 0 to 1",
                            log.sampling_rate);
+  }
+  if (log.sampling_rate == 0) {
+    PENSTOCK_LOG(kWarning,
+                 "model {} has a logging_config that logs nothing: the sampling_rate of its "
+                 "sampling_config is 0, the default; say 1 to log each request",
+                 model);
   }
   return log;
 }

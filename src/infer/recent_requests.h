@@ -9,6 +9,7 @@
 
 #include "base/allowance.h"
 #include "base/mutex.h"
+#include "base/random.h"
 #include "infer/request.h"
 #include "infer/signature.h"
 
@@ -61,10 +62,14 @@ class RecentRequests final : public std::enable_shared_from_this<RecentRequests>
     return !traits.has_state && !traits.has_side_effects;
   }
 
-  // True for one request in kSample of each thread, and for all until the first one is kept.
+  // True for one request in kSample of each thread, and for all until the first one is kept. The
+  // intervals are random, so that a client that asks models in turn cannot hide one of them.
   bool IsDue() const {
-    thread_local uint32_t requests = 0;
-    return ++requests % kSample == 0 || wants_any_.load(std::memory_order_relaxed);
+    thread_local uint64_t left = 0;
+    if (left-- > 0 && !wants_any_.load(std::memory_order_relaxed)) [[likely]]
+      return false;
+    left = RandomBits() % (2 * kSample - 1);
+    return true;
   }
   // Returns `done`, or a callback that calls it and keeps a copy of `request` if its answer is no
   // error. `request` has passed the checks of its signature.
@@ -76,7 +81,7 @@ class RecentRequests final : public std::enable_shared_from_this<RecentRequests>
   std::vector<std::shared_ptr<const RecentRequest>> Kept() const EXCLUDES(mutex_);
 
  private:
-  static constexpr uint32_t kSample = 64;
+  static constexpr uint64_t kSample = 64;
 
   // True if a request of this form is kept. It is the latest one then.
   bool Renew(const InferRequest& request) REQUIRES(mutex_);

@@ -143,6 +143,7 @@ struct HttpResponse {
   // allow it.
   ByteChain body;
   bool compress = true;
+  std::string error = {};  // the message in the body of an error, for the call's record
 };
 
 // A complete plain HTTP request. The handler starts when the whole body has arrived and is

@@ -78,7 +78,7 @@ std::string NameOf(const net::Call& call) {
 
 // By OpenTelemetry's conventions a mistake of the client is no error of the server's span.
 bool IsServerError(const CallRecord& record) {
-  if (record.http_status != 0) return record.http_status >= 500;
+  if (record.http_status != 0) return record.http_status >= 500 || record.FailsAfterHead();
   switch (record.code) {
     case StatusCode::kUnknown:
     case StatusCode::kDeadlineExceeded:

@@ -258,7 +258,8 @@ const OptionRow kRows[] = {
      .name = "health_port",
      .target = Field<&Settings::health_port>(),
      .sentence =
-         "A port for probes and metrics alone, in clear text: /healthz, /readyz, /metrics and "
+         "A port for probes and metrics alone, in clear text: /healthz, /readyz, /metrics (unless "
+         "there is an admin port) and "
          "grpc.health.v1. It opens at once and closes last; 0 is none, -1 any free one.",
      .min = -1,
      .max = 65535},

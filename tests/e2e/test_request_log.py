@@ -97,6 +97,24 @@ def test_a_log_warms_up_a_model(tmp_path):
             assert 'warm' in log.read()
 
 
+def test_logged_rest_requests_can_be_sent_over_grpc(tmp_path):
+    options = 'penstock { classify { label: "a" feature { input: "x" name: "number" } } }'
+    models = {'half': f'base_path: "builtin:half_plus_two" {options} {logged()}'}
+    with start_logged(tmp_path, models) as server:
+        for path in ('half', 'half/versions/1'):
+            assert server.request('POST', f'/v1/models/{path}:predict', '{"instances": [5]}')[0] == 200
+        assert server.request('POST', '/v1/models/half:classify', '{"examples": [{"number": 2.0}]}')[0] == 200
+    logs = records(tmp_path)
+    predicts = [log.predict_log.request for log in logs if log.HasField('predict_log')]
+    assert sorted(request.model_spec.HasField('version') for request in predicts) == [False, True]
+    [classify] = [log.classify_log.request for log in logs if log.HasField('classify_log')]
+    with start_logged(tmp_path / 'again', models) as server, Client(server) as client:
+        for request in predicts:
+            assert client.stub.Predict(request, timeout=30 * SLOWNESS).outputs['y'].float_val == [4.5]
+        answer = client.stub.Classify(classify, timeout=30 * SLOWNESS)
+        assert [(c.label, c.score) for c in answer.result.classifications[0].classes] == [('a', 3.0)]
+
+
 def test_files_end_by_size_while_the_server_runs(tmp_path):
     with start_logged(tmp_path, half(logged()), '--request_log_file_bytes_max=1') as server, Client(server) as client:
         client.predict('half', x(1))

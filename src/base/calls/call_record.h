@@ -82,7 +82,14 @@ struct CallRecord {
   bool has_details = false;
   std::unique_ptr<CallDetails> details;  // valid if has_details. Kept for the next call
 
-  bool IsError() const { return http_status == 0 ? code != StatusCode::kOk : http_status >= 400; }
+  bool IsError() const {
+    if (http_status == 0) return code != StatusCode::kOk;
+    return http_status >= 400 || FailsAfterHead();
+  }
+  // True for an answer in parts over HTTP that failed after its head had said 200.
+  bool FailsAfterHead() const {
+    return http_status != 0 && http_status < 400 && has_details && details->code != StatusCode::kOk;
+  }
   bool Wants(bool is_error, Duration time) const {
     return is_traced || (filter != nullptr && filter->Wants(is_error, time));
   }

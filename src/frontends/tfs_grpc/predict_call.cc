@@ -40,10 +40,10 @@ Status PredictCall::Decode(const ModelInfo&, RequestMemory& memory, InferRequest
 
 StatusOr<ByteChain> PredictCall::Encode(const NamedTensors& outputs, RequestMemory& memory) {
   const std::string_view signature = request().signature_name;
-  const AnsweringModel answering{model().id().name, model().id().version,
-                                 // TensorFlow Serving's answer names the signature that was used,
-                                 // also if the request did not.
-                                 signature.empty() ? kDefaultSignatureName : signature};
+  const ModelSpecFields answering{model().id().name, model().id().version,
+                                  // TensorFlow Serving's answer names the signature that was used,
+                                  // also if the request did not.
+                                  signature.empty() ? kDefaultSignatureName : signature};
   return WritePredictResponse({outputs.data(), outputs.size()}, answering, service_->options.write,
                               &memory);
 }

@@ -7,6 +7,7 @@
 #include "frontends/tfs_rest/examples_decoder.h"
 #include "frontends/tfs_rest/rest_response.h"
 #include "frontends/tfs_rest/results_encoder.h"
+#include "protocols/tfs/model_spec_writer.h"
 
 namespace penstock::tfs_rest {
 
@@ -44,9 +45,12 @@ void ExampleCall::Log(const NamedTensors& outputs) {
   const StatusOr<ByteChain> response = examples_.Write(outputs, model().id(), uncounted);
   if (!response.ok()) return;
   log_.Append(*response);
+  ByteChain request(message_);
+  request.Append(tfs::MakeModelSpec(
+      1, {.name = target_.name, .version = target_.version, .label = target_.label}));
   const bool is_classify = service_->api == tfs::ExampleApi::kClassify;
   log_.Write(is_classify ? AnswerLog::Kind::kClassify : AnswerLog::Kind::kRegress, model(),
-             request().signature_name, ByteChain(message_));
+             this->request().signature_name, request);
 }
 
 void ExampleCall::Send(ByteChain&& answer) { call().Respond(AnswerOf(model(), std::move(answer))); }

@@ -107,9 +107,10 @@ void PredictCall::WriteLog() {
   if (!log_.has_answer()) return;
   const NamedTensors& inputs = request().inputs;
   const StatusOr<ByteChain> message = tfs::WritePredictRequest(
-      {inputs.data(), inputs.size()}, {.name = model().id().name,
-                                       .version = target_.version.value_or(core::VersionNumber{0}),
-                                       .signature_name = request().signature_name});
+      {inputs.data(), inputs.size()}, {.name = target_.name,
+                                       .version = target_.version,
+                                       .signature_name = request().signature_name,
+                                       .label = target_.label});
   if (!message.ok()) return;
   log_.Write(is_in_parts() ? AnswerLog::Kind::kPredictStreamed : AnswerLog::Kind::kPredict, model(),
              request().signature_name, *message);

@@ -460,6 +460,8 @@ void HttpCallImpl::Deliver() {
   });
   if (record_.is_traced) [[unlikely]]
     AddTrace(response_.headers);
+  if (!response_.error.empty() && record_.error.empty()) [[unlikely]]
+    record_.NoteError(response_.error);
   record_.http_status = response_.status;
   record_.bytes_out = response_.body.bytes();
   owner_->OnAnswer(*this);

@@ -17,7 +17,7 @@ uint64_t EntryBytes(const NamedTensor& output, const TensorPlan& plan) {
 
 // Writes tensors as the map in the field kTensors, and a ModelSpec as the field kSpec.
 template <uint32_t kTensors, uint32_t kSpec>
-StatusOr<ByteChain> WriteMessage(std::span<const NamedTensor> outputs, const AnsweringModel& model,
+StatusOr<ByteChain> WriteMessage(std::span<const NamedTensor> outputs, const ModelSpecFields& model,
                                  const TensorWriteOptions& options, RequestMemory* memory) {
   TensorPlans plans;
   const ModelSpecPlan spec(model);
@@ -55,13 +55,13 @@ StatusOr<ByteChain> WriteMessage(std::span<const NamedTensor> outputs, const Ans
 }  // namespace
 
 StatusOr<ByteChain> WritePredictResponse(std::span<const NamedTensor> outputs,
-                                         const AnsweringModel& model,
+                                         const ModelSpecFields& model,
                                          const TensorWriteOptions& options, RequestMemory* memory) {
   return WriteMessage<1, 2>(outputs, model, options, memory);
 }
 
 StatusOr<ByteChain> WritePredictRequest(std::span<const NamedTensor> inputs,
-                                        const AnsweringModel& model) {
+                                        const ModelSpecFields& model) {
   return WriteMessage<2, 1>(inputs, model, {}, nullptr);
 }
 

@@ -21,13 +21,13 @@ namespace penstock::tfs {
 // output's type has no wire form; RESOURCE_EXHAUSTED if the answer would exceed protobuf's limit of
 // 2 GiB, or `memory`.
 StatusOr<ByteChain> WritePredictResponse(std::span<const NamedTensor> outputs,
-                                         const AnsweringModel& model,
+                                         const ModelSpecFields& model,
                                          const TensorWriteOptions& options = {},
                                          RequestMemory* memory = nullptr);
 
-// Writes the PredictRequest that asks `model` for the same. Its output filter is empty. Errors as
-// above.
+// Writes the PredictRequest that asks for the same with the ModelSpec `model`. Its output filter is
+// empty. Errors as above.
 StatusOr<ByteChain> WritePredictRequest(std::span<const NamedTensor> inputs,
-                                        const AnsweringModel& model);
+                                        const ModelSpecFields& model);
 
 }  // namespace penstock::tfs

@@ -54,7 +54,7 @@ TEST(PredictWriter, WritesWhatProtobufReads) {
               {"first", RandomTensor(static_cast<DType>(number), shape, random)},
               {"second", RandomTensor(DType::kFloat32, {2}, random)}};
           const auto chain =
-              WritePredictResponse(outputs, {"model", {3}, "sig"},
+              WritePredictResponse(outputs, {"model", core::VersionNumber{3}, "sig"},
                                    {.as_tensor_content = as_content, .gather_bytes_min = gather});
           ASSERT_TRUE(chain.ok());
           const PredictResponse response = Parse(*chain);
@@ -77,14 +77,16 @@ TEST(PredictWriter, WritesWhatProtobufWrites) {
   for (const int number : kTypes) {
     const NamedTensor output{"out", RandomTensor(static_cast<DType>(number), {2, 3}, random)};
     for (const int64_t version : {int64_t{0}, int64_t{1}, int64_t{1} << 40}) {
-      const ByteChain chain = *WritePredictResponse({&output, 1}, {"m", {version}, ""});
+      const ByteChain chain =
+          *WritePredictResponse({&output, 1}, {"m", core::VersionNumber{version}, ""});
       EXPECT_EQ(Flatten(chain).view(), Parse(chain).SerializeAsString()) << "type " << number;
     }
   }
 }
 
 TEST(PredictWriter, FillsTheModelSpec) {
-  const PredictResponse response = Parse(*WritePredictResponse({}, {"m", {5}, "s"}));
+  const PredictResponse response =
+      Parse(*WritePredictResponse({}, {"m", core::VersionNumber{5}, "s"}));
   EXPECT_EQ(response.model_spec().name(), "m");
   EXPECT_EQ(response.model_spec().version().value(), 5);
   EXPECT_EQ(response.model_spec().signature_name(), "s");
@@ -94,7 +96,7 @@ TEST(PredictWriter, SendsBigElementsWithoutACopy) {
   std::mt19937 random(3);
   const NamedTensor outputs[] = {{"a", RandomTensor(DType::kFloat32, {10000}, random)},
                                  {"b", RandomTensor(DType::kFloat64, {10000}, random)}};
-  const ByteChain chain = *WritePredictResponse(outputs, {"m", {1}, ""});
+  const ByteChain chain = *WritePredictResponse(outputs, {"m", core::VersionNumber{1}, ""});
   ASSERT_EQ(chain.slices().size(), 5u);
   EXPECT_EQ(chain.slices()[1].data, outputs[0].tensor.data());
   EXPECT_EQ(chain.slices()[3].data, outputs[1].tensor.data());
@@ -110,7 +112,7 @@ TEST(PredictWriter, SendsBigStringsWithoutACopy) {
   tensor.mutable_as<StringElement>()[1] = {data, 5};
   tensor.set_string_owner(characters);
   const NamedTensor output{"s", tensor};
-  const ByteChain chain = *WritePredictResponse({&output, 1}, {"m", {1}, ""});
+  const ByteChain chain = *WritePredictResponse({&output, 1}, {"m", core::VersionNumber{1}, ""});
   ASSERT_EQ(chain.slices().size(), 3u);
   EXPECT_EQ(chain.slices()[1].view().data(), data);
   EXPECT_EQ(Parse(chain).outputs().at("s").string_val(1), "ccccc");
@@ -121,14 +123,15 @@ TEST(PredictWriter, WritesBoolsAsZeroOrOne) {
   tensor.mutable_as<uint8_t>()[0] = 0xff;
   tensor.mutable_as<uint8_t>()[1] = 0;
   const NamedTensor output{"b", tensor};
-  const auto response = Parse(*WritePredictResponse({&output, 1}, {"m", {1}, ""}));
+  const auto response =
+      Parse(*WritePredictResponse({&output, 1}, {"m", core::VersionNumber{1}, ""}));
   EXPECT_EQ(response.outputs().at("b").bool_val_size(), 2);
   EXPECT_TRUE(response.outputs().at("b").bool_val(0));
 }
 
 TEST(PredictWriter, RefusesTypesWithoutAWireForm) {
   const NamedTensor output{"none", Tensor()};
-  const auto chain = WritePredictResponse({&output, 1}, {"m", {1}, ""});
+  const auto chain = WritePredictResponse({&output, 1}, {"m", core::VersionNumber{1}, ""});
   EXPECT_EQ(chain.status(),
             Error(StatusCode::kInternal, "output none: a tensor of type invalid cannot be sent"));
 }
@@ -145,7 +148,7 @@ TEST(PredictWriter, RefusesMoreThanAMessageHolds) {
   const NamedTensor output{"big",
                            *Tensor::FromBytes(DType::kFloat32, {static_cast<int64_t>(bytes / 4)},
                                               {start, bytes, owner})};
-  const auto chain = WritePredictResponse({&output, 1}, {"m", {1}, ""});
+  const auto chain = WritePredictResponse({&output, 1}, {"m", core::VersionNumber{1}, ""});
   EXPECT_EQ(chain.status().code(), StatusCode::kResourceExhausted);
 }
 

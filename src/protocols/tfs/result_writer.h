@@ -15,7 +15,7 @@ namespace penstock::tfs {
 // The result of one task, and the model that gave it.
 struct TaskResult {
   ExampleResult result;
-  AnsweringModel model;
+  ModelSpecFields model;
 };
 
 // Writes a ClassificationResponse or a RegressionResponse, by the kind of the result, as one buffer
