@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/chrono.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -48,6 +49,9 @@ Status LogFile::Open() {
 }
 
 Status LogFile::Write(std::span<const std::string_view> pieces) {
+  // Somebody has removed the file or its folder: what is written there is lost.
+  if (struct stat state; file_ >= 0 && fstat(file_, &state) == 0 && state.st_nlink == 0)
+    close(std::exchange(file_, -1));
   if (file_ < 0) TRY(Open());
   uint64_t written = 0;
   size_t skipped = 0;  // bytes of the first piece that are written
@@ -62,9 +66,11 @@ Status LogFile::Write(std::span<const std::string_view> pieces) {
     if (result < 0 && errno == EINTR) continue;
     if (result < 0) {
       const Status error = Failed("written");
-      // A part of a record would make the whole file unreadable.
-      if (ftruncate(file_, static_cast<off_t>(bytes_)) == 0) (void)Close();
-      if (file_ >= 0) close(std::exchange(file_, -1));
+      // A part of a record would make the whole file unreadable. The file goes on, because a disk
+      // that is full would otherwise get a file for each record that fails.
+      const auto end = static_cast<off_t>(bytes_);
+      if (ftruncate(file_, end) != 0 || lseek(file_, end, SEEK_SET) != end)
+        close(std::exchange(file_, -1));
       return error;
     }
     written += static_cast<size_t>(result);
@@ -91,8 +97,9 @@ Status LogFile::RotateIfDue() {
 Status LogFile::Close() {
   if (file_ < 0) return OkStatus();
   if (close(std::exchange(file_, -1)) != 0) return Failed("closed");
-  if (std::rename((path_ + std::string(kOpenSuffix)).c_str(), path_.c_str()) != 0)
-    return Failed("renamed");
+  const std::string open_path = path_ + std::string(kOpenSuffix);
+  if (bytes_ == 0) return unlink(open_path.c_str()) == 0 ? OkStatus() : Failed("removed");
+  if (std::rename(open_path.c_str(), path_.c_str()) != 0) return Failed("renamed");
   return OkStatus();
 }
 

@@ -33,13 +33,13 @@ class LogFile final {
   LogFile& operator=(const LogFile&) = delete;
 
   RequestLogFormat format() const { return format_; }
-  // Appends whole records, which may come in pieces. After an error none of them is in the file,
-  // which has ended: half a record would make a TFRecord file unreadable. The next Write opens
-  // another file. Errors: INTERNAL, with the path and the system's reason.
+  // Appends whole records, which may come in pieces. After an error none of them is in the file.
+  // If the file or its folder was removed, opens another one. Errors: INTERNAL, with the path and
+  // the system's reason.
   Status Write(std::span<const std::string_view> pieces);
   // Ends the file if it is large or old enough (file_bytes_max, file_time_max).
   Status RotateIfDue();
-  // Ends the file. Does nothing if none is open.
+  // Ends the file, or removes it if nothing was written. Does nothing if none is open.
   Status Close();
   // When RotateIfDue should be called next. kNoDeadline: no file is open.
   SteadyTime rotation_due() const;

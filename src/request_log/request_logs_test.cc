@@ -3,8 +3,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -217,6 +219,43 @@ TEST_F(RequestLogsTest, FilesEndBySizeAndByTime) {
   ASSERT_TRUE(file.RotateIfDue().ok());
   EXPECT_THAT(Files(), testing::Each(EndsWith(".tfrecord")));
   EXPECT_THAT(Files(), SizeIs(2));
+}
+
+TEST_F(RequestLogsTest, AFullDiskLeavesNoEmptyFiles) {
+  const RequestLogsOptions options{.directory = folder_.path()};
+  LogFile file(options, "p", RequestLogFormat::kJsonLines, Clock::Real());
+  const std::string_view first[] = {"first\n"};
+  const std::string big(10'000, 'x');
+  const std::string_view too_big[] = {"second ", big};
+  rlimit before;
+  getrlimit(RLIMIT_FSIZE, &before);
+  const auto ignored = std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit small{1000, before.rlim_max};
+  setrlimit(RLIMIT_FSIZE, &small);
+  EXPECT_FALSE(file.Write(too_big).ok());
+  EXPECT_FALSE(file.Write(too_big).ok());
+  EXPECT_TRUE(file.Write(first).ok());
+  EXPECT_FALSE(file.Write(too_big).ok());
+  EXPECT_TRUE(file.Write(first).ok());
+  EXPECT_TRUE(file.Close().ok());
+  EXPECT_FALSE(file.Write(too_big).ok());
+  setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, ignored);
+  EXPECT_TRUE(file.Close().ok());
+  ASSERT_THAT(Files(), SizeIs(1));
+  EXPECT_EQ(ReadAll(Files()[0]), "first\nfirst\n");
+}
+
+TEST_F(RequestLogsTest, AFileThatWasRemovedIsMadeAnew) {
+  const RequestLogsOptions options{.directory = folder_.path()};
+  LogFile file(options, "p", RequestLogFormat::kJsonLines, Clock::Real());
+  const std::string_view record[] = {"a\n"};
+  EXPECT_TRUE(file.Write(record).ok());
+  fs::remove(Files().at(0));
+  EXPECT_TRUE(file.Write(record).ok());
+  EXPECT_TRUE(file.Close().ok());
+  ASSERT_THAT(Files(), SizeIs(1));
+  EXPECT_EQ(ReadAll(Files()[0]), "a\n");
 }
 
 TEST_F(RequestLogsTest, TheDirectoryIsMadeOrRefused) {
