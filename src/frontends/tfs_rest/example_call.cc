@@ -45,12 +45,12 @@ void ExampleCall::Log(const NamedTensors& outputs) {
   const StatusOr<ByteChain> response = examples_.Write(outputs, model().id(), uncounted);
   if (!response.ok()) return;
   log_.Append(*response);
-  ByteChain request(message_);
-  request.Append(tfs::MakeModelSpec(
+  ByteChain logged(message_);
+  logged.Append(tfs::MakeModelSpec(
       1, {.name = target_.name, .version = target_.version, .label = target_.label}));
   const bool is_classify = service_->api == tfs::ExampleApi::kClassify;
   log_.Write(is_classify ? AnswerLog::Kind::kClassify : AnswerLog::Kind::kRegress, model(),
-             this->request().signature_name, request);
+             request().signature_name, logged);
 }
 
 void ExampleCall::Send(ByteChain&& answer) { call().Respond(AnswerOf(model(), std::move(answer))); }
