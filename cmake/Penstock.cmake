@@ -18,6 +18,15 @@ else()
 endif()
 add_link_options(-fuse-ld=mold)
 
+# The paths that tests ask for (src/base/os/test_paths.h).
+file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/test_paths.cc CONTENT [[
+namespace penstock {
+extern const char kSourceFolder[] = "@CMAKE_SOURCE_DIR@";
+extern const char kBuildFolder[] = "@CMAKE_BINARY_DIR@";
+}  // namespace penstock
+]] @ONLY)
+add_library(penstock_test_paths STATIC ${CMAKE_BINARY_DIR}/test_paths.cc)
+
 # penstock_unite(<variable> <name>): with PENSTOCK_UNITY, replaces the sources below src/ that the variable lists by files that
 # include eight of them each (docs/decisions/0018-unity-builds.md). CMake's own unity files name absolute
 # paths, and ccache would not find them from another check-out.
@@ -73,7 +82,7 @@ function(penstock_test name)
     set(ARG_TIMEOUT 120)
   endif()
   add_executable(${name} ${ARG_SOURCES})
-  target_link_libraries(${name} PRIVATE penstock_flags ${ARG_DEPS} dep_gtest)
+  target_link_libraries(${name} PRIVATE penstock_flags ${ARG_DEPS} penstock_test_paths dep_gtest)
   penstock_hide_static_symbols(${name})
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS unit)
 endfunction()

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "base/os/test_paths.h"
 #include "frontends/tfs_grpc/predict_call.h"
 #include "options/options.h"
 #include "sources/directory/directory_options.h"
@@ -41,7 +42,7 @@ TEST(AllOptionsTest, TheDefaultsOfLeavesAreAllowed) {
 }
 
 TEST(AllOptionsTest, ThePageInDocsIsUpToDate) {
-  std::ifstream file(PENSTOCK_SOURCE_DIR "/docs/configuration.md");
+  std::ifstream file(SourcePath("docs/configuration.md"));
   std::ostringstream text;
   text << file.rdbuf();
   EXPECT_EQ(text.str(), OptionsMarkdown(AllOptions()))

@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "app/builtins.h"
+#include "base/os/test_paths.h"
 #include "options/compat.h"
 #include "options/options.h"
 
@@ -171,7 +172,7 @@ TEST(DropInTest, EveryRefusedStartGivesAReason) {
 
 // The rows of the table of flags: each with the names and defaults that are true.
 TEST(DropInTest, ThePageListsEveryFlagWithBothDefaults) {
-  std::ifstream file(PENSTOCK_SOURCE_DIR "/docs/migrate-from-tensorflow-serving.md");
+  std::ifstream file(SourcePath("docs/migrate-from-tensorflow-serving.md"));
   std::ostringstream text;
   text << file.rdbuf();
   const auto code = [](std::string_view value) {

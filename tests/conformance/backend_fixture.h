@@ -12,18 +12,19 @@
 #include <vector>
 
 #include "backends/host/backend_host.h"
+#include "base/os/test_paths.h"
 #include "infer/model.h"
 
 namespace penstock {
 
 inline std::string TestModel(const std::string& name) {
-  return std::string(SOURCE_FOLDER "/tests/models/") + name + "/1";
+  return SourcePath("tests/models/") + name + "/1";
 }
 inline std::string SampleModel(const std::string& name) {
-  return std::string(SOURCE_FOLDER "/examples/models/") + name + "/1";
+  return SourcePath("examples/models/") + name + "/1";
 }
 inline std::string BackendFolder(const std::string& backend) {
-  return std::string(BUILD_FOLDER) + (backend == "linear" ? "/custom_backend" : "") + "/backends";
+  return BuildPath(backend == "linear" ? "custom_backend/backends" : "backends");
 }
 
 inline std::unique_ptr<BackendHost> MakeHost(const std::string& backend) {

@@ -12,6 +12,7 @@
 #include "base/executor.h"
 #include "base/mutex.h"
 #include "base/os/test_folder.h"
+#include "base/os/test_paths.h"
 #include "infer/engine.h"
 #include "infer/model_fake.h"
 
@@ -77,14 +78,14 @@ const Subject kSubjects[] = {
      {},
      ""},
     {"linear",
-     SOURCE_FOLDER "/examples/custom_backend/model/1",
+     SourcePath("examples/custom_backend/model/1"),
      "model.linear",
-     {SOURCE_FOLDER "/examples/custom_backend/model/1", "reverse", "text", "reversed", "zA", true},
+     {SourcePath("examples/custom_backend/model/1"), "reverse", "text", "reversed", "zA", true},
      "",
      "",
      "",
      {},
-     {SOURCE_FOLDER "/examples/custom_backend/model/1", "serving_default", "each_row", 0.5, 2},
+     {SourcePath("examples/custom_backend/model/1"), "serving_default", "each_row", 0.5, 2},
      "each_row"},
 };
 

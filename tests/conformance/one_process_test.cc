@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "backend_fixture.h"
+#include "base/os/test_paths.h"
 #include "tensorflow/meta_graph.pb.h"
 #include "tensorflow/saved_model.pb.h"
 
@@ -31,7 +32,7 @@ struct Subject {
 const Subject kSubjects[] = {
     {"tensorflow", SampleModel("half_plus_two")},
     {"onnxruntime", SampleModel("half_plus_two_onnx")},
-    {"linear", SOURCE_FOLDER "/examples/custom_backend/model/1"},
+    {"linear", SourcePath("examples/custom_backend/model/1")},
 };
 
 // Nice values of all threads of this process but the caller's.

@@ -10,6 +10,7 @@
 
 #include "backend_fixture.h"
 #include "base/os/test_folder.h"
+#include "base/os/test_paths.h"
 
 namespace penstock {
 namespace {
@@ -312,7 +313,8 @@ TEST(OnnxRuntimeTest, OperatorsOfALibrary) {
   EXPECT_THAT(LoadError(TestModel("custom_operator_onnx")), HasSubstr("penstock.test"));
   BackendHostOptions options;
   options.folder = BackendFolder("onnxruntime");
-  options.options["onnxruntime"].emplace_back("custom_ops", CUSTOM_OPERATORS ",");
+  options.options["onnxruntime"].emplace_back(
+      "custom_ops", BuildPath("tests/conformance/libcustom_operators.so") + ",");
   BackendHost host(options);
   const auto model = *host.Load(TestModel("custom_operator_onnx"), {});
   EXPECT_THAT(Values<float>(Output(RunModel(*model, {{"x", Floats({1, 2})}}), "y")),
