@@ -94,8 +94,8 @@ class Server {
  private:
   MetricsRegistry metrics_;
   core::Manager manager_;
-  InlineExecutor pool_;
-  Engine engine_{{}, manager_, pool_};
+  schedule::Scheduler scheduler_{{.threads = schedule::PoolThreads::kCaller}};
+  Engine engine_{{}, manager_, scheduler_};
   core::VersionNumber version_{0};
 };
 

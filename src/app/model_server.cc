@@ -42,6 +42,8 @@
 #include "observe/tracer.h"
 #include "options/component_options.h"
 #include "request_log/request_logs.h"
+#include "schedule/scheduler.h"
+#include "schedule/scheduler_metrics.h"
 
 namespace penstock {
 namespace {
@@ -96,8 +98,8 @@ class ModelServer::Impl final {
         on_opened(std::move(opened_callback)),
         metrics(static_cast<size_t>(settings.metric_series_max)),
         request_budget(net::MakeRequestBudget(InflightBytesMax(settings), metrics)),
-        compute_pool(MakeComputeOptions(settings)),
-        backends(HostOptions(settings, compute_pool, metrics)),
+        scheduler(MakeSchedulerOptions(settings)),
+        backends(HostOptions(settings, scheduler.common(), metrics)),
         experiments(metrics),
         request_logs(settings.request_logs, metrics),
         refusals(metrics),
@@ -105,8 +107,8 @@ class ModelServer::Impl final {
         readiness(manager),
         observer(manager, metrics),
         engine(EngineOptionsWith(settings, experiments, refusals, request_budget), manager,
-               compute_pool),
-        models(settings, backends, metrics, {manager, experiments, request_logs},
+               scheduler),
+        models(settings, backends, metrics, {manager, experiments, request_logs, scheduler},
                [this](const SourceDependencies& with) { return MakeSources(values, with); }),
         reloader(settings, models, manager, metrics),
         initial_load(manager, [this](const Status& status) { OpenAfterLoad(status); }) {}
@@ -138,7 +140,7 @@ class ModelServer::Impl final {
   MetricsRegistry metrics;
   CallObservers observers;  // threads of the pool may end a call
   const RequestBudget request_budget;
-  ThreadPool compute_pool;
+  schedule::Scheduler scheduler;
   BackendHost backends;
   Experiments experiments;
   RequestLogs request_logs;
@@ -231,11 +233,7 @@ Status ModelServer::Impl::StartObservers(const StartStepCallback& on_step) {
 
 void ModelServer::Impl::AddMetrics() {
   AddProcessMetrics(metrics, VersionText());
-  metrics.AddCollector("penstock_compute_queue_length",
-                       "Requests that wait for a thread of the compute pool.", MetricKind::kGauge,
-                       [this]() -> std::vector<MetricSample> {
-                         return {{{}, static_cast<double>(compute_pool.queue_length())}};
-                       });
+  schedule::AddSchedulerMetrics(metrics, scheduler);
   metrics.AddTotals(kRunLatencyMetric, ":tensorflow:core:graph_runs",
                     "Runs of models, of all backends.", ":tensorflow:core:graph_run_time_usecs",
                     "Time of all runs of models, microseconds.");

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "calls/model_trailers.h"
 
+#include <chrono>
+#include <string>
+
+#include "schedule/retry_hint.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -67,6 +72,15 @@ net::OwnedHeaders FieldsOf(const ModelHandle& model) {
   fields.emplace_back(kVersionField, fmt::format_int(model.id().version.value).str());
   if (!model.arm().empty()) fields.emplace_back(kArmField, FieldText(model.arm()));
   return fields;
+}
+
+net::OwnedHeaders PushbackOf(const Status& status) {
+  net::OwnedHeaders trailers;
+  if (const auto after = schedule::RetryHintOf(status)) {
+    trailers.emplace_back("grpc-retry-pushback-ms",
+                          std::to_string(std::chrono::milliseconds(*after).count()));
+  }
+  return trailers;
 }
 
 }  // namespace penstock

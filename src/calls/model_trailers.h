@@ -20,4 +20,8 @@ const net::OkTrailers& TrailersOf(const ModelHandle& model);
 // The same fields, for HTTP, the end of a stream or an error.
 net::OwnedHeaders FieldsOf(const ModelHandle& model);
 
+// The trailer that tells a gRPC client with a retry policy how long to wait (gRPC proposal A6).
+// Empty if `status` does not say.
+net::OwnedHeaders PushbackOf(const Status& status);
+
 }  // namespace penstock

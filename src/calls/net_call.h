@@ -44,7 +44,7 @@ class NetCall : public InferCall {
   // As Start, for a client that takes the answer in parts.
   void StartInParts(Engine& engine, CallRef call, const Slice& body) {
     call_ = std::move(call);
-    receiver_ = std::make_shared<PartReceiver>(engine.pool());
+    receiver_ = std::make_shared<PartReceiver>(engine.scheduler().common());
     CallInfo info = InfoOf(*call_, body.size);
     info.parts = receiver_.get();
     InferCall::Start(engine, info);

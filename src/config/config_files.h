@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "config/scheduling_config.h"
 #include "core/manager.h"
 #include "core/servable.h"
 #include "infer/example_plan.h"
@@ -50,6 +51,7 @@ struct ConfiguredModel {
   ExperimentOptions experiment;
   std::optional<RequestLogOptions> request_log;  // of logging_config
   std::vector<ExampleOptions> examples;
+  SchedulingConfig scheduling;
 };
 
 // Converts a base path for the sources: file:///a becomes /a, all others stay. INVALID_ARGUMENT,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A run takes one of three ways: RunInline on the event loop that calls, RunOnPool through the
-// queue of the pool, or RunHere on the thread of the pool that calls. Each of them asks just before
-// the start whether anybody still waits, and ends in RunAndRecord.
+// A run takes one of three ways: RunInline on the event loop that calls, Queue through the queue of
+// the model, or RunHere in the slot that the caller has. Each of them asks just before the start
+// whether anybody still waits, and ends in RunAndRecord.
 //
 // The caller keeps its handle until it gets the last part, and may drop it within that callback.
 // But a model must not be destroyed while its Run is on the stack. So RunAndRecord holds a handle
@@ -9,6 +9,9 @@
 #include "infer/engine.h"
 
 #include <algorithm>
+#include <atomic>
+#include <memory>
+#include <tuple>
 #include <utility>
 
 #include "base/calls/thread_time.h"
@@ -30,41 +33,69 @@ bool IsSmall(const InferRequest& request, uint64_t bytes_max) {
   return bytes <= bytes_max;
 }
 
-bool MayRunInline(const ServedModel& served, const InferRequest& request, uint64_t bytes_max) {
+bool MayRunInline(const ServedModel& served, const schedule::ModelQueue& queue,
+                  const InferRequest& request, uint64_t bytes_max) {
   const ModelTraits& traits = served.info().traits;
-  return served.MayRunInline() && !traits.may_block &&
+  return served.MayRunInline() && !queue.queues_always() && !traits.may_block &&
          !(traits.deadline_needs_pool && request.deadline != kNoDeadline) &&
          IsSmall(request, bytes_max);
 }
 
-// Runs the model and records how long it took. `handle` keeps the model alive until Run has
-// returned, because the caller may drop its own handle as soon as it has the answer.
-void RunAndRecord(core::Handle handle, const InferRequest& request, ResponseCallback&& done,
-                  const Clock& clock, SteadyTime start, bool is_inline) {
+// A run that may answer after Model::Run has returned. The callback and the thread that runs share
+// it. One thread at a time, apart from `events`.
+struct LateRun {
+  core::Handle handle;
+  ResponseCallback done;
+  const Clock& clock;
+  SteadyTime start;
+  StageTimes* times;
+  schedule::Lease lease;  // empty: an inline run has none
+  // The answer is complete, and Run has returned. Whoever notes the second one ends the lease.
+  std::atomic<int> events{0};
+
+  bool IsSecondEvent() { return events.fetch_add(1, std::memory_order_acq_rel) == 1; }
+  void OnPart(InferResponse&& part) {
+    if (!part.is_last) return done(std::move(part));
+    if (times == nullptr) Served(handle).RecordRun(clock.Now() - start);
+    done(std::move(part));
+    if (IsSecondEvent() && lease) lease.End();
+  }
+};
+
+// Runs a model whose answer may come later, on another thread. `lease` is null for an inline run.
+void RunMaybeLate(const core::Handle& handle, const InferRequest& request, ResponseCallback&& done,
+                  const Clock& clock, SteadyTime start, schedule::Lease* lease) {
   ServedModel& served = Served(handle);
-  Model& model = served.model();
+  // A client that takes parts slowly makes the model wait, and must not hold a slot meanwhile. Any
+  // other run computes until its answer is there.
+  const bool keeps_slot = request.flow == nullptr;
+  const auto run = std::make_shared<LateRun>(handle.Share(), std::move(done), clock, start,
+                                             request.times, schedule::Lease());
+  if (lease != nullptr) run->lease = std::move(*lease);
+  StartRun(served.model(), request, [run](InferResponse part) { run->OnPart(std::move(part)); });
+  served.RecordOccupied(clock.Now() - start, /*was_inline=*/lease == nullptr);
+  if (lease == nullptr) return;
+  if (!keeps_slot && run->events.load(std::memory_order_acquire) == 0) run->lease.ReleaseSlot();
+  if (run->IsSecondEvent()) *lease = std::move(run->lease);  // the thread of the pool ends it
+}
+
+// Runs the model and records how long it took. `handle` keeps the model alive until Run has
+// returned, because the caller may drop its own handle as soon as it has the answer. `lease` is
+// null for an inline run.
+void RunAndRecord(core::Handle handle, const InferRequest& request, ResponseCallback&& done,
+                  const Clock& clock, SteadyTime start, schedule::Lease* lease) {
+  ServedModel& served = Served(handle);
   StageTimes* const times = request.times;
   if (times != nullptr) times->run_start = start;
+  if (!served.info().traits.answers_in_run)
+    return RunMaybeLate(handle, request, std::move(done), clock, start, lease);
   // A model that answers before Run returns needs no wrapper around `done`, which would cost an
   // allocation.
-  if (served.info().traits.answers_in_run) {
-    StartRun(model, request, std::move(done));
-    // `done` of InferCall reads the clock when it has sent the answer.
-    const Duration time = ThreadTime::LastSince(start + Duration(1), clock) - start;
-    if (times == nullptr) served.RecordRun(time);
-    served.RecordOccupied(time, is_inline);
-    return;
-  }
-  // The answer may come after this function has returned, and later than Run. So the callback and
-  // this frame each keep the model.
-  core::Handle shared = handle.Share();
-  StartRun(model, request,
-           [shared = std::move(shared), done = std::move(done), &clock, start,
-            times](InferResponse part) mutable {
-             if (part.is_last && times == nullptr) Served(shared).RecordRun(clock.Now() - start);
-             done(std::move(part));
-           });
-  served.RecordOccupied(clock.Now() - start, is_inline);
+  StartRun(served.model(), request, std::move(done));
+  // `done` of InferCall reads the clock when it has sent the answer.
+  const Duration time = ThreadTime::LastSince(start + Duration(1), clock) - start;
+  if (times == nullptr) served.RecordRun(time);
+  served.RecordOccupied(time, /*was_inline=*/lease == nullptr);
 }
 
 }  // namespace
@@ -84,18 +115,60 @@ Status Engine::CheckStillWanted(const CancelToken* cancel, SteadyTime deadline,
   return OkStatus();
 }
 
-Status Engine::RefuseAsPoolIsFull() const {
-  if (options_.refusals != nullptr) options_.refusals->queue_full.Add();
-  return absl::UnavailableError(
-      "the server is busy: its queue of requests that wait for a thread is full; try again later");
+Status Engine::ErrorOf(const schedule::ModelQueue& queue, schedule::Admission refused,
+                       const CancelToken* cancel, SteadyTime deadline) const {
+  using schedule::Admission;
+  if (refused == Admission::kCancelled) return CheckStillWanted(cancel, deadline, clock_.Now());
+  if (const Refusals* const counters = options_.refusals; counters != nullptr) {
+    Counter& counter = refused == Admission::kQueueItems   ? counters->queue_full
+                       : refused == Admission::kQueueBytes ? counters->queue_bytes_full
+                       : refused == Admission::kFlowItems  ? counters->model_queue_full
+                       : refused == Admission::kFlowBytes  ? counters->model_queue_bytes_full
+                                                           : counters->no_thread;
+    counter.Add();
+  }
+  return queue.ErrorOf(refused);
 }
 
-// A run that waits for a thread of the pool.
-struct Engine::PoolRun {
-  core::Handle handle;
-  const InferRequest& request;
-  ResponseCallback done;
-  SteadyTime queued;
+// A run that waits for a slot. Deletes itself. One thread at a time.
+class Engine::QueuedRun final : public schedule::Job {
+ public:
+  QueuedRun(Engine& engine, core::Handle handle, const InferRequest& request,
+            ResponseCallback&& done)
+      : engine_(engine),
+        handle_(std::move(handle)),
+        request_(request),
+        done_(std::move(done)),
+        queued_(engine.clock_.Now()) {
+    deadline = request.deadline.time_since_epoch().count();
+    bytes = request.message_bytes;
+  }
+
+  void Start(schedule::Lease& lease) override {
+    const std::unique_ptr<QueuedRun> own(this);
+    NoteWait(lease.start());
+    engine_.RunInSlot(std::move(handle_), request_, lease, lease.start(), std::move(done_));
+  }
+
+  void Drop() override {
+    const std::unique_ptr<QueuedRun> own(this);
+    const SteadyTime now = engine_.clock_.Now();
+    NoteWait(now);
+    AnswerError(done_, engine_.CheckStillWanted(request_.cancel, request_.deadline, now));
+  }
+
+  void Refuse(Status status) { AnswerError(done_, std::move(status)); }
+
+ private:
+  void NoteWait(SteadyTime now) {
+    if (request_.times != nullptr) request_.times->queued += now - queued_;
+  }
+
+  Engine& engine_;
+  core::Handle handle_;  // a version with queued requests is in use: it stays loaded
+  const InferRequest& request_;
+  ResponseCallback done_;
+  const SteadyTime queued_;
 };
 
 const Model& ModelHandle::model() const { return Served(handle_).model(); }
@@ -105,8 +178,13 @@ void ModelHandle::RecordStages(const StageTimes& times) const {
   Served(handle_).RecordStages(times);
 }
 
-Engine::Engine(EngineOptions options, core::Manager& manager, Executor& pool, const Clock& clock)
-    : options_(options), manager_(manager), pool_(pool), clock_(clock) {}
+Engine::Engine(EngineOptions options, core::Manager& manager, schedule::Scheduler& scheduler,
+               const Clock& clock)
+    : options_(options), manager_(manager), scheduler_(scheduler), clock_(clock) {}
+
+schedule::ModelQueue& Engine::QueueOf(const ModelHandle& handle) const {
+  return Served(handle.handle_).QueueIn(scheduler_);
+}
 
 StatusOr<ModelHandle> Engine::Find(const ModelSelector& selector) const {
   if (selector.name.empty()) [[unlikely]] {
@@ -196,18 +274,18 @@ void Engine::Run(const ModelHandle& handle, const InferRequest& request, bool ma
                  ResponseCallback done) {
   if (!BeginRun(handle, request, done)) [[unlikely]]
     return;
-  if (may_run_inline &&
-      MayRunInline(Served(handle.handle_), request, options_.inline_request_bytes_max)) {
+  if (may_run_inline && MayRunInline(Served(handle.handle_), QueueOf(handle), request,
+                                     options_.inline_request_bytes_max)) {
     RunInline(handle, request, std::move(done));
   } else {
-    RunOnPool(handle, request, std::move(done));
+    Queue(handle, request, std::move(done));
   }
 }
 
-void Engine::RunHere(const ModelHandle& handle, const InferRequest& request,
+void Engine::RunHere(const ModelHandle& handle, const InferRequest& request, schedule::Lease& lease,
                      ResponseCallback done) {
   if (!BeginRun(handle, request, done)) return;
-  RunOnPoolThread(handle.handle_.Share(), request, ThreadTime::Read(clock_), std::move(done));
+  RunInSlot(handle.handle_.Share(), request, lease, ThreadTime::Read(clock_), std::move(done));
 }
 
 void Engine::RunInline(const ModelHandle& handle, const InferRequest& request,
@@ -218,33 +296,28 @@ void Engine::RunInline(const ModelHandle& handle, const InferRequest& request,
     AnswerError(done, std::move(status));
     return;
   }
-  RunAndRecord(handle.handle_.Share(), request, std::move(done), clock_, now, /*is_inline=*/true);
+  RunAndRecord(handle.handle_.Share(), request, std::move(done), clock_, now, /*lease=*/nullptr);
 }
 
-void Engine::RunOnPool(const ModelHandle& handle, const InferRequest& request,
-                       ResponseCallback&& done) {
-  // The task does not own the run: a refused task is destroyed, but `done` is still needed then.
-  auto run = std::make_unique<PoolRun>(
-      PoolRun{handle.handle_.Share(), request, std::move(done), clock_.Now()});
-  PoolRun* const raw = run.release();
-  const bool accepted = pool_.Submit([this, raw] {
-    const std::unique_ptr<PoolRun> own(raw);
-    const SteadyTime now = ThreadTime::Read(clock_);
-    if (own->request.times != nullptr) own->request.times->queued += now - own->queued;
-    RunOnPoolThread(std::move(own->handle), own->request, now, std::move(own->done));
-  });
-  if (accepted) return;
-  run.reset(raw);
-  AnswerError(run->done, RefuseAsPoolIsFull());
+void Engine::Queue(const ModelHandle& handle, const InferRequest& request,
+                   ResponseCallback&& done) {
+  auto run = std::make_unique<QueuedRun>(*this, handle.handle_.Share(), request, std::move(done));
+  schedule::ModelQueue& queue = QueueOf(handle);
+  const schedule::Admission admission = queue.Enter(*run, request.cancel);
+  if (admission == schedule::Admission::kAccepted) {
+    std::ignore = run.release();  // it owns itself, and may be gone already
+  } else {
+    run->Refuse(ErrorOf(queue, admission, request.cancel, request.deadline));
+  }
 }
 
-void Engine::RunOnPoolThread(core::Handle handle, const InferRequest& request, SteadyTime now,
-                             ResponseCallback&& done) {
+void Engine::RunInSlot(core::Handle handle, const InferRequest& request, schedule::Lease& lease,
+                       SteadyTime now, ResponseCallback&& done) {
   if (Status status = CheckStillWanted(request.cancel, request.deadline, now); !status.ok()) {
     AnswerError(done, std::move(status));
     return;
   }
-  RunAndRecord(std::move(handle), request, std::move(done), clock_, now, /*is_inline=*/false);
+  RunAndRecord(std::move(handle), request, std::move(done), clock_, now, &lease);
 }
 
 }  // namespace penstock

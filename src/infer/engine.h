@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The engine finds the version for a request and runs it. A cheap model runs on the caller's
-// thread, any other model on the compute pool. Front ends use the engine through InferCall.
+// thread, any other model in a slot of the scheduler. Front ends use the engine through InferCall.
 //
 // Neither a new protocol nor a new runtime changes this file: a protocol is a net::Frontend in
 // src/frontends (docs/add-a-frontend.md), and a runtime is a backend behind
@@ -15,7 +15,6 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "base/executor.h"
 #include "base/metrics/metrics.h"
 #include "base/request_memory.h"
 #include "base/status.h"
@@ -26,6 +25,7 @@
 #include "infer/request.h"
 #include "infer/run_times.h"
 #include "infer/traffic.h"
+#include "schedule/scheduler.h"
 
 namespace penstock {
 
@@ -75,11 +75,11 @@ class ModelHandle {
 //   engine.Decide(model, request);
 //   engine.Run(model, request, may_run_inline, [&](InferResponse&& part) { ... });
 //
-// Nothing here knows a protocol or a runtime. Thread-safe. `manager`, `pool` and `clock` must
-// outlive it.
+// Nothing here knows a protocol or a runtime. Thread-safe. `manager`, `scheduler` and `clock`
+// must outlive it.
 class Engine final {
  public:
-  Engine(EngineOptions options, core::Manager& manager, Executor& pool,
+  Engine(EngineOptions options, core::Manager& manager, schedule::Scheduler& scheduler,
          const Clock& clock = Clock::Real());
 
   // Finds a version. It takes no lock and writes to no shared cache line, so it scales with the
@@ -114,23 +114,25 @@ class Engine final {
                       absl::AnyInvocable<void(StatusOr<ModelHandle>)> done);
 
   // Checks the request against the signature, then runs it. It runs inline if the model is cheap
-  // and the caller, an event loop, sets `may_run_inline`. Otherwise it runs on the pool.
+  // and the caller, an event loop, sets `may_run_inline`. Otherwise it waits in the model's queue.
   // `done` gets the parts of the answer as in Model::Run. It may be called before this returns.
   // The caller keeps `handle` until the call of `done` with the last part, which may drop it.
   // Errors in addition to those of the model: FAILED_PRECONDITION (unknown signature),
   // INVALID_ARGUMENT (inputs), DEADLINE_EXCEEDED (passed before the start), CANCELLED,
-  // UNAVAILABLE (the pool's queue is full).
+  // UNAVAILABLE (the queue is full). A request that is cancelled leaves the queue at once.
   void Run(const ModelHandle& handle, const InferRequest& request, bool may_run_inline,
            ResponseCallback done);
-  // As Run, for a caller that is already on a thread of the pool: the model runs on this thread.
-  void RunHere(const ModelHandle& handle, const InferRequest& request, ResponseCallback done);
+  // As Run, for a caller that already has a slot of the model's queue: the model runs on this
+  // thread. Takes the lease over if the model answers later.
+  void RunHere(const ModelHandle& handle, const InferRequest& request, schedule::Lease& lease,
+               ResponseCallback done);
 
   // Returns CANCELLED or DEADLINE_EXCEEDED if nobody waits for the answer of a request any more.
   // Such a request must not start, and counts as refused.
   Status CheckStillWanted(const CancelToken* cancel, SteadyTime deadline, SteadyTime now) const;
-  // Returns the UNAVAILABLE error for a request that the compute pool refuses because its queue is
-  // full. The request counts as refused.
-  Status RefuseAsPoolIsFull() const;
+  // Returns the error for a request that `queue` has refused. The request counts as refused.
+  Status ErrorOf(const schedule::ModelQueue& queue, schedule::Admission refused,
+                 const CancelToken* cancel, SteadyTime deadline) const;
   // A request got no model because none could be loaded in time. It counts as refused.
   void NoteNotAvailable() const {
     if (options_.refusals != nullptr) options_.refusals->not_available.Add();
@@ -138,8 +140,9 @@ class Engine final {
 
   // Has the lifecycle of the models: states of versions, names, readiness.
   const core::Manager& manager() const { return manager_; }
-  // The pool that runs the models. Front ends use it for work that is too long for an event loop.
-  Executor& pool() const { return pool_; }
+  schedule::Scheduler& scheduler() const { return scheduler_; }
+  // The queue for the requests of a model.
+  schedule::ModelQueue& QueueOf(const ModelHandle& handle) const;
   const Clock& clock() const { return clock_; }
   uint64_t inline_request_bytes_max() const { return options_.inline_request_bytes_max; }
   // The memory that a new request may allocate for its tensors, and for its answer.
@@ -151,7 +154,7 @@ class Engine final {
   }
 
  private:
-  struct PoolRun;
+  class QueuedRun;
 
   StatusOr<ModelHandle> FindInExperiment(const ModelSelector& selector,
                                          const RequestHeaders& headers) const;
@@ -160,13 +163,13 @@ class Engine final {
   // the request for warm-ups. Returns false if `done` got an error.
   bool BeginRun(const ModelHandle& handle, const InferRequest& request, ResponseCallback& done);
   void RunInline(const ModelHandle& handle, const InferRequest& request, ResponseCallback&& done);
-  void RunOnPool(const ModelHandle& handle, const InferRequest& request, ResponseCallback&& done);
-  void RunOnPoolThread(core::Handle handle, const InferRequest& request, SteadyTime now,
-                       ResponseCallback&& done);
+  void Queue(const ModelHandle& handle, const InferRequest& request, ResponseCallback&& done);
+  void RunInSlot(core::Handle handle, const InferRequest& request, schedule::Lease& lease,
+                 SteadyTime now, ResponseCallback&& done);
 
   const EngineOptions options_;
   core::Manager& manager_;
-  Executor& pool_;
+  schedule::Scheduler& scheduler_;
   const Clock& clock_;
 };
 

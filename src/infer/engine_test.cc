@@ -6,6 +6,7 @@
 #include <array>
 #include <atomic>
 #include <thread>
+#include <vector>
 
 #include "infer/model_fake.h"
 
@@ -13,25 +14,6 @@ namespace penstock {
 namespace {
 
 using std::chrono::microseconds;
-
-// Counts what is submitted, and runs it at once, or refuses it, or keeps it for later.
-class FakePool final : public Executor {
- public:
-  bool Submit(Task task) override {
-    ++submitted;
-    if (refuses) return false;
-    if (keeps) {
-      kept.push_back(std::move(task));
-    } else {
-      task();
-    }
-    return true;
-  }
-  int submitted = 0;
-  bool refuses = false;
-  bool keeps = false;
-  std::vector<Task> kept;
-};
 
 class EngineTest : public ::testing::Test {
  protected:
@@ -56,26 +38,29 @@ class EngineTest : public ::testing::Test {
     std::optional<Status> status;
     engine_.Run(*handle_, request_, may_run_inline,
                 [&](InferResponse response) { status = response.status; });
+    submitted_ += scheduler_.RunQueued();
     EXPECT_TRUE(status.has_value());
     return status.value_or(absl::UnknownError("no answer"));
   }
   // Runs it until it may run inline.
   void WarmUp() {
     for (int i = 0; i < 100; ++i) ASSERT_TRUE(Run().ok());
-    ASSERT_EQ(pool_.submitted, 100);
+    ASSERT_EQ(submitted_, 100U);
   }
   // Whether the next run goes to the pool.
   bool NextRunsOnPool(bool may_run_inline = true) {
-    const int before = pool_.submitted;
+    const size_t before = submitted_;
     EXPECT_TRUE(Run(may_run_inline).ok());
-    return pool_.submitted > before;
+    return submitted_ > before;
   }
 
   FakeClock clock_;
   MetricsRegistry metrics_;
-  FakePool pool_;
+  schedule::Scheduler scheduler_{{.queue_requests_max = 4, .threads = schedule::PoolThreads::kNone},
+                                 clock_};
+  size_t submitted_ = 0;
   core::Manager manager_;
-  Engine engine_{{}, manager_, pool_, clock_};
+  Engine engine_{{}, manager_, scheduler_, clock_};
   ModelInfo info_ = FakeInfo({FakeInput("x", DType::kFloat32)});
   Duration run_time_ = microseconds(10);
   int runs_ = 0;
@@ -164,7 +149,7 @@ TEST_F(EngineTest, RequestIsCheckedBeforeTheModelRuns) {
   request_.inputs[0].name = "q";
   EXPECT_EQ(Run().code(), StatusCode::kInvalidArgument);
   EXPECT_EQ(runs_, 0);
-  EXPECT_EQ(pool_.submitted, 0);
+  EXPECT_EQ(submitted_, 0U);
 }
 
 TEST_F(EngineTest, PassedDeadlineAndCancelStopItInline) {
@@ -182,24 +167,88 @@ TEST_F(EngineTest, PassedDeadlineAndCancelStopItInline) {
   cancel.Cancel();
   EXPECT_EQ(Run().code(), StatusCode::kCancelled);
   EXPECT_EQ(runs_, before + 2);
-  EXPECT_EQ(pool_.submitted, 100);
+  EXPECT_EQ(submitted_, 100U);
 }
 
 TEST_F(EngineTest, DeadlineThatPassesInTheQueue) {
   Serve();
-  pool_.keeps = true;
   request_.deadline = clock_.Now() + microseconds(100);
   Status status;
   engine_.Run(*handle_, request_, true, [&](InferResponse response) { status = response.status; });
   clock_.Advance(microseconds(100));
-  pool_.kept[0]();
+  EXPECT_EQ(scheduler_.RunQueued(), 1U);
   EXPECT_EQ(status, absl::DeadlineExceededError("the deadline passed before the model ran"));
   EXPECT_EQ(runs_, 0);
 }
 
+TEST_F(EngineTest, CancelledRequestLeavesTheQueueAtOnce) {
+  Serve();
+  CancelToken cancel;
+  request_.cancel = &cancel;
+  Status status;
+  engine_.Run(*handle_, request_, true, [&](InferResponse response) { status = response.status; });
+  cancel.Cancel(CancelReason::kDeadline);
+  EXPECT_EQ(status, absl::DeadlineExceededError("the deadline passed before the model ran"));
+  EXPECT_EQ(scheduler_.RunQueued(), 0U);
+  EXPECT_EQ(runs_, 0);
+}
+
+TEST_F(EngineTest, CheapModelWithAWeightTakesItsTurn) {
+  Serve();
+  WarmUp();
+  EXPECT_FALSE(NextRunsOnPool());
+  scheduler_.SetModels({{"m", {.flow = {.weight = 2}, .queues_always = true}}});
+  EXPECT_TRUE(NextRunsOnPool());
+  scheduler_.SetModels({});
+  EXPECT_FALSE(NextRunsOnPool());
+}
+
+TEST_F(EngineTest, RunsThatTheModelAllowsAtATimeBoundTheQueue) {
+  info_.traits.runs_max = 1;
+  info_.traits.answers_in_run = false;
+  std::vector<ResponseCallback> pending;
+  ASSERT_TRUE(ServeFakeModel(manager_, metrics_, "late", [&] {
+                return std::make_unique<FakeModel>(info_,
+                                                   [&](const InferRequest&, ResponseCallback done) {
+                                                     pending.push_back(std::move(done));
+                                                   });
+              }).ok());
+  const ModelHandle handle = *engine_.Find({.name = "late", .version = {}, .label = {}});
+  int answers = 0;
+  for (int i = 0; i < 2; ++i)
+    engine_.Run(handle, request_, true, [&](InferResponse) { ++answers; });
+  EXPECT_EQ(scheduler_.RunQueued(), 1U);
+  EXPECT_EQ(scheduler_.slots_taken(), 1U) << "its answer is not there, so it computes";
+  pending[0]({});
+  EXPECT_EQ(scheduler_.slots_taken(), 0U);
+  EXPECT_EQ(scheduler_.RunQueued(), 1U);
+  pending[1]({});
+  EXPECT_EQ(answers, 2);
+}
+
+TEST_F(EngineTest, RunWhoseReceiverMayBeSlowHoldsNoSlotWhileItWaits) {
+  info_.traits.answers_in_run = false;
+  ResponseCallback pending;
+  ASSERT_TRUE(ServeFakeModel(manager_, metrics_, "late", [&] {
+                return std::make_unique<FakeModel>(
+                    info_,
+                    [&](const InferRequest&, ResponseCallback done) { pending = std::move(done); });
+              }).ok());
+  const ModelHandle handle = *engine_.Find({.name = "late", .version = {}, .label = {}});
+  FlowControl flow;
+  request_.flow = &flow;
+  engine_.Run(handle, request_, true, [](InferResponse) {});
+  EXPECT_EQ(scheduler_.RunQueued(), 1U);
+  EXPECT_EQ(scheduler_.slots_taken(), 0U);
+  EXPECT_EQ(scheduler_.States()[0].runs, 1U);
+  pending({});
+  EXPECT_EQ(scheduler_.States()[0].runs, 0U);
+}
+
 TEST_F(EngineTest, FullPoolIsUnavailable) {
   Serve();
-  pool_.refuses = true;
+  while (scheduler_.common().Submit([] {})) {
+  }
   EXPECT_EQ(Run().code(), StatusCode::kUnavailable);
   EXPECT_EQ(runs_, 0);
 }
@@ -229,6 +278,7 @@ TEST_F(EngineTest, ModelOutlivesItsRun) {
       handle_.reset();
       EXPECT_EQ(manager_.VersionStatuses("m")[0].state, core::VersionState::kUnloading);
     });
+    EXPECT_EQ(scheduler_.RunQueued(), 1U);
     ASSERT_TRUE(manager_.WaitUntilIdle());
   }
 }
@@ -247,6 +297,7 @@ TEST_F(EngineTest, PartsOfALateAnswer) {
     ++parts;
     if (response.is_last) handle.reset();
   });
+  EXPECT_EQ(scheduler_.RunQueued(), 1U);
   ASSERT_TRUE(manager_.RemoveModel("late").ok());
   InferResponse part;
   part.is_last = false;
@@ -266,8 +317,8 @@ TEST(EngineStressTest, NoRequestFailsWhileVersionsAreSwapped) {
   core::Manager manager;
   // Outlive the pool, whose threads may still be in notify_one when a client goes on.
   std::array<std::atomic<bool>, 3> answered_flags{};
-  ThreadPool pool({.name = "pool", .threads = 2});
-  Engine engine({}, manager, pool);
+  schedule::Scheduler scheduler({.compute_slots = 2});
+  Engine engine({}, manager, scheduler);
   const auto answer_inputs = [](const InferRequest& request, ResponseCallback done) {
     InferResponse response;
     response.outputs = request.inputs;

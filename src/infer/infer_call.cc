@@ -43,27 +43,49 @@ void InferCall::Start(Engine& engine, const CallInfo& info) {
   // The clock was read when the bytes of this request came, or at the end of the request before.
   times_.begun = ThreadTime::LastSince(info.start, engine.clock());
   // The time to decode grows with the body, and an event loop must not stop for long.
-  if (info.body_bytes > engine.inline_request_bytes_max()) {
-    MoveToPool(&InferCall::FindModel);
-  } else {
-    FindModel(Runner::kEventLoop);
+  if (info.body_bytes <= engine.inline_request_bytes_max()) return FindModel(nullptr);
+  // The version that is ready now stays loaded while the request waits. FindModel decides.
+  ModelSelector peeked;
+  if (PeekSelector(peeked) &&
+      (info.caller == nullptr ||
+       access::Check(info.caller, access::Operation::kInfer, peeked.name).ok())) {
+    if (StatusOr<ModelHandle> model = engine.Find(peeked); model.ok())
+      model_.emplace(*std::move(model));
   }
+  MoveToSlot(&InferCall::FindModel);
 }
 
-void InferCall::MoveToPool(void (InferCall::*step)(Runner)) {
-  const SteadyTime queued = engine_->clock().Now();
-  const bool accepted = engine_->pool().Submit([this, step, queued] {
-    const SteadyTime now = engine_->clock().Now();
-    times_.queued += now - queued;
-    // The queue may have been long. Work that nobody waits for would make it longer for others.
-    const Status status = engine_->CheckStillWanted(info_.cancel, info_.deadline, now);
-    if (!status.ok()) return Finish(status);
-    (this->*step)(Runner::kPool);
-  });
-  if (!accepted) Finish(engine_->RefuseAsPoolIsFull());
+bool InferCall::PeekSelector(ModelSelector&) const { return false; }
+
+void InferCall::MoveToSlot(Step step) {
+  schedule::ModelQueue& queue = model_ ? engine_->QueueOf(*model_) : engine_->scheduler().common();
+  queued_step_.step = step;
+  queued_step_.queued = engine_->clock().Now();
+  queued_step_.deadline = info_.deadline.time_since_epoch().count();
+  queued_step_.bytes = info_.body_bytes;
+  const schedule::Admission admission = queue.Enter(queued_step_, info_.cancel);
+  if (admission != schedule::Admission::kAccepted)
+    Finish(engine_->ErrorOf(queue, admission, info_.cancel, info_.deadline));
 }
 
-void InferCall::FindModel(Runner runner) {
+void InferCall::QueuedStep::Start(schedule::Lease& lease) {
+  call_.times_.queued += lease.start() - queued;
+  // Work that nobody waits for would make the queue longer for others.
+  const Status status =
+      call_.engine_->CheckStillWanted(call_.info_.cancel, call_.info_.deadline, lease.start());
+  if (!status.ok()) return call_.Finish(status);
+  (call_.*step)(&lease);
+}
+
+void InferCall::QueuedStep::Drop() {
+  const SteadyTime now = call_.engine_->clock().Now();
+  call_.times_.queued += now - queued;
+  call_.Finish(call_.engine_->CheckStillWanted(call_.info_.cancel, call_.info_.deadline, now));
+}
+
+void InferCall::FindModel(schedule::Lease* lease) {
+  std::optional<ModelHandle> kept_loaded;  // what Start has found. Usually the same is found again
+  kept_loaded.swap(model_);
   const Status status =
       Guarded("the names of a request", [&] { return ReadSelector(selector_, request_); });
   if (!status.ok()) return Finish(status);
@@ -79,7 +101,7 @@ void InferCall::FindModel(Runner runner) {
       if (!loaded.ok()) return Finish(loaded.status());
       model_.emplace(*std::move(loaded));
       // Other requests wait for the thread that calls this, so it must not compute.
-      MoveToPool(&InferCall::DecodeAndRun);
+      MoveToSlot(&InferCall::DecodeAndRun);
     };
     if (engine_->FindOnceLoaded(selector_, this, info_.deadline, *info_.cancel,
                                 std::move(when_loaded))) {
@@ -88,31 +110,39 @@ void InferCall::FindModel(Runner runner) {
   }
   if (!model.ok()) return Finish(model.status());
   model_.emplace(*std::move(model));
-  DecodeAndRun(runner);
+  // The slot may be that of another model: Start could not know.
+  if (lease != nullptr && !engine_->QueueOf(*model_).Owns(*lease))
+    return MoveToSlot(&InferCall::DecodeAndRun);
+  DecodeAndRun(lease);
 }
 
-void InferCall::DecodeAndRun(Runner runner) {
+void InferCall::DecodeAndRun(schedule::Lease* lease) {
   RequestMemory memory = engine_->MemoryOfRequest();
   // A small body may hold a large tensor: one value can stand for millions of equal ones.
-  if (runner == Runner::kEventLoop) memory.LimitInline(engine_->inline_request_bytes_max());
+  if (lease == nullptr) memory.LimitInline(engine_->inline_request_bytes_max());
   const Status status =
       Guarded("the tensors of a request", [&] { return Decode(model_->info(), memory, request_); });
   if (!status.ok()) {
-    if (memory.is_too_large_inline()) return MoveToPool(&InferCall::DecodeAndRun);
+    if (memory.is_too_large_inline()) return MoveToSlot(&InferCall::DecodeAndRun);
     return Finish(status);
   }
   engine_->Decide(*model_, request_);
   request_.deadline = info_.deadline;
   request_.cancel = info_.cancel;
   request_.request_id = info_.request_id;
-  request_.flow = info_.parts == nullptr ? nullptr : &info_.parts->flow();
+  request_.message_bytes = info_.body_bytes;
+  request_.flow = nullptr;
+  if (info_.parts != nullptr) {
+    info_.parts->RunOn(engine_->QueueOf(*model_));
+    request_.flow = &info_.parts->flow();
+  }
   request_.times = &times_;
   if (info_.record != nullptr) info_.record->write_times = &model_->write_times();
   // A pointer is small enough to be kept in the callback without an allocation. The object lives
   // until Release.
   auto on_part = [this](InferResponse&& part) { OnPart(std::move(part)); };
-  if (runner == Runner::kPool) {
-    engine_->RunHere(*model_, request_, std::move(on_part));
+  if (lease != nullptr) {
+    engine_->RunHere(*model_, request_, *lease, std::move(on_part));
   } else {
     engine_->Run(*model_, request_, /*may_run_inline=*/true, std::move(on_part));
   }
@@ -153,7 +183,10 @@ void InferCall::OnOneOfParts(InferResponse&& part) {
     SendError(failure_);
     return StopRun();
   }
-  if (info_.parts != nullptr && info_.parts->is_refused()) status = engine_->RefuseAsPoolIsFull();
+  if (info_.parts != nullptr && info_.parts->is_refused()) {
+    status = engine_->ErrorOf(engine_->QueueOf(*model_), schedule::Admission::kQueueItems,
+                              info_.cancel, info_.deadline);
+  }
   if (status.ok()) EndParts();
   Finish(status);
 }

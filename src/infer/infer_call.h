@@ -53,8 +53,8 @@ struct CallInfo {
 // part. If the client does not, an answer of several parts is an error.
 //
 // A small request stays on the event loop until it runs. A request with a large body, or one that
-// becomes large when it is decoded, moves to the compute pool. There it is decoded and run by the
-// same thread.
+// becomes large when it is decoded, waits in the queue of its model. Then one thread decodes and
+// runs it, in one slot.
 //
 // The memory of a request counts in the server's budget: decoded tensors are counted before they
 // are allocated, and answers until they are sent. A request over the budget is refused.
@@ -85,8 +85,11 @@ class InferCall : private RequestHeaders {
   // Sets `selector`, which may point into memory of the call. May also set parts of `request`. Must
   // be cheap, because it runs before the model is known to exist.
   virtual Status ReadSelector(ModelSelector& selector, InferRequest& request) = 0;
+  // Sets `selector` if the model is known without reading the whole message, which may be large. It
+  // decides only in whose queue the request waits. Returns false if it is not known.
+  virtual bool PeekSelector(ModelSelector& selector) const;
   // Sets the signature name, the inputs and the output filter of `request`. Takes the memory for
-  // tensors from `memory`. Called a second time, on the compute pool, if `memory` reports that the
+  // tensors from `memory`. Called a second time, in a slot, if `memory` reports that the
   // request is too large for an event loop.
   virtual Status Decode(const ModelInfo& info, RequestMemory& memory, InferRequest& request) = 0;
   // Returns the bytes of the answer. Takes the memory for them from `memory`.
@@ -110,13 +113,29 @@ class InferCall : private RequestHeaders {
   // Called at the end of the call. Frees the object, or keeps it for another call.
   virtual void Release() = 0;
 
-  enum class Runner { kEventLoop, kPool };
-  // The steps, in this order. Each one goes on to the next, or ends the call with Finish. `runner`
-  // says on which kind of thread it runs.
-  void FindModel(Runner runner);
-  void DecodeAndRun(Runner runner);
-  // Continues with `step` on the compute pool, unless nobody waits for the answer any more.
-  void MoveToPool(void (InferCall::*step)(Runner));
+  // A step of the call. `lease` is the slot in which it runs; null: on the event loop.
+  using Step = void (InferCall::*)(schedule::Lease* lease);
+
+  // The call while it waits for a slot. Belongs to the call. One thread at a time.
+  class QueuedStep final : public schedule::Job {
+   public:
+    explicit QueuedStep(InferCall& call) : call_(call) {}
+    void Start(schedule::Lease& lease) override;
+    void Drop() override;
+
+    Step step = nullptr;
+    SteadyTime queued;
+
+   private:
+    InferCall& call_;
+  };
+
+  // The steps, in this order. Each one goes on to the next, or ends the call with Finish.
+  void FindModel(schedule::Lease* lease);
+  void DecodeAndRun(schedule::Lease* lease);
+  // Continues with `step` in a slot of the model, or of the common queue if the model is not known
+  // yet; unless nobody waits for the answer any more.
+  void MoveToSlot(Step step);
   void OnPart(InferResponse&& part);
   void OnOneOfParts(InferResponse&& part);
   Status Answer(const NamedTensors& outputs);
@@ -131,6 +150,7 @@ class InferCall : private RequestHeaders {
   InferRequest request_;
   std::optional<ModelHandle> model_;
   StageTimes times_;
+  QueuedStep queued_step_{*this};
   bool has_parts_ = false;  // a part has been sent
   Status failure_;          // the error that was sent before the model has ended its run
 };

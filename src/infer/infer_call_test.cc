@@ -10,22 +10,6 @@
 namespace penstock {
 namespace {
 
-// Runs what is submitted when Run is called, or refuses it.
-class QueuedPool final : public Executor {
- public:
-  bool Submit(Task task) override {
-    if (refuses) return false;
-    tasks.push_back(std::move(task));
-    return true;
-  }
-  void Run() {
-    const std::vector<Task> running = std::exchange(tasks, {});
-    for (const Task& task : running) const_cast<Task&>(task)();
-  }
-  bool refuses = false;
-  std::vector<Task> tasks;
-};
-
 // What a call did. Its steps are written down by their first letters: Select, Decode, Encode,
 // Write, Fail, Count, Release. Of answers in parts: Part, and '.' for the end. '!': stops the run.
 struct Script {
@@ -138,7 +122,13 @@ class InferCallTest : public testing::Test {
     steps_on_loop_ = script_.steps;
     runs_on_loop_ = run_.steps;
     while_queued_();
-    while (!pool_.tasks.empty()) pool_.Run();
+    scheduler_.RunQueued();
+  }
+
+  // Until the next call of RunQueued.
+  void FillQueue() {
+    while (scheduler_.common().Submit([] {})) {
+    }
   }
 
   struct Runs {
@@ -149,7 +139,8 @@ class InferCallTest : public testing::Test {
 
   FakeClock clock_;
   MetricsRegistry metrics_;
-  QueuedPool pool_;
+  schedule::Scheduler scheduler_{{.queue_requests_max = 4, .threads = schedule::PoolThreads::kNone},
+                                 clock_};
   core::Manager manager_;
   Counter& refusals_ = metrics_.AddCounter("refusals", "For the budget.");
   RequestBudget budget_ = std::make_shared<RequestAllowance>(20'000, refusals_);
@@ -159,7 +150,7 @@ class InferCallTest : public testing::Test {
                   .request_budget = budget_,
                   .refusals = &refused_},
                  manager_,
-                 pool_,
+                 scheduler_,
                  clock_};
   CancelToken cancel_;
   CallFilter filter_;
@@ -168,7 +159,7 @@ class InferCallTest : public testing::Test {
   int parts_ = 1;
   Status last_status_;
   bool takes_parts_ = false;
-  std::shared_ptr<PartReceiver> receiver_ = std::make_shared<PartReceiver>(pool_);
+  std::shared_ptr<PartReceiver> receiver_ = std::make_shared<PartReceiver>(scheduler_.common());
   std::function<void()> while_queued_ = [] {};
   std::function<void()> while_running_ = [] {};
   Script script_;
@@ -223,10 +214,9 @@ TEST_F(InferCallTest, TheRecordHasTheTimesOfTheStages) {
 }
 
 TEST_F(InferCallTest, RequestsThatDoNotRunAreCountedByReason) {
-  pool_.refuses = true;
+  FillQueue();
   Run(1001);
   EXPECT_EQ(refused_.queue_full.Value(), 1u);
-  pool_.refuses = false;
   deadline_ = clock_.Now();
   Run(1001);
   EXPECT_EQ(refused_.deadline_passed.Value(), 1u);
@@ -339,7 +329,7 @@ TEST_F(InferCallTest, AnswersCountUntilTheyAreSent) {
 }
 
 TEST_F(InferCallTest, AFullPoolRefuses) {
-  pool_.refuses = true;
+  FillQueue();
   Run(1001);
   EXPECT_EQ(script_.steps, "FCR");
   EXPECT_EQ(script_.counted, StatusCode::kUnavailable);
@@ -419,7 +409,7 @@ TEST_F(InferCallTest, APartThatFindsNoMemoryEndsTheAnswerAtOnce) {
 TEST_F(InferCallTest, AFullPoolEndsAnAnswerWhoseModelWaits) {
   receiver_->OnSend();
   EXPECT_TRUE(receiver_->flow().SetCallback([] {}));
-  pool_.refuses = true;
+  FillQueue();
   receiver_->OnAccepted(cancel_);
   EXPECT_TRUE(receiver_->is_refused());
   EXPECT_TRUE(cancel_.IsCancelled());
@@ -431,12 +421,12 @@ TEST_F(InferCallTest, AModelThatWaitsForTheReceiverGoesOnOnThePool) {
   EXPECT_TRUE(receiver_->flow().SetCallback([&] { goes_on = true; }));
   receiver_->OnAccepted(cancel_);
   EXPECT_FALSE(goes_on) << "an event loop must not run the model";
-  pool_.Run();
+  EXPECT_EQ(scheduler_.RunQueued(), 1U);
   EXPECT_TRUE(goes_on);
   receiver_->OnSend();
   receiver_->OnAccepted(cancel_);
   EXPECT_FALSE(receiver_->flow().IsSlow());
-  EXPECT_TRUE(pool_.tasks.empty()) << "no model waits, so no thread is needed";
+  EXPECT_EQ(scheduler_.RunQueued(), 0U) << "no model waits, so no thread is needed";
 }
 
 TEST(CallPool, ReturnsTheObjectsItGot) {

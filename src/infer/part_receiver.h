@@ -15,7 +15,10 @@ namespace penstock {
 // which may come after the call has ended. Thread-safe. `pool` outlives it.
 class PartReceiver final : public std::enable_shared_from_this<PartReceiver> {
  public:
-  explicit PartReceiver(Executor& pool) : pool_(pool) {}
+  explicit PartReceiver(Executor& pool) : pool_(&pool) {}
+
+  // The model of the call runs on `pool`, which outlives the run. Call it before the run.
+  void RunOn(Executor& pool) { pool_ = &pool; }
 
   // Tells the model whether the receiver is slow.
   FlowControl& flow() { return flow_; }
@@ -29,7 +32,7 @@ class PartReceiver final : public std::enable_shared_from_this<PartReceiver> {
   bool is_refused() const { return is_refused_.load(std::memory_order_acquire); }
 
  private:
-  Executor& pool_;
+  Executor* pool_;  // changes only before the run, and is used only while the model waits
   FlowControl flow_;
   std::atomic<bool> is_refused_{false};
 };

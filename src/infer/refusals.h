@@ -16,11 +16,19 @@ class Refusals final {
  public:
   explicit Refusals(MetricsRegistry& metrics)
       : queue_full(Make(metrics, "queue_full")),
+        queue_bytes_full(Make(metrics, "queue_bytes_full")),
+        model_queue_full(Make(metrics, "model_queue_full")),
+        model_queue_bytes_full(Make(metrics, "model_queue_bytes_full")),
+        no_thread(Make(metrics, "no_thread")),
         deadline_passed(Make(metrics, "deadline_passed")),
         client_left(Make(metrics, "client_left")),
         not_available(Make(metrics, "not_available")) {}
 
-  Counter& queue_full;       // the compute pool's queue
+  Counter& queue_full;  // too many requests of all models wait
+  Counter& queue_bytes_full;
+  Counter& model_queue_full;  // too many requests of the model wait
+  Counter& model_queue_bytes_full;
+  Counter& no_thread;        // none could be started, or the server stops
   Counter& deadline_passed;  // before the model ran
   Counter& client_left;      // before the model ran
   Counter& not_available;    // the model, or the version, could not be loaded in time

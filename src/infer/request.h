@@ -72,6 +72,7 @@ struct InferRequest {
   // Says whether the receiver of the parts is slow. Null: it never is. Must outlive the request.
   FlowControl* flow = nullptr;
   uint64_t request_id = 0;
+  uint64_t message_bytes = 0;  // of the message that its tensors may point into; 0: unknown
   // The engine notes here how long the request waited, and when it ran. Null: nobody asks. Must
   // outlive the request.
   StageTimes* times = nullptr;

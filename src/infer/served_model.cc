@@ -28,7 +28,8 @@ Histogram& Stage(MetricsRegistry& metrics, const core::ServableId& id, std::stri
 
 ServedModel::ServedModel(const core::ServableId& id, std::unique_ptr<Model> model,
                          MetricsRegistry& metrics, const InlineOptions& inline_options)
-    : model_(std::move(model)),
+    : name_(id.name),
+      model_(std::move(model)),
       info_(model_->info()),
       decode_(Stage(metrics, id, "decode")),
       queue_(Stage(metrics, id, "queue")),

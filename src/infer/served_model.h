@@ -5,6 +5,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -16,6 +17,7 @@
 #include "infer/model.h"
 #include "infer/recent_requests.h"
 #include "infer/run_times.h"
+#include "schedule/scheduler.h"
 
 namespace penstock {
 
@@ -48,6 +50,14 @@ class ServedModel final : public core::Servable {
   // Null: none are kept.
   RecentRequests* recent() const { return recent_.get(); }
   bool MayRunInline() const { return run_times_.MayRunInline(); }
+  // The queue of the model in the server's scheduler, which must always be the same one.
+  schedule::ModelQueue& QueueIn(schedule::Scheduler& scheduler) const {
+    std::call_once(model_queue_once_, [&] {
+      model_queue_ = scheduler.QueueOf(name_, info_.traits.may_block);
+      model_queue_->SetDeclaredRuns(info_.traits.runs_max);
+    });
+    return *model_queue_;
+  }
 
   // `time`: how long a run occupied its thread.
   void RecordOccupied(Duration time, bool was_inline) { run_times_.Record(time, was_inline); }
@@ -64,6 +74,7 @@ class ServedModel final : public core::Servable {
     return std::chrono::duration<double, std::micro>(time).count();
   }
 
+  const std::string name_;
   const std::unique_ptr<Model> model_;
   const ModelInfo& info_;
   Histogram& decode_;
@@ -75,6 +86,8 @@ class ServedModel final : public core::Servable {
 
   std::shared_ptr<RecentRequests> recent_;
 
+  mutable std::once_flag model_queue_once_;
+  mutable std::shared_ptr<schedule::ModelQueue> model_queue_;  // shared with the scheduler
   mutable std::once_flag examples_once_;
   mutable std::optional<ExamplePlans> examples_;
 };

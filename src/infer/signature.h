@@ -87,6 +87,7 @@ struct ModelTraits {
   // Run answers a request with further signatures. Without it, StartRun runs the model once for
   // each.
   bool several_signatures = false;
+  uint32_t runs_max = 0;  // at the same time; 0: any number
 };
 
 // The whole description. Immutable after loading.

@@ -186,8 +186,12 @@ class ModelReloaderTest : public testing::Test {
                            return std::make_unique<HoldingBackground>(held_, lookup);
                          }};
   RequestLogs request_logs_{{}, metrics_};
-  ModelSet models_{
-      settings_, backends_, metrics_, {manager_, experiments_, request_logs_}, MakeTestSources};
+  schedule::Scheduler scheduler_{{.threads = schedule::PoolThreads::kNone}};
+  ModelSet models_{settings_,
+                   backends_,
+                   metrics_,
+                   {manager_, experiments_, request_logs_, scheduler_},
+                   MakeTestSources};
   ModelReloader reloader_{settings_, models_, manager_, metrics_};
 };
 

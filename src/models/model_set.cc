@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A list of models has four receivers: the manager, the sources, the experiments and the request
-// logs. None of them can take back what it was given. So Apply first asks everybody who could
-// refuse, and then gives each its part; from SetModels on nothing may fail.
+// A list of models has five receivers: the manager, the sources, the experiments, the request logs
+// and the scheduler. None of them can take back what it was given. So Apply first asks everybody
+// who could refuse, and then gives each its part; from SetModels on nothing may fail.
 //
 // Each list has a number, its generation. Sources work on their own threads, so a report may arrive
 // that still answers an older list. The generation tells. A model that does not change keeps the
@@ -30,12 +30,14 @@ ModelSet::ModelSet(const Settings& settings, BackendHost& backends, MetricsRegis
       inline_options_(settings.inline_runs),
       warm_up_options_(MakeWarmUpOptions(settings)),
       recent_options_(settings.recent_requests),
+      default_limits_(MakeSchedulerOptions(settings).model),
       recent_bytes_(std::make_shared<Allowance>(recent_options_.total_bytes_max)),
       backends_(backends),
       metrics_(metrics),
       manager_(receivers.manager),
       experiments_(receivers.experiments),
       request_logs_(receivers.request_logs),
+      scheduler_(receivers.scheduler),
       sources_(make_sources(SourceDependencies{
           .settings = settings,
           .make_loader = [this](const core::ServableId& id,
@@ -51,6 +53,7 @@ struct ModelSet::Parts {
   std::map<std::string, Entry, std::less<>> entries;
   ExperimentList experiments;
   RequestLogList request_logs;
+  std::map<std::string, schedule::ModelLimits, std::less<>> limits;
   std::set<std::string> names;
 };
 
@@ -75,6 +78,7 @@ Status ModelSet::Apply(const std::vector<ConfiguredModel>& models, std::string_v
   }
   experiments_.Set(parts.experiments);
   request_logs_.Set(parts.request_logs);
+  scheduler_.SetModels(std::move(parts.limits));
   memory_history_.KeepOnly(parts.names);
   // Without mutex_: a source may make loaders before SetModels returns.
   for (size_t i = 0; i < sources_.size(); ++i) {
@@ -98,6 +102,7 @@ ModelSet::Parts ModelSet::Divide(const std::vector<ConfiguredModel>& models,
     parts.entries.emplace(model.name, std::move(entry));
     parts.experiments.emplace(model.name, model.experiment);
     if (model.request_log) parts.request_logs.emplace(model.name, *model.request_log);
+    parts.limits.emplace(model.name, LimitsOf(model.scheduling, default_limits_));
     parts.names.insert(model.name);
     const auto source = std::ranges::find_if(
         sources_, [&](const auto& each) { return each->Matches(model.base_path); });

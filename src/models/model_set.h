@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Applies a list of models: gives each part of it to the manager, to the sources, to the engine's
-// experiments and to the request logs.
+// experiments, to the request logs and to the scheduler.
 #pragma once
 
 #include <functional>
@@ -22,6 +22,7 @@
 #include "models/model_list.h"
 #include "options/settings.h"
 #include "request_log/request_logs.h"
+#include "schedule/scheduler.h"
 
 namespace penstock {
 
@@ -39,6 +40,7 @@ struct ListReceivers {
   core::Manager& manager;
   Experiments& experiments;
   RequestLogs& request_logs;
+  schedule::Scheduler& scheduler;
 };
 
 // Owns the sources, and the list of models that is in force.
@@ -128,12 +130,14 @@ class ModelSet final {
   const InlineOptions inline_options_;
   const WarmUpOptions warm_up_options_;  // defaults; the configuration of a model may override them
   const RecentRequestsOptions recent_options_;
+  const schedule::ModelLimits default_limits_;
   const std::shared_ptr<Allowance> recent_bytes_;  // of all models together
   BackendHost& backends_;
   MetricsRegistry& metrics_;
   core::Manager& manager_;
   Experiments& experiments_;
   RequestLogs& request_logs_;
+  schedule::Scheduler& scheduler_;
   MemoryHistory memory_history_;
   const Sources sources_;
 

@@ -227,10 +227,14 @@ core::ManagerOptions MakeManagerOptions(const Settings& settings) {
   return options;
 }
 
-ThreadPoolOptions MakeComputeOptions(const Settings& settings) {
-  ThreadPoolOptions options = settings.compute;
-  options.threads =
-      settings.compute_threads > 0 ? static_cast<int>(settings.compute_threads) : UsableCpus();
+schedule::SchedulerOptions MakeSchedulerOptions(const Settings& settings) {
+  schedule::SchedulerOptions options = settings.scheduler;
+  uint64_t& model_requests_max = options.model.flow.items_max;
+  // One model alone must not fill the queue: the others would be refused.
+  if (model_requests_max == 0) model_requests_max = (options.queue_requests_max + 1) / 2;
+  options.model.queues_always = options.model.flow.runs_max != 0;
+  options.compute_slots =
+      static_cast<uint32_t>(settings.compute_threads > 0 ? settings.compute_threads : UsableCpus());
   return options;
 }
 

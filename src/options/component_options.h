@@ -44,7 +44,7 @@ EngineOptions MakeEngineOptions(const Settings& settings);
 // INVALID_ARGUMENT if --ready_when has a mistake.
 StatusOr<core::ReadinessRule> MakeReadinessRule(const Settings& settings);
 core::ManagerOptions MakeManagerOptions(const Settings& settings);
-ThreadPoolOptions MakeComputeOptions(const Settings& settings);
+schedule::SchedulerOptions MakeSchedulerOptions(const Settings& settings);
 // Checks the files and folders that flags name for the backends: they must exist and be of the
 // right kind. INVALID_ARGUMENT, with the flag and the reason, if one is not.
 Status CheckPaths(const Settings& settings);

@@ -7,7 +7,6 @@
 #include <string>
 #include <string_view>
 
-#include "base/executor.h"
 #include "core/manager_options.h"
 #include "infer/engine.h"
 #include "infer/recent_requests.h"
@@ -16,6 +15,7 @@
 #include "net/options.h"
 #include "protocols/tfs_json/predict_decoder.h"
 #include "request_log/request_log_options.h"
+#include "schedule/scheduler.h"
 
 namespace penstock {
 
@@ -34,7 +34,7 @@ struct Settings {
   RecentRequestsOptions recent_requests;
   RequestLogsOptions request_logs;
   tfs_json::DecoderOptions json;
-  ThreadPoolOptions compute{.name = "compute"};
+  schedule::SchedulerOptions scheduler;
 
   // Models
   std::string model_config_file;

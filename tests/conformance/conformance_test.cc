@@ -408,9 +408,9 @@ class ConformanceEngineTest : public ConformanceTest {
   }
 
   MetricsRegistry metrics_;
-  InlineExecutor pool_;
+  schedule::Scheduler scheduler_{{.threads = schedule::PoolThreads::kCaller}};
   core::Manager manager_;
-  Engine engine_{{}, manager_, pool_};
+  Engine engine_{{}, manager_, scheduler_};
   InferRequest request_;
   std::vector<float> second_;  // the answer of the second signature
 };

@@ -11,6 +11,7 @@
 #include <string>
 #include <utility>
 
+#include "backends/builtin/delay_model.h"
 #include "backends/builtin/stream_model.h"
 #include "infer/served_model.h"
 
@@ -123,7 +124,8 @@ std::unique_ptr<Model> Make() {
   return std::make_unique<T>();
 }
 
-constexpr std::array<BuiltinRow, 3> kBuiltins = {{{"half_plus_two", &Make<HalfPlusTwoModel>},
+constexpr std::array<BuiltinRow, 4> kBuiltins = {{{"delay", &MakeDelayModel},
+                                                  {"half_plus_two", &Make<HalfPlusTwoModel>},
                                                   {"identity", &Make<IdentityModel>},
                                                   {"stream", &MakeStreamModel}}};
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Models that need no files, for tests, benchmarks and a first try. The base path selects one:
 //   builtin:identity       returns any tensors under the same names
+//   builtin:delay          takes as long as the request asks for (delay_model.h)
 //   builtin:half_plus_two  "x" (float32, any shape) -> "y" = x / 2 + 2
 //   builtin:stream         answers in parts (stream_model.h)
 #pragma once

@@ -74,8 +74,9 @@ TEST(BuiltinModelsTest, UnknownNameListsTheKnownOnes) {
   EXPECT_FALSE(IsBuiltinPath("/models/x"));
   MetricsRegistry metrics;
   const Status status = MakeBuiltinModel("builtin:x").status();
-  EXPECT_EQ(status, absl::NotFoundError("there is no built-in model \"builtin:x\"; there are "
-                                        "builtin:half_plus_two, builtin:identity, builtin:stream"));
+  EXPECT_EQ(status, absl::NotFoundError(
+                        "there is no built-in model \"builtin:x\"; there are "
+                        "builtin:delay, builtin:half_plus_two, builtin:identity, builtin:stream"));
   EXPECT_EQ(MakeBuiltinLoader({"m", {1}}, "identity", metrics).status().code(),
             StatusCode::kNotFound);
   EXPECT_TRUE((*MakeBuiltinLoader({"m", {1}}, "builtin:identity", metrics))->Load().ok());

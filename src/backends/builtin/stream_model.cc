@@ -14,8 +14,8 @@
 #include <utility>
 #include <vector>
 
+#include "backends/builtin/delay_model.h"
 #include "base/clock.h"
-#include "base/mutex.h"
 
 namespace penstock {
 namespace {
@@ -62,27 +62,6 @@ StatusOr<StreamPlan> ReadPlan(const InferRequest& request) {
   return plan;
 }
 
-// Waits like a model that computes, but no longer than the answer is wanted.
-void Delay(const InferRequest& request, std::chrono::microseconds time) {
-  if (time.count() == 0) return;
-  const SteadyTime until = std::min(Clock::Real().Now() + time, request.deadline);
-  Mutex mutex;
-  CondVar cancelled;
-  bool is_over = false;
-  if (request.cancel != nullptr) {
-    request.cancel->SetCallback([&] {
-      MutexLock lock(mutex);
-      is_over = true;
-      cancelled.NotifyAll();
-    });
-  }
-  {
-    MutexLock lock(mutex);
-    while (!is_over && Clock::Real().Now() < until) cancelled.WaitUntil(mutex, until);
-  }
-  if (request.cancel != nullptr) request.cancel->ClearCallback();
-}
-
 // One run. Deletes itself with the last part. One thread at a time.
 class StreamRun final {
  public:
@@ -93,7 +72,7 @@ class StreamRun final {
   // again.
   void GiveParts() {
     for (;;) {
-      Delay(request_, std::chrono::microseconds(plan_.delay_us));
+      WaitWhileWanted(request_, std::chrono::microseconds(plan_.delay_us));
       if (Give()) return;
       FlowControl* const flow = request_.flow;
       if (flow != nullptr && flow->IsSlow() && flow->SetCallback([this] { GiveParts(); })) return;

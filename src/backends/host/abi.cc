@@ -363,6 +363,7 @@ StatusOr<Description> FromC(std::string_view platform, const PenstockModelInfo* 
   result.info.platform = platform;
   result.info.traits = TraitsFromC(info.flags);
   result.runs_max = info.runs_max;
+  result.info.traits.runs_max = info.runs_max;
   result.info.notes = TextsFromC(info.notes, info.note_count);
   result.info.signature_def_map = View(info.signature_def_map);
   for (const PenstockLeftOut& each : std::span(info.left_out, info.left_out_count)) {

@@ -6,6 +6,7 @@
 
 #include "calls/model_trailers.h"
 #include "protocols/tfs/client_status.h"
+#include "protocols/tfs/model_spec_reader.h"
 
 namespace penstock::tfs {
 namespace {
@@ -33,6 +34,10 @@ void ExampleCall::Start(ExampleService& service, net::GrpcCallRef call) {
   self->NetCall::Start(service.engine, std::move(call), message);
 }
 
+bool ExampleCall::PeekSelector(ModelSelector& selector) const {
+  return PeekModelSpec(call().message(), selector);
+}
+
 Status ExampleCall::ReadSelector(ModelSelector& selector, InferRequest&) {
   TRY(examples_.Scan(call().message(), service_->api, service_->tasks_max));
   if (!examples_.has_model_spec()) return MissingModelSpec();
@@ -57,7 +62,9 @@ void ExampleCall::Send(ByteChain&& answer) {
   call().Respond(std::move(answer), TrailersOf(model()));
 }
 
-void ExampleCall::SendError(const Status& status) { call().Finish(Truncated(status)); }
+void ExampleCall::SendError(const Status& status) {
+  call().Finish(Truncated(status), PushbackOf(status));
+}
 
 void ExampleCall::Record(std::string_view model, StatusCode code, Duration latency) {
   service_->metrics.Record(model, code, latency);

@@ -9,6 +9,7 @@
 
 #include "calls/model_trailers.h"
 #include "protocols/tfs/client_status.h"
+#include "protocols/tfs/model_spec_reader.h"
 
 namespace penstock::tfs {
 
@@ -23,6 +24,10 @@ void PredictCall::Start(PredictService& service, net::GrpcCallRef call) {
   } else {
     self->NetCall::Start(service.engine, std::move(call), message);
   }
+}
+
+bool PredictCall::PeekSelector(ModelSelector& selector) const {
+  return PeekModelSpec(call().message(), selector);
 }
 
 Status PredictCall::ReadSelector(ModelSelector& selector, InferRequest& request) {
@@ -68,7 +73,9 @@ void PredictCall::EndParts() {
   call().Finish(OkStatus(), FieldsOf(model()));
 }
 
-void PredictCall::SendError(const Status& status) { call().Finish(Truncated(status)); }
+void PredictCall::SendError(const Status& status) {
+  call().Finish(Truncated(status), PushbackOf(status));
+}
 
 void PredictCall::Record(std::string_view model, StatusCode code, Duration latency) {
   service_->metrics.Record(model, code, latency);

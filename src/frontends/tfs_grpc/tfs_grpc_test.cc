@@ -147,8 +147,8 @@ class TfsGrpcTest : public testing::Test {
   Status reload_status_;  // how reloads end
   MetricsRegistry registry_;
   core::Manager manager_;
-  InlineExecutor pool_;
-  Engine engine_{{}, manager_, pool_};
+  schedule::Scheduler scheduler_{{.threads = schedule::PoolThreads::kCaller}};
+  Engine engine_{{}, manager_, scheduler_};
   net::Router router_;
   std::vector<ChangeRequest> reloads_;
   std::function<void()> while_reloading_ = [] {};

@@ -21,6 +21,11 @@ void ExampleCall::Start(ExampleService& service, net::HttpCallRef call, RestTarg
   self->NetCall::Start(service.engine, std::move(call), body);
 }
 
+bool ExampleCall::PeekSelector(ModelSelector& selector) const {
+  selector = SelectorOf(target_);
+  return true;
+}
+
 Status ExampleCall::ReadSelector(ModelSelector& selector, InferRequest&) {
   selector = SelectorOf(target_);
   return OkStatus();

@@ -41,6 +41,11 @@ void PredictCall::Start(PredictService& service, net::HttpCallRef call, RestTarg
   }
 }
 
+bool PredictCall::PeekSelector(ModelSelector& selector) const {
+  selector = SelectorOf(target_);
+  return true;
+}
+
 Status PredictCall::ReadSelector(ModelSelector& selector, InferRequest&) {
   selector = SelectorOf(target_);
   return OkStatus();

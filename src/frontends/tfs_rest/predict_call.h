@@ -48,6 +48,7 @@ class PredictCall final : public NetCall<net::HttpCallRef> {
 
  private:
   // The steps of InferCall, which says when each one is called and on which thread.
+  bool PeekSelector(ModelSelector& selector) const override;
   Status ReadSelector(ModelSelector& selector, InferRequest& request) override;
   Status Decode(const ModelInfo& info, RequestMemory& memory, InferRequest& request) override;
   StatusOr<ByteChain> Encode(const NamedTensors& outputs, RequestMemory& memory) override;

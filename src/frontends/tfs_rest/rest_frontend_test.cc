@@ -71,25 +71,6 @@ void AnswerInTwoParts(const InferRequest&, ResponseCallback done) {
   done({});
 }
 
-// Keeps tasks until it is asked to run them, or refuses them. One thread at a time.
-class ManualExecutor final : public Executor {
- public:
-  bool Submit(Task task) override {
-    if (is_full) return false;
-    tasks.push_back(std::move(task));
-    return true;
-  }
-  void RunAll() {
-    while (!tasks.empty()) {
-      Task task = std::move(tasks.front());
-      tasks.pop_front();
-      task();
-    }
-  }
-  bool is_full = false;
-  std::deque<Task> tasks;
-};
-
 class RestFrontendTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -108,7 +89,7 @@ class RestFrontendTest : public testing::Test {
     ASSERT_TRUE(manager_.WaitUntilIdle());
     frontend_.Register(router_);
   }
-  void TearDown() override { pool_.RunAll(); }
+  void TearDown() override { scheduler_.RunQueued(); }
 
   void Aspire(std::string_view model, std::string_view path, std::vector<int64_t> numbers) {
     std::vector<core::AspiredVersion> versions;
@@ -129,16 +110,17 @@ class RestFrontendTest : public testing::Test {
     const net::HttpRoute* const route = router_.FindHttp(path);
     EXPECT_NE(route, nullptr) << path;
     route->handler(net::HttpCallRef(call));
-    pool_.RunAll();
+    scheduler_.RunQueued();
     EXPECT_EQ(answer.count, 1) << path;
     return answer;
   }
   Answer Post(std::string_view path, std::string_view body) { return Send("POST", path, body); }
 
   MetricsRegistry metrics_;
-  ManualExecutor pool_;
+  schedule::Scheduler scheduler_{
+      {.queue_requests_max = 4, .threads = schedule::PoolThreads::kNone}};
   core::Manager manager_;
-  Engine engine_{{}, manager_, pool_};
+  Engine engine_{{}, manager_, scheduler_};
   RestFrontend frontend_{{}, engine_, metrics_};
   net::Router router_;
 };
@@ -209,13 +191,14 @@ TEST_F(RestFrontendTest, LargeBodiesAreReadOnThePool) {
   auto* call = new FakeCall(answer, "POST", "/v1/models/half:predict", body, {});
   router_.FindHttp("/v1/models/half:predict")->handler(net::HttpCallRef(call));
   EXPECT_EQ(answer.count, 0);
-  EXPECT_EQ(pool_.tasks.size(), 1u);
-  pool_.RunAll();
+  EXPECT_EQ(scheduler_.queue_length(), 1u);
+  scheduler_.RunQueued();
   EXPECT_EQ(answer.response.status, 200);
   EXPECT_GT(answer.response.body.slices().size(), 1u);
   EXPECT_EQ(answer.body().size(), std::string("{\"predictions\":[").size() + 50'001 * 5 + 2);
 
-  pool_.is_full = true;
+  while (scheduler_.common().Submit([] {})) {
+  }
   const Answer refused = Post("/v1/models/half:predict", body);
   EXPECT_EQ(refused.response.status, 503);
   EXPECT_EQ(refused.header("retry-after"), "1");

@@ -3,11 +3,15 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
+#include <string>
+
 #include "base/log.h"
 #include "calls/model_trailers.h"
 #include "frontends/tfs_rest/rest_target.h"
 #include "net/error_response.h"
 #include "protocols/tfs/client_status.h"
+#include "schedule/retry_hint.h"
 
 namespace penstock::tfs_rest {
 namespace {
@@ -39,8 +43,11 @@ net::HttpResponse AnswerOf(const ModelHandle& model, ByteChain&& body) {
 void RespondError(net::HttpCall& call, const Status& status) {
   net::HttpResponse response =
       net::ErrorResponse(tfs::HttpStatusOf(status.code()), MessageOf(tfs::Truncated(status)));
-  // The state either ends soon or lasts for long, so a retry each second is right.
-  if (status.code() == StatusCode::kUnavailable) response.headers.emplace_back("retry-after", "1");
+  if (status.code() == StatusCode::kUnavailable) {
+    // Without a hint the state either ends soon or lasts for long, so a retry each second is right.
+    const auto after = schedule::RetryHintOf(status).value_or(std::chrono::seconds(1));
+    response.headers.emplace_back("retry-after", std::to_string(after.count()));
+  }
   call.Respond(std::move(response));
 }
 

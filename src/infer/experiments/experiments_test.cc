@@ -143,8 +143,8 @@ class ExperimentsTest : public testing::Test {
   MetricsRegistry metrics_;
   Experiments experiments_{metrics_};
   core::Manager manager_;
-  InlineExecutor pool_;
-  Engine engine_{{.traffic = &experiments_}, manager_, pool_};
+  schedule::Scheduler scheduler_{{.threads = schedule::PoolThreads::kCaller}};
+  Engine engine_{{.traffic = &experiments_}, manager_, scheduler_};
   InferRequest request_;
   Status status_;                     // of the last run
   std::string blocked_;               // this version waits for the gate

@@ -52,4 +52,14 @@ bool ReadModelSpec(std::string_view bytes, int nesting_left, ModelSelector& mode
   return true;
 }
 
+bool PeekModelSpec(const Slice& message, ModelSelector& model) {
+  WireError error;
+  WireReader reader({reinterpret_cast<const char*>(message.data), message.size}, error);
+  uint32_t tag = 0;
+  std::string_view spec, signature_name;
+  return !reader.AtEnd() && reader.ReadTag(tag) && tag == MakeTag(1, WireType::kLength) &&
+         reader.ReadBytes(spec) &&
+         ReadModelSpec(spec, kNestingMax - 1, model, signature_name, error);
+}
+
 }  // namespace penstock::tfs

@@ -4,6 +4,7 @@
 
 #include <string_view>
 
+#include "base/buffer.h"
 #include "infer/request.h"
 #include "protocols/tfs/wire_reader.h"
 
@@ -15,5 +16,9 @@ namespace penstock::tfs {
 // `nesting_left` as for WireReader::SkipField.
 bool ReadModelSpec(std::string_view bytes, int nesting_left, ModelSelector& model,
                    std::string_view& signature_name, WireError& error);
+
+// Reads the ModelSpec of a request if it is the first field of the message, as it is in what
+// protobuf's own writers make, without reading the rest. Returns false otherwise.
+bool PeekModelSpec(const Slice& message, ModelSelector& model);
 
 }  // namespace penstock::tfs

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// The queue of one model.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+
+#include "base/executor.h"
+#include "base/status.h"
+#include "schedule/slot_pool.h"
+
+namespace penstock::schedule {
+
+// How the requests of one model are scheduled.
+struct ModelLimits {
+  FlowLimits flow;
+  // Also the requests of a cheap model go through the queue, instead of running on an event loop.
+  bool queues_always = false;
+
+  bool operator==(const ModelLimits&) const = default;
+};
+
+// What a queue holds at one moment.
+struct QueueState {
+  std::string model;
+  bool may_block = false;  // the queue is that of the threads for runs that may block
+  uint64_t requests = 0;
+  uint64_t bytes = 0;
+  uint32_t runs = 0;  // that have begun and not ended
+};
+
+// The queue of one model, for all of its versions. As an Executor it runs tasks that continue runs
+// of the model. Thread-safe. `pool` must outlive it.
+class ModelQueue final : public Executor {
+ public:
+  ModelQueue(std::string name, bool may_block, SlotPool& pool, const ModelLimits& limits);
+
+  const std::string& name() const { return name_; }
+  bool queues_always() const { return queues_always_.load(std::memory_order_relaxed); }
+
+  // Queues a request. See SlotPool::Submit.
+  [[nodiscard]] Admission Enter(Job& job, CancelToken* cancel) {
+    return pool_.Submit(flow_, job, cancel);
+  }
+  // The error for a request that Enter has refused because a queue is full or there is no thread:
+  // UNAVAILABLE, with the numbers, and with the time after which the client should try again.
+  Status ErrorOf(Admission refused) const;
+
+  // Runs a task that continues a run of the model. It takes a slot before the queued requests do.
+  // Returns false if the server's queue is full.
+  [[nodiscard]] bool Submit(Task task) override;
+
+  // True if `lease` is that of a request of this queue.
+  bool Owns(const Lease& lease) const { return lease.flow() == &flow_; }
+
+  void SetLimits(const ModelLimits& limits);
+  // Sets how many runs at a time the model itself allows; 0: any number.
+  void SetDeclaredRuns(uint32_t runs_max) { pool_.SetDeclaredRuns(flow_, runs_max); }
+  QueueState State() const;
+  // True if no request waits or runs.
+  bool IsIdle() const;
+
+ private:
+  std::string DescribeFull(Admission refused, const FairQueue& queue) const;
+
+  const std::string name_;
+  const bool may_block_;
+  SlotPool& pool_;
+  std::atomic<bool> queues_always_;
+  Flow flow_;  // belongs to the pool
+};
+
+}  // namespace penstock::schedule

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "schedule/scheduler.h"
+
+#include <iterator>
+#include <utility>
+
+namespace penstock::schedule {
+namespace {
+
+SlotPoolOptions ComputeOptions(const SchedulerOptions& options) {
+  return {.thread_name = "compute",
+          .limits = {.slots = options.compute_slots,
+                     .items_max = options.queue_requests_max,
+                     .bytes_max = options.queue_bytes_max},
+          .threads = options.threads};
+}
+
+SlotPoolOptions BlockingOptions(const SchedulerOptions& options) {
+  SlotPoolOptions pool = ComputeOptions(options);
+  pool.thread_name = "blocking";
+  pool.limits.slots = options.blocking_slots;
+  // Most servers have no such model, so its threads start late.
+  if (pool.threads == PoolThreads::kAtOnce) pool.threads = PoolThreads::kOnDemand;
+  return pool;
+}
+
+}  // namespace
+
+Scheduler::Scheduler(const SchedulerOptions& options, const Clock& clock)
+    : options_(options),
+      compute_(ComputeOptions(options), clock),
+      blocking_(BlockingOptions(options), clock),
+      common_(std::make_unique<ModelQueue>("", false, compute_, ModelLimits())) {}
+
+ModelLimits Scheduler::LimitsOf(std::string_view model) const {
+  const auto found = limits_.find(model);
+  return found == limits_.end() ? options_.model : found->second;
+}
+
+std::shared_ptr<ModelQueue> Scheduler::QueueOf(std::string_view model, bool may_block) {
+  MutexLock lock(mutex_);
+  std::shared_ptr<ModelQueue>& queue = queues_[{std::string(model), may_block}];
+  if (queue == nullptr) {
+    queue = std::make_shared<ModelQueue>(std::string(model), may_block,
+                                         may_block ? blocking_ : compute_, LimitsOf(model));
+  }
+  return queue;
+}
+
+void Scheduler::SetModels(std::map<std::string, ModelLimits, std::less<>> models) {
+  MutexLock lock(mutex_);
+  limits_ = std::move(models);
+  // A queue whose model is gone goes with its last user.
+  for (auto entry = queues_.begin(); entry != queues_.end();) {
+    const auto& [key, queue] = *entry;
+    const bool is_gone = !limits_.contains(key.first) && queue.use_count() == 1 && queue->IsIdle();
+    entry = is_gone ? queues_.erase(entry) : std::next(entry);
+  }
+  for (const auto& [key, queue] : queues_) queue->SetLimits(LimitsOf(key.first));
+}
+
+std::vector<QueueState> Scheduler::States() const {
+  MutexLock lock(mutex_);
+  std::vector<QueueState> states;
+  states.reserve(queues_.size());
+  for (const auto& [key, queue] : queues_) states.push_back(queue->State());
+  return states;
+}
+
+uint64_t Scheduler::queue_length() const {
+  return compute_.Inspect([](const FairQueue& queue) { return queue.items(); });
+}
+
+uint32_t Scheduler::slots_taken() const {
+  return compute_.Inspect([](const FairQueue& queue) { return queue.slots_taken(); });
+}
+
+}  // namespace penstock::schedule

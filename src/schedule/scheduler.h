@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// Decides for all models of the server which request computes next.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/mutex.h"
+#include "schedule/model_queue.h"
+#include "schedule/slot_pool.h"
+
+namespace penstock::schedule {
+
+struct SchedulerOptions {
+  // The runs that compute at the same time, each on a thread of its own.
+  uint32_t compute_slots = 1;
+  // The runs that may block at the same time, each on a thread of its own.
+  uint32_t blocking_slots = 64;
+  // Requests that wait, and their bytes: for the compute slots, and again for the blocking ones. 0:
+  // no limit.
+  uint64_t queue_requests_max = 10'000;
+  uint64_t queue_bytes_max = 0;
+  // Of a model that SetModels does not name.
+  ModelLimits model = {};
+  PoolThreads threads = PoolThreads::kAtOnce;
+};
+
+// Has a queue for each model. Models that compute share the compute slots; models that may block,
+// such as remote ones, share other threads, so that they hold no compute slot while they wait.
+// Thread-safe.
+class Scheduler final {
+ public:
+  explicit Scheduler(const SchedulerOptions& options, const Clock& clock = Clock::Real());
+
+  // Returns the queue of a model, and makes it if there is none. A model has two of them if only
+  // some of its versions may block.
+  std::shared_ptr<ModelQueue> QueueOf(std::string_view model, bool may_block) EXCLUDES(mutex_);
+  // Sets the limits of the models that serve, and of no others. Counts at once, also for requests
+  // that wait.
+  void SetModels(std::map<std::string, ModelLimits, std::less<>> models) EXCLUDES(mutex_);
+
+  // The queue of requests whose model is not known yet, and of the tasks of backends.
+  ModelQueue& common() { return *common_; }
+  // For tests without threads.
+  size_t RunQueued() { return compute_.RunQueued() + blocking_.RunQueued(); }
+
+  // The state of the queue of each model that has had requests.
+  std::vector<QueueState> States() const EXCLUDES(mutex_);
+  // The requests and tasks that wait for a compute slot.
+  uint64_t queue_length() const;
+  // The compute slots that are taken now, and all of them.
+  uint32_t slots_taken() const;
+  uint32_t slots() const { return options_.compute_slots; }
+
+ private:
+  using Key = std::pair<std::string, bool>;  // the model's name, and whether it may block
+
+  ModelLimits LimitsOf(std::string_view model) const REQUIRES(mutex_);
+
+  const SchedulerOptions options_;
+  SlotPool compute_;
+  SlotPool blocking_;
+  const std::unique_ptr<ModelQueue> common_;
+  mutable Mutex mutex_;
+  std::map<std::string, ModelLimits, std::less<>> limits_ GUARDED_BY(mutex_);
+  std::map<Key, std::shared_ptr<ModelQueue>> queues_ GUARDED_BY(mutex_);
+};
+
+}  // namespace penstock::schedule
