@@ -5,13 +5,13 @@
 #include <iostream>
 
 #include "backends/builtin/builtin_folder.h"
-#include "base/executor.h"
 #include "base/metrics/metrics.h"
 #include "core/manager.h"
 #include "current_file_source.h"
 #include "frontends/tfs_rest/rest_frontend.h"
 #include "infer/engine.h"
 #include "net/socket/server.h"
+#include "schedule/scheduler.h"
 
 namespace {
 
@@ -20,9 +20,9 @@ using namespace penstock;
 int Serve(const char* folder) {
   // In the order in which they need each other.
   MetricsRegistry metrics;
-  ThreadPool pool({.name = "compute", .threads = 2, .queue_tasks_max = 1000});
+  schedule::Scheduler scheduler({.compute_slots = 2});
   core::Manager manager;
-  Engine engine({}, manager, pool);
+  Engine engine({}, manager, scheduler);
   tfs_rest::RestFrontend rest({}, engine, metrics);
   net::Router router;
   rest.Register(router);
