@@ -60,6 +60,15 @@ void ServedModel::SetBrokenCallback(core::BrokenCallback callback) {
   });
 }
 
+schedule::ModelQueue& ServedModel::FindQueue(schedule::Scheduler& scheduler) const {
+  std::call_once(model_queue_once_, [&] {
+    model_queue_ = scheduler.QueueOf(name_, info_.traits.may_block);
+    model_queue_->SetDeclaredRuns(info_.traits.runs_max);
+    found_queue_.store(model_queue_.get(), std::memory_order_release);
+  });
+  return *model_queue_;
+}
+
 const ExamplePlans& ServedModel::examples() const {
   std::call_once(examples_once_, [this] {
     // Only settings can be wrong, and there are none.

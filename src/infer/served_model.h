@@ -2,6 +2,7 @@
 // A loaded model as the manager keeps it: with its run-time statistics and its metrics.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -52,11 +53,9 @@ class ServedModel final : public core::Servable {
   bool MayRunInline() const { return run_times_.MayRunInline(); }
   // The queue of the model in the server's scheduler, which must always be the same one.
   schedule::ModelQueue& QueueIn(schedule::Scheduler& scheduler) const {
-    std::call_once(model_queue_once_, [&] {
-      model_queue_ = scheduler.QueueOf(name_, info_.traits.may_block);
-      model_queue_->SetDeclaredRuns(info_.traits.runs_max);
-    });
-    return *model_queue_;
+    // Each request asks, so the usual answer is one load; std::call_once reads thread-local memory.
+    schedule::ModelQueue* const queue = found_queue_.load(std::memory_order_acquire);
+    return queue != nullptr ? *queue : FindQueue(scheduler);
   }
 
   // `time`: how long a run occupied its thread.
@@ -73,6 +72,7 @@ class ServedModel final : public core::Servable {
   static double ToMicroseconds(Duration time) {
     return std::chrono::duration<double, std::micro>(time).count();
   }
+  schedule::ModelQueue& FindQueue(schedule::Scheduler& scheduler) const;
 
   const std::string name_;
   const std::unique_ptr<Model> model_;
@@ -87,7 +87,8 @@ class ServedModel final : public core::Servable {
   std::shared_ptr<RecentRequests> recent_;
 
   mutable std::once_flag model_queue_once_;
-  mutable std::shared_ptr<schedule::ModelQueue> model_queue_;  // shared with the scheduler
+  mutable std::atomic<schedule::ModelQueue*> found_queue_{nullptr};  // model_queue_, once it is set
+  mutable std::shared_ptr<schedule::ModelQueue> model_queue_;        // shared with the scheduler
   mutable std::once_flag examples_once_;
   mutable std::optional<ExamplePlans> examples_;
 };

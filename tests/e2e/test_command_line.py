@@ -74,7 +74,7 @@ def test_a_unix_socket_serves_the_public_client(tmp_path_factory, start):
     (HALF + ['--port_file=/proc'], '--port_file: cannot write /proc: '),
     (HALF + ['--backend_directory=/nowhere'], '--backend_directory=/nowhere: No such file or directory'),
     (HALF + ['--tensorflow_library=/nowhere'], '--tensorflow_library=/nowhere: No such file or directory'),
-    (['--model_base_path=builtin:nothing'], 'there are builtin:half_plus_two'),
+    (['--model_base_path=builtin:nothing'], 'there are builtin:delay'),
     (['--model_config_file=/nowhere/x'], '--model_config_file: cannot read /nowhere/x: No such file'),
     (HALF + ['--batching_parameters_file=/nowhere/x'], 'needs --enable_batching'),
     (HALF + ['--ssl_config_file=/nowhere/x'], '--ssl_config_file: cannot read /nowhere/x: No such file'),

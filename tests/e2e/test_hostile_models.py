@@ -93,7 +93,7 @@ NO_SAVED_MODEL = 'it has variables and no saved_model.pb'
 
 # The model's name -> a text that its error must hold, and how its version comes about.
 BUILTIN = {
-    'unknown_builtin': ('there is no built-in model "builtin:no_such_model"; there are builtin:half_plus_two',
+    'unknown_builtin': ('there is no built-in model "builtin:no_such_model"; there are builtin:delay',
                         put('model.builtin', 'no_such_model\n')),
     'garbage_builtin': ('there is no built-in model', put('model.builtin', bytes(range(255, 0, -1)) * 1000)),
     'builtin_that_is_a_folder': (NO_FILES, directory('model.builtin')),
