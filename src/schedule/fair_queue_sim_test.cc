@@ -22,6 +22,7 @@
 #include <string>
 #include <vector>
 
+#include "base/sanitized.h"
 #include "schedule/fair_queue.h"
 
 namespace penstock::schedule {
@@ -358,7 +359,7 @@ TEST(FairQueueSimulationTest, EverySeedKeepsThePromises) {
     EXPECT_EQ(Simulation({.seed = seed}).Run(), "");
     return;
   }
-  const uint64_t seeds = FromEnvironment("PENSTOCK_SIM_SEEDS", 2000);
+  const uint64_t seeds = FromEnvironment("PENSTOCK_SIM_SEEDS", kIsSanitized ? 300 : 2000);
   for (uint64_t seed = 1; seed <= seeds; ++seed) ASSERT_EQ(Simulation({.seed = seed}).Run(), "");
 }
 

@@ -20,6 +20,8 @@ BUILTIN = {'identity': 'builtin:identity', 'half': 'builtin:half_plus_two'}
 
 def pytest_collection_modifyitems(items):
     for item in items:
+        if 'models_server' in item.fixturenames:  # to load all models takes a sanitizer's build a minute in each process
+            item.add_marker(pytest.mark.release_only)
         if SLOWNESS > 1 and item.get_closest_marker('timeout') is None:
             item.add_marker(pytest.mark.timeout(120 * SLOWNESS))
 

@@ -9,7 +9,7 @@ import pytest
 
 from conftest import SAMPLES
 
-pytestmark = pytest.mark.runtimes
+pytestmark = [pytest.mark.runtimes, pytest.mark.release_only]
 VERSIONS = (1, 2)
 ROWS = 50  # of a request
 

@@ -13,6 +13,7 @@ import yaml
 from net_fixtures import run_tool, tool
 from penstock_server import ROOT, SLOWNESS
 
+pytestmark = pytest.mark.release_only
 RULES = os.path.join(ROOT, 'deploy/prometheus-alerts.yaml')
 RULE_TESTS = os.path.join(ROOT, 'deploy/prometheus-alerts.test.yaml')
 DASHBOARD = os.path.join(ROOT, 'deploy/grafana-dashboard.json')

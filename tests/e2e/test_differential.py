@@ -25,7 +25,7 @@ from penstock_server import SLOWNESS
 from random_requests import RandomInputs, Reference
 from test_rest import as_array, as_json
 
-pytestmark = pytest.mark.runtimes
+pytestmark = [pytest.mark.runtimes, pytest.mark.release_only]
 
 # Requests for each model; each goes through all forms.
 REQUESTS = int(os.environ.get('PENSTOCK_RANDOM_REQUESTS', 40))

@@ -10,6 +10,7 @@ import pytest
 
 from penstock_server import BINARY, BUILD, ROOT, SLOWNESS
 
+pytestmark = pytest.mark.release_only
 DECISION = 'decision 0014'
 TEST = re.compile(r'^TEST(?:_F|_P)?\((\w+),\s*(\w+)\)', re.M)
 ROW = re.compile(r'^\| (\d+) \|(.*)\|$', re.M)

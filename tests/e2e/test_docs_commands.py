@@ -23,7 +23,7 @@ from conftest import SAMPLES
 from penstock_server import BINARY, BUILD, ROOT, SLOWNESS, Server, config_text
 from test_serve_samples import free_port
 
-pytestmark = pytest.mark.runtimes
+pytestmark = [pytest.mark.runtimes, pytest.mark.release_only]
 PAGES = ['README.md'] + sorted(f'docs/{name}' for name in os.listdir(os.path.join(ROOT, 'docs')) if name.endswith('.md'))
 BLOCK = re.compile(r'^```(\w*)\n(.*?)^```$', re.M | re.S)
 NOT_RUN = {'text', 'cpp', 'json', 'yaml', 'ini', 'promql'}

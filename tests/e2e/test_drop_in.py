@@ -16,7 +16,7 @@ from net_fixtures import make_certificate
 from penstock_server import SLOWNESS, eventually
 from test_command_line import fails
 
-pytestmark = pytest.mark.runtimes
+pytestmark = [pytest.mark.runtimes, pytest.mark.release_only]
 X = {'x': np.float32([1, 2, 5])}
 PLUS_TWO, PLUS_THREE = [2.5, 3.0, 4.5], [3.5, 4.0, 5.5]
 

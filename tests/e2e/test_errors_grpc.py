@@ -15,7 +15,7 @@ Code = grpc.StatusCode
 X = np.array([1, 2], np.float32)
 
 
-@pytest.fixture(params=['builtin', pytest.param('runtimes', marks=runtimes)])
+@pytest.fixture(params=['builtin', pytest.param('runtimes', marks=[runtimes, pytest.mark.release_only])])
 def client(request):
     """A client, and the name of its half-plus-two model."""
     if request.param == 'builtin':

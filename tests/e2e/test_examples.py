@@ -13,6 +13,7 @@ import pytest
 from clients import Client
 from penstock_server import BUILD, ROOT, SLOWNESS, eventually
 
+pytestmark = pytest.mark.release_only
 TABLE = os.path.join(ROOT, 'examples/hash_map_servable/model')
 HASH_MAP_FLAGS = [f'--backend_directory={BUILD}/hash_map_servable/backends', '--file_system_poll_wait_seconds=1',
                   '--max_num_load_retries=0']

@@ -10,7 +10,7 @@ from clients import Client
 from conftest import TEST_MODELS
 from test_examples_grpc import (EXAMPLES, classify, classify_error, example, random_features, regress, run_onnx)
 
-pytestmark = pytest.mark.runtimes
+pytestmark = [pytest.mark.runtimes, pytest.mark.release_only]
 
 
 def with_options(base_path, options):

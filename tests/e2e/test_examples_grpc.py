@@ -14,7 +14,7 @@ from tensorflow_serving.apis import classification_pb2, inference_pb2, regressio
 from clients import Client, error_of
 from conftest import TEST_MODELS
 
-pytestmark = pytest.mark.runtimes
+pytestmark = [pytest.mark.runtimes, pytest.mark.release_only]
 Code = grpc.StatusCode
 CLASSIFY, REGRESS = 'tensorflow/serving/classify', 'tensorflow/serving/regress'
 

@@ -8,7 +8,7 @@ import requests
 
 from test_examples_grpc import classify, example, random_features, regress, run_onnx
 
-pytestmark = pytest.mark.runtimes
+pytestmark = [pytest.mark.runtimes, pytest.mark.release_only]
 
 
 @pytest.fixture(scope='module')

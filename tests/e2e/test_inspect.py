@@ -10,6 +10,7 @@ import pytest
 from conftest import REFUSED, SAMPLES, TEST_MODELS, folders
 from penstock_server import BINARY, SLOWNESS
 
+pytestmark = pytest.mark.release_only
 runtimes = pytest.mark.runtimes
 ALL = {**folders(SAMPLES), **folders(TEST_MODELS)}
 

@@ -13,7 +13,7 @@ from clients import Client, error_of
 from conftest import SAMPLES
 from penstock_server import SLOWNESS, Server, eventually
 from test_reload import HALF, folder, reload
-from test_versions import KINDS, Base, Load, ask, runtimes
+from test_versions import Base, Load, ask, kinds, runtimes
 
 HOURLY = ['--file_system_poll_wait_seconds=3600']
 MANY = 1000 if SLOWNESS == 1 else 200
@@ -21,7 +21,7 @@ KILLS = 4
 RELOADS = 200
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=kinds('builtin'))
 def base(request, tmp_path):
     return Base(tmp_path / 'model', request.param)
 

@@ -109,6 +109,7 @@ def test_swaps_under_load(start, store, flags, tmp_path):
     assert load.seen['m'] == {1, 2, 3}
 
 
+@pytest.mark.release_only  # thousands of objects; unit tests read large listings
 def test_a_large_listing_and_odd_names(start, store, flags, tmp_path):
     put_builtin(store, 1)
     # More than one page.

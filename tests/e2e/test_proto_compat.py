@@ -8,6 +8,7 @@ import subprocess
 import pytest
 from google.protobuf import descriptor_pb2
 
+pytestmark = pytest.mark.release_only
 PROTO_FOLDER = pathlib.Path(__file__).resolve().parents[2] / "proto"
 
 PUBLIC_MODULES = [

@@ -9,7 +9,7 @@ import pytest
 
 from penstock_server import BUILD, ROOT, SLOWNESS
 
-pytestmark = pytest.mark.runtimes
+pytestmark = [pytest.mark.runtimes, pytest.mark.release_only]
 
 
 def free_port():

@@ -10,14 +10,14 @@ import pytest
 
 from clients import Client
 from penstock_server import eventually
-from test_versions import KINDS, Base, Load, ask
+from test_versions import Base, Load, ask, kinds
 
 HOURLY = ['--file_system_poll_wait_seconds=3600']
 NO_RETRIES = ['--max_num_load_retries=0']
 SETTLED_SECONDS = 1.5  # more than version_settle_ms
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=kinds('builtin'))
 def base(request, tmp_path):
     return Base(tmp_path / 'model', request.param)
 

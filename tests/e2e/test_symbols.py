@@ -11,6 +11,7 @@ import subprocess
 
 import pytest
 
+pytestmark = pytest.mark.release_only
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / os.environ.get("PENSTOCK_BUILD", "build/release")
 # Made to be shared: the C and C++ libraries, the loader, the allocator, the sanitizers.

@@ -17,7 +17,7 @@ import pytest
 from penstock_server import BINARY, SLOWNESS, config_text, eventually
 from test_troubled import FLAGS, Base
 
-pytestmark = pytest.mark.runtimes
+pytestmark = [pytest.mark.runtimes, pytest.mark.release_only]
 LOG_LINE = re.compile(r'\d{4}-\d\d-\d\dT[\d:.]+Z (info|warning|error) ')
 
 

@@ -16,8 +16,17 @@ from conftest import SAMPLES
 from penstock_server import SLOWNESS, eventually
 
 runtimes = pytest.mark.runtimes
-KINDS = ['builtin', pytest.param('tensorflow', marks=runtimes), pytest.param('onnx', marks=runtimes),
-         pytest.param('mixed', marks=runtimes)]
+release_only = pytest.mark.release_only
+
+
+def kinds(*under_sanitizers):
+    """All kinds of models as parameters. The sanitizers' builds run only the named kinds."""
+    for kind in ('builtin', 'tensorflow', 'onnx', 'mixed'):
+        marks = ([] if kind == 'builtin' else [runtimes]) + ([] if kind in under_sanitizers else [release_only])
+        yield pytest.param(kind, marks=marks)
+
+
+KINDS = list(kinds('builtin', 'mixed'))
 FLAGS = ['--file_system_poll_wait_seconds=1', '--load_retry_interval_micros=200000']
 GRPC_CLIENTS, REST_CLIENTS = 24, 8
 

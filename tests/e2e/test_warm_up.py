@@ -26,9 +26,10 @@ def sample(name):
     return lambda folder: shutil.copytree(f'{SAMPLES}/{name}/1', folder)
 
 
+OF_A_RUNTIME = [pytest.mark.runtimes, pytest.mark.release_only]
 KINDS = [pytest.param(builtin, id='builtin'),
-         pytest.param(sample('half_plus_two'), id='tensorflow', marks=pytest.mark.runtimes),
-         pytest.param(sample('half_plus_two_onnx'), id='onnxruntime', marks=pytest.mark.runtimes)]
+         pytest.param(sample('half_plus_two'), id='tensorflow', marks=OF_A_RUNTIME),
+         pytest.param(sample('half_plus_two_onnx'), id='onnxruntime', marks=OF_A_RUNTIME)]
 
 
 @pytest.fixture(params=KINDS)

@@ -19,7 +19,7 @@ namespace {
 #ifdef NDEBUG
 constexpr uint64_t kSeeds = 100'000;
 #else
-constexpr uint64_t kSeeds = 3'000;  // sanitizers are slow
+constexpr uint64_t kSeeds = 1'000;  // sanitizers are slow
 #endif
 
 uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
