@@ -5,13 +5,14 @@ Each round starts all servers anew, as two_builds.py does, and for its reason.
 """
 import contextlib
 import http.server
+import os
 import pathlib
 import tempfile
 import threading
 
 from messages import GRPC_HEADERS, PREDICT, check_half_plus_two, framed, predict_request, warm_up
 from pairs import alternate, median, ratio, row
-from servers import cpu_per_request, h2load, penstock
+from servers import CLIENT_CORE, cpu_per_request, h2load, penstock
 
 REQUESTS, CONNECTIONS, STREAMS = 40_000, 4, 32
 REPEATS = 4  # measurements of each server in one round
@@ -32,11 +33,17 @@ class Collector(http.server.BaseHTTPRequestHandler):
         pass
 
 
+def serve_on_the_clients_core(server):
+    """Its threads would otherwise disturb the caches of the server's core."""
+    os.sched_setaffinity(0, {int(CLIENT_CORE)})  # of this thread and those that it starts
+    server.serve_forever()
+
+
 @contextlib.contextmanager
 def collector():
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Collector)
     server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=serve_on_the_clients_core, args=(server,), daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
     finally:

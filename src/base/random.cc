@@ -4,12 +4,21 @@
 #include <random>
 
 namespace penstock {
+namespace {
+
+// Zero: not yet seeded. The generator never gives zero.
+constinit thread_local uint64_t state = 0;
+
+uint64_t Seed() {
+  std::random_device device;
+  return (uint64_t{device()} << 32 | device()) | 1;
+}
+
+}  // namespace
 
 uint64_t RandomBits() {
-  static thread_local uint64_t state = [] {
-    std::random_device device;
-    return (uint64_t{device()} << 32 | device()) | 1;
-  }();
+  if (state == 0) [[unlikely]]
+    state = Seed();
   state ^= state >> 12;
   state ^= state << 25;
   state ^= state >> 27;

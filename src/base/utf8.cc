@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/utf8.h"
 
+#include <cstdint>
+#include <cstring>
+
 namespace penstock {
 
 size_t Utf8Length(std::string_view text) {
@@ -40,6 +43,20 @@ bool IsControl(char32_t value) {
          value == 0x200E || value == 0x200F ||    // marks of a direction
          (value >= 0x2028 && value <= 0x202E) ||  // separators, embeddings, overrides
          (value >= 0x2066 && value <= 0x2069);    // isolates
+}
+
+bool IsUtf8(std::string_view text) {
+  // Most text is ASCII, so check eight bytes at a time as long as it is.
+  for (uint64_t bytes; text.size() >= sizeof bytes; text.remove_prefix(sizeof bytes)) {
+    std::memcpy(&bytes, text.data(), sizeof bytes);
+    if ((bytes & 0x8080808080808080) != 0) break;
+  }
+  while (!text.empty()) {
+    const size_t length = Utf8Length(text);
+    if (length == 0) return false;
+    text.remove_prefix(length);
+  }
+  return true;
 }
 
 std::string ToUtf8(std::string_view text) {

@@ -21,6 +21,9 @@ char32_t Utf8Value(std::string_view character);
 // bidirectional controls. Text for people shows them as escapes if it comes from outside.
 bool IsControl(char32_t value);
 
+// True if all of `text` is valid UTF-8.
+bool IsUtf8(std::string_view text);
+
 // Replaces each byte that belongs to no valid character with U+FFFD.
 std::string ToUtf8(std::string_view text);
 

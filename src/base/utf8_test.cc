@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
 
 namespace penstock {
 namespace {
@@ -11,6 +14,7 @@ namespace {
 TEST(Utf8Test, TextThatIsUtf8StaysAsItIs) {
   for (const std::string_view text : {"", "plain", "Größe 北京", "\xF0\x9F\x98\x80"}) {
     EXPECT_EQ(ToUtf8(text), text);
+    EXPECT_TRUE(IsUtf8(text)) << text;
   }
 }
 
@@ -28,6 +32,10 @@ TEST(Utf8Test, InvalidBytesAreReplacedOneByOne) {
        "\uFFFDx"}};
   for (const auto& [bytes, text] : kTexts) {
     EXPECT_EQ(ToUtf8(bytes), text);
+    EXPECT_FALSE(IsUtf8(bytes)) << text;
+    // Eight bytes at a time: the wrong one may be in each place.
+    for (size_t before = 0; before < 9; ++before)
+      EXPECT_FALSE(IsUtf8(std::string(before, 'a').append(bytes).append(9, 'a'))) << text;
   }
 }
 

@@ -30,7 +30,7 @@ StatusOr<std::vector<std::string>> ReadLabels(const fs::path& path) {
   std::vector<std::string> labels;
   for (std::string line; std::getline(file, line);) {
     if (line.ends_with('\r')) line.pop_back();
-    if (ToUtf8(line) != line) return fail("is not UTF-8");
+    if (!IsUtf8(line)) return fail("is not UTF-8");
     labels.push_back(std::move(line));
   }
   if (file.bad() || labels.empty()) return fail("cannot be read, or has no labels");

@@ -24,7 +24,9 @@ class CallObservers final : public net::CallObserver {
  public:
   // Null: adds nothing.
   void Add(std::unique_ptr<net::CallObserver> observer) {
-    if (observer != nullptr) observers_.push_back(std::move(observer));
+    if (observer == nullptr) return;
+    if (observer->observes_starts()) start_observers_.push_back(observer.get());
+    observers_.push_back(std::move(observer));
   }
 
   CallFilter filter() const override {
@@ -37,12 +39,9 @@ class CallObservers final : public net::CallObserver {
     }
     return all;
   }
-  bool observes_starts() const override {
-    return std::any_of(observers_.begin(), observers_.end(),
-                       [](const auto& observer) { return observer->observes_starts(); });
-  }
+  bool observes_starts() const override { return !start_observers_.empty(); }
   void OnCallStart(net::Call& call) override {
-    for (const auto& observer : observers_) observer->OnCallStart(call);
+    for (net::CallObserver* const observer : start_observers_) observer->OnCallStart(call);
   }
   void OnCallEnd(const net::Call& call) override {
     for (const auto& observer : observers_) observer->OnCallEnd(call);
@@ -50,6 +49,7 @@ class CallObservers final : public net::CallObserver {
 
  private:
   std::vector<std::unique_ptr<net::CallObserver>> observers_;
+  std::vector<net::CallObserver*> start_observers_;  // those of them that observe starts
 };
 
 }  // namespace penstock

@@ -19,6 +19,8 @@ namespace {
 
 // How long the destructor waits for the last batch.
 constexpr Duration kLastBatchTime = std::chrono::seconds(1);
+// After a batch with more bytes its memory is freed. A full one of common spans has 300 kB.
+constexpr size_t kKeptBytesMax = 1 << 20;
 constexpr HttpClientOptions kClientOptions = {.connect_timeout = std::chrono::seconds(5),
                                               .stall_timeout = std::chrono::seconds(10)};
 
@@ -77,18 +79,22 @@ void SpanExporter::Add(std::string_view spans, size_t count) {
   if (was_empty || (was_short && queue_.count >= options_.batch_spans)) changed_.NotifyOne();
 }
 
-SpanExporter::Batch SpanExporter::Take() {
+bool SpanExporter::Take(Batch& batch) {
+  batch.count = 0;
+  batch.spans.clear();
+  if (batch.spans.capacity() > kKeptBytesMax) batch.spans.shrink_to_fit();
   MutexLock lock(mutex_);
   while (queue_.count == 0 && !is_ending_) changed_.Wait(mutex_);
   const SteadyTime until = Clock::Real().Now() + options_.interval;
   while (queue_.count < options_.batch_spans && !is_ending_ && changed_.WaitUntil(mutex_, until)) {
   }
-  return std::exchange(queue_, {});
+  std::swap(queue_, batch);
+  return batch.count > 0;
 }
 
 void SpanExporter::Run() {
   SetThreadName("traces");
-  for (Batch batch = Take(); batch.count > 0; batch = Take()) Send(batch);
+  for (Batch batch; Take(batch);) Send(batch);
   MutexLock lock(mutex_);
   has_ended_ = true;
   changed_.NotifyAll();
@@ -99,9 +105,12 @@ void SpanExporter::Send(const Batch& batch) {
       {"host", options_.endpoint.Authority()},
       {"content-type", "application/x-protobuf"},
       {"user-agent", "penstock/" + options_.version}};
+  body_ = ExportRequestHead(batch.spans.size(), options_.service, options_.version);
+  body_ += batch.spans;
   const StatusOr<HttpHead> answer = client_.Post(
-      options_.target, headers, MakeExportRequest(batch.spans, options_.service, options_.version),
-      [](const HttpHead&, std::string_view) { return OkStatus(); }, is_cancelled_);
+      options_.target, headers, body_, [](const HttpHead&, std::string_view) { return OkStatus(); },
+      is_cancelled_);
+  if (body_.capacity() > kKeptBytesMax) std::string().swap(body_);
   const bool is_sent = answer.ok() && answer->status / 100 == 2;
   (is_sent ? sent_ : dropped_by_export_).Add(batch.count);
   if (is_sent == !has_failed_) return;

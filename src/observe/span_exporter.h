@@ -23,8 +23,8 @@ struct SpanExporterOptions {
   std::string service = "penstock";
   std::string version;
   Duration interval = std::chrono::seconds(1);  // the longest time that a span waits for others
-  size_t batch_spans = 512;                     // this many are sent without waiting
-  size_t queue_spans_max = 8192;                // further spans are dropped
+  size_t batch_spans = 2048;                    // this many are sent without waiting
+  size_t queue_spans_max = 16384;               // further spans are dropped
   size_t queue_bytes_max = 16 << 20;
 };
 
@@ -56,8 +56,9 @@ class SpanExporter final {
 
   // The loop of the thread.
   void Run() EXCLUDES(mutex_);
-  // Waits for a batch that is worth sending. Empty: the exporter ends.
-  Batch Take() EXCLUDES(mutex_);
+  // Waits for a batch that is worth sending, and swaps it with `batch`, whose memory the queue uses
+  // next. False: the exporter ends.
+  bool Take(Batch& batch) EXCLUDES(mutex_);
   // Sends one batch, and counts what becomes of it. Logs when sending begins to fail, and when it
   // works again.
   void Send(const Batch& batch);
@@ -67,6 +68,7 @@ class SpanExporter final {
   Counter& dropped_by_queue_;
   Counter& dropped_by_export_;
   HttpClient client_;        // of the thread
+  std::string body_;         // of the thread: the last request. Keeps its memory
   bool has_failed_ = false;  // of the thread
   std::atomic<bool> is_cancelled_{false};
   Mutex mutex_;

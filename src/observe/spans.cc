@@ -5,7 +5,7 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
+#include <bit>
 #include <span>
 
 #include "access/caller.h"
@@ -19,45 +19,70 @@ namespace {
 
 enum class SpanKind : uint8_t { kInternal = 1, kServer = 2 };
 constexpr uint64_t kStatusError = 2;
+constexpr size_t kCallSpanBytes = 1024;  // most spans of calls have fewer
+
+// The bytes of a varint of `value`.
+constexpr size_t VarintBytes(uint64_t value) {
+  return static_cast<size_t>(std::bit_width(value | 1) + 6) / 7;
+}
+
+// The bytes of a field with a tag of one byte and `size` bytes of content.
+constexpr size_t FieldBytes(size_t size) { return 1 + VarintBytes(size) + size; }
+
+// Appends an attribute of a span up to its value, which has `value_bytes` bytes.
+void AppendAttributeHead(std::string& span, std::string_view name, size_t value_bytes) {
+  AppendBytesHead(span, 9, FieldBytes(name.size()) + FieldBytes(value_bytes));
+  AppendBytesField(span, 1, name);
+  AppendBytesHead(span, 2, value_bytes);
+}
 
 void AppendText(std::string& span, std::string_view name, std::string_view value) {
   if (value.empty()) return;
-  std::string any, attribute;
+  value = value.substr(0, kRecordTextBytesMax);
   // A collector refuses a whole batch with a string that is not UTF-8.
-  AppendBytesField(any, 1, ToUtf8(value.substr(0, kRecordTextBytesMax)));
-  AppendBytesField(attribute, 1, name);
-  AppendBytesField(attribute, 2, any);
-  AppendBytesField(span, 9, attribute);
+  std::string converted;
+  if (!IsUtf8(value)) value = converted = ToUtf8(value);
+  AppendAttributeHead(span, name, FieldBytes(value.size()));
+  AppendBytesField(span, 1, value);
 }
 
 void AppendNumber(std::string& span, std::string_view name, int64_t value) {
-  std::string any, attribute;
-  AppendVarintField(any, 3, static_cast<uint64_t>(value));
-  AppendBytesField(attribute, 1, name);
-  AppendBytesField(attribute, 2, any);
-  AppendBytesField(span, 9, attribute);
+  const auto bits = static_cast<uint64_t>(value);
+  AppendAttributeHead(span, name, 1 + VarintBytes(bits));
+  AppendVarintField(span, 3, bits);
 }
 
-struct SpanTimes {
-  SteadyTime start;
-  SteadyTime end;
+// What every span begins with.
+struct SpanHead {
+  const TraceIds& ids;
+  std::array<uint8_t, 8> id;
+  std::array<uint8_t, 8> parent;  // zero: none
+  SpanKind kind;
+  std::string_view name;  // UTF-8
+  uint64_t start_ns;      // since 1970
+  uint64_t end_ns;
+
+  bool has_parent() const { return parent != std::array<uint8_t, 8>{}; }
 };
 
-// The start of a span: its ids, name and times.
-std::string BeginSpan(const TraceIds& ids, std::span<const uint8_t, 8> id,
-                      std::span<const uint8_t, 8> parent, SpanKind kind, std::string_view name,
-                      const UnixTimes& unix, const SpanTimes& times) {
-  std::string span;
-  AppendBytesField(span, 1, std::span<const uint8_t>(ids.trace));
-  AppendBytesField(span, 2, std::span<const uint8_t>(id));
-  if (!ids.state.empty()) AppendBytesField(span, 3, ids.state);
-  if (std::any_of(parent.begin(), parent.end(), [](uint8_t byte) { return byte != 0; }))
-    AppendBytesField(span, 4, std::span<const uint8_t>(parent));
-  AppendBytesField(span, 5, ToUtf8(name));
-  AppendVarintField(span, 6, static_cast<uint64_t>(kind));
-  AppendFixed64Field(span, 7, unix.Of(times.start));
-  AppendFixed64Field(span, 8, unix.Of(times.end));
-  return span;
+// The bytes that AppendSpanHead appends.
+size_t SpanHeadBytes(const SpanHead& head) {
+  constexpr size_t kKindBytes = 2, kTimeBytes = 9;
+  return FieldBytes(head.ids.trace.size()) + FieldBytes(head.id.size()) +
+         (head.ids.state.empty() ? 0 : FieldBytes(head.ids.state.size())) +
+         (head.has_parent() ? FieldBytes(head.parent.size()) : 0) + FieldBytes(head.name.size()) +
+         kKindBytes + 2 * kTimeBytes;
+}
+
+void AppendSpanHead(std::string& span, const SpanHead& head) {
+  AppendBytesField(span, 1, std::span<const uint8_t>(head.ids.trace));
+  AppendBytesField(span, 2, std::span<const uint8_t>(head.id));
+  if (!head.ids.state.empty()) AppendBytesField(span, 3, head.ids.state);
+  if (head.has_parent()) AppendBytesField(span, 4, std::span<const uint8_t>(head.parent));
+  AppendBytesField(span, 5, head.name);
+  AppendVarintField(span, 6, static_cast<uint64_t>(head.kind));
+  AppendFixed64Field(span, 7, head.start_ns);
+  AppendFixed64Field(span, 8, head.end_ns);
 }
 
 // Without the names of models, because tools group spans by their names.
@@ -147,21 +172,23 @@ size_t AppendStages(std::string& to, const net::Call& call, const UnixTimes& uni
   const SteadyTime decoded = times.run_start - times.queued;
   const struct {
     std::string_view name;
-    SpanTimes times;
-  } stages[] = {
-      {"receive", {call.start(), times.begun}},    {"decode", {times.begun, decoded}},
-      {"queue", {decoded, times.run_start}},       {"run", {times.run_start, times.run_end}},
-      {"encode", {times.run_end, times.answered}}, {"write", {times.answered, record.ended}}};
+    SteadyTime start, end;
+  } stages[] = {{"receive", call.start(), times.begun},    {"decode", times.begun, decoded},
+                {"queue", decoded, times.run_start},       {"run", times.run_start, times.run_end},
+                {"encode", times.run_end, times.answered}, {"write", times.answered, record.ended}};
   size_t count = 0;
-  for (const auto& stage : stages) {
-    const auto [start, end] = stage.times;
+  for (const auto& [name, start, end] : stages) {
     // The call did not get there, or did not stay.
     if (start <= SteadyTime{} || end <= start) continue;
-    std::array<uint8_t, 8> id;
-    const uint64_t random = RandomBits();
-    std::memcpy(id.data(), &random, id.size());
-    AppendBytesField(
-        to, 2, BeginSpan(ids, id, ids.span, SpanKind::kInternal, stage.name, unix, stage.times));
+    const SpanHead head = {.ids = ids,
+                           .id = std::bit_cast<std::array<uint8_t, 8>>(RandomBits()),
+                           .parent = ids.span,
+                           .kind = SpanKind::kInternal,
+                           .name = name,
+                           .start_ns = unix.Of(start),
+                           .end_ns = unix.Of(end)};
+    AppendBytesHead(to, 2, SpanHeadBytes(head));
+    AppendSpanHead(to, head);
     ++count;
   }
   return count;
@@ -179,14 +206,23 @@ UnixTimes UnixTimes::Now() {
 
 size_t AppendSpans(std::string& to, const net::Call& call, const UnixTimes& times) {
   const TraceIds& ids = *call.record().trace;
-  std::string span = BeginSpan(ids, ids.span, ids.parent, SpanKind::kServer, NameOf(call), times,
-                               {call.start(), call.record().ended});
+  std::string span;
+  span.reserve(kCallSpanBytes);
+  std::string name = NameOf(call);
+  if (!IsUtf8(name)) name = ToUtf8(name);
+  AppendSpanHead(span, {.ids = ids,
+                        .id = ids.span,
+                        .parent = ids.parent,
+                        .kind = SpanKind::kServer,
+                        .name = name,
+                        .start_ns = times.Of(call.start()),
+                        .end_ns = times.Of(call.record().ended)});
   AppendAttributes(span, call);
   AppendBytesField(to, 2, span);
   return 1 + AppendStages(to, call, times);
 }
 
-std::string MakeExportRequest(std::string_view spans, std::string_view service,
+std::string ExportRequestHead(size_t spans_bytes, std::string_view service,
                               std::string_view version) {
   const auto attribute = [](std::string_view name, std::string_view value) {
     std::string any, pair;
@@ -195,17 +231,18 @@ std::string MakeExportRequest(std::string_view spans, std::string_view service,
     AppendBytesField(pair, 2, any);
     return pair;
   };
-  std::string resource, scope, scope_spans, resource_spans, request;
+  std::string resource, scope;
   AppendBytesField(resource, 1, attribute("service.name", service));
   AppendBytesField(resource, 1, attribute("service.version", version));
   AppendBytesField(scope, 1, std::string_view("penstock"));
   AppendBytesField(scope, 2, version);
-  AppendBytesField(scope_spans, 1, scope);
-  scope_spans += spans;
-  AppendBytesField(resource_spans, 1, resource);
-  AppendBytesField(resource_spans, 2, scope_spans);
-  AppendBytesField(request, 1, resource_spans);
-  return request;
+  const size_t scope_spans = FieldBytes(scope.size()) + spans_bytes;
+  std::string head;
+  AppendBytesHead(head, 1, FieldBytes(resource.size()) + FieldBytes(scope_spans));
+  AppendBytesField(head, 1, resource);
+  AppendBytesHead(head, 2, scope_spans);
+  AppendBytesField(head, 1, scope);
+  return head;
 }
 
 }  // namespace penstock

@@ -30,9 +30,9 @@ struct UnixTimes {
 // semantic conventions where there are some. Thread-safe.
 size_t AppendSpans(std::string& to, const net::Call& call, const UnixTimes& times);
 
-// Returns an ExportTraceServiceRequest with such fields, for the service of this name and version.
-// It is the body of one POST.
-std::string MakeExportRequest(std::string_view spans, std::string_view service,
+// Returns the start of an ExportTraceServiceRequest, the body of one POST, for the service of this
+// name and version. `spans_bytes` bytes of such fields must follow it.
+std::string ExportRequestHead(size_t spans_bytes, std::string_view service,
                               std::string_view version);
 
 }  // namespace penstock

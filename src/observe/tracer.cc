@@ -79,9 +79,15 @@ Tracer::Tracer(uint64_t sampled_below, SpanExporterOptions options, MetricsRegis
 void Tracer::OnCallStart(net::Call& call) {
   if (call.record().is_probe) return;
   const std::string_view header = net::FindHeader(call.head().headers, "traceparent");
+  const bool is_chosen = samples_all_ || RandomBits() < sampled_below_;
+  if (is_chosen || !header.empty()) [[unlikely]]
+    Decide(call, is_chosen, header);
+}
+
+void Tracer::Decide(net::Call& call, bool is_chosen, std::string_view header) {
   const std::optional<RemoteParent> parent =
       header.empty() ? std::nullopt : ParseTraceParent(header);
-  if (parent ? !parent->is_sampled : !samples_all_ && RandomBits() >= sampled_below_) return;
+  if (parent ? !parent->is_sampled : !is_chosen) return;
   TraceIds& ids = call.record().MakeTrace();
   SetRandom(ids.span);
   ids.state.clear();

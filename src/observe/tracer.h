@@ -43,6 +43,9 @@ class Tracer final : public net::CallObserver {
 
  private:
   Tracer(uint64_t sampled_below, SpanExporterOptions options, MetricsRegistry& metrics);
+  // Makes `call` a traced one if its traceparent says so, or if it has none and is chosen. `header`
+  // is that traceparent, and may be empty or wrong.
+  static void Decide(net::Call& call, bool is_chosen, std::string_view header);
 
   const uint64_t sampled_below_;  // a call is traced if a random number is below this
   const bool samples_all_;

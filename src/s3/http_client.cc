@@ -38,6 +38,9 @@ namespace http = boost::beast::http;
 using asio::use_awaitable;
 using asio::ip::tcp;
 
+// Its body is the caller's, and is not copied.
+using HttpRequest = http::request<http::span_body<const char>>;
+
 constexpr size_t kPieceBytes = 256 * 1024;
 constexpr uint32_t kHeadBytesMax = 64 * 1024;
 constexpr size_t kBufferBytesMax = 128 * 1024;  // limit of a head, or of a line between chunks
@@ -157,8 +160,8 @@ class HttpClient::Connection final {
     co_await tls_->async_handshake(asio::ssl::stream_base::client, use_awaitable);
   }
 
-  asio::awaitable<void> Exchange(const http::request<http::string_body>& request,
-                                 const HttpSink& sink, HttpHead& head, Status& status) {
+  asio::awaitable<void> Exchange(const HttpRequest& request, const HttpSink& sink, HttpHead& head,
+                                 Status& status) {
     if (tls_) {
       co_await ExchangeOver(*tls_, request, sink, head, status);
     } else {
@@ -216,8 +219,7 @@ class HttpClient::Connection final {
   }
 
   template <typename Stream>
-  asio::awaitable<void> ExchangeOver(Stream& stream,
-                                     const http::request<http::string_body>& request,
+  asio::awaitable<void> ExchangeOver(Stream& stream, const HttpRequest& request,
                                      const HttpSink& sink, HttpHead& head, Status& status) {
     has_answer_ = keeps_alive_ = false;
     co_await http::async_write(stream, request, use_awaitable);
@@ -283,18 +285,17 @@ StatusOr<HttpHead> HttpClient::Get(const std::string& target,
 
 StatusOr<HttpHead> HttpClient::Post(const std::string& target,
                                     const std::map<std::string, std::string>& headers,
-                                    const std::string& body, const HttpSink& sink,
+                                    std::string_view body, const HttpSink& sink,
                                     const std::atomic<bool>& is_cancelled) {
-  return Send({.target = target, .headers = headers, .body = &body}, sink, is_cancelled);
+  return Send({.target = target, .headers = headers, .body = body}, sink, is_cancelled);
 }
 
 StatusOr<HttpHead> HttpClient::Send(const Request& what, const HttpSink& sink,
                                     const std::atomic<bool>& is_cancelled) {
-  http::request<http::string_body> request(
-      what.body == nullptr ? http::verb::get : http::verb::post, what.target, 11);
+  HttpRequest request(what.body ? http::verb::post : http::verb::get, what.target, 11);
   for (const auto& [name, value] : what.headers) request.set(name, value);
-  if (what.body != nullptr) {
-    request.body() = *what.body;
+  if (what.body) {
+    request.body() = {what.body->data(), what.body->size()};
     request.prepare_payload();
   }
   const bool is_kept = connection_ != nullptr;

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -75,16 +76,15 @@ class HttpClient final {
   // The same for a POST with this body. It may arrive twice if the server closes the connection
   // before it answers.
   StatusOr<HttpHead> Post(const std::string& target,
-                          const std::map<std::string, std::string>& headers,
-                          const std::string& body, const HttpSink& sink,
-                          const std::atomic<bool>& is_cancelled);
+                          const std::map<std::string, std::string>& headers, std::string_view body,
+                          const HttpSink& sink, const std::atomic<bool>& is_cancelled);
 
  private:
   class Connection;
   struct Request {
     const std::string& target;
     const std::map<std::string, std::string>& headers;
-    const std::string* body = nullptr;  // null: a GET
+    std::optional<std::string_view> body = std::nullopt;  // nullopt: a GET
   };
 
   StatusOr<HttpHead> Send(const Request& what, const HttpSink& sink,

@@ -101,6 +101,17 @@ def test_a_call_is_a_span_with_its_stages(start, collector):
     assert value(server, 'penstock_trace_spans_dropped_total') == 0
 
 
+def test_long_texts_arrive_whole(start, collector):
+    server = traced(start, collector, '--trace_sample_rate=0')
+    model, identity, state = 'm' * 400, 'i' * 127, 's' * 500
+    headers = {'traceparent': f'00-{TRACE}-{PARENT}-01', 'tracestate': state, 'x-request-id': identity}
+    assert server.request('POST', f'/v1/models/{model}:predict', '{"instances": [1.0]}', headers)[0] == 404
+    root, _ = collector.call('POST /v1/models/{model}:predict')
+    found = attributes(root)
+    assert found['penstock.model'] == model and found['url.path'] == f'/v1/models/{model}:predict'
+    assert found['penstock.request_id'] == identity and root.trace_state == state
+
+
 def test_a_client_continues_its_trace(start, collector):
     server = traced(start, collector, '--trace_sample_rate=0')
     headers = {'traceparent': f'00-{TRACE}-{PARENT}-01', 'tracestate': 'vendor=1', 'x-request-id': 'mine'}

@@ -113,8 +113,6 @@ StatusOr<Tensor> TensorFromC(const PenstockTensor& tensor, BufferRef elements,
   return Tensor::FromBytes(*dtype, std::move(shape), std::move(slice));
 }
 
-bool IsUtf8(PenstockString text) { return ToUtf8(View(text)) == View(text); }
-
 // Returns a copy of a struct of the backend. A backend that was built with an older header has a
 // shorter struct: the members that it does not know are zero, which means "no". INTERNAL if it
 // lacks members that every backend knows: those before the offset `required`.
@@ -152,7 +150,7 @@ std::vector<uint32_t> SortedOrder(const Specs& specs) {
 }
 
 // Reads texts that only people read. Bytes that are not UTF-8 are replaced, because the texts go
-// into JSON and protobuf. Names that clients send must be UTF-8 exactly; see IsUtf8.
+// into JSON and protobuf. Names that clients send must be UTF-8 exactly.
 std::vector<std::string> TextsFromC(const PenstockString* texts, size_t count) {
   std::vector<std::string> result;
   for (const PenstockString& text : std::span(texts, count)) result.push_back(ToUtf8(View(text)));
@@ -200,7 +198,7 @@ StatusOr<TensorSpec> SpecFromC(const PenstockTensorSpec& spec) {
     return Error(StatusCode::kInternal, "'{}' has an impossible rank: {}", result.name, spec.rank);
   }
   result.backend_name = View(spec.backend_name);
-  if (!IsUtf8(spec.name) || !IsUtf8(spec.backend_name)) {
+  if (!IsUtf8(View(spec.name)) || !IsUtf8(View(spec.backend_name))) {
     return Error(StatusCode::kInternal, "the name '{}' is not UTF-8", ToUtf8(result.name));
   }
   result.dtype = *dtype;
@@ -272,7 +270,7 @@ ModelTraits TraitsFromC(uint32_t flags) {
 // Adds a signature of `info` to `result`.
 Status AppendSignature(const PenstockSignature& theirs, const PenstockModelInfo& info,
                        Description& result) {
-  if (!IsUtf8(theirs.name) || !IsUtf8(theirs.method_name)) {
+  if (!IsUtf8(View(theirs.name)) || !IsUtf8(View(theirs.method_name))) {
     return Error(StatusCode::kInternal, "the signature '{}' has a name that is not UTF-8",
                  ToUtf8(View(theirs.name)));
   }

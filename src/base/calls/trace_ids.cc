@@ -16,7 +16,9 @@ bool IsZero(std::span<const uint8_t> bytes) {
 }  // namespace
 
 std::string TraceIds::TraceParent() const {
-  std::string text = "00-";
+  std::string text;
+  text.reserve(kTraceParentBytes);
+  text += "00-";
   AppendHex(text, trace);
   text += '-';
   AppendHex(text, span);

@@ -9,9 +9,11 @@ constexpr std::string_view kDigits = "0123456789abcdef";
 }  // namespace
 
 void AppendHex(std::string& to, std::span<const uint8_t> bytes) {
+  size_t at = to.size();
+  to.resize(at + 2 * bytes.size());
   for (const uint8_t byte : bytes) {
-    to += kDigits[byte >> 4];
-    to += kDigits[byte & 15];
+    to[at++] = kDigits[byte >> 4];
+    to[at++] = kDigits[byte & 15];
   }
 }
 

@@ -14,6 +14,11 @@ namespace penstock {
 
 // A number of 1 to 10 bytes, without a tag: 7 bits in each byte, the lowest first.
 inline void AppendVarint(std::string& to, uint64_t value) {
+  // Tags and most lengths have one byte. Apart from the loop, their code is one comparison.
+  if (value < 0x80) [[likely]] {
+    to += static_cast<char>(value);
+    return;
+  }
   for (; value >= 0x80; value >>= 7) to += static_cast<char>(value | 0x80);
   to += static_cast<char>(value);
 }

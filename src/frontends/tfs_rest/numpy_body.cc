@@ -105,8 +105,7 @@ Status DecodeNpz(const Slice& body, const ModelInfo& info, size_t arrays_max, Re
   for (const npy::ZipEntry& array : arrays) {
     std::string_view name = array.name;
     if (name.ends_with(kFileSuffix)) name.remove_suffix(kFileSuffix.size());
-    if (ToUtf8(name) != name)
-      return InvalidArgument("the .npz file has an array whose name is not UTF-8");
+    if (!IsUtf8(name)) return InvalidArgument("the .npz file has an array whose name is not UTF-8");
     if (!names.insert(name).second)
       return InvalidArgument("the .npz file has the array '{:.100}' twice", name);
     StatusOr<Tensor> tensor = npy::ReadNpy(array.data, memory);
