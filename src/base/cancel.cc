@@ -18,7 +18,9 @@ void CancelToken::Cancel(CancelReason reason) {
 
 bool CancelToken::Mark(CancelReason reason) {
   State open = State::kOpen;
-  const State wanted = reason == CancelReason::kDeadline ? State::kExpired : State::kAbandoned;
+  const State wanted = reason == CancelReason::kDeadline      ? State::kExpired
+                       : reason == CancelReason::kServerStops ? State::kStopped
+                                                              : State::kAbandoned;
   // The first reason wins: a client that leaves after the deadline does not change the outcome.
   return state_.compare_exchange_strong(open, wanted, std::memory_order_acq_rel);
 }

@@ -11,9 +11,9 @@
 
 namespace penstock {
 
-// Why nobody waits for the answer any more. The reason decides the code of the answer: CANCELLED or
-// DEADLINE_EXCEEDED.
-enum class CancelReason : uint8_t { kClientLeft, kDeadline };
+// Why nobody waits for the answer any more. The reason decides the code of the answer: CANCELLED,
+// DEADLINE_EXCEEDED or UNAVAILABLE.
+enum class CancelReason : uint8_t { kClientLeft, kDeadline, kServerStops };
 
 // Can be cancelled once, and never reset. The network cancels it; a model asks it now and then, or
 // sets a callback if it can interrupt its runtime:
@@ -31,6 +31,8 @@ class CancelToken {
   bool IsCancelled() const { return state_.load(std::memory_order_acquire) != State::kOpen; }
   // True if the request's deadline was the reason.
   bool HasExpired() const { return state_.load(std::memory_order_acquire) == State::kExpired; }
+  // True if the end of the server was the reason.
+  bool HasStopped() const { return state_.load(std::memory_order_acquire) == State::kStopped; }
 
   // Cancels, and runs the callback, if any, on this thread. Further calls do nothing.
   void Cancel(CancelReason reason = CancelReason::kClientLeft) EXCLUDES(mutex_);
@@ -51,7 +53,7 @@ class CancelToken {
   void ClearCallback() EXCLUDES(mutex_);
 
  private:
-  enum class State : uint8_t { kOpen, kAbandoned, kExpired };
+  enum class State : uint8_t { kOpen, kAbandoned, kExpired, kStopped };
 
   std::atomic<State> state_{State::kOpen};
   std::atomic<bool> has_callback_{false};
@@ -64,7 +66,9 @@ class CancelToken {
 inline StatusCode OutcomeOf(StatusCode code, const CancelToken* token) {
   if (token == nullptr || !token->IsCancelled()) [[likely]]
     return code;
-  return token->HasExpired() ? StatusCode::kDeadlineExceeded : StatusCode::kCancelled;
+  return token->HasExpired()   ? StatusCode::kDeadlineExceeded
+         : token->HasStopped() ? StatusCode::kUnavailable
+                               : StatusCode::kCancelled;
 }
 
 }  // namespace penstock

@@ -120,6 +120,9 @@ TEST(CancelTokenTest, TheOutcomeIsWhatTheClientSaw) {
   EXPECT_EQ(OutcomeOf(StatusCode::kInternal, &open), StatusCode::kInternal);
   EXPECT_EQ(OutcomeOf(StatusCode::kOk, &left), StatusCode::kCancelled);
   EXPECT_EQ(OutcomeOf(StatusCode::kCancelled, &late), StatusCode::kDeadlineExceeded);
+  CancelToken stopped;
+  stopped.Cancel(CancelReason::kServerStops);
+  EXPECT_EQ(OutcomeOf(StatusCode::kCancelled, &stopped), StatusCode::kUnavailable);
 }
 
 }  // namespace

@@ -130,6 +130,13 @@ class CallRef {
   T* call_ = nullptr;
 };
 
+// Ends an answer in parts that its handler does not end: the last bytes of the body. Static
+// storage; may be empty.
+struct PartsEnding {
+  std::string_view at_deadline;  // the deadline has passed
+  std::string_view at_stop;      // the server stops, and has waited long enough
+};
+
 // The answer of a handler. The body is sent without a copy, and its slices keep their memory until
 // then.
 struct HttpResponse {
@@ -170,10 +177,10 @@ class HttpCall : public Call {
   virtual void Respond(HttpResponse&& response) = 0;
 
   // Instead of Respond: sends the head of an answer whose body follows in parts. `response` has no
-  // body. If the deadline passes first, `at_deadline` (static storage) ends the body. Write and
+  // body. If the deadline or the end of the server comes first, `ending` ends the body. Write and
   // EndBody must follow. If the last reference goes without EndBody, the client sees that the body
   // is incomplete.
-  virtual void RespondInParts(HttpResponse response, std::string_view at_deadline) = 0;
+  virtual void RespondInParts(HttpResponse response, const PartsEnding& ending) = 0;
   // Sends a part of the body. The caller has counted its memory. `on_accepted` runs on the loop:
   // with true when the next part may come, with false when the call has ended. A Write before that
   // takes the place of the former one's `on_accepted`.

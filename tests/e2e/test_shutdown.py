@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import threading
 
 import grpc
@@ -14,8 +15,10 @@ from tensorflow_serving.apis import predict_pb2
 
 from clients import Client, predict_request
 from conftest import BUILTIN, TEST_MODELS
+from net_fixtures import make_certificate
 from penstock_server import BUILD, SLOWNESS, Server, eventually
 from raw import GrpcConnection, connect, read_all, read_response
+from test_streams import events, post, streamed
 
 runtimes = pytest.mark.runtimes
 BODY = b'{"instances":[1.0,2.0]}'
@@ -123,6 +126,71 @@ def test_a_request_that_never_ends_is_waited_for_only_so_long(start):
             assert probe(other) == 200
         server.terminate()
         assert server.wait() == 0
+
+
+PREFACE = b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'
+SETTINGS = b'\0\0\0\4\0\0\0\0\0'
+HEADERS = b'\0\0\1\1\0\0\0\0\1\x83'  # of stream 1, without END_HEADERS: the method, and no more
+
+
+@pytest.mark.parametrize('begun', [
+    b'G', b'GET /readyz HTT', PROBE + b'POST /v1/models/ha', b'PRI * HT', PREFACE, PREFACE + SETTINGS + HEADERS[:10],
+    PREFACE + SETTINGS + HEADERS], ids=['byte', 'line', 'second', 'preface', 'settings', 'frame', 'headers'])
+def test_a_head_that_is_not_complete_is_not_waited_for(start, begun):
+    """Anybody can begin one. The limit for heads and the limit of the drain would both be far too long here."""
+    server = start(BUILTIN, flags=['--drain_timeout_ms=3600000', '--header_timeout_ms=3600000'])
+    with connect(server.port if begun.startswith(b'PRI') else server.rest_port) as sock:
+        sock.sendall(begun)
+        if begun.startswith(PROBE):
+            assert read_response(sock)[0] == 200
+        assert server.get('/readyz')[0] == 200
+        server.terminate()
+        assert server.wait() == 0
+
+
+@pytest.mark.parametrize('part', [1, None], ids=['byte', 'hello'])
+def test_a_tls_handshake_that_is_not_complete_is_not_waited_for(start, tmp_path, part):
+    certificate, key = tmp_path / 'cert.pem', tmp_path / 'key.pem'
+    make_certificate(certificate, key)
+    (tmp_path / 'ssl.config').write_text(
+        f'server_key: {json.dumps(key.read_text())} server_cert: {json.dumps(certificate.read_text())}')
+    server = start(BUILTIN, flags=['--drain_timeout_ms=3600000', '--header_timeout_ms=3600000',
+                                   f'--ssl_config_file={tmp_path / "ssl.config"}'])
+    hello = ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), hello, server_hostname='localhost').do_handshake()
+    with connect(server.port) as sock:
+        sock.sendall(hello.read()[:part])
+        assert server.get('/readyz')[0] == 200
+        server.terminate()
+        assert server.wait() == 0
+
+
+def test_what_is_open_at_the_end_of_the_drain_gets_an_error(start):
+    """Streams over gRPC and REST, and a request that is half-sent; a log line says who was waited for."""
+    server = start({**BUILTIN, 'stream': 'builtin:stream'}, flags=['--drain_timeout_ms=300', '--access_log=all'])
+    inputs = {'count': 1_000_000, 'delay_us': 10_000}
+    with grpc.insecure_channel(server.address) as channel, connect(server.rest_port) as half:
+        half.sendall(POST + BODY[:5])
+        call = streamed(channel, timeout=600, **inputs)
+        over_rest = events(post(server, inputs))
+        assert next(over_rest)[0] == 'message'
+        next(call)
+        server.terminate()
+        with pytest.raises(grpc.RpcError):
+            for _ in call:
+                pass
+        assert call.code() == grpc.StatusCode.UNAVAILABLE
+        assert call.details() == 'the server shut down before the call had ended'
+        kind, error = list(over_rest)[-1]
+        assert kind == 'error' and error['code'] == 'UNAVAILABLE' and 'shut down' in error['error']
+        status, _, body = read_response(half)
+        assert status == 503 and b'the server shut down while the body was not complete' in body
+    assert server.wait() == 0
+    log = server.log()
+    assert '2 requests over HTTP/1.1, 0 over HTTP/2 and 1 gRPC calls are cut off' in log
+    assert 'the oldest call is of 127.0.0.1:' in log
+    assert ' 499 ' not in log and 'client left' not in log
 
 
 @runtimes

@@ -17,7 +17,7 @@ class FakeCall final : public net::HttpCall {
     head_.path = path;
   }
   void Respond(net::HttpResponse&& response) override { *response_ = std::move(response); }
-  void RespondInParts(net::HttpResponse, std::string_view) override { FAIL(); }
+  void RespondInParts(net::HttpResponse, const net::PartsEnding&) override { FAIL(); }
   void Write(ByteChain, absl::AnyInvocable<void(bool)>) override { FAIL(); }
   void EndBody() override { FAIL(); }
   void CancelFromRun() override { FAIL(); }

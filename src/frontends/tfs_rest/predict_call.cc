@@ -166,9 +166,12 @@ void PredictCall::BeginEvents() {
   response.content_type = "text/event-stream";
   response.headers.emplace_back("cache-control", "no-cache");
   call().RespondInParts(std::move(response),
-                        "event: error\n"
-                        "data: {\"error\": \"the server did not answer within its time limit\", "
-                        "\"code\": \"DEADLINE_EXCEEDED\"}\n\n");
+                        {.at_deadline = "event: error\n"
+                                        "data: {\"error\": \"the server did not answer within its "
+                                        "time limit\", \"code\": \"DEADLINE_EXCEEDED\"}\n\n",
+                         .at_stop = "event: error\n"
+                                    "data: {\"error\": \"the server shut down before the answer "
+                                    "was complete\", \"code\": \"UNAVAILABLE\"}\n\n"});
 }
 
 void PredictCall::SendPart(ByteChain&& part) {

@@ -45,7 +45,7 @@ class FakeCall final : public net::HttpCall {
     ++answer_.count;
     answer_.response = std::move(response);
   }
-  void RespondInParts(net::HttpResponse response, std::string_view) override {
+  void RespondInParts(net::HttpResponse response, const net::PartsEnding&) override {
     answer_.response = std::move(response);
   }
   void Write(ByteChain part, absl::AnyInvocable<void(bool)> on_accepted) override {

@@ -384,6 +384,15 @@ void GrpcCallImpl::Fail(const Status& status, OwnedHeaders trailers) {
   if (is_started_) cancel_.Cancel();
 }
 
+void GrpcCallImpl::CutOff() {
+  if (is_answered_.exchange(true, std::memory_order_acq_rel)) return;
+  const CallRef<GrpcCallImpl> keep = Share();
+  if (stream_ != nullptr) {
+    End(Error(StatusCode::kUnavailable, "the server shut down before the call had ended"), {});
+  }
+  if (is_started_) cancel_.Cancel(CancelReason::kServerStops);
+}
+
 void GrpcCallImpl::Read(absl::AnyInvocable<void(std::optional<Slice>)> on_message) {
   RunOnLoop([this, on_message = std::move(on_message)]() mutable {
     if (stream_ == nullptr) return on_message(std::nullopt);

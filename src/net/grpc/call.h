@@ -85,6 +85,8 @@ class GrpcCallImpl final : public GrpcCall, private WheelTimer {
   void OnRoom();
   // Ends the call with an error found by the stream or the session.
   void Fail(const Status& status, OwnedHeaders trailers = {});
+  // The server stops, and waits no longer: ends the call with UNAVAILABLE.
+  void CutOff();
   // The stream is gone: the client has reset it, or the connection is lost. Cancels the call. The
   // stream must not use the call after this.
   void OnStreamGone();

@@ -357,16 +357,23 @@ void HttpCallImpl::LogRefusal(int status, std::string_view message) const {
 }
 
 void HttpCallImpl::OnTimer() {
-  if (is_body_open_) {
-    const Holder alive(this);
-    ByteChain end;
-    end.Append({reinterpret_cast<const std::byte*>(at_deadline_.data()), at_deadline_.size(), {}});
-    if (!end.empty()) owner_->OnBodyPart(*this, std::move(end));
-    CloseBody(/*is_complete=*/true);
-    // Last, because the handler may react at once.
-    return cancel_.Cancel(CancelReason::kDeadline);
-  }
+  if (is_body_open_) return EndPartsEarly(ending_.at_deadline, CancelReason::kDeadline);
   Cancel(CancelReason::kDeadline, 504, "the server did not answer within its time limit");
+}
+
+void HttpCallImpl::CutOff(std::string_view message) {
+  if (is_body_open_) return EndPartsEarly(ending_.at_stop, CancelReason::kServerStops);
+  Cancel(CancelReason::kServerStops, 503, message);
+}
+
+void HttpCallImpl::EndPartsEarly(std::string_view last, CancelReason reason) {
+  const Holder alive(this);
+  ByteChain end;
+  end.Append({reinterpret_cast<const std::byte*>(last.data()), last.size(), {}});
+  if (!end.empty()) owner_->OnBodyPart(*this, std::move(end));
+  CloseBody(/*is_complete=*/true);
+  // Last, because the handler may react at once.
+  cancel_.Cancel(reason);
 }
 
 // Runs on the thread that answers, which may be any thread.
@@ -401,11 +408,11 @@ void HttpCallImpl::RunOnLoop(Task task) {
   });
 }
 
-void HttpCallImpl::RespondInParts(HttpResponse response, std::string_view at_deadline) {
+void HttpCallImpl::RespondInParts(HttpResponse response, const PartsEnding& ending) {
   if (!Claim()) return;
   response_ = std::move(response);
   is_in_parts_ = true;
-  at_deadline_ = at_deadline;
+  ending_ = ending;
   RunOnLoop([this] {
     const Holder alive(this);
     is_body_open_ = owner_ != nullptr;

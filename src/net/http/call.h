@@ -72,6 +72,9 @@ class HttpCallImpl final : public HttpCall, private WheelTimer {
   // Nobody needs the answer any more. Cancels the run and answers with the error. Does nothing if
   // there is an answer already.
   void Cancel(CancelReason reason, int status, std::string_view message);
+  // The server stops, and waits no longer: cancels the run, and answers 503 with `message` or ends
+  // the answer in parts. Does nothing if all of the answer is there already.
+  void CutOff(std::string_view message);
   // The session has room for another part of the body.
   void OnRoom();
   // Drops the session's reference. Cancels the call if it is not answered yet, or not to the end.
@@ -81,6 +84,8 @@ class HttpCallImpl final : public HttpCall, private WheelTimer {
   int status() const { return response_.status; }
   // True once OnAnswer was called.
   bool is_answered() const { return state_ == State::kAnswered; }
+  // True until all of the answer is given.
+  bool is_open() const { return !is_answered() || is_body_open_; }
   // The body comes by OnBodyPart, and its length is unknown.
   bool is_in_parts() const { return is_in_parts_; }
   // Calls `visit(name, value)` for every field except content-length and the fields of the
@@ -93,7 +98,7 @@ class HttpCallImpl final : public HttpCall, private WheelTimer {
   ByteChain TakeBody();
 
   void Respond(HttpResponse&& response) override;
-  void RespondInParts(HttpResponse response, std::string_view at_deadline) override;
+  void RespondInParts(HttpResponse response, const PartsEnding& ending) override;
   void Write(ByteChain part, absl::AnyInvocable<void(bool)> on_accepted) override;
   void EndBody() override;
   void CancelFromRun() override;
@@ -129,6 +134,8 @@ class HttpCallImpl final : public HttpCall, private WheelTimer {
   // Runs `task` on the loop. Tasks keep their order.
   template <typename Task>
   void RunOnLoop(Task task);
+  // Ends a body in parts with `last`, instead of the handler, and cancels the run.
+  void EndPartsEarly(std::string_view last, CancelReason reason);
   // Ends a body in parts, on the loop. Does nothing if it has ended.
   void CloseBody(bool is_complete);
   // See holds_. DropHold may return the call to the pool or delete it.
@@ -156,7 +163,7 @@ class HttpCallImpl final : public HttpCall, private WheelTimer {
   bool is_in_parts_ = false;
   bool has_given_end_ = false;  // the handler has called EndBody
   bool is_body_open_ = false;   // on the loop: more of the body may come
-  std::string_view at_deadline_;
+  PartsEnding ending_;
   absl::AnyInvocable<void(bool)> on_accepted_;  // on the loop
   std::atomic<int> on_the_way_{0};              // tasks posted to the loop that have not run
   HttpResponse response_;

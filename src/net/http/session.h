@@ -5,8 +5,10 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 
 #include "base/buffer.h"
 #include "base/clock.h"
@@ -19,6 +21,7 @@ class CallerMemo;
 
 namespace penstock::net {
 
+class Call;
 class Loop;
 class ServerState;  // Shared by all loops: options, router, limits, metrics, drain flag.
 
@@ -48,6 +51,19 @@ class SessionHost {
   virtual const Endpoint& endpoint() const = 0;
   // Says who sends the requests of this connection. Null: the server has no token file.
   virtual access::CallerMemo* callers() { return nullptr; }
+};
+
+// The calls that the end of the drain cuts off. Plain data.
+struct CutCalls {
+  int64_t http1 = 0;
+  int64_t http2 = 0;  // plain HTTP
+  int64_t grpc = 0;
+  SteadyTime oldest_start = SteadyTime::max();
+  std::string oldest_peer;
+
+  // Counts `call` in `of_protocol`, which is a member of this.
+  void Add(int64_t& of_protocol, const Call& call);
+  void Add(const CutCalls& other);
 };
 
 // One protocol on one connection. The connection drives it:
@@ -89,6 +105,11 @@ class Session {
   // True if no request was open when the drain began and none has come since. Then the peer waits
   // for no answer.
   virtual bool IsUnusedSinceDrain() const = 0;
+  // True if the peer has begun a head that is not complete, and has no request open.
+  virtual bool HasOnlyBegunHead() const = 0;
+  // The server stops, and waits no longer. Answers the open calls with 503 or UNAVAILABLE, and adds
+  // them to `cut`. An incomplete head is refused, and is not a call.
+  virtual void CutOff(CutCalls& cut) = 0;
   // Checks timeouts. Called about once a second. False: close now.
   [[nodiscard]] virtual bool OnTick(SteadyTime now) = 0;
 };

@@ -72,6 +72,8 @@ class Http1Session final : public Session,
   }
   void StartDrain() override;
   bool IsUnusedSinceDrain() const override { return is_unused_since_drain_; }
+  bool HasOnlyBegunHead() const override { return head_started_ && out_.empty(); }
+  void CutOff(CutCalls& cut) override;
   bool OnTick(SteadyTime now) override;
 
  private:
@@ -519,6 +521,17 @@ void Http1Session::StartDrain() {
   if (!IsIdle()) return;
   is_unused_since_drain_ = state_ != State::kClosed;
   CloseAfterAnswers();
+}
+
+void Http1Session::CutOff(CutCalls& cut) {
+  if (call_ == nullptr) return;
+  keep_alive_ = false;
+  if (std::exchange(head_started_, false)) {
+    return call_->Refuse(503, "the server stops, and the request's head did not arrive in time");
+  }
+  cut.Add(cut.http1, *call_);
+  call_->CutOff(state_ == State::kAnswer ? "the server shut down before the answer was there"
+                                         : "the server shut down while the body was not complete");
 }
 
 bool Http1Session::OnTick(SteadyTime now) {

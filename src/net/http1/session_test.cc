@@ -592,7 +592,7 @@ TEST_F(Http1SessionTest, AnAnswerInPartsIsChunked) {
   (void)Ask(Get("/later") + Get("/probe"));
   std::vector<bool> accepted;
   const auto note = [&](bool is_accepted) { accepted.push_back(is_accepted); };
-  waiting_[0]->RespondInParts({}, "late");
+  waiting_[0]->RespondInParts({}, {.at_deadline = "late", .at_stop = "stop"});
   waiting_[0]->Write(ByteChain(WholeSlice(CopyToBuffer("one"))), note);
   EXPECT_THAT(accepted, IsEmpty()) << "the connection has not taken it yet";
   const std::string head = server().Send();
@@ -637,7 +637,7 @@ TEST_F(Http1SessionTest, ADeadlineEndsAnAnswerInParts) {
   options_.http_request_timeout = std::chrono::seconds(5);
   (void)Ask(Get("/later"));
   std::vector<bool> accepted;
-  waiting_[0]->RespondInParts({}, "late");
+  waiting_[0]->RespondInParts({}, {.at_deadline = "late", .at_stop = "stop"});
   waiting_[0]->Write(ByteChain(WholeSlice(CopyToBuffer("one"))), [](bool) {});
   EXPECT_TRUE(server().Pass(std::chrono::milliseconds(5001)));
   EXPECT_EQ(BodyOf(server().Send()), "3\r\none\r\n4\r\nlate\r\n0\r\n\r\n");
@@ -648,6 +648,41 @@ TEST_F(Http1SessionTest, ADeadlineEndsAnAnswerInParts) {
   EXPECT_THAT(accepted, testing::ElementsAre(false));
   EXPECT_EQ(server().Send(), "");
   EXPECT_FALSE(server().host.wants_close);
+}
+
+TEST_F(Http1SessionTest, TheEndOfTheServerEndsAnAnswerInParts) {
+  (void)Ask(Get("/later"));
+  waiting_[0]->RespondInParts({}, {.at_deadline = "late", .at_stop = "stop"});
+  server().session().StartDrain();
+  CutCalls cut;
+  server().session().CutOff(cut);
+  EXPECT_EQ(cut.http1, 1);
+  EXPECT_EQ(BodyOf(server().Send()), "4\r\nstop\r\n0\r\n\r\n");
+  EXPECT_TRUE(waiting_[0]->cancel().HasStopped());
+  EXPECT_TRUE(server().host.wants_close);
+}
+
+TEST_F(Http1SessionTest, TheEndOfTheServerAnswersARequestThatIsHalfSent) {
+  EXPECT_EQ(Ask("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab"), "");
+  EXPECT_FALSE(server().session().HasOnlyBegunHead());
+  CutCalls cut;
+  server().session().CutOff(cut);
+  EXPECT_EQ(cut.http1, 1);
+  EXPECT_EQ(cut.oldest_peer, server().host.peer());
+  EXPECT_THAT(server().Send(),
+              AllOf(StartsWith("HTTP/1.1 503"), HasSubstr("the body was not complete")));
+  EXPECT_TRUE(server().host.wants_close);
+}
+
+TEST_F(Http1SessionTest, AHeadThatIsHalfSentIsNoCall) {
+  EXPECT_FALSE(server().session().HasOnlyBegunHead());
+  EXPECT_EQ(Ask("G"), "");
+  EXPECT_TRUE(server().session().HasOnlyBegunHead());
+  CutCalls cut;
+  server().session().CutOff(cut);
+  EXPECT_EQ(cut.http1, 0);
+  EXPECT_THAT(server().Send(), StartsWith("HTTP/1.1 503"));
+  EXPECT_TRUE(server().host.wants_close);
 }
 
 TEST_F(Http1SessionTest, AClientThatLeavesCancelsAnAnswerInParts) {

@@ -440,6 +440,21 @@ void Http2Session::FinishDrain() {
   OnOutput();
 }
 
+bool Http2Session::HasOnlyBegunHead() const {
+  const Http2Stream* stream = streams_.first();
+  if (stream == nullptr) return frames_.is_inside_header_block() || !has_settings_;
+  for (; stream != nullptr; stream = StreamList::Next(*stream))
+    if (stream->is_head_complete()) return false;
+  return true;
+}
+
+void Http2Session::CutOff(CutCalls& cut) {
+  for (Http2Stream* stream = streams_.first(); stream != nullptr;
+       stream = StreamList::Next(*stream))
+    stream->CutOff(cut);
+  if (drain_ == Drain::kAnnounced) FinishDrain();
+}
+
 bool Http2Session::OnTick(SteadyTime now) {
   now_ = now;
   frames_.OnSecond();

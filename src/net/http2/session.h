@@ -49,6 +49,8 @@ class Http2Session final : public Session, private StreamHost, private WheelTime
   bool HasOutput() const override;
   bool IsIdle() const override;
   void StartDrain() override;
+  bool HasOnlyBegunHead() const override;
+  void CutOff(CutCalls& cut) override;
   bool IsUnusedSinceDrain() const override {
     return drain_ != Drain::kNo && is_unused_since_drain_;
   }

@@ -568,6 +568,25 @@ TEST_F(Http2SessionTest, DrainLetsOpenStreamsFinish) {
   EXPECT_FALSE(server_->session().IsUnusedSinceDrain());
 }
 
+TEST_F(Http2SessionTest, TheEndOfTheServerAnswersWhatIsOpen) {
+  Start();
+  const int32_t waits = client_->Open(Fields("GET", "/keep"), true);
+  const int32_t in_parts = client_->Open(Fields("GET", "/keep"), true);
+  kept_[1]->RespondInParts({}, {.at_deadline = "late", .at_stop = "stop"});
+  server_->session().StartDrain();
+  client_->Run();
+  EXPECT_FALSE(server_->session().HasOnlyBegunHead());
+  CutCalls cut;
+  server_->session().CutOff(cut);
+  client_->Run();
+  EXPECT_EQ(cut.http2, 2);
+  EXPECT_EQ(client_->answer(waits).http_status(), 503);
+  EXPECT_EQ(client_->answer(in_parts).body, "stop");
+  EXPECT_EQ(client_->answer(in_parts).error_code, 0u);
+  EXPECT_TRUE(kept_[0]->cancel().HasStopped());
+  EXPECT_TRUE(server_->host.wants_close);
+}
+
 TEST_F(Http2SessionTest, AnAnswerInParts) {
   Start();
   const int32_t id = client_->Open(Fields("GET", "/keep"), true);

@@ -405,6 +405,17 @@ void Http2Stream::OnDrain() {
     grpc_->Fail(Error(StatusCode::kUnavailable, "the server is shutting down"));
 }
 
+void Http2Stream::CutOff(CutCalls& cut) {
+  if (grpc_ != nullptr) {
+    cut.Add(cut.grpc, *grpc_);
+    grpc_->CutOff();
+  } else if (http_ != nullptr && http_->is_open()) {
+    cut.Add(cut.http2, *http_);
+    http_->CutOff(has_received_end_ ? "the server shut down before the answer was there"
+                                    : "the server shut down while the body was not complete");
+  }
+}
+
 // --- the answer
 
 void Http2Stream::OnAnswer(HttpCallImpl& call) {

@@ -57,6 +57,8 @@ class Http2Stream final : public HttpCallOwner,
   void OnTick(SteadyTime now);
   // The server drains. Ends streaming calls that do not count as requests.
   void OnDrain();
+  // The server stops, and waits no longer; see Session::CutOff.
+  void CutOff(CutCalls& cut);
   // Resets a request of which a part is still to come, because others need its place or memory.
   void DropIncomplete();
   // Answers such a request with an error, because there are too many of them.
@@ -97,6 +99,7 @@ class Http2Stream final : public HttpCallOwner,
   int32_t id() const { return id_; }
   // A part of the request is still to come.
   bool is_receiving() const { return is_receiving_; }
+  bool is_head_complete() const { return is_head_complete_; }
   bool has_answer() const { return is_submitted_; }
   StreamHost& session() { return *session_; }
 

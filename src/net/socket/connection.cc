@@ -49,6 +49,9 @@ constexpr size_t kPieceBytesMin = 4096;
 // since a peer may still send the body of a refused request. kLingerTimeMax limits the whole wait.
 constexpr Duration kLingerTime = std::chrono::seconds(2);
 constexpr Duration kLingerTimeMax = std::chrono::seconds(30);
+// How long a draining connection waits for the rest of a head or of a TLS handshake. A client that
+// means it sends a head at once, so this is some round trips.
+constexpr Duration kHeadTimeOfDrain = std::chrono::seconds(1);
 
 using boost::system::error_code;
 
@@ -380,7 +383,7 @@ void Connection::Linger() {
   const bool awaits_nothing = AwaitsNothing();
   if (input_ended_ || (awaits_nothing && !owed_at_drain_)) return Close();
   lingering_ = true;
-  closes_when_received_ = awaits_nothing;
+  closes_when_received_ = awaits_nothing || is_cut_off_;
   has_yielded_ = false;
   session_.reset();
   shutdown(socket_.native_handle(), SHUT_WR);
@@ -424,6 +427,7 @@ void Connection::DrainNow() {
   if (read == Read::kEnd) OnEndOfInput();
   if (closed_) return;
   draining_ = true;
+  draining_since_ = server().clock.Now();
   owed_at_drain_ = close_after_flush_ || !unsent_.empty() || HasUnacknowledged();
   if (session_ != nullptr) {
     session_->StartDrain();
@@ -433,11 +437,31 @@ void Connection::DrainNow() {
   Flush();
 }
 
+void Connection::CutOff(CutCalls& cut) {
+  if (closed_) return;
+  is_cut_off_ = closes_when_received_ = true;
+  if (session_ == nullptr) return;
+  session_->CutOff(cut);
+  ScheduleFlush();
+}
+
+bool Connection::HasOnlyBegunHead() const {
+  if (session_ != nullptr) return session_->HasOnlyBegunHead() && unsent_.empty();
+  return !prefix_.empty() || (tls_ != nullptr && !tls_->is_established());
+}
+
 void Connection::OnTick(SteadyTime now) {
   if (closed_) return;
   if (std::exchange(received_any_, false) || last_received_ == kNoDeadline) last_received_ = now;
   if (std::exchange(sent_any_, false) || !waiting_writable_) last_sent_ = now;
   if (!CheckTimeouts(now)) return Close();
+  // Anybody can begin a head. It must not hold up the end of the server as a request does.
+  if (draining_ && !lingering_ && now - draining_since_ >= kHeadTimeOfDrain && HasOnlyBegunHead()) {
+    CutCalls none;
+    if (session_ != nullptr) session_->CutOff(none);
+    Flush();
+    return Close();
+  }
   // The connection came after the drain began. It has had one tick to send something.
   if (server().is_draining() && !draining_) StartDrain();
 }

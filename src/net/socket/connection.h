@@ -33,6 +33,7 @@ class Connection final : public LoopConnection, public SessionHost, private Flus
 
   void Start() override;
   void StartDrain() override;
+  void CutOff(CutCalls& cut) override;
   void OnTick(SteadyTime now) override;
   void Continue() override;
   void Abort() override;
@@ -106,6 +107,8 @@ class Connection final : public LoopConnection, public SessionHost, private Flus
   void Linger();
   // Closes the socket. The object lives on until no operation holds it.
   void Close();
+  // True if the peer has begun a TLS handshake or a head, and nothing else.
+  bool HasOnlyBegunHead() const;
   // False: a timeout has passed, so close.
   bool CheckTimeouts(SteadyTime now);
 
@@ -141,6 +144,7 @@ class Connection final : public LoopConnection, public SessionHost, private Flus
   bool closed_ = false;
   bool drain_awaits_read_ = false;  // StartDrain has cancelled a read
   bool draining_ = false;
+  bool is_cut_off_ = false;
   bool owed_at_drain_ = false;  // The peer had not yet received all answers when the drain began.
 
   // Since the last tick.
@@ -150,6 +154,7 @@ class Connection final : public LoopConnection, public SessionHost, private Flus
   SteadyTime last_sent_ = kNoDeadline;
   SteadyTime busy_since_ = kNoDeadline;
   SteadyTime lingering_since_ = kNoDeadline;
+  SteadyTime draining_since_ = kNoDeadline;
 
   // Small, so that idle connections cost little memory. Longer input goes to the loop's scratch
   // memory.

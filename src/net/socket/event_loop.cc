@@ -149,6 +149,10 @@ void EventLoop::StartDrain() {
   for (size_t i = connections_.size(); i-- > 0;) connections_[i]->StartDrain();
 }
 
+void EventLoop::CutOff(CutCalls& cut) {
+  for (size_t i = connections_.size(); i-- > 0;) connections_[i]->CutOff(cut);
+}
+
 void EventLoop::EndEvent() {
   loop_->FinishBurst();
   if (!loop_->timers().empty()) ArmTimer();

@@ -19,6 +19,7 @@
 
 namespace penstock::net {
 
+struct CutCalls;  // net/http/session.h
 class TlsContext;
 
 // The size of the memory that all connections of a loop read into. Its contents must be used before
@@ -35,6 +36,9 @@ class LoopConnection {
   // Ends the connection when its requests are answered. May retire the connection before it
   // returns.
   virtual void StartDrain() = 0;
+  // The server stops, and waits no longer: answers the open calls with an error and adds them to
+  // `cut`. The connection closes when that is sent.
+  virtual void CutOff(CutCalls& cut) = 0;
   // Checks timeouts. Called about once a second, more often if a timeout is short
   // (ServerState::TickInterval). May retire the connection before it returns.
   virtual void OnTick(SteadyTime now) = 0;
@@ -80,6 +84,8 @@ class EventLoop final {
   void CountConnection() { connection_count_.fetch_add(1, std::memory_order_relaxed); }
   // Starts the drain of every connection: it ends when its requests are answered. Returns at once.
   void StartDrain();
+  // The same for the end of the drain. Adds the calls that are cut off to `cut`.
+  void CutOff(CutCalls& cut);
 
   Loop& loop() { return *loop_; }
   // For sockets and timers of this loop. Their handlers run on the loop's thread.

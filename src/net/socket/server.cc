@@ -14,6 +14,8 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/mutex.h"
+#include "net/http/session.h"
 #include "net/loop/server_state.h"
 #include "net/socket/event_loop.h"
 #include "net/socket/listener.h"
@@ -63,6 +65,23 @@ namespace {
 Status Blame(const ListenOptions& listen, Status status) {
   if (status.ok() || listen.asked_by.empty()) return status;
   return Error(status.code(), "{}: {}", listen.asked_by, MessageOf(status));
+}
+
+// How long the end of a drain waits until the cut calls have their errors.
+constexpr Duration kCutTime = std::chrono::seconds(1);
+
+void LogCut(const CutCalls& cut, int connections, int64_t running, SteadyTime now) {
+  const int64_t calls = cut.http1 + cut.http2 + cut.grpc;
+  std::string oldest;
+  if (calls > 0) {
+    const auto age = std::chrono::duration_cast<std::chrono::milliseconds>(now - cut.oldest_start);
+    oldest = fmt::format("; the oldest call is of {}, {:.1f} s old", cut.oldest_peer,
+                         static_cast<double>(age.count()) / 1000);
+  }
+  PENSTOCK_LOG(kWarning,
+               "the time to drain is over: {} requests over HTTP/1.1, {} over HTTP/2 and {} gRPC "
+               "calls are cut off on {} connections, {} requests still run{}",
+               cut.http1, cut.http2, cut.grpc, connections, running, oldest);
 }
 
 Status Check(const ServerOptions& options) {
@@ -141,10 +160,44 @@ bool Server::Drain() {
   const auto is_quiet = [this] {
     return !impl_->is_listening && impl_->open_requests() == 0 && impl_->connections() == 0;
   };
-  state.WaitUntilQuiet(is_quiet, until);
-  const int64_t unanswered = impl_->open_requests();
-  if (unanswered > 0) PENSTOCK_LOG(kWarning, "{} requests were not answered in time", unanswered);
-  return unanswered == 0;
+  const bool is_done = state.WaitUntilQuiet(is_quiet, until);
+  const bool all_answered = impl_->open_requests() == 0;
+  if (!is_done) CutOff();
+  return all_answered;
+}
+
+void Server::CutOff() {
+  // A loop may be busy for longer than this function waits, so the tasks share what they use.
+  struct Report {
+    Mutex mutex;
+    CutCalls cut GUARDED_BY(mutex);
+    std::atomic<size_t> missing{0};
+  };
+  ServerState& state = *impl_->state;
+  const auto report = std::make_shared<Report>();
+  report->missing = impl_->loops.size();
+  const int connections = impl_->connections();
+  for (auto& loop : impl_->loops) {
+    const bool is_posted = loop->Post([report, &loop, &state] {
+      CutCalls cut;
+      loop->CutOff(cut);
+      {
+        MutexLock lock(report->mutex);
+        report->cut.Add(cut);
+      }
+      --report->missing;
+      state.NotifyEnd();
+    });
+    if (!is_posted) --report->missing;
+  }
+  const SteadyTime until = std::chrono::steady_clock::now() + kCutTime;
+  state.WaitUntilQuiet([&] { return report->missing == 0; }, until);
+  {
+    MutexLock lock(report->mutex);
+    LogCut(report->cut, connections, impl_->open_requests(), state.clock.Now());
+  }
+  // The clients shall get their errors. A run that does not heed its cancel is not waited for.
+  state.WaitUntilQuiet([this] { return impl_->connections() == 0; }, until);
 }
 
 std::function<int64_t()> Server::OpenRequests() const {

@@ -49,8 +49,9 @@ class Server final {
 
   // Closes the listeners and asks clients to leave (GOAWAY, Connection: close). Then waits until
   // the requests in flight are answered and the connections closed, or until `drain_timeout` has
-  // passed. Returns true if all requests were answered. Blocks, so never call it on a loop. Call it
-  // once.
+  // passed. Requests that are still open then are cut off: their clients get 503 or UNAVAILABLE,
+  // and a log line counts them. Returns true if all requests were answered. Blocks, so never call
+  // it on a loop. Call it once.
   bool Drain();
 
   // Returns a function that counts the requests that have begun and not ended. It may be called on
@@ -58,6 +59,8 @@ class Server final {
   std::function<int64_t()> OpenRequests() const;
 
  private:
+  // The end of a drain that took too long.
+  void CutOff();
   struct Impl;
   explicit Server(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
