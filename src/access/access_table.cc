@@ -1,16 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "access/access_table.h"
 
-#include <cstring>
-
 namespace penstock::access {
 namespace {
-
-uint64_t KeyOf(const TokenHash& hash) {
-  uint64_t key = 0;
-  std::memcpy(&key, hash.data(), sizeof key);
-  return key;
-}
 
 std::string_view View(const TokenHash& hash) {
   return {reinterpret_cast<const char*>(hash.data()), hash.size()};
@@ -29,12 +21,12 @@ std::string KeyOf(const CertificateName& name) {
 
 }  // namespace
 
+bool AccessTable::SameHash::operator()(const TokenHash& a, const TokenHash& b) const {
+  return EqualInConstantTime(View(a), View(b));
+}
+
 bool AccessTable::AddToken(const TokenHash& hash, const Caller& caller) {
-  std::vector<Token>& same_key = tokens_[KeyOf(hash)];
-  for (const Token& token : same_key)
-    if (token.hash == hash) return token.caller == &caller;
-  same_key.push_back({hash, &caller});
-  return true;
+  return tokens_.try_emplace(hash, &caller).first->second == &caller;
 }
 
 bool AccessTable::AddCertificate(const CertificateName& name, const Caller& caller) {
@@ -42,12 +34,8 @@ bool AccessTable::AddCertificate(const CertificateName& name, const Caller& call
 }
 
 const Caller* AccessTable::FindToken(std::string_view token) const {
-  const TokenHash hash = HashOf(token);
-  const auto found = tokens_.find(KeyOf(hash));
-  if (found == tokens_.end()) return nullptr;
-  for (const Token& known : found->second)
-    if (EqualInConstantTime(View(known.hash), View(hash))) return known.caller;
-  return nullptr;
+  const auto found = tokens_.find(HashOf(token));
+  return found == tokens_.end() ? nullptr : found->second;
 }
 
 const Caller* AccessTable::FindCertificate(const CertificateNames& names) const {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/hash/hash.h"
 #include "access/caller.h"
 #include "access/token.h"
 #include "base/string_map.h"
@@ -59,15 +60,16 @@ class AccessTable final {
   bool has_certificates() const { return !certificates_.empty(); }
 
  private:
-  struct Token {
-    TokenHash hash;
-    const Caller* caller;
+  // Compares in constant time.
+  struct SameHash {
+    bool operator()(const TokenHash& a, const TokenHash& b) const;
   };
 
   std::deque<Caller> callers_;  // their addresses stay
-  // By the first 8 bytes of the hash. How long a search takes says something about the hash of the
-  // client's guess, but nothing about a token: nobody can choose what a guess hashes to.
-  absl::flat_hash_map<uint64_t, std::vector<Token>> tokens_;
+  // By the whole hash: a file may have many that begin alike. How long a search takes says
+  // something about the hash of the client's guess, but nothing about a token: nobody can choose
+  // what a guess hashes to.
+  absl::flat_hash_map<TokenHash, const Caller*, absl::Hash<TokenHash>, SameHash> tokens_;
   StringMap<const Caller*> certificates_;
   const Caller* anonymous_ = nullptr;
 };

@@ -111,6 +111,22 @@ TEST(TokenFileTest, RefusesSharedCredentials) {
   EXPECT_THAT(FileError(one + other), HasSubstr("'b' has the token_sha256 ba7816bf..., which an "));
 }
 
+// Hashes of tokens are random, but tools fill files with what they like. Such a file was read in
+// quadratic time.
+TEST(TokenFileTest, ManyHashesMayBeginAlike) {
+  constexpr int kCallers = 20'000;
+  std::string text;
+  for (int i = 0; i < kCallers; ++i)
+    text += CallerText(fmt::format("name: \"{}\" token_sha256: \"{:064x}\" {}", i, i, kAllow));
+  const auto table = ParseTokenFile(text, "tokens");
+  ASSERT_TRUE(table.ok()) << table.status();
+  EXPECT_EQ(table->size(), size_t{kCallers});
+  EXPECT_THAT(
+      FileError(text + CallerText(fmt::format("name: \"z\" token_sha256: \"{:064x}\" {}",
+                                              kCallers - 1, kAllow))),
+      HasSubstr("the caller 'z' has the token_sha256 00000000..., which an earlier caller has"));
+}
+
 TEST(TokenFileTest, DoesNotRepeatATokenInTheErrorForIt) {
   const std::string token = access::NewToken();
   const std::string error =
