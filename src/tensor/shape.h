@@ -33,6 +33,8 @@ class Shape {
   // REQUIRES: axis < rank().
   int64_t dim(size_t axis) const { return dims_[axis]; }
   void Append(int64_t size) { dims_.push_back(size); }
+  // REQUIRES: axis < rank().
+  void SetDim(size_t axis, int64_t size) { dims_[axis] = size; }
   std::span<const int64_t> dims() const { return {dims_.data(), dims_.size()}; }
 
   // The product of the dimensions (1 for a scalar). None if a dimension is negative, or if the

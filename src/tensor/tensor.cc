@@ -6,6 +6,8 @@
 
 #include <cstring>
 
+#include "base/check.h"
+
 namespace penstock {
 namespace {
 
@@ -105,6 +107,20 @@ StatusOr<Tensor> Tensor::Allocate(DType type, Shape shape, RequestMemory& memory
   // Views must be valid before they are filled. Numbers need no such care.
   if (type == DType::kString) std::memset(tensor.mutable_data(), 0, bytes);
   return tensor;
+}
+
+Tensor Tensor::Rows(int64_t first, int64_t count) const {
+  PENSTOCK_CHECK(shape_.rank() >= 1 && first >= 0 && count >= 0 && count <= shape_.dim(0) - first,
+                 "the tensor has no such rows");
+  Tensor part = *this;
+  part.shape_.SetDim(0, count);
+  const int64_t all = shape_.dim(0);
+  const int64_t row_elements = all == 0 ? 0 : element_count_ / all;
+  const size_t row_bytes = all == 0 ? 0 : elements_.size / static_cast<size_t>(all);
+  part.element_count_ = count * row_elements;
+  part.elements_.data += static_cast<size_t>(first) * row_bytes;
+  part.elements_.size = static_cast<size_t>(count) * row_bytes;
+  return part;
 }
 
 uint64_t Tensor::StringBytes() const {

@@ -87,6 +87,10 @@ class Tensor {
   // Sum of the string lengths; 0 unless kString.
   uint64_t StringBytes() const;
 
+  // Returns `count` rows of it, from row `first` on, as a tensor that shares the elements. A row is
+  // an entry of the first dimension. REQUIRES: rank >= 1, and 0 <= first <= first + count <= dim(0).
+  Tensor Rows(int64_t first, int64_t count) const;
+
   // Only use it between Allocate and passing the tensor on.
   std::byte* mutable_data() { return const_cast<std::byte*>(elements_.data); }
   template <typename T>

@@ -128,5 +128,36 @@ TEST(TensorTest, Strings) {
       absl::InvalidArgumentError("a string tensor of shape [3] has 3 elements, but 2 were given"));
 }
 
+TEST(TensorTest, RowsShareTheElements) {
+  auto tensor = std::make_unique<Tensor>(*Tensor::Allocate(DType::kInt32, {3, 2}));
+  for (int32_t i = 0; i < 6; ++i) tensor->mutable_as<int32_t>()[static_cast<size_t>(i)] = i;
+  const std::byte* const data = tensor->data();
+  const Tensor last = tensor->Rows(1, 2);
+  const Tensor none = tensor->Rows(3, 0);
+  tensor.reset();
+  EXPECT_EQ(last.shape(), (Shape{2, 2}));
+  EXPECT_EQ(last.data(), data + 8);
+  EXPECT_EQ(last.bytes(), 16U);
+  EXPECT_EQ(std::vector<int32_t>(last.as<int32_t>().begin(), last.as<int32_t>().end()),
+            (std::vector<int32_t>{2, 3, 4, 5}));
+  EXPECT_EQ(none.shape(), (Shape{0, 2}));
+  EXPECT_EQ(none.element_count(), 0);
+  EXPECT_EQ(Tensor::Allocate(DType::kFloat32, {0, 5})->Rows(0, 0).bytes(), 0U);
+  EXPECT_EQ(Tensor::Allocate(DType::kFloat32, {4, 0})->Rows(1, 2).shape(), (Shape{2, 0}));
+}
+
+TEST(TensorTest, RowsOfStrings) {
+  Tensor tensor = *Tensor::Allocate(DType::kString, {2});
+  BufferRef characters = CopyToBuffer("ab");
+  const char* const text = reinterpret_cast<const char*>(characters->data());
+  tensor.mutable_as<StringElement>()[0] = {text, 1};
+  tensor.mutable_as<StringElement>()[1] = {text + 1, 1};
+  tensor.set_string_owner(std::move(characters));
+  const Tensor second = tensor.Rows(1, 1);
+  tensor = Tensor();
+  ASSERT_EQ(second.strings().size(), 1U);
+  EXPECT_EQ(second.strings()[0].view(), "b");
+}
+
 }  // namespace
 }  // namespace penstock

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "batch/join.h"
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+#include <utility>
+#include <vector>
+
+#include "base/check.h"
+
+namespace penstock::batch {
+namespace {
+
+// Keeps the characters of the strings of several tensors alive. Thread-safe as every Buffer.
+class JoinedStrings final : public Buffer {
+ public:
+  explicit JoinedStrings(std::vector<BufferRef> owners)
+      : Buffer(nullptr, 0), owners_(std::move(owners)) {}
+
+ private:
+  const std::vector<BufferRef> owners_;
+};
+
+const NamedTensor* FindTensor(const NamedTensors& tensors, std::string_view name, size_t guess) {
+  if (guess < tensors.size() && tensors[guess].name == name) [[likely]]
+    return &tensors[guess];
+  const auto found = std::ranges::find(tensors, name, &NamedTensor::name);
+  return found == tensors.end() ? nullptr : &*found;
+}
+
+// True if the signature allows this shape, with any number of rows.
+bool IsPromised(const TensorSpec& spec, const Shape& shape) {
+  if (spec.unknown_rank) return true;
+  if (spec.shape.rank() != shape.rank()) return false;
+  for (size_t axis = 1; axis < shape.rank(); ++axis) {
+    if (spec.shape.dim(axis) >= 0 && spec.shape.dim(axis) != shape.dim(axis)) return false;
+  }
+  return true;
+}
+
+// True if both have rows of the same type and shape.
+bool HasSameRows(const Tensor& a, const Tensor& b) {
+  const auto x = a.shape().dims(), y = b.shape().dims();
+  return a.dtype() == b.dtype() && x.size() == y.size() &&
+         std::equal(x.begin() + 1, x.end(), y.begin() + 1);
+}
+
+// Sets `to` to the rows of `tensors`, one after the other.
+Status GatherTensors(std::span<const Tensor* const> tensors, RequestMemory& memory, Tensor& to) {
+  Shape shape = tensors.front()->shape();
+  int64_t rows = 0;
+  for (const Tensor* tensor : tensors) rows += tensor->shape().dim(0);
+  shape.SetDim(0, rows);
+  ASSIGN_OR_RETURN(to, Tensor::Allocate(tensors.front()->dtype(), std::move(shape), memory));
+  std::byte* place = to.mutable_data();
+  for (const Tensor* tensor : tensors) {
+    if (tensor->bytes() > 0) std::memcpy(place, tensor->data(), tensor->bytes());
+    place += tensor->bytes();
+  }
+  PENSTOCK_CHECK(place == to.data() + to.bytes(), "rows of different sizes were joined");
+  if (to.dtype() != DType::kString) return OkStatus();
+  std::vector<BufferRef> owners;
+  for (const Tensor* tensor : tensors) {
+    owners.push_back(tensor->string_owner() ? tensor->string_owner() : tensor->elements().owner);
+  }
+  to.set_string_owner(BufferRef(new JoinedStrings(std::move(owners))));
+  return OkStatus();
+}
+
+}  // namespace
+
+int64_t RowsOf(const Signature& signature, const InferRequest& request) {
+  if (!request.further_signatures.empty() || request.flow != nullptr || request.inputs.empty())
+    return 0;
+  int64_t rows = 0;
+  for (const NamedTensor& input : request.inputs) {
+    const TensorSpec* const spec = signature.FindInput(input.name);
+    const Shape& shape = input.tensor.shape();
+    if (spec == nullptr || shape.rank() == 0 || !IsPromised(*spec, shape)) return 0;
+    if (&input == &request.inputs.front()) rows = shape.dim(0);
+    if (shape.dim(0) != rows) return 0;
+  }
+  return rows;
+}
+
+bool CanJoin(const InferRequest& a, const InferRequest& b) {
+  if (a.inputs.size() != b.inputs.size() || a.output_filter != b.output_filter ||
+      a.options != b.options)
+    return false;
+  for (size_t i = 0; i < a.inputs.size(); ++i) {
+    const NamedTensor* const other = FindTensor(b.inputs, a.inputs[i].name, i);
+    if (other == nullptr || !HasSameRows(a.inputs[i].tensor, other->tensor)) return false;
+  }
+  return true;
+}
+
+Status GatherInputs(std::span<const InferRequest* const> members, RequestMemory& memory,
+                    NamedTensors& inputs) {
+  const NamedTensors& first = members.front()->inputs;
+  std::vector<const Tensor*> tensors(members.size());
+  for (size_t i = 0; i < first.size(); ++i) {
+    std::ranges::transform(members, tensors.begin(), [&](const InferRequest* member) {
+      const NamedTensor* const found = FindTensor(member->inputs, first[i].name, i);
+      PENSTOCK_CHECK(found != nullptr, "requests with different inputs were joined");
+      return &found->tensor;
+    });
+    NamedTensor& input = inputs.emplace_back();
+    input.name = first[i].name;
+    TRY(GatherTensors(tensors, memory, input.tensor));
+  }
+  return OkStatus();
+}
+
+Status ScatterOutputs(const Signature& signature, const NamedTensors& outputs,
+                      std::span<const int64_t> rows, std::span<NamedTensors> parts) {
+  const int64_t all = std::accumulate(rows.begin(), rows.end(), int64_t{0});
+  for (const NamedTensor& output : outputs) {
+    const TensorSpec* const spec = signature.FindOutput(output.name);
+    if (spec == nullptr) {
+      return Error(StatusCode::kInternal, "the signature has no output '{}'", output.name);
+    }
+    const Shape& shape = output.tensor.shape();
+    if (shape.rank() == 0 || shape.dim(0) != all) {
+      return Error(StatusCode::kInternal,
+                   "the output '{}' of {} rows has the shape {}; its first dimension must be the "
+                   "number of rows",
+                   spec->name, all, shape.ToString());
+    }
+  }
+  for (const NamedTensor& output : outputs) {
+    // The name that the model gave may belong to one of the requests.
+    const std::string_view name = signature.FindOutput(output.name)->name;
+    int64_t first = 0;
+    for (size_t i = 0; i < parts.size(); ++i) {
+      parts[i].push_back({name, output.tensor.Rows(first, rows[i])});
+      first += rows[i];
+    }
+  }
+  return OkStatus();
+}
+
+}  // namespace penstock::batch

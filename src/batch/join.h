@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which requests may share a run, and how their tensors become one and the answers several. Pure.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "base/request_memory.h"
+#include "base/status.h"
+#include "infer/request.h"
+#include "infer/signature.h"
+
+namespace penstock::batch {
+
+// Returns the rows of a request: the size of the first dimension, which all inputs share. 0 if it
+// must run alone: it has no rows, the inputs differ in them, `signature` does not promise their
+// shapes, it asks for several signatures, or its answer may come in parts.
+int64_t RowsOf(const Signature& signature, const InferRequest& request);
+
+// True if two requests of a signature, which both have rows, may run together: they have the same
+// inputs, with the same types and sizes of rows, and ask for the same outputs.
+bool CanJoin(const InferRequest& a, const InferRequest& b);
+
+// Sets `inputs` to those of all members together: the rows of the first one, then those of the
+// second one, and so on. Copies the elements, but of strings only the views; the result keeps their
+// characters alive. Names are those of the first member. Errors: RESOURCE_EXHAUSTED. REQUIRES: each
+// two members CanJoin.
+Status GatherInputs(std::span<const InferRequest* const> members, RequestMemory& memory,
+                    NamedTensors& inputs);
+
+// Gives each member its rows of the outputs, as views. `rows` and `parts` have one entry for each
+// member. Outputs get their names from `signature`. Errors: INTERNAL, if an output is not of the
+// signature, or has not as many rows as all members.
+Status ScatterOutputs(const Signature& signature, const NamedTensors& outputs,
+                      std::span<const int64_t> rows, std::span<NamedTensors> parts);
+
+}  // namespace penstock::batch

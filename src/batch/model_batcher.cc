@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "batch/model_batcher.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+#include "batch/join.h"
+
+namespace penstock::batch {
+namespace {
+
+// One request made of several. One thread at a time.
+class GatheredRequest final : public JoinedRequest {
+ public:
+  // `signature` must outlive it.
+  explicit GatheredRequest(const Signature& signature) : signature_(signature) {}
+
+  Status Gather(std::span<const InferRequest* const> members, RequestMemory& memory) {
+    const InferRequest& first = *members.front();
+    request_.signature_name = signature_.name;
+    request_.output_filter = first.output_filter;
+    request_.options = first.options;
+    request_.request_id = first.request_id;
+    request_.deadline = first.deadline;
+    for (const InferRequest* member : members) {
+      rows_.push_back(member->inputs.front().tensor.shape().dim(0));
+      request_.message_bytes += member->message_bytes;
+      // The run is of use as long as one of them waits.
+      request_.deadline = std::max(request_.deadline, member->deadline);
+    }
+    request_.times = &times_;
+    return GatherInputs(members, memory, request_.inputs);
+  }
+
+  const InferRequest& request() const override { return request_; }
+  Status Divide(const NamedTensors& outputs, std::span<NamedTensors> parts) const override {
+    return ScatterOutputs(signature_, outputs, rows_, parts);
+  }
+
+ private:
+  const Signature& signature_;
+  InferRequest request_;
+  StageTimes times_;  // nobody reads them: each member has its own
+  std::vector<int64_t> rows_;
+};
+
+}  // namespace
+
+ModelBatcher::ModelBatcher(const ModelInfo& info, BatcherOptions options)
+    : info_(info), options_(std::move(options)) {
+  for (size_t i = 0; i < info_.signatures.size(); ++i)
+    states_.push_back(std::make_unique<SignatureState>(options_.rows_max));
+}
+
+void ModelBatcher::TurnOn(uint32_t signature) {
+  states_[signature]->is_on.store(true, std::memory_order_relaxed);
+}
+
+BatchForm ModelBatcher::FormOf(const InferRequest& request) const {
+  const Signature* const signature = info_.FindSignature(request.signature_name);
+  if (signature == nullptr) return {};
+  const auto position = static_cast<uint32_t>(signature - info_.signatures.data());
+  if (!IsOn(position)) return {};
+  return {position, RowsOf(*signature, request)};
+}
+
+bool ModelBatcher::MayJoin(const InferRequest& first, const BatchForm& first_form,
+                           const InferRequest& other, const BatchForm& other_form) const {
+  return first_form.signature == other_form.signature && CanJoin(first, other);
+}
+
+StatusOr<std::unique_ptr<JoinedRequest>> ModelBatcher::Join(
+    std::span<const InferRequest* const> members, RequestMemory& memory) const {
+  auto joined = std::make_unique<GatheredRequest>(
+      *info_.FindSignature(members.front()->signature_name));
+  TRY(joined->Gather(members, memory));
+  return joined;
+}
+
+void ModelBatcher::Record(const BatchForm& form, size_t, Duration time) {
+  states_[form.signature]->limit.Record(form.rows, time);
+}
+
+void ModelBatcher::TurnOff(uint32_t signature, const Status& why) {
+  if (!states_[signature]->is_on.exchange(false, std::memory_order_relaxed)) return;
+  PENSTOCK_LOG(kWarning, "{}: the signature '{}' is no longer batched: {}", options_.model,
+               info_.signatures[signature].name, MessageOf(why));
+}
+
+}  // namespace penstock::batch

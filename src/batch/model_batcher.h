@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// Batches the requests of one version of a model.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "batch/batch_limit.h"
+#include "infer/batcher.h"
+
+namespace penstock::batch {
+
+// How a version is batched.
+struct BatcherOptions {
+  std::string model;                // its name and version, for the log
+  int64_t rows_max = kBatchRowsMax;  // of a batch; a larger request runs alone
+};
+
+// The Batcher of one version. No signature is batched before TurnOn. Thread-safe.
+class ModelBatcher final : public Batcher {
+ public:
+  // `info` must outlive it.
+  ModelBatcher(const ModelInfo& info, BatcherOptions options);
+
+  // Starts to join requests of this signature.
+  void TurnOn(uint32_t signature);
+  bool IsOn(uint32_t signature) const {
+    return states_[signature]->is_on.load(std::memory_order_relaxed);
+  }
+  const BatchLimit& limit(uint32_t signature) const { return states_[signature]->limit; }
+
+  BatchForm FormOf(const InferRequest& request) const override;
+  bool MayJoin(const InferRequest& first, const BatchForm& first_form, const InferRequest& other,
+               const BatchForm& other_form) const override;
+  int64_t RowsMax(uint32_t signature) const override { return limit(signature).rows(); }
+  StatusOr<std::unique_ptr<JoinedRequest>> Join(std::span<const InferRequest* const> members,
+                                                RequestMemory& memory) const override;
+  void Record(const BatchForm& form, size_t requests, Duration time) override;
+  void TurnOff(uint32_t signature, const Status& why) override;
+
+ private:
+  struct SignatureState {
+    explicit SignatureState(int64_t rows_max) : limit(rows_max) {}
+    std::atomic<bool> is_on{false};
+    BatchLimit limit;
+  };
+
+  const ModelInfo& info_;
+  const BatcherOptions options_;
+  std::vector<std::unique_ptr<SignatureState>> states_;  // one for each signature; fixed
+};
+
+}  // namespace penstock::batch

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// How several requests of one version run together. The engine asks these interfaces when requests
+// of the version wait; src/batch implements them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "base/clock.h"
+#include "base/request_memory.h"
+#include "base/status.h"
+#include "infer/request.h"
+#include "infer/signature.h"
+
+namespace penstock {
+
+// What counts of a request when it is joined with others. Immutable.
+struct BatchForm {
+  uint32_t signature = 0;  // its position in ModelInfo::signatures
+  int64_t rows = 0;        // 0: the request must run alone
+};
+
+// Several requests that run as one. The members must outlive it. One thread at a time.
+class JoinedRequest {
+ public:
+  virtual ~JoinedRequest() = default;
+
+  virtual const InferRequest& request() const = 0;
+  // Divides the outputs of the run: sets `parts`, one for each member, in their order. The parts
+  // share the memory of `outputs`. Errors: INTERNAL if an output has another number of rows than
+  // the members together. Then their requests must run alone.
+  virtual Status Divide(const NamedTensors& outputs, std::span<NamedTensors> parts) const = 0;
+};
+
+// Joins the requests of one version. Thread-safe.
+class Batcher {
+ public:
+  virtual ~Batcher() = default;
+
+  // `request` has passed CheckRequest.
+  virtual BatchForm FormOf(const InferRequest& request) const = 0;
+  // True if the two may run together. Does not look at the number of their rows. REQUIRES: neither
+  // must run alone.
+  virtual bool MayJoin(const InferRequest& first, const BatchForm& first_form,
+                       const InferRequest& other, const BatchForm& other_form) const = 0;
+  // The most rows of this signature that should run together now.
+  virtual int64_t RowsMax(uint32_t signature) const = 0;
+
+  // Copies the inputs of the members, of which each two MayJoin, into one request. `memory` counts
+  // the copies. Errors: RESOURCE_EXHAUSTED.
+  virtual StatusOr<std::unique_ptr<JoinedRequest>> Join(
+      std::span<const InferRequest* const> members, RequestMemory& memory) const = 0;
+
+  // A run of so many requests and rows, of this signature, took `time`.
+  virtual void Record(const BatchForm& form, size_t requests, Duration time) = 0;
+  // The answers of a joined request could not be divided. No more requests of the signature join.
+  virtual void TurnOff(uint32_t signature, const Status& why) = 0;
+};
+
+}  // namespace penstock
