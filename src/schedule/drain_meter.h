@@ -22,8 +22,15 @@ class DrainMeter final {
   void OnStart(int64_t now, bool items_left) {
     // Only then the time until the next start is the queue's, and not that of the clients.
     if (was_waiting_)
-      UpdateAverage(interval_, static_cast<double>(std::max<int64_t>(now - last_start_, 1)));
+      UpdateAverage(interval_, static_cast<double>(std::max<int64_t>(now - last_start_, 1)) /
+                                   static_cast<double>(started_));
     last_start_ = now;
+    started_ = 1;
+    was_waiting_ = items_left;
+  }
+  // One more item started together with the last one.
+  void OnStartTogether(bool items_left) {
+    ++started_;
     was_waiting_ = items_left;
   }
   // The time in which so many items start. 0: nothing has been measured.
@@ -32,6 +39,7 @@ class DrainMeter final {
  private:
   double interval_ = 0;
   int64_t last_start_ = 0;  // valid if was_waiting_
+  uint64_t started_ = 1;    // items that started then
   bool was_waiting_ = false;
 };
 

@@ -20,6 +20,7 @@
 
 #include <algorithm>
 
+#include "absl/container/inlined_vector.h"
 #include "base/check.h"
 
 namespace penstock::schedule {
@@ -35,7 +36,7 @@ bool Exceeds(uint64_t used, uint64_t more, uint64_t limit) {
 }  // namespace
 
 uint32_t Flow::RunsMax() const {
-  const uint32_t configured = limits_.runs_max;
+  const uint32_t configured = limits_.runs_max != 0 ? limits_.runs_max : preferred_runs_;
   if (configured == 0 || declared_runs_ == 0) return std::max(configured, declared_runs_);
   return std::min(configured, declared_runs_);
 }
@@ -62,20 +63,26 @@ void FairQueue::SetLimits(Flow& flow, const FlowLimits& limits) {
   Refresh(flow);
 }
 
-void FairQueue::SetDeclaredRuns(Flow& flow, uint32_t runs_max) {
+void FairQueue::SetDeclaredRuns(Flow& flow, uint32_t runs_max, uint32_t preferred) {
   flow.declared_runs_ = runs_max;
+  flow.preferred_runs_ = preferred;
   Refresh(flow);
+}
+
+Refusal FairQueue::Check(const Flow& flow, const QueueItem& item) const {
+  if (item.was_accepted) return Refusal::kNone;
+  if (Exceeds(items_, 1, limits_.items_max)) return Refusal::kQueueItems;
+  if (Exceeds(bytes_, item.bytes, limits_.bytes_max)) return Refusal::kQueueBytes;
+  if (item.is_task) return Refusal::kNone;
+  if (Exceeds(flow.items(), 1, flow.limits_.items_max)) return Refusal::kFlowItems;
+  if (Exceeds(flow.bytes_, item.bytes, flow.limits_.bytes_max)) return Refusal::kFlowBytes;
+  return Refusal::kNone;
 }
 
 Refusal FairQueue::Push(Flow& flow, QueueItem& item) {
   PENSTOCK_CHECK(item.flow == nullptr, "an item enters the queue twice");
-  if (Exceeds(items_, 1, limits_.items_max)) return Refusal::kQueueItems;
-  if (Exceeds(bytes_, item.bytes, limits_.bytes_max)) return Refusal::kQueueBytes;
-  if (!item.is_task) {
-    if (Exceeds(flow.items(), 1, flow.limits_.items_max)) return Refusal::kFlowItems;
-    if (Exceeds(flow.bytes_, item.bytes, flow.limits_.bytes_max)) return Refusal::kFlowBytes;
-    flow.bytes_ += item.bytes;
-  }
+  if (const Refusal refusal = Check(flow, item); refusal != Refusal::kNone) return refusal;
+  if (!item.is_task) flow.bytes_ += item.bytes;
   if (flow.waiting_.empty() && flow.tasks_.empty())
     flow.virtual_time_ = std::max(flow.virtual_time_, Now(flow));
   item.flow = &flow;
@@ -118,6 +125,26 @@ QueueItem* FairQueue::Pop(int64_t now, StartedRun& run) {
   Charge(flow, run.charge);
   Remove(item);
   return &item;
+}
+
+void FairQueue::TakeAlong(const StartedRun& run, absl::FunctionRef<Along(QueueItem&)> ask) {
+  Flow& flow = *run.flow;
+  absl::InlinedVector<QueueItem*, kLeftAlongMax> left;
+  while (!flow.waiting_.empty() && left.size() < kLeftAlongMax) {
+    QueueItem& item = flow.waiting_.top();
+    const Along answer = ask(item);
+    if (answer == Along::kStop) break;
+    if (answer == Along::kTake) {
+      flow.drain_.OnStartTogether(flow.items() > 1);
+      drain_.OnStartTogether(items_ > 1);
+      Remove(item);
+    } else {
+      flow.waiting_.Remove(item);
+      left.push_back(&item);
+    }
+  }
+  for (QueueItem* item : left) flow.waiting_.Push(*item);
+  Refresh(flow);
 }
 
 void FairQueue::ReleaseSlot(StartedRun& run) {

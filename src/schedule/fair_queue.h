@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "absl/functional/function_ref.h"
 #include "schedule/drain_meter.h"
 #include "schedule/indexed_heap.h"
 
@@ -55,10 +56,19 @@ struct QueueItem {
   // A task continues a run that has begun. It needs a slot, but is no run of its own: it starts
   // before the other items of its flow, and FlowLimits do not apply to it. FairQueueLimits do.
   bool is_task = false;
+  // It was in a queue before, and comes back with the work that is left. No limits apply to it.
+  bool was_accepted = false;
 
   Flow* flow = nullptr;           // null: it is not in a queue
   uint64_t arrival = 0;           // its number, which decides between equal deadlines
   uint32_t position = kInNoHeap;  // in the flow's heap
+};
+
+// What TakeAlong does with an item.
+enum class Along : uint8_t {
+  kTake,   // the item leaves the queue, and shares the run
+  kLeave,  // it waits on
+  kStop,   // as kLeave, and so do all items that would start after it
 };
 
 // A run that has begun. Keep it until FairQueue::End.
@@ -100,7 +110,8 @@ class Flow final {
   Items& ItemsWith(const QueueItem& item) { return item.is_task ? tasks_ : waiting_; }
 
   FlowLimits limits_;
-  uint32_t declared_runs_ = 0;  // see SetDeclaredRuns
+  uint32_t declared_runs_ = 0;   // see SetDeclaredRuns
+  uint32_t preferred_runs_ = 0;  // see SetDeclaredRuns
   double virtual_time_ = 0;     // compute time used, divided by the weight
   double mean_cost_ = 0;        // moving average
   uint32_t runs_ = 0;
@@ -133,8 +144,9 @@ class FairQueue final {
   // Changes the limits of a flow. Items that wait already stay, also over the new limits.
   // REQUIRES: kPriorityMin <= limits.priority <= kPriorityMax, and limits.weight > 0.
   void SetLimits(Flow& flow, const FlowLimits& limits);
-  // Sets what the model itself allows: its runs at the same time; 0: any number.
-  void SetDeclaredRuns(Flow& flow, uint32_t runs_max);
+  // Sets what the model itself allows: its runs at the same time; 0: any number. `preferred` counts
+  // instead of FlowLimits::runs_max if that is 0.
+  void SetDeclaredRuns(Flow& flow, uint32_t runs_max, uint32_t preferred = 0);
 
   // Adds an item, unless that would break a limit. A refused item is as before.
   // REQUIRES: the item is in no queue.
@@ -145,6 +157,11 @@ class FairQueue final {
   // start. `now` only serves to measure how fast the queue drains. The item is then out of the
   // queue, and `run` stands for it until End.
   QueueItem* Pop(int64_t now, StartedRun& run);
+  // Calls `ask` for the items of the flow of `run`, in the order in which they would start, and takes
+  // out those that shall share the run. Tasks are not asked for. Stops after kLeftAlongMax items
+  // that were left. The items that it takes cost nothing beyond the cost of the run.
+  void TakeAlong(const StartedRun& run, absl::FunctionRef<Along(QueueItem&)> ask);
+  static constexpr size_t kLeftAlongMax = 64;
   // True if Pop would return an item.
   bool CanPop() const { return slots_taken_ < limits_.slots && !ready_.empty(); }
 
@@ -168,6 +185,8 @@ class FairQueue final {
   };
   static constexpr size_t kPriorities = kPriorityMax - kPriorityMin + 1;
 
+  // Returns the limit that the item would break.
+  Refusal Check(const Flow& flow, const QueueItem& item) const;
   // The virtual time of the flow that was started last, of those with the priority of `flow`.
   double& Now(const Flow& flow);
   // Lets the flow pay for compute time. A negative cost pays back.

@@ -209,6 +209,71 @@ TEST_F(FairQueueTest, RemovedItemNeverRuns) {
   EXPECT_TRUE(a_.is_idle());
 }
 
+TEST_F(FairQueueTest, RunTakesOthersAlongInTheirOrder) {
+  QueueItem& first = Add(a_, 1);
+  QueueItem& later = Add(a_, 30);
+  QueueItem& left = Add(a_, 10);
+  QueueItem& early = Add(a_, 20);
+  Add(a_, 5);
+  Add(b_);
+  StartedRun run;
+  ASSERT_EQ(queue_.Pop(0, run), &first);
+  std::vector<int64_t> asked;
+  queue_.TakeAlong(run, [&](QueueItem& item) {
+    asked.push_back(item.deadline);
+    return &item == &left ? Along::kLeave : &item == &later ? Along::kStop : Along::kTake;
+  });
+  EXPECT_EQ(asked, (std::vector<int64_t>{5, 10, 20, 30}));
+  EXPECT_EQ(early.flow, nullptr) << "it has left the queue";
+  EXPECT_EQ(a_.items(), 2U);
+  EXPECT_EQ(a_.runs(), 1U) << "all of them are one run";
+  EXPECT_EQ(queue_.items(), 3U);
+  EXPECT_EQ(queue_.slots_taken(), 1U);
+  queue_.End(run, 10);
+  EXPECT_EQ(a_.mean_cost(), 10) << "they pay once";
+  EXPECT_EQ(RunNext(1), &items_.back()) << "flow b has used less";
+  EXPECT_EQ(RunNext(1), &left);
+  EXPECT_EQ(RunNext(1), &later);
+  EXPECT_TRUE(a_.is_idle());
+}
+
+TEST_F(FairQueueTest, TakingAlongStopsAfterManyThatDoNotFit) {
+  for (size_t i = 0; i < FairQueue::kLeftAlongMax + 10; ++i) Add(a_);
+  StartedRun run;
+  queue_.Pop(0, run);
+  size_t asked = 0;
+  queue_.TakeAlong(run, [&](QueueItem&) {
+    ++asked;
+    return Along::kLeave;
+  });
+  EXPECT_EQ(asked, FairQueue::kLeftAlongMax);
+  EXPECT_EQ(a_.items(), FairQueue::kLeftAlongMax + 9);
+  queue_.End(run, 1);
+  for (size_t i = 1; i < items_.size(); ++i) EXPECT_EQ(RunNext(1), &items_[i]) << "the order stays";
+}
+
+TEST_F(FairQueueTest, ItemThatComesBackIsNotRefused) {
+  queue_.SetLimits(a_, {.items_max = 1});
+  Add(a_);
+  QueueItem item;
+  EXPECT_EQ(queue_.Push(a_, item), Refusal::kFlowItems);
+  item.was_accepted = true;
+  EXPECT_EQ(queue_.Push(a_, item), Refusal::kNone);
+  EXPECT_EQ(a_.items(), 2U);
+}
+
+TEST_F(FairQueueTest, PreferredRunsCountOnlyWithoutALimit) {
+  queue_.SetDeclaredRuns(a_, 4, 1);
+  EXPECT_EQ(a_.RunsMax(), 1U);
+  queue_.SetLimits(a_, {.runs_max = 3});
+  EXPECT_EQ(a_.RunsMax(), 3U);
+  queue_.SetDeclaredRuns(a_, 2, 1);
+  EXPECT_EQ(a_.RunsMax(), 2U) << "what the model allows always counts";
+  queue_.SetLimits(a_, {});
+  queue_.SetDeclaredRuns(a_, 0, 0);
+  EXPECT_EQ(a_.RunsMax(), 0U);
+}
+
 TEST_F(FairQueueTest, LimitsCanChangeWhileItemsWait) {
   Add(a_);
   Add(a_);
@@ -235,6 +300,19 @@ TEST_F(FairQueueTest, MeasuresHowFastItDrains) {
   }
   EXPECT_DOUBLE_EQ(a_.DrainTime(), 500);
   EXPECT_DOUBLE_EQ(queue_.DrainTime(), 500);
+}
+
+TEST_F(FairQueueTest, QueueDrainsFasterByWhatIsTakenAlong) {
+  for (int i = 0; i < 20; ++i) Add(a_);
+  for (int i = 0; i < 3; ++i) {
+    StartedRun run;
+    queue_.Pop(i * 100, run);
+    int taken = 0;
+    queue_.TakeAlong(run, [&](QueueItem&) { return ++taken <= 3 ? Along::kTake : Along::kStop; });
+    queue_.End(run, 1);
+  }
+  EXPECT_DOUBLE_EQ(a_.DrainTime(), 8 * 25);
+  EXPECT_DOUBLE_EQ(queue_.DrainTime(), 8 * 25);
 }
 
 TEST_F(FairQueueTest, TimeWithoutItemsIsNotMeasuredAsDrain) {

@@ -57,6 +57,10 @@ class Job : public QueueItem {
   // cancels, within its call.
   virtual void Drop() = 0;
 
+  // Jobs with the same group may share one run: see SlotPool::TakeAlong. Null: it runs alone. Its
+  // owner sets it before the job enters a queue.
+  const void* group = nullptr;
+
  protected:
   Job() = default;
   virtual ~Job() = default;

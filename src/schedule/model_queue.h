@@ -5,7 +5,9 @@
 #include <atomic>
 #include <cstdint>
 #include <string>
+#include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "base/executor.h"
 #include "base/status.h"
 #include "schedule/slot_pool.h"
@@ -43,6 +45,13 @@ class ModelQueue final : public Executor {
   [[nodiscard]] Admission Enter(Job& job, CancelToken* cancel) {
     return pool_.Submit(flow_, job, cancel);
   }
+  // Takes requests of `group` along in a run of this queue. See SlotPool::TakeAlong.
+  void TakeAlong(const Lease& lease, const void* group, absl::FunctionRef<Along(Job&)> ask,
+                 std::vector<Job*>& taken) {
+    pool_.TakeAlong(lease, group, ask, taken);
+  }
+  // True if requests of this model wait.
+  bool HasWaiting() const;
   // The error for a request that Enter has refused because a queue is full or there is no thread:
   // UNAVAILABLE, with the numbers, and with the time after which the client should try again.
   Status ErrorOf(Admission refused) const;
@@ -55,8 +64,11 @@ class ModelQueue final : public Executor {
   bool Owns(const Lease& lease) const { return lease.flow() == &flow_; }
 
   void SetLimits(const ModelLimits& limits);
-  // Sets how many runs at a time the model itself allows; 0: any number.
-  void SetDeclaredRuns(uint32_t runs_max) { pool_.SetDeclaredRuns(flow_, runs_max); }
+  // Sets how many runs at a time the model itself allows; 0: any number. `preferred` is how many it
+  // should have if its configuration does not say; 0: any number.
+  void SetDeclaredRuns(uint32_t runs_max, uint32_t preferred = 0) {
+    pool_.SetDeclaredRuns(flow_, runs_max, preferred);
+  }
   QueueState State() const;
   // True if no request waits or runs.
   bool IsIdle() const;

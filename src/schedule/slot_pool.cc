@@ -109,6 +109,24 @@ void SlotPool::Cancel(Job& job) {
   job.Drop();
 }
 
+void SlotPool::TakeAlong(const Lease& lease, const void* group, absl::FunctionRef<Along(Job&)> ask,
+                         std::vector<Job*>& taken) {
+  {
+    MutexLock lock(mutex_);
+    queue_.TakeAlong(lease.run_, [&](QueueItem& item) {
+      Job& job = static_cast<Job&>(item);
+      if (job.group != group) return Along::kLeave;
+      const Along answer = ask(job);
+      if (answer == Along::kTake) taken.push_back(&job);
+      return answer;
+    });
+  }
+  // A callback that runs now waits for the lock, and then finds that its job has left the queue.
+  for (Job* job : taken) {
+    if (job->cancel_ != nullptr) job->cancel_->ClearCallback();
+  }
+}
+
 void SlotPool::RunThread() {
   SetThreadName(options_.thread_name);
   Lease lease;
@@ -187,10 +205,10 @@ void SlotPool::SetLimits(Flow& flow, const FlowLimits& limits) {
   wake_.NotifyAll();  // more runs may be allowed
 }
 
-void SlotPool::SetDeclaredRuns(Flow& flow, uint32_t runs_max) {
+void SlotPool::SetDeclaredRuns(Flow& flow, uint32_t runs_max, uint32_t preferred) {
   {
     MutexLock lock(mutex_);
-    queue_.SetDeclaredRuns(flow, runs_max);
+    queue_.SetDeclaredRuns(flow, runs_max, preferred);
   }
   wake_.NotifyAll();
 }

@@ -135,6 +135,28 @@ TEST_F(SlotPoolTest, FullQueueRefuses) {
   EXPECT_EQ(pool_.RunQueued(), 3U);
 }
 
+TEST_F(SlotPoolTest, TakesJobsOfAGroupAlong) {
+  const int group = 0;
+  std::vector<Job*> taken;
+  CancelToken token;
+  const auto add = [&](const void* of, CancelToken* cancel) -> TestJob& {
+    jobs_.push_back(std::make_unique<TestJob>([](Lease&) {}));
+    jobs_.back()->group = of;
+    EXPECT_EQ(pool_.Submit(flow_, *jobs_.back(), cancel), Admission::kAccepted);
+    return *jobs_.back();
+  };
+  Add([&](Lease& lease) {
+    pool_.TakeAlong(lease, &group, [](Job&) { return Along::kTake; }, taken);
+    token.Cancel();  // too late: the job has left the queue
+  });
+  TestJob& other = add(nullptr, nullptr);
+  TestJob& same = add(&group, &token);
+  EXPECT_EQ(pool_.RunQueued(), 2U);
+  EXPECT_EQ(taken, std::vector<Job*>{&same});
+  EXPECT_EQ(same.starts + same.drops, 0);
+  EXPECT_EQ(other.starts, 1);
+}
+
 TEST(SlotPoolThreadsTest, DestructorRunsWhatWaits) {
   std::atomic<int> runs{0};
   std::vector<std::unique_ptr<TestJob>> jobs;
