@@ -11,10 +11,10 @@
 #include <algorithm>
 #include <atomic>
 #include <memory>
-#include <tuple>
 #include <utility>
 
 #include "base/calls/thread_time.h"
+#include "infer/queued_run.h"
 #include "infer/served_model.h"
 #include "infer/start_run.h"
 
@@ -130,47 +130,6 @@ Status Engine::ErrorOf(const schedule::ModelQueue& queue, schedule::Admission re
   return queue.ErrorOf(refused);
 }
 
-// A run that waits for a slot. Deletes itself. One thread at a time.
-class Engine::QueuedRun final : public schedule::Job {
- public:
-  QueuedRun(Engine& engine, core::Handle handle, const InferRequest& request,
-            ResponseCallback&& done)
-      : engine_(engine),
-        handle_(std::move(handle)),
-        request_(request),
-        done_(std::move(done)),
-        queued_(engine.clock_.Now()) {
-    deadline = request.deadline.time_since_epoch().count();
-    bytes = request.message_bytes;
-  }
-
-  void Start(schedule::Lease& lease) override {
-    const std::unique_ptr<QueuedRun> own(this);
-    NoteWait(lease.start());
-    engine_.RunInSlot(std::move(handle_), request_, lease, lease.start(), std::move(done_));
-  }
-
-  void Drop() override {
-    const std::unique_ptr<QueuedRun> own(this);
-    const SteadyTime now = engine_.clock_.Now();
-    NoteWait(now);
-    AnswerError(done_, engine_.CheckStillWanted(request_.cancel, request_.deadline, now));
-  }
-
-  void Refuse(Status status) { AnswerError(done_, std::move(status)); }
-
- private:
-  void NoteWait(SteadyTime now) {
-    if (request_.times != nullptr) request_.times->queued += now - queued_;
-  }
-
-  Engine& engine_;
-  core::Handle handle_;  // a version with queued requests is in use: it stays loaded
-  const InferRequest& request_;
-  ResponseCallback done_;
-  const SteadyTime queued_;
-};
-
 const Model& ModelHandle::model() const { return Served(handle_).model(); }
 const ExamplePlans& ModelHandle::examples() const { return Served(handle_).examples(); }
 Histogram& ModelHandle::write_times() const { return Served(handle_).write_times(); }
@@ -285,7 +244,19 @@ void Engine::Run(const ModelHandle& handle, const InferRequest& request, bool ma
 void Engine::RunHere(const ModelHandle& handle, const InferRequest& request, schedule::Lease& lease,
                      ResponseCallback done) {
   if (!BeginRun(handle, request, done)) return;
+  if (Served(handle.handle_).batcher() != nullptr)
+    return RunOrGather(handle, request, lease, std::move(done));
   RunInSlot(handle.handle_.Share(), request, lease, ThreadTime::Read(clock_), std::move(done));
+}
+
+void Engine::RunOrGather(const ModelHandle& handle, const InferRequest& request,
+                         schedule::Lease& lease, ResponseCallback&& done) {
+  auto run = std::make_unique<QueuedRun>(*this, handle.handle_.Share(), request, std::move(done));
+  if (run->group == nullptr || !QueueOf(handle).HasWaiting())
+    return QueuedRun::StartNow(std::move(run), lease);
+  // Those that wait came first. They are decoded one by one, as this one was, and then run together.
+  run->was_accepted = true;
+  QueuedRun::Enter(std::move(run));
 }
 
 void Engine::RunInline(const ModelHandle& handle, const InferRequest& request,
@@ -301,14 +272,8 @@ void Engine::RunInline(const ModelHandle& handle, const InferRequest& request,
 
 void Engine::Queue(const ModelHandle& handle, const InferRequest& request,
                    ResponseCallback&& done) {
-  auto run = std::make_unique<QueuedRun>(*this, handle.handle_.Share(), request, std::move(done));
-  schedule::ModelQueue& queue = QueueOf(handle);
-  const schedule::Admission admission = queue.Enter(*run, request.cancel);
-  if (admission == schedule::Admission::kAccepted) {
-    std::ignore = run.release();  // it owns itself, and may be gone already
-  } else {
-    run->Refuse(ErrorOf(queue, admission, request.cancel, request.deadline));
-  }
+  QueuedRun::Enter(
+      std::make_unique<QueuedRun>(*this, handle.handle_.Share(), request, std::move(done)));
 }
 
 void Engine::RunInSlot(core::Handle handle, const InferRequest& request, schedule::Lease& lease,

@@ -155,6 +155,7 @@ class Engine final {
 
  private:
   class QueuedRun;
+  class BatchRun;
 
   StatusOr<ModelHandle> FindInExperiment(const ModelSelector& selector,
                                          const RequestHeaders& headers) const;
@@ -164,6 +165,10 @@ class Engine final {
   bool BeginRun(const ModelHandle& handle, const InferRequest& request, ResponseCallback& done);
   void RunInline(const ModelHandle& handle, const InferRequest& request, ResponseCallback&& done);
   void Queue(const ModelHandle& handle, const InferRequest& request, ResponseCallback&& done);
+  // Runs a decoded request that may be joined with others in the slot that it has, or lets it wait
+  // for those that came before it.
+  void RunOrGather(const ModelHandle& handle, const InferRequest& request, schedule::Lease& lease,
+                   ResponseCallback&& done);
   void RunInSlot(core::Handle handle, const InferRequest& request, schedule::Lease& lease,
                  SteadyTime now, ResponseCallback&& done);
 

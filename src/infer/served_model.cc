@@ -63,7 +63,7 @@ void ServedModel::SetBrokenCallback(core::BrokenCallback callback) {
 schedule::ModelQueue& ServedModel::FindQueue(schedule::Scheduler& scheduler) const {
   std::call_once(model_queue_once_, [&] {
     model_queue_ = scheduler.QueueOf(name_, info_.traits.may_block);
-    model_queue_->SetDeclaredRuns(info_.traits.runs_max);
+    model_queue_->SetDeclaredRuns(info_.traits.runs_max, batch_runs_);
     found_queue_.store(model_queue_.get(), std::memory_order_release);
   });
   return *model_queue_;

@@ -14,6 +14,7 @@
 #include "base/metrics/metrics.h"
 #include "core/manager.h"
 #include "core/servable.h"
+#include "infer/batcher.h"
 #include "infer/example_plans.h"
 #include "infer/model.h"
 #include "infer/recent_requests.h"
@@ -50,6 +51,15 @@ class ServedModel final : public core::Servable {
   }
   // Null: none are kept.
   RecentRequests* recent() const { return recent_.get(); }
+  // Lets requests that wait run together. `runs` is how many runs the model should have at the same
+  // time if its configuration does not say, so that requests gather while they are under way; 0: any
+  // number. Call it before the model serves.
+  void SetBatcher(std::unique_ptr<Batcher> batcher, uint32_t runs) {
+    batcher_ = std::move(batcher);
+    batch_runs_ = runs;
+  }
+  // Null: its requests run alone.
+  Batcher* batcher() const { return batcher_.get(); }
   bool MayRunInline() const { return run_times_.MayRunInline(); }
   // The queue of the model in the server's scheduler, which must always be the same one.
   schedule::ModelQueue& QueueIn(schedule::Scheduler& scheduler) const {
@@ -85,6 +95,8 @@ class ServedModel final : public core::Servable {
   RunTimes run_times_;
 
   std::shared_ptr<RecentRequests> recent_;
+  std::unique_ptr<Batcher> batcher_;
+  uint32_t batch_runs_ = 0;  // see SetBatcher
 
   mutable std::once_flag model_queue_once_;
   mutable std::atomic<schedule::ModelQueue*> found_queue_{nullptr};  // model_queue_, once it is set

@@ -1,0 +1,391 @@
+// SPDX-License-Identifier: Apache-2.0
+// Requests that wait run together, through the engine and its queues.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "base/check.h"
+#include "batch/model_batcher.h"
+#include "infer/model_fake.h"
+
+namespace penstock::batch {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using std::chrono::milliseconds;
+
+ModelInfo DoublerInfo() {
+  ModelInfo info;
+  info.platform = "fake";
+  TensorSpec x, y;
+  x.name = "x";
+  y.name = "y";
+  x.dtype = y.dtype = DType::kFloat32;
+  x.shape = y.shape = Shape{-1, -1};
+  info.signatures = {{.name = "serving_default", .method_name = "", .inputs = {x}, .outputs = {y}},
+                     {.name = "other", .method_name = "", .inputs = {x}, .outputs = {y}}};
+  info.traits.answers_in_run = true;
+  return info;
+}
+
+// y = 2 x. Fails if any element is negative.
+InferResponse Double(const InferRequest& request) {
+  InferResponse response;
+  const Tensor& x = request.inputs.front().tensor;
+  Tensor y = *Tensor::Allocate(DType::kFloat32, x.shape());
+  for (size_t i = 0; i < y.as<float>().size(); ++i) {
+    if (x.as<float>()[i] < 0) response.status = absl::InvalidArgumentError("negative");
+    y.mutable_as<float>()[i] = 2 * x.as<float>()[i];
+  }
+  if (response.status.ok()) response.outputs.push_back({"y", std::move(y)});
+  return response;
+}
+
+InferRequest Request(const std::vector<float>& rows, int64_t width = 1) {
+  InferRequest request;
+  Tensor x = *Tensor::Allocate(DType::kFloat32, {static_cast<int64_t>(rows.size()), width});
+  for (size_t i = 0; i < x.as<float>().size(); ++i)
+    x.mutable_as<float>()[i] = rows[i / static_cast<size_t>(width)];
+  request.inputs.push_back({"x", std::move(x)});
+  return request;
+}
+
+// What one request has got. One thread at a time.
+struct Outcome {
+  InferRequest request;
+  int answers = 0;
+  Status status;
+  std::vector<float> values;
+
+  void Set(InferResponse&& response) {
+    ++answers;
+    status = response.status;
+    if (response.outputs.empty()) return;
+    const auto span = response.outputs.front().tensor.as<float>();
+    values.assign(span.begin(), span.end());
+  }
+};
+
+class BatchRunTest : public ::testing::Test {
+ protected:
+  void Serve(int64_t rows_max = kBatchRowsMax) {
+    const auto run = [this](const InferRequest& request, ResponseCallback done) {
+      seen_.push_back(request.inputs.front().tensor.shape().dim(0));
+      run_(request, std::move(done));
+    };
+    ASSERT_TRUE(ServeFakeModel(manager_, metrics_, "m", [&] {
+                  return std::make_unique<FakeModel>(info_, run);
+                }).ok());
+    handle_.emplace(*engine_.Find({.name = "m", .version = {}, .label = {}}));
+    auto& served = static_cast<ServedModel&>(Served(*manager_.GetHandle("m", std::nullopt)));
+    auto batcher = std::make_unique<ModelBatcher>(
+        served.info(), BatcherOptions{.model = "m", .rows_max = rows_max});
+    batcher_ = batcher.get();
+    for (uint32_t i = 0; i < info_.signatures.size(); ++i) batcher->TurnOn(i);
+    served.SetBatcher(std::move(batcher), /*runs=*/1);
+  }
+  Outcome& Send(InferRequest request) {
+    Outcome& outcome = outcomes_.emplace_back();
+    outcome.request = std::move(request);
+    engine_.Run(*handle_, outcome.request, /*may_run_inline=*/true,
+                [&outcome](InferResponse response) { outcome.Set(std::move(response)); });
+    return outcome;
+  }
+  void RunAll() {
+    scheduler_.RunQueued();
+    for (const Outcome& outcome : outcomes_) EXPECT_EQ(outcome.answers, 1);
+  }
+
+  FakeClock clock_;
+  MetricsRegistry metrics_;
+  schedule::Scheduler scheduler_{{.threads = schedule::PoolThreads::kNone}, clock_};
+  core::Manager manager_{{}};
+  Counter& refusals_ = metrics_.AddCounter("refusals", "", {});
+  RequestBudget budget_ = std::make_shared<RequestAllowance>(uint64_t{1} << 30, refusals_);
+  Engine engine_{{.request_budget = budget_}, manager_, scheduler_, clock_};
+  ModelInfo info_ = DoublerInfo();
+  std::function<void(const InferRequest&, ResponseCallback)> run_ =
+      [](const InferRequest& request, ResponseCallback done) { done(Double(request)); };
+  std::vector<int64_t> seen_;  // the rows of each run
+  std::optional<ModelHandle> handle_;
+  ModelBatcher* batcher_ = nullptr;
+  std::deque<Outcome> outcomes_;
+};
+
+TEST_F(BatchRunTest, WhatWaitsRunsTogether) {
+  Serve();
+  const Outcome& a = Send(Request({1, 2}));
+  const Outcome& b = Send(Request({3}));
+  const Outcome& c = Send(Request({4, 5, 6}));
+  RunAll();
+  EXPECT_THAT(seen_, ElementsAre(6));
+  EXPECT_THAT(a.values, ElementsAre(2, 4));
+  EXPECT_THAT(b.values, ElementsAre(6));
+  EXPECT_THAT(c.values, ElementsAre(8, 10, 12));
+}
+
+TEST_F(BatchRunTest, LoneRequestRunsAsItIs) {
+  const void* data = nullptr;
+  run_ = [&](const InferRequest& request, ResponseCallback done) {
+    data = request.inputs.front().tensor.data();
+    done(Double(request));
+  };
+  Serve();
+  const Outcome& only = Send(Request({1, 2}));
+  RunAll();
+  EXPECT_EQ(data, only.request.inputs.front().tensor.data()) << "its rows were copied";
+  EXPECT_THAT(only.values, ElementsAre(2, 4));
+  EXPECT_EQ(batcher_->limit(0).Curve().size(), 1U) << "its time counts for the limit";
+}
+
+TEST_F(BatchRunTest, RequestsThatDoNotFitRunApart) {
+  Serve();
+  const Outcome& a = Send(Request({1}));
+  const Outcome& wide = Send(Request({2}, /*width=*/3));
+  InferRequest other = Request({3});
+  other.signature_name = "other";
+  const Outcome& b = Send(std::move(other));
+  InferRequest named = Request({4});
+  named.signature_name = "serving_default";
+  const Outcome& c = Send(std::move(named));
+  RunAll();
+  EXPECT_THAT(seen_, ElementsAre(2, 1, 1));
+  EXPECT_THAT(a.values, ElementsAre(2));
+  EXPECT_THAT(wide.values, ElementsAre(4, 4, 4));
+  EXPECT_THAT(b.values, ElementsAre(6));
+  EXPECT_THAT(c.values, ElementsAre(8)) << "the default signature has a name too";
+}
+
+TEST_F(BatchRunTest, BatchHasNoMoreRowsThanTheLimit) {
+  Serve(/*rows_max=*/4);
+  for (const size_t rows : {2, 3, 1, 5, 2}) Send(Request(std::vector<float>(rows, 1)));
+  RunAll();
+  EXPECT_THAT(seen_, ElementsAre(3, 3, 5, 2)) << "5 rows run alone, and later ones fill up";
+}
+
+TEST_F(BatchRunTest, CancelledAndExpiredRequestsDoNotJoin) {
+  Serve();
+  CancelToken token, late_token;
+  InferRequest cancelled = Request({1}), expired = Request({2});
+  cancelled.cancel = &token;
+  expired.deadline = clock_.Now() + milliseconds(5);
+  const Outcome& a = Send(std::move(cancelled));
+  const Outcome& b = Send(std::move(expired));
+  const Outcome& c = Send(Request({3}));
+  InferRequest marked = Request({4});
+  marked.cancel = &late_token;
+  const Outcome& d = Send(std::move(marked));
+  token.Cancel();
+  EXPECT_EQ(a.status.code(), StatusCode::kCancelled);
+  // Its callback has not run yet, so it is still in the queue.
+  ASSERT_TRUE(late_token.Mark());
+  clock_.Advance(milliseconds(10));
+  RunAll();
+  EXPECT_THAT(seen_, ElementsAre(1));
+  EXPECT_EQ(b.status.code(), StatusCode::kDeadlineExceeded);
+  EXPECT_THAT(c.values, ElementsAre(6));
+  EXPECT_EQ(d.status.code(), StatusCode::kCancelled);
+}
+
+TEST_F(BatchRunTest, FailingRequestFailsAlone) {
+  Serve();
+  const Outcome& a = Send(Request({1}));
+  const Outcome& bad = Send(Request({-1}));
+  const Outcome& b = Send(Request({2}));
+  RunAll();
+  EXPECT_THAT(seen_, ElementsAre(3, 1, 1, 1));
+  EXPECT_THAT(a.values, ElementsAre(2));
+  EXPECT_THAT(b.values, ElementsAre(4));
+  EXPECT_EQ(bad.status.code(), StatusCode::kInvalidArgument);
+  EXPECT_TRUE(batcher_->IsOn(0));
+}
+
+TEST_F(BatchRunTest, FailedBatchIsNotRepeatedIfRunsHaveSideEffects) {
+  info_.traits.has_side_effects = true;
+  Serve();
+  const Outcome& a = Send(Request({1}));
+  Send(Request({-1}));
+  RunAll();
+  EXPECT_THAT(seen_, ElementsAre(2));
+  EXPECT_EQ(a.status.code(), StatusCode::kInvalidArgument);
+}
+
+TEST_F(BatchRunTest, ModelThatMixesRowsIsNoLongerBatched) {
+  run_ = [](const InferRequest&, ResponseCallback done) {
+    InferResponse response;
+    response.outputs.push_back({"y", *Tensor::Allocate(DType::kFloat32, {1, 1})});
+    done(std::move(response));
+  };
+  Serve();
+  for (int i = 0; i < 3; ++i) Send(Request({1}));
+  RunAll();
+  EXPECT_THAT(seen_, ElementsAre(3, 1, 1, 1));
+  EXPECT_FALSE(batcher_->IsOn(0));
+  EXPECT_TRUE(batcher_->IsOn(1));
+  for (const Outcome& outcome : outcomes_) EXPECT_EQ(outcome.values.size(), 1U);
+}
+
+TEST_F(BatchRunTest, ModelThatAnswersInPartsIsNoLongerBatched) {
+  run_ = [](const InferRequest& request, ResponseCallback done) {
+    InferResponse first = Double(request);
+    first.is_last = false;
+    if (request.inputs.front().tensor.shape().dim(0) > 1) done(std::move(first));
+    done(Double(request));
+  };
+  Serve();
+  Send(Request({1}));
+  const Outcome& b = Send(Request({2}));
+  RunAll();
+  EXPECT_FALSE(batcher_->IsOn(0));
+  EXPECT_THAT(b.values, ElementsAre(4));
+}
+
+TEST_F(BatchRunTest, AnswerMayComeAfterRunHasReturned) {
+  info_.traits.answers_in_run = false;
+  std::vector<std::pair<InferResponse, ResponseCallback>> late;
+  run_ = [&](const InferRequest& request, ResponseCallback done) {
+    late.emplace_back(Double(request), std::move(done));
+  };
+  Serve();
+  const Outcome& a = Send(Request({1}));
+  const Outcome& bad = Send(Request({-2}));
+  scheduler_.RunQueued();
+  EXPECT_EQ(scheduler_.slots_taken(), 1U);
+  for (size_t i = 0; i < 3; ++i) {
+    ASSERT_EQ(late.size(), i + 1) << "one run at a time";
+    auto [response, done] = std::move(late[i]);
+    done(std::move(response));
+    scheduler_.RunQueued();
+  }
+  EXPECT_THAT(seen_, ElementsAre(2, 1, 1));
+  EXPECT_THAT(a.values, ElementsAre(2));
+  EXPECT_EQ(bad.status.code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(scheduler_.slots_taken(), 0U);
+}
+
+TEST_F(BatchRunTest, RequestsRunAloneIfThereIsNoMemoryForTheirBatch) {
+  budget_ = std::make_shared<RequestAllowance>(0, refusals_);
+  Engine engine({.request_budget = budget_}, manager_, scheduler_, clock_);
+  Serve();
+  for (int i = 0; i < 2; ++i) {
+    Outcome& outcome = outcomes_.emplace_back();
+    outcome.request = Request(std::vector<float>(1, 1), /*width=*/2000);
+    engine.Run(*handle_, outcome.request, /*may_run_inline=*/true,
+               [&](InferResponse response) { outcome.Set(std::move(response)); });
+  }
+  RunAll();
+  EXPECT_THAT(seen_, ElementsAre(1, 1));
+  for (const Outcome& outcome : outcomes_) EXPECT_EQ(outcome.values.size(), 2000U);
+}
+
+// A request that waits until a slot is free, and only then is decoded.
+class LateDecode final : public schedule::Job {
+ public:
+  explicit LateDecode(std::function<void(schedule::Lease&)> run) : run_(std::move(run)) {}
+  void Start(schedule::Lease& lease) override { run_(lease); }
+  void Drop() override {}
+
+ private:
+  const std::function<void(schedule::Lease&)> run_;
+};
+
+TEST_F(BatchRunTest, LargeRequestsAreDecodedOneByOneAndRunTogether) {
+  Serve();
+  std::deque<LateDecode> jobs;
+  for (const float x : {1.0F, 2.0F, 3.0F}) {
+    Outcome& outcome = outcomes_.emplace_back();
+    jobs.emplace_back([&, x](schedule::Lease& lease) {
+      outcome.request = Request({x});
+      engine_.RunHere(*handle_, outcome.request, lease,
+                      [&](InferResponse response) { outcome.Set(std::move(response)); });
+    });
+    ASSERT_EQ(engine_.QueueOf(*handle_).Enter(jobs.back(), nullptr),
+              schedule::Admission::kAccepted);
+  }
+  RunAll();
+  EXPECT_THAT(seen_, ElementsAre(3));
+  EXPECT_THAT(outcomes_[2].values, ElementsAre(6));
+}
+
+// Any mixture of requests, with threads: each is answered once, and gets what it would get alone.
+TEST(BatchRunStressTest, EveryRequestGetsItsOwnAnswerOnce) {
+  constexpr int kClients = 4, kRequests = 400;
+  MetricsRegistry metrics;
+  core::Manager manager{{}};
+  schedule::Scheduler scheduler({.compute_slots = 2});
+  Engine engine({}, manager, scheduler);
+  std::atomic<int64_t> largest{0};
+  ModelInfo info = DoublerInfo();
+  ASSERT_TRUE(ServeFakeModel(manager, metrics, "m", [&] {
+                return std::make_unique<FakeModel>(
+                    info, [&](const InferRequest& request, ResponseCallback done) {
+                      largest = std::max<int64_t>(largest,
+                                                  request.inputs.front().tensor.shape().dim(0));
+                      done(Double(request));
+                    });
+              }).ok());
+  ModelHandle handle = *engine.Find({.name = "m", .version = {}, .label = {}});
+  {
+    auto& served = Served(*manager.GetHandle("m", std::nullopt));
+    auto batcher = std::make_unique<ModelBatcher>(served.info(), BatcherOptions{.model = "m"});
+    for (uint32_t i = 0; i < 2; ++i) batcher->TurnOn(i);
+    served.SetBatcher(std::move(batcher), /*runs=*/1);
+  }
+  const auto client = [&](unsigned seed) {
+    std::mt19937 random(seed);
+    struct Call {
+      InferRequest request;
+      CancelToken token;
+      std::atomic<int> answers{0};
+      bool is_bad = false;
+    };
+    std::deque<Call> calls;
+    for (int i = 0; i < kRequests; ++i) {
+      Call& call = calls.emplace_back();
+      std::vector<float> rows(1 + random() % 4);
+      for (float& row : rows) row = static_cast<float>(random() % 1000);
+      call.is_bad = random() % 50 == 0;
+      if (call.is_bad) rows.back() = -1;
+      call.request = Request(rows, 1 + static_cast<int64_t>(random() % 2));
+      if (random() % 4 == 0) call.request.signature_name = "other";
+      if (random() % 10 == 0) call.request.deadline = Clock::Real().Now();
+      call.request.cancel = &call.token;
+      engine.Run(handle, call.request, /*may_run_inline=*/false, [&call](InferResponse response) {
+        const auto x = call.request.inputs.front().tensor.as<float>();
+        if (response.status.ok()) {
+          const auto y = response.outputs.at(0).tensor.as<float>();
+          EXPECT_FALSE(call.is_bad);
+          EXPECT_EQ(x.size(), y.size());
+          for (size_t k = 0; k < std::min(x.size(), y.size()); ++k) EXPECT_EQ(y[k], 2 * x[k]);
+        } else if (response.status.code() == StatusCode::kInvalidArgument) {
+          EXPECT_TRUE(call.is_bad) << "it fails for a batch mate";
+        }
+        call.answers.fetch_add(1);
+      });
+      if (random() % 8 == 0) calls[random() % calls.size()].token.Cancel();
+    }
+    for (Call& call : calls) {
+      while (call.answers.load() == 0) std::this_thread::yield();
+    }
+    for (Call& call : calls) EXPECT_EQ(call.answers.load(), 1);
+  };
+  std::vector<std::thread> clients;
+  for (unsigned i = 0; i < kClients; ++i) clients.emplace_back(client, i);
+  for (std::thread& each : clients) each.join();
+  EXPECT_GT(largest.load(), 4) << "nothing ran together";
+  EXPECT_EQ(scheduler.queue_length(), 0U);
+}
+
+}  // namespace
+}  // namespace penstock::batch

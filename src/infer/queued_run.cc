@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+// A batch forms when a request starts: it takes along what waits in the queue and fits. So nothing
+// waits while a slot is free, and until then each request has its own place in the queue, with its
+// own deadline and its own token.
+//
+// If a batch fails, its members go back to the queue and run alone: one of them may be the cause,
+// and the others must not suffer. The lease of the batch ends as that of any run.
+#include "infer/queued_run.h"
+
+#include <string>
+#include <tuple>
+
+#include "base/calls/thread_time.h"
+#include "infer/served_model.h"
+
+namespace penstock {
+
+Engine::QueuedRun::QueuedRun(Engine& engine, core::Handle handle, const InferRequest& request,
+                             ResponseCallback&& done)
+    : engine_(engine),
+      handle_(std::move(handle)),
+      request_(request),
+      done_(std::move(done)),
+      queued_(engine.clock_.Now()) {
+  deadline = request.deadline.time_since_epoch().count();
+  bytes = request.message_bytes;
+  if (Batcher* const batcher = Served(handle_).batcher(); batcher != nullptr) {
+    form_ = batcher->FormOf(request);
+    if (form_.rows > 0) group = batcher;
+  }
+}
+
+void Engine::QueuedRun::NoteWait(SteadyTime now) {
+  if (request_.times != nullptr) request_.times->queued += now - queued_;
+  queued_ = now;
+}
+
+void Engine::QueuedRun::Start(schedule::Lease& lease) {
+  StartNow(std::unique_ptr<QueuedRun>(this), lease);
+}
+
+void Engine::QueuedRun::StartNow(std::unique_ptr<QueuedRun> run, schedule::Lease& lease) {
+  Engine& engine = run->engine_;
+  if (run->group != nullptr) return BatchRun::Start(engine, std::move(run), lease);
+  run->RunAlone(lease);
+}
+
+void Engine::QueuedRun::RunAlone(schedule::Lease& lease) {
+  NoteWait(lease.start());
+  engine_.RunInSlot(std::move(handle_), request_, lease, lease.start(), std::move(done_));
+}
+
+void Engine::QueuedRun::Drop() {
+  const std::unique_ptr<QueuedRun> own(this);
+  const SteadyTime now = engine_.clock_.Now();
+  NoteWait(now);
+  AnswerError(engine_.CheckStillWanted(request_.cancel, request_.deadline, now));
+}
+
+void Engine::QueuedRun::Enter(std::unique_ptr<QueuedRun> run) {
+  Engine& engine = run->engine_;
+  schedule::ModelQueue& queue = Served(run->handle_).QueueIn(engine.scheduler_);
+  const schedule::Admission admission = queue.Enter(*run, run->request_.cancel);
+  if (admission == schedule::Admission::kAccepted) {
+    std::ignore = run.release();  // it owns itself, and may be gone already
+    return;
+  }
+  const InferRequest& request = run->request_;
+  run->AnswerError(engine.ErrorOf(queue, admission, request.cancel, request.deadline));
+}
+
+void Engine::QueuedRun::RetryAlone(std::unique_ptr<QueuedRun> run) {
+  run->group = nullptr;
+  run->was_accepted = true;
+  Enter(std::move(run));
+}
+
+void Engine::BatchRun::Start(Engine& engine, std::unique_ptr<QueuedRun> first,
+                             schedule::Lease& lease) {
+  Batcher& batcher = *Served(first->handle()).batcher();
+  auto batch = std::unique_ptr<BatchRun>(new BatchRun(engine, batcher));
+  batch->form_ = first->form();
+  batch->members_.push_back(std::move(first));
+  batch->TakeOthers(lease);
+  const SteadyTime now = lease.start();
+  for (const auto& member : batch->members_) member->NoteWait(now);
+  batch->DropUnwanted(now);
+  if (batch->members_.empty()) return;
+  if (batch->members_.size() > 1) batch->Join();
+  batch->start_ = now;
+  for (const auto& member : batch->members_) {
+    if (StageTimes* const times = member->request().times; times != nullptr) times->run_start = now;
+  }
+  core::Handle handle = batch->members_.front()->handle().Share();
+  BatchRun* const raw = batch.release();  // it owns itself
+  engine.RunInSlot(std::move(handle), raw->request(), lease, now,
+                   [raw](InferResponse&& part) { raw->OnPart(std::move(part)); });
+}
+
+void Engine::BatchRun::TakeOthers(schedule::Lease& lease) {
+  const QueuedRun& first = *members_.front();
+  const int64_t rows_max = batcher_.RowsMax(form_.signature);
+  if (form_.rows >= rows_max) return;
+  std::vector<schedule::Job*> taken;
+  const auto ask = [&](schedule::Job& job) {
+    if (form_.rows >= rows_max) return schedule::Along::kStop;
+    // Only a QueuedRun has a group.
+    const QueuedRun& other = static_cast<const QueuedRun&>(job);
+    if (other.form().rows > rows_max - form_.rows ||
+        !batcher_.MayJoin(first.request(), first.form(), other.request(), other.form()))
+      return schedule::Along::kLeave;
+    form_.rows += other.form().rows;
+    return schedule::Along::kTake;
+  };
+  Served(first.handle()).QueueIn(engine_.scheduler_).TakeAlong(lease, &batcher_, ask, taken);
+  members_.reserve(taken.size() + 1);
+  for (schedule::Job* job : taken) members_.emplace_back(static_cast<QueuedRun*>(job));
+}
+
+void Engine::BatchRun::DropUnwanted(SteadyTime now) {
+  std::erase_if(members_, [&](const std::unique_ptr<QueuedRun>& member) {
+    const InferRequest& request = member->request();
+    Status status = engine_.CheckStillWanted(request.cancel, request.deadline, now);
+    if (status.ok()) return false;
+    form_.rows -= member->form().rows;
+    member->AnswerError(std::move(status));
+    return true;
+  });
+}
+
+void Engine::BatchRun::Join() {
+  std::vector<const InferRequest*> requests;
+  requests.reserve(members_.size());
+  for (const auto& member : members_) requests.push_back(&member->request());
+  RequestMemory memory = engine_.MemoryOfAnswer();  // its limit is the budget alone
+  StatusOr<std::unique_ptr<JoinedRequest>> joined = batcher_.Join(requests, memory);
+  if (joined.ok()) {
+    joined_ = *std::move(joined);
+    return;
+  }
+  form_ = members_.front()->form();
+  for (size_t i = 1; i < members_.size(); ++i) QueuedRun::RetryAlone(std::move(members_[i]));
+  members_.resize(1);
+}
+
+void Engine::BatchRun::OnPart(InferResponse&& part) {
+  if (joined_ != nullptr && !part.is_last) {
+    was_streamed_ = true;
+    return;
+  }
+  if (!part.is_last) return members_.front()->Answer(std::move(part));
+  const std::unique_ptr<BatchRun> own(this);
+  if (part.status.ok() && !was_streamed_) {
+    const Duration time = ThreadTime::Read(engine_.clock_) - start_;
+    batcher_.Record(form_, members_.size(), time);
+  }
+  if (joined_ == nullptr) return members_.front()->Answer(std::move(part));
+  if (!part.status.ok()) return Fail(part.status);
+  Status status = was_streamed_ ? absl::InternalError("the model answers in parts")
+                                : Divide(part.outputs);
+  if (status.ok()) return;
+  batcher_.TurnOff(form_.signature, status);
+  Fail(status);
+}
+
+Status Engine::BatchRun::Divide(const NamedTensors& outputs) {
+  std::vector<NamedTensors> parts(members_.size());
+  TRY(joined_->Divide(outputs, parts));
+  for (size_t i = 0; i < members_.size(); ++i) {
+    InferResponse response;
+    response.outputs = std::move(parts[i]);
+    members_[i]->Answer(std::move(response));
+  }
+  return OkStatus();
+}
+
+void Engine::BatchRun::Fail(const Status& status) {
+  // The version stays loaded while its members go back to the queue.
+  const core::Handle handle = members_.front()->handle().Share();
+  const bool may_repeat = !Served(handle).info().traits.has_side_effects;
+  for (auto& member : members_) {
+    if (may_repeat) {
+      QueuedRun::RetryAlone(std::move(member));
+    } else {
+      member->AnswerError(status);
+    }
+  }
+}
+
+}  // namespace penstock

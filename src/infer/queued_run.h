@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// Requests between the queue of their model and the run. Only the engine uses it.
+#pragma once
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "infer/batcher.h"
+#include "infer/engine.h"
+#include "schedule/job.h"
+
+namespace penstock {
+
+// A request that waits for a slot. Deletes itself, unless a batch takes it along. One thread at a
+// time.
+class Engine::QueuedRun final : public schedule::Job {
+ public:
+  QueuedRun(Engine& engine, core::Handle handle, const InferRequest& request,
+            ResponseCallback&& done);
+
+  void Start(schedule::Lease& lease) override;
+  void Drop() override;
+  // Runs in the slot of `lease`, alone or with others that wait.
+  static void StartNow(std::unique_ptr<QueuedRun> run, schedule::Lease& lease);
+  // Enters the queue of its model, or answers that it is full.
+  static void Enter(std::unique_ptr<QueuedRun> run);
+  // Enters the queue again, to run alone.
+  static void RetryAlone(std::unique_ptr<QueuedRun> run);
+
+  const InferRequest& request() const { return request_; }
+  const BatchForm& form() const { return form_; }
+  const core::Handle& handle() const { return handle_; }
+  // Notes that the run starts, or that it does not.
+  void NoteWait(SteadyTime now);
+  void Answer(InferResponse&& response) { done_(std::move(response)); }
+  void AnswerError(Status status) { penstock::AnswerError(done_, std::move(status)); }
+
+ private:
+  void RunAlone(schedule::Lease& lease);
+
+  Engine& engine_;
+  core::Handle handle_;  // a version with queued requests is in use: it stays loaded
+  const InferRequest& request_;
+  ResponseCallback done_;
+  BatchForm form_;  // without rows: it must run alone, and has no group
+  SteadyTime queued_;
+};
+
+// Requests that share a run, or one request of a model whose requests may. Deletes itself with the
+// last part of the answer. One thread at a time.
+class Engine::BatchRun final {
+ public:
+  // Runs `first`, which may be joined with others, and what waits and fits.
+  static void Start(Engine& engine, std::unique_ptr<QueuedRun> first, schedule::Lease& lease);
+
+ private:
+  explicit BatchRun(Engine& engine, Batcher& batcher) : engine_(engine), batcher_(batcher) {}
+
+  // Takes requests out of the queue that fit to the first member.
+  void TakeOthers(schedule::Lease& lease);
+  // Answers the members that nobody waits for any more, and drops them.
+  void DropUnwanted(SteadyTime now);
+  // Makes one request of the members. If that fails, only the first stays, and the others retry.
+  void Join();
+  void OnPart(InferResponse&& part);
+  // Gives each member its part of the answer. Returns an error if the answer cannot be divided.
+  Status Divide(const NamedTensors& outputs);
+  // The run has failed, perhaps because of one member.
+  void Fail(const Status& status);
+  // The request that runs: of all members, or of the only one.
+  const InferRequest& request() const {
+    return joined_ != nullptr ? joined_->request() : members_.front()->request();
+  }
+
+  Engine& engine_;
+  Batcher& batcher_;  // lives as long as the version, and so as long as a member
+  std::vector<std::unique_ptr<QueuedRun>> members_;
+  BatchForm form_;  // of all members together
+  std::unique_ptr<JoinedRequest> joined_;  // null: there is one member
+  SteadyTime start_;
+  bool was_streamed_ = false;  // the answer came in parts, which cannot be divided
+};
+
+}  // namespace penstock
