@@ -40,7 +40,7 @@ constexpr TheirFlag kFlags[] = {
     {"rest_api_num_threads", "", "16", Fate::kIgnored},
     {"rest_api_timeout_in_ms", "30000", "60000", Fate::kSame},
     {"rest_api_enable_cors_support", "false", "true", Fate::kSame},
-    {"enable_batching", "false", "true", Fate::kIgnored},
+    {"enable_batching", "false", "true", Fate::kSame},
     {"allow_version_labels_for_unavailable_models", "false", "true", Fate::kSame},
     {"batching_parameters_file", "", "/b", Fate::kIgnored},
     {"enable_per_model_batching_parameters", "false", "true", Fate::kIgnored},

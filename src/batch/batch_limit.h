@@ -13,7 +13,8 @@
 
 namespace penstock::batch {
 
-inline constexpr int64_t kBatchRowsMax = 1024;  // the default of max_batch_size
+inline constexpr int64_t kBatchRowsMax = 1024;         // the default of max_batch_size
+inline constexpr int64_t kBatchRowsLimit = 1'000'000;  // its largest value
 
 // One point of the curve that a BatchLimit has measured.
 struct BatchTime {

@@ -13,8 +13,8 @@ namespace penstock::batch {
 // How sure it is that a signature computes each row on its own.
 enum class Verdict : uint8_t {
   kImpossible,  // an input or output has no rows along its first dimension
-  kDoubtful,    // rows may depend on each other, or on earlier requests: only if the operator says so
-  kLikely,      // every input and output may have any number of rows
+  kDoubtful,  // rows may depend on each other, or on earlier requests: only if the operator says so
+  kLikely,    // every input and output may have any number of rows
 };
 
 // What the description of a model says about batching one signature. Immutable.

@@ -37,8 +37,10 @@ TEST(BatchRulesTest, EachReasonIsNamed) {
        "the input 'n' is a scalar, so it has no rows"},
       {[](Example& e) { e.signature.outputs.push_back(Spec("sum", {})); }, Verdict::kImpossible,
        "the output 'sum' is a scalar, so it has no rows"},
-      {[](Example& e) { e.signature.inputs[0].shape = {1, 4}; }, Verdict::kImpossible,
-       "the input 'x' has the shape [1,4], so its number of rows is fixed"},
+      {[](Example& e) {
+         e.signature.inputs[0].shape = {1, 4};
+       },
+       Verdict::kImpossible, "the input 'x' has the shape [1,4], so its number of rows is fixed"},
       {[](Example& e) { e.signature.outputs[0].batch_axis = 1; }, Verdict::kImpossible,
        "the output 'y' has its rows along axis 1, not 0"},
       {[](Example& e) { e.signature.inputs[0].part.role = CompositePart::Role::kSparseValues; },

@@ -21,9 +21,9 @@
 namespace penstock::batch {
 namespace {
 
+using std::chrono::milliseconds;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using std::chrono::milliseconds;
 
 ModelInfo DoublerInfo() {
   ModelInfo info;
@@ -90,7 +90,7 @@ class BatchRunTest : public ::testing::Test {
     handle_.emplace(*engine_.Find({.name = "m", .version = {}, .label = {}}));
     auto& served = static_cast<ServedModel&>(Served(*manager_.GetHandle("m", std::nullopt)));
     auto batcher = std::make_unique<ModelBatcher>(
-        served.info(), BatcherOptions{.model = "m", .rows_max = rows_max});
+        served.info(), BatcherOptions{.id = {"m", {1}}, .rows_max = rows_max}, metrics_);
     batcher_ = batcher.get();
     for (uint32_t i = 0; i < info_.signatures.size(); ++i) batcher->TurnOn(i);
     served.SetBatcher(std::move(batcher), /*runs=*/1);
@@ -147,6 +147,20 @@ TEST_F(BatchRunTest, LoneRequestRunsAsItIs) {
   EXPECT_EQ(data, only.request.inputs.front().tensor.data()) << "its rows were copied";
   EXPECT_THAT(only.values, ElementsAre(2, 4));
   EXPECT_EQ(batcher_->limit(0).Curve().size(), 1U) << "its time counts for the limit";
+}
+
+TEST_F(BatchRunTest, MetricsShowTheSizes) {
+  Serve();
+  Send(Request({1, 2}));
+  Send(Request({3}));
+  RunAll();
+  const std::string text = metrics_.Text();
+  const std::string labels = R"({model_name="m",model_version="1")";
+  EXPECT_THAT(text, HasSubstr("penstock_batch_rows_sum" + labels + "} 3\n"));
+  EXPECT_THAT(text, HasSubstr("penstock_batch_requests_sum" + labels + "} 2\n"));
+  EXPECT_THAT(text, HasSubstr("penstock_batch_rows_limit" + labels +
+                              R"(,signature="serving_default"} 16)"
+                              "\n"));
 }
 
 TEST_F(BatchRunTest, RequestsThatDoNotFitRunApart) {
@@ -330,15 +344,16 @@ TEST(BatchRunStressTest, EveryRequestGetsItsOwnAnswerOnce) {
   ASSERT_TRUE(ServeFakeModel(manager, metrics, "m", [&] {
                 return std::make_unique<FakeModel>(
                     info, [&](const InferRequest& request, ResponseCallback done) {
-                      largest = std::max<int64_t>(largest,
-                                                  request.inputs.front().tensor.shape().dim(0));
+                      largest =
+                          std::max<int64_t>(largest, request.inputs.front().tensor.shape().dim(0));
                       done(Double(request));
                     });
               }).ok());
   ModelHandle handle = *engine.Find({.name = "m", .version = {}, .label = {}});
   {
     auto& served = Served(*manager.GetHandle("m", std::nullopt));
-    auto batcher = std::make_unique<ModelBatcher>(served.info(), BatcherOptions{.model = "m"});
+    auto batcher =
+        std::make_unique<ModelBatcher>(served.info(), BatcherOptions{.id = {"m", {1}}}, metrics);
     for (uint32_t i = 0; i < 2; ++i) batcher->TurnOn(i);
     served.SetBatcher(std::move(batcher), /*runs=*/1);
   }

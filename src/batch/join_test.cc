@@ -80,11 +80,26 @@ TEST(JoinTest, RowsOfARequest) {
       {[](InferRequest& r) { r.inputs.clear(); }, 0},
       {[](InferRequest& r) { r.inputs[0].name = "unknown"; }, 0},
       {[](InferRequest& r) { r.inputs[0].tensor = Floats({}); }, 0},
-      {[](InferRequest& r) { r.inputs[0].tensor = Floats({3, 1, 2}); }, 0},    // two texts
-      {[](InferRequest& r) { r.inputs[0].tensor = Floats({2, 1, 3}); }, 0},    // not promised
-      {[](InferRequest& r) { r.inputs[0].tensor = Floats({2, 2}); }, 0},       // not promised
-      {[](InferRequest& r) { r.inputs[0].tensor = Floats({2, 7, 2}); }, 2},    // of any size
-      {[](InferRequest& r) { r = Request({}, {0, 1, 2}); }, 0},
+      {[](InferRequest& r) {
+         r.inputs[0].tensor = Floats({3, 1, 2});
+       },
+       0},  // two texts
+      {[](InferRequest& r) {
+         r.inputs[0].tensor = Floats({2, 1, 3});
+       },
+       0},  // not promised
+      {[](InferRequest& r) {
+         r.inputs[0].tensor = Floats({2, 2});
+       },
+       0},  // not promised
+      {[](InferRequest& r) {
+         r.inputs[0].tensor = Floats({2, 7, 2});
+       },
+       2},  // of any size
+      {[](InferRequest& r) {
+         r = Request({}, {0, 1, 2});
+       },
+       0},
       {[](InferRequest& r) { r.inputs.erase(r.inputs.begin()); }, 2},
   };
   for (const auto& [change, rows] : cases) {
@@ -98,13 +113,24 @@ TEST(JoinTest, RequestsThatDifferRunApart) {
   const InferRequest request = Request({"a", "b"}, {2, 1, 2});
   const std::pair<std::function<void(InferRequest&)>, bool> cases[] = {
       {[](InferRequest&) {}, true},
-      {[](InferRequest& r) { r = Request({"c"}, {1, 1, 2}); }, true},
+      {[](InferRequest& r) {
+         r = Request({"c"}, {1, 1, 2});
+       },
+       true},
       {[](InferRequest& r) { std::swap(r.inputs[0], r.inputs[1]); }, true},
       {[](InferRequest& r) { r.inputs.pop_back(); }, false},
       {[](InferRequest& r) { r.inputs[0].name = "other"; }, false},
-      {[](InferRequest& r) { r.inputs[0].tensor = Floats({2, 2, 2}); }, false},
-      {[](InferRequest& r) { r.inputs[0].tensor = Floats({2, 2}); }, false},
-      {[](InferRequest& r) { r.inputs[0].tensor = *Tensor::Allocate(DType::kInt32, {2, 1, 2}); },
+      {[](InferRequest& r) {
+         r.inputs[0].tensor = Floats({2, 2, 2});
+       },
+       false},
+      {[](InferRequest& r) {
+         r.inputs[0].tensor = Floats({2, 2});
+       },
+       false},
+      {[](InferRequest& r) {
+         r.inputs[0].tensor = *Tensor::Allocate(DType::kInt32, {2, 1, 2});
+       },
        false},
       {[](InferRequest& r) { r.output_filter.push_back("y"); }, false},
       {[](InferRequest& r) { r.options.emplace_back("key", "value"); }, false},
@@ -165,8 +191,8 @@ TEST(JoinTest, ScatterRefusesOutputsWithoutTheRows) {
   };
   for (const auto& [output, message] : cases) {
     NamedTensors parts[2];
-    const Status status = ScatterOutputs(signature, {{"z", Strings({"p", "q", "r"})}, output}, rows,
-                                         parts);
+    const Status status =
+        ScatterOutputs(signature, {{"z", Strings({"p", "q", "r"})}, output}, rows, parts);
     EXPECT_EQ(status.code(), StatusCode::kInternal);
     EXPECT_THAT(status.message(), HasSubstr(message));
     EXPECT_TRUE(parts[0].empty());

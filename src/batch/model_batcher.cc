@@ -2,6 +2,7 @@
 #include "batch/model_batcher.h"
 
 #include <algorithm>
+#include <string>
 #include <utility>
 
 #include "base/log.h"
@@ -9,6 +10,12 @@
 
 namespace penstock::batch {
 namespace {
+
+constexpr double kSizeBounds[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024};
+
+MetricLabels Labels(const core::ServableId& id) {
+  return {{"model_name", id.name}, {"model_version", std::to_string(id.version.value)}};
+}
 
 // One request made of several. One thread at a time.
 class GatheredRequest final : public JoinedRequest {
@@ -47,10 +54,23 @@ class GatheredRequest final : public JoinedRequest {
 
 }  // namespace
 
-ModelBatcher::ModelBatcher(const ModelInfo& info, BatcherOptions options)
-    : info_(info), options_(std::move(options)) {
-  for (size_t i = 0; i < info_.signatures.size(); ++i)
-    states_.push_back(std::make_unique<SignatureState>(options_.rows_max));
+ModelBatcher::ModelBatcher(const ModelInfo& info, BatcherOptions options, MetricsRegistry& metrics)
+    : info_(info),
+      options_(std::move(options)),
+      rows_(metrics.AddHistogram("penstock_batch_rows", "Rows that ran together.", kSizeBounds,
+                                 Labels(options_.id))),
+      requests_(metrics.AddHistogram("penstock_batch_requests", "Requests that ran together.",
+                                     kSizeBounds, Labels(options_.id))) {
+  for (const Signature& signature : info_.signatures) {
+    MetricLabels labels = Labels(options_.id);
+    labels.emplace_back("signature", signature.name);
+    Gauge& gauge =
+        metrics.AddGauge("penstock_batch_rows_limit",
+                         "Rows that may run together now, by the measured times of runs. "
+                         "0: none, or not measured yet.",
+                         labels);
+    states_.push_back(std::make_unique<SignatureState>(options_.rows_max, gauge));
+  }
 }
 
 void ModelBatcher::TurnOn(uint32_t signature) {
@@ -72,19 +92,24 @@ bool ModelBatcher::MayJoin(const InferRequest& first, const BatchForm& first_for
 
 StatusOr<std::unique_ptr<JoinedRequest>> ModelBatcher::Join(
     std::span<const InferRequest* const> members, RequestMemory& memory) const {
-  auto joined = std::make_unique<GatheredRequest>(
-      *info_.FindSignature(members.front()->signature_name));
+  auto joined =
+      std::make_unique<GatheredRequest>(*info_.FindSignature(members.front()->signature_name));
   TRY(joined->Gather(members, memory));
   return joined;
 }
 
-void ModelBatcher::Record(const BatchForm& form, size_t, Duration time) {
-  states_[form.signature]->limit.Record(form.rows, time);
+void ModelBatcher::Record(const BatchForm& form, size_t requests, Duration time) {
+  SignatureState& state = *states_[form.signature];
+  state.limit.Record(form.rows, time);
+  state.limit_gauge.Set(state.limit.rows());
+  rows_.Record(static_cast<double>(form.rows));
+  requests_.Record(static_cast<double>(requests));
 }
 
 void ModelBatcher::TurnOff(uint32_t signature, const Status& why) {
   if (!states_[signature]->is_on.exchange(false, std::memory_order_relaxed)) return;
-  PENSTOCK_LOG(kWarning, "{}: the signature '{}' is no longer batched: {}", options_.model,
+  states_[signature]->limit_gauge.Set(0);
+  PENSTOCK_LOG(kWarning, "{}: the signature '{}' is no longer batched: {}", options_.id.ToString(),
                info_.signatures[signature].name, MessageOf(why));
 }
 

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/metrics/metrics.h"
 #include "batch/batch_limit.h"
 #include "infer/batcher.h"
 
@@ -16,15 +17,15 @@ namespace penstock::batch {
 
 // How a version is batched.
 struct BatcherOptions {
-  std::string model;                // its name and version, for the log
+  core::ServableId id;
   int64_t rows_max = kBatchRowsMax;  // of a batch; a larger request runs alone
 };
 
 // The Batcher of one version. No signature is batched before TurnOn. Thread-safe.
 class ModelBatcher final : public Batcher {
  public:
-  // `info` must outlive it.
-  ModelBatcher(const ModelInfo& info, BatcherOptions options);
+  // `info` and `metrics` must outlive it.
+  ModelBatcher(const ModelInfo& info, BatcherOptions options, MetricsRegistry& metrics);
 
   // Starts to join requests of this signature.
   void TurnOn(uint32_t signature);
@@ -44,13 +45,16 @@ class ModelBatcher final : public Batcher {
 
  private:
   struct SignatureState {
-    explicit SignatureState(int64_t rows_max) : limit(rows_max) {}
+    SignatureState(int64_t rows_max, Gauge& gauge) : limit(rows_max), limit_gauge(gauge) {}
     std::atomic<bool> is_on{false};
     BatchLimit limit;
+    Gauge& limit_gauge;
   };
 
   const ModelInfo& info_;
   const BatcherOptions options_;
+  Histogram& rows_;
+  Histogram& requests_;
   std::vector<std::unique_ptr<SignatureState>> states_;  // one for each signature; fixed
 };
 

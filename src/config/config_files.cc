@@ -133,6 +133,7 @@ StatusOr<ConfiguredModel> ConvertModel(const tensorflow::serving::ModelConfig& f
   ASSIGN_OR_RETURN(model.experiment, ReadExperiment(from.penstock(), model.name));
   ASSIGN_OR_RETURN(model.examples, ReadExampleOptions(from.penstock()));
   ASSIGN_OR_RETURN(model.scheduling, ReadScheduling(from.penstock()));
+  ASSIGN_OR_RETURN(model.batching, ReadBatching(from.penstock()));
   for (const auto& [label, number] : from.version_labels()) {
     if (label.empty()) return InvalidArgument("has an empty version label");
     ASSIGN_OR_RETURN(model.labels[label], CheckVersion(number));

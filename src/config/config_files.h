@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "config/batching_config.h"
 #include "config/scheduling_config.h"
 #include "core/manager.h"
 #include "core/servable.h"
@@ -52,6 +53,7 @@ struct ConfiguredModel {
   std::optional<RequestLogOptions> request_log;  // of logging_config
   std::vector<ExampleOptions> examples;
   SchedulingConfig scheduling;
+  BatchingConfig batching;
 };
 
 // Converts a base path for the sources: file:///a becomes /a, all others stay. INVALID_ARGUMENT,

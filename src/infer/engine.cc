@@ -14,7 +14,6 @@
 #include <utility>
 
 #include "base/calls/thread_time.h"
-#include "infer/queued_run.h"
 #include "infer/served_model.h"
 #include "infer/start_run.h"
 
@@ -249,16 +248,6 @@ void Engine::RunHere(const ModelHandle& handle, const InferRequest& request, sch
   RunInSlot(handle.handle_.Share(), request, lease, ThreadTime::Read(clock_), std::move(done));
 }
 
-void Engine::RunOrGather(const ModelHandle& handle, const InferRequest& request,
-                         schedule::Lease& lease, ResponseCallback&& done) {
-  auto run = std::make_unique<QueuedRun>(*this, handle.handle_.Share(), request, std::move(done));
-  if (run->group == nullptr || !QueueOf(handle).HasWaiting())
-    return QueuedRun::StartNow(std::move(run), lease);
-  // Those that wait came first. They are decoded one by one, as this one was, and then run together.
-  run->was_accepted = true;
-  QueuedRun::Enter(std::move(run));
-}
-
 void Engine::RunInline(const ModelHandle& handle, const InferRequest& request,
                        ResponseCallback&& done) {
   const SteadyTime now = ThreadTime::Read(clock_);
@@ -268,12 +257,6 @@ void Engine::RunInline(const ModelHandle& handle, const InferRequest& request,
     return;
   }
   RunAndRecord(handle.handle_.Share(), request, std::move(done), clock_, now, /*lease=*/nullptr);
-}
-
-void Engine::Queue(const ModelHandle& handle, const InferRequest& request,
-                   ResponseCallback&& done) {
-  QueuedRun::Enter(
-      std::make_unique<QueuedRun>(*this, handle.handle_.Share(), request, std::move(done)));
 }
 
 void Engine::RunInSlot(core::Handle handle, const InferRequest& request, schedule::Lease& lease,

@@ -5,6 +5,8 @@
 //
 // If a batch fails, its members go back to the queue and run alone: one of them may be the cause,
 // and the others must not suffer. The lease of the batch ends as that of any run.
+//
+// The functions of Engine that make a QueuedRun are here too, so that engine.cc does not need it.
 #include "infer/queued_run.h"
 
 #include <string>
@@ -156,8 +158,8 @@ void Engine::BatchRun::OnPart(InferResponse&& part) {
   }
   if (joined_ == nullptr) return members_.front()->Answer(std::move(part));
   if (!part.status.ok()) return Fail(part.status);
-  Status status = was_streamed_ ? absl::InternalError("the model answers in parts")
-                                : Divide(part.outputs);
+  Status status =
+      was_streamed_ ? absl::InternalError("the model answers in parts") : Divide(part.outputs);
   if (status.ok()) return;
   batcher_.TurnOff(form_.signature, status);
   Fail(status);
@@ -185,6 +187,23 @@ void Engine::BatchRun::Fail(const Status& status) {
       member->AnswerError(status);
     }
   }
+}
+
+void Engine::Queue(const ModelHandle& handle, const InferRequest& request,
+                   ResponseCallback&& done) {
+  QueuedRun::Enter(
+      std::make_unique<QueuedRun>(*this, handle.handle_.Share(), request, std::move(done)));
+}
+
+void Engine::RunOrGather(const ModelHandle& handle, const InferRequest& request,
+                         schedule::Lease& lease, ResponseCallback&& done) {
+  auto run = std::make_unique<QueuedRun>(*this, handle.handle_.Share(), request, std::move(done));
+  if (run->group == nullptr || !QueueOf(handle).HasWaiting())
+    return QueuedRun::StartNow(std::move(run), lease);
+  // Those that wait came first. They are decoded one by one, as this one was, and then run
+  // together.
+  run->was_accepted = true;
+  QueuedRun::Enter(std::move(run));
 }
 
 }  // namespace penstock

@@ -76,7 +76,7 @@ class Engine::BatchRun final {
   Engine& engine_;
   Batcher& batcher_;  // lives as long as the version, and so as long as a member
   std::vector<std::unique_ptr<QueuedRun>> members_;
-  BatchForm form_;  // of all members together
+  BatchForm form_;                         // of all members together
   std::unique_ptr<JoinedRequest> joined_;  // null: there is one member
   SteadyTime start_;
   bool was_streamed_ = false;  // the answer came in parts, which cannot be divided

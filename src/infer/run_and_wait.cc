@@ -43,4 +43,20 @@ Status RunAndWait(Model& model, const InferRequest& request) {
   return outcome.Wait();
 }
 
+StatusOr<NamedTensors> RunForOutputs(Model& model, const InferRequest& request) {
+  TRY(CheckRequest(model.info(), request));
+  Outcome outcome;
+  NamedTensors outputs;
+  bool has_parts = false;
+  StartRun(model, request, [&](InferResponse&& part) {
+    has_parts |= !part.is_last;
+    if (!part.is_last) return;
+    outputs = std::move(part.outputs);
+    outcome.Set(std::move(part.status));
+  });
+  TRY(outcome.Wait());
+  if (has_parts) return absl::UnimplementedError("the model answers in several parts");
+  return outputs;
+}
+
 }  // namespace penstock

@@ -12,4 +12,8 @@ namespace penstock {
 // CheckRequest and of the model.
 Status RunAndWait(Model& model, const InferRequest& request);
 
+// As RunAndWait, but returns the outputs. Errors also: UNIMPLEMENTED if the answer has several
+// parts. The names of the outputs live as long as the request and the model.
+StatusOr<NamedTensors> RunForOutputs(Model& model, const InferRequest& request);
+
 }  // namespace penstock

@@ -52,8 +52,8 @@ class ServedModel final : public core::Servable {
   // Null: none are kept.
   RecentRequests* recent() const { return recent_.get(); }
   // Lets requests that wait run together. `runs` is how many runs the model should have at the same
-  // time if its configuration does not say, so that requests gather while they are under way; 0: any
-  // number. Call it before the model serves.
+  // time if its configuration does not say, so that requests gather while they are under way; 0:
+  // any number. Call it before the model serves.
   void SetBatcher(std::unique_ptr<Batcher> batcher, uint32_t runs) {
     batcher_ = std::move(batcher);
     batch_runs_ = runs;

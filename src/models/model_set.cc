@@ -17,6 +17,7 @@
 #include "backends/builtin/builtin_models.h"
 #include "base/check.h"
 #include "infer/served_model.h"
+#include "loading/batch_loader.h"
 #include "loading/example_loader.h"
 #include "loading/model_loader.h"
 #include "loading/warm_up_loader.h"
@@ -31,6 +32,7 @@ ModelSet::ModelSet(const Settings& settings, BackendHost& backends, MetricsRegis
       warm_up_options_(MakeWarmUpOptions(settings)),
       recent_options_(settings.recent_requests),
       default_limits_(MakeSchedulerOptions(settings).model),
+      batch_defaults_(MakeBatchDefaults(settings)),
       recent_bytes_(std::make_shared<Allowance>(recent_options_.total_bytes_max)),
       backends_(backends),
       metrics_(metrics),
@@ -183,8 +185,15 @@ std::string ModelSet::BackendName(const std::string& base_path, const std::strin
 }
 
 ModelSet::Entry ModelSet::EntryOf(const ConfiguredModel& model, uint64_t generation) const {
-  Entry entry{model.base_path,    model.platform,          WarmUpOf(model), model.examples,
-              SelectionOf(model), LabelledVersions(model), nullptr,         generation};
+  Entry entry{model.base_path,
+              model.platform,
+              WarmUpOf(model),
+              model.examples,
+              SettingsOf(model.batching, batch_defaults_.settings),
+              SelectionOf(model),
+              LabelledVersions(model),
+              nullptr,
+              generation};
   const auto found = entries_.find(model.name);
   const Entry* const old = found == entries_.end() ? nullptr : &found->second;
   const bool has_same_files =
@@ -213,6 +222,7 @@ StatusOr<std::unique_ptr<core::Loader>> ModelSet::MakeLoader(const core::Servabl
   WarmUpOptions warm_up = warm_up_options_;
   std::vector<ExampleOptions> examples;
   std::shared_ptr<RecentRequests> recent;
+  batch::BatchSettings batching;
   options.model_name = id.name;
   {
     MutexLock lock(mutex_);
@@ -222,6 +232,7 @@ StatusOr<std::unique_ptr<core::Loader>> ModelSet::MakeLoader(const core::Servabl
       warm_up = entry->second.warm_up;
       examples = entry->second.examples;
       recent = entry->second.recent;
+      batching = entry->second.batching;
     }
   }
   std::unique_ptr<core::Loader> loader;
@@ -237,9 +248,15 @@ StatusOr<std::unique_ptr<core::Loader>> ModelSet::MakeLoader(const core::Servabl
     loader = std::make_unique<ExampleLoader>(path, std::move(examples), std::move(loader));
   }
   // A built-in path has no folder, and so no recorded requests.
-  if (!warm_up.enabled || IsBuiltinPath(path)) return loader;
-  return std::make_unique<WarmUpLoader>(id, path, std::move(warm_up), std::move(recent),
-                                        std::move(loader), metrics_);
+  if (warm_up.enabled && !IsBuiltinPath(path)) {
+    loader = std::make_unique<WarmUpLoader>(id, path, std::move(warm_up), recent, std::move(loader),
+                                            metrics_);
+  }
+  if (batching.mode == batch::BatchMode::kOff) return loader;
+  // Outermost: its check needs a model that is warm.
+  return std::make_unique<BatchLoader>(
+      BatchLoaderOptions{id, batching, batch_defaults_.runs, std::move(recent)}, std::move(loader),
+      metrics_);
 }
 
 bool ModelSet::HasVersion(const std::string& model, core::VersionNumber version) const {

@@ -20,6 +20,7 @@
 #include "loading/memory_history.h"
 #include "loading/warm_up.h"
 #include "models/model_list.h"
+#include "options/component_options.h"
 #include "options/settings.h"
 #include "request_log/request_logs.h"
 #include "schedule/scheduler.h"
@@ -91,6 +92,7 @@ class ModelSet final {
     std::string platform;
     WarmUpOptions warm_up;
     std::vector<ExampleOptions> examples;
+    batch::BatchSettings batching;
     core::VersionSelection selection;
     std::set<core::VersionNumber> labelled;
     std::shared_ptr<RecentRequests> recent;  // of the model, for the warm-up of its next version
@@ -121,8 +123,8 @@ class ModelSet final {
   // The entry for a model in the list with this generation.
   Entry EntryOf(const ConfiguredModel& model, uint64_t generation) const REQUIRES(mutex_);
   WarmUpOptions WarmUpOf(const ConfiguredModel& model) const;
-  // Makes the loader of a version, and wraps it: Examples, warm-up. The sources call it on their
-  // threads. A step that every load needs is added here.
+  // Makes the loader of a version, and wraps it: Examples, warm-up, batching. The sources call it
+  // on their threads. A step that every load needs is added here.
   StatusOr<std::unique_ptr<core::Loader>> MakeLoader(const core::ServableId& id,
                                                      const std::string& path) EXCLUDES(mutex_);
 
@@ -131,6 +133,7 @@ class ModelSet final {
   const WarmUpOptions warm_up_options_;  // defaults; the configuration of a model may override them
   const RecentRequestsOptions recent_options_;
   const schedule::ModelLimits default_limits_;
+  const BatchDefaults batch_defaults_;
   const std::shared_ptr<Allowance> recent_bytes_;  // of all models together
   BackendHost& backends_;
   MetricsRegistry& metrics_;

@@ -238,6 +238,17 @@ schedule::SchedulerOptions MakeSchedulerOptions(const Settings& settings) {
   return options;
 }
 
+BatchDefaults MakeBatchDefaults(const Settings& settings) {
+  BatchDefaults defaults{settings.batching};
+  defaults.settings.mode =
+      settings.enable_batching ? batch::BatchMode::kChecked : batch::BatchMode::kOff;
+  // Each run may use so many threads, so more runs would only compete for the slots.
+  const int threads = std::max(MakeBackendOptions(settings).intra_op_threads, 1);
+  const uint32_t slots = MakeSchedulerOptions(settings).compute_slots;
+  defaults.runs = std::max<uint32_t>(slots / static_cast<uint32_t>(threads), 1);
+  return defaults;
+}
+
 namespace {
 
 // The reason why `path` is neither a shared library nor a folder. Empty: it is one of them.

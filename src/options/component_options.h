@@ -45,6 +45,12 @@ EngineOptions MakeEngineOptions(const Settings& settings);
 StatusOr<core::ReadinessRule> MakeReadinessRule(const Settings& settings);
 core::ManagerOptions MakeManagerOptions(const Settings& settings);
 schedule::SchedulerOptions MakeSchedulerOptions(const Settings& settings);
+// How models are batched whose configuration does not say otherwise.
+struct BatchDefaults {
+  batch::BatchSettings settings;
+  uint32_t runs = 1;  // at the same time, of a model that is batched
+};
+BatchDefaults MakeBatchDefaults(const Settings& settings);
 // Checks the files and folders that flags name for the backends: they must exist and be of the
 // right kind. INVALID_ARGUMENT, with the flag and the reason, if one is not.
 Status CheckPaths(const Settings& settings);

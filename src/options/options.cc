@@ -196,11 +196,10 @@ Status CheckTogether(const Settings& settings) {
 
 // Refuses batching parameters without --enable_batching, as TensorFlow Serving does. Users who give
 // parameters expect their requests to be batched.
-Status CheckBatching(const std::map<std::string_view, std::string>& foreign) {
+Status CheckBatching(const Settings& settings,
+                     const std::map<std::string_view, std::string>& foreign) {
   const auto file = foreign.find("batching_parameters_file");
-  const auto enabled = foreign.find("enable_batching");
-  if (file == foreign.end() || file->second.empty()) return OkStatus();
-  if (enabled != foreign.end() && ParseBool(enabled->second) == true) return OkStatus();
+  if (file == foreign.end() || file->second.empty() || settings.enable_batching) return OkStatus();
   return InvalidArgument("--batching_parameters_file={} needs --enable_batching", file->second);
 }
 
@@ -243,7 +242,7 @@ StatusOr<ParsedOptions> ParseOptions(const OptionTable& table,
   // Somebody who asks for help need not give a model.
   if (parsed.settings().help || parsed.settings().version) return parsed;
   TRY(CheckTogether(parsed.settings()));
-  TRY(CheckBatching(parsed.foreign));
+  TRY(CheckBatching(parsed.settings(), parsed.foreign));
   return parsed;
 }
 

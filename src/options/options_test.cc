@@ -79,11 +79,11 @@ TEST(OptionsTest, ValuesAreChecked) {
 }
 
 TEST(OptionsTest, FlagsWithoutEffectWarnOnlyIfTheyChangeADefault) {
-  const auto parsed = Parse({"--enable_batching", "--rest_api_num_threads=4",
+  const auto parsed = Parse({"--xla_cpu_compilation_enabled", "--rest_api_num_threads=4",
                              "--enable_profiler=false", "--enable_grpc_healthcheck_service"});
   ASSERT_TRUE(parsed.ok()) << parsed.status();
   EXPECT_THAT(parsed->warnings,
-              ElementsAre(HasSubstr("--enable_batching=true: No effect yet"),
+              ElementsAre(HasSubstr("--xla_cpu_compilation_enabled=true: No effect"),
                           HasSubstr("--rest_api_num_threads=4: No effect: REST runs on")));
   EXPECT_THAT(Problem({"--enable_batching=often"}), HasSubstr("expected true or false"));
   EXPECT_THAT(Problem({"--grpc_max_threads=many"}), HasSubstr("expected a whole number"));

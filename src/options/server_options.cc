@@ -490,6 +490,19 @@ const OptionRow kRows[] = {
                  "run on an event loop. The configuration of a model can say otherwise.",
      .max = 1'000'000},
     {.group = option_group::kLimits,
+     .name = "enable_batching",
+     .target = Field<&Settings::enable_batching>(),
+     .sentence = "Requests that wait for the same model run together, if a check at its load shows "
+                 "that this does not change answers. The configuration of a model can say "
+                 "otherwise."},
+    {.group = option_group::kLimits,
+     .name = "max_batch_size",
+     .target = Field<&Settings::batching, &batch::BatchSettings::rows_max>(),
+     .sentence = "Rows that run together; a larger request runs alone. The server uses fewer if "
+                 "more would not be faster. The configuration of a model can say otherwise.",
+     .min = 1,
+     .max = batch::kBatchRowsLimit},
+    {.group = option_group::kLimits,
      .name = "metric_series_max",
      .target = Field<&Settings::metric_series_max>(),
      .sentence = "Label sets of one metric; further ones are counted together as \"other\".",

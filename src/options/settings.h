@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "batch/batch_settings.h"
 #include "core/manager_options.h"
 #include "infer/engine.h"
 #include "infer/recent_requests.h"
@@ -35,6 +36,8 @@ struct Settings {
   RequestLogsOptions request_logs;
   tfs_json::DecoderOptions json;
   schedule::SchedulerOptions scheduler;
+  bool enable_batching = false;
+  batch::BatchSettings batching;  // without the mode
 
   // Models
   std::string model_config_file;

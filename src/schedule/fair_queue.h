@@ -112,8 +112,8 @@ class Flow final {
   FlowLimits limits_;
   uint32_t declared_runs_ = 0;   // see SetDeclaredRuns
   uint32_t preferred_runs_ = 0;  // see SetDeclaredRuns
-  double virtual_time_ = 0;     // compute time used, divided by the weight
-  double mean_cost_ = 0;        // moving average
+  double virtual_time_ = 0;      // compute time used, divided by the weight
+  double mean_cost_ = 0;         // moving average
   uint32_t runs_ = 0;
   uint32_t open_tasks_ = 0;  // begun and not ended
   uint64_t bytes_ = 0;
@@ -157,9 +157,9 @@ class FairQueue final {
   // start. `now` only serves to measure how fast the queue drains. The item is then out of the
   // queue, and `run` stands for it until End.
   QueueItem* Pop(int64_t now, StartedRun& run);
-  // Calls `ask` for the items of the flow of `run`, in the order in which they would start, and takes
-  // out those that shall share the run. Tasks are not asked for. Stops after kLeftAlongMax items
-  // that were left. The items that it takes cost nothing beyond the cost of the run.
+  // Calls `ask` for the items of the flow of `run`, in the order in which they would start, and
+  // takes out those that shall share the run. Tasks are not asked for. Stops after kLeftAlongMax
+  // items that were left. The items that it takes cost nothing beyond the cost of the run.
   void TakeAlong(const StartedRun& run, absl::FunctionRef<Along(QueueItem&)> ask);
   static constexpr size_t kLeftAlongMax = 64;
   // True if Pop would return an item.

@@ -146,7 +146,8 @@ TEST_F(SlotPoolTest, TakesJobsOfAGroupAlong) {
     return *jobs_.back();
   };
   Add([&](Lease& lease) {
-    pool_.TakeAlong(lease, &group, [](Job&) { return Along::kTake; }, taken);
+    pool_.TakeAlong(
+        lease, &group, [](Job&) { return Along::kTake; }, taken);
     token.Cancel();  // too late: the job has left the queue
   });
   TestJob& other = add(nullptr, nullptr);

@@ -88,7 +88,8 @@ class Tensor {
   uint64_t StringBytes() const;
 
   // Returns `count` rows of it, from row `first` on, as a tensor that shares the elements. A row is
-  // an entry of the first dimension. REQUIRES: rank >= 1, and 0 <= first <= first + count <= dim(0).
+  // an entry of the first dimension. REQUIRES: rank >= 1, and 0 <= first <= first + count <=
+  // dim(0).
   Tensor Rows(int64_t first, int64_t count) const;
 
   // Only use it between Allocate and passing the tensor on.

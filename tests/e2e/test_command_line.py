@@ -39,7 +39,7 @@ def test_the_usual_flags(tmp_path):
         assert server.rest_predict('half', {'instances': [2.0]}) == (200, {'predictions': [3.0]})
         warnings = [line for line in server.log().splitlines() if ' warning ' in line]
     assert [line.split('--')[1].split(':')[0] for line in warnings] == [
-        'enable_batching=true', 'rest_api_num_threads=8', 'grpc_max_threads=4']
+        'rest_api_num_threads=8', 'grpc_max_threads=4']
 
 
 def test_config_files(tmp_path):

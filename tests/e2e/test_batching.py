@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Requests that wait for the same model run together, and each gets what it would get alone.
+
+A long run of another model holds the only slot, so that all requests wait. Then they are free to run, at once.
+"""
+import os
+import re
+
+import grpc
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from clients import Client, error_of, predict_request
+from conftest import SAMPLES
+from penstock_server import SLOWNESS, eventually
+
+ONE_SLOT = '--compute_threads=1'
+LONG_US = 60_000_000
+ON = 'penstock { scheduling { max_concurrency: 1 } batching { enabled: true } }'
+MODELS = {'heavy': 'builtin:delay', 'half': f'base_path: "builtin:half_plus_two" {ON}'}
+
+
+def value(server, series):
+    """The value of a series; 0 if it is not there."""
+    found = re.search(rf'^{re.escape(series)} (\S+)$', server.get('/metrics')[1], re.MULTILINE)
+    return float(found.group(1)) if found else 0
+
+
+def runs(server, model, version=1):
+    """How many runs the model had whose requests may be batched, and how many requests and rows were in them."""
+    labels = f'{{model_name="{model}",model_version="{version}"}}'
+    return [value(server, f'penstock_batch_{name}{labels}')
+            for name in ('requests_count', 'requests_sum', 'rows_sum')]
+
+
+class Gate:
+    """While it is closed, nothing computes but one run that holds the slot."""
+
+    def __init__(self, server, client):
+        self.server, self.stub = server, client.stub
+        request = predict_request('heavy', {'delay_us': np.int64(LONG_US)})
+        self.held = self.stub.Predict.future(request, timeout=120 * SLOWNESS)
+        eventually('the run', lambda: value(server, 'penstock_model_runs{model_name="heavy"}') == 1)
+
+    def send(self, model, inputs, **arguments):
+        timeout = arguments.pop('timeout', 120 * SLOWNESS)
+        return self.stub.Predict.future(predict_request(model, inputs, **arguments), timeout=timeout)
+
+    def wait_for(self, model, count):
+        series = f'penstock_model_queue_length{{model_name="{model}"}}'
+        eventually('the queue', lambda: value(self.server, series) == count)
+
+    def open(self):
+        self.held.cancel()
+
+
+def rows(call, output='y'):
+    return tf.make_ndarray(call.result().outputs[output]).tolist()
+
+
+def test_requests_that_wait_run_together_and_get_their_own_rows(start):
+    server = start(MODELS, flags=[ONE_SLOT])
+    with Client(server) as client:
+        gate = Gate(server, client)
+        sent = [np.arange(i, i + 1 + i % 3, dtype=np.float32) for i in range(9)]
+        calls = [gate.send('half', {'x': x}) for x in sent]
+        gate.wait_for('half', 9)
+        gate.open()
+        for x, call in zip(sent, calls):
+            assert rows(call) == (x / 2 + 2).tolist()
+        eventually('one run', lambda: runs(server, 'half') == [1, 9, 18])
+        client.predict('half', {'x': np.float32([1])})
+        eventually('a lone run', lambda: runs(server, 'half') == [2, 10, 19])
+
+
+def test_batches_have_no_more_rows_than_allowed(start):
+    models = {**MODELS, 'half': MODELS['half'].replace('enabled: true', 'enabled: true max_batch_size: 4')}
+    server = start(models, flags=[ONE_SLOT])
+    with Client(server) as client:
+        gate = Gate(server, client)
+        calls = [gate.send('half', {'x': np.float32([i])}) for i in range(10)]
+        large = gate.send('half', {'x': np.zeros(7, np.float32)})
+        gate.wait_for('half', 11)
+        gate.open()
+        assert [rows(call) for call in calls] == [[i / 2 + 2] for i in range(10)]
+        assert rows(large) == [2] * 7
+        eventually('four runs', lambda: runs(server, 'half') == [4, 11, 17])
+
+
+def test_shapes_that_differ_do_not_meet(start):
+    server = start(MODELS, flags=[ONE_SLOT])
+    with Client(server) as client:
+        gate = Gate(server, client)
+        flat = [gate.send('half', {'x': np.float32([i])}) for i in range(3)]
+        wide = [gate.send('half', {'x': np.float32([[i, i]])}) for i in range(2)]
+        scalar = gate.send('half', {'x': np.float32(1)})
+        gate.wait_for('half', 6)
+        gate.open()
+        assert [rows(call) for call in flat] == [[2], [2.5], [3]]
+        assert [rows(call) for call in wide] == [[[2, 2]], [[2.5, 2.5]]]
+        assert rows(scalar) == 2.5
+        eventually('two batches; the scalar ran alone', lambda: runs(server, 'half') == [2, 5, 5])
+
+
+def test_cancelled_and_expired_requests_run_in_no_batch(start):
+    server = start(MODELS, flags=[ONE_SLOT])
+    with Client(server) as client:
+        gate = Gate(server, client)
+        calls = [gate.send('half', {'x': np.float32([i])}) for i in range(6)]
+        gate.wait_for('half', 6)
+        for call in calls[::2]:
+            call.cancel()
+        code, _ = error_of(client.predict, 'half', {'x': np.float32([1])}, timeout=0.2)
+        assert code == grpc.StatusCode.DEADLINE_EXCEEDED
+        gate.wait_for('half', 3)
+        gate.open()
+        assert [rows(call) for call in calls[1::2]] == [[2.5], [3.5], [4.5]]
+        eventually('one run', lambda: runs(server, 'half') == [1, 3, 3])
+
+
+def test_large_requests_are_decoded_and_run_together(start):
+    server = start(MODELS, flags=[ONE_SLOT, '--inline_request_bytes_max=1000'])
+    with Client(server) as client:
+        gate = Gate(server, client)
+        sent = [np.full((2, 300), i, np.float32) for i in range(4)]
+        calls = [gate.send('half', {'x': x}) for x in sent]
+        gate.wait_for('half', 4)
+        gate.open()
+        for x, call in zip(sent, calls):
+            assert rows(call) == (x / 2 + 2).tolist()
+        eventually('one run', lambda: runs(server, 'half') == [1, 4, 8])
+
+
+@pytest.mark.runtimes
+def test_batched_answers_equal_those_alone(start):
+    """Digits in TensorFlow and ONNX Runtime, batched because a check at the load shows that it is right."""
+    once = 'penstock { scheduling { max_concurrency: 1 } }'
+    models = {'heavy': 'builtin:delay', **{
+        name: f'base_path: "{os.path.join(SAMPLES, name)}" {once}' for name in ('digits', 'digits_onnx')}}
+    server = start(models, flags=[ONE_SLOT, '--enable_batching'])
+    images = np.random.default_rng(1).random((20, 8, 8), np.float32)
+    parts = [images[i:i + 1 + i % 3] for i in range(12)]
+    with Client(server) as client:
+        for name in ('digits', 'digits_onnx'):
+            alone = [client.predict(name, {'images': part}) for part in parts]
+            gate = Gate(server, client)
+            calls = [gate.send(name, {'images': part}) for part in parts]
+            gate.wait_for(name, 12)
+            gate.open()
+            for expected, call in zip(alone, calls):
+                assert sorted(call.result().outputs) == sorted(expected)
+                for output, values in expected.items():
+                    np.testing.assert_allclose(tf.make_ndarray(call.result().outputs[output]), values, atol=1e-5)
+            eventually('joined runs', lambda: runs(server, name, 2)[1] >= runs(server, name, 2)[0] + 10)
+
+
+@pytest.mark.runtimes
+def test_a_failing_request_fails_alone(start):
+    folder = os.path.join(os.path.dirname(__file__), '..', 'models', 'not_negative')
+    server = start({'heavy': 'builtin:delay', 'root': f'base_path: "{os.path.abspath(folder)}" {ON}'}, flags=[ONE_SLOT])
+    with Client(server) as client:
+        gate = Gate(server, client)
+        calls = [gate.send('root', {'x': np.float32([x])}) for x in (4, -1, 9)]
+        gate.wait_for('root', 3)
+        gate.open()
+        assert (rows(calls[0]), rows(calls[2])) == ([2], [3])
+        assert calls[1].code() == grpc.StatusCode.INVALID_ARGUMENT
+        assert 'must not be negative' in calls[1].details()
