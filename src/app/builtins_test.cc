@@ -30,6 +30,23 @@ TEST(AllOptionsTest, FlagsOfLeavesSetTheStructsOfTheLeaves) {
   EXPECT_TRUE(values.Get<tfs::PredictOptions>().write.as_tensor_content);
 }
 
+TEST(AllOptionsTest, FlagsOfLeavesThatNeedAnotherWarnWithoutIt) {
+  const auto warnings = [](const std::vector<std::string>& flags) {
+    const auto parsed = ParseFlags(AllOptions(), flags);
+    EXPECT_TRUE(parsed.ok()) << parsed.status();
+    return parsed->warnings;
+  };
+  using Warnings = std::vector<std::string>;
+  EXPECT_EQ(warnings({"--trace_sample_rate=0.5"}),
+            Warnings{"--trace_sample_rate has no effect without --trace_endpoint"});
+  EXPECT_EQ(warnings({"--trace_sample_rate=0.5", "--trace_endpoint=http://a"}), Warnings{});
+  EXPECT_EQ(warnings({"--access_log_slow_ms=5", "--access_log=errors"}),
+            Warnings{"--access_log_slow_ms has no effect without --access_log=slow"});
+  EXPECT_EQ(warnings({"--access_log_file=/f", "--access_log=off"}),
+            Warnings{"--access_log_file has no effect without --access_log=errors or slow or all"});
+  EXPECT_EQ(warnings({"--access_log_file=/f"}), Warnings{}) << "'errors' is the default";
+}
+
 TEST(AllOptionsTest, TheDefaultsOfLeavesAreAllowed) {
   for (const auto rows :
        {DirectoryOptionRows(), ObjectStoreOptionRows(), tfs::PredictOptionRows()}) {

@@ -76,6 +76,19 @@ void WarnOfClearText(const net::ServerOptions& options) {
   }
 }
 
+// Everybody who reaches such a port can replace the models.
+void WarnOfOpenChanges(const net::ServerOptions& options, std::string_view setting) {
+  for (const net::ListenOptions& listen : options.listen) {
+    const bool demands_certificate = listen.tls && options.tls.require_client_certificate;
+    if (demands_certificate || !listen.unix_path.empty() || net::IsLoopback(listen.address))
+      continue;
+    PENSTOCK_LOG(kWarning,
+                 "{}: with {} everybody who reaches this port may change the models; a "
+                 "--token_file, client certificates or a loopback address keep strangers out",
+                 listen.asked_by, setting);
+  }
+}
+
 bool AsksForCertificates(const net::TlsOptions& tls) {
   return !tls.client_ca_file.empty() || !tls.client_ca_pem.empty();
 }
@@ -180,6 +193,11 @@ Status ModelServer::Impl::Start(const StartStepCallback& on_step) {
                  "the CA for client certificates keeps nobody out: clients may come without one; "
                  "--tls_require_client_certificate or a --token_file changes that");
   }
+  if (settings.token_file.empty() && settings.admin_api == "full" && !HasAdminPort(settings)) {
+    WarnOfOpenChanges(net_options, "--admin_api=full");
+  } else if (settings.token_file.empty() && settings.reload_rpc == "on") {
+    WarnOfOpenChanges(net_options, "--reload_rpc=on");
+  }
   TRY(MakeReadinessRule(settings).status());
   if (settings.admin_api == "full" && settings.net.cors && !HasAdminPort(settings)) {
     return InvalidArgument(
@@ -244,7 +262,11 @@ Status ModelServer::Impl::StartHealthServer() {
   net::ServerOptions options = HealthNetOptions(settings);
   options.access = access();
   options.observer = &observers;
-  if (options.access != nullptr) WarnOfClearText(options);
+  if (options.access != nullptr) {
+    WarnOfClearText(options);
+  } else if (settings.admin_api == "full") {
+    WarnOfOpenChanges(options, "--admin_api=full");
+  }
   ASSIGN_OR_RETURN(health_server, net::Server::Start(std::move(options), health_router, metrics));
   return OkStatus();
 }

@@ -27,6 +27,7 @@
 
 #include "base/executor.h"
 #include "base/log.h"
+#include "models/idle_settings.h"
 #include "models/unserved_arms.h"
 #include "options/component_options.h"
 #include "options/config_file.h"
@@ -353,6 +354,7 @@ Status ModelReloader::Apply(std::vector<ConfiguredModel> base, ModelOverrides ov
   base_ = std::move(base);
   overrides_ = std::move(overrides);
   std::vector<std::string> warnings = UnservedArms(models, models_);
+  for (std::string& warning : IdleSettings(models)) warnings.push_back(std::move(warning));
   for (std::string& warning : MissingReadyModels(entries)) warnings.push_back(std::move(warning));
   // A warning that was true for the list before is not repeated at each change.
   for (const std::string& warning : warnings) {

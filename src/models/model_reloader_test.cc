@@ -10,6 +10,7 @@
 #include "base/os/test_folder.h"
 #include "core/background_threads.h"
 #include "core/loader_fake.h"
+#include "models/idle_settings.h"
 #include "models/sources_fixture.h"
 #include "models/unserved_arms.h"
 #include "serving/model_server_config.pb.h"
@@ -498,6 +499,18 @@ TEST_F(ModelReloaderTest, AnArmThatNothingServesIsWarnedOf) {
             "nothing serves the arm apart of model m: version 2 of model m is not selected by its "
             "model_version_policy");
   EXPECT_EQ(warnings[2], "nothing serves the arm none of model m: model m has no label \"next\"");
+}
+
+TEST_F(ModelReloaderTest, SettingsThatNeedOnDemandAreWarnedOfWithoutIt) {
+  ConfiguredModel model = Configured();
+  model.unload_after_idle = std::chrono::seconds(1);
+  model.keep_loaded = true;
+  EXPECT_EQ(IdleSettings({model}),
+            (std::vector<std::string>{
+                "model m: unload_after_idle_ms has no effect without load: ON_DEMAND",
+                "model m: keep_loaded has no effect without load: ON_DEMAND"}));
+  model.load_mode = core::LoadMode::kOnDemand;
+  EXPECT_EQ(IdleSettings({model, Configured()}), std::vector<std::string>{});
 }
 
 TEST_F(ModelReloaderTest, AListThatTakesModelsAwayEndsTheWaitForThem) {

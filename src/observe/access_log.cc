@@ -10,6 +10,8 @@ namespace penstock {
 namespace {
 
 constexpr std::array<std::string_view, 4> kCalls = {"off", "errors", "slow", "all"};
+constexpr std::array<std::string_view, 1> kSlow = {"slow"};
+constexpr std::array<std::string_view, 3> kOn = {"errors", "slow", "all"};
 constexpr std::array<std::string_view, 3> kFormats = {"auto", "text", "json"};
 
 const OptionRow kRows[] = {
@@ -24,17 +26,20 @@ const OptionRow kRows[] = {
      .name = "access_log_slow_ms",
      .target = In<std::chrono::milliseconds, &AccessLogOptions::slow_min>(),
      .sentence = "How long a call must take to be slow, for access_log=slow.",
-     .max = 24 * 3'600'000},
+     .max = 24 * 3'600'000,
+     .needs = OptionNeed{"access_log", kSlow}},
     {.group = option_group::kObservation,
      .name = "access_log_file",
      .target = Field<&AccessLogOptions::file>(),
      .sentence = "The file of the access log, made with mode 0600, and opened again when it has "
-                 "been moved; empty is standard error."},
+                 "been moved; empty is standard error.",
+     .needs = OptionNeed{"access_log", kOn}},
     {.group = option_group::kObservation,
      .name = "access_log_format",
      .target = Field<&AccessLogOptions::format>(),
      .sentence = "The form of a line of the access log; 'auto' is log_format.",
-     .choices = kFormats},
+     .choices = kFormats,
+     .needs = OptionNeed{"access_log", kOn}},
 };
 
 CallFilter FilterOf(const AccessLogOptions& options) {

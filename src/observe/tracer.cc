@@ -30,11 +30,13 @@ const OptionRow kTraceRows[] = {
      .name = "trace_sample_rate",
      .target = Field<&TraceOptions::sample_rate>(),
      .sentence = "The part of the calls that is traced, 0 to 1, unless the client's traceparent "
-                 "decides."},
+                 "decides.",
+     .needs = OptionNeed{"trace_endpoint"}},
     {.group = option_group::kObservation,
      .name = "trace_service_name",
      .target = Field<&TraceOptions::service_name>(),
-     .sentence = "The service.name of the traces."},
+     .sentence = "The service.name of the traces.",
+     .needs = OptionNeed{"trace_endpoint"}},
 };
 
 StatusOr<double> ParseRate(const std::string& text) {

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <charconv>
 #include <optional>
+#include <vector>
 
 #include "config/config_files.h"
 #include "options/compat.h"
@@ -194,6 +195,23 @@ Status CheckTogether(const Settings& settings) {
   return CheckTls(settings);
 }
 
+// One warning for each of the `given` options that has no effect because of another one.
+void WarnOfNoEffect(const OptionTable& table, const std::vector<const OptionRow*>& given,
+                    ParsedOptions& parsed) {
+  for (const OptionRow* const row : given) {
+    if (!row->needs) continue;
+    const auto& [option, one_of] = *row->needs;
+    const std::string& value =
+        std::get<OptionField>(table.Find(option)->target).text(parsed.values);
+    if (one_of.empty() ? !value.empty() : std::ranges::find(one_of, value) != one_of.end())
+      continue;
+    std::string warning = fmt::format("--{} has no effect without --{}", row->name, option);
+    if (!one_of.empty()) warning += fmt::format("={}", fmt::join(one_of, " or "));
+    if (std::ranges::find(parsed.warnings, warning) == parsed.warnings.end())
+      parsed.warnings.push_back(std::move(warning));
+  }
+}
+
 // Refuses batching parameters without --enable_batching, as TensorFlow Serving does. Users who give
 // parameters expect their requests to be batched.
 Status CheckBatching(const Settings& settings,
@@ -215,6 +233,7 @@ OptionTable JoinOptions(std::initializer_list<std::span<const OptionRow>> of_lea
 StatusOr<ParsedOptions> ParseFlags(const OptionTable& table,
                                    std::span<const std::string> arguments) {
   ParsedOptions parsed;
+  std::vector<const OptionRow*> given;
   const bool stands_in_for_tfs = AsksForTfs(arguments);
   // Before any flag, so that a flag of the user overrides these defaults.
   if (stands_in_for_tfs) parsed.values.Mutable<Settings>() = TfsDefaults();
@@ -231,8 +250,10 @@ StatusOr<ParsedOptions> ParseFlags(const OptionTable& table,
     } else {
       TRY(SetField(*flag->row, std::get<OptionField>(flag->row->target), flag->value,
                    parsed.values));
+      given.push_back(flag->row);
     }
   }
+  WarnOfNoEffect(table, given, parsed);
   return parsed;
 }
 

@@ -89,6 +89,19 @@ TEST(OptionsTest, FlagsWithoutEffectWarnOnlyIfTheyChangeADefault) {
   EXPECT_THAT(Problem({"--grpc_max_threads=many"}), HasSubstr("expected a whole number"));
 }
 
+TEST(OptionsTest, FlagsThatNeedAnotherWarnWithoutIt) {
+  const auto warnings = [](std::initializer_list<std::string> flags) {
+    const auto parsed = Parse(flags);
+    EXPECT_TRUE(parsed.ok()) << parsed.status();
+    return parsed->warnings;
+  };
+  EXPECT_THAT(warnings({"--token_file_poll_seconds=1", "--request_log_queue_bytes_max=65536"}),
+              ElementsAre("--token_file_poll_seconds has no effect without --token_file",
+                          "--request_log_queue_bytes_max has no effect without "
+                          "--request_log_directory"));
+  EXPECT_THAT(warnings({"--token_file_poll_seconds=1", "--token_file=/t"}), IsEmpty());
+}
+
 TEST(OptionsTest, UnsupportedFlagsThatChangeResultsOrSafetyAreRefused) {
   EXPECT_THAT(Problem({"--use_alts_credentials"}), HasSubstr("use tls_certificate_file"));
   EXPECT_THAT(Problem({"--mixed_precision=bfloat16"}), HasSubstr("convert the model"));

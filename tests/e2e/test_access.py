@@ -328,6 +328,36 @@ def client_certificate(folder, name, extensions):
     return certificate, key
 
 
+def test_failed_tls_handshakes_are_in_the_debug_log(start, tmp_path):
+    pem, key = tmp_path / 'server.pem', tmp_path / 'server.key'
+    make_certificate(pem, key)
+    make_certificate(tmp_path / 'ca.pem', tmp_path / 'ca.key')
+    make_certificate(tmp_path / 'other.pem', tmp_path / 'other.key')
+    server = start(MODELS, [f'--tls_certificate_file={pem}', f'--tls_key_file={key}',
+                            f'--tls_client_ca_file={tmp_path / "ca.pem"}', '--tls_require_client_certificate',
+                            '--health_port=-1', '--log_level=debug'], ready=False)
+    url = f'https://localhost:{server.rest_port}/readyz'
+    for certificate in (None, (tmp_path / 'other.pem', tmp_path / 'other.key')):
+        with pytest.raises(requests.exceptions.ConnectionError):
+            requests.get(url, verify=str(pem), cert=certificate, timeout=60)
+    assert requests.get(url.replace('https', 'http'), timeout=60).status_code == 400
+    for reason in ('peer did not return a certificate', 'self-signed certificate', 'the client speaks HTTP without TLS'):
+        line = eventually(reason, lambda: next((line for line in server.log().splitlines() if reason in line), None))
+        assert ' debug ' in line and 'TLS with 127.0.0.1:' in line
+
+
+def test_a_public_port_that_lets_everybody_change_the_models_is_warned_of(start, tmp_path):
+    tokens = tmp_path / 'tokens'
+    tokens.write_text(caller('ops', f'token_sha256: "{new_token("ops")[1]}"', 'operation: ADMIN model: "*"'))
+    text = 'everybody who reaches this port may change the models'
+    public = '--address=0.0.0.0'
+    assert f'with --admin_api=full {text}' in start(MODELS, ['--admin_api=full', public]).log()
+    assert f'with --reload_rpc=on {text}' in start(MODELS, ['--reload_rpc=on', public]).log()
+    assert text not in start(MODELS, ['--admin_api=full']).log()
+    flags = ['--admin_api=full', public, f'--token_file={tokens}', '--health_port=-1']
+    assert text not in start(MODELS, flags, ready=False).log()
+
+
 def test_a_client_certificate_names_its_caller(start, tmp_path):
     server_pem, server_key = tmp_path / 'server.pem', tmp_path / 'server.key'
     make_certificate(server_pem, server_key)

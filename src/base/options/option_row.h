@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <limits>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -71,6 +72,12 @@ struct ForeignOption {
   bool refuse = false;  // other values are refused: ignoring them would change results or safety
 };
 
+// The value of another option without which an option has no effect. Immutable, static.
+struct OptionNeed {
+  std::string_view option;                        // a string
+  std::span<const std::string_view> one_of = {};  // empty: any value but the empty one
+};
+
 // When a changed value takes effect. The documentation shows it for each option.
 enum class OptionChange {
   kRestart,  // read once, at the start
@@ -128,6 +135,8 @@ struct OptionRow {
   int64_t max = std::numeric_limits<int64_t>::max();
   std::span<const std::string_view> choices = {};  // the allowed strings; empty: all
   OptionChange change = OptionChange::kRestart;
+  // Who gives this option without the other gets a warning.
+  std::optional<OptionNeed> needs = std::nullopt;
 
   OptionType type() const;
   // `unit`, or that of the field.

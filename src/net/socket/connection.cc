@@ -206,6 +206,7 @@ void Connection::OnWireBytes(std::span<const std::byte> bytes) {
   const std::string_view answer = tls_->was_fed() ? std::string_view() : AnswerToClearText(bytes);
   if (!answer.empty()) {
     server().metrics.tls_errors.Add();
+    PENSTOCK_LOG(kDebug, "TLS with {} failed: the client speaks HTTP without TLS", peer_);
     tls_.reset();
     unsent_.AppendCopy(answer);
     return CloseAfterFlush();
@@ -227,6 +228,8 @@ void Connection::Decrypt() {
     if (result == TlsFilter::Result::kEnd) return OnEndOfInput();
     if (result == TlsFilter::Result::kFailed) {
       server().metrics.tls_errors.Add();
+      PENSTOCK_LOG(kDebug, "TLS with {} failed{}: {}", peer_,
+                   tls_->is_established() ? "" : " in the handshake", tls_->failure());
       session_.reset();
       return CloseAfterFlush();  // a TLS alert may have to be sent
     }

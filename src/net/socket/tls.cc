@@ -9,6 +9,7 @@
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509_vfy.h>
 
 #include <string>
 
@@ -53,11 +54,14 @@ TlsFilter::Result TlsFilter::Read(std::span<std::byte> to, size_t& bytes) {
   // Checked after the read, because the callback counts the updates while OpenSSL reads.
   if (key_updates_ > kKeyUpdatesFree + bytes_fed_ / kBytesPerKeyUpdate) {
     bytes = 0;
+    failure_ = "too many key updates";
     return Result::kFailed;
   }
   if (has_read) return Result::kOk;
   bytes = 0;
   const int error = SSL_get_error(ssl_, 0);
+  const char* const reason = ERR_reason_error_string(ERR_peek_error());
+  const long verified = SSL_get_verify_result(ssl_);
   ERR_clear_error();
   switch (error) {
     case SSL_ERROR_WANT_READ:
@@ -66,6 +70,9 @@ TlsFilter::Result TlsFilter::Read(std::span<std::byte> to, size_t& bytes) {
     case SSL_ERROR_ZERO_RETURN:
       return Result::kEnd;
     default:
+      failure_ = verified != X509_V_OK ? X509_verify_cert_error_string(verified)
+                 : reason != nullptr   ? reason
+                                       : "the connection broke";
       return Result::kFailed;
   }
 }

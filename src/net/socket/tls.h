@@ -52,6 +52,8 @@ class TlsFilter final {
   // Decrypts fed bytes to `to`, and sets `bytes` to how many it wrote; 0 unless the result is kOk.
   // Also does the handshake. Call Encrypt afterwards, since it may have output.
   Result Read(std::span<std::byte> to, size_t& bytes);
+  // Why Read has failed; for logs.
+  std::string_view failure() const { return failure_; }
   // Encrypts `plain`. Returns it behind the protocol's own output, such as handshake messages.
   ByteChain Encrypt(const ByteChain& plain);
   // Queues a close_notify, once. Returns true if there is now something to send.
@@ -70,6 +72,7 @@ class TlsFilter final {
   uint64_t bytes_fed_ = 0;
   uint64_t key_updates_ = 0;  // received from the peer
   bool close_started_ = false;
+  std::string_view failure_;  // static storage
 };
 
 // Returns the answer for a client that speaks HTTP/1.1 without TLS: a 400 with the reason, to be
