@@ -82,7 +82,7 @@ PAIRS = [(file[:-len('.txt')], pair) for file in FILES for pair in read_pairs(fi
 
 def parameters():
     for file, pair in PAIRS:
-        marks = [pytest.mark.runtimes] if pair.server == 'runtimes' else []
+        marks = [pytest.mark.runtimes, pytest.mark.release_only] if pair.server == 'runtimes' else []
         yield pytest.param(pair, id=f'{file}: {pair.name}', marks=marks)
 
 

@@ -24,6 +24,7 @@ runtimes = pytest.mark.runtimes
 BODY = b'{"instances":[1.0,2.0]}'
 POST = b'POST /v1/models/half:predict HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n' % len(BODY)
 PROBE = b'GET /readyz HTTP/1.1\r\nHost: h\r\n\r\n'
+LOOPS = pytest.mark.parametrize('model', [pytest.param('loop', marks=pytest.mark.release_only), 'loop_onnx'])
 SIGNALS = pytest.mark.parametrize('how', [signal.SIGTERM, signal.SIGINT], ids=['SIGTERM', 'SIGINT'])
 
 
@@ -194,7 +195,7 @@ def test_what_is_open_at_the_end_of_the_drain_gets_an_error(start):
 
 
 @runtimes
-@pytest.mark.parametrize('model', ['loop', 'loop_onnx'])
+@LOOPS
 def test_requests_that_compute(start, model):
     """A dozen requests of seconds each, over both protocols: all answered, with the right numbers."""
     steps = 20_000
@@ -236,7 +237,7 @@ def test_requests_that_compute(start, model):
 
 
 @runtimes
-@pytest.mark.parametrize('model', ['loop', 'loop_onnx'])
+@LOOPS
 def test_a_model_that_computes_without_end_is_stopped(start, model):
     server = start({model: os.path.join(TEST_MODELS, model)}, flags=['--drain_timeout_ms=300'])
     with Client(server) as client:

@@ -12,7 +12,7 @@ import pytest
 from conftest import TEST_MODELS
 from penstock_server import BINARY, SLOWNESS
 
-pytestmark = pytest.mark.runtimes
+pytestmark = [pytest.mark.runtimes, pytest.mark.release_only]  # the conformance tests run this with sanitizers
 TEXT_LIBRARIES = os.path.join(sysconfig.get_path('purelib'), 'tensorflow_text/python/ops')
 CASE_FOLD = f'{TEST_MODELS}/op_libraries/case_fold'
 
