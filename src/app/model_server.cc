@@ -383,8 +383,10 @@ StatusOr<std::unique_ptr<ModelServer>> ModelServer::Start(const OptionValues& op
                                                           OpenedCallback on_opened,
                                                           const StartStepCallback& on_step) {
   on_step("checking the paths that flags name");
-  TRY(CheckPaths(options.Get<Settings>()));
-  auto impl = std::make_unique<Impl>(options, std::move(on_opened));
+  OptionValues values = options;
+  TRY(CheckPaths(values.Get<Settings>()));
+  TRY(ReadBatchingFile(values.Mutable<Settings>()));
+  auto impl = std::make_unique<Impl>(values, std::move(on_opened));
   TRY(impl->Start(on_step));
   return std::unique_ptr<ModelServer>(new ModelServer(std::move(impl)));
 }

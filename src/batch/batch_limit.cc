@@ -15,6 +15,8 @@ constexpr double kNewShare = 1.0 / 8;
 constexpr double kNewShorterShare = 1.0 / 2;
 // After so many batches of the size of the limit, one may be larger.
 constexpr uint64_t kTryLargerAfter = 128;
+// A size is judged only by so many batches.
+constexpr uint64_t kJudgedAfter = 4;
 // The limit before anything was measured. Most models gain up to here.
 constexpr int64_t kFirstRows = 16;
 
@@ -39,6 +41,7 @@ void BatchLimit::Record(int64_t rows, Duration time) {
   double& mean = row_time_ns_[size];
   mean = mean == 0 ? row_time
                    : mean + (row_time - mean) * (row_time < mean ? kNewShorterShare : kNewShare);
+  ++batches_[size];
   int64_t best = Best();
   if (size == SizeOf(best) && ++full_batches_ % kTryLargerAfter == 0) best *= 2;
   rows_.store(std::clamp<int64_t>(best, 1, rows_max_), std::memory_order_relaxed);
@@ -53,6 +56,7 @@ int64_t BatchLimit::Best() const {
     largest = size;
   }
   if (RowsMaxOf(largest) < std::min(kFirstRows, rows_max_)) return kFirstRows;
+  if (batches_[largest] < kJudgedAfter) return RowsMaxOf(largest);
   for (size_t size = 0; size < largest; ++size) {
     if (row_time_ns_[size] != 0 && row_time_ns_[size] <= least * kSlower) return RowsMaxOf(size);
   }

@@ -47,6 +47,7 @@ class BatchLimit final {
   std::atomic<int64_t> rows_;
   mutable Mutex mutex_;
   std::array<double, kSizes> row_time_ns_ GUARDED_BY(mutex_) = {};  // 0: not measured
+  std::array<uint64_t, kSizes> batches_ GUARDED_BY(mutex_) = {};    // that were measured
   uint64_t full_batches_ GUARDED_BY(mutex_) = 0;
 };
 

@@ -79,7 +79,7 @@ struct Outcome {
 
 class BatchRunTest : public ::testing::Test {
  protected:
-  void Serve(int64_t rows_max = kBatchRowsMax) {
+  void Serve(int64_t rows_max = kBatchRowsMax, std::vector<int64_t> allowed_rows = {}) {
     const auto run = [this](const InferRequest& request, ResponseCallback done) {
       seen_.push_back(request.inputs.front().tensor.shape().dim(0));
       run_(request, std::move(done));
@@ -90,7 +90,7 @@ class BatchRunTest : public ::testing::Test {
     handle_.emplace(*engine_.Find({.name = "m", .version = {}, .label = {}}));
     auto& served = static_cast<ServedModel&>(Served(*manager_.GetHandle("m", std::nullopt)));
     auto batcher = std::make_unique<ModelBatcher>(
-        served.info(), BatcherOptions{.id = {"m", {1}}, .rows_max = rows_max}, metrics_);
+        served.info(), BatcherOptions{{"m", {1}}, rows_max, std::move(allowed_rows)}, metrics_);
     batcher_ = batcher.get();
     for (uint32_t i = 0; i < info_.signatures.size(); ++i) batcher->TurnOn(i);
     served.SetBatcher(std::move(batcher), /*runs=*/1);
@@ -186,6 +186,27 @@ TEST_F(BatchRunTest, BatchHasNoMoreRowsThanTheLimit) {
   for (const size_t rows : {2, 3, 1, 5, 2}) Send(Request(std::vector<float>(rows, 1)));
   RunAll();
   EXPECT_THAT(seen_, ElementsAre(3, 3, 5, 2)) << "5 rows run alone, and later ones fill up";
+}
+
+TEST_F(BatchRunTest, RunsHaveAllowedSizes) {
+  Serve(/*rows_max=*/8, /*allowed_rows=*/{4, 8});
+  const Outcome& a = Send(Request({1, 2}));
+  const Outcome& b = Send(Request({3, 4, 5}));
+  RunAll();
+  const Outcome& lone = Send(Request({6}));
+  RunAll();
+  Send(Request({-1}));
+  RunAll();
+  Send(Request(std::vector<float>(9, 1)));
+  RunAll();
+  EXPECT_THAT(seen_, ElementsAre(8, 4, 4, 9)) << "a larger one stays as it is";
+  EXPECT_THAT(a.values, ElementsAre(2, 4));
+  EXPECT_THAT(b.values, ElementsAre(6, 8, 10));
+  EXPECT_THAT(lone.values, ElementsAre(12));
+  EXPECT_EQ(outcomes_[3].status.code(), StatusCode::kInvalidArgument) << "and did not run twice";
+  EXPECT_THAT(
+      metrics_.Text(),
+      HasSubstr("penstock_batch_padding_rows_total{model_name=\"m\",model_version=\"1\"} 6\n"));
 }
 
 TEST_F(BatchRunTest, CancelledAndExpiredRequestsDoNotJoin) {
@@ -306,7 +327,9 @@ TEST_F(BatchRunTest, RequestsRunAloneIfThereIsNoMemoryForTheirBatch) {
 // A request that waits until a slot is free, and only then is decoded.
 class LateDecode final : public schedule::Job {
  public:
-  explicit LateDecode(std::function<void(schedule::Lease&)> run) : run_(std::move(run)) {}
+  explicit LateDecode(std::function<void(schedule::Lease&)> run) : run_(std::move(run)) {
+    group = &kUndecoded;
+  }
   void Start(schedule::Lease& lease) override { run_(lease); }
   void Drop() override {}
 
@@ -314,22 +337,26 @@ class LateDecode final : public schedule::Job {
   const std::function<void(schedule::Lease&)> run_;
 };
 
-TEST_F(BatchRunTest, LargeRequestsAreDecodedOneByOneAndRunTogether) {
+TEST_F(BatchRunTest, LargeRequestsAreDecodedInTheSlotOfTheirBatch) {
   Serve();
   std::deque<LateDecode> jobs;
-  for (const float x : {1.0F, 2.0F, 3.0F}) {
+  // The last one turns out to have another shape.
+  for (const float x : {1.0F, 2.0F, 3.0F, 4.0F}) {
     Outcome& outcome = outcomes_.emplace_back();
-    jobs.emplace_back([&, x](schedule::Lease& lease) {
-      outcome.request = Request({x});
+    LateDecode& job = jobs.emplace_back([&, x](schedule::Lease& lease) {
+      outcome.request = Request({x}, x == 4 ? 2 : 1);
       engine_.RunHere(*handle_, outcome.request, lease,
                       [&](InferResponse response) { outcome.Set(std::move(response)); });
     });
-    ASSERT_EQ(engine_.QueueOf(*handle_).Enter(jobs.back(), nullptr),
-              schedule::Admission::kAccepted);
+    job.deadline = static_cast<int64_t>(x);
+    ASSERT_EQ(engine_.QueueOf(*handle_).Enter(job, nullptr), schedule::Admission::kAccepted);
   }
+  const Outcome& small = Send(Request({5}));  // decoded before it waits
   RunAll();
-  EXPECT_THAT(seen_, ElementsAre(3));
+  EXPECT_THAT(seen_, ElementsAre(4, 1));
   EXPECT_THAT(outcomes_[2].values, ElementsAre(6));
+  EXPECT_THAT(outcomes_[3].values, ElementsAre(8, 8));
+  EXPECT_THAT(small.values, ElementsAre(10));
 }
 
 // Any mixture of requests, with threads: each is answered once, and gets what it would get alone.

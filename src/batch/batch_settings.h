@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "batch/batch_limit.h"
 
@@ -19,6 +20,12 @@ enum class BatchMode : uint8_t {
 struct BatchSettings {
   BatchMode mode = BatchMode::kOff;
   int64_t rows_max = kBatchRowsMax;  // the most rows of a batch
+  // The numbers of rows that a run may have, ascending; rows are added to reach one of them. The
+  // last one is rows_max. Empty: any number.
+  std::vector<int64_t> allowed_rows = {};
+  uint32_t runs = 0;  // of a model at the same time; 0: as many as the server has room for
+
+  bool operator==(const BatchSettings&) const = default;
 };
 
 }  // namespace penstock::batch

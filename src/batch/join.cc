@@ -46,17 +46,24 @@ bool HasSameRows(const Tensor& a, const Tensor& b) {
          std::equal(x.begin() + 1, x.end(), y.begin() + 1);
 }
 
-// Sets `to` to the rows of `tensors`, one after the other.
-Status GatherTensors(std::span<const Tensor* const> tensors, RequestMemory& memory, Tensor& to) {
+// Sets `to` to the rows of `tensors`, one after the other, and the first row of the last one
+// `extra_rows` times.
+Status GatherTensors(std::span<const Tensor* const> tensors, int64_t extra_rows,
+                     RequestMemory& memory, Tensor& to) {
   Shape shape = tensors.front()->shape();
-  int64_t rows = 0;
+  int64_t rows = extra_rows;
   for (const Tensor* tensor : tensors) rows += tensor->shape().dim(0);
   shape.SetDim(0, rows);
   ASSIGN_OR_RETURN(to, Tensor::Allocate(tensors.front()->dtype(), std::move(shape), memory));
   std::byte* place = to.mutable_data();
-  for (const Tensor* tensor : tensors) {
-    if (tensor->bytes() > 0) std::memcpy(place, tensor->data(), tensor->bytes());
-    place += tensor->bytes();
+  const auto append = [&place](const Tensor& part) {
+    if (part.bytes() > 0) std::memcpy(place, part.data(), part.bytes());
+    place += part.bytes();
+  };
+  for (const Tensor* tensor : tensors) append(*tensor);
+  if (extra_rows > 0) {
+    const Tensor row = tensors.back()->Rows(0, 1);
+    for (int64_t i = 0; i < extra_rows; ++i) append(row);
   }
   PENSTOCK_CHECK(place == to.data() + to.bytes(), "rows of different sizes were joined");
   if (to.dtype() != DType::kString) return OkStatus();
@@ -95,8 +102,8 @@ bool CanJoin(const InferRequest& a, const InferRequest& b) {
   return true;
 }
 
-Status GatherInputs(std::span<const InferRequest* const> members, RequestMemory& memory,
-                    NamedTensors& inputs) {
+Status GatherInputs(std::span<const InferRequest* const> members, int64_t extra_rows,
+                    RequestMemory& memory, NamedTensors& inputs) {
   const NamedTensors& first = members.front()->inputs;
   std::vector<const Tensor*> tensors(members.size());
   for (size_t i = 0; i < first.size(); ++i) {
@@ -107,14 +114,15 @@ Status GatherInputs(std::span<const InferRequest* const> members, RequestMemory&
     });
     NamedTensor& input = inputs.emplace_back();
     input.name = first[i].name;
-    TRY(GatherTensors(tensors, memory, input.tensor));
+    TRY(GatherTensors(tensors, extra_rows, memory, input.tensor));
   }
   return OkStatus();
 }
 
 Status ScatterOutputs(const Signature& signature, const NamedTensors& outputs,
-                      std::span<const int64_t> rows, std::span<NamedTensors> parts) {
-  const int64_t all = std::accumulate(rows.begin(), rows.end(), int64_t{0});
+                      std::span<const int64_t> rows, int64_t extra_rows,
+                      std::span<NamedTensors> parts) {
+  const int64_t all = std::accumulate(rows.begin(), rows.end(), extra_rows);
   for (const NamedTensor& output : outputs) {
     const TensorSpec* const spec = signature.FindOutput(output.name);
     if (spec == nullptr) {

@@ -22,16 +22,18 @@ int64_t RowsOf(const Signature& signature, const InferRequest& request);
 bool CanJoin(const InferRequest& a, const InferRequest& b);
 
 // Sets `inputs` to those of all members together: the rows of the first one, then those of the
-// second one, and so on. Copies the elements, but of strings only the views; the result keeps their
-// characters alive. Names are those of the first member. Errors: RESOURCE_EXHAUSTED. REQUIRES: each
-// two members CanJoin.
-Status GatherInputs(std::span<const InferRequest* const> members, RequestMemory& memory,
-                    NamedTensors& inputs);
+// second one, and so on; at last the first row of the last one, so often as there are `extra_rows`.
+// Copies the elements, but of strings only the views; the result keeps their characters alive.
+// Names are those of the first member. Errors: RESOURCE_EXHAUSTED. REQUIRES: each two members
+// CanJoin.
+Status GatherInputs(std::span<const InferRequest* const> members, int64_t extra_rows,
+                    RequestMemory& memory, NamedTensors& inputs);
 
 // Gives each member its rows of the outputs, as views. `rows` and `parts` have one entry for each
 // member. Outputs get their names from `signature`. Errors: INTERNAL, if an output is not of the
-// signature, or has not as many rows as all members.
+// signature, or has not as many rows as all members and `extra_rows` together.
 Status ScatterOutputs(const Signature& signature, const NamedTensors& outputs,
-                      std::span<const int64_t> rows, std::span<NamedTensors> parts);
+                      std::span<const int64_t> rows, int64_t extra_rows,
+                      std::span<NamedTensors> parts);
 
 }  // namespace penstock::batch

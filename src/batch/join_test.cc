@@ -149,7 +149,7 @@ TEST(JoinTest, GatherPutsTheRowsOneAfterTheOther) {
   const InferRequest* const members[] = {&a, &b};
   NamedTensors inputs;
   RequestMemory memory;
-  ASSERT_TRUE(GatherInputs(members, memory, inputs).ok());
+  ASSERT_TRUE(GatherInputs(members, /*extra_rows=*/0, memory, inputs).ok());
   a = b = {};  // the batch keeps what it needs
   ASSERT_EQ(inputs.size(), 2U);
   EXPECT_EQ(inputs[0].name, "x");
@@ -159,12 +159,29 @@ TEST(JoinTest, GatherPutsTheRowsOneAfterTheOther) {
   EXPECT_THAT(Texts(inputs[1].tensor), ElementsAre("a", "b", "c"));
 }
 
+TEST(JoinTest, ExtraRowsAreAddedAndCutOff) {
+  const InferRequest a = Request({"a"}, {1, 1, 2}), b = Request({"b", "c"}, {2, 1, 2}, 10);
+  const InferRequest* const members[] = {&a, &b};
+  NamedTensors inputs;
+  RequestMemory memory;
+  ASSERT_TRUE(GatherInputs(members, /*extra_rows=*/2, memory, inputs).ok());
+  EXPECT_EQ(inputs[0].tensor.shape(), (Shape{5, 1, 2}));
+  EXPECT_THAT(Values(inputs[0].tensor), ElementsAre(0, 1, 10, 11, 12, 13, 10, 11, 10, 11));
+  EXPECT_THAT(Texts(inputs[1].tensor), ElementsAre("a", "b", "c", "b", "b"));
+  const int64_t rows[] = {1, 2};
+  NamedTensors parts[2];
+  const NamedTensors outputs = {{"y", inputs[0].tensor}};
+  ASSERT_TRUE(ScatterOutputs(TwoInputs(), outputs, rows, /*extra_rows=*/2, parts).ok());
+  EXPECT_THAT(Values(parts[1][0].tensor), ElementsAre(10, 11, 12, 13));
+}
+
 TEST(JoinTest, GatherCountsItsMemory) {
   const InferRequest request = Request({"a"}, {1, 100, 2});
   const InferRequest* const members[] = {&request, &request};
   NamedTensors inputs;
   RequestMemory memory(/*bytes_max=*/1000);
-  EXPECT_EQ(GatherInputs(members, memory, inputs).code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(GatherInputs(members, /*extra_rows=*/0, memory, inputs).code(),
+            StatusCode::kResourceExhausted);
 }
 
 TEST(JoinTest, ScatterSharesTheOutputs) {
@@ -173,7 +190,7 @@ TEST(JoinTest, ScatterSharesTheOutputs) {
   const NamedTensors outputs = {{name, Floats({3, 1, 2})}, {"z", Strings({"p", "q", "r"})}};
   const int64_t rows[] = {1, 2};
   NamedTensors parts[2];
-  ASSERT_TRUE(ScatterOutputs(signature, outputs, rows, parts).ok());
+  ASSERT_TRUE(ScatterOutputs(signature, outputs, rows, /*extra_rows=*/0, parts).ok());
   EXPECT_THAT(Values(parts[0][0].tensor), ElementsAre(0, 1));
   EXPECT_THAT(Values(parts[1][0].tensor), ElementsAre(2, 3, 4, 5));
   EXPECT_EQ(parts[1][0].tensor.data(), outputs[0].tensor.data() + 8);
@@ -191,8 +208,8 @@ TEST(JoinTest, ScatterRefusesOutputsWithoutTheRows) {
   };
   for (const auto& [output, message] : cases) {
     NamedTensors parts[2];
-    const Status status =
-        ScatterOutputs(signature, {{"z", Strings({"p", "q", "r"})}, output}, rows, parts);
+    const Status status = ScatterOutputs(signature, {{"z", Strings({"p", "q", "r"})}, output}, rows,
+                                         /*extra_rows=*/0, parts);
     EXPECT_EQ(status.code(), StatusCode::kInternal);
     EXPECT_THAT(status.message(), HasSubstr(message));
     EXPECT_TRUE(parts[0].empty());
@@ -219,12 +236,12 @@ TEST(JoinTest, RandomRequestsGetTheirOwnRows) {
     for (const InferRequest& request : requests) members.push_back(&request);
     NamedTensors inputs;
     RequestMemory memory;
-    ASSERT_TRUE(GatherInputs(members, memory, inputs).ok());
+    ASSERT_TRUE(GatherInputs(members, /*extra_rows=*/0, memory, inputs).ok());
     std::ranges::sort(inputs, {}, &NamedTensor::name);
     // A model that returns its inputs.
     NamedTensors outputs = {{"y", inputs[1].tensor}, {"z", inputs[0].tensor}};
     std::vector<NamedTensors> parts(rows.size());
-    ASSERT_TRUE(ScatterOutputs(signature, outputs, rows, parts).ok());
+    ASSERT_TRUE(ScatterOutputs(signature, outputs, rows, /*extra_rows=*/0, parts).ok());
     for (size_t i = 0; i < rows.size(); ++i) {
       for (const NamedTensor& input : requests[i].inputs) {
         const Tensor& output = parts[i][input.name == "x" ? 0 : 1].tensor;

@@ -23,7 +23,9 @@ class GatheredRequest final : public JoinedRequest {
   // `signature` must outlive it.
   explicit GatheredRequest(const Signature& signature) : signature_(signature) {}
 
-  Status Gather(std::span<const InferRequest* const> members, RequestMemory& memory) {
+  Status Gather(std::span<const InferRequest* const> members, int64_t extra_rows,
+                RequestMemory& memory) {
+    extra_rows_ = extra_rows;
     const InferRequest& first = *members.front();
     request_.signature_name = signature_.name;
     request_.output_filter = first.output_filter;
@@ -37,12 +39,12 @@ class GatheredRequest final : public JoinedRequest {
       request_.deadline = std::max(request_.deadline, member->deadline);
     }
     request_.times = &times_;
-    return GatherInputs(members, memory, request_.inputs);
+    return GatherInputs(members, extra_rows, memory, request_.inputs);
   }
 
   const InferRequest& request() const override { return request_; }
   Status Divide(const NamedTensors& outputs, std::span<NamedTensors> parts) const override {
-    return ScatterOutputs(signature_, outputs, rows_, parts);
+    return ScatterOutputs(signature_, outputs, rows_, extra_rows_, parts);
   }
 
  private:
@@ -50,6 +52,7 @@ class GatheredRequest final : public JoinedRequest {
   InferRequest request_;
   StageTimes times_;  // nobody reads them: each member has its own
   std::vector<int64_t> rows_;
+  int64_t extra_rows_ = 0;
 };
 
 }  // namespace
@@ -60,7 +63,10 @@ ModelBatcher::ModelBatcher(const ModelInfo& info, BatcherOptions options, Metric
       rows_(metrics.AddHistogram("penstock_batch_rows", "Rows that ran together.", kSizeBounds,
                                  Labels(options_.id))),
       requests_(metrics.AddHistogram("penstock_batch_requests", "Requests that ran together.",
-                                     kSizeBounds, Labels(options_.id))) {
+                                     kSizeBounds, Labels(options_.id))),
+      padding_(metrics.AddCounter("penstock_batch_padding_rows_total",
+                                  "Rows that were added to reach an allowed size.",
+                                  Labels(options_.id))) {
   for (const Signature& signature : info_.signatures) {
     MetricLabels labels = Labels(options_.id);
     labels.emplace_back("signature", signature.name);
@@ -90,11 +96,18 @@ bool ModelBatcher::MayJoin(const InferRequest& first, const BatchForm& first_for
   return first_form.signature == other_form.signature && CanJoin(first, other);
 }
 
+int64_t ModelBatcher::RowsToRun(int64_t rows) const {
+  const auto next = std::ranges::lower_bound(options_.allowed_rows, rows);
+  return next == options_.allowed_rows.end() ? rows : *next;
+}
+
 StatusOr<std::unique_ptr<JoinedRequest>> ModelBatcher::Join(
     std::span<const InferRequest* const> members, RequestMemory& memory) const {
   auto joined =
       std::make_unique<GatheredRequest>(*info_.FindSignature(members.front()->signature_name));
-  TRY(joined->Gather(members, memory));
+  int64_t rows = 0;
+  for (const InferRequest* member : members) rows += member->inputs.front().tensor.shape().dim(0);
+  TRY(joined->Gather(members, RowsToRun(rows) - rows, memory));
   return joined;
 }
 
@@ -104,6 +117,8 @@ void ModelBatcher::Record(const BatchForm& form, size_t requests, Duration time)
   state.limit_gauge.Set(state.limit.rows());
   rows_.Record(static_cast<double>(form.rows));
   requests_.Record(static_cast<double>(requests));
+  if (const int64_t extra = RowsToRun(form.rows) - form.rows; extra > 0)
+    padding_.Add(static_cast<uint64_t>(extra));
 }
 
 void ModelBatcher::TurnOff(uint32_t signature, const Status& why) {

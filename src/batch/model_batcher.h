@@ -18,7 +18,8 @@ namespace penstock::batch {
 // How a version is batched.
 struct BatcherOptions {
   core::ServableId id;
-  int64_t rows_max = kBatchRowsMax;  // of a batch; a larger request runs alone
+  int64_t rows_max = kBatchRowsMax;        // of a batch; a larger request runs alone
+  std::vector<int64_t> allowed_rows = {};  // see BatchSettings
 };
 
 // The Batcher of one version. No signature is batched before TurnOn. Thread-safe.
@@ -38,6 +39,7 @@ class ModelBatcher final : public Batcher {
   bool MayJoin(const InferRequest& first, const BatchForm& first_form, const InferRequest& other,
                const BatchForm& other_form) const override;
   int64_t RowsMax(uint32_t signature) const override { return limit(signature).rows(); }
+  int64_t RowsToRun(int64_t rows) const override;
   StatusOr<std::unique_ptr<JoinedRequest>> Join(std::span<const InferRequest* const> members,
                                                 RequestMemory& memory) const override;
   void Record(const BatchForm& form, size_t requests, Duration time) override;
@@ -55,6 +57,7 @@ class ModelBatcher final : public Batcher {
   const BatcherOptions options_;
   Histogram& rows_;
   Histogram& requests_;
+  Counter& padding_;
   std::vector<std::unique_ptr<SignatureState>> states_;  // one for each signature; fixed
 };
 

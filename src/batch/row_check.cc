@@ -177,7 +177,8 @@ class RowCheck final {
   Status Compare(const InferRequest& request, int64_t rows, const NamedTensors& together) {
     const int64_t of_parts[] = {1, rows - 1};
     NamedTensors parts[2];
-    if (Status status = ScatterOutputs(signature_, together, of_parts, parts); !status.ok())
+    if (Status status = ScatterOutputs(signature_, together, of_parts, /*extra_rows=*/0, parts);
+        !status.ok())
       return absl::FailedPreconditionError(status.message());
     for (size_t i = 0; i < 2; ++i) {
       StatusOr<NamedTensors> alone = Run(request, static_cast<int64_t>(i), of_parts[i]);
@@ -213,7 +214,7 @@ StatusOr<InferRequest> AtLeastTwoRows(const Signature& signature, const InferReq
   both.output_filter = sample.output_filter;
   both.options = sample.options;
   RequestMemory memory;
-  TRY(GatherInputs(members, memory, both.inputs));
+  TRY(GatherInputs(members, /*extra_rows=*/0, memory, both.inputs));
   return both;
 }
 

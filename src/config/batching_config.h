@@ -4,6 +4,8 @@
 
 #include <cstdint>
 #include <optional>
+#include <string_view>
+#include <vector>
 
 #include "base/status.h"
 #include "batch/batch_settings.h"
@@ -14,16 +16,24 @@ class ModelOptions;
 
 namespace penstock {
 
-// The settings in `batching`. What is not set is the server's default.
+// The settings in `batching`, or of a file of BatchingParameters. What is not set is the server's
+// default.
 struct BatchingConfig {
   std::optional<bool> enabled;
   std::optional<int64_t> max_batch_size;
+  std::vector<int64_t> allowed_batch_sizes;  // ascending; the last one is max_batch_size
+  std::optional<int64_t> num_batch_threads;
 
   bool operator==(const BatchingConfig&) const = default;
 };
 
 // Errors: INVALID_ARGUMENT; the message continues a sentence that starts with the model's name.
 StatusOr<BatchingConfig> ReadBatching(const config::ModelOptions& options);
+
+// Parses the BatchingParameters of --batching_parameters_file, or of the file in the folder of a
+// version. Settings that this server has no use for are checked, and have no effect. Errors:
+// INVALID_ARGUMENT, with `file`.
+StatusOr<BatchingConfig> ParseBatchingParameters(std::string_view text, std::string_view file);
 
 // The settings of a model whose configuration is `config`.
 batch::BatchSettings SettingsOf(const BatchingConfig& config, batch::BatchSettings defaults);

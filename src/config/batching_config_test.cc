@@ -3,6 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
 #include "penstock/model_options.pb.h"
 
 namespace penstock {
@@ -38,6 +44,59 @@ TEST(BatchingConfigTest, ImpossibleSizesAreRefused) {
                                                             std::to_string(size) +
                                                             "; it must be 1 to 1000000");
   }
+}
+
+TEST(BatchingConfigTest, AllowedSizesAscendToTheLargest) {
+  config::ModelOptions options;
+  const auto read = [&](std::vector<int64_t> sizes) {
+    options.mutable_batching()->mutable_allowed_batch_sizes()->Assign(sizes.begin(), sizes.end());
+    return ReadBatching(options);
+  };
+  EXPECT_EQ(SettingsOf(*read({2, 8}), {}).rows_max, 8) << "the last one, if nothing else is set";
+  EXPECT_EQ(SettingsOf(*read({2, 8}), {}).allowed_rows, (std::vector<int64_t>{2, 8}));
+  EXPECT_EQ(read({8, 2}).status().message(),
+            "has a batching with allowed_batch_sizes with 2 after 8; they must ascend from 1 on");
+  EXPECT_FALSE(read({0, 8}).ok());
+  EXPECT_FALSE(read({8, 8}).ok());
+  options.mutable_batching()->set_max_batch_size(16);
+  EXPECT_EQ(read({2, 8}).status().message(),
+            "has a batching with allowed_batch_sizes that end with 8; the last one must be "
+            "max_batch_size, 16");
+}
+
+TEST(BatchingConfigTest, ParametersOfTensorFlowServing) {
+  const auto config = ParseBatchingParameters(
+      "max_batch_size { value: 128 } batch_timeout_micros { value: 0 } "
+      "max_enqueued_batches { value: 1000000 } num_batch_threads { value: 8 } "
+      "thread_pool_name { value: 'pool' } allowed_batch_sizes: 32 allowed_batch_sizes: 128",
+      "f");
+  ASSERT_TRUE(config.ok()) << config.status();
+  const batch::BatchSettings settings = SettingsOf(*config, {.mode = BatchMode::kChecked});
+  EXPECT_EQ(settings.mode, BatchMode::kChecked);
+  EXPECT_EQ(settings.rows_max, 128);
+  EXPECT_EQ(settings.allowed_rows, (std::vector<int64_t>{32, 128}));
+  EXPECT_EQ(settings.runs, 8U);
+  EXPECT_EQ(SettingsOf(*ParseBatchingParameters("", "f"), {}), batch::BatchSettings{});
+  const auto split = ParseBatchingParameters(
+      "max_batch_size { value: 128 } enable_large_batch_splitting { value: true } "
+      "max_execution_batch_size { value: 16 } allowed_batch_sizes: 16",
+      "f");
+  ASSERT_TRUE(split.ok()) << split.status();
+  EXPECT_EQ(SettingsOf(*split, {}).rows_max, 16);
+}
+
+TEST(BatchingConfigTest, WrongParametersAreRefused) {
+  const std::pair<std::string_view, std::string_view> cases[] = {
+      {"max_batch_size { value: 0 }", "f has a max_batch_size of 0; it must be 1 to 1000000"},
+      {"batch_timeout_micros { value: -1 }", "f has a batch_timeout_micros of -1, below 0"},
+      {"num_batch_threads { value: 0 }", "f has a num_batch_threads of 0; it must be 1 to 1000000"},
+      {"max_batch_size { value: 4 } allowed_batch_sizes: 2",
+       "f has allowed_batch_sizes that end with 2; the last one must be max_batch_size, 4"},
+  };
+  for (const auto& [text, message] : cases)
+    EXPECT_EQ(MessageOf(ParseBatchingParameters(text, "f").status()), message);
+  EXPECT_EQ(ParseBatchingParameters("max_batch: 3", "f").status().code(),
+            StatusCode::kInvalidArgument);
 }
 
 }  // namespace

@@ -16,6 +16,9 @@
 
 namespace penstock {
 
+// The group (schedule::Job) of requests that are not decoded yet.
+inline constexpr char kUndecoded = 0;
+
 // What counts of a request when it is joined with others. Immutable.
 struct BatchForm {
   uint32_t signature = 0;  // its position in ModelInfo::signatures
@@ -48,6 +51,8 @@ class Batcher {
   // The most rows of this signature that should run together now.
   virtual int64_t RowsMax(uint32_t signature) const = 0;
 
+  // The rows with which so many rows run: as many, or more if the model takes only some numbers.
+  virtual int64_t RowsToRun(int64_t rows) const = 0;
   // Copies the inputs of the members, of which each two MayJoin, into one request. `memory` counts
   // the copies. Errors: RESOURCE_EXHAUSTED.
   virtual StatusOr<std::unique_ptr<JoinedRequest>> Join(

@@ -243,7 +243,7 @@ void Engine::Run(const ModelHandle& handle, const InferRequest& request, bool ma
 void Engine::RunHere(const ModelHandle& handle, const InferRequest& request, schedule::Lease& lease,
                      ResponseCallback done) {
   if (!BeginRun(handle, request, done)) return;
-  if (Served(handle.handle_).batcher() != nullptr)
+  if (lease.gathered != nullptr || Served(handle.handle_).batcher() != nullptr)
     return RunOrGather(handle, request, lease, std::move(done));
   RunInSlot(handle.handle_.Share(), request, lease, ThreadTime::Read(clock_), std::move(done));
 }

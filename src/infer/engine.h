@@ -165,8 +165,8 @@ class Engine final {
   bool BeginRun(const ModelHandle& handle, const InferRequest& request, ResponseCallback& done);
   void RunInline(const ModelHandle& handle, const InferRequest& request, ResponseCallback&& done);
   void Queue(const ModelHandle& handle, const InferRequest& request, ResponseCallback&& done);
-  // Runs a decoded request that may be joined with others in the slot that it has, or lets it wait
-  // for those that came before it.
+  // Runs a decoded request that may be joined with others in the slot that it has, or gives it to
+  // the run that has taken it along.
   void RunOrGather(const ModelHandle& handle, const InferRequest& request, schedule::Lease& lease,
                    ResponseCallback&& done);
   void RunInSlot(core::Handle handle, const InferRequest& request, schedule::Lease& lease,

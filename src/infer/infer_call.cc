@@ -20,6 +20,7 @@
 #include "access/caller.h"
 #include "base/calls/thread_time.h"
 #include "base/check.h"
+#include "infer/batcher.h"
 
 namespace penstock {
 namespace {
@@ -63,6 +64,7 @@ void InferCall::MoveToSlot(Step step) {
   queued_step_.queued = engine_->clock().Now();
   queued_step_.deadline = info_.deadline.time_since_epoch().count();
   queued_step_.bytes = info_.body_bytes;
+  queued_step_.group = &kUndecoded;
   const schedule::Admission admission = queue.Enter(queued_step_, info_.cancel);
   if (admission != schedule::Admission::kAccepted)
     Finish(engine_->ErrorOf(queue, admission, info_.cancel, info_.deadline));

@@ -3,13 +3,16 @@
 // waits while a slot is free, and until then each request has its own place in the queue, with its
 // own deadline and its own token.
 //
+// A large request waits before it is decoded. A batch takes it along unseen, decodes it in its own
+// slot, and only then knows whether it fits. If not, the request goes back to the queue, decoded.
+//
 // If a batch fails, its members go back to the queue and run alone: one of them may be the cause,
 // and the others must not suffer. The lease of the batch ends as that of any run.
 //
 // The functions of Engine that make a QueuedRun are here too, so that engine.cc does not need it.
 #include "infer/queued_run.h"
 
-#include <string>
+#include <algorithm>
 #include <tuple>
 
 #include "base/calls/thread_time.h"
@@ -84,11 +87,13 @@ void Engine::BatchRun::Start(Engine& engine, std::unique_ptr<QueuedRun> first,
   batch->form_ = first->form();
   batch->members_.push_back(std::move(first));
   batch->TakeOthers(lease);
-  const SteadyTime now = lease.start();
+  // Others may have been decoded meanwhile.
+  const SteadyTime now = ThreadTime::LastSince(lease.start(), engine.clock_);
   for (const auto& member : batch->members_) member->NoteWait(now);
   batch->DropUnwanted(now);
   if (batch->members_.empty()) return;
-  if (batch->members_.size() > 1) batch->Join();
+  if (batch->members_.size() > 1 || batcher.RowsToRun(batch->form_.rows) != batch->form_.rows)
+    batch->Join();
   batch->start_ = now;
   for (const auto& member : batch->members_) {
     if (StageTimes* const times = member->request().times; times != nullptr) times->run_start = now;
@@ -99,24 +104,57 @@ void Engine::BatchRun::Start(Engine& engine, std::unique_ptr<QueuedRun> first,
                    [raw](InferResponse&& part) { raw->OnPart(std::move(part)); });
 }
 
-void Engine::BatchRun::TakeOthers(schedule::Lease& lease) {
+bool Engine::BatchRun::Fits(const QueuedRun& other, int64_t rows_left) const {
   const QueuedRun& first = *members_.front();
+  return other.group == &batcher_ && other.form().rows <= rows_left &&
+         batcher_.MayJoin(first.request(), first.form(), other.request(), other.form());
+}
+
+void Engine::BatchRun::Add(QueuedRun* member) {
+  form_.rows += member->form().rows;
+  members_.emplace_back(member);
+}
+
+void Engine::BatchRun::TakeOthers(schedule::Lease& lease) {
   const int64_t rows_max = batcher_.RowsMax(form_.signature);
   if (form_.rows >= rows_max) return;
   std::vector<schedule::Job*> taken;
+  int64_t rows = form_.rows;
   const auto ask = [&](schedule::Job& job) {
-    if (form_.rows >= rows_max) return schedule::Along::kStop;
-    // Only a QueuedRun has a group.
-    const QueuedRun& other = static_cast<const QueuedRun&>(job);
-    if (other.form().rows > rows_max - form_.rows ||
-        !batcher_.MayJoin(first.request(), first.form(), other.request(), other.form()))
-      return schedule::Along::kLeave;
-    form_.rows += other.form().rows;
+    if (rows >= rows_max) return schedule::Along::kStop;
+    if (job.group == &kUndecoded) {
+      ++rows;  // at least
+      return schedule::Along::kTake;
+    }
+    const auto& other = static_cast<const QueuedRun&>(job);
+    if (!Fits(other, rows_max - rows)) return schedule::Along::kLeave;
+    rows += other.form().rows;
     return schedule::Along::kTake;
   };
-  Served(first.handle()).QueueIn(engine_.scheduler_).TakeAlong(lease, &batcher_, ask, taken);
+  Served(members_.front()->handle()).QueueIn(engine_.scheduler_).TakeAlong(lease, ask, taken);
   members_.reserve(taken.size() + 1);
-  for (schedule::Job* job : taken) members_.emplace_back(static_cast<QueuedRun*>(job));
+  const auto undecoded = std::ranges::partition(
+      taken, [](const schedule::Job* job) { return job->group != &kUndecoded; });
+  for (auto job = taken.begin(); job != undecoded.begin(); ++job)
+    Add(static_cast<QueuedRun*>(*job));
+  if (!undecoded.empty()) Decode({undecoded.begin(), undecoded.end()}, rows_max, lease);
+}
+
+void Engine::BatchRun::Decode(std::span<schedule::Job* const> jobs, int64_t rows_max,
+                              schedule::Lease& lease) {
+  std::vector<schedule::Job*> gathered;
+  lease.gathered = &gathered;
+  for (schedule::Job* job : jobs) job->Start(lease);
+  lease.gathered = nullptr;
+  for (schedule::Job* job : gathered) {
+    auto* const other = static_cast<QueuedRun*>(job);
+    if (Fits(*other, rows_max - form_.rows)) {
+      Add(other);
+    } else {
+      other->was_accepted = true;
+      QueuedRun::Enter(std::unique_ptr<QueuedRun>(other));
+    }
+  }
 }
 
 void Engine::BatchRun::DropUnwanted(SteadyTime now) {
@@ -179,7 +217,8 @@ Status Engine::BatchRun::Divide(const NamedTensors& outputs) {
 void Engine::BatchRun::Fail(const Status& status) {
   // The version stays loaded while its members go back to the queue.
   const core::Handle handle = members_.front()->handle().Share();
-  const bool may_repeat = !Served(handle).info().traits.has_side_effects;
+  // A member that was alone is the cause itself.
+  const bool may_repeat = members_.size() > 1 && !Served(handle).info().traits.has_side_effects;
   for (auto& member : members_) {
     if (may_repeat) {
       QueuedRun::RetryAlone(std::move(member));
@@ -198,12 +237,8 @@ void Engine::Queue(const ModelHandle& handle, const InferRequest& request,
 void Engine::RunOrGather(const ModelHandle& handle, const InferRequest& request,
                          schedule::Lease& lease, ResponseCallback&& done) {
   auto run = std::make_unique<QueuedRun>(*this, handle.handle_.Share(), request, std::move(done));
-  if (run->group == nullptr || !QueueOf(handle).HasWaiting())
-    return QueuedRun::StartNow(std::move(run), lease);
-  // Those that wait came first. They are decoded one by one, as this one was, and then run
-  // together.
-  run->was_accepted = true;
-  QueuedRun::Enter(std::move(run));
+  if (lease.gathered == nullptr) return QueuedRun::StartNow(std::move(run), lease);
+  lease.gathered->push_back(run.release());
 }
 
 }  // namespace penstock

@@ -2,7 +2,9 @@
 // Requests between the queue of their model and the run. Only the engine uses it.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -57,8 +59,13 @@ class Engine::BatchRun final {
  private:
   explicit BatchRun(Engine& engine, Batcher& batcher) : engine_(engine), batcher_(batcher) {}
 
-  // Takes requests out of the queue that fit to the first member.
+  // True if the other request may run with the first member, in the rows that are left.
+  bool Fits(const QueuedRun& other, int64_t rows_left) const;
+  void Add(QueuedRun* member);
+  // Takes requests out of the queue that fit, and those of which it is not known yet.
   void TakeOthers(schedule::Lease& lease);
+  // Lets requests be decoded, and adds those that fit. The others go back to the queue.
+  void Decode(std::span<schedule::Job* const> jobs, int64_t rows_max, schedule::Lease& lease);
   // Answers the members that nobody waits for any more, and drops them.
   void DropUnwanted(SteadyTime now);
   // Makes one request of the members. If that fails, only the first stays, and the others retry.

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "loading/batch_loader.h"
 
+#include <filesystem>
+#include <fstream>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -10,26 +13,56 @@
 #include "batch/batch_rules.h"
 #include "batch/model_batcher.h"
 #include "batch/row_check.h"
+#include "config/batching_config.h"
 
 namespace penstock {
 
 using batch::BatchMode;
 
+namespace {
+
+constexpr size_t kParametersBytesMax = 64 << 10;
+
+}  // namespace
+
 StatusOr<std::unique_ptr<core::Servable>> BatchLoader::Load() {
   ASSIGN_OR_RETURN(std::unique_ptr<core::Servable> servable, loader_->Load());
   // All loaders return what MakeServedModel makes, so the cast is safe.
-  TRY(SetUp(static_cast<ServedModel&>(*servable)));
+  ASSIGN_OR_RETURN(const std::optional<batch::BatchSettings> settings, ReadSettings());
+  if (settings) TRY(SetUp(static_cast<ServedModel&>(*servable), *settings));
   return servable;
 }
 
-Status BatchLoader::SetUp(ServedModel& model) {
+StatusOr<std::optional<batch::BatchSettings>> BatchLoader::ReadSettings() const {
+  if (options_.parameters_folder.empty()) return options_.settings;
+  const std::filesystem::path path =
+      std::filesystem::path(options_.parameters_folder) / "batching_params.pbtxt";
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error)) {
+    PENSTOCK_LOG(kInfo, "{} is not batched: its folder has no batching_params.pbtxt",
+                 options_.id.ToString());
+    return std::nullopt;
+  }
+  std::ifstream file(path, std::ios::binary);
+  std::string text(kParametersBytesMax, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  if (file.bad() || !file.eof()) {
+    return InvalidArgument("{} cannot be read, or has more than {} bytes", path.string(),
+                           kParametersBytesMax - 1);
+  }
+  text.resize(static_cast<size_t>(file.gcount()));
+  ASSIGN_OR_RETURN(BatchingConfig config, ParseBatchingParameters(text, path.string()));
+  config.num_batch_threads.reset();  // those of the server count
+  return SettingsOf(config, options_.settings);
+}
+
+Status BatchLoader::SetUp(ServedModel& model, const batch::BatchSettings& settings) {
   const ModelInfo& info = model.info();
   auto batcher = std::make_unique<batch::ModelBatcher>(
-      info, batch::BatcherOptions{.id = options_.id, .rows_max = options_.settings.rows_max},
-      metrics_);
+      info, batch::BatcherOptions{options_.id, settings.rows_max, settings.allowed_rows}, metrics_);
   bool is_any_on = false;
   for (uint32_t i = 0; i < info.signatures.size(); ++i) {
-    const Status why_not = Decide(model, info.signatures[i]);
+    const Status why_not = Decide(model, info.signatures[i], settings.mode);
     if (cancel_.IsCancelled()) return absl::CancelledError("the load was cancelled");
     if (why_not.ok()) {
       batcher->TurnOn(i);
@@ -47,10 +80,10 @@ Status BatchLoader::SetUp(ServedModel& model) {
   return OkStatus();
 }
 
-Status BatchLoader::Decide(ServedModel& model, const Signature& signature) {
+Status BatchLoader::Decide(ServedModel& model, const Signature& signature, BatchMode mode) {
   const batch::BatchRule rule = batch::JudgeSignature(signature, model.info().traits);
   if (rule.verdict == batch::Verdict::kImpossible) return absl::UnimplementedError(rule.reason);
-  if (options_.settings.mode == BatchMode::kForced) return OkStatus();
+  if (mode == BatchMode::kForced) return OkStatus();
   if (rule.verdict == batch::Verdict::kDoubtful) return absl::FailedPreconditionError(rule.reason);
   const GiveWay to_requests;
   std::vector<std::shared_ptr<const RecentRequest>> kept;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "base/cancel.h"
 #include "base/mutex.h"
@@ -19,6 +20,9 @@ namespace penstock {
 struct BatchLoaderOptions {
   core::ServableId id;
   batch::BatchSettings settings;
+  // The folder whose batching_params.pbtxt has the settings instead; without the file, nothing is
+  // batched. Empty: `settings` count.
+  std::string parameters_folder = {};
   // The runs at the same time of a model that is batched: see ServedModel::SetBatcher.
   uint32_t runs = 0;
   // Requests of former versions, by which the check tries the new one. May be null.
@@ -42,7 +46,8 @@ class BatchLoader final : public core::Loader {
       const std::optional<core::MemoryGrowth>& growth) override {
     return loader_->ResourcesTaken(growth);
   }
-  // Errors: those of the loader; CANCELLED.
+  // Errors: those of the loader; CANCELLED; INVALID_ARGUMENT if the file of the version has a
+  // mistake.
   StatusOr<std::unique_ptr<core::Servable>> Load() override;
   void Cancel() override {
     loader_->Cancel();
@@ -50,9 +55,11 @@ class BatchLoader final : public core::Loader {
   }
 
  private:
-  Status SetUp(ServedModel& model);
+  // Returns the settings of the version. None: it is not batched.
+  StatusOr<std::optional<batch::BatchSettings>> ReadSettings() const;
+  Status SetUp(ServedModel& model, const batch::BatchSettings& settings);
   // Returns why the signature is not batched.
-  Status Decide(ServedModel& model, const Signature& signature);
+  Status Decide(ServedModel& model, const Signature& signature, batch::BatchMode mode);
 
   const BatchLoaderOptions options_;
   const std::unique_ptr<core::Loader> loader_;

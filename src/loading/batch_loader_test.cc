@@ -3,7 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <fstream>
 #include <memory>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include "infer/model_fake.h"
@@ -77,6 +81,34 @@ TEST_F(BatchLoaderTest, ModelWithStateIsBatchedOnlyIfTheOperatorSaysSo) {
   info_.traits.has_state = true;
   EXPECT_EQ(Batched(BatchMode::kChecked), "none");
   EXPECT_EQ(Batched(BatchMode::kForced), "rs");
+}
+
+TEST_F(BatchLoaderTest, FolderOfTheVersionMayHaveTheParameters) {
+  const std::filesystem::path folder =
+      std::filesystem::path(::testing::TempDir()) / "penstock_batch_loader_test";
+  std::filesystem::remove_all(folder);
+  std::filesystem::create_directories(folder);
+  const auto load = [&] {
+    BatchLoader loader({.id = {"m", {1}},
+                        .settings = {.mode = BatchMode::kChecked},
+                        .parameters_folder = folder.string()},
+                       std::make_unique<FakeModelLoader>(
+                           core::ServableId{"m", {1}},
+                           [this] { return std::make_unique<FakeModel>(info_, Run); }, metrics_),
+                       metrics_);
+    return loader.Load();
+  };
+  auto servable = load();
+  ASSERT_TRUE(servable.ok()) << servable.status();
+  EXPECT_EQ(static_cast<ServedModel&>(**servable).batcher(), nullptr) << "there is no file";
+  std::ofstream(folder / "batching_params.pbtxt") << "max_batch_size { value: 3 }";
+  servable = load();
+  ASSERT_TRUE(servable.ok()) << servable.status();
+  ASSERT_NE(static_cast<ServedModel&>(**servable).batcher(), nullptr);
+  EXPECT_EQ(static_cast<ServedModel&>(**servable).batcher()->RowsMax(0), 3);
+  std::ofstream(folder / "batching_params.pbtxt") << "max_batch_size { value: 0 }";
+  EXPECT_EQ(load().status().code(), StatusCode::kInvalidArgument);
+  std::filesystem::remove_all(folder);
 }
 
 TEST_F(BatchLoaderTest, CancelEndsTheCheck) {

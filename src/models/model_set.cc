@@ -254,9 +254,10 @@ StatusOr<std::unique_ptr<core::Loader>> ModelSet::MakeLoader(const core::Servabl
   }
   if (batching.mode == batch::BatchMode::kOff) return loader;
   // Outermost: its check needs a model that is warm.
-  return std::make_unique<BatchLoader>(
-      BatchLoaderOptions{id, batching, batch_defaults_.runs, std::move(recent)}, std::move(loader),
-      metrics_);
+  BatchLoaderOptions batch_options{
+      .id = id, .settings = batching, .runs = batch_defaults_.runs, .recent = std::move(recent)};
+  if (batch_defaults_.per_version) batch_options.parameters_folder = path;
+  return std::make_unique<BatchLoader>(std::move(batch_options), std::move(loader), metrics_);
 }
 
 bool ModelSet::HasVersion(const std::string& model, core::VersionNumber version) const {

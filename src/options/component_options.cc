@@ -239,14 +239,25 @@ schedule::SchedulerOptions MakeSchedulerOptions(const Settings& settings) {
 }
 
 BatchDefaults MakeBatchDefaults(const Settings& settings) {
-  BatchDefaults defaults{settings.batching};
+  BatchDefaults defaults{.settings = settings.batching,
+                         .per_version = settings.enable_per_model_batching_parameters};
   defaults.settings.mode =
       settings.enable_batching ? batch::BatchMode::kChecked : batch::BatchMode::kOff;
   // Each run may use so many threads, so more runs would only compete for the slots.
   const int threads = std::max(MakeBackendOptions(settings).intra_op_threads, 1);
   const uint32_t slots = MakeSchedulerOptions(settings).compute_slots;
   defaults.runs = std::max<uint32_t>(slots / static_cast<uint32_t>(threads), 1);
+  if (settings.batching.runs != 0) defaults.runs = std::min(settings.batching.runs, slots);
   return defaults;
+}
+
+Status ReadBatchingFile(Settings& settings) {
+  const std::string& file = settings.batching_parameters_file;
+  if (file.empty()) return OkStatus();
+  ASSIGN_OR_RETURN(const std::string text, ReadConfigFile("batching_parameters_file", file));
+  ASSIGN_OR_RETURN(const BatchingConfig config, ParseBatchingParameters(text, file));
+  settings.batching = SettingsOf(config, settings.batching);
+  return OkStatus();
 }
 
 namespace {

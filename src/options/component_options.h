@@ -48,9 +48,13 @@ schedule::SchedulerOptions MakeSchedulerOptions(const Settings& settings);
 // How models are batched whose configuration does not say otherwise.
 struct BatchDefaults {
   batch::BatchSettings settings;
-  uint32_t runs = 1;  // at the same time, of a model that is batched
+  uint32_t runs = 1;         // at the same time, of a model that is batched
+  bool per_version = false;  // the folder of each version has the settings
 };
 BatchDefaults MakeBatchDefaults(const Settings& settings);
+// Reads --batching_parameters_file, if it is set, into `settings`. Errors: the file cannot be read,
+// or has a mistake.
+Status ReadBatchingFile(Settings& settings);
 // Checks the files and folders that flags name for the backends: they must exist and be of the
 // right kind. INVALID_ARGUMENT, with the flag and the reason, if one is not.
 Status CheckPaths(const Settings& settings);

@@ -214,11 +214,10 @@ void WarnOfNoEffect(const OptionTable& table, const std::vector<const OptionRow*
 
 // Refuses batching parameters without --enable_batching, as TensorFlow Serving does. Users who give
 // parameters expect their requests to be batched.
-Status CheckBatching(const Settings& settings,
-                     const std::map<std::string_view, std::string>& foreign) {
-  const auto file = foreign.find("batching_parameters_file");
-  if (file == foreign.end() || file->second.empty() || settings.enable_batching) return OkStatus();
-  return InvalidArgument("--batching_parameters_file={} needs --enable_batching", file->second);
+Status CheckBatching(const Settings& settings) {
+  if (settings.batching_parameters_file.empty() || settings.enable_batching) return OkStatus();
+  return InvalidArgument("--batching_parameters_file={} needs --enable_batching",
+                         settings.batching_parameters_file);
 }
 
 }  // namespace
@@ -263,7 +262,7 @@ StatusOr<ParsedOptions> ParseOptions(const OptionTable& table,
   // Somebody who asks for help need not give a model.
   if (parsed.settings().help || parsed.settings().version) return parsed;
   TRY(CheckTogether(parsed.settings()));
-  TRY(CheckBatching(parsed.settings(), parsed.foreign));
+  TRY(CheckBatching(parsed.settings()));
   return parsed;
 }
 

@@ -497,6 +497,16 @@ const OptionRow kRows[] = {
                  "that this does not change answers. The configuration of a model can say "
                  "otherwise."},
     {.group = option_group::kLimits,
+     .name = "batching_parameters_file",
+     .target = Field<&Settings::batching_parameters_file>(),
+     .sentence = "A file of TensorFlow Serving's BatchingParameters, which replace max_batch_size. "
+                 "Needs enable_batching."},
+    {.group = option_group::kLimits,
+     .name = "enable_per_model_batching_parameters",
+     .target = Field<&Settings::enable_per_model_batching_parameters>(),
+     .sentence = "A version is batched only if its folder has batching_params.pbtxt, with "
+                 "TensorFlow Serving's BatchingParameters. Needs enable_batching."},
+    {.group = option_group::kLimits,
      .name = "max_batch_size",
      .target = Field<&Settings::batching, &batch::BatchSettings::rows_max>(),
      .sentence = "Rows that run together; a larger request runs alone. The server uses fewer if "

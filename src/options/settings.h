@@ -38,6 +38,8 @@ struct Settings {
   schedule::SchedulerOptions scheduler;
   bool enable_batching = false;
   batch::BatchSettings batching;  // without the mode
+  std::string batching_parameters_file;
+  bool enable_per_model_batching_parameters = false;
 
   // Models
   std::string model_config_file;

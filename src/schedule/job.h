@@ -3,6 +3,7 @@
 #pragma once
 
 #include <utility>
+#include <vector>
 
 #include "base/cancel.h"
 #include "base/clock.h"
@@ -10,6 +11,7 @@
 
 namespace penstock::schedule {
 
+class Job;
 class SlotPool;
 
 // A slot, and the run that it was given to. The thread of the pool ends the run when Job::Start has
@@ -30,6 +32,10 @@ class Lease final {
   explicit operator bool() const { return pool_ != nullptr; }
   SteadyTime start() const { return start_; }
   const Flow* flow() const { return run_.flow; }
+
+  // Decoded requests that a run has taken along, which decide to join it or to wait on. Null: a
+  // request runs as soon as it is decoded.
+  std::vector<Job*>* gathered = nullptr;
 
   // The run goes on, but no longer computes: another run may have the slot.
   void ReleaseSlot();
@@ -57,8 +63,8 @@ class Job : public QueueItem {
   // cancels, within its call.
   virtual void Drop() = 0;
 
-  // Jobs with the same group may share one run: see SlotPool::TakeAlong. Null: it runs alone. Its
-  // owner sets it before the job enters a queue.
+  // What kind of job it is, for the one that may take it along in its run: see SlotPool::TakeAlong.
+  // Null: it runs alone. Its owner sets it before the job enters a queue.
   const void* group = nullptr;
 
  protected:

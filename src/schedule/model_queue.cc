@@ -61,10 +61,6 @@ QueueState ModelQueue::State() const {
   });
 }
 
-bool ModelQueue::HasWaiting() const {
-  return pool_.Inspect([this](const FairQueue&) { return flow_.items() > 0; });
-}
-
 bool ModelQueue::IsIdle() const {
   return pool_.Inspect([this](const FairQueue&) { return flow_.is_idle(); });
 }

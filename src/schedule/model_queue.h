@@ -45,13 +45,10 @@ class ModelQueue final : public Executor {
   [[nodiscard]] Admission Enter(Job& job, CancelToken* cancel) {
     return pool_.Submit(flow_, job, cancel);
   }
-  // Takes requests of `group` along in a run of this queue. See SlotPool::TakeAlong.
-  void TakeAlong(const Lease& lease, const void* group, absl::FunctionRef<Along(Job&)> ask,
-                 std::vector<Job*>& taken) {
-    pool_.TakeAlong(lease, group, ask, taken);
+  // Takes requests along in a run of this queue. See SlotPool::TakeAlong.
+  void TakeAlong(const Lease& lease, absl::FunctionRef<Along(Job&)> ask, std::vector<Job*>& taken) {
+    pool_.TakeAlong(lease, ask, taken);
   }
-  // True if requests of this model wait.
-  bool HasWaiting() const;
   // The error for a request that Enter has refused because a queue is full or there is no thread:
   // UNAVAILABLE, with the numbers, and with the time after which the client should try again.
   Status ErrorOf(Admission refused) const;

@@ -109,13 +109,13 @@ void SlotPool::Cancel(Job& job) {
   job.Drop();
 }
 
-void SlotPool::TakeAlong(const Lease& lease, const void* group, absl::FunctionRef<Along(Job&)> ask,
+void SlotPool::TakeAlong(const Lease& lease, absl::FunctionRef<Along(Job&)> ask,
                          std::vector<Job*>& taken) {
   {
     MutexLock lock(mutex_);
     queue_.TakeAlong(lease.run_, [&](QueueItem& item) {
       Job& job = static_cast<Job&>(item);
-      if (job.group != group) return Along::kLeave;
+      if (job.group == nullptr) return Along::kLeave;
       const Along answer = ask(job);
       if (answer == Along::kTake) taken.push_back(&job);
       return answer;

@@ -51,12 +51,12 @@ class SlotPool final {
   // job has ended. If `cancel`, which may be null, is cancelled while the job waits, the job leaves
   // the queue and is dropped at once.
   [[nodiscard]] Admission Submit(Flow& flow, Job& job, CancelToken* cancel) EXCLUDES(mutex_);
-  // Takes jobs of `group` out of the queue of the flow whose run has `lease`, so that they share
-  // that run. Asks for each of them, in the order in which they would start, while nobody else
+  // Takes jobs out of the queue of the flow whose run has `lease`, so that they share that run.
+  // Asks for each job with a group, in the order in which they would start, while nobody else
   // changes the queue. Neither Start nor Drop is called for those in `taken`: they belong to the
   // caller.
-  void TakeAlong(const Lease& lease, const void* group, absl::FunctionRef<Along(Job&)> ask,
-                 std::vector<Job*>& taken) EXCLUDES(mutex_);
+  void TakeAlong(const Lease& lease, absl::FunctionRef<Along(Job&)> ask, std::vector<Job*>& taken)
+      EXCLUDES(mutex_);
   // Runs the jobs that may start on this thread, until there are none. Returns how many.
   size_t RunQueued() EXCLUDES(mutex_);
 

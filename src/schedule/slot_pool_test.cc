@@ -135,7 +135,7 @@ TEST_F(SlotPoolTest, FullQueueRefuses) {
   EXPECT_EQ(pool_.RunQueued(), 3U);
 }
 
-TEST_F(SlotPoolTest, TakesJobsOfAGroupAlong) {
+TEST_F(SlotPoolTest, TakesJobsWithAGroupAlong) {
   const int group = 0;
   std::vector<Job*> taken;
   CancelToken token;
@@ -147,7 +147,7 @@ TEST_F(SlotPoolTest, TakesJobsOfAGroupAlong) {
   };
   Add([&](Lease& lease) {
     pool_.TakeAlong(
-        lease, &group, [](Job&) { return Along::kTake; }, taken);
+        lease, [](Job&) { return Along::kTake; }, taken);
     token.Cancel();  // too late: the job has left the queue
   });
   TestJob& other = add(nullptr, nullptr);

@@ -119,6 +119,35 @@ def test_cancelled_and_expired_requests_run_in_no_batch(start):
         eventually('one run', lambda: runs(server, 'half') == [1, 3, 3])
 
 
+def test_the_parameters_file_of_tensorflow_serving(start, tmp_path):
+    file = tmp_path / 'batching.config'
+    file.write_text('max_batch_size { value: 8 } batch_timeout_micros { value: 1000 } allowed_batch_sizes: 4 '
+                    'allowed_batch_sizes: 8 num_batch_threads { value: 1 } thread_pool_name { value: "pool" }')
+    server = start(MODELS, flags=[ONE_SLOT, '--enable_batching', f'--batching_parameters_file={file}'])
+    with Client(server) as client:
+        gate = Gate(server, client)
+        calls = [gate.send('half', {'x': np.float32([i])}) for i in range(10)]
+        gate.wait_for('half', 10)
+        gate.open()
+        assert [rows(call) for call in calls] == [[i / 2 + 2] for i in range(10)]
+        eventually('runs of 8 and of 2', lambda: runs(server, 'half') == [2, 10, 10])
+        labels = '{model_name="half",model_version="1"}'
+        assert value(server, f'penstock_batch_padding_rows_total{labels}') == 2
+
+
+def test_large_requests_are_decoded_and_run_together(start):
+    server = start(MODELS, flags=[ONE_SLOT, '--inline_request_bytes_max=1000'])
+    with Client(server) as client:
+        gate = Gate(server, client)
+        sent = [np.full((2, 300), i, np.float32) for i in range(4)]
+        calls = [gate.send('half', {'x': x}) for x in sent]
+        gate.wait_for('half', 4)
+        gate.open()
+        for x, call in zip(sent, calls):
+            assert rows(call) == (x / 2 + 2).tolist()
+        eventually('one run', lambda: runs(server, 'half') == [1, 4, 8])
+
+
 @pytest.mark.runtimes
 def test_batched_answers_equal_those_alone(start):
     """Digits in TensorFlow and ONNX Runtime, batched because a check at the load shows that it is right."""

@@ -77,6 +77,8 @@ def test_a_unix_socket_serves_the_public_client(tmp_path_factory, start):
     (['--model_base_path=builtin:nothing'], 'there are builtin:delay'),
     (['--model_config_file=/nowhere/x'], '--model_config_file: cannot read /nowhere/x: No such file'),
     (HALF + ['--batching_parameters_file=/nowhere/x'], 'needs --enable_batching'),
+    (HALF + ['--enable_batching', '--batching_parameters_file=/nowhere/x'],
+     '--batching_parameters_file: cannot read /nowhere/x: No such file'),
     (HALF + ['--ssl_config_file=/nowhere/x'], '--ssl_config_file: cannot read /nowhere/x: No such file'),
 ])
 def test_wrong_flags(flags, text):
