@@ -262,11 +262,7 @@ Status ModelServer::Impl::StartHealthServer() {
   net::ServerOptions options = HealthNetOptions(settings);
   options.access = access();
   options.observer = &observers;
-  if (options.access != nullptr) {
-    WarnOfClearText(options);
-  } else if (settings.admin_api == "full") {
-    WarnOfOpenChanges(options, "--admin_api=full");
-  }
+  if (options.access != nullptr) WarnOfClearText(options);
   ASSIGN_OR_RETURN(health_server, net::Server::Start(std::move(options), health_router, metrics));
   return OkStatus();
 }
@@ -276,7 +272,11 @@ Status ModelServer::Impl::StartAdminServer(const net::TlsOptions& tls) {
   net::ServerOptions options = AdminNetOptions(settings, tls);
   options.access = access();
   options.observer = &observers;
-  if (options.access != nullptr) WarnOfClearText(options);
+  if (options.access != nullptr) {
+    WarnOfClearText(options);
+  } else if (settings.admin_api == "full") {
+    WarnOfOpenChanges(options, "--admin_api=full");
+  }
   ASSIGN_OR_RETURN(admin_server, net::Server::Start(std::move(options), admin_router, metrics));
   return OkStatus();
 }
