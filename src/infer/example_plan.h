@@ -28,6 +28,8 @@ struct FeatureOptions {
   std::string input = {};
   std::string feature = {};  // its name in an Example; empty: the name of the input
   std::vector<std::string> default_values = {};  // as text; empty: an Example must have the feature
+
+  friend bool operator==(const FeatureOptions&, const FeatureOptions&) = default;
 };
 
 // The settings of one model for one method and one signature, from `classify` and `regress` in its
@@ -44,6 +46,8 @@ struct ExampleOptions {
   std::string values = {};   // of kRegress: an output of numbers, [examples] or [examples, 1]
   std::vector<std::string> labels = {};  // of kClassify: the names of the classes
   std::string labels_file = {};  // or a file in the version's folder with one name on each line
+
+  friend bool operator==(const ExampleOptions&, const ExampleOptions&) = default;
 };
 
 // One input that gets a feature. Immutable.

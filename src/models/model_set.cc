@@ -16,6 +16,7 @@
 #include "backends/builtin/builtin_folder.h"
 #include "backends/builtin/builtin_models.h"
 #include "base/check.h"
+#include "base/log.h"
 #include "infer/served_model.h"
 #include "loading/batch_loader.h"
 #include "loading/example_loader.h"
@@ -65,10 +66,12 @@ Status ModelSet::Apply(const std::vector<ConfiguredModel>& models, std::string_v
   TRY(CheckRequestLogs(models, where));
   MutexLock applying(apply_mutex_);
   Parts parts;
+  std::vector<std::string> changed_examples;
   {
     MutexLock lock(mutex_);
     TRY(CheckMoves(models, where));
     parts = Divide(models, retried);
+    changed_examples = ChangedExamples(parts);
   }
   TRY(CheckSources(parts, where));
   // The manager comes first, because it ignores versions of models that it does not know.
@@ -87,7 +90,30 @@ Status ModelSet::Apply(const std::vector<ConfiguredModel>& models, std::string_v
     PENSTOCK_CHECK(sources_[i]->SetModels(std::move(parts.models[i])).ok(),
                    "a source refuses a list that it has checked");
   }
+  for (const std::string& model : changed_examples) {
+    PENSTOCK_LOG(kWarning,
+                 "{}: the new classify and regress of model {} are for versions that are loaded "
+                 "from now on; the loaded ones keep the former",
+                 where, model);
+  }
   return OkStatus();
+}
+
+std::vector<std::string> ModelSet::ChangedExamples(const Parts& parts) const {
+  std::vector<std::string> changed;
+  for (const auto& [model, entry] : parts.entries) {
+    const auto old = entries_.find(model);
+    // Other files are loaded anew.
+    if (old == entries_.end() || old->second.base_path != entry.base_path ||
+        old->second.examples == entry.examples)
+      continue;
+    const auto versions = manager_.VersionStatuses(model);
+    if (std::ranges::any_of(versions, [](const core::VersionStatus& version) {
+          return version.state == core::VersionState::kAvailable;
+        }))
+      changed.push_back(model);
+  }
+  return changed;
 }
 
 ModelSet::Parts ModelSet::Divide(const std::vector<ConfiguredModel>& models,

@@ -106,6 +106,8 @@ class ModelSet final {
 
   Parts Divide(const std::vector<ConfiguredModel>& models, std::string_view retried) const
       REQUIRES(mutex_);
+  // The models with loaded versions whose settings for Examples differ from those in force.
+  std::vector<std::string> ChangedExamples(const Parts& parts) const REQUIRES(mutex_);
   Status CheckRequestLogs(const std::vector<ConfiguredModel>& models, std::string_view where) const;
   // Returns the error with which a source would refuse its part.
   Status CheckSources(const Parts& parts, std::string_view where) REQUIRES(apply_mutex_);

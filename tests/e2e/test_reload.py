@@ -98,6 +98,21 @@ def test_sighup_reads_the_file_again(start):
     eventually('the old one is gone', lambda: server.rest_predict('half', {'instances': [1.0]})[0] == 404)
 
 
+def test_new_settings_for_examples_are_for_versions_that_are_loaded_later(start):
+    """The log does not say that they are in force for those that are loaded."""
+    def half(labels):
+        return {'half': f'base_path: "{HALF}" penstock {{ classify {{ {labels} feature {{ input: "x" }} }} }}'}
+    server = start(half('label: "a"'))
+    said = 'the new classify and regress of model half are for versions that are loaded from now on'
+    write(server, {**half('label: "a"'), 'more': HALF})
+    server.process.send_signal(signal.SIGHUP)
+    eventually('the file is read', lambda: answers(server, 'more'))
+    assert said not in server.log()
+    write(server, half('label: "b"'))
+    server.process.send_signal(signal.SIGHUP)
+    eventually('it is logged', lambda: said in server.log())
+
+
 def test_the_file_is_polled(start):
     server = start({'half': HALF}, flags=['--model_config_file_poll_wait_seconds=1'])
     write(server, {'half': HALF, 'same': SAME})
