@@ -132,6 +132,14 @@ TEST(CallerTest, RefusalsNameThePermission) {
   EXPECT_TRUE(Check(nullptr, Operation::kAdmin, "m").ok()) << "there is no token file";
 }
 
+TEST(CallerTest, RefusalsOfRequestsWithoutATokenSayToSendOne) {
+  const Caller anonymous{std::string(kAnonymousName)};
+  EXPECT_EQ(MessageOf(Refusal(anonymous, Operation::kMetrics)),
+            "'anonymous' has no permission METRICS for all models; the request came without a "
+            "token, so send one");
+  EXPECT_TRUE(MessageOf(Refusal(anonymous, Operation::kInfer, "m")).ends_with("so send one"));
+}
+
 TEST(TokenTest, HashesAsOtherToolsDo) {
   // printf %s abc | sha256sum
   EXPECT_EQ(ToHex(HashOf("abc")),

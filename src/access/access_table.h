@@ -17,9 +17,6 @@
 
 namespace penstock::access {
 
-// The name of the caller that stands for requests without credentials. No other may have it.
-inline constexpr std::string_view kAnonymousName = "anonymous";
-
 // A name in a client certificate.
 struct CertificateName {
   enum class Kind : uint8_t { kUri, kDns, kEmail, kCommonName };

@@ -33,17 +33,26 @@ Caller Caller::Stranger(std::string_view why) {
   return stranger;
 }
 
+namespace {
+
+// What to do, for somebody who may have forgotten the token.
+std::string_view AdviceFor(const Caller& caller) {
+  return caller.name() == kAnonymousName ? "; the request came without a token, so send one" : "";
+}
+
+}  // namespace
+
 Status Refusal(const Caller& caller, Operation operation, std::string_view model) {
   if (!caller.refusal().empty()) return Error(StatusCode::kUnauthenticated, "{}", caller.refusal());
   return Error(StatusCode::kPermissionDenied,
-               "'{}' has no permission {} for a model called '{:.200}'", caller.name(),
-               OperationName(operation), model);
+               "'{}' has no permission {} for a model called '{:.200}'{}", caller.name(),
+               OperationName(operation), model, AdviceFor(caller));
 }
 
 Status Refusal(const Caller& caller, Operation operation) {
   if (!caller.refusal().empty()) return Error(StatusCode::kUnauthenticated, "{}", caller.refusal());
-  return Error(StatusCode::kPermissionDenied, "'{}' has no permission {} for all models",
-               caller.name(), OperationName(operation));
+  return Error(StatusCode::kPermissionDenied, "'{}' has no permission {} for all models{}",
+               caller.name(), OperationName(operation), AdviceFor(caller));
 }
 
 }  // namespace penstock::access

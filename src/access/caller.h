@@ -15,6 +15,9 @@
 
 namespace penstock::access {
 
+// The name of the caller that stands for requests without credentials. No other may have it.
+inline constexpr std::string_view kAnonymousName = "anonymous";
+
 // The kinds of requests that need a permission.
 enum class Operation : uint8_t {
   kInfer,     // Predict, Classify and the like

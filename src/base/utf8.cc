@@ -42,7 +42,9 @@ bool IsControl(char32_t value) {
   return value == 0x61C ||                        // the Arabic letter mark
          value == 0x200E || value == 0x200F ||    // marks of a direction
          (value >= 0x2028 && value <= 0x202E) ||  // separators, embeddings, overrides
-         (value >= 0x2066 && value <= 0x2069);    // isolates
+         (value >= 0x2066 && value <= 0x2069) ||  // isolates
+         value == 0xFEFF ||                       // the byte order mark, which nobody sees
+         (value >= 0xE0000 && value <= 0xE007F);  // tags: a text that nobody sees
 }
 
 bool IsUtf8(std::string_view text) {

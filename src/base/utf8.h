@@ -16,9 +16,10 @@ size_t Utf8Length(std::string_view text);
 // Returns the code point of `character`, which must be one valid UTF-8 character.
 char32_t Utf8Value(std::string_view character);
 
-// True for characters that end a line, command a terminal, or change the order in which the text
-// around them is shown: Unicode's controls (C0, DEL, C1), its line and paragraph separator, and its
-// bidirectional controls. Text for people shows them as escapes if it comes from outside.
+// True for characters that end a line, command a terminal, change the order in which the text
+// around them is shown, or hide a text: Unicode's controls (C0, DEL, C1), its line and paragraph
+// separator, its bidirectional controls, U+FEFF, and its tags. Text for people shows them as
+// escapes if it comes from outside.
 bool IsControl(char32_t value);
 
 // True if all of `text` is valid UTF-8.

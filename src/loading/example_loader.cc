@@ -24,7 +24,11 @@ StatusOr<std::vector<std::string>> ReadLabels(const fs::path& path) {
   };
   std::error_code error;
   // Opening a pipe would block.
-  if (!fs::is_regular_file(path, error)) return fail("is no regular file");
+  const fs::file_status status = fs::status(path, error);
+  if (status.type() == fs::file_type::not_found)
+    return fail("cannot be read: there is no such file");
+  if (error) return fail(fmt::format("cannot be read: {}", error.message()));
+  if (!fs::is_regular_file(status)) return fail("is no regular file");
   if (fs::file_size(path, error) > kLabelsBytesMax) return fail("has more than 64 MiB");
   std::ifstream file(path, std::ios::binary);
   std::vector<std::string> labels;

@@ -57,7 +57,8 @@ TEST_F(ExampleLoaderTest, SettingsThatDoNotFitFailTheLoad) {
     return std::string(MessageOf(status));
   };
   EXPECT_THAT(error({.scores = "none"}), HasSubstr("has no output 'none'"));
-  EXPECT_THAT(error({.labels_file = "labels.txt"}), HasSubstr("labels.txt is no regular file"));
+  EXPECT_THAT(error({.labels_file = "labels.txt"}),
+              HasSubstr("labels.txt cannot be read: there is no such file"));
   version_.Write("labels.txt", "a\n\xff\n");
   EXPECT_THAT(error({.labels_file = "labels.txt"}), HasSubstr("is not UTF-8"));
   version_.Write("labels.txt", "a\nb\nc\n");

@@ -69,6 +69,11 @@ Status RequestLogs::CheckDirectory() const {
     return InvalidArgument("--request_log_directory={}: it cannot be made: {}", path,
                            std::generic_category().message(errno));
   }
+  struct stat found {};
+  if (stat(path, &found) == 0 && !S_ISDIR(found.st_mode)) {
+    return InvalidArgument("--request_log_directory={}: it is {}, not a directory", path,
+                           S_ISREG(found.st_mode) ? "a file" : "something else");
+  }
   if (access(path, W_OK | X_OK) != 0) {
     return InvalidArgument("--request_log_directory={}: no files can be made in it: {}", path,
                            std::generic_category().message(errno));

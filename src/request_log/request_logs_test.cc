@@ -265,6 +265,10 @@ TEST_F(RequestLogsTest, TheDirectoryIsMadeOrRefused) {
   const Status status = RequestLogs({.directory = inner + "/a/b"}, metrics_).CheckDirectory();
   EXPECT_THAT(std::string(MessageOf(status)), HasSubstr("--request_log_directory="));
   EXPECT_TRUE(RequestLogs({}, metrics_).CheckDirectory().ok());
+  const std::string file = inner + "/file";
+  std::ofstream(file) << "text";
+  EXPECT_THAT(std::string(MessageOf(RequestLogs({.directory = file}, metrics_).CheckDirectory())),
+              HasSubstr("it is a file, not a directory"));
 }
 
 }  // namespace

@@ -354,6 +354,8 @@ def test_a_public_port_that_lets_everybody_change_the_models_is_warned_of(start,
     assert f'with --admin_api=full {text}' in start(MODELS, ['--admin_api=full', public]).log()
     assert f'with --reload_rpc=on {text}' in start(MODELS, ['--reload_rpc=on', public]).log()
     assert text not in start(MODELS, ['--admin_api=full']).log()
+    apart = start(MODELS, ['--admin_api=full', '--admin_port=-1', '--admin_address=0.0.0.0', '--health_port=-1']).log()
+    assert apart.count(text) == 1 and f'--admin_address=0.0.0.0 --admin_port=-1: with --admin_api=full {text}' in apart
     flags = ['--admin_api=full', public, f'--token_file={tokens}', '--health_port=-1']
     assert text not in start(MODELS, flags, ready=False).log()
 
@@ -412,6 +414,8 @@ def test_the_admin_port_alone_serves_the_admin_api_and_the_metrics(start, tmp_pa
         statuses = [server.get(path, port=port)[0]
                     for port in (server.port, server.rest_port, server.health_port, server.admin_port)]
         assert statuses == [404, 404, 404, 200], path
+    hint = 'the metrics are on --admin_port and --admin_socket only'
+    assert hint in server.get('/metrics', port=server.health_port)[1]
     assert server.get('/readyz', port=server.admin_port)[0] == 200
     assert server.get('/v1/models', port=server.admin_port)[0] == 404
     answer = requests.put(f'http://127.0.0.1:{server.admin_port}/admin/v1/models/new',

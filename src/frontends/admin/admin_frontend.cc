@@ -54,7 +54,11 @@ void AdminFrontend::Register(net::Router& router) {
 
 void AdminFrontend::RegisterProbes(net::Router& router) {
   AddHealth(router);
-  if (!options_.has_admin_port) AddMetrics(router);
+  if (options_.has_admin_port) {
+    AddMetricsHint(router);
+  } else {
+    AddMetrics(router);
+  }
 }
 
 void AdminFrontend::RegisterAdmin(net::Router& router) {
@@ -81,6 +85,13 @@ void AdminFrontend::AddMetrics(net::Router& router) {
   for (const std::string& path : options_.metrics_paths)
     AddProbe(router, path, net::RouteAccess::kCallers,
              [this](net::HttpCallRef call) { call->Respond(Metrics(call->head().caller.get())); });
+}
+
+void AdminFrontend::AddMetricsHint(net::Router& router) {
+  for (const std::string& path : options_.metrics_paths)
+    AddProbe(router, path, net::RouteAccess::kCallers, [](net::HttpCallRef call) {
+      call->Respond(UncachedError(404, "the metrics are on --admin_port and --admin_socket only"));
+    });
 }
 
 net::HttpResponse AdminFrontend::Root(const access::Caller* caller) const {

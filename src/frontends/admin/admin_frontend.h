@@ -49,6 +49,8 @@ class AdminFrontend final : public net::Frontend {
   void AddHealth(net::Router& router);
   // Adds the pages of metrics, for callers with the operation kMetrics.
   void AddMetrics(net::Router& router);
+  // The same paths on other ports: says where the metrics are.
+  void AddMetricsHint(net::Router& router);
   // Each shows only what the caller may see. Null: everything.
   net::HttpResponse Root(const access::Caller* caller) const;
   net::HttpResponse Metrics(const access::Caller* caller);
