@@ -40,7 +40,7 @@ constexpr TheirFlag kFlags[] = {
     {"rest_api_num_threads", "", "16", Fate::kIgnored},
     {"rest_api_timeout_in_ms", "30000", "60000", Fate::kSame},
     {"rest_api_enable_cors_support", "false", "true", Fate::kSame},
-    {"enable_batching", "false", "true", Fate::kSame},
+    {"enable_batching", "false", "true", Fate::kDiffers},
     {"allow_version_labels_for_unavailable_models", "false", "true", Fate::kSame},
     {"batching_parameters_file", "", "/b", Fate::kSame},
     {"enable_per_model_batching_parameters", "false", "true", Fate::kSame},
@@ -158,7 +158,8 @@ TEST(DropInTest, EveryRefusedStartGivesAReason) {
   };
   const std::string model = "--model_base_path=/m";
   EXPECT_THAT(problem({}), HasSubstr("no model"));
-  EXPECT_THAT(problem({model, "--batching_parameters_file=/b"}), HasSubstr("--enable_batching"));
+  EXPECT_THAT(problem({model, "--batching_parameters_file=/b", "--noenable_batching"}),
+              HasSubstr("--enable_batching"));
   EXPECT_THAT(
       problem({model, "--tensorflow_session_parallelism=1", "--tensorflow_intra_op_parallelism=1",
                "--tensorflow_inter_op_parallelism=1"}),

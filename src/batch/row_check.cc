@@ -244,8 +244,7 @@ Status CheckRowsAreIndependent(Model& model, const Signature& signature,
     if (cancel.IsCancelled()) return absl::CancelledError("the check was cancelled");
   }
   return Error(StatusCode::kFailedPrecondition,
-               "no check could show that its rows do not depend on each other, because the model "
-               "did not answer a request that was made up: {}",
+               "it cannot be checked, because the model refused a made-up request: {}",
                MessageOf(last));
 }
 

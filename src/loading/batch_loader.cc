@@ -70,11 +70,9 @@ Status BatchLoader::SetUp(ServedModel& model, const batch::BatchSettings& settin
       continue;
     }
     const bool is_possible = why_not.code() != StatusCode::kUnimplemented;
-    PENSTOCK_LOG(kInfo, "{}: the signature '{}' is not batched: {}{}", options_.id.ToString(),
+    PENSTOCK_LOG(kInfo, "{}: signature '{}' is not batched: {}{}", options_.id.ToString(),
                  info.signatures[i].name, MessageOf(why_not),
-                 is_possible ? "; penstock { batching { enabled: true } } in the model's "
-                               "configuration turns it on"
-                             : "");
+                 is_possible ? " (batching { enabled: true } turns it on)" : "");
   }
   if (is_any_on) model.SetBatcher(std::move(batcher), options_.runs);
   return OkStatus();

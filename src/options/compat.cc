@@ -56,6 +56,7 @@ Settings TfsDefaults() {
   settings.listen = "after_load";
   settings.rest_api_port = 0;
   settings.manager.load_retry_interval = std::chrono::minutes(1);
+  settings.enable_batching = false;
   return settings;
 }
 

@@ -141,10 +141,11 @@ TEST(OptionsTest, Contradictions) {
               HasSubstr("--admin_address=127.0.0.1 needs --admin_port"));
   EXPECT_EQ(Problem({"--admin_address=127.0.0.1", "--admin_port=-1"}), "");
   EXPECT_THAT(Problem({"--http2_connection_window_bytes=65535"}), HasSubstr("must not be less"));
-  EXPECT_EQ(Problem({"--batching_parameters_file=b"}),
+  EXPECT_EQ(Problem({"--batching_parameters_file=b"}), "");
+  EXPECT_EQ(Problem({"--batching_parameters_file=b", "--noenable_batching"}),
             "--batching_parameters_file=b needs --enable_batching");
-  EXPECT_THAT(Problem({"--batching_parameters_file=b", "--enable_batching", "--noenable_batching"}),
-              HasSubstr("needs --enable_batching"));
+  EXPECT_EQ(Problem({"--compat=tensorflow_model_server", "--batching_parameters_file=b"}),
+            "--batching_parameters_file=b needs --enable_batching");
   EXPECT_EQ(Problem({"--batching_parameters_file=b", "--enable_batching=1"}), "");
   EXPECT_EQ(Problem({"--batching_parameters_file="}), "");
 }

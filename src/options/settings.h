@@ -36,7 +36,7 @@ struct Settings {
   RequestLogsOptions request_logs;
   tfs_json::DecoderOptions json;
   schedule::SchedulerOptions scheduler;
-  bool enable_batching = false;
+  bool enable_batching = true;
   batch::BatchSettings batching;  // without the mode
   std::string batching_parameters_file;
   bool enable_per_model_batching_parameters = false;

@@ -123,7 +123,7 @@ def test_the_parameters_file_of_tensorflow_serving(start, tmp_path):
     file = tmp_path / 'batching.config'
     file.write_text('max_batch_size { value: 8 } batch_timeout_micros { value: 1000 } allowed_batch_sizes: 4 '
                     'allowed_batch_sizes: 8 num_batch_threads { value: 1 } thread_pool_name { value: "pool" }')
-    server = start(MODELS, flags=[ONE_SLOT, '--enable_batching', f'--batching_parameters_file={file}'])
+    server = start(MODELS, flags=[ONE_SLOT, f'--batching_parameters_file={file}'])
     with Client(server) as client:
         gate = Gate(server, client)
         calls = [gate.send('half', {'x': np.float32([i])}) for i in range(10)]
@@ -154,7 +154,7 @@ def test_batched_answers_equal_those_alone(start):
     once = 'penstock { scheduling { max_concurrency: 1 } }'
     models = {'heavy': 'builtin:delay', **{
         name: f'base_path: "{os.path.join(SAMPLES, name)}" {once}' for name in ('digits', 'digits_onnx')}}
-    server = start(models, flags=[ONE_SLOT, '--enable_batching'])
+    server = start(models, flags=[ONE_SLOT])
     images = np.random.default_rng(1).random((20, 8, 8), np.float32)
     parts = [images[i:i + 1 + i % 3] for i in range(12)]
     with Client(server) as client:

@@ -76,8 +76,8 @@ def test_a_unix_socket_serves_the_public_client(tmp_path_factory, start):
     (HALF + ['--tensorflow_library=/nowhere'], '--tensorflow_library=/nowhere: No such file or directory'),
     (['--model_base_path=builtin:nothing'], 'there are builtin:delay'),
     (['--model_config_file=/nowhere/x'], '--model_config_file: cannot read /nowhere/x: No such file'),
-    (HALF + ['--batching_parameters_file=/nowhere/x'], 'needs --enable_batching'),
-    (HALF + ['--enable_batching', '--batching_parameters_file=/nowhere/x'],
+    (HALF + ['--batching_parameters_file=/nowhere/x', '--enable_batching=false'], 'needs --enable_batching'),
+    (HALF + ['--batching_parameters_file=/nowhere/x'],
      '--batching_parameters_file: cannot read /nowhere/x: No such file'),
     (HALF + ['--ssl_config_file=/nowhere/x'], '--ssl_config_file: cannot read /nowhere/x: No such file'),
 ])

@@ -96,7 +96,7 @@ def release(bases):
 
 
 def test_a_bar_below_the_log_lines(start_in, slow):
-    terminal = start_in(200)
+    terminal = start_in(300)
     bar = eventually('the bar', lambda: terminal.shows(r'^loading models 1/4 .* 2 loading, 1 failed$'))
     assert re.fullmatch(r'loading models 1/4 \[#{10}\.{30}\] 2 loading, 1 failed', bar)
     terminal.process.send_signal(signal.SIGHUP)
@@ -125,7 +125,7 @@ def test_it_is_as_long_as_the_terminal_is_wide(start_in, columns, shown):
 @pytest.mark.parametrize('flags, term', [(['--log_format=json'], 'xterm'), (['--log_level=warning'], 'xterm'),
                                          ([], 'dumb'), ([], '')])
 def test_no_bar_where_it_would_disturb(start_in, slow, flags, term):
-    terminal = start_in(200, flags, term)
+    terminal = start_in(300, flags, term)
     eventually('the failure', lambda: terminal.shows('could not be loaded'))
     release(slow)
     if '--log_level=warning' not in flags:
@@ -134,7 +134,7 @@ def test_no_bar_where_it_would_disturb(start_in, slow, flags, term):
 
 
 def test_the_bar_disappears_when_the_server_stops(start_in, slow):
-    terminal = start_in(200)
+    terminal = start_in(300)
     eventually('the bar', lambda: terminal.shows('^loading models 1/4'))
     terminal.process.send_signal(signal.SIGTERM)
     eventually('it is gone', lambda: not terminal.shows('^loading models') and terminal.shows('SIGTERM: draining'))
