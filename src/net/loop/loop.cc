@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <utility>
 
 #include "base/calls/thread_time.h"
 #include "net/loop/server_state.h"
@@ -34,8 +35,13 @@ thread_local Loop* current_loop = nullptr;
 
 }  // namespace
 
-LoopScope::LoopScope(Loop& loop) : previous_(current_loop) { current_loop = &loop; }
-LoopScope::~LoopScope() { current_loop = previous_; }
+LoopScope::LoopScope(Loop& loop)
+    : previous_(std::exchange(current_loop, &loop)),
+      previous_turn_end_(TurnEnd::SetCurrent(&loop.turn_end())) {}
+LoopScope::~LoopScope() {
+  current_loop = previous_;
+  TurnEnd::SetCurrent(previous_turn_end_);
+}
 
 Loop::Loop(std::shared_ptr<ServerState> server, std::function<void()> wake)
     : server_(std::move(server)),
@@ -78,6 +84,7 @@ void Loop::ForgetFlush(FlushTarget& target) {
 }
 
 void Loop::FinishBurst() {
+  turn_end_.Run();
   // By index, because a flush may schedule others.
   for (size_t i = 0; i < dirty_.size(); ++i)
     if (FlushTarget* target = dirty_[i]; target != nullptr) target->Flush();

@@ -13,6 +13,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "base/mutex.h"
+#include "base/turn_end.h"
 #include "net/loop/allowance.h"
 #include "net/loop/incomplete_requests.h"
 #include "net/loop/timer_wheel.h"
@@ -88,7 +89,7 @@ class Loop final : public std::enable_shared_from_this<Loop> {
   void ScheduleFlush(FlushTarget& target) { dirty_.push_back(&target); }
   // `target` will be destroyed: cancels its flush.
   void ForgetFlush(FlushTarget& target);
-  // Call it at the end of each event. Flushes all scheduled targets.
+  // Call it at the end of each event. Ends the turn, and flushes all scheduled targets.
   void FinishBurst();
   // Empties the pools, and destroys the tasks that have not run. From now on Post returns false,
   // and what calls give back must not go to a pool (is_shut_down). Call it once, when the loop's
@@ -127,6 +128,9 @@ class Loop final : public std::enable_shared_from_this<Loop> {
   // The turn of the connection whose input is being handled. The connection begins it; the session
   // counts its requests in it.
   Turn& turn() { return turn_; }
+  // What handlers of requests do when the input of this turn is handled. Run it before the answers
+  // are flushed.
+  TurnEnd& turn_end() { return turn_end_; }
 
   // Unique in the server.
   uint64_t NextRequestId();
@@ -151,6 +155,7 @@ class Loop final : public std::enable_shared_from_this<Loop> {
   IncompleteRequests incomplete_requests_;
   uint64_t shortages_seen_ = 0;  // of ServerState::body_shortages
   Turn turn_;
+  TurnEnd turn_end_;
   std::array<std::unique_ptr<LoopLocal>, static_cast<size_t>(LoopLocalKey::kCount)> locals_;
   uint64_t next_request_id_ = 0;
   uint64_t request_ids_left_ = 0;  // of the lot that begins at next_request_id_
@@ -177,6 +182,7 @@ class LoopScope final {
 
  private:
   Loop* const previous_;
+  TurnEnd* const previous_turn_end_;
 };
 
 }  // namespace penstock::net

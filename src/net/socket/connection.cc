@@ -104,6 +104,7 @@ void Connection::OnFirstRead(const error_code& error, size_t bytes) {
 }
 
 void Connection::EndTurn(Read read) {
+  loop().turn_end().Run();
   if (closed_) return;
   Flush();
   if (read == Read::kMore && !closed_ && !paused_ && !input_ended_) {
