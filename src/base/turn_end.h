@@ -2,6 +2,7 @@
 // Work that waits until an event loop has read everything that has arrived at the moment.
 #pragma once
 
+#include <cstddef>
 #include <utility>
 #include <vector>
 

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/turn_end.h"
 #include "batch/model_batcher.h"
 #include "infer/model_fake.h"
 
@@ -24,6 +25,7 @@ namespace {
 using std::chrono::milliseconds;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 ModelInfo DoublerInfo() {
   ModelInfo info;
@@ -427,6 +429,97 @@ TEST(BatchRunStressTest, EveryRequestGetsItsOwnAnswerOnce) {
   for (std::thread& each : clients) each.join();
   EXPECT_GT(largest.load(), 4) << "nothing ran together";
   EXPECT_EQ(scheduler.queue_length(), 0U);
+}
+
+// An event loop runs cheap models itself.
+class TurnTest : public BatchRunTest {
+ protected:
+  TurnTest() : before_(TurnEnd::SetCurrent(&turn_)) {}
+  ~TurnTest() override { TurnEnd::SetCurrent(before_); }
+
+  // The model becomes cheap by its first runs.
+  void ServeCheap(int64_t rows_max = kBatchRowsMax) {
+    Serve(rows_max);
+    const ServedModel& served = Served(*manager_.GetHandle("m", std::nullopt));
+    while (!served.MayRunInline()) {
+      Send(Request({0}));
+      scheduler_.RunQueued();
+    }
+    // The limit of a batch grows with each larger one.
+    for (int64_t rows = 1; rows <= rows_max; rows *= 2)
+      batcher_->Record({.signature = 0, .rows = rows}, 1, Duration::zero());
+    seen_.clear();
+    outcomes_.clear();
+  }
+
+  TurnEnd turn_;
+
+ private:
+  TurnEnd* const before_;
+};
+
+TEST_F(TurnTest, RequestsOfOneTurnRunTogetherAtItsEnd) {
+  ServeCheap();
+  const Outcome& a = Send(Request({1, 2}));
+  const Outcome& b = Send(Request({3}));
+  EXPECT_THAT(seen_, IsEmpty());
+  turn_.Run();
+  EXPECT_THAT(seen_, ElementsAre(3));
+  EXPECT_THAT(a.values, ElementsAre(2, 4));
+  EXPECT_THAT(b.values, ElementsAre(6));
+  const Outcome& c = Send(Request({4}));
+  turn_.Run();
+  EXPECT_THAT(seen_, ElementsAre(3, 1));
+  EXPECT_THAT(c.values, ElementsAre(8));
+}
+
+TEST_F(TurnTest, FullBatchRunsBeforeTheEndOfTheTurn) {
+  ServeCheap(/*rows_max=*/4);
+  for (float value : {1.f, 2.f, 3.f, 4.f, 5.f}) Send(Request({value}));
+  EXPECT_THAT(seen_, ElementsAre(4));
+  turn_.Run();
+  EXPECT_THAT(seen_, ElementsAre(4, 1));
+}
+
+TEST_F(TurnTest, RequestsThatDoNotFitRunApart) {
+  ServeCheap();
+  const Outcome& narrow = Send(Request({1}));
+  const Outcome& wide = Send(Request({2}, /*width=*/2));
+  Send(Request({3}));
+  turn_.Run();
+  EXPECT_THAT(seen_, ElementsAre(2, 1));
+  EXPECT_THAT(narrow.values, ElementsAre(2));
+  EXPECT_THAT(wide.values, ElementsAre(4, 4));
+}
+
+TEST_F(TurnTest, RequestCancelledWithinTheTurnDoesNotRun) {
+  ServeCheap();
+  CancelToken cancel;
+  InferRequest request = Request({1});
+  request.cancel = &cancel;
+  const Outcome& cancelled = Send(std::move(request));
+  const Outcome& other = Send(Request({2}));
+  cancel.Cancel();
+  turn_.Run();
+  EXPECT_EQ(cancelled.status.code(), StatusCode::kCancelled);
+  EXPECT_THAT(seen_, ElementsAre(1));
+  EXPECT_THAT(other.values, ElementsAre(4));
+}
+
+TEST_F(TurnTest, FailingRequestFailsNoOther) {
+  ServeCheap();
+  const Outcome& bad = Send(Request({-1}));
+  const Outcome& good = Send(Request({2}));
+  turn_.Run();
+  RunAll();  // each has its second try in the queue
+  EXPECT_EQ(bad.status.code(), StatusCode::kInvalidArgument);
+  EXPECT_THAT(good.values, ElementsAre(4));
+}
+
+TEST_F(TurnTest, OnAnyOtherThreadRequestsRunAtOnce) {
+  ServeCheap();
+  TurnEnd::SetCurrent(nullptr);
+  EXPECT_THAT(Send(Request({1})).values, ElementsAre(2));
 }
 
 }  // namespace

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A run takes one of three ways: RunInline on the event loop that calls, Queue through the queue of
-// the model, or RunHere in the slot that the caller has. Each of them asks just before the start
-// whether anybody still waits, and ends in RunAndRecord.
+// A run takes one of three ways: on the event loop that calls, through the queue of the model, or
+// in the slot that the caller has (RunHere). Each of them ends in RunNow, which asks just before
+// the start whether anybody still waits. Requests of a version with a Batcher may be joined on the
+// way: see queued_run.cc.
 //
 // The caller keeps its handle until it gets the last part, and may drop it within that callback.
 // But a model must not be destroyed while its Run is on the stack. So RunAndRecord holds a handle
@@ -63,7 +64,7 @@ struct LateRun {
 
 // Runs a model whose answer may come later, on another thread. `lease` is null for an inline run.
 void RunMaybeLate(const core::Handle& handle, const InferRequest& request, ResponseCallback&& done,
-                  const Clock& clock, SteadyTime start, schedule::Lease* lease) {
+                  const Clock& clock, SteadyTime start, schedule::Lease* lease, size_t requests) {
   ServedModel& served = Served(handle);
   // A client that takes parts slowly makes the model wait, and must not hold a slot meanwhile. Any
   // other run computes until its answer is there.
@@ -72,7 +73,8 @@ void RunMaybeLate(const core::Handle& handle, const InferRequest& request, Respo
                                              request.times, schedule::Lease());
   if (lease != nullptr) run->lease = std::move(*lease);
   StartRun(served.model(), request, [run](InferResponse part) { run->OnPart(std::move(part)); });
-  served.RecordOccupied(clock.Now() - start, /*was_inline=*/lease == nullptr);
+  served.RecordOccupied((clock.Now() - start) / static_cast<int64_t>(requests),
+                        /*was_inline=*/lease == nullptr);
   if (lease == nullptr) return;
   if (!keeps_slot && run->events.load(std::memory_order_acquire) == 0) run->lease.ReleaseSlot();
   if (run->IsSecondEvent()) *lease = std::move(run->lease);  // the thread of the pool ends it
@@ -80,21 +82,22 @@ void RunMaybeLate(const core::Handle& handle, const InferRequest& request, Respo
 
 // Runs the model and records how long it took. `handle` keeps the model alive until Run has
 // returned, because the caller may drop its own handle as soon as it has the answer. `lease` is
-// null for an inline run.
+// null for an inline run. Without the batch, an event loop would run as many requests one by one:
+// so the time for one of them decides whether the model may run there.
 void RunAndRecord(core::Handle handle, const InferRequest& request, ResponseCallback&& done,
-                  const Clock& clock, SteadyTime start, schedule::Lease* lease) {
+                  const Clock& clock, SteadyTime start, schedule::Lease* lease, size_t requests) {
   ServedModel& served = Served(handle);
   StageTimes* const times = request.times;
   if (times != nullptr) times->run_start = start;
   if (!served.info().traits.answers_in_run)
-    return RunMaybeLate(handle, request, std::move(done), clock, start, lease);
+    return RunMaybeLate(handle, request, std::move(done), clock, start, lease, requests);
   // A model that answers before Run returns needs no wrapper around `done`, which would cost an
   // allocation.
   StartRun(served.model(), request, std::move(done));
   // `done` of InferCall reads the clock when it has sent the answer.
   const Duration time = ThreadTime::LastSince(start + Duration(1), clock) - start;
   if (times == nullptr) served.RecordRun(time);
-  served.RecordOccupied(time, /*was_inline=*/lease == nullptr);
+  served.RecordOccupied(time / static_cast<int64_t>(requests), /*was_inline=*/lease == nullptr);
 }
 
 }  // namespace
@@ -232,12 +235,14 @@ void Engine::Run(const ModelHandle& handle, const InferRequest& request, bool ma
                  ResponseCallback done) {
   if (!BeginRun(handle, request, done)) [[unlikely]]
     return;
-  if (may_run_inline && MayRunInline(Served(handle.handle_), QueueOf(handle), request,
-                                     options_.inline_request_bytes_max)) {
-    RunInline(handle, request, std::move(done));
-  } else {
-    Queue(handle, request, std::move(done));
-  }
+  const ServedModel& served = Served(handle.handle_);
+  if (!may_run_inline ||
+      !MayRunInline(served, QueueOf(handle), request, options_.inline_request_bytes_max))
+    return Queue(handle, request, std::move(done));
+  if (served.batcher() == nullptr) [[likely]]
+    return RunNow(handle.handle_.Share(), request, /*lease=*/nullptr, ThreadTime::Read(clock_),
+                  /*requests=*/1, std::move(done));
+  GatherInTurn(handle, request, std::move(done));
 }
 
 void Engine::RunHere(const ModelHandle& handle, const InferRequest& request, schedule::Lease& lease,
@@ -245,27 +250,18 @@ void Engine::RunHere(const ModelHandle& handle, const InferRequest& request, sch
   if (!BeginRun(handle, request, done)) return;
   if (lease.gathered != nullptr || Served(handle.handle_).batcher() != nullptr)
     return RunOrGather(handle, request, lease, std::move(done));
-  RunInSlot(handle.handle_.Share(), request, lease, ThreadTime::Read(clock_), std::move(done));
+  RunNow(handle.handle_.Share(), request, &lease, ThreadTime::Read(clock_), /*requests=*/1,
+         std::move(done));
 }
 
-void Engine::RunInline(const ModelHandle& handle, const InferRequest& request,
-                       ResponseCallback&& done) {
-  const SteadyTime now = ThreadTime::Read(clock_);
+void Engine::RunNow(core::Handle handle, const InferRequest& request, schedule::Lease* lease,
+                    SteadyTime now, size_t requests, ResponseCallback&& done) {
   if (Status status = CheckStillWanted(request.cancel, request.deadline, now); !status.ok())
       [[unlikely]] {
     AnswerError(done, std::move(status));
     return;
   }
-  RunAndRecord(handle.handle_.Share(), request, std::move(done), clock_, now, /*lease=*/nullptr);
-}
-
-void Engine::RunInSlot(core::Handle handle, const InferRequest& request, schedule::Lease& lease,
-                       SteadyTime now, ResponseCallback&& done) {
-  if (Status status = CheckStillWanted(request.cancel, request.deadline, now); !status.ok()) {
-    AnswerError(done, std::move(status));
-    return;
-  }
-  RunAndRecord(std::move(handle), request, std::move(done), clock_, now, &lease);
+  RunAndRecord(std::move(handle), request, std::move(done), clock_, now, lease, requests);
 }
 
 }  // namespace penstock

@@ -156,6 +156,7 @@ class Engine final {
  private:
   class QueuedRun;
   class BatchRun;
+  class TurnBatches;
 
   StatusOr<ModelHandle> FindInExperiment(const ModelSelector& selector,
                                          const RequestHeaders& headers) const;
@@ -163,14 +164,19 @@ class Engine final {
   // Checks the request, starts its shadow copies, and wraps `done` to measure the arm and to keep
   // the request for warm-ups. Returns false if `done` got an error.
   bool BeginRun(const ModelHandle& handle, const InferRequest& request, ResponseCallback& done);
-  void RunInline(const ModelHandle& handle, const InferRequest& request, ResponseCallback&& done);
   void Queue(const ModelHandle& handle, const InferRequest& request, ResponseCallback&& done);
   // Runs a decoded request that may be joined with others in the slot that it has, or gives it to
   // the run that has taken it along.
   void RunOrGather(const ModelHandle& handle, const InferRequest& request, schedule::Lease& lease,
                    ResponseCallback&& done);
-  void RunInSlot(core::Handle handle, const InferRequest& request, schedule::Lease& lease,
-                 SteadyTime now, ResponseCallback&& done);
+  // Runs a request on the event loop that calls, at the end of its turn: together with others that
+  // it decodes in this turn.
+  void GatherInTurn(const ModelHandle& handle, const InferRequest& request,
+                    ResponseCallback&& done);
+  // Runs the model on this thread, for so many requests that were joined to one. `lease` is null on
+  // an event loop.
+  void RunNow(core::Handle handle, const InferRequest& request, schedule::Lease* lease,
+              SteadyTime now, size_t requests, ResponseCallback&& done);
 
   const EngineOptions options_;
   core::Manager& manager_;

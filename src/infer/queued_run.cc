@@ -6,6 +6,9 @@
 // A large request waits before it is decoded. A batch takes it along unseen, decodes it in its own
 // slot, and only then knows whether it fits. If not, the request goes back to the queue, decoded.
 //
+// Requests of a cheap model do not wait in a queue. An event loop joins those that it decodes in
+// one turn: see TurnBatches.
+//
 // If a batch fails, its members go back to the queue and run alone: one of them may be the cause,
 // and the others must not suffer. The lease of the batch ends as that of any run.
 //
@@ -45,14 +48,24 @@ void Engine::QueuedRun::Start(schedule::Lease& lease) {
 }
 
 void Engine::QueuedRun::StartNow(std::unique_ptr<QueuedRun> run, schedule::Lease& lease) {
-  Engine& engine = run->engine_;
-  if (run->group != nullptr) return BatchRun::Start(engine, std::move(run), lease);
-  run->RunAlone(lease);
+  const Clock& clock = run->engine_.clock_;
+  if (run->group == nullptr) return run->RunAlone(&lease, lease.start());
+  auto batch = std::make_unique<BatchRun>(std::move(run));
+  batch->TakeOthers(lease);
+  // Others may have been decoded meanwhile.
+  BatchRun::Start(std::move(batch), &lease, ThreadTime::LastSince(lease.start(), clock));
 }
 
-void Engine::QueuedRun::RunAlone(schedule::Lease& lease) {
-  NoteWait(lease.start());
-  engine_.RunInSlot(std::move(handle_), request_, lease, lease.start(), std::move(done_));
+void Engine::QueuedRun::StartInline(std::unique_ptr<QueuedRun> run) {
+  TurnEnd* const turn = TurnEnd::Current();
+  if (run->group != nullptr && turn != nullptr)
+    return TurnBatches::OfThread().Add(*turn, std::move(run));
+  run->RunAlone(/*lease=*/nullptr, ThreadTime::Read(run->engine_.clock_));
+}
+
+void Engine::QueuedRun::RunAlone(schedule::Lease* lease, SteadyTime now) {
+  NoteWait(now);
+  engine_.RunNow(std::move(handle_), request_, lease, now, /*requests=*/1, std::move(done_));
 }
 
 void Engine::QueuedRun::Drop() {
@@ -80,28 +93,39 @@ void Engine::QueuedRun::RetryAlone(std::unique_ptr<QueuedRun> run) {
   Enter(std::move(run));
 }
 
-void Engine::BatchRun::Start(Engine& engine, std::unique_ptr<QueuedRun> first,
-                             schedule::Lease& lease) {
-  Batcher& batcher = *Served(first->handle()).batcher();
-  auto batch = std::unique_ptr<BatchRun>(new BatchRun(engine, batcher));
-  batch->form_ = first->form();
-  batch->members_.push_back(std::move(first));
-  batch->TakeOthers(lease);
-  // Others may have been decoded meanwhile.
-  const SteadyTime now = ThreadTime::LastSince(lease.start(), engine.clock_);
+Engine::BatchRun::BatchRun(std::unique_ptr<QueuedRun> first)
+    : engine_(first->engine()), batcher_(*Served(first->handle()).batcher()), form_(first->form()) {
+  members_.push_back(std::move(first));
+}
+
+void Engine::BatchRun::Start(std::unique_ptr<BatchRun> batch, schedule::Lease* lease,
+                             SteadyTime now) {
   for (const auto& member : batch->members_) member->NoteWait(now);
   batch->DropUnwanted(now);
   if (batch->members_.empty()) return;
-  if (batch->members_.size() > 1 || batcher.RowsToRun(batch->form_.rows) != batch->form_.rows)
-    batch->Join();
+  const int64_t rows = batch->form_.rows;
+  if (batch->members_.size() > 1 || batch->batcher_.RowsToRun(rows) != rows) batch->Join();
   batch->start_ = now;
   for (const auto& member : batch->members_) {
     if (StageTimes* const times = member->request().times; times != nullptr) times->run_start = now;
   }
+  Engine& engine = batch->engine_;
+  const size_t requests = batch->members_.size();
   core::Handle handle = batch->members_.front()->handle().Share();
   BatchRun* const raw = batch.release();  // it owns itself
-  engine.RunInSlot(std::move(handle), raw->request(), lease, now,
-                   [raw](InferResponse&& part) { raw->OnPart(std::move(part)); });
+  engine.RunNow(std::move(handle), raw->request(), lease, now, requests,
+                [raw](InferResponse&& part) { raw->OnPart(std::move(part)); });
+}
+
+void Engine::BatchRun::StartInline(std::unique_ptr<BatchRun> batch) {
+  const SteadyTime now = ThreadTime::Read(batch->engine_.clock_);
+  Start(std::move(batch), /*lease=*/nullptr, now);
+}
+
+bool Engine::BatchRun::TryTake(std::unique_ptr<QueuedRun>& run) {
+  if (!Fits(*run, batcher_.RowsMax(form_.signature) - form_.rows)) return false;
+  Add(run.release());
+  return true;
 }
 
 bool Engine::BatchRun::Fits(const QueuedRun& other, int64_t rows_left) const {
@@ -239,6 +263,33 @@ void Engine::RunOrGather(const ModelHandle& handle, const InferRequest& request,
   auto run = std::make_unique<QueuedRun>(*this, handle.handle_.Share(), request, std::move(done));
   if (lease.gathered == nullptr) return QueuedRun::StartNow(std::move(run), lease);
   lease.gathered->push_back(run.release());
+}
+
+void Engine::GatherInTurn(const ModelHandle& handle, const InferRequest& request,
+                          ResponseCallback&& done) {
+  QueuedRun::StartInline(
+      std::make_unique<QueuedRun>(*this, handle.handle_.Share(), request, std::move(done)));
+}
+
+Engine::TurnBatches& Engine::TurnBatches::OfThread() {
+  thread_local TurnBatches batches;
+  return batches;
+}
+
+void Engine::TurnBatches::Add(TurnEnd& turn, std::unique_ptr<QueuedRun> run) {
+  for (auto at = batches_.begin(); at != batches_.end(); ++at) {
+    if (!(*at)->TryTake(run)) continue;
+    if (!(*at)->IsFull()) return;
+    std::unique_ptr<BatchRun> full = std::move(*at);
+    batches_.erase(at);
+    return BatchRun::StartInline(std::move(full));
+  }
+  if (batches_.empty()) turn.Add(*this);
+  batches_.push_back(std::make_unique<BatchRun>(std::move(run)));
+}
+
+void Engine::TurnBatches::OnTurnEnd() {
+  for (auto& batch : std::exchange(batches_, {})) BatchRun::StartInline(std::move(batch));
 }
 
 }  // namespace penstock

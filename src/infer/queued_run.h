@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/turn_end.h"
 #include "infer/batcher.h"
 #include "infer/engine.h"
 #include "schedule/job.h"
@@ -29,7 +30,10 @@ class Engine::QueuedRun final : public schedule::Job {
   static void Enter(std::unique_ptr<QueuedRun> run);
   // Enters the queue again, to run alone.
   static void RetryAlone(std::unique_ptr<QueuedRun> run);
+  // Runs on this thread, an event loop, without a slot.
+  static void StartInline(std::unique_ptr<QueuedRun> run);
 
+  Engine& engine() const { return engine_; }
   const InferRequest& request() const { return request_; }
   const BatchForm& form() const { return form_; }
   const core::Handle& handle() const { return handle_; }
@@ -39,7 +43,8 @@ class Engine::QueuedRun final : public schedule::Job {
   void AnswerError(Status status) { penstock::AnswerError(done_, std::move(status)); }
 
  private:
-  void RunAlone(schedule::Lease& lease);
+  // `lease` is null on an event loop.
+  void RunAlone(schedule::Lease* lease, SteadyTime now);
 
   Engine& engine_;
   core::Handle handle_;  // a version with queued requests is in use: it stays loaded
@@ -53,17 +58,22 @@ class Engine::QueuedRun final : public schedule::Job {
 // last part of the answer. One thread at a time.
 class Engine::BatchRun final {
  public:
-  // Runs `first`, which may be joined with others, and what waits and fits.
-  static void Start(Engine& engine, std::unique_ptr<QueuedRun> first, schedule::Lease& lease);
+  // `first` may be joined with others.
+  explicit BatchRun(std::unique_ptr<QueuedRun> first);
+
+  // Takes requests out of the queue that fit, and those of which it is not known yet.
+  void TakeOthers(schedule::Lease& lease);
+  // Takes `run` along and returns true if it fits. Else the caller keeps it.
+  bool TryTake(std::unique_ptr<QueuedRun>& run);
+  bool IsFull() const { return form_.rows >= batcher_.RowsMax(form_.signature); }
+  // Runs all members. `lease` is null on an event loop.
+  static void Start(std::unique_ptr<BatchRun> batch, schedule::Lease* lease, SteadyTime now);
+  static void StartInline(std::unique_ptr<BatchRun> batch);
 
  private:
-  explicit BatchRun(Engine& engine, Batcher& batcher) : engine_(engine), batcher_(batcher) {}
-
   // True if the other request may run with the first member, in the rows that are left.
   bool Fits(const QueuedRun& other, int64_t rows_left) const;
   void Add(QueuedRun* member);
-  // Takes requests out of the queue that fit, and those of which it is not known yet.
-  void TakeOthers(schedule::Lease& lease);
   // Lets requests be decoded, and adds those that fit. The others go back to the queue.
   void Decode(std::span<schedule::Job* const> jobs, int64_t rows_max, schedule::Lease& lease);
   // Answers the members that nobody waits for any more, and drops them.
@@ -87,6 +97,22 @@ class Engine::BatchRun final {
   std::unique_ptr<JoinedRequest> joined_;  // null: there is one member
   SteadyTime start_;
   bool was_streamed_ = false;  // the answer came in parts, which cannot be divided
+};
+
+// The requests of cheap models that an event loop has decoded in its current turn, and that may run
+// together. Each event loop has its own. They run at the end of the turn, so none waits for another
+// event. One thread.
+class Engine::TurnBatches final : public TurnEnd::Task {
+ public:
+  // Returns that of this thread.
+  static TurnBatches& OfThread();
+
+  // `run` has a group. It may run before this returns.
+  void Add(TurnEnd& turn, std::unique_ptr<QueuedRun> run);
+  void OnTurnEnd() override;
+
+ private:
+  std::vector<std::unique_ptr<BatchRun>> batches_;  // of different versions, signatures or shapes
 };
 
 }  // namespace penstock
