@@ -12,6 +12,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import access_calls
+import batched_calls
 import example_calls
 import idle_and_memory
 import large_messages
@@ -27,6 +28,7 @@ from lifecycle import big_model, engine, first_answer, many_models, switches
 SCENARIOS = {
     "grpc_small": small_calls.run,
     "access": access_calls.run,
+    "batched": batched_calls.run,
     "grpc_classify": example_calls.run_small,
     "examples": example_calls.run_reader,
     "observed": observed_calls.run,
