@@ -183,3 +183,22 @@ def test_a_failing_request_fails_alone(start):
         assert (rows(calls[0]), rows(calls[2])) == ([2], [3])
         assert calls[1].code() == grpc.StatusCode.INVALID_ARGUMENT
         assert 'must not be negative' in calls[1].details()
+
+
+def test_event_loops_join_what_arrives_at_one_moment(start):
+    inline = ['--inline_run_time_max_us=1000000', '--inline_run_time_limit_us=10000000', '--event_loops=1']
+    models = {'heavy': 'builtin:delay', 'half': 'base_path: "builtin:half_plus_two" penstock { batching { enabled: true } }'}
+    server = start(models, flags=[ONE_SLOT, *inline])
+    with Client(server) as client:
+        for _ in range(200):
+            client.predict('half', {'x': np.float32([1])})
+        gate = Gate(server, client)  # from now on only event loops compute
+
+        def some_have_met():
+            calls = [gate.send('half', {'x': np.float32([i])}) for i in range(100)]
+            assert [rows(call) for call in calls] == [[i / 2 + 2] for i in range(100)]
+            count, requests, _ = runs(server, 'half')
+            return requests > count
+
+        eventually('a run of several requests', some_have_met)
+        gate.open()
