@@ -434,9 +434,16 @@ TEST(BatchRunStressTest, EveryRequestGetsItsOwnAnswerOnce) {
 // An event loop runs cheap models itself.
 class TurnTest : public BatchRunTest {
  protected:
-  TurnTest() : before_(TurnEnd::SetCurrent(&turn_)) {}
+  // Each run takes the same time, so the more rows the better.
+  TurnTest() : before_(TurnEnd::SetCurrent(&turn_)) { SetRunTime(std::chrono::microseconds(20)); }
   ~TurnTest() override { TurnEnd::SetCurrent(before_); }
 
+  void SetRunTime(Duration time) {
+    run_ = [this, time](const InferRequest& request, ResponseCallback done) {
+      clock_.Advance(time);
+      done(Double(request));
+    };
+  }
   // The model becomes cheap by its first runs.
   void ServeCheap(int64_t rows_max = kBatchRowsMax) {
     Serve(rows_max);
@@ -447,7 +454,7 @@ class TurnTest : public BatchRunTest {
     }
     // The limit of a batch grows with each larger one.
     for (int64_t rows = 1; rows <= rows_max; rows *= 2)
-      batcher_->Record({.signature = 0, .rows = rows}, 1, Duration::zero());
+      batcher_->Record({.signature = 0, .rows = rows}, 1, std::chrono::microseconds(20));
     seen_.clear();
     outcomes_.clear();
   }
@@ -514,6 +521,17 @@ TEST_F(TurnTest, FailingRequestFailsNoOther) {
   RunAll();  // each has its second try in the queue
   EXPECT_EQ(bad.status.code(), StatusCode::kInvalidArgument);
   EXPECT_THAT(good.values, ElementsAre(4));
+}
+
+TEST_F(TurnTest, ModelThatHardlyTakesTimeRunsAtOnce) {
+  SetRunTime(std::chrono::nanoseconds(200));
+  Serve();
+  while (!Served(*manager_.GetHandle("m", std::nullopt)).MayRunInline()) {
+    Send(Request({0}));
+    scheduler_.RunQueued();
+  }
+  EXPECT_FALSE(batcher_->JoinsInTurns());
+  EXPECT_THAT(Send(Request({1})).values, ElementsAre(2));
 }
 
 TEST_F(TurnTest, OnAnyOtherThreadRequestsRunAtOnce) {

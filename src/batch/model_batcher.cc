@@ -11,6 +11,11 @@
 namespace penstock::batch {
 namespace {
 
+// Runs that take less are not worth joining on an event loop.
+constexpr Duration kWorthJoining = std::chrono::microseconds(2);
+// The mean time of a run takes over this part of each new time.
+constexpr int64_t kNewPart = 8;
+
 constexpr double kSizeBounds[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024};
 
 MetricLabels Labels(const core::ServableId& id) {
@@ -111,8 +116,22 @@ StatusOr<std::unique_ptr<JoinedRequest>> ModelBatcher::Join(
   return joined;
 }
 
+// A request waits for the end of the turn, and its rows are copied twice. That takes about as long
+// as the run of a model that only adds a few numbers, so such a model must not pay for it.
+void ModelBatcher::NoteRunTime(SignatureState& state, Duration time) {
+  const int64_t before = state.run_ns.load(std::memory_order_relaxed);
+  const int64_t mean = before == 0 ? time.count() : before + (time.count() - before) / kNewPart;
+  state.run_ns.store(mean, std::memory_order_relaxed);
+  // A model that runs only some numbers of rows always goes this way.
+  SetJoinsInTurns(!options_.allowed_rows.empty() ||
+                  std::ranges::any_of(states_, [](const auto& each) {
+                    return each->run_ns.load(std::memory_order_relaxed) >= kWorthJoining.count();
+                  }));
+}
+
 void ModelBatcher::Record(const BatchForm& form, size_t requests, Duration time) {
   SignatureState& state = *states_[form.signature];
+  NoteRunTime(state, time);
   state.limit.Record(form.rows, time);
   state.limit_gauge.Set(state.limit.rows());
   rows_.Record(static_cast<double>(form.rows));

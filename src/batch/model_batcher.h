@@ -51,7 +51,10 @@ class ModelBatcher final : public Batcher {
     std::atomic<bool> is_on{false};
     BatchLimit limit;
     Gauge& limit_gauge;
+    std::atomic<int64_t> run_ns{0};  // the mean time of a run, of any number of rows
   };
+
+  void NoteRunTime(SignatureState& state, Duration time);
 
   const ModelInfo& info_;
   const BatcherOptions options_;

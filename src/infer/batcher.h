@@ -3,6 +3,7 @@
 // of the version wait; src/batch implements them.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -42,6 +43,10 @@ class Batcher {
  public:
   virtual ~Batcher() = default;
 
+  // True if requests of a cheap model, which runs on event loops, are worth joining. Each of them
+  // asks.
+  bool JoinsInTurns() const { return joins_in_turns_.load(std::memory_order_relaxed); }
+
   // `request` has passed CheckRequest.
   virtual BatchForm FormOf(const InferRequest& request) const = 0;
   // True if the two may run together. Does not look at the number of their rows. REQUIRES: neither
@@ -62,6 +67,14 @@ class Batcher {
   virtual void Record(const BatchForm& form, size_t requests, Duration time) = 0;
   // The answers of a joined request could not be divided. No more requests of the signature join.
   virtual void TurnOff(uint32_t signature, const Status& why) = 0;
+
+ protected:
+  void SetJoinsInTurns(bool joins) {
+    if (joins != JoinsInTurns()) joins_in_turns_.store(joins, std::memory_order_relaxed);
+  }
+
+ private:
+  std::atomic<bool> joins_in_turns_{false};
 };
 
 }  // namespace penstock

@@ -239,7 +239,7 @@ void Engine::Run(const ModelHandle& handle, const InferRequest& request, bool ma
   if (!may_run_inline ||
       !MayRunInline(served, QueueOf(handle), request, options_.inline_request_bytes_max))
     return Queue(handle, request, std::move(done));
-  if (served.batcher() == nullptr) [[likely]]
+  if (served.batcher() == nullptr || !served.batcher()->JoinsInTurns()) [[likely]]
     return RunNow(handle.handle_.Share(), request, /*lease=*/nullptr, ThreadTime::Read(clock_),
                   /*requests=*/1, std::move(done));
   GatherInTurn(handle, request, std::move(done));

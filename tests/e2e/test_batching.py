@@ -185,19 +185,24 @@ def test_a_failing_request_fails_alone(start):
         assert 'must not be negative' in calls[1].details()
 
 
+@pytest.mark.runtimes
 def test_event_loops_join_what_arrives_at_one_moment(start):
     inline = ['--inline_run_time_max_us=1000000', '--inline_run_time_limit_us=10000000', '--event_loops=1']
-    models = {'heavy': 'builtin:delay', 'half': 'base_path: "builtin:half_plus_two" penstock { batching { enabled: true } }'}
-    server = start(models, flags=[ONE_SLOT, *inline])
+    digits = f'base_path: "{os.path.join(SAMPLES, "digits_onnx")}" penstock {{ batching {{ enabled: true }} }}'
+    server = start({'heavy': 'builtin:delay', 'digits': digits}, flags=[ONE_SLOT, *inline])
+    images = np.random.default_rng(1).random((100, 1, 8, 8), np.float32)
     with Client(server) as client:
-        for _ in range(200):
-            client.predict('half', {'x': np.float32([1])})
+        alone = [client.predict('digits', {'images': image}) for image in images]
+        for image in images:
+            client.predict('digits', {'images': image})
         gate = Gate(server, client)  # from now on only event loops compute
 
         def some_have_met():
-            calls = [gate.send('half', {'x': np.float32([i])}) for i in range(100)]
-            assert [rows(call) for call in calls] == [[i / 2 + 2] for i in range(100)]
-            count, requests, _ = runs(server, 'half')
+            calls = [gate.send('digits', {'images': image}) for image in images]
+            for expected, call in zip(alone, calls):
+                for output, values in expected.items():
+                    np.testing.assert_allclose(tf.make_ndarray(call.result().outputs[output]), values, atol=1e-5)
+            count, requests, _ = runs(server, 'digits', 2)
             return requests > count
 
         eventually('a run of several requests', some_have_met)
