@@ -14,8 +14,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/calls/turn_end.h"
 #include "base/check.h"
-#include "base/turn_end.h"
 #include "batch/model_batcher.h"
 #include "infer/model_fake.h"
 

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/turn_end.h"
+#include "base/calls/turn_end.h"
 #include "infer/batcher.h"
 #include "infer/engine.h"
 #include "schedule/job.h"

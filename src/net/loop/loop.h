@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
+#include "base/calls/turn_end.h"
 #include "base/mutex.h"
-#include "base/turn_end.h"
 #include "net/loop/allowance.h"
 #include "net/loop/incomplete_requests.h"
 #include "net/loop/timer_wheel.h"

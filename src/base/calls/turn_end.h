@@ -17,6 +17,7 @@ namespace penstock {
 // Owned by one event loop. One thread.
 class TurnEnd final {
  public:
+  // What is done at the end of a turn. Owned by whoever adds it. One thread.
   class Task {
    public:
     // May add tasks, and may destroy the object.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "base/turn_end.h"
+#include "base/calls/turn_end.h"
 
 #include <gtest/gtest.h>
 
