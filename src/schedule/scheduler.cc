@@ -32,6 +32,13 @@ Scheduler::Scheduler(const SchedulerOptions& options, const Clock& clock)
       blocking_(BlockingOptions(options), clock),
       common_(std::make_unique<ModelQueue>("", false, compute_, ModelLimits())) {}
 
+// A thread ends a run after the run has answered. So it may still use the queue of a model whose
+// last request has its answer: the threads must end before the queues are destroyed.
+Scheduler::~Scheduler() {
+  compute_.Stop();
+  blocking_.Stop();
+}
+
 ModelLimits Scheduler::LimitsOf(std::string_view model) const {
   const auto found = limits_.find(model);
   return found == limits_.end() ? options_.model : found->second;

@@ -37,6 +37,7 @@ struct SchedulerOptions {
 class Scheduler final {
  public:
   explicit Scheduler(const SchedulerOptions& options, const Clock& clock = Clock::Real());
+  ~Scheduler();
 
   // Returns the queue of a model, and makes it if there is none. A model has two of them if only
   // some of its versions may block.

@@ -4,8 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <deque>
 #include <string>
+#include <thread>
 
 #include "schedule/retry_hint.h"
 
@@ -131,6 +133,29 @@ TEST_F(SchedulerTest, TasksOfAModelGoBeforeItsRequests) {
   EXPECT_TRUE(a->Submit([this] { order_ += 't'; }));
   scheduler_.RunQueued();
   EXPECT_EQ(order_, "ta");
+}
+
+// Says that it runs. Thread-safe.
+class SignalJob final : public Job {
+ public:
+  void Start(Lease&) override { ran_.store(true, std::memory_order_release); }
+  void Drop() override {}
+  void Await() const {
+    while (!ran_.load(std::memory_order_acquire)) std::this_thread::yield();
+  }
+
+ private:
+  std::atomic<bool> ran_{false};
+};
+
+// A sanitizer sees a queue that a thread uses after its end.
+TEST(SchedulerEndTest, QueuesOutliveTheRunsOfThreads) {
+  for (int i = 0; i < 200; ++i) {
+    SignalJob job;
+    Scheduler scheduler({.compute_slots = 1});
+    ASSERT_EQ(scheduler.QueueOf("a", false)->Enter(job, nullptr), Admission::kAccepted);
+    job.Await();
+  }
 }
 
 }  // namespace

@@ -47,7 +47,7 @@ SlotPool::SlotPool(SlotPoolOptions options, const Clock& clock)
     threads_.emplace_back([this] { RunThread(); });
 }
 
-SlotPool::~SlotPool() {
+void SlotPool::Stop() {
   std::vector<std::thread> threads;
   {
     MutexLock lock(mutex_);

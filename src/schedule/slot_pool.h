@@ -41,11 +41,15 @@ enum class Admission : uint8_t {
 };
 
 // Runs jobs in the order of a FairQueue, each on a thread of its own and in a slot. Thread-safe. A
-// lease must end before the pool is destroyed; the destructor runs all jobs that wait.
+// lease must end before the pool is destroyed.
 class SlotPool final {
  public:
   explicit SlotPool(SlotPoolOptions options, const Clock& clock = Clock::Real());
-  ~SlotPool();
+  ~SlotPool() { Stop(); }
+
+  // Runs all jobs that wait, and ends the threads. Later jobs are refused. After that no thread of
+  // the pool uses a flow any more. Not thread-safe against itself.
+  void Stop() EXCLUDES(mutex_);
 
   // Queues a job, or refuses it: then neither Start nor Drop is called. `flow` must live until the
   // job has ended. If `cancel`, which may be null, is cancelled while the job waits, the job leaves
