@@ -65,12 +65,4 @@ BatchRule JudgeSignature(const Signature& signature, const ModelTraits& traits) 
   return {};
 }
 
-std::vector<BatchRule> JudgeSignatures(const ModelInfo& info) {
-  std::vector<BatchRule> rules;
-  rules.reserve(info.signatures.size());
-  for (const Signature& signature : info.signatures)
-    rules.push_back(JudgeSignature(signature, info.traits));
-  return rules;
-}
-
 }  // namespace penstock::batch

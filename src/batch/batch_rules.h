@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include "infer/signature.h"
 
@@ -25,8 +24,5 @@ struct BatchRule {
 
 // Judges one signature. `traits` are those of its model. A row is an entry of the first dimension.
 BatchRule JudgeSignature(const Signature& signature, const ModelTraits& traits);
-
-// Judges every signature, in the order of `info`.
-std::vector<BatchRule> JudgeSignatures(const ModelInfo& info);
 
 }  // namespace penstock::batch

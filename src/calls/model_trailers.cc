@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "calls/model_trailers.h"
 
-#include <chrono>
-#include <string>
-
-#include "schedule/retry_hint.h"
-
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <string>
+
+#include "schedule/retry_hint.h"
 
 namespace penstock {
 namespace {

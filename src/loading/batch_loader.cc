@@ -2,7 +2,6 @@
 #include "loading/batch_loader.h"
 
 #include <filesystem>
-#include <fstream>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -10,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/os/give_way.h"
+#include "base/os/read_file.h"
 #include "batch/batch_rules.h"
 #include "batch/model_batcher.h"
 #include "batch/row_check.h"
@@ -21,7 +21,7 @@ using batch::BatchMode;
 
 namespace {
 
-constexpr size_t kParametersBytesMax = 64 << 10;
+constexpr size_t kParametersBytesMax = (64 << 10) - 1;
 
 }  // namespace
 
@@ -43,15 +43,9 @@ StatusOr<std::optional<batch::BatchSettings>> BatchLoader::ReadSettings() const 
                  options_.id.ToString());
     return std::nullopt;
   }
-  std::ifstream file(path, std::ios::binary);
-  std::string text(kParametersBytesMax, '\0');
-  file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  if (file.bad() || !file.eof()) {
-    return InvalidArgument("{} cannot be read, or has more than {} bytes", path.string(),
-                           kParametersBytesMax - 1);
-  }
-  text.resize(static_cast<size_t>(file.gcount()));
-  ASSIGN_OR_RETURN(BatchingConfig config, ParseBatchingParameters(text, path.string()));
+  const StatusOr<std::string> text = ReadWholeFile(path.string(), kParametersBytesMax);
+  if (!text.ok()) return InvalidArgument("{}: {}", path.string(), MessageOf(text.status()));
+  ASSIGN_OR_RETURN(BatchingConfig config, ParseBatchingParameters(*text, path.string()));
   config.num_batch_threads.reset();  // those of the server count
   return SettingsOf(config, options_.settings);
 }
