@@ -26,7 +26,7 @@ constexpr size_t kParametersBytesMax = (64 << 10) - 1;
 }  // namespace
 
 StatusOr<std::unique_ptr<core::Servable>> BatchLoader::Load() {
-  ASSIGN_OR_RETURN(std::unique_ptr<core::Servable> servable, loader_->Load());
+  ASSIGN_OR_RETURN(std::unique_ptr<core::Servable> servable, loader().Load());
   // All loaders return what MakeServedModel makes, so the cast is safe.
   ASSIGN_OR_RETURN(const std::optional<batch::BatchSettings> settings, ReadSettings());
   if (settings) TRY(SetUp(static_cast<ServedModel&>(*servable), *settings));

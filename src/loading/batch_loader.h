@@ -10,9 +10,9 @@
 #include "base/cancel.h"
 #include "base/mutex.h"
 #include "batch/batch_settings.h"
-#include "core/loader.h"
 #include "infer/recent_requests.h"
 #include "infer/served_model.h"
+#include "loading/loader_step.h"
 
 namespace penstock {
 
@@ -32,25 +32,18 @@ struct BatchLoaderOptions {
 // Loads through `loader`, and then gives the model a Batcher if at least one signature shall be
 // batched. The log has a line for each signature that is not, with the reason. One thread at a
 // time but for Cancel. `loader` must make its servables with MakeServedModel.
-class BatchLoader final : public core::Loader {
+class BatchLoader final : public LoaderStep {
  public:
   // `metrics` must outlive it and the loaded version.
   BatchLoader(BatchLoaderOptions options, std::unique_ptr<core::Loader> loader,
               MetricsRegistry& metrics)
-      : options_(std::move(options)), loader_(std::move(loader)), metrics_(metrics) {}
+      : LoaderStep(std::move(loader)), options_(std::move(options)), metrics_(metrics) {}
 
-  StatusOr<core::ResourceEstimate> EstimateResources() override {
-    return loader_->EstimateResources();
-  }
-  StatusOr<core::ResourceEstimate> ResourcesTaken(
-      const std::optional<core::MemoryGrowth>& growth) override {
-    return loader_->ResourcesTaken(growth);
-  }
   // Errors: those of the loader; CANCELLED; INVALID_ARGUMENT if the file of the version has a
   // mistake.
   StatusOr<std::unique_ptr<core::Servable>> Load() override;
   void Cancel() override {
-    loader_->Cancel();
+    LoaderStep::Cancel();
     cancel_.Cancel();
   }
 
@@ -62,7 +55,6 @@ class BatchLoader final : public core::Loader {
   Status Decide(ServedModel& model, const Signature& signature, batch::BatchMode mode);
 
   const BatchLoaderOptions options_;
-  const std::unique_ptr<core::Loader> loader_;
   MetricsRegistry& metrics_;
   CancelToken cancel_;
 };

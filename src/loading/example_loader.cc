@@ -44,7 +44,7 @@ StatusOr<std::vector<std::string>> ReadLabels(const fs::path& path) {
 }  // namespace
 
 StatusOr<std::unique_ptr<core::Servable>> ExampleLoader::Load() {
-  ASSIGN_OR_RETURN(std::unique_ptr<core::Servable> servable, loader_->Load());
+  ASSIGN_OR_RETURN(std::unique_ptr<core::Servable> servable, loader().Load());
   std::vector<ExampleOptions> options = options_;
   for (ExampleOptions& each : options) {
     if (each.labels_file.empty()) continue;

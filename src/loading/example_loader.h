@@ -3,12 +3,12 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "core/loader.h"
 #include "infer/example_plan.h"
+#include "loading/loader_step.h"
 
 namespace penstock {
 
@@ -16,30 +16,21 @@ namespace penstock {
 // plans. So a mistake in the settings is an error of the load, which the status of the version
 // shows, and not one of each request. One thread at a time but for Cancel. `loader` must make its
 // servables with MakeServedModel.
-class ExampleLoader final : public core::Loader {
+class ExampleLoader final : public LoaderStep {
  public:
   ExampleLoader(std::string version_path, std::vector<ExampleOptions> options,
                 std::unique_ptr<core::Loader> loader)
-      : version_path_(std::move(version_path)),
-        options_(std::move(options)),
-        loader_(std::move(loader)) {}
+      : LoaderStep(std::move(loader)),
+        version_path_(std::move(version_path)),
+        options_(std::move(options)) {}
 
-  StatusOr<core::ResourceEstimate> EstimateResources() override {
-    return loader_->EstimateResources();
-  }
-  StatusOr<core::ResourceEstimate> ResourcesTaken(
-      const std::optional<core::MemoryGrowth>& growth) override {
-    return loader_->ResourcesTaken(growth);
-  }
   // Errors: those of the loader; INVALID_ARGUMENT if the settings do not fit the model, or if a
   // file of labels cannot be read.
   StatusOr<std::unique_ptr<core::Servable>> Load() override;
-  void Cancel() override { loader_->Cancel(); }
 
  private:
   const std::string version_path_;
   const std::vector<ExampleOptions> options_;
-  const std::unique_ptr<core::Loader> loader_;
 };
 
 }  // namespace penstock

@@ -17,7 +17,7 @@ StatusOr<std::unique_ptr<core::Servable>> WarmUpLoader::Load() {
 
 void WarmUpLoader::Cancel() {
   // The load is in one of the two steps. Which one is not known here, so both get the cancel.
-  loader_->Cancel();
+  LoaderStep::Cancel();
   MutexLock lock(mutex_);
   if (running_ != nullptr) running_->Cancel();
 }
@@ -29,7 +29,7 @@ void WarmUpLoader::SetRunning(CancelToken* cancel) {
 
 StatusOr<std::unique_ptr<core::Servable>> WarmUpLoader::LoadAndWarmUp(CancelToken& cancel) {
   // If the warm-up fails, `servable` goes out of scope, which unloads the version.
-  ASSIGN_OR_RETURN(std::unique_ptr<core::Servable> servable, loader_->Load());
+  ASSIGN_OR_RETURN(std::unique_ptr<core::Servable> servable, loader().Load());
   // All loaders return what MakeServedModel makes, so the cast is safe.
   TRY(WarmUp(static_cast<ServedModel&>(*servable), cancel));
   return servable;

@@ -3,15 +3,14 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "base/clock.h"
 #include "base/metrics/metrics.h"
 #include "base/mutex.h"
-#include "core/loader.h"
 #include "core/servable.h"
 #include "infer/recent_requests.h"
+#include "loading/loader_step.h"
 #include "loading/warm_up.h"
 
 namespace penstock {
@@ -21,26 +20,19 @@ namespace penstock {
 // `recent` what it answers. Null: no recent requests are kept or run. One thread at a time but for
 // Cancel. `loader` must make its servables with MakeServedModel. `metrics` and `clock` must outlive
 // it.
-class WarmUpLoader final : public core::Loader {
+class WarmUpLoader final : public LoaderStep {
  public:
   WarmUpLoader(core::ServableId id, std::string version_path, WarmUpOptions options,
                std::shared_ptr<RecentRequests> recent, std::unique_ptr<core::Loader> loader,
                MetricsRegistry& metrics, const Clock& clock = Clock::Real())
-      : id_(std::move(id)),
+      : LoaderStep(std::move(loader)),
+        id_(std::move(id)),
         version_path_(std::move(version_path)),
         options_(std::move(options)),
         recent_(std::move(recent)),
-        loader_(std::move(loader)),
         metrics_(metrics),
         clock_(clock) {}
 
-  StatusOr<core::ResourceEstimate> EstimateResources() override {
-    return loader_->EstimateResources();
-  }
-  StatusOr<core::ResourceEstimate> ResourcesTaken(
-      const std::optional<core::MemoryGrowth>& growth) override {
-    return loader_->ResourcesTaken(growth);
-  }
   // Errors: those of the loader and of RunWarmUp. If the warm-up fails, the version is unloaded.
   StatusOr<std::unique_ptr<core::Servable>> Load() override EXCLUDES(mutex_);
   // Ends a running load or warm-up soon. Thread-safe.
@@ -58,7 +50,6 @@ class WarmUpLoader final : public core::Loader {
   const std::string version_path_;
   const WarmUpOptions options_;
   const std::shared_ptr<RecentRequests> recent_;
-  const std::unique_ptr<core::Loader> loader_;
   MetricsRegistry& metrics_;
   const Clock& clock_;
 
