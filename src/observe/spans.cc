@@ -21,11 +21,6 @@ enum class SpanKind : uint8_t { kInternal = 1, kServer = 2 };
 constexpr uint64_t kStatusError = 2;
 constexpr size_t kCallSpanBytes = 1024;  // most spans of calls have fewer
 
-// The bytes of a varint of `value`.
-constexpr size_t VarintBytes(uint64_t value) {
-  return static_cast<size_t>(std::bit_width(value | 1) + 6) / 7;
-}
-
 // The bytes of a field with a tag of one byte and `size` bytes of content.
 constexpr size_t FieldBytes(size_t size) { return 1 + VarintBytes(size) + size; }
 

@@ -3,6 +3,7 @@
 // calls are written by protocols/tfs/wire_writer.h, which knows their size before.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -11,6 +12,11 @@
 #include <string_view>
 
 namespace penstock {
+
+// The bytes of a number without a tag: one for each 7 bits.
+constexpr size_t VarintBytes(uint64_t value) {
+  return (static_cast<size_t>(std::bit_width(value | 1)) * 9 + 64) / 64;
+}
 
 // A number of 1 to 10 bytes, without a tag: 7 bits in each byte, the lowest first.
 inline void AppendVarint(std::string& to, uint64_t value) {

@@ -2,7 +2,6 @@
 // Writes protobuf's wire format into memory whose size the caller has computed.
 #pragma once
 
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -10,14 +9,10 @@
 #include <utility>
 
 #include "base/buffer.h"
+#include "base/encoding/proto_writer.h"
 #include "protocols/tfs/wire_reader.h"
 
 namespace penstock::tfs {
-
-// The bytes of a varint: one for each 7 bits.
-constexpr size_t VarintBytes(uint64_t value) {
-  return (static_cast<size_t>(std::bit_width(value | 1)) * 9 + 64) / 64;
-}
 
 // The bytes of a length-delimited field: tag, length, content.
 constexpr uint64_t LengthFieldBytes(uint32_t field, uint64_t content_bytes) {
