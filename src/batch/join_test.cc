@@ -12,25 +12,21 @@
 #include <utility>
 #include <vector>
 
+#include "infer/model_fake.h"
+
 namespace penstock::batch {
 namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-TensorSpec Spec(std::string name, DType dtype, Shape shape) {
-  TensorSpec spec;
-  spec.name = std::move(name);
-  spec.dtype = dtype;
-  spec.shape = std::move(shape);
-  return spec;
-}
-
 Signature TwoInputs() {
   return {.name = "s",
           .method_name = "",
-          .inputs = {Spec("text", DType::kString, {-1}), Spec("x", DType::kFloat32, {-1, -1, 2})},
-          .outputs = {Spec("y", DType::kFloat32, {-1, -1, 2}), Spec("z", DType::kString, {-1})}};
+          .inputs = {FakeSpec("text", DType::kString, {-1}),
+                     FakeSpec("x", DType::kFloat32, {-1, -1, 2})},
+          .outputs = {FakeSpec("y", DType::kFloat32, {-1, -1, 2}),
+                      FakeSpec("z", DType::kString, {-1})}};
 }
 
 Tensor Floats(Shape shape, float first = 0) {

@@ -34,6 +34,15 @@ class EngineTest : public ::testing::Test {
                 }).ok());
     handle_.emplace(*engine_.Find({.name = "m", .version = {}, .label = {}}));
   }
+  // A model "late" that answers when the test calls `pending`, which the last run has set.
+  void ServeLate(ResponseCallback& pending) {
+    ASSERT_TRUE(ServeFakeModel(manager_, metrics_, "late", [&] {
+                  return std::make_unique<FakeModel>(
+                      info_, [&pending](const InferRequest&, ResponseCallback done) {
+                        pending = std::move(done);
+                      });
+                }).ok());
+  }
   Status Run(bool may_run_inline = true) {
     std::optional<Status> status;
     engine_.Run(*handle_, request_, may_run_inline,
@@ -229,11 +238,7 @@ TEST_F(EngineTest, RunsThatTheModelAllowsAtATimeBoundTheQueue) {
 TEST_F(EngineTest, RunWhoseReceiverMayBeSlowHoldsNoSlotWhileItWaits) {
   info_.traits.answers_in_run = false;
   ResponseCallback pending;
-  ASSERT_TRUE(ServeFakeModel(manager_, metrics_, "late", [&] {
-                return std::make_unique<FakeModel>(
-                    info_,
-                    [&](const InferRequest&, ResponseCallback done) { pending = std::move(done); });
-              }).ok());
+  ASSERT_NO_FATAL_FAILURE(ServeLate(pending));
   const ModelHandle handle = *engine_.Find({.name = "late", .version = {}, .label = {}});
   FlowControl flow;
   request_.flow = &flow;
@@ -286,11 +291,7 @@ TEST_F(EngineTest, ModelOutlivesItsRun) {
 TEST_F(EngineTest, PartsOfALateAnswer) {
   info_.traits.answers_in_run = false;
   ResponseCallback pending;
-  ASSERT_TRUE(ServeFakeModel(manager_, metrics_, "late", [&] {
-                return std::make_unique<FakeModel>(
-                    info_,
-                    [&](const InferRequest&, ResponseCallback done) { pending = std::move(done); });
-              }).ok());
+  ASSERT_NO_FATAL_FAILURE(ServeLate(pending));
   std::optional<ModelHandle> handle = *engine_.Find({.name = "late", .version = {}, .label = {}});
   int parts = 0;
   engine_.Run(*handle, request_, true, [&](InferResponse response) {

@@ -4,20 +4,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "infer/model_fake.h"
+
 namespace penstock {
 namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-
-TensorSpec MakeSpec(std::string name, DType type, Shape shape) {
-  TensorSpec spec;
-  spec.name = std::move(name);
-  spec.dtype = type;
-  spec.shape = std::move(shape);
-  return spec;
-}
 
 TensorSpec AnyShape(std::string name, DType type) {
   TensorSpec spec;
@@ -56,8 +50,8 @@ class ExamplePlansTest : public testing::Test {
 };
 
 TEST_F(ExamplePlansTest, TheOnlyOutputThatFitsIsTheResult) {
-  SetModel({MakeSpec("b", kFloat, {-1, 3}), MakeSpec("a", DType::kInt64, {-1})},
-           {MakeSpec("label", DType::kInt64, {-1}), MakeSpec("probabilities", kFloat, {-1, 2})});
+  SetModel({FakeSpec("b", kFloat, {-1, 3}), FakeSpec("a", DType::kInt64, {-1})},
+           {FakeSpec("label", DType::kInt64, {-1}), FakeSpec("probabilities", kFloat, {-1, 2})});
   const ExamplePlan& plan = Plan(ExampleMethod::kClassify);
   ASSERT_EQ(plan.problem, OkStatus());
   EXPECT_EQ(plan.scores->name, "probabilities");
@@ -71,7 +65,7 @@ TEST_F(ExamplePlansTest, TheOnlyOutputThatFitsIsTheResult) {
 }
 
 TEST_F(ExamplePlansTest, OutputsOfTheRightShapeComeBeforeThoseOfAnyShape) {
-  SetModel({AnyShape("x", kFloat)}, {AnyShape("any", kFloat), MakeSpec("one", kFloat, {-1, 1})});
+  SetModel({AnyShape("x", kFloat)}, {AnyShape("any", kFloat), FakeSpec("one", kFloat, {-1, 1})});
   EXPECT_EQ(Plan(ExampleMethod::kRegress).values->name, "one");
   EXPECT_EQ(Plan(ExampleMethod::kClassify).scores->name, "one");
   EXPECT_EQ(plans_->Find(ExampleMethod::kClassify, "")->features[0].values, -1);
@@ -81,8 +75,8 @@ TEST_F(ExamplePlansTest, OutputsOfTheRightShapeComeBeforeThoseOfAnyShape) {
 }
 
 TEST_F(ExamplePlansTest, SaysWhichOutputsCouldBeMeant) {
-  SetModel({MakeSpec("x", kFloat, {-1})},
-           {MakeSpec("a", kFloat, {-1, 2}), MakeSpec("b", kFloat, {-1, 2})});
+  SetModel({FakeSpec("x", kFloat, {-1})},
+           {FakeSpec("a", kFloat, {-1, 2}), FakeSpec("b", kFloat, {-1, 2})});
   EXPECT_THAT(Problem(ExampleMethod::kClassify),
               HasSubstr("'a' and 'b': name one in the model's configuration, penstock { classify { "
                         "scores: \"...\" } }"));
@@ -92,19 +86,19 @@ TEST_F(ExamplePlansTest, SaysWhichOutputsCouldBeMeant) {
 }
 
 TEST_F(ExamplePlansTest, SaysWhyAnInputCannotGetAFeature) {
-  const std::vector<TensorSpec> outputs = {MakeSpec("y", kFloat, {-1, 2})};
-  SetModel({MakeSpec("x", kFloat, {})}, outputs);
+  const std::vector<TensorSpec> outputs = {FakeSpec("y", kFloat, {-1, 2})};
+  SetModel({FakeSpec("x", kFloat, {})}, outputs);
   EXPECT_THAT(Problem(ExampleMethod::kClassify), HasSubstr("the input 'x' cannot get a feature of "
                                                            "each Example: it is a scalar"));
-  SetModel({MakeSpec("x", DType::kComplex64, {-1})}, outputs);
+  SetModel({FakeSpec("x", DType::kComplex64, {-1})}, outputs);
   EXPECT_THAT(Problem(ExampleMethod::kClassify), HasSubstr("no feature has its type, complex64"));
-  SetModel({MakeSpec("x", kFloat, {-1, -1, -1})}, outputs);
+  SetModel({FakeSpec("x", kFloat, {-1, -1, -1})}, outputs);
   EXPECT_THAT(Problem(ExampleMethod::kClassify), HasSubstr("more than one size of its shape"));
-  SetModel({MakeSpec("x", kFloat, {-1, int64_t{1} << 40, -1, int64_t{1} << 40})}, outputs);
+  SetModel({FakeSpec("x", kFloat, {-1, int64_t{1} << 40, -1, int64_t{1} << 40})}, outputs);
   EXPECT_THAT(Problem(ExampleMethod::kClassify), HasSubstr("is too large"));
   SetModel({}, outputs);
   EXPECT_THAT(Problem(ExampleMethod::kClassify), HasSubstr("has no inputs"));
-  SetModel({MakeSpec("x", kFloat, {-1}), MakeSpec("z", kFloat, {})}, outputs);
+  SetModel({FakeSpec("x", kFloat, {-1}), FakeSpec("z", kFloat, {})}, outputs);
   info_.signatures[0].inputs[1].optional = true;
   EXPECT_EQ(Plan(ExampleMethod::kClassify).features.size(), 1u);
 }
@@ -116,8 +110,8 @@ TEST_F(ExamplePlansTest, AModelOfAnyTensorsHasNoPlan) {
 }
 
 TEST_F(ExamplePlansTest, DeclaredSignaturesFollowTensorFlowServing) {
-  const TensorSpec strings = MakeSpec("inputs", DType::kString, {-1});
-  const TensorSpec scores = MakeSpec("scores", kFloat, {-1, -1});
+  const TensorSpec strings = FakeSpec("inputs", DType::kString, {-1});
+  const TensorSpec scores = FakeSpec("scores", kFloat, {-1, -1});
   SetModel({strings}, {scores}, kClassifyMethodName);
   EXPECT_EQ(Plan(ExampleMethod::kClassify).examples->name, "inputs");
   EXPECT_EQ(Problem(ExampleMethod::kRegress),
@@ -127,22 +121,22 @@ TEST_F(ExamplePlansTest, DeclaredSignaturesFollowTensorFlowServing) {
   EXPECT_EQ(Problem(ExampleMethod::kClassify), "Expected one input Tensor.");
   SetModel({strings}, {scores, scores, scores}, kClassifyMethodName);
   EXPECT_EQ(Problem(ExampleMethod::kClassify), "Expected one or two output Tensors, found 3");
-  SetModel({strings}, {MakeSpec("other", kFloat, {-1, -1})}, kClassifyMethodName);
+  SetModel({strings}, {FakeSpec("other", kFloat, {-1, -1})}, kClassifyMethodName);
   EXPECT_EQ(Plan(ExampleMethod::kClassify).problem.code(), StatusCode::kFailedPrecondition);
-  SetModel({MakeSpec("x", DType::kString, {-1})}, {scores}, kClassifyMethodName);
+  SetModel({FakeSpec("x", DType::kString, {-1})}, {scores}, kClassifyMethodName);
   EXPECT_EQ(Problem(ExampleMethod::kClassify),
             "No classification inputs found in SignatureDef: serving_default");
-  SetModel({strings}, {MakeSpec("outputs", kFloat, {-1})}, kRegressMethodName);
+  SetModel({strings}, {FakeSpec("outputs", kFloat, {-1})}, kRegressMethodName);
   EXPECT_EQ(Plan(ExampleMethod::kRegress).values->name, "outputs");
   // Not a string: the input gets the feature of its name.
-  SetModel({MakeSpec("inputs", kFloat, {-1, 2})}, {scores}, kClassifyMethodName);
+  SetModel({FakeSpec("inputs", kFloat, {-1, 2})}, {scores}, kClassifyMethodName);
   EXPECT_EQ(Plan(ExampleMethod::kClassify).features[0].feature, "inputs");
 }
 
 TEST_F(ExamplePlansTest, SettingsNameFeaturesAndDefaults) {
-  SetModel({MakeSpec("f", kFloat, {-1, 2}), MakeSpec("i", DType::kInt64, {-1}),
-            MakeSpec("s", DType::kString, {-1, 2})},
-           {MakeSpec("y", DType::kFloat64, {-1, 2})});
+  SetModel({FakeSpec("f", kFloat, {-1, 2}), FakeSpec("i", DType::kInt64, {-1}),
+            FakeSpec("s", DType::kString, {-1, 2})},
+           {FakeSpec("y", DType::kFloat64, {-1, 2})});
   ExampleOptions options;
   options.labels = {"no", "yes"};
   options.features = {
@@ -157,14 +151,14 @@ TEST_F(ExamplePlansTest, SettingsNameFeaturesAndDefaults) {
 }
 
 TEST_F(ExamplePlansTest, SettingsNameTheInputOfSerializedExamples) {
-  SetModel({MakeSpec("text", DType::kString, {-1})}, {MakeSpec("y", kFloat, {-1, 2})});
+  SetModel({FakeSpec("text", DType::kString, {-1})}, {FakeSpec("y", kFloat, {-1, 2})});
   const ExamplePlan& plan = Plan(ExampleMethod::kClassify, {{.examples = "text"}});
   EXPECT_EQ(plan.examples->name, "text");
   EXPECT_THAT(plan.features, IsEmpty());
 }
 
 TEST_F(ExamplePlansTest, LabelsOfTheModelAreUsed) {
-  SetModel({MakeSpec("x", kFloat, {-1})}, {MakeSpec("y", kFloat, {-1, 2})});
+  SetModel({FakeSpec("x", kFloat, {-1})}, {FakeSpec("y", kFloat, {-1, 2})});
   info_.signatures[0].outputs[0].class_labels = {"ham", "spam"};
   EXPECT_THAT(Plan(ExampleMethod::kClassify).labels, ElementsAre("ham", "spam"));
   ExampleOptions options;
@@ -173,8 +167,8 @@ TEST_F(ExamplePlansTest, LabelsOfTheModelAreUsed) {
 }
 
 TEST_F(ExamplePlansTest, SettingsThatDoNotFitAreErrors) {
-  SetModel({MakeSpec("x", kFloat, {-1, 2})},
-           {MakeSpec("label", DType::kString, {-1, 2}), MakeSpec("y", kFloat, {-1, 2})});
+  SetModel({FakeSpec("x", kFloat, {-1, 2})},
+           {FakeSpec("label", DType::kString, {-1, 2}), FakeSpec("y", kFloat, {-1, 2})});
   EXPECT_EQ(ConfigError({.scores = "z"}),
             "penstock { classify { ... } } does not fit the model: the signature 'serving_default' "
             "has no output 'z'; it has 'label', 'y'");
@@ -193,9 +187,9 @@ TEST_F(ExamplePlansTest, SettingsThatDoNotFitAreErrors) {
 
 TEST_F(ExamplePlansTest, OutputsWhoseShapeCannotFitAreErrors) {
   SetModel(
-      {MakeSpec("x", kFloat, {-1})},
-      {MakeSpec("names", DType::kString, {-1}), MakeSpec("probabilities", kFloat, {-1, 3}),
-       MakeSpec("risk", kFloat, {-1}), MakeSpec("y", kFloat, {-1, -1}), AnyShape("z", kFloat)});
+      {FakeSpec("x", kFloat, {-1})},
+      {FakeSpec("names", DType::kString, {-1}), FakeSpec("probabilities", kFloat, {-1, 3}),
+       FakeSpec("risk", kFloat, {-1}), FakeSpec("y", kFloat, {-1, -1}), AnyShape("z", kFloat)});
   EXPECT_THAT(ConfigError({.scores = "risk"}),
               HasSubstr("the output 'risk' of shape [-1] cannot be the scores, which are floats of "
                         "shape [examples,classes]"));
@@ -216,9 +210,9 @@ TEST_F(ExamplePlansTest, OutputsWhoseShapeCannotFitAreErrors) {
 TEST_F(ExamplePlansTest, ErrorsListTheNamesThatThereAre) {
   std::vector<TensorSpec> outputs;
   for (char name = 'a'; name < 'a' + 12; ++name) {
-    outputs.push_back(MakeSpec(std::string(1, name), kFloat, {-1, 2}));
+    outputs.push_back(FakeSpec(std::string(1, name), kFloat, {-1, 2}));
   }
-  SetModel({MakeSpec("x", DType::kInt32, {-1})}, outputs);
+  SetModel({FakeSpec("x", DType::kInt32, {-1})}, outputs);
   EXPECT_THAT(ConfigError({.scores = "zz"}),
               HasSubstr("has no output 'zz'; it has 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', "
                         "'i', 'j' and 2 more"));
@@ -228,14 +222,14 @@ TEST_F(ExamplePlansTest, ErrorsListTheNamesThatThereAre) {
 }
 
 TEST_F(ExamplePlansTest, OneFeatureCannotFeedTwoInputs) {
-  SetModel({MakeSpec("a", kFloat, {-1}), MakeSpec("b", kFloat, {-1})},
-           {MakeSpec("y", kFloat, {-1, 2})});
+  SetModel({FakeSpec("a", kFloat, {-1}), FakeSpec("b", kFloat, {-1})},
+           {FakeSpec("y", kFloat, {-1, 2})});
   EXPECT_THAT(ConfigError({.features = {{"a", "b"}}}),
               HasSubstr("the feature 'b' goes to two inputs"));
 }
 
 TEST_F(ExamplePlansTest, UnknownSignaturesHaveNoPlan) {
-  SetModel({MakeSpec("a", kFloat, {-1})}, {MakeSpec("y", kFloat, {-1, 2})});
+  SetModel({FakeSpec("a", kFloat, {-1})}, {FakeSpec("y", kFloat, {-1, 2})});
   EXPECT_EQ(ExamplePlans::Make(info_)->Find(ExampleMethod::kClassify, "other"), nullptr);
 }
 

@@ -17,6 +17,15 @@
 
 namespace penstock {
 
+// An input or output of this shape.
+inline TensorSpec FakeSpec(std::string name, DType dtype, Shape shape) {
+  TensorSpec spec;
+  spec.name = std::move(name);
+  spec.dtype = dtype;
+  spec.shape = std::move(shape);
+  return spec;
+}
+
 // An input of any shape.
 inline TensorSpec FakeInput(std::string name, DType dtype, bool optional = false) {
   TensorSpec spec;

@@ -3,26 +3,20 @@
 
 #include <gtest/gtest.h>
 
+#include "infer/model_fake.h"
+
 namespace penstock {
 namespace {
-
-TensorSpec Spec(std::string name, DType dtype, Shape shape) {
-  TensorSpec spec;
-  spec.name = std::move(name);
-  spec.dtype = dtype;
-  spec.shape = std::move(shape);
-  return spec;
-}
 
 // a: int32 [], b: float [-1,3], c: any shape, may be left out; outputs y and z.
 Signature TestSignature() {
   Signature signature;
   signature.name = "serving_default";
-  signature.inputs = {Spec("a", DType::kInt32, {}), Spec("b", DType::kFloat32, {-1, 3}),
-                      Spec("c", DType::kInt64, {})};
+  signature.inputs = {FakeSpec("a", DType::kInt32, {}), FakeSpec("b", DType::kFloat32, {-1, 3}),
+                      FakeSpec("c", DType::kInt64, {})};
   signature.inputs[2].optional = true;
   signature.inputs[2].unknown_rank = true;
-  signature.outputs = {Spec("y", DType::kFloat32, {-1}), Spec("z", DType::kFloat32, {-1})};
+  signature.outputs = {FakeSpec("y", DType::kFloat32, {-1}), FakeSpec("z", DType::kFloat32, {-1})};
   return signature;
 }
 
