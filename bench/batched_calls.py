@@ -6,7 +6,6 @@ The network is 784-256-256-10, which runs on event loops. The client keeps 4 con
 import contextlib
 import pathlib
 import statistics
-import subprocess
 import tempfile
 
 import numpy
@@ -15,7 +14,7 @@ from onnx import helper, numpy_helper
 
 from messages import GRPC_HEADERS, PREDICT, framed, predict_request, warm_up
 from pairs import alternate, median, ratio, row
-from servers import CLIENT_CORE, penstock
+from servers import cpu_per_request, h2load, penstock
 
 REQUESTS, CONNECTIONS, STREAMS = 40_000, 4, 32
 SIZES = [784, 256, 256, 10]
@@ -46,15 +45,8 @@ def save_network(path):
 def load(server, body, log):
     """Returns the requests per second, the median time of a request in us, and the server's CPU for one in us."""
     log.unlink(missing_ok=True)
-    headers = [argument for header in GRPC_HEADERS for argument in ("-H", header)]
-    before = server.cpu_us()
-    output = subprocess.run(
-        ["taskset", "-c", CLIENT_CORE, "h2load", "-t1", f"-n{REQUESTS}", f"-c{CONNECTIONS}", f"-m{STREAMS}", "-d", body,
-         f"--log-file={log}", *headers, f"http://127.0.0.1:{server.port}{PREDICT}"],
-        check=True, capture_output=True, text=True, timeout=120).stdout
-    cpu = (server.cpu_us() - before) / REQUESTS
-    if f" {REQUESTS} succeeded" not in output:
-        raise RuntimeError(f"not every request was answered\n{output}")
+    cpu = cpu_per_request(server, REQUESTS, lambda: h2load(
+        f"http://127.0.0.1:{server.port}{PREDICT}", REQUESTS, CONNECTIONS, STREAMS, body, GRPC_HEADERS, log=log))
     times = [line.split("\t") for line in log.read_text().splitlines()]
     start, end = min(int(t[0]) for t in times), max(int(t[0]) + int(t[2]) for t in times)
     return REQUESTS / (end - start) * 1e6, statistics.median(int(t[2]) for t in times), cpu
@@ -65,16 +57,16 @@ def run(rounds):
         folder = pathlib.Path(folder)
         save_network(folder / "m/1/model.onnx")
         request = predict_request(numpy.random.default_rng(1).random((1, SIZES[0])), content=True)
-        (folder / "body").write_bytes(framed(request))
+        body = framed(request)
         servers = {}
         for name in ("alone", "batched"):
             config = folder / name
             config.write_text(CONFIG.format(path=folder / "m", on=str(name == "batched").lower()))
             server = stack.enter_context(penstock(name, model=None, flags=[f"--model_config_file={config}"]))
             warm_up(server.port, request)
-            load(server, folder / "body", folder / "log")
+            load(server, body, folder / "log")
             servers[name] = server
-        results = alternate(rounds, {name: lambda server=server: load(server, folder / "body", folder / "log")
+        results = alternate(rounds, {name: lambda server=server: load(server, body, folder / "log")
                                      for name, server in servers.items()})
     rates, medians, cpu = ({name: [r[i] for r in results[name]] for name in results} for i in range(3))
     more = ratio(rates, "batched", "alone")

@@ -116,8 +116,11 @@ def peer(name, program, mode, *arguments):
     return Server(name, [BUILD / "bench" / program, mode, port, *arguments], port)
 
 
-def h2load(url, requests, connections, streams=1, body=None, headers=(), http1=False):
-    """Runs h2load on the client's core; raises unless every request was answered with 2xx."""
+def h2load(url, requests, connections, streams=1, body=None, headers=(), http1=False, log=None):
+    """Runs h2load on the client's core; raises unless every request was answered with 2xx.
+
+    `log`: a file that gets a line for each request, with its start and its time in us.
+    """
     with tempfile.NamedTemporaryFile() as data:
         command = ["taskset", "-c", CLIENT_CORE, "h2load", "-t1", f"-n{requests}", f"-c{connections}", f"-m{streams}",
                    "-w30", "-W30"]
@@ -127,6 +130,8 @@ def h2load(url, requests, connections, streams=1, body=None, headers=(), http1=F
             command += ["-d", data.name]
         if http1:
             command.append("--h1")
+        if log is not None:
+            command.append(f"--log-file={log}")
         for header in headers:
             command += ["-H", header]
         output = subprocess.run([*command, url], capture_output=True, text=True, timeout=300).stdout
