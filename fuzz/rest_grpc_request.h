@@ -13,8 +13,8 @@
 #include "absl/strings/escaping.h"
 #include "base/utf8.h"
 #include "infer/signature.h"
-#include "protocols/tfs_json/json_number.h"
 #include "serving/predict.pb.h"
+#include "tensor/half.h"
 
 namespace penstock::rest_grpc {
 
@@ -170,9 +170,9 @@ class JsonText final {
       case DType::kFloat64:
         return Float(As<double>(bytes));
       case DType::kFloat16:
-        return Float(tfs_json::Float16ToFloat(As<uint16_t>(bytes)));
+        return Float(Float16ToFloat(As<uint16_t>(bytes)));
       case DType::kBfloat16:
-        return Float(tfs_json::Bfloat16ToFloat(As<uint16_t>(bytes)));
+        return Float(Bfloat16ToFloat(As<uint16_t>(bytes)));
       case DType::kComplex64:
         return Pair<float>(bytes);
       case DType::kComplex128:

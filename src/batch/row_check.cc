@@ -16,6 +16,7 @@
 
 #include "batch/join.h"
 #include "infer/run_and_wait.h"
+#include "tensor/half.h"
 
 namespace penstock::batch {
 namespace {
@@ -101,21 +102,6 @@ StatusOr<InferRequest> MakeUp(const Signature& signature, int64_t rows, int64_t 
 
 // ---- Comparison.
 
-double FromHalf(uint16_t bits) {
-  const int exponent = (bits >> 10) & 31, fraction = bits & 1023;
-  const double sign = (bits & 0x8000) != 0 ? -1 : 1;
-  if (exponent == 31) return fraction != 0 ? NAN : sign * INFINITY;
-  if (exponent == 0) return sign * std::ldexp(fraction, -24);
-  return sign * std::ldexp(1024 + fraction, exponent - 25);
-}
-
-double FromBfloat(uint16_t bits) {
-  const uint32_t wide = uint32_t{bits} << 16;
-  float value;
-  std::memcpy(&value, &wide, sizeof value);
-  return value;
-}
-
 bool IsNear(double a, double b, double tolerance) {
   if (std::isnan(a) || std::isnan(b)) return std::isnan(a) == std::isnan(b);
   return a == b || std::abs(a - b) <= tolerance * std::max({1.0, std::abs(a), std::abs(b)});
@@ -141,9 +127,9 @@ bool HasSameValues(const Tensor& a, const Tensor& b) {
     case DType::kComplex128:
       return AreNear<double>(a, b, kTolerance, same);
     case DType::kFloat16:
-      return AreNear<uint16_t>(a, b, kHalfTolerance, FromHalf);
+      return AreNear<uint16_t>(a, b, kHalfTolerance, Float16ToFloat);
     case DType::kBfloat16:
-      return AreNear<uint16_t>(a, b, kHalfTolerance, FromBfloat);
+      return AreNear<uint16_t>(a, b, kHalfTolerance, Bfloat16ToFloat);
     case DType::kString:
       return std::ranges::equal(a.strings(), b.strings(), {}, &StringElement::view,
                                 &StringElement::view);

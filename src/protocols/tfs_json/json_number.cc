@@ -178,19 +178,4 @@ uint16_t Bfloat16FromDouble(double value) {
   return static_cast<uint16_t>(sign + ((exponent + 126) << 7) + steps);
 }
 
-float Float16ToFloat(uint16_t bits) {
-  const int exponent = bits >> 10 & 0x1F;
-  const int steps = bits & 0x3FF;
-  float magnitude;
-  if (exponent == 0x1F) {
-    magnitude = steps == 0 ? std::numeric_limits<float>::infinity()
-                           : std::numeric_limits<float>::quiet_NaN();
-  } else if (exponent == 0) {
-    magnitude = std::ldexp(static_cast<float>(steps), -24);
-  } else {
-    magnitude = std::ldexp(static_cast<float>(steps + 1024), exponent - 25);
-  }
-  return (bits & 0x8000) != 0 ? -magnitude : magnitude;
-}
-
 }  // namespace penstock::tfs_json

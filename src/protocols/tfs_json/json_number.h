@@ -164,13 +164,9 @@ inline double ToFloat64(const Decimal& decimal) {
 bool ToInt64(const Decimal& decimal, int64_t& out);
 bool ToUint64(const Decimal& decimal, uint64_t& out);
 
-// Convert between double and the bit patterns of IEEE half precision and of bfloat16. They round to
-// the nearest, ties to even; overflow gives infinity.
+// Convert a double to the bits of IEEE half precision and of bfloat16 (tensor/half.h converts
+// back). They round to the nearest, ties to even; overflow gives infinity.
 uint16_t Float16FromDouble(double value);
 uint16_t Bfloat16FromDouble(double value);
-float Float16ToFloat(uint16_t bits);
-inline float Bfloat16ToFloat(uint16_t bits) {
-  return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
-}
 
 }  // namespace penstock::tfs_json

@@ -9,6 +9,8 @@
 #include <random>
 #include <string>
 
+#include "tensor/half.h"
+
 namespace penstock::tfs_json {
 namespace {
 

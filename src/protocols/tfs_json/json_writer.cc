@@ -14,6 +14,7 @@
 #include <cstdlib>
 
 #include "protocols/tfs_json/json_number.h"
+#include "tensor/half.h"
 
 namespace penstock::tfs_json {
 namespace {

@@ -14,6 +14,7 @@
 
 #include "protocols/tfs_json/json_number.h"
 #include "protocols/tfs_json/json_writer.h"
+#include "tensor/half.h"
 
 namespace penstock::tfs_json {
 namespace {
