@@ -31,6 +31,8 @@ constexpr Command kCommands[] = {
      &ServeCommand},
     {"inspect", "[--json] FOLDER",
      "Describes a model: backend, versions, signatures; --help says more.", &InspectCommand},
+    {"bench", "--model=NAME [flags]",
+     "Measures a model of a running server; --help lists the flags.", &BenchCommand},
     {"options", "[--markdown]", "Lists the flags of serve, also as docs/configuration.md.",
      &OptionsCommand},
     {"token", "new [--name=NAME] [--model=MODEL]", "Makes a token for --token_file.",

@@ -20,6 +20,8 @@ int RunCommand(std::span<const std::string> arguments);
 int ServeCommand(std::span<const std::string> arguments);
 // Loads one model and prints its signatures, without a server.
 int InspectCommand(std::span<const std::string> arguments);
+// Sends load to a model of a running server, and prints how long requests take.
+int BenchCommand(std::span<const std::string> arguments);
 // Makes a bearer token.
 int TokenCommand(std::span<const std::string> arguments);
 // Prints the version.
