@@ -65,18 +65,19 @@ class GatheredRequest final : public JoinedRequest {
 ModelBatcher::ModelBatcher(const ModelInfo& info, BatcherOptions options, MetricsRegistry& metrics)
     : info_(info),
       options_(std::move(options)),
-      rows_(metrics.AddHistogram("penstock_batch_rows", "Rows that ran together.", kSizeBounds,
+      series_(metrics),
+      rows_(series_.AddHistogram("penstock_batch_rows", "Rows that ran together.", kSizeBounds,
                                  Labels(options_.id))),
-      requests_(metrics.AddHistogram("penstock_batch_requests", "Requests that ran together.",
+      requests_(series_.AddHistogram("penstock_batch_requests", "Requests that ran together.",
                                      kSizeBounds, Labels(options_.id))),
-      padding_(metrics.AddCounter("penstock_batch_padding_rows_total",
+      padding_(series_.AddCounter("penstock_batch_padding_rows_total",
                                   "Rows that were added to reach an allowed size.",
                                   Labels(options_.id))) {
   for (const Signature& signature : info_.signatures) {
     MetricLabels labels = Labels(options_.id);
     labels.emplace_back("signature", signature.name);
     Gauge& gauge =
-        metrics.AddGauge("penstock_batch_rows_limit",
+        series_.AddGauge("penstock_batch_rows_limit",
                          "Rows that may run together now, by the measured times of runs. "
                          "0: none, or not measured yet.",
                          labels);

@@ -58,6 +58,7 @@ class ModelBatcher final : public Batcher {
 
   const ModelInfo& info_;
   const BatcherOptions options_;
+  MetricSeries series_;
   Histogram& rows_;
   Histogram& requests_;
   Counter& padding_;

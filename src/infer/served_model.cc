@@ -19,9 +19,9 @@ MetricLabels Labels(const core::ServableId& id,
 constexpr std::string_view kStageName = "penstock_stage_latency_us";
 constexpr std::string_view kStageHelp = "Time that requests spend in a stage, microseconds.";
 
-Histogram& Stage(MetricsRegistry& metrics, const core::ServableId& id, std::string stage) {
-  return metrics.AddHistogram(kStageName, kStageHelp, LatencyBucketsUs(),
-                              Labels(id, {{"stage", std::move(stage)}}));
+Histogram& Stage(MetricSeries& series, const core::ServableId& id, std::string stage) {
+  return series.AddHistogram(kStageName, kStageHelp, LatencyBucketsUs(),
+                             Labels(id, {{"stage", std::move(stage)}}));
 }
 
 }  // namespace
@@ -31,16 +31,17 @@ ServedModel::ServedModel(const core::ServableId& id, std::unique_ptr<Model> mode
     : name_(id.name),
       model_(std::move(model)),
       info_(model_->info()),
-      decode_(Stage(metrics, id, "decode")),
-      queue_(Stage(metrics, id, "queue")),
-      run_(metrics.AddHistogram(
+      series_(metrics),
+      decode_(Stage(series_, id, "decode")),
+      queue_(Stage(series_, id, "queue")),
+      run_(series_.AddHistogram(
           kRunLatencyMetric, "Time from the start of a run to its answer, microseconds.",
           LatencyBucketsUs(), Labels(id, {{"API", "Predict"}, {"runtime", info_.platform}}))),
-      encode_(Stage(metrics, id, "encode")),
-      write_(Stage(metrics, id, "write")),
+      encode_(Stage(series_, id, "encode")),
+      write_(Stage(series_, id, "write")),
       run_times_(inline_options) {
   // The same numbers, so that counting them once is enough.
-  metrics.AddAlias(kStageName, kStageHelp, Labels(id, {{"stage", "run"}}), run_);
+  series_.AddAlias(kStageName, kStageHelp, Labels(id, {{"stage", "run"}}), run_);
 }
 
 void ServedModel::RecordStages(const StageTimes& times) {

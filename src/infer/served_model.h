@@ -75,7 +75,7 @@ class ServedModel final : public core::Servable {
   // The stages of one request, which has ended.
   void RecordStages(const StageTimes& times);
   // The time that answers waited until the client had room for them, in microseconds. It lives as
-  // long as the registry.
+  // long as the registry: an answer may still be sent when the version is unloaded.
   Histogram& write_times() { return write_; }
 
  private:
@@ -87,6 +87,7 @@ class ServedModel final : public core::Servable {
   const std::string name_;
   const std::unique_ptr<Model> model_;
   const ModelInfo& info_;
+  MetricSeries series_;
   Histogram& decode_;
   Histogram& queue_;
   Histogram& run_;

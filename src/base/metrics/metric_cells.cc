@@ -154,6 +154,7 @@ void MetricCells<T>::RemoveThread(const ThreadCells& cells) {
 
 template <typename T>
 T MetricCells<T>::Total(size_t cell) const {
+  if (cell < kSharedCells) return T();  // as in Totals
   MutexLock lock(mutex_);
   T total = cell < ended_.size() ? ended_[cell] : T();
   for (const auto& thread : threads_) total += thread->Value(cell);

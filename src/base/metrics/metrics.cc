@@ -11,20 +11,23 @@
 //
 // The registry's mutex guards only the list of metrics. Callers keep the reference that they get,
 // and never search on the hot path.
+//
+// A series that ends (MetricSeries) leaves its metric behind for the next series of the same name.
+// The cells cannot be set to zero, as each thread writes its own. So the metric notes what they
+// hold when the new series begins, and shows the difference.
 #include "base/metrics/metrics.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
-#include <atomic>
-#include <bit>
-#include <cmath>
 #include <iterator>
 #include <map>
 
 #include "base/check.h"
+#include "base/metrics/cell_metrics.h"
 #include "base/metrics/metric_cells.h"
+#include "base/metrics/metric_text.h"
 #include "base/mutex.h"
 
 namespace penstock {
@@ -36,78 +39,30 @@ using Sums = MetricCells<double>;
 // With the bucket above all bounds, a histogram must fit into MetricCells::kSharedCells.
 constexpr size_t kBoundsMax = 200;
 
-// Counts in a cell of each thread, so that threads share no cache line. Thread-safe.
-class CellCounter final : public Counter {
- public:
-  explicit CellCounter(Counts& counts) : counts_(counts), cell_(counts.Allocate(1)) {}
-  void Add(uint64_t count) override { counts_.Add(cell_, count); }
-  uint64_t Value() const override { return counts_.Total(cell_); }
-  size_t cell() const { return cell_; }
+std::string OtherLabelText(MetricLabels labels) {
+  for (auto& [name, value] : labels) value = "other";
+  return LabelText(labels);
+}
 
- private:
-  Counts& counts_;
-  const size_t cell_;
-};
+// The series of one name and kind. Guarded by the registry's mutex.
+template <typename Metric>
+struct SeriesList {
+  struct Series {
+    std::unique_ptr<Metric> metric;
+    size_t owners = 0;
+    bool is_alias = false;
+  };
 
-// A number that all threads set. Thread-safe.
-class AtomicGauge final : public Gauge {
- public:
-  void Set(double value) override { value_.store(value, std::memory_order_relaxed); }
-  void Add(double change) override { value_.fetch_add(change, std::memory_order_relaxed); }
-  double Value() const override { return value_.load(std::memory_order_relaxed); }
+  // Returns the metric with these labels: the existing one, a new one, or, above series_max, the
+  // shared one.
+  template <typename Make>
+  std::pair<Metric&, std::string> FindOrAdd(size_t series_max, const MetricLabels& labels,
+                                            Make make);
+  // One owner of the series has ended.
+  void Release(const std::string& key);
 
- private:
-  std::atomic<double> value_{0};
-};
-
-// Counts values by size, in cells of each thread. Thread-safe.
-class CellHistogram final : public Histogram {
- public:
-  // Has one cell for each bound, and one for values above all bounds. `bounds` outlives this.
-  CellHistogram(std::span<const double> bounds, Counts& counts, Sums& sums)
-      : bounds_(bounds),
-        counts_(counts),
-        sums_(sums),
-        first_cell_(counts.Allocate(bounds.size() + 1)),
-        sum_cell_(sums.Allocate(1)) {
-    for (size_t i = 0; i < first_bounds_.size(); ++i) {
-      const auto bound =
-          std::lower_bound(bounds.begin(), bounds.end(), std::ldexp(1.0, static_cast<int>(i)));
-      first_bounds_[i] = static_cast<uint8_t>(bound - bounds.begin());
-    }
-  }
-  // Shows the cells of `other`.
-  CellHistogram(const CellHistogram& other) = default;
-
-  void Record(double value) override {
-    size_t bucket = 0;
-    if (value >= 1) {
-      const uint64_t exponent = (std::bit_cast<uint64_t>(value) >> 52) - 1023;  // of 2
-      bucket = first_bounds_[std::min<uint64_t>(exponent, first_bounds_.size() - 1)];
-    }
-    // A bucket takes values up to its bound. NaN compares false and goes to the last bucket.
-    while (bucket < bounds_.size() && !(value <= bounds_[bucket])) ++bucket;
-    counts_.Add(first_cell_ + bucket, 1);
-    sums_.Add(sum_cell_, value);
-  }
-  uint64_t Count() const override {
-    uint64_t count = 0;
-    for (size_t i = 0; i <= bounds_.size(); ++i) count += counts_.Total(first_cell_ + i);
-    return count;
-  }
-
-  std::span<const double> bounds() const { return bounds_; }
-  size_t first_cell() const { return first_cell_; }
-  size_t sum_cell() const { return sum_cell_; }
-
- private:
-  const std::span<const double> bounds_;
-  Counts& counts_;
-  Sums& sums_;
-  const size_t first_cell_;
-  const size_t sum_cell_;
-  // The first bound that is not below 2^i: the search begins there.
-  std::array<uint8_t, 40> first_bounds_;
+  std::map<std::string, Series> shown;         // by the printed labels
+  std::vector<std::unique_ptr<Metric>> ended;  // for later series
 };
 
 // All series of one name. Guarded by the registry's mutex.
@@ -115,10 +70,13 @@ struct Family {
   MetricKind kind = MetricKind::kCounter;
   std::string help;
   std::vector<double> bounds;
-  // At most one of these three maps is used, depending on the kind. The key is the printed labels.
-  std::map<std::string, std::unique_ptr<CellCounter>> counters;
-  std::map<std::string, std::unique_ptr<AtomicGauge>> gauges;
-  std::map<std::string, std::unique_ptr<CellHistogram>> histograms;
+  // At most one of these three is used, depending on the kind.
+  SeriesList<CellCounter> counters;
+  SeriesList<AtomicGauge> gauges;
+  SeriesList<CellHistogram> histograms;
+  // The values of the histograms that have ended.
+  uint64_t ended_count = 0;
+  double ended_sum = 0;
   std::function<std::vector<MetricSample>()> collect;
   // Of AddTotals. Empty: not a total.
   std::string histogram;
@@ -134,81 +92,17 @@ bool IsMetricName(std::string_view name) {
   });
 }
 
-void AppendEscaped(std::string& to, std::string_view text, bool escape_quotes) {
-  for (const char c : text) {
-    if (c == '\\') {
-      to += "\\\\";
-    } else if (c == '\n') {
-      to += "\\n";
-    } else if (c == '"' && escape_quotes) {
-      to += "\\\"";
-    } else {
-      to += c;
-    }
-  }
-}
-
-// Formats labels as `a="1",b="2"`.
-std::string LabelText(const MetricLabels& labels) {
-  std::string text;
-  for (const auto& [name, value] : labels) {
-    if (!text.empty()) text += ',';
-    text += name;
-    text += "=\"";
-    AppendEscaped(text, value, true);
-    text += '"';
-  }
-  return text;
-}
-
-std::string OtherLabelText(MetricLabels labels) {
-  for (auto& [name, value] : labels) value = "other";
-  return LabelText(labels);
-}
-
-std::string NumberText(double value) {
-  if (std::isnan(value)) return "NaN";
-  if (std::isinf(value)) return value > 0 ? "+Inf" : "-Inf";
-  return fmt::format("{}", value);
-}
-
 // The number of values of all histograms of a family, or their sum.
 std::string TotalText(const Family& family, bool is_sum, std::span<const uint64_t> counts,
                       std::span<const double> sums) {
-  double sum = 0;
-  uint64_t count = 0;
-  for (const auto& [labels, histogram] : family.histograms) {
-    sum += sums[histogram->sum_cell()];
-    for (size_t i = 0; i <= histogram->bounds().size(); ++i)
-      count += counts[histogram->first_cell() + i];
+  double sum = family.ended_sum;
+  uint64_t count = family.ended_count;
+  for (const auto& [labels, series] : family.histograms.shown) {
+    sum += series.metric->SumIn(sums);
+    for (size_t i = 0; i <= series.metric->bounds().size(); ++i)
+      count += series.metric->BucketIn(counts, i);
   }
   return is_sum ? NumberText(sum) : std::to_string(count);
-}
-
-void AppendSample(std::string& to, std::string_view name, std::string_view suffix,
-                  std::string_view labels, std::string_view value) {
-  to += name;
-  to += suffix;
-  if (!labels.empty()) fmt::format_to(std::back_inserter(to), "{{{}}}", labels);
-  fmt::format_to(std::back_inserter(to), " {}\n", value);
-}
-
-void AppendHistogram(std::string& to, std::string_view name, const std::string& labels,
-                     const CellHistogram& histogram, std::span<const uint64_t> counts,
-                     std::span<const double> sums) {
-  const std::string before = labels.empty() ? "" : labels + ",";
-  uint64_t cumulative = 0;
-  for (size_t i = 0; i <= histogram.bounds().size(); ++i) {
-    // A bucket of Prometheus counts all values up to its bound. The cells count each value once, so
-    // that Record adds to one cell only.
-    cumulative += counts[histogram.first_cell() + i];
-    const std::string bound =
-        i < histogram.bounds().size() ? NumberText(histogram.bounds()[i]) : "+Inf";
-    AppendSample(to, name, "_bucket", fmt::format("{}le=\"{}\"", before, bound),
-                 std::to_string(cumulative));
-  }
-  AppendSample(to, name, "_sum", labels, NumberText(sums[histogram.sum_cell()]));
-  AppendSample(to, name, "_count", labels, std::to_string(cumulative));
 }
 
 std::string_view KindName(MetricKind kind) {
@@ -216,21 +110,41 @@ std::string_view KindName(MetricKind kind) {
   return kNames[static_cast<size_t>(kind)];
 }
 
-// Returns the metric with these labels: the existing one, a new one, or, above series_max, the
-// shared one.
-template <typename Metric, typename Make>
-Metric& FindOrAdd(std::map<std::string, std::unique_ptr<Metric>>& series, size_t series_max,
-                  const MetricLabels& labels, Make make) {
+template <typename Metric>
+template <typename Make>
+std::pair<Metric&, std::string> SeriesList<Metric>::FindOrAdd(size_t series_max,
+                                                              const MetricLabels& labels,
+                                                              Make make) {
   std::string key = LabelText(labels);
-  auto found = series.find(key);
+  auto found = shown.find(key);
   // Existing series stay as they are; only a new one goes to the shared series, which does not
   // count against the limit.
-  if (found == series.end() && series.size() >= series_max) {
+  if (found == shown.end() && shown.size() >= series_max) {
     key = OtherLabelText(labels);
-    found = series.find(key);
+    found = shown.find(key);
   }
-  if (found == series.end()) found = series.emplace(std::move(key), make()).first;
-  return *found->second;
+  if (found == shown.end()) found = shown.emplace(key, make()).first;
+  ++found->second.owners;
+  return {*found->second.metric, std::move(key)};
+}
+
+template <typename Metric>
+void SeriesList<Metric>::Release(const std::string& key) {
+  const auto found = shown.find(key);
+  if (found == shown.end() || --found->second.owners > 0) return;
+  // The cells of an alias belong to another series.
+  if (!found->second.is_alias) ended.push_back(std::move(found->second.metric));
+  shown.erase(found);
+}
+
+// Takes the metric of a series that has ended, or makes one.
+template <typename Metric, typename Make>
+typename SeriesList<Metric>::Series NewSeries(SeriesList<Metric>& list, Make make) {
+  if (list.ended.empty()) return {make()};
+  std::unique_ptr<Metric> metric = std::move(list.ended.back());
+  list.ended.pop_back();
+  metric->Restart();
+  return {std::move(metric)};
 }
 
 }  // namespace
@@ -251,6 +165,31 @@ struct MetricsRegistry::Impl {
     return family;
   }
 
+  // These return the metric and the key of its series.
+  std::pair<CellCounter&, std::string> AddCounter(std::string_view name, std::string_view help,
+                                                  const MetricLabels& labels) EXCLUDES(mutex) {
+    MutexLock lock(mutex);
+    SeriesList<CellCounter>& list = FindFamily(name, help, MetricKind::kCounter).counters;
+    return list.FindOrAdd(series_max, labels, [&] {
+      return NewSeries(list, [&] { return std::make_unique<CellCounter>(*counts); });
+    });
+  }
+  std::pair<AtomicGauge&, std::string> AddGauge(std::string_view name, std::string_view help,
+                                                const MetricLabels& labels) EXCLUDES(mutex) {
+    MutexLock lock(mutex);
+    SeriesList<AtomicGauge>& list = FindFamily(name, help, MetricKind::kGauge).gauges;
+    return list.FindOrAdd(series_max, labels, [&] {
+      return NewSeries(list, [] { return std::make_unique<AtomicGauge>(); });
+    });
+  }
+  std::pair<CellHistogram&, std::string> AddHistogram(std::string_view name, std::string_view help,
+                                                      std::span<const double> bounds,
+                                                      const MetricLabels& labels) EXCLUDES(mutex);
+  std::string AddAlias(std::string_view name, std::string_view help, const MetricLabels& labels,
+                       const Histogram& of) EXCLUDES(mutex);
+  // One owner of the series has ended.
+  void Release(const std::string& name, const std::string& key) EXCLUDES(mutex);
+
   const size_t series_max;
   const std::shared_ptr<Counts> counts = std::make_shared<Counts>();
   const std::shared_ptr<Sums> sums = std::make_shared<Sums>();
@@ -258,50 +197,109 @@ struct MetricsRegistry::Impl {
   std::map<std::string, Family> families GUARDED_BY(mutex);
 };
 
+std::pair<CellHistogram&, std::string> MetricsRegistry::Impl::AddHistogram(
+    std::string_view name, std::string_view help, std::span<const double> bounds,
+    const MetricLabels& labels) {
+  PENSTOCK_CHECK(bounds.size() <= kBoundsMax, "a histogram has too many buckets");
+  PENSTOCK_CHECK(std::is_sorted(bounds.begin(), bounds.end()), "bucket bounds must ascend");
+  MutexLock lock(mutex);
+  Family& family = FindFamily(name, help, MetricKind::kHistogram);
+  SeriesList<CellHistogram>& list = family.histograms;
+  // The family keeps the bounds, and its histograms refer to them. They never change after the
+  // first histogram.
+  if (list.shown.empty() && list.ended.empty()) family.bounds.assign(bounds.begin(), bounds.end());
+  PENSTOCK_CHECK(
+      std::equal(bounds.begin(), bounds.end(), family.bounds.begin(), family.bounds.end()),
+      "two histograms of a name have different buckets");
+  return list.FindOrAdd(series_max, labels, [&] {
+    return NewSeries(
+        list, [&] { return std::make_unique<CellHistogram>(family.bounds, *counts, *sums); });
+  });
+}
+
+std::string MetricsRegistry::Impl::AddAlias(std::string_view name, std::string_view help,
+                                            const MetricLabels& labels, const Histogram& of) {
+  const auto& histogram = static_cast<const CellHistogram&>(of);  // the only kind there is
+  MutexLock lock(mutex);
+  Family& family = FindFamily(name, help, MetricKind::kHistogram);
+  return family.histograms
+      .FindOrAdd(series_max, labels,
+                 [&] {
+                   SeriesList<CellHistogram>::Series series;
+                   series.metric = std::make_unique<CellHistogram>(histogram);
+                   series.is_alias = true;
+                   return series;
+                 })
+      .second;
+}
+
+void MetricsRegistry::Impl::Release(const std::string& name, const std::string& key) {
+  MutexLock lock(mutex);
+  Family& family = families.at(name);
+  family.counters.Release(key);
+  family.gauges.Release(key);
+  const auto found = family.histograms.shown.find(key);
+  if (found == family.histograms.shown.end()) return;
+  // A total is a counter, so it must not go back.
+  if (found->second.owners == 1) {
+    family.ended_count += found->second.metric->Count();
+    family.ended_sum += found->second.metric->Sum();
+  }
+  family.histograms.Release(key);
+}
+
+MetricSeries::~MetricSeries() {
+  for (const Added& added : added_) registry_.impl_->Release(added.name, added.key);
+}
+
+Counter& MetricSeries::AddCounter(std::string_view name, std::string_view help,
+                                  const MetricLabels& labels) {
+  auto [metric, key] = registry_.impl_->AddCounter(name, help, labels);
+  added_.push_back({std::string(name), std::move(key)});
+  return metric;
+}
+
+Gauge& MetricSeries::AddGauge(std::string_view name, std::string_view help,
+                              const MetricLabels& labels) {
+  auto [metric, key] = registry_.impl_->AddGauge(name, help, labels);
+  added_.push_back({std::string(name), std::move(key)});
+  return metric;
+}
+
+Histogram& MetricSeries::AddHistogram(std::string_view name, std::string_view help,
+                                      std::span<const double> bounds, const MetricLabels& labels) {
+  auto [metric, key] = registry_.impl_->AddHistogram(name, help, bounds, labels);
+  added_.push_back({std::string(name), std::move(key)});
+  return metric;
+}
+
+void MetricSeries::AddAlias(std::string_view name, std::string_view help,
+                            const MetricLabels& labels, const Histogram& of) {
+  added_.push_back({std::string(name), registry_.impl_->AddAlias(name, help, labels, of)});
+}
+
 MetricsRegistry::MetricsRegistry(size_t series_max) : impl_(std::make_unique<Impl>(series_max)) {}
 MetricsRegistry::~MetricsRegistry() = default;
 
 Counter& MetricsRegistry::AddCounter(std::string_view name, std::string_view help,
                                      const MetricLabels& labels) {
-  MutexLock lock(impl_->mutex);
-  Family& family = impl_->FindFamily(name, help, MetricKind::kCounter);
-  return FindOrAdd(family.counters, impl_->series_max, labels,
-                   [&] { return std::make_unique<CellCounter>(*impl_->counts); });
+  return impl_->AddCounter(name, help, labels).first;
 }
 
 Gauge& MetricsRegistry::AddGauge(std::string_view name, std::string_view help,
                                  const MetricLabels& labels) {
-  MutexLock lock(impl_->mutex);
-  Family& family = impl_->FindFamily(name, help, MetricKind::kGauge);
-  return FindOrAdd(family.gauges, impl_->series_max, labels,
-                   [] { return std::make_unique<AtomicGauge>(); });
+  return impl_->AddGauge(name, help, labels).first;
 }
 
 Histogram& MetricsRegistry::AddHistogram(std::string_view name, std::string_view help,
                                          std::span<const double> bounds,
                                          const MetricLabels& labels) {
-  PENSTOCK_CHECK(bounds.size() <= kBoundsMax, "a histogram has too many buckets");
-  PENSTOCK_CHECK(std::is_sorted(bounds.begin(), bounds.end()), "bucket bounds must ascend");
-  MutexLock lock(impl_->mutex);
-  Family& family = impl_->FindFamily(name, help, MetricKind::kHistogram);
-  // The family keeps the bounds, and its histograms refer to them. They never change after the
-  // first histogram.
-  if (family.histograms.empty()) family.bounds.assign(bounds.begin(), bounds.end());
-  PENSTOCK_CHECK(
-      std::equal(bounds.begin(), bounds.end(), family.bounds.begin(), family.bounds.end()),
-      "two histograms of a name have different buckets");
-  return FindOrAdd(family.histograms, impl_->series_max, labels, [&] {
-    return std::make_unique<CellHistogram>(family.bounds, *impl_->counts, *impl_->sums);
-  });
+  return impl_->AddHistogram(name, help, bounds, labels).first;
 }
 
 void MetricsRegistry::AddAlias(std::string_view name, std::string_view help,
                                const MetricLabels& labels, const Histogram& of) {
-  const auto& histogram = static_cast<const CellHistogram&>(of);  // the only kind there is
-  MutexLock lock(impl_->mutex);
-  Family& family = impl_->FindFamily(name, help, MetricKind::kHistogram);
-  FindOrAdd(family.histograms, impl_->series_max, labels,
-            [&] { return std::make_unique<CellHistogram>(histogram); });
+  impl_->AddAlias(name, help, labels, of);
 }
 
 void MetricsRegistry::AddTotals(std::string_view histogram, std::string_view count_name,
@@ -326,9 +324,10 @@ std::optional<int64_t> MetricsRegistry::FirstValue(std::string_view name) const 
   const auto found = impl_->families.find(std::string(name));
   if (found == impl_->families.end()) return std::nullopt;
   const Family& family = found->second;
-  if (!family.counters.empty())
-    return static_cast<int64_t>(family.counters.begin()->second->Value());
-  if (!family.gauges.empty()) return static_cast<int64_t>(family.gauges.begin()->second->Value());
+  if (const auto& counters = family.counters.shown; !counters.empty())
+    return static_cast<int64_t>(counters.begin()->second.metric->Value());
+  if (const auto& gauges = family.gauges.shown; !gauges.empty())
+    return static_cast<int64_t>(gauges.begin()->second.metric->Value());
   if (!family.collect) return std::nullopt;
   const std::vector<MetricSample> samples = family.collect();
   if (samples.empty()) return std::nullopt;
@@ -345,12 +344,12 @@ std::string MetricsRegistry::Text() const {
     text += "# HELP " + name + ' ';
     AppendEscaped(text, family.help, false);
     fmt::format_to(std::back_inserter(text), "\n# TYPE {} {}\n", name, KindName(family.kind));
-    for (const auto& [labels, counter] : family.counters)
-      AppendSample(text, name, "", labels, std::to_string(counts[counter->cell()]));
-    for (const auto& [labels, gauge] : family.gauges)
-      AppendSample(text, name, "", labels, NumberText(gauge->Value()));
-    for (const auto& [labels, histogram] : family.histograms)
-      AppendHistogram(text, name, labels, *histogram, counts, sums);
+    for (const auto& [labels, series] : family.counters.shown)
+      AppendSample(text, name, "", labels, std::to_string(series.metric->In(counts)));
+    for (const auto& [labels, series] : family.gauges.shown)
+      AppendSample(text, name, "", labels, NumberText(series.metric->Value()));
+    for (const auto& [labels, series] : family.histograms.shown)
+      AppendHistogram(text, name, labels, *series.metric, counts, sums);
     if (!family.histogram.empty()) {
       const auto found = impl_->families.find(family.histogram);
       if (found != impl_->families.end())

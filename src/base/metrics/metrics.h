@@ -15,28 +15,9 @@
 #include <vector>
 
 #include "base/counter.h"
+#include "base/metrics/metric.h"
 
 namespace penstock {
-
-// Label names and values, in the order in which they are printed.
-using MetricLabels = std::vector<std::pair<std::string, std::string>>;
-
-// A number that goes up and down. Thread-safe; one shared cell, so not for the hot path.
-class Gauge {
- public:
-  virtual ~Gauge() = default;
-  virtual void Set(double value) = 0;
-  virtual void Add(double change) = 0;
-  virtual double Value() const = 0;
-};
-
-// Counts observations by size. Thread-safe: each thread adds to its own cells.
-class Histogram {
- public:
-  virtual ~Histogram() = default;
-  virtual void Record(double value) = 0;
-  virtual uint64_t Count() const = 0;
-};
 
 // The types of the Prometheus text format that the server uses.
 enum class MetricKind { kCounter, kGauge, kHistogram };
@@ -47,10 +28,13 @@ struct MetricSample {
   double value = 0;
 };
 
-// All metrics of one server. Thread-safe. Metrics live as long as the registry. A name has one kind
-// and one help text; a second call with the same name and labels returns the same metric. A name
-// has at most `series_max` label sets. Further ones share a series whose label values are all
-// "other", so that clients cannot make the memory grow.
+class MetricSeries;
+
+// All metrics of one server. Thread-safe. Metrics live as long as the registry, and those that a
+// MetricSeries adds are shown as long as it. A name has one kind and one help text; a second call
+// with the same name and labels returns the same metric. A name has at most `series_max` label
+// sets. Further ones share a series whose label values are all "other", so that clients cannot make
+// the memory grow.
 class MetricsRegistry {
  public:
   explicit MetricsRegistry(size_t series_max = 1000);
@@ -88,8 +72,39 @@ class MetricsRegistry {
   std::string Text() const;
 
  private:
+  friend class MetricSeries;
   struct Impl;
   std::unique_ptr<Impl> impl_;
+};
+
+// The metrics of something that ends before the registry does, such as a version of a model. When
+// it ends, its series are no longer shown, unless another one has them too, and their memory is
+// used again. So a server that loads a version each hour does not run out of series. A count that
+// comes later is harmless, but may go to a series that begins then. One thread at a time.
+class MetricSeries {
+ public:
+  // `registry` must outlive it.
+  explicit MetricSeries(MetricsRegistry& registry) : registry_(registry) {}
+  ~MetricSeries();
+  MetricSeries(const MetricSeries&) = delete;
+  MetricSeries& operator=(const MetricSeries&) = delete;
+
+  // As those of MetricsRegistry.
+  Counter& AddCounter(std::string_view name, std::string_view help, const MetricLabels& labels);
+  Gauge& AddGauge(std::string_view name, std::string_view help, const MetricLabels& labels);
+  Histogram& AddHistogram(std::string_view name, std::string_view help,
+                          std::span<const double> bounds, const MetricLabels& labels);
+  void AddAlias(std::string_view name, std::string_view help, const MetricLabels& labels,
+                const Histogram& of);
+
+ private:
+  struct Added {
+    std::string name;
+    std::string key;  // the printed labels
+  };
+
+  MetricsRegistry& registry_;
+  std::vector<Added> added_;
 };
 
 // TensorFlow Serving's latency buckets: 10 * 1.8^i microseconds, 33 of them.

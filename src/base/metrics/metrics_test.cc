@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <limits>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -17,7 +18,9 @@
 namespace penstock {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
+using testing::Not;
 
 TEST(MetricsTest, CountersOfAllThreadsAreSummed) {
   MetricsRegistry registry;
@@ -41,6 +44,80 @@ TEST(MetricsTest, SameNameAndLabelsIsTheSameMetric) {
   Counter& first = registry.AddCounter("c", "h", {{"code", "OK"}});
   EXPECT_EQ(&first, &registry.AddCounter("c", "h", {{"code", "OK"}}));
   EXPECT_NE(&first, &registry.AddCounter("c", "h", {{"code", "NOT_FOUND"}}));
+}
+
+TEST(MetricSeriesTest, SeriesAreShownAsLongAsTheirOwner) {
+  MetricsRegistry registry;
+  const std::string nothing = registry.Text();
+  constexpr std::array<double, 1> kBounds = {1};
+  {
+    MetricSeries series(registry);
+    series.AddCounter("c", "h", {{"version", "1"}}).Add(3);
+    series.AddGauge("g", "h", {{"version", "1"}}).Set(3);
+    Histogram& histogram = series.AddHistogram("l", "h", kBounds, {{"version", "1"}});
+    series.AddAlias("a", "h", {{"version", "1"}}, histogram);
+    EXPECT_THAT(registry.Text(), HasSubstr("a_count{version=\"1\"} 0\n"));
+  }
+  EXPECT_THAT(registry.Text(), Not(HasSubstr("version=\"1\"")));
+}
+
+TEST(MetricSeriesTest, TheNextSeriesBeginsAtZeroInTheSameMemory) {
+  MetricsRegistry registry;
+  constexpr std::array<double, 1> kBounds = {1};
+  std::array<const void*, 3> first{};
+  for (const char* version : {"1", "2", "3"}) {
+    MetricSeries series(registry);
+    Counter& counter = series.AddCounter("c", "h", {{"version", version}});
+    Gauge& gauge = series.AddGauge("g", "h", {{"version", version}});
+    Histogram& histogram = series.AddHistogram("l", "h", kBounds, {{"version", version}});
+    EXPECT_EQ(counter.Value(), 0U);
+    EXPECT_EQ(gauge.Value(), 0);
+    EXPECT_EQ(histogram.Count(), 0U);
+    const std::array<const void*, 3> metrics = {&counter, &gauge, &histogram};
+    if (first[0] == nullptr) first = metrics;
+    EXPECT_EQ(metrics, first);
+    counter.Add(5);
+    gauge.Set(5);
+    histogram.Record(0.5);
+    histogram.Record(7);
+    const std::string text = registry.Text();
+    const std::string label = std::string("version=\"") + version + "\"";
+    EXPECT_THAT(text, HasSubstr("c{" + label + "} 5\n"));
+    EXPECT_THAT(text, HasSubstr("g{" + label + "} 5\n"));
+    EXPECT_THAT(text, HasSubstr("l_bucket{" + label + ",le=\"1\"} 1\n"));
+    EXPECT_THAT(text, HasSubstr("l_sum{" + label + "} 7.5\nl_count{" + label + "} 2\n"));
+  }
+}
+
+TEST(MetricSeriesTest, ASeriesOfTwoOwnersIsShownUntilBothHaveEnded) {
+  MetricsRegistry registry;
+  auto first = std::make_unique<MetricSeries>(registry);
+  MetricSeries second(registry);
+  Counter& counter = first->AddCounter("c", "h", {{"version", "1"}});
+  EXPECT_EQ(&second.AddCounter("c", "h", {{"version", "1"}}), &counter);
+  counter.Add(2);
+  first.reset();
+  EXPECT_THAT(registry.Text(), HasSubstr("c{version=\"1\"} 2\n"));
+}
+
+TEST(MetricSeriesTest, TotalsDoNotGoBack) {
+  MetricsRegistry registry;
+  constexpr std::array<double, 1> kBounds = {1};
+  registry.AddTotals("l", "runs", "h", "time", "h");
+  for (const char* version : {"1", "2"}) {
+    MetricSeries series(registry);
+    series.AddHistogram("l", "h", kBounds, {{"version", version}}).Record(4);
+  }
+  EXPECT_THAT(registry.Text(), AllOf(HasSubstr("runs 2\n"), HasSubstr("time 8\n")));
+}
+
+TEST(MetricSeriesTest, EndedSeriesLeaveRoomForOthers) {
+  MetricsRegistry registry(/*series_max=*/2);
+  for (int version = 0; version < 100; ++version) {
+    MetricSeries series(registry);
+    series.AddCounter("c", "h", {{"version", std::to_string(version)}}).Add(1);
+    EXPECT_THAT(registry.Text(), Not(HasSubstr("other")));
+  }
 }
 
 TEST(MetricsTest, GaugeGoesUpAndDown) {
