@@ -75,7 +75,8 @@ macro(penstock_leaf name)
   set_property(GLOBAL APPEND PROPERTY penstock_leaves penstock_${name})
 endmacro()
 
-# penstock_test(<name> SOURCES <files> DEPS <targets> [TIMEOUT <seconds>]): a GoogleTest program; each case is a ctest case.
+# penstock_test(<name> SOURCES <files> DEPS <targets> [TIMEOUT <seconds>]): a GoogleTest program; each case is a ctest case,
+# or, with PENSTOCK_WHOLE_TESTS, the whole program is one.
 function(penstock_test name)
   cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPS" ${ARGN})
   if(NOT ARG_TIMEOUT)
@@ -84,7 +85,12 @@ function(penstock_test name)
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE penstock_flags ${ARG_DEPS} penstock_test_paths dep_gtest)
   penstock_hide_static_symbols(${name})
-  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS unit)
+  if(PENSTOCK_WHOLE_TESTS)
+    add_test(NAME ${name} COMMAND ${name})
+    set_tests_properties(${name} PROPERTIES TIMEOUT 600 LABELS unit)
+  else()
+    gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS unit)
+  endif()
 endfunction()
 include(GoogleTest)
 

@@ -106,6 +106,9 @@ class InferCallTest : public testing::Test {
     run_ = {};
   }
 
+  // A pool without threads would keep what still waits.
+  ~InferCallTest() override { scheduler_.RunQueued(); }
+
   // Starts a call on the "event loop", and then has the pool run what it got.
   void Run(size_t body_bytes = 100) {
     script_.steps.clear();
