@@ -30,18 +30,19 @@ void CancelToken::RunCallback() {
   // the state and runs its callback, or leaves the callback for this thread. It is never lost.
   MutexLock lock(mutex_);
   if (!callback_) return;
-  running_token = this;
+  // A callback may cancel another token, whose callback runs within this one.
+  const CancelToken* const outer = std::exchange(running_token, this);
   std::exchange(callback_, nullptr)();
-  running_token = nullptr;
+  running_token = outer;
 }
 
 void CancelToken::SetCallback(absl::AnyInvocable<void()> callback) {
   MutexLock lock(mutex_);
   // Cancel will not come again, so the callback runs here.
   if (IsCancelled()) {
-    running_token = this;
+    const CancelToken* const outer = std::exchange(running_token, this);
     callback();
-    running_token = nullptr;
+    running_token = outer;
     return;
   }
   callback_ = std::move(callback);

@@ -125,5 +125,28 @@ TEST(CancelTokenTest, TheOutcomeIsWhatTheClientSaw) {
   EXPECT_EQ(OutcomeOf(StatusCode::kCancelled, &stopped), StatusCode::kUnavailable);
 }
 
+// Formerly, ClearCallback waited for ever.
+TEST(CancelTokenTest, CallbackMayCancelAnotherTokenAndThenClearItself) {
+  CancelToken outer, inner;
+  int calls = 0;
+  inner.SetCallback([&] { ++calls; });
+  outer.SetCallback([&] {
+    inner.Cancel();
+    outer.ClearCallback();
+    ++calls;
+  });
+  outer.Cancel();
+  EXPECT_EQ(calls, 2);
+  // The same if the token is cancelled before its callback is set.
+  CancelToken other;
+  other.SetCallback([&] { ++calls; });
+  outer.SetCallback([&] {
+    other.Cancel();
+    outer.ClearCallback();
+    ++calls;
+  });
+  EXPECT_EQ(calls, 4);
+}
+
 }  // namespace
 }  // namespace penstock
