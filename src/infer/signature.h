@@ -87,6 +87,9 @@ struct ModelTraits {
   // Run answers a request with further signatures. Without it, StartRun runs the model once for
   // each.
   bool several_signatures = false;
+  // Run only starts runs of other models, and answers when they have ended. It computes nothing, so
+  // it waits in no queue and holds no slot: those runs need slots.
+  bool runs_others = false;
   uint32_t runs_max = 0;  // at the same time; 0: any number
 };
 
