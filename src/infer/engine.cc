@@ -236,6 +236,9 @@ void Engine::Run(const ModelHandle& handle, const InferRequest& request, bool ma
   if (!BeginRun(handle, request, done)) [[unlikely]]
     return;
   const ServedModel& served = Served(handle.handle_);
+  if (served.info().traits.runs_others) [[unlikely]]
+    return RunNow(handle.handle_.Share(), request, /*lease=*/nullptr, ThreadTime::Read(clock_),
+                  /*requests=*/1, std::move(done));
   if (!may_run_inline ||
       !MayRunInline(served, QueueOf(handle), request, options_.inline_request_bytes_max))
     return Queue(handle, request, std::move(done));
@@ -248,6 +251,10 @@ void Engine::Run(const ModelHandle& handle, const InferRequest& request, bool ma
 void Engine::RunHere(const ModelHandle& handle, const InferRequest& request, schedule::Lease& lease,
                      ResponseCallback done) {
   if (!BeginRun(handle, request, done)) return;
+  // Without the lease: the slot is free again as soon as this returns.
+  if (Served(handle.handle_).info().traits.runs_others) [[unlikely]]
+    return RunNow(handle.handle_.Share(), request, /*lease=*/nullptr, ThreadTime::Read(clock_),
+                  /*requests=*/1, std::move(done));
   if (lease.gathered != nullptr || Served(handle.handle_).batcher() != nullptr)
     return RunOrGather(handle, request, lease, std::move(done));
   RunNow(handle.handle_.Share(), request, &lease, ThreadTime::Read(clock_), /*requests=*/1,

@@ -115,6 +115,7 @@ class Engine final {
 
   // Checks the request against the signature, then runs it. It runs inline if the model is cheap
   // and the caller, an event loop, sets `may_run_inline`. Otherwise it waits in the model's queue.
+  // A model that only runs others (ModelTraits::runs_others) starts on this thread.
   // `done` gets the parts of the answer as in Model::Run. It may be called before this returns.
   // The caller keeps `handle` until the call of `done` with the last part, which may drop it.
   // Errors in addition to those of the model: FAILED_PRECONDITION (unknown signature),
