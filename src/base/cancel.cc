@@ -6,9 +6,26 @@
 namespace penstock {
 namespace {
 
-// The token whose callback this thread runs now. ClearCallback from inside the callback must not
-// lock again.
-thread_local const CancelToken* running_token = nullptr;
+// A token whose callback this thread runs now. That callback may cancel other tokens, so there may
+// be several. One thread.
+struct RunningCallback {
+  const CancelToken* token;
+  const RunningCallback* outer;  // the one whose callback has cancelled this token; null: none
+};
+thread_local const RunningCallback* running = nullptr;
+
+void RunOnThisThread(const CancelToken& token, absl::AnyInvocable<void()> callback) {
+  const RunningCallback here{&token, running};
+  running = &here;
+  callback();
+  running = here.outer;
+}
+
+bool RunsOnThisThread(const CancelToken& token) {
+  for (const RunningCallback* each = running; each != nullptr; each = each->outer)
+    if (each->token == &token) return true;
+  return false;
+}
 
 }  // namespace
 
@@ -30,21 +47,13 @@ void CancelToken::RunCallback() {
   // the state and runs its callback, or leaves the callback for this thread. It is never lost.
   MutexLock lock(mutex_);
   if (!callback_) return;
-  // A callback may cancel another token, whose callback runs within this one.
-  const CancelToken* const outer = std::exchange(running_token, this);
-  std::exchange(callback_, nullptr)();
-  running_token = outer;
+  RunOnThisThread(*this, std::exchange(callback_, nullptr));
 }
 
 void CancelToken::SetCallback(absl::AnyInvocable<void()> callback) {
   MutexLock lock(mutex_);
   // Cancel will not come again, so the callback runs here.
-  if (IsCancelled()) {
-    const CancelToken* const outer = std::exchange(running_token, this);
-    callback();
-    running_token = outer;
-    return;
-  }
+  if (IsCancelled()) return RunOnThisThread(*this, std::move(callback));
   callback_ = std::move(callback);
   has_callback_.store(true, std::memory_order_release);
 }
@@ -52,7 +61,7 @@ void CancelToken::SetCallback(absl::AnyInvocable<void()> callback) {
 void CancelToken::ClearCallback() {
   if (!has_callback_.load(std::memory_order_acquire)) return;  // usual: no callback was set
   // The callback itself calls this: its thread holds the lock, and the callback is gone already.
-  if (running_token == this) return;
+  if (RunsOnThisThread(*this)) return;
   MutexLock lock(mutex_);
   callback_ = nullptr;
 }

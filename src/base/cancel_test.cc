@@ -56,6 +56,22 @@ TEST(CancelTokenTest, CallbackSetAfterTheCancelRunsAtOnce) {
   EXPECT_EQ(calls, 1);
 }
 
+TEST(CancelTokenTest, CallbackOfACancelledTokenMayClearThatOfTheOther) {
+  CancelToken outer, inner;
+  bool is_over = false;
+  inner.SetCallback([&] {
+    inner.ClearCallback();
+    outer.ClearCallback();
+    is_over = true;
+  });
+  outer.SetCallback([&] {
+    inner.Cancel();
+    outer.ClearCallback();
+  });
+  outer.Cancel();
+  EXPECT_TRUE(is_over);
+}
+
 TEST(CancelTokenTest, ClearedCallbackDoesNotRun) {
   CancelToken token;
   token.ClearCallback();

@@ -82,6 +82,9 @@ struct Outcome {
 class BatchRunTest : public ::testing::Test {
  protected:
   void Serve(int64_t rows_max = kBatchRowsMax, std::vector<int64_t> allowed_rows = {}) {
+    Serve({.rows_max = rows_max, .allowed_rows = std::move(allowed_rows)});
+  }
+  void Serve(BatchSettings settings) {
     const auto run = [this](const InferRequest& request, ResponseCallback done) {
       seen_.push_back(request.inputs.front().tensor.shape().dim(0));
       run_(request, std::move(done));
@@ -92,7 +95,7 @@ class BatchRunTest : public ::testing::Test {
     handle_.emplace(*engine_.Find({.name = "m", .version = {}, .label = {}}));
     auto& served = static_cast<ServedModel&>(Served(*manager_.GetHandle("m", std::nullopt)));
     auto batcher = std::make_unique<ModelBatcher>(
-        served.info(), BatcherOptions{{"m", {1}}, rows_max, std::move(allowed_rows)}, metrics_);
+        served.info(), BatcherOptions{{"m", {1}}, std::move(settings)}, metrics_);
     batcher_ = batcher.get();
     for (uint32_t i = 0; i < info_.signatures.size(); ++i) batcher->TurnOn(i);
     served.SetBatcher(std::move(batcher), /*runs=*/1);
@@ -326,6 +329,165 @@ TEST_F(BatchRunTest, RequestsRunAloneIfThereIsNoMemoryForTheirBatch) {
   for (const Outcome& outcome : outcomes_) EXPECT_EQ(outcome.values.size(), 2000U);
 }
 
+TEST_F(BatchRunTest, LargeRequestRunsInParts) {
+  Serve({.rows_max = 4, .splits = true});
+  const Outcome& large = Send(Request({1, 2, 3, 4, 5, 6, 7, 8, 9}));
+  const Outcome& small = Send(Request({10, 11}));
+  RunAll();
+  EXPECT_THAT(seen_, ElementsAre(4, 4, 3)) << "others join the last part";
+  EXPECT_THAT(large.values, ElementsAre(2, 4, 6, 8, 10, 12, 14, 16, 18));
+  EXPECT_THAT(small.values, ElementsAre(20, 22));
+  Send(Request({1, 2, 3, 4}));
+  RunAll();
+  EXPECT_THAT(seen_, ElementsAre(4, 4, 3, 4));
+  EXPECT_THAT(
+      metrics_.Text(),
+      HasSubstr("penstock_batch_split_requests_total{model_name=\"m\",model_version=\"1\"} 1\n"));
+}
+
+TEST_F(BatchRunTest, PartsHaveAllowedSizes) {
+  Serve({.rows_max = 4, .allowed_rows = {2, 4}, .splits = true});
+  const Outcome& large = Send(Request({1, 2, 3, 4, 5}));
+  RunAll();
+  EXPECT_THAT(seen_, ElementsAre(4, 2));
+  EXPECT_THAT(large.values, ElementsAre(2, 4, 6, 8, 10));
+}
+
+TEST_F(BatchRunTest, FewPartsOfARequestWaitAtATime) {
+  Serve({.rows_max = 1, .splits = true});
+  const Outcome& large = Send(Request(std::vector<float>(1000, 1)));
+  EXPECT_EQ(scheduler_.queue_length(), 64U);
+  RunAll();
+  EXPECT_EQ(seen_.size(), 1000U);
+  EXPECT_EQ(large.values, std::vector<float>(1000, 2));
+}
+
+TEST_F(BatchRunTest, OneFailedPartFailsTheRequestOnce) {
+  Serve({.rows_max = 2, .splits = true});
+  const Outcome& bad = Send(Request({1, 2, 3, -1, 5, 6, 7}));
+  const Outcome& good = Send(Request({8}));
+  RunAll();
+  EXPECT_EQ(bad.status.code(), StatusCode::kInvalidArgument);
+  EXPECT_THAT(good.values, ElementsAre(16));
+  EXPECT_THAT(seen_, ElementsAre(2, 2, 1)) << "the other parts left the queue";
+}
+
+TEST_F(BatchRunTest, CancelReachesAllParts) {
+  Serve({.rows_max = 1, .splits = true});
+  CancelToken token, running_token;
+  InferRequest waiting = Request({1, 2, 3}), running = Request({4, 5, 6});
+  waiting.cancel = &token;
+  running.cancel = &running_token;
+  const Outcome& a = Send(std::move(waiting));
+  token.Cancel();
+  EXPECT_EQ(a.answers, 1);
+  EXPECT_EQ(a.status.code(), StatusCode::kCancelled);
+  EXPECT_EQ(scheduler_.queue_length(), 0U);
+  run_ = [&](const InferRequest& request, ResponseCallback done) {
+    running_token.Cancel(CancelReason::kDeadline);
+    EXPECT_TRUE(request.cancel->HasExpired()) << "the model sees it";
+    AnswerError(done, absl::DeadlineExceededError("stopped"));
+  };
+  const Outcome& b = Send(std::move(running));
+  RunAll();
+  EXPECT_EQ(b.status.code(), StatusCode::kDeadlineExceeded);
+  EXPECT_THAT(seen_, ElementsAre(1));
+}
+
+TEST_F(BatchRunTest, CancelledBeforeItIsSplit) {
+  Serve({.rows_max = 1, .splits = true});
+  CancelToken token;
+  InferRequest request = Request({1, 2, 3});
+  request.cancel = &token;
+  token.Cancel();
+  const Outcome& a = Send(std::move(request));
+  RunAll();
+  EXPECT_EQ(a.status.code(), StatusCode::kCancelled);
+  EXPECT_THAT(seen_, IsEmpty());
+}
+
+TEST_F(BatchRunTest, DeadlineReachesAllParts) {
+  Serve({.rows_max = 1, .splits = true});
+  InferRequest request = Request({1, 2, 3});
+  request.deadline = clock_.Now() + milliseconds(5);
+  run_ = [&](const InferRequest& part, ResponseCallback done) {
+    clock_.Advance(milliseconds(4));
+    done(Double(part));
+  };
+  const Outcome& a = Send(std::move(request));
+  RunAll();
+  EXPECT_EQ(a.status.code(), StatusCode::kDeadlineExceeded);
+  EXPECT_THAT(seen_, ElementsAre(1, 1));
+}
+
+TEST_F(BatchRunTest, PartsKeepTheTimesOfTheirRequest) {
+  Serve({.rows_max = 1, .splits = true});
+  InferRequest request = Request({1, 2, 3});
+  StageTimes times;
+  request.times = &times;
+  Send(std::move(request));
+  clock_.Advance(milliseconds(7));
+  const SteadyTime start = clock_.Now();
+  RunAll();
+  EXPECT_EQ(times.queued, milliseconds(7));
+  EXPECT_EQ(times.run_start, start);
+}
+
+TEST_F(BatchRunTest, RequestWhosePartsDoNotFitTogetherRunsWhole) {
+  // The answer is as wide as the request has rows.
+  run_ = [](const InferRequest& request, ResponseCallback done) {
+    InferResponse response;
+    const int64_t rows = request.inputs.front().tensor.shape().dim(0);
+    Tensor y = *Tensor::Allocate(DType::kFloat32, {rows, rows});
+    std::ranges::fill(y.mutable_as<float>(), 1);
+    response.outputs.push_back({"y", std::move(y)});
+    done(std::move(response));
+  };
+  Serve({.rows_max = 2, .splits = true});
+  const Outcome& large = Send(Request({1, 2, 3}));
+  RunAll();
+  EXPECT_THAT(seen_, ElementsAre(2, 1, 3));
+  EXPECT_EQ(large.values.size(), 9U);
+  EXPECT_FALSE(batcher_->IsOn(0));
+  Send(Request({1, 2, 3}));
+  RunAll();
+  EXPECT_THAT(seen_, ElementsAre(2, 1, 3, 3)) << "it is not tried again";
+}
+
+TEST_F(BatchRunTest, ModelThatAnswersInPartsIsNoLongerSplit) {
+  run_ = [](const InferRequest& request, ResponseCallback done) {
+    InferResponse first = Double(request);
+    first.is_last = false;
+    if (request.inputs.front().tensor.shape().dim(0) == 1) done(std::move(first));
+    done(Double(request));
+  };
+  Serve({.rows_max = 1, .splits = true});
+  const Outcome& large = Send(Request({1, 2, 3}));
+  RunAll();
+  EXPECT_THAT(large.values, ElementsAre(2, 4, 6));
+  EXPECT_FALSE(batcher_->IsOn(0));
+}
+
+TEST_F(BatchRunTest, StreamsAreNotSplit) {
+  Serve({.rows_max = 1, .splits = true});
+  FlowControl flow;
+  InferRequest request = Request({1, 2, 3});
+  request.flow = &flow;
+  Send(std::move(request));
+  RunAll();
+  EXPECT_THAT(seen_, ElementsAre(3));
+}
+
+TEST_F(BatchRunTest, RequestIsRefusedIfItHasMoreRowsThanAllowed) {
+  Serve({.rows_max = 2, .splits = true, .request_rows_max = 3});
+  EXPECT_EQ(Send(Request({1, 2, 3})).answers, 0);
+  const Outcome& large = Send(Request({1, 2, 3, 4}));
+  RunAll();
+  EXPECT_THAT(seen_, ElementsAre(2, 1));
+  EXPECT_EQ(large.status,
+            absl::InvalidArgumentError("Task size 4 is larger than maximum input batch size 3"));
+}
+
 // A request that waits until a slot is free, and only then is decoded.
 class LateDecode final : public schedule::Job {
  public:
@@ -361,8 +523,25 @@ TEST_F(BatchRunTest, LargeRequestsAreDecodedInTheSlotOfTheirBatch) {
   EXPECT_THAT(small.values, ElementsAre(10));
 }
 
+TEST_F(BatchRunTest, LargeRequestThatIsDecodedInItsSlotRunsInParts) {
+  Serve({.rows_max = 2, .splits = true});
+  std::deque<LateDecode> jobs;
+  for (int i = 0; i < 2; ++i) {
+    Outcome& outcome = outcomes_.emplace_back();
+    LateDecode& job = jobs.emplace_back([&](schedule::Lease& lease) {
+      outcome.request = Request({1, 2, 3});
+      engine_.RunHere(*handle_, outcome.request, lease,
+                      [&](InferResponse response) { outcome.Set(std::move(response)); });
+    });
+    ASSERT_EQ(engine_.QueueOf(*handle_).Enter(job, nullptr), schedule::Admission::kAccepted);
+  }
+  RunAll();
+  EXPECT_THAT(seen_, ElementsAre(2, 2, 2));
+  for (const Outcome& outcome : outcomes_) EXPECT_THAT(outcome.values, ElementsAre(2, 4, 6));
+}
+
 // Any mixture of requests, with threads: each is answered once, and gets what it would get alone.
-TEST(BatchRunStressTest, EveryRequestGetsItsOwnAnswerOnce) {
+void RunAnyMixture(const BatchSettings& settings, size_t rows_max) {
   constexpr int kClients = 4, kRequests = 400;
   MetricsRegistry metrics;
   core::Manager manager{{}};
@@ -381,8 +560,8 @@ TEST(BatchRunStressTest, EveryRequestGetsItsOwnAnswerOnce) {
   ModelHandle handle = *engine.Find({.name = "m", .version = {}, .label = {}});
   {
     auto& served = Served(*manager.GetHandle("m", std::nullopt));
-    auto batcher =
-        std::make_unique<ModelBatcher>(served.info(), BatcherOptions{.id = {"m", {1}}}, metrics);
+    auto batcher = std::make_unique<ModelBatcher>(served.info(),
+                                                  BatcherOptions{{"m", {1}}, settings}, metrics);
     for (uint32_t i = 0; i < 2; ++i) batcher->TurnOn(i);
     served.SetBatcher(std::move(batcher), /*runs=*/1);
   }
@@ -397,7 +576,7 @@ TEST(BatchRunStressTest, EveryRequestGetsItsOwnAnswerOnce) {
     std::deque<Call> calls;
     for (int i = 0; i < kRequests; ++i) {
       Call& call = calls.emplace_back();
-      std::vector<float> rows(1 + random() % 4);
+      std::vector<float> rows(1 + random() % rows_max);
       for (float& row : rows) row = static_cast<float>(random() % 1000);
       call.is_bad = random() % 50 == 0;
       if (call.is_bad) rows.back() = -1;
@@ -429,6 +608,12 @@ TEST(BatchRunStressTest, EveryRequestGetsItsOwnAnswerOnce) {
   for (std::thread& each : clients) each.join();
   EXPECT_GT(largest.load(), 4) << "nothing ran together";
   EXPECT_EQ(scheduler.queue_length(), 0U);
+}
+
+TEST(BatchRunStressTest, EveryRequestGetsItsOwnAnswerOnce) { RunAnyMixture({}, 4); }
+
+TEST(BatchRunStressTest, EverySplitRequestGetsItsOwnAnswerOnce) {
+  RunAnyMixture({.rows_max = 5, .splits = true}, 20);
 }
 
 // An event loop runs cheap models itself.

@@ -23,6 +23,9 @@ struct BatchSettings {
   // The numbers of rows that a run may have, ascending; rows are added to reach one of them. The
   // last one is rows_max. Empty: any number.
   std::vector<int64_t> allowed_rows = {};
+  // A larger request is split into parts of rows_max rows, or fewer. Else it runs alone as it is.
+  bool splits = false;
+  int64_t request_rows_max = 0;  // requests with more rows are refused; 0: none are
   uint32_t runs = 0;  // of a model at the same time; 0: as many as the server has room for
 
   bool operator==(const BatchSettings&) const = default;

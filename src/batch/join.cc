@@ -46,6 +46,14 @@ bool HasSameRows(const Tensor& a, const Tensor& b) {
          std::equal(x.begin() + 1, x.end(), y.begin() + 1);
 }
 
+// Keeps the characters of the strings of all `tensors` alive.
+BufferRef StringsOf(std::span<const Tensor* const> tensors) {
+  std::vector<BufferRef> owners;
+  for (const Tensor* tensor : tensors)
+    owners.push_back(tensor->string_owner() ? tensor->string_owner() : tensor->elements().owner);
+  return BufferRef(new JoinedStrings(std::move(owners)));
+}
+
 // Sets `to` to the rows of `tensors`, one after the other, and the first row of the last one
 // `extra_rows` times.
 Status GatherTensors(std::span<const Tensor* const> tensors, int64_t extra_rows,
@@ -66,12 +74,7 @@ Status GatherTensors(std::span<const Tensor* const> tensors, int64_t extra_rows,
     for (int64_t i = 0; i < extra_rows; ++i) append(row);
   }
   PENSTOCK_CHECK(place == to.data() + to.bytes(), "rows of different sizes were joined");
-  if (to.dtype() != DType::kString) return OkStatus();
-  std::vector<BufferRef> owners;
-  for (const Tensor* tensor : tensors) {
-    owners.push_back(tensor->string_owner() ? tensor->string_owner() : tensor->elements().owner);
-  }
-  to.set_string_owner(BufferRef(new JoinedStrings(std::move(owners))));
+  if (to.dtype() == DType::kString) to.set_string_owner(StringsOf(tensors));
   return OkStatus();
 }
 
@@ -146,6 +149,37 @@ Status ScatterOutputs(const Signature& signature, const NamedTensors& outputs,
     }
   }
   return OkStatus();
+}
+
+StatusOr<NamedTensors> JoinOutputs(const Signature& signature, std::span<const NamedTensors> parts,
+                                   int64_t part_rows, int64_t rows, RequestMemory& memory) {
+  NamedTensors outputs;
+  std::vector<const Tensor*> tensors(parts.size());
+  for (size_t i = 0; i < parts.front().size(); ++i) {
+    const std::string_view name = parts.front()[i].name;
+    const TensorSpec* const spec = signature.FindOutput(name);
+    if (spec == nullptr)
+      return Error(StatusCode::kInternal, "the signature has no output '{}'", name);
+    for (size_t part = 0; part < parts.size(); ++part) {
+      const NamedTensor* const found = FindTensor(parts[part], name, i);
+      if (found == nullptr || parts[part].size() != parts.front().size())
+        return Error(StatusCode::kInternal, "the parts of a request have different outputs");
+      const int64_t expected = std::min(part_rows, rows - static_cast<int64_t>(part) * part_rows);
+      const Shape& shape = found->tensor.shape();
+      if (shape.rank() == 0 || shape.dim(0) != expected ||
+          !HasSameRows(parts.front()[i].tensor, found->tensor)) {
+        return Error(StatusCode::kInternal,
+                     "the output '{}' of {} rows has the shape {}, which does not fit the other "
+                     "parts of the request",
+                     name, expected, shape.ToString());
+      }
+      tensors[part] = &found->tensor;
+    }
+    NamedTensor& output = outputs.emplace_back();
+    output.name = spec->name;
+    TRY(GatherTensors(tensors, /*extra_rows=*/0, memory, output.tensor));
+  }
+  return outputs;
 }
 
 }  // namespace penstock::batch

@@ -63,25 +63,29 @@ class GatheredRequest final : public JoinedRequest {
 }  // namespace
 
 ModelBatcher::ModelBatcher(const ModelInfo& info, BatcherOptions options, MetricsRegistry& metrics)
-    : info_(info),
-      options_(std::move(options)),
+    : Batcher(options.settings.splits || options.settings.request_rows_max > 0),
+      info_(info),
+      id_(std::move(options.id)),
+      settings_(std::move(options.settings)),
       series_(metrics),
       rows_(series_.AddHistogram("penstock_batch_rows", "Rows that ran together.", kSizeBounds,
-                                 Labels(options_.id))),
+                                 Labels(id_))),
       requests_(series_.AddHistogram("penstock_batch_requests", "Requests that ran together.",
-                                     kSizeBounds, Labels(options_.id))),
+                                     kSizeBounds, Labels(id_))),
       padding_(series_.AddCounter("penstock_batch_padding_rows_total",
-                                  "Rows that were added to reach an allowed size.",
-                                  Labels(options_.id))) {
+                                  "Rows that were added to reach an allowed size.", Labels(id_))),
+      split_(series_.AddCounter("penstock_batch_split_requests_total",
+                                "Requests that were too large for one run, and ran in parts.",
+                                Labels(id_))) {
   for (const Signature& signature : info_.signatures) {
-    MetricLabels labels = Labels(options_.id);
+    MetricLabels labels = Labels(id_);
     labels.emplace_back("signature", signature.name);
     Gauge& gauge =
         series_.AddGauge("penstock_batch_rows_limit",
                          "Rows that may run together now, by the measured times of runs. "
                          "0: none, or not measured yet.",
                          labels);
-    states_.push_back(std::make_unique<SignatureState>(options_.rows_max, gauge));
+    states_.push_back(std::make_unique<SignatureState>(settings_.rows_max, gauge));
   }
 }
 
@@ -103,8 +107,8 @@ bool ModelBatcher::MayJoin(const InferRequest& first, const BatchForm& first_for
 }
 
 int64_t ModelBatcher::RowsToRun(int64_t rows) const {
-  const auto next = std::ranges::lower_bound(options_.allowed_rows, rows);
-  return next == options_.allowed_rows.end() ? rows : *next;
+  const auto next = std::ranges::lower_bound(settings_.allowed_rows, rows);
+  return next == settings_.allowed_rows.end() ? rows : *next;
 }
 
 StatusOr<std::unique_ptr<JoinedRequest>> ModelBatcher::Join(
@@ -117,6 +121,23 @@ StatusOr<std::unique_ptr<JoinedRequest>> ModelBatcher::Join(
   return joined;
 }
 
+StatusOr<int64_t> ModelBatcher::PartRows(const BatchForm& form) const {
+  const int64_t most = settings_.request_rows_max;
+  // The text of TensorFlow Serving, because clients compare it.
+  if (most > 0 && form.rows > most)
+    return InvalidArgument("Task size {} is larger than maximum input batch size {}", form.rows,
+                           most);
+  if (!settings_.splits || form.rows <= settings_.rows_max) return 0;
+  split_.Add();
+  return settings_.rows_max;
+}
+
+StatusOr<NamedTensors> ModelBatcher::JoinAnswers(const BatchForm& form, int64_t part_rows,
+                                                 std::span<const NamedTensors> parts,
+                                                 RequestMemory& memory) const {
+  return JoinOutputs(info_.signatures[form.signature], parts, part_rows, form.rows, memory);
+}
+
 // A request waits for the end of the turn, and its rows are copied twice. That takes about as long
 // as the run of a model that only adds a few numbers, so such a model must not pay for it.
 void ModelBatcher::NoteRunTime(SignatureState& state, Duration time) {
@@ -124,7 +145,7 @@ void ModelBatcher::NoteRunTime(SignatureState& state, Duration time) {
   const int64_t mean = before == 0 ? time.count() : before + (time.count() - before) / kNewPart;
   state.run_ns.store(mean, std::memory_order_relaxed);
   // A model that runs only some numbers of rows always goes this way.
-  SetJoinsInTurns(!options_.allowed_rows.empty() ||
+  SetJoinsInTurns(!settings_.allowed_rows.empty() ||
                   std::ranges::any_of(states_, [](const auto& each) {
                     return each->run_ns.load(std::memory_order_relaxed) >= kWorthJoining.count();
                   }));
@@ -144,7 +165,7 @@ void ModelBatcher::Record(const BatchForm& form, size_t requests, Duration time)
 void ModelBatcher::TurnOff(uint32_t signature, const Status& why) {
   if (!states_[signature]->is_on.exchange(false, std::memory_order_relaxed)) return;
   states_[signature]->limit_gauge.Set(0);
-  PENSTOCK_LOG(kWarning, "{}: the signature '{}' is no longer batched: {}", options_.id.ToString(),
+  PENSTOCK_LOG(kWarning, "{}: the signature '{}' is no longer batched: {}", id_.ToString(),
                info_.signatures[signature].name, MessageOf(why));
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/metrics/metrics.h"
 #include "batch/batch_limit.h"
+#include "batch/batch_settings.h"
 #include "infer/batcher.h"
 
 namespace penstock::batch {
@@ -18,8 +19,7 @@ namespace penstock::batch {
 // How a version is batched.
 struct BatcherOptions {
   core::ServableId id;
-  int64_t rows_max = kBatchRowsMax;        // of a batch; a larger request runs alone
-  std::vector<int64_t> allowed_rows = {};  // see BatchSettings
+  BatchSettings settings;  // without the mode and the runs
 };
 
 // The Batcher of one version. No signature is batched before TurnOn. Thread-safe.
@@ -42,6 +42,10 @@ class ModelBatcher final : public Batcher {
   int64_t RowsToRun(int64_t rows) const override;
   StatusOr<std::unique_ptr<JoinedRequest>> Join(std::span<const InferRequest* const> members,
                                                 RequestMemory& memory) const override;
+  StatusOr<int64_t> PartRows(const BatchForm& form) const override;
+  StatusOr<NamedTensors> JoinAnswers(const BatchForm& form, int64_t part_rows,
+                                     std::span<const NamedTensors> parts,
+                                     RequestMemory& memory) const override;
   void Record(const BatchForm& form, size_t requests, Duration time) override;
   void TurnOff(uint32_t signature, const Status& why) override;
 
@@ -57,11 +61,13 @@ class ModelBatcher final : public Batcher {
   void NoteRunTime(SignatureState& state, Duration time);
 
   const ModelInfo& info_;
-  const BatcherOptions options_;
+  const core::ServableId id_;
+  const BatchSettings settings_;
   MetricSeries series_;
   Histogram& rows_;
   Histogram& requests_;
   Counter& padding_;
+  Counter& split_;
   std::vector<std::unique_ptr<SignatureState>> states_;  // one for each signature; fixed
 };
 

@@ -40,11 +40,25 @@ Status CheckSizes(BatchingConfig& config) {
 Status CheckUnused(const tensorflow::serving::BatchingParameters& from) {
   const std::tuple<std::string_view, int64_t> numbers[] = {
       {"batch_timeout_micros", from.batch_timeout_micros().value()},
-      {"max_enqueued_batches", from.max_enqueued_batches().value()},
-      {"max_execution_batch_size", from.max_execution_batch_size().value()}};
+      {"max_enqueued_batches", from.max_enqueued_batches().value()}};
   for (const auto& [name, value] : numbers) {
     if (value < 0) return InvalidArgument("a {} of {}, below 0", name, value);
   }
+  return OkStatus();
+}
+
+// max_batch_size limits a request, and a run too if requests are not split.
+Status ReadSplitting(const tensorflow::serving::BatchingParameters& from, BatchingConfig& config) {
+  config.splits = from.enable_large_batch_splitting().value();
+  if (from.has_max_batch_size()) config.request_rows_max = from.max_batch_size().value();
+  const int64_t run_rows = from.max_execution_batch_size().value();
+  if (run_rows < 0) return InvalidArgument("a max_execution_batch_size of {}, below 0", run_rows);
+  if (!*config.splits || run_rows == 0) return OkStatus();
+  if (config.request_rows_max && run_rows > *config.request_rows_max) {
+    return InvalidArgument("a max_execution_batch_size of {}, above max_batch_size, {}", run_rows,
+                           *config.request_rows_max);
+  }
+  config.max_batch_size = run_rows;
   return OkStatus();
 }
 
@@ -53,9 +67,7 @@ StatusOr<BatchingConfig> Convert(const tensorflow::serving::BatchingParameters& 
   if (from.has_max_batch_size()) config.max_batch_size = from.max_batch_size().value();
   config.allowed_batch_sizes = {from.allowed_batch_sizes().begin(),
                                 from.allowed_batch_sizes().end()};
-  // With splitting, the other one limits a run.
-  if (from.enable_large_batch_splitting().value() && from.has_max_execution_batch_size())
-    config.max_batch_size = from.max_execution_batch_size().value();
+  TRY(ReadSplitting(from, config));
   TRY(CheckSizes(config));
   TRY(CheckUnused(from));
   if (from.has_num_batch_threads()) {
@@ -78,6 +90,9 @@ StatusOr<BatchingConfig> ReadBatching(const config::ModelOptions& options) {
                                 from.allowed_batch_sizes().end()};
   if (const Status status = CheckSizes(config); !status.ok())
     return InvalidArgument("has a batching with {}", MessageOf(status));
+  // Whoever sets the limit wants runs of at most this size.
+  if (config.max_batch_size) config.splits = true;
+  if (from.has_split_large_requests()) config.splits = from.split_large_requests();
   return config;
 }
 
@@ -95,7 +110,9 @@ batch::BatchSettings SettingsOf(const BatchingConfig& config, batch::BatchSettin
   if (config.max_batch_size) {
     defaults.rows_max = *config.max_batch_size;
     defaults.allowed_rows = config.allowed_batch_sizes;
+    defaults.request_rows_max = config.request_rows_max.value_or(0);
   }
+  if (config.splits) defaults.splits = *config.splits;
   if (config.num_batch_threads) defaults.runs = static_cast<uint32_t>(*config.num_batch_threads);
   return defaults;
 }

@@ -82,13 +82,36 @@ TEST(BatchingConfigTest, ParametersOfTensorFlowServing) {
       "max_execution_batch_size { value: 16 } allowed_batch_sizes: 16",
       "f");
   ASSERT_TRUE(split.ok()) << split.status();
-  EXPECT_EQ(SettingsOf(*split, {}).rows_max, 16);
+  EXPECT_EQ(SettingsOf(*split, {}),
+            (batch::BatchSettings{
+                .rows_max = 16, .allowed_rows = {16}, .splits = true, .request_rows_max = 128}));
+  EXPECT_EQ(settings.request_rows_max, 128) << "also if requests are not split";
+  EXPECT_FALSE(settings.splits);
+}
+
+TEST(BatchingConfigTest, LargeRequestsAreSplitIfTheModelSaysWhatIsLarge) {
+  config::ModelOptions options;
+  const batch::BatchSettings server{.rows_max = 9, .request_rows_max = 9};
+  EXPECT_FALSE(SettingsOf(*ReadBatching(options), server).splits);
+  EXPECT_EQ(SettingsOf(*ReadBatching(options), server).request_rows_max, 9);
+  options.mutable_batching()->set_split_large_requests(true);
+  EXPECT_TRUE(SettingsOf(*ReadBatching(options), server).splits);
+  options.mutable_batching()->clear_split_large_requests();
+  options.mutable_batching()->set_max_batch_size(4);
+  EXPECT_TRUE(SettingsOf(*ReadBatching(options), server).splits);
+  EXPECT_EQ(SettingsOf(*ReadBatching(options), server).request_rows_max, 0);
+  options.mutable_batching()->set_split_large_requests(false);
+  EXPECT_FALSE(SettingsOf(*ReadBatching(options), server).splits);
 }
 
 TEST(BatchingConfigTest, WrongParametersAreRefused) {
   const std::pair<std::string_view, std::string_view> cases[] = {
       {"max_batch_size { value: 0 }", "f has a max_batch_size of 0; it must be 1 to 1000000"},
       {"batch_timeout_micros { value: -1 }", "f has a batch_timeout_micros of -1, below 0"},
+      {"enable_large_batch_splitting { value: true } max_batch_size { value: 4 } "
+       "max_execution_batch_size { value: 5 }",
+       "f has a max_execution_batch_size of 5, above max_batch_size, 4"},
+      {"max_execution_batch_size { value: -1 }", "f has a max_execution_batch_size of -1, below 0"},
       {"num_batch_threads { value: 0 }", "f has a num_batch_threads of 0; it must be 1 to 1000000"},
       {"max_batch_size { value: 4 } allowed_batch_sizes: 2",
        "f has allowed_batch_sizes that end with 2; the last one must be max_batch_size, 4"},

@@ -38,7 +38,7 @@ class JoinedRequest {
   virtual Status Divide(const NamedTensors& outputs, std::span<NamedTensors> parts) const = 0;
 };
 
-// Joins the requests of one version. Thread-safe.
+// Joins the requests of one version, and says which are too large for one run. Thread-safe.
 class Batcher {
  public:
   virtual ~Batcher() = default;
@@ -46,6 +46,9 @@ class Batcher {
   // True if requests of a cheap model, which runs on event loops, are worth joining. Each of them
   // asks.
   bool JoinsInTurns() const { return joins_in_turns_.load(std::memory_order_relaxed); }
+
+  // True if PartRows does anything at all. Each request asks.
+  bool LimitsRequests() const { return limits_requests_; }
 
   // `request` has passed CheckRequest.
   virtual BatchForm FormOf(const InferRequest& request) const = 0;
@@ -63,17 +66,31 @@ class Batcher {
   virtual StatusOr<std::unique_ptr<JoinedRequest>> Join(
       std::span<const InferRequest* const> members, RequestMemory& memory) const = 0;
 
+  // The rows of each part in which a request of this form runs. 0: it runs whole. Errors:
+  // INVALID_ARGUMENT, if it has more rows than a request may have.
+  virtual StatusOr<int64_t> PartRows(const BatchForm& form) const = 0;
+  // Joins the answers to the parts of a request of this form, each of `part_rows` rows but the last
+  // one, which may have fewer. Errors: INTERNAL if their outputs cannot be joined;
+  // RESOURCE_EXHAUSTED.
+  virtual StatusOr<NamedTensors> JoinAnswers(const BatchForm& form, int64_t part_rows,
+                                             std::span<const NamedTensors> parts,
+                                             RequestMemory& memory) const = 0;
+
   // A run of so many requests and rows, of this signature, took `time`.
   virtual void Record(const BatchForm& form, size_t requests, Duration time) = 0;
-  // The answers of a joined request could not be divided. No more requests of the signature join.
+  // The answers of a joined request could not be divided, or those of a split one not joined. No
+  // more requests of the signature join or are split.
   virtual void TurnOff(uint32_t signature, const Status& why) = 0;
 
  protected:
+  explicit Batcher(bool limits_requests = false) : limits_requests_(limits_requests) {}
+
   void SetJoinsInTurns(bool joins) {
     if (joins != JoinsInTurns()) joins_in_turns_.store(joins, std::memory_order_relaxed);
   }
 
  private:
+  const bool limits_requests_;
   std::atomic<bool> joins_in_turns_{false};
 };
 

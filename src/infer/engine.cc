@@ -239,6 +239,8 @@ void Engine::Run(const ModelHandle& handle, const InferRequest& request, bool ma
   if (served.info().traits.runs_others) [[unlikely]]
     return RunNow(handle.handle_.Share(), request, /*lease=*/nullptr, ThreadTime::Read(clock_),
                   /*requests=*/1, std::move(done));
+  if (TakeIfTooLarge(handle, request, /*lease=*/nullptr, done)) [[unlikely]]
+    return;
   if (!may_run_inline ||
       !MayRunInline(served, QueueOf(handle), request, options_.inline_request_bytes_max))
     return Queue(handle, request, std::move(done));
@@ -255,6 +257,7 @@ void Engine::RunHere(const ModelHandle& handle, const InferRequest& request, sch
   if (Served(handle.handle_).info().traits.runs_others) [[unlikely]]
     return RunNow(handle.handle_.Share(), request, /*lease=*/nullptr, ThreadTime::Read(clock_),
                   /*requests=*/1, std::move(done));
+  if (TakeIfTooLarge(handle, request, &lease, done)) return;
   if (lease.gathered != nullptr || Served(handle.handle_).batcher() != nullptr)
     return RunOrGather(handle, request, lease, std::move(done));
   RunNow(handle.handle_.Share(), request, &lease, ThreadTime::Read(clock_), /*requests=*/1,

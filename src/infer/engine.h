@@ -157,6 +157,7 @@ class Engine final {
  private:
   class QueuedRun;
   class BatchRun;
+  class SplitRun;
   class TurnBatches;
 
   StatusOr<ModelHandle> FindInExperiment(const ModelSelector& selector,
@@ -170,6 +171,10 @@ class Engine final {
   // the run that has taken it along.
   void RunOrGather(const ModelHandle& handle, const InferRequest& request, schedule::Lease& lease,
                    ResponseCallback&& done);
+  // Runs the request in parts, or refuses it, if it is too large for one run: then this takes
+  // `done` and returns true. `lease` is null if the caller has no slot.
+  bool TakeIfTooLarge(const ModelHandle& handle, const InferRequest& request,
+                      schedule::Lease* lease, ResponseCallback& done);
   // Runs a request on the event loop that calls, at the end of its turn: together with others that
   // it decodes in this turn.
   void GatherInTurn(const ModelHandle& handle, const InferRequest& request,

@@ -53,7 +53,7 @@ StatusOr<std::optional<batch::BatchSettings>> BatchLoader::ReadSettings() const 
 Status BatchLoader::SetUp(ServedModel& model, const batch::BatchSettings& settings) {
   const ModelInfo& info = model.info();
   auto batcher = std::make_unique<batch::ModelBatcher>(
-      info, batch::BatcherOptions{options_.id, settings.rows_max, settings.allowed_rows}, metrics_);
+      info, batch::BatcherOptions{options_.id, settings}, metrics_);
   bool is_any_on = false;
   for (uint32_t i = 0; i < info.signatures.size(); ++i) {
     const Status why_not = Decide(model, info.signatures[i], settings.mode);

@@ -80,12 +80,49 @@ def test_batches_have_no_more_rows_than_allowed(start):
     with Client(server) as client:
         gate = Gate(server, client)
         calls = [gate.send('half', {'x': np.float32([i])}) for i in range(10)]
-        large = gate.send('half', {'x': np.zeros(7, np.float32)})
-        gate.wait_for('half', 11)
+        gate.wait_for('half', 10)
         gate.open()
         assert [rows(call) for call in calls] == [[i / 2 + 2] for i in range(10)]
-        assert rows(large) == [2] * 7
-        eventually('four runs', lambda: runs(server, 'half') == [4, 11, 17])
+        eventually('three runs', lambda: runs(server, 'half') == [3, 10, 10])
+
+
+def test_large_requests_run_in_parts(start):
+    models = {**MODELS, 'half': MODELS['half'].replace('enabled: true', 'enabled: true max_batch_size: 4'),
+              'whole': MODELS['half'].replace('enabled: true',
+                                              'enabled: true max_batch_size: 4 split_large_requests: false')}
+    server = start(models, flags=[ONE_SLOT, '--inline_request_bytes_max=1000'])
+    with Client(server) as client:
+        gate = Gate(server, client)
+        x = np.arange(10, dtype=np.float32)
+        wide = np.arange(2700, dtype=np.float32).reshape(9, 300)  # it is decoded in a slot
+        large, small, whole = (gate.send(model, {'x': sent}) for model, sent in (
+            ('half', x), ('half', x[:2]), ('whole', x)))
+        decoded_late = gate.send('half', {'x': wide})
+        gone = gate.send('half', {'x': x})
+        gate.wait_for('half', 3 + 1 + 1 + 3)
+        gone.cancel()
+        gate.wait_for('half', 3 + 1 + 1)
+        gate.open()
+        assert rows(large) == rows(whole) == (x / 2 + 2).tolist()
+        assert rows(small) == (x[:2] / 2 + 2).tolist()
+        assert rows(decoded_late) == (wide / 2 + 2).tolist()
+        eventually('6 runs, one of which has the end of the large one and the small one',
+                   lambda: runs(server, 'half') == [6, 7, 21])
+        eventually('one run', lambda: runs(server, 'whole') == [1, 1, 10])
+
+
+def test_splitting_as_tensorflow_serving(start, tmp_path):
+    file = tmp_path / 'batching.config'
+    file.write_text('max_batch_size { value: 9 } enable_large_batch_splitting { value: true } '
+                    'max_execution_batch_size { value: 4 }')
+    server = start(MODELS, flags=[ONE_SLOT, f'--batching_parameters_file={file}'])
+    with Client(server) as client:
+        x = np.arange(9, dtype=np.float32)
+        assert client.predict('half', {'x': x})['y'].tolist() == (x / 2 + 2).tolist()
+        eventually('three runs', lambda: runs(server, 'half') == [3, 3, 9])
+        code, text = error_of(client.predict, 'half', {'x': np.zeros(10, np.float32)})
+        assert code == grpc.StatusCode.INVALID_ARGUMENT
+        assert text.startswith('Task size 10 is larger than maximum input batch size 9')
 
 
 def test_shapes_that_differ_do_not_meet(start):
