@@ -94,10 +94,11 @@ class BatchRunTest : public ::testing::Test {
                 }).ok());
     handle_.emplace(*engine_.Find({.name = "m", .version = {}, .label = {}}));
     auto& served = static_cast<ServedModel&>(Served(*manager_.GetHandle("m", std::nullopt)));
-    auto batcher = std::make_unique<ModelBatcher>(
-        served.info(), BatcherOptions{{"m", {1}}, std::move(settings)}, metrics_);
+    auto batcher = std::make_unique<ModelBatcher>(served.info(),
+                                                  BatcherOptions{{"m", {1}}, settings}, metrics_);
     batcher_ = batcher.get();
-    for (uint32_t i = 0; i < info_.signatures.size(); ++i) batcher->TurnOn(i);
+    for (uint32_t i = 0; i < info_.signatures.size(); ++i)
+      batcher->TurnOn(i, *PadPlan::Make(served.info().signatures[i], settings.pad));
     served.SetBatcher(std::move(batcher), /*runs=*/1);
   }
   Outcome& Send(InferRequest request) {
@@ -327,6 +328,48 @@ TEST_F(BatchRunTest, RequestsRunAloneIfThereIsNoMemoryForTheirBatch) {
   RunAll();
   EXPECT_THAT(seen_, ElementsAre(1, 1));
   for (const Outcome& outcome : outcomes_) EXPECT_EQ(outcome.values.size(), 2000U);
+}
+
+// The padded elements would double too.
+const PadSettings kPadX = {.rules = {{.input = "x", .value = "-0.0", .cut_outputs = {"y"}}}};
+
+TEST_F(BatchRunTest, RequestsOfOtherSizesArePaddedAndCutBack) {
+  Serve({.pad = kPadX});
+  const Outcome& a = Send(Request({1, 2}));
+  const Outcome& wide = Send(Request({3}, /*width=*/3));
+  const Outcome& empty = Send(Request({4}, /*width=*/0));
+  RunAll();
+  EXPECT_THAT(seen_, ElementsAre(3, 1));
+  EXPECT_THAT(a.values, ElementsAre(2, 4));
+  EXPECT_THAT(wide.values, ElementsAre(6, 6, 6));
+  EXPECT_THAT(empty.values, IsEmpty());
+  const std::string labels = R"({model_name="m",model_version="1"})";
+  EXPECT_THAT(metrics_.Text(), HasSubstr("penstock_batch_elements_total" + labels + " 9\n"));
+  EXPECT_THAT(metrics_.Text(),
+              HasSubstr("penstock_batch_padding_elements_total" + labels + " 4\n"));
+}
+
+TEST_F(BatchRunTest, BatchesWithTooMuchPaddingAreNotFormed) {
+  Serve({.pad = kPadX});
+  const Outcome& wide = Send(Request({1}, /*width=*/5000));
+  const Outcome& narrow = Send(Request({2, 2}, /*width=*/10));
+  const Outcome& other = Send(Request({3}, /*width=*/4000));
+  RunAll();
+  EXPECT_THAT(seen_, ElementsAre(2, 2));
+  EXPECT_EQ(wide.values.size(), 5000U);
+  EXPECT_EQ(narrow.values, std::vector<float>(20, 4));
+  EXPECT_EQ(other.values, std::vector<float>(4000, 6));
+}
+
+TEST_F(BatchRunTest, PaddedRequestsAreRepeatedAloneIfTheirBatchFails) {
+  Serve({.pad = kPadX});
+  const Outcome& a = Send(Request({1}));
+  const Outcome& bad = Send(Request({-1}, /*width=*/2));
+  RunAll();
+  EXPECT_THAT(seen_, ElementsAre(2, 1, 1));
+  EXPECT_THAT(a.values, ElementsAre(2));
+  EXPECT_EQ(bad.status.code(), StatusCode::kInvalidArgument);
+  EXPECT_TRUE(batcher_->IsOn(0));
 }
 
 TEST_F(BatchRunTest, LargeRequestRunsInParts) {
@@ -562,7 +605,8 @@ void RunAnyMixture(const BatchSettings& settings, size_t rows_max) {
     auto& served = Served(*manager.GetHandle("m", std::nullopt));
     auto batcher = std::make_unique<ModelBatcher>(served.info(),
                                                   BatcherOptions{{"m", {1}}, settings}, metrics);
-    for (uint32_t i = 0; i < 2; ++i) batcher->TurnOn(i);
+    for (uint32_t i = 0; i < 2; ++i)
+      batcher->TurnOn(i, *PadPlan::Make(served.info().signatures[i], settings.pad));
     served.SetBatcher(std::move(batcher), /*runs=*/1);
   }
   const auto client = [&](unsigned seed) {
@@ -580,7 +624,7 @@ void RunAnyMixture(const BatchSettings& settings, size_t rows_max) {
       for (float& row : rows) row = static_cast<float>(random() % 1000);
       call.is_bad = random() % 50 == 0;
       if (call.is_bad) rows.back() = -1;
-      call.request = Request(rows, 1 + static_cast<int64_t>(random() % 2));
+      call.request = Request(rows, 1 + static_cast<int64_t>(random() % 3));
       if (random() % 4 == 0) call.request.signature_name = "other";
       if (random() % 10 == 0) call.request.deadline = Clock::Real().Now();
       call.request.cancel = &call.token;
@@ -614,6 +658,10 @@ TEST(BatchRunStressTest, EveryRequestGetsItsOwnAnswerOnce) { RunAnyMixture({}, 4
 
 TEST(BatchRunStressTest, EverySplitRequestGetsItsOwnAnswerOnce) {
   RunAnyMixture({.rows_max = 5, .splits = true}, 20);
+}
+
+TEST(BatchRunStressTest, EveryPaddedRequestGetsItsOwnAnswerOnce) {
+  RunAnyMixture({.rows_max = 5, .allowed_rows = {3, 5}, .splits = true, .pad = kPadX}, 10);
 }
 
 // An event loop runs cheap models itself.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "batch/batch_limit.h"
@@ -16,6 +17,30 @@ enum class BatchMode : uint8_t {
   kForced,   // all that have rows: the operator knows that it is right
 };
 
+// An input whose rows may differ in size between the requests of a batch. Plain data.
+struct PadRule {
+  std::string input;
+  std::string value = {};  // of the elements that are added; empty: 0, or the empty text
+  // Inputs that the server fills in if the client has not: 1 for each element along dimension 1
+  // that the client has sent, and 0 for each that was added; and how many it has sent. Empty: none.
+  std::string mask_input = {};
+  std::string length_input = {};
+  // Outputs whose dimension 1 is as long as that of the input, and is cut back. Those whose
+  // dimensions have the same name are found without.
+  std::vector<std::string> cut_outputs = {};
+
+  bool operator==(const PadRule&) const = default;
+};
+
+// What is padded in the batches of one model. Plain data.
+struct PadSettings {
+  std::vector<PadRule> rules = {};
+  bool all_inputs = false;  // each with its first element, as TensorFlow Serving does
+  double share_max = 0.5;   // of added elements in a batch, unless it is small
+
+  bool operator==(const PadSettings&) const = default;
+};
+
 // The settings of one model. Plain data.
 struct BatchSettings {
   BatchMode mode = BatchMode::kOff;
@@ -26,6 +51,7 @@ struct BatchSettings {
   // A larger request is split into parts of rows_max rows, or fewer. Else it runs alone as it is.
   bool splits = false;
   int64_t request_rows_max = 0;  // requests with more rows are refused; 0: none are
+  PadSettings pad = {};
   uint32_t runs = 0;  // of a model at the same time; 0: as many as the server has room for
 
   bool operator==(const BatchSettings&) const = default;

@@ -78,6 +78,32 @@ Status GatherTensors(std::span<const Tensor* const> tensors, int64_t extra_rows,
   return OkStatus();
 }
 
+// How an input is padded.
+struct PaddedInput {
+  const PadPlan& plan;
+  std::string_view name;
+};
+
+// As GatherTensors, for tensors whose rows have different sizes.
+Status PadTensors(std::span<const Tensor* const> tensors, int64_t extra_rows,
+                  const PaddedInput& input, RequestMemory& memory, Tensor& to) {
+  Shape shape = tensors.front()->shape();
+  for (const Tensor* tensor : tensors.subspan(1)) PadPlan::GrowTo(shape, *tensor);
+  shape.SetDim(0, shape.dim(0) + extra_rows);
+  ASSIGN_OR_RETURN(to, Tensor::Allocate(tensors.front()->dtype(), std::move(shape), memory));
+  std::byte* place = to.mutable_data();
+  for (const Tensor* tensor : tensors)
+    place = input.plan.Copy(input.name, *tensor, to.shape(), place);
+  if (extra_rows > 0) {
+    const Tensor row = tensors.back()->Rows(0, 1);
+    for (int64_t i = 0; i < extra_rows; ++i)
+      place = input.plan.Copy(input.name, row, to.shape(), place);
+  }
+  PENSTOCK_CHECK(place == to.data() + to.bytes(), "the padded rows do not fill their tensor");
+  if (to.dtype() == DType::kString) to.set_string_owner(StringsOf(tensors));
+  return OkStatus();
+}
+
 }  // namespace
 
 int64_t RowsOf(const Signature& signature, const InferRequest& request) {
@@ -94,19 +120,22 @@ int64_t RowsOf(const Signature& signature, const InferRequest& request) {
   return rows;
 }
 
-bool CanJoin(const InferRequest& a, const InferRequest& b) {
+bool CanJoin(const InferRequest& a, const InferRequest& b, const PadPlan& pad) {
   if (a.inputs.size() != b.inputs.size() || a.output_filter != b.output_filter ||
       a.options != b.options)
     return false;
   for (size_t i = 0; i < a.inputs.size(); ++i) {
     const NamedTensor* const other = FindTensor(b.inputs, a.inputs[i].name, i);
-    if (other == nullptr || !HasSameRows(a.inputs[i].tensor, other->tensor)) return false;
+    if (other == nullptr) return false;
+    if (!HasSameRows(a.inputs[i].tensor, other->tensor) &&
+        !pad.CanJoin(a.inputs[i].name, a.inputs[i].tensor, other->tensor))
+      return false;
   }
   return true;
 }
 
 Status GatherInputs(std::span<const InferRequest* const> members, int64_t extra_rows,
-                    RequestMemory& memory, NamedTensors& inputs) {
+                    RequestMemory& memory, NamedTensors& inputs, const PadPlan& pad) {
   const NamedTensors& first = members.front()->inputs;
   std::vector<const Tensor*> tensors(members.size());
   for (size_t i = 0; i < first.size(); ++i) {
@@ -117,9 +146,15 @@ Status GatherInputs(std::span<const InferRequest* const> members, int64_t extra_
     });
     NamedTensor& input = inputs.emplace_back();
     input.name = first[i].name;
-    TRY(GatherTensors(tensors, extra_rows, memory, input.tensor));
+    const bool have_same_rows = std::ranges::all_of(
+        tensors, [&](const Tensor* each) { return HasSameRows(*tensors.front(), *each); });
+    if (have_same_rows) {
+      TRY(GatherTensors(tensors, extra_rows, memory, input.tensor));
+    } else {
+      TRY(PadTensors(tensors, extra_rows, {pad, input.name}, memory, input.tensor));
+    }
   }
-  return OkStatus();
+  return pad.fills() ? pad.FillBatch(members, extra_rows, memory, inputs) : OkStatus();
 }
 
 Status ScatterOutputs(const Signature& signature, const NamedTensors& outputs,

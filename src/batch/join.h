@@ -7,6 +7,7 @@
 
 #include "base/request_memory.h"
 #include "base/status.h"
+#include "batch/pad.h"
 #include "infer/request.h"
 #include "infer/signature.h"
 
@@ -18,16 +19,18 @@ namespace penstock::batch {
 int64_t RowsOf(const Signature& signature, const InferRequest& request);
 
 // True if two requests of a signature, which both have rows, may run together: they have the same
-// inputs, with the same types and sizes of rows, and ask for the same outputs.
-bool CanJoin(const InferRequest& a, const InferRequest& b);
+// inputs, with the same types and with rows that have the same size or may be padded, and ask for
+// the same outputs.
+bool CanJoin(const InferRequest& a, const InferRequest& b, const PadPlan& pad = {});
 
 // Sets `inputs` to those of all members together: the rows of the first one, then those of the
 // second one, and so on; at last the first row of the last one, so often as there are `extra_rows`.
+// Rows that are too short are padded, and inputs that the server fills in are added.
 // Copies the elements, but of strings only the views; the result keeps their characters alive.
 // Names are those of the first member. Errors: RESOURCE_EXHAUSTED. REQUIRES: each two members
 // CanJoin.
 Status GatherInputs(std::span<const InferRequest* const> members, int64_t extra_rows,
-                    RequestMemory& memory, NamedTensors& inputs);
+                    RequestMemory& memory, NamedTensors& inputs, const PadPlan& pad = {});
 
 // Gives each member its rows of the outputs, as views. `rows` and `parts` have one entry for each
 // member. Outputs get their names from `signature`. Errors: INTERNAL, if an output is not of the

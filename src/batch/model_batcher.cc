@@ -25,8 +25,9 @@ MetricLabels Labels(const core::ServableId& id) {
 // One request made of several. One thread at a time.
 class GatheredRequest final : public JoinedRequest {
  public:
-  // `signature` must outlive it.
-  explicit GatheredRequest(const Signature& signature) : signature_(signature) {}
+  // `signature` and `pad` must outlive it.
+  GatheredRequest(const Signature& signature, const PadPlan& pad)
+      : signature_(signature), pad_(pad) {}
 
   Status Gather(std::span<const InferRequest* const> members, int64_t extra_rows,
                 RequestMemory& memory) {
@@ -44,18 +45,25 @@ class GatheredRequest final : public JoinedRequest {
       request_.deadline = std::max(request_.deadline, member->deadline);
     }
     request_.times = &times_;
-    return GatherInputs(members, extra_rows, memory, request_.inputs);
+    if (pad_.pads()) members_.assign(members.begin(), members.end());
+    return GatherInputs(members, extra_rows, memory, request_.inputs, pad_);
   }
 
   const InferRequest& request() const override { return request_; }
-  Status Divide(const NamedTensors& outputs, std::span<NamedTensors> parts) const override {
-    return ScatterOutputs(signature_, outputs, rows_, extra_rows_, parts);
+  Status Divide(const NamedTensors& outputs, RequestMemory& memory,
+                std::span<NamedTensors> parts) const override {
+    TRY(ScatterOutputs(signature_, outputs, rows_, extra_rows_, parts));
+    for (size_t i = 0; i < members_.size(); ++i)
+      TRY(pad_.Cut(*members_[i], request_.inputs, memory, parts[i]));
+    return OkStatus();
   }
 
  private:
   const Signature& signature_;
+  const PadPlan& pad_;
   InferRequest request_;
-  StageTimes times_;  // nobody reads them: each member has its own
+  std::vector<const InferRequest*> members_;  // if their answers may have to be cut
+  StageTimes times_;                          // nobody reads them: each member has its own
   std::vector<int64_t> rows_;
   int64_t extra_rows_ = 0;
 };
@@ -76,7 +84,14 @@ ModelBatcher::ModelBatcher(const ModelInfo& info, BatcherOptions options, Metric
                                   "Rows that were added to reach an allowed size.", Labels(id_))),
       split_(series_.AddCounter("penstock_batch_split_requests_total",
                                 "Requests that were too large for one run, and ran in parts.",
-                                Labels(id_))) {
+                                Labels(id_))),
+      elements_(series_.AddCounter("penstock_batch_elements_total",
+                                   "Elements of inputs that may be padded, in runs of several "
+                                   "requests, with those that were added.",
+                                   Labels(id_))),
+      padding_elements_(series_.AddCounter("penstock_batch_padding_elements_total",
+                                           "Elements that were added to make rows equal in size.",
+                                           Labels(id_))) {
   for (const Signature& signature : info_.signatures) {
     MetricLabels labels = Labels(id_);
     labels.emplace_back("signature", signature.name);
@@ -89,7 +104,8 @@ ModelBatcher::ModelBatcher(const ModelInfo& info, BatcherOptions options, Metric
   }
 }
 
-void ModelBatcher::TurnOn(uint32_t signature) {
+void ModelBatcher::TurnOn(uint32_t signature, PadPlan pad) {
+  states_[signature]->pad = std::move(pad);
   states_[signature]->is_on.store(true, std::memory_order_relaxed);
 }
 
@@ -98,12 +114,23 @@ BatchForm ModelBatcher::FormOf(const InferRequest& request) const {
   if (signature == nullptr) return {};
   const auto position = static_cast<uint32_t>(signature - info_.signatures.data());
   if (!IsOn(position)) return {};
-  return {position, RowsOf(*signature, request)};
+  const PadPlan& pad = states_[position]->pad;
+  const int64_t rows = RowsOf(*signature, request);
+  if (!pad.pads() || rows == 0) return {.signature = position, .rows = rows};
+  if (!pad.IsConsistent(request)) return {.signature = position};
+  const int64_t elements = pad.Elements(request);
+  return {position, rows, elements, elements / rows};
 }
 
-bool ModelBatcher::MayJoin(const InferRequest& first, const BatchForm& first_form,
+bool ModelBatcher::MayJoin(const InferRequest& first, const BatchForm& batch,
                            const InferRequest& other, const BatchForm& other_form) const {
-  return first_form.signature == other_form.signature && CanJoin(first, other);
+  if (batch.signature != other_form.signature) return false;
+  const PadPlan& pad = states_[batch.signature]->pad;
+  if (!CanJoin(first, other, pad)) return false;
+  if (!pad.pads()) return true;
+  BatchForm all = batch;
+  all.Add(other_form);
+  return pad.MayPad(all.rows, all.row_elements, all.elements);
 }
 
 int64_t ModelBatcher::RowsToRun(int64_t rows) const {
@@ -113,11 +140,18 @@ int64_t ModelBatcher::RowsToRun(int64_t rows) const {
 
 StatusOr<std::unique_ptr<JoinedRequest>> ModelBatcher::Join(
     std::span<const InferRequest* const> members, RequestMemory& memory) const {
-  auto joined =
-      std::make_unique<GatheredRequest>(*info_.FindSignature(members.front()->signature_name));
+  const Signature* const signature = info_.FindSignature(members.front()->signature_name);
+  const PadPlan& pad = states_[static_cast<size_t>(signature - info_.signatures.data())]->pad;
+  auto joined = std::make_unique<GatheredRequest>(*signature, pad);
   int64_t rows = 0;
   for (const InferRequest* member : members) rows += member->inputs.front().tensor.shape().dim(0);
   TRY(joined->Gather(members, RowsToRun(rows) - rows, memory));
+  if (!pad.pads() || members.size() == 1) return joined;
+  const int64_t all = pad.Elements(joined->request()) / RowsToRun(rows) * rows;
+  int64_t own = 0;
+  for (const InferRequest* member : members) own += pad.Elements(*member);
+  elements_.Add(static_cast<uint64_t>(all));
+  padding_elements_.Add(static_cast<uint64_t>(std::max<int64_t>(all - own, 0)));
   return joined;
 }
 

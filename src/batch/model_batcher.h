@@ -12,6 +12,7 @@
 #include "base/metrics/metrics.h"
 #include "batch/batch_limit.h"
 #include "batch/batch_settings.h"
+#include "batch/pad.h"
 #include "infer/batcher.h"
 
 namespace penstock::batch {
@@ -28,15 +29,15 @@ class ModelBatcher final : public Batcher {
   // `info` and `metrics` must outlive it.
   ModelBatcher(const ModelInfo& info, BatcherOptions options, MetricsRegistry& metrics);
 
-  // Starts to join requests of this signature.
-  void TurnOn(uint32_t signature);
+  // Starts to join requests of this signature. Call it before the model serves.
+  void TurnOn(uint32_t signature, PadPlan pad = {});
   bool IsOn(uint32_t signature) const {
     return states_[signature]->is_on.load(std::memory_order_relaxed);
   }
   const BatchLimit& limit(uint32_t signature) const { return states_[signature]->limit; }
 
   BatchForm FormOf(const InferRequest& request) const override;
-  bool MayJoin(const InferRequest& first, const BatchForm& first_form, const InferRequest& other,
+  bool MayJoin(const InferRequest& first, const BatchForm& batch, const InferRequest& other,
                const BatchForm& other_form) const override;
   int64_t RowsMax(uint32_t signature) const override { return limit(signature).rows(); }
   int64_t RowsToRun(int64_t rows) const override;
@@ -53,6 +54,7 @@ class ModelBatcher final : public Batcher {
   struct SignatureState {
     SignatureState(int64_t rows_max, Gauge& gauge) : limit(rows_max), limit_gauge(gauge) {}
     std::atomic<bool> is_on{false};
+    PadPlan pad;
     BatchLimit limit;
     Gauge& limit_gauge;
     std::atomic<int64_t> run_ns{0};  // the mean time of a run, of any number of rows
@@ -68,6 +70,8 @@ class ModelBatcher final : public Batcher {
   Histogram& requests_;
   Counter& padding_;
   Counter& split_;
+  Counter& elements_;
+  Counter& padding_elements_;
   std::vector<std::unique_ptr<SignatureState>> states_;  // one for each signature; fixed
 };
 

@@ -184,6 +184,36 @@ class RowCheck final {
     return OkStatus();
   }
 
+  // Compares the answers to two requests of one row, of which one is shorter, with those alone.
+  Status ComparePadded(const InferRequest& request, const InferRequest& shorter, const PadPlan& pad,
+                       const NamedTensors& alone, const NamedTensors& shorter_alone) {
+    const InferRequest* const members[] = {&request, &shorter};
+    const NamedTensors* const expected[] = {&alone, &shorter_alone};
+    const int64_t rows[] = {1, 1};
+    InferRequest both = request;
+    both.inputs.clear();
+    RequestMemory memory;
+    TRY(GatherInputs(members, /*extra_rows=*/0, memory, both.inputs, pad));
+    StatusOr<NamedTensors> together = Run(both, 0, 2);
+    if (!together.ok())
+      return Error(StatusCode::kFailedPrecondition, "the model refuses a padded request: {}",
+                   MessageOf(together.status()));
+    NamedTensors parts[2];
+    Status status = ScatterOutputs(signature_, *together, rows, /*extra_rows=*/0, parts);
+    for (size_t i = 0; i < 2 && status.ok(); ++i)
+      status = pad.Cut(*members[i], both.inputs, memory, parts[i]);
+    if (!status.ok()) return absl::FailedPreconditionError(status.message());
+    for (size_t i = 0; i < 2; ++i) {
+      for (const NamedTensor& part : parts[i]) {
+        const auto same = std::ranges::find(*expected[i], part.name, &NamedTensor::name);
+        if (same != expected[i]->end() && HasSameValues(same->tensor, part.tensor)) continue;
+        return Error(StatusCode::kFailedPrecondition,
+                     "padding changes the output '{}' of a request", part.name);
+      }
+    }
+    return OkStatus();
+  }
+
  private:
   Model& model_;
   const Signature& signature_;
@@ -232,6 +262,31 @@ Status CheckRowsAreIndependent(Model& model, const Signature& signature,
   return Error(StatusCode::kFailedPrecondition,
                "it cannot be checked, because the model refused a made-up request: {}",
                MessageOf(last));
+}
+
+Status CheckPadding(Model& model, const Signature& signature, const PadPlan& pad,
+                    const std::vector<const InferRequest*>& samples, CancelToken& cancel) {
+  RowCheck check(model, signature, cancel);
+  std::vector<InferRequest> requests;
+  for (const InferRequest* sample : samples) {
+    if (model.info().FindSignature(sample->signature_name) == &signature &&
+        RowsOf(signature, *sample) > 0)
+      requests.push_back(*sample);
+  }
+  for (const int64_t guess : kGuesses) {
+    StatusOr<InferRequest> request = MakeUp(signature, /*rows=*/1, guess, /*like=*/nullptr);
+    if (request.ok()) requests.push_back(*std::move(request));
+  }
+  for (InferRequest& request : requests) {
+    for (NamedTensor& input : request.inputs) input.tensor = input.tensor.Rows(0, 1);
+    ASSIGN_OR_RETURN(const InferRequest shorter, pad.Shorter(request));
+    if (pad.Elements(shorter) == 0 || pad.Elements(shorter) == pad.Elements(request)) continue;
+    if (cancel.IsCancelled()) return absl::CancelledError("the check was cancelled");
+    StatusOr<NamedTensors> alone[] = {check.Run(request, 0, 1), check.Run(shorter, 0, 1)};
+    if (!alone[0].ok() || !alone[1].ok()) continue;
+    return check.ComparePadded(request, shorter, pad, *alone[0], *alone[1]);
+  }
+  return OkStatus();
 }
 
 }  // namespace penstock::batch

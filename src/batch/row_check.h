@@ -7,6 +7,7 @@
 #include "base/cancel.h"
 #include "base/clock.h"
 #include "base/status.h"
+#include "batch/pad.h"
 #include "infer/model.h"
 
 namespace penstock::batch {
@@ -20,5 +21,12 @@ namespace penstock::batch {
 Status CheckRowsAreIndependent(Model& model, const Signature& signature,
                                const std::vector<const InferRequest*>& samples,
                                CancelToken& cancel);
+
+// Runs a request alone and together with a shorter one, which is padded, and compares the answers
+// as CheckRowsAreIndependent does. The first half of a request is the shorter one. Errors:
+// FAILED_PRECONDITION, if padding changes the answer; the message continues "the inputs of the
+// signature 's' are not padded: ". OK if the model refuses one of them alone.
+Status CheckPadding(Model& model, const Signature& signature, const PadPlan& pad,
+                    const std::vector<const InferRequest*>& samples, CancelToken& cancel);
 
 }  // namespace penstock::batch

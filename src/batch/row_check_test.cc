@@ -64,6 +64,57 @@ StatusOr<Tensor> AddSumOfAll(const Tensor& x) {
   return y;
 }
 
+// The sum of each row, over the elements that `wanted` accepts.
+StatusOr<Tensor> RowSums(const Tensor& x, bool (*wanted)(float)) {
+  const int64_t rows = x.shape().dim(0), width = x.shape().dim(1);
+  Tensor y = *Tensor::Allocate(DType::kFloat32, {rows, 1});
+  for (int64_t i = 0; i < rows; ++i) {
+    float& sum = y.mutable_as<float>()[static_cast<size_t>(i)] = 0;
+    for (const float each :
+         x.as<float>().subspan(static_cast<size_t>(i * width), static_cast<size_t>(width)))
+      sum += wanted(each) ? each + 1 : 0;
+  }
+  return y;
+}
+
+TEST(PaddingCheckTest, PaddingThatChangesAnswersIsFound) {
+  const auto check = [](const Function& function, std::vector<const InferRequest*> samples = {}) {
+    CancelToken cancel;
+    FakeModel model(Info(DType::kFloat32), [&](const InferRequest& request, ResponseCallback done) {
+      InferResponse response;
+      StatusOr<Tensor> y = function(request.inputs.front().tensor);
+      response.status = y.status();
+      if (y.ok()) response.outputs.push_back({"y", *std::move(y)});
+      done(std::move(response));
+    });
+    const Signature& signature = model.info().signatures[0];
+    const PadPlan pad = *PadPlan::Make(signature, {.rules = {{.input = "x", .value = "-5"}}});
+    return CheckPadding(model, signature, pad, samples, cancel);
+  };
+  const Function ignores_it = [](const Tensor& x) {
+    return RowSums(x, [](float each) { return each != -5; });
+  };
+  const Function sums_it = [](const Tensor& x) { return RowSums(x, [](float) { return true; }); };
+  EXPECT_TRUE(check(ignores_it).ok());
+  EXPECT_EQ(MessageOf(check(sums_it)), "padding changes the output 'y' of a request");
+  EXPECT_EQ(MessageOf(check(Identity)), "padding changes the output 'y' of a request")
+      << "it is not cut";
+  EXPECT_TRUE(check([](const Tensor&) { return StatusOr<Tensor>(absl::InternalError("no")); }).ok())
+      << "nothing can be tried";
+  // A model that pads matter to only where the sample is.
+  InferRequest sample;
+  Tensor x = *Tensor::Allocate(DType::kFloat32, {2, 6});
+  for (float& each : x.mutable_as<float>()) each = 77;
+  sample.inputs.push_back({"x", std::move(x)});
+  const Function sums_it_with_77 = [](const Tensor& input) {
+    const bool all = input.as<float>()[0] == 77;
+    return all ? RowSums(input, [](float) { return true; })
+               : RowSums(input, [](float each) { return each != -5; });
+  };
+  EXPECT_TRUE(check(sums_it_with_77).ok());
+  EXPECT_FALSE(check(sums_it_with_77, {&sample}).ok());
+}
+
 TEST(RowCheckTest, RowsOfEveryTypeAreCompared) {
   for (int number = 0; number < 30; ++number) {
     const auto type = DTypeFromTensorFlow(number);

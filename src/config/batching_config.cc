@@ -62,12 +62,35 @@ Status ReadSplitting(const tensorflow::serving::BatchingParameters& from, Batchi
   return OkStatus();
 }
 
+Status ReadPadding(const config::Batching& from, BatchingConfig& config) {
+  if (from.pad().empty() && !from.has_padding_share_max()) return OkStatus();
+  batch::PadSettings& pad = config.pad.emplace();
+  if (from.has_padding_share_max()) pad.share_max = from.padding_share_max();
+  if (!(pad.share_max >= 0 && pad.share_max <= 1)) {
+    return InvalidArgument("a padding_share_max of {}; it must be 0 to 1",
+                           from.padding_share_max());
+  }
+  for (const config::Pad& each : from.pad()) {
+    if (each.input().empty()) return InvalidArgument("a pad without an input");
+    for (const batch::PadRule& before : pad.rules)
+      if (before.input == each.input())
+        return InvalidArgument("two pads for the input '{}'", each.input());
+    pad.rules.push_back({.input = each.input(),
+                         .value = each.value(),
+                         .mask_input = each.mask_input(),
+                         .length_input = each.length_input(),
+                         .cut_outputs = {each.cut_outputs().begin(), each.cut_outputs().end()}});
+  }
+  return OkStatus();
+}
+
 StatusOr<BatchingConfig> Convert(const tensorflow::serving::BatchingParameters& from) {
   BatchingConfig config;
   if (from.has_max_batch_size()) config.max_batch_size = from.max_batch_size().value();
   config.allowed_batch_sizes = {from.allowed_batch_sizes().begin(),
                                 from.allowed_batch_sizes().end()};
   TRY(ReadSplitting(from, config));
+  if (from.pad_variable_length_inputs()) config.pad.emplace().all_inputs = true;
   TRY(CheckSizes(config));
   TRY(CheckUnused(from));
   if (from.has_num_batch_threads()) {
@@ -88,8 +111,9 @@ StatusOr<BatchingConfig> ReadBatching(const config::ModelOptions& options) {
   if (from.has_max_batch_size()) config.max_batch_size = from.max_batch_size();
   config.allowed_batch_sizes = {from.allowed_batch_sizes().begin(),
                                 from.allowed_batch_sizes().end()};
-  if (const Status status = CheckSizes(config); !status.ok())
-    return InvalidArgument("has a batching with {}", MessageOf(status));
+  Status status = CheckSizes(config);
+  if (status.ok()) status = ReadPadding(from, config);
+  if (!status.ok()) return InvalidArgument("has a batching with {}", MessageOf(status));
   // Whoever sets the limit wants runs of at most this size.
   if (config.max_batch_size) config.splits = true;
   if (from.has_split_large_requests()) config.splits = from.split_large_requests();
@@ -112,6 +136,7 @@ batch::BatchSettings SettingsOf(const BatchingConfig& config, batch::BatchSettin
     defaults.allowed_rows = config.allowed_batch_sizes;
     defaults.request_rows_max = config.request_rows_max.value_or(0);
   }
+  if (config.pad) defaults.pad = *config.pad;
   if (config.splits) defaults.splits = *config.splits;
   if (config.num_batch_threads) defaults.runs = static_cast<uint32_t>(*config.num_batch_threads);
   return defaults;

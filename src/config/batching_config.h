@@ -24,6 +24,7 @@ struct BatchingConfig {
   std::vector<int64_t> allowed_batch_sizes;  // ascending; the last one is max_batch_size
   std::optional<bool> splits;                // larger requests into parts; else they run alone
   std::optional<int64_t> request_rows_max;   // larger requests are refused
+  std::optional<batch::PadSettings> pad;
   std::optional<int64_t> num_batch_threads;
 
   bool operator==(const BatchingConfig&) const = default;

@@ -104,6 +104,31 @@ TEST(BatchingConfigTest, LargeRequestsAreSplitIfTheModelSaysWhatIsLarge) {
   EXPECT_FALSE(SettingsOf(*ReadBatching(options), server).splits);
 }
 
+TEST(BatchingConfigTest, PadsNameInputs) {
+  config::ModelOptions options;
+  EXPECT_FALSE(ReadBatching(options)->pad);
+  config::Pad& pad = *options.mutable_batching()->add_pad();
+  EXPECT_EQ(MessageOf(ReadBatching(options).status()),
+            "has a batching with a pad without an input");
+  pad.set_input("ids");
+  pad.set_value("1");
+  pad.set_mask_input("mask");
+  pad.set_length_input("length");
+  pad.add_cut_outputs("state");
+  options.mutable_batching()->set_padding_share_max(0.25);
+  EXPECT_EQ(SettingsOf(*ReadBatching(options), {}).pad,
+            (batch::PadSettings{.rules = {{"ids", "1", "mask", "length", {"state"}}},
+                                .share_max = 0.25}));
+  *options.mutable_batching()->add_pad() = pad;
+  EXPECT_EQ(MessageOf(ReadBatching(options).status()),
+            "has a batching with two pads for the input 'ids'");
+  options.mutable_batching()->set_padding_share_max(1.5);
+  EXPECT_EQ(MessageOf(ReadBatching(options).status()),
+            "has a batching with a padding_share_max of 1.5; it must be 0 to 1");
+  const auto file = ParseBatchingParameters("pad_variable_length_inputs: true", "f");
+  EXPECT_EQ(SettingsOf(*file, {}).pad, (batch::PadSettings{.all_inputs = true}));
+}
+
 TEST(BatchingConfigTest, WrongParametersAreRefused) {
   const std::pair<std::string_view, std::string_view> cases[] = {
       {"max_batch_size { value: 0 }", "f has a max_batch_size of 0; it must be 1 to 1000000"},

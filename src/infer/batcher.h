@@ -3,6 +3,7 @@
 // of the version wait; src/batch implements them.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -20,10 +21,21 @@ namespace penstock {
 // The group (schedule::Job) of requests that are not decoded yet.
 inline constexpr char kUndecoded = 0;
 
-// What counts of a request when it is joined with others. Immutable.
+// What counts of a request when it is joined with others, or of several that are joined. Plain
+// data.
 struct BatchForm {
   uint32_t signature = 0;  // its position in ModelInfo::signatures
   int64_t rows = 0;        // 0: the request must run alone
+  // Of the inputs that may be padded: all elements, and those of the longest row.
+  int64_t elements = 0;
+  int64_t row_elements = 0;
+
+  // Adds another request of the signature.
+  void Add(const BatchForm& other) {
+    rows += other.rows;
+    elements += other.elements;
+    row_elements = std::max(row_elements, other.row_elements);
+  }
 };
 
 // Several requests that run as one. The members must outlive it. One thread at a time.
@@ -33,9 +45,11 @@ class JoinedRequest {
 
   virtual const InferRequest& request() const = 0;
   // Divides the outputs of the run: sets `parts`, one for each member, in their order. The parts
-  // share the memory of `outputs`. Errors: INTERNAL if an output has another number of rows than
-  // the members together. Then their requests must run alone.
-  virtual Status Divide(const NamedTensors& outputs, std::span<NamedTensors> parts) const = 0;
+  // share the memory of `outputs`, unless they must be cut to another size. Errors: INTERNAL if an
+  // output has another number of rows than the members together, or another size than their
+  // padded inputs; RESOURCE_EXHAUSTED. Then their requests must run alone.
+  virtual Status Divide(const NamedTensors& outputs, RequestMemory& memory,
+                        std::span<NamedTensors> parts) const = 0;
 };
 
 // Joins the requests of one version, and says which are too large for one run. Thread-safe.
@@ -52,10 +66,11 @@ class Batcher {
 
   // `request` has passed CheckRequest.
   virtual BatchForm FormOf(const InferRequest& request) const = 0;
-  // True if the two may run together. Does not look at the number of their rows. REQUIRES: neither
-  // must run alone.
-  virtual bool MayJoin(const InferRequest& first, const BatchForm& first_form,
-                       const InferRequest& other, const BatchForm& other_form) const = 0;
+  // True if `other` may run together with `first`, and with those that were joined with it
+  // already: all together have the form `batch`. Does not look at the number of rows. REQUIRES:
+  // neither must run alone.
+  virtual bool MayJoin(const InferRequest& first, const BatchForm& batch, const InferRequest& other,
+                       const BatchForm& other_form) const = 0;
   // The most rows of this signature that should run together now.
   virtual int64_t RowsMax(uint32_t signature) const = 0;
 

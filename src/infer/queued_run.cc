@@ -123,19 +123,19 @@ void Engine::BatchRun::StartInline(std::unique_ptr<BatchRun> batch) {
 }
 
 bool Engine::BatchRun::TryTake(std::unique_ptr<QueuedRun>& run) {
-  if (!Fits(*run, batcher_.RowsMax(form_.signature) - form_.rows)) return false;
+  if (!Fits(*run, form_, batcher_.RowsMax(form_.signature))) return false;
   Add(run.release());
   return true;
 }
 
-bool Engine::BatchRun::Fits(const QueuedRun& other, int64_t rows_left) const {
-  const QueuedRun& first = *members_.front();
-  return other.group == &batcher_ && other.form().rows <= rows_left &&
-         batcher_.MayJoin(first.request(), first.form(), other.request(), other.form());
+bool Engine::BatchRun::Fits(const QueuedRun& other, const BatchForm& batch,
+                            int64_t rows_max) const {
+  return other.group == &batcher_ && other.form().rows <= rows_max - batch.rows &&
+         batcher_.MayJoin(members_.front()->request(), batch, other.request(), other.form());
 }
 
 void Engine::BatchRun::Add(QueuedRun* member) {
-  form_.rows += member->form().rows;
+  form_.Add(member->form());
   members_.emplace_back(member);
 }
 
@@ -143,16 +143,16 @@ void Engine::BatchRun::TakeOthers(schedule::Lease& lease) {
   const int64_t rows_max = batcher_.RowsMax(form_.signature);
   if (form_.rows >= rows_max) return;
   std::vector<schedule::Job*> taken;
-  int64_t rows = form_.rows;
+  BatchForm all = form_;
   const auto ask = [&](schedule::Job& job) {
-    if (rows >= rows_max) return schedule::Along::kStop;
+    if (all.rows >= rows_max) return schedule::Along::kStop;
     if (job.group == &kUndecoded) {
-      ++rows;  // at least
+      ++all.rows;  // at least
       return schedule::Along::kTake;
     }
     const auto& other = static_cast<const QueuedRun&>(job);
-    if (!Fits(other, rows_max - rows)) return schedule::Along::kLeave;
-    rows += other.form().rows;
+    if (!Fits(other, all, rows_max)) return schedule::Along::kLeave;
+    all.Add(other.form());
     return schedule::Along::kTake;
   };
   Served(members_.front()->handle()).QueueIn(engine_.scheduler_).TakeAlong(lease, ask, taken);
@@ -172,7 +172,7 @@ void Engine::BatchRun::Decode(std::span<schedule::Job* const> jobs, int64_t rows
   lease.gathered = nullptr;
   for (schedule::Job* job : gathered) {
     auto* const other = static_cast<QueuedRun*>(job);
-    if (Fits(*other, rows_max - form_.rows)) {
+    if (Fits(*other, form_, rows_max)) {
       Add(other);
     } else {
       other->was_accepted = true;
@@ -182,14 +182,17 @@ void Engine::BatchRun::Decode(std::span<schedule::Job* const> jobs, int64_t rows
 }
 
 void Engine::BatchRun::DropUnwanted(SteadyTime now) {
+  const size_t before = members_.size();
   std::erase_if(members_, [&](const std::unique_ptr<QueuedRun>& member) {
     const InferRequest& request = member->request();
     Status status = engine_.CheckStillWanted(request.cancel, request.deadline, now);
     if (status.ok()) return false;
-    form_.rows -= member->form().rows;
     member->AnswerError(std::move(status));
     return true;
   });
+  if (members_.size() == before || members_.empty()) return;
+  form_ = members_.front()->form();
+  for (size_t i = 1; i < members_.size(); ++i) form_.Add(members_[i]->form());
 }
 
 void Engine::BatchRun::Join() {
@@ -223,13 +226,14 @@ void Engine::BatchRun::OnPart(InferResponse&& part) {
   Status status =
       was_streamed_ ? absl::InternalError("the model answers in parts") : Divide(part.outputs);
   if (status.ok()) return;
-  batcher_.TurnOff(form_.signature, status);
+  if (status.code() == StatusCode::kInternal) batcher_.TurnOff(form_.signature, status);
   Fail(status);
 }
 
 Status Engine::BatchRun::Divide(const NamedTensors& outputs) {
   std::vector<NamedTensors> parts(members_.size());
-  TRY(joined_->Divide(outputs, parts));
+  RequestMemory memory = engine_.MemoryOfAnswer();
+  TRY(joined_->Divide(outputs, memory, parts));
   for (size_t i = 0; i < members_.size(); ++i) {
     InferResponse response;
     response.outputs = std::move(parts[i]);

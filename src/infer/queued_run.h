@@ -71,8 +71,9 @@ class Engine::BatchRun final {
   static void StartInline(std::unique_ptr<BatchRun> batch);
 
  private:
-  // True if the other request may run with the first member, in the rows that are left.
-  bool Fits(const QueuedRun& other, int64_t rows_left) const;
+  // True if the other request may run with the members, which have the form `batch`, in a run of
+  // `rows_max` rows.
+  bool Fits(const QueuedRun& other, const BatchForm& batch, int64_t rows_max) const;
   void Add(QueuedRun* member);
   // Lets requests be decoded, and adds those that fit. The others go back to the queue.
   void Decode(std::span<schedule::Job* const> jobs, int64_t rows_max, schedule::Lease& lease);

@@ -30,13 +30,13 @@ ServedModel::ServedModel(const core::ServableId& id, std::unique_ptr<Model> mode
                          MetricsRegistry& metrics, const InlineOptions& inline_options)
     : name_(id.name),
       model_(std::move(model)),
-      info_(model_->info()),
+      info_(&model_->info()),
       series_(metrics),
       decode_(Stage(series_, id, "decode")),
       queue_(Stage(series_, id, "queue")),
       run_(series_.AddHistogram(
           kRunLatencyMetric, "Time from the start of a run to its answer, microseconds.",
-          LatencyBucketsUs(), Labels(id, {{"API", "Predict"}, {"runtime", info_.platform}}))),
+          LatencyBucketsUs(), Labels(id, {{"API", "Predict"}, {"runtime", info_->platform}}))),
       encode_(Stage(series_, id, "encode")),
       write_(Stage(series_, id, "write")),
       run_times_(inline_options) {
@@ -63,8 +63,8 @@ void ServedModel::SetBrokenCallback(core::BrokenCallback callback) {
 
 schedule::ModelQueue& ServedModel::FindQueue(schedule::Scheduler& scheduler) const {
   std::call_once(model_queue_once_, [&] {
-    model_queue_ = scheduler.QueueOf(name_, info_.traits.may_block);
-    model_queue_->SetDeclaredRuns(info_.traits.runs_max, batch_runs_);
+    model_queue_ = scheduler.QueueOf(name_, info_->traits.may_block);
+    model_queue_->SetDeclaredRuns(info_->traits.runs_max, batch_runs_);
     found_queue_.store(model_queue_.get(), std::memory_order_release);
   });
   return *model_queue_;
@@ -73,7 +73,7 @@ schedule::ModelQueue& ServedModel::FindQueue(schedule::Scheduler& scheduler) con
 const ExamplePlans& ServedModel::examples() const {
   std::call_once(examples_once_, [this] {
     // Only settings can be wrong, and there are none.
-    if (!examples_) examples_ = *ExamplePlans::Make(info_);
+    if (!examples_) examples_ = *ExamplePlans::Make(*info_);
   });
   return *examples_;
 }

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <utility>
 
+#include "absl/functional/any_invocable.h"
 #include "base/calls/call_record.h"
 #include "base/metrics/metrics.h"
 #include "core/manager.h"
@@ -38,7 +39,13 @@ class ServedModel final : public core::Servable {
 
   Model& model() const { return *model_; }
   // The model's info, without a virtual call.
-  const ModelInfo& info() const { return info_; }
+  const ModelInfo& info() const { return *info_; }
+  // Puts a wrapper around the model: calls `wrap` with it, and has the result instead. Call it
+  // before the model serves.
+  void WrapModel(absl::AnyInvocable<std::unique_ptr<Model>(std::unique_ptr<Model>)> wrap) {
+    model_ = wrap(std::move(model_));
+    info_ = &model_->info();
+  }
   // How the model classifies and regresses Examples. Without SetExamples, the plans are made by the
   // first call: most models get no Examples.
   const ExamplePlans& examples() const;
@@ -47,7 +54,7 @@ class ServedModel final : public core::Servable {
   // Keeps some of the requests that the model answers in `recent`, unless they must not run again.
   // Call it before the model serves.
   void KeepRecent(std::shared_ptr<RecentRequests> recent) {
-    if (RecentRequests::MayRepeat(info_.traits)) recent_ = std::move(recent);
+    if (RecentRequests::MayRepeat(info_->traits)) recent_ = std::move(recent);
   }
   // Null: none are kept.
   RecentRequests* recent() const { return recent_.get(); }
@@ -85,8 +92,8 @@ class ServedModel final : public core::Servable {
   schedule::ModelQueue& FindQueue(schedule::Scheduler& scheduler) const;
 
   const std::string name_;
-  const std::unique_ptr<Model> model_;
-  const ModelInfo& info_;
+  std::unique_ptr<Model> model_;  // changes only before the model serves, as info_
+  const ModelInfo* info_;
   MetricSeries series_;
   Histogram& decode_;
   Histogram& queue_;

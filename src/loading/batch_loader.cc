@@ -11,6 +11,7 @@
 #include "base/os/give_way.h"
 #include "base/os/read_file.h"
 #include "batch/batch_rules.h"
+#include "batch/filling_model.h"
 #include "batch/model_batcher.h"
 #include "batch/row_check.h"
 #include "config/batching_config.h"
@@ -51,6 +52,14 @@ StatusOr<std::optional<batch::BatchSettings>> BatchLoader::ReadSettings() const 
 }
 
 Status BatchLoader::SetUp(ServedModel& model, const batch::BatchSettings& settings) {
+  const batch::PadSettings& pad = settings.pad;
+  if (Status status = batch::FillingModel::Check(model.info(), pad); !status.ok())
+    return InvalidArgument("{}: {}", options_.id.ToString(), MessageOf(status));
+  if (batch::FillsInputs(pad)) {
+    model.WrapModel([&](std::unique_ptr<Model> inner) {
+      return std::make_unique<batch::FillingModel>(std::move(inner), pad);
+    });
+  }
   const ModelInfo& info = model.info();
   auto batcher = std::make_unique<batch::ModelBatcher>(
       info, batch::BatcherOptions{options_.id, settings}, metrics_);
@@ -59,7 +68,7 @@ Status BatchLoader::SetUp(ServedModel& model, const batch::BatchSettings& settin
     const Status why_not = Decide(model, info.signatures[i], settings.mode);
     if (cancel_.IsCancelled()) return absl::CancelledError("the load was cancelled");
     if (why_not.ok()) {
-      batcher->TurnOn(i);
+      batcher->TurnOn(i, PadPlanOf(model, info.signatures[i], settings));
       is_any_on = true;
       continue;
     }
@@ -78,11 +87,33 @@ Status BatchLoader::Decide(ServedModel& model, const Signature& signature, Batch
   if (mode == BatchMode::kForced) return OkStatus();
   if (rule.verdict == batch::Verdict::kDoubtful) return absl::FailedPreconditionError(rule.reason);
   const GiveWay to_requests;
-  std::vector<std::shared_ptr<const RecentRequest>> kept;
-  if (options_.recent != nullptr) kept = options_.recent->Kept();
-  std::vector<const InferRequest*> samples;
-  for (const auto& each : kept) samples.push_back(&each->request());
-  return batch::CheckRowsAreIndependent(model.model(), signature, samples, cancel_);
+  const Samples samples = KeptSamples();
+  return batch::CheckRowsAreIndependent(model.model(), signature, samples.requests, cancel_);
+}
+
+batch::PadPlan BatchLoader::PadPlanOf(ServedModel& model, const Signature& signature,
+                                      const batch::BatchSettings& settings) {
+  StatusOr<batch::PadPlan> plan = batch::PadPlan::Make(signature, settings.pad);
+  // The operator of TensorFlow Serving's parameter knows that it changes answers.
+  if (!plan->pads() || settings.mode == BatchMode::kForced || settings.pad.all_inputs)
+    return *std::move(plan);
+  const GiveWay to_requests;
+  const Samples samples = KeptSamples();
+  const Status status =
+      batch::CheckPadding(model.model(), signature, *plan, samples.requests, cancel_);
+  if (status.ok()) return *std::move(plan);
+  PENSTOCK_LOG(kWarning,
+               "{}: the inputs of signature '{}' are not padded: {} (batching {{ enabled: true }} "
+               "turns it on)",
+               options_.id.ToString(), signature.name, MessageOf(status));
+  return {};
+}
+
+BatchLoader::Samples BatchLoader::KeptSamples() const {
+  Samples samples;
+  if (options_.recent != nullptr) samples.kept = options_.recent->Kept();
+  for (const auto& each : samples.kept) samples.requests.push_back(&each->request());
+  return samples;
 }
 
 }  // namespace penstock

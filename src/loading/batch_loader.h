@@ -6,10 +6,12 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/cancel.h"
 #include "base/mutex.h"
 #include "batch/batch_settings.h"
+#include "batch/pad.h"
 #include "infer/recent_requests.h"
 #include "infer/served_model.h"
 #include "loading/loader_step.h"
@@ -53,6 +55,16 @@ class BatchLoader final : public LoaderStep {
   Status SetUp(ServedModel& model, const batch::BatchSettings& settings);
   // Returns why the signature is not batched.
   Status Decide(ServedModel& model, const Signature& signature, batch::BatchMode mode);
+
+  // What is padded in its batches, if padding does not change answers.
+  batch::PadPlan PadPlanOf(ServedModel& model, const Signature& signature,
+                           const batch::BatchSettings& settings);
+  // Requests that the model has answered before.
+  struct Samples {
+    std::vector<std::shared_ptr<const RecentRequest>> kept;
+    std::vector<const InferRequest*> requests;  // theirs
+  };
+  Samples KeptSamples() const;
 
   const BatchLoaderOptions options_;
   MetricsRegistry& metrics_;

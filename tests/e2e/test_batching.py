@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from clients import Client, error_of, predict_request
 from conftest import SAMPLES
+from encoder_model import WORDS, make_encoder
 from penstock_server import SLOWNESS, eventually
 
 ONE_SLOT = '--compute_threads=1'
@@ -170,6 +171,49 @@ def test_the_parameters_file_of_tensorflow_serving(start, tmp_path):
         eventually('runs of 8 and of 2', lambda: runs(server, 'half') == [2, 10, 10])
         labels = '{model_name="half",model_version="1"}'
         assert value(server, f'penstock_batch_padding_rows_total{labels}') == 2
+
+
+def test_padding_as_tensorflow_serving(start, tmp_path):
+    file = tmp_path / 'batching.config'
+    file.write_text('pad_variable_length_inputs: true')
+    server = start(MODELS, flags=[ONE_SLOT, f'--batching_parameters_file={file}'])
+    with Client(server) as client:
+        gate = Gate(server, client)
+        calls = [gate.send('half', {'x': np.float32(x)}) for x in ([[2, 4]], [[6, 8, 10]])]
+        gate.wait_for('half', 2)
+        gate.open()
+        # With the first element, and nothing is cut off.
+        assert [rows(call) for call in calls] == [[[3, 4, 3]], [[5, 6, 7]]]
+        eventually('one run', lambda: runs(server, 'half') == [1, 2, 2])
+
+
+@pytest.mark.runtimes
+def test_texts_of_different_lengths_run_together(start, tmp_path):
+    make_encoder(str(tmp_path / 'encoder' / '1'))
+    pad = 'pad { input: "input_ids" mask_input: "attention_mask" }'
+    models = {'heavy': 'builtin:delay',
+              'encoder': f'base_path: "{tmp_path / "encoder"}" penstock {{ scheduling {{ max_concurrency: 1 }} '
+                         f'batching {{ {pad} }} }}'}
+    server = start(models, flags=[ONE_SLOT])
+    random = np.random.default_rng(3)
+    texts = [random.integers(1, WORDS, (1 + i % 3, length)) for i, length in enumerate((3, 17, 1, 30, 8, 8, 25, 12))]
+    with Client(server) as client:
+        for texts_of in ({}, {'attention_mask': np.ones_like}):
+            sent = [{'input_ids': ids, **{name: make(ids) for name, make in texts_of.items()}} for ids in texts]
+            alone = [client.predict('encoder', inputs) for inputs in sent]
+            before = runs(server, 'encoder')
+            gate = Gate(server, client)
+            calls = [gate.send('encoder', inputs) for inputs in sent]
+            gate.wait_for('encoder', len(calls))
+            gate.open()
+            for ids, expected, call in zip(texts, alone, calls):
+                answer = {name: tf.make_ndarray(tensor) for name, tensor in call.result().outputs.items()}
+                assert answer['hidden'].shape == (*ids.shape, 32)
+                for output, values in expected.items():
+                    np.testing.assert_allclose(answer[output], values, atol=1e-5)
+            eventually('one run', lambda: runs(server, 'encoder') == [before[0] + 1, before[1] + 8, before[2] + 15])
+        labels = '{model_name="encoder",model_version="1"}'
+        assert value(server, f'penstock_batch_padding_elements_total{labels}') > 0
 
 
 def test_large_requests_are_decoded_and_run_together(start):
