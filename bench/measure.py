@@ -23,12 +23,20 @@ import runtime_models
 import servers
 import small_calls
 import two_builds
+from batching import inside, overload, policies, two_models
 from lifecycle import big_model, engine, first_answer, many_models, switches
 
 SCENARIOS = {
     "grpc_small": small_calls.run,
     "access": access_calls.run,
     "batched": batched_calls.run,
+    "batching_inside": inside.run_saturation,
+    "batching_scheduler": inside.run_empty,
+    "batching_lone": inside.run_lone,
+    "batching_policies": policies.run,
+    "batching_light": two_models.run_light,
+    "batching_shares": two_models.run_shares,
+    "batching_overload": overload.run,
     "grpc_classify": example_calls.run_small,
     "examples": example_calls.run_reader,
     "observed": observed_calls.run,
