@@ -69,8 +69,10 @@ class Server {
     PENSTOCK_CHECK(ServeFakeModel(manager_, metrics_, "m", std::move(make)).ok(), "cannot load");
     handle_.emplace(*engine_.Find({.name = "m", .version = {}, .label = {}}));
     auto& served = Served(*manager_.GetHandle("m", std::nullopt));
-    auto batcher = std::make_unique<batch::ModelBatcher>(
-        served.info(), batch::BatcherOptions{.id = {"m", {1}}}, metrics_);
+    batch::BatcherOptions options;
+    options.id = {"m", {1}};
+    auto batcher =
+        std::make_unique<batch::ModelBatcher>(served.info(), std::move(options), metrics_);
     batcher_ = batcher.get();
     for (uint32_t i = 0; i < served.info().signatures.size(); ++i) batcher->TurnOn(i);
     served.SetBatcher(std::move(batcher), slots);

@@ -126,6 +126,7 @@ Status Engine::ErrorOf(const schedule::ModelQueue& queue, schedule::Admission re
                        : refused == Admission::kQueueBytes ? counters->queue_bytes_full
                        : refused == Admission::kFlowItems  ? counters->model_queue_full
                        : refused == Admission::kFlowBytes  ? counters->model_queue_bytes_full
+                       : refused == Admission::kTooLate    ? counters->deadline_too_close
                                                            : counters->no_thread;
     counter.Add();
   }

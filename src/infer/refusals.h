@@ -19,6 +19,7 @@ class Refusals final {
         queue_bytes_full(Make(metrics, "queue_bytes_full")),
         model_queue_full(Make(metrics, "model_queue_full")),
         model_queue_bytes_full(Make(metrics, "model_queue_bytes_full")),
+        deadline_too_close(Make(metrics, "deadline_too_close")),
         no_thread(Make(metrics, "no_thread")),
         deadline_passed(Make(metrics, "deadline_passed")),
         client_left(Make(metrics, "client_left")),
@@ -28,10 +29,11 @@ class Refusals final {
   Counter& queue_bytes_full;
   Counter& model_queue_full;  // too many requests of the model wait
   Counter& model_queue_bytes_full;
-  Counter& no_thread;        // none could be started, or the server stops
-  Counter& deadline_passed;  // before the model ran
-  Counter& client_left;      // before the model ran
-  Counter& not_available;    // the model, or the version, could not be loaded in time
+  Counter& deadline_too_close;  // for the requests that wait before it
+  Counter& no_thread;           // none could be started, or the server stops
+  Counter& deadline_passed;     // before the model ran
+  Counter& client_left;         // before the model ran
+  Counter& not_available;       // the model, or the version, could not be loaded in time
 
  private:
   static Counter& Make(MetricsRegistry& metrics, std::string reason) {

@@ -470,6 +470,11 @@ const OptionRow kRows[] = {
                  "inflight_bytes_max counts.",
      .unit = "bytes"},
     {.group = option_group::kLimits,
+     .name = "refuse_by_deadline",
+     .target = Field<&Settings::scheduler, &schedule::SchedulerOptions::refuse_by_deadline>(),
+     .sentence = "Whether a request gets UNAVAILABLE or 503 at once if those that wait before it "
+                 "take too long for its deadline, as measured."},
+    {.group = option_group::kLimits,
      .name = "model_queue_requests_max",
      .target = Field<&Settings::scheduler, &schedule::SchedulerOptions::model,
                      &schedule::ModelLimits::flow, &schedule::FlowLimits::items_max>(),

@@ -69,6 +69,15 @@ void FairQueue::SetDeclaredRuns(Flow& flow, uint32_t runs_max, uint32_t preferre
   Refresh(flow);
 }
 
+bool FairQueue::IsTooLate(const Flow& flow, const QueueItem& item) const {
+  if (!limits_.refuses_late || item.time_left == kNoItemDeadline || flow.timed_items_ == 0)
+    return false;
+  // An item that is clearly earlier than the last ones goes before some of them: nobody knows how
+  // many, so it gets its chance.
+  if (item.deadline < flow.latest_deadline_ - item.time_left / 8) return false;
+  return flow.TimeToAnswer() > kWaitShareMax * static_cast<double>(item.time_left);
+}
+
 Refusal FairQueue::Check(const Flow& flow, const QueueItem& item) const {
   if (item.was_accepted) return Refusal::kNone;
   if (Exceeds(items_, 1, limits_.items_max)) return Refusal::kQueueItems;
@@ -76,6 +85,7 @@ Refusal FairQueue::Check(const Flow& flow, const QueueItem& item) const {
   if (item.is_task) return Refusal::kNone;
   if (Exceeds(flow.items(), 1, flow.limits_.items_max)) return Refusal::kFlowItems;
   if (Exceeds(flow.bytes_, item.bytes, flow.limits_.bytes_max)) return Refusal::kFlowBytes;
+  if (IsTooLate(flow, item)) return Refusal::kTooLate;
   return Refusal::kNone;
 }
 
@@ -85,6 +95,11 @@ Refusal FairQueue::Push(Flow& flow, QueueItem& item) {
   if (!item.is_task) flow.bytes_ += item.bytes;
   if (flow.waiting_.empty() && flow.tasks_.empty())
     flow.virtual_time_ = std::max(flow.virtual_time_, Now(flow));
+  if (!item.is_task && item.deadline != kNoItemDeadline) {
+    const bool is_first = flow.timed_items_++ == 0;
+    flow.latest_deadline_ =
+        is_first ? item.deadline : std::max(flow.latest_deadline_, item.deadline);
+  }
   item.flow = &flow;
   item.arrival = arrivals_++;
   flow.ItemsWith(item).Push(item);
@@ -100,6 +115,7 @@ bool FairQueue::Remove(QueueItem& item) {
   item.flow = nullptr;
   flow.ItemsWith(item).Remove(item);
   if (!item.is_task) flow.bytes_ -= item.bytes;
+  if (!item.is_task && item.deadline != kNoItemDeadline) --flow.timed_items_;
   bytes_ -= item.bytes;
   --items_;
   Refresh(flow);

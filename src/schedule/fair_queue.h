@@ -35,6 +35,8 @@ struct FairQueueLimits {
   uint32_t slots = 1;      // runs that compute at the same time; at least 1
   uint64_t items_max = 0;  // in the queue
   uint64_t bytes_max = 0;  // in the queue
+  // Refuse what cannot start in time for its deadline, as measured: see Refusal::kTooLate.
+  bool refuses_late = true;
 };
 
 // Why Push refuses an item.
@@ -44,15 +46,22 @@ enum class Refusal : uint8_t {
   kQueueBytes,
   kFlowItems,  // the flow has as many as its own limit allows
   kFlowBytes,
+  // The items that go before it will take more than kWaitShareMax of the time that it has. It would
+  // expire in the queue, or start so late that its answer is of no use; and so would all that come
+  // after it, since the earliest deadline goes first.
+  kTooLate,
 };
 
 class Flow;
 
-// A request that waits. The owner sets the first three members before Push; the others belong to
+inline constexpr int64_t kNoItemDeadline = std::numeric_limits<int64_t>::max();
+
+// A request that waits. The owner sets the first five members before Push; the others belong to
 // the queue. One thread at a time.
 struct QueueItem {
-  int64_t deadline = std::numeric_limits<int64_t>::max();  // only gives the order in the flow
-  uint64_t bytes = 0;                                      // what it counts against bytes_max
+  int64_t deadline = kNoItemDeadline;   // gives the order in the flow
+  int64_t time_left = kNoItemDeadline;  // until the deadline, when it enters. The default: unknown
+  uint64_t bytes = 0;                   // what it counts against bytes_max
   // A task continues a run that has begun. It needs a slot, but is no run of its own: it starts
   // before the other items of its flow, and FlowLimits do not apply to it. FairQueueLimits do.
   bool is_task = false;
@@ -94,6 +103,8 @@ class Flow final {
   bool is_idle() const { return waiting_.empty() && tasks_.empty() && runs_ + open_tasks_ == 0; }
   // The time in which all of its items will have begun, as measured. 0: unknown.
   double DrainTime() const { return drain_.TimeOf(items()); }
+  // The same for its items with a deadline, and the run after them.
+  double TimeToAnswer() const { return drain_.TimeOf(timed_items_) + mean_cost_; }
 
  private:
   friend class FairQueue;
@@ -117,6 +128,8 @@ class Flow final {
   uint32_t runs_ = 0;
   uint32_t open_tasks_ = 0;  // begun and not ended
   uint64_t bytes_ = 0;
+  uint64_t timed_items_ = 0;     // of waiting_, with a deadline
+  int64_t latest_deadline_ = 0;  // of these and of those before them. Valid if there are some
   DrainMeter drain_;
   Items waiting_;
   Items tasks_;
@@ -183,8 +196,12 @@ class FairQueue final {
   struct EarlierFlow {
     bool operator()(const Flow& a, const Flow& b) const;
   };
+  // The rest is for the run, the way to the client, and the error of what was measured.
+  static constexpr double kWaitShareMax = 0.75;  // of the time left
   static constexpr size_t kPriorities = kPriorityMax - kPriorityMin + 1;
 
+  // True if the item cannot be answered in time, because others go before it.
+  bool IsTooLate(const Flow& flow, const QueueItem& item) const;
   // Returns the limit that the item would break.
   Refusal Check(const Flow& flow, const QueueItem& item) const;
   // The virtual time of the flow that was started last, of those with the priority of `flow`.

@@ -165,6 +165,8 @@ class Simulation {
     request.cost = Uniform(model.cost_min, model.cost_max);
     request.item.bytes = static_cast<uint64_t>(Pick(0, 20));
     if (Chance(0.3)) request.item.deadline = Pick(0, 1000);
+    if (request.item.deadline != kNoItemDeadline && !model.is_saturated && Chance(0.5))
+      request.item.time_left = Pick(1, 1000);
     request.arrival = now_;
     const uint64_t items = queue_->items();
     const Refusal refusal = queue_->Push(*model.flow, request.item);
@@ -192,6 +194,9 @@ class Simulation {
       case Refusal::kFlowBytes:
         return Check(model.waiting_bytes + bytes > model.limits.bytes_max,
                      "refused below the flow's bytes");
+      case Refusal::kTooLate:
+        return Check(model.waiting > 0 && request.item.time_left != kNoItemDeadline,
+                     "refused for its deadline without need");
       case Refusal::kNone:
         break;
     }

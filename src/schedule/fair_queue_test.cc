@@ -315,6 +315,64 @@ TEST_F(FairQueueTest, QueueDrainsFasterByWhatIsTakenAlong) {
   EXPECT_DOUBLE_EQ(queue_.DrainTime(), 8 * 25);
 }
 
+// A queue whose items start every 100 ns, and take 100.
+class LateItemTest : public FairQueueTest {
+ protected:
+  LateItemTest() {
+    for (int i = 0; i < 8; ++i) Add(a_);
+    for (int i = 0; i < 8; ++i) {
+      StartedRun run;
+      queue_.Pop(i * 100, run);
+      queue_.End(run, 100);
+    }
+  }
+  Refusal Try(int64_t deadline, int64_t time_left) {
+    QueueItem& item = items_.emplace_back();
+    item.deadline = deadline;
+    item.time_left = time_left;
+    return queue_.Push(a_, item);
+  }
+};
+
+TEST_F(LateItemTest, ItemThatOthersMakeLateIsRefused) {
+  // Each waits for those before it, and for its run; three quarters of 1000 may pass.
+  for (int i = 0; i < 7; ++i) EXPECT_EQ(Try(1000 + i, 1000), Refusal::kNone) << i;
+  EXPECT_EQ(Try(1007, 1000), Refusal::kTooLate);
+  EXPECT_EQ(Try(2000, 2000), Refusal::kNone);
+  EXPECT_EQ(RunNext(100)->deadline, 1000);
+  EXPECT_EQ(RunNext(100)->deadline, 1001);
+  EXPECT_EQ(Try(1007, 1000), Refusal::kNone);
+}
+
+TEST_F(LateItemTest, ItemThatGoesBeforeTheOthersIsNotRefused) {
+  for (int i = 0; i < 7; ++i) EXPECT_EQ(Try(5000 + i, 5000), Refusal::kNone);
+  EXPECT_EQ(Try(300, 300), Refusal::kNone);
+  EXPECT_EQ(RunNext(100)->deadline, 300);
+}
+
+TEST_F(LateItemTest, ItemsWithoutADeadlineDoNotMakeOthersLate) {
+  for (int i = 0; i < 50; ++i) Add(a_);
+  EXPECT_EQ(Try(300, 300), Refusal::kNone);
+  EXPECT_EQ(RunNext(100)->deadline, 300);
+}
+
+TEST_F(LateItemTest, ItemIsNotRefusedIfNoneWaitsOrNothingIsMeasured) {
+  EXPECT_EQ(Try(10, 10), Refusal::kNone);  // perhaps this run is shorter
+  QueueItem first, second;
+  first.deadline = second.deadline = first.time_left = second.time_left = 10;
+  EXPECT_EQ(queue_.Push(b_, first), Refusal::kNone);
+  EXPECT_EQ(queue_.Push(b_, second), Refusal::kNone);
+  EXPECT_TRUE(queue_.Remove(first) && queue_.Remove(second));
+}
+
+TEST_F(LateItemTest, ItemThatWasAcceptedIsNotRefused) {
+  for (int i = 0; i < 7; ++i) EXPECT_EQ(Try(1000, 1000), Refusal::kNone);
+  QueueItem& back = items_.emplace_back();
+  back.deadline = back.time_left = 1000;
+  back.was_accepted = true;
+  EXPECT_EQ(queue_.Push(a_, back), Refusal::kNone);
+}
+
 TEST_F(FairQueueTest, TimeWithoutItemsIsNotMeasuredAsDrain) {
   const auto run_one = [&](int64_t now) {
     StartedRun run;

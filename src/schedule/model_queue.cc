@@ -70,7 +70,8 @@ Status ModelQueue::ErrorOf(Admission refused) const {
     return absl::UnavailableError("the server is busy: it has no thread for the request");
   int64_t seconds = 1;
   std::string text = pool_.Inspect([&](const FairQueue& queue) {
-    const bool is_own = refused == Admission::kFlowItems || refused == Admission::kFlowBytes;
+    const bool is_own = refused == Admission::kFlowItems || refused == Admission::kFlowBytes ||
+                        refused == Admission::kTooLate;
     seconds = RetrySeconds(is_own ? flow_.DrainTime() : queue.DrainTime());
     return DescribeFull(refused, queue);
   });
@@ -97,6 +98,11 @@ std::string ModelQueue::DescribeFull(Admission refused, const FairQueue& queue) 
       return fmt::format(
           "model {} is busy: {} bytes of its requests wait, and no more than {} may wait", name_,
           flow_.bytes(), flow_.limits().bytes_max);
+    case Admission::kTooLate:
+      return fmt::format(
+          "model {} is busy: {} of its requests wait, and will take {:.0f} ms, which is too long "
+          "for the deadline",
+          name_, flow_.items(), flow_.TimeToAnswer() / 1e6);
     case Admission::kAccepted:
     case Admission::kCancelled:
     case Admission::kNoThread:

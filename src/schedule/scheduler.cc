@@ -11,7 +11,8 @@ SlotPoolOptions ComputeOptions(const SchedulerOptions& options) {
   return {.thread_name = "compute",
           .limits = {.slots = options.compute_slots,
                      .items_max = options.queue_requests_max,
-                     .bytes_max = options.queue_bytes_max},
+                     .bytes_max = options.queue_bytes_max,
+                     .refuses_late = options.refuse_by_deadline},
           .threads = options.threads};
 }
 

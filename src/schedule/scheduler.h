@@ -26,6 +26,7 @@ struct SchedulerOptions {
   // no limit.
   uint64_t queue_requests_max = 10'000;
   uint64_t queue_bytes_max = 0;
+  bool refuse_by_deadline = true;  // see Refusal::kTooLate
   // Of a model that SetModels does not name.
   ModelLimits model = {};
   PoolThreads threads = PoolThreads::kAtOnce;

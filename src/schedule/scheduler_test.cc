@@ -114,6 +114,24 @@ TEST_F(SchedulerTest, RefusalsHaveNumbersAndTheTimeToTryAgain) {
   scheduler_.RunQueued();
 }
 
+TEST_F(SchedulerTest, WhatCannotBeAnsweredInTimeIsRefusedAtOnce) {
+  const auto a = scheduler_.QueueOf("a", false);
+  const auto enter = [&](std::chrono::seconds left) {
+    LetterJob& job = jobs_.emplace_back('a', order_, clock_);
+    job.deadline = (clock_.Now() + left).time_since_epoch().count();
+    return a->Enter(job, nullptr);
+  };
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(Enter(*a), Admission::kAccepted);
+  scheduler_.RunQueued();  // each takes a second
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(enter(std::chrono::seconds(5)), Admission::kAccepted);
+  const Status refused = a->ErrorOf(enter(std::chrono::seconds(5)));
+  EXPECT_EQ(MessageOf(refused),
+            "model a is busy: 3 of its requests wait, and will take 4000 ms, which is too long for "
+            "the deadline; try again in 3 s");
+  EXPECT_EQ(enter(std::chrono::seconds(6)), Admission::kAccepted);
+  scheduler_.RunQueued();
+}
+
 TEST_F(SchedulerTest, StateOfAModel) {
   const auto a = scheduler_.QueueOf("a", false);
   EXPECT_EQ(Enter(*a, 5), Admission::kAccepted);

@@ -27,6 +27,8 @@ Admission AdmissionOf(Refusal refusal) {
       return Admission::kFlowItems;
     case Refusal::kFlowBytes:
       return Admission::kFlowBytes;
+    case Refusal::kTooLate:
+      return Admission::kTooLate;
   }
   return Admission::kNoThread;
 }
@@ -61,6 +63,8 @@ void SlotPool::Stop() {
 Admission SlotPool::Submit(Flow& flow, Job& job, CancelToken* cancel) {
   job.cancel_ = cancel;
   job.is_cancelled_ = false;
+  if (job.deadline != kNoItemDeadline)
+    job.time_left = job.deadline - Nanoseconds(ThreadTime::Read(clock_));
   if (cancel != nullptr) cancel->SetCallback([this, &job] { Cancel(job); });
   Admission admission = Admission::kAccepted;
   bool wakes = false;

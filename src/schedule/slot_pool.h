@@ -36,6 +36,7 @@ enum class Admission : uint8_t {
   kQueueBytes,
   kFlowItems,
   kFlowBytes,
+  kTooLate,
   kCancelled,  // refused: the token was cancelled before
   kNoThread,   // refused: the pool stops, or no thread could be started
 };
