@@ -17,6 +17,7 @@
 #include "options/component_options.h"
 #include "options/options.h"
 #include "sources/directory/directory_source.h"
+#include "sources/ensemble/ensemble_source.h"
 #include "sources/fixed/fixed_source.h"
 #include "sources/objectstore/object_store_source.h"
 
@@ -75,6 +76,7 @@ Sources MakeSources(const OptionValues& options, const SourceDependencies& with)
   Sources sources;
   sources.push_back(
       std::make_unique<FixedSource>("a built-in model", IsBuiltinPath, with.make_loader));
+  sources.push_back(std::make_unique<EnsembleSource>(with.manager, with.make_loader));
   sources.push_back(std::make_unique<ObjectStoreSource>(std::move(stores), with.make_loader));
   sources.push_back(std::make_unique<DirectorySource>(folders, with.make_loader));
   return sources;

@@ -121,7 +121,7 @@ class ModelServer::Impl final {
         observer(manager, metrics),
         engine(EngineOptionsWith(settings, experiments, refusals, request_budget), manager,
                scheduler),
-        models(settings, backends, metrics, {manager, experiments, request_logs, scheduler},
+        models(settings, backends, metrics, {manager, experiments, request_logs, scheduler, engine},
                [this](const SourceDependencies& with) { return MakeSources(values, with); }),
         reloader(settings, models, manager, metrics),
         initial_load(manager, [this](const Status& status) { OpenAfterLoad(status); }) {}

@@ -10,6 +10,7 @@
 #include <set>
 #include <tuple>
 
+#include "config/ensemble_config.h"
 #include "config/example_config.h"
 #include "config/experiment_config.h"
 #include "config/request_log_config.h"
@@ -116,13 +117,29 @@ Status SetLifecycle(const penstock::config::ModelOptions& from, ConfiguredModel&
   return OkStatus();
 }
 
-StatusOr<ConfiguredModel> ConvertModel(const tensorflow::serving::ModelConfig& from) {
-  ConfiguredModel model;
-  model.name = from.name();
+Status SetBasePath(const tensorflow::serving::ModelConfig& from, ConfiguredModel& model) {
+  ASSIGN_OR_RETURN(model.ensembles, ReadEnsembles(from.penstock()));
+  if (!model.ensembles.empty()) {
+    if (!from.base_path().empty())
+      return InvalidArgument("has both an ensemble and a base_path; remove one of them");
+    if (!from.model_platform().empty() || from.model_type() != 0)
+      return InvalidArgument("has an ensemble, and so no model_platform; remove that");
+    model.base_path = kEnsemblePath;
+    return OkStatus();
+  }
   if (from.base_path().empty()) return InvalidArgument("has no base_path");
   StatusOr<std::string> path = ReadBasePath(from.base_path());
   if (!path.ok()) return InvalidArgument("has the base_path {}", MessageOf(path.status()));
+  if (*path == kEnsemblePath)
+    return InvalidArgument("has the base_path {}, but no penstock {{ ensemble {{ ... }} }}", *path);
   model.base_path = *std::move(path);
+  return OkStatus();
+}
+
+StatusOr<ConfiguredModel> ConvertModel(const tensorflow::serving::ModelConfig& from) {
+  ConfiguredModel model;
+  model.name = from.name();
+  TRY(SetBasePath(from, model));
   if (from.has_logging_config()) {
     ASSIGN_OR_RETURN(model.request_log, ReadRequestLog(from.logging_config(), model.name));
   }

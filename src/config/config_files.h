@@ -17,6 +17,7 @@
 #include "config/scheduling_config.h"
 #include "core/manager.h"
 #include "core/servable.h"
+#include "ensemble/graph.h"
 #include "infer/example_plan.h"
 #include "infer/experiments/experiment_options.h"
 #include "request_log/request_log_options.h"
@@ -33,8 +34,8 @@ struct ConfiguredModel {
   enum class Versions { kLatest, kAll, kSpecific };
 
   std::string name;
-  std::string base_path;
-  std::string platform;  // as "tensorflow"; empty if the file does not say
+  std::string base_path;  // of an ensemble: kEnsemblePath
+  std::string platform;   // as "tensorflow"; empty if the file does not say
   Versions versions = Versions::kLatest;
   uint32_t latest_count = 1;                  // for kLatest, at least 1
   std::vector<core::VersionNumber> specific;  // for kSpecific; empty: no version is served
@@ -54,6 +55,7 @@ struct ConfiguredModel {
   std::vector<ExampleOptions> examples;
   SchedulingConfig scheduling;
   BatchingConfig batching;
+  std::vector<ensemble::Graph> ensembles;  // its versions; empty: the model has files
 };
 
 // Converts a base path for the sources: file:///a becomes /a, all others stay. INVALID_ARGUMENT,

@@ -21,6 +21,22 @@
 
 namespace penstock::core {
 
+// A version that has no files, because the configuration says what it is. It is complete when its
+// parts, which are other models, are ready.
+struct ComposedVersion {
+  // One model that it needs: a version of it, the version of a label, or any version.
+  struct Part {
+    std::string used_by;  // for messages, such as "step 'rank'"
+    std::string model;
+    std::optional<VersionNumber> version = std::nullopt;
+    std::string label = {};
+    bool operator==(const Part&) const = default;
+  };
+  uint64_t revision = 0;  // changes with what the configuration says
+  std::vector<Part> parts = {};
+  bool operator==(const ComposedVersion&) const = default;
+};
+
 // One model, as its source needs to know it.
 struct SourceModel {
   std::string name;
@@ -28,6 +44,7 @@ struct SourceModel {
   VersionSelection selection;  // default: the latest one
   uint64_t generation = 0;     // of the configuration, for reports to the target; 0: none
   std::set<VersionNumber> labelled = {};  // versions that are also wanted if they exist
+  std::map<VersionNumber, ComposedVersion> composed = {};  // of a model without files
 };
 
 // Makes the loader of a version, whose files are at `path`. Sources call it on their threads when a

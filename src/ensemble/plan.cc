@@ -62,6 +62,7 @@ class Planner {
     NumberTensors();
     for (const uint32_t position : OrderOf(graph_)) TRY(AddStep(graph_.steps[position]));
     Connect();
+    DescribeTensors();
     TRY(Describe());
     return std::move(plan_);
   }
@@ -220,6 +221,14 @@ class Planner {
         ++step.needs;
       }
       for (const PlanTensor& output : step.outputs) makers[output.tensor] = static_cast<int>(i);
+    }
+  }
+
+  void DescribeTensors() {
+    plan_.specs.resize(numbers_.size());
+    for (const auto& [name, number] : numbers_) {
+      plan_.specs[number] = known_[Root(number)].spec;
+      plan_.specs[number].name = name;
     }
   }
 

@@ -38,6 +38,8 @@ struct Plan {
   std::vector<StepModel> models;
   std::vector<PlanStep> steps;  // each comes after those that it needs
   uint32_t tensors = 0;         // how many there are
+  // What each of them is, for people. Its type is kInvalid if nobody knows it.
+  std::vector<TensorSpec> specs;
   std::vector<PlanTensor> inputs;
   std::vector<PlanTensor> outputs;
 };

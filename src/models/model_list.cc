@@ -8,6 +8,7 @@
 
 #include "backends/builtin/builtin_models.h"
 #include "base/utf8.h"
+#include "models/ensemble_list.h"
 #include "options/config_file.h"
 
 namespace penstock {
@@ -71,6 +72,7 @@ StatusOr<std::vector<ConfiguredModel>> ReadModelList(const Settings& settings) {
 Status CheckModels(const std::vector<ConfiguredModel>& models, std::string_view where,
                    const Sources& sources, const BackendHost& backends) {
   TRY(CheckExperiments(models, where));
+  TRY(CheckEnsembles(models, where));
   for (const ConfiguredModel& model : models) {
     // The name goes into JSON and metrics, which allow only UTF-8.
     if (const std::string name = ToUtf8(model.name); name != model.name)
@@ -139,8 +141,8 @@ std::set<core::VersionNumber> LabelledVersions(const ConfiguredModel& model) {
 }
 
 core::SourceModel SourceConfig(const ConfiguredModel& model) {
-  return {model.name, model.base_path, SelectionOf(model), /*generation=*/0,
-          LabelledVersions(model)};
+  return {model.name,       model.base_path,         SelectionOf(model),
+          /*generation=*/0, LabelledVersions(model), ComposedVersions(model)};
 }
 
 }  // namespace penstock

@@ -32,8 +32,8 @@ core::ModelSource* FindSource(const Sources& sources, std::string_view base_path
 
 // Checks a list of models. INVALID_ARGUMENT if a name is not UTF-8, no source reads a base path, a
 // built-in model does not exist, no installed backend has the platform of a model (the message
-// lists the platforms), or an experiment names a model that is not in the list. The message begins
-// with `where`.
+// lists the platforms), an experiment names a model that is not in the list, or for an error of
+// CheckEnsembles. The message begins with `where`.
 Status CheckModels(const std::vector<ConfiguredModel>& models, std::string_view where,
                    const Sources& sources, const BackendHost& backends);
 

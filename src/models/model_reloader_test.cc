@@ -188,10 +188,11 @@ class ModelReloaderTest : public testing::Test {
                          }};
   RequestLogs request_logs_{{}, metrics_};
   schedule::Scheduler scheduler_{{.threads = schedule::PoolThreads::kNone}};
+  Engine engine_{{}, manager_, scheduler_};
   ModelSet models_{settings_,
                    backends_,
                    metrics_,
-                   {manager_, experiments_, request_logs_, scheduler_},
+                   {manager_, experiments_, request_logs_, scheduler_, engine_},
                    MakeTestSources};
   ModelReloader reloader_{settings_, models_, manager_, metrics_};
 };

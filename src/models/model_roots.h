@@ -21,9 +21,9 @@ class ModelRoots final {
   static StatusOr<ModelRoots> Parse(std::string_view list);
 
   // PERMISSION_DENIED unless `base_path` is a root, or below one. Symbolic links are followed, so
-  // that none leads out. The path need not exist. Built-in models are always allowed. It looks only
-  // at files below the roots, so the answer for other paths does not depend on whether they exist.
-  // Blocks while the file system of a root does not answer.
+  // that none leads out. The path need not exist. Built-in models and ensembles are always allowed.
+  // It looks only at files below the roots, so the answer for other paths does not depend on
+  // whether they exist. Blocks while the file system of a root does not answer.
   Status Check(std::string_view model, const std::string& base_path) const;
 
  private:

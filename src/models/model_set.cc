@@ -17,11 +17,14 @@
 #include "backends/builtin/builtin_models.h"
 #include "base/check.h"
 #include "base/log.h"
+#include "config/ensemble_config.h"
+#include "ensemble/ensemble_loader.h"
 #include "infer/served_model.h"
 #include "loading/batch_loader.h"
 #include "loading/example_loader.h"
 #include "loading/model_loader.h"
 #include "loading/warm_up_loader.h"
+#include "models/ensemble_list.h"
 #include "options/component_options.h"
 
 namespace penstock {
@@ -41,6 +44,7 @@ ModelSet::ModelSet(const Settings& settings, BackendHost& backends, MetricsRegis
       experiments_(receivers.experiments),
       request_logs_(receivers.request_logs),
       scheduler_(receivers.scheduler),
+      engine_(receivers.engine),
       sources_(make_sources(SourceDependencies{
           .settings = settings,
           .make_loader = [this](const core::ServableId& id,
@@ -48,7 +52,8 @@ ModelSet::ModelSet(const Settings& settings, BackendHost& backends, MetricsRegis
           .estimate_memory =
               [this](const std::string& model, uint64_t estimated_bytes) {
                 return memory_history_.Estimate(model, /*backend=*/"", estimated_bytes);
-              }})) {}
+              },
+          .manager = &manager_})) {}
 
 struct ModelSet::Parts {
   std::vector<core::ModelConfig> configs;
@@ -121,11 +126,15 @@ ModelSet::Parts ModelSet::Divide(const std::vector<ConfiguredModel>& models,
   const uint64_t generation = generation_ + 1;
   Parts parts;
   parts.models.resize(sources_.size());
+  const auto versions_of_steps = VersionsOfSteps(models);
   for (const ConfiguredModel& model : models) {
     core::ModelConfig& config = parts.configs.emplace_back(ManagerConfig(model));
     config.generation = generation;
     config.retries_failed = model.name == retried;
-    Entry entry = EntryOf(model, generation);
+    core::SourceModel source_model = SourceConfig(model);
+    if (const auto found = versions_of_steps.find(model.name); found != versions_of_steps.end())
+      source_model.labelled.insert(found->second.begin(), found->second.end());
+    Entry entry = EntryOf(model, source_model.labelled, generation);
     config.same_since = entry.same_since;
     parts.entries.emplace(model.name, std::move(entry));
     parts.experiments.emplace(model.name, model.experiment);
@@ -134,7 +143,6 @@ ModelSet::Parts ModelSet::Divide(const std::vector<ConfiguredModel>& models,
     parts.names.insert(model.name);
     const auto source = std::ranges::find_if(
         sources_, [&](const auto& each) { return each->Matches(model.base_path); });
-    core::SourceModel source_model = SourceConfig(model);
     source_model.generation = generation;
     parts.models[static_cast<size_t>(source - sources_.begin())].push_back(std::move(source_model));
   }
@@ -170,6 +178,7 @@ Status ModelSet::CheckMoves(const std::vector<ConfiguredModel>& models,
     if (found == entries_.end()) continue;
     const Entry& entry = found->second;
     TRY(CheckPlatform(model, entry, where));
+    TRY(CheckGraphs(model, entry, where));
     const core::ModelSource* const from = FindSource(sources_, entry.base_path);
     const core::ModelSource* const to = FindSource(sources_, model.base_path);
     if (from != to) {
@@ -177,6 +186,25 @@ Status ModelSet::CheckMoves(const std::vector<ConfiguredModel>& models,
                    "{}: model '{}' cannot move between {} and {}: remove it first", where,
                    model.name, from->kind(), to->kind());
     }
+  }
+  return OkStatus();
+}
+
+Status ModelSet::CheckGraphs(const ConfiguredModel& model, const Entry& entry,
+                             std::string_view where) const {
+  for (const core::VersionStatus& known : manager_.VersionStatuses(model.name)) {
+    using core::VersionState;
+    if (known.state != VersionState::kAvailable && known.state != VersionState::kLoading) continue;
+    const core::VersionNumber version = known.id.version;
+    const auto before = std::ranges::find(entry.ensembles, version, &ensemble::Graph::version);
+    const auto now = std::ranges::find(model.ensembles, version, &ensemble::Graph::version);
+    if (before == entry.ensembles.end() || now == model.ensembles.end() || *before == *now)
+      continue;
+    return Error(
+        StatusCode::kFailedPrecondition,
+        "{}: model '{}': the graph of its version {}, which is loaded, cannot change; give "
+        "the new one a version of its own, as ensemble {{ version: {} ... }}",
+        where, model.name, version.value, version.value + 1);
   }
   return OkStatus();
 }
@@ -210,14 +238,17 @@ std::string ModelSet::BackendName(const std::string& base_path, const std::strin
   return backends_.BackendFor(base_path, options).value_or(platform);
 }
 
-ModelSet::Entry ModelSet::EntryOf(const ConfiguredModel& model, uint64_t generation) const {
+ModelSet::Entry ModelSet::EntryOf(const ConfiguredModel& model,
+                                  std::set<core::VersionNumber> labelled,
+                                  uint64_t generation) const {
   Entry entry{model.base_path,
               model.platform,
               WarmUpOf(model),
               model.examples,
               SettingsOf(model.batching, batch_defaults_.settings),
+              model.ensembles,
               SelectionOf(model),
-              LabelledVersions(model),
+              std::move(labelled),
               nullptr,
               generation};
   const auto found = entries_.find(model.name);
@@ -229,7 +260,8 @@ ModelSet::Entry ModelSet::EntryOf(const ConfiguredModel& model, uint64_t generat
   } else if (recent_options_.requests_max > 0) {
     entry.recent = std::make_shared<RecentRequests>(recent_options_, recent_bytes_);
   }
-  if (has_same_files && old->selection == entry.selection && old->labelled == entry.labelled)
+  if (has_same_files && old->selection == entry.selection && old->labelled == entry.labelled &&
+      old->ensembles == entry.ensembles)
     entry.same_since = old->same_since;
   return entry;
 }
@@ -248,6 +280,7 @@ StatusOr<std::unique_ptr<core::Loader>> ModelSet::MakeLoader(const core::Servabl
   WarmUpOptions warm_up = warm_up_options_;
   std::vector<ExampleOptions> examples;
   std::shared_ptr<RecentRequests> recent;
+  std::vector<ensemble::Graph> ensembles;
   batch::BatchSettings batching;
   options.model_name = id.name;
   {
@@ -257,12 +290,22 @@ StatusOr<std::unique_ptr<core::Loader>> ModelSet::MakeLoader(const core::Servabl
       options.platform = entry->second.platform;
       warm_up = entry->second.warm_up;
       examples = entry->second.examples;
+      ensembles = entry->second.ensembles;
       recent = entry->second.recent;
       batching = entry->second.batching;
     }
   }
   std::unique_ptr<core::Loader> loader;
-  if (IsBuiltinPath(path)) {
+  if (path == kEnsemblePath) {
+    const auto graph = std::ranges::find(ensembles, id.version, &ensemble::Graph::version);
+    if (graph == ensembles.end())
+      return Error(StatusCode::kNotFound, "the configuration has no ensemble of this version");
+    loader = std::make_unique<ensemble::EnsembleLoader>(id, std::move(*graph), engine_, metrics_,
+                                                        inline_options_);
+    // Its steps are warm, and batched, by themselves.
+    warm_up.enabled = false;
+    batching.mode = batch::BatchMode::kOff;
+  } else if (IsBuiltinPath(path)) {
     ASSIGN_OR_RETURN(loader, MakeBuiltinLoader(id, path, metrics_, inline_options_));
   } else if (IsBuiltinFolder(path)) {
     loader = MakeBuiltinFolderLoader(id, path, metrics_, inline_options_);
@@ -305,6 +348,10 @@ bool ModelSet::LacksVersion(const ConfiguredModel& model, core::VersionNumber ve
     // The manager knows the version, so it exists, whatever the source can tell now.
     if (known.id.version == version && known.is_aspired) return false;
   }
+  // The list itself has the versions, and its source may not know the list yet.
+  if (!model.ensembles.empty())
+    return std::ranges::find(model.ensembles, version, &ensemble::Graph::version) ==
+           model.ensembles.end();
   const core::ModelSource* const source = FindSource(sources_, model.base_path);
   return source != nullptr &&
          !source->HasVersion(model.name, model.base_path, version).value_or(true);

@@ -14,6 +14,8 @@
 #include "base/metrics/metrics.h"
 #include "base/mutex.h"
 #include "core/version_selection.h"
+#include "ensemble/graph.h"
+#include "infer/engine.h"
 #include "infer/experiments/experiments.h"
 #include "infer/recent_requests.h"
 #include "infer/run_times.h"
@@ -33,6 +35,7 @@ struct SourceDependencies {
   // Makes the loader for the files of a version. Thread-safe.
   core::LoaderFactory make_loader;
   core::MemoryEstimator estimate_memory;
+  core::Manager* manager = nullptr;  // null: the sources only list versions
 };
 using SourcesFactory = std::function<Sources(const SourceDependencies&)>;
 
@@ -42,11 +45,14 @@ struct ListReceivers {
   Experiments& experiments;
   RequestLogs& request_logs;
   schedule::Scheduler& scheduler;
+  Engine& engine;  // runs the steps of ensembles
 };
 
 // Owns the sources, and the list of models that is in force.
 //
-//   ModelSet set(settings, backends, metrics, {manager, experiments, request_logs}, make_sources);
+//   ModelSet set(settings, backends, metrics, {manager, experiments, request_logs, scheduler,
+//   engine},
+//                make_sources);
 //   TRY(set.Apply(models, "models.config"));
 //   set.Start();   // from now on the sources report
 //   ...
@@ -65,8 +71,8 @@ class ModelSet final {
   // `retried` again. Messages begin with `where`. Errors:
   //   INVALID_ARGUMENT: an error of CheckModels, a model in force would change its platform, or a
   //     model has a request log although there is no directory for it;
-  //   FAILED_PRECONDITION: a model would move from one source to another, or the server is shutting
-  //     down;
+  //   FAILED_PRECONDITION: a model would move from one source to another, the graph of a loaded
+  //     ensemble would change, or the server is shutting down;
   //   the error of a source that refuses its models.
   Status Apply(const std::vector<ConfiguredModel>& models, std::string_view where,
                std::string_view retried = "") EXCLUDES(apply_mutex_, mutex_);
@@ -93,11 +99,12 @@ class ModelSet final {
     WarmUpOptions warm_up;
     std::vector<ExampleOptions> examples;
     batch::BatchSettings batching;
+    std::vector<ensemble::Graph> ensembles;
     core::VersionSelection selection;
     std::set<core::VersionNumber> labelled;
     std::shared_ptr<RecentRequests> recent;  // of the model, for the warm-up of its next version
-    // The first generation with this base path, platform, version selection and set of labelled
-    // versions.
+    // The first generation with this base path, platform, version selection, ensembles, and set of
+    // labelled versions.
     uint64_t same_since = 0;
   };
 
@@ -114,6 +121,9 @@ class ModelSet final {
   // Returns an error if a model would change its platform or move to another source.
   Status CheckMoves(const std::vector<ConfiguredModel>& models, std::string_view where) const
       REQUIRES(mutex_);
+  // Returns an error if a loaded version of an ensemble would get another graph.
+  Status CheckGraphs(const ConfiguredModel& model, const Entry& entry,
+                     std::string_view where) const;
   // Returns an error if the platform of a model in force would change.
   Status CheckPlatform(const ConfiguredModel& model, const Entry& entry,
                        std::string_view where) const;
@@ -123,7 +133,9 @@ class ModelSet final {
   // it is not installed.
   std::string BackendName(const std::string& base_path, const std::string& platform) const;
   // The entry for a model in the list with this generation.
-  Entry EntryOf(const ConfiguredModel& model, uint64_t generation) const REQUIRES(mutex_);
+  // `labelled`: the versions that labels and steps of ensembles name.
+  Entry EntryOf(const ConfiguredModel& model, std::set<core::VersionNumber> labelled,
+                uint64_t generation) const REQUIRES(mutex_);
   WarmUpOptions WarmUpOf(const ConfiguredModel& model) const;
   // Makes the loader of a version, and wraps it: Examples, warm-up, batching. The sources call it
   // on their threads. A step that every load needs is added here.
@@ -143,6 +155,7 @@ class ModelSet final {
   Experiments& experiments_;
   RequestLogs& request_logs_;
   schedule::Scheduler& scheduler_;
+  Engine& engine_;
   MemoryHistory memory_history_;
   const Sources sources_;
 

@@ -39,7 +39,7 @@ def config_text(models):
     """A model_config_list of {name: base path or further fields in text form}."""
     lines = []
     for name, value in models.items():
-        fields = value if 'base_path:' in value else f'base_path: "{value}"'
+        fields = value if 'base_path:' in value or 'ensemble {' in value else f'base_path: "{value}"'
         lines.append(f'  config {{ name: "{name}" {fields} }}')
     return 'model_config_list {\n' + '\n'.join(lines) + '\n}\n'
 
