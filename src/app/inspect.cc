@@ -11,7 +11,9 @@
 
 #include "app/builtins.h"
 #include "app/commands.h"
+#include "app/ensemble_report.h"
 #include "app/model_report.h"
+#include "models/ensemble_list.h"
 #include "options/component_options.h"
 #include "options/options.h"
 
@@ -19,12 +21,16 @@ namespace penstock {
 namespace {
 
 constexpr std::string_view kUsage = R"(Usage: penstock inspect [flags] FOLDER
+       penstock inspect [flags] --model_config_file=FILE MODEL
 
 Describes the model in FOLDER: its backend, its versions, and the names, types and shapes of its
 inputs and outputs. FOLDER is a model's folder, whose newest complete version is described, the
 folder of one version, or builtin:NAME. The model is loaded for it. Exit code 1 if it cannot be.
+With a configuration file, describes a model of its list; of an ensemble also the steps, for which
+their models are loaded.
 
   --json                          one line of JSON
+  --dot                           an ensemble as a graph for Graphviz
   --platform=BACKEND              the backend, where the files do not say it
   --saved_model_tags=TAGS         as for serve, like these:
   --backend_directory=FOLDER
@@ -36,13 +42,11 @@ folder of one version, or builtin:NAME. The model is loaded for it. Exit code 1 
 )";
 
 // Flags of serve that also apply to inspect.
-constexpr std::array<std::string_view, 7> kServeFlags = {"saved_model_tags",
-                                                         "backend_directory",
-                                                         "tensorflow_library",
-                                                         "tensorflow_op_libraries",
-                                                         "onnxruntime_library",
-                                                         "onnxruntime_custom_ops",
-                                                         "log_level"};
+constexpr std::array<std::string_view, 8> kServeFlags = {
+    "model_config_file",       "saved_model_tags",
+    "backend_directory",       "tensorflow_library",
+    "tensorflow_op_libraries", "onnxruntime_library",
+    "onnxruntime_custom_ops",  "log_level"};
 
 // Discards output to standard error while it exists: runtimes print there before their logs can be
 // configured. One thread at a time.
@@ -70,6 +74,7 @@ struct Request {
   std::string path;
   std::string platform;
   bool json = false;
+  bool dot = false;
   bool help = false;
   OptionValues values;
 };
@@ -85,6 +90,8 @@ StatusOr<Request> ParseRequest(std::span<const std::string> arguments) {
     }
     if (argument == "--json") {
       request.json = true;
+    } else if (argument == "--dot") {
+      request.dot = true;
     } else if (argument.starts_with(kPlatform)) {
       request.platform = argument.substr(kPlatform.size());
     } else if (argument.starts_with("-")) {
@@ -122,6 +129,11 @@ StatusOr<ModelReport> Inspect(const Request& request) {
   load.platform = request.platform;
   // They only list versions, and make no loaders.
   const Sources sources = MakeSources(request.values, {settings, nullptr, nullptr});
+  if (!settings.model_config_file.empty()) {
+    ASSIGN_OR_RETURN(const std::vector<ConfiguredModel> models, ReadModelList(settings));
+    TRY(CheckEnsembles(models, settings.model_config_file));
+    return InspectConfigured(models, request.path, load, backends, sources);
+  }
   return InspectModel(request.path, load, backends, sources);
 }
 
@@ -141,7 +153,11 @@ int InspectCommand(std::span<const std::string> arguments) {
   }
   const StatusOr<ModelReport> report = Inspect(*request);
   if (!report.ok()) return Fail(report.status());
-  fmt::print("{}", request->json ? ReportJson(*report) : ReportText(*report));
+  if (request->dot && report->dot.empty())
+    return Fail(InvalidArgument("--dot draws ensembles, and {} is none", report->path));
+  fmt::print("{}", request->dot    ? report->dot
+                   : request->json ? ReportJson(*report)
+                                   : ReportText(*report));
   return 0;
 }
 

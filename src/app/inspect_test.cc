@@ -190,6 +190,49 @@ TEST_F(InspectTest, ExplainsErrorsInTheArguments) {
   EXPECT_THAT(err_, HasSubstr("--log_level=loud: must be one of"));
 }
 
+TEST_F(InspectTest, DrawsAnEnsembleOfAConfigurationFile) {
+  AddVersion("half/3", "half_plus_two");
+  AddVersion("half/4", "half_plus_two");
+  const std::string config = base_.Write("list", R"(model_config_list {
+      config { name: "half" base_path: ")" + base_ / "half" +
+                                                     R"(" }
+      config { name: "inner" penstock { ensemble { input: "x" output: "y"
+        step { model: "half" version: 3 inputs { key: "x" value: "x" }
+               outputs { key: "y" value: "y" } } } } }
+      config { name: "outer" penstock { ensemble { version: 5 input: "a" output: "c"
+        step { name: "one" model: "inner" inputs { key: "x" value: "a" }
+               outputs { key: "y" value: "b" } }
+        step { name: "two" model: "half" inputs { key: "x" value: "b" }
+               outputs { key: "y" value: "c" } } } } }
+      config { name: "bad" penstock { ensemble { input: "x" output: "y"
+        step { model: "half" inputs { key: "z" value: "x" }
+               outputs { key: "y" value: "y" } } } } } })");
+  const std::string flag = "--model_config_file=" + config;
+  ASSERT_EQ(Inspect({flag, "outer"}), 0) << err_;
+  EXPECT_EQ(out_,
+            "outer\n  backend   ensemble\n  versions  5\n  shown     5\n\n"
+            "signature serving_default (tensorflow/serving/predict)\n"
+            "  inputs\n    a  float32  any shape  input 'x' of step 'one'\n"
+            "  outputs\n    c  float32  any shape  output 'y' of step 'two'\n\n"
+            "steps\n"
+            "  stage 1\n    one (model inner)\n      x  <-  a\n      y  ->  b  float32 any shape\n"
+            "  stage 2\n    two (model half)\n      x  <-  b\n      y  ->  c  float32 any shape\n");
+  ASSERT_EQ(Inspect({flag, "--dot", "outer"}), 0) << err_;
+  EXPECT_THAT(out_, HasSubstr("\"step one\" -> \"step two\""));
+  ASSERT_EQ(Inspect({flag, "half"}), 0) << err_;
+  EXPECT_THAT(out_, HasSubstr("shown     4\n"));
+  EXPECT_EQ(Inspect({flag, "--dot", "half"}), 1);
+  EXPECT_THAT(err_, HasSubstr("--dot draws ensembles, and "));
+  EXPECT_EQ(Inspect({flag, "bad"}), 1);
+  EXPECT_EQ(err_,
+            "penstock inspect: model 'bad', step 'half', input 'z': signature 'serving_default' of "
+            "model half has no such input, only 'x'\n");
+  EXPECT_EQ(Inspect({flag, "none"}), 1);
+  EXPECT_EQ(err_,
+            "penstock inspect: there is no model 'none' in the list; it has half, inner, outer, "
+            "bad\n");
+}
+
 TEST_F(InspectTest, Help) {
   EXPECT_EQ(Inspect({"--help"}), 0);
   EXPECT_THAT(out_, HasSubstr("Usage: penstock inspect [flags] FOLDER"));

@@ -51,8 +51,17 @@ std::string IncompleteText(const IncompleteVersion& each) {
 using Folders = std::map<core::VersionNumber, std::string>;
 
 // Chooses the version of a base path to describe.
-Status ChooseVersion(const core::ModelSource& source, const Folders& folders, ModelReport& report) {
+Status ChooseVersion(const core::ModelSource& source, const Folders& folders,
+                     std::optional<core::VersionNumber> version, ModelReport& report) {
   report.described_path.clear();
+  if (version) {
+    const auto found = folders.find(*version);
+    if (found == folders.end())
+      return Error(StatusCode::kNotFound, "{} has no version {}", report.path, version->value);
+    report.described_path = found->second;
+    report.shown = found->first;
+    return OkStatus();
+  }
   // From the newest down, as serve would choose.
   for (auto folder = folders.rbegin(); folder != folders.rend(); ++folder) {
     std::string missing = source.WhyIncomplete(folder->second);
@@ -261,7 +270,8 @@ std::string TensorsJson(const std::vector<TensorSpec>& tensors) {
 }  // namespace
 
 StatusOr<ModelReport> InspectModel(const std::string& asked, const LoadOptions& options,
-                                   BackendHost& backends, const Sources& sources) {
+                                   BackendHost& backends, const Sources& sources,
+                                   std::optional<core::VersionNumber> version) {
   ASSIGN_OR_RETURN(const std::string path, ReadBasePath(asked));
   ModelReport report{asked, {}, {}, path, {}};
   const core::ModelSource* const source = FindSource(sources, path);
@@ -270,8 +280,8 @@ StatusOr<ModelReport> InspectModel(const std::string& asked, const LoadOptions& 
                            path, path.substr(0, path.find("://")));
   }
   ASSIGN_OR_RETURN(const Folders folders, source->ListVersions(path));
-  for (const auto& [version, folder] : folders) report.versions.push_back(version);
-  if (!folders.empty()) TRY(ChooseVersion(*source, folders, report));
+  for (const auto& [number, folder] : folders) report.versions.push_back(number);
+  if (!folders.empty()) TRY(ChooseVersion(*source, folders, version, report));
   StatusOr<ModelInfo> info = Describe(report.described_path, options, backends);
   // Without numbered folders, `path` was taken for a version. It may be a base path by mistake, so
   // the error says both.
@@ -299,6 +309,7 @@ std::string ReportText(const ModelReport& report) {
     AppendTensors(text, "inputs", signature.inputs);
     AppendTensors(text, "outputs", signature.outputs);
   }
+  if (!report.steps.empty()) text += "\nsteps\n" + report.steps;
   for (const IncompleteVersion& each : report.incomplete) {
     fmt::format_to(std::back_inserter(text), "\nnote: {}, and is not served\n",
                    IncompleteText(each));
