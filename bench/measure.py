@@ -13,6 +13,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import access_calls
 import batched_calls
+import ensemble
 import example_calls
 import idle_and_memory
 import large_messages
@@ -37,6 +38,7 @@ SCENARIOS = {
     "batching_light": two_models.run_light,
     "batching_shares": two_models.run_shares,
     "batching_overload": overload.run,
+    "ensemble": ensemble.run,
     "grpc_classify": example_calls.run_small,
     "examples": example_calls.run_reader,
     "observed": observed_calls.run,

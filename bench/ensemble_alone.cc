@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an ensemble costs beside its models, inside one process and without a network.
+//   ensemble_alone ROUNDS
+// Prints lines of a name and a figure, one of each in a round:
+//   model, one:       CPU time of a request to a cheap model that runs on this thread, and to an
+//                     ensemble with that model as its only step, ns
+//   pooled, pooled1:  the time of a request to a model that runs in a slot, and to such an
+//   ensemble,
+//                     us
+//   longest, three:   the time of a request to a model that takes 2 ms, and to an ensemble of three
+//                     such models that run side by side, us
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <ctime>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "base/check.h"
+#include "base/metrics/metrics.h"
+#include "core/manager.h"
+#include "ensemble/ensemble_loader.h"
+#include "infer/engine.h"
+#include "infer/served_model.h"
+
+namespace penstock {
+namespace {
+
+using std::chrono::microseconds;
+using std::chrono::steady_clock;
+
+constexpr microseconds kSlowTime{2000};
+
+TensorSpec Vector(std::string name) {
+  TensorSpec spec;
+  spec.name = std::move(name);
+  spec.dtype = DType::kFloat32;
+  spec.shape = Shape{-1};
+  return spec;
+}
+
+// Gives its input "x" as "y" after some time. Thread-safe.
+class Echo final : public Model {
+ public:
+  explicit Echo(microseconds time) : time_(time) {
+    info_.platform = "echo";
+    info_.traits.answers_in_run = true;
+    Signature& signature = info_.signatures.emplace_back();
+    signature.name = std::string(kDefaultSignatureName);
+    signature.inputs = {Vector("x")};
+    signature.outputs = {Vector("y")};
+  }
+  const ModelInfo& info() const override { return info_; }
+  void Run(const InferRequest& request, ResponseCallback done) override {
+    // Asleep, so that three of them run side by side on any machine.
+    if (time_.count() > 0) std::this_thread::sleep_for(time_);
+    InferResponse response;
+    response.outputs.push_back({"y", request.inputs[0].tensor});
+    done(std::move(response));
+  }
+
+ private:
+  const microseconds time_;
+  ModelInfo info_;
+};
+
+// Makes an Echo. One thread at a time.
+class EchoLoader final : public core::Loader {
+ public:
+  EchoLoader(core::ServableId id, microseconds time, bool runs_inline, MetricsRegistry& metrics)
+      : id_(std::move(id)), time_(time), runs_inline_(runs_inline), metrics_(metrics) {}
+  StatusOr<std::unique_ptr<core::Servable>> Load() override {
+    InlineOptions options;
+    if (!runs_inline_) options.run_time_max = Duration::zero();
+    return MakeServedModel(id_, std::make_unique<Echo>(time_), metrics_, options);
+  }
+
+ private:
+  const core::ServableId id_;
+  const microseconds time_;
+  const bool runs_inline_;
+  MetricsRegistry& metrics_;
+};
+
+// The models, and ensembles of them. One thread at a time.
+class Server {
+ public:
+  Server() {
+    Serve("model", microseconds(0), true);
+    Serve("pooled", microseconds(0), false);
+    Serve("longest", kSlowTime, false);
+    ServeEnsemble("one", {"model"});
+    ServeEnsemble("pooled1", {"pooled"});
+    ServeEnsemble("three", {"longest", "longest", "longest"});
+    request_.inputs.push_back({"x", *Tensor::Allocate(DType::kFloat32, {1})});
+    for (int i = 0; i < 2000; ++i) Send("model");  // from now on it runs on the calling thread
+  }
+
+  // Sends one request, and waits for the answer.
+  void Send(std::string_view model) {
+    ModelHandle handle = *engine_.Find({.name = model, .version = {}, .label = {}});
+    std::atomic<bool> is_answered{false};
+    engine_.Run(handle, request_, /*may_run_inline=*/true, [&](InferResponse&& response) {
+      PENSTOCK_CHECK(response.status.ok(), "a request failed");
+      is_answered.store(true, std::memory_order_release);
+      is_answered.notify_one();
+    });
+    is_answered.wait(false, std::memory_order_acquire);
+  }
+  // CPU time of this thread for a request, in ns.
+  double Cpu(std::string_view model) {
+    constexpr int kRequests = 50'000;
+    timespec start = {}, end = {};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &start);
+    for (int i = 0; i < kRequests; ++i) Send(model);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &end);
+    return (static_cast<double>(end.tv_sec - start.tv_sec) * 1e9 +
+            static_cast<double>(end.tv_nsec - start.tv_nsec)) /
+           kRequests;
+  }
+  // Median time of a request, in us.
+  double Time(std::string_view model, int requests) {
+    std::vector<double> times;
+    for (int i = 0; i < requests; ++i) {
+      const auto start = steady_clock::now();
+      Send(model);
+      times.push_back(
+          std::chrono::duration<double, std::micro>(steady_clock::now() - start).count());
+    }
+    std::ranges::nth_element(times, times.begin() + requests / 2);
+    return times[static_cast<size_t>(requests / 2)];
+  }
+
+ private:
+  void Serve(const std::string& name, microseconds time, bool runs_inline) {
+    Publish(name,
+            std::make_unique<EchoLoader>(core::ServableId{name, {1}}, time, runs_inline, metrics_));
+  }
+  void ServeEnsemble(const std::string& name, const std::vector<std::string>& models) {
+    ensemble::Graph graph{.inputs = {"x"}};
+    for (size_t i = 0; i < models.size(); ++i) {
+      const std::string output = fmt::format("y{}", i);
+      graph.outputs.push_back(output);
+      graph.steps.push_back({.name = fmt::format("s{}", i),
+                             .model = {.name = models[i]},
+                             .inputs = {{"x", "x"}},
+                             .outputs = {{"y", output}}});
+    }
+    Publish(name, std::make_unique<ensemble::EnsembleLoader>(core::ServableId{name, {1}}, graph,
+                                                             engine_, metrics_, InlineOptions()));
+  }
+  void Publish(const std::string& name, std::unique_ptr<core::Loader> loader) {
+    PENSTOCK_CHECK(manager_.SetModel({.name = name}).ok(), "no model");
+    std::vector<core::AspiredVersion> versions;
+    versions.push_back({{1}, std::move(loader)});
+    manager_.SetAspired(name, std::move(versions));
+    manager_.WaitUntilIdle();
+    PENSTOCK_CHECK(manager_.GetHandle(name).ok(), "a model was not loaded");
+  }
+
+  MetricsRegistry metrics_;
+  schedule::Scheduler scheduler_{{.compute_slots = 4}};
+  core::Manager manager_;
+  Engine engine_{{}, manager_, scheduler_};
+  InferRequest request_;
+};
+
+void Run(int rounds) {
+  Server server;
+  for (int i = 0; i < rounds; ++i) {
+    for (const char* const model : {"model", "one"})
+      fmt::print("{} {:.0f}\n", model, server.Cpu(model));
+    for (const char* const model : {"pooled", "pooled1"})
+      fmt::print("{} {:.2f}\n", model, server.Time(model, 5000));
+    for (const char* const model : {"longest", "three"})
+      fmt::print("{} {:.2f}\n", model, server.Time(model, 101));
+  }
+}
+
+}  // namespace
+}  // namespace penstock
+
+int main(int argc, char** argv) { penstock::Run(argc > 1 ? std::max(1, std::atoi(argv[1])) : 1); }
