@@ -12,17 +12,17 @@ struct RunningCallback {
   const CancelToken* token;
   const RunningCallback* outer;  // the one whose callback has cancelled this token; null: none
 };
-thread_local const RunningCallback* running = nullptr;
+thread_local const RunningCallback* innermost_running = nullptr;
 
 void RunOnThisThread(const CancelToken& token, absl::AnyInvocable<void()> callback) {
-  const RunningCallback here{&token, running};
-  running = &here;
+  const RunningCallback here{&token, innermost_running};
+  innermost_running = &here;
   callback();
-  running = here.outer;
+  innermost_running = here.outer;
 }
 
 bool RunsOnThisThread(const CancelToken& token) {
-  for (const RunningCallback* each = running; each != nullptr; each = each->outer)
+  for (const RunningCallback* each = innermost_running; each != nullptr; each = each->outer)
     if (each->token == &token) return true;
   return false;
 }
