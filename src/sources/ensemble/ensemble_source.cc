@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A report causes events, and events cause reports. So the thread that finds something to do
 // reports, without the lock, and an event that comes meanwhile, on this thread or on another one,
-// only asks it to report once more.
+// only notes which models have changed.
 #include "sources/ensemble/ensemble_source.h"
 
 #include <algorithm>
@@ -19,7 +19,9 @@ void EnsembleSource::Start(core::AspiredTarget& target) {
   const int listener = manager_->AddListener([this](const core::ManagerEvent& event) {
     {
       MutexLock lock(mutex_);
-      if (!parts_.contains(event.model)) return;
+      const auto users = users_.find(event.model);
+      if (users == users_.end()) return;
+      changed_.insert(users->second.begin(), users->second.end());
     }
     Refresh();
   });
@@ -51,14 +53,16 @@ Status EnsembleSource::SetModels(std::vector<core::SourceModel> models) {
   TRY(Check(models));
   {
     MutexLock lock(mutex_);
-    models_ = std::move(models);
     is_new_list_ = true;
-    parts_.clear();
-    for (const core::SourceModel& model : models_) {
-      for (const auto& [number, version] : model.composed) {
-        for (const auto& part : version.parts) parts_.insert(part.model);
+    users_.clear();
+    changed_.clear();
+    for (size_t i = 0; i < models.size(); ++i) {
+      changed_.insert(i);
+      for (const auto& [number, version] : models[i].composed) {
+        for (const auto& part : version.parts) users_[part.model].insert(i);
       }
     }
+    models_ = std::make_shared<const List>(std::move(models));
   }
   Refresh();
   return OkStatus();
@@ -67,7 +71,7 @@ Status EnsembleSource::SetModels(std::vector<core::SourceModel> models) {
 std::optional<bool> EnsembleSource::HasVersion(const std::string& model, const std::string&,
                                                core::VersionNumber version) const {
   MutexLock lock(mutex_);
-  for (const core::SourceModel& each : models_) {
+  for (const core::SourceModel& each : *models_) {
     if (each.name == model) return each.composed.contains(version);
   }
   return std::nullopt;  // its list is not in force yet
@@ -83,48 +87,49 @@ StatusOr<std::map<core::VersionNumber, std::string>> EnsembleSource::ListVersion
 void EnsembleSource::Refresh() {
   {
     MutexLock lock(mutex_);
-    if (!is_started_ || is_stopped_) return;
-    shall_report_ = true;
-    if (is_reporting_) return;
+    if (!is_started_ || is_stopped_ || is_reporting_) return;
     is_reporting_ = true;
     reporting_thread_ = std::this_thread::get_id();
   }
   for (;;) {
-    std::vector<core::SourceModel> models;
+    std::shared_ptr<const List> models;
+    std::set<size_t> changed;
     bool is_new_list = false;
     {
       MutexLock lock(mutex_);
-      if (!std::exchange(shall_report_, false) || is_stopped_) {
+      models = models_;
+      changed.swap(changed_);
+      is_new_list = std::exchange(is_new_list_, false);
+      if (is_stopped_ || (changed.empty() && !is_new_list)) {
         is_reporting_ = false;
         idle_.NotifyAll();
         return;
       }
-      models = models_;
-      is_new_list = std::exchange(is_new_list_, false);
     }
-    ReportAll(models, is_new_list);
+    if (is_new_list) TakeList(*models);
+    for (const size_t position : changed) Report((*models)[position]);
   }
 }
 
-void EnsembleSource::ReportAll(const std::vector<core::SourceModel>& models, bool is_new_list) {
-  if (is_new_list) {
-    reporter_->SetModels(models);
-    std::erase_if(complete_, [&](const Complete& each) {
-      return std::ranges::none_of(models, [&](const core::SourceModel& model) {
-        const auto& [name, number, revision] = each;
-        const auto version = model.composed.find(number);
-        return model.name == name && version != model.composed.end() &&
-               version->second.revision == revision;
-      });
-    });
-  }
-  for (const core::SourceModel& model : models) {
-    const core::VersionReporter::Ticket ticket = reporter_->BeginScan(model.name);
-    reporter_->Report(model.name, ticket, Scan(model),
-                      [&](core::VersionNumber version, const core::FoundVersion& found) {
-                        return make_loader_({model.name, version}, found.path);
-                      });
-  }
+void EnsembleSource::TakeList(const List& models) {
+  reporter_->SetModels(models);
+  std::map<std::string_view, const core::SourceModel*> by_name;
+  for (const core::SourceModel& model : models) by_name.emplace(model.name, &model);
+  std::erase_if(complete_, [&](const Complete& each) {
+    const auto& [name, number, revision] = each;
+    const auto model = by_name.find(name);
+    if (model == by_name.end()) return true;
+    const auto version = model->second->composed.find(number);
+    return version == model->second->composed.end() || version->second.revision != revision;
+  });
+}
+
+void EnsembleSource::Report(const core::SourceModel& model) {
+  const core::VersionReporter::Ticket ticket = reporter_->BeginScan(model.name);
+  reporter_->Report(model.name, ticket, Scan(model),
+                    [&](core::VersionNumber version, const core::FoundVersion& found) {
+                      return make_loader_({model.name, version}, found.path);
+                    });
 }
 
 core::ScanResult EnsembleSource::Scan(const core::SourceModel& model) {

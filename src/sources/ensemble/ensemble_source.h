@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -52,10 +53,13 @@ class EnsembleSource final : public core::ModelSource {
     uint64_t revision = 0;   // changes with the versions of its parts, too
   };
 
-  // Reports all models again, on this thread or on the one that reports now.
+  using List = std::vector<core::SourceModel>;
+
+  // Reports the models that have changed, on this thread or on the one that reports now.
   void Refresh() EXCLUDES(mutex_);
   // These are used by one thread at a time, the one that reports.
-  void ReportAll(const std::vector<core::SourceModel>& models, bool is_new_list);
+  void TakeList(const List& models);
+  void Report(const core::SourceModel& model);
   core::ScanResult Scan(const core::SourceModel& model);
   Readiness ReadinessOf(const core::ComposedVersion& version) const;
   // True if a version of the part is being loaded, or its source has not answered yet.
@@ -71,12 +75,13 @@ class EnsembleSource final : public core::ModelSource {
   mutable Mutex mutex_;  // not held during reports: they cause events
   CondVar idle_;
   int listener_ GUARDED_BY(mutex_) = 0;  // 0: none
-  std::vector<core::SourceModel> models_ GUARDED_BY(mutex_);
-  std::set<std::string, std::less<>> parts_ GUARDED_BY(mutex_);  // the names of all of them
+  std::shared_ptr<const List> models_ GUARDED_BY(mutex_) = std::make_shared<List>();
+  // The positions in models_ that need a part, by its name.
+  std::map<std::string, std::set<size_t>, std::less<>> users_ GUARDED_BY(mutex_);
+  std::set<size_t> changed_ GUARDED_BY(mutex_);  // positions that shall be reported
   bool is_new_list_ GUARDED_BY(mutex_) = false;
   bool is_started_ GUARDED_BY(mutex_) = false;
   bool is_stopped_ GUARDED_BY(mutex_) = false;
-  bool shall_report_ GUARDED_BY(mutex_) = false;
   bool is_reporting_ GUARDED_BY(mutex_) = false;
   std::thread::id reporting_thread_ GUARDED_BY(mutex_);
 };
