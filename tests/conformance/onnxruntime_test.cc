@@ -15,9 +15,11 @@
 namespace penstock {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::FloatNear;
 using testing::HasSubstr;
+using testing::Not;
 namespace fs = std::filesystem;
 
 BackendHost& Host() {
@@ -83,6 +85,15 @@ TEST(OnnxRuntimeTest, AnIntegerDivisionByZeroIsAnErrorOfTheClient) {
     EXPECT_EQ(status.code(), StatusCode::kInvalidArgument) << output << ": " << status;
     EXPECT_THAT(std::string(MessageOf(status)), HasSubstr("by zero"));
   }
+}
+
+TEST(OnnxRuntimeTest, ShapesThatDoNotFitEachOtherAreAnErrorOfTheClient) {
+  const auto model = Load(TestModel("division_onnx"));
+  const Status status =
+      RunModel(*model, {{"a", Int64s({7, 8})}, {"b", Int64s({1, 2, 3})}}, {"quotient"}).status;
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument) << status;
+  EXPECT_THAT(std::string(MessageOf(status)),
+              AllOf(HasSubstr("Div node"), Not(HasSubstr("onnxruntime_src"))));
 }
 
 TEST(OnnxRuntimeTest, OutputsComeInTheOrderOfTheirNames) {

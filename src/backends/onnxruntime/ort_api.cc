@@ -37,11 +37,23 @@ int32_t CodeOf(int ort_code) {
   }
 }
 
-// ONNX Runtime has no code for values that an operator refuses. The texts of its integer Div and
-// Mod tell that a divisor, and so an input of the request, is at fault.
-bool IsDivisionByZero(std::string_view text) {
-  return text.find("Integer division by zero") != text.npos ||
-         text.find("Integer modulo by zero") != text.npos;
+// ONNX Runtime has no code for what an operator refuses in a run, such as shapes that do not fit
+// each other or a divisor of zero. The request is at fault then, unless memory is short.
+int32_t CodeOfOperator(std::string_view text) {
+  if (text.find("Non-zero status code returned while running") == text.npos)
+    return PENSTOCK_INTERNAL;
+  return text.find("Failed to allocate memory") == text.npos ? PENSTOCK_INVALID_ARGUMENT
+                                                             : PENSTOCK_RESOURCE_EXHAUSTED;
+}
+
+// Removes the path of the runtime's source file, with which many of its messages begin.
+void RemoveSourcePath(std::string& text) {
+  constexpr std::string_view kBefore = "Status Message: ";
+  size_t begin = text.find(kBefore);
+  if (begin == text.npos) return;
+  begin += kBefore.size();
+  const size_t end = text.find(' ', begin);
+  if (text[begin] == '/' && end != text.npos) text.erase(begin, end + 1 - begin);
 }
 
 struct TypeRow {
@@ -98,7 +110,8 @@ void OrtApi::Check(OrtStatus* status, const char* what) const {
   if (status == nullptr) return;
   int32_t code = CodeOf(GetErrorCode(status));
   std::string text = std::string(what) + ": " + GetErrorMessage(status);
-  if (code == PENSTOCK_INTERNAL && IsDivisionByZero(text)) code = PENSTOCK_INVALID_ARGUMENT;
+  if (code == PENSTOCK_INTERNAL) code = CodeOfOperator(text);
+  RemoveSourcePath(text);
   ReleaseStatus(status);
   throw Error(code, std::move(text));
 }
