@@ -260,7 +260,8 @@ Status CheckRowsAreIndependent(Model& model, const Signature& signature,
     if (cancel.IsCancelled()) return absl::CancelledError("the check was cancelled");
   }
   return Error(StatusCode::kFailedPrecondition,
-               "it cannot be checked, because the model refused a made-up request: {}",
+               "it cannot be checked, because the model refused a made-up request, and no recorded "
+               "or recent request with two rows is known: {}",
                MessageOf(last));
 }
 

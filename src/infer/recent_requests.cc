@@ -146,6 +146,10 @@ ResponseCallback RecentRequests::Watch(const InferRequest& request, ResponseCall
   };
 }
 
+void RecentRequests::Add(const InferRequest& request) {
+  Watch(request, [](InferResponse&&) {})(InferResponse());
+}
+
 bool RecentRequests::Renew(const InferRequest& request) {
   const auto found = std::ranges::find_if(
       kept_, [&](const auto& kept) { return HaveSameForm(kept->request(), request); });

@@ -74,6 +74,8 @@ class RecentRequests final : public std::enable_shared_from_this<RecentRequests>
   // Returns `done`, or a callback that calls it and keeps a copy of `request` if its answer is no
   // error. `request` has passed the checks of its signature.
   ResponseCallback Watch(const InferRequest& request, ResponseCallback done) EXCLUDES(mutex_);
+  // Keeps a copy of a request that a version has answered.
+  void Add(const InferRequest& request) EXCLUDES(mutex_);
 
   // Drops all requests, and those that run now: one of them may have broken the model.
   void Clear() EXCLUDES(mutex_);

@@ -72,9 +72,9 @@ StatusOr<Slice> ReadFile(const fs::path& path) {
 // One warm-up of one version. One thread at a time.
 class Replay final {
  public:
-  Replay(ServedModel& model, const WarmUpOptions& options, CancelToken& cancel,
-         WarmUpCounts& counts)
-      : model_(model), options_(options), cancel_(cancel), counts_(counts) {}
+  Replay(ServedModel& model, const WarmUpOptions& options, RecentRequests* recent,
+         CancelToken& cancel, WarmUpCounts& counts)
+      : model_(model), options_(options), recent_(recent), cancel_(cancel), counts_(counts) {}
 
   Status RunRecords(const fs::path& path);
   Status RunFolder(const fs::path& path);
@@ -91,6 +91,7 @@ class Replay final {
 
   ServedModel& model_;
   const WarmUpOptions& options_;
+  RecentRequests* const recent_;
   CancelToken& cancel_;
   WarmUpCounts& counts_;
 };
@@ -103,6 +104,7 @@ Status Replay::RunRequest(InferRequest& request) {
     if (cancel_.IsCancelled()) return absl::CancelledError("the version is no longer wanted");
     TRY(RunAndWait(model_.model(), request));
   }
+  if (recent_ != nullptr) recent_->Add(request);
   return OkStatus();
 }
 
@@ -232,8 +234,8 @@ Status Replay::RunFolder(const fs::path& path) {
 }  // namespace
 
 Status RunWarmUp(ServedModel& model, const std::string& version_path, const WarmUpOptions& options,
-                 CancelToken& cancel, WarmUpCounts& counts) {
-  Replay replay(model, options, cancel, counts);
+                 RecentRequests* recent, CancelToken& cancel, WarmUpCounts& counts) {
+  Replay replay(model, options, recent, cancel, counts);
   const fs::path version(version_path);
   TRY(replay.RunRecords(version / kRecordFile));
   return replay.RunFolder(version / kFolder);

@@ -43,8 +43,10 @@ struct WarmUpCounts {
 // INVALID_ARGUMENT for a file or record that is not a request, or for too many requests;
 // UNIMPLEMENTED for session runs that are no run of a signature; otherwise those of the model.
 // Blocks.
+//
+// `recent` gets some of the requests. Null: nobody wants them.
 Status RunWarmUp(ServedModel& model, const std::string& version_path, const WarmUpOptions& options,
-                 CancelToken& cancel, WarmUpCounts& counts);
+                 RecentRequests* recent, CancelToken& cancel, WarmUpCounts& counts);
 
 // Runs requests that other versions of the model have answered, each options.iterations times. A
 // request that fails is logged and left out, because the versions may differ in what they take.

@@ -40,7 +40,10 @@ Status WarmUpLoader::WarmUp(ServedModel& model, CancelToken& cancel) {
   const GiveWay to_requests;
   WarmUpCounts counts;
   const SteadyTime start = clock_.Now();
-  Status status = RunWarmUp(model, version_path_, options_, cancel, counts);
+  // The check of batching, and the warm-up of later versions without records, need requests.
+  RecentRequests* const keep =
+      RecentRequests::MayRepeat(model.info().traits) ? recent_.get() : nullptr;
+  Status status = RunWarmUp(model, version_path_, options_, keep, cancel, counts);
   // A version without recorded requests has no warm-up to count.
   if (!status.ok() || counts.requests > 0) {
     Record(status, counts, clock_.Now() - start);

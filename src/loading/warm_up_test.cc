@@ -77,7 +77,7 @@ class WarmUpTest : public testing::Test {
   void WriteRecords(const std::string& bytes) {
     version_.Write("assets.extra/tf_serving_warmup_requests", bytes);
   }
-  Status Run() { return RunWarmUp(model_, version_.path(), options_, cancel_, counts_); }
+  Status Run() { return RunWarmUp(model_, version_.path(), options_, nullptr, cancel_, counts_); }
   // The message of its error, which has this code.
   std::string Problem(StatusCode code) {
     const Status status = Run();
@@ -341,6 +341,19 @@ TEST_F(WarmUpLoaderTest, MeasuresAndReports) {
   EXPECT_THAT(text, HasSubstr(fmt::format(
                         ":tensorflow:serving:model_warmup_records_read{{model_path=\"{}\"}} 2",
                         version_.path())));
+}
+
+TEST_F(WarmUpLoaderTest, RecordedRequestsAreKeptForTheCheckOfBatching) {
+  WriteRecords(Record(1) + Record(2));
+  ASSERT_TRUE(Load().ok());
+  EXPECT_EQ(recent_->Kept().size(), 1U) << "they have the same form";
+}
+
+TEST_F(WarmUpLoaderTest, RecordedRequestsOfAModelWithStateAreNotKept) {
+  has_state_ = true;
+  WriteRecords(Record(1));
+  ASSERT_TRUE(Load().ok());
+  EXPECT_TRUE(recent_->Kept().empty());
 }
 
 TEST_F(WarmUpLoaderTest, AFailedWarmUpFailsTheLoad) {
