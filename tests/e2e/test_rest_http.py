@@ -77,6 +77,12 @@ def test_errors_over_http2(base):
     assert headers.startswith('HTTP/2 405') and '\r\nallow: POST\r\n' in headers
 
 
+def test_early_errors_over_http2_reach_a_client_that_still_sends(base):
+    for _ in range(5):
+        status, version, answer = curl_status(*HTTP2, '--data-binary', '@-', base + '/nope', data=b'x' * 300_000)
+        assert (status, version) == (404, '2'), answer
+
+
 def test_one_http2_connection_for_several_requests(base, tmp_path):
     # nghttp sends them all at once, on one connection.
     data = tmp_path / 'body'

@@ -156,9 +156,9 @@ Http2FrameCheck::Verdict Http2FrameCheck::OnStreamId(uint32_t id) {
   return {};
 }
 
-void Http2FrameCheck::OnFrameSent(bool is_data) {
+void Http2FrameCheck::OnFrameSent() {
   pings_.Earn(1);
-  if (is_data) window_updates_.Earn(kWindowUpdatesPerData);
+  window_updates_.Earn(kWindowUpdatesPerFrame);
 }
 
 void Http2FrameCheck::OnSecond() {

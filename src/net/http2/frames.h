@@ -32,9 +32,9 @@ inline constexpr FrameAllowance kResetsAllowed{1000, 100};
 // explains one more.
 inline constexpr FrameAllowance kBeginsRefusedAllowed{100, 10};
 inline constexpr uint32_t kContinuationsMax = 16;  // in one header block
-// Window updates that one DATA frame explains: one for the stream, one for the connection, and two
-// to spare.
-inline constexpr uint32_t kWindowUpdatesPerData = 4;
+// Window updates that one sent frame explains: one for the stream, one for the connection, and two
+// to spare. Clients also send them for answers that are a HEADERS frame alone, such as errors.
+inline constexpr uint32_t kWindowUpdatesPerFrame = 4;
 
 // Checks the frame headers of one connection. It sees all received bytes before nghttp2 does, and
 // the frames that were sent. It does not read payloads.
@@ -60,9 +60,8 @@ class Http2FrameCheck final {
   // anywhere. After a violation the connection must be ended, and Check not called again.
   std::optional<Violation> Check(std::span<const std::byte> bytes);
 
-  // The server sent a DATA or HEADERS frame. This explains one ping, and a DATA frame also explains
-  // window updates.
-  void OnFrameSent(bool is_data);
+  // The server sent a DATA or HEADERS frame. This explains one ping, and window updates.
+  void OnFrameSent();
   // A stream was answered in full. This explains a later reset.
   void OnAnswered() { resets_.Earn(1); }
   // The server is about to reset a stream for a mistake of the client. False: the client has made

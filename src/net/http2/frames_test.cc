@@ -86,6 +86,17 @@ TEST_F(Http2FrameCheckTest, FramesOfUnknownTypesAreAFlood) {
   EXPECT_EQ(Check(unknown), NGHTTP2_ENHANCE_YOUR_CALM);
 }
 
+// A grpcio client whose calls all fail sends two of them for each call.
+TEST_F(Http2FrameCheckTest, AnswersWithoutDataExplainWindowUpdates) {
+  const std::string update = Frame(4, NGHTTP2_WINDOW_UPDATE, 0, 0);
+  for (uint32_t i = 0; i < 5 * kWindowUpdatesAllowed.at_once; ++i) {
+    check_.OnFrameSent();  // the trailers of an error
+    ASSERT_EQ(Check(update + update), 0u);
+  }
+  for (uint32_t i = 2; i < kWindowUpdatesAllowed.at_once; ++i) ASSERT_EQ(Check(update), 0u);
+  EXPECT_EQ(Check(update), NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
 TEST_F(Http2FrameCheckTest, CompleteRequestsExplainRefusedOnes) {
   for (uint32_t i = 0; i < kBeginsRefusedAllowed.at_once; ++i) ASSERT_TRUE(check_.OnBeginRefused());
   EXPECT_FALSE(check_.OnBeginRefused());

@@ -158,7 +158,7 @@ int Http2Session::Callbacks::SendData(nghttp2_session*, nghttp2_frame* frame, co
     session.output_.Copy(frame_header);
     stream.WriteBody(session.output_, size);
   }
-  session.OnFrameSent(/*is_data=*/true);
+  session.OnFrameSent();
   return 0;
 }
 

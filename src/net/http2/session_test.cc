@@ -118,8 +118,42 @@ TEST_F(Http2SessionTest, BodyOverTheLimitIs413AndTheStreamIsReset) {
   ServerOptions options = FakeHttp2Server::DefaultOptions();
   options.body_bytes_max = 10;
   Start(options);
-  const int32_t id = client_->Open(Fields("POST", "/echo", {{"content-length", "11"}}));
+  const int32_t id = client_->Open(Fields("POST", "/echo", {{"content-length", "2000000"}}));
   EXPECT_EQ(client_->answer(id).http_status(), 413);
+  EXPECT_TRUE(client_->answer(id).is_closed);
+  EXPECT_EQ(client_->answer(id).error_code, NGHTTP2_NO_ERROR);
+}
+
+// curl 7.88 loses the answer if a reset follows it.
+TEST_F(Http2SessionTest, ASmallRequestIsReceivedToItsEndAfterAnEarlyAnswer) {
+  Start();
+  const int32_t id = client_->Open(Fields("POST", "/nope", {{"content-length", "300000"}}));
+  EXPECT_EQ(client_->answer(id).http_status(), 404);
+  for (int part = 0; part < 30; ++part) {
+    EXPECT_FALSE(client_->answer(id).is_closed) << part;
+    client_->Data(id, std::string(10'000, 'x'), part == 29);
+  }
+  EXPECT_TRUE(client_->answer(id).is_closed);
+  EXPECT_EQ(Goaway(), std::nullopt);
+}
+
+TEST_F(Http2SessionTest, ARequestOfUnknownLengthIsResetAfterAnEarlyAnswerAndAMegabyte) {
+  Start();
+  const int32_t id = client_->Open(Fields("POST", "/nope"));
+  EXPECT_EQ(client_->answer(id).http_status(), 404);
+  const std::string part(10'000, 'x');
+  int parts = 0;
+  for (; parts < 200 && !client_->answer(id).is_closed; ++parts) client_->Data(id, part);
+  EXPECT_GT(parts, 100);
+  EXPECT_LT(parts, 120);
+}
+
+TEST_F(Http2SessionTest, ARequestThatStopsAfterAnEarlyAnswerIsReset) {
+  Start();
+  const int32_t id = client_->Open(Fields("POST", "/nope", {{"content-length", "5"}}));
+  EXPECT_FALSE(client_->answer(id).is_closed);
+  EXPECT_TRUE(server_->Pass(std::chrono::seconds(2)));
+  client_->Run();
   EXPECT_TRUE(client_->answer(id).is_closed);
 }
 
@@ -184,7 +218,7 @@ TEST_F(Http2SessionTest, DataForAStreamThatTheServerEndedIsNoMistake) {
   ServerOptions options = FakeHttp2Server::DefaultOptions();
   options.body_bytes_max = 10;
   Start(options);
-  const int32_t id = client_->Open(Fields("POST", "/echo", {{"content-length", "11"}}));
+  const int32_t id = client_->Open(Fields("POST", "/echo", {{"content-length", "2000000"}}));
   EXPECT_TRUE(client_->answer(id).is_closed);
   client_->SendRaw(FrameHeader(1, NGHTTP2_DATA, 0, static_cast<uint32_t>(id)) + "x");
   EXPECT_EQ(Goaway(), std::nullopt);

@@ -10,8 +10,10 @@
 // only after Resume.
 //
 // If the answer ends before the request has, the client need not send the rest: after the last
-// frame of the answer the stream is reset with NO_ERROR (RFC 9113, section 8.1). Received bytes are
-// given back to the windows in large steps, since most requests end before the first step.
+// frame of the answer the stream is reset with NO_ERROR (RFC 9113, section 8.1). Some HTTP clients,
+// such as curl 7.88, lose the answer then. So the rest of a small plain request is received and
+// dropped instead, as long as it comes. Received bytes are given back to the windows in large
+// steps, since most requests end before the first step.
 #include "net/http2/stream.h"
 
 #include <algorithm>
@@ -38,6 +40,10 @@ constexpr size_t kHeadBytesUncharged = 4096;
 // HTTP/2's definition of a field's size adds this much (RFC 9113, section 6.5.2).
 constexpr size_t kFieldOverheadBytes = 32;
 constexpr size_t kSegmentsKept = 64;
+// A plain request with a body up to this size is received to its end when it has its answer.
+constexpr uint64_t kDroppedBodyBytesMax = 1 << 20;
+// But not if the client sends nothing for so long.
+constexpr auto kDroppedBodyPause = std::chrono::seconds(1);
 
 const std::array<nghttp2_nv, 2> kGrpcHead = {StaticField(":status", "200"),
                                              StaticField("content-type", "application/grpc")};
@@ -93,6 +99,7 @@ void Http2Stream::Close() {
   head_bytes_ = segments_used_ = queued_bytes_ = 0;
   unreported_ = unconsumed_ = 0;
   counts_ = is_head_complete_ = is_malformed_ = has_received_end_ = early_end_ = false;
+  is_plain_ = drops_rest_ = false;
   is_submitted_ = is_deferred_ = is_ended_ = wants_room_ = false;
 }
 
@@ -290,6 +297,7 @@ void Http2Stream::OnData(std::span<const std::byte> bytes) {
   if (grpc_ != nullptr) return grpc_->OnData(bytes);
   if (http_ != nullptr && !http_->is_answered()) http_->OnBody(bytes);
   Consume(bytes.size());
+  if (drops_rest_ && body_bytes_ > kDroppedBodyBytesMax) StopReceiving();
 }
 
 void Http2Stream::BeginReceiving() {
@@ -307,6 +315,7 @@ void Http2Stream::RefuseIncomplete() {
       "again later";
   is_receiving_ = false;
   if (!is_head_complete_) return DropIncomplete();
+  if (drops_rest_) return StopReceiving();
   if (grpc_ != nullptr) return grpc_->Fail(Error(StatusCode::kUnavailable, "{}", kWhy));
   if (http_ != nullptr && !http_->is_answered()) http_->Refuse(503, kWhy);
 }
@@ -382,6 +391,7 @@ void Http2Stream::NoteWritten() {
 
 void Http2Stream::OnTick(SteadyTime now) {
   const ServerOptions& options = session_->server().options;
+  if (drops_rest_ && now - last_received_ > kDroppedBodyPause) StopReceiving();
   if (!has_received_end_ && options.body_timeout > Duration::zero() &&
       now - last_received_ > options.body_timeout) {
     if (http_ != nullptr && !http_->is_answered()) {
@@ -419,6 +429,7 @@ void Http2Stream::CutOff(CutCalls& cut) {
 // --- the answer
 
 void Http2Stream::OnAnswer(HttpCallImpl& call) {
+  is_plain_ = true;
   absl::InlinedVector<nghttp2_nv, 12> fields;
   const std::string status = std::to_string(call.status());
   const std::string length = std::to_string(call.body_bytes());
@@ -495,7 +506,7 @@ void Http2Stream::SubmitHead(std::span<const nghttp2_nv> fields, bool has_body) 
     nghttp2_submit_rst_stream(session_->ng(), NGHTTP2_FLAG_NONE, id_, NGHTTP2_INTERNAL_ERROR);
   pending_cost_ = kAnswerOverheadBytes + queued_bytes_;
   pending_flush_ = session_->AddPending(pending_cost_);
-  session_->OnFrameSent(/*is_data=*/false);
+  session_->OnFrameSent();
   session_->OnOutput();
 }
 
@@ -627,7 +638,16 @@ void Http2Stream::OnEndSent() {
   if (!std::exchange(early_end_, false)) return;
   session_->OnEarlyEndDone();
   if (has_received_end_) return;
+  const uint64_t body_bytes = content_length_ == kUnknown ? body_bytes_ : content_length_;
+  drops_rest_ = is_plain_ && body_bytes <= kDroppedBodyBytesMax;
+  if (!drops_rest_) StopReceiving();
+}
+
+void Http2Stream::StopReceiving() {
+  drops_rest_ = false;
+  if (has_received_end_) return;
   nghttp2_submit_rst_stream(session_->ng(), NGHTTP2_FLAG_NONE, id_, NGHTTP2_NO_ERROR);
+  session_->OnOutput();
 }
 
 }  // namespace penstock::net

@@ -150,6 +150,8 @@ class Http2Stream final : public HttpCallOwner,
   // The request is plain HTTP. If `refused_status` is not 0, it is answered with that error at
   // once.
   void StartHttp(int refused_status, std::string_view why);
+  // Asks the client not to send the rest of a request that has its answer.
+  void StopReceiving();
   // Queues a part of the body. Resume must follow if nghttp2 waits.
   void AppendSegment(Segment&& segment);
   // Lets nghttp2 ask again after a DEFERRED.
@@ -204,6 +206,8 @@ class Http2Stream final : public HttpCallOwner,
   bool is_ended_ = false;
   // The answer ends before the request, so the stream must be reset after it.
   bool early_end_ = false;
+  bool is_plain_ = false;    // the answer is one of plain HTTP
+  bool drops_rest_ = false;  // the answer was sent, and the rest of the request is received
   bool wants_room_ = false;
   OwnedHeaders kept_headers_;  // storage for fields that SubmitHead points to
   OwnedHeaders trailers_;

@@ -74,7 +74,7 @@ class StreamHost : public RequestSender {
   // The client has changed the size of HPACK's table, and nghttp2 has written no header block
   // since. The next block must begin by announcing the size (RFC 7541, section 4.2).
   bool has_new_table_size() const { return has_new_table_size_; }
-  void OnFrameSent(bool is_data) { frames_.OnFrameSent(is_data); }
+  void OnFrameSent() { frames_.OnFrameSent(); }
   void OnAnswered() { frames_.OnAnswered(); }
   // Bytes of the connection's receive window that can be given back to the peer.
   void ConsumeConnection(size_t bytes) { consumed_ += bytes; }

@@ -49,6 +49,8 @@ constexpr size_t kPieceBytesMin = 4096;
 // since a peer may still send the body of a refused request. kLingerTimeMax limits the whole wait.
 constexpr Duration kLingerTime = std::chrono::seconds(2);
 constexpr Duration kLingerTimeMax = std::chrono::seconds(30);
+// A peer that sends more than this after the last byte is not sending the rest of a request.
+constexpr uint64_t kLingerBytesMax = uint64_t{256} << 20;
 // How long a draining connection waits for the rest of a head or of a TLS handshake. A client that
 // means it sends a head at once, so this is some round trips.
 constexpr Duration kHeadTimeOfDrain = std::chrono::seconds(1);
@@ -202,7 +204,11 @@ void Connection::OnEndOfInput() {
 }
 
 void Connection::OnWireBytes(std::span<const std::byte> bytes) {
-  if (lingering_) return;  // no session is left to read it
+  if (lingering_) {  // no session is left to read it
+    lingering_bytes_ += bytes.size();
+    if (lingering_bytes_ > kLingerBytesMax) Close();
+    return;
+  }
   if (tls_ == nullptr) return OnPlainBytes(bytes);
   const std::string_view answer = tls_->was_fed() ? std::string_view() : AnswerToClearText(bytes);
   if (!answer.empty()) {

@@ -154,6 +154,7 @@ class Connection final : public LoopConnection, public SessionHost, private Flus
   SteadyTime last_sent_ = kNoDeadline;
   SteadyTime busy_since_ = kNoDeadline;
   SteadyTime lingering_since_ = kNoDeadline;
+  uint64_t lingering_bytes_ = 0;  // received since then, and dropped
   SteadyTime draining_since_ = kNoDeadline;
 
   // Small, so that idle connections cost little memory. Longer input goes to the loop's scratch
