@@ -11,20 +11,14 @@ namespace penstock {
 namespace {
 
 // Writes one message of protobuf to the log. May be called on any thread. After a message of
-// LOGLEVEL_FATAL protobuf throws an exception.
+// LOGLEVEL_FATAL protobuf throws an exception. All other messages are about bytes that were parsed:
+// whoever parses them reports the error, and clients must not be able to fill the log.
 void Take(google::protobuf::LogLevel level, const char* file, int line,
           const std::string& message) {
-  switch (level) {
-    case google::protobuf::LOGLEVEL_INFO:
-      PENSTOCK_LOG(kInfo, "libprotobuf: {} ({}:{})", message, file, line);
-      break;
-    case google::protobuf::LOGLEVEL_WARNING:
-      PENSTOCK_LOG(kWarning, "libprotobuf: {} ({}:{})", message, file, line);
-      break;
-    case google::protobuf::LOGLEVEL_ERROR:
-    case google::protobuf::LOGLEVEL_FATAL:
-      PENSTOCK_LOG(kError, "libprotobuf: {} ({}:{})", message, file, line);
-      break;
+  if (level == google::protobuf::LOGLEVEL_FATAL) {
+    PENSTOCK_LOG(kError, "libprotobuf: {} ({}:{})", message, file, line);
+  } else {
+    PENSTOCK_LOG(kDebug, "libprotobuf: {} ({}:{})", message, file, line);
   }
 }
 

@@ -4,8 +4,8 @@
 
 namespace penstock {
 
-// Redirects the messages of libprotobuf to the log, with its format and level. Call it before other
-// threads start.
+// Redirects the messages of libprotobuf to the log, with its format. Call it before other threads
+// start.
 void TakeLibraryLogs();
 
 }  // namespace penstock

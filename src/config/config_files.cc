@@ -175,6 +175,9 @@ StatusOr<std::string> ReadFileUrl(std::string_view url) {
 }  // namespace
 
 StatusOr<std::string> ReadBasePath(std::string_view path) {
+  // The system would read the path only up to here.
+  if (const size_t end = path.find('\0'); end != path.npos)
+    return InvalidArgument("'{:.200}', followed by a NUL character", path.substr(0, end));
   if (path.starts_with("file://")) return ReadFileUrl(path);
   return std::string(path);
 }

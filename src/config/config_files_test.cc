@@ -109,6 +109,8 @@ TEST(ModelConfig, WrongNamesOfFieldsAndValuesGetTheRightOnes) {
               HasSubstr("; say transition, load, unload_after_idle_ms"));
   EXPECT_THAT(ErrorOfModel("base_path: 5"),
               HasSubstr("Expected string, got: 5, for the field \"base_path\""));
+  EXPECT_THAT(ErrorOfModel("name: 'a' base_path: '/a\\000/b'"),
+              HasSubstr("has the base_path '/a', followed by a NUL character"));
   // A number that no value has would be taken for one.
   EXPECT_THAT(ErrorOfModel("name: 'a' base_path: '/a' penstock { load: 7 }"),
               HasSubstr("has the load 7, which is none; say ALWAYS, ON_DEMAND or NEVER"));

@@ -61,7 +61,8 @@ Settings TfsDefaults() {
 }
 
 std::string_view TfsDefaultsText() {
-  return "--listen=after_load --rest_api_port=0 --load_retry_interval_micros=60000000";
+  return "--listen=after_load --rest_api_port=0 --load_retry_interval_micros=60000000 "
+         "--enable_batching=false";
 }
 
 StatusOr<std::string> WarningForTfsArgument(const OptionTable& table, std::string_view argument) {

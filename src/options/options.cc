@@ -47,6 +47,9 @@ std::optional<int64_t> ParseInt(std::string_view text) {
 
 // The error for an argument that is not a known flag.
 Status UnknownArgument(const OptionTable& table, std::string_view argument) {
+  if (ParseBool(argument))
+    return InvalidArgument("unexpected argument '{}': a truth value needs '=', as in --flag={}",
+                           argument, argument);
   if (!argument.starts_with("--"))
     return InvalidArgument("unexpected argument '{}': flags look like --name=value", argument);
   const std::string_view name = argument.substr(2, argument.find('=') - 2);

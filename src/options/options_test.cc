@@ -50,8 +50,9 @@ TEST(OptionsTest, AllFormsOfAFlag) {
 }
 
 TEST(OptionsTest, ATruthValueDoesNotTakeTheNextArgument) {
-  EXPECT_THAT(Problem({"--rest_api_enable_cors_support", "false"}),
-              HasSubstr("unexpected argument 'false'"));
+  EXPECT_THAT(
+      Problem({"--rest_api_enable_cors_support", "false"}),
+      HasSubstr("unexpected argument 'false': a truth value needs '=', as in --flag=false"));
 }
 
 TEST(OptionsTest, UnknownFlagsAreErrorsWithTheNearestName) {

@@ -740,7 +740,8 @@ const OptionRow kRows[] = {
      .sentence =
          "'tensorflow_model_server' replaces that program, and is preset where the server is "
          "started under that name: its defaults hold (listen=after_load, no REST port, "
-         "load_retry_interval_micros=60000000), flags that it has dropped and stray words are "
+         "load_retry_interval_micros=60000000, no batching), flags that it has dropped and stray "
+         "words are "
          "warned "
          "of, and an empty model_config_file waits for a reload.",
      .choices = kCompat},

@@ -60,14 +60,23 @@ InputSet::Input* InputSet::Find(std::string_view name, size_t hint) {
   return found == inputs_.end() ? nullptr : &*found;
 }
 
+std::string InputSet::InputNames() const {
+  constexpr size_t kNamesMax = 20;
+  std::string names;
+  for (size_t i = 0; i < std::min(inputs_.size(), kNamesMax); ++i)
+    names += fmt::format("{}'{:.100}'", i > 0 ? ", " : "", inputs_[i].name);
+  return inputs_.size() > kNamesMax ? names + ", ..." : names;
+}
+
 InputSet::Input* InputSet::FindOrAdd(JsonCursor& cursor, std::string_view name, size_t hint) {
   if (Input* const input = Find(name, hint)) return input;
   // After the first row no input may be added: it would have no value for the rows before.
   if (signature_ != nullptr || rows_ > 0) {
-    const std::string why = signature_ != nullptr ? signature_->WhyLeftOut(name) : "";
-    cursor.Fail(fmt::format(
-        "JSON object: does not have named input: {}, which is no input of the {}{}{}", name,
-        signature_ != nullptr ? "signature" : "first row", why.empty() ? "" : ". ", why));
+    std::string why = signature_ != nullptr ? signature_->WhyLeftOut(name) : "";
+    if (why.empty()) why = "Its inputs: " + InputNames();
+    cursor.Fail(
+        fmt::format("JSON object: does not have named input: {}, which is no input of the {}. {}",
+                    name, signature_ != nullptr ? "signature" : "first row", why));
     return nullptr;
   }
   if (inputs_.size() >= inputs_max_) {

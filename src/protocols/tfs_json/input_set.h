@@ -49,6 +49,8 @@ class InputSet {
   Input& Add(std::string_view name, DType dtype, bool optional);
   // Returns null if the signature has no such input. `hint` is the position to try first.
   Input* Find(std::string_view name, size_t hint);
+  // Lists the inputs for an error, up to a number of them.
+  std::string InputNames() const;
   // Finds the input, or adds it if the model accepts any. Null, with an error, if neither is
   // possible.
   Input* FindOrAdd(JsonCursor& cursor, std::string_view name, size_t hint);

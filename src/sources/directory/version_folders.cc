@@ -31,7 +31,8 @@ std::string Advice(const fs::path& path) {
     return fmt::format("; it is a file of version {}: give the folder above that version, {}",
                        folder.filename().string(), folder.parent_path().string());
   }
-  return fmt::format("; it is a file: give the folder that holds 1/{}", path.filename().string());
+  return "; it is a file: give a folder whose subfolders are versions, such as 1/" +
+         path.filename().string();
 }
 
 Status PathError(const std::string& base_path, const std::error_code& error) {

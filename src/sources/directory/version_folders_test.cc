@@ -32,7 +32,8 @@ TEST_F(VersionFoldersTest, AFileAsBasePathSaysWhichFolderToGive) {
   for (const char* path : {"alone.onnx", "m/1/model.onnx"}) Write(path);
   EXPECT_EQ(MessageOf(ListVersionFolders(Base("alone.onnx")).status()),
             "cannot list the versions in base path " + Base("alone.onnx") +
-                ": Not a directory; it is a file: give the folder that holds 1/alone.onnx");
+                ": Not a directory; it is a file: give a folder whose subfolders are versions, "
+                "such as 1/alone.onnx");
   EXPECT_EQ(
       MessageOf(ListVersionFolders(Base("m/1/model.onnx")).status()),
       "cannot list the versions in base path " + Base("m/1/model.onnx") +
