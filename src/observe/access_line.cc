@@ -5,6 +5,8 @@
 //   JSON: {"time":"2026-01-31T23:59:59.123Z","level":"access","request_id":"1f", ...}
 #include "observe/access_line.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
@@ -113,6 +115,11 @@ void AddStages(Fields& fields, const StageTimes& times, SteadyTime ended) {
     fields.Time("decode_us", times.run_start - times.begun - times.queued);
     fields.Time("queue_us", times.queued);
     fields.Time("run_us", times.run_start, times.run_end);
+    if (times.batch_requests > 0) {
+      fields.Text("batch", fmt::format("{:x}", times.batch));
+      fields.Number("batch_requests", times.batch_requests);
+      fields.Number("batch_rows", times.batch_rows);
+    }
     fields.Time("encode_us", times.run_end, times.answered);
   }
   fields.Time("write_us", times.answered, ended);

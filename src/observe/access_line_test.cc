@@ -55,12 +55,16 @@ TEST(AccessLineTest, AnInferenceHasItsModelAndStages) {
                    .run_start = start + microseconds(60),
                    .run_end = start + microseconds(160),
                    .answered = start + microseconds(180),
-                   .queued = microseconds(30)};
+                   .queued = microseconds(30),
+                   .batch_requests = 3,
+                   .batch_rows = 5,
+                   .batch = 0x1e};
   EXPECT_EQ(Line(call, LogFormat::kJson),
             R"({"time":"1970-01-01T00:00:00.000Z","level":"access","request_id":"1f",)"
             R"("client":"10.0.0.1:77","protocol":"grpc","method":"/t.T/Do","code":"OK",)"
             R"("model":"m","version":3,"label":"stable","arm":"b","bytes_in":0,"bytes_out":0,)"
-            R"("decode_us":20,"queue_us":30,"run_us":100,"encode_us":20,"write_us":70,)"
+            R"("decode_us":20,"queue_us":30,"run_us":100,)"
+            R"("batch":"1e","batch_requests":3,"batch_rows":5,"encode_us":20,"write_us":70,)"
             "\"total_us\":250}\n");
 }
 

@@ -3,6 +3,8 @@
 // those of OpenTelemetry's semantic conventions, as far as it has one.
 #include "observe/spans.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -149,6 +151,11 @@ void AppendAttributes(std::string& span, const net::Call& call) {
     AppendText(span, "penstock.label", details.label);
     AppendText(span, "penstock.arm", details.arm);
     AppendText(span, "penstock.signature", details.signature);
+    if (const StageTimes& times = details.times; times.batch_requests > 0) {
+      AppendText(span, "penstock.batch", fmt::format("{:x}", times.batch));
+      AppendNumber(span, "penstock.batch_requests", times.batch_requests);
+      AppendNumber(span, "penstock.batch_rows", times.batch_rows);
+    }
     if (error.empty()) error = details.error;
   }
   if (!IsServerError(record)) return;

@@ -15,6 +15,7 @@ namespace penstock {
 namespace {
 
 using std::chrono::microseconds;
+using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 
@@ -51,6 +52,15 @@ TEST(SpansTest, StagesThatTheCallDidNotReachHaveNoSpan) {
   times.run_start = call.start() + microseconds(20);
   times.run_end = call.start() + microseconds(30);
   EXPECT_EQ(SpansOf(call).count, 7u);
+}
+
+TEST(SpansTest, ACallTellsTheBatchThatItRanIn) {
+  TracedCall call;
+  StageTimes& times = call.record().MakeDetails().times;
+  EXPECT_THAT(SpansOf(call).bytes, Not(HasSubstr("penstock.batch")));
+  times.batch_requests = 3;
+  EXPECT_THAT(SpansOf(call).bytes,
+              AllOf(HasSubstr("penstock.batch_requests"), HasSubstr("penstock.batch_rows")));
 }
 
 TEST(SpansTest, ACollectorGetsOnlyUtf8) {

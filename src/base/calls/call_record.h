@@ -25,6 +25,10 @@ struct StageTimes {
   SteadyTime run_end;    // the model's last part was there
   SteadyTime answered;   // the answer was encoded and passed to the network
   Duration queued{};     // waited between begun and run_start: for a thread, or for a load
+  // The batch that the request ran in. Zero requests: it ran alone.
+  uint32_t batch_requests = 0;
+  uint32_t batch_rows = 0;
+  uint64_t batch = 0;  // the id of the first of its requests
 };
 
 // Selects the calls whose record somebody reads. An observer says it once (CallObserver::filter),
