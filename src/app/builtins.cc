@@ -56,8 +56,8 @@ StatusOr<std::vector<std::unique_ptr<net::Frontend>>> MakeFrontends(
                                                    .has_admin_port = HasAdminPort(settings)},
                                       with.manager, with.readiness, with.metrics));
   frontends.push_back(std::make_unique<ModelAdminFrontend>(
-      AdminAccessOf(settings.admin_api), HasAdminPort(settings), with.manager, submit,
-      [&reloader = with.reloader] { return reloader.Entries(); }));
+      AdminAccessOf(settings.admin_api), HasAdminPort(settings), with.manager, with.scheduler,
+      submit, [&reloader = with.reloader] { return reloader.Entries(); }));
   frontends.push_back(std::make_unique<HealthFrontend>(with.readiness));
   frontends.push_back(std::make_unique<ReflectionFrontend>());
   return frontends;

@@ -16,6 +16,7 @@
 #include "models/model_set.h"
 #include "net/frontend.h"
 #include "request_log/request_logs.h"
+#include "schedule/scheduler.h"
 
 namespace penstock {
 
@@ -29,6 +30,7 @@ struct FrontendDependencies {
   core::Manager& manager;
   Readiness& readiness;
   Engine& engine;
+  const schedule::Scheduler& scheduler;
   ModelReloader& reloader;
   const RequestLogs& request_logs;
 };

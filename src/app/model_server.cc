@@ -28,6 +28,7 @@
 #include "base/executor.h"
 #include "base/log.h"
 #include "base/metrics/process_metrics.h"
+#include "batch/model_batcher.h"
 #include "infer/experiments/experiments.h"
 #include "infer/refusals.h"
 #include "infer/served_model.h"
@@ -214,8 +215,8 @@ Status ModelServer::Impl::Start(const StartStepCallback& on_step) {
   net_options.request_budget = request_budget;
   TRY(StartObservers(on_step));
   net_options.observer = &observers;
-  const FrontendDependencies dependencies{values, metrics,  manager,     readiness,
-                                          engine, reloader, request_logs};
+  const FrontendDependencies dependencies{values, metrics,   manager,  readiness,
+                                          engine, scheduler, reloader, request_logs};
   on_step("reading --monitoring_config_file");
   ASSIGN_OR_RETURN(frontends, MakeFrontends(dependencies));
   for (const auto& frontend : frontends) frontend->Register(router);
@@ -252,7 +253,8 @@ Status ModelServer::Impl::StartObservers(const StartStepCallback& on_step) {
 void ModelServer::Impl::AddMetrics() {
   AddProcessMetrics(metrics, VersionText());
   schedule::AddSchedulerMetrics(metrics, scheduler);
-  metrics.AddTotals(kRunLatencyMetric, ":tensorflow:core:graph_runs",
+  // A run of several requests counts once here.
+  metrics.AddTotals(kRunLatencyMetric, batch::kSharedRunsMetric, ":tensorflow:core:graph_runs",
                     "Runs of models, of all backends.", ":tensorflow:core:graph_run_time_usecs",
                     "Time of all runs of models, microseconds.");
 }

@@ -10,17 +10,12 @@
 
 #include "base/clock.h"
 #include "base/mutex.h"
+#include "infer/batcher.h"
 
 namespace penstock::batch {
 
 inline constexpr int64_t kBatchRowsMax = 1024;         // the default of max_batch_size
 inline constexpr int64_t kBatchRowsLimit = 1'000'000;  // its largest value
-
-// One point of the curve that a BatchLimit has measured.
-struct BatchTime {
-  int64_t rows_max = 0;    // of the runs with more than half as many rows, up to this number
-  double row_time_ns = 0;  // the mean time for one row
-};
 
 // Keeps the mean time for a row by the size of the batch, in powers of two. The limit is the least
 // size that takes at most kSlower times as long for a row as the best size: larger batches would

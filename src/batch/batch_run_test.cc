@@ -239,6 +239,46 @@ TEST_F(BatchRunTest, CancelledAndExpiredRequestsDoNotJoin) {
   EXPECT_EQ(d.status.code(), StatusCode::kCancelled);
 }
 
+TEST_F(BatchRunTest, ABatchIsCancelledWhenNobodyWaitsForItAnyMore) {
+  CancelToken tokens[2];
+  std::vector<bool> was_cancelled;
+  run_ = [&](const InferRequest& request, ResponseCallback done) {
+    was_cancelled.push_back(request.cancel->IsCancelled());
+    for (CancelToken& token : tokens) {
+      token.Cancel();
+      was_cancelled.push_back(request.cancel->IsCancelled());
+    }
+    done({.status = absl::CancelledError("stopped"), .outputs = {}});
+  };
+  Serve();
+  for (CancelToken& token : tokens) {
+    InferRequest request = Request({1});
+    request.cancel = &token;
+    Send(std::move(request));
+  }
+  RunAll();
+  EXPECT_THAT(was_cancelled, ElementsAre(false, false, true));
+  EXPECT_THAT(seen_, ElementsAre(2)) << "cancelled requests are not repeated";
+  for (const Outcome& outcome : outcomes_)
+    EXPECT_EQ(outcome.status.code(), StatusCode::kCancelled) << outcome.status;
+}
+
+TEST_F(BatchRunTest, OneMemberThatIsCancelledStopsNoOther) {
+  CancelToken token;
+  run_ = [&](const InferRequest& request, ResponseCallback done) {
+    token.Cancel();
+    EXPECT_FALSE(request.cancel->IsCancelled());
+    done(Double(request));
+  };
+  Serve();
+  InferRequest request = Request({1});
+  request.cancel = &token;
+  Send(std::move(request));
+  const Outcome& other = Send(Request({2}));
+  RunAll();
+  EXPECT_THAT(other.values, ElementsAre(4));
+}
+
 TEST_F(BatchRunTest, FailingRequestFailsAlone) {
   Serve();
   const Outcome& a = Send(Request({1}));
@@ -583,13 +623,62 @@ TEST_F(BatchRunTest, LargeRequestThatIsDecodedInItsSlotRunsInParts) {
   for (const Outcome& outcome : outcomes_) EXPECT_THAT(outcome.values, ElementsAre(2, 4, 6));
 }
 
-// Any mixture of requests, with threads: each is answered once, and gets what it would get alone.
+// Sends any mixture of requests, and cancels a third of them at random moments. Each is answered
+// once, and gets what it would get alone.
+void RunClient(Engine& engine, const ModelHandle& handle, int requests, size_t rows_max,
+               unsigned seed) {
+  std::mt19937 random(seed);
+  struct Call {
+    InferRequest request;
+    CancelToken token;
+    std::atomic<int> answers{0};
+    bool is_bad = false;
+  };
+  std::deque<Call> calls;
+  for (int i = 0; i < requests; ++i) {
+    Call& call = calls.emplace_back();
+    std::vector<float> rows(1 + random() % rows_max);
+    for (float& row : rows) row = static_cast<float>(random() % 1000);
+    call.is_bad = random() % 50 == 0;
+    if (call.is_bad) rows.back() = -1;
+    call.request = Request(rows, 1 + static_cast<int64_t>(random() % 3));
+    if (random() % 4 == 0) call.request.signature_name = "other";
+    if (random() % 10 == 0) call.request.deadline = Clock::Real().Now();
+    call.request.cancel = &call.token;
+    call.request.message_bytes = 100;
+    engine.Run(handle, call.request, /*may_run_inline=*/false, [&call](InferResponse response) {
+      const auto x = call.request.inputs.front().tensor.as<float>();
+      if (response.status.ok()) {
+        const auto y = response.outputs.at(0).tensor.as<float>();
+        EXPECT_FALSE(call.is_bad);
+        EXPECT_EQ(x.size(), y.size());
+        for (size_t k = 0; k < std::min(x.size(), y.size()); ++k) EXPECT_EQ(y[k], 2 * x[k]);
+      } else if (response.status.code() == StatusCode::kInvalidArgument) {
+        EXPECT_TRUE(call.is_bad) << "it fails for a batch mate";
+      }
+      call.answers.fetch_add(1);
+    });
+    // Most of them are still open, or run.
+    if (random() % 3 == 0)
+      calls[static_cast<size_t>(i) - random() % std::min(static_cast<size_t>(i) + 1, size_t{50})]
+          .token.Cancel();
+  }
+  for (Call& call : calls) {
+    while (call.answers.load() == 0) std::this_thread::yield();
+  }
+  for (Call& call : calls) EXPECT_EQ(call.answers.load(), 1);
+}
+
+// With threads. The requests leave nothing behind.
 void RunAnyMixture(const BatchSettings& settings, size_t rows_max) {
-  constexpr int kClients = 4, kRequests = 400;
+  constexpr int kClients = 4, kRequests = 2500;
   MetricsRegistry metrics;
   core::Manager manager{{}};
   schedule::Scheduler scheduler({.compute_slots = 2});
-  Engine engine({}, manager, scheduler);
+  constexpr uint64_t kBudget = uint64_t{1} << 30;
+  const auto budget =
+      std::make_shared<RequestAllowance>(kBudget, metrics.AddCounter("refusals", ""));
+  Engine engine({.request_budget = budget}, manager, scheduler);
   std::atomic<int64_t> largest{0};
   ModelInfo info = DoublerInfo();
   ASSERT_TRUE(ServeFakeModel(manager, metrics, "m", [&] {
@@ -609,52 +698,22 @@ void RunAnyMixture(const BatchSettings& settings, size_t rows_max) {
       batcher->TurnOn(i, *PadPlan::Make(served.info().signatures[i], settings.pad));
     served.SetBatcher(std::move(batcher), /*runs=*/1);
   }
-  const auto client = [&](unsigned seed) {
-    std::mt19937 random(seed);
-    struct Call {
-      InferRequest request;
-      CancelToken token;
-      std::atomic<int> answers{0};
-      bool is_bad = false;
-    };
-    std::deque<Call> calls;
-    for (int i = 0; i < kRequests; ++i) {
-      Call& call = calls.emplace_back();
-      std::vector<float> rows(1 + random() % rows_max);
-      for (float& row : rows) row = static_cast<float>(random() % 1000);
-      call.is_bad = random() % 50 == 0;
-      if (call.is_bad) rows.back() = -1;
-      call.request = Request(rows, 1 + static_cast<int64_t>(random() % 3));
-      if (random() % 4 == 0) call.request.signature_name = "other";
-      if (random() % 10 == 0) call.request.deadline = Clock::Real().Now();
-      call.request.cancel = &call.token;
-      engine.Run(handle, call.request, /*may_run_inline=*/false, [&call](InferResponse response) {
-        const auto x = call.request.inputs.front().tensor.as<float>();
-        if (response.status.ok()) {
-          const auto y = response.outputs.at(0).tensor.as<float>();
-          EXPECT_FALSE(call.is_bad);
-          EXPECT_EQ(x.size(), y.size());
-          for (size_t k = 0; k < std::min(x.size(), y.size()); ++k) EXPECT_EQ(y[k], 2 * x[k]);
-        } else if (response.status.code() == StatusCode::kInvalidArgument) {
-          EXPECT_TRUE(call.is_bad) << "it fails for a batch mate";
-        }
-        call.answers.fetch_add(1);
-      });
-      if (random() % 8 == 0) calls[random() % calls.size()].token.Cancel();
-    }
-    for (Call& call : calls) {
-      while (call.answers.load() == 0) std::this_thread::yield();
-    }
-    for (Call& call : calls) EXPECT_EQ(call.answers.load(), 1);
-  };
   std::vector<std::thread> clients;
-  for (unsigned i = 0; i < kClients; ++i) clients.emplace_back(client, i);
+  for (unsigned i = 0; i < kClients; ++i)
+    clients.emplace_back([&, i] { RunClient(engine, handle, kRequests, rows_max, i); });
   for (std::thread& each : clients) each.join();
   EXPECT_GT(largest.load(), 4) << "nothing ran together";
-  EXPECT_EQ(scheduler.queue_length(), 0U);
+  // A thread ends its run after the answer.
+  while (scheduler.slots_taken() > 0) std::this_thread::yield();
+  for (const schedule::QueueState& state : scheduler.States()) {
+    EXPECT_EQ(state.requests, 0U);
+    EXPECT_EQ(state.bytes, 0U);
+    EXPECT_EQ(state.runs, 0U);
+  }
+  EXPECT_EQ(budget->left(), kBudget);
 }
 
-TEST(BatchRunStressTest, EveryRequestGetsItsOwnAnswerOnce) { RunAnyMixture({}, 4); }
+TEST(BatchRunStressTest, TenThousandRequestsGetTheirOwnAnswersOnce) { RunAnyMixture({}, 4); }
 
 TEST(BatchRunStressTest, EverySplitRequestGetsItsOwnAnswerOnce) {
   RunAnyMixture({.rows_max = 5, .splits = true}, 20);

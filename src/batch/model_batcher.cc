@@ -25,9 +25,11 @@ MetricLabels Labels(const core::ServableId& id) {
 // One request made of several. One thread at a time.
 class GatheredRequest final : public JoinedRequest {
  public:
-  // `signature` and `pad` must outlive it.
-  GatheredRequest(const Signature& signature, const PadPlan& pad)
-      : signature_(signature), pad_(pad) {}
+  // All three must outlive it.
+  GatheredRequest(const Signature& signature, const PadPlan& pad, CancelToken& cancel)
+      : signature_(signature), pad_(pad) {
+    request_.cancel = &cancel;
+  }
 
   Status Gather(std::span<const InferRequest* const> members, int64_t extra_rows,
                 RequestMemory& memory) {
@@ -80,6 +82,10 @@ ModelBatcher::ModelBatcher(const ModelInfo& info, BatcherOptions options, Metric
                                  Labels(id_))),
       requests_(series_.AddHistogram("penstock_batch_requests", "Requests that ran together.",
                                      kSizeBounds, Labels(id_))),
+      shared_runs_(series_.AddHistogram(kSharedRunsMetric,
+                                        "Times of runs that requests shared, microseconds: one for "
+                                        "each request of a run but the first.",
+                                        {}, Labels(id_))),
       padding_(series_.AddCounter("penstock_batch_padding_rows_total",
                                   "Rows that were added to reach an allowed size.", Labels(id_))),
       split_(series_.AddCounter("penstock_batch_split_requests_total",
@@ -139,10 +145,11 @@ int64_t ModelBatcher::RowsToRun(int64_t rows) const {
 }
 
 StatusOr<std::unique_ptr<JoinedRequest>> ModelBatcher::Join(
-    std::span<const InferRequest* const> members, RequestMemory& memory) const {
+    std::span<const InferRequest* const> members, CancelToken& cancel,
+    RequestMemory& memory) const {
   const Signature* const signature = info_.FindSignature(members.front()->signature_name);
   const PadPlan& pad = states_[static_cast<size_t>(signature - info_.signatures.data())]->pad;
-  auto joined = std::make_unique<GatheredRequest>(*signature, pad);
+  auto joined = std::make_unique<GatheredRequest>(*signature, pad, cancel);
   int64_t rows = 0;
   for (const InferRequest* member : members) rows += member->inputs.front().tensor.shape().dim(0);
   TRY(joined->Gather(members, RowsToRun(rows) - rows, memory));
@@ -192,6 +199,8 @@ void ModelBatcher::Record(const BatchForm& form, size_t requests, Duration time)
   state.limit_gauge.Set(state.limit.rows());
   rows_.Record(static_cast<double>(form.rows));
   requests_.Record(static_cast<double>(requests));
+  const double time_us = std::chrono::duration<double, std::micro>(time).count();
+  for (size_t i = 1; i < requests; ++i) shared_runs_.Record(time_us);
   if (const int64_t extra = RowsToRun(form.rows) - form.rows; extra > 0)
     padding_.Add(static_cast<uint64_t>(extra));
 }

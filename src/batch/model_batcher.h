@@ -7,6 +7,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/metrics/metrics.h"
@@ -16,6 +17,10 @@
 #include "infer/batcher.h"
 
 namespace penstock::batch {
+
+// The times of runs that requests shared, in microseconds: one value for each request of a run but
+// the first.
+inline constexpr std::string_view kSharedRunsMetric = "penstock_batch_shared_run_us";
 
 // How a version is batched.
 struct BatcherOptions {
@@ -31,7 +36,7 @@ class ModelBatcher final : public Batcher {
 
   // Starts to join requests of this signature. Call it before the model serves.
   void TurnOn(uint32_t signature, PadPlan pad = {});
-  bool IsOn(uint32_t signature) const {
+  bool IsOn(uint32_t signature) const override {
     return states_[signature]->is_on.load(std::memory_order_relaxed);
   }
   const BatchLimit& limit(uint32_t signature) const { return states_[signature]->limit; }
@@ -42,11 +47,15 @@ class ModelBatcher final : public Batcher {
   int64_t RowsMax(uint32_t signature) const override { return limit(signature).rows(); }
   int64_t RowsToRun(int64_t rows) const override;
   StatusOr<std::unique_ptr<JoinedRequest>> Join(std::span<const InferRequest* const> members,
+                                                CancelToken& cancel,
                                                 RequestMemory& memory) const override;
   StatusOr<int64_t> PartRows(const BatchForm& form) const override;
   StatusOr<NamedTensors> JoinAnswers(const BatchForm& form, int64_t part_rows,
                                      std::span<const NamedTensors> parts,
                                      RequestMemory& memory) const override;
+  std::vector<BatchTime> Curve(uint32_t signature) const override {
+    return limit(signature).Curve();
+  }
   void Record(const BatchForm& form, size_t requests, Duration time) override;
   void TurnOff(uint32_t signature, const Status& why) override;
 
@@ -68,6 +77,7 @@ class ModelBatcher final : public Batcher {
   MetricSeries series_;
   Histogram& rows_;
   Histogram& requests_;
+  Histogram& shared_runs_;
   Counter& padding_;
   Counter& split_;
   Counter& elements_;

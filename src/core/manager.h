@@ -9,6 +9,8 @@
 // version is the business of its Loader.
 #pragma once
 
+#include <absl/functional/function_ref.h>
+
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -121,6 +123,10 @@ class Manager final : public AspiredTarget, private LoadRunner::Owner {
   // Returns all known versions of a model, newest first, also for some time after the model was
   // removed. Empty if the model is unknown.
   std::vector<VersionStatus> VersionStatuses(std::string_view name) const;
+  // Calls `visit` for each ready version of a model, newest first. Does not count as a use. `visit`
+  // must be quick, and must not call the manager.
+  void VisitReady(std::string_view name,
+                  absl::FunctionRef<void(const ServableId&, Servable&)> visit) const;
   // Returns the last status that the source of the model reported; NOT_FOUND if the model is
   // unknown. With `version`: the reason why the source leaves it out, if there is one.
   Status SourceStatus(std::string_view name,

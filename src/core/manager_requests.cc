@@ -78,6 +78,15 @@ StatusOr<Handle> Manager::GetHandleByLabel(std::string_view name, std::string_vi
   return UnknownLabel(name, label);
 }
 
+void Manager::VisitReady(std::string_view name,
+                         absl::FunctionRef<void(const ServableId&, Servable&)> visit) const {
+  // A version that the snapshot has is not destroyed while the snapshot is read.
+  const SnapshotCell::Reader snapshot(lookup_);
+  const auto model = snapshot->models.find(name);
+  if (model == snapshot->models.end()) return;
+  for (VersionEntry* const entry : model->second->ready) visit(entry->id(), entry->servable());
+}
+
 Status Manager::ErrorFor(std::string_view name, std::optional<VersionNumber> version,
                          std::string_view label) const {
   MutexLock lock(mutex_);

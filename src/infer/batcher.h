@@ -9,7 +9,9 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
+#include "base/cancel.h"
 #include "base/clock.h"
 #include "base/request_memory.h"
 #include "base/status.h"
@@ -52,6 +54,12 @@ class JoinedRequest {
                         std::span<NamedTensors> parts) const = 0;
 };
 
+// A point of the curve that a Batcher has measured.
+struct BatchTime {
+  int64_t rows_max = 0;    // of the runs with more than half as many rows, up to this number
+  double row_time_ns = 0;  // the mean time for one row
+};
+
 // Joins the requests of one version, and says which are too large for one run. Thread-safe.
 class Batcher {
  public:
@@ -76,10 +84,11 @@ class Batcher {
 
   // The rows with which so many rows run: as many, or more if the model takes only some numbers.
   virtual int64_t RowsToRun(int64_t rows) const = 0;
-  // Copies the inputs of the members, of which each two MayJoin, into one request. `memory` counts
-  // the copies. Errors: RESOURCE_EXHAUSTED.
+  // Copies the inputs of the members, of which each two MayJoin, into one request. `cancel` is its
+  // token. `memory` counts the copies. Errors: RESOURCE_EXHAUSTED.
   virtual StatusOr<std::unique_ptr<JoinedRequest>> Join(
-      std::span<const InferRequest* const> members, RequestMemory& memory) const = 0;
+      std::span<const InferRequest* const> members, CancelToken& cancel,
+      RequestMemory& memory) const = 0;
 
   // The rows of each part in which a request of this form runs. 0: it runs whole. Errors:
   // INVALID_ARGUMENT, if it has more rows than a request may have.
@@ -90,6 +99,10 @@ class Batcher {
   virtual StatusOr<NamedTensors> JoinAnswers(const BatchForm& form, int64_t part_rows,
                                              std::span<const NamedTensors> parts,
                                              RequestMemory& memory) const = 0;
+  // False: requests of this signature run alone.
+  virtual bool IsOn(uint32_t signature) const = 0;
+  // The sizes of batches of this signature that were measured, ascending.
+  virtual std::vector<BatchTime> Curve(uint32_t signature) const = 0;
 
   // A run of so many requests and rows, of this signature, took `time`.
   virtual void Record(const BatchForm& form, size_t requests, Duration time) = 0;

@@ -90,6 +90,7 @@ void Engine::QueuedRun::Enter(std::unique_ptr<QueuedRun> run) {
 void Engine::QueuedRun::RetryAlone(std::unique_ptr<QueuedRun> run) {
   run->group = nullptr;
   run->was_accepted = true;
+  if (StageTimes* const times = run->request_.times; times != nullptr) times->batch_requests = 0;
   Enter(std::move(run));
 }
 
@@ -106,11 +107,20 @@ void Engine::BatchRun::Start(std::unique_ptr<BatchRun> batch, schedule::Lease* l
   const int64_t rows = batch->form_.rows;
   if (batch->members_.size() > 1 || batch->batcher_.RowsToRun(rows) != rows) batch->Join();
   batch->start_ = now;
-  for (const auto& member : batch->members_) {
-    if (StageTimes* const times = member->request().times; times != nullptr) times->run_start = now;
-  }
-  Engine& engine = batch->engine_;
   const size_t requests = batch->members_.size();
+  const uint64_t id = batch->members_.front()->request().request_id;
+  for (const auto& member : batch->members_) {
+    StageTimes* const times = member->request().times;
+    if (times == nullptr) continue;
+    times->run_start = now;
+    if (requests == 1) continue;
+    times->batch_requests = static_cast<uint32_t>(requests);
+    times->batch_rows = static_cast<uint32_t>(batch->form_.rows);
+    times->batch = id;
+  }
+  // An event loop cannot learn that a client has left while it runs the model.
+  if (batch->joined_ != nullptr && lease != nullptr) batch->WatchMembers();
+  Engine& engine = batch->engine_;
   core::Handle handle = batch->members_.front()->handle().Share();
   BatchRun* const raw = batch.release();  // it owns itself
   engine.RunNow(std::move(handle), raw->request(), lease, now, requests,
@@ -200,7 +210,7 @@ void Engine::BatchRun::Join() {
   requests.reserve(members_.size());
   for (const auto& member : members_) requests.push_back(&member->request());
   RequestMemory memory = engine_.MemoryOfAnswer();  // its limit is the budget alone
-  StatusOr<std::unique_ptr<JoinedRequest>> joined = batcher_.Join(requests, memory);
+  StatusOr<std::unique_ptr<JoinedRequest>> joined = batcher_.Join(requests, cancel_, memory);
   if (joined.ok()) {
     joined_ = *std::move(joined);
     return;
@@ -210,6 +220,27 @@ void Engine::BatchRun::Join() {
   members_.resize(1);
 }
 
+void Engine::BatchRun::WatchMembers() {
+  wanted_.store(members_.size(), std::memory_order_relaxed);
+  for (const auto& member : members_) {
+    CancelToken* const cancel = member->request().cancel;
+    if (cancel == nullptr) continue;
+    cancel->SetCallback([this, cancel] {
+      if (wanted_.fetch_sub(1, std::memory_order_acq_rel) > 1) return;
+      cancel_.Cancel(cancel->HasExpired()   ? CancelReason::kDeadline
+                     : cancel->HasStopped() ? CancelReason::kServerStops
+                                            : CancelReason::kClientLeft);
+    });
+  }
+  is_watching_ = true;
+}
+
+void Engine::BatchRun::EndWatch() {
+  if (!std::exchange(is_watching_, false)) return;
+  for (const auto& member : members_)
+    if (member->request().cancel != nullptr) member->request().cancel->ClearCallback();
+}
+
 void Engine::BatchRun::OnPart(InferResponse&& part) {
   if (joined_ != nullptr && !part.is_last) {
     was_streamed_ = true;
@@ -217,15 +248,19 @@ void Engine::BatchRun::OnPart(InferResponse&& part) {
   }
   if (!part.is_last) return members_.front()->Answer(std::move(part));
   const std::unique_ptr<BatchRun> own(this);
-  if (part.status.ok() && !was_streamed_) {
-    const Duration time = ThreadTime::Read(engine_.clock_) - start_;
-    batcher_.Record(form_, members_.size(), time);
+  const Duration time = ThreadTime::Read(engine_.clock_) - start_;
+  if (joined_ == nullptr) {
+    const bool is_ok = part.status.ok();
+    members_.front()->Answer(std::move(part));
+    if (is_ok) batcher_.Record(form_, /*requests=*/1, time);
+    return;
   }
-  if (joined_ == nullptr) return members_.front()->Answer(std::move(part));
+  EndWatch();
   if (!part.status.ok()) return Fail(part.status);
   Status status =
       was_streamed_ ? absl::InternalError("the model answers in parts") : Divide(part.outputs);
-  if (status.ok()) return;
+  // After the answers, so that nothing is counted for a request that is not counted itself.
+  if (status.ok()) return batcher_.Record(form_, members_.size(), time);
   if (status.code() == StatusCode::kInternal) batcher_.TurnOff(form_.signature, status);
   Fail(status);
 }

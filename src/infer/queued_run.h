@@ -2,6 +2,8 @@
 // Requests between the queue of their model and the run. Only the engine uses it.
 #pragma once
 
+#include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -9,6 +11,7 @@
 #include <vector>
 
 #include "base/calls/turn_end.h"
+#include "base/cancel.h"
 #include "infer/batcher.h"
 #include "infer/engine.h"
 #include "schedule/job.h"
@@ -81,6 +84,9 @@ class Engine::BatchRun final {
   void DropUnwanted(SteadyTime now);
   // Makes one request of the members. If that fails, only the first stays, and the others retry.
   void Join();
+  // Cancels the run when the last member is cancelled.
+  void WatchMembers();
+  void EndWatch();
   void OnPart(InferResponse&& part);
   // Gives each member its part of the answer. Returns an error if the answer cannot be divided.
   Status Divide(const NamedTensors& outputs);
@@ -96,6 +102,9 @@ class Engine::BatchRun final {
   std::vector<std::unique_ptr<QueuedRun>> members_;
   BatchForm form_;                         // of all members together
   std::unique_ptr<JoinedRequest> joined_;  // null: there is one member
+  CancelToken cancel_;                     // of the joined request
+  std::atomic<size_t> wanted_{0};          // the members that are not cancelled
+  bool is_watching_ = false;
   SteadyTime start_;
   bool was_streamed_ = false;  // the answer came in parts, which cannot be divided
 };

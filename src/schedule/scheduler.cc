@@ -83,4 +83,16 @@ uint32_t Scheduler::slots_taken() const {
   return compute_.Inspect([](const FairQueue& queue) { return queue.slots_taken(); });
 }
 
+QueueStates ModelQueueStates(const Scheduler& scheduler) {
+  QueueStates sums;
+  for (const QueueState& state : scheduler.States()) {
+    const auto [found, is_new] = sums.try_emplace(state.model, state);
+    if (is_new) continue;
+    found->second.requests += state.requests;
+    found->second.bytes += state.bytes;
+    found->second.runs += state.runs;
+  }
+  return sums;
+}
+
 }  // namespace penstock::schedule

@@ -32,6 +32,9 @@ struct SchedulerOptions {
   PoolThreads threads = PoolThreads::kAtOnce;
 };
 
+// The queues of models, by the name.
+using QueueStates = std::map<std::string, QueueState, std::less<>>;
+
 // Has a queue for each model. Models that compute share the compute slots; models that may block,
 // such as remote ones, share other threads, so that they hold no compute slot while they wait.
 // Thread-safe.
@@ -73,5 +76,8 @@ class Scheduler final {
   std::map<std::string, ModelLimits, std::less<>> limits_ GUARDED_BY(mutex_);
   std::map<Key, std::shared_ptr<ModelQueue>> queues_ GUARDED_BY(mutex_);
 };
+
+// The state of each model that has had requests. A model with two queues gets their sum.
+QueueStates ModelQueueStates(const Scheduler& scheduler);
 
 }  // namespace penstock::schedule

@@ -1,22 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "schedule/scheduler_metrics.h"
 
-#include <map>
 #include <string>
 #include <vector>
 
 namespace penstock::schedule {
 namespace {
 
-// One number of each model. A model with two queues gets their sum.
+// One number of each model.
 std::vector<MetricSample> PerModel(const Scheduler& scheduler,
                                    uint64_t (*read)(const QueueState&)) {
-  std::map<std::string, uint64_t> sums;
-  for (const QueueState& state : scheduler.States()) sums[state.model] += read(state);
   std::vector<MetricSample> samples;
-  samples.reserve(sums.size());
-  for (const auto& [model, sum] : sums)
-    samples.push_back({{{"model_name", model}}, static_cast<double>(sum)});
+  for (const auto& [model, state] : ModelQueueStates(scheduler))
+    samples.push_back({{{"model_name", model}}, static_cast<double>(read(state))});
   return samples;
 }
 

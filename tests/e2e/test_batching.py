@@ -3,6 +3,7 @@
 
 A long run of another model holds the only slot, so that all requests wait. Then they are free to run, at once.
 """
+import json
 import os
 import re
 
@@ -71,8 +72,15 @@ def test_requests_that_wait_run_together_and_get_their_own_rows(start):
         for x, call in zip(sent, calls):
             assert rows(call) == (x / 2 + 2).tolist()
         eventually('one run', lambda: runs(server, 'half') == [1, 8, 15])
+        eventually('that run and the long one', lambda: value(server, ':tensorflow:core:graph_runs') == 2)
         client.predict('half', {'x': np.float32([1])})
         eventually('a lone run', lambda: runs(server, 'half') == [2, 9, 16])
+        status = json.loads(server.get('/admin/v1/models/half')[1])
+        assert status['queue'] == {'requests': 0, 'bytes': 0, 'runs': 0}
+        curve = status['versions'][0]['batching'][0]
+        assert [curve['signature'], curve['rows_limit']] == ['serving_default', 16]
+        assert [size['rows'] for size in curve['curve']] == [1, 16] and curve['curve'][0]['row_us'] > 0
+        assert json.loads(server.get('/admin/v1/models')[1])['compute']['slots'] == 1
 
 
 def test_batches_have_no_more_rows_than_allowed(start):

@@ -80,6 +80,7 @@ struct Family {
   std::function<std::vector<MetricSample>()> collect;
   // Of AddTotals. Empty: not a total.
   std::string histogram;
+  std::string less;
   bool is_sum = false;
 };
 
@@ -92,17 +93,21 @@ bool IsMetricName(std::string_view name) {
   });
 }
 
-// The number of values of all histograms of a family, or their sum.
-std::string TotalText(const Family& family, bool is_sum, std::span<const uint64_t> counts,
-                      std::span<const double> sums) {
-  double sum = family.ended_sum;
-  uint64_t count = family.ended_count;
+// The number of values of all histograms of a family, and their sum.
+struct Total {
+  uint64_t count = 0;
+  double sum = 0;
+};
+
+Total TotalOf(const Family& family, std::span<const uint64_t> counts,
+              std::span<const double> sums) {
+  Total total = {family.ended_count, family.ended_sum};
   for (const auto& [labels, series] : family.histograms.shown) {
-    sum += series.metric->SumIn(sums);
+    total.sum += series.metric->SumIn(sums);
     for (size_t i = 0; i <= series.metric->bounds().size(); ++i)
-      count += series.metric->BucketIn(counts, i);
+      total.count += series.metric->BucketIn(counts, i);
   }
-  return is_sum ? NumberText(sum) : std::to_string(count);
+  return total;
 }
 
 std::string_view KindName(MetricKind kind) {
@@ -302,13 +307,16 @@ void MetricsRegistry::AddAlias(std::string_view name, std::string_view help,
   impl_->AddAlias(name, help, labels, of);
 }
 
-void MetricsRegistry::AddTotals(std::string_view histogram, std::string_view count_name,
-                                std::string_view count_help, std::string_view sum_name,
-                                std::string_view sum_help) {
+void MetricsRegistry::AddTotals(std::string_view histogram, std::string_view less,
+                                std::string_view count_name, std::string_view count_help,
+                                std::string_view sum_name, std::string_view sum_help) {
   MutexLock lock(impl_->mutex);
-  impl_->FindFamily(count_name, count_help, MetricKind::kCounter).histogram = histogram;
+  Family& count = impl_->FindFamily(count_name, count_help, MetricKind::kCounter);
   Family& sum = impl_->FindFamily(sum_name, sum_help, MetricKind::kCounter);
-  sum.histogram = histogram;
+  for (Family* const family : {&count, &sum}) {
+    family->histogram = histogram;
+    family->less = less;
+  }
   sum.is_sum = true;
 }
 
@@ -350,10 +358,15 @@ std::string MetricsRegistry::Text() const {
       AppendSample(text, name, "", labels, NumberText(series.metric->Value()));
     for (const auto& [labels, series] : family.histograms.shown)
       AppendHistogram(text, name, labels, *series.metric, counts, sums);
-    if (!family.histogram.empty()) {
-      const auto found = impl_->families.find(family.histogram);
-      if (found != impl_->families.end())
-        AppendSample(text, name, "", "", TotalText(found->second, family.is_sum, counts, sums));
+    if (const auto of = impl_->families.find(family.histogram); of != impl_->families.end()) {
+      Total total = TotalOf(of->second, counts, sums);
+      if (const auto less = impl_->families.find(family.less); less != impl_->families.end()) {
+        const Total minus = TotalOf(less->second, counts, sums);
+        total.count -= std::min(minus.count, total.count);
+        total.sum -= minus.sum;
+      }
+      AppendSample(text, name, "", "",
+                   family.is_sum ? NumberText(total.sum) : std::to_string(total.count));
     }
     if (!family.collect) continue;
     std::vector<MetricSample> samples = family.collect();

@@ -54,8 +54,9 @@ class MetricsRegistry {
                 const Histogram& of);
 
   // Adds counters without labels: the number and the sum of all values in the histograms called
-  // `histogram`. They are computed for each Text(), and cost nothing before.
-  void AddTotals(std::string_view histogram, std::string_view count_name,
+  // `histogram`, less those in the ones called `less`. They are computed for each Text(), and cost
+  // nothing before.
+  void AddTotals(std::string_view histogram, std::string_view less, std::string_view count_name,
                  std::string_view count_help, std::string_view sum_name, std::string_view sum_help);
 
   // Adds a counter or gauge whose samples `collect` computes for each Text(), on its thread. The

@@ -103,7 +103,7 @@ TEST(MetricSeriesTest, ASeriesOfTwoOwnersIsShownUntilBothHaveEnded) {
 TEST(MetricSeriesTest, TotalsDoNotGoBack) {
   MetricsRegistry registry;
   constexpr std::array<double, 1> kBounds = {1};
-  registry.AddTotals("l", "runs", "h", "time", "h");
+  registry.AddTotals("l", "", "runs", "h", "time", "h");
   for (const char* version : {"1", "2"}) {
     MetricSeries series(registry);
     series.AddHistogram("l", "h", kBounds, {{"version", version}}).Record(4);
@@ -211,13 +211,16 @@ TEST(MetricsTest, AnAliasShowsTheSameNumbers) {
 
 TEST(MetricsTest, TotalsAreOfAllHistogramsOfAName) {
   MetricsRegistry registry;
-  registry.AddTotals("h", "runs", "Runs.", "time", "Their time.");
+  registry.AddTotals("h", "shared", "runs", "Runs.", "time", "Their time.");
   EXPECT_THAT(registry.Text(), testing::Not(HasSubstr("\nruns "))) << "there is no histogram yet";
   constexpr std::array<double, 1> kBounds = {1};
   registry.AddHistogram("h", "help", kBounds, {{"m", "a"}}).Record(2);
   registry.AddHistogram("h", "help", kBounds, {{"m", "b"}}).Record(0.5);
   EXPECT_THAT(registry.Text(), HasSubstr("# TYPE runs counter\nruns 2\n"));
   EXPECT_THAT(registry.Text(), HasSubstr("\ntime 2.5\n"));
+  registry.AddHistogram("shared", "help", {}).Record(0.5);
+  EXPECT_THAT(registry.Text(), HasSubstr("\nruns 1\n"));
+  EXPECT_THAT(registry.Text(), HasSubstr("\ntime 2\n"));
 }
 
 TEST(MetricsTest, CollectorsRunForEachPage) {

@@ -31,6 +31,10 @@
 #include "serving/model_server_config.pb.h"
 
 namespace penstock {
+
+using schedule::ModelQueueStates;
+using schedule::QueueStates;
+
 namespace {
 
 using google::protobuf::Struct;
@@ -123,6 +127,14 @@ std::string MemoryJson(const core::Manager& manager) {
       memory.limit_bytes, process ? process->own_bytes : 0);
 }
 
+// What waits and runs of the model. A model that has had no such request has no field.
+std::string QueueField(const QueueStates& queues, std::string_view model) {
+  const auto found = queues.find(model);
+  if (found == queues.end()) return "";
+  return fmt::format(R"(,"queue":{{"requests":{},"bytes":{},"runs":{}}})", found->second.requests,
+                     found->second.bytes, found->second.runs);
+}
+
 StatusOr<core::VersionNumber> VersionIn(const Struct& object) {
   const auto found = object.fields().find("version");
   if (found == object.fields().end()) return InvalidArgument("the field 'version' is missing");
@@ -213,11 +225,13 @@ const Verb* FindVerb(std::string_view method, std::string_view verb) {
 }  // namespace
 
 ModelAdminFrontend::ModelAdminFrontend(AdminAccess access, bool has_admin_port,
-                                       const core::Manager& manager, ChangeFunction change,
+                                       const core::Manager& manager,
+                                       const schedule::Scheduler& scheduler, ChangeFunction change,
                                        ModelEntriesFunction entries)
     : access_(access),
       has_admin_port_(has_admin_port),
       manager_(manager),
+      scheduler_(scheduler),
       change_(std::move(change)),
       entries_(std::move(entries)) {}
 
@@ -260,7 +274,7 @@ void ModelAdminFrontend::Handle(net::HttpCallRef call) {
   if (entry == entries.end()) {
     return RespondStatus(*call, Error(StatusCode::kNotFound, "no model is called '{:.200}'", name));
   }
-  call->Respond(JsonResponse(200, ModelJson(name, entry->second)));
+  call->Respond(JsonResponse(200, ModelJson(name, entry->second, ModelQueueStates(scheduler_))));
 }
 
 void ModelAdminFrontend::RespondList(net::HttpCall& call) {
@@ -324,7 +338,9 @@ void ModelAdminFrontend::Change(net::HttpCallRef call, std::string name,
     const auto entries = entries_();
     const auto entry = entries.find(name);
     call->Respond(
-        JsonResponse(200, entry == entries.end() ? "{}" : ModelJson(name, entry->second)));
+        JsonResponse(200, entry == entries.end()
+                              ? "{}"
+                              : ModelJson(name, entry->second, ModelQueueStates(scheduler_))));
   };
   change_({.by = net::CallerOf(*call),
            .change = std::move(change),
@@ -336,21 +352,25 @@ void ModelAdminFrontend::Change(net::HttpCallRef call, std::string name,
 std::string ModelAdminFrontend::ListJson(const access::Caller* caller) const {
   std::string json = R"({"models":[)";
   const char* separator = "";
+  const QueueStates queues = ModelQueueStates(scheduler_);
   for (const auto& [name, entry] : entries_()) {
     if (!access::May(caller, access::Operation::kAdmin, name)) continue;
-    json += std::exchange(separator, ",") + ModelJson(name, entry);
+    json += std::exchange(separator, ",") + ModelJson(name, entry, queues);
   }
-  return json + "],\"memory\":" + MemoryJson(manager_) + "}";
+  json += fmt::format(R"(],"compute":{{"slots":{},"slots_taken":{},"queue_requests":{}}})",
+                      scheduler_.slots(), scheduler_.slots_taken(), scheduler_.queue_length());
+  return json + ",\"memory\":" + MemoryJson(manager_) + "}";
 }
 
-std::string ModelAdminFrontend::ModelJson(const std::string& name, const ModelEntry& entry) const {
+std::string ModelAdminFrontend::ModelJson(const std::string& name, const ModelEntry& entry,
+                                          const QueueStates& queues) const {
   std::string json =
       fmt::format(R"({{"name":{},"base_path":{},"platform":{},"load":"{}","ready":{})",
                   JsonQuoted(name), JsonQuoted(entry.base_path), JsonQuoted(entry.platform),
                   entry.load, manager_.IsModelReady(name).value_or(false));
   if (entry.pinned_version)
     json += fmt::format(R"(,"pinned_version":{})", entry.pinned_version->value);
-  json += ",\"labels\":{";
+  json += QueueField(queues, name) + ",\"labels\":{";
   const char* separator = "";
   for (const auto& [label, state] : manager_.Labels(name)) {
     // A label may wait for its version. Until then it leads to the former version, or to none.

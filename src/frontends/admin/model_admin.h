@@ -16,6 +16,7 @@
 #include "config/change_request.h"
 #include "core/manager.h"
 #include "net/frontend.h"
+#include "schedule/scheduler.h"
 
 namespace penstock::access {
 class Caller;
@@ -32,12 +33,13 @@ inline AdminAccess AdminAccessOf(std::string_view admin_api) {
   return admin_api == "full" ? AdminAccess::kFull : AdminAccess::kRead;
 }
 
-// Serves the pages above. Thread-safe. `manager` outlives it.
+// Serves the pages above. Thread-safe. `manager` and `scheduler` outlive it.
 class ModelAdminFrontend final : public net::Frontend {
  public:
   // `has_admin_port`: only that port serves the pages.
   ModelAdminFrontend(AdminAccess access, bool has_admin_port, const core::Manager& manager,
-                     ChangeFunction change, ModelEntriesFunction entries);
+                     const schedule::Scheduler& scheduler, ChangeFunction change,
+                     ModelEntriesFunction entries);
 
   std::string_view name() const override { return "model admin"; }
   void Register(net::Router& router) override;
@@ -51,11 +53,13 @@ class ModelAdminFrontend final : public net::Frontend {
   void RespondList(net::HttpCall& call);
   // Lists the models that the caller may change. Null: all.
   std::string ListJson(const access::Caller* caller) const;
-  std::string ModelJson(const std::string& name, const ModelEntry& entry) const;
+  std::string ModelJson(const std::string& name, const ModelEntry& entry,
+                        const schedule::QueueStates& queues) const;
 
   const AdminAccess access_;
   const bool has_admin_port_;
   const core::Manager& manager_;
+  const schedule::Scheduler& scheduler_;
   const ChangeFunction change_;
   const ModelEntriesFunction entries_;
   SharedPage list_page_;

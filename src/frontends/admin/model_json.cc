@@ -5,17 +5,54 @@
 #include <fmt/format.h>
 
 #include <iterator>
+#include <map>
 #include <utility>
 
 #include "frontends/admin/admin_json.h"
+#include "infer/served_model.h"
 
 namespace penstock {
+
+namespace {
+
+// What was measured of the batches of the ready versions, as a field of each version. A version
+// without batching has none.
+std::map<core::VersionNumber, std::string> BatchingFields(const core::Manager& manager,
+                                                          std::string_view name) {
+  std::map<core::VersionNumber, std::string> fields;
+  manager.VisitReady(name, [&](const core::ServableId& id, core::Servable& servable) {
+    // All loaders return what MakeServedModel makes, so the cast is safe.
+    const auto& model = static_cast<const ServedModel&>(servable);
+    const Batcher* const batcher = model.batcher();
+    if (batcher == nullptr) return;
+    std::string& json = fields[id.version];
+    json = ",\"batching\":[";
+    const char* separator = "";
+    for (uint32_t i = 0; i < model.info().signatures.size(); ++i) {
+      if (!batcher->IsOn(i)) continue;
+      json += fmt::format(R"({}{{"signature":{},"rows_limit":{},"curve":[)",
+                          std::exchange(separator, ","),
+                          JsonQuoted(model.info().signatures[i].name), batcher->RowsMax(i));
+      const char* between = "";
+      for (const BatchTime& time : batcher->Curve(i)) {
+        json += fmt::format(R"({}{{"rows":{},"row_us":{:.3f}}})", std::exchange(between, ","),
+                            time.rows_max, time.row_time_ns / 1000);
+      }
+      json += "]}";
+    }
+    json += ']';
+  });
+  return fields;
+}
+
+}  // namespace
 
 std::string VersionFields(const core::Manager& manager, std::string_view name) {
   std::string json;
   if (const Status source = manager.SourceStatus(name); !source.ok())
     json = "\"source_error\":" + JsonQuoted(MessageOf(source)) + ",";
   json += "\"versions\":[";
+  const auto batching = BatchingFields(manager, name);
   const char* separator = "";
   for (const core::VersionStatus& version : manager.VersionStatuses(name)) {
     fmt::format_to(std::back_inserter(json), R"({}{{"version":{},"state":"{}","since":"{:%FT%TZ}")",
@@ -24,6 +61,8 @@ std::string VersionFields(const core::Manager& manager, std::string_view name) {
                    std::chrono::floor<std::chrono::milliseconds>(version.since));
     fmt::format_to(std::back_inserter(json), R"(,"memory_bytes":{},"memory_measured":{})",
                    version.memory_bytes, version.is_memory_measured);
+    if (const auto found = batching.find(version.id.version); found != batching.end())
+      json += found->second;
     if (!version.status.ok()) json += ",\"error\":" + JsonQuoted(version.status.ToString());
     json += '}';
   }

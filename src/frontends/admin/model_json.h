@@ -13,7 +13,9 @@ namespace penstock {
 // there is an error:
 //   "source_error":"...","versions":[{"version":3,"state":"AVAILABLE",
 //     "since":"2026-01-31T23:59:59.123Z","memory_bytes":400,"memory_measured":true,
+//     "batching":[{"signature":"s","rows_limit":16,"curve":[{"rows":1,"row_us":12.5}]}],
 //     "error":"..."}]
+// "batching" is there if a ready version is batched.
 std::string VersionFields(const core::Manager& manager, std::string_view name);
 
 }  // namespace penstock
