@@ -46,10 +46,11 @@ int32_t CodeOfOperator(std::string_view text) {
                                                              : PENSTOCK_RESOURCE_EXHAUSTED;
 }
 
-// Removes the path of the runtime's source file, with which many of its messages begin.
+// Removes the path of the runtime's source file, with which many of its messages begin. In a
+// message about a nested graph it is the last one.
 void RemoveSourcePath(std::string& text) {
   constexpr std::string_view kBefore = "Status Message: ";
-  size_t begin = text.find(kBefore);
+  size_t begin = text.rfind(kBefore);
   if (begin == text.npos) return;
   begin += kBefore.size();
   const size_t end = text.find(' ', begin);

@@ -378,7 +378,7 @@ std::string ModelAdminFrontend::ModelJson(const std::string& name, const ModelEn
     json += fmt::format(R"({}{}:{{"version":{},"wanted":{}}})", std::exchange(separator, ","),
                         JsonQuoted(label), served, state.wanted.value);
   }
-  return json + "}," + VersionFields(manager_, name) + "}";
+  return json + "}," + VersionFields(manager_, name, /*shows_batching=*/true) + "}";
 }
 
 }  // namespace penstock

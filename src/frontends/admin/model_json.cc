@@ -47,12 +47,14 @@ std::map<core::VersionNumber, std::string> BatchingFields(const core::Manager& m
 
 }  // namespace
 
-std::string VersionFields(const core::Manager& manager, std::string_view name) {
+std::string VersionFields(const core::Manager& manager, std::string_view name,
+                          bool shows_batching) {
   std::string json;
   if (const Status source = manager.SourceStatus(name); !source.ok())
     json = "\"source_error\":" + JsonQuoted(MessageOf(source)) + ",";
   json += "\"versions\":[";
-  const auto batching = BatchingFields(manager, name);
+  std::map<core::VersionNumber, std::string> batching;
+  if (shows_batching) batching = BatchingFields(manager, name);
   const char* separator = "";
   for (const core::VersionStatus& version : manager.VersionStatuses(name)) {
     fmt::format_to(std::back_inserter(json), R"({}{{"version":{},"state":"{}","since":"{:%FT%TZ}")",

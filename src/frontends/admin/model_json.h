@@ -15,7 +15,9 @@ namespace penstock {
 //     "since":"2026-01-31T23:59:59.123Z","memory_bytes":400,"memory_measured":true,
 //     "batching":[{"signature":"s","rows_limit":16,"curve":[{"rows":1,"row_us":12.5}]}],
 //     "error":"..."}]
-// "batching" is there if a ready version is batched.
-std::string VersionFields(const core::Manager& manager, std::string_view name);
+// "batching" is there if `shows_batching`, for each ready version that is batched. All servables
+// must be ServedModels then.
+std::string VersionFields(const core::Manager& manager, std::string_view name,
+                          bool shows_batching = false);
 
 }  // namespace penstock
