@@ -27,6 +27,8 @@ def run(rounds):
     time = beyond("pooled1", "pooled")
     yield row("an ensemble of one step in a slot, time beyond the model itself",
               f"{time:.2f} us ({statistics.median(figures['pooled']):.2f} us alone)", f"<= {CPU_MAX_US} us", time <= CPU_MAX_US)
-    path = beyond("three", "longest")
-    yield row("an ensemble of three steps side by side of 2 ms each, time beyond one of them",
-              f"{path:.1f} us", f"<= {PATH_MAX_US} us", path <= PATH_MAX_US)
+    path = beyond("beyond_three", "beyond_longest")
+    whole = beyond("three", "longest")
+    yield row("an ensemble of three steps side by side that sleep for 2 ms, time beyond the longest of them, "
+              "against such a step alone",
+              f"{path:+.1f} us (medians of the whole time: {whole:+.1f} us)", f"<= +{PATH_MAX_US} us", path <= PATH_MAX_US)
