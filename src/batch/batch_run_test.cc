@@ -370,6 +370,68 @@ TEST_F(BatchRunTest, RequestsRunAloneIfThereIsNoMemoryForTheirBatch) {
   for (const Outcome& outcome : outcomes_) EXPECT_EQ(outcome.values.size(), 2000U);
 }
 
+TEST_F(BatchRunTest, RequestsWaitForOthersIfTheOperatorWantsIt) {
+  Serve({.rows_max = 4, .delay_us_max = 5000});
+  const Outcome& a = Send(Request({1}));
+  scheduler_.RunQueued();
+  EXPECT_THAT(seen_, IsEmpty());
+  clock_.Advance(milliseconds(4));
+  Send(Request({2}));
+  scheduler_.RunQueued();
+  EXPECT_THAT(seen_, IsEmpty());
+  clock_.Advance(milliseconds(1));
+  RunAll();
+  EXPECT_THAT(seen_, ElementsAre(2)) << "the first one has waited long enough";
+  EXPECT_THAT(a.values, ElementsAre(2));
+  for (int i = 0; i < 4; ++i) Send(Request({3}));
+  RunAll();
+  EXPECT_THAT(seen_, ElementsAre(2, 4)) << "the batch is full";
+  InferRequest alone = Request({4});
+  alone.further_signatures.push_back({"other"});
+  Send(std::move(alone));
+  RunAll();
+  EXPECT_THAT(seen_, ElementsAre(2, 4, 1, 1)) << "it does not wait for others";
+}
+
+TEST_F(BatchRunTest, BatchesHavePreferredSizes) {
+  Serve({.rows_max = 100, .delay_us_max = 5000, .preferred_rows = {4, 8}});
+  for (int i = 0; i < 3; ++i) Send(Request({1}));
+  scheduler_.RunQueued();
+  EXPECT_THAT(seen_, IsEmpty());
+  for (int i = 0; i < 8; ++i) Send(Request({1}));
+  scheduler_.RunQueued();
+  EXPECT_THAT(seen_, ElementsAre(8));
+  Send(Request({1}));
+  scheduler_.RunQueued();
+  EXPECT_THAT(seen_, ElementsAre(8, 4));
+  Send(Request({1}));
+  clock_.Advance(milliseconds(5));
+  RunAll();
+  EXPECT_THAT(seen_, ElementsAre(8, 4, 1)) << "nothing better came in time";
+}
+
+TEST_F(BatchRunTest, LateRequestsAreRefusedWhenTheirTurnComes) {
+  scheduler_.SetModels({{"m", {.flow = {.late_after = 5'000'000}}}});
+  Serve();
+  Send(Request({1}));
+  Send(Request({2}));
+  InferRequest alone = Request({3});
+  alone.further_signatures.push_back({"other"});
+  Send(std::move(alone));
+  clock_.Advance(milliseconds(4));
+  const Outcome& recent = Send(Request({4}));
+  clock_.Advance(milliseconds(2));
+  RunAll();
+  EXPECT_THAT(seen_, ElementsAre(1));
+  EXPECT_THAT(recent.values, ElementsAre(8));
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(outcomes_[i].status.code(), StatusCode::kUnavailable);
+    EXPECT_THAT(
+        outcomes_[i].status.message(),
+        HasSubstr("model m is busy: the request has waited longer than 5000 us; try again"));
+  }
+}
+
 // The padded elements would double too.
 const PadSettings kPadX = {.rules = {{.input = "x", .value = "-0.0", .cut_outputs = {"y"}}}};
 

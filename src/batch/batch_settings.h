@@ -52,6 +52,12 @@ struct BatchSettings {
   bool splits = false;
   int64_t request_rows_max = 0;  // requests with more rows are refused; 0: none are
   PadSettings pad = {};
+  // The longest time that a request waits for others while its model could run, unless rows_max
+  // rows wait. 0: none waits.
+  int64_t delay_us_max = 0;
+  // Batches have the largest of these numbers of rows for which there are requests, and requests do
+  // not wait longer once there are as many as the first one says. Ascending; empty: any number.
+  std::vector<int64_t> preferred_rows = {};
   uint32_t runs = 0;  // of a model at the same time; 0: as many as the server has room for
 
   bool operator==(const BatchSettings&) const = default;

@@ -2,6 +2,7 @@
 #include "batch/model_batcher.h"
 
 #include <algorithm>
+#include <iterator>
 #include <string>
 #include <utility>
 
@@ -20,6 +21,12 @@ constexpr double kSizeBounds[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024};
 
 MetricLabels Labels(const core::ServableId& id) {
   return {{"model_name", id.name}, {"model_version", std::to_string(id.version.value)}};
+}
+
+schedule::Gathering GatheringOf(const BatchSettings& settings) {
+  const auto& preferred = settings.preferred_rows;
+  return {.delay_max = settings.delay_us_max * 1000,
+          .rows = preferred.empty() ? settings.rows_max : preferred.front()};
 }
 
 // One request made of several. One thread at a time.
@@ -73,7 +80,8 @@ class GatheredRequest final : public JoinedRequest {
 }  // namespace
 
 ModelBatcher::ModelBatcher(const ModelInfo& info, BatcherOptions options, MetricsRegistry& metrics)
-    : Batcher(options.settings.splits || options.settings.request_rows_max > 0),
+    : Batcher(options.settings.splits || options.settings.request_rows_max > 0,
+              GatheringOf(options.settings)),
       info_(info),
       id_(std::move(options.id)),
       settings_(std::move(options.settings)),
@@ -137,6 +145,12 @@ bool ModelBatcher::MayJoin(const InferRequest& first, const BatchForm& batch,
   BatchForm all = batch;
   all.Add(other_form);
   return pad.MayPad(all.rows, all.row_elements, all.elements);
+}
+
+int64_t ModelBatcher::RowsToTake(uint32_t signature, int64_t rows) const {
+  const auto& preferred = settings_.preferred_rows;
+  const auto larger = std::ranges::upper_bound(preferred, rows);
+  return larger == preferred.begin() ? RowsMax(signature) : *std::prev(larger);
 }
 
 int64_t ModelBatcher::RowsToRun(int64_t rows) const {

@@ -44,7 +44,12 @@ class ModelBatcher final : public Batcher {
   BatchForm FormOf(const InferRequest& request) const override;
   bool MayJoin(const InferRequest& first, const BatchForm& batch, const InferRequest& other,
                const BatchForm& other_form) const override;
-  int64_t RowsMax(uint32_t signature) const override { return limit(signature).rows(); }
+  // An operator who lets requests wait wants full batches.
+  int64_t RowsMax(uint32_t signature) const override {
+    return settings_.delay_us_max > 0 ? settings_.rows_max : limit(signature).rows();
+  }
+  int64_t RowsToTake(uint32_t signature, int64_t rows) const override;
+  bool PrefersSizes() const override { return !settings_.preferred_rows.empty(); }
   int64_t RowsToRun(int64_t rows) const override;
   StatusOr<std::unique_ptr<JoinedRequest>> Join(std::span<const InferRequest* const> members,
                                                 CancelToken& cancel,

@@ -11,6 +11,23 @@ namespace penstock {
 namespace {
 
 constexpr int64_t kThreadsMax = 1'000'000;
+constexpr int64_t kDelayUsMax = 3'600'000'000;
+
+// Returns an error unless the sizes ascend from 1 on.
+Status CheckAscending(std::string_view name, const std::vector<int64_t>& sizes) {
+  int64_t before = 0;
+  for (const int64_t size : sizes) {
+    if (size <= before)
+      return InvalidArgument("{} with {} after {}; they must ascend from 1 on", name, size, before);
+    before = size;
+  }
+  return OkStatus();
+}
+
+Status CheckDelay(std::string_view name, int64_t delay_us) {
+  if (delay_us >= 0 && delay_us <= kDelayUsMax) return OkStatus();
+  return InvalidArgument("a {} of {}; it must be 0 to {}", name, delay_us, kDelayUsMax);
+}
 
 // Checks the sizes, and sets max_batch_size to the last allowed one if it is not set.
 Status CheckSizes(BatchingConfig& config) {
@@ -21,12 +38,12 @@ Status CheckSizes(BatchingConfig& config) {
     return InvalidArgument("a max_batch_size of {}; it must be 1 to {}", most,
                            batch::kBatchRowsLimit);
   }
-  int64_t before = 0;
-  for (const int64_t size : allowed) {
-    if (size <= before)
-      return InvalidArgument("allowed_batch_sizes with {} after {}; they must ascend from 1 on",
-                             size, before);
-    before = size;
+  TRY(CheckAscending("allowed_batch_sizes", allowed));
+  TRY(CheckAscending("preferred_batch_sizes", config.preferred_batch_sizes));
+  if (config.max_batch_size && !config.preferred_batch_sizes.empty() &&
+      config.preferred_batch_sizes.back() > most) {
+    return InvalidArgument("preferred_batch_sizes with {}, above max_batch_size, {}",
+                           config.preferred_batch_sizes.back(), most);
   }
   if (!allowed.empty() && allowed.back() != most) {
     return InvalidArgument(
@@ -38,12 +55,8 @@ Status CheckSizes(BatchingConfig& config) {
 
 // Checks settings that this server does not need, because it forms batches in another way.
 Status CheckUnused(const tensorflow::serving::BatchingParameters& from) {
-  const std::tuple<std::string_view, int64_t> numbers[] = {
-      {"batch_timeout_micros", from.batch_timeout_micros().value()},
-      {"max_enqueued_batches", from.max_enqueued_batches().value()}};
-  for (const auto& [name, value] : numbers) {
-    if (value < 0) return InvalidArgument("a {} of {}, below 0", name, value);
-  }
+  const int64_t batches = from.max_enqueued_batches().value();
+  if (batches < 0) return InvalidArgument("a max_enqueued_batches of {}, below 0", batches);
   return OkStatus();
 }
 
@@ -90,6 +103,8 @@ StatusOr<BatchingConfig> Convert(const tensorflow::serving::BatchingParameters& 
   config.allowed_batch_sizes = {from.allowed_batch_sizes().begin(),
                                 from.allowed_batch_sizes().end()};
   TRY(ReadSplitting(from, config));
+  config.delay_us_max = from.batch_timeout_micros().value();
+  TRY(CheckDelay("batch_timeout_micros", *config.delay_us_max));
   if (from.pad_variable_length_inputs()) config.pad.emplace().all_inputs = true;
   TRY(CheckSizes(config));
   TRY(CheckUnused(from));
@@ -111,7 +126,11 @@ StatusOr<BatchingConfig> ReadBatching(const config::ModelOptions& options) {
   if (from.has_max_batch_size()) config.max_batch_size = from.max_batch_size();
   config.allowed_batch_sizes = {from.allowed_batch_sizes().begin(),
                                 from.allowed_batch_sizes().end()};
+  config.preferred_batch_sizes = {from.preferred_batch_sizes().begin(),
+                                  from.preferred_batch_sizes().end()};
+  if (from.has_queue_delay_us_max()) config.delay_us_max = from.queue_delay_us_max();
   Status status = CheckSizes(config);
+  if (status.ok()) status = CheckDelay("queue_delay_us_max", config.delay_us_max.value_or(0));
   if (status.ok()) status = ReadPadding(from, config);
   if (!status.ok()) return InvalidArgument("has a batching with {}", MessageOf(status));
   // Whoever sets the limit wants runs of at most this size.
@@ -136,6 +155,8 @@ batch::BatchSettings SettingsOf(const BatchingConfig& config, batch::BatchSettin
     defaults.allowed_rows = config.allowed_batch_sizes;
     defaults.request_rows_max = config.request_rows_max.value_or(0);
   }
+  if (config.delay_us_max) defaults.delay_us_max = *config.delay_us_max;
+  if (!config.preferred_batch_sizes.empty()) defaults.preferred_rows = config.preferred_batch_sizes;
   if (config.pad) defaults.pad = *config.pad;
   if (config.splits) defaults.splits = *config.splits;
   if (config.num_batch_threads) defaults.runs = static_cast<uint32_t>(*config.num_batch_threads);

@@ -25,6 +25,8 @@ struct BatchingConfig {
   std::optional<bool> splits;                // larger requests into parts; else they run alone
   std::optional<int64_t> request_rows_max;   // larger requests are refused
   std::optional<batch::PadSettings> pad;
+  std::optional<int64_t> delay_us_max;
+  std::vector<int64_t> preferred_batch_sizes;
   std::optional<int64_t> num_batch_threads;
 
   bool operator==(const BatchingConfig&) const = default;

@@ -129,10 +129,33 @@ TEST(BatchingConfigTest, PadsNameInputs) {
   EXPECT_EQ(SettingsOf(*file, {}).pad, (batch::PadSettings{.all_inputs = true}));
 }
 
+TEST(BatchingConfigTest, RequestsMayWaitForOthers) {
+  config::ModelOptions options;
+  config::Batching& batching = *options.mutable_batching();
+  EXPECT_EQ(SettingsOf(*ReadBatching(options), {.delay_us_max = 9}).delay_us_max, 9);
+  batching.set_queue_delay_us_max(0);
+  EXPECT_EQ(SettingsOf(*ReadBatching(options), {.delay_us_max = 9}).delay_us_max, 0);
+  batching.set_queue_delay_us_max(500);
+  batching.add_preferred_batch_sizes(4);
+  batching.add_preferred_batch_sizes(8);
+  EXPECT_EQ(SettingsOf(*ReadBatching(options), {}),
+            (batch::BatchSettings{.delay_us_max = 500, .preferred_rows = {4, 8}}));
+  batching.set_max_batch_size(7);
+  EXPECT_EQ(MessageOf(ReadBatching(options).status()),
+            "has a batching with preferred_batch_sizes with 8, above max_batch_size, 7");
+  batching.set_max_batch_size(8);
+  batching.set_queue_delay_us_max(-1);
+  EXPECT_EQ(MessageOf(ReadBatching(options).status()),
+            "has a batching with a queue_delay_us_max of -1; it must be 0 to 3600000000");
+  const auto file = ParseBatchingParameters("batch_timeout_micros { value: 2000 }", "f");
+  EXPECT_EQ(SettingsOf(*file, {}).delay_us_max, 2000);
+}
+
 TEST(BatchingConfigTest, WrongParametersAreRefused) {
   const std::pair<std::string_view, std::string_view> cases[] = {
       {"max_batch_size { value: 0 }", "f has a max_batch_size of 0; it must be 1 to 1000000"},
-      {"batch_timeout_micros { value: -1 }", "f has a batch_timeout_micros of -1, below 0"},
+      {"batch_timeout_micros { value: -1 }",
+       "f has a batch_timeout_micros of -1; it must be 0 to 3600000000"},
       {"enable_large_batch_splitting { value: true } max_batch_size { value: 4 } "
        "max_execution_batch_size { value: 5 }",
        "f has a max_execution_batch_size of 5, above max_batch_size, 4"},

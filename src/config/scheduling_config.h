@@ -21,6 +21,8 @@ struct SchedulingConfig {
   std::optional<uint64_t> queue_bytes_max;
   std::optional<int> priority;
   std::optional<double> weight;
+  std::optional<int64_t> queue_timeout_us;
+  schedule::LateAction queue_timeout_action = schedule::LateAction::kReject;
 };
 
 // Errors: INVALID_ARGUMENT; the message continues a sentence that starts with the model's name.

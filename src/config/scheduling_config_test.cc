@@ -44,6 +44,14 @@ TEST(SchedulingConfigTest, BoundsOfTheQueueLeaveCheapModelsOnTheEventLoop) {
     EXPECT_TRUE(LimitsOf(*ReadText(text), {}).queues_always) << text;
 }
 
+TEST(SchedulingConfigTest, RequestsMayBeLate) {
+  EXPECT_EQ(LimitsOf(*ReadText("queue_timeout_us: 5"), {}).flow,
+            (schedule::FlowLimits{.late_after = 5000}));
+  EXPECT_EQ(
+      LimitsOf(*ReadText("queue_timeout_us: 5 queue_timeout_action: DELAY"), {}).flow,
+      (schedule::FlowLimits{.late_after = 5000, .late_action = schedule::LateAction::kDelay}));
+}
+
 TEST(SchedulingConfigTest, WrongValuesAreExplained) {
   const auto problem = [](const std::string& text) {
     return std::string(MessageOf(ReadText(text).status()));
@@ -54,6 +62,10 @@ TEST(SchedulingConfigTest, WrongValuesAreExplained) {
             "has a scheduling with a queue_requests_max of -5; it must be 0 to 1000000000");
   EXPECT_EQ(problem("priority: 11"),
             "has a scheduling with a priority of 11; it must be -10 to 10");
+  EXPECT_EQ(problem("queue_timeout_us: -1"),
+            "has a scheduling with a queue_timeout_us of -1; it must be 0 to 3600000000");
+  EXPECT_EQ(problem("queue_timeout_action: DELAY"),
+            "has a scheduling with a queue_timeout_action without queue_timeout_us");
   for (const char* weight : {"0", "-1", "101", "nan", "inf"}) {
     EXPECT_EQ(
         problem(std::string("weight: ") + weight),

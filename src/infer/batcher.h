@@ -17,6 +17,7 @@
 #include "base/status.h"
 #include "infer/request.h"
 #include "infer/signature.h"
+#include "schedule/fair_queue.h"
 
 namespace penstock {
 
@@ -69,6 +70,9 @@ class Batcher {
   // asks.
   bool JoinsInTurns() const { return joins_in_turns_.load(std::memory_order_relaxed); }
 
+  // How long requests wait for others although their model could run.
+  const schedule::Gathering& gathering() const { return gathering_; }
+
   // True if PartRows does anything at all. Each request asks.
   bool LimitsRequests() const { return limits_requests_; }
 
@@ -81,6 +85,10 @@ class Batcher {
                        const BatchForm& other_form) const = 0;
   // The most rows of this signature that should run together now.
   virtual int64_t RowsMax(uint32_t signature) const = 0;
+  // As RowsMax, when requests of so many rows are there, if sizes below that are preferred.
+  virtual int64_t RowsToTake(uint32_t signature, int64_t rows) const = 0;
+  // False: RowsToTake is always RowsMax.
+  virtual bool PrefersSizes() const = 0;
 
   // The rows with which so many rows run: as many, or more if the model takes only some numbers.
   virtual int64_t RowsToRun(int64_t rows) const = 0;
@@ -111,7 +119,8 @@ class Batcher {
   virtual void TurnOff(uint32_t signature, const Status& why) = 0;
 
  protected:
-  explicit Batcher(bool limits_requests = false) : limits_requests_(limits_requests) {}
+  explicit Batcher(bool limits_requests = false, const schedule::Gathering& gathering = {})
+      : limits_requests_(limits_requests), gathering_(gathering) {}
 
   void SetJoinsInTurns(bool joins) {
     if (joins != JoinsInTurns()) joins_in_turns_.store(joins, std::memory_order_relaxed);
@@ -119,6 +128,7 @@ class Batcher {
 
  private:
   const bool limits_requests_;
+  const schedule::Gathering gathering_;
   std::atomic<bool> joins_in_turns_{false};
 };
 

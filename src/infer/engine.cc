@@ -122,12 +122,13 @@ Status Engine::ErrorOf(const schedule::ModelQueue& queue, schedule::Admission re
   using schedule::Admission;
   if (refused == Admission::kCancelled) return CheckStillWanted(cancel, deadline, clock_.Now());
   if (const Refusals* const counters = options_.refusals; counters != nullptr) {
-    Counter& counter = refused == Admission::kQueueItems   ? counters->queue_full
-                       : refused == Admission::kQueueBytes ? counters->queue_bytes_full
-                       : refused == Admission::kFlowItems  ? counters->model_queue_full
-                       : refused == Admission::kFlowBytes  ? counters->model_queue_bytes_full
-                       : refused == Admission::kTooLate    ? counters->deadline_too_close
-                                                           : counters->no_thread;
+    Counter& counter = refused == Admission::kQueueItems      ? counters->queue_full
+                       : refused == Admission::kQueueBytes    ? counters->queue_bytes_full
+                       : refused == Admission::kFlowItems     ? counters->model_queue_full
+                       : refused == Admission::kFlowBytes     ? counters->model_queue_bytes_full
+                       : refused == Admission::kTooLate       ? counters->deadline_too_close
+                       : refused == Admission::kWaitedTooLong ? counters->waited_too_long
+                                                              : counters->no_thread;
     counter.Add();
   }
   return queue.ErrorOf(refused);

@@ -65,6 +65,8 @@ void InferCall::MoveToSlot(Step step) {
   queued_step_.deadline = info_.deadline.time_since_epoch().count();
   queued_step_.bytes = info_.body_bytes;
   queued_step_.group = &kUndecoded;
+  queued_step_.entered = queued_step_.queued.time_since_epoch().count();
+  queued_step_.rows = 1;  // at least
   const schedule::Admission admission = queue.Enter(queued_step_, info_.cancel);
   if (admission != schedule::Admission::kAccepted)
     Finish(engine_->ErrorOf(queue, admission, info_.cancel, info_.deadline));
@@ -72,6 +74,12 @@ void InferCall::MoveToSlot(Step step) {
 
 void InferCall::QueuedStep::Start(schedule::Lease& lease) {
   call_.times_.queued += lease.start() - queued;
+  if (is_late) [[unlikely]] {
+    // It may have moved on from the common queue, which has no such limit.
+    return call_.Finish(call_.engine_->ErrorOf(call_.engine_->QueueOf(*call_.model_),
+                                               schedule::Admission::kWaitedTooLong,
+                                               call_.info_.cancel, call_.info_.deadline));
+  }
   // Work that nobody waits for would make the queue longer for others.
   const Status status =
       call_.engine_->CheckStillWanted(call_.info_.cancel, call_.info_.deadline, lease.start());

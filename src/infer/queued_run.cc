@@ -36,6 +36,8 @@ Engine::QueuedRun::QueuedRun(Engine& engine, core::Handle handle, const InferReq
     form_ = batcher->FormOf(request);
     if (form_.rows > 0) group = batcher;
   }
+  entered = queued_.time_since_epoch().count();
+  rows = form_.rows;
 }
 
 void Engine::QueuedRun::NoteWait(SteadyTime now) {
@@ -44,6 +46,11 @@ void Engine::QueuedRun::NoteWait(SteadyTime now) {
 }
 
 void Engine::QueuedRun::Start(schedule::Lease& lease) {
+  if (is_late) [[unlikely]] {
+    const std::unique_ptr<QueuedRun> own(this);
+    NoteWait(lease.start());
+    return AnswerLate();
+  }
   StartNow(std::unique_ptr<QueuedRun>(this), lease);
 }
 
@@ -75,6 +82,12 @@ void Engine::QueuedRun::Drop() {
   AnswerError(engine_.CheckStillWanted(request_.cancel, request_.deadline, now));
 }
 
+void Engine::QueuedRun::AnswerLate() {
+  AnswerError(engine_.ErrorOf(Served(handle_).QueueIn(engine_.scheduler_),
+                              schedule::Admission::kWaitedTooLong, request_.cancel,
+                              request_.deadline));
+}
+
 void Engine::QueuedRun::Enter(std::unique_ptr<QueuedRun> run) {
   Engine& engine = run->engine_;
   schedule::ModelQueue& queue = Served(run->handle_).QueueIn(engine.scheduler_);
@@ -89,6 +102,7 @@ void Engine::QueuedRun::Enter(std::unique_ptr<QueuedRun> run) {
 
 void Engine::QueuedRun::RetryAlone(std::unique_ptr<QueuedRun> run) {
   run->group = nullptr;
+  run->rows = 0;
   run->was_accepted = true;
   if (StageTimes* const times = run->request_.times; times != nullptr) times->batch_requests = 0;
   Enter(std::move(run));
@@ -150,7 +164,11 @@ void Engine::BatchRun::Add(QueuedRun* member) {
 }
 
 void Engine::BatchRun::TakeOthers(schedule::Lease& lease) {
-  const int64_t rows_max = batcher_.RowsMax(form_.signature);
+  schedule::ModelQueue& queue = Served(members_.front()->handle()).QueueIn(engine_.scheduler_);
+  const int64_t rows_max =
+      batcher_.PrefersSizes()
+          ? batcher_.RowsToTake(form_.signature, form_.rows + queue.WaitingRows())
+          : batcher_.RowsMax(form_.signature);
   if (form_.rows >= rows_max) return;
   std::vector<schedule::Job*> taken;
   BatchForm all = form_;
@@ -165,7 +183,7 @@ void Engine::BatchRun::TakeOthers(schedule::Lease& lease) {
     all.Add(other.form());
     return schedule::Along::kTake;
   };
-  Served(members_.front()->handle()).QueueIn(engine_.scheduler_).TakeAlong(lease, ask, taken);
+  queue.TakeAlong(lease, ask, taken);
   members_.reserve(taken.size() + 1);
   const auto undecoded = std::ranges::partition(
       taken, [](const schedule::Job* job) { return job->group != &kUndecoded; });
@@ -194,6 +212,10 @@ void Engine::BatchRun::Decode(std::span<schedule::Job* const> jobs, int64_t rows
 void Engine::BatchRun::DropUnwanted(SteadyTime now) {
   const size_t before = members_.size();
   std::erase_if(members_, [&](const std::unique_ptr<QueuedRun>& member) {
+    if (member->is_late) [[unlikely]] {
+      member->AnswerLate();
+      return true;
+    }
     const InferRequest& request = member->request();
     Status status = engine_.CheckStillWanted(request.cancel, request.deadline, now);
     if (status.ok()) return false;

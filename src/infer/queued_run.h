@@ -43,6 +43,8 @@ class Engine::QueuedRun final : public schedule::Job {
   // Notes that the run starts, or that it does not.
   void NoteWait(SteadyTime now);
   void Answer(InferResponse&& response) { done_(std::move(response)); }
+  // It has waited longer than the model's configuration allows.
+  void AnswerLate();
   void AnswerError(Status status) { penstock::AnswerError(done_, std::move(status)); }
 
  private:

@@ -20,6 +20,7 @@ class Refusals final {
         model_queue_full(Make(metrics, "model_queue_full")),
         model_queue_bytes_full(Make(metrics, "model_queue_bytes_full")),
         deadline_too_close(Make(metrics, "deadline_too_close")),
+        waited_too_long(Make(metrics, "waited_too_long")),
         no_thread(Make(metrics, "no_thread")),
         deadline_passed(Make(metrics, "deadline_passed")),
         client_left(Make(metrics, "client_left")),
@@ -30,6 +31,7 @@ class Refusals final {
   Counter& model_queue_full;  // too many requests of the model wait
   Counter& model_queue_bytes_full;
   Counter& deadline_too_close;  // for the requests that wait before it
+  Counter& waited_too_long;     // by the model's own limit
   Counter& no_thread;           // none could be started, or the server stops
   Counter& deadline_passed;     // before the model ran
   Counter& client_left;         // before the model ran

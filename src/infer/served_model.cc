@@ -65,6 +65,7 @@ schedule::ModelQueue& ServedModel::FindQueue(schedule::Scheduler& scheduler) con
   std::call_once(model_queue_once_, [&] {
     model_queue_ = scheduler.QueueOf(name_, info_->traits.may_block);
     model_queue_->SetDeclaredRuns(info_->traits.runs_max, batch_runs_);
+    model_queue_->SetGathering(batcher_ == nullptr ? schedule::Gathering() : batcher_->gathering());
     found_queue_.store(model_queue_.get(), std::memory_order_release);
   });
   return *model_queue_;

@@ -64,10 +64,12 @@ class ServedModel final : public core::Servable {
   void SetBatcher(std::unique_ptr<Batcher> batcher, uint32_t runs) {
     batcher_ = std::move(batcher);
     batch_runs_ = runs;
+    // On an event loop nothing could wait for more.
+    gathers_ = batcher_->gathering().delay_max != 0;
   }
   // Null: its requests run alone.
   Batcher* batcher() const { return batcher_.get(); }
-  bool MayRunInline() const { return run_times_.MayRunInline(); }
+  bool MayRunInline() const { return run_times_.MayRunInline() && !gathers_; }
   // The queue of the model in the server's scheduler, which must always be the same one.
   schedule::ModelQueue& QueueIn(schedule::Scheduler& scheduler) const {
     // Each request asks, so the usual answer is one load; std::call_once reads thread-local memory.
@@ -105,6 +107,7 @@ class ServedModel final : public core::Servable {
   std::shared_ptr<RecentRequests> recent_;
   std::unique_ptr<Batcher> batcher_;
   uint32_t batch_runs_ = 0;  // see SetBatcher
+  bool gathers_ = false;     // its requests wait for others
 
   mutable std::once_flag model_queue_once_;
   mutable std::atomic<schedule::ModelQueue*> found_queue_{nullptr};  // model_queue_, once it is set

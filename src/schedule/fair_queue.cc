@@ -78,6 +78,15 @@ bool FairQueue::IsTooLate(const Flow& flow, const QueueItem& item) const {
   return flow.TimeToAnswer() > kWaitShareMax * static_cast<double>(item.time_left);
 }
 
+void FairQueue::SetGathering(Flow& flow, const Gathering& gathering) {
+  while (!flow.by_age_.empty()) flow.by_age_.Remove(flow.by_age_.top());
+  flow.gathering_ = gathering;
+  if (flow.Gathers()) {
+    for (QueueItem* item : flow.waiting_.elements()) flow.by_age_.Push(*item);
+  }
+  Refresh(flow);
+}
+
 Refusal FairQueue::Check(const Flow& flow, const QueueItem& item) const {
   if (item.was_accepted) return Refusal::kNone;
   if (Exceeds(items_, 1, limits_.items_max)) return Refusal::kQueueItems;
@@ -101,8 +110,14 @@ Refusal FairQueue::Push(Flow& flow, QueueItem& item) {
         is_first ? item.deadline : std::max(flow.latest_deadline_, item.deadline);
   }
   item.flow = &flow;
+  item.is_late = item.was_delayed = false;
   item.arrival = arrivals_++;
   flow.ItemsWith(item).Push(item);
+  if (!item.is_task) {
+    flow.waiting_rows_ += item.rows;
+    if (item.rows == 0) ++flow.lone_items_;
+    if (flow.Gathers()) flow.by_age_.Push(item);
+  }
   bytes_ += item.bytes;
   ++items_;
   Refresh(flow);
@@ -114,8 +129,13 @@ bool FairQueue::Remove(QueueItem& item) {
   Flow& flow = *item.flow;
   item.flow = nullptr;
   flow.ItemsWith(item).Remove(item);
-  if (!item.is_task) flow.bytes_ -= item.bytes;
-  if (!item.is_task && item.deadline != kNoItemDeadline) --flow.timed_items_;
+  if (!item.is_task) {
+    flow.bytes_ -= item.bytes;
+    if (item.deadline != kNoItemDeadline) --flow.timed_items_;
+    flow.waiting_rows_ -= item.rows;
+    if (item.rows == 0) --flow.lone_items_;
+    if (item.age_position != kInNoHeap) flow.by_age_.Remove(item);
+  }
   bytes_ -= item.bytes;
   --items_;
   Refresh(flow);
@@ -123,9 +143,11 @@ bool FairQueue::Remove(QueueItem& item) {
 }
 
 QueueItem* FairQueue::Pop(int64_t now, StartedRun& run) {
+  last_pop_ = now;
+  if (!held_.empty()) ReleaseDue(now);
   if (!CanPop()) return nullptr;
   Flow& flow = ready_.top();
-  QueueItem& item = flow.tasks_.empty() ? flow.waiting_.top() : flow.tasks_.top();
+  QueueItem& item = flow.tasks_.empty() ? FirstInTime(flow) : flow.tasks_.top();
   Now(flow) = std::max(Now(flow), flow.virtual_time_);
   run = {.flow = &flow, .charge = 0, .is_task = item.is_task, .has_slot = true};
   ++slots_taken_;
@@ -151,6 +173,7 @@ void FairQueue::TakeAlong(const StartedRun& run, absl::FunctionRef<Along(QueueIt
     const Along answer = ask(item);
     if (answer == Along::kStop) break;
     if (answer == Along::kTake) {
+      item.is_late = IsLate(flow, item) && flow.limits_.late_action == LateAction::kReject;
       flow.drain_.OnStartTogether(flow.items() > 1);
       drain_.OnStartTogether(items_ > 1);
       Remove(item);
@@ -195,6 +218,8 @@ void FairQueue::Charge(Flow& flow, double cost) {
 }
 
 void FairQueue::Refresh(Flow& flow) {
+  if (flow.Gathers() || flow.held_position_ != kInNoHeap) [[unlikely]]
+    return RefreshHeld(flow);
   const bool is_ready = flow.position_ != kInNoHeap;
   if (flow.MayStart() == is_ready) return;
   if (is_ready) {
@@ -202,6 +227,47 @@ void FairQueue::Refresh(Flow& flow) {
   } else {
     ready_.Push(flow);
   }
+}
+
+void FairQueue::RefreshHeld(Flow& flow) {
+  if (flow.held_position_ != kInNoHeap) held_.Remove(flow);
+  const bool is_ready = flow.position_ != kInNoHeap;
+  const bool may_start = flow.MayStart();
+  const int64_t due = may_start ? flow.DueTime() : kNever;
+  const bool shall_be_ready = may_start && due <= last_pop_;
+  if (is_ready && !shall_be_ready) ready_.Remove(flow);
+  if (!is_ready && shall_be_ready) ready_.Push(flow);
+  if (!may_start || shall_be_ready) return;
+  flow.due_ = due;
+  held_.Push(flow);
+}
+
+void FairQueue::ReleaseDue(int64_t now) {
+  while (!held_.empty() && held_.top().due_ <= now) RefreshHeld(held_.top());
+}
+
+bool FairQueue::IsLate(const Flow& flow, const QueueItem& item) const {
+  const int64_t after = flow.limits_.late_after;
+  return after != 0 && !item.was_accepted && last_pop_ - item.entered > after;
+}
+
+QueueItem& FairQueue::FirstInTime(Flow& flow) {
+  QueueItem* item = &flow.waiting_.top();
+  if (flow.limits_.late_after == 0) [[likely]]
+    return *item;
+  if (flow.limits_.late_action == LateAction::kReject) {
+    item->is_late = IsLate(flow, *item);
+    return *item;
+  }
+  while (!item->was_delayed && IsLate(flow, *item)) {
+    item->was_delayed = true;
+    if (item->deadline != kNoItemDeadline) --flow.timed_items_;
+    item->deadline = kNoItemDeadline;
+    item->arrival = arrivals_++;
+    flow.waiting_.Update(*item);
+    item = &flow.waiting_.top();
+  }
+  return *item;
 }
 
 }  // namespace penstock::schedule

@@ -19,6 +19,12 @@ inline constexpr int kPriorityMax = 10;
 inline constexpr double kWeightMin = 0.01;
 inline constexpr double kWeightMax = 100;
 
+// What happens to an item that has waited too long, when its turn comes.
+enum class LateAction : uint8_t {
+  kReject,  // it leaves the queue as any other, and is marked
+  kDelay,   // it goes to the end of its flow
+};
+
 // How the requests of one model are treated. A limit of zero means that there is none.
 struct FlowLimits {
   double weight = 1;       // its share of compute time relative to those of other models
@@ -26,8 +32,18 @@ struct FlowLimits {
   uint32_t runs_max = 0;   // at the same time
   uint64_t items_max = 0;  // in the queue
   uint64_t bytes_max = 0;  // in the queue
+  int64_t late_after = 0;  // an item that has waited longer is late: see LateAction
+  LateAction late_action = LateAction::kReject;
 
   bool operator==(const FlowLimits&) const = default;
+};
+
+// Whether the items of a flow wait for others, to start together with them.
+struct Gathering {
+  int64_t delay_max = 0;  // the longest time that an item waits for others. 0: none does
+  int64_t rows = 0;       // when items of so many rows wait, none waits longer
+
+  bool operator==(const Gathering&) const = default;
 };
 
 // What limits all models together. Zero means that there is no limit, but for slots.
@@ -67,10 +83,18 @@ struct QueueItem {
   bool is_task = false;
   // It was in a queue before, and comes back with the work that is left. No limits apply to it.
   bool was_accepted = false;
+  // When it began to wait, and how much of a run with others it fills; 0: it runs alone. They only
+  // count for Gathering, and the first one for FlowLimits::late_after.
+  int64_t entered = 0;
+  int64_t rows = 0;
 
-  Flow* flow = nullptr;           // null: it is not in a queue
-  uint64_t arrival = 0;           // its number, which decides between equal deadlines
-  uint32_t position = kInNoHeap;  // in the flow's heap
+  bool is_late = false;      // set when it leaves the queue: its owner must refuse it
+  bool was_delayed = false;  // by LateAction::kDelay
+
+  Flow* flow = nullptr;               // null: it is not in a queue
+  uint64_t arrival = 0;               // its number, which decides between equal deadlines
+  uint32_t position = kInNoHeap;      // in the flow's heap
+  uint32_t age_position = kInNoHeap;  // in that of its ages
 };
 
 // What TakeAlong does with an item.
@@ -105,6 +129,7 @@ class Flow final {
   double DrainTime() const { return drain_.TimeOf(items()); }
   // The same for its items with a deadline, and the run after them.
   double TimeToAnswer() const { return drain_.TimeOf(timed_items_) + mean_cost_; }
+  int64_t waiting_rows() const { return waiting_rows_; }  // of the items that may run with others
 
  private:
   friend class FairQueue;
@@ -115,10 +140,20 @@ class Flow final {
     }
   };
   using Items = IndexedHeap<QueueItem, &QueueItem::position, EarlierItem>;
+  struct OlderItem {
+    bool operator()(const QueueItem& a, const QueueItem& b) const { return a.entered < b.entered; }
+  };
 
   bool IsCapped() const { return RunsMax() != 0 && runs_ >= RunsMax(); }
   bool MayStart() const { return !tasks_.empty() || (!waiting_.empty() && !IsCapped()); }
   Items& ItemsWith(const QueueItem& item) { return item.is_task ? tasks_ : waiting_; }
+  bool Gathers() const { return gathering_.delay_max != 0; }
+  // The time from which on its items need not wait for others. REQUIRES: MayStart.
+  int64_t DueTime() const {
+    if (!Gathers() || !tasks_.empty() || lone_items_ > 0 || waiting_rows_ >= gathering_.rows)
+      return std::numeric_limits<int64_t>::min();
+    return by_age_.top().entered + gathering_.delay_max;
+  }
 
   FlowLimits limits_;
   uint32_t declared_runs_ = 0;   // see SetDeclaredRuns
@@ -133,7 +168,13 @@ class Flow final {
   DrainMeter drain_;
   Items waiting_;
   Items tasks_;
-  uint32_t position_ = kInNoHeap;  // in the queue's heap of flows
+  Gathering gathering_;
+  int64_t waiting_rows_ = 0;
+  uint64_t lone_items_ = 0;  // those of waiting_ that run alone
+  IndexedHeap<QueueItem, &QueueItem::age_position, OlderItem> by_age_;  // waiting_, if it gathers
+  int64_t due_ = 0;                     // while it is in the queue's heap of flows that gather
+  uint32_t position_ = kInNoHeap;       // in the queue's heap of flows
+  uint32_t held_position_ = kInNoHeap;  // in that of flows that gather
 };
 
 // Orders the items of several flows. Its owner keeps flows and items, and runs what Pop returns:
@@ -160,6 +201,8 @@ class FairQueue final {
   // Sets what the model itself allows: its runs at the same time; 0: any number. `preferred` counts
   // instead of FlowLimits::runs_max if that is 0.
   void SetDeclaredRuns(Flow& flow, uint32_t runs_max, uint32_t preferred = 0);
+  // Sets how long the items of a flow wait for others.
+  void SetGathering(Flow& flow, const Gathering& gathering);
 
   // Adds an item, unless that would break a limit. A refused item is as before.
   // REQUIRES: the item is in no queue.
@@ -167,16 +210,22 @@ class FairQueue final {
   // Takes an item out that will not run. Returns false if it is not in the queue.
   bool Remove(QueueItem& item);
   // Takes out the item that runs next, and gives it a slot. Null: no slot is free, or no item may
-  // start. `now` only serves to measure how fast the queue drains. The item is then out of the
-  // queue, and `run` stands for it until End.
+  // start. `now` serves to measure how fast the queue drains, and for items that wait for others
+  // or have waited too long. The item is then out of the queue, and `run` stands for it until End.
   QueueItem* Pop(int64_t now, StartedRun& run);
   // Calls `ask` for the items of the flow of `run`, in the order in which they would start, and
   // takes out those that shall share the run. Tasks are not asked for. Stops after kLeftAlongMax
   // items that were left. The items that it takes cost nothing beyond the cost of the run.
   void TakeAlong(const StartedRun& run, absl::FunctionRef<Along(QueueItem&)> ask);
   static constexpr size_t kLeftAlongMax = 64;
-  // True if Pop would return an item.
+  // True if Pop would return an item, whatever the time is.
   bool CanPop() const { return slots_taken_ < limits_.slots && !ready_.empty(); }
+  // The time from which on Pop may return one more item, because others need not wait longer for
+  // more. kNever: none waits for that, or no slot is free.
+  int64_t NextDue() const {
+    return held_.empty() || slots_taken_ >= limits_.slots ? kNever : held_.top().due_;
+  }
+  static constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 
   // The run no longer computes, although it has not ended: it waits for its client or its runtime.
   // Its slot is free for another one. May be called again.
@@ -198,6 +247,9 @@ class FairQueue final {
   };
   // The rest is for the run, the way to the client, and the error of what was measured.
   static constexpr double kWaitShareMax = 0.75;  // of the time left
+  struct EarlierDue {
+    bool operator()(const Flow& a, const Flow& b) const { return a.due_ < b.due_; }
+  };
   static constexpr size_t kPriorities = kPriorityMax - kPriorityMin + 1;
 
   // True if the item cannot be answered in time, because others go before it.
@@ -210,9 +262,19 @@ class FairQueue final {
   void Charge(Flow& flow, double cost);
   // Call it when the flow may have become able to start an item, or no longer be.
   void Refresh(Flow& flow);
+  // As Refresh, for a flow that gathers.
+  void RefreshHeld(Flow& flow);
+  // Makes the flows ready whose items have waited long enough for others.
+  void ReleaseDue(int64_t now);
+  bool IsLate(const Flow& flow, const QueueItem& item) const;
+  // Sends the items that are late to the end of the flow, and returns the one that is now first.
+  QueueItem& FirstInTime(Flow& flow);
 
   const FairQueueLimits limits_;
   IndexedHeap<Flow, &Flow::position_, EarlierFlow> ready_;  // the flows that may start an item
+  // The flows that could start an item, but wait for more.
+  IndexedHeap<Flow, &Flow::held_position_, EarlierDue> held_;
+  int64_t last_pop_ = std::numeric_limits<int64_t>::min();  // its time
   std::array<double, kPriorities> now_{};                   // see Now
   double largest_charge_ = 0;  // of the recent runs, divided by the weights
   uint64_t arrivals_ = 0;

@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <deque>
+#include <random>
 #include <string>
 
 namespace penstock::schedule {
@@ -45,6 +47,238 @@ class FairQueueTest : public ::testing::Test {
   Flow a_, b_;
   std::deque<QueueItem> items_;
 };
+
+// Items that wait for others to start with them.
+class GatheringTest : public FairQueueTest {
+ protected:
+  GatheringTest() { queue_.SetGathering(a_, {.delay_max = 100, .rows = 4}); }
+  QueueItem& AddAt(int64_t entered, int64_t rows, Flow& flow) {
+    QueueItem& item = items_.emplace_back();
+    item.entered = entered;
+    item.rows = rows;
+    EXPECT_EQ(queue_.Push(flow, item), Refusal::kNone);
+    return item;
+  }
+  QueueItem* PopAt(int64_t now) {
+    StartedRun run;
+    QueueItem* const item = queue_.Pop(now, run);
+    if (item != nullptr) queue_.End(run, 1);
+    return item;
+  }
+};
+
+TEST_F(GatheringTest, ItemWaitsForOthersUntilItsTimeIsOver) {
+  const QueueItem& item = AddAt(50, 1, a_);
+  EXPECT_FALSE(queue_.CanPop());
+  EXPECT_EQ(queue_.NextDue(), 150);
+  EXPECT_EQ(PopAt(149), nullptr);
+  EXPECT_EQ(PopAt(150), &item);
+  EXPECT_EQ(queue_.NextDue(), FairQueue::kNever);
+}
+
+TEST_F(GatheringTest, ItemsStartAsSoonAsTheyFillABatch) {
+  const QueueItem& first = AddAt(50, 3, a_);
+  EXPECT_EQ(PopAt(60), nullptr);
+  AddAt(60, 1, a_);
+  EXPECT_TRUE(queue_.CanPop());
+  EXPECT_EQ(PopAt(60), &first);
+  EXPECT_EQ(PopAt(60), nullptr) << "the other one waits again, if it was not taken along";
+  EXPECT_EQ(queue_.NextDue(), 160);
+}
+
+TEST_F(GatheringTest, ItemThatRunsAloneWaitsForNone) {
+  AddAt(50, 1, a_);
+  QueueItem& alone = AddAt(60, 0, a_);
+  EXPECT_TRUE(queue_.CanPop());
+  EXPECT_TRUE(queue_.Remove(alone));
+  EXPECT_FALSE(queue_.CanPop());
+}
+
+TEST_F(GatheringTest, TheOldestItemCountsAlsoIfAnotherGoesFirst) {
+  QueueItem& oldest = AddAt(50, 1, a_);
+  QueueItem& urgent = items_.emplace_back();
+  urgent.entered = 60;
+  urgent.rows = 1;
+  urgent.deadline = 1;
+  ASSERT_EQ(queue_.Push(a_, urgent), Refusal::kNone);
+  EXPECT_EQ(queue_.NextDue(), 150);
+  EXPECT_TRUE(queue_.Remove(oldest));
+  EXPECT_EQ(queue_.NextDue(), 160);
+}
+
+TEST_F(GatheringTest, OtherFlowsAndTasksStartAtOnce) {
+  AddAt(50, 1, a_);
+  const QueueItem& other = AddAt(50, 1, b_);
+  EXPECT_EQ(PopAt(50), &other);
+  QueueItem& task = items_.emplace_back();
+  task.is_task = true;
+  ASSERT_EQ(queue_.Push(a_, task), Refusal::kNone);
+  EXPECT_EQ(PopAt(50), &task);
+  EXPECT_EQ(PopAt(50), nullptr);
+}
+
+TEST_F(GatheringTest, ChangesCountAtOnce) {
+  AddAt(50, 1, a_);
+  AddAt(70, 1, b_);
+  queue_.SetGathering(b_, {.delay_max = 10, .rows = 4});
+  EXPECT_EQ(queue_.NextDue(), 80);
+  queue_.SetGathering(b_, {.delay_max = 10, .rows = 1});
+  EXPECT_TRUE(queue_.CanPop());
+  queue_.SetGathering(a_, {});
+  EXPECT_EQ(queue_.NextDue(), FairQueue::kNever);
+  EXPECT_NE(PopAt(70), nullptr);
+  EXPECT_NE(PopAt(70), nullptr);
+}
+
+TEST_F(GatheringTest, NothingIsDueWithoutASlot) {
+  StartedRun runs[2];
+  Add(b_);
+  Add(b_);
+  ASSERT_NE(queue_.Pop(0, runs[0]), nullptr);
+  ASSERT_NE(queue_.Pop(0, runs[1]), nullptr);
+  const QueueItem& item = AddAt(0, 1, a_);
+  EXPECT_EQ(queue_.NextDue(), FairQueue::kNever);
+  queue_.End(runs[0], 1);
+  EXPECT_EQ(queue_.NextDue(), 100);
+  EXPECT_EQ(PopAt(500), &item);
+  queue_.End(runs[1], 1);
+}
+
+TEST_F(GatheringTest, FlowWithAllItsRunsIsNotDue) {
+  queue_.SetLimits(a_, {.runs_max = 1});
+  AddAt(0, 4, a_);
+  StartedRun run;
+  ASSERT_NE(queue_.Pop(0, run), nullptr);
+  const QueueItem& next = AddAt(0, 1, a_);
+  EXPECT_EQ(queue_.NextDue(), FairQueue::kNever);
+  EXPECT_EQ(PopAt(200), nullptr);
+  queue_.End(run, 1);
+  EXPECT_EQ(PopAt(200), &next);
+}
+
+TEST_F(FairQueueTest, LateItemsAreMarked) {
+  queue_.SetLimits(a_, {.late_after = 100});
+  for (int i = 0; i < 4; ++i) items_.emplace_back().rows = 1;
+  items_[3].was_accepted = true;
+  for (QueueItem& item : items_) ASSERT_EQ(queue_.Push(a_, item), Refusal::kNone);
+  StartedRun run;
+  EXPECT_EQ(queue_.Pop(100, run), &items_[0]);
+  EXPECT_FALSE(items_[0].is_late);
+  queue_.End(run, 1);
+  EXPECT_EQ(queue_.Pop(101, run), &items_[1]);
+  EXPECT_TRUE(items_[1].is_late);
+  queue_.TakeAlong(run, [](QueueItem&) { return Along::kTake; });
+  EXPECT_TRUE(items_[2].is_late);
+  EXPECT_FALSE(items_[3].is_late) << "it comes back";
+  queue_.End(run, 1);
+}
+
+TEST_F(FairQueueTest, LateItemsMayGoLast) {
+  queue_.SetLimits(a_, {.late_after = 100, .late_action = LateAction::kDelay});
+  QueueItem& urgent = Add(a_, /*deadline=*/5);
+  QueueItem& late = Add(a_);
+  QueueItem& recent = items_.emplace_back();
+  recent.entered = 60;
+  ASSERT_EQ(queue_.Push(a_, recent), Refusal::kNone);
+  StartedRun run;
+  for (const QueueItem* item : {&recent, &urgent, &late}) {
+    EXPECT_EQ(queue_.Pop(101, run), item);
+    EXPECT_FALSE(item->is_late);
+    queue_.End(run, 1);
+  }
+}
+
+// Random lives of flows that gather, of which the last one does not. One thread at a time.
+class GatheringLife final {
+ public:
+  explicit GatheringLife(uint32_t seed) : random_(seed) {
+    for (size_t i = 0; i < 2; ++i) {
+      queue_.SetGathering(flows_[i], {.delay_max = kDelay, .rows = kRows});
+      if (Below(2) == 0) queue_.SetLimits(flows_[i], {.runs_max = 1});
+    }
+  }
+
+  void Step() {
+    now_ += Below(20);
+    const int64_t event = Below(4);
+    if (event <= 1) {
+      QueueItem& item = items_.emplace_back();
+      item.entered = now_;
+      item.rows = Below(8) == 0 ? 0 : 1 + Below(3);
+      ASSERT_EQ(queue_.Push(flows_[static_cast<size_t>(Below(3))], item), Refusal::kNone);
+    } else if (event == 2 && !items_.empty()) {
+      queue_.Remove(items_[static_cast<size_t>(Below(static_cast<int64_t>(items_.size())))]);
+    } else if (!runs_.empty()) {
+      queue_.End(runs_.front(), static_cast<double>(Below(30)));
+      runs_.pop_front();
+    }
+    while (StartOne()) {
+    }
+    CheckRest();
+  }
+
+ private:
+  static constexpr int64_t kDelay = 50, kRows = 5;
+
+  int64_t Below(int64_t n) { return static_cast<int64_t>(random_() % static_cast<uint64_t>(n)); }
+
+  // The time from which on an item of the flow may start, counted from outside.
+  int64_t DueOf(size_t flow) const {
+    int64_t oldest = FairQueue::kNever, rows = 0;
+    bool has_lone = false;
+    for (const QueueItem& item : items_) {
+      if (item.flow != &flows_[flow]) continue;
+      oldest = std::min(oldest, item.entered);
+      rows += item.rows;
+      has_lone |= item.rows == 0;
+    }
+    if (oldest == FairQueue::kNever) return oldest;
+    return flow == 2 || has_lone || rows >= kRows ? oldest : oldest + kDelay;
+  }
+
+  bool StartOne() {
+    const int64_t due[] = {DueOf(0), DueOf(1), DueOf(2)};
+    StartedRun run;
+    QueueItem* const item = queue_.Pop(now_, run);
+    if (item == nullptr) return false;
+    EXPECT_LE(due[run.flow - flows_.data()], now_) << "it starts too early";
+    int64_t rows = item->rows;
+    queue_.TakeAlong(run, [&](QueueItem& other) {
+      if (rows + other.rows > kRows || other.rows == 0) return Along::kLeave;
+      rows += other.rows;
+      return Along::kTake;
+    });
+    runs_.push_back(run);
+    return true;
+  }
+
+  // Nothing waits longer than it must.
+  void CheckRest() const {
+    if (queue_.slots_taken() == queue_.limits().slots) return;
+    EXPECT_GT(queue_.NextDue(), now_);
+    for (size_t i = 0; i < 3; ++i) {
+      const bool is_capped = flows_[i].RunsMax() != 0 && flows_[i].runs() >= flows_[i].RunsMax();
+      if (is_capped) continue;
+      EXPECT_GT(DueOf(i), now_);
+      EXPECT_LE(queue_.NextDue(), DueOf(i));
+    }
+  }
+
+  std::mt19937 random_;
+  FairQueue queue_{{.slots = 2, .items_max = 0, .bytes_max = 0}};
+  std::array<Flow, 3> flows_;
+  std::deque<QueueItem> items_;
+  std::deque<StartedRun> runs_;
+  int64_t now_ = 0;
+};
+
+TEST(GatheringLifeTest, EveryItemStartsWhenItMayForEverySeed) {
+  for (uint32_t seed = 0; seed < 300 && !::testing::Test::HasFailure(); ++seed) {
+    SCOPED_TRACE(seed);
+    GatheringLife life(seed);
+    for (int step = 0; step < 200; ++step) life.Step();
+  }
+}
 
 TEST_F(FairQueueTest, ServesOneFlowInOrderOfArrival) {
   QueueItem& first = Add(a_);

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "base/check.h"
@@ -23,6 +24,8 @@ class IndexedHeap final {
   size_t size() const { return elements_.size(); }
   // The least element. The heap must not be empty.
   T& top() const { return *elements_.front(); }
+  // All elements, in no certain order.
+  std::span<T* const> elements() const { return elements_; }
 
   // O(log n), as Remove and Update. REQUIRES: the element is in no heap.
   void Push(T& element) {

@@ -71,7 +71,7 @@ Status ModelQueue::ErrorOf(Admission refused) const {
   int64_t seconds = 1;
   std::string text = pool_.Inspect([&](const FairQueue& queue) {
     const bool is_own = refused == Admission::kFlowItems || refused == Admission::kFlowBytes ||
-                        refused == Admission::kTooLate;
+                        refused == Admission::kTooLate || refused == Admission::kWaitedTooLong;
     seconds = RetrySeconds(is_own ? flow_.DrainTime() : queue.DrainTime());
     return DescribeFull(refused, queue);
   });
@@ -103,6 +103,9 @@ std::string ModelQueue::DescribeFull(Admission refused, const FairQueue& queue) 
           "model {} is busy: {} of its requests wait, and will take {:.0f} ms, which is too long "
           "for the deadline",
           name_, flow_.items(), flow_.TimeToAnswer() / 1e6);
+    case Admission::kWaitedTooLong:
+      return fmt::format("model {} is busy: the request has waited longer than {} us", name_,
+                         flow_.limits().late_after / 1000);
     case Admission::kAccepted:
     case Admission::kCancelled:
     case Admission::kNoThread:

@@ -49,7 +49,8 @@ class ModelQueue final : public Executor {
   void TakeAlong(const Lease& lease, absl::FunctionRef<Along(Job&)> ask, std::vector<Job*>& taken) {
     pool_.TakeAlong(lease, ask, taken);
   }
-  // The error for a request that Enter has refused because a queue is full or there is no thread:
+  // The error for a request that Enter has refused because a queue is full or there is no thread,
+  // or that has waited too long:
   // UNAVAILABLE, with the numbers, and with the time after which the client should try again.
   Status ErrorOf(Admission refused) const;
 
@@ -65,6 +66,12 @@ class ModelQueue final : public Executor {
   // should have if its configuration does not say; 0: any number.
   void SetDeclaredRuns(uint32_t runs_max, uint32_t preferred = 0) {
     pool_.SetDeclaredRuns(flow_, runs_max, preferred);
+  }
+  // Sets how long requests wait for others, to run together with them.
+  void SetGathering(const Gathering& gathering) { pool_.SetGathering(flow_, gathering); }
+  // The rows of the requests that wait and may run with others.
+  int64_t WaitingRows() const {
+    return pool_.Inspect([this](const FairQueue&) { return flow_.waiting_rows(); });
   }
   QueueState State() const;
   // True if no request waits or runs.

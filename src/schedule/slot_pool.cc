@@ -159,6 +159,9 @@ Job* SlotPool::Next(Lease& lease, bool waits) {
     if (QueueItem* const item = queue_.Pop(Nanoseconds(now), lease.run_)) {
       lease.pool_ = this;
       lease.start_ = now;
+      // This thread may have been the one that keeps the time for others.
+      if (queue_.NextDue() < timer_ && idle_ > 0) [[unlikely]]
+        wake_.NotifyOne();
       return static_cast<Job*>(item);
     }
     if (!waits) return nullptr;
@@ -167,11 +170,22 @@ Job* SlotPool::Next(Lease& lease, bool waits) {
       wake_.NotifyAll();  // the other threads may wait for the last job
       return nullptr;
     }
-    ++idle_;
-    wake_.Wait(mutex_);
-    --idle_;
+    Wait();
     now = ThreadTime::Read(clock_);
   }
+}
+
+void SlotPool::Wait() {
+  const int64_t due = queue_.NextDue();
+  ++idle_;
+  if (due >= timer_) [[likely]] {
+    wake_.Wait(mutex_);
+  } else {
+    timer_ = due;
+    wake_.WaitUntil(mutex_, SteadyTime(std::chrono::nanoseconds(due)));
+    timer_ = FairQueue::kNever;
+  }
+  --idle_;
 }
 
 void SlotPool::End(Lease& lease, SteadyTime now) {
@@ -207,6 +221,14 @@ void SlotPool::SetLimits(Flow& flow, const FlowLimits& limits) {
     queue_.SetLimits(flow, limits);
   }
   wake_.NotifyAll();  // more runs may be allowed
+}
+
+void SlotPool::SetGathering(Flow& flow, const Gathering& gathering) {
+  {
+    MutexLock lock(mutex_);
+    queue_.SetGathering(flow, gathering);
+  }
+  wake_.NotifyAll();
 }
 
 void SlotPool::SetDeclaredRuns(Flow& flow, uint32_t runs_max, uint32_t preferred) {

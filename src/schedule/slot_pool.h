@@ -37,8 +37,9 @@ enum class Admission : uint8_t {
   kFlowItems,
   kFlowBytes,
   kTooLate,
-  kCancelled,  // refused: the token was cancelled before
-  kNoThread,   // refused: the pool stops, or no thread could be started
+  kWaitedTooLong,  // accepted, but it has waited too long: see FlowLimits::late_after
+  kCancelled,      // refused: the token was cancelled before
+  kNoThread,       // refused: the pool stops, or no thread could be started
 };
 
 // Runs jobs in the order of a FairQueue, each on a thread of its own and in a slot. Thread-safe. A
@@ -67,6 +68,7 @@ class SlotPool final {
 
   void SetLimits(Flow& flow, const FlowLimits& limits) EXCLUDES(mutex_);
   void SetDeclaredRuns(Flow& flow, uint32_t runs_max, uint32_t preferred) EXCLUDES(mutex_);
+  void SetGathering(Flow& flow, const Gathering& gathering) EXCLUDES(mutex_);
 
   // Calls `read` with the queue while nobody changes it.
   template <typename Read>
@@ -91,7 +93,11 @@ class SlotPool final {
   void Cancel(Job& job) EXCLUDES(mutex_);
   // Starts one more thread if none is idle and there may be more. Returns false if there is none.
   bool HaveThread() REQUIRES(mutex_);
-  bool ShouldWake() const REQUIRES(mutex_) { return idle_ > 0 && (stopping_ || queue_.CanPop()); }
+  bool ShouldWake() const REQUIRES(mutex_) {
+    return idle_ > 0 && (stopping_ || queue_.CanPop() || queue_.NextDue() < timer_);
+  }
+  // Waits for a job, or for the time at which one need not wait longer for others.
+  void Wait() REQUIRES(mutex_);
 
   const SlotPoolOptions options_;
   const Clock& clock_;
@@ -99,6 +105,8 @@ class SlotPool final {
   CondVar wake_;
   FairQueue queue_ GUARDED_BY(mutex_);
   size_t idle_ GUARDED_BY(mutex_) = 0;
+  // The time at which an idle thread will wake up by itself. kNever: none will, which is usual.
+  int64_t timer_ GUARDED_BY(mutex_) = FairQueue::kNever;
   bool stopping_ GUARDED_BY(mutex_) = false;
   std::vector<std::thread> threads_ GUARDED_BY(mutex_);
 };

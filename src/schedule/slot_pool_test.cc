@@ -6,6 +6,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -233,6 +234,28 @@ TEST(SlotPoolThreadsTest, EachJobEndsOnceWhileOthersCancel) {
     canceller.join();
   }
   EXPECT_EQ(starts + drops + refusals, kJobs);
+}
+
+// The threads that wait for jobs also keep the time of those that wait for others.
+TEST(SlotPoolThreadsTest, JobsThatGatherStartByThemselves) {
+  Flow flow, other;  // outlive the pool
+  std::vector<std::unique_ptr<TestJob>> jobs;
+  std::atomic<int> starts{0};
+  SlotPool pool({.thread_name = "test", .limits = {.slots = 2, .items_max = 0, .bytes_max = 0}});
+  pool.SetGathering(flow, {.delay_max = 3'000'000, .rows = 3});
+  const auto submit = [&](Flow& to) {
+    jobs.push_back(std::make_unique<TestJob>([&](Lease&) { ++starts; }));
+    jobs.back()->entered = Clock::Real().Now().time_since_epoch().count();
+    jobs.back()->rows = 1;
+    ASSERT_EQ(pool.Submit(to, *jobs.back(), nullptr), Admission::kAccepted);
+  };
+  for (int round = 1; round <= 20; ++round) {
+    submit(flow);
+    submit(other);  // wakes a thread, perhaps the one that keeps the time
+    if (round % 2 == 0) submit(flow);
+    while (starts.load() != static_cast<int>(jobs.size())) std::this_thread::yield();
+  }
+  pool.Stop();
 }
 
 }  // namespace

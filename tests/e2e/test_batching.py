@@ -181,6 +181,44 @@ def test_the_parameters_file_of_tensorflow_serving(start, tmp_path):
         assert value(server, f'penstock_batch_padding_rows_total{labels}') == 2
 
 
+def test_requests_wait_for_others_if_the_operator_wants_it(start, tmp_path):
+    models = {'half': MODELS['half'].replace(
+        'enabled: true', 'enabled: true queue_delay_us_max: 3000000000 preferred_batch_sizes: [4, 6]')}
+    file = tmp_path / 'batching.config'
+    file.write_text('batch_timeout_micros { value: 20000 } max_batch_size { value: 4 }')
+    server = start({**models, 'as_tfs': MODELS['half']}, flags=[f'--batching_parameters_file={file}'])
+    with Client(server) as client:
+        def send(count):
+            return [client.stub.Predict.future(predict_request('half', {'x': np.float32([i])}), timeout=100 * SLOWNESS)
+                    for i in range(count)]
+        calls = send(3)
+        eventually('the queue', lambda: value(server, 'penstock_model_queue_length{model_name="half"}') == 3)
+        assert runs(server, 'half') == [0, 0, 0]
+        calls += send(1)
+        assert [rows(call) for call in calls] == [[2], [2.5], [3], [2]]
+        eventually('one run', lambda: runs(server, 'half') == [1, 4, 4])
+        # Alone, after the time-out.
+        assert client.predict('as_tfs', {'x': np.float32([4])})['y'] == [4]
+        eventually('one run', lambda: runs(server, 'as_tfs') == [1, 1, 1])
+
+
+def test_late_requests_are_refused_or_go_last(start):
+    def with_timeout(action):
+        return MODELS['half'].replace('max_concurrency: 1', f'max_concurrency: 1 queue_timeout_us: 1000 {action}')
+    server = start({'heavy': 'builtin:delay', 'reject': with_timeout(''),
+                    'delay': with_timeout('queue_timeout_action: DELAY')}, flags=[ONE_SLOT])
+    with Client(server) as client:
+        gate = Gate(server, client)
+        refused, late = (gate.send(model, {'x': np.float32([2])}) for model in ('reject', 'delay'))
+        for model in ('reject', 'delay'):
+            gate.wait_for(model, 1)
+        gate.open()
+        assert refused.code() == grpc.StatusCode.UNAVAILABLE
+        assert refused.details().startswith('model reject is busy: the request has waited longer than 1000 us; try again')
+        assert rows(late) == [3]
+        eventually('the count', lambda: value(server, 'penstock_requests_refused_total{reason="waited_too_long"}') == 1)
+
+
 def test_padding_as_tensorflow_serving(start, tmp_path):
     file = tmp_path / 'batching.config'
     file.write_text('pad_variable_length_inputs: true')
