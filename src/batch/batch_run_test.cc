@@ -30,18 +30,18 @@ using ::testing::IsEmpty;
 ModelInfo DoublerInfo() {
   ModelInfo info;
   info.platform = "fake";
-  TensorSpec x, y;
-  x.name = "x";
-  y.name = "y";
-  x.dtype = y.dtype = DType::kFloat32;
-  x.shape = y.shape = Shape{-1, -1};
-  info.signatures = {{.name = "serving_default", .method_name = "", .inputs = {x}, .outputs = {y}},
-                     {.name = "other", .method_name = "", .inputs = {x}, .outputs = {y}}};
+  const Shape shape{-1, -1};
+  const TensorSpec x = FakeSpec("x", DType::kFloat32, shape);
+  const TensorSpec y = FakeSpec("y", DType::kFloat32, shape);
+  const TensorSpec z = FakeSpec("z", DType::kFloat32, shape);
+  info.signatures = {
+      {.name = "serving_default", .method_name = "", .inputs = {x}, .outputs = {y, z}},
+      {.name = "other", .method_name = "", .inputs = {x}, .outputs = {y, z}}};
   info.traits.answers_in_run = true;
   return info;
 }
 
-// y = 2 x. Fails if any element is negative.
+// y = 2 x, and z = 3 x if the request names it. Fails if any element is negative.
 InferResponse Double(const InferRequest& request) {
   InferResponse response;
   const Tensor& x = request.inputs.front().tensor;
@@ -50,7 +50,18 @@ InferResponse Double(const InferRequest& request) {
     if (x.as<float>()[i] < 0) response.status = absl::InvalidArgumentError("negative");
     y.mutable_as<float>()[i] = 2 * x.as<float>()[i];
   }
-  if (response.status.ok()) response.outputs.push_back({"y", std::move(y)});
+  if (!response.status.ok()) return response;
+  const auto& filter = request.output_filter;
+  const auto wants = [&](std::string_view name) {
+    return std::ranges::find(filter, name) != filter.end();
+  };
+  if (filter.empty() || wants("y")) response.outputs.push_back({"y", y});
+  if (wants("z")) {
+    Tensor z = *Tensor::Allocate(DType::kFloat32, x.shape());
+    for (size_t i = 0; i < z.as<float>().size(); ++i)
+      z.mutable_as<float>()[i] = 3 * x.as<float>()[i];
+    response.outputs.push_back({"z", std::move(z)});
+  }
   return response;
 }
 
@@ -185,6 +196,19 @@ TEST_F(BatchRunTest, RequestsThatDoNotFitRunApart) {
   EXPECT_THAT(wide.values, ElementsAre(4, 4, 4));
   EXPECT_THAT(b.values, ElementsAre(6));
   EXPECT_THAT(c.values, ElementsAre(8)) << "the default signature has a name too";
+}
+
+TEST_F(BatchRunTest, RequestsForDifferentOutputsRunTogether) {
+  Serve();
+  InferRequest for_z = Request({2}), for_y = Request({3});
+  for_z.output_filter = {"z"};
+  for_y.output_filter = {"y"};
+  const Outcome& a = Send(std::move(for_z));
+  const Outcome& b = Send(std::move(for_y));
+  RunAll();
+  EXPECT_THAT(seen_, ElementsAre(2));
+  EXPECT_THAT(a.values, ElementsAre(6));
+  EXPECT_THAT(b.values, ElementsAre(6));
 }
 
 TEST_F(BatchRunTest, BatchHasNoMoreRowsThanTheLimit) {
@@ -433,7 +457,7 @@ TEST_F(BatchRunTest, LateRequestsAreRefusedWhenTheirTurnComes) {
 }
 
 // The padded elements would double too.
-const PadSettings kPadX = {.rules = {{.input = "x", .value = "-0.0", .cut_outputs = {"y"}}}};
+const PadSettings kPadX = {.rules = {{.input = "x", .value = "-0.0", .cut_outputs = {"y", "z"}}}};
 
 TEST_F(BatchRunTest, RequestsOfOtherSizesArePaddedAndCutBack) {
   Serve({.pad = kPadX});
@@ -685,6 +709,19 @@ TEST_F(BatchRunTest, LargeRequestThatIsDecodedInItsSlotRunsInParts) {
   for (const Outcome& outcome : outcomes_) EXPECT_THAT(outcome.values, ElementsAre(2, 4, 6));
 }
 
+// Expects the outputs that the request names, and no others, with the values that it gets alone.
+void ExpectOwnAnswer(const InferRequest& request, const NamedTensors& outputs) {
+  const Tensor& x = request.inputs.front().tensor;
+  EXPECT_EQ(outputs.size(), request.output_filter.size());
+  for (const NamedTensor& output : outputs) {
+    const float factor = output.name == "y" ? 2 : 3;
+    EXPECT_EQ(std::ranges::count(request.output_filter, output.name), 1);
+    ASSERT_EQ(output.tensor.shape(), x.shape());
+    for (size_t i = 0; i < x.as<float>().size(); ++i)
+      EXPECT_EQ(output.tensor.as<float>()[i], factor * x.as<float>()[i]);
+  }
+}
+
 // Sends any mixture of requests, and cancels a third of them at random moments. Each is answered
 // once, and gets what it would get alone.
 void RunClient(Engine& engine, const ModelHandle& handle, int requests, size_t rows_max,
@@ -705,16 +742,16 @@ void RunClient(Engine& engine, const ModelHandle& handle, int requests, size_t r
     if (call.is_bad) rows.back() = -1;
     call.request = Request(rows, 1 + static_cast<int64_t>(random() % 3));
     if (random() % 4 == 0) call.request.signature_name = "other";
+    call.request.output_filter.push_back(random() % 2 == 0 ? "y" : "z");
+    if (random() % 3 == 0)
+      call.request.output_filter.push_back(call.request.output_filter[0] == "y" ? "z" : "y");
     if (random() % 10 == 0) call.request.deadline = Clock::Real().Now();
     call.request.cancel = &call.token;
     call.request.message_bytes = 100;
     engine.Run(handle, call.request, /*may_run_inline=*/false, [&call](InferResponse response) {
-      const auto x = call.request.inputs.front().tensor.as<float>();
       if (response.status.ok()) {
-        const auto y = response.outputs.at(0).tensor.as<float>();
         EXPECT_FALSE(call.is_bad);
-        EXPECT_EQ(x.size(), y.size());
-        for (size_t k = 0; k < std::min(x.size(), y.size()); ++k) EXPECT_EQ(y[k], 2 * x[k]);
+        ExpectOwnAnswer(call.request, response.outputs);
       } else if (response.status.code() == StatusCode::kInvalidArgument) {
         EXPECT_TRUE(call.is_bad) << "it fails for a batch mate";
       }

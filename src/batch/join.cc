@@ -121,9 +121,7 @@ int64_t RowsOf(const Signature& signature, const InferRequest& request) {
 }
 
 bool CanJoin(const InferRequest& a, const InferRequest& b, const PadPlan& pad) {
-  if (a.inputs.size() != b.inputs.size() || a.output_filter != b.output_filter ||
-      a.options != b.options)
-    return false;
+  if (a.inputs.size() != b.inputs.size() || a.options != b.options) return false;
   for (size_t i = 0; i < a.inputs.size(); ++i) {
     const NamedTensor* const other = FindTensor(b.inputs, a.inputs[i].name, i);
     if (other == nullptr) return false;
@@ -184,6 +182,24 @@ Status ScatterOutputs(const Signature& signature, const NamedTensors& outputs,
     }
   }
   return OkStatus();
+}
+
+OutputFilter UnionOfFilters(std::span<const InferRequest* const> members) {
+  OutputFilter all;
+  for (const InferRequest* member : members) {
+    if (member->output_filter.empty()) return {};
+    for (const std::string_view name : member->output_filter)
+      if (std::ranges::find(all, name) == all.end()) all.push_back(name);
+  }
+  return all;
+}
+
+void KeepWanted(const OutputFilter& filter, NamedTensors& outputs) {
+  if (filter.empty()) return;
+  const auto end = std::remove_if(outputs.begin(), outputs.end(), [&](const NamedTensor& output) {
+    return std::ranges::find(filter, output.name) == filter.end();
+  });
+  outputs.erase(end, outputs.end());
 }
 
 StatusOr<NamedTensors> JoinOutputs(const Signature& signature, std::span<const NamedTensors> parts,

@@ -19,8 +19,8 @@ namespace penstock::batch {
 int64_t RowsOf(const Signature& signature, const InferRequest& request);
 
 // True if two requests of a signature, which both have rows, may run together: they have the same
-// inputs, with the same types and with rows that have the same size or may be padded, and ask for
-// the same outputs.
+// inputs, with the same types and with rows that have the same size or may be padded. The outputs
+// that they ask for may differ: a run of both gives those of both.
 bool CanJoin(const InferRequest& a, const InferRequest& b, const PadPlan& pad = {});
 
 // Sets `inputs` to those of all members together: the rows of the first one, then those of the
@@ -38,6 +38,11 @@ Status GatherInputs(std::span<const InferRequest* const> members, int64_t extra_
 Status ScatterOutputs(const Signature& signature, const NamedTensors& outputs,
                       std::span<const int64_t> rows, int64_t extra_rows,
                       std::span<NamedTensors> parts);
+
+// The outputs that at least one of the members asks for.
+OutputFilter UnionOfFilters(std::span<const InferRequest* const> members);
+// Removes the outputs that a request with this filter does not ask for.
+void KeepWanted(const OutputFilter& filter, NamedTensors& outputs);
 
 // Joins the outputs of the parts of one request, one after the other. Each part has `part_rows`
 // rows, but the last one may have fewer; `rows` are those of all. Outputs get their names from

@@ -128,7 +128,7 @@ TEST(JoinTest, RequestsThatDifferRunApart) {
          r.inputs[0].tensor = *Tensor::Allocate(DType::kInt32, {2, 1, 2});
        },
        false},
-      {[](InferRequest& r) { r.output_filter.push_back("y"); }, false},
+      {[](InferRequest& r) { r.output_filter.push_back("y"); }, true},
       {[](InferRequest& r) { r.options.emplace_back("key", "value"); }, false},
   };
   for (const auto& [change, may_join] : cases) {
@@ -169,6 +169,23 @@ TEST(JoinTest, ExtraRowsAreAddedAndCutOff) {
   const NamedTensors outputs = {{"y", inputs[0].tensor}};
   ASSERT_TRUE(ScatterOutputs(TwoInputs(), outputs, rows, /*extra_rows=*/2, parts).ok());
   EXPECT_THAT(Values(parts[1][0].tensor), ElementsAre(10, 11, 12, 13));
+}
+
+TEST(JoinTest, RunHasTheOutputsOfAllMembers) {
+  InferRequest a, b, all;
+  a.output_filter = {"y", "x"};
+  b.output_filter = {"z", "y"};
+  const InferRequest* members[] = {&a, &b};
+  EXPECT_THAT(UnionOfFilters(members), ElementsAre("y", "x", "z"));
+  members[0] = &all;
+  EXPECT_TRUE(UnionOfFilters(members).empty()) << "all outputs";
+  NamedTensors outputs = {{"x", Floats({1})}, {"y", Floats({2})}, {"z", Floats({3})}};
+  KeepWanted(all.output_filter, outputs);
+  EXPECT_EQ(outputs.size(), 3U);
+  KeepWanted(b.output_filter, outputs);
+  ASSERT_EQ(outputs.size(), 2U);
+  EXPECT_EQ(outputs[0].name, "y");
+  EXPECT_EQ(outputs[1].name, "z");
 }
 
 TEST(JoinTest, GatherCountsItsMemory) {

@@ -43,7 +43,7 @@ class GatheredRequest final : public JoinedRequest {
     extra_rows_ = extra_rows;
     const InferRequest& first = *members.front();
     request_.signature_name = signature_.name;
-    request_.output_filter = first.output_filter;
+    request_.output_filter = UnionOfFilters(members);
     request_.options = first.options;
     request_.request_id = first.request_id;
     request_.deadline = first.deadline;
@@ -54,7 +54,7 @@ class GatheredRequest final : public JoinedRequest {
       request_.deadline = std::max(request_.deadline, member->deadline);
     }
     request_.times = &times_;
-    if (pad_.pads()) members_.assign(members.begin(), members.end());
+    members_.assign(members.begin(), members.end());
     return GatherInputs(members, extra_rows, memory, request_.inputs, pad_);
   }
 
@@ -62,8 +62,10 @@ class GatheredRequest final : public JoinedRequest {
   Status Divide(const NamedTensors& outputs, RequestMemory& memory,
                 std::span<NamedTensors> parts) const override {
     TRY(ScatterOutputs(signature_, outputs, rows_, extra_rows_, parts));
-    for (size_t i = 0; i < members_.size(); ++i)
+    for (size_t i = 0; i < members_.size(); ++i) {
+      KeepWanted(members_[i]->output_filter, parts[i]);
       TRY(pad_.Cut(*members_[i], request_.inputs, memory, parts[i]));
+    }
     return OkStatus();
   }
 
@@ -71,8 +73,8 @@ class GatheredRequest final : public JoinedRequest {
   const Signature& signature_;
   const PadPlan& pad_;
   InferRequest request_;
-  std::vector<const InferRequest*> members_;  // if their answers may have to be cut
-  StageTimes times_;                          // nobody reads them: each member has its own
+  std::vector<const InferRequest*> members_;
+  StageTimes times_;  // nobody reads them: each member has its own
   std::vector<int64_t> rows_;
   int64_t extra_rows_ = 0;
 };

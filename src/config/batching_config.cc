@@ -141,7 +141,15 @@ StatusOr<BatchingConfig> ReadBatching(const config::ModelOptions& options) {
 
 StatusOr<BatchingConfig> ParseBatchingParameters(std::string_view text, std::string_view file) {
   tensorflow::serving::BatchingParameters parameters;
-  TRY(ParseTextFormat(text, file, parameters));
+  if (Status status = ParseTextFormat(text, file, parameters); !status.ok()) {
+    // TensorFlow has them only as attributes of a batch inside a graph. But people try them here.
+    if (text.find("mixed_priority") == text.npos && text.find("low_priority") == text.npos)
+      return status;
+    return InvalidArgument(
+        "{}. BatchingParameters have no priorities of requests; a model has one by penstock {{ "
+        "scheduling {{ priority: N }} }} in its configuration",
+        MessageOf(status));
+  }
   StatusOr<BatchingConfig> config = Convert(parameters);
   if (!config.ok()) return InvalidArgument("{} has {}", file, MessageOf(config.status()));
   return config;

@@ -168,6 +168,11 @@ TEST(BatchingConfigTest, WrongParametersAreRefused) {
     EXPECT_EQ(MessageOf(ParseBatchingParameters(text, "f").status()), message);
   EXPECT_EQ(ParseBatchingParameters("max_batch: 3", "f").status().code(),
             StatusCode::kInvalidArgument);
+  const Status priorities =
+      ParseBatchingParameters("low_priority_max_batch_size { value: 3 }", "f").status();
+  EXPECT_NE(priorities.message().find("low_priority_max_batch_size"), std::string::npos);
+  EXPECT_NE(priorities.message().find("a model has one by penstock { scheduling { priority: N } }"),
+            std::string::npos);
 }
 
 }  // namespace
