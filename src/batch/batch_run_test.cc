@@ -239,6 +239,12 @@ TEST_F(BatchRunTest, RunsHaveAllowedSizes) {
       HasSubstr("penstock_batch_padding_rows_total{model_name=\"m\",model_version=\"1\"} 6\n"));
 }
 
+TEST_F(BatchRunTest, TheLimitIsAnAllowedSize) {
+  Serve(/*rows_max=*/64, /*allowed_rows=*/{4, 40, 64});
+  EXPECT_EQ(batcher_->limit(0).rows(), 16);
+  EXPECT_EQ(batcher_->RowsMax(0), 40);
+}
+
 TEST_F(BatchRunTest, CancelledAndExpiredRequestsDoNotJoin) {
   Serve();
   CancelToken token, late_token;

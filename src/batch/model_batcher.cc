@@ -212,7 +212,7 @@ void ModelBatcher::Record(const BatchForm& form, size_t requests, Duration time)
   SignatureState& state = *states_[form.signature];
   NoteRunTime(state, time);
   state.limit.Record(form.rows, time);
-  state.limit_gauge.Set(state.limit.rows());
+  state.limit_gauge.Set(RowsMax(form.signature));
   rows_.Record(static_cast<double>(form.rows));
   requests_.Record(static_cast<double>(requests));
   const double time_us = std::chrono::duration<double, std::micro>(time).count();

@@ -46,7 +46,9 @@ class ModelBatcher final : public Batcher {
                const BatchForm& other_form) const override;
   // An operator who lets requests wait wants full batches.
   int64_t RowsMax(uint32_t signature) const override {
-    return settings_.delay_us_max > 0 ? settings_.rows_max : limit(signature).rows();
+    if (settings_.delay_us_max > 0) return settings_.rows_max;
+    // Rows that are added to reach an allowed size cost the same as rows of requests.
+    return RowsToRun(limit(signature).rows());
   }
   int64_t RowsToTake(uint32_t signature, int64_t rows) const override;
   bool PrefersSizes() const override { return !settings_.preferred_rows.empty(); }
