@@ -60,7 +60,8 @@ TEST(SvgPlotTest, HigherValuesAreHigherAndAllPointsAreInside) {
                   .y_label = "",
                   .x_ticks = {},
                   .series = {{.name = "s", .points = {{1, 0.1}, {2, 10}, {3, 0}, {4, 5000}}}}};
-  const auto circles = Elements(ParseXml(DrawSvg(plot)), "circle");
+  const pugi::xml_document document = ParseXml(DrawSvg(plot));
+  const auto circles = Elements(document, "circle");
   ASSERT_EQ(circles.size(), 3u);  // 0 has no place on a logarithmic axis
   double x = 0, y = 1e9;
   for (const pugi::xml_node& circle : circles) {
