@@ -233,8 +233,15 @@ schedule::SchedulerOptions MakeSchedulerOptions(const Settings& settings) {
   // One model alone must not fill the queue: the others would be refused.
   if (model_requests_max == 0) model_requests_max = (options.queue_requests_max + 1) / 2;
   options.model.queues_always = options.model.flow.runs_max != 0;
-  options.compute_slots =
-      static_cast<uint32_t>(settings.compute_threads > 0 ? settings.compute_threads : UsableCpus());
+  if (settings.compute_threads > 0) {
+    options.compute_slots = static_cast<uint32_t>(settings.compute_threads);
+    return options;
+  }
+  // A run may use so many threads of its runtime. Without a limit for them it may use all CPUs, but
+  // that depends on the model: the scheduler finds out how many runs fill the CPUs.
+  const int threads = MakeBackendOptions(settings).intra_op_threads;
+  options.compute_slots = static_cast<uint32_t>(std::max(UsableCpus() / std::max(threads, 1), 1));
+  if (threads == 0) options.cpus = UsableCpus();
   return options;
 }
 
@@ -243,10 +250,11 @@ BatchDefaults MakeBatchDefaults(const Settings& settings) {
                          .per_version = settings.enable_per_model_batching_parameters};
   defaults.settings.mode =
       settings.enable_batching ? batch::BatchMode::kChecked : batch::BatchMode::kOff;
-  // Each run may use so many threads, so more runs would only compete for the slots.
+  // Each run may use so many threads, so more runs would only compete for the CPUs.
   const int threads = std::max(MakeBackendOptions(settings).intra_op_threads, 1);
   const uint32_t slots = MakeSchedulerOptions(settings).compute_slots;
-  defaults.runs = std::max<uint32_t>(slots / static_cast<uint32_t>(threads), 1);
+  const auto divisor = static_cast<uint32_t>(settings.compute_threads > 0 ? threads : 1);
+  defaults.runs = std::max<uint32_t>(slots / divisor, 1);
   if (settings.batching.runs != 0) defaults.runs = std::min(settings.batching.runs, slots);
   return defaults;
 }

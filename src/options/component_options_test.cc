@@ -206,6 +206,25 @@ TEST_F(ComponentOptionsTest, BackendsGetThreadsAndLibraries) {
                           testing::Pair("custom_ops", "/lib/a.so,/lib/b.so")));
 }
 
+TEST_F(ComponentOptionsTest, ThreadsOfRunsTimesSlotsAreAtMostTheCpus) {
+  const auto cpus = static_cast<uint32_t>(UsableCpus());
+  EXPECT_EQ(MakeSchedulerOptions(settings_).compute_slots, cpus);
+  EXPECT_EQ(MakeSchedulerOptions(settings_).cpus, cpus) << "fewer where runs use many threads";
+  settings_.tensorflow_intra_op_parallelism = 2;
+  EXPECT_EQ(MakeSchedulerOptions(settings_).compute_slots, std::max(cpus / 2, 1U));
+  EXPECT_EQ(MakeSchedulerOptions(settings_).cpus, 0);
+  EXPECT_EQ(MakeBatchDefaults(settings_).runs, std::max(cpus / 2, 1U));
+}
+
+TEST_F(ComponentOptionsTest, ComputeThreadsThatAreSetAreKept) {
+  settings_.compute_threads = 6;
+  EXPECT_EQ(MakeSchedulerOptions(settings_).compute_slots, 6U);
+  EXPECT_EQ(MakeSchedulerOptions(settings_).cpus, 0);
+  settings_.tensorflow_intra_op_parallelism = 2;
+  EXPECT_EQ(MakeSchedulerOptions(settings_).compute_slots, 6U);
+  EXPECT_EQ(MakeBatchDefaults(settings_).runs, 3U) << "each run of a batch uses two of them";
+}
+
 TEST_F(ComponentOptionsTest, PathsOfBackendsAreCheckedBeforeTheStart) {
   folder_.Write("file");
   EXPECT_TRUE(CheckPaths(settings_).ok());

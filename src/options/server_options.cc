@@ -607,7 +607,8 @@ const OptionRow kRows[] = {
     {.group = option_group::kThreads,
      .name = "compute_threads",
      .target = Field<&Settings::compute_threads>(),
-     .sentence = "Threads that run models; 0 is one per usable CPU.",
+     .sentence = "Threads that run models. 0: as many as keep the usable CPUs busy, each with the "
+                 "threads of tensorflow_intra_op_parallelism.",
      .max = 1024},
     {.group = option_group::kThreads,
      .name = "blocking_threads_max",

@@ -206,7 +206,7 @@ void FairQueue::End(StartedRun& run, double cost) {
   }
   Charge(flow, cost - run.charge);
   if (was_capped && flow.MayStart()) {
-    const double kept = largest_charge_ * limits_.slots;
+    const double kept = largest_charge_ * slots_;
     flow.virtual_time_ = std::max(flow.virtual_time_, Now(flow) - kept);
   }
   Refresh(flow);

@@ -193,7 +193,11 @@ class Flow final {
 // O(log n). One thread at a time.
 class FairQueue final {
  public:
-  explicit FairQueue(FairQueueLimits limits) : limits_(limits) {}
+  explicit FairQueue(FairQueueLimits limits) : limits_(limits), slots_(limits.slots) {}
+
+  // Changes how many runs may compute at the same time. Those above it go on.
+  // REQUIRES: 1 <= slots <= limits().slots.
+  void SetSlots(uint32_t slots) { slots_ = slots; }
 
   // Changes the limits of a flow. Items that wait already stay, also over the new limits.
   // REQUIRES: kPriorityMin <= limits.priority <= kPriorityMax, and limits.weight > 0.
@@ -219,12 +223,10 @@ class FairQueue final {
   void TakeAlong(const StartedRun& run, absl::FunctionRef<Along(QueueItem&)> ask);
   static constexpr size_t kLeftAlongMax = 64;
   // True if Pop would return an item, whatever the time is.
-  bool CanPop() const { return slots_taken_ < limits_.slots && !ready_.empty(); }
+  bool CanPop() const { return HasSlot() && !ready_.empty(); }
   // The time from which on Pop may return one more item, because others need not wait longer for
   // more. kNever: none waits for that, or no slot is free.
-  int64_t NextDue() const {
-    return held_.empty() || slots_taken_ >= limits_.slots ? kNever : held_.top().due_;
-  }
+  int64_t NextDue() const { return held_.empty() || !HasSlot() ? kNever : held_.top().due_; }
   static constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 
   // The run no longer computes, although it has not ended: it waits for its client or its runtime.
@@ -236,6 +238,7 @@ class FairQueue final {
 
   uint64_t items() const { return items_; }  // with tasks
   uint64_t bytes() const { return bytes_; }
+  uint32_t slots() const { return slots_; }
   uint32_t slots_taken() const { return slots_taken_; }
   const FairQueueLimits& limits() const { return limits_; }
   // The time in which all items will have begun, as measured. 0: unknown.
@@ -252,6 +255,7 @@ class FairQueue final {
   };
   static constexpr size_t kPriorities = kPriorityMax - kPriorityMin + 1;
 
+  bool HasSlot() const { return slots_taken_ < slots_; }
   // True if the item cannot be answered in time, because others go before it.
   bool IsTooLate(const Flow& flow, const QueueItem& item) const;
   // Returns the limit that the item would break.
@@ -280,6 +284,7 @@ class FairQueue final {
   uint64_t arrivals_ = 0;
   uint64_t items_ = 0;
   uint64_t bytes_ = 0;
+  uint32_t slots_;
   uint32_t slots_taken_ = 0;
   DrainMeter drain_;
 };

@@ -13,13 +13,15 @@ SlotPoolOptions ComputeOptions(const SchedulerOptions& options) {
                      .items_max = options.queue_requests_max,
                      .bytes_max = options.queue_bytes_max,
                      .refuses_late = options.refuse_by_deadline},
-          .threads = options.threads};
+          .threads = options.threads,
+          .cpus = options.cpus};
 }
 
 SlotPoolOptions BlockingOptions(const SchedulerOptions& options) {
   SlotPoolOptions pool = ComputeOptions(options);
   pool.thread_name = "blocking";
   pool.limits.slots = options.blocking_slots;
+  pool.cpus = 0;
   // Most servers have no such model, so its threads start late.
   if (pool.threads == PoolThreads::kAtOnce) pool.threads = PoolThreads::kOnDemand;
   return pool;
@@ -77,6 +79,10 @@ std::vector<QueueState> Scheduler::States() const {
 
 uint64_t Scheduler::queue_length() const {
   return compute_.Inspect([](const FairQueue& queue) { return queue.items(); });
+}
+
+uint32_t Scheduler::slots_allowed() const {
+  return compute_.Inspect([](const FairQueue& queue) { return queue.slots(); });
 }
 
 uint32_t Scheduler::slots_taken() const {

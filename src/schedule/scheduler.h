@@ -20,6 +20,9 @@ namespace penstock::schedule {
 struct SchedulerOptions {
   // The runs that compute at the same time, each on a thread of its own.
   uint32_t compute_slots = 1;
+  // The CPUs that the process may use. Then only as many compute slots are allowed as keep them
+  // busy: see SlotLimit. 0: all of them, always.
+  double cpus = 0;
   // The runs that may block at the same time, each on a thread of its own.
   uint32_t blocking_slots = 64;
   // Requests that wait, and their bytes: for the compute slots, and again for the blocking ones. 0:
@@ -62,6 +65,8 @@ class Scheduler final {
   // The compute slots that are taken now, and all of them.
   uint32_t slots_taken() const;
   uint32_t slots() const { return options_.compute_slots; }
+  // The compute slots that may be taken now: see SlotLimit.
+  uint32_t slots_allowed() const;
 
  private:
   using Key = std::pair<std::string, bool>;  // the model's name, and whether it may block

@@ -30,6 +30,10 @@ void AddSchedulerMetrics(MetricsRegistry& metrics, const Scheduler& scheduler) {
       [&scheduler]() -> std::vector<MetricSample> {
         return {{{}, static_cast<double>(scheduler.slots())}};
       });
+  add("penstock_compute_slots_allowed", "Runs that may compute now: as many as keep the CPUs busy.",
+      [&scheduler]() -> std::vector<MetricSample> {
+        return {{{}, static_cast<double>(scheduler.slots_allowed())}};
+      });
   add("penstock_compute_slots_taken", "Compute slots that are taken now.",
       [&scheduler]() -> std::vector<MetricSample> {
         return {{{}, static_cast<double>(scheduler.slots_taken())}};

@@ -42,7 +42,11 @@ void Lease::ReleaseSlot() {
 void Lease::End() { pool_->EndLease(*this); }
 
 SlotPool::SlotPool(SlotPoolOptions options, const Clock& clock)
-    : options_(std::move(options)), clock_(clock), queue_(options_.limits) {
+    : options_(std::move(options)),
+      clock_(clock),
+      queue_(options_.limits),
+      slot_limit_(options_.limits.slots, options_.cpus),
+      limit_due_(options_.cpus > 0 ? SteadyTime::min() : SteadyTime::max()) {
   if (options_.threads != PoolThreads::kAtOnce) return;
   MutexLock lock(mutex_);
   for (uint32_t i = 0; i < options_.limits.slots; ++i)
@@ -189,8 +193,18 @@ void SlotPool::Wait() {
 }
 
 void SlotPool::End(Lease& lease, SteadyTime now) {
+  if (now >= limit_due_) [[unlikely]]
+    LimitSlots(now);
   queue_.End(lease.run_, static_cast<double>((now - lease.start_).count()));
   lease.pool_ = nullptr;
+}
+
+void SlotPool::LimitSlots(SteadyTime now) {
+  limit_due_ = now + Duration(SlotLimit::kInterval);
+  slot_limit_.Record(Nanoseconds(now), options_.cpu_time().count(), queue_.slots_taken(),
+                     queue_.items() > 0);
+  if (slot_limit_.slots() > queue_.slots()) wake_.NotifyAll();
+  queue_.SetSlots(slot_limit_.slots());
 }
 
 void SlotPool::EndLease(Lease& lease) {

@@ -10,8 +10,10 @@
 #include "absl/functional/function_ref.h"
 #include "base/clock.h"
 #include "base/mutex.h"
+#include "base/os/machine.h"
 #include "schedule/fair_queue.h"
 #include "schedule/job.h"
+#include "schedule/slot_limit.h"
 
 namespace penstock::schedule {
 
@@ -27,6 +29,10 @@ struct SlotPoolOptions {
   std::string thread_name;  // the first 15 characters count
   FairQueueLimits limits;
   PoolThreads threads = PoolThreads::kAtOnce;
+  // The CPUs that the process may use. Then as many slots are allowed as keep them busy: see
+  // SlotLimit. 0: all of them, always.
+  double cpus = 0;
+  Duration (*cpu_time)() = ProcessCpuTime;  // tests pass another one
 };
 
 // The result of SlotPool::Submit.
@@ -88,6 +94,8 @@ class SlotPool final {
   // may start; if `waits`, the pool stops.
   Job* Next(Lease& lease, bool waits) EXCLUDES(mutex_);
   void End(Lease& lease, SteadyTime now) REQUIRES(mutex_);
+  // Allows as many slots as keep the CPUs busy.
+  void LimitSlots(SteadyTime now) REQUIRES(mutex_);
   void EndLease(Lease& lease) EXCLUDES(mutex_);
   void ReleaseSlot(Lease& lease) EXCLUDES(mutex_);
   void Cancel(Job& job) EXCLUDES(mutex_);
@@ -104,6 +112,9 @@ class SlotPool final {
   mutable Mutex mutex_;
   CondVar wake_;
   FairQueue queue_ GUARDED_BY(mutex_);
+  SlotLimit slot_limit_ GUARDED_BY(mutex_);
+  // When to limit the slots again. SteadyTime::max(): the options do not want it.
+  SteadyTime limit_due_ GUARDED_BY(mutex_);
   size_t idle_ GUARDED_BY(mutex_) = 0;
   // The time at which an idle thread will wake up by itself. kNever: none will, which is usual.
   int64_t timer_ GUARDED_BY(mutex_) = FairQueue::kNever;

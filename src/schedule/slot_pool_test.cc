@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <thread>
@@ -157,6 +158,55 @@ TEST_F(SlotPoolTest, TakesJobsWithAGroupAlong) {
   EXPECT_EQ(taken, std::vector<Job*>{&same});
   EXPECT_EQ(same.starts + same.drops, 0);
   EXPECT_EQ(other.starts, 1);
+}
+
+// The CPU time of the process in tests of SlotPoolOptions::cpus.
+Duration used_cpu_time{0};
+
+TEST(SlotPoolCpusTest, AllowsAsManySlotsAsKeepTheCpusBusy) {
+  used_cpu_time = Duration(0);
+  FakeClock clock;
+  Flow flow;
+  SlotPool pool({.thread_name = "test",
+                 .limits = {.slots = 2},
+                 .threads = PoolThreads::kNone,
+                 .cpus = 2,
+                 .cpu_time = [] { return used_cpu_time; }},
+                clock);
+  const auto slots = [&] {
+    return pool.Inspect([](const FairQueue& queue) { return queue.slots(); });
+  };
+  // Two runs at a time, each of which uses both CPUs, and one that waits.
+  std::deque<Lease> runs;
+  std::deque<TestJob> jobs;
+  const auto add = [&] {
+    TestJob& job = jobs.emplace_back([&](Lease& lease) { runs.push_back(std::move(lease)); });
+    ASSERT_EQ(pool.Submit(flow, job, nullptr), Admission::kAccepted);
+    pool.RunQueued();
+  };
+  const auto pass = [&](int cpus) {
+    const auto interval = Duration(SlotLimit::kInterval);
+    clock.Advance(interval);
+    used_cpu_time += cpus * interval;
+    runs.front().End();
+    runs.pop_front();
+    add();
+  };
+  for (int i = 0; i < 3; ++i) add();
+  ASSERT_EQ(runs.size(), 2U);
+  for (int i = 0; i < 20 && slots() == 2; ++i) pass(2);
+  EXPECT_EQ(slots(), 1U) << "one run is enough";
+  for (int i = 0; i < 10; ++i) pass(2);
+  EXPECT_EQ(slots(), 1U);
+  EXPECT_EQ(runs.size(), 1U);
+  for (int i = 0; i < 2; ++i) pass(1);
+  EXPECT_EQ(slots(), 2U) << "a CPU was idle";
+  EXPECT_EQ(runs.size(), 2U) << "the run that waited has begun";
+  while (!runs.empty()) {
+    runs.front().End();
+    runs.pop_front();
+    pool.RunQueued();
+  }
 }
 
 TEST(SlotPoolThreadsTest, DestructorRunsWhatWaits) {

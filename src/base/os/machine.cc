@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <ctime>
 #include <fstream>
 #include <sstream>
 #include <string_view>
@@ -173,6 +174,12 @@ int UsableCpus() {
     // Rounded up, so that part of a CPU still gets a thread.
     cpus = static_cast<int>(std::min(std::ceil(*quota), static_cast<double>(cpus)));
   return std::max(cpus, 1);
+}
+
+Duration ProcessCpuTime() {
+  timespec used{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+  return std::chrono::seconds(used.tv_sec) + Duration(used.tv_nsec);
 }
 
 uint64_t UsableMemoryBytes() {

@@ -7,10 +7,16 @@
 #include <optional>
 #include <string>
 
+#include "base/clock.h"
+
 namespace penstock {
 
 // Usable CPUs, at least 1: the smaller of the CPU set and the cgroup's quota, rounded up.
 int UsableCpus();
+
+// The CPU time that all threads of this process have used. The kernel counts it in ticks of up to
+// 10 ms for the threads that run now.
+Duration ProcessCpuTime();
 
 // Usable memory in bytes: the smallest of the machine's memory, the cgroup's limit, and the limit
 // of the process's address space (ulimit -v).

@@ -357,8 +357,10 @@ std::string ModelAdminFrontend::ListJson(const access::Caller* caller) const {
     if (!access::May(caller, access::Operation::kAdmin, name)) continue;
     json += std::exchange(separator, ",") + ModelJson(name, entry, queues);
   }
-  json += fmt::format(R"(],"compute":{{"slots":{},"slots_taken":{},"queue_requests":{}}})",
-                      scheduler_.slots(), scheduler_.slots_taken(), scheduler_.queue_length());
+  json += fmt::format(R"(],"compute":{{"slots":{},"slots_allowed":{},"slots_taken":{},)"
+                      R"("queue_requests":{}}})",
+                      scheduler_.slots(), scheduler_.slots_allowed(), scheduler_.slots_taken(),
+                      scheduler_.queue_length());
   return json + ",\"memory\":" + MemoryJson(manager_) + "}";
 }
 
