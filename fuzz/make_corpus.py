@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Writes the seeds of the fuzz targets http1_fuzz, http2_fuzz, record_fuzz, example_fuzz, s3_listing_fuzz, s3_answer_fuzz,
-onnx_fuzz, npy_fuzz, token_file_fuzz and rest_grpc_fuzz: one input for each form that the bytes take.
+onnx_fuzz, caffe2_fuzz, npy_fuzz, token_file_fuzz and rest_grpc_fuzz: one input for each form that the bytes take.
 
     fuzz/make_corpus.py [folder]     the default is fuzz/corpus
 
@@ -9,6 +9,7 @@ The first bytes of an input say how it is played; see the targets' sources.
 """
 import gzip
 import io
+import json
 import os
 import struct
 import sys
@@ -19,6 +20,8 @@ import numpy as np
 from onnx import TensorProto, helper
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, '../tests/e2e'))
+from caffe2_nets import Model, add_op  # noqa: E402
 
 
 def gzipped(data):
@@ -494,6 +497,55 @@ def onnx_seeds():
     return seeds
 
 
+# -------------------------------------------------------------------------------------------- Caffe2
+
+def caffe2(model):
+    nets = (net.SerializeToString(deterministic=True) for net in (model.init, model.predict))
+    return json.dumps(model.inputs).encode() + b'\0' + b''.join(struct.pack('<I', len(net)) + net for net in nets)
+
+
+def caffe2_image_net(order):
+    model = Model()
+    model.input('x', *((1, 4, 6, 6) if order == 'NCHW' else (1, 6, 6, 4)))
+    model.weights('w', *((4, 2, 3, 3) if order == 'NCHW' else (4, 3, 3, 2)))
+    for name in ('b', 'scale', 'bias', 'mean', 'variance'):
+        model.weights(name, 4)
+    model.op('Conv', ['x', 'w', 'b'], 'x', order=order, kernel=3, group=2, legacy_pad=2)
+    model.op('SpatialBN', ['x', 'scale', 'bias', 'mean', 'variance'], 'x', order=order, is_test=1, epsilon=0.1)
+    model.op('LRN', 'x', ['lrn', 'scaled'], order=order, size=3, alpha=0.1, beta=0.5)
+    model.op('ChannelShuffle', 'lrn', 'shuffled', order=order, group=2)
+    model.op('Concat', ['lrn', 'shuffled'], ['joined', 'split_info'], order=order)
+    model.op('MaxPool', 'joined', 'pooled', order=order, kernel_h=3, kernel_w=2, stride=2, pad=1, legacy_pad=3)
+    model.op('AveragePool', 'pooled', 'mean_of_all', order=order, global_pooling=1)
+    model.op('FC', ['mean_of_all', model.weights('w2', 3, 8), model.weights('b2', 3)], 'fc')
+    model.op('Softmax', 'fc', 'y')
+    return caffe2(model.output('y'))
+
+
+def caffe2_shapes():
+    model = Model()
+    model.input('x', 2, 3, 4)
+    model.input('z', 2, 3, 4)
+    add_op(model.init, 'ConstantFill', [], 'c', shape=[3], value=2.0)
+    add_op(model.init, 'ConstantFill', ['c'], 'd', extra_shape=[4], value=1.5)
+    model.given('shape', np.array([0, 2, -1]))
+    model.op('Add', ['x', 'c'], 'x', broadcast=1, axis=1)
+    model.op('Mul', ['x', 'd'], 'y', broadcast=1)
+    model.op('Sum', ['y', 'z'], 'y')
+    model.op('Add', ['y', 'z'], 'y')
+    model.op('Transpose', 'y', 'turned', axes=[0, 2, 1])
+    model.op('Reshape', ['turned', 'shape'], ['shaped', 'old'])
+    model.op('Reshape', 'shaped', ['shaped2', 'old2'], shape=[2, 12])
+    model.op('Flatten', 'shaped2', 'flat', axis=1)
+    model.op('Dropout', 'flat', ['flat', 'mask'], is_test=1)
+    model.op('Relu', 'flat', 'flat')
+    return caffe2(model.output('flat', 'old'))
+
+
+def caffe2_seeds():
+    return {'image': caffe2_image_net('NCHW'), 'image_nhwc': caffe2_image_net('NHWC'), 'shapes': caffe2_shapes()}
+
+
 # --------------------------------------------------------------------------------------------- numpy
 
 def npy(array, version=None):
@@ -619,6 +671,7 @@ def main():
     write(os.path.join(corpus, 's3_listing_fuzz'), s3_listing_seeds())
     write(os.path.join(corpus, 's3_answer_fuzz'), s3_answer_seeds())
     write(os.path.join(corpus, 'onnx_fuzz'), onnx_seeds())
+    write(os.path.join(corpus, 'caffe2_fuzz'), caffe2_seeds())
     write(os.path.join(corpus, 'npy_fuzz'), npy_seeds())
     write(os.path.join(corpus, 'token_file_fuzz'), token_file_seeds())
     write(os.path.join(corpus, 'rest_grpc_fuzz'), rest_grpc_seeds())

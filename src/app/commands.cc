@@ -33,6 +33,8 @@ constexpr Command kCommands[] = {
      "Describes a model: backend, versions, signatures; --help says more.", &InspectCommand},
     {"bench", "--model=NAME [flags]",
      "Measures a model of a running server; --help lists the flags.", &BenchCommand},
+    {"convert", "caffe2 --output=FILE FOLDER",
+     "Turns a Caffe2 model into an ONNX model; --help says more.", &ConvertCommand},
     {"options", "[--markdown]", "Lists the flags of serve, also as docs/configuration.md.",
      &OptionsCommand},
     {"token", "new [--name=NAME] [--model=MODEL]", "Makes a token for --token_file.",

@@ -22,6 +22,8 @@ int ServeCommand(std::span<const std::string> arguments);
 int InspectCommand(std::span<const std::string> arguments);
 // Sends load to a model of a running server, and prints how long requests take.
 int BenchCommand(std::span<const std::string> arguments);
+// Turns a model of another format into an ONNX model.
+int ConvertCommand(std::span<const std::string> arguments);
 // Makes a bearer token.
 int TokenCommand(std::span<const std::string> arguments);
 // Prints the version.

@@ -140,8 +140,9 @@ def test_flags_that_pages_name_are_there():
     flags = set(re.findall(r'^\| `(\w+)` \|', done.stdout, re.M))
     assert len(flags) > 50
     flags |= set(re.findall(r'^\| `(\w+)` \|', read('docs', 'migrate-from-tensorflow-serving.md'), re.M))
-    done = subprocess.run([BINARY, 'bench', '--help'], capture_output=True, text=True, timeout=60, check=True)
-    flags |= set(re.findall(r'^  --(\w+)=', done.stdout, re.M))
+    for command in ('bench', 'convert'):
+        done = subprocess.run([BINARY, command, '--help'], capture_output=True, text=True, timeout=60, check=True)
+        flags |= set(re.findall(r'^  --(\w+)=', done.stdout, re.M))
     for page in pages():
         if not page.startswith('docs/decisions/'):
             named = set(re.findall(r'(?<![\w-])--(?:no)?([a-z]\w[\w-]*)', read(page)))

@@ -19,6 +19,7 @@ import sys
 
 import pytest
 
+from caffe2_nets import Model
 from conftest import SAMPLES
 from penstock_server import BINARY, BUILD, ROOT, SLOWNESS, Server, config_text
 from test_serve_samples import free_port
@@ -67,6 +68,14 @@ def run_penstock(arguments):
     return 0
 
 
+def caffe2_net(folder):
+    model = Model()
+    model.input('data', 1, 3)
+    model.op('FC', ['data', model.weights('w', 2, 3), model.weights('b', 2)], 'fc')
+    model.op('Softmax', 'fc', 'softmax')
+    model.output('softmax').save(folder)
+
+
 class Workspace:
     """A folder with the models that the pages name, and the wrappers."""
 
@@ -80,6 +89,7 @@ class Workspace:
         for name in os.listdir(SAMPLES):
             if os.path.isdir(f'{SAMPLES}/{name}/1'):
                 shutil.copytree(f'{SAMPLES}/{name}', f'{self.folder}/models/{name}')
+        caffe2_net(f'{self.folder}/net')
         for folder in ('bin', 'cache', 'build/release/tests', 'etc'):
             os.makedirs(f'{self.folder}/{folder}')
         for name, script in WRAPPERS.items():

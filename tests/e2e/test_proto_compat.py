@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compares the messages of proto/ with those in the public packages tensorflow and tensorflow-serving-api."""
+"""Compares the messages of proto/ with those in the public packages tensorflow, tensorflow-serving-api and onnx."""
 
 import importlib
 import pathlib
@@ -125,9 +125,9 @@ class Schema:
             self.enums[f"{name}.{enum.name}"] = enum
 
 
-def load_ours():
-    files = sorted(str(path.relative_to(PROTO_FOLDER)) for path in PROTO_FOLDER.glob("tensorflow/*.proto"))
-    files += sorted(str(path.relative_to(PROTO_FOLDER)) for path in PROTO_FOLDER.glob("serving/*.proto"))
+def load_ours(*folders):
+    files = sorted(str(path.relative_to(PROTO_FOLDER)) for folder in folders
+                   for path in PROTO_FOLDER.glob(f"{folder}/*.proto"))
     assert files
     run = subprocess.run(["protoc", "-I", ".", "-o", "/dev/stdout", *files], cwd=PROTO_FOLDER, check=True,
                          capture_output=True)
@@ -137,7 +137,7 @@ def load_ours():
     return schema
 
 
-def load_public():
+def load_public(modules):
     schema = Schema()
 
     def add(descriptor):
@@ -149,17 +149,17 @@ def load_public():
         for dependency in descriptor.dependencies:
             add(dependency)
 
-    for module in PUBLIC_MODULES:
+    for module in modules:
         add(importlib.import_module(module).DESCRIPTOR)
     return schema
 
 
-OURS = load_ours()
+OURS = load_ours("tensorflow", "serving")
 
 
 @pytest.fixture(scope="module")
 def public():
-    return load_public()
+    return load_public(PUBLIC_MODULES)
 
 
 def oneof_of(message, field):
@@ -250,3 +250,16 @@ def test_syntax_and_packages():
     for file in OURS.files.values():
         assert file.syntax == "proto3"
         assert file.package in ("tensorflow", "tensorflow.error", "tensorflow.serving")
+
+
+def test_the_parts_of_onnx():
+    """The importer writes a small part of ONNX: what is there must be the same, and the rest may be missing."""
+    ours, theirs = load_ours("onnx"), load_public(["onnx.onnx_ml_pb2"])
+    for name, message in ours.messages.items():
+        public_fields = {field.name: field for field in theirs.messages[name].field}
+        for field in message.field:
+            assert facts(message, field) == facts(theirs.messages[name], public_fields[field.name]), field
+    for name, enum in ours.enums.items():
+        numbers = {value.name: value.number for value in theirs.enums[name].value}
+        assert {value.name: numbers.get(value.name) for value in enum.value} == {
+            value.name: value.number for value in enum.value}
