@@ -320,6 +320,8 @@ TEST_F(BatchRunTest, FailingRequestFailsAlone) {
   EXPECT_THAT(b.values, ElementsAre(4));
   EXPECT_EQ(bad.status.code(), StatusCode::kInvalidArgument);
   EXPECT_TRUE(batcher_->IsOn(0));
+  EXPECT_THAT(metrics_.Text(), HasSubstr("penstock_batch_retried_requests_total{model_name=\"m\","
+                                         "model_version=\"1\"} 3\n"));
 }
 
 TEST_F(BatchRunTest, FailedBatchIsNotRepeatedIfRunsHaveSideEffects) {

@@ -90,14 +90,21 @@ ModelBatcher::ModelBatcher(const ModelInfo& info, BatcherOptions options, Metric
       series_(metrics),
       rows_(series_.AddHistogram("penstock_batch_rows", "Rows that ran together.", kSizeBounds,
                                  Labels(id_))),
-      requests_(series_.AddHistogram("penstock_batch_requests", "Requests that ran together.",
-                                     kSizeBounds, Labels(id_))),
+      requests_(
+          series_.AddHistogram("penstock_batch_requests",
+                               "Requests that ran together. Each part of a split request counts as "
+                               "one, and a request without rows not at all.",
+                               kSizeBounds, Labels(id_))),
       shared_runs_(series_.AddHistogram(kSharedRunsMetric,
                                         "Times of runs that requests shared, microseconds: one for "
                                         "each request of a run but the first.",
                                         {}, Labels(id_))),
       padding_(series_.AddCounter("penstock_batch_padding_rows_total",
                                   "Rows that were added to reach an allowed size.", Labels(id_))),
+      retries_(series_.AddCounter("penstock_batch_retried_requests_total",
+                                  "Requests that ran again alone because a run with others failed. "
+                                  "The failed run is in no other metric of batches.",
+                                  Labels(id_))),
       split_(series_.AddCounter("penstock_batch_split_requests_total",
                                 "Requests that were too large for one run, and ran in parts.",
                                 Labels(id_))),
@@ -114,7 +121,7 @@ ModelBatcher::ModelBatcher(const ModelInfo& info, BatcherOptions options, Metric
     Gauge& gauge =
         series_.AddGauge("penstock_batch_rows_limit",
                          "Rows that may run together now, by the measured times of runs. "
-                         "0: none, or not measured yet.",
+                         "0: the signature is not batched.",
                          labels);
     states_.push_back(std::make_unique<SignatureState>(settings_.rows_max, gauge));
   }
@@ -123,6 +130,7 @@ ModelBatcher::ModelBatcher(const ModelInfo& info, BatcherOptions options, Metric
 void ModelBatcher::TurnOn(uint32_t signature, PadPlan pad) {
   states_[signature]->pad = std::move(pad);
   states_[signature]->is_on.store(true, std::memory_order_relaxed);
+  states_[signature]->limit_gauge.Set(RowsMax(signature));
 }
 
 BatchForm ModelBatcher::FormOf(const InferRequest& request) const {
@@ -220,6 +228,8 @@ void ModelBatcher::Record(const BatchForm& form, size_t requests, Duration time)
   if (const int64_t extra = RowsToRun(form.rows) - form.rows; extra > 0)
     padding_.Add(static_cast<uint64_t>(extra));
 }
+
+void ModelBatcher::RecordRetries(size_t requests) { retries_.Add(requests); }
 
 void ModelBatcher::TurnOff(uint32_t signature, const Status& why) {
   if (!states_[signature]->is_on.exchange(false, std::memory_order_relaxed)) return;

@@ -64,6 +64,7 @@ class ModelBatcher final : public Batcher {
     return limit(signature).Curve();
   }
   void Record(const BatchForm& form, size_t requests, Duration time) override;
+  void RecordRetries(size_t requests) override;
   void TurnOff(uint32_t signature, const Status& why) override;
 
  private:
@@ -86,6 +87,7 @@ class ModelBatcher final : public Batcher {
   Histogram& requests_;
   Histogram& shared_runs_;
   Counter& padding_;
+  Counter& retries_;
   Counter& split_;
   Counter& elements_;
   Counter& padding_elements_;

@@ -194,7 +194,8 @@ std::string ReportRow(LoadResult& result, const LoadOptions& options) {
   std::string text =
       fmt::format("{:>10} {:>11.1f}", result.rate > 0 ? fmt::format("{:g}", result.rate) : "closed",
                   figures.throughput);
-  for (const double us : figures.table) text += fmt::format(" {:>10}", Ms(us));
+  for (const double us : figures.table)
+    text += fmt::format(" {:>10}", result.ok.count() > 0 ? Ms(us) : "-");
   text += fmt::format(" {:>8}\n", result.ErrorsTotal());
   return text + Remarks(result, options);
 }

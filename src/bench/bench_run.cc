@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "base/os/read_file.h"
@@ -42,6 +43,15 @@ Status WriteFile(std::string_view flag, const std::string& path, const std::stri
   if (file == nullptr || std::fwrite(text.data(), 1, text.size(), file.get()) != text.size() ||
       std::fflush(file.get()) != 0)
     return InvalidArgument("--{}: cannot write {}: {}", flag, path, std::strerror(errno));
+  return OkStatus();
+}
+
+// A path that cannot be written should be known before the measurement, not after it.
+Status CheckFiles(const BenchOptions& options) {
+  const std::pair<std::string_view, const std::string&> files[] = {{"json", options.json_file},
+                                                                   {"svg", options.svg_file}};
+  for (const auto& [flag, path] : files)
+    if (!path.empty()) TRY(WriteFile(flag, path, ""));
   return OkStatus();
 }
 
@@ -119,6 +129,7 @@ StatusOr<std::vector<LoadResult>> RunAll(const BenchOptions& options, const Load
 
 Status RunBench(const BenchOptions& options, std::FILE* out) {
   ASSIGN_OR_RETURN(std::vector<RunSeries> compared, ReadCompared(options));
+  TRY(CheckFiles(options));
   ASSIGN_OR_RETURN(const Endpoint endpoint, Endpoint::Resolve(options.target));
   ASSIGN_OR_RETURN(const ModelRequest request, PrepareRequest(options, endpoint));
   const std::string framed = FramedMessage(request.bytes);

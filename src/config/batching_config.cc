@@ -11,6 +11,7 @@ namespace penstock {
 namespace {
 
 constexpr int64_t kThreadsMax = 1'000'000;
+constexpr int64_t kEnqueuedMax = 1'000'000'000;
 constexpr int64_t kDelayUsMax = 3'600'000'000;
 
 // Returns an error unless the sizes ascend from 1 on.
@@ -18,7 +19,10 @@ Status CheckAscending(std::string_view name, const std::vector<int64_t>& sizes) 
   int64_t before = 0;
   for (const int64_t size : sizes) {
     if (size <= before)
-      return InvalidArgument("{} with {} after {}; they must ascend from 1 on", name, size, before);
+      return InvalidArgument(
+          "{} with {} after {}; each must be larger than the one before it, and the first at least "
+          "1",
+          name, size, before);
     before = size;
   }
   return OkStatus();
@@ -46,18 +50,22 @@ Status CheckSizes(BatchingConfig& config) {
                            config.preferred_batch_sizes.back(), most);
   }
   if (!allowed.empty() && allowed.back() != most) {
-    return InvalidArgument(
-        "allowed_batch_sizes that end with {}; the last one must be max_batch_size, {}",
-        allowed.back(), most);
+    // That of a run, if a larger request is split.
+    const bool is_of_run = config.request_rows_max && most != *config.request_rows_max;
+    return InvalidArgument("allowed_batch_sizes that end with {}; the last one must be {}, {}",
+                           allowed.back(),
+                           is_of_run ? "max_execution_batch_size" : "max_batch_size", most);
   }
   return OkStatus();
 }
 
-// Checks settings that this server does not need, because it forms batches in another way.
-Status CheckUnused(const tensorflow::serving::BatchingParameters& from) {
-  const int64_t batches = from.max_enqueued_batches().value();
-  if (batches < 0) return InvalidArgument("a max_enqueued_batches of {}, below 0", batches);
-  return OkStatus();
+// The names of settings that have no effect.
+std::vector<std::string> Unused(const tensorflow::serving::BatchingParameters& from) {
+  std::vector<std::string> unused;
+  if (from.has_thread_pool_name()) unused.emplace_back("thread_pool_name");
+  if (from.has_max_execution_batch_size() && !from.enable_large_batch_splitting().value())
+    unused.emplace_back("max_execution_batch_size without enable_large_batch_splitting");
+  return unused;
 }
 
 // max_batch_size limits a request, and a run too if requests are not split.
@@ -85,6 +93,12 @@ Status ReadPadding(const config::Batching& from, BatchingConfig& config) {
   }
   for (const config::Pad& each : from.pad()) {
     if (each.input().empty()) return InvalidArgument("a pad without an input");
+    if (each.mask_input() == each.input() || each.length_input() == each.input())
+      return InvalidArgument("a pad for the input '{}' that is its own mask or length",
+                             each.input());
+    if (!each.mask_input().empty() && each.mask_input() == each.length_input())
+      return InvalidArgument("a pad for the input '{}' whose mask and length are one input, '{}'",
+                             each.input(), each.mask_input());
     for (const batch::PadRule& before : pad.rules)
       if (before.input == each.input())
         return InvalidArgument("two pads for the input '{}'", each.input());
@@ -107,7 +121,13 @@ StatusOr<BatchingConfig> Convert(const tensorflow::serving::BatchingParameters& 
   TRY(CheckDelay("batch_timeout_micros", *config.delay_us_max));
   if (from.pad_variable_length_inputs()) config.pad.emplace().all_inputs = true;
   TRY(CheckSizes(config));
-  TRY(CheckUnused(from));
+  if (from.has_max_enqueued_batches()) {
+    config.max_enqueued_batches = from.max_enqueued_batches().value();
+    if (*config.max_enqueued_batches < 1 || *config.max_enqueued_batches > kEnqueuedMax)
+      return InvalidArgument("a max_enqueued_batches of {}; it must be 1 to {}",
+                             *config.max_enqueued_batches, kEnqueuedMax);
+  }
+  config.unused = Unused(from);
   if (from.has_num_batch_threads()) {
     config.num_batch_threads = from.num_batch_threads().value();
     if (*config.num_batch_threads < 1 || *config.num_batch_threads > kThreadsMax)

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -28,6 +29,8 @@ struct BatchingConfig {
   std::optional<int64_t> delay_us_max;
   std::vector<int64_t> preferred_batch_sizes;
   std::optional<int64_t> num_batch_threads;
+  std::optional<int64_t> max_enqueued_batches;  // of one model
+  std::vector<std::string> unused;              // what was set without an effect
 
   bool operator==(const BatchingConfig&) const = default;
 };
@@ -36,8 +39,7 @@ struct BatchingConfig {
 StatusOr<BatchingConfig> ReadBatching(const config::ModelOptions& options);
 
 // Parses the BatchingParameters of --batching_parameters_file, or of the file in the folder of a
-// version. Settings that this server has no use for are checked, and have no effect. Errors:
-// INVALID_ARGUMENT, with `file`.
+// version. Errors: INVALID_ARGUMENT, with `file`.
 StatusOr<BatchingConfig> ParseBatchingParameters(std::string_view text, std::string_view file);
 
 // The settings of a model whose configuration is `config`.

@@ -55,7 +55,8 @@ TEST(BatchingConfigTest, AllowedSizesAscendToTheLargest) {
   EXPECT_EQ(SettingsOf(*read({2, 8}), {}).rows_max, 8) << "the last one, if nothing else is set";
   EXPECT_EQ(SettingsOf(*read({2, 8}), {}).allowed_rows, (std::vector<int64_t>{2, 8}));
   EXPECT_EQ(read({8, 2}).status().message(),
-            "has a batching with allowed_batch_sizes with 2 after 8; they must ascend from 1 on");
+            "has a batching with allowed_batch_sizes with 2 after 8; each must be larger than the "
+            "one before it, and the first at least 1");
   EXPECT_FALSE(read({0, 8}).ok());
   EXPECT_FALSE(read({8, 8}).ok());
   options.mutable_batching()->set_max_batch_size(16);
@@ -76,6 +77,8 @@ TEST(BatchingConfigTest, ParametersOfTensorFlowServing) {
   EXPECT_EQ(settings.rows_max, 128);
   EXPECT_EQ(settings.allowed_rows, (std::vector<int64_t>{32, 128}));
   EXPECT_EQ(settings.runs, 8U);
+  EXPECT_EQ(config->max_enqueued_batches, 1000000);
+  EXPECT_EQ(config->unused, std::vector<std::string>{"thread_pool_name"});
   EXPECT_EQ(SettingsOf(*ParseBatchingParameters("", "f"), {}), batch::BatchSettings{});
   const auto split = ParseBatchingParameters(
       "max_batch_size { value: 128 } enable_large_batch_splitting { value: true } "
@@ -87,6 +90,24 @@ TEST(BatchingConfigTest, ParametersOfTensorFlowServing) {
                 .rows_max = 16, .allowed_rows = {16}, .splits = true, .request_rows_max = 128}));
   EXPECT_EQ(settings.request_rows_max, 128) << "also if requests are not split";
   EXPECT_FALSE(settings.splits);
+}
+
+TEST(BatchingConfigTest, ParametersThatCannotBeAreRefused) {
+  const auto problem = [](std::string_view text) {
+    return std::string(MessageOf(ParseBatchingParameters(text, "f").status()));
+  };
+  EXPECT_EQ(problem("max_enqueued_batches { value: 0 }"),
+            "f has a max_enqueued_batches of 0; it must be 1 to 1000000000");
+  EXPECT_EQ(problem("max_batch_size { value: 64 } enable_large_batch_splitting { value: true } "
+                    "max_execution_batch_size { value: 16 } allowed_batch_sizes: 64"),
+            "f has allowed_batch_sizes that end with 64; the last one must be "
+            "max_execution_batch_size, 16");
+}
+
+TEST(BatchingConfigTest, ParametersWithoutAnEffectAreNamed) {
+  EXPECT_EQ(
+      ParseBatchingParameters("max_execution_batch_size { value: 16 }", "f")->unused,
+      std::vector<std::string>{"max_execution_batch_size without enable_large_batch_splitting"});
 }
 
 TEST(BatchingConfigTest, LargeRequestsAreSplitIfTheModelSaysWhatIsLarge) {
@@ -112,7 +133,14 @@ TEST(BatchingConfigTest, PadsNameInputs) {
             "has a batching with a pad without an input");
   pad.set_input("ids");
   pad.set_value("1");
+  pad.set_mask_input("ids");
+  EXPECT_EQ(MessageOf(ReadBatching(options).status()),
+            "has a batching with a pad for the input 'ids' that is its own mask or length");
   pad.set_mask_input("mask");
+  pad.set_length_input("mask");
+  EXPECT_EQ(MessageOf(ReadBatching(options).status()),
+            "has a batching with a pad for the input 'ids' whose mask and length are one input, "
+            "'mask'");
   pad.set_length_input("length");
   pad.add_cut_outputs("state");
   options.mutable_batching()->set_padding_share_max(0.25);

@@ -114,6 +114,8 @@ class Batcher {
 
   // A run of so many requests and rows, of this signature, took `time`.
   virtual void Record(const BatchForm& form, size_t requests, Duration time) = 0;
+  // A run of several requests failed: so many of them run again, each alone.
+  virtual void RecordRetries(size_t requests) = 0;
   // The answers of a joined request could not be divided, or those of a split one not joined. No
   // more requests of the signature join or are split.
   virtual void TurnOff(uint32_t signature, const Status& why) = 0;

@@ -304,6 +304,7 @@ void Engine::BatchRun::Fail(const Status& status) {
   const core::Handle handle = members_.front()->handle().Share();
   // A member that was alone is the cause itself.
   const bool may_repeat = members_.size() > 1 && !Served(handle).info().traits.has_side_effects;
+  if (may_repeat) batcher_.RecordRetries(members_.size());
   for (auto& member : members_) {
     if (may_repeat) {
       QueuedRun::RetryAlone(std::move(member));

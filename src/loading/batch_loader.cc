@@ -48,6 +48,9 @@ StatusOr<std::optional<batch::BatchSettings>> BatchLoader::ReadSettings() const 
   if (!text.ok()) return InvalidArgument("{}: {}", path.string(), MessageOf(text.status()));
   ASSIGN_OR_RETURN(BatchingConfig config, ParseBatchingParameters(*text, path.string()));
   config.num_batch_threads.reset();  // those of the server count
+  if (config.max_enqueued_batches) config.unused.emplace_back("max_enqueued_batches");
+  for (const std::string& name : config.unused)
+    PENSTOCK_LOG(kWarning, "{}: {} has no effect", path.string(), name);
   return SettingsOf(config, options_.settings);
 }
 
@@ -104,7 +107,7 @@ batch::PadPlan BatchLoader::PadPlanOf(ServedModel& model, const Signature& signa
   if (status.ok()) return *std::move(plan);
   PENSTOCK_LOG(kWarning,
                "{}: the inputs of signature '{}' are not padded: {} (batching {{ enabled: true }} "
-               "turns it on)",
+               "pads them all the same)",
                options_.id.ToString(), signature.name, MessageOf(status));
   return {};
 }

@@ -265,6 +265,13 @@ Status ReadBatchingFile(Settings& settings) {
   ASSIGN_OR_RETURN(const std::string text, ReadConfigFile("batching_parameters_file", file));
   ASSIGN_OR_RETURN(const BatchingConfig config, ParseBatchingParameters(text, file));
   settings.batching = SettingsOf(config, settings.batching);
+  uint64_t& requests_max = settings.scheduler.model.flow.items_max;
+  if (config.max_enqueued_batches && requests_max == 0) {
+    // A request has at least one row.
+    requests_max = static_cast<uint64_t>(*config.max_enqueued_batches * settings.batching.rows_max);
+  }
+  for (const std::string& name : config.unused)
+    PENSTOCK_LOG(kWarning, "{}: {} has no effect", file, name);
   return OkStatus();
 }
 

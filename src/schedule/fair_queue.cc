@@ -33,6 +33,12 @@ bool Exceeds(uint64_t used, uint64_t more, uint64_t limit) {
   return limit != 0 && (used > limit || more > limit - used);
 }
 
+// As Exceeds. One item may be larger than the limit, if no other one waits: it would never run
+// else.
+bool ExceedsBytes(uint64_t used, uint64_t more, uint64_t limit) {
+  return used > 0 && Exceeds(used, more, limit);
+}
+
 }  // namespace
 
 uint32_t Flow::RunsMax() const {
@@ -90,10 +96,10 @@ void FairQueue::SetGathering(Flow& flow, const Gathering& gathering) {
 Refusal FairQueue::Check(const Flow& flow, const QueueItem& item) const {
   if (item.was_accepted) return Refusal::kNone;
   if (Exceeds(items_, 1, limits_.items_max)) return Refusal::kQueueItems;
-  if (Exceeds(bytes_, item.bytes, limits_.bytes_max)) return Refusal::kQueueBytes;
+  if (ExceedsBytes(bytes_, item.bytes, limits_.bytes_max)) return Refusal::kQueueBytes;
   if (item.is_task) return Refusal::kNone;
   if (Exceeds(flow.items(), 1, flow.limits_.items_max)) return Refusal::kFlowItems;
-  if (Exceeds(flow.bytes_, item.bytes, flow.limits_.bytes_max)) return Refusal::kFlowBytes;
+  if (ExceedsBytes(flow.bytes_, item.bytes, flow.limits_.bytes_max)) return Refusal::kFlowBytes;
   if (IsTooLate(flow, item)) return Refusal::kTooLate;
   return Refusal::kNone;
 }

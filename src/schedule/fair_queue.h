@@ -31,7 +31,7 @@ struct FlowLimits {
   int priority = 0;        // a higher one always goes first
   uint32_t runs_max = 0;   // at the same time
   uint64_t items_max = 0;  // in the queue
-  uint64_t bytes_max = 0;  // in the queue
+  uint64_t bytes_max = 0;  // in the queue; one item may be larger, if no other one waits
   int64_t late_after = 0;  // an item that has waited longer is late: see LateAction
   LateAction late_action = LateAction::kReject;
 
@@ -50,7 +50,7 @@ struct Gathering {
 struct FairQueueLimits {
   uint32_t slots = 1;      // runs that compute at the same time; at least 1
   uint64_t items_max = 0;  // in the queue
-  uint64_t bytes_max = 0;  // in the queue
+  uint64_t bytes_max = 0;  // in the queue; one item may be larger, if no other one waits
   // Refuse what cannot start in time for its deadline, as measured: see Refusal::kTooLate.
   bool refuses_late = true;
 };

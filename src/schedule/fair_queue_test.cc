@@ -421,7 +421,6 @@ TEST_F(FairQueueTest, RefusesWhatIsOverALimit) {
     items_.emplace_back().bytes = bytes;
     return queue.Push(flow, items_.back());
   };
-  EXPECT_EQ(push(a_, 61), Refusal::kFlowBytes);
   EXPECT_EQ(push(a_, 60), Refusal::kNone);
   EXPECT_EQ(push(a_, 1), Refusal::kFlowBytes);
   EXPECT_EQ(push(a_, 0), Refusal::kNone);
@@ -431,6 +430,21 @@ TEST_F(FairQueueTest, RefusesWhatIsOverALimit) {
   EXPECT_EQ(push(b_, 0), Refusal::kQueueItems);
   EXPECT_EQ(queue.items(), 3U);
   EXPECT_EQ(queue.bytes(), 100U);
+}
+
+TEST_F(FairQueueTest, AnItemLargerThanTheLimitRunsIfNoOtherWaits) {
+  FairQueue queue({.slots = 1, .bytes_max = 100});
+  queue.SetLimits(a_, {.bytes_max = 60});
+  const auto push = [&](uint64_t bytes) {
+    items_.emplace_back().bytes = bytes;
+    return queue.Push(a_, items_.back());
+  };
+  EXPECT_EQ(push(1000), Refusal::kNone);
+  EXPECT_EQ(push(1), Refusal::kQueueBytes);
+  StartedRun run;
+  EXPECT_EQ(queue.Pop(0, run), &items_.front());
+  EXPECT_EQ(push(61), Refusal::kNone);
+  EXPECT_EQ(push(1), Refusal::kFlowBytes);
 }
 
 TEST_F(FairQueueTest, RemovedItemNeverRuns) {

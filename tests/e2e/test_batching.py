@@ -168,14 +168,20 @@ def test_cancelled_and_expired_requests_run_in_no_batch(start):
 def test_the_parameters_file_of_tensorflow_serving(start, tmp_path):
     file = tmp_path / 'batching.config'
     file.write_text('max_batch_size { value: 8 } batch_timeout_micros { value: 1000 } allowed_batch_sizes: 4 '
-                    'allowed_batch_sizes: 8 num_batch_threads { value: 1 } thread_pool_name { value: "pool" }')
+                    'allowed_batch_sizes: 8 num_batch_threads { value: 1 } thread_pool_name { value: "pool" } '
+                    'max_enqueued_batches { value: 2 }')
     server = start(MODELS, flags=[ONE_SLOT, f'--batching_parameters_file={file}'])
     with Client(server) as client:
         gate = Gate(server, client)
-        calls = [gate.send('half', {'x': np.float32([i])}) for i in range(10)]
+        calls = [gate.send('half', {'x': np.float32([i])}) for i in range(16)]
+        gate.wait_for('half', 16)
+        assert gate.send('half', {'x': np.float32([0])}).code() == grpc.StatusCode.UNAVAILABLE, 'two batches wait'
+        for call in calls[10:]:
+            call.cancel()
         gate.wait_for('half', 10)
         gate.open()
-        assert [rows(call) for call in calls] == [[i / 2 + 2] for i in range(10)]
+        assert [rows(call) for call in calls[:10]] == [[i / 2 + 2] for i in range(10)]
+        assert 'thread_pool_name has no effect' in server.log()
         eventually('runs of 8 and of 2', lambda: runs(server, 'half') == [2, 10, 10])
         labels = '{model_name="half",model_version="1"}'
         assert value(server, f'penstock_batch_padding_rows_total{labels}') == 2

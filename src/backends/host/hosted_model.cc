@@ -46,7 +46,7 @@ void HostedModel::MarkBroken(std::string_view reason) {
 Status HostedModel::CheckStart(const InferRequest& request) const {
   if (request.cancel != nullptr && request.cancel->IsCancelled()) {
     return request.cancel->HasExpired()
-               ? absl::DeadlineExceededError("the deadline passed before the model was run")
+               ? absl::DeadlineExceededError("the deadline passed before the model ran")
                : absl::CancelledError("the request was cancelled");
   }
   return NotBroken();

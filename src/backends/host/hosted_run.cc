@@ -150,7 +150,7 @@ Status HostedRun::StillWanted() const {
     case PENSTOCK_CANCELLED:
       return absl::CancelledError("the request was cancelled");
     default:
-      return absl::DeadlineExceededError("the deadline passed before the model was run");
+      return absl::DeadlineExceededError("the deadline passed before the model ran");
   }
 }
 
