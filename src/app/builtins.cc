@@ -10,6 +10,7 @@
 #include "frontends/admin/health.h"
 #include "frontends/admin/model_admin.h"
 #include "frontends/admin/reflection.h"
+#include "frontends/graphpipe/graphpipe_frontend.h"
 #include "frontends/tfs_grpc/tfs_grpc.h"
 #include "frontends/tfs_rest/rest_frontend.h"
 #include "observe/access_log.h"
@@ -26,7 +27,7 @@ namespace penstock {
 const OptionTable& AllOptions() {
   static const OptionTable options =
       JoinOptions({DirectoryOptionRows(), ObjectStoreOptionRows(), tfs::PredictOptionRows(),
-                   AccessLogOptionRows(), TraceOptionRows()});
+                   graphpipe::GraphPipeOptionRows(), AccessLogOptionRows(), TraceOptionRows()});
   return options;
 }
 
@@ -40,6 +41,9 @@ StatusOr<std::vector<std::unique_ptr<net::Frontend>>> MakeFrontends(
   const ChangeFunction submit = [&reloader = with.reloader](ChangeRequest request) {
     reloader.Submit(std::move(request));
   };
+  auto graphpipe = with.options.Get<graphpipe::GraphPipeOptions>();
+  graphpipe.server_version = VersionText();
+  if (settings.graphpipe_port != 0) graphpipe.own_paths = kGraphPipePaths;
   std::vector<std::unique_ptr<net::Frontend>> frontends;
   frontends.push_back(std::make_unique<tfs::TfsGrpc>(
       with.options.Get<tfs::PredictOptions>(), with.engine, with.metrics,
@@ -49,6 +53,8 @@ StatusOr<std::vector<std::unique_ptr<net::Frontend>>> MakeFrontends(
       tfs_rest::RestOptions{.decoder = settings.json,
                             .write = with.options.Get<tfs::PredictOptions>().write},
       with.engine, with.metrics, &with.request_logs));
+  frontends.push_back(std::make_unique<graphpipe::GraphPipeFrontend>(
+      std::move(graphpipe), with.engine, with.readiness, with.metrics, &with.request_logs));
   frontends.push_back(
       std::make_unique<AdminFrontend>(AdminOptions{.metrics_paths = std::move(metrics_paths),
                                                    .version = VersionText(),

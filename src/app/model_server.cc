@@ -315,6 +315,7 @@ BoundPorts ModelServer::Impl::ports() const {
   };
   return {.port = at(positions.port),
           .rest_api_port = at(positions.rest_api_port),
+          .graphpipe_port = at(positions.graphpipe_port),
           .health_port = health_server == nullptr ? 0 : health_server->ports()[0],
           // The socket has the port 0.
           .admin_port = admin_server == nullptr ? 0 : admin_server->ports()[0]};

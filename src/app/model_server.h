@@ -17,6 +17,7 @@ namespace penstock {
 struct BoundPorts {
   int port = 0;
   int rest_api_port = 0;
+  int graphpipe_port = 0;
   int health_port = 0;
   int admin_port = 0;
 };

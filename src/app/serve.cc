@@ -131,8 +131,9 @@ Status WritePortFile(const std::string& path, const BoundPorts& ports) {
   errno = 0;
   std::ofstream file(temporary);
   file << fmt::format(
-      "{{\"port\": {}, \"rest_api_port\": {}, \"health_port\": {}, \"admin_port\": {}}}\n",
-      ports.port, ports.rest_api_port, ports.health_port, ports.admin_port);
+      "{{\"port\": {}, \"rest_api_port\": {}, \"graphpipe_port\": {}, \"health_port\": {}, "
+      "\"admin_port\": {}}}\n",
+      ports.port, ports.rest_api_port, ports.graphpipe_port, ports.health_port, ports.admin_port);
   file.close();
   std::error_code error(errno, std::generic_category());
   if (file) {
@@ -161,6 +162,8 @@ void LogOpened(const Settings& settings, const BoundPorts& ports) {
   if (ports.port != 0) places.push_back(fmt::format("port {}", ports.port));
   if (ports.rest_api_port != 0 && ports.rest_api_port != ports.port)
     places.push_back(fmt::format("REST port {}", ports.rest_api_port));
+  if (ports.graphpipe_port != 0)
+    places.push_back(fmt::format("GraphPipe port {}", ports.graphpipe_port));
   if (!settings.grpc_socket_path.empty()) places.push_back(settings.grpc_socket_path);
   PENSTOCK_LOG(kInfo, "listening: {}", fmt::join(places, ", "));
   if (StandsInForTfs(settings)) LogOpenedAsTfs(settings, ports);

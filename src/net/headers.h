@@ -54,6 +54,7 @@ struct Endpoint {
   // True for --admin_port and --admin_socket.
   bool is_admin = false;
   std::string_view grpc_refusal = {};  // see ListenOptions
+  std::string_view own_paths = {};     // see ListenOptions
 };
 inline constexpr Endpoint kUnknownEndpoint{};
 

@@ -48,6 +48,9 @@ struct ListenOptions {
   // If not empty, gRPC calls are refused with this sentence. Routes that are `on_every_port` are
   // not refused.
   std::string grpc_refusal = {};
+  // If not empty, a path is first looked up with this text before it, so that this port may serve
+  // other paths than the others. With "mine:", the route "mine:/" is this port's page "/".
+  std::string own_paths = {};
 };
 // Returns true if other hosts cannot reach this IP address.
 bool IsLoopback(const std::string& address);

@@ -89,6 +89,13 @@ StatusOr<net::ServerOptions> NetOptions(const Settings& settings) {
     const bool is_less_safe = options.tls.enabled() && !tls_everywhere;
     options.listen.back().grpc_refusal = GrpcRefusal(settings, is_less_safe);
   }
+  if (settings.graphpipe_port != 0) {
+    net::ListenOptions listen =
+        Listen(settings, "graphpipe_port", settings.graphpipe_port, tls_everywhere);
+    listen.grpc_refusal = GrpcRefusal(settings, options.tls.enabled() && !tls_everywhere);
+    listen.own_paths = kGraphPipePaths;
+    options.listen.push_back(std::move(listen));
+  }
   if (!settings.grpc_socket_path.empty()) {
     net::ListenOptions listen;
     listen.asked_by = "--grpc_socket_path";
@@ -163,6 +170,8 @@ PortPositions FindPorts(const Settings& settings) {
   } else if (settings.rest_api_port != 0) {
     positions.rest_api_port = positions.port;
   }
+  if (settings.graphpipe_port != 0)
+    positions.graphpipe_port = std::max(positions.port, positions.rest_api_port) + 1;
   return positions;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "backends/host/backend_host.h"
@@ -19,10 +20,14 @@ namespace penstock {
 // Applies log_level and log_format to the whole process. Call it before other threads start.
 void ConfigureLog(const Settings& settings);
 
-// The positions of the two ports in ServerOptions::listen. -1: the server does not listen on it.
+// What paths that only --graphpipe_port serves begin with (net::ListenOptions::own_paths).
+inline constexpr std::string_view kGraphPipePaths = "graphpipe:";
+
+// The positions of the ports in ServerOptions::listen. -1: the server does not listen on it.
 struct PortPositions {
   int port = -1;
   int rest_api_port = -1;
+  int graphpipe_port = -1;
 };
 
 // Errors: a configuration file cannot be read or has a mistake.

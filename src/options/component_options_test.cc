@@ -85,6 +85,20 @@ TEST_F(ComponentOptionsTest, EqualPortsListenOnce) {
   EXPECT_EQ(FindPorts(settings_).rest_api_port, 0);
 }
 
+TEST_F(ComponentOptionsTest, TheGraphPipePortIsLikeTheRestPortButForItsOwnPaths) {
+  EXPECT_EQ(FindPorts(settings_).graphpipe_port, -1);
+  settings_.graphpipe_port = 9000;
+  settings_.grpc_socket_path = "/run/socket";
+  const auto options = NetOptions(settings_);
+  ASSERT_EQ(options->listen.size(), 4u);
+  EXPECT_EQ(FindPorts(settings_).graphpipe_port, 2);
+  EXPECT_EQ(options->listen[2].port, 9000);
+  EXPECT_EQ(options->listen[2].own_paths, kGraphPipePaths);
+  EXPECT_EQ(options->listen[1].own_paths, "");
+  settings_.rest_api_port = 0;
+  EXPECT_EQ(FindPorts(settings_).graphpipe_port, 1);
+}
+
 TEST_F(ComponentOptionsTest, AnyFreePortTwiceIsTwoPorts) {
   settings_.port = settings_.rest_api_port = -1;
   const auto options = NetOptions(settings_);

@@ -172,8 +172,10 @@ Status CheckTogether(const Settings& settings) {
     return InvalidArgument(
         "nothing to listen at: --port and --rest_api_port are 0 and there is no "
         "--grpc_socket_path");
-  const std::pair<std::string_view, int64_t> own_ports[] = {{"health_port", settings.health_port},
-                                                            {"admin_port", settings.admin_port}};
+  const std::pair<std::string_view, int64_t> own_ports[] = {
+      {"health_port", settings.health_port},
+      {"admin_port", settings.admin_port},
+      {"graphpipe_port", settings.graphpipe_port}};
   for (const auto& [flag, own] : own_ports)
     for (const int64_t port : {settings.port, settings.rest_api_port})
       if (own > 0 && own == port)

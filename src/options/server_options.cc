@@ -238,6 +238,14 @@ const OptionRow kRows[] = {
      .min = -1,
      .max = 65535},
     {.group = option_group::kListening,
+     .name = "graphpipe_port",
+     .target = Field<&Settings::graphpipe_port>(),
+     .sentence = "A port that takes the same as rest_api_port, and has GraphPipe's own paths: '/' "
+                 "is graphpipe_default_model. GraphPipe's servers use 9000; 0 is none, -1 any free "
+                 "one.",
+     .min = -1,
+     .max = 65535},
+    {.group = option_group::kListening,
      .name = "grpc_on_rest_port",
      .target = Field<&Settings::grpc_on_rest_port>(),
      .sentence = "Whether rest_api_port answers gRPC calls, other than health checks and "
@@ -284,7 +292,8 @@ const OptionRow kRows[] = {
     {.group = option_group::kListening,
      .name = "listen",
      .target = Field<&Settings::listen>(),
-     .sentence = "When port, rest_api_port and grpc_socket_path take connections: 'at_start', or "
+     .sentence = "When port, rest_api_port, graphpipe_port and grpc_socket_path take connections: "
+                 "'at_start', or "
                  "'after_load', "
                  "which is when each model has been loaded or has failed, and one is served.",
      .choices = kListenTimes},

@@ -64,6 +64,7 @@ struct Settings {
   // Listening
   int64_t port = 8500;
   int64_t rest_api_port = 8501;
+  int64_t graphpipe_port = 0;
   std::string grpc_on_rest_port = "auto";
   std::string grpc_socket_path;
   std::string address = "::";

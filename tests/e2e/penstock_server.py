@@ -66,8 +66,8 @@ class Server:
                                             env={**os.environ, **(env or {})})
         try:
             ports = eventually('the port file', lambda: self._ports(port_file))
-            self.port, self.rest_port, self.health_port, self.admin_port = (
-                ports[name] for name in ('port', 'rest_api_port', 'health_port', 'admin_port'))
+            self.port, self.rest_port, self.graphpipe_port, self.health_port, self.admin_port = (
+                ports[name] for name in ('port', 'rest_api_port', 'graphpipe_port', 'health_port', 'admin_port'))
             if ready:
                 eventually('readiness', lambda: self._alive() and self.get('/readyz')[0] == 200, 60)
         except BaseException:

@@ -62,7 +62,7 @@ def run_penstock(arguments):
     if arguments[:1] != ['serve']:
         return subprocess.run([BINARY, *arguments], check=False).returncode
     folder = os.path.join(os.environ['WORK'], f'server-{os.getpid()}')
-    flags = [flag for flag in arguments[1:] if not re.match(r'--(rest_api_|health_)?port=|--grpc_socket_path', flag)]
+    flags = [flag for flag in arguments[1:] if not re.match(r'--(rest_api_|health_|graphpipe_)?port=|--grpc_socket_path', flag)]
     with Server(folder, flags=flags, ready='s3://' not in ' '.join(flags)):  # no store answers here
         pass
     return 0
@@ -81,7 +81,7 @@ class Workspace:
 
     def __init__(self, folder):
         self.folder = str(folder)
-        self.ports = {'8500': free_port(), '8501': free_port(), '8502': free_port()}
+        self.ports = {port: free_port() for port in ('8500', '8501', '8502', '9000')}
         for name, sample in (('flowers', 'half_plus_two'), ('mine', 'half_plus_two'), ('ranker', 'half_plus_two'),
                              ('ranker_next', 'half_plus_three'), ('ranking', 'half_plus_two_onnx'), ('m', 'half_plus_two')):
             for version in (1, 2, 3, 4):
@@ -135,8 +135,10 @@ def serve(workspace, start):
     def serve():
         models = {name: f'{workspace.folder}/models/{name}' for name in os.listdir(f'{workspace.folder}/models')}
         models['stream'] = 'builtin:stream'
-        server = start(models, flags=['--admin_api=full', '--health_port=-1'])
-        workspace.ports.update({'8500': server.port, '8501': server.rest_port, '8502': server.health_port})
+        server = start(models, flags=['--admin_api=full', '--health_port=-1', '--graphpipe_port=-1',
+                                      '--graphpipe_default_model=half_plus_two'])
+        workspace.ports.update({'8500': server.port, '8501': server.rest_port, '8502': server.health_port,
+                                '9000': server.graphpipe_port})
     return serve
 
 

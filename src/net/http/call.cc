@@ -57,6 +57,16 @@ bool Allows(const HttpRoute& route, std::string_view method) {
   });
 }
 
+// The route of a path, on the port of the request. Null if there is none.
+const HttpRoute* FindRouteOf(const Router& router, const RequestHead& head) {
+  const std::string_view own_paths = head.endpoint->own_paths;
+  if (!own_paths.empty()) [[unlikely]] {
+    const HttpRoute* const own = router.FindHttp(std::string(own_paths).append(head.path));
+    if (own != nullptr) return own;
+  }
+  return router.FindHttp(head.path);
+}
+
 Compression CompressionOf(Coding coding) {
   if (coding == Coding::kGzip) return Compression::kGzip;
   return coding == Coding::kZstd ? Compression::kZstd : Compression::kNone;
@@ -161,7 +171,7 @@ void HttpCallImpl::OnHead(std::optional<uint64_t> content_length) {
 // Returns false if it has answered the request.
 bool HttpCallImpl::FindRoute() {
   const Router& router = loop_->server().router;
-  route_ = router.FindHttp(head_.path);
+  route_ = FindRouteOf(router, head_);
   if (head_.method == "OPTIONS" &&
       (route_ == nullptr || route_->methods.empty() || !Allows(*route_, head_.method))) {
     // Without asking who it is: browsers send no credentials with a preflight.

@@ -47,7 +47,8 @@ std::vector<Endpoint> EndpointsOf(const ServerOptions& options) {
          .is_local = !listen.unix_path.empty() || IsLoopback(listen.address),
          .bypasses_tls = has_tls && !listen.tls,
          .is_admin = listen.is_admin,
-         .grpc_refusal = listen.grpc_refusal});
+         .grpc_refusal = listen.grpc_refusal,
+         .own_paths = listen.own_paths});
   }
   return endpoints;
 }

@@ -24,7 +24,7 @@ struct FakeTensor {
 
 // A request. Plain data.
 struct FakeRequest {
-  std::vector<FakeTensor> tensors;
+  std::vector<FakeTensor> tensors = {};
   std::vector<std::string> input_names = {};
   std::vector<std::string> output_names = {};
   std::string config = {};

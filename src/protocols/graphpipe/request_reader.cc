@@ -84,12 +84,16 @@ Status CheckOutputNames(const OutputFilter& names, const Signature* signature) {
   return OkStatus();
 }
 
-Status CheckUnique(const NamedTensors& inputs, std::string_view name, const Signature* signature) {
-  const auto is_same = [name](const NamedTensor& other) { return other.name == name; };
-  if (std::ranges::none_of(inputs, is_same)) return OkStatus();
-  if (signature == nullptr) return InvalidArgument("input_names has '{:.100}' twice", name);
-  return InvalidArgument("input_names has '{:.100}' twice; the inputs are: {}", name,
-                         NamesOf(signature->inputs));
+Status CheckUnique(const NamedTensors& inputs, const Signature* signature) {
+  if (inputs.size() < 2) return OkStatus();
+  // Sorted, because a model without a signature may have thousands of inputs.
+  absl::InlinedVector<std::string_view, 16> names;
+  for (const NamedTensor& input : inputs) names.push_back(input.name);
+  std::ranges::sort(names);
+  const auto twice = std::ranges::adjacent_find(names);
+  if (twice == names.end()) return OkStatus();
+  return InvalidArgument("input_names has '{:.100}' twice; the inputs are: {}", *twice,
+                         signature == nullptr ? "any" : NamesOf(signature->inputs));
 }
 
 }  // namespace
@@ -253,8 +257,6 @@ Status RequestReader::Read(const Slice& message, const ModelInfo& info, const Re
   for (uint32_t i = 0; i < fields.input_tensors.count; ++i) {
     ASSIGN_OR_RETURN(const std::string_view name,
                      InputName(names, i, fields.input_tensors.count, signature));
-    // A model without a signature may have thousands of inputs, and checks their names itself.
-    if (signature != nullptr) TRY(CheckUnique(request.inputs, name, signature));
     FlatTable table;
     TensorFields tensor_fields;
     if (!reader.TableAt(fields.input_tensors, i, table) || !tensor_fields.Read(reader, table))
@@ -267,7 +269,7 @@ Status RequestReader::Read(const Slice& message, const ModelInfo& info, const Re
                    MessageOf(tensor.status()));
     request.inputs.push_back({name, *std::move(tensor)});
   }
-  return OkStatus();
+  return CheckUnique(request.inputs, signature);
 }
 
 }  // namespace penstock::graphpipe
