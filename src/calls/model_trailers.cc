@@ -8,6 +8,7 @@
 #include <chrono>
 #include <string>
 
+#include "infer/infer_call.h"
 #include "schedule/retry_hint.h"
 
 namespace penstock {
@@ -38,8 +39,24 @@ std::string FieldText(std::string_view name) {
 struct CachedTrailers {
   core::ServableId id;
   std::string arm;
+  CacheOutcome cache = CacheOutcome::kNone;
   net::OkTrailers trailers{{}};
 };
+
+// Empty: there is no such field.
+std::string_view CacheText(CacheOutcome outcome) {
+  switch (outcome) {
+    case CacheOutcome::kNone:
+      return "";
+    case CacheOutcome::kHit:
+      return "hit";
+    case CacheOutcome::kPartial:
+      return "partial";
+    case CacheOutcome::kMiss:
+      return "miss";
+  }
+  return "";
+}
 
 }  // namespace
 
@@ -50,25 +67,29 @@ const net::OkTrailers& TrailersOf(const ModelHandle& model) {
   const core::ServableId& id = model.id();
   const std::string_view arm = model.arm();
   const size_t slot = (id.name.size() + static_cast<unsigned char>(id.name.back()) +
-                       static_cast<uint64_t>(id.version.value) + arm.size()) %
+                       static_cast<uint64_t>(id.version.value) + arm.size() +
+                       static_cast<size_t>(model.cache_outcome())) %
                       kSlots;
   CachedTrailers& cached = cache[slot];
-  if (cached.id.version != id.version || cached.id.name != id.name || cached.arm != arm)
-      [[unlikely]] {
-    cached = {id, std::string(arm),
+  if (cached.id.version != id.version || cached.id.name != id.name || cached.arm != arm ||
+      cached.cache != model.cache_outcome()) [[unlikely]] {
+    cached = {id, std::string(arm), model.cache_outcome(),
               net::OkTrailers({{kModelField, FieldText(id.name)},
                                {kVersionField, fmt::format_int(id.version.value).c_str()},
-                               {kArmField, FieldText(arm)}})};
+                               {kArmField, FieldText(arm)},
+                               {kCacheField, CacheText(model.cache_outcome())}})};
   }
   return cached.trailers;
 }
 
 net::OwnedHeaders FieldsOf(const ModelHandle& model) {
   net::OwnedHeaders fields;
-  fields.reserve(3);
+  fields.reserve(4);
   fields.emplace_back(kModelField, FieldText(model.id().name));
   fields.emplace_back(kVersionField, fmt::format_int(model.id().version.value).str());
   if (!model.arm().empty()) fields.emplace_back(kArmField, FieldText(model.arm()));
+  if (model.cache_outcome() != CacheOutcome::kNone)
+    fields.emplace_back(kCacheField, std::string(CacheText(model.cache_outcome())));
   return fields;
 }
 

@@ -151,6 +151,7 @@ StatusOr<ConfiguredModel> ConvertModel(const tensorflow::serving::ModelConfig& f
   ASSIGN_OR_RETURN(model.examples, ReadExampleOptions(from.penstock()));
   ASSIGN_OR_RETURN(model.scheduling, ReadScheduling(from.penstock()));
   ASSIGN_OR_RETURN(model.batching, ReadBatching(from.penstock()));
+  ASSIGN_OR_RETURN(model.cache, ReadCache(from.penstock()));
   for (const auto& [label, number] : from.version_labels()) {
     if (label.empty()) return InvalidArgument("has an empty version label");
     ASSIGN_OR_RETURN(model.labels[label], CheckVersion(number));

@@ -14,6 +14,7 @@
 
 #include "base/status.h"
 #include "config/batching_config.h"
+#include "config/cache_config.h"
 #include "config/scheduling_config.h"
 #include "core/manager.h"
 #include "core/servable.h"
@@ -55,6 +56,7 @@ struct ConfiguredModel {
   std::vector<ExampleOptions> examples;
   SchedulingConfig scheduling;
   BatchingConfig batching;
+  CacheConfig cache;
   std::vector<ensemble::Graph> ensembles;  // its versions; empty: the model has files
 };
 

@@ -67,6 +67,7 @@ Status CheckOthers(const config::ModelOptions& options) {
   const std::pair<std::string_view, bool> others[] = {
       {"scheduling", options.has_scheduling()},
       {"batching", options.has_batching()},
+      {"cache", options.has_cache()},
       {"warm_up", options.has_warm_up()},
       {"memory_bytes", options.memory_bytes() != 0}};
   for (const auto& [name, is_set] : others) {

@@ -80,6 +80,8 @@ TEST(EnsembleConfigTest, MistakesAreNamedWithTheWayToThem) {
       {"penstock { batching { enabled: true } " + good.substr(11),
        "has an ensemble, and batching, which has no effect on it; set it for the models of its "
        "steps"},
+      {"penstock { cache { } " + good.substr(11),
+       "has an ensemble, and cache, which has no effect on it; set it for the models of its steps"},
       {"penstock { scheduling { priority: 1 } " + good.substr(11),
        "has an ensemble, and scheduling, which has no effect on it; set it for the models of its "
        "steps"},

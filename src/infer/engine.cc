@@ -136,6 +136,7 @@ Status Engine::ErrorOf(const schedule::ModelQueue& queue, schedule::Admission re
 
 const Model& ModelHandle::model() const { return Served(handle_).model(); }
 const ExamplePlans& ModelHandle::examples() const { return Served(handle_).examples(); }
+const AnswerCache* ModelHandle::cache() const { return Served(handle_).cache(); }
 Histogram& ModelHandle::write_times() const { return Served(handle_).write_times(); }
 void ModelHandle::RecordStages(const StageTimes& times) const {
   Served(handle_).RecordStages(times);
@@ -235,35 +236,46 @@ bool Engine::BeginRun(const ModelHandle& handle, const InferRequest& request,
 
 void Engine::Run(const ModelHandle& handle, const InferRequest& request, bool may_run_inline,
                  ResponseCallback done) {
+  RunChecked(handle, request, {may_run_inline, /*lease=*/nullptr}, std::move(done));
+}
+
+void Engine::RunHere(const ModelHandle& handle, const InferRequest& request, schedule::Lease& lease,
+                     ResponseCallback done) {
+  RunChecked(handle, request, {/*may_run_inline=*/false, &lease}, std::move(done));
+}
+
+void Engine::RunChecked(const ModelHandle& handle, const InferRequest& request, RunPlace place,
+                        ResponseCallback&& done) {
   if (!BeginRun(handle, request, done)) [[unlikely]]
     return;
+  AnswerCache* const cache = Served(handle.handle_).cache();
+  if (cache == nullptr || request.cache_use == CacheUse::kBypass) [[likely]]
+    return RunPastCache(handle, request, place, std::move(done));
+  cache->Run(*this, handle, request, place, std::move(done));
+}
+
+void Engine::RunPastCache(const ModelHandle& handle, const InferRequest& request, RunPlace place,
+                          ResponseCallback done) {
   const ServedModel& served = Served(handle.handle_);
+  // Without the lease: the slot is free again as soon as this returns.
   if (served.info().traits.runs_others) [[unlikely]]
     return RunNow(handle.handle_.Share(), request, /*lease=*/nullptr, ThreadTime::Read(clock_),
                   /*requests=*/1, std::move(done));
-  if (TakeIfTooLarge(handle, request, /*lease=*/nullptr, done)) [[unlikely]]
+  if (TakeIfTooLarge(handle, request, place.lease, done)) [[unlikely]]
     return;
-  if (!may_run_inline ||
+  if (place.lease != nullptr) {
+    if (place.lease->gathered != nullptr || served.batcher() != nullptr)
+      return RunOrGather(handle, request, *place.lease, std::move(done));
+    return RunNow(handle.handle_.Share(), request, place.lease, ThreadTime::Read(clock_),
+                  /*requests=*/1, std::move(done));
+  }
+  if (!place.may_run_inline ||
       !MayRunInline(served, QueueOf(handle), request, options_.inline_request_bytes_max))
     return Queue(handle, request, std::move(done));
   if (served.batcher() == nullptr || !served.batcher()->JoinsInTurns()) [[likely]]
     return RunNow(handle.handle_.Share(), request, /*lease=*/nullptr, ThreadTime::Read(clock_),
                   /*requests=*/1, std::move(done));
   GatherInTurn(handle, request, std::move(done));
-}
-
-void Engine::RunHere(const ModelHandle& handle, const InferRequest& request, schedule::Lease& lease,
-                     ResponseCallback done) {
-  if (!BeginRun(handle, request, done)) return;
-  // Without the lease: the slot is free again as soon as this returns.
-  if (Served(handle.handle_).info().traits.runs_others) [[unlikely]]
-    return RunNow(handle.handle_.Share(), request, /*lease=*/nullptr, ThreadTime::Read(clock_),
-                  /*requests=*/1, std::move(done));
-  if (TakeIfTooLarge(handle, request, &lease, done)) return;
-  if (lease.gathered != nullptr || Served(handle.handle_).batcher() != nullptr)
-    return RunOrGather(handle, request, lease, std::move(done));
-  RunNow(handle.handle_.Share(), request, &lease, ThreadTime::Read(clock_), /*requests=*/1,
-         std::move(done));
 }
 
 void Engine::RunNow(core::Handle handle, const InferRequest& request, schedule::Lease* lease,

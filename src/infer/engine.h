@@ -19,6 +19,7 @@
 #include "base/request_memory.h"
 #include "base/status.h"
 #include "core/manager.h"
+#include "infer/answer_cache.h"
 #include "infer/example_plans.h"
 #include "infer/model.h"
 #include "infer/refusals.h"
@@ -55,6 +56,13 @@ class ModelHandle {
   const core::ServableId& id() const { return handle_.id(); }
   // The name of the experiment's arm that has chosen the version. Empty if none has.
   std::string_view arm() const { return assignment_ == nullptr ? "" : assignment_->arm(); }
+  // Null: the version has no cache of its answers.
+  const AnswerCache* cache() const;
+  // What the cache has given to the request of this handle.
+  CacheOutcome cache_outcome() const { return cache_outcome_; }
+  void set_cache_outcome(CacheOutcome outcome) { cache_outcome_ = outcome; }
+  // Returns another handle to the same version.
+  ModelHandle Share() const { return ModelHandle(handle_.Share()); }
   // Counts the stages of a request in the metrics of the version. Call it once, at the end.
   void RecordStages(const StageTimes& times) const;
   // See ServedModel.
@@ -65,6 +73,7 @@ class ModelHandle {
   explicit ModelHandle(core::Handle handle) : handle_(std::move(handle)) {}
   core::Handle handle_;
   std::unique_ptr<Assignment> assignment_;  // null: the model has no experiment
+  CacheOutcome cache_outcome_ = CacheOutcome::kNone;
 };
 
 // Runs requests on the versions that the manager has loaded. Front ends use it through InferCall,
@@ -128,6 +137,11 @@ class Engine final {
   void RunHere(const ModelHandle& handle, const InferRequest& request, schedule::Lease& lease,
                ResponseCallback done);
 
+  // For an AnswerCache: runs a request that came to it, or a part of the rows of one, past the
+  // cache. `done` gets the parts of the answer as in Run.
+  void RunPastCache(const ModelHandle& handle, const InferRequest& request, RunPlace place,
+                    ResponseCallback done);
+
   // Returns CANCELLED or DEADLINE_EXCEEDED if nobody waits for the answer of a request any more.
   // Such a request must not start, and counts as refused.
   Status CheckStillWanted(const CancelToken* cancel, SteadyTime deadline, SteadyTime now) const;
@@ -166,6 +180,8 @@ class Engine final {
   // Checks the request, starts its shadow copies, and wraps `done` to measure the arm and to keep
   // the request for warm-ups. Returns false if `done` got an error.
   bool BeginRun(const ModelHandle& handle, const InferRequest& request, ResponseCallback& done);
+  void RunChecked(const ModelHandle& handle, const InferRequest& request, RunPlace place,
+                  ResponseCallback&& done);
   void Queue(const ModelHandle& handle, const InferRequest& request, ResponseCallback&& done);
   // Runs a decoded request that may be joined with others in the slot that it has, or gives it to
   // the run that has taken it along.

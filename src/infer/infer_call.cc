@@ -137,6 +137,10 @@ void InferCall::DecodeAndRun(schedule::Lease* lease) {
     return Finish(status);
   }
   engine_->Decide(*model_, request_);
+  if (model_->cache() != nullptr) [[unlikely]] {
+    const Status known = ReadCacheUse();
+    if (!known.ok()) return Finish(known);
+  }
   request_.deadline = info_.deadline;
   request_.cancel = info_.cancel;
   request_.request_id = info_.request_id;
@@ -158,7 +162,19 @@ void InferCall::DecodeAndRun(schedule::Lease* lease) {
   }
 }
 
+Status InferCall::ReadCacheUse() {
+  const std::string_view wish = Header(kCacheField);
+  if (wish.empty()) return OkStatus();
+  if (wish != "bypass" && wish != "refresh")
+    return InvalidArgument("{} must be 'bypass' or 'refresh', not '{}'", kCacheField,
+                           wish.substr(0, kRecordTextBytesMax));
+  request_.cache_use = wish == "bypass" ? CacheUse::kBypass : CacheUse::kRefresh;
+  return OkStatus();
+}
+
 void InferCall::OnPart(InferResponse&& part) {
+  if (part.cache != CacheOutcome::kNone) [[unlikely]]
+    model_->set_cache_outcome(part.cache);
   if (part.is_last && times_.run_start != SteadyTime{})
     times_.run_end = ThreadTime::Read(engine_->clock());
   if (!part.is_last || info_.parts != nullptr || !failure_.ok()) [[unlikely]]
@@ -267,6 +283,7 @@ void InferCall::Reset() {
   request_.output_filter.clear();
   request_.further_signatures.clear();
   request_.options.clear();
+  request_.cache_use = CacheUse::kNormal;
   request_.names_owner = {};
   times_ = {};
   has_parts_ = false;

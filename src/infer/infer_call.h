@@ -26,6 +26,10 @@ class Caller;
 
 namespace penstock {
 
+// The field in which clients say how a request uses the cache of its model, and the server what the
+// cache has given to the answer.
+inline constexpr std::string_view kCacheField = "x-penstock-cache";
+
 // The facts about a call that are known before its body is decoded. `cancel` and `parts` must
 // outlive the call.
 struct CallInfo {
@@ -136,6 +140,8 @@ class InferCall : private RequestHeaders {
   // Continues with `step` in a slot of the model, or of the common queue if the model is not known
   // yet; unless nobody waits for the answer any more.
   void MoveToSlot(Step step);
+  // Reads from the header fields how the request uses the cache of its model.
+  Status ReadCacheUse();
   void OnPart(InferResponse&& part);
   void OnOneOfParts(InferResponse&& part);
   Status Answer(const NamedTensors& outputs);

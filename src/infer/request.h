@@ -59,6 +59,21 @@ struct FurtherSignature {
   OutputFilter output_filter = {};
 };
 
+// How a request uses the cache of its model's answers, if there is one.
+enum class CacheUse : uint8_t {
+  kNormal,   // gets what the cache has, and adds what it lacks
+  kBypass,   // runs without it
+  kRefresh,  // runs, and replaces what the cache has
+};
+
+// What a cache has given to an answer.
+enum class CacheOutcome : uint8_t {
+  kNone,     // nobody asked it
+  kHit,      // all of it
+  kPartial,  // some of its rows or outputs
+  kMiss,     // nothing
+};
+
 // One inference. The front end that made it owns it, and keeps it until the last part of the
 // response has been delivered. One thread at a time; while a model runs it, it is read-only except
 // for `cancel`, `flow` and `times`.
@@ -76,6 +91,7 @@ struct InferRequest {
   // The engine notes here how long the request waited, and when it ran. Null: nobody asks. Must
   // outlive the request.
   StageTimes* times = nullptr;
+  CacheUse cache_use = CacheUse::kNormal;
   std::vector<std::pair<std::string, std::string>> options;  // protocol extensions as text pairs
   BufferRef names_owner;  // keeps the bytes of the names alive; may be empty
 };
@@ -85,6 +101,7 @@ struct InferResponse {
   Status status;         // not OK: no outputs, and this is the last part
   NamedTensors outputs;  // the names live as long as the request and the model handle
   bool is_last = true;
+  CacheOutcome cache = CacheOutcome::kNone;
 };
 
 // Called once for each part, in order, on any thread. Exactly one call has is_last. That call may

@@ -15,6 +15,7 @@
 #include "base/metrics/metrics.h"
 #include "core/manager.h"
 #include "core/servable.h"
+#include "infer/answer_cache.h"
 #include "infer/batcher.h"
 #include "infer/example_plans.h"
 #include "infer/model.h"
@@ -69,6 +70,10 @@ class ServedModel final : public core::Servable {
   }
   // Null: its requests run alone.
   Batcher* batcher() const { return batcher_.get(); }
+  // Answers requests from earlier answers. Call it before the model serves.
+  void SetCache(std::unique_ptr<AnswerCache> cache) { cache_ = std::move(cache); }
+  // Null: every request runs.
+  AnswerCache* cache() const { return cache_.get(); }
   bool MayRunInline() const { return run_times_.MayRunInline() && !gathers_; }
   // The queue of the model in the server's scheduler, which must always be the same one.
   schedule::ModelQueue& QueueIn(schedule::Scheduler& scheduler) const {
@@ -108,6 +113,7 @@ class ServedModel final : public core::Servable {
   std::unique_ptr<Batcher> batcher_;
   uint32_t batch_runs_ = 0;  // see SetBatcher
   bool gathers_ = false;     // its requests wait for others
+  std::unique_ptr<AnswerCache> cache_;
 
   mutable std::once_flag model_queue_once_;
   mutable std::atomic<schedule::ModelQueue*> found_queue_{nullptr};  // model_queue_, once it is set

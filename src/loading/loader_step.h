@@ -10,14 +10,15 @@
 
 namespace penstock {
 
-// Leaves everything but Load to another loader. One thread at a time but for Cancel.
+// Leaves everything but Load to another loader, unless a step changes more. One thread at a time
+// but for Cancel.
 class LoaderStep : public core::Loader {
  public:
-  StatusOr<core::ResourceEstimate> EstimateResources() final {
+  StatusOr<core::ResourceEstimate> EstimateResources() override {
     return loader_->EstimateResources();
   }
   StatusOr<core::ResourceEstimate> ResourcesTaken(
-      const std::optional<core::MemoryGrowth>& growth) final {
+      const std::optional<core::MemoryGrowth>& growth) override {
     return loader_->ResourcesTaken(growth);
   }
   // A step that takes time must end too, and call this one.

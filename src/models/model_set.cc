@@ -21,6 +21,7 @@
 #include "ensemble/ensemble_loader.h"
 #include "infer/served_model.h"
 #include "loading/batch_loader.h"
+#include "loading/cache_loader.h"
 #include "loading/example_loader.h"
 #include "loading/model_loader.h"
 #include "loading/warm_up_loader.h"
@@ -37,6 +38,7 @@ ModelSet::ModelSet(const Settings& settings, BackendHost& backends, MetricsRegis
       recent_options_(settings.recent_requests),
       default_limits_(MakeSchedulerOptions(settings).model),
       batch_defaults_(MakeBatchDefaults(settings)),
+      cache_defaults_(settings.row_cache),
       recent_bytes_(std::make_shared<Allowance>(recent_options_.total_bytes_max)),
       backends_(backends),
       metrics_(metrics),
@@ -246,6 +248,7 @@ ModelSet::Entry ModelSet::EntryOf(const ConfiguredModel& model,
               WarmUpOf(model),
               model.examples,
               SettingsOf(model.batching, batch_defaults_.settings),
+              SettingsOf(model.cache, cache_defaults_),
               model.ensembles,
               SelectionOf(model),
               std::move(labelled),
@@ -282,6 +285,7 @@ StatusOr<std::unique_ptr<core::Loader>> ModelSet::MakeLoader(const core::Servabl
   std::shared_ptr<RecentRequests> recent;
   std::vector<ensemble::Graph> ensembles;
   batch::BatchSettings batching;
+  cache::CacheSettings cache;
   options.model_name = id.name;
   {
     MutexLock lock(mutex_);
@@ -293,6 +297,7 @@ StatusOr<std::unique_ptr<core::Loader>> ModelSet::MakeLoader(const core::Servabl
       ensembles = entry->second.ensembles;
       recent = entry->second.recent;
       batching = entry->second.batching;
+      cache = entry->second.cache;
     }
   }
   std::unique_ptr<core::Loader> loader;
@@ -321,12 +326,18 @@ StatusOr<std::unique_ptr<core::Loader>> ModelSet::MakeLoader(const core::Servabl
     loader = std::make_unique<WarmUpLoader>(id, path, std::move(warm_up), recent, std::move(loader),
                                             metrics_);
   }
-  if (batching.mode == batch::BatchMode::kOff) return loader;
-  // Outermost: its check needs a model that is warm.
-  BatchLoaderOptions batch_options{
-      .id = id, .settings = batching, .runs = batch_defaults_.runs, .recent = std::move(recent)};
-  if (batch_defaults_.per_version) batch_options.parameters_folder = path;
-  return std::make_unique<BatchLoader>(std::move(batch_options), std::move(loader), metrics_);
+  if (batching.mode != batch::BatchMode::kOff) {
+    // Its check needs a model that is warm.
+    BatchLoaderOptions batch_options{
+        .id = id, .settings = batching, .runs = batch_defaults_.runs, .recent = recent};
+    if (batch_defaults_.per_version) batch_options.parameters_folder = path;
+    loader = std::make_unique<BatchLoader>(std::move(batch_options), std::move(loader), metrics_);
+  }
+  if (!cache.enabled) return loader;
+  // Outermost: what may be batched may be cached.
+  return std::make_unique<CacheLoader>(
+      CacheLoaderOptions{id, path, std::move(cache), std::move(recent)}, std::move(loader),
+      metrics_);
 }
 
 bool ModelSet::HasVersion(const std::string& model, core::VersionNumber version) const {

@@ -13,6 +13,7 @@
 
 #include "base/metrics/metrics.h"
 #include "base/mutex.h"
+#include "cache/cache_settings.h"
 #include "core/version_selection.h"
 #include "ensemble/graph.h"
 #include "infer/engine.h"
@@ -99,6 +100,7 @@ class ModelSet final {
     WarmUpOptions warm_up;
     std::vector<ExampleOptions> examples;
     batch::BatchSettings batching;
+    cache::CacheSettings cache;
     std::vector<ensemble::Graph> ensembles;
     core::VersionSelection selection;
     std::set<core::VersionNumber> labelled;
@@ -148,6 +150,7 @@ class ModelSet final {
   const RecentRequestsOptions recent_options_;
   const schedule::ModelLimits default_limits_;
   const BatchDefaults batch_defaults_;
+  const cache::CacheSettings cache_defaults_;
   const std::shared_ptr<Allowance> recent_bytes_;  // of all models together
   BackendHost& backends_;
   MetricsRegistry& metrics_;

@@ -528,6 +528,12 @@ const OptionRow kRows[] = {
      .min = 1,
      .max = batch::kBatchRowsLimit},
     {.group = option_group::kLimits,
+     .name = "row_cache_memory_bytes",
+     .target = Field<&Settings::row_cache, &cache::CacheSettings::memory_bytes>(),
+     .sentence = "Rows that the cache of a version keeps in memory, if the configuration of the "
+                 "model has a cache and does not say otherwise.",
+     .unit = "bytes"},
+    {.group = option_group::kLimits,
      .name = "metric_series_max",
      .target = Field<&Settings::metric_series_max>(),
      .sentence = "Label sets of one metric; further ones are counted together as \"other\".",

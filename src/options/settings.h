@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "batch/batch_settings.h"
+#include "cache/cache_settings.h"
 #include "core/manager_options.h"
 #include "infer/engine.h"
 #include "infer/recent_requests.h"
@@ -39,6 +40,7 @@ struct Settings {
   bool enable_batching = true;
   batch::BatchSettings batching;  // without the mode
   std::string batching_parameters_file;
+  cache::CacheSettings row_cache;  // the defaults of models that have a cache
   bool enable_per_model_batching_parameters = false;
 
   // Models

@@ -380,7 +380,7 @@ std::string ModelAdminFrontend::ModelJson(const std::string& name, const ModelEn
     json += fmt::format(R"({}{}:{{"version":{},"wanted":{}}})", std::exchange(separator, ","),
                         JsonQuoted(label), served, state.wanted.value);
   }
-  return json + "}," + VersionFields(manager_, name, /*shows_batching=*/true) + "}";
+  return json + "}," + VersionFields(manager_, name, /*shows_runs=*/true) + "}";
 }
 
 }  // namespace penstock

@@ -15,18 +15,19 @@ namespace penstock {
 
 namespace {
 
-// What was measured of the batches of the ready versions, as a field of each version. A version
-// without batching has none.
-std::map<core::VersionNumber, std::string> BatchingFields(const core::Manager& manager,
-                                                          std::string_view name) {
+// What was measured of the batches and the caches of the ready versions, as fields of each version.
+// A version without them has none.
+std::map<core::VersionNumber, std::string> RunFields(const core::Manager& manager,
+                                                     std::string_view name) {
   std::map<core::VersionNumber, std::string> fields;
   manager.VisitReady(name, [&](const core::ServableId& id, core::Servable& servable) {
     // All loaders return what MakeServedModel makes, so the cast is safe.
     const auto& model = static_cast<const ServedModel&>(servable);
+    std::string& json = fields[id.version];
+    if (model.cache() != nullptr) json = ",\"row_cache\":" + model.cache()->StateJson();
     const Batcher* const batcher = model.batcher();
     if (batcher == nullptr) return;
-    std::string& json = fields[id.version];
-    json = ",\"batching\":[";
+    json += ",\"batching\":[";
     const char* separator = "";
     for (uint32_t i = 0; i < model.info().signatures.size(); ++i) {
       if (!batcher->IsOn(i)) continue;
@@ -47,14 +48,13 @@ std::map<core::VersionNumber, std::string> BatchingFields(const core::Manager& m
 
 }  // namespace
 
-std::string VersionFields(const core::Manager& manager, std::string_view name,
-                          bool shows_batching) {
+std::string VersionFields(const core::Manager& manager, std::string_view name, bool shows_runs) {
   std::string json;
   if (const Status source = manager.SourceStatus(name); !source.ok())
     json = "\"source_error\":" + JsonQuoted(MessageOf(source)) + ",";
   json += "\"versions\":[";
-  std::map<core::VersionNumber, std::string> batching;
-  if (shows_batching) batching = BatchingFields(manager, name);
+  std::map<core::VersionNumber, std::string> runs;
+  if (shows_runs) runs = RunFields(manager, name);
   const char* separator = "";
   for (const core::VersionStatus& version : manager.VersionStatuses(name)) {
     fmt::format_to(std::back_inserter(json), R"({}{{"version":{},"state":"{}","since":"{:%FT%TZ}")",
@@ -63,7 +63,7 @@ std::string VersionFields(const core::Manager& manager, std::string_view name,
                    std::chrono::floor<std::chrono::milliseconds>(version.since));
     fmt::format_to(std::back_inserter(json), R"(,"memory_bytes":{},"memory_measured":{})",
                    version.memory_bytes, version.is_memory_measured);
-    if (const auto found = batching.find(version.id.version); found != batching.end())
+    if (const auto found = runs.find(version.id.version); found != runs.end())
       json += found->second;
     if (!version.status.ok()) json += ",\"error\":" + JsonQuoted(version.status.ToString());
     json += '}';

@@ -13,11 +13,12 @@ namespace penstock {
 // there is an error:
 //   "source_error":"...","versions":[{"version":3,"state":"AVAILABLE",
 //     "since":"2026-01-31T23:59:59.123Z","memory_bytes":400,"memory_measured":true,
+//     "row_cache":{"signatures":["s"],"memory_bytes":100,...},
 //     "batching":[{"signature":"s","rows_limit":16,"curve":[{"rows":1,"row_us":12.5}]}],
 //     "error":"..."}]
-// "batching" is there if `shows_batching`, for each ready version that is batched. All servables
-// must be ServedModels then.
+// "batching" is there if `shows_runs`, for each ready version that is batched, and "row_cache" if
+// it has one. All servables must be ServedModels then.
 std::string VersionFields(const core::Manager& manager, std::string_view name,
-                          bool shows_batching = false);
+                          bool shows_runs = false);
 
 }  // namespace penstock

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "loading/cache_loader.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/log.h"
+#include "base/os/give_way.h"
+#include "batch/batch_rules.h"
+#include "batch/row_check.h"
+#include "cache/row_cache.h"
+#include "loading/version_identity.h"
+
+namespace penstock {
+
+cache::CacheSettings SettingsOf(const CacheConfig& config, cache::CacheSettings defaults) {
+  defaults.enabled = config.enabled;
+  defaults.memory_bytes = config.memory_bytes.value_or(defaults.memory_bytes);
+  defaults.ttl = std::chrono::seconds(config.ttl_seconds);
+  defaults.outputs = config.outputs;
+  return defaults;
+}
+
+StatusOr<std::unique_ptr<core::Servable>> CacheLoader::Load() {
+  const auto identity = [this](const std::string& platform) {
+    return VersionIdentity(options_.id, platform, options_.path);
+  };
+  const std::string before = identity("");
+  ASSIGN_OR_RETURN(std::unique_ptr<core::Servable> servable, loader().Load());
+  // All loaders return what MakeServedModel makes, so the cast is safe.
+  auto& model = static_cast<ServedModel&>(*servable);
+  if (identity("") != before) {
+    PENSTOCK_LOG(kWarning,
+                 "{} has no cache: its files changed while it was loaded, so the cache could not "
+                 "tell its answers from those of other files",
+                 options_.id.ToString());
+    return servable;
+  }
+  TRY(SetUp(model, identity(model.info().platform)));
+  return servable;
+}
+
+Status CacheLoader::CheckOutputs(const ModelInfo& info) const {
+  for (const std::string& output : options_.settings.outputs) {
+    const bool is_known = std::ranges::any_of(info.signatures, [&](const Signature& signature) {
+      return signature.FindOutput(output) != nullptr;
+    });
+    if (!is_known)
+      return InvalidArgument("{}: the cache keeps the output '{}', which no signature has",
+                             options_.id.ToString(), output);
+  }
+  return OkStatus();
+}
+
+Status CacheLoader::SetUp(ServedModel& model, std::string identity) {
+  const ModelInfo& info = model.info();
+  TRY(CheckOutputs(info));
+  if (info.traits.runs_others) {
+    PENSTOCK_LOG(kInfo, "{} has no cache: it only runs other models, which may have one",
+                 options_.id.ToString());
+    return OkStatus();
+  }
+  auto version = std::make_shared<cache::VersionCache>(
+      info, cache::VersionCacheOptions{options_.id, std::move(identity), options_.settings},
+      cache::RandomMacKey(), metrics_);
+  bool is_any_on = false;
+  for (uint32_t i = 0; i < info.signatures.size(); ++i) {
+    const Status why_not = Decide(model, i);
+    if (cancel_.IsCancelled()) return absl::CancelledError("the load was cancelled");
+    if (why_not.ok()) {
+      version->TurnOn(i);
+      is_any_on = true;
+      continue;
+    }
+    // Nobody can say so of a model with state.
+    const bool may_be_forced = why_not.code() == StatusCode::kFailedPrecondition;
+    PENSTOCK_LOG(kInfo, "{}: the answers of signature '{}' are not cached: {}{}",
+                 options_.id.ToString(), info.signatures[i].name, MessageOf(why_not),
+                 may_be_forced ? " (batching { enabled: true } says that its rows do not depend on "
+                                 "each other)"
+                               : "");
+  }
+  if (info.signatures.empty())
+    PENSTOCK_LOG(kInfo, "{} has no cache: it has no signatures", options_.id.ToString());
+  if (is_any_on) model.SetCache(std::make_unique<cache::RowCache>(std::move(version)));
+  return OkStatus();
+}
+
+Status CacheLoader::Decide(ServedModel& model, uint32_t position) {
+  const Signature& signature = model.info().signatures[position];
+  const ModelTraits& traits = model.info().traits;
+  const batch::BatchRule rule = batch::JudgeSignature(signature, traits);
+  if (rule.verdict == batch::Verdict::kImpossible) return absl::UnimplementedError(rule.reason);
+  // Whoever forces batching says that rows are independent, and not that answers stay the same.
+  if (traits.has_side_effects || traits.has_state || traits.not_deterministic)
+    return absl::UnimplementedError(rule.reason);
+  if (signature.outputs.size() > cache::kOutputsMax)
+    return Error(StatusCode::kUnimplemented, "it has more than {} outputs", cache::kOutputsMax);
+  if (model.batcher() != nullptr && model.batcher()->IsOn(position)) return OkStatus();
+  if (rule.verdict == batch::Verdict::kDoubtful) return absl::FailedPreconditionError(rule.reason);
+  const GiveWay to_requests;
+  std::vector<std::shared_ptr<const RecentRequest>> kept;
+  if (options_.recent != nullptr) kept = options_.recent->Kept();
+  std::vector<const InferRequest*> samples;
+  for (const auto& each : kept) samples.push_back(&each->request());
+  return batch::CheckRowsAreIndependent(model.model(), signature, samples, cancel_);
+}
+
+core::ResourceEstimate CacheLoader::WithMemory(core::ResourceEstimate estimate) const {
+  // 0: it is not known what the version takes, so nothing is reserved for it.
+  if (estimate.ram_bytes > 0) estimate.ram_bytes += options_.settings.memory_bytes;
+  return estimate;
+}
+
+StatusOr<core::ResourceEstimate> CacheLoader::EstimateResources() {
+  ASSIGN_OR_RETURN(const core::ResourceEstimate estimate, LoaderStep::EstimateResources());
+  return WithMemory(estimate);
+}
+
+StatusOr<core::ResourceEstimate> CacheLoader::ResourcesTaken(
+    const std::optional<core::MemoryGrowth>& growth) {
+  ASSIGN_OR_RETURN(const core::ResourceEstimate taken, LoaderStep::ResourcesTaken(growth));
+  return WithMemory(taken);
+}
+
+}  // namespace penstock
