@@ -6,6 +6,7 @@
 
 #include "app/version.h"
 #include "backends/builtin/builtin_models.h"
+#include "convert/caffe2/caffe2_files.h"
 #include "frontends/admin/admin_frontend.h"
 #include "frontends/admin/health.h"
 #include "frontends/admin/model_admin.h"
@@ -86,6 +87,15 @@ Sources MakeSources(const OptionValues& options, const SourceDependencies& with)
   sources.push_back(std::make_unique<ObjectStoreSource>(std::move(stores), with.make_loader));
   sources.push_back(std::make_unique<DirectorySource>(folders, with.make_loader));
   return sources;
+}
+
+std::vector<ModelImporter> MakeImporters() {
+  return {{.platform = "caffe2",
+           .patterns = {"predict_net.pb"},
+           .backend = "onnxruntime",
+           .import = [](const std::string& version_path) {
+             return convert::ImportCaffe2(convert::Caffe2FilesIn(version_path));
+           }}};
 }
 
 }  // namespace penstock

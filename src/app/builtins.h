@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The lists of all front ends and sources, and of their options. A new leaf needs its folder and
-// its lines in builtins.cc. A new backend needs no line: it is a shared object in the backend
-// directory.
+// The lists of all front ends, sources and importers, and of their options. A new leaf needs its
+// folder and its lines in builtins.cc. A new backend needs no line: it is a shared object in the
+// backend directory.
 #pragma once
 
 #include <memory>
 #include <vector>
 
+#include "backends/host/host_options.h"
 #include "base/metrics/metrics.h"
 #include "base/options/option_row.h"
 #include "base/options/option_table.h"
@@ -44,5 +45,8 @@ StatusOr<std::vector<std::unique_ptr<net::Frontend>>> MakeFrontends(
 // Returns the sources. The first one that matches a base path reads it, so the order matters. To
 // add one, append a line to this function, and its #include.
 Sources MakeSources(const OptionValues& options, const SourceDependencies& with);
+
+// Returns the importers of models that no backend takes as they are.
+std::vector<ModelImporter> MakeImporters();
 
 }  // namespace penstock

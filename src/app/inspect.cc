@@ -124,7 +124,9 @@ StatusOr<ModelReport> Inspect(const Request& request) {
   ConfigureLog(settings);
   std::optional<QuietStderr> quiet;
   if (settings.log_level == "off") quiet.emplace();
-  BackendHost backends(MakeBackendOptions(settings));
+  BackendHostOptions host = MakeBackendOptions(settings);
+  host.importers = MakeImporters();
+  BackendHost backends(std::move(host));
   LoadOptions load = MakeLoadOptions(settings);
   load.platform = request.platform;
   // They only list versions, and make no loaders.

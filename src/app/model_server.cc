@@ -56,6 +56,7 @@ BackendHostOptions HostOptions(const Settings& settings, Executor& pool, Metrics
   BackendHostOptions options = MakeBackendOptions(settings);
   options.pool = &pool;
   options.metrics = &metrics;
+  options.importers = MakeImporters();
   return options;
 }
 

@@ -175,17 +175,19 @@ def conv(op, image, weights, bias=None):
     image, weights = channels_first(op, image), channels_first(op, weights)
     group = get(op, 'group', 1)
     starts, kernel, dilation = windows(op, image.shape[2:])
-    result = np.zeros([len(image), len(weights), *map(len, starts)], np.float64)
+    # For each element of the kernel: the pixels below it, in all windows at once. Padding is zero.
+    heads = [-s[0] for s in starts]
+    tails = [max(s[-1] + d * (k - 1) + 1 - size, 0) for s, d, k, size in zip(starts, dilation, kernel, image.shape[2:])]
+    padded = np.pad(image, [(0, 0), (0, 0), *zip(heads, tails)]).astype(np.float64)
+    result = np.zeros([len(image), len(weights), *map(len, starts)])
     into, out_of = image.shape[1] // group, len(weights) // group
-    for position in itertools.product(*(range(len(s)) for s in starts)):
-        for offset in itertools.product(*map(range, kernel)):
-            at = [starts[i][p] + o * d for i, (p, o, d) in enumerate(zip(position, offset, dilation))]
-            if any(a < 0 or a >= s for a, s in zip(at, image.shape[2:])):
-                continue  # padding is zero
-            for g in range(group):
-                pixels = image[(slice(None), slice(g * into, (g + 1) * into), *at)]
-                filters = weights[(slice(g * out_of, (g + 1) * out_of), slice(None), *offset)]
-                result[(slice(None), slice(g * out_of, (g + 1) * out_of), *position)] += pixels @ filters.T
+    for offset in itertools.product(*map(range, kernel)):
+        pixels = padded[(slice(None), slice(None), *(np.s_[h + s[0] + o * d:h + s[-1] + o * d + 1:max(np.diff(s), default=1)]
+                                                     for h, s, o, d in zip(heads, starts, offset, dilation)))]
+        for g in range(group):
+            filters = weights[(slice(g * out_of, (g + 1) * out_of), slice(None), *offset)]
+            part = np.tensordot(filters, pixels[:, g * into:(g + 1) * into], ([1], [1]))  # [out of, rows, ...]
+            result[:, g * out_of:(g + 1) * out_of] += part.swapaxes(0, 1)
     if bias is not None:
         result += bias.reshape([-1] + [1] * len(kernel))
     return as_ordered(op, result.astype(np.float32))

@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Caffe2 nets are imported to ONNX models that compute the same: each operator against numpy, and whole networks."""
+import json
+import os
+import shutil
 import subprocess
 
 import numpy as np
 import onnxruntime
 import pytest
 
-from caffe2_nets import Model
-from penstock_server import BINARY, SLOWNESS
+from caffe2_nets import INT64, Model, add_op
+from conftest import TEST_MODELS
+from penstock_server import BINARY, SLOWNESS, eventually
 
 pytestmark = [pytest.mark.release_only, pytest.mark.runtimes]
 TOLERANCE = {'rtol': 2e-5, 'atol': 2e-5}
@@ -308,12 +312,234 @@ def test_an_input_that_init_net_fills_is_an_input(tmp_path):
 def test_fills(tmp_path):
     model = Model()
     model.input('x', 2, 3)
-    from caffe2_nets import INT64, add_op
     add_op(model.init, 'ConstantFill', [], 'half', shape=[3], value=0.5)
     add_op(model.init, 'ConstantFill', [], 'shape', shape=[2], value=-1, dtype=INT64)
-    add_op(model.init, 'ConstantFill', [], 'unread', shape=[1 << 20, 200])
+    add_op(model.init, 'ConstantFill', [], 'unread', shape=[1000, 1000])
     add_op(model.init, 'GivenTensorFill', [], 'scalar', values=[2.0])
     model.op('Mul', ['x', 'half'], 'y', broadcast=1)
     model.op('Add', ['y', 'scalar'], 'z', broadcast=1)
     session = check(model.output('z'), tmp_path)
     assert [each.name for each in session.get_inputs()] == ['x']
+
+
+# --- Networks: the layers of the well-known ones, with fewer channels
+
+class Network(Model):
+    """Layers in either order, with the same random weights."""
+
+    def __init__(self, order, *image):
+        super().__init__()
+        self.order, self.count = order, 0
+        self.last = self.input('data', *self.ordered((1, *image)))
+        self.sizes = {self.last: image[0]}  # channels
+
+    def ordered(self, shape):
+        return shape if self.order == 'NCHW' else (shape[0], *shape[2:], shape[1])
+
+    def layer(self, kind, inputs, channels=None, outputs=1, **arguments):
+        self.count += 1
+        names = [f'{kind.lower()}_{self.count}{extra}' for extra in ('', '_more')[:outputs]]
+        self.op(kind, inputs, names, order=self.order, **arguments)
+        self.last = names[0]
+        self.sizes[self.last] = channels or self.sizes[inputs if isinstance(inputs, str) else inputs[0]]
+        return self.last
+
+    def conv(self, x, channels, kernel, relu=True, group=1, **arguments):
+        shape = (channels, self.sizes[x] // group, kernel, kernel)
+        values = (np.sqrt(2 / np.prod(shape[1:])) * self.random.standard_normal(shape)).astype(np.float32)
+        weights = self.given(f'w{self.count}', values if self.order == 'NCHW' else np.moveaxis(values, 1, -1))
+        y = self.layer('Conv', [x, weights, self.weights(f'b{self.count}', channels, scale=0.1)], channels,
+                       kernel=kernel, group=group, **arguments)
+        if relu:
+            self.op('Relu', y, y)
+        return y
+
+    def bn(self, x):
+        size = [self.sizes[x]]
+        names = [self.weights(f'bn{self.count}_{i}', *size, scale=0.2, offset=offset) for i, offset in enumerate((1, 0, 0))]
+        names.append(self.given(f'bn{self.count}_3', self.random.uniform(0.5, 2, size).astype(np.float32)))
+        return self.layer('SpatialBN', [x, *names], is_test=1, epsilon=1e-4)
+
+    def concat(self, *parts):
+        return self.layer('Concat', list(parts), sum(self.sizes[p] for p in parts), outputs=2)
+
+    def classify(self, x, classes=10):
+        x = self.layer('AveragePool', x, global_pooling=1)
+        self.op('FC', [x, self.weights('fc_w', classes, self.sizes[x]), self.weights('fc_b', classes)], 'fc')
+        self.op('Softmax', 'fc', 'softmax')
+        return self.output('softmax')
+
+
+def squeezenet(net):
+    def fire(x, squeezed, expanded):
+        x = net.conv(x, squeezed, 1)
+        return net.concat(net.conv(x, expanded, 1), net.conv(x, expanded, 3, pad=1))
+    x = net.layer('MaxPool', net.conv('data', 64, 3, stride=2), kernel=3, stride=2, legacy_pad=3)
+    for squeezed, expanded in ((16, 64), (16, 64)):
+        x = fire(x, squeezed, expanded)
+    x = net.layer('MaxPool', x, kernel=3, stride=2, legacy_pad=3)
+    for squeezed, expanded in ((32, 128), (32, 128)):
+        x = fire(x, squeezed, expanded)
+    x = net.layer('MaxPool', x, kernel=3, stride=2, legacy_pad=3)
+    for squeezed, expanded in ((48, 192), (48, 192), (64, 256), (64, 256)):
+        x = fire(x, squeezed, expanded)
+    net.op('Dropout', x, [x, 'mask'], ratio=0.5, is_test=1)
+    x = net.layer('AveragePool', net.conv(x, 1000, 1), global_pooling=1)
+    net.op('Softmax', x, 'softmaxout')
+    return net.output('softmaxout')
+
+
+def resnet(net):
+    x = net.layer('MaxPool', net.bn(net.conv('data', 16, 7, relu=False, stride=2, pad=3)), kernel=3, stride=2, pad=1)
+    for stride in (1, 2):
+        short = net.bn(net.conv(x, 32, 1, relu=False, stride=stride))
+        y = net.bn(net.conv(net.conv(x, 8, 1), 8, 3, relu=False, stride=stride, pad=1))
+        y = net.bn(net.conv(y, 32, 1, relu=False))
+        net.op('Sum', [y, short], y)
+        net.op('Relu', y, y)
+        x = y
+    return net.classify(x)
+
+
+def shufflenet(net):
+    x = net.conv('data', 12, 3, stride=2, pad=1)
+    y = net.layer('ChannelShuffle', net.conv(x, 12, 1, group=3), group=3, kernel=1)
+    y = net.bn(net.conv(y, 12, 3, relu=False, group=12, pad=1))
+    y = net.bn(net.conv(y, 12, 1, relu=False, group=3))
+    net.op('Sum', [x, y], y)
+    return net.classify(y)
+
+
+def inception(net):
+    x = net.layer('LRN', net.conv('data', 16, 3, pad=1), size=5, alpha=0.0001, beta=0.75)
+    pooled = net.layer('MaxPool', x, kernel=3, stride=1, pad=1)
+    return net.classify(net.concat(net.conv(x, 8, 1), net.conv(net.conv(x, 4, 1), 8, 3, pad=1),
+                                   net.conv(net.conv(x, 4, 1), 8, 5, pad=2), net.conv(pooled, 8, 1)))
+
+
+def densenet(net):
+    x = net.conv('data', 8, 3, pad=1)
+    for _ in range(2):  # a scale and a bias of their own, as converters from Caffe write them
+        y = net.bn(x)
+        for kind in ('Mul', 'Add'):
+            y = net.layer(kind, [y, net.weights(f'{kind}{net.count}', net.sizes[y], scale=0.3, offset=1.0)],
+                          net.sizes[y], broadcast=1, axis_str='C')
+        net.op('Relu', y, y)
+        x = net.concat(x, net.conv(y, 8, 3, pad=1))
+    return net.classify(net.layer('AveragePool', x, kernel=2, stride=2))
+
+
+NETWORKS = {'squeezenet': (squeezenet, (3, 64, 64)), 'resnet': (resnet, (3, 33, 33)),
+            'shufflenet': (shufflenet, (3, 16, 16)), 'inception': (inception, (3, 9, 9)),
+            'densenet': (densenet, (3, 12, 12))}
+
+
+@pytest.mark.parametrize('name', NETWORKS)
+def test_networks_in_both_orders(tmp_path, name):
+    build, image = NETWORKS[name]
+    outputs = []
+    for order in ('NCHW', 'NHWC'):
+        model = build(Network(order, *image))
+        session = imported(model, tmp_path / order)
+        feeds = {'data': np.random.default_rng(3).standard_normal((2, *image)).astype(np.float32)}
+        if order == 'NHWC':
+            feeds = {'data': np.moveaxis(feeds['data'], 1, -1)}
+        wanted, = model.run(feeds).values()
+        got, = session.run(None, feeds)
+        np.testing.assert_allclose(got, wanted, rtol=2e-4, atol=1e-6)
+        outputs.append(got.reshape(2, -1))
+    np.testing.assert_allclose(*outputs, rtol=2e-4, atol=1e-6)
+
+
+def alexnet():
+    """Groups, LRN, fully connected layers with Dropout in place; NCHW as it was published."""
+    net = Network('NCHW', 3, 67, 67)
+    x = net.conv('data', 8, 11, stride=4)
+    x = net.layer('MaxPool', net.layer('LRN', x, size=5, alpha=0.0001, beta=0.75), kernel=3, stride=2)
+    x = net.layer('MaxPool', net.conv(x, 16, 5, group=2, pad=2), kernel=3, stride=2)
+    for name, shape in (('fc6', (32, 144)), ('fc7', (32, 32)), ('fc8', (10, 32))):
+        net.op('FC', [x, net.weights(f'{name}_w', *shape), net.weights(f'{name}_b', shape[0])], name)
+        if name != 'fc8':
+            net.op('Relu', name, name)
+            net.op('Dropout', name, [name, f'_{name}_mask'], ratio=0.5, is_test=1)
+        x = name
+    net.op('Softmax', 'fc8', 'prob')
+    return net.output('prob')
+
+
+def test_alexnet(tmp_path):
+    check(alexnet(), tmp_path)
+
+
+def mlp(seed=1):
+    net = Model('mlp', seed)
+    net.input('data', 1, 6)
+    net.op('FC', ['data', net.weights('w1', 8, 6), net.weights('b1', 8)], 'h')
+    net.op('Relu', 'h', 'h')
+    net.op('FC', ['h', net.weights('w2', 3, 8), net.weights('b2', 3)], 'y')
+    return net.output('y')
+
+
+# --- The command and the server
+
+def test_the_command_says_what_is_wrong(tmp_path):
+    folder = mlp().save(tmp_path / 'm')
+    output = f'--output={tmp_path}/model.onnx'
+    for arguments, text in (
+            ([folder], '--output is missing'), ([output], '--init_net is missing, or the folder of the model'),
+            ([folder, folder, output], 'one folder at a time'), (['--outptu=x'], 'did you mean --output?'),
+            ([folder, '--output'], '--output needs a value'),
+            ([folder, output, '--init-net=/nowhere.pb'], 'cannot read /nowhere.pb: No such file'),
+            ([folder, output, f'--predict_net={BINARY}'], 'is no Caffe2 net'),
+            ([folder, output, f'--predict_net={os.devnull}'], '/dev/null is no regular file'),
+            ([folder, output, f'--value_inputs={folder}/init_net.pb'], 'init_net.pb: it is no JSON'),
+            ([folder, f'--output={tmp_path}/no/folder.onnx'], 'No such file')):
+        code, out, err = convert(*arguments)
+        assert (code, out) == (1, '') and text in err and err.startswith('penstock convert: '), (arguments, err)
+    assert convert('--help')[0] == 0
+    # Separate values, and the dashes of graphpipe-onnx.
+    assert convert('--init-net', f'{folder}/init_net.pb', '--predict-net', f'{folder}/predict_net.pb', '--value-inputs',
+                   f'{folder}/value_inputs.json', '--output', f'{tmp_path}/x.onnx')[0] == 0
+
+
+def predict(server, name, rows):
+    status, answer = server.rest_predict(name, {'instances': rows.tolist()})
+    assert status == 200, answer
+    return np.array(answer['predictions'], np.float32)
+
+
+def status_of(server, name, version):
+    states = json.loads(server.get(f'/v1/models/{name}')[1])['model_version_status']
+    return next((each for each in states if each['version'] == str(version)), {'state': None})
+
+
+def test_a_folder_of_nets_is_served(start, tmp_path):
+    model = mlp()
+    model.save(tmp_path / 'mlp/1')
+    config = ('base_path: "%s" model_platform: "caffe2" penstock { batching { } }' % (tmp_path / 'named'))
+    mlp(2).save(tmp_path / 'named/1')
+    server = start({'mlp': str(tmp_path / 'mlp'), 'named': config, 'image': f'{TEST_MODELS}/image_caffe2'})
+    for count in (1, 5):
+        feeds = model.feeds(count)
+        np.testing.assert_allclose(predict(server, 'mlp', feeds['data']), model.run(feeds)['y'], **TOLERANCE)
+        np.testing.assert_allclose(predict(server, 'named', feeds['data']), mlp(2).run(feeds)['y'], **TOLERANCE)
+    assert np.array(predict(server, 'image', np.ones((2, 3, 8, 8)))).shape == (2, 5)
+    metadata = json.loads(server.get('/v1/models/mlp/metadata')[1])['metadata']
+    shape = metadata['signature_def']['signature_def']['serving_default']['inputs']['data']['tensor_shape']['dim']
+    assert [each['size'] for each in shape] == ['-1', '6']
+    # A wrong shape is the request's fault.
+    status, answer = server.rest_predict('mlp', {'instances': [[1.0, 2.0]]})
+    assert status == 400 and 'data' in answer['error']
+
+    # A version with an operator that is not imported leaves the one before it in service.
+    broken = mlp(3)
+    add_op(broken.predict, 'RoIAlign', 'y', 'y', name='roi')
+    broken.save(tmp_path / 'mlp/2')
+    error = eventually('the error', lambda: status_of(server, 'mlp', 2).get('status', {}).get('error_message'))
+    assert "mlp/2: predict_net 'mlp': op[3] 'roi' of type RoIAlign: this type is not imported" in error
+    feeds = model.feeds(2)
+    np.testing.assert_allclose(predict(server, 'mlp', feeds['data']), model.run(feeds)['y'], **TOLERANCE)
+    # A good one replaces it.
+    mlp(4).save(tmp_path / 'mlp/3')
+    eventually('version 3', lambda: status_of(server, 'mlp', 3)['state'] == 'AVAILABLE')
+    np.testing.assert_allclose(predict(server, 'mlp', feeds['data']), mlp(4).run(feeds)['y'], **TOLERANCE)

@@ -50,7 +50,8 @@ def test_every_model(name):
     path = ALL[name]
     report = inspect_json(path)
     assert report['path'] == path
-    assert report['backend'] == ('onnxruntime' if name.endswith(('_onnx', 'ort_format')) else 'tensorflow')
+    assert report['backend'] == ('onnxruntime' if name.endswith(('_onnx', 'ort_format')) else
+                                 'caffe2' if name.endswith('_caffe2') else 'tensorflow')
     assert report['versions'] == sorted(int(f) for f in os.listdir(path) if f.isdigit())
     assert report['described_path'] == f'{path}/{report["versions"][-1]}'
     assert 'serving_default' in report['signatures'] or name == 'dtypes'

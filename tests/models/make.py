@@ -4,7 +4,9 @@ import os
 import shutil
 import sys
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../../tools/models'))
+for path in ('../../tools/models', '../e2e'):
+    sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), path))
+from caffe2_nets import Model  # noqa: E402
 from saving import here, save_graph, save_module, save_onnx, tidy  # noqa: E402
 
 import numpy as np  # noqa: E402
@@ -688,6 +690,23 @@ def save_ort(folder):
     options.add_session_config_entry('session.save_model_format', 'ORT')
     onnxruntime.InferenceSession(source, options)
     os.remove(source)
+
+
+# -------------------------------------------------------------------------------------------- Caffe2
+
+@model
+def image_caffe2(folder):
+    """A small image classifier."""
+    shutil.rmtree(folder, ignore_errors=True)
+    net = Model('image')
+    net.input('data', 1, 3, 8, 8)
+    net.op('Conv', ['data', net.weights('conv_w', 4, 3, 3, 3), net.weights('conv_b', 4)], 'conv', kernel=3, pad=1)
+    net.op('Relu', 'conv', 'conv')
+    net.op('MaxPool', 'conv', 'pool', kernel=3, stride=2, legacy_pad=3)
+    net.op('FC', ['pool', net.weights('fc_w', 5, 64), net.weights('fc_b', 5)], 'fc')
+    net.op('Dropout', 'fc', ['fc', 'mask'], is_test=1)
+    net.op('Softmax', 'fc', 'softmax')
+    net.output('softmax').save(folder)
 
 
 def main():

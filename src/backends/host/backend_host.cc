@@ -22,8 +22,18 @@ class BackendHost::Impl final {
       : options(std::move(host_options)),
         folder(options.folder.empty() ? DefaultBackendFolder() : options.folder) {}
 
+  // The plugin for a version, and how the version gets into its format; null: it is in it.
+  struct Choice {
+    Plugin* plugin = nullptr;
+    const ModelImporter* importer = nullptr;
+  };
+
+  StatusOr<InstalledBackend> Choose(const std::string& version_path,
+                                    const LoadOptions& load) const {
+    return ChooseBackend(FindBackends(folder, options.importers), load.platform, version_path);
+  }
   // Finds the plugin for the version, and opens it if necessary.
-  StatusOr<Plugin*> PluginFor(const std::string& version_path, const LoadOptions& load);
+  StatusOr<Choice> PluginFor(const std::string& version_path, const LoadOptions& load);
 
   const BackendHostOptions options;
   const std::string folder;
@@ -49,17 +59,18 @@ StatusOr<std::unique_ptr<Plugin>> BackendHost::Impl::OpenOnNormalThread(
   return promise.get_future().get();
 }
 
-StatusOr<Plugin*> BackendHost::Impl::PluginFor(const std::string& version_path,
-                                               const LoadOptions& load) {
+StatusOr<BackendHost::Impl::Choice> BackendHost::Impl::PluginFor(const std::string& version_path,
+                                                                 const LoadOptions& load) {
   TRY(ListFolder(version_path).status());
-  ASSIGN_OR_RETURN(const InstalledBackend installed,
-                   ChooseBackend(FindBackends(folder), load.platform, version_path));
+  ASSIGN_OR_RETURN(InstalledBackend installed, Choose(version_path, load));
+  const ModelImporter* const importer = std::exchange(installed.importer, nullptr);
+  if (importer != nullptr) installed.name = importer->backend;
   MutexLock lock(mutex_);
   std::unique_ptr<Plugin>& plugin = plugins_[installed.name];
   if (plugin == nullptr) {
     ASSIGN_OR_RETURN(plugin, OpenOnNormalThread(installed));
   }
-  return plugin.get();
+  return Choice{plugin.get(), importer};
 }
 
 BackendHost::BackendHost(BackendHostOptions options)
@@ -71,8 +82,14 @@ BackendHost::~BackendHost() = default;
 
 StatusOr<std::unique_ptr<Model>> BackendHost::Load(const std::string& version_path,
                                                    const LoadOptions& options) {
-  ASSIGN_OR_RETURN(Plugin* const plugin, impl_->PluginFor(version_path, options));
-  return plugin->Load(std::filesystem::absolute(version_path), options);
+  ASSIGN_OR_RETURN(const Impl::Choice choice, impl_->PluginFor(version_path, options));
+  const std::string path = std::filesystem::absolute(version_path);
+  if (choice.importer == nullptr) return choice.plugin->Load(path, options);
+  ASSIGN_OR_RETURN(std::string model, choice.importer->import(path));
+  LoadOptions with_model = options;
+  with_model.options.emplace_back("model", std::move(model));
+  with_model.imported_from = choice.importer->platform;
+  return choice.plugin->Load(path, with_model);
 }
 
 StatusOr<uint64_t> BackendHost::EstimateBytes(const std::string& version_path,
@@ -80,17 +97,21 @@ StatusOr<uint64_t> BackendHost::EstimateBytes(const std::string& version_path,
   // The factor for the memory that runtimes need beyond the files. TensorFlow Serving uses the
   // same.
   constexpr double kFactor = 1.2;
-  ASSIGN_OR_RETURN(Plugin* const plugin, impl_->PluginFor(version_path, options));
-  ASSIGN_OR_RETURN(const uint64_t bytes, plugin->Estimate(version_path, options));
-  if (bytes > 0) return bytes;
+  // While an imported model is loaded, it is in memory in both forms.
+  constexpr double kImportedFactor = 2;
+  ASSIGN_OR_RETURN(const Impl::Choice choice, impl_->PluginFor(version_path, options));
+  if (choice.importer == nullptr) {
+    ASSIGN_OR_RETURN(const uint64_t bytes, choice.plugin->Estimate(version_path, options));
+    if (bytes > 0) return bytes;
+  }
   ASSIGN_OR_RETURN(const uint64_t file_bytes, FolderBytes(version_path));
-  return static_cast<uint64_t>(static_cast<double>(file_bytes) * kFactor);
+  return static_cast<uint64_t>(static_cast<double>(file_bytes) *
+                               (choice.importer != nullptr ? kImportedFactor : kFactor));
 }
 
 StatusOr<std::string> BackendHost::BackendFor(const std::string& version_path,
                                               const LoadOptions& options) const {
-  ASSIGN_OR_RETURN(InstalledBackend installed,
-                   ChooseBackend(FindBackends(impl_->folder), options.platform, version_path));
+  ASSIGN_OR_RETURN(InstalledBackend installed, impl_->Choose(version_path, options));
   return std::move(installed.name);
 }
 

@@ -69,7 +69,8 @@ std::string ListOrNone(const std::vector<std::string>& names) {
 
 }  // namespace
 
-std::vector<InstalledBackend> FindBackends(const std::string& folder) {
+std::vector<InstalledBackend> FindBackends(const std::string& folder,
+                                           const std::vector<ModelImporter>& importers) {
   std::vector<InstalledBackend> result;
   std::error_code error;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
@@ -81,6 +82,18 @@ std::vector<InstalledBackend> FindBackends(const std::string& folder) {
     backend.folder = entry.path();
     backend.library = library;
     ReadPatterns(entry.path() / "models.txt", backend);
+  }
+  const size_t backends = result.size();
+  for (const ModelImporter& importer : importers) {
+    for (size_t i = 0; i < backends; ++i) {
+      if (result[i].name != importer.backend) continue;
+      InstalledBackend imported = result[i];
+      imported.name = importer.platform;
+      imported.patterns = importer.patterns;
+      imported.weak_patterns.clear();
+      imported.importer = &importer;
+      result.push_back(std::move(imported));
+    }
   }
   std::sort(result.begin(), result.end(),
             [](const auto& a, const auto& b) { return a.name < b.name; });

@@ -6,21 +6,26 @@
 #include <string_view>
 #include <vector>
 
+#include "backends/host/host_options.h"
 #include "base/status.h"
 
 namespace penstock {
 
-// A backend's folder in the backend directory. Immutable.
+// A backend's folder in the backend directory, or an importer for that backend. Immutable.
 struct InstalledBackend {
-  std::string name;
+  std::string name;  // the platform
   std::string folder;
   std::string library;                          // penstock_<name>.so
   std::vector<std::string> patterns;            // of file names, from models.txt
   std::vector<std::string> weak_patterns = {};  // those after "otherwise"
+  // Makes the model that the backend importer->backend loads; null: the backend takes the files.
+  const ModelImporter* importer = nullptr;
 };
 
-// Returns the backends sorted by name; empty if the folder does not exist.
-std::vector<InstalledBackend> FindBackends(const std::string& folder);
+// Returns the backends, and the importers whose backends are there, sorted by name; empty if the
+// folder does not exist. The result refers to the importers.
+std::vector<InstalledBackend> FindBackends(const std::string& folder,
+                                           const std::vector<ModelImporter>& importers);
 
 // The folder `backends` beside the running executable.
 std::string DefaultBackendFolder();

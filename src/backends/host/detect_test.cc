@@ -23,12 +23,15 @@ class DetectTest : public testing::Test {
     root_.Write("backends/" + name + "/penstock_" + name + ".so");
     root_.Write("backends/" + name + "/models.txt", patterns);
   }
-  std::vector<InstalledBackend> Found() const { return FindBackends(root_ / "backends"); }
+  std::vector<InstalledBackend> Found() const {
+    return FindBackends(root_ / "backends", importers_);
+  }
   StatusOr<InstalledBackend> Choose(const std::string& platform, const std::string& folder) const {
     return ChooseBackend(Found(), platform, root_ / folder);
   }
 
   const TestFolder root_;
+  std::vector<ModelImporter> importers_;
 };
 
 TEST_F(DetectTest, FindsBackendsSortedWithTheirPatterns) {
@@ -127,6 +130,27 @@ TEST_F(DetectTest, ThePlatformChoosesWhateverTheContent) {
   EXPECT_EQ(Choose("onnx", "nowhere")->name, "onnxruntime");
   const Status status = Choose("caffe", "nowhere").status();
   EXPECT_EQ(status, InvalidArgument("there is no backend 'caffe'; installed: onnxruntime"));
+}
+
+TEST_F(DetectTest, AnImporterIsAPlatformOfItsOwn) {
+  importers_ = {{.platform = "nets", .patterns = {"net.pb"}, .backend = "graphs", .import = {}},
+                {.platform = "other", .patterns = {"*"}, .backend = "not_installed", .import = {}}};
+  AddBackend("graphs", "*.graph\notherwise *.pb\n");
+  root_.Write("a/net.pb");
+  root_.Write("b/other.pb");
+  root_.Write("c/net.pb");
+  root_.Write("c/model.graph");
+  const StatusOr<InstalledBackend> found = Choose("", "a");
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_EQ(found->name, "nets");
+  EXPECT_EQ(found->library, root_ / "backends/graphs/penstock_graphs.so");
+  EXPECT_EQ(found->importer, &importers_[0]);
+  EXPECT_EQ(Choose("", "b")->name, "graphs");
+  EXPECT_EQ(Choose("", "b")->importer, nullptr);
+  EXPECT_EQ(Choose("nets", "b")->name, "nets");
+  EXPECT_THAT(std::string(MessageOf(Choose("", "c").status())), HasSubstr("graphs, nets; keep"));
+  EXPECT_THAT(std::string(MessageOf(Choose("other", "a").status())),
+              HasSubstr("there is no backend 'other'; installed: graphs, nets"));
 }
 
 TEST_F(DetectTest, ListsFolders) {

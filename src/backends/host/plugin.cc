@@ -304,6 +304,7 @@ StatusOr<std::unique_ptr<Model>> Plugin::CallLoad(const std::string& version_pat
     table_.unload(loaded);
     return WithContext(description.status(), installed_.name, version_path);
   }
+  if (!options.imported_from.empty()) description->info.platform = options.imported_from;
   for (const std::string& note : description->info.notes) {
     PENSTOCK_LOG(kWarning, "{}: {}", version_path, note);
   }

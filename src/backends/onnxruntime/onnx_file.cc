@@ -185,14 +185,15 @@ std::optional<ExternalTensor> ReadExternal(Fields tensor) {
   return result;
 }
 
-OnnxFile ReadOnnxFile(const std::string& path) {
+OnnxFile ReadOnnxFile(const std::string& path, std::optional<std::string_view> memory) {
   OnnxFile result;
   result.path = path;
+  result.memory = memory;
   if (path.ends_with(".ort")) {  // the runtime's own format
     ReadOrtFile(result);
     return result;
   }
-  FileBytes file(path);
+  FileBytes file(path, memory);
   uint64_t ir_version = 0;
   for (Fields model(file, 0, file.size()); model.Next();) {
     const uint32_t number = model.number();

@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "penstock/backend.hpp"
@@ -86,6 +87,8 @@ struct ZipMap {
 // The facts that were read from a model's file.
 struct OnnxFile {
   std::string path;
+  // Of a model that the host gave in memory, which outlives the load. `path` is for messages then.
+  std::optional<std::string_view> memory;
   // Inputs and outputs of the graph that are declared as scalars: with a shape that has no
   // dimensions. The runtime reports no dimensions for them and for those without a shape, which
   // may have any.
@@ -103,7 +106,9 @@ struct OnnxFile {
 // Reads only the fields it needs, so even a file of many gigabytes takes little time and memory.
 // Never fails: a file that is no ONNX model gives an empty result, and the runtime then reports
 // what is wrong with it.
-OnnxFile ReadOnnxFile(const std::string& path);
+// `memory`: the model's bytes, if they are not in the file.
+OnnxFile ReadOnnxFile(const std::string& path,
+                      std::optional<std::string_view> memory = std::nullopt);
 
 // Appends the sizes in the current field of `tensor` to `shape`. A writer may pack them into one
 // field or give each its own.

@@ -30,7 +30,7 @@ constexpr int kDepthMax = 100;           // of graphs in nodes
 // Copies a model field by field. One thread at a time.
 class Rewriter final {
  public:
-  explicit Rewriter(const OnnxFile& file) : file_(file), bytes_(file.path) {}
+  explicit Rewriter(const OnnxFile& file) : file_(file), bytes_(file.path, file.memory) {}
 
   std::string Model();
 

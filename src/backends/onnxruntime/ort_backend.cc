@@ -90,8 +90,7 @@ class OrtBackend final : public plugin::Backend {
 
   std::unique_ptr<plugin::Model> Load(const plugin::LoadArguments& arguments) override {
     const OrtApi& api = runtime_.api;
-    const std::string path = FindModelFile(std::string(arguments.folder));
-    const OnnxFile file = ReadOnnxFile(path);
+    const OnnxFile file = FindModel(arguments);
     OrtSessionOptions* raw_options = nullptr;
     api.Check(api.CreateSessionOptions(&raw_options), "options");
     const SessionOptionsPtr options(raw_options, {&api});
@@ -118,6 +117,14 @@ class OrtBackend final : public plugin::Backend {
   }
 
  private:
+  // The model of the option "model", or else the file in the folder.
+  static OnnxFile FindModel(const plugin::LoadArguments& arguments) {
+    const std::string_view model = plugin::OptionOr(arguments.options, "model", "");
+    const std::string folder(arguments.folder);
+    if (model.empty()) return ReadOnnxFile(FindModelFile(folder));
+    return ReadOnnxFile(folder + "/(imported)", model);
+  }
+
   SessionPtr MakeSession(const OnnxFile& file, OrtSessionOptions* options) const {
     const OrtApi& api = runtime_.api;
     const std::string what = "cannot load " + file.path;
@@ -128,6 +135,10 @@ class OrtBackend final : public plugin::Backend {
       const std::string bytes = RewriteModel(file);
       api.Check(api.CreateSessionFromArray(runtime_.env.get(), bytes.data(), bytes.size(), options,
                                            &session),
+                what.c_str());
+    } else if (file.memory) {
+      api.Check(api.CreateSessionFromArray(runtime_.env.get(), file.memory->data(),
+                                           file.memory->size(), options, &session),
                 what.c_str());
     } else {
       api.Check(api.CreateSession(runtime_.env.get(), file.path.c_str(), options, &session),

@@ -30,7 +30,14 @@ ssize_t ReadAt(int file, void* to, size_t size, uint64_t at) {
 
 }  // namespace
 
-FileBytes::FileBytes(const std::string& path) {
+FileBytes::FileBytes(const std::string& path) : FileBytes(path, std::nullopt) {}
+
+FileBytes::FileBytes(const std::string& path, std::optional<std::string_view> memory)
+    : memory_(memory) {
+  if (memory_) {
+    size_ = memory_->size();
+    return;
+  }
   do {
     // O_NONBLOCK: to open a pipe would otherwise wait for a writer.
     file_ = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -50,6 +57,11 @@ FileBytes::~FileBytes() {
 }
 
 bool FileBytes::Get(uint64_t at, uint8_t& byte) {
+  if (memory_) {
+    if (at >= size_) return false;
+    byte = static_cast<uint8_t>((*memory_)[at]);
+    return true;
+  }
   if (at < start_ || at - start_ >= filled_) {
     const ssize_t got = ReadAt(file_, window_.data(), window_.size(), at);
     if (got <= 0) return false;
@@ -61,6 +73,11 @@ bool FileBytes::Get(uint64_t at, uint8_t& byte) {
 }
 
 bool FileBytes::Read(uint64_t at, uint64_t size, char* to) {
+  if (memory_) {
+    if (at > size_ || size > size_ - at) return false;
+    std::copy_n(memory_->data() + at, size, to);
+    return true;
+  }
   constexpr uint64_t kChunk = uint64_t{1} << 30;  // pread takes no more than 2 GiB
   while (size > 0) {
     const ssize_t got = ReadAt(file_, to, std::min(size, kChunk), at);

@@ -5,16 +5,20 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 
 namespace penstock::onnxruntime {
 
 // The bytes of a file, read through a small window. The file is not mapped, because a mapped file
-// that is truncated ends the process. One thread at a time.
+// that is truncated ends the process. Or bytes in memory. One thread at a time.
 class FileBytes final {
  public:
   // A file that cannot be read has no bytes, and a problem.
   explicit FileBytes(const std::string& path);
+  // Reads `path`, or `memory` if there is one, which must outlive this.
+  FileBytes(const std::string& path, std::optional<std::string_view> memory);
   ~FileBytes();
   FileBytes(const FileBytes&) = delete;
   FileBytes& operator=(const FileBytes&) = delete;
@@ -28,6 +32,7 @@ class FileBytes final {
   bool Read(uint64_t at, uint64_t size, char* to);
 
  private:
+  const std::optional<std::string_view> memory_;
   int file_ = -1;
   uint64_t size_ = 0;
   std::string problem_;

@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <climits>
+#include <filesystem>
 #include <system_error>
 #include <utility>
 
@@ -89,10 +90,13 @@ StatusOr<std::string> ImportCaffe2(const Caffe2Files& files) {
         "protobuf's binary form)",
         files.predict_net);
   ASSIGN_OR_RETURN(::caffe2::NetDef init_net, ReadNet(files.init_net));
-  ASSIGN_OR_RETURN(const onnx::ModelProto model,
-                   ImportNets(std::move(init_net), std::move(predict_net), inputs));
+  const StatusOr<onnx::ModelProto> model =
+      ImportNets(std::move(init_net), std::move(predict_net), inputs);
+  const std::string folder = std::filesystem::path(files.predict_net).parent_path();
+  if (!model.ok())
+    return InvalidArgument("{}{}{}", folder, folder.empty() ? "" : ": ", MessageOf(model.status()));
   std::string bytes;
-  if (!model.SerializeToString(&bytes)) return InvalidArgument("the model cannot be written");
+  if (!model->SerializeToString(&bytes)) return InvalidArgument("the model cannot be written");
   return bytes;
 }
 
