@@ -334,6 +334,7 @@ bool ModelServer::Impl::Stop() {
   if (token_file != nullptr)
     EndOrLeave("the reading of --token_file", [this] { token_file->Stop(); });
   manager.StartDrain();
+  scheduler.StopGathering();
   EndOrLeave("the scan of the models' base paths", [this] { models.Stop(); });
   // Models stay loaded until the requests in flight are answered.
   const bool all_answered = server == nullptr || server->Drain();

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <span>
 #include <string_view>
 
@@ -46,6 +47,24 @@ std::string WhyUnknown(std::span<const TensorSpec> specs, std::string_view kind)
   return {};
 }
 
+bool HasOpenSize(const TensorSpec& spec) {
+  for (size_t axis = 1; axis < spec.shape.rank(); ++axis)
+    if (spec.shape.dim(axis) < 0) return true;
+  return false;
+}
+
+// An output with a size that no input gives is as large as its rows need: in a batch, as the
+// longest row needs.
+std::string WhyGrows(const Signature& signature) {
+  if (std::ranges::any_of(signature.inputs, HasOpenSize)) return {};
+  for (const TensorSpec& output : signature.outputs) {
+    if (HasOpenSize(output))
+      return fmt::format("the size of the output '{}', {}, depends on the values of the inputs",
+                         output.name, output.shape.ToString());
+  }
+  return {};
+}
+
 }  // namespace
 
 BatchRule JudgeSignature(const Signature& signature, const ModelTraits& traits) {
@@ -61,6 +80,7 @@ BatchRule JudgeSignature(const Signature& signature, const ModelTraits& traits) 
   std::string doubt = WhyDoubtful(traits);
   if (doubt.empty()) doubt = WhyUnknown(signature.inputs, "input");
   if (doubt.empty()) doubt = WhyUnknown(signature.outputs, "output");
+  if (doubt.empty()) doubt = WhyGrows(signature);
   if (!doubt.empty()) return {Verdict::kDoubtful, std::move(doubt)};
   return {};
 }

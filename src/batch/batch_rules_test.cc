@@ -56,6 +56,16 @@ TEST(BatchRulesTest, EachReasonIsNamed) {
          e.signature.outputs[0].unknown_rank = true;
        },
        Verdict::kDoubtful, "the output 'y' may have any number of dimensions"},
+      {[](Example& e) {
+         e.signature.outputs[0] = Spec("y", {-1, -1});
+       },
+       Verdict::kDoubtful,
+       "the size of the output 'y', [-1,-1], depends on the values of the inputs"},
+      {[](Example& e) {
+         e.signature.inputs[0] = Spec("x", {-1, -1});
+         e.signature.outputs[0] = Spec("y", {-1, -1});
+       },
+       Verdict::kLikely, ""},
   };
   for (const Case& each : cases) {
     Example example;

@@ -324,6 +324,24 @@ TEST_F(BatchRunTest, FailingRequestFailsAlone) {
                                          "model_version=\"1\"} 3\n"));
 }
 
+TEST_F(BatchRunTest, AFailedBatchRunsAgainInHalves) {
+  Serve();
+  std::vector<const Outcome*> good;
+  const Outcome* bad = nullptr;
+  for (int i = 0; i < 16; ++i) {
+    const Outcome& outcome = Send(Request({i == 5 ? -1.0F : static_cast<float>(i)}));
+    if (i == 5) {
+      bad = &outcome;
+    } else {
+      good.push_back(&outcome);
+    }
+  }
+  RunAll();
+  EXPECT_THAT(seen_, testing::UnorderedElementsAre(16, 8, 8, 4, 4, 2, 2, 1, 1));
+  for (const Outcome* each : good) EXPECT_TRUE(each->status.ok()) << each->status;
+  EXPECT_EQ(bad->status.code(), StatusCode::kInvalidArgument);
+}
+
 TEST_F(BatchRunTest, FailedBatchIsNotRepeatedIfRunsHaveSideEffects) {
   info_.traits.has_side_effects = true;
   Serve();

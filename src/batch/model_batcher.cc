@@ -102,7 +102,7 @@ ModelBatcher::ModelBatcher(const ModelInfo& info, BatcherOptions options, Metric
       padding_(series_.AddCounter("penstock_batch_padding_rows_total",
                                   "Rows that were added to reach an allowed size.", Labels(id_))),
       retries_(series_.AddCounter("penstock_batch_retried_requests_total",
-                                  "Requests that ran again alone because a run with others failed. "
+                                  "Requests that ran again because a run with others failed. "
                                   "The failed run is in no other metric of batches.",
                                   Labels(id_))),
       split_(series_.AddCounter("penstock_batch_split_requests_total",

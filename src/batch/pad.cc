@@ -230,6 +230,14 @@ void PadPlan::FindNames(const Signature& signature) {
       }
     });
   }
+  // Inputs that are not padded, too: or padding could make equal what was not.
+  for (const TensorSpec& input : signature.inputs) {
+    if (FindPadded(input.name) != nullptr) continue;
+    names(input, [&](std::string_view name, Axis axis) {
+      const auto found = std::ranges::find(named, name, &std::pair<std::string_view, Axis>::first);
+      if (found != named.end()) equal_.emplace_back(found->second, axis);
+    });
+  }
   for (const TensorSpec& output : signature.outputs) {
     names(output, [&](std::string_view name, Axis axis) {
       const auto found = std::ranges::find(named, name, &std::pair<std::string_view, Axis>::first);

@@ -177,6 +177,8 @@ TEST(PadTest, DimensionsOfOneNameMustAgree) {
   EXPECT_TRUE(plan.IsConsistent(request));
   request.inputs[1].tensor = Numbers<int32_t>(DType::kInt32, {1, 3});
   EXPECT_FALSE(plan.IsConsistent(request));
+  EXPECT_FALSE(Plan(signature, {{.input = "ids"}}).IsConsistent(request))
+      << "also with an input that is not padded: its mates could make the sizes equal";
 }
 
 TEST(PadTest, PaddingHasAShare) {

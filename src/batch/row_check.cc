@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // One request of several rows runs as a whole, and again in two parts: its first row, and the
-// others. If rows do not depend on each other, the answers are the same. The rows must differ, or a
-// model that mixes them could go unnoticed.
+// others. If rows do not depend on each other, the answers are the same. The rows must differ, and
+// so must the answers to them, or a model that mixes them could go unnoticed.
 #include "batch/row_check.h"
+
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
@@ -11,6 +13,7 @@
 #include <cstring>
 #include <optional>
 #include <random>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -22,43 +25,58 @@ namespace penstock::batch {
 namespace {
 
 constexpr int64_t kRows = 3;           // of a request that is made up
+constexpr int64_t kManyRows = 32;      // of a second one, for a model that mixes rows only then
 constexpr int64_t kSampleRowsMax = 8;  // of a sample that is used
 constexpr double kTolerance = 1e-4;
 constexpr double kHalfTolerance = 1e-2;  // of 16-bit numbers, which have 8 to 11 bits of precision
 constexpr auto kRunTime = std::chrono::seconds(10);  // of each run
+// If kRows take longer, the second request is left out: the load would take too long.
+constexpr auto kShortRun = std::chrono::milliseconds(20);
+// Numbers that are smaller than this, in all of an output, are compared as if it had this size.
+constexpr double kLeastScale = 1e-6;
 // What the dimensions of unknown size are in a request that is made up, one after the other.
 constexpr std::array<int64_t, 3> kGuesses = {4, 1, 32};
 
 // ---- Made-up inputs.
 
-template <typename T>
-void FillWithBits(Tensor& tensor, std::mt19937& random, std::array<T, 2> values) {
-  for (T& value : tensor.mutable_as<T>()) value = values[random() % 2];
+// What values a request that is made up has.
+enum class Values : uint8_t {
+  kVaried,  // numbers from -1 to 1, texts of one to three words: they show most
+  kSimple,  // numbers from 0 to 1, texts of one letter: most models accept them
+};
+
+template <typename T, size_t N>
+void FillFrom(Tensor& tensor, std::mt19937& random, const std::array<T, N>& values) {
+  for (T& value : tensor.mutable_as<T>()) value = values[random() % N];
 }
 
-// Fills a tensor with small values that most models accept: numbers from 0 to 1, short strings.
-void Fill(Tensor& tensor, std::mt19937& random) {
-  static constexpr std::array<StringElement, 2> kTexts = {StringElement{"a", 1},
-                                                          StringElement{"b", 1}};
+template <typename T>
+void FillWithNumbers(Tensor& tensor, std::mt19937& random, Values values) {
+  const T least = values == Values::kVaried ? -1 : 0;
+  T* const numbers = reinterpret_cast<T*>(tensor.mutable_data());
+  for (size_t i = 0; i < tensor.bytes() / sizeof(T); ++i)
+    numbers[i] = least + (1 - least) * static_cast<T>(random() % 1000) / 1000;
+}
+
+// Fills a tensor with small values.
+void Fill(Tensor& tensor, std::mt19937& random, Values values) {
+  using Bits = std::array<uint16_t, 2>;
+  static constexpr std::array<StringElement, 2> kLetters = {{{"a", 1}, {"b", 1}}};
+  static constexpr std::array<StringElement, 3> kTexts = {{{"a", 1}, {"b c", 3}, {"d ef g", 6}}};
+  const bool is_varied = values == Values::kVaried;
   switch (tensor.dtype()) {
     case DType::kString:
-      for (StringElement& text : tensor.mutable_as<StringElement>()) text = kTexts[random() % 2];
-      return;
+      return is_varied ? FillFrom(tensor, random, kTexts) : FillFrom(tensor, random, kLetters);
     case DType::kFloat64:
     case DType::kComplex128:
-      for (size_t i = 0; i < tensor.bytes() / sizeof(double); ++i)
-        reinterpret_cast<double*>(tensor.mutable_data())[i] = (random() % 1000) / 1000.0;
-      return;
+      return FillWithNumbers<double>(tensor, random, values);
     case DType::kFloat32:
     case DType::kComplex64:
-      for (size_t i = 0; i < tensor.bytes() / sizeof(float); ++i)
-        reinterpret_cast<float*>(tensor.mutable_data())[i] =
-            static_cast<float>(random() % 1000) / 1000.0F;
-      return;
-    case DType::kFloat16:
-      return FillWithBits<uint16_t>(tensor, random, {0x3400, 0x3c00});  // 0.25 and 1
+      return FillWithNumbers<float>(tensor, random, values);
+    case DType::kFloat16:  // -0.5 or 0.25, and 1
+      return FillFrom(tensor, random, is_varied ? Bits{0xb800, 0x3c00} : Bits{0x3400, 0x3c00});
     case DType::kBfloat16:
-      return FillWithBits<uint16_t>(tensor, random, {0x3e80, 0x3f80});  // 0.25 and 1
+      return FillFrom(tensor, random, is_varied ? Bits{0xbf00, 0x3f80} : Bits{0x3e80, 0x3f80});
     default:
       break;
   }
@@ -72,7 +90,7 @@ void Fill(Tensor& tensor, std::mt19937& random) {
 // Makes a request of `rows` rows. Dimensions of unknown size are those of `like`, if it is not
 // null, and else `guess`.
 StatusOr<InferRequest> MakeUp(const Signature& signature, int64_t rows, int64_t guess,
-                              const InferRequest* like) {
+                              Values values, const InferRequest* like) {
   constexpr uint64_t kBytesMax = uint64_t{64} << 20;
   std::mt19937 random(static_cast<unsigned>(rows));
   InferRequest request;
@@ -92,7 +110,7 @@ StatusOr<InferRequest> MakeUp(const Signature& signature, int64_t rows, int64_t 
       if (shape.dim(axis) < 0) shape.SetDim(axis, guess);
     shape.SetDim(0, rows);
     ASSIGN_OR_RETURN(Tensor tensor, Tensor::Allocate(spec.dtype, std::move(shape), kBytesMax));
-    Fill(tensor, random);
+    Fill(tensor, random, values);
     request.inputs.push_back({spec.name, std::move(tensor)});
   }
   if (request.inputs.empty())
@@ -102,40 +120,85 @@ StatusOr<InferRequest> MakeUp(const Signature& signature, int64_t rows, int64_t 
 
 // ---- Comparison.
 
-bool IsNear(double a, double b, double tolerance) {
-  if (std::isnan(a) || std::isnan(b)) return std::isnan(a) == std::isnan(b);
-  return a == b || std::abs(a - b) <= tolerance * std::max({1.0, std::abs(a), std::abs(b)});
+// The numbers of a tensor of floating-point type. Empty for other types.
+std::vector<double> NumbersOf(const Tensor& tensor) {
+  std::vector<double> numbers;
+  const auto read = [&]<typename T>(const T* from, auto to_double) {
+    numbers.reserve(tensor.bytes() / sizeof(T));
+    for (size_t i = 0; i < tensor.bytes() / sizeof(T); ++i) numbers.push_back(to_double(from[i]));
+  };
+  const auto same = [](double x) { return x; };
+  const std::byte* const data = tensor.data();
+  switch (tensor.dtype()) {
+    case DType::kFloat32:
+    case DType::kComplex64:
+      read(reinterpret_cast<const float*>(data), same);
+      break;
+    case DType::kFloat64:
+    case DType::kComplex128:
+      read(reinterpret_cast<const double*>(data), same);
+      break;
+    case DType::kFloat16:
+      read(reinterpret_cast<const uint16_t*>(data), Float16ToFloat);
+      break;
+    case DType::kBfloat16:
+      read(reinterpret_cast<const uint16_t*>(data), Bfloat16ToFloat);
+      break;
+    default:
+      break;
+  }
+  return numbers;
 }
 
-template <typename T, typename ToDouble>
-bool AreNear(const Tensor& a, const Tensor& b, double tolerance, ToDouble to_double) {
-  const T* const x = reinterpret_cast<const T*>(a.data());
-  const T* const y = reinterpret_cast<const T*>(b.data());
-  for (size_t i = 0; i < a.bytes() / sizeof(T); ++i)
-    if (!IsNear(to_double(x[i]), to_double(y[i]), tolerance)) return false;
-  return true;
+bool IsNear(double a, double b, double tolerance, double scale) {
+  if (std::isnan(a) || std::isnan(b)) return std::isnan(a) == std::isnan(b);
+  return a == b || std::abs(a - b) <= tolerance * std::max({scale, std::abs(a), std::abs(b)});
+}
+
+// Compares numbers relative to the largest of them, or to 1 if that is less: the probabilities of
+// 20,000 classes are all far below 1.
+bool AreNear(const std::vector<double>& a, const std::vector<double>& b, double tolerance) {
+  double scale = kLeastScale;
+  for (const double x : a)
+    if (std::isfinite(x)) scale = std::max(scale, std::abs(x));
+  scale = std::min(scale, 1.0);
+  return std::ranges::equal(a, b,
+                            [&](double x, double y) { return IsNear(x, y, tolerance, scale); });
 }
 
 bool HasSameValues(const Tensor& a, const Tensor& b) {
   if (a.dtype() != b.dtype() || !(a.shape() == b.shape())) return false;
-  const auto same = [](double x) { return x; };
   switch (a.dtype()) {
     case DType::kFloat32:
     case DType::kComplex64:
-      return AreNear<float>(a, b, kTolerance, same);
     case DType::kFloat64:
     case DType::kComplex128:
-      return AreNear<double>(a, b, kTolerance, same);
+      return AreNear(NumbersOf(a), NumbersOf(b), kTolerance);
     case DType::kFloat16:
-      return AreNear<uint16_t>(a, b, kHalfTolerance, Float16ToFloat);
     case DType::kBfloat16:
-      return AreNear<uint16_t>(a, b, kHalfTolerance, Bfloat16ToFloat);
+      return AreNear(NumbersOf(a), NumbersOf(b), kHalfTolerance);
     case DType::kString:
       return std::ranges::equal(a.strings(), b.strings(), {}, &StringElement::view,
                                 &StringElement::view);
     default:
       return a.bytes() == 0 || std::memcmp(a.data(), b.data(), a.bytes()) == 0;
   }
+}
+
+// Returns why this answer to `rows` different rows cannot show whether they depend on each other.
+// Empty: it can.
+std::string WhyShowsNothing(const NamedTensors& answer, int64_t rows) {
+  bool differs = false;
+  for (const NamedTensor& output : answer) {
+    const std::vector<double> numbers = NumbersOf(output.tensor);
+    const auto finite = std::ranges::count_if(numbers, [](double x) { return std::isfinite(x); });
+    if (2 * static_cast<size_t>(finite) < numbers.size())
+      return fmt::format("most numbers of its output '{}' are infinite or NaN", output.name);
+    if (output.tensor.shape().rank() == 0 || output.tensor.shape().dim(0) != rows) return {};
+    for (int64_t row = 1; row < rows && !differs; ++row)
+      differs = !HasSameValues(output.tensor.Rows(0, 1), output.tensor.Rows(row, 1));
+  }
+  return differs ? "" : "it answers all rows with the same values";
 }
 
 // ---- The check.
@@ -224,7 +287,8 @@ class RowCheck final {
 StatusOr<InferRequest> AtLeastTwoRows(const Signature& signature, const InferRequest& sample,
                                       int64_t rows) {
   if (rows > 1) return sample;
-  ASSIGN_OR_RETURN(const InferRequest other, MakeUp(signature, 1, /*guess=*/1, &sample));
+  ASSIGN_OR_RETURN(const InferRequest other,
+                   MakeUp(signature, 1, /*guess=*/1, Values::kSimple, &sample));
   const InferRequest* const members[] = {&sample, &other};
   InferRequest both;
   both.output_filter = sample.output_filter;
@@ -248,21 +312,42 @@ Status CheckRowsAreIndependent(Model& model, const Signature& signature,
     if (!request.ok()) continue;
     const int64_t used = std::clamp<int64_t>(rows, 2, kSampleRowsMax);
     StatusOr<NamedTensors> together = check.Run(*request, 0, used);
-    if (together.ok()) return check.Compare(*request, used, *together);
+    if (!together.ok()) continue;
+    TRY(check.Compare(*request, used, *together));
+    if (WhyShowsNothing(*together, used).empty()) return OkStatus();
   }
-  Status last;
-  for (const int64_t guess : kGuesses) {
-    StatusOr<InferRequest> request = MakeUp(signature, kRows, guess, /*like=*/nullptr);
-    if (!request.ok()) return absl::FailedPreconditionError(request.status().message());
-    StatusOr<NamedTensors> together = check.Run(*request, 0, kRows);
-    if (together.ok()) return check.Compare(*request, kRows, *together);
-    last = together.status();
-    if (cancel.IsCancelled()) return absl::CancelledError("the check was cancelled");
+  std::string why = "the model refused a made-up request: ";
+  for (const Values values : {Values::kVaried, Values::kSimple}) {
+    for (const int64_t guess : kGuesses) {
+      const auto make = [&](int64_t rows) {
+        return MakeUp(signature, rows, guess, values, /*like=*/nullptr);
+      };
+      const StatusOr<InferRequest> request = make(kRows);
+      if (!request.ok()) return absl::FailedPreconditionError(request.status().message());
+      const SteadyTime start = Clock::Real().Now();
+      const StatusOr<NamedTensors> together = check.Run(*request, 0, kRows);
+      const Duration time = Clock::Real().Now() - start;
+      if (cancel.IsCancelled()) return absl::CancelledError("the check was cancelled");
+      if (!together.ok()) {
+        why = fmt::format("the model refused a made-up request: {}", MessageOf(together.status()));
+        continue;
+      }
+      TRY(check.Compare(*request, kRows, *together));
+      if (std::string nothing = WhyShowsNothing(*together, kRows); !nothing.empty()) {
+        why = fmt::format("the answer to a made-up request shows nothing: {}", nothing);
+        continue;
+      }
+      if (time > kShortRun) return OkStatus();
+      const StatusOr<InferRequest> large = make(kManyRows);
+      if (!large.ok()) return OkStatus();
+      const StatusOr<NamedTensors> many = check.Run(*large, 0, kManyRows);
+      return many.ok() ? check.Compare(*large, kManyRows, *many) : OkStatus();
+    }
   }
   return Error(StatusCode::kFailedPrecondition,
-               "it cannot be checked, because the model refused a made-up request, and no recorded "
-               "or recent request with two rows is known: {}",
-               MessageOf(last));
+               "it cannot be checked, because no recorded or recent request with two rows is "
+               "known, and {}",
+               why);
 }
 
 Status CheckPadding(Model& model, const Signature& signature, const PadPlan& pad,
@@ -274,9 +359,12 @@ Status CheckPadding(Model& model, const Signature& signature, const PadPlan& pad
         RowsOf(signature, *sample) > 0)
       requests.push_back(*sample);
   }
-  for (const int64_t guess : kGuesses) {
-    StatusOr<InferRequest> request = MakeUp(signature, /*rows=*/1, guess, /*like=*/nullptr);
-    if (request.ok()) requests.push_back(*std::move(request));
+  for (const Values values : {Values::kVaried, Values::kSimple}) {
+    for (const int64_t guess : kGuesses) {
+      StatusOr<InferRequest> request =
+          MakeUp(signature, /*rows=*/1, guess, values, /*like=*/nullptr);
+      if (request.ok()) requests.push_back(*std::move(request));
+    }
   }
   for (InferRequest& request : requests) {
     for (NamedTensor& input : request.inputs) input.tensor = input.tensor.Rows(0, 1);

@@ -4,10 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -149,7 +151,63 @@ TEST(RowCheckTest, SmallDifferencesAreRounding) {
     for (float& each : y.mutable_as<float>()) each = NAN;
     return y;
   };
-  EXPECT_TRUE(Check(Info(DType::kFloat32), not_a_number).ok());
+  EXPECT_THAT(Check(Info(DType::kFloat32), not_a_number).message(),
+              HasSubstr("most numbers of its output 'y' are infinite or NaN"));
+}
+
+// Divides each number by its row's sum of so many equal numbers, so that all are small.
+StatusOr<Tensor> MixesALittle(const Tensor& x) {
+  Tensor y = Copy(x);
+  float largest = 0;
+  for (const float each : x.as<float>()) largest = std::max(largest, std::abs(each));
+  for (float& each : y.mutable_as<float>()) each = each / largest * 1e-5F;
+  return y;
+}
+
+TEST(RowCheckTest, SmallAnswersAreComparedByTheirOwnSize) {
+  EXPECT_FALSE(Check(Info(DType::kFloat32), MixesALittle).ok());
+}
+
+TEST(RowCheckTest, AnswersThatAreAllTheSameShowNothing) {
+  const Status status = Check(Info(DType::kFloat32), [](const Tensor& x) -> StatusOr<Tensor> {
+    Tensor y = Copy(x);
+    for (float& each : y.mutable_as<float>()) each = 7;
+    return y;
+  });
+  EXPECT_THAT(status.message(), HasSubstr("it answers all rows with the same values"));
+}
+
+TEST(RowCheckTest, InputsForWhichOnlySimpleValuesGiveNumbersAreFound) {
+  // The logarithm of negative numbers is NaN. The mean over all rows is found with positive ones.
+  const Status status = Check(Info(DType::kFloat32), [](const Tensor& x) -> StatusOr<Tensor> {
+    Tensor y = Copy(x);
+    float sum = 0;
+    for (const float each : x.as<float>()) sum += std::log(each + 0.001F);
+    for (float& each : y.mutable_as<float>()) each += sum;
+    return y;
+  });
+  EXPECT_THAT(status.message(), HasSubstr("the output 'y' of a row differs"));
+}
+
+TEST(RowCheckTest, AModelThatMixesOnlyManyRowsIsFound) {
+  const Status status = Check(Info(DType::kFloat32), [](const Tensor& x) -> StatusOr<Tensor> {
+    return x.shape().dim(0) < 9 ? Copy(x) : AddSumOfAll(x);
+  });
+  EXPECT_THAT(status.message(), HasSubstr("the output 'y' of a row differs"));
+}
+
+// Splits texts at spaces: as many columns as the longest one has words.
+StatusOr<Tensor> CountWords(const Tensor& x) {
+  const auto words = [](std::string_view text) { return std::ranges::count(text, ' ') + 1; };
+  int64_t longest = 0;
+  for (const StringElement& text : x.strings()) longest = std::max(longest, words(text.view()));
+  Tensor y = *Tensor::Allocate(DType::kInt64, {x.shape().dim(0), longest});
+  std::ranges::fill(y.mutable_as<int64_t>(), 1);
+  return y;
+}
+
+TEST(RowCheckTest, OutputsAsWideAsTheLongestRowAreFound) {
+  EXPECT_FALSE(Check(Info(DType::kString), CountWords).ok());
 }
 
 TEST(RowCheckTest, OutputsWithoutTheRowsAreRefused) {
@@ -167,7 +225,8 @@ TEST(RowCheckTest, SizesAreGuessed) {
     return Copy(x);
   });
   EXPECT_TRUE(status.ok()) << status;
-  EXPECT_EQ(widths, (std::vector<int64_t>{4, 1, 32, 32, 32}));
+  EXPECT_EQ(widths, (std::vector<int64_t>{4, 1, 32, 32, 32, 32, 32, 32}))
+      << "three rows, and then many: whole, the first, the others";
 }
 
 TEST(RowCheckTest, ModelThatRefusesWhatIsMadeUpIsNotBatched) {

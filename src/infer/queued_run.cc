@@ -9,8 +9,10 @@
 // Requests of a cheap model do not wait in a queue. An event loop joins those that it decodes in
 // one turn: see TurnBatches.
 //
-// If a batch fails, its members go back to the queue and run alone: one of them may be the cause,
-// and the others must not suffer. The lease of the batch ends as that of any run.
+// If a batch fails, its members go back to the queue: one of them may be the cause, and the others
+// must not suffer. They run again with at most half as many, and alone in the end. So one request
+// that fails costs about two more runs for each halving, and not one for each member. The lease of
+// the batch ends as that of any run.
 //
 // The functions of Engine that make a QueuedRun are here too, so that engine.cc does not need it.
 #include "infer/queued_run.h"
@@ -100,17 +102,33 @@ void Engine::QueuedRun::Enter(std::unique_ptr<QueuedRun> run) {
   run->AnswerError(engine.ErrorOf(queue, admission, request.cancel, request.deadline));
 }
 
-void Engine::QueuedRun::RetryAlone(std::unique_ptr<QueuedRun> run) {
-  run->group = nullptr;
-  run->rows = 0;
+void Engine::QueuedRun::Retry(std::unique_ptr<QueuedRun> run, size_t requests_max) {
+  run->requests_max_ = requests_max;
+  if (requests_max <= 1) {
+    run->group = nullptr;
+    run->rows = 0;
+  }
   run->was_accepted = true;
   if (StageTimes* const times = run->request_.times; times != nullptr) times->batch_requests = 0;
   Enter(std::move(run));
 }
 
 Engine::BatchRun::BatchRun(std::unique_ptr<QueuedRun> first)
-    : engine_(first->engine()), batcher_(*Served(first->handle()).batcher()), form_(first->form()) {
+    : engine_(first->engine()), batcher_(*Served(first->handle()).batcher()) {
   members_.push_back(std::move(first));
+  Recount();
+}
+
+void Engine::BatchRun::Crowd::Add(const QueuedRun& run) {
+  form.Add(run.form());
+  ++requests;
+  requests_max = std::min(requests_max, run.requests_max());
+}
+
+void Engine::BatchRun::Recount() {
+  const QueuedRun& first = *members_.front();
+  crowd_ = {.form = first.form(), .requests_max = first.requests_max()};
+  for (size_t i = 1; i < members_.size(); ++i) crowd_.Add(*members_[i]);
 }
 
 void Engine::BatchRun::Start(std::unique_ptr<BatchRun> batch, schedule::Lease* lease,
@@ -118,7 +136,7 @@ void Engine::BatchRun::Start(std::unique_ptr<BatchRun> batch, schedule::Lease* l
   for (const auto& member : batch->members_) member->NoteWait(now);
   batch->DropUnwanted(now);
   if (batch->members_.empty()) return;
-  const int64_t rows = batch->form_.rows;
+  const int64_t rows = batch->form().rows;
   if (batch->members_.size() > 1 || batch->batcher_.RowsToRun(rows) != rows) batch->Join();
   batch->start_ = now;
   const size_t requests = batch->members_.size();
@@ -129,7 +147,7 @@ void Engine::BatchRun::Start(std::unique_ptr<BatchRun> batch, schedule::Lease* l
     times->run_start = now;
     if (requests == 1) continue;
     times->batch_requests = static_cast<uint32_t>(requests);
-    times->batch_rows = static_cast<uint32_t>(batch->form_.rows);
+    times->batch_rows = static_cast<uint32_t>(batch->form().rows);
     times->batch = id;
   }
   // An event loop cannot learn that a client has left while it runs the model.
@@ -147,19 +165,19 @@ void Engine::BatchRun::StartInline(std::unique_ptr<BatchRun> batch) {
 }
 
 bool Engine::BatchRun::TryTake(std::unique_ptr<QueuedRun>& run) {
-  if (!Fits(*run, form_, batcher_.RowsMax(form_.signature))) return false;
+  if (!Fits(*run, crowd_, batcher_.RowsMax(form().signature))) return false;
   Add(run.release());
   return true;
 }
 
-bool Engine::BatchRun::Fits(const QueuedRun& other, const BatchForm& batch,
-                            int64_t rows_max) const {
-  return other.group == &batcher_ && other.form().rows <= rows_max - batch.rows &&
-         batcher_.MayJoin(members_.front()->request(), batch, other.request(), other.form());
+bool Engine::BatchRun::Fits(const QueuedRun& other, const Crowd& crowd, int64_t rows_max) const {
+  return other.group == &batcher_ && other.form().rows <= rows_max - crowd.form.rows &&
+         crowd.requests < std::min(crowd.requests_max, other.requests_max()) &&
+         batcher_.MayJoin(members_.front()->request(), crowd.form, other.request(), other.form());
 }
 
 void Engine::BatchRun::Add(QueuedRun* member) {
-  form_.Add(member->form());
+  crowd_.Add(*member);
   members_.emplace_back(member);
 }
 
@@ -167,20 +185,22 @@ void Engine::BatchRun::TakeOthers(schedule::Lease& lease) {
   schedule::ModelQueue& queue = Served(members_.front()->handle()).QueueIn(engine_.scheduler_);
   const int64_t rows_max =
       batcher_.PrefersSizes()
-          ? batcher_.RowsToTake(form_.signature, form_.rows + queue.WaitingRows())
-          : batcher_.RowsMax(form_.signature);
-  if (form_.rows >= rows_max) return;
+          ? batcher_.RowsToTake(form().signature, form().rows + queue.WaitingRows())
+          : batcher_.RowsMax(form().signature);
+  if (form().rows >= rows_max) return;
   std::vector<schedule::Job*> taken;
-  BatchForm all = form_;
+  Crowd all = crowd_;
   const auto ask = [&](schedule::Job& job) {
-    if (all.rows >= rows_max) return schedule::Along::kStop;
+    if (all.form.rows >= rows_max || all.requests >= all.requests_max)
+      return schedule::Along::kStop;
     if (job.group == &kUndecoded) {
-      ++all.rows;  // at least
+      ++all.form.rows;  // at least
+      ++all.requests;
       return schedule::Along::kTake;
     }
     const auto& other = static_cast<const QueuedRun&>(job);
     if (!Fits(other, all, rows_max)) return schedule::Along::kLeave;
-    all.Add(other.form());
+    all.Add(other);
     return schedule::Along::kTake;
   };
   queue.TakeAlong(lease, ask, taken);
@@ -200,7 +220,7 @@ void Engine::BatchRun::Decode(std::span<schedule::Job* const> jobs, int64_t rows
   lease.gathered = nullptr;
   for (schedule::Job* job : gathered) {
     auto* const other = static_cast<QueuedRun*>(job);
-    if (Fits(*other, form_, rows_max)) {
+    if (Fits(*other, crowd_, rows_max)) {
       Add(other);
     } else {
       other->was_accepted = true;
@@ -223,8 +243,7 @@ void Engine::BatchRun::DropUnwanted(SteadyTime now) {
     return true;
   });
   if (members_.size() == before || members_.empty()) return;
-  form_ = members_.front()->form();
-  for (size_t i = 1; i < members_.size(); ++i) form_.Add(members_[i]->form());
+  Recount();
 }
 
 void Engine::BatchRun::Join() {
@@ -237,9 +256,9 @@ void Engine::BatchRun::Join() {
     joined_ = *std::move(joined);
     return;
   }
-  form_ = members_.front()->form();
-  for (size_t i = 1; i < members_.size(); ++i) QueuedRun::RetryAlone(std::move(members_[i]));
+  for (size_t i = 1; i < members_.size(); ++i) QueuedRun::Retry(std::move(members_[i]), 1);
   members_.resize(1);
+  Recount();
 }
 
 void Engine::BatchRun::WatchMembers() {
@@ -274,7 +293,7 @@ void Engine::BatchRun::OnPart(InferResponse&& part) {
   if (joined_ == nullptr) {
     const bool is_ok = part.status.ok();
     members_.front()->Answer(std::move(part));
-    if (is_ok) batcher_.Record(form_, /*requests=*/1, time);
+    if (is_ok) batcher_.Record(form(), /*requests=*/1, time);
     return;
   }
   EndWatch();
@@ -282,8 +301,8 @@ void Engine::BatchRun::OnPart(InferResponse&& part) {
   Status status =
       was_streamed_ ? absl::InternalError("the model answers in parts") : Divide(part.outputs);
   // After the answers, so that nothing is counted for a request that is not counted itself.
-  if (status.ok()) return batcher_.Record(form_, members_.size(), time);
-  if (status.code() == StatusCode::kInternal) batcher_.TurnOff(form_.signature, status);
+  if (status.ok()) return batcher_.Record(form(), members_.size(), time);
+  if (status.code() == StatusCode::kInternal) batcher_.TurnOff(form().signature, status);
   Fail(status);
 }
 
@@ -304,10 +323,11 @@ void Engine::BatchRun::Fail(const Status& status) {
   const core::Handle handle = members_.front()->handle().Share();
   // A member that was alone is the cause itself.
   const bool may_repeat = members_.size() > 1 && !Served(handle).info().traits.has_side_effects;
+  const size_t half = members_.size() / 2;
   if (may_repeat) batcher_.RecordRetries(members_.size());
   for (auto& member : members_) {
     if (may_repeat) {
-      QueuedRun::RetryAlone(std::move(member));
+      QueuedRun::Retry(std::move(member), half);
     } else {
       member->AnswerError(status);
     }

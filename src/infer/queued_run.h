@@ -31,8 +31,9 @@ class Engine::QueuedRun final : public schedule::Job {
   static void StartNow(std::unique_ptr<QueuedRun> run, schedule::Lease& lease);
   // Enters the queue of its model, or answers that it is full.
   static void Enter(std::unique_ptr<QueuedRun> run);
-  // Enters the queue again, to run alone.
-  static void RetryAlone(std::unique_ptr<QueuedRun> run);
+  // Enters the queue again, after a run with others has failed, to run with fewer of them:
+  // `requests_max` in all.
+  static void Retry(std::unique_ptr<QueuedRun> run, size_t requests_max);
   // Runs on this thread, an event loop, without a slot.
   static void StartInline(std::unique_ptr<QueuedRun> run);
 
@@ -40,6 +41,7 @@ class Engine::QueuedRun final : public schedule::Job {
   const InferRequest& request() const { return request_; }
   const BatchForm& form() const { return form_; }
   const core::Handle& handle() const { return handle_; }
+  size_t requests_max() const { return requests_max_; }
   // Notes that the run starts, or that it does not.
   void NoteWait(SteadyTime now);
   void Answer(InferResponse&& response) { done_(std::move(response)); }
@@ -55,7 +57,8 @@ class Engine::QueuedRun final : public schedule::Job {
   core::Handle handle_;  // a version with queued requests is in use: it stays loaded
   const InferRequest& request_;
   ResponseCallback done_;
-  BatchForm form_;  // without rows: it must run alone, and has no group
+  BatchForm form_;                  // without rows: it must run alone, and has no group
+  size_t requests_max_ = SIZE_MAX;  // of the runs that it shares
   SteadyTime queued_;
 };
 
@@ -70,15 +73,24 @@ class Engine::BatchRun final {
   void TakeOthers(schedule::Lease& lease);
   // Takes `run` along and returns true if it fits. Else the caller keeps it.
   bool TryTake(std::unique_ptr<QueuedRun>& run);
-  bool IsFull() const { return form_.rows >= batcher_.RowsMax(form_.signature); }
+  bool IsFull() const { return form().rows >= batcher_.RowsMax(form().signature); }
   // Runs all members. `lease` is null on an event loop.
   static void Start(std::unique_ptr<BatchRun> batch, schedule::Lease* lease, SteadyTime now);
   static void StartInline(std::unique_ptr<BatchRun> batch);
 
  private:
-  // True if the other request may run with the members, which have the form `batch`, in a run of
-  // `rows_max` rows.
-  bool Fits(const QueuedRun& other, const BatchForm& batch, int64_t rows_max) const;
+  // What a run has, or is going to have.
+  struct Crowd {
+    BatchForm form;  // of all requests together
+    size_t requests = 1;
+    size_t requests_max = SIZE_MAX;  // the least of theirs
+
+    void Add(const QueuedRun& run);
+  };
+
+  // True if the other request may run with the members, and with those that are going to be, in a
+  // run of `rows_max` rows.
+  bool Fits(const QueuedRun& other, const Crowd& crowd, int64_t rows_max) const;
   void Add(QueuedRun* member);
   // Lets requests be decoded, and adds those that fit. The others go back to the queue.
   void Decode(std::span<schedule::Job* const> jobs, int64_t rows_max, schedule::Lease& lease);
@@ -94,6 +106,9 @@ class Engine::BatchRun final {
   Status Divide(const NamedTensors& outputs);
   // The run has failed, perhaps because of one member.
   void Fail(const Status& status);
+  const BatchForm& form() const { return crowd_.form; }
+  // Counts the members anew.
+  void Recount();
   // The request that runs: of all members, or of the only one.
   const InferRequest& request() const {
     return joined_ != nullptr ? joined_->request() : members_.front()->request();
@@ -102,7 +117,7 @@ class Engine::BatchRun final {
   Engine& engine_;
   Batcher& batcher_;  // lives as long as the version, and so as long as a member
   std::vector<std::unique_ptr<QueuedRun>> members_;
-  BatchForm form_;                         // of all members together
+  Crowd crowd_;                            // all members
   std::unique_ptr<JoinedRequest> joined_;  // null: there is one member
   CancelToken cancel_;                     // of the joined request
   std::atomic<size_t> wanted_{0};          // the members that are not cancelled

@@ -155,8 +155,8 @@ void Engine::SplitRun::Finish() {
 void Engine::SplitRun::RunWhole(const Status& why) {
   batcher_.TurnOff(form_.signature, why);
   if (Served(handle_).info().traits.has_side_effects) return AnswerError(done_, why);
-  QueuedRun::RetryAlone(
-      std::make_unique<QueuedRun>(engine_, handle_.Share(), request_, std::move(done_)));
+  QueuedRun::Retry(
+      std::make_unique<QueuedRun>(engine_, handle_.Share(), request_, std::move(done_)), 1);
 }
 
 bool Engine::TakeIfTooLarge(const ModelHandle& handle, const InferRequest& request,

@@ -15,10 +15,12 @@
 // others too. It keeps as much of that advantage as the runs in the slots explain: the cost of the
 // largest one in each slot.
 //
-// Within a flow the earliest deadline goes first, and then the first that came.
+// Within a flow the earliest deadline goes first, and then the first that came. But one run in
+// kOldestEvery starts the item that came first.
 #include "schedule/fair_queue.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/container/inlined_vector.h"
 #include "base/check.h"
@@ -85,12 +87,28 @@ bool FairQueue::IsTooLate(const Flow& flow, const QueueItem& item) const {
 }
 
 void FairQueue::SetGathering(Flow& flow, const Gathering& gathering) {
-  while (!flow.by_age_.empty()) flow.by_age_.Remove(flow.by_age_.top());
+  while (!flow.by_due_.empty()) flow.by_due_.Remove(flow.by_due_.top());
   flow.gathering_ = gathering;
   if (flow.Gathers()) {
-    for (QueueItem* item : flow.waiting_.elements()) flow.by_age_.Push(*item);
+    for (QueueItem* item : flow.waiting_.elements()) {
+      item->due = flow.DueTimeOf(*item);
+      flow.by_due_.Push(*item);
+    }
   }
   Refresh(flow);
+}
+
+void FairQueue::StopGathering() {
+  gathers_ = false;
+  while (!held_.empty()) RefreshHeld(held_.top());
+}
+
+int64_t Flow::DueTimeOf(const QueueItem& item) const {
+  int64_t delay = gathering_.delay_max;
+  if (limits_.late_after != 0) delay = std::min(delay, limits_.late_after / 2);
+  if (item.deadline != kNoItemDeadline)
+    delay = std::min(delay, std::max<int64_t>(item.deadline - item.entered, 0) / 2);
+  return item.entered + delay;
 }
 
 Refusal FairQueue::Check(const Flow& flow, const QueueItem& item) const {
@@ -117,12 +135,17 @@ Refusal FairQueue::Push(Flow& flow, QueueItem& item) {
   }
   item.flow = &flow;
   item.is_late = item.was_delayed = false;
-  item.arrival = arrivals_++;
+  if (!item.was_accepted || item.arrival == 0) item.arrival = arrivals_++;
   flow.ItemsWith(item).Push(item);
   if (!item.is_task) {
+    item.older = std::exchange(flow.newest_, &item);
+    (item.older == nullptr ? flow.oldest_ : item.older->newer) = &item;
     flow.waiting_rows_ += item.rows;
     if (item.rows == 0) ++flow.lone_items_;
-    if (flow.Gathers()) flow.by_age_.Push(item);
+    if (flow.Gathers()) {
+      item.due = flow.DueTimeOf(item);
+      flow.by_due_.Push(item);
+    }
   }
   bytes_ += item.bytes;
   ++items_;
@@ -140,7 +163,11 @@ bool FairQueue::Remove(QueueItem& item) {
     if (item.deadline != kNoItemDeadline) --flow.timed_items_;
     flow.waiting_rows_ -= item.rows;
     if (item.rows == 0) --flow.lone_items_;
-    if (item.age_position != kInNoHeap) flow.by_age_.Remove(item);
+    if (item.due_position != kInNoHeap) flow.by_due_.Remove(item);
+    QueueItem* const older = std::exchange(item.older, nullptr);
+    QueueItem* const newer = std::exchange(item.newer, nullptr);
+    (older == nullptr ? flow.oldest_ : older->newer) = newer;
+    (newer == nullptr ? flow.newest_ : newer->older) = older;
   }
   bytes_ -= item.bytes;
   --items_;
@@ -153,9 +180,9 @@ QueueItem* FairQueue::Pop(int64_t now, StartedRun& run) {
   if (!held_.empty()) ReleaseDue(now);
   if (!CanPop()) return nullptr;
   Flow& flow = ready_.top();
-  QueueItem& item = flow.tasks_.empty() ? FirstInTime(flow) : flow.tasks_.top();
+  run = {.flow = &flow, .charge = 0, .is_task = !flow.tasks_.empty(), .has_slot = true};
+  QueueItem& item = run.is_task ? flow.tasks_.top() : NextItem(flow, run);
   Now(flow) = std::max(Now(flow), flow.virtual_time_);
-  run = {.flow = &flow, .charge = 0, .is_task = item.is_task, .has_slot = true};
   ++slots_taken_;
   if (item.is_task) {
     ++flow.open_tasks_;
@@ -173,16 +200,22 @@ QueueItem* FairQueue::Pop(int64_t now, StartedRun& run) {
 
 void FairQueue::TakeAlong(const StartedRun& run, absl::FunctionRef<Along(QueueItem&)> ask) {
   Flow& flow = *run.flow;
+  const auto take = [&](QueueItem& item) {
+    item.is_late = IsLate(flow, item) && flow.limits_.late_action == LateAction::kReject;
+    flow.drain_.OnStartTogether(flow.items() > 1);
+    drain_.OnStartTogether(items_ > 1);
+    Remove(item);
+  };
   absl::InlinedVector<QueueItem*, kLeftAlongMax> left;
+  QueueItem* next_oldest = flow.oldest_;
   while (!flow.waiting_.empty() && left.size() < kLeftAlongMax) {
-    QueueItem& item = flow.waiting_.top();
+    if (run.starts_oldest && next_oldest == nullptr) break;
+    QueueItem& item = run.starts_oldest ? *next_oldest : flow.waiting_.top();
+    next_oldest = item.newer;
     const Along answer = ask(item);
     if (answer == Along::kStop) break;
     if (answer == Along::kTake) {
-      item.is_late = IsLate(flow, item) && flow.limits_.late_action == LateAction::kReject;
-      flow.drain_.OnStartTogether(flow.items() > 1);
-      drain_.OnStartTogether(items_ > 1);
-      Remove(item);
+      take(item);
     } else {
       flow.waiting_.Remove(item);
       left.push_back(&item);
@@ -239,7 +272,7 @@ void FairQueue::RefreshHeld(Flow& flow) {
   if (flow.held_position_ != kInNoHeap) held_.Remove(flow);
   const bool is_ready = flow.position_ != kInNoHeap;
   const bool may_start = flow.MayStart();
-  const int64_t due = may_start ? flow.DueTime() : kNever;
+  const int64_t due = !may_start ? kNever : gathers_ ? flow.DueTime() : last_pop_;
   const bool shall_be_ready = may_start && due <= last_pop_;
   if (is_ready && !shall_be_ready) ready_.Remove(flow);
   if (!is_ready && shall_be_ready) ready_.Push(flow);
@@ -255,6 +288,15 @@ void FairQueue::ReleaseDue(int64_t now) {
 bool FairQueue::IsLate(const Flow& flow, const QueueItem& item) const {
   const int64_t after = flow.limits_.late_after;
   return after != 0 && !item.was_accepted && last_pop_ - item.entered > after;
+}
+
+QueueItem& FairQueue::NextItem(Flow& flow, StartedRun& run) {
+  const bool delays =
+      flow.limits_.late_after != 0 && flow.limits_.late_action == LateAction::kDelay;
+  if (++flow.starts_ % kOldestEvery != 0 || delays) return FirstInTime(flow);
+  run.starts_oldest = true;
+  flow.oldest_->is_late = IsLate(flow, *flow.oldest_);
+  return *flow.oldest_;
 }
 
 QueueItem& FairQueue::FirstInTime(Flow& flow) {

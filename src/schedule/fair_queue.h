@@ -81,7 +81,8 @@ struct QueueItem {
   // A task continues a run that has begun. It needs a slot, but is no run of its own: it starts
   // before the other items of its flow, and FlowLimits do not apply to it. FairQueueLimits do.
   bool is_task = false;
-  // It was in a queue before, and comes back with the work that is left. No limits apply to it.
+  // It was in a queue before, and comes back with the work that is left. No limits apply to it, and
+  // it has its old place.
   bool was_accepted = false;
   // When it began to wait, and how much of a run with others it fills; 0: it runs alone. They only
   // count for Gathering, and the first one for FlowLimits::late_after.
@@ -91,10 +92,13 @@ struct QueueItem {
   bool is_late = false;      // set when it leaves the queue: its owner must refuse it
   bool was_delayed = false;  // by LateAction::kDelay
 
-  Flow* flow = nullptr;               // null: it is not in a queue
-  uint64_t arrival = 0;               // its number, which decides between equal deadlines
+  Flow* flow = nullptr;        // null: it is not in a queue
+  uint64_t arrival = 0;        // its number, which decides between equal deadlines; 0: none
+  QueueItem* older = nullptr;  // its neighbours in the flow, as they came
+  QueueItem* newer = nullptr;
+  int64_t due = 0;                    // when it no longer waits for others
   uint32_t position = kInNoHeap;      // in the flow's heap
-  uint32_t age_position = kInNoHeap;  // in that of its ages
+  uint32_t due_position = kInNoHeap;  // in that of what waits for others
 };
 
 // What TakeAlong does with an item.
@@ -109,7 +113,8 @@ struct StartedRun {
   Flow* flow = nullptr;  // null: it has ended
   double charge = 0;     // the compute time that the flow has paid in advance
   bool is_task = false;
-  bool has_slot = false;  // it counts among slots_taken()
+  bool has_slot = false;       // it counts among slots_taken()
+  bool starts_oldest = false;  // its item came first, and need not have the earliest deadline
 };
 
 // One model's part of the queue. Only FairQueue changes it. Its owner destroys it when it is idle.
@@ -140,8 +145,8 @@ class Flow final {
     }
   };
   using Items = IndexedHeap<QueueItem, &QueueItem::position, EarlierItem>;
-  struct OlderItem {
-    bool operator()(const QueueItem& a, const QueueItem& b) const { return a.entered < b.entered; }
+  struct EarlierDueItem {
+    bool operator()(const QueueItem& a, const QueueItem& b) const { return a.due < b.due; }
   };
 
   bool IsCapped() const { return RunsMax() != 0 && runs_ >= RunsMax(); }
@@ -152,8 +157,10 @@ class Flow final {
   int64_t DueTime() const {
     if (!Gathers() || !tasks_.empty() || lone_items_ > 0 || waiting_rows_ >= gathering_.rows)
       return std::numeric_limits<int64_t>::min();
-    return by_age_.top().entered + gathering_.delay_max;
+    return by_due_.top().due;
   }
+  // When this item no longer waits for others. It must not be late before, nor near its deadline.
+  int64_t DueTimeOf(const QueueItem& item) const;
 
   FlowLimits limits_;
   uint32_t declared_runs_ = 0;   // see SetDeclaredRuns
@@ -170,8 +177,12 @@ class Flow final {
   Items tasks_;
   Gathering gathering_;
   int64_t waiting_rows_ = 0;
-  uint64_t lone_items_ = 0;  // those of waiting_ that run alone
-  IndexedHeap<QueueItem, &QueueItem::age_position, OlderItem> by_age_;  // waiting_, if it gathers
+  uint64_t lone_items_ = 0;      // those of waiting_ that run alone
+  QueueItem* oldest_ = nullptr;  // of waiting_
+  QueueItem* newest_ = nullptr;
+  uint32_t starts_ = 0;  // of items that are no tasks
+  // waiting_, if it gathers.
+  IndexedHeap<QueueItem, &QueueItem::due_position, EarlierDueItem> by_due_;
   int64_t due_ = 0;                     // while it is in the queue's heap of flows that gather
   uint32_t position_ = kInNoHeap;       // in the queue's heap of flows
   uint32_t held_position_ = kInNoHeap;  // in that of flows that gather
@@ -208,6 +219,9 @@ class FairQueue final {
   // Sets how long the items of a flow wait for others.
   void SetGathering(Flow& flow, const Gathering& gathering);
 
+  // From now on no item waits for others, because none will come.
+  void StopGathering();
+
   // Adds an item, unless that would break a limit. A refused item is as before.
   // REQUIRES: the item is in no queue.
   [[nodiscard]] Refusal Push(Flow& flow, QueueItem& item);
@@ -217,11 +231,15 @@ class FairQueue final {
   // start. `now` serves to measure how fast the queue drains, and for items that wait for others
   // or have waited too long. The item is then out of the queue, and `run` stands for it until End.
   QueueItem* Pop(int64_t now, StartedRun& run);
-  // Calls `ask` for the items of the flow of `run`, in the order in which they would start, and
-  // takes out those that shall share the run. Tasks are not asked for. Stops after kLeftAlongMax
-  // items that were left. The items that it takes cost nothing beyond the cost of the run.
+  // Calls `ask` for the items of the flow of `run`, in the order in which they would start (or in
+  // which they came, if the run starts the oldest), and takes out those that shall share the run.
+  // Tasks are not asked for. Stops after kLeftAlongMax items that were left. The items that it
+  // takes cost nothing beyond the cost of the run.
   void TakeAlong(const StartedRun& run, absl::FunctionRef<Along(QueueItem&)> ask);
   static constexpr size_t kLeftAlongMax = 64;
+  // One run of a flow in so many starts the item that came first. So an item without a deadline, or
+  // with a late one, does not wait for ever while others with early deadlines come.
+  static constexpr uint32_t kOldestEvery = 8;
   // True if Pop would return an item, whatever the time is.
   bool CanPop() const { return HasSlot() && !ready_.empty(); }
   // The time from which on Pop may return one more item, because others need not wait longer for
@@ -271,6 +289,8 @@ class FairQueue final {
   // Makes the flows ready whose items have waited long enough for others.
   void ReleaseDue(int64_t now);
   bool IsLate(const Flow& flow, const QueueItem& item) const;
+  // The item of the flow that starts next. It has items that are no tasks.
+  QueueItem& NextItem(Flow& flow, StartedRun& run);
   // Sends the items that are late to the end of the flow, and returns the one that is now first.
   QueueItem& FirstInTime(Flow& flow);
 
@@ -281,7 +301,8 @@ class FairQueue final {
   int64_t last_pop_ = std::numeric_limits<int64_t>::min();  // its time
   std::array<double, kPriorities> now_{};                   // see Now
   double largest_charge_ = 0;  // of the recent runs, divided by the weights
-  uint64_t arrivals_ = 0;
+  uint64_t arrivals_ = 1;      // the next one's number
+  bool gathers_ = true;
   uint64_t items_ = 0;
   uint64_t bytes_ = 0;
   uint32_t slots_;

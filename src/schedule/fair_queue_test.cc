@@ -9,6 +9,7 @@
 #include <deque>
 #include <random>
 #include <string>
+#include <vector>
 
 namespace penstock::schedule {
 namespace {
@@ -99,11 +100,32 @@ TEST_F(GatheringTest, TheOldestItemCountsAlsoIfAnotherGoesFirst) {
   QueueItem& urgent = items_.emplace_back();
   urgent.entered = 60;
   urgent.rows = 1;
-  urgent.deadline = 1;
+  urgent.deadline = 1000;
   ASSERT_EQ(queue_.Push(a_, urgent), Refusal::kNone);
   EXPECT_EQ(queue_.NextDue(), 150);
   EXPECT_TRUE(queue_.Remove(oldest));
   EXPECT_EQ(queue_.NextDue(), 160);
+}
+
+TEST_F(GatheringTest, AnItemStartsWellBeforeItsDeadlineAndBeforeItIsLate) {
+  queue_.SetLimits(b_, {.late_after = 60});
+  QueueItem& urgent = items_.emplace_back();
+  urgent.entered = 50;
+  urgent.rows = 1;
+  urgent.deadline = 90;
+  ASSERT_EQ(queue_.Push(a_, urgent), Refusal::kNone);
+  EXPECT_EQ(queue_.NextDue(), 70) << "half of the time is left for the run";
+  EXPECT_TRUE(queue_.Remove(urgent));
+  queue_.SetGathering(b_, {.delay_max = 100, .rows = 4});
+  AddAt(50, 1, b_);
+  EXPECT_EQ(queue_.NextDue(), 80);
+}
+
+TEST_F(GatheringTest, NoItemWaitsWhenTheServerStops) {
+  QueueItem& item = AddAt(50, 1, a_);
+  EXPECT_EQ(PopAt(60), nullptr);
+  queue_.StopGathering();
+  EXPECT_EQ(PopAt(60), &item);
 }
 
 TEST_F(GatheringTest, OtherFlowsAndTasksStartAtOnce) {
@@ -185,98 +207,6 @@ TEST_F(FairQueueTest, LateItemsMayGoLast) {
     EXPECT_EQ(queue_.Pop(101, run), item);
     EXPECT_FALSE(item->is_late);
     queue_.End(run, 1);
-  }
-}
-
-// Random lives of flows that gather, of which the last one does not. One thread at a time.
-class GatheringLife final {
- public:
-  explicit GatheringLife(uint32_t seed) : random_(seed) {
-    for (size_t i = 0; i < 2; ++i) {
-      queue_.SetGathering(flows_[i], {.delay_max = kDelay, .rows = kRows});
-      if (Below(2) == 0) queue_.SetLimits(flows_[i], {.runs_max = 1});
-    }
-  }
-
-  void Step() {
-    now_ += Below(20);
-    const int64_t event = Below(4);
-    if (event <= 1) {
-      QueueItem& item = items_.emplace_back();
-      item.entered = now_;
-      item.rows = Below(8) == 0 ? 0 : 1 + Below(3);
-      ASSERT_EQ(queue_.Push(flows_[static_cast<size_t>(Below(3))], item), Refusal::kNone);
-    } else if (event == 2 && !items_.empty()) {
-      queue_.Remove(items_[static_cast<size_t>(Below(static_cast<int64_t>(items_.size())))]);
-    } else if (!runs_.empty()) {
-      queue_.End(runs_.front(), static_cast<double>(Below(30)));
-      runs_.pop_front();
-    }
-    while (StartOne()) {
-    }
-    CheckRest();
-  }
-
- private:
-  static constexpr int64_t kDelay = 50, kRows = 5;
-
-  int64_t Below(int64_t n) { return static_cast<int64_t>(random_() % static_cast<uint64_t>(n)); }
-
-  // The time from which on an item of the flow may start, counted from outside.
-  int64_t DueOf(size_t flow) const {
-    int64_t oldest = FairQueue::kNever, rows = 0;
-    bool has_lone = false;
-    for (const QueueItem& item : items_) {
-      if (item.flow != &flows_[flow]) continue;
-      oldest = std::min(oldest, item.entered);
-      rows += item.rows;
-      has_lone |= item.rows == 0;
-    }
-    if (oldest == FairQueue::kNever) return oldest;
-    return flow == 2 || has_lone || rows >= kRows ? oldest : oldest + kDelay;
-  }
-
-  bool StartOne() {
-    const int64_t due[] = {DueOf(0), DueOf(1), DueOf(2)};
-    StartedRun run;
-    QueueItem* const item = queue_.Pop(now_, run);
-    if (item == nullptr) return false;
-    EXPECT_LE(due[run.flow - flows_.data()], now_) << "it starts too early";
-    int64_t rows = item->rows;
-    queue_.TakeAlong(run, [&](QueueItem& other) {
-      if (rows + other.rows > kRows || other.rows == 0) return Along::kLeave;
-      rows += other.rows;
-      return Along::kTake;
-    });
-    runs_.push_back(run);
-    return true;
-  }
-
-  // Nothing waits longer than it must.
-  void CheckRest() const {
-    if (queue_.slots_taken() == queue_.limits().slots) return;
-    EXPECT_GT(queue_.NextDue(), now_);
-    for (size_t i = 0; i < 3; ++i) {
-      const bool is_capped = flows_[i].RunsMax() != 0 && flows_[i].runs() >= flows_[i].RunsMax();
-      if (is_capped) continue;
-      EXPECT_GT(DueOf(i), now_);
-      EXPECT_LE(queue_.NextDue(), DueOf(i));
-    }
-  }
-
-  std::mt19937 random_;
-  FairQueue queue_{{.slots = 2, .items_max = 0, .bytes_max = 0}};
-  std::array<Flow, 3> flows_;
-  std::deque<QueueItem> items_;
-  std::deque<StartedRun> runs_;
-  int64_t now_ = 0;
-};
-
-TEST(GatheringLifeTest, EveryItemStartsWhenItMayForEverySeed) {
-  for (uint32_t seed = 0; seed < 300 && !::testing::Test::HasFailure(); ++seed) {
-    SCOPED_TRACE(seed);
-    GatheringLife life(seed);
-    for (int step = 0; step < 200; ++step) life.Step();
   }
 }
 
@@ -430,6 +360,53 @@ TEST_F(FairQueueTest, RefusesWhatIsOverALimit) {
   EXPECT_EQ(push(b_, 0), Refusal::kQueueItems);
   EXPECT_EQ(queue.items(), 3U);
   EXPECT_EQ(queue.bytes(), 100U);
+}
+
+TEST_F(FairQueueTest, AnItemWithoutDeadlineRunsWhileOthersWithEarlyOnesCome) {
+  QueueItem& patient = Add(a_);
+  StartedRun run;
+  int others = 0;
+  for (int64_t now = 1; patient.flow != nullptr && others < 100; ++now) {
+    for (int i = 0; i < 2; ++i) {
+      items_.emplace_back().deadline = now + 10;
+      ASSERT_EQ(queue_.Push(a_, items_.back()), Refusal::kNone);
+    }
+    ASSERT_NE(queue_.Pop(now, run), nullptr);
+    queue_.End(run, 1);
+    ++others;
+  }
+  EXPECT_EQ(others, FairQueue::kOldestEvery);
+}
+
+TEST_F(FairQueueTest, ARunOfTheOldestTakesOthersInTheOrderInWhichTheyCame) {
+  StartedRun run;
+  for (uint32_t i = 1; i < FairQueue::kOldestEvery; ++i) {
+    Add(a_);
+    ASSERT_NE(queue_.Pop(0, run), nullptr);
+    queue_.End(run, 1);
+  }
+  QueueItem& first = Add(a_);
+  const QueueItem& second = Add(a_);
+  items_.emplace_back().deadline = 1;
+  ASSERT_EQ(queue_.Push(a_, items_.back()), Refusal::kNone);
+  EXPECT_EQ(queue_.Pop(0, run), &first);
+  std::vector<const QueueItem*> asked;
+  queue_.TakeAlong(run, [&](QueueItem& item) {
+    asked.push_back(&item);
+    return Along::kTake;
+  });
+  EXPECT_EQ(asked, (std::vector<const QueueItem*>{&second, &items_.back()}));
+}
+
+TEST_F(FairQueueTest, AnItemThatComesBackHasItsOldPlace) {
+  QueueItem& first = Add(a_);
+  StartedRun run;
+  ASSERT_EQ(queue_.Pop(0, run), &first);
+  queue_.End(run, 1);
+  Add(a_);
+  first.was_accepted = true;
+  ASSERT_EQ(queue_.Push(a_, first), Refusal::kNone);
+  EXPECT_EQ(queue_.Pop(0, run), &first);
 }
 
 TEST_F(FairQueueTest, AnItemLargerThanTheLimitRunsIfNoOtherWaits) {

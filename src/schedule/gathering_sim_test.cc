@@ -47,8 +47,16 @@ struct GatheringFlow {
   bool IsDue(int64_t now) const {
     return gathering.delay_max == 0 || rows() >= gathering.rows ||
            std::ranges::any_of(waiting, [&](const GatheredItem* each) {
-             return each->item.rows == 0 || each->item.entered + gathering.delay_max <= now;
+             return each->item.rows == 0 || DueTimeOf(each->item) <= now;
            });
+  }
+  // It must not be late before, nor near its deadline.
+  int64_t DueTimeOf(const QueueItem& item) const {
+    int64_t delay = gathering.delay_max;
+    if (flow.limits().late_after != 0) delay = std::min(delay, flow.limits().late_after / 2);
+    if (item.deadline != kNoItemDeadline)
+      delay = std::min(delay, (item.deadline - item.entered) / 2);
+    return item.entered + delay;
   }
   bool MayStart() const {
     return !waiting.empty() && (flow.RunsMax() == 0 || flow.runs() < flow.RunsMax());

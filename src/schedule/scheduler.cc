@@ -69,6 +69,11 @@ void Scheduler::SetModels(std::map<std::string, ModelLimits, std::less<>> models
   for (const auto& [key, queue] : queues_) queue->SetLimits(LimitsOf(key.first));
 }
 
+void Scheduler::StopGathering() {
+  compute_.StopGathering();
+  blocking_.StopGathering();
+}
+
 std::vector<QueueState> Scheduler::States() const {
   MutexLock lock(mutex_);
   std::vector<QueueState> states;

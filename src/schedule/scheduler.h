@@ -53,6 +53,9 @@ class Scheduler final {
   // that wait.
   void SetModels(std::map<std::string, ModelLimits, std::less<>> models) EXCLUDES(mutex_);
 
+  // The server stops: no request waits for others any more, because none will come.
+  void StopGathering();
+
   // The queue of requests whose model is not known yet, and of the tasks of backends.
   ModelQueue& common() { return *common_; }
   // For tests without threads.

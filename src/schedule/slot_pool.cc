@@ -245,6 +245,14 @@ void SlotPool::SetGathering(Flow& flow, const Gathering& gathering) {
   wake_.NotifyAll();
 }
 
+void SlotPool::StopGathering() {
+  {
+    MutexLock lock(mutex_);
+    queue_.StopGathering();
+  }
+  wake_.NotifyAll();
+}
+
 void SlotPool::SetDeclaredRuns(Flow& flow, uint32_t runs_max, uint32_t preferred) {
   {
     MutexLock lock(mutex_);

@@ -75,6 +75,8 @@ class SlotPool final {
   void SetLimits(Flow& flow, const FlowLimits& limits) EXCLUDES(mutex_);
   void SetDeclaredRuns(Flow& flow, uint32_t runs_max, uint32_t preferred) EXCLUDES(mutex_);
   void SetGathering(Flow& flow, const Gathering& gathering) EXCLUDES(mutex_);
+  // See FairQueue::StopGathering.
+  void StopGathering() EXCLUDES(mutex_);
 
   // Calls `read` with the queue while nobody changes it.
   template <typename Read>
