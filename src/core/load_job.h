@@ -26,6 +26,7 @@ struct LoadJob {
   uint64_t step = 0;          // grows when a step begins or ends; a time-out is for one value
   bool is_cancelled = false;  // the version is not wanted any more
   bool is_hung = false;       // it took too long, and nobody waits for it
+  bool is_renewal = false;    // the version serves meanwhile
   int overtaken = 0;          // loads that began before it while it waited for memory
 };
 

@@ -88,6 +88,7 @@ struct Snapshot {
     Status absent;           // the reason if the load mode is why nothing is ready; else OK
     bool on_demand = false;  // a request starts its load
     bool counts_as_ready = false;
+    bool has_answers = false;  // a ready version can answer
     bool is_expected = true;   // false: its load mode is kNever
     bool is_of_start = false;  // configured before the manager was ready for the first time
     bool has_served = false;   // has had a version ready since it was configured

@@ -204,6 +204,31 @@ const ModelRecord* Manager::FindConfigured(std::string_view name) const {
   return found != models_.end() && found->second.is_configured ? &found->second : nullptr;
 }
 
+// --- Those who use a version.
+
+uint64_t Manager::Hold(const ServableId& id) {
+  const Change change(*this);
+  Model* const model = FindConfigured(id.name);
+  if (model == nullptr) return 0;
+  model->holds.emplace(++hold_count_, id.version);
+  return hold_count_;
+}
+
+void Manager::EndHold(const std::string& name, uint64_t hold) {
+  const Change change(*this);
+  const auto found = models_.find(name);
+  if (found == models_.end() || found->second.holds.erase(hold) == 0) return;
+  Advance(found->second);
+}
+
+void Manager::NoteProblem(const ServableId& id, const Status& problem, bool can_answer) {
+  const Change change(*this);
+  Model* const model = FindConfigured(id.name);
+  if (model == nullptr || !model->versions.NoteProblem(id.version, problem, can_answer)) return;
+  UpdateView(*model);
+  new_events_.push_back({id.name, std::nullopt});
+}
+
 // --- Transitions.
 
 void Manager::Advance(Model& model) {

@@ -78,6 +78,25 @@ class Manager final : public AspiredTarget, private LoadRunner::Owner {
   // Called by sources; see AspiredTarget.
   void Report(std::string_view model, SourceReport report, uint64_t generation = 0) override;
 
+  // --- Those who use a version for longer than a request. All do nothing if the version is not
+  // there any more.
+
+  // Keeps a version loaded that its source does not want any more, as long as the source wants
+  // another one in its place. So it ends with the model, or if an operator unloads the model.
+  // Requests that name no version get the other one. The policy ResourcePreserving goes first: it
+  // has room for one version only. Returns the number for EndHold; 0: the model is not configured.
+  uint64_t Hold(const ServableId& id);
+  void EndHold(const std::string& model, uint64_t hold);
+  // Loads a ready version again, on this thread, and puts the result in its place, without a gap.
+  // For loads that are quick, and take no memory to speak of. Requests keep what they have. An
+  // error changes nothing. Errors: those of the loader; FAILED_PRECONDITION if the version is not
+  // ready.
+  Status Renew(const ServableId& id);
+  // A ready version says what is wrong with it, or that nothing is (OK). CanModelAnswer
+  // tells; the readiness of the server does not change, because its other models can answer. Causes
+  // an event without a version.
+  void NoteProblem(const ServableId& id, const Status& problem, bool can_answer);
+
   // --- Requests. They take no lock and write to no shared cache line, unless the version is not
   // ready.
 
@@ -104,6 +123,8 @@ class Manager final : public AspiredTarget, private LoadRunner::Owner {
   bool IsReady() const;
   // True if the model has a version available; nullopt if it is not configured.
   std::optional<bool> IsModelReady(std::string_view name) const;
+  // As IsModelReady, but false if each of these versions has said that it cannot answer.
+  std::optional<bool> CanModelAnswer(std::string_view name) const;
   // False if the model is not configured, is not to be loaded, or is loaded only on demand.
   bool IsModelExpected(std::string_view name) const;
   // True if the model is a model on demand.
@@ -181,8 +202,8 @@ class Manager final : public AspiredTarget, private LoadRunner::Owner {
     ServableId id;
     std::unique_ptr<VersionEntry> entry;
     uint64_t load = 0;
-    // True if its version is kUnloading until the unload is over; false if a hung load gave it
-    // after the load had been given up.
+    // True if its version is kUnloading until the unload is over; false if the version was renewed,
+    // or a hung load gave it after the load had been given up.
     bool is_version = true;
   };
 
@@ -212,6 +233,8 @@ class Manager final : public AspiredTarget, private LoadRunner::Owner {
   // Takes a version that reported itself broken from service. `load`: the load that gave it.
   void Retire(const ServableId& id, uint64_t load, const Status& reason) EXCLUDES(mutex_);
   void FinishUnload(const ServableId& id, uint64_t load, bool is_version) EXCLUDES(mutex_);
+  // Lets a version that this load gave report itself broken.
+  void WatchBroken(Servable& servable, const ServableId& id, uint64_t load) REQUIRES(mutex_);
   // Call it whenever the ready versions or the configuration have changed: updates what requests
   // find, and how much memory evicting the model would free.
   void UpdateView(Model& model) REQUIRES(mutex_);
@@ -289,6 +312,7 @@ class Manager final : public AspiredTarget, private LoadRunner::Owner {
   bool is_polling_use_ GUARDED_BY(mutex_) = false;
   bool draining_ GUARDED_BY(mutex_) = false;
   bool stopped_ GUARDED_BY(mutex_) = false;
+  uint64_t hold_count_ GUARDED_BY(mutex_) = 0;
 
   // Last, so that the threads are joined before anything that they use is destroyed.
   const std::unique_ptr<Background> background_owner_;

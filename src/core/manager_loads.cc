@@ -87,11 +87,49 @@ void Manager::FinishLoad(Model& model, LoadJob& job, std::unique_ptr<Servable> s
   model.has_served = true;
   if (model.config.load_mode == LoadMode::kOnDemand) SchedulePoll();
   UpdateView(model);
+  WatchBroken(loaded, job.id, job.number);
+}
+
+void Manager::WatchBroken(Servable& servable, const ServableId& id, uint64_t load) {
   // The report may come on the thread of a request. So the manager acts on it in the background.
-  loaded.SetBrokenCallback([this, id = job.id, load = job.number](Status reason) {
+  servable.SetBrokenCallback([this, id, load](Status reason) {
     background_.RunAt(background_.Now(),
                       [this, id, load, reason = std::move(reason)] { Retire(id, load, reason); });
   });
+}
+
+// --- Renewals.
+
+Status Manager::Renew(const ServableId& id) {
+  std::shared_ptr<LoadJob> job;
+  {
+    const Change change(*this);
+    Model* const model = FindConfigured(id.name);
+    if (model != nullptr && !draining_)
+      job = model->versions.StartRenewal(id.version, loads_.NextNumber());
+  }
+  if (job == nullptr)
+    return Error(StatusCode::kFailedPrecondition, "{} is not ready", id.ToString());
+  const SteadyTime start = background_.Now();
+  // Without the mutex. The job keeps the model in the map, and the version in the model.
+  StatusOr<std::unique_ptr<Servable>> servable = job->loader->Load();
+  const Change change(*this);
+  const SteadyTime now = background_.Now();
+  job->worked = now - start;
+  Model& model = models_.find(id.name)->second;
+  std::unique_ptr<VersionEntry> entry;
+  Servable* const renewed = servable.ok() ? servable->get() : nullptr;
+  const Status status = servable.status();
+  if (renewed != nullptr) entry = std::make_unique<VersionEntry>(id, *std::move(servable));
+  auto [former, load] = model.versions.FinishRenewal(*job, std::move(entry), now);
+  if (load != job->number) {
+    memory_.EndLoad(*job, memory_.ReservedBy(load), /*is_measured=*/false);
+    WatchBroken(*renewed, id, job->number);
+  }
+  if (former != nullptr) Release({id, std::move(former), load, /*is_version=*/false});
+  UpdateView(model);
+  Advance(model);
+  return status;
 }
 
 void Manager::FailLoad(Model& model, LoadJob& job, const Status& error, uint64_t needed_bytes) {

@@ -185,6 +185,13 @@ std::optional<bool> Manager::IsModelReady(std::string_view name) const {
   return !model->second->ready.empty();
 }
 
+std::optional<bool> Manager::CanModelAnswer(std::string_view name) const {
+  const SnapshotCell::Reader snapshot(lookup_);
+  const auto model = snapshot->models.find(name);
+  if (model == snapshot->models.end()) return std::nullopt;
+  return model->second->has_answers;
+}
+
 bool Manager::IsModelExpected(std::string_view name) const {
   return AskModel(lookup_, name, [](const Snapshot::Model& model) {
     return model.is_expected && !model.on_demand;

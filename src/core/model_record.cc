@@ -69,6 +69,10 @@ std::set<VersionNumber> ModelRecord::Held() const {
   // service of the model.
   if (!versions.HasAspiredMain() && (!has_report || !incomplete.empty() || HasFoundNone()))
     held.merge(versions.ReadyMain());
+  // Who holds a version cannot keep it if the source wants none any more.
+  if (!holds.empty() && versions.HasAspiredMain()) {
+    for (const auto& [number, version] : holds) held.insert(version);
+  }
   return held;
 }
 
@@ -103,6 +107,7 @@ std::shared_ptr<const Snapshot::Model> ModelRecord::MakeView() const {
   view->absent = AbsentByMode();
   view->on_demand = config.load_mode == LoadMode::kOnDemand;
   view->counts_as_ready = !view->ready.empty() || view->on_demand;
+  view->has_answers = versions.HasAnswers();
   view->is_expected = config.load_mode != LoadMode::kNever;
   view->is_of_start = is_of_start;
   view->has_served = has_served;

@@ -69,7 +69,8 @@ struct ModelRecord {
   // - the version of a label, while the version that the label is to move to is coming, and until
   //   the source has answered the configuration in force;
   // - the versions for requests that name none, while no selected version is complete, or there was
-  //   none since the configuration asked for other versions.
+  //   none since the configuration asked for other versions;
+  // - the versions of `holds`, while the source wants another one for all requests.
   std::set<VersionNumber> Held() const;
   // Moves each label to the version that it wants, if that is possible now.
   void MoveLabels();
@@ -89,6 +90,7 @@ struct ModelRecord {
   IncompleteVersions incomplete;  // as of the last SetIncomplete
   ModelVersions versions;
   std::map<std::string, VersionNumber> labels;  // as requests find them
+  std::map<uint64_t, VersionNumber> holds;      // by their numbers; see Manager::Hold
   // For a model on demand:
   bool is_demanded = false;
   ModelUse use;

@@ -134,8 +134,10 @@ void ModelVersions::Begin(VersionNumber number, Version& version) {
 }
 
 void ModelVersions::CheckLoader(VersionNumber number, Version& version) {
-  if (version.loader.ok() && *version.loader == nullptr)
-    version.loader = absl::InternalError("the source made no loader");
+  const bool has_none = version.loader.ok() && *version.loader == nullptr;
+  // It has a loader again when the renewal is over, and is loaded then.
+  if (has_none && version.job != nullptr && version.job->is_renewal) return;
+  if (has_none) version.loader = absl::InternalError("the source made no loader");
   if (version.loader.ok()) return;
   version.phase = VersionPhase::kError;
   Publish(number, version, VersionState::kEnd, version.loader.status());
@@ -219,6 +221,7 @@ void ModelVersions::FinishLoad(LoadJob& job, std::unique_ptr<VersionEntry> entry
   version.entry = std::move(entry);
   version.ready_since = now;
   version.broken = OkStatus();
+  version.can_answer = true;
   TakeBack(version, job);
   Publish(job.id.version, version, VersionState::kAvailable, OkStatus(), job.worked);
 }
@@ -388,6 +391,45 @@ int ModelVersions::FinishUnload(VersionNumber number) {
   return version.failures;
 }
 
+std::shared_ptr<LoadJob> ModelVersions::StartRenewal(VersionNumber number, uint64_t load) {
+  const auto found = versions_.find(number);
+  if (found == versions_.end()) return nullptr;
+  Version& version = found->second;
+  if (version.phase != VersionPhase::kReady || version.job != nullptr || !version.loader.ok() ||
+      *version.loader == nullptr)
+    return nullptr;
+  version.job = std::make_shared<LoadJob>();
+  version.job->id = {name_, number};
+  version.job->number = load;
+  version.job->loader = std::move(version.loader).value();
+  version.job->is_renewal = true;
+  return version.job;
+}
+
+ModelVersions::Unloading ModelVersions::FinishRenewal(LoadJob& job,
+                                                      std::unique_ptr<VersionEntry> entry,
+                                                      SteadyTime now) {
+  Version& version = versions_.at(job.id.version);
+  TakeBack(version, job);
+  if (entry == nullptr || version.phase != VersionPhase::kReady)
+    return {std::move(entry), job.number};
+  std::swap(version.entry, entry);
+  version.ready_since = now;
+  version.can_answer = true;
+  Publish(job.id.version, version, VersionState::kAvailable, OkStatus(), job.worked);
+  return {std::move(entry), std::exchange(version.load, job.number)};
+}
+
+bool ModelVersions::NoteProblem(VersionNumber number, const Status& problem, bool can_answer) {
+  const auto found = versions_.find(number);
+  if (found == versions_.end() || found->second.phase != VersionPhase::kReady) return false;
+  Version& version = found->second;
+  if (version.can_answer == can_answer && version.published.status == problem) return false;
+  version.can_answer = can_answer;
+  version.published.status = problem;  // it has entered no other state
+  return true;
+}
+
 void ModelVersions::ForgetEnded(size_t ended_max) {
   const auto is_ended = [](const Version& version) {
     // A hung load still refers to its version, so that one stays.
@@ -409,11 +451,14 @@ void ModelVersions::ForgetEnded(size_t ended_max) {
 std::vector<VersionEntry*> ModelVersions::Ready() const {
   std::vector<VersionEntry*> ready;
   // Requests that name no version get the first entry. So a version that only a label wants must
-  // not come first, however new it is.
-  for (const bool for_label : {false, true}) {
+  // not come first, however new it is; nor one that only is still there because somebody holds it.
+  const auto rank = [](const Version& version) {
+    return version.is_for_label ? 2 : version.is_aspired ? 0 : 1;
+  };
+  for (const int wanted : {0, 1, 2}) {
     for (auto item = versions_.rbegin(); item != versions_.rend(); ++item) {
       const Version& version = item->second;
-      if (version.phase == VersionPhase::kReady && version.is_for_label == for_label)
+      if (version.phase == VersionPhase::kReady && rank(version) == wanted)
         ready.push_back(version.entry.get());
     }
   }
@@ -431,6 +476,12 @@ std::set<VersionNumber> ModelVersions::ReadyMain() const {
 bool ModelVersions::HasAspiredMain() const {
   return std::ranges::any_of(versions_, [](const auto& item) {
     return item.second.is_aspired && !item.second.is_for_label;
+  });
+}
+
+bool ModelVersions::HasAnswers() const {
+  return std::ranges::any_of(versions_, [](const auto& item) {
+    return item.second.phase == VersionPhase::kReady && item.second.can_answer;
   });
 }
 

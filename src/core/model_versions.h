@@ -99,17 +99,33 @@ class ModelVersions final {
   // Returns the number of failures in a row; 0 if the caller must not schedule a retry.
   int FinishUnload(VersionNumber number);
 
+  // --- Changes of a version that serves.
+
+  // Takes the loader of a ready version, which goes on serving. Null: it is not ready, or its load
+  // is under way.
+  std::shared_ptr<LoadJob> StartRenewal(VersionNumber number, uint64_t load);
+  // Ends the renewal, and puts `entry` in the place of what it renews; null: the load failed.
+  // Returns what is to be unloaded: the former entry, or `entry` if the version does not serve any
+  // more.
+  Unloading FinishRenewal(LoadJob& job, std::unique_ptr<VersionEntry> entry, SteadyTime now);
+  // Publishes what is wrong with a ready version; OK: nothing. `can_answer`: requests get answers
+  // nevertheless. Returns false if that is known, or the version is not ready.
+  bool NoteProblem(VersionNumber number, const Status& problem, bool can_answer);
+
   // Forgets the versions that ended first, so that `ended_max` ended ones remain.
   void ForgetEnded(size_t ended_max);
 
   // --- Status.
 
-  // The ready versions, newest first. Versions that are loaded only for a label come last.
+  // The ready versions, newest first. Versions that are not wanted any more come after them, and
+  // those that are loaded only for a label come last.
   std::vector<VersionEntry*> Ready() const;
   // The ready versions that are not only loaded for a label.
   std::set<VersionNumber> ReadyMain() const;
   // True if a version is aspired, and not only for a label.
   bool HasAspiredMain() const;
+  // True if a ready version can answer.
+  bool HasAnswers() const;
   // The numbers of the loads that gave the ready versions.
   std::vector<uint64_t> ReadyLoads() const;
   std::vector<std::pair<VersionNumber, Status>> Broken() const;
@@ -158,6 +174,7 @@ class ModelVersions final {
     uint64_t load = 0;          // number of the load, from its start to the end of the unload
     SteadyTime ready_since;     // since when `entry` is ready
     Status broken;              // why it was retired; OK again once it is ready
+    bool can_answer = true;     // while kReady; see NoteProblem
     VersionStatus published;    // an empty name: it was never published
     uint64_t ended_order = 0;   // the order in which versions ended
   };

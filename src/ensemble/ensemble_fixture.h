@@ -96,8 +96,8 @@ class EnsembleFixture : public testing::Test {
     TRY(manager_.SetModel({.name = name}));
     std::vector<core::AspiredVersion> versions;
     versions.push_back({graph.version, std::make_unique<EnsembleLoader>(
-                                           core::ServableId{name, graph.version}, graph, engine_,
-                                           metrics_, InlineOptions())});
+                                           core::ServableId{name, graph.version}, graph, manager_,
+                                           engine_, metrics_, InlineOptions())});
     manager_.SetAspired(name, std::move(versions));
     manager_.WaitUntilIdle();
     const auto statuses = manager_.VersionStatuses(name);

@@ -25,10 +25,11 @@ StatusOr<std::unique_ptr<core::Servable>> EnsembleLoader::Load() {
     versions.push_back(*std::move(version));
   }
   ASSIGN_OR_RETURN(Plan plan, MakePlan(graph_, infos));
-  return MakeServedModel(id_,
-                         std::make_unique<EnsembleModel>(graph_, std::move(plan), versions,
-                                                         inline_options_.run_time_max, engine_),
-                         metrics_, inline_options_);
+  return MakeServedModel(
+      id_,
+      std::make_unique<EnsembleModel>(id_, graph_, std::move(plan), versions,
+                                      inline_options_.run_time_max, manager_, engine_),
+      metrics_, inline_options_);
 }
 
 }  // namespace penstock::ensemble

@@ -325,54 +325,6 @@ TEST_F(EnsembleRunTest, ARequestKeepsItsVersions) {
   EXPECT_EQ(Output("y"), std::vector<int64_t>{3});
 }
 
-TEST_F(EnsembleRunTest, AVersionThatDoesNotFitIsUnavailableUntilOneFits) {
-  ServeAdder("one", 1);
-  ServeAdder("two", 2);
-  ASSERT_TRUE(ServeGraph(Chain()).ok());
-  ModelInfo info = VectorInfo({"other"}, {"y"});
-  Serve(
-      "two", info, [](const InferRequest&, ResponseCallback) {}, 2);
-  Send({{"x", MakeVector({1})}});
-  EXPECT_EQ(Error(), absl::UnavailableError(
-                         "the steps do not fit each other with one version 1, two version 2: step "
-                         "'two', input 'x': signature 'serving_default' of model two has no such "
-                         "input, only 'other'"));
-  EXPECT_TRUE(engine_.Find({.name = "e", .version = {}, .label = {}}).ok());
-  ServeAdder("two", 3, 3);
-  Send({{"x", MakeVector({1})}});
-  RunQueued();
-  EXPECT_EQ(Output("y"), std::vector<int64_t>{5});
-}
-
-TEST_F(EnsembleRunTest, IsLoadedAgainIfClientsSeeOtherTensors) {
-  ServeAdder("one", 1);
-  ServeAdder("two", 2);
-  ASSERT_TRUE(ServeGraph(Chain()).ok());
-  ModelInfo info = VectorInfo({"x"}, {"y"});
-  info.signatures[0].outputs[0].shape = {1};
-  Serve(
-      "two", info,
-      [](const InferRequest& request, ResponseCallback done) {
-        InferResponse response;
-        response.outputs.push_back({"y", request.inputs[0].tensor});
-        done(std::move(response));
-      },
-      2);
-  Send({{"x", MakeVector({1})}});
-  EXPECT_EQ(Error(), absl::UnavailableError("with one version 1, two version 2 the ensemble has "
-                                            "other inputs or outputs, so it is loaded again"));
-  handle_.reset();  // the unload waits for it
-  const auto output = [&]() -> Shape {
-    const auto found = engine_.Find({.name = "e", .version = {}, .label = {}});
-    return found.ok() ? found->info().signatures[0].outputs[0].shape : Shape();
-  };
-  EXPECT_TRUE(
-      manager_.WaitFor([&] { return output() == Shape{1}; }, Clock::Real().Now() + seconds(100)));
-  Send({{"x", MakeVector({1})}});
-  RunQueued();
-  EXPECT_EQ(Output("y"), std::vector<int64_t>{2});
-}
-
 TEST_F(EnsembleRunTest, StepsCanBeEnsembles) {
   ServeAdder("one", 1);
   ServeAdder("two", 2);

@@ -14,7 +14,7 @@ Readiness::~Readiness() { manager_.RemoveListener(manager_listener_); }
 bool Readiness::IsServerReady() const { return !IsDraining() && manager_.IsReady(); }
 
 std::optional<bool> Readiness::IsModelReady(std::string_view model) const {
-  const std::optional<bool> is_ready = manager_.IsModelReady(model);
+  const std::optional<bool> is_ready = manager_.CanModelAnswer(model);
   if (!is_ready) return std::nullopt;
   // Load balancers stop sending requests to a server that is not ready. That is what a drain needs.
   return *is_ready && !IsDraining();

@@ -93,6 +93,21 @@ struct ModelTraits {
   uint32_t runs_max = 0;  // at the same time; 0: any number
 };
 
+// A step of an ensemble: the run of another model, and the version that it uses now.
+struct ModelStep {
+  std::string name;
+  std::string model;
+  std::string signature;
+  std::optional<core::VersionNumber> version;  // nullopt: none that fits is ready
+};
+
+// What an ensemble runs. Thread-safe.
+class ModelSteps {
+ public:
+  virtual ~ModelSteps() = default;
+  virtual std::vector<ModelStep> List() const = 0;
+};
+
 // The whole description. Immutable after loading.
 struct ModelInfo {
   std::string platform;  // "tensorflow", "onnxruntime", "builtin", or the name of another backend
@@ -103,6 +118,7 @@ struct ModelInfo {
   // A serialized tensorflow.serving.SignatureDefMap that GetModelMetadata answers unchanged. Empty:
   // the server makes one from `signatures`.
   std::string signature_def_map = {};
+  const ModelSteps* steps = nullptr;  // of an ensemble. Lives as long as the model
 
   // Returns the signature `name`, or the default one if `name` is empty. Null if there is none.
   const Signature* FindSignature(std::string_view name) const;

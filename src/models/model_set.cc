@@ -305,8 +305,8 @@ StatusOr<std::unique_ptr<core::Loader>> ModelSet::MakeLoader(const core::Servabl
     const auto graph = std::ranges::find(ensembles, id.version, &ensemble::Graph::version);
     if (graph == ensembles.end())
       return Error(StatusCode::kNotFound, "the configuration has no ensemble of this version");
-    loader = std::make_unique<ensemble::EnsembleLoader>(id, std::move(*graph), engine_, metrics_,
-                                                        inline_options_);
+    loader = std::make_unique<ensemble::EnsembleLoader>(id, std::move(*graph), manager_, engine_,
+                                                        metrics_, inline_options_);
     // Its steps are warm, and batched, by themselves.
     warm_up.enabled = false;
     batching.mode = batch::BatchMode::kOff;

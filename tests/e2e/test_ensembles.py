@@ -112,10 +112,14 @@ def test_versions_of_steps_come_and_go(start, tmp_path):
         server.wait_for_only('m', [1, 2])  # a step keeps the first one
         assert answers('newest') and answers('first')
         folder(tmp_path / 'm', [3], kind='delay')
-        server.wait_for_only('m', [1, 3])
-        code, text = error_of(client.predict, 'newest', {'x': np.float32([2])})
-        assert code == grpc.StatusCode.UNAVAILABLE and "m version 3: step 'one', input 'x'" in text
-        assert answers('first')
+        server.wait_for_only('m', [1, 2, 3])  # the third one fits no step, so they keep the second one
+        assert answers('newest') and answers('first')
+        eventually('the reason', lambda: "go on with m version 2: " in server.get('/v1/models/newest')[1])
+        state = json.loads(server.get('/admin/v1/models/newest')[1])['versions'][0]
+        assert "m version 3: step 'one', input 'x'" in state['error']
+        assert [each['version'] for each in state['steps']] == [2, 2]
+        assert server.get('/readyz/models/newest')[0] == 200
+        assert server.log().count("model newest version 1: the steps go on with m version 2") == 1
         folder(tmp_path / 'm', [4])
         server.wait_for_only('m', [1, 4])
         assert answers('newest') and answers('first')
@@ -160,6 +164,8 @@ def test_an_ensemble_waits_for_its_models(start, tmp_path):
         assert code == grpc.StatusCode.UNAVAILABLE and text.startswith("step 'one': ")
         assert server.rest_predict('e', {'inputs': [2.0]})[0] == 503
         assert server.states('e') == {1: 'AVAILABLE'}
+        status, body = server.get('/readyz/models/e')
+        assert status == 503 and "step 'one': " in body
         folder(tmp_path / 'm', [1])
         eventually('an answer', lambda: server.rest_predict('e', {'inputs': [2.0]})[0] == 200)
 

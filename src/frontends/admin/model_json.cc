@@ -15,8 +15,21 @@ namespace penstock {
 
 namespace {
 
-// What was measured of the batches and the caches of the ready versions, as fields of each version.
-// A version without them has none.
+// The steps of an ensemble, and the versions that they use now.
+std::string StepsField(const ModelSteps& steps) {
+  std::string json = ",\"steps\":[";
+  const char* separator = "";
+  for (const ModelStep& step : steps.List()) {
+    json += fmt::format(
+        R"({}{{"name":{},"model":{},"version":{},"signature":{}}})", std::exchange(separator, ","),
+        JsonQuoted(step.name), JsonQuoted(step.model),
+        step.version ? std::to_string(step.version->value) : "null", JsonQuoted(step.signature));
+  }
+  return json + "]";
+}
+
+// The steps of ensembles, and what was measured of the batches and the caches of the ready
+// versions, as fields of each version. A version without them has none.
 std::map<core::VersionNumber, std::string> RunFields(const core::Manager& manager,
                                                      std::string_view name) {
   std::map<core::VersionNumber, std::string> fields;
@@ -24,7 +37,8 @@ std::map<core::VersionNumber, std::string> RunFields(const core::Manager& manage
     // All loaders return what MakeServedModel makes, so the cast is safe.
     const auto& model = static_cast<const ServedModel&>(servable);
     std::string& json = fields[id.version];
-    if (model.cache() != nullptr) json = ",\"row_cache\":" + model.cache()->StateJson();
+    if (model.info().steps != nullptr) json = StepsField(*model.info().steps);
+    if (model.cache() != nullptr) json += ",\"row_cache\":" + model.cache()->StateJson();
     const Batcher* const batcher = model.batcher();
     if (batcher == nullptr) return;
     json += ",\"batching\":[";

@@ -17,7 +17,9 @@ namespace penstock {
 //     "batching":[{"signature":"s","rows_limit":16,"curve":[{"rows":1,"row_us":12.5}]}],
 //     "error":"..."}]
 // "batching" is there if `shows_runs`, for each ready version that is batched, and "row_cache" if
-// it has one. All servables must be ServedModels then.
+// it has one. That of an ensemble has
+//   "steps":[{"name":"rank","model":"ranker","version":7,"signature":"serving_default"}]
+// whose version is null if none that fits is ready. All servables must be ServedModels then.
 std::string VersionFields(const core::Manager& manager, std::string_view name,
                           bool shows_runs = false);
 
