@@ -481,6 +481,18 @@ def labels_model():
     return helper.make_model(graph).SerializeToString()
 
 
+def old_habits_model():
+    """Attributes that operator set 7 has no longer, as exporters wrote them."""
+    numbers = [helper.make_tensor(name, TensorProto.FLOAT, [3], [1, 2, 3]) for name in 'sbmv']
+    nodes = [helper.make_node('BatchNormalization', ['x', *'sbmv'], ['n'], spatial=0, is_test=1, consumed_inputs=[0, 0, 0, 1, 1]),
+             helper.make_node('Dropout', ['n'], ['d'], ratio=0.5, is_test=1),
+             helper.make_node('BatchNormalization', ['d', 'm', *'bsv'], ['y'], spatial=1)]
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, 2, 2]) for name in 'xy']
+    graph = helper.make_graph(nodes, 'g', values[:1], values[1:], numbers)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid('', 7)], ir_version=3,
+                             producer_name='CNTK').SerializeToString()
+
+
 def onnx_seeds():
     """The smaller models of the tests."""
     models = os.path.join(HERE, '../tests/models')
@@ -492,6 +504,7 @@ def onnx_seeds():
     with open(os.path.join(models, 'shapes_ort_format/1/model.ort'), 'rb') as file:
         seeds['ort_format'] = file.read()
     seeds['labels_behind_operators'] = labels_model()
+    seeds['old_habits'] = old_habits_model()
     seeds['two_graphs'] = seeds['external'] + seeds['zipmap']
     seeds['nothing'] = b''
     return seeds

@@ -12,6 +12,7 @@
 #include <charconv>
 #include <utility>
 
+#include "onnx_habits.h"
 #include "onnx_labels.h"
 #include "onnx_node.h"
 #include "onnx_value.h"
@@ -106,6 +107,33 @@ bool HasExternalInside(Fields node, int depth) {
   return false;
 }
 
+bool IsVector(Fields tensor) {
+  std::vector<int64_t> dims;
+  while (tensor.Next()) {
+    if (tensor.number() == kTensorDims) ReadDims(tensor, dims);
+  }
+  return dims.size() == 1;
+}
+
+// Finds out whether attributes of the graph's nodes must be left out.
+void FindOldHabits(Fields graph, const std::map<std::string, Fields>& initializers,
+                   OnnxFile& file) {
+  const auto is_vector = [&](const std::string& name) {
+    const auto found = initializers.find(name);
+    if (found == initializers.end() || !IsVector(found->second)) return false;
+    file.vector_scales.insert(name);
+    return true;
+  };
+  while (graph.Next()) {
+    if (graph.number() != kGraphNode || !graph.HasLength()) continue;
+    const NodeHabits habits = ReadHabits(graph.Inside());
+    for (Fields node = graph.Inside(); node.Next();) {
+      const bool is_attribute = node.number() == kNodeAttribute && node.HasLength();
+      if (is_attribute && IsOldHabit(habits, node.Inside(), is_vector)) file.has_old_habits = true;
+    }
+  }
+}
+
 void ReadGraph(Fields graph, OnnxFile& file) {
   const Fields whole = graph;
   LabelReader labels;
@@ -140,15 +168,20 @@ void ReadGraph(Fields graph, OnnxFile& file) {
     if (!inputs.contains(name)) continue;
     if (auto value = ReadSmallTensor(tensor)) file.defaults[name] = *std::move(value);
   }
+  FindOldHabits(whole, values, file);
   labels.Finish(whole, values, outputs, file);
 }
 
 void ReadOpset(Fields opset, OnnxFile& file) {
   std::string domain;
+  uint64_t version = 0;
   while (opset.Next()) {
     if (opset.number() == kOpsetDomain && opset.HasLength()) domain = opset.Text();
+    if (opset.number() == kOpsetVersion && !opset.HasLength()) version = opset.value();
   }
-  if (domain.empty() || domain == "ai.onnx") file.imports_onnx = true;
+  if (!domain.empty() && domain != "ai.onnx") return;
+  file.imports_onnx = true;
+  file.opset = version;
 }
 
 }  // namespace
@@ -199,6 +232,7 @@ OnnxFile ReadOnnxFile(const std::string& path, std::optional<std::string_view> m
     const uint32_t number = model.number();
     if (number == kModelIrVersion && !model.HasLength()) ir_version = model.value();
     if (!model.HasLength()) continue;
+    if (number == kModelProducer) result.is_cntk = model.Text() == "CNTK";
     if (number == kModelGraph) ReadGraph(model.Inside(), result);
     if (number == kModelOpset) ReadOpset(model.Inside(), result);
     // The functions of a model are not expanded in the file, so their nodes count as the graph's

@@ -21,7 +21,13 @@ using Names = std::set<std::string, std::less<>>;
 // The field numbers of ONNX's messages (onnx/onnx.proto) that are read or written here, one enum
 // for each message: ModelProto, OperatorSetIdProto, GraphProto, FunctionProto, NodeProto,
 // AttributeProto, TensorProto, StringStringEntryProto, ValueInfoProto, TypeProto and its parts.
-enum : uint32_t { kModelIrVersion = 1, kModelGraph = 7, kModelOpset = 8, kModelFunction = 25 };
+enum : uint32_t {
+  kModelIrVersion = 1,
+  kModelProducer = 2,
+  kModelGraph = 7,
+  kModelOpset = 8,
+  kModelFunction = 25
+};
 enum : uint32_t { kOpsetDomain = 1, kOpsetVersion = 2 };
 enum : uint32_t { kGraphNode = 1, kGraphInitializer = 5, kGraphInput = 11, kGraphOutput = 12 };
 enum : uint32_t { kFunctionNode = 7 };
@@ -101,6 +107,13 @@ struct OnnxFile {
   std::map<std::string, plugin::Value> defaults;  // small initialisers of inputs, by name
   uint32_t flags = 0;  // PENSTOCK_HAS_STATE and PENSTOCK_NOT_DETERMINISTIC, from the operators
   bool imports_onnx = false;  // the operators of the domain ""
+  uint64_t opset = 0;         // their version; 0: none
+  // The graph's nodes have attributes that the runtime must not get (onnx_habits).
+  bool has_old_habits = false;
+  Names vector_scales;  // scales of BatchNormalizations that are initialisers of one dimension
+  // CNTK wrote this file. Its batch always has the size 1, and a first dimension with a name counts
+  // the steps of a sequence.
+  bool is_cntk = false;
 };
 
 // Reads only the fields it needs, so even a file of many gigabytes takes little time and memory.

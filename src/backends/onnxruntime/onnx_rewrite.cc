@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copies a model field by field, and writes other bytes only where the model must change.
 //
-// Two things must change. A ZipMap turns a matrix of probabilities into a sequence of maps, which
+// Three things must change. Attributes that a node should not have make the runtime refuse the
+// model, or misread it. A ZipMap turns a matrix of probabilities into a sequence of maps, which
 // no tensor can carry: an Identity in its place gives the matrix itself. External data inside of
 // nodes would be mapped by the runtime, with the dangers that ExternalData names: its bytes are put
 // into the model. Data of the graph's own initialisers needs no rewrite, because ExternalData hands
@@ -16,6 +17,7 @@
 #include <utility>
 
 #include "external_data.h"
+#include "onnx_habits.h"
 #include "penstock/backend.hpp"
 
 namespace penstock::onnxruntime {
@@ -42,6 +44,8 @@ class Rewriter final {
   static Kind KindOf(Kind outer, uint32_t number);
   std::string Message(Fields fields, Kind kind, int depth);
   std::string Field(Fields& field, Kind kind, int depth);
+  // A node of the main graph, without the attributes of old habits.
+  std::string Node(Fields node, int depth);
   [[noreturn]] void Refuse(const std::string& what) const {
     throw Error(PENSTOCK_INVALID_ARGUMENT, file_.path + " " + what);
   }
@@ -61,11 +65,15 @@ class Rewriter final {
   FileBytes bytes_;
 };
 
+// Operators before this version really have these attributes.
+bool HasOldHabits(const OnnxFile& file) { return file.has_old_habits && file.opset >= kOpsetMin; }
+
 void CheckSize(uint64_t size) {
   if (size > kBytesMax) {
     throw Error(PENSTOCK_INVALID_ARGUMENT,
                 "the model's file must be changed before ONNX Runtime takes it (external data "
-                "within a node, or a ZipMap), and would be larger than 2 GiB then");
+                "within a node, a ZipMap, or an attribute of an old version), and would be larger "
+                "than 2 GiB then");
   }
 }
 
@@ -136,11 +144,32 @@ std::string Rewriter::Message(Fields fields, Kind kind, int depth) {
         continue;
       }
     }
-    result += Field(fields, kind, depth);
+    const bool is_main_node = kind == Kind::kMainGraph && fields.number() == kGraphNode;
+    if (is_main_node && fields.HasLength() && HasOldHabits(file_)) {
+      AppendBytes(result, kGraphNode, Node(fields.Inside(), depth + 1));
+    } else {
+      result += Field(fields, kind, depth);
+    }
     CheckSize(result.size());
   }
   if (!fields.IsWhole())
     Refuse("is no ONNX model");  // otherwise the malformed rest would be lost silently
+  return result;
+}
+
+std::string Rewriter::Node(Fields node, int depth) {
+  const NodeHabits habits = ReadHabits(node);
+  const auto is_vector = [&](const std::string& name) {
+    return file_.vector_scales.contains(name);
+  };
+  std::string result;
+  while (node.Next()) {
+    const bool is_attribute = node.number() == kNodeAttribute && node.HasLength();
+    if (is_attribute && IsOldHabit(habits, node.Inside(), is_vector)) continue;
+    result += Field(node, Kind::kNode, depth);
+    CheckSize(result.size());
+  }
+  if (!node.IsWhole()) Refuse("is no ONNX model");
   return result;
 }
 
@@ -227,7 +256,7 @@ std::string Rewriter::ProbabilityOutput(const ZipMap& map) {
 }  // namespace
 
 bool NeedsRewrite(const OnnxFile& file) {
-  return file.has_inner_external || !file.zip_maps.empty();
+  return file.has_inner_external || !file.zip_maps.empty() || HasOldHabits(file);
 }
 
 std::string RewriteModel(const OnnxFile& file) { return Rewriter(file).Model(); }

@@ -10,6 +10,7 @@
 
 #include "external_data.h"
 #include "model_file.h"
+#include "onnx_habits.h"
 #include "onnx_rewrite.h"
 #include "ort_model.h"
 #include "penstock/backend.hpp"
@@ -127,7 +128,13 @@ class OrtBackend final : public plugin::Backend {
 
   SessionPtr MakeSession(const OnnxFile& file, OrtSessionOptions* options) const {
     const OrtApi& api = runtime_.api;
-    const std::string what = "cannot load " + file.path;
+    std::string what = "cannot load " + file.path;
+    if (file.imports_onnx && file.opset < kOpsetMin) {
+      what +=
+          " (it has opset " + std::to_string(file.opset) +
+          ", and ONNX Runtime has the operators from opset 7, ONNX 1.2, on; export it again, or "
+          "convert it with onnx.version_converter)";
+    }
     // Until the session exists, it reads external data from this object's memory.
     const ExternalData data(api, runtime_.memory.get(), file, options);
     OrtSession* session = nullptr;

@@ -258,7 +258,7 @@ std::unique_ptr<OrtModel> MakeModel(const Runtime& runtime, SessionPtr session,
     throw Error(PENSTOCK_UNIMPLEMENTED, "no output of the model can be served" + problems);
   }
   description.flags = file.flags;
-  SetBatchAxis(signature);
+  if (!file.is_cntk) SetBatchAxis(signature);
   AddNotes(file, description);
   return std::make_unique<OrtModel>(runtime, std::move(session), std::move(description),
                                     std::move(rules));
