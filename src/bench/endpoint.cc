@@ -10,7 +10,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
+#include <system_error>
 
 namespace penstock::bench {
 namespace {
@@ -41,10 +43,13 @@ StatusOr<Endpoint> Endpoint::Resolve(std::string_view target) {
   const size_t colon = target.rfind(':');
   std::string host(target.substr(0, std::min(colon, target.size())));
   const std::string port(colon == std::string_view::npos ? "" : target.substr(colon + 1));
-  const bool is_port = !port.empty() && port.size() <= 5 &&
-                       port.find_first_not_of("0123456789") == std::string::npos;
-  if (host.empty() || !is_port)
-    return InvalidArgument("--target={}: expected HOST:PORT, such as localhost:8500", target);
+  uint16_t number = 0;
+  const char* const end = port.data() + port.size();
+  const auto [stop, is_no_number] = std::from_chars(port.data(), end, number);
+  if (host.empty() || is_no_number != std::errc() || stop != end || number == 0)
+    return InvalidArgument(
+        "--target={}: expected HOST:PORT, such as localhost:8500, with a port from 1 to 65535",
+        target);
   if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;

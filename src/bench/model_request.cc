@@ -22,7 +22,7 @@ using tensorflow::TensorShapeProto;
 using tensorflow::serving::ModelSpec;
 using tensorflow::serving::PredictRequest;
 
-constexpr int64_t kElementsMax = 256 << 20;  // of an input
+constexpr int64_t kElementsMax = 256 << 20;  // of a request
 
 void FillSpec(const RequestOptions& options, ModelSpec& spec) {
   if (!options.model.empty()) spec.set_name(options.model);
@@ -148,19 +148,22 @@ StatusOr<std::vector<int64_t>> DimsOf(const std::string& name, const TensorShape
   return dims;
 }
 
+// `left`: how many elements the request may still get.
 Status AddInput(const std::string& name, const tensorflow::TensorInfo& info,
-                const RequestOptions& options, Elements& elements, PredictRequest& request) {
+                const RequestOptions& options, Elements& elements, int64_t& left,
+                PredictRequest& request) {
   ASSIGN_OR_RETURN(const std::vector<int64_t> dims, DimsOf(name, info.tensor_shape(), options));
   TensorProto& tensor = (*request.mutable_inputs())[name];
   tensor.set_dtype(info.dtype());
   int64_t count = 1;
   for (const int64_t size : dims) {
     tensor.mutable_tensor_shape()->add_dim()->set_size(size);
-    if (size != 0 && count > kElementsMax / size)
-      return InvalidArgument("input '{}' of {} has more than {} elements", name,
-                             ShapeText(tensor.tensor_shape()), kElementsMax);
+    if (size != 0 && count > left / size)
+      return InvalidArgument("with the input '{}' of {}, the request has more than {} elements",
+                             name, ShapeText(tensor.tensor_shape()), kElementsMax);
     count *= size;
   }
+  left -= count;
   if (!elements.Fill(tensor, count))
     return InvalidArgument(
         "input '{}' is {}, of which no values can be made up: give a request "
@@ -178,8 +181,12 @@ StatusOr<tensorflow::SignatureDef> FindSignature(std::string_view metadata,
   tensorflow::serving::GetModelMetadataResponse response;
   tensorflow::serving::SignatureDefMap map;
   const bool is_read = response.ParseFromArray(metadata.data(), static_cast<int>(metadata.size()));
+  if (!is_read)
+    return Error(StatusCode::kInternal,
+                 "the server's answer is no GetModelMetadataResponse: give a request with "
+                 "--request=FILE");
   const auto found = response.metadata().find("signature_def");
-  if (!is_read || found == response.metadata().end() || !found->second.UnpackTo(&map))
+  if (found == response.metadata().end() || !found->second.UnpackTo(&map))
     return Error(StatusCode::kInternal,
                  "the server's metadata has no signatures: give a request with --request=FILE");
   const std::string wanted = options.signature.empty() ? "serving_default" : options.signature;
@@ -222,8 +229,9 @@ StatusOr<ModelRequest> MakeRequest(std::string_view metadata, const RequestOptio
   PredictRequest request;
   FillSpec(options, *request.mutable_model_spec());
   Elements elements(options.seed);
+  int64_t left = kElementsMax;
   for (const std::string& name : names)
-    TRY(AddInput(name, signature.inputs().at(name), options, elements, request));
+    TRY(AddInput(name, signature.inputs().at(name), options, elements, left, request));
   return Finish(request);
 }
 

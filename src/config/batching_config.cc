@@ -92,10 +92,11 @@ Status ReadPadding(const config::Batching& from, BatchingConfig& config) {
                            from.padding_share_max());
   }
   for (const config::Pad& each : from.pad()) {
+    for (const config::Pad& other : from.pad())
+      if (!each.input().empty() &&
+          (other.mask_input() == each.input() || other.length_input() == each.input()))
+        return InvalidArgument("a pad for the input '{}', which is a mask or length", each.input());
     if (each.input().empty()) return InvalidArgument("a pad without an input");
-    if (each.mask_input() == each.input() || each.length_input() == each.input())
-      return InvalidArgument("a pad for the input '{}' that is its own mask or length",
-                             each.input());
     if (!each.mask_input().empty() && each.mask_input() == each.length_input())
       return InvalidArgument("a pad for the input '{}' whose mask and length are one input, '{}'",
                              each.input(), each.mask_input());

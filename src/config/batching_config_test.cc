@@ -135,7 +135,7 @@ TEST(BatchingConfigTest, PadsNameInputs) {
   pad.set_value("1");
   pad.set_mask_input("ids");
   EXPECT_EQ(MessageOf(ReadBatching(options).status()),
-            "has a batching with a pad for the input 'ids' that is its own mask or length");
+            "has a batching with a pad for the input 'ids', which is a mask or length");
   pad.set_mask_input("mask");
   pad.set_length_input("mask");
   EXPECT_EQ(MessageOf(ReadBatching(options).status()),

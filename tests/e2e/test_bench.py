@@ -149,6 +149,7 @@ def test_what_is_wrong_is_named(foreign, builtin_server):
     assert 'cannot read /nowhere/x: No such file' in bench(address, '--request=/nowhere/x', code=1)
     assert 'Connection refused; is the server up?' in bench('127.0.0.1:1', '--model=m', code=1)
     assert 'expected HOST:PORT' in bench('127.0.0.1', '--model=m', code=1)
+    assert 'a port from 1 to 65535' in bench('127.0.0.1:99999', '--model=m', code=1)
     assert 'the host cannot be found' in bench('no-such-host.invalid:1', '--model=m', code=1)
     assert 'Servable not found' in bench(builtin_server.address, '--model=none', code=1)
 
