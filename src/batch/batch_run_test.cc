@@ -130,7 +130,8 @@ class BatchRunTest : public ::testing::Test {
   core::Manager manager_{{}};
   Counter& refusals_ = metrics_.AddCounter("refusals", "", {});
   RequestBudget budget_ = std::make_shared<RequestAllowance>(uint64_t{1} << 30, refusals_);
-  Engine engine_{{.request_budget = budget_}, manager_, scheduler_, clock_};
+  const Refusals refused_{metrics_};
+  Engine engine_{{.request_budget = budget_, .refusals = &refused_}, manager_, scheduler_, clock_};
   ModelInfo info_ = DoublerInfo();
   std::function<void(const InferRequest&, ResponseCallback)> run_ =
       [](const InferRequest& request, ResponseCallback done) { done(Double(request)); };
@@ -551,10 +552,99 @@ TEST_F(BatchRunTest, PartsHaveAllowedSizes) {
 TEST_F(BatchRunTest, FewPartsOfARequestWaitAtATime) {
   Serve({.rows_max = 1, .splits = true});
   const Outcome& large = Send(Request(std::vector<float>(1000, 1)));
-  EXPECT_EQ(scheduler_.queue_length(), 64U);
+  EXPECT_EQ(scheduler_.queue_length(), 2U) << "one runs next, and one after it";
   RunAll();
   EXPECT_EQ(seen_.size(), 1000U);
   EXPECT_EQ(large.values, std::vector<float>(1000, 2));
+}
+
+TEST_F(BatchRunTest, LargeRequestLeavesRoomInTheQueueOfItsModel) {
+  scheduler_.SetModels({{"m", {.flow = {.items_max = 3, .bytes_max = 1000}}}});
+  Serve({.rows_max = 1, .splits = true});
+  InferRequest large = Request(std::vector<float>(100, 1));
+  large.message_bytes = 40'000;  // 400 for each part
+  const Outcome& first = Send(std::move(large));
+  EXPECT_EQ(scheduler_.queue_length(), 2U);
+  const schedule::QueueState state = engine_.QueueOf(*handle_).State();
+  EXPECT_EQ(state.bytes, 800U);
+  const Outcome& other = Send(Request({2}));
+  EXPECT_EQ(other.answers, 0) << "it may wait, too";
+  InferRequest third = Request(std::vector<float>(100, 1));
+  third.message_bytes = 40'000;
+  EXPECT_EQ(Send(std::move(third)).status.code(), StatusCode::kUnavailable);
+  RunAll();
+  EXPECT_EQ(first.values, std::vector<float>(100, 2));
+  EXPECT_THAT(other.values, ElementsAre(4));
+
+  InferRequest wide = Request({1, 2, 3});
+  wide.message_bytes = 3000;  // 1000 for each part
+  Send(std::move(wide));
+  EXPECT_EQ(scheduler_.queue_length(), 1U) << "one part has as many bytes as may wait";
+  RunAll();
+}
+
+TEST_F(BatchRunTest, PartsWriteIntoTheOneAnswerOfTheirRequest) {
+  // 100 rows of 4 KiB: the budget has room for the answer, and for no part beside it.
+  budget_ = std::make_shared<RequestAllowance>(uint64_t{410} << 10, refusals_);
+  Engine engine({.request_budget = budget_}, manager_, scheduler_, clock_);
+  Serve({.rows_max = 1, .splits = true});
+  std::vector<uint64_t> left;
+  run_ = [&](const InferRequest& request, ResponseCallback done) {
+    left.push_back(budget_->left());
+    done(Double(request));
+  };
+  for (const size_t rows : {100, 200}) {
+    Outcome& outcome = outcomes_.emplace_back();
+    outcome.request = Request(std::vector<float>(rows, 1), /*width=*/1024);
+    engine.Run(*handle_, outcome.request, /*may_run_inline=*/true,
+               [&](InferResponse response) { outcome.Set(std::move(response)); });
+    RunAll();
+  }
+  EXPECT_EQ(outcomes_[0].values, std::vector<float>(100 * 1024, 2));
+  EXPECT_EQ(left[0] - left[1], 400U << 10) << "the first part makes room for all";
+  EXPECT_EQ(left[1], left[99]);
+  EXPECT_EQ(outcomes_[1].status.code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(left.size(), 101U) << "no part runs in vain once the first one finds no room";
+  EXPECT_EQ(budget_->left(), budget_->total());
+}
+
+TEST_F(BatchRunTest, RequestOfTooManyPartsIsRefused) {
+  Serve({.rows_max = 2, .splits = true, .split_parts_max = 3});
+  EXPECT_EQ(Send(Request({1, 2, 3, 4, 5, 6})).answers, 0);
+  const Outcome& large = Send(Request({1, 2, 3, 4, 5, 6, 7}));
+  RunAll();
+  EXPECT_THAT(seen_, ElementsAre(2, 2, 2));
+  EXPECT_EQ(large.status,
+            absl::InvalidArgumentError(
+                "the request has 7 rows, and would run in 4 parts of 2 rows; no more than 3 parts, "
+                "which are 6 rows, may be in one request (split_parts_max)"));
+}
+
+TEST_F(BatchRunTest, OperatorsLimitOfRowsGoesBeforeThatOfParts) {
+  Serve({.rows_max = 2, .splits = true, .split_parts_max = 1, .request_rows_max = 4});
+  const Outcome& large = Send(Request({1, 2, 3, 4}));
+  RunAll();
+  EXPECT_THAT(large.values, ElementsAre(2, 4, 6, 8));
+}
+
+TEST_F(BatchRunTest, SplitRequestCountsAsRefusedOnce) {
+  Serve({.rows_max = 1, .splits = true});
+  CancelToken token;
+  InferRequest left = Request({1, 2, 3, 4}), late = Request({5, 6, 7, 8}), bad = Request({-1, 9});
+  left.cancel = &token;
+  late.deadline = clock_.Now() + milliseconds(5);
+  const Outcome& a = Send(std::move(left));
+  token.Cancel();
+  EXPECT_EQ(a.status.code(), StatusCode::kCancelled);
+  EXPECT_EQ(refused_.client_left.Value(), 1U);
+  const Outcome& b = Send(std::move(late));
+  clock_.Advance(milliseconds(6));
+  scheduler_.RunQueued();
+  EXPECT_EQ(b.status.code(), StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(refused_.deadline_passed.Value(), 1U);
+  Send(std::move(bad));
+  RunAll();
+  EXPECT_EQ(refused_.client_left.Value(), 1U) << "its second part did not run, but it did";
 }
 
 TEST_F(BatchRunTest, OneFailedPartFailsTheRequestOnce) {

@@ -10,6 +10,8 @@
 
 namespace penstock::batch {
 
+inline constexpr int64_t kSplitPartsMax = 4096;
+
 // Which signatures of a model are batched.
 enum class BatchMode : uint8_t {
   kOff,      // none
@@ -50,6 +52,9 @@ struct BatchSettings {
   std::vector<int64_t> allowed_rows = {};
   // A larger request is split into parts of rows_max rows, or fewer. Else it runs alone as it is.
   bool splits = false;
+  // A request that would run in more parts is refused, unless request_rows_max says what a request
+  // may have. 0: none is.
+  int64_t split_parts_max = kSplitPartsMax;
   int64_t request_rows_max = 0;  // requests with more rows are refused; 0: none are
   PadSettings pad = {};
   // The longest time that a request waits for others while its model could run, unless rows_max

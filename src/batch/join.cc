@@ -202,35 +202,4 @@ void KeepWanted(const OutputFilter& filter, NamedTensors& outputs) {
   outputs.erase(end, outputs.end());
 }
 
-StatusOr<NamedTensors> JoinOutputs(const Signature& signature, std::span<const NamedTensors> parts,
-                                   int64_t part_rows, int64_t rows, RequestMemory& memory) {
-  NamedTensors outputs;
-  std::vector<const Tensor*> tensors(parts.size());
-  for (size_t i = 0; i < parts.front().size(); ++i) {
-    const std::string_view name = parts.front()[i].name;
-    const TensorSpec* const spec = signature.FindOutput(name);
-    if (spec == nullptr)
-      return Error(StatusCode::kInternal, "the signature has no output '{}'", name);
-    for (size_t part = 0; part < parts.size(); ++part) {
-      const NamedTensor* const found = FindTensor(parts[part], name, i);
-      if (found == nullptr || parts[part].size() != parts.front().size())
-        return Error(StatusCode::kInternal, "the parts of a request have different outputs");
-      const int64_t expected = std::min(part_rows, rows - static_cast<int64_t>(part) * part_rows);
-      const Shape& shape = found->tensor.shape();
-      if (shape.rank() == 0 || shape.dim(0) != expected ||
-          !HasSameRows(parts.front()[i].tensor, found->tensor)) {
-        return Error(StatusCode::kInternal,
-                     "the output '{}' of {} rows has the shape {}, which does not fit the other "
-                     "parts of the request",
-                     name, expected, shape.ToString());
-      }
-      tensors[part] = &found->tensor;
-    }
-    NamedTensor& output = outputs.emplace_back();
-    output.name = spec->name;
-    TRY(GatherTensors(tensors, /*extra_rows=*/0, memory, output.tensor));
-  }
-  return outputs;
-}
-
 }  // namespace penstock::batch

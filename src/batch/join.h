@@ -44,11 +44,4 @@ OutputFilter UnionOfFilters(std::span<const InferRequest* const> members);
 // Removes the outputs that a request with this filter does not ask for.
 void KeepWanted(const OutputFilter& filter, NamedTensors& outputs);
 
-// Joins the outputs of the parts of one request, one after the other. Each part has `part_rows`
-// rows, but the last one may have fewer; `rows` are those of all. Outputs get their names from
-// `signature`. Errors: INTERNAL, if the parts have not the same outputs with rows of the same
-// shape; RESOURCE_EXHAUSTED.
-StatusOr<NamedTensors> JoinOutputs(const Signature& signature, std::span<const NamedTensors> parts,
-                                   int64_t part_rows, int64_t rows, RequestMemory& memory);
-
 }  // namespace penstock::batch

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "batch/join.h"
+#include "batch/rows_answer.h"
 
 namespace penstock::batch {
 namespace {
@@ -193,14 +194,22 @@ StatusOr<int64_t> ModelBatcher::PartRows(const BatchForm& form) const {
     return InvalidArgument("Task size {} is larger than maximum input batch size {}", form.rows,
                            most);
   if (!settings_.splits || form.rows <= settings_.rows_max) return 0;
+  const int64_t parts = (form.rows - 1) / settings_.rows_max + 1;
+  // An operator who limits the rows of requests has decided about the parts, too.
+  if (most == 0 && settings_.split_parts_max > 0 && parts > settings_.split_parts_max) {
+    return InvalidArgument(
+        "the request has {} rows, and would run in {} parts of {} rows; no more than {} parts, "
+        "which "
+        "are {} rows, may be in one request (split_parts_max)",
+        form.rows, parts, settings_.rows_max, settings_.split_parts_max,
+        settings_.split_parts_max * settings_.rows_max);
+  }
   split_.Add();
   return settings_.rows_max;
 }
 
-StatusOr<NamedTensors> ModelBatcher::JoinAnswers(const BatchForm& form, int64_t part_rows,
-                                                 std::span<const NamedTensors> parts,
-                                                 RequestMemory& memory) const {
-  return JoinOutputs(info_.signatures[form.signature], parts, part_rows, form.rows, memory);
+std::unique_ptr<PartedAnswer> ModelBatcher::BeginAnswer(const BatchForm& form) const {
+  return std::make_unique<RowsAnswer>(info_.signatures[form.signature], form.rows);
 }
 
 // A request waits for the end of the turn, and its rows are copied twice. That takes about as long

@@ -57,9 +57,7 @@ class ModelBatcher final : public Batcher {
                                                 CancelToken& cancel,
                                                 RequestMemory& memory) const override;
   StatusOr<int64_t> PartRows(const BatchForm& form) const override;
-  StatusOr<NamedTensors> JoinAnswers(const BatchForm& form, int64_t part_rows,
-                                     std::span<const NamedTensors> parts,
-                                     RequestMemory& memory) const override;
+  std::unique_ptr<PartedAnswer> BeginAnswer(const BatchForm& form) const override;
   std::vector<BatchTime> Curve(uint32_t signature) const override {
     return limit(signature).Curve();
   }

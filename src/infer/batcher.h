@@ -55,6 +55,22 @@ class JoinedRequest {
                         std::span<NamedTensors> parts) const = 0;
 };
 
+// The answer to a request that runs in parts: each part writes its rows to their place. So it takes
+// the memory of the answer, whatever the number of parts is. Thread-safe.
+class PartedAnswer {
+ public:
+  virtual ~PartedAnswer() = default;
+
+  // Copies the outputs of the part that has `rows` rows from row `first` of the request on. The
+  // part that comes first decides about types and shapes; `memory` counts the answer. Errors:
+  // INTERNAL if the outputs have another number of rows, or do not fit those of the other parts;
+  // RESOURCE_EXHAUSTED.
+  virtual Status Add(int64_t first, int64_t rows, const NamedTensors& outputs,
+                     RequestMemory& memory) = 0;
+  // Returns the outputs of the request. Call it at most once, after all parts were added.
+  virtual NamedTensors Take() = 0;
+};
+
 // A point of the curve that a Batcher has measured.
 struct BatchTime {
   int64_t rows_max = 0;    // of the runs with more than half as many rows, up to this number
@@ -99,14 +115,10 @@ class Batcher {
       RequestMemory& memory) const = 0;
 
   // The rows of each part in which a request of this form runs. 0: it runs whole. Errors:
-  // INVALID_ARGUMENT, if it has more rows than a request may have.
+  // INVALID_ARGUMENT, if it has more rows, or would have more parts, than a request may have.
   virtual StatusOr<int64_t> PartRows(const BatchForm& form) const = 0;
-  // Joins the answers to the parts of a request of this form, each of `part_rows` rows but the last
-  // one, which may have fewer. Errors: INTERNAL if their outputs cannot be joined;
-  // RESOURCE_EXHAUSTED.
-  virtual StatusOr<NamedTensors> JoinAnswers(const BatchForm& form, int64_t part_rows,
-                                             std::span<const NamedTensors> parts,
-                                             RequestMemory& memory) const = 0;
+  // The answer to a request of this form that runs in parts. The batcher must outlive it.
+  virtual std::unique_ptr<PartedAnswer> BeginAnswer(const BatchForm& form) const = 0;
   // False: requests of this signature run alone.
   virtual bool IsOn(uint32_t signature) const = 0;
   // The sizes of batches of this signature that were measured, ascending.

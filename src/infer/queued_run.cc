@@ -81,7 +81,14 @@ void Engine::QueuedRun::Drop() {
   const std::unique_ptr<QueuedRun> own(this);
   const SteadyTime now = engine_.clock_.Now();
   NoteWait(now);
-  AnswerError(engine_.CheckStillWanted(request_.cancel, request_.deadline, now));
+  AnswerError(CheckStillWanted(now));
+}
+
+Status Engine::QueuedRun::CheckStillWanted(SteadyTime now) const {
+  const CancelToken* const cancel = request_.cancel;
+  if (!is_part) return engine_.CheckStillWanted(cancel, request_.deadline, now);
+  if (now < request_.deadline && !cancel->IsCancelled()) return OkStatus();
+  return absl::CancelledError("the request of this part has ended");
 }
 
 void Engine::QueuedRun::AnswerLate() {
@@ -98,6 +105,8 @@ void Engine::QueuedRun::Enter(std::unique_ptr<QueuedRun> run) {
     std::ignore = run.release();  // it owns itself, and may be gone already
     return;
   }
+  if (admission == schedule::Admission::kCancelled)
+    return run->AnswerError(run->CheckStillWanted(engine.clock_.Now()));
   const InferRequest& request = run->request_;
   run->AnswerError(engine.ErrorOf(queue, admission, request.cancel, request.deadline));
 }
@@ -236,8 +245,7 @@ void Engine::BatchRun::DropUnwanted(SteadyTime now) {
       member->AnswerLate();
       return true;
     }
-    const InferRequest& request = member->request();
-    Status status = engine_.CheckStillWanted(request.cancel, request.deadline, now);
+    Status status = member->CheckStillWanted(now);
     if (status.ok()) return false;
     member->AnswerError(std::move(status));
     return true;

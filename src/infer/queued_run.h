@@ -37,6 +37,9 @@ class Engine::QueuedRun final : public schedule::Job {
   // Runs on this thread, an event loop, without a slot.
   static void StartInline(std::unique_ptr<QueuedRun> run);
 
+  // A part of a split request, which counts as refused once: SplitRun takes care of that.
+  bool is_part = false;
+
   Engine& engine() const { return engine_; }
   const InferRequest& request() const { return request_; }
   const BatchForm& form() const { return form_; }
@@ -45,6 +48,8 @@ class Engine::QueuedRun final : public schedule::Job {
   // Notes that the run starts, or that it does not.
   void NoteWait(SteadyTime now);
   void Answer(InferResponse&& response) { done_(std::move(response)); }
+  // As that of Engine. A part of a split request gets an error of no account: nothing is counted.
+  Status CheckStillWanted(SteadyTime now) const;
   // It has waited longer than the model's configuration allows.
   void AnswerLate();
   void AnswerError(Status status) { penstock::AnswerError(done_, std::move(status)); }

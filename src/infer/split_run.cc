@@ -18,23 +18,38 @@
 namespace penstock {
 
 Engine::SplitRun::SplitRun(Engine& engine, core::Handle handle, const InferRequest& request,
-                           int64_t part_rows, ResponseCallback&& done)
+                           const Parts& parts, ResponseCallback&& done)
     : engine_(engine),
       handle_(std::move(handle)),
       batcher_(*Served(handle_).batcher()),
       request_(request),
-      form_(batcher_.FormOf(request)),
-      part_rows_(part_rows),
-      done_(std::move(done)) {
-  const auto parts = static_cast<size_t>((form_.rows + part_rows - 1) / part_rows);
-  for (size_t i = 0; i < std::min(parts, kLanesMax); ++i)
-    lanes_.push_back(std::make_unique<Lane>());
+      form_(parts.form),
+      part_rows_(parts.rows),
+      done_(std::move(done)),
+      answer_(batcher_.BeginAnswer(form_)) {
+  const size_t lanes = LanesMax();
+  for (size_t i = 0; i < lanes; ++i) lanes_.push_back(std::make_unique<Lane>());
+}
+
+uint64_t Engine::SplitRun::BytesOf(int64_t rows) const {
+  const auto part = static_cast<uint64_t>(rows), all = static_cast<uint64_t>(form_.rows);
+  const uint64_t bytes = request_.message_bytes;
+  return bytes / all * part + bytes % all * part / all;
+}
+
+// The first part enters the queue as any request does, so there is always one.
+size_t Engine::SplitRun::LanesMax() const {
+  const schedule::QueueRoom room = Served(handle_).QueueIn(engine_.scheduler_).Room();
+  const auto further_parts = static_cast<uint64_t>((form_.rows - 1) / part_rows_);
+  const uint64_t part_bytes = std::max<uint64_t>(BytesOf(part_rows_), 1);
+  return 1 + std::min({further_parts, uint64_t{room.runs}, room.requests / 2,
+                       room.bytes / 2 / part_bytes});
 }
 
 void Engine::SplitRun::Start(Engine& engine, core::Handle handle, const InferRequest& request,
-                             int64_t part_rows, schedule::Lease* lease, ResponseCallback&& done) {
+                             const Parts& parts, schedule::Lease* lease, ResponseCallback&& done) {
   const std::shared_ptr<SplitRun> run(
-      new SplitRun(engine, std::move(handle), request, part_rows, std::move(done)));
+      new SplitRun(engine, std::move(handle), request, parts, std::move(done)));
   run->Start(lease);
 }
 
@@ -64,13 +79,14 @@ std::unique_ptr<Engine::QueuedRun> Engine::SplitRun::TakePart(Lane& lane) {
   int64_t first = 0, rows = 0;
   {
     MutexLock lock(mutex_);
-    if (!status_.ok() || was_streamed_ || next_row_ == form_.rows) return nullptr;
+    if (!status_.ok() || !misfit_.ok() || next_row_ == form_.rows) return nullptr;
     first = next_row_;
     rows = std::min(part_rows_, form_.rows - first);
     next_row_ += rows;
     ++open_;
-    lane.outputs = &outputs_.emplace_back();
   }
+  lane.first_row = first;
+  lane.rows = rows;
   InferRequest& part = lane.request;
   part.signature_name = request_.signature_name;
   part.output_filter = request_.output_filter;
@@ -78,18 +94,19 @@ std::unique_ptr<Engine::QueuedRun> Engine::SplitRun::TakePart(Lane& lane) {
   part.deadline = request_.deadline;
   part.cancel = &lane.token;
   part.request_id = request_.request_id;
-  part.message_bytes =
-      request_.message_bytes / static_cast<uint64_t>(form_.rows) * static_cast<uint64_t>(rows);
+  part.message_bytes = BytesOf(rows);
   part.times = &lane.times;
   part.names_owner = request_.names_owner;
   part.inputs.clear();
   for (const NamedTensor& input : request_.inputs)
     part.inputs.push_back({input.name, input.tensor.Rows(first, rows)});
   lane.times = {};
-  return std::make_unique<QueuedRun>(engine_, handle_.Share(), part,
-                                     [self = shared_from_this(), &lane](InferResponse&& answer) {
-                                       self->OnPart(lane, std::move(answer));
-                                     });
+  auto run = std::make_unique<QueuedRun>(
+      engine_, handle_.Share(), part, [self = shared_from_this(), &lane](InferResponse&& answer) {
+        self->OnPart(lane, std::move(answer));
+      });
+  run->is_part = true;
+  return run;
 }
 
 void Engine::SplitRun::OnPart(Lane& lane, InferResponse&& part) {
@@ -97,17 +114,26 @@ void Engine::SplitRun::OnPart(Lane& lane, InferResponse&& part) {
     lane.was_streamed = true;
     return;
   }
+  const bool has_started = lane.times.run_start != SteadyTime{};
+  Status misfit =
+      lane.was_streamed ? absl::InternalError("the model answers in parts") : OkStatus();
+  if (part.status.ok() && misfit.ok()) {
+    RequestMemory memory = engine_.MemoryOfAnswer();
+    Status status = answer_->Add(lane.first_row, lane.rows, part.outputs, memory);
+    (status.code() == StatusCode::kInternal ? misfit : part.status) = std::move(status);
+    part.outputs.clear();
+  }
   bool is_first_error = false, is_end = false;
   {
     MutexLock lock(mutex_);
-    if (part.status.ok()) *lane.outputs = std::move(part.outputs);
     is_first_error = !part.status.ok() && status_.ok();
     if (is_first_error) status_ = std::move(part.status);
-    was_streamed_ |= lane.was_streamed;
+    if (misfit_.ok()) misfit_ = std::move(misfit);
     const SteadyTime start = lane.times.run_start;
     if (start != SteadyTime{} && (times_.run_start == SteadyTime{} || start < times_.run_start))
       times_ = lane.times;
   }
+  if (is_first_error && !has_started) NoteIfUnwanted();
   if (is_first_error) CancelParts(CancelReason::kClientLeft);
   if (std::unique_ptr<QueuedRun> next = TakePart(lane); next != nullptr) {
     next->was_accepted = true;
@@ -120,6 +146,14 @@ void Engine::SplitRun::OnPart(Lane& lane, InferResponse&& part) {
   if (is_end) Finish();
 }
 
+void Engine::SplitRun::NoteIfUnwanted() {
+  Status status =
+      engine_.CheckStillWanted(request_.cancel, request_.deadline, engine_.clock_.Now());
+  if (status.ok()) return;
+  MutexLock lock(mutex_);
+  status_ = std::move(status);
+}
+
 void Engine::SplitRun::CancelParts(CancelReason reason) {
   for (const auto& lane : lanes_) lane->token.Cancel(reason);
 }
@@ -128,27 +162,18 @@ void Engine::SplitRun::Finish() {
   // From here on nothing else uses this object but a callback of the token that runs now.
   if (request_.cancel != nullptr) request_.cancel->ClearCallback();
   InferResponse response;
-  std::vector<NamedTensors> parts;
-  bool was_streamed = false;
+  Status misfit;
   {
     MutexLock lock(mutex_);
     response.status = status_;
-    was_streamed = was_streamed_;
-    parts.assign(std::move_iterator(outputs_.begin()), std::move_iterator(outputs_.end()));
+    misfit = misfit_;
     if (StageTimes* const times = request_.times; times != nullptr) {
       times->queued += times_.queued;
       times->run_start = times_.run_start;
     }
   }
-  if (response.status.ok() && was_streamed)
-    return RunWhole(absl::InternalError("the model answers in parts"));
-  if (response.status.ok()) {
-    RequestMemory memory = engine_.MemoryOfAnswer();
-    StatusOr<NamedTensors> outputs = batcher_.JoinAnswers(form_, part_rows_, parts, memory);
-    if (outputs.status().code() == StatusCode::kInternal) return RunWhole(outputs.status());
-    response.status = outputs.status();
-    if (outputs.ok()) response.outputs = *std::move(outputs);
-  }
+  if (response.status.ok() && !misfit.ok()) return RunWhole(misfit);
+  if (response.status.ok()) response.outputs = answer_->Take();
   done_(std::move(response));
 }
 
@@ -164,13 +189,15 @@ bool Engine::TakeIfTooLarge(const ModelHandle& handle, const InferRequest& reque
   const Batcher* const batcher = Served(handle.handle_).batcher();
   if (batcher == nullptr || !batcher->LimitsRequests()) [[likely]]
     return false;
-  const StatusOr<int64_t> part_rows = batcher->PartRows(batcher->FormOf(request));
+  const BatchForm form = batcher->FormOf(request);
+  const StatusOr<int64_t> part_rows = batcher->PartRows(form);
   if (!part_rows.ok()) {
     AnswerError(done, part_rows.status());
     return true;
   }
   if (*part_rows == 0) return false;
-  SplitRun::Start(*this, handle.handle_.Share(), request, *part_rows, lease, std::move(done));
+  SplitRun::Start(*this, handle.handle_.Share(), request, {form, *part_rows}, lease,
+                  std::move(done));
   return true;
 }
 

@@ -534,6 +534,12 @@ const OptionRow kRows[] = {
                  "model has a cache and does not say otherwise.",
      .unit = "bytes"},
     {.group = option_group::kLimits,
+     .name = "split_parts_max",
+     .target = Field<&Settings::batching, &batch::BatchSettings::split_parts_max>(),
+     .sentence = "Parts in which a request runs that has more rows than its model's own "
+                 "max_batch_size; one with more parts is refused. 0 is no limit.",
+     .max = 1'000'000'000},
+    {.group = option_group::kLimits,
      .name = "metric_series_max",
      .target = Field<&Settings::metric_series_max>(),
      .sentence = "Label sets of one metric; further ones are counted together as \"other\".",

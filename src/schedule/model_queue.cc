@@ -27,6 +27,11 @@ class TaskJob final : public Job {
   Task task_;
 };
 
+// What is left of a limit. 0: there is none.
+uint64_t Left(uint64_t limit, uint64_t used) {
+  return limit == 0 ? UINT64_MAX : limit - std::min(limit, used);
+}
+
 // The whole seconds in which a queue will have drained.
 int64_t RetrySeconds(double drain_ns) {
   return std::clamp(static_cast<int64_t>(std::ceil(drain_ns / 1e9)), int64_t{1}, kRetrySecondsMax);
@@ -58,6 +63,19 @@ void ModelQueue::SetLimits(const ModelLimits& limits) {
 QueueState ModelQueue::State() const {
   return pool_.Inspect([this](const FairQueue&) {
     return QueueState{name_, may_block_, flow_.items(), flow_.bytes(), flow_.runs()};
+  });
+}
+
+QueueRoom ModelQueue::Room() const {
+  return pool_.Inspect([this](const FairQueue& queue) {
+    const FairQueueLimits& all = queue.limits();
+    const FlowLimits& own = flow_.limits();
+    const uint32_t runs = flow_.RunsMax();
+    return QueueRoom{
+        .runs = runs == 0 ? queue.slots() : std::min(runs, queue.slots()),
+        .requests =
+            std::min(Left(all.items_max, queue.items()), Left(own.items_max, flow_.items())),
+        .bytes = std::min(Left(all.bytes_max, queue.bytes()), Left(own.bytes_max, flow_.bytes()))};
   });
 }
 

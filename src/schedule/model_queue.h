@@ -32,6 +32,13 @@ struct QueueState {
   uint32_t runs = 0;  // that have begun and not ended
 };
 
+// What a queue has room for at one moment.
+struct QueueRoom {
+  uint32_t runs = 1;               // that may compute at the same time
+  uint64_t requests = UINT64_MAX;  // that may enter, by the limits of the model and of the server
+  uint64_t bytes = UINT64_MAX;     // of these
+};
+
 // The queue of one model, for all of its versions. As an Executor it runs tasks that continue runs
 // of the model. Thread-safe. `pool` must outlive it.
 class ModelQueue final : public Executor {
@@ -74,6 +81,7 @@ class ModelQueue final : public Executor {
     return pool_.Inspect([this](const FairQueue&) { return flow_.waiting_rows(); });
   }
   QueueState State() const;
+  QueueRoom Room() const;
   // True if no request waits or runs.
   bool IsIdle() const;
 
