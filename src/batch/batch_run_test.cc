@@ -7,6 +7,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <random>
 #include <string>
@@ -217,6 +218,45 @@ TEST_F(BatchRunTest, BatchHasNoMoreRowsThanTheLimit) {
   for (const size_t rows : {2, 3, 1, 5, 2}) Send(Request(std::vector<float>(rows, 1)));
   RunAll();
   EXPECT_THAT(seen_, ElementsAre(3, 3, 5, 2)) << "5 rows run alone, and later ones fill up";
+}
+
+TEST_F(BatchRunTest, BatchHasNoMoreRowsThanItsMemoryAllows) {
+  // 8 KiB for the input and the output of each row, which the signature does not say.
+  Serve({.rows_max = 64, .bytes_max = 80 << 10, .delay_us_max = 5000});
+  for (int i = 0; i < 64; ++i) Send(Request({1}, /*width=*/1024));
+  scheduler_.RunQueued();
+  clock_.Advance(milliseconds(5));
+  RunAll();
+  EXPECT_EQ(seen_.front(), RowMemory::kUnknownRowsMax);
+  for (size_t i = 1; i < seen_.size(); ++i) EXPECT_LE(seen_[i], 10);
+  EXPECT_EQ(std::accumulate(seen_.begin(), seen_.end(), int64_t{0}), 64);
+  seen_.clear();
+  Send(Request(std::vector<float>(20, 1), /*width=*/1024));
+  clock_.Advance(milliseconds(5));
+  RunAll();
+  EXPECT_THAT(seen_, ElementsAre(20)) << "one request may take more";
+}
+
+TEST_F(BatchRunTest, AllowedAndPreferredSizesObeyTheMemoryOfABatch) {
+  for (Signature& each : info_.signatures) each.inputs[0].shape = each.outputs[0].shape = {-1, 100};
+  for (Signature& each : info_.signatures) each.outputs.resize(1);
+  Serve({.rows_max = 16,
+         .allowed_rows = {4, 8, 16},
+         .bytes_max = 6000,  // 7 rows
+         .delay_us_max = 5000,
+         .preferred_rows = {2, 6, 12}});
+  EXPECT_EQ(batcher_->RowsMax(0), 4);
+  EXPECT_EQ(batcher_->RowsToTake(0, 100), 6);
+  EXPECT_EQ(batcher_->gathering().rows, 2);
+}
+
+TEST_F(BatchRunTest, RequestsWaitOnlyForAsManyRowsAsFit) {
+  for (Signature& each : info_.signatures) each.inputs[0].shape = each.outputs[0].shape = {-1, 100};
+  for (Signature& each : info_.signatures) each.outputs.resize(1);
+  Serve({.rows_max = 64, .bytes_max = 6000, .delay_us_max = 5000});
+  for (int i = 0; i < 14; ++i) Send(Request({1}, /*width=*/100));
+  RunAll();
+  EXPECT_THAT(seen_, ElementsAre(7, 7));
 }
 
 TEST_F(BatchRunTest, RunsHaveAllowedSizes) {
@@ -961,7 +1001,7 @@ class TurnTest : public BatchRunTest {
     }
     // The limit of a batch grows with each larger one.
     for (int64_t rows = 1; rows <= rows_max; rows *= 2)
-      batcher_->Record({.signature = 0, .rows = rows}, 1, std::chrono::microseconds(20));
+      batcher_->Record({.signature = 0, .rows = rows}, {.time = std::chrono::microseconds(20)});
     seen_.clear();
     outcomes_.clear();
   }

@@ -57,6 +57,8 @@ struct BatchSettings {
   int64_t split_parts_max = kSplitPartsMax;
   int64_t request_rows_max = 0;  // requests with more rows are refused; 0: none are
   PadSettings pad = {};
+  // The most bytes that the inputs and outputs of a batch should take. 0: no limit.
+  uint64_t bytes_max = 0;
   // The longest time that a request waits for others while its model could run, unless rows_max
   // rows wait. 0: none waits.
   int64_t delay_us_max = 0;

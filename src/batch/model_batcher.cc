@@ -24,10 +24,16 @@ MetricLabels Labels(const core::ServableId& id) {
   return {{"model_name", id.name}, {"model_version", std::to_string(id.version.value)}};
 }
 
-schedule::Gathering GatheringOf(const BatchSettings& settings) {
+schedule::Gathering GatheringOf(const ModelInfo& info, const BatchSettings& settings) {
   const auto& preferred = settings.preferred_rows;
-  return {.delay_max = settings.delay_us_max * 1000,
-          .rows = preferred.empty() ? settings.rows_max : preferred.front()};
+  const int64_t rows = preferred.empty() ? settings.rows_max : preferred.front();
+  // To wait for more rows than one batch may have would only cost time.
+  int64_t fitting = 1;
+  for (const Signature& signature : info.signatures) {
+    const RowMemory memory(signature, settings.bytes_max);
+    fitting = std::max(fitting, memory.is_known() ? memory.rows() : rows);
+  }
+  return {.delay_max = settings.delay_us_max * 1000, .rows = std::min(rows, fitting)};
 }
 
 // One request made of several. One thread at a time.
@@ -84,7 +90,7 @@ class GatheredRequest final : public JoinedRequest {
 
 ModelBatcher::ModelBatcher(const ModelInfo& info, BatcherOptions options, MetricsRegistry& metrics)
     : Batcher(options.settings.splits || options.settings.request_rows_max > 0,
-              GatheringOf(options.settings)),
+              GatheringOf(info, options.settings)),
       info_(info),
       id_(std::move(options.id)),
       settings_(std::move(options.settings)),
@@ -124,7 +130,7 @@ ModelBatcher::ModelBatcher(const ModelInfo& info, BatcherOptions options, Metric
                          "Rows that may run together now, by the measured times of runs. "
                          "0: the signature is not batched.",
                          labels);
-    states_.push_back(std::make_unique<SignatureState>(settings_.rows_max, gauge));
+    states_.push_back(std::make_unique<SignatureState>(signature, settings_, gauge));
   }
 }
 
@@ -160,13 +166,21 @@ bool ModelBatcher::MayJoin(const InferRequest& first, const BatchForm& batch,
 
 int64_t ModelBatcher::RowsToTake(uint32_t signature, int64_t rows) const {
   const auto& preferred = settings_.preferred_rows;
-  const auto larger = std::ranges::upper_bound(preferred, rows);
+  const auto larger =
+      std::ranges::upper_bound(preferred, std::min(rows, states_[signature]->memory.rows()));
   return larger == preferred.begin() ? RowsMax(signature) : *std::prev(larger);
 }
 
 int64_t ModelBatcher::RowsToRun(int64_t rows) const {
   const auto next = std::ranges::lower_bound(settings_.allowed_rows, rows);
   return next == settings_.allowed_rows.end() ? rows : *next;
+}
+
+int64_t ModelBatcher::RowsBelow(int64_t rows) const {
+  const auto& allowed = settings_.allowed_rows;
+  if (allowed.empty()) return rows;
+  const auto larger = std::ranges::upper_bound(allowed, rows);
+  return larger == allowed.begin() ? *larger : *std::prev(larger);
 }
 
 StatusOr<std::unique_ptr<JoinedRequest>> ModelBatcher::Join(
@@ -225,15 +239,16 @@ void ModelBatcher::NoteRunTime(SignatureState& state, Duration time) {
                   }));
 }
 
-void ModelBatcher::Record(const BatchForm& form, size_t requests, Duration time) {
+void ModelBatcher::Record(const BatchForm& form, const EndedRun& run) {
   SignatureState& state = *states_[form.signature];
-  NoteRunTime(state, time);
-  state.limit.Record(form.rows, time);
+  NoteRunTime(state, run.time);
+  state.limit.Record(form.rows, run.time);
+  state.memory.Record(form.rows, run.tensor_bytes);
   state.limit_gauge.Set(RowsMax(form.signature));
   rows_.Record(static_cast<double>(form.rows));
-  requests_.Record(static_cast<double>(requests));
-  const double time_us = std::chrono::duration<double, std::micro>(time).count();
-  for (size_t i = 1; i < requests; ++i) shared_runs_.Record(time_us);
+  requests_.Record(static_cast<double>(run.requests));
+  const double time_us = std::chrono::duration<double, std::micro>(run.time).count();
+  for (size_t i = 1; i < run.requests; ++i) shared_runs_.Record(time_us);
   if (const int64_t extra = RowsToRun(form.rows) - form.rows; extra > 0)
     padding_.Add(static_cast<uint64_t>(extra));
 }

@@ -14,6 +14,7 @@
 #include "batch/batch_limit.h"
 #include "batch/batch_settings.h"
 #include "batch/pad.h"
+#include "batch/row_memory.h"
 #include "infer/batcher.h"
 
 namespace penstock::batch {
@@ -46,9 +47,11 @@ class ModelBatcher final : public Batcher {
                const BatchForm& other_form) const override;
   // An operator who lets requests wait wants full batches.
   int64_t RowsMax(uint32_t signature) const override {
-    if (settings_.delay_us_max > 0) return settings_.rows_max;
     // Rows that are added to reach an allowed size cost the same as rows of requests.
-    return RowsToRun(limit(signature).rows());
+    const int64_t rows =
+        settings_.delay_us_max > 0 ? settings_.rows_max : RowsToRun(limit(signature).rows());
+    const int64_t room = states_[signature]->memory.rows();
+    return rows <= room ? rows : RowsBelow(room);
   }
   int64_t RowsToTake(uint32_t signature, int64_t rows) const override;
   bool PrefersSizes() const override { return !settings_.preferred_rows.empty(); }
@@ -61,20 +64,24 @@ class ModelBatcher final : public Batcher {
   std::vector<BatchTime> Curve(uint32_t signature) const override {
     return limit(signature).Curve();
   }
-  void Record(const BatchForm& form, size_t requests, Duration time) override;
+  void Record(const BatchForm& form, const EndedRun& run) override;
   void RecordRetries(size_t requests) override;
   void TurnOff(uint32_t signature, const Status& why) override;
 
  private:
   struct SignatureState {
-    SignatureState(int64_t rows_max, Gauge& gauge) : limit(rows_max), limit_gauge(gauge) {}
+    SignatureState(const Signature& signature, const BatchSettings& settings, Gauge& gauge)
+        : limit(settings.rows_max), memory(signature, settings.bytes_max), limit_gauge(gauge) {}
     std::atomic<bool> is_on{false};
     PadPlan pad;
     BatchLimit limit;
+    RowMemory memory;
     Gauge& limit_gauge;
     std::atomic<int64_t> run_ns{0};  // the mean time of a run, of any number of rows
   };
 
+  // The most rows of a run that are at most so many, or else the fewest that a run may have.
+  int64_t RowsBelow(int64_t rows) const;
   void NoteRunTime(SignatureState& state, Duration time);
 
   const ModelInfo& info_;

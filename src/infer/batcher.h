@@ -71,6 +71,13 @@ class PartedAnswer {
   virtual NamedTensors Take() = 0;
 };
 
+// A run of a batch that has ended. Plain data.
+struct EndedRun {
+  size_t requests = 1;
+  uint64_t tensor_bytes = 0;  // of its inputs and outputs
+  Duration time = {};
+};
+
 // A point of the curve that a Batcher has measured.
 struct BatchTime {
   int64_t rows_max = 0;    // of the runs with more than half as many rows, up to this number
@@ -124,8 +131,8 @@ class Batcher {
   // The sizes of batches of this signature that were measured, ascending.
   virtual std::vector<BatchTime> Curve(uint32_t signature) const = 0;
 
-  // A run of so many requests and rows, of this signature, took `time`.
-  virtual void Record(const BatchForm& form, size_t requests, Duration time) = 0;
+  // A run of this form has given an answer.
+  virtual void Record(const BatchForm& form, const EndedRun& run) = 0;
   // A run of several requests failed: so many of them run again, each alone.
   virtual void RecordRetries(size_t requests) = 0;
   // The answers of a joined request could not be divided, or those of a split one not joined. No

@@ -24,6 +24,17 @@
 #include "infer/served_model.h"
 
 namespace penstock {
+namespace {
+
+// The bytes that a run has taken. The characters of its input strings lie in the messages.
+uint64_t BytesOf(const NamedTensors& inputs, const NamedTensors& outputs) {
+  uint64_t bytes = 0;
+  for (const NamedTensor& each : inputs) bytes += each.tensor.bytes();
+  for (const NamedTensor& each : outputs) bytes += each.tensor.bytes() + each.tensor.StringBytes();
+  return bytes;
+}
+
+}  // namespace
 
 Engine::QueuedRun::QueuedRun(Engine& engine, core::Handle handle, const InferRequest& request,
                              ResponseCallback&& done)
@@ -297,11 +308,13 @@ void Engine::BatchRun::OnPart(InferResponse&& part) {
   }
   if (!part.is_last) return members_.front()->Answer(std::move(part));
   const std::unique_ptr<BatchRun> own(this);
-  const Duration time = ThreadTime::Read(engine_.clock_) - start_;
+  const EndedRun ended = {.requests = members_.size(),
+                          .tensor_bytes = BytesOf(request().inputs, part.outputs),
+                          .time = ThreadTime::Read(engine_.clock_) - start_};
   if (joined_ == nullptr) {
     const bool is_ok = part.status.ok();
     members_.front()->Answer(std::move(part));
-    if (is_ok) batcher_.Record(form(), /*requests=*/1, time);
+    if (is_ok) batcher_.Record(form(), ended);
     return;
   }
   EndWatch();
@@ -309,7 +322,7 @@ void Engine::BatchRun::OnPart(InferResponse&& part) {
   Status status =
       was_streamed_ ? absl::InternalError("the model answers in parts") : Divide(part.outputs);
   // After the answers, so that nothing is counted for a request that is not counted itself.
-  if (status.ok()) return batcher_.Record(form(), members_.size(), time);
+  if (status.ok()) return batcher_.Record(form(), ended);
   if (status.code() == StatusCode::kInternal) batcher_.TurnOff(form().signature, status);
   Fail(status);
 }

@@ -259,6 +259,9 @@ BatchDefaults MakeBatchDefaults(const Settings& settings) {
                          .per_version = settings.enable_per_model_batching_parameters};
   defaults.settings.mode =
       settings.enable_batching ? batch::BatchMode::kChecked : batch::BatchMode::kOff;
+  // Answers count in it until they are sent, so several batches need room.
+  if (settings.batching.bytes_max == 0)
+    defaults.settings.bytes_max = InflightBytesMax(settings) / 4;
   // Each run may use so many threads, so more runs would only compete for the CPUs.
   const int threads = std::max(MakeBackendOptions(settings).intra_op_threads, 1);
   const uint32_t slots = MakeSchedulerOptions(settings).compute_slots;

@@ -220,6 +220,13 @@ TEST_F(ComponentOptionsTest, BackendsGetThreadsAndLibraries) {
                           testing::Pair("custom_ops", "/lib/a.so,/lib/b.so")));
 }
 
+TEST_F(ComponentOptionsTest, BatchTakesAQuarterOfTheMemoryOfRequests) {
+  settings_.inflight_bytes_max = 4000;
+  EXPECT_EQ(MakeBatchDefaults(settings_).settings.bytes_max, 1000U);
+  settings_.batching.bytes_max = 77;
+  EXPECT_EQ(MakeBatchDefaults(settings_).settings.bytes_max, 77U);
+}
+
 TEST_F(ComponentOptionsTest, ThreadsOfRunsTimesSlotsAreAtMostTheCpus) {
   const auto cpus = static_cast<uint32_t>(UsableCpus());
   EXPECT_EQ(MakeSchedulerOptions(settings_).compute_slots, cpus);

@@ -528,6 +528,12 @@ const OptionRow kRows[] = {
      .min = 1,
      .max = batch::kBatchRowsLimit},
     {.group = option_group::kLimits,
+     .name = "batch_bytes_max",
+     .target = Field<&Settings::batching, &batch::BatchSettings::bytes_max>(),
+     .sentence = "Inputs and outputs of a batch together, by the shapes or the runs of the model; "
+                 "one request may take more. 0 is a quarter of inflight_bytes_max.",
+     .unit = "bytes"},
+    {.group = option_group::kLimits,
      .name = "row_cache_memory_bytes",
      .target = Field<&Settings::row_cache, &cache::CacheSettings::memory_bytes>(),
      .sentence = "Rows that the cache of a version keeps in memory, if the configuration of the "
