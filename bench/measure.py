@@ -15,6 +15,7 @@ import access_calls
 import batched_calls
 import ensemble
 import example_calls
+import graphpipe_calls
 import idle_and_memory
 import large_messages
 import logged_calls
@@ -41,6 +42,8 @@ SCENARIOS = {
     "ensemble": ensemble.run,
     "grpc_classify": example_calls.run_small,
     "examples": example_calls.run_reader,
+    "graphpipe_small": graphpipe_calls.run_small,
+    "graphpipe_large": graphpipe_calls.run_large,
     "observed": observed_calls.run,
     "request_log": logged_calls.run,
     "runtimes": runtime_models.run,

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The peer for REST and large-tensor figures: the least that an HTTP/1.1 server can do with a
 // request of known size.
-//   http_echo epoll PORT ANSWER_BYTES   one thread, epoll, keep-alive; each answer has ANSWER_BYTES
-//   bytes of body http_echo large PORT 0              one blocking connection at a time; the answer
-//   is the request's body, sent from
-//                                       the buffer it was received in
+//   http_echo epoll PORT ANSWER_BYTES     one thread, epoll, keep-alive; each answer has
+//                                         ANSWER_BYTES bytes of body
+//   http_echo large PORT 0                one blocking connection at a time; the answer is the
+//                                         request's body, sent from the buffer it was received in
+//   http_echo prebuilt PORT ANSWER_BYTES  a blocking thread for each connection; the body is read
+//                                         and dropped, and the answer is always the same
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
@@ -12,12 +14,14 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -152,16 +156,52 @@ void RunLarge(int listener) {
   }
 }
 
+void ServePrebuilt(int fd, const std::string& head, const std::string& body) {
+  // As large as what a server may read at once. It is read over and over.
+  std::vector<char> buffer(1 << 20);
+  size_t filled = 0;
+  for (;;) {
+    size_t body_begin = 0;
+    size_t body_bytes = 0;
+    while (!ParseHead({buffer.data(), filled}, &body_begin, &body_bytes)) {
+      const ssize_t got = recv(fd, buffer.data() + filled, buffer.size() - filled, 0);
+      if (got <= 0) return;
+      filled += static_cast<size_t>(got);
+    }
+    for (size_t read = filled - body_begin; read < body_bytes;) {
+      const ssize_t got = recv(fd, buffer.data(), std::min(buffer.size(), body_bytes - read), 0);
+      if (got <= 0) return;
+      read += static_cast<size_t>(got);
+    }
+    filled = 0;
+    if (!SendAll(fd, head, body.data(), body.size())) return;
+  }
+}
+
+void RunPrebuilt(int listener, size_t answer_bytes) {
+  const std::string head = Head(answer_bytes);
+  const std::string body(answer_bytes, 'a');
+  for (;;) {
+    const int fd = Accept(listener);
+    std::thread([&head, &body, fd] {
+      ServePrebuilt(fd, head, body);
+      close(fd);
+    }).detach();
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   if (argc != 4) {
-    std::fprintf(stderr, "usage: http_echo epoll|large PORT ANSWER_BYTES\n");
+    std::fprintf(stderr, "usage: http_echo epoll|large|prebuilt PORT ANSWER_BYTES\n");
     return 2;
   }
   const int listener = Listen(std::atoi(argv[2]));
   if (std::string_view(argv[1]) == "epoll") {
     RunEpoll(listener, std::strtoull(argv[3], nullptr, 10));
+  } else if (std::string_view(argv[1]) == "prebuilt") {
+    RunPrebuilt(listener, std::strtoull(argv[3], nullptr, 10));
   } else {
     RunLarge(listener);
   }
