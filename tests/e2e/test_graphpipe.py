@@ -4,14 +4,17 @@ import json
 import random
 import socket
 import struct
+import subprocess
 
 import numpy as np
 import pytest
 import requests
 from graphpipe import convert, remote
 
+from net_fixtures import make_certificate
 from penstock_server import SLOWNESS, Server, eventually
 from raw import connect, read_response, send
+from test_access import Callers
 
 MODELS = {'half': 'builtin:half_plus_two', 'identity': 'builtin:identity'}
 FLAGS = ['--graphpipe_port=-1', '--graphpipe_default_model=half']
@@ -105,7 +108,41 @@ def test_probes(server):
     assert server.get('/control/is_alive')[0] == 404
 
 
-def test_unix_socket_and_http2(tmp_path):
+def test_http2_over_tls(tmp_path):
+    certificate, body = tmp_path / 'cert.pem', tmp_path / 'body'
+    make_certificate(certificate, tmp_path / 'key.pem')
+    x = np.random.default_rng(2).random((3, 100, 100), np.float32)
+    body.write_bytes(infer_message([x]))
+    with Server(tmp_path / 'server', MODELS, [*FLAGS, f'--tls_certificate_file={certificate}',
+                                              f'--tls_key_file={tmp_path}/key.pem'], ready=False) as server:
+        address = f'https://127.0.0.1:{server.graphpipe_port}/graphpipe/identity'
+        done = subprocess.run(
+            ['curl', '--silent', '--show-error', '--fail', '--http2', '--cacert', certificate, '--data-binary', f'@{body}',
+             '--retry', '50', '--retry-delay', '1', '--retry-all-errors', '--write-out', '%{stderr}%{http_version}',
+             address], capture_output=True, check=True, timeout=60 * SLOWNESS)
+        assert done.stderr == b'2'
+        assert np.array_equal(convert.deserialize_infer_response(bytearray(done.stdout))[0][0], x)
+
+
+def test_callers_may_use_their_models_only(tmp_path):
+    callers = Callers(tmp_path)
+    with Server(tmp_path / 'server', {'mine': MODELS['half'], 'theirs': MODELS['half']},
+                ['--graphpipe_port=-1', f'--token_file={callers.path}']) as server:
+        def status(method, path, caller=None, body=b''):
+            return server.request(method, path, body, callers.headers(caller), port=server.graphpipe_port)[0]
+
+        infer = infer_message([np.ones(1, np.float32)])
+        for body in (infer, bytes(convert.serialize_metadata_request())):
+            assert status('POST', '/graphpipe/mine', body=body) == 401
+            assert status('POST', '/graphpipe/mine', 'user', body) == 200
+            assert status('POST', '/graphpipe/theirs', 'user', body) == 403
+            assert status('POST', '/graphpipe/none', 'user', body) == 403
+        assert status('GET', '/graphpipe/mine', 'user') == 200
+        assert status('GET', '/graphpipe/theirs', 'user') == 403
+        assert status('GET', '/control/is_ready') == 200
+
+
+def test_unix_socket(tmp_path):
     path = str(tmp_path / 'socket')
     with Server(tmp_path / 'server', MODELS, [f'--grpc_socket_path={path}']):
         with socket.socket(socket.AF_UNIX) as sock:
