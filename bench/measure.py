@@ -26,6 +26,7 @@ import servers
 import small_calls
 import two_builds
 from batching import inside, overload, policies, two_models
+from cache import row_cache
 from lifecycle import big_model, engine, first_answer, many_models, switches
 
 SCENARIOS = {
@@ -39,6 +40,7 @@ SCENARIOS = {
     "batching_light": two_models.run_light,
     "batching_shares": two_models.run_shares,
     "batching_overload": overload.run,
+    "row_cache": row_cache.run,
     "ensemble": ensemble.run,
     "grpc_classify": example_calls.run_small,
     "examples": example_calls.run_reader,

@@ -108,14 +108,15 @@ CacheRun::RowState CacheRun::Claim(int64_t row) {
   const SteadyTime now = context_.engine.clock().Now();
   VersionCache& cache = *context_.cache;
   const auto is_there = [&] { return cache.FindRow(lookup_, row, now); };
-  // A flight may end before Claim has returned.
+  const OutputSet missing = lookup_.Missing(row);
+  // A flight may end before Claim has returned, and then writes the values and the state.
   states_[static_cast<size_t>(row)] = RowState::kFollowed;
-  switch (cache.flights().Claim(lookup_.keys[static_cast<size_t>(row)], lookup_.Missing(row),
-                                shared_from_this(), static_cast<uint32_t>(row), is_there)) {
+  switch (cache.flights().Claim(lookup_.keys[static_cast<size_t>(row)], missing, shared_from_this(),
+                                static_cast<uint32_t>(row), is_there)) {
     case Flights::Claimed::kOwn:
       return RowState::kOwn;
     case Flights::Claimed::kFollowed:
-      cache.joined().Add(std::popcount(lookup_.Missing(row)));
+      cache.joined().Add(std::popcount(missing));
       return RowState::kFollowed;
     case Flights::Claimed::kFound:
       return RowState::kThere;

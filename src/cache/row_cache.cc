@@ -39,7 +39,30 @@ void RowCache::Run(Engine& engine, const ModelHandle& handle, const InferRequest
   if (!is_refresh) cache_->Find(lookup, start);
   cache_->lookup_time().Record(
       std::chrono::duration<double, std::micro>(engine.clock().Now() - start).count());
-  cache_->CountRows(lookup.found, lookup.values.size() - lookup.found);
+  const size_t found = lookup.found;
+  if (!lookup.is_complete() && !is_refresh) {
+    if (place.lease != nullptr) {
+      cache_->FindOnDisk(lookup, start);
+    } else if (cache_->MayBeOnDisk(lookup)) {
+      auto read = [this, &engine, handle = std::make_shared<ModelHandle>(handle.Share()), &request,
+                   lookup = std::move(lookup), found,
+                   done = std::move(done)](StatusOr<schedule::Lease*> lease) mutable {
+        if (!lease.ok()) return AnswerError(done, lease.status());
+        cache_->FindOnDisk(lookup, engine.clock().Now());
+        Proceed(engine, *handle, request, {/*may_run_inline=*/false, *lease}, std::move(lookup),
+                found, std::move(done));
+      };
+      return SlotStep::Enter(engine, handle, request, std::move(read));
+    }
+  }
+  Proceed(engine, handle, request, place, std::move(lookup), found, std::move(done));
+}
+
+void RowCache::Proceed(Engine& engine, const ModelHandle& handle, const InferRequest& request,
+                       RunPlace place, Lookup&& lookup, size_t found_in_memory,
+                       ResponseCallback&& done) {
+  cache_->CountRows(found_in_memory, lookup.found - found_in_memory,
+                    lookup.values.size() - lookup.found);
   if (!lookup.is_complete()) {
     return CacheRun::Start({cache_, engine, handle.Share()}, request, place, std::move(lookup),
                            std::move(done));

@@ -150,7 +150,8 @@ class RowCacheTest : public ::testing::Test {
     }
     settings.enabled = true;
     cache_ = std::make_shared<VersionCache>(
-        served.info(), VersionCacheOptions{{"m", {1}}, "m 1", settings}, RandomMacKey(), metrics_);
+        served.info(), VersionCacheOptions{{"m", {1}}, "m 1", settings},
+        disk_ == nullptr ? RandomMacKey() : disk_->mac_key(), disk_, metrics_);
     for (uint32_t i = 0; i < info_.signatures.size(); ++i) cache_->TurnOn(i);
     served.SetCache(std::make_unique<RowCache>(cache_));
   }
@@ -183,6 +184,7 @@ class RowCacheTest : public ::testing::Test {
       [](const InferRequest& request, ResponseCallback done) { done(Compute(request)); };
   std::vector<int64_t> seen_;  // the rows of each run
   std::optional<ModelHandle> handle_;
+  std::shared_ptr<DiskStore> disk_;  // set it before Serve
   std::shared_ptr<VersionCache> cache_;
   std::deque<Answered> answers_;
 };

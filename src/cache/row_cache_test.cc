@@ -346,7 +346,8 @@ TEST_F(RowCacheTest, MetricsAndStateShowWhatHappened) {
   }
   EXPECT_THAT(text, HasSubstr("penstock_row_cache_memory_entries" + labels + "} 3"));
   EXPECT_THAT(text, HasSubstr("penstock_row_cache_lookup_us_count" + labels + "} 3"));
-  EXPECT_THAT(cache_->StateJson(), HasSubstr(R"("memory_entries":3,"row_hits":2,"row_misses":3)"));
+  EXPECT_THAT(cache_->StateJson(),
+              HasSubstr(R"("memory_entries":3,"row_hits":2,"row_disk_hits":0,"row_misses":3)"));
 }
 
 }  // namespace

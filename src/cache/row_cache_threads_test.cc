@@ -56,7 +56,7 @@ TEST_F(RowCacheThreadsTest, ManyThreadsGetTheirOwnAnswers) {
   cache_ = std::make_shared<VersionCache>(
       served.info(),
       VersionCacheOptions{{"m", {1}}, "m 1", {.enabled = true, .memory_bytes = 20'000}},
-      RandomMacKey(), metrics_);
+      RandomMacKey(), /*disk=*/nullptr, metrics_);
   cache_->TurnOn(1);
   served.SetCache(std::make_unique<RowCache>(cache_));
 

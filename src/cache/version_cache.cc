@@ -15,7 +15,8 @@ namespace {
 
 constexpr std::string_view kRowsName = "penstock_row_cache_rows_total";
 constexpr std::string_view kRowsHelp =
-    "Rows of outputs that requests wanted: found (hit), not found (miss), or computed at that "
+    "Rows of outputs that requests wanted: found in memory (hit), on disk (disk_hit), not found "
+    "(miss), or computed at that "
     "moment for another request (joined; they count as misses, too).";
 constexpr std::string_view kRequestsName = "penstock_row_cache_requests_total";
 constexpr std::string_view kRequestsHelp =
@@ -40,12 +41,13 @@ OutputSet Lookup::Missing(int64_t row) {
 }
 
 VersionCache::VersionCache(const ModelInfo& info, VersionCacheOptions options, const MacKey& key,
-                           MetricsRegistry& metrics)
+                           std::shared_ptr<DiskStore> disk, MetricsRegistry& metrics)
     : info_(info),
       options_(std::move(options)),
       row_keys_(key, options_.identity),
       series_(metrics),
       hits_(series_.AddCounter(kRowsName, kRowsHelp, Labels(options_.id, "hit"))),
+      disk_hits_(series_.AddCounter(kRowsName, kRowsHelp, Labels(options_.id, "disk_hit"))),
       misses_(series_.AddCounter(kRowsName, kRowsHelp, Labels(options_.id, "miss"))),
       joined_(series_.AddCounter(kRowsName, kRowsHelp, Labels(options_.id, "joined"))),
       hit_requests_(series_.AddCounter(kRequestsName, kRequestsHelp, Labels(options_.id, "hit"))),
@@ -56,6 +58,7 @@ VersionCache::VersionCache(const ModelInfo& info, VersionCacheOptions options, c
                                         "Time to hash the rows of a request and to look for them "
                                         "in memory, microseconds.",
                                         kLookupBoundsUs, Labels(options_.id))),
+      disk_(std::move(disk)),
       memory_(
           options_.settings.memory_bytes,
           {series_.AddGauge("penstock_row_cache_memory_bytes",
@@ -128,8 +131,36 @@ bool VersionCache::FindRow(Lookup& lookup, int64_t row, SteadyTime now) {
   return is_complete;
 }
 
+bool VersionCache::MayBeOnDisk(const Lookup& lookup) const {
+  if (!has_disk()) return false;
+  // Each question takes some microseconds, so those of a large request are left to a slot.
+  constexpr size_t kAskedMax = 8;
+  if (lookup.values.size() - lookup.found > kAskedMax) return true;
+  for (size_t i = 0; i < lookup.values.size(); ++i) {
+    if (lookup.values[i]) continue;
+    const size_t outputs = lookup.outputs.size();
+    if (disk_->MayHave({lookup.keys[i / outputs], lookup.outputs[i % outputs]})) return true;
+  }
+  return false;
+}
+
+void VersionCache::FindOnDisk(Lookup& lookup, SteadyTime now) {
+  const size_t outputs = lookup.outputs.size();
+  for (size_t i = 0; i < lookup.values.size() && has_disk(); ++i) {
+    RowRef& value = lookup.values[i];
+    if (value) continue;
+    const EntryKey key{lookup.keys[i / outputs], lookup.outputs[i % outputs]};
+    const DiskStore::Found found = disk_->Find(key);
+    if (!found.row) continue;
+    value = found.row;
+    ++lookup.found;
+    memory_.Put(key, value, has_ttl() ? now + found.left : kNoDeadline);
+  }
+}
+
 void VersionCache::Keep(const EntryKey& key, const RowRef& row, SteadyTime now) {
   memory_.Put(key, row, has_ttl() ? now + options_.settings.ttl : kNoDeadline);
+  if (disk_ != nullptr) disk_->Put(key, row);
 }
 
 StatusOr<NamedTensors> VersionCache::Answer(const Lookup& lookup, RequestMemory& memory) const {
@@ -164,9 +195,10 @@ std::string VersionCache::StateJson() const {
   }
   return fmt::format(
       "{{\"signatures\":[{}],\"memory_bytes\":{},\"memory_bytes_max\":{},\"memory_entries\":{},"
-      "\"row_hits\":{},\"row_misses\":{}}}",
+      "\"row_hits\":{},\"row_disk_hits\":{},\"row_misses\":{}{}}}",
       signatures, memory_.bytes(), memory_.bytes_max(), memory_.entries(), hits_.Value(),
-      misses_.Value());
+      disk_hits_.Value(), misses_.Value(),
+      disk_ == nullptr ? std::string() : ",\"disk\":" + disk_->StateJson());
 }
 
 }  // namespace penstock::cache

@@ -14,6 +14,7 @@
 #include "base/metrics/metrics.h"
 #include "cache/cache_settings.h"
 #include "cache/cached_row.h"
+#include "cache/disk_store.h"
 #include "cache/flights.h"
 #include "cache/memory_tier.h"
 #include "cache/row_mac.h"
@@ -52,8 +53,9 @@ struct VersionCacheOptions {
 // `metrics` must outlive the version.
 class VersionCache final {
  public:
+  // `disk` is null if there is no disk tier. `key` is its key then, if there is one.
   VersionCache(const ModelInfo& info, VersionCacheOptions options, const MacKey& key,
-               MetricsRegistry& metrics);
+               std::shared_ptr<DiskStore> disk, MetricsRegistry& metrics);
 
   // Starts to cache the answers of this signature. Call it before the model serves.
   void TurnOn(uint32_t signature);
@@ -75,6 +77,10 @@ class VersionCache final {
   void Find(Lookup& lookup, SteadyTime now);
   // Finds those that one row lacks. Returns true if it lacks none then.
   bool FindRow(Lookup& lookup, int64_t row, SteadyTime now);
+  // True if values that the lookup lacks may be on disk. Does not block.
+  bool MayBeOnDisk(const Lookup& lookup) const;
+  // Finds those that are on disk, and keeps them in memory. May block.
+  void FindOnDisk(Lookup& lookup, SteadyTime now);
   // Keeps a row of an output.
   void Keep(const EntryKey& key, const RowRef& row, SteadyTime now);
 
@@ -84,13 +90,15 @@ class VersionCache final {
 
   const ModelInfo& info() const { return info_; }
   Flights& flights() { return flights_; }
+  bool has_disk() const { return disk_ != nullptr && disk_->is_on(); }
   bool has_ttl() const { return options_.settings.ttl > Duration::zero(); }
   std::string StateJson() const;
 
   // Counts the outcome of a request that has been answered, or runs.
   void CountRequest(CacheOutcome outcome) const;
-  void CountRows(size_t found, size_t missing) const {
+  void CountRows(size_t found, size_t found_on_disk, size_t missing) const {
     if (found > 0) hits_.Add(found);
+    if (found_on_disk > 0) disk_hits_.Add(found_on_disk);
     if (missing > 0) misses_.Add(missing);
   }
   Counter& joined() const { return joined_; }
@@ -107,12 +115,14 @@ class VersionCache final {
   const RowKeys row_keys_;
   MetricSeries series_;
   Counter& hits_;
+  Counter& disk_hits_;
   Counter& misses_;
   Counter& joined_;
   Counter& hit_requests_;
   Counter& partial_requests_;
   Counter& miss_requests_;
   Histogram& lookup_time_;
+  const std::shared_ptr<DiskStore> disk_;
   MemoryTier memory_;
   Flights flights_;
   std::vector<State> states_;  // one for each signature; fixed

@@ -27,6 +27,14 @@ StatusOr<CacheConfig> ReadCache(const config::ModelOptions& options) {
   TRY(CheckCacheNumber("memory_bytes", from.memory_bytes(), 0, kCacheBytesMax));
   TRY(CheckCacheNumber("ttl_seconds", from.ttl_seconds(), 0, kCacheTtlSecondsMax));
   if (from.has_memory_bytes()) config.memory_bytes = static_cast<uint64_t>(from.memory_bytes());
+  TRY(CheckCacheNumber("disk_bytes", from.disk_bytes(), 0, kCacheBytesMax));
+  if (from.has_disk_bytes()) config.disk_bytes = static_cast<uint64_t>(from.disk_bytes());
+  // A list may come from a client, which must not choose where the server writes files.
+  if (from.path().find('/') != std::string::npos || from.path().starts_with('.'))
+    return InvalidArgument(
+        "has a cache with the path '{}'; it must be the name of a folder in --row_cache_directory",
+        from.path());
+  config.path = from.path();
   config.ttl_seconds = from.ttl_seconds();
   std::set<std::string> names;
   for (const std::string& output : from.outputs()) {

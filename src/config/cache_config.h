@@ -19,6 +19,8 @@ namespace penstock {
 struct CacheConfig {
   bool enabled = false;  // the model has a `cache`
   std::optional<uint64_t> memory_bytes;
+  std::optional<uint64_t> disk_bytes;
+  std::string path;  // below the server's folder; empty: the model's name
   int64_t ttl_seconds = 0;
   std::vector<std::string> outputs;
 

@@ -38,10 +38,13 @@ TEST(CacheConfig, AnEmptyBlockTurnsItOnWithTheDefaults) {
 }
 
 TEST(CacheConfig, ReadsAllFields) {
-  const auto config =
-      ParseCache("cache { memory_bytes: 1000 ttl_seconds: 60 outputs: 'a' outputs: 'b' }");
+  const auto config = ParseCache(
+      "cache { memory_bytes: 1000 disk_bytes: 0 path: 'p' ttl_seconds: 60 outputs: 'a' outputs: "
+      "'b' }");
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->memory_bytes, 1000u);
+  EXPECT_EQ(config->disk_bytes, 0u);
+  EXPECT_EQ(config->path, "p");
   EXPECT_EQ(config->ttl_seconds, 60);
   EXPECT_THAT(config->outputs, ElementsAre("a", "b"));
 }
@@ -53,6 +56,10 @@ TEST(CacheConfig, RefusesMistakes) {
               HasSubstr("a ttl_seconds of -5"));
   EXPECT_THAT(ParseCache("cache { outputs: 'a' outputs: 'a' }").status().message(),
               HasSubstr("names the output 'a' twice"));
+  for (const char* path : {"/etc", "a/b", "..", ".hidden"}) {
+    EXPECT_THAT(ParseCache("cache { path: '" + std::string(path) + "' }").status().message(),
+                HasSubstr("must be the name of a folder in --row_cache_directory"));
+  }
 }
 
 }  // namespace

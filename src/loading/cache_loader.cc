@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "loading/cache_loader.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
 
+#include "absl/strings/ascii.h"
 #include "base/log.h"
 #include "base/os/give_way.h"
 #include "batch/batch_rules.h"
@@ -13,11 +16,34 @@
 
 namespace penstock {
 
-cache::CacheSettings SettingsOf(const CacheConfig& config, cache::CacheSettings defaults) {
+namespace {
+
+// A name for files that stands for the name of a model, which may have any characters.
+std::string FolderName(const std::string& model) {
+  std::string name;
+  for (const char c : model) {
+    if (absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '-' ||
+        (c == '.' && !name.empty())) {
+      name += c;
+    } else {
+      name += fmt::format("%{:02X}", static_cast<unsigned char>(c));
+    }
+  }
+  return name;
+}
+
+}  // namespace
+
+cache::CacheSettings SettingsOf(const CacheConfig& config, const std::string& model,
+                                cache::CacheSettings defaults) {
   defaults.enabled = config.enabled;
   defaults.memory_bytes = config.memory_bytes.value_or(defaults.memory_bytes);
   defaults.ttl = std::chrono::seconds(config.ttl_seconds);
   defaults.outputs = config.outputs;
+  defaults.disk_bytes = config.disk_bytes.value_or(defaults.disk_bytes);
+  if (defaults.disk_bytes == 0) defaults.folder.clear();
+  if (!defaults.folder.empty())
+    defaults.folder += '/' + (config.path.empty() ? FolderName(model) : config.path);
   return defaults;
 }
 
@@ -60,9 +86,11 @@ Status CacheLoader::SetUp(ServedModel& model, std::string identity) {
                  options_.id.ToString());
     return OkStatus();
   }
+  std::shared_ptr<cache::DiskStore> store = OpenStore();
+  const cache::MacKey key = store == nullptr ? cache::RandomMacKey() : store->mac_key();
   auto version = std::make_shared<cache::VersionCache>(
-      info, cache::VersionCacheOptions{options_.id, std::move(identity), options_.settings},
-      cache::RandomMacKey(), metrics_);
+      info, cache::VersionCacheOptions{options_.id, std::move(identity), options_.settings}, key,
+      std::move(store), metrics_);
   bool is_any_on = false;
   for (uint32_t i = 0; i < info.signatures.size(); ++i) {
     const Status why_not = Decide(model, i);
@@ -104,6 +132,16 @@ Status CacheLoader::Decide(ServedModel& model, uint32_t position) {
   std::vector<const InferRequest*> samples;
   for (const auto& each : kept) samples.push_back(&each->request());
   return batch::CheckRowsAreIndependent(model.model(), signature, samples, cancel_);
+}
+
+std::shared_ptr<cache::DiskStore> CacheLoader::OpenStore() {
+  const cache::CacheSettings& settings = options_.settings;
+  if (settings.folder.empty()) return nullptr;
+  return stores_.Open({.folder = settings.folder,
+                       .bytes_max = settings.disk_bytes,
+                       .ttl = settings.ttl,
+                       .queue_bytes_max = settings.queue_bytes_max},
+                      options_.id.name);
 }
 
 core::ResourceEstimate CacheLoader::WithMemory(core::ResourceEstimate estimate) const {

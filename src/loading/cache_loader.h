@@ -10,6 +10,7 @@
 
 #include "base/cancel.h"
 #include "cache/cache_settings.h"
+#include "cache/disk_store.h"
 #include "config/cache_config.h"
 #include "infer/recent_requests.h"
 #include "infer/served_model.h"
@@ -18,7 +19,8 @@
 namespace penstock {
 
 // The settings of a model whose configuration is `config`.
-cache::CacheSettings SettingsOf(const CacheConfig& config, cache::CacheSettings defaults);
+cache::CacheSettings SettingsOf(const CacheConfig& config, const std::string& model,
+                                cache::CacheSettings defaults);
 
 // What a CacheLoader needs besides the loader.
 struct CacheLoaderOptions {
@@ -35,10 +37,13 @@ struct CacheLoaderOptions {
 // One thread at a time but for Cancel.
 class CacheLoader final : public LoaderStep {
  public:
-  // `metrics` must outlive it and the loaded version.
+  // `metrics` must outlive it and the loaded version; `stores` must outlive it.
   CacheLoader(CacheLoaderOptions options, std::unique_ptr<core::Loader> loader,
-              MetricsRegistry& metrics)
-      : LoaderStep(std::move(loader)), options_(std::move(options)), metrics_(metrics) {}
+              cache::DiskStores& stores, MetricsRegistry& metrics)
+      : LoaderStep(std::move(loader)),
+        options_(std::move(options)),
+        stores_(stores),
+        metrics_(metrics) {}
 
   // Errors: those of the loader; CANCELLED; INVALID_ARGUMENT if the settings name an output that no
   // signature has.
@@ -56,9 +61,12 @@ class CacheLoader final : public LoaderStep {
   Status CheckOutputs(const ModelInfo& info) const;
   // Returns why the signature is not cached.
   Status Decide(ServedModel& model, uint32_t position);
+  // Null: the rows are in memory only.
+  std::shared_ptr<cache::DiskStore> OpenStore();
   core::ResourceEstimate WithMemory(core::ResourceEstimate estimate) const;
 
   const CacheLoaderOptions options_;
+  cache::DiskStores& stores_;
   MetricsRegistry& metrics_;
   CancelToken cancel_;
 };

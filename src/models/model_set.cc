@@ -39,6 +39,7 @@ ModelSet::ModelSet(const Settings& settings, BackendHost& backends, MetricsRegis
       default_limits_(MakeSchedulerOptions(settings).model),
       batch_defaults_(MakeBatchDefaults(settings)),
       cache_defaults_(settings.row_cache),
+      disk_stores_(metrics),
       recent_bytes_(std::make_shared<Allowance>(recent_options_.total_bytes_max)),
       backends_(backends),
       metrics_(metrics),
@@ -71,6 +72,7 @@ Status ModelSet::Apply(const std::vector<ConfiguredModel>& models, std::string_v
                        std::string_view retried) {
   TRY(CheckModels(models, where, sources_, backends_));
   TRY(CheckRequestLogs(models, where));
+  TRY(CheckCaches(models, where));
   MutexLock applying(apply_mutex_);
   Parts parts;
   std::vector<std::string> changed_examples;
@@ -165,6 +167,19 @@ Status ModelSet::CheckRequestLogs(const std::vector<ConfiguredModel>& models,
   return OkStatus();
 }
 
+Status ModelSet::CheckCaches(const std::vector<ConfiguredModel>& models,
+                             std::string_view where) const {
+  if (!cache_defaults_.folder.empty()) return OkStatus();
+  for (const ConfiguredModel& model : models) {
+    if (model.cache.disk_bytes.value_or(0) == 0 && model.cache.path.empty()) continue;
+    return InvalidArgument(
+        "{}: model '{}' has a cache on disk, but the server has no directory for it: start it with "
+        "--row_cache_directory",
+        where, model.name);
+  }
+  return OkStatus();
+}
+
 Status ModelSet::CheckSources(const Parts& parts, std::string_view where) {
   for (size_t i = 0; i < sources_.size(); ++i) {
     const Status status = sources_[i]->Check(parts.models[i]);
@@ -248,7 +263,7 @@ ModelSet::Entry ModelSet::EntryOf(const ConfiguredModel& model,
               WarmUpOf(model),
               model.examples,
               SettingsOf(model.batching, batch_defaults_.settings),
-              SettingsOf(model.cache, cache_defaults_),
+              SettingsOf(model.cache, model.name, cache_defaults_),
               model.ensembles,
               SelectionOf(model),
               std::move(labelled),
@@ -337,7 +352,7 @@ StatusOr<std::unique_ptr<core::Loader>> ModelSet::MakeLoader(const core::Servabl
   // Outermost: what may be batched may be cached.
   return std::make_unique<CacheLoader>(
       CacheLoaderOptions{id, path, std::move(cache), std::move(recent)}, std::move(loader),
-      metrics_);
+      disk_stores_, metrics_);
 }
 
 bool ModelSet::HasVersion(const std::string& model, core::VersionNumber version) const {

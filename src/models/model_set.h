@@ -14,6 +14,7 @@
 #include "base/metrics/metrics.h"
 #include "base/mutex.h"
 #include "cache/cache_settings.h"
+#include "cache/disk_store.h"
 #include "core/version_selection.h"
 #include "ensemble/graph.h"
 #include "infer/engine.h"
@@ -118,6 +119,7 @@ class ModelSet final {
   // The models with loaded versions whose settings for Examples differ from those in force.
   std::vector<std::string> ChangedExamples(const Parts& parts) const REQUIRES(mutex_);
   Status CheckRequestLogs(const std::vector<ConfiguredModel>& models, std::string_view where) const;
+  Status CheckCaches(const std::vector<ConfiguredModel>& models, std::string_view where) const;
   // Returns the error with which a source would refuse its part.
   Status CheckSources(const Parts& parts, std::string_view where) REQUIRES(apply_mutex_);
   // Returns an error if a model would change its platform or move to another source.
@@ -151,6 +153,7 @@ class ModelSet final {
   const schedule::ModelLimits default_limits_;
   const BatchDefaults batch_defaults_;
   const cache::CacheSettings cache_defaults_;
+  cache::DiskStores disk_stores_;
   const std::shared_ptr<Allowance> recent_bytes_;  // of all models together
   BackendHost& backends_;
   MetricsRegistry& metrics_;

@@ -540,6 +540,25 @@ const OptionRow kRows[] = {
                  "model has a cache and does not say otherwise.",
      .unit = "bytes"},
     {.group = option_group::kLimits,
+     .name = "row_cache_directory",
+     .target = Field<&Settings::row_cache, &cache::CacheSettings::folder>(),
+     .sentence =
+         "Folder for the rows that caches keep on disk; empty: rows are kept in memory only."},
+    {.group = option_group::kLimits,
+     .name = "row_cache_disk_bytes",
+     .target = Field<&Settings::row_cache, &cache::CacheSettings::disk_bytes>(),
+     .sentence = "Rows that the cache of a model keeps on disk, if its configuration does not say "
+                 "otherwise; 0 is none.",
+     .unit = "bytes",
+     .needs = OptionNeed{"row_cache_directory"}},
+    {.group = option_group::kLimits,
+     .name = "row_cache_write_queue_bytes_max",
+     .target = Field<&Settings::row_cache, &cache::CacheSettings::queue_bytes_max>(),
+     .sentence =
+         "Rows of a model that wait to be written to disk; further ones are only in memory.",
+     .unit = "bytes",
+     .needs = OptionNeed{"row_cache_directory"}},
+    {.group = option_group::kLimits,
      .name = "split_parts_max",
      .target = Field<&Settings::batching, &batch::BatchSettings::split_parts_max>(),
      .sentence = "Parts in which a request runs that has more rows than its model's own "

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows that were computed before are answered by the cache: over each protocol, and with all that says so."""
 import json
+import subprocess
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from clients import Client, predict_request
-from penstock_server import SLOWNESS, Server, eventually
+from penstock_server import BINARY, SLOWNESS, Server, config_text, eventually
 
 HALF = 'base_path: "builtin:half_plus_two" penstock { %s }'
 FORCED = 'batching { enabled: true }'  # the input may have any shape, so the server cannot know that it has rows
@@ -95,3 +96,81 @@ def test_a_new_version_has_rows_of_its_own(start, tmp_path):
     (folder.parent / '2' / 'model.builtin').write_text('half_plus_two\n')
     server.wait_for_only('half', [2])
     assert ask(server, [1.0])[2] == 'miss'
+
+
+def on_disk(folder, more=''):
+    return {'half': f'base_path: "{folder}" penstock {{ cache {{ memory_bytes: 0 {more} }} {FORCED} }}'}
+
+
+@pytest.fixture
+def half_folder(tmp_path):
+    version = tmp_path / 'half' / '1'
+    version.mkdir(parents=True)
+    (version / 'model.builtin').write_text('half_plus_two\n')
+    return version.parent
+
+
+def killed(server):
+    """Ends the server as a crash would."""
+    server.kill()
+    server.stop = lambda: None
+
+
+def wait_until_written(server, rows):
+    eventually('the rows on disk', lambda: cached(server)['disk']['written'] >= rows)
+
+
+def test_rows_on_disk_survive_restarts_and_kills_and_forget_changed_files(start, tmp_path, half_folder):
+    flags = [f'--row_cache_directory={tmp_path}/rows']
+    server = start(on_disk(half_folder), flags=flags)
+    assert ask(server, [1.0, 2.0])[2] == 'miss'
+    wait_until_written(server, 2)
+    assert ask(server, [2.0]) == ({'predictions': [3.0]}, 200, 'hit')
+    server.stop()
+    server = start(on_disk(half_folder), flags=flags)
+    assert ask(server, [1.0, 2.0]) == ({'predictions': [2.5, 3.0]}, 200, 'hit')
+    for first in range(0, 4000, 200):  # it is killed while it writes these
+        ask(server, [float(row) for row in range(first, first + 200)])
+    killed(server)
+    (half_folder / '1' / 'model.builtin').touch()
+    server = start(on_disk(half_folder), flags=flags)
+    assert ask(server, [1.0])[2] == 'miss', 'the files have changed'
+    for first in range(0, 4000, 400):
+        rows = [float(row) for row in range(first, first + 400)]
+        assert ask(server, rows)[0] == {'predictions': [row / 2 + 2 for row in rows]}
+    server.stop()
+
+
+def test_rows_that_a_kill_leaves_are_right(start, tmp_path, half_folder):
+    flags = [f'--row_cache_directory={tmp_path}/rows']
+    server = start(on_disk(half_folder), flags=flags)
+    for first in range(0, 4000, 200):
+        ask(server, [float(row) for row in range(first, first + 200)])
+    killed(server)
+    server = start(on_disk(half_folder), flags=flags)
+    outcomes = set()
+    for first in range(0, 4000, 200):
+        rows = [float(row) for row in range(first, first + 200)]
+        answer, code, outcome = ask(server, rows)
+        assert (answer, code) == ({'predictions': [row / 2 + 2 for row in rows]}, 200)
+        outcomes.add(outcome)
+    assert 'hit' in outcomes
+
+
+def test_the_second_server_with_a_folder_uses_no_disk(start, tmp_path, half_folder):
+    flags = [f'--row_cache_directory={tmp_path}/rows']
+    first = start(on_disk(half_folder), flags=flags)
+    second = start(on_disk(half_folder), flags=flags)
+    assert f'the row cache uses no disk: another server uses the folder {tmp_path}/rows/half' in second.log()
+    assert cached(first)['disk']['on'] and not cached(second)['disk']['on']
+    for server in (first, second):
+        assert ask(server, [1.0]) == ({'predictions': [2.5]}, 200, 'miss')
+
+
+def test_a_cache_on_disk_needs_a_directory(tmp_path, half_folder):
+    config = tmp_path / 'models.config'
+    config.write_text(config_text(on_disk(half_folder, 'disk_bytes: 1000000')))
+    done = subprocess.run([BINARY, 'serve', '--port=-1', '--rest_api_port=0', f'--model_config_file={config}'],
+                          capture_output=True, text=True, timeout=60 * SLOWNESS)
+    assert done.returncode == 1
+    assert "model 'half' has a cache on disk, but the server has no directory for it" in done.stderr
