@@ -102,7 +102,7 @@ class Workspace:
         with open(f'{self.folder}/.curlrc', 'w', encoding='ascii') as file:
             file.write('fail-with-body\nsilent\nshow-error\nmax-time = 60\n')
         self.environment = {**os.environ, 'ROOT': ROOT, 'WORK': self.folder, 'PYTHON': sys.executable,
-                            'CURL_HOME': self.folder, 'TF_CPP_MIN_LOG_LEVEL': '3',
+                            'PYTHONPATH': f'{ROOT}/clients/python/src', 'CURL_HOME': self.folder, 'TF_CPP_MIN_LOG_LEVEL': '3',
                             'PATH': f'{self.folder}/bin:{os.environ["PATH"]}'}
 
     def write_program(self, path, script):

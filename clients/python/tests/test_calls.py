@@ -121,6 +121,36 @@ def test_a_kept_connection_that_was_closed_is_replaced(serve, connect):
     assert [connection for connection, _, _ in server.requests] == [0, 0, 1]
 
 
+def test_a_request_is_sent_once_if_it_must_be(serve, connect):
+    server = serve(lambda sock, number, body: http(ONE) if number == 0 else None)
+    model = connect(server.url, retry=Retry(attempts_max=1)).model('m')
+    model.infer(X)
+    with pytest.raises(penstock_client.ConnectionLost):
+        model.infer(X)
+    assert len(server.requests) == 2
+
+
+def test_a_request_that_ends_the_server_is_sent_twice_at_most(serve):
+    end = threading.Event()
+
+    def play(sock, number, body):
+        if number < 3:
+            if number == 2:
+                end.set()
+            end.wait(30)
+        return http(ONE) if number < 3 else None
+    server = serve(play)
+    with penstock_client.Client(server.url) as client:
+        threads = [threading.Thread(target=client.model('m').infer, args=(X,)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        with pytest.raises(penstock_client.ConnectionLost):
+            client.model('m').infer(X)
+    assert len(server.requests) == 5
+
+
 def test_connections_that_end_early(serve, connect):
     answers = [None, b'HTTP/1.1 200 OK\r\nContent-Length: 1000\r\nConnection: close\r\n\r\n' + ONE]
     server = serve(lambda sock, number, body: answers[min(number, 1)] if connect.kind == 'threads' else answers[1])

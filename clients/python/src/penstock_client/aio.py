@@ -76,7 +76,7 @@ class AsyncClient:
         try:
             return await self._exchange_once(url, buffers, deadline)
         except _ClosedBefore as error:
-            if not self._budget.take():
+            if not self._budget.may_resend():
                 raise ConnectionLost(f'the server closed the connection without an answer: {error}') from error
         try:
             return await self._exchange_once(url, buffers, deadline)

@@ -16,6 +16,7 @@ from .options import Deadline, Options, RetryBudget, infer_buffers, only_output,
 _ERROR_TEXT_BYTES_MAX = 1 << 16
 _PIECE_BYTES = 1 << 20  # of answers whose length is not told
 _READ_BYTES = 1 << 16
+_JOINED_BYTES_MAX = 1 << 14
 
 
 class Client:
@@ -66,24 +67,24 @@ class Client:
             attempt += 1
 
     def _exchange(self, path, buffers, deadline):
-        """One request and its answer. A kept connection that the server had closed meanwhile is replaced."""
-        while True:
-            connection = self._pool.take(deadline)
-            was_used = connection.is_used
-            try:
-                body = self._exchange_on(connection, path, buffers, deadline)
-            except _ClosedBefore as error:
-                self._pool.give_back(connection, False)
-                if was_used and self._budget.take():
-                    continue
+        """One request and its answer. A kept connection that the server had closed meanwhile is replaced, once."""
+        try:
+            return self._exchange_on(self._pool.take(deadline), path, buffers, deadline)
+        except _ClosedBefore as error:
+            if not error.was_kept or not self._budget.may_resend():
                 raise ConnectionLost(f'the server closed the connection without an answer: {error}') from error
-            except BaseException:
-                self._pool.give_back(connection, False)
-                raise
-            self._pool.give_back(connection, connection.is_kept)
-            return body
+        try:
+            return self._exchange_on(self._pool.take(deadline, is_new=True), path, buffers, deadline)
+        except _ClosedBefore as error:
+            raise ConnectionLost(f'the server closed the connection without an answer: {error}') from error
 
     def _exchange_on(self, connection, path, buffers, deadline):
+        try:
+            return self._exchange_through(connection, path, buffers, deadline)
+        finally:
+            self._pool.give_back(connection, connection.is_kept)
+
+    def _exchange_through(self, connection, path, buffers, deadline):
         try:
             response = connection.send_request(path, buffers, self._headers, deadline, self._options.connect_timeout)
             if response.status != 200:
@@ -138,7 +139,11 @@ class Model:
 # --- implementation
 
 class _ClosedBefore(Exception):
-    """The connection was closed before the first byte of an answer."""
+    """The connection was closed before the first byte of an answer. `was_kept`: it had answered a request before."""
+
+    def __init__(self, reason, was_kept):
+        super().__init__(reason)
+        self.was_kept = was_kept
 
 
 def aligned(size):
@@ -211,11 +216,27 @@ class _DeadlineSocket:
     def __init__(self, sock):
         self.sock = sock
         self.deadline = None
+        self._head = None
+
+    def begin(self, deadline):
+        """Before a request. Its first send is the head, which goes out with what follows."""
+        self.deadline = deadline
+        self._head = b''
 
     def arm(self):
         self.sock.settimeout(self.deadline.left())
 
     def sendall(self, data):
+        if self._head == b'':
+            self._head = data
+            return
+        if self._head is not None:
+            head, self._head = self._head, None
+            if memoryview(data).nbytes <= _JOINED_BYTES_MAX:
+                data = b''.join((head, data))  # one packet, so the server wakes up once
+            else:
+                self.arm()
+                self.sock.sendall(head)
         self.arm()
         self.sock.sendall(data)
 
@@ -249,7 +270,7 @@ class _Connection:
                                      '(connect_timeout, timeout)') from error
             except OSError as error:  # ssl.SSLError is one
                 raise ConnectionFailed(f'no connection to {self.host}:{self.port}: {error}') from error
-        self.sock.deadline = deadline
+        self.sock.begin(deadline)
         size = sum(memoryview(buffer).nbytes for buffer in buffers)
         broken = None
         try:
@@ -259,7 +280,7 @@ class _Connection:
         try:
             return self.getresponse()
         except (http.client.RemoteDisconnected, ConnectionError) as error:
-            raise _ClosedBefore(broken or error) from error
+            raise _ClosedBefore(broken or error, self.is_used) from error
 
     def finish(self, response):
         """After the answer."""
@@ -297,7 +318,8 @@ class _Pool:
         self._idle = []
         self._is_closed = False
 
-    def take(self, deadline):
+    def take(self, deadline, is_new=False):
+        """A connection; `is_new`: none that was used before."""
         if not self._places.acquire(timeout=deadline.left()):
             raise deadline.expired(f'one of the {self._options.connections_max} connections (connections_max)')
         try:
@@ -308,7 +330,7 @@ class _Pool:
                     connection = self._idle.pop() if self._idle else None
                 if connection is None:
                     return self._connect()
-                if connection.is_fit(self._options.idle_seconds_max):
+                if not is_new and connection.is_fit(self._options.idle_seconds_max):
                     return connection
                 connection.close()
         except BaseException:

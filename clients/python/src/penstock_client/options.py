@@ -16,8 +16,8 @@ from .errors import TimeoutExpired
 
 @dataclasses.dataclass(frozen=True)
 class Retry:
-    """When a call is sent again. It is, if the server answered 503 (it has not run the model), or if it had closed a kept
-    connection before a byte of the answer came. Never after the first byte of another answer.
+    """When a call is sent again. It is, if the server answered 503 (it has not run the model), and once, if a connection
+    that was kept from an earlier call ends before a byte of the answer. Never after the first byte of another answer.
 
     `attempts_max`: all tries of a call, 1 for none again. `delay_seconds`: the wait after a 503 without Retry-After; it
     doubles. `delay_seconds_max`: a server that asks to wait longer is not waited for. `budget`: tries again that all
@@ -47,6 +47,10 @@ class RetryBudget:
                 return False
             self._left -= 1
             return True
+
+    def may_resend(self):
+        """Whether a request whose kept connection was closed may be sent again, at once."""
+        return self._retry.attempts_max > 1 and self.take()
 
     def delay(self, attempt, retry_after, seconds_left):
         """How long to wait before try `attempt` + 1, or None: no more tries. The server's wish is the least."""
