@@ -28,6 +28,7 @@ import two_builds
 from batching import inside, overload, policies, two_models
 from cache import row_cache
 from lifecycle import big_model, engine, first_answer, many_models, switches
+from serialization import python_codecs
 
 SCENARIOS = {
     "grpc_small": small_calls.run,
@@ -53,6 +54,7 @@ SCENARIOS = {
     "rest_row": rest_calls.run_row,
     "rest_json": rest_calls.run_json,
     "grpc_large": large_messages.run,
+    "serialization_python": python_codecs.run,
     "idle": idle_and_memory.run_idle,
     "memory": idle_and_memory.run_memory,
     "two_builds": two_builds.run,
