@@ -20,6 +20,7 @@ PACKAGE = os.path.join(ROOT, 'clients/python')
 sys.path.insert(0, os.path.join(PACKAGE, 'src'))
 import penstock_client  # noqa: E402
 
+pytestmark = pytest.mark.release_only  # the server's part is in test_graphpipe.py and test_access.py
 MODELS = {'half_plus_two': 'builtin:half_plus_two', 'identity': 'builtin:identity'}
 FLAGS = ['--graphpipe_port=-1', '--graphpipe_default_model=half_plus_two']
 SECONDS = 60 * SLOWNESS
@@ -45,7 +46,6 @@ def run_async(url, use, **options):
     return asyncio.run(run())
 
 
-@pytest.mark.release_only
 def test_the_example_works_with_the_wheel(server, tmp_path):
     source = shutil.copytree(PACKAGE, tmp_path / 'source', ignore=shutil.ignore_patterns('build', '*.egg-info', '__pycache__'))
     subprocess.run([sys.executable, '-m', 'pip', 'wheel', '-q', '--no-deps', '--no-build-isolation', '--no-index',
@@ -159,6 +159,10 @@ def test_tls_certificates_and_tokens(start, tmp_path):
     with penstock_client.Client(url, token=token, timeout=SECONDS, **files) as client:
         eventually('the model', lambda: is_ready(client.model('identity')))
         assert np.array_equal(client.model('identity').infer_one(x), x)
+        connections = list(client._pool._idle)
+        assert len(connections) == 1
+        client.model('identity').metadata()
+        assert client._pool._idle == connections, 'TLS connections are kept, too'
     assert np.array_equal(run_async(url, infer, token=token, **files), x)
     with pytest.raises(penstock_client.Unauthorized):
         penstock_client.Client(url, token='wrong', **files).model('identity').infer(x[:1])

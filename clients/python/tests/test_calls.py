@@ -32,6 +32,14 @@ def test_calls_share_a_connection(serve, connect):
     assert not any(line.startswith('transfer-encoding') for line in lines)
 
 
+def test_servers_behind_a_path(serve, connect):
+    server = serve(lambda *_: http(ONE))
+    client = connect(server.url + '/proxy/')
+    for name in ('a/b c', None):
+        client.model(name).infer(X)
+    assert [head.split()[1] for _, head, _ in server.requests] == ['/proxy/graphpipe/a%2Fb%20c', '/proxy/']
+
+
 def test_large_tensors_arrive_whole(serve, connect):
     x = np.random.default_rng(1).random((3, 224, 224, 3), np.float32)
     server = serve(lambda *_: http(infer_response([x, x[:1]])))

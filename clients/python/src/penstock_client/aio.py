@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The client for asyncio, on aiohttp: it sends a request from an iterator of buffers, and hands over an answer in the pieces
 that came. (httpx takes and gives bytes only: one more copy each way, and a parser in Python.)"""
+from __future__ import annotations
+
 import asyncio
+from collections.abc import Sequence
 
 import aiohttp
 import numpy as np
@@ -10,7 +13,8 @@ import yarl
 from . import message
 from .client import aligned
 from .errors import ConnectionFailed, ConnectionLost, ProtocolError, TimeoutExpired, Unavailable, server_error
-from .options import Deadline, Options, RetryBudget, infer_buffers, only_output, parse_retry_after, target
+from .message import ModelMetadata
+from .options import Deadline, Inputs, Options, RetryBudget, infer_buffers, only_output, parse_retry_after, target
 
 _ERROR_TEXT_BYTES_MAX = 1 << 16
 # Each piece waits until the one before is nearly sent, because what the socket does not take at once is copied.
@@ -21,7 +25,7 @@ _READ_BYTES = 1 << 20
 class AsyncClient:
     """A server. For one event loop. Use it as `async with`. The arguments are those of Options."""
 
-    def __init__(self, url='http://localhost:8501', **options):
+    def __init__(self, url: str = 'http://localhost:8501', **options):
         self._options = Options(url, **options)
         is_tls, _, _, self._prefix = self._options.address()
         self._origin = self._options.url[:len(self._options.url.rstrip('/')) - len(self._prefix)]
@@ -30,16 +34,17 @@ class AsyncClient:
         self._headers = {**self._options.request_headers(), 'Accept-Encoding': 'identity'}
         self._session = None
 
-    def model(self, name=None, version=None, label=None, signature=None):
+    def model(self, name: str | None = None, version: int | None = None, label: str | None = None,
+              signature: str | None = None) -> AsyncModel:
         """A model of the server. Without a name it is the one at `/`, as GraphPipe's own servers have it."""
         path = target(self._prefix, name, version, label, signature)
         return AsyncModel(self, yarl.URL(self._origin.rstrip('/') + path, encoded=True))
 
-    async def close(self):
+    async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
 
-    async def __aenter__(self):
+    async def __aenter__(self) -> AsyncClient:
         return self
 
     async def __aexit__(self, *_):
@@ -139,20 +144,23 @@ class AsyncModel:
         self._client = client
         self._url = url
 
-    async def infer(self, inputs, outputs=None, config='', timeout=None):
+    async def infer(self, inputs: Inputs, outputs: Sequence[str] | None = None, config: str = '',
+                    timeout: float | None = None) -> list[np.ndarray]:
         """See Model.infer."""
         return await self._client.call(self._url, infer_buffers(inputs, outputs, config), message.read_infer_response, timeout)
 
-    async def infer_one(self, inputs, output=None, config='', timeout=None):
+    async def infer_one(self, inputs: Inputs, output: str | None = None, config: str = '',
+                        timeout: float | None = None) -> np.ndarray:
         """See Model.infer_one."""
         return only_output(await self.infer(inputs, None if output is None else [output], config, timeout))
 
-    async def infer_named(self, inputs, outputs=None, config='', timeout=None):
+    async def infer_named(self, inputs: Inputs, outputs: Sequence[str] | None = None, config: str = '',
+                          timeout: float | None = None) -> dict[str, np.ndarray]:
         """See Model.infer_named."""
         names = [output.name for output in (await self.metadata(timeout)).outputs] if outputs is None else list(outputs)
         return dict(zip(names, await self.infer(inputs, names, config, timeout)))
 
-    async def metadata(self, timeout=None):
+    async def metadata(self, timeout: float | None = None) -> ModelMetadata:
         """See Model.metadata."""
         return await self._client.call(self._url, [message.METADATA_REQUEST], message.read_metadata_response, timeout)
 

@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """The client for threads, on http.client: it writes buffers of any kind to the socket as they are, and reads an answer into
 memory that is given. So a large tensor is not copied in this process, apart from what the kernel does."""
+from __future__ import annotations
+
 import http.client
 import io
 import select
 import threading
 import time
+from collections.abc import Sequence
 
 import numpy as np
 
 from . import message
 from .errors import ConnectionFailed, ConnectionLost, ProtocolError, TimeoutExpired, Unavailable, server_error
-from .options import Deadline, Options, RetryBudget, infer_buffers, only_output, parse_retry_after, target
+from .message import ModelMetadata
+from .options import Deadline, Inputs, Options, RetryBudget, infer_buffers, only_output, parse_retry_after, target
 
 _ERROR_TEXT_BYTES_MAX = 1 << 16
 _PIECE_BYTES = 1 << 20  # of answers whose length is not told
@@ -23,27 +27,27 @@ class Client:
     """A server. Thread-safe; one for the whole process is best. Close it, or use it as a context manager.
     The arguments are those of Options."""
 
-    def __init__(self, url='http://localhost:8501', **options):
+    def __init__(self, url: str = 'http://localhost:8501', **options):
         self._options = Options(url, **options)
         is_tls, host, port, self._prefix = self._options.address()
         if is_tls:
             context = self._options.tls_context()
-            connect = lambda: _TlsConnection(host, port, context=context)  # noqa: E731
+            self._pool = _Pool(lambda: _TlsConnection(host, port, context=context), self._options)
         else:
-            connect = lambda: _PlainConnection(host, port)  # noqa: E731
-        self._pool = _Pool(connect, self._options)
+            self._pool = _Pool(lambda: _PlainConnection(host, port), self._options)
         self._budget = RetryBudget(self._options.retry)
         self._headers = self._options.request_headers()
 
-    def model(self, name=None, version=None, label=None, signature=None):
+    def model(self, name: str | None = None, version: int | None = None, label: str | None = None,
+              signature: str | None = None) -> Model:
         """A model of the server. Without a name it is the one at `/`, as GraphPipe's own servers have it."""
         return Model(self, target(self._prefix, name, version, label, signature))
 
-    def close(self):
+    def close(self) -> None:
         """Closes the connections that are not in use; those in use close when their call ends."""
         self._pool.close()
 
-    def __enter__(self):
+    def __enter__(self) -> Client:
         return self
 
     def __exit__(self, *_):
@@ -114,7 +118,8 @@ class Model:
         self._client = client
         self._path = path
 
-    def infer(self, inputs, outputs=None, config='', timeout=None):
+    def infer(self, inputs: Inputs, outputs: Sequence[str] | None = None, config: str = '',
+              timeout: float | None = None) -> list[np.ndarray]:
         """The outputs as a list of arrays, in the order of `outputs`; without it all of them, in the order of the
         metadata. Inputs: an array, a list of arrays in the order of the metadata, or a dict of arrays by name.
 
@@ -122,16 +127,18 @@ class Model:
         small one of several for long, copy it."""
         return self._client.call(self._path, infer_buffers(inputs, outputs, config), message.read_infer_response, timeout)
 
-    def infer_one(self, inputs, output=None, config='', timeout=None):
+    def infer_one(self, inputs: Inputs, output: str | None = None, config: str = '',
+                  timeout: float | None = None) -> np.ndarray:
         """The same for one output."""
         return only_output(self.infer(inputs, None if output is None else [output], config, timeout))
 
-    def infer_named(self, inputs, outputs=None, config='', timeout=None):
+    def infer_named(self, inputs: Inputs, outputs: Sequence[str] | None = None, config: str = '',
+                    timeout: float | None = None) -> dict[str, np.ndarray]:
         """The same as a dict by name. Without `outputs`, the names are asked for first: one more call."""
         names = [output.name for output in self.metadata(timeout).outputs] if outputs is None else list(outputs)
         return dict(zip(names, self.infer(inputs, names, config, timeout)))
 
-    def metadata(self, timeout=None):
+    def metadata(self, timeout: float | None = None) -> ModelMetadata:
         """What the server says about the model, a ModelMetadata."""
         return self._client.call(self._path, [message.METADATA_REQUEST], message.read_metadata_response, timeout)
 

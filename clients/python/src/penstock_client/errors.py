@@ -26,7 +26,7 @@ class ServerError(Error):
     """The server refused the call. `status`: HTTP's, or the code of an error within the message. `text`: the server's
     reason. `retry_after`: seconds that the server asks to wait, or None."""
 
-    def __init__(self, status, text, retry_after=None):
+    def __init__(self, status: int, text: str, retry_after: float | None = None):
         super().__init__(f'{status}: {text}')
         self.status = status
         self.text = text

@@ -8,6 +8,8 @@ A request is a short head and the arrays' own memory:
     shapes, strings and small tensors | padding, length, elements of each large tensor
 
 An answer is read in place: arrays are views of the received bytes."""
+from __future__ import annotations
+
 import dataclasses
 import math
 import struct
@@ -289,8 +291,8 @@ class IOMetadata:
     """An input or output. `shape`: None for a dimension of any size. `dtype`: object for strings, None if unknown."""
     name: str
     description: str
-    shape: tuple
-    dtype: object
+    shape: tuple[int | None, ...]
+    dtype: np.dtype | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -300,8 +302,8 @@ class ModelMetadata:
     version: str
     server: str
     description: str
-    inputs: tuple
-    outputs: tuple
+    inputs: tuple[IOMetadata, ...]
+    outputs: tuple[IOMetadata, ...]
 
 
 def _io_metadata(reader, field):

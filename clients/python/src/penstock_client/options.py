@@ -10,8 +10,14 @@ import time
 import typing
 import urllib.parse
 
+import numpy as np
+import numpy.typing as npt
+
 from . import message
 from .errors import TimeoutExpired
+
+
+Inputs = typing.Union[npt.ArrayLike, typing.Sequence[np.ndarray], typing.Mapping[str, npt.ArrayLike]]
 
 
 @dataclasses.dataclass(frozen=True)
