@@ -108,9 +108,9 @@ def test_large_requests_run_in_parts(start):
             ('half', x), ('half', x[:2]), ('whole', x)))
         decoded_late = gate.send('half', {'x': wide})
         gone = gate.send('half', {'x': x})
-        gate.wait_for('half', 3 + 1 + 1 + 3)
+        gate.wait_for('half', 2 + 1 + 1 + 2)  # of each three parts, two wait at a time
         gone.cancel()
-        gate.wait_for('half', 3 + 1 + 1)
+        gate.wait_for('half', 2 + 1 + 1)
         gate.open()
         assert rows(large) == rows(whole) == (x / 2 + 2).tolist()
         assert rows(small) == (x[:2] / 2 + 2).tolist()
