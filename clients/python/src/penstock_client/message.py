@@ -276,8 +276,8 @@ def _tensor(reader, field):
             flat = flat.copy()
     try:
         return flat.reshape(shape)
-    except ValueError as error:  # numpy allows fewer dimensions
-        raise ProtocolError(f'numpy cannot have an output of {len(shape)} dimensions') from error
+    except ValueError as error:  # numpy has limits of its own
+        raise ProtocolError(f'numpy cannot have an output of shape {list(shape)}') from error
 
 
 def _infer_response(reader, field):
