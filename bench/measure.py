@@ -28,7 +28,7 @@ import two_builds
 from batching import inside, overload, policies, two_models
 from cache import row_cache
 from lifecycle import big_model, engine, first_answer, many_models, switches
-from serialization import python_codecs
+from serialization import python_calls, python_codecs
 
 SCENARIOS = {
     "grpc_small": small_calls.run,
@@ -55,6 +55,7 @@ SCENARIOS = {
     "rest_json": rest_calls.run_json,
     "grpc_large": large_messages.run,
     "serialization_python": python_codecs.run,
+    "serialization_calls": python_calls.run,
     "idle": idle_and_memory.run_idle,
     "memory": idle_and_memory.run_memory,
     "two_builds": two_builds.run,
