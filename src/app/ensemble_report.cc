@@ -5,11 +5,43 @@
 #include <optional>
 #include <utility>
 
+#include "base/log.h"
 #include "ensemble/draw.h"
 #include "ensemble/plan.h"
 
 namespace penstock {
 namespace {
+
+std::string JsonText(std::string_view text) {
+  std::string quoted = "\"";
+  AppendJsonEscaped(quoted, text);
+  return quoted + '"';
+}
+
+// As {"x":"tensor"}.
+std::string JsonOf(const std::vector<ensemble::Mapping>& mappings) {
+  std::string json;
+  for (const ensemble::Mapping& each : mappings)
+    json +=
+        fmt::format("{}{}:{}", json.empty() ? "" : ",", JsonText(each.name), JsonText(each.tensor));
+  return "{" + json + "}";
+}
+
+// The steps, each after those that it needs.
+std::string StepsJson(const ensemble::Graph& graph) {
+  std::string json;
+  for (const uint32_t position : OrderOf(graph)) {
+    const ensemble::Step& step = graph.steps[position];
+    json += fmt::format(R"({}{{"name":{},"model":{})", json.empty() ? "" : ",", JsonText(step.name),
+                        JsonText(step.model.name));
+    if (step.model.version) json += fmt::format(R"(,"version":{})", step.model.version->value);
+    if (!step.model.label.empty()) json += ",\"label\":" + JsonText(step.model.label);
+    json += fmt::format(R"(,"signature":{},"inputs":{},"outputs":{}}})",
+                        JsonText(step.signature.empty() ? kDefaultSignatureName : step.signature),
+                        JsonOf(step.inputs), JsonOf(step.outputs));
+  }
+  return "[" + json + "]";
+}
 
 // Describes models of a list. One thread.
 class Inspector {
@@ -72,6 +104,7 @@ class Inspector {
     for (const ensemble::Graph& each : model.ensembles) report.versions.push_back(each.version);
     std::ranges::sort(report.versions);
     report.steps = ensemble::DrawText(*plan);
+    report.steps_json = StepsJson(*graph);
     report.dot = ensemble::DrawDot(*plan, model.name);
     report.info = std::move(plan->info);
     return report;

@@ -112,6 +112,8 @@ StatusOr<Request> ParseRequest(std::span<const std::string> arguments) {
       return InvalidArgument("one folder at a time, not both {} and {}", request.path, argument);
     }
   }
+  if (request.json && request.dot)
+    return InvalidArgument("--json and --dot are two forms of the output: give one of them");
   if (request.path.empty())
     return InvalidArgument("which model? Usage: penstock inspect [--json] FOLDER");
   ASSIGN_OR_RETURN(const ParsedOptions options, ParseFlags(AllOptions(), flags));

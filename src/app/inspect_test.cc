@@ -219,6 +219,12 @@ TEST_F(InspectTest, DrawsAnEnsembleOfAConfigurationFile) {
             "  stage 2\n    two (model half)\n      x  <-  b\n      y  ->  c  float32 any shape\n");
   ASSERT_EQ(Inspect({flag, "--dot", "outer"}), 0) << err_;
   EXPECT_THAT(out_, HasSubstr("\"step one\" -> \"step two\""));
+  ASSERT_EQ(Inspect({flag, "--json", "outer"}), 0) << err_;
+  EXPECT_THAT(out_, HasSubstr(R"("steps":[{"name":"one","model":"inner",)"
+                              R"("signature":"serving_default","inputs":{"x":"a"},)"
+                              R"("outputs":{"y":"b"}},{"name":"two")"));
+  EXPECT_EQ(Inspect({flag, "--json", "--dot", "outer"}), 1);
+  EXPECT_THAT(err_, HasSubstr("--json and --dot are two forms of the output"));
   ASSERT_EQ(Inspect({flag, "half"}), 0) << err_;
   EXPECT_THAT(out_, HasSubstr("shown     4\n"));
   EXPECT_EQ(Inspect({flag, "--dot", "half"}), 1);

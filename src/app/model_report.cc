@@ -88,19 +88,6 @@ std::string Quoted(std::string_view text) {
   return quoted + '"';
 }
 
-// Returns the shape with names for the sizes that have one, as [batch,3].
-std::string ShapeText(const TensorSpec& spec) {
-  if (spec.unknown_rank) return "any shape";
-  if (spec.dimension_names.empty()) return spec.shape.ToString();
-  std::string text = "[";
-  for (size_t axis = 0; axis < spec.shape.rank(); ++axis) {
-    const std::string& name = spec.dimension_names[axis];
-    text += axis > 0 ? "," : "";
-    text += name.empty() ? std::to_string(spec.shape.dim(axis)) : name;
-  }
-  return text + "]";
-}
-
 constexpr std::array<std::string_view, 6> kPartNames = {
     "", "sparse_indices", "sparse_values", "sparse_shape", "ragged_values", "ragged_splits"};
 
@@ -208,11 +195,11 @@ void AppendTensors(std::string& text, std::string_view title,
   for (const TensorSpec& spec : tensors) {
     widths[0] = std::max(widths[0], spec.name.size());
     widths[1] = std::max(widths[1], DTypeName(spec.dtype).size());
-    widths[2] = std::max(widths[2], ShapeText(spec).size());
+    widths[2] = std::max(widths[2], DescribeShape(spec).size());
   }
   for (const TensorSpec& spec : tensors) {
     fmt::format_to(std::back_inserter(text), "    {:<{}}  {:<{}}  {:<{}}  {}{}\n", spec.name,
-                   widths[0], DTypeName(spec.dtype), widths[1], ShapeText(spec), widths[2],
+                   widths[0], DTypeName(spec.dtype), widths[1], DescribeShape(spec), widths[2],
                    spec.backend_name, OptionalText(spec));
     if (!spec.class_labels.empty()) {
       fmt::format_to(std::back_inserter(text), "      classes: {}\n", Shortened(spec.class_labels));
@@ -338,11 +325,12 @@ std::string ReportJson(const ModelReport& report) {
   return fmt::format(
       R"({{"path":{},"backend":{},"versions":[{}],"incomplete":{{{}}},"described_path":{},)"
       R"("any_signature":{},"traits":[{}],)"
-      R"("signatures":{{{}}},"notes":[{}]}})"
+      R"("signatures":{{{}}},"notes":[{}]{}}})"
       "\n",
       Quoted(report.path), Quoted(report.info.platform), fmt::join(Numbers(report.versions), ","),
       fmt::join(incomplete, ","), Quoted(report.described_path), report.info.traits.any_signature,
-      fmt::join(traits, ","), fmt::join(signatures, ","), fmt::join(notes, ","));
+      fmt::join(traits, ","), fmt::join(signatures, ","), fmt::join(notes, ","),
+      report.steps_json.empty() ? "" : ",\"steps\":" + report.steps_json);
 }
 
 }  // namespace penstock

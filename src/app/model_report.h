@@ -29,8 +29,10 @@ struct ModelReport {
   std::string described_path;                 // the folder or name that was loaded
   ModelInfo info;
   std::vector<IncompleteVersion> incomplete = {};  // newer than the described version
-  // Of an ensemble: its steps as text, and as a graph in Graphviz's language. Else empty.
+  // Of an ensemble: its steps as text, as a JSON list, and as a graph in Graphviz's language. Else
+  // empty.
   std::string steps = {};
+  std::string steps_json = {};
   std::string dot = {};
 };
 

@@ -51,7 +51,8 @@ StatusOr<ensemble::Step> ReadStep(const config::EnsembleStep& from) {
 StatusOr<ensemble::Graph> ReadGraph(const config::Ensemble& from) {
   ensemble::Graph graph;
   if (from.has_version()) graph.version = core::VersionNumber{from.version()};
-  if (from.version() < 0) return InvalidArgument("its version is negative");
+  if (graph.version < core::VersionNumber{1})
+    return InvalidArgument("its version is {}, but the first one is 1", graph.version.value);
   graph.inputs = {from.input().begin(), from.input().end()};
   graph.outputs = {from.output().begin(), from.output().end()};
   for (const config::EnsembleStep& each : from.step()) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/ensemble_config.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <string>
@@ -62,7 +63,9 @@ TEST(EnsembleConfigTest, MistakesAreNamedWithTheWayToThem) {
       {ensemble(""), "has a mistake in ensemble version 1: it has no step"},
       {ensemble("version: 4"), "has a mistake in ensemble version 4: it has no step"},
       {ensemble("version: -4 " + std::string(kStep)),
-       "has a mistake in ensemble version -4: its version is negative"},
+       "has a mistake in ensemble version -4: its version is -4, but the first one is 1"},
+      {ensemble("version: 0 " + std::string(kStep)),
+       "has a mistake in ensemble version 0: its version is 0, but the first one is 1"},
       {ensemble(R"(step { model: "m" version: 1 label: "l" })"),
        "has a mistake in ensemble version 1: step 'm': it has both a version and a label; name one "
        "of them"},
@@ -89,6 +92,26 @@ TEST(EnsembleConfigTest, MistakesAreNamedWithTheWayToThem) {
        "has the base_path ensemble:, but no penstock { ensemble { ... } }"}};
   for (const auto& [fields, message] : faults)
     EXPECT_EQ(EnsembleFault(fields), "file: model 'e' " + message) << fields;
+}
+
+TEST(EnsembleConfigTest, AKeyThatIsThereTwiceIsAnErrorWithItsPlace) {
+  const auto fault = [](const std::string& mappings) {
+    return EnsembleFault(
+        "penstock { ensemble { input: \"x\" output: \"y\"\n step { model: \"m\"\n" + mappings +
+        " } } }");
+  };
+  EXPECT_THAT(
+      fault(R"(inputs { key: "a" value: "x" } inputs { key: "a" value: "y" })"),
+      testing::HasSubstr("3:32: the key \"a\" of \"inputs\" is there twice: it has one value"));
+  EXPECT_THAT(fault(R"(outputs { key: "b" value: "y" }
+                       outputs { key: "b" value: "z" })"),
+              testing::EndsWith("the key \"b\" of \"outputs\" is there twice: it has one value, a "
+                                "tensor that any number of steps may take"));
+  // As in TensorFlow Serving, the last one counts.
+  const auto labels = ParseOne(R"(base_path: "/m" version_labels { key: "l" value: 1 }
+                                  version_labels { key: "l" value: 2 })");
+  ASSERT_TRUE(labels.ok()) << labels.status();
+  EXPECT_EQ(labels->labels.at("l").value, 2);
 }
 
 }  // namespace

@@ -10,8 +10,7 @@ namespace {
 
 std::string TypeText(const TensorSpec& spec) {
   if (spec.dtype == DType::kInvalid) return "any type";
-  return fmt::format("{} {}", DTypeName(spec.dtype),
-                     spec.unknown_rank ? "any shape" : spec.shape.ToString());
+  return fmt::format("{} {}", DTypeName(spec.dtype), DescribeShape(spec));
 }
 
 // The stage of each step: one after the last of those that it needs.

@@ -137,6 +137,24 @@ void EnsembleRun::Prepare() {
     step.plan = &plan().steps[i];
     step.needs.store(step.plan->needs, std::memory_order_relaxed);
   }
+  if (!request_.output_filter.empty()) FindNeeded();
+}
+
+void EnsembleRun::FindNeeded() {
+  std::vector<bool> is_wanted(plan().tensors, false);
+  for (const PlanTensor& output : plan().outputs) {
+    if (IsWanted(output.name)) is_wanted[output.tensor] = true;
+  }
+  // Each step comes after those that it needs. So all that need it are known.
+  for (size_t i = plan().steps.size(); i-- > 0;) {
+    StepRun& step = steps_[i];
+    step.is_needed = step.plan->is_always_run ||
+                     std::ranges::any_of(step.plan->outputs, [&](const PlanTensor& output) {
+                       return is_wanted[output.tensor];
+                     });
+    if (!step.is_needed) continue;
+    for (const PlanTensor& input : step.plan->inputs) is_wanted[input.tensor] = true;
+  }
 }
 
 void EnsembleRun::StartFirst() {
@@ -146,7 +164,7 @@ void EnsembleRun::StartFirst() {
     Driver driver(*this, /*is_start=*/true);
     const size_t count = plan().steps.size();
     for (size_t i = count; i-- > 0;) {  // the first one starts first
-      if (steps_[i].plan->needs > 0) continue;
+      if (steps_[i].plan->needs > 0 || !steps_[i].is_needed) continue;
       users_.fetch_add(1, std::memory_order_relaxed);
       driver.Add(steps_[i]);
     }
@@ -174,6 +192,9 @@ void EnsembleRun::StartStep(StepRun& step, bool may_run_inline) {
   request.request_id = request_.request_id;
   request.message_bytes = request_.message_bytes;
   request.options = request_.options;
+  request.cache_use = request_.cache_use;
+  request.times = &step.times;
+  if (request_.steps != nullptr) request.steps = &step.inner;
   ensemble_.engine.Run(versions_[what.model], request, may_run_inline,
                        [&step](InferResponse&& part) { step.run->OnPart(step, std::move(part)); });
 }
@@ -183,6 +204,8 @@ void EnsembleRun::OnPart(StepRun& step, InferResponse&& part) {
     step.has_parts = true;
     return;
   }
+  if (step.times.run_start != SteadyTime{})
+    step.times.run_end = ThreadTime::Read(ensemble_.engine.clock());
   Status status = std::move(part.status);
   if (status.ok() && step.has_parts)
     status = absl::UnimplementedError("the model answers in several parts, which no step can take");
@@ -218,6 +241,7 @@ void EnsembleRun::StartNext(const StepRun& step) {
   std::optional<Driver> own;
   Driver& driver = below != nullptr ? *below : own.emplace(*this, /*is_start=*/false);
   for (const uint32_t next : step.plan->next) {
+    if (!steps_[next].is_needed) continue;
     if (steps_[next].needs.fetch_sub(1, std::memory_order_acq_rel) != 1) continue;
     users_.fetch_add(1, std::memory_order_relaxed);
     driver.Add(steps_[next]);
@@ -261,8 +285,30 @@ bool EnsembleRun::IsWanted(std::string_view output) const {
   return filter.empty() || std::ranges::find(filter, output) != filter.end();
 }
 
+void EnsembleRun::Record() {
+  for (size_t i = 0; i < plan().steps.size(); ++i) {
+    StepRun& step = steps_[i];
+    const ModelHandle& version = versions_[step.plan->model];
+    version.RecordStep(step.times);
+    if (request_.times != nullptr)
+      request_.times->steps_queued += step.times.queued + step.times.steps_queued;
+    if (request_.steps == nullptr || step.times.run_end == SteadyTime{}) continue;
+    std::vector<StepTimes>& to = *request_.steps;
+    if (to.size() + step.inner.size() >= kStepTimesMax) continue;
+    to.push_back({.name = step.plan->name,
+                  .model = version.id().name,
+                  .version = version.id().version.value,
+                  .times = step.times});
+    for (StepTimes& inner : step.inner) {
+      ++inner.depth;
+      to.push_back(std::move(inner));
+    }
+  }
+}
+
 void EnsembleRun::Answer() {
   const std::unique_ptr<EnsembleRun> own(this);
+  Record();
   // From here on the token calls nobody.
   if (has_several_steps() && request_.cancel != nullptr) request_.cancel->ClearCallback();
   InferResponse response;

@@ -48,8 +48,11 @@ class EnsembleRun final {
     const PlanStep* plan = nullptr;
     std::atomic<uint32_t> needs{0};  // the steps that it still waits for
     InferRequest request;
-    CancelToken cancel;      // of a run with several steps
-    bool has_parts = false;  // the model has given a part that is not the last one
+    StageTimes times;
+    std::vector<StepTimes> inner;  // of the steps of an ensemble, if the request is traced
+    CancelToken cancel;            // of a run with several steps
+    bool has_parts = false;        // the model has given a part that is not the last one
+    bool is_needed = true;         // for an output that the request wants
   };
 
   EnsembleRun(const Ensemble& ensemble, Versions versions, const InferRequest& request,
@@ -64,6 +67,8 @@ class EnsembleRun final {
   // True if the request wants this output of the ensemble.
   bool IsWanted(std::string_view output) const;
   void Prepare();
+  // Finds out which steps are needed for the outputs that the request wants.
+  void FindNeeded();
   // Starts the steps that wait for nothing.
   void StartFirst();
   void StartStep(StepRun& step, bool may_run_inline);
@@ -77,6 +82,8 @@ class EnsembleRun final {
   void OnCancel();
   // Something that used this object has ended. The last one answers: then the object is gone.
   void Leave();
+  // Counts the runs of the steps for their models, and notes them for the call.
+  void Record();
   void Answer();
   Status NameStep(const StepRun& step, const Status& status) const;
 

@@ -126,6 +126,67 @@ TEST_F(EnsembleRunTest, GivesOnlyTheOutputsThatAreAskedFor) {
   EXPECT_EQ(answer_->outputs.size(), 1U);
 }
 
+TEST_F(EnsembleRunTest, RunsOnlyTheStepsThatAWantedOutputNeeds) {
+  std::vector<std::string> runs;
+  const auto serve = [&](const std::string& name, bool has_side_effects) {
+    ModelInfo info = VectorInfo({"x"}, {"y"});
+    info.traits.has_side_effects = has_side_effects;
+    Serve(name, info, [&runs, name](const InferRequest& request, ResponseCallback done) {
+      runs.push_back(name);
+      InferResponse response;
+      response.outputs.push_back({"y", request.inputs[0].tensor});
+      done(std::move(response));
+    });
+  };
+  for (const char* name : {"first", "wanted", "unwanted"}) serve(name, false);
+  serve("log", true);
+  const Graph graph{.inputs = {"x"},
+                    .outputs = {"a", "b", "c"},
+                    .steps = {MakeStep("first", "x", "t"), MakeStep("wanted", "t", "a"),
+                              MakeStep("unwanted", "t", "b"), MakeStep("log", "t", "c")}};
+  ASSERT_TRUE(ServeGraph(graph).ok());
+  request_.output_filter = {"a"};
+  Send({{"x", MakeVector({1})}});
+  RunQueued();
+  EXPECT_EQ(Output("a"), std::vector<int64_t>{1});
+  EXPECT_THAT(runs, testing::UnorderedElementsAre("first", "wanted", "log"));
+}
+
+TEST_F(EnsembleRunTest, EachStepCountsOnceForItsModelAndIsNoted) {
+  ServeAdder("one", 1);
+  ServeAdder("two", 2);
+  ASSERT_TRUE(ServeGraph(Chain(), "inner").ok());
+  Graph outer = Chain();
+  outer.steps[0].model.name = "inner";
+  ASSERT_TRUE(ServeGraph(outer).ok());
+  StageTimes times;
+  std::vector<StepTimes> steps;
+  request_.times = &times;
+  request_.steps = &steps;
+  Send({{"x", MakeVector({1})}});
+  RunQueued();
+  EXPECT_EQ(Output("y"), std::vector<int64_t>{6});
+  std::vector<std::string> lines;
+  for (const StepTimes& step : steps) {
+    lines.push_back(fmt::format("{} {} {} {}", step.depth, step.name, step.model, step.version));
+    EXPECT_GE(step.times.run_end, step.times.run_start);
+  }
+  EXPECT_THAT(lines,
+              testing::ElementsAre("0 one inner 1", "1 one one 1", "1 two two 1", "0 two two 1"));
+  EXPECT_GT(times.steps_queued, Duration::zero());
+  const std::string text = metrics_.Text();
+  for (const auto& [model, runs] : {std::pair("one", 1), {"two", 2}, {"inner", 1}}) {
+    const std::string labels = fmt::format("model_name=\"{}\",model_version=\"1\"", model);
+    EXPECT_THAT(text,
+                HasSubstr(fmt::format("penstock_stage_latency_us_count{{{},stage=\"run\"}} {}\n",
+                                      labels, runs)));
+    EXPECT_EQ(text.find(fmt::format("runtime_latency_count{{{}", labels)) == std::string::npos,
+              std::string_view(model) == "inner");
+  }
+  EXPECT_THAT(text, HasSubstr("penstock_stage_latency_us_count{model_name=\"two\","
+                              "model_version=\"1\",stage=\"queue\"} 2\n"));
+}
+
 TEST_F(EnsembleRunTest, AsksAModelOnlyForTheOutputsThatItNeeds) {
   OutputFilter asked;
   Serve("many", VectorInfo({"x"}, {"a", "b", "c"}),

@@ -95,6 +95,7 @@ class Planner {
         static_cast<uint32_t>(std::ranges::find(plan_.models, step.model) - plan_.models.begin());
     const ModelInfo& info = *infos_[to.model];
     AddTraits(info.traits);
+    to.is_always_run = info.traits.has_state || info.traits.has_side_effects;
     for (const Mapping& each : step.inputs) to.inputs.push_back({each.name, At(each.tensor)});
     for (const Mapping& each : step.outputs) to.outputs.push_back({each.name, At(each.tensor)});
     if (info.traits.any_signature) return AddAnyStep(step);

@@ -28,6 +28,7 @@ struct PlanStep {
   std::vector<PlanTensor> inputs;
   std::vector<PlanTensor> outputs;
   bool filters = false;        // the model has more outputs than the ensemble needs
+  bool is_always_run = false;  // also if nobody wants its outputs: it changes something
   uint32_t needs = 0;          // how many steps it waits for
   std::vector<uint32_t> next;  // the steps that wait for it
 };

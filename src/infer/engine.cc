@@ -141,6 +141,7 @@ Histogram& ModelHandle::write_times() const { return Served(handle_).write_times
 void ModelHandle::RecordStages(const StageTimes& times) const {
   Served(handle_).RecordStages(times);
 }
+void ModelHandle::RecordStep(const StageTimes& times) const { Served(handle_).RecordStep(times); }
 
 Engine::Engine(EngineOptions options, core::Manager& manager, schedule::Scheduler& scheduler,
                const Clock& clock)

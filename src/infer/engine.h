@@ -65,6 +65,8 @@ class ModelHandle {
   ModelHandle Share() const { return ModelHandle(handle_.Share()); }
   // Counts the stages of a request in the metrics of the version. Call it once, at the end.
   void RecordStages(const StageTimes& times) const;
+  // The same of a request that was a step of an ensemble, and had no stages of a call.
+  void RecordStep(const StageTimes& times) const;
   // See ServedModel.
   Histogram& write_times() const;
 

@@ -151,6 +151,8 @@ void InferCall::DecodeAndRun(schedule::Lease* lease) {
     request_.flow = &info_.parts->flow();
   }
   request_.times = &times_;
+  const bool is_traced = info_.record != nullptr && info_.record->is_traced;
+  request_.steps = is_traced ? &steps_ : nullptr;
   if (info_.record != nullptr) info_.record->write_times = &model_->write_times();
   // A pointer is small enough to be kept in the callback without an allocation. The object lives
   // until Release.
@@ -264,6 +266,7 @@ void InferCall::NoteDetails(const Status& status, StatusCode outcome) {
   set(details.error, MessageOf(status));
   details.code = outcome;
   details.times = times_;
+  details.steps = std::move(steps_);
 }
 
 // The network layer cancels a call when its deadline passes or its client disconnects. After that
@@ -286,6 +289,7 @@ void InferCall::Reset() {
   request_.cache_use = CacheUse::kNormal;
   request_.names_owner = {};
   times_ = {};
+  steps_.clear();
   has_parts_ = false;
   failure_ = OkStatus();
 }

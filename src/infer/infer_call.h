@@ -156,6 +156,7 @@ class InferCall : private RequestHeaders {
   InferRequest request_;
   std::optional<ModelHandle> model_;
   StageTimes times_;
+  std::vector<StepTimes> steps_;  // of an ensemble, if the call is traced
   QueuedStep queued_step_{*this};
   bool has_parts_ = false;  // a part has been sent
   Status failure_;          // the error that was sent before the model has ended its run

@@ -91,6 +91,9 @@ struct InferRequest {
   // The engine notes here how long the request waited, and when it ran. Null: nobody asks. Must
   // outlive the request.
   StageTimes* times = nullptr;
+  // An ensemble notes here how its steps ran, at its end. Null: nobody asks. Must outlive the
+  // request.
+  std::vector<StepTimes>* steps = nullptr;
   CacheUse cache_use = CacheUse::kNormal;
   std::vector<std::pair<std::string, std::string>> options;  // protocol extensions as text pairs
   BufferRef names_owner;  // keeps the bytes of the names alive; may be empty

@@ -16,6 +16,7 @@ MetricLabels Labels(const core::ServableId& id,
   return labels;
 }
 
+constexpr std::string_view kRunHelp = "Time from the start of a run to its answer, microseconds.";
 constexpr std::string_view kStageName = "penstock_stage_latency_us";
 constexpr std::string_view kStageHelp = "Time that requests spend in a stage, microseconds.";
 
@@ -34,14 +35,18 @@ ServedModel::ServedModel(const core::ServableId& id, std::unique_ptr<Model> mode
       series_(metrics),
       decode_(Stage(series_, id, "decode")),
       queue_(Stage(series_, id, "queue")),
-      run_(series_.AddHistogram(
-          kRunLatencyMetric, "Time from the start of a run to its answer, microseconds.",
-          LatencyBucketsUs(), Labels(id, {{"API", "Predict"}, {"runtime", info_->platform}}))),
+      // The runs of a model that only runs others are counted with those.
+      run_(info_->traits.runs_others
+               ? Stage(series_, id, "run")
+               : series_.AddHistogram(
+                     kRunLatencyMetric, kRunHelp, LatencyBucketsUs(),
+                     Labels(id, {{"API", "Predict"}, {"runtime", info_->platform}}))),
       encode_(Stage(series_, id, "encode")),
       write_(Stage(series_, id, "write")),
       run_times_(inline_options) {
   // The same numbers, so that counting them once is enough.
-  series_.AddAlias(kStageName, kStageHelp, Labels(id, {{"stage", "run"}}), run_);
+  if (!info_->traits.runs_others)
+    series_.AddAlias(kStageName, kStageHelp, Labels(id, {{"stage", "run"}}), run_);
 }
 
 void ServedModel::RecordStages(const StageTimes& times) {
@@ -51,6 +56,12 @@ void ServedModel::RecordStages(const StageTimes& times) {
   if (times.run_end == SteadyTime{}) return;
   RecordRun(times.run_end - times.run_start);
   encode_.Record(ToMicroseconds(times.answered - times.run_end));
+}
+
+void ServedModel::RecordStep(const StageTimes& times) {
+  if (times.queued != Duration::zero()) queue_.Record(ToMicroseconds(times.queued));
+  if (times.run_start != SteadyTime{} && times.run_end != SteadyTime{})
+    RecordRun(times.run_end - times.run_start);
 }
 
 void ServedModel::SetBrokenCallback(core::BrokenCallback callback) {

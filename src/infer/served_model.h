@@ -88,6 +88,8 @@ class ServedModel final : public core::Servable {
   void RecordRun(Duration time) { run_.Record(ToMicroseconds(time)); }
   // The stages of one request, which has ended.
   void RecordStages(const StageTimes& times);
+  // The wait and the run of a request that another model has made.
+  void RecordStep(const StageTimes& times);
   // The time that answers waited until the client had room for them, in microseconds. It lives as
   // long as the registry: an answer may still be sent when the version is unloaded.
   Histogram& write_times() { return write_; }

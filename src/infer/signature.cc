@@ -290,6 +290,18 @@ const Signature* ModelInfo::FindSignature(std::string_view name) const {
   return nullptr;
 }
 
+std::string DescribeShape(const TensorSpec& spec) {
+  if (spec.unknown_rank) return "any shape";
+  if (spec.dimension_names.empty()) return spec.shape.ToString();
+  std::string text = "[";
+  for (size_t axis = 0; axis < spec.shape.rank(); ++axis) {
+    const std::string& name = spec.dimension_names[axis];
+    text += axis > 0 ? "," : "";
+    text += name.empty() ? std::to_string(spec.shape.dim(axis)) : name;
+  }
+  return text + "]";
+}
+
 std::string WhyNoSignature(const ModelInfo& info, std::string_view name) {
   constexpr size_t kNotesBytesMax = 2000;
   const std::string has = fmt::format("The model has {}.", ListSignatures(info));

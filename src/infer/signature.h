@@ -124,6 +124,9 @@ struct ModelInfo {
   const Signature* FindSignature(std::string_view name) const;
 };
 
+// Returns the shape with names for the sizes that have one, as [batch,3], or "any shape".
+std::string DescribeShape(const TensorSpec& spec);
+
 // Explains why the model has no signature `name`, and lists the signatures that it has. Returns
 // whole sentences for the end of an error message.
 std::string WhyNoSignature(const ModelInfo& info, std::string_view name);

@@ -152,9 +152,10 @@ void ModelObserver::OnAvailable(const core::VersionStatus& version) {
     return std::chrono::duration_cast<std::chrono::milliseconds>(time).count();
   };
   const int64_t waited = milliseconds(std::max(all - took, Duration::zero()));
-  PENSTOCK_LOG(
-      kInfo, "model {} is available, in {} ms{}", id.ToString(), milliseconds(took),
-      waited < kWaitToldMin ? "" : fmt::format(", after {} ms of waiting for its turn", waited));
+  PENSTOCK_LOG(kInfo, "model {} is available, in {} ms{}", id.ToString(), milliseconds(took),
+               waited < kWaitToldMin
+                   ? ""
+                   : fmt::format(", after {} ms of waiting for a thread or for memory", waited));
   progress_.Note(id.name, LoadProgress::State::kReady);
 }
 
@@ -183,7 +184,7 @@ void ModelObserver::OnSourceStatus(const std::string& model) {
   if (status.code() == StatusCode::kFailedPrecondition) {
     PENSTOCK_LOG(kInfo, "model {}: {}", model, MessageOf(status));
   } else if (error.empty() && was_waiting) {
-    PENSTOCK_LOG(kInfo, "model {}: no version is incomplete any more", model);
+    PENSTOCK_LOG(kInfo, "model {}: what it waited for is there", model);
   } else if (error.empty()) {
     PENSTOCK_LOG(kInfo, "the versions of model {} can be read again", model);
   } else {

@@ -80,7 +80,7 @@ TEST_F(ModelObserverTest, ALoadIsLoggedAndCounted) {
   const std::string log = Log();
   EXPECT_THAT(log, HasSubstr("loading model m version 3\n"));
   // The observer's clock went on by three seconds, in which the manager saw no load at work.
-  EXPECT_THAT(log, HasSubstr(" ms of waiting for its turn\n"));
+  EXPECT_THAT(log, HasSubstr(" ms of waiting for a thread or for memory\n"));
   EXPECT_THAT(log, HasSubstr("model m version 3 is available, in "));
 }
 
@@ -131,7 +131,7 @@ TEST_F(ModelObserverTest, TheEndOfAnIncompleteVersionIsLogged) {
   manager_.SetSourceStatus("m", OkStatus());
   const std::string log = Log();
   EXPECT_THAT(log, HasSubstr("model m: version 2 is not complete\n"));
-  EXPECT_THAT(log, HasSubstr("model m: no version is incomplete any more\n"));
+  EXPECT_THAT(log, HasSubstr("model m: what it waited for is there\n"));
 }
 
 TEST_F(ModelObserverTest, ASourceThatFailsIsLoggedOnceAndItsReturnToo) {

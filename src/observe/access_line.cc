@@ -114,6 +114,7 @@ void AddStages(Fields& fields, const StageTimes& times, SteadyTime ended) {
   if (times.run_start != SteadyTime{}) {
     fields.Time("decode_us", times.run_start - times.begun - times.queued);
     fields.Time("queue_us", times.queued);
+    if (times.steps_queued != Duration::zero()) fields.Time("steps_queue_us", times.steps_queued);
     fields.Time("run_us", times.run_start, times.run_end);
     if (times.batch_requests > 0) {
       fields.Text("batch", fmt::format("{:x}", times.batch));

@@ -58,12 +58,13 @@ TEST(AccessLineTest, AnInferenceHasItsModelAndStages) {
                    .queued = microseconds(30),
                    .batch_requests = 3,
                    .batch_rows = 5,
-                   .batch = 0x1e};
+                   .batch = 0x1e,
+                   .steps_queued = microseconds(44)};
   EXPECT_EQ(Line(call, LogFormat::kJson),
             R"({"time":"1970-01-01T00:00:00.000Z","level":"access","request_id":"1f",)"
             R"("client":"10.0.0.1:77","protocol":"grpc","method":"/t.T/Do","code":"OK",)"
             R"("model":"m","version":3,"label":"stable","arm":"b","bytes_in":0,"bytes_out":0,)"
-            R"("decode_us":20,"queue_us":30,"run_us":100,)"
+            R"("decode_us":20,"queue_us":30,"steps_queue_us":44,"run_us":100,)"
             R"("batch":"1e","batch_requests":3,"batch_rows":5,"encode_us":20,"write_us":70,)"
             "\"total_us\":250}\n");
 }

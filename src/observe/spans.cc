@@ -9,6 +9,7 @@
 #include <array>
 #include <bit>
 #include <span>
+#include <vector>
 
 #include "access/caller.h"
 #include "base/encoding/proto_writer.h"
@@ -132,6 +133,13 @@ void AppendProtocol(std::string& span, const net::Call& call) {
   AppendNumber(span, "rpc.grpc.status_code", static_cast<int64_t>(record.code));
 }
 
+void AppendBatch(std::string& span, const StageTimes& times) {
+  if (times.batch_requests == 0) return;
+  AppendText(span, "penstock.batch", fmt::format("{:x}", times.batch));
+  AppendNumber(span, "penstock.batch_requests", times.batch_requests);
+  AppendNumber(span, "penstock.batch_rows", times.batch_rows);
+}
+
 void AppendAttributes(std::string& span, const net::Call& call) {
   const CallRecord& record = call.record();
   AppendProtocol(span, call);
@@ -151,11 +159,7 @@ void AppendAttributes(std::string& span, const net::Call& call) {
     AppendText(span, "penstock.label", details.label);
     AppendText(span, "penstock.arm", details.arm);
     AppendText(span, "penstock.signature", details.signature);
-    if (const StageTimes& times = details.times; times.batch_requests > 0) {
-      AppendText(span, "penstock.batch", fmt::format("{:x}", times.batch));
-      AppendNumber(span, "penstock.batch_requests", times.batch_requests);
-      AppendNumber(span, "penstock.batch_rows", times.batch_rows);
-    }
+    AppendBatch(span, details.times);
     if (error.empty()) error = details.error;
   }
   if (!IsServerError(record)) return;
@@ -163,6 +167,40 @@ void AppendAttributes(std::string& span, const net::Call& call) {
   if (!error.empty()) AppendBytesField(status, 2, ToUtf8(error));
   AppendVarintField(status, 3, kStatusError);
   AppendBytesField(span, 15, status);
+}
+
+using SpanId = std::array<uint8_t, 8>;
+
+SpanId NewSpanId() { return std::bit_cast<SpanId>(RandomBits()); }
+
+// Appends the spans of the steps of an ensemble, whose run is the span `run`.
+size_t AppendSteps(std::string& to, const CallRecord& record, const SpanId& run,
+                   const UnixTimes& unix) {
+  std::vector<SpanId> parents = {run};  // by depth
+  size_t count = 0;
+  for (const StepTimes& step : record.details->steps) {
+    const StageTimes& times = step.times;
+    parents.resize(std::min<size_t>(parents.size(), step.depth + 1));
+    const SpanHead head = {.ids = *record.trace,
+                           .id = NewSpanId(),
+                           .parent = parents.back(),
+                           .kind = SpanKind::kInternal,
+                           .name = "step",
+                           .start_ns = unix.Of(times.run_start - times.queued),
+                           .end_ns = unix.Of(times.run_end)};
+    parents.push_back(head.id);
+    std::string span;
+    AppendSpanHead(span, head);
+    AppendText(span, "penstock.step", step.name);
+    AppendText(span, "penstock.model", step.model);
+    AppendNumber(span, "penstock.version", step.version);
+    AppendNumber(span, "penstock.queue_us",
+                 std::chrono::duration_cast<std::chrono::microseconds>(times.queued).count());
+    AppendBatch(span, times);
+    AppendBytesField(to, 2, span);
+    ++count;
+  }
+  return count;
 }
 
 // Appends the spans of the stages that the call went through.
@@ -183,7 +221,7 @@ size_t AppendStages(std::string& to, const net::Call& call, const UnixTimes& uni
     // The call did not get there, or did not stay.
     if (start <= SteadyTime{} || end <= start) continue;
     const SpanHead head = {.ids = ids,
-                           .id = std::bit_cast<std::array<uint8_t, 8>>(RandomBits()),
+                           .id = NewSpanId(),
                            .parent = ids.span,
                            .kind = SpanKind::kInternal,
                            .name = name,
@@ -192,6 +230,7 @@ size_t AppendStages(std::string& to, const net::Call& call, const UnixTimes& uni
     AppendBytesHead(to, 2, SpanHeadBytes(head));
     AppendSpanHead(to, head);
     ++count;
+    if (name == "run") count += AppendSteps(to, record, head.id, unix);
   }
   return count;
 }

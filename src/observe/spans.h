@@ -26,8 +26,8 @@ struct UnixTimes {
 
 // Appends the spans of `call`, which has ended and is traced, as fields `spans` of a ScopeSpans
 // message (opentelemetry/proto/trace/v1/trace.proto). Returns how many there are: one for the call,
-// and one for each stage that it went through. Attributes have the names of OpenTelemetry's
-// semantic conventions where there are some. Thread-safe.
+// one for each stage that it went through, and one for each step of an ensemble. Attributes have
+// the names of OpenTelemetry's semantic conventions where there are some. Thread-safe.
 size_t AppendSpans(std::string& to, const net::Call& call, const UnixTimes& times);
 
 // Returns the start of an ExportTraceServiceRequest, the body of one POST, for the service of this

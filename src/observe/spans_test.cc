@@ -63,6 +63,29 @@ TEST(SpansTest, ACallTellsTheBatchThatItRanIn) {
               AllOf(HasSubstr("penstock.batch_requests"), HasSubstr("penstock.batch_rows")));
 }
 
+TEST(SpansTest, TheStepsOfAnEnsembleAreBelowItsRun) {
+  TracedCall call;
+  CallDetails& details = call.record().MakeDetails();
+  details.times.run_start = call.start() + microseconds(20);
+  details.times.run_end = call.start() + microseconds(90);
+  const size_t without = SpansOf(call).count;
+  const StageTimes times = {.begun = {},
+                            .run_start = call.start() + microseconds(40),
+                            .run_end = call.start() + microseconds(50),
+                            .answered = {},
+                            .queued = microseconds(7),
+                            .batch_requests = 2,
+                            .batch_rows = 3,
+                            .batch = 0xabc};
+  details.steps = {{.name = "rank", .model = "ranker", .version = 4, .depth = 0, .times = times},
+                   {.name = "inner", .model = "small", .version = 1, .depth = 1, .times = times},
+                   {.name = "last", .model = "ranker", .version = 4, .depth = 0, .times = times}};
+  const Spans spans = SpansOf(call);
+  EXPECT_EQ(spans.count, without + 3);
+  EXPECT_THAT(spans.bytes, AllOf(HasSubstr("step"), HasSubstr("ranker"), HasSubstr("inner"),
+                                 HasSubstr("penstock.queue_us"), HasSubstr("abc")));
+}
+
 TEST(SpansTest, ACollectorGetsOnlyUtf8) {
   TracedCall call;
   call.head().path = "/t.T/\xFF";

@@ -175,7 +175,8 @@ def test_deadlines_cancels_and_errors_of_steps(start):
     both = graph(['d', 'e'], ['f', 'g'], step('left', 'delay', {'delay_us': 'd'}, {'delay_us': 'f'}),
                  step('right', 'delay', {'delay_us': 'e'}, {'delay_us': 'g'}))
     server = start({'delay': 'builtin:delay', 'both': ensemble(both),
-                    'chain': ensemble(graph(['d'], ['f'], step('inner', 'both', {'d': 'd', 'e': 'd'}, {'f': 'f'})))},
+                    'chain': ensemble(graph(['d'], ['f', 'g'],
+                                            step('inner', 'both', {'d': 'd', 'e': 'd'}, {'f': 'f', 'g': 'g'})))},
                    flags=[ONE_SLOT, '--inline_request_bytes_max=8', '--demand_timeout_ms=1000'])
     with Client(server) as client:
         def none_is_left():
@@ -218,6 +219,12 @@ def test_steps_of_several_requests_run_together(start):
             return requests == 12 and count < 12
 
         eventually('runs of several requests', have_met)
+        count, _, _ = runs(server, 'half')
+        stage = 'penstock_stage_latency_us_count{{model_name="{}",model_version="1",stage="{}"}}'
+        assert value(server, stage.format('half', 'run')) == 12
+        assert value(server, stage.format('half', 'queue')) >= 6
+        assert value(server, stage.format('e', 'run')) == 6
+        assert value(server, ':tensorflow:core:graph_runs') == count + value(server, stage.format('heavy', 'run'))
 
 
 def test_no_request_is_lost_while_versions_change(start, tmp_path):

@@ -101,6 +101,24 @@ def test_a_call_is_a_span_with_its_stages(start, collector):
     assert value(server, 'penstock_trace_spans_dropped_total') == 0
 
 
+def test_the_steps_of_an_ensemble_are_below_its_run(start, collector):
+    half = 'step {{ name: "{}" model: "half" inputs {{ key: "x" value: "{}" }} outputs {{ key: "y" value: "{}" }} }}'
+    graph = f'ensemble {{ input: "x" output: "y" {half.format("one", "x", "t")} {half.format("two", "t", "y")} }}'
+    server = start({**BUILTIN, 'e': f'penstock {{ {graph} }}'},
+                   flags=[f'--trace_endpoint={collector.url}', '--trace_sample_rate=1'])
+    with Client(server) as client:
+        client.predict_raw('e', X)
+    _, stages = collector.call('tensorflow.serving.PredictionService/Predict')
+    steps = [span for span in collector.spans() if span.name == 'step']
+    assert [attributes(span)['penstock.step'] for span in steps] == ['one', 'two']
+    run = stages['run']
+    for span in steps:
+        assert span.parent_span_id == run.span_id
+        assert run.start_time_unix_nano <= span.start_time_unix_nano <= span.end_time_unix_nano <= run.end_time_unix_nano
+        found = attributes(span)
+        assert (found['penstock.model'], found['penstock.version']) == ('half', 1) and found['penstock.queue_us'] >= 0
+
+
 def test_long_texts_arrive_whole(start, collector):
     server = traced(start, collector, '--trace_sample_rate=0')
     model, identity, state = 'm' * 400, 'i' * 127, 's' * 500

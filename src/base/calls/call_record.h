@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/calls/trace_ids.h"
 #include "base/clock.h"
@@ -29,7 +30,20 @@ struct StageTimes {
   uint32_t batch_requests = 0;
   uint32_t batch_rows = 0;
   uint64_t batch = 0;  // the id of the first of its requests
+  // Of an ensemble: what its steps have waited for slots, all together.
+  Duration steps_queued{};
 };
+
+// A step of an ensemble that ran for one request.
+struct StepTimes {
+  std::string name;
+  std::string model;
+  int64_t version = 0;
+  uint32_t depth = 0;  // of the ensemble in others; its steps follow the step that it is
+  StageTimes times;    // begun, answered: not set
+};
+// The most steps that are kept of a request.
+inline constexpr size_t kStepTimesMax = 200;
 
 // Selects the calls whose record somebody reads. An observer says it once (CallObserver::filter),
 // so that other calls need not be described.
@@ -57,6 +71,7 @@ struct CallDetails {
   StatusCode code = StatusCode::kOk;
   std::string error;  // the message of `code`
   StageTimes times;
+  std::vector<StepTimes> steps;  // of an ensemble, if the call is traced
 };
 
 // The most bytes that a record keeps of a name or a message. Clients choose how long they are, and
