@@ -71,14 +71,16 @@ Status SystemError(std::string_view what, const std::string& path) {
 rocksdb::Options DatabaseOptions(const DiskOptions& options) {
   rocksdb::Options made;
   made.create_if_missing = true;
-  // What is not in a table file yet takes room, too: in the log, and in tables that are made.
-  made.write_buffer_size = std::clamp<uint64_t>(options.bytes_max / 16, 64 << 10, 32 << 20);
+  // What is not in a table file yet takes room, too: in the logs, in tables that are made, and in
+  // files that are about to be removed.
+  made.write_buffer_size = std::clamp<uint64_t>(options.bytes_max / 32, 64 << 10, 32 << 20);
   made.max_write_buffer_number = 2;
+  made.allow_fallocate = false;
   made.compression = rocksdb::kNoCompression;  // rows are numbers: it saves little, and costs time
   made.compaction_style = rocksdb::kCompactionStyleFIFO;
   made.compaction_options_fifo.allow_compaction = true;
   made.compaction_options_fifo.max_table_files_size = std::max<uint64_t>(
-      options.bytes_max - std::min<uint64_t>(options.bytes_max, 4 * made.write_buffer_size),
+      options.bytes_max - std::min<uint64_t>(options.bytes_max, 6 * made.write_buffer_size),
       made.write_buffer_size);
   made.ttl =
       static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(options.ttl).count());

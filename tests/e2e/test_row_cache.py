@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from clients import Client, predict_request
 from penstock_server import BINARY, SLOWNESS, Server, config_text, eventually
+from test_graphpipe import infer_message
 
 HALF = 'base_path: "builtin:half_plus_two" penstock { %s }'
 FORCED = 'batching { enabled: true }'  # the input may have any shape, so the server cannot know that it has rows
@@ -65,6 +66,17 @@ def test_grpc_and_rest_share_the_rows(server):
 def test_examples_use_the_rows_too(server):
     assert ask(server, [50.0], verb='regress') == ({'results': [27.0]}, 200, 'miss')
     assert ask(server, [50.0], verb='regress') == ({'results': [27.0]}, 200, 'hit')
+
+
+def test_graphpipe_shares_the_rows_of_its_config(server):
+    ask(server, [80.0])
+
+    def infer(config):
+        message = infer_message([np.float32([80])], config=config)
+        status, headers, body = server.request('POST', '/graphpipe/half', message)
+        assert status == 200 and np.float32(42).tobytes() in body
+        return headers['x-penstock-cache']
+    assert [infer(config) for config in (None, 'other', 'other', 'third', None)] == ['hit', 'miss', 'hit', 'miss', 'hit']
 
 
 def test_operators_see_it(server):
