@@ -180,7 +180,7 @@ class ModelReloaderTest : public testing::Test {
     return settings;
   }();
   MetricsRegistry metrics_;
-  BackendHost backends_{{.folder = folder_.path(), .options = {}, .set_by = {}}};
+  BackendHost backends_{{.folder = folder_.path(), .options = {}, .set_by = {}, .importers = {}}};
   Experiments experiments_{metrics_};
   HeldLoads held_;
   core::Manager manager_{{.load_retries_max = 0}, [this](core::SnapshotCell& lookup) {
