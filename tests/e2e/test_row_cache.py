@@ -143,6 +143,7 @@ def test_rows_on_disk_survive_restarts_and_kills_and_forget_changed_files(start,
     assert ask(server, [1.0, 2.0]) == ({'predictions': [2.5, 3.0]}, 200, 'hit')
     for first in range(0, 4000, 200):  # it is killed while it writes these
         ask(server, [float(row) for row in range(first, first + 200)])
+    wait_until_written(server, 200)  # others are being written
     killed(server)
     (half_folder / '1' / 'model.builtin').touch()
     server = start(on_disk(half_folder), flags=flags)
@@ -166,7 +167,7 @@ def test_rows_that_a_kill_leaves_are_right(start, tmp_path, half_folder):
         answer, code, outcome = ask(server, rows)
         assert (answer, code) == ({'predictions': [row / 2 + 2 for row in rows]}, 200)
         outcomes.add(outcome)
-    assert 'hit' in outcomes
+    assert outcomes & {'hit', 'partial'}
 
 
 def test_the_second_server_with_a_folder_uses_no_disk(start, tmp_path, half_folder):
