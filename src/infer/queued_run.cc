@@ -54,7 +54,9 @@ Engine::QueuedRun::QueuedRun(Engine& engine, core::Handle handle, const InferReq
 }
 
 void Engine::QueuedRun::NoteWait(SteadyTime now) {
-  if (request_.times != nullptr) request_.times->queued += now - queued_;
+  // The thread may have read the clock before a request that its own run has sent.
+  const Duration waited = std::max(now - queued_, Duration::zero());
+  if (request_.times != nullptr) request_.times->queued += waited;
   queued_ = now;
 }
 
