@@ -54,8 +54,9 @@ Engine::QueuedRun::QueuedRun(Engine& engine, core::Handle handle, const InferReq
 }
 
 void Engine::QueuedRun::NoteWait(SteadyTime now) {
-  // The thread may have read the clock before a request that its own run has sent.
-  const Duration waited = std::max(now - queued_, Duration::zero());
+  // The thread may have read the clock before its own run has sent this request. It did wait: only
+  // requests that waited count under the queue's time.
+  const Duration waited = std::max(now - queued_, Duration(1));
   if (request_.times != nullptr) request_.times->queued += waited;
   queued_ = now;
 }
