@@ -10,6 +10,8 @@
 #include <set>
 #include <string>
 
+#include "base/os/test_folder.h"
+
 namespace penstock {
 namespace {
 
@@ -18,13 +20,10 @@ namespace fs = std::filesystem;
 class VersionIdentityTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    folder_ = fs::path(::testing::TempDir()) / "identity";
-    fs::remove_all(folder_);
     fs::create_directories(folder_ / "variables");
     Write("saved_model.pb", "abc");
     Write("variables/data", "def");
   }
-  void TearDown() override { fs::remove_all(folder_); }
 
   // Writes a file whose time of change is always the same.
   void Write(const std::string& name, const std::string& text, int64_t seconds = 1000) const {
@@ -37,7 +36,8 @@ class VersionIdentityTest : public ::testing::Test {
     return VersionIdentity({name, {version}}, platform, folder_.string());
   }
 
-  fs::path folder_;
+  const TestFolder own_;
+  const fs::path folder_ = own_.path();
 };
 
 TEST_F(VersionIdentityTest, StaysWhileNothingChanges) {
