@@ -200,12 +200,6 @@ QueueItem* FairQueue::Pop(int64_t now, StartedRun& run) {
 
 void FairQueue::TakeAlong(const StartedRun& run, absl::FunctionRef<Along(QueueItem&)> ask) {
   Flow& flow = *run.flow;
-  const auto take = [&](QueueItem& item) {
-    item.is_late = IsLate(flow, item) && flow.limits_.late_action == LateAction::kReject;
-    flow.drain_.OnStartTogether(flow.items() > 1);
-    drain_.OnStartTogether(items_ > 1);
-    Remove(item);
-  };
   absl::InlinedVector<QueueItem*, kLeftAlongMax> left;
   QueueItem* next_oldest = flow.oldest_;
   while (!flow.waiting_.empty() && left.size() < kLeftAlongMax) {
@@ -215,7 +209,10 @@ void FairQueue::TakeAlong(const StartedRun& run, absl::FunctionRef<Along(QueueIt
     const Along answer = ask(item);
     if (answer == Along::kStop) break;
     if (answer == Along::kTake) {
-      take(item);
+      item.is_late = IsLate(flow, item) && flow.limits_.late_action == LateAction::kReject;
+      flow.drain_.OnStartTogether(flow.items() > 1);
+      drain_.OnStartTogether(items_ > 1);
+      Remove(item);
     } else {
       flow.waiting_.Remove(item);
       left.push_back(&item);
