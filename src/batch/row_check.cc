@@ -316,7 +316,7 @@ Status CheckRowsAreIndependent(Model& model, const Signature& signature,
     TRY(check.Compare(*request, used, *together));
     if (WhyShowsNothing(*together, used).empty()) return OkStatus();
   }
-  std::string why = "the model refused a made-up request: ";
+  std::string why;
   for (const Values values : {Values::kVaried, Values::kSimple}) {
     for (const int64_t guess : kGuesses) {
       const auto make = [&](int64_t rows) {

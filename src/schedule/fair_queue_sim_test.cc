@@ -14,7 +14,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstdlib>
 #include <deque>
 #include <memory>
 #include <optional>
@@ -22,8 +21,8 @@
 #include <string>
 #include <vector>
 
-#include "base/sanitized.h"
 #include "schedule/fair_queue.h"
+#include "schedule/simulation_seeds.h"
 
 namespace penstock::schedule {
 namespace {
@@ -354,18 +353,8 @@ class Simulation {
   std::string error_;
 };
 
-uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
-  const char* const text = std::getenv(name);
-  return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
-}
-
 TEST(FairQueueSimulationTest, EverySeedKeepsThePromises) {
-  if (const uint64_t seed = FromEnvironment("PENSTOCK_SIM_SEED", 0); seed != 0) {
-    EXPECT_EQ(Simulation({.seed = seed}).Run(), "");
-    return;
-  }
-  const uint64_t seeds = FromEnvironment("PENSTOCK_SIM_SEEDS", kIsSanitized ? 300 : 2000);
-  for (uint64_t seed = 1; seed <= seeds; ++seed) ASSERT_EQ(Simulation({.seed = seed}).Run(), "");
+  ExpectAllSeedsHold([](uint64_t seed) { return Simulation({.seed = seed}).Run(); });
 }
 
 TEST(FairQueueSimulationTest, QueueInOrderOfArrivalIsCaught) {

@@ -12,15 +12,14 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstdlib>
 #include <deque>
 #include <memory>
 #include <random>
 #include <string>
 #include <vector>
 
-#include "base/sanitized.h"
 #include "schedule/fair_queue.h"
+#include "schedule/simulation_seeds.h"
 
 namespace penstock::schedule {
 namespace {
@@ -197,10 +196,7 @@ class GatheringSimulation {
 };
 
 TEST(GatheringSimulationTest, EverySeedKeepsThePromises) {
-  const char* const wanted = std::getenv("PENSTOCK_SIM_SEEDS");
-  const uint64_t seeds =
-      wanted != nullptr ? std::strtoull(wanted, nullptr, 10) : (kIsSanitized ? 300 : 2000);
-  for (uint64_t seed = 1; seed <= seeds; ++seed) ASSERT_EQ(GatheringSimulation(seed).Run(), "");
+  ExpectAllSeedsHold([](uint64_t seed) { return GatheringSimulation(seed).Run(); });
 }
 
 TEST(GatheringSimulationTest, FlowsThatDoNotGatherAreCaught) {
