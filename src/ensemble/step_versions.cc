@@ -44,9 +44,22 @@ StepVersions::~StepVersions() {
 }
 
 Status StepVersions::Pin(Handles& versions) const {
-  const Chosen chosen = Get();
+  Chosen chosen = Get();
+  while (true) {
+    Status status = Find(chosen, versions);
+    if (status.ok()) [[likely]]
+      return status;
+    // Between Get and Find the steps may have changed, and what they used before may be gone.
+    Chosen newer = Get();
+    if (newer.change == chosen.change) return status;
+    chosen = std::move(newer);
+  }
+}
+
+Status StepVersions::Find(const Chosen& chosen, Handles& versions) const {
   if (!chosen.problem.ok()) [[unlikely]]
     return chosen.problem;
+  versions.clear();
   bool is_other = false;
   for (size_t i = 0; i < plan_.models.size(); ++i) {
     const Version& version = chosen.versions[i];
@@ -201,16 +214,21 @@ void StepVersions::Choose(Pointers versions) {
       held_.push_back({version->id(), manager_.Hold(version->id())});
     }
   }
-  chosen_.Set(std::move(chosen));
+  Set(std::move(chosen));
   EndHolds(former);
 }
 
 void StepVersions::ChooseNone(Status problem) {
   auto chosen = std::make_unique<Chosen>();
   chosen->problem = problem;
-  chosen_.Set(std::move(chosen));
+  Set(std::move(chosen));
   EndHolds(std::exchange(held_, {}));
   Tell(std::move(problem), /*can_answer=*/false);
+}
+
+void StepVersions::Set(std::unique_ptr<Chosen> chosen) {
+  chosen->change = ++changes_;
+  chosen_.Set(std::move(chosen));
 }
 
 void StepVersions::EndHolds(const std::vector<Held>& holds) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -34,8 +35,8 @@ class StepVersions final : public ModelSteps {
   StepVersions(const StepVersions&) = delete;
   StepVersions& operator=(const StepVersions&) = delete;
 
-  // Appends the chosen versions, for one request. Takes no lock. UNAVAILABLE, with the step, if one
-  // of them is gone.
+  // Sets `versions` to the chosen ones, for one request. Takes no lock. UNAVAILABLE, with the step,
+  // if one of them is gone.
   Status Pin(Handles& versions) const;
   std::vector<ModelStep> List() const override;
 
@@ -51,6 +52,7 @@ class StepVersions final : public ModelSteps {
   struct Chosen {
     absl::InlinedVector<Version, 3> versions;  // in the order of Plan::models
     Status problem;                            // not OK: there are none that fit
+    uint64_t change = 0;                       // a number of its own
   };
   // A version that is held in the manager.
   struct Held {
@@ -60,6 +62,7 @@ class StepVersions final : public ModelSteps {
   enum class Fit : uint8_t { kFits, kOtherTensors, kNot };
 
   Chosen Get() const;
+  Status Find(const Chosen& chosen, Handles& versions) const;
   // UNAVAILABLE: the step that uses this model cannot run, because of `why`.
   Status Missing(size_t model, const Status& why) const;
   // Sets `why`, with the way to the fault, if they do not fit.
@@ -72,6 +75,7 @@ class StepVersions final : public ModelSteps {
   void Choose(Pointers versions);
   // Requests get `problem`.
   void ChooseNone(Status problem);
+  void Set(std::unique_ptr<Chosen> chosen);
   void EndHolds(const std::vector<Held>& holds);
   // Tells the manager and the log, once.
   void Tell(Status problem, bool can_answer);
@@ -87,6 +91,7 @@ class StepVersions final : public ModelSteps {
   // Used by one thread at a time: the one that makes this object, and then those that deliver
   // events.
   std::vector<Held> held_;
+  uint64_t changes_ = 0;
   Status told_;
   bool is_renewed_ = false;  // another object has taken over
 };
