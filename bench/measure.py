@@ -20,6 +20,7 @@ import idle_and_memory
 import large_messages
 import logged_calls
 import observed_calls
+import plots
 import rest_calls
 import runtime_models
 import servers
@@ -74,6 +75,8 @@ def main():
     parser.add_argument("--only", nargs="*", choices=SCENARIOS, default=list(SCENARIOS))
     parser.add_argument("--rounds", type=int, default=5, help="alternations of Penstock and its peers")
     parser.add_argument("--json", type=pathlib.Path, help="append the rows to this file, one JSON object a line")
+    parser.add_argument("--keep", action="store_true",
+                        help="keep the rows that have a plot in bench/results, and draw the plots in docs/images anew")
     parser.add_argument("--raise-priority", type=int, default=0, metavar="N",
                         help="on a busy machine, as root: N steps of nice for the servers against all other programs")
     parser.add_argument("--against", metavar="DIR",
@@ -84,9 +87,15 @@ def main():
     rows = []
     print("| case | measured | target | met |\n|---|---|---|---|", flush=True)
     for name in options.only:
+        measured = []
         for row in SCENARIOS[name](options.rounds):
-            rows.append({"scenario": name, **row})
+            measured.append(row)
             print(f"| {row['case']} | {row['measured']} | {row['target']} | {'yes' if row['met'] else 'no'} |", flush=True)
+        rows += [{"scenario": name, **row} for row in measured]
+        if options.keep and plots.is_plotted(name):
+            plots.keep(name, measured)
+    if options.keep:
+        plots.draw()
     if options.json:
         commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
         with options.json.open("a") as file:

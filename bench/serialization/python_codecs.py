@@ -221,7 +221,8 @@ def run(rounds):
         yield row(f"Python, {codec.name}: request to bytes, answer from bytes, against one copy",
                   f"{write[0]:.3g}x ({write[1] * 1e3:.3g} ms), {read[0]:.3g}x ({read[1] * 1e3:.3g} ms)",
                   f"<= {RATIO_MAX}x each" if codec is Penstock else "",
-                  codec is not Penstock or max(write[0], read[0]) <= RATIO_MAX, write=write, read=read)
+                  codec is not Penstock or max(write[0], read[0]) <= RATIO_MAX, language="Python", codec=codec.name, write=write,
+                  read=read)
 
 
 if __name__ == "__main__":
