@@ -178,8 +178,9 @@ class Server {
                              .inputs = {{"x", "x"}},
                              .outputs = {{"y", output}}});
     }
-    Publish(name, std::make_unique<ensemble::EnsembleLoader>(core::ServableId{name, {1}}, graph,
-                                                             engine_, metrics_, InlineOptions()));
+    Publish(name,
+            std::make_unique<ensemble::EnsembleLoader>(core::ServableId{name, {1}}, graph, manager_,
+                                                       engine_, metrics_, InlineOptions()));
   }
   void Publish(const std::string& name, std::unique_ptr<core::Loader> loader) {
     PENSTOCK_CHECK(manager_.SetModel({.name = name}).ok(), "no model");
