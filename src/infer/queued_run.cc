@@ -20,6 +20,7 @@
 #include <algorithm>
 #include <tuple>
 
+#include "base/calls/held_wakes.h"
 #include "base/calls/thread_time.h"
 #include "infer/served_model.h"
 
@@ -334,6 +335,7 @@ Status Engine::BatchRun::Divide(const NamedTensors& outputs) {
   std::vector<NamedTensors> parts(members_.size());
   RequestMemory memory = engine_.MemoryOfAnswer();
   TRY(joined_->Divide(outputs, memory, parts));
+  const HeldWakes held;  // one for all answers, and not one for each
   for (size_t i = 0; i < members_.size(); ++i) {
     InferResponse response;
     response.outputs = std::move(parts[i]);

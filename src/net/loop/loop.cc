@@ -60,15 +60,31 @@ bool Loop::Post(Task task) {
   MutexLock lock(mutex_);
   if (closed_) return false;
   posted_.push_back(std::move(task));
-  // Call it under the lock, because the objects that `wake_` uses are destroyed after Shutdown.
-  if (posted_.size() == 1) wake_();
+  if (is_woken_) return true;
+  if (HeldWakes* const held = HeldWakes::Current(); held != nullptr) {
+    held->Add(shared_from_this());
+  } else {
+    Wake();
+  }
   return true;
+}
+
+void Loop::WakeIfNeeded() {
+  MutexLock lock(mutex_);
+  if (!closed_ && !posted_.empty() && !is_woken_) Wake();
+}
+
+void Loop::Wake() {
+  is_woken_ = true;
+  // Under the lock, because the objects that `wake_` uses are destroyed after Shutdown.
+  wake_();
 }
 
 void Loop::RunPosted() {
   {
     MutexLock lock(mutex_);
     running_.swap(posted_);
+    is_woken_ = false;
   }
   // Without the lock, because a task may post another one. That one waits for the next call, so
   // tasks that post tasks do not keep the sockets waiting.

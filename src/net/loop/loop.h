@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
+#include "base/calls/held_wakes.h"
 #include "base/calls/turn_end.h"
 #include "base/mutex.h"
 #include "net/loop/allowance.h"
@@ -61,7 +62,7 @@ enum class LoopLocalKey {
 // connections of the loop wait meanwhile; a task of more than about a millisecond belongs on the
 // compute pool. The loop's thread keeps the object alive, and so do the calls made on it, which may
 // outlive the server. Owned by loop, except where a function says that it is thread-safe.
-class Loop final : public std::enable_shared_from_this<Loop> {
+class Loop final : public HeldWakes::Sleeper, public std::enable_shared_from_this<Loop> {
  public:
   using Task = absl::AnyInvocable<void()>;
 
@@ -76,6 +77,7 @@ class Loop final : public std::enable_shared_from_this<Loop> {
   // no limit of its own: a call has at most one answer, one read and one write under way, and the
   // number of calls is limited. Thread-safe.
   bool Post(Task task) EXCLUDES(mutex_);
+  void WakeIfNeeded() override EXCLUDES(mutex_);
   // Returns the loop that runs on this thread, or null. Thread-safe. A thread has a current loop
   // while a LoopScope lasts on it.
   static Loop* Current();
@@ -143,6 +145,7 @@ class Loop final : public std::enable_shared_from_this<Loop> {
  private:
   friend class LoopScope;
 
+  void Wake() REQUIRES(mutex_);
   // The slow half of TryTakeBodyBytes. Notes a shortage for the other loops if it fails.
   bool TryTakeBackBodyBytes(uint64_t bytes);
 
@@ -169,6 +172,7 @@ class Loop final : public std::enable_shared_from_this<Loop> {
 
   Mutex mutex_;
   std::vector<Task> posted_ GUARDED_BY(mutex_);
+  bool is_woken_ GUARDED_BY(mutex_) = false;  // RunPosted will be called
   bool closed_ GUARDED_BY(mutex_) = false;
 };
 

@@ -2,6 +2,7 @@
 // A loop without a thread and sockets, for tests and fuzzing. The caller runs it.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <utility>
 
@@ -29,7 +30,7 @@ class FakeLoop {
       : state_(std::make_shared<ServerState>(WithDefaults(std::move(options)), router, metrics_,
                                              clock)),
         // Nothing to wake: the test calls RunPosted.
-        loop_(std::make_shared<Loop>(state_, [] {})),
+        loop_(std::make_shared<Loop>(state_, [this] { ++wakes; })),
         scope_(std::make_unique<LoopScope>(*loop_)) {}
   ~FakeLoop() {
     scope_.reset();
@@ -53,6 +54,7 @@ class FakeLoop {
   void RunPosted() { loop_->RunPosted(); }
 
   FakeClock clock;
+  std::atomic<int> wakes{0};  // how often a thread would have been woken
 
  private:
   MetricsRegistry metrics_;
