@@ -1,0 +1,3 @@
+module penstock.example/penstock
+
+go 1.19
