@@ -29,7 +29,7 @@ import two_builds
 from batching import inside, overload, policies, two_models
 from cache import row_cache
 from lifecycle import big_model, engine, first_answer, many_models, switches
-from serialization import python_calls, python_codecs
+from serialization import java_codecs, python_calls, python_codecs
 
 SCENARIOS = {
     "grpc_small": small_calls.run,
@@ -56,6 +56,7 @@ SCENARIOS = {
     "rest_json": rest_calls.run_json,
     "grpc_large": large_messages.run,
     "serialization_python": python_codecs.run,
+    "serialization_java": java_codecs.run,
     "serialization_calls": python_calls.run,
     "idle": idle_and_memory.run_idle,
     "memory": idle_and_memory.run_memory,

@@ -103,7 +103,7 @@ def anchors(text):
 
 
 def test_links_lead_to_files_and_headings():
-    for page in pages() + ['clients/python/README.md']:
+    for page in pages() + ['clients/java/README.md', 'clients/python/README.md']:
         text = re.sub(r'^```.*?^```', '', read(page), flags=re.M | re.S)
         for link in re.findall(r'\]\(([^)\s]+)\)', text):
             if re.match(r'https?:', link):

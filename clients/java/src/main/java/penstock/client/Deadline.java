@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+package penstock.client;
+
+import java.time.Duration;
+
+/** A moment by which a call must be over, or none. Immutable. */
+final class Deadline {
+    private final Duration timeout;
+    private final long end;
+
+    /** `timeout`: null for no end. */
+    Deadline(Duration timeout) {
+        this.timeout = timeout;
+        this.end = timeout == null ? 0 : System.nanoTime() + nanos(timeout);
+    }
+
+    /** null for no end; not negative. */
+    Duration left() {
+        return timeout == null ? null : Duration.ofNanos(Math.max(end - System.nanoTime(), 0));
+    }
+
+    CallTimeoutException expired(String what) {
+        return new CallTimeoutException(what + " did not come within " + timeout.toMillis() / 1000.0 + " s (timeout)", null);
+    }
+
+    static long nanos(Duration duration) {
+        return duration.compareTo(Duration.ofDays(10000)) < 0 ? duration.toNanos() : Duration.ofDays(10000).toNanos();
+    }
+}
