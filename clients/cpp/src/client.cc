@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "penstock_client/client.h"
+
+#include <stdexcept>
+#include <thread>
+#include <utility>
+
+#include "answer_reader.h"
+#include "connection_pool.h"
+#include "deadline.h"
+#include "message_writer.h"
+#include "retry_budget.h"
+#include "target.h"
+
+namespace penstock_client {
+
+// What the models of a client share. Thread-safe.
+class Caller {
+ public:
+  Caller(const std::string& url, const ClientOptions& options)
+      : timeout_(options.timeout),
+        answer_bytes_max_(options.answer_bytes_max),
+        budget_(options.retry),
+        pool_(url, options) {}
+
+  // Posts the request, and returns what `read` makes of the answer.
+  template <typename Read>
+  auto Call(const std::string& target, const Message& request,
+            std::optional<std::chrono::milliseconds> timeout, Read read) {
+    const Deadline deadline(timeout ? timeout : timeout_);
+    for (int attempt = 1;; ++attempt) {
+      std::optional<std::chrono::duration<double>> delay;
+      try {
+        AnswerReader reader(pool_.Post(target, request, deadline, budget_), answer_bytes_max_);
+        auto result = read(reader);
+        budget_.Answered();
+        return result;
+      } catch (const Unavailable& error) {
+        delay = budget_.Delay(attempt, error.retry_after(), deadline.Left());
+        if (!delay) throw;
+      }
+      std::this_thread::sleep_for(*delay);
+    }
+  }
+
+ private:
+  const std::optional<std::chrono::milliseconds> timeout_;
+  const uint64_t answer_bytes_max_;
+  RetryBudget budget_;
+  ConnectionPool pool_;
+};
+
+Client::Client(const std::string& url, ClientOptions options)
+    : caller_(std::make_shared<Caller>(url, options)) {}
+
+Model Client::model(std::string_view name, const ModelOptions& options) const {
+  return {caller_, TargetOf(name, options)};
+}
+
+Model Client::model() const { return {caller_, TargetOf(std::nullopt, {})}; }
+
+std::vector<Output> Model::Infer(const Inputs& inputs, const InferOptions& options) const {
+  const Message request = WriteInferRequest(inputs.list(), options.outputs, options.config);
+  return caller_->Call(target_, request, options.timeout,
+                       [](AnswerReader& reader) { return reader.InferResponse(); });
+}
+
+Output Model::InferOne(const Inputs& inputs, const InferOptions& options) const {
+  std::vector<Output> outputs = Infer(inputs, options);
+  if (outputs.size() != 1)
+    throw std::invalid_argument("the model gave " + std::to_string(outputs.size()) +
+                                " outputs: name the one that you want, or use Infer()");
+  return std::move(outputs[0]);
+}
+
+std::map<std::string, Output, std::less<>> Model::InferNamed(const Inputs& inputs,
+                                                             const InferOptions& options) const {
+  InferOptions named = options;
+  if (named.outputs.empty())
+    for (const IOMetadata& output : Metadata(options.timeout).outputs)
+      named.outputs.push_back(output.name);
+  std::vector<Output> outputs = Infer(inputs, named);
+  if (outputs.size() != named.outputs.size())
+    throw ProtocolError("the answer has " + std::to_string(outputs.size()) + " outputs, not " +
+                        std::to_string(named.outputs.size()));
+  std::map<std::string, Output, std::less<>> by_name;
+  for (size_t i = 0; i < outputs.size(); ++i)
+    by_name.insert_or_assign(named.outputs[i], std::move(outputs[i]));
+  return by_name;
+}
+
+ModelMetadata Model::Metadata(std::optional<std::chrono::milliseconds> timeout) const {
+  return caller_->Call(target_, WriteMetadataRequest(), timeout,
+                       [](AnswerReader& reader) { return reader.MetadataResponse(); });
+}
+
+}  // namespace penstock_client
