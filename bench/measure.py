@@ -29,7 +29,8 @@ import two_builds
 from batching import inside, overload, policies, two_models
 from cache import row_cache
 from lifecycle import big_model, engine, first_answer, many_models, switches
-from serialization import java_codecs, python_calls, python_codecs
+from serialization import cpp_codecs, java_codecs, python_calls, python_codecs
+from throughput import rates
 
 SCENARIOS = {
     "grpc_small": small_calls.run,
@@ -55,9 +56,11 @@ SCENARIOS = {
     "rest_row": rest_calls.run_row,
     "rest_json": rest_calls.run_json,
     "grpc_large": large_messages.run,
+    "serialization_cpp": cpp_codecs.run,
     "serialization_python": python_codecs.run,
     "serialization_java": java_codecs.run,
     "serialization_calls": python_calls.run,
+    "throughput": rates.run,
     "idle": idle_and_memory.run_idle,
     "memory": idle_and_memory.run_memory,
     "two_builds": two_builds.run,

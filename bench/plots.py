@@ -16,7 +16,7 @@ from xml.sax.saxutils import escape
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RESULTS, IMAGES = ROOT / "bench" / "results", ROOT / "docs" / "images"
-WIDTH, LEFT, RIGHT, LINE, TOP = 760, 300, 40, 22, 64
+WIDTH, LEFT, RIGHT, LINE, TOP = 820, 390, 40, 22, 64
 # Colours that can be told apart on white and on black, also by those who see no red or green; shapes for everybody else.
 STYLE = """text{font:13px sans-serif;fill:#1f2328}.title{font-size:15px}.group{font-weight:bold}.grid{stroke:#d8dee4}
 .first{fill:#0969da}.second{fill:#bc4c00}

@@ -117,7 +117,7 @@ def peer(name, program, mode, *arguments):
 
 
 def h2load(url, requests, connections, streams=1, body=None, headers=(), http1=False, log=None):
-    """Runs h2load on the client's core; raises unless every request was answered with 2xx.
+    """Runs h2load on the client's core; raises unless every request was answered with 2xx. Returns the requests per second.
 
     `log`: a file that gets a line for each request, with its start and its time in us.
     """
@@ -138,6 +138,7 @@ def h2load(url, requests, connections, streams=1, body=None, headers=(), http1=F
     good = re.search(r"status codes: (\d+) 2xx", output)
     if not good or int(good[1]) != requests:
         raise RuntimeError(f"h2load {url}: not every request was answered\n{output}")
+    return float(re.search(r"finished in \S+, ([\d.]+) req/s", output)[1])
 
 
 def grpc_load(port, method, message, requests, connections, streams, authorization=None):
