@@ -85,8 +85,8 @@ func (b *body) leave() {
 	}
 }
 
-// gatheringConn sends a body without a copy. net/http hands over what does not fit into its small buffer by ReadFrom; without
-// that method it would copy all of it through a buffer of 32 KiB.
+// gatheringConn sends a body without a copy. net/http lets a connection that has ReadFrom take the body by itself; without that
+// method it would copy all of it through a buffer of 32 KiB.
 type gatheringConn struct{ net.Conn }
 
 func (c gatheringConn) ReadFrom(r io.Reader) (int64, error) {

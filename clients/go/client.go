@@ -277,9 +277,14 @@ func (m *Model) exchangeOnce(ctx context.Context, buffers [][]byte) (answer []by
 	if err != nil {
 		return nil, false, &callError{kind: ErrArgument, text: "the URL of the model", cause: err}
 	}
-	sent := newBody(buffers)
-	defer sent.wait()
-	request.Body = sent
+	if len(buffers) == 1 {
+		// All of it is in the head, which is ours. net/http sends a reader that it knows together with HTTP's head.
+		request.Body = io.NopCloser(bytes.NewReader(buffers[0]))
+	} else {
+		sent := newBody(buffers)
+		defer sent.wait()
+		request.Body = sent
+	}
 	for _, each := range buffers {
 		request.ContentLength += int64(len(each))
 	}

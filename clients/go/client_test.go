@@ -203,6 +203,32 @@ func TestLargeRequestsAreSentFromTheirMemory(t *testing.T) {
 	}
 }
 
+// Two packets would wake the server up twice.
+func TestSmallRequestsAreSentInOnePiece(t *testing.T) {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer inner.Close()
+	good := ok(one(t))
+	first := make(chan []byte, 1)
+	go func() {
+		conn, err := inner.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		part := make([]byte, 1<<16)
+		n, _ := conn.Read(part)
+		first <- part[:n]
+		conn.Write(good)
+	}()
+	wantOne(t, connect(t, "http://"+inner.Addr().String(), Options{}))
+	if piece := <-first; !bytes.HasSuffix(piece, []byte{0, 0, 0x80, 0x3f}) { // the 1 that is sent
+		t.Errorf("the first piece is %q", piece)
+	}
+}
+
 func TestAnswersInChunks(t *testing.T) {
 	large := makeAnswer(t, NewTensor(make([]float64, 10000)))
 	serverURL, requests := serve(t, func(w http.ResponseWriter, _ int, _ []byte) {
