@@ -29,7 +29,7 @@ import two_builds
 from batching import inside, overload, policies, two_models
 from cache import row_cache
 from lifecycle import big_model, engine, first_answer, many_models, switches
-from serialization import cpp_codecs, java_codecs, python_calls, python_codecs
+from serialization import cpp_codecs, go_codecs, java_codecs, python_calls, python_codecs
 from throughput import rates
 
 SCENARIOS = {
@@ -59,6 +59,8 @@ SCENARIOS = {
     "serialization_cpp": cpp_codecs.run,
     "serialization_python": python_codecs.run,
     "serialization_java": java_codecs.run,
+    "serialization_go": go_codecs.run,
+    "serialization_go_calls": go_codecs.run_calls,
     "serialization_calls": python_calls.run,
     "throughput": rates.run,
     "idle": idle_and_memory.run_idle,
