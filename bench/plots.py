@@ -24,7 +24,7 @@ STYLE = """text{font:13px sans-serif;fill:#1f2328}.title{font-size:15px}.group{f
 
 
 def is_plotted(scenario):
-    return scenario == "throughput" or scenario.startswith("serialization_") and scenario != "serialization_calls"
+    return scenario == "throughput" or scenario.startswith("serialization_") and not scenario.endswith("_calls")
 
 
 def keep(scenario, rows):

@@ -44,7 +44,7 @@ def run(rounds):
         yield row(f"Go, {figures['codec']}: request to bytes, answer from bytes, against one copy",
                   f"{write[0]:.3g}x ({write[1] * 1e3:.3g} ms), {read[0]:.3g}x ({read[1] * 1e3:.3g} ms)",
                   f"<= {RATIO_MAX}x each" if is_ours else "", not is_ours or max(write[0], read[0]) <= RATIO_MAX,
-                  write=write, read=read)
+                  language="Go", codec=figures["codec"], write=write, read=read)
 
 
 def run_calls(rounds):
@@ -55,5 +55,6 @@ def run_calls(rounds):
         ours, bare = figures["ours"], figures["bare"]
         ratios = [statistics.median(mine[i] / theirs[i] for mine, theirs in zip(ours, bare)) for i in (0, 1)]
         cpu, wall = (statistics.median(column) * 1e3 for column in zip(*ours))
-        yield row(f"Go client, identity on {figures['shape']} fp32: its CPU and time of a call, against net/http alone with a prepared message",
+        yield row(f"Go client, identity on {figures['shape']} fp32: its CPU and time of a call, against net/http alone with a "
+                  "message made before",
                   f"{ratios[0]:.2f}x ({cpu:.3g} ms), {ratios[1]:.2f}x ({wall:.3g} ms)", "", True, ours=ours, bare=bare)

@@ -155,7 +155,7 @@ func floatsOf(b []byte) []float32 {
 
 func codecs() []codec {
 	ours := codec{
-		name: "Go client: a head and views",
+		name: "penstock",
 		write: func(x []float32, shape []int) [][]byte {
 			return must(penstock.Request{Inputs: []penstock.Tensor{penstock.NewTensor(x, shape...)}}.Buffers())
 		},
@@ -166,7 +166,7 @@ func codecs() []codec {
 		written: flatbuffersWritten,
 	}
 	joined := ours
-	joined.name = "Go client, the buffers joined, the output copied"
+	joined.name = "penstock, the buffers joined, the output copied"
 	joined.write = func(x []float32, shape []int) [][]byte { return [][]byte{bytes.Join(ours.write(x, shape), nil)} }
 	joined.read = func(message []byte) []float32 { return append([]float32(nil), ours.read(message)...) }
 	return []codec{
