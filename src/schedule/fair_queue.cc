@@ -90,10 +90,10 @@ void FairQueue::SetGathering(Flow& flow, const Gathering& gathering) {
   while (!flow.by_due_.empty()) flow.by_due_.Remove(flow.by_due_.top());
   flow.gathering_ = gathering;
   if (flow.Gathers()) {
-    for (QueueItem* item : flow.waiting_.elements()) {
-      item->due = flow.DueTimeOf(*item);
-      flow.by_due_.Push(*item);
-    }
+    flow.waiting_.ForEach([&flow](QueueItem& item) {
+      item.due = flow.DueTimeOf(item);
+      flow.by_due_.Push(item);
+    });
   }
   Refresh(flow);
 }
@@ -305,11 +305,12 @@ QueueItem& FairQueue::FirstInTime(Flow& flow) {
     return *item;
   }
   while (!item->was_delayed && IsLate(flow, *item)) {
+    flow.waiting_.Remove(*item);
     item->was_delayed = true;
     if (item->deadline != kNoItemDeadline) --flow.timed_items_;
     item->deadline = kNoItemDeadline;
     item->arrival = arrivals_++;
-    flow.waiting_.Update(*item);
+    flow.waiting_.Push(*item);
     item = &flow.waiting_.top();
   }
   return *item;

@@ -11,6 +11,8 @@
 #include "absl/functional/function_ref.h"
 #include "schedule/drain_meter.h"
 #include "schedule/indexed_heap.h"
+#include "schedule/item_queue.h"
+#include "schedule/queue_item.h"
 
 namespace penstock::schedule {
 
@@ -68,39 +70,6 @@ enum class Refusal : uint8_t {
   kTooLate,
 };
 
-class Flow;
-
-inline constexpr int64_t kNoItemDeadline = std::numeric_limits<int64_t>::max();
-
-// A request that waits. The owner sets the first five members before Push; the others belong to
-// the queue. One thread at a time.
-struct QueueItem {
-  int64_t deadline = kNoItemDeadline;   // gives the order in the flow
-  int64_t time_left = kNoItemDeadline;  // until the deadline, when it enters. The default: unknown
-  uint64_t bytes = 0;                   // what it counts against bytes_max
-  // A task continues a run that has begun. It needs a slot, but is no run of its own: it starts
-  // before the other items of its flow, and FlowLimits do not apply to it. FairQueueLimits do.
-  bool is_task = false;
-  // It was in a queue before, and comes back with the work that is left. No limits apply to it, and
-  // it has its old place.
-  bool was_accepted = false;
-  // When it began to wait, and how much of a run with others it fills; 0: it runs alone. They only
-  // count for Gathering, and the first one for FlowLimits::late_after.
-  int64_t entered = 0;
-  int64_t rows = 0;
-
-  bool is_late = false;      // set when it leaves the queue: its owner must refuse it
-  bool was_delayed = false;  // by LateAction::kDelay
-
-  Flow* flow = nullptr;        // null: it is not in a queue
-  uint64_t arrival = 0;        // its number, which decides between equal deadlines; 0: none
-  QueueItem* older = nullptr;  // its neighbours in the flow, as they came
-  QueueItem* newer = nullptr;
-  int64_t due = 0;                    // when it no longer waits for others
-  uint32_t position = kInNoHeap;      // in the flow's heap
-  uint32_t due_position = kInNoHeap;  // in that of what waits for others
-};
-
 // What TakeAlong does with an item.
 enum class Along : uint8_t {
   kTake,   // the item leaves the queue, and shares the run
@@ -139,19 +108,13 @@ class Flow final {
  private:
   friend class FairQueue;
 
-  struct EarlierItem {
-    bool operator()(const QueueItem& a, const QueueItem& b) const {
-      return a.deadline != b.deadline ? a.deadline < b.deadline : a.arrival < b.arrival;
-    }
-  };
-  using Items = IndexedHeap<QueueItem, &QueueItem::position, EarlierItem>;
   struct EarlierDueItem {
     bool operator()(const QueueItem& a, const QueueItem& b) const { return a.due < b.due; }
   };
 
   bool IsCapped() const { return RunsMax() != 0 && runs_ >= RunsMax(); }
   bool MayStart() const { return !tasks_.empty() || (!waiting_.empty() && !IsCapped()); }
-  Items& ItemsWith(const QueueItem& item) { return item.is_task ? tasks_ : waiting_; }
+  ItemQueue& ItemsWith(const QueueItem& item) { return item.is_task ? tasks_ : waiting_; }
   bool Gathers() const { return gathering_.delay_max != 0; }
   // The time from which on its items need not wait for others. REQUIRES: MayStart.
   int64_t DueTime() const {
@@ -173,8 +136,8 @@ class Flow final {
   uint64_t timed_items_ = 0;     // of waiting_, with a deadline
   int64_t latest_deadline_ = 0;  // of these and of those before them. Valid if there are some
   DrainMeter drain_;
-  Items waiting_;
-  Items tasks_;
+  ItemQueue waiting_;
+  ItemQueue tasks_;
   Gathering gathering_;
   int64_t waiting_rows_ = 0;
   uint64_t lone_items_ = 0;      // those of waiting_ that run alone
