@@ -16,6 +16,8 @@ namespace {
 // should stay in the processor's cache.
 constexpr long kBufferBytes = 128 << 10;
 
+constexpr size_t kConnectionsMax = 65536;
+
 void StartCurl() {
   static const CURLcode code = curl_global_init(CURL_GLOBAL_DEFAULT);
   if (code != CURLE_OK) throw Error(std::string("libcurl: ") + curl_easy_strerror(code));
@@ -36,8 +38,9 @@ ConnectionPool::ConnectionPool(const std::string& url, const ClientOptions& opti
     : options_(options), places_(options.connections_max) {
   StartCurl();
   url_ = CheckUrl(url, is_tls_);
-  if (options.connections_max < 1)
-    throw std::invalid_argument("connections_max is at least 1, not 0");
+  if (options.connections_max < 1 || options.connections_max > kConnectionsMax)
+    throw std::invalid_argument("connections_max is from 1 to " + std::to_string(kConnectionsMax) +
+                                ", not " + std::to_string(options.connections_max));
   if (!is_tls_ && !(options.ca_file + options.certificate_file + options.key_file).empty())
     throw std::invalid_argument("certificates are for https://, but the URL is '" + url + "'");
   AddLine("Expect:");  // which this leaves out: no wait for "100 Continue"
