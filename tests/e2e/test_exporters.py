@@ -126,6 +126,28 @@ def mxnet(folder, opset, ir_version, **habits):
     return path, 'data', (3, 4, 4), expected
 
 
+def mxnet_prelu(folder, opset, ir_version):
+    """Its slopes count channels by the rule of older operator sets; as many as there are columns would not show that."""
+    w = {'conv0_weight': floats(4, 3, 1, 1), 'conv0_bias': floats(4), **bn_weights('bn0', 4), 'relu0_gamma': floats(4),
+         'relu1_gamma': floats(4), 'relu2_gamma': floats(1)}
+    nodes = [
+        node('Conv', ['data', 'conv0_weight', 'conv0_bias'], 'conv0', kernel_shape=[1, 1]),
+        node('PRelu', ['conv0', 'relu0_gamma'], 'relu0'),
+        node('BatchNormalization', ['relu0', *list(w)[2:6]], 'bn0', epsilon=1e-3, momentum=0.9, spatial=0),
+        node('PRelu', ['bn0', 'relu1_gamma'], 'relu1'),
+        node('PRelu', ['relu1', 'relu2_gamma'], 'out'),
+    ]
+
+    def prelu(x, slope):
+        return np.where(x < 0, x * w[slope].reshape(-1, 1, 1), x)
+
+    def expected(x):
+        y = prelu(conv1x1(x, w['conv0_weight'], w['conv0_bias']), 'relu0_gamma')
+        return prelu(prelu(bn(y, *list(w.values())[2:6], 1e-3), 'relu1_gamma'), 'relu2_gamma')
+    path = save(folder, nodes, {'data': [1, 3, 5, 5]}, {'out': [1, 4, 5, 5]}, w, 'mxnet', opset, ir_version)
+    return path, 'data', (3, 5, 5), expected
+
+
 # --- CNTK: a batch of 1, images scaled by an operator of its own time, names such as Input3 and Plus214_Output_0
 
 def cntk(folder, opset, ir_version):
@@ -176,6 +198,7 @@ MODELS = {
     'pytorch_1_2': lambda folder: pytorch(folder, 10, 5),  # ONNX 1.5
     'mxnet_1_3': lambda folder: mxnet(folder, 7, 3, **SPATIAL),
     'mxnet_1_4': lambda folder: mxnet(folder, 8, 3, **SPATIAL),
+    'mxnet_prelu': lambda folder: mxnet_prelu(folder, 7, 3),
     'mxnet_opset_9': lambda folder: mxnet(folder, 9, 4, bn={'spatial': 1}),
     'mxnet_old_attributes': lambda folder: mxnet(
         folder, 7, 3, bn={'spatial': 0, 'consumed_inputs': [0, 0, 0, 1, 1], 'is_test': 1}, relu={'consumed_inputs': [0]},

@@ -169,6 +169,7 @@ void ReadGraph(Fields graph, OnnxFile& file) {
     if (auto value = ReadSmallTensor(tensor)) file.defaults[name] = *std::move(value);
   }
   FindOldHabits(whole, values, file);
+  file.channel_slopes = FindChannelSlopes(whole, values);
   labels.Finish(whole, values, outputs, file);
 }
 

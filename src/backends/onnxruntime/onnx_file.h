@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "onnx_slopes.h"
 #include "penstock/backend.hpp"
 #include "proto_file.h"
 
@@ -111,6 +112,7 @@ struct OnnxFile {
   // The graph's nodes have attributes that the runtime must not get (onnx_habits).
   bool has_old_habits = false;
   Names vector_scales;  // scales of BatchNormalizations that are initialisers of one dimension
+  std::map<std::string, ChannelSlope> channel_slopes;  // by the output of the PRelu
   // CNTK wrote this file. Its batch always has the size 1, and a first dimension with a name counts
   // the steps of a sequence.
   bool is_cntk = false;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copies a model field by field, and writes other bytes only where the model must change.
 //
-// Three things must change. Attributes that a node should not have make the runtime refuse the
-// model, or misread it. A ZipMap turns a matrix of probabilities into a sequence of maps, which
-// no tensor can carry: an Identity in its place gives the matrix itself. External data inside of
-// nodes would be mapped by the runtime, with the dangers that ExternalData names: its bytes are put
-// into the model. Data of the graph's own initialisers needs no rewrite, because ExternalData hands
-// it over.
+// Four things must change. Attributes that a node should not have make the runtime refuse the
+// model, or misread it. So does a slope of a PRelu that counts channels (onnx_slopes). A ZipMap
+// turns a matrix of probabilities into a sequence of maps, which no tensor can carry: an Identity
+// in its place gives the matrix itself. External data inside of nodes would be mapped by the
+// runtime, with the dangers that ExternalData names: its bytes are put into the model. Data of the
+// graph's own initialisers needs no rewrite, because ExternalData hands it over.
 //
 // The copy works on protobuf's wire format, not on parsed messages. So fields that this code does
 // not know stay byte for byte as they are. A length comes before its message, so each message is
@@ -44,8 +44,9 @@ class Rewriter final {
   static Kind KindOf(Kind outer, uint32_t number);
   std::string Message(Fields fields, Kind kind, int depth);
   std::string Field(Fields& field, Kind kind, int depth);
-  // A node of the main graph, without the attributes of old habits.
-  std::string Node(Fields node, int depth);
+  // A node of the main graph as fields of the graph, without what is old in it: it may need another
+  // node before it.
+  std::string Nodes(Fields node, int depth);
   [[noreturn]] void Refuse(const std::string& what) const {
     throw Error(PENSTOCK_INVALID_ARGUMENT, file_.path + " " + what);
   }
@@ -68,6 +69,13 @@ class Rewriter final {
 // Operators before this version really have these attributes.
 bool HasOldHabits(const OnnxFile& file) { return file.has_old_habits && file.opset >= kOpsetMin; }
 
+// Before opset 7 the runtime has no operators, and Unsqueeze changed in 13.
+bool HasChannelSlopes(const OnnxFile& file) {
+  constexpr uint64_t kUnsqueezeWithAttribute = 12;
+  return !file.channel_slopes.empty() && file.opset >= kOpsetMin &&
+         file.opset <= kUnsqueezeWithAttribute;
+}
+
 void CheckSize(uint64_t size) {
   if (size > kBytesMax) {
     throw Error(PENSTOCK_INVALID_ARGUMENT,
@@ -75,6 +83,13 @@ void CheckSize(uint64_t size) {
                 "within a node, a ZipMap, or an attribute of an old version), and would be larger "
                 "than 2 GiB then");
   }
+}
+
+std::string FirstOutput(Fields node) {
+  while (node.Next()) {
+    if (node.number() == kNodeOutput && node.HasLength()) return node.Text();
+  }
+  return {};
 }
 
 std::string Rewriter::Model() {
@@ -145,8 +160,8 @@ std::string Rewriter::Message(Fields fields, Kind kind, int depth) {
       }
     }
     const bool is_main_node = kind == Kind::kMainGraph && fields.number() == kGraphNode;
-    if (is_main_node && fields.HasLength() && HasOldHabits(file_)) {
-      AppendBytes(result, kGraphNode, Node(fields.Inside(), depth + 1));
+    if (is_main_node && fields.HasLength() && (HasOldHabits(file_) || HasChannelSlopes(file_))) {
+      result += Nodes(fields.Inside(), depth + 1);
     } else {
       result += Field(fields, kind, depth);
     }
@@ -157,20 +172,32 @@ std::string Rewriter::Message(Fields fields, Kind kind, int depth) {
   return result;
 }
 
-std::string Rewriter::Node(Fields node, int depth) {
+std::string Rewriter::Nodes(Fields node, int depth) {
   const NodeHabits habits = ReadHabits(node);
+  const bool has_habits = HasOldHabits(file_);
+  const auto slope = HasChannelSlopes(file_) ? file_.channel_slopes.find(FirstOutput(node))
+                                             : file_.channel_slopes.end();
+  const bool has_slope = slope != file_.channel_slopes.end();
+  int inputs = 0;
   const auto is_vector = [&](const std::string& name) {
     return file_.vector_scales.contains(name);
   };
   std::string result;
   while (node.Next()) {
     const bool is_attribute = node.number() == kNodeAttribute && node.HasLength();
-    if (is_attribute && IsOldHabit(habits, node.Inside(), is_vector)) continue;
-    result += Field(node, Kind::kNode, depth);
+    if (has_habits && is_attribute && IsOldHabit(habits, node.Inside(), is_vector)) continue;
+    if (has_slope && node.number() == kNodeInput && ++inputs == 2) {
+      AppendBytes(result, kNodeInput, SlopeName(slope->first));
+    } else {
+      result += Field(node, Kind::kNode, depth);
+    }
     CheckSize(result.size());
   }
   if (!node.IsWhole()) Refuse("is no ONNX model");
-  return result;
+  std::string nodes;
+  if (has_slope) AppendBytes(nodes, kGraphNode, UnsqueezeNode(slope->second, slope->first));
+  AppendBytes(nodes, kGraphNode, result);
+  return nodes;
 }
 
 std::string Rewriter::Field(Fields& field, Kind outer, int depth) {
@@ -218,10 +245,8 @@ const ZipMap* Rewriter::FindZipMap(const std::string& name) const {
 }
 
 const ZipMap* Rewriter::ZipMapOfNode(Fields node) const {
-  while (node.Next()) {
-    if (node.number() == kNodeOutput && node.HasLength()) return FindZipMap(node.Text());
-  }
-  return nullptr;
+  const std::string output = FirstOutput(node);
+  return output.empty() ? nullptr : FindZipMap(output);
 }
 
 std::string Rewriter::IdentityNode(Fields node) {
@@ -256,7 +281,8 @@ std::string Rewriter::ProbabilityOutput(const ZipMap& map) {
 }  // namespace
 
 bool NeedsRewrite(const OnnxFile& file) {
-  return file.has_inner_external || !file.zip_maps.empty() || HasOldHabits(file);
+  return file.has_inner_external || !file.zip_maps.empty() || HasOldHabits(file) ||
+         HasChannelSlopes(file);
 }
 
 std::string RewriteModel(const OnnxFile& file) { return Rewriter(file).Model(); }
