@@ -47,15 +47,15 @@ constexpr size_t kBufferBytesMax = 128 * 1024;  // limit of a head, or of a line
 constexpr size_t kSlowBytes = 16 * 1024;  // fewer bytes in the stall time count as no progress
 constexpr Duration kResolveSlice = std::chrono::milliseconds(2);
 
-// Advice for the reason why a certificate was refused.
-std::string_view CertificateAdvice(long reason) {
+// Advice for the reason why a certificate was refused. `ca_variable`: as in HttpEndpoint.
+std::string CertificateAdvice(long reason, std::string_view ca_variable) {
   switch (reason) {
     case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
     case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
     case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
-      return "; set AWS_CA_BUNDLE to a PEM file with the authority that signed it";
+      return fmt::format("; set {} to a PEM file with the authority that signed it", ca_variable);
     case X509_V_ERR_HOSTNAME_MISMATCH:
     case X509_V_ERR_IP_ADDRESS_MISMATCH:
       return "; the certificate is for another host: the URL needs a name that stands in it";
@@ -175,7 +175,7 @@ class HttpClient::Connection final {
     const long reason = SSL_get_verify_result(tls_->native_handle());
     if (endpoint_.verifies_certificate && reason != X509_V_OK) {
       return fmt::format(": {}{}", X509_verify_cert_error_string(reason),
-                         CertificateAdvice(reason));
+                         CertificateAdvice(reason, endpoint_.ca_variable));
     }
     const bool is_plain = ERR_GET_REASON(error.value()) == SSL_R_WRONG_VERSION_NUMBER ||
                           ERR_GET_REASON(error.value()) == SSL_R_HTTP_REQUEST;

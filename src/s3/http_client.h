@@ -27,6 +27,8 @@ struct HttpEndpoint {
   bool tls = true;
   bool verifies_certificate = true;
   std::string ca_file = {};  // PEM file with certificate authorities; empty: the system's
+  // The environment variable that names such a file, for messages.
+  std::string_view ca_variable = "AWS_CA_BUNDLE";
 
   // In the form of a host header: without the port if it is the default one.
   std::string Authority() const;
