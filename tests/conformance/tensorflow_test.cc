@@ -347,6 +347,49 @@ TEST_F(TensorFlowTest, TensorsThatTheGraphDoesNotHave) {
               HasSubstr("the graph has no tensor 'z'"));
 }
 
+std::vector<std::string> NamesOf(const std::vector<TensorSpec>& specs) {
+  std::vector<std::string> names;
+  for (const TensorSpec& spec : specs) names.push_back(spec.name);
+  return names;
+}
+
+TEST_F(TensorFlowTest, ClientsMayCallTensorsAsTheGraphDoes) {
+  const auto model = *Load(WithSignatureFile("names: graph\n"), {});
+  EXPECT_EQ(NamesOf(model->info().signatures[0].inputs), std::vector<std::string>{"x:0"});
+  EXPECT_THAT(Run(*model, "x:0", "y:0"), ElementsAre(2.5, 3));
+  const auto named = *Load(TestModel("frozen"), {{"names", "graph"}, {"outputs", "mul,r=y,y:0"}});
+  EXPECT_THAT(NamesOf(named->info().signatures[0].outputs), ElementsAre("mul:0", "r", "y:0"));
+  const auto more = *Load(TestModel("frozen"), {{"names", "graph"}, {"more_outputs", "mul"}});
+  EXPECT_THAT(NamesOf(more->info().signatures[0].outputs), ElementsAre("mul:0", "y:0"));
+  EXPECT_THAT(ErrorOf(TestModel("frozen"), {{"names", "tensor"}}), HasSubstr("it can be 'graph'"));
+}
+
+TEST_F(TensorFlowTest, TheGuessOfGraphPipesServer) {
+  const auto plain = *Load(TestModel("mixed_frozen"), {});
+  EXPECT_THAT(NamesOf(plain->info().signatures[0].inputs), ElementsAre("flag", "words", "x"));
+  EXPECT_THAT(NamesOf(plain->info().signatures[0].outputs),
+              ElementsAre("checked", "echo", "is_large", "top", "top:1"));
+  const auto model = *Load(TestModel("mixed_frozen"), {{"names", "graph"}});
+  EXPECT_THAT(NamesOf(model->info().signatures[0].inputs), ElementsAre("flag:0", "words:0", "x:0"));
+  EXPECT_THAT(NamesOf(model->info().signatures[0].outputs),
+              ElementsAre("echo:0", "top:0", "top:1"));
+}
+
+TEST_F(TensorFlowTest, NamesInASavedModelReplaceItsSignatures) {
+  const std::string path = SampleModel("half_plus_two");
+  const auto before = *Load(path, {});
+  const std::string input = before->info().FindSignature("")->inputs[0].backend_name;
+  const std::string output = before->info().FindSignature("")->outputs[0].backend_name;
+  const auto model = *Load(path, {{"names", "graph"}});
+  ASSERT_EQ(model->info().signatures.size(), 1U);
+  EXPECT_EQ(NamesOf(model->info().signatures[0].inputs), std::vector<std::string>{input});
+  EXPECT_THAT(Run(*model, input, output), ElementsAre(2.5, 3));
+  // One list is given, and the other is that of the signature, with its names.
+  const auto named = *Load(path, {{"outputs", "result=" + output}});
+  EXPECT_THAT(Run(*named, "x", "result"), ElementsAre(2.5, 3));
+  EXPECT_THAT(ErrorOf(path, {{"inputs", "q"}}), HasSubstr("the graph has no tensor 'q'"));
+}
+
 // The map in the file has another order at each export; clients see the outputs in ours.
 TEST_F(TensorFlowTest, OutputsComeInTheOrderOfTheirNames) {
   const auto model = *Load(TestModel("many_outputs"), {});

@@ -194,6 +194,24 @@ def frozen(folder):
 
 
 @model
+def mixed_frozen(folder):
+    """A bare GraphDef with inputs and outputs of several types: flag (bool), x, words (strings); checked (CheckNumerics),
+    is_large (bool), top (two outputs), echo."""
+    with tf.Graph().as_default() as graph:
+        tf.compat.v1.placeholder(tf.bool, [], 'flag')
+        x = tf.compat.v1.placeholder(tf.float32, [None, 3], 'x')
+        words = tf.compat.v1.placeholder(tf.string, [None], 'words')
+        half = tf.multiply(x, 0.5, 'half')
+        tf.debugging.check_numerics(half, 'no number', 'checked')
+        tf.greater(half, 1.0, 'is_large')
+        tf.math.top_k(half, 2, name='top')
+        tf.identity(words, 'echo')
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, 'model.pb'), 'wb') as file:
+        file.write(graph.as_graph_def().SerializeToString(deterministic=True))
+
+
+@model
 def tags(folder):
     """Graphs in one SavedModel: y = 2 x under the tag serve, y = 3 x under train and fast, y = 5 x without a tag, and
     one without signatures under bare."""

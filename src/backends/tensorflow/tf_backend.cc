@@ -2,7 +2,7 @@
 // SavedModels and frozen graphs on TensorFlow's C interface.
 // Options of the backend: "library" (see FindRuntimeLibrary) and "op_libraries" (see
 // LoadOperations). Options of a load: "saved_model_tags" (comma-separated, default "serve"; may be
-// empty); for a frozen graph "inputs" and "outputs" (see MakeSignature), also as lines of
+// empty); "inputs", "outputs", "more_outputs" and "names" (see GraphNames), also as lines of
 // signature.txt in the model's folder.
 #include <cstdlib>
 #include <string>

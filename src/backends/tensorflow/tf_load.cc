@@ -106,6 +106,26 @@ std::string FromSignatureFile(const std::string& folder, const std::string& key)
   return {};
 }
 
+// What the options of the load, or signature.txt, say about the tensors. An option counts more.
+GraphNames NamesFor(const plugin::LoadArguments& arguments) {
+  const std::string folder(arguments.folder);
+  const auto named = [&](const std::string& key) {
+    const std::string_view option = plugin::OptionOr(arguments.options, key, "");
+    return option.empty() ? FromSignatureFile(folder, key) : std::string(option);
+  };
+  const std::string names = named("names");
+  if (!names.empty() && names != "graph") {
+    throw Error(PENSTOCK_INVALID_ARGUMENT,
+                "\"names\" is '" + names +
+                    "'; it can be 'graph', if clients call tensors as the graph does (op:0), or "
+                    "be missing");
+  }
+  return {.inputs = named("inputs"),
+          .outputs = named("outputs"),
+          .more_outputs = named("more_outputs"),
+          .as_in_graph = names == "graph"};
+}
+
 // Returns a hint to put behind TensorFlow's message about a failed load, or nothing if no hint is
 // known.
 std::string_view HintFor(const TfApi& api, const CallStatus& status) {
@@ -125,7 +145,6 @@ uint32_t FlagsOf(const TfApi& api, std::string_view graph, const ModelSignatures
 
 LoadedGraph LoadFrozen(const TfApi& api, const TF_SessionOptions* session_options,
                        const plugin::LoadArguments& arguments, const std::string& file) {
-  const std::string folder(arguments.folder);
   CheckForm(file);
   const std::string bytes = ReadFile(file);
   LoadedGraph result;
@@ -137,12 +156,7 @@ LoadedGraph LoadFrozen(const TfApi& api, const TF_SessionOptions* session_option
   api.GraphImportGraphDef(result.graph.get(), &graph_def, options, status.get());
   api.DeleteImportGraphDefOptions(options);
   status.Check(file + " is not a frozen graph that can be loaded: ", HintFor(api, status));
-  const auto named = [&](const std::string& key) {
-    const std::string_view option = plugin::OptionOr(arguments.options, key, "");
-    return option.empty() ? FromSignatureFile(folder, key) : std::string(option);
-  };
-  result.signatures.bound.push_back(
-      MakeSignature(api, result.graph.get(), named("inputs"), named("outputs")));
+  result.signatures.bound.push_back(MakeSignature(api, result.graph.get(), NamesFor(arguments)));
   result.flags = FlagsOf(api, bytes, result.signatures);
   result.session =
       SessionPtr(api.NewSession(result.graph.get(), session_options, status.get()), {&api});
@@ -202,6 +216,8 @@ LoadedGraph LoadSavedModel(const TfApi& api, const TF_SessionOptions* session_op
   const std::string_view meta(static_cast<const char*>(meta_graph->data), meta_graph->length);
   CheckVariables(meta, folder);
   result.signatures = ReadSignatures(api, result.graph.get(), meta);
+  if (GraphNames names = NamesFor(arguments); names.any())
+    ReplaceSignatures(api, result.graph.get(), std::move(names), result.signatures);
   result.flags = FlagsOf(api, GraphOf(meta), result.signatures);
   return result;
 }

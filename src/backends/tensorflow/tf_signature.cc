@@ -350,8 +350,8 @@ std::string ReadSignature(const TfApi& api, TF_Graph* graph, const MapEntry& def
 }
 
 // Appends the tensor that `text` names: "name=op:1", or "op:1" if clients shall use the name of the
-// tensor.
-void AddNamed(const TfApi& api, TF_Graph* graph, std::string_view text,
+// tensor; with `as_in_graph` they use "op:0" for "op".
+void AddNamed(const TfApi& api, TF_Graph* graph, std::string_view text, bool as_in_graph,
               std::vector<plugin::TensorSpec>& specs, std::vector<TF_Output>& tensors) {
   const size_t equals = text.find('=');
   const std::string_view tensor_name =
@@ -363,6 +363,7 @@ void AddNamed(const TfApi& api, TF_Graph* graph, std::string_view text,
   }
   plugin::TensorSpec spec;
   spec.name = text.substr(0, equals);
+  if (as_in_graph && text.find_first_of("=:") == std::string_view::npos) spec.name += ":0";
   spec.backend_name = tensor_name;
   spec.dtype = BaseType(api.OperationOutputType(*tensor));
   const std::string reason = WhyNotServed(spec.dtype);
@@ -385,33 +386,73 @@ void AddNamed(const TfApi& api, TF_Graph* graph, std::string_view text,
   tensors.push_back(*tensor);
 }
 
+void AppendName(std::string_view name, std::string& list) {
+  if (!list.empty()) list += ',';
+  list += name;
+}
+
+// True if GraphPipe has the type itself. Its server for TensorFlow knew no others.
+bool IsGraphPipeType(int32_t type) {
+  constexpr int32_t kTypes[] = {PENSTOCK_FLOAT32, PENSTOCK_FLOAT64, PENSTOCK_FLOAT16,
+                                PENSTOCK_INT8,    PENSTOCK_INT16,   PENSTOCK_INT32,
+                                PENSTOCK_INT64,   PENSTOCK_UINT8,   PENSTOCK_UINT16,
+                                PENSTOCK_UINT32,  PENSTOCK_UINT64,  PENSTOCK_STRING};
+  return std::find(std::begin(kTypes), std::end(kTypes), type) != std::end(kTypes);
+}
+
 // Fills in the lists that are empty: all placeholders are inputs, and results that no operation
 // consumes are outputs. Constants and assertions are never results. If one output of an operation
 // is consumed, its other outputs are taken as by-products.
-void Guess(const TfApi& api, TF_Graph* graph, std::string& inputs, std::string& outputs) {
-  const bool guess_inputs = inputs.empty();
-  const bool guess_outputs = outputs.empty();
-  const auto append = [](std::string& list, const std::string& name) {
-    list += (list.empty() ? "" : ",") + name;
-  };
+//
+// GraphPipe's server for TensorFlow knew only the types of GraphPipe, and clients may send inputs
+// by position. So `as_in_graph` puts inputs of other types behind the others, and leaves out such
+// outputs.
+void Guess(const TfApi& api, TF_Graph* graph, GraphNames& names) {
+  const bool guess_inputs = names.inputs.empty();
+  const bool guess_outputs = names.outputs.empty();
+  std::string last_inputs;
   size_t position = 0;
   while (TF_Operation* operation = api.GraphNextOperation(graph, &position)) {
     const std::string_view type = api.OperationOpType(operation);
     const std::string name = api.OperationName(operation);
+    const auto is_served = [&](int i) {
+      const int32_t dtype = BaseType(api.OperationOutputType({operation, i}));
+      return names.as_in_graph ? IsGraphPipeType(dtype) : WhyNotServed(dtype).empty();
+    };
     if (type == "Placeholder") {
-      if (guess_inputs) append(inputs, name);
+      const bool is_last = names.as_in_graph && !is_served(0);
+      if (guess_inputs) AppendName(name, is_last ? last_inputs : names.inputs);
       continue;
     }
     if (!guess_outputs || type == "Const" || type == "Assert") continue;
+    if (names.as_in_graph && type == "CheckNumerics") continue;
     const int count = api.OperationNumOutputs(operation);
     int consumers = 0;
     for (int i = 0; i < count; ++i) consumers += api.OperationOutputNumConsumers({operation, i});
     if (consumers > 0) continue;
     for (int i = 0; i < count; ++i) {
-      if (!WhyNotServed(BaseType(api.OperationOutputType({operation, i}))).empty()) continue;
-      append(outputs, i == 0 ? name : name + ":" + std::to_string(i));
+      if (is_served(i)) AppendName(i == 0 ? name : name + ":" + std::to_string(i), names.outputs);
     }
   }
+  if (!last_inputs.empty()) AppendName(last_inputs, names.inputs);
+}
+
+// The tensors of `specs` as a list. A tensor that several specs name stands in it once.
+std::string ListOf(const std::vector<plugin::TensorSpec>& specs, bool as_in_graph) {
+  std::string list;
+  for (auto spec = specs.begin(); spec != specs.end(); ++spec) {
+    const bool is_twice = std::any_of(specs.begin(), spec, [&](const plugin::TensorSpec& other) {
+      return other.backend_name == spec->backend_name;
+    });
+    // A name with one of these characters cannot stand in a list.
+    const bool keeps_name = !as_in_graph && spec->name.find_first_of(",=") == std::string::npos;
+    if (keeps_name) {
+      AppendName(spec->name + "=" + spec->backend_name, list);
+    } else if (!is_twice) {
+      AppendName(spec->backend_name, list);
+    }
+  }
+  return list;
 }
 
 }  // namespace
@@ -470,24 +511,22 @@ bool CanRunTogether(const TfApi& api, const std::vector<BoundSignature>& signatu
   return signatures.size() > 1;
 }
 
-BoundSignature MakeSignature(const TfApi& api, TF_Graph* graph, std::string_view inputs,
-                             std::string_view outputs) {
-  std::string input_list(inputs);
-  std::string output_list(outputs);
-  Guess(api, graph, input_list, output_list);
+BoundSignature MakeSignature(const TfApi& api, TF_Graph* graph, GraphNames names) {
+  Guess(api, graph, names);
   BoundSignature result;
   result.signature.method_name = "tensorflow/serving/predict";
   const auto add_all = [&](std::string_view list, std::vector<plugin::TensorSpec>& specs,
                            std::vector<TF_Output>& tensors) {
     while (!list.empty()) {
       const size_t comma = std::min(list.find(','), list.size());
-      AddNamed(api, graph, list.substr(0, comma), specs, tensors);
+      AddNamed(api, graph, list.substr(0, comma), names.as_in_graph, specs, tensors);
       list.remove_prefix(std::min(comma + 1, list.size()));
     }
   };
   std::vector<TF_Output> input_tensors;
-  add_all(input_list, result.signature.inputs, input_tensors);
-  add_all(output_list, result.signature.outputs, result.outputs);
+  add_all(names.inputs, result.signature.inputs, input_tensors);
+  add_all(names.outputs, result.signature.outputs, result.outputs);
+  add_all(names.more_outputs, result.signature.outputs, result.outputs);
   result.defaults.resize(input_tensors.size());
   BindInputs(api, graph, input_tensors, result);
   if (result.outputs.empty()) {
@@ -496,6 +535,22 @@ BoundSignature MakeSignature(const TfApi& api, TF_Graph* graph, std::string_view
                 "with the option \"outputs\"");
   }
   return result;
+}
+
+void ReplaceSignatures(const TfApi& api, TF_Graph* graph, GraphNames names,
+                       ModelSignatures& signatures) {
+  const std::vector<BoundSignature>& bound = signatures.bound;
+  auto found = std::find_if(bound.begin(), bound.end(), [](const BoundSignature& each) {
+    return each.signature.name == plugin::Signature().name;
+  });
+  if (found == bound.end()) found = bound.begin();
+  if (found != bound.end()) {
+    if (names.inputs.empty()) names.inputs = ListOf(found->signature.inputs, names.as_in_graph);
+    if (names.outputs.empty()) names.outputs = ListOf(found->signature.outputs, names.as_in_graph);
+  }
+  BoundSignature made = MakeSignature(api, graph, std::move(names));
+  signatures = {};
+  signatures.bound.push_back(std::move(made));
 }
 
 }  // namespace penstock::tensorflow

@@ -31,6 +31,21 @@ struct ModelSignatures {
   std::string signature_def_map;  // as the file has them; empty for a frozen graph
 };
 
+// Which tensors of a graph are the inputs and outputs, and how clients call them. One thread at a
+// time.
+struct GraphNames {
+  // Tensors as "op", "op:1" or "name=op:1", separated by commas. Empty: they are guessed.
+  std::string inputs = {};
+  std::string outputs = {};
+  std::string more_outputs = {};  // those behind `outputs`, also if these are guessed
+  // Clients call the tensors "op:0", and the guess is that of GraphPipe's server for TensorFlow.
+  bool as_in_graph = false;
+
+  bool any() const {
+    return !inputs.empty() || !outputs.empty() || !more_outputs.empty() || as_in_graph;
+  }
+};
+
 // The signatures of `meta_graph`, a serialized MetaGraphDef. Left out are those of SavedModel's own
 // initialiser, and those that no request could use: with resource or variant tensors, say. A sparse
 // or ragged tensor is served as the dense tensors that it is made of. Throws Error.
@@ -41,10 +56,13 @@ ModelSignatures ReadSignatures(const TfApi& api, TF_Graph* graph, std::string_vi
 // with the same input.
 bool CanRunTogether(const TfApi& api, const std::vector<BoundSignature>& signatures);
 
-// The signature "serving_default" of a frozen graph. `inputs` and `outputs` list tensors as
-// "op", "op:1" or "name=op:1", separated by commas. If empty: the placeholders; and the outputs
-// that no operation consumes. Throws Error.
-BoundSignature MakeSignature(const TfApi& api, TF_Graph* graph, std::string_view inputs,
-                             std::string_view outputs);
+// The signature "serving_default" of a graph. Lists that are empty: the placeholders; and the
+// outputs that no operation consumes. Throws Error.
+BoundSignature MakeSignature(const TfApi& api, TF_Graph* graph, GraphNames names);
+
+// Replaces all signatures by one that MakeSignature makes. A list that is empty: the tensors of the
+// default signature, or else of the first one. Throws Error.
+void ReplaceSignatures(const TfApi& api, TF_Graph* graph, GraphNames names,
+                       ModelSignatures& signatures);
 
 }  // namespace penstock::tensorflow
