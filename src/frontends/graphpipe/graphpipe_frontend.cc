@@ -35,7 +35,7 @@ GraphPipeFrontend::GraphPipeFrontend(GraphPipeOptions options, Engine& engine,
     : options_(std::move(options)),
       engine_(engine),
       readiness_(readiness),
-      service_(options_.in_band_errors, engine, metrics, request_logs) {}
+      service_(options_, engine, metrics, request_logs) {}
 
 void GraphPipeFrontend::Register(net::Router& router) {
   router.AddHttp({.path = "/graphpipe/*",

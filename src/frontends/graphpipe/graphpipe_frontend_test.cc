@@ -223,6 +223,18 @@ TEST_F(GraphPipeFrontendTest, OutputsComeInTheOrderAskedFor) {
               ElementsAre(ElementsAre(3), ElementsAre(1)));
 }
 
+TEST_F(GraphPipeFrontendTest, SomeOutputsComeOnlyIfTheyAreNamed) {
+  Start({.named_outputs = "b,of another model"});
+  AddOthers();
+  EXPECT_THAT(FloatsOf(Post("/graphpipe/two", MakeRequest({}))), ElementsAre(ElementsAre(1)));
+  EXPECT_THAT(FloatsOf(Post("/graphpipe/two", MakeRequest({.output_names = {"b", "a"}}))),
+              ElementsAre(ElementsAre(2), ElementsAre(1)));
+  // An answer without outputs would be of no use.
+  Start({.named_outputs = "b,a"});
+  EXPECT_THAT(FloatsOf(Post("/graphpipe/two", MakeRequest({}))),
+              ElementsAre(ElementsAre(1), ElementsAre(2)));
+}
+
 TEST_F(GraphPipeFrontendTest, BigTensorsAreNeverCopied) {
   AddOthers();
   const std::string elements(100'000, 'e');

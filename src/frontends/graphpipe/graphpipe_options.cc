@@ -16,6 +16,11 @@ const OptionRow kRows[] = {
      .sentence = "Answers inferences over GraphPipe that fail with HTTP status 200 and a message "
                  "that has the error, as GraphPipe's specification wants it, instead of an HTTP "
                  "error with a text."},
+    {.group = option_group::kListening,
+     .name = "graphpipe_named_outputs",
+     .target = Field<&GraphPipeOptions::named_outputs>(),
+     .sentence = "Outputs, separated by commas, that answers over GraphPipe have only if the "
+                 "request names them."},
 };
 
 }  // namespace

@@ -15,6 +15,8 @@ struct GraphPipeOptions {
   std::string default_model = {};
   // Errors are messages of GraphPipe, with the HTTP status 200.
   bool in_band_errors = false;
+  // Outputs, separated by commas, that an answer has only if the request names them.
+  std::string named_outputs = {};
 
   // No flags set these.
   std::string server_version = {};

@@ -8,6 +8,7 @@
 #include <memory>
 #include <utility>
 
+#include "absl/strings/str_split.h"
 #include "calls/model_trailers.h"
 #include "frontends/graphpipe/graphpipe_response.h"
 #include "protocols/tfs/predict_writer.h"
@@ -24,9 +25,10 @@ Counter& CopiedCounter(MetricsRegistry& registry, const char* direction) {
 
 }  // namespace
 
-InferService::InferService(bool errors_in_band, Engine& the_engine, MetricsRegistry& registry,
-                           const RequestLogs* request_logs)
-    : in_band_errors(errors_in_band),
+InferService::InferService(const GraphPipeOptions& options, Engine& the_engine,
+                           MetricsRegistry& registry, const RequestLogs* request_logs)
+    : in_band_errors(options.in_band_errors),
+      named_outputs(absl::StrSplit(options.named_outputs, ',', absl::SkipEmpty())),
       engine(the_engine),
       logs(request_logs),
       metrics(registry, "predict", "GraphPipe"),
@@ -59,7 +61,21 @@ Status GraphPipeInferCall::Decode(const ModelInfo& info, RequestMemory& memory,
   request.signature_name = target_.signature_name;
   TRY(reader_.Read(call().body(), info, {}, memory, request));
   if (reader_.copied_bytes() > 0) service_->copied_in.Add(reader_.copied_bytes());
+  if (!service_->named_outputs.empty() && request.output_filter.empty())
+    ChooseOutputs(info, request);
   return OkStatus();
+}
+
+void GraphPipeInferCall::ChooseOutputs(const ModelInfo& info, InferRequest& request) const {
+  const Signature* const signature = info.FindSignature(request.signature_name);
+  if (signature == nullptr || info.traits.any_signature) return;
+  const auto wants_name = [&](const TensorSpec& spec) {
+    return std::ranges::find(service_->named_outputs, spec.name) != service_->named_outputs.end();
+  };
+  // If all want to be named, an answer without any would be of no use.
+  if (std::ranges::all_of(signature->outputs, wants_name)) return;
+  for (const TensorSpec& spec : signature->outputs)
+    if (!wants_name(spec)) request.output_filter.push_back(spec.name);
 }
 
 StatusOr<NamedTensors> GraphPipeInferCall::InOrder(const NamedTensors& outputs) const {

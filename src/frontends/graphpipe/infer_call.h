@@ -2,11 +2,14 @@
 // One inference over GraphPipe.
 #pragma once
 
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/metrics/metrics.h"
 #include "calls/answer_log.h"
 #include "calls/net_call.h"
+#include "frontends/graphpipe/graphpipe_options.h"
 #include "frontends/graphpipe/graphpipe_target.h"
 #include "protocols/graphpipe/request_reader.h"
 #include "protocols/graphpipe/response_writer.h"
@@ -16,10 +19,11 @@ namespace penstock::graphpipe {
 
 // Shared by all calls. Thread-safe. `engine`, the registry and `logs` outlive it.
 struct InferService {
-  InferService(bool errors_in_band, Engine& the_engine, MetricsRegistry& registry,
+  InferService(const GraphPipeOptions& options, Engine& the_engine, MetricsRegistry& registry,
                const RequestLogs* request_logs);
 
   const bool in_band_errors;
+  const std::vector<std::string> named_outputs;  // as in GraphPipeOptions
   Engine& engine;
   const RequestLogs* const logs;  // may be null
   tfs::RequestMetrics metrics;
@@ -45,6 +49,8 @@ class GraphPipeInferCall final : public NetCall<net::HttpCallRef> {
   void Record(std::string_view model, StatusCode code, Duration latency) override;
   void Release() override;
 
+  // Without names in the request, asks for all outputs but those that want to be named.
+  void ChooseOutputs(const ModelInfo& info, InferRequest& request) const;
   // The outputs in the order that the client asked for, or that of the signature.
   StatusOr<NamedTensors> InOrder(const NamedTensors& outputs) const;
   void AppendToLog(const NamedTensors& outputs);

@@ -70,13 +70,34 @@ Status CheckCounts(const InferFields& fields, const ReadLimits& limits) {
   return OkStatus();
 }
 
+// Returns the input or output of this name; null if there is none. TensorFlow calls the first
+// result of an operation "op:0", or "op" for short, and clients of GraphPipe's server for it say
+// either.
+const TensorSpec* FindTensor(std::span<const TensorSpec> specs, std::string_view name) {
+  constexpr std::string_view kFirst = ":0";
+  const auto find = [&](auto&& is_it) -> const TensorSpec* {
+    const auto found = std::ranges::find_if(specs, is_it, &TensorSpec::name);
+    return found == specs.end() ? nullptr : &*found;
+  };
+  if (const TensorSpec* const same = find([&](std::string_view each) { return each == name; }))
+    return same;
+  const bool is_long = name.ends_with(kFirst);
+  const std::string_view stem = name.substr(0, name.size() - (is_long ? kFirst.size() : 0));
+  return find([&](std::string_view each) {
+    if (is_long) return each == stem;
+    return each.size() == stem.size() + kFirst.size() && each.starts_with(stem) &&
+           each.ends_with(kFirst);
+  });
+}
+
 // The engine checks the names of outputs, too. But it cannot know that this client has no other way
-// to learn them than this text.
-Status CheckOutputNames(const OutputFilter& names, const Signature* signature) {
+// to learn them than this text. Names become those of the signature.
+Status CheckOutputNames(OutputFilter& names, const Signature* signature) {
   for (size_t i = 0; i < names.size(); ++i) {
-    const bool is_known =
-        signature == nullptr ? !names[i].empty() : signature->FindOutput(names[i]) != nullptr;
-    if (is_known) continue;
+    const TensorSpec* const spec =
+        signature == nullptr ? nullptr : FindTensor(signature->outputs, names[i]);
+    if (spec != nullptr) names[i] = spec->name;
+    if (spec != nullptr || (signature == nullptr && !names[i].empty())) continue;
     return InvalidArgument(
         "output_names[{}] is '{:.100}'; the outputs are: {}", i, names[i],
         signature == nullptr ? "the names of the inputs" : NamesOf(signature->outputs));
@@ -219,7 +240,8 @@ StatusOr<std::string_view> RequestReader::InputName(std::span<const std::string_
     return InvalidArgument("the request has {} input_tensors; the inputs are: {}", count,
                            NamesOf(signature->inputs));
   }
-  if (signature->FindInput(name) != nullptr) return name;
+  if (const TensorSpec* const spec = FindTensor(signature->inputs, name); spec != nullptr)
+    return spec->name;
   return InvalidArgument("input_names[{}] is '{:.100}'; the inputs are: {}", index, name,
                          NamesOf(signature->inputs));
 }

@@ -43,7 +43,8 @@ class RequestReader final {
   // set. Tensors are views of `message`, if its bytes are aligned for their type. May be called
   // again. The views of names live as long as the message, the model and this object.
   //
-  // An input without a name is the input of the signature at that position. A type that GraphPipe
+  // An input without a name is the input of the signature at that position. "op" and "op:0" are the
+  // same name, as in TensorFlow, unless the signature has both. A type that GraphPipe
   // lacks is made of the one that stands for it (TypeFor). Parts of a message may share bytes; what
   // they have together beyond the size of the message counts in `memory`.
   //

@@ -170,6 +170,29 @@ TEST(GraphPipeRequestTest, TypesThatGraphPipeLacksHaveStandIns) {
   EXPECT_EQ(rounded.reader.copied_bytes(), 24u);
 }
 
+// In TensorFlow "op" is short for "op:0", and clients of GraphPipe's server for it say either.
+TEST(GraphPipeRequestTest, NamesOfTensorFlowHaveALongAndAShortForm) {
+  const ModelInfo info = InfoOf({Spec("a:0", DType::kFloat32), Spec("b", DType::kFloat32),
+                                 Spec("b:0", DType::kFloat32), Spec("c", DType::kFloat32)});
+  const FakeTensor one = Floats({1});
+  const auto names_of = [&](const FakeRequest& request) {
+    const Result result(AsSlice(MakeRequest(request)), info);
+    std::vector<std::string> names = {result.error()};
+    for (const NamedTensor& input : result.request.inputs) names.emplace_back(input.name);
+    for (const std::string_view name : result.request.output_filter) names.emplace_back(name);
+    return names;
+  };
+  EXPECT_THAT(
+      names_of({.tensors = {one, one}, .input_names = {"a", "c:0"}, .output_names = {"z:0"}}),
+      ElementsAre("", "a:0", "c", "z"));
+  EXPECT_THAT(names_of({.tensors = {one, one}, .input_names = {"b:0", "b"}, .output_names = {"y"}}),
+              ElementsAre("", "b:0", "b", "y"));
+  EXPECT_THAT(names_of({.tensors = {one}, .input_names = {"a:1"}})[0], HasSubstr("'a:1'"));
+  EXPECT_THAT(names_of({.tensors = {one}, .input_names = {":0"}})[0], HasSubstr("':0'"));
+  EXPECT_THAT(names_of({.tensors = {one, one}, .input_names = {"a", "a:0"}})[0],
+              HasSubstr("'a:0' twice"));
+}
+
 TEST(GraphPipeRequestTest, ErrorsSayWhatIsWrongAndWhatIsRight) {
   const auto error = [](const FakeRequest& request) {
     return Result(AsSlice(MakeRequest(request)), kOneFloat).error();
