@@ -29,6 +29,8 @@ int HelpCommand(std::span<const std::string> arguments);
 constexpr Command kCommands[] = {
     {"serve", "--model_base_path=FOLDER [flags]", "Serves models; --help lists the flags.",
      &ServeCommand},
+    {"graphpipe", "--model=FILE [flags]",
+     "Serves a model as graphpipe-tf and graphpipe-onnx do; --help says more.", &GraphPipeCommand},
     {"inspect", "[--json] FOLDER",
      "Describes a model: backend, versions, signatures; --help says more.", &InspectCommand},
     {"bench", "--model=NAME [flags]",
@@ -84,9 +86,11 @@ int OptionsCommand(std::span<const std::string> arguments) {
 int RunProgram(std::span<const std::string> command_line) {
   if (command_line.empty()) return RunCommand({});
   const std::span<const std::string> arguments = command_line.subspan(1);
-  // A link with this name makes Penstock a drop-in replacement: scripts start it without a change.
-  if (std::filesystem::path(command_line[0]).filename() != kTfsProgram)
-    return RunCommand(arguments);
+  // A link with such a name makes Penstock a drop-in replacement: scripts start it without a
+  // change.
+  const std::string name = std::filesystem::path(command_line[0]).filename();
+  if (name == "graphpipe-tf" || name == "graphpipe-onnx") return GraphPipeCommand(arguments);
+  if (name != kTfsProgram) return RunCommand(arguments);
   std::vector<std::string> flags = {fmt::format("--compat={}", kTfsProgram)};
   // After --compat, so that the user's own flags win.
   flags.insert(flags.end(), arguments.begin(), arguments.end());

@@ -9,8 +9,8 @@
 
 namespace penstock {
 
-// Runs the whole command line. If the program's name is tensorflow_model_server, it serves as that
-// program does.
+// Runs the whole command line. If the program's name is tensorflow_model_server, graphpipe-tf or
+// graphpipe-onnx, it serves as that program does.
 int RunProgram(std::span<const std::string> command_line);
 
 // Finds the subcommand that the first argument names and runs it.
@@ -18,6 +18,10 @@ int RunCommand(std::span<const std::string> arguments);
 
 // Runs the server until a signal ends it.
 int ServeCommand(std::span<const std::string> arguments);
+// The same, and logs these warnings at the start.
+int ServeWithWarnings(std::span<const std::string> arguments, std::vector<std::string> warnings);
+// Serves one model as GraphPipe's servers do, with their flags.
+int GraphPipeCommand(std::span<const std::string> arguments);
 // Loads one model and prints its signatures, without a server.
 int InspectCommand(std::span<const std::string> arguments);
 // Sends load to a model of a running server, and prints how long requests take.

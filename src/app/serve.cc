@@ -270,7 +270,11 @@ int Serve(const ParsedOptions& options) {
 }  // namespace
 
 int ServeCommand(std::span<const std::string> arguments) {
-  const StatusOr<ParsedOptions> options = ParseOptions(AllOptions(), arguments);
+  return ServeWithWarnings(arguments, {});
+}
+
+int ServeWithWarnings(std::span<const std::string> arguments, std::vector<std::string> warnings) {
+  StatusOr<ParsedOptions> options = ParseOptions(AllOptions(), arguments);
   if (!options.ok()) {
     fmt::print(stderr, "penstock serve: {}\n", MessageOf(options.status()));
     return 1;
@@ -284,6 +288,7 @@ int ServeCommand(std::span<const std::string> arguments) {
     fmt::print("{}", TfsVersionText());
     return 0;
   }
+  options->warnings.insert(options->warnings.begin(), warnings.begin(), warnings.end());
   return Serve(*options);
 }
 

@@ -168,9 +168,10 @@ Status CheckTogether(const Settings& settings) {
   const auto path = ReadBasePath(settings.model_base_path);
   if (settings.model_config_file.empty() && !path.ok())
     return InvalidArgument("--model_base_path={}", MessageOf(path.status()));
-  if (settings.port == 0 && settings.rest_api_port == 0 && settings.grpc_socket_path.empty())
+  if (settings.port == 0 && settings.rest_api_port == 0 && settings.graphpipe_port == 0 &&
+      settings.grpc_socket_path.empty())
     return InvalidArgument(
-        "nothing to listen at: --port and --rest_api_port are 0 and there is no "
+        "nothing to listen at: --port, --rest_api_port and --graphpipe_port are 0 and there is no "
         "--grpc_socket_path");
   const std::pair<std::string_view, int64_t> own_ports[] = {
       {"health_port", settings.health_port},

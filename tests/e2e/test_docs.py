@@ -143,6 +143,8 @@ def test_flags_that_pages_name_are_there():
     for command in ('bench', 'convert'):
         done = subprocess.run([BINARY, command, '--help'], capture_output=True, text=True, timeout=60, check=True)
         flags |= set(re.findall(r'^  --(\w+)=', done.stdout, re.M))
+    done = subprocess.run([BINARY, 'graphpipe', '--help'], capture_output=True, text=True, timeout=60, check=True)
+    flags |= set(re.findall(r'--([a-z][\w-]*)', done.stdout))
     for page in pages():
         if not page.startswith('docs/decisions/'):
             named = set(re.findall(r'(?<![\w-])--(?:no)?([a-z]\w[\w-]*)', read(page)))
