@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Writes the seeds of the fuzz targets http1_fuzz, http2_fuzz, record_fuzz, example_fuzz, s3_listing_fuzz, s3_answer_fuzz,
-onnx_fuzz, caffe2_fuzz, npy_fuzz, token_file_fuzz and rest_grpc_fuzz: one input for each form that the bytes take.
+onnx_fuzz, caffe2_fuzz, npy_fuzz, table_fuzz, token_file_fuzz and rest_grpc_fuzz: one input for each form that the bytes take.
 
     fuzz/make_corpus.py [folder]     the default is fuzz/corpus
 
@@ -616,6 +616,26 @@ def token_file_seeds():
     }
 
 
+def table_seeds():
+    manifest = {'format': 1, 'key_type': 'int64', 'dtype': 'float32', 'dimension': 2, 'default_row': [0.5, -1],
+                'shard': {'index': 0, 'count': 1, 'hash': 'mix64'}, 'checksums': {'key': 'crc32c:e3069283'}}
+
+    def seed(index=b'', keys=struct.pack('<3q', 7, 8, 9), **changes):
+        text = json.dumps({name: value for name, value in {**manifest, **changes}.items() if value is not None})
+        return text.encode() + b'\0' + bytes([len(keys)]) + keys + index
+
+    return {
+        'int64': seed(),
+        'string': seed(keys=b'red\ngreen\n\nblue', key_type='string'),
+        'dense': seed(key_type='dense', checksums=None, default_row=0),
+        'twice': seed(keys=struct.pack('<2q', 1, 1)),
+        'not_whole': seed(keys=b'1234567'),
+        'npy': seed(key_type='dense', rows='rows.npy', dimension=None, default_row=None),
+        'random_index': seed(index=bytes(range(256)) * 2),
+        'empty': b'{}\0',
+    }
+
+
 # ------------------------------------------------------------------------------------- REST against gRPC
 
 # The second byte of a :predict body: the position of the model in rest_grpc_fuzz.cc.
@@ -686,6 +706,7 @@ def main():
     write(os.path.join(corpus, 'onnx_fuzz'), onnx_seeds())
     write(os.path.join(corpus, 'caffe2_fuzz'), caffe2_seeds())
     write(os.path.join(corpus, 'npy_fuzz'), npy_seeds())
+    write(os.path.join(corpus, 'table_fuzz'), table_seeds())
     write(os.path.join(corpus, 'token_file_fuzz'), token_file_seeds())
     write(os.path.join(corpus, 'rest_grpc_fuzz'), rest_grpc_seeds())
 

@@ -37,6 +37,8 @@ constexpr Command kCommands[] = {
      "Measures a model of a running server; --help lists the flags.", &BenchCommand},
     {"convert", "caffe2 --output=FILE FOLDER",
      "Turns a Caffe2 model into an ONNX model; --help says more.", &ConvertCommand},
+    {"table", "build --output=FOLDER FILE",
+     "Makes a table from CSV, TSV or words with numbers; --help says more.", &TableCommand},
     {"options", "[--markdown]", "Lists the flags of serve, also as docs/configuration.md.",
      &OptionsCommand},
     {"token", "new [--name=NAME] [--model=MODEL]", "Makes a token for --token_file.",

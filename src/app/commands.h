@@ -28,6 +28,8 @@ int InspectCommand(std::span<const std::string> arguments);
 int BenchCommand(std::span<const std::string> arguments);
 // Turns a model of another format into an ONNX model.
 int ConvertCommand(std::span<const std::string> arguments);
+// Makes the files of a table.
+int TableCommand(std::span<const std::string> arguments);
 // Makes a bearer token.
 int TokenCommand(std::span<const std::string> arguments);
 // Prints the version.

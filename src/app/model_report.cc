@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/utf8.h"
 #include "config/config_files.h"
+#include "tables/table_loader.h"
 
 namespace penstock {
 namespace {
@@ -29,6 +30,8 @@ StatusOr<ModelInfo> Describe(const std::string& folder, const LoadOptions& optio
     model = MakeBuiltinModel(folder);
   } else if (IsBuiltinFolder(folder)) {
     model = MakeBuiltinFolderModel(folder);
+  } else if (tables::IsTableFolder(folder)) {
+    model = tables::OpenTable(folder, {}, /*stop=*/false);
   } else {
     return backends.Describe(folder, options);
   }

@@ -27,6 +27,7 @@
 #include "loading/warm_up_loader.h"
 #include "models/ensemble_list.h"
 #include "options/component_options.h"
+#include "tables/table_loader.h"
 
 namespace penstock {
 
@@ -329,6 +330,10 @@ StatusOr<std::unique_ptr<core::Loader>> ModelSet::MakeLoader(const core::Servabl
     ASSIGN_OR_RETURN(loader, MakeBuiltinLoader(id, path, metrics_, inline_options_));
   } else if (IsBuiltinFolder(path)) {
     loader = MakeBuiltinFolderLoader(id, path, metrics_, inline_options_);
+  } else if (tables::IsTableFolder(path)) {
+    loader = std::make_unique<tables::TableLoader>(id, path, engine_, metrics_, inline_options_);
+    // The cost of a row does not depend on the rows beside it.
+    batching.mode = batch::BatchMode::kOff;
   } else {
     loader = std::make_unique<HostedLoader>(id, path, std::move(options), backends_, metrics_,
                                             memory_history_, inline_options_);

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where the rows of a table come from.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "absl/functional/any_invocable.h"
+#include "base/cancel.h"
+#include "base/clock.h"
+#include "base/status.h"
+#include "tables/manifest.h"
+#include "tensor/dtype.h"
+#include "tensor/tensor.h"
+
+namespace penstock::tables {
+
+// What a store holds. Immutable.
+struct StoreInfo {
+  KeyType key_type = KeyType::kInt64;
+  DType dtype = DType::kFloat32;
+  uint64_t dimension = 0;
+  size_t row_bytes = 0;
+  uint64_t rows = 0;
+  Shard shard;
+};
+
+// The keys of one batch, and the memory for their rows. The caller keeps all of it until the store
+// has answered.
+struct Lookup {
+  std::span<const int64_t> numbers;        // the keys of tables with int64 or dense keys
+  std::span<const StringElement> strings;  // those of tables with string keys
+  std::byte* rows = nullptr;               // row_bytes for each key
+  bool* found = nullptr;                   // one for each key
+  SteadyTime deadline = kNoDeadline;
+  CancelToken* cancel = nullptr;
+};
+
+// Finds rows by their keys. Thread-safe.
+class Store {
+ public:
+  virtual ~Store() = default;
+
+  virtual const StoreInfo& info() const = 0;
+  // True if Find always calls `done` before it returns.
+  virtual bool answers_in_find() const = 0;
+  // Writes the rows that it finds straight to lookup.rows, each at the position of its key, and
+  // sets all of lookup.found. The memory of keys that are missing stays as it is. `done` is called
+  // once, on any thread; an error leaves the memory undefined.
+  virtual void Find(const Lookup& lookup, absl::AnyInvocable<void(Status)> done) = 0;
+};
+
+}  // namespace penstock::tables

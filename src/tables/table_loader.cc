@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tables/table_loader.h"
+
+#include "base/os/give_way.h"
+#include "infer/served_model.h"
+#include "tables/manifest.h"
+#include "tables/mmap_store.h"
+
+namespace penstock::tables {
+namespace {
+
+// What a version takes beside the page cache: its description, metrics and statistics.
+constexpr uint64_t kTableBytes = 256 << 10;
+
+}  // namespace
+
+StatusOr<std::unique_ptr<Model>> OpenTable(const std::string& version_path,
+                                           TableModelOptions options,
+                                           const std::atomic<bool>& stop) {
+  ASSIGN_OR_RETURN(const Manifest manifest, ReadManifest(version_path));
+  ASSIGN_OR_RETURN(std::unique_ptr<MmapStore> store, MmapStore::Open(version_path, manifest, stop));
+  if (!manifest.default_row.empty()) {
+    const StoreInfo& info = store->info();
+    StatusOr<std::string> row = MakeRow(manifest.default_row, info.dtype, info.dimension);
+    if (!row.ok())
+      return InvalidArgument("{}/{}: {}", version_path, kManifestName, MessageOf(row.status()));
+    options.default_row = *std::move(row);
+  }
+  return std::make_unique<TableModel>(std::move(store), std::move(options));
+}
+
+StatusOr<core::ResourceEstimate> TableLoader::EstimateResources() {
+  return core::ResourceEstimate{.ram_bytes = kTableBytes};
+}
+
+StatusOr<std::unique_ptr<core::Servable>> TableLoader::Load() {
+  stop_.store(false, std::memory_order_relaxed);
+  // An index of many keys takes seconds.
+  const GiveWay to_requests;
+  TableModelOptions options{.id = id_, .default_row = {}, .metrics = &metrics_, .engine = &engine_};
+  ASSIGN_OR_RETURN(std::unique_ptr<Model> model,
+                   OpenTable(version_path_, std::move(options), stop_));
+  return MakeServedModel(id_, std::move(model), metrics_, inline_options_);
+}
+
+}  // namespace penstock::tables

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tables/table_model.h"
+
+#include <algorithm>
+#include <cstring>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/request_memory.h"
+#include "tables/key_hash.h"
+#include "tables/pooling.h"
+
+namespace penstock::tables {
+namespace {
+
+constexpr std::string_view kKeys = "keys";
+constexpr std::string_view kRows = "rows";
+constexpr std::string_view kFound = "found";
+constexpr std::string_view kRowLengths = "row_lengths";
+constexpr std::string_view kRowSplits = "row_splits";
+constexpr std::string_view kWeights = "weights";
+constexpr std::string_view kPooled = "pooled";
+constexpr std::string_view kRowsName = "penstock_table_rows_total";
+constexpr std::string_view kRowsHelp =
+    "Rows that requests wanted of a table: found (hit), not found (miss), or not found and "
+    "answered with the table's default row (default; they count as misses, too).";
+constexpr std::string_view kSizeHelp = "Rows that a table has.";
+
+MetricLabels LabelsOf(const core::ServableId& id) {
+  return {{"model_name", id.name}, {"model_version", std::to_string(id.version.value)}};
+}
+
+MetricLabels LabelsOf(const core::ServableId& id, std::string_view result) {
+  MetricLabels labels = LabelsOf(id);
+  labels.emplace_back("result", result);
+  return labels;
+}
+
+// What a signature gives for the keys.
+enum class Answer { kPlain, kGroups, kSummed, kAveraged };
+
+constexpr std::string_view kRagged = "ragged";
+constexpr std::string_view kSum = "sum";
+constexpr std::string_view kMean = "mean";
+
+Answer AnswerOf(std::string_view signature) {
+  if (signature == kRagged) return Answer::kGroups;
+  if (signature == kSum) return Answer::kSummed;
+  return signature == kMean ? Answer::kAveraged : Answer::kPlain;
+}
+
+TensorSpec AnyShapeOf(std::string_view name, DType dtype, bool is_optional = false) {
+  return {.name = std::string(name),
+          .backend_name = std::string(name),
+          .dtype = dtype,
+          .unknown_rank = true,
+          .shape = {},
+          .optional = is_optional};
+}
+
+TensorSpec OfShape(std::string_view name, DType dtype, Shape shape, bool is_optional = false) {
+  TensorSpec spec = AnyShapeOf(name, dtype, is_optional);
+  spec.unknown_rank = false;
+  spec.shape = std::move(shape);
+  return spec;
+}
+
+Signature NewSignature(std::string_view name) {
+  Signature signature;
+  signature.name = name;
+  signature.method_name = "tensorflow/serving/predict";
+  return signature;
+}
+
+std::vector<Signature> SignaturesOf(const StoreInfo& info) {
+  const DType keys = info.key_type == KeyType::kString ? DType::kString : DType::kInt64;
+  std::vector<Signature> signatures;
+  Signature& rows = signatures.emplace_back(NewSignature(kDefaultSignatureName));
+  rows.inputs = {AnyShapeOf(kKeys, keys)};
+  rows.outputs = {AnyShapeOf(kFound, DType::kBool), AnyShapeOf(kRows, info.dtype)};
+  Signature& ragged = signatures.emplace_back(NewSignature(kRagged));
+  ragged.inputs = {OfShape(kKeys, keys, {-1}), OfShape(kRowLengths, DType::kInt64, {-1})};
+  ragged.outputs = {OfShape(kFound, DType::kBool, {-1}), OfShape(kRowSplits, DType::kInt64, {-1}),
+                    OfShape(kRows, info.dtype, {-1, static_cast<int64_t>(info.dimension)})};
+  if (!CanPool(info.dtype)) return signatures;
+  for (const std::string_view name : {kSum, kMean}) {
+    Signature& pooled = signatures.emplace_back(NewSignature(name));
+    pooled.inputs = {AnyShapeOf(kKeys, keys),
+                     OfShape(kRowLengths, DType::kInt64, {-1}, /*is_optional=*/true),
+                     AnyShapeOf(kWeights, DType::kFloat32, /*is_optional=*/true)};
+    pooled.outputs = {AnyShapeOf(kFound, DType::kBool),
+                      AnyShapeOf(kPooled, PooledType(info.dtype))};
+  }
+  return signatures;
+}
+
+ModelInfo Describe(const Store& store) {
+  const StoreInfo& info = store.info();
+  ModelInfo model;
+  model.platform = "table";
+  model.traits.answers_in_run = store.answers_in_find();
+  model.signatures = SignaturesOf(info);
+  model.notes.push_back(
+      fmt::format("a table of {} rows of {} {} elements, with {} keys{}", info.rows, info.dimension,
+                  DTypeName(info.dtype), KeyTypeName(info.key_type),
+                  info.shard.count == 1
+                      ? ""
+                      : fmt::format("; it is shard {} of {}", info.shard.index, info.shard.count)));
+  return model;
+}
+
+// Returns null if the request lacks it.
+const Tensor* FindInput(const InferRequest& request, std::string_view name) {
+  const auto input = std::ranges::find(request.inputs, name, &NamedTensor::name);
+  return input == request.inputs.end() ? nullptr : &input->tensor;
+}
+
+bool IsWanted(const InferRequest& request, std::string_view output) {
+  const OutputFilter& filter = request.output_filter;
+  return filter.empty() || std::ranges::find(filter, output) != filter.end();
+}
+
+uint64_t ShardOf(const StoreInfo& info, const Tensor& keys, size_t position) {
+  if (info.key_type == KeyType::kString)
+    return HashKey(keys.strings()[position].view()) % info.shard.count;
+  const int64_t key = keys.as<int64_t>()[position];
+  const uint64_t hash =
+      info.key_type == KeyType::kDense ? static_cast<uint64_t>(key) : HashKey(key);
+  return hash % info.shard.count;
+}
+
+}  // namespace
+
+TableMetrics::TableMetrics(const core::ServableId& id, MetricsRegistry& metrics)
+    : series_(metrics),
+      hits_(series_.AddCounter(kRowsName, kRowsHelp, LabelsOf(id, "hit"))),
+      missing_(series_.AddCounter(kRowsName, kRowsHelp, LabelsOf(id, "miss"))),
+      defaults_(series_.AddCounter(kRowsName, kRowsHelp, LabelsOf(id, "default"))),
+      rows_(series_.AddGauge("penstock_table_rows", kSizeHelp, LabelsOf(id))) {}
+
+void TableMetrics::CountRows(uint64_t found, uint64_t missing, bool has_default) const {
+  if (found > 0) hits_.Add(found);
+  if (missing == 0) return;
+  missing_.Add(missing);
+  if (has_default) defaults_.Add(missing);
+}
+
+// One request. Lives until the store has answered. One thread at a time.
+class TableModel::LookupRun final {
+ public:
+  LookupRun(const TableModel& model, const InferRequest& request, ResponseCallback done)
+      : model_(model),
+        request_(request),
+        answer_(AnswerOf(request.signature_name)),
+        done_(std::move(done)),
+        memory_(model.MemoryOfAnswer()) {}
+
+  // Takes `run`, and answers it.
+  static void Start(std::unique_ptr<LookupRun> run) {
+    if (Status status = run->Prepare(); !status.ok()) return run->Fail(std::move(status));
+    // The callback takes the run before the call is made.
+    const LookupRun& own = *run;
+    own.model_.store_->Find(own.lookup_, [run = std::move(run)](Status status) {
+      if (status.ok()) status = run->Complete();
+      if (!status.ok()) return run->Fail(std::move(status));
+      // The call may destroy the request and the model.
+      ResponseCallback answered = std::move(run->done_);
+      answered(std::move(run->response_));
+    });
+  }
+
+ private:
+  Status Prepare() {
+    keys_ = *FindInput(request_, kKeys);
+    if (answer_ != Answer::kPlain) TRY(PrepareGroups());
+    Shape shape = keys_.shape();
+    ASSIGN_OR_RETURN(found_, Tensor::Allocate(DType::kBool, shape, memory_));
+    shape.Append(static_cast<int64_t>(info().dimension));
+    ASSIGN_OR_RETURN(rows_, Tensor::Allocate(info().dtype, std::move(shape), memory_));
+    if (info().key_type == KeyType::kString) {
+      lookup_.strings = keys_.strings();
+    } else {
+      lookup_.numbers = keys_.as<int64_t>();
+    }
+    lookup_.rows = rows_.mutable_data();
+    lookup_.found = found_.mutable_as<bool>().data();
+    lookup_.deadline = request_.deadline;
+    lookup_.cancel = request_.cancel;
+    return OkStatus();
+  }
+
+  Status PrepareGroups() {
+    ASSIGN_OR_RETURN(groups_, GroupKeys(keys_, FindInput(request_, kRowLengths)));
+    const Tensor* const weights = FindInput(request_, kWeights);
+    if (weights == nullptr) return OkStatus();
+    weights_ = weights->as<float>();
+    if (weights->element_count() == keys_.element_count()) return OkStatus();
+    return InvalidArgument("the input 'weights' has {} elements, but there are {} keys",
+                           weights->element_count(), keys_.element_count());
+  }
+
+  Status Complete() {
+    TRY(FillMissing());
+    if (IsWanted(request_, kFound)) response_.outputs.push_back({kFound, found_});
+    if (answer_ == Answer::kGroups) TRY(AddSplits());
+    if (answer_ == Answer::kSummed || answer_ == Answer::kAveraged) return AddPooled();
+    if (IsWanted(request_, kRows)) response_.outputs.push_back({kRows, std::move(rows_)});
+    return OkStatus();
+  }
+
+  // Gives the keys that are missing their row, and counts.
+  Status FillMissing() {
+    const std::span<const bool> found = found_.as<bool>();
+    const std::string& default_row = model_.options_.default_row;
+    uint64_t missing = 0;
+    for (size_t i = 0; i < found.size(); ++i) {
+      if (found[i]) continue;
+      // Zeros for a row that another shard has would be wrong without a sign.
+      if (info().shard.count > 1) TRY(CheckShard(i));
+      ++missing;
+      std::byte* const row = rows_.mutable_data() + i * info().row_bytes;
+      if (default_row.empty()) {
+        std::memset(row, 0, info().row_bytes);
+      } else {
+        std::memcpy(row, default_row.data(), info().row_bytes);
+      }
+    }
+    if (model_.metrics_ != nullptr)
+      model_.metrics_->CountRows(found.size() - missing, missing, !default_row.empty());
+    return OkStatus();
+  }
+
+  Status CheckShard(size_t position) const {
+    const uint64_t shard = ShardOf(info(), keys_, position);
+    if (shard == info().shard.index) return OkStatus();
+    return InvalidArgument("the key at position {} belongs to shard {} of the table; this is {}",
+                           position, shard, info().shard.index);
+  }
+
+  Status AddSplits() {
+    if (!IsWanted(request_, kRowSplits)) return OkStatus();
+    const auto count = static_cast<int64_t>(groups_.lengths.size());
+    ASSIGN_OR_RETURN(Tensor splits, Tensor::Allocate(DType::kInt64, {count + 1}, memory_));
+    int64_t* split = splits.mutable_as<int64_t>().data();
+    *split = 0;
+    for (const int64_t length : groups_.lengths) {
+      split[1] = split[0] + length;
+      ++split;
+    }
+    response_.outputs.push_back({kRowSplits, std::move(splits)});
+    return OkStatus();
+  }
+
+  Status AddPooled() {
+    if (!IsWanted(request_, kPooled)) return OkStatus();
+    Shape shape = groups_.shape;
+    shape.Append(static_cast<int64_t>(info().dimension));
+    ASSIGN_OR_RETURN(Tensor pooled,
+                     Tensor::Allocate(PooledType(info().dtype), std::move(shape), memory_));
+    PoolInput input;
+    input.dtype = info().dtype;
+    input.dimension = info().dimension;
+    input.rows = rows_.data();
+    // A key that is missing has no row that could count, unless the table gives it one.
+    if (model_.options_.default_row.empty()) input.counts = found_.as<bool>().data();
+    input.weights = weights_;
+    input.is_mean = answer_ == Answer::kAveraged;
+    Pool(input, groups_, pooled);
+    response_.outputs.push_back({kPooled, std::move(pooled)});
+    return OkStatus();
+  }
+
+  void Fail(Status status) {
+    ResponseCallback done = std::move(done_);
+    AnswerError(done, std::move(status));
+  }
+
+  const StoreInfo& info() const { return model_.store_->info(); }
+
+  const TableModel& model_;
+  const InferRequest& request_;
+  const Answer answer_;
+  ResponseCallback done_;
+  RequestMemory memory_;
+  Tensor keys_;
+  KeyGroups groups_;
+  std::span<const float> weights_;  // empty: all are 1
+  Tensor found_;
+  Tensor rows_;
+  Lookup lookup_;
+  InferResponse response_;
+};
+
+TableModel::TableModel(std::unique_ptr<Store> store, TableModelOptions options)
+    : store_(std::move(store)),
+      options_(std::move(options)),
+      metrics_(options_.metrics == nullptr
+                   ? nullptr
+                   : std::make_unique<TableMetrics>(options_.id, *options_.metrics)),
+      info_(Describe(*store_)) {
+  if (metrics_ != nullptr) metrics_->SetRows(store_->info().rows);
+}
+
+void TableModel::Run(const InferRequest& request, ResponseCallback done) {
+  LookupRun::Start(std::make_unique<LookupRun>(*this, request, std::move(done)));
+}
+
+RequestMemory TableModel::MemoryOfAnswer() const {
+  return options_.engine == nullptr ? RequestMemory(UINT64_MAX) : options_.engine->MemoryOfAnswer();
+}
+
+}  // namespace penstock::tables
