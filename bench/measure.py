@@ -57,6 +57,7 @@ SCENARIOS = {
     "rest_json": rest_calls.run_json,
     "grpc_large": large_messages.run,
     "serialization_cpp": cpp_codecs.run,
+    "serialization_cpp_calls": cpp_codecs.run_calls,
     "serialization_python": python_codecs.run,
     "serialization_java": java_codecs.run,
     "serialization_go": go_codecs.run,

@@ -39,7 +39,8 @@ class Message {
     bytes_ += bytes.size();
   }
 
-  const std::vector<std::span<const std::byte>>& pieces() const { return pieces_; }
+  const std::vector<std::span<const std::byte>>& pieces() const& { return pieces_; }
+  void pieces() const&& = delete;
   uint64_t bytes() const { return bytes_; }
 
  private:
