@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"path/filepath"
 	"reflect"
 	"strconv"
@@ -355,6 +357,12 @@ func TestOtherErrorsAreNotTriedAgain(t *testing.T) {
 	}
 }
 
+func TestRefusalsWithoutAText(t *testing.T) {
+	serverURL, _ := serve(t, func(w http.ResponseWriter, _ int, _ []byte) { refuse(w, 404, "", "") })
+	_, err := inferOne(connect(t, serverURL, Options{}))
+	wantError(t, err, ErrNotFound, "404: Not Found")
+}
+
 func TestErrorsWithinTheMessage(t *testing.T) {
 	serverURL, requests := serve(t, answer(read(t, "refusal.bin")))
 	_, err := inferOne(connect(t, serverURL, Options{}))
@@ -543,7 +551,7 @@ func TestTheTimeIsForTheWholeAnswer(t *testing.T) {
 	_, err := inferOne(connect(t, server.url(), Options{Timeout: 200 * time.Millisecond}))
 	wantError(t, err, context.DeadlineExceeded, "without its answer")
 	var timeout net.Error
-	if !errors.As(err, &timeout) || !timeout.Timeout() {
+	if !errors.As(err, &timeout) || !timeout.Timeout() || !os.IsTimeout(err) {
 		t.Error("not a time-out")
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -757,6 +765,10 @@ func TestWrongOptions(t *testing.T) {
 		{"unix://host/path", Options{}, "the URL"},
 		{"http://u:p@h", Options{}, "Token"},
 		{"http://h", Options{CAFile: "x"}, "https"},
+		{"unix:///s", Options{CAFile: "x"}, "https"},
+		{"unix:///s", Options{Transport: http.DefaultTransport}, "transport"},
+		{"https://h", Options{CAFile: "x", Transport: http.DefaultTransport}, "to the Transport"},
+		{"https://h", Options{CAFile: "x", TLS: &tls.Config{}}, "not both"},
 		{"https://h", Options{CAFile: "testdata/none"}, "CAFile"},
 		{"https://h", Options{CAFile: "testdata/answer.bin"}, "no PEM"},
 		{"https://h", Options{CertificateFile: "x"}, "together"},

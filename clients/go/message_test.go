@@ -282,6 +282,31 @@ func TestListsAreBounded(t *testing.T) {
 	}
 }
 
+func TestListsHaveLimits(t *testing.T) {
+	many := make([]Tensor, outputsMax+1)
+	for i := range many {
+		many[i] = NewTensor([]byte{1})
+	}
+	if _, err := DecodeAnswer(makeAnswer(t, many[1:]...)); err != nil {
+		t.Error(err)
+	}
+	_, err := DecodeAnswer(makeAnswer(t, many...))
+	wantError(t, err, ErrProtocol, "a list has 4097 elements, more than 4096")
+
+	ones := make([]int, rankMax)
+	for i := range ones {
+		ones[i] = 1
+	}
+	message := makeAnswer(t, NewTensor([]byte{1}, ones...))
+	if _, err := DecodeAnswer(message); err != nil {
+		t.Error(err)
+	}
+	at := bytes.Index(message, []byte{rankMax, 0, 0, 0, 1, 0, 0, 0})
+	message[at]++
+	_, err = DecodeAnswer(append(message, make([]byte, 8)...))
+	wantError(t, err, ErrProtocol, "255 dimensions")
+}
+
 // FuzzAnswer: whatever an answer has, reading it ends with outputs or an error.
 func FuzzAnswer(f *testing.F) {
 	for _, name := range []string{"answer.bin", "refusal.bin", "metadata.bin", "request.bin"} {

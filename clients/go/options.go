@@ -45,7 +45,7 @@ type Options struct {
 	Retry Retry
 
 	// Transport replaces the one of this package, as for a proxy or for traces. It gets no TLS, ConnectTimeout, ConnectionsMax
-	// and IdleTimeout from here.
+	// and IdleTimeout from here. It has to close the body of each request, as http.RoundTripper says: a call waits for that.
 	Transport http.RoundTripper
 }
 
