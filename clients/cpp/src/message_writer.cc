@@ -135,14 +135,12 @@ Message Gather(Head head, std::vector<LargeTensor> large) {
     paddings.push_back(padding.Take());
   }
   std::string first = head.Take();
+  if (!large.empty()) first += paddings[0];
+  message.AddCopy(std::move(first));
   for (size_t i = 0; i < large.size(); ++i) {
-    if (i == 0)
-      message.AddCopy(std::move(first) + paddings[0]);
-    else
-      message.AddCopy(std::move(paddings[i]));
+    if (i > 0) message.AddCopy(std::move(paddings[i]));
     message.AddView(large[i].bytes);
   }
-  if (large.empty()) message.AddCopy(std::move(first));
   return message;
 }
 
