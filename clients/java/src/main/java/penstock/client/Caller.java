@@ -20,7 +20,9 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executor;
+import java.util.concurrent.FutureTask;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import java.util.function.Function;
 import java.util.regex.Pattern;
 import javax.net.ssl.SSLException;
@@ -31,6 +33,7 @@ final class Caller {
 
     private final HttpClient http;
     private final Executor executor;
+    private final Executor workers;
     private final List<String> headers;
     private final int answerBytesMax;
     private final int connectionsMax;
@@ -38,10 +41,11 @@ final class Caller {
     private final RetryBudget budget;
     private final Places places;
 
-    /** `headers`: names and values in turn. */
-    Caller(HttpClient http, Executor executor, Client.Builder options, List<String> headers) {
+    /** `workers`: threads that may wait, as many as there are calls. `headers`: names and values in turn. */
+    Caller(HttpClient http, Executor executor, Executor workers, Client.Builder options, List<String> headers) {
         this.http = http;
         this.executor = executor;
+        this.workers = workers;
         this.headers = headers;
         this.answerBytesMax = options.answerBytesMax;
         this.connectionsMax = options.connectionsMax;
@@ -58,13 +62,15 @@ final class Caller {
     <T> CompletableFuture<T> call(URI uri, Message message, Function<ByteBuffer, T> parse, Deadline deadline) {
         HttpRequest.Builder request = HttpRequest.newBuilder(uri).POST(new RequestBody(message));
         request.headers(headers.toArray(new String[0]));
-        return new Call<>(request.build(), parse, deadline).start();
+        Call<T> call = new Call<>(request.build(), parse, deadline);
+        call.start();
+        return call;
     }
 
-    /** Waits for a call. An interrupt cancels it. */
+    /** Waits for a call, or for something that is made of calls. An interrupt cancels it. */
     static <T> T await(CompletableFuture<T> future) {
         try {
-            return future.get();
+            return future instanceof Caller.Call<T> call ? call.getInTime() : future.get();
         } catch (InterruptedException error) {
             future.cancel(true);
             Thread.currentThread().interrupt();
@@ -84,11 +90,10 @@ final class Caller {
     // Implementation below.
 
     /** One call with all its tries. Each step is run by the thread that ended the one before. */
-    private final class Call<T> {
+    private final class Call<T> extends CompletableFuture<T> {
         private final HttpRequest request;
         private final Function<ByteBuffer, T> parse;
         private final Deadline deadline;
-        private final CompletableFuture<T> result = new CompletableFuture<>();
         private int attempt = 1;
         private boolean isResent;
         /** What the call waits for now; cancelled if the result is there before it. */
@@ -100,25 +105,36 @@ final class Caller {
             this.deadline = deadline;
         }
 
-        CompletableFuture<T> start() {
-            Duration left = deadline.left();
+        void start() {
+            Duration left = deadline.isWatched() ? null : deadline.left();
             CompletableFuture<Void> timer = left == null ? null : timer(left);
-            result.whenComplete((value, error) -> {
+            whenComplete((value, error) -> {
                 if (timer != null) {
                     timer.cancel(false);
                 }
                 cancelStep();
             });
             if (timer != null) {
-                timer.thenRunAsync(() -> result.completeExceptionally(expired()), executor);
+                timer.thenRunAsync(this::expire, executor);
             }
             attempt();
-            return result;
         }
 
-        private PenstockException expired() {
-            return deadline.expired(step instanceof Places.Place place && !place.isDone()
-                ? "one of the " + connectionsMax + " connections (connectionsMax)" : "the answer");
+        T getInTime() throws InterruptedException, ExecutionException {
+            Duration left = deadline.isWatched() ? deadline.left() : null;
+            if (left != null) {
+                try {
+                    return get(Deadline.nanos(left), TimeUnit.NANOSECONDS);
+                } catch (TimeoutException error) {
+                    expire();
+                }
+            }
+            return get();
+        }
+
+        private void expire() {
+            completeExceptionally(deadline.expired(step instanceof Places.Place place && !place.isDone()
+                ? "one of the " + connectionsMax + " connections (connectionsMax)" : "the answer"));
         }
 
         private void attempt() {
@@ -128,7 +144,7 @@ final class Caller {
                 if (error == null) {
                     send();
                 } else {
-                    result.completeExceptionally(error);
+                    completeExceptionally(error);
                 }
             });
         }
@@ -137,15 +153,20 @@ final class Caller {
             AnswerBody body = new AnswerBody(answerBytesMax);
             CompletableFuture<HttpResponse<ByteBuffer>> sent;
             try {
-                sent = result.isDone() ? CompletableFuture.failedFuture(new IOException("given up"))
-                    : http.sendAsync(request, body);
+                if (isDone()) {
+                    sent = CompletableFuture.failedFuture(new IOException("given up"));
+                } else if (deadline.isWatched()) {
+                    sent = new BlockingSend(request, body);
+                } else {
+                    sent = http.sendAsync(request, body);
+                }
             } catch (RuntimeException error) {
                 sent = CompletableFuture.failedFuture(error);
             }
             waitFor(sent);
             sent.whenComplete((response, error) -> {
                 places.giveBack();
-                if (result.isDone()) {
+                if (isDone()) {
                     return;
                 }
                 try {
@@ -157,7 +178,7 @@ final class Caller {
                 } catch (ServerException.Unavailable unavailable) {
                     tryAgain(unavailable);
                 } catch (Throwable thrown) {
-                    result.completeExceptionally(thrown);
+                    completeExceptionally(thrown);
                 }
             });
         }
@@ -171,13 +192,13 @@ final class Caller {
             }
             T value = parse.apply(body);
             budget.answered();
-            result.complete(value);
+            complete(value);
         }
 
         private void tryAgain(ServerException.Unavailable error) {
             Duration delay = budget.delay(attempt, error.retryAfter().orElse(null), deadline.left());
             if (delay == null) {
-                result.completeExceptionally(error);
+                completeExceptionally(error);
                 return;
             }
             attempt++;
@@ -193,7 +214,7 @@ final class Caller {
                 attempt();
                 return;
             }
-            result.completeExceptionally(exceptionFor(error, body.isHeadSeen(), isUnseen));
+            completeExceptionally(exceptionFor(error, body.isHeadSeen(), isUnseen));
         }
 
         private Throwable exceptionFor(Throwable error, boolean isHeadSeen, boolean isUnseen) {
@@ -220,7 +241,7 @@ final class Caller {
 
         private void waitFor(CompletableFuture<?> next) {
             step = next;
-            if (result.isDone()) {
+            if (isDone()) {
                 cancelStep();
             }
         }
@@ -233,11 +254,44 @@ final class Caller {
         }
     }
 
+    /**
+     * send() of the HTTP client on a thread of the client. The thread that makes the call cannot do it, because send() has no
+     * time limit for a body. sendAsync() has its answers handed on by the JDK's common pool, which starts a thread for each where
+     * there are one or two processors: that costs more than all the rest of a small call.
+     */
+    private final class BlockingSend extends CompletableFuture<HttpResponse<ByteBuffer>> {
+        private final FutureTask<Void> task;
+
+        BlockingSend(HttpRequest request, AnswerBody body) {
+            task = new FutureTask<>(() -> {
+                try {
+                    complete(http.send(request, body));
+                } catch (Throwable error) {
+                    completeExceptionally(error);
+                }
+                return null;
+            });
+            workers.execute(task);
+        }
+
+        @Override
+        public boolean cancel(boolean mayInterrupt) {
+            boolean isCancelled = super.cancel(mayInterrupt);
+            task.cancel(true); // an interrupt ends the exchange
+            return isCancelled;
+        }
+    }
+
     private static CompletableFuture<Void> timer(Duration duration) {
         return new CompletableFuture<Void>().completeOnTimeout(null, Deadline.nanos(duration), TimeUnit.NANOSECONDS);
     }
 
     private static Throwable unwrap(Throwable error) {
+        for (Throwable each = error; each != null; each = each.getCause()) {
+            if (each instanceof PenstockException) {
+                return each; // what AnswerBody found
+            }
+        }
         return error instanceof CompletionException && error.getCause() != null ? error.getCause() : error;
     }
 

@@ -35,14 +35,15 @@ public final class Client implements AutoCloseable {
     private Client(Builder options) {
         base = options.base();
         timeout = options.timeout;
-        Executor executor = options.executor != null ? options.executor : newExecutor();
+        Executor workers = newWorkers();
+        Executor executor = options.executor != null ? options.executor : workers;
         // HTTP/2 would put all calls on one connection, whose windows are small for large tensors.
         HttpClient.Builder http = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).executor(executor)
             .connectTimeout(options.connectTimeout);
         if (options.isTls()) {
             http.sslContext(options.tlsContext());
         }
-        caller = new Caller(http.build(), executor, options, options.requestHeaders());
+        caller = new Caller(http.build(), executor, workers, options, options.requestHeaders());
     }
 
     /**
@@ -85,7 +86,7 @@ public final class Client implements AutoCloseable {
         return current;
     }
 
-    private static Executor newExecutor() {
+    private static Executor newWorkers() {
         AtomicInteger count = new AtomicInteger();
         return Executors.newCachedThreadPool(task -> {
             Thread thread = new Thread(task, "penstock-client-" + count.incrementAndGet());
@@ -198,7 +199,7 @@ public final class Client implements AutoCloseable {
             return this;
         }
 
-        /** Runs the work of calls, and what is chained to their futures. Default: threads of the client's own. */
+        /** Runs the work of the HTTP client. Default: threads of the client's own. */
         public Builder executor(Executor value) {
             executor = Objects.requireNonNull(value);
             return this;

@@ -6,12 +6,27 @@ import java.time.Duration;
 /** A moment by which a call must be over, or none. Immutable. */
 final class Deadline {
     private final Duration timeout;
+    private final boolean isWatched;
     private final long end;
 
     /** `timeout`: null for no end. */
     Deadline(Duration timeout) {
+        this(timeout, false);
+    }
+
+    private Deadline(Duration timeout, boolean isWatched) {
         this.timeout = timeout;
+        this.isWatched = isWatched;
         this.end = timeout == null ? 0 : System.nanoTime() + nanos(timeout);
+    }
+
+    /** One that Caller.await() watches: such a call needs no timer, which costs as much as a small call itself. */
+    static Deadline watched(Duration timeout) {
+        return new Deadline(timeout, true);
+    }
+
+    boolean isWatched() {
+        return isWatched;
     }
 
     /** null for no end; not negative. */

@@ -76,12 +76,12 @@ public final class InferCall {
 
     /** {@return the outputs} */
     public List<Tensor> infer() {
-        return Caller.await(inferAsync());
+        return Caller.await(model.inferAsync(message(outputs), got -> got, Deadline.watched(timeout)));
     }
 
     /** {@return the only output} */
     public Tensor inferOne() {
-        return Caller.await(inferOneAsync());
+        return Caller.await(model.inferAsync(message(outputs), InferCall::only, Deadline.watched(timeout)));
     }
 
     /** {@return the outputs by name. If {@link #outputs} was not called, their names are asked for first: one more call} */

@@ -14,7 +14,8 @@ import java.util.function.Function;
  * A model of a client. Immutable, thread-safe. Get one from {@link Client#model(String)}.
  *
  * <p>All calls throw a {@link PenstockException} if they fail; the futures of the others end with one. To cancel a future ends
- * its call. What is chained to a future runs on the client's executor: use the Async methods of CompletableFuture for long work.
+ * its call. What is chained to a future runs on a thread that calls need: use the Async methods of CompletableFuture for
+ * long work.
  */
 public final class Model {
     private final Client client;
@@ -123,7 +124,7 @@ public final class Model {
 
     /** {@return what the server says about the model} */
     public ModelMetadata metadata() {
-        return Caller.await(metadataAsync());
+        return Caller.await(metadataAsync(Deadline.watched(timeout)));
     }
 
     /** {@return what the server says about the model, later} */

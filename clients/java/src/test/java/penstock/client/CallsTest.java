@@ -20,6 +20,8 @@ import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.stream.Collectors;
@@ -403,6 +405,18 @@ class CallsTest {
             .mapToObj(i -> model.inferOne(Tensor.of(new int[] {i})).ints()[0]).collect(Collectors.toSet());
         assertEquals(100, got.size());
         assertTrue(server.connections() <= 3, server.connections() + " connections");
+    }
+
+    @Test
+    void anExecutorWithOneThreadIsEnough() throws Exception {
+        ScriptedServer server = serve((number, body) -> Answer.of(ONE));
+        ExecutorService executor = Executors.newSingleThreadExecutor();
+        open.add(executor::shutdownNow);
+        Model model = Client.builder(server.url()).executor(executor).build().model("m");
+        assertEquals(1, one(model));
+        CompletableFuture<Integer> chained = model.inferOneAsync(X).thenApply(Tensor::count);
+        assertEquals(1, one(model));
+        assertEquals(1, chained.get());
     }
 
     @Test
