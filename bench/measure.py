@@ -60,6 +60,7 @@ SCENARIOS = {
     "serialization_cpp_calls": cpp_codecs.run_calls,
     "serialization_python": python_codecs.run,
     "serialization_java": java_codecs.run,
+    "serialization_java_calls": java_codecs.run_calls,
     "serialization_go": go_codecs.run,
     "serialization_go_calls": go_codecs.run_calls,
     "serialization_calls": python_calls.run,

@@ -21,7 +21,7 @@ import tensorflow.serving.Predict.PredictResponse;
 final class Codecs {
     private static final long[] REQUEST = {128, 224, 224, 3};
     private static final long[] ANSWER = {128, 7, 7, 512};
-    private static final int WARM_UP_ROUNDS = 5;
+    private static final int WARM_UP_ROUNDS = 10;
 
     /** Keeps results alive, so that no work is optimised away. */
     private static volatile Object kept;
@@ -218,7 +218,6 @@ final class Codecs {
         float[] target = values.clone();
         List<double[]> measured = new ArrayList<>();
         for (int i = -WARM_UP_ROUNDS; i < rounds; i++) {
-            System.gc(); // what the rounds before left is not collected within this one
             double copy = seconds(() -> source.get(0, target));
             double took = seconds(() -> kept = function.apply(argument));
             kept = null;
