@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Our C++ client (clients/cpp), installed as its users do, against the server. What needs a server that misbehaves is in the
 client's own tests."""
+import fcntl
 import os
 import re
 import subprocess
@@ -8,10 +9,11 @@ import subprocess
 import pytest
 
 from net_fixtures import make_certificate
-from penstock_server import ROOT, Server, eventually
+from penstock_server import BUILD, ROOT, Server, eventually
 from test_access import caller, client_certificate, new_token
 
 PACKAGE = os.path.join(ROOT, 'clients/cpp')
+FOLDER = os.path.join(BUILD, 'clients/cpp_package')  # kept for the next run
 
 pytestmark = pytest.mark.release_only  # the server's part is in test_graphpipe.py and test_access.py
 MODELS = {'half_plus_two': 'builtin:half_plus_two', 'identity': 'builtin:identity'}
@@ -28,28 +30,27 @@ def build(source, folder, *options):
 
 
 @pytest.fixture(scope='module')
-def example():
-    with open(os.path.join(PACKAGE, 'README.md'), encoding='utf-8') as file:
-        return re.search(r'```cpp\n(.*?)```', file.read(), re.S).group(1)
-
-
-@pytest.fixture(scope='module')
 def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp('cpp')
     with Server(folder, MODELS, [f'--grpc_socket_path={folder}/socket']) as server:
         yield server
 
 
+def build_with_package(folder, *options):
+    """The program of clients/cpp/tests, built in a folder with the installed package."""
+    build(os.path.join(PACKAGE, 'tests'), folder, f'-DCMAKE_PREFIX_PATH={FOLDER}/installed', *options)
+    return os.path.join(folder, 'program')
+
+
 @pytest.fixture(scope='module')
-def programs(tmp_path_factory, example, server):
-    """The folder of what is built with the package that was built and installed by itself, without any file of the server."""
-    folder = tmp_path_factory.mktemp('cpp_client')
-    build(PACKAGE, folder / 'library', '-DCMAKE_UNITY_BUILD=ON', '-DCMAKE_UNITY_BUILD_BATCH_SIZE=0')
-    run('cmake', '--install', folder / 'library', '--prefix', folder / 'installed')
-    (folder / 'example.cc').write_text(example.replace('localhost:8501', f'127.0.0.1:{server.rest_port}'), encoding='utf-8')
-    build(os.path.join(PACKAGE, 'tests'), folder / 'programs', f'-DCMAKE_PREFIX_PATH={folder}/installed',
-          f'-DEXAMPLE={folder}/example.cc')
-    return folder / 'programs'
+def server_checks():
+    """The program, after the package was built and installed by itself, without any file of the server."""
+    os.makedirs(FOLDER, exist_ok=True)
+    with open(os.path.join(FOLDER, 'lock'), 'w', encoding='ascii') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # other processes run other tests of this file
+        build(PACKAGE, f'{FOLDER}/library', '-DCMAKE_UNITY_BUILD=ON', '-DCMAKE_UNITY_BUILD_BATCH_SIZE=0')
+        run('cmake', '--install', f'{FOLDER}/library', '--prefix', f'{FOLDER}/installed')
+        return build_with_package(f'{FOLDER}/server_checks')
 
 
 def output(program, *arguments, **settings):
@@ -59,17 +60,21 @@ def output(program, *arguments, **settings):
     return done.stdout.strip()
 
 
-def test_the_example_works_with_the_installed_package(programs, example):
-    assert output(programs / 'example') == re.search(r'// (.*)\n', example).group(1)
+def test_the_example_works_with_the_installed_package(server_checks, server, tmp_path):
+    with open(os.path.join(PACKAGE, 'README.md'), encoding='utf-8') as file:
+        example = re.search(r'```cpp\n(.*?)```', file.read(), re.S).group(1)
+    source = tmp_path / 'example.cc'
+    source.write_text(example.replace('localhost:8501', f'127.0.0.1:{server.rest_port}'), encoding='utf-8')
+    program = build_with_package(tmp_path / 'build', f'-DEXAMPLE={source}')
+    assert output(program) == re.search(r'// (.*)\n', example).group(1)
 
 
-def test_every_call(programs, server):
-    assert output(programs / 'server_checks', 'all', url=f'http://127.0.0.1:{server.rest_port}') == 'same'
-    assert output(programs / 'server_checks', 'all', url='http://localhost',
-                  unix_socket=os.path.join(server.folder, 'socket')) == 'same'
+def test_every_call(server_checks, server):
+    assert output(server_checks, 'all', url=f'http://127.0.0.1:{server.rest_port}') == 'same'
+    assert output(server_checks, 'all', url='http://localhost', unix_socket=os.path.join(server.folder, 'socket')) == 'same'
 
 
-def test_tls_certificates_and_tokens(programs, start, tmp_path):
+def test_tls_certificates_and_tokens(server_checks, start, tmp_path):
     pem, key = str(tmp_path / 'server.pem'), str(tmp_path / 'server.key')
     make_certificate(pem, key)
     make_certificate(tmp_path / 'ca.pem', tmp_path / 'ca.key')
@@ -83,7 +88,7 @@ def test_tls_certificates_and_tokens(programs, start, tmp_path):
                 'token': token}
 
     def call(**other):
-        return output(programs / 'server_checks', 'call', **{**settings, **other})
+        return output(server_checks, 'call', **{**settings, **other})
     eventually('the model', lambda: call() == 'same')
     assert call(token='wrong').startswith('Unauthorized: 401')
     assert call(ca=tmp_path / 'ca.pem').startswith('ConnectionFailed: no connection: SSL certificate problem')
