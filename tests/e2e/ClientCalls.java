@@ -65,10 +65,7 @@ class ClientCalls {
 
     private static void largeTensors(Model identity) throws Exception {
         Tensor direct = Tensor.allocate(DataType.FLOAT32, 8, 224, 224, 3);
-        float[] values = new float[direct.count()];
-        for (int i = 0; i < values.length; i++) {
-            values[i] = i;
-        }
+        float[] values = counting(direct.count());
         direct.asFloatBuffer().put(values);
         Tensor heap = Tensor.of(values, 8, 224, 224, 3);
         List<CompletableFuture<Tensor>> futures = new ArrayList<>();
@@ -78,6 +75,14 @@ class ClientCalls {
         for (CompletableFuture<Tensor> each : futures) {
             equal(List.of(direct), List.of(each.get()));
         }
+    }
+
+    private static float[] counting(int count) {
+        float[] values = new float[count];
+        for (int i = 0; i < count; i++) {
+            values[i] = i;
+        }
+        return values;
     }
 
     private static void metadata(ModelMetadata metadata) {
@@ -108,7 +113,7 @@ class ClientCalls {
             .build();
         Model identity = client.model("identity");
         waitFor(identity);
-        Tensor tensor = Tensor.of(new float[2 * 224 * 224 * 3], 2, 224, 224, 3);
+        Tensor tensor = Tensor.of(counting(2 * 224 * 224 * 3), 2, 224, 224, 3);
         for (int i = 0; i < 3; i++) {
             equal(List.of(tensor), identity.infer(tensor));
         }
