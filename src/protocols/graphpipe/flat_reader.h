@@ -84,6 +84,7 @@ class FlatReader final {
   bool BytesBehind(size_t at, FlatVector& bytes) { return Follow(at, 1, bytes); }
 
   const FlatError& error() const { return error_; }
+  uint64_t message_bytes() const { return message_bytes_; }
 
  private:
   // REQUIRES: the bytes are there. They need not be aligned.

@@ -2,7 +2,7 @@
 // How a request is read. First the tables, then the names, then the tensors. Each count is compared
 // with the bytes behind it before anything is allocated for it, so a request costs memory only for
 // what it has. Two things can make it larger than its message: parts that share bytes, which
-// TensorReader counts, and elements that must be copied.
+// MessageUse counts, and elements that must be copied.
 #include "protocols/graphpipe/request_reader.h"
 
 #include <algorithm>
@@ -36,19 +36,6 @@ std::string NamesOf(std::span<const TensorSpec> specs) {
     names += spec.name;
   }
   return names.empty() ? "none" : names;
-}
-
-// Reads a list of names. `field` is its name in the schema.
-Status ReadNames(FlatReader& reader, const FlatVector& vector, size_t message_bytes,
-                 std::string_view field, OutputFilter& names) {
-  names.clear();
-  for (uint32_t i = 0; i < vector.count; ++i) {
-    std::string_view name;
-    if (!reader.BytesAt(vector, i, name)) return Malformed(reader, message_bytes);
-    if (!IsUtf8(name)) return InvalidArgument("{}[{}] is not UTF-8", field, i);
-    names.push_back(name);
-  }
-  return OkStatus();
 }
 
 Status CheckCounts(const InferFields& fields, const ReadLimits& limits) {
@@ -105,6 +92,17 @@ Status CheckOutputNames(OutputFilter& names, const Signature* signature) {
   return OkStatus();
 }
 
+// Offsets may lead to the same name, so a short message can have thousands of long ones. Those who
+// look at each of them rely on the limit.
+Status CheckName(std::string_view name, std::string_view field, uint32_t index,
+                 const ReadLimits& limits) {
+  if (name.size() > limits.name_bytes_max)
+    return InvalidArgument("{}[{}] has {} bytes; at most {} are allowed", field, index, name.size(),
+                           limits.name_bytes_max);
+  if (!IsUtf8(name)) return InvalidArgument("{}[{}] is not UTF-8", field, index);
+  return OkStatus();
+}
+
 Status CheckUnique(const NamedTensors& inputs, const Signature* signature) {
   if (inputs.size() < 2) return OkStatus();
   // Sorted, because a model without a signature may have thousands of inputs.
@@ -119,11 +117,40 @@ Status CheckUnique(const NamedTensors& inputs, const Signature* signature) {
 
 }  // namespace
 
+// Counts the bytes of a message that its names and tensors use. Several of them may lie at the same
+// place. Then they are together larger than the message, and later steps that copy them need that
+// memory. One thread at a time.
+class RequestReader::MessageUse final {
+ public:
+  MessageUse(uint64_t message_bytes, RequestMemory& memory)
+      : message_bytes_(message_bytes), memory_(memory) {}
+
+  Status Count(uint64_t bytes) {
+    const uint64_t counted = std::max(used_, message_bytes_);
+    used_ += bytes;
+    if (used_ <= counted) return OkStatus();
+    const uint64_t more = used_ - counted;
+    if (more > memory_.bytes_left())
+      return Error(StatusCode::kResourceExhausted,
+                   "the parts of the message share bytes, and together have {} bytes more than "
+                   "the message; the limit is {}",
+                   more, memory_.bytes_left());
+    memory_.Take(more);
+    return OkStatus();
+  }
+
+ private:
+  const uint64_t message_bytes_;
+  RequestMemory& memory_;
+  uint64_t used_ = 0;
+};
+
 // Reads the tensors of one message. One thread at a time.
 class RequestReader::TensorReader final {
  public:
-  TensorReader(FlatReader& reader, const Slice& message, RequestMemory& memory, uint64_t& copied)
-      : reader_(reader), message_(message), memory_(memory), copied_(copied) {}
+  TensorReader(FlatReader& reader, const Slice& message, MessageUse& use, RequestMemory& memory,
+               uint64_t& copied)
+      : reader_(reader), message_(message), use_(use), memory_(memory), copied_(copied) {}
 
   // Reads a tensor for an input of the type `wanted`; kInvalid: of any.
   StatusOr<Tensor> Read(const TensorFields& fields, DType wanted) {
@@ -143,22 +170,6 @@ class RequestReader::TensorReader final {
   }
 
  private:
-  // Several tensors, or strings, may lie at the same place. Then they are together larger than the
-  // message, and later steps that copy them need that memory.
-  Status CountUse(uint64_t bytes) {
-    const uint64_t counted = std::max<uint64_t>(used_, message_.size);
-    used_ += bytes;
-    if (used_ <= counted) return OkStatus();
-    const uint64_t more = used_ - counted;
-    if (more > memory_.bytes_left())
-      return Error(StatusCode::kResourceExhausted,
-                   "the parts of the message share bytes, and together have {} bytes more than "
-                   "the message; the limit is {}",
-                   more, memory_.bytes_left());
-    memory_.Take(more);
-    return OkStatus();
-  }
-
   StatusOr<Tensor> ReadNumbers(const FlatVector& data, DType sent, DType wanted,
                                const Shape& shape) {
     const std::optional<int64_t> count = shape.ElementCount();
@@ -169,7 +180,7 @@ class RequestReader::TensorReader final {
                              DTypeName(sent), shape.ToString(),
                              count ? fmt::format("{}", bytes) : "a shape that can be");
     }
-    TRY(CountUse(bytes));
+    TRY(use_.Count(bytes));
     const Slice elements{message_.data + data.at, data.count, message_.owner};
     const bool is_stand_in =
         wanted != DType::kInvalid && wanted != sent && TypeFor(wanted) == TypeFor(sent);
@@ -204,16 +215,16 @@ class RequestReader::TensorReader final {
       element = {text.data(), text.size()};
       bytes += text.size();
     }
-    TRY(CountUse(bytes));
+    TRY(use_.Count(bytes));
     tensor.set_string_owner(message_.owner);
     return tensor;
   }
 
   FlatReader& reader_;
   const Slice& message_;
+  MessageUse& use_;
   RequestMemory& memory_;
   uint64_t& copied_;
-  uint64_t used_ = 0;  // of the message, by all tensors
 };
 
 StatusOr<RequestKind> ReadKind(std::string_view message) {
@@ -223,6 +234,21 @@ StatusOr<RequestKind> ReadKind(std::string_view message) {
   if (fields.type == kMetadataRequestType) return RequestKind::kMetadata;
   if (fields.type != kInferRequestType) return NoRequest(fields.type);
   return RequestKind::kInfer;
+}
+
+// Reads a list of names. `field` is its name in the schema.
+Status RequestReader::ReadNames(FlatReader& reader, const FlatVector& vector,
+                                std::string_view field, const ReadLimits& limits, MessageUse& use,
+                                OutputFilter& names) {
+  names.clear();
+  for (uint32_t i = 0; i < vector.count; ++i) {
+    std::string_view name;
+    if (!reader.BytesAt(vector, i, name)) return Malformed(reader, reader.message_bytes());
+    TRY(use.Count(name.size()));
+    TRY(CheckName(name, field, i, limits));
+    names.push_back(name);
+  }
+  return OkStatus();
 }
 
 StatusOr<std::string_view> RequestReader::InputName(std::span<const std::string_view> names,
@@ -266,16 +292,17 @@ Status RequestReader::Read(const Slice& message, const ModelInfo& info, const Re
   TRY(CheckCounts(fields, limits));
   if (fields.config.count > 0)
     request.options.emplace_back(kConfigOption, reader.View(fields.config));
+  MessageUse use(message.size, memory);
   OutputFilter names;
-  TRY(ReadNames(reader, fields.input_names, message.size, "input_names", names));
-  TRY(ReadNames(reader, fields.output_names, message.size, "output_names", request.output_filter));
+  TRY(ReadNames(reader, fields.input_names, "input_names", limits, use, names));
+  TRY(ReadNames(reader, fields.output_names, "output_names", limits, use, request.output_filter));
 
   const bool is_any = info.traits.any_signature;
   const Signature* const signature = is_any ? nullptr : info.FindSignature(request.signature_name);
   if (signature == nullptr && !is_any) return OkStatus();  // the engine has the words for it
   TRY(CheckOutputNames(request.output_filter, signature));
 
-  TensorReader tensors(reader, message, memory, copied_bytes_);
+  TensorReader tensors(reader, message, use, memory, copied_bytes_);
   for (uint32_t i = 0; i < fields.input_tensors.count; ++i) {
     ASSIGN_OR_RETURN(const std::string_view name,
                      InputName(names, i, fields.input_tensors.count, signature));

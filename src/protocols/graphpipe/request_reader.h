@@ -17,6 +17,9 @@
 
 namespace penstock::graphpipe {
 
+class FlatReader;
+struct FlatVector;
+
 // The key of the request's config string in InferRequest::options.
 inline constexpr std::string_view kConfigOption = "config";
 
@@ -29,6 +32,7 @@ StatusOr<RequestKind> ReadKind(std::string_view message);
 // The limits for what one message may cost the server.
 struct ReadLimits {
   size_t names_max = 4096;  // tensors, and names of inputs or outputs
+  size_t name_bytes_max = 1024;
   size_t config_bytes_max = 64 * 1024;
 };
 
@@ -45,8 +49,8 @@ class RequestReader final {
   //
   // An input without a name is the input of the signature at that position. "op" and "op:0" are the
   // same name, as in TensorFlow, unless the signature has both. A type that GraphPipe
-  // lacks is made of the one that stands for it (TypeFor). Parts of a message may share bytes; what
-  // they have together beyond the size of the message counts in `memory`.
+  // lacks is made of the one that stands for it (TypeFor). Parts of a message, also names, may
+  // share bytes; what they have together beyond the size of the message counts in `memory`.
   //
   // Errors: INVALID_ARGUMENT (what is wrong, where, and what would be right); RESOURCE_EXHAUSTED.
   Status Read(const Slice& message, const ModelInfo& info, const ReadLimits& limits,
@@ -57,7 +61,11 @@ class RequestReader final {
   uint64_t copied_bytes() const { return copied_bytes_; }
 
  private:
+  class MessageUse;
   class TensorReader;
+
+  static Status ReadNames(FlatReader& reader, const FlatVector& vector, std::string_view field,
+                          const ReadLimits& limits, MessageUse& use, OutputFilter& names);
 
   // Returns the name of the input at position `index`, of `count`. `names` are those of the client.
   StatusOr<std::string_view> InputName(std::span<const std::string_view> names, size_t index,

@@ -251,6 +251,49 @@ TEST(GraphPipeRequestTest, SharedStringsCountEachTime) {
   EXPECT_THAT(std::string(MessageOf(status)), HasSubstr("share bytes"));
 }
 
+// A message of 8 MB with 4096 names at one place had a thread read 32 GB.
+TEST(GraphPipeRequestTest, SharedLongNamesAreRefusedBeforeTheyAreRead) {
+  const auto error = [](size_t name_bytes, bool are_outputs, RequestMemory& memory) {
+    flatbuffers::FlatBufferBuilder builder;
+    // Whoever reads it finds that it is not UTF-8.
+    const auto name = builder.CreateString(std::string(name_bytes, '\xFF'));
+    const auto names = builder.CreateVector(std::vector(4096, name));
+    const auto shape = builder.CreateVector(std::vector<int64_t>{0});
+    const auto tensor = ::graphpipe::CreateTensor(builder, ::graphpipe::Type::Float32, shape);
+    const auto list = builder.CreateVector(std::vector(4096, tensor));
+    const auto infer = ::graphpipe::CreateInferRequest(builder, 0, are_outputs ? 0 : names, list,
+                                                       are_outputs ? names : 0);
+    builder.Finish(
+        ::graphpipe::CreateRequest(builder, ::graphpipe::Req::InferRequest, infer.Union()));
+    const std::string_view message(reinterpret_cast<const char*>(builder.GetBufferPointer()),
+                                   builder.GetSize());
+    RequestReader reader;
+    InferRequest request;
+    return std::string(MessageOf(reader.Read(AsSlice(message), AnyInfo(), {}, memory, request)));
+  };
+  RequestMemory memory(1 << 30);
+  EXPECT_EQ(error(8 << 20, true, memory),
+            "output_names[0] has 8388608 bytes; at most 1024 are allowed");
+  EXPECT_EQ(error(1025, false, memory), "input_names[0] has 1025 bytes; at most 1024 are allowed");
+  EXPECT_EQ(error(1024, false, memory), "input_names[0] is not UTF-8");
+  EXPECT_EQ(memory.bytes_left(), uint64_t{1} << 30);
+}
+
+// Names count as tensors do: 4096 of 1 KiB at one place have 4 MiB.
+TEST(GraphPipeRequestTest, SharedNamesCountEachTime) {
+  flatbuffers::FlatBufferBuilder builder;
+  const auto name = builder.CreateString(std::string(1024, 'n'));
+  const auto names = builder.CreateVector(std::vector(4096, name));
+  const auto infer = ::graphpipe::CreateInferRequest(builder, 0, 0, 0, names);
+  builder.Finish(
+      ::graphpipe::CreateRequest(builder, ::graphpipe::Req::InferRequest, infer.Union()));
+  const Result result(
+      AsSlice({reinterpret_cast<const char*>(builder.GetBufferPointer()), builder.GetSize()}),
+      AnyInfo());  // with 1 MiB of memory
+  EXPECT_EQ(result.status.code(), StatusCode::kResourceExhausted);
+  EXPECT_THAT(result.error(), HasSubstr("share bytes"));
+}
+
 // Every truncation and every changed byte: an error or a request, and with a sanitizer no read
 // outside.
 TEST(GraphPipeRequestTest, DamagedMessagesAreErrors) {
