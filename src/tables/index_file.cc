@@ -256,7 +256,7 @@ StatusOr<MappedFile> BuildOnDisk(const KeyFile& keys, const std::string& path, u
   TRY(file.Allocate(writer.bytes()));
   TRY(WriteTo(file.descriptor(), writer, stop));
   TRY(file.Keep(path));
-  return MappedFile::OfDescriptor(file.descriptor(), path);
+  return MappedFile::OfDescriptor(dup(file.descriptor()), path);
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "tables/file_check.h"
 #include "tables/index_file.h"
 #include "tables/key_hash.h"
 
@@ -86,6 +87,24 @@ void KeyIndex::Find(std::span<const StringElement> keys, uint32_t* rows) const {
   for (; !keys.empty(); rows += std::min(keys.size(), kChunkKeys),
                         keys = keys.subspan(std::min(keys.size(), kChunkKeys)))
     FindChunk(keys.first(std::min(keys.size(), kChunkKeys)), rows);
+}
+
+void KeyIndex::AskFor(std::span<const int64_t> keys) const {
+  for (const int64_t key : keys)
+    file_.AskFor(&buckets_[BucketOf(HashKey(key))], sizeof(IndexBucket));
+}
+
+void KeyIndex::AskFor(std::span<const StringElement> keys) const {
+  for (const StringElement& key : keys)
+    file_.AskFor(&buckets_[BucketOf(HashKey(key.view()))], sizeof(IndexBucket));
+}
+
+Status KeyIndex::Check(const std::atomic<bool>& stop) const {
+  // It is in memory, and this process has just made it.
+  if (file_.descriptor() < 0) return OkStatus();
+  IndexHeader header;
+  std::memcpy(&header, file_.data(), sizeof(header));
+  return CheckFile(file_, sizeof(header), header.body_checksum, stop);
 }
 
 std::string_view KeyIndex::KeyOf(uint32_t row) const {

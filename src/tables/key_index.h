@@ -40,11 +40,17 @@ class KeyIndex final {
 
   uint64_t rows() const { return rows_; }
   const MappedFile& file() const { return file_; }
+  // Reads the whole file, and compares its checksum. Slow. Errors: those of CheckFile.
+  Status Check(const std::atomic<bool>& stop) const;
 
   // Sets each of `rows` to the number of the row with the key at the same position, or to kNoRow.
   // One of them fits the type of the keys.
   void Find(std::span<const int64_t> keys, uint32_t* rows) const;
   void Find(std::span<const StringElement> keys, uint32_t* rows) const;
+  // Begins to read the parts of the index that Find reads for these keys. For a file that is not in
+  // memory.
+  void AskFor(std::span<const int64_t> keys) const;
+  void AskFor(std::span<const StringElement> keys) const;
   // Returns the key of a row, of string keys. REQUIRES: row < rows().
   std::string_view KeyOf(uint32_t row) const;
 

@@ -23,11 +23,15 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(size_, other.size_);
   std::swap(changed_ns_, other.changed_ns_);
   std::swap(path_, other.path_);
+  std::swap(file_, other.file_);
+  std::swap(guard_, other.guard_);
   return *this;
 }
 
 MappedFile::~MappedFile() {
+  guard_.reset();
   if (data_ != nullptr) munmap(data_, size_);
+  if (file_ >= 0) close(file_);
 }
 
 StatusOr<MappedFile> MappedFile::Open(const std::string& path) {
@@ -37,16 +41,15 @@ StatusOr<MappedFile> MappedFile::Open(const std::string& path) {
     return Error(errno == ENOENT ? StatusCode::kNotFound : StatusCode::kInvalidArgument,
                  "cannot open {}: {}", path, std::strerror(errno));
   }
-  StatusOr<MappedFile> mapped = OfDescriptor(file, path);
-  close(file);
-  return mapped;
+  return OfDescriptor(file, path);
 }
 
 StatusOr<MappedFile> MappedFile::OfDescriptor(int file, const std::string& path) {
+  MappedFile mapped;
+  mapped.file_ = file;
   struct stat status = {};
   if (fstat(file, &status) != 0) return MapError(path);
   if (!S_ISREG(status.st_mode)) return InvalidArgument("{} is no regular file", path);
-  MappedFile mapped;
   mapped.path_ = path;
   mapped.changed_ns_ =
       int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + int64_t{status.st_mtim.tv_nsec};
@@ -56,6 +59,7 @@ StatusOr<MappedFile> MappedFile::OfDescriptor(int file, const std::string& path)
   if (data == MAP_FAILED) return MapError(path);
   mapped.data_ = static_cast<std::byte*>(data);
   mapped.size_ = size;
+  mapped.guard_ = std::make_unique<DamageGuard>(data, size);
   return mapped;
 }
 
@@ -73,6 +77,13 @@ StatusOr<MappedFile> MappedFile::Anonymous(size_t bytes, const std::string& path
 void MappedFile::ExpectRandomReads() const {
   // Only advice: nothing is wrong if the kernel does not take it.
   if (data_ != nullptr) madvise(data_, size_, MADV_RANDOM);
+}
+
+void MappedFile::AskFor(const void* begin, size_t size) const {
+  static const auto page_bytes = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const uintptr_t first = reinterpret_cast<uintptr_t>(begin) & ~(page_bytes - 1);
+  const uintptr_t end = reinterpret_cast<uintptr_t>(begin) + size;
+  madvise(reinterpret_cast<void*>(first), end - first, MADV_WILLNEED);
 }
 
 }  // namespace penstock::tables

@@ -3,12 +3,19 @@
 // rows are asked for some keys ahead of the copy, as the buckets of the index are.
 #include "tables/mmap_store.h"
 
+#include <sys/uio.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstring>
 #include <utility>
+#include <vector>
 
+#include "base/executor.h"
 #include "protocols/npy/npy_header.h"
+#include "tables/file_check.h"
 #include "tables/key_hash.h"
 
 namespace penstock::tables {
@@ -78,6 +85,9 @@ StatusOr<std::unique_ptr<MmapStore>> MmapStore::Open(const std::string& folder,
   store->info_.shard = manifest.shard;
   ASSIGN_OR_RETURN(store->rows_file_, MappedFile::Open(PathOf(folder, manifest.rows_file)));
   store->rows_file_.ExpectRandomReads();
+  if (const auto found = manifest.checksums.find(manifest.rows_file);
+      found != manifest.checksums.end())
+    store->rows_checksum_ = found->second;
   if (manifest.key_type == KeyType::kDense) {
     TRY(store->DivideRows(manifest, std::nullopt));
     return store;
@@ -109,6 +119,31 @@ Status MmapStore::OpenKeys(const std::string& path, const Manifest& manifest) {
   }
   ASSIGN_OR_RETURN(keys_.numbers, NumbersOf(keys_file_, IsNpy(path)));
   return OkStatus();
+}
+
+MmapStore::~MmapStore() {
+  stops_.store(true, std::memory_order_relaxed);
+  if (checker_.joinable()) checker_.join();
+}
+
+Status MmapStore::Check(const std::atomic<bool>& stop) const {
+  if (keys_.checksum) TRY(CheckFile(keys_file_, 0, *keys_.checksum, stop));
+  if (index_) TRY(index_->Check(stop));
+  return rows_checksum_ ? CheckFile(rows_file_, 0, *rows_checksum_, stop) : OkStatus();
+}
+
+bool MmapStore::RemoveDamagedIndex(const std::atomic<bool>& stop) const {
+  return index_ && index_->Check(stop).code() == StatusCode::kDataLoss &&
+         unlink(index_->file().path().c_str()) == 0;
+}
+
+void MmapStore::CheckInBackground() {
+  checker_ = std::thread([this] {
+    SetThreadName("table-check");
+    SetThreadNice(19);
+    const Status status = Check(stops_);
+    if (!status.ok() && status.code() != StatusCode::kCancelled) ReportBroken(status);
+  });
 }
 
 Status MmapStore::OpenIndex(const std::string& path, const std::atomic<bool>& stop) {
@@ -166,27 +201,118 @@ Status MmapStore::DivideRows(const Manifest& manifest, std::optional<uint64_t> k
 
 void MmapStore::Find(const Lookup& lookup, absl::AnyInvocable<void(Status)> done) {
   const size_t keys = std::max(lookup.numbers.size(), lookup.strings.size());
-  for (size_t first = 0; first < keys; first += kChunkKeys)
-    FindChunk(lookup, first, std::min(kChunkKeys, keys - first));
-  done(OkStatus());
+  bool waited = false;
+  size_t first = 0;
+  if (!residence_.IsCold()) {
+    const int64_t waits = DiskWaitsOfThread();
+    for (; first < keys && !waited; first += std::min(kChunkKeys, keys - first)) {
+      FindChunk(lookup, first, std::min(kChunkKeys, keys - first));
+      waited = DiskWaitsOfThread() != waits;
+    }
+  }
+  // If some pages were missing, more will be: so all the rest is asked for together.
+  if (first < keys) waited = FindCold(lookup, first, keys - first) || waited;
+  residence_.Note(waited);
+  done(CheckFiles());
+}
+
+bool MmapStore::FindCold(const Lookup& lookup, size_t first, size_t count) const {
+  const int64_t waits = DiskWaitsOfThread();
+  std::vector<uint32_t> rows(count);
+  if (info_.key_type == KeyType::kString) {
+    index_->AskFor(lookup.strings.subspan(first, count));
+  } else if (info_.key_type == KeyType::kInt64) {
+    index_->AskFor(lookup.numbers.subspan(first, count));
+  }
+  FindRows(lookup, first, count, rows.data());
+  const Rest rest = CopyResident(lookup, first, rows);
+  if (rest == Rest::kNone) return DiskWaitsOfThread() != waits;
+  // These are on their way.
+  const std::byte* const data = rows_file_.data() + rows_begin_;
+  for (size_t i = 0; i < count; ++i) {
+    if (rows[i] == kNoRow) continue;
+    std::memcpy(lookup.rows + (first + i) * info_.row_bytes, data + rows[i] * info_.row_bytes,
+                info_.row_bytes);
+  }
+  return rest == Rest::kMissing || DiskWaitsOfThread() != waits;
+}
+
+MmapStore::Rest MmapStore::CopyResident(const Lookup& lookup, size_t first,
+                                        std::span<uint32_t> rows) const {
+  const size_t bytes = info_.row_bytes;
+  // Some file systems cannot say what is in memory. Then all is asked for, and only the waits of
+  // the thread tell.
+  bool can_ask = true;
+  Rest rest = Rest::kNone;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    lookup.found[first + i] = rows[i] != kNoRow;
+    if (rows[i] == kNoRow) continue;
+    const size_t at = rows_begin_ + rows[i] * bytes;
+    iovec to = {lookup.rows + (first + i) * bytes, bytes};
+    if (can_ask) {
+      const ssize_t read =
+          preadv2(rows_file_.descriptor(), &to, 1, static_cast<off_t>(at), RWF_NOWAIT);
+      if (read == static_cast<ssize_t>(bytes)) {
+        rows[i] = kNoRow;  // nothing is left to do
+        continue;
+      }
+      can_ask = read >= 0 || errno == EAGAIN || errno == EINTR;
+    }
+    rest = can_ask ? Rest::kMissing : Rest::kUnknown;
+    rows_file_.AskFor(rows_file_.data() + at, bytes);
+  }
+  return rest;
 }
 
 void MmapStore::FindChunk(const Lookup& lookup, size_t first, size_t count) const {
   std::array<uint32_t, kChunkKeys> rows;
-  if (info_.key_type == KeyType::kString) {
-    index_->Find(lookup.strings.subspan(first, count), rows.data());
-  } else if (info_.key_type == KeyType::kInt64) {
-    index_->Find(lookup.numbers.subspan(first, count), rows.data());
-  } else {
-    const uint64_t shards = info_.shard.count;
-    for (size_t i = 0; i < count; ++i) {
-      // A negative key becomes one past all rows.
-      const auto key = static_cast<uint64_t>(lookup.numbers[first + i]);
-      const bool is_here = key / shards < info_.rows && key % shards == info_.shard.index;
-      rows[i] = is_here ? static_cast<uint32_t>(key / shards) : kNoRow;
-    }
-  }
+  FindRows(lookup, first, count, rows.data());
   Copy(lookup, first, count, rows.data());
+}
+
+void MmapStore::FindRows(const Lookup& lookup, size_t first, size_t count, uint32_t* rows) const {
+  if (info_.key_type == KeyType::kString)
+    return index_->Find(lookup.strings.subspan(first, count), rows);
+  if (info_.key_type == KeyType::kInt64)
+    return index_->Find(lookup.numbers.subspan(first, count), rows);
+  const uint64_t shards = info_.shard.count;
+  for (size_t i = 0; i < count; ++i) {
+    // A negative key becomes one past all rows.
+    const auto key = static_cast<uint64_t>(lookup.numbers[first + i]);
+    const bool is_here = key / shards < info_.rows && key % shards == info_.shard.index;
+    rows[i] = is_here ? static_cast<uint32_t>(key / shards) : kNoRow;
+  }
+}
+
+Status MmapStore::CheckFiles() {
+  const MappedFile* damaged = nullptr;
+  if (rows_file_.is_damaged()) damaged = &rows_file_;
+  if (keys_file_.is_damaged()) damaged = &keys_file_;
+  if (index_ && index_->file().is_damaged()) damaged = &index_->file();
+  if (damaged == nullptr) [[likely]]
+    return OkStatus();
+  Status status = Error(StatusCode::kUnavailable,
+                        "{} cannot be read any more: it was made shorter, or the disk has failed",
+                        damaged->path());
+  ReportBroken(status);
+  return status;
+}
+
+void MmapStore::SetBrokenCallback(core::BrokenCallback callback) {
+  MutexLock lock(mutex_);
+  if (!broken_.ok()) return callback(broken_);
+  broken_callback_ = std::move(callback);
+}
+
+void MmapStore::ReportBroken(const Status& status) {
+  core::BrokenCallback callback;
+  {
+    MutexLock lock(mutex_);
+    if (!broken_.ok()) return;
+    broken_ = status;
+    callback = broken_callback_;
+  }
+  if (callback) callback(status);
 }
 
 void MmapStore::Copy(const Lookup& lookup, size_t first, size_t count, const uint32_t* rows) const {

@@ -8,11 +8,14 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 
+#include "base/mutex.h"
 #include "base/status.h"
 #include "tables/key_index.h"
 #include "tables/manifest.h"
 #include "tables/mapped_file.h"
+#include "tables/residence.h"
 #include "tables/store.h"
 
 namespace penstock::tables {
@@ -27,19 +30,41 @@ class MmapStore final : public Store {
                                                    const Manifest& manifest,
                                                    const std::atomic<bool>& stop);
 
+  ~MmapStore() override;
+
+  // Reads all files that have a checksum, and compares it. Slow. Errors: those of CheckFile.
+  Status Check(const std::atomic<bool>& stop) const;
+  // Removes the file of the index if it is damaged, so that the next Open makes it again. Slow.
+  // Returns false if it is not, or if there is none.
+  bool RemoveDamagedIndex(const std::atomic<bool>& stop) const;
+  // Calls Check on a thread of low priority, and reports an error as SetBrokenCallback says. Call
+  // it at most once.
+  void CheckInBackground();
+
   const StoreInfo& info() const override { return info_; }
   bool answers_in_find() const override { return true; }
+  void SetBrokenCallback(core::BrokenCallback callback) override EXCLUDES(mutex_);
   void Find(const Lookup& lookup, absl::AnyInvocable<void(Status)> done) override;
 
  private:
-  static constexpr size_t kChunkKeys = 256;
+  static constexpr size_t kChunkKeys = 128;
 
   Status OpenKeys(const std::string& path, const Manifest& manifest);
   Status OpenIndex(const std::string& path, const std::atomic<bool>& stop);
   // Decides how the bytes of the file are divided into rows. `keys`: there must be so many.
   Status DivideRows(const Manifest& manifest, std::optional<uint64_t> keys);
   Status DivideArray(const Manifest& manifest);
-  // Finds the rows of up to kChunkKeys keys, from position `first` on.
+  // These find the rows of `count` keys, from position `first` on. The second one is for pages that
+  // may not be in memory: it asks for all of them before it waits for one. Returns true if some
+  // were not.
+  bool FindCold(const Lookup& lookup, size_t first, size_t count) const;
+  // Copies the rows that are in memory, and sets them to kNoRow. Begins to read the others.
+  enum class Rest { kNone, kMissing, kUnknown };
+  Rest CopyResident(const Lookup& lookup, size_t first, std::span<uint32_t> rows) const;
+  void FindRows(const Lookup& lookup, size_t first, size_t count, uint32_t* rows) const;
+  // Returns the error, and reports it, if a file cannot be read any more.
+  Status CheckFiles() EXCLUDES(mutex_);
+  void ReportBroken(const Status& status) EXCLUDES(mutex_);
   void FindChunk(const Lookup& lookup, size_t first, size_t count) const;
   void Copy(const Lookup& lookup, size_t first, size_t count, const uint32_t* rows) const;
 
@@ -47,8 +72,15 @@ class MmapStore final : public Store {
   MappedFile keys_file_;  // none: the keys are dense
   MappedFile rows_file_;
   KeyFile keys_;
+  std::optional<uint32_t> rows_checksum_;
   std::optional<KeyIndex> index_;
   size_t rows_begin_ = 0;  // the offset of the first row in the file
+  Residence residence_;
+  Mutex mutex_;
+  Status broken_ GUARDED_BY(mutex_);
+  core::BrokenCallback broken_callback_ GUARDED_BY(mutex_);
+  std::atomic<bool> stops_{false};
+  std::thread checker_;  // of CheckInBackground
 };
 
 }  // namespace penstock::tables

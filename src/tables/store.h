@@ -10,6 +10,7 @@
 #include "base/cancel.h"
 #include "base/clock.h"
 #include "base/status.h"
+#include "core/servable.h"
 #include "tables/manifest.h"
 #include "tensor/dtype.h"
 #include "tensor/tensor.h"
@@ -45,6 +46,9 @@ class Store {
   virtual const StoreInfo& info() const = 0;
   // True if Find always calls `done` before it returns.
   virtual bool answers_in_find() const = 0;
+  // As core::Servable::SetBrokenCallback. The store calls it once if it can give no right rows any
+  // more.
+  virtual void SetBrokenCallback([[maybe_unused]] core::BrokenCallback callback) {}
   // Writes the rows that it finds straight to lookup.rows, each at the position of its key, and
   // sets all of lookup.found. The memory of keys that are missing stays as it is. `done` is called
   // once, on any thread; an error leaves the memory undefined.

@@ -15,8 +15,8 @@ constexpr uint64_t kTableBytes = 256 << 10;
 }  // namespace
 
 StatusOr<std::unique_ptr<Model>> OpenTable(const std::string& version_path,
-                                           TableModelOptions options,
-                                           const std::atomic<bool>& stop) {
+                                           TableModelOptions options, const std::atomic<bool>& stop,
+                                           TableCheck check) {
   ASSIGN_OR_RETURN(const Manifest manifest, ReadManifest(version_path));
   ASSIGN_OR_RETURN(std::unique_ptr<MmapStore> store, MmapStore::Open(version_path, manifest, stop));
   if (!manifest.default_row.empty()) {
@@ -26,6 +26,14 @@ StatusOr<std::unique_ptr<Model>> OpenTable(const std::string& version_path,
       return InvalidArgument("{}/{}: {}", version_path, kManifestName, MessageOf(row.status()));
     options.default_row = *std::move(row);
   }
+  if (check == TableCheck::kFirst) {
+    // It can be made again from the keys.
+    if (store->RemoveDamagedIndex(stop)) {
+      ASSIGN_OR_RETURN(store, MmapStore::Open(version_path, manifest, stop));
+    }
+    TRY(store->Check(stop));
+  }
+  if (check == TableCheck::kLater) store->CheckInBackground();
   return std::make_unique<TableModel>(std::move(store), std::move(options));
 }
 
@@ -39,7 +47,10 @@ StatusOr<std::unique_ptr<core::Servable>> TableLoader::Load() {
   const GiveWay to_requests;
   TableModelOptions options{.id = id_, .default_row = {}, .metrics = &metrics_, .engine = &engine_};
   ASSIGN_OR_RETURN(std::unique_ptr<Model> model,
-                   OpenTable(version_path_, std::move(options), stop_));
+                   OpenTable(version_path_, std::move(options), stop_,
+                             has_loaded_ ? TableCheck::kFirst : TableCheck::kLater));
+  // If it is loaded again, it was broken: a table that is damaged must not come back.
+  has_loaded_ = true;
   return MakeServedModel(id_, std::move(model), metrics_, inline_options_);
 }
 

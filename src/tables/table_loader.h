@@ -17,11 +17,18 @@
 
 namespace penstock::tables {
 
+// When the checksums of the files are compared.
+enum class TableCheck {
+  kNever,
+  kLater,  // on a thread of low priority, while the table serves
+  kFirst,  // before it is served
+};
+
 // Opens the table in the folder `version_path`, and makes its index if there is none. Slow then.
-// Errors: those of ReadManifest and MmapStore::Open.
+// Errors: those of ReadManifest and MmapStore::Open, and of MmapStore::Check.
 StatusOr<std::unique_ptr<Model>> OpenTable(const std::string& version_path,
-                                           TableModelOptions options,
-                                           const std::atomic<bool>& stop);
+                                           TableModelOptions options, const std::atomic<bool>& stop,
+                                           TableCheck check = TableCheck::kNever);
 
 // Loads a table. Its pages belong to the page cache, so it reserves nearly no memory. One thread at
 // a time but for Cancel. The references must outlive it and the loaded version.
@@ -45,6 +52,7 @@ class TableLoader final : public core::Loader {
   const Engine& engine_;
   MetricsRegistry& metrics_;
   const InlineOptions inline_options_;
+  bool has_loaded_ = false;
   std::atomic<bool> stop_{false};
 };
 

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/metrics/metrics.h"
@@ -52,6 +53,9 @@ class TableModel final : public Model {
 
   const ModelInfo& info() const override { return info_; }
   void Run(const InferRequest& request, ResponseCallback done) override;
+  void SetBrokenCallback(core::BrokenCallback callback) override {
+    store_->SetBrokenCallback(std::move(callback));
+  }
 
  private:
   class LookupRun;

@@ -106,3 +106,18 @@ def test_a_torn_version_leaves_the_one_before_in_service(start, tmp_path):
     server.wait_for_only('items', [3])
     assert np.array_equal(ask(server, [2])[0], [row_of(2, 3)])
     assert os.path.exists(f'{base}/3/key.index')
+
+
+def test_a_table_that_is_damaged_is_taken_from_service(start, tmp_path):
+    base = str(tmp_path / 'items')
+    write_table(base, 1, range(5000))
+    write_table(base, 2, range(5000), checksums={'emb_vector': 'crc32c:00000000'})
+    server = start({'items': f'base_path: "{base}" model_version_policy {{ all {{}} }}'}, ready=False,
+                   flags=['--max_num_load_retries=0'])
+    eventually('the error', lambda: 'emb_vector is damaged: its checksum is crc32c:' in server.log())
+    eventually('the end of the version', lambda: server.states('items').get(2) != 'AVAILABLE')
+    server.wait_for('items', 1)
+    os.truncate(f'{base}/1/emb_vector', 100)
+    status, answer = server.rest_predict('items', {'inputs': {'keys': [4000]}}, '/versions/1')
+    assert status == 503 and 'emb_vector cannot be read any more' in answer['error']
+    assert server.process.poll() is None

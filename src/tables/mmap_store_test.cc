@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tables/mmap_store.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <unistd.h>
+
+#include <array>
+#include <filesystem>
+#include <fstream>
+#include <future>
+
+#include "tables/table_fixture.h"
+#include "tables/table_loader.h"
+
+namespace penstock::tables {
+namespace {
+
+using testing::HasSubstr;
+
+class MmapStoreTest : public TableFixture {
+ protected:
+  static constexpr int kDimension = 64;
+
+  void SetUp() override {
+    for (int64_t key = 0; key < 2000; ++key) keys_.push_back(key * 7);
+    WriteHps(keys_, kDimension);
+    store_ = *MmapStore::Open(folder_.path(), *ReadManifest(folder_.path()), stop_);
+  }
+  // Finds 300 keys, and one that is missing.
+  Status Find() {
+    std::vector<int64_t> wanted(keys_.begin() + 100, keys_.begin() + 400);
+    wanted[150] = 1;
+    rows_.assign(wanted.size() * kDimension, -1);
+    Lookup lookup;
+    lookup.numbers = wanted;
+    lookup.rows = reinterpret_cast<std::byte*>(rows_.data());
+    lookup.found = found_.data();
+    Status status = absl::InternalError("no answer");
+    store_->Find(lookup, [&](Status answer) { status = std::move(answer); });
+    return status;
+  }
+  void ExpectRows() {
+    for (size_t i = 0; i < 300; ++i) {
+      ASSERT_EQ(found_[i], i != 150);
+      ASSERT_EQ(rows_[i * kDimension + 3], i == 150 ? -1 : static_cast<float>(10 * (100 + i) + 3));
+    }
+  }
+  // Drops what it can of the pages of the files from memory.
+  void DropPages() {
+    for (const std::string_view name : {"emb_vector", "key.index"}) {
+      const int file = open((folder_ / name).c_str(), O_RDONLY | O_CLOEXEC);
+      ASSERT_GE(file, 0);
+      fsync(file);
+      posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED);
+      close(file);
+    }
+  }
+
+  std::vector<int64_t> keys_;
+  std::unique_ptr<MmapStore> store_;
+  std::vector<float> rows_;
+  std::array<bool, 300> found_ = {};
+};
+
+TEST_F(MmapStoreTest, FindsTheSameColdAndWarm) {
+  // It starts cold, and is warm after some batches.
+  for (int i = 0; i < 50; ++i) {
+    ASSERT_TRUE(Find().ok());
+    ExpectRows();
+  }
+}
+
+TEST_F(MmapStoreTest, FindsRowsThatAreOnlyOnTheDisk) {
+  DropPages();
+  store_ = *MmapStore::Open(folder_.path(), *ReadManifest(folder_.path()), stop_);
+  ASSERT_TRUE(Find().ok());
+  ExpectRows();
+}
+
+TEST_F(MmapStoreTest, AFileThatGetsShorterBreaksTheVersion) {
+  for (int i = 0; i < 50; ++i) ASSERT_TRUE(Find().ok());
+  Status reason;
+  int reports = 0;
+  store_->SetBrokenCallback([&](const Status& status) {
+    reason = status;
+    ++reports;
+  });
+  std::filesystem::resize_file(folder_ / "emb_vector", 4096);
+  EXPECT_THAT(Find().ToString(), HasSubstr("emb_vector cannot be read any more"));
+  EXPECT_EQ(Find().code(), StatusCode::kUnavailable);
+  EXPECT_EQ(reports, 1);
+  EXPECT_EQ(reason.code(), StatusCode::kUnavailable);
+}
+
+TEST_F(MmapStoreTest, AnIndexThatGetsShorterBreaksIt) {
+  std::filesystem::resize_file(folder_ / "key.index", 0);
+  EXPECT_THAT(Find().ToString(), HasSubstr("key.index cannot be read any more"));
+  // Who asks later hears it at once.
+  bool is_reported = false;
+  store_->SetBrokenCallback([&](const Status&) { is_reported = true; });
+  EXPECT_TRUE(is_reported);
+}
+
+TEST_F(MmapStoreTest, ComparesChecksumsInTheBackground) {
+  WriteManifest(R"({"dimension": 64, "checksums": {"emb_vector": "crc32c:00000000"}})");
+  store_ = *MmapStore::Open(folder_.path(), *ReadManifest(folder_.path()), stop_);
+  const std::string error = store_->Check(stop_).ToString();
+  EXPECT_THAT(error, HasSubstr("emb_vector is damaged: its checksum is crc32c:"));
+  std::promise<Status> reported;
+  store_->SetBrokenCallback([&](const Status& status) { reported.set_value(status); });
+  store_->CheckInBackground();
+  EXPECT_EQ(reported.get_future().get().ToString(), error);
+  const std::string right = error.substr(error.find("crc32c:"), 15);
+  WriteManifest(R"({"dimension": 64, "checksums": {"emb_vector": ")" + right + R"("}})");
+  store_ = *MmapStore::Open(folder_.path(), *ReadManifest(folder_.path()), stop_);
+  EXPECT_TRUE(store_->Check(stop_).ok());
+  DropPages();
+  EXPECT_TRUE(store_->Check(stop_).ok());
+  stop_ = true;
+  EXPECT_EQ(store_->Check(stop_).code(), StatusCode::kCancelled);
+}
+
+TEST_F(MmapStoreTest, FindsDamageInTheIndex) {
+  EXPECT_TRUE(store_->Check(stop_).ok());
+  std::fstream index(folder_ / "key.index", std::ios::binary | std::ios::in | std::ios::out);
+  index.seekp(1000);
+  index.put('!');
+  index.close();
+  EXPECT_THAT(store_->Check(stop_).ToString(), HasSubstr("key.index is damaged"));
+  // A version that is loaded again gets a new one.
+  EXPECT_TRUE(OpenTable(folder_.path(), {}, stop_, TableCheck::kFirst).ok());
+  EXPECT_FALSE(store_->Check(stop_).ok());
+  store_ = *MmapStore::Open(folder_.path(), *ReadManifest(folder_.path()), stop_);
+  EXPECT_TRUE(store_->Check(stop_).ok());
+}
+
+}  // namespace
+}  // namespace penstock::tables
