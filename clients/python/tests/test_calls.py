@@ -2,6 +2,7 @@
 """Calls of both clients to a scripted server: connections, tries again, time-outs, errors."""
 import pickle
 import socket
+import sys
 import threading
 import time
 
@@ -97,6 +98,54 @@ def test_retry_after_is_the_least_wait():
     assert budget.delay(1, 3.0, 2) is None and budget.delay(4, None, 60) is None
     assert parse_retry_after('7') == 7 and parse_retry_after('soon') is None and parse_retry_after(None) is None
     assert parse_retry_after('Fri, 31 Dec 1999 23:59:59 GMT') == 0
+
+
+def test_odd_times_to_wait():
+    for text in ('9' * 400, '9' * 5000):
+        assert parse_retry_after(text) == 1e9
+    for text in ('-5', '1_000', '0.5', '', '²', 'Mon, 01 Jan 2024 00:00:00 +99999999999999', 'Mon, 01 Jan 0000 00:00:00 GMT',
+                 'Mon, 01 Jan 2024 00:00:00 +9999'):
+        assert parse_retry_after(text) in (None, 0), text
+
+
+def test_errors_within_the_message_have_a_time_to_wait(serve, connect):
+    server = serve(lambda *_: http(infer_response(errors=[(503, 'busy')]), headers='Retry-After: 30\r\n'))
+    with pytest.raises(penstock_client.Unavailable) as raised:
+        connect(server.url).model('m').infer(X)
+    assert raised.value.retry_after == 30 and len(server.requests) == 1
+
+
+def test_texts_of_errors_in_pieces_are_read_whole(serve, connect):
+    def play(sock, number, body):
+        sock.sendall(b'HTTP/1.1 400 Bad\r\nContent-Length: 300000\r\n\r\n')
+        for _ in range(3):
+            time.sleep(0)
+            sock.sendall(b'x' * 100_000)
+        return b''
+    with pytest.raises(penstock_client.BadRequest) as raised:
+        connect(serve(play).url).model('m').infer(X)
+    assert raised.value.text == 'x' * 65536
+
+
+def test_chunks_with_a_negative_size(serve, connect):
+    for size in (b'-5', b'-1'):
+        server = serve(lambda *_: b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n' + size +
+                       b'\r\nabc')
+        with pytest.raises(penstock_client.ProtocolError, match='not HTTP') as raised:
+            connect(server.url).model('m').infer(X)
+        assert 'RequestInfo' not in str(raised.value)
+
+
+def test_headers_of_a_call(serve, connect):
+    server = serve(lambda *_: http(ONE, headers='X-Penstock-Cache: hit\r\n'))
+    model = connect(server.url, headers={'A': 'all', 'B': 'all'}).model('m')
+    assert model.infer(X, headers={'X-Penstock-Cache': 'refresh', 'b': 'call'}).headers['x-penstock-cache'] == 'hit'
+    lines = server.requests[0][1].lower().split('\r\n')
+    assert 'x-penstock-cache: refresh' in lines and 'a: all' in lines and 'b: call' in lines and 'b: all' not in lines
+    for headers, kind in (({'Content-Length': '3'}, ValueError), ({'a': '1\r\nb: 2'}, ValueError), ({'a': 1}, TypeError)):
+        with pytest.raises(kind):
+            model.infer(X, headers=headers)
+    assert len(server.requests) == 1
 
 
 def test_other_errors_are_not_tried_again(serve, connect):
@@ -267,6 +316,17 @@ def test_paths():
 
 def test_wrong_options(connect):
     for url, options, text in (('localhost:8501', {}, 'URL'), ('http://h?q', {}, 'URL'), ('http://u:p@h', {}, 'token'),
+                               ('http://h:0', {}, 'port'), ('http://h:99999', {}, 'port'),
                                ('http://h', {'ca_file': 'x'}, 'https'), ('http://h', {'connections_max': 0}, 'at least 1')):
         with pytest.raises(ValueError, match=text):
             penstock_client.Client(url, **options)
+    with pytest.raises(TypeError, match="timeout is a number, not '5'"):
+        penstock_client.Client(timeout='5')
+
+
+def test_without_aiohttp_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'aiohttp', None)
+    monkeypatch.delitem(sys.modules, 'penstock_client.aio', raising=False)
+    monkeypatch.delattr(penstock_client, 'aio', raising=False)
+    with pytest.raises(ImportError, match=r"pip install 'penstock-client\[asyncio\]'"):
+        penstock_client.AsyncClient

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The messages: against the public graphpipe package and flatbuffers' builder, and damaged ones."""
 import random
+import struct
 
 import numpy as np
 import pytest
 
 pytest.importorskip('flatbuffers')
 from answers import infer_response  # noqa: E402
+import penstock_client  # noqa: E402
 from penstock_client import ProtocolError, message  # noqa: E402
-from penstock_client.options import infer_buffers  # noqa: E402
+from penstock_client.options import Deadline, infer_buffers  # noqa: E402
 
 SHAPES = ((), (0, 3), (1,), (7,), (2, 3, 4), (40, 50))
 
@@ -102,9 +104,22 @@ def test_wrong_arguments():
         with pytest.raises(TypeError, match=text):
             message.Tensor(array)
     with pytest.raises(TypeError, match='one input'):
-        infer_buffers([1.0, 2.0], None, '')
+        infer_buffers([1.0, np.ones(1)], None, '')
     with pytest.raises(TypeError, match='infer_one'):
         infer_buffers(np.ones(1), 'y', '')
+    x = np.ones(1)
+    for arguments, text in (((x, 0.5, ''), 'outputs is a list of names, not 0.5'),
+                            ((x, [1], ''), 'name of an output is a text'),
+                            (({1: x}, None, ''), 'name of an input is a text, not 1'), ((x, None, 0.5), 'config is a text'),
+                            ((np.ma.array([1.0, 2.0], mask=[0, 1]), None, ''), 'filled')):
+        with pytest.raises(TypeError, match=text):
+            infer_buffers(*arguments)
+
+
+def test_a_list_without_arrays_is_one_input():
+    assert joined(infer_buffers([[1.0, 2, 3, 4]], None, '')) == joined(infer_buffers(np.array([[1.0, 2, 3, 4]]), None, ''))
+    assert joined(infer_buffers(['a', 'b'], None, '')) == joined(infer_buffers(np.array(['a', 'b']), None, ''))
+    assert joined(infer_buffers([], None, '')) == joined(infer_buffers({}, None, ''))
 
 
 def test_messages_have_at_most_2_gib(monkeypatch):
@@ -151,6 +166,52 @@ def test_damaged_messages_raise_protocol_errors():
 
 def test_strings_are_bounded():
     answer = infer_response([np.array([b'x' * 100] * 10, object)])
-    assert len(message.read_infer_response(answer, 1000)[0]) == 10
+    needed = 10 * (8 + 100) + 8 + 8  # the list and the shape have entries, too
+    assert len(message.read_infer_response(answer, needed)[0]) == 10
     with pytest.raises(ProtocolError, match='answer_bytes_max'):
-        message.read_infer_response(answer, 999)
+        message.read_infer_response(answer, needed - 1)
+
+
+def parts(*parts):
+    """A message of parts: bytes, or names of the parts to which an offset leads. A part may begin with its own name."""
+    places, size = {}, 0
+    for part in parts:
+        if isinstance(part, tuple):
+            places[part[0]] = size
+            part = part[1]
+        size += 4 if isinstance(part, str) else len(part)
+    out = bytearray()
+    for part in parts:
+        part = part[1] if isinstance(part, tuple) else part
+        out += struct.pack('<I', places[part] - len(out)) if isinstance(part, str) else part
+    return bytes(out)
+
+
+def shared_tensors(count, number, shape, *elements):
+    """An answer with `count` offsets to one tensor. `elements`: what is in its data, or in its strings."""
+    field = 3 if number == message.STRING else 2
+    vtable = struct.pack('<6H', 12, 16, 4, 8, *((0, 12) if field == 3 else (12, 0)))
+    return parts('answer', ('vtable', struct.pack('<3H', 6, 8, 4)), bytes(2), ('answer', struct.pack('<i', 8)), 'list',
+                 ('list', struct.pack('<I', count)), *['tensor'] * count,
+                 vtable, ('tensor', struct.pack('<iI', 12, number)), 'shape', 'elements',
+                 ('shape', struct.pack(f'<I{len(shape)}q', len(shape), *shape)), *elements)
+
+
+def test_parts_that_share_bytes_are_bounded():
+    """Answers of 100 KB that took gigabytes, or minutes."""
+    strings = shared_tensors(1000, message.STRING, [10000], ('elements', struct.pack('<I', 10000)), *['empty'] * 10000,
+                             ('empty', bytes(8)))
+    numbers = shared_tensors(1000, 11, [10000], bytes(1), ('elements', struct.pack('<I', 80000)), bytes(80000))
+    shapes = shared_tensors(1000, 1, [0] * 32, ('elements', bytes(4)))
+    few = shared_tensors(2, message.STRING, [1], ('elements', struct.pack('<I', 1)), 'text', ('text', b'\3\0\0\0abc\0'))
+    assert [each.tolist() for each in message.read_infer_response(few, 100)] == [[b'abc']] * 2
+    for each in (strings, numbers, shapes):
+        with pytest.raises(ProtocolError, match='share bytes'):
+            message.read_infer_response(each, 100_000)
+
+
+def test_the_time_of_a_call_is_also_for_reading():
+    strings = shared_tensors(1000, message.STRING, [10000], ('elements', struct.pack('<I', 10000)), *['empty'] * 10000,
+                             ('empty', bytes(8)))
+    with pytest.raises(penstock_client.TimeoutExpired):
+        message.read_infer_response(strings, deadline=Deadline(0.001))

@@ -4,7 +4,7 @@ that came. (httpx takes and gives bytes only: one more copy each way, and a pars
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import aiohttp
 import numpy as np
@@ -13,8 +13,9 @@ import yarl
 from . import message
 from .client import aligned
 from .errors import ConnectionFailed, ConnectionLost, ProtocolError, TimeoutExpired, Unavailable, server_error
-from .message import ModelMetadata
-from .options import Deadline, Inputs, Options, RetryBudget, infer_buffers, only_output, parse_retry_after, target
+from .message import ModelMetadata, Outputs
+from .options import (Deadline, Inputs, Options, RetryBudget, checked_headers, infer_buffers, only_output, parse_retry_after,
+                      read_answer, target)
 
 _ERROR_TEXT_BYTES_MAX = 1 << 16
 # Each piece waits until the one before is nearly sent, because what the socket does not take at once is copied.
@@ -31,7 +32,7 @@ class AsyncClient:
         self._origin = self._options.url[:len(self._options.url.rstrip('/')) - len(self._prefix)]
         self._tls = self._options.tls_context() if is_tls else True
         self._budget = RetryBudget(self._options.retry)
-        self._headers = {**self._options.request_headers(), 'Accept-Encoding': 'identity'}
+        self._headers = {**self._options.request_headers(), 'accept-encoding': 'identity'}
         self._session = None
 
     def model(self, name: str | None = None, version: int | None = None, label: str | None = None,
@@ -58,13 +59,15 @@ class AsyncClient:
                                                   cookie_jar=aiohttp.DummyCookieJar())
         return self._session
 
-    async def call(self, url, buffers, parse, timeout=None):
+    async def call(self, url, buffers, parse, timeout=None, headers=None):
         """Posts the buffers, and gives the answer to `parse`."""
         deadline = Deadline(self._options.timeout if timeout is None else timeout)
+        headers = {**self._headers, **checked_headers(headers)} if headers else self._headers
         attempt = 1
         while True:
             try:
-                answer = parse(await self._exchange(url, buffers, deadline), self._options.answer_bytes_max)
+                body, answered = await self._exchange(url, buffers, headers, deadline)
+                answer = read_answer(parse, body, answered, self._options.answer_bytes_max, deadline)
                 self._budget.answered()
                 return answer
             except Unavailable as error:
@@ -75,32 +78,32 @@ class AsyncClient:
             await asyncio.sleep(delay)
             attempt += 1
 
-    async def _exchange(self, url, buffers, deadline):
+    async def _exchange(self, url, buffers, headers, deadline):
         """One request and its answer. A kept connection that the server had closed meanwhile is replaced. aiohttp does not say
         which connection a call had, so a new one that was closed counts as a kept one, once."""
         try:
-            return await self._exchange_once(url, buffers, deadline)
+            return await self._exchange_once(url, buffers, headers, deadline)
         except _ClosedBefore as error:
             if not self._budget.may_resend():
                 raise ConnectionLost(f'the server closed the connection without an answer: {error}') from error
         try:
-            return await self._exchange_once(url, buffers, deadline)
+            return await self._exchange_once(url, buffers, headers, deadline)
         except _ClosedBefore as error:
             raise ConnectionLost(f'the server closed the connection without an answer: {error}') from error
 
-    async def _exchange_once(self, url, buffers, deadline):
+    async def _exchange_once(self, url, buffers, headers, deadline):
         size = sum(memoryview(buffer).nbytes for buffer in buffers)
-        headers = {**self._headers, 'Content-Length': str(size)}
+        headers = {**headers, 'content-length': str(size)}
         timeout = aiohttp.ClientTimeout(total=deadline.left(), sock_connect=self._options.connect_timeout)
         response = None
         try:
             async with self._open_session().post(url, data=_pieces(buffers), headers=headers, timeout=timeout,
                                                  allow_redirects=False) as response:
                 if response.status != 200:
-                    text = (await response.content.read(_ERROR_TEXT_BYTES_MAX)).decode(errors='replace').strip()
+                    text = (await _read_text(response)).decode(errors='replace').strip()
                     raise server_error(response.status, text or response.reason,
                                        parse_retry_after(response.headers.get('Retry-After')))
-                return await self._read_body(response)
+                return await self._read_body(response), {name.lower(): value for name, value in response.headers.items()}
         except aiohttp.ConnectionTimeoutError as error:
             raise TimeoutExpired(f'no connection within {self._options.connect_timeout} s (connect_timeout)') from error
         except TimeoutExpired:
@@ -108,13 +111,15 @@ class AsyncClient:
         except (TimeoutError, asyncio.TimeoutError) as error:
             raise deadline.expired('the answer') from error
         except aiohttp.ClientConnectorError as error:
-            raise ConnectionFailed(f'no connection: {error}') from error
+            raise ConnectionFailed(f'no connection to {error.host}:{error.port}: {error.os_error}') from error
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
             if response is None:
                 raise _ClosedBefore(error) from error
             raise ConnectionLost(f'the connection ended within the answer: {error}') from error
         except aiohttp.ClientPayloadError as error:
-            raise ConnectionLost(f'the connection ended within the answer: {error}') from error
+            raise ConnectionLost('the connection ended within the answer') from error
+        except aiohttp.ClientResponseError as error:  # its own text has the whole request
+            raise ProtocolError(f'the answer is not HTTP: {" ".join(str(error.message).split())}') from error
         except aiohttp.ClientError as error:
             raise ProtocolError(f'the answer is not HTTP: {error!r}') from error
 
@@ -145,28 +150,46 @@ class AsyncModel:
         self._url = url
 
     async def infer(self, inputs: Inputs, outputs: Sequence[str] | None = None, config: str = '',
-                    timeout: float | None = None) -> list[np.ndarray]:
+                    timeout: float | None = None, headers: Mapping[str, str] | None = None) -> Outputs:
         """See Model.infer."""
-        return await self._client.call(self._url, infer_buffers(inputs, outputs, config), message.read_infer_response, timeout)
+        return await self._client.call(self._url, infer_buffers(inputs, outputs, config), message.read_infer_response,
+                                       timeout, headers)
 
     async def infer_one(self, inputs: Inputs, output: str | None = None, config: str = '',
-                        timeout: float | None = None) -> np.ndarray:
+                        timeout: float | None = None, headers: Mapping[str, str] | None = None) -> np.ndarray:
         """See Model.infer_one."""
-        return only_output(await self.infer(inputs, None if output is None else [output], config, timeout))
+        return only_output(await self.infer(inputs, None if output is None else [output], config, timeout, headers))
 
     async def infer_named(self, inputs: Inputs, outputs: Sequence[str] | None = None, config: str = '',
-                          timeout: float | None = None) -> dict[str, np.ndarray]:
+                          timeout: float | None = None, headers: Mapping[str, str] | None = None) -> dict[str, np.ndarray]:
         """See Model.infer_named."""
-        names = [output.name for output in (await self.metadata(timeout)).outputs] if outputs is None else list(outputs)
-        return dict(zip(names, await self.infer(inputs, names, config, timeout)))
+        if outputs is None:
+            outputs = [output.name for output in (await self.metadata(timeout, headers)).outputs]
+        names = list(outputs)
+        return dict(zip(names, await self.infer(inputs, names, config, timeout, headers)))
 
-    async def metadata(self, timeout: float | None = None) -> ModelMetadata:
+    async def metadata(self, timeout: float | None = None, headers: Mapping[str, str] | None = None) -> ModelMetadata:
         """See Model.metadata."""
-        return await self._client.call(self._url, [message.METADATA_REQUEST], message.read_metadata_response, timeout)
+        return await self._client.call(self._url, [message.METADATA_REQUEST], message.read_metadata_response, timeout,
+                                       headers)
 
 
 class _ClosedBefore(Exception):
     """The connection was closed before the first byte of an answer."""
+
+
+async def _read_text(response):
+    """The text of an error, or its beginning: it comes in pieces."""
+    text = b''
+    while len(text) < _ERROR_TEXT_BYTES_MAX:
+        try:
+            piece = await response.content.read(_ERROR_TEXT_BYTES_MAX - len(text))
+        except aiohttp.ClientPayloadError:
+            break  # what came says more than that the rest did not
+        if not piece:
+            break
+        text += piece
+    return text
 
 
 async def _pieces(buffers):

@@ -8,14 +8,15 @@ import io
 import select
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from . import message
 from .errors import ConnectionFailed, ConnectionLost, ProtocolError, TimeoutExpired, Unavailable, server_error
-from .message import ModelMetadata
-from .options import Deadline, Inputs, Options, RetryBudget, infer_buffers, only_output, parse_retry_after, target
+from .message import ModelMetadata, Outputs
+from .options import (Deadline, Inputs, Options, RetryBudget, checked_headers, infer_buffers, only_output, parse_retry_after,
+                      read_answer, target)
 
 _ERROR_TEXT_BYTES_MAX = 1 << 16
 _PIECE_BYTES = 1 << 20  # of answers whose length is not told
@@ -53,13 +54,15 @@ class Client:
     def __exit__(self, *_):
         self.close()
 
-    def call(self, path, buffers, parse, timeout=None):
+    def call(self, path, buffers, parse, timeout=None, headers=None):
         """Posts the buffers, and gives the answer to `parse`."""
         deadline = Deadline(self._options.timeout if timeout is None else timeout)
+        headers = {**self._headers, **checked_headers(headers)} if headers else self._headers
         attempt = 1
         while True:
             try:
-                answer = parse(self._exchange(path, buffers, deadline), self._options.answer_bytes_max)
+                body, answered = self._exchange(path, buffers, headers, deadline)
+                answer = read_answer(parse, body, answered, self._options.answer_bytes_max, deadline)
                 self._budget.answered()
                 return answer
             except Unavailable as error:
@@ -70,27 +73,27 @@ class Client:
             time.sleep(delay)
             attempt += 1
 
-    def _exchange(self, path, buffers, deadline):
+    def _exchange(self, path, buffers, headers, deadline):
         """One request and its answer. A kept connection that the server had closed meanwhile is replaced, once."""
         try:
-            return self._exchange_on(self._pool.take(deadline), path, buffers, deadline)
+            return self._exchange_on(self._pool.take(deadline), path, buffers, headers, deadline)
         except _ClosedBefore as error:
             if not error.was_kept or not self._budget.may_resend():
                 raise ConnectionLost(f'the server closed the connection without an answer: {error}') from error
         try:
-            return self._exchange_on(self._pool.take(deadline, is_new=True), path, buffers, deadline)
+            return self._exchange_on(self._pool.take(deadline, is_new=True), path, buffers, headers, deadline)
         except _ClosedBefore as error:
             raise ConnectionLost(f'the server closed the connection without an answer: {error}') from error
 
-    def _exchange_on(self, connection, path, buffers, deadline):
+    def _exchange_on(self, connection, path, buffers, headers, deadline):
         try:
-            return self._exchange_through(connection, path, buffers, deadline)
+            return self._exchange_through(connection, path, buffers, headers, deadline)
         finally:
             self._pool.give_back(connection, connection.is_kept)
 
-    def _exchange_through(self, connection, path, buffers, deadline):
+    def _exchange_through(self, connection, path, buffers, headers, deadline):
         try:
-            response = connection.send_request(path, buffers, self._headers, deadline, self._options.connect_timeout)
+            response = connection.send_request(path, buffers, headers, deadline, self._options.connect_timeout)
             if response.status != 200:
                 text = response.read(_ERROR_TEXT_BYTES_MAX).decode(errors='replace').strip()
                 connection.finish(response)
@@ -98,7 +101,7 @@ class Client:
                                    parse_retry_after(response.getheader('Retry-After')))
             body = _read_body(response, self._options.answer_bytes_max)
             connection.finish(response)
-            return body
+            return body, {name.lower(): value for name, value in response.getheaders()}
         except TimeoutExpired:
             raise
         except TimeoutError as error:  # of a socket
@@ -119,28 +122,31 @@ class Model:
         self._path = path
 
     def infer(self, inputs: Inputs, outputs: Sequence[str] | None = None, config: str = '',
-              timeout: float | None = None) -> list[np.ndarray]:
+              timeout: float | None = None, headers: Mapping[str, str] | None = None) -> Outputs:
         """The outputs as a list of arrays, in the order of `outputs`; without it all of them, in the order of the
         metadata. Inputs: an array, a list of arrays in the order of the metadata, or a dict of arrays by name.
+        `headers`: of this request. The list has those of the answer as `headers`, by their names in lower case.
 
         Arrays of strings have the dtype object and bytes in them. The others share the memory of the answer: to keep a
         small one of several for long, copy it."""
-        return self._client.call(self._path, infer_buffers(inputs, outputs, config), message.read_infer_response, timeout)
+        return self._client.call(self._path, infer_buffers(inputs, outputs, config), message.read_infer_response, timeout,
+                                 headers)
 
     def infer_one(self, inputs: Inputs, output: str | None = None, config: str = '',
-                  timeout: float | None = None) -> np.ndarray:
+                  timeout: float | None = None, headers: Mapping[str, str] | None = None) -> np.ndarray:
         """The same for one output."""
-        return only_output(self.infer(inputs, None if output is None else [output], config, timeout))
+        return only_output(self.infer(inputs, None if output is None else [output], config, timeout, headers))
 
     def infer_named(self, inputs: Inputs, outputs: Sequence[str] | None = None, config: str = '',
-                    timeout: float | None = None) -> dict[str, np.ndarray]:
+                    timeout: float | None = None, headers: Mapping[str, str] | None = None) -> dict[str, np.ndarray]:
         """The same as a dict by name. Without `outputs`, the names are asked for first: one more call."""
-        names = [output.name for output in self.metadata(timeout).outputs] if outputs is None else list(outputs)
-        return dict(zip(names, self.infer(inputs, names, config, timeout)))
+        names = [output.name for output in self.metadata(timeout, headers).outputs] if outputs is None else list(outputs)
+        return dict(zip(names, self.infer(inputs, names, config, timeout, headers)))
 
-    def metadata(self, timeout: float | None = None) -> ModelMetadata:
+    def metadata(self, timeout: float | None = None, headers: Mapping[str, str] | None = None) -> ModelMetadata:
         """What the server says about the model, a ModelMetadata."""
-        return self._client.call(self._path, [message.METADATA_REQUEST], message.read_metadata_response, timeout)
+        return self._client.call(self._path, [message.METADATA_REQUEST], message.read_metadata_response, timeout,
+                                 headers)
 
 
 # --- implementation
@@ -254,8 +260,19 @@ class _DeadlineSocket:
         self.sock.close()
 
 
+class _Response(http.client.HTTPResponse):
+    """An answer whose chunks have no negative size: the library reads those to the end of the connection."""
+
+    def _read_next_chunk_size(self):
+        size = super()._read_next_chunk_size()
+        if size < 0:
+            raise http.client.HTTPException(f'a chunk has the size {size}')
+        return size
+
+
 class _Connection:
     """What both kinds of connections have. One thread at a time."""
+    response_class = _Response
     is_used = False  # for an answered request
     is_kept = False  # it can have one more
     idle_since = 0.0
@@ -281,7 +298,7 @@ class _Connection:
         size = sum(memoryview(buffer).nbytes for buffer in buffers)
         broken = None
         try:
-            self.request('POST', path, buffers, {**headers, 'Content-Length': str(size)})
+            self.request('POST', path, buffers, {**headers, 'content-length': str(size)})
         except (BrokenPipeError, ConnectionResetError) as error:
             broken = error  # a server that refuses a request early may have said why
         try:

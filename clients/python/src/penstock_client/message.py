@@ -26,6 +26,8 @@ _TYPES = {dtype: number for number, dtype in DTYPES.items()}
 _TYPES[np.dtype(bool)] = 1  # GraphPipe has no bool; the server takes these bytes for one
 _LITTLE = struct.pack('=H', 1) == b'\1\0'
 
+_ENTRY_BYTES = 8  # of a list; a message whose parts share nothing has more
+_LOOK_BYTES = 1 << 20  # how much is made of a message between two looks at the clock
 _COPIED_BYTES_MAX = 2048  # smaller arrays are copied into the head: a copy costs less than one more write to the socket
 _ALIGNMENT = 64
 
@@ -51,6 +53,8 @@ class Tensor:
     __slots__ = ('type', 'shape', 'data', 'strings')
 
     def __init__(self, value):
+        if isinstance(value, np.ma.MaskedArray):
+            raise TypeError('GraphPipe has no masked arrays: use array.filled(value)')
         array = value if isinstance(value, np.ndarray) else np.asarray(value)
         self.shape = array.shape
         self.data = self.strings = None
@@ -171,14 +175,26 @@ def _put_strings(out, values):
 
 class _Reader:
     """Reads numbers at positions of a message. A position is never negative, so `struct` finds each one behind the end.
-    `strings_left`: bytes that strings may still take; many offsets may lead to the same bytes."""
-    __slots__ = ('array', 'view', 'size', 'strings_left')
+    `left`: the bytes of memory that what is read may still take."""
+    __slots__ = ('array', 'view', 'size', 'left', 'memory_bytes_max', '_deadline', '_next_look')
 
-    def __init__(self, array, strings_bytes_max=MESSAGE_BYTES_MAX):
+    def __init__(self, array, memory_bytes_max, deadline):
         self.array = array
         self.view = memoryview(array)
         self.size = len(array)
-        self.strings_left = strings_bytes_max
+        self.left = self.memory_bytes_max = memory_bytes_max
+        self._deadline = deadline
+        self._next_look = self.left - _LOOK_BYTES
+
+    def take(self, size):
+        """Counts what is made of the message. Offsets may lead to the same place, so that is not bounded by its size."""
+        self.left -= size
+        if self.left < 0:
+            raise ProtocolError('the parts of the message share bytes, and together take more memory than '
+                                f'answer_bytes_max, which is {self.memory_bytes_max}')
+        if self.left < self._next_look and self._deadline is not None:
+            self._deadline.left()
+            self._next_look = self.left - _LOOK_BYTES
 
     def follow(self, at):
         return at + _U32.unpack_from(self.view, at)[0]
@@ -211,13 +227,12 @@ class _Reader:
 
     def tables(self, at):
         start, count = self.vector(at, 4)
+        self.take(_ENTRY_BYTES * count)
         return [self.table(self.follow(start + 4 * index)) for index in range(count)]
 
     def bytes(self, at):
         start, count = self.vector(at, 1)
-        self.strings_left -= count
-        if self.strings_left < 0:
-            raise ProtocolError('the strings of the message take more memory than answer_bytes_max allows')
+        self.take(_ENTRY_BYTES + count)
         return bytes(self.view[start:start + count])
 
     def text(self, at):
@@ -235,14 +250,15 @@ class _Reader:
         start, rank = self.vector(at, 8)
         if rank > 254:
             raise ProtocolError(f'the message is malformed: a shape has {rank} dimensions')
+        self.take(_ENTRY_BYTES * rank)
         return struct.unpack_from(f'<{rank}q', self.view, start)
 
 
 def read_with(parse):
     """Makes a function that reads a message out of bytes: every fault of the message becomes a ProtocolError."""
-    def read(message, strings_bytes_max=MESSAGE_BYTES_MAX):
+    def read(message, memory_bytes_max=MESSAGE_BYTES_MAX, deadline=None):
         array = message if isinstance(message, np.ndarray) else np.frombuffer(message, np.uint8)
-        reader = _Reader(array, strings_bytes_max)
+        reader = _Reader(array, memory_bytes_max, deadline)
         try:
             return parse(reader, reader.table(reader.follow(0)))
         except struct.error as error:
@@ -273,6 +289,7 @@ def _tensor(reader, field):
                                 f'{count * dtype.itemsize}')
         flat = reader.array[start:start + found].view(dtype if _LITTLE else dtype.newbyteorder('<'))
         if not flat.flags.aligned:
+            reader.take(found)
             flat = flat.copy()
     try:
         return flat.reshape(shape)
@@ -280,10 +297,15 @@ def _tensor(reader, field):
         raise ProtocolError(f'numpy cannot have an output of shape {list(shape)}') from error
 
 
+class Outputs(list):
+    """The outputs as a list of arrays. `headers`: those of the answer, by their names in lower case."""
+    headers: dict[str, str] = {}
+
+
 def _infer_response(reader, field):
     for error in reader.tables(field(1)):
         raise server_error(reader.number(error(0), _I64), reader.text(error(1)))
-    return [_tensor(reader, each) for each in reader.tables(field(0))]
+    return Outputs(_tensor(reader, each) for each in reader.tables(field(0)))
 
 
 @dataclasses.dataclass(frozen=True)

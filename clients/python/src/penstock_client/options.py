@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import email.utils
+import numbers
 import random
 import ssl
 import threading
@@ -14,9 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from . import message
-from .errors import TimeoutExpired
+from .errors import ServerError, TimeoutExpired
 
 
+# A time that time.sleep takes; a server may send any number of digits.
+_RETRY_AFTER_SECONDS_MAX = 1e9
 Inputs = typing.Union[npt.ArrayLike, typing.Sequence[np.ndarray], typing.Mapping[str, npt.ArrayLike]]
 
 
@@ -77,17 +80,15 @@ def parse_retry_after(text):
     """Seconds, or None: both forms that HTTP has."""
     if text is None:
         return None
-    try:
-        return max(float(int(text)), 0.0)
-    except ValueError:
-        pass
+    if text.isascii() and text.isdigit():
+        return min(float(text), _RETRY_AFTER_SECONDS_MAX)
     try:
         when = email.utils.parsedate_to_datetime(text)
-    except (TypeError, ValueError):
+        if when.tzinfo is None:
+            when = when.replace(tzinfo=datetime.timezone.utc)
+        return max((when - datetime.datetime.now(datetime.timezone.utc)).total_seconds(), 0.0)
+    except (TypeError, ValueError, OverflowError, IndexError):
         return None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=datetime.timezone.utc)
-    return max((when - datetime.datetime.now(datetime.timezone.utc)).total_seconds(), 0.0)
 
 
 class Deadline:
@@ -148,6 +149,16 @@ class Options:
             raise ValueError('the URL may not have a user; give the token as token=...')
         if parts.scheme == 'http' and (self.ca_file or self.certificate_file or self.key_file or self.ssl_context):
             raise ValueError(f"certificates are for https://, but the URL is '{self.url}'")
+        try:
+            port = parts.port
+        except ValueError:
+            port = 0
+        if port == 0:
+            raise ValueError(f"the port of a URL is from 1 to 65535, but it is '{self.url}'")
+        for name in ('connect_timeout', 'timeout', 'idle_seconds_max', 'connections_max', 'answer_bytes_max'):
+            value = getattr(self, name)
+            if not isinstance(value, numbers.Real) and not (name == 'timeout' and value is None):
+                raise TypeError(f'{name} is a number, not {value!r}')
         if self.connections_max < 1:
             raise ValueError(f'connections_max is at least 1, not {self.connections_max}')
 
@@ -166,10 +177,36 @@ class Options:
         return context
 
     def request_headers(self):
-        headers = {'Content-Type': 'application/octet-stream', **self.headers}
+        headers = {'content-type': 'application/octet-stream', **checked_headers(self.headers)}
         if self.token is not None:
-            headers['Authorization'] = f'Bearer {self.token}'
+            headers['authorization'] = f'Bearer {self.token}'
         return headers
+
+
+def checked_headers(headers):
+    """Headers of the caller, by their names in lower case."""
+    checked = {}
+    for name, value in (headers or {}).items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise TypeError(f'the names and values of headers are texts, not {name!r}: {value!r}')
+        if name.lower() in ('content-length', 'transfer-encoding'):
+            raise ValueError(f'the client itself sets the header {name}')
+        if any(each in text for each in '\r\n\0' for text in (name, value)):
+            raise ValueError(f'the header {name!r} has the end of a line in it')
+        checked[name.lower()] = value
+    return checked
+
+
+def read_answer(parse, body, headers, bytes_max, deadline):
+    """What `parse` makes of the body. `headers`: those of the answer."""
+    try:
+        result = parse(body, bytes_max, deadline)
+    except ServerError as error:  # within the message; HTTP has the time to wait
+        error.retry_after = parse_retry_after(headers.get('retry-after'))
+        raise
+    if isinstance(result, message.Outputs):
+        result.headers = headers
+    return result
 
 
 def target(prefix, name, version=None, label=None, signature=None):
@@ -181,6 +218,8 @@ def target(prefix, name, version=None, label=None, signature=None):
             raise ValueError('a version or label needs the name of a model')
         path = prefix + '/'
     else:
+        if not isinstance(name, str):
+            raise TypeError(f'the name of a model is a text, not {name!r}')
         if not name:
             raise ValueError('the name of a model is not empty; without a name it is the default model')
         path = f'{prefix}/graphpipe/{urllib.parse.quote(name, safe="")}'
@@ -194,19 +233,34 @@ def target(prefix, name, version=None, label=None, signature=None):
 
 
 def infer_buffers(inputs, outputs, config):
-    """The request of infer(): `inputs` is an array, a list of arrays, or a dict of them by name."""
-    if isinstance(outputs, str):
+    """The request of infer(): `inputs` is an array, a list of arrays, or a dict of them by name. A list without an array
+    is one input, as np.asarray makes it."""
+    if isinstance(outputs, (str, bytes)):
         raise TypeError('outputs is a list of names; infer_one() takes one name')
+    outputs = () if outputs is None else outputs
+    if not isinstance(outputs, typing.Iterable):
+        raise TypeError(f'outputs is a list of names, not {outputs!r}')
+    if not isinstance(config, (str, bytes)):
+        raise TypeError(f'config is a text, not {config!r}')
     names = ()
     if isinstance(inputs, typing.Mapping):
         names, values = list(inputs), inputs.values()
-    elif isinstance(inputs, (list, tuple)):
+    elif isinstance(inputs, (list, tuple)) and (not inputs or any(hasattr(value, 'dtype') for value in inputs)):
         values = inputs
         if not all(hasattr(value, 'dtype') for value in values):
             raise TypeError('a list of inputs has numpy arrays; if this list is one input, use np.array(list, dtype)')
     else:
         values = [inputs]
-    return message.infer_request([message.Tensor(value) for value in values], names, outputs or (), config)
+    return message.infer_request([message.Tensor(value) for value in values], _names(names, 'an input'),
+                                 _names(outputs, 'an output'), config)
+
+
+def _names(values, what):
+    values = list(values)
+    for value in values:
+        if not isinstance(value, str):
+            raise TypeError(f'the name of {what} is a text, not {value!r}')
+    return values
 
 
 def only_output(outputs):
