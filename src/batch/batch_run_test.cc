@@ -995,7 +995,7 @@ class TurnTest : public BatchRunTest {
   void ServeCheap(int64_t rows_max = kBatchRowsMax) {
     Serve(rows_max);
     const ServedModel& served = Served(*manager_.GetHandle("m", std::nullopt));
-    while (!served.MayRunInline()) {
+    while (!served.MayRunInline(RequestSize::kSmall)) {
       Send(Request({0}));
       scheduler_.RunQueued();
     }
@@ -1073,7 +1073,7 @@ TEST_F(TurnTest, FailingRequestFailsNoOther) {
 TEST_F(TurnTest, ModelThatHardlyTakesTimeRunsAtOnce) {
   SetRunTime(std::chrono::nanoseconds(200));
   Serve();
-  while (!Served(*manager_.GetHandle("m", std::nullopt)).MayRunInline()) {
+  while (!Served(*manager_.GetHandle("m", std::nullopt)).MayRunInline(RequestSize::kSmall)) {
     Send(Request({0}));
     scheduler_.RunQueued();
   }

@@ -21,24 +21,25 @@
 namespace penstock {
 namespace {
 
-bool IsSmall(const InferRequest& request, uint64_t bytes_max) {
+// Requests of up to `bytes_max` are small.
+RequestSize SizeOf(const InferRequest& request, uint64_t bytes_max) {
   uint64_t bytes = 0;
   for (const NamedTensor& input : request.inputs) {
     // The array of a string tensor has only views. Its characters count too, but to sum them up
     // means to visit every string. So the cheap number is tested first.
     bytes += input.tensor.bytes();
-    if (bytes > bytes_max) return false;
+    if (bytes > bytes_max) return RequestSize::kLarge;
     bytes += input.tensor.StringBytes();
   }
-  return bytes <= bytes_max;
+  return bytes <= bytes_max ? RequestSize::kSmall : RequestSize::kLarge;
 }
 
 bool MayRunInline(const ServedModel& served, const schedule::ModelQueue& queue,
                   const InferRequest& request, uint64_t bytes_max) {
   const ModelTraits& traits = served.info().traits;
-  return served.MayRunInline() && !queue.queues_always() && !traits.may_block &&
+  return !queue.queues_always() && !traits.may_block &&
          !(traits.deadline_needs_pool && request.deadline != kNoDeadline) &&
-         IsSmall(request, bytes_max);
+         served.MayRunInline(SizeOf(request, bytes_max));
 }
 
 // A run that may answer after Model::Run has returned. The callback and the thread that runs share
@@ -64,7 +65,8 @@ struct LateRun {
 
 // Runs a model whose answer may come later, on another thread. `lease` is null for an inline run.
 void RunMaybeLate(const core::Handle& handle, const InferRequest& request, ResponseCallback&& done,
-                  const Clock& clock, SteadyTime start, schedule::Lease* lease, size_t requests) {
+                  const Clock& clock, SteadyTime start, schedule::Lease* lease, size_t requests,
+                  RequestSize size) {
   ServedModel& served = Served(handle);
   // A client that takes parts slowly makes the model wait, and must not hold a slot meanwhile. Any
   // other run computes until its answer is there.
@@ -74,7 +76,7 @@ void RunMaybeLate(const core::Handle& handle, const InferRequest& request, Respo
   if (lease != nullptr) run->lease = std::move(*lease);
   StartRun(served.model(), request, [run](InferResponse part) { run->OnPart(std::move(part)); });
   served.RecordOccupied((clock.Now() - start) / static_cast<int64_t>(requests),
-                        /*was_inline=*/lease == nullptr);
+                        /*was_inline=*/lease == nullptr, size);
   if (lease == nullptr) return;
   if (!keeps_slot && run->events.load(std::memory_order_acquire) == 0) run->lease.ReleaseSlot();
   if (run->IsSecondEvent()) *lease = std::move(run->lease);  // the thread of the pool ends it
@@ -83,21 +85,23 @@ void RunMaybeLate(const core::Handle& handle, const InferRequest& request, Respo
 // Runs the model and records how long it took. `handle` keeps the model alive until Run has
 // returned, because the caller may drop its own handle as soon as it has the answer. `lease` is
 // null for an inline run. Without the batch, an event loop would run as many requests one by one:
-// so the time for one of them decides whether the model may run there.
+// so the time for one of them decides whether the model may run there. `size` is that of one.
 void RunAndRecord(core::Handle handle, const InferRequest& request, ResponseCallback&& done,
-                  const Clock& clock, SteadyTime start, schedule::Lease* lease, size_t requests) {
+                  const Clock& clock, SteadyTime start, schedule::Lease* lease, size_t requests,
+                  RequestSize size) {
   ServedModel& served = Served(handle);
   StageTimes* const times = request.times;
   if (times != nullptr) times->run_start = start;
   if (!served.info().traits.answers_in_run)
-    return RunMaybeLate(handle, request, std::move(done), clock, start, lease, requests);
+    return RunMaybeLate(handle, request, std::move(done), clock, start, lease, requests, size);
   // A model that answers before Run returns needs no wrapper around `done`, which would cost an
   // allocation.
   StartRun(served.model(), request, std::move(done));
   // `done` of InferCall reads the clock when it has sent the answer.
   const Duration time = ThreadTime::LastSince(start + Duration(1), clock) - start;
   if (times == nullptr) served.RecordRun(time);
-  served.RecordOccupied(time / static_cast<int64_t>(requests), /*was_inline=*/lease == nullptr);
+  served.RecordOccupied(time / static_cast<int64_t>(requests), /*was_inline=*/lease == nullptr,
+                        size);
 }
 
 }  // namespace
@@ -286,7 +290,8 @@ void Engine::RunNow(core::Handle handle, const InferRequest& request, schedule::
     AnswerError(done, std::move(status));
     return;
   }
-  RunAndRecord(std::move(handle), request, std::move(done), clock_, now, lease, requests);
+  const RequestSize size = SizeOf(request, options_.inline_request_bytes_max * requests);
+  RunAndRecord(std::move(handle), request, std::move(done), clock_, now, lease, requests, size);
 }
 
 }  // namespace penstock

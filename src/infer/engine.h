@@ -31,7 +31,8 @@
 namespace penstock {
 
 struct EngineOptions {
-  // A request with a larger body or more input bytes is never decoded or run on an event loop.
+  // A request with a larger body is not decoded on an event loop, unless it is decoded in place.
+  // One with more input bytes runs there only if the model is fast for such requests too.
   uint64_t inline_request_bytes_max = 64 * 1024;
   // The most bytes that the tensors of one request may take in addition to its message.
   uint64_t decoded_tensor_bytes_max = kDecodedTensorBytesMax;

@@ -44,7 +44,8 @@ void InferCall::Start(Engine& engine, const CallInfo& info) {
   // The clock was read when the bytes of this request came, or at the end of the request before.
   times_.begun = ThreadTime::LastSince(info.start, engine.clock());
   // The time to decode grows with the body, and an event loop must not stop for long.
-  if (info.body_bytes <= engine.inline_request_bytes_max()) return FindModel(nullptr);
+  if (info.body_bytes <= engine.inline_request_bytes_max() || DecodesInPlace())
+    return FindModel(nullptr);
   // The version that is ready now stays loaded while the request waits. FindModel decides.
   ModelSelector peeked;
   if (PeekSelector(peeked) &&

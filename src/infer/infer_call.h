@@ -56,9 +56,9 @@ struct CallInfo {
 // for each part, and EndParts or SendError ends the answer. A model that answers once gives one
 // part. If the client does not, an answer of several parts is an error.
 //
-// A small request stays on the event loop until it runs. A request with a large body, or one that
-// becomes large when it is decoded, waits in the queue of its model. Then one thread decodes and
-// runs it, in one slot.
+// A small request stays on the event loop until it runs, and so does one that is decoded in place.
+// Another request with a large body, or one that becomes large when it is decoded, waits in the
+// queue of its model. Then one thread decodes and runs it, in one slot.
 //
 // The memory of a request counts in the server's budget: decoded tensors are counted before they
 // are allocated, and answers until they are sent. A request over the budget is refused.
@@ -96,6 +96,9 @@ class InferCall : private RequestHeaders {
   // tensors from `memory`. Called a second time, in a slot, if `memory` reports that the
   // request is too large for an event loop.
   virtual Status Decode(const ModelInfo& info, RequestMemory& memory, InferRequest& request) = 0;
+  // True if the time of Decode does not grow with the tensors, because they are views of the
+  // message. Then a large request need not leave the event loop to be decoded.
+  virtual bool DecodesInPlace() const { return false; }
   // Returns the bytes of the answer. Takes the memory for them from `memory`.
   virtual StatusOr<ByteChain> Encode(const NamedTensors& outputs, RequestMemory& memory) = 0;
   // Sends the whole answer. It is the last step but Record and Release; the client may be gone

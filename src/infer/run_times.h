@@ -11,6 +11,9 @@
 
 namespace penstock {
 
+// Whether a request is larger than EngineOptions::inline_request_bytes_max.
+enum class RequestSize : uint8_t { kSmall, kLarge };
+
 // True if the kernel has preempted this thread since its last call of this function. False at the
 // first call of a thread.
 bool WasPreempted();

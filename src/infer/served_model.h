@@ -2,6 +2,7 @@
 // A loaded model as the manager keeps it: with its run-time statistics and its metrics.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <memory>
 #include <mutex>
@@ -74,7 +75,9 @@ class ServedModel final : public core::Servable {
   void SetCache(std::unique_ptr<AnswerCache> cache) { cache_ = std::move(cache); }
   // Null: every request runs.
   AnswerCache* cache() const { return cache_.get(); }
-  bool MayRunInline() const { return run_times_.MayRunInline() && !gathers_; }
+  // Large requests have to prove on their own that they are fast: a model that is fast for small
+  // ones need not be.
+  bool MayRunInline(RequestSize size) const { return TimesOf(size).MayRunInline() && !gathers_; }
   // The queue of the model in the server's scheduler, which must always be the same one.
   schedule::ModelQueue& QueueIn(schedule::Scheduler& scheduler) const {
     // Each request asks, so the usual answer is one load; std::call_once reads thread-local memory.
@@ -83,7 +86,9 @@ class ServedModel final : public core::Servable {
   }
 
   // `time`: how long a run occupied its thread.
-  void RecordOccupied(Duration time, bool was_inline) { run_times_.Record(time, was_inline); }
+  void RecordOccupied(Duration time, bool was_inline, RequestSize size) {
+    TimesOf(size).Record(time, was_inline);
+  }
   // `time`: from the start of a run to its last part.
   void RecordRun(Duration time) { run_.Record(ToMicroseconds(time)); }
   // The stages of one request, which has ended.
@@ -98,6 +103,8 @@ class ServedModel final : public core::Servable {
   static double ToMicroseconds(Duration time) {
     return std::chrono::duration<double, std::micro>(time).count();
   }
+  RunTimes& TimesOf(RequestSize size) { return run_times_[static_cast<size_t>(size)]; }
+  const RunTimes& TimesOf(RequestSize size) const { return run_times_[static_cast<size_t>(size)]; }
   schedule::ModelQueue& FindQueue(schedule::Scheduler& scheduler) const;
 
   const std::string name_;
@@ -109,7 +116,7 @@ class ServedModel final : public core::Servable {
   Histogram& run_;
   Histogram& encode_;
   Histogram& write_;
-  RunTimes run_times_;
+  std::array<RunTimes, 2> run_times_;  // by RequestSize
 
   std::shared_ptr<RecentRequests> recent_;
   std::unique_ptr<Batcher> batcher_;

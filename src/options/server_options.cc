@@ -685,7 +685,8 @@ const OptionRow kRows[] = {
     {.group = option_group::kThreads,
      .name = "inline_request_bytes_max",
      .target = Field<&Settings::engine, &EngineOptions::inline_request_bytes_max>(),
-     .sentence = "Larger requests always run on compute threads.",
+     .sentence = "Larger requests are decoded on compute threads. Those that need no decoding "
+                 "(GraphPipe) may run on an event loop, if the model is fast for large ones too.",
      .unit = "bytes"},
 
     // --- Backends

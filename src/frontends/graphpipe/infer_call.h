@@ -43,6 +43,7 @@ class GraphPipeInferCall final : public NetCall<net::HttpCallRef> {
   bool PeekSelector(ModelSelector& selector) const override;
   Status ReadSelector(ModelSelector& selector, InferRequest& request) override;
   Status Decode(const ModelInfo& info, RequestMemory& memory, InferRequest& request) override;
+  bool DecodesInPlace() const override { return true; }
   StatusOr<ByteChain> Encode(const NamedTensors& outputs, RequestMemory& memory) override;
   void Send(ByteChain&& answer) override;
   void SendError(const Status& status) override;
