@@ -138,6 +138,22 @@ TEST_F(EngineTest, LargeRequestRunsOnThePool) {
   EXPECT_TRUE(NextRunsOnPool());
 }
 
+TEST_F(EngineTest, AModelMustProveThatItIsFastForLargeRequests) {
+  Serve();
+  WarmUp();
+  const Tensor small = request_.inputs[0].tensor;
+  request_.inputs[0].tensor = *Tensor::Allocate(DType::kFloat32, {100'000});
+  for (int i = 0; i < 100; ++i) EXPECT_TRUE(NextRunsOnPool()) << i;
+  EXPECT_FALSE(NextRunsOnPool());
+  // A large one that is slow says nothing about small ones.
+  run_time_ = microseconds(1500);
+  EXPECT_FALSE(NextRunsOnPool());
+  run_time_ = microseconds(10);
+  EXPECT_TRUE(NextRunsOnPool());
+  request_.inputs[0].tensor = small;
+  EXPECT_FALSE(NextRunsOnPool());
+}
+
 TEST_F(EngineTest, LongStringsCountAsLargeRequest) {
   info_.traits.any_signature = true;
   Serve();

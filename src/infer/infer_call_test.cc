@@ -18,6 +18,7 @@ struct Script {
   size_t tensor_bytes = 8;  // that decoding allocates
   size_t answer_bytes = 0;
   std::vector<ByteChain> unsent;
+  bool decodes_in_place = false;
   bool decode_throws = false;
   bool encode_throws = false;
   Status error;
@@ -38,6 +39,7 @@ class FakeCall final : public InferCall {
     selector.name = script_.model;
     return OkStatus();
   }
+  bool DecodesInPlace() const override { return script_.decodes_in_place; }
   Status Decode(const ModelInfo&, RequestMemory& memory, InferRequest& request) override {
     script_.steps += 'D';
     if (script_.decode_throws) throw std::bad_alloc();
@@ -260,6 +262,13 @@ TEST_F(InferCallTest, ALargeBodyIsDecodedAndRunOnThePoolInOneGo) {
   EXPECT_EQ(steps_on_loop_, "");
   EXPECT_EQ(script_.steps, "SDEWCR");
   EXPECT_EQ(runs_on_loop_, "");
+}
+
+TEST_F(InferCallTest, ALargeBodyThatNeedsNoDecodingStaysOnTheLoop) {
+  script_.decodes_in_place = true;
+  Run(5000);
+  EXPECT_EQ(steps_on_loop_, "SDEWCR");
+  EXPECT_EQ(runs_on_loop_, "X");
 }
 
 TEST_F(InferCallTest, ASmallBodyThatExpandsIsDecodedOnThePool) {

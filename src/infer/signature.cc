@@ -267,6 +267,12 @@ Status CheckFurther(const ModelInfo& info, const Signature& first, const InferRe
 
 }  // namespace
 
+const TensorSpec& AtPlace(std::span<const TensorSpec> specs, size_t place) {
+  if (specs[place].place == place) return specs[place];
+  const auto found = std::ranges::find(specs, place, &TensorSpec::place);
+  return found != specs.end() ? *found : specs[place];
+}
+
 const TensorSpec* Signature::FindInput(std::string_view input) const {
   return FindByName(inputs, input);
 }

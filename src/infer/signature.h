@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -48,7 +49,13 @@ struct TensorSpec {
   std::vector<std::string> dimension_names = {};  // one for each dimension, or none at all
   std::vector<std::string> class_labels = {};  // what the entries of the last dimension stand for
   CompositePart part = {};
+  uint32_t place = 0;  // in the model's own order; all 0: it has none
 };
+
+// Returns the tensor at this place of the model's own order, which clients that send no names use.
+// `specs` are sorted by name, which is the order if the model has none. REQUIRES: place <
+// specs.size().
+const TensorSpec& AtPlace(std::span<const TensorSpec> specs, size_t place);
 
 // Something that the model's files have, but requests cannot use: an input or output of a
 // signature, or a whole signature. Immutable after loading.

@@ -176,6 +176,27 @@ def test_real_models(models_server):
     assert status == 400 and b'complex64' in body
 
 
+@pytest.mark.runtimes
+def test_tensors_without_names_have_the_order_of_the_onnx_file(tmp_path):
+    import onnx
+    from onnx import TensorProto, helper
+    vector = {name: helper.make_tensor_value_info(name, TensorProto.FLOAT, [2]) for name in 'abyz'}
+    graph = helper.make_graph([helper.make_node('Sub', ['b', 'a'], ['z']), helper.make_node('Neg', ['z'], ['y'])], 'order',
+                              [vector['b'], vector['a']], [vector['z'], vector['y']])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 13)])
+    model.ir_version = 8
+    (tmp_path / 'm' / '1').mkdir(parents=True)
+    onnx.save(model, tmp_path / 'm' / '1' / 'model.onnx')
+    b, a = np.array([5, 1], np.float32), np.array([1, 2], np.float32)
+    with Server(tmp_path, {'m': str(tmp_path / 'm')}, ['--graphpipe_port=-1']) as server:
+        z, y = remote.execute_multi(url(server, 'm'), [b, a], None, None)
+        assert remote.get_input_names(url(server, 'm')) == ['b', 'a']
+        assert remote.get_output_names(url(server, 'm')) == ['z', 'y']
+        page = json.loads(server.get('/graphpipe/m')[1])
+    assert z.tolist() == [4, -1] and y.tolist() == [-4, 1]
+    assert [each['Name'] for each in page['Outputs']] == ['z', 'y']
+
+
 def test_big_tensors_are_not_copied(server):
     before = copied(server, 'in'), copied(server, 'out')
     session = requests.Session()

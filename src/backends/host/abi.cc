@@ -139,8 +139,7 @@ StatusOr<Specs> ReadSpecs(const PenstockTensorSpec* const* specs, size_t count) 
   return result;
 }
 
-// Returns the positions of `specs`, sorted by name. Our lists are sorted, so that clients see the
-// same order whatever the backend's is.
+// Returns the positions of `specs`, sorted by name: that is the order of our lists.
 std::vector<uint32_t> SortedOrder(const Specs& specs) {
   std::vector<uint32_t> order(specs.size());
   std::iota(order.begin(), order.end(), 0);
@@ -229,6 +228,7 @@ Status AppendSpecs(const Specs& specs, std::span<const uint32_t> order,
                    std::vector<TensorSpec>& to) {
   for (const uint32_t index : order) {
     ASSIGN_OR_RETURN(TensorSpec spec, SpecFromC(specs[index]));
+    spec.place = index;
     if (!to.empty() && to.back().name == spec.name) {
       return Error(StatusCode::kInternal, "the name '{}' stands twice", spec.name);
     }

@@ -86,6 +86,15 @@ class HostedModelTest : public testing::Test {
   std::vector<InferResponse> parts_;
 };
 
+TEST_F(HostedModelTest, TensorsAreSortedByNameAndKeepTheirPlaces) {
+  Make();
+  const std::vector<TensorSpec>& outputs = model_->info().signatures[0].outputs;
+  ASSERT_EQ(outputs.size(), 2u);
+  EXPECT_EQ(outputs[0].name, "y");
+  EXPECT_EQ(AtPlace(outputs, 0).name, "z");
+  EXPECT_EQ(AtPlace(outputs, 1).name, "y");
+}
+
 TEST_F(HostedModelTest, SortsOutputsAndCopiesWhatHasNoOwner) {
   fake_.run = [](PenstockRequest* request) { Answer(request); };
   Make();

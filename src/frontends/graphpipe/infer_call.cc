@@ -84,7 +84,8 @@ StatusOr<NamedTensors> GraphPipeInferCall::InOrder(const NamedTensors& outputs) 
   if (wanted.empty()) {
     const Signature* const signature = info.FindSignature(request().signature_name);
     if (signature == nullptr || info.traits.any_signature) return outputs;
-    for (const TensorSpec& spec : signature->outputs) wanted.push_back(spec.name);
+    for (size_t i = 0; i < signature->outputs.size(); ++i)
+      wanted.push_back(AtPlace(signature->outputs, i).name);
   }
   NamedTensors ordered;
   for (size_t i = 0; i < wanted.size(); ++i) {

@@ -48,7 +48,8 @@ flatbuffers::Offset<flatbuffers::String> Text(Builder& builder, std::string_view
 
 auto WriteSpecs(Builder& builder, Specs specs) {
   std::vector<flatbuffers::Offset<::graphpipe::IOMetadata>> all;
-  for (const TensorSpec& spec : specs) {
+  for (size_t i = 0; i < specs.size(); ++i) {
+    const TensorSpec& spec = AtPlace(specs, i);
     const auto name = Text(builder, spec.name);
     const auto description = Text(builder, DescriptionOf(spec));
     const auto shape = builder.CreateVector(DimsOf(spec));
@@ -66,7 +67,8 @@ std::string Quoted(std::string_view text) {
 
 std::string SpecsJson(Specs specs) {
   std::string json = "[";
-  for (const TensorSpec& spec : specs) {
+  for (size_t i = 0; i < specs.size(); ++i) {
+    const TensorSpec& spec = AtPlace(specs, i);
     json += fmt::format(
         "{}\n    {{\n      \"Name\": {},\n      \"Description\": {},\n      \"Shape\": [{}],\n"
         "      \"Type\": {}\n    }}",

@@ -262,7 +262,7 @@ StatusOr<std::string_view> RequestReader::InputName(std::span<const std::string_
     return made_names_.emplace_back(fmt::format("input_{}", index));
   }
   if (name.empty()) {
-    if (index < signature->inputs.size()) return signature->inputs[index].name;
+    if (index < signature->inputs.size()) return AtPlace(signature->inputs, index).name;
     return InvalidArgument("the request has {} input_tensors; the inputs are: {}", count,
                            NamesOf(signature->inputs));
   }

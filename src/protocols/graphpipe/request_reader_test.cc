@@ -193,6 +193,24 @@ TEST(GraphPipeRequestTest, NamesOfTensorFlowHaveALongAndAShortForm) {
               HasSubstr("'a:0' twice"));
 }
 
+TEST(GraphPipeRequestTest, TensorsWithoutNamesComeInTheOrderOfTheModel) {
+  ModelInfo info =
+      InfoOf({Spec("a", DType::kFloat32), Spec("b", DType::kFloat32), Spec("c", DType::kFloat32)});
+  const std::string message = MakeRequest({.tensors = {Floats({1}), Floats({2}), Floats({3})}});
+  const auto names = [&] {
+    const Result result(AsSlice(message), info);
+    std::vector<std::string> given;
+    for (const NamedTensor& input : result.request.inputs) given.emplace_back(input.name);
+    return given;
+  };
+  EXPECT_THAT(names(), ElementsAre("a", "b", "c"));
+  std::vector<TensorSpec>& inputs = info.signatures[0].inputs;
+  inputs[0].place = 2;
+  inputs[1].place = 0;
+  inputs[2].place = 1;
+  EXPECT_THAT(names(), ElementsAre("b", "c", "a"));
+}
+
 TEST(GraphPipeRequestTest, ErrorsSayWhatIsWrongAndWhatIsRight) {
   const auto error = [](const FakeRequest& request) {
     return Result(AsSlice(MakeRequest(request)), kOneFloat).error();
