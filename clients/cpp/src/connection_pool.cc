@@ -13,8 +13,9 @@ namespace penstock_client {
 namespace {
 
 // What libcurl hands over and takes at once. It copies this much between its buffer and ours, so it
-// should stay in the processor's cache.
-constexpr long kBufferBytes = 128 << 10;
+// should stay in the processor's cache. A larger one to send saves system calls and waits.
+constexpr long kReceiveBytes = 64 << 10;
+constexpr long kSendBytes = 512 << 10;
 
 constexpr size_t kConnectionsMax = 65536;
 
@@ -118,8 +119,8 @@ CurlHandle ConnectionPool::Connect() const {
   SetOption(curl, CURLOPT_MAXCONNECTS, 1L);  // another handle has its own
   SetOption(curl, CURLOPT_MAXAGE_CONN, static_cast<long>(options_.idle_max.count()));
   SetOption(curl, CURLOPT_CONNECTTIMEOUT_MS, Milliseconds(options_.connect_timeout));
-  SetOption(curl, CURLOPT_BUFFERSIZE, kBufferBytes);
-  SetOption(curl, CURLOPT_UPLOAD_BUFFERSIZE, kBufferBytes);
+  SetOption(curl, CURLOPT_BUFFERSIZE, kReceiveBytes);
+  SetOption(curl, CURLOPT_UPLOAD_BUFFERSIZE, kSendBytes);
   SetFile(curl, CURLOPT_UNIX_SOCKET_PATH, options_.unix_socket);
   SetFile(curl, CURLOPT_CAINFO, options_.ca_file);
   SetFile(curl, CURLOPT_SSLCERT, options_.certificate_file);
