@@ -364,15 +364,25 @@ TEST_F(TensorFlowTest, ClientsMayCallTensorsAsTheGraphDoes) {
   EXPECT_THAT(ErrorOf(TestModel("frozen"), {{"names", "tensor"}}), HasSubstr("it can be 'graph'"));
 }
 
+// As GraphPipe's server for TensorFlow did, whose clients send tensors by position.
 TEST_F(TensorFlowTest, TheGuessOfGraphPipesServer) {
-  const auto plain = *Load(TestModel("mixed_frozen"), {});
-  EXPECT_THAT(NamesOf(plain->info().signatures[0].inputs), ElementsAre("flag", "words", "x"));
-  EXPECT_THAT(NamesOf(plain->info().signatures[0].outputs),
-              ElementsAre("checked", "echo", "is_large", "top", "top:1"));
-  const auto model = *Load(TestModel("mixed_frozen"), {{"names", "graph"}});
-  EXPECT_THAT(NamesOf(model->info().signatures[0].inputs), ElementsAre("flag:0", "words:0", "x:0"));
-  EXPECT_THAT(NamesOf(model->info().signatures[0].outputs),
-              ElementsAre("echo:0", "top:0", "top:1"));
+  using Lists = std::pair<std::vector<std::string>, std::vector<std::string>>;
+  const auto lists_of = [](const Model& model) {
+    const Signature& signature = model.info().signatures[0];
+    Lists lists;
+    for (size_t i = 0; i < signature.inputs.size(); ++i)
+      lists.first.push_back(AtPlace(signature.inputs, i).name);
+    for (size_t i = 0; i < signature.outputs.size(); ++i)
+      lists.second.push_back(AtPlace(signature.outputs, i).name);
+    return lists;
+  };
+  const std::string path = TestModel("mixed_frozen");
+  EXPECT_EQ(lists_of(**Load(path, {})),
+            Lists({"flag", "x", "words"}, {"checked", "is_large", "top", "top:1", "echo"}));
+  EXPECT_EQ(lists_of(**Load(path, {{"names", "graph"}})),
+            Lists({"x:0", "words:0", "flag:0"}, {"top:0", "top:1", "echo:0"}));
+  EXPECT_EQ(lists_of(**Load(path, {{"names", "graph"}, {"outputs", "top:1,half"}})).second,
+            std::vector<std::string>({"top:1", "half:0"}));
 }
 
 TEST_F(TensorFlowTest, NamesInASavedModelReplaceItsSignatures) {

@@ -26,12 +26,12 @@ AT_START = ['-l', '127.0.0.1:0', '--listen=at_start']
 
 
 def frozen(factor=0.5):
-    """A graph: half = x * factor, sum = half + 2 + z, top = the largest two of half."""
+    """A graph: half = x * factor, sum = half + 2 + a, top = the largest two of half. Its first input is x."""
     with tf.Graph().as_default() as graph:
         x = tf.compat.v1.placeholder(tf.float32, [None, 3], 'x')
-        z = tf.compat.v1.placeholder(tf.float32, [None, 3], 'z')
+        a = tf.compat.v1.placeholder(tf.float32, [None, 3], 'a')
         half = tf.multiply(x, factor, 'half')
-        tf.add(half + 2.0, z, 'sum')
+        tf.add(half + 2.0, a, 'sum')
         tf.math.top_k(half, 2, name='top')
     return graph.as_graph_def().SerializeToString()
 
@@ -92,26 +92,26 @@ def refusal(*flags, env=None):
 
 def test_a_frozen_graph_with_the_tensors_found_in_it(graph, serve):
     server, url = serve('--model', graph)
-    assert remote.get_input_names(url) == ['x:0', 'z:0']
+    assert remote.get_input_names(url) == ['x:0', 'a:0']
     assert remote.get_output_names(url) == ['sum:0', 'top:0', 'top:1']
     page = json.loads(server.get('/', server.graphpipe_port)[1])
     assert (page['Name'], page['Inputs'][0]['Shape'], page['Inputs'][0]['Type']) == ('net', [-1, 3], 10)
-    z = np.ones_like(X)
-    total, top, index = remote.execute_multi(url, [X, z], None, None)
+    ones = np.ones_like(X)
+    total, top, index = remote.execute_multi(url, [X, ones], None, None)
     np.testing.assert_allclose(total, X / 2 + 3)
     assert top.tolist() == [[2.5, 1.0], [3.5, 2.0]] and index.tolist() == [[2, 1], [0, 1]]
-    for names, outputs in ((['x', 'z'], ['top:1', 'sum']), (['x:0', 'z:0'], ['top:1', 'sum:0'])):
-        index, total = remote.execute_multi(url, [X, z], names, outputs)
+    for names, outputs in ((['x', 'a'], ['top:1', 'sum']), (['x:0', 'a:0'], ['top:1', 'sum:0'])):
+        index, total = remote.execute_multi(url, [X, ones], names, outputs)
         np.testing.assert_allclose(total, X / 2 + 3)
         assert index.tolist() == [[2, 1], [0, 1]]
     with pytest.raises(requests.HTTPError):
-        remote.execute_multi(url, [X, z], ['x', 'y'], ['sum'])
+        remote.execute_multi(url, [X, ones], ['x', 'y'], ['sum'])
 
 
 def test_flags_name_the_tensors(graph, serve):
     _, url = serve('-m', graph, '-i', 'half', '-o', 'top:1,top', '--engine-count=2', '-v')
     assert remote.get_input_names(url) == ['half:0']
-    top, index = remote.execute_multi(url, [X], None, None)
+    index, top = remote.execute_multi(url, [X], None, None)
     assert top.tolist() == [[5, 2], [7, 4]] and index.tolist() == [[2, 1], [0, 1]]
 
 

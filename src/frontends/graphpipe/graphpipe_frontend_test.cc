@@ -235,6 +235,17 @@ TEST_F(GraphPipeFrontendTest, SomeOutputsComeOnlyIfTheyAreNamed) {
               ElementsAre(ElementsAre(1), ElementsAre(2)));
 }
 
+TEST_F(GraphPipeFrontendTest, TheOthersComeInTheOrderOfTheModel) {
+  Start({.named_outputs = "of another model"});
+  ASSERT_TRUE(ServeFakeModel(manager_, metrics_, "turned", [] {
+                ModelInfo info = TwoOutputs();
+                info.signatures[0].outputs[0].place = 1;
+                return std::make_unique<FakeModel>(std::move(info), AnswerBackwards);
+              }).ok());
+  EXPECT_THAT(FloatsOf(Post("/graphpipe/turned", MakeRequest({}))),
+              ElementsAre(ElementsAre(2), ElementsAre(1)));
+}
+
 TEST_F(GraphPipeFrontendTest, BigTensorsAreNeverCopied) {
   AddOthers();
   const std::string elements(100'000, 'e');

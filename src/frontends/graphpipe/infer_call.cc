@@ -74,8 +74,10 @@ void GraphPipeInferCall::ChooseOutputs(const ModelInfo& info, InferRequest& requ
   };
   // If all want to be named, an answer without any would be of no use.
   if (std::ranges::all_of(signature->outputs, wants_name)) return;
-  for (const TensorSpec& spec : signature->outputs)
+  for (size_t i = 0; i < signature->outputs.size(); ++i) {
+    const TensorSpec& spec = AtPlace(signature->outputs, i);
     if (!wants_name(spec)) request.output_filter.push_back(spec.name);
+  }
 }
 
 StatusOr<NamedTensors> GraphPipeInferCall::InOrder(const NamedTensors& outputs) const {
