@@ -30,6 +30,7 @@ from batching import inside, overload, policies, two_models
 from cache import row_cache
 from lifecycle import big_model, engine, first_answer, many_models, switches
 from serialization import cpp_codecs, go_codecs, java_codecs, python_calls, python_codecs
+from tables import tables
 from throughput import rates
 
 SCENARIOS = {
@@ -45,6 +46,7 @@ SCENARIOS = {
     "batching_overload": overload.run,
     "row_cache": row_cache.run,
     "ensemble": ensemble.run,
+    "tables": tables.run,
     "grpc_classify": example_calls.run_small,
     "examples": example_calls.run_reader,
     "graphpipe_small": graphpipe_calls.run_small,
