@@ -60,11 +60,13 @@ Status ReadFileName(std::string_view member, const element& value, std::string& 
 
 Status ReadKeyType(const element& value, Manifest& manifest) {
   ASSIGN_OR_RETURN(const std::string_view text, ReadText("key_type", value));
-  for (const KeyType type : {KeyType::kInt64, KeyType::kString, KeyType::kDense}) {
+  for (const KeyType type :
+       {KeyType::kInt64, KeyType::kString, KeyType::kDense, KeyType::kVocabulary}) {
     if (KeyTypeName(type) == text) manifest.key_type = type;
   }
   if (manifest.key_type) return OkStatus();
-  return InvalidArgument("'key_type' is '{:.40}'; it must be int64, string or dense", text);
+  return InvalidArgument("'key_type' is '{:.40}'; it must be int64, string, dense or vocabulary",
+                         text);
 }
 
 Status ReadDType(const element& value, Manifest& manifest) {
@@ -185,7 +187,8 @@ void Complete(const std::string& folder, Manifest& manifest) {
     manifest.rows_file =
         Exists(folder, "emb_vector") || !Exists(folder, "rows.npy") ? "emb_vector" : "rows.npy";
   if (!manifest.keys_file.empty()) return;
-  if (manifest.key_type == KeyType::kString) manifest.keys_file = "keys.txt";
+  if (manifest.key_type == KeyType::kString || manifest.key_type == KeyType::kVocabulary)
+    manifest.keys_file = "keys.txt";
   if (manifest.key_type == KeyType::kInt64)
     manifest.keys_file = Exists(folder, "key") || !Exists(folder, "keys.npy") ? "key" : "keys.npy";
 }
@@ -246,6 +249,8 @@ std::string_view KeyTypeName(KeyType type) {
       return "string";
     case KeyType::kDense:
       return "dense";
+    case KeyType::kVocabulary:
+      return "vocabulary";
   }
   return "unknown";
 }

@@ -23,7 +23,8 @@ inline constexpr uint32_t kShardsMax = 1 << 16;
 enum class KeyType : uint8_t {
   kInt64 = 1,
   kString = 2,
-  kDense = 3,  // the key is the number of the row
+  kDense = 3,       // the key is the number of the row
+  kVocabulary = 4,  // there are no rows: strings get the number of their line
 };
 std::string_view KeyTypeName(KeyType type);
 

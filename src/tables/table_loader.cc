@@ -5,6 +5,7 @@
 #include "infer/served_model.h"
 #include "tables/manifest.h"
 #include "tables/mmap_store.h"
+#include "tables/vocabulary_model.h"
 
 namespace penstock::tables {
 namespace {
@@ -18,6 +19,8 @@ StatusOr<std::unique_ptr<Model>> OpenTable(const std::string& version_path,
                                            TableModelOptions options, const std::atomic<bool>& stop,
                                            TableCheck check) {
   ASSIGN_OR_RETURN(const Manifest manifest, ReadManifest(version_path));
+  if (manifest.key_type == KeyType::kVocabulary)
+    return VocabularyModel::Open(version_path, manifest, std::move(options), stop);
   ASSIGN_OR_RETURN(std::unique_ptr<MmapStore> store, MmapStore::Open(version_path, manifest, stop));
   if (!manifest.default_row.empty()) {
     const StoreInfo& info = store->info();

@@ -238,6 +238,30 @@ TEST_F(TableModelTest, RefusesGroupsThatDoNotFit) {
   EXPECT_THAT(error_of(*Tensor::Allocate(DType::kInt64, {}), {}), HasSubstr("has no dimension"));
 }
 
+TEST_F(TableModelTest, AVocabularyGivesIdsAndWords) {
+  folder_.Write("keys.txt", "red\ngreen\n");
+  WriteManifest(R"({"key_type": "vocabulary"})");
+  Ask(KeysOf(std::vector<std::string_view>{"green", "blue", "red"}));
+  EXPECT_THAT(Values<int64_t>("ids"), ElementsAre(1, -1, 0));
+  EXPECT_THAT(Values<bool>("found"), ElementsAre(true, false, true));
+  const auto model = Open();
+  ASSERT_TRUE(model.ok());
+  InferRequest request;
+  request.signature_name = "strings";
+  request.inputs.push_back({"ids", KeysOf(std::vector<int64_t>{1, 2, -1, 0})});
+  ASSERT_TRUE(CheckRequest((*model)->info(), request).ok());
+  (*model)->Run(request, [&](InferResponse&& part) { answer_ = std::move(part); });
+  EXPECT_THAT(Values<bool>("found"), ElementsAre(true, false, false, true));
+  std::vector<std::string_view> words;
+  for (const StringElement& word : Output("keys").strings()) words.push_back(word.view());
+  EXPECT_THAT(words, ElementsAre("green", "", "", "red"));
+  WriteManifest(R"({"key_type": "vocabulary", "default_row": 7})");
+  Ask(KeysOf(std::vector<std::string_view>{"blue"}));
+  EXPECT_THAT(Values<int64_t>("ids"), ElementsAre(7));
+  WriteManifest(R"({"key_type": "vocabulary", "default_row": 0.5})");
+  EXPECT_THAT(ErrorOfOpen(), HasSubstr("must be one whole number"));
+}
+
 TEST_F(TableModelTest, DescribesItself) {
   WriteHps({7, 8, 9});
   EXPECT_EQ((*Open())->info().platform, "table");
