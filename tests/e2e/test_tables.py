@@ -41,7 +41,12 @@ def server(tmp_path_factory):
     base = tmp_path_factory.mktemp('tables')
     write_table(f'{base}/items', 1, range(0, 3 * ROWS, 3))
     write_words(f'{base}/words')
-    with Server(base / 'server', {'items': f'{base}/items', 'words': f'{base}/words'}) as running:
+    os.makedirs(f'{base}/vocabulary/1')
+    with open(f'{base}/vocabulary/1/keys.txt', 'w', encoding='utf-8') as file:
+        file.write('rot\ngrün\n')
+    with open(f'{base}/vocabulary/1/table.json', 'w', encoding='ascii') as file:
+        json.dump({'key_type': 'vocabulary'}, file)
+    with Server(base / 'server', {name: f'{base}/{name}' for name in ('items', 'words', 'vocabulary')}) as running:
         yield running
 
 
@@ -66,6 +71,13 @@ def test_keys_may_be_strings(server):
     rows, found = ask(server, ['grün', 'blau', 'rot'], 'words')
     assert rows.tolist() == [[2], [-1], [1]]
     assert found == [True, False, True]
+
+
+def test_a_vocabulary_gives_ids_and_words(server):
+    status, answer = server.rest_predict('vocabulary', {'inputs': {'keys': ['grün', 'blau']}})
+    assert (status, answer['outputs']) == (200, {'ids': [1, -1], 'found': [True, False]})
+    status, answer = server.rest_predict('vocabulary', {'signature_name': 'strings', 'inputs': {'ids': [1, 5]}})
+    assert (status, answer['outputs']) == (200, {'keys': ['grün', ''], 'found': [True, False]})
 
 
 def test_grpc_gives_the_same(server):
