@@ -37,7 +37,7 @@ ModelInfo DescribeVocabulary(uint64_t words) {
   ids.outputs = {SpecOf(kKnown, DType::kBool), SpecOf(kIds, DType::kInt64)};
   Signature& strings = info.signatures.emplace_back();
   strings.name = kStringsSignature;
-  strings.method_name = ids.method_name;
+  strings.method_name = "tensorflow/serving/predict";  // `ids` may have moved
   strings.inputs = {SpecOf(kIds, DType::kInt64)};
   strings.outputs = {SpecOf(kKnown, DType::kBool), SpecOf(kWords, DType::kString)};
   info.notes.push_back(fmt::format("a vocabulary of {} words", words));
