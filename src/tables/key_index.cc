@@ -63,8 +63,9 @@ void KeyIndex::FindChunk(std::span<const StringElement> keys, uint32_t* rows) co
     if (rows[i] != kNoRow) __builtin_prefetch(&offsets_[rows[i]]);
   }
   for (size_t i = 0; i < keys.size(); ++i) {
-    // A damaged offset asks for a line that is not there, which does nothing.
-    if (rows[i] != kNoRow) __builtin_prefetch(text_.data() + offsets_[rows[i]]);
+    // A damaged offset may be beyond all memory.
+    if (rows[i] != kNoRow && offsets_[rows[i]] < text_.size())
+      __builtin_prefetch(text_.data() + offsets_[rows[i]]);
   }
   for (size_t i = 0; i < keys.size(); ++i) {
     const std::string_view key = keys[i].view();
