@@ -33,7 +33,7 @@ func DecodeAnswer(message []byte) ([]Tensor, error) { return decodeAnswer(messag
 
 // decodeAnswer also bounds what the strings and shapes take: many offsets may lead to the same bytes.
 func decodeAnswer(message []byte, listBytesMax int64) ([]Tensor, error) {
-	r := reader{data: message, listBytesLeft: listBytesMax}
+	r := newReader(message, listBytesMax)
 	response := r.table(r.follow(0))
 	if tables := r.tables(r.field(response, 1), outputsMax); len(tables) > 0 && r.err == nil {
 		code := r.int64(r.field(tables[0], 0))
@@ -57,7 +57,7 @@ func decodeAnswer(message []byte, listBytesMax int64) ([]Tensor, error) {
 }
 
 func decodeMetadata(message []byte, listBytesMax int64) (*Metadata, error) {
-	r := reader{data: message, listBytesLeft: listBytesMax}
+	r := newReader(message, listBytesMax)
 	response := r.table(r.follow(0))
 	metadata := &Metadata{
 		Name:        r.text(r.field(response, 0)),
@@ -81,6 +81,20 @@ type reader struct {
 	data          []byte
 	listBytesLeft int64
 	err           error
+}
+
+// What may be made of a message, beside AnswerBytesMax.
+const (
+	listBytesLeast = 64 << 20
+	growthMax      = 16
+	stringBytes    = 24 // a slice of bytes
+)
+
+func newReader(message []byte, listBytesMax int64) reader {
+	if most := listBytesLeast + growthMax*int64(len(message)); most < listBytesMax {
+		listBytesMax = most
+	}
+	return reader{data: message, listBytesLeft: listBytesMax}
 }
 
 // table is the position of a table and its vtable, and the size of that.
@@ -185,7 +199,8 @@ func (r *reader) tables(at, countMax int64) []table {
 func (r *reader) take(bytes int64) {
 	r.listBytesLeft -= bytes
 	if r.listBytesLeft < 0 && r.err == nil {
-		r.err = protocolError("the strings and shapes of the message take more memory than AnswerBytesMax allows")
+		r.err = protocolError("the strings and shapes of the message take more memory than a message of %d bytes, or AnswerBytesMax, allows",
+			len(r.data))
 	}
 }
 
@@ -260,6 +275,10 @@ func (r *reader) stringElements(result *Tensor, at, count int64) {
 	start, found := r.list(at, 4)
 	if found != count {
 		r.fail("an output of shape %v has %d strings, not %d", result.shape, found, count)
+		return
+	}
+	r.take(stringBytes * count)
+	if r.err != nil {
 		return
 	}
 	result.strings = make([][]byte, count)

@@ -11,6 +11,7 @@ package penstock
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -198,9 +199,14 @@ func (m *Model) call(ctx context.Context, buffers [][]byte, decode func([]byte) 
 	}
 	started := time.Now()
 	for attempt := 1; ; attempt++ {
-		answer, err := m.exchange(ctx, buffers)
+		var retryAfter time.Duration
+		answer, err := m.exchange(ctx, buffers, &retryAfter)
 		if err == nil {
 			err = decode(answer)
+			var within *ServerError
+			if errors.As(err, &within) { // a message has no field for it
+				within.RetryAfter = retryAfter
+			}
 		}
 		if err == nil {
 			c.budget.answered()
@@ -247,11 +253,12 @@ func endOfCall(ctx context.Context, started time.Time) error {
 }
 
 // exchange is one request and its answer. A kept connection that the server had closed meanwhile is replaced, once.
-func (m *Model) exchange(ctx context.Context, buffers [][]byte) ([]byte, error) {
-	answer, isUnanswered, err := m.exchangeOnce(ctx, buffers)
+// `retryAfter` is set to what a good answer says.
+func (m *Model) exchange(ctx context.Context, buffers [][]byte, retryAfter *time.Duration) ([]byte, error) {
+	answer, isUnanswered, err := m.exchangeOnce(ctx, buffers, retryAfter)
 	if isUnanswered && !isOver(ctx) && m.client.budget.mayResend() {
 		m.client.CloseIdleConnections() // they are as old, and the next try shall have a new one
-		answer, _, err = m.exchangeOnce(ctx, buffers)
+		answer, _, err = m.exchangeOnce(ctx, buffers, retryAfter)
 	}
 	return answer, err
 }
@@ -270,7 +277,7 @@ func (p *progress) trace() *httptrace.ClientTrace {
 }
 
 // exchangeOnce also says whether it failed because a kept connection ended before the answer began.
-func (m *Model) exchangeOnce(ctx context.Context, buffers [][]byte) (answer []byte, isUnanswered bool, err error) {
+func (m *Model) exchangeOnce(ctx context.Context, buffers [][]byte, retryAfter *time.Duration) (answer []byte, isUnanswered bool, err error) {
 	c := m.client
 	var p progress
 	request, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, p.trace()), http.MethodPost, m.url, nil)
@@ -308,6 +315,7 @@ func (m *Model) exchangeOnce(ctx context.Context, buffers [][]byte) (answer []by
 	if response.StatusCode != http.StatusOK {
 		return nil, false, refusal(response)
 	}
+	*retryAfter = parseRetryAfter(response.Header.Get("Retry-After"), time.Now())
 	answer, err = readAnswer(response, c.options.AnswerBytesMax)
 	return answer, false, err
 }
@@ -325,6 +333,12 @@ func refusal(response *http.Response) error {
 	// A reason that is cut off is better than none.
 	text, _ := io.ReadAll(io.LimitReader(response.Body, errorTextBytesMax))
 	reason := strings.TrimSpace(strings.ToValidUTF8(string(text), "\uFFFD"))
+	// What a server of Penstock refuses before its front end sees it has the text in JSON.
+	var inside struct{ Error string }
+	isJSON := strings.HasPrefix(response.Header.Get("Content-Type"), "application/json")
+	if isJSON && json.Unmarshal(text, &inside) == nil && inside.Error != "" {
+		reason = strings.TrimSpace(inside.Error)
+	}
 	if reason == "" {
 		reason = strings.TrimSpace(strings.TrimPrefix(response.Status, fmt.Sprint(response.StatusCode)))
 	}

@@ -327,8 +327,13 @@ func TestRetryAfterIsTheLeastWait(t *testing.T) {
 			t.Errorf("%q: %v", text, got)
 		}
 	}
-	if parseRetryAfter("9999999999999", now) < 1000*time.Hour {
-		t.Error("overflows")
+	for _, large := range []string{"9999999999999", strings.Repeat("9", 400)} {
+		if parseRetryAfter(large, now) < 1000*time.Hour {
+			t.Error("overflows")
+		}
+	}
+	if parseRetryAfter("-"+strings.Repeat("9", 400), now) != 0 {
+		t.Error("not 0")
 	}
 }
 
@@ -361,6 +366,33 @@ func TestRefusalsWithoutAText(t *testing.T) {
 	serverURL, _ := serve(t, func(w http.ResponseWriter, _ int, _ []byte) { refuse(w, 404, "", "") })
 	_, err := inferOne(connect(t, serverURL, Options{}))
 	wantError(t, err, ErrNotFound, "404: Not Found")
+}
+
+func TestTextsOfErrorsInJSONAreTakenOut(t *testing.T) {
+	texts := []string{`{ "error": "no such \"path\"" }`, `["error"]`}
+	serverURL, _ := serve(t, func(w http.ResponseWriter, number int, _ []byte) {
+		w.Header().Set("Content-Type", "application/json")
+		refuse(w, 404, texts[number], "")
+	})
+	for _, want := range []string{`404: no such "path"`, `404: ["error"]`} {
+		_, err := inferOne(connect(t, serverURL, Options{}))
+		wantError(t, err, ErrNotFound, want)
+	}
+}
+
+func TestErrorsWithinTheMessageHaveATimeToWait(t *testing.T) {
+	message := read(t, "refusal.bin")
+	at := bytes.Index(message, []byte{0x90, 1, 0, 0, 0, 0, 0, 0})
+	little.PutUint64(message[at:], 503)
+	serverURL, requests := serve(t, func(w http.ResponseWriter, _ int, _ []byte) {
+		w.Header().Set("Retry-After", "30")
+		_, _ = w.Write(message)
+	})
+	_, err := inferOne(connect(t, serverURL, Options{}))
+	var refused *ServerError
+	if !errors.As(err, &refused) || refused.RetryAfter != 30*time.Second || len(requests()) != 1 {
+		t.Error(err, len(requests()))
+	}
 }
 
 func TestErrorsWithinTheMessage(t *testing.T) {

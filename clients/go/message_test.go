@@ -274,12 +274,30 @@ func TestListsAreBounded(t *testing.T) {
 		texts[i] = strings.Repeat("x", 100)
 	}
 	message := makeAnswer(t, NewTensor(texts))
-	if _, err := decodeAnswer(message, 1008); err != nil { // the strings and the shape
+	if _, err := decodeAnswer(message, 1248); err != nil { // the strings, slices for them, and the shape
 		t.Error(err)
 	}
-	if _, err := decodeAnswer(message, 1007); !errors.Is(err, ErrProtocol) || !strings.Contains(err.Error(), "AnswerBytesMax") {
+	if _, err := decodeAnswer(message, 1247); !errors.Is(err, ErrProtocol) || !strings.Contains(err.Error(), "AnswerBytesMax") {
 		t.Error(err)
 	}
+}
+
+// Each offset of the list of outputs leads to one tensor with 100,000 empty strings: 10 GB for an answer of 400 KB.
+func TestOutputsThatShareAListAreBounded(t *testing.T) {
+	message := makeAnswer(t, NewTensor(make([]string, 100_000)))
+	outputs, one := len(message), bytes.Index(message[56:], []byte{1, 0, 0, 0})+56
+	table := one + 4 + int(little.Uint32(message[one+4:]))
+	message = little.AppendUint32(message, outputsMax)
+	for i := 0; i < outputsMax; i++ {
+		// Offsets lead forwards, so the table is copied behind the list. What it leads to is copied, too.
+		message = little.AppendUint32(message, uint32(4*(outputsMax-i)))
+	}
+	moved := len(message) - table
+	message = append(message, message[table:outputs]...)
+	little.PutUint32(message[table+moved:], uint32(int(little.Uint32(message[table:]))+moved)) // its vtable stays
+	little.PutUint32(message[52:], uint32(outputs-52))
+	_, err := DecodeAnswer(message)
+	wantError(t, err, ErrProtocol, "take more memory than")
 }
 
 func TestListsHaveLimits(t *testing.T) {

@@ -3,6 +3,7 @@
 package penstock
 
 import (
+	"errors"
 	"math"
 	"math/rand"
 	"net/http"
@@ -81,7 +82,8 @@ func (b *retryBudget) delay(attempt int, retryAfter, left time.Duration) (time.D
 
 // parseRetryAfter takes both forms that HTTP has; 0: none.
 func parseRetryAfter(text string, now time.Time) time.Duration {
-	if seconds, err := strconv.ParseInt(text, 10, 64); err == nil {
+	// A number that is out of range is the largest one.
+	if seconds, err := strconv.ParseInt(text, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
 		const most = int64(math.MaxInt64 / time.Second)
 		if seconds > most {
 			seconds = most

@@ -115,6 +115,16 @@ def test_errors_within_the_message_have_a_time_to_wait(serve, connect):
     assert raised.value.retry_after == 30 and len(server.requests) == 1
 
 
+def test_texts_of_errors_in_json_are_taken_out(serve, connect):
+    json = 'Content-Type: application/json; charset=utf-8\r\n'
+    bodies = [b'{ "error": "no such \\"path\\"" }', b'["error"]', b'{"error": 1}', b'[' * 60000, b'\xff']
+    server = serve(lambda sock, number, body: http(bodies[number], '404 Not Found', json))
+    for text in ('no such "path"', '["error"]', '{"error": 1}', '[' * 60000, '\ufffd'):
+        with pytest.raises(penstock_client.NotFound) as raised:
+            connect(server.url).model('m').infer(X)
+        assert raised.value.text == text
+
+
 def test_texts_of_errors_in_pieces_are_read_whole(serve, connect):
     def play(sock, number, body):
         sock.sendall(b'HTTP/1.1 400 Bad\r\nContent-Length: 300000\r\n\r\n')

@@ -208,6 +208,9 @@ def test_parts_that_share_bytes_are_bounded():
     for each in (strings, numbers, shapes):
         with pytest.raises(ProtocolError, match='share bytes'):
             message.read_infer_response(each, 100_000)
+    for each in (strings[:-4] + bytes(4), numbers):
+        with pytest.raises(ProtocolError, match='share bytes'):
+            message.read_infer_response(each)  # the default limit is 2 GiB
 
 
 def test_the_time_of_a_call_is_also_for_reading():

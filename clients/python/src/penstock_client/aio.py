@@ -12,7 +12,7 @@ import yarl
 
 from . import message
 from .client import aligned
-from .errors import ConnectionFailed, ConnectionLost, ProtocolError, TimeoutExpired, Unavailable, server_error
+from .errors import ConnectionFailed, ConnectionLost, ProtocolError, TimeoutExpired, Unavailable, reason, server_error
 from .message import ModelMetadata, Outputs
 from .options import (Deadline, Inputs, Options, RetryBudget, checked_headers, infer_buffers, only_output, parse_retry_after,
                       read_answer, target)
@@ -100,7 +100,7 @@ class AsyncClient:
             async with self._open_session().post(url, data=_pieces(buffers), headers=headers, timeout=timeout,
                                                  allow_redirects=False) as response:
                 if response.status != 200:
-                    text = (await _read_text(response)).decode(errors='replace').strip()
+                    text = reason(await _read_text(response), response.headers.get('Content-Type'))
                     raise server_error(response.status, text or response.reason,
                                        parse_retry_after(response.headers.get('Retry-After')))
                 return await self._read_body(response), {name.lower(): value for name, value in response.headers.items()}

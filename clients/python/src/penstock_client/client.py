@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from . import message
-from .errors import ConnectionFailed, ConnectionLost, ProtocolError, TimeoutExpired, Unavailable, server_error
+from .errors import ConnectionFailed, ConnectionLost, ProtocolError, TimeoutExpired, Unavailable, reason, server_error
 from .message import ModelMetadata, Outputs
 from .options import (Deadline, Inputs, Options, RetryBudget, checked_headers, infer_buffers, only_output, parse_retry_after,
                       read_answer, target)
@@ -95,7 +95,7 @@ class Client:
         try:
             response = connection.send_request(path, buffers, headers, deadline, self._options.connect_timeout)
             if response.status != 200:
-                text = response.read(_ERROR_TEXT_BYTES_MAX).decode(errors='replace').strip()
+                text = reason(response.read(_ERROR_TEXT_BYTES_MAX), response.getheader('Content-Type'))
                 connection.finish(response)
                 raise server_error(response.status, text or response.reason,
                                    parse_retry_after(response.getheader('Retry-After')))

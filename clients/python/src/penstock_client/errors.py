@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What can go wrong with a call. Every class derives from Error; wrong arguments are ValueError and TypeError."""
+import json
 
 
 class Error(Exception):
@@ -58,6 +59,19 @@ class TooLarge(ServerError):
 
 class Unavailable(ServerError):
     """503: the server is overloaded, or the model is not ready. Such calls are repeated (see Retry) before this is raised."""
+
+
+def reason(body, content_type):
+    """The text of a failed answer. What a server of Penstock refuses before its front end sees it has the text in JSON."""
+    text = body.decode(errors='replace').strip()
+    if (content_type or '').startswith('application/json'):
+        try:
+            found = json.loads(text)
+        except (ValueError, RecursionError):
+            return text
+        if isinstance(found, dict) and isinstance(found.get('error'), str):
+            return found['error'].strip()
+    return text
 
 
 _CLASSES = {400: BadRequest, 401: Unauthorized, 403: Forbidden, 404: NotFound, 413: TooLarge, 503: Unavailable}

@@ -27,6 +27,8 @@ _TYPES[np.dtype(bool)] = 1  # GraphPipe has no bool; the server takes these byte
 _LITTLE = struct.pack('=H', 1) == b'\1\0'
 
 _ENTRY_BYTES = 8  # of a list; a message whose parts share nothing has more
+# What may be made of a message, beside answer_bytes_max.
+_MEMORY_BYTES_LEAST, _GROWTH_MAX = 64 << 20, 16
 _LOOK_BYTES = 1 << 20  # how much is made of a message between two looks at the clock
 _COPIED_BYTES_MAX = 2048  # smaller arrays are copied into the head: a copy costs less than one more write to the socket
 _ALIGNMENT = 64
@@ -182,7 +184,7 @@ class _Reader:
         self.array = array
         self.view = memoryview(array)
         self.size = len(array)
-        self.left = self.memory_bytes_max = memory_bytes_max
+        self.left = self.memory_bytes_max = min(memory_bytes_max, _MEMORY_BYTES_LEAST + _GROWTH_MAX * self.size)
         self._deadline = deadline
         self._next_look = self.left - _LOOK_BYTES
 
@@ -191,7 +193,8 @@ class _Reader:
         self.left -= size
         if self.left < 0:
             raise ProtocolError('the parts of the message share bytes, and together take more memory than '
-                                f'answer_bytes_max, which is {self.memory_bytes_max}')
+                                f'{self.memory_bytes_max} bytes, which a message of {self.size} bytes, or answer_bytes_max, '
+                                'allows')
         if self.left < self._next_look and self._deadline is not None:
             self._deadline.left()
             self._next_look = self.left - _LOOK_BYTES
