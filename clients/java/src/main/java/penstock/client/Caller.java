@@ -187,12 +187,20 @@ final class Caller {
             ByteBuffer body = response.body();
             if (response.statusCode() != 200) {
                 String text = StandardCharsets.UTF_8.decode(body).toString().strip();
-                throw ServerException.of(response.statusCode(), text.isEmpty() ? "(no text)" : text,
-                    RetryBudget.parseRetryAfter(response.headers().firstValue("retry-after").orElse(null)));
+                throw ServerException.of(response.statusCode(), text.isEmpty() ? "(no text)" : text, retryAfter(response));
             }
-            T value = parse.apply(body);
+            T value;
+            try {
+                value = parse.apply(body);
+            } catch (ServerException within) { // a message has no field for the time to wait
+                throw ServerException.of(within.status(), within.text(), retryAfter(response));
+            }
             budget.answered();
             complete(value);
+        }
+
+        private static Duration retryAfter(HttpResponse<?> response) {
+            return RetryBudget.parseRetryAfter(response.headers().firstValue("retry-after").orElse(null));
         }
 
         private void tryAgain(ServerException.Unavailable error) {

@@ -57,8 +57,8 @@ final class RetryBudget {
         if (text == null) {
             return null;
         }
-        if (text.matches("\\d{1,9}")) {
-            return Duration.ofSeconds(Long.parseLong(text));
+        if (text.matches("\\d+")) { // of any length
+            return Duration.ofSeconds(text.length() < 10 ? Long.parseLong(text) : 999_999_999);
         }
         try {
             Instant when = Instant.from(DateTimeFormatter.RFC_1123_DATE_TIME.parse(text));

@@ -218,6 +218,8 @@ class CallsTest {
         assertEquals(null, budget.delay(1, Duration.ofSeconds(3), Duration.ofSeconds(2)));
         assertEquals(null, budget.delay(4, null, null));
         assertEquals(Duration.ofSeconds(7), RetryBudget.parseRetryAfter("7"));
+        assertEquals(Duration.ofSeconds(999_999_999), RetryBudget.parseRetryAfter("9".repeat(400)));
+        assertEquals(null, RetryBudget.parseRetryAfter("Mon, 01 Jan 2024 00:00:00 +99999999999999"));
         assertEquals(null, RetryBudget.parseRetryAfter("soon"));
         assertEquals(null, RetryBudget.parseRetryAfter(null));
         assertEquals(Duration.ZERO, RetryBudget.parseRetryAfter("Fri, 31 Dec 1999 23:59:59 GMT"));
@@ -252,6 +254,14 @@ class CallsTest {
         ScriptedServer server = serve((number, body) -> Answer.of(answers.get(number)));
         assertThrowsWith(ServerException.BadRequest.class, "400: no input q", () -> model(server.url(), QUICK).infer(X));
         assertEquals(2, server.requests().size());
+    }
+
+    @Test
+    void errorsWithinTheMessageHaveATimeToWait() throws Exception {
+        ScriptedServer server = serve((number, body) -> Answer.of(FlatBuilder.error(503, "busy")).with("Retry-After", "30"));
+        ServerException error = assertThrows(ServerException.Unavailable.class, () -> model(server.url(), QUICK).infer(X));
+        assertEquals(Duration.ofSeconds(30), error.retryAfter().orElseThrow());
+        assertEquals(1, server.requests().size());
     }
 
     @Test
