@@ -44,6 +44,9 @@ TEST(AllOptionsTest, FlagsOfLeavesThatNeedAnotherWarnWithoutIt) {
             Warnings{"--access_log_slow_ms has no effect without --access_log=slow"});
   EXPECT_EQ(warnings({"--access_log_file=/f", "--access_log=off"}),
             Warnings{"--access_log_file has no effect without --access_log=errors or slow or all"});
+  EXPECT_EQ(warnings({"--graphpipe_default_model=m"}),
+            Warnings{"--graphpipe_default_model has no effect without --graphpipe_port"});
+  EXPECT_EQ(warnings({"--graphpipe_default_model=m", "--graphpipe_port=-1"}), Warnings{});
   EXPECT_EQ(warnings({"--access_log_file=/f"}), Warnings{}) << "'errors' is the default";
 }
 

@@ -11,6 +11,7 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <chrono>
 #include <functional>
 #include <future>
@@ -29,6 +30,7 @@
 #include "base/log.h"
 #include "base/metrics/process_metrics.h"
 #include "batch/model_batcher.h"
+#include "frontends/graphpipe/graphpipe_options.h"
 #include "infer/experiments/experiments.h"
 #include "infer/refusals.h"
 #include "infer/served_model.h"
@@ -136,6 +138,7 @@ class ModelServer::Impl final {
   Status StartObservers(const StartStepCallback& on_step);
   // Adds the metrics that no part has as its own.
   void AddMetrics();
+  void WarnOfUnknownDefault() const;
   Status StartHealthServer();
   Status StartAdminServer(const net::TlsOptions& tls);
   const access::AccessControl* access() const {
@@ -231,6 +234,7 @@ Status ModelServer::Impl::Start(const StartStepCallback& on_step) {
   TRY(request_logs.CheckDirectory());
   on_step("checking the models, and reading --state_file");
   TRY(reloader.ApplyFirst(std::move(list), ModelListOrigin(settings)));
+  WarnOfUnknownDefault();
   on_step("opening ports, and reading the TLS certificate and key");
   if (settings.health_port != 0) TRY(StartHealthServer());
   if (HasAdminPort(settings)) TRY(StartAdminServer(net_options.tls));
@@ -258,6 +262,18 @@ void ModelServer::Impl::AddMetrics() {
   metrics.AddTotals(kRunLatencyMetric, batch::kSharedRunsMetric, ":tensorflow:core:graph_runs",
                     "Runs of models, of all backends.", ":tensorflow:core:graph_run_time_usecs",
                     "Time of all runs of models, microseconds.");
+}
+
+// No error: the list of models may get it later.
+void ModelServer::Impl::WarnOfUnknownDefault() const {
+  const std::string& name = values.Get<graphpipe::GraphPipeOptions>().default_model;
+  if (name.empty() || settings.graphpipe_port == 0) return;
+  const std::vector<std::string> names = manager.ModelNames();
+  if (std::ranges::find(names, name) != names.end()) return;
+  PENSTOCK_LOG(kWarning,
+               "--graphpipe_default_model={}: there is no such model, so '/' of --graphpipe_port "
+               "answers 404; the models are: {}",
+               name, names.empty() ? "none" : fmt::format("{}", fmt::join(names, ", ")));
 }
 
 Status ModelServer::Impl::StartHealthServer() {

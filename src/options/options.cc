@@ -207,10 +207,13 @@ void WarnOfNoEffect(const OptionTable& table, const std::vector<const OptionRow*
   for (const OptionRow* const row : given) {
     if (!row->needs) continue;
     const auto& [option, one_of] = *row->needs;
-    const std::string& value =
-        std::get<OptionField>(table.Find(option)->target).text(parsed.values);
-    if (one_of.empty() ? !value.empty() : std::ranges::find(one_of, value) != one_of.end())
-      continue;
+    const auto& field = std::get<OptionField>(table.Find(option)->target);
+    // A port of 0 is none.
+    const bool is_on = field.type != OptionType::kString ? field.get(parsed.values) != 0
+                       : one_of.empty()
+                           ? !field.text(parsed.values).empty()
+                           : std::ranges::find(one_of, field.text(parsed.values)) != one_of.end();
+    if (is_on) continue;
     std::string warning = fmt::format("--{} has no effect without --{}", row->name, option);
     if (!one_of.empty()) warning += fmt::format("={}", fmt::join(one_of, " or "));
     if (std::ranges::find(parsed.warnings, warning) == parsed.warnings.end())

@@ -33,8 +33,8 @@ const OptionRow kRows[] = {
      .sentence =
          "File with the list of models, in TensorFlow Serving's text format; overrides model_name "
          "and "
-         "model_base_path. Its model_platform is the name of a backend (tensorflow, onnxruntime or "
-         "onnx); left out, the files of a version decide."},
+         "model_base_path. Its model_platform is the name of a backend (tensorflow, caffe2, "
+         "onnxruntime or onnx); left out, the files of a version decide."},
     {.group = option_group::kModels,
      .name = "model_name",
      .target = Field<&Settings::model_name>(),

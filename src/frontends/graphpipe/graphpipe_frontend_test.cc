@@ -365,6 +365,8 @@ TEST_F(GraphPipeFrontendTest, ErrorsAreTexts) {
   expect(Post("own:/", message), 404, "--graphpipe_default_model");
   expect(Send("POST", "/graphpipe/half", AsSlice(message), "q=1"), 400, "signature_name=NAME");
   expect(Send("POST", "/graphpipe/half", AsSlice(message), "signature_name=none"), 400, "none");
+  expect(Send("POST", "/graphpipe/half", AsSlice(message), "signature_name=a&signature_name=b"),
+         400, "signature_name twice");
 }
 
 TEST_F(GraphPipeFrontendTest, ErrorsCanBeMessages) {
@@ -379,6 +381,22 @@ TEST_F(GraphPipeFrontendTest, ErrorsCanBeMessages) {
     EXPECT_EQ(response.errors()->Get(0)->message()->string_view(), answer.response.error);
   }
   EXPECT_EQ(router_->FindHttp("own:/"), nullptr);
+}
+
+// A message has no field for it, so clients would come back at once.
+TEST_F(GraphPipeFrontendTest, ErrorsInMessagesHaveRetryAfter) {
+  const FakeTensor large = Floats(std::vector<float>(50'000, 1));
+  while (scheduler_.common().Submit([] {})) {
+  }
+  for (const bool in_band : {false, true}) {
+    Start({.in_band_errors = in_band});
+    const Answer refused = Post("/graphpipe/half", MakeRequest({.tensors = {large}}));
+    EXPECT_EQ(refused.response.status, in_band ? 200 : 503);
+    EXPECT_EQ(refused.header("retry-after"), "1");
+    while (scheduler_.common().Submit([] {})) {
+    }
+  }
+  EXPECT_EQ(Post("/graphpipe/none", MakeRequest({})).header("retry-after"), "");
 }
 
 TEST_F(GraphPipeFrontendTest, TheDefaultModelIsTheOneThatTheFlagNames) {

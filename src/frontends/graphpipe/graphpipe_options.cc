@@ -9,7 +9,8 @@ const OptionRow kRows[] = {
      .name = "graphpipe_default_model",
      .target = Field<&GraphPipeOptions::default_model>(),
      .sentence =
-         "The model that '/' of graphpipe_port is; empty is the only model that is served."},
+         "The model that '/' of graphpipe_port is; empty is the only model that is served.",
+     .needs = OptionNeed{"graphpipe_port"}},
     {.group = option_group::kListening,
      .name = "graphpipe_in_band_errors",
      .target = Field<&GraphPipeOptions::in_band_errors>(),

@@ -35,6 +35,14 @@ net::HttpResponse TextResponse(int status, std::string_view text) {
   return response;
 }
 
+// Says when a client should try again, if `status` means that it should.
+void AddRetryAfter(const Status& status, net::HttpResponse& response) {
+  if (status.code() != StatusCode::kUnavailable) return;
+  // Without a hint the state either ends soon or lasts for long, so a retry each second is right.
+  const auto after = schedule::RetryHintOf(status).value_or(std::chrono::seconds(1));
+  response.headers.emplace_back("retry-after", std::to_string(after.count()));
+}
+
 }  // namespace
 
 void RespondText(net::HttpCall& call, int status, std::string_view text) {
@@ -44,11 +52,7 @@ void RespondText(net::HttpCall& call, int status, std::string_view text) {
 void RespondError(net::HttpCall& call, const Status& status) {
   net::HttpResponse response =
       TextResponse(tfs::HttpStatusOf(status.code()), MessageOf(tfs::Truncated(status)));
-  if (status.code() == StatusCode::kUnavailable) {
-    // Without a hint the state either ends soon or lasts for long, so a retry each second is right.
-    const auto after = schedule::RetryHintOf(status).value_or(std::chrono::seconds(1));
-    response.headers.emplace_back("retry-after", std::to_string(after.count()));
-  }
+  AddRetryAfter(status, response);
   call.Respond(std::move(response));
 }
 
@@ -58,6 +62,7 @@ void RespondInBandError(net::HttpCall& call, const Status& status) {
   response.content_type = "application/octet-stream";
   response.body = WriteErrorResponse(tfs::HttpStatusOf(shown.code()), ToUtf8(MessageOf(shown)));
   response.error = MessageOf(shown).substr(0, kRecordTextBytesMax);
+  AddRetryAfter(status, response);
   call.Respond(std::move(response));
 }
 

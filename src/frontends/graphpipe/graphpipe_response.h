@@ -20,7 +20,7 @@ void RespondText(net::HttpCall& call, int status, std::string_view text);
 // those in Python raise them. REQUIRES: the call has no answer yet.
 void RespondError(net::HttpCall& call, const Status& status);
 // Answers with an InferResponse that has the error. Its code is the HTTP status that RespondError
-// would have given.
+// would have given. HTTP's Retry-After comes with it, because messages have no field for it.
 void RespondInBandError(net::HttpCall& call, const Status& status);
 // Answers 405 with the methods that GraphPipe has.
 void RespondMethodNotAllowed(net::HttpCall& call);

@@ -69,11 +69,14 @@ StatusOr<GraphPipeTarget> ParsePath(std::string_view path) {
 }
 
 Status ParseQuery(std::string_view query, GraphPipeTarget& target) {
+  bool has_signature = false;
   while (!query.empty()) {
     std::string_view field = query.substr(0, query.find('&'));
     query.remove_prefix(std::min(field.size() + 1, query.size()));
     if (!Take(field, "signature_name="))
       return InvalidArgument("the query has '{:.100}'; known is signature_name=NAME", field);
+    if (has_signature) return InvalidArgument("the query has signature_name twice");
+    has_signature = true;
     ASSIGN_OR_RETURN(target.signature_name, Decode(field));
   }
   return OkStatus();
