@@ -4,9 +4,13 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstdio>
+#include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "app/commands.h"
@@ -34,6 +38,7 @@ predict_net.pb and value_inputs.json; the flags name files with other names or i
 // The parsed command line.
 struct Conversion {
   bool help = false;
+  std::string folder;
   Caffe2Files files;
   std::string output;
 };
@@ -95,7 +100,29 @@ StatusOr<Conversion> ParseConversion(std::span<const std::string> arguments) {
     flag->value = equals == std::string::npos ? arguments[i] : argument.substr(equals + 1);
   }
   TRY(Complete(conversion, folder));
+  conversion.folder = folder;
   return conversion;
+}
+
+// The newest version's folder, if `folder` is that of a model that has such folders. Or empty.
+std::string VersionFolderIn(const std::string& folder) {
+  namespace fs = std::filesystem;
+  std::optional<uint64_t> newest;
+  std::string found;
+  std::error_code error;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string name = entry->path().filename();
+    uint64_t number = 0;
+    const auto [stop, is_wrong] = std::from_chars(name.data(), name.data() + name.size(), number);
+    if (is_wrong != std::errc{} || stop != name.data() + name.size()) continue;
+    std::error_code absent;
+    if (newest > number || !fs::exists(convert::Caffe2FilesIn(entry->path()).predict_net, absent))
+      continue;
+    newest = number;
+    found = entry->path();
+  }
+  return found;
 }
 
 int FailConversion(const Status& status) {
@@ -121,6 +148,14 @@ int ConvertCommand(std::span<const std::string> arguments) {
     return 0;
   }
   const StatusOr<std::string> model = convert::ImportCaffe2(conversion->files);
+  if (model.status().code() == StatusCode::kNotFound && !conversion->folder.empty()) {
+    const std::string version = VersionFolderIn(conversion->folder);
+    if (!version.empty())
+      return FailConversion(Error(StatusCode::kNotFound,
+                                  "{}. It is the folder of a version that is converted: did you "
+                                  "mean {}?",
+                                  MessageOf(model.status()), version));
+  }
   if (!model.ok()) return FailConversion(model.status());
   if (const Status status = ReplaceFileDurably(conversion->output, *model); !status.ok())
     return FailConversion(status);

@@ -292,7 +292,8 @@ FUNCTIONS = {
     'Conv': conv, 'MaxPool': pool, 'AveragePool': pool, 'LRN': lrn, 'SpatialBN': spatial_bn,
     'ChannelShuffle': channel_shuffle, 'FC': fc, 'Softmax': softmax, 'Add': binary, 'Mul': binary, 'Concat': concat,
     'Reshape': reshape, 'Flatten': flatten, 'Dropout': dropout, 'ConstantFill': fill,
-    'Relu': lambda op, x: np.maximum(x, 0), 'Sum': lambda op, *parts: functools.reduce(np.add, parts),
+    'Relu': lambda op, x: np.maximum(x, 0), 'Sigmoid': lambda op, x: 1 / (1 + np.exp(-x)), 'Tanh': lambda op, x: np.tanh(x),
+    'Sum': lambda op, *parts: functools.reduce(np.add, parts),
     'Transpose': lambda op, x: np.transpose(x, get(op, 'axes')), **{kind: fill for kind, _ in FILLS.values()}}
 
 

@@ -207,7 +207,9 @@ def test_operators_on_images(tmp_path, order):
     model.op('Concat', ['x', 'bn', 'lrn'], ['joined', 'split_info'], order=order)
     model.op('Sum', ['x', 'bn', 'lrn'], 'sum')
     model.op('Relu', 'sum', 'relu')
-    check(model.output('lrn', 'bn', 'shuffled', 'joined', 'relu'), tmp_path)
+    model.op('Sigmoid', 'sum', 'sigmoid')
+    model.op('Tanh', 'sum', 'tanh')
+    check(model.output('lrn', 'bn', 'shuffled', 'joined', 'relu', 'sigmoid', 'tanh'), tmp_path)
 
 
 BROADCASTS = {  # the shapes of both, and the arguments
@@ -484,6 +486,10 @@ def mlp(seed=1):
 
 def test_the_command_says_what_is_wrong(tmp_path):
     folder = mlp().save(tmp_path / 'm')
+    versions = tmp_path / 'versions'
+    for version in ('2', '10'):
+        mlp().save(versions / version)
+    (versions / '11').mkdir()
     output = f'--output={tmp_path}/model.onnx'
     for arguments, text in (
             ([folder], '--output is missing'), ([output], '--init_net is missing, or the folder of the model'),
@@ -493,6 +499,7 @@ def test_the_command_says_what_is_wrong(tmp_path):
             ([folder, output, f'--predict_net={BINARY}'], 'is no Caffe2 net'),
             ([folder, output, f'--predict_net={os.devnull}'], '/dev/null is no regular file'),
             ([folder, output, f'--value_inputs={folder}/init_net.pb'], 'init_net.pb: it is no JSON'),
+            ([versions, output], f'did you mean {versions}/10?'),
             ([folder, f'--output={tmp_path}/no/folder.onnx'], 'No such file')):
         code, out, err = convert(*arguments)
         assert (code, out) == (1, '') and text in err and err.startswith('penstock convert: '), (arguments, err)

@@ -95,6 +95,16 @@ Status TranslateRelu(Operation& op) {
   return GiveUnary(op, "Relu");
 }
 
+Status TranslateSigmoid(Operation& op) {
+  TRY(op.CheckCounts(1, 1, 1));
+  return GiveUnary(op, "Sigmoid");
+}
+
+Status TranslateTanh(Operation& op) {
+  TRY(op.CheckCounts(1, 1, 1));
+  return GiveUnary(op, "Tanh");
+}
+
 Status TranslateDropout(Operation& op) {
   TRY(op.CheckCounts(1, 1, 2));
   ASSIGN_OR_RETURN(const bool is_test, op.args().Flag("is_test"));

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <set>
@@ -91,8 +92,8 @@ std::string Importer::NewValue(const std::string& name) {
 }
 
 Status Importer::AddOperator(const OperatorDef& op) {
-  const Translate translate = FindOperator(op.type());
-  if (translate == nullptr)
+  const OperatorRule* const rule = FindOperator(op.type());
+  if (rule == nullptr)
     return InvalidArgument("this type is not imported; those that are: {}", OperatorNames());
   Names outputs;
   for (const std::string& output : op.output()) {
@@ -102,7 +103,8 @@ Status Importer::AddOperator(const OperatorDef& op) {
   }
   Operation operation(op, *this, graph_, rows_);
   TRY(operation.args().Check());
-  return translate(operation);
+  TRY(operation.CheckTypes(rule->inputs));
+  return rule->translate(operation);
 }
 
 Status Importer::AddNet(std::string_view file, NetDef net) {
@@ -127,7 +129,10 @@ Status Importer::AddInputs(std::span<const ValueInput> inputs, const NetDef& pre
   if (!inputs.empty() && !inputs[0].dims.empty()) rows_ = inputs[0].dims[0];
   for (const ValueInput& input : inputs) {
     if (!read.contains(input.name)) {
-      const std::string_view nearest = NearestName(input.name, candidates);
+      const bool is_listed =
+          std::find(candidates.begin(), candidates.end(), input.name) != candidates.end();
+      const std::string_view nearest =
+          is_listed ? std::string_view() : NearestName(input.name, candidates);
       return InvalidArgument(
           "value_inputs: no operator of predict_net reads the input '{}'{}", Shown(input.name),
           nearest.empty() ? "" : fmt::format("; did you mean '{}'?", Shown(nearest)));

@@ -117,6 +117,11 @@ TEST(NetImporter, NamesBlobsThatAreMissing) {
   EXPECT_EQ(MessageOf(misnamed.status()),
             "value_inputs: no operator of predict_net reads the input 'data'; did you mean "
             "'data_0'?");
+  const auto unread = Import(
+      Op("Relu", R"("w")", R"("y")") + R"(external_input: "x" external_input: "w")" + kOutputY,
+      R"(op { type: "ConstantFill" output: "w" arg { name: "shape" ints: 2 } })");
+  EXPECT_EQ(MessageOf(unread.status()),
+            "value_inputs: no operator of predict_net reads the input 'x'");
   EXPECT_NE(
       WhyRefused(Op("Dropout", R"("x")", R"(["y", "mask"])", R"(arg { name: "is_test" i: 1 })") +
                  Op("Relu", R"("mask")", R"("z")") + kOutputY)
@@ -191,6 +196,39 @@ TEST(NetImporter, ChecksShapes) {
   refused(Op("FC", R"(["x", "x", "b"])", y), "the weights 'x' have the shape [rows, 3]");
   refused(Op("Relu", x, y2), "it has 2 outputs; right would be 1");
   refused(Op("Relu", x, R"("")"), "an output has no name");
+}
+
+// ONNX Runtime would refuse the model at the load, with the names of ONNX's operators.
+TEST(NetImporter, ChecksTypesOfInputs) {
+  const std::string integers = R"(op { type: "GivenTensorIntFill" output: "b"
+      arg { name: "shape" ints: 3 } arg { name: "values" ints: [1, 2, 3] } })";
+  const std::string bools = R"(op { type: "GivenTensorBoolFill" output: "b"
+      arg { name: "shape" ints: 3 } arg { name: "values" ints: [1, 0, 1] } })";
+  const std::string relu = Op("Relu", R"("x")", R"("z")");
+  EXPECT_NE(WhyRefused(relu + Op("Add", R"(["x", "b"])", R"("y")") + kOutputY, integers)
+                .find("op[1] 'y' of type Add: its input 'b' has the type int32; right would be "
+                      "float, as 'x' has"),
+            std::string::npos);
+  EXPECT_NE(WhyRefused(relu + Op("Relu", R"("b")", R"("y")") + kOutputY, bools)
+                .find("its input 'b' has the type bool; right would be float, double or float16"),
+            std::string::npos);
+  EXPECT_NE(WhyRefused(relu + Op("Mul", R"(["b", "b"])", R"("y")") + kOutputY, bools)
+                .find("right would be float, double, float16, or an integer of 32 or 64 bits"),
+            std::string::npos);
+  EXPECT_NE(WhyRefused(Op("FC", R"(["x", "w", "b"])", R"("y")") + kOutputY,
+                       integers + R"(op { type: "ConstantFill" output: "w"
+                           arg { name: "shape" ints: [3, 3] } })")
+                .find("its input 'b' has the type int32"),
+            std::string::npos);
+}
+
+TEST(NetImporter, ImportsSigmoidAndTanh) {
+  const auto model =
+      Import(Op("Sigmoid", R"("x")", R"("h")") + Op("Tanh", R"("h")", R"("y")") + kOutputY);
+  ASSERT_TRUE(model.ok()) << model.status();
+  ASSERT_EQ(model->graph().node_size(), 2);
+  EXPECT_EQ(model->graph().node(0).op_type(), "Sigmoid");
+  EXPECT_EQ(model->graph().node(1).op_type(), "Tanh");
 }
 
 TEST(NetImporter, KeepsLongNamesOutOfMessages) {

@@ -6,6 +6,52 @@
 #include "convert/caffe2/shown.h"
 
 namespace penstock::convert {
+namespace {
+
+using onnx::TensorProto;
+
+// The name of a type of elements, for messages.
+std::string TypeName(int type) {
+  std::string name = TensorProto::DataType_Name(static_cast<TensorProto::DataType>(type));
+  for (char& c : name) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return name;
+}
+
+bool IsFloat(int type) {
+  return type == TensorProto::FLOAT || type == TensorProto::DOUBLE || type == TensorProto::FLOAT16;
+}
+
+bool IsNumber(int type) {
+  return IsFloat(type) || type == TensorProto::INT32 || type == TensorProto::INT64;
+}
+
+}  // namespace
+
+Status Operation::CheckTypes(InputTypes types) const {
+  if (types == InputTypes::kAny) return OkStatus();
+  const Blob* first = nullptr;
+  size_t first_index = 0;
+  for (size_t index = 0; index < input_count(); ++index) {
+    const Blob* const blob = blobs_.Find(input_name(index));
+    if (blob == nullptr || !blob->unreadable.empty()) continue;  // Input says so
+    const auto wrong = [&](std::string_view right) {
+      return InvalidArgument("its input '{}' has the type {}; right would be {}",
+                             Shown(input_name(index)), TypeName(blob->type), right);
+    };
+    if (types == InputTypes::kFloats && !IsFloat(blob->type))
+      return wrong("float, double or float16");
+    if (types == InputTypes::kNumbers && !IsNumber(blob->type))
+      return wrong("float, double, float16, or an integer of 32 or 64 bits");
+    if (first == nullptr) {
+      first = blob;
+      first_index = index;
+    }
+    if (blob->type != first->type)
+      return wrong(
+          fmt::format("{}, as '{}' has", TypeName(first->type), Shown(input_name(first_index))));
+  }
+  return OkStatus();
+}
 
 Status Operation::CheckCounts(size_t inputs_min, size_t inputs_max, size_t outputs_max) const {
   if (input_count() < inputs_min || input_count() > inputs_max) {

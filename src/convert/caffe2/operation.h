@@ -42,6 +42,15 @@ class Blobs {
   virtual bool IsRead(const std::string& name) const = 0;
 };
 
+// What the types of an operator's inputs must be. ONNX has the same rules, and a file that breaks
+// them fails only at the load.
+enum class InputTypes {
+  kAny,
+  kEqual,    // of any type
+  kNumbers,  // one type: floats, or integers of 32 or 64 bits
+  kFloats,   // one type: float, double or float16
+};
+
 // An operator with its arguments and its blobs. The translation of an operator reads the inputs,
 // checks them, and then gives each output. Errors do not name the operator; the importer adds that.
 // One thread at a time.
@@ -60,6 +69,8 @@ class Operation final {
 
   // INVALID_ARGUMENT if there are fewer or more inputs or outputs.
   Status CheckCounts(size_t inputs_min, size_t inputs_max, size_t outputs_max) const;
+  // INVALID_ARGUMENT if an input that can be read has another type.
+  Status CheckTypes(InputTypes types) const;
   // REQUIRES: index < input_count(). INVALID_ARGUMENT if the blob cannot be read.
   StatusOr<Blob> Input(size_t index) const;
   const std::string& input_name(size_t index) const { return op_.input(static_cast<int>(index)); }
@@ -93,8 +104,15 @@ class Operation final {
 // Translates one type of operator.
 using Translate = Status (*)(Operation& op);
 
+// A type of operator that can be imported. Plain data.
+struct OperatorRule {
+  std::string_view type;
+  Translate translate = nullptr;
+  InputTypes inputs = InputTypes::kAny;
+};
+
 // Returns null if the type is none that can be imported.
-Translate FindOperator(std::string_view type);
+const OperatorRule* FindOperator(std::string_view type);
 // Returns the names of all types that can be imported, separated by commas.
 std::string OperatorNames();
 

@@ -2,7 +2,6 @@
 // The list of the operators that can be imported.
 #include <fmt/ranges.h>
 
-#include <algorithm>
 #include <array>
 
 #include "convert/caffe2/fill_operators.h"
@@ -12,55 +11,56 @@
 namespace penstock::convert {
 namespace {
 
-struct Entry {
-  std::string_view type;
-  Translate translate;
-};
-
 constexpr std::array kOperators = {
-    Entry{"Add", TranslateAdd},
-    Entry{"AveragePool", TranslateAveragePool},
-    Entry{"ChannelShuffle", TranslateChannelShuffle},
-    Entry{"Concat", TranslateConcat},
-    Entry{"ConstantFill", TranslateConstantFill},
-    Entry{"Conv", TranslateConv},
-    Entry{"Dropout", TranslateDropout},
-    Entry{"FC", TranslateFc},
-    Entry{"Flatten", TranslateFlatten},
-    Entry{"GivenTensorBoolFill", TranslateGivenBools},
-    Entry{"GivenTensorDoubleFill", TranslateGivenDoubles},
-    Entry{"GivenTensorFill", TranslateGivenFloats},
-    Entry{"GivenTensorInt16Fill", TranslateGivenInt16s},
-    Entry{"GivenTensorInt64Fill", TranslateGivenInt64s},
-    Entry{"GivenTensorIntFill", TranslateGivenInt32s},
-    Entry{"LRN", TranslateLrn},
-    Entry{"MaxPool", TranslateMaxPool},
-    Entry{"Mul", TranslateMul},
-    Entry{"Relu", TranslateRelu},
-    Entry{"Reshape", TranslateReshape},
-    Entry{"Softmax", TranslateSoftmax},
-    Entry{"SpatialBN", TranslateSpatialBn},
-    Entry{"Sum", TranslateSum},
-    Entry{"Transpose", TranslateTranspose},
+    OperatorRule{"Add", TranslateAdd, InputTypes::kNumbers},
+    OperatorRule{"AveragePool", TranslateAveragePool, InputTypes::kFloats},
+    OperatorRule{"ChannelShuffle", TranslateChannelShuffle},
+    OperatorRule{"Concat", TranslateConcat, InputTypes::kEqual},
+    OperatorRule{"ConstantFill", TranslateConstantFill},
+    OperatorRule{"Conv", TranslateConv, InputTypes::kFloats},
+    OperatorRule{"Dropout", TranslateDropout},
+    OperatorRule{"FC", TranslateFc, InputTypes::kFloats},
+    OperatorRule{"Flatten", TranslateFlatten},
+    OperatorRule{"GivenTensorBoolFill", TranslateGivenBools},
+    OperatorRule{"GivenTensorDoubleFill", TranslateGivenDoubles},
+    OperatorRule{"GivenTensorFill", TranslateGivenFloats},
+    OperatorRule{"GivenTensorInt16Fill", TranslateGivenInt16s},
+    OperatorRule{"GivenTensorInt64Fill", TranslateGivenInt64s},
+    OperatorRule{"GivenTensorIntFill", TranslateGivenInt32s},
+    OperatorRule{"LRN", TranslateLrn, InputTypes::kFloats},
+    OperatorRule{"MaxPool", TranslateMaxPool, InputTypes::kFloats},
+    OperatorRule{"Mul", TranslateMul, InputTypes::kNumbers},
+    OperatorRule{"Relu", TranslateRelu, InputTypes::kFloats},
+    OperatorRule{"Reshape", TranslateReshape},
+    OperatorRule{"Sigmoid", TranslateSigmoid, InputTypes::kFloats},
+    OperatorRule{"Softmax", TranslateSoftmax, InputTypes::kFloats},
+    OperatorRule{"SpatialBN", TranslateSpatialBn, InputTypes::kFloats},
+    OperatorRule{"Sum", TranslateSum, InputTypes::kFloats},
+    OperatorRule{"Tanh", TranslateTanh, InputTypes::kFloats},
+    OperatorRule{"Transpose", TranslateTranspose},
 };
 
-constexpr std::array<std::string_view, 5> kRandomFills = {"GaussianFill", "MSRAFill", "UniformFill",
-                                                          "UniformIntFill", "XavierFill"};
+// They are refused with the reason.
+constexpr std::array kRandomFills = {
+    OperatorRule{"GaussianFill", RefuseRandomFill}, OperatorRule{"MSRAFill", RefuseRandomFill},
+    OperatorRule{"UniformFill", RefuseRandomFill}, OperatorRule{"UniformIntFill", RefuseRandomFill},
+    OperatorRule{"XavierFill", RefuseRandomFill}};
 
 }  // namespace
 
-Translate FindOperator(std::string_view type) {
-  for (const Entry& entry : kOperators) {
-    if (entry.type == type) return entry.translate;
+const OperatorRule* FindOperator(std::string_view type) {
+  for (const OperatorRule& rule : kOperators) {
+    if (rule.type == type) return &rule;
   }
-  if (std::find(kRandomFills.begin(), kRandomFills.end(), type) != kRandomFills.end())
-    return RefuseRandomFill;
+  for (const OperatorRule& rule : kRandomFills) {
+    if (rule.type == type) return &rule;
+  }
   return nullptr;
 }
 
 std::string OperatorNames() {
   std::vector<std::string_view> names;
-  for (const Entry& entry : kOperators) names.push_back(entry.type);
+  for (const OperatorRule& rule : kOperators) names.push_back(rule.type);
   return fmt::format("{}", fmt::join(names, ", "));
 }
 

@@ -9,6 +9,8 @@ namespace penstock::convert {
 Status TranslateFc(Operation& op);
 Status TranslateSoftmax(Operation& op);
 Status TranslateRelu(Operation& op);
+Status TranslateSigmoid(Operation& op);
+Status TranslateTanh(Operation& op);
 Status TranslateDropout(Operation& op);
 
 Status TranslateConcat(Operation& op);
