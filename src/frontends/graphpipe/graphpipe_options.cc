@@ -8,8 +8,7 @@ const OptionRow kRows[] = {
     {.group = option_group::kListening,
      .name = "graphpipe_default_model",
      .target = Field<&GraphPipeOptions::default_model>(),
-     .sentence =
-         "The model that '/' of graphpipe_port is; empty is the only model that is served.",
+     .sentence = "The model that '/' of graphpipe_port is; empty is the only model that is served.",
      .needs = OptionNeed{"graphpipe_port"}},
     {.group = option_group::kListening,
      .name = "graphpipe_in_band_errors",
