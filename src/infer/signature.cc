@@ -50,7 +50,15 @@ std::string TypeText(DType type) {
   return text;
 }
 
+// In lists of so many a search one by one is faster.
+constexpr size_t kFewSpecs = 4;
+
 const TensorSpec* FindByName(const std::vector<TensorSpec>& specs, std::string_view name) {
+  if (specs.size() <= kFewSpecs) {
+    // Names of different lengths need no look at their characters.
+    const auto found = std::ranges::find(specs, name, &TensorSpec::name);
+    return found != specs.end() ? &*found : nullptr;
+  }
   // Backends give inputs and outputs sorted by name.
   const auto found = std::lower_bound(
       specs.begin(), specs.end(), name,
