@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "answer_reader.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -12,13 +13,17 @@ namespace {
 
 constexpr uint32_t kOutputsMax = 4096;  // as servers of Penstock have it
 constexpr uint32_t kRankMax = 254;
+constexpr uint64_t kMemoryBytesLeast = uint64_t{64} << 20;
+constexpr uint64_t kGrowthMax = 16;
 
 }  // namespace
 
-AnswerReader::AnswerReader(Block answer, uint64_t memory_bytes_max)
+AnswerReader::AnswerReader(Block answer, uint64_t memory_bytes_max,
+                           std::optional<std::chrono::seconds> retry_after)
     : answer_(std::make_shared<const Block>(std::move(answer))),
       reader_(answer_->span()),
-      memory_left_(memory_bytes_max) {}
+      memory_left_(std::min(memory_bytes_max, kMemoryBytesLeast + kGrowthMax * answer_->size())),
+      retry_after_(retry_after) {}
 
 std::vector<Output> AnswerReader::InferResponse() {
   const FlatTable response = reader_.Root();
@@ -44,7 +49,8 @@ void AnswerReader::ThrowError(const FlatTable& response) const {
   const FlatList errors = reader_.List(response, 1, 4);
   if (errors.count == 0) return;
   const FlatTable error = reader_.TableIn(errors, 0);
-  ThrowServerError(reader_.Number<int64_t>(error, 0), std::string(reader_.Text(error, 1)));
+  ThrowServerError(reader_.Number<int64_t>(error, 0), std::string(reader_.Text(error, 1)),
+                   retry_after_);
 }
 
 Output AnswerReader::ReadOutput(const FlatTable& table) {
@@ -129,7 +135,7 @@ std::vector<IOMetadata> AnswerReader::ReadIOMetadata(const FlatTable& table, int
 void AnswerReader::TakeMemory(uint64_t bytes) {
   if (bytes > memory_left_)
     throw ProtocolError(
-        "what the message describes takes more memory than answer_bytes_max allows");
+        "what the message describes takes more memory than its size or answer_bytes_max allows");
   memory_left_ -= bytes;
 }
 

@@ -2,8 +2,10 @@
 // Reads the answers of GraphPipe.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,8 +21,10 @@ namespace penstock_client {
 class AnswerReader {
  public:
   // `memory_bytes_max`: for what is made of the answer beside the answer itself. Many offsets may
-  // lead to the same bytes, so a small answer could ask for much.
-  AnswerReader(Block answer, uint64_t memory_bytes_max);
+  // lead to the same bytes, so a small answer could ask for much; it gets 64 MiB and 16 times its
+  // size at most. `retry_after`: for an error within the answer.
+  AnswerReader(Block answer, uint64_t memory_bytes_max,
+               std::optional<std::chrono::seconds> retry_after = std::nullopt);
 
   std::vector<Output> InferResponse();
   ModelMetadata MetadataResponse();
@@ -39,6 +43,7 @@ class AnswerReader {
   const std::shared_ptr<const Block> answer_;
   const FlatReader reader_;
   uint64_t memory_left_;
+  const std::optional<std::chrono::seconds> retry_after_;
 };
 
 }  // namespace penstock_client

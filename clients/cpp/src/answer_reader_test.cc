@@ -103,6 +103,18 @@ TEST(AnswerReaderTest, NumbersNeedNoAlignment) {
   }
 }
 
+// 4096 outputs at one list of 100,000 empty strings would be views of 6.5 GB.
+TEST(AnswerReaderTest, OutputsThatShareAListAreBounded) {
+  flatbuffers::FlatBufferBuilder builder;
+  const flatbuffers::Offset<flatbuffers::Table> tensor(
+      PutFake(builder, {DType::kString, {100'000}, "", std::vector<std::string>(100'000)}));
+  const auto list = builder.CreateVector(Places(4096, tensor));
+  const auto start = builder.StartTable();
+  builder.AddOffset(Slot(0), list);
+  const std::string answer = Finished(builder, builder.EndTable(start));
+  EXPECT_NE(FaultOf(answer, uint64_t{1} << 40).find("takes more memory"), std::string::npos);
+}
+
 TEST(AnswerReaderTest, ErrorsWithinTheMessage) {
   try {
     Read(FakeAnswer({}, {{404, "no such model"}, {400, "other"}}));

@@ -31,7 +31,8 @@ class Caller {
     for (int attempt = 1;; ++attempt) {
       std::optional<std::chrono::duration<double>> delay;
       try {
-        AnswerReader reader(pool_.Post(target, request, deadline, budget_), answer_bytes_max_);
+        Answer answer = pool_.Post(target, request, deadline, budget_);
+        AnswerReader reader(std::move(answer.body), answer_bytes_max_, answer.retry_after);
         auto result = read(reader);
         budget_.Answered();
         return result;

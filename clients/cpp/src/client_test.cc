@@ -193,6 +193,14 @@ TEST(ClientTest, LongWaitsAreLeftToTheCaller) {
   EXPECT_EQ(server.requests().size(), 2u);
 }
 
+TEST(ClientTest, ErrorsWithinTheMessageHaveATimeToWait) {
+  ScriptedServer server(
+      Always(Http(FakeAnswer({}, {{503, "busy"}}), "200 OK", "Retry-After: 30\r\n")));
+  const auto error = ErrorOf<Unavailable>([&] { Client(server.url()).model("m").Infer(kX); });
+  EXPECT_EQ(error.retry_after(), std::chrono::seconds(30));
+  EXPECT_EQ(server.requests().size(), 1u);
+}
+
 TEST(ClientTest, RetryAfterIsObeyed) {
   using Clock = std::chrono::steady_clock;
   ScriptedServer server([](int, int number, const std::string&) {

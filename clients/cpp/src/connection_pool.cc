@@ -64,8 +64,8 @@ void ConnectionPool::AddLine(const std::string& line) {
   headers_.reset(longer);
 }
 
-Block ConnectionPool::Post(const std::string& target, const Message& request,
-                           const Deadline& deadline, RetryBudget& budget) {
+Answer ConnectionPool::Post(const std::string& target, const Message& request,
+                            const Deadline& deadline, RetryBudget& budget) {
   CurlHandle handle = Take(deadline);
   struct Return {
     ConnectionPool& pool;

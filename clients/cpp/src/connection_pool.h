@@ -26,9 +26,9 @@ class ConnectionPool {
   // Throws std::invalid_argument.
   ConnectionPool(const std::string& url, const ClientOptions& options);
 
-  // Posts a request, and returns the body of its answer. Throws what errors.h has.
-  Block Post(const std::string& target, const Message& request, const Deadline& deadline,
-             RetryBudget& budget);
+  // Posts a request, and returns its answer. Throws what errors.h has.
+  Answer Post(const std::string& target, const Message& request, const Deadline& deadline,
+              RetryBudget& budget);
 
  private:
   struct HeadersFree {

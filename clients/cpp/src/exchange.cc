@@ -55,7 +55,7 @@ void Exchange::Attach() {
   SetOption(handle_, CURLOPT_SEEKDATA, static_cast<void*>(this));
 }
 
-Block Exchange::Run(const Deadline& deadline) {
+Answer Exchange::Run(const Deadline& deadline) {
   const CURLcode code = curl_easy_perform(handle_);
   SetOption(handle_, CURLOPT_ERRORBUFFER, static_cast<char*>(nullptr));
   if (error_ != nullptr) std::rethrow_exception(error_);
@@ -68,7 +68,7 @@ Block Exchange::Run(const Deadline& deadline) {
   }
   if (code != CURLE_OK) Throw(code, deadline);
   body_.Shrink(received_);
-  return std::move(body_);
+  return {std::move(body_), RetryAfterOf(handle_)};
 }
 
 size_t Exchange::OnBody(char* bytes, size_t, size_t count, void* exchange) {

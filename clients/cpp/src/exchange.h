@@ -4,10 +4,12 @@
 
 #include <curl/curl.h>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -34,6 +36,13 @@ void SetOption(CURL* handle, CURLoption option, Value value) {
                 curl_easy_strerror(code));
 }
 
+// An answer with the status 200. Its message may have an error, and HTTP the time to wait then.
+// Plain data.
+struct Answer {
+  Block body;
+  std::optional<std::chrono::seconds> retry_after;
+};
+
 // What libcurl calls back for while it runs a request. One thread at a time.
 class Exchange {
  public:
@@ -43,9 +52,9 @@ class Exchange {
 
   // The options of the handle by which this exchange gets its calls.
   void Attach();
-  // Runs the request. Returns the body of an answer with the status 200. Throws the error that fits
-  // anything else. `deadline`: of the call, for the text of the error.
-  Block Run(const Deadline& deadline);
+  // Runs the request. Throws the error that fits an answer with another status than 200, or none.
+  // `deadline`: of the call, for the text of the error.
+  Answer Run(const Deadline& deadline);
 
  private:
   static size_t OnBody(char* bytes, size_t, size_t count, void* exchange);
