@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cache/cached_row.h"
 
+#include <malloc.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <new>
 #include <utility>
@@ -9,8 +14,9 @@
 namespace penstock::cache {
 namespace {
 
-constexpr size_t kHeadBytes =
-    (sizeof(CachedRow) + kBufferAlignment - 1) / kBufferAlignment * kBufferAlignment;
+// What malloc aligns anyway is less than the elements need. Its own aligned memory would take more:
+// its pieces leave gaps between them, which are too small for the next row.
+constexpr size_t kGapMax = kBufferAlignment - alignof(std::max_align_t);
 
 // Keeps the rows alive whose characters a tensor of strings points into. Thread-safe as Buffer is.
 class RowOwners final : public Buffer {
@@ -25,10 +31,12 @@ class RowOwners final : public Buffer {
 }  // namespace
 
 RowRef CachedRow::Make(DType dtype, Shape shape, size_t element_bytes, size_t string_bytes) {
-  void* const memory = ::operator new(kHeadBytes + element_bytes + string_bytes + kBufferSlack,
-                                      std::align_val_t{kBufferAlignment}, std::nothrow);
+  void* const memory =
+      std::malloc(sizeof(CachedRow) + kGapMax + element_bytes + string_bytes + kBufferSlack);
   if (memory == nullptr) return {};
-  auto* const data = static_cast<std::byte*>(memory) + kHeadBytes;
+  const uintptr_t end = reinterpret_cast<uintptr_t>(memory) + sizeof(CachedRow);
+  auto* const data = reinterpret_cast<std::byte*>((end + kBufferAlignment - 1) / kBufferAlignment *
+                                                  kBufferAlignment);
   return RowRef(new (memory) CachedRow(data, element_bytes, dtype, std::move(shape), string_bytes));
 }
 
@@ -53,12 +61,13 @@ RowRef CachedRow::Copy(const Tensor& tensor, int64_t row) {
 }
 
 size_t CachedRow::memory_bytes() const {
-  return kHeadBytes + size() + string_bytes_ + kBufferSlack;
+  // The allocator needs a word beside each piece.
+  return ::malloc_usable_size(const_cast<CachedRow*>(this)) + sizeof(size_t);
 }
 
 void CachedRow::Destroy() noexcept {
   this->~CachedRow();
-  ::operator delete(this, std::align_val_t{kBufferAlignment});
+  std::free(this);
 }
 
 StatusOr<Tensor> JoinRows(std::span<const RowRef> rows, RequestMemory& memory) {

@@ -49,7 +49,7 @@ class CachedRow final : public Buffer {
   }
   std::byte* characters() const { return data() + size(); }
   size_t string_bytes() const { return string_bytes_; }
-  // All bytes that it takes.
+  // All bytes that it takes, with those of the allocator.
   size_t memory_bytes() const;
 
  private:

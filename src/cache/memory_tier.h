@@ -73,8 +73,12 @@ class MemoryTier final {
     size_t hand GUARDED_BY(mutex) = 0;
   };
 
-  // What an entry takes, with its share of the tables.
-  static uint64_t CostOf(const CachedRow& row) { return row.memory_bytes() + 2 * sizeof(Slot); }
+  // What an entry takes, with its share of the tables, of which up to a half is empty.
+  static uint64_t CostOf(const CachedRow& row) {
+    constexpr uint64_t kOfTables =
+        sizeof(Slot) + sizeof(std::pair<const EntryKey, uint32_t>) + 1 + sizeof(uint32_t);
+    return row.memory_bytes() + 2 * kOfTables;
+  }
   static size_t ShardOf(const EntryKey& key) { return key.row.high % kShards; }
 
   // Takes the row out of the slot, and returns it: it is freed without the lock.
