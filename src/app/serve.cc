@@ -58,6 +58,7 @@ class Signals final {
     // a lock.
     pthread_sigmask(SIG_BLOCK, &set_, nullptr);
     signal(SIGPIPE, SIG_IGN);  // write errors report closed connections
+    signal(SIGXFSZ, SIG_IGN);  // a limit for the sizes of files is an error of a write, too
   }
 
   // The signals that stop the server.

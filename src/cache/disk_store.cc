@@ -1,40 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
-// The folder has three things: `lock`, which the server that uses the folder holds; `key`, the
-// secret of the keys; and `rows`, the database. The database is RocksDB with FIFO compaction: rows
-// are written once and never changed, files of them are dropped when there are too many, the oldest
-// first, and each block has a checksum (docs/decisions/0035).
+// The database is RocksDB with FIFO compaction: rows are written once and never changed, files of
+// them are dropped when there are too many, the oldest first, and each block has a checksum
+// (docs/decisions/0035).
 //
 // A process that is killed loses nothing that was written: it is in the kernel's page cache. What a
 // power cut damages, checksums find. So nothing is synced.
 #include "cache/disk_store.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <rocksdb/db.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
+#include <cstdarg>
 #include <cstring>
-#include <filesystem>
-#include <system_error>
 
 #include "base/executor.h"
 #include "base/log.h"
+#include "cache/frozen_files.h"
 
 namespace penstock::cache {
 namespace {
 
-namespace fs = std::filesystem;
-
 constexpr uint32_t kFormat = 0x31575250;  // "PRW1"
 constexpr uint64_t kEntryKind = 4;        // of the messages of RowMac; row_mac.cc has the others
-constexpr size_t kBatchBytesMax = 4 << 20;
+constexpr uint64_t kBatchBytesMax = 4 << 20;
 
 constexpr double kReadBoundsUs[] = {1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10000, 100000};
 
@@ -63,9 +56,24 @@ void Append(const void* data, size_t size, std::string& to) {
   to.append(static_cast<const char*>(data), size);
 }
 
-Status SystemError(std::string_view what, const std::string& path) {
-  return Error(StatusCode::kInternal, "{} {}: {}", what, path,
-               std::generic_category().message(errno));
+// A status of the database. DATA_LOSS: its files are damaged. Else the disk, or the limits of the
+// process, did not let it work.
+Status FromDatabase(const rocksdb::Status& status) {
+  if (status.ok()) return OkStatus();
+  if (status.IsIOError() && !status.IsPathNotFound()) return absl::InternalError(status.ToString());
+  return absl::DataLossError(status.ToString());
+}
+
+// The database has nothing to say that its status does not. Thread-safe.
+class NoLog final : public rocksdb::Logger {
+ public:
+  using rocksdb::Logger::Logv;
+  void Logv(const char*, va_list) override {}
+};
+
+// The bytes of rows that go into a file together.
+uint64_t BufferBytes(const DiskOptions& options) {
+  return std::clamp<uint64_t>(options.bytes_max / 32, 64 << 10, 32 << 20);
 }
 
 rocksdb::Options DatabaseOptions(const DiskOptions& options) {
@@ -73,7 +81,7 @@ rocksdb::Options DatabaseOptions(const DiskOptions& options) {
   made.create_if_missing = true;
   // What is not in a table file yet takes room, too: in the logs, in tables that are made, and in
   // files that are about to be removed.
-  made.write_buffer_size = std::clamp<uint64_t>(options.bytes_max / 32, 64 << 10, 32 << 20);
+  made.write_buffer_size = BufferBytes(options);
   made.max_write_buffer_number = 2;
   made.allow_fallocate = false;
   made.compression = rocksdb::kNoCompression;  // rows are numbers: it saves little, and costs time
@@ -93,9 +101,9 @@ rocksdb::Options DatabaseOptions(const DiskOptions& options) {
   made.skip_stats_update_on_db_open = true;
   made.stats_dump_period_sec = 0;
   made.stats_persist_period_sec = 0;
-  made.info_log_level = rocksdb::ERROR_LEVEL;
-  made.keep_log_file_num = 1;
-  made.max_manifest_file_size = 1 << 20;
+  made.info_log = std::make_shared<NoLog>();
+  made.max_bgerror_resume_count = 0;
+  made.max_manifest_file_size = BufferBytes(options);
   rocksdb::BlockBasedTableOptions table;
   table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10, /*use_block_based_builder=*/false));
   table.no_block_cache = true;  // the memory tier is the cache, and the kernel has one
@@ -111,10 +119,11 @@ int64_t UnixSeconds() {
       .count();
 }
 
-// An open database. Thread-safe.
+// A database, perhaps open. Thread-safe once it is.
 struct DiskStore::Database {
-  explicit Database(rocksdb::DB* adopted) : db(adopted) {}
-  const std::unique_ptr<rocksdb::DB> db;
+  explicit Database(std::function<void()> on_failure) : files(std::move(on_failure)) {}
+  FrozenFiles files;
+  std::unique_ptr<rocksdb::DB> db;
 };
 
 // What is counted of a store. Thread-safe.
@@ -123,6 +132,10 @@ struct DiskStore::Metrics {
       : series(registry),
         bytes(series.AddGauge("penstock_row_cache_disk_bytes",
                               "Bytes of the files of rows on disk.", {{"model_name", model}})),
+        is_on(series.AddGauge("penstock_row_cache_disk_on",
+                              "1: rows are read from disk and written to it. 0: the disk is full, "
+                              "fails, or is not free; the log says why.",
+                              {{"model_name", model}})),
         written(series.AddCounter("penstock_row_cache_disk_written_total",
                                   "Rows of outputs that were written to disk.",
                                   {{"model_name", model}})),
@@ -135,6 +148,7 @@ struct DiskStore::Metrics {
                                       kReadBoundsUs, {{"model_name", model}})) {}
   MetricSeries series;
   Gauge& bytes;
+  Gauge& is_on;
   Counter& written;
   Counter& dropped;
   Histogram& read_time;
@@ -143,18 +157,21 @@ struct DiskStore::Metrics {
 DiskStore::DiskStore(DiskOptions options, const std::string& model, MetricsRegistry& metrics)
     : options_(std::move(options)),
       metrics_(std::make_unique<Metrics>(metrics, model)),
+      folder_(options_.folder),
       mac_key_(RandomMacKey()) {
-  Status status = Lock();
-  if (status.ok()) status = ReadKey();
+  Status status = folder_.Open(mac_key_);
   if (status.ok()) {
     status = OpenDatabase();
-    if (!status.ok()) status = Rebuild(status);
+    if (status.code() == StatusCode::kDataLoss) status = Rebuild(status);
   }
   if (!status.ok()) {
     TurnOff(status);
+    MutexLock lock(mutex_);
+    fault_ = OkStatus();
     return;
   }
   is_on_.store(true, std::memory_order_release);
+  metrics_->is_on.Set(1);
   writer_ = std::thread([this] { Write(); });
 }
 
@@ -165,75 +182,46 @@ DiskStore::~DiskStore() {
     changed_.NotifyAll();
   }
   if (writer_.joinable()) writer_.join();
-  {
-    MutexLock lock(mutex_);
-    database_ = nullptr;
-  }
-  if (lock_file_ >= 0) ::close(lock_file_);
-}
-
-Status DiskStore::Lock() {
-  std::error_code error;
-  fs::create_directories(options_.folder, error);
-  const std::string path = options_.folder + "/lock";
-  lock_file_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (lock_file_ < 0) return SystemError("cannot open", path);
-  if (::flock(lock_file_, LOCK_EX | LOCK_NB) == 0) return OkStatus();
-  if (errno == EWOULDBLOCK)
-    return Error(StatusCode::kUnavailable, "another server uses the folder {}", options_.folder);
-  return SystemError("cannot lock", path);
-}
-
-Status DiskStore::ReadKey() {
-  const std::string path = options_.folder + "/key";
-  const int file = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (file < 0) return SystemError("cannot open", path);
-  MacKey found;
-  char more = 0;
-  const bool is_whole =
-      ::read(file, found.data(), found.size()) == static_cast<ssize_t>(found.size()) &&
-      ::read(file, &more, 1) == 0;
-  Status status;
-  if (is_whole) {
-    mac_key_ = found;
-  } else {
-    // Without the key, no row can be found any more.
-    std::error_code ignored;
-    fs::remove_all(options_.folder + "/rows", ignored);
-    if (::ftruncate(file, 0) != 0 || ::pwrite(file, mac_key_.data(), mac_key_.size(), 0) !=
-                                         static_cast<ssize_t>(mac_key_.size()))
-      status = SystemError("cannot write", path);
-  }
-  ::close(file);
-  return status;
+  CloseDatabase();
 }
 
 Status DiskStore::OpenDatabase() {
+  const auto made = std::make_shared<Database>([this] {
+    MutexLock lock(mutex_);
+    if (fault_.ok()) fault_ = absl::InternalError("the disk is full or fails");
+    changed_.NotifyAll();
+  });
+  rocksdb::Options options = DatabaseOptions(options_);
+  options.env = made->files.env();
   rocksdb::DB* opened = nullptr;
-  const rocksdb::Status status =
-      rocksdb::DB::Open(DatabaseOptions(options_), options_.folder + "/rows", &opened);
-  if (!status.ok()) return absl::InternalError(status.ToString());
+  const rocksdb::Status status = rocksdb::DB::Open(options, folder_.rows(), &opened);
+  made->db.reset(opened);
+  // A database whose writes do nothing may look damaged.
+  TRY(made->files.failure());
+  TRY(FromDatabase(status));
+  CountBytes(*made);
   MutexLock lock(mutex_);
-  database_ = std::make_shared<Database>(opened);
+  database_ = made;
   return OkStatus();
+}
+
+void DiskStore::CloseDatabase() {
+  std::weak_ptr<Database> former;
+  {
+    std::shared_ptr<Database> taken;  // ends without the lock: its threads may need that
+    MutexLock lock(mutex_);
+    taken = std::exchange(database_, nullptr);
+    former = taken;
+  }
+  // Readers are under way for some microseconds, or as long as the disk takes.
+  while (!former.expired()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
 }
 
 Status DiskStore::Rebuild(const Status& why) {
   is_on_.store(false, std::memory_order_release);
   PENSTOCK_LOG(kWarning, "the row cache in {} is made anew: {}", options_.folder, MessageOf(why));
-  std::weak_ptr<Database> former;
-  {
-    MutexLock lock(mutex_);
-    former = database_;
-    database_ = nullptr;
-  }
-  // Readers are under way for some microseconds, or as long as the disk takes.
-  while (!former.expired()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  std::error_code error;
-  fs::remove_all(options_.folder + "/rows", error);
-  if (error)
-    return Error(StatusCode::kInternal, "cannot remove {}/rows: {}", options_.folder,
-                 error.message());
+  CloseDatabase();
+  TRY(folder_.Clear());
   TRY(OpenDatabase());
   is_on_.store(true, std::memory_order_release);
   return OkStatus();
@@ -244,6 +232,9 @@ void DiskStore::TurnOff(const Status& why) {
   PENSTOCK_LOG(kWarning,
                "the row cache uses no disk: {}. Requests are served, with the rows in memory",
                MessageOf(why));
+  CloseDatabase();
+  metrics_->bytes.Set(0);
+  metrics_->is_on.Set(0);
 }
 
 std::shared_ptr<DiskStore::Database> DiskStore::database() const {
@@ -275,7 +266,7 @@ DiskStore::Found DiskStore::Find(const EntryKey& key) {
   if (status.ok()) return Decode(key, {found.data(), found.size()});
   if (status.IsNotFound()) return {};
   MutexLock lock(mutex_);
-  damage_ = absl::DataLossError(status.ToString());
+  if (fault_.ok()) fault_ = FromDatabase(status);
   changed_.NotifyAll();
   return {};
 }
@@ -292,24 +283,26 @@ void DiskStore::Put(const EntryKey& key, RowRef row) {
 
 void DiskStore::Flush() {
   MutexLock lock(mutex_);
-  while (!queue_.empty() || is_writing_ || !damage_.ok()) changed_.Wait(mutex_);
+  while (!queue_.empty() || is_writing_ || !fault_.ok()) changed_.Wait(mutex_);
 }
 
 void DiskStore::Write() {
   SetThreadName("row-cache");
+  // A batch goes into one file, however large that becomes.
+  const uint64_t batch_bytes_max = std::min(kBatchBytesMax, BufferBytes(options_) / 2);
   for (;;) {
     std::deque<Waiting> taken;
-    Status damage;
+    Status fault;
     {
       MutexLock lock(mutex_);
       is_writing_ = false;
       changed_.NotifyAll();
-      while (queue_.empty() && damage_.ok() && !must_stop_) changed_.Wait(mutex_);
+      while (queue_.empty() && fault_.ok() && !must_stop_) changed_.Wait(mutex_);
       if (queue_.empty() && must_stop_) return;
       is_writing_ = true;
-      damage = std::exchange(damage_, OkStatus());
+      fault = std::exchange(fault_, OkStatus());
       size_t bytes = 0;
-      while (!queue_.empty() && bytes < kBatchBytesMax) {
+      while (!queue_.empty() && bytes < batch_bytes_max) {
         bytes += queue_.front().row->memory_bytes();
         taken.push_back(std::move(queue_.front()));
         queue_.pop_front();
@@ -317,8 +310,9 @@ void DiskStore::Write() {
       queue_bytes_ -= bytes;
     }
     if (!is_on()) continue;  // it will stay so
-    Status status;
-    if (!damage.ok()) status = Rebuild(damage);
+    // What the files have noted is the cause of all that readers and writers find then.
+    Status status = database()->files.failure();
+    if (status.ok()) status = fault.code() == StatusCode::kDataLoss ? Rebuild(fault) : fault;
     if (status.ok()) status = WriteBatch(taken);
     if (!status.ok()) TurnOff(status);
   }
@@ -331,15 +325,25 @@ Status DiskStore::WriteBatch(const std::deque<Waiting>& rows) {
   for (const Waiting& each : rows)
     batch.Put(KeyBytes(each.key).slice(), Encode(each.key, *each.row));
   const rocksdb::Status status = database->db->Write({}, &batch);
+  TRY(database->files.failure());
   if (!status.ok())
     return Error(StatusCode::kInternal, "cannot write to {}: {}", options_.folder,
                  status.ToString());
   metrics_->written.Add(rows.size());
-  uint64_t tables = 0, buffers = 0;
-  database->db->GetIntProperty("rocksdb.total-sst-files-size", &tables);
-  database->db->GetIntProperty("rocksdb.cur-size-all-mem-tables", &buffers);
-  metrics_->bytes.Set(static_cast<double>(tables + buffers));
+  CountBytes(*database);
   return OkStatus();
+}
+
+void DiskStore::CountBytes(const Database& database) const {
+  uint64_t tables = 0, buffers = 0;
+  database.db->GetIntProperty("rocksdb.total-sst-files-size", &tables);
+  database.db->GetIntProperty("rocksdb.cur-size-all-mem-tables", &buffers);
+  metrics_->bytes.Set(static_cast<double>(tables + buffers));
+}
+
+uint64_t DiskStore::MemoryBytes(const DiskOptions& options) {
+  // Two buffers, the queue, and the filters and indexes of all files: a few bytes for each row.
+  return 2 * BufferBytes(options) + options.queue_bytes_max + options.bytes_max / 64;
 }
 
 std::string DiskStore::Encode(const EntryKey& key, const CachedRow& row) const {

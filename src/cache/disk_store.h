@@ -20,6 +20,7 @@
 #include "base/mutex.h"
 #include "base/status.h"
 #include "cache/cached_row.h"
+#include "cache/disk_folder.h"
 #include "cache/memory_tier.h"
 #include "cache/row_mac.h"
 
@@ -38,9 +39,9 @@ struct DiskOptions {
 };
 
 // A folder of rows, which one server uses at a time. A thread writes them, in batches; what does
-// not fit into its queue is dropped. A folder that is damaged, or that something else has written,
-// is made anew. If the disk is full or fails, the store is off: it finds nothing and takes nothing,
-// and the log says why, once. Thread-safe.
+// not fit into its queue is dropped. A database that is damaged is made anew. If the disk is full
+// or fails, or the folder has foreign files, the store is off: it finds nothing and takes nothing,
+// the log says why, once, and what is on disk stays. Thread-safe.
 class DiskStore final {
  public:
   // `model` is for messages and metrics. `metrics` must outlive it. May block.
@@ -67,6 +68,8 @@ class DiskStore final {
 
   // Waits until all that was put is written. For tests.
   void Flush() EXCLUDES(mutex_);
+  // What a store takes of memory, about.
+  static uint64_t MemoryBytes(const DiskOptions& options);
   // What operators should know, as a JSON object.
   std::string StateJson() const;
 
@@ -81,21 +84,22 @@ class DiskStore final {
   int64_t ttl_seconds() const {
     return std::chrono::duration_cast<std::chrono::seconds>(options_.ttl).count();
   }
-  Status Lock();
-  Status ReadKey();
-  Status OpenDatabase();
+  // Errors: DATA_LOSS if what is there cannot be used; else it may be used when the disk works.
+  Status OpenDatabase() EXCLUDES(mutex_);
+  void CloseDatabase() EXCLUDES(mutex_);
   // Removes what is there, and opens an empty database.
   Status Rebuild(const Status& why) EXCLUDES(mutex_);
-  void TurnOff(const Status& why);
+  void TurnOff(const Status& why) EXCLUDES(mutex_);
   std::shared_ptr<Database> database() const EXCLUDES(mutex_);
   void Write() EXCLUDES(mutex_);
   Status WriteBatch(const std::deque<Waiting>& rows);
+  void CountBytes(const Database& database) const;
   std::string Encode(const EntryKey& key, const CachedRow& row) const;
   Found Decode(const EntryKey& key, std::string_view bytes) const;
 
   const DiskOptions options_;
   const std::unique_ptr<Metrics> metrics_;
-  int lock_file_ = -1;
+  DiskFolder folder_;
   MacKey mac_key_;
   std::atomic<bool> is_on_{false};
 
@@ -105,7 +109,7 @@ class DiskStore final {
   std::deque<Waiting> queue_ GUARDED_BY(mutex_);
   uint64_t queue_bytes_ GUARDED_BY(mutex_) = 0;
   bool is_writing_ GUARDED_BY(mutex_) = false;
-  Status damage_ GUARDED_BY(mutex_);  // not OK: a reader has found it
+  Status fault_ GUARDED_BY(mutex_);  // not OK: found by a reader, or by a thread of the database
   bool must_stop_ GUARDED_BY(mutex_) = false;
   std::thread writer_;
 };

@@ -27,6 +27,7 @@ namespace fs = std::filesystem;
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 EntryKey DiskKey(uint64_t number) {
   return {{number * 0x9E3779B97F4A7C15, number * 0xC2B2AE3D27D4EB4F}, 3};
@@ -92,6 +93,7 @@ TEST_F(DiskStoreTest, RowsSurviveARestart) {
   const MacKey key = store_->mac_key();
   Open();
   EXPECT_EQ(store_->mac_key(), key);
+  EXPECT_THAT(store_->StateJson(), Not(HasSubstr("\"bytes\":0,"))) << "before anything is written";
   EXPECT_EQ(CountRight(1000), 1000u);
   EXPECT_FALSE(store_->Find(DiskKey(5000)).row);
 }
@@ -208,28 +210,60 @@ TEST_F(DiskStoreTest, DamagedFilesNeverGiveWrongRows) {
   EXPECT_GT(rebuilt, 0u);
 }
 
-TEST_F(DiskStoreTest, ForeignFilesAreReplaced) {
+TEST_F(DiskStoreTest, FilesThatLookLikeADatabaseAreReplaced) {
   fs::create_directories(options_.folder + "/rows");
-  for (const char* name : {"CURRENT", "MANIFEST-000001", "000002.sst", "notes.txt"})
+  for (const char* name : {"CURRENT", "MANIFEST-000001", "000002.sst"})
     std::ofstream(options_.folder + "/rows/" + name) << "not a database\n";
-  std::ofstream(options_.folder + "/key") << std::string(48, 'k');
   Open();
   EXPECT_TRUE(store_->is_on());
   PutMany(10);
   EXPECT_EQ(CountRight(10), 10u);
 }
 
-TEST_F(DiskStoreTest, RowsOfAnotherKeyAreNotFound) {
+TEST_F(DiskStoreTest, ForeignFilesTurnItOffAndStay) {
+  fs::create_directories(options_.folder + "/rows");
+  const std::string notes = options_.folder + "/rows/notes.txt";
+  std::ofstream(notes) << "mine";
+  std::ofstream(options_.folder + "/rows/CURRENT") << "not a database\n";
   Open();
-  PutMany(10);
-  store_ = nullptr;
-  std::ofstream(options_.folder + "/key") << std::string(48, 'k');
-  Open();
-  EXPECT_EQ(CountRight(10), 0u) << "nobody who writes the folder can know that they are right";
-  std::ofstream(options_.folder + "/key") << "short";
+  EXPECT_FALSE(store_->is_on());
+  EXPECT_TRUE(fs::exists(notes));
+  EXPECT_TRUE(fs::exists(options_.folder + "/rows/CURRENT"));
+  fs::remove(notes);
   Open();
   EXPECT_TRUE(store_->is_on());
-  EXPECT_NE(store_->mac_key()[0], 'k');
+}
+
+TEST_F(DiskStoreTest, NobodyElseMayReadTheRows) {
+  fs::create_directories(options_.folder + "/rows");  // as an earlier release has made it
+  fs::permissions(options_.folder + "/rows", fs::perms(0755));
+  Open();
+  PutMany(10);
+  EXPECT_EQ(fs::status(options_.folder + "/rows").permissions(), fs::perms(0700));
+  EXPECT_EQ(fs::status(options_.folder + "/key").permissions(), fs::perms(0600));
+  store_ = nullptr;
+  fs::remove_all(options_.folder);
+  Open();
+  EXPECT_EQ(fs::status(options_.folder).permissions(), fs::perms(0700));
+}
+
+TEST_F(DiskStoreTest, ADamagedKeyIsReplacedWithTheRows) {
+  Open();
+  PutMany(10);
+  const MacKey key = store_->mac_key();
+  store_ = nullptr;
+  std::string file(64, 0);
+  std::ifstream(options_.folder + "/key").read(file.data(), 64);
+  const std::string changed = std::string(1, static_cast<char>(file[0] + 1)) + file.substr(1);
+  for (const std::string& bad : {changed, file + "x", file.substr(0, 63), std::string(48, 'k')}) {
+    std::ofstream(options_.folder + "/key") << bad;
+    Open();
+    EXPECT_TRUE(store_->is_on());
+    EXPECT_NE(store_->mac_key(), key);
+    EXPECT_EQ(CountRight(10), 0u) << "nobody who writes the folder can know that they are right";
+    PutMany(10);
+    EXPECT_EQ(CountRight(10), 10u);
+  }
 }
 
 TEST_F(DiskStoreTest, AFolderThatCannotBeMadeTurnsItOff) {
@@ -242,23 +276,59 @@ TEST_F(DiskStoreTest, AFolderThatCannotBeMadeTurnsItOff) {
 }
 
 // A limit for the sizes of files stands for a disk that is full.
-TEST_F(DiskStoreTest, AFullDiskTurnsItOff) {
+class FullDisk final {
+ public:
+  explicit FullDisk(uint64_t bytes) {
+    ::signal(SIGXFSZ, SIG_IGN);
+    EXPECT_EQ(::getrlimit(RLIMIT_FSIZE, &before_), 0);
+    const rlimit small{bytes, before_.rlim_max};
+    EXPECT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+  }
+  ~FullDisk() { ::setrlimit(RLIMIT_FSIZE, &before_); }
+
+ private:
+  rlimit before_ = {};
+};
+
+TEST_F(DiskStoreTest, AFullDiskTurnsItOffAndTheRowsStay) {
   options_.bytes_max = 64 << 20;
+  for (const uint64_t bytes : {1000, 50'000, 300'000, 1'000'000, 1'500'000}) {
+    fs::remove_all(options_.folder);
+    Open();
+    PutMany(10);
+    {
+      const FullDisk full(bytes);
+      for (int i = 0; i < 20 && store_->is_on(); ++i) PutMany(1000, 1000);
+    }
+    EXPECT_FALSE(store_->is_on()) << bytes;
+    EXPECT_FALSE(store_->Find(DiskKey(1)).row);
+    store_->Put(DiskKey(1), DiskRow(1));
+    store_->Flush();
+    Open();
+    EXPECT_TRUE(store_->is_on()) << "there is room again";
+    for (uint64_t i = 0; i < 1000; ++i) {
+      const RowRef row = store_->Find(DiskKey(i)).row;
+      EXPECT_TRUE(!row || row->size() == 40 || Has(row, static_cast<float>(i), 1000));
+    }
+  }
+}
+
+TEST_F(DiskStoreTest, AFullDiskAtAStartKeepsTheRows) {
   Open();
-  PutMany(10);
-  ::signal(SIGXFSZ, SIG_IGN);
-  rlimit before;
-  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
-  const rlimit small{1 << 20, before.rlim_max};
-  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
-  PutMany(2000, 1000);
-  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
-  EXPECT_FALSE(store_->is_on());
-  EXPECT_FALSE(store_->Find(DiskKey(1)).row);
-  store_->Put(DiskKey(1), DiskRow(1));
-  store_->Flush();
-  Open();
-  EXPECT_TRUE(store_->is_on()) << "there is room again";
+  PutMany(1000, 100);
+  for (const uint64_t bytes : {0, 10, 100, 1000, 10'000, 100'000}) {
+    store_ = nullptr;
+    {
+      const FullDisk full(bytes);
+      Open();
+      store_->Flush();
+      EXPECT_FALSE(bytes < 100 && store_->is_on());
+      store_ = nullptr;
+    }
+    Open();
+    EXPECT_TRUE(store_->is_on());
+    EXPECT_EQ(CountRight(1000, 100), 1000u) << bytes;
+  }
 }
 
 TEST_F(DiskStoreTest, WhatDoesNotFitIntoTheQueueIsDropped) {
