@@ -232,14 +232,14 @@ class RowCheck final {
     for (size_t i = 0; i < 2; ++i) {
       StatusOr<NamedTensors> alone = Run(request, static_cast<int64_t>(i), of_parts[i]);
       if (!alone.ok()) {
-        return Error(StatusCode::kFailedPrecondition,
+        return Error(StatusCode::kUnimplemented,
                      "the model answers {} rows together, but not {} of them alone: {}", rows,
                      of_parts[i], MessageOf(alone.status()));
       }
       for (const NamedTensor& part : parts[i]) {
         const auto same = std::ranges::find(*alone, part.name, &NamedTensor::name);
         if (same != alone->end() && HasSameValues(same->tensor, part.tensor)) continue;
-        return Error(StatusCode::kFailedPrecondition,
+        return Error(StatusCode::kUnimplemented,
                      "the output '{}' of a row differs if the row runs together with others",
                      part.name);
       }

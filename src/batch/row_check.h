@@ -15,8 +15,9 @@ namespace penstock::batch {
 // Runs two requests of the signature alone and together, and compares the answers: numbers must be
 // equal to 1e-4, other values exactly. `samples` are requests that the model has answered before,
 // of any signature. If none is of this one, the requests are made up. Blocks.
-// Errors: FAILED_PRECONDITION, if rows depend on each other, or if no request could be made up that
-// the model answers; the message continues "the signature 's' is not batched: ".
+// Errors: UNIMPLEMENTED, if rows were seen to depend on each other; FAILED_PRECONDITION, if no
+// request could be made up that the model answers. The message continues "the signature 's' is not
+// batched: ".
 // CANCELLED soon after `cancel` fires.
 Status CheckRowsAreIndependent(Model& model, const Signature& signature,
                                const std::vector<const InferRequest*>& samples,

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "batch/join.h"
+#include "cache/no_cache.h"
 
 namespace penstock::cache {
 namespace {
@@ -82,7 +83,12 @@ void VersionCache::TurnOn(uint32_t signature) {
 }
 
 void VersionCache::TurnOff(uint32_t signature, const Status& why) {
-  if (!states_[signature].is_on.exchange(false, std::memory_order_relaxed)) return;
+  State& state = states_[signature];
+  if (!state.is_on.exchange(false, std::memory_order_relaxed)) return;
+  {
+    MutexLock lock(mutex_);
+    state.why_not = why;
+  }
   PENSTOCK_LOG(kWarning, "{}: the answers of signature '{}' are no longer cached: {}",
                options_.id.ToString(), info_.signatures[signature].name, MessageOf(why));
 }
@@ -185,19 +191,16 @@ void VersionCache::CountRequest(CacheOutcome outcome) const {
 }
 
 std::string VersionCache::StateJson() const {
-  std::string signatures;
-  for (size_t i = 0; i < states_.size(); ++i) {
-    if (!IsOn(static_cast<uint32_t>(i))) continue;
-    signatures += signatures.empty() ? "" : ",";
-    signatures += '"';
-    AppendJsonEscaped(signatures, info_.signatures[i].name);
-    signatures += '"';
+  std::vector<Status> why_not;
+  {
+    MutexLock lock(mutex_);
+    for (const State& state : states_) why_not.push_back(state.why_not);
   }
   return fmt::format(
-      "{{\"signatures\":[{}],\"memory_bytes\":{},\"memory_bytes_max\":{},\"memory_entries\":{},"
+      "{{{},\"memory_bytes\":{},\"memory_bytes_max\":{},\"memory_entries\":{},"
       "\"row_hits\":{},\"row_disk_hits\":{},\"row_misses\":{}{}}}",
-      signatures, memory_.bytes(), memory_.bytes_max(), memory_.entries(), hits_.Value(),
-      disk_hits_.Value(), misses_.Value(),
+      SignaturesJson(info_, why_not), memory_.bytes(), memory_.bytes_max(), memory_.entries(),
+      hits_.Value(), disk_hits_.Value(), misses_.Value(),
       disk_ == nullptr ? std::string() : ",\"disk\":" + disk_->StateJson());
 }
 

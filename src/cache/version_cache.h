@@ -7,11 +7,13 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/container/inlined_vector.h"
 #include "base/clock.h"
 #include "base/metrics/metrics.h"
+#include "base/mutex.h"
 #include "cache/cache_settings.h"
 #include "cache/cached_row.h"
 #include "cache/disk_store.h"
@@ -59,8 +61,10 @@ class VersionCache final {
 
   // Starts to cache the answers of this signature. Call it before the model serves.
   void TurnOn(uint32_t signature);
+  // Says why a signature is not cached. Call it before the model serves.
+  void Refuse(uint32_t signature, Status why) { states_[signature].why_not = std::move(why); }
   // The answers are not what the cache expects: it leaves the signature alone from now on.
-  void TurnOff(uint32_t signature, const Status& why);
+  void TurnOff(uint32_t signature, const Status& why) EXCLUDES(mutex_);
   bool IsOn(uint32_t signature) const {
     return states_[signature].is_on.load(std::memory_order_relaxed);
   }
@@ -92,7 +96,7 @@ class VersionCache final {
   Flights& flights() { return flights_; }
   bool has_disk() const { return disk_ != nullptr && disk_->is_on(); }
   bool has_ttl() const { return options_.settings.ttl > Duration::zero(); }
-  std::string StateJson() const;
+  std::string StateJson() const EXCLUDES(mutex_);
 
   // Counts the outcome of a request that has been answered, or runs.
   void CountRequest(CacheOutcome outcome) const;
@@ -108,6 +112,7 @@ class VersionCache final {
   struct State {
     std::atomic<bool> is_on{false};
     OutputSet kept = 0;
+    Status why_not = OkStatus();  // guarded by mutex_ once the model serves
   };
 
   const ModelInfo& info_;
@@ -126,6 +131,7 @@ class VersionCache final {
   MemoryTier memory_;
   Flights flights_;
   std::vector<State> states_;  // one for each signature; fixed
+  mutable Mutex mutex_;
 };
 
 }  // namespace penstock::cache

@@ -11,6 +11,7 @@
 #include "base/os/give_way.h"
 #include "batch/batch_rules.h"
 #include "batch/row_check.h"
+#include "cache/no_cache.h"
 #include "cache/row_cache.h"
 #include "loading/version_identity.h"
 
@@ -30,6 +31,13 @@ std::string FolderName(const std::string& model) {
     }
   }
   return name;
+}
+
+cache::DiskOptions DiskOptionsOf(const cache::CacheSettings& settings) {
+  return {.folder = settings.folder,
+          .bytes_max = settings.disk_bytes,
+          .ttl = settings.ttl,
+          .queue_bytes_max = settings.queue_bytes_max};
 }
 
 }  // namespace
@@ -62,7 +70,10 @@ StatusOr<std::unique_ptr<core::Servable>> CacheLoader::Load() {
                  options_.id.ToString());
     return servable;
   }
-  TRY(SetUp(model, identity(model.info().platform)));
+  const std::string& platform = model.info().platform;
+  std::string whole = identity(platform) + options_.server_identity;
+  if (options_.runtime_of) whole += RuntimeIdentity(options_.runtime_of(platform));
+  TRY(SetUp(model, std::move(whole)));
   return servable;
 }
 
@@ -86,32 +97,50 @@ Status CacheLoader::SetUp(ServedModel& model, std::string identity) {
                  options_.id.ToString());
     return OkStatus();
   }
+  std::vector<Status> why_not;
+  bool is_any_on = false;
+  for (uint32_t i = 0; i < info.signatures.size(); ++i) {
+    why_not.push_back(Decide(model, i));
+    if (cancel_.IsCancelled()) return absl::CancelledError("the load was cancelled");
+    LogDecision(info.signatures[i].name, why_not.back());
+    is_any_on = is_any_on || why_not.back().ok();
+  }
+  if (info.signatures.empty())
+    PENSTOCK_LOG(kInfo, "{} has no cache: it has no signatures", options_.id.ToString());
+  if (!is_any_on) {
+    model.SetCache(std::make_unique<cache::NoCache>(info, std::move(why_not)));
+    return OkStatus();
+  }
   std::shared_ptr<cache::DiskStore> store = OpenStore();
   const cache::MacKey key = store == nullptr ? cache::RandomMacKey() : store->mac_key();
   auto version = std::make_shared<cache::VersionCache>(
       info, cache::VersionCacheOptions{options_.id, std::move(identity), options_.settings}, key,
       std::move(store), metrics_);
-  bool is_any_on = false;
   for (uint32_t i = 0; i < info.signatures.size(); ++i) {
-    const Status why_not = Decide(model, i);
-    if (cancel_.IsCancelled()) return absl::CancelledError("the load was cancelled");
-    if (why_not.ok()) {
+    if (why_not[i].ok()) {
       version->TurnOn(i);
-      is_any_on = true;
-      continue;
+    } else {
+      version->Refuse(i, why_not[i]);
     }
-    // Nobody can say so of a model with state.
-    const bool may_be_forced = why_not.code() == StatusCode::kFailedPrecondition;
-    PENSTOCK_LOG(kInfo, "{}: the answers of signature '{}' are not cached: {}{}",
-                 options_.id.ToString(), info.signatures[i].name, MessageOf(why_not),
-                 may_be_forced ? " (batching { enabled: true } says that its rows do not depend on "
-                                 "each other)"
-                               : "");
   }
-  if (info.signatures.empty())
-    PENSTOCK_LOG(kInfo, "{} has no cache: it has no signatures", options_.id.ToString());
-  if (is_any_on) model.SetCache(std::make_unique<cache::RowCache>(std::move(version)));
+  has_cache_ = true;
+  model.SetCache(std::make_unique<cache::RowCache>(std::move(version)));
   return OkStatus();
+}
+
+void CacheLoader::LogDecision(const std::string& signature, const Status& why_not) const {
+  if (why_not.ok()) {
+    PENSTOCK_LOG(kInfo, "{}: the answers of signature '{}' are cached", options_.id.ToString(),
+                 signature);
+    return;
+  }
+  // Nobody can say so of a model with state, or of one whose rows were seen to depend on others.
+  const bool may_be_forced = why_not.code() == StatusCode::kFailedPrecondition;
+  PENSTOCK_LOG(kInfo, "{}: the answers of signature '{}' are not cached: {}{}",
+               options_.id.ToString(), signature, MessageOf(why_not),
+               may_be_forced
+                   ? " (batching { enabled: true } says that its rows do not depend on each other)"
+                   : "");
 }
 
 Status CacheLoader::Decide(ServedModel& model, uint32_t position) {
@@ -137,16 +166,16 @@ Status CacheLoader::Decide(ServedModel& model, uint32_t position) {
 std::shared_ptr<cache::DiskStore> CacheLoader::OpenStore() {
   const cache::CacheSettings& settings = options_.settings;
   if (settings.folder.empty()) return nullptr;
-  return stores_.Open({.folder = settings.folder,
-                       .bytes_max = settings.disk_bytes,
-                       .ttl = settings.ttl,
-                       .queue_bytes_max = settings.queue_bytes_max},
-                      options_.id.name);
+  return stores_.Open(DiskOptionsOf(settings), options_.id.name);
 }
 
 core::ResourceEstimate CacheLoader::WithMemory(core::ResourceEstimate estimate) const {
+  const cache::CacheSettings& settings = options_.settings;
   // 0: it is not known what the version takes, so nothing is reserved for it.
-  if (estimate.ram_bytes > 0) estimate.ram_bytes += options_.settings.memory_bytes;
+  if (estimate.ram_bytes == 0) return estimate;
+  estimate.ram_bytes += settings.memory_bytes;
+  if (!settings.folder.empty())
+    estimate.ram_bytes += cache::DiskStore::MemoryBytes(DiskOptionsOf(settings));
   return estimate;
 }
 
@@ -158,7 +187,7 @@ StatusOr<core::ResourceEstimate> CacheLoader::EstimateResources() {
 StatusOr<core::ResourceEstimate> CacheLoader::ResourcesTaken(
     const std::optional<core::MemoryGrowth>& growth) {
   ASSIGN_OR_RETURN(const core::ResourceEstimate taken, LoaderStep::ResourcesTaken(growth));
-  return WithMemory(taken);
+  return has_cache_ ? WithMemory(taken) : taken;
 }
 
 }  // namespace penstock

@@ -2,6 +2,7 @@
 // Gives a version a cache of its answers.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -27,6 +28,9 @@ struct CacheLoaderOptions {
   core::ServableId id;
   std::string path;  // of the version: a folder, or the name of a built-in model
   cache::CacheSettings settings;
+  std::string server_identity = {};  // see ServerIdentity
+  // The name of the runtime of a platform. May be empty.
+  std::function<std::string(const std::string& platform)> runtime_of = {};
   // Requests of former versions, by which the check tries the new one. May be null.
   std::shared_ptr<RecentRequests> recent = nullptr;
 };
@@ -59,6 +63,7 @@ class CacheLoader final : public LoaderStep {
  private:
   Status SetUp(ServedModel& model, std::string identity);
   Status CheckOutputs(const ModelInfo& info) const;
+  void LogDecision(const std::string& signature, const Status& why_not) const;
   // Returns why the signature is not cached.
   Status Decide(ServedModel& model, uint32_t position);
   // Null: the rows are in memory only.
@@ -69,6 +74,7 @@ class CacheLoader final : public LoaderStep {
   cache::DiskStores& stores_;
   MetricsRegistry& metrics_;
   CancelToken cancel_;
+  bool has_cache_ = false;  // after the load: it takes memory
 };
 
 }  // namespace penstock

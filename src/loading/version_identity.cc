@@ -6,7 +6,11 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <iterator>
+#include <random>
+#include <set>
+#include <sstream>
 #include <string_view>
 #include <system_error>
 #include <vector>
@@ -21,27 +25,80 @@ void Append(std::string_view text, std::string& to) {
   fmt::format_to(std::back_inserter(to), "{}:{},", text.size(), text);
 }
 
-}  // namespace
+void AppendTime(const timespec& time, std::string& to) {
+  fmt::format_to(std::back_inserter(to), ",{}.{:09}", time.tv_sec, time.tv_nsec);
+}
 
-std::string VersionIdentity(const core::ServableId& id, const std::string& platform,
-                            const std::string& folder) {
+// Appends a file under this name, if there is one.
+void AppendFile(const std::string& path, std::string_view name, std::vector<std::string>& to) {
+  struct stat info = {};
+  if (::stat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) return;
+  std::string& file = to.emplace_back();
+  Append(name, file);
+  file += std::to_string(info.st_size);
+  AppendTime(info.st_mtim, file);
+  AppendTime(info.st_ctim, file);
+}
+
+// Appends all files below the folder, in an order of their own: a folder has none.
+void AppendFolder(const std::string& folder, std::string& to) {
   std::vector<std::string> files;
   std::error_code error;
   fs::recursive_directory_iterator entries(folder, fs::directory_options::follow_directory_symlink,
                                            error);
-  for (; !error && entries != fs::recursive_directory_iterator(); entries.increment(error)) {
-    struct stat info = {};
-    if (::stat(entries->path().c_str(), &info) != 0 || !S_ISREG(info.st_mode)) continue;
-    std::string& file = files.emplace_back();
-    Append(entries->path().lexically_relative(folder).native(), file);
-    fmt::format_to(std::back_inserter(file), "{},{}.{:09}", info.st_size, info.st_mtim.tv_sec,
-                   info.st_mtim.tv_nsec);
-  }
-  std::ranges::sort(files);  // a folder has no order
+  for (; !error && entries != fs::recursive_directory_iterator(); entries.increment(error))
+    AppendFile(entries->path(), entries->path().lexically_relative(folder).native(), files);
+  std::ranges::sort(files);
+  for (const std::string& file : files) Append(file, to);
+}
+
+}  // namespace
+
+std::string VersionIdentity(const core::ServableId& id, const std::string& platform,
+                            const std::string& folder) {
   std::string identity;
   Append(id.name, identity);
   Append(std::to_string(id.version.value), identity);
   Append(platform, identity);
+  AppendFolder(folder, identity);
+  return identity;
+}
+
+std::string ServerIdentity(const std::vector<std::pair<std::string, std::string>>& options) {
+  std::string identity;
+  std::vector<std::string> files;
+  AppendFile("/proc/self/exe", "program", files);
+  for (const auto& [name, value] : options) {
+    Append(name, identity);
+    Append(value, identity);
+    std::istringstream paths(value);
+    for (std::string path; std::getline(paths, path, ',');) {
+      AppendFile(path, path, files);
+      std::error_code ignored;
+      if (fs::is_directory(path, ignored)) AppendFolder(path, identity);
+    }
+  }
+  for (const std::string& file : files) Append(file, identity);
+  return identity;
+}
+
+std::string RuntimeIdentity(std::string_view runtime) {
+  std::set<std::string> libraries;
+  std::ifstream maps("/proc/self/maps");
+  for (std::string line; std::getline(maps, line);) {
+    const size_t path = line.find('/');
+    if (path != std::string::npos && line.find(runtime, line.rfind('/')) != std::string::npos)
+      libraries.insert(line.substr(path));
+  }
+  std::vector<std::string> files;
+  for (const std::string& library : libraries) {
+    if (library.ends_with(" (deleted)")) {
+      files.push_back(std::to_string(std::random_device()()));
+    } else {
+      AppendFile(library, library, files);
+    }
+  }
+  std::string identity;
   for (const std::string& file : files) Append(file, identity);
   return identity;
 }

@@ -59,6 +59,40 @@ TEST_F(VersionIdentityTest, ChangesWithAnything) {
   EXPECT_TRUE(seen.insert(Identity()).second) << "another name";
 }
 
+TEST_F(VersionIdentityTest, ChangesWithAFileOfTheSameSizeAndTime) {
+  const std::string before = Identity();
+  // The clock of the file system may stand still for some milliseconds.
+  while (true) {
+    fs::remove(folder_ / "variables/data");
+    Write("variables/data", "fed");
+    if (Identity() != before) break;
+  }
+  struct stat info = {};
+  ASSERT_EQ(::stat((folder_ / "variables/data").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mtim.tv_sec, 1000);
+}
+
+TEST_F(VersionIdentityTest, OfTheServerChangesWithOptionsAndTheirFiles) {
+  const std::string library = (folder_ / "saved_model.pb").string();
+  std::set<std::string> seen = {ServerIdentity({})};
+  EXPECT_EQ(ServerIdentity({{"saved_model_tags", "serve"}}),
+            ServerIdentity({{"saved_model_tags", "serve"}}));
+  EXPECT_TRUE(seen.insert(ServerIdentity({{"saved_model_tags", "serve"}})).second);
+  EXPECT_TRUE(seen.insert(ServerIdentity({{"saved_model_tags", "gpu"}})).second);
+  const std::string both = (folder_ / "variables").string() + "," + library;
+  EXPECT_TRUE(seen.insert(ServerIdentity({{"op_libraries", both}})).second);
+  Write("saved_model.pb", "abcd");
+  EXPECT_TRUE(seen.insert(ServerIdentity({{"op_libraries", both}})).second);
+  Write("variables/data", "defg");
+  EXPECT_TRUE(seen.insert(ServerIdentity({{"op_libraries", both}})).second) << "in a folder";
+}
+
+TEST_F(VersionIdentityTest, OfARuntimeHasItsLibraries) {
+  EXPECT_NE(RuntimeIdentity("libc.so").find("libc.so"), std::string::npos);
+  EXPECT_EQ(RuntimeIdentity("libc.so"), RuntimeIdentity("libc.so"));
+  EXPECT_EQ(RuntimeIdentity("no such runtime"), "");
+}
+
 TEST_F(VersionIdentityTest, OfABuiltInModelIsItsName) {
   EXPECT_EQ(VersionIdentity({"m", {1}}, "builtin", "builtin:half_plus_two"),
             VersionIdentity({"m", {1}}, "builtin", "builtin:half_plus_two"));

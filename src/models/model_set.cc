@@ -24,12 +24,24 @@
 #include "loading/cache_loader.h"
 #include "loading/example_loader.h"
 #include "loading/model_loader.h"
+#include "loading/version_identity.h"
 #include "loading/warm_up_loader.h"
 #include "models/ensemble_list.h"
 #include "options/component_options.h"
 #include "tables/table_loader.h"
 
 namespace penstock {
+namespace {
+
+// What the answers of all models depend on, for the keys of cached rows.
+std::string IdentityOf(const Settings& settings, const LoadOptions& load) {
+  BackendOptions all = load.options;
+  for (const auto& [backend, options] : MakeBackendOptions(settings).options)
+    for (const auto& [name, value] : options) all.emplace_back(backend + '.' + name, value);
+  return ServerIdentity(all);
+}
+
+}  // namespace
 
 ModelSet::ModelSet(const Settings& settings, BackendHost& backends, MetricsRegistry& metrics,
                    const ListReceivers& receivers, const SourcesFactory& make_sources)
@@ -40,6 +52,9 @@ ModelSet::ModelSet(const Settings& settings, BackendHost& backends, MetricsRegis
       default_limits_(MakeSchedulerOptions(settings).model),
       batch_defaults_(MakeBatchDefaults(settings)),
       cache_defaults_(settings.row_cache),
+      server_identity_(IdentityOf(settings, load_options_)),
+      runtime_of_(
+          [&backends](const std::string& platform) { return backends.RuntimeOf(platform); }),
       disk_stores_(metrics),
       recent_bytes_(std::make_shared<Allowance>(recent_options_.total_bytes_max)),
       backends_(backends),
@@ -356,8 +371,9 @@ StatusOr<std::unique_ptr<core::Loader>> ModelSet::MakeLoader(const core::Servabl
   if (!cache.enabled) return loader;
   // Outermost: what may be batched may be cached.
   return std::make_unique<CacheLoader>(
-      CacheLoaderOptions{id, path, std::move(cache), std::move(recent)}, std::move(loader),
-      disk_stores_, metrics_);
+      CacheLoaderOptions{id, path, std::move(cache), server_identity_, runtime_of_,
+                         std::move(recent)},
+      std::move(loader), disk_stores_, metrics_);
 }
 
 bool ModelSet::HasVersion(const std::string& model, core::VersionNumber version) const {

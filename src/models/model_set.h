@@ -153,6 +153,8 @@ class ModelSet final {
   const schedule::ModelLimits default_limits_;
   const BatchDefaults batch_defaults_;
   const cache::CacheSettings cache_defaults_;
+  const std::string server_identity_;  // a part of the keys of cached rows
+  const std::function<std::string(const std::string& platform)> runtime_of_;  // for the same
   cache::DiskStores disk_stores_;
   const std::shared_ptr<Allowance> recent_bytes_;  // of all models together
   BackendHost& backends_;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows that were computed before are answered by the cache: over each protocol, and with all that says so."""
 import json
+import os
 import subprocess
 
 import numpy as np
@@ -84,12 +85,18 @@ def test_operators_see_it(server):
     ask(server, [70.0])
     ask(server, [70.0])
     after = cached(server)
-    assert after['signatures'] == ['serving_default']
+    assert after['signatures'] == ['serving_default'] and after['not_cached'] == []
     assert after['row_hits'] == before['row_hits'] + 1
     assert after['row_misses'] == before['row_misses'] + 1
     assert after['memory_entries'] == before['memory_entries'] + 1
     assert 0 < after['memory_bytes'] < after['memory_bytes_max'] == 64 << 20
+    plain = json.loads(server.get('/admin/v1/models/plain_cached')[1])['versions'][0]['row_cache']
+    assert plain == {'signatures': [], 'not_cached': [
+        {'name': 'serving_default', 'reason': "the input 'x' may have any number of dimensions"}]}
     metrics = server.get('/metrics')[1]
+    assert 'model_name="plain_cached"' not in ''.join(
+        line for line in metrics.splitlines() if line.startswith('penstock_row_cache')), 'it has no cache'
+    assert "half version 1: the answers of signature 'serving_default' are cached" in server.log()
     assert 'penstock_row_cache_requests_total{model_name="half",model_version="1",result="hit"}' in metrics
     assert ("plain_cached version 1: the answers of signature 'serving_default' are not cached: the input 'x' may have "
             'any number of dimensions (batching { enabled: true } says that its rows do not depend on each other)'
@@ -145,9 +152,15 @@ def test_rows_on_disk_survive_restarts_and_kills_and_forget_changed_files(start,
         ask(server, [float(row) for row in range(first, first + 200)])
     wait_until_written(server, 200)  # others are being written
     killed(server)
-    (half_folder / '1' / 'model.builtin').touch()
+    server = start(on_disk(half_folder), flags=[*flags, '--saved_model_tags=gpu'])
+    assert ask(server, [1.0])[2] == 'miss', 'an option of the loads may change answers'
+    server.stop()
+    file = half_folder / '1' / 'model.builtin'
+    times = file.stat()
+    file.write_text(file.read_text())
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
     server = start(on_disk(half_folder), flags=flags)
-    assert ask(server, [1.0])[2] == 'miss', 'the files have changed'
+    assert ask(server, [1.0])[2] == 'miss', 'the files have changed, but for their sizes and times'
     for first in range(0, 4000, 400):
         rows = [float(row) for row in range(first, first + 400)]
         assert ask(server, rows)[0] == {'predictions': [row / 2 + 2 for row in rows]}

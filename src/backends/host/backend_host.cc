@@ -115,6 +115,12 @@ StatusOr<std::string> BackendHost::BackendFor(const std::string& version_path,
   return std::move(installed.name);
 }
 
+std::string BackendHost::RuntimeOf(const std::string& platform) const {
+  for (const ModelImporter& importer : impl_->options.importers)
+    if (importer.platform == platform) return importer.backend;
+  return platform;
+}
+
 StatusOr<ModelInfo> BackendHost::Describe(const std::string& version_path,
                                           const LoadOptions& options) {
   ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, Load(version_path, options));

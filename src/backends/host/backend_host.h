@@ -41,6 +41,10 @@ class BackendHost final {
   StatusOr<std::string> BackendFor(const std::string& version_path,
                                    const LoadOptions& options) const;
 
+  // Returns the name of the backend that runs models of this platform: another one if an importer
+  // makes them.
+  std::string RuntimeOf(const std::string& platform) const;
+
   // Loads the version and returns its description, for people.
   StatusOr<ModelInfo> Describe(const std::string& version_path, const LoadOptions& options);
 
