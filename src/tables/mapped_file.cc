@@ -74,6 +74,11 @@ StatusOr<MappedFile> MappedFile::Anonymous(size_t bytes, const std::string& path
   return mapped;
 }
 
+bool MappedFile::HasShrunk() const {
+  struct stat status = {};
+  return fstat(file_, &status) != 0 || static_cast<size_t>(status.st_size) < size_;
+}
+
 void MappedFile::ExpectRandomReads() const {
   // Only advice: nothing is wrong if the kernel does not take it.
   if (data_ != nullptr) madvise(data_, size_, MADV_RANDOM);

@@ -39,7 +39,7 @@ class MappedFile final {
   // The open file; -1: it has none.
   int descriptor() const { return file_; }
   // Ask after each read of the bytes.
-  bool is_damaged() const { return guard_ != nullptr && guard_->is_damaged(); }
+  bool is_damaged() const { return guard_ != nullptr && (guard_->is_damaged() || HasShrunk()); }
   // When the contents were changed last, in nanoseconds since 1970.
   int64_t changed_ns() const { return changed_ns_; }
   // Only of an anonymous one.
@@ -51,6 +51,9 @@ class MappedFile final {
   void AskFor(const void* begin, size_t size) const;
 
  private:
+  // The rest of the last page that is left reads as zeros, and nothing else tells.
+  bool HasShrunk() const;
+
   std::byte* data_ = nullptr;
   size_t size_ = 0;
   int64_t changed_ns_ = 0;

@@ -93,6 +93,14 @@ TEST_F(MmapStoreTest, AFileThatGetsShorterBreaksTheVersion) {
   EXPECT_EQ(reason.code(), StatusCode::kUnavailable);
 }
 
+// The kernel gives zeros up to the end of the page.
+TEST_F(MmapStoreTest, AFileThatLosesAFewBytesBreaksTheVersion) {
+  ASSERT_TRUE(Find().ok());
+  const auto path = folder_ / "emb_vector";
+  std::filesystem::resize_file(path, std::filesystem::file_size(path) - 1);
+  EXPECT_THAT(Find().ToString(), HasSubstr("emb_vector cannot be read any more"));
+}
+
 TEST_F(MmapStoreTest, AnIndexThatGetsShorterBreaksIt) {
   std::filesystem::resize_file(folder_ / "key.index", 0);
   EXPECT_THAT(Find().ToString(), HasSubstr("key.index cannot be read any more"));
