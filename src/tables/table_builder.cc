@@ -13,6 +13,7 @@
 #include <cstring>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -149,7 +150,7 @@ class LineReader final {
     const size_t first = options_.key_type == KeyType::kDense ? 0 : 1;
     if (fields_.size() <= first)
       return InvalidArgument("there are no numbers behind the key; is the delimiter right?");
-    if (lines_ == 1 && IsHeader(fields_[first])) return OkStatus();
+    if (lines_ == 1 && IsHeader(std::span(fields_).subspan(first))) return OkStatus();
     const uint64_t dimension = fields_.size() - first;
     if (result_.dimension == 0) result_.dimension = dimension;
     if (dimension != result_.dimension)
@@ -160,9 +161,12 @@ class LineReader final {
     return ReadRow(first);
   }
 
-  bool IsHeader(std::string_view field) const {
+  // The first line has names if no field is a number. One that has both is a row with an error.
+  bool IsHeader(std::span<const std::string_view> fields) const {
     std::string ignored;
-    return options_.has_header.value_or(!AppendNumber(field, DType::kFloat64, ignored));
+    return options_.has_header.value_or(std::ranges::none_of(fields, [&](std::string_view field) {
+      return AppendNumber(field, DType::kFloat64, ignored);
+    }));
   }
 
   Status ReadRow(size_t first) {

@@ -103,6 +103,10 @@ TEST_F(TableBuilderTest, NamesTheLineThatIsWrong) {
   EXPECT_THAT(ErrorOf("1,2\n", {.dtype = DType::kBool}), HasSubstr("cannot be made from text"));
 }
 
+TEST_F(TableBuilderTest, ABrokenFirstRowIsNoHeader) {
+  EXPECT_THAT(ErrorOf("1,abc,0\n2,2,3\n"), HasSubstr("rows.csv, line 1: 'abc' in field 2 is no"));
+}
+
 TEST_F(TableBuilderTest, ReplacesNothing) {
   ASSERT_TRUE(Build("1,2\n").ok());
   BuildOptions options{.input = folder_ / "rows.csv", .output = folder_ / "m/1"};
