@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The server takes model folders with versions, and GraphPipe's servers took a file. Links cost
-// nothing, and keep the size and the time of change of the files: by these the row cache finds its
-// rows again after a restart. A file that is made anew at each start gets a time of change that
-// stands for its content, for the same reason.
+// nothing, and keep the sizes and times of the files: by these the row cache finds its rows again
+// after a restart. Of small files it compares the content, so signature.txt may be made anew.
 #include "app/staged_model.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -66,16 +66,6 @@ void RemoveLeftFolders(const std::string& parent) {
     }
     close(lock);
   }
-}
-
-// Gives the file a time of change that stands for these bytes.
-void SetTime(const std::string& path, const std::array<uint8_t, 8>& content) {
-  uint32_t seconds = 0, nanoseconds = 0;
-  std::memcpy(&seconds, content.data(), 4);
-  std::memcpy(&nanoseconds, content.data() + 4, 4);
-  const timespec time{seconds >> 1, nanoseconds % 1'000'000'000};
-  const timespec times[] = {time, time};
-  utimensat(AT_FDCWD, path.c_str(), times, 0);
 }
 
 Status WriteFile(const std::string& path, const std::string& text) {
@@ -190,9 +180,8 @@ Status StagedModel::Put(std::string_view flag, const std::string& from, std::str
     const DownloadLimits limits{.bytes_max = static_cast<uint64_t>(flags.download_bytes_max),
                                 .time_max = std::chrono::seconds(flags.download_seconds_max)};
     ASSIGN_OR_RETURN(const DownloadedFile file, DownloadUrl(from, to, limits, kNeverCancelled));
-    std::array<uint8_t, 8> content{};
-    std::copy_n(file.sha256.begin(), content.size(), content.begin());
-    SetTime(to, content);
+    fmt::print(stderr, "penstock graphpipe: got {} bytes, SHA-256 {:02x}\n", file.bytes,
+               fmt::join(file.sha256, ""));
     return OkStatus();
   }
   std::error_code error;
@@ -272,12 +261,7 @@ Status StagedModel::WriteSignature(const GraphPipeFlags& flags) {
   const std::string path = version_ + "/signature.txt";
   std::error_code ignored;
   fs::remove(path, ignored);  // it may be a link to a file of the SavedModel's folder
-  TRY(WriteFile(path, text));
-  std::array<uint8_t, 8> content{};
-  const uint32_t checksum = Crc32c(text);
-  std::memcpy(content.data(), &checksum, sizeof checksum);
-  SetTime(path, content);
-  return OkStatus();
+  return WriteFile(path, text);
 }
 
 Status StagedModel::WriteConfig(const GraphPipeFlags& flags) {

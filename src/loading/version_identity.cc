@@ -2,14 +2,18 @@
 #include "loading/version_identity.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <openssl/evp.h>
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <random>
 #include <set>
+#include <span>
 #include <sstream>
 #include <string_view>
 #include <system_error>
@@ -29,6 +33,23 @@ void AppendTime(const timespec& time, std::string& to) {
   fmt::format_to(std::back_inserter(to), ",{}.{:09}", time.tv_sec, time.tv_nsec);
 }
 
+// Larger files are not read.
+constexpr off_t kReadBytesMax = 1 << 20;
+
+// Appends a hash of the content. Returns false if the file does not have `size` bytes to read.
+bool AppendContent(const std::string& path, size_t size, std::string& to) {
+  std::string content(size, '\0');
+  std::ifstream stream(path, std::ios::binary);
+  if (!stream.read(content.data(), static_cast<std::streamsize>(size))) return false;
+  std::array<unsigned char, EVP_MAX_MD_SIZE> hash{};
+  unsigned int hash_size = 0;
+  if (EVP_Digest(content.data(), size, hash.data(), &hash_size, EVP_sha256(), nullptr) != 1)
+    return false;
+  fmt::format_to(std::back_inserter(to), ",{:02x}",
+                 fmt::join(std::span(hash).first(hash_size), ""));
+  return true;
+}
+
 // Appends a file under this name, if there is one.
 void AppendFile(const std::string& path, std::string_view name, std::vector<std::string>& to) {
   struct stat info = {};
@@ -36,6 +57,8 @@ void AppendFile(const std::string& path, std::string_view name, std::vector<std:
   std::string& file = to.emplace_back();
   Append(name, file);
   file += std::to_string(info.st_size);
+  if (info.st_size <= kReadBytesMax && AppendContent(path, static_cast<size_t>(info.st_size), file))
+    return;
   AppendTime(info.st_mtim, file);
   AppendTime(info.st_ctim, file);
 }

@@ -11,10 +11,10 @@
 
 namespace penstock {
 
-// Names the version, its platform, and each file below `folder` by its path, its size, and the
-// times of the last change of its contents and of the file itself, to the nanosecond: tools that
-// copy files can set the first, and not the second. It does not read the files, which may be large.
-// A folder that cannot be read, or is none, has no files. Blocks.
+// Names the version, its platform, and each file below `folder` by its path and its size. Of a file
+// of up to 1 MiB the content counts. A larger one is not read: of it the times of the last change
+// of its contents and of the file itself count, to the nanosecond; tools that copy files can set
+// the first, and not the second. A folder that cannot be read, or is none, has no files. Blocks.
 std::string VersionIdentity(const core::ServableId& id, const std::string& platform,
                             const std::string& folder);
 

@@ -59,12 +59,22 @@ TEST_F(VersionIdentityTest, ChangesWithAnything) {
   EXPECT_TRUE(seen.insert(Identity()).second) << "another name";
 }
 
-TEST_F(VersionIdentityTest, ChangesWithAFileOfTheSameSizeAndTime) {
+TEST_F(VersionIdentityTest, OfSmallFilesTheContentCounts) {
+  const std::string before = Identity();
+  fs::remove(folder_ / "variables/data");
+  Write("variables/data", "def", 2000);
+  EXPECT_EQ(Identity(), before) << "the same content";
+  Write("variables/data", "fed", 2000);
+  EXPECT_NE(Identity(), before) << "the same size and time";
+}
+
+TEST_F(VersionIdentityTest, ChangesWithALargeFileOfTheSameSizeAndTime) {
+  Write("variables/data", std::string((1 << 20) + 1, 'a'));
   const std::string before = Identity();
   // The clock of the file system may stand still for some milliseconds.
   while (true) {
     fs::remove(folder_ / "variables/data");
-    Write("variables/data", "fed");
+    Write("variables/data", std::string((1 << 20) + 1, 'b'));
     if (Identity() != before) break;
   }
   struct stat info = {};
