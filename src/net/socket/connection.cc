@@ -148,7 +148,10 @@ Connection::Read Connection::ReadRest(size_t first_bytes) {
   server().metrics.bytes_received.Add(first_bytes);
   Read read = first_bytes == first_bytes_.size() ? Read::kMore : Read::kAll;
   const bool in_place = tls_ == nullptr && session_ != nullptr && !session_->ReadTarget().empty();
-  if (read == Read::kMore && !in_place) {
+  // After a body that was read to its place, another one will come: what is read with its head
+  // would have to be copied there.
+  const bool head_first = std::exchange(lands_bodies_, in_place);
+  if (read == Read::kMore && !in_place && !head_first) {
     // Pass all bytes in one piece, so that the session sees the whole burst.
     const std::span<std::byte> scratch = loop_.scratch().first(piece_bytes_max_);
     std::memcpy(scratch.data(), first_bytes_.data(), first_bytes);
@@ -171,6 +174,7 @@ void Connection::ReadMore(Read& read) {
   for (size_t total = 0; may_read() && total < kReadBytesMax;) {
     std::span<std::byte> target;
     if (tls_ == nullptr && session_ != nullptr) target = session_->ReadTarget();
+    lands_bodies_ = lands_bodies_ || !target.empty();
     if (target.empty()) target = loop_.scratch().first(piece_bytes_max_);
     const size_t bytes = Receive(target, read);
     if (bytes > 0) OnWireBytes(target.first(bytes));

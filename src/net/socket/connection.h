@@ -130,6 +130,7 @@ class Connection final : public LoopConnection, public SessionHost, private Flus
   // How much is read into the loop's scratch memory at a time. It grows while the session handles
   // the bytes quickly.
   size_t piece_bytes_max_ = 16 * 1024;
+  bool lands_bodies_ = false;  // the last body was read to its place
 
   bool reading_ = false;  // a read operation is under way
   bool waiting_writable_ = false;
