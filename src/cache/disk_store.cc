@@ -186,11 +186,16 @@ DiskStore::~DiskStore() {
 }
 
 Status DiskStore::OpenDatabase() {
-  const auto made = std::make_shared<Database>([this] {
+  const auto on_failure = [this] {
     MutexLock lock(mutex_);
     if (fault_.ok()) fault_ = absl::InternalError("the disk is full or fails");
     changed_.NotifyAll();
+  };
+  const std::shared_ptr<Database> made(new Database(on_failure), [this](Database* database) {
+    delete database;
+    open_databases_.fetch_sub(1, std::memory_order_release);
   });
+  open_databases_.fetch_add(1, std::memory_order_relaxed);
   rocksdb::Options options = DatabaseOptions(options_);
   options.env = made->files.env();
   rocksdb::DB* opened = nullptr;
@@ -206,15 +211,15 @@ Status DiskStore::OpenDatabase() {
 }
 
 void DiskStore::CloseDatabase() {
-  std::weak_ptr<Database> former;
   {
     std::shared_ptr<Database> taken;  // ends without the lock: its threads may need that
     MutexLock lock(mutex_);
     taken = std::exchange(database_, nullptr);
-    former = taken;
   }
-  // Readers are under way for some microseconds, or as long as the disk takes.
-  while (!former.expired()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  // Readers are under way for some microseconds, or as long as the disk takes. The last one closes
+  // the database: until it has done so, the folder is locked.
+  while (open_databases_.load(std::memory_order_acquire) > 0)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
 }
 
 Status DiskStore::Rebuild(const Status& why) {

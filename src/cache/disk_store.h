@@ -106,6 +106,7 @@ class DiskStore final {
   mutable Mutex mutex_;
   CondVar changed_;
   std::shared_ptr<Database> database_ GUARDED_BY(mutex_);
+  std::atomic<int> open_databases_{0};  // database_, and one that readers still use
   std::deque<Waiting> queue_ GUARDED_BY(mutex_);
   uint64_t queue_bytes_ GUARDED_BY(mutex_) = 0;
   bool is_writing_ GUARDED_BY(mutex_) = false;
