@@ -328,6 +328,21 @@ def client_certificate(folder, name, extensions):
     return certificate, key
 
 
+def start_guarded(start, folder, models, *flags):
+    """A server that asks for TLS, a client certificate and a token, for tests of clients: (server, its certificate, a
+    client's certificate and key, a token). ca.pem of the folder signed the client's, and not the server's."""
+    pem, key = str(folder / 'server.pem'), str(folder / 'server.key')
+    make_certificate(pem, key)
+    make_certificate(folder / 'ca.pem', folder / 'ca.key')
+    certificate, certificate_key = client_certificate(folder, 'host', 'DNS:host.example')
+    token, token_hash = new_token('service')
+    (folder / 'tokens').write_text(caller(
+        'service', f'token_sha256: "{token_hash}"', 'operation: [INFER, METADATA] model: "*"'))
+    server = start(models, [f'--tls_certificate_file={pem}', f'--tls_key_file={key}', f'--token_file={folder / "tokens"}',
+                            f'--tls_client_ca_file={folder / "ca.pem"}', '--tls_require_client_certificate', *flags], ready=False)
+    return server, pem, certificate, certificate_key, token
+
+
 def test_failed_tls_handshakes_are_in_the_debug_log(start, tmp_path):
     pem, key = tmp_path / 'server.pem', tmp_path / 'server.key'
     make_certificate(pem, key)

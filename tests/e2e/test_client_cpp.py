@@ -8,9 +8,8 @@ import subprocess
 
 import pytest
 
-from net_fixtures import make_certificate
 from penstock_server import BUILD, ROOT, Server, eventually
-from test_access import caller, client_certificate, new_token
+from test_access import start_guarded
 
 PACKAGE = os.path.join(ROOT, 'clients/cpp')
 FOLDER = os.path.join(BUILD, 'clients/cpp_package')  # kept for the next run
@@ -75,15 +74,7 @@ def test_every_call(server_checks, server):
 
 
 def test_tls_certificates_and_tokens(server_checks, start, tmp_path):
-    pem, key = str(tmp_path / 'server.pem'), str(tmp_path / 'server.key')
-    make_certificate(pem, key)
-    make_certificate(tmp_path / 'ca.pem', tmp_path / 'ca.key')
-    certificate, certificate_key = client_certificate(tmp_path, 'host', 'DNS:host.example')
-    token, token_hash = new_token('service')
-    (tmp_path / 'tokens').write_text(caller(
-        'service', f'token_sha256: "{token_hash}"', 'operation: [INFER, METADATA] model: "*"'))
-    server = start(MODELS, [f'--tls_certificate_file={pem}', f'--tls_key_file={key}', f'--token_file={tmp_path / "tokens"}',
-                            f'--tls_client_ca_file={tmp_path / "ca.pem"}', '--tls_require_client_certificate'], ready=False)
+    server, pem, certificate, certificate_key, token = start_guarded(start, tmp_path, MODELS)
     settings = {'url': f'https://localhost:{server.rest_port}', 'ca': pem, 'certificate': certificate, 'key': certificate_key,
                 'token': token}
 

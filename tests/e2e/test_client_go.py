@@ -7,9 +7,8 @@ import subprocess
 
 import pytest
 
-from net_fixtures import make_certificate
 from penstock_server import ROOT, SLOWNESS, Server, eventually
-from test_access import caller, client_certificate, new_token
+from test_access import start_guarded
 
 PACKAGE = os.path.join(ROOT, 'clients/go')
 GO = os.path.join(ROOT, 'tools/go')
@@ -63,16 +62,7 @@ def test_errors_in_band(start):
 
 
 def test_tls_certificates_and_tokens(start, tmp_path):
-    pem, key = str(tmp_path / 'server.pem'), str(tmp_path / 'server.key')
-    make_certificate(pem, key)
-    make_certificate(tmp_path / 'ca.pem', tmp_path / 'ca.key')
-    certificate, certificate_key = client_certificate(tmp_path, 'host', 'DNS:host.example')
-    token, token_hash = new_token('service')
-    (tmp_path / 'tokens').write_text(caller(
-        'service', f'token_sha256: "{token_hash}"', 'operation: [INFER, METADATA] model: "*"'))
-    server = start(MODELS, [f'--tls_certificate_file={pem}', f'--tls_key_file={key}', f'--token_file={tmp_path / "tokens"}',
-                            f'--tls_client_ca_file={tmp_path / "ca.pem"}', '--tls_require_client_certificate',
-                            '--health_port=-1'], ready=False)
+    server, pem, certificate, certificate_key, token = start_guarded(start, tmp_path, MODELS, '--health_port=-1')
     eventually('readiness', lambda: server.get('/readyz', port=server.health_port)[0] == 200)
     go(PACKAGE, 'test', '-count=1', '-run=^TestRealTLS', PENSTOCK_TEST_TLS_URL=f'https://localhost:{server.rest_port}',
        PENSTOCK_TEST_TOKEN=token, PENSTOCK_TEST_CA=pem, PENSTOCK_TEST_CERTIFICATE=str(certificate),

@@ -8,9 +8,8 @@ import subprocess
 
 import pytest
 
-from net_fixtures import make_certificate
 from penstock_server import ROOT, SLOWNESS, Server
-from test_access import caller, client_certificate, new_token
+from test_access import start_guarded
 from test_client_python import FLAGS, MODELS
 
 CLIENT = os.path.join(ROOT, 'clients/java')
@@ -61,14 +60,6 @@ def test_errors_in_band(jar, start):
 
 
 def test_tls_certificates_and_tokens(jar, start, tmp_path):
-    pem, key = str(tmp_path / 'server.pem'), str(tmp_path / 'server.key')
-    make_certificate(pem, key)
-    make_certificate(tmp_path / 'ca.pem', tmp_path / 'ca.key')
-    certificate, certificate_key = client_certificate(tmp_path, 'host', 'DNS:host.example')
-    token, token_hash = new_token('service')
-    (tmp_path / 'tokens').write_text(caller(
-        'service', f'token_sha256: "{token_hash}"', 'operation: [INFER, METADATA] model: "*"'))
-    server = start(MODELS, [f'--tls_certificate_file={pem}', f'--tls_key_file={key}', f'--token_file={tmp_path / "tokens"}',
-                            f'--tls_client_ca_file={tmp_path / "ca.pem"}', '--tls_require_client_certificate'], ready=False)
+    server, pem, certificate, certificate_key, token = start_guarded(start, tmp_path, MODELS)
     assert run_java(jar, 'ClientCalls', 'tls', f'https://localhost:{server.rest_port}', token, pem, certificate, certificate_key,
                     tmp_path / 'ca.pem') == 'all is well'

@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 from graphpipe import convert
 
-from net_fixtures import make_certificate
 from penstock_server import ROOT, SLOWNESS, Server, eventually
-from test_access import caller, client_certificate, new_token
+from test_access import start_guarded
 
 PACKAGE = os.path.join(ROOT, 'clients/python')
 sys.path.insert(0, os.path.join(PACKAGE, 'src'))
@@ -135,15 +134,7 @@ def test_asyncio(server):
 
 
 def test_tls_certificates_and_tokens(start, tmp_path):
-    pem, key = str(tmp_path / 'server.pem'), str(tmp_path / 'server.key')
-    make_certificate(pem, key)
-    make_certificate(tmp_path / 'ca.pem', tmp_path / 'ca.key')
-    certificate, certificate_key = client_certificate(tmp_path, 'host', 'DNS:host.example')
-    token, token_hash = new_token('service')
-    (tmp_path / 'tokens').write_text(caller(
-        'service', f'token_sha256: "{token_hash}"', 'operation: [INFER, METADATA] model: "*"'))
-    server = start(MODELS, [f'--tls_certificate_file={pem}', f'--tls_key_file={key}', f'--token_file={tmp_path / "tokens"}',
-                            f'--tls_client_ca_file={tmp_path / "ca.pem"}', '--tls_require_client_certificate'], ready=False)
+    server, pem, certificate, certificate_key, token = start_guarded(start, tmp_path, MODELS)
     url = f'https://localhost:{server.rest_port}'
     x = np.random.default_rng(1).random((2, 224, 224, 3), np.float32)
     files = {'ca_file': pem, 'certificate_file': str(certificate), 'key_file': str(certificate_key)}
