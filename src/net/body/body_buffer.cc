@@ -30,7 +30,7 @@ constexpr size_t kHugePageBytes = 2 << 20;
 // are first used.
 constexpr size_t kHugeFrom = 4 * kHugePageBytes;
 // In the first part, memory is counted in steps of this size.
-constexpr size_t kCommitStep = 64 * 1024;
+constexpr size_t kCommitStep = 16 * 1024;
 constexpr std::array<size_t, 3> kSmallClasses = {1024, 4096, kSmallCapacityMax};
 constexpr std::array<LoopPoolKind, 3> kSmallPools = {{
     {LoopLocalKey::kBodies1K, 256, kSmallClasses[0]},

@@ -4,7 +4,8 @@
 //
 // The tensor inside the body must be aligned, but its offset depends on the body's first bytes. So
 // the receiver waits for a prefix, asks the route where the tensor will lie (LandingFunction), and
-// shifts the start of the body to fit (Land).
+// shifts the start of the body to fit (Land). A connection that can show the prefix of a big body
+// while it is still in the socket (Preview) saves the copy of it.
 //
 // The announced length cannot be trusted. A client may announce gigabytes and send one byte. So the
 // address space grows with the bytes that have come (CapacityFor), and the budget counts memory
@@ -27,19 +28,15 @@
 namespace penstock::net {
 namespace {
 
-// How much of a body the landing function gets. The names and the shape that come before a tensor
-// fit.
-constexpr size_t kLandingPrefixBytes = 4096;
-// If less than this is left of the body, a direct read is not worth it.
-constexpr size_t kTargetBytesMin = 4096;
+constexpr size_t kRoomMin = 4096;  // with less of it, a direct read is not worth it
 constexpr size_t kTargetBytesMax = 1 << 20;
 constexpr size_t kInflateStep = 64 * 1024;
 constexpr size_t kFirstGuess = 1024;  // capacity for a body of unknown length
 constexpr size_t kGrowth = 8;         // then all copies together are a seventh of the body
 
-// If a body announces more than this, its address space grows in steps, and is at most this many
-// times the received bytes. Otherwise clients could announce gigabytes and send one byte, and use
-// up the address space.
+// If a body announces more than this, and more than the pool gives at once, its address space grows
+// in steps, and is at most this many times the received bytes. Otherwise clients could announce
+// gigabytes and send little, and use up the address space.
 constexpr size_t kReservedAtOnce = 1 << 20;
 constexpr size_t kReserveFactor = 64;  // then all copies together are about a sixtieth of the body
 // The same when address space is scarce (BigBufferPool::is_scarce). The memory that a body takes at
@@ -93,14 +90,25 @@ void BodyReceiver::Reset() {
   start_ = size_ = 0;
 }
 
+bool BodyReceiver::has_target() const {
+  return buffer_ != nullptr && landed_ && is_big() && size_ < *options_.length;
+}
+
+bool BodyReceiver::wants_preview() const { return buffer_ == nullptr && is_big(); }
+
+void BodyReceiver::Preview(std::span<const std::byte> prefix) {
+  if (prefix.size() < kBodyPreviewBytes || loop_.server().big_buffers->is_scarce()) return;
+  buffer_ = NewBodyBuffer(loop_, CapacityFor(kSmallCapacityMax));
+  if (buffer_ != nullptr && !landed_) Land(prefix);  // without a buffer, Append says why
+}
+
 std::span<std::byte> BodyReceiver::Target() {
-  if (buffer_ == nullptr || !landed_ || is_compressed() || !options_.length.has_value()) return {};
+  if (!has_target()) return {};
   const auto rest = static_cast<size_t>(*options_.length) - size_;
-  if (rest < kTargetBytesMin) return {};
   // Let the target grow with the received bytes, so that a stalled body is not charged for bytes
   // that it never sent.
   const size_t room = buffer_->size() - start_ - size_;
-  if (room < kTargetBytesMin) return {};  // Append finds a bigger buffer
+  if (room < std::min(rest, kRoomMin)) return {};  // Append finds a bigger buffer
   const size_t size = std::min({rest, room, std::max(size_, kSmallBodyBytes), kTargetBytesMax});
   if (!buffer_->Commit(start_ + size_ + size)) return {};
   return {buffer_->data() + start_ + size_, size};
@@ -165,28 +173,36 @@ Status BodyReceiver::Store(std::span<const std::byte> bytes) {
     if (!landed_ && size_ == 0) Land(bytes);
     if (!buffer_->Commit(start_ + size_ + bytes.size())) return OverBudget();
     std::memcpy(buffer_->data() + start_ + size_, bytes.data(), bytes.size());
+    CountCopied(bytes.size());
   }
   size_ += bytes.size();
   if (!landed_) Land({buffer_->data(), size_});
   return OkStatus();
 }
 
+void BodyReceiver::CountCopied(size_t bytes) {
+  if (is_big()) loop_.server().metrics.body_bytes_copied.Add(bytes);
+}
+
 // Aligns the body once enough of it has arrived. `prefix` is the received part. Moves bytes that
 // are already stored.
 void BodyReceiver::Land(std::span<const std::byte> prefix) {
   const uint64_t length = *options_.length;
-  const size_t wanted = std::min<uint64_t>(kLandingPrefixBytes, length);
+  const size_t wanted = std::min<uint64_t>(kBodyPreviewBytes, length);
   if (prefix.size() < wanted) return;
   const size_t aligned_at = options_.landing(prefix.first(wanted), length);
   start_ = (kBufferAlignment - aligned_at % kBufferAlignment) % kBufferAlignment;
   landed_ = true;
   // This moves at most a few KiB more than the prefix: a longer first piece is aligned before it is
   // stored.
-  if (size_ > 0 && start_ > 0) std::memmove(buffer_->data() + start_, buffer_->data(), size_);
+  if (size_ == 0 || start_ == 0) return;
+  std::memmove(buffer_->data() + start_, buffer_->data(), size_);
+  CountCopied(size_);
 }
 
 size_t BodyReceiver::CapacityFor(size_t bytes) const {
-  const bool is_scarce = loop_.server().big_buffers->is_scarce();
+  const BigBufferPool& pool = *loop_.server().big_buffers;
+  const bool is_scarce = pool.is_scarce();
   if (!options_.length.has_value() || is_compressed()) {
     const size_t growth = is_scarce ? kReserveFactorScarce : kGrowth;
     return std::max(bytes, buffer_ == nullptr ? kFirstGuess : buffer_->size() * growth);
@@ -197,6 +213,7 @@ size_t BodyReceiver::CapacityFor(size_t bytes) const {
   const size_t at_once = is_scarce ? kReservedAtOnceScarce : kReservedAtOnce;
   const size_t factor = is_scarce ? kReserveFactorScarce : kReserveFactor;
   size_t capacity = static_cast<size_t>(*options_.length) + kBufferAlignment;
+  if (!is_scarce && capacity <= pool.at_once_max()) return capacity;
   while (capacity > at_once && capacity / factor >= bytes + kBufferAlignment) capacity /= factor;
   return capacity;
 }
@@ -222,6 +239,7 @@ Status BodyReceiver::Grow(size_t bytes) {
   BufferRef bigger_owner(bigger);
   if (!bigger->Commit(start_ + bytes)) return OverBudget();
   std::memcpy(bigger->data(), buffer_->data(), start_ + size_);
+  CountCopied(size_);
   buffer_->Unref();
   buffer_ = bigger;
   bigger_owner.Release();

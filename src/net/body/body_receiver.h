@@ -18,6 +18,12 @@
 
 namespace penstock::net {
 
+// How much of a body the landing function gets. The names and the shape that come before a tensor
+// fit.
+inline constexpr size_t kBodyPreviewBytes = 4096;
+// A body of at least this size is worth a direct read, and a look at its first bytes before.
+inline constexpr uint64_t kBigBodyBytes = 32 * 1024;
+
 // Receives the bytes of one body in order. Start begins the next body.
 //
 //   TRY(receiver.Start({.length = content_length, .bytes_max = limit}));
@@ -48,9 +54,17 @@ class BodyReceiver final {
   // length is over the limit already.
   [[nodiscard]] Status Start(const Options& options);
   // Where the caller may write the next bytes directly, so that Append need not copy them. Empty if
-  // that is not possible or not worth it: the body is compressed, of unknown length, small, nearly
-  // complete, or not aligned yet. Its memory is counted already. Valid until the next call.
+  // that is not possible or not worth it: the body is compressed, of unknown length, not big, or
+  // not aligned yet. Its memory is counted already. Valid until the next call.
   std::span<std::byte> Target();
+  // True if Target may return a place.
+  bool has_target() const;
+  // True if the body is big and its place is not chosen yet, so that Preview can choose it.
+  bool wants_preview() const;
+  // Chooses the place of the body by its first bytes, so that none of them need be copied: Target
+  // says where to read them to. Does nothing if `prefix` is shorter than kBodyPreviewBytes, or
+  // memory is scarce.
+  void Preview(std::span<const std::byte> prefix);
   // Appends the next bytes, of any number. They may lie at the start of Target; then nothing is
   // copied.
   [[nodiscard]] Status Append(std::span<const std::byte> bytes);
@@ -67,6 +81,7 @@ class BodyReceiver final {
 
  private:
   bool is_compressed() const { return options_.compression != Compression::kNone; }
+  bool is_big() const { return !is_compressed() && options_.length.value_or(0) >= kBigBodyBytes; }
   // Makes the reader of a zstd body that begins with `first`.
   [[nodiscard]] Status StartZstd(std::span<const std::byte> first);
   // Decompresses from `input` to `output`, as Inflater::Inflate.
@@ -84,6 +99,8 @@ class BodyReceiver final {
   // Asks the landing function where the body must be aligned, once `prefix` is long enough, and
   // moves what is stored so far.
   void Land(std::span<const std::byte> prefix);
+  // Counts bytes of a big body that were copied after they had been read.
+  void CountCopied(size_t bytes);
   // These make an error and count it in the metrics.
   Status OverBudget() const;
   Status NoBuffer(size_t capacity) const;

@@ -143,6 +143,41 @@ TEST_F(BodyReceiverTest, AnnouncedBytesReserveLittleUntilTheyCome) {
   EXPECT_LT(server_->state().big_buffers->reserved_bytes(), uint64_t{600} << 20);
 }
 
+TEST_F(BodyReceiverTest, APreviewChoosesThePlaceOfAllOfTheBody) {
+  Start();
+  const std::vector<std::byte> body = MakeBody(3'000'000);
+  BodyReceiver& receiver = NewReceiver(0);
+  ASSERT_TRUE(
+      receiver.Start({.length = body.size(), .bytes_max = 1u << 31, .landing = LandTensor}).ok());
+  ASSERT_TRUE(receiver.wants_preview());
+  receiver.Preview(std::span(body).first(kBodyPreviewBytes - 1));  // too few
+  EXPECT_TRUE(receiver.wants_preview());
+  receiver.Preview(std::span(body).first(kBodyPreviewBytes));
+  EXPECT_FALSE(receiver.wants_preview());
+  const std::byte* const place = receiver.Target().data();
+  const StatusOr<Slice> slice = ReceiveAll(receiver, body, 100'000, true);
+  ASSERT_TRUE(slice.ok());
+  EXPECT_EQ(slice->data, place);
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(slice->data + kTensorAt) % kBufferAlignment, 0u);
+  EXPECT_TRUE(std::equal(body.begin(), body.end(), slice->data, slice->data + slice->size));
+  EXPECT_EQ(server_->state().metrics.body_bytes_copied.Value(), 0u);
+}
+
+TEST_F(BodyReceiverTest, PreviewsMakeAddressSpaceScarceAndRefuseNobody) {
+  Start();
+  const std::vector<std::byte> part = MakeBody(kBodyPreviewBytes);
+  const size_t length = server_->state().big_buffers->at_once_max() - kBufferAlignment;
+  while (!server_->state().big_buffers->is_scarce() && receivers_.size() < 1000) {
+    NewReceiver(length).Preview(part);
+    ASSERT_TRUE(receivers_.back()->Append(part).ok());
+  }
+  EXPECT_TRUE(server_->state().big_buffers->is_scarce());
+  BodyReceiver& whole = NewReceiver(5'000'000);
+  whole.Preview(part);
+  EXPECT_TRUE(whole.wants_preview());
+  ASSERT_TRUE(ReceiveAll(whole, MakeBody(5'000'000), 10'000, true).ok());
+}
+
 TEST_F(BodyReceiverTest, ABodyOfWhichLittleHasComeCountsLittle) {
   Start();
   const uint64_t before = server_->state().body_bytes.left();
@@ -162,7 +197,7 @@ TEST_F(BodyReceiverTest, ScarceAddressSpaceRefusesNobodyWhoSendsWhatHeAnnounced)
   }
   EXPECT_GT(receivers_.size(), kBudget / (70 * 1024));
   EXPECT_LT(server_->state().big_buffers->reserved_bytes(), reserved_max);
-  receivers_.resize(receivers_.size() - 200);
+  receivers_.resize(receivers_.size() - 400);
   EXPECT_TRUE(server_->state().big_buffers->is_scarce());
   BodyReceiver& whole = NewReceiver(5'000'000);
   ASSERT_TRUE(ReceiveAll(whole, MakeBody(5'000'000), 10'000, true).ok());

@@ -267,6 +267,16 @@ std::span<std::byte> HttpCallImpl::BodyTarget() {
   return receiver_.Target();
 }
 
+bool HttpCallImpl::ReadsBodyInPlace() const {
+  return state_.load(std::memory_order_relaxed) == State::kOpen && receiver_.has_target();
+}
+
+bool HttpCallImpl::WantsBodyPreview() const {
+  return state_.load(std::memory_order_relaxed) == State::kOpen && receiver_.wants_preview();
+}
+
+void HttpCallImpl::PreviewBody(std::span<const std::byte> prefix) { receiver_.Preview(prefix); }
+
 void HttpCallImpl::OnBody(std::span<const std::byte> bytes) {
   if (state_.load(std::memory_order_relaxed) != State::kOpen) return;
   if (const Status status = receiver_.Append(bytes); !status.ok()) RefuseBody(status);

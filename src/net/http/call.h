@@ -61,6 +61,11 @@ class HttpCallImpl final : public HttpCall, private WheelTimer {
   // Where the session may read the next bytes of the body to. Empty if a direct read is not worth
   // it.
   std::span<std::byte> BodyTarget();
+  // True if BodyTarget is not empty, or would not be if it were asked.
+  bool ReadsBodyInPlace() const;
+  // True if PreviewBody should see the first kBodyPreviewBytes of the body before they are read.
+  bool WantsBodyPreview() const;
+  void PreviewBody(std::span<const std::byte> prefix);
   // Handles bytes of the body, which may lie in BodyTarget. Drops them if the call is already
   // answered.
   void OnBody(std::span<const std::byte> bytes);

@@ -83,6 +83,16 @@ class Session {
   // Where the connection should read the next bytes to. The session returns the buffer of a big
   // body here, to save a copy. Empty: use the loop's scratch buffer.
   virtual std::span<std::byte> ReadTarget() { return {}; }
+  // True if the connection should wait until bytes have come, and not read any before it has asked
+  // PreviewBytes and ReadTarget.
+  virtual bool ReadsInPlace() const { return false; }
+  // How many of the bytes that come next the session wants to see while they are still in the
+  // socket, so that it can choose the place of a big body. 0: none.
+  virtual size_t PreviewBytes() const { return 0; }
+  // Shows the session the first of the bytes that come next; OnBytes gets them, too. Returns how
+  // many of them the connection must read by themselves, since a body begins behind them; 0 if it
+  // may read on. ReadTarget may say another place afterwards.
+  virtual size_t Preview(std::span<const std::byte> /*next*/) { return 0; }
   // Handles received bytes, which may lie in ReadTarget. It takes all of them, but may keep some
   // for Continue (see SessionHost::Yield). False: protocol error. Then the connection flushes the
   // output, which may hold a GOAWAY or a 400, and closes.

@@ -28,6 +28,9 @@ constexpr size_t kPendingBytesUncounted = 4096;
 // If the rest of a refused body is at most this long, it is read and dropped, so that the
 // connection can be used again. Otherwise the connection closes.
 constexpr uint64_t kDiscardBytesMax = 64 * 1024;
+// How much of the input is looked at to find the end of a head. Most heads fit.
+constexpr size_t kHeadPreviewBytes = 2048;
+
 // Skips empty lines before a request, which old clients send after a body. Returns false if there
 // is nothing else yet, or a line feed is still missing.
 bool SkipEmptyLines(std::span<const std::byte>& input) {
@@ -49,6 +52,8 @@ class Http1Session final : public Session,
                            private HttpCallOwner,
                            private WheelTimer,
                            private RequestSender {
+  using Bytes = std::span<const std::byte>;
+
  public:
   explicit Http1Session(SessionHost& host)
       : host_(host),
@@ -62,6 +67,9 @@ class Http1Session final : public Session,
   }
 
   std::span<std::byte> ReadTarget() override;
+  bool ReadsInPlace() const override;
+  size_t PreviewBytes() const override;
+  size_t Preview(Bytes next) override;
   bool OnBytes(std::span<const std::byte> bytes) override;
   bool Continue() override;
   bool OnEndOfInput() override;
@@ -84,7 +92,6 @@ class Http1Session final : public Session,
     kAnswer,   // the request is complete, the answer is not there yet
     kClosed,   // the last answer is sent or queued; input is dropped
   };
-  using Bytes = std::span<const std::byte>;
 
   void Process();
   void Use(Bytes& input);
@@ -125,6 +132,8 @@ class Http1Session final : public Session,
   State state_ = State::kHead;
   HttpCallImpl* call_ = nullptr;  // the request being received or served
   bool head_started_ = false;     // call_ holds a part of a head
+  // The last body was large, so the next one may be, too. The first one, who knows.
+  bool expects_big_body_ = true;
   bool keep_alive_ = true;
   bool is_http10_ = false;
   bool sent_continue_ = false;
@@ -154,6 +163,29 @@ std::span<std::byte> Http1Session::ReadTarget() {
   if (state_ != State::kBody || call_ == nullptr || !pending_.empty()) return {};
   const std::span<std::byte> target = call_->BodyTarget();
   return target.first(std::min<uint64_t>(target.size(), body_left_));
+}
+
+bool Http1Session::ReadsInPlace() const {
+  return PreviewBytes() > 0 || (state_ == State::kBody && call_ != nullptr && pending_.empty() &&
+                                call_->ReadsBodyInPlace());
+}
+
+size_t Http1Session::PreviewBytes() const {
+  if (!pending_.empty()) return 0;
+  if (state_ == State::kHead) return expects_big_body_ && !head_started_ ? kHeadPreviewBytes : 0;
+  if (state_ != State::kBody || call_ == nullptr || !call_->WantsBodyPreview()) return 0;
+  return kBodyPreviewBytes;
+}
+
+size_t Http1Session::Preview(Bytes next) {
+  if (state_ == State::kBody) {
+    call_->PreviewBody(next);
+    return 0;
+  }
+  constexpr std::string_view kEndOfHead = "\r\n\r\n";
+  const std::string_view text(reinterpret_cast<const char*>(next.data()), next.size());
+  const size_t end = text.find(kEndOfHead);
+  return end == std::string_view::npos ? 0 : end + kEndOfHead.size();
 }
 
 bool Http1Session::OnBytes(Bytes bytes) {
@@ -304,6 +336,7 @@ void Http1Session::BeginRequest() {
 
   const bool is_chunked = parser_.is_chunked();
   body_left_ = parser_.content_length().value_or(0);
+  expects_big_body_ = body_left_ >= kBigBodyBytes;
   state_ = is_chunked ? State::kChunked : State::kBody;
   if (is_chunked) chunks_.Start();
   call_->OnHead(is_chunked ? std::nullopt : std::optional<uint64_t>(body_left_));

@@ -4,6 +4,7 @@
 // page faults cost more than copies.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -56,11 +57,17 @@ class BigBufferPool final {
   uint64_t reserved_bytes() const { return reserved_.load(std::memory_order_relaxed); }
   // More than half of the address space is reserved. Then bodies must reserve little in advance.
   bool is_scarce() const { return reserved_bytes() > reserved_bytes_max_ / 2; }
+  // A body of at most this size may reserve all of it when little has come, so that it need not
+  // move later. Many such bodies make address space scarce, but use up none that others need.
+  uint64_t at_once_max() const { return std::min(kAtOnceMax, reserved_bytes_max_ / kAtOnceShare); }
   // Adds to `gauge` what has changed since the last report, and returns the reported bytes.
   // Mappings may be given back when the metrics are gone, so the loops report from time to time.
   uint64_t Report(Gauge& gauge) EXCLUDES(mutex_);
 
  private:
+  static constexpr uint64_t kAtOnceMax = 128 << 20;
+  static constexpr uint64_t kAtOnceShare = 64;
+
   struct Kept {
     Mapping mapping;
     SteadyTime since;

@@ -62,6 +62,10 @@ NetMetrics::NetMetrics(MetricsRegistry& registry)
           "penstock_net_body_reserved_bytes",
           "Address space that the bodies of requests have reserved. Only a part of it takes "
           "memory.")),
+      body_bytes_copied(registry.AddCounter(
+          "penstock_net_body_bytes_copied_total",
+          "Bytes of request bodies of known length, from 32 KiB on, that were copied after they "
+          "had been read.")),
       http1_requests(RequestCounter(registry, "http/1.1")),
       http2_requests(RequestCounter(registry, "http/2")),
       grpc_requests(RequestCounter(registry, "grpc")),

@@ -27,6 +27,9 @@ struct NetMetrics {
   Counter& connections;
   Gauge& connections_open;
   Gauge& body_reserved_bytes;  // see BigBufferPool::Report
+  // Of bodies whose length is known, from kBigBodyBytes on. What is read to its place is not
+  // copied.
+  Counter& body_bytes_copied;
   Counter& http1_requests;
   Counter& http2_requests;  // plain HTTP over HTTP/2
   Counter& grpc_requests;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // How it works. Each event starts with one asynchronous read of 2 KiB. If that buffer is full,
 // recv() reads on without waiting, either into the buffer of a big body (Session::ReadTarget) or
-// into the scratch memory of the loop. So an idle connection needs little memory, and a big body is
-// not copied. The bytes and the time per event are bounded. A connection with more input then waits
-// for its next turn (EventLoop::ContinueLater) behind the connections that have had none yet. So a
-// flood on many connections does not delay the few bytes of another one.
+// into the scratch memory of the loop. So an idle connection needs little memory. Where a big body
+// may come, the event starts without a read instead, and the session looks at the bytes that are
+// still in the socket (Session::Preview). So a big body is not copied. The bytes and the time per
+// event are bounded. A connection with more input then waits for its next turn
+// (EventLoop::ContinueLater) behind the connections that have had none yet. So a flood on many
+// connections does not delay the few bytes of another one.
 //
 // Output is pulled. A session only requests a flush. The loop calls Flush at the end of the event,
 // and Flush alternates between Session::Fill and sendmsg() until the session has no more output or
@@ -35,6 +37,8 @@ namespace penstock::net {
 namespace {
 
 constexpr std::string_view kHttp2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+// The preface and most heads fit.
+constexpr size_t kFirstPreviewBytes = 2048;
 constexpr size_t kSlicesMax = 256;         // in one sendmsg
 constexpr size_t kFillBytes = 512 * 1024;  // requested from a session at a time
 // Limits for the reads of one connection in one event, so that the others get their turn.
@@ -82,6 +86,10 @@ void Connection::StartRead() {
       (paused_ && !lingering_))
     return;
   reading_ = true;
+  if (ReadsInPlace()) {
+    return socket_.async_wait(boost::asio::socket_base::wait_read,
+                              [this](const error_code& error) { OnFirstRead(error, 0); });
+  }
   socket_.async_read_some(
       boost::asio::buffer(first_bytes_),
       [this](const error_code& error, size_t bytes) { OnFirstRead(error, bytes); });
@@ -141,23 +149,38 @@ void Connection::UseKeptInput() {
   if (tls_ != nullptr) Decrypt();
 }
 
-// Handles the `first_bytes` bytes that lie in first_bytes_. If the buffer is full, there may be
-// more to read.
+// True if the next bytes may be the beginning or a part of a big body. The first ones may be.
+bool Connection::ReadsInPlace() const {
+  if (tls_ != nullptr || lingering_ || close_after_flush_) return false;
+  return session_ != nullptr ? session_->ReadsInPlace() : prefix_.empty();
+}
+
+size_t Connection::ShowNextBytes() {
+  if (!ReadsInPlace()) return 0;
+  const size_t wanted = session_ != nullptr ? session_->PreviewBytes() : kFirstPreviewBytes;
+  if (wanted == 0) return 0;
+  const std::span<std::byte> scratch = loop_.scratch().first(wanted);
+  const ssize_t bytes =
+      recv(socket_.native_handle(), scratch.data(), scratch.size(), MSG_PEEK | MSG_DONTWAIT);
+  if (bytes <= 0) return 0;  // Receive finds out why
+  const std::span<const std::byte> next = scratch.first(static_cast<size_t>(bytes));
+  if (session_ == nullptr && !StartSession(next)) return 0;
+  return session_->PreviewBytes() > 0 ? session_->Preview(next) : 0;
+}
+
+// Handles the `first_bytes` bytes that lie in first_bytes_, if any. If the buffer is full, there
+// may be more to read.
 Connection::Read Connection::ReadRest(size_t first_bytes) {
   received_any_ = true;
   server().metrics.bytes_received.Add(first_bytes);
-  Read read = first_bytes == first_bytes_.size() ? Read::kMore : Read::kAll;
-  const bool in_place = tls_ == nullptr && session_ != nullptr && !session_->ReadTarget().empty();
-  // After a body that was read to its place, another one will come: what is read with its head
-  // would have to be copied there.
-  const bool head_first = std::exchange(lands_bodies_, in_place);
-  if (read == Read::kMore && !in_place && !head_first) {
+  Read read = first_bytes == 0 || first_bytes == first_bytes_.size() ? Read::kMore : Read::kAll;
+  if (first_bytes == first_bytes_.size()) {
     // Pass all bytes in one piece, so that the session sees the whole burst.
     const std::span<std::byte> scratch = loop_.scratch().first(piece_bytes_max_);
     std::memcpy(scratch.data(), first_bytes_.data(), first_bytes);
     const size_t more = Receive(scratch.subspan(first_bytes), read);
     OnWireBytes(scratch.first(first_bytes + more));
-  } else {
+  } else if (first_bytes > 0) {
     OnWireBytes({first_bytes_.data(), first_bytes});
   }
   if (read == Read::kMore) ReadMore(read);
@@ -172,10 +195,11 @@ void Connection::ReadMore(Read& read) {
     return read == Read::kMore && !closed_ && !paused_ && !has_yielded_;
   };
   for (size_t total = 0; may_read() && total < kReadBytesMax;) {
+    const size_t head_bytes = ShowNextBytes();
     std::span<std::byte> target;
     if (tls_ == nullptr && session_ != nullptr) target = session_->ReadTarget();
-    lands_bodies_ = lands_bodies_ || !target.empty();
-    if (target.empty()) target = loop_.scratch().first(piece_bytes_max_);
+    if (target.empty())
+      target = loop_.scratch().first(head_bytes > 0 ? head_bytes : piece_bytes_max_);
     const size_t bytes = Receive(target, read);
     if (bytes > 0) OnWireBytes(target.first(bytes));
     total += bytes;
@@ -263,22 +287,27 @@ void Connection::HandleInput(Handle handle) {
   }
 }
 
-// Picks the protocol by ALPN, or else by the first bytes.
 void Connection::Detect(std::span<const std::byte> bytes) {
-  const std::string_view alpn = tls_ != nullptr ? tls_->alpn() : std::string_view();
   prefix_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  const std::string_view compared = kHttp2Preface.substr(0, prefix_.size());
+  if (!StartSession(std::as_bytes(std::span(prefix_)))) return;
+  const std::string first = std::exchange(prefix_, {});
+  OnPlainBytes({reinterpret_cast<const std::byte*>(first.data()), first.size()});
+}
+
+bool Connection::StartSession(std::span<const std::byte> bytes) {
+  const std::string_view alpn = tls_ != nullptr ? tls_->alpn() : std::string_view();
+  const std::string_view first(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  const std::string_view compared = kHttp2Preface.substr(0, first.size());
   // A client with prior knowledge of HTTP/2 sends the preface. Only "PRI * ..." is ambiguous until
   // it is complete: no method of HTTP/1.1 begins with it, but the bytes may come one by one.
-  const bool may_be_http2 = alpn.empty() && std::string_view(prefix_).starts_with(compared);
-  if (may_be_http2 && prefix_.size() < kHttp2Preface.size()) return;
+  const bool may_be_http2 = alpn.empty() && first.starts_with(compared);
+  if (may_be_http2 && first.size() < kHttp2Preface.size()) return false;
   if (const access::AccessControl* const control = server().options.access; control != nullptr)
     callers_ = std::make_unique<access::CallerMemo>(
         *control, tls_ != nullptr ? tls_->client_names() : access::CertificateNames());
   session_ = may_be_http2 || alpn == "h2" ? MakeHttp2Session(*this) : MakeHttp1Session(*this);
   if (draining_) session_->StartDrain();
-  const std::string first = std::exchange(prefix_, {});
-  OnPlainBytes({reinterpret_cast<const std::byte*>(first.data()), first.size()});
+  return true;
 }
 
 void Connection::ScheduleFlush() {

@@ -58,11 +58,15 @@ class Connection final : public LoopConnection, public SessionHost, private Flus
   // next bytes, unless a read is under way or the connection must not read now.
   void StartRead();
   void OnFirstRead(const boost::system::error_code& error, size_t bytes);
-  // Handles the `first_bytes` bytes in first_bytes_, and reads on if the buffer was full. Returns
-  // what the last read found.
+  // Handles the `first_bytes` bytes in first_bytes_, and reads on if there were none or the buffer
+  // was full. Returns what the last read found.
   Read ReadRest(size_t first_bytes);
   // Reads without waiting until the socket is empty, or the turn has had its bytes or its time.
   void ReadMore(Read& read);
+  bool ReadsInPlace() const;
+  // Shows the session the bytes that come next, if it wants that. Returns how many of them to read
+  // by themselves; 0 if that is not clear.
+  size_t ShowNextBytes();
   // Flushes, then waits for the next turn or for the next bytes.
   void EndTurn(Read read);
   void WaitForTurn();
@@ -83,6 +87,9 @@ class Connection final : public LoopConnection, public SessionHost, private Flus
   void HandleInput(Handle handle);
   // Collects bytes until it is clear which protocol they begin, then makes the session.
   void Detect(std::span<const std::byte> bytes);
+  // Makes the session for the protocol of ALPN, or else of the first bytes. False: they are too
+  // few.
+  bool StartSession(std::span<const std::byte> bytes);
 
   // Writing. Flush sends until the session has no more output or the socket is full.
   void Flush() override;
@@ -130,7 +137,6 @@ class Connection final : public LoopConnection, public SessionHost, private Flus
   // How much is read into the loop's scratch memory at a time. It grows while the session handles
   // the bytes quickly.
   size_t piece_bytes_max_ = 16 * 1024;
-  bool lands_bodies_ = false;  // the last body was read to its place
 
   bool reading_ = false;  // a read operation is under way
   bool waiting_writable_ = false;

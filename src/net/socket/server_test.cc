@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <future>
 #include <string>
+#include <thread>
 
 #include "base/mutex.h"
 #include "base/os/test_folder.h"
@@ -200,6 +201,37 @@ TEST_F(ServerTest, EchoesAHundredMegabytes) {
   sent.get();
   EXPECT_THAT(answer.substr(0, 20), StartsWith("HTTP/1.1 200 OK"));
   EXPECT_TRUE(std::string_view(answer).substr(answer.find("\r\n\r\n") + 4) == body);
+}
+
+// A counter, since the place of the bytes cannot be seen from outside. The tensor is at byte 37.
+TEST_F(ServerTest, BigBodiesAreReadToTheirPlaceWithoutACopy) {
+  const TestFolder folder;
+  const std::string path = folder / "socket";
+  options_.listen.push_back({.unix_path = path});
+  router_.AddHttp({.path = "/tensor",
+                   .handler =
+                       [](HttpCallRef call) {
+                         const auto at = reinterpret_cast<uintptr_t>(call->body().data) + 37;
+                         HttpResponse response;
+                         response.body.AppendCopy(at % kBufferAlignment == 0 ? "good" : "bad");
+                         call->Respond(std::move(response));
+                       },
+                   .landing = [](std::span<const std::byte>, uint64_t) -> size_t { return 37; }});
+  Start();
+  SocketClient tcp = Connect(), local(path);
+  for (SocketClient* client : {&tcp, &local}) {
+    for (const size_t size : {32u << 10, 100'001u, 602'112u, 20u << 20}) {
+      const std::string head =
+          fmt::format("POST /tensor HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", size);
+      // First the head alone, as many clients send it, then with the body.
+      client->Send(head);
+      std::this_thread::sleep_for(milliseconds(2));
+      client->Send(std::string(size, 'x'));
+      EXPECT_THAT(client->ReadAnswer(), HasSubstr("good")) << size;
+      EXPECT_THAT(client->Ask(head + std::string(size, 'x')), HasSubstr("good")) << size;
+    }
+  }
+  EXPECT_EQ(Metric("penstock_net_body_bytes_copied_total"), 0);
 }
 
 TEST_F(ServerTest, ASlowReaderIsCutOffAfterTheWriteTimeout) {
