@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the seeds of the fuzz targets http1_fuzz, http2_fuzz, record_fuzz, example_fuzz, s3_listing_fuzz, s3_answer_fuzz,
-onnx_fuzz, caffe2_fuzz, npy_fuzz, table_fuzz, token_file_fuzz and rest_grpc_fuzz: one input for each form that the bytes take.
+"""Writes the seeds of the fuzz targets http1_fuzz, http2_fuzz, http2_client_fuzz, record_fuzz, example_fuzz, s3_listing_fuzz,
+s3_answer_fuzz, onnx_fuzz, caffe2_fuzz, npy_fuzz, table_fuzz, token_file_fuzz and rest_grpc_fuzz: one input for each
+form that the bytes take.
 
     fuzz/make_corpus.py [folder]     the default is fuzz/corpus
 
@@ -693,12 +694,54 @@ def write(folder, seeds):
             file.write(data)
 
 
+def http2_client_seeds():
+    """What servers answer, and what they should not."""
+    head = [(b':status', b'200'), (b'content-type', b'application/grpc')]
+    good, bad = [(b'grpc-status', b'0')], [(b'grpc-status', b'5'), (b'grpc-message', b'no%20model')]
+
+    def answer(stream, data, trailers):
+        end = headers(stream, trailers, END_HEADERS | END_STREAM)
+        return headers(stream, head) + frame(DATA, 0, stream, message(data)) + end
+
+    def from_server(*frames, step=0, how=1):
+        return bytes([how, step]) + b''.join(frames)
+
+    return {
+        'answers': from_server(*[answer(i, b'hello', good) for i in (5, 1, 3)]),
+        'bytewise': from_server(answer(1, b'hello', good), step=1),
+        'landing': from_server(answer(1, bytes(9000), good), step=99, how=5),
+        'error': from_server(headers(1, head + bad, END_HEADERS | END_STREAM)),
+        'no_status': from_server(headers(1, head), frame(DATA, END_STREAM, 1, message(b'a'))),
+        'page': from_server(headers(1, [(b':status', b'503'), (b'content-type', b'text/html')]), frame(DATA, END_STREAM, 1,
+                            b'<p>')),
+        'too_long': from_server(headers(1, head), frame(DATA, 0, 1, message(b'', length=1 << 31))),
+        'over_limit': from_server(answer(1, bytes(100), good), how=9),
+        'head_over_limit': from_server(headers(1, [*head, (b'x', b'a' * 600)]), how=9),
+        'compressed': from_server(headers(1, head), frame(DATA, 0, 1, message(b'a', 1))),
+        'two_messages': from_server(headers(1, head), frame(DATA, 0, 1, message(b'a') * 2)),
+        'reset': from_server(*[frame(RST_STREAM, 0, i, struct.pack('>I', code)) for i, code in ((1, 7), (3, 8), (5, 11))]),
+        'goaway': from_server(frame(GOAWAY, payload=struct.pack('>II', 1, 0)), answer(1, b'late', good), how=65, step=17),
+        'goaway_twice': from_server(frame(GOAWAY, payload=struct.pack('>II', (1 << 31) - 1, 0)),
+                                    frame(GOAWAY, payload=struct.pack('>II', 0, 2))),
+        'cancelled': from_server(answer(3, b'hello', good), step=20, how=3),
+        'early_answer': from_server(headers(1, head + bad, END_HEADERS | END_STREAM),
+                                    frame(WINDOW_UPDATE, 0, 0, struct.pack('>I', 1 << 20)), how=17),
+        'one_stream': from_server(settings((3, 1)), answer(1, b'a', good), answer(3, b'b', good)),
+        'ping': from_server(frame(PING, payload=b'12345678'), frame(PING, ACK, 0, bytes(8)), how=33),
+        'push': from_server(frame(PUSH_PROMISE, END_HEADERS, 1, struct.pack('>I', 2))),
+        'no_settings': from_server(answer(1, b'a', good), how=0),
+        'http1': from_server(b'HTTP/1.1 400 Bad Request\r\n\r\n', how=0),
+        'interim': from_server(headers(1, [(b':status', b'100')]), answer(1, b'a', good)),
+    }
+
+
 def main():
     corpus = sys.argv[1] if len(sys.argv) > 1 else os.path.join(HERE, 'corpus')
     with open(os.path.join(HERE, 'corpus/predict_fuzz/content'), 'rb') as file:
         predict = file.read()
     write(os.path.join(corpus, 'http1_fuzz'), http1_seeds())
     write(os.path.join(corpus, 'http2_fuzz'), {**grpc_seeds(predict), **plain_seeds(), **frame_seeds()})
+    write(os.path.join(corpus, 'http2_client_fuzz'), http2_client_seeds())
     write(os.path.join(corpus, 'record_fuzz'), record_seeds())
     write(os.path.join(corpus, 'example_fuzz'), example_seeds())
     write(os.path.join(corpus, 's3_listing_fuzz'), s3_listing_seeds())

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/grpc/wire.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace penstock::net {
@@ -44,6 +46,38 @@ std::optional<Duration> ParseGrpcTimeout(std::string_view text) {
   // 99999999 hours do not fit into 64 bits of nanoseconds.
   if (number > kGrpcTimeoutMax / *unit) return kGrpcTimeoutMax;
   return number * *unit;
+}
+
+std::string FormatGrpcTimeout(Duration timeout) {
+  constexpr int64_t kNumberMax = 99'999'999;
+  const Duration cut = std::clamp<Duration>(timeout, Duration(1), kGrpcTimeoutMax);
+  for (const char unit : {'n', 'u', 'm', 'S', 'M'}) {
+    const int64_t number = cut / *UnitOf(unit);
+    if (number <= kNumberMax) return fmt::format("{}{}", number, unit);
+  }
+  return fmt::format("{}H", cut / std::chrono::hours(1));
+}
+
+std::string DecodeGrpcMessage(std::string_view text) {
+  const auto digit = [](char c) -> int {
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    return -1;
+  };
+  std::string decoded;
+  decoded.reserve(text.size());
+  for (size_t i = 0; i < text.size(); ++i) {
+    const bool has_digits =
+        text[i] == '%' && i + 2 < text.size() && digit(text[i + 1]) >= 0 && digit(text[i + 2]) >= 0;
+    if (!has_digits) {
+      decoded += text[i];
+      continue;
+    }
+    decoded += static_cast<char>(digit(text[i + 1]) * 16 + digit(text[i + 2]));
+    i += 2;
+  }
+  return decoded;
 }
 
 std::string EncodeGrpcMessage(std::string_view message) {

@@ -24,6 +24,13 @@ inline constexpr Duration kGrpcTimeoutMax = std::chrono::hours(24 * 365);
 // S, m (milliseconds), u, n. Returns nullopt if it is malformed.
 std::optional<Duration> ParseGrpcTimeout(std::string_view text);
 
+// Encodes a grpc-timeout value, rounded down, but never to zero. A longer one than kGrpcTimeoutMax
+// is cut to that.
+std::string FormatGrpcTimeout(Duration timeout);
+
+// Decodes a grpc-message value: %XX becomes a byte. What is no such triple stays as it is.
+std::string DecodeGrpcMessage(std::string_view text);
+
 // Encodes `message` as a grpc-message value: printable ASCII, other bytes as %XX. A text that is
 // too long is cut between two characters, and ends in "...".
 std::string EncodeGrpcMessage(std::string_view message);

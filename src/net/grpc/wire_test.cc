@@ -79,5 +79,28 @@ TEST(Lists, AreSearchedByItem) {
   EXPECT_FALSE(ListContains("", "gzip"));
 }
 
+TEST(GrpcTimeout, FormatsWhatItReads) {
+  using namespace std::chrono_literals;
+  EXPECT_EQ(FormatGrpcTimeout(5ns), "5n");
+  EXPECT_EQ(FormatGrpcTimeout(50ms), "50000000n");
+  EXPECT_EQ(FormatGrpcTimeout(1s), "1000000u");
+  EXPECT_EQ(FormatGrpcTimeout(10min), "600000m");
+  EXPECT_EQ(FormatGrpcTimeout(-1s), "1n") << "a deadline that has passed";
+  for (const Duration timeout :
+       {Duration(1ns), Duration(123456789ns), Duration(99h), kGrpcTimeoutMax, Duration::max()}) {
+    const auto parsed = ParseGrpcTimeout(FormatGrpcTimeout(timeout));
+    ASSERT_TRUE(parsed);
+    EXPECT_LE(*parsed, timeout);
+  }
+}
+
+TEST(GrpcMessage, Decodes) {
+  EXPECT_EQ(DecodeGrpcMessage("a%20b%e2%82%ac"), "a b\u20ac");
+  EXPECT_EQ(DecodeGrpcMessage("100% of %4"), "100% of %4");
+  EXPECT_EQ(DecodeGrpcMessage("%zz%"), "%zz%");
+  const std::string odd = "50 % \n\x01 \u00fc";
+  EXPECT_EQ(DecodeGrpcMessage(EncodeGrpcMessage(odd)), odd);
+}
+
 }  // namespace
 }  // namespace penstock::net

@@ -33,14 +33,23 @@ void CountKeyUpdates(int is_write, int /*version*/, int content_type, const void
 
 }  // namespace
 
-TlsFilter::TlsFilter(ssl_st* ssl) : ssl_(ssl) {
+TlsFilter::TlsFilter(ssl_st* ssl, Side side) : ssl_(ssl) {
   SSL_set_bio(ssl_, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
-  SSL_set_accept_state(ssl_);
+  if (side == Side::kServer)
+    SSL_set_accept_state(ssl_);
+  else
+    SSL_set_connect_state(ssl_);
   SSL_set_msg_callback(ssl_, CountKeyUpdates);
   SSL_set_msg_callback_arg(ssl_, &key_updates_);
 }
 
 TlsFilter::~TlsFilter() { SSL_free(ssl_); }
+
+void TlsFilter::StartHandshake() {
+  ERR_clear_error();
+  SSL_do_handshake(ssl_);  // waits for the server: that is no error
+  ERR_clear_error();
+}
 
 void TlsFilter::Feed(std::span<const std::byte> bytes) {
   was_fed_ = true;

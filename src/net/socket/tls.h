@@ -39,12 +39,16 @@ class TlsFilter final {
     kFailed,  // The handshake or a record is wrong. The output of Encrypt may hold an alert.
   };
 
-  // Takes over one reference to `ssl`.
-  explicit TlsFilter(ssl_st* ssl);
+  enum class Side { kServer, kClient };
+
+  // Takes over one reference to `ssl`. A client calls StartHandshake first.
+  explicit TlsFilter(ssl_st* ssl, Side side = Side::kServer);
   ~TlsFilter();
   TlsFilter(const TlsFilter&) = delete;
   TlsFilter& operator=(const TlsFilter&) = delete;
 
+  // Begins the handshake of a client: Encrypt then has its first message.
+  void StartHandshake();
   // Adds a copy of bytes from the wire.
   void Feed(std::span<const std::byte> bytes);
   // False until the first Feed. Only the first bytes may be clear text (AnswerToClearText).

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/client/channel.h"
+
+#include <algorithm>
+#include <deque>
+#include <random>
+#include <utility>
+
+namespace penstock::net {
+
+// The part of a channel that lives on the loop. Its tasks keep it alive. Owned by loop.
+class GrpcChannel::Core final : public std::enable_shared_from_this<Core>, public ConnectionOwner {
+ public:
+  Core(ClientLoop& loop, ChannelOptions options)
+      : loop_(loop), options_(std::move(options)), backoff_(options_.backoff_min) {}
+
+  void Start(uint64_t id, UnaryRequest&& request, UnaryDone&& done) {
+    if (is_closed_) return Refuse(done, "the channel is closed");
+    if (calls_.size() >= options_.calls_max) return Refuse(done, TooManyCalls());
+    auto call = std::make_unique<ClientCall>(
+        id, std::move(request), std::move(done), [this](ClientCall& late) {
+          GiveUp(late, absl::DeadlineExceededError("the deadline has passed"));
+        });
+    ClientCall& added = *call;
+    calls_.emplace(id, std::move(call));
+    if (added.request.deadline != kNoDeadline) {
+      if (added.request.deadline <= loop_.clock().Now())
+        return GiveUp(added, absl::DeadlineExceededError("the deadline has passed"));
+      loop_.timers().Arm(added, added.request.deadline);
+    }
+    Place(added);
+  }
+
+  void Cancel(uint64_t id) {
+    const auto found = calls_.find(id);
+    if (found != calls_.end())
+      GiveUp(*found->second, absl::CancelledError("the call was cancelled"));
+  }
+
+  void Close() {
+    is_closed_ = true;
+    std::vector<uint64_t> open;
+    for (const auto& [id, call] : calls_) open.push_back(id);
+    for (const uint64_t id : open) Cancel(id);
+    if (current_ != nullptr) std::exchange(current_, nullptr)->Close("the channel is closed");
+    for (const auto& connection : std::exchange(leaving_, {})) connection->Close("");
+  }
+
+ private:
+  std::string TooManyCalls() const {
+    return fmt::format("{} calls to {} are open, which is the limit", calls_.size(),
+                       options_.Authority());
+  }
+
+  static void Refuse(UnaryDone& done, std::string_view reason) {
+    done({.status = Error(StatusCode::kUnavailable, "{}", reason), .is_unprocessed = true});
+  }
+
+  // Gives the call to the connection, or lets it wait for one.
+  void Place(ClientCall& call) {
+    if (current_ != nullptr && !current_->session().is_open()) Retire();
+    if (current_ != nullptr && current_->is_ready()) return current_->Start(call);
+    if (current_ == nullptr) {
+      if (loop_.clock().Now() < next_attempt_) {
+        call.answer = {.status = failure_, .is_unprocessed = true};
+        return OnCallEnd(call);
+      }
+      current_ = std::make_shared<ClientConnection>(loop_, options_, *this);
+      current_->Connect();
+    }
+    waiting_.push_back(&call);
+  }
+
+  // The server goes away: the connection ends after its open calls.
+  void Retire() {
+    std::shared_ptr<ClientConnection> old = std::exchange(current_, nullptr);
+    leaving_.push_back(old);
+    old->CloseIfDone();
+  }
+
+  void GiveUp(ClientCall& call, Status status) {
+    const bool was_waiting = std::erase(waiting_, &call) > 0;
+    call.answer = {.status = std::move(status), .is_unprocessed = was_waiting || call.stream == 0};
+    if (!was_waiting) {
+      if (current_ != nullptr) current_->session().Cancel(call);
+      for (const auto& connection : leaving_) connection->session().Cancel(call);
+    }
+    OnCallEnd(call);
+  }
+
+  void OnReady(ClientConnection&) override {
+    backoff_ = options_.backoff_min;
+    for (ClientCall* call : std::exchange(waiting_, {})) Place(*call);
+  }
+
+  void OnClosed(ClientConnection& connection, const Status& reason) override {
+    const bool was_ready = connection.is_ready();
+    std::erase_if(leaving_, [&](const auto& each) { return each.get() == &connection; });
+    if (current_.get() != &connection) return;
+    current_ = nullptr;
+    if (was_ready) return;
+    failure_ = reason;
+    // Some chance in it, so that not all clients of a server come back at the same moment.
+    next_attempt_ =
+        loop_.clock().Now() + backoff_ * std::uniform_int_distribution<int>(80, 120)(random_) / 100;
+    backoff_ = std::min(backoff_ * 2, options_.backoff_max);
+    for (ClientCall* call : std::exchange(waiting_, {})) {
+      call->answer = {.status = reason, .is_unprocessed = true};
+      OnCallEnd(*call);
+    }
+  }
+
+  void OnCallEnd(ClientCall& call) override {
+    const auto found = calls_.find(call.id);
+    const std::unique_ptr<ClientCall> ended = std::move(found->second);
+    calls_.erase(found);
+    ended->Disarm();
+    ended->done(std::move(ended->answer));
+  }
+
+  ClientLoop& loop_;
+  const ChannelOptions options_;
+  absl::flat_hash_map<uint64_t, std::unique_ptr<ClientCall>> calls_;
+  std::vector<ClientCall*> waiting_;  // for the connection
+  std::shared_ptr<ClientConnection> current_;
+  std::vector<std::shared_ptr<ClientConnection>> leaving_;
+  Duration backoff_;
+  SteadyTime next_attempt_;
+  Status failure_;  // of the last attempt to connect
+  bool is_closed_ = false;
+  std::minstd_rand random_{std::random_device{}()};
+};
+
+GrpcChannel::GrpcChannel(ClientLoop& loop, ChannelOptions options)
+    : loop_(loop), core_(std::make_shared<Core>(loop, std::move(options))) {}
+
+GrpcChannel::~GrpcChannel() {
+  loop_.Post([core = core_] { core->Close(); });
+}
+
+uint64_t GrpcChannel::Start(UnaryRequest request, UnaryDone done) {
+  const uint64_t id = next_id_.fetch_add(1, std::memory_order_relaxed);
+  loop_.Post([core = core_, id, request = std::move(request), done = std::move(done)]() mutable {
+    core->Start(id, std::move(request), std::move(done));
+  });
+  return id;
+}
+
+void GrpcChannel::Cancel(uint64_t call) {
+  loop_.Post([core = core_, call] { core->Cancel(call); });
+}
+
+}  // namespace penstock::net
