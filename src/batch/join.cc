@@ -155,32 +155,40 @@ Status GatherInputs(std::span<const InferRequest* const> members, int64_t extra_
   return pad.fills() ? pad.FillBatch(members, extra_rows, memory, inputs) : OkStatus();
 }
 
-Status ScatterOutputs(const Signature& signature, const NamedTensors& outputs,
-                      std::span<const int64_t> rows, int64_t extra_rows,
-                      std::span<NamedTensors> parts) {
-  const int64_t all = std::accumulate(rows.begin(), rows.end(), extra_rows);
+Status Scatter::Start(const Signature& signature, const NamedTensors& outputs, int64_t rows) {
+  outputs_ = &outputs;
+  names_.clear();
+  first_ = 0;
   for (const NamedTensor& output : outputs) {
     const TensorSpec* const spec = signature.FindOutput(output.name);
-    if (spec == nullptr) {
+    if (spec == nullptr)
       return Error(StatusCode::kInternal, "the signature has no output '{}'", output.name);
-    }
     const Shape& shape = output.tensor.shape();
-    if (shape.rank() == 0 || shape.dim(0) != all) {
+    if (shape.rank() == 0 || shape.dim(0) != rows) {
       return Error(StatusCode::kInternal,
                    "the output '{}' of {} rows has the shape {}; its first dimension must be the "
                    "number of rows",
-                   spec->name, all, shape.ToString());
+                   spec->name, rows, shape.ToString());
     }
+    names_.push_back(spec->name);
   }
-  for (const NamedTensor& output : outputs) {
-    // The name that the model gave may belong to one of the requests.
-    const std::string_view name = signature.FindOutput(output.name)->name;
-    int64_t first = 0;
-    for (size_t i = 0; i < parts.size(); ++i) {
-      parts[i].push_back({name, output.tensor.Rows(first, rows[i])});
-      first += rows[i];
-    }
+  return OkStatus();
+}
+
+void Scatter::Next(int64_t rows, const OutputFilter& filter, NamedTensors& part) {
+  for (size_t i = 0; i < names_.size(); ++i) {
+    if (filter.empty() || std::ranges::find(filter, names_[i]) != filter.end())
+      part.push_back({names_[i], (*outputs_)[i].tensor.Rows(first_, rows)});
   }
+  first_ += rows;
+}
+
+Status ScatterOutputs(const Signature& signature, const NamedTensors& outputs,
+                      std::span<const int64_t> rows, int64_t extra_rows,
+                      std::span<NamedTensors> parts) {
+  Scatter scatter;
+  TRY(scatter.Start(signature, outputs, std::reduce(rows.begin(), rows.end(), extra_rows)));
+  for (size_t i = 0; i < parts.size(); ++i) scatter.Next(rows[i], {}, parts[i]);
   return OkStatus();
 }
 
@@ -192,14 +200,6 @@ OutputFilter UnionOfFilters(std::span<const InferRequest* const> members) {
       if (std::ranges::find(all, name) == all.end()) all.push_back(name);
   }
   return all;
-}
-
-void KeepWanted(const OutputFilter& filter, NamedTensors& outputs) {
-  if (filter.empty()) return;
-  const auto end = std::remove_if(outputs.begin(), outputs.end(), [&](const NamedTensor& output) {
-    return std::ranges::find(filter, output.name) == filter.end();
-  });
-  outputs.erase(end, outputs.end());
 }
 
 }  // namespace penstock::batch

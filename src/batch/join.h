@@ -4,7 +4,9 @@
 
 #include <cstdint>
 #include <span>
+#include <string_view>
 
+#include "absl/container/inlined_vector.h"
 #include "base/request_memory.h"
 #include "base/status.h"
 #include "batch/pad.h"
@@ -32,16 +34,32 @@ bool CanJoin(const InferRequest& a, const InferRequest& b, const PadPlan& pad = 
 Status GatherInputs(std::span<const InferRequest* const> members, int64_t extra_rows,
                     RequestMemory& memory, NamedTensors& inputs, const PadPlan& pad = {});
 
-// Gives each member its rows of the outputs, as views. `rows` and `parts` have one entry for each
-// member. Outputs get their names from `signature`. Errors: INTERNAL, if an output is not of the
-// signature, or has not as many rows as all members and `extra_rows` together.
+// Gives each member its rows of the outputs of a batch, as views. One thread.
+class Scatter final {
+ public:
+  // Begins with the first member. `rows` are those of the whole batch. `outputs` must outlive the
+  // last call of Next. Errors: INTERNAL, if an output is not of the signature, or has another
+  // number of rows.
+  Status Start(const Signature& signature, const NamedTensors& outputs, int64_t rows);
+  // Adds to `part` the outputs of the next member, which has `rows` rows and asks for the outputs
+  // of `filter`. Their names are those of the signature.
+  void Next(int64_t rows, const OutputFilter& filter, NamedTensors& part);
+
+ private:
+  const NamedTensors* outputs_ = nullptr;
+  // The name that the model gave may belong to one of the requests.
+  absl::InlinedVector<std::string_view, 2> names_;
+  int64_t first_ = 0;  // row
+};
+
+// Divides the outputs at once, for members that ask for all of them: sets `parts`, which has an
+// entry for each of `rows`. Errors: as Scatter::Start, if the outputs have not as many rows as all
+// members and `extra_rows` together.
 Status ScatterOutputs(const Signature& signature, const NamedTensors& outputs,
                       std::span<const int64_t> rows, int64_t extra_rows,
                       std::span<NamedTensors> parts);
 
 // The outputs that at least one of the members asks for.
 OutputFilter UnionOfFilters(std::span<const InferRequest* const> members);
-// Removes the outputs that a request with this filter does not ask for.
-void KeepWanted(const OutputFilter& filter, NamedTensors& outputs);
 
 }  // namespace penstock::batch

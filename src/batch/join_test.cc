@@ -179,13 +179,21 @@ TEST(JoinTest, RunHasTheOutputsOfAllMembers) {
   EXPECT_THAT(UnionOfFilters(members), ElementsAre("y", "x", "z"));
   members[0] = &all;
   EXPECT_TRUE(UnionOfFilters(members).empty()) << "all outputs";
-  NamedTensors outputs = {{"x", Floats({1})}, {"y", Floats({2})}, {"z", Floats({3})}};
-  KeepWanted(all.output_filter, outputs);
-  EXPECT_EQ(outputs.size(), 3U);
-  KeepWanted(b.output_filter, outputs);
-  ASSERT_EQ(outputs.size(), 2U);
-  EXPECT_EQ(outputs[0].name, "y");
-  EXPECT_EQ(outputs[1].name, "z");
+}
+
+TEST(JoinTest, EachMemberGetsTheOutputsThatItAsksFor) {
+  const NamedTensors outputs = {{"y", Floats({2})}, {"z", Strings({"p", "q"})}};
+  const Signature signature = TwoInputs();
+  Scatter scatter;
+  ASSERT_TRUE(scatter.Start(signature, outputs, 2).ok());
+  NamedTensors first, second;
+  scatter.Next(1, {"z"}, first);
+  ASSERT_EQ(first.size(), 1U);
+  EXPECT_EQ(first[0].name, "z");
+  EXPECT_THAT(Texts(first[0].tensor), ElementsAre("p"));
+  scatter.Next(1, {}, second);
+  EXPECT_EQ(second.size(), 2U);
+  EXPECT_THAT(Texts(second[1].tensor), ElementsAre("q"));
 }
 
 TEST(JoinTest, GatherCountsItsMemory) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <numeric>
 #include <string>
 #include <utility>
 
@@ -66,14 +67,25 @@ class GatheredRequest final : public JoinedRequest {
   }
 
   const InferRequest& request() const override { return request_; }
-  Status Divide(const NamedTensors& outputs, RequestMemory& memory,
-                std::span<NamedTensors> parts) const override {
-    TRY(ScatterOutputs(signature_, outputs, rows_, extra_rows_, parts));
+  Status Divide(const NamedTensors& outputs, RequestMemory& memory) override {
+    TRY(scatter_.Start(signature_, outputs, std::reduce(rows_.begin(), rows_.end(), extra_rows_)));
+    next_ = 0;
+    if (!pad_.cuts()) return OkStatus();
+    // No member gets its answer before it is sure that all can have theirs.
+    cut_parts_.resize(members_.size());
     for (size_t i = 0; i < members_.size(); ++i) {
-      KeepWanted(members_[i]->output_filter, parts[i]);
-      TRY(pad_.Cut(*members_[i], request_.inputs, memory, parts[i]));
+      scatter_.Next(rows_[i], members_[i]->output_filter, cut_parts_[i]);
+      TRY(pad_.Cut(*members_[i], request_.inputs, memory, cut_parts_[i]));
     }
     return OkStatus();
+  }
+  void NextPart(NamedTensors& part) override {
+    const size_t i = next_++;
+    if (!cut_parts_.empty()) {
+      part = std::move(cut_parts_[i]);
+    } else {
+      scatter_.Next(rows_[i], members_[i]->output_filter, part);
+    }
   }
 
  private:
@@ -84,6 +96,9 @@ class GatheredRequest final : public JoinedRequest {
   StageTimes times_;  // nobody reads them: each member has its own
   std::vector<int64_t> rows_;
   int64_t extra_rows_ = 0;
+  Scatter scatter_;
+  size_t next_ = 0;  // the member whose part comes next
+  std::vector<NamedTensors> cut_parts_;
 };
 
 }  // namespace

@@ -65,6 +65,8 @@ class PadPlan final {
   // padding changes answers. Errors: RESOURCE_EXHAUSTED.
   StatusOr<InferRequest> Shorter(const InferRequest& request) const;
 
+  // True if Cut may change anything.
+  bool cuts() const { return !cuts_.empty(); }
   // Cuts the outputs of one member of a batch to the size that they would have alone. `inputs` are
   // those of the batch. Errors: INTERNAL, if an output is not as long as the padded input;
   // RESOURCE_EXHAUSTED.

@@ -47,12 +47,14 @@ class JoinedRequest {
   virtual ~JoinedRequest() = default;
 
   virtual const InferRequest& request() const = 0;
-  // Divides the outputs of the run: sets `parts`, one for each member, in their order. The parts
-  // share the memory of `outputs`, unless they must be cut to another size. Errors: INTERNAL if an
-  // output has another number of rows than the members together, or another size than their
-  // padded inputs; RESOURCE_EXHAUSTED. Then their requests must run alone.
-  virtual Status Divide(const NamedTensors& outputs, RequestMemory& memory,
-                        std::span<NamedTensors> parts) const = 0;
+  // Takes the outputs of the run, so that NextPart can divide them. `outputs` must live until the
+  // last part is taken. Errors: INTERNAL if an output has another number of rows than the members
+  // together, or another size than their padded inputs; RESOURCE_EXHAUSTED. Then their requests
+  // must run alone.
+  virtual Status Divide(const NamedTensors& outputs, RequestMemory& memory) = 0;
+  // Adds the part of the next member to `part`: of the first one at first. It shares the memory of
+  // the outputs, unless it had to be cut to another size. The member must still be there.
+  virtual void NextPart(NamedTensors& part) = 0;
 };
 
 // The answer to a request that runs in parts: each part writes its rows to their place. So it takes

@@ -323,6 +323,8 @@ void Engine::BatchRun::OnPart(InferResponse&& part) {
   }
   EndWatch();
   if (!part.status.ok()) return Fail(part.status);
+  // The members go with their answers, and the batcher must stay.
+  const core::Handle handle = members_.front()->handle().Share();
   Status status =
       was_streamed_ ? absl::InternalError("the model answers in parts") : Divide(part.outputs);
   // After the answers, so that nothing is counted for a request that is not counted itself. Their
@@ -334,14 +336,15 @@ void Engine::BatchRun::OnPart(InferResponse&& part) {
 }
 
 Status Engine::BatchRun::Divide(const NamedTensors& outputs) {
-  std::vector<NamedTensors> parts(members_.size());
   RequestMemory memory = engine_.MemoryOfAnswer();
-  TRY(joined_->Divide(outputs, memory, parts));
+  TRY(joined_->Divide(outputs, memory));
   const HeldWakes held;  // one for all answers, and not one for each
-  for (size_t i = 0; i < members_.size(); ++i) {
+  for (std::unique_ptr<QueuedRun>& each : members_) {
+    // Each goes when it is answered, so that the next request finds its memory in the cache.
+    const std::unique_ptr<QueuedRun> member = std::move(each);
     InferResponse response;
-    response.outputs = std::move(parts[i]);
-    members_[i]->Answer(std::move(response));
+    joined_->NextPart(response.outputs);
+    member->Answer(std::move(response));
   }
   return OkStatus();
 }
