@@ -78,6 +78,7 @@ def test_an_ensemble_is_a_model_like_others(start):
     server = start({'half': HALF, 'both': ensemble(
         chain('half'), graph(['x'], ['t', 'y'], step('one', 'half', {'x': 'x'}, {'y': 't'}),
                              step('two', 'half', {'x': 't'}, {'y': 'y'}), version=2), more=labels)})
+    server.wait_for_only('both', [1, 2])  # a model is ready with its first version
     with Client(server) as client:
         assert client.predict('both', {'x': np.float32([2, 4])})['y'].tolist() == twice([2, 4])
         assert sorted(client.predict('both', {'x': np.float32([2])})) == ['t', 'y']
