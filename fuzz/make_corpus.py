@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Writes the seeds of the fuzz targets http1_fuzz, http2_fuzz, http2_client_fuzz, record_fuzz, example_fuzz, s3_listing_fuzz,
-s3_answer_fuzz, onnx_fuzz, caffe2_fuzz, npy_fuzz, table_fuzz, token_file_fuzz and rest_grpc_fuzz: one input for each
+s3_answer_fuzz, onnx_fuzz, caffe2_fuzz, npy_fuzz, table_fuzz, resp_fuzz, token_file_fuzz and rest_grpc_fuzz: one input for each
 form that the bytes take.
 
     fuzz/make_corpus.py [folder]     the default is fuzz/corpus
@@ -732,6 +732,15 @@ def http2_client_seeds():
         'no_settings': from_server(answer(1, b'a', good), how=0),
         'http1': from_server(b'HTTP/1.1 400 Bad Request\r\n\r\n', how=0),
         'interim': from_server(headers(1, [(b':status', b'100')]), answer(1, b'a', good)),
+def resp_seeds():
+    node = b'*3\r\n$9\r\n127.0.0.1\r\n:7000\r\n$2\r\nid\r\n'
+    return {
+        'rows': b'*4\r\n$1\r\n1\r\n$4\r\nabcd\r\n$-1\r\n$4\r\n\r\n\r\n\r\n',
+        'block': b'$4\r\nabcd\r\n$0\r\n\r\n',
+        'slots': b'*1\r\n*4\r\n:0\r\n:16383\r\n' + 2 * node,
+        'redirects': b'-MOVED 3999 127.0.0.1:6381\r\n-ASK 1 ::1:6381\r\n-ASK 1 :2\r\n-TRYAGAIN x\r\n',
+        'simple': b'+OK\r\n:42\r\n_\r\n*0\r\n*-1\r\n',
+        'deep': 9 * b'*1\r\n',
     }
 
 
@@ -750,6 +759,7 @@ def main():
     write(os.path.join(corpus, 'caffe2_fuzz'), caffe2_seeds())
     write(os.path.join(corpus, 'npy_fuzz'), npy_seeds())
     write(os.path.join(corpus, 'table_fuzz'), table_seeds())
+    write(os.path.join(corpus, 'resp_fuzz'), resp_seeds())
     write(os.path.join(corpus, 'token_file_fuzz'), token_file_seeds())
     write(os.path.join(corpus, 'rest_grpc_fuzz'), rest_grpc_seeds())
 
