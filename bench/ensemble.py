@@ -29,6 +29,8 @@ def run(rounds):
               f"{time:.2f} us ({statistics.median(figures['pooled']):.2f} us alone)", f"<= {CPU_MAX_US} us", time <= CPU_MAX_US)
     path = beyond("beyond_three", "beyond_longest")
     whole = beyond("three", "longest")
+    bare = beyond("beyond_bare3", "beyond_bare"), beyond("bare3", "bare")
     yield row("an ensemble of three steps side by side that sleep for 2 ms, time beyond the longest of them, "
               "against such a step alone",
-              f"{path:+.1f} us (medians of the whole time: {whole:+.1f} us)", f"<= +{PATH_MAX_US} us", path <= PATH_MAX_US)
+              f"{path:+.1f} us (medians of the whole time: {whole:+.1f} us); three bare threads: {bare[0]:+.1f} us "
+              f"({bare[1]:+.1f} us)", f"<= +{PATH_MAX_US} us", path <= PATH_MAX_US)

@@ -9,7 +9,10 @@
 //                     us
 //   longest, three:   the time of a request to a model that takes 2 ms, and to an ensemble of three
 //                     such models that run side by side, us
-//   beyond_longest, beyond_three:
+//   bare, bare3:      the same without the server: threads that are woken, sleep for 2 ms, and wake
+//   the
+//                     caller with the last of them
+//   beyond_longest, beyond_three, beyond_bare, beyond_bare3:
 //                     the same, without the longest run of a model in each request: a sleep lasts
 //                     longer than it should, and the longest of three more so
 #include <fmt/format.h>
@@ -49,6 +52,12 @@ void NoteRun(int64_t ns) {
   }
 }
 
+void SleepAsModel() {
+  const auto start = steady_clock::now();
+  std::this_thread::sleep_for(kSlowTime);
+  NoteRun(std::chrono::nanoseconds(steady_clock::now() - start).count());
+}
+
 TensorSpec Vector(std::string name) {
   TensorSpec spec;
   spec.name = std::move(name);
@@ -60,7 +69,7 @@ TensorSpec Vector(std::string name) {
 // Gives its input "x" as "y" after some time. Thread-safe.
 class Echo final : public Model {
  public:
-  explicit Echo(microseconds time) : time_(time) {
+  explicit Echo(bool is_slow) : is_slow_(is_slow) {
     info_.platform = "echo";
     info_.traits.answers_in_run = true;
     Signature& signature = info_.signatures.emplace_back();
@@ -71,46 +80,107 @@ class Echo final : public Model {
   const ModelInfo& info() const override { return info_; }
   void Run(const InferRequest& request, ResponseCallback done) override {
     // Asleep, so that three of them run side by side on any machine.
-    if (time_.count() > 0) {
-      const auto start = steady_clock::now();
-      std::this_thread::sleep_for(time_);
-      NoteRun(std::chrono::nanoseconds(steady_clock::now() - start).count());
-    }
+    if (is_slow_) SleepAsModel();
     InferResponse response;
     response.outputs.push_back({"y", request.inputs[0].tensor});
     done(std::move(response));
   }
 
  private:
-  const microseconds time_;
+  const bool is_slow_;
   ModelInfo info_;
 };
 
 // Makes an Echo. One thread at a time.
 class EchoLoader final : public core::Loader {
  public:
-  EchoLoader(core::ServableId id, microseconds time, bool runs_inline, MetricsRegistry& metrics)
-      : id_(std::move(id)), time_(time), runs_inline_(runs_inline), metrics_(metrics) {}
+  EchoLoader(core::ServableId id, bool is_slow, bool runs_inline, MetricsRegistry& metrics)
+      : id_(std::move(id)), is_slow_(is_slow), runs_inline_(runs_inline), metrics_(metrics) {}
   StatusOr<std::unique_ptr<core::Servable>> Load() override {
     InlineOptions options;
     if (!runs_inline_) options.run_time_max = Duration::zero();
-    return MakeServedModel(id_, std::make_unique<Echo>(time_), metrics_, options);
+    return MakeServedModel(id_, std::make_unique<Echo>(is_slow_), metrics_, options);
   }
 
  private:
   const core::ServableId id_;
-  const microseconds time_;
+  const bool is_slow_;
   const bool runs_inline_;
   MetricsRegistry& metrics_;
+};
+
+// Median time of something, and that without its longest run, in us.
+struct Times {
+  double all = 0;
+  double beyond = 0;
+};
+
+double Median(std::vector<double>& values) {
+  const auto middle = values.begin() + static_cast<ptrdiff_t>(values.size() / 2);
+  std::ranges::nth_element(values, middle);
+  return *middle;
+}
+
+template <typename Task>
+Times MedianTimes(int repeats, Task task) {
+  std::vector<double> times, beyond;
+  for (int i = 0; i < repeats; ++i) {
+    longest_ns = 0;
+    const auto start = steady_clock::now();
+    task();
+    times.push_back(std::chrono::duration<double, std::micro>(steady_clock::now() - start).count());
+    beyond.push_back(times.back() - static_cast<double>(longest_ns.load()) / 1e3);
+  }
+  return {Median(times), Median(beyond)};
+}
+
+// Threads that wait, sleep as long as the slow model runs, and tell when the last one is done: the
+// least that a request with several steps side by side can take. One caller at a time.
+class BareThreads final {
+ public:
+  explicit BareThreads(int count) : left_(0) {
+    for (int i = 0; i < count; ++i) threads_.emplace_back([this] { Serve(); });
+  }
+  ~BareThreads() {
+    stopping_ = true;
+    Wake();
+    for (std::thread& thread : threads_) thread.join();
+  }
+  // Wakes all threads, and waits for them.
+  void Send() {
+    left_ = static_cast<int>(threads_.size());
+    Wake();
+    for (int left = left_; left > 0; left = left_) left_.wait(left);
+  }
+
+ private:
+  void Wake() {
+    round_.fetch_add(1);
+    round_.notify_all();
+  }
+  void Serve() {
+    for (int round = 0;;) {
+      round_.wait(round);
+      round = round_;
+      if (stopping_) return;
+      SleepAsModel();
+      if (left_.fetch_sub(1) == 1) left_.notify_one();
+    }
+  }
+
+  std::atomic<int> round_{0};
+  std::atomic<int> left_;
+  std::atomic<bool> stopping_{false};
+  std::vector<std::thread> threads_;
 };
 
 // The models, and ensembles of them. One thread at a time.
 class Server {
  public:
   Server() {
-    Serve("model", microseconds(0), true);
-    Serve("pooled", microseconds(0), false);
-    Serve("longest", kSlowTime, false);
+    Serve("model", /*is_slow=*/false, true);
+    Serve("pooled", /*is_slow=*/false, false);
+    Serve("longest", /*is_slow=*/true, false);
     ServeEnsemble("one", {"model"});
     ServeEnsemble("pooled1", {"pooled"});
     ServeEnsemble("three", {"longest", "longest", "longest"});
@@ -140,33 +210,14 @@ class Server {
             static_cast<double>(end.tv_nsec - start.tv_nsec)) /
            kRequests;
   }
-  // Median time of a request, and that without its longest run, in us.
-  struct Times {
-    double all = 0;
-    double beyond = 0;
-  };
   Times Time(std::string_view model, int requests) {
-    std::vector<double> times, beyond;
-    for (int i = 0; i < requests; ++i) {
-      longest_ns = 0;
-      const auto start = steady_clock::now();
-      Send(model);
-      times.push_back(
-          std::chrono::duration<double, std::micro>(steady_clock::now() - start).count());
-      beyond.push_back(times.back() - static_cast<double>(longest_ns.load()) / 1e3);
-    }
-    return {Median(times), Median(beyond)};
+    return MedianTimes(requests, [&] { Send(model); });
   }
 
  private:
-  static double Median(std::vector<double>& values) {
-    const auto middle = values.begin() + static_cast<ptrdiff_t>(values.size() / 2);
-    std::ranges::nth_element(values, middle);
-    return *middle;
-  }
-  void Serve(const std::string& name, microseconds time, bool runs_inline) {
-    Publish(name,
-            std::make_unique<EchoLoader>(core::ServableId{name, {1}}, time, runs_inline, metrics_));
+  void Serve(const std::string& name, bool is_slow, bool runs_inline) {
+    Publish(name, std::make_unique<EchoLoader>(core::ServableId{name, {1}}, is_slow, runs_inline,
+                                               metrics_));
   }
   void ServeEnsemble(const std::string& name, const std::vector<std::string>& models) {
     ensemble::Graph graph{.inputs = {"x"}};
@@ -198,17 +249,23 @@ class Server {
   InferRequest request_;
 };
 
+void Print(std::string_view name, const Times& times) {
+  fmt::print("{0} {1:.2f}\nbeyond_{0} {2:.2f}\n", name, times.all, times.beyond);
+}
+
 void Run(int rounds) {
   Server server;
+  BareThreads bare(1), bare3(3);
   for (int i = 0; i < rounds; ++i) {
     for (const char* const model : {"model", "one"})
       fmt::print("{} {:.0f}\n", model, server.Cpu(model));
     for (const char* const model : {"pooled", "pooled1"})
       fmt::print("{} {:.2f}\n", model, server.Time(model, 5000).all);
     for (const char* const model : {"longest", "three"}) {
-      const Server::Times times = server.Time(model, 101);
-      fmt::print("{0} {1:.2f}\nbeyond_{0} {2:.2f}\n", model, times.all, times.beyond);
+      Print(model, server.Time(model, 101));
     }
+    Print("bare", MedianTimes(101, [&] { bare.Send(); }));
+    Print("bare3", MedianTimes(101, [&] { bare3.Send(); }));
   }
 }
 
