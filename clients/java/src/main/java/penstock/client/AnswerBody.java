@@ -6,6 +6,7 @@ import java.net.http.HttpResponse.BodySubscriber;
 import java.net.http.HttpResponse.ResponseInfo;
 import java.nio.ByteBuffer;
 import java.util.List;
+import java.util.OptionalInt;
 import java.util.OptionalLong;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
@@ -13,7 +14,7 @@ import java.util.concurrent.Flow;
 
 /**
  * Receives an answer into one block of memory: with a Content-Length of that size, otherwise one that grows. Of an error it keeps
- * the beginning. For one exchange; the HTTP client calls it from one thread at a time.
+ * the beginning, and does not wait for more. For one exchange; the HTTP client calls it from one thread at a time.
  */
 final class AnswerBody implements BodyHandler<ByteBuffer>, BodySubscriber<ByteBuffer> {
     private static final int ERROR_TEXT_BYTES_MAX = 1 << 16;
@@ -22,7 +23,9 @@ final class AnswerBody implements BodyHandler<ByteBuffer>, BodySubscriber<ByteBu
     private final int bytesMax;
     private final CompletableFuture<ByteBuffer> body = new CompletableFuture<>();
     private volatile boolean isHeadSeen;
-    private boolean isError;
+    private volatile boolean isError;
+    private int status;
+    private String wrongLength;
     private OptionalLong length = OptionalLong.empty();
     private Flow.Subscription subscription;
     private byte[] block = {};
@@ -37,11 +40,22 @@ final class AnswerBody implements BodyHandler<ByteBuffer>, BodySubscriber<ByteBu
         return isHeadSeen;
     }
 
+    /** The status, if it has come and is that of an error. */
+    OptionalInt errorStatus() {
+        return isError ? OptionalInt.of(status) : OptionalInt.empty();
+    }
+
     @Override
     public BodySubscriber<ByteBuffer> apply(ResponseInfo head) {
+        status = head.statusCode();
+        isError = status != 200;
         isHeadSeen = true;
-        isError = head.statusCode() != 200;
-        length = head.headers().firstValueAsLong("content-length");
+        String said = head.headers().firstValue("content-length").orElse(null);
+        if (said != null && said.matches("\\d{1,18}")) {
+            length = OptionalLong.of(Long.parseLong(said));
+        } else {
+            wrongLength = said;
+        }
         return this;
     }
 
@@ -53,6 +67,10 @@ final class AnswerBody implements BodyHandler<ByteBuffer>, BodySubscriber<ByteBu
     @Override
     public void onSubscribe(Flow.Subscription given) {
         subscription = given;
+        if (wrongLength != null) {
+            refuse("the answer has the Content-Length '" + wrongLength + "'");
+            return;
+        }
         if (!isError && length.isPresent()) {
             if (length.getAsLong() > bytesMax) {
                 refuse("the answer has " + length.getAsLong() + " bytes, but answerBytesMax is " + bytesMax);
@@ -78,13 +96,21 @@ final class AnswerBody implements BodyHandler<ByteBuffer>, BodySubscriber<ByteBu
             } else if (count <= block.length - size || grow(Math.max((long) size + count, 2L * block.length))) {
                 piece.get(block, size, count);
                 size += count;
+                if (piece.hasRemaining()) { // of an error; it may not end
+                    onComplete();
+                    subscription.cancel();
+                }
             }
         }
     }
 
     @Override
     public void onError(Throwable error) {
-        body.completeExceptionally(error);
+        if (isError) {
+            onComplete(); // a reason that is cut off is better than none
+        } else {
+            body.completeExceptionally(error);
+        }
     }
 
     @Override

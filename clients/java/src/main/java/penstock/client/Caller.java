@@ -16,6 +16,7 @@ import java.nio.channels.UnresolvedAddressException;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.List;
+import java.util.OptionalInt;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.ExecutionException;
@@ -98,6 +99,7 @@ final class Caller {
         private boolean isResent;
         /** What the call waits for now; cancelled if the result is there before it. */
         private volatile CompletableFuture<?> step;
+        private volatile AnswerBody body; // of the last try; null: not sent yet
 
         Call(HttpRequest request, Function<ByteBuffer, T> parse, Deadline deadline) {
             this.request = request;
@@ -133,8 +135,16 @@ final class Caller {
         }
 
         private void expire() {
-            completeExceptionally(deadline.expired(step instanceof Places.Place place && !place.isDone()
-                ? "one of the " + connectionsMax + " connections (connectionsMax)" : "the answer"));
+            completeExceptionally(deadline.expired(missing()));
+        }
+
+        private String missing() {
+            if (step instanceof Places.Place place && !place.isDone()) {
+                return "one of the " + connectionsMax + " connections (connectionsMax)";
+            }
+            AnswerBody current = body;
+            OptionalInt status = current == null ? OptionalInt.empty() : current.errorStatus();
+            return status.isEmpty() ? "the answer" : "the text of an error with status " + status.getAsInt();
         }
 
         private void attempt() {
@@ -151,6 +161,7 @@ final class Caller {
 
         private void send() {
             AnswerBody body = new AnswerBody(answerBytesMax);
+            this.body = body;
             CompletableFuture<HttpResponse<ByteBuffer>> sent;
             try {
                 if (isDone()) {
@@ -186,7 +197,7 @@ final class Caller {
         private void answered(HttpResponse<ByteBuffer> response) {
             ByteBuffer body = response.body();
             if (response.statusCode() != 200) {
-                String text = StandardCharsets.UTF_8.decode(body).toString().strip();
+                String text = errorText(response);
                 throw ServerException.of(response.statusCode(), text.isEmpty() ? "(no text)" : text, retryAfter(response));
             }
             T value;
@@ -197,6 +208,13 @@ final class Caller {
             }
             budget.answered();
             complete(value);
+        }
+
+        private static String errorText(HttpResponse<ByteBuffer> response) {
+            String text = StandardCharsets.UTF_8.decode(response.body()).toString().strip();
+            boolean isJson = response.headers().firstValue("content-type").orElse("").startsWith("application/json");
+            String inside = isJson ? JsonError.textOf(text) : null;
+            return inside == null ? text : inside.strip();
         }
 
         private static Duration retryAfter(HttpResponse<?> response) {
@@ -233,12 +251,13 @@ final class Caller {
             }
             if (error instanceof ConnectException || error instanceof UnresolvedAddressException
                 || error instanceof NoRouteToHostException || error instanceof SSLException && !isHeadSeen) {
-                return new ConnectionFailedException("no connection to " + server + ": " + reason(error), error);
+                return new ConnectionFailedException("no connection to " + server + ": " + connectReason(error), error);
             }
             if (isUnseen) {
                 return new ConnectionLostException("the server closed the connection without an answer: " + reason(error), error);
             }
-            if (error instanceof java.net.ProtocolException) {
+            // The second one is what the HTTP client has for lengths that are none.
+            if (error instanceof java.net.ProtocolException || deepest(error) instanceof NumberFormatException) {
                 return new ProtocolException("the answer is not HTTP: " + reason(error), error);
             }
             if (error instanceof IOException) {
@@ -320,11 +339,25 @@ final class Caller {
             || CLOSED.matcher(String.valueOf(deepest.getMessage())).find();
     }
 
-    private static String reason(Throwable error) {
+    /** The HTTP client has no words for the most frequent reasons: it tries twice, and the second time the channel is closed. */
+    private static String connectReason(Throwable error) {
+        Throwable deepest = deepest(error);
+        if (deepest instanceof ClosedChannelException) {
+            return "the host refuses the connection, or is not reachable";
+        }
+        return deepest instanceof UnresolvedAddressException ? "the host has no known address" : reason(error);
+    }
+
+    private static Throwable deepest(Throwable error) {
         Throwable deepest = error;
         while (deepest.getCause() != null && !(deepest instanceof SSLException)) {
             deepest = deepest.getCause();
         }
+        return deepest;
+    }
+
+    private static String reason(Throwable error) {
+        Throwable deepest = deepest(error);
         return deepest.getMessage() == null ? deepest.toString() : deepest.getMessage();
     }
 }

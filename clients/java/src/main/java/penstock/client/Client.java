@@ -11,7 +11,9 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 import java.util.concurrent.Executor;
-import java.util.concurrent.Executors;
+import java.util.concurrent.SynchronousQueue;
+import java.util.concurrent.ThreadPoolExecutor;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import javax.net.ssl.SSLContext;
 
@@ -21,6 +23,8 @@ import javax.net.ssl.SSLContext;
 public final class Client implements AutoCloseable {
     private final String base;
     private final Duration timeout;
+    /** Threads of the client's own. Package-private for tests. */
+    final ThreadPoolExecutor workers = newWorkers();
     private volatile Caller caller;
 
     /**
@@ -35,11 +39,10 @@ public final class Client implements AutoCloseable {
     private Client(Builder options) {
         base = options.base();
         timeout = options.timeout;
-        Executor workers = newWorkers();
         Executor executor = options.executor != null ? options.executor : workers;
         // HTTP/2 would put all calls on one connection, whose windows are small for large tensors.
         HttpClient.Builder http = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).executor(executor)
-            .connectTimeout(options.connectTimeout);
+            .connectTimeout(Duration.ofNanos(Deadline.nanos(options.connectTimeout))); // it fails for those that are too long
         if (options.isTls()) {
             http.sslContext(options.tlsContext());
         }
@@ -70,12 +73,14 @@ public final class Client implements AutoCloseable {
     }
 
     /**
-     * Ends the use of this client: further calls are refused, those under way go on. Connections that are not in use close as
-     * soon as the garbage collector finds them; the HTTP client of Java 17 has no other way.
+     * Ends the use of this client: further calls are refused, those under way go on. The client's threads end with them. One
+     * thread of the HTTP client and connections that are not in use go as soon as the garbage collector finds them; the HTTP
+     * client of Java 17 has no other way.
      */
     @Override
     public void close() {
         caller = null;
+        workers.setKeepAliveTime(0, TimeUnit.SECONDS); // a shutdown would refuse work that calls under way still have
     }
 
     Caller caller() {
@@ -86,9 +91,9 @@ public final class Client implements AutoCloseable {
         return current;
     }
 
-    private static Executor newWorkers() {
+    private static ThreadPoolExecutor newWorkers() {
         AtomicInteger count = new AtomicInteger();
-        return Executors.newCachedThreadPool(task -> {
+        return new ThreadPoolExecutor(0, Integer.MAX_VALUE, 60, TimeUnit.SECONDS, new SynchronousQueue<>(), task -> {
             Thread thread = new Thread(task, "penstock-client-" + count.incrementAndGet());
             thread.setDaemon(true);
             return thread;
@@ -120,7 +125,7 @@ public final class Client implements AutoCloseable {
             }
             String scheme = this.url.getScheme();
             if (!("http".equalsIgnoreCase(scheme) || "https".equalsIgnoreCase(scheme)) || this.url.getHost() == null
-                || this.url.getRawQuery() != null || this.url.getRawFragment() != null) {
+                || this.url.getPort() > 65535 || this.url.getRawQuery() != null || this.url.getRawFragment() != null) {
                 throw new IllegalArgumentException(wrongUrl(url));
             }
             if (this.url.getRawUserInfo() != null) {

@@ -38,7 +38,11 @@ final class Deadline {
         return new CallTimeoutException(what + " did not come within " + timeout.toMillis() / 1000.0 + " s (timeout)", null);
     }
 
+    /** What a long can hold; 0 for less than that. */
     static long nanos(Duration duration) {
+        if (duration.isNegative()) {
+            return 0;
+        }
         return duration.compareTo(Duration.ofDays(10000)) < 0 ? duration.toNanos() : Duration.ofDays(10000).toNanos();
     }
 }

@@ -9,6 +9,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
+import java.util.function.Function;
 
 /**
  * A call with its options. Get one from {@link Model#call()}; one thread at a time. It can be sent several times.
@@ -76,12 +77,12 @@ public final class InferCall {
 
     /** {@return the outputs} */
     public List<Tensor> infer() {
-        return Caller.await(model.inferAsync(message(outputs), got -> got, Deadline.watched(timeout)));
+        return Caller.await(model.inferAsync(message(outputs), checked(), Deadline.watched(timeout)));
     }
 
     /** {@return the only output} */
     public Tensor inferOne() {
-        return Caller.await(model.inferAsync(message(outputs), InferCall::only, Deadline.watched(timeout)));
+        return Caller.await(model.inferAsync(message(outputs), only(), Deadline.watched(timeout)));
     }
 
     /** {@return the outputs by name. If {@link #outputs} was not called, their names are asked for first: one more call} */
@@ -91,12 +92,12 @@ public final class InferCall {
 
     /** {@return the outputs, later} */
     public CompletableFuture<List<Tensor>> inferAsync() {
-        return model.inferAsync(message(outputs), got -> got, new Deadline(timeout));
+        return model.inferAsync(message(outputs), checked(), new Deadline(timeout));
     }
 
     /** {@return the only output, later} */
     public CompletableFuture<Tensor> inferOneAsync() {
-        return model.inferAsync(message(outputs), InferCall::only, new Deadline(timeout));
+        return model.inferAsync(message(outputs), only(), new Deadline(timeout));
     }
 
     /** {@return the outputs by name, later} */
@@ -151,9 +152,7 @@ public final class InferCall {
     }
 
     private static Map<String, Tensor> byName(List<String> names, List<Tensor> tensors) {
-        if (names.size() != tensors.size()) {
-            throw new ProtocolException(names.size() + " outputs were asked for, and " + tensors.size() + " came", null);
-        }
+        checkCount(names, tensors);
         Map<String, Tensor> map = new LinkedHashMap<>();
         for (int i = 0; i < names.size(); i++) {
             map.put(names.get(i), tensors.get(i));
@@ -161,11 +160,30 @@ public final class InferCall {
         return Collections.unmodifiableMap(map);
     }
 
-    private static Tensor only(List<Tensor> tensors) {
-        if (tensors.size() != 1) {
-            throw new IllegalStateException("the model gave " + tensors.size()
-                + " outputs: name the one that you want in outputs(), or use infer()");
+    /** Takes the outputs as they are, if they are as many as were asked for. */
+    private Function<List<Tensor>, List<Tensor>> checked() {
+        List<String> names = outputs; // those of this moment
+        return got -> {
+            if (!names.isEmpty()) {
+                checkCount(names, got);
+            }
+            return got;
+        };
+    }
+
+    private Function<List<Tensor>, Tensor> only() {
+        return checked().andThen(got -> {
+            if (got.size() != 1) {
+                throw new IllegalStateException("the model gave " + got.size()
+                    + " outputs: name the one that you want in outputs(), or use infer()");
+            }
+            return got.get(0);
+        });
+    }
+
+    private static void checkCount(List<String> names, List<Tensor> tensors) {
+        if (names.size() != tensors.size()) {
+            throw new ProtocolException(names.size() + " outputs were asked for, and " + tensors.size() + " came", null);
         }
-        return tensors.get(0);
     }
 }

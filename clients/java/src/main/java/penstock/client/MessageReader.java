@@ -81,7 +81,11 @@ final class MessageReader {
     private record Vector(long start, int count) {}
 
     private Table root() {
-        return new Table(follow(0));
+        long start = follow(0);
+        if (start == 0) { // as in a message of zeros
+            throw malformed("it has no root");
+        }
+        return new Table(start);
     }
 
     private Tensor tensor(Table table) {

@@ -43,7 +43,7 @@ final class RetryBudget {
             return null;
         }
         Duration least = retryAfter;
-        if (least == null) {
+        if (least == null || least.isZero()) { // 0 is no reason to send all tries at once
             Duration doubled = retry.delay().multipliedBy(1L << Math.min(attempt - 1, 20));
             least = doubled.compareTo(retry.delayMax()) < 0 ? doubled : retry.delayMax();
         }

@@ -154,9 +154,9 @@ class CallsTest {
                 Tensor.of(request.outputNames().toArray(new String[0])), Tensor.of(new String[] {request.config()})));
         });
         Model model = new Client(server.url()).model("m");
-        List<Tensor> got = model.call().input("a", X).input("b", X).outputs("z", "y").config("{}").infer();
+        List<Tensor> got = model.call().input("a", X).input("b", X).outputs("z", "y", "w").config("{}").infer();
         assertEquals(List.of("a", "b"), got.get(0).strings());
-        assertEquals(List.of("z", "y"), got.get(1).strings());
+        assertEquals(List.of("z", "y", "w"), got.get(1).strings());
         assertEquals(List.of("{}"), got.get(2).strings());
         assertEquals(Set.of("a", "b"), Set.copyOf(model.infer(Map.of("a", X, "b", X)).get(0).strings()));
         assertEquals(List.of("y", "z"), model.metadata().outputs().stream().map(IOMetadata::name).toList());
@@ -167,6 +167,20 @@ class CallsTest {
         assertThrowsWith(IllegalStateException.class, "the model gave 3 outputs", () -> model.inferOne(X));
         assertThrowsWith(IllegalStateException.class, "1 of 2 inputs have names",
             () -> model.call().input("a", X).input(X).infer());
+    }
+
+    @Test
+    void anotherNumberOfOutputsThanWereAskedForIsRefused() throws Exception {
+        List<byte[]> answers = List.of(FlatBuilder.inferResponse(), FlatBuilder.inferResponse(X, X, X));
+        ScriptedServer server = serve((number, body) -> Answer.of(answers.get(number % 2)));
+        Model model = new Client(server.url()).model("m");
+        for (String count : List.of("0", "3")) {
+            assertThrowsWith(ProtocolException.class, "1 outputs were asked for, and " + count + " came",
+                () -> model.call().input(X).outputs("y").infer());
+        }
+        assertThrowsWith(ProtocolException.class, "asked for, and 0 came", () -> model.call().input(X).outputs("y").inferOne());
+        CompletableFuture<List<Tensor>> later = model.call().input(X).outputs("y").inferAsync();
+        assertSame(ProtocolException.class, assertThrows(ExecutionException.class, later::get).getCause().getClass());
     }
 
     @Test
@@ -230,6 +244,11 @@ class CallsTest {
     }
 
     @Test
+    void aRetryAfterOfZeroDoesNotSendAllTriesAtOnce() {
+        assertBetween(200, 250, new RetryBudget(Retry.DEFAULT).delay(2, Duration.ZERO, null));
+    }
+
+    @Test
     void otherErrorsAreNotTriedAgain() throws Exception {
         Map<Integer, Class<? extends ServerException>> kinds = Map.of(400, ServerException.BadRequest.class,
             401, ServerException.Unauthorized.class, 403, ServerException.Forbidden.class, 404, ServerException.NotFound.class,
@@ -269,6 +288,51 @@ class CallsTest {
         ScriptedServer server = serve((number, body) -> Answer.of(500, "x".repeat(1 << 20)));
         ServerException error = assertThrows(ServerException.class, () -> new Client(server.url()).model("m").infer(X));
         assertEquals(1 << 16, error.text().length());
+    }
+
+    @Test
+    void errorTextsThatDoNotEndAreCut() throws Exception {
+        CountDownLatch closed = new CountDownLatch(1);
+        RawServer endless = serveRaw((socket, number) -> {
+            socket.getOutputStream().write("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n".getBytes());
+            try {
+                while (true) {
+                    socket.getOutputStream().write(new byte[] {'x', 'x', 'x', 'x', 'x', 'x', 'x'});
+                }
+            } finally {
+                closed.countDown();
+            }
+        });
+        RawServer half = serveRaw((socket, number) -> {
+            socket.getOutputStream().write("HTTP/1.1 400 Bad Request\r\nContent-Length: 100\r\n\r\nno input q".getBytes());
+            return null;
+        });
+        RawServer stalled = serveRaw((socket, number) ->
+            "HTTP/1.1 400 Bad Request\r\nContent-Length: 100\r\n\r\nno".getBytes());
+        Model cut = new Client(endless.url()).model("m");
+        ServerException error = assertThrows(ServerException.BadRequest.class, () -> cut.infer(X));
+        assertEquals(1 << 16, error.text().length());
+        assertTrue(closed.await(30, TimeUnit.SECONDS), "the connection is closed");
+        assertThrowsWith(ServerException.BadRequest.class, "400: no input q", () -> new Client(half.url()).model("m").infer(X));
+        assertThrowsWith(CallTimeoutException.class, "the text of an error with status 400 did not come within 0.3 s",
+            () -> new Client(stalled.url()).model("m").timeout(Duration.ofMillis(300)).infer(X));
+    }
+
+    @Test
+    void errorsInJsonShowTheirText() throws Exception {
+        Map<String, String> texts = Map.of("{ \"error\": \"no \\\"m\\\" \\u00fc\\n\" }", "no \"m\" \u00fc",
+            "{\"a\": [1, {\"error\": \"x\"}, null], \"error\": \"y\", \"b\": -1e5}", "y",
+            "{\"error\": {\"error\": \"x\"}}", "{\"error\": {\"error\": \"x\"}}", "{\"error\": \"x", "{\"error\": \"x",
+            "[".repeat(5000), "[".repeat(5000), "{\"a\":" + "[".repeat(5000), "{\"a\":" + "[".repeat(5000), "{}", "{}");
+        List<String> bodies = List.copyOf(texts.keySet());
+        ScriptedServer server = serve((number, body) ->
+            Answer.of(400, bodies.get(number)).with("Content-Type", "application/json"));
+        for (String each : bodies) {
+            ServerException error = assertThrows(ServerException.class, () -> new Client(server.url()).model("m").infer(X));
+            assertEquals(texts.get(each), error.text());
+        }
+        ScriptedServer plain = serve((number, body) -> Answer.of(400, "{\"error\": \"x\"}"));
+        assertThrowsWith(ServerException.class, "{", () -> new Client(plain.url()).model("m").infer(X));
     }
 
     @Test
@@ -320,7 +384,8 @@ class CallsTest {
             port = socket.getLocalPort();
         }
         Model model = new Client("http://127.0.0.1:" + port).model("m");
-        assertThrowsWith(ConnectionFailedException.class, "no connection to http://127.0.0.1:" + port, () -> model.infer(X));
+        assertThrowsWith(ConnectionFailedException.class, "no connection to http://127.0.0.1:" + port
+            + ": the host refuses the connection", () -> model.infer(X));
     }
 
     @Test
@@ -356,6 +421,17 @@ class CallsTest {
         Model model = Client.builder(server.url()).answerBytesMax(1000).build().model("m");
         for (String text : texts) {
             assertThrowsWith(ProtocolException.class, text, () -> model.infer(X));
+        }
+    }
+
+    @Test
+    void lengthsThatAreNoneAreTheFaultOfTheAnswer() throws Exception {
+        List<String> lengths = List.of("12abc", "-5", "99999999999999999999", "");
+        RawServer server = serveRaw((socket, number) ->
+            ("HTTP/1.1 200 OK\r\nContent-Length: " + lengths.get(number) + "\r\n\r\nxxxx").getBytes());
+        Model model = Client.builder(server.url()).timeout(null).build().model("m");
+        for (String each : lengths) {
+            assertThrows(ProtocolException.class, () -> model.infer(X), each);
         }
     }
 
@@ -399,6 +475,19 @@ class CallsTest {
         assertEquals(1, server.connections());
         client.close();
         assertThrowsWith(IllegalStateException.class, "closed", () -> model.infer(X));
+    }
+
+    @Test
+    @Timeout(40)
+    void theThreadsOfAClosedClientEnd() throws Exception {
+        ScriptedServer server = serve((number, body) -> Answer.of(ONE));
+        Client client = new Client(server.url());
+        assertEquals(1, one(client.model("m")));
+        assertTrue(client.workers.getPoolSize() > 0);
+        client.close();
+        while (client.workers.getPoolSize() > 0) {
+            Thread.sleep(1);
+        }
     }
 
     @Test
@@ -507,13 +596,14 @@ class CallsTest {
 
     @Test
     void wrongOptions() {
-        for (String url : List.of("localhost:8501", "http://h?q", "ftp://h", "http://", "http://a b")) {
+        for (String url : List.of("localhost:8501", "http://h?q", "ftp://h", "http://", "http://a b", "http://h:99999")) {
             assertThrowsWith(IllegalArgumentException.class, "the URL of a server is as", () -> new Client(url));
         }
         assertThrowsWith(IllegalArgumentException.class, "token", () -> new Client("http://u:p@h"));
         Client.Builder plain = Client.builder("http://h");
         assertThrowsWith(IllegalArgumentException.class, "at least 1", () -> plain.connectionsMax(0));
         assertThrowsWith(IllegalArgumentException.class, "more than 0", () -> plain.timeout(Duration.ZERO));
+        assertEquals(0, Deadline.nanos(Duration.ofSeconds(Long.MIN_VALUE)));
         assertThrowsWith(IllegalArgumentException.class, "attemptsMax", () -> Retry.DEFAULT.withAttemptsMax(0));
         assertThrowsWith(IllegalArgumentException.class, "visible ASCII", () -> plain.token("a\nb"));
         assertThrows(IllegalArgumentException.class, () -> plain.header("a b", "c"));
