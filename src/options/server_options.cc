@@ -657,6 +657,14 @@ const OptionRow kRows[] = {
                  "threads of tensorflow_intra_op_parallelism.",
      .max = 1024},
     {.group = option_group::kThreads,
+     .name = "compute_nice",
+     .target = Field<&Settings::scheduler, &schedule::SchedulerOptions::compute_nice>(),
+     .sentence =
+         "Priority of the compute threads for the kernel: 0 is normal, 19 the lowest. With a "
+         "lower one than that of the event loops, small requests and refusals do not wait "
+         "for a time slice of a model. Other programs on the same CPUs come first, too.",
+     .max = 19},
+    {.group = option_group::kThreads,
      .name = "blocking_threads_max",
      .target = Field<&Settings::scheduler, &schedule::SchedulerOptions::blocking_slots>(),
      .sentence = "Threads for models whose runs may wait, such as remote ones. They start when "

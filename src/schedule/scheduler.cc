@@ -9,6 +9,7 @@ namespace {
 
 SlotPoolOptions ComputeOptions(const SchedulerOptions& options) {
   return {.thread_name = "compute",
+          .nice = options.compute_nice,
           .limits = {.slots = options.compute_slots,
                      .items_max = options.queue_requests_max,
                      .bytes_max = options.queue_bytes_max,
@@ -20,6 +21,7 @@ SlotPoolOptions ComputeOptions(const SchedulerOptions& options) {
 SlotPoolOptions BlockingOptions(const SchedulerOptions& options) {
   SlotPoolOptions pool = ComputeOptions(options);
   pool.thread_name = "blocking";
+  pool.nice = 0;
   pool.limits.slots = options.blocking_slots;
   pool.cpus = 0;
   // Most servers have no such model, so its threads start late.

@@ -23,6 +23,8 @@ struct SchedulerOptions {
   // The CPUs that the process may use. Then only as many compute slots are allowed as keep them
   // busy: see SlotLimit. 0: all of them, always.
   double cpus = 0;
+  // The priority of the threads that compute, for the kernel: 0 normal, 19 lowest.
+  int compute_nice = 0;
   // The runs that may block at the same time, each on a thread of its own.
   uint32_t blocking_slots = 64;
   // Requests that wait, and their bytes: for the compute slots, and again for the blocking ones. 0:

@@ -137,6 +137,7 @@ void SlotPool::TakeAlong(const Lease& lease, absl::FunctionRef<Along(Job&)> ask,
 
 void SlotPool::RunThread() {
   SetThreadName(options_.thread_name);
+  SetThreadNice(options_.nice);
   Lease lease;
   while (Job* const job = Next(lease, /*waits=*/true)) Start(*job, lease);
 }

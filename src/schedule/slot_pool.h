@@ -27,6 +27,7 @@ enum class PoolThreads : uint8_t {
 
 struct SlotPoolOptions {
   std::string thread_name;  // the first 15 characters count
+  int nice = 0;             // of the threads
   FairQueueLimits limits;
   PoolThreads threads = PoolThreads::kAtOnce;
   // The CPUs that the process may use. Then as many slots are allowed as keep them busy: see

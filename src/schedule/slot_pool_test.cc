@@ -2,10 +2,13 @@
 #include "schedule/slot_pool.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <algorithm>
 #include <atomic>
 #include <deque>
 #include <functional>
+#include <future>
 #include <memory>
 #include <thread>
 #include <utility>
@@ -158,6 +161,17 @@ TEST_F(SlotPoolTest, TakesJobsWithAGroupAlong) {
   EXPECT_EQ(taken, std::vector<Job*>{&same});
   EXPECT_EQ(same.starts + same.drops, 0);
   EXPECT_EQ(other.starts, 1);
+}
+
+TEST(SlotPoolThreadTest, ThreadsHaveThePriorityOfTheOptions) {
+  Flow flow;
+  std::promise<int> nice;
+  {
+    SlotPool pool({.thread_name = "test", .nice = 7, .limits = {.slots = 1}});
+    TestJob job([&](Lease&) { nice.set_value(getpriority(PRIO_PROCESS, 0)); });
+    ASSERT_EQ(pool.Submit(flow, job, nullptr), Admission::kAccepted);
+    EXPECT_EQ(nice.get_future().get(), std::max(7, getpriority(PRIO_PROCESS, 0)));
+  }
 }
 
 // The CPU time of the process in tests of SlotPoolOptions::cpus.
