@@ -47,6 +47,7 @@ ModelSet::ModelSet(const Settings& settings, BackendHost& backends, MetricsRegis
                    const ListReceivers& receivers, const SourcesFactory& make_sources)
     : load_options_(MakeLoadOptions(settings)),
       inline_options_(settings.inline_runs),
+      table_secrets_path_(settings.table_secrets_path),
       warm_up_options_(MakeWarmUpOptions(settings)),
       recent_options_(settings.recent_requests),
       default_limits_(MakeSchedulerOptions(settings).model),
@@ -346,7 +347,8 @@ StatusOr<std::unique_ptr<core::Loader>> ModelSet::MakeLoader(const core::Servabl
   } else if (IsBuiltinFolder(path)) {
     loader = MakeBuiltinFolderLoader(id, path, metrics_, inline_options_);
   } else if (tables::IsTableFolder(path)) {
-    loader = std::make_unique<tables::TableLoader>(id, path, engine_, metrics_, inline_options_);
+    loader = std::make_unique<tables::TableLoader>(id, path, engine_, metrics_, inline_options_,
+                                                   table_secrets_path_);
     // The cost of a row does not depend on the rows beside it.
     batching.mode = batch::BatchMode::kOff;
   } else {

@@ -148,6 +148,7 @@ class ModelSet final {
 
   const LoadOptions load_options_;
   const InlineOptions inline_options_;
+  const std::string table_secrets_path_;
   const WarmUpOptions warm_up_options_;  // defaults; the configuration of a model may override them
   const RecentRequestsOptions recent_options_;
   const schedule::ModelLimits default_limits_;

@@ -92,6 +92,11 @@ const OptionRow kRows[] = {
          "admin_socket it is these.",
      .choices = kAutoOnOff},
     {.group = option_group::kModels,
+     .name = "table_secrets_path",
+     .target = Field<&Settings::table_secrets_path>(),
+     .sentence = "Folder of the passwords and keys that table.json names, for tables in Redis; "
+                 "empty: the folder of the version."},
+    {.group = option_group::kModels,
      .name = "state_file",
      .target = Field<&Settings::state_file>(),
      .sentence =

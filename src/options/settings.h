@@ -53,6 +53,7 @@ struct Settings {
   std::string admin_api = "read";
   std::string reload_rpc = "auto";
   std::string state_file;
+  std::string table_secrets_path;
   int64_t version_settle_ms = 1000;
   bool servable_versions_always_present = false;
   bool allow_version_labels_for_unavailable_models = false;

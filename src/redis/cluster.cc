@@ -164,6 +164,9 @@ std::vector<std::pair<Address, StatusOr<Value>>> Cluster::CallEach(std::string c
     if (is_stopping_) return {};
     tasks_.push_back([this, answers, command = std::move(command)] {
       for (auto& [address, node] : nodes_) {
+        if (!node->is_ready() && node->is_wanted)
+          answers->values.emplace_back(
+              address, Error(StatusCode::kUnavailable, "{} is not connected", address.ToString()));
         if (!node->is_ready()) continue;
         ++answers->left;
         node->SendCommand(command, [answers, &address = address](StatusOr<Value> value) {
@@ -416,7 +419,9 @@ void Cluster::EndEvent() {
 
 void Cluster::ArmTimer(bool soon) {
   timer_is_soon_ = soon;
-  timer_.expires_after(soon ? kTick : kIdleTick);
+  const Duration idle =
+      options_.poll ? std::min(kIdleTick, std::max(kTick, options_.poll_interval)) : kIdleTick;
+  timer_.expires_after(soon ? kTick : idle);
   timer_.async_wait([this](const boost::system::error_code& error) {
     if (error) return;
     OnTimer();
@@ -441,6 +446,10 @@ void Cluster::OnTimer() {
   if (time - refreshed_at_ > options_.refresh_interval) refresh_wanted_ = true;
   if (is_refreshing_ && time - refreshed_at_ > kRefreshTimeout) is_refreshing_ = false;
   if (refresh_wanted_) Refresh();
+  if (options_.poll && has_slots_ && time - polled_at_ >= options_.poll_interval) {
+    polled_at_ = time;
+    options_.poll(*this);
+  }
   ArmTimer(is_busy || !batches_.empty());
 }
 

@@ -42,7 +42,7 @@ class Cluster final : private NodeOwner {
   // Sends a command about `key`, whose answer is a single value. Blocks, so call it when a table is
   // loaded. Errors: UNAVAILABLE; FAILED_PRECONDITION with an error of Redis.
   StatusOr<Value> Call(const std::string& key, std::string command);
-  // Asks every node that is connected. Blocks.
+  // Asks every node of the slot map. UNAVAILABLE for those that are not connected. Blocks.
   std::vector<std::pair<Address, StatusOr<Value>>> CallEach(std::string command);
 
  private:
@@ -103,6 +103,7 @@ class Cluster final : private NodeOwner {
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
   boost::asio::steady_timer timer_;
   bool timer_is_soon_ = false;
+  SteadyTime polled_at_;
   SteadyTime last_tick_;
   std::map<Address, std::unique_ptr<Node>> nodes_;
   std::vector<Shard> shards_;

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,8 @@
 #include "redis/slot_map.h"
 
 namespace penstock::redis {
+
+class Cluster;
 
 // How connections are encrypted.
 struct TlsOptions {
@@ -55,6 +58,9 @@ struct ClusterOptions {
       std::chrono::seconds(10);     // of the slot map, if nothing asks for it before
   size_t batches_max = 1024;        // requests that wait at the same time
   size_t bulk_bytes_max = 1 << 20;  // a longer value breaks the connection
+  // Called on the cluster's thread, at most once in this time. Empty: never.
+  std::function<void(Cluster&)> poll;
+  Duration poll_interval = std::chrono::seconds(1);
   ClusterCounters counters;
 };
 

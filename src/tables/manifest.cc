@@ -27,7 +27,8 @@ constexpr std::string_view kExample =
 constexpr std::array kMembers = {
     std::string_view("checksums"), std::string_view("default_row"), std::string_view("dimension"),
     std::string_view("dtype"),     std::string_view("format"),      std::string_view("key_type"),
-    std::string_view("keys"),      std::string_view("rows"),        std::string_view("shard")};
+    std::string_view("keys"),      std::string_view("redis"),       std::string_view("rows"),
+    std::string_view("shard"),     std::string_view("store")};
 
 bool Exists(const std::string& folder, std::string_view name) {
   std::error_code ignored;
@@ -162,12 +163,36 @@ Status ReadChecksums(const element& value, Manifest& manifest) {
   return OkStatus();
 }
 
+Status ReadStore(const element& value, Manifest& manifest) {
+  ASSIGN_OR_RETURN(const std::string_view text, ReadText("store", value));
+  manifest.store = text;
+  if (text == "files" || text == "redis") return OkStatus();
+  return InvalidArgument("'store' is '{:.40}'; it must be files or redis", text);
+}
+
+// The members of a table in Redis, and those of files, exclude each other.
+Status CheckStore(const Manifest& manifest) {
+  if ((manifest.store == "redis") != manifest.redis.has_value())
+    return InvalidArgument("'store': \"redis\" and the member 'redis' belong together");
+  if (!manifest.redis) return OkStatus();
+  if (!manifest.keys_file.empty() || !manifest.rows_file.empty() || !manifest.checksums.empty())
+    return InvalidArgument("a table in Redis has no 'keys', 'rows' and 'checksums'");
+  if (manifest.key_type == KeyType::kVocabulary)
+    return InvalidArgument("a vocabulary cannot be in Redis");
+  return OkStatus();
+}
+
 Status ReadMember(std::string_view name, const element& value, Manifest& manifest) {
   if (name == "format") return ReadNumber(name, value, 1, 1).status();
   if (name == "key_type") return ReadKeyType(value, manifest);
   if (name == "dtype") return ReadDType(value, manifest);
   if (name == "keys") return ReadFileName(name, value, manifest.keys_file);
   if (name == "rows") return ReadFileName(name, value, manifest.rows_file);
+  if (name == "store") return ReadStore(value, manifest);
+  if (name == "redis") {
+    ASSIGN_OR_RETURN(manifest.redis, ReadRedisSettings(value));
+    return OkStatus();
+  }
   if (name == "default_row") return ReadDefaultRow(value, manifest);
   if (name == "shard") return ReadShard(value, manifest);
   if (name == "checksums") return ReadChecksums(value, manifest);
@@ -183,6 +208,7 @@ Status ReadMember(std::string_view name, const element& value, Manifest& manifes
 // Fills in what table.json leaves out, by the files that are there.
 void Complete(const std::string& folder, Manifest& manifest) {
   if (!manifest.key_type) manifest.key_type = KeyType::kInt64;
+  if (manifest.redis) return;
   if (manifest.rows_file.empty())
     manifest.rows_file =
         Exists(folder, "emb_vector") || !Exists(folder, "rows.npy") ? "emb_vector" : "rows.npy";
@@ -271,6 +297,7 @@ StatusOr<Manifest> ParseManifest(std::string_view json) {
     if (!seen.emplace(name, true).second) return InvalidArgument("'{:.40}' is there twice", name);
     TRY(ReadMember(name, value, manifest));
   }
+  TRY(CheckStore(manifest));
   return manifest;
 }
 

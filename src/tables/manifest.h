@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "tables/redis_settings.h"
 #include "tensor/dtype.h"
 
 namespace penstock::tables {
@@ -44,6 +45,7 @@ struct RowValue {
 
 // The contents of table.json. Members that are not set are not in the file. Immutable.
 struct Manifest {
+  std::string store;  // "files", which is the default, or "redis"
   std::optional<KeyType> key_type;
   std::optional<DType> dtype;
   std::optional<uint64_t> dimension;
@@ -51,6 +53,7 @@ struct Manifest {
   std::string rows_file;
   std::vector<RowValue> default_row;  // one value: all elements are it
   Shard shard;
+  std::optional<RedisSettings> redis;  // the rows are in a Redis cluster, and there are no files
   std::map<std::string, uint32_t> checksums;  // CRC32C by the name of the file
 };
 

@@ -35,9 +35,10 @@ StatusOr<std::unique_ptr<Model>> OpenTable(const std::string& version_path,
 class TableLoader final : public core::Loader {
  public:
   TableLoader(core::ServableId id, std::string version_path, const Engine& engine,
-              MetricsRegistry& metrics, InlineOptions inline_options)
+              MetricsRegistry& metrics, InlineOptions inline_options, std::string secrets_path = {})
       : id_(std::move(id)),
         version_path_(std::move(version_path)),
+        secrets_path_(std::move(secrets_path)),
         engine_(engine),
         metrics_(metrics),
         inline_options_(inline_options) {}
@@ -49,6 +50,7 @@ class TableLoader final : public core::Loader {
  private:
   const core::ServableId id_;
   const std::string version_path_;
+  const std::string secrets_path_;
   const Engine& engine_;
   MetricsRegistry& metrics_;
   const InlineOptions inline_options_;

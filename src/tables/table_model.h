@@ -39,6 +39,8 @@ struct TableModelOptions {
   core::ServableId id;
   // The bytes of the row for keys that are missing. Empty: zeros, which are not counted.
   std::string default_row;
+  // The folder of the passwords and keys that table.json names. Empty: that of the version.
+  std::string secrets_path = {};
   MetricsRegistry* metrics = nullptr;  // null: nothing is counted. Outlives the model
   const Engine* engine = nullptr;      // null: answers are not limited. Outlives the model
 };

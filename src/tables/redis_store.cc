@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tables/redis_store.h"
+
+#include <array>
+#include <utility>
+
+#include "base/log.h"
+#include "tables/redis_rows.h"
+
+namespace penstock::tables {
+namespace {
+
+constexpr std::string_view kCommandsName = "penstock_table_redis_commands_total";
+constexpr std::string_view kCommandsHelp =
+    "Commands to a Redis cluster that did not go to the master once: to a replica (replica), to a "
+    "second node because the first one was late (hedge), to a node that another one has named "
+    "(redirect), or again for another reason (retry).";
+
+MetricLabels RedisLabels(const core::ServableId& id) {
+  return {{"model_name", id.name}, {"model_version", std::to_string(id.version.value)}};
+}
+
+redis::ClusterCounters AddRedisCounters(const core::ServableId& id, MetricSeries& series) {
+  const auto command = [&](std::string_view kind) {
+    MetricLabels labels = RedisLabels(id);
+    labels.emplace_back("kind", kind);
+    return &series.AddCounter(kCommandsName, kCommandsHelp, labels);
+  };
+  return {.replica_reads = command("replica"),
+          .hedges = command("hedge"),
+          .redirects = command("redirect"),
+          .retries = command("retry"),
+          .node_failures = &series.AddCounter(
+              "penstock_table_redis_node_failures_total",
+              "Connections to nodes of a Redis cluster that were lost, or could not be made.",
+              RedisLabels(id)),
+          .refreshes = &series.AddCounter("penstock_table_redis_slot_maps_total",
+                                          "How often the slots of a Redis cluster were read.",
+                                          RedisLabels(id))};
+}
+
+}  // namespace
+
+// Asks once for the current generation. One thread at a time.
+class RedisStore::Poll final : public redis::Batch {
+ public:
+  explicit Poll(RedisStore& store) : store_(store) {
+    const std::array<std::string_view, 2> arguments = {"GET", store.current_key_};
+    commands = redis::MakeCommand(arguments);
+    reads.push_back({.slot = redis::SlotOf(store.current_key_),
+                     .begin = 0,
+                     .bytes = static_cast<uint32_t>(commands.size())});
+  }
+  bool Take(size_t, size_t, const redis::Token& token) override {
+    json_ = token.text;
+    return token.kind == redis::TokenKind::kBulk;
+  }
+  std::string NameOf(size_t) const override { return store_.current_key_; }
+  // If it fails, the next one comes soon.
+  void Done(Status status) override {
+    store_.is_polling_ = false;
+    if (status.ok()) store_.TakeGeneration(json_);
+  }
+
+ private:
+  RedisStore& store_;
+  std::string json_;
+};
+
+StatusOr<std::unique_ptr<RedisStore>> RedisStore::Open(const Manifest& manifest,
+                                                       RedisStoreOptions options) {
+  if (!manifest.dtype || !manifest.dimension)
+    return InvalidArgument("{} must say the 'dtype' and the 'dimension' of rows in Redis",
+                           kManifestName);
+  if (manifest.shard.count > 1)
+    return InvalidArgument("{}: a table in Redis has no 'shard'; the cluster divides it",
+                           kManifestName);
+  std::unique_ptr<RedisStore> store(new RedisStore(manifest, options));
+  TRY(store->Connect(options.secrets_path));
+  return store;
+}
+
+RedisStore::RedisStore(const Manifest& manifest, const RedisStoreOptions& options)
+    : settings_(*manifest.redis),
+      current_key_(settings_.prefix + ":current"),
+      log_name_(options.id.name.empty() ? settings_.prefix : options.id.ToString()) {
+  info_.key_type = *manifest.key_type;
+  info_.dtype = *manifest.dtype;
+  info_.dimension = *manifest.dimension;
+  info_.row_bytes = info_.dimension * DTypeBytes(info_.dtype);
+  if (options.metrics == nullptr) return;
+  series_ = std::make_unique<MetricSeries>(*options.metrics);
+  generations_ = &series_->AddCounter("penstock_table_generations_total",
+                                      "Generations of a table in Redis that were taken over.",
+                                      RedisLabels(options.id));
+  counters_ = AddRedisCounters(options.id, *series_);
+}
+
+RedisStore::~RedisStore() = default;
+
+Status RedisStore::Connect(const std::string& secrets_path) {
+  ASSIGN_OR_RETURN(redis::ClusterOptions options,
+                   MakeClusterOptions(settings_, secrets_path, info_.row_bytes));
+  options.counters = counters_;
+  options.poll = [this](redis::Cluster& cluster) { AskForGeneration(cluster); };
+  ASSIGN_OR_RETURN(cluster_, redis::Cluster::Open(std::move(options)));
+  const std::array<std::string_view, 2> arguments = {"GET", current_key_};
+  ASSIGN_OR_RETURN(const redis::Value value,
+                   cluster_->Call(current_key_, redis::MakeCommand(arguments)));
+  if (value.kind != redis::TokenKind::kBulk)
+    return Error(StatusCode::kNotFound,
+                 "the Redis cluster has no key '{}', which names the current generation of rows",
+                 current_key_);
+  const StatusOr<Generation> generation = ParseGeneration(value.text, IsDense());
+  if (!generation.ok())
+    return InvalidArgument("the value of '{}' in Redis is wrong: {}", current_key_,
+                           MessageOf(generation.status()));
+  info_.rows = generation->rows;
+  TakeGeneration(value.text);
+  WarnOfSettings(*cluster_, log_name_);
+  return OkStatus();
+}
+
+void RedisStore::AskForGeneration(redis::Cluster& cluster) {
+  if (is_polling_) return;
+  is_polling_ = cluster.Submit(std::make_shared<Poll>(*this));
+}
+
+void RedisStore::TakeGeneration(std::string_view json) {
+  StatusOr<Generation> generation = ParseGeneration(json, IsDense());
+  if (!generation.ok()) {
+    {
+      MutexLock lock(mutex_);
+      if (std::exchange(wrong_json_, json) == json) return;
+    }
+    PENSTOCK_LOG(kWarning,
+                 "{}: the value of '{}' in Redis is wrong, so the rows stay those of before: {}",
+                 log_name_, current_key_, MessageOf(generation.status()));
+    return;
+  }
+  {
+    MutexLock lock(mutex_);
+    if (generation_ != nullptr && *generation_ == *generation) return;
+    generation_ = std::make_shared<const Generation>(*generation);
+  }
+  if (generations_ != nullptr) generations_->Add(1);
+  PENSTOCK_LOG(kInfo, "{}: the rows are now those of generation {} in Redis", log_name_,
+               generation->name);
+}
+
+void RedisStore::Find(const Lookup& lookup, absl::AnyInvocable<void(Status)> done) {
+  std::shared_ptr<const Generation> generation;
+  {
+    MutexLock lock(mutex_);
+    generation = generation_;
+  }
+  auto rows = std::make_shared<RedisRows>(info_, settings_.prefix, std::move(generation), lookup,
+                                          std::move(done));
+  if (cluster_->Submit(rows)) return;
+  rows->Done(Error(StatusCode::kUnavailable,
+                   "too many requests of this table wait for Redis ('requests_max' in {})",
+                   kManifestName));
+}
+
+}  // namespace penstock::tables
