@@ -152,7 +152,8 @@ StagedModel::StagedModel(std::unique_ptr<ScratchFolder> folder)
       config_file_(folder_->path() + "/models.config") {}
 
 StatusOr<std::unique_ptr<StagedModel>> StagedModel::Make(const GraphPipeFlags& flags,
-                                                         const std::string& parent) {
+                                                         const std::string& parent,
+                                                         const std::atomic<bool>& is_cancelled) {
   ASSIGN_OR_RETURN(std::unique_ptr<ScratchFolder> folder, ScratchFolder::Make(parent));
   std::unique_ptr<StagedModel> staged(new StagedModel(std::move(folder)));
   std::error_code error;
@@ -160,26 +161,27 @@ StatusOr<std::unique_ptr<StagedModel>> StagedModel::Make(const GraphPipeFlags& f
   if (error)
     return Error(StatusCode::kInternal, "cannot make {}: {}", staged->version_, ReasonOf(error));
   if (!flags.model.empty()) {
-    TRY(staged->PutModel(flags));
+    TRY(staged->PutModel(flags, is_cancelled));
   } else {
-    TRY(staged->Put("init-net", flags.init_net, "init_net.pb", flags));
-    TRY(staged->Put("predict-net", flags.predict_net, "predict_net.pb", flags));
-    TRY(staged->Put("value-inputs", flags.value_inputs, "value_inputs.json", flags));
+    const auto put = [&](std::string_view flag, const std::string& from, std::string_view name) {
+      return staged->Put(flag, from, name, flags, is_cancelled);
+    };
+    TRY(put("init-net", flags.init_net, "init_net.pb"));
+    TRY(put("predict-net", flags.predict_net, "predict_net.pb"));
+    TRY(put("value-inputs", flags.value_inputs, "value_inputs.json"));
   }
   TRY(staged->WriteConfig(flags));
   return staged;
 }
 
 Status StagedModel::Put(std::string_view flag, const std::string& from, std::string_view name,
-                        const GraphPipeFlags& flags) {
+                        const GraphPipeFlags& flags, const std::atomic<bool>& is_cancelled) {
   const std::string to = fmt::format("{}/{}", version_, name);
   if (IsWebUrl(from)) {
-    // Nothing else runs in the process yet: a signal ends it.
-    static const std::atomic<bool> kNeverCancelled = false;
-    fmt::print(stderr, "penstock graphpipe: downloading {}\n", from.substr(0, from.find('?')));
+    fmt::print(stderr, "penstock graphpipe: downloading {}\n", UrlForLogs(from));
     const DownloadLimits limits{.bytes_max = static_cast<uint64_t>(flags.download_bytes_max),
                                 .time_max = std::chrono::seconds(flags.download_seconds_max)};
-    ASSIGN_OR_RETURN(const DownloadedFile file, DownloadUrl(from, to, limits, kNeverCancelled));
+    ASSIGN_OR_RETURN(const DownloadedFile file, DownloadUrl(from, to, limits, is_cancelled));
     fmt::print(stderr, "penstock graphpipe: got {} bytes, SHA-256 {:02x}\n", file.bytes,
                fmt::join(file.sha256, ""));
     return OkStatus();
@@ -193,10 +195,10 @@ Status StagedModel::Put(std::string_view flag, const std::string& from, std::str
   return OkStatus();
 }
 
-Status StagedModel::PutModel(const GraphPipeFlags& flags) {
+Status StagedModel::PutModel(const GraphPipeFlags& flags, const std::atomic<bool>& is_cancelled) {
   std::error_code ignored;
   if (!fs::is_directory(flags.model, ignored)) {
-    TRY(Put("model", flags.model, "model", flags));
+    TRY(Put("model", flags.model, "model", flags, is_cancelled));
     return NameByContent(flags);
   }
   TRY(PutFolder(flags.model));
@@ -217,6 +219,11 @@ Status StagedModel::PutFolder(const std::string& from) {
           "--model={}: it is no SavedModel: it has more than {} files, or folders in more than {} "
           "levels",
           from, kFilesMax, kDepthMax);
+    // The temporary files of this process, or of another one, may lie there.
+    if (entries->path().filename().native().starts_with(kPrefix)) {
+      entries.disable_recursion_pending();
+      continue;
+    }
     const fs::path to = fs::path(version_) / entries->path().lexically_relative(folder);
     if (entries->is_directory(error)) {
       fs::create_directory(to, error);
@@ -236,15 +243,35 @@ Status StagedModel::NameByContent(const GraphPipeFlags& flags) {
   FileKind kind = KindOf(path);
   // Their first bytes can be like those of another kind.
   if (kind == FileKind::kSavedModel && (is_ort || extension == ".onnx")) kind = FileKind::kOnnx;
-  TRY(CheckKind(kind, flags.model.substr(0, flags.model.find('?'))));
+  TRY(CheckKind(kind, IsWebUrl(flags.model) ? UrlForLogs(flags.model) : flags.model));
   const bool is_onnx = is_ort || extension == ".onnx" || kind == FileKind::kOnnx;
   std::error_code error;
   fs::rename(path, path + (is_ort ? ".ort" : is_onnx ? ".onnx" : ".pb"), error);
   if (error) return Error(StatusCode::kInternal, "cannot rename {}: {}", path, ReasonOf(error));
   if (!is_onnx) return WriteSignature(flags);
+  if (!IsWebUrl(flags.model)) TRY(PutWeights(flags.model));
   if (flags.names_tensors())
     warnings_.emplace_back(
         "--inputs and --outputs have no effect: an ONNX model says itself what they are");
+  return OkStatus();
+}
+
+Status StagedModel::PutWeights(const std::string& model) {
+  std::error_code error;
+  const fs::path path = fs::absolute(model, error);
+  const std::string name = path.filename();
+  size_t files = 0;
+  for (fs::directory_iterator entries(path.parent_path(), error);
+       !error && entries != fs::directory_iterator() && files < kFilesMax;
+       entries.increment(error)) {
+    const std::string other = entries->path().filename();
+    if (!other.starts_with(name + ".data") && !other.starts_with(name + "_data")) continue;
+    ++files;
+    fs::create_symlink(entries->path(), fs::path(version_) / other, error);
+  }
+  // Without the right to list the folder, the file can still be a model of its own.
+  if (error && error != std::errc::permission_denied)
+    return InvalidArgument("--model={}: {}", model, ReasonOf(error));
   return OkStatus();
 }
 

@@ -35,14 +35,15 @@ class ScratchFolder final {
 // A model folder that links to the model's files, or has those that were downloaded; and a
 // configuration file for it. One thread at a time.
 //
-//   ASSIGN_OR_RETURN(const auto staged, StagedModel::Make(flags, "/tmp"));
+//   ASSIGN_OR_RETURN(const auto staged, StagedModel::Make(flags, "/tmp", is_cancelled));
 //   Serve({"--model_config_file=" + staged->config_file()});
 class StagedModel final {
  public:
   // Blocks while files are downloaded. `parent`: as for ScratchFolder. Errors name the flag or the
-  // URL, and say what is wrong with the file.
+  // URL, and say what is wrong with the file. CANCELLED soon after `is_cancelled` is set.
   static StatusOr<std::unique_ptr<StagedModel>> Make(const GraphPipeFlags& flags,
-                                                     const std::string& parent);
+                                                     const std::string& parent,
+                                                     const std::atomic<bool>& is_cancelled);
 
   const std::string& config_file() const { return config_file_; }
   // What has no effect for this kind of model.
@@ -53,10 +54,13 @@ class StagedModel final {
 
   // Puts the file of a flag, or what its URL has, into the version's folder.
   Status Put(std::string_view flag, const std::string& from, std::string_view name,
-             const GraphPipeFlags& flags);
-  Status PutModel(const GraphPipeFlags& flags);
+             const GraphPipeFlags& flags, const std::atomic<bool>& is_cancelled);
+  Status PutModel(const GraphPipeFlags& flags, const std::atomic<bool>& is_cancelled);
   // Links to all files of a folder, and of those below it.
   Status PutFolder(const std::string& from);
+  // Links to the files in which exporters keep the weights of an ONNX file: they have its name,
+  // and then ".data" or "_data".
+  Status PutWeights(const std::string& model);
   // Gives the file that PutModel has got the name that its content calls for.
   Status NameByContent(const GraphPipeFlags& flags);
   // Writes signature.txt, for graphs of TensorFlow.

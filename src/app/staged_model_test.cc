@@ -33,7 +33,7 @@ class StagedModelTest : public testing::Test {
  protected:
   // Stages the model of flags_.
   std::string Stage() {
-    auto staged = StagedModel::Make(flags_, scratch_.path());
+    auto staged = StagedModel::Make(flags_, scratch_.path(), is_cancelled_);
     if (!staged.ok()) return std::string(MessageOf(staged.status()));
     staged_ = *std::move(staged);
     return "";
@@ -60,6 +60,7 @@ class StagedModelTest : public testing::Test {
   }
 
   const TestFolder files_, scratch_;
+  std::atomic<bool> is_cancelled_ = false;
   GraphPipeFlags flags_;
   std::unique_ptr<StagedModel> staged_;
 };
@@ -96,7 +97,7 @@ TEST_F(StagedModelTest, FoldersOfKilledProcessesAreRemoved) {
   // That of a process that lives stays, however old it is.
   const std::string own = fs::path(staged_->config_file()).parent_path() / "lock";
   fs::last_write_time(own, fs::file_time_type::clock::now() - std::chrono::hours(1));
-  EXPECT_TRUE(StagedModel::Make(flags_, scratch_.path()).ok());
+  EXPECT_TRUE(StagedModel::Make(flags_, scratch_.path(), is_cancelled_).ok());
   EXPECT_TRUE(fs::exists(own));
 }
 
@@ -194,6 +195,36 @@ TEST_F(StagedModelTest, AUrlIsDownloaded) {
   flags_.model = address + "/net.onnx";
   flags_.download_bytes_max = 2;
   EXPECT_THAT(Stage(), HasSubstr("it has more than 2 bytes"));
+}
+
+TEST_F(StagedModelTest, ACancelledDownloadLeavesNothing) {
+  const FakeHttpServer server([&](const std::string&) {
+    is_cancelled_ = true;
+    return std::string(FakeHttpServer::kSilence);
+  });
+  flags_.model = fmt::format("http://user:pass@127.0.0.1:{}/net.pb", server.port());
+  testing::internal::CaptureStderr();
+  EXPECT_THAT(Stage(), Not(HasSubstr("pass")));  // a user name is refused
+  flags_.model = fmt::format("http://127.0.0.1:{}/net.pb", server.port());
+  EXPECT_THAT(Stage(), HasSubstr("cancelled"));
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), Not(HasSubstr("pass")));
+  EXPECT_TRUE(fs::is_empty(scratch_.path()));
+}
+
+TEST_F(StagedModelTest, WeightsBesideAnOnnxFileAreLinked) {
+  files_.Write("net.onnx.data", "w");
+  files_.Write("net.onnx_data_1", "w");
+  files_.Write("net.onnx.bak", "w");
+  ASSERT_EQ(StageFile("net.onnx", kOnnx), "");
+  EXPECT_THAT(Names(), ElementsAre("model.onnx", "net.onnx.data", "net.onnx_data_1"));
+}
+
+TEST_F(StagedModelTest, TemporaryFilesWithinTheModelAreNoPartOfIt) {
+  files_.Write("model.onnx", kOnnx);
+  files_.Write("penstock-graphpipe-x/model/1/loop", "x");
+  flags_.model = files_.path();
+  ASSERT_EQ(Stage(), "");
+  EXPECT_THAT(Names(), ElementsAre("model.onnx"));
 }
 
 TEST_F(StagedModelTest, NamesOfModels) {

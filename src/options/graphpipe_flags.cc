@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cctype>
 #include <charconv>
+#include <map>
 #include <optional>
 #include <variant>
 
@@ -174,7 +175,9 @@ class Parser final {
   }
 
   // Keeps a flag for `penstock serve`.
-  Status PassOn(const std::string& argument, const std::string& name, bool has_value) {
+  Status PassOn(const std::string& argument, std::string name, bool has_value) {
+    const std::string given = name;
+    std::ranges::replace(name, '-', '_');  // as all of its flags are called
     if (std::ranges::find(kNotTogether, name) != std::end(kNotTogether))
       return InvalidArgument(
           "--{} is for `penstock serve`, which needs no --model; this command serves one model",
@@ -183,7 +186,7 @@ class Parser final {
     const bool is_negated = row == nullptr && !has_value && name.starts_with("no");
     if (is_negated) row = table_.Find(name.substr(2));
     if (row == nullptr) return Unknown(argument, name);
-    flags_.serve_flags.push_back(argument);
+    flags_.serve_flags.push_back(fmt::format("--{}{}", name, argument.substr(2 + given.size())));
     if (has_value || row->type() == OptionType::kBool) return OkStatus();
     if (next_ == arguments_.size()) return InvalidArgument("{} needs a value", argument);
     flags_.serve_flags.push_back(arguments_[next_++]);
@@ -214,7 +217,9 @@ Status CheckModel(const GraphPipeFlags& flags) {
         "no model: give --model (or GP_MODEL), or --init-net, --predict-net and --value-inputs of "
         "a Caffe2 model");
   if (!flags.model.empty() && has_nets)
-    return InvalidArgument("--model is a model of its own: leave out --init-net and --predict-net");
+    return InvalidArgument(
+        "--model (or GP_MODEL) is a model of its own: leave out --init-net and --predict-net (or "
+        "GP_INIT_NET and GP_PREDICT_NET)");
   if (!has_nets) return OkStatus();
   const std::pair<std::string_view, const std::string&> files[] = {
       {"init-net", flags.init_net},
@@ -243,11 +248,38 @@ void WarnOfNoEffect(GraphPipeFlags& flags) {
     warn("--inputs and --outputs have no effect: they are for graphs of TensorFlow");
 }
 
+// Leaves out the variables of one kind of model if the flags name the other kind.
+void LeaveOutOtherModel(const GraphPipeFlags& given, GraphPipeVariables& environment,
+                        GraphPipeFlags& flags) {
+  const bool gives_nets = !given.init_net.empty() || !given.predict_net.empty();
+  if (given.model.empty() == !gives_nets) return;  // none of them, or both, which is an error
+  const auto leave_out = [&](std::string_view name, std::string_view flag) {
+    const auto found = environment.find(std::string(name));
+    if (found == environment.end() || found->second.empty()) return;
+    flags.warnings.push_back(fmt::format("{} has no effect with {}", name, flag));
+    environment.erase(found);
+  };
+  if (gives_nets) return leave_out("GP_MODEL", "--init-net and --predict-net");
+  for (const std::string_view name : {"GP_INIT_NET", "GP_PREDICT_NET"}) leave_out(name, "--model");
+}
+
 // Replaces "~" at the start by the home folder. Shells do it only in some places.
-void ExpandHome(const GraphPipeVariables& environment, std::string& path) {
+Status ExpandHome(std::string_view flag, const GraphPipeVariables& environment, std::string& path) {
+  if (path != "~" && !path.starts_with("~/")) return OkStatus();
   const auto home = environment.find("HOME");
-  if (home != environment.end() && (path == "~" || path.starts_with("~/")))
-    path.replace(0, 1, home->second);
+  if (home == environment.end() || home->second.empty())
+    return InvalidArgument("the variable HOME is not set: give --{}, without \"~\"", flag);
+  path.replace(0, 1, home->second);
+  return OkStatus();
+}
+
+Status ExpandHomes(const GraphPipeVariables& environment, GraphPipeFlags& flags) {
+  TRY(ExpandHome("model", environment, flags.model));
+  TRY(ExpandHome("init-net", environment, flags.init_net));
+  TRY(ExpandHome("predict-net", environment, flags.predict_net));
+  TRY(ExpandHome("value-inputs", environment, flags.value_inputs));
+  const Status cache = ExpandHome("cache-dir", environment, flags.cache_dir);
+  return flags.cache ? cache : OkStatus();
 }
 
 // An address to listen at. Plain data.
@@ -287,19 +319,46 @@ std::string WithIndex(std::string_view list) {
   return result;
 }
 
+// Checks lists of tensors. Their names must differ, as each is a name of the model.
+Status CheckLists(const GraphPipeFlags& flags) {
+  const auto check = [](std::string_view flag, const std::string& list,
+                        std::map<std::string, std::string_view>& seen) {
+    for (size_t start = 0; !list.empty() && start <= list.size();) {
+      const size_t end = std::min(list.find(',', start), list.size());
+      if (end == start) return InvalidArgument("--{}={}: a name is empty", flag, list);
+      const std::string name = WithIndex(list.substr(start, end - start));
+      const auto [other, is_new] = seen.emplace(name, flag);
+      if (!is_new)
+        return InvalidArgument("--{}={}: {} stands in --{} already", flag, list, name,
+                               other->second);
+      start = end + 1;
+    }
+    return OkStatus();
+  };
+  std::map<std::string, std::string_view> inputs, outputs;
+  TRY(check("inputs", flags.inputs, inputs));
+  TRY(check("outputs", flags.outputs, outputs));
+  return check("more-outputs", flags.more_outputs, outputs);
+}
+
 }  // namespace
 
 StatusOr<GraphPipeFlags> ParseGraphPipeFlags(std::span<const std::string> arguments,
                                              const GraphPipeVariables& environment,
                                              const OptionTable& table) {
+  GraphPipeFlags given;  // by the command line alone
+  TRY(Parser(arguments, table, given).Run());
+  if (given.help || given.version) return given;
   GraphPipeFlags flags;
-  TRY(ReadVariables(environment, flags));
+  GraphPipeVariables variables = environment;
+  LeaveOutOtherModel(given, variables, flags);
+  TRY(ReadVariables(variables, flags));
   TRY(Parser(arguments, table, flags).Run());
-  if (flags.help || flags.version) return flags;
-  for (std::string* path :
-       {&flags.model, &flags.init_net, &flags.predict_net, &flags.value_inputs, &flags.cache_dir})
-    ExpandHome(environment, *path);
+  TRY(ExpandHomes(variables, flags));
+  if (flags.cache && flags.cache_dir.empty())
+    return InvalidArgument("--cache-dir is empty: give a folder");
   TRY(CheckModel(flags));
+  TRY(CheckLists(flags));
   WarnOfNoEffect(flags);
   return flags;
 }

@@ -115,6 +115,38 @@ TEST(GraphPipeFlagsTest, Mistakes) {
               HasSubstr("is for `penstock serve`"));
 }
 
+TEST(GraphPipeFlagsTest, WithoutHomeTheCacheNeedsAFolder) {
+  for (const GraphPipeVariables& environment : {GraphPipeVariables{}, {{"HOME", ""}}}) {
+    EXPECT_THAT(FlagsError({"-m", "m", "-c"}, environment),
+                HasSubstr("HOME is not set: give --cache-dir"));
+    EXPECT_THAT(FlagsError({"-m", "~/m"}, environment), HasSubstr("HOME is not set: give --model"));
+    EXPECT_TRUE(ParsePipe({"-m", "m"}, environment).ok());
+    EXPECT_TRUE(ParsePipe({"-m", "m", "-c", "-d", "/c"}, environment).ok());
+  }
+  EXPECT_THAT(FlagsError({"-m", "m", "-c", "-d", ""}), HasSubstr("--cache-dir is empty"));
+}
+
+TEST(GraphPipeFlagsTest, ListsHaveEachNameOnce) {
+  EXPECT_THAT(FlagsError({"-m", "m", "-i", "x,x:0"}), HasSubstr("x:0 stands in --inputs already"));
+  EXPECT_THAT(FlagsError({"-m", "m", "-o", "y", "--more-outputs=z,y:0"}),
+              HasSubstr("--more-outputs=z,y:0: y:0 stands in --outputs already"));
+  for (const char* list : {"x,", ",x", "x,,y", ","})
+    EXPECT_THAT(FlagsError({"-m", "m", "-o", list}), HasSubstr("a name is empty")) << list;
+  EXPECT_TRUE(ParsePipe({"-m", "m", "-i", "x,x:1", "-o", "x"}).ok());
+}
+
+TEST(GraphPipeFlagsTest, AModelByFlagsCountsMoreThanOneByVariables) {
+  const GraphPipeVariables all = {{"GP_MODEL", "m"}, {"GP_INIT_NET", "i"}, {"GP_PREDICT_NET", "p"}};
+  const auto nets = ParsePipe({"--init-net=a", "--predict-net=b", "--value-inputs=c"}, all);
+  ASSERT_TRUE(nets.ok()) << nets.status();
+  EXPECT_EQ(nets->model + nets->init_net + nets->predict_net, "ab");
+  EXPECT_THAT(nets->warnings, ElementsAre(HasSubstr("GP_MODEL has no effect with --init-net")));
+  const auto model = ParsePipe({"-m", "n"}, all);
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_EQ(model->model + model->init_net, "n");
+  EXPECT_THAT(FlagsError({}, all), HasSubstr("(or GP_MODEL) is a model of its own"));
+}
+
 TEST(GraphPipeFlagsTest, FlagsOfServeArePassedOn) {
   const auto known = ParsePipe({"--rest_api_port", "8501", "-m", "m.pb", "--noenable_batching",
                                 "--log_level=error", "--listen=at_start"});
@@ -122,6 +154,13 @@ TEST(GraphPipeFlagsTest, FlagsOfServeArePassedOn) {
   EXPECT_THAT(known->serve_flags, ElementsAre("--rest_api_port", "8501", "--noenable_batching",
                                               "--log_level=error", "--listen=at_start"));
   EXPECT_EQ(known->listen, "127.0.0.1:9000");
+  // Their names may have "-", too.
+  const auto dashes =
+      ParsePipe({"-m", "m.pb", "--rest-api-port=1", "--port", "2", "--log-level=-"});
+  ASSERT_TRUE(dashes.ok()) << dashes.status();
+  EXPECT_THAT(dashes->serve_flags,
+              ElementsAre("--rest_api_port=1", "--port", "2", "--log_level=-"));
+  EXPECT_THAT(FlagsError({"-m", "m", "--model-config-file=f"}), HasSubstr("--model_config_file"));
 }
 
 TEST(GraphPipeFlagsTest, BecomeFlagsOfServe) {

@@ -116,10 +116,11 @@ std::string_view HttpHead::Header(const std::string& name) const {
 // One connection. Its functions throw boost::system::system_error.
 class HttpClient::Connection final {
  public:
-  explicit Connection(const HttpEndpoint& endpoint) : endpoint_(endpoint), socket_(io_) {}
+  Connection(const HttpEndpoint& endpoint, SteadyTime end)
+      : endpoint_(endpoint), end_(end), socket_(io_) {}
 
-  // Runs `work` until it is done. Rethrows its exceptions. Returns an error if it is cancelled or
-  // makes no progress for too long.
+  // Runs `work` until it is done. Rethrows its exceptions. Returns an error if it is cancelled,
+  // makes no progress for too long, or is not done at the end of its time.
   Status Run(asio::awaitable<void> work, Duration stall_timeout,
              const std::atomic<bool>& is_cancelled) {
     // If this returns an error, the coroutine is still suspended, and refers to variables of the
@@ -132,6 +133,10 @@ class HttpClient::Connection final {
     while (!result) {
       io_.run_one_for(kCancelSlice);
       if (is_cancelled) return absl::CancelledError("the request was cancelled");
+      if (!result && Clock::Real().Now() > end_) {
+        return Error(StatusCode::kDeadlineExceeded, "{}'s answer is not complete in time",
+                     endpoint_.Authority());
+      }
       if (!result && Clock::Real().Now() - progress_ > stall_timeout) {
         return Error(StatusCode::kDeadlineExceeded, "{} has sent {} for {} s",
                      endpoint_.Authority(), has_answer_ ? "next to nothing" : "nothing",
@@ -261,6 +266,7 @@ class HttpClient::Connection final {
   }
 
   const HttpEndpoint& endpoint_;
+  const SteadyTime end_;
   asio::io_context io_{1};
   tcp::socket socket_;
   std::optional<asio::ssl::context> tls_context_;       // set if `tls_` is
@@ -302,7 +308,7 @@ StatusOr<HttpHead> HttpClient::Send(const Request& what, const HttpSink& sink,
   const char* step = "connect to";
   try {
     if (connection_ == nullptr) {
-      connection_ = std::make_unique<Connection>(endpoint_);
+      connection_ = std::make_unique<Connection>(endpoint_, options_.end);
       const Status connected =
           connection_->Run(connection_->Connect(), options_.connect_timeout, is_cancelled);
       if (!connected.ok()) {

@@ -37,6 +37,7 @@ struct HttpEndpoint {
 struct HttpClientOptions {
   Duration connect_timeout = std::chrono::seconds(10);
   Duration stall_timeout = std::chrono::seconds(30);  // time without another 16 KiB of the body
+  SteadyTime end = SteadyTime::max();                 // when every request must be over
 };
 
 // The status line and the headers of a response. One thread at a time.
@@ -70,8 +71,8 @@ class HttpClient final {
 
   // Sends the request and passes the body to `sink` as it arrives. Any status code is OK here.
   // Errors: UNAVAILABLE (cannot connect, connection lost), DEADLINE_EXCEEDED (too slow for too
-  // long), INTERNAL (not HTTP), each with the server's name. CANCELLED soon after `is_cancelled` is
-  // set.
+  // long, or not over at its end), INTERNAL (not HTTP), each with the server's name. CANCELLED soon
+  // after `is_cancelled` is set.
   StatusOr<HttpHead> Get(const std::string& target,
                          const std::map<std::string, std::string>& headers, const HttpSink& sink,
                          const std::atomic<bool>& is_cancelled);

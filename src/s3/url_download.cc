@@ -4,6 +4,7 @@
 #include "s3/url_download.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <openssl/evp.h>
 
 #include <algorithm>
@@ -13,12 +14,20 @@
 #include <optional>
 #include <system_error>
 #include <utility>
+#include <vector>
 
+#include "absl/strings/ascii.h"
 #include "base/clock.h"
 #include "s3/http_url.h"
 
 namespace penstock {
 namespace {
+
+// `lower` has no capital letters, `text` may have some.
+bool BeginsWith(std::string_view text, std::string_view lower) {
+  return text.size() >= lower.size() &&
+         std::ranges::equal(text.substr(0, lower.size()), lower, {}, absl::ascii_tolower);
+}
 
 // A URL in the parts that a request needs. One thread at a time.
 struct WebUrl {
@@ -28,7 +37,10 @@ struct WebUrl {
 
 std::optional<WebUrl> ParseWebUrl(std::string_view text) {
   if (!IsWebUrl(text)) return std::nullopt;
-  text = text.substr(0, text.find('#'));
+  std::string lower(text.substr(0, text.find('#')));
+  // A scheme may have capital letters.
+  for (size_t i = 0; lower[i] != ':'; ++i) lower[i] = absl::ascii_tolower(lower[i]);
+  text = lower;
   const bool has_odd_bytes = std::ranges::any_of(text, [](char c) { return c <= ' ' || c > '~'; });
   const size_t host = text.find("//") + 2;
   const size_t target = std::min(text.find_first_of("/?", host), text.size());
@@ -40,16 +52,40 @@ std::optional<WebUrl> ParseWebUrl(std::string_view text) {
   return url;
 }
 
-// Returns where a redirect leads to. `location` may be a whole URL, one without a scheme, or a
-// path.
+bool HasScheme(std::string_view location) {
+  const size_t end = location.find_first_of(":/?#");
+  return end != std::string_view::npos && location[end] == ':';
+}
+
+// Takes "." and ".." out of a path, as section 5.2.4 of RFC 3986 says.
+std::string WithoutDots(std::string_view path) {
+  std::vector<std::string_view> kept;
+  std::string_view part;
+  for (size_t start = 1; start <= path.size(); start += part.size() + 1) {
+    part = path.substr(start, path.find('/', start) - start);
+    if (part == ".." && !kept.empty()) kept.pop_back();
+    if (part != "." && part != "..") kept.push_back(part);
+  }
+  const bool is_folder = part == "." || part == "..";
+  return fmt::format("/{}{}", fmt::join(kept, "/"), is_folder && !kept.empty() ? "/" : "");
+}
+
+// Returns where a redirect leads to, as section 5.2.2 of RFC 3986 says. `location` may be a whole
+// URL, one without a scheme, a path, or a query.
 std::string Follow(const WebUrl& from, std::string_view location) {
-  if (IsWebUrl(location)) return std::string(location);
+  location = location.substr(0, location.find('#'));
+  if (HasScheme(location)) return std::string(location);
   const std::string_view scheme = from.endpoint.tls ? "https:" : "http:";
   if (location.starts_with("//")) return fmt::format("{}{}", scheme, location);
   const std::string origin = fmt::format("{}//{}", scheme, from.endpoint.Authority());
-  if (location.starts_with('/')) return fmt::format("{}{}", origin, location);
-  const std::string_view path = PathOfUrl(from.target);
-  return fmt::format("{}{}{}", origin, path.substr(0, path.rfind('/') + 1), location);
+  if (location.empty()) return fmt::format("{}{}", origin, from.target);
+  const std::string_view base = PathOfUrl(from.target);
+  if (location.starts_with('?')) return fmt::format("{}{}{}", origin, base, location);
+  const size_t query = std::min(location.find('?'), location.size());
+  const std::string path = WithoutDots(
+      fmt::format("{}{}", location.starts_with('/') ? "" : base.substr(0, base.rfind('/') + 1),
+                  location.substr(0, query)));
+  return fmt::format("{}{}{}", origin, path, location.substr(query));
 }
 
 bool IsRedirect(int status) {
@@ -96,9 +132,7 @@ class Target final {
 
   // Takes a piece of an answer. Only that of the file itself is kept.
   Status Take(const HttpHead& head, std::string_view piece) {
-    if (Clock::Real().Now() > end_)
-      return Error(StatusCode::kDeadlineExceeded, "it is not complete after {} s",
-                   std::chrono::duration_cast<std::chrono::seconds>(limits_.time_max).count());
+    if (Clock::Real().Now() > end_) return TooLate();
     seen_ += piece.size();
     if (seen_ > limits_.bytes_max)
       return Error(StatusCode::kResourceExhausted, "it has more than {} bytes", limits_.bytes_max);
@@ -111,6 +145,13 @@ class Target final {
     bytes_ += piece.size();
     if (std::fwrite(piece.data(), 1, piece.size(), file_.get()) == piece.size()) return OkStatus();
     return WriteError();
+  }
+
+  // The end of the time for the whole download.
+  SteadyTime end() const { return end_; }
+  Status TooLate() const {
+    return Error(StatusCode::kDeadlineExceeded, "it is not complete after {:g} s",
+                 std::chrono::duration<double>(limits_.time_max).count());
   }
 
   StatusOr<DownloadedFile> Finish() {
@@ -150,35 +191,50 @@ StatusOr<DownloadedFile> Download(const std::string& address, const std::string&
   Target file(path, limits);
   TRY(file.CheckOpen());
   std::string from = address;
+  HttpClientOptions options = limits.http;
+  options.end = file.end();
   for (int redirects = 0;; ++redirects) {
     const std::optional<WebUrl> url = ParseWebUrl(from);
     if (!url)
-      return InvalidArgument("{} is no URL; it should look like https://host/model.pb",
-                             redirects > 0 ? fmt::format("the redirect to {:.300}", from) : "it");
-    HttpClient client(url->endpoint, limits.http);
+      return InvalidArgument(
+          "{} is no URL that can be used; it should look like https://host/model.pb, without a "
+          "user name",
+          redirects > 0 ? fmt::format("the redirect to {:.300}", UrlForLogs(from)) : "it");
+    HttpClient client(url->endpoint, options);
     const auto sink = [&](const HttpHead& head, std::string_view piece) {
       return file.Take(head, piece);
     };
-    ASSIGN_OR_RETURN(
-        const HttpHead head,
+    const StatusOr<HttpHead> head =
         client.Get(url->target, {{"host", url->endpoint.Authority()}, {"user-agent", "penstock"}},
-                   sink, is_cancelled));
-    if (head.status == 200) return file.Finish();
-    const std::string_view location = head.Header("location");
-    if (!IsRedirect(head.status) || location.empty()) return StatusOfDownload(head.status);
+                   sink, is_cancelled);
+    if (!head.ok())
+      return Clock::Real().Now() > file.end() && !is_cancelled ? file.TooLate() : head.status();
+    if (head->status == 200) return file.Finish();
+    const std::string_view location = head->Header("location");
+    if (!IsRedirect(head->status) || location.empty()) return StatusOfDownload(head->status);
     if (redirects == limits.redirects_max)
       return Error(StatusCode::kUnavailable, "more than {} redirects", limits.redirects_max);
-    const bool was_tls = url->endpoint.tls;
     from = Follow(*url, location);
-    if (was_tls && !from.starts_with("https://"))
-      return Error(StatusCode::kUnavailable, "the redirect to {:.300} leaves https", from);
+    if (url->endpoint.tls && !BeginsWith(from, "https://"))
+      return Error(StatusCode::kUnavailable, "the redirect to {:.300} leaves https",
+                   UrlForLogs(from));
   }
 }
 
 }  // namespace
 
 bool IsWebUrl(std::string_view text) {
-  return text.starts_with("http://") || text.starts_with("https://");
+  return BeginsWith(text, "http://") || BeginsWith(text, "https://");
+}
+
+std::string UrlForLogs(std::string_view url) {
+  url = url.substr(0, url.find_first_of("?#"));
+  const size_t slashes = url.find("//");
+  if (slashes == std::string_view::npos) return std::string(url);
+  const size_t host = slashes + 2;
+  const size_t user_end = url.substr(0, url.find('/', host)).rfind('@');
+  if (user_end == std::string_view::npos || user_end < host) return std::string(url);
+  return fmt::format("{}{}", url.substr(0, host), url.substr(user_end + 1));
 }
 
 std::string_view PathOfUrl(std::string_view url) {
@@ -193,8 +249,7 @@ StatusOr<DownloadedFile> DownloadUrl(const std::string& url, const std::string& 
                                      const std::atomic<bool>& is_cancelled) {
   StatusOr<DownloadedFile> done = Download(url, path, limits, is_cancelled);
   if (done.ok()) return done;
-  // What follows "?" may be a secret.
-  return Error(done.status().code(), "cannot download {:.300}: {}", url.substr(0, url.find('?')),
+  return Error(done.status().code(), "cannot download {:.300}: {}", UrlForLogs(url),
                MessageOf(done.status()));
 }
 

@@ -17,7 +17,7 @@ namespace penstock {
 // What one download may cost. Plain data.
 struct DownloadLimits {
   uint64_t bytes_max = uint64_t{8} << 30;
-  Duration time_max = std::chrono::minutes(10);  // of the whole download
+  Duration time_max = std::chrono::minutes(10);  // of the whole download, redirects included
   int redirects_max = 5;
   HttpClientOptions http = {};
 };
@@ -33,6 +33,10 @@ bool IsWebUrl(std::string_view text);
 
 // Returns the path of a URL, without what follows "?" or "#"; "/" if there is none.
 std::string_view PathOfUrl(std::string_view url);
+
+// Returns what may be shown of a URL: no user name, no password, and not what follows "?" or "#",
+// which may be a secret.
+std::string UrlForLogs(std::string_view url);
 
 // Downloads `url` (http or https) to the file `path`, and follows redirects, but not from https to
 // http. Blocks. After an error the file is removed. Errors name the URL: INVALID_ARGUMENT (it is

@@ -68,6 +68,33 @@ TEST_F(UrlDownloadTest, FollowsRedirects) {
   EXPECT_THAT(server_->heads().at(2), HasSubstr("GET /third?x HTTP/1.1"));
 }
 
+TEST_F(UrlDownloadTest, RedirectsAreResolvedAsRfc3986Says) {
+  const std::pair<std::string_view, std::string_view> cases[] = {
+      {"../up.pb", "/a/up.pb"},      {"../../../up.pb", "/up.pb"},
+      {"./here.pb", "/a/b/here.pb"}, {"?x=1", "/a/b/c?x=1"},
+      {"/p/./../q/..", "/"},         {"d/../e?y=/../", "/a/b/e?y=/../"},
+      {"//127.0.0.1:PORT/z", "/z"},  {"HTTP://127.0.0.1:PORT/Z", "/Z"},
+      {"/p//q/#part", "/p//q/"},     {"..", "/a/"}};
+  for (const auto& [location, target] : cases) {
+    const std::string url = Serve(
+        [&, location = location](const std::string& head) {
+          if (!head.starts_with("GET /a/b/c ")) return FakeHttpServer::Ok("the file");
+          std::string to(location);
+          if (const size_t at = to.find("PORT"); at != std::string::npos)
+            to.replace(at, 4, std::to_string(server_->port()));
+          return FakeHttpServer::Response("302 Found", "", fmt::format("Location: {}\r\n", to));
+        },
+        "/a/b/c");
+    ASSERT_TRUE(Download(url).ok()) << location;
+    EXPECT_THAT(server_->heads().at(1), HasSubstr(fmt::format("GET {} HTTP/1.1", target)));
+  }
+  const std::string url = Serve([](const std::string&) {
+    return FakeHttpServer::Response("302 Found", "", "Location: file:///etc/x?key=abc\r\n");
+  });
+  EXPECT_THAT(std::string(MessageOf(ErrorOf(url))),
+              AllOf(HasSubstr("the redirect to file:///etc/x is no URL"), Not(HasSubstr("abc"))));
+}
+
 TEST_F(UrlDownloadTest, ARoundOfRedirectsEnds) {
   const std::string url = Serve([](const std::string&) {
     return FakeHttpServer::Response("301 Moved", "", "Location: /\r\n");
@@ -108,6 +135,17 @@ TEST_F(UrlDownloadTest, LimitsHold) {
   EXPECT_EQ(ErrorOf(url).code(), StatusCode::kDeadlineExceeded);
 }
 
+TEST_F(UrlDownloadTest, ADownloadThatStandsStillEndsInTime) {
+  limits_.time_max = std::chrono::milliseconds(250);
+  for (const std::string_view answer :
+       {FakeHttpServer::kSilence, std::string_view("HTTP/1.1 200 OK\r\nHead: <drip>")}) {
+    const std::string url = Serve([answer](const std::string&) { return std::string(answer); });
+    const Status status = ErrorOf(url);
+    EXPECT_EQ(status.code(), StatusCode::kDeadlineExceeded) << answer;
+    EXPECT_THAT(std::string(MessageOf(status)), HasSubstr("not complete after 0.25 s")) << answer;
+  }
+}
+
 TEST_F(UrlDownloadTest, AFileThatIsCutShortIsAnError) {
   const std::string url =
       Serve([](const std::string&) { return "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"; });
@@ -131,6 +169,15 @@ TEST_F(UrlDownloadTest, TextsThatAreNoUrls) {
       std::string(MessageOf(
           DownloadUrl("http://host/m.pb", folder_ / "none/file", limits_, kNever).status())),
       HasSubstr("cannot write"));
+}
+
+TEST_F(UrlDownloadTest, NamesAndPasswordsAreNotShown) {
+  EXPECT_EQ(UrlForLogs("http://me:pass@h:1/a@b?key#x"), "http://h:1/a@b");
+  EXPECT_EQ(UrlForLogs("https://h/a"), "https://h/a");
+  EXPECT_EQ(UrlForLogs("https://me@h"), "https://h");
+  EXPECT_EQ(UrlForLogs("?sig=x"), "");
+  EXPECT_THAT(std::string(MessageOf(ErrorOf("https://me:pass@host/m.pb"))),
+              AllOf(HasSubstr("https://host/m.pb"), Not(HasSubstr("pass"))));
 }
 
 TEST_F(UrlDownloadTest, ThePathOfAUrl) {

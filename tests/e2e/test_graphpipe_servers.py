@@ -4,6 +4,7 @@ public Python client."""
 import http.server
 import json
 import os
+import signal
 import socket
 import subprocess
 import threading
@@ -210,3 +211,17 @@ def test_what_cannot_be_served_is_said(tmp_path, web):
             (('--model', 'm.pb', '--listen=9000'), 'expected ADDRESS:PORT'),
             (('--model', 'm.pb', '--model_base_path=/m'), '--model_base_path is for `penstock serve`')):
         assert text in refusal(*flags), flags
+
+
+def test_a_stop_during_a_download_leaves_nothing(tmp_path):
+    with socket.create_server(('127.0.0.1', 0)) as silent:
+        process = subprocess.Popen([BINARY, 'graphpipe', '-m', f'http://127.0.0.1:{silent.getsockname()[1]}/net.pb'],
+                                   stderr=subprocess.PIPE, env={**os.environ, 'TMPDIR': str(tmp_path)})
+        connection, _ = silent.accept()
+        with connection:
+            assert connection.recv(1)  # so the folder is there
+            assert os.listdir(tmp_path)
+            process.terminate()
+            process.communicate(timeout=60 * SLOWNESS)
+    assert process.returncode == -signal.SIGTERM
+    assert not os.listdir(tmp_path)

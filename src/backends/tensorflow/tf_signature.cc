@@ -515,18 +515,25 @@ BoundSignature MakeSignature(const TfApi& api, TF_Graph* graph, GraphNames names
   Guess(api, graph, names);
   BoundSignature result;
   result.signature.method_name = "tensorflow/serving/predict";
-  const auto add_all = [&](std::string_view list, std::vector<plugin::TensorSpec>& specs,
+  const auto add_all = [&](std::string_view option, std::string_view list,
+                           std::vector<plugin::TensorSpec>& specs,
                            std::vector<TF_Output>& tensors) {
     while (!list.empty()) {
       const size_t comma = std::min(list.find(','), list.size());
       AddNamed(api, graph, list.substr(0, comma), names.as_in_graph, specs, tensors);
+      const std::string& name = specs.back().name;
+      if (std::any_of(specs.begin(), specs.end() - 1,
+                      [&](const plugin::TensorSpec& other) { return other.name == name; })) {
+        throw Error(PENSTOCK_INVALID_ARGUMENT, "the option \"" + std::string(option) + "\" has '" +
+                                                   name + "', which is one of them already");
+      }
       list.remove_prefix(std::min(comma + 1, list.size()));
     }
   };
   std::vector<TF_Output> input_tensors;
-  add_all(names.inputs, result.signature.inputs, input_tensors);
-  add_all(names.outputs, result.signature.outputs, result.outputs);
-  add_all(names.more_outputs, result.signature.outputs, result.outputs);
+  add_all("inputs", names.inputs, result.signature.inputs, input_tensors);
+  add_all("outputs", names.outputs, result.signature.outputs, result.outputs);
+  add_all("more_outputs", names.more_outputs, result.signature.outputs, result.outputs);
   result.defaults.resize(input_tensors.size());
   BindInputs(api, graph, input_tensors, result);
   if (result.outputs.empty()) {
