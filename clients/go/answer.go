@@ -34,7 +34,7 @@ func DecodeAnswer(message []byte) ([]Tensor, error) { return decodeAnswer(messag
 // decodeAnswer also bounds what the strings and shapes take: many offsets may lead to the same bytes.
 func decodeAnswer(message []byte, listBytesMax int64) ([]Tensor, error) {
 	r := newReader(message, listBytesMax)
-	response := r.table(r.follow(0))
+	response := r.root()
 	if tables := r.tables(r.field(response, 1), outputsMax); len(tables) > 0 && r.err == nil {
 		code := r.int64(r.field(tables[0], 0))
 		text := r.text(r.field(tables[0], 1))
@@ -58,7 +58,7 @@ func decodeAnswer(message []byte, listBytesMax int64) ([]Tensor, error) {
 
 func decodeMetadata(message []byte, listBytesMax int64) (*Metadata, error) {
 	r := newReader(message, listBytesMax)
-	response := r.table(r.follow(0))
+	response := r.root()
 	metadata := &Metadata{
 		Name:        r.text(r.field(response, 0)),
 		Version:     r.text(r.field(response, 1)),
@@ -151,6 +151,14 @@ func (r *reader) table(at int64) table {
 		r.fail("a vtable lies before the start (table at byte %d)", at)
 	}
 	return table{at, vtable, r.uint16(vtable)}
+}
+
+func (r *reader) root() table {
+	at := r.follow(0)
+	if at == 0 { // as in a message of zeros
+		r.fail("it has no root")
+	}
+	return r.table(at)
 }
 
 // field is the position of a field; 0 if it is absent.

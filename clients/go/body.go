@@ -3,6 +3,7 @@
 package penstock
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -67,7 +68,15 @@ func (b *body) Close() error {
 	return nil
 }
 
-func (b *body) wait() { <-b.released }
+// wait ends when nobody reads any more. If a Transport does not close the body, the call's end does.
+func (b *body) wait(ctx context.Context) {
+	select {
+	case <-b.released:
+	case <-ctx.Done():
+		b.Close()
+		<-b.released
+	}
+}
 
 func (b *body) enter() bool {
 	b.mutex.Lock()

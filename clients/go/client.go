@@ -141,6 +141,8 @@ func (m *Model) Do(ctx context.Context, request Request) ([]Tensor, error) {
 // DoNamed is Do, with the outputs by their names. Without names in the request it asks for the metadata first, because an answer
 // has no names.
 func (m *Model) DoNamed(ctx context.Context, request Request) (map[string]Tensor, error) {
+	ctx, cancel := m.client.inTime(ctx) // both requests together
+	defer cancel()
 	if len(request.Outputs) == 0 {
 		metadata, err := m.Metadata(ctx)
 		if err != nil {
@@ -192,11 +194,8 @@ func (m *Model) call(ctx context.Context, buffers [][]byte, decode func([]byte) 
 		return m.err
 	}
 	c := m.client
-	if _, has := ctx.Deadline(); !has && c.options.Timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, c.options.Timeout)
-		defer cancel()
-	}
+	ctx, cancel := c.inTime(ctx)
+	defer cancel()
 	started := time.Now()
 	for attempt := 1; ; attempt++ {
 		var retryAfter time.Duration
@@ -231,6 +230,14 @@ func (m *Model) call(ctx context.Context, buffers [][]byte, decode func([]byte) 
 			return endOfCall(ctx, started)
 		}
 	}
+}
+
+// inTime is the context, with Timeout if it has no deadline.
+func (c *Client) inTime(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, has := ctx.Deadline(); has || c.options.Timeout <= 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, c.options.Timeout)
 }
 
 func timeLeft(ctx context.Context) time.Duration {
@@ -280,6 +287,7 @@ func (p *progress) trace() *httptrace.ClientTrace {
 func (m *Model) exchangeOnce(ctx context.Context, buffers [][]byte, retryAfter *time.Duration) (answer []byte, isUnanswered bool, err error) {
 	c := m.client
 	var p progress
+	hasResponse := false
 	request, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, p.trace()), http.MethodPost, m.url, nil)
 	if err != nil {
 		return nil, false, &callError{kind: ErrArgument, text: "the URL of the model", cause: err}
@@ -289,7 +297,12 @@ func (m *Model) exchangeOnce(ctx context.Context, buffers [][]byte, retryAfter *
 		request.Body = io.NopCloser(bytes.NewReader(buffers[0]))
 	} else {
 		sent := newBody(buffers)
-		defer sent.wait()
+		defer func() {
+			if !hasResponse { // a Transport that fails or panics may leave the body open
+				sent.Close()
+			}
+			sent.wait(ctx)
+		}()
 		request.Body = sent
 	}
 	for _, each := range buffers {
@@ -311,6 +324,7 @@ func (m *Model) exchangeOnce(ctx context.Context, buffers [][]byte, retryAfter *
 			return nil, false, readError(err)
 		}
 	}
+	hasResponse = true
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
 		return nil, false, refusal(response)
@@ -360,12 +374,38 @@ func readAnswer(response *http.Response, bytesMax int64) ([]byte, error) {
 		return block, nil
 	}
 	// In chunks, or until the connection ends, as GraphPipe's own servers send them.
-	var block bytes.Buffer
-	if _, err := block.ReadFrom(io.LimitReader(response.Body, bytesMax+1)); err != nil {
-		return nil, readError(err)
+	return readToEnd(response.Body, bytesMax)
+}
+
+// readToEnd reads into blocks that grow, and joins them at the end. To grow one block would copy it again and again, and take
+// twice its memory also for an answer that has no end.
+func readToEnd(from io.Reader, bytesMax int64) ([]byte, error) {
+	const first, most = 1 << 14, 1 << 26
+	var full [][]byte
+	block := make([]byte, 0, first)
+	for total := int64(0); ; {
+		n, err := from.Read(block[len(block):cap(block)])
+		block = block[:len(block)+n]
+		if total += int64(n); total > bytesMax {
+			return nil, protocolError("the answer has more than %d bytes (AnswerBytesMax)", bytesMax)
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, readError(err)
+		}
+		if len(block) == cap(block) {
+			full = append(full, block)
+			size := 2 * cap(block)
+			if size > most {
+				size = most
+			}
+			block = make([]byte, 0, size)
+		}
 	}
-	if int64(block.Len()) > bytesMax {
-		return nil, protocolError("the answer has more than %d bytes (AnswerBytesMax)", bytesMax)
+	if len(full) == 0 {
+		return block, nil
 	}
-	return block.Bytes(), nil
+	return bytes.Join(append(full, block), nil), nil
 }

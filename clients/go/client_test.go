@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -199,7 +200,7 @@ func TestLargeRequestsAreSentFromTheirMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	response.Body.Close()
-	sent.wait()
+	sent.wait(context.Background())
 	if sent.readBytes > 1<<14 || len(sent.left) != 0 {
 		t.Errorf("%d bytes were copied", sent.readBytes)
 	}
@@ -334,6 +335,15 @@ func TestRetryAfterIsTheLeastWait(t *testing.T) {
 	}
 	if parseRetryAfter("-"+strings.Repeat("9", 400), now) != 0 {
 		t.Error("not 0")
+	}
+}
+
+func TestTheLongestDelayDoesNotOverflow(t *testing.T) {
+	budget := newRetryBudget(Retry{AttemptsMax: 9, DelayMax: math.MaxInt64, Budget: 100})
+	for i := 0; i < 20; i++ {
+		if delay, again := budget.delay(1, math.MaxInt64, math.MaxInt64); again || delay < 0 {
+			t.Error(delay, again)
+		}
 	}
 }
 
@@ -767,6 +777,50 @@ func TestTransportsOfOnesOwn(t *testing.T) {
 	}
 }
 
+type transportFunc func(*http.Request) (*http.Response, error)
+
+func (f transportFunc) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }
+
+func TestTransportsThatLeaveTheBodyOpenDoNotHang(t *testing.T) {
+	large := NewTensor(make([]float32, 1<<12))
+	model := func(transport transportFunc) *Model {
+		return connect(t, "http://model.example", Options{Transport: transport, Timeout: 50 * time.Millisecond}).Model("m")
+	}
+	fails := model(func(*http.Request) (*http.Response, error) { return nil, errors.New("no luck") })
+	_, err := fails.Infer(context.Background(), large)
+	wantError(t, err, ErrConnectionFailed, "no luck")
+	answers := model(func(request *http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: 200, Header: http.Header{}, Request: request, ContentLength: -1,
+			Body: io.NopCloser(bytes.NewReader(one(t)))}, nil
+	})
+	if _, err = answers.Infer(context.Background(), large); err != nil {
+		t.Error(err)
+	}
+	defer func() {
+		if recover() != "broken" {
+			t.Error("the panic is lost")
+		}
+	}()
+	model(func(*http.Request) (*http.Response, error) { panic("broken") }).Infer(context.Background(), large)
+}
+
+func TestAnswersWithoutALengthAreJoined(t *testing.T) {
+	for _, size := range []int{0, 1, 1 << 14, 1<<14 + 1, 1 << 20, 3<<20 + 7} {
+		want := make([]byte, size)
+		for i := range want {
+			want[i] = byte(i % 251)
+		}
+		got, err := readToEnd(bytes.NewReader(want), int64(size))
+		if err != nil || !bytes.Equal(got, want) {
+			t.Error(size, err)
+		}
+		if size > 0 {
+			_, err = readToEnd(bytes.NewReader(want), int64(size)-1)
+			wantError(t, err, ErrProtocol, "AnswerBytesMax")
+		}
+	}
+}
+
 func TestTLS(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
@@ -794,6 +848,12 @@ func TestWrongOptions(t *testing.T) {
 		{"localhost:8501", Options{}, "the URL"},
 		{"http://h?q", Options{}, "the URL"},
 		{"http://[", Options{}, "the URL"},
+		{"http://h?", Options{}, "the URL"},
+		{"http://h#", Options{}, "the URL"},
+		{"http://h", Options{Token: "a\nb"}, "Token has visible ASCII"},
+		{"http://h", Options{Headers: http.Header{"a b": {"c"}}}, "no header \"a b\""},
+		{"http://h", Options{Headers: http.Header{"": {"c"}}}, "no header"},
+		{"http://h", Options{Headers: http.Header{"x": {"a\r\nb: c"}}}, "value of x"},
 		{"unix://host/path", Options{}, "the URL"},
 		{"http://u:p@h", Options{}, "Token"},
 		{"http://h", Options{CAFile: "x"}, "https"},

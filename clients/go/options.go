@@ -38,14 +38,16 @@ type Options struct {
 	ConnectionsMax int
 	// IdleTimeout: a kept connection is closed if it was not used for so long. Default: 60 s.
 	IdleTimeout time.Duration
-	// AnswerBytesMax: larger answers are refused before memory is taken. Default, and at most: 2 GiB.
+	// AnswerBytesMax: larger answers are refused before memory is taken; those that do not say their length, as soon as they
+	// have more. Default, and at most: 2 GiB.
 	AnswerBytesMax int64
 
 	// Retry says when a request is sent again.
 	Retry Retry
 
 	// Transport replaces the one of this package, as for a proxy or for traces. It gets no TLS, ConnectTimeout, ConnectionsMax
-	// and IdleTimeout from here. It has to close the body of each request, as http.RoundTripper says: a call waits for that.
+	// and IdleTimeout from here. It has to close the body of each request, as http.RoundTripper says: a call waits for that,
+	// until its time is over.
 	Transport http.RoundTripper
 }
 
@@ -71,6 +73,17 @@ func (o *Options) complete() error {
 	if o.AnswerBytesMax > messageBytesMax {
 		return argumentError("AnswerBytesMax is at most %d, as no GraphPipe message is larger", messageBytesMax)
 	}
+	if strings.IndexFunc(o.Token, func(c rune) bool { return c <= ' ' || c > '~' }) >= 0 {
+		return argumentError("Token has visible ASCII characters only")
+	}
+	for name, values := range o.Headers {
+		if name == "" || strings.IndexFunc(name, isNoTokenChar) >= 0 {
+			return argumentError("Headers: HTTP has no header %q", name)
+		}
+		if strings.IndexFunc(strings.Join(values, ""), func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }) >= 0 {
+			return argumentError("Headers: the value of %s has a control character", name)
+		}
+	}
 	if (o.CertificateFile == "") != (o.KeyFile == "") {
 		return argumentError("CertificateFile and KeyFile belong together")
 	}
@@ -78,6 +91,11 @@ func (o *Options) complete() error {
 		return argumentError("give TLS, or the files of certificates, not both")
 	}
 	return nil
+}
+
+// isNoTokenChar: see section 5.6.2 of RFC 9110.
+func isNoTokenChar(c rune) bool {
+	return c <= ' ' || c > '~' || strings.ContainsRune("\"(),/:;<=>?@[\\]{}", c)
 }
 
 func (o *Options) hasTLS() bool { return o.TLS != nil || o.CAFile != "" || o.CertificateFile != "" }
@@ -115,7 +133,7 @@ func parseAddress(text string, options *Options) (address, error) {
 	if err != nil {
 		return address{}, &callError{kind: ErrArgument, text: "the URL of the server", cause: err}
 	}
-	isFit := parts.RawQuery == "" && parts.Fragment == "" && parts.Opaque == ""
+	isFit := !strings.ContainsAny(text, "?#") && parts.Opaque == ""
 	if parts.Scheme == "unix" && parts.Host == "" && parts.Path != "" && isFit {
 		if options.Transport != nil {
 			return address{}, argumentError("a unix socket needs the transport of this package")

@@ -76,7 +76,11 @@ func (b *retryBudget) delay(attempt int, retryAfter, left time.Duration) (time.D
 		delay = time.Duration(math.Min(float64(b.retry.Delay)*math.Pow(2, float64(attempt-1)), float64(b.retry.DelayMax)))
 	}
 	// Up to a quarter more, so that clients that were refused together do not come back together.
-	delay += time.Duration(rand.Float64() / 4 * float64(delay))
+	more := time.Duration(rand.Float64() / 4 * float64(delay))
+	if more > math.MaxInt64-delay {
+		more = math.MaxInt64 - delay
+	}
+	delay += more
 	return delay, delay < left && b.take()
 }
 

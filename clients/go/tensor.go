@@ -227,7 +227,9 @@ func makeTensor[T Element](elements []T, shape []int) Tensor {
 
 // check sets err if the shape does not have `count` elements.
 func (t *Tensor) check(count int) {
-	if expected, ok := elementCount(t.shape); !ok || expected != count {
+	if int64(count) > messageBytesMax {
+		t.err = argumentError("%d elements are more than a GraphPipe message can have: it has at most %d bytes", count, messageBytesMax)
+	} else if expected, ok := elementCount(t.shape); !ok || expected != count {
 		t.err = argumentError("%d elements do not fit the shape %v", count, t.shape)
 	} else if len(t.shape) > rankMax {
 		t.err = argumentError("a tensor has at most %d dimensions, not %d", rankMax, len(t.shape))
