@@ -169,6 +169,10 @@ func TestArgumentsAreChecked(t *testing.T) {
 }
 
 func TestMessagesHaveAtMost2GiB(t *testing.T) {
+	large := Tensor{shape: []int{3 << 30}}
+	if large.check(3 << 30); !errors.Is(large.err, ErrArgument) || !strings.Contains(large.err.Error(), "it has at most") {
+		t.Error(large.err)
+	}
 	bytesOf := func(size int) Tensor { return NewTensor(make([]byte, size)) }
 	const bytesMax = 10000 // instead of them
 	if _, err := (Request{Inputs: []Tensor{bytesOf(9000)}}).buffers(bytesMax); err != nil {

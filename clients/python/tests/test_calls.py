@@ -95,6 +95,7 @@ def test_retry_after_is_the_least_wait():
     budget = RetryBudget(Retry())
     assert 3 <= budget.delay(1, 3.0, 60) <= 4
     assert 0.2 <= budget.delay(2, None, 60) <= 0.3
+    assert 0.2 <= budget.delay(2, 0, 60) <= 0.3, '0 does not send all tries at once'
     assert budget.delay(1, 3.0, 2) is None and budget.delay(4, None, 60) is None
     assert parse_retry_after('7') == 7 and parse_retry_after('soon') is None and parse_retry_after(None) is None
     assert parse_retry_after('Fri, 31 Dec 1999 23:59:59 GMT') == 0

@@ -66,7 +66,7 @@ class RetryBudget:
         if attempt >= self._retry.attempts_max:
             return None
         spread = 1 + random.random() / 4  # so that clients that were refused together do not come back together
-        if retry_after is None:
+        if not retry_after:  # 0 is no reason to send all tries at once
             wanted = min(self._retry.delay_seconds * 2**(attempt - 1), self._retry.delay_seconds_max)
             delay = wanted * spread
         elif retry_after > self._retry.delay_seconds_max:
