@@ -30,7 +30,7 @@ from batching import inside, overload, policies, two_models
 from cache import row_cache
 from lifecycle import big_model, engine, first_answer, many_models, switches
 from serialization import cpp_codecs, go_codecs, java_codecs, python_calls, python_codecs
-from tables import tables
+from tables import redis_tables, tables
 from throughput import rates
 
 SCENARIOS = {
@@ -47,6 +47,7 @@ SCENARIOS = {
     "row_cache": row_cache.run,
     "ensemble": ensemble.run,
     "tables": tables.run,
+    "redis": redis_tables.run,
     "grpc_classify": example_calls.run_small,
     "examples": example_calls.run_reader,
     "graphpipe_small": graphpipe_calls.run_small,

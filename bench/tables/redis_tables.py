@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What rows in a Redis cluster cost on loopback: three masters and three replicas, on the same CPUs."""
+import collections
+import os
+import statistics
+import struct
+import subprocess
+import sys
+
+from pairs import row
+from servers import BUILD, ROOT
+
+sys.path.insert(0, os.path.join(ROOT, "tests", "e2e"))
+import redis_cluster  # noqa: E402
+
+ROWS = 200_000
+PROGRAM = BUILD / "bench" / "tables" / "redis_alone"
+LAYOUTS = {"sparse": (64, 0.55, "64 hashes"), "dense": (1023, 0.8, "blocks of 1,023")}
+
+
+def measured(cluster, kind, rounds):
+    parts = LAYOUTS[kind][0]
+    client = cluster.client()
+    rows = [struct.pack("<q", key) * 32 for key in range(ROWS)]
+    if kind == "sparse":
+        redis_cluster.write_sparse(client, "bench", kind, dict(enumerate(rows)), parts)
+    else:
+        redis_cluster.write_dense(client, "bench", kind, rows, parts)
+    client.close()
+    output = subprocess.run([PROGRAM, cluster.addresses()[0], kind, kind, str(ROWS), str(parts), str(rounds)], check=True,
+                            capture_output=True, text=True).stdout
+    figures = collections.defaultdict(list)
+    for line in output.splitlines():
+        if line.startswith(("bare_", "store_")):
+            name, figure = line.split()
+            figures[name].append(float(figure))
+    return figures
+
+
+def run(rounds):
+    with redis_cluster.Cluster() as cluster:
+        for kind, (_, cpu_max, layout) in LAYOUTS.items():
+            figures = measured(cluster, kind, rounds)
+            cpu = statistics.median(figures["store_cpu_us"])
+            yield row(f"500 rows of 256 bytes in a Redis cluster, {layout}: CPU of a row", f"{cpu:.3g} us",
+                      f"<= {cpu_max} us", cpu <= cpu_max, figures=figures["store_cpu_us"])
+            time, bare = (statistics.median(figures[name]) for name in ("store_us", "bare_us"))
+            yield row("the same: time, p50, against a bare sender of the same commands",
+                      f"{time:.0f} us, {time / bare:.2f}x", "<= 1.2x", time <= 1.2 * bare, figures=figures["store_us"])
