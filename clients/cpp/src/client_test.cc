@@ -193,6 +193,30 @@ TEST(ClientTest, LongWaitsAreLeftToTheCaller) {
   EXPECT_EQ(server.requests().size(), 2u);
 }
 
+TEST(ClientTest, AnyRetryAfterIsRead) {
+  const std::vector<std::pair<std::string, int64_t>> cases = {
+      {"Retry-After: 99999999999999999999\r\n", INT32_MAX},
+      {"retry-after:\t9300000000000000 \r\n", INT32_MAX},
+      {"Retry-After: 40\r\nRetry-After: 1\r\n", 40},
+      {"Retry-After: -99999999999999999999\r\n", 0},
+      {"Retry-After: 0\r\n", 0},
+      {"Retry-After: \r\n", 0},
+      {"Retry-After: 5 or so\r\n", 0},
+      {"Retry-After: Tue, 31 Dec 1999 23:59:59 GMT\r\n", 0}};
+  ScriptedServer server([&](int, int number, const std::string&) {
+    return Http("busy", "503 Any", cases[static_cast<size_t>(number)].first);
+  });
+  const Client client(server.url(), {.timeout = std::nullopt, .retry = {.attempts_max = 1}});
+  for (const auto& [field, seconds] : cases) {
+    const auto error = ErrorOf<Unavailable>([&] { client.model("m").Infer(kX); });
+    EXPECT_EQ(error.retry_after().value_or(std::chrono::seconds(0)).count(), seconds) << field;
+  }
+  ScriptedServer dated(
+      Always(Http("busy", "503 Any", "Retry-After: Fri, 31 Dec 2100 23:59:59 GMT\r\n")));
+  const auto error = ErrorOf<Unavailable>([&] { Client(dated.url()).model("m").Infer(kX); });
+  EXPECT_GT(error.retry_after(), std::chrono::hours(24 * 365));
+}
+
 TEST(ClientTest, ErrorsWithinTheMessageHaveATimeToWait) {
   ScriptedServer server(
       Always(Http(FakeAnswer({}, {{503, "busy"}}), "200 OK", "Retry-After: 30\r\n")));
@@ -301,6 +325,107 @@ TEST(ClientTest, ConnectionsThatEndEarly) {
   EXPECT_EQ(server.requests().size(), 2u) << "not sent again: the server may have run the model";
 }
 
+// The bytes of a call's answer come, and `stray` after it, while nobody asks.
+void CheckStrayBytes(const std::string& stray, bool closes) {
+  Gate answered;
+  Gate sent;
+  ScriptedServer server([&](int socket, int number, const std::string&) {
+    if (number != 0) return std::optional(Http(kOne));
+    const std::string first = Http(kOne);
+    send(socket, first.data(), first.size(), MSG_NOSIGNAL);
+    answered.Wait();
+    send(socket, stray.data(), stray.size(), MSG_NOSIGNAL);  // over loopback, it is there at once
+    sent.Open();
+    return closes ? std::nullopt : std::optional<std::string>("");
+  });
+  const Client client(server.url());
+  EXPECT_EQ(InferOne(client.model("m")), 1);
+  answered.Open();
+  sent.Wait();
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(InferOne(client.model("m")), 1);
+  EXPECT_EQ(Connections(server), (std::vector<int>{0, 1, 1, 1}));
+}
+
+TEST(ClientTest, AStrayAnswerOnAKeptConnectionIsNotTakenForTheNextOne) {
+  CheckStrayBytes(Http(FakeAnswer({MakeFake<float>({1}, {666})})), false);
+  CheckStrayBytes(Http("idle", "408 Request Timeout", "Connection: close\r\n"), true);
+}
+
+// A socket that a reset ends.
+void Reset(int socket) {
+  sockaddr none{};
+  none.sa_family = AF_UNSPEC;
+  ASSERT_EQ(connect(socket, &none, sizeof(none)), 0);
+}
+
+TEST(ClientTest, EachKeptConnectionThatEndsIsReplaced) {
+  const std::vector<float> large(100'000);
+  for (const bool by_reset : {true, false}) {
+    for (const Inputs& input : {Inputs(kX), Inputs(large)}) {
+      ScriptedServer server([&](int socket, int number, const std::string&) {
+        if (number % 2 == 0) return std::optional(Http(kOne));
+        if (by_reset) Reset(socket);
+        return std::optional<std::string>();
+      });
+      const Client client(server.url(), {.retry = {.budget = 100}});
+      for (int i = 0; i < 20; ++i) client.model("m").Infer(input);
+      EXPECT_EQ(server.requests().size(), 39u);
+    }
+  }
+}
+
+TEST(ClientTest, ARequestIsNotSentAgainAfterALineOfItsAnswer) {
+  for (const bool by_reset : {true, false}) {
+    ScriptedServer server([&](int socket, int number, const std::string&) {
+      if (number == 0) return std::optional(Http(kOne));
+      const std::string line = "HTTP/1.1 200 OK\r\n";
+      send(socket, line.data(), line.size(), MSG_NOSIGNAL);
+      if (by_reset) Reset(socket);
+      return std::optional<std::string>();
+    });
+    const Client client(server.url());
+    client.model("m").Infer(kX);
+    EXPECT_THROW(client.model("m").Infer(kX), ConnectionLost);
+    EXPECT_EQ(server.requests().size(), 2u);
+  }
+}
+
+TEST(ClientTest, ARequestThatWasSentIsLostIfThereIsNoOtherConnection) {
+  ScriptedServer* self = nullptr;
+  ScriptedServer server([&](int, int number, const std::string&) {
+    if (number == 0) return std::optional(Http(kOne));
+    self->StopListening();
+    return std::optional<std::string>();
+  });
+  self = &server;
+  const Client client(server.url());
+  client.model("m").Infer(kX);
+  EXPECT_TEXT(ErrorOf<ConnectionLost>([&] { client.model("m").Infer(kX); }).what(),
+              "there is no other");
+}
+
+TEST(ClientTest, HeadsThatDoNotEnd) {
+  std::string many = "HTTP/1.1 200 OK\r\n";
+  while (many.size() < 400'000) many += "X-" + std::to_string(many.size()) + ": y\r\n";
+  const std::string long_line = "HTTP/1.1 200 OK\r\nX: " + std::string(200'000, 'x');
+  for (const std::string& head : {long_line, many}) {
+    ScriptedServer server(Always(head + "\r\nConnection: close\r\n\r\n"));
+    EXPECT_TEXT(ErrorOf<ProtocolError>([&] { Client(server.url()).model("m").Infer(kX); }).what(),
+                "head");
+  }
+}
+
+TEST(ClientTest, HeadsThatEndEarlyAreLostConnections) {
+  for (const std::string head : {"HTTP/1.1 200 OK\r\nContent-Le", "HTTP/1.1 503 Busy\r\n"}) {
+    ScriptedServer server([&](int socket, int, const std::string&) {
+      send(socket, head.data(), head.size(), MSG_NOSIGNAL);
+      return std::nullopt;
+    });
+    EXPECT_THROW(Client(server.url()).model("m").Infer(kX), ConnectionLost);
+    EXPECT_EQ(server.requests().size(), 1u);
+  }
+}
+
 TEST(ClientTest, NoServer) {
   int port = 0;
   {
@@ -311,6 +436,18 @@ TEST(ClientTest, NoServer) {
   EXPECT_THROW(client.model("m").Infer(kX), ConnectionFailed);
   const Client unix_client("http://localhost", {.unix_socket = "/nonexistent/socket"});
   EXPECT_THROW(unix_client.model("m").Infer(kX), ConnectionFailed);
+}
+
+TEST(ClientTest, HugeTimesDoNotOverflow) {
+  ScriptedServer server(Always(Http(kOne)));
+  const Client client(server.url(), {.connect_timeout = milliseconds::max(),
+                                     .timeout = milliseconds::max(),
+                                     .idle_max = std::chrono::seconds::max()});
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(InferOne(client.model("m")), 1);
+  EXPECT_EQ(Connections(server), (std::vector<int>{0, 0}));
+  client.model("m").Infer(kX, {.timeout = std::chrono::hours(24 * 365 * 300)});
+  for (const milliseconds timeout : {milliseconds(0), milliseconds(-1), milliseconds::min()})
+    EXPECT_THROW(client.model("m").Infer(kX, {.timeout = timeout}), TimeoutExpired);
 }
 
 TEST(ClientTest, TheTimeIsForTheWholeAnswer) {
@@ -431,11 +568,29 @@ TEST(ClientTest, OutputsByName) {
   EXPECT_EQ(pair.InferNamed(kX, {.outputs = {"b", "a"}}).at("a").size(), 1u);
 }
 
+TEST(ClientTest, AnotherNumberOfOutputsThanWereNamedIsRefused) {
+  const std::string answers[] = {FakeAnswer({}),
+                                 FakeAnswer({MakeFake<float>({1}, {1}), MakeFake<float>({1}, {2})}),
+                                 FakeAnswer({}), FakeAnswer({})};
+  ScriptedServer server([&](int, int number, const std::string&) { return Http(answers[number]); });
+  const Model model = Client(server.url()).model("m");
+  for (int i = 0; i < 2; ++i)
+    EXPECT_TEXT(ErrorOf<ProtocolError>([&] { model.Infer(kX, {.outputs = {"scores"}}); }).what(),
+                "not the 1");
+  EXPECT_THROW(model.InferOne(kX), ProtocolError);
+  EXPECT_TRUE(model.Infer(kX).empty());
+}
+
 TEST(ClientTest, WrongOptions) {
   EXPECT_THROW(Client("localhost:8501"), std::invalid_argument);
   EXPECT_THROW(Client("http://h", {.ca_file = "x"}), std::invalid_argument);
   EXPECT_THROW(Client("http://h", {.connections_max = 0}), std::invalid_argument);
   EXPECT_THROW(Client("http://h", {.connections_max = 65537}), std::invalid_argument);
+  EXPECT_THROW(Client("http://h", {.connect_timeout = milliseconds(0)}), std::invalid_argument);
+  EXPECT_THROW(Client("http://h", {.connect_timeout = milliseconds(-5)}), std::invalid_argument);
+  EXPECT_THROW(Client("http://h", {.idle_max = std::chrono::seconds(-1)}), std::invalid_argument);
+  for (const char* name : {"", "a b", "a:", "\xc3\xa4"})
+    EXPECT_THROW(Client("http://h", {.headers = {{name, "x"}}}), std::invalid_argument) << name;
   EXPECT_THROW(Client("http://h", {.token = "a\r\nX-Other: b"}), std::invalid_argument);
   EXPECT_THROW(Client("http://h", {.headers = {{"x", "a\n"}}}), std::invalid_argument);
 }

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "connection_pool.h"
 
+#include <sys/socket.h>
+
 #include <algorithm>
-#include <limits>
+#include <cctype>
+#include <cerrno>
 #include <new>
 #include <stdexcept>
+#include <string_view>
 #include <utility>
 
 #include "target.h"
@@ -18,15 +22,23 @@ constexpr long kReceiveBytes = 64 << 10;
 constexpr long kSendBytes = 512 << 10;
 
 constexpr size_t kConnectionsMax = 65536;
+constexpr std::chrono::seconds kIdleMax = std::chrono::floor<std::chrono::seconds>(kLongestTime);
 
 void StartCurl() {
   static const CURLcode code = curl_global_init(CURL_GLOBAL_DEFAULT);
   if (code != CURLE_OK) throw Error(std::string("libcurl: ") + curl_easy_strerror(code));
 }
 
-long Milliseconds(std::chrono::nanoseconds time) {
-  const auto whole = std::chrono::ceil<std::chrono::milliseconds>(time).count();
-  return static_cast<long>(std::clamp<int64_t>(whole, 1, std::numeric_limits<int32_t>::max()));
+// Whether the connection that a handle keeps is open, and nothing came over it since its last
+// answer. Bytes that nobody asked for, as the 408 of a proxy or a second answer, would be taken for
+// the next answer by libcurl.
+bool IsQuiet(CURL* handle) {
+  curl_socket_t socket = CURL_SOCKET_BAD;
+  curl_easy_getinfo(handle, CURLINFO_ACTIVESOCKET, &socket);
+  if (socket == CURL_SOCKET_BAD) return false;
+  char byte = 0;
+  return recv(socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
+         (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 
 void SetFile(CURL* handle, CURLoption option, const std::string& path) {
@@ -44,6 +56,12 @@ ConnectionPool::ConnectionPool(const std::string& url, const ClientOptions& opti
                                 ", not " + std::to_string(options.connections_max));
   if (!is_tls_ && !(options.ca_file + options.certificate_file + options.key_file).empty())
     throw std::invalid_argument("certificates are for https://, but the URL is '" + url + "'");
+  if (options.connect_timeout <= options.connect_timeout.zero())
+    throw std::invalid_argument("connect_timeout is more than 0 ms, not " +
+                                std::to_string(options.connect_timeout.count()));
+  if (options.idle_max < options.idle_max.zero())
+    throw std::invalid_argument("idle_max is 0 s or more, not " +
+                                std::to_string(options.idle_max.count()));
   AddLine("Expect:");  // which this leaves out: no wait for "100 Continue"
   idle_.reserve(options.connections_max);
   AddHeader("Content-Type", "application/octet-stream");
@@ -52,6 +70,12 @@ ConnectionPool::ConnectionPool(const std::string& url, const ClientOptions& opti
 }
 
 void ConnectionPool::AddHeader(const std::string& name, const std::string& value) {
+  const auto is_of_a_name = [](unsigned char c) {
+    return std::isalnum(c) != 0 ||
+           std::string_view("!#$%&'*+-.^_`|~").find(static_cast<char>(c)) != std::string_view::npos;
+  };
+  if (name.empty() || !std::ranges::all_of(name, is_of_a_name))
+    throw std::invalid_argument("'" + name + "' cannot be the name of a header");
   AddLine(value.empty() ? name + ";" : name + ": " + value);  // as libcurl wants an empty one
 }
 
@@ -76,7 +100,7 @@ Answer ConnectionPool::Post(const std::string& target, const Message& request,
   const auto left = deadline.Left();
   if (left && *left <= Deadline::Clock::duration::zero()) deadline.Expire("a connection");
   SetOption(handle.get(), CURLOPT_URL, (url_ + target).c_str());
-  SetOption(handle.get(), CURLOPT_TIMEOUT_MS, left ? Milliseconds(*left) : 0L);
+  SetOption(handle.get(), CURLOPT_FRESH_CONNECT, IsQuiet(handle.get()) ? 0L : 1L);
   Exchange exchange(handle.get(), request, budget, options_.answer_bytes_max);
   exchange.Attach();
   return exchange.Run(deadline);
@@ -117,8 +141,10 @@ CurlHandle ConnectionPool::Connect() const {
   SetOption(curl, CURLOPT_PATH_AS_IS, 1L);   // a model may be called ".."
   SetOption(curl, CURLOPT_PROXY, "");        // whatever the environment says
   SetOption(curl, CURLOPT_MAXCONNECTS, 1L);  // another handle has its own
-  SetOption(curl, CURLOPT_MAXAGE_CONN, static_cast<long>(options_.idle_max.count()));
-  SetOption(curl, CURLOPT_CONNECTTIMEOUT_MS, Milliseconds(options_.connect_timeout));
+  SetOption(curl, CURLOPT_MAXAGE_CONN,
+            static_cast<long>(std::min<std::chrono::seconds>(options_.idle_max, kIdleMax).count()));
+  SetOption(curl, CURLOPT_CONNECTTIMEOUT_MS,
+            static_cast<long>(std::min(options_.connect_timeout, kLongestTime).count()));
   SetOption(curl, CURLOPT_BUFFERSIZE, kReceiveBytes);
   SetOption(curl, CURLOPT_UPLOAD_BUFFERSIZE, kSendBytes);
   SetFile(curl, CURLOPT_UNIX_SOCKET_PATH, options_.unix_socket);

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <chrono>
+#include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 
@@ -9,13 +12,17 @@
 
 namespace penstock_client {
 
+// 24 days: longer times are this one. libcurl has no longer ones, and no sum of times overflows.
+inline constexpr std::chrono::milliseconds kLongestTime{std::numeric_limits<int32_t>::max()};
+
 // When a call has to end. Immutable.
 class Deadline {
  public:
   using Clock = std::chrono::steady_clock;
 
   explicit Deadline(std::optional<std::chrono::milliseconds> timeout) : timeout_(timeout) {
-    if (timeout) at_ = Clock::now() + *timeout;
+    if (timeout)
+      at_ = Clock::now() + std::clamp(*timeout, std::chrono::milliseconds::zero(), kLongestTime);
   }
 
   std::optional<Clock::time_point> at() const { return at_; }

@@ -12,7 +12,9 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
+#include "answer_body.h"
 #include "block.h"
 #include "deadline.h"
 #include "message_writer.h"
@@ -48,7 +50,7 @@ class Exchange {
  public:
   // All of them outlive the exchange.
   Exchange(CURL* handle, const Message& request, RetryBudget& budget, uint64_t answer_bytes_max)
-      : handle_(handle), request_(request), budget_(budget), answer_bytes_max_(answer_bytes_max) {}
+      : handle_(handle), request_(request), budget_(budget), body_(answer_bytes_max) {}
 
   // The options of the handle by which this exchange gets its calls.
   void Attach();
@@ -57,29 +59,34 @@ class Exchange {
   Answer Run(const Deadline& deadline);
 
  private:
+  static size_t OnHead(char* bytes, size_t, size_t count, void* exchange);
   static size_t OnBody(char* bytes, size_t, size_t count, void* exchange);
   static size_t OnSend(char* bytes, size_t, size_t count, void* exchange);
   static int OnSeek(void* exchange, curl_off_t offset, int origin);
   static int OnSendBegins(void* exchange, char*, char*, int, int);
 
+  // Sends the request, and once more if its kept connection ended before a line of the answer.
+  CURLcode Perform(const Deadline& deadline);
+  CURLcode PerformOnce(const Deadline& deadline);
+  void TakeHeadLine(std::string_view line);
   // False: the transfer ends.
   bool TakeBody(std::span<const std::byte> bytes);
   bool TakeText(std::span<const std::byte> bytes);
-  void MakeRoom(size_t bytes);
   [[noreturn]] void Throw(CURLcode code, const Deadline& deadline) const;
 
   CURL* const handle_;
   const Message& request_;
   RetryBudget& budget_;
-  const uint64_t answer_bytes_max_;
 
   size_t piece_ = 0;    // of the request that is sent next
   size_t offset_ = 0;   // in it
   std::string joined_;  // a small request in one piece
   int times_sent_ = 0;
   long status_ = 0;
-  Block body_;
-  size_t received_ = 0;
+  size_t head_bytes_ = 0;
+  bool has_head_ = false;  // the whole
+  std::optional<std::chrono::seconds> retry_after_;
+  AnswerBody body_;
   std::string text_;  // of an answer that is no success
   std::exception_ptr error_;
   char reason_[CURL_ERROR_SIZE] = {};

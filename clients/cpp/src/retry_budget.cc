@@ -5,6 +5,8 @@
 #include <cmath>
 #include <random>
 
+#include "deadline.h"
+
 namespace penstock_client {
 namespace {
 
@@ -33,12 +35,14 @@ std::optional<std::chrono::duration<double>> RetryBudget::Delay(
     std::optional<std::chrono::duration<double>> left) {
   using Seconds = std::chrono::duration<double>;
   if (attempt >= retry_.attempts_max) return std::nullopt;
+  const Seconds delay_max = std::min(retry_.delay_max, kLongestTime);
   Seconds delay;
   if (retry_after) {
-    if (*retry_after > retry_.delay_max) return std::nullopt;
+    // Not as integers: one of milliseconds could not hold each one of seconds.
+    if (Seconds(*retry_after) > delay_max) return std::nullopt;
     delay = *retry_after;
   } else {
-    delay = std::min<Seconds>(Seconds(retry_.delay) * std::exp2(attempt - 1), retry_.delay_max);
+    delay = std::min(Seconds(retry_.delay) * std::exp2(std::min(attempt - 1, 60)), delay_max);
   }
   delay *= Spread();
   if (left && delay >= *left) return std::nullopt;

@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <climits>
+#include <cstdint>
+
 namespace penstock_client {
 namespace {
 
@@ -32,6 +35,19 @@ TEST(RetryBudgetTest, LongWaitsAreLeftToTheCaller) {
   EXPECT_FALSE(budget.Delay(1, seconds(11), std::nullopt)) << "delay_max";
   EXPECT_FALSE(budget.Delay(1, seconds(3), Seconds(3))) << "no time is left";
   EXPECT_FALSE(budget.Delay(4, std::nullopt, std::nullopt)) << "attempts_max";
+}
+
+TEST(RetryBudgetTest, HugeTimesToWaitDoNotOverflow) {
+  constexpr auto kMax = std::chrono::milliseconds::max();
+  for (const int64_t wish : {int64_t{1} << 40, int64_t{9'300'000'000'000'000}, INT64_MAX}) {
+    EXPECT_FALSE(RetryBudget({}).Delay(1, seconds(wish), std::nullopt)) << wish;
+    EXPECT_FALSE(RetryBudget({.delay_max = kMax}).Delay(1, seconds(wish), std::nullopt)) << wish;
+  }
+  RetryBudget budget({.attempts_max = INT_MAX, .delay = kMax, .delay_max = kMax});
+  const auto delay = budget.Delay(INT_MAX - 1, std::nullopt, std::nullopt);
+  ASSERT_TRUE(delay);
+  EXPECT_GT(*delay, std::chrono::hours(24 * 24));
+  EXPECT_LT(*delay, std::chrono::hours(24 * 32));
 }
 
 TEST(RetryBudgetTest, AnswersFillItAgain) {

@@ -53,7 +53,7 @@ ScriptedServer::ScriptedServer(Play play, bool reads_bodies)
 }
 
 ScriptedServer::~ScriptedServer() {
-  shutdown(listener_, SHUT_RDWR);
+  StopListening();
   accept_.join();
   close(listener_);
   std::vector<std::thread> threads;
@@ -65,6 +65,8 @@ ScriptedServer::~ScriptedServer() {
   for (std::thread& thread : threads) thread.join();
   for (const int socket : sockets_) close(socket);
 }
+
+void ScriptedServer::StopListening() { shutdown(listener_, SHUT_RDWR); }
 
 std::vector<ScriptedServer::Request> ScriptedServer::requests() const {
   const std::lock_guard lock(mutex_);

@@ -36,6 +36,8 @@ class ScriptedServer {
   std::string url() const { return "http://127.0.0.1:" + std::to_string(port_); }
   int port() const { return port_; }
   std::vector<Request> requests() const;
+  // Further connections are refused.
+  void StopListening();
 
  private:
   void Accept();

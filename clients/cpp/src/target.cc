@@ -45,11 +45,14 @@ std::string CheckUrl(const std::string& url, bool& is_tls) {
                       url.find('\0') == std::string::npos;
   const std::string scheme = PartOf(parts.get(), CURLUPART_SCHEME);
   is_tls = scheme == "https";
-  if (!is_url || (!is_tls && scheme != "http") || url.find_first_of("?#") != std::string::npos)
+  if (!is_url || (!is_tls && scheme != "http") || url.find_first_of("?#") != std::string::npos ||
+      url.find("://") != scheme.size())  // libcurl takes http:/host, too
     throw std::invalid_argument(
         "the URL of a server is as http://host:8501 or https://host:8501, not '" + url + "'");
-  if (!PartOf(parts.get(), CURLUPART_USER).empty())
-    throw std::invalid_argument("the URL may not have a user; give the token as an option");
+  if (!PartOf(parts.get(), CURLUPART_USER).empty() ||
+      !PartOf(parts.get(), CURLUPART_PASSWORD).empty())
+    throw std::invalid_argument(
+        "the URL may not have a user or password; give the token as an option");
   return url.substr(0, url.find_last_not_of('/') + 1);
 }
 

@@ -29,8 +29,9 @@ TEST(TargetTest, Urls) {
   EXPECT_FALSE(is_tls);
   EXPECT_EQ(CheckUrl("https://[::1]:8501", is_tls), "https://[::1]:8501");
   EXPECT_TRUE(is_tls);
-  for (const char* url : {"localhost:8501", "localhost", "", "http://", "ftp://h", "http://h?q",
-                          "http://h#f", "http://u:p@h", "http://h:70000"})
+  for (const char* url :
+       {"localhost:8501", "localhost", "", "http://", "ftp://h", "http://h?q", "http://h#f",
+        "http://u:p@h", "http://:p@h", "http:/h", "http://:p@h", "http:/h", "http://h:70000"})
     EXPECT_THROW(CheckUrl(url, is_tls), std::invalid_argument) << url;
 }
 

@@ -34,7 +34,8 @@ class TimeoutExpired : public Error {
   using Error::Error;
 };
 
-// The answer is not HTTP, or not a GraphPipe message, or too large.
+// The answer is not HTTP, or not a GraphPipe message, or too large, or it has another number of
+// outputs than were named.
 class ProtocolError : public Error {
  public:
   using Error::Error;

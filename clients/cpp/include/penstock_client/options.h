@@ -13,8 +13,8 @@
 namespace penstock_client {
 
 // When a call is sent again. It is, if the server answered 503 (it has not run the model), and
-// once, if a connection that was kept from an earlier call ends before a byte of the answer. Never
-// after the first byte of another answer.
+// once, if a connection that was kept from an earlier call ends before a line of the answer. Never
+// after a part of another answer.
 struct Retry {
   // All tries of a call; 1 for none again.
   int attempts_max = 4;
@@ -40,12 +40,13 @@ struct ClientOptions {
   // For a connection, with the look-up of the host's name and the TLS handshake.
   std::chrono::milliseconds connect_timeout{5'000};
   // For a whole call: waits, tries again, the last byte of the answer. None: no end.
+  // Times longer than 24 days are 24 days.
   std::optional<std::chrono::milliseconds> timeout = std::chrono::milliseconds(60'000);
   // Calls at the same time; others wait.
   size_t connections_max = 8;
   // A kept connection is closed if it was not used for so long.
   std::chrono::seconds idle_max{60};
-  // Larger answers are refused before memory is taken.
+  // Larger answers are refused: before memory is taken, if their length is told.
   uint64_t answer_bytes_max = (uint64_t{1} << 31) - 1;
   Retry retry = {};
   // Sent with each request.
