@@ -21,13 +21,14 @@ constexpr size_t kCommandBytes = 64;
 class Digits final {
  public:
   template <typename T>
-  explicit Digits(T number)
-      : end_(std::to_chars(text_.data(), text_.data() + text_.size(), number).ptr) {}
+  explicit Digits(T number) {
+    end_ = std::to_chars(text_.data(), text_.data() + text_.size(), number).ptr;
+  }
   std::string_view view() const { return {text_.data(), end_}; }
 
  private:
-  std::array<char, 24> text_;
-  const char* end_;
+  std::array<char, 24> text_;  // only what is written is read
+  const char* end_ = nullptr;
 };
 
 void AppendField(std::string_view key, std::string& commands) {

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import redis_cluster
+from net_fixtures import make_certificate
 from penstock_server import Server, eventually
 
 # They wait for real nodes; redis_test has the same failures for the sanitizers.
@@ -165,6 +166,40 @@ def test_settings_that_make_a_failure_worse_are_named(tmp_path):
             for advice in ('cluster-require-full-coverage no', 'cluster-allow-reads-when-down yes',
                            'maxmemory-policy noeviction'):
                 assert f'CONFIG SET {advice}' in log
+
+
+def test_over_tls_the_certificate_is_checked(tmp_path):
+    secrets = tmp_path / 'secrets'
+    secrets.mkdir()
+    make_certificate(secrets / 'ca.pem', secrets / 'key.pem')
+    make_certificate(secrets / 'other.pem', secrets / 'other_key.pem')
+    files = {'tls-cert-file': secrets / 'ca.pem', 'tls-key-file': secrets / 'key.pem', 'tls-ca-cert-file': secrets / 'ca.pem',
+             'tls-cluster': 'yes', 'tls-replication': 'yes', 'tls-auth-clients': 'no'}
+    port, tls_port = redis_cluster.free_ports(2)
+    node = redis_cluster.Node(str(tmp_path), port, {'tls-port': tls_port, **files})
+    try:
+        node.wait(node.client.ping, 'does not start')
+        node.client.execute_command('CLUSTER', 'ADDSLOTSRANGE', 0, redis_cluster.SLOTS - 1)
+        node.wait(lambda: b'cluster_state:ok' in redis_cluster.raw(node, 'CLUSTER', 'INFO'), 'is not ok')
+        # One hash that is as large as all buffers of a connection.
+        keys = range(4000)
+        redis_cluster.write_sparse(node.client, 'items', 'g0', rows_of(keys), 1)
+        for name, ca_file in (('items', 'ca.pem'), ('stranger', 'other.pem')):
+            folder = tmp_path / name / '1'
+            folder.mkdir(parents=True)
+            redis = {'addresses': [f'127.0.0.1:{tls_port}'], 'prefix': 'items', 'tls': True, 'ca_file': ca_file}
+            (folder / 'table.json').write_text(json.dumps({
+                'store': 'redis', 'dtype': 'float32', 'dimension': DIMENSION, 'redis': redis}), encoding='ascii')
+        models = {name: str(tmp_path / name) for name in ('items', 'stranger')}
+        with Server(tmp_path / 'server', models, flags=[f'--table_secrets_path={secrets}', '--max_num_load_retries=0'],
+                    ready=False) as server:
+            server.wait_for('items', 1)
+            rows, found = ask(server, list(keys))
+            assert all(found) and (rows[:, 0] == keys).all()
+            eventually('the refusal', lambda: 'the certificate is refused: ' in server.log())
+    finally:
+        node.process.kill()
+        node.process.wait()
 
 
 def test_a_master_is_killed(cluster, server):
