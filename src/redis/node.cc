@@ -21,8 +21,7 @@ constexpr std::string_view kAsking = "*1\r\n$6\r\nASKING\r\n";
 
 Node::Node(boost::asio::io_context& io, SSL_CTX* tls, const ClusterOptions& options,
            Address address, NodeOwner& owner)
-    : io_(io),
-      options_(options),
+    : options_(options),
       address_(std::move(address)),
       owner_(owner),
       connection_(io, tls),

@@ -114,7 +114,6 @@ class Node final {
   void TakeCommandToken(Flight& flight, const Token& token);
   void TakeReadToken(Flight& flight, const Token& token);
 
-  boost::asio::io_context& io_;
   const ClusterOptions& options_;
   const Address address_;
   NodeOwner& owner_;

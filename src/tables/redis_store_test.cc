@@ -80,8 +80,9 @@ class RedisStoreTest : public TableFixture {
     if (!manifest.ok()) return manifest.status();
     StatusOr<std::unique_ptr<RedisStore>> store = RedisStore::Open(
         *manifest, {.id = {"t", {1}}, .secrets_path = folder_.path(), .metrics = &metrics_});
-    if (store.ok()) store_ = *std::move(store);
-    return store.status();
+    if (!store.ok()) return store.status();
+    store_ = *std::move(store);
+    return OkStatus();
   }
   Status Find(const std::vector<int64_t>& keys) {
     Lookup lookup;
