@@ -31,7 +31,7 @@ StatusOr<ModelInfo> Describe(const std::string& folder, const LoadOptions& optio
   } else if (IsBuiltinFolder(folder)) {
     model = MakeBuiltinFolderModel(folder);
   } else if (tables::IsTableFolder(folder)) {
-    model = tables::OpenTable(folder, {}, /*stop=*/false);
+    model = tables::OpenTable(folder, {}, /*stop=*/false, tables::TableCheck::kFirst);
   } else {
     return backends.Describe(folder, options);
   }

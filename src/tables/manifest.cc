@@ -302,7 +302,8 @@ StatusOr<Manifest> ParseManifest(std::string_view json) {
 }
 
 bool IsTableFolder(const std::string& folder) {
-  return Exists(folder, kManifestName) || (Exists(folder, "key") && Exists(folder, "emb_vector"));
+  return Exists(folder, kManifestName) || (Exists(folder, "key") && Exists(folder, "emb_vector")) ||
+         (Exists(folder, "keys.npy") && Exists(folder, "rows.npy"));
 }
 
 StatusOr<Manifest> ReadManifest(const std::string& folder) {
@@ -316,9 +317,11 @@ StatusOr<Manifest> ReadManifest(const std::string& folder) {
     if (!parsed.ok()) return InvalidArgument("{}: {}", path, MessageOf(parsed.status()));
     manifest = *std::move(parsed);
   } else if (!IsTableFolder(folder)) {
-    return Error(StatusCode::kNotFound,
-                 "{} has no table: there is neither a {} nor the files key and emb_vector", folder,
-                 kManifestName);
+    return Error(
+        StatusCode::kNotFound,
+        "{} has no table: there is neither a {} nor the files key and emb_vector, nor keys.npy "
+        "and rows.npy",
+        folder, kManifestName);
   }
   Complete(folder, manifest);
   return manifest;

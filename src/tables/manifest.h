@@ -60,11 +60,11 @@ struct Manifest {
 // Parses the text of table.json. Errors: INVALID_ARGUMENT, with the member and what would be right.
 StatusOr<Manifest> ParseManifest(std::string_view json);
 
-// True if the folder has a table.json, or the two files of NVIDIA's parameter server (HPS): `key`
-// and `emb_vector`.
+// True if the folder has a table.json, or the two files of NVIDIA's parameter server (HPS), `key`
+// and `emb_vector`, or numpy's files `keys.npy` and `rows.npy`.
 bool IsTableFolder(const std::string& folder);
 
-// Reads the folder's table.json. Without one, a folder of HPS has int64 keys and float32 rows. The
+// Reads the folder's table.json. Without one, the keys are int64, and the rows of HPS float32. The
 // key type and the names of files that table.json leaves out are filled in. Errors: those of
 // ParseManifest, and of reading the file, with the path.
 StatusOr<Manifest> ReadManifest(const std::string& folder);

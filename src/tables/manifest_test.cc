@@ -3,6 +3,8 @@
 
 #include <gmock/gmock.h>
 
+#include <filesystem>
+
 #include "tables/table_fixture.h"
 
 namespace penstock::tables {
@@ -83,6 +85,17 @@ TEST_F(ManifestTest, RecognisesFolders) {
   EXPECT_EQ(hps->key_type, KeyType::kInt64);
   EXPECT_EQ(hps->keys_file, "key");
   EXPECT_EQ(hps->rows_file, "emb_vector");
+  std::filesystem::remove(folder_ / "emb_vector");
+  EXPECT_FALSE(IsTableFolder(folder_.path()));
+  std::filesystem::remove(folder_ / "key");
+  folder_.Write("keys.npy", "");
+  EXPECT_FALSE(IsTableFolder(folder_.path()));
+  folder_.Write("rows.npy", "");
+  EXPECT_TRUE(IsTableFolder(folder_.path()));
+  const StatusOr<Manifest> numpy = ReadManifest(folder_.path());
+  ASSERT_TRUE(numpy.ok()) << numpy.status();
+  EXPECT_EQ(numpy->keys_file, "keys.npy");
+  EXPECT_EQ(numpy->rows_file, "rows.npy");
   WriteManifest("{}}");
   EXPECT_THAT(ReadManifest(folder_.path()).status().ToString(), HasSubstr(folder_ / "table.json"));
 }

@@ -78,7 +78,8 @@ class OutputFile final {
   uint32_t checksum_ = 0;
 };
 
-// A folder under its temporary name. Removes it unless it was kept. One thread at a time.
+// A folder under its temporary name. Unless it was kept, removes it, and the folders above it that
+// were made for it. One thread at a time.
 class UnfinishedFolder final {
  public:
   explicit UnfinishedFolder(const fs::path& final_path) : final_path_(final_path) {
@@ -86,7 +87,10 @@ class UnfinishedFolder final {
   }
   ~UnfinishedFolder() {
     std::error_code ignored;
-    if (!is_kept_) fs::remove_all(path_, ignored);
+    if (is_kept_) return;
+    fs::remove_all(path_, ignored);
+    // A folder that somebody has put something into stays.
+    for (const fs::path& parent : made_parents_) fs::remove(parent, ignored);
   }
   UnfinishedFolder(const UnfinishedFolder&) = delete;
   UnfinishedFolder& operator=(const UnfinishedFolder&) = delete;
@@ -95,6 +99,10 @@ class UnfinishedFolder final {
     std::error_code error;
     // An earlier attempt may have been killed.
     fs::remove_all(path_, error);
+    std::error_code ignored;
+    for (fs::path parent = path_.parent_path(); !parent.empty() && !fs::exists(parent, ignored);
+         parent = parent.parent_path())
+      made_parents_.push_back(parent);
     if (!error) fs::create_directories(path_, error);
     if (!error) return OkStatus();
     return Error(StatusCode::kInternal, "cannot make {}: {}", path_.string(), error.message());
@@ -113,6 +121,7 @@ class UnfinishedFolder final {
  private:
   const fs::path final_path_;
   fs::path path_;
+  std::vector<fs::path> made_parents_;  // the innermost first
   bool is_kept_ = false;
 };
 
@@ -231,6 +240,17 @@ std::string ManifestText(const BuildOptions& options, const BuildResult& result,
   return text + "}}\n";
 }
 
+// Returns the error with the name of the file that the user knows in place of `path`, which will be
+// gone.
+Status WithNameOfInput(const Status& status, const std::string& path, const BuildOptions& options) {
+  std::string text(MessageOf(status));
+  const size_t at = text.find(path);
+  if (status.ok() || at == text.npos) return status;
+  text.replace(at, path.size(), options.input);
+  return Error(status.code(), "{} (rows are counted from 0, without the header{})", text,
+               options.shard.count > 1 ? " and the keys of other shards" : "");
+}
+
 // Reads all lines.
 Status ReadLines(std::string_view text, LineReader& reader,
                  const std::function<void(const BuildProgress&)>& progress) {
@@ -281,7 +301,8 @@ StatusOr<BuildResult> BuildTable(const BuildOptions& options,
   // This makes the index, and checks that the table can be served.
   const std::atomic<bool> stop = false;
   ASSIGN_OR_RETURN(const Manifest manifest, ReadManifest(folder.path()));
-  TRY(MmapStore::Open(folder.path(), manifest, stop).status());
+  TRY(WithNameOfInput(MmapStore::Open(folder.path(), manifest, stop).status(), folder / keys_file,
+                      options));
   TRY(folder.Keep());
   return result;
 }

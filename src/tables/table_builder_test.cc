@@ -97,7 +97,8 @@ TEST_F(TableBuilderTest, NamesTheLineThatIsWrong) {
   EXPECT_THAT(ErrorOf("1,2\nx,3\n"), HasSubstr("line 2: the key 'x' is no int64; --key_type"));
   EXPECT_THAT(ErrorOf("1;2\n"), HasSubstr("is the delimiter right?"));
   EXPECT_THAT(ErrorOf("\"1,2\n"), HasSubstr("line 1: a quote is not closed"));
-  EXPECT_THAT(ErrorOf("1,2\n1,3\n"), HasSubstr("the key 1 is there twice"));
+  EXPECT_THAT(ErrorOf("1,2\n1,3\n"),
+              HasSubstr("rows.csv: the key 1 is there twice, in rows 0 and 1 (rows are counted"));
   EXPECT_THAT(ErrorOf("1,300\n", {.dtype = DType::kUint8}), HasSubstr("'300' in field 2 is no"));
   EXPECT_THAT(ErrorOf("a,b\n"), HasSubstr("has no rows"));
   EXPECT_THAT(ErrorOf("1,2\n", {.dtype = DType::kBool}), HasSubstr("cannot be made from text"));
@@ -105,6 +106,20 @@ TEST_F(TableBuilderTest, NamesTheLineThatIsWrong) {
 
 TEST_F(TableBuilderTest, ABrokenFirstRowIsNoHeader) {
   EXPECT_THAT(ErrorOf("1,abc,0\n2,2,3\n"), HasSubstr("rows.csv, line 1: 'abc' in field 2 is no"));
+}
+
+TEST_F(TableBuilderTest, AnErrorLeavesNoFoldersThatWereMadeForIt) {
+  BuildOptions options{.input = folder_.Write("rows.csv", "1,2\n1,3\n"),
+                       .output = folder_ / "new/m/1"};
+  EXPECT_FALSE(BuildTable(options, [](const BuildProgress&) {}).ok());
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "new"));
+  std::filesystem::create_directories(folder_ / "old");
+  options.output = folder_ / "old/m/1";
+  EXPECT_FALSE(BuildTable(options, [](const BuildProgress&) {}).ok());
+  EXPECT_TRUE(std::filesystem::is_empty(folder_ / "old"));
+  options.input = folder_.Write("right.csv", "1,2\n");
+  EXPECT_TRUE(BuildTable(options, [](const BuildProgress&) {}).ok());
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "old/m/1/table.json"));
 }
 
 TEST_F(TableBuilderTest, ReplacesNothing) {

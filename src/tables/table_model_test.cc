@@ -262,6 +262,15 @@ TEST_F(TableModelTest, AVocabularyGivesIdsAndWords) {
   EXPECT_THAT(ErrorOfOpen(), HasSubstr("must be one whole number"));
 }
 
+TEST_F(TableModelTest, AVocabularyOfWindowsIsNoted) {
+  WriteManifest(R"({"key_type": "vocabulary"})");
+  folder_.Write("keys.txt", "red\ngreen\r\n");
+  EXPECT_THAT((*Open())->info().notes, ElementsAre("a vocabulary of 2 words"));
+  folder_.Write("keys.txt", "red\r\ngreen\r\n");
+  EXPECT_THAT((*Open())->info().notes,
+              ElementsAre("a vocabulary of 2 words", HasSubstr("end with a carriage return")));
+}
+
 TEST_F(TableModelTest, DescribesItself) {
   WriteHps({7, 8, 9});
   EXPECT_EQ((*Open())->info().platform, "table");

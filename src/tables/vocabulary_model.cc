@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/log.h"
 #include "base/request_memory.h"
 
 namespace penstock::tables {
@@ -42,6 +43,12 @@ ModelInfo DescribeVocabulary(uint64_t words) {
   strings.outputs = {SpecOf(kKnown, DType::kBool), SpecOf(kWords, DType::kString)};
   info.notes.push_back(fmt::format("a vocabulary of {} words", words));
   return info;
+}
+
+// True if the first line ends as lines of Windows do. The others do so then, too.
+bool HasCarriageReturns(std::string_view text) {
+  const size_t end = text.find('\n');
+  return end != text.npos && end > 0 && text[end - 1] == '\r';
 }
 
 // Adds the outputs that the request wants.
@@ -87,6 +94,14 @@ StatusOr<std::unique_ptr<Model>> VocabularyModel::Open(const std::string& folder
     model->keys_.checksum = found->second;
   ASSIGN_OR_RETURN(model->index_, KeyIndex::OpenOrBuild(model->keys_, path + ".index", stop));
   model->info_ = DescribeVocabulary(model->index_.rows());
+  if (HasCarriageReturns(model->words_.text())) {
+    const std::string note = fmt::format(
+        "the lines of {} end with a carriage return, which belongs to the words: they are found "
+        "only with it; right would be a line feed alone",
+        path);
+    PENSTOCK_LOG(kWarning, "{}", note);
+    model->info_.notes.push_back(note);
+  }
   if (model->metrics_ != nullptr) model->metrics_->SetRows(model->index_.rows());
   return model;
 }
