@@ -2,12 +2,18 @@
 """Look-up tables: rows for keys over each protocol, and versions that come and break."""
 import json
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
-from penstock_server import Server, eventually
+from penstock_server import BINARY, ROOT, SLOWNESS, Server, eventually
+from test_ensembles import ensemble, graph, step
 from test_graphpipe import infer_message
+
+sys.path.insert(0, os.path.join(ROOT, 'clients/python/src'))
+from penstock_client import tables  # noqa: E402
 
 ROWS, DIMENSION = 1000, 16
 
@@ -104,6 +110,29 @@ def test_metrics_count_rows(server):
     assert f'penstock_table_rows{{model_name="items",model_version="1"}} {ROWS}\n' in metrics
     for result in ('hit', 'miss'):
         assert f'penstock_table_rows_total{{model_name="items",model_version="1",result="{result}"}}' in metrics
+
+
+def test_tables_are_steps_of_an_ensemble(start, tmp_path):
+    """Words become ids, and ids become rows. The client for Python has written the rows."""
+    os.makedirs(tmp_path / 'ids/1')
+    (tmp_path / 'ids/1/keys.txt').write_text('red\ngreen\n')
+    (tmp_path / 'ids/1/table.json').write_text('{"key_type": "vocabulary"}')
+    tables.write(tmp_path / 'rows/1', [0, 1], np.array([row_of(1), row_of(2)]), default_row=0.5)
+    server = start({'ids': str(tmp_path / 'ids'), 'rows': str(tmp_path / 'rows'),
+                    'both': ensemble(graph(['words'], ['rows', 'known'],
+                                           step('ids', 'ids', {'keys': 'words'}, {'ids': 'ids', 'found': 'known'}),
+                                           step('rows', 'rows', {'keys': 'ids'}, {'rows': 'rows'})))})
+    status, answer = server.rest_predict('both', {'inputs': {'words': ['green', 'blue', 'red']}})
+    assert status == 200, answer
+    assert answer['outputs'] == {'rows': [row_of(2).tolist(), [0.5] * DIMENSION, row_of(1).tolist()],
+                                 'known': [True, False, True]}
+
+
+def test_inspect_compares_checksums(tmp_path):
+    write_table(str(tmp_path), 1, [1, 2], checksums={'emb_vector': 'crc32c:00000000'})
+    done = subprocess.run([BINARY, 'inspect', tmp_path], capture_output=True, text=True, timeout=60 * SLOWNESS, check=False)
+    assert done.returncode == 1
+    assert 'emb_vector is damaged: its checksum is crc32c:' in done.stderr + done.stdout
 
 
 def test_a_torn_version_leaves_the_one_before_in_service(start, tmp_path):
