@@ -63,6 +63,9 @@ class Inspector {
       version = found->second;
     }
     if (!model->ensembles.empty()) return DescribeEnsemble(*model, version);
+    if (!model->remotes.empty())
+      return Error(StatusCode::kUnimplemented,
+                   "model '{}' is remote: only its targets can describe it", name);
     LoadOptions options = options_;
     options.platform = model->platform;
     return InspectModel(model->base_path, options, backends_, sources_, version);

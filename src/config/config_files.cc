@@ -13,6 +13,7 @@
 #include "config/ensemble_config.h"
 #include "config/example_config.h"
 #include "config/experiment_config.h"
+#include "config/remote_config.h"
 #include "config/request_log_config.h"
 #include "config/text_format.h"
 #include "penstock/model_options.pb.h"
@@ -117,21 +118,35 @@ Status SetLifecycle(const penstock::config::ModelOptions& from, ConfiguredModel&
   return OkStatus();
 }
 
+// Checks a model that has no files, because the configuration says what its versions are.
+Status CheckHasNoFiles(const tensorflow::serving::ModelConfig& from, std::string_view what) {
+  if (!from.base_path().empty())
+    return InvalidArgument("has both {} and a base_path; remove one of them", what);
+  if (!from.model_platform().empty() || from.model_type() != 0)
+    return InvalidArgument("has {}, and so no model_platform; remove that", what);
+  return OkStatus();
+}
+
 Status SetBasePath(const tensorflow::serving::ModelConfig& from, ConfiguredModel& model) {
   ASSIGN_OR_RETURN(model.ensembles, ReadEnsembles(from.penstock()));
+  ASSIGN_OR_RETURN(model.remotes, ReadRemotes(from.penstock(), from.name()));
+  if (!model.ensembles.empty() && !model.remotes.empty())
+    return InvalidArgument("has both an ensemble and a remote; remove one of them");
   if (!model.ensembles.empty()) {
-    if (!from.base_path().empty())
-      return InvalidArgument("has both an ensemble and a base_path; remove one of them");
-    if (!from.model_platform().empty() || from.model_type() != 0)
-      return InvalidArgument("has an ensemble, and so no model_platform; remove that");
     model.base_path = kEnsemblePath;
-    return OkStatus();
+    return CheckHasNoFiles(from, "an ensemble");
+  }
+  if (!model.remotes.empty()) {
+    model.base_path = kRemotePath;
+    return CheckHasNoFiles(from, "a remote");
   }
   if (from.base_path().empty()) return InvalidArgument("has no base_path");
   StatusOr<std::string> path = ReadBasePath(from.base_path());
   if (!path.ok()) return InvalidArgument("has the base_path {}", MessageOf(path.status()));
   if (*path == kEnsemblePath)
     return InvalidArgument("has the base_path {}, but no penstock {{ ensemble {{ ... }} }}", *path);
+  if (*path == kRemotePath)
+    return InvalidArgument("has the base_path {}, but no penstock {{ remote {{ ... }} }}", *path);
   model.base_path = *std::move(path);
   return OkStatus();
 }

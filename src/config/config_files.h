@@ -15,6 +15,7 @@
 #include "base/status.h"
 #include "config/batching_config.h"
 #include "config/cache_config.h"
+#include "config/remote_config.h"
 #include "config/scheduling_config.h"
 #include "core/manager.h"
 #include "core/servable.h"
@@ -35,7 +36,7 @@ struct ConfiguredModel {
   enum class Versions { kLatest, kAll, kSpecific };
 
   std::string name;
-  std::string base_path;  // of an ensemble: kEnsemblePath
+  std::string base_path;  // of an ensemble: kEnsemblePath; of a remote model: kRemotePath
   std::string platform;   // as "tensorflow"; empty if the file does not say
   Versions versions = Versions::kLatest;
   uint32_t latest_count = 1;                  // for kLatest, at least 1
@@ -57,7 +58,8 @@ struct ConfiguredModel {
   SchedulingConfig scheduling;
   BatchingConfig batching;
   CacheConfig cache;
-  std::vector<ensemble::Graph> ensembles;  // its versions; empty: the model has files
+  std::vector<ensemble::Graph> ensembles;  // its versions, if it is an ensemble
+  std::vector<RemoteVersion> remotes;      // the same, if it is remote
 };
 
 // Converts a base path for the sources: file:///a becomes /a, all others stay. INVALID_ARGUMENT,

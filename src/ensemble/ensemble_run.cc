@@ -193,6 +193,7 @@ void EnsembleRun::StartStep(StepRun& step, bool may_run_inline) {
   request.message_bytes = request_.message_bytes;
   request.options = request_.options;
   request.cache_use = request_.cache_use;
+  request.hops = request_.hops;
   request.times = &step.times;
   if (request_.steps != nullptr) request.steps = &step.inner;
   ensemble_.engine.Run(versions_[what.model], request, may_run_inline,

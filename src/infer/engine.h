@@ -170,6 +170,7 @@ class Engine final {
   RequestMemory MemoryOfAnswer() const {
     return RequestMemory(UINT64_MAX, &options_.request_budget);
   }
+  const RequestBudget& request_budget() const { return options_.request_budget; }
 
  private:
   class QueuedRun;

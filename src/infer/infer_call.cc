@@ -14,6 +14,7 @@
 // last part: until then the model may use the request.
 #include "infer/infer_call.h"
 
+#include <charconv>
 #include <new>
 #include <utility>
 
@@ -142,6 +143,10 @@ void InferCall::DecodeAndRun(schedule::Lease* lease) {
     const Status known = ReadCacheUse();
     if (!known.ok()) return Finish(known);
   }
+  if (model_->info().traits.runs_others) [[unlikely]] {
+    const Status known = ReadHops();
+    if (!known.ok()) return Finish(known);
+  }
   request_.deadline = info_.deadline;
   request_.cancel = info_.cancel;
   request_.request_id = info_.request_id;
@@ -172,6 +177,17 @@ Status InferCall::ReadCacheUse() {
     return InvalidArgument("{} must be 'bypass' or 'refresh', not '{}'", kCacheField,
                            wish.substr(0, kRecordTextBytesMax));
   request_.cache_use = wish == "bypass" ? CacheUse::kBypass : CacheUse::kRefresh;
+  return OkStatus();
+}
+
+Status InferCall::ReadHops() {
+  constexpr uint32_t kHopsMax = 1000;
+  const std::string_view text = Header(kHopsField);
+  if (text.empty()) return OkStatus();
+  const auto [end, error] = std::from_chars(text.begin(), text.end(), request_.hops);
+  if (error != std::errc() || end != text.end() || request_.hops > kHopsMax)
+    return InvalidArgument("{} must be a number up to {}, not '{}'", kHopsField, kHopsMax,
+                           text.substr(0, kRecordTextBytesMax));
   return OkStatus();
 }
 
@@ -288,6 +304,7 @@ void InferCall::Reset() {
   request_.further_signatures.clear();
   request_.options.clear();
   request_.cache_use = CacheUse::kNormal;
+  request_.hops = 0;
   request_.names_owner = {};
   times_ = {};
   steps_.clear();

@@ -30,6 +30,9 @@ namespace penstock {
 // cache has given to the answer.
 inline constexpr std::string_view kCacheField = "x-penstock-cache";
 
+// The field of a request that one server has passed on to another: how many have done so before.
+inline constexpr std::string_view kHopsField = "x-penstock-hops";
+
 // The facts about a call that are known before its body is decoded. `cancel` and `parts` must
 // outlive the call.
 struct CallInfo {
@@ -145,6 +148,8 @@ class InferCall : private RequestHeaders {
   void MoveToSlot(Step step);
   // Reads from the header fields how the request uses the cache of its model.
   Status ReadCacheUse();
+  // Reads how many servers have passed the request on.
+  Status ReadHops();
   void OnPart(InferResponse&& part);
   void OnOneOfParts(InferResponse&& part);
   Status Answer(const NamedTensors& outputs);

@@ -95,6 +95,7 @@ struct InferRequest {
   // request.
   std::vector<StepTimes>* steps = nullptr;
   CacheUse cache_use = CacheUse::kNormal;
+  uint32_t hops = 0;  // how many servers have passed the request on, if the model asks for others
   std::vector<std::pair<std::string, std::string>> options;  // protocol extensions as text pairs
   BufferRef names_owner;  // keeps the bytes of the names alive; may be empty
 };

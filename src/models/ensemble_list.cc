@@ -93,6 +93,8 @@ std::map<core::VersionNumber, core::ComposedVersion> ComposedVersions(
                                .label = step.model.label});
     }
   }
+  for (const RemoteVersion& remote : model.remotes)
+    versions[remote.version].revision = RevisionOf(remote);
   return versions;
 }
 

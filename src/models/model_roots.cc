@@ -12,6 +12,7 @@
 #include "backends/builtin/builtin_models.h"
 #include "config/config_files.h"
 #include "config/ensemble_config.h"
+#include "config/remote_config.h"
 
 namespace penstock {
 namespace {
@@ -108,7 +109,8 @@ StatusOr<ModelRoots> ModelRoots::Parse(std::string_view list) {
 
 Status ModelRoots::Check(std::string_view model, const std::string& base_path) const {
   if (folders_.empty() && stores_.empty()) return OkStatus();
-  if (IsBuiltinPath(base_path) || base_path == kEnsemblePath) return OkStatus();
+  if (IsBuiltinPath(base_path) || base_path == kEnsemblePath || base_path == kRemotePath)
+    return OkStatus();
   if (IsStore(base_path) ? AllowsStore(base_path) : AllowsFolder(base_path)) return OkStatus();
   return Error(StatusCode::kPermissionDenied,
                "model '{:.200}' has the base_path '{:.200}', which is not below --model_roots, or "

@@ -28,6 +28,7 @@
 #include "loading/warm_up_loader.h"
 #include "models/ensemble_list.h"
 #include "options/component_options.h"
+#include "remote/remote_loader.h"
 #include "tables/table_loader.h"
 
 namespace penstock {
@@ -57,6 +58,9 @@ ModelSet::ModelSet(const Settings& settings, BackendHost& backends, MetricsRegis
       runtime_of_(
           [&backends](const std::string& platform) { return backends.RuntimeOf(platform); }),
       disk_stores_(metrics),
+      remote_settings_(settings.remote),
+      allowed_targets_(remote_settings_.targets),
+      remote_loops_(remote_settings_.loops),
       recent_bytes_(std::make_shared<Allowance>(recent_options_.total_bytes_max)),
       backends_(backends),
       metrics_(metrics),
@@ -90,6 +94,7 @@ Status ModelSet::Apply(const std::vector<ConfiguredModel>& models, std::string_v
   TRY(CheckModels(models, where, sources_, backends_));
   TRY(CheckRequestLogs(models, where));
   TRY(CheckCaches(models, where));
+  TRY(CheckRemotes(models, where));
   MutexLock applying(apply_mutex_);
   Parts parts;
   std::vector<std::string> changed_examples;
@@ -197,6 +202,20 @@ Status ModelSet::CheckCaches(const std::vector<ConfiguredModel>& models,
   return OkStatus();
 }
 
+Status ModelSet::CheckRemotes(const std::vector<ConfiguredModel>& models,
+                              std::string_view where) const {
+  for (const ConfiguredModel& model : models) {
+    for (const RemoteVersion& remote : model.remotes) {
+      for (const RemoteTarget& target : remote.targets) {
+        const Status status = allowed_targets_.Check(target);
+        if (!status.ok())
+          return Error(status.code(), "{}: model '{}': {}", where, model.name, MessageOf(status));
+      }
+    }
+  }
+  return OkStatus();
+}
+
 Status ModelSet::CheckSources(const Parts& parts, std::string_view where) {
   for (size_t i = 0; i < sources_.size(); ++i) {
     const Status status = sources_[i]->Check(parts.models[i]);
@@ -230,6 +249,14 @@ Status ModelSet::CheckGraphs(const ConfiguredModel& model, const Entry& entry,
     using core::VersionState;
     if (known.state != VersionState::kAvailable && known.state != VersionState::kLoading) continue;
     const core::VersionNumber version = known.id.version;
+    const auto former = std::ranges::find(entry.remotes, version, &RemoteVersion::version);
+    const auto remote = std::ranges::find(model.remotes, version, &RemoteVersion::version);
+    if (former != entry.remotes.end() && remote != model.remotes.end() && *former != *remote)
+      return Error(
+          StatusCode::kFailedPrecondition,
+          "{}: model '{}': its remote version {}, which is loaded, cannot change; give the new one "
+          "a version of its own, as remote {{ version: {} ... }}",
+          where, model.name, version.value, version.value + 1);
     const auto before = std::ranges::find(entry.ensembles, version, &ensemble::Graph::version);
     const auto now = std::ranges::find(model.ensembles, version, &ensemble::Graph::version);
     if (before == entry.ensembles.end() || now == model.ensembles.end() || *before == *now)
@@ -282,6 +309,7 @@ ModelSet::Entry ModelSet::EntryOf(const ConfiguredModel& model,
               SettingsOf(model.batching, batch_defaults_.settings),
               SettingsOf(model.cache, model.name, cache_defaults_),
               model.ensembles,
+              model.remotes,
               SelectionOf(model),
               std::move(labelled),
               nullptr,
@@ -296,7 +324,7 @@ ModelSet::Entry ModelSet::EntryOf(const ConfiguredModel& model,
     entry.recent = std::make_shared<RecentRequests>(recent_options_, recent_bytes_);
   }
   if (has_same_files && old->selection == entry.selection && old->labelled == entry.labelled &&
-      old->ensembles == entry.ensembles)
+      old->ensembles == entry.ensembles && old->remotes == entry.remotes)
     entry.same_since = old->same_since;
   return entry;
 }
@@ -308,6 +336,24 @@ WarmUpOptions ModelSet::WarmUpOf(const ConfiguredModel& model) const {
   return options;
 }
 
+StatusOr<std::unique_ptr<core::Loader>> ModelSet::MakeEnsembleLoader(
+    const core::ServableId& id, const std::vector<ensemble::Graph>& ensembles) {
+  const auto graph = std::ranges::find(ensembles, id.version, &ensemble::Graph::version);
+  if (graph == ensembles.end())
+    return Error(StatusCode::kNotFound, "the configuration has no ensemble of this version");
+  return std::make_unique<ensemble::EnsembleLoader>(id, *graph, manager_, engine_, metrics_,
+                                                    inline_options_);
+}
+
+StatusOr<std::unique_ptr<core::Loader>> ModelSet::MakeRemoteLoader(
+    const core::ServableId& id, const std::vector<RemoteVersion>& remotes) {
+  const auto remote = std::ranges::find(remotes, id.version, &RemoteVersion::version);
+  if (remote == remotes.end())
+    return Error(StatusCode::kNotFound, "the configuration has no remote of this version");
+  return std::make_unique<remote::RemoteLoader>(id, *remote, remote_settings_, remote_loops_,
+                                                engine_, metrics_, inline_options_);
+}
+
 StatusOr<std::unique_ptr<core::Loader>> ModelSet::MakeLoader(const core::ServableId& id,
                                                              const std::string& path) {
   // Called on the threads of the sources, or by Apply, once for every version that is wanted.
@@ -316,6 +362,7 @@ StatusOr<std::unique_ptr<core::Loader>> ModelSet::MakeLoader(const core::Servabl
   std::vector<ExampleOptions> examples;
   std::shared_ptr<RecentRequests> recent;
   std::vector<ensemble::Graph> ensembles;
+  std::vector<RemoteVersion> remotes;
   batch::BatchSettings batching;
   cache::CacheSettings cache;
   options.model_name = id.name;
@@ -327,19 +374,17 @@ StatusOr<std::unique_ptr<core::Loader>> ModelSet::MakeLoader(const core::Servabl
       warm_up = entry->second.warm_up;
       examples = entry->second.examples;
       ensembles = entry->second.ensembles;
+      remotes = entry->second.remotes;
       recent = entry->second.recent;
       batching = entry->second.batching;
       cache = entry->second.cache;
     }
   }
   std::unique_ptr<core::Loader> loader;
-  if (path == kEnsemblePath) {
-    const auto graph = std::ranges::find(ensembles, id.version, &ensemble::Graph::version);
-    if (graph == ensembles.end())
-      return Error(StatusCode::kNotFound, "the configuration has no ensemble of this version");
-    loader = std::make_unique<ensemble::EnsembleLoader>(id, std::move(*graph), manager_, engine_,
-                                                        metrics_, inline_options_);
-    // Its steps are warm, and batched, by themselves.
+  if (path == kEnsemblePath || path == kRemotePath) {
+    ASSIGN_OR_RETURN(loader, path == kRemotePath ? MakeRemoteLoader(id, remotes)
+                                                 : MakeEnsembleLoader(id, ensembles));
+    // Their steps and targets are warm, and batch, by themselves.
     warm_up.enabled = false;
     batching.mode = batch::BatchMode::kOff;
   } else if (IsBuiltinPath(path)) {
@@ -401,6 +446,9 @@ bool ModelSet::LacksVersion(const ConfiguredModel& model, core::VersionNumber ve
   if (!model.ensembles.empty())
     return std::ranges::find(model.ensembles, version, &ensemble::Graph::version) ==
            model.ensembles.end();
+  if (!model.remotes.empty())
+    return std::ranges::find(model.remotes, version, &RemoteVersion::version) ==
+           model.remotes.end();
   const core::ModelSource* const source = FindSource(sources_, model.base_path);
   return source != nullptr &&
          !source->HasVersion(model.name, model.base_path, version).value_or(true);

@@ -26,6 +26,8 @@
 #include "models/model_list.h"
 #include "options/component_options.h"
 #include "options/settings.h"
+#include "remote/allowed_targets.h"
+#include "remote/core.h"
 #include "request_log/request_logs.h"
 #include "schedule/scheduler.h"
 
@@ -103,6 +105,7 @@ class ModelSet final {
     batch::BatchSettings batching;
     cache::CacheSettings cache;
     std::vector<ensemble::Graph> ensembles;
+    std::vector<RemoteVersion> remotes;
     core::VersionSelection selection;
     std::set<core::VersionNumber> labelled;
     std::shared_ptr<RecentRequests> recent;  // of the model, for the warm-up of its next version
@@ -120,12 +123,14 @@ class ModelSet final {
   std::vector<std::string> ChangedExamples(const Parts& parts) const REQUIRES(mutex_);
   Status CheckRequestLogs(const std::vector<ConfiguredModel>& models, std::string_view where) const;
   Status CheckCaches(const std::vector<ConfiguredModel>& models, std::string_view where) const;
+  Status CheckRemotes(const std::vector<ConfiguredModel>& models, std::string_view where) const;
   // Returns the error with which a source would refuse its part.
   Status CheckSources(const Parts& parts, std::string_view where) REQUIRES(apply_mutex_);
   // Returns an error if a model would change its platform or move to another source.
   Status CheckMoves(const std::vector<ConfiguredModel>& models, std::string_view where) const
       REQUIRES(mutex_);
-  // Returns an error if a loaded version of an ensemble would get another graph.
+  // Returns an error if a loaded version of an ensemble would get another graph, or one of a remote
+  // model other targets.
   Status CheckGraphs(const ConfiguredModel& model, const Entry& entry,
                      std::string_view where) const;
   // Returns an error if the platform of a model in force would change.
@@ -145,6 +150,11 @@ class ModelSet final {
   // on their threads. A step that every load needs is added here.
   StatusOr<std::unique_ptr<core::Loader>> MakeLoader(const core::ServableId& id,
                                                      const std::string& path) EXCLUDES(mutex_);
+  // These make the innermost loader of a version that the configuration describes.
+  StatusOr<std::unique_ptr<core::Loader>> MakeEnsembleLoader(
+      const core::ServableId& id, const std::vector<ensemble::Graph>& ensembles);
+  StatusOr<std::unique_ptr<core::Loader>> MakeRemoteLoader(
+      const core::ServableId& id, const std::vector<RemoteVersion>& remotes);
 
   const LoadOptions load_options_;
   const InlineOptions inline_options_;
@@ -157,6 +167,9 @@ class ModelSet final {
   const std::string server_identity_;  // a part of the keys of cached rows
   const std::function<std::string(const std::string& platform)> runtime_of_;  // for the same
   cache::DiskStores disk_stores_;
+  const remote::RemoteSettings remote_settings_;
+  const remote::AllowedTargets allowed_targets_;
+  remote::RemoteLoopsOwner remote_loops_;
   const std::shared_ptr<Allowance> recent_bytes_;  // of all models together
   BackendHost& backends_;
   MetricsRegistry& metrics_;

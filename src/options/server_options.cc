@@ -376,7 +376,44 @@ const OptionRow kRows[] = {
          "paths that clients name in HandleReloadConfigRequest and to the admin API must lie, also "
          "after symbolic links; empty allows all."},
 
+    {.group = option_group::kAccess,
+     .name = "remote_targets",
+     .target = Field<&Settings::remote, &remote::RemoteSettings::targets>(),
+     .sentence = "Servers that the configuration may name as targets of remote models: HOST:PORT, "
+                 "separated by commas, in which * stands for any text; empty allows none."},
+
     // --- Limits
+    {.group = option_group::kLimits,
+     .name = "remote_calls_max",
+     .target = Field<&Settings::remote, &remote::RemoteSettings::calls_max>(),
+     .sentence = "Requests to one target of a remote model that are open at a time, for each of "
+                 "remote_loops; more are refused.",
+     .min = 1},
+    {.group = option_group::kLimits,
+     .name = "remote_answer_bytes_max",
+     .target = Field<&Settings::remote, &remote::RemoteSettings::answer_bytes_max>(),
+     .sentence = "Largest answer of a target; a larger one is an error.",
+     .unit = "bytes",
+     .min = 1},
+    {.group = option_group::kLimits,
+     .name = "remote_retry_percent",
+     .target = Field<&Settings::remote, &remote::RemoteSettings::retry_percent>(),
+     .sentence = "Share of the requests of a remote model that are tried again after a failure, "
+                 "beside 20 at once; 0: none.",
+     .max = 100},
+    {.group = option_group::kLimits,
+     .name = "remote_hedge_percent",
+     .target = Field<&Settings::remote, &remote::RemoteSettings::hedge_percent>(),
+     .sentence = "Share of the requests of an idempotent remote model that are sent to a second "
+                 "target because the first one is slow, beside 20 at once; 0: none.",
+     .max = 100},
+    {.group = option_group::kLimits,
+     .name = "remote_hops_max",
+     .target = Field<&Settings::remote, &remote::RemoteSettings::hops_max>(),
+     .sentence = "Servers that pass a request on to remote models, one after the other; the next "
+                 "one refuses it.",
+     .min = 1,
+     .max = 1000},
     {.group = option_group::kLimits,
      .name = "body_bytes_max",
      .target = Field<&Settings::net, &net::ServerOptions::body_bytes_max>(),
@@ -578,6 +615,37 @@ const OptionRow kRows[] = {
 
     // --- Time-outs
     {.group = option_group::kTimeouts,
+     .name = "remote_connect_timeout_ms",
+     .target = In<milliseconds, &Settings::remote, &remote::RemoteSettings::connect_timeout>(),
+     .sentence = "Longest time until a target of a remote model speaks HTTP/2, from the look-up of "
+                 "its name on.",
+     .min = 1,
+     .max = kIntMax},
+    {.group = option_group::kTimeouts,
+     .name = "remote_keepalive_ms",
+     .target = In<milliseconds, &Settings::remote, &remote::RemoteSettings::keepalive_time>(),
+     .sentence = "Silence of a target with open requests after which a ping asks whether it lives.",
+     .min = 1,
+     .max = kIntMax},
+    {.group = option_group::kTimeouts,
+     .name = "remote_keepalive_timeout_ms",
+     .target = In<milliseconds, &Settings::remote, &remote::RemoteSettings::keepalive_timeout>(),
+     .sentence = "Longest time for the answer to such a ping; then the connection is closed.",
+     .min = 1,
+     .max = kIntMax},
+    {.group = option_group::kTimeouts,
+     .name = "remote_health_interval_ms",
+     .target = In<milliseconds, &Settings::remote, &remote::RemoteSettings::health_interval>(),
+     .sentence =
+         "Time between two questions to a target whether it has the model; 0: none is asked.",
+     .max = kIntMax},
+    {.group = option_group::kTimeouts,
+     .name = "remote_ejection_ms",
+     .target = In<milliseconds, &Settings::remote, &remote::RemoteSettings::ejection_time>(),
+     .sentence = "Time for which a target that has failed three times in a row gets no requests, "
+                 "if there is another one; longer each time, up to six times this; 0: never.",
+     .max = kIntMax},
+    {.group = option_group::kTimeouts,
      .name = "rest_api_timeout_in_ms",
      .target = In<milliseconds, &Settings::net, &net::ServerOptions::http_request_timeout>(),
      .sentence = "Deadline of a REST call; 0 is none.",
@@ -650,6 +718,13 @@ const OptionRow kRows[] = {
      .max = kIntMax},
 
     // --- Threads
+    {.group = option_group::kThreads,
+     .name = "remote_loops",
+     .target = Field<&Settings::remote, &remote::RemoteSettings::loops>(),
+     .sentence = "Threads with connections to the targets of remote models, each with one "
+                 "connection to a target; they are started with the first remote model.",
+     .min = 1,
+     .max = 64},
     {.group = option_group::kThreads,
      .name = "event_loops",
      .target = Field<&Settings::net, &net::ServerOptions::loops>(),

@@ -16,6 +16,7 @@
 #include "loading/warm_up.h"
 #include "net/options.h"
 #include "protocols/tfs_json/predict_decoder.h"
+#include "remote/settings.h"
 #include "request_log/request_log_options.h"
 #include "schedule/scheduler.h"
 
@@ -40,6 +41,7 @@ struct Settings {
   bool enable_batching = true;
   batch::BatchSettings batching;  // without the mode
   std::string batching_parameters_file;
+  remote::RemoteSettings remote;
   cache::CacheSettings row_cache;  // the defaults of models that have a cache
   bool enable_per_model_batching_parameters = false;
 

@@ -39,7 +39,8 @@ def config_text(models):
     """A model_config_list of {name: base path or further fields in text form}."""
     lines = []
     for name, value in models.items():
-        fields = value if 'base_path:' in value or 'ensemble {' in value else f'base_path: "{value}"'
+        is_whole = any(word in value for word in ('base_path:', 'ensemble {', 'remote {'))
+        fields = value if is_whole else f'base_path: "{value}"'
         lines.append(f'  config {{ name: "{name}" {fields} }}')
     return 'model_config_list {\n' + '\n'.join(lines) + '\n}\n'
 

@@ -26,15 +26,14 @@ bool IsRawElements(uint32_t field) {
 // The action for a big length-delimited field.
 enum class Step { kLand, kEnter, kSkip };
 
-Step StepFor(Level level, uint32_t field) {
+// `map_field` is that of the map `inputs` or `outputs`. In its entry, 2 is the value.
+Step StepFor(Level level, uint32_t field, uint32_t map_field) {
   if (level == Level::kTensor) return IsRawElements(field) ? Step::kLand : Step::kSkip;
-  return field == 2 ? Step::kEnter : Step::kSkip;  // the map `inputs`, or the value of its entry
+  return field == (level == Level::kRequest ? map_field : 2) ? Step::kEnter : Step::kSkip;
 }
 
-}  // namespace
-
 // Enters only the first big input. Any later one is beyond the prefix, or not worth aligning.
-size_t PredictLanding(std::span<const std::byte> prefix, uint64_t body_bytes) {
+size_t LandingIn(std::span<const std::byte> prefix, uint64_t body_bytes, uint32_t map_field) {
   if (body_bytes < kBigBytes) return 0;
   const std::string_view bytes(reinterpret_cast<const char*>(prefix.data()), prefix.size());
   WireError error;
@@ -52,7 +51,7 @@ size_t PredictLanding(std::span<const std::byte> prefix, uint64_t body_bytes) {
     WireReader peek = reader;
     uint64_t length = 0;
     if (!peek.ReadVarint(length)) return 0;
-    const Step step = length < kBigBytes ? Step::kSkip : StepFor(level, tag >> 3);
+    const Step step = length < kBigBytes ? Step::kSkip : StepFor(level, tag >> 3, map_field);
     const auto offset = static_cast<size_t>(peek.cursor() - bytes.data());
     // A length that reaches beyond the body is malformed. The decoder reports that later.
     if (step == Step::kLand) return offset + length <= body_bytes ? offset : 0;
@@ -66,6 +65,16 @@ size_t PredictLanding(std::span<const std::byte> prefix, uint64_t body_bytes) {
     }
   }
   return 0;
+}
+
+}  // namespace
+
+size_t PredictLanding(std::span<const std::byte> prefix, uint64_t body_bytes) {
+  return LandingIn(prefix, body_bytes, 2);
+}
+
+size_t PredictResponseLanding(std::span<const std::byte> prefix, uint64_t body_bytes) {
+  return LandingIn(prefix, body_bytes, 1);
 }
 
 }  // namespace penstock::tfs

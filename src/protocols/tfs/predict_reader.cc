@@ -109,17 +109,37 @@ bool PredictScan::AddFilter(WireReader& reader, InferRequest& request) {
   return true;
 }
 
+bool PredictScan::ReadInputField(WireReader& reader) {
+  std::string_view bytes;
+  Input input;
+  return reader.ReadBytes(bytes) && ReadInput(bytes, input) && AddInput(input, reader);
+}
+
+bool PredictScan::ReadSpecField(WireReader& reader, InferRequest& request) {
+  std::string_view bytes;
+  has_model_spec_ = true;
+  return reader.ReadBytes(bytes) &&
+         ReadModelSpec(bytes, kNestingMax - 1, model_, request.signature_name, error_);
+}
+
+bool PredictScan::ReadResponseField(uint32_t tag, WireReader& reader, InferRequest& response) {
+  switch (tag) {
+    case MakeTag(1, WireType::kLength):
+      return ReadInputField(reader);
+    case MakeTag(2, WireType::kLength):
+      return ReadSpecField(reader, response);
+    default:
+      return reader.SkipField(tag, kNestingMax);
+  }
+}
+
 bool PredictScan::ReadField(uint32_t tag, WireReader& reader, InferRequest& request) {
   std::string_view bytes;
   switch (tag) {
     case MakeTag(1, WireType::kLength):
-      has_model_spec_ = true;
-      return reader.ReadBytes(bytes) &&
-             ReadModelSpec(bytes, kNestingMax - 1, model_, request.signature_name, error_);
-    case MakeTag(2, WireType::kLength): {
-      Input input;
-      return reader.ReadBytes(bytes) && ReadInput(bytes, input) && AddInput(input, reader);
-    }
+      return ReadSpecField(reader, request);
+    case MakeTag(2, WireType::kLength):
+      return ReadInputField(reader);
     case MakeTag(3, WireType::kLength):
       return AddFilter(reader, request);
     // The server does not use these options, but protobuf would refuse malformed ones.
@@ -135,17 +155,31 @@ bool PredictScan::ReadField(uint32_t tag, WireReader& reader, InferRequest& requ
 }
 
 Status PredictScan::Scan(const Slice& message, size_t names_max, InferRequest& request) {
+  return ScanMessage(message, names_max, Form::kRequest, request);
+}
+
+Status PredictScan::ScanResponse(const Slice& message, size_t names_max, InferRequest& response) {
+  return ScanMessage(message, names_max, Form::kResponse, response);
+}
+
+Status PredictScan::ScanMessage(const Slice& message, size_t names_max, Form form,
+                                InferRequest& request) {
+  const bool is_request = form == Form::kRequest;
+  const std::string_view name = is_request ? "PredictRequest" : "PredictResponse";
   names_max_ = names_max;
   request.names_owner = message.owner;
   WireReader reader(message.view(), error_);
   while (!reader.AtEnd()) {
     uint32_t tag = 0;
-    if (reader.ReadTag(tag) && ReadField(tag, reader, request)) continue;
+    if (reader.ReadTag(tag) &&
+        (is_request ? ReadField(tag, reader, request) : ReadResponseField(tag, reader, request)))
+      continue;
     // This limit is the server's own: the error must not say that the message is malformed.
     if (has_too_many_names_) {
-      return InvalidArgument("PredictRequest has {}: more than {}", error_.what, names_max);
+      return InvalidArgument("{} has {}: more than {}", name,
+                             is_request ? error_.what : "too many outputs", names_max);
     }
-    return InvalidArgument("PredictRequest is malformed: {} at byte {} of {}", error_.what,
+    return InvalidArgument("{} is malformed: {} at byte {} of {}", name, error_.what,
                            error_.where - message.view().data(), message.size);
   }
   return OkStatus();

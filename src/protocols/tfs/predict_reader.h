@@ -48,6 +48,9 @@ class PredictScan final {
   // views into `message`, which names_owner keeps alive. Errors: INVALID_ARGUMENT for malformed
   // bytes (what, and at which byte), or more names than `names_max`.
   Status Scan(const Slice& message, size_t names_max, InferRequest& request);
+  // The same for a PredictResponse: its outputs become the inputs of `response` in ReadTensors, and
+  // its ModelSpec is model().
+  Status ScanResponse(const Slice& message, size_t names_max, InferRequest& response);
   // Sets the inputs of `request`, which must be the one given to Scan. May be called again. Errors:
   // those of ReadTensor, with TensorFlow Serving's text "tensor parsing error: ALIAS" before the
   // reason.
@@ -68,8 +71,15 @@ class PredictScan final {
     size_t bytes = 0;         // of all pieces
   };
 
+  // The fields of the map of tensors, and of the ModelSpec.
+  enum class Form { kRequest, kResponse };
+
+  Status ScanMessage(const Slice& message, size_t names_max, Form form, InferRequest& request);
   // These return false, and set error_, if the bytes are malformed or there are too many names.
   bool ReadField(uint32_t tag, WireReader& reader, InferRequest& request);
+  bool ReadResponseField(uint32_t tag, WireReader& reader, InferRequest& response);
+  bool ReadInputField(WireReader& reader);
+  bool ReadSpecField(WireReader& reader, InferRequest& request);
   bool ReadInput(std::string_view bytes, Input& input);
   bool AddInput(const Input& input, WireReader& reader);
   bool AddFilter(WireReader& reader, InferRequest& request);
@@ -105,5 +115,7 @@ Status ReadPredictRequest(const Slice& message, const PredictReadLimits& limits,
 // elements, of at least 1 KiB, or 0. Reads only the prefix and allocates nothing. A wrong result
 // costs a copy later, and no more.
 size_t PredictLanding(std::span<const std::byte> prefix, uint64_t body_bytes);
+// The same for a PredictResponse.
+size_t PredictResponseLanding(std::span<const std::byte> prefix, uint64_t body_bytes);
 
 }  // namespace penstock::tfs

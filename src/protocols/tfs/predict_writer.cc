@@ -61,8 +61,18 @@ StatusOr<ByteChain> WritePredictResponse(std::span<const NamedTensor> outputs,
 }
 
 StatusOr<ByteChain> WritePredictRequest(std::span<const NamedTensor> inputs,
-                                        const ModelSpecFields& model) {
-  return WriteMessage<2, 1>(inputs, model, {}, nullptr);
+                                        const ModelSpecFields& model,
+                                        std::span<const std::string_view> output_filter,
+                                        const TensorWriteOptions& options, RequestMemory* memory) {
+  ASSIGN_OR_RETURN(ByteChain message, (WriteMessage<2, 1>(inputs, model, options, memory)));
+  if (output_filter.empty()) return message;
+  size_t bytes = 0;
+  for (const std::string_view name : output_filter) bytes += LengthFieldBytes(3, name.size());
+  BufferRef buffer = AllocateBuffer(bytes);
+  WireWriter out(buffer->data());
+  for (const std::string_view name : output_filter) out.BytesField(3, name);
+  message.Append(WholeSlice(std::move(buffer)));
+  return message;
 }
 
 }  // namespace penstock::tfs

@@ -25,9 +25,11 @@ StatusOr<ByteChain> WritePredictResponse(std::span<const NamedTensor> outputs,
                                          const TensorWriteOptions& options = {},
                                          RequestMemory* memory = nullptr);
 
-// Writes the PredictRequest that asks for the same with the ModelSpec `model`. Its output filter is
-// empty. Errors as above.
+// Writes the PredictRequest that asks for the same with the ModelSpec `model`. Errors as above.
 StatusOr<ByteChain> WritePredictRequest(std::span<const NamedTensor> inputs,
-                                        const ModelSpecFields& model);
+                                        const ModelSpecFields& model,
+                                        std::span<const std::string_view> output_filter = {},
+                                        const TensorWriteOptions& options = {},
+                                        RequestMemory* memory = nullptr);
 
 }  // namespace penstock::tfs

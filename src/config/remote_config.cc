@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+// The errors here begin with a verb, as in config_files.cc: the caller puts the file and the model
+// before them.
+#include "config/remote_config.h"
+
+#include <algorithm>
+#include <charconv>
+#include <set>
+#include <utility>
+
+#include "penstock/model_options.pb.h"
+
+namespace penstock {
+namespace {
+
+constexpr int kTargetsMax = 1000;
+
+StatusOr<RemoteVersion::Tls> ReadRemoteTls(const config::RemoteTls& from) {
+  if (from.certificate_file().empty() != from.key_file().empty())
+    return InvalidArgument(
+        "tls has one of certificate_file and key_file; a client certificate needs both");
+  return RemoteVersion::Tls{from.ca_file(), from.certificate_file(), from.key_file(),
+                            from.server_name()};
+}
+
+StatusOr<RemoteVersion> ReadRemote(const config::Remote& from, std::string_view name) {
+  RemoteVersion remote{.model = from.model().empty() ? std::string(name) : from.model(),
+                       .label = from.label(),
+                       .is_idempotent = from.idempotent(),
+                       .token_file = from.token_file()};
+  if (from.has_version()) remote.version = core::VersionNumber{from.version()};
+  if (remote.version < core::VersionNumber{1})
+    return InvalidArgument("its version is {}, but the first one is 1", remote.version.value);
+  if (from.targets().empty()) return InvalidArgument("it has no targets");
+  if (from.targets().size() > kTargetsMax)
+    return InvalidArgument("it has {} targets, more than {}", from.targets().size(), kTargetsMax);
+  for (const std::string& text : from.targets()) {
+    ASSIGN_OR_RETURN(RemoteTarget target, ParseRemoteTarget(text));
+    if (std::ranges::find(remote.targets, target) != remote.targets.end())
+      return InvalidArgument("it has the target '{}' twice", text);
+    remote.targets.push_back(std::move(target));
+  }
+  if (from.has_model_version()) {
+    if (!from.label().empty())
+      return InvalidArgument("it has both a model_version and a label; name one of them");
+    if (from.model_version() < 0)
+      return InvalidArgument("the model_version {} is negative", from.model_version());
+    remote.model_version = core::VersionNumber{from.model_version()};
+  }
+  if (from.has_tls()) {
+    ASSIGN_OR_RETURN(remote.tls, ReadRemoteTls(from.tls()));
+  }
+  if (!remote.token_file.empty() && !remote.tls)
+    return InvalidArgument("it has a token_file, but no tls: everybody could read the token");
+  return remote;
+}
+
+// An option without an effect would be a surprise later.
+Status CheckOthersOfRemote(const config::ModelOptions& options) {
+  const std::pair<std::string_view, bool> others[] = {
+      {"scheduling", options.has_scheduling()},
+      {"batching", options.has_batching()},
+      {"cache", options.has_cache()},
+      {"warm_up", options.has_warm_up()},
+      {"memory_bytes", options.memory_bytes() != 0}};
+  for (const auto& [name, is_set] : others) {
+    if (!is_set) continue;
+    return InvalidArgument("has a remote, and {}, which has no effect on it; set it at the targets",
+                           name);
+  }
+  return OkStatus();
+}
+
+}  // namespace
+
+std::string RemoteTarget::ToString() const {
+  return host.find(':') == std::string::npos ? fmt::format("{}:{}", host, port)
+                                             : fmt::format("[{}]:{}", host, port);
+}
+
+StatusOr<RemoteTarget> ParseRemoteTarget(std::string_view text) {
+  const auto wrong = [text](std::string_view why) {
+    return InvalidArgument("the target '{:.200}' is no HOST:PORT: {}", text, why);
+  };
+  const size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos) return wrong("it has no port");
+  std::string_view host = text.substr(0, colon);
+  const std::string_view number = text.substr(colon + 1);
+  RemoteTarget target;
+  const auto [end, error] = std::from_chars(number.begin(), number.end(), target.port);
+  if (error != std::errc() || end != number.end() || target.port == 0)
+    return wrong("the port must be a number from 1 to 65535");
+  if (host.starts_with('[') && host.ends_with(']')) {
+    host = host.substr(1, host.size() - 2);
+  } else if (host.find(':') != std::string_view::npos) {
+    return wrong("an address of IPv6 stands in brackets, as [::1]:8500");
+  }
+  const auto is_good = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '-' || c == '_' || c == ':' || c == '%';
+  };
+  if (host.empty() || !std::ranges::all_of(host, is_good))
+    return wrong("it has no name or address of a host");
+  target.host = host;
+  return target;
+}
+
+uint64_t RevisionOf(const RemoteVersion& remote) {
+  uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
+  const auto add = [&hash](std::string_view text) {
+    for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+    hash = (hash ^ 0xff) * 0x100000001b3;
+  };
+  for (const RemoteTarget& target : remote.targets) add(target.ToString());
+  add(remote.model);
+  add(remote.model_version ? std::to_string(remote.model_version->value) : "");
+  add(remote.label);
+  add(remote.is_idempotent ? "idempotent" : "");
+  add(remote.token_file);
+  if (remote.tls) {
+    add("tls");
+    for (const std::string* file : {&remote.tls->ca_file, &remote.tls->certificate_file,
+                                    &remote.tls->key_file, &remote.tls->server_name})
+      add(*file);
+  }
+  return hash;
+}
+
+StatusOr<std::vector<RemoteVersion>> ReadRemotes(const config::ModelOptions& options,
+                                                 std::string_view name) {
+  std::vector<RemoteVersion> remotes;
+  std::set<core::VersionNumber> versions;
+  for (const config::Remote& from : options.remote()) {
+    StatusOr<RemoteVersion> remote = ReadRemote(from, name);
+    const int64_t version = from.has_version() ? from.version() : 1;
+    if (!remote.ok())
+      return InvalidArgument("has a mistake in remote version {}: {}", version,
+                             MessageOf(remote.status()));
+    if (!versions.insert(remote->version).second)
+      return InvalidArgument("has two remotes of version {}; give each a version of its own",
+                             version);
+    remotes.push_back(*std::move(remote));
+  }
+  if (!remotes.empty()) TRY(CheckOthersOfRemote(options));
+  return remotes;
+}
+
+}  // namespace penstock

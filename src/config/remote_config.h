@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads the remote versions of a model from its configuration.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "core/servable.h"
+
+namespace penstock::config {
+class ModelOptions;
+}
+
+namespace penstock {
+
+// The base path of models that other servers run. No configuration names it.
+inline constexpr std::string_view kRemotePath = "remote:";
+
+// A server: a name or an address, and a port. Plain data.
+struct RemoteTarget {
+  std::string host;  // of IPv6 without brackets
+  uint16_t port = 0;
+  std::string ToString() const;  // "host:port"
+  bool operator==(const RemoteTarget&) const = default;
+};
+
+// Parses "host:port" or "[address]:port". INVALID_ARGUMENT says what is wrong.
+StatusOr<RemoteTarget> ParseRemoteTarget(std::string_view text);
+
+// A version of a model that other servers run. Plain data.
+struct RemoteVersion {
+  // The files of the encryption; see config::RemoteTls.
+  struct Tls {
+    std::string ca_file, certificate_file, key_file, server_name;
+    bool operator==(const Tls&) const = default;
+  };
+
+  core::VersionNumber version{1};
+  std::vector<RemoteTarget> targets = {};
+  std::string model = {};  // its name there
+  std::optional<core::VersionNumber> model_version = std::nullopt;
+  std::string label = {};
+  bool is_idempotent = false;
+  std::optional<Tls> tls = std::nullopt;
+  std::string token_file = {};
+  bool operator==(const RemoteVersion&) const = default;
+};
+
+// Changes with each difference of two versions.
+uint64_t RevisionOf(const RemoteVersion& remote);
+
+// The remote versions of the model `name`. Empty: it is none. Errors: INVALID_ARGUMENT; the message
+// continues a sentence that starts with the model's name.
+StatusOr<std::vector<RemoteVersion>> ReadRemotes(const config::ModelOptions& options,
+                                                 std::string_view name);
+
+}  // namespace penstock

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/remote_config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "config/config_files.h"
+
+namespace penstock {
+namespace {
+
+using testing::HasSubstr;
+
+StatusOr<std::vector<ConfiguredModel>> ParseWithRemote(const std::string& remote,
+                                                       const std::string& more = "") {
+  return ParseModelConfig(
+      "model_config_list { config { name: \"m\" " + more + " penstock { " + remote + " } } }",
+      "models.config");
+}
+
+TEST(RemoteConfigTest, IsRead) {
+  const auto models = ParseWithRemote(R"(
+      remote { targets: "a:8500" targets: "[::1]:9000" }
+      remote { version: 7 targets: "b:1" model: "there" model_version: 3 idempotent: true
+               tls { ca_file: "ca.pem" server_name: "b" } token_file: "token" })");
+  ASSERT_TRUE(models.ok()) << models.status();
+  const ConfiguredModel& model = models->front();
+  EXPECT_EQ(model.base_path, kRemotePath);
+  ASSERT_EQ(model.remotes.size(), 2U);
+  const RemoteVersion& first = model.remotes[0];
+  EXPECT_EQ(first.version, core::VersionNumber{1});
+  EXPECT_EQ(first.targets, (std::vector<RemoteTarget>{{"a", 8500}, {"::1", 9000}}));
+  EXPECT_EQ(first.targets[1].ToString(), "[::1]:9000");
+  EXPECT_EQ(first.model, "m");
+  EXPECT_FALSE(first.is_idempotent);
+  EXPECT_FALSE(first.tls);
+  const RemoteVersion& second = model.remotes[1];
+  EXPECT_EQ(second.version, core::VersionNumber{7});
+  EXPECT_EQ(second.model, "there");
+  EXPECT_EQ(second.model_version, core::VersionNumber{3});
+  EXPECT_TRUE(second.is_idempotent);
+  ASSERT_TRUE(second.tls);
+  EXPECT_EQ(second.tls->ca_file, "ca.pem");
+  EXPECT_EQ(second.token_file, "token");
+  EXPECT_NE(RevisionOf(first), RevisionOf(second));
+}
+
+TEST(RemoteConfigTest, RefusesWhatHasNoMeaning) {
+  const std::string good = "remote { targets: \"a:1\" }";
+  struct Case {
+    std::string remote, more, error;
+  };
+  const std::vector<Case> cases = {
+      {"remote {}", "", "it has no targets"},
+      {"remote { targets: \"a\" }", "", "'a' is no HOST:PORT: it has no port"},
+      {"remote { targets: \"a:0\" }", "", "from 1 to 65535"},
+      {"remote { targets: \"a:70000\" }", "", "from 1 to 65535"},
+      {"remote { targets: \":1\" }", "", "no name or address"},
+      {"remote { targets: \"::1:1\" }", "", "stands in brackets"},
+      {"remote { targets: \"http://a:1\" }", "", "is no HOST:PORT"},
+      {"remote { targets: \"a:1\" targets: \"a:1\" }", "", "the target 'a:1' twice"},
+      {"remote { version: 0 targets: \"a:1\" }", "", "its version is 0"},
+      {"remote { targets: \"a:1\" model_version: 1 label: \"x\" }", "", "name one of them"},
+      {"remote { targets: \"a:1\" token_file: \"t\" }", "", "but no tls"},
+      {"remote { targets: \"a:1\" tls { key_file: \"k\" } }", "", "needs both"},
+      {good + good, "", "two remotes of version 1"},
+      {good + " batching {}", "", "has a remote, and batching"},
+      {good, "base_path: \"/m\"", "both a remote and a base_path"},
+      {good, "model_platform: \"tensorflow\"", "has a remote, and so no model_platform"},
+      {"", "base_path: \"remote:\"", "no penstock { remote { ... } }"},
+  };
+  for (const Case& each : cases) {
+    const auto models = ParseWithRemote(each.remote, each.more);
+    ASSERT_FALSE(models.ok()) << each.remote;
+    EXPECT_THAT(std::string(MessageOf(models.status())), HasSubstr(each.error)) << each.remote;
+  }
+}
+
+}  // namespace
+}  // namespace penstock

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// The messages of TensorFlow Serving's gRPC API that a remote model sends and reads. No I/O.
+#pragma once
+
+#include <string>
+
+#include "base/buffer.h"
+#include "base/request_memory.h"
+#include "base/status.h"
+#include "config/remote_config.h"
+#include "infer/request.h"
+#include "infer/signature.h"
+
+namespace penstock::remote {
+
+inline constexpr char kPredictMethod[] = "/tensorflow.serving.PredictionService/Predict";
+inline constexpr char kMetadataMethod[] = "/tensorflow.serving.PredictionService/GetModelMetadata";
+inline constexpr char kStatusMethod[] = "/tensorflow.serving.ModelService/GetModelStatus";
+
+// Serialized GetModelMetadataRequest and GetModelStatusRequest for the model at a target.
+ByteChain WriteMetadataRequest(const RemoteVersion& remote);
+ByteChain WriteStatusRequest(const RemoteVersion& remote);
+
+// The description of the model by a GetModelMetadataResponse. A model without signatures takes any
+// inputs. Errors: INVALID_ARGUMENT.
+StatusOr<ModelInfo> ReadMetadataResponse(const Slice& message);
+// True if a GetModelStatusResponse has a version that is available.
+bool HasAvailableVersion(const Slice& message);
+
+// The PredictRequest for `request`. It refers to the tensors' memory. Errors: RESOURCE_EXHAUSTED.
+StatusOr<ByteChain> WritePredict(const RemoteVersion& remote, const InferRequest& request,
+                                 RequestMemory& memory);
+
+// The outputs of a PredictResponse. They share its memory, and their names are those of `info`.
+// Errors: INTERNAL, if it is not what `info` promises; RESOURCE_EXHAUSTED.
+StatusOr<NamedTensors> ReadPredict(const ModelInfo& info, const InferRequest& request,
+                                   const Slice& message, RequestMemory& memory);
+
+}  // namespace penstock::remote

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "remote/remote_loader.h"
+
+#include <algorithm>
+#include <fstream>
+#include <iterator>
+#include <optional>
+#include <utility>
+
+#include "infer/served_model.h"
+#include "remote/messages.h"
+#include "remote/remote_model.h"
+
+namespace penstock::remote {
+namespace {
+
+// How long a target may take to describe the model, beside the time for the connection.
+constexpr Duration kDescribeTime = std::chrono::seconds(10);
+constexpr uint64_t kDescriptionBytesMax = 64 << 20;
+constexpr size_t kTokenBytesMax = 8192;
+
+StatusOr<std::string> ReadToken(const std::string& file) {
+  if (file.empty()) return std::string();
+  std::ifstream stream(file);
+  if (!stream) return InvalidArgument("the token_file {} cannot be read", file);
+  std::string token(std::istreambuf_iterator<char>(stream), {});
+  const auto is_space = [](char c) { return c == '\n' || c == '\r' || c == ' ' || c == '\t'; };
+  while (!token.empty() && is_space(token.back())) token.pop_back();
+  const bool is_good = !token.empty() && token.size() <= kTokenBytesMax &&
+                       std::ranges::all_of(token, [](char c) { return c > ' ' && c < 0x7f; });
+  // Says nothing about what is in the file.
+  if (!is_good)
+    return InvalidArgument("the token_file {} must hold one token: a word of printable ASCII",
+                           file);
+  return token;
+}
+
+}  // namespace
+
+// Asks all targets at the same time for the description of the model. Thread-safe.
+class RemoteLoader::Question final : public std::enable_shared_from_this<Question> {
+ public:
+  explicit Question(size_t targets) : missing_(targets) {}
+
+  void Ask(const RemoteCore& core) {
+    for (const Target& target : core.targets) {
+      net::UnaryRequest request{.path = kMetadataMethod,
+                                .message = WriteMetadataRequest(core.remote),
+                                .metadata = core.metadata,
+                                .deadline = std::chrono::steady_clock::now() +
+                                            core.settings.connect_timeout + kDescribeTime,
+                                .answer_bytes_max = kDescriptionBytesMax};
+      target.channels[0]->Start(std::move(request),
+                                [self = shared_from_this(), name = target.name](
+                                    net::UnaryAnswer&& answer) { self->OnAnswer(name, answer); });
+    }
+  }
+  StatusOr<ModelInfo> Wait() EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    while (!info_ && missing_ > 0 && !is_cancelled_) changed_.Wait(mutex_);
+    if (info_) return *std::move(info_);
+    if (is_cancelled_) return absl::CancelledError("the load was cancelled");
+    return Error(StatusCode::kUnavailable, "no target has described the model: {}", failures_);
+  }
+  void Cancel() EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    is_cancelled_ = true;
+    changed_.NotifyAll();
+  }
+
+ private:
+  void OnAnswer(const std::string& target, const net::UnaryAnswer& answer) EXCLUDES(mutex_) {
+    constexpr size_t kFailureBytesMax = 1000;
+    StatusOr<ModelInfo> info = answer.status.ok() ? ReadMetadataResponse(answer.message)
+                                                  : StatusOr<ModelInfo>(answer.status);
+    MutexLock lock(mutex_);
+    --missing_;
+    if (info.ok()) {
+      if (!info_) info_ = *std::move(info);
+    } else if (failures_.size() < kFailureBytesMax) {
+      failures_ +=
+          fmt::format("{}{}: {}", failures_.empty() ? "" : "; ", target, MessageOf(info.status()));
+    }
+    changed_.NotifyAll();
+  }
+
+  Mutex mutex_;
+  CondVar changed_;
+  size_t missing_ GUARDED_BY(mutex_);
+  bool is_cancelled_ GUARDED_BY(mutex_) = false;
+  std::optional<ModelInfo> info_ GUARDED_BY(mutex_);
+  std::string failures_ GUARDED_BY(mutex_);
+};
+
+StatusOr<std::unique_ptr<core::Servable>> RemoteLoader::Load() {
+  ASSIGN_OR_RETURN(std::string token, ReadToken(remote_.token_file));
+  std::shared_ptr<RemoteLoops> loops = loops_.Get();
+  auto core = std::make_shared<RemoteCore>(id_, remote_, settings_, std::move(token), engine_,
+                                           *loops, metrics_);
+  const auto question = std::make_shared<Question>(core->targets.size());
+  {
+    MutexLock lock(mutex_);
+    question_ = question;
+  }
+  question->Ask(*core);
+  StatusOr<ModelInfo> info = question->Wait();
+  {
+    MutexLock lock(mutex_);
+    question_ = nullptr;
+  }
+  if (!info.ok()) {
+    core->targets.clear();  // before the loops
+    return std::move(info).status();
+  }
+  core->info = *std::move(info);
+  return MakeServedModel(id_, std::make_unique<RemoteModel>(std::move(loops), std::move(core)),
+                         metrics_, inline_options_);
+}
+
+void RemoteLoader::Cancel() {
+  MutexLock lock(mutex_);
+  if (question_ != nullptr) question_->Cancel();
+}
+
+}  // namespace penstock::remote

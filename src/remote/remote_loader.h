@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loads a version of a remote model: asks its targets what it is.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "base/metrics/metrics.h"
+#include "base/mutex.h"
+#include "config/remote_config.h"
+#include "core/loader.h"
+#include "infer/engine.h"
+#include "infer/run_times.h"
+#include "remote/core.h"
+#include "remote/settings.h"
+
+namespace penstock::remote {
+
+// The version loads as soon as one target has described the model, so that a server starts while
+// others are still missing. One thread at a time but for Cancel. The references must outlive it and
+// the loaded version, but for `loops`.
+class RemoteLoader final : public core::Loader {
+ public:
+  RemoteLoader(core::ServableId id, RemoteVersion remote, const RemoteSettings& settings,
+               RemoteLoopsOwner& loops, const Engine& engine, MetricsRegistry& metrics,
+               InlineOptions inline_options)
+      : id_(std::move(id)),
+        remote_(std::move(remote)),
+        settings_(settings),
+        loops_(loops),
+        engine_(engine),
+        metrics_(metrics),
+        inline_options_(inline_options) {}
+
+  // Errors: UNAVAILABLE: no target has answered well; the message has what they said.
+  // INVALID_ARGUMENT: the file with the token cannot be read, or holds none.
+  StatusOr<std::unique_ptr<core::Servable>> Load() override;
+  void Cancel() override;
+
+ private:
+  class Question;
+
+  const core::ServableId id_;
+  const RemoteVersion remote_;
+  const RemoteSettings settings_;
+  RemoteLoopsOwner& loops_;
+  const Engine& engine_;
+  MetricsRegistry& metrics_;
+  const InlineOptions inline_options_;
+
+  Mutex mutex_;
+  std::shared_ptr<Question> question_ GUARDED_BY(mutex_);
+};
+
+}  // namespace penstock::remote

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+// A remote model and its targets, which are servers on loopback whose answers a test chooses.
+#include "remote/remote_model.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <fstream>
+#include <functional>
+#include <future>
+
+#include "base/os/test_folder.h"
+#include "infer/model_fake.h"
+#include "infer/served_model.h"
+#include "net/socket/server.h"
+#include "remote/messages.h"
+#include "remote/remote_loader.h"
+#include "serving/get_model_metadata.pb.h"
+#include "serving/predict.pb.h"
+
+namespace penstock::remote {
+namespace {
+
+using std::chrono::milliseconds;
+using testing::HasSubstr;
+
+std::string Metadata() {
+  tensorflow::serving::SignatureDefMap map;
+  auto& signature = (*map.mutable_signature_def())["serving_default"];
+  for (auto* infos : {signature.mutable_inputs(), signature.mutable_outputs()}) {
+    auto& info = (*infos)[infos == signature.mutable_inputs() ? "x" : "y"];
+    info.set_dtype(tensorflow::DT_FLOAT);
+    info.mutable_tensor_shape()->add_dim()->set_size(-1);
+  }
+  tensorflow::serving::GetModelMetadataResponse response;
+  (*response.mutable_metadata())["signature_def"].PackFrom(map);
+  return response.SerializeAsString();
+}
+
+ByteChain BytesOf(const std::string& text) { return ByteChain(WholeSlice(CopyToBuffer(text))); }
+
+// A server with the model. `predict` answers; by default with its input. Its handlers run on the
+// server's loop.
+class FakeTarget final {
+ public:
+  explicit FakeTarget(bool describes = true) {
+    router_.AddGrpc({.method = kMetadataMethod, .handler = [describes](net::GrpcCallRef call) {
+                       if (describes) return call->Respond(BytesOf(Metadata()));
+                       call->Finish(absl::NotFoundError("no such model"));
+                     }});
+    router_.AddGrpc({.method = kPredictMethod, .handler = [this](net::GrpcCallRef call) {
+                       ++calls;
+                       predict(std::move(call));
+                     }});
+    net::ServerOptions options;
+    options.loops = 1;
+    options.listen = {{.address = "127.0.0.1", .port = 0}};
+    auto server = net::Server::Start(options, router_, metrics_);
+    server_ = *std::move(server);
+  }
+
+  static void Echo(const net::GrpcCallRef& call) {
+    tensorflow::serving::PredictRequest request;
+    request.ParseFromArray(call->message().data, static_cast<int>(call->message().size));
+    tensorflow::serving::PredictResponse response;
+    (*response.mutable_outputs())["y"] = request.inputs().at("x");
+    call->Respond(BytesOf(response.SerializeAsString()));
+  }
+  RemoteTarget where() const { return {"127.0.0.1", static_cast<uint16_t>(server_->ports()[0])}; }
+  void End() { server_.reset(); }
+
+  // Set them before the first request.
+  std::function<void(net::GrpcCallRef)> predict = Echo;
+  std::atomic<int> calls{0};
+
+ private:
+  net::Router router_;
+  MetricsRegistry metrics_;
+  std::unique_ptr<net::Server> server_;
+};
+
+// Loads remote models, and runs requests on them. One thread.
+class RemoteModelTest : public testing::Test {
+ protected:
+  RemoteModelTest() { settings_.health_interval = Duration::zero(); }
+
+  StatusOr<std::unique_ptr<core::Servable>> Load(std::vector<RemoteTarget> targets,
+                                                 bool is_idempotent = false) {
+    remote_.targets = std::move(targets);
+    remote_.model = "m";
+    remote_.is_idempotent = is_idempotent;
+    RemoteLoader loader({"m", {1}}, remote_, settings_, loops_, engine_, metrics_, {});
+    return loader.Load();
+  }
+  void Serve(std::vector<RemoteTarget> targets, bool is_idempotent = false) {
+    auto loaded = Load(std::move(targets), is_idempotent);
+    ASSERT_TRUE(loaded.ok()) << loaded.status();
+    served_ = *std::move(loaded);
+  }
+  Model& model() { return static_cast<ServedModel&>(*served_).model(); }
+  InferResponse Ask(SteadyTime deadline = kNoDeadline, uint32_t hops = 0) {
+    InferRequest request;
+    Tensor tensor = *Tensor::Allocate(DType::kFloat32, {2});
+    tensor.mutable_as<float>()[0] = 1;
+    tensor.mutable_as<float>()[1] = 2;
+    request.inputs.push_back({"x", std::move(tensor)});
+    request.deadline = deadline;
+    request.cancel = &cancel_;
+    request.hops = hops;
+    std::promise<InferResponse> promise;
+    model().Run(request, [&](InferResponse&& response) { promise.set_value(std::move(response)); });
+    return promise.get_future().get();
+  }
+  uint64_t Counted(const std::string& name) {
+    const std::string text = metrics_.Text();
+    const std::string line =
+        "penstock_remote_" + name + "_total{model_name=\"m\",model_version=\"1\"} ";
+    return std::stoull(text.substr(text.find(line) + line.size()));
+  }
+
+  MetricsRegistry metrics_;
+  core::Manager manager_{{}};
+  schedule::Scheduler scheduler_{{.compute_slots = 1, .threads = schedule::PoolThreads::kNone}};
+  Engine engine_{{}, manager_, scheduler_};
+  RemoteSettings settings_;
+  RemoteLoopsOwner loops_{1};
+  RemoteVersion remote_;
+  CancelToken cancel_;
+  std::unique_ptr<core::Servable> served_;
+};
+
+TEST_F(RemoteModelTest, AnswersAsItsTarget) {
+  FakeTarget target;
+  Serve({target.where()});
+  const Signature& signature = *model().info().FindSignature("");
+  EXPECT_EQ(signature.FindInput("x")->dtype, DType::kFloat32);
+  EXPECT_EQ(signature.FindOutput("y")->shape, Shape({-1}));
+  const InferResponse response = Ask();
+  ASSERT_TRUE(response.status.ok()) << response.status;
+  ASSERT_EQ(response.outputs.size(), 1U);
+  EXPECT_EQ(response.outputs[0].name, "y");
+  EXPECT_EQ(response.outputs[0].tensor.as<float>()[1], 2);
+}
+
+TEST_F(RemoteModelTest, LoadsWhenOneTargetDescribesTheModel) {
+  FakeTarget silent(/*describes=*/false), good;
+  Serve({silent.where(), good.where()});
+  served_ = nullptr;
+  const auto failed = Load({silent.where()});
+  ASSERT_FALSE(failed.ok());
+  EXPECT_THAT(std::string(MessageOf(failed.status())), HasSubstr("no such model"));
+}
+
+TEST_F(RemoteModelTest, FailsToLoadWithoutAToken) {
+  const TestFolder folder;
+  remote_.token_file = folder / "token";
+  EXPECT_THAT(std::string(MessageOf(Load({{"127.0.0.1", 1}}).status())),
+              HasSubstr("cannot be read"));
+  std::ofstream(remote_.token_file) << "two words";
+  const Status status = Load({{"127.0.0.1", 1}}).status();
+  EXPECT_THAT(std::string(MessageOf(status)), HasSubstr("must hold one token"));
+  EXPECT_THAT(std::string(MessageOf(status)), testing::Not(HasSubstr("words\"")));
+}
+
+TEST_F(RemoteModelTest, TriesAgainOnlyWhatMayRunTwice) {
+  for (const bool is_idempotent : {false, true}) {
+    FakeTarget bad, good;
+    bad.predict = [](const net::GrpcCallRef& call) {
+      call->Finish(absl::UnavailableError("too busy"));
+    };
+    Serve({bad.where(), good.where()}, is_idempotent);
+    int failures = 0;
+    for (int i = 0; i < 30; ++i) failures += Ask().status.ok() ? 0 : 1;
+    // Until it is taken out, or is known to be worse than the other one.
+    EXPECT_GE(bad.calls, 1);
+    EXPECT_LE(bad.calls, kFailuresToEject);
+    EXPECT_EQ(failures, is_idempotent ? 0 : bad.calls.load());
+    EXPECT_EQ(Counted("retries"), is_idempotent ? static_cast<uint64_t>(bad.calls) : 0U);
+    served_ = nullptr;
+  }
+}
+
+TEST_F(RemoteModelTest, TriesAgainWhatNoTargetHasBegun) {
+  FakeTarget gone, good;
+  Serve({gone.where(), good.where()});
+  gone.End();
+  for (int i = 0; i < 30; ++i) EXPECT_EQ(Ask().status, OkStatus());
+  good.End();
+  EXPECT_EQ(Ask().status.code(), StatusCode::kUnavailable);
+}
+
+TEST_F(RemoteModelTest, OtherErrorsAreTheModels) {
+  FakeTarget one, two;
+  const auto fail = [](const net::GrpcCallRef& call) {
+    call->Finish(absl::InvalidArgumentError("bad x"));
+  };
+  one.predict = two.predict = fail;
+  Serve({one.where(), two.where()}, /*is_idempotent=*/true);
+  for (int i = 0; i < 10; ++i) {
+    const Status status = Ask().status;
+    EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(MessageOf(status)), HasSubstr("bad x"));
+  }
+  EXPECT_EQ(one.calls + two.calls, 10);
+  EXPECT_EQ(Counted("failures"), 0U);
+}
+
+TEST_F(RemoteModelTest, ItsOwnCredentialsAreNotTheClients) {
+  FakeTarget target;
+  target.predict = [](const net::GrpcCallRef& call) {
+    call->Finish(absl::UnauthenticatedError("who are you?"));
+  };
+  Serve({target.where()});
+  const Status status = Ask().status;
+  EXPECT_EQ(status.code(), StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(MessageOf(status)), HasSubstr("refuses this server"));
+}
+
+TEST_F(RemoteModelTest, ASlowTargetIsHelped) {
+  FakeTarget slow, good;
+  std::vector<net::GrpcCallRef> kept;
+  slow.predict = [&](net::GrpcCallRef call) { kept.push_back(std::move(call)); };
+  Serve({slow.where(), good.where()}, /*is_idempotent=*/true);
+  for (int i = 0; i < 30; ++i) EXPECT_EQ(Ask().status, OkStatus());
+  // Its time is known from the first request on, or it is taken out.
+  EXPECT_GE(slow.calls, 1);
+  EXPECT_LE(slow.calls, kFailuresToEject);
+  EXPECT_GE(Counted("hedges"), static_cast<uint64_t>(slow.calls));
+  served_ = nullptr;
+}
+
+TEST_F(RemoteModelTest, EndsAtTheDeadlineAndWhenTheClientLeaves) {
+  FakeTarget target;
+  std::vector<net::GrpcCallRef> kept;
+  target.predict = [&](net::GrpcCallRef call) {
+    kept.push_back(std::move(call));
+    if (kept.size() == 2) cancel_.Cancel();
+  };
+  Serve({target.where()});
+  EXPECT_EQ(Ask(std::chrono::steady_clock::now() + milliseconds(20)).status.code(),
+            StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(Ask().status.code(), StatusCode::kCancelled);
+  EXPECT_EQ(Ask().status.code(), StatusCode::kCancelled) << "before it is sent";
+  served_ = nullptr;
+}
+
+TEST_F(RemoteModelTest, ACircleEnds) {
+  FakeTarget target;
+  Serve({target.where()});
+  EXPECT_EQ(Ask(kNoDeadline, 3).status, OkStatus());
+  EXPECT_EQ(Ask(kNoDeadline, 4).status.code(), StatusCode::kFailedPrecondition);
+  EXPECT_EQ(target.calls, 1);
+}
+
+TEST_F(RemoteModelTest, AnAnswerMustBeWhatTheSignatureSays) {
+  FakeTarget target;
+  std::string answer;
+  target.predict = [&](const net::GrpcCallRef& call) { call->Respond(BytesOf(answer)); };
+  Serve({target.where()});
+  const auto error = [&] {
+    const Status status = Ask().status;
+    EXPECT_EQ(status.code(), StatusCode::kInternal);
+    return std::string(MessageOf(status));
+  };
+  EXPECT_THAT(error(), HasSubstr("no output 'y'"));
+  answer = "\x0a\xff";
+  EXPECT_THAT(error(), HasSubstr("PredictResponse is malformed"));
+  tensorflow::serving::PredictResponse response;
+  (*response.mutable_outputs())["y"].set_dtype(tensorflow::DT_INT32);
+  (*response.mutable_outputs())["y"].add_int_val(1);
+  answer = response.SerializeAsString();
+  EXPECT_THAT(error(), HasSubstr("instead of"));
+}
+
+}  // namespace
+}  // namespace penstock::remote

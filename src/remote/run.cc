@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+// How it works. Start writes the message on the caller's thread, and posts the rest to a loop:
+// there are no locks, since the answers, the timer and the cancel all come there.
+//
+// A target is blamed for failures of its connection, for UNAVAILABLE, for a deadline that passes,
+// and if a later try was faster than an earlier one. It is not blamed for other errors: these are
+// the model's answers. Three in a row take it out for a while (TargetRecord).
+#include "remote/run.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "infer/infer_call.h"
+#include "protocols/tfs/predict_reader.h"
+#include "remote/messages.h"
+
+namespace penstock::remote {
+namespace {
+
+// A try is stuck after so many times the time in which 95 of 100 answers come, and after kStuckMin.
+constexpr int kStuckShare = 4;
+constexpr Duration kStuckMin = std::chrono::milliseconds(20);
+
+}  // namespace
+
+void RemoteRun::Start(std::shared_ptr<RemoteCore> core, const InferRequest& request,
+                      ResponseCallback done) {
+  if (request.hops >= core->settings.hops_max)
+    return AnswerError(
+        done, Error(StatusCode::kFailedPrecondition,
+                    "{} servers have passed this request on, and --remote_hops_max is {}: do "
+                    "remote models lead back to themselves?",
+                    request.hops, core->settings.hops_max));
+  RequestMemory memory = core->engine.MemoryOfAnswer();
+  StatusOr<ByteChain> message = WritePredict(core->remote, request, memory);
+  if (!message.ok()) return AnswerError(done, std::move(message).status());
+  const size_t index = core->loops.Next();
+  net::ClientLoop& loop = core->loops.at(index);
+  const std::shared_ptr<RemoteRun> run(
+      new RemoteRun(std::move(core), index, request, *std::move(message), std::move(done)));
+  loop.Post([run] { run->Begin(); });
+}
+
+RemoteRun::RemoteRun(std::shared_ptr<RemoteCore> core, size_t loop, const InferRequest& request,
+                     ByteChain message, ResponseCallback done)
+    : core_(std::move(core)),
+      loop_(loop),
+      request_(&request),
+      message_(std::move(message)),
+      deadline_(request.deadline),
+      done_(std::move(done)),
+      hops_(std::to_string(request.hops + 1)) {}
+
+void RemoteRun::Begin() {
+  if (request_->cancel != nullptr)
+    request_->cancel->SetCallback(
+        [self = shared_from_this()] { self->loop().Post([self] { self->OnCancel(); }); });
+  part().retries.OnRequest();
+  part().hedges.OnRequest();
+  core_->metrics.requests.Add();
+  StartTry();
+}
+
+void RemoteRun::StartTry() {
+  const SteadyTime now = loop().clock().Now();
+  absl::InlinedVector<size_t, kTriesMax> tried;
+  for (const Try& each : tries_) tried.push_back(each.target);
+  const size_t index = tries_.size();
+  Try& added = tries_.emplace_back();
+  added.target = PickTarget(core_->targets, tried, now, part().random);
+  added.begun = now;
+  const Target& target = core_->targets[added.target];
+  target.record->OnStart();
+  net::UnaryRequest request{.path = kPredictMethod,
+                            .message = message_,
+                            .metadata = core_->metadata,
+                            .deadline = deadline_,
+                            .answer_bytes_max = core_->settings.answer_bytes_max,
+                            .budget = core_->engine.request_budget(),
+                            .landing = tfs::PredictResponseLanding};
+  request.metadata.emplace_back(std::string(kHopsField), hops_);
+  added.call = target.channels[loop_]->Start(
+      std::move(request), [self = shared_from_this(), index](net::UnaryAnswer&& answer) {
+        self->OnAnswer(index, std::move(answer));
+      });
+  // With one target, a second call would only be slow, too.
+  if (core_->remote.is_idempotent && core_->targets.size() > 1 && tries_.size() < kTriesMax)
+    loop().timers().Arm(*this, now + part().latencies.SlowAfter());
+}
+
+size_t RemoteRun::OpenTries() const {
+  return static_cast<size_t>(std::ranges::count(tries_, true, &Try::is_open));
+}
+
+void RemoteRun::OnAnswer(size_t index, net::UnaryAnswer&& answer) {
+  Try& each = tries_[index];
+  each.is_open = false;
+  const Target& target = core_->targets[each.target];
+  target.record->OnEnd();
+  if (request_ == nullptr) return;  // it has lost the race, or was cancelled
+  const SteadyTime now = loop().clock().Now();
+  if (answer.status.ok()) return OnGoodAnswer(each, answer.message);
+  const StatusCode code = answer.status.code();
+  if (!answer.is_from_server || code == StatusCode::kUnavailable) {
+    core_->metrics.failures.Add();
+    Blame(each, now);
+  } else {
+    target.record->OnGood(now - each.begun, now);
+  }
+  if (TryAgain(answer) || OpenTries() > 0) return;
+  InferResponse response;
+  response.status = ErrorOf(target, answer);
+  Answer(std::move(response));
+}
+
+void RemoteRun::OnGoodAnswer(Try& winner, const Slice& message) {
+  const SteadyTime now = loop().clock().Now();
+  const Duration latency = now - winner.begun;
+  core_->targets[winner.target].record->OnGood(latency, now);
+  part().latencies.Add(latency);
+  for (Try& each : tries_) {
+    if (each.is_open && each.begun < winner.begun) Blame(each, now);
+  }
+  InferResponse response;
+  RequestMemory memory = core_->engine.MemoryOfRequest();
+  StatusOr<NamedTensors> outputs = ReadPredict(core_->info, *request_, message, memory);
+  if (outputs.ok()) {
+    response.outputs = *std::move(outputs);
+  } else {
+    response.status = std::move(outputs).status();
+  }
+  Answer(std::move(response));
+}
+
+bool RemoteRun::TryAgain(const net::UnaryAnswer& answer) {
+  if (answer.status.code() != StatusCode::kUnavailable || tries_.size() == kTriesMax) return false;
+  if (!answer.is_unprocessed && !core_->remote.is_idempotent) return false;
+  if (!part().retries.Take()) return false;
+  core_->metrics.retries.Add();
+  StartTry();
+  return true;
+}
+
+bool RemoteRun::IsStuck(Try& each, SteadyTime now) {
+  TargetRecord& record = *core_->targets[each.target].record;
+  const Duration limit = std::max(kStuckShare * part().latencies.SlowAfter(), kStuckMin);
+  if (now - each.begun < limit) return record.IsEjected(now);
+  Blame(each, now);
+  return true;
+}
+
+void RemoteRun::Blame(Try& each, SteadyTime now) {
+  if (std::exchange(each.is_blamed, true)) return;
+  core_->targets[each.target].record->OnBad(now - each.begun, now);
+}
+
+void RemoteRun::OnTimer() {
+  if (request_ == nullptr || tries_.size() == kTriesMax) return;
+  const SteadyTime now = loop().clock().Now();
+  bool is_stuck = false;
+  for (Try& each : tries_) is_stuck |= each.is_open && IsStuck(each, now);
+  if (part().hedges.Take() || (is_stuck && part().retries.Take())) {
+    core_->metrics.hedges.Add();
+    return StartTry();
+  }
+  loop().timers().Arm(*this, now + part().latencies.SlowAfter());
+}
+
+void RemoteRun::OnCancel() {
+  if (request_ == nullptr) return;
+  const StatusCode code = OutcomeOf(StatusCode::kCancelled, request_->cancel);
+  const SteadyTime now = loop().clock().Now();
+  if (code == StatusCode::kDeadlineExceeded) {
+    for (Try& each : tries_) {
+      if (each.is_open) Blame(each, now);
+    }
+  }
+  InferResponse response;
+  response.status = Error(code, "the request was given up while a target worked on it");
+  Answer(std::move(response));
+}
+
+Status RemoteRun::ErrorOf(const Target& target, const net::UnaryAnswer& answer) const {
+  const StatusCode code = answer.status.code();
+  if (code == StatusCode::kDeadlineExceeded) return answer.status;
+  // The client's own credentials have nothing to do with it.
+  if (answer.is_from_server &&
+      (code == StatusCode::kUnauthenticated || code == StatusCode::kPermissionDenied))
+    return Error(StatusCode::kUnavailable, "target {} refuses this server: {}", target.name,
+                 MessageOf(answer.status));
+  return Error(code, "target {}: {}", target.name, MessageOf(answer.status));
+}
+
+void RemoteRun::Answer(InferResponse&& response) {
+  Disarm();
+  // Before `done`, after which the version may be unloaded.
+  for (const Try& each : tries_) {
+    if (each.is_open) core_->targets[each.target].channels[loop_]->Cancel(each.call);
+  }
+  if (CancelToken* const cancel = std::exchange(request_, nullptr)->cancel; cancel != nullptr)
+    cancel->ClearCallback();
+  ResponseCallback done = std::move(done_);
+  done(std::move(response));
+}
+
+}  // namespace penstock::remote
