@@ -341,7 +341,8 @@ TEST_F(TensorFlowTest, TensorsThatTheGraphDoesNotHave) {
   EXPECT_THAT(ErrorOf(path, {{"outputs", "y:1"}}), HasSubstr("the graph has no tensor 'y:1'"));
   EXPECT_THAT(ErrorOf(path, {{"outputs", "y:-1"}}), HasSubstr("the graph has no tensor 'y:-1'"));
   EXPECT_THAT(ErrorOf(path, {{"outputs", "y:99999999999"}}), HasSubstr("has no tensor"));
-  EXPECT_THAT(ErrorOf(path, {{"outputs", "y,y"}}), HasSubstr("'y' stands twice"));
+  EXPECT_THAT(ErrorOf(path, {{"outputs", "y,y"}}),
+              HasSubstr("has 'y', which is one of them already"));
   EXPECT_THAT(ErrorOf(path, {{"outputs", ","}}), HasSubstr("the graph has no tensor ''"));
   EXPECT_THAT(ErrorOf(WithSignatureFile("inputs: z\n"), {}),
               HasSubstr("the graph has no tensor 'z'"));
