@@ -166,8 +166,11 @@ std::span<std::byte> Http1Session::ReadTarget() {
 }
 
 bool Http1Session::ReadsInPlace() const {
-  return PreviewBytes() > 0 || (state_ == State::kBody && call_ != nullptr && pending_.empty() &&
-                                call_->ReadsBodyInPlace());
+  if (!pending_.empty()) return false;
+  // The next request comes when this one is answered.
+  if (state_ == State::kAnswer) return expects_big_body_;
+  return PreviewBytes() > 0 ||
+         (state_ == State::kBody && call_ != nullptr && call_->ReadsBodyInPlace());
 }
 
 size_t Http1Session::PreviewBytes() const {

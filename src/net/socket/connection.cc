@@ -162,7 +162,10 @@ size_t Connection::ShowNextBytes() {
   const std::span<std::byte> scratch = loop_.scratch().first(wanted);
   const ssize_t bytes =
       recv(socket_.native_handle(), scratch.data(), scratch.size(), MSG_PEEK | MSG_DONTWAIT);
-  if (bytes <= 0) return 0;  // Receive finds out why
+  if (bytes <= 0) {
+    if (bytes < 0) CloseIfBroken();
+    return 0;  // Receive finds out that the peer has closed
+  }
   const std::span<const std::byte> next = scratch.first(static_cast<size_t>(bytes));
   if (session_ == nullptr && !StartSession(next)) return 0;
   return session_->PreviewBytes() > 0 ? session_->Preview(next) : 0;
@@ -196,6 +199,7 @@ void Connection::ReadMore(Read& read) {
   };
   for (size_t total = 0; may_read() && total < kReadBytesMax;) {
     const size_t head_bytes = ShowNextBytes();
+    if (closed_) break;
     std::span<std::byte> target;
     if (tls_ == nullptr && session_ != nullptr) target = session_->ReadTarget();
     if (target.empty())
@@ -216,13 +220,18 @@ void Connection::ReadMore(Read& read) {
 size_t Connection::Receive(std::span<std::byte> to, Read& read) {
   const ssize_t bytes = recv(socket_.native_handle(), to.data(), to.size(), MSG_DONTWAIT);
   if (bytes <= 0) {
-    // The next asynchronous read reports any error other than "no data", and closes.
     read = bytes == 0 ? Read::kEnd : Read::kAll;
+    if (bytes < 0) CloseIfBroken();
     return 0;
   }
   read = static_cast<size_t>(bytes) == to.size() ? Read::kMore : Read::kAll;
   server().metrics.bytes_received.Add(static_cast<uint64_t>(bytes));
   return static_cast<size_t>(bytes);
+}
+
+// The kernel tells an error once, so the next read would not see it.
+void Connection::CloseIfBroken() {
+  if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) Close();
 }
 
 void Connection::OnEndOfInput() {

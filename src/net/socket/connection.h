@@ -76,6 +76,8 @@ class Connection final : public LoopConnection, public SessionHost, private Flus
   void UseKeptInput();
   // One recv() without waiting. Returns how many bytes came.
   size_t Receive(std::span<std::byte> to, Read& read);
+  // Closes if a recv() has failed for another reason than "no data".
+  void CloseIfBroken();
   void OnEndOfInput();
 
   // From the socket's bytes to the session: decrypted if there is TLS, then by the protocol that

@@ -234,6 +234,23 @@ TEST_F(ServerTest, BigBodiesAreReadToTheirPlaceWithoutACopy) {
   EXPECT_EQ(Metric("penstock_net_body_bytes_copied_total"), 0);
 }
 
+// While a model runs elsewhere, its connection waits for the next request. The read that it has
+// begun must not take the head and a part of the body.
+TEST_F(ServerTest, ABodyAfterAnAnswerFromAnotherThreadIsNotCopied) {
+  Start();
+  SocketClient client = Connect();
+  const std::string request = "POST /later HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n" +
+                              std::string(200'000, 'x');
+  for (int i = 0; i < 3; ++i) {
+    client.Send(request);
+    const HttpCallRef call = TakeWaiting();
+    EXPECT_EQ(call->body().size, 200'000u);
+    call->Respond(HttpResponse());
+    EXPECT_THAT(client.ReadAnswer(), StartsWith("HTTP/1.1 200"));
+  }
+  EXPECT_EQ(Metric("penstock_net_body_bytes_copied_total"), 0);
+}
+
 TEST_F(ServerTest, ASlowReaderIsCutOffAfterTheWriteTimeout) {
   options_.write_timeout = milliseconds(100);
   Start();
