@@ -196,10 +196,12 @@ def test_deadlines_cancels_and_errors_of_steps(start):
         assert code == grpc.StatusCode.DEADLINE_EXCEEDED
         eventually('the end of all steps', none_is_left)
         calls = [client.stub.Predict.future(predict_request('chain', {'d': long}), timeout=60 * SLOWNESS) for _ in range(5)]
-        # One has the slot, its other step waits, and the others are not decoded.
-        for model, count in (('delay', 1), ('chain', 4)):
-            series = f'penstock_model_queue_length{{model_name="{model}"}}'
-            eventually('the queue', lambda series=series, count=count: value(server, series) == count)
+
+        def waiting(model):
+            return value(server, f'penstock_model_queue_length{{model_name="{model}"}}')
+        # One has the slot, its other step waits, and the others are not decoded; a second one may be, if the slot
+        # was free when it came.
+        eventually('the queue', lambda: (waiting('chain'), waiting('delay')) in {(4, 1), (3, 3)})
         for call in calls:
             call.cancel()
         eventually('the end of all steps', none_is_left)
