@@ -199,9 +199,9 @@ def test_deadlines_cancels_and_errors_of_steps(start):
 
         def waiting(model):
             return value(server, f'penstock_model_queue_length{{model_name="{model}"}}')
-        # One has the slot, its other step waits, and the others are not decoded; a second one may be, if the slot
-        # was free when it came.
-        eventually('the queue', lambda: (waiting('chain'), waiting('delay')) in {(4, 1), (3, 3)})
+        # A step has the slot, and the other steps of what is decoded wait: of one request, or of more if they were decoded
+        # before its steps were in the queue.
+        eventually('the queue', lambda: waiting('delay') == 2 * (5 - waiting('chain')) - 1)
         for call in calls:
             call.cancel()
         eventually('the end of all steps', none_is_left)
