@@ -9,6 +9,7 @@
 #include <fstream>
 #include <functional>
 #include <future>
+#include <mutex>
 
 #include "base/os/test_folder.h"
 #include "infer/model_fake.h"
@@ -232,8 +233,10 @@ TEST_F(RemoteModelTest, ASlowTargetIsHelped) {
 
 TEST_F(RemoteModelTest, EndsAtTheDeadlineAndWhenTheClientLeaves) {
   FakeTarget target;
+  std::mutex mutex;
   std::vector<net::GrpcCallRef> kept;
   target.predict = [&](net::GrpcCallRef call) {
+    const std::lock_guard lock(mutex);
     kept.push_back(std::move(call));
     if (kept.size() == 2) cancel_.Cancel();
   };
@@ -243,6 +246,8 @@ TEST_F(RemoteModelTest, EndsAtTheDeadlineAndWhenTheClientLeaves) {
   EXPECT_EQ(Ask().status.code(), StatusCode::kCancelled);
   EXPECT_EQ(Ask().status.code(), StatusCode::kCancelled) << "before it is sent";
   served_ = nullptr;
+  const std::lock_guard lock(mutex);
+  kept.clear();
 }
 
 TEST_F(RemoteModelTest, ACircleEnds) {
