@@ -41,6 +41,27 @@ std::string Metadata() {
 
 ByteChain BytesOf(const std::string& text) { return ByteChain(WholeSlice(CopyToBuffer(text))); }
 
+// Calls that nobody answers. Thread-safe: servers add them, and the test drops them.
+class KeptCalls {
+ public:
+  ~KeptCalls() {
+    const std::lock_guard lock(mutex_);
+    calls_.clear();
+  }
+  void push_back(net::GrpcCallRef call) {
+    const std::lock_guard lock(mutex_);
+    calls_.push_back(std::move(call));
+  }
+  size_t size() const {
+    const std::lock_guard lock(mutex_);
+    return calls_.size();
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::vector<net::GrpcCallRef> calls_;
+};
+
 // A server with the model. `predict` answers; by default with its input. Its handlers run on the
 // server's loop.
 class FakeTarget final {
@@ -220,7 +241,7 @@ TEST_F(RemoteModelTest, ItsOwnCredentialsAreNotTheClients) {
 
 TEST_F(RemoteModelTest, ASlowTargetIsHelped) {
   FakeTarget slow, good;
-  std::vector<net::GrpcCallRef> kept;
+  KeptCalls kept;
   slow.predict = [&](net::GrpcCallRef call) { kept.push_back(std::move(call)); };
   Serve({slow.where(), good.where()}, /*is_idempotent=*/true);
   for (int i = 0; i < 30; ++i) EXPECT_EQ(Ask().status, OkStatus());
@@ -233,10 +254,8 @@ TEST_F(RemoteModelTest, ASlowTargetIsHelped) {
 
 TEST_F(RemoteModelTest, EndsAtTheDeadlineAndWhenTheClientLeaves) {
   FakeTarget target;
-  std::mutex mutex;
-  std::vector<net::GrpcCallRef> kept;
+  KeptCalls kept;
   target.predict = [&](net::GrpcCallRef call) {
-    const std::lock_guard lock(mutex);
     kept.push_back(std::move(call));
     if (kept.size() == 2) cancel_.Cancel();
   };
@@ -246,8 +265,6 @@ TEST_F(RemoteModelTest, EndsAtTheDeadlineAndWhenTheClientLeaves) {
   EXPECT_EQ(Ask().status.code(), StatusCode::kCancelled);
   EXPECT_EQ(Ask().status.code(), StatusCode::kCancelled) << "before it is sent";
   served_ = nullptr;
-  const std::lock_guard lock(mutex);
-  kept.clear();
 }
 
 TEST_F(RemoteModelTest, ACircleEnds) {
