@@ -361,6 +361,7 @@ void Cluster::OnRedirect(Node& from, const std::shared_ptr<Batch>& batch, uint32
     }
   }
   read.prefers_replica = false;
+  if (to != nullptr) to->NoteRedirect();
   if (to != nullptr && !to->is_ready()) to->Connect();
   if (to == nullptr || !to->is_ready() || read.tries > kRedirectsInARow) {
     // The node may be wrong, or the other one may never be there: a replica may know better.

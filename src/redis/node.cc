@@ -15,6 +15,8 @@ using boost::asio::ip::tcp;
 // Input that one event takes from a node, before the others get their turn.
 constexpr int kReadsInARow = 8;
 constexpr int kBackoffMax = 8;
+// Longer than the connection takes, and than the map that names the node.
+constexpr Duration kKeptAfterRedirect = std::chrono::seconds(10);
 constexpr std::string_view kAsking = "*1\r\n$6\r\nASKING\r\n";
 
 }  // namespace
@@ -267,6 +269,10 @@ void Node::Flush() {
   written_ = 0;
 }
 
+bool Node::IsNeeded(SteadyTime now) const {
+  return is_wanted || (redirected_at_ && now - *redirected_at_ < kKeptAfterRedirect);
+}
+
 void Node::OnTick() {
   const SteadyTime now = owner_.now();
   if (is_connecting()) {
@@ -280,13 +286,13 @@ void Node::OnTick() {
     return;
   }
   if ((state_ == State::kDown && now >= retry_at_) || state_ == State::kIdle) {
-    if (is_wanted) Connect();
+    if (IsNeeded(now)) Connect();
     return;
   }
   if (state_ != State::kReady) return;
   if (flights_.empty()) {
     is_stalled_ = false;
-    if (!is_wanted) Disconnect();
+    if (!IsNeeded(now)) Disconnect();
     return;
   }
   const Duration silence = now - std::max(flights_.front().sent, last_input_);

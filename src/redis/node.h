@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -80,6 +81,9 @@ class Node final {
   }
   // Whether the connection is kept: the slot map names the node.
   bool is_wanted = true;
+  // Another node has named this one in a redirect. The slot map names no node that has no slots
+  // yet, and an old map may lack a new node: so the connection is kept for a while.
+  void NoteRedirect() { redirected_at_ = owner_.now(); }
   bool flush_scheduled = false;
   Status last_problem;           // why the last connection failed
   std::vector<uint32_t> staged;  // reads that are about to be sent here
@@ -101,6 +105,7 @@ class Node final {
   void OnResolved(const boost::system::error_code& error,
                   const boost::asio::ip::tcp::resolver::results_type& results);
   void OpenNext();
+  bool IsNeeded(SteadyTime now) const;
   void ContinueConnect();
   void Greet();
   void Disconnect();
@@ -124,6 +129,7 @@ class Node final {
   uint64_t epoch_ = 0;  // of the connection: events of an earlier one are ignored
   SteadyTime since_;    // the state
   SteadyTime retry_at_;
+  std::optional<SteadyTime> redirected_at_;
   Duration retry_after_;
   SteadyTime last_input_;
   Duration silence_max_;
