@@ -12,6 +12,7 @@
 #include <cstring>
 #include <optional>
 
+#include "base/calls/http_code.h"
 #include "base/check.h"
 #include "base/percent.h"
 
@@ -34,27 +35,6 @@ nghttp2_nv Field(std::string_view name, std::string_view value) {
   return {reinterpret_cast<uint8_t*>(const_cast<char*>(name.data())),
           reinterpret_cast<uint8_t*>(const_cast<char*>(value.data())), name.size(), value.size(),
           NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE};
-}
-
-// The code that gRPC gives an answer that is none of gRPC.
-StatusCode CodeOfHttpStatus(int status) {
-  switch (status) {
-    case 400:
-      return StatusCode::kInternal;
-    case 401:
-      return StatusCode::kUnauthenticated;
-    case 403:
-      return StatusCode::kPermissionDenied;
-    case 404:
-      return StatusCode::kUnimplemented;
-    case 429:
-    case 502:
-    case 503:
-    case 504:
-      return StatusCode::kUnavailable;
-    default:
-      return StatusCode::kUnknown;
-  }
 }
 
 int ParseInt(std::string_view text) {

@@ -5,29 +5,10 @@
 
 #include <charconv>
 
+#include "base/calls/http_code.h"
 #include "net/grpc/wire.h"
 
 namespace penstock::net {
-
-StatusCode CodeOfHttpStatus(int http_status) {
-  switch (http_status) {
-    case 400:
-      return StatusCode::kInternal;
-    case 401:
-      return StatusCode::kUnauthenticated;
-    case 403:
-      return StatusCode::kPermissionDenied;
-    case 404:
-      return StatusCode::kUnimplemented;
-    case 429:
-    case 502:
-    case 503:
-    case 504:
-      return StatusCode::kUnavailable;
-    default:
-      return StatusCode::kUnknown;
-  }
-}
 
 UnaryAnswer AnswerOfReset(uint32_t error_code) {
   const auto code = [error_code] {

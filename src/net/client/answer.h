@@ -10,10 +10,6 @@
 
 namespace penstock::net {
 
-// The code of an answer that has an HTTP status other than 200 and no grpc-status. See
-// doc/http-grpc-status-mapping.md of gRPC.
-StatusCode CodeOfHttpStatus(int http_status);
-
 // The answer of a stream that the server has reset with this code of HTTP/2.
 UnaryAnswer AnswerOfReset(uint32_t error_code);
 
