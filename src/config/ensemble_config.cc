@@ -4,9 +4,9 @@
 #include "config/ensemble_config.h"
 
 #include <algorithm>
-#include <set>
 #include <utility>
 
+#include "config/declared_versions.h"
 #include "penstock/model_options.pb.h"
 
 namespace penstock {
@@ -63,40 +63,14 @@ StatusOr<ensemble::Graph> ReadGraph(const config::Ensemble& from) {
   return graph;
 }
 
-// An option without an effect would be a surprise later.
-Status CheckOthers(const config::ModelOptions& options) {
-  const std::pair<std::string_view, bool> others[] = {
-      {"scheduling", options.has_scheduling()},
-      {"batching", options.has_batching()},
-      {"cache", options.has_cache()},
-      {"warm_up", options.has_warm_up()},
-      {"memory_bytes", options.memory_bytes() != 0}};
-  for (const auto& [name, is_set] : others) {
-    if (!is_set) continue;
-    return InvalidArgument(
-        "has an ensemble, and {}, which has no effect on it; set it for the models of its steps",
-        name);
-  }
-  return OkStatus();
-}
-
 }  // namespace
 
 StatusOr<std::vector<ensemble::Graph>> ReadEnsembles(const config::ModelOptions& options) {
-  std::vector<ensemble::Graph> graphs;
-  std::set<core::VersionNumber> versions;
-  for (const config::Ensemble& from : options.ensemble()) {
-    StatusOr<ensemble::Graph> graph = ReadGraph(from);
-    const int64_t version = from.has_version() ? from.version() : 1;
-    if (!graph.ok())
-      return InvalidArgument("has a mistake in ensemble version {}: {}", version,
-                             MessageOf(graph.status()));
-    if (!versions.insert(graph->version).second)
-      return InvalidArgument("has two ensembles of version {}; give each a version of its own",
-                             version);
-    graphs.push_back(*std::move(graph));
-  }
-  if (!graphs.empty()) TRY(CheckOthers(options));
+  ASSIGN_OR_RETURN(
+      std::vector<ensemble::Graph> graphs,
+      ReadDeclaredVersions<ensemble::Graph>(options.ensemble(), "ensemble", ReadGraph));
+  if (!graphs.empty())
+    TRY(CheckNoRunOptions(options, "an ensemble", "for the models of its steps"));
   return graphs;
 }
 

@@ -5,9 +5,9 @@
 
 #include <algorithm>
 #include <charconv>
-#include <set>
 #include <utility>
 
+#include "config/declared_versions.h"
 #include "penstock/model_options.pb.h"
 
 namespace penstock {
@@ -53,22 +53,6 @@ StatusOr<RemoteVersion> ReadRemote(const config::Remote& from, std::string_view 
   if (!remote.token_file.empty() && !remote.tls)
     return InvalidArgument("it has a token_file, but no tls: everybody could read the token");
   return remote;
-}
-
-// An option without an effect would be a surprise later.
-Status CheckOthersOfRemote(const config::ModelOptions& options) {
-  const std::pair<std::string_view, bool> others[] = {
-      {"scheduling", options.has_scheduling()},
-      {"batching", options.has_batching()},
-      {"cache", options.has_cache()},
-      {"warm_up", options.has_warm_up()},
-      {"memory_bytes", options.memory_bytes() != 0}};
-  for (const auto& [name, is_set] : others) {
-    if (!is_set) continue;
-    return InvalidArgument("has a remote, and {}, which has no effect on it; set it at the targets",
-                           name);
-  }
-  return OkStatus();
 }
 
 }  // namespace
@@ -128,20 +112,10 @@ uint64_t RevisionOf(const RemoteVersion& remote) {
 
 StatusOr<std::vector<RemoteVersion>> ReadRemotes(const config::ModelOptions& options,
                                                  std::string_view name) {
-  std::vector<RemoteVersion> remotes;
-  std::set<core::VersionNumber> versions;
-  for (const config::Remote& from : options.remote()) {
-    StatusOr<RemoteVersion> remote = ReadRemote(from, name);
-    const int64_t version = from.has_version() ? from.version() : 1;
-    if (!remote.ok())
-      return InvalidArgument("has a mistake in remote version {}: {}", version,
-                             MessageOf(remote.status()));
-    if (!versions.insert(remote->version).second)
-      return InvalidArgument("has two remotes of version {}; give each a version of its own",
-                             version);
-    remotes.push_back(*std::move(remote));
-  }
-  if (!remotes.empty()) TRY(CheckOthersOfRemote(options));
+  const auto read = [name](const config::Remote& from) { return ReadRemote(from, name); };
+  ASSIGN_OR_RETURN(std::vector<RemoteVersion> remotes,
+                   ReadDeclaredVersions<RemoteVersion>(options.remote(), "remote", read));
+  if (!remotes.empty()) TRY(CheckNoRunOptions(options, "a remote", "at the targets"));
   return remotes;
 }
 
