@@ -3,8 +3,6 @@
 // connection.
 #pragma once
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -16,8 +14,8 @@
 #include <utility>
 #include <vector>
 
-#include "base/check.h"
 #include "base/mutex.h"
+#include "base/os/loopback_listener.h"
 #include "redis/resp.h"
 #include "redis/slot_map.h"
 
@@ -55,22 +53,13 @@ class RedisFake final {
   using Command = std::vector<std::string>;
   using Handler = std::function<FakeAnswer(const Command&)>;
 
-  explicit RedisFake(Handler handler) : handler_(std::move(handler)) {
-    listener_ = ::socket(AF_INET, SOCK_STREAM, 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    PENSTOCK_CHECK(::bind(listener_, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0 &&
-                       ::listen(listener_, 16) == 0,
-                   "no port");
-    socklen_t size = sizeof(address);
-    ::getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size);
-    port_ = ntohs(address.sin_port);
+  explicit RedisFake(Handler handler)
+      : listener_(ListenOnLoopback()), handler_(std::move(handler)) {
     acceptor_ = std::thread([this] { Accept(); });
   }
   ~RedisFake() { Stop(); }
 
-  Address address() const { return {"127.0.0.1", port_}; }
+  Address address() const { return {"127.0.0.1", listener_.port}; }
   void SetHandler(Handler handler) EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
     handler_ = std::move(handler);
@@ -89,16 +78,16 @@ class RedisFake final {
       if (std::exchange(stopped_, true)) return;
       for (const int socket : sockets_) ::shutdown(socket, SHUT_RDWR);
     }
-    ::shutdown(listener_, SHUT_RDWR);
+    ::shutdown(listener_.socket, SHUT_RDWR);
     acceptor_.join();
     for (std::thread& thread : threads_) thread.join();
-    ::close(listener_);
+    ::close(listener_.socket);
   }
 
  private:
   void Accept() EXCLUDES(mutex_) {
     for (;;) {
-      const int socket = ::accept(listener_, nullptr, nullptr);
+      const int socket = ::accept(listener_.socket, nullptr, nullptr);
       if (socket < 0) return;
       MutexLock lock(mutex_);
       if (stopped_) {
@@ -139,8 +128,7 @@ class RedisFake final {
     }
   }
 
-  int listener_ = -1;
-  uint16_t port_ = 0;
+  const LoopbackListener listener_;
   std::thread acceptor_;
   std::vector<std::thread> threads_;  // of the acceptor until it has ended
   Mutex mutex_;

@@ -2,8 +2,6 @@
 // A web server for tests. It sends what the test wants, also answers that are wrong.
 #pragma once
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -17,6 +15,7 @@
 #include <vector>
 
 #include "base/mutex.h"
+#include "base/os/loopback_listener.h"
 
 namespace penstock {
 
@@ -49,25 +48,17 @@ class FakeHttpServer final {
 
   // Listens at a free port of the loopback interface, and runs until its destructor. `answer` may
   // be called on several threads at once.
-  explicit FakeHttpServer(Answer answer) : answer_(std::move(answer)) {
-    listener_ = socket(AF_INET, SOCK_STREAM, 0);
-    sockaddr_in address = {};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    bind(listener_, reinterpret_cast<sockaddr*>(&address), sizeof address);
-    listen(listener_, 16);
-    socklen_t size = sizeof address;
-    getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size);
-    port_ = ntohs(address.sin_port);
+  explicit FakeHttpServer(Answer answer)
+      : answer_(std::move(answer)), listener_(ListenOnLoopback()) {
     thread_ = std::thread([this] { Run(); });
   }
   ~FakeHttpServer() {
-    shutdown(listener_, SHUT_RDWR);
+    shutdown(listener_.socket, SHUT_RDWR);
     thread_.join();
-    close(listener_);
+    close(listener_.socket);
   }
 
-  int port() const { return port_; }
+  int port() const { return listener_.port; }
   // The heads of all requests so far, in the order in which they arrived.
   std::vector<std::string> heads() const {
     MutexLock lock(mutex_);
@@ -89,7 +80,7 @@ class FakeHttpServer final {
   void Run() {
     std::vector<std::thread> connections;
     while (true) {
-      const int connection = accept(listener_, nullptr, nullptr);
+      const int connection = accept(listener_.socket, nullptr, nullptr);
       if (connection < 0) break;
       connections.emplace_back([this, connection] {
         while (Serve(connection)) {
@@ -133,8 +124,7 @@ class FakeHttpServer final {
   }
 
   const Answer answer_;
-  int listener_ = -1;
-  int port_ = 0;
+  const LoopbackListener listener_;
   mutable Mutex mutex_;
   std::vector<std::string> heads_ GUARDED_BY(mutex_);
   std::thread thread_;

@@ -13,6 +13,7 @@
 #include <future>
 #include <string>
 
+#include "base/os/loopback_listener.h"
 #include "base/os/test_folder.h"
 #include "net/socket/identity_fake.h"
 #include "net/socket/server.h"
@@ -26,24 +27,15 @@ using testing::HasSubstr;
 // A port that listens, and whose connections nobody serves: what a stopped process looks like.
 class SilentPort final {
  public:
-  SilentPort() : socket_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_in address = {};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    bind(socket_, reinterpret_cast<sockaddr*>(&address), sizeof address);
-    listen(socket_, 5);
-    socklen_t size = sizeof address;
-    getsockname(socket_, reinterpret_cast<sockaddr*>(&address), &size);
-    port = ntohs(address.sin_port);
-  }
-  ~SilentPort() { close(socket_); }
+  SilentPort() = default;
+  ~SilentPort() { close(listener_.socket); }
   SilentPort(const SilentPort&) = delete;
   SilentPort& operator=(const SilentPort&) = delete;
 
-  uint16_t port = 0;
+  uint16_t port() const { return listener_.port; }
 
  private:
-  const int socket_;
+  const LoopbackListener listener_ = ListenOnLoopback();
 };
 
 // A server with three methods, and a loop for clients. One thread; the handlers run on the loops.
@@ -197,7 +189,7 @@ TEST_F(GrpcChannelTest, ConnectsAgainAfterTheServerHasEnded) {
 
 TEST_F(GrpcChannelTest, GivesUpAServerThatSaysNothing) {
   const SilentPort silent;
-  ChannelOptions options = To(silent.port);
+  ChannelOptions options = To(silent.port());
   options.connect_timeout = milliseconds(20);
   options.calls_max = 2;
   GrpcChannel channel(loop_, std::move(options));
