@@ -3,7 +3,10 @@
 // before them.
 #include "config/remote_config.h"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <utility>
 
@@ -55,22 +58,64 @@ StatusOr<RemoteVersion> ReadRemote(const config::Remote& from, std::string_view 
   return remote;
 }
 
+bool IsAddress(const std::string& text) {
+  std::array<unsigned char, 16> address;
+  return inet_pton(AF_INET, text.c_str(), address.data()) == 1 ||
+         inet_pton(AF_INET6, text.c_str(), address.data()) == 1;
+}
+
+// True for "ADDRESS", "ADDRESS:PORT", and the same of IPv6 with brackets.
+bool IsDnsServer(std::string_view text) {
+  const size_t colon = text.rfind(':');
+  const bool has_port = colon != std::string_view::npos && !text.ends_with(']');
+  std::string_view host = has_port ? text.substr(0, colon) : text;
+  if (has_port) {
+    uint16_t port = 0;
+    const std::string_view number = text.substr(colon + 1);
+    const auto [end, error] = std::from_chars(number.begin(), number.end(), port);
+    if (error != std::errc() || end != number.end() || port == 0) return false;
+  }
+  const bool has_brackets = host.starts_with('[') && host.ends_with(']');
+  if (has_brackets) host = host.substr(1, host.size() - 2);
+  return IsAddress(std::string(host)) && (host.find(':') != std::string_view::npos) == has_brackets;
+}
+
+constexpr std::string_view kDnsScheme = "dns://";
+
 }  // namespace
 
 std::string RemoteTarget::ToString() const {
-  return host.find(':') == std::string::npos ? fmt::format("{}:{}", host, port)
-                                             : fmt::format("[{}]:{}", host, port);
+  const std::string text = host.find(':') == std::string::npos ? fmt::format("{}:{}", host, port)
+                                                               : fmt::format("[{}]:{}", host, port);
+  return is_dns ? fmt::format("{}{}/{}", kDnsScheme, dns_server, text) : text;
 }
 
 StatusOr<RemoteTarget> ParseRemoteTarget(std::string_view text) {
   const auto wrong = [text](std::string_view why) {
     return InvalidArgument("the target '{:.200}' is no HOST:PORT: {}", text, why);
   };
-  const size_t colon = text.rfind(':');
-  if (colon == std::string_view::npos) return wrong("it has no port");
-  std::string_view host = text.substr(0, colon);
-  const std::string_view number = text.substr(colon + 1);
   RemoteTarget target;
+  std::string_view server = text;
+  if (text.starts_with(kDnsScheme)) {
+    const std::string_view rest = text.substr(kDnsScheme.size());
+    const size_t slash = rest.find('/');
+    if (slash == std::string_view::npos)
+      return InvalidArgument(
+          "the target '{:.200}' is no name in the DNS: write dns:///NAME:PORT, with three slashes",
+          text);
+    target.is_dns = true;
+    target.dns_server = rest.substr(0, slash);
+    if (!target.dns_server.empty() && !IsDnsServer(target.dns_server))
+      return InvalidArgument(
+          "the target '{:.200}' has the DNS server '{:.200}', which is no address: write "
+          "dns://ADDRESS:PORT/NAME:PORT, or dns:///NAME:PORT for those of the system",
+          text, target.dns_server);
+    server = rest.substr(slash + 1);
+  }
+  const size_t colon = server.rfind(':');
+  if (colon == std::string_view::npos) return wrong("it has no port");
+  std::string_view host = server.substr(0, colon);
+  const std::string_view number = server.substr(colon + 1);
   const auto [end, error] = std::from_chars(number.begin(), number.end(), target.port);
   if (error != std::errc() || end != number.end() || target.port == 0)
     return wrong("the port must be a number from 1 to 65535");
@@ -85,6 +130,9 @@ StatusOr<RemoteTarget> ParseRemoteTarget(std::string_view text) {
   };
   if (host.empty() || !std::ranges::all_of(host, is_good))
     return wrong("it has no name or address of a host");
+  if (target.is_dns && IsAddress(std::string(host)))
+    return InvalidArgument("the target '{:.200}' asks the DNS for an address: write {}", text,
+                           server);
   target.host = host;
   return target;
 }

@@ -20,15 +20,19 @@ namespace penstock {
 // The base path of models that other servers run. No configuration names it.
 inline constexpr std::string_view kRemotePath = "remote:";
 
-// A server: a name or an address, and a port. Plain data.
+// A server: a name or an address, and a port. Or all servers that have a name in the DNS. Plain
+// data.
 struct RemoteTarget {
   std::string host;  // of IPv6 without brackets
   uint16_t port = 0;
-  std::string ToString() const;  // "host:port"
+  bool is_dns = false;           // each address of the name is a server
+  std::string dns_server = {};   // "ADDRESS" or "ADDRESS:PORT"; empty: those of the system
+  std::string ToString() const;  // as in the configuration
   bool operator==(const RemoteTarget&) const = default;
 };
 
-// Parses "host:port" or "[address]:port". INVALID_ARGUMENT says what is wrong.
+// Parses "host:port", "[address]:port", "dns:///name:port" or "dns://address:port/name:port".
+// INVALID_ARGUMENT says what is wrong.
 StatusOr<RemoteTarget> ParseRemoteTarget(std::string_view text);
 
 // A version of a model that other servers run. Plain data.

@@ -45,6 +45,19 @@ TEST(RemoteConfigTest, IsRead) {
   EXPECT_NE(RevisionOf(first), RevisionOf(second));
 }
 
+TEST(RemoteConfigTest, ATargetMayBeANameInTheDns) {
+  for (const std::string text : {"dns:///emb.models:8500", "dns://10.0.0.2/emb:1",
+                                 "dns://127.0.0.1:8600/emb:1", "dns://[::1]:53/emb:1"}) {
+    const auto target = ParseRemoteTarget(text);
+    ASSERT_TRUE(target.ok()) << target.status();
+    EXPECT_TRUE(target->is_dns);
+    EXPECT_EQ(target->ToString(), text);
+  }
+  EXPECT_EQ(ParseRemoteTarget("dns://127.0.0.1:8600/emb:1")->dns_server, "127.0.0.1:8600");
+  EXPECT_EQ(ParseRemoteTarget("dns:///emb:12")->port, 12);
+  EXPECT_FALSE(ParseRemoteTarget("emb:12")->is_dns);
+}
+
 TEST(RemoteConfigTest, RefusesWhatHasNoMeaning) {
   const std::string good = "remote { targets: \"a:1\" }";
   struct Case {
@@ -58,6 +71,12 @@ TEST(RemoteConfigTest, RefusesWhatHasNoMeaning) {
       {"remote { targets: \":1\" }", "", "no name or address"},
       {"remote { targets: \"::1:1\" }", "", "stands in brackets"},
       {"remote { targets: \"http://a:1\" }", "", "is no HOST:PORT"},
+      {"remote { targets: \"dns://a:1\" }", "", "with three slashes"},
+      {"remote { targets: \"dns:///a\" }", "", "it has no port"},
+      {"remote { targets: \"dns://ns/a:1\" }", "", "'ns', which is no address"},
+      {"remote { targets: \"dns://::1:53/a:1\" }", "", "which is no address"},
+      {"remote { targets: \"dns://1.1.1.1:0/a:1\" }", "", "which is no address"},
+      {"remote { targets: \"dns:///10.0.0.1:1\" }", "", "write 10.0.0.1:1"},
       {"remote { targets: \"a:1\" targets: \"a:1\" }", "", "the target 'a:1' twice"},
       {"remote { version: 0 targets: \"a:1\" }", "", "its version is 0"},
       {"remote { targets: \"a:1\" model_version: 1 label: \"x\" }", "", "name one of them"},

@@ -60,7 +60,7 @@ ModelSet::ModelSet(const Settings& settings, BackendHost& backends, MetricsRegis
       disk_stores_(metrics),
       remote_settings_(settings.remote),
       allowed_targets_(remote_settings_.targets),
-      remote_loops_(remote_settings_.loops),
+      remote_loops_(remote_settings_.loops, remote_settings_.connect_timeout),
       recent_bytes_(std::make_shared<Allowance>(recent_options_.total_bytes_max)),
       backends_(backends),
       metrics_(metrics),

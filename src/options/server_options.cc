@@ -380,7 +380,8 @@ const OptionRow kRows[] = {
      .name = "remote_targets",
      .target = Field<&Settings::remote, &remote::RemoteSettings::targets>(),
      .sentence = "Servers that the configuration may name as targets of remote models: HOST:PORT, "
-                 "separated by commas, in which * stands for any text; empty allows none."},
+                 "or dns:///NAME:PORT, separated by commas, in which * stands for any text; empty "
+                 "allows none."},
 
     // --- Limits
     {.group = option_group::kLimits,
@@ -638,6 +639,13 @@ const OptionRow kRows[] = {
      .target = In<milliseconds, &Settings::remote, &remote::RemoteSettings::health_interval>(),
      .sentence =
          "Time between two questions to a target whether it has the model; 0: none is asked.",
+     .max = kIntMax},
+    {.group = option_group::kTimeouts,
+     .name = "remote_dns_interval_ms",
+     .target = In<milliseconds, &Settings::remote, &remote::RemoteSettings::dns_interval>(),
+     .sentence = "Time between two look-ups of a name in the DNS that is a target of a remote "
+                 "model (dns:///NAME:PORT).",
+     .min = 100,
      .max = kIntMax},
     {.group = option_group::kTimeouts,
      .name = "remote_ejection_ms",

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "remote/core.h"
 
-#include <fmt/format.h>
-
 #include <utility>
+
+#include "remote/configured_targets.h"
 
 namespace penstock::remote {
 namespace {
 
-net::ChannelOptions ChannelOf(const RemoteTarget& target, const RemoteVersion& remote,
+net::ChannelOptions ChannelOf(const FoundTarget& target, const RemoteVersion& remote,
                               const RemoteSettings& settings) {
   net::ChannelOptions options;
   options.host = target.host;
   options.port = target.port;
+  options.name = target.name;
   if (remote.tls)
     options.tls = std::make_unique<net::ClientTlsOptions>(
         net::ClientTlsOptions{.ca_file = remote.tls->ca_file,
@@ -26,19 +27,10 @@ net::ChannelOptions ChannelOf(const RemoteTarget& target, const RemoteVersion& r
   return options;
 }
 
+// Failing connections ask the source to look again once in this time.
+constexpr Duration kRefreshMin = std::chrono::seconds(1);
+
 }  // namespace
-
-RemoteLoops::RemoteLoops(int64_t count) {
-  for (int64_t i = 0; i < count; ++i)
-    loops_.push_back(std::make_unique<net::ClientLoop>(fmt::format("remote-{}", i)));
-}
-
-std::shared_ptr<RemoteLoops> RemoteLoopsOwner::Get() {
-  MutexLock lock(mutex_);
-  std::shared_ptr<RemoteLoops> loops = loops_.lock();
-  if (loops == nullptr) loops_ = loops = std::make_shared<RemoteLoops>(count_);
-  return loops;
-}
 
 RemoteMetrics::RemoteMetrics(const core::ServableId& id, MetricsRegistry& registry)
     : series(registry),
@@ -65,6 +57,16 @@ RemoteMetrics::RemoteMetrics(const core::ServableId& id, MetricsRegistry& regist
           "penstock_remote_ejections_total",
           "Times that a target of a remote model was taken out because it "
           "failed.",
+          {{"model_name", id.name}, {"model_version", std::to_string(id.version.value)}})),
+      lookup_failures(series.AddCounter(
+          "penstock_remote_lookup_failures_total",
+          "Times that the list of a remote model's targets could not be made anew, such as failed "
+          "look-ups in the DNS. The former targets stay.",
+          {{"model_name", id.name}, {"model_version", std::to_string(id.version.value)}})),
+      targets(series.AddGauge(
+          "penstock_remote_targets",
+          "Targets that the requests of a remote model may go to, also those taken out for a "
+          "while.",
           {{"model_name", id.name}, {"model_version", std::to_string(id.version.value)}})) {}
 
 RemoteCore::RemoteCore(core::ServableId servable, RemoteVersion version,
@@ -75,19 +77,58 @@ RemoteCore::RemoteCore(core::ServableId servable, RemoteVersion version,
       settings(limits),
       engine(server_engine),
       loops(threads),
-      metrics(id, registry) {
+      metrics(id, registry),
+      source_(std::make_shared<ConfiguredTargets>(id.name, remote.targets, settings.dns_interval,
+                                                  loops)),
+      table_([this](const FoundTarget& found) { return MakeTarget(found); }) {
   if (!secret.empty()) metadata.emplace_back("authorization", "Bearer " + secret);
   for (size_t i = 0; i < loops.size(); ++i) parts.emplace_back(settings);
-  for (const RemoteTarget& each : remote.targets) {
-    Target target{
-        .name = each.ToString(),
-        .record = std::make_unique<TargetRecord>(settings.ejection_time, metrics.ejections),
-        .channels = {}};
-    for (size_t i = 0; i < loops.size(); ++i)
-      target.channels.push_back(
-          std::make_unique<net::GrpcChannel>(loops.at(i), ChannelOf(each, remote, settings)));
-    targets.push_back(std::move(target));
+}
+
+void RemoteCore::Open(OnFirst on_first) {
+  // Before the source begins, so that nothing else is at work.
+  on_first_ = std::move(on_first);
+  source_->Start([this](const StatusOr<TargetList>& list) { OnTargets(list); });
+}
+
+void RemoteCore::Close() {
+  source_->Stop();
+  table_.Close();
+}
+
+void RemoteCore::NoteBrokenConnection(SteadyTime now) {
+  const int64_t ticks = now.time_since_epoch().count();
+  int64_t next = next_refresh_.load(std::memory_order_relaxed);
+  if (ticks < next) return;
+  if (next_refresh_.compare_exchange_strong(next, ticks + kRefreshMin.count(),
+                                            std::memory_order_relaxed))
+    source_->Refresh();
+}
+
+void RemoteCore::OnTargets(const StatusOr<TargetList>& list) {
+  OnFirst on_first = std::exchange(on_first_, nullptr);
+  if (!list.ok()) {
+    metrics.lookup_failures.Add();
+    if (on_first) on_first(list.status());
+    return;
   }
+  const std::shared_ptr<const Targets> targets = table_.Set(*list);
+  metrics.targets.Set(static_cast<int64_t>(targets->size()));
+  for (size_t i = 0; i < parts.size(); ++i) {
+    loops.at(i).Post([self = shared_from_this(), i, targets] { self->parts[i].targets = targets; });
+  }
+  if (on_first) on_first(targets);
+}
+
+std::shared_ptr<Target> RemoteCore::MakeTarget(const FoundTarget& found) {
+  auto target = std::make_shared<Target>();
+  const net::ChannelOptions options = ChannelOf(found, remote, settings);
+  target->name = options.Address();
+  target->record = std::make_unique<TargetRecord>(settings.ejection_time, metrics.ejections);
+  for (size_t i = 0; i < loops.size(); ++i)
+    target->channels.push_back(
+        std::make_unique<net::GrpcChannel>(loops.at(i), ChannelOf(found, remote, settings)));
+  return target;
 }
 
 }  // namespace penstock::remote

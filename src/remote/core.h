@@ -4,52 +4,25 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "base/metrics/metrics.h"
-#include "base/mutex.h"
 #include "config/remote_config.h"
 #include "core/servable.h"
 #include "infer/engine.h"
 #include "infer/signature.h"
-#include "net/client/loop.h"
 #include "remote/budgets.h"
+#include "remote/loops.h"
 #include "remote/settings.h"
 #include "remote/target.h"
+#include "remote/target_source.h"
+#include "remote/target_table.h"
 
 namespace penstock::remote {
-
-// The threads with the connections of all remote models. Thread-safe.
-class RemoteLoops final {
- public:
-  explicit RemoteLoops(int64_t count);
-
-  size_t size() const { return loops_.size(); }
-  net::ClientLoop& at(size_t index) { return *loops_[index]; }
-  // The loop for a new request: each in turn.
-  size_t Next() { return next_.fetch_add(1, std::memory_order_relaxed) % loops_.size(); }
-
- private:
-  std::vector<std::unique_ptr<net::ClientLoop>> loops_;
-  std::atomic<size_t> next_{0};
-};
-
-// Makes the threads when the first remote version needs them. They end with the last one.
-// Thread-safe.
-class RemoteLoopsOwner final {
- public:
-  explicit RemoteLoopsOwner(int64_t count) : count_(count) {}
-  // Shared, because versions are unloaded in any order, also after this has gone.
-  std::shared_ptr<RemoteLoops> Get() EXCLUDES(mutex_);
-
- private:
-  const int64_t count_;
-  Mutex mutex_;
-  std::weak_ptr<RemoteLoops> loops_ GUARDED_BY(mutex_);
-};
 
 // The counts of a version. Thread-safe.
 struct RemoteMetrics {
@@ -61,6 +34,8 @@ struct RemoteMetrics {
   Counter& retries;
   Counter& hedges;
   Counter& ejections;
+  Counter& lookup_failures;
+  Gauge& targets;
 };
 
 // What a loop knows of a version. Owned by loop.
@@ -68,18 +43,31 @@ struct LoopPart {
   explicit LoopPart(const RemoteSettings& settings)
       : retries(settings.retry_percent), hedges(settings.hedge_percent) {}
 
+  std::shared_ptr<const Targets> targets = std::make_shared<Targets>();
   ShareBudget retries;
   ShareBudget hedges;
   LatencyWindow latencies;
   std::minstd_rand random{std::random_device{}()};
 };
 
-// The targets of a version. Requests that have lost a race keep it for a moment after the version
-// is gone, but use no channel then. Fixed after construction, but for the parts of the loops.
-struct RemoteCore {
+// What the requests of a version share. Those that have lost a race keep it for a moment after the
+// version is gone, but use no channel then. Fixed after construction, but for the parts of the
+// loops, and what says otherwise.
+struct RemoteCore : public std::enable_shared_from_this<RemoteCore> {
+  using OnFirst = std::function<void(const StatusOr<std::shared_ptr<const Targets>>& targets)>;
+
   RemoteCore(core::ServableId servable, RemoteVersion version, const RemoteSettings& limits,
              std::string secret, const Engine& server_engine, RemoteLoops& threads,
              MetricsRegistry& registry);
+
+  // Begins to find the targets. `on_first` gets the first ones, or why there are none, on loop 0.
+  // Call it once, and Close later, in any case.
+  void Open(OnFirst on_first);
+  // Ends the search and all connections. Blocks for a moment. Called on any thread but those of
+  // the loops.
+  void Close();
+  // A connection to a target has failed. Thread-safe.
+  void NoteBrokenConnection(SteadyTime now);
 
   const core::ServableId id;
   const RemoteVersion remote;
@@ -87,11 +75,20 @@ struct RemoteCore {
   const Engine& engine;
   RemoteLoops& loops;
   RemoteMetrics metrics;
-  std::vector<Target> targets;
   std::vector<LoopPart> parts;  // by loop
   // Sent with each call to a target: its token.
   std::vector<std::pair<std::string, std::string>> metadata;
   ModelInfo info;
+
+ private:
+  void OnTargets(const StatusOr<TargetList>& list);
+  std::shared_ptr<Target> MakeTarget(const FoundTarget& found);
+
+  const std::shared_ptr<TargetSource> source_;
+  std::atomic<int64_t> next_refresh_{0};
+  // Owned by loop 0:
+  TargetTable table_;
+  OnFirst on_first_;
 };
 
 }  // namespace penstock::remote

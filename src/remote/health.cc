@@ -19,8 +19,7 @@ bool SaysNothing(const net::UnaryAnswer& answer) {
 
 }  // namespace
 
-HealthChecker::HealthChecker(std::shared_ptr<RemoteCore> core)
-    : core_(std::move(core)), is_asked_(core_->targets.size()) {}
+HealthChecker::HealthChecker(std::shared_ptr<RemoteCore> core) : core_(std::move(core)) {}
 
 void HealthChecker::Start() {
   if (core_->settings.health_interval <= Duration::zero()) return;
@@ -41,28 +40,28 @@ void HealthChecker::Stop() {
 }
 
 void HealthChecker::OnTimer() {
-  for (size_t i = 0; i < is_asked_.size(); ++i) {
-    if (!is_asked_[i]) Ask(i);
+  for (const std::shared_ptr<Target>& target : *core_->parts[0].targets) {
+    if (!target->is_asked) Ask(target);
   }
   net::ClientLoop& loop = core_->loops.at(0);
   loop.timers().Arm(*this, loop.clock().Now() + core_->settings.health_interval);
 }
 
-void HealthChecker::Ask(size_t target) {
-  is_asked_[target] = true;
+void HealthChecker::Ask(const std::shared_ptr<Target>& target) {
+  target->is_asked = true;
   net::UnaryRequest request{
       .path = kStatusMethod,
       .message = WriteStatusRequest(core_->remote),
       .metadata = core_->metadata,
       .deadline = core_->loops.at(0).clock().Now() + core_->settings.health_interval,
       .answer_bytes_max = 1 << 20};
-  core_->targets[target].channels[0]->Start(
+  target->channels[0]->Start(
       std::move(request), [self = shared_from_this(), target](net::UnaryAnswer&& answer) {
-        self->is_asked_[target] = false;
+        target->is_asked = false;
         if (self->is_stopped_) return;
         const bool is_healthy =
             answer.status.ok() ? HasAvailableVersion(answer.message) : SaysNothing(answer);
-        self->core_->targets[target].record->OnHealth(is_healthy);
+        target->record->OnHealth(is_healthy);
       });
 }
 

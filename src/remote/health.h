@@ -3,7 +3,6 @@
 #pragma once
 
 #include <memory>
-#include <vector>
 
 #include "net/loop/timer_wheel.h"
 #include "remote/core.h"
@@ -25,10 +24,9 @@ class HealthChecker final : public std::enable_shared_from_this<HealthChecker>,
 
  private:
   void OnTimer() override;
-  void Ask(size_t target);
+  void Ask(const std::shared_ptr<Target>& target);
 
   const std::shared_ptr<RemoteCore> core_;
-  std::vector<bool> is_asked_;  // by target: the answer has not come yet
   bool is_stopped_ = false;
 };
 

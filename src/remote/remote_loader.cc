@@ -40,27 +40,20 @@ StatusOr<std::string> ReadToken(const std::string& file) {
 // Asks all targets at the same time for the description of the model. Thread-safe.
 class RemoteLoader::Question final : public std::enable_shared_from_this<Question> {
  public:
-  explicit Question(size_t targets) : missing_(targets) {}
-
-  void Ask(const RemoteCore& core) {
-    for (const Target& target : core.targets) {
-      net::UnaryRequest request{.path = kMetadataMethod,
-                                .message = WriteMetadataRequest(core.remote),
-                                .metadata = core.metadata,
-                                .deadline = std::chrono::steady_clock::now() +
-                                            core.settings.connect_timeout + kDescribeTime,
-                                .answer_bytes_max = kDescriptionBytesMax};
-      target.channels[0]->Start(std::move(request),
-                                [self = shared_from_this(), name = target.name](
-                                    net::UnaryAnswer&& answer) { self->OnAnswer(name, answer); });
-    }
+  // Begins. `core` must live until Wait has returned and it is closed.
+  void Ask(RemoteCore& core) {
+    core.Open([self = shared_from_this(), &core](const auto& targets) {
+      if (targets.ok()) return self->AskTargets(core, **targets);
+      self->OnAnswer("", targets.status());
+    });
   }
   StatusOr<ModelInfo> Wait() EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
     while (!info_ && missing_ > 0 && !is_cancelled_) changed_.Wait(mutex_);
     if (info_) return *std::move(info_);
     if (is_cancelled_) return absl::CancelledError("the load was cancelled");
-    return Error(StatusCode::kUnavailable, "no target has described the model: {}", failures_);
+    return Error(StatusCode::kUnavailable, "no target has described the model: {}",
+                 failures_.empty() ? "there are none" : failures_);
   }
   void Cancel() EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
@@ -69,24 +62,44 @@ class RemoteLoader::Question final : public std::enable_shared_from_this<Questio
   }
 
  private:
-  void OnAnswer(const std::string& target, const net::UnaryAnswer& answer) EXCLUDES(mutex_) {
+  void AskTargets(const RemoteCore& core, const Targets& targets) EXCLUDES(mutex_) {
+    {
+      MutexLock lock(mutex_);
+      missing_ = targets.size();
+      changed_.NotifyAll();
+    }
+    for (const std::shared_ptr<Target>& target : targets) {
+      net::UnaryRequest request{.path = kMetadataMethod,
+                                .message = WriteMetadataRequest(core.remote),
+                                .metadata = core.metadata,
+                                .deadline = std::chrono::steady_clock::now() +
+                                            core.settings.connect_timeout + kDescribeTime,
+                                .answer_bytes_max = kDescriptionBytesMax};
+      target->channels[0]->Start(
+          std::move(request),
+          [self = shared_from_this(), name = target->name](net::UnaryAnswer&& answer) {
+            self->OnAnswer(name + ": ", answer.status.ok() ? ReadMetadataResponse(answer.message)
+                                                           : StatusOr<ModelInfo>(answer.status));
+          });
+    }
+  }
+  // `target`: how a message about it begins.
+  void OnAnswer(const std::string& target, StatusOr<ModelInfo> info) EXCLUDES(mutex_) {
     constexpr size_t kFailureBytesMax = 1000;
-    StatusOr<ModelInfo> info = answer.status.ok() ? ReadMetadataResponse(answer.message)
-                                                  : StatusOr<ModelInfo>(answer.status);
     MutexLock lock(mutex_);
     --missing_;
     if (info.ok()) {
       if (!info_) info_ = *std::move(info);
     } else if (failures_.size() < kFailureBytesMax) {
       failures_ +=
-          fmt::format("{}{}: {}", failures_.empty() ? "" : "; ", target, MessageOf(info.status()));
+          fmt::format("{}{}{}", failures_.empty() ? "" : "; ", target, MessageOf(info.status()));
     }
     changed_.NotifyAll();
   }
 
   Mutex mutex_;
   CondVar changed_;
-  size_t missing_ GUARDED_BY(mutex_);
+  size_t missing_ GUARDED_BY(mutex_) = 1;  // answers; at first, the targets themselves
   bool is_cancelled_ GUARDED_BY(mutex_) = false;
   std::optional<ModelInfo> info_ GUARDED_BY(mutex_);
   std::string failures_ GUARDED_BY(mutex_);
@@ -97,7 +110,7 @@ StatusOr<std::unique_ptr<core::Servable>> RemoteLoader::Load() {
   std::shared_ptr<RemoteLoops> loops = loops_.Get();
   auto core = std::make_shared<RemoteCore>(id_, remote_, settings_, std::move(token), engine_,
                                            *loops, metrics_);
-  const auto question = std::make_shared<Question>(core->targets.size());
+  const auto question = std::make_shared<Question>();
   {
     MutexLock lock(mutex_);
     question_ = question;
@@ -109,7 +122,7 @@ StatusOr<std::unique_ptr<core::Servable>> RemoteLoader::Load() {
     question_ = nullptr;
   }
   if (!info.ok()) {
-    core->targets.clear();  // before the loops
+    core->Close();  // before the loops
     return std::move(info).status();
   }
   core->info = *std::move(info);

@@ -15,7 +15,7 @@ RemoteModel::RemoteModel(std::shared_ptr<RemoteLoops> loops, std::shared_ptr<Rem
 RemoteModel::~RemoteModel() {
   health_->Stop();
   // All requests have been answered. What is left are calls that have lost a race.
-  for (Target& target : core_->targets) target.channels.clear();
+  core_->Close();
 }
 
 void RemoteModel::Run(const InferRequest& request, ResponseCallback done) {

@@ -14,6 +14,7 @@
 #include "base/os/test_folder.h"
 #include "infer/model_fake.h"
 #include "infer/served_model.h"
+#include "net/client/dns_fake.h"
 #include "net/socket/server.h"
 #include "remote/messages.h"
 #include "remote/remote_loader.h"
@@ -41,6 +42,15 @@ std::string Metadata() {
 
 ByteChain BytesOf(const std::string& text) { return ByteChain(WholeSlice(CopyToBuffer(text))); }
 
+// Answers with the input.
+void Echo(const net::GrpcCallRef& call) {
+  tensorflow::serving::PredictRequest request;
+  request.ParseFromArray(call->message().data, static_cast<int>(call->message().size));
+  tensorflow::serving::PredictResponse response;
+  (*response.mutable_outputs())["y"] = request.inputs().at("x");
+  call->Respond(BytesOf(response.SerializeAsString()));
+}
+
 // Calls that nobody answers. Thread-safe: servers add them, and the test drops them.
 class KeptCalls {
  public:
@@ -56,6 +66,11 @@ class KeptCalls {
     const std::lock_guard lock(mutex_);
     return calls_.size();
   }
+  void EchoAll() {
+    const std::lock_guard lock(mutex_);
+    for (const net::GrpcCallRef& call : calls_) Echo(call);
+    calls_.clear();
+  }
 
  private:
   mutable std::mutex mutex_;
@@ -66,7 +81,8 @@ class KeptCalls {
 // server's loop.
 class FakeTarget final {
  public:
-  explicit FakeTarget(bool describes = true) {
+  explicit FakeTarget(bool describes = true, const std::string& address = "127.0.0.1",
+                      int port = 0) {
     router_.AddGrpc({.method = kMetadataMethod, .handler = [describes](net::GrpcCallRef call) {
                        if (describes) return call->Respond(BytesOf(Metadata()));
                        call->Finish(absl::NotFoundError("no such model"));
@@ -77,18 +93,11 @@ class FakeTarget final {
                      }});
     net::ServerOptions options;
     options.loops = 1;
-    options.listen = {{.address = "127.0.0.1", .port = 0}};
+    options.listen = {{.address = address, .port = port}};
     auto server = net::Server::Start(options, router_, metrics_);
     server_ = *std::move(server);
   }
 
-  static void Echo(const net::GrpcCallRef& call) {
-    tensorflow::serving::PredictRequest request;
-    request.ParseFromArray(call->message().data, static_cast<int>(call->message().size));
-    tensorflow::serving::PredictResponse response;
-    (*response.mutable_outputs())["y"] = request.inputs().at("x");
-    call->Respond(BytesOf(response.SerializeAsString()));
-  }
   RemoteTarget where() const { return {"127.0.0.1", static_cast<uint16_t>(server_->ports()[0])}; }
   void End() { server_.reset(); }
 
@@ -146,7 +155,7 @@ class RemoteModelTest : public testing::Test {
   schedule::Scheduler scheduler_{{.compute_slots = 1, .threads = schedule::PoolThreads::kNone}};
   Engine engine_{{}, manager_, scheduler_};
   RemoteSettings settings_;
-  RemoteLoopsOwner loops_{1};
+  RemoteLoopsOwner loops_{1, std::chrono::seconds(5)};
   RemoteVersion remote_;
   CancelToken cancel_;
   std::unique_ptr<core::Servable> served_;
@@ -264,6 +273,75 @@ TEST_F(RemoteModelTest, EndsAtTheDeadlineAndWhenTheClientLeaves) {
             StatusCode::kDeadlineExceeded);
   EXPECT_EQ(Ask().status.code(), StatusCode::kCancelled);
   EXPECT_EQ(Ask().status.code(), StatusCode::kCancelled) << "before it is sent";
+  served_ = nullptr;
+}
+
+TEST_F(RemoteModelTest, FollowsANameInTheDns) {
+  FakeTarget one;
+  const int port = one.where().port;
+  FakeTarget two(/*describes=*/true, "127.0.0.2", port);
+  net::FakeDns dns;
+  settings_.dns_interval = milliseconds(20);
+  const RemoteTarget name{.host = "emb.models",
+                          .port = static_cast<uint16_t>(port),
+                          .is_dns = true,
+                          .dns_server = dns.server()};
+  EXPECT_THAT(std::string(MessageOf(Load({name}).status())), HasSubstr("cannot be looked up"));
+  dns.Set({"127.0.0.1"});
+  Serve({name});
+  const auto ask_until = [&](const auto& is_reached) {
+    while (!is_reached()) ASSERT_EQ(Ask().status, OkStatus());
+  };
+  EXPECT_EQ(Ask().status, OkStatus());
+  EXPECT_EQ(one.calls, 1);
+  dns.Set({"127.0.0.1", "127.0.0.2"});
+  ask_until([&] { return two.calls >= 1; });
+  dns.Set({"127.0.0.2"});
+  // A request that has been placed already may still go to the first one.
+  const auto targets = [&] {
+    const std::string text = metrics_.Text();
+    const std::string line = "penstock_remote_targets{model_name=\"m\",model_version=\"1\"} ";
+    return std::stoull(text.substr(text.find(line) + line.size()));
+  };
+  ask_until([&] { return targets() == 1; });
+  one.End();
+  const int before = two.calls;
+  ask_until([&] { return two.calls >= before + 20; });
+  // A DNS that knows nothing changes nothing.
+  dns.Set({});
+  ask_until([&] { return Counted("lookup_failures") >= 2; });
+  EXPECT_EQ(targets(), 1U);
+  served_ = nullptr;
+}
+
+TEST_F(RemoteModelTest, CallsToATargetThatLeavesEnd) {
+  FakeTarget one;
+  const int port = one.where().port;
+  FakeTarget two(/*describes=*/true, "127.0.0.2", port);
+  KeptCalls kept;
+  one.predict = [&](net::GrpcCallRef call) { kept.push_back(std::move(call)); };
+  net::FakeDns dns({"127.0.0.1"});
+  settings_.dns_interval = milliseconds(20);
+  Serve({{.host = "emb.models",
+          .port = static_cast<uint16_t>(port),
+          .is_dns = true,
+          .dns_server = dns.server()}});
+  auto answer = std::async(std::launch::async, [&] { return Ask(); });
+  while (kept.size() == 0) std::this_thread::yield();
+  dns.Set({"127.0.0.2"});
+  while (two.calls == 0) {
+    // On another thread than the request above, whose cancel token is the test's.
+    InferRequest request;
+    request.inputs.push_back({"x", *Tensor::Allocate(DType::kFloat32, {1})});
+    CancelToken cancel;
+    request.cancel = &cancel;
+    request.deadline = std::chrono::steady_clock::now() + milliseconds(20);
+    std::promise<void> done;
+    model().Run(request, [&](InferResponse&&) { done.set_value(); });
+    done.get_future().wait();
+  }
+  kept.EchoAll();
+  EXPECT_EQ(answer.get().status, OkStatus());
   served_ = nullptr;
 }
 

@@ -58,18 +58,24 @@ void RemoteRun::Begin() {
   part().retries.OnRequest();
   part().hedges.OnRequest();
   core_->metrics.requests.Add();
-  StartTry();
+  if (!part().targets->empty()) return StartTry();
+  InferResponse response;
+  response.status = Error(StatusCode::kUnavailable, "no target has this version of the model");
+  Answer(std::move(response));
 }
 
 void RemoteRun::StartTry() {
   const SteadyTime now = loop().clock().Now();
-  absl::InlinedVector<size_t, kTriesMax> tried;
-  for (const Try& each : tries_) tried.push_back(each.target);
+  const Targets& targets = *part().targets;
+  // With one target, a second call would only be slow, too.
+  const bool may_hedge = core_->remote.is_idempotent && targets.size() > 1;
+  absl::InlinedVector<const Target*, kTriesMax> tried;
+  for (const Try& each : tries_) tried.push_back(each.target.get());
   const size_t index = tries_.size();
   Try& added = tries_.emplace_back();
-  added.target = PickTarget(core_->targets, tried, now, part().random);
+  added.target = targets[PickTarget(targets, tried, now, part().random)];
   added.begun = now;
-  const Target& target = core_->targets[added.target];
+  const Target& target = *added.target;
   target.record->OnStart();
   net::UnaryRequest request{.path = kPredictMethod,
                             .message = message_,
@@ -83,8 +89,7 @@ void RemoteRun::StartTry() {
       std::move(request), [self = shared_from_this(), index](net::UnaryAnswer&& answer) {
         self->OnAnswer(index, std::move(answer));
       });
-  // With one target, a second call would only be slow, too.
-  if (core_->remote.is_idempotent && core_->targets.size() > 1 && tries_.size() < kTriesMax)
+  if (may_hedge && tries_.size() < kTriesMax)
     loop().timers().Arm(*this, now + part().latencies.SlowAfter());
 }
 
@@ -95,7 +100,7 @@ size_t RemoteRun::OpenTries() const {
 void RemoteRun::OnAnswer(size_t index, net::UnaryAnswer&& answer) {
   Try& each = tries_[index];
   each.is_open = false;
-  const Target& target = core_->targets[each.target];
+  const Target& target = *each.target;
   target.record->OnEnd();
   if (request_ == nullptr) return;  // it has lost the race, or was cancelled
   const SteadyTime now = loop().clock().Now();
@@ -104,6 +109,7 @@ void RemoteRun::OnAnswer(size_t index, net::UnaryAnswer&& answer) {
   if (!answer.is_from_server || code == StatusCode::kUnavailable) {
     core_->metrics.failures.Add();
     Blame(each, now);
+    if (!answer.is_from_server) core_->NoteBrokenConnection(now);
   } else {
     target.record->OnGood(now - each.begun, now);
   }
@@ -116,7 +122,7 @@ void RemoteRun::OnAnswer(size_t index, net::UnaryAnswer&& answer) {
 void RemoteRun::OnGoodAnswer(Try& winner, const Slice& message) {
   const SteadyTime now = loop().clock().Now();
   const Duration latency = now - winner.begun;
-  core_->targets[winner.target].record->OnGood(latency, now);
+  winner.target->record->OnGood(latency, now);
   part().latencies.Add(latency);
   for (Try& each : tries_) {
     if (each.is_open && each.begun < winner.begun) Blame(each, now);
@@ -134,6 +140,7 @@ void RemoteRun::OnGoodAnswer(Try& winner, const Slice& message) {
 
 bool RemoteRun::TryAgain(const net::UnaryAnswer& answer) {
   if (answer.status.code() != StatusCode::kUnavailable || tries_.size() == kTriesMax) return false;
+  if (part().targets->empty()) return false;
   if (!answer.is_unprocessed && !core_->remote.is_idempotent) return false;
   if (!part().retries.Take()) return false;
   core_->metrics.retries.Add();
@@ -142,7 +149,7 @@ bool RemoteRun::TryAgain(const net::UnaryAnswer& answer) {
 }
 
 bool RemoteRun::IsStuck(Try& each, SteadyTime now) {
-  TargetRecord& record = *core_->targets[each.target].record;
+  TargetRecord& record = *each.target->record;
   const Duration limit = std::max(kStuckShare * part().latencies.SlowAfter(), kStuckMin);
   if (now - each.begun < limit) return record.IsEjected(now);
   Blame(each, now);
@@ -151,11 +158,11 @@ bool RemoteRun::IsStuck(Try& each, SteadyTime now) {
 
 void RemoteRun::Blame(Try& each, SteadyTime now) {
   if (std::exchange(each.is_blamed, true)) return;
-  core_->targets[each.target].record->OnBad(now - each.begun, now);
+  each.target->record->OnBad(now - each.begun, now);
 }
 
 void RemoteRun::OnTimer() {
-  if (request_ == nullptr || tries_.size() == kTriesMax) return;
+  if (request_ == nullptr || tries_.size() == kTriesMax || part().targets->empty()) return;
   const SteadyTime now = loop().clock().Now();
   bool is_stuck = false;
   for (Try& each : tries_) is_stuck |= each.is_open && IsStuck(each, now);
@@ -195,7 +202,7 @@ void RemoteRun::Answer(InferResponse&& response) {
   Disarm();
   // Before `done`, after which the version may be unloaded.
   for (const Try& each : tries_) {
-    if (each.is_open) core_->targets[each.target].channels[loop_]->Cancel(each.call);
+    if (each.is_open) each.target->channels[loop_]->Cancel(each.call);
   }
   if (CancelToken* const cancel = std::exchange(request_, nullptr)->cancel; cancel != nullptr)
     cancel->ClearCallback();

@@ -31,7 +31,7 @@ class RemoteRun final : public std::enable_shared_from_this<RemoteRun>, private 
  private:
   // One call to a target.
   struct Try {
-    size_t target = 0;
+    std::shared_ptr<Target> target;
     uint64_t call = 0;
     SteadyTime begun;
     bool is_open = true;

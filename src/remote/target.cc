@@ -64,14 +64,14 @@ double TargetRecord::Cost(SteadyTime now) const {
   return (in_flight + 1) * std::max(remembered, latency == 0 ? 0 : kLatencyMinNs);
 }
 
-size_t PickTarget(std::span<const Target> targets, std::span<const size_t> tried, SteadyTime now,
-                  std::minstd_rand& random) {
+size_t PickTarget(std::span<const std::shared_ptr<Target>> targets,
+                  std::span<const Target* const> tried, SteadyTime now, std::minstd_rand& random) {
   absl::InlinedVector<size_t, 8> candidates;
   const auto collect = [&](bool takes_ejected, bool takes_tried) {
     for (size_t i = 0; i < targets.size(); ++i) {
-      const bool was_tried = std::ranges::find(tried, i) != tried.end();
+      const bool was_tried = std::ranges::find(tried, targets[i].get()) != tried.end();
       if (was_tried && !takes_tried) continue;
-      if (targets[i].record->IsEjected(now) && !takes_ejected) continue;
+      if (targets[i]->record->IsEjected(now) && !takes_ejected) continue;
       candidates.push_back(i);
     }
     return !candidates.empty();
@@ -84,7 +84,7 @@ size_t PickTarget(std::span<const Target> targets, std::span<const size_t> tried
   std::uniform_int_distribution<size_t> other(1, candidates.size() - 1);
   const size_t at = static_cast<size_t>(std::ranges::find(candidates, first) - candidates.begin());
   const size_t second = candidates[(at + other(random)) % candidates.size()];
-  return targets[second].record->Cost(now) < targets[first].record->Cost(now) ? second : first;
+  return targets[second]->record->Cost(now) < targets[first]->record->Cost(now) ? second : first;
 }
 
 }  // namespace penstock::remote

@@ -60,16 +60,19 @@ class TargetRecord final {
   std::atomic<bool> is_healthy_{true};
 };
 
-// A server and its connections, one for each loop. The record is thread-safe; the rest is fixed.
+// A server and its connections, one for each loop. The record is thread-safe; the rest is fixed,
+// but for what says otherwise. Shared by the requests that go to it: it may leave meanwhile.
 struct Target {
   std::string name;  // "host:port"
   std::unique_ptr<TargetRecord> record;
   std::vector<std::unique_ptr<net::GrpcChannel>> channels;  // by loop
+  bool is_asked = false;  // by the health checker, which waits for the answer; owned by loop 0
 };
 
 // Picks the better one of two targets that chance has chosen. Those in `tried`, and those that are
 // ejected, are only picked if there is no other one: first an ejected one that was not tried.
-size_t PickTarget(std::span<const Target> targets, std::span<const size_t> tried, SteadyTime now,
-                  std::minstd_rand& random);
+// The position in `targets`. REQUIRES: there are targets.
+size_t PickTarget(std::span<const std::shared_ptr<Target>> targets,
+                  std::span<const Target* const> tried, SteadyTime now, std::minstd_rand& random);
 
 }  // namespace penstock::remote

@@ -20,13 +20,16 @@ class TargetTest : public testing::Test {
  protected:
   void Make(size_t count, Duration ejection_time = seconds(10)) {
     targets_.clear();
-    for (size_t i = 0; i < count; ++i)
-      targets_.push_back({.name = std::to_string(i),
-                          .record = std::make_unique<TargetRecord>(ejection_time, ejections_),
-                          .channels = {}});
+    for (size_t i = 0; i < count; ++i) {
+      targets_.push_back(std::make_shared<Target>());
+      targets_[i]->record = std::make_unique<TargetRecord>(ejection_time, ejections_);
+    }
   }
-  TargetRecord& Record(size_t index) { return *targets_[index].record; }
-  std::vector<int> PicksOf(int count, std::vector<size_t> tried = {}, SteadyTime now = kStart) {
+  TargetRecord& Record(size_t index) { return *targets_[index]->record; }
+  std::vector<int> PicksOf(int count, const std::vector<size_t>& tried_before = {},
+                           SteadyTime now = kStart) {
+    std::vector<const Target*> tried;
+    for (const size_t each : tried_before) tried.push_back(targets_[each].get());
     std::vector<int> picks(targets_.size());
     for (int i = 0; i < count; ++i) ++picks[PickTarget(targets_, tried, now, random_)];
     return picks;
@@ -34,7 +37,7 @@ class TargetTest : public testing::Test {
 
   MetricsRegistry metrics_;
   Counter& ejections_ = metrics_.AddCounter("ejections_total", "Ejections.");
-  std::vector<Target> targets_;
+  std::vector<std::shared_ptr<Target>> targets_;
   std::minstd_rand random_{7};
 };
 

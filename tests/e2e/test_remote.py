@@ -159,7 +159,8 @@ def test_a_target_that_is_not_allowed_is_refused(tmp_path):
 class Load:
     """Sends requests on several threads until its end, and counts those that fail."""
 
-    def __init__(self, server, model, threads=6):
+    def __init__(self, server, model, threads=6, is_echo=False):
+        self.expected = [4, 8] if is_echo else [4, 6]
         self.good, self.bad, self.is_over = 0, [], False
         self.lock = threading.Lock()
         self.threads = [threading.Thread(target=self.run, args=(server, model)) for _ in range(threads)]
@@ -169,7 +170,7 @@ class Load:
             while not self.is_over:
                 try:
                     answer = predict(client, model, [4, 8], timeout=20).tolist()
-                    wrong = None if answer == [4, 6] else answer
+                    wrong = None if answer == self.expected else answer
                 except grpc.RpcError as error:
                     wrong = f'{error.code()} {error.details()}'
                 with self.lock:

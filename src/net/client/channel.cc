@@ -49,7 +49,7 @@ class GrpcChannel::Core final : public std::enable_shared_from_this<Core>, publi
  private:
   std::string TooManyCalls() const {
     return fmt::format("{} calls to {} are open, which is the limit", calls_.size(),
-                       options_.Authority());
+                       options_.Address());
   }
 
   static void Refuse(UnaryDone& done, std::string_view reason) {

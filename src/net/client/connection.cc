@@ -28,12 +28,16 @@ constexpr size_t kSlicesMax = 64;
 
 using boost::system::error_code;
 
-}  // namespace
-
-std::string ChannelOptions::Authority() const {
+std::string WithPort(const std::string& host, uint16_t port) {
   return host.find(':') == std::string::npos ? fmt::format("{}:{}", host, port)
                                              : fmt::format("[{}]:{}", host, port);
 }
+
+}  // namespace
+
+std::string ChannelOptions::Address() const { return WithPort(host, port); }
+
+std::string ChannelOptions::Authority() const { return WithPort(name.empty() ? host : name, port); }
 
 ClientConnection::ClientConnection(ClientLoop& loop, const ChannelOptions& options,
                                    ConnectionOwner& owner)
@@ -75,7 +79,7 @@ void ClientConnection::Connect() {
 void ClientConnection::ConnectTo(Endpoints endpoints, Endpoints::const_iterator next,
                                  const std::string& last_error) {
   if (next == endpoints.end())
-    return Fail(Error(StatusCode::kUnavailable, "cannot connect to {}: {}", options_.Authority(),
+    return Fail(Error(StatusCode::kUnavailable, "cannot connect to {}: {}", options_.Address(),
                       last_error));
   error_code ignored;
   socket_.close(ignored);
@@ -98,7 +102,7 @@ void ClientConnection::OnConnected() {
   socket_.set_option(boost::asio::ip::tcp::no_delay(true), ignored);
   socket_.non_blocking(true, ignored);
   if (options_.tls != nullptr) {
-    auto tls = MakeClientTls(*options_.tls, options_.host);
+    auto tls = MakeClientTls(*options_.tls, options_.name.empty() ? options_.host : options_.name);
     if (!tls.ok()) return Fail(tls.status());
     tls_ = *std::move(tls);
   }
@@ -119,7 +123,7 @@ void ClientConnection::StartRead() {
 void ClientConnection::OnRead(const error_code& error, size_t bytes) {
   if (error)
     return Fail(
-        Error(StatusCode::kUnavailable, "the connection to {} broke: {}", options_.Authority(),
+        Error(StatusCode::kUnavailable, "the connection to {} broke: {}", options_.Address(),
               error == boost::asio::error::eof ? "the server has closed it" : error.message()));
   last_received_ = loop_.clock().Now();
   size_t sum = bytes;
@@ -145,12 +149,12 @@ bool ClientConnection::OnWireBytes(std::span<const std::byte> bytes) {
     if (result == TlsFilter::Result::kMore) return true;
     if (result == TlsFilter::Result::kEnd) {
       Fail(Error(StatusCode::kUnavailable, "the connection to {} broke: the server has closed it",
-                 options_.Authority()));
+                 options_.Address()));
       return false;
     }
     if (result == TlsFilter::Result::kFailed) {
       Fail(Error(StatusCode::kUnavailable, "the TLS connection to {} failed: {}",
-                 options_.Authority(), tls_->failure()));
+                 options_.Address(), tls_->failure()));
       return false;
     }
     if (!OnPlainBytes({plain.data(), size})) return false;
@@ -160,11 +164,11 @@ bool ClientConnection::OnWireBytes(std::span<const std::byte> bytes) {
 bool ClientConnection::OnPlainBytes(std::span<const std::byte> bytes) {
   if (tls_ != nullptr && !is_ready_ && tls_->alpn() != "h2") {
     Fail(Error(StatusCode::kUnavailable, "{} does not speak HTTP/2 on its TLS port",
-               options_.Authority()));
+               options_.Address()));
     return false;
   }
   if (Status status = session_.OnBytes(bytes); !status.ok()) {
-    Fail(Error(StatusCode::kUnavailable, "the connection to {} failed: {}", options_.Authority(),
+    Fail(Error(StatusCode::kUnavailable, "the connection to {} failed: {}", options_.Address(),
                MessageOf(status)));
     return false;
   }
@@ -212,7 +216,7 @@ bool ClientConnection::FillUnsent() {
   if (tls_ == nullptr || tls_->is_established()) session_.Fill(plain, kFillBytes);
   if (is_closed_) return false;
   if (Status status = session_.CheckServer(); !status.ok()) {
-    Fail(Error(StatusCode::kUnavailable, "the connection to {} failed: {}", options_.Authority(),
+    Fail(Error(StatusCode::kUnavailable, "the connection to {} failed: {}", options_.Address(),
                MessageOf(status)));
     return false;
   }
@@ -282,7 +286,7 @@ void ClientConnection::Fail(const Status& reason) {
 
 void ClientConnection::CloseIfDone() {
   if (session_.call_count() == 0)
-    Fail(Error(StatusCode::kUnavailable, "the server {} goes away", options_.Authority()));
+    Fail(Error(StatusCode::kUnavailable, "the server {} goes away", options_.Address()));
 }
 
 void ClientConnection::ArmKeepAlive() {
@@ -302,11 +306,11 @@ void ClientConnection::OnTimer() {
   const SteadyTime now = loop_.clock().Now();
   if (!is_ready_)
     return Fail(
-        Error(StatusCode::kUnavailable, "{} does not answer within {} ms", options_.Authority(),
+        Error(StatusCode::kUnavailable, "{} does not answer within {} ms", options_.Address(),
               std::chrono::ceil<std::chrono::milliseconds>(options_.connect_timeout).count()));
   if (session_.pings_open() > 0 && now >= last_ping_ + options_.keepalive_timeout)
     return Fail(Error(
-        StatusCode::kUnavailable, "{} does not answer a ping within {} ms", options_.Authority(),
+        StatusCode::kUnavailable, "{} does not answer a ping within {} ms", options_.Address(),
         std::chrono::ceil<std::chrono::milliseconds>(options_.keepalive_timeout).count()));
   const bool is_silent = now >= std::max(last_received_, call_since_) + options_.keepalive_time &&
                          (pings_without_frames_ < kPingsInARow || now >= last_ping_ + kRarePings ||

@@ -20,6 +20,9 @@ namespace penstock::net {
 struct ChannelOptions {
   std::string host;  // a name or an address; of IPv6 without brackets
   uint16_t port = 0;
+  // What the server is called, in :authority and in its certificate, if `host` is only an address
+  // of it. Empty: `host`.
+  std::string name = {};
   std::unique_ptr<ClientTlsOptions> tls;  // null: the connection is not encrypted
   // For the look-up of the name, the connection, the TLS handshake and the first word of HTTP/2.
   Duration connect_timeout = std::chrono::seconds(5);
@@ -33,7 +36,8 @@ struct ChannelOptions {
   uint32_t stream_window_bytes = 16 << 20;
   uint32_t connection_window_bytes = 64 << 20;
 
-  std::string Authority() const;  // "host:port"
+  std::string Address() const;    // "host:port"
+  std::string Authority() const;  // "name:port"
 };
 
 class ClientConnection;
