@@ -91,6 +91,12 @@ struct ServerOptions {
   size_t write_queue_bytes_max = 64 * 1024;
   // How long a connection may stay open without a request. 0: without a limit.
   Duration idle_timeout = std::chrono::minutes(15);
+  // How long a connection may be used, give or take a tenth. Then the peer is asked to open another
+  // one: a GOAWAY of HTTP/2, or `connection: close` of HTTP/1.1. 0: without a limit.
+  Duration connection_age_max{};
+  // How long the open requests of such a connection may go on before they get errors. 0: without a
+  // limit.
+  Duration connection_age_grace{};
   // From the first byte of a head to its end. The TLS handshake has the same limit.
   Duration header_timeout = std::chrono::seconds(30);
   // How long an unfinished body may stall without any new byte.

@@ -30,9 +30,8 @@ const OptionRow kForeignRows[] = {
     {.group = option_group::kCompat,
      .name = "grpc_channel_arguments",
      .target = Ignored(OptionType::kString, "", ""),
-     .sentence =
-         "No effect: there is no gRPC library in the server (the groups Limits, Time-outs and "
-         "HTTP/2)."},
+     .sentence = "No effect: there is no gRPC library in the server (max_connection_age_ms, "
+                 "streams_per_connection_max, and the groups Limits, Time-outs and HTTP/2)."},
     {.group = option_group::kCompat,
      .name = "enable_grpc_healthcheck_service",
      .target = Ignored(OptionType::kBool, "false", "true"),

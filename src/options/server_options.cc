@@ -696,6 +696,19 @@ const OptionRow kRows[] = {
      .sentence = "Time between HTTP/2 pings on an idle connection; 0 is never.",
      .max = kDayMs},
     {.group = option_group::kTimeouts,
+     .name = "max_connection_age_ms",
+     .target = In<milliseconds, &Settings::net, &net::ServerOptions::connection_age_max>(),
+     .sentence = "Time, give or take a tenth, after which a client is asked to open another "
+                 "connection, so that a "
+                 "balancer spreads clients anew; 0 is never.",
+     .max = kDayMs},
+    {.group = option_group::kTimeouts,
+     .name = "max_connection_age_grace_ms",
+     .target = In<milliseconds, &Settings::net, &net::ServerOptions::connection_age_grace>(),
+     .sentence = "Time after that in which the open requests of the connection may go on; 0 is "
+                 "without a limit.",
+     .max = kDayMs},
+    {.group = option_group::kTimeouts,
      .name = "drain_timeout_ms",
      .target = In<milliseconds, &Settings::net, &net::ServerOptions::drain_timeout>(),
      .sentence = "How long SIGTERM waits for requests in flight.",

@@ -384,12 +384,11 @@ void GrpcCallImpl::Fail(const Status& status, OwnedHeaders trailers) {
   if (is_started_) cancel_.Cancel();
 }
 
-void GrpcCallImpl::CutOff() {
+void GrpcCallImpl::CutOff(std::string_view why) {
   if (is_answered_.exchange(true, std::memory_order_acq_rel)) return;
   const CallRef<GrpcCallImpl> keep = Share();
-  if (stream_ != nullptr) {
-    End(Error(StatusCode::kUnavailable, "the server shut down before the call had ended"), {});
-  }
+  if (stream_ != nullptr)
+    End(Error(StatusCode::kUnavailable, "{} before the call had ended", why), {});
   if (is_started_) cancel_.Cancel(CancelReason::kServerStops);
 }
 

@@ -86,7 +86,7 @@ class GrpcCallImpl final : public GrpcCall, private WheelTimer {
   // Ends the call with an error found by the stream or the session.
   void Fail(const Status& status, OwnedHeaders trailers = {});
   // The server stops, and waits no longer: ends the call with UNAVAILABLE.
-  void CutOff();
+  void CutOff(std::string_view why);
   // The stream is gone: the client has reset it, or the connection is lost. Cancels the call. The
   // stream must not use the call after this.
   void OnStreamGone();

@@ -112,17 +112,23 @@ class Session {
   // Announces to the peer that the server drains. Requests that have begun are still answered.
   // Called at most once.
   virtual void StartDrain() = 0;
+  // Asks the peer to open another connection, since this one is old. Requests that have begun or
+  // are on their way are still answered. Called at most once.
+  virtual void AskToReconnect() = 0;
   // True if no request was open when the drain began and none has come since. Then the peer waits
   // for no answer.
   virtual bool IsUnusedSinceDrain() const = 0;
   // True if the peer has begun a head that is not complete, and has no request open.
   virtual bool HasOnlyBegunHead() const = 0;
-  // The server stops, and waits no longer. Answers the open calls with 503 or UNAVAILABLE, and adds
-  // them to `cut`. An incomplete head is refused, and is not a call.
-  virtual void CutOff(CutCalls& cut) = 0;
+  // The server waits no longer, because of `why`, such as "the server shut down". Answers the open
+  // calls with 503 or UNAVAILABLE, and adds them to `cut`. An incomplete head is refused, and is
+  // not a call.
+  virtual void CutOff(std::string_view why, CutCalls& cut) = 0;
   // Checks timeouts. Called about once a second. False: close now.
   [[nodiscard]] virtual bool OnTick(SteadyTime now) = 0;
 };
+
+inline constexpr std::string_view kServerShutDown = "the server shut down";
 
 // Make the session of a new connection. `host` must outlive it.
 std::unique_ptr<Session> MakeHttp1Session(SessionHost& host);

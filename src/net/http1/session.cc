@@ -79,9 +79,10 @@ class Http1Session final : public Session,
     return state_ == State::kClosed || (state_ == State::kHead && pending_.empty() && out_.empty());
   }
   void StartDrain() override;
+  void AskToReconnect() override { ends_with_answer_ = true; }
   bool IsUnusedSinceDrain() const override { return is_unused_since_drain_; }
   bool HasOnlyBegunHead() const override { return head_started_ && out_.empty(); }
-  void CutOff(CutCalls& cut) override;
+  void CutOff(std::string_view why, CutCalls& cut) override;
   bool OnTick(SteadyTime now) override;
 
  private:
@@ -139,7 +140,7 @@ class Http1Session final : public Session,
   bool sent_continue_ = false;
   bool expects_continue_ = false;
   bool input_ended_ = false;
-  bool draining_ = false;
+  bool ends_with_answer_ = false;  // the next answer is the last one
   bool is_unused_since_drain_ = false;
   bool wants_room_ = false;  // a part of a body is in out_, and its call waits for OnRoom
   bool processing_ = false;
@@ -447,7 +448,7 @@ void Http1Session::EndBody() {
 bool Http1Session::KeepAfterAnswer() {
   // The server's flag is set before this connection hears of the drain. A client told now need not
   // lose a request later.
-  if (!keep_alive_ || draining_ || host_.server().is_draining()) return false;
+  if (!keep_alive_ || ends_with_answer_ || host_.server().is_draining()) return false;
   switch (state_) {
     case State::kAnswer:
       return true;
@@ -553,21 +554,22 @@ void Http1Session::OnTimer() {
 }
 
 void Http1Session::StartDrain() {
-  draining_ = true;
+  ends_with_answer_ = true;
   if (!IsIdle()) return;
   is_unused_since_drain_ = state_ != State::kClosed;
   CloseAfterAnswers();
 }
 
-void Http1Session::CutOff(CutCalls& cut) {
+void Http1Session::CutOff(std::string_view why, CutCalls& cut) {
   if (call_ == nullptr) return;
   keep_alive_ = false;
   if (std::exchange(head_started_, false)) {
-    return call_->Refuse(503, "the server stops, and the request's head did not arrive in time");
+    return call_->Refuse(503, fmt::format("{}, and the request's head was not complete", why));
   }
   cut.Add(cut.http1, *call_);
-  call_->CutOff(state_ == State::kAnswer ? "the server shut down before the answer was there"
-                                         : "the server shut down while the body was not complete");
+  call_->CutOff(fmt::format("{} {}", why,
+                            state_ == State::kAnswer ? "before the answer was there"
+                                                     : "while the body was not complete"));
 }
 
 bool Http1Session::OnTick(SteadyTime now) {

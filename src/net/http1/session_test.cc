@@ -583,6 +583,13 @@ TEST_F(Http1SessionTest, DrainsBusyAndIdleConnections) {
   EXPECT_TRUE(server().session().IsUnusedSinceDrain());
 }
 
+TEST_F(Http1SessionTest, AnOldConnectionEndsWithItsNextAnswer) {
+  server().session().AskToReconnect();
+  EXPECT_FALSE(server().host.wants_close) << "a request may be on its way";
+  EXPECT_THAT(Ask(Get("/probe")), HasSubstr("connection: close"));
+  EXPECT_TRUE(server().host.wants_close);
+}
+
 // The part of an answer behind its head.
 std::string BodyOf(std::string_view answer) {
   return std::string(answer.substr(answer.find("\r\n\r\n") + 4));
@@ -655,7 +662,7 @@ TEST_F(Http1SessionTest, TheEndOfTheServerEndsAnAnswerInParts) {
   waiting_[0]->RespondInParts({}, {.at_deadline = "late", .at_stop = "stop"});
   server().session().StartDrain();
   CutCalls cut;
-  server().session().CutOff(cut);
+  server().session().CutOff(kServerShutDown, cut);
   EXPECT_EQ(cut.http1, 1);
   EXPECT_EQ(BodyOf(server().Send()), "4\r\nstop\r\n0\r\n\r\n");
   EXPECT_TRUE(waiting_[0]->cancel().HasStopped());
@@ -666,7 +673,7 @@ TEST_F(Http1SessionTest, TheEndOfTheServerAnswersARequestThatIsHalfSent) {
   EXPECT_EQ(Ask("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab"), "");
   EXPECT_FALSE(server().session().HasOnlyBegunHead());
   CutCalls cut;
-  server().session().CutOff(cut);
+  server().session().CutOff(kServerShutDown, cut);
   EXPECT_EQ(cut.http1, 1);
   EXPECT_EQ(cut.oldest_peer, server().host.peer());
   EXPECT_THAT(server().Send(),
@@ -679,7 +686,7 @@ TEST_F(Http1SessionTest, AHeadThatIsHalfSentIsNoCall) {
   EXPECT_EQ(Ask("G"), "");
   EXPECT_TRUE(server().session().HasOnlyBegunHead());
   CutCalls cut;
-  server().session().CutOff(cut);
+  server().session().CutOff(kServerShutDown, cut);
   EXPECT_EQ(cut.http1, 0);
   EXPECT_THAT(server().Send(), StartsWith("HTTP/1.1 503"));
   EXPECT_TRUE(server().host.wants_close);

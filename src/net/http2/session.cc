@@ -414,6 +414,8 @@ void Http2Session::StartDrain() {
   Announce("the server stops", is_idle ? kAnnounceTimeOfIdle : kAnnounceTime);
 }
 
+void Http2Session::AskToReconnect() { Announce("the connection is old", kAnnounceTime); }
+
 // Announces that the connection will soon accept no new requests. The answer to the ping shows that
 // the client knows it, and that requests which were on their way have arrived. Waits `patience` for
 // it.
@@ -427,7 +429,7 @@ void Http2Session::Announce(const char* reason, Duration patience) {
   loop_.timers().Arm(*this, server().clock.Now() + patience);
   for (Http2Stream* stream = streams_.first(); stream != nullptr;
        stream = StreamList::Next(*stream))
-    stream->OnDrain();
+    stream->OnAnnounce(reason);
   OnOutput();
 }
 
@@ -448,10 +450,10 @@ bool Http2Session::HasOnlyBegunHead() const {
   return true;
 }
 
-void Http2Session::CutOff(CutCalls& cut) {
+void Http2Session::CutOff(std::string_view why, CutCalls& cut) {
   for (Http2Stream* stream = streams_.first(); stream != nullptr;
        stream = StreamList::Next(*stream))
-    stream->CutOff(cut);
+    stream->CutOff(why, cut);
   if (drain_ == Drain::kAnnounced) FinishDrain();
 }
 

@@ -49,8 +49,9 @@ class Http2Session final : public Session, private StreamHost, private WheelTime
   bool HasOutput() const override;
   bool IsIdle() const override;
   void StartDrain() override;
+  void AskToReconnect() override;
   bool HasOnlyBegunHead() const override;
-  void CutOff(CutCalls& cut) override;
+  void CutOff(std::string_view why, CutCalls& cut) override;
   bool IsUnusedSinceDrain() const override {
     return drain_ != Drain::kNo && is_unused_since_drain_;
   }

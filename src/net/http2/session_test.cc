@@ -611,7 +611,7 @@ TEST_F(Http2SessionTest, TheEndOfTheServerAnswersWhatIsOpen) {
   client_->Run();
   EXPECT_FALSE(server_->session().HasOnlyBegunHead());
   CutCalls cut;
-  server_->session().CutOff(cut);
+  server_->session().CutOff(kServerShutDown, cut);
   client_->Run();
   EXPECT_EQ(cut.http2, 2);
   EXPECT_EQ(client_->answer(waits).http_status(), 503);
@@ -703,6 +703,21 @@ TEST_F(Http2SessionTest, DrainTakesRequestsThatWereOnTheirWay) {
   const int32_t id = client_->Open(Fields("GET", "/echo"), true);
   EXPECT_EQ(client_->answer(id).http_status(), 200);
   EXPECT_FALSE(server_->session().IsUnusedSinceDrain());
+}
+
+TEST_F(Http2SessionTest, AnOldConnectionTakesRequestsThatWereOnTheirWay) {
+  Start();
+  const int32_t open = client_->Open(Fields("GET", "/keep"), true);
+  server_->session().AskToReconnect();
+  const int32_t id = client_->Open(Fields("GET", "/echo"), true);
+  EXPECT_EQ(client_->answer(id).http_status(), 200);
+  EXPECT_EQ(Goaway(), NGHTTP2_NO_ERROR);
+  EXPECT_EQ(client_->goaway_texts.back(), "the connection is old");
+  EXPECT_FALSE(server_->host.wants_close);
+  kept_[0]->Respond({});
+  client_->Run();
+  EXPECT_EQ(client_->answer(open).http_status(), 200);
+  EXPECT_TRUE(server_->host.wants_close);
 }
 
 TEST_F(Http2SessionTest, IdleConnectionIsEndedGracefully) {

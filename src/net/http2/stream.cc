@@ -410,19 +410,20 @@ void Http2Stream::OnTick(SteadyTime now) {
   }
 }
 
-void Http2Stream::OnDrain() {
+void Http2Stream::OnAnnounce(const char* reason) {
   if (grpc_ != nullptr && grpc_->ends_on_drain() && !grpc_->is_unary())
-    grpc_->Fail(Error(StatusCode::kUnavailable, "the server is shutting down"));
+    grpc_->Fail(absl::UnavailableError(reason));
 }
 
-void Http2Stream::CutOff(CutCalls& cut) {
+void Http2Stream::CutOff(std::string_view why, CutCalls& cut) {
   if (grpc_ != nullptr) {
     cut.Add(cut.grpc, *grpc_);
-    grpc_->CutOff();
+    grpc_->CutOff(why);
   } else if (http_ != nullptr && http_->is_open()) {
     cut.Add(cut.http2, *http_);
-    http_->CutOff(has_received_end_ ? "the server shut down before the answer was there"
-                                    : "the server shut down while the body was not complete");
+    http_->CutOff(fmt::format(
+        "{} {}", why,
+        has_received_end_ ? "before the answer was there" : "while the body was not complete"));
   }
 }
 

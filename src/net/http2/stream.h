@@ -56,9 +56,9 @@ class Http2Stream final : public HttpCallOwner,
   // Checks timeouts. Called about once a second.
   void OnTick(SteadyTime now);
   // The server drains. Ends streaming calls that do not count as requests.
-  void OnDrain();
-  // The server stops, and waits no longer; see Session::CutOff.
-  void CutOff(CutCalls& cut);
+  void OnAnnounce(const char* reason);
+  // See Session::CutOff.
+  void CutOff(std::string_view why, CutCalls& cut);
   // Resets a request of which a part is still to come, because others need its place or memory.
   void DropIncomplete();
   // Answers such a request with an error, because there are too many of them.

@@ -135,8 +135,9 @@ bool ServerState::WaitUntilQuiet(const std::function<bool()>& is_quiet, SteadyTi
 Duration ServerState::TickInterval() const {
   Duration interval = std::chrono::seconds(1);
   // A quarter of the shortest timeout: then a timeout is noticed at most a quarter too late.
-  for (const Duration timeout : {options.idle_timeout, options.header_timeout, options.body_timeout,
-                                 options.write_timeout, options.keepalive_interval})
+  for (const Duration timeout :
+       {options.idle_timeout, options.header_timeout, options.body_timeout, options.write_timeout,
+        options.keepalive_interval, options.connection_age_max, options.connection_age_grace})
     if (timeout > Duration::zero()) interval = std::min(interval, timeout / 4);
   return std::max<Duration>(interval, std::chrono::milliseconds(5));
 }

@@ -31,6 +31,7 @@
 #include <new>
 
 #include "base/log.h"
+#include "base/random.h"
 #include "net/socket/tls.h"
 
 namespace penstock::net {
@@ -59,7 +60,19 @@ constexpr uint64_t kLingerBytesMax = uint64_t{256} << 20;
 // means it sends a head at once, so this is some round trips.
 constexpr Duration kHeadTimeOfDrain = std::chrono::seconds(1);
 
+// The lives of connections differ by up to a tenth to both sides, so that those that begin together
+// do not end together.
+constexpr uint64_t kAgeParts = 1000, kAgePartsMin = 900, kAgePartsRange = 201;
+
 using boost::system::error_code;
+
+// Returns when a connection that begins now is old.
+SteadyTime OldAt(const ServerState& server) {
+  const Duration limit = server.options.connection_age_max;
+  if (limit <= Duration::zero()) return kNoDeadline;
+  const auto parts = static_cast<int64_t>(kAgePartsMin + RandomBits() % kAgePartsRange);
+  return server.clock.Now() + limit / static_cast<int64_t>(kAgeParts) * parts;
+}
 
 }  // namespace
 
@@ -68,7 +81,8 @@ Connection::Connection(EventLoop& loop, int socket, const Endpoint& endpoint, st
       // Asio ignores the family of an existing socket.
       socket_(loop.io(), boost::asio::generic::stream_protocol(AF_UNSPEC, 0), socket),
       endpoint_(endpoint),
-      peer_(std::move(peer)) {
+      peer_(std::move(peer)),
+      old_at_(OldAt(server())) {
   error_code ignored;
   socket_.native_non_blocking(true, ignored);
   if (endpoint.is_tls) tls_ = loop.tls()->NewFilter();
@@ -492,8 +506,22 @@ void Connection::DrainNow() {
 void Connection::CutOff(CutCalls& cut) {
   if (closed_) return;
   is_cut_off_ = closes_when_received_ = true;
-  if (session_ == nullptr) return;
-  session_->CutOff(cut);
+  if (session_ != nullptr) CutOffSession(kServerShutDown, cut);
+}
+
+void Connection::CutOffSession(std::string_view why, CutCalls& cut) {
+  session_->CutOff(why, cut);
+  ScheduleFlush();
+}
+
+void Connection::OnOldAge(SteadyTime now) {
+  const Duration grace = server().options.connection_age_grace;
+  old_at_ = is_old_ || grace <= Duration::zero() ? kNoDeadline : now + grace;
+  if (std::exchange(is_old_, true)) {
+    CutCalls ignored;
+    return CutOffSession("the connection has passed max_connection_age_grace_ms", ignored);
+  }
+  session_->AskToReconnect();
   ScheduleFlush();
 }
 
@@ -510,10 +538,11 @@ void Connection::OnTick(SteadyTime now) {
   // Anybody can begin a head. It must not hold up the end of the server as a request does.
   if (draining_ && !lingering_ && now - draining_since_ >= kHeadTimeOfDrain && HasOnlyBegunHead()) {
     CutCalls none;
-    if (session_ != nullptr) session_->CutOff(none);
+    if (session_ != nullptr) session_->CutOff(kServerShutDown, none);
     Flush();
     return Close();
   }
+  if (now >= old_at_ && session_ != nullptr && !draining_ && !close_after_flush_) OnOldAge(now);
   // The connection came after the drain began. It has had one tick to send something.
   if (server().is_draining() && !draining_) StartDrain();
 }

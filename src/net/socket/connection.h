@@ -116,6 +116,10 @@ class Connection final : public LoopConnection, public SessionHost, private Flus
   void Linger();
   // Closes the socket. The object lives on until no operation holds it.
   void Close();
+  // Answers what is open with errors; the connection ends when that is sent. See Session::CutOff.
+  void CutOffSession(std::string_view why, CutCalls& cut);
+  // The time that the connection may last is over, or the time to end afterwards.
+  void OnOldAge(SteadyTime now);
   // True if the peer has begun a TLS handshake or a head, and nothing else.
   bool HasOnlyBegunHead() const;
   // False: a timeout has passed, so close.
@@ -154,6 +158,7 @@ class Connection final : public LoopConnection, public SessionHost, private Flus
   bool drain_awaits_read_ = false;  // StartDrain has cancelled a read
   bool draining_ = false;
   bool is_cut_off_ = false;
+  bool is_old_ = false;         // the session has asked the peer to reconnect
   bool owed_at_drain_ = false;  // The peer had not yet received all answers when the drain began.
 
   // Since the last tick.
@@ -165,6 +170,7 @@ class Connection final : public LoopConnection, public SessionHost, private Flus
   SteadyTime lingering_since_ = kNoDeadline;
   uint64_t lingering_bytes_ = 0;  // received since then, and dropped
   SteadyTime draining_since_ = kNoDeadline;
+  SteadyTime old_at_;  // then OnOldAge is called
 
   // Small, so that idle connections cost little memory. Longer input goes to the loop's scratch
   // memory.

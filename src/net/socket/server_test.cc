@@ -382,6 +382,29 @@ TEST_F(ServerTest, DrainAnswersTheRequestOfAConnectionThatHasJustCome) {
   EXPECT_TRUE(drained.get());
 }
 
+TEST_F(ServerTest, AnOldConnectionIsReplaced) {
+  options_.connection_age_max = milliseconds(20);
+  Start();
+  SocketClient client = Connect();
+  std::string answer;
+  while (answer.find("connection: close") == std::string::npos) answer = client.Ask(Get("/peer"));
+  EXPECT_THAT(answer, StartsWith("HTTP/1.1 200"));
+  EXPECT_EQ(client.ReadUntilClosed(), "");
+  EXPECT_THAT(Connect().Ask(Get("/peer")), StartsWith("HTTP/1.1 200"));
+}
+
+TEST_F(ServerTest, TheLastRequestOfAnOldConnectionHasAGraceTime) {
+  options_.connection_age_max = options_.connection_age_grace = milliseconds(20);
+  Start();
+  SocketClient busy = Connect();
+  busy.Send(Get("/later"));
+  const HttpCallRef call = TakeWaiting();
+  EXPECT_THAT(busy.ReadUntilClosed(),
+              AllOf(StartsWith("HTTP/1.1 503"), HasSubstr("max_connection_age_grace_ms"),
+                    HasSubstr("connection: close")));
+  EXPECT_TRUE(call->cancel().IsCancelled());
+}
+
 TEST_F(ServerTest, DrainIsBounded) {
   options_.drain_timeout = milliseconds(20);
   Start();
