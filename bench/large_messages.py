@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A 19 MB tensor through the identity model, over gRPC and as an .npy file, against a raw HTTP/1.1 echo of the same bytes."""
 import io
+import os
 import subprocess
 import sys
 import urllib.request
@@ -12,6 +13,7 @@ from pairs import alternate, median, ratio, row
 from servers import CLIENT_CORE, cpu_per_request, h2load, peer, penstock
 
 REQUESTS = 60
+FOLDER = os.path.dirname(os.path.abspath(__file__))
 NPY = "application/x-npy"
 CLIENT = """
 import sys
@@ -46,7 +48,7 @@ def run(rounds):
             h2load(f"http://127.0.0.1:{ours.port}{PREDICT}", REQUESTS, 1, 1, body, GRPC_HEADERS)
 
         def ours_grpcio():
-            subprocess.run(["taskset", "-c", CLIENT_CORE, sys.executable, "-c", CLIENT, sys.path[0], str(ours.port),
+            subprocess.run(["taskset", "-c", CLIENT_CORE, sys.executable, "-c", CLIENT, FOLDER, str(ours.port),
                             str(REQUESTS)], check=True, timeout=300)
 
         def echo_h2load():

@@ -85,10 +85,14 @@ class Server {
   void FindAndRun(const InferRequest& request) {
     const StatusOr<ModelHandle> handle = engine_.Find({.name = "m", .version = {}, .label = {}});
     PENSTOCK_CHECK(handle.ok(), "no version is ready");
-    bool answered = false;
+    std::atomic<bool> is_answered{false};
     engine_.Run(*handle, request, /*may_run_inline=*/true,
-                [&answered](InferResponse response) { answered = response.status.ok(); });
-    PENSTOCK_CHECK(answered, "no answer");
+                [&is_answered](const InferResponse& response) {
+                  PENSTOCK_CHECK(response.status.ok(), "a run failed");
+                  is_answered.store(true, std::memory_order_release);
+                });
+    // The first runs of a version go through the queue, so another thread may take them along.
+    while (!is_answered.load(std::memory_order_acquire)) std::this_thread::yield();
   }
 
  private:
