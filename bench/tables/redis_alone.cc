@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What rows in a Redis cluster cost, against a bare sender of the same commands.
-//   redis_alone ADDRESS sparse|dense GENERATION ROWS PARTS ROUNDS
-// PARTS: partitions, or rows in a block. The table has the prefix "bench"; all keys from 0 to ROWS
+//   redis_alone ADDRESS PREFIX sparse|dense ROWS PARTS ROUNDS
+// PARTS: partitions, or rows in a block of the table's first generation. All keys from 0 to ROWS
 // are there, with rows of 256 bytes that begin with the key as an int64. Prints in each round lines
 // of a name and a figure:
 //   bare_us, bare_cpu_us:   the median time of 500 random rows for the bare sender, which makes the
@@ -75,8 +75,8 @@ struct Request {
 class BareSender final {
  public:
   BareSender(const std::vector<redis::SlotRange>& ranges, const StoreInfo& info,
-             const Generation& generation)
-      : info_(info), generation_(std::make_shared<const Generation>(generation)) {
+             const std::string& prefix, const Generation& generation)
+      : info_(info), prefix_(prefix), generation_(std::make_shared<const Generation>(generation)) {
     for (const redis::SlotRange& range : ranges) {
       const int socket = ::socket(AF_INET, SOCK_STREAM, 0);
       sockaddr_in address = {};
@@ -92,7 +92,7 @@ class BareSender final {
   }
 
   void Run(Request& request) {
-    RedisRows rows(info_, "bench", generation_, request.lookup(), [](Status) {});
+    RedisRows rows(info_, prefix_, generation_, request.lookup(), [](Status) {});
     std::map<int, std::string> output;
     std::map<int, int64_t> missing;
     for (const redis::Read& read : rows.reads) {
@@ -131,6 +131,7 @@ class BareSender final {
   }
 
   const StoreInfo info_;
+  const std::string prefix_;
   // It shares the generation with the commands that it makes.
   const std::shared_ptr<const Generation> generation_;
   std::array<int, redis::kSlots> sockets_ = {};
@@ -159,16 +160,16 @@ void Measure(std::string_view name, uint64_t rows, const Run& run) {
 }
 
 int Main(char** arguments) {
-  const bool is_dense = std::string_view(arguments[2]) == "dense";
+  const bool is_dense = std::string_view(arguments[3]) == "dense";
   Manifest manifest;
   manifest.key_type = is_dense ? KeyType::kDense : KeyType::kInt64;
   manifest.dtype = DType::kFloat32;
   manifest.dimension = kRowBytes / sizeof(float);
   manifest.redis.emplace();
   manifest.redis->addresses = {redis::ParseAddress(arguments[1]).value()};
-  manifest.redis->prefix = "bench";
+  manifest.redis->prefix = arguments[2];
   Generation generation;
-  generation.name = arguments[3];
+  generation.name = "1";
   generation.rows = std::strtoull(arguments[4], nullptr, 10);
   const uint64_t parts = std::strtoull(arguments[5], nullptr, 10);
   if (is_dense) {
@@ -183,7 +184,7 @@ int Main(char** arguments) {
   const auto answer = cluster->Call("", redis::MakeCommand(slots)).value();
   const auto store = RedisStore::Open(manifest, {}).value();
   BareSender bare(redis::ParseSlots(answer, options.seeds[0].host).value(), store->info(),
-                  generation);
+                  manifest.redis->prefix, generation);
   for (int round = std::atoi(arguments[6]); round > 0; --round) {
     Measure("bare", generation.rows, [&](Request& request) { bare.Run(request); });
     Measure("store", generation.rows, [&](Request& request) {
@@ -201,6 +202,6 @@ int Main(char** arguments) {
 
 int main(int count, char** arguments) {
   if (count == 7) return penstock::tables::Main(arguments);
-  fmt::print(stderr, "usage: redis_alone ADDRESS sparse|dense GENERATION ROWS PARTS ROUNDS\n");
+  fmt::print(stderr, "usage: redis_alone ADDRESS PREFIX sparse|dense ROWS PARTS ROUNDS\n");
   return 2;
 }

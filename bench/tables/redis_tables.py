@@ -20,14 +20,11 @@ LAYOUTS = {"sparse": (64, 0.55, "64 hashes"), "dense": (1023, 0.8, "blocks of 1,
 
 def measured(cluster, kind, rounds):
     parts = LAYOUTS[kind][0]
-    client = cluster.client()
     rows = [struct.pack("<q", key) * 32 for key in range(ROWS)]
-    if kind == "sparse":
-        redis_cluster.write_sparse(client, "bench", kind, dict(enumerate(rows)), parts)
-    else:
-        redis_cluster.write_dense(client, "bench", kind, rows, parts)
-    client.close()
-    output = subprocess.run([PROGRAM, cluster.addresses()[0], kind, kind, str(ROWS), str(parts), str(rounds)], check=True,
+    flag = f"--partitions={parts}" if kind == "sparse" else f"--block_rows={parts}"
+    address = cluster.addresses()[0]
+    redis_cluster.push(BUILD / "penstock", address, f"bench_{kind}", rows if kind == "dense" else dict(enumerate(rows)), flag)
+    output = subprocess.run([PROGRAM, address, f"bench_{kind}", kind, str(ROWS), str(parts), str(rounds)], check=True,
                             capture_output=True, text=True).stdout
     figures = collections.defaultdict(list)
     for line in output.splitlines():

@@ -30,6 +30,8 @@ int BenchCommand(std::span<const std::string> arguments);
 int ConvertCommand(std::span<const std::string> arguments);
 // Makes the files of a table.
 int TableCommand(std::span<const std::string> arguments);
+// `table push`: writes the rows of a table into a Redis cluster.
+int TablePushCommand(std::span<const std::string> arguments);
 // Makes a bearer token.
 int TokenCommand(std::span<const std::string> arguments);
 // Prints the version.

@@ -1,23 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// `penstock table build`: makes the folder of a table from a text file.
+// `penstock table`: `build` makes the folder of a table from a text file.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <charconv>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
+#include "app/command_flags.h"
 #include "app/commands.h"
-#include "base/clock.h"
-#include "base/options/nearest_name.h"
-#include "base/terminal_line.h"
+#include "app/progress_line.h"
 #include "tables/table_builder.h"
 
 namespace penstock {
@@ -42,20 +37,6 @@ row: its key, then its numbers. docs/tables.md says what is in the folder.
   --default_value=X    the number that fills the row of a key that is missing
   --shard=I/N          only the keys of shard I of N, from 0 on
 )";
-
-// The parsed command line.
-struct TableBuild {
-  bool help = false;
-  BuildOptions options;
-};
-
-template <typename T>
-std::optional<T> ParseNumber(std::string_view text) {
-  T number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-  return number;
-}
 
 Status SetKeyType(std::string_view value, BuildOptions& options) {
   using tables::KeyType;
@@ -115,112 +96,74 @@ Status SetOutput(std::string_view value, BuildOptions& options) {
   return OkStatus();
 }
 
-struct TableFlag {
-  std::string_view name;
-  Status (*set)(std::string_view, BuildOptions&);
-};
-constexpr std::array kTableFlags = {
-    TableFlag{"output", &SetOutput}, TableFlag{"key_type", &SetKeyType},
-    TableFlag{"dtype", &SetDType},   TableFlag{"delimiter", &SetDelimiter},
-    TableFlag{"header", &SetHeader}, TableFlag{"default_value", &SetDefaultValue},
-    TableFlag{"shard", &SetShard}};
+constexpr std::array kTableFlags = {CommandFlag<BuildOptions>{"output", &SetOutput},
+                                    CommandFlag<BuildOptions>{"key_type", &SetKeyType},
+                                    CommandFlag<BuildOptions>{"dtype", &SetDType},
+                                    CommandFlag<BuildOptions>{"delimiter", &SetDelimiter},
+                                    CommandFlag<BuildOptions>{"header", &SetHeader},
+                                    CommandFlag<BuildOptions>{"default_value", &SetDefaultValue},
+                                    CommandFlag<BuildOptions>{"shard", &SetShard}};
 
-StatusOr<TableBuild> ParseTableBuild(std::span<const std::string> arguments) {
-  TableBuild build;
-  std::vector<std::string_view> names;
-  for (const TableFlag& flag : kTableFlags) names.push_back(flag.name);
-  for (const std::string_view argument : arguments) {
-    if (argument == "--help" || argument == "-h") {
-      build.help = true;
-      return build;
-    }
-    if (!argument.starts_with("--")) {
-      if (!build.options.input.empty() || argument.empty())
-        return InvalidArgument("one file at a time, not both '{}' and '{}'", build.options.input,
-                               argument);
-      build.options.input = argument;
-      continue;
-    }
-    const size_t equals = argument.find('=');
-    if (equals == argument.npos)
-      return InvalidArgument("{} needs a value, as in {}=VALUE", argument, argument);
-    const std::string_view name = argument.substr(2, equals - 2);
-    const auto flag = std::ranges::find(kTableFlags, name, &TableFlag::name);
-    if (flag == kTableFlags.end()) {
-      const std::string_view nearest = NearestName(name, names);
-      return InvalidArgument("unknown flag {}{}", argument,
-                             nearest.empty() ? "" : fmt::format("; did you mean --{}?", nearest));
-    }
-    TRY(flag->set(argument.substr(equals + 1), build.options));
-  }
-  if (build.options.input.empty()) return InvalidArgument("say which FILE has the rows");
-  if (build.options.output.empty())
+StatusOr<CommandLine> ParseTableBuild(std::span<const std::string> arguments,
+                                      BuildOptions& options) {
+  ASSIGN_OR_RETURN(CommandLine line, ParseCommand<BuildOptions>(arguments, kTableFlags, options));
+  if (line.asks_for_help) return line;
+  options.input = line.input;
+  if (options.input.empty()) return InvalidArgument("say which FILE has the rows");
+  if (options.output.empty())
     return InvalidArgument("--output is missing: where is the table written to?");
-  return build;
+  return line;
 }
 
-// Shows the progress on a terminal, at the bottom. One thread at a time.
-class ProgressLine final {
- public:
-  ProgressLine() : line_(STDERR_FILENO), is_shown_(TerminalLine::IsPossible(STDERR_FILENO)) {}
-  ~ProgressLine() {
-    if (is_shown_) line_.Set("");
-  }
-  ProgressLine(const ProgressLine&) = delete;
-  ProgressLine& operator=(const ProgressLine&) = delete;
-
-  void Show(const BuildProgress& progress) {
-    const SteadyTime now = Clock::Real().Now();
-    if (!is_shown_ || (now < next_ && !progress.makes_index)) return;
-    next_ = now + std::chrono::milliseconds(100);
-    if (progress.makes_index)
-      return line_.Set(fmt::format("{} rows read; making the index", progress.rows));
-    const double part = static_cast<double>(progress.bytes) /
-                        static_cast<double>(std::max<uint64_t>(progress.bytes_all, 1));
-    const double seconds = std::chrono::duration<double>(now - start_).count();
-    constexpr int kLength = 30;
-    const int done = static_cast<int>(part * kLength);
-    line_.Set(fmt::format("[{:#<{}}{:.<{}}] {:3.0f} %  {} rows  {:.0f} s left", "", done, "",
-                          kLength - done, part * 100, progress.rows,
-                          part > 0 ? seconds / part - seconds : 0));
-  }
-
- private:
-  TerminalLine line_;
-  const bool is_shown_;
-  const SteadyTime start_ = Clock::Real().Now();
-  SteadyTime next_ = start_;
-};
+void ShowProgress(const BuildProgress& progress, ProgressLine& line) {
+  if (progress.makes_index)
+    return line.ShowStep(fmt::format("{} rows read; making the index", progress.rows));
+  line.Show(static_cast<double>(progress.bytes) /
+                static_cast<double>(std::max<uint64_t>(progress.bytes_all, 1)),
+            fmt::format("{} rows", progress.rows));
+}
 
 int FailTable(const Status& status) {
   fmt::print(stderr, "penstock table: {}\n", MessageOf(status));
   return 1;
 }
 
-}  // namespace
-
-int TableCommand(std::span<const std::string> arguments) {
-  const bool asks_for_help =
-      !arguments.empty() && (arguments[0] == "--help" || arguments[0] == "-h");
-  if (!asks_for_help && (arguments.empty() || arguments[0] != "build"))
-    return FailTable(InvalidArgument("say `penstock table build`; --help says more"));
-  const StatusOr<TableBuild> build = asks_for_help ? TableBuild{.help = true, .options = {}}
-                                                   : ParseTableBuild(arguments.subspan(1));
-  if (!build.ok()) return FailTable(build.status());
-  if (build->help) {
+int BuildCommand(std::span<const std::string> arguments) {
+  BuildOptions options;
+  const StatusOr<CommandLine> command = ParseTableBuild(arguments, options);
+  if (!command.ok()) return FailTable(command.status());
+  if (command->asks_for_help) {
     fmt::print("{}", kTableUsage);
     return 0;
   }
   StatusOr<tables::BuildResult> result;
   {
-    ProgressLine line;
-    result = tables::BuildTable(build->options,
-                                [&](const BuildProgress& progress) { line.Show(progress); });
+    ProgressLine line(ProgressLine::WithoutTerminal::kNothing);
+    result = tables::BuildTable(
+        options, [&](const BuildProgress& progress) { ShowProgress(progress, line); });
   }
   if (!result.ok()) return FailTable(result.status());
-  fmt::print("{}: {} rows of {} {} numbers\n", build->options.output, result->rows,
-             result->dimension, DTypeName(build->options.dtype));
+  fmt::print("{}: {} rows of {} {} numbers\n", options.output, result->rows, result->dimension,
+             DTypeName(options.dtype));
   return 0;
+}
+
+}  // namespace
+
+int TableCommand(std::span<const std::string> arguments) {
+  const std::string_view step = arguments.empty() ? "" : std::string_view(arguments[0]);
+  if (step == "build") return BuildCommand(arguments.subspan(1));
+  if (step == "push") return TablePushCommand(arguments.subspan(1));
+  if (step == "--help" || step == "-h") {
+    fmt::print(
+        "Usage: penstock table build --output=FOLDER FILE\n"
+        "       penstock table push --redis=HOST:PORT --table=NAME FOLDER\n\n"
+        "build makes the folder of a table from a text file; push writes the rows of a folder\n"
+        "into a Redis cluster. `--help` behind either one says more.\n");
+    return 0;
+  }
+  return FailTable(
+      InvalidArgument("say `penstock table build` or `penstock table push`; --help says more"));
 }
 
 }  // namespace penstock

@@ -45,6 +45,8 @@ class Batch {
   std::vector<Read> reads;
   SteadyTime deadline = kNoDeadline;
   CancelToken* cancel = nullptr;
+  // Commands that write. They go to masters alone, and each may run more than once.
+  bool writes = false;
 
  private:
   friend class Cluster;

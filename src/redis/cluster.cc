@@ -69,6 +69,18 @@ class SingleCall final : public Batch {
   std::promise<StatusOr<Value>> promise_;
 };
 
+// The answers of several nodes. One thread at a time.
+template <typename T>
+struct Answers {
+  void Count() {
+    if (--left == 0) done.set_value();
+  }
+
+  std::vector<T> values;
+  size_t left = 1;  // that are missing, and one for whoever asks
+  std::promise<void> done;
+};
+
 }  // namespace
 
 StatusOr<std::unique_ptr<Cluster>> Cluster::Open(ClusterOptions options) {
@@ -148,38 +160,68 @@ StatusOr<Value> Cluster::Call(const std::string& key, std::string command) {
 }
 
 std::vector<std::pair<Address, StatusOr<Value>>> Cluster::CallEach(std::string command) {
-  struct Answers {
-    std::vector<std::pair<Address, StatusOr<Value>>> values;
-    size_t left = 1;
-    std::promise<void> done;
-    void Count() {
-      if (--left == 0) done.set_value();
-    }
-  };
   // The callbacks share it with this call.
-  auto answers = std::make_shared<Answers>();
+  auto answers = std::make_shared<Answers<std::pair<Address, StatusOr<Value>>>>();
   std::future<void> done = answers->done.get_future();
-  {
-    MutexLock lock(mutex_);
-    if (is_stopping_) return {};
-    tasks_.push_back([this, answers, command = std::move(command)] {
-      for (auto& [address, node] : nodes_) {
-        if (!node->is_ready() && node->is_wanted)
-          answers->values.emplace_back(
-              address, Error(StatusCode::kUnavailable, "{} is not connected", address.ToString()));
-        if (!node->is_ready()) continue;
-        ++answers->left;
-        node->SendCommand(command, [answers, &address = address](StatusOr<Value> value) {
-          answers->values.emplace_back(address, std::move(value));
-          answers->Count();
-        });
-      }
-      answers->Count();
-    });
-    if (!std::exchange(is_woken_, true)) Wake();
-  }
+  const bool is_posted = Post([this, answers, command = std::move(command)] {
+    for (auto& [address, node] : nodes_) {
+      if (!node->is_ready() && node->is_wanted)
+        answers->values.emplace_back(
+            address, Error(StatusCode::kUnavailable, "{} is not connected", address.ToString()));
+      if (!node->is_ready()) continue;
+      ++answers->left;
+      node->SendCommand(command, [answers, &address = address](StatusOr<Value> value) {
+        answers->values.emplace_back(address, std::move(value));
+        answers->Count();
+      });
+    }
+    answers->Count();
+  });
+  if (!is_posted) return {};
   done.wait();
   return std::move(answers->values);
+}
+
+std::vector<MasterAnswer> Cluster::CallMasters(std::string command) {
+  // The callbacks share it with this call.
+  auto answers = std::make_shared<Answers<MasterAnswer>>();
+  std::future<void> done = answers->done.get_future();
+  const bool is_posted = Post([this, answers, command = std::move(command)] {
+    // A master may be in several shards while the map changes.
+    std::map<Node*, size_t> replicas;
+    for (const Shard& shard : shards_) {
+      size_t& count = replicas[shard.nodes.front()];
+      count = std::max(count, shard.nodes.size() - 1);
+    }
+    for (const auto& [node, count] : replicas) {
+      MasterAnswer answer = {
+          node->address(), count,
+          Error(StatusCode::kUnavailable, "{} is not connected", node->address().ToString())};
+      if (!node->is_ready()) {
+        answers->values.push_back(std::move(answer));
+        continue;
+      }
+      ++answers->left;
+      node->SendCommand(command,
+                        [answers, answer = std::move(answer)](StatusOr<Value> value) mutable {
+                          answer.value = std::move(value);
+                          answers->values.push_back(std::move(answer));
+                          answers->Count();
+                        });
+    }
+    answers->Count();
+  });
+  if (!is_posted) return {};
+  done.wait();
+  return std::move(answers->values);
+}
+
+bool Cluster::Post(absl::AnyInvocable<void()> task) {
+  MutexLock lock(mutex_);
+  if (is_stopping_) return false;
+  tasks_.push_back(std::move(task));
+  if (!std::exchange(is_woken_, true)) Wake();
+  return true;
 }
 
 void Cluster::Start(std::shared_ptr<Batch> batch) {
@@ -218,9 +260,10 @@ bool Cluster::IsMaster(const Node& node, uint16_t slot) const {
   return shard != nullptr && shard->nodes.front() == &node;
 }
 
-Node* Cluster::Pick(const Read& read) const {
+Node* Cluster::Pick(const Batch& batch, const Read& read) const {
   const Shard* const shard = ShardOf(read.slot);
   if (shard == nullptr) return nullptr;
+  if (batch.writes) return shard->nodes.front()->is_ready() ? shard->nodes.front() : nullptr;
   const size_t count = shard->nodes.size();
   // Replicas take turns.
   const size_t first = read.prefers_replica && count > 1 ? 1 + read.tries % (count - 1) : 0;
@@ -238,7 +281,7 @@ void Cluster::Route(const std::shared_ptr<Batch>& batch, std::span<const uint32_
   if (batch->is_closed_) return;
   for (const uint32_t number : reads) {
     const Read& read = batch->reads[number];
-    Node* const node = Pick(read);
+    Node* const node = Pick(*batch, read);
     if (node == nullptr) {
       WantRefresh();
       RetryLater(*batch, number);
@@ -495,7 +538,7 @@ void Cluster::HedgeLate(Node& node) {
 }
 
 bool Cluster::Hedge(Node& node, Flight& flight) {
-  if (flight.batch->is_closed_) return false;
+  if (flight.batch->is_closed_ || flight.batch->writes) return false;
   uint64_t sent = 0;
   for (size_t i = flight.next; i < flight.reads.size(); ++i) {
     const Read& read = flight.batch->reads[flight.reads[i]];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A client of a Redis cluster (or Valkey, or Kvrocks) that reads: it sends each command to the node
-// that has its key, and finds another one if that fails.
+// A client of a Redis cluster (or Valkey, or Kvrocks): it sends each command to the node that has
+// its key, and finds another one if that fails.
 #pragma once
 
 #include <array>
@@ -23,6 +23,13 @@
 
 namespace penstock::redis {
 
+// What a master has answered.
+struct MasterAnswer {
+  Address address;
+  size_t replicas = 0;  // that the slot map names
+  StatusOr<Value> value;
+};
+
 // A cluster, its nodes, and a thread with a loop of its own for all of them.
 //
 //   auto batch = std::make_shared<HashBatch>(...);   // a Batch
@@ -44,6 +51,9 @@ class Cluster final : private NodeOwner {
   StatusOr<Value> Call(const std::string& key, std::string command);
   // Asks every node of the slot map. UNAVAILABLE for those that are not connected. Blocks.
   std::vector<std::pair<Address, StatusOr<Value>>> CallEach(std::string command);
+  // Asks every master, on the connection that its writes take. UNAVAILABLE for those that are not
+  // connected. Blocks.
+  std::vector<MasterAnswer> CallMasters(std::string command);
 
  private:
   // The nodes that have some slots: the master, then its replicas.
@@ -63,13 +73,15 @@ class Cluster final : private NodeOwner {
   SteadyTime now() const override { return std::chrono::steady_clock::now(); }
 
   void Wake();
+  // Runs it on the cluster's thread. False: the client ends.
+  bool Post(absl::AnyInvocable<void()> task) EXCLUDES(mutex_);
   void TakeSubmitted() EXCLUDES(mutex_);
   void Start(std::shared_ptr<Batch> batch);
   void Close(Batch& batch, Status status);
   // Sends the reads to the nodes that have them. Those that nobody can answer now wait.
   void Route(const std::shared_ptr<Batch>& batch, std::span<const uint32_t> reads);
   void SendStaged(const std::shared_ptr<Batch>& batch);
-  Node* Pick(const Read& read) const;
+  Node* Pick(const Batch& batch, const Read& read) const;
   Shard* ShardOf(uint16_t slot);
   const Shard* ShardOf(uint16_t slot) const;
   void SendAlone(const std::shared_ptr<Batch>& batch, uint32_t read, Node& node, bool asks);

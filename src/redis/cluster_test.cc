@@ -116,6 +116,27 @@ TEST_F(ClusterTest, AsksTheMaster) {
   EXPECT_EQ(replica_.CountOf("GET"), 0);
 }
 
+TEST_F(ClusterTest, ABatchThatWritesGoesToTheMasterOnly) {
+  ClusterOptions options = Defaults();
+  options.hedge_after_min = options.stall_time = std::chrono::milliseconds(1);
+  Open(options);
+  WaitForReplica();
+  std::atomic<int> count = 0;
+  master_.SetHandler([&, this](const Command& command) {
+    if (command[0] != "GET") return Answer("m", command);
+    // It is late, too, so a batch that reads would ask the replica.
+    if (++count == 1) return FakeAnswer{"-CLUSTERDOWN The cluster is down\r\n"};
+    if (count == 2) return FakeAnswer{"", /*closes=*/true};
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    return Answer("m", command);
+  });
+  const auto gets = std::make_shared<Gets>(std::vector<std::string>{"a"});
+  gets->writes = true;
+  EXPECT_EQ(Get(gets), OkStatus());
+  EXPECT_EQ(gets->values[0], "ma");
+  EXPECT_EQ(replica_.CountOf("GET"), 0);
+}
+
 TEST_F(ClusterTest, AnswersABatchWithoutReads) {
   Open(Defaults());
   EXPECT_EQ(Get(std::make_shared<Gets>(std::vector<std::string>{})), OkStatus());

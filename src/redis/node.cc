@@ -15,6 +15,8 @@ using boost::asio::ip::tcp;
 // Input that one event takes from a node, before the others get their turn.
 constexpr int kReadsInARow = 8;
 constexpr int kBackoffMax = 8;
+// Output that was sent is dropped when there is so much of it, and less is left.
+constexpr size_t kSentBytesMax = 1 << 20;
 // Longer than the connection takes, and than the map that names the node.
 constexpr Duration kKeptAfterRedirect = std::chrono::seconds(10);
 constexpr std::string_view kAsking = "*1\r\n$6\r\nASKING\r\n";
@@ -262,7 +264,12 @@ void Node::Flush() {
   while (written_ < output_.size()) {
     const StatusOr<size_t> written = connection_.Write(std::string_view(output_).substr(written_));
     if (!written.ok()) return Fail(written.status());
-    if (*written == 0) return WaitToWrite();
+    if (*written == 0) {
+      // Batches that come while others are on their way would make it grow for ever.
+      if (written_ >= std::max(kSentBytesMax, output_.size() - written_))
+        output_.erase(0, std::exchange(written_, 0));
+      return WaitToWrite();
+    }
     written_ += *written;
   }
   output_.clear();

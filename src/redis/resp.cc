@@ -26,6 +26,25 @@ void AppendLine(char kind, size_t number, std::string& output) {
   output.append(line.data(), static_cast<size_t>(end - line.data()));
 }
 
+// The length of the digits has one or two digits itself.
+template <typename T>
+void AppendDigits(T number, std::string& output) {
+  constexpr size_t kHead = sizeof("$00\r\n") - 1;
+  std::array<char, kHead + 24> text;
+  char* const digits = text.data() + kHead;
+  char* end = std::to_chars(digits, text.data() + text.size() - 2, number).ptr;
+  const auto count = static_cast<size_t>(end - digits);
+  char* begin = digits;
+  *--begin = '\n';
+  *--begin = '\r';
+  *--begin = static_cast<char>('0' + count % 10);
+  if (count >= 10) *--begin = static_cast<char>('0' + count / 10);
+  *--begin = '$';
+  *end++ = '\r';
+  *end++ = '\n';
+  output.append(begin, static_cast<size_t>(end - begin));
+}
+
 }  // namespace
 
 std::span<char> RespReader::Space() {
@@ -190,6 +209,10 @@ void AppendArgument(std::string_view argument, std::string& output) {
   output.append(argument);
   output.append(kLineEnd);
 }
+
+void AppendNumber(int64_t number, std::string& output) { AppendDigits(number, output); }
+
+void AppendNumber(uint64_t number, std::string& output) { AppendDigits(number, output); }
 
 std::string MakeCommand(std::span<const std::string_view> arguments) {
   std::string command;

@@ -109,6 +109,9 @@ class ValueBuilder final {
 // These append a command to `output`: first the number of its arguments, then each of them.
 void AppendCount(size_t arguments, std::string& output);
 void AppendArgument(std::string_view argument, std::string& output);
+// A number, as its decimal digits.
+void AppendNumber(int64_t number, std::string& output);
+void AppendNumber(uint64_t number, std::string& output);
 std::string MakeCommand(std::span<const std::string_view> arguments);
 
 }  // namespace penstock::redis

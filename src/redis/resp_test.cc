@@ -107,5 +107,18 @@ TEST(CommandTest, HasTheLengthsOfItsArguments) {
   EXPECT_EQ(MakeCommand(arguments), "*2\r\n$3\r\nGET\r\n$4\r\na\r\nb\r\n");
 }
 
+TEST(CommandTest, HasNumbersAsDigits) {
+  std::string text;
+  AppendNumber(int64_t{0}, text);
+  AppendNumber(INT64_MIN, text);
+  AppendNumber(UINT64_MAX, text);
+  AppendNumber(int64_t{1234567890}, text);
+  std::string expected;
+  for (const std::string_view number :
+       {"0", "-9223372036854775808", "18446744073709551615", "1234567890"})
+    AppendArgument(number, expected);
+  EXPECT_EQ(text, expected);
+}
+
 }  // namespace
 }  // namespace penstock::redis

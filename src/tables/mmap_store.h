@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <thread>
 
 #include "base/mutex.h"
@@ -46,6 +47,20 @@ class MmapStore final : public Store {
   void SetBrokenCallback(core::BrokenCallback callback) override EXCLUDES(mutex_);
   void Find(const Lookup& lookup, absl::AnyInvocable<void(Status)> done) override;
 
+  // For whoever reads all rows, from the first to the last: their bytes, one behind the other, and
+  // their keys, unless they are dense. REQUIRES: row < info().rows
+  std::string_view AllRows() const {
+    return rows_file_.text().substr(rows_begin_, info_.rows * info_.row_bytes);
+  }
+  // Begins to read `bytes` of them from the disk, and does not wait for them.
+  void AskForRows(size_t begin, size_t bytes) const {
+    rows_file_.AskFor(rows_file_.data() + rows_begin_ + begin, bytes);
+  }
+  int64_t NumberOf(uint64_t row) const { return keys_.numbers[row]; }
+  std::string_view TextOf(uint64_t row) const { return index_->KeyOf(static_cast<uint32_t>(row)); }
+  // UNAVAILABLE, which it also reports, if a file cannot be read any more.
+  Status CheckFiles() EXCLUDES(mutex_);
+
  private:
   static constexpr size_t kChunkKeys = 128;
 
@@ -62,8 +77,6 @@ class MmapStore final : public Store {
   enum class Rest { kNone, kMissing, kUnknown };
   Rest CopyResident(const Lookup& lookup, size_t first, std::span<uint32_t> rows) const;
   void FindRows(const Lookup& lookup, size_t first, size_t count, uint32_t* rows) const;
-  // Returns the error, and reports it, if a file cannot be read any more.
-  Status CheckFiles() EXCLUDES(mutex_);
   void ReportBroken(const Status& status) EXCLUDES(mutex_);
   void FindChunk(const Lookup& lookup, size_t first, size_t count) const;
   void Copy(const Lookup& lookup, size_t first, size_t count, const uint32_t* rows) const;

@@ -31,13 +31,13 @@ class Digits final {
   const char* end_ = nullptr;
 };
 
-void AppendField(std::string_view key, std::string& commands) {
-  if (key.starts_with(kSentinel)) [[unlikely]]
-    return redis::AppendArgument(std::string(kSentinel) += key, commands);
-  redis::AppendArgument(key, commands);
-}
-
 }  // namespace
+
+void AppendField(std::string_view key, std::string& command) {
+  if (key.starts_with(kSentinel)) [[unlikely]]
+    return redis::AppendArgument(std::string(kSentinel) += key, command);
+  redis::AppendArgument(key, command);
+}
 
 RedisRows::RedisRows(const StoreInfo& info, const std::string& prefix,
                      std::shared_ptr<const Generation> generation, const Lookup& lookup,
@@ -107,7 +107,7 @@ void RedisRows::AskForFields() {
       if (has_strings) {
         AppendField(lookup_.strings[order_[i]].view(), commands);
       } else {
-        redis::AppendArgument(Digits(lookup_.numbers[order_[i]]).view(), commands);
+        redis::AppendNumber(lookup_.numbers[order_[i]], commands);
       }
     }
     EndRead();
@@ -133,8 +133,8 @@ void RedisRows::AskForParts() {
     redis::AppendCount(4, commands);
     redis::AppendArgument("GETRANGE", commands);
     redis::AppendArgument(key, commands);
-    redis::AppendArgument(Digits(offset).view(), commands);
-    redis::AppendArgument(Digits(offset + info_.row_bytes - 1).view(), commands);
+    redis::AppendNumber(offset, commands);
+    redis::AppendNumber(offset + info_.row_bytes - 1, commands);
     EndRead();
     first_.push_back(static_cast<uint32_t>(order_.size()));
     numbers_.push_back(block);

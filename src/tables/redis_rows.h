@@ -16,6 +16,8 @@ namespace penstock::tables {
 
 // The field that is in each hash. Keys that begin with this byte get it once more in front.
 inline constexpr std::string_view kSentinel("\0", 1);
+// Appends the field of a string key to a command.
+void AppendField(std::string_view key, std::string& command);
 
 // One request. Its generation stays the same, also if a newer one comes. One thread at a time.
 class RedisRows final : public redis::Batch {

@@ -18,7 +18,7 @@ using simdjson::dom::element;
 constexpr uint64_t kPasswordBytesMax = 4096;
 constexpr size_t kAddressesMax = 1024;
 constexpr size_t kPrefixBytesMax = 128;
-constexpr uint64_t kPartitionsMax = 1 << 20;
+constexpr uint64_t kPartitionsMax = 1 << 24;
 constexpr uint64_t kBlockRowsMax = 1 << 24;
 constexpr uint64_t kGenerationRowsMax = uint64_t{1} << 48;
 constexpr uint64_t kMillisecondsMax = 600'000;
@@ -97,7 +97,7 @@ Status ReadRedisMember(std::string_view name, const element& value, RedisSetting
   }
   if (name == "prefix") {
     ASSIGN_OR_RETURN(settings.prefix, ReadRedisText(name, value));
-    if (settings.prefix.size() <= kPrefixBytesMax && IsPlain(settings.prefix)) return OkStatus();
+    if (IsRedisName(settings.prefix)) return OkStatus();
     return InvalidArgument(
         "'redis.prefix' must have at most {} letters, digits and '_', '-', '.', ':', '/'",
         kPrefixBytesMax);
@@ -121,7 +121,13 @@ Status ReadRedisMember(std::string_view name, const element& value, RedisSetting
 }
 
 std::string InFolder(const std::string& folder, const std::string& name) {
-  return name.empty() ? name : fmt::format("{}/{}", folder, name);
+  return name.empty() || folder.empty() ? name : fmt::format("{}/{}", folder, name);
+}
+
+// A text that may be missing.
+std::string TextIn(const simdjson::dom::object& members, std::string_view name) {
+  std::string_view text;
+  return members[name].get(text) == simdjson::SUCCESS && IsRedisName(text) ? std::string(text) : "";
 }
 
 }  // namespace
@@ -142,6 +148,10 @@ StatusOr<RedisSettings> ReadRedisSettings(const element& value) {
   if (!settings.user.empty() && settings.password_file.empty())
     return InvalidArgument("'redis' has a 'user', so it must have a 'password_file'");
   return settings;
+}
+
+bool IsRedisName(std::string_view text) {
+  return !text.empty() && text.size() <= kPrefixBytesMax && IsPlain(text);
 }
 
 StatusOr<redis::ClusterOptions> MakeClusterOptions(const RedisSettings& settings,
@@ -190,14 +200,16 @@ StatusOr<Generation> ParseGeneration(std::string_view json, bool is_dense) {
   Generation generation;
   uint64_t divided = 0;
   std::string_view name;
-  if (members["generation"].get(name) != simdjson::SUCCESS || name.empty() ||
-      name.size() > kPrefixBytesMax || !IsPlain(name) ||
+  if (members["generation"].get(name) != simdjson::SUCCESS || !IsRedisName(name) ||
       members["rows"].get(generation.rows) != simdjson::SUCCESS ||
       generation.rows > kGenerationRowsMax ||
       members[is_dense ? "block_rows" : "partitions"].get(divided) != simdjson::SUCCESS ||
       divided < 1 || divided > (is_dense ? kBlockRowsMax : kPartitionsMax))
     return InvalidArgument("'{:.200}' must be as {}", json, example);
   generation.name = name;
+  generation.key_type = TextIn(members, "key_type");
+  generation.dtype = TextIn(members, "dtype");
+  if (members["dimension"].get(generation.dimension) != simdjson::SUCCESS) generation.dimension = 0;
   if (is_dense) {
     generation.block_rows = divided;
   } else {

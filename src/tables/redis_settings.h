@@ -39,7 +39,12 @@ struct RedisSettings {
 // Reads the member "redis". Errors: INVALID_ARGUMENT, with the member and what would be right.
 StatusOr<RedisSettings> ReadRedisSettings(const simdjson::dom::element& value);
 
-// Reads the files that the settings name; they are in `secrets_path`. Errors: INVALID_ARGUMENT.
+// True for what may be the prefix of a table, or the name of a generation: letters, digits and a
+// few others that need no quotes anywhere.
+bool IsRedisName(std::string_view text);
+
+// Reads the files that the settings name; they are in `secrets_path`, or anywhere if that is empty.
+// Errors: INVALID_ARGUMENT.
 StatusOr<redis::ClusterOptions> MakeClusterOptions(const RedisSettings& settings,
                                                    const std::string& secrets_path,
                                                    uint64_t row_bytes);
@@ -50,12 +55,18 @@ struct Generation {
   uint64_t rows = 0;
   uint32_t partitions = 0;  // hashes; 0 for dense keys
   uint64_t block_rows = 0;  // rows in a block of dense keys, else 0
+  // What its rows are, by the names that table.json has. Empty and 0: whoever wrote it has not
+  // said.
+  std::string key_type;
+  std::string dtype;
+  uint64_t dimension = 0;
 
   bool operator==(const Generation&) const = default;
 };
 
 // Reads the value of the key PREFIX:current, as {"generation": "7", "rows": 1000, "partitions": 64}
-// or, for dense keys, with "block_rows" in place of "partitions". Errors: INVALID_ARGUMENT.
+// or, for dense keys, with "block_rows" in place of "partitions"; and with "key_type", "dtype" and
+// "dimension", if its writer has said them. Errors: INVALID_ARGUMENT.
 StatusOr<Generation> ParseGeneration(std::string_view json, bool is_dense);
 
 }  // namespace penstock::tables

@@ -98,6 +98,20 @@ RedisStore::RedisStore(const Manifest& manifest, const RedisStoreOptions& option
 
 RedisStore::~RedisStore() = default;
 
+StatusOr<Generation> ReadGeneration(std::string_view json, const StoreInfo& info) {
+  ASSIGN_OR_RETURN(Generation generation, ParseGeneration(json, info.key_type == KeyType::kDense));
+  const std::string_view key_type = KeyTypeName(info.key_type);
+  const std::string_view dtype = DTypeName(info.dtype);
+  if ((generation.key_type.empty() || generation.key_type == key_type) &&
+      (generation.dtype.empty() || generation.dtype == dtype) &&
+      (generation.dimension == 0 || generation.dimension == info.dimension))
+    return generation;
+  return InvalidArgument(
+      "generation '{}' has rows of {} {} elements, with {} keys; not of {} {}, with {} keys",
+      generation.name, generation.dimension, generation.dtype, generation.key_type, info.dimension,
+      dtype, key_type);
+}
+
 Status RedisStore::Connect(const std::string& secrets_path) {
   ASSIGN_OR_RETURN(redis::ClusterOptions options,
                    MakeClusterOptions(settings_, secrets_path, info_.row_bytes));
@@ -111,7 +125,7 @@ Status RedisStore::Connect(const std::string& secrets_path) {
     return Error(StatusCode::kNotFound,
                  "the Redis cluster has no key '{}', which names the current generation of rows",
                  current_key_);
-  const StatusOr<Generation> generation = ParseGeneration(value.text, IsDense());
+  const StatusOr<Generation> generation = ReadGeneration(value.text, info_);
   if (!generation.ok())
     return InvalidArgument("the value of '{}' in Redis is wrong: {}", current_key_,
                            MessageOf(generation.status()));
@@ -127,7 +141,7 @@ void RedisStore::AskForGeneration(redis::Cluster& cluster) {
 }
 
 void RedisStore::TakeGeneration(std::string_view json) {
-  StatusOr<Generation> generation = ParseGeneration(json, IsDense());
+  StatusOr<Generation> generation = ReadGeneration(json, info_);
   if (!generation.ok()) {
     {
       MutexLock lock(mutex_);

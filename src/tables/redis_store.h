@@ -47,7 +47,6 @@ class RedisStore final : public Store {
   // be before cluster_ is set.
   void AskForGeneration(redis::Cluster& cluster);
   void TakeGeneration(std::string_view json) EXCLUDES(mutex_);
-  bool IsDense() const { return info_.key_type == KeyType::kDense; }
 
   const RedisSettings settings_;
   const std::string current_key_;
@@ -63,6 +62,10 @@ class RedisStore final : public Store {
   std::string wrong_json_ GUARDED_BY(mutex_);  // the last one, which the log has
   std::unique_ptr<redis::Cluster> cluster_;    // ends first
 };
+
+// Reads the value of PREFIX:current, and checks that its rows are those that the table has. Errors:
+// INVALID_ARGUMENT.
+StatusOr<Generation> ReadGeneration(std::string_view json, const StoreInfo& info);
 
 // Logs a warning for each setting of the cluster that turns a failure into an outage, or loses
 // rows, with the command that mends it.

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real Redis cluster on loopback, three masters with a replica each, and tables in it. redis-py writes and reads them."""
+"""A real Redis cluster on loopback, three masters with a replica each, and tables in it, which `penstock table push` writes."""
+import contextlib
 import json
 import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import time
@@ -157,30 +159,46 @@ class Cluster:
         self.close()
 
 
-def write_sparse(client, prefix, generation, rows, partitions, flip=True):
-    """rows: bytes by key."""
-    parts = [{} for _ in range(partitions)]
-    for key, row in rows.items():
-        parts[hash_of(key) % partitions][field_of(key)] = row
-    pipeline = client.pipeline()
-    for number, part in enumerate(parts):
-        name = f'{prefix}:{generation}:{number}'
-        if part:
-            pipeline.hset(name, mapping=part)
-        # Last: whoever sees it has all rows.
-        pipeline.hset(name, SENTINEL, '1')
-    pipeline.execute()
-    if flip:
-        flip_to(client, prefix, {'generation': generation, 'rows': len(rows), 'partitions': partitions})
+def write_folder(folder, rows):
+    """The folder of a version. rows: bytes by key, or a list of bytes for dense keys; elements are float32."""
+    os.makedirs(folder)
+    values = rows if isinstance(rows, list) else list(rows.values())
+    key_type = 'dense' if isinstance(rows, list) else 'string' if rows and isinstance(next(iter(rows)), bytes) else 'int64'
+    if key_type == 'int64':
+        with open(f'{folder}/key', 'wb') as file:
+            file.write(struct.pack(f'<{len(rows)}q', *rows))
+    elif key_type == 'string':
+        with open(f'{folder}/keys.txt', 'wb') as file:
+            file.write(b''.join(key + b'\n' for key in rows))
+    with open(f'{folder}/emb_vector', 'wb') as file:
+        file.write(b''.join(values))
+    with open(f'{folder}/table.json', 'w', encoding='ascii') as file:
+        json.dump({'key_type': key_type, 'dtype': 'float32', 'dimension': len(values[0]) // 4}, file)
+    return folder
 
 
-def write_dense(client, prefix, generation, rows, block_rows):
-    pipeline = client.pipeline()
-    for block in range(0, len(rows), block_rows):
-        pipeline.set(f'{prefix}:{generation}:{block // block_rows}', b''.join(rows[block:block + block_rows]))
-    pipeline.execute()
-    flip_to(client, prefix, {'generation': generation, 'rows': len(rows), 'block_rows': block_rows})
+def push_command(binary, address, table, folder, *flags):
+    return [binary, 'table', 'push', f'--redis={address}', f'--table={table}', *flags, folder]
 
 
-def flip_to(client, prefix, meta):
-    client.set(f'{prefix}:current', json.dumps(meta))
+def push(binary, address, table, rows, *flags):
+    """Makes rows the next generation of the table, and returns what is said about it."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = push_command(binary, address, table, write_folder(f'{folder}/1', rows), *flags)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+@contextlib.contextmanager
+def single_node(folder, options=None):
+    """A cluster of one node."""
+    node = Node(str(folder), free_ports(1)[0], options or {})
+    try:
+        node.wait(node.client.ping, 'does not start')
+        node.client.execute_command('CLUSTER', 'ADDSLOTSRANGE', 0, SLOTS - 1)
+        node.wait(lambda: b'cluster_state:ok' in raw(node, 'CLUSTER', 'INFO'), 'is not ok')
+        yield node
+    finally:
+        node.process.kill()
+        node.process.wait()

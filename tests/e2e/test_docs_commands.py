@@ -19,6 +19,7 @@ import sys
 
 import pytest
 
+import redis_cluster
 from caffe2_nets import Model
 from conftest import SAMPLES
 from penstock_server import BINARY, BUILD, ROOT, SLOWNESS, Server, config_text
@@ -59,6 +60,11 @@ def run_penstock(arguments):
     """The wrapper `penstock`: runs any command; a server is stopped when it is ready."""
     if 'examples/custom_backend/model' in arguments:
         arguments.insert(1, f'--backend_directory={BUILD}/custom_backend/backends')
+    if arguments[:2] == ['table', 'push']:
+        with redis_cluster.single_node(os.environ['WORK']) as node:
+            address = f'--redis=127.0.0.1:{node.port}'
+            arguments = [address if argument.startswith('--redis=') else argument for argument in arguments]
+            return subprocess.run([BINARY, *arguments], check=False).returncode
     if arguments[:1] != ['serve']:
         return subprocess.run([BINARY, *arguments], check=False).returncode
     folder = os.path.join(os.environ['WORK'], f'server-{os.getpid()}')

@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import subprocess
+import tempfile
 import threading
 
 import numpy as np
@@ -12,7 +13,8 @@ import pytest
 
 import redis_cluster
 from net_fixtures import make_certificate
-from penstock_server import Server, eventually
+from penstock_server import BINARY, Server, eventually
+from test_terminal import Terminal
 
 # They wait for real nodes; redis_test has the same failures for the sanitizers.
 pytestmark = pytest.mark.release_only
@@ -28,6 +30,14 @@ def row_of(key, generation=0):
 
 def rows_of(keys, generation=0):
     return {key: row_of(key, generation).tobytes() for key in keys}
+
+
+def push(cluster, table, rows, *flags):
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, 'password')
+        with open(path, 'w', encoding='ascii') as file:
+            file.write(PASSWORD + '\n')
+        return redis_cluster.push(BINARY, cluster.addresses()[0], table, rows, f'--password_file={path}', *flags)
 
 
 def write_model(base, name, cluster, **manifest):
@@ -61,10 +71,9 @@ def serve(tmp_path, models):
 
 
 @pytest.fixture(name='server')
-def server_of_items(cluster, client, tmp_path):
+def server_of_items(cluster, tmp_path):
     # Every 20th key is absent.
-    redis_cluster.write_sparse(client, 'items', 'g0', rows_of(key for key in range(KEYS) if key % 20), 64)
-    client.wait(1, 10_000)
+    push(cluster, 'items', rows_of(key for key in range(KEYS) if key % 20), '--partitions=64')
     with serve(tmp_path, {'items': write_model(tmp_path, 'items', cluster)}) as server:
         yield server
 
@@ -126,11 +135,16 @@ class Load:
 
 
 def test_rows_of_each_kind_and_a_new_generation(cluster, client, tmp_path):
-    redis_cluster.write_sparse(client, 'items', 'g0', rows_of(range(0, 300, 3)), 8)
+    assert push(cluster, 'items', rows_of(range(0, 300, 3)), '--partitions=8').startswith(
+        'items: generation 1 has 100 rows of 8 float32 elements in 8 hashes\nto serve it')
     words = {b'red': row_of(1).tobytes(), 'gr\u00fcn'.encode(): row_of(2).tobytes(), b'\0': row_of(3).tobytes()}
-    redis_cluster.write_sparse(client, 'words', 'g0', words, 8)
-    redis_cluster.write_dense(client, 'dense', 'g0', [row_of(key).tobytes() for key in range(100)], 31)
-    client.set('other:current', '{}')
+    push(cluster, 'words', words, '--partitions=8')
+    push(cluster, 'dense', [row_of(key).tobytes() for key in range(100)], '--block_rows=31')
+    # Redis itself knows what is there.
+    for key in (0, 297):
+        assert client.hget(f'items:1:{redis_cluster.hash_of(key) % 8}', str(key)) == row_of(key).tobytes()
+    assert client.hget(f'words:1:{redis_cluster.hash_of(b"red") % 8}', 'red') == row_of(1).tobytes()
+    assert client.get('dense:1:3') == b''.join(row_of(key).tobytes() for key in range(93, 100))
     models = {'items': write_model(tmp_path, 'items', cluster),
               'words': write_model(tmp_path, 'words', cluster, key_type='string'),
               'dense': write_model(tmp_path, 'dense', cluster, key_type='dense', default_row=7)}
@@ -145,7 +159,7 @@ def test_rows_of_each_kind_and_a_new_generation(cluster, client, tmp_path):
         assert found == [True, False, True, True, False]
         seven = np.full(DIMENSION, 7)
         assert (rows == [row_of(99), seven, row_of(30), row_of(31), seven]).all()
-        redis_cluster.write_sparse(client, 'items', 'g1', rows_of(range(0, 300, 3), 1), 16)
+        push(cluster, 'items', rows_of(range(0, 300, 3), 1), '--partitions=16', '--generation=next')
         eventually('the new generation', lambda: ask(server, [3])[0][0, 0] == row_of(3, 1)[0])
         rows, found = ask(server, [297, 0, 1])
         assert (rows == [row_of(297, 1), row_of(0, 1), np.zeros(DIMENSION)]).all()
@@ -157,9 +171,7 @@ def test_rows_of_each_kind_and_a_new_generation(cluster, client, tmp_path):
 def test_settings_that_make_a_failure_worse_are_named(tmp_path):
     with redis_cluster.Cluster(safe=False, options={'requirepass': PASSWORD, 'masterauth': PASSWORD,
                                                     'maxmemory': '100mb', 'maxmemory-policy': 'allkeys-lru'}) as cluster:
-        client = cluster.client()
-        redis_cluster.write_sparse(client, 'items', 'g0', rows_of(range(10)), 8)
-        client.close()
+        push(cluster, 'items', rows_of(range(10)))
         with serve(tmp_path, {'items': write_model(tmp_path, 'items', cluster)}) as server:
             assert ask(server, [3])[1] == [True]
             log = server.log()
@@ -175,15 +187,15 @@ def test_over_tls_the_certificate_is_checked(tmp_path):
     make_certificate(secrets / 'other.pem', secrets / 'other_key.pem')
     files = {'tls-cert-file': secrets / 'ca.pem', 'tls-key-file': secrets / 'key.pem', 'tls-ca-cert-file': secrets / 'ca.pem',
              'tls-cluster': 'yes', 'tls-replication': 'yes', 'tls-auth-clients': 'no'}
-    port, tls_port = redis_cluster.free_ports(2)
-    node = redis_cluster.Node(str(tmp_path), port, {'tls-port': tls_port, **files})
-    try:
-        node.wait(node.client.ping, 'does not start')
-        node.client.execute_command('CLUSTER', 'ADDSLOTSRANGE', 0, redis_cluster.SLOTS - 1)
-        node.wait(lambda: b'cluster_state:ok' in redis_cluster.raw(node, 'CLUSTER', 'INFO'), 'is not ok')
+    tls_port = redis_cluster.free_ports(1)[0]
+    with redis_cluster.single_node(tmp_path, {'tls-port': tls_port, **files}):
         # One hash that is as large as all buffers of a connection.
         keys = range(4000)
-        redis_cluster.write_sparse(node.client, 'items', 'g0', rows_of(keys), 1)
+        redis_cluster.push(BINARY, f'127.0.0.1:{tls_port}', 'items', rows_of(keys), '--partitions=1', '--tls',
+                           f'--ca_file={secrets}/ca.pem')
+        with pytest.raises(AssertionError, match='the certificate is refused'):
+            redis_cluster.push(BINARY, f'127.0.0.1:{tls_port}', 'items', rows_of(keys), '--tls', '--timeout_s=1',
+                               f'--ca_file={secrets}/other.pem')
         for name, ca_file in (('items', 'ca.pem'), ('stranger', 'other.pem')):
             folder = tmp_path / name / '1'
             folder.mkdir(parents=True)
@@ -197,9 +209,118 @@ def test_over_tls_the_certificate_is_checked(tmp_path):
             rows, found = ask(server, list(keys))
             assert all(found) and (rows[:, 0] == keys).all()
             eventually('the refusal', lambda: 'the certificate is refused: ' in server.log())
-    finally:
-        node.process.kill()
-        node.process.wait()
+
+
+class LongPush:
+    """A push that takes long enough to be disturbed."""
+    ROWS, PARTS = 150_000, 600
+
+    def __init__(self, cluster, tmp_path):
+        self.cluster = cluster
+        (tmp_path / 'password').write_text(PASSWORD)
+        keys = np.arange(self.ROWS, dtype=np.int64) * 3
+        rows = keys[:, None].astype(np.float32) + np.arange(DIMENSION, dtype=np.float32)
+        folder = redis_cluster.write_folder(f'{tmp_path}/long/1', dict(zip(keys.tolist(), map(bytes, rows))))
+        self.command = redis_cluster.push_command(
+            BINARY, ','.join(cluster.addresses()[1:3]), 'long', folder, f'--partitions={self.PARTS}', '--inflight_mb=1',
+            '--timeout_s=30', f'--password_file={tmp_path}/password')
+
+    def keys(self, client):
+        return sum(1 for number in range(self.PARTS) if client.exists(f'long:1:{number}'))
+
+    def start(self, client):
+        """Returns when it has begun to write."""
+        process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        eventually('the first hashes', lambda: any(client.exists(f'long:1:{number}') for number in range(20)))
+        return process
+
+    def check(self, client):
+        """Each row is there, and nothing expires."""
+        assert json.loads(client.get('long:current')) == {
+            'generation': '1', 'rows': self.ROWS, 'partitions': self.PARTS, 'key_type': 'int64', 'dtype': 'float32',
+            'dimension': DIMENSION}
+        assert client.get('long:push') is None
+        seen = 0
+        for number in range(self.PARTS):
+            fields = client.hgetall(f'long:1:{number}')
+            assert client.ttl(f'long:1:{number}') == -1
+            assert len(fields.pop(redis_cluster.SENTINEL)) == 8
+            for key, row in fields.items():
+                assert redis_cluster.hash_of(int(key)) % self.PARTS == number
+                assert np.frombuffer(row, np.float32).tolist() == [int(key) + i for i in range(DIMENSION)]
+            seen += len(fields)
+        assert seen == self.ROWS
+
+
+def test_a_push_is_killed_and_goes_on(cluster, client, tmp_path):
+    push = LongPush(cluster, tmp_path)
+    process = push.start(client)
+    process.kill()
+    process.communicate()
+    there = push.keys(client)
+    assert 0 < there < push.PARTS and client.get('long:current') is None
+    terminal = Terminal(push.command, 300, 'xterm')
+    terminal.process.wait(60)
+    terminal.end()
+    assert f'long: generation 1 has {push.ROWS} rows' in terminal.lines()[0]
+    assert 'of them were there from an earlier attempt' in terminal.lines()[0]
+    assert b' rows  ' in terminal.raw and b'[#' in terminal.raw  # the bar
+    push.check(client)
+
+
+def test_a_master_is_killed_during_a_push(cluster, client, tmp_path):
+    push = LongPush(cluster, tmp_path)
+    process = push.start(client)
+    cluster.nodes[0].process.kill()
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert f'generation 1 has {push.ROWS} rows' in output
+    with cluster.client() as after:
+        push.check(after)
+
+
+def test_an_answer_has_the_rows_of_one_generation(cluster, tmp_path):
+    def rows(generation):
+        return rows_of(range(KEYS), generation)
+    push(cluster, 'items', rows(0))
+    with serve(tmp_path, {'items': write_model(tmp_path, 'items', cluster)}) as server:
+        mixed, latest, stopped = [], [0, 0], []
+
+        def run(number):
+            numbers = random.Random(number)
+            while not stopped and not mixed:
+                keys = [numbers.randrange(KEYS) for _ in range(64)]
+                generations = {(row[0] - key) / 1_000_000 for key, row in zip(keys, ask(server, keys)[0].tolist())}
+                if len(generations) > 1 or max(generations) < latest[number]:
+                    mixed.append(generations)
+                latest[number] = max(generations)
+        threads = [threading.Thread(target=run, args=(number,)) for number in range(2)]
+        for thread in threads:
+            thread.start()
+        try:
+            for generation in (1, 2, 3):
+                push(cluster, 'items', rows(generation), f'--partitions={10 * generation}', '--grace_s=3')
+                eventually('the generation', lambda generation=generation: mixed or min(latest) == generation)
+        finally:
+            stopped.append(True)
+            for thread in threads:
+                thread.join()
+        assert not mixed
+        assert metric(server, 'penstock_table_generations_total', model_name='items') == 4
+
+
+def test_a_push_says_what_is_wrong(cluster, client, tmp_path):
+    push(cluster, 'items', rows_of(range(10)))
+    with pytest.raises(AssertionError, match=r"'items' in Redis does not fit .*of 8 float32 .*; not of 2 float32"):
+        push(cluster, 'items', {1: b'12345678'})
+    with pytest.raises(AssertionError, match='NOAUTH|refuses the connection'):
+        redis_cluster.push(BINARY, cluster.addresses()[0], 'items', rows_of(range(10)), '--timeout_s=1')
+    with pytest.raises(AssertionError, match='--replicas=1 would be content'):
+        push(cluster, 'items', rows_of(range(10)), '--replicas=2', '--timeout_s=1')
+    for node in cluster.nodes:
+        node.client.config_set('maxmemory', '1')
+    with pytest.raises(AssertionError, match='OOM command not allowed'):
+        push(cluster, 'other', rows_of(range(10)))
 
 
 def test_a_master_is_killed(cluster, server):
