@@ -29,6 +29,7 @@ import two_builds
 from batching import inside, overload, policies, two_models
 from cache import row_cache
 from lifecycle import big_model, engine, first_answer, many_models, switches
+from scale_out import shard_times
 from serialization import cpp_codecs, go_codecs, java_codecs, python_calls, python_codecs
 from tables import redis_tables, tables
 from throughput import rates
@@ -48,6 +49,8 @@ SCENARIOS = {
     "ensemble": ensemble.run,
     "tables": tables.run,
     "redis": redis_tables.run,
+    "shard_times": shard_times.run,
+    "shard_cpu": shard_times.run_cpu,
     "grpc_classify": example_calls.run_small,
     "examples": example_calls.run_reader,
     "graphpipe_small": graphpipe_calls.run_small,
@@ -87,7 +90,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5, help="alternations of Penstock and its peers")
     parser.add_argument("--json", type=pathlib.Path, help="append the rows to this file, one JSON object a line")
     parser.add_argument("--keep", action="store_true",
-                        help="keep the rows that have a plot in bench/results, and draw the plots in docs/images anew")
+                        help="keep the rows that plots and simulations read in bench/results, and draw the plots anew")
     parser.add_argument("--raise-priority", type=int, default=0, metavar="N",
                         help="on a busy machine, as root: N steps of nice for the servers against all other programs")
     parser.add_argument("--against", metavar="DIR",
@@ -103,7 +106,7 @@ def main():
             measured.append(row)
             print(f"| {row['case']} | {row['measured']} | {row['target']} | {'yes' if row['met'] else 'no'} |", flush=True)
         rows += [{"scenario": name, **row} for row in measured]
-        if options.keep and plots.is_plotted(name):
+        if options.keep and plots.is_kept(name):
             plots.keep(name, measured)
     if options.keep:
         plots.draw()

@@ -6,7 +6,7 @@ Rows of the scenarios serialization_<language> have
     language="C++", codec="penstock_client", write=[multiple of one copy, ...], read=[multiple of one copy, ...]
 and those of throughput
     model="identity", server="GraphPipe", clients=1, rows_per_second=123.4
-Further members are for people."""
+Further members are for people. Those of shard_times have no plot: bench/scale_out/scatter.py reads them."""
 import json
 import math
 import pathlib
@@ -23,8 +23,8 @@ STYLE = """text{font:13px sans-serif;fill:#1f2328}.title{font-size:15px}.group{f
 @media(prefers-color-scheme:dark){text{fill:#e6edf3}.grid{stroke:#30363d}.first{fill:#58a6ff}.second{fill:#f0883e}}"""
 
 
-def is_plotted(scenario):
-    return scenario == "throughput" or scenario.startswith("serialization_") and not scenario.endswith("_calls")
+def is_kept(scenario):
+    return scenario in ("throughput", "shard_times") or scenario.startswith("serialization_") and not scenario.endswith("_calls")
 
 
 def keep(scenario, rows):
