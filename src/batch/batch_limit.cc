@@ -8,7 +8,7 @@ namespace penstock::batch {
 namespace {
 
 // A smaller batch is preferred to the best one if a row takes at most this much longer in it.
-constexpr double kSlower = 1.03;
+constexpr double kSlower = 1.01;
 // The share of a new time in the mean. A shorter time counts more: the first run of a size often
 // takes longer than all others.
 constexpr double kNewShare = 1.0 / 8;

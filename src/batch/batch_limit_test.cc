@@ -22,8 +22,8 @@ int64_t LimitAfter(BatchLimit& limit, const Cost& cost, int batches = 60) {
 TEST(BatchLimitTest, GrowsWhileARowGetsCheaper) {
   BatchLimit fixed_cost;
   EXPECT_EQ(fixed_cost.rows(), 16);
-  // A fixed part of 100 us: the time per row falls by less than 3 % above 256 rows.
-  EXPECT_EQ(LimitAfter(fixed_cost, [](int64_t n) { return 100 + 10.0 * n; }), 256);
+  // A fixed part of 100 us: the time per row falls by less than 1 % above 512 rows.
+  EXPECT_EQ(LimitAfter(fixed_cost, [](int64_t n) { return 100 + 10.0 * n; }), 512);
   BatchLimit constant;
   EXPECT_EQ(LimitAfter(constant, [](int64_t) { return 100; }), kBatchRowsMax);
   BatchLimit small(48);
